@@ -1,0 +1,177 @@
+//! One error type for everything that can fail outside the program.
+//!
+//! Callers need three answers, so the type holds just those: whose fault it was ([`ErrorKind`], also the metric label and
+//! the way to an exit code), whether another try makes sense ([`Retry`]), and which thing it was about (context pairs).
+//! Messages are lowercase fragments that fit after "failed to"; [`std::fmt::Display`] leaves the source to whoever prints.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What went wrong, as a small closed set: it labels metrics (`error.type`) and decides exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// The configuration is wrong: unknown key, literal secret, missing value. Exit code 2.
+    Config,
+    /// The credential was refused, or a login page came where data was expected.
+    Auth,
+    /// The credential is good but may not see or do this.
+    Permission,
+    /// The thing asked for does not exist (or is hidden from this credential).
+    NotFound,
+    /// The vendor says the request itself is wrong (bad query, unknown project, stale page token).
+    Rejected,
+    /// The endpoint was removed by the vendor: an upgrade is needed.
+    Gone,
+    /// Told to slow down, and it did not clear within the patience we have.
+    RateLimited,
+    /// No answer, a broken connection, a 5xx: the other side or the way there is unwell.
+    Unavailable,
+    /// An answer that is not what its API promises (not JSON, torn, a repeated page token).
+    Protocol,
+    /// The local store cannot be used: locked, corrupt, full, read-only, written by a newer version.
+    Store,
+    /// The telemetry backend refused or did not take the data. Exit code 4.
+    Export,
+    /// A whole project vanished at once: closing its tasks would be a lie.
+    Coverage,
+    /// Stopped on request.
+    Cancelled,
+    /// A bug of ours.
+    Internal,
+}
+
+impl ErrorKind {
+    /// The label used in metrics, logs and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Auth => "auth",
+            Self::Permission => "permission",
+            Self::NotFound => "not_found",
+            Self::Rejected => "rejected",
+            Self::Gone => "gone",
+            Self::RateLimited => "rate_limited",
+            Self::Unavailable => "unavailable",
+            Self::Protocol => "protocol",
+            Self::Store => "store",
+            Self::Export => "export",
+            Self::Coverage => "coverage",
+            Self::Cancelled => "cancelled",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// Whether the same request may succeed later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// It will fail again until a person changes something.
+    Never,
+    /// At once, or with the caller's own backoff.
+    Backoff,
+    /// Not before this long from now (the other side said so).
+    After(Duration),
+}
+
+/// An error with its kind, whether to retry, and what it was about.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    retry: Retry,
+    message: String,
+    context: Vec<(&'static str, String)>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// The result of everything that can fail outside the program.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of `kind` that no retry can mend.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, retry: Retry::Never, message: message.into(), context: Vec::new(), source: None }
+    }
+
+    /// Says when another try makes sense.
+    #[must_use]
+    pub fn with_retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Adds what it was about. Never pass a secret: context is printed.
+    #[must_use]
+    pub fn with(mut self, key: &'static str, value: impl fmt::Display) -> Self {
+        self.context.push((key, value.to_string()));
+        self
+    }
+
+    /// Keeps the error underneath.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Whether the same request may succeed later.
+    pub fn retry(&self) -> Retry {
+        self.retry
+    }
+
+    /// The value of a context pair, if it was given.
+    pub fn context(&self, key: &str) -> Option<&str> {
+        self.context.iter().find(|(k, _)| *k == key).map(|(_, v)| v.as_str())
+    }
+
+    /// The error with every cause behind it, on one line: for the last line a person reads.
+    pub fn full(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let part = error.to_string();
+            if !part.is_empty() && !text.contains(&part) {
+                text.push_str(": ");
+                text.push_str(&part);
+            }
+            cause = error.source();
+        }
+        text.replace('\n', " ")
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if !self.context.is_empty() {
+            let pairs: Vec<String> = self.context.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            write!(f, " ({})", pairs.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn display_names_the_context_and_leaves_the_cause_to_the_printer() {
+        let error = Error::new(ErrorKind::Store, "open the store")
+            .with("path", "/data")
+            .caused_by(std::io::Error::other("disk on fire"));
+        assert_eq!(error.to_string(), "open the store (path=/data)");
+        assert_eq!(error.full(), "open the store (path=/data): disk on fire");
+    }
+}
