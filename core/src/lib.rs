@@ -1,6 +1,7 @@
 //! The common model, store, sync and replay of ContextCore: everything that names no vendor.
 
 pub mod error;
+pub mod model;
 pub mod time;
 
 pub use error::{Error, ErrorKind, Result, Retry};
