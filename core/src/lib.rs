@@ -1,7 +1,10 @@
 //! The common model, store, sync and replay of ContextCore: everything that names no vendor.
 
 pub mod error;
+pub mod http;
+pub mod secret;
 pub mod time;
 
 pub use error::{Error, ErrorKind, Result, Retry};
+pub use secret::Secret;
 pub use time::Millis;
