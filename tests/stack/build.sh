@@ -57,7 +57,7 @@ build() {
   echo "$name: building $package"
   began=$SECONDS
   rm -f "$out/.$name.stamp"
-  (cd "$here/$folder" && go build "${flags[@]}" -o "$out/$name.new" "$package")
+  (cd "$here/$folder" && go build "${flags[@]}" -o "$out/$name.new" "$package") 9>&-
   mv -f "$out/$name.new" "$out/$name"
   printf '%s\n' "$want" >"$out/.$name.stamp"
   echo "$name: built in $((SECONDS - began)) s"

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::footprint::Footprint;
-use super::key::{self, Key, Kind};
+use super::key::{self, Kind};
 use super::{Store, format, store_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{SprintRecord, TaskRecord};
