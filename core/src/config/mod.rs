@@ -9,3 +9,5 @@ pub(crate) use env::Env;
 pub use schedule::Schedule;
 pub use secret_ref::{HeaderValue, SecretRef};
 pub use types::*;
+
+pub use crate::sink::{Protocol, Signal};
