@@ -135,6 +135,11 @@ impl<'a> Transaction<'a> {
         self.put(key, item)
     }
 
+    /// A sprint, with what this transaction already changed.
+    pub fn sprint(&self, key: &TaskKey) -> Result<Option<SprintRecord>> {
+        self.get(&Key::new(Kind::Sprint).task(key).build())
+    }
+
     /// Keeps a sprint; with `journal`, as something the backends are to be told.
     pub fn put_sprint(&mut self, key: &TaskKey, record: &SprintRecord, journal: bool) -> Result<()> {
         self.put(Key::new(Kind::Sprint).task(key), record)?;
