@@ -271,7 +271,7 @@ async fn waits_are_as_long_as_told_by_the_other_sides_clock() {
     ];
     let waits = futures::future::join_all(CASES.map(|headers| told_wait(429, headers))).await;
     for (wait, want) in waits.into_iter().zip([300, 300, 300, 1_000, 1_000]) {
-        let range = Duration::from_millis(want)..Duration::from_millis(want * 6 / 5 + 250);
+        let range = Duration::from_millis(want)..Duration::from_millis(want * 6 / 5 + 2_000);
         assert!(range.contains(&wait), "{wait:?} for {want} ms");
     }
 }
@@ -329,7 +329,7 @@ async fn bystander(code: &'static str) -> Duration {
 async fn a_limit_of_everything_pauses_the_other_buckets_and_a_limit_of_one_does_not() {
     let (all, one) = tokio::join!(bystander("LIMIT_ALL"), bystander("LIMIT"));
     assert!(all >= Duration::from_millis(250), "{all:?}");
-    assert!(one < Duration::from_millis(200), "{one:?}");
+    assert!(one + Duration::from_millis(50) < all, "{one:?} and {all:?}");
 }
 
 #[tokio::test]
@@ -471,7 +471,7 @@ async fn a_bucket_keeps_its_rate() {
     let calls = (0..5).map(|_| session.get::<Value>("slow", "/x", &[]));
     futures::future::try_join_all(calls).await.unwrap();
     let took = start.elapsed();
-    assert!((Duration::from_millis(390)..Duration::from_millis(900)).contains(&took), "{took:?}");
+    assert!((Duration::from_millis(390)..Duration::from_secs(3)).contains(&took), "{took:?}");
     assert!(session.stats().paced > Duration::from_millis(300) && session.stats().waits == 0, "{:?}", session.stats());
     let error = session.get::<Value>("typo", "/x", &[]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Internal);
