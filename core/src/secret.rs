@@ -10,7 +10,7 @@ use std::fmt;
 pub const REDACTED: &str = "[redacted]";
 
 /// A token or password. Only [`Secret::expose`] gives the text, so every use can be found by that name.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
