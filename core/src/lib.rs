@@ -8,6 +8,7 @@ pub mod http;
 pub mod model;
 pub mod secret;
 pub mod sink;
+pub mod sprint;
 pub mod store;
 pub mod time;
 pub mod timeline;
