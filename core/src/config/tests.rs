@@ -1,0 +1,302 @@
+//! The file as people meet it: the reference, the examples, the schema, and the messages when something is wrong.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::*;
+use crate::model::{Status, TaskType};
+use crate::time::Millis;
+
+const KINDS: &[&str] = &["jira", "github", "linear"];
+
+fn read(text: &str) -> Result<Config, String> {
+    Config::from_str_in(text, "contextcore.yaml", KINDS, &Env::fixed([])).map_err(|errors| errors.to_string())
+}
+
+/// The messages about a file that is wrong.
+fn messages(text: &str) -> String {
+    read(text).unwrap_err()
+}
+
+/// The messages about a source that is wrong in some keys; what is not given is right.
+fn source_messages(keys: &str) -> String {
+    let right = [("name", "a"), ("kind", "jira"), ("url", "https://a"), ("auth", "{token: {env: T}}")];
+    let rest = right
+        .iter()
+        .filter(|(key, _)| !keys.contains(&format!("{key}:")))
+        .map(|(key, value)| format!(", {key}: {value}"));
+    messages(&format!("sources: [{{{keys}{}}}]", rest.collect::<String>()))
+}
+
+fn config_dir() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../config")
+}
+
+/// The reference with its examples made live: a commented line whose text starts with a key or deeper indentation is an
+/// example, one with a single space is prose.
+fn reference_with_examples() -> String {
+    let live = DEFAULT_YAML
+        .lines()
+        .filter(|line| !line.ends_with(": []") || line.contains('#'))
+        .filter(|line| !line.ends_with(": {}"));
+    let uncommented = live.map(|line| match line.trim_start().strip_prefix('#') {
+        Some(text) if !text.starts_with(' ') || text.starts_with("  ") => line.replacen('#', "", 1),
+        _ => line.to_owned(),
+    });
+    uncommented.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_reference_gives_what_an_empty_file_gives() {
+    let empty = read("").unwrap();
+    assert_eq!(format!("{:?}", read(DEFAULT_YAML).unwrap()), format!("{empty:?}"));
+    insta::assert_debug_snapshot!(empty);
+}
+
+#[test]
+fn the_examples_in_the_reference_are_right_and_state_the_defaults_they_claim() {
+    let config = read(&reference_with_examples()).unwrap();
+    let source = &config.sources[0];
+    let minimal = read("sources: [{name: a, kind: jira, url: 'http://a', auth: {token: {env: T}}}]").unwrap();
+    assert_eq!(source.schedule.to_string(), minimal.sources[0].schedule.to_string());
+    assert_eq!(source.stale_after, minimal.sources[0].stale_after);
+    assert_eq!(source.derive_status, minimal.sources[0].derive_status);
+    assert_eq!(source.blocked.links, minimal.sources[0].blocked.links);
+}
+
+#[test]
+fn the_reference_has_every_key() {
+    let schema: Value = serde_json::from_str(&json_schema()).unwrap();
+    let reference = reference_with_examples();
+    let mut keys = 0;
+    for definition in schema["$defs"].as_object().unwrap().values().chain([&schema]) {
+        for key in definition["properties"].as_object().into_iter().flat_map(|properties| properties.keys()) {
+            assert!(reference.contains(&format!("{key}:")), "config/default.yaml does not tell of `{key}`");
+            keys += 1;
+        }
+    }
+    assert!(keys > 50, "only {keys} keys found in the schema");
+}
+
+#[test]
+fn the_committed_schema_is_fresh() {
+    let path = config_dir().join("schema.json");
+    if Env::process().get("UPDATE_SCHEMA").is_some() {
+        fs::write(&path, json_schema()).unwrap();
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == json_schema(), "config/schema.json is stale: run this test with UPDATE_SCHEMA=1");
+}
+
+#[test]
+fn every_key_in_the_schema_is_described() {
+    fn undescribed(schema: &Value, path: &str, found: &mut Vec<String>) {
+        for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+            if property["description"].is_null() {
+                found.push(format!("{path}.{key}"));
+            }
+        }
+    }
+    let schema: Value = serde_json::from_str(&json_schema()).unwrap();
+    let mut found = Vec::new();
+    undescribed(&schema, "", &mut found);
+    for (name, definition) in schema["$defs"].as_object().unwrap() {
+        undescribed(definition, name, &mut found);
+    }
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn the_examples_are_right() {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(config_dir().join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let config = read(&fs::read_to_string(&path).unwrap()).unwrap_or_else(|errors| panic!("{errors}"));
+        assert!(!config.sources.is_empty(), "{}", path.display());
+        names.push(path.file_stem().unwrap().to_string_lossy().into_owned());
+    }
+    names.sort();
+    assert_eq!(names, ["all-three-tools", "jira-cloud", "jira-data-center"]);
+}
+
+#[test]
+fn a_file_with_everything_is_read_as_written() {
+    let config = read(&reference_with_examples()).unwrap();
+    let source = config.source("acme-jira").unwrap();
+    assert_eq!(source.url, "https://acme.atlassian.net");
+    assert_eq!(source.email.as_deref(), Some("bot@acme.io"));
+    assert_eq!(source.token, SecretRef::Env("JIRA_TOKEN".into()));
+    assert_eq!(source.projects, ["PROJ", "OPS"]);
+    assert_eq!(source.statuses["Awaiting QA"], Status::InReview);
+    assert_eq!(source.types["Tech Debt"], TaskType::Task);
+    assert_eq!(source.blocked.statuses.as_deref(), Some(&["Blocked".to_owned(), "On Hold".to_owned()][..]));
+    assert_eq!(source.schedule.next_after(Millis(0)), Some(Millis(300_000)));
+    assert_eq!(config.project_of("acme-jira", "PROJ").unwrap().criticality, Some(Criticality::Critical));
+    assert!(config.project_of("acme-jira", "OPS").is_none());
+    assert_eq!(config.export.history, Some(34_560_000_000));
+    assert_eq!(config.export.give_up, Duration::from_secs(120));
+}
+
+#[test]
+fn history_may_be_everything_or_nothing() {
+    assert_eq!(read("export: {history: all}").unwrap().export.history, None);
+    assert_eq!(read("export: {history: 0d}").unwrap().export.history, Some(0));
+}
+
+#[test]
+fn keys_without_a_value_count_as_absent() {
+    let config = read("store:\n  path:\nsources:\nexport:\n  otlp:\n    headers:\n").unwrap();
+    assert_eq!(config.store.path, Path::new("./data"));
+}
+
+#[test]
+fn a_url_keeps_its_path_and_loses_its_trailing_slash() {
+    let url = |url: &str| {
+        let text = format!("sources: [{{name: a, kind: jira, url: '{url}', auth: {{token: {{env: T}}}}}}]");
+        read(&text).unwrap().sources[0].url.clone()
+    };
+    assert_eq!(url("http://127.0.0.1:8080/prefix/jira/"), "http://127.0.0.1:8080/prefix/jira");
+    assert_eq!(url("https://acme.atlassian.net"), "https://acme.atlassian.net");
+}
+
+#[test]
+fn unknown_keys_are_named_with_line_and_nearest() {
+    insta::assert_snapshot!(messages("store:\n  pth: ./data\nexport:\n  otlp:\n    endpont: http://x:1\nlog: {}\nsorces:\n  - name: a\n"), @"");
+}
+
+#[test]
+fn an_unknown_key_hides_that_the_meant_one_is_missing() {
+    insta::assert_snapshot!(source_messages("auth: {tokn: {env: T}}"), @"");
+}
+
+#[test]
+fn literal_secrets_are_refused_and_not_repeated() {
+    for auth in ["{token: hunter2}", "{token: [hunter2]}", "{token: 4711471147114711}"] {
+        insta::allow_duplicates! { insta::assert_snapshot!(source_messages(&format!("auth: {auth}")), @""); }
+    }
+}
+
+#[test]
+fn malformed_references_are_refused_and_not_repeated() {
+    for auth in [
+        "{token: {hunter2}}",
+        "{token: {hunter2: x}}",
+        "{token: {env: T, file: hunter2}}",
+        "{token: {}}",
+        "{token: {env: [hunter2]}}",
+    ] {
+        insta::allow_duplicates! { insta::assert_snapshot!(source_messages(&format!("auth: {auth}")), @""); }
+    }
+    for name in ["abcd1234efgh5678ijkl", "not-a-name", "4NAME"] {
+        insta::allow_duplicates! { insta::assert_snapshot!(source_messages(&format!("auth: {{token: {{env: {name}}}}}")), @""); }
+    }
+}
+
+#[test]
+fn no_message_and_no_debug_output_holds_a_secret() {
+    let places = [
+        "sources: [{auth: {token: hunter2}}]",
+        "sources: [{auth: hunter2}]",
+        "sources: [{auth: [hunter2]}]",
+        "sources: [{auth: {password: hunter2}}]",
+        "sources: [{url: 'https://me:hunter2@host'}]",
+        "sources: [{url: 'me:hunter2@host'}]",
+        "sources: [{url: 'https://me:hunter2@host:port'}]",
+        "export: {otlp: {endpoint: 'http://hunter2@collector:1'}}",
+        "export: {otlp: {endpoints: {logs: 'http://x:hunter2@collector:99999'}}}",
+        "export: {otlp: {headers: {authorization: Bearer hunter2}}}",
+        "export: {otlp: {headers: {X-Api-Key: hunter2}}}",
+        "export: {otlp: {headers: {x: \"hunter2\\n\"}}}",
+        "export: {otlp: {headers: [hunter2]}}",
+        "export: {otlp: {headers: {api_token: {hunter2}}}}",
+        "sources: [{auth: {token: hunter2}",
+        "sources: [{auth: {token: hunter2: x}}]",
+        "hunter2",
+    ];
+    for text in places {
+        let errors = Config::from_str_in(text, "f", KINDS, &Env::fixed([])).unwrap_err();
+        assert!(!format!("{errors} {errors:?}").contains("hunter2"), "{text}: {errors}");
+    }
+    let config = read("export: {otlp: {headers: {x-team: hunter2}}}").unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn wrong_shapes_say_what_is_wanted() {
+    insta::assert_snapshot!(messages("store: ./data\nexport:\n  history: 400\n  metrics: {task_info_limit: -1}\n  otlp:\n    signals: traces\n    endpoints: {logs: [x]}\nlisten: 9464\nprivacy: {assignee: hashed, title: 1}\nprojects: {}\n"), @"");
+}
+
+#[test]
+fn a_file_that_is_no_mapping_says_so() {
+    insta::assert_snapshot!(messages("- a\n- b\n"), @"");
+    insta::assert_snapshot!(messages("a: 1\nb: [c\n"), @"");
+}
+
+#[test]
+fn wrong_values_say_how_to_write_them() {
+    insta::assert_snapshot!(messages("store: {path: ''}\nexport:\n  history: forever\n  snapshot: {interval: 0s}\n  metrics: {interval: 1.5h, history_step: 6 h}\n  give_up: ''\n  otlp:\n    endpoint: collector:4317\n    protocol: http/json\n    signals: [trace]\nlisten: localhost\n"), @"");
+}
+
+#[test]
+fn a_source_without_anything_says_what_it_needs() {
+    insta::assert_snapshot!(messages("sources:\n  - {}\n"), @"");
+}
+
+#[test]
+fn wrong_sources_say_what_to_do() {
+    insta::assert_snapshot!(source_messages("name: 'acme jira', kind: jiira, url: acme.atlassian.net, schedule: '*/5 * * *', stale_after: 0d"), @"");
+    insta::assert_snapshot!(source_messages("url: 'https://a/?x', statuses: {QA: in_reveiw}, types: {Chore: chore}, projects: [1], blocked: {links: maybe}"), @"");
+    insta::assert_snapshot!(messages("sources: [{name: a, kind: trello, url: 'http://a', auth: {token: {env: T}}}, {name: a, kind: jira, url: 'http://a', auth: {token: {env: T}}}]"), @"");
+}
+
+#[test]
+fn wrong_projects_say_what_to_do() {
+    insta::assert_snapshot!(messages("\
+projects:
+  - id: shop
+    include:
+      - {source: acme-jra, project: PROJ}
+      - {source: acme-jira, project: PRJ}
+      - {source: acme-jira, project: OPS}
+      - {source: acme-jira}
+  - id: shop
+    criticality: huge
+    include: [{source: acme-jira, project: OPS}]
+  - name: nothing
+sources:
+  - {name: acme-jira, kind: jira, url: 'https://a', auth: {token: {env: T}}, projects: [PROJ, OPS]}
+"), @"");
+}
+
+#[test]
+fn problems_come_in_file_order_and_become_one_error() {
+    let errors =
+        Config::from_str_in("listen: x\nstore: {pth: a}\nexport: {give_up: x}\n", "f.yaml", KINDS, &Env::fixed([]))
+            .unwrap_err();
+    let lines: Vec<_> = errors.problems.iter().map(|problem| problem.place.clone()).collect();
+    assert!(matches!(
+        lines[..],
+        [Place::Key { line: Some(1), .. }, Place::Key { line: Some(2), .. }, Place::Key { line: Some(3), .. }]
+    ));
+    let error = Error::from(errors);
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert_eq!(error.to_string().lines().count(), 3);
+}
+
+#[test]
+fn the_file_is_looked_for_in_three_places() {
+    let env = Env::fixed([("CONTEXTCORE_CONFIG", "/env.yaml")]);
+    assert_eq!(Config::locate_in(Some(Path::new("/cli.yaml")), &env).unwrap(), Path::new("/cli.yaml"));
+    assert_eq!(Config::locate_in(None, &env).unwrap(), Path::new("/env.yaml"));
+    let error = Config::locate_in(None, &Env::fixed([])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    insta::assert_snapshot!(error, @"");
+}
+
+#[test]
+fn a_named_file_that_is_not_there_says_so() {
+    insta::assert_snapshot!(Config::load(Path::new("no/such.yaml"), KINDS).unwrap_err(), @"");
+}
