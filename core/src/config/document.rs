@@ -1,7 +1,7 @@
 //! The file as a tree, and on which line of it each key stands.
 //!
-//! YAML becomes a [`serde_json::Value`] that the rest can check, prune and read, plus [`Lines`], so that a rule that only
-//! knows a key path can still say where to look. Paths read `sources[0].auth.token`.
+//! YAML becomes a [`serde_json::Value`] that the rest can check, prune and read, plus [`Lines`], so that a rule that
+//! only knows a key path can still say where to look. Paths read `sources[0].auth.token`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,6 +9,9 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use serde_saphyr::Spanned;
+
+const NOT_YAML: &str = "is not valid YAML here: look for a missing colon, an unclosed quote or bracket, or a tab in the \
+                        indentation";
 
 /// Line numbers (from 1) by key path.
 #[derive(Debug, Default)]
@@ -49,7 +52,7 @@ fn syntax(error: &serde_saphyr::Error) -> (Option<u64>, String) {
         serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
             format!("`{key}` is given twice in the same mapping: keep one")
         }
-        _ => "is not valid YAML here: look for a missing colon, an unclosed quote or bracket, or a tab in the indentation".to_owned(),
+        _ => NOT_YAML.to_owned(),
     };
     (error.location().map(|location| location.line()), message)
 }

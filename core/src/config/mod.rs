@@ -1,12 +1,12 @@
 //! The configuration file: read, checked, and turned into types the program can run on.
 //!
-//! Read [`Config`] first: that is what everybody else uses. On the way to it a file is taken apart into a tree with line
-//! numbers (`document`), held against the JSON Schema of its types (`raw`, `shape`), and put under the rules that a schema
-//! cannot tell (`validate`, `otlp`). All problems are found in one go, and no message repeats a secret.
+//! Read [`Config`] first: that is what everybody else uses. On the way to it a file is taken apart into a tree with
+//! line numbers (`document`), held against the JSON Schema of its types (`raw`, `shape`), and put under the rules that
+//! a schema cannot tell (`validate`, `otlp`). All problems are found in one go, and no message repeats a secret.
 //!
-//! `config/default.yaml`, embedded as [`DEFAULT_YAML`], is the reference of all keys; tests hold it to that. Relative paths are
-//! taken from the working directory, wherever the file lies. What the keys *mean* to a tool (`fields`, native projects) is left
-//! to its connector.
+//! `config/default.yaml`, embedded as [`DEFAULT_YAML`], is the reference of all keys; tests hold it to that. Relative
+//! paths are taken from the working directory, wherever the file lies. What the keys *mean* to a tool (`fields`, native
+//! projects) is left to its connector.
 
 mod document;
 mod duration;
@@ -39,8 +39,8 @@ pub const DEFAULT_YAML: &str = include_str!("../../../config/default.yaml");
 pub const FILE_NAME: &str = "contextcore.yaml";
 
 impl Config {
-    /// Which file to read: the one named on the command line, else by `CONTEXTCORE_CONFIG`, else [`FILE_NAME`] in the working
-    /// directory.
+    /// Which file to read: the one named on the command line, else by `CONTEXTCORE_CONFIG`, else [`FILE_NAME`] in the
+    /// working directory.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] when none is named and there is none here. A named file may still be missing.
@@ -52,8 +52,8 @@ impl Config {
         let named = cli.map(Path::to_owned).or_else(|| env.get("CONTEXTCORE_CONFIG").map(PathBuf::from));
         let usual = || Some(PathBuf::from(FILE_NAME)).filter(|path| path.exists());
         named.or_else(usual).ok_or_else(|| {
-            let message = format!("no {FILE_NAME} in this directory: write one with `contextcore init`, or name one with --config or CONTEXTCORE_CONFIG");
-            Error::new(ErrorKind::Config, message)
+            let todo = "write one with `contextcore init`, or name one with --config or CONTEXTCORE_CONFIG";
+            Error::new(ErrorKind::Config, format!("no {FILE_NAME} in this directory: {todo}"))
         })
     }
 
@@ -63,10 +63,16 @@ impl Config {
     /// Everything that is wrong with it.
     pub fn load(path: &Path, kinds: &[&str]) -> Result<Self, ConfigErrors> {
         let origin = path.display().to_string();
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::from_str(&text, &origin, kinds),
-            Err(error) => Err(ConfigErrors::whole_file(&origin, None, format!("cannot be read: {error}"))),
-        }
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let message = match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    "does not exist: write it with `contextcore init`, or name another".to_owned()
+                }
+                _ => format!("cannot be read: {error}"),
+            };
+            ConfigErrors::whole_file(&origin, None, message)
+        })?;
+        Self::from_str(&text, &origin, kinds)
     }
 
     /// Checks the text of a file; `origin` is what messages call it.

@@ -1,10 +1,11 @@
 //! Where telemetry goes: file keys, the `OTEL_EXPORTER_OTLP_*` variables and defaults brought together.
 //!
-//! Each key by itself is taken from the file, else from its variable, else from its default; then what is said of one signal
-//! beats what is said of all. The variables mean what the specification says
+//! Each key by itself is taken from the file, else from its variable, else from its default; then what is said of one
+//! signal beats what is said of all. The variables mean what the specification says
 //! (<https://opentelemetry.io/docs/specs/otel/protocol/exporter/>): `…_ENDPOINT` is a base, to which HTTP adds
-//! `/v1/<signal>`, while `…_<SIGNAL>_ENDPOINT` is used as it is. Addresses in the file are bases all of them, because people
-//! copy them from the manuals of backends (`http://loki:3100/otlp`); one that already ends in `/v1/<signal>` is left alone.
+//! `/v1/<signal>`, while `…_<SIGNAL>_ENDPOINT` is used as it is. Addresses in the file are bases all of them, because
+//! people copy them from the manuals of backends (`http://loki:3100/otlp`); one that already ends in `/v1/<signal>` is
+//! left alone.
 //!
 //! An address with a path cannot be gRPC, so unless a protocol is written right beside it, it means HTTP.
 
@@ -15,7 +16,7 @@ use reqwest::Url;
 use super::Env;
 use super::problems::Problems;
 use super::raw::{RawEndpoint, RawHeader, RawOtlp};
-use super::secret_ref::{HeaderValue, SecretRef};
+use super::secret_ref::HeaderValue;
 use super::types::{OtlpConfig, Protocol, Signal, SignalTarget};
 use super::validate::{self, optional_path};
 use crate::secret::Secret;
@@ -250,7 +251,7 @@ fn percent_decode(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Config;
+    use super::super::{Config, SecretRef};
     use super::*;
 
     fn otlp<const N: usize>(file: &str, variables: [(&str, &str); N]) -> Result<OtlpConfig, String> {
@@ -287,7 +288,8 @@ mod tests {
     #[test]
     fn the_address_of_one_signal_beats_the_common_one() {
         let got = targets(
-            "endpoint: 'http://collector:4317', protocol: grpc, endpoints: {traces: 'http://tempo:4317', logs: 'http://loki:3100/otlp', metrics: 'http://prometheus:9090/api/v1/otlp/'}",
+            "endpoint: 'http://collector:4317', protocol: grpc, endpoints: {traces: 'http://tempo:4317', \
+             logs: 'http://loki:3100/otlp', metrics: 'http://prometheus:9090/api/v1/otlp/'}",
             [("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://elsewhere:1/x")],
         );
         assert_eq!(
@@ -356,15 +358,30 @@ mod tests {
                 ("OTEL_EXPORTER_OTLP_HEADERS", "a=b,hunter2"),
             ],
         );
-        insta::assert_snapshot!(error.unwrap_err(), @"");
+        insta::assert_snapshot!(error.unwrap_err(), @r"
+environment variable OTEL_EXPORTER_OTLP_PROTOCOL: `http/json` is none of grpc, http/protobuf
+environment variable OTEL_EXPORTER_OTLP_ENDPOINT: does not start with http:// or https://: write it like https://host:port/path
+environment variable OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: has a user or password in it: take it out, since secrets stay out of the file
+environment variable OTEL_EXPORTER_OTLP_HEADERS: entry 2 is not `name=value` with a percent-encoded value
+");
     }
 
     #[test]
     fn wrong_keys_are_named() {
         let error = otlp(
-            "endpoint: 'http://c:4318/v1/traces', signals: [], headers: {X-Api-Key: hunter2, 'a b': c, d: \"e\\nf\"}, endpoints: {traces: {protocol: grpc}, logs: {url: 'http://loki:3100/otlp', protocol: grpc}, metrics: 'not a url'}",
+            "endpoint: 'http://c:4318/v1/traces', signals: [], headers: {X-Api-Key: hunter2, 'a b': c, d: \"e\\nf\"}, \
+             endpoints: {traces: {protocol: grpc}, logs: {url: 'http://loki:3100/otlp', protocol: grpc}, metrics: 'x y'}",
             [],
         );
-        insta::assert_snapshot!(error.unwrap_err(), @"");
+        insta::assert_snapshot!(error.unwrap_err(), @r"
+f.yaml:1: export.otlp.signals: names no signal, so nothing would be sent: name traces, logs or metrics
+f.yaml:1: export.otlp.endpoint: is the address of one signal: drop `/v1/traces`, which is added where needed
+f.yaml:1: export.otlp.endpoints.traces.url: is missing: add `url: http://HOST:PORT`
+f.yaml:1: export.otlp.endpoints.logs.url: has a path, which gRPC does not know: drop the path, or set `protocol: http/protobuf`
+f.yaml:1: export.otlp.endpoints.metrics: is not an address (relative URL without a base): write it like https://host:port/path
+f.yaml:1: export.otlp.headers.X-Api-Key: is a literal secret, and a configuration file gets copied and committed: write {env: NAME} or {file: PATH} instead
+f.yaml:1: export.otlp.headers.a b: is not a header name: use letters, digits and hyphens
+f.yaml:1: export.otlp.headers.d: has a character that headers cannot carry
+");
     }
 }

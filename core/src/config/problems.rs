@@ -96,8 +96,8 @@ impl Problems {
         Self { lines, ..Self::default() }
     }
 
-    /// Notes a problem with a key. A second one at or under a key that already has one is left out: it is most often only a
-    /// consequence (a value that was refused counts as missing from then on).
+    /// Notes a problem with a key. A second one at or under a key that already has one is left out: it is most often
+    /// only a consequence (a value that was refused counts as missing from then on).
     pub(super) fn add(&mut self, path: &str, message: impl Into<String>) {
         if !self.settled.iter().any(|known| covers(known, path)) {
             let place = Place::Key { line: self.lines.of(path), path: path.to_owned() };
@@ -152,7 +152,7 @@ pub fn nearest_known<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 pub(super) fn hint(word: &str, known: &[&str]) -> String {
     match nearest_known(word, known) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("known: {}", known.join(", ")),
+        None => format!("known here: {}", known.join(", ")),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The file as it is written: the only place that lists its keys, their defaults and their docs.
 //!
-//! From these types come the JSON Schema, the check for unknown keys and wrong shapes (see [`super::shape`]), and the values
-//! that [`super::validate`] turns into [`super::Config`]. Nothing else uses them. No `flatten`, since it would lose keys'
-//! lines; a default is written as a person would write it, so that it is parsed like any other value.
+//! From these types come the JSON Schema, the check for unknown keys and wrong shapes (see [`super::shape`]), and the
+//! values that [`super::validate`] turns into [`super::Config`]. Nothing else uses them. No `flatten`, since it would
+//! lose keys' lines; a default is written as a person would write it, so that it is parsed like any other value.
 
 use std::collections::BTreeMap;
 
@@ -35,6 +35,7 @@ pub(super) struct RawConfig {
 /// The local store.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Store")]
 pub(super) struct RawStore {
     /// Directory of the store; a relative one is taken from the working directory.
     pub path: String,
@@ -43,6 +44,7 @@ pub(super) struct RawStore {
 /// What is sent, how far back and where to.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Export")]
 pub(super) struct RawExport {
     /// How far back the first sync replays: a length of time, or `all`.
     #[schemars(regex(pattern = r"^(all|([0-9]+(ms|s|m|h|d|w))+)$"))]
@@ -61,6 +63,7 @@ pub(super) struct RawExport {
 /// Snapshots of the open tree.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Snapshot")]
 pub(super) struct RawSnapshot {
     /// Time between two snapshots.
     #[schemars(regex(pattern = duration::PATTERN))]
@@ -70,6 +73,7 @@ pub(super) struct RawSnapshot {
 /// Metrics.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Metrics")]
 pub(super) struct RawMetrics {
     /// Time between two pushes of the present values (`serve` only).
     #[schemars(regex(pattern = duration::PATTERN))]
@@ -84,10 +88,12 @@ pub(super) struct RawMetrics {
 /// The OTLP backend.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Otlp")]
 pub(super) struct RawOtlp {
     /// Base address for all signals. Absent: `OTEL_EXPORTER_OTLP_ENDPOINT`, else port 4317 (gRPC) or 4318 (HTTP) here.
     pub endpoint: Option<String>,
-    /// How OTLP is carried. Absent: `OTEL_EXPORTER_OTLP_PROTOCOL`, else HTTP for an endpoint with a path or port 4318, else gRPC.
+    /// How OTLP is carried. Absent: `OTEL_EXPORTER_OTLP_PROTOCOL`, else HTTP for an endpoint with a path or port 4318,
+    /// else gRPC.
     pub protocol: Option<Protocol>,
     /// Headers of every request, added to `OTEL_EXPORTER_OTLP_HEADERS`; a sensitive value must be a reference.
     pub headers: BTreeMap<String, RawHeader>,
@@ -102,6 +108,7 @@ pub(super) struct RawOtlp {
 /// Addresses of single signals. Absent: `OTEL_EXPORTER_OTLP_<SIGNAL>_ENDPOINT`, else `endpoint`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Endpoints")]
 pub(super) struct RawEndpoints {
     /// Where spans go.
     pub traces: Option<RawEndpoint>,
@@ -114,6 +121,7 @@ pub(super) struct RawEndpoints {
 /// A base address, to which HTTP adds `/v1/<signal>`; one with a path means HTTP.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "Endpoint")]
 pub(super) enum RawEndpoint {
     /// The address alone.
     Url(String),
@@ -124,6 +132,7 @@ pub(super) enum RawEndpoint {
 /// An address and how to speak to it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Target")]
 pub(super) struct RawTarget {
     /// The address.
     #[serde(default)]
@@ -137,6 +146,7 @@ pub(super) struct RawTarget {
 /// A header's value: text, or a reference where it is a secret.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "Header")]
 pub(super) enum RawHeader {
     /// In the open.
     Plain(String),
@@ -147,7 +157,7 @@ pub(super) enum RawHeader {
 /// A secret: `{env: NAME}` or `{file: PATH}`, never a literal.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(transform = mark_secret)]
+#[schemars(rename = "SecretRef", transform = mark_secret)]
 pub(super) struct RawSecret {
     /// Name of the environment variable that holds it.
     pub env: Option<String>,
@@ -158,6 +168,7 @@ pub(super) struct RawSecret {
 /// TLS towards a server. Certificates are always verified.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Tls")]
 pub(super) struct RawTls {
     /// PEM file of a private CA to trust besides the usual ones.
     pub ca_file: Option<String>,
@@ -166,6 +177,7 @@ pub(super) struct RawTls {
 /// A project of the portfolio.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Project")]
 pub(super) struct RawProject {
     /// Its id: `project.id` and `service.namespace` in telemetry.
     #[schemars(required)]
@@ -186,6 +198,7 @@ pub(super) struct RawProject {
 /// A native project of a source.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Include")]
 pub(super) struct RawInclude {
     /// Name of the source.
     #[schemars(required)]
@@ -198,6 +211,7 @@ pub(super) struct RawInclude {
 /// A tool to poll.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Source")]
 pub(super) struct RawSource {
     /// Unique; becomes part of every id, so it must not change later.
     #[schemars(required, regex(pattern = "^[A-Za-z0-9._-]+$"))]
@@ -237,6 +251,7 @@ pub(super) struct RawSource {
 /// The credential of a source.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Auth")]
 pub(super) struct RawAuth {
     /// The account the token belongs to. Absent: the token stands alone.
     pub email: Option<String>,

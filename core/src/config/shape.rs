@@ -1,16 +1,18 @@
 //! Whether a document has the shape that the published JSON Schema describes.
 //!
-//! The schema comes from the types in [`super::raw`], so what an editor underlines and what the program refuses are the same.
-//! A general validator would do for that, but not for its messages: here every problem is found at once, each names the
-//! nearest known key, and none repeats a value that may be a secret. Only the parts of JSON Schema that schemars writes for
-//! our types are understood. What has a problem is taken out of the document, so that the rest can still be checked.
+//! The schema comes from the types in [`super::raw`], so what an editor underlines and what the program refuses are the
+//! same. A general validator would do for that, but not for its messages: here every problem is found at once, each
+//! names the nearest known key, and none repeats a value that may be a secret. Only the parts of JSON Schema that
+//! schemars writes for our types are understood. What has a problem is taken out of the document, so that the rest can
+//! still be checked.
 
 use serde_json::{Map, Value};
 
 use super::document::join;
 use super::problems::{Problems, hint};
 
-pub(super) const LITERAL_SECRET: &str = "is a literal secret, and a configuration file gets copied and committed: write {env: NAME} or {file: PATH} instead";
+pub(super) const LITERAL_SECRET: &str = "is a literal secret, and a configuration file gets copied and committed: \
+                                         write {env: NAME} or {file: PATH} instead";
 
 /// Checks a document from its root and takes out what does not fit.
 pub(super) fn check(schema: &Value, document: &mut Value, problems: &mut Problems) {
@@ -67,7 +69,8 @@ impl<'a> Shape<'a> {
         });
     }
 
-    /// A list of mappings keeps its length, so that the indices in later messages stay right; any other is dropped whole.
+    /// A list of mappings keeps its length, so that the indices in later messages stay right; any other is dropped
+    /// whole.
     fn fits_array(&self, schema: &'a Value, items: &mut [Value], path: &str, problems: &mut Problems) -> bool {
         let mut all_fit = true;
         for (index, item) in items.iter_mut().enumerate() {
@@ -120,8 +123,8 @@ fn fits_words(words: &[&str], value: &Value, path: &str, problems: &mut Problems
     false
 }
 
-/// A secret must be a reference with exactly one of its keys. Neither its value nor its keys are repeated in the message: with
-/// a slip of the pen (`token: {abc}`) the secret is the key.
+/// A secret must be a reference with exactly one of its keys. Neither its value nor its keys are repeated in the
+/// message: with a slip of the pen (`token: {abc}`) the secret is the key.
 fn fits_secret(value: &mut Value, path: &str, problems: &mut Problems) -> bool {
     let Value::Object(entries) = value else {
         problems.add(path, LITERAL_SECRET);

@@ -1,7 +1,8 @@
 //! The rules beyond shape: from the file as written to the types the program runs on.
 //!
-//! Every rule takes its part of [`super::raw`] and the key path of that part, notes what is wrong, and goes on with some
-//! stand-in value so that the rest is checked too. Whoever calls [`config`] must therefore look at the problems first.
+//! Every rule takes its part of [`super::raw`] and the key path of that part, notes what is wrong, and goes on with
+//! some stand-in value so that the rest is checked too. Whoever calls [`config`] must therefore look at the problems
+//! first.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::Env;
-use super::problems::{Problems, hint};
+use super::problems::{Problems, hint, nearest_known};
 use super::raw::{RawConfig, RawExport, RawInclude, RawProject, RawSecret, RawSource};
 use super::schedule::Schedule;
 use super::secret_ref::SecretRef;
@@ -33,18 +34,20 @@ pub(super) fn config(raw: RawConfig, kinds: &[&str], env: &Env, problems: &mut P
 }
 
 fn listen(text: &str, problems: &mut Problems) -> Option<SocketAddr> {
-    text.parse()
-        .map_err(|_| {
-            problems.add(
-                "listen",
-                format!("`{text}` is not IP:PORT: write e.g. 127.0.0.1:9464, or 0.0.0.0:9464 for all interfaces"),
-            )
-        })
-        .ok()
+    // `localhost` is spelled out rather than looked up: a name could mean another address at the next start.
+    let spelled = text.trim().replace("localhost:", "127.0.0.1:");
+    let refuse = |_| {
+        let message = format!("`{text}` is not IP:PORT: write 127.0.0.1:9464, or 0.0.0.0:9464 for all interfaces");
+        problems.add("listen", message);
+    };
+    spelled.parse().map_err(refuse).ok()
 }
 
 fn export(raw: RawExport, env: &Env, problems: &mut Problems) -> ExportConfig {
-    let history = (raw.history.trim() != "all").then(|| length("export.history", &raw.history, problems));
+    let history = match raw.history.trim() {
+        "all" => None,
+        text => Some(length("export.history", text, problems)),
+    };
     ExportConfig {
         history: history.map(|length| i64::try_from(length.as_millis()).unwrap_or(i64::MAX)),
         snapshot_interval: interval("export.snapshot.interval", &raw.snapshot.interval, problems),
@@ -73,39 +76,34 @@ fn interval(path: &str, text: &str, problems: &mut Problems) -> Duration {
 
 /// The sources; one with a problem is `None`, but keeps its place.
 fn sources(raw: Vec<RawSource>, kinds: &[&str], problems: &mut Problems) -> Vec<Option<SourceConfig>> {
-    let mut first_use = BTreeMap::new();
+    let mut names = BTreeMap::new();
     let mut sources = Vec::new();
     for (index, raw) in raw.into_iter().enumerate() {
         let path = format!("sources[{index}]");
-        if let Some(name) = raw.name.clone() {
-            if let Some(first) = first_use.get(&name) {
-                problems.add(&format!("{path}.name"), format!("`{name}` is already the name of sources[{first}]: names become part of ids, so each needs its own"));
-            }
-            first_use.entry(name).or_insert(index);
+        if let Some(first) = first_use(&mut names, raw.name.as_deref(), index) {
+            let message =
+                format!("is the name of sources[{first}] already: names become part of ids, so each needs its own");
+            problems.add(&format!("{path}.name"), message);
         }
         sources.push(source(raw, kinds, &path, problems));
     }
     sources
 }
 
+/// Where a value that must be unique was used before, if it was.
+fn first_use(uses: &mut BTreeMap<String, usize>, value: Option<&str>, index: usize) -> Option<usize> {
+    let first = *uses.entry(value?.to_owned()).or_insert(index);
+    (first != index).then_some(first)
+}
+
 fn source(raw: RawSource, kinds: &[&str], path: &str, problems: &mut Problems) -> Option<SourceConfig> {
     let at = |key: &str| format!("{path}.{key}");
-    let name = required(raw.name, &at("name"), "name: my-tracker", problems)
-        .filter(|name| source_name(name, &at("name"), problems));
-    let kind = required(raw.kind, &at("kind"), &format!("kind: {}", kinds.join(" | ")), problems)
-        .filter(|kind| known_kind(kind, kinds, &at("kind"), problems));
-    let url = required(raw.url, &at("url"), "url: https://HOST", problems)
-        .and_then(|url| base_url(&url, &at("url"), problems));
+    let name = source_name(raw.name, &at("name"), problems);
+    let kind = known_kind(raw.kind, kinds, &at("kind"), problems);
+    let url = base_url(raw.url, &at("url"), problems);
     let auth = raw.auth.unwrap_or_default();
-    let token = match auth.token {
-        Some(token) => secret_ref(token, &at("auth.token"), problems),
-        None => required(None, &at("auth.token"), "auth: {token: {env: NAME}}", problems).and(None),
-    };
-    let schedule = raw
-        .schedule
-        .parse::<Schedule>()
-        .map_err(|why| problems.add(&at("schedule"), cron_message(&raw.schedule, &why)))
-        .ok();
+    let token = token(auth.token, &at("auth.token"), problems);
+    let schedule = schedule(&raw.schedule, &at("schedule"), problems);
     let stale_after = interval(&at("stale_after"), &raw.stale_after, problems);
     Some(SourceConfig {
         name: name?,
@@ -126,37 +124,48 @@ fn source(raw: RawSource, kinds: &[&str], path: &str, problems: &mut Problems) -
     })
 }
 
-fn source_name(name: &str, path: &str, problems: &mut Problems) -> bool {
-    let good = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-    if !good {
-        problems.add(path, format!("`{name}` cannot become part of ids: use letters, digits, `.`, `_` and `-` only"));
+fn source_name(name: Option<String>, path: &str, problems: &mut Problems) -> Option<String> {
+    let name = required(name, path, "name: my-tracker", problems)?;
+    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
+        return Some(name);
     }
-    good
+    problems.add(path, format!("`{name}` cannot become part of ids: use letters, digits, `.`, `_` and `-` only"));
+    None
 }
 
-fn known_kind(kind: &str, kinds: &[&str], path: &str, problems: &mut Problems) -> bool {
-    let known = kinds.contains(&kind);
-    if !known {
-        let near =
-            super::nearest_known(kind, kinds).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
-        problems.add(path, format!("`{kind}` is none of {}{near}", kinds.join(", ")));
+fn known_kind(kind: Option<String>, kinds: &[&str], path: &str, problems: &mut Problems) -> Option<String> {
+    let kind = required(kind, path, &format!("kind: {}", kinds.join(" | ")), problems)?;
+    if kinds.contains(&kind.as_str()) {
+        return Some(kind);
     }
-    known
+    let near = nearest_known(&kind, kinds).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
+    problems.add(path, format!("`{kind}` is none of {}{near}", kinds.join(", ")));
+    None
 }
 
-fn cron_message(line: &str, why: &str) -> String {
-    format!(
-        "`{line}` is not a cron line ({why}): write minute, hour, day, month and weekday in UTC, such as \"*/5 * * * *\""
-    )
+fn token(raw: Option<RawSecret>, path: &str, problems: &mut Problems) -> Option<SecretRef> {
+    if raw.is_none() {
+        problems.add(path, "is missing: add `auth: {token: {env: NAME}}`, or {file: PATH}");
+    }
+    secret_ref(raw?, path, problems)
+}
+
+fn schedule(line: &str, path: &str, problems: &mut Problems) -> Option<Schedule> {
+    let refuse = |why| {
+        let how = "write minute, hour, day, month and weekday in UTC, such as \"*/5 * * * *\"";
+        problems.add(path, format!("`{line}` is not a cron line ({why}): {how}"));
+    };
+    line.parse().map_err(refuse).ok()
 }
 
 /// A source's address without a trailing slash, so that paths can be appended to it.
-fn base_url(text: &str, path: &str, problems: &mut Problems) -> Option<String> {
-    let url = http_url(text).and_then(|url| match (url.query(), url.fragment()) {
-        (None, None) => Ok(url),
+fn base_url(text: Option<String>, path: &str, problems: &mut Problems) -> Option<String> {
+    let text = required(text, path, "url: https://HOST", problems)?;
+    let url = http_url(&text).and_then(|url| match (url.query(), url.fragment()) {
+        (None, None) => Ok(url.as_str().trim_end_matches('/').to_owned()),
         _ => Err("has a `?` or `#` part: give the base address only".to_owned()),
     });
-    url.map(|url| url.as_str().trim_end_matches('/').to_owned()).map_err(|message| problems.add(path, message)).ok()
+    url.map_err(|message| problems.add(path, message)).ok()
 }
 
 /// Parses an `http` or `https` address. Messages do not repeat it, since people paste credentials into addresses.
@@ -167,7 +176,7 @@ pub(super) fn http_url(text: &str) -> Result<Url, String> {
         return Err(format!("does not start with http:// or https://: {example}"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("has a user or password in it, which would be a literal secret: take it out and use {env: NAME} or {file: PATH}".to_owned());
+        return Err("has a user or password in it: take it out, since secrets stay out of the file".to_owned());
     }
     Ok(url)
 }
@@ -186,7 +195,9 @@ pub(super) fn secret_ref(raw: RawSecret, path: &str, problems: &mut Problems) ->
     match (raw.env, raw.file) {
         (Some(name), None) if is_variable_name(&name) => Some(SecretRef::Env(name)),
         (Some(_), None) => {
-            problems.add(path, "names no environment variable (it looks more like the secret itself): write {env: NAME} and export NAME");
+            let message =
+                "names no environment variable, and may be the secret itself: write {env: NAME} and export NAME";
+            problems.add(path, message);
             None
         }
         (None, Some(file)) if !file.trim().is_empty() => Some(SecretRef::File(PathBuf::from(file))),
@@ -197,8 +208,8 @@ pub(super) fn secret_ref(raw: RawSecret, path: &str, problems: &mut Problems) ->
     }
 }
 
-/// Whether a text can be the name of a variable and does not look like a token, many of which could be one: those are long
-/// and mix small letters with digits.
+/// Whether a text can be the name of a variable and does not look like a token, many of which could be one: those are
+/// long and mix small letters with digits.
 fn is_variable_name(text: &str) -> bool {
     let spelled = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         && !text.starts_with(|c: char| c.is_ascii_digit());
@@ -214,74 +225,68 @@ pub(super) fn optional_path(text: Option<String>) -> Option<PathBuf> {
 /// The portfolio. A native project belongs to at most one project, or its tasks would have two ids to report.
 fn projects(raw: Vec<RawProject>, sources: &[Option<SourceConfig>], problems: &mut Problems) -> Vec<ProjectConfig> {
     let mut ids = BTreeMap::new();
-    let mut owners = BTreeMap::new();
+    let mut seen = BTreeMap::new();
     let mut projects = Vec::new();
     for (index, raw) in raw.into_iter().enumerate() {
         let path = format!("projects[{index}]");
-        let Some(project) = project(raw, sources, &path, problems) else { continue };
-        if let Some(first) = ids.insert(project.id.clone(), index) {
-            problems.add(&format!("{path}.id"), format!("`{}` is already the id of projects[{first}]", project.id));
+        if let Some(first) = first_use(&mut ids, raw.id.as_deref(), index) {
+            problems.add(&format!("{path}.id"), format!("is the id of projects[{first}] already: give it another"));
         }
-        for (position, pair) in project.include.iter().enumerate() {
-            if let Some(owner) = owners.insert(pair.clone(), project.id.clone()) {
-                let message = format!("`{}` of {} already belongs to `{owner}`: name it once", pair.1, pair.0);
-                problems.add(&format!("{path}.include[{position}]"), message);
-            }
-        }
-        projects.push(project);
+        projects.extend(project(raw, sources, &mut seen, &path, problems));
     }
     projects
 }
 
+/// Native projects (with their source) and the key path that first included each.
+type Seen = BTreeMap<(String, String), String>;
+
 fn project(
     raw: RawProject,
     sources: &[Option<SourceConfig>],
+    seen: &mut Seen,
     path: &str,
     problems: &mut Problems,
 ) -> Option<ProjectConfig> {
-    let include_path = format!("{path}.include");
-    let include = raw.include.unwrap_or_default();
-    if include.is_empty() {
-        problems.add(&include_path, "is missing: add `include: [{source: NAME, project: NATIVE_PROJECT}]`");
+    let id = required(raw.id, &format!("{path}.id"), "id: my-project", problems);
+    let listed = raw.include.unwrap_or_default();
+    if listed.is_empty() {
+        let message = "is missing: add `include: [{source: NAME, project: NATIVE_PROJECT}]`";
+        problems.add(&format!("{path}.include"), message);
     }
-    let include = include
-        .into_iter()
-        .enumerate()
-        .filter_map(|(index, raw)| included(raw, sources, &format!("{include_path}[{index}]"), problems))
-        .collect();
-    let id = required(raw.id, &format!("{path}.id"), "id: my-project", problems)?;
-    Some(ProjectConfig {
-        name: raw.name.unwrap_or_else(|| id.clone()),
-        id,
-        owner: raw.owner,
-        criticality: raw.criticality,
-        value: raw.value,
-        include,
-    })
+    let mut include = Vec::new();
+    for (index, raw) in listed.into_iter().enumerate() {
+        include.extend(included(raw, sources, seen, &format!("{path}.include[{index}]"), problems));
+    }
+    let id = id?;
+    let name = raw.name.unwrap_or_else(|| id.clone());
+    Some(ProjectConfig { id, name, owner: raw.owner, criticality: raw.criticality, value: raw.value, include })
 }
 
 fn included(
     raw: RawInclude,
     sources: &[Option<SourceConfig>],
+    seen: &mut Seen,
     path: &str,
     problems: &mut Problems,
 ) -> Option<(String, String)> {
     let name = required(raw.source, &format!("{path}.source"), "source: NAME", problems);
     let project = required(raw.project, &format!("{path}.project"), "project: NATIVE_PROJECT", problems);
-    let (name, project) = (name?, project?);
-    let known: Vec<&str> = sources.iter().flatten().map(|source| source.name.as_str()).collect();
-    match sources.iter().flatten().find(|source| source.name == name) {
-        Some(source) => polled(source, &project, &format!("{path}.project"), problems),
+    let pair = (name?, project?);
+    match sources.iter().flatten().find(|source| source.name == pair.0) {
+        Some(source) => polled(source, &pair.1, &format!("{path}.project"), problems),
         // It may name one that was left out for its own problems.
         None if sources.iter().any(Option::is_none) => {}
-        None if known.is_empty() => {
-            problems.add(&format!("{path}.source"), format!("there is no source `{name}`: add it under `sources`"))
-        }
         None => {
-            problems.add(&format!("{path}.source"), format!("there is no source `{name}`: {}", hint(&name, &known)))
+            let known: Vec<&str> = sources.iter().flatten().map(|source| source.name.as_str()).collect();
+            let hint = if known.is_empty() { "add it under `sources`".to_owned() } else { hint(&pair.0, &known) };
+            problems.add(&format!("{path}.source"), format!("there is no source `{}`: {hint}", pair.0));
         }
     }
-    Some((name, project))
+    if let Some(first) = seen.get(&pair) {
+        problems.add(path, format!("`{}` of {} is already in {first}: name it once", pair.1, pair.0));
+    }
+    seen.entry(pair.clone()).or_insert_with(|| path.to_owned());
+    Some(pair)
 }
 
 /// A project that its source does not poll would stay empty without a word.
