@@ -10,8 +10,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use serde_saphyr::Spanned;
 
-const NOT_YAML: &str = "is not valid YAML here: look for a missing colon, an unclosed quote or bracket, or a tab in the \
-                        indentation";
+const NOT_YAML: &str = "is not valid YAML here: look for a missing colon, an unclosed quote or bracket, \
+                        or a tab in the indentation";
 
 /// Line numbers (from 1) by key path.
 #[derive(Debug, Default)]

@@ -87,7 +87,7 @@ impl Config {
         let (mut document, lines) =
             document::parse(text).map_err(|(line, message)| ConfigErrors::whole_file(origin, line, message))?;
         let mut problems = problems::Problems::new(lines);
-        shape::check(schema().as_value(), &mut document, &mut problems);
+        shape::check(raw::schema().as_value(), &mut document, &mut problems);
         let config = match raw::RawConfig::deserialize(document) {
             Ok(raw) => validate::config(raw, kinds, env, &mut problems),
             Err(_) => None,
@@ -98,13 +98,9 @@ impl Config {
     }
 }
 
-fn schema() -> schemars::Schema {
-    schemars::schema_for!(raw::RawConfig)
-}
-
 /// The JSON Schema of the file, as `config/schema.json` holds it and `contextcore schema` prints it.
 pub fn json_schema() -> String {
-    format!("{:#}\n", schema().as_value())
+    format!("{:#}\n", raw::schema().as_value())
 }
 
 #[cfg(test)]

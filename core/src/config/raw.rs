@@ -6,8 +6,11 @@
 
 use std::collections::BTreeMap;
 
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::duration;
 use super::types::{BlockedConfig, Criticality, Privacy, Protocol, Signal};
@@ -132,7 +135,7 @@ pub(super) enum RawEndpoint {
 /// An address and how to speak to it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "Target")]
+#[schemars(rename = "Target", extend("required" = ["url"]))]
 pub(super) struct RawTarget {
     /// The address.
     #[serde(default)]
@@ -177,7 +180,7 @@ pub(super) struct RawTls {
 /// A project of the portfolio.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(rename = "Project")]
+#[schemars(rename = "Project", extend("required" = ["id", "include"]))]
 pub(super) struct RawProject {
     /// Its id: `project.id` and `service.namespace` in telemetry.
     #[schemars(required)]
@@ -198,7 +201,7 @@ pub(super) struct RawProject {
 /// A native project of a source.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(rename = "Include")]
+#[schemars(rename = "Include", extend("required" = ["source", "project"]))]
 pub(super) struct RawInclude {
     /// Name of the source.
     #[schemars(required)]
@@ -211,7 +214,7 @@ pub(super) struct RawInclude {
 /// A tool to poll.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(rename = "Source")]
+#[schemars(rename = "Source", extend("required" = ["name", "kind", "url", "auth"]))]
 pub(super) struct RawSource {
     /// Unique; becomes part of every id, so it must not change later.
     #[schemars(required, regex(pattern = "^[A-Za-z0-9._-]+$"))]
@@ -251,13 +254,26 @@ pub(super) struct RawSource {
 /// The credential of a source.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(rename = "Auth")]
+#[schemars(rename = "Auth", extend("required" = ["token"]))]
 pub(super) struct RawAuth {
     /// The account the token belongs to. Absent: the token stands alone.
     pub email: Option<String>,
     /// The token.
     #[schemars(required)]
     pub token: Option<RawSecret>,
+}
+
+/// The JSON Schema of the file. An absent `Option` has no default worth telling.
+pub(super) fn schema() -> Schema {
+    let without_null = |schema: &mut Schema| {
+        if schema.get("default").is_some_and(Value::is_null) {
+            schema.remove("default");
+        }
+    };
+    SchemaSettings::draft2020_12()
+        .with_transform(RecursiveTransform(without_null))
+        .into_generator()
+        .into_root_schema_for::<RawConfig>()
 }
 
 /// Lets [`super::shape`] know secrets, and editors that exactly one of the two keys is wanted.

@@ -9,7 +9,7 @@
 use serde_json::{Map, Value};
 
 use super::document::join;
-use super::problems::{Problems, hint};
+use super::problems::{Problems, hint, nearest_known};
 
 pub(super) const LITERAL_SECRET: &str = "is a literal secret, and a configuration file gets copied and committed: \
                                          write {env: NAME} or {file: PATH} instead";
@@ -52,21 +52,33 @@ impl<'a> Shape<'a> {
     }
 
     fn fits_object(&self, schema: &'a Value, entries: &mut Map<String, Value>, path: &str, problems: &mut Problems) {
-        // A key without a value is most often one whose children were all commented out: it counts as absent.
-        entries.retain(|_, value| !value.is_null());
         let properties = schema["properties"].as_object();
-        entries.retain(|key, value| {
-            let known = properties
-                .and_then(|known| known.get(key))
-                .or_else(|| schema["additionalProperties"].as_object().map(|_| &schema["additionalProperties"]));
-            match known {
-                Some(schema) => self.fits(schema, value, &join(path, key), problems),
-                None => {
-                    unknown_key(properties, path, key, problems);
-                    false
-                }
+        let others = Some(&schema["additionalProperties"]).filter(|others| others.is_object());
+        entries.retain(|key, value| match properties.and_then(|known| known.get(key)).or(others) {
+            // A key without a value is most often one whose children were all commented out: it counts as absent.
+            Some(_) if value.is_null() => false,
+            Some(schema) => self.fits(schema, value, &join(path, key), problems),
+            None => {
+                self.unknown_key(properties, path, key, problems);
+                false
             }
         });
+    }
+
+    /// Names the key and the nearest known one. Beside a secret, though, what resembles no known key may be the secret
+    /// itself, put into the wrong place.
+    fn unknown_key(&self, properties: Option<&'a Map<String, Value>>, path: &str, key: &str, problems: &mut Problems) {
+        let known: Vec<&str> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+        let beside_secret =
+            properties.is_some_and(|known| known.values().any(|schema| self.resolve(schema)["writeOnly"] == true));
+        let near = nearest_known(key, &known);
+        if beside_secret && near.is_none() {
+            return problems.add(path, format!("has an unknown key: {}", hint(key, &known)));
+        }
+        problems.add(&join(path, key), format!("unknown key `{key}`: {}", hint(key, &known)));
+        if let Some(meant) = near {
+            problems.settle(&join(path, meant));
+        }
     }
 
     /// A list of mappings keeps its length, so that the indices in later messages stay right; any other is dropped
@@ -136,14 +148,6 @@ fn fits_secret(value: &mut Value, path: &str, problems: &mut Problems) -> bool {
         problems.add(path, "needs exactly one of {env: NAME} and {file: PATH}");
     }
     good
-}
-
-fn unknown_key(properties: Option<&Map<String, Value>>, path: &str, key: &str, problems: &mut Problems) {
-    let known: Vec<&str> = properties.into_iter().flat_map(|known| known.keys()).map(String::as_str).collect();
-    problems.add(&join(path, key), format!("unknown key `{key}`: {}", hint(key, &known)));
-    if let Some(meant) = super::nearest_known(key, &known) {
-        problems.settle(&join(path, meant));
-    }
 }
 
 fn mismatch(schema: &Value, value: &Value) -> String {

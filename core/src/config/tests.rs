@@ -164,23 +164,40 @@ fn a_url_keeps_its_path_and_loses_its_trailing_slash() {
 
 #[test]
 fn unknown_keys_are_named_with_line_and_nearest() {
-    insta::assert_snapshot!(messages("store:\n  pth: ./data\nexport:\n  otlp:\n    endpont: http://x:1\nlog: {}\nsorces:\n  - name: a\n"), @r"
+    let text = r"store:
+  pth: ./data
+export:
+  otlp:
+    endpont: http://x:1
+log: {}
+listn:
+sorces:
+  - name: a
+";
+    insta::assert_snapshot!(messages(text), @r"
 contextcore.yaml:2: store.pth: unknown key `pth`: did you mean `path`?
 contextcore.yaml:5: export.otlp.endpont: unknown key `endpont`: did you mean `endpoint`?
 contextcore.yaml:6: log: unknown key `log`: known here: export, listen, privacy, projects, sources, store
-contextcore.yaml:7: sorces: unknown key `sorces`: did you mean `sources`?
+contextcore.yaml:7: listn: unknown key `listn`: did you mean `listen`?
+contextcore.yaml:8: sorces: unknown key `sorces`: did you mean `sources`?
 ");
 }
 
 #[test]
 fn an_unknown_key_hides_that_the_meant_one_is_missing() {
-    insta::assert_snapshot!(source_messages("auth: {tokn: {env: T}}"), @"contextcore.yaml:1: sources[0].auth.tokn: unknown key `tokn`: did you mean `token`?");
+    insta::assert_snapshot!(source_messages("auth: {tokn: {env: T}}"), @r"
+contextcore.yaml:1: sources[0].auth.tokn: unknown key `tokn`: did you mean `token`?
+");
 }
 
 #[test]
 fn literal_secrets_are_refused_and_not_repeated() {
     for auth in ["{token: hunter2}", "{token: [hunter2]}", "{token: 4711471147114711}"] {
-        insta::allow_duplicates! { insta::assert_snapshot!(source_messages(&format!("auth: {auth}")), @"contextcore.yaml:1: sources[0].auth.token: is a literal secret, and a configuration file gets copied and committed: write {env: NAME} or {file: PATH} instead"); }
+        insta::allow_duplicates! {
+                            insta::assert_snapshot!(source_messages(&format!("auth: {auth}")), @r"
+contextcore.yaml:1: sources[0].auth.token: is a literal secret, and a configuration file gets copied and committed: write {env: NAME} or {file: PATH} instead
+");
+                        }
     }
 }
 
@@ -193,10 +210,18 @@ fn malformed_references_are_refused_and_not_repeated() {
         "{token: {}}",
         "{token: {env: [hunter2]}}",
     ] {
-        insta::allow_duplicates! { insta::assert_snapshot!(source_messages(&format!("auth: {auth}")), @"contextcore.yaml:1: sources[0].auth.token: needs exactly one of {env: NAME} and {file: PATH}"); }
+        insta::allow_duplicates! {
+                            insta::assert_snapshot!(source_messages(&format!("auth: {auth}")), @r"
+contextcore.yaml:1: sources[0].auth.token: needs exactly one of {env: NAME} and {file: PATH}
+");
+                        }
     }
     for name in ["abcd1234efgh5678ijkl", "not-a-name", "4NAME"] {
-        insta::allow_duplicates! { insta::assert_snapshot!(source_messages(&format!("auth: {{token: {{env: {name}}}}}")), @"contextcore.yaml:1: sources[0].auth.token: names no environment variable, and may be the secret itself: write {env: NAME} and export NAME"); }
+        insta::allow_duplicates! {
+                            insta::assert_snapshot!(source_messages(&format!("auth: {{token: {{env: {name}}}}}")), @r"
+contextcore.yaml:1: sources[0].auth.token: names no environment variable, and may be the secret itself: write {env: NAME} and export NAME
+");
+                        }
     }
 }
 
@@ -207,6 +232,8 @@ fn no_message_and_no_debug_output_holds_a_secret() {
         "sources: [{auth: hunter2}]",
         "sources: [{auth: [hunter2]}]",
         "sources: [{auth: {password: hunter2}}]",
+        "sources: [{auth: {hunter2}}]",
+        "sources: [{auth: {hunter2: x}}]",
         "sources: [{url: 'https://me:hunter2@host'}]",
         "sources: [{url: 'me:hunter2@host'}]",
         "sources: [{url: 'https://me:hunter2@host:port'}]",
@@ -231,7 +258,18 @@ fn no_message_and_no_debug_output_holds_a_secret() {
 
 #[test]
 fn wrong_shapes_say_what_is_wanted() {
-    insta::assert_snapshot!(messages("store: ./data\nexport:\n  history: 400\n  metrics: {task_info_limit: -1}\n  otlp:\n    signals: traces\n    endpoints: {logs: [x]}\nlisten: 9464\nprivacy: {assignee: hashed, title: 1}\nprojects: {}\n"), @r"
+    let text = r"store: ./data
+export:
+  history: 400
+  metrics: {task_info_limit: -1}
+  otlp:
+    signals: traces
+    endpoints: {logs: [x]}
+listen: 9464
+privacy: {assignee: hashed, title: 1}
+projects: {}
+";
+    insta::assert_snapshot!(messages(text), @r"
 contextcore.yaml:1: store: needs a mapping (`key: value`), not text
 contextcore.yaml:3: export.history: needs a unit, such as 15m or 400d
 contextcore.yaml:4: export.metrics.task_info_limit: needs a whole number from 0 to 4294967295
@@ -246,15 +284,31 @@ contextcore.yaml:10: projects: needs a list, not a mapping (`key: value`)
 
 #[test]
 fn a_file_that_is_no_mapping_says_so() {
-    insta::assert_snapshot!(messages("- a\n- b\n"), @"contextcore.yaml: needs a mapping (`key: value`), not a list");
-    insta::assert_snapshot!(messages("a: 1\nb: [c\n"), @"contextcore.yaml:2: is not valid YAML here: look for a missing colon, an unclosed quote or bracket, or a tab in the indentation");
+    insta::assert_snapshot!(messages("- a\n- b\n"), @r"
+contextcore.yaml: needs a mapping (`key: value`), not a list
+");
+    insta::assert_snapshot!(messages("a: 1\nb: [c\n"), @r"
+contextcore.yaml:2: is not valid YAML here: look for a missing colon, an unclosed quote or bracket, or a tab in the indentation
+");
 }
 
 #[test]
 fn wrong_values_say_how_to_write_them() {
-    insta::assert_snapshot!(messages("store: {path: ''}\nexport:\n  history: forever\n  snapshot: {interval: 0s}\n  metrics: {interval: 1.5h, history_step: 6 h}\n  give_up: ''\n  otlp:\n    endpoint: collector:4317\n    protocol: http/json\n    signals: [trace]\nlisten: localhost\n"), @r"
+    let text = r"store: {path: ''}
+export:
+  history: forever
+  snapshot: {interval: 0s}
+  metrics: {interval: 1.5h, history_step: 6 h}
+  give_up: ''
+  otlp:
+    endpoint: collector:4317
+    protocol: http/json
+    signals: [trace]
+listen: localhost
+";
+    insta::assert_snapshot!(messages(text), @r"
 contextcore.yaml:1: store.path: is empty: name a directory
-contextcore.yaml:3: export.history: `forever` is not a length of time: write a whole number and ms, s, m, h, d or w, such as 15m
+contextcore.yaml:3: export.history: `forever` is not a length of time: write a whole number and ms, s, m, h, d or w, such as 15m, or `all`
 contextcore.yaml:4: export.snapshot.interval: must be longer than zero
 contextcore.yaml:5: export.metrics.interval: `1.5h` is not a length of time: write a whole number and ms, s, m, h, d or w, such as 15m
 contextcore.yaml:5: export.metrics.history_step: `6 h` is not a length of time: write a whole number and ms, s, m, h, d or w, such as 15m
@@ -278,23 +332,30 @@ contextcore.yaml:2: sources[0].auth.token: is missing: add `auth: {token: {env: 
 
 #[test]
 fn wrong_sources_say_what_to_do() {
-    insta::assert_snapshot!(source_messages("name: 'acme jira', kind: jiira, url: acme.atlassian.net, schedule: '*/5 * * *', stale_after: 0d"), @r#"
+    let keys = "name: 'acme jira', kind: jiira, url: acme.atlassian.net, schedule: '*/5 * * *', stale_after: 0d";
+    insta::assert_snapshot!(source_messages(keys), @r#"
 contextcore.yaml:1: sources[0].name: `acme jira` cannot become part of ids: use letters, digits, `.`, `_` and `-` only
 contextcore.yaml:1: sources[0].kind: `jiira` is none of jira, github, linear (did you mean `jira`?)
 contextcore.yaml:1: sources[0].url: is not an address (relative URL without a base): write it like https://host:port/path
 contextcore.yaml:1: sources[0].schedule: `*/5 * * *` is not a cron line (it has 4 fields instead of five): write minute, hour, day, month and weekday in UTC, such as "*/5 * * * *"
 contextcore.yaml:1: sources[0].stale_after: must be longer than zero
 "#);
-    insta::assert_snapshot!(source_messages("url: 'https://a/?x', statuses: {QA: in_reveiw}, types: {Chore: chore}, projects: [1], blocked: {links: maybe}"), @r"
+    let keys = "url: 'https://a/?x', statuses: {QA: in_reveiw}, types: {Chore: chore}, projects: [1], \
+                blocked: {links: maybe}";
+    insta::assert_snapshot!(source_messages(keys), @r"
 contextcore.yaml:1: sources[0].blocked.links: needs true or false, not text
 contextcore.yaml:1: sources[0].projects[0]: needs text, not a number: put it in quotes
 contextcore.yaml:1: sources[0].statuses.QA: `in_reveiw` is none of backlog, todo, in_progress, in_review, blocked, done, cancelled
 contextcore.yaml:1: sources[0].types.Chore: `chore` is none of epic, story, task, subtask, bug, spike, incident
 contextcore.yaml:1: sources[0].url: has a `?` or `#` part: give the base address only
 ");
-    insta::assert_snapshot!(messages("sources: [{name: a, kind: trello, url: 'http://a', auth: {token: {env: T}}}, {name: a, kind: jira, url: 'http://a', auth: {token: {env: T}}}]"), @r"
-contextcore.yaml:1: sources[0].kind: `trello` is none of jira, github, linear
-contextcore.yaml:1: sources[1].name: is the name of sources[0] already: names become part of ids, so each needs its own
+    let text = r"sources:
+  - {name: a, kind: trello, url: 'http://a', auth: {token: {env: T}}}
+  - {name: a, kind: jira, url: 'http://a', auth: {token: {env: T}}}
+";
+    insta::assert_snapshot!(messages(text), @r"
+contextcore.yaml:2: sources[0].kind: `trello` is none of jira, github, linear
+contextcore.yaml:3: sources[1].name: is the name of sources[0] already: names become part of ids, so each needs its own
 ");
 }
 
@@ -348,10 +409,14 @@ fn the_file_is_looked_for_in_three_places() {
     assert_eq!(Config::locate_in(None, &env).unwrap(), Path::new("/env.yaml"));
     let error = Config::locate_in(None, &Env::fixed([])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
-    insta::assert_snapshot!(error, @"no contextcore.yaml in this directory: write one with `contextcore init`, or name one with --config or CONTEXTCORE_CONFIG");
+    insta::assert_snapshot!(error, @r"
+no contextcore.yaml in this directory: write one with `contextcore init`, or name one with --config or CONTEXTCORE_CONFIG
+");
 }
 
 #[test]
 fn a_named_file_that_is_not_there_says_so() {
-    insta::assert_snapshot!(Config::load(Path::new("no/such.yaml"), KINDS).unwrap_err(), @"no/such.yaml: does not exist: write it with `contextcore init`, or name another");
+    insta::assert_snapshot!(Config::load(Path::new("no/such.yaml"), KINDS).unwrap_err(), @r"
+no/such.yaml: does not exist: write it with `contextcore init`, or name another
+");
 }

@@ -44,12 +44,8 @@ fn listen(text: &str, problems: &mut Problems) -> Option<SocketAddr> {
 }
 
 fn export(raw: RawExport, env: &Env, problems: &mut Problems) -> ExportConfig {
-    let history = match raw.history.trim() {
-        "all" => None,
-        text => Some(length("export.history", text, problems)),
-    };
     ExportConfig {
-        history: history.map(|length| i64::try_from(length.as_millis()).unwrap_or(i64::MAX)),
+        history: history(&raw.history, problems),
         snapshot_interval: interval("export.snapshot.interval", &raw.snapshot.interval, problems),
         metrics_interval: interval("export.metrics.interval", &raw.metrics.interval, problems),
         history_step: interval("export.metrics.history_step", &raw.metrics.history_step, problems),
@@ -59,19 +55,26 @@ fn export(raw: RawExport, env: &Env, problems: &mut Problems) -> ExportConfig {
     }
 }
 
-fn length(path: &str, text: &str, problems: &mut Problems) -> Duration {
-    duration::parse(text).unwrap_or_else(|message| {
+/// How far back, in milliseconds; `None` is all.
+fn history(text: &str, problems: &mut Problems) -> Option<i64> {
+    if text.trim() == "all" {
+        return None;
+    }
+    let length =
+        duration::parse(text).map_err(|message| problems.add("export.history", format!("{message}, or `all`")));
+    length.ok().and_then(|length| i64::try_from(length.as_millis()).ok())
+}
+
+/// A length of time above zero.
+fn interval(path: &str, text: &str, problems: &mut Problems) -> Duration {
+    let length = duration::parse(text).and_then(|length| match length {
+        Duration::ZERO => Err("must be longer than zero".to_owned()),
+        _ => Ok(length),
+    });
+    length.unwrap_or_else(|message| {
         problems.add(path, message);
         Duration::ZERO
     })
-}
-
-fn interval(path: &str, text: &str, problems: &mut Problems) -> Duration {
-    let length = length(path, text, problems);
-    if length.is_zero() {
-        problems.add(path, "must be longer than zero");
-    }
-    length
 }
 
 /// The sources; one with a problem is `None`, but keeps its place.
