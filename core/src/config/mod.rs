@@ -32,6 +32,8 @@ pub use schedule::Schedule;
 pub use secret_ref::{HeaderValue, SecretRef};
 pub use types::*;
 
+pub use crate::sink::{Protocol, Signal};
+
 /// The reference: every key with its default and what it is for.
 pub const DEFAULT_YAML: &str = include_str!("../../../config/default.yaml");
 

@@ -13,12 +13,12 @@ use std::collections::BTreeMap;
 
 use reqwest::Url;
 
-use super::Env;
 use super::problems::Problems;
 use super::raw::{RawEndpoint, RawHeader, RawOtlp};
 use super::secret_ref::HeaderValue;
-use super::types::{OtlpConfig, Protocol, Signal, SignalTarget};
+use super::types::{OtlpConfig, SignalTarget};
 use super::validate::{self, optional_path};
+use super::{Env, Protocol, Signal};
 use crate::secret::Secret;
 
 const PATH: &str = "export.otlp";
@@ -333,8 +333,8 @@ mod tests {
         let got = got.unwrap();
         let value = |name: &str| got.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
         assert_eq!(got.headers.len(), 3);
-        assert_eq!(value("x-scope-orgid"), Some(HeaderValue::Given(Secret::new("file".into()))));
-        assert_eq!(value("api-key"), Some(HeaderValue::Given(Secret::new("a b=".into()))));
+        assert_eq!(value("x-scope-orgid"), Some(HeaderValue::Given(Secret::new("file"))));
+        assert_eq!(value("api-key"), Some(HeaderValue::Given(Secret::new("a b="))));
         assert_eq!(value("authorization"), Some(HeaderValue::Ref(SecretRef::Env("AUTH".into()))));
         assert!(!format!("{got:?}").contains("a b="));
     }

@@ -13,7 +13,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::duration;
-use super::types::{BlockedConfig, Criticality, Privacy, Protocol, Signal};
+use super::types::{BlockedConfig, Criticality, Privacy};
+use super::{Protocol, Signal};
 use crate::model::{Status, TaskType};
 
 /// Configuration of ContextCore. `config/default.yaml` explains every key.

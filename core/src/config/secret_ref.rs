@@ -114,6 +114,6 @@ mod tests {
     #[test]
     fn debug_shows_the_reference_only() {
         assert_eq!(format!("{:?}", SecretRef::Env("T".into())), "{env: T}");
-        assert_eq!(format!("{:?}", HeaderValue::Given(Secret::new("hunter2".into()))), "Given([redacted])");
+        assert_eq!(format!("{:?}", HeaderValue::Given(Secret::new("hunter2"))), "Given([redacted])");
     }
 }

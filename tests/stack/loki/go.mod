@@ -1,4 +1,9 @@
-module contextcore.dev/tests/stack/loki
+// Grafana Loki 3.7.8, built by ../build.sh. The replace and exclude lines are the ones of
+// its own go.mod: they count only in the main module, so they are repeated here. One is
+// left out: Loki replaces github.com/grafana/loki/pkg/push by a folder of its own source
+// tree, which is not part of the published module; the published version it requires is
+// used instead.
+module contextcore/tests/stack/loki
 
 go 1.26.5
 
@@ -402,3 +407,5 @@ replace github.com/grafana/regexp => github.com/grafana/regexp v0.0.0-2024051813
 replace github.com/influxdata/go-syslog/v3 => github.com/leodido/go-syslog/v4 v4.3.0
 
 replace github.com/thanos-io/objstore => github.com/grafana/objstore v0.0.0-20250728171719-b5d3b766d1b0
+
+tool github.com/grafana/loki/v3/cmd/loki

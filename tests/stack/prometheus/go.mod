@@ -1,6 +1,14 @@
-module contextcore.dev/tests/stack/prometheus
+// Prometheus 3.15.0 and promtool, built by ../build.sh. Prometheus 3.x is tagged v0.3xx
+// as a Go module (3.15.0 is v0.315.0). The replace and exclude lines are the ones of
+// its own go.mod: they count only in the main module, so they are repeated here.
+module contextcore/tests/stack/prometheus
 
 go 1.26.5
+
+tool (
+	github.com/prometheus/prometheus/cmd/prometheus
+	github.com/prometheus/prometheus/cmd/promtool
+)
 
 require (
 	cloud.google.com/go/auth v0.23.2 // indirect
@@ -249,3 +257,11 @@ require (
 	sigs.k8s.io/structured-merge-diff/v6 v6.4.2 // indirect
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
+
+exclude (
+	github.com/grpc-ecosystem/grpc-gateway v1.14.7
+	github.com/linode/linodego v1.0.0
+	google.golang.org/api v0.30.0
+)
+
+replace cloud.google.com/go => cloud.google.com/go v0.123.0
