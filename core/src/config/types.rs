@@ -1,5 +1,5 @@
-//! What the program runs on: the configuration after validation. Every value is present, in range and of its own type; an
-//! `Option` here means that absence itself is a setting, and its doc says which.
+//! What the program runs on: the configuration after validation. Every value is present, in range and of its own type;
+//! an `Option` here means that absence itself is a setting, and its doc says which.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -203,7 +203,8 @@ pub struct SourceConfig {
     pub repositories: Vec<String>,
     /// When `serve` polls it.
     pub schedule: Schedule,
-    /// The tool's fields by our name for them. One that is absent is discovered. The names are the connector's to check.
+    /// The tool's fields by our name for them. One that is absent is discovered. The names are the connector's to
+    /// check.
     pub fields: BTreeMap<String, String>,
     /// What counts as blocked.
     pub blocked: BlockedConfig,
