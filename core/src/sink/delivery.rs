@@ -312,3 +312,68 @@ fn gave_up(error: Error, pause: Duration, patience: &Patience) -> Error {
 fn stopped(signal: Signal) -> Error {
     Error::new(ErrorKind::Cancelled, format!("export {}", signal.as_str()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(verdict: &str, retry: Retry) -> Error {
+        Error::new(ErrorKind::Export, "export").with_retry(retry).with("verdict", verdict)
+    }
+
+    fn waits(signal: Signal, error: &Error, failures: u32, roll: f64) -> Step {
+        let mut failures = Failures { all: failures - 1, server_errors: 0 };
+        step(&RetryPolicy::default(), signal, 10, &mut failures, error, roll)
+    }
+
+    #[test]
+    fn waits_double_up_to_the_longest_with_jitter_below() {
+        let error = error("retry", Retry::Backoff);
+        for (failures, seconds) in [(1, 1), (2, 2), (3, 4), (5, 16), (6, 30), (40, 30), (u32::MAX, 30)] {
+            let most = Duration::from_secs(seconds);
+            assert_eq!(waits(Signal::Logs, &error, failures, 1.0), Step::Wait(most));
+            assert_eq!(waits(Signal::Logs, &error, failures, 0.0), Step::Wait(most / 2));
+        }
+    }
+
+    #[test]
+    fn a_time_asked_for_is_never_cut_short() {
+        let error = error("retry", Retry::After(Duration::from_secs(50)));
+        assert_eq!(waits(Signal::Traces, &error, 9, 0.0), Step::Wait(Duration::from_secs(50)));
+        assert_eq!(waits(Signal::Traces, &error, 9, 1.0), Step::Wait(Duration::from_secs(55)));
+    }
+
+    #[test]
+    fn ambiguous_traces_wait_at_least_35_seconds() {
+        let error = error("retry", Retry::Backoff).with("ambiguous", true);
+        assert_eq!(waits(Signal::Traces, &error, 1, 0.5), Step::Wait(Duration::from_secs(35)));
+        assert!(matches!(waits(Signal::Metrics, &error, 1, 0.5), Step::Wait(wait) if wait < Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn other_failures_between_do_not_use_up_the_tries_of_a_server_error() {
+        let mut failures = Failures::default();
+        let mut step = |error: &Error| step(&RetryPolicy::default(), Signal::Metrics, 10, &mut failures, error, 0.0);
+        let (bounded, plain) = (error("retry_bounded", Retry::Backoff), error("retry", Retry::Backoff));
+        for _ in 0..3 {
+            assert!(matches!(step(&bounded), Step::Wait(_)));
+            assert!(matches!(step(&plain), Step::Wait(_)));
+        }
+        assert_eq!(step(&bounded), Step::Bury);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_counts_from_the_first_attempt_after_progress() {
+        let mut patience = Patience::new(Duration::from_secs(60));
+        assert!(patience.allows(Duration::from_secs(60)));
+        patience.attempt();
+        tokio::time::advance(Duration::from_secs(40)).await;
+        patience.attempt();
+        assert!(patience.allows(Duration::from_secs(20)) && !patience.allows(Duration::from_secs(21)));
+        patience.progress();
+        tokio::time::advance(Duration::from_secs(600)).await;
+        patience.attempt();
+        assert!(patience.allows(Duration::from_secs(60)));
+        assert!(Patience::endless().allows(Duration::MAX));
+    }
+}

@@ -187,3 +187,40 @@ fn json_partial(body: &[u8]) -> Option<(i64, String)> {
     let reason = partial.get("errorMessage").and_then(|text| text.as_str()).unwrap_or_default();
     Some((rejected.unwrap_or(0), reason.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(kind: &'static str, body: &'static str) -> Result<Outcome, Refusal> {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
+        success(Signal::Traces, &headers, &Bytes::from_static(body.as_bytes()))
+    }
+
+    #[test]
+    fn a_web_page_is_not_an_acceptance() {
+        let refusal = answered("text/html; charset=utf-8", "<html>log in</html>").unwrap_err();
+        assert_eq!(refusal.verdict, Verdict::Stop);
+    }
+
+    #[test]
+    fn answers_without_a_body_or_in_json_are_read() {
+        assert_eq!(success(Signal::Logs, &HeaderMap::new(), &Bytes::new()).unwrap(), Outcome::Accepted);
+        assert_eq!(answered("application/json", "{}").unwrap(), Outcome::Accepted);
+        let partial = r#"{"partialSuccess": {"rejectedSpans": "3", "errorMessage": "too big"}}"#;
+        let expected = Outcome::Partial { rejected: 3, reason: "too big".to_owned() };
+        assert_eq!(answered("application/json", partial).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_signals_path_is_put_behind_the_base_once() {
+        for (base, url) in [
+            ("http://tempo:4318", "http://tempo:4318/v1/traces"),
+            ("http://tempo:4318/", "http://tempo:4318/v1/traces"),
+            ("https://host/otlp", "https://host/otlp/v1/traces"),
+            ("https://host/otlp/v1/traces", "https://host/otlp/v1/traces"),
+        ] {
+            assert_eq!(signal_url(&Uri::from_static(base), Signal::Traces), url);
+        }
+    }
+}
