@@ -5,6 +5,7 @@
 //! kept the good lines, Tempo's receiver RESOURCE_EXHAUSTED to a message that is too large. [`Refusal`] carries a verdict
 //! into the crate's [`Error`]; [`Verdict::of`] reads it back.
 
+use std::error::Error as StdError;
 use std::time::Duration;
 
 use prost::Message;
@@ -133,6 +134,29 @@ fn http_verdict(status: u16, text: &str) -> Verdict {
         // A redirect or an informational answer: not an OTLP endpoint.
         _ => Verdict::Stop,
     }
+}
+
+/// What a request without an answer means. `sent` is false only when the connection never came about, which proves that
+/// nothing was stored. A certificate we do not trust is a matter of configuration: waiting will not mend it.
+pub(super) fn no_answer(cause: &(dyn StdError + 'static), sent: bool) -> Refusal {
+    let mut causes: Vec<String> = chain(cause).map(ToString::to_string).collect();
+    causes.dedup();
+    let what = if sent { "the connection broke" } else { "no connection" };
+    let answer = one_line(&format!("{what}: {}", causes.join(": ")));
+    // rustls words all of its certificate errors so; the io::Error around it hides the type from the chain.
+    let untrusted = answer.contains("invalid peer certificate");
+    let verdict = if untrusted { Verdict::Stop } else { Verdict::Retry };
+    Refusal { verdict, answer, after: None, ambiguous: sent && !untrusted }
+}
+
+/// No answer in time; the request may have arrived.
+pub(super) fn timed_out(after: Duration) -> Refusal {
+    Refusal { verdict: Verdict::Retry, answer: format!("no answer within {after:?}"), after: None, ambiguous: true }
+}
+
+/// An error and everything behind it.
+pub(super) fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
 }
 
 /// The setting to look at when a backend refuses items of `signal` with `text`.

@@ -9,6 +9,7 @@
 //! - What is too large is halved; what is refused for good is set aside as a [`DeadLetter`], and the rest goes on.
 //! - A wrong address or credential goes up at once: no item is to blame, and none may be lost.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -154,6 +155,9 @@ pub struct Delivery {
     sink: Box<dyn Sink>,
     policy: RetryPolicy,
     stop: CancellationToken,
+    /// A server error with a text we know has outlasted its tries once: the next one need not prove itself again. (A year of
+    /// samples that are too old would otherwise cost seven seconds a batch.)
+    proven: AtomicBool,
 }
 
 impl Delivery {
@@ -164,7 +168,7 @@ impl Delivery {
 
     /// The same with other times.
     pub fn with_policy(sink: Box<dyn Sink>, stop: CancellationToken, policy: RetryPolicy) -> Self {
-        Self { sink, policy, stop }
+        Self { sink, policy, stop, proven: AtomicBool::new(false) }
     }
 
     /// The sink's own description.
@@ -200,7 +204,7 @@ impl Delivery {
         if items == 0 {
             return Ok(None);
         }
-        let mut failures = Failures::default();
+        let mut failures = Failures { proven: self.proven.load(Ordering::Relaxed), ..Failures::default() };
         loop {
             patience.attempt();
             let error = match self.attempt(batch.clone()).await? {
@@ -213,6 +217,7 @@ impl Delivery {
             match step(&self.policy, signal, items, &mut failures, &error, rand::random()) {
                 Step::Up => return Err(error),
                 Step::Bury => {
+                    self.proven.fetch_or(failures.proven, Ordering::Relaxed);
                     done.bury(signal, reason(&error), items as u64);
                     break;
                 }
@@ -265,6 +270,8 @@ impl Delivery {
 struct Failures {
     all: u32,
     server_errors: u32,
+    /// Server errors whose text we know are known to last.
+    proven: bool,
 }
 
 /// What a failure leads to.
@@ -279,13 +286,18 @@ enum Step {
 /// The policy: counts `error` among the `failures` of a batch with `items`, and says what comes next.
 fn step(policy: &RetryPolicy, signal: Signal, items: usize, failures: &mut Failures, error: &Error, roll: f64) -> Step {
     let verdict = Verdict::of(error);
+    let known = hint(signal, &reason(error)).is_some();
+    let tries = if failures.proven && known { 0 } else { policy.server_error_retries };
     failures.all += 1;
     failures.server_errors += u32::from(verdict == Verdict::RetryBounded);
     match verdict {
         Verdict::Stop => Step::Up,
         Verdict::Split if items > 1 => Step::Split,
         Verdict::Split | Verdict::DeadLetter => Step::Bury,
-        Verdict::RetryBounded if failures.server_errors > policy.server_error_retries => Step::Bury,
+        Verdict::RetryBounded if failures.server_errors > tries => {
+            failures.proven |= known;
+            Step::Bury
+        }
         Verdict::Retry | Verdict::RetryBounded => Step::Wait(pause(policy, signal, failures.all, error, roll)),
     }
 }
@@ -322,7 +334,7 @@ mod tests {
     }
 
     fn waits(signal: Signal, error: &Error, failures: u32, roll: f64) -> Step {
-        let mut failures = Failures { all: failures - 1, server_errors: 0 };
+        let mut failures = Failures { all: failures - 1, ..Failures::default() };
         step(&RetryPolicy::default(), signal, 10, &mut failures, error, roll)
     }
 

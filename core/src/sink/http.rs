@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse
 use prost::Message;
 
 use super::answer::{self, Refusal, Verdict};
-use super::{Batch, OtlpTarget, Outcome, Signal, Sink, grpc, outcome};
+use super::{Batch, OtlpTarget, Outcome, Signal, Sink, outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::Millis;
 use crate::tls;
@@ -73,14 +73,11 @@ impl HttpSink {
     /// What a request without an answer means. Only a connection that was never there proves that nothing was stored.
     fn broken(&self, error: &reqwest::Error) -> Refusal {
         if error.is_timeout() && !error.is_connect() {
-            return grpc::timed_out(self.timeout);
+            return answer::timed_out(self.timeout);
         }
-        let what = if error.is_connect() { "no connection" } else { "the connection broke" };
-        let causes = std::iter::successors(std::error::Error::source(error), |error| (*error).source());
-        let causes: Vec<String> = causes.map(ToString::to_string).collect();
-        let answer = answer::one_line(&format!("{what}: {}", causes.join(": ")));
-        let verdict = if error.is_builder() { Verdict::Stop } else { Verdict::Retry };
-        Refusal { verdict, answer, after: None, ambiguous: !error.is_connect() && !error.is_builder() }
+        // Its own text repeats the URL.
+        let cause = std::error::Error::source(error).unwrap_or(error);
+        answer::no_answer(cause, !error.is_connect())
     }
 }
 

@@ -292,6 +292,18 @@ async fn a_server_error_is_tried_four_times_and_then_set_aside() {
 }
 
 #[tokio::test]
+async fn a_known_server_error_that_lasted_once_is_not_tried_again_but_an_unknown_one_is() {
+    let collector = collector().await;
+    let delivery = delivery(&collector, Protocol::HttpProtobuf, Signal::Metrics, &CancellationToken::new());
+    let mut retries = Vec::new();
+    for text in ["too old sample", "too old sample", "disk full"] {
+        collector.always(Standin::Metrics, Some(Fault::server_error(text)));
+        retries.push(delivery.deliver(metrics(1), &mut Patience::default()).await.unwrap().retries);
+    }
+    assert_eq!(retries, [3, 0, 3]);
+}
+
+#[tokio::test]
 async fn a_batch_too_large_is_halved_until_it_fits_and_a_lone_giant_is_set_aside() {
     for protocol in BOTH {
         let options = Options { max_message: traces(3).encoded_len(), ..Options::default() };

@@ -398,3 +398,61 @@ fn hex(bytes: &[u8]) -> String {
         .filter_map(|digit| char::from_digit(digit.into(), 16))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use opentelemetry_proto::tonic::common::v1::ArrayValue;
+    use opentelemetry_proto::tonic::metrics::v1::{Histogram, ResourceMetrics, ScopeMetrics, Sum};
+
+    use super::super::Signal;
+    use super::*;
+
+    fn any(value: Any) -> AnyValue {
+        AnyValue { value: Some(value) }
+    }
+
+    #[test]
+    fn attributes_keep_their_kinds() {
+        let labels = ArrayValue { values: vec![any(Any::StringValue("a".into())), any(Any::BoolValue(true))] };
+        let pairs = [("points", Any::DoubleValue(3.0)), ("at", Any::IntValue(3)), ("labels", Any::ArrayValue(labels))];
+        let pair =
+            |(key, value): (&str, Any)| KeyValue { key: key.into(), value: Some(any(value)), ..KeyValue::default() };
+        let seen = attributes(pairs.into_iter().map(pair).collect());
+        assert!(seen["points"].is_f64() && seen["at"].is_i64());
+        assert_eq!(seen["labels"], serde_json::json!(["a", true]));
+    }
+
+    #[test]
+    fn points_carry_their_metrics_kind_and_buckets() {
+        let sum = Sum {
+            data_points: vec![NumberDataPoint { value: Some(Number::AsInt(7)), ..NumberDataPoint::default() }],
+            aggregation_temporality: AggregationTemporality::Cumulative as i32,
+            is_monotonic: true,
+        };
+        let point = HistogramDataPoint {
+            count: 3,
+            sum: Some(9.0),
+            explicit_bounds: vec![5.0],
+            bucket_counts: vec![2, 1],
+            ..HistogramDataPoint::default()
+        };
+        let histogram = Histogram { data_points: vec![point], aggregation_temporality: 1 };
+        let metric = |name: &str, data| Metric { name: name.into(), data: Some(data), ..Metric::default() };
+        let metrics = vec![metric("completed", Data::Sum(sum)), metric("lead_time", Data::Histogram(histogram))];
+        let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
+        let resource_metrics = vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }];
+        let request = ExportMetricsServiceRequest { resource_metrics };
+        assert_eq!(request.items(), 2);
+
+        let (spans, logs, points) = (Vec::new(), Vec::new(), Vec::new());
+        let mut seen = Received { signal: Signal::Metrics, at: Instant::now(), spans, logs, points };
+        request.flatten(&mut seen);
+        assert_eq!(seen.points[0].kind, PointKind::Sum { monotonic: true, cumulative: true });
+        assert_eq!(seen.points[0].value.as_f64(), 7.0);
+        assert_eq!(seen.points[1].kind, PointKind::Histogram { cumulative: false });
+        let value = PointValue::Histogram { count: 3, sum: 9.0, bounds: vec![5.0], buckets: vec![2, 1] };
+        assert_eq!(seen.points[1].value, value);
+    }
+}
