@@ -7,6 +7,7 @@ pub mod error;
 pub mod http;
 pub mod model;
 pub mod progress;
+pub mod replay;
 pub mod secret;
 pub mod sink;
 pub mod sprint;
