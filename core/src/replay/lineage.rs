@@ -4,13 +4,12 @@
 //! a new *episode* begins: the task goes on under a new anchor, perhaps in another root's trace, and what was exported
 //! before stays true. [`Book`] reads records once; everything else is derived.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ids::{self, Role, SpanId, TraceId};
 use crate::error::Result;
-use crate::model::{Facts, TaskKey, TaskRecord, TaskType, What};
+use crate::model::{Facts, SprintRecord, TaskKey, TaskRecord, TaskType, What};
 use crate::store::Store;
 use crate::time::Millis;
 use crate::timeline;
@@ -25,13 +24,15 @@ const UNKNOWN_PARENT: u64 = 1 << 32;
 /// Records read from the store, each once.
 pub struct Book<'a> {
     store: &'a Store,
-    pages: RefCell<HashMap<TaskKey, Option<Rc<TaskRecord>>>>,
+    pages: Mutex<HashMap<TaskKey, Option<Arc<TaskRecord>>>>,
+    lives: Mutex<HashMap<TaskKey, Arc<Vec<Episode>>>>,
+    sprints: Mutex<HashMap<TaskKey, Option<Arc<SprintRecord>>>>,
 }
 
 impl<'a> Book<'a> {
     /// An empty book over a store.
     pub fn new(store: &'a Store) -> Self {
-        Self { store, pages: RefCell::new(HashMap::new()) }
+        Self { store, pages: Mutex::default(), lives: Mutex::default(), sprints: Mutex::default() }
     }
 
     /// The store underneath.
@@ -40,23 +41,48 @@ impl<'a> Book<'a> {
     }
 
     /// A task's record, if it is known.
-    pub fn record(&self, key: &TaskKey) -> Result<Option<Rc<TaskRecord>>> {
-        if let Some(page) = self.pages.borrow().get(key) {
+    pub fn record(&self, key: &TaskKey) -> Result<Option<Arc<TaskRecord>>> {
+        if let Some(page) = open(&self.pages).get(key) {
             return Ok(page.clone());
         }
-        let record = self.store.task(key)?.map(Rc::new);
-        let mut pages = self.pages.borrow_mut();
+        let record = self.store.task(key)?.map(Arc::new);
+        let mut pages = open(&self.pages);
         if pages.len() >= PAGES {
             pages.clear();
+            open(&self.lives).clear();
         }
         pages.insert(key.clone(), record.clone());
         Ok(record)
+    }
+
+    /// A sprint's record, if it is known.
+    pub fn sprint(&self, key: &TaskKey) -> Result<Option<Arc<SprintRecord>>> {
+        if let Some(sprint) = open(&self.sprints).get(key) {
+            return Ok(sprint.clone());
+        }
+        let sprint = self.store.sprint(key)?.map(Arc::new);
+        open(&self.sprints).insert(key.clone(), sprint.clone());
+        Ok(sprint)
+    }
+
+    /// The episodes of a task's life, oldest first; none when it is not known.
+    pub fn episodes(&self, key: &TaskKey) -> Result<Arc<Vec<Episode>>> {
+        if let Some(episodes) = open(&self.lives).get(key) {
+            return Ok(episodes.clone());
+        }
+        let episodes = Arc::new(episodes(self, key)?);
+        open(&self.lives).insert(key.clone(), episodes.clone());
+        Ok(episodes)
     }
 
     /// The facts of a task at a moment, if it is known.
     pub fn facts(&self, key: &TaskKey, at: Millis) -> Result<Option<Facts>> {
         Ok(self.record(key)?.and_then(|record| timeline::at(&record.timeline, at)).map(|state| state.facts))
     }
+}
+
+fn open<T>(shelf: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A task's place in the tree at a moment.
@@ -109,7 +135,7 @@ pub struct Episode {
 }
 
 /// The episodes of a task, oldest first.
-pub fn episodes(book: &Book<'_>, key: &TaskKey) -> Result<Vec<Episode>> {
+fn episodes(book: &Book<'_>, key: &TaskKey) -> Result<Vec<Episode>> {
     let Some(record) = book.record(key)? else { return Ok(Vec::new()) };
     let Some((_, created)) = timeline::first(&record.timeline) else { return Ok(Vec::new()) };
     let mut episodes = vec![Episode { from: created, lineage: Lineage::at(book, key, created)? }];
@@ -153,7 +179,7 @@ pub struct Anchor {
 
 /// The anchor of a task at a moment.
 pub fn anchor(book: &Book<'_>, key: &TaskKey, at: Millis) -> Result<Option<Anchor>> {
-    let episodes = episodes(book, key)?;
+    let episodes = book.episodes(key)?;
     let place = episodes.partition_point(|episode| episode.from <= at).max(1) - 1;
     let Some(episode) = episodes.get(place) else { return Ok(None) };
     let former = match place.checked_sub(1).and_then(|place| Some((place, episodes.get(place)?))) {
@@ -169,7 +195,7 @@ pub fn anchor(book: &Book<'_>, key: &TaskKey, at: Millis) -> Result<Option<Ancho
 
 /// The parent's anchor at a moment; a parent that is not known has none, and the task stands at the top of its trace.
 fn parent_anchor(book: &Book<'_>, parent: &TaskKey, at: Millis) -> Result<Option<(TaskKey, SpanId)>> {
-    let episodes = episodes(book, parent)?;
+    let episodes = book.episodes(parent)?;
     let place = episodes.partition_point(|episode| episode.from <= at).max(1) - 1;
     Ok(episodes.get(place).map(|episode| (parent.clone(), span(parent, place, &episode.lineage))))
 }
