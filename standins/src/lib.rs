@@ -8,7 +8,10 @@
 //! documentation, so that a test against a stand-in can fail.
 
 mod clock;
-
+pub mod faults;
+pub mod jira;
+mod server;
 pub mod world;
 
 pub use clock::Clock;
+pub use server::Request;

@@ -82,6 +82,10 @@ impl<'w> Edit<'w> {
             history: vec![],
         });
         self.world.by_key.insert(key, id);
+        self.world.revision += 1;
+        if let Some(parent) = self.world.issue(id).fields.parent {
+            self.world.by_parent.insert((parent, id));
+        }
         if !self.world.unindexed {
             self.world.by_updated.insert((self.at, key), id);
         }
@@ -163,8 +167,10 @@ impl<'w> Edit<'w> {
 
     /// Hangs below another issue, or below none.
     pub fn set_parent(&mut self, id: IssueId, to: Option<IssueId>) {
-        let change = swap(self.fields(id).parent, to).map(Change::Parent);
-        self.record(id, change);
+        let from = self.fields(id).parent;
+        self.record(id, swap(from, to).map(Change::Parent));
+        from.map(|from| self.world.by_parent.remove(&(from, id)));
+        to.map(|to| self.world.by_parent.insert((to, id)));
     }
 
     /// Changes the title.
@@ -226,6 +232,7 @@ impl<'w> Edit<'w> {
         let place = self.world.place(self.world.issue(id));
         self.world.by_updated.remove(&place);
         self.world.by_key.remove(&place.1);
+        self.world.revision += 1;
         self.world.issue_mut(id).deleted = Some(self.at);
         let links: Vec<_> = self.fields(id).links.clone();
         for link in links {
@@ -235,6 +242,7 @@ impl<'w> Edit<'w> {
 
     /// Hides from the account, or shows again; no trace in the history, `updated` stays.
     pub fn hide(&mut self, id: IssueId, hidden: bool) {
+        self.world.revision += 1;
         self.world.issue_mut(id).hidden = hidden;
     }
 
@@ -331,6 +339,8 @@ impl<'w> Edit<'w> {
         let before = world.place(world.issue(id));
         let issue = world.issue_mut(id);
         change(issue);
+        world.revision += 1;
+        let issue = world.issue_mut(id);
         issue.updated = issue.updated.max(self.at);
         if !world.unindexed && world.issue(id).deleted.is_none() {
             let after = world.place(world.issue(id));

@@ -169,6 +169,16 @@ impl Issue {
         fields
     }
 
+    /// The key it had at `at`.
+    pub fn key_at(&self, at: i64) -> Key {
+        let later = self.history.iter().filter(|event| event.at > at);
+        let moved = later.filter_map(|event| match &event.change {
+            Change::Moved(swap) => Some(swap.from),
+            _ => None,
+        });
+        moved.into_iter().next().unwrap_or(self.fields.key)
+    }
+
     /// The fields at creation.
     pub fn initial(&self) -> Fields {
         self.fields_at(i64::MIN)

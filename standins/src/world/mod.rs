@@ -21,7 +21,7 @@ pub use issue::{Change, Event, Fields, Issue, Link, LinkKind, Swap};
 pub use tables::{Category, IssueType, Priority, Resolution, Stage, Status};
 pub use truth::{Burn, SprintTruth, Truth};
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Milliseconds in a second, a minute, an hour and a day.
 pub(crate) const SECOND: i64 = 1_000;
@@ -112,7 +112,7 @@ pub struct Key {
 }
 
 /// Keys in the order tools sort them: by project key, then number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyOrder([u8; 12], u32);
 
 /// What a board shows.
@@ -177,6 +177,8 @@ pub struct World {
     by_updated: BTreeMap<(i64, KeyOrder), IssueId>,
     by_key: BTreeMap<KeyOrder, IssueId>,
     former_keys: HashMap<KeyOrder, IssueId>,
+    by_parent: BTreeSet<(IssueId, IssueId)>,
+    revision: u64,
     last_history: u32,
     last_link: u32,
     /// While set, `by_updated` is not kept; [`World::reindex`] makes it good.
@@ -318,7 +320,13 @@ impl World {
 
     /// The children of an issue now, by id.
     pub fn children(&self, parent: IssueId) -> impl Iterator<Item = &Issue> {
-        self.issues().filter(move |issue| issue.fields.parent == Some(parent))
+        let range = (parent, IssueId(0))..=(parent, IssueId(u32::MAX));
+        self.by_parent.range(range).map(|(_, child)| self.issue(*child)).filter(|issue| issue.deleted.is_none())
+    }
+
+    /// Grows with every change of an issue.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// How many history entries all live issues have together.
@@ -369,7 +377,7 @@ impl World {
 }
 
 impl KeyOrder {
-    fn new(project: &str, number: u32) -> Self {
+    pub(crate) fn new(project: &str, number: u32) -> Self {
         let mut padded = [0; 12];
         for (slot, byte) in padded.iter_mut().zip(project.bytes()) {
             *slot = byte.to_ascii_uppercase();
@@ -377,16 +385,18 @@ impl KeyOrder {
         Self(padded, number)
     }
 
+    pub(crate) fn project(self) -> String {
+        self.0.iter().take_while(|byte| **byte != 0).map(|byte| char::from(*byte)).collect()
+    }
+
+    pub(crate) fn number(self) -> u32 {
+        self.1
+    }
+
     /// Reads `SHOP-12`.
     fn parse(key: &str) -> Option<Self> {
         let (project, number) = key.rsplit_once('-')?;
         Some(Self::new(project, number.parse().ok()?))
-    }
-}
-
-impl Default for KeyOrder {
-    fn default() -> Self {
-        Self([0; 12], 0)
     }
 }
 
