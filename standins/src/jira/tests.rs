@@ -458,7 +458,7 @@ async fn data_center_speaks_the_older_tongue() {
     assert!(jira.url().ends_with("/jira"));
     assert_eq!(get(&jira, "/rest/api/2/myself").await.status, 404);
     assert_eq!(get(&jira, "/jira/rest/api/3/myself").await.status, 404);
-    assert_eq!(keys(&get(&jira, "/jira/rest/api/2/myself").await.json()).contains("accountId"), false);
+    assert!(!keys(&get(&jira, "/jira/rest/api/2/myself").await.json()).contains("accountId"));
     assert_eq!(get(&jira, "/jira/rest/api/2/serverInfo").await.json()["deploymentType"], "Server");
     assert_eq!(post(&jira, "/jira/rest/api/2/search/jql", json!({"jql": "project = SHOP"})).await.status, 404);
     let found =
