@@ -1,7 +1,23 @@
 //! The common model, store, sync and replay of ContextCore: everything that names no vendor.
 
+pub mod config;
+pub mod connector;
+pub mod diff;
 pub mod error;
+pub mod http;
+pub mod model;
+pub mod progress;
+pub mod replay;
+pub mod secret;
+pub mod sink;
+pub mod sprint;
+pub mod store;
+pub mod sync;
 pub mod time;
+pub mod timeline;
+mod tls;
+pub mod totals;
 
 pub use error::{Error, ErrorKind, Result, Retry};
+pub use secret::Secret;
 pub use time::Millis;

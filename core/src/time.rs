@@ -119,7 +119,10 @@ mod tests {
         for text in ["2023-02-02T16:18:46.199+0800", "2023-02-02T08:18:46.199Z", "2023-02-02T16:18:46.199+08:00"] {
             assert_eq!(Millis::parse(text), Some(want), "{text}");
         }
-        assert_eq!(Millis::parse("2026-03-26T16:00Z").map(|t| t.to_string()).as_deref(), Some("2026-03-26T16:00:00.000Z"));
+        assert_eq!(
+            Millis::parse("2026-03-26T16:00Z").map(|t| t.to_string()).as_deref(),
+            Some("2026-03-26T16:00:00.000Z")
+        );
         assert_eq!(Millis::parse("yesterday"), None);
     }
 

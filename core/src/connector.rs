@@ -1,0 +1,165 @@
+//! The plug-in contract: what a connector of a tool must do, and all it gets to see.
+//!
+//! A [`Connector`] asks its tool and translates the answers. It never sees the store, the clock or OTLP: where it stands
+//! comes in as a [`Cursor`] it made itself, the moment comes in with the [`Run`], and pacing, retries and rate limits are
+//! the business of the [`crate::http::Session`] it asks through. The engine in [`crate::sync`] does the rest.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Privacy, SourceConfig};
+use crate::error::Result;
+use crate::http::Stats;
+use crate::model::{Blocker, Entry, Facts, SprintFacts};
+use crate::time::Millis;
+
+/// Where a connector stands in a stream: a value it made and only it understands. Opaque to everybody else.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cursor(pub serde_json::Value);
+
+/// One thing a tool lets us poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stream {
+    /// Its name, unique within the connector; part of the key its cursor is kept under.
+    pub name: &'static str,
+    /// A finished pass lists *every* task there is ([`Page::seen`]), so that absence means something. Run daily and with
+    /// `--full`; the other streams run on every poll.
+    pub complete: bool,
+}
+
+/// What a connector is told about the run it takes part in.
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    /// The moment the run began.
+    pub now: Millis,
+    /// Read everything again.
+    pub full: bool,
+}
+
+/// One step through a stream. Records never come without the cursor that covers them.
+#[derive(Debug)]
+pub struct Page {
+    /// The tool's records, histories included.
+    pub records: Vec<RawRecord>,
+    /// Native ids that a pass over a `complete` stream saw on this page.
+    pub seen: Vec<String>,
+    /// Where the stream stands once these records are kept.
+    pub cursor: Cursor,
+    /// Whether there is more to fetch now.
+    pub more: bool,
+    /// How many tasks the tool itself counts in this stream's scope, when it was asked.
+    pub total: Option<u64>,
+    /// Things a person should know that did not stop the page (a skipped board, an incomplete answer).
+    pub warnings: Vec<String>,
+}
+
+/// A record as the tool gave it (trimmed of what nobody reads, such as avatars), histories included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawRecord {
+    /// The stream it came from.
+    pub stream: &'static str,
+    /// The tool's immutable id, as far as it could be read: names the record in errors.
+    pub native_id: String,
+    /// The JSON text.
+    pub json: String,
+}
+
+/// What a raw record says, in the words of the common model.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Observation {
+    /// A task as it is now, with the history the tool tells.
+    Task(Box<TaskObservation>),
+    /// A sprint as it is now.
+    Sprint {
+        /// The tool's immutable id.
+        native_id: String,
+        /// What the tool says of it.
+        facts: SprintFacts,
+    },
+}
+
+/// A task as a tool shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskObservation {
+    /// The tool's immutable id.
+    pub native_id: String,
+    /// Where people look at it.
+    pub url: String,
+    /// Who asked for it.
+    pub reporter: Option<String>,
+    /// The tool's time of the last change.
+    pub updated: Millis,
+    /// Dated facts, oldest first, the first being [`crate::model::What::Created`]. Complete for the fields the tool keeps
+    /// a history of; a record whose history could not be had must be an error instead.
+    pub history: Vec<Entry>,
+    /// The values now. Where they differ from what the history leads to, the engine notes an observed change.
+    pub present: Facts,
+    /// Tasks that block it now.
+    pub blockers: Vec<Blocker>,
+}
+
+/// What `contextcore check` shows of a source.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct CheckReport {
+    /// Who the token is.
+    pub identity: String,
+    /// Which product answered, e.g. `Jira Cloud` or `Jira Data Center 9.12`.
+    pub product: String,
+    /// Scopes or rights, where the tool tells them.
+    pub scopes: Vec<String>,
+    /// Projects the token can see and the source will read: key and name.
+    pub projects: Vec<(String, String)>,
+    /// Fields found by discovery: meaning, the tool's id, the tool's name.
+    pub fields: Vec<(String, String, String)>,
+    /// The status mapping: native name, common status, and why.
+    pub statuses: Vec<(String, String, String)>,
+    /// What a person should look at; each says what to do.
+    pub warnings: Vec<String>,
+}
+
+/// One kind of source: its word in the config and how to make a connector for it.
+#[derive(Clone, Copy)]
+pub struct Registration {
+    /// The word in the config, e.g. `jira`.
+    pub kind: &'static str,
+    /// One line for `--help` and docs.
+    pub about: &'static str,
+    /// Makes the connector. Resolves the token, sends nothing.
+    pub build: fn(&SourceConfig, &Privacy) -> Result<Box<dyn Connector>>,
+}
+
+/// A tool we can poll.
+#[async_trait]
+pub trait Connector: Send + Sync {
+    /// What can be polled, in the order it should be.
+    fn streams(&self) -> &'static [Stream];
+
+    /// Proves the credential and shows what a sync would do. Sends only reads.
+    ///
+    /// - A refused credential is [`crate::ErrorKind::Auth`], a missing right [`crate::ErrorKind::Permission`].
+    /// - A configured project that does not exist is a warning that names it, unless none exists.
+    async fn check(&self, run: &Run) -> Result<CheckReport>;
+
+    /// Opens a run: proves the credential, so that an empty answer can be believed, and brings reference data up to date.
+    ///
+    /// - `state` is what the last `begin` returned (`None` at first, or when the configuration of the source changed).
+    /// - What it returns is kept and given to the next `begin`; reference data younger than a day costs no request.
+    async fn begin(&self, state: Option<serde_json::Value>, run: &Run) -> Result<serde_json::Value>;
+
+    /// Fetches what follows `cursor` (`None`: from the start), as many requests as one page needs.
+    ///
+    /// - A page either holds whole records, complete histories included, or is an error: nothing is half given.
+    /// - Polling again with the same cursor gives at least the same records: at-least-once, never at-most-once.
+    /// - The cursor moves past a record only when no tie at its position can follow.
+    /// - With `run.full` and no cursor it reads everything again.
+    async fn poll(&self, stream: &'static str, cursor: Option<&Cursor>, run: &Run) -> Result<Page>;
+
+    /// Translates one record. Synchronous, deterministic, no I/O; reference data comes from the last `begin`.
+    ///
+    /// - A record that cannot be understood is an error; it is set aside with its reason, and the rest goes on.
+    /// - The same record always gives the same observations, with the same entry ids.
+    fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>>;
+
+    /// Requests made, waits and what is left of the limits, since the connector was made.
+    fn stats(&self) -> Stats;
+}

@@ -1,0 +1,205 @@
+//! Building what a session sends with: the reqwest client, the address of a request, the authorization header.
+//!
+//! This is the only place in the product that builds a client for talking to vendors.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Certificate, Client, ClientBuilder, Url, redirect};
+
+use super::redact::Known;
+use super::{Auth, SessionConfig};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A client for one vendor: no redirects (they would carry the credential elsewhere, and mean a login page), gzip, the
+/// platform's roots and those of the configuration. No proxy is used for a loopback address, whatever the environment says.
+pub(super) fn build(config: &SessionConfig, base: &Url) -> Result<Client> {
+    install_crypto();
+    let refused =
+        |error: reqwest::Error| Error::new(ErrorKind::Config, "set up the HTTP client").caused_by(error.without_url());
+    let mut builder = ClientBuilder::new()
+        .user_agent(&config.user_agent)
+        .timeout(config.timeout)
+        .redirect(redirect::Policy::none())
+        .default_headers(default_headers(&config.auth)?);
+    if is_loopback(base) {
+        builder = builder.no_proxy();
+    }
+    let extra = config.tls_ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
+    // Without TLS there is nothing to verify, and an image without any root certificate must do.
+    let builder = if base.scheme() == "http" { builder.tls_certs_only(extra) } else { builder.tls_certs_merge(extra) };
+    builder.build().map_err(refused)
+}
+
+/// Chooses ring for the whole process, once; whoever was first has chosen the same.
+fn install_crypto() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        drop(rustls::crypto::ring::default_provider().install_default());
+    }
+}
+
+fn certificates(file: &Path) -> Result<Vec<Certificate>> {
+    let refused = |text| Error::new(ErrorKind::Config, text).with("tls.ca_file", file.display());
+    let pem = std::fs::read(file).map_err(|error| refused("read the CA file").caused_by(error))?;
+    let found = Certificate::from_pem_bundle(&pem).map_err(|error| refused("parse the CA file").caused_by(error))?;
+    if found.is_empty() { Err(refused("the CA file holds no certificate in PEM form")) } else { Ok(found) }
+}
+
+fn default_headers(auth: &Auth) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+    if let Some((name, value)) = authorization(auth) {
+        let unfit = |_| Error::new(ErrorKind::Config, "the secret holds a character that no HTTP header may hold");
+        let mut value = HeaderValue::from_str(&value).map_err(unfit)?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+fn authorization(auth: &Auth) -> Option<(HeaderName, String)> {
+    match auth {
+        Auth::None => None,
+        Auth::Basic { user, password } => Some((AUTHORIZATION, format!("Basic {}", basic(user, password.expose())))),
+        Auth::Bearer(token) => Some((AUTHORIZATION, format!("Bearer {}", token.expose()))),
+        Auth::Header { name, value } => Some((name.clone(), value.expose().to_owned())),
+    }
+}
+
+fn basic(user: &str, password: &str) -> String {
+    BASE64.encode(format!("{user}:{password}"))
+}
+
+/// The secrets of this credential in each form in which they could be echoed.
+pub(super) fn known_secrets(auth: &Auth) -> Known {
+    Known::new(match auth {
+        Auth::None => vec![],
+        Auth::Basic { user, password } => vec![basic(user, password.expose()), password.expose().to_owned()],
+        Auth::Bearer(secret) | Auth::Header { value: secret, .. } => vec![secret.expose().to_owned()],
+    })
+}
+
+/// The address every request is built under. A user part, a query or a fragment in it is a mistake (and may be a secret, so
+/// the message does not repeat the address).
+pub(super) fn base(text: &str) -> Result<Url> {
+    let wrong = |text: &str| Error::new(ErrorKind::Config, text);
+    let url = Url::parse(text.trim()).map_err(|error| wrong("the url is not an absolute URL").caused_by(error))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(wrong("the url must begin with https:// or http:// and name a host"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("the url holds a user or password, which belong into the credential"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("the url must not hold a query or a fragment"));
+    }
+    Ok(url)
+}
+
+/// The address of one request. The prefix of `base` is kept; a path that would leave it (`..` in an id) is refused.
+pub(super) fn address(base: &Url, path: &str, query: &[(&str, &str)]) -> Result<Url> {
+    let prefix = base.path().trim_end_matches('/');
+    let mut url = base.clone();
+    url.set_path(&format!("{prefix}/{}", path.trim_start_matches('/')));
+    let under = url.path().strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
+    if !under || path.split('/').any(|part| matches!(part, "." | "..")) {
+        return Err(Error::new(ErrorKind::Internal, "a path that leaves the base address").with("path", path));
+    }
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    Ok(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || literal.is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    #[test]
+    fn requests_stay_under_the_prefix() {
+        let table = [
+            ("https://a.example", "/rest/api/3/myself", "https://a.example/rest/api/3/myself"),
+            ("https://a.example/", "rest", "https://a.example/rest"),
+            ("http://127.0.0.1:9/jira/", "/rest/x", "http://127.0.0.1:9/jira/rest/x"),
+            ("http://127.0.0.1:9/jira", "/issue/A?b#c", "http://127.0.0.1:9/jira/issue/A%3Fb%23c"),
+        ];
+        for (root, path, want) in table {
+            assert_eq!(address(&base(root).unwrap(), path, &[]).unwrap().as_str(), want);
+        }
+        let root = base("https://a.example/ex/jira/1").unwrap();
+        for path in ["/../2/x", "/issue/../../../2", "/./x", "/%2e%2e/%2E%2e/x"] {
+            assert!(address(&root, path, &[]).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn query_values_are_escaped() {
+        let url = address(&base("https://a.example").unwrap(), "/s", &[("q", "a b&c=d"), ("n", "1")]).unwrap();
+        assert_eq!(url.query(), Some("q=a+b%26c%3Dd&n=1"));
+    }
+
+    #[test]
+    fn a_base_with_more_than_an_address_is_refused_without_repeating_it() {
+        for text in
+            ["a.example", "ftp://a.example", "https://u:s3cret@a.example", "https://a.example?token=s3cret", "https://"]
+        {
+            let error = base(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{text}");
+            assert!(!error.full().contains("s3cret"), "{}", error.full());
+        }
+    }
+
+    #[test]
+    fn credentials_become_sensitive_headers() {
+        let secret = || Secret::new("s3cret");
+        let header = HeaderName::from_static("x-api-key");
+        let table = [
+            (
+                Auth::Basic { user: "ada@a.example".to_owned(), password: secret() },
+                "authorization",
+                "Basic YWRhQGEuZXhhbXBsZTpzM2NyZXQ=",
+            ),
+            (Auth::Bearer(secret()), "authorization", "Bearer s3cret"),
+            (Auth::Header { name: header, value: secret() }, "x-api-key", "s3cret"),
+        ];
+        for (auth, name, want) in table {
+            let headers = default_headers(&auth).unwrap();
+            assert_eq!(headers[name], want);
+            assert!(headers[name].is_sensitive());
+            assert!(!known_secrets(&auth).mask(want).contains("s3cret"));
+        }
+        let error = default_headers(&Auth::Bearer(Secret::new("s3cret\n"))).unwrap_err();
+        assert!(error.kind() == ErrorKind::Config && !error.full().contains("s3cret"), "{}", error.full());
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for (text, want) in [
+            ("http://127.0.0.1:8080", true),
+            ("http://[::1]/", true),
+            ("http://localhost", true),
+            ("http://127.0.0.1.a.example", false),
+            ("https://a.example", false),
+        ] {
+            assert_eq!(is_loopback(&base(text).unwrap()), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_ca_file_that_holds_none_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = certificates(file.path()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.context("tls.ca_file").is_some());
+        assert!(certificates(Path::new("/nonexistent/ca.pem")).is_err());
+    }
+}

@@ -1,0 +1,328 @@
+//! The only HTTP client of the product for talking to vendors: one [`Session`] a source, with auth, time limits, a body cap,
+//! retries that obey what the other side says, rate limits of our own, and no secret in any text.
+//!
+//! Read [`SessionConfig`], [`Session`] and [`Dialect`] first. The deciding parts are pure and have their own files: [`verdict`]
+//! (what does an answer mean), [`limits`] (how long to wait), [`redact`] (what may be printed). Core names no vendor: each
+//! connector says its vendor's habits in a [`Dialect`]. What the data means, and paging, are the connectors' matter.
+//!
+//! - Every call only reads, so a POST is tried again like a GET.
+//! - Dropping a call's future stops all it does; nothing runs in the background.
+//! - An error says what the caller should do: [`crate::Retry::After`] when we were told to wait longer than
+//!   [`SessionConfig::max_wait`], `Backoff` when the tries are spent, `Never` when a person has to act.
+
+mod client;
+mod gate;
+pub mod limits;
+pub mod redact;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod transfer;
+pub mod verdict;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::HeaderName;
+use reqwest::{Client, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tracing::{debug, info};
+
+pub use stats::Stats;
+pub use verdict::{Answer, Dialect, PlainDialect, Scope, Verdict, default_verdict};
+
+use crate::error::{Error, Result, Retry};
+use crate::secret::Secret;
+use gate::{Gate, Lane};
+use redact::Known;
+use stats::Meter;
+use transfer::{Call, Setback};
+
+/// How often a torn or unreadable answer is asked for before it is taken for the truth.
+const TORN_TRIES: u32 = 3;
+
+/// What a session needs to know. `Debug` shows no secret.
+#[derive(Clone)]
+pub struct SessionConfig {
+    /// The address under which every request is built; a path in it is kept.
+    pub base_url: String,
+    /// The credential.
+    pub auth: Auth,
+    /// A PEM file with certificates to trust beside the platform's.
+    pub tls_ca_file: Option<PathBuf>,
+    /// The `User-Agent`.
+    pub user_agent: String,
+    /// The most one try may take, body included.
+    pub timeout: Duration,
+    /// The most bytes of a body we take, after decompression.
+    pub body_cap: usize,
+    /// How often one call is tried in all.
+    pub tries: u32,
+    /// The rates we keep to, by class of endpoint.
+    pub buckets: &'static [Bucket],
+    /// The vendor's habits.
+    pub dialect: Arc<dyn Dialect>,
+    /// How many requests may be under way at once.
+    pub in_flight: usize,
+    /// The longest single wait we accept before giving up with [`crate::ErrorKind::RateLimited`].
+    pub max_wait: Duration,
+    /// The first pause when nobody tells us how long; it doubles up to five minutes.
+    pub backoff_base: Duration,
+}
+
+impl SessionConfig {
+    /// The usual settings: 30 s a try, 64 MiB, 8 tries, 4 in flight, waits of 5 min at most, backoff from 2 s.
+    pub fn new(
+        base_url: impl Into<String>,
+        auth: Auth,
+        buckets: &'static [Bucket],
+        dialect: impl Dialect + 'static,
+    ) -> Self {
+        Self {
+            base_url: base_url.into(),
+            auth,
+            tls_ca_file: None,
+            user_agent: concat!("contextcore/", env!("CARGO_PKG_VERSION")).to_owned(),
+            timeout: Duration::from_secs(30),
+            body_cap: 64 << 20,
+            tries: 8,
+            buckets,
+            dialect: Arc::new(dialect),
+            in_flight: 4,
+            max_wait: Duration::from_secs(300),
+            backoff_base: Duration::from_secs(2),
+        }
+    }
+}
+
+impl fmt::Debug for SessionConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionConfig")
+            .field("base_url", &redact::excerpt(&self.base_url))
+            .field("auth", &self.auth)
+            .field("tls_ca_file", &self.tls_ca_file)
+            .field("timeout", &self.timeout)
+            .field("body_cap", &self.body_cap)
+            .field("tries", &self.tries)
+            .field("buckets", &self.buckets)
+            .field("in_flight", &self.in_flight)
+            .field("max_wait", &self.max_wait)
+            .field("backoff_base", &self.backoff_base)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A credential. `Debug` shows its kind, not the secret.
+#[derive(Debug, Clone)]
+pub enum Auth {
+    /// None: public data, or a stand-in.
+    None,
+    /// `Authorization: Basic`.
+    Basic {
+        /// The user, often an e-mail address.
+        user: String,
+        /// The password or API token.
+        password: Secret,
+    },
+    /// `Authorization: Bearer`.
+    Bearer(Secret),
+    /// A header of its own, with the secret as it stands.
+    Header {
+        /// The header's name.
+        name: HeaderName,
+        /// The header's value.
+        value: Secret,
+    },
+}
+
+/// A class of endpoints with a rate of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket {
+    /// The name by which calls choose it.
+    pub name: &'static str,
+    /// Requests per second, steadily.
+    pub per_second: u32,
+    /// Requests that may go at once after a rest.
+    pub burst: u32,
+}
+
+/// How often one call may be tried in all, when the caller wants to act sooner than the session would give up: after three
+/// failures with a server error a smaller page may go through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tries(pub u32);
+
+/// A connection to one vendor with one credential. Share it by reference: calls go side by side up to
+/// [`SessionConfig::in_flight`].
+pub struct Session {
+    client: Client,
+    base: Url,
+    dialect: Arc<dyn Dialect>,
+    known: Known,
+    gate: Gate,
+    meter: Meter,
+    body_cap: usize,
+    tries: u32,
+    max_wait: Duration,
+    backoff_base: Duration,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("base", &self.base.as_str())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// A session. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] for an unusable address, CA file or secret; [`crate::ErrorKind::Internal`] for a bucket that lets nothing
+    /// pass.
+    pub fn new(config: SessionConfig) -> Result<Self> {
+        let base = client::base(&config.base_url)?;
+        Ok(Self {
+            client: client::build(&config, &base)?,
+            base,
+            known: client::known_secrets(&config.auth),
+            gate: Gate::new(config.buckets, config.in_flight, config.max_wait)?,
+            meter: Meter::default(),
+            dialect: config.dialect,
+            body_cap: config.body_cap,
+            tries: config.tries,
+            max_wait: config.max_wait,
+            backoff_base: config.backoff_base,
+        })
+    }
+
+    /// Reads JSON from `path` under the base address.
+    ///
+    /// # Errors
+    /// By the default reading of statuses ([`default_verdict`]) and the dialect. The context holds `path`, `status` (when there
+    /// was an answer) and `tries` (when they are spent).
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        bucket: &'static str,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T> {
+        self.run(bucket, &Call::get(&self.base, path, query)?, self.tries).await
+    }
+
+    /// Sends `body` as JSON and reads JSON: for searches and GraphQL, that is for reading too.
+    ///
+    /// # Errors
+    /// As [`Session::get`].
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        bucket: &'static str,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T> {
+        self.run(bucket, &Call::post(&self.base, path, body)?, self.tries).await
+    }
+
+    /// As [`Session::post`], with fewer tries (never more than the session's), for a caller that will ask for a smaller page
+    /// when it gets [`crate::ErrorKind::Unavailable`].
+    ///
+    /// # Errors
+    /// As [`Session::get`].
+    pub async fn post_with<T: DeserializeOwned>(
+        &self,
+        bucket: &'static str,
+        path: &str,
+        body: &impl Serialize,
+        tries: Tries,
+    ) -> Result<T> {
+        self.run(bucket, &Call::post(&self.base, path, body)?, tries.0.min(self.tries)).await
+    }
+
+    /// What has been done so far.
+    pub fn stats(&self) -> Stats {
+        self.meter.stats()
+    }
+
+    async fn run<T: DeserializeOwned>(&self, bucket: &'static str, call: &Call, tries: u32) -> Result<T> {
+        let lane = self.gate.lane(bucket)?;
+        let mut failures = Failures::default();
+        loop {
+            let setback = match self.attempt(lane, call).await {
+                Ok(value) => return Ok(value),
+                Err(Setback::Final(error)) => return Err(call.about(error)),
+                Err(Setback::Again(setback)) => setback,
+            };
+            let plan = failures.plan(setback, tries, self);
+            plan.hold(&self.gate, lane);
+            match plan.next {
+                Next::GiveUp(error) => return Err(call.about(error)),
+                Next::Wait(wait) => self.wait(call, wait, plan.pause.is_none()).await,
+            }
+        }
+    }
+
+    /// A pause of the bucket or the session is waited for at the gate, where it holds for everybody; the rest here.
+    async fn wait(&self, call: &Call, wait: Duration, here: bool) {
+        debug!(path = call.path(), wait_ms = wait.as_millis(), "will try again");
+        self.meter.retry();
+        if here {
+            self.meter.waiting(wait);
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+/// The failures of one call so far.
+#[derive(Default)]
+struct Failures {
+    all: u32,
+    torn: u32,
+}
+
+/// What to do after a failure.
+struct Plan {
+    /// Whom to hold back for how long.
+    pause: Option<(Scope, Duration)>,
+    next: Next,
+}
+
+enum Next {
+    Wait(Duration),
+    GiveUp(Error),
+}
+
+impl Failures {
+    /// Decides after one more failure.
+    fn plan(&mut self, setback: transfer::Again, tries: u32, session: &Session) -> Plan {
+        self.all += 1;
+        self.torn += u32::from(setback.torn);
+        let luck = rand::random::<f64>();
+        let wait = match setback.after {
+            Some(told) => limits::jittered(told, luck).min(told.max(session.max_wait)),
+            None => limits::jittered(limits::backoff(session.backoff_base, self.all), luck).min(session.max_wait),
+        };
+        let pause = setback.scope.map(|scope| (scope, wait));
+        let next = match setback.after {
+            Some(told) if told > session.max_wait => Next::GiveUp(setback.beyond_patience(told)),
+            told if self.all >= tries || self.torn >= TORN_TRIES => {
+                let retry = told.map_or(Retry::Backoff, Retry::After);
+                Next::GiveUp(setback.error.with_retry(retry).with("tries", self.all))
+            }
+            _ => Next::Wait(wait),
+        };
+        Plan { pause, next }
+    }
+}
+
+impl Plan {
+    fn hold(&self, gate: &Gate, lane: &Lane) {
+        if let Some((scope, wait)) = self.pause {
+            info!(bucket = lane.name(), ?scope, wait_ms = wait.as_millis(), "told to slow down");
+            gate.pause(lane, scope, wait);
+        }
+    }
+}

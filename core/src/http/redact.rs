@@ -1,0 +1,154 @@
+//! Making texts from outside fit to print: short, on one line, and without anything that could be a credential.
+//!
+//! Two nets, because each has holes: [`Known`] masks the session's own secrets wherever they are echoed, and [`excerpt`] masks
+//! what looks like anybody's.
+
+use std::borrow::Cow;
+
+use crate::secret::REDACTED;
+
+/// How much of a text from outside a message may quote, in characters.
+pub const EXCERPT_CHARS: usize = 200;
+
+/// A run of letters and digits this long that mixes both is taken for a token: words and UUID groups are shorter.
+const OPAQUE_RUN: usize = 32;
+
+/// The session's own secrets, in each form in which the other side could echo them. Its `Debug` is left out on purpose.
+pub(super) struct Known(Vec<String>);
+
+impl Known {
+    /// Texts shorter than four characters are left out: masking them would only riddle every message. Each is looked for as it
+    /// is and as JSON escapes it.
+    pub(super) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
+        let long = secrets.into_iter().filter(|secret| secret.len() >= 4);
+        Self(long.flat_map(|secret| [json_escaped(&secret), secret]).collect())
+    }
+
+    /// The text with every own secret masked; borrowed when there was none.
+    pub(super) fn mask<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.0.iter().fold(Cow::Borrowed(text), |text, secret| match text.contains(secret.as_str()) {
+            true => Cow::Owned(text.replace(secret.as_str(), REDACTED)),
+            false => text,
+        })
+    }
+
+    /// As [`Known::mask`], for the head of a body that need not be UTF-8.
+    pub(super) fn mask_bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let text = String::from_utf8_lossy(bytes);
+        match self.mask(&text) {
+            Cow::Owned(masked) => Cow::Owned(masked.into_bytes()),
+            Cow::Borrowed(_) => Cow::Borrowed(bytes),
+        }
+    }
+}
+
+fn json_escaped(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+/// A text from outside as a message may quote it: one line of at most [`EXCERPT_CHARS`] characters in which credentials in
+/// URLs, URL queries, `Bearer`/`Basic` values and long opaque runs are masked.
+pub fn excerpt(text: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut length = 0;
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        if length > EXCERPT_CHARS {
+            break;
+        }
+        let safe = safe_word(words.last().map(String::as_str), word);
+        length += safe.chars().count() + 1;
+        words.push(safe);
+    }
+    cut(&words.join(" "), EXCERPT_CHARS)
+}
+
+/// The first `limit` characters, with an ellipsis as the last when something was dropped.
+fn cut(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    text.chars().take(limit - 1).chain(['…']).collect()
+}
+
+fn safe_word(previous: Option<&str>, word: &str) -> String {
+    let after = |scheme: &str| previous.is_some_and(|p| p.to_ascii_lowercase().ends_with(scheme));
+    let odd = word.contains('=') || word.bytes().any(|b| b.is_ascii_digit());
+    if after("bearer") || (after("basic") && word.len() >= 8 && odd) {
+        return REDACTED.to_owned();
+    }
+    mask_opaque_runs(&bare_url(word))
+}
+
+/// Drops the user part of a URL inside a word, and its query, also when there is only a path before it.
+fn bare_url(word: &str) -> Cow<'_, str> {
+    let query = word.find('?').filter(|at| word[*at..].contains('=') || word[..*at].contains("://"));
+    let word = &word[..query.unwrap_or(word.len())];
+    let Some((scheme, rest)) = word.split_once("://") else { return Cow::Borrowed(word) };
+    let authority = rest.find(['/', '#']).unwrap_or(rest.len());
+    let host = rest[..authority].rfind('@').map_or(0, |at| at + 1);
+    Cow::Owned(format!("{scheme}://{}", &rest[host..]))
+}
+
+fn mask_opaque_runs(word: &str) -> String {
+    let in_run = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '=');
+    let mut out = String::with_capacity(word.len());
+    let mut rest = word;
+    while !rest.is_empty() {
+        let run = rest.find(|c| !in_run(c)).unwrap_or(rest.len());
+        out.push_str(if looks_opaque(&rest[..run]) { REDACTED } else { &rest[..run] });
+        let gap = rest[run..].find(in_run).map_or(rest.len(), |at| run + at);
+        out.push_str(&rest[run..gap]);
+        rest = &rest[gap..];
+    }
+    out
+}
+
+fn looks_opaque(run: &str) -> bool {
+    run.len() >= OPAQUE_RUN && run.bytes().any(|b| b.is_ascii_digit()) && run.bytes().any(|b| b.is_ascii_alphabetic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excerpt_masks_what_looks_like_a_credential_and_keeps_the_rest() {
+        let table = [
+            (
+                "The value 'X' does not exist\n for the field 'project'.",
+                "The value 'X' does not exist for the field 'project'.",
+            ),
+            ("bad token xoxo0123456789abcdefghijklmnopqrstuv!", "bad token [redacted]!"),
+            ("Authorization: Bearer abc", "Authorization: Bearer [redacted]"),
+            ("Authorization: Basic dXNlcjpwYXNz1=", "Authorization: Basic [redacted]"),
+            ("basic information", "basic information"),
+            ("at https://u:p@host/a/b?token=1", "at https://host/a/b"),
+            ("at https://host?u=a@b", "at https://host"),
+            ("GET /a?token=1 failed, why?", "GET /a failed, why?"),
+            ("node 6f9619ff-8b86-d011-b42d-00cf4fc964ff", "node 6f9619ff-8b86-d011-b42d-00cf4fc964ff"),
+            ("com.example.plugin.boards:gh-sprint-2", "com.example.plugin.boards:gh-sprint-2"),
+        ];
+        for (text, want) in table {
+            assert_eq!(excerpt(text), want);
+        }
+    }
+
+    #[test]
+    fn excerpt_is_bounded_in_characters() {
+        assert_eq!(excerpt(&"é".repeat(10_000)).chars().count(), EXCERPT_CHARS);
+        assert_eq!(excerpt(&"ab ".repeat(10_000)).chars().count(), EXCERPT_CHARS);
+    }
+
+    #[test]
+    fn own_secrets_are_masked_however_short_the_line() {
+        let known = Known::new(["hunter2".to_owned(), "x".to_owned()]);
+        assert_eq!(known.mask("you sent hunter2, x"), "you sent [redacted], x");
+        assert_eq!(
+            Known::new([r#"hun"ter"#.to_owned()]).mask(r#"{"message":"hun\"ter"}"#),
+            r#"{"message":"[redacted]"}"#
+        );
+        assert_eq!(known.mask_bytes(b"\xffhunter2").as_ref(), "\u{fffd}[redacted]".as_bytes());
+        assert!(matches!(known.mask_bytes(b"plain"), Cow::Borrowed(b"plain")));
+    }
+}

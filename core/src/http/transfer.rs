@@ -1,0 +1,305 @@
+//! One try of one call: send, read the body under the cap, ask what the answer means, parse it.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::{Method, Response, StatusCode, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::gate::Lane;
+use super::verdict::{Answer, Scope, Verdict, default_verdict, spent};
+use super::{Session, client, gate, limits, redact};
+use crate::error::{Error, ErrorKind, Result};
+use crate::time::Millis;
+
+/// How much of a body a dialect is shown.
+const HEAD_BYTES: usize = 64 << 10;
+
+/// A request, ready to be sent as often as needed.
+pub(super) struct Call {
+    method: Method,
+    url: Url,
+    body: Option<Bytes>,
+}
+
+impl Call {
+    pub(super) fn get(base: &Url, path: &str, query: &[(&str, &str)]) -> Result<Self> {
+        Ok(Self { method: Method::GET, url: client::address(base, path, query)?, body: None })
+    }
+
+    pub(super) fn post(base: &Url, path: &str, body: &impl Serialize) -> Result<Self> {
+        let unfit = |error| Error::new(ErrorKind::Internal, "write the request body").caused_by(error);
+        let body = serde_json::to_vec(body).map_err(unfit)?;
+        Ok(Self { method: Method::POST, url: client::address(base, path, &[])?, body: Some(body.into()) })
+    }
+
+    /// The path, which is what logs and errors show of the address.
+    pub(super) fn path(&self) -> &str {
+        self.url.path()
+    }
+
+    /// The keys of the query: its values may be anything.
+    fn query_keys(&self) -> String {
+        let keys: Vec<_> = self.url.query_pairs().map(|(key, _)| key.into_owned()).collect();
+        keys.join(",")
+    }
+
+    /// The error with what it was about.
+    pub(super) fn about(&self, error: Error) -> Error {
+        if error.context("path").is_some() { error } else { error.with("path", self.path()) }
+    }
+}
+
+/// Why a try gave no data.
+pub(super) enum Setback {
+    /// No other try will mend it.
+    Final(Error),
+    /// Another try may.
+    Again(Again),
+}
+
+/// A failure worth another try.
+pub(super) struct Again {
+    /// What it becomes when the tries are spent.
+    pub(super) error: Error,
+    /// How long we were told to wait.
+    pub(super) after: Option<Duration>,
+    /// Whom it concerns beside this call.
+    pub(super) scope: Option<Scope>,
+    /// Whether an answer came that could not be read.
+    pub(super) torn: bool,
+}
+
+impl Again {
+    /// The error when the wait we were told to make is longer than we are willing to.
+    pub(super) fn beyond_patience(self, told: Duration) -> Error {
+        let error = gate::too_long(told);
+        let error = match self.error.context("status") {
+            Some(status) => error.with("status", status),
+            None => error,
+        };
+        error.caused_by(self.error)
+    }
+}
+
+impl From<Again> for Setback {
+    fn from(again: Again) -> Self {
+        Self::Again(again)
+    }
+}
+
+/// The head of an answer and as much of its body as came.
+struct Received {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+    /// Why the body ended before its end.
+    torn: Option<reqwest::Error>,
+}
+
+impl Session {
+    /// One try, from waiting for its turn to the parsed answer.
+    pub(super) async fn attempt<T: DeserializeOwned>(&self, lane: &Lane, call: &Call) -> Result<T, Setback> {
+        let permit = self.gate.admit(lane, &self.meter).await.map_err(Setback::Final)?;
+        let started = Instant::now();
+        self.meter.request();
+        let received = self.exchange(call).await;
+        drop(permit);
+        self.log(call, started.elapsed(), received.as_ref());
+        let received = received?;
+        self.note(&received.headers);
+        self.judge(received.status, &received.headers, &received.body)?;
+        self.parse(received)
+    }
+
+    async fn exchange(&self, call: &Call) -> Result<Received, Setback> {
+        let mut request = self.client.request(call.method.clone(), call.url.clone());
+        if let Some(body) = &call.body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
+        }
+        let mut response = request.send().await.map_err(|error| self.unreachable(error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut body = Vec::new();
+        let torn = match self.read(&mut response, &mut body).await {
+            Ok(()) => None,
+            Err(Torn::Broken(error)) => Some(error),
+            Err(Torn::TooLarge) => return Err(Setback::Final(self.too_large(status))),
+        };
+        Ok(Received { status, headers, body, torn })
+    }
+
+    async fn read(&self, response: &mut Response, body: &mut Vec<u8>) -> Result<(), Torn> {
+        while let Some(chunk) = response.chunk().await.map_err(Torn::Broken)? {
+            self.meter.read(chunk.len());
+            if body.len() + chunk.len() > self.body_cap {
+                return Err(Torn::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(())
+    }
+
+    /// Asks the dialect, then the default reading. The secrets are masked first, so that no message can quote them.
+    fn judge(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), Setback> {
+        let head = self.known.mask_bytes(&body[..body.len().min(HEAD_BYTES)]);
+        let now = limits::server_time(headers).unwrap_or_else(Millis::now);
+        let answer = Answer::new(status, headers, &head, now);
+        match self.dialect.verdict(&answer).unwrap_or_else(|| default_verdict(&answer)) {
+            Verdict::Accept => Ok(()),
+            Verdict::Fail(error) => Err(Setback::Final(with_status(error, status))),
+            Verdict::Retry { after, scope } => {
+                // A server that is unwell without saying for how long holds back this call only.
+                let mine = answer.status.is_server_error() && after.is_none() && scope == Scope::Bucket;
+                let scope = if mine { None } else { Some(scope) };
+                Err(Again { error: with_status(spent(&answer), status), after, scope, torn: false }.into())
+            }
+        }
+    }
+
+    fn parse<T: DeserializeOwned>(&self, received: Received) -> Result<T, Setback> {
+        let status = received.status;
+        if let Some(error) = received.torn {
+            return Err(self.torn(error, status).into());
+        }
+        let body = if status == StatusCode::NO_CONTENT { b"null" } else { received.body.as_slice() };
+        serde_json::from_slice(body).map_err(|error| match error.is_data() {
+            true => Setback::Final(self.misshapen::<T>(&error, body, status)),
+            false => self.damaged(&error, body, status).into(),
+        })
+    }
+
+    /// JSON of another shape than expected stays so, however often it is asked for. Parsed again to learn where.
+    fn misshapen<T: DeserializeOwned>(&self, error: &serde_json::Error, body: &[u8], status: StatusCode) -> Error {
+        let again: Result<T, _> = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(body));
+        let place = again.err().map(|error| error.path().to_string()).unwrap_or_default();
+        let text = format!("the answer has an unexpected shape: {}", self.printable(&error.to_string()));
+        with_status(Error::new(ErrorKind::Protocol, text), status).with("at", self.printable(&place))
+    }
+
+    /// No JSON at all: perhaps it was damaged on the way.
+    fn damaged(&self, error: &serde_json::Error, body: &[u8], status: StatusCode) -> Again {
+        let text = format!("the answer is not JSON: {}", self.printable(&error.to_string()));
+        let error = with_status(Error::new(ErrorKind::Protocol, text), status).with("bytes", body.len());
+        Again { error, after: None, scope: None, torn: true }
+    }
+
+    /// A text from outside, short and without secrets.
+    fn printable(&self, text: &str) -> String {
+        redact::excerpt(&self.known.mask(text))
+    }
+
+    fn torn(&self, error: reqwest::Error, status: StatusCode) -> Again {
+        let (kind, text) = match error.is_timeout() {
+            true => (ErrorKind::Unavailable, "the answer did not end in time"),
+            false => (ErrorKind::Protocol, "the answer ended early"),
+        };
+        let error = with_status(Error::new(kind, text), status).caused_by(self.causes(error));
+        Again { error, after: None, scope: None, torn: kind == ErrorKind::Protocol }
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> Setback {
+        if error.is_builder() {
+            return Setback::Final(Error::new(ErrorKind::Internal, "build the request").caused_by(self.causes(error)));
+        }
+        if certificate_refused(&error) {
+            let text = "the server's certificate is not trusted, tls.ca_file can name its CA";
+            return Setback::Final(Error::new(ErrorKind::Config, text).caused_by(self.causes(error)));
+        }
+        let text = match (error.is_timeout(), error.is_connect()) {
+            (_, true) => "the server cannot be reached",
+            (true, _) => "the server did not answer in time",
+            _ => "the connection broke",
+        };
+        let error = Error::new(ErrorKind::Unavailable, text).caused_by(self.causes(error));
+        Again { error, after: None, scope: None, torn: false }.into()
+    }
+
+    fn too_large(&self, status: StatusCode) -> Error {
+        with_status(Error::new(ErrorKind::Protocol, "the answer is larger than we take"), status)
+            .with("cap", self.body_cap)
+    }
+
+    /// The chain of causes as a text that is fit to print: reqwest's own text may hold the address with its query.
+    fn causes(&self, error: reqwest::Error) -> String {
+        let error = error.without_url();
+        let mut texts = Vec::new();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            texts.push(error.to_string());
+            cause = error.source();
+        }
+        self.printable(&texts.join(": "))
+    }
+
+    fn note(&self, headers: &HeaderMap) {
+        self.meter.remaining(limits::remaining(headers));
+        if let Some(theirs) = limits::server_time(headers) {
+            self.meter.clocks(theirs, Millis::now());
+        }
+    }
+
+    fn log(&self, call: &Call, took: Duration, received: Result<&Received, &Setback>) {
+        let (method, path, query) = (call.method.as_str(), call.path(), call.query_keys());
+        let ms = took.as_millis();
+        match received {
+            Ok(received) => {
+                let (status, bytes) = (received.status.as_u16(), received.body.len());
+                debug!(method, path, query, status, ms, bytes, "answered");
+            }
+            Err(Setback::Final(error) | Setback::Again(Again { error, .. })) => {
+                debug!(method, path, query, ms, error = error.full(), "no answer");
+            }
+        }
+    }
+}
+
+/// Why reading a body stopped.
+enum Torn {
+    Broken(reqwest::Error),
+    TooLarge,
+}
+
+fn with_status(error: Error, status: StatusCode) -> Error {
+    if error.context("status").is_some() { error } else { error.with("status", status.as_u16()) }
+}
+
+/// Whether TLS failed over the server's certificate: another try would only hide the reason from the operator.
+fn certificate_refused(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return true;
+        }
+        // An `io::Error` answers `source` with the source of what it wraps, skipping that itself.
+        cause = match error.downcast_ref::<std::io::Error>() {
+            Some(io) => io.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
+            None => error.source(),
+        };
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_certificate_is_found_under_the_io_errors() {
+        let wrapped = |error| std::io::Error::other(std::io::Error::other(error));
+        let untrusted = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        assert!(certificate_refused(&wrapped(untrusted)));
+        assert!(!certificate_refused(&wrapped(rustls::Error::DecryptError)));
+    }
+
+    #[test]
+    fn a_call_shows_its_query_keys_only() {
+        let base = client::base("https://a.example/x").unwrap();
+        let call = Call::get(&base, "/y", &[("token", "s3cret"), ("n", "1")]).unwrap();
+        assert_eq!((call.path(), call.query_keys().as_str()), ("/x/y", "token,n"));
+    }
+}

@@ -1,0 +1,120 @@
+//! OTLP over gRPC: one channel a sink, opened when first needed and re-opened by itself.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use ::http::{HeaderMap, Uri};
+use async_trait::async_trait;
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use tonic::codec::CompressionEncoding;
+use tonic::metadata::MetadataMap;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{ConnectError, Request, Status};
+
+use super::answer::{self, Refusal};
+use super::{Batch, OtlpTarget, Outcome, Signal, Sink, outcome};
+use crate::error::{Error, ErrorKind, Result};
+use crate::tls;
+
+/// How long a connection may take to open; less than a request may take, so that the two can be told apart.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pings while a request waits, so that a connection whose other end has vanished is given up together with the request and
+/// does not swallow its retries too. Seldom enough for Go servers, which allow two unasked pings between their answers.
+const PING_EVERY: Duration = Duration::from_secs(15);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Sends one signal by gRPC.
+pub(super) struct GrpcSink {
+    channel: Channel,
+    metadata: MetadataMap,
+    timeout: Duration,
+    gzip: bool,
+    endpoint: String,
+    signal: Signal,
+}
+
+impl GrpcSink {
+    /// A sink for `signal` at `url`.
+    pub(super) fn new(target: &OtlpTarget, url: &Uri, headers: HeaderMap, signal: Signal) -> Result<Self> {
+        Ok(Self {
+            channel: endpoint(target, url)?.connect_lazy(),
+            metadata: MetadataMap::from_headers(headers),
+            timeout: target.timeout,
+            gzip: target.gzip,
+            endpoint: url.to_string().trim_end_matches('/').to_owned(),
+            signal,
+        })
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        *request.metadata_mut() = self.metadata.clone();
+        request
+    }
+
+    /// One attempt; `partial_success` as count and message.
+    async fn send(&self, batch: Batch) -> Result<Option<(i64, String)>, Status> {
+        /// The three generated clients share no trait.
+        macro_rules! export {
+            ($client:ident, $message:expr, $rejected:ident) => {{
+                let mut client = $client::new(self.channel.clone());
+                if self.gzip {
+                    client = client.send_compressed(CompressionEncoding::Gzip);
+                }
+                let response = client.export(self.request($message)).await?.into_inner();
+                Ok(response.partial_success.map(|partial| (partial.$rejected, partial.error_message)))
+            }};
+        }
+        match batch {
+            Batch::Traces(message) => export!(TraceServiceClient, message, rejected_spans),
+            Batch::Logs(message) => export!(LogsServiceClient, message, rejected_log_records),
+            Batch::Metrics(message) => export!(MetricsServiceClient, message, rejected_data_points),
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for GrpcSink {
+    async fn export(&self, batch: Batch) -> Result<Outcome> {
+        let refusal = match tokio::time::timeout(self.timeout, self.send(batch)).await {
+            Ok(Ok(partial)) => return Ok(outcome(partial)),
+            Ok(Err(status)) => refusal(&status),
+            Err(_) => answer::timed_out(self.timeout),
+        };
+        Err(refusal.into_error(self.signal, &self.endpoint))
+    }
+
+    fn describe(&self) -> String {
+        format!("otlp/grpc {}", self.endpoint)
+    }
+}
+
+fn endpoint(target: &OtlpTarget, url: &Uri) -> Result<Endpoint> {
+    let endpoint = Endpoint::from(url.clone())
+        .connect_timeout(CONNECT_TIMEOUT.min(target.timeout))
+        .http2_keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIMEOUT);
+    let refused = |error: tonic::transport::Error| {
+        Error::new(ErrorKind::Config, "set up the OTLP endpoint").with("url", url).caused_by(error)
+    };
+    let endpoint = endpoint.user_agent(super::USER_AGENT).map_err(refused)?;
+    if url.scheme_str() != Some("https") {
+        return Ok(endpoint);
+    }
+    tls::install_provider();
+    let mut tls = ClientTlsConfig::new().with_native_roots();
+    if let Some(path) = &target.ca_file {
+        tls = tls.ca_certificate(Certificate::from_pem(tls::ca_pem(path)?));
+    }
+    endpoint.tls_config(tls).map_err(refused)
+}
+
+/// What a failed call means: the server's own status, or a connection that failed before or after the request was sent.
+fn refusal(status: &Status) -> Refusal {
+    let Some(cause) = status.source() else { return answer::grpc(status.code(), status.message(), status.details()) };
+    let unsent = answer::chain(cause).any(|error| error.is::<ConnectError>());
+    answer::no_answer(cause, !unsent)
+}

@@ -1,0 +1,76 @@
+//! What a task leaves in the indexes: a pure function of its record. A changed task moves the indexes by the difference.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::key::{Key, Kind};
+use crate::model::{TaskKey, TaskRecord, What};
+use crate::time::Millis;
+use crate::timeline::{self, Summary};
+use crate::totals::{self, Rollup, Totals};
+
+/// Everything the indexes know of one task.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Footprint {
+    /// Index keys that exist because of it.
+    pub(crate) keys: BTreeSet<Vec<u8>>,
+    /// Its parent's native id, while it is there.
+    pub(crate) parent: Option<String>,
+    /// What it adds to each ancestor by itself.
+    pub(crate) own: Rollup,
+    /// What it adds to the totals of each native project.
+    pub(crate) totals: BTreeMap<String, Totals>,
+}
+
+impl Footprint {
+    /// The footprint of a record; that of a task that is not known is empty.
+    pub(crate) fn of(key: &TaskKey, record: Option<&TaskRecord>) -> Self {
+        let Some((record, summary)) =
+            record.and_then(|record| Some((record, timeline::summary(&record.timeline, Millis(i64::MAX))?)))
+        else {
+            return Self::default();
+        };
+        Self {
+            keys: index_keys(key, record, &summary),
+            parent: summary.state.facts.parent.as_ref().map(|parent| parent.native_id.clone()),
+            own: Rollup::own(&summary),
+            totals: totals::contribution(&record.timeline, &summary),
+        }
+    }
+}
+
+fn index_keys(key: &TaskKey, record: &TaskRecord, summary: &Summary) -> BTreeSet<Vec<u8>> {
+    let facts = &summary.state.facts;
+    let life = match summary.ended() {
+        None => Key::new(Kind::Open).task(key),
+        Some(at) => Key::new(Kind::Ended).time(at).task(key),
+    };
+    let child = facts
+        .parent
+        .as_ref()
+        .map(|parent| Key::new(Kind::Child).text(&key.source).text(&parent.native_id).text(&key.native_id));
+    let members = sprints_ever(record)
+        .into_iter()
+        .map(|sprint| Key::new(Kind::Member).text(&key.source).text(sprint).text(&key.native_id));
+    let names = names_ever(record).into_iter().map(|name| Key::new(Kind::Name).text(&name.to_uppercase()).task(key));
+    std::iter::once(life).chain(child).chain(members).chain(names).map(Key::build).collect()
+}
+
+/// Every sprint the task was ever in.
+fn sprints_ever(record: &TaskRecord) -> BTreeSet<&str> {
+    let lists = record.timeline.iter().filter_map(|kept| match &kept.entry.what {
+        What::Created(facts) => Some(&facts.sprints),
+        What::Sprints(sprints) => Some(sprints),
+        _ => None,
+    });
+    lists.flatten().map(String::as_str).collect()
+}
+
+/// Every key people ever said for it: an old one still finds a moved task.
+fn names_ever(record: &TaskRecord) -> BTreeSet<&str> {
+    let names = record.timeline.iter().filter_map(|kept| match &kept.entry.what {
+        What::Created(facts) => Some(facts.key.as_str()),
+        What::Moved { key, .. } => Some(key.as_str()),
+        _ => None,
+    });
+    names.collect()
+}

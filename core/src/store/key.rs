@@ -1,0 +1,115 @@
+//! Key encoding: everything lives in one sled tree (so that one batch is one transaction), a kind per prefix byte.
+//!
+//! Parts are separated by a zero byte, which no tool's id holds; numbers are big-endian, so that keys sort as they count.
+
+use crate::model::TaskKey;
+use crate::time::Millis;
+
+/// The kinds of keys. The byte is the format: never reuse one for something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// `meta name` -> format version, journal head, …
+    Meta = b'm',
+    /// `task source native` -> task record
+    Task = b't',
+    /// `sprint source native` -> sprint record
+    Sprint = b's',
+    /// `journal number index` -> journal item
+    Journal = b'j',
+    /// `cursor source stream` -> the connector's cursor (JSON)
+    Cursor = b'c',
+    /// `open source native` -> nothing: tasks neither finished nor vanished
+    Open = b'o',
+    /// `ended time source native` -> nothing: tasks finished or vanished, by when
+    Ended = b'e',
+    /// `key KEY source native` -> nothing: tasks by the key people say
+    Name = b'k',
+    /// `child source parent native` -> nothing
+    Child = b'p',
+    /// `member source sprint native` -> nothing: tasks that were ever in a sprint
+    Member = b'r',
+    /// `rollup source native` -> sums over all descendants
+    Rollup = b'u',
+    /// `totals source project` -> running totals of a native project
+    Totals = b'n',
+    /// `aside source native` -> a record that could not be understood, with the reason
+    Aside = b'a',
+    /// `dead number` -> a dead letter
+    Dead = b'd',
+    /// `position signal` -> how far a signal's backend has been told
+    Position = b'x',
+    /// `seen source native` -> the pass number that last saw the id, while a complete pass runs
+    Seen = b'y',
+    /// `root source native` -> which part of a history trace is being filled, per root task
+    Part = b'q',
+}
+
+/// A key under construction.
+pub(crate) struct Key(Vec<u8>);
+
+impl Key {
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self(vec![kind as u8])
+    }
+
+    /// Adds a text part. A zero byte inside (no tool sends one) would break the order of keys: it becomes `\u{1}`.
+    pub(crate) fn text(mut self, part: &str) -> Self {
+        self.0.extend(part.bytes().map(|byte| if byte == 0 { 1 } else { byte }));
+        self.0.push(0);
+        self
+    }
+
+    pub(crate) fn number(mut self, number: u64) -> Self {
+        self.0.extend(number.to_be_bytes());
+        self
+    }
+
+    /// Adds a time, so that earlier ones sort first, those before 1970 included.
+    pub(crate) fn time(self, at: Millis) -> Self {
+        self.number(at.0.cast_unsigned() ^ (1 << 63))
+    }
+
+    pub(crate) fn task(self, key: &TaskKey) -> Self {
+        self.text(&key.source).text(&key.native_id)
+    }
+
+    pub(crate) fn build(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// The text parts of a key from byte `from` on.
+pub(crate) fn texts(key: &[u8], from: usize) -> Vec<String> {
+    let body = key.get(from..).unwrap_or_default();
+    let body = body.strip_suffix(&[0]).unwrap_or(body);
+    body.split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect()
+}
+
+/// The task that the last two text parts of a key name.
+pub(crate) fn task_of(key: &[u8], from: usize) -> Option<TaskKey> {
+    let mut parts = texts(key, from);
+    let native_id = parts.pop()?;
+    let source = parts.pop()?;
+    Some(TaskKey { source, native_id })
+}
+
+/// The big-endian number at byte `from`.
+pub(crate) fn number_of(key: &[u8], from: usize) -> Option<u64> {
+    key.get(from..from + 8)?.try_into().ok().map(u64::from_be_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_as_times_do_and_give_their_parts_back() {
+        let task = TaskKey::new("acme-jira", "10042");
+        let early = Key::new(Kind::Ended).time(Millis(-5)).task(&task).build();
+        let late = Key::new(Kind::Ended).time(Millis(7)).task(&task).build();
+        assert!(early < late);
+        assert_eq!(task_of(&late, 9), Some(task));
+        assert_eq!(number_of(&Key::new(Kind::Journal).number(77).number(2).build(), 1), Some(77));
+    }
+}

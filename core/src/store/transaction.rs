@@ -1,0 +1,275 @@
+//! Writing: changes gather in memory and become durable as one atomic batch.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::footprint::Footprint;
+use super::key::{Key, Kind};
+use super::{Aside, Dead, Guard, Item, Position, SourceStatus, Store, format, store_error};
+use crate::connector::Cursor;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{SprintRecord, TaskKey, TaskRecord};
+use crate::sink::Signal;
+use crate::totals::{Rollup, Totals};
+
+/// No real hierarchy is deeper; a loop of parents must end.
+const MAX_DEPTH: usize = 64;
+/// Set-aside records keep at most this much of their JSON.
+const ASIDE_BYTES: usize = 16 << 10;
+/// Dead letters kept; the oldest go first.
+const DEAD_LETTERS: usize = 1_000;
+
+/// A set of changes that becomes durable as a whole, or not at all.
+pub struct Transaction<'a> {
+    store: &'a Store,
+    _writer: Guard<'a>,
+    seq: u64,
+    items: u32,
+    writes: HashMap<Vec<u8>, Option<Vec<u8>>>,
+    totals: BTreeMap<(String, String), Totals>,
+}
+
+impl<'a> Transaction<'a> {
+    pub(super) fn new(store: &'a Store, writer: Guard<'a>) -> Result<Self> {
+        let seq = store.head()? + 1;
+        Ok(Self { store, _writer: writer, seq, items: 0, writes: HashMap::new(), totals: BTreeMap::new() })
+    }
+
+    /// The journal number of everything in this transaction.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>> {
+        match self.writes.get(key) {
+            Some(bytes) => bytes.as_deref().map(format::decode).transpose(),
+            None => self.store.value(key),
+        }
+    }
+
+    fn put<T: Serialize>(&mut self, key: Key, value: &T) -> Result<()> {
+        self.writes.insert(key.build(), Some(format::encode(value)?));
+        Ok(())
+    }
+
+    fn put_json<T: Serialize>(&mut self, key: Key, value: &T) -> Result<()> {
+        let bytes = serde_json::to_vec(value)
+            .map_err(|error| Error::new(ErrorKind::Internal, "encode a value").caused_by(error))?;
+        self.writes.insert(key.build(), Some(bytes));
+        Ok(())
+    }
+
+    /// A task, with what this transaction already changed.
+    pub fn task(&self, key: &TaskKey) -> Result<Option<TaskRecord>> {
+        self.get(&Key::new(Kind::Task).task(key).build())
+    }
+
+    /// Keeps a task in place of `old`; with `journal`, as something the backends are to be told.
+    pub fn put_task(&mut self, key: &TaskKey, old: Option<&TaskRecord>, new: &TaskRecord, journal: bool) -> Result<()> {
+        let (before, after) = (Footprint::of(key, old), Footprint::of(key, Some(new)));
+        for gone in before.keys.difference(&after.keys) {
+            self.writes.insert(gone.clone(), None);
+        }
+        for fresh in after.keys.difference(&before.keys) {
+            self.writes.insert(fresh.clone(), Some(Vec::new()));
+        }
+        self.move_totals(&key.source, &before.totals, -1);
+        self.move_totals(&key.source, &after.totals, 1);
+        if (&before.parent, &before.own) != (&after.parent, &after.own) {
+            self.move_rollups(key, &before, -1)?;
+            self.put(Key::new(Kind::Task).task(key), new)?;
+            self.move_rollups(key, &after, 1)?;
+        } else {
+            self.put(Key::new(Kind::Task).task(key), new)?;
+        }
+        if journal {
+            self.journal(&key.source, &Item::Task(key.clone()))?;
+        }
+        Ok(())
+    }
+
+    fn move_totals(&mut self, source: &str, by: &BTreeMap<String, Totals>, sign: i64) {
+        for (project, totals) in by {
+            self.totals.entry((source.to_owned(), project.clone())).or_default().add(totals, sign);
+        }
+    }
+
+    /// Adds (or takes away) what a task and all below it weigh to (from) all its ancestors.
+    fn move_rollups(&mut self, key: &TaskKey, footprint: &Footprint, sign: i64) -> Result<()> {
+        let Some(parent) = &footprint.parent else { return Ok(()) };
+        let mut weight = self.rollup(key)?;
+        weight.add_descendants(&footprint.own, 1);
+        for (level, ancestor) in
+            self.ancestors(TaskKey::new(&*key.source, parent.as_str()), key)?.into_iter().enumerate()
+        {
+            let mut rollup = self.rollup(&ancestor)?;
+            rollup.add_descendants(&weight, sign);
+            if level == 0 {
+                rollup.children += sign * footprint.own.all.tasks;
+                rollup.children_done += sign * footprint.own.done.tasks;
+            }
+            self.put(Key::new(Kind::Rollup).task(&ancestor), &rollup)?;
+        }
+        Ok(())
+    }
+
+    fn rollup(&self, key: &TaskKey) -> Result<Rollup> {
+        Ok(self.get(&Key::new(Kind::Rollup).task(key).build())?.unwrap_or_default())
+    }
+
+    /// `from` and its ancestors as this transaction knows them, ending at the top, at `stop`, or at a loop.
+    fn ancestors(&self, from: TaskKey, stop: &TaskKey) -> Result<Vec<TaskKey>> {
+        let mut chain = Vec::new();
+        let mut next = Some(from);
+        while let Some(key) = next.filter(|key| key != stop && !chain.contains(key) && chain.len() < MAX_DEPTH) {
+            let state = self.task(&key)?.and_then(|record| crate::timeline::last(&record.timeline));
+            next =
+                state.and_then(|state| state.facts.parent).map(|parent| TaskKey::new(&*key.source, parent.native_id));
+            chain.push(key);
+        }
+        Ok(chain)
+    }
+
+    /// Notes something the backends are to be told.
+    pub fn journal(&mut self, source: &str, item: &Item) -> Result<()> {
+        let key = Key::new(Kind::Journal).text(source).number(self.seq).number(self.items.into());
+        self.items += 1;
+        self.put(key, item)
+    }
+
+    /// A sprint, with what this transaction already changed.
+    pub fn sprint(&self, key: &TaskKey) -> Result<Option<SprintRecord>> {
+        self.get(&Key::new(Kind::Sprint).task(key).build())
+    }
+
+    /// Keeps a sprint; with `journal`, as something the backends are to be told.
+    pub fn put_sprint(&mut self, key: &TaskKey, record: &SprintRecord, journal: bool) -> Result<()> {
+        self.put(Key::new(Kind::Sprint).task(key), record)?;
+        if journal { self.journal(&key.source, &Item::Sprint(key.clone())) } else { Ok(()) }
+    }
+
+    /// Moves a stream to where these changes leave it; `None` forgets where it stood.
+    pub fn put_cursor(&mut self, source: &str, stream: &str, cursor: Option<&Cursor>) -> Result<()> {
+        let key = Key::new(Kind::Cursor).text(source).text(stream);
+        match cursor {
+            Some(cursor) => self.put_json(key, cursor),
+            None => {
+                self.writes.insert(key.build(), None);
+                Ok(())
+            }
+        }
+    }
+
+    /// Keeps what is remembered of a source's runs.
+    pub fn put_source_status(&mut self, source: &str, status: &SourceStatus) -> Result<()> {
+        self.put_json(Key::new(Kind::Meta).text("source").text(source), status)
+    }
+
+    /// Declares a source's sweep complete up to here: the backends may be told.
+    pub fn seal(&mut self, source: &str) -> Result<()> {
+        let seq = if self.writes.is_empty() { self.seq - 1 } else { self.seq };
+        self.put(Key::new(Kind::Meta).text("sealed").text(source), &seq)
+    }
+
+    /// Keeps a small named value.
+    pub fn put_note<T: Serialize>(&mut self, group: &str, name: &str, value: &T) -> Result<()> {
+        self.put_json(Key::new(Kind::Meta).text("note").text(group).text(name), value)
+    }
+
+    /// Moves how far a signal's backend has been told of a source.
+    pub fn put_position(&mut self, signal: Signal, source: &str, position: &Position) -> Result<()> {
+        self.put(Key::new(Kind::Position).text(signal.as_str()).text(source), position)
+    }
+
+    pub(crate) fn put_part<T: Serialize>(&mut self, root: &TaskKey, part: &T) -> Result<()> {
+        self.put(Key::new(Kind::Part).task(root), part)
+    }
+
+    /// Cuts a source's journal up to and with `upto`: every backend has been told.
+    pub fn prune(&mut self, source: &str, upto: u64) -> Result<()> {
+        let prefix = Key::new(Kind::Journal).text(source).build();
+        let end = Key::new(Kind::Journal).text(source).number(upto.saturating_add(1)).build();
+        for item in self.store.db.range(prefix..end) {
+            let (key, _) = item.map_err(|error| store_error("read the store", error))?;
+            self.writes.insert(key.to_vec(), None);
+        }
+        self.put(Key::new(Kind::Meta).text("pruned").text(source), &upto)
+    }
+
+    /// Sets a record aside, or (with `None`) clears it: it was understood since.
+    pub fn put_aside(&mut self, source: &str, native_id: &str, aside: Option<Aside>) -> Result<()> {
+        let key = Key::new(Kind::Aside).text(source).text(native_id);
+        match aside {
+            Some(mut aside) => {
+                let cut = aside.json.floor_char_boundary(ASIDE_BYTES);
+                aside.json.truncate(cut);
+                self.put(key, &aside)
+            }
+            None => {
+                let key = key.build();
+                if self.store.raw(&key)?.is_some() {
+                    self.writes.insert(key, None);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Keeps a dead letter; beyond [`DEAD_LETTERS`] the oldest goes.
+    pub fn put_dead(&mut self, dead: &Dead) -> Result<()> {
+        let kept: Vec<_> = self
+            .store
+            .scan(Key::new(Kind::Dead).build())
+            .map(|item| item.map(|(key, _)| key))
+            .collect::<Result<_>>()?;
+        for old in kept.iter().take(kept.len().saturating_sub(DEAD_LETTERS - 1)) {
+            self.writes.insert(old.to_vec(), None);
+        }
+        let key = Key::new(Kind::Dead).number(self.seq).number(self.items.into());
+        self.items += 1;
+        self.put(key, dead)
+    }
+
+    /// Marks an id as seen in a complete pass.
+    pub fn put_seen(&mut self, key: &TaskKey, pass: u64) -> Result<()> {
+        self.put(Key::new(Kind::Seen).task(key), &pass)
+    }
+
+    /// The complete pass that last saw an id.
+    pub fn seen(&self, key: &TaskKey) -> Result<Option<u64>> {
+        self.get(&Key::new(Kind::Seen).task(key).build())
+    }
+
+    /// Whether anything would be written.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.totals.is_empty()
+    }
+
+    /// Makes it durable: one atomic batch, then an fsync. Returns its journal number.
+    pub fn commit(mut self) -> Result<u64> {
+        if self.is_empty() {
+            return Ok(self.seq - 1);
+        }
+        for ((source, project), by) in std::mem::take(&mut self.totals) {
+            let key = Key::new(Kind::Totals).text(&source).text(&project);
+            let mut totals: Totals =
+                self.store.value(&Key::new(Kind::Totals).text(&source).text(&project).build())?.unwrap_or_default();
+            totals.add(&by, 1);
+            self.put(key, &totals)?;
+        }
+        let seq = self.seq;
+        self.put(Key::new(Kind::Meta).text("head"), &seq)?;
+        let mut batch = sled::Batch::default();
+        for (key, value) in self.writes.drain() {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        self.store.db.apply_batch(batch).map_err(|error| store_error("write to the store", error))?;
+        self.store.db.flush().map_err(|error| store_error("flush the store", error))?;
+        Ok(seq)
+    }
+}

@@ -1,0 +1,419 @@
+//! Folding a timeline: what a task was at a moment, its phases, and the times that follow from them.
+//!
+//! Everything here is a pure function of dated facts and a moment. [`Facts::apply`] is the fold's step, [`phases`] cuts a
+//! life into stretches of one effective status, [`summary`] gives the numbers of `model.md`. Facts at the same
+//! millisecond count together: only what holds after all of them is a state of the task.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Entry, Facts, Kept, Status, What};
+use crate::time::Millis;
+
+impl Facts {
+    /// The status with the blocked flag laid over it: while the flag holds and the task is not finished, `blocked`.
+    pub fn effective_status(&self) -> Status {
+        if self.flag.is_some() && !self.status.is_finished() { Status::Blocked } else { self.status }
+    }
+
+    /// Takes in one fact. [`What::Created`] replaces everything.
+    pub fn apply(&mut self, what: &What) {
+        match what {
+            What::Created(facts) => self.clone_from(facts),
+            What::Status { status, native } => {
+                self.status = *status;
+                self.native_status.clone_from(native);
+            }
+            What::Blocked(reason) => self.flag = Some(reason.clone().unwrap_or_default()),
+            What::Unblocked => self.flag = None,
+            What::Assigned(to) => self.assignee.clone_from(to),
+            What::Estimated(to) => self.estimate = *to,
+            What::Sprints(to) => self.sprints.clone_from(to),
+            What::Parent(to) => self.parent.clone_from(to),
+            What::Titled(to) => self.title.clone_from(to),
+            What::Typed { task_type, native } => {
+                self.task_type = *task_type;
+                self.native_type.clone_from(native);
+            }
+            What::Prioritised(to) => self.priority.clone_from(to),
+            What::Labelled(to) => self.labels.clone_from(to),
+            What::Due(to) => self.due.clone_from(to),
+            What::Moved { key, project } => {
+                self.key.clone_from(key);
+                self.project.clone_from(project);
+            }
+            What::Commented(_) | What::Linked { .. } | What::Artifact(_) | What::Deleted | What::Restored => {}
+        }
+    }
+}
+
+/// A task as its timeline leaves it at one moment: the facts and whether it is there at all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    /// The facts in force.
+    pub facts: Facts,
+    /// When it vanished, if it has.
+    pub deleted: Option<Millis>,
+}
+
+impl State {
+    fn apply(&mut self, entry: &Entry) {
+        self.facts.apply(&entry.what);
+        match entry.what {
+            What::Deleted => self.deleted = Some(entry.at),
+            What::Restored => self.deleted = None,
+            _ => {}
+        }
+    }
+}
+
+/// The first facts of a task. Every kept timeline begins with [`What::Created`]; an empty or headless one has none.
+pub fn first(timeline: &[Kept]) -> Option<(&Facts, Millis)> {
+    timeline.first().and_then(|kept| match &kept.entry.what {
+        What::Created(facts) => Some((&**facts, kept.entry.at)),
+        _ => None,
+    })
+}
+
+/// The task as it is after its whole timeline.
+pub fn last(timeline: &[Kept]) -> Option<State> {
+    at(timeline, Millis(i64::MAX))
+}
+
+/// The task as it was at `moment`, facts of that very millisecond included. Before its creation it is as created.
+pub fn at(timeline: &[Kept], moment: Millis) -> Option<State> {
+    let (facts, _) = first(timeline)?;
+    let mut state = State { facts: facts.clone(), deleted: None };
+    for kept in timeline[1..].iter().take_while(|kept| kept.entry.at <= moment) {
+        state.apply(&kept.entry);
+    }
+    Some(state)
+}
+
+/// Walks through the life of a task: calls `visit` with each group of facts of one millisecond, the state before them
+/// (`None` before creation) and the state after.
+pub fn walk(timeline: &[Kept], mut visit: impl FnMut(&[Kept], Option<&State>, &State)) {
+    let Some((facts, _)) = first(timeline) else { return };
+    let mut state = State { facts: facts.clone(), deleted: None };
+    let mut before: Option<State> = None;
+    let mut rest = timeline;
+    while let Some(head) = rest.first() {
+        let size = rest.iter().take_while(|kept| kept.entry.at == head.entry.at).count();
+        let (group, tail) = rest.split_at(size);
+        for kept in group {
+            state.apply(&kept.entry);
+        }
+        visit(group, before.as_ref(), &state);
+        match &mut before {
+            Some(before) => before.clone_from(&state),
+            None => before = Some(state.clone()),
+        }
+        rest = tail;
+    }
+}
+
+/// A stretch of one effective status.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Phase {
+    /// The effective status.
+    pub status: Status,
+    /// When it was entered.
+    pub from: Millis,
+    /// When it was left; `None` while it lasts. A finished status lasts for ever.
+    pub to: Option<Millis>,
+    /// The status that followed, or `deleted`.
+    pub next: Option<&'static str>,
+    /// The facts in force when it was left (or now).
+    pub facts: Facts,
+    /// Why it was blocked, if it was and a reason is known.
+    pub reason: Option<String>,
+    /// The journal number of the fact that ended it: what replay compares with a signal's position.
+    pub ended_by: Option<u64>,
+}
+
+/// Cuts a life into stretches of one effective status, oldest first. A deleted task has no open phase.
+pub fn phases(timeline: &[Kept]) -> Vec<Phase> {
+    let mut phases: Vec<Phase> = Vec::new();
+    walk(timeline, |group, before, after| {
+        let (Some(at), Some(seq)) = (group.first().map(|kept| kept.entry.at), group.iter().map(|kept| kept.seq).max())
+        else {
+            return;
+        };
+        let now = (after.deleted.is_none()).then(|| after.facts.effective_status());
+        let was = before.filter(|before| before.deleted.is_none()).map(|before| before.facts.effective_status());
+        if was == now {
+            return;
+        }
+        if let (Some(open), Some(before)) = (phases.last_mut().filter(|phase| phase.to.is_none()), before) {
+            open.to = Some(at);
+            open.next = Some(now.map_or("deleted", Status::as_str));
+            open.facts.clone_from(&before.facts);
+            open.ended_by = Some(seq);
+        }
+        if let Some(status) = now {
+            phases.push(Phase {
+                status,
+                from: at,
+                to: None,
+                next: None,
+                facts: after.facts.clone(),
+                reason: (status == Status::Blocked).then(|| reason(&after.facts)),
+                ended_by: None,
+            });
+        }
+    });
+    if let (Some(open), Some(state)) = (phases.last_mut().filter(|phase| phase.to.is_none()), last(timeline)) {
+        open.facts = state.facts;
+    }
+    phases
+}
+
+/// Why a blocked task is blocked: the flag's reason, else the status that says so.
+pub fn reason(facts: &Facts) -> String {
+    match facts.flag.as_deref() {
+        Some("") => "flagged".to_owned(),
+        Some(text) => text.to_owned(),
+        None => facts.native_status.clone(),
+    }
+}
+
+/// One time a task was finished.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finish {
+    /// 1 for the first time, 2 after it was reopened and finished again, …
+    pub cycle: u32,
+    /// When.
+    pub at: Millis,
+    /// Done or cancelled.
+    pub status: Status,
+    /// The facts in force then.
+    pub facts: Facts,
+    /// The journal number of the fact that finished it.
+    pub seq: u64,
+}
+
+/// Every time a task was finished, oldest first. Going from cancelled to done counts as finishing again.
+pub fn finishes(timeline: &[Kept]) -> Vec<Finish> {
+    let mut finishes: Vec<Finish> = Vec::new();
+    walk(timeline, |group, before, after| {
+        let was = before.map(|before| before.facts.status);
+        let status = after.facts.status;
+        if !status.is_finished() || was == Some(status) {
+            return;
+        }
+        if let Some(kept) = group.iter().max_by_key(|kept| kept.seq) {
+            let cycle = u32::try_from(finishes.len()).unwrap_or(u32::MAX).saturating_add(1);
+            finishes.push(Finish { cycle, at: kept.entry.at, status, facts: after.facts.clone(), seq: kept.seq });
+        }
+    });
+    finishes
+}
+
+/// What a task's timeline says of it at one moment, as `model.md` defines it. Durations are seconds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// The facts and whether it is there.
+    pub state: State,
+    /// The effective status.
+    pub status: Status,
+    /// When the effective status was entered.
+    pub status_since: Millis,
+    /// When it came to be.
+    pub created: Millis,
+    /// First entry into a status of the in-progress kind.
+    pub started: Option<Millis>,
+    /// Last entry into done, when it is done.
+    pub completed: Option<Millis>,
+    /// Last entry into cancelled, when it is cancelled.
+    pub cancelled: Option<Millis>,
+    /// Seconds in each unfinished effective status.
+    pub status_time: BTreeMap<Status, f64>,
+    /// Seconds blocked while not finished.
+    pub blocked_time: f64,
+    /// The last thing that happened.
+    pub last_activity: Millis,
+}
+
+impl Summary {
+    /// Not finished and not vanished.
+    pub fn is_open(&self) -> bool {
+        self.state.deleted.is_none() && !self.status.is_finished()
+    }
+
+    /// Completed − created.
+    pub fn lead_time(&self) -> Option<f64> {
+        self.completed.map(|completed| completed.seconds_since(self.created))
+    }
+
+    /// Completed − started; `None` when it never started (or only after it was completed).
+    pub fn cycle_time(&self) -> Option<f64> {
+        let (completed, started) = (self.completed?, self.started?);
+        (started <= completed).then(|| completed.seconds_since(started))
+    }
+
+    /// When the work ended: finished or vanished.
+    pub fn ended(&self) -> Option<Millis> {
+        self.state.deleted.or(self.completed).or(self.cancelled)
+    }
+}
+
+/// The numbers of a task at `now`; facts dated later count as not yet happened, except that creation always has.
+pub fn summary(timeline: &[Kept], now: Millis) -> Option<Summary> {
+    let known = timeline.iter().take_while(|kept| kept.entry.at <= now).count().max(1);
+    let timeline = timeline.get(..known)?;
+    let (facts, created) = first(timeline)?;
+    let state = last(timeline)?;
+    let phases = phases(timeline);
+    let mut status_time = BTreeMap::new();
+    for phase in phases.iter().filter(|phase| !phase.status.is_finished()) {
+        let seconds = phase.to.unwrap_or(now).seconds_since(phase.from).max(0.0);
+        *status_time.entry(phase.status).or_insert(0.0) += seconds;
+    }
+    let finish = finishes(timeline).pop();
+    let finished_as = |status| finish.as_ref().filter(|finish| finish.status == status && state.facts.status == status);
+    Some(Summary {
+        status: state.facts.effective_status(),
+        status_since: phases.last().map_or(created, |phase| phase.from),
+        created,
+        started: started(facts, timeline),
+        completed: finished_as(Status::Done).map(|finish| finish.at),
+        cancelled: finished_as(Status::Cancelled).map(|finish| finish.at),
+        blocked_time: status_time.get(&Status::Blocked).copied().unwrap_or(0.0),
+        status_time,
+        last_activity: timeline.iter().map(|kept| kept.entry.at).max().unwrap_or(created),
+        state,
+    })
+}
+
+/// First entry into a status of the in-progress kind: in progress, in review, or a workflow status named blocked. The
+/// blocked *flag* starts nothing.
+fn started(first: &Facts, timeline: &[Kept]) -> Option<Millis> {
+    let begun = |status: Status| matches!(status, Status::InProgress | Status::InReview | Status::Blocked);
+    timeline.iter().find_map(|kept| match &kept.entry.what {
+        What::Created(_) if begun(first.status) => Some(kept.entry.at),
+        What::Status { status, .. } if begun(*status) => Some(kept.entry.at),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::model::{EntryId, TaskType};
+
+    pub(crate) fn facts(status: Status) -> Facts {
+        Facts {
+            key: "PROJ-1".into(),
+            project: "PROJ".into(),
+            task_type: TaskType::Story,
+            native_type: "Story".into(),
+            title: "Checkout".into(),
+            status,
+            native_status: status.as_str().into(),
+            flag: None,
+            priority: None,
+            assignee: None,
+            labels: vec![],
+            estimate: None,
+            parent: None,
+            sprints: vec![],
+            due: None,
+        }
+    }
+
+    pub(crate) fn kept(at: i64, what: What) -> Kept {
+        let id = EntryId(u64::try_from(at).unwrap() * 100 + u64::from(what_number(&what)));
+        Kept { entry: Entry { id, at: Millis(at), actor: None, observed: false, what }, seq: 1 }
+    }
+
+    fn what_number(what: &What) -> u8 {
+        match what {
+            What::Created(_) => 0,
+            What::Status { status, .. } => 10 + *status as u8,
+            What::Blocked(_) => 2,
+            What::Unblocked => 3,
+            _ => 4,
+        }
+    }
+
+    pub(crate) fn to(status: Status) -> What {
+        What::Status { status, native: status.as_str().into() }
+    }
+
+    fn life() -> Vec<Kept> {
+        vec![
+            kept(0, What::Created(Box::new(facts(Status::Todo)))),
+            kept(7_200_000, to(Status::InProgress)),
+            kept(10_000_000, What::Blocked(Some("vendor".into()))),
+            kept(11_000_000, to(Status::InReview)),
+            kept(12_000_000, What::Unblocked),
+            kept(13_000_000, to(Status::Done)),
+        ]
+    }
+
+    #[test]
+    fn a_life_is_cut_into_phases_of_the_effective_status() {
+        let cut: Vec<_> = phases(&life()).iter().map(|p| (p.status, p.from.0, p.to.map(|t| t.0), p.next)).collect();
+        assert_eq!(
+            cut,
+            vec![
+                (Status::Todo, 0, Some(7_200_000), Some("in_progress")),
+                (Status::InProgress, 7_200_000, Some(10_000_000), Some("blocked")),
+                (Status::Blocked, 10_000_000, Some(12_000_000), Some("in_review")),
+                (Status::InReview, 12_000_000, Some(13_000_000), Some("done")),
+                (Status::Done, 13_000_000, None, None),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_numbers_follow_from_the_phases() {
+        let summary = summary(&life(), Millis(20_000_000)).unwrap();
+        assert_eq!(summary.started, Some(Millis(7_200_000)));
+        assert_eq!(summary.completed, Some(Millis(13_000_000)));
+        assert_eq!(summary.lead_time(), Some(13_000.0));
+        assert_eq!(summary.cycle_time(), Some(5_800.0));
+        assert!((summary.blocked_time - 2_000.0).abs() < 1e-9);
+        assert_eq!(summary.status_time.get(&Status::InReview), Some(&1_000.0));
+        assert!(!summary.status_time.contains_key(&Status::Done));
+    }
+
+    #[test]
+    fn a_reopened_task_is_not_completed_and_finishes_again_with_the_next_cycle() {
+        let mut life = life();
+        life.push(kept(14_000_000, to(Status::InProgress)));
+        assert_eq!(summary(&life, Millis(15_000_000)).unwrap().completed, None);
+        life.push(kept(16_000_000, to(Status::Cancelled)));
+        let cycles: Vec<_> = finishes(&life).iter().map(|f| (f.cycle, f.status)).collect();
+        assert_eq!(cycles, vec![(1, Status::Done), (2, Status::Cancelled)]);
+        let summary = summary(&life, Millis(17_000_000)).unwrap();
+        assert_eq!((summary.completed, summary.cancelled), (None, Some(Millis(16_000_000))));
+    }
+
+    #[test]
+    fn an_earlier_moment_sees_only_what_had_happened() {
+        let summary = summary(&life(), Millis(10_500_000)).unwrap();
+        assert_eq!((summary.status, summary.completed), (Status::Blocked, None));
+        assert!((summary.blocked_time - 500.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_vanished_task_has_no_open_phase() {
+        let mut life = life();
+        life.truncate(2);
+        life.push(kept(8_000_000, What::Deleted));
+        let last = phases(&life).pop().unwrap();
+        assert_eq!((last.status, last.to, last.next), (Status::InProgress, Some(Millis(8_000_000)), Some("deleted")));
+    }
+
+    #[test]
+    fn changes_at_one_millisecond_count_together() {
+        let life = vec![
+            kept(0, What::Created(Box::new(facts(Status::Todo)))),
+            kept(1_000, What::Blocked(None)),
+            kept(2_000, What::Unblocked),
+            kept(2_000, to(Status::Done)),
+        ];
+        let cut: Vec<_> = phases(&life).iter().map(|p| p.status).collect();
+        assert_eq!(cut, vec![Status::Todo, Status::Blocked, Status::Done]);
+    }
+}
