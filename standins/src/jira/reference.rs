@@ -68,7 +68,9 @@ impl Site {
 
     /// Tells whether the account may browse, overall or in one project.
     pub(super) fn my_permissions(&self, call: &Call, caller: Caller) -> Reply {
-        let Some(asked) = call.param("permissions").filter(|asked| !asked.is_empty()) else {
+        let asked = call.param("permissions").filter(|asked| !asked.is_empty());
+        // Data Center tells of all permissions, unasked.
+        let Some(asked) = asked.or((!self.is_cloud()).then_some("BROWSE_PROJECTS")) else {
             return refuse(400, "The 'permissions' query parameter is required.");
         };
         let world = self.world();

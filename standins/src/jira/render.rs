@@ -3,7 +3,7 @@
 use super::fields::{Field, Selection};
 use super::json::{self, Json};
 use super::{Site, agile_time};
-use crate::world::{Category, Change, Issue, IssueId, Link, LinkKind, Sprint, SprintState, UserId, Visibility, World};
+use crate::world::{Category, Change, Issue, Link, LinkKind, Sprint, SprintState, UserId, Visibility, World};
 
 const ISSUE_EXPAND: &str = "operations,versionedRepresentations,editmeta,changelog,renderedFields";
 /// What link types are called: id, name, inward and outward text.
@@ -484,9 +484,4 @@ fn comments(issue: &Issue, json: &mut Json) {
     json.name("maxResults").plain(issue.comments);
     json.name("total").plain(issue.comments);
     json.name("startAt").plain(0);
-}
-
-/// The one id that a link's other end, or a parent, has for text.
-pub(super) fn id_text(id: Option<IssueId>) -> Option<String> {
-    id.map(|id| id.to_string())
 }
