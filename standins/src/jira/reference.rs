@@ -44,10 +44,10 @@ impl Site {
         let world = self.world();
         let page = Page::new(self, &world, &call.base);
         let rows = match name {
-            "status" => page.statuses(),
+            "status" => page.statuses().to_vec(),
             "issuetype" => page.types(),
-            "priority" => page.priorities(),
-            _ => page.resolutions(),
+            "priority" => page.priorities().to_vec(),
+            _ => page.resolutions().to_vec(),
         };
         Reply::json(200, json::array(|json| rows.iter().for_each(|row| json.raw(row))))
     }
