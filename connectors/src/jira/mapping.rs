@@ -48,6 +48,8 @@ impl Category {
 pub(super) struct Mapped {
     /// The common status, as long as no resolution says otherwise.
     pub(super) status: Status,
+    /// The category it was mapped by.
+    category: Category,
     /// Said by the configuration: no resolution changes it.
     fixed: bool,
     /// Where it comes from, for people.
@@ -104,24 +106,29 @@ impl Mapping {
     }
 
     /// The common status of a named status, given whether the resolution in force means giving up; and whether the site's
-    /// list or the configuration knows it.
+    /// list, the record or the configuration knows it.
     ///
-    /// A status deleted since is only a name: then the last category known for that name counts, else it is taken for work.
+    /// A record tells the category of its present status itself, and that is newer than the list. A status deleted since is
+    /// only a name: then the last category known for that name counts, else it is taken for work.
     pub(super) fn status(&self, settings: &Settings, named: StatusName<'_>, given_up: bool) -> (Status, bool) {
-        if let Some(category) = named.category.filter(|_| !self.statuses.contains_key(named.id)) {
-            return (map_status(settings, named.id, named.name, category, None).under(given_up), true);
+        if let Some(configured) = settings.status(named.id, named.name) {
+            return (configured, true);
         }
-        if let Some(mapped) = self.statuses.get(named.id) {
+        let listed = self.statuses.get(named.id);
+        if let Some(mapped) = listed.filter(|mapped| named.category.is_none_or(|category| category == mapped.category))
+        {
             return (mapped.under(given_up), true);
         }
-        let by_name = self.by_name.get(&named.name.to_lowercase()).map(|mapped| mapped.under(given_up));
-        by_name.map_or_else(
-            || {
+        if let Some(category) = named.category {
+            return (map_status(settings, named.id, named.name, category, None).under(given_up), true);
+        }
+        match self.by_name.get(&named.name.to_lowercase()) {
+            Some(mapped) => (mapped.under(given_up), false),
+            None => {
                 let guess = map_status(settings, named.id, named.name, Category::Indeterminate, None);
-                (guess.under(given_up), guess.fixed)
-            },
-            |status| (status, false),
-        )
+                (guess.under(given_up), false)
+            }
+        }
     }
 
     /// The common type of a type of the site's list.
@@ -138,33 +145,23 @@ pub(super) fn map_status(
     category: Category,
     column: Option<&str>,
 ) -> Mapped {
+    let mapped = |status, why: String| Mapped { status, category, fixed: false, why };
     if let Some(status) = settings.status(id, name) {
-        return Mapped { status, fixed: true, why: "configured in statuses".into() };
+        return Mapped { fixed: true, ..mapped(status, "configured in statuses".into()) };
     }
-    if settings.means_blocked(name) && category != Category::Done {
-        return Mapped { status: Status::Blocked, fixed: false, why: "named like blocked".into() };
+    if category != Category::Done && settings.means_blocked(name) {
+        return mapped(Status::Blocked, "named like blocked".into());
     }
-    let (status, refined) = match category {
-        Category::New => (Status::Backlog, says(name, &BACKLOG)),
-        Category::Indeterminate => (Status::InReview, says(name, &REVIEW)),
-        Category::Done => (Status::Cancelled, gives_up(name)),
+    let column = |phrases: &[&str]| column.is_some_and(|column| says(column, phrases));
+    let (plain, refined, by_name, by_column) = match category {
+        Category::New => (Status::Todo, Status::Backlog, says(name, &BACKLOG), column(&BACKLOG)),
+        Category::Indeterminate => (Status::InProgress, Status::InReview, says(name, &REVIEW), column(&REVIEW)),
+        Category::Done => (Status::Done, Status::Cancelled, gives_up(name), false),
     };
-    let by_column = match category {
-        Category::New => column.is_some_and(|column| says(column, &BACKLOG)),
-        Category::Indeterminate => column.is_some_and(|column| says(column, &REVIEW)),
-        Category::Done => false,
-    };
-    let plain = match category {
-        Category::New => Status::Todo,
-        Category::Indeterminate => Status::InProgress,
-        Category::Done => Status::Done,
-    };
-    match (refined, by_column) {
-        (true, _) => Mapped { status, fixed: false, why: format!("category {}, by its name", category.as_str()) },
-        (_, true) => {
-            Mapped { status, fixed: false, why: format!("category {}, by its board column", category.as_str()) }
-        }
-        _ => Mapped { status: plain, fixed: false, why: format!("category {}", category.as_str()) },
+    match (by_name, by_column) {
+        (true, _) => mapped(refined, format!("category {}, by its name", category.as_str())),
+        (_, true) => mapped(refined, format!("category {}, by its board column", category.as_str())),
+        _ => mapped(plain, format!("category {}", category.as_str())),
     }
 }
 

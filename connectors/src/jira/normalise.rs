@@ -348,8 +348,8 @@ impl<'a> Reader<'a> {
             self.issue.fields.issuetype.as_ref().filter(|kind| kind.id.as_deref().is_some_and(|id| id == side.id));
         let (level, subtask) = today.map_or((None, false), |kind| (kind.hierarchy_level, kind.subtask));
         let untranslated = today.and_then(|kind| kind.untranslated_name.as_deref()).unwrap_or(side.text);
-        let listed = self.context.mapping.type_by_id(side.id);
-        let (task_type, explained) = match listed {
+        let configured = self.context.settings.task_type(side.text);
+        let (task_type, explained) = match configured.or_else(|| self.context.mapping.type_by_id(side.id)) {
             Some(task_type) => (task_type, true),
             None => mapping::type_of(self.context.settings, [side.id, side.text, untranslated], level, subtask),
         };

@@ -604,7 +604,7 @@ mod tests {
     #[test]
     fn noise_is_dropped_and_places_are_kept_also_when_read_again() {
         let history = history(
-            r#"{"id":"7","author":{"displayName":"Ada","avatarUrls":{"48x48":"x"}},"created":1,"items":[
+            r#"{"id":"7","author":{"displayName":"Ada","avatarUrls":{"48x48":"x"}},"created":1492070429123,"items":[
                 {"field":"Workflow","from":"1","to":"2"},
                 {"field":"status","fieldId":"status","from":"1","fromString":"Open","to":"3","toString":"Doing"},
                 {"field":"Rank","fieldId":"customfield_10019","toString":"Ranked higher"},
@@ -616,7 +616,7 @@ mod tests {
         assert!(!json.contains("avatar"), "{json}");
         let again: History = serde_json::from_str(&json).unwrap();
         assert_eq!(places(&again), [Some(1), Some(3)]);
-        assert_eq!((again.author.as_deref(), again.created), (Some("Ada"), Some(Millis(1_000))));
+        assert_eq!((again.author.as_deref(), again.created), (Some("Ada"), Some(Millis(1_492_070_429_123))));
     }
 
     #[test]

@@ -112,7 +112,10 @@ fn assert_closed(task: &TaskObservation) {
         }
     }
     let facts = facts.expect("a creation");
-    assert_eq!(contextcore_core::diff::changes(&facts, &task.present), [], "{}", tell(task));
+    // An epic that was deleted leaves no trace in the history of its children.
+    let unknown_to_history = |what: &What| *what == What::Parent(None);
+    let changes = contextcore_core::diff::changes(&facts, &task.present);
+    assert!(changes.iter().all(unknown_to_history), "{changes:?}\n{}", tell(task));
     assert!(task.history.is_sorted_by_key(|entry| entry.at));
     let ids: BTreeSet<EntryId> = task.history.iter().map(|entry| entry.id).collect();
     assert_eq!(ids.len(), task.history.len(), "every fact has an id of its own");
@@ -328,7 +331,8 @@ fn comments_are_told_only_when_they_may_be() {
     let answer = made(json!({"comment": comment}), json!([]));
     let site = site(SP_STATUSES, None, None);
     assert_eq!(task(&plain(), &site, &answer).history.len(), 1);
-    let settings = Settings { comments: true, ..plain() };
+    let mut settings = plain();
+    settings.comments = true;
     let task = task(&settings, &site, &answer);
     assert_eq!(whats(&task)[1], &What::Commented(Some("Why?".into())));
 }
