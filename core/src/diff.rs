@@ -23,16 +23,11 @@ pub struct Delta {
 }
 
 /// Compares an observation with what is known. New facts carry `seq`. `None` when nothing changed at all.
-pub fn diff(
-    key: &TaskKey,
-    known: Option<&TaskRecord>,
-    seen: TaskObservation,
-    seq: u64,
-    now: Millis,
-) -> Option<Delta> {
+pub fn diff(key: &TaskKey, known: Option<&TaskRecord>, seen: TaskObservation, seq: u64, now: Millis) -> Option<Delta> {
     let mut history = seen.history;
     let repaired = repair(&mut history);
-    let (mut timeline, mut added) = merge(known.map(|known| known.timeline.as_slice()).unwrap_or_default(), history, seq);
+    let (mut timeline, mut added) =
+        merge(known.map(|known| known.timeline.as_slice()).unwrap_or_default(), history, seq);
     for entry in observed(key, &timeline, &seen.present, now) {
         insert(&mut timeline, Kept { entry, seq });
         added += 1;
@@ -225,7 +220,8 @@ mod tests {
 
     #[test]
     fn a_new_fact_carries_the_new_number_and_old_ones_keep_theirs() {
-        let first = diff(&key(), None, seen(vec![created(Status::Todo)], facts(Status::Todo)), 1, Millis(5_000)).unwrap();
+        let first =
+            diff(&key(), None, seen(vec![created(Status::Todo)], facts(Status::Todo)), 1, Millis(5_000)).unwrap();
         let history = vec![created(Status::Todo), kept(2_000, to(Status::Done))];
         let next = diff(&key(), Some(&first.record), seen(history, facts(Status::Done)), 2, Millis(6_000)).unwrap();
         assert_eq!(next.record.timeline.iter().map(|kept| kept.seq).collect::<Vec<_>>(), vec![1, 2]);
@@ -238,7 +234,10 @@ mod tests {
         let first = diff(&key(), None, seen(history(3.0), with(3.0)), 1, Millis(5_000)).unwrap();
         let next = diff(&key(), Some(&first.record), seen(history(5.0), with(5.0)), 2, Millis(6_000)).unwrap();
         let last = next.record.timeline.last().unwrap();
-        assert_eq!((&last.entry.what, last.entry.at, last.entry.observed), (&What::Estimated(Some(5.0)), Millis(6_000), true));
+        assert_eq!(
+            (&last.entry.what, last.entry.at, last.entry.observed),
+            (&What::Estimated(Some(5.0)), Millis(6_000), true)
+        );
         assert_eq!(timeline::at(&next.record.timeline, Millis(5_500)).unwrap().facts.estimate, Some(3.0));
         assert_eq!(diff(&key(), Some(&next.record), seen(history(5.0), with(5.0)), 3, Millis(7_000)), None);
     }
@@ -252,9 +251,11 @@ mod tests {
 
     #[test]
     fn a_task_that_comes_back_is_restored() {
-        let mut first = diff(&key(), None, seen(vec![created(Status::Todo)], facts(Status::Todo)), 1, Millis(5_000)).unwrap();
+        let mut first =
+            diff(&key(), None, seen(vec![created(Status::Todo)], facts(Status::Todo)), 1, Millis(5_000)).unwrap();
         first.record.timeline.push(kept(6_000, What::Deleted));
-        let back = diff(&key(), Some(&first.record), seen(vec![created(Status::Todo)], facts(Status::Todo)), 2, Millis(7_000));
+        let back =
+            diff(&key(), Some(&first.record), seen(vec![created(Status::Todo)], facts(Status::Todo)), 2, Millis(7_000));
         assert_eq!(back.unwrap().record.timeline.last().unwrap().entry.what, What::Restored);
     }
 }

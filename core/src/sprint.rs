@@ -262,7 +262,11 @@ mod tests {
         assert_eq!((tally.committed, tally.added, tally.removed, tally.reestimated), (13_000, 2_000, 1_000, 5_000));
         assert_eq!(tally.scope, tally.committed + tally.added - tally.removed + tally.reestimated);
         assert_eq!((tally.completed, tally.completed_tasks), (5_000, 1));
-        assert_eq!((tally.remaining, tally.remaining_tasks), (10_000, 2), "cancelled work is neither done nor remaining");
+        assert_eq!(
+            (tally.remaining, tally.remaining_tasks),
+            (10_000, 2),
+            "cancelled work is neither done nor remaining"
+        );
     }
 
     #[test]

@@ -214,7 +214,11 @@ pub fn happenings(timeline: &[Kept]) -> Vec<Happening> {
     }
     for phase in phases.into_iter().filter(|phase| !phase.status.is_finished()) {
         if let Some(to) = phase.to {
-            all.push(Happening { at: to, project: phase.facts.project, adds: Adds::Phase(phase.status, to.0 - phase.from.0) });
+            all.push(Happening {
+                at: to,
+                project: phase.facts.project,
+                adds: Adds::Phase(phase.status, to.0 - phase.from.0),
+            });
         }
     }
     all
@@ -272,7 +276,9 @@ impl Rollup {
         let share = |part: i64, whole: i64| 100.0 * part as f64 / whole as f64;
         match self.all {
             Weight { tasks: ..=0, .. } => None,
-            Weight { unestimated: 0, milli_points: 1.., .. } => Some(share(self.done.milli_points, self.all.milli_points)),
+            Weight { unestimated: 0, milli_points: 1.., .. } => {
+                Some(share(self.done.milli_points, self.all.milli_points))
+            }
             _ => Some(share(self.done.tasks, self.all.tasks)),
         }
     }

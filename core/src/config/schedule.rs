@@ -32,8 +32,8 @@ impl Schedule {
 impl FromStr for Schedule {
     type Err = String;
 
-    /// Reads five fields, or one of `@hourly @daily @midnight @weekly @monthly @yearly @annually`. The error is a fragment that says
-    /// what is wrong with the line.
+    /// Reads five fields, or one of `@hourly @daily @midnight @weekly @monthly @yearly @annually`. The error is a
+    /// fragment that says what is wrong with the line.
     fn from_str(line: &str) -> Result<Self, String> {
         let line = line.trim();
         let fields: Vec<&str> = expand_nickname(line)?.split_whitespace().collect();

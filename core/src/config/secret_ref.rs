@@ -1,6 +1,7 @@
 //! References to secrets: where a secret is, read only when it is needed.
 //!
-//! The file never holds a secret itself, so the parsed configuration can be logged, compared and passed about without care.
+//! The file never holds a secret itself, so the parsed configuration can be logged, compared and passed about without
+//! care.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,8 +1,7 @@
-//! What the program runs on: the configuration after validation. Every value is present, in range and of its own type; an
-//! `Option` here means that absence itself is a setting, and its doc says which.
+//! What the program runs on: the configuration after validation. Every value is present, in range and of its own type;
+//! an `Option` here means that absence itself is a setting, and its doc says which.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::schedule::Schedule;
 use super::secret_ref::{HeaderValue, SecretRef};
 use crate::model::{Status, TaskType};
+use crate::sink::{Protocol, Signal};
 
 /// The whole configuration.
 #[derive(Debug, Clone)]
@@ -88,49 +88,6 @@ pub struct SignalTarget {
     pub url: String,
     /// How it is spoken to.
     pub protocol: Protocol,
-}
-
-/// A kind of telemetry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Signal {
-    /// Spans.
-    Traces,
-    /// Log records.
-    Logs,
-    /// Metric points.
-    Metrics,
-}
-
-impl Signal {
-    /// Every signal, in the order they are told.
-    pub const ALL: [Self; 3] = [Self::Traces, Self::Logs, Self::Metrics];
-
-    /// The word used in the file and in OTLP paths.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Traces => "traces",
-            Self::Logs => "logs",
-            Self::Metrics => "metrics",
-        }
-    }
-}
-
-impl fmt::Display for Signal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// How OTLP is carried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub enum Protocol {
-    /// OTLP over gRPC, usually port 4317.
-    #[serde(rename = "grpc")]
-    Grpc,
-    /// OTLP as protobuf over HTTP, usually port 4318 or a path of the backend.
-    #[serde(rename = "http/protobuf")]
-    HttpProtobuf,
 }
 
 /// What personal data leaves the program.
@@ -246,7 +203,8 @@ pub struct SourceConfig {
     pub repositories: Vec<String>,
     /// When `serve` polls it.
     pub schedule: Schedule,
-    /// The tool's fields by our name for them. One that is absent is discovered. The names are the connector's to check.
+    /// The tool's fields by our name for them. One that is absent is discovered. The names are the connector's to
+    /// check.
     pub fields: BTreeMap<String, String>,
     /// What counts as blocked.
     pub blocked: BlockedConfig,

@@ -132,6 +132,11 @@ impl Lane {
         })
     }
 
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Waits until the bucket holds a token, and takes it.
     async fn pace(&self, meter: &Meter) {
         let _turn = self.turn.lock().await;
         while let Err(denied) = self.limiter.check() {

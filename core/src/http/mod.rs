@@ -29,7 +29,7 @@ use reqwest::header::HeaderName;
 use reqwest::{Client, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tracing::debug;
+use tracing::{debug, info};
 
 pub use stats::Stats;
 pub use verdict::{Answer, Dialect, PlainDialect, Scope, Verdict, default_verdict};
@@ -307,7 +307,7 @@ impl Failures {
         };
         let pause = setback.scope.map(|scope| (scope, wait));
         let next = match setback.after {
-            Some(told) if told > session.max_wait => Next::GiveUp(gate::too_long(told).caused_by(setback.error)),
+            Some(told) if told > session.max_wait => Next::GiveUp(setback.beyond_patience(told)),
             told if self.all >= tries || self.torn >= TORN_TRIES => {
                 let retry = told.map_or(Retry::Backoff, Retry::After);
                 Next::GiveUp(setback.error.with_retry(retry).with("tries", self.all))
@@ -321,6 +321,7 @@ impl Failures {
 impl Plan {
     fn hold(&self, gate: &Gate, lane: &Lane) {
         if let Some((scope, wait)) = self.pause {
+            info!(bucket = lane.name(), ?scope, wait_ms = wait.as_millis(), "told to slow down");
             gate.pause(lane, scope, wait);
         }
     }

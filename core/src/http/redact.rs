@@ -17,9 +17,11 @@ const OPAQUE_RUN: usize = 32;
 pub(super) struct Known(Vec<String>);
 
 impl Known {
-    /// Texts shorter than four characters are left out: masking them would only riddle every message.
+    /// Texts shorter than four characters are left out: masking them would only riddle every message. Each is looked for as it
+    /// is and as JSON escapes it.
     pub(super) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
-        Self(secrets.into_iter().filter(|secret| secret.len() >= 4).collect())
+        let long = secrets.into_iter().filter(|secret| secret.len() >= 4);
+        Self(long.flat_map(|secret| [json_escaped(&secret), secret]).collect())
     }
 
     /// The text with every own secret masked; borrowed when there was none.
@@ -38,6 +40,11 @@ impl Known {
             Cow::Borrowed(_) => Cow::Borrowed(bytes),
         }
     }
+}
+
+fn json_escaped(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
 }
 
 /// A text from outside as a message may quote it: one line of at most [`EXCERPT_CHARS`] characters in which credentials in
@@ -73,13 +80,14 @@ fn safe_word(previous: Option<&str>, word: &str) -> String {
     mask_opaque_runs(&bare_url(word))
 }
 
-/// Drops the user part and the query of a URL inside a word.
+/// Drops the user part of a URL inside a word, and its query, also when there is only a path before it.
 fn bare_url(word: &str) -> Cow<'_, str> {
+    let query = word.find('?').filter(|at| word[*at..].contains('=') || word[..*at].contains("://"));
+    let word = &word[..query.unwrap_or(word.len())];
     let Some((scheme, rest)) = word.split_once("://") else { return Cow::Borrowed(word) };
-    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let authority = rest.find(['/', '#']).unwrap_or(rest.len());
     let host = rest[..authority].rfind('@').map_or(0, |at| at + 1);
-    let end = rest.find('?').unwrap_or(rest.len());
-    Cow::Owned(format!("{scheme}://{}", &rest[host..end]))
+    Cow::Owned(format!("{scheme}://{}", &rest[host..]))
 }
 
 fn mask_opaque_runs(word: &str) -> String {
@@ -117,6 +125,7 @@ mod tests {
             ("basic information", "basic information"),
             ("at https://u:p@host/a/b?token=1", "at https://host/a/b"),
             ("at https://host?u=a@b", "at https://host"),
+            ("GET /a?token=1 failed, why?", "GET /a failed, why?"),
             ("node 6f9619ff-8b86-d011-b42d-00cf4fc964ff", "node 6f9619ff-8b86-d011-b42d-00cf4fc964ff"),
             ("com.example.plugin.boards:gh-sprint-2", "com.example.plugin.boards:gh-sprint-2"),
         ];
@@ -135,6 +144,10 @@ mod tests {
     fn own_secrets_are_masked_however_short_the_line() {
         let known = Known::new(["hunter2".to_owned(), "x".to_owned()]);
         assert_eq!(known.mask("you sent hunter2, x"), "you sent [redacted], x");
+        assert_eq!(
+            Known::new([r#"hun"ter"#.to_owned()]).mask(r#"{"message":"hun\"ter"}"#),
+            r#"{"message":"[redacted]"}"#
+        );
         assert_eq!(known.mask_bytes(b"\xffhunter2").as_ref(), "\u{fffd}[redacted]".as_bytes());
         assert!(matches!(known.mask_bytes(b"plain"), Cow::Borrowed(b"plain")));
     }

@@ -13,7 +13,7 @@ use tracing::debug;
 
 use super::gate::Lane;
 use super::verdict::{Answer, Scope, Verdict, default_verdict, spent};
-use super::{Session, client, limits, redact};
+use super::{Session, client, gate, limits, redact};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::Millis;
 
@@ -73,6 +73,18 @@ pub(super) struct Again {
     pub(super) scope: Option<Scope>,
     /// Whether an answer came that could not be read.
     pub(super) torn: bool,
+}
+
+impl Again {
+    /// The error when the wait we were told to make is longer than we are willing to.
+    pub(super) fn beyond_patience(self, told: Duration) -> Error {
+        let error = gate::too_long(told);
+        let error = match self.error.context("status") {
+            Some(status) => error.with("status", status),
+            None => error,
+        };
+        error.caused_by(self.error)
+    }
 }
 
 impl From<Again> for Setback {

@@ -5,6 +5,7 @@
 //! kept the good lines, Tempo's receiver RESOURCE_EXHAUSTED to a message that is too large. [`Refusal`] carries a verdict
 //! into the crate's [`Error`]; [`Verdict::of`] reads it back.
 
+use std::error::Error as StdError;
 use std::time::Duration;
 
 use prost::Message;
@@ -133,6 +134,29 @@ fn http_verdict(status: u16, text: &str) -> Verdict {
         // A redirect or an informational answer: not an OTLP endpoint.
         _ => Verdict::Stop,
     }
+}
+
+/// What a request without an answer means. `sent` is false only when the connection never came about, which proves that
+/// nothing was stored. A certificate we do not trust is a matter of configuration: waiting will not mend it.
+pub(super) fn no_answer(cause: &(dyn StdError + 'static), sent: bool) -> Refusal {
+    let mut causes: Vec<String> = chain(cause).map(ToString::to_string).collect();
+    causes.dedup();
+    let what = if sent { "the connection broke" } else { "no connection" };
+    let answer = one_line(&format!("{what}: {}", causes.join(": ")));
+    // rustls words all of its certificate errors so; the io::Error around it hides the type from the chain.
+    let untrusted = answer.contains("invalid peer certificate");
+    let verdict = if untrusted { Verdict::Stop } else { Verdict::Retry };
+    Refusal { verdict, answer, after: None, ambiguous: sent && !untrusted }
+}
+
+/// No answer in time; the request may have arrived.
+pub(super) fn timed_out(after: Duration) -> Refusal {
+    Refusal { verdict: Verdict::Retry, answer: format!("no answer within {after:?}"), after: None, ambiguous: true }
+}
+
+/// An error and everything behind it.
+pub(super) fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
 }
 
 /// The setting to look at when a backend refuses items of `signal` with `text`.
@@ -291,5 +315,135 @@ impl RpcStatus {
         let info = self.details.iter().find(|any| any.type_url.ends_with("/google.rpc.RetryInfo"))?;
         let delay = RetryInfo::decode(info.value.as_slice()).ok()?.retry_delay?;
         Some(Duration::new(u64::try_from(delay.seconds).ok()?, u32::try_from(delay.nanos).ok()?.min(999_999_999)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_statuses_mean_what_the_contract_says() {
+        use Verdict::{DeadLetter, Retry, RetryBounded, Split, Stop};
+        let table = [
+            (Stop, &[301, 302, 304, 401, 403, 404, 405, 407, 415, 501][..]),
+            (Retry, &[408, 429, 502, 503, 504]),
+            (RetryBounded, &[500, 507, 520, 599]),
+            (DeadLetter, &[400, 402, 409, 422, 431]),
+            (Split, &[413]),
+        ];
+        for (verdict, statuses) in table {
+            for status in statuses {
+                assert_eq!(http(*status, b"text", None, Millis(0)).verdict, verdict, "{status}");
+            }
+        }
+        // Tempo, to 48 MB (measured).
+        assert_eq!(http(400, b"http: request body too large", None, Millis(0)).verdict, Split);
+    }
+
+    #[test]
+    fn grpc_codes_mean_what_the_contract_says() {
+        use Verdict::{DeadLetter, Retry, RetryBounded, Split, Stop};
+        let table = [
+            (Retry, &[Code::Unavailable, Code::DeadlineExceeded, Code::Aborted, Code::Cancelled, Code::DataLoss][..]),
+            (RetryBounded, &[Code::Internal, Code::Unknown, Code::ResourceExhausted]),
+            (DeadLetter, &[Code::InvalidArgument, Code::FailedPrecondition, Code::AlreadyExists]),
+            (Stop, &[Code::Unauthenticated, Code::PermissionDenied, Code::NotFound, Code::Unimplemented]),
+        ];
+        for (verdict, codes) in table {
+            for code in codes {
+                assert_eq!(grpc(*code, "text", &[]).verdict, verdict, "{code:?}");
+            }
+        }
+        let exhausted = |text| grpc(Code::ResourceExhausted, text, &[]).verdict;
+        assert_eq!(exhausted("received message larger than max (5700049 vs. 4194304)"), Split);
+        assert_eq!(exhausted("RATE_LIMITED: ingestion rate limit (local: 30000000 bytes/s)"), Retry);
+        let tonic = "Error, decoded message length too large: found 5 bytes, the limit is: 4 bytes";
+        assert_eq!(grpc(Code::OutOfRange, tonic, &[]).verdict, Split);
+    }
+
+    #[test]
+    fn only_answers_that_prove_nothing_was_stored_are_unambiguous() {
+        for (status, ambiguous) in [(429, false), (503, false), (400, false), (500, true), (502, true), (504, true)] {
+            assert_eq!(http(status, b"", None, Millis(0)).ambiguous, ambiguous, "{status}");
+        }
+        for (code, ambiguous) in [
+            (Code::Unavailable, false),
+            (Code::ResourceExhausted, false),
+            (Code::DeadlineExceeded, true),
+            (Code::Cancelled, true),
+        ] {
+            assert_eq!(grpc(code, "", &[]).ambiguous, ambiguous, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_retry_info_is_read_from_bytes_another_encoder_wrote() {
+        // google.rpc.Status{code: 8, message: "slow", details: [RetryInfo{retry_delay: 5.5 s}]}, spelled out by hand.
+        let mut bytes = vec![0x08, 8, 0x12, 4];
+        bytes.extend(b"slow");
+        let url = b"type.googleapis.com/google.rpc.RetryInfo";
+        let retry_info = [0x0a, 8, 0x08, 5, 0x10, 0x80, 0xca, 0xb5, 0xee, 0x01];
+        bytes.extend([
+            0x1a,
+            u8::try_from(url.len() + retry_info.len() + 4).unwrap(),
+            0x0a,
+            u8::try_from(url.len()).unwrap(),
+        ]);
+        bytes.extend(url);
+        bytes.extend([0x12, u8::try_from(retry_info.len()).unwrap()]);
+        bytes.extend(retry_info);
+        let refusal = grpc(Code::ResourceExhausted, "slow", &bytes);
+        assert_eq!((refusal.verdict, refusal.after), (Verdict::Retry, Some(Duration::from_millis(5_500))));
+        // The same as a body of HTTP 429, where the header has the last word.
+        let refusal = http(429, &bytes, None, Millis(0));
+        assert_eq!((refusal.answer.as_str(), refusal.after), ("HTTP 429: slow", Some(Duration::from_millis(5_500))));
+        assert_eq!(http(429, &bytes, Some("7"), Millis(0)).after, Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = Millis::parse("2026-11-22T10:00:00Z").unwrap();
+        let after = |value| http(503, b"", Some(value), now).after;
+        assert_eq!(after("5"), Some(Duration::from_secs(5)));
+        assert_eq!(after("Sun, 22 Nov 2026 10:00:30 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(after("Sun, 22 Nov 2026 09:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(after("soon"), None);
+    }
+
+    #[test]
+    fn texts_of_backends_are_one_short_line() {
+        let long = format!("first\n\tsecond \u{1b}[31m{}", "é".repeat(1_000));
+        let line = http(500, long.as_bytes(), None, Millis(0)).answer;
+        assert!(line.starts_with("HTTP 500: first second [31mé"), "{line}");
+        assert!(line.ends_with('…') && line.chars().count() <= MAX_TEXT + "HTTP 500: …".len(), "{line}");
+        assert_eq!(http(503, b"", None, Millis(0)).answer, "HTTP 503");
+    }
+
+    #[test]
+    fn hints_name_the_setting_behind_measured_refusals() {
+        let table = [
+            (Signal::Logs, "entry for stream has timestamp too old", "reject_old_samples"),
+            (Signal::Logs, "entry too far behind, entry timestamp is", "max_chunk_age"),
+            (Signal::Metrics, "HTTP 400: out of bounds", "out_of_order_time_window"),
+            (Signal::Metrics, "HTTP 500: too old sample", "Prometheus answers 500"),
+            (Signal::Metrics, "err-mimir-sample-timestamp-too-old", "Mimir"),
+            (Signal::Traces, "TRACE_TOO_LARGE: trace is too large", "max_bytes_per_trace"),
+        ];
+        for (signal, text, setting) in table {
+            assert!(hint(signal, text).is_some_and(|hint| hint.contains(setting)), "{text}");
+        }
+        assert_eq!(hint(Signal::Traces, "timestamp too old"), None);
+    }
+
+    #[test]
+    fn a_verdict_survives_the_error_that_carries_it() {
+        for verdict in Verdict::ALL {
+            let refusal = Refusal { verdict, answer: String::new(), after: None, ambiguous: false };
+            assert_eq!(Verdict::of(&refusal.into_error(Signal::Logs, "http://host")), verdict);
+        }
+        let foreign = Error::new(ErrorKind::Export, "write a file");
+        assert_eq!(Verdict::of(&foreign), Verdict::Stop);
+        assert_eq!(Verdict::of(&foreign.with_retry(Retry::Backoff)), Verdict::Retry);
     }
 }

@@ -211,3 +211,102 @@ fn take_points(from: &mut Metric, count: usize) -> Metric {
         data,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, NumberDataPoint};
+    use opentelemetry_proto::tonic::resource::v1::Resource;
+    use opentelemetry_proto::tonic::trace::v1::Span;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Traces with one resource an inner list, one scope a number, that many spans in it; ids count through.
+    fn traces(shape: &[Vec<usize>]) -> Batch {
+        let mut next = 0_u64;
+        let mut span = || {
+            next += 1;
+            Span { span_id: next.to_be_bytes().to_vec(), trace_id: vec![1; 16], ..Span::default() }
+        };
+        let resource_spans = shape.iter().enumerate().map(|(n, scopes)| ResourceSpans {
+            resource: Some(Resource { dropped_attributes_count: u32::try_from(n).unwrap(), ..Resource::default() }),
+            scope_spans: scopes
+                .iter()
+                .map(|spans| ScopeSpans {
+                    spans: (0..*spans).map(|_| span()).collect(),
+                    schema_url: format!("{n}/{spans}"),
+                    ..ScopeSpans::default()
+                })
+                .collect(),
+            ..ResourceSpans::default()
+        });
+        Batch::Traces(ExportTraceServiceRequest { resource_spans: resource_spans.collect() })
+    }
+
+    /// Each span with what stands above it.
+    fn flat(batch: &Batch) -> Vec<(Vec<u8>, u32, String)> {
+        let Batch::Traces(request) = batch else { return Vec::new() };
+        let mut all = Vec::new();
+        for resource in &request.resource_spans {
+            for scope in &resource.scope_spans {
+                let above = resource.resource.as_ref().unwrap().dropped_attributes_count;
+                all.extend(scope.spans.iter().map(|span| (span.span_id.clone(), above, scope.schema_url.clone())));
+            }
+        }
+        all
+    }
+
+    proptest! {
+        #[test]
+        fn halving_keeps_every_span_in_order_under_its_resource_and_scope(
+            shape in proptest::collection::vec(proptest::collection::vec(0_usize..4, 0..4), 0..5)
+        ) {
+            let whole = traces(&shape);
+            let (items, all) = (whole.items(), flat(&whole));
+            match whole.halves() {
+                None => prop_assert!(items < 2),
+                Some((first, second)) => {
+                    prop_assert_eq!(first.items(), items / 2);
+                    prop_assert_eq!(second.items(), items - items / 2);
+                    prop_assert_eq!([flat(&first), flat(&second)].concat(), all);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn metrics_of_every_kind_are_halved_by_data_point() {
+        let histogram = Histogram { data_points: vec![HistogramDataPoint::default(); 3], aggregation_temporality: 2 };
+        let sum =
+            Sum { data_points: vec![NumberDataPoint::default(); 3], aggregation_temporality: 2, is_monotonic: true };
+        let metric = |name: &str, data| Metric { name: name.to_owned(), data: Some(data), ..Metric::default() };
+        let metrics = vec![metric("sum", Data::Sum(sum)), metric("histogram", Data::Histogram(histogram))];
+        let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
+        let resource_metrics = vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }];
+        let whole = Batch::Metrics(ExportMetricsServiceRequest { resource_metrics });
+        assert_eq!(whole.items(), 6);
+        let (first, second) = whole.halves().unwrap();
+        assert_eq!((first.items(), second.items()), (3, 3));
+        let (one, two) = second.halves().unwrap();
+        let Batch::Metrics(two) = &two else { unreachable!() };
+        let Some(Data::Histogram(left)) = &two.resource_metrics[0].scope_metrics[0].metrics[0].data else {
+            unreachable!()
+        };
+        assert_eq!((one.items(), left.data_points.len(), left.aggregation_temporality), (1, 2, 2));
+    }
+
+    #[test]
+    fn the_limits_count_spans_and_bytes() {
+        assert!(within_limits(&traces(&[vec![1_000, 1_000]])));
+        assert!(!within_limits(&traces(&[vec![1_000], vec![1_001]])));
+        let mut heavy = traces(&[vec![1]]);
+        let Batch::Traces(request) = &mut heavy else { unreachable!() };
+        request.resource_spans[0].scope_spans[0].spans[0].name = "x".repeat(MAX_BATCH_BYTES);
+        assert!(!within_limits(&heavy));
+    }
+
+    #[test]
+    fn trace_ids_are_distinct() {
+        assert_eq!(traces(&[vec![3], vec![2]]).trace_ids(), HashSet::from([[1; 16]]));
+    }
+}

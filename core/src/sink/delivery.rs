@@ -9,6 +9,7 @@
 //! - What is too large is halved; what is refused for good is set aside as a [`DeadLetter`], and the rest goes on.
 //! - A wrong address or credential goes up at once: no item is to blame, and none may be lost.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -154,6 +155,9 @@ pub struct Delivery {
     sink: Box<dyn Sink>,
     policy: RetryPolicy,
     stop: CancellationToken,
+    /// A server error with a text we know has outlasted its tries once: the next one need not prove itself again. (A year of
+    /// samples that are too old would otherwise cost seven seconds a batch.)
+    proven: AtomicBool,
 }
 
 impl Delivery {
@@ -164,7 +168,7 @@ impl Delivery {
 
     /// The same with other times.
     pub fn with_policy(sink: Box<dyn Sink>, stop: CancellationToken, policy: RetryPolicy) -> Self {
-        Self { sink, policy, stop }
+        Self { sink, policy, stop, proven: AtomicBool::new(false) }
     }
 
     /// The sink's own description.
@@ -200,7 +204,7 @@ impl Delivery {
         if items == 0 {
             return Ok(None);
         }
-        let mut failures = Failures::default();
+        let mut failures = Failures { proven: self.proven.load(Ordering::Relaxed), ..Failures::default() };
         loop {
             patience.attempt();
             let error = match self.attempt(batch.clone()).await? {
@@ -213,6 +217,7 @@ impl Delivery {
             match step(&self.policy, signal, items, &mut failures, &error, rand::random()) {
                 Step::Up => return Err(error),
                 Step::Bury => {
+                    self.proven.fetch_or(failures.proven, Ordering::Relaxed);
                     done.bury(signal, reason(&error), items as u64);
                     break;
                 }
@@ -265,6 +270,8 @@ impl Delivery {
 struct Failures {
     all: u32,
     server_errors: u32,
+    /// Server errors whose text we know are known to last.
+    proven: bool,
 }
 
 /// What a failure leads to.
@@ -279,13 +286,18 @@ enum Step {
 /// The policy: counts `error` among the `failures` of a batch with `items`, and says what comes next.
 fn step(policy: &RetryPolicy, signal: Signal, items: usize, failures: &mut Failures, error: &Error, roll: f64) -> Step {
     let verdict = Verdict::of(error);
+    let known = hint(signal, &reason(error)).is_some();
+    let tries = if failures.proven && known { 0 } else { policy.server_error_retries };
     failures.all += 1;
     failures.server_errors += u32::from(verdict == Verdict::RetryBounded);
     match verdict {
         Verdict::Stop => Step::Up,
         Verdict::Split if items > 1 => Step::Split,
         Verdict::Split | Verdict::DeadLetter => Step::Bury,
-        Verdict::RetryBounded if failures.server_errors > policy.server_error_retries => Step::Bury,
+        Verdict::RetryBounded if failures.server_errors > tries => {
+            failures.proven |= known;
+            Step::Bury
+        }
         Verdict::Retry | Verdict::RetryBounded => Step::Wait(pause(policy, signal, failures.all, error, roll)),
     }
 }
@@ -311,4 +323,69 @@ fn gave_up(error: Error, pause: Duration, patience: &Patience) -> Error {
 
 fn stopped(signal: Signal) -> Error {
     Error::new(ErrorKind::Cancelled, format!("export {}", signal.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(verdict: &str, retry: Retry) -> Error {
+        Error::new(ErrorKind::Export, "export").with_retry(retry).with("verdict", verdict)
+    }
+
+    fn waits(signal: Signal, error: &Error, failures: u32, roll: f64) -> Step {
+        let mut failures = Failures { all: failures - 1, ..Failures::default() };
+        step(&RetryPolicy::default(), signal, 10, &mut failures, error, roll)
+    }
+
+    #[test]
+    fn waits_double_up_to_the_longest_with_jitter_below() {
+        let error = error("retry", Retry::Backoff);
+        for (failures, seconds) in [(1, 1), (2, 2), (3, 4), (5, 16), (6, 30), (40, 30), (u32::MAX, 30)] {
+            let most = Duration::from_secs(seconds);
+            assert_eq!(waits(Signal::Logs, &error, failures, 1.0), Step::Wait(most));
+            assert_eq!(waits(Signal::Logs, &error, failures, 0.0), Step::Wait(most / 2));
+        }
+    }
+
+    #[test]
+    fn a_time_asked_for_is_never_cut_short() {
+        let error = error("retry", Retry::After(Duration::from_secs(50)));
+        assert_eq!(waits(Signal::Traces, &error, 9, 0.0), Step::Wait(Duration::from_secs(50)));
+        assert_eq!(waits(Signal::Traces, &error, 9, 1.0), Step::Wait(Duration::from_secs(55)));
+    }
+
+    #[test]
+    fn ambiguous_traces_wait_at_least_35_seconds() {
+        let error = error("retry", Retry::Backoff).with("ambiguous", true);
+        assert_eq!(waits(Signal::Traces, &error, 1, 0.5), Step::Wait(Duration::from_secs(35)));
+        assert!(matches!(waits(Signal::Metrics, &error, 1, 0.5), Step::Wait(wait) if wait < Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn other_failures_between_do_not_use_up_the_tries_of_a_server_error() {
+        let mut failures = Failures::default();
+        let mut step = |error: &Error| step(&RetryPolicy::default(), Signal::Metrics, 10, &mut failures, error, 0.0);
+        let (bounded, plain) = (error("retry_bounded", Retry::Backoff), error("retry", Retry::Backoff));
+        for _ in 0..3 {
+            assert!(matches!(step(&bounded), Step::Wait(_)));
+            assert!(matches!(step(&plain), Step::Wait(_)));
+        }
+        assert_eq!(step(&bounded), Step::Bury);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_counts_from_the_first_attempt_after_progress() {
+        let mut patience = Patience::new(Duration::from_secs(60));
+        assert!(patience.allows(Duration::from_secs(60)));
+        patience.attempt();
+        tokio::time::advance(Duration::from_secs(40)).await;
+        patience.attempt();
+        assert!(patience.allows(Duration::from_secs(20)) && !patience.allows(Duration::from_secs(21)));
+        patience.progress();
+        tokio::time::advance(Duration::from_secs(600)).await;
+        patience.attempt();
+        assert!(patience.allows(Duration::from_secs(60)));
+        assert!(Patience::endless().allows(Duration::MAX));
+    }
 }

@@ -13,13 +13,18 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{ConnectError, Request, Status};
 
-use super::answer::{self, Refusal, Verdict};
+use super::answer::{self, Refusal};
 use super::{Batch, OtlpTarget, Outcome, Signal, Sink, outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tls;
 
 /// How long a connection may take to open; less than a request may take, so that the two can be told apart.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pings while a request waits, so that a connection whose other end has vanished is given up together with the request and
+/// does not swallow its retries too. Seldom enough for Go servers, which allow two unasked pings between their answers.
+const PING_EVERY: Duration = Duration::from_secs(15);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sends one signal by gRPC.
 pub(super) struct GrpcSink {
@@ -39,7 +44,7 @@ impl GrpcSink {
             metadata: MetadataMap::from_headers(headers),
             timeout: target.timeout,
             gzip: target.gzip,
-            endpoint: url.to_string(),
+            endpoint: url.to_string().trim_end_matches('/').to_owned(),
             signal,
         })
     }
@@ -77,7 +82,7 @@ impl Sink for GrpcSink {
         let refusal = match tokio::time::timeout(self.timeout, self.send(batch)).await {
             Ok(Ok(partial)) => return Ok(outcome(partial)),
             Ok(Err(status)) => refusal(&status),
-            Err(_) => timed_out(self.timeout),
+            Err(_) => answer::timed_out(self.timeout),
         };
         Err(refusal.into_error(self.signal, &self.endpoint))
     }
@@ -90,8 +95,8 @@ impl Sink for GrpcSink {
 fn endpoint(target: &OtlpTarget, url: &Uri) -> Result<Endpoint> {
     let endpoint = Endpoint::from(url.clone())
         .connect_timeout(CONNECT_TIMEOUT.min(target.timeout))
-        .http2_keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(10));
+        .http2_keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIMEOUT);
     let refused = |error: tonic::transport::Error| {
         Error::new(ErrorKind::Config, "set up the OTLP endpoint").with("url", url).caused_by(error)
     };
@@ -110,15 +115,6 @@ fn endpoint(target: &OtlpTarget, url: &Uri) -> Result<Endpoint> {
 /// What a failed call means: the server's own status, or a connection that failed before or after the request was sent.
 fn refusal(status: &Status) -> Refusal {
     let Some(cause) = status.source() else { return answer::grpc(status.code(), status.message(), status.details()) };
-    let chain: Vec<&(dyn StdError + 'static)> = std::iter::successors(Some(cause), |error| (*error).source()).collect();
-    let unsent = chain.iter().any(|error| error.is::<ConnectError>());
-    let causes: Vec<String> = chain.iter().map(ToString::to_string).collect();
-    let what = if unsent { "no connection" } else { "the connection broke" };
-    let answer = answer::one_line(&format!("{what}: {}", causes.join(": ")));
-    Refusal { verdict: Verdict::Retry, answer, after: None, ambiguous: !unsent }
-}
-
-/// No answer in time; the request may have arrived.
-pub(super) fn timed_out(after: Duration) -> Refusal {
-    Refusal { verdict: Verdict::Retry, answer: format!("no answer within {after:?}"), after: None, ambiguous: true }
+    let unsent = answer::chain(cause).any(|error| error.is::<ConnectError>());
+    answer::no_answer(cause, !unsent)
 }

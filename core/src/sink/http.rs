@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse
 use prost::Message;
 
 use super::answer::{self, Refusal, Verdict};
-use super::{Batch, OtlpTarget, Outcome, Signal, Sink, grpc, outcome};
+use super::{Batch, OtlpTarget, Outcome, Signal, Sink, outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::Millis;
 use crate::tls;
@@ -73,14 +73,11 @@ impl HttpSink {
     /// What a request without an answer means. Only a connection that was never there proves that nothing was stored.
     fn broken(&self, error: &reqwest::Error) -> Refusal {
         if error.is_timeout() && !error.is_connect() {
-            return grpc::timed_out(self.timeout);
+            return answer::timed_out(self.timeout);
         }
-        let what = if error.is_connect() { "no connection" } else { "the connection broke" };
-        let causes = std::iter::successors(std::error::Error::source(error), |error| (*error).source());
-        let causes: Vec<String> = causes.map(ToString::to_string).collect();
-        let answer = answer::one_line(&format!("{what}: {}", causes.join(": ")));
-        let verdict = if error.is_builder() { Verdict::Stop } else { Verdict::Retry };
-        Refusal { verdict, answer, after: None, ambiguous: !error.is_connect() && !error.is_builder() }
+        // Its own text repeats the URL.
+        let cause = std::error::Error::source(error).unwrap_or(error);
+        answer::no_answer(cause, !error.is_connect())
     }
 }
 
@@ -186,4 +183,41 @@ fn json_partial(body: &[u8]) -> Option<(i64, String)> {
     let rejected = rejected.and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok()));
     let reason = partial.get("errorMessage").and_then(|text| text.as_str()).unwrap_or_default();
     Some((rejected.unwrap_or(0), reason.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(kind: &'static str, body: &'static str) -> Result<Outcome, Refusal> {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
+        success(Signal::Traces, &headers, &Bytes::from_static(body.as_bytes()))
+    }
+
+    #[test]
+    fn a_web_page_is_not_an_acceptance() {
+        let refusal = answered("text/html; charset=utf-8", "<html>log in</html>").unwrap_err();
+        assert_eq!(refusal.verdict, Verdict::Stop);
+    }
+
+    #[test]
+    fn answers_without_a_body_or_in_json_are_read() {
+        assert_eq!(success(Signal::Logs, &HeaderMap::new(), &Bytes::new()).unwrap(), Outcome::Accepted);
+        assert_eq!(answered("application/json", "{}").unwrap(), Outcome::Accepted);
+        let partial = r#"{"partialSuccess": {"rejectedSpans": "3", "errorMessage": "too big"}}"#;
+        let expected = Outcome::Partial { rejected: 3, reason: "too big".to_owned() };
+        assert_eq!(answered("application/json", partial).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_signals_path_is_put_behind_the_base_once() {
+        for (base, url) in [
+            ("http://tempo:4318", "http://tempo:4318/v1/traces"),
+            ("http://tempo:4318/", "http://tempo:4318/v1/traces"),
+            ("https://host/otlp", "https://host/otlp/v1/traces"),
+            ("https://host/otlp/v1/traces", "https://host/otlp/v1/traces"),
+        ] {
+            assert_eq!(signal_url(&Uri::from_static(base), Signal::Traces), url);
+        }
+    }
 }

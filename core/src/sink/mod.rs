@@ -29,11 +29,16 @@ pub use delivery::{DeadLetter, Delivered, Delivery, Patience, RetryPolicy};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The three kinds of telemetry; each is delivered on its own.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Signal {
+    /// Spans.
     Traces,
+    /// Log records.
     Logs,
+    /// Metric points.
     Metrics,
 }
 
@@ -48,6 +53,12 @@ impl Signal {
             Self::Logs => "logs",
             Self::Metrics => "metrics",
         }
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
 
@@ -77,11 +88,13 @@ pub trait Sink: Send + Sync {
 const USER_AGENT: &str = concat!("contextcore/", env!("CARGO_PKG_VERSION"));
 
 /// How OTLP is spoken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub enum Protocol {
-    /// gRPC; the URL has no path.
+    /// OTLP over gRPC, usually port 4317; the URL has no path.
+    #[serde(rename = "grpc")]
     Grpc,
-    /// Protobuf over HTTP; `/v1/<signal>` is put behind the URL's path.
+    /// OTLP as protobuf over HTTP, usually port 4318 or a path of the backend.
+    #[serde(rename = "http/protobuf")]
     HttpProtobuf,
 }
 

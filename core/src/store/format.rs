@@ -19,12 +19,16 @@ const MAX_VALUE: usize = 64 << 20;
 
 /// The bytes of a value: version, coding, body.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
-    let body = postcard::to_stdvec(value).map_err(|error| Error::new(ErrorKind::Internal, "encode a value").caused_by(error))?;
+    let body = postcard::to_stdvec(value)
+        .map_err(|error| Error::new(ErrorKind::Internal, "encode a value").caused_by(error))?;
     if body.len() < COMPRESS_FROM {
         return Ok([&[VERSION, PLAIN], body.as_slice()].concat());
     }
     let mut out = vec![VERSION, ZSTD];
-    out.extend(zstd::bulk::compress(&body, 3).map_err(|error| Error::new(ErrorKind::Internal, "compress a value").caused_by(error))?);
+    out.extend(
+        zstd::bulk::compress(&body, 3)
+            .map_err(|error| Error::new(ErrorKind::Internal, "compress a value").caused_by(error))?,
+    );
     Ok(out)
 }
 

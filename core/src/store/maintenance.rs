@@ -99,7 +99,10 @@ impl Store {
     /// Reads an export into this store, which must hold no task yet. Returns the number of keys.
     pub fn import(&self, input: &mut dyn BufRead) -> Result<u64> {
         if self.task_keys(None).next().is_some() {
-            return Err(Error::new(ErrorKind::Store, "import: this store already holds tasks; use an empty store.path"));
+            return Err(Error::new(
+                ErrorKind::Store,
+                "import: this store already holds tasks; use an empty store.path",
+            ));
         }
         let mut lines = input.lines();
         check_header(lines.next().transpose().map_err(unreadable)?.as_deref().unwrap_or_default())?;
@@ -129,7 +132,8 @@ impl Store {
     pub fn compact(self) -> Result<(u64, u64)> {
         let (path, before) = (self.path.clone(), self.size_on_disk()?);
         let (fresh_path, old_path) = (beside(&path, "compact"), beside(&path, "old"));
-        let moved = |error: std::io::Error| Error::new(ErrorKind::Store, "put the compacted store in place").caused_by(error);
+        let moved =
+            |error: std::io::Error| Error::new(ErrorKind::Store, "put the compacted store in place").caused_by(error);
         if fresh_path.exists() {
             std::fs::remove_dir_all(&fresh_path).map_err(moved)?;
         }
@@ -182,7 +186,8 @@ fn check_header(line: &str) -> Result<()> {
 }
 
 fn parse_line(line: &str) -> Result<(Vec<u8>, Vec<u8>)> {
-    let damaged = || Error::new(ErrorKind::Store, "import: a line of the export is damaged; nothing was left out before it");
+    let damaged =
+        || Error::new(ErrorKind::Store, "import: a line of the export is damaged; nothing was left out before it");
     let (key, value) = line.split_once(' ').ok_or_else(damaged)?;
     let decode = |text: &str| BASE64.decode(text).map_err(|error| damaged().caused_by(error));
     Ok((decode(key)?, decode(value)?))

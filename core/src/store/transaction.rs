@@ -55,7 +55,8 @@ impl<'a> Transaction<'a> {
     }
 
     fn put_json<T: Serialize>(&mut self, key: Key, value: &T) -> Result<()> {
-        let bytes = serde_json::to_vec(value).map_err(|error| Error::new(ErrorKind::Internal, "encode a value").caused_by(error))?;
+        let bytes = serde_json::to_vec(value)
+            .map_err(|error| Error::new(ErrorKind::Internal, "encode a value").caused_by(error))?;
         self.writes.insert(key.build(), Some(bytes));
         Ok(())
     }
@@ -100,7 +101,9 @@ impl<'a> Transaction<'a> {
         let Some(parent) = &footprint.parent else { return Ok(()) };
         let mut weight = self.rollup(key)?;
         weight.add_descendants(&footprint.own, 1);
-        for (level, ancestor) in self.ancestors(TaskKey::new(&*key.source, parent.as_str()), key)?.into_iter().enumerate() {
+        for (level, ancestor) in
+            self.ancestors(TaskKey::new(&*key.source, parent.as_str()), key)?.into_iter().enumerate()
+        {
             let mut rollup = self.rollup(&ancestor)?;
             rollup.add_descendants(&weight, sign);
             if level == 0 {
@@ -122,7 +125,8 @@ impl<'a> Transaction<'a> {
         let mut next = Some(from);
         while let Some(key) = next.filter(|key| key != stop && !chain.contains(key) && chain.len() < MAX_DEPTH) {
             let state = self.task(&key)?.and_then(|record| crate::timeline::last(&record.timeline));
-            next = state.and_then(|state| state.facts.parent).map(|parent| TaskKey::new(&*key.source, parent.native_id));
+            next =
+                state.and_then(|state| state.facts.parent).map(|parent| TaskKey::new(&*key.source, parent.native_id));
             chain.push(key);
         }
         Ok(chain)
@@ -133,6 +137,11 @@ impl<'a> Transaction<'a> {
         let key = Key::new(Kind::Journal).text(source).number(self.seq).number(self.items.into());
         self.items += 1;
         self.put(key, item)
+    }
+
+    /// A sprint, with what this transaction already changed.
+    pub fn sprint(&self, key: &TaskKey) -> Result<Option<SprintRecord>> {
+        self.get(&Key::new(Kind::Sprint).task(key).build())
     }
 
     /// Keeps a sprint; with `journal`, as something the backends are to be told.
@@ -210,7 +219,11 @@ impl<'a> Transaction<'a> {
 
     /// Keeps a dead letter; beyond [`DEAD_LETTERS`] the oldest goes.
     pub fn put_dead(&mut self, dead: &Dead) -> Result<()> {
-        let kept: Vec<_> = self.store.scan(Key::new(Kind::Dead).build()).map(|item| item.map(|(key, _)| key)).collect::<Result<_>>()?;
+        let kept: Vec<_> = self
+            .store
+            .scan(Key::new(Kind::Dead).build())
+            .map(|item| item.map(|(key, _)| key))
+            .collect::<Result<_>>()?;
         for old in kept.iter().take(kept.len().saturating_sub(DEAD_LETTERS - 1)) {
             self.writes.insert(old.to_vec(), None);
         }
@@ -241,7 +254,8 @@ impl<'a> Transaction<'a> {
         }
         for ((source, project), by) in std::mem::take(&mut self.totals) {
             let key = Key::new(Kind::Totals).text(&source).text(&project);
-            let mut totals: Totals = self.store.value(&Key::new(Kind::Totals).text(&source).text(&project).build())?.unwrap_or_default();
+            let mut totals: Totals =
+                self.store.value(&Key::new(Kind::Totals).text(&source).text(&project).build())?.unwrap_or_default();
             totals.add(&by, 1);
             self.put(key, &totals)?;
         }

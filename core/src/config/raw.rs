@@ -1,0 +1,362 @@
+//! The file as it is written: the only place that lists its keys, their defaults and their docs.
+//!
+//! From these types come the JSON Schema, the check for unknown keys and wrong shapes (see [`super::shape`]), and the
+//! values that [`super::validate`] turns into [`super::Config`]. Nothing else uses them. No `flatten`, since it would
+//! lose keys' lines; a default is written as a person would write it, so that it is parsed like any other value.
+
+use std::collections::BTreeMap;
+
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::duration;
+use super::types::{BlockedConfig, Criticality, Privacy};
+use super::{Protocol, Signal};
+use crate::model::{Status, TaskType};
+
+/// Configuration of ContextCore. `config/default.yaml` explains every key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "contextcore.yaml")]
+pub(super) struct RawConfig {
+    /// The local store.
+    pub store: RawStore,
+    /// What is sent, how far back and where to.
+    pub export: RawExport,
+    /// Address and port for health checks, self-metrics and webhooks (`serve` only).
+    pub listen: String,
+    /// What personal data leaves the program.
+    pub privacy: Privacy,
+    /// Portfolio view over native projects.
+    pub projects: Vec<RawProject>,
+    /// The tools to poll.
+    pub sources: Vec<RawSource>,
+}
+
+/// The local store.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Store")]
+pub(super) struct RawStore {
+    /// Directory of the store; a relative one is taken from the working directory.
+    pub path: String,
+}
+
+/// What is sent, how far back and where to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Export")]
+pub(super) struct RawExport {
+    /// How far back the first sync replays: a length of time, or `all`.
+    #[schemars(regex(pattern = r"^(all|([0-9]+(ms|s|m|h|d|w))+)$"))]
+    pub history: String,
+    /// Snapshots of the open tree.
+    pub snapshot: RawSnapshot,
+    /// Metrics.
+    pub metrics: RawMetrics,
+    /// `sync` ends (exit 4) after this long without any progress towards the backend.
+    #[schemars(regex(pattern = duration::PATTERN))]
+    pub give_up: String,
+    /// The OTLP backend.
+    pub otlp: RawOtlp,
+}
+
+/// Snapshots of the open tree.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Snapshot")]
+pub(super) struct RawSnapshot {
+    /// Time between two snapshots.
+    #[schemars(regex(pattern = duration::PATTERN))]
+    pub interval: String,
+}
+
+/// Metrics.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Metrics")]
+pub(super) struct RawMetrics {
+    /// Time between two pushes of the present values (`serve` only).
+    #[schemars(regex(pattern = duration::PATTERN))]
+    pub interval: String,
+    /// Grid on which the past is told.
+    #[schemars(regex(pattern = duration::PATTERN))]
+    pub history_step: String,
+    /// Above this many open tasks `task.info` is not sent.
+    pub task_info_limit: u32,
+}
+
+/// The OTLP backend.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Otlp")]
+pub(super) struct RawOtlp {
+    /// Base address for all signals. Absent: `OTEL_EXPORTER_OTLP_ENDPOINT`, else port 4317 (gRPC) or 4318 (HTTP) here.
+    pub endpoint: Option<String>,
+    /// How OTLP is carried. Absent: `OTEL_EXPORTER_OTLP_PROTOCOL`, else HTTP for an endpoint with a path or port 4318,
+    /// else gRPC.
+    pub protocol: Option<Protocol>,
+    /// Headers of every request, added to `OTEL_EXPORTER_OTLP_HEADERS`; a sensitive value must be a reference.
+    pub headers: BTreeMap<String, RawHeader>,
+    /// The signals to send.
+    pub signals: Vec<Signal>,
+    /// Addresses of single signals.
+    pub endpoints: RawEndpoints,
+    /// TLS towards the backend.
+    pub tls: RawTls,
+}
+
+/// Addresses of single signals. Absent: `OTEL_EXPORTER_OTLP_<SIGNAL>_ENDPOINT`, else `endpoint`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Endpoints")]
+pub(super) struct RawEndpoints {
+    /// Where spans go.
+    pub traces: Option<RawEndpoint>,
+    /// Where log records go.
+    pub logs: Option<RawEndpoint>,
+    /// Where metric points go.
+    pub metrics: Option<RawEndpoint>,
+}
+
+/// A base address, to which HTTP adds `/v1/<signal>`; one with a path means HTTP.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "Endpoint")]
+pub(super) enum RawEndpoint {
+    /// The address alone.
+    Url(String),
+    /// The address and how to speak to it.
+    Target(RawTarget),
+}
+
+/// An address and how to speak to it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Target", extend("required" = ["url"]))]
+pub(super) struct RawTarget {
+    /// The address.
+    #[serde(default)]
+    #[schemars(required)]
+    pub url: Option<String>,
+    /// How OTLP is carried there.
+    #[serde(default)]
+    pub protocol: Option<Protocol>,
+}
+
+/// A header's value: text, or a reference where it is a secret.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "Header")]
+pub(super) enum RawHeader {
+    /// In the open.
+    Plain(String),
+    /// A reference.
+    Secret(RawSecret),
+}
+
+/// A secret: `{env: NAME}` or `{file: PATH}`, never a literal.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "SecretRef", transform = mark_secret)]
+pub(super) struct RawSecret {
+    /// Name of the environment variable that holds it.
+    pub env: Option<String>,
+    /// Path of the file that holds it.
+    pub file: Option<String>,
+}
+
+/// TLS towards a server. Certificates are always verified.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Tls")]
+pub(super) struct RawTls {
+    /// PEM file of a private CA to trust besides the usual ones.
+    pub ca_file: Option<String>,
+}
+
+/// A project of the portfolio.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Project", extend("required" = ["id", "include"]))]
+pub(super) struct RawProject {
+    /// Its id: `project.id` and `service.namespace` in telemetry.
+    #[schemars(required)]
+    pub id: Option<String>,
+    /// Its name for people. Absent: the id.
+    pub name: Option<String>,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// How much hangs on it.
+    pub criticality: Option<Criticality>,
+    /// What it is worth to the business, in your own words.
+    pub value: Option<String>,
+    /// The native projects it is made of.
+    #[schemars(required)]
+    pub include: Option<Vec<RawInclude>>,
+}
+
+/// A native project of a source.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Include", extend("required" = ["source", "project"]))]
+pub(super) struct RawInclude {
+    /// Name of the source.
+    #[schemars(required)]
+    pub source: Option<String>,
+    /// The native project, written as in the source's `projects`.
+    #[schemars(required)]
+    pub project: Option<String>,
+}
+
+/// A tool to poll.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Source", extend("required" = ["name", "kind", "url", "auth"]))]
+pub(super) struct RawSource {
+    /// Unique; becomes part of every id, so it must not change later.
+    #[schemars(required, regex(pattern = "^[A-Za-z0-9._-]+$"))]
+    pub name: Option<String>,
+    /// Which tool it is.
+    #[schemars(required)]
+    pub kind: Option<String>,
+    /// Where the tool answers; may have a path, under which every request is built.
+    #[schemars(required)]
+    pub url: Option<String>,
+    /// The credential.
+    #[schemars(required)]
+    pub auth: Option<RawAuth>,
+    /// TLS towards the tool.
+    pub tls: RawTls,
+    /// Native projects to poll. Absent or empty: all that the token can see.
+    pub projects: Vec<String>,
+    /// Repositories to poll besides projects, where the tool has them.
+    pub repositories: Vec<String>,
+    /// Cron line of five fields, UTC, or `@hourly` and the like (`serve` only).
+    pub schedule: String,
+    /// The tool's fields by our name for them. Absent: discovered.
+    pub fields: BTreeMap<String, String>,
+    /// What counts as blocked.
+    pub blocked: BlockedConfig,
+    /// Let commits, pull requests and CI move the derived status.
+    pub derive_status: bool,
+    /// After this long without any sign of life an open task is stale.
+    #[schemars(regex(pattern = duration::PATTERN))]
+    pub stale_after: String,
+    /// Our status for the tool's, by name. Absent: by the tool's own status category.
+    pub statuses: BTreeMap<String, Status>,
+    /// Our type for the tool's, by name. Absent: by the tool's own types.
+    pub types: BTreeMap<String, TaskType>,
+}
+
+/// The credential of a source.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Auth", extend("required" = ["token"]))]
+pub(super) struct RawAuth {
+    /// The account the token belongs to. Absent: the token stands alone.
+    pub email: Option<String>,
+    /// The token.
+    #[schemars(required)]
+    pub token: Option<RawSecret>,
+}
+
+/// The JSON Schema of the file. An absent `Option` has no default worth telling.
+pub(super) fn schema() -> Schema {
+    let without_null = |schema: &mut Schema| {
+        if schema.get("default").is_some_and(Value::is_null) {
+            schema.remove("default");
+        }
+    };
+    SchemaSettings::draft2020_12()
+        .with_transform(RecursiveTransform(without_null))
+        .into_generator()
+        .into_root_schema_for::<RawConfig>()
+}
+
+/// Lets [`super::shape`] know secrets, and editors that exactly one of the two keys is wanted.
+fn mark_secret(schema: &mut Schema) {
+    schema.insert("minProperties".to_owned(), 1.into());
+    schema.insert("maxProperties".to_owned(), 1.into());
+    schema.insert("writeOnly".to_owned(), true.into());
+}
+
+impl Default for RawConfig {
+    fn default() -> Self {
+        Self {
+            store: RawStore::default(),
+            export: RawExport::default(),
+            listen: "127.0.0.1:9464".to_owned(),
+            privacy: Privacy::default(),
+            projects: Vec::new(),
+            sources: Vec::new(),
+        }
+    }
+}
+
+impl Default for RawStore {
+    fn default() -> Self {
+        Self { path: "./data".to_owned() }
+    }
+}
+
+impl Default for RawExport {
+    fn default() -> Self {
+        Self {
+            history: "400d".to_owned(),
+            snapshot: RawSnapshot::default(),
+            metrics: RawMetrics::default(),
+            give_up: "2m".to_owned(),
+            otlp: RawOtlp::default(),
+        }
+    }
+}
+
+impl Default for RawSnapshot {
+    fn default() -> Self {
+        Self { interval: "15m".to_owned() }
+    }
+}
+
+impl Default for RawMetrics {
+    fn default() -> Self {
+        Self { interval: "60s".to_owned(), history_step: "6h".to_owned(), task_info_limit: 5_000 }
+    }
+}
+
+impl Default for RawOtlp {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            protocol: None,
+            headers: BTreeMap::new(),
+            signals: Signal::ALL.to_vec(),
+            endpoints: RawEndpoints::default(),
+            tls: RawTls::default(),
+        }
+    }
+}
+
+impl Default for RawSource {
+    fn default() -> Self {
+        Self {
+            name: None,
+            kind: None,
+            url: None,
+            auth: None,
+            tls: RawTls::default(),
+            projects: Vec::new(),
+            repositories: Vec::new(),
+            schedule: "*/5 * * * *".to_owned(),
+            fields: BTreeMap::new(),
+            blocked: BlockedConfig::default(),
+            derive_status: false,
+            stale_after: "14d".to_owned(),
+            statuses: BTreeMap::new(),
+            types: BTreeMap::new(),
+        }
+    }
+}

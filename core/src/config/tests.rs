@@ -1,0 +1,421 @@
+//! The file as people meet it: the reference, the examples, the schema, and the messages when something is wrong.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::*;
+use crate::model::{Status, TaskType};
+use crate::time::Millis;
+
+const KINDS: &[&str] = &["jira", "github", "linear"];
+
+fn read(text: &str) -> Result<Config, String> {
+    Config::from_str_in(text, "contextcore.yaml", KINDS, &Env::fixed([])).map_err(|errors| errors.to_string())
+}
+
+/// The messages about a file that is wrong.
+fn messages(text: &str) -> String {
+    read(text).unwrap_err()
+}
+
+/// The messages about a source that is wrong in some keys; what is not given is right.
+fn source_messages(keys: &str) -> String {
+    let right = [("name", "a"), ("kind", "jira"), ("url", "https://a"), ("auth", "{token: {env: T}}")];
+    let rest = right
+        .iter()
+        .filter(|(key, _)| !keys.contains(&format!("{key}:")))
+        .map(|(key, value)| format!(", {key}: {value}"));
+    messages(&format!("sources: [{{{keys}{}}}]", rest.collect::<String>()))
+}
+
+fn config_dir() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../config")
+}
+
+/// The reference with its examples made live: a commented line whose text starts with a key or deeper indentation is an
+/// example, one with a single space is prose.
+fn reference_with_examples() -> String {
+    let live = DEFAULT_YAML
+        .lines()
+        .filter(|line| !line.ends_with(": []") || line.contains('#'))
+        .filter(|line| !line.ends_with(": {}"));
+    let uncommented = live.map(|line| match line.trim_start().strip_prefix('#') {
+        Some(text) if !text.starts_with(' ') || text.starts_with("  ") => line.replacen('#', "", 1),
+        _ => line.to_owned(),
+    });
+    uncommented.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_reference_gives_what_an_empty_file_gives() {
+    let empty = read("").unwrap();
+    assert_eq!(format!("{:?}", read(DEFAULT_YAML).unwrap()), format!("{empty:?}"));
+    insta::assert_debug_snapshot!(empty);
+}
+
+#[test]
+fn the_examples_in_the_reference_are_right_and_state_the_defaults_they_claim() {
+    let config = read(&reference_with_examples()).unwrap();
+    let source = &config.sources[0];
+    let minimal = read("sources: [{name: a, kind: jira, url: 'http://a', auth: {token: {env: T}}}]").unwrap();
+    assert_eq!(source.schedule.to_string(), minimal.sources[0].schedule.to_string());
+    assert_eq!(source.stale_after, minimal.sources[0].stale_after);
+    assert_eq!(source.derive_status, minimal.sources[0].derive_status);
+    assert_eq!(source.blocked.links, minimal.sources[0].blocked.links);
+}
+
+#[test]
+fn the_reference_has_every_key() {
+    let schema: Value = serde_json::from_str(&json_schema()).unwrap();
+    let reference = reference_with_examples();
+    let mut keys = 0;
+    for definition in schema["$defs"].as_object().unwrap().values().chain([&schema]) {
+        for key in definition["properties"].as_object().into_iter().flat_map(|properties| properties.keys()) {
+            assert!(reference.contains(&format!("{key}:")), "config/default.yaml does not tell of `{key}`");
+            keys += 1;
+        }
+    }
+    assert!(keys > 50, "only {keys} keys found in the schema");
+}
+
+#[test]
+fn the_committed_schema_is_fresh() {
+    let path = config_dir().join("schema.json");
+    if Env::process().get("UPDATE_SCHEMA").is_some() {
+        fs::write(&path, json_schema()).unwrap();
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == json_schema(), "config/schema.json is stale: run this test with UPDATE_SCHEMA=1");
+}
+
+#[test]
+fn every_key_in_the_schema_is_described() {
+    fn undescribed(schema: &Value, path: &str, found: &mut Vec<String>) {
+        for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+            if property["description"].is_null() {
+                found.push(format!("{path}.{key}"));
+            }
+        }
+    }
+    let schema: Value = serde_json::from_str(&json_schema()).unwrap();
+    let mut found = Vec::new();
+    undescribed(&schema, "", &mut found);
+    for (name, definition) in schema["$defs"].as_object().unwrap() {
+        undescribed(definition, name, &mut found);
+    }
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn the_examples_are_right() {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(config_dir().join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let config = read(&fs::read_to_string(&path).unwrap()).unwrap_or_else(|errors| panic!("{errors}"));
+        assert!(!config.sources.is_empty(), "{}", path.display());
+        names.push(path.file_stem().unwrap().to_string_lossy().into_owned());
+    }
+    names.sort();
+    assert_eq!(names, ["all-three-tools", "jira-cloud", "jira-data-center"]);
+}
+
+#[test]
+fn a_file_with_everything_is_read_as_written() {
+    let config = read(&reference_with_examples()).unwrap();
+    let source = config.source("acme-jira").unwrap();
+    assert_eq!(source.url, "https://acme.atlassian.net");
+    assert_eq!(source.email.as_deref(), Some("bot@acme.io"));
+    assert_eq!(source.token, SecretRef::Env("JIRA_TOKEN".into()));
+    assert_eq!(source.projects, ["PROJ", "OPS"]);
+    assert_eq!(source.statuses["Awaiting QA"], Status::InReview);
+    assert_eq!(source.types["Tech Debt"], TaskType::Task);
+    assert_eq!(source.blocked.statuses.as_deref(), Some(&["Blocked".to_owned(), "On Hold".to_owned()][..]));
+    assert_eq!(source.schedule.next_after(Millis(0)), Some(Millis(300_000)));
+    assert_eq!(config.project_of("acme-jira", "PROJ").unwrap().criticality, Some(Criticality::Critical));
+    assert!(config.project_of("acme-jira", "OPS").is_none());
+    assert_eq!(config.export.history, Some(34_560_000_000));
+    assert_eq!(config.export.give_up, Duration::from_secs(120));
+}
+
+#[test]
+fn history_may_be_everything_or_nothing() {
+    assert_eq!(read("export: {history: all}").unwrap().export.history, None);
+    assert_eq!(read("export: {history: 0d}").unwrap().export.history, Some(0));
+}
+
+#[test]
+fn keys_without_a_value_count_as_absent() {
+    let config = read("store:\n  path:\nsources:\nexport:\n  otlp:\n    headers:\n").unwrap();
+    assert_eq!(config.store.path, Path::new("./data"));
+}
+
+#[test]
+fn a_url_keeps_its_path_and_loses_its_trailing_slash() {
+    let url = |url: &str| {
+        let text = format!("sources: [{{name: a, kind: jira, url: '{url}', auth: {{token: {{env: T}}}}}}]");
+        read(&text).unwrap().sources[0].url.clone()
+    };
+    assert_eq!(url("http://127.0.0.1:8080/prefix/jira/"), "http://127.0.0.1:8080/prefix/jira");
+    assert_eq!(url("https://acme.atlassian.net"), "https://acme.atlassian.net");
+}
+
+#[test]
+fn unknown_keys_are_named_with_line_and_nearest() {
+    let text = r"store:
+  pth: ./data
+export:
+  otlp:
+    endpont: http://x:1
+log: {}
+listn:
+sorces:
+  - name: a
+";
+    insta::assert_snapshot!(messages(text), @r"
+contextcore.yaml:2: store.pth: unknown key `pth`: did you mean `path`?
+contextcore.yaml:5: export.otlp.endpont: unknown key `endpont`: did you mean `endpoint`?
+contextcore.yaml:6: log: unknown key `log`: known here: export, listen, privacy, projects, sources, store
+contextcore.yaml:7: listn: unknown key `listn`: did you mean `listen`?
+contextcore.yaml:8: sorces: unknown key `sorces`: did you mean `sources`?
+");
+}
+
+#[test]
+fn an_unknown_key_hides_that_the_meant_one_is_missing() {
+    insta::assert_snapshot!(source_messages("auth: {tokn: {env: T}}"), @r"
+contextcore.yaml:1: sources[0].auth.tokn: unknown key `tokn`: did you mean `token`?
+");
+}
+
+/// The one message that all these values of `auth` get.
+fn auth_message(values: &[&str]) -> String {
+    let mut messages: Vec<String> = values.iter().map(|auth| source_messages(&format!("auth: {auth}"))).collect();
+    messages.dedup();
+    messages.join("\n")
+}
+
+#[test]
+fn literal_secrets_are_refused_and_not_repeated() {
+    let message = auth_message(&["{token: hunter2}", "{token: [hunter2]}", "{token: 4711471147114711}"]);
+    insta::assert_snapshot!(message, @r"
+contextcore.yaml:1: sources[0].auth.token: is a literal secret, and a configuration file gets copied and committed: write {env: NAME} or {file: PATH} instead
+");
+}
+
+#[test]
+fn malformed_references_are_refused_and_not_repeated() {
+    let message = auth_message(&[
+        "{token: {hunter2}}",
+        "{token: {hunter2: x}}",
+        "{token: {env: T, file: hunter2}}",
+        "{token: {}}",
+        "{token: {env: [hunter2]}}",
+    ]);
+    insta::assert_snapshot!(message, @r"
+contextcore.yaml:1: sources[0].auth.token: needs exactly one of {env: NAME} and {file: PATH}
+");
+    let message =
+        auth_message(&["{token: {env: abcd1234efgh5678ijkl}}", "{token: {env: not-a-name}}", "{token: {env: 4NAME}}"]);
+    insta::assert_snapshot!(message, @r"
+contextcore.yaml:1: sources[0].auth.token: names no environment variable, and may be the secret itself: write {env: NAME} and export NAME
+");
+}
+
+#[test]
+fn no_message_and_no_debug_output_holds_a_secret() {
+    let places = [
+        "sources: [{auth: {token: hunter2}}]",
+        "sources: [{auth: hunter2}]",
+        "sources: [{auth: [hunter2]}]",
+        "sources: [{auth: {password: hunter2}}]",
+        "sources: [{auth: {hunter2}}]",
+        "sources: [{auth: {hunter2: x}}]",
+        "sources: [{url: 'https://me:hunter2@host'}]",
+        "sources: [{url: 'me:hunter2@host'}]",
+        "sources: [{url: 'https://me:hunter2@host:port'}]",
+        "export: {otlp: {endpoint: 'http://hunter2@collector:1'}}",
+        "export: {otlp: {endpoints: {logs: 'http://x:hunter2@collector:99999'}}}",
+        "export: {otlp: {headers: {authorization: Bearer hunter2}}}",
+        "export: {otlp: {headers: {X-Api-Key: hunter2}}}",
+        "export: {otlp: {headers: {x: \"hunter2\\n\"}}}",
+        "export: {otlp: {headers: [hunter2]}}",
+        "export: {otlp: {headers: {api_token: {hunter2}}}}",
+        "sources: [{auth: {token: hunter2}",
+        "sources: [{auth: {token: hunter2: x}}]",
+        "hunter2",
+    ];
+    for text in places {
+        let errors = Config::from_str_in(text, "f", KINDS, &Env::fixed([])).unwrap_err();
+        assert!(!format!("{errors} {errors:?}").contains("hunter2"), "{text}: {errors}");
+    }
+    let config = read("export: {otlp: {headers: {x-team: hunter2}}}").unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn wrong_shapes_say_what_is_wanted() {
+    let text = r"store: ./data
+export:
+  history: 400
+  metrics: {task_info_limit: -1}
+  otlp:
+    signals: traces
+    endpoints: {logs: [x]}
+listen: 9464
+privacy: {assignee: hashed, title: 1}
+projects: {}
+";
+    insta::assert_snapshot!(messages(text), @r"
+contextcore.yaml:1: store: needs a mapping (`key: value`), not text
+contextcore.yaml:3: export.history: needs a unit, such as 15m or 400d
+contextcore.yaml:4: export.metrics.task_info_limit: needs a whole number from 0 to 4294967295
+contextcore.yaml:6: export.otlp.signals: needs a list, not text: put it in brackets, [...]
+contextcore.yaml:7: export.otlp.endpoints.logs: needs text, not a list
+contextcore.yaml:8: listen: needs text, not a number: put it in quotes
+contextcore.yaml:9: privacy.assignee: `hashed` is none of plain, hash, omit
+contextcore.yaml:9: privacy.title: needs one of plain, omit, not a number
+contextcore.yaml:10: projects: needs a list, not a mapping (`key: value`)
+");
+}
+
+#[test]
+fn a_file_that_is_no_mapping_says_so() {
+    insta::assert_snapshot!(messages("- a\n- b\n"), @r"
+contextcore.yaml: needs a mapping (`key: value`), not a list
+");
+    insta::assert_snapshot!(messages("a: 1\nb: [c\n"), @r"
+contextcore.yaml:2: is not valid YAML here: look for a missing colon, an unclosed quote or bracket, or a tab in the indentation
+");
+}
+
+#[test]
+fn wrong_values_say_how_to_write_them() {
+    let text = r"store: {path: ''}
+export:
+  history: forever
+  snapshot: {interval: 0s}
+  metrics: {interval: 1.5h, history_step: 6 h}
+  give_up: ''
+  otlp:
+    endpoint: collector:4317
+    protocol: http/json
+    signals: [trace]
+listen: localhost
+";
+    insta::assert_snapshot!(messages(text), @r"
+contextcore.yaml:1: store.path: is empty: name a directory
+contextcore.yaml:3: export.history: `forever` is not a length of time: write a whole number and ms, s, m, h, d or w, such as 15m, or `all`
+contextcore.yaml:4: export.snapshot.interval: must be longer than zero
+contextcore.yaml:5: export.metrics.interval: `1.5h` is not a length of time: write a whole number and ms, s, m, h, d or w, such as 15m
+contextcore.yaml:5: export.metrics.history_step: `6 h` is not a length of time: write a whole number and ms, s, m, h, d or w, such as 15m
+contextcore.yaml:6: export.give_up: is empty: write a length of time such as 15m or 400d
+contextcore.yaml:8: export.otlp.endpoint: does not start with http:// or https://: write it like https://host:port/path
+contextcore.yaml:9: export.otlp.protocol: `http/json` is none of grpc, http/protobuf
+contextcore.yaml:10: export.otlp.signals[0]: `trace` is none of traces, logs, metrics
+contextcore.yaml:11: listen: `localhost` is not IP:PORT: write 127.0.0.1:9464, or 0.0.0.0:9464 for all interfaces
+");
+}
+
+#[test]
+fn a_source_without_anything_says_what_it_needs() {
+    insta::assert_snapshot!(messages("sources:\n  - {}\n"), @r"
+contextcore.yaml:2: sources[0].name: is missing: add `name: my-tracker`
+contextcore.yaml:2: sources[0].kind: is missing: add `kind: jira | github | linear`
+contextcore.yaml:2: sources[0].url: is missing: add `url: https://HOST`
+contextcore.yaml:2: sources[0].auth.token: is missing: add `auth: {token: {env: NAME}}`, or {file: PATH}
+");
+}
+
+#[test]
+fn wrong_sources_say_what_to_do() {
+    let keys = "name: 'acme jira', kind: jiira, url: acme.atlassian.net, schedule: '*/5 * * *', stale_after: 0d";
+    insta::assert_snapshot!(source_messages(keys), @r#"
+contextcore.yaml:1: sources[0].name: `acme jira` cannot become part of ids: use letters, digits, `.`, `_` and `-` only
+contextcore.yaml:1: sources[0].kind: `jiira` is none of jira, github, linear (did you mean `jira`?)
+contextcore.yaml:1: sources[0].url: is not an address (relative URL without a base): write it like https://host:port/path
+contextcore.yaml:1: sources[0].schedule: `*/5 * * *` is not a cron line (it has 4 fields instead of five): write minute, hour, day, month and weekday in UTC, such as "*/5 * * * *"
+contextcore.yaml:1: sources[0].stale_after: must be longer than zero
+"#);
+    let keys = "url: 'https://a/?x', statuses: {QA: in_reveiw}, types: {Chore: chore}, projects: [1], \
+                blocked: {links: maybe}";
+    insta::assert_snapshot!(source_messages(keys), @r"
+contextcore.yaml:1: sources[0].blocked.links: needs true or false, not text
+contextcore.yaml:1: sources[0].projects[0]: needs text, not a number: put it in quotes
+contextcore.yaml:1: sources[0].statuses.QA: `in_reveiw` is none of backlog, todo, in_progress, in_review, blocked, done, cancelled
+contextcore.yaml:1: sources[0].types.Chore: `chore` is none of epic, story, task, subtask, bug, spike, incident
+contextcore.yaml:1: sources[0].url: has a `?` or `#` part: give the base address only
+");
+    let text = r"sources:
+  - {name: a, kind: trello, url: 'http://a', auth: {token: {env: T}}}
+  - {name: a, kind: jira, url: 'http://a', auth: {token: {env: T}}}
+";
+    insta::assert_snapshot!(messages(text), @r"
+contextcore.yaml:2: sources[0].kind: `trello` is none of jira, github, linear
+contextcore.yaml:3: sources[1].name: is the name of sources[0] already: names become part of ids, so each needs its own
+");
+}
+
+#[test]
+fn wrong_projects_say_what_to_do() {
+    insta::assert_snapshot!(messages("\
+projects:
+  - id: shop
+    include:
+      - {source: acme-jra, project: PROJ}
+      - {source: acme-jira, project: PRJ}
+      - {source: acme-jira, project: OPS}
+      - {source: acme-jira}
+  - id: shop
+    criticality: huge
+    include: [{source: acme-jira, project: OPS}]
+  - name: nothing
+sources:
+  - {name: acme-jira, kind: jira, url: 'https://a', auth: {token: {env: T}}, projects: [PROJ, OPS]}
+"), @r"
+contextcore.yaml:4: projects[0].include[0].source: there is no source `acme-jra`: did you mean `acme-jira`?
+contextcore.yaml:5: projects[0].include[1].project: acme-jira does not poll `PRJ`: did you mean `PROJ`?
+contextcore.yaml:7: projects[0].include[3].project: is missing: add `project: NATIVE_PROJECT`
+contextcore.yaml:8: projects[1].id: is the id of projects[0] already: give it another
+contextcore.yaml:9: projects[1].criticality: `huge` is none of critical, high, medium, low
+contextcore.yaml:10: projects[1].include[0]: `OPS` of acme-jira is already in projects[0].include[2]: name it once
+contextcore.yaml:11: projects[2].id: is missing: add `id: my-project`
+contextcore.yaml:11: projects[2].include: is missing: add `include: [{source: NAME, project: NATIVE_PROJECT}]`
+");
+}
+
+#[test]
+fn problems_come_in_file_order_and_become_one_error() {
+    let errors =
+        Config::from_str_in("listen: x\nstore: {pth: a}\nexport: {give_up: x}\n", "f.yaml", KINDS, &Env::fixed([]))
+            .unwrap_err();
+    let lines: Vec<_> = errors.problems.iter().map(|problem| problem.place.clone()).collect();
+    assert!(matches!(
+        lines[..],
+        [Place::Key { line: Some(1), .. }, Place::Key { line: Some(2), .. }, Place::Key { line: Some(3), .. }]
+    ));
+    let error = Error::from(errors);
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert_eq!(error.to_string().lines().count(), 3);
+}
+
+#[test]
+fn the_file_is_looked_for_in_three_places() {
+    let env = Env::fixed([("CONTEXTCORE_CONFIG", "/env.yaml")]);
+    assert_eq!(Config::locate_in(Some(Path::new("/cli.yaml")), &env).unwrap(), Path::new("/cli.yaml"));
+    assert_eq!(Config::locate_in(None, &env).unwrap(), Path::new("/env.yaml"));
+    let error = Config::locate_in(None, &Env::fixed([])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    insta::assert_snapshot!(error, @r"
+no contextcore.yaml in this directory: write one with `contextcore init`, or name one with --config or CONTEXTCORE_CONFIG
+");
+}
+
+#[test]
+fn a_named_file_that_is_not_there_says_so() {
+    insta::assert_snapshot!(Config::load(Path::new("no/such.yaml"), KINDS).unwrap_err(), @r"
+no/such.yaml: does not exist: write it with `contextcore init`, or name another
+");
+}

@@ -1,0 +1,267 @@
+//! Where a task hangs in the tree, as of a moment: its ancestors, its root, and the anchor its spans hang under.
+//!
+//! A root is the epic-level ancestor, or without one the topmost. When a task or any of its ancestors gets another parent,
+//! a new *episode* begins: the task goes on under a new anchor, perhaps in another root's trace, and what was exported
+//! before stays true. [`Book`] reads records once; everything else is derived.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::ids::{self, Role, SpanId, TraceId};
+use crate::error::Result;
+use crate::model::{Facts, TaskKey, TaskRecord, TaskType, What};
+use crate::store::Store;
+use crate::time::Millis;
+use crate::timeline;
+
+/// No real hierarchy is deeper; a loop of parents must end.
+const MAX_DEPTH: usize = 32;
+/// Records kept in memory at once.
+const PAGES: usize = 4_096;
+/// Added to the ordinal of an anchor whose parent's record is not known: should it become known, another anchor begins.
+const UNKNOWN_PARENT: u64 = 1 << 32;
+
+/// Records read from the store, each once.
+pub struct Book<'a> {
+    store: &'a Store,
+    pages: RefCell<HashMap<TaskKey, Option<Rc<TaskRecord>>>>,
+}
+
+impl<'a> Book<'a> {
+    /// An empty book over a store.
+    pub fn new(store: &'a Store) -> Self {
+        Self { store, pages: RefCell::new(HashMap::new()) }
+    }
+
+    /// The store underneath.
+    pub fn store(&self) -> &'a Store {
+        self.store
+    }
+
+    /// A task's record, if it is known.
+    pub fn record(&self, key: &TaskKey) -> Result<Option<Rc<TaskRecord>>> {
+        if let Some(page) = self.pages.borrow().get(key) {
+            return Ok(page.clone());
+        }
+        let record = self.store.task(key)?.map(Rc::new);
+        let mut pages = self.pages.borrow_mut();
+        if pages.len() >= PAGES {
+            pages.clear();
+        }
+        pages.insert(key.clone(), record.clone());
+        Ok(record)
+    }
+
+    /// The facts of a task at a moment, if it is known.
+    pub fn facts(&self, key: &TaskKey, at: Millis) -> Result<Option<Facts>> {
+        Ok(self.record(key)?.and_then(|record| timeline::at(&record.timeline, at)).map(|state| state.facts))
+    }
+}
+
+/// A task's place in the tree at a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lineage {
+    /// The task, its parent, and so on up to its root.
+    pub chain: Vec<TaskKey>,
+    /// The last of the chain is only named by its child: its own record is outside what we can see.
+    pub root_unknown: bool,
+}
+
+impl Lineage {
+    /// The lineage of a task at a moment.
+    pub fn at(book: &Book<'_>, key: &TaskKey, at: Millis) -> Result<Self> {
+        let mut lineage = Self { chain: Vec::new(), root_unknown: false };
+        let mut next = Some(key.clone());
+        while let Some(key) = next.take().filter(|key| !lineage.chain.contains(key) && lineage.chain.len() < MAX_DEPTH) {
+            let facts = book.facts(&key, at)?;
+            lineage.root_unknown = facts.is_none();
+            next = facts
+                .filter(|facts| facts.task_type != TaskType::Epic)
+                .and_then(|facts| facts.parent)
+                .map(|parent| TaskKey::new(key.source.as_str(), parent.native_id));
+            lineage.chain.push(key);
+        }
+        Ok(lineage)
+    }
+
+    /// The root: the epic-level ancestor, or the topmost.
+    pub fn root(&self) -> &TaskKey {
+        // A lineage always holds at least the task itself.
+        &self.chain[self.chain.len() - 1]
+    }
+
+    /// The epic above a task, if there is one and it is not the task itself.
+    pub fn epic<'k>(&'k self, book: &Book<'_>, at: Millis) -> Result<Option<&'k TaskKey>> {
+        let root = self.root();
+        let is_epic = book.facts(root, at)?.is_some_and(|facts| facts.task_type == TaskType::Epic);
+        Ok((is_epic && self.chain.len() > 1).then_some(root))
+    }
+}
+
+/// A stretch of a task's life with one lineage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Episode {
+    /// When it began.
+    pub from: Millis,
+    /// The lineage during it.
+    pub lineage: Lineage,
+}
+
+/// The episodes of a task, oldest first.
+pub fn episodes(book: &Book<'_>, key: &TaskKey) -> Result<Vec<Episode>> {
+    let Some(record) = book.record(key)? else { return Ok(Vec::new()) };
+    let Some((_, created)) = timeline::first(&record.timeline) else { return Ok(Vec::new()) };
+    let mut episodes = vec![Episode { from: created, lineage: Lineage::at(book, key, created)? }];
+    let mut moment = created;
+    while let Some(last) = episodes.last() {
+        let Some(next) = next_turn(book, &last.lineage, moment)? else { break };
+        moment = next;
+        let lineage = Lineage::at(book, key, next)?;
+        if lineage != last.lineage {
+            episodes.push(Episode { from: next, lineage });
+        }
+    }
+    Ok(episodes)
+}
+
+/// The next moment after `after` at which anybody in the lineage changed parent or type.
+fn next_turn(book: &Book<'_>, lineage: &Lineage, after: Millis) -> Result<Option<Millis>> {
+    let mut next: Option<Millis> = None;
+    for key in &lineage.chain {
+        let Some(record) = book.record(key)? else { continue };
+        let turn = record.timeline.iter().find(|kept| {
+            kept.entry.at > after && matches!(kept.entry.what, What::Parent(_) | What::Typed { .. })
+        });
+        next = turn.map(|kept| kept.entry.at).into_iter().chain(next).min();
+    }
+    Ok(next)
+}
+
+/// The anchor a task's spans hang under during one episode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    /// The root whose history trace it is in.
+    pub root: TaskKey,
+    /// Its span id.
+    pub span: SpanId,
+    /// The parent task's anchor, in the same trace.
+    pub parent: Option<(TaskKey, SpanId)>,
+    /// The task's former anchor: the root of its trace and its span id.
+    pub former: Option<(TaskKey, SpanId)>,
+}
+
+/// The anchor of a task at a moment.
+pub fn anchor(book: &Book<'_>, key: &TaskKey, at: Millis) -> Result<Option<Anchor>> {
+    let episodes = episodes(book, key)?;
+    let place = episodes.partition_point(|episode| episode.from <= at).max(1) - 1;
+    let Some(episode) = episodes.get(place) else { return Ok(None) };
+    let former = match place.checked_sub(1).and_then(|place| Some((place, episodes.get(place)?))) {
+        Some((place, former)) => Some((former.lineage.root().clone(), span(key, place, &former.lineage))),
+        None => None,
+    };
+    let parent = match episode.lineage.chain.get(1) {
+        Some(parent) => parent_anchor(book, parent, episode.from)?,
+        None => None,
+    };
+    Ok(Some(Anchor { root: episode.lineage.root().clone(), span: span(key, place, &episode.lineage), parent, former }))
+}
+
+/// The parent's anchor at a moment; a parent that is not known has none, and the task stands at the top of its trace.
+fn parent_anchor(book: &Book<'_>, parent: &TaskKey, at: Millis) -> Result<Option<(TaskKey, SpanId)>> {
+    let episodes = episodes(book, parent)?;
+    let place = episodes.partition_point(|episode| episode.from <= at).max(1) - 1;
+    Ok(episodes.get(place).map(|episode| (parent.clone(), span(parent, place, &episode.lineage))))
+}
+
+fn span(key: &TaskKey, place: usize, lineage: &Lineage) -> SpanId {
+    let unknown = if lineage.root_unknown { UNKNOWN_PARENT } else { 0 };
+    ids::span(key, Role::Anchor, place as u64 + unknown)
+}
+
+/// Where a task's spans are now: the trace of its root (in the part being filled) and its anchor there.
+pub fn current(book: &Book<'_>, key: &TaskKey) -> Result<Option<(TraceId, SpanId)>> {
+    let Some(anchor) = anchor(book, key, Millis(i64::MAX))? else { return Ok(None) };
+    let part = super::parts::current(book.store(), &anchor.root)?;
+    Ok(Some((ids::history_trace(&anchor.root, part), anchor.span)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ParentRef, Status};
+    use crate::timeline::tests::{facts, kept};
+
+    fn task(native_id: &str, task_type: TaskType, parent: Option<&str>, later: &[(i64, Option<&str>)]) -> (TaskKey, TaskRecord) {
+        let reference = |id: &str| ParentRef { native_id: id.to_owned(), key: None };
+        let first = Facts { task_type, parent: parent.map(reference), ..facts(Status::Todo) };
+        let mut timeline = vec![kept(100, What::Created(Box::new(first)))];
+        timeline.extend(later.iter().map(|(at, parent)| kept(*at, What::Parent(parent.map(reference)))));
+        let record = TaskRecord { url: String::new(), reporter: None, updated: Millis(0), blockers: vec![], absences: 0, timeline };
+        (TaskKey::new("jira", native_id), record)
+    }
+
+    fn store(tasks: &[(TaskKey, TaskRecord)]) -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let mut transaction = store.begin().unwrap();
+        for (key, record) in tasks {
+            transaction.put_task(key, None, record, false).unwrap();
+        }
+        transaction.commit().unwrap();
+        (dir, store)
+    }
+
+    #[test]
+    fn the_root_is_the_epic_and_an_initiative_above_it_is_not() {
+        let (_dir, store) = store(&[
+            task("initiative", TaskType::Epic, None, &[]),
+            task("epic", TaskType::Epic, Some("initiative"), &[]),
+            task("story", TaskType::Story, Some("epic"), &[]),
+            task("part", TaskType::Subtask, Some("story"), &[]),
+        ]);
+        let book = Book::new(&store);
+        let lineage = Lineage::at(&book, &TaskKey::new("jira", "part"), Millis(500)).unwrap();
+        assert_eq!(lineage.chain.iter().map(|key| key.native_id.as_str()).collect::<Vec<_>>(), ["part", "story", "epic"]);
+        let top = Lineage::at(&book, &TaskKey::new("jira", "epic"), Millis(500)).unwrap();
+        assert_eq!(top.root().native_id, "epic");
+    }
+
+    #[test]
+    fn a_new_parent_begins_an_episode_for_everybody_below() {
+        let (_dir, store) = store(&[
+            task("e1", TaskType::Epic, None, &[]),
+            task("e2", TaskType::Epic, None, &[]),
+            task("story", TaskType::Story, Some("e1"), &[(300, Some("e2"))]),
+            task("part", TaskType::Subtask, Some("story"), &[]),
+        ]);
+        let book = Book::new(&store);
+        let key = TaskKey::new("jira", "part");
+        let roots: Vec<_> =
+            episodes(&book, &key).unwrap().iter().map(|e| (e.from.0, e.lineage.root().native_id.clone())).collect();
+        assert_eq!(roots, [(100, "e1".to_owned()), (300, "e2".to_owned())]);
+        let (old, new) = (anchor(&book, &key, Millis(200)).unwrap().unwrap(), anchor(&book, &key, Millis(300)).unwrap().unwrap());
+        assert_ne!(old.span, new.span);
+        assert_eq!(new.former, Some((TaskKey::new("jira", "e1"), old.span)));
+    }
+
+    #[test]
+    fn an_anchor_under_an_unknown_parent_is_another_once_the_parent_is_known() {
+        let story = || task("story", TaskType::Story, Some("e1"), &[]);
+        let key = TaskKey::new("jira", "story");
+        let (_dir, before) = store(&[story()]);
+        let (_dir, after) = store(&[story(), task("e1", TaskType::Epic, None, &[])]);
+        let unknown = anchor(&Book::new(&before), &key, Millis(200)).unwrap().unwrap();
+        let known = anchor(&Book::new(&after), &key, Millis(200)).unwrap().unwrap();
+        assert_eq!((unknown.root.native_id.as_str(), unknown.parent), ("e1", None));
+        assert_ne!(unknown.span, known.span);
+        assert!(known.parent.is_some());
+    }
+
+    #[test]
+    fn a_loop_of_parents_ends() {
+        let (_dir, store) = store(&[task("a", TaskType::Task, Some("b"), &[]), task("b", TaskType::Task, Some("a"), &[])]);
+        let lineage = Lineage::at(&Book::new(&store), &TaskKey::new("jira", "a"), Millis(500)).unwrap();
+        assert_eq!(lineage.chain.len(), 2);
+    }
+}

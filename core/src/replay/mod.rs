@@ -1,0 +1,5 @@
+//! Replay.
+
+pub mod ids;
+pub mod lineage;
+mod parts;

@@ -1,0 +1,178 @@
+//! A port that can be closed for a while, and connections that can be broken, for the sake of the clients' tests.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+/// Opens a free port of 127.0.0.1; the switch closes it for a while, and for good when dropped.
+pub(super) async fn open() -> io::Result<(Gate, Switch)> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let address = listener.local_addr()?;
+    let (closed_until, until) = watch::channel(None);
+    let (is_open, opened) = watch::channel(true);
+    let lines = Arc::new(Mutex::new(CancellationToken::new()));
+    let gate = Gate { listener: Some(listener), address, until, is_open, lines: lines.clone() };
+    Ok((gate, Switch { closed_until, opened, lines }))
+}
+
+/// The listening side, for [`axum::serve`].
+pub(super) struct Gate {
+    listener: Option<TcpListener>,
+    address: SocketAddr,
+    until: watch::Receiver<Option<Instant>>,
+    is_open: watch::Sender<bool>,
+    lines: Arc<Mutex<CancellationToken>>,
+}
+
+impl Gate {
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Closes the port while it is meant to be closed.
+    async fn keep_shut(&mut self) {
+        loop {
+            let until = *self.until.borrow_and_update();
+            let Some(until) = until.filter(|until| *until > Instant::now()) else { return };
+            self.listener = None;
+            self.is_open.send_replace(false);
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
+    /// The next connection; nothing when the port is to be closed or could not be opened again yet.
+    async fn next(&mut self) -> Option<TcpStream> {
+        if self.listener.is_none() {
+            self.listener = TcpListener::bind(self.address).await.ok();
+        }
+        let Some(listener) = &self.listener else {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            return None;
+        };
+        self.is_open.send_replace(true);
+        tokio::select! {
+            accepted = listener.accept() => accepted.ok().map(|(stream, _)| stream),
+            Ok(()) = self.until.changed() => None,
+        }
+    }
+}
+
+impl Listener for Gate {
+    type Io = Line;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Line, SocketAddr) {
+        loop {
+            self.keep_shut().await;
+            let Some(stream) = self.next().await else { continue };
+            let Ok(peer) = stream.peer_addr() else { continue };
+            // Small answers wait for nothing; should this fail, they are merely later.
+            drop(stream.set_nodelay(true));
+            let cut = current(&self.lines).child_token();
+            return (Line { stream, broken: Box::pin(cut.clone().cancelled_owned()), cut: Cut(cut) }, peer);
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.address)
+    }
+}
+
+/// Closes a [`Gate`] and breaks its connections.
+pub(super) struct Switch {
+    closed_until: watch::Sender<Option<Instant>>,
+    opened: watch::Receiver<bool>,
+    lines: Arc<Mutex<CancellationToken>>,
+}
+
+impl Switch {
+    /// Closes the port for `pause` and breaks every connection. Returns once that has happened.
+    pub(super) async fn close_for(&self, pause: Duration) {
+        // Long enough for the gate to notice.
+        let pause = pause.max(Duration::from_millis(50));
+        self.closed_until.send_replace(Some(Instant::now() + pause));
+        let closed = self.opened.clone().wait_for(|open| !open).await.is_ok();
+        if closed {
+            std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner)).cancel();
+        }
+    }
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        current(&self.lines).cancel();
+    }
+}
+
+fn current(lines: &Mutex<CancellationToken>) -> CancellationToken {
+    lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Breaks one connection; handlers find it as [`axum::extract::ConnectInfo`].
+#[derive(Clone)]
+pub(super) struct Cut(CancellationToken);
+
+impl Cut {
+    /// Breaks the connection: not one byte more is read or written.
+    pub(super) fn now(cut: Option<&Self>) {
+        if let Some(Self(token)) = cut {
+            token.cancel();
+        }
+    }
+}
+
+impl Connected<IncomingStream<'_, Gate>> for Cut {
+    fn connect_info(stream: IncomingStream<'_, Gate>) -> Self {
+        stream.io().cut.clone()
+    }
+}
+
+/// A TCP connection that fails once it was cut.
+pub(super) struct Line {
+    stream: TcpStream,
+    cut: Cut,
+    broken: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Line {
+    /// Fails if cut; otherwise the task is woken when it happens.
+    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        match self.broken.as_mut().poll(context) {
+            Poll::Ready(()) => Err(io::ErrorKind::ConnectionReset.into()),
+            Poll::Pending => Ok(()),
+        }
+    }
+}
+
+impl AsyncRead for Line {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.check(cx)?;
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.check(cx)?;
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
