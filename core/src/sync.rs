@@ -334,7 +334,8 @@ fn next_sprint(known: Option<&SprintRecord>, facts: SprintFacts, seq: u64) -> (S
 /// Whatever changes how a source is read or understood changes this number, and everything is read again.
 fn settings_hash(config: &SourceConfig) -> u64 {
     let mut hasher = DefaultHasher::new();
-    let SourceConfig { kind, url, projects, repositories, fields, blocked, statuses, types, derive_status, .. } = config;
+    let SourceConfig { kind, url, projects, repositories, fields, blocked, statuses, types, derive_status, .. } =
+        config;
     (kind, url, projects, repositories, fields, derive_status).hash(&mut hasher);
     (&blocked.statuses, &blocked.labels).hash(&mut hasher);
     format!("{statuses:?}{types:?}").hash(&mut hasher);

@@ -68,7 +68,9 @@ impl Job<'_> {
         let marks = self.store.begin()?;
         for item in self.store.tasks(Some(self.name())) {
             let (key, record) = item?;
-            let Some(state) = timeline::last(&record.timeline).filter(|state| state.deleted.is_none()) else { continue };
+            let Some(state) = timeline::last(&record.timeline).filter(|state| state.deleted.is_none()) else {
+                continue;
+            };
             let census = projects.entry(state.facts.project).or_default();
             if marks.seen(&key)? == Some(pass) {
                 census.seen += 1;
@@ -119,7 +121,9 @@ fn absent(key: &TaskKey, record: &TaskRecord, seq: u64, now: Millis) -> (TaskRec
 fn lost_error(lost: &[(String, Census)]) -> Error {
     let names: Vec<String> = lost
         .iter()
-        .map(|(project, census)| format!("{project}: {} of {}", census.missing.len(), census.missing.len() + census.seen))
+        .map(|(project, census)| {
+            format!("{project}: {} of {}", census.missing.len(), census.missing.len() + census.seen)
+        })
         .collect();
     Error::new(
         ErrorKind::Coverage,
