@@ -17,6 +17,7 @@ pub mod time;
 pub mod timeline;
 mod tls;
 pub mod totals;
+pub mod view;
 
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use secret::Secret;
