@@ -35,6 +35,8 @@ pub struct Options {
     pub full: bool,
     /// Poll and report, but keep nothing.
     pub dry_run: bool,
+    /// The moment it is; `None` reads the clock. For tests that let it move.
+    pub now: Option<Millis>,
 }
 
 /// What a run of one source came to.
@@ -77,17 +79,18 @@ pub async fn sync_source(
         progress,
         cancel,
         dry_run: options.dry_run,
-        run: Run { now: Millis::now(), full: options.full },
+        run: Run { now: options.now.unwrap_or_else(Millis::now), full: options.full },
         report: SourceReport { name: name.clone(), ..SourceReport::default() },
     };
     let outcome = job.run().await;
+    let now = options.now.unwrap_or_else(Millis::now);
     let mut report = job.report;
     let stats = source.connector.stats();
     report.requests = stats.requests - before.requests;
     report.seconds = clock.elapsed().as_secs_f64();
     report.error = outcome.err();
     if !options.dry_run
-        && let Err(error) = remember(store, &report, stats.waits - before.waits)
+        && let Err(error) = remember(store, &report, stats.waits - before.waits, now)
     {
         report.error.get_or_insert(error);
     }
@@ -96,7 +99,7 @@ pub async fn sync_source(
 }
 
 /// Keeps what a run came to for `status` and for our own metrics.
-fn remember(store: &Store, report: &SourceReport, waits: u64) -> Result<()> {
+fn remember(store: &Store, report: &SourceReport, waits: u64, now: Millis) -> Result<()> {
     let mut status = store.source_status(&report.name)?;
     let counters = &mut status.counters;
     counters.requests += report.requests;
@@ -114,7 +117,7 @@ fn remember(store: &Store, report: &SourceReport, waits: u64) -> Result<()> {
             status.failures = 0;
             status.last_error = None;
             status.last_error_kind = None;
-            status.last_success = Some(Millis::now());
+            status.last_success = Some(now);
         }
     }
     let mut transaction = store.begin()?;

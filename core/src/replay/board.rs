@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Facts, Status, TaskKey, TaskRecord, TaskType};
+use crate::model::{Facts, Status, TaskRecord, TaskType};
 use crate::time::{DAY, Millis};
 use crate::timeline::{self, State};
 use crate::totals::{self, Adds, Histogram, Totals, Weight};
@@ -68,7 +68,6 @@ impl Line {
 /// A task blocked for a while.
 #[derive(Debug, Clone)]
 pub(crate) struct BlockedStretch {
-    pub(crate) key: TaskKey,
     pub(crate) from: Millis,
     pub(crate) to: Millis,
     pub(crate) facts: Facts,
@@ -256,7 +255,6 @@ fn overdue_from(due: &str) -> Option<Millis> {
 pub(crate) fn place_task(
     boards: &mut BTreeMap<String, Board>,
     id_of: &dyn Fn(&str) -> String,
-    key: &TaskKey,
     record: &TaskRecord,
     stale_after: i64,
 ) {
@@ -281,14 +279,13 @@ pub(crate) fn place_task(
             board.happening(happening.at, &happening.adds);
         }
     }
-    place_phases(boards, id_of, key, record, started);
+    place_phases(boards, id_of, record, started);
 }
 
 /// Blocked stretches by name, and the active share of what was completed.
 fn place_phases(
     boards: &mut BTreeMap<String, Board>,
     id_of: &dyn Fn(&str) -> String,
-    key: &TaskKey,
     record: &TaskRecord,
     started: Option<Millis>,
 ) {
@@ -296,7 +293,6 @@ fn place_phases(
     for phase in phases.iter().filter(|phase| phase.status == Status::Blocked) {
         if let Some(board) = boards.get_mut(&id_of(&phase.facts.project)) {
             board.blocked_tasks.push(BlockedStretch {
-                key: key.clone(),
                 from: phase.from,
                 to: phase.to.unwrap_or(Millis(i64::MAX)),
                 facts: phase.facts.clone(),

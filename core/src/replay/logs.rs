@@ -16,7 +16,7 @@ use super::ids::{self, Role, SpanId, TraceId};
 use super::lineage::{self, Book};
 use super::otlp::{self, Attributes, ResourceKey, Setting};
 use super::semconv as names;
-use super::{Mode, Replayer, Sent, render, traces};
+use super::{Plan, Replayer, Sent, render, traces};
 use crate::error::Result;
 use crate::model::{SprintRecord, TaskKey, TaskRecord};
 use crate::sink::{Batch, MAX_BATCH_BYTES, Signal};
@@ -59,7 +59,7 @@ struct Told {
 pub(super) struct Logs<'a> {
     replayer: &'a Replayer<'a>,
     source: &'a str,
-    mode: &'a Mode,
+    plan: &'a Plan,
     setting: Setting<'a>,
     book: Book<'a>,
     now: Millis,
@@ -69,12 +69,9 @@ pub(super) struct Logs<'a> {
 
 impl<'a> Logs<'a> {
     /// Tells everything a source has for the logs backend.
-    pub(super) async fn run(replayer: &'a Replayer<'a>, source: &'a str, mode: &'a Mode, sent: &mut Sent) -> Result<()> {
+    pub(super) async fn run(replayer: &'a Replayer<'a>, source: &'a str, plan: &'a Plan, sent: &mut Sent) -> Result<()> {
         let store = replayer.store;
-        let mut position = match mode {
-            Mode::Forward => store.position(Signal::Logs, source)?,
-            Mode::Again(_) => Position::default(),
-        };
+        let mut position = if plan.again.is_some() { Position::default() } else { store.position(Signal::Logs, source)? };
         let upto = position.upto.unwrap_or(store.sealed(source)?);
         if upto <= position.done {
             return Ok(());
@@ -82,10 +79,10 @@ impl<'a> Logs<'a> {
         let mut work = Self {
             replayer,
             source,
-            mode,
+            plan,
             setting: Setting::new(replayer.config),
             book: Book::new(store),
-            now: Millis::now(),
+            now: plan.now,
             owners: Vec::new(),
             told: BTreeMap::new(),
         };
@@ -104,7 +101,7 @@ impl<'a> Logs<'a> {
     }
 
     fn keep(&self, position: &Position) -> Result<()> {
-        if matches!(self.mode, Mode::Again(_)) {
+        if self.plan.again.is_some() {
             return Ok(());
         }
         let mut transaction = self.replayer.store.begin()?;
@@ -114,9 +111,9 @@ impl<'a> Logs<'a> {
 
     /// Everything to send, oldest first.
     fn tickets(&mut self, seqs: std::ops::RangeInclusive<u64>) -> Result<Vec<Ticket>> {
-        let horizon = self.replayer.horizon(self.mode);
+        let horizon = self.replayer.horizon(self.plan);
         let mut items: Vec<Item> = Vec::new();
-        self.replayer.each_changed(Signal::Logs, self.source, &seqs, self.mode, |item| {
+        self.replayer.each_changed(Signal::Logs, self.source, &seqs, self.plan, |item| {
             items.push(item);
             Ok(())
         })?;
@@ -129,7 +126,7 @@ impl<'a> Logs<'a> {
                 Item::Task(key) => self.book.record(key)?.map(|record| task_tickets(&record, &seqs, owner)),
                 Item::Sprint(key) => self.book.sprint(key)?.map(|sprint| sprint_tickets(&sprint, &seqs, owner)),
             };
-            let wanted = |ticket: &Ticket| ticket.at >= horizon && self.mode.wants(ticket.at);
+            let wanted = |ticket: &Ticket| ticket.at >= horizon && self.plan.wants(ticket.at);
             tickets.extend(fresh.unwrap_or_default().into_iter().filter(wanted));
             self.owners.push(item);
         }
@@ -165,7 +162,7 @@ impl<'a> Logs<'a> {
             Item::Task(key) => self.task_records(ticket, key)?,
             Item::Sprint(key) => self.sprint_record(ticket, key)?.into_iter().collect(),
         };
-        let wanted = records.into_iter().filter(|(resource, _)| self.mode.wants_project(&resource.project_id));
+        let wanted = records.into_iter().filter(|(resource, _)| self.plan.wants_project(&resource.project_id));
         let backfill = self.now.0 - ticket.at.0 > HOUR;
         Ok(wanted.map(|(resource, record)| (ResourceKey { backfill, ..resource }, record)).collect())
     }

@@ -19,7 +19,7 @@ use super::board::{self, Axis, Board, FLOW_WINDOW, Line};
 use super::lineage::Book;
 use super::otlp::{self, Attributes, ResourceKey, Setting};
 use super::semconv::{self as names, Instrument};
-use super::{Mode, Replayer, Sent, traces};
+use super::{Plan, Replayer, Sent, traces};
 use crate::error::Result;
 use crate::model::{SprintRecord, SprintState, Status, TaskKey, TaskRecord, TaskType};
 use crate::sink::{Batch, MAX_BATCH_BYTES};
@@ -53,21 +53,19 @@ pub(crate) struct ProjectMetrics {
 }
 
 /// Tells the metrics backend everything up to `now`.
-pub(super) async fn run(replayer: &Replayer<'_>, mode: &Mode, now: Millis, sent: &mut BTreeMap<String, Sent>) -> Result<()> {
+pub(super) async fn run(replayer: &Replayer<'_>, plan: &Plan, sent: &mut BTreeMap<String, Sent>) -> Result<()> {
+    let now = plan.now;
     let setting = Setting::new(replayer.config);
     let step = i64::try_from(replayer.config.export.history_step.as_millis()).unwrap_or(DAY).max(1);
     let axis_of = |project: &str| -> Result<Axis> {
-        let told: Option<Millis> = match mode {
-            Mode::Forward => replayer.store.note(TOLD, project)?,
-            Mode::Again(_) => None,
-        };
-        let first = replayer.first_moment(mode)?;
+        let told: Option<Millis> = if plan.again.is_some() { None } else { replayer.store.note(TOLD, project)? };
+        let first = replayer.first_moment(plan)?;
         Ok(Axis::new(Some(told.unwrap_or(first).max(first).min(now)), step, now))
     };
-    let again = matches!(mode, Mode::Again(_));
+    let again = plan.again.is_some();
     let projects = collect(replayer.store, &setting, now, &axis_of, again)?;
     for project in projects {
-        if !mode.wants_project(&project.project_id) {
+        if !plan.wants_project(&project.project_id) {
             continue;
         }
         let project_id = project.project_id.clone();
@@ -167,7 +165,7 @@ fn place(boards: &mut BTreeMap<String, Board>, setting: &Setting<'_>, key: &Task
         }
     }
     let stale_after = setting.stale_after(&key.source);
-    board::place_task(boards, &|native| setting.project_id(&key.source, native), key, record, stale_after);
+    board::place_task(boards, &|native| setting.project_id(&key.source, native), record, stale_after);
 }
 
 /// What is said of an open task by name: its info, and an open epic's progress.

@@ -143,24 +143,30 @@ pub struct Selection {
     pub project: Option<String>,
 }
 
-/// Forward, or again.
+/// What a drain or replay is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Mode {
-    Forward,
-    Again(Selection),
+struct Plan {
+    /// The moment it is.
+    now: Millis,
+    /// History to tell again; `None` when what was not told yet is told, and positions move.
+    again: Option<Selection>,
 }
 
-impl Mode {
+impl Plan {
+    fn selection<T>(&self, pick: impl Fn(&Selection) -> Option<T>) -> Option<T> {
+        self.again.as_ref().and_then(pick)
+    }
+
     fn wants(&self, end: Millis) -> bool {
-        !matches!(self, Self::Again(Selection { since: Some(since), .. }) if end < *since)
+        self.selection(|selection| selection.since).is_none_or(|since| end >= since)
     }
 
     fn wants_project(&self, project_id: &str) -> bool {
-        !matches!(self, Self::Again(Selection { project: Some(project), .. }) if project != project_id)
+        self.selection(|selection| selection.project.clone()).is_none_or(|only| only == project_id)
     }
 
     fn wants_source(&self, source: &str) -> bool {
-        !matches!(self, Self::Again(Selection { source: Some(only), .. }) if only != source)
+        self.selection(|selection| selection.source.clone()).is_none_or(|only| only == source)
     }
 }
 
@@ -212,7 +218,7 @@ impl<'a> Replayer<'a> {
 
     /// Tells every backend what it has not been told, signals side by side: one that is down does not hold up the others.
     pub async fn drain(&self, now: Millis, present: Present) -> DrainReport {
-        let report = self.all_signals(&Mode::Forward, now, present).await;
+        let report = self.all_signals(&Plan { now, again: None }, present).await;
         if let Err(error) = self.prune() {
             tracing::warn!(error = %error.full(), "cut the journal");
         }
@@ -222,15 +228,15 @@ impl<'a> Replayer<'a> {
     /// Tells history again: the same ids, no position moves.
     pub async fn replay(&self, selection: &Selection, now: Millis) -> DrainReport {
         let present = Present { snapshots: false, metrics: true };
-        self.all_signals(&Mode::Again(selection.clone()), now, present).await
+        self.all_signals(&Plan { now, again: Some(selection.clone()) }, present).await
     }
 
-    async fn all_signals(&self, mode: &Mode, now: Millis, present: Present) -> DrainReport {
+    async fn all_signals(&self, plan: &Plan, present: Present) -> DrainReport {
         let (mut traces, mut logs, mut metrics) = (Ledger::default(), Ledger::default(), Ledger::default());
         let outcomes = tokio::join!(
-            self.traces(mode, now, present, &mut traces),
-            self.logs(mode, &mut logs),
-            self.metrics(mode, now, present, &mut metrics),
+            self.traces(plan, present, &mut traces),
+            self.logs(plan, &mut logs),
+            self.metrics(plan, present, &mut metrics),
         );
         let mut report = DrainReport::default();
         for part in [traces, logs, metrics] {
@@ -246,38 +252,38 @@ impl<'a> Replayer<'a> {
         report
     }
 
-    fn sources<'s>(&'s self, mode: &'s Mode) -> impl Iterator<Item = &'s str> {
-        self.config.sources.iter().map(|source| source.name.as_str()).filter(|source| mode.wants_source(source))
+    fn sources<'s>(&'s self, plan: &'s Plan) -> impl Iterator<Item = &'s str> {
+        self.config.sources.iter().map(|source| source.name.as_str()).filter(|source| plan.wants_source(source))
     }
 
-    async fn traces(&self, mode: &Mode, now: Millis, present: Present, into: &mut Ledger) -> Result<()> {
+    async fn traces(&self, plan: &Plan, present: Present, into: &mut Ledger) -> Result<()> {
         if !self.sinks.deliveries.contains_key(&Signal::Traces) {
             return Ok(());
         }
-        for source in self.sources(mode) {
-            traces::Traces::run(self, source, mode, into.by_source.entry(source.to_owned()).or_default()).await?;
+        for source in self.sources(plan) {
+            traces::Traces::run(self, source, plan, into.by_source.entry(source.to_owned()).or_default()).await?;
         }
-        if present.snapshots { snapshot::run(self, now, &mut into.by_project).await } else { Ok(()) }
+        if present.snapshots { snapshot::run(self, plan.now, &mut into.by_project).await } else { Ok(()) }
     }
 
-    async fn logs(&self, mode: &Mode, into: &mut Ledger) -> Result<()> {
+    async fn logs(&self, plan: &Plan, into: &mut Ledger) -> Result<()> {
         if !self.sinks.deliveries.contains_key(&Signal::Logs) {
             return Ok(());
         }
-        for source in self.sources(mode) {
-            logs::Logs::run(self, source, mode, into.by_source.entry(source.to_owned()).or_default()).await?;
+        for source in self.sources(plan) {
+            logs::Logs::run(self, source, plan, into.by_source.entry(source.to_owned()).or_default()).await?;
         }
         Ok(())
     }
 
-    async fn metrics(&self, mode: &Mode, now: Millis, present: Present, into: &mut Ledger) -> Result<()> {
+    async fn metrics(&self, plan: &Plan, present: Present, into: &mut Ledger) -> Result<()> {
         if !present.metrics || !self.sinks.deliveries.contains_key(&Signal::Metrics) {
             return Ok(());
         }
         let sealed: Vec<(&str, u64)> =
-            self.sources(mode).map(|source| Ok((source, self.store.sealed(source)?))).collect::<Result<_>>()?;
-        metrics::run(self, mode, now, &mut into.by_project).await?;
-        if matches!(mode, Mode::Again(_)) {
+            self.sources(plan).map(|source| Ok((source, self.store.sealed(source)?))).collect::<Result<_>>()?;
+        metrics::run(self, plan, &mut into.by_project).await?;
+        if plan.again.is_some() {
             return Ok(());
         }
         let mut transaction = self.store.begin()?;
@@ -289,25 +295,20 @@ impl<'a> Replayer<'a> {
     }
 
     /// The moment before which nothing is told.
-    fn horizon(&self, mode: &Mode) -> Millis {
-        let since = match mode {
-            Mode::Again(selection) => selection.since,
-            Mode::Forward => None,
-        };
-        let oldest = self.config.export.history.map_or(Millis(i64::MIN), |history| Millis::now().plus(-history));
-        // A replay counts its parts from the beginning, and only then leaves out what is not wanted.
-        if since.is_some() { oldest.min(since.unwrap_or(oldest)) } else { oldest }
+    fn horizon(&self, plan: &Plan) -> Millis {
+        let oldest = self.config.export.history.map_or(Millis(i64::MIN), |history| plan.now.plus(-history));
+        plan.selection(|selection| selection.since).map_or(oldest, |since| oldest.min(since))
     }
 
     /// Where the history grid of a project that was never told begins.
-    fn first_moment(&self, mode: &Mode) -> Result<Millis> {
-        if let Mode::Again(Selection { since: Some(since), .. }) = mode {
-            return Ok(*since);
+    fn first_moment(&self, plan: &Plan) -> Result<Millis> {
+        if let Some(since) = plan.selection(|selection| selection.since) {
+            return Ok(since);
         }
         if let Some(history) = self.config.export.history {
-            return Ok(Millis::now().plus(-history));
+            return Ok(plan.now.plus(-history));
         }
-        let mut first = Millis::now();
+        let mut first = plan.now;
         for item in self.store.tasks(None) {
             let created = crate::timeline::first(&item?.1.timeline).map(|(_, created)| created);
             first = created.map_or(first, |created| first.min(created));
@@ -321,11 +322,11 @@ impl<'a> Replayer<'a> {
         signal: Signal,
         source: &str,
         seqs: &RangeInclusive<u64>,
-        mode: &Mode,
+        plan: &Plan,
         mut visit: impl FnMut(Item) -> Result<()>,
     ) -> Result<()> {
         let cut = *seqs.start() <= self.store.pruned(source)?;
-        if cut || matches!(mode, Mode::Again(_)) {
+        if cut || plan.again.is_some() {
             tracing::debug!(%signal, source, "telling from the tasks themselves");
             for key in self.store.task_keys(Some(source)) {
                 visit(Item::Task(key?))?;
@@ -401,7 +402,7 @@ impl<'a> Replayer<'a> {
     /// Cuts each source's journal behind the slowest signal.
     fn prune(&self) -> Result<()> {
         let signals: BTreeSet<Signal> = self.sinks.signals().collect();
-        for source in self.sources(&Mode::Forward) {
+        for source in self.config.sources.iter().map(|source| source.name.as_str()) {
             let mut slowest = self.store.sealed(source)?;
             for signal in &signals {
                 slowest = slowest.min(self.store.position(*signal, source)?.done);

@@ -15,7 +15,7 @@ use super::lineage::{Book, Lineage};
 use super::otlp::{self, ResourceKey, Setting};
 use super::parts::Part;
 use super::render::{Final, Scene, Window};
-use super::{Mode, Replayer, Sent};
+use super::{Plan, Replayer, Sent};
 use crate::error::Result;
 use crate::model::TaskKey;
 use crate::sink::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal};
@@ -68,7 +68,7 @@ struct Group {
 pub(super) struct Traces<'a> {
     replayer: &'a Replayer<'a>,
     source: &'a str,
-    mode: &'a Mode,
+    plan: &'a Plan,
     setting: Setting<'a>,
     book: Book<'a>,
     window: Window,
@@ -87,20 +87,21 @@ pub(super) struct Traces<'a> {
 
 impl<'a> Traces<'a> {
     /// Tells everything a source has for the traces backend.
-    pub(super) async fn run(replayer: &'a Replayer<'a>, source: &'a str, mode: &'a Mode, sent: &mut Sent) -> Result<()> {
-        let position = match mode {
-            Mode::Forward => replayer.store.position(Signal::Traces, source)?,
-            Mode::Again(_) => Position::default(),
+    pub(super) async fn run(replayer: &'a Replayer<'a>, source: &'a str, plan: &'a Plan, sent: &mut Sent) -> Result<()> {
+        let position = if plan.again.is_some() {
+            Position::default()
+        } else {
+            replayer.store.position(Signal::Traces, source)?
         };
         let upto = position.upto.unwrap_or(replayer.store.sealed(source)?);
         if upto <= position.done {
             return Ok(());
         }
-        let horizon = replayer.horizon(mode);
+        let horizon = replayer.horizon(plan);
         let mut work = Self {
             replayer,
             source,
-            mode,
+            plan,
             setting: Setting::new(replayer.config),
             book: Book::new(replayer.store),
             window: Window { seqs: position.done + 1..=upto, horizon },
@@ -136,7 +137,7 @@ impl<'a> Traces<'a> {
     fn groups(&self) -> Result<(Vec<Group>, Vec<TaskKey>)> {
         let mut roots: BTreeMap<Vec<u8>, BTreeSet<TaskKey>> = BTreeMap::new();
         let mut sprints = BTreeSet::new();
-        self.replayer.each_changed(Signal::Traces, self.source, &self.window.seqs, self.mode, |item| {
+        self.replayer.each_changed(Signal::Traces, self.source, &self.window.seqs, self.plan, |item| {
             match item {
                 Item::Task(key) => {
                     let lineage = Lineage::at(&self.book, &key, Millis(i64::MAX))?;
@@ -173,7 +174,7 @@ impl<'a> Traces<'a> {
         let root = Lineage::at(&self.book, &last.key, last.end)?.root().clone();
         let size = last.span.encoded_len();
         let part = self.part(&root, size)?;
-        if !self.mode.wants(last.end) || !self.mode.wants_project(&last.resource.project_id) {
+        if !self.plan.wants(last.end) || !self.plan.wants_project(&last.resource.project_id) {
             return Ok(());
         }
         last.span.trace_id = ids::history_trace(&root, part).0.to_vec();
@@ -193,10 +194,10 @@ impl<'a> Traces<'a> {
 
     fn part(&mut self, root: &TaskKey, size: usize) -> Result<u32> {
         if !self.parts.contains_key(root) {
-            let known = match (self.settled.get(root), self.mode) {
-                (Some(part), _) => *part,
-                (None, Mode::Forward) => self.replayer.store.part(root)?.unwrap_or_default(),
-                (None, Mode::Again(_)) => Part::default(),
+            let known = match self.settled.get(root) {
+                Some(part) => *part,
+                None if self.plan.again.is_some() => Part::default(),
+                None => self.replayer.store.part(root)?.unwrap_or_default(),
             };
             self.parts.insert(root.clone(), known);
         }
@@ -213,8 +214,8 @@ impl<'a> Traces<'a> {
         let Some((resource, span)) = ledger.and_then(|ledger| scene.sprint(key, &record.facts, &ledger)) else {
             return Ok(());
         };
-        let wanted = ledger_end(&span) >= self.window.horizon && self.mode.wants(ledger_end(&span));
-        if !wanted || !self.mode.wants_project(&resource.project_id) {
+        let wanted = ledger_end(&span) >= self.window.horizon && self.plan.wants(ledger_end(&span));
+        if !wanted || !self.plan.wants_project(&resource.project_id) {
             return Ok(());
         }
         if !self.load.fits(1, span.encoded_len() + 8) {
@@ -242,7 +243,7 @@ impl<'a> Traces<'a> {
     }
 
     fn keep_position(&mut self) -> Result<()> {
-        if matches!(self.mode, Mode::Again(_)) {
+        if self.plan.again.is_some() {
             return Ok(());
         }
         let mut transaction = self.replayer.store.begin()?;
