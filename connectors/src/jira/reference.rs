@@ -145,6 +145,16 @@ pub(super) struct BoardConfiguration {
     pub(super) column_config: ColumnConfig,
     #[serde(default)]
     pub(super) estimation: Option<Estimation>,
+    /// Where the board lives; older servers tell it only here.
+    #[serde(default)]
+    pub(super) location: Option<ConfiguredLocation>,
+}
+
+/// Where a board lives, as its configuration says it.
+#[derive(Debug, Deserialize)]
+pub(super) struct ConfiguredLocation {
+    #[serde(default)]
+    pub(super) key: Option<Box<str>>,
 }
 
 /// The columns of a board.

@@ -123,6 +123,8 @@ async fn boards(api: &Api, settings: &Settings) -> Result<(BTreeMap<u64, Board>,
             match api.board_configuration(answer.id).await {
                 Ok(configuration) => {
                     columns.learn(&configuration);
+                    let home = configuration.location.and_then(|location| location.key);
+                    board.project = board.project.or(home);
                     let field = configuration.estimation.and_then(|estimation| estimation.field);
                     board.estimate = field.map(|field| field.field_id).filter(|id| id.starts_with("customfield_"));
                 }
