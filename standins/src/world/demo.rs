@@ -320,6 +320,11 @@ impl Builder {
             plan.life.selected = Some(created + 26 * HOUR);
             plan.life.started = Some((flagged - self.hours(8, 40)).max(created + 2 * DAY));
             plan.life.flagged = vec![(flagged, None)];
+            if team.project == self.teams[0].project {
+                let active = SprintId(self.demo.closed_sprints + 1);
+                let joined = self.demo.active_start() - 5 * HOUR - self.rng.random_range(0..MINUTE);
+                plan.life.joined = Some((joined.max(created + HOUR), active));
+            }
             self.plans.push(plan);
         }
     }

@@ -11,6 +11,7 @@ mod demo;
 mod edit;
 mod history;
 mod issue;
+mod live;
 mod tables;
 mod truth;
 mod words;

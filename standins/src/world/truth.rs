@@ -88,10 +88,7 @@ impl<'w> Truth<'w> {
 
     /// Since when an issue has been blocked, if it is.
     pub fn blocked_since(self, id: IssueId) -> Option<i64> {
-        self.spans(id).last().filter(|span| span.stage == Stage::Blocked).map(|span| {
-            // Spans split where the status beneath changes; an impediment may be older than its last span.
-            self.spans(id).iter().rev().take_while(|span| span.stage == Stage::Blocked).last().unwrap_or(span).from
-        })
+        self.spans(id).last().filter(|span| span.stage == Stage::Blocked).map(|span| span.from)
     }
 
     /// How long an issue was blocked while it was not finished, in milliseconds; an open impediment counts up to now.
@@ -202,25 +199,28 @@ impl<'w> Truth<'w> {
         burn
     }
 
-    /// Adds what one issue did in a sprint.
+    /// Adds what one issue did in a sprint: commitment at the start, then event by event to the end.
     fn follow(self, issue: &Issue, id: SprintId, start: i64, end: i64, sum: &mut SprintTruth) {
-        let mut fields = issue.initial();
-        let mut inside = issue.created <= end && fields.sprints.contains(&id);
-        if inside && issue.created > start {
-            (sum.added, sum.added_tasks) = (sum.added + points(&fields), sum.added_tasks + 1);
+        if issue.created > end {
+            return;
         }
-        let mut steps = issue.events().iter().take_while(|event| event.at <= end).peekable();
-        while let Some(event) = steps.next_if(|event| event.at <= start) {
-            fields = apply(fields, &event.change);
+        let mut fields = issue.fields_at(start.max(issue.created - 1));
+        let mut inside = fields.sprints.contains(&id);
+        let late = issue.created > start;
+        if inside {
+            let (points, tasks) = if late {
+                (&mut sum.added, &mut sum.added_tasks)
+            } else {
+                (&mut sum.committed, &mut sum.committed_tasks)
+            };
+            *points += self::points(&fields);
+            *tasks += 1;
         }
-        inside = if issue.created <= start { fields.sprints.contains(&id) } else { inside };
-        if inside && issue.created <= start {
-            (sum.committed, sum.committed_tasks) = (sum.committed + points(&fields), sum.committed_tasks + 1);
-        }
-        for event in steps {
+        for event in issue.events().iter().filter(|event| event.at > start && event.at <= end) {
             let before = points(&fields);
             fields = apply(fields, &event.change);
-            let now_inside = fields.sprints.contains(&id);
+            // Who comes or goes at the very end is of another sprint.
+            let now_inside = if event.at < end { fields.sprints.contains(&id) } else { inside };
             match (inside, now_inside) {
                 (false, true) => (sum.added, sum.added_tasks) = (sum.added + before, sum.added_tasks + 1),
                 (true, false) => (sum.removed, sum.removed_tasks) = (sum.removed + before, sum.removed_tasks + 1),

@@ -1,0 +1,378 @@
+//! The calls to Jira, one function each: addresses, parameters and the shapes of the answers, nothing else.
+//!
+//! Cloud is spoken to in REST v3 and token paging, Data Center in REST v2 and `startAt`; boards and sprints are the same on
+//! both. Facts are from Atlassian's published OpenAPI documents of both products (platform v3, Jira Software).
+
+use std::collections::BTreeSet;
+
+use contextcore_core::http::{Auth, Session, SessionConfig, Stats, Tries};
+use contextcore_core::{ErrorKind, Millis, Result};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::dialect::{AGILE, BUCKETS, HISTORY, JiraDialect, META, SEARCH};
+use super::reference::{BoardAnswer, BoardConfiguration, FieldAnswer};
+use super::settings::Settings;
+use super::wire::{self, Comments, History, IssueType, Sprint, StatusValue};
+
+/// Ids that one call for histories takes.
+pub(super) const IDS_PER_CALL: usize = 1_000;
+/// Histories that one page holds at most.
+const HISTORIES_PER_PAGE: u32 = 10_000;
+/// Rows of the pages that Jira Software and the older lists give.
+const ROWS: u64 = 50;
+/// Rows of a page of one issue's history or comments.
+const ISSUE_ROWS: u64 = 100;
+/// Pages that no list we read has: an endless one ends here.
+const MAX_PAGES: usize = 1_000;
+
+/// Which of the two products answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Site {
+    Cloud,
+    DataCenter,
+}
+
+impl Site {
+    const fn root(self) -> &'static str {
+        match self {
+            Self::Cloud => "rest/api/3",
+            Self::DataCenter => "rest/api/2",
+        }
+    }
+}
+
+/// Jira, with one credential.
+#[derive(Debug)]
+pub(super) struct Api {
+    session: Session,
+}
+
+/// Who the credential is.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Myself {
+    #[serde(default)]
+    account_id: Option<String>,
+    #[serde(default)]
+    key: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    pub(super) display_name: Option<String>,
+    #[serde(default)]
+    pub(super) email_address: Option<String>,
+    #[serde(default)]
+    pub(super) time_zone: Option<String>,
+}
+
+impl Myself {
+    /// The account's id: its absence means that we are nobody.
+    pub(super) fn id(&self, site: Site) -> Option<&str> {
+        let id = match site {
+            Site::Cloud => self.account_id.as_deref(),
+            Site::DataCenter => self.key.as_deref().or(self.name.as_deref()),
+        };
+        id.filter(|id| !id.is_empty())
+    }
+}
+
+/// What the site is.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ServerInfo {
+    #[serde(default)]
+    pub(super) base_url: Option<String>,
+    #[serde(default)]
+    pub(super) version: String,
+    #[serde(default)]
+    deployment_type: String,
+}
+
+impl ServerInfo {
+    /// Data Center says `Server`, and very old ones say nothing.
+    pub(super) fn site(&self) -> Site {
+        if self.deployment_type.eq_ignore_ascii_case("cloud") { Site::Cloud } else { Site::DataCenter }
+    }
+}
+
+/// A question to Cloud's search.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Search<'a> {
+    pub(super) jql: &'a str,
+    pub(super) fields: &'a BTreeSet<&'a str>,
+    pub(super) max_results: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next_page_token: Option<&'a str>,
+}
+
+/// A question to Data Center's search.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ServerSearch<'a> {
+    pub(super) jql: &'a str,
+    pub(super) fields: &'a BTreeSet<&'a str>,
+    pub(super) max_results: u64,
+    pub(super) start_at: u64,
+    pub(super) expand: &'a [&'a str],
+}
+
+/// An answer of either search. Issues are read one by one, so that an odd one does not spoil the page.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Found {
+    #[serde(default)]
+    pub(super) issues: Vec<Box<RawValue>>,
+    #[serde(default)]
+    pub(super) next_page_token: Option<Box<str>>,
+    #[serde(default)]
+    pub(super) is_last: Option<bool>,
+    /// All issues of the query; Data Center only.
+    #[serde(default)]
+    pub(super) total: Option<u64>,
+    /// Why the answer is incomplete; Cloud only.
+    #[serde(default)]
+    pub(super) warnings: Vec<Box<RawValue>>,
+}
+
+/// Histories of many issues.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Histories {
+    #[serde(default)]
+    pub(super) issue_change_logs: Vec<IssueHistories>,
+    #[serde(default)]
+    pub(super) next_page_token: Option<Box<str>>,
+}
+
+/// Some histories of one issue; the rest may be on the next page.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct IssueHistories {
+    #[serde(default, deserialize_with = "wire::text")]
+    pub(super) issue_id: Option<Box<str>>,
+    #[serde(default)]
+    pub(super) change_histories: Vec<History>,
+}
+
+/// The history that Data Center writes into the issue.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Inline {
+    #[serde(default)]
+    pub(super) changelog: Changelog,
+}
+
+/// An issue's history, and how long it is.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Changelog {
+    #[serde(default)]
+    pub(super) total: usize,
+    #[serde(default)]
+    pub(super) histories: Vec<History>,
+}
+
+/// A page of one of the lists with `startAt`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", bound = "T: DeserializeOwned")]
+struct Rows<T> {
+    #[serde(default = "Vec::new")]
+    values: Vec<T>,
+    #[serde(default)]
+    is_last: Option<bool>,
+    #[serde(default)]
+    total: Option<u64>,
+}
+
+/// A project.
+#[derive(Debug, Deserialize)]
+pub(super) struct ProjectAnswer {
+    #[serde(default)]
+    pub(super) key: String,
+    #[serde(default)]
+    pub(super) name: String,
+}
+
+impl Api {
+    /// Sends nothing yet.
+    pub(super) fn new(settings: &Settings) -> Result<Self> {
+        let auth = match &settings.email {
+            Some(user) => Auth::Basic { user: user.clone(), password: settings.token.clone() },
+            None => Auth::Bearer(settings.token.clone()),
+        };
+        let mut config = SessionConfig::new(&settings.url, auth, BUCKETS, JiraDialect);
+        config.tls_ca_file.clone_from(&settings.tls_ca_file);
+        Ok(Self { session: Session::new(config)? })
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        self.session.stats()
+    }
+
+    /// Answers on both products.
+    pub(super) async fn server_info(&self) -> Result<ServerInfo> {
+        self.session.get(META, "rest/api/2/serverInfo", &[]).await
+    }
+
+    pub(super) async fn myself(&self, site: Site) -> Result<Myself> {
+        self.session.get(META, &format!("{}/myself", site.root()), &[]).await
+    }
+
+    pub(super) async fn fields(&self, site: Site) -> Result<Vec<FieldAnswer>> {
+        self.session.get(META, &format!("{}/field", site.root()), &[]).await
+    }
+
+    pub(super) async fn statuses(&self, site: Site) -> Result<Vec<StatusValue>> {
+        self.session.get(META, &format!("{}/status", site.root()), &[]).await
+    }
+
+    pub(super) async fn issue_types(&self, site: Site) -> Result<Vec<IssueType>> {
+        self.session.get(META, &format!("{}/issuetype", site.root()), &[]).await
+    }
+
+    /// Projects the credential can see. Data Center gives them in one list.
+    pub(super) async fn projects(&self, site: Site) -> Result<Vec<ProjectAnswer>> {
+        match site {
+            Site::Cloud => self.rows(META, "rest/api/3/project/search", &[], ROWS).await,
+            Site::DataCenter => self.session.get(META, "rest/api/2/project", &[]).await,
+        }
+    }
+
+    /// Boards that show this project, or all.
+    pub(super) async fn boards(&self, project: Option<&str>) -> Result<Vec<BoardAnswer>> {
+        let query: Vec<(&str, &str)> = project.into_iter().map(|key| ("projectKeyOrId", key)).collect();
+        self.rows(AGILE, "rest/agile/1.0/board", &query, ROWS).await
+    }
+
+    /// Needs a right to administer the board in some set-ups.
+    pub(super) async fn board_configuration(&self, board: u64) -> Result<BoardConfiguration> {
+        self.session.get(AGILE, &format!("rest/agile/1.0/board/{board}/configuration"), &[]).await
+    }
+
+    /// Sprints of a board in one of these states (comma-separated), or all.
+    pub(super) async fn sprints(&self, board: u64, states: Option<&str>) -> Result<Vec<Sprint>> {
+        let query: Vec<(&str, &str)> = states.into_iter().map(|states| ("state", states)).collect();
+        self.rows(AGILE, &format!("rest/agile/1.0/board/{board}/sprint"), &query, ROWS).await
+    }
+
+    pub(super) async fn sprint(&self, id: u64) -> Result<Sprint> {
+        self.session.get(AGILE, &format!("rest/agile/1.0/sprint/{id}"), &[]).await
+    }
+
+    pub(super) async fn search(&self, search: &Search<'_>, tries: Tries) -> Result<Found> {
+        self.session.post_with(SEARCH, "rest/api/3/search/jql", search, tries).await
+    }
+
+    pub(super) async fn server_search(&self, search: &ServerSearch<'_>, tries: Tries) -> Result<Found> {
+        self.session.post_with(SEARCH, "rest/api/2/search", search, tries).await
+    }
+
+    /// About how many issues a query has.
+    pub(super) async fn count(&self, jql: &str) -> Result<u64> {
+        #[derive(Serialize)]
+        struct Question<'a> {
+            jql: &'a str,
+        }
+        #[derive(Deserialize)]
+        struct Count {
+            count: u64,
+        }
+        let count: Count = self.session.post(SEARCH, "rest/api/3/search/approximate-count", &Question { jql }).await?;
+        Ok(count.count)
+    }
+
+    /// A page of the histories of up to [`IDS_PER_CALL`] issues, oldest first.
+    pub(super) async fn histories(&self, ids: &[&str], token: Option<&str>) -> Result<Histories> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Question<'a> {
+            issue_ids_or_keys: &'a [&'a str],
+            max_results: u32,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            next_page_token: Option<&'a str>,
+        }
+        let question = Question { issue_ids_or_keys: ids, max_results: HISTORIES_PER_PAGE, next_page_token: token };
+        self.session.post(HISTORY, "rest/api/3/changelog/bulkfetch", &question).await
+    }
+
+    /// The whole history of one issue of Cloud, page by page.
+    pub(super) async fn history(&self, id: &str) -> Result<Vec<History>> {
+        self.rows(HISTORY, &format!("rest/api/3/issue/{id}/changelog"), &[], ISSUE_ROWS).await
+    }
+
+    /// The whole history of one issue of Data Center.
+    pub(super) async fn server_history(&self, id: &str) -> Result<Changelog> {
+        let query = [("expand", "changelog"), ("fields", "id")];
+        let inline: Inline = self.session.get(HISTORY, &format!("rest/api/2/issue/{id}"), &query).await?;
+        Ok(inline.changelog)
+    }
+
+    /// The comments of an issue from this one on.
+    pub(super) async fn comments(&self, site: Site, id: &str, from: usize) -> Result<Comments> {
+        let (from, rows) = (from.to_string(), ISSUE_ROWS.to_string());
+        let query = [("startAt", from.as_str()), ("maxResults", rows.as_str()), ("orderBy", "created")];
+        self.session.get(HISTORY, &format!("{}/issue/{id}/comment", site.root()), &query).await
+    }
+
+    /// All rows of a list with `startAt`. It ends where the answer says so: at `isLast`, else at `total`, else at an empty
+    /// page; a short page alone means nothing.
+    async fn rows<T: DeserializeOwned>(
+        &self,
+        bucket: &'static str,
+        path: &str,
+        query: &[(&str, &str)],
+        rows: u64,
+    ) -> Result<Vec<T>> {
+        let mut all = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let (from, most) = (all.len().to_string(), rows.to_string());
+            let mut query = query.to_vec();
+            query.extend([("startAt", from.as_str()), ("maxResults", most.as_str())]);
+            let page: Rows<T> = self.session.get(bucket, path, &query).await?;
+            let empty = page.values.is_empty();
+            all.extend(page.values);
+            let total = page.total.and_then(|total| usize::try_from(total).ok());
+            let last = page.is_last.unwrap_or_else(|| total.is_some_and(|total| all.len() >= total));
+            if last || empty {
+                return Ok(all);
+            }
+        }
+        Err(contextcore_core::Error::new(ErrorKind::Protocol, "a list does not end").with("path", path))
+    }
+}
+
+/// Whether an answer says "not for you" or "not here" rather than that something is broken: then what was asked for is left
+/// out, if it is something one can do without.
+pub(super) fn is_refusal(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Auth | ErrorKind::Permission | ErrorKind::NotFound | ErrorKind::Rejected | ErrorKind::Gone
+    )
+}
+
+/// When an issue was changed last, as far as it can be read.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Outline {
+    #[serde(default, deserialize_with = "wire::text")]
+    pub(super) id: Option<Box<str>>,
+    #[serde(default)]
+    fields: OutlineFields,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct OutlineFields {
+    #[serde(default, deserialize_with = "wire::stamp")]
+    updated: Option<Millis>,
+}
+
+impl Outline {
+    /// What can be read of an issue of any shape.
+    pub(super) fn of(json: &str) -> Self {
+        serde_json::from_str(json).unwrap_or_default()
+    }
+
+    pub(super) fn updated(&self) -> Option<Millis> {
+        self.fields.updated
+    }
+}

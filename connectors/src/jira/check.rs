@@ -1,0 +1,106 @@
+//! `contextcore check` for a Jira source: what a sync would do, said to people.
+
+use contextcore_core::connector::CheckReport;
+use contextcore_core::{Error, ErrorKind, Result};
+
+use super::api::{self, Site};
+use super::{Jira, Live};
+
+/// Describes what `begin` found, and asks for the projects.
+///
+/// # Errors
+/// [`ErrorKind::Rejected`] when none of the configured projects can be seen; else as the session's.
+pub(super) async fn report(jira: &Jira, live: &Live) -> Result<CheckReport> {
+    let mut warnings = Vec::new();
+    let projects = projects(jira, live.site, &mut warnings).await?;
+    boards(jira, live, &mut warnings).await?;
+    fields(live, &mut warnings);
+    Ok(CheckReport {
+        identity: live.account.shown.clone(),
+        product: live.reference.product.clone(),
+        scopes: Vec::new(),
+        projects,
+        fields: found_fields(live),
+        statuses: statuses(live),
+        warnings,
+    })
+}
+
+async fn projects(jira: &Jira, site: Site, warnings: &mut Vec<String>) -> Result<Vec<(String, String)>> {
+    let settings = &jira.settings;
+    let visible = jira.api.projects(site).await?;
+    let read: Vec<(String, String)> = visible
+        .into_iter()
+        .filter(|project| settings.wants(&project.key))
+        .map(|project| (project.key, project.name))
+        .collect();
+    let missing = |wanted: &&String| !read.iter().any(|(key, _)| key.eq_ignore_ascii_case(wanted));
+    let missing: Vec<&String> = settings.projects.iter().filter(missing).collect();
+    if !settings.projects.is_empty() && missing.len() == settings.projects.len() {
+        let text = "none of the configured projects exists for this token";
+        return Err(Error::new(ErrorKind::Rejected, text).with("projects", settings.projects.join(", ")));
+    }
+    if read.is_empty() {
+        warnings.push("the token sees no project: give its account the permission to browse one".to_owned());
+    }
+    warnings.extend(missing.into_iter().map(|project| {
+        format!("project {project} does not exist or is hidden from this token: correct `projects`, or give the account access")
+    }));
+    Ok(read)
+}
+
+/// Asks every board once, since only asking tells whether its sprints can be read.
+async fn boards(jira: &Jira, live: &Live, warnings: &mut Vec<String>) -> Result<()> {
+    for (id, board) in live.reference.boards.iter().filter(|(_, board)| board.may_have_sprints()) {
+        match jira.api.sprints(*id, Some("active")).await {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Rejected && &*board.kind == "simple" => {}
+            Err(error) if api::is_refusal(error.kind()) => warnings.push(format!(
+                "board {id} ({}) gives no sprints, let the account see it if they matter: {error}",
+                board.name
+            )),
+            Err(error) => return Err(error),
+        }
+    }
+    if live.reference.boards.is_empty() {
+        warnings.push("no board of these projects can be seen: sprints are known from issues only".to_owned());
+    }
+    Ok(())
+}
+
+fn fields(live: &Live, warnings: &mut Vec<String>) {
+    let fields = &live.reference.fields;
+    if fields.points.is_empty() {
+        let text = "no story points field was found, the original estimate counts instead, in hours: \
+                    set fields.story_points to the field's id";
+        warnings.push(text.to_owned());
+    }
+    if fields.sprint.is_none() {
+        warnings.push("no sprint field was found: set fields.sprint to its id if the site has sprints".to_owned());
+    }
+    let all = fields.points.iter().chain(&fields.sprint).chain(&fields.epic_link).chain(&fields.flagged);
+    let unknown = all.filter(|field| &*field.name == super::reference::NOT_HERE);
+    warnings.extend(
+        unknown.map(|field| format!("the configured field {} is not on this site: correct `fields`", field.id)),
+    );
+}
+
+fn found_fields(live: &Live) -> Vec<(String, String, String)> {
+    let fields = &live.reference.fields;
+    let points = fields.points.iter().map(|field| ("story_points", field));
+    let others = [("sprint", &fields.sprint), ("epic_link", &fields.epic_link), ("flagged", &fields.flagged)];
+    let others = others.into_iter().filter_map(|(meaning, field)| Some((meaning, field.as_ref()?)));
+    points
+        .chain(others)
+        .map(|(meaning, field)| (meaning.to_owned(), field.id.to_string(), format!("{} ({})", field.name, field.why)))
+        .collect()
+}
+
+fn statuses(live: &Live) -> Vec<(String, String, String)> {
+    let known = live.reference.statuses.iter();
+    let mapped = known.filter_map(|(id, status)| {
+        let mapped = live.mapping.status_by_id(id)?;
+        Some((format!("{} ({id})", status.name), mapped.status.to_string(), mapped.why.clone()))
+    });
+    mapped.collect()
+}

@@ -1,0 +1,329 @@
+//! From found issues to whole records: every issue gets its complete history, or the page is an error.
+//!
+//! Cloud gives the histories of a thousand issues in a few large pages. Each page is cut down to what is told and written into
+//! the records at once, so that never more than one page is held; an issue's history may begin on one page and end on the
+//! next. Where that call is refused, issues are asked one by one. Data Center writes the history into the issue.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use contextcore_core::connector::RawRecord;
+use contextcore_core::{Error, ErrorKind, Millis, Result};
+use tracing::warn;
+
+use super::api::{self, Api, Inline, Outline, Site};
+use super::reference::Reference;
+use super::settings::Settings;
+use super::wire::{History, Issue, IssueRef};
+use super::{ISSUES, Live, walk};
+
+/// An issue on its way to becoming a record.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// An issue we can read.
+    Issue(Box<Issue>),
+    /// One that has an odd shape: kept as it came, to be set aside with the reason.
+    Odd { id: Option<Box<str>>, json: Box<str> },
+}
+
+impl Taken {
+    /// Reads a row of a search, and when it was changed last.
+    pub(super) fn of(json: &str) -> (Self, Option<Millis>) {
+        match Issue::from_answer(json) {
+            Ok(issue) => {
+                let updated = issue.fields.updated;
+                (Self::Issue(Box::new(issue)), updated)
+            }
+            Err(_) => {
+                let outline = Outline::of(json);
+                let updated = outline.updated();
+                (Self::Odd { id: outline.id, json: json.into() }, updated)
+            }
+        }
+    }
+
+    pub(super) fn id(&self) -> Option<&str> {
+        match self {
+            Self::Issue(issue) => issue.id.as_deref(),
+            Self::Odd { id, .. } => id.as_deref(),
+        }
+    }
+}
+
+/// The issues of a page, each once, and what of their histories is known.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    rows: Vec<Row>,
+    places: HashMap<Box<str>, usize>,
+}
+
+#[derive(Debug)]
+struct Row {
+    taken: Taken,
+    /// Histories as JSON, separated by commas.
+    histories: Vec<u8>,
+    /// It vanished while we asked.
+    gone: bool,
+}
+
+impl Batch {
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Issues that can be read.
+    pub(super) fn issues(&self) -> impl Iterator<Item = &Issue> {
+        self.rows.iter().filter_map(|row| match &row.taken {
+            Taken::Issue(issue) => Some(&**issue),
+            Taken::Odd { .. } => None,
+        })
+    }
+
+    /// Takes an issue in; the newer sight of one replaces the older.
+    pub(super) fn add(&mut self, taken: Taken) {
+        let row = |taken| Row { taken, histories: Vec::new(), gone: false };
+        match taken.id() {
+            Some(id) if self.places.contains_key(id) => {
+                let place = self.places[id];
+                self.rows[place] = row(taken);
+            }
+            Some(id) => {
+                self.places.insert(id.into(), self.rows.len());
+                self.rows.push(row(taken));
+            }
+            None => self.rows.push(row(taken)),
+        }
+    }
+
+    /// Ids of issues whose history is to be asked for.
+    fn ids(&self) -> Vec<&str> {
+        self.rows.iter().filter_map(|row| row.taken.id()).collect()
+    }
+
+    /// Adds histories of an issue to those it has.
+    fn append(&mut self, reference: &Reference, id: &str, histories: Vec<History>) -> Result<()> {
+        let Some(row) = self.places.get(id).and_then(|place| self.rows.get_mut(*place)) else { return Ok(()) };
+        for mut history in histories {
+            let custom = |field: &str| field.starts_with("customfield_");
+            history.items.retain(|item| item.field_id.as_deref().is_none_or(|id| !custom(id) || reference.reads(id)));
+            if history.items.is_empty() {
+                continue;
+            }
+            if !row.histories.is_empty() {
+                row.histories.push(b',');
+            }
+            serde_json::to_writer(&mut row.histories, &history).map_err(unwritable)?;
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, id: &str) {
+        if let Some(row) = self.places.get(id).and_then(|place| self.rows.get_mut(*place)) {
+            row.gone = true;
+        }
+    }
+
+    fn into_records(self) -> Result<Vec<RawRecord>> {
+        self.rows.into_iter().filter(|row| !row.gone).map(Row::into_record).collect()
+    }
+}
+
+impl Row {
+    fn into_record(self) -> Result<RawRecord> {
+        let native_id = self.taken.id().unwrap_or_default().to_owned();
+        let mut json = Vec::with_capacity(self.histories.len() + 1_024);
+        json.extend_from_slice(b"{\"issue\":");
+        match &self.taken {
+            Taken::Issue(issue) => serde_json::to_writer(&mut json, issue).map_err(unwritable)?,
+            Taken::Odd { json: odd, .. } => json.extend_from_slice(odd.as_bytes()),
+        }
+        json.extend_from_slice(b",\"histories\":[");
+        json.extend_from_slice(&self.histories);
+        json.extend_from_slice(b"]}");
+        json.shrink_to_fit();
+        let json = String::from_utf8(json)
+            .map_err(|error| Error::new(ErrorKind::Internal, "write a record").caused_by(error))?;
+        Ok(RawRecord { stream: ISSUES, native_id, json })
+    }
+}
+
+fn unwritable(error: serde_json::Error) -> Error {
+    Error::new(ErrorKind::Internal, "write a record").caused_by(error)
+}
+
+/// Fetches what belongs to issues beside themselves.
+pub(super) struct Completer<'a> {
+    pub(super) api: &'a Api,
+    pub(super) settings: &'a Settings,
+    pub(super) live: &'a Live,
+    /// The bulk call was refused once; it will not be asked again.
+    pub(super) no_bulk: &'a AtomicBool,
+}
+
+impl Completer<'_> {
+    /// Whole records.
+    ///
+    /// # Errors
+    /// When a history cannot be had: half a record is none.
+    pub(super) async fn complete(&self, mut batch: Batch, inline: Vec<(Box<str>, Inline)>) -> Result<Vec<RawRecord>> {
+        match self.live.site {
+            Site::Cloud => self.cloud_histories(&mut batch).await?,
+            Site::DataCenter => self.server_histories(&mut batch, inline).await?,
+        }
+        if self.settings.comments {
+            self.comments(&mut batch).await?;
+        }
+        self.epics(&mut batch).await?;
+        batch.into_records()
+    }
+
+    async fn cloud_histories(&self, batch: &mut Batch) -> Result<()> {
+        let ids: Vec<Box<str>> = batch.ids().into_iter().map(Into::into).collect();
+        for ids in ids.chunks(api::IDS_PER_CALL) {
+            let ids: Vec<&str> = ids.iter().map(|id| &**id).collect();
+            if !self.no_bulk.load(Ordering::Relaxed) {
+                match self.bulk(batch, &ids).await {
+                    Err(error) if is_bulk_refused(&error) => {
+                        warn!(error = error.full(), "bulk histories are refused, will ask issue by issue");
+                        self.no_bulk.store(true, Ordering::Relaxed);
+                    }
+                    result => {
+                        result?;
+                        continue;
+                    }
+                }
+            }
+            self.one_by_one(batch, &ids).await?;
+        }
+        Ok(())
+    }
+
+    async fn bulk(&self, batch: &mut Batch, ids: &[&str]) -> Result<()> {
+        let mut token: Option<Box<str>> = None;
+        let mut used = BTreeSet::new();
+        loop {
+            let page = self.api.histories(ids, token.as_deref()).await?;
+            for part in page.issue_change_logs {
+                let id = part.issue_id.unwrap_or_default();
+                batch.append(&self.live.reference, &id, part.change_histories)?;
+            }
+            let Some(next) = page.next_page_token else { return Ok(()) };
+            if !used.insert(next.clone()) {
+                return Err(Error::new(ErrorKind::Protocol, "the histories gave the same page token again"));
+            }
+            token = Some(next);
+        }
+    }
+
+    async fn one_by_one(&self, batch: &mut Batch, ids: &[&str]) -> Result<()> {
+        for id in ids {
+            match self.api.history(id).await {
+                Ok(histories) => batch.append(&self.live.reference, id, histories)?,
+                Err(error) if error.kind() == ErrorKind::NotFound => batch.forget(id),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Data Center writes whole histories; where one says it is longer than what came, it is asked for alone.
+    async fn server_histories(&self, batch: &mut Batch, inline: Vec<(Box<str>, Inline)>) -> Result<()> {
+        for (id, inline) in inline {
+            let mut log = inline.changelog;
+            if log.histories.len() < log.total {
+                log = match self.api.server_history(&id).await {
+                    Err(error) if error.kind() == ErrorKind::NotFound => {
+                        batch.forget(&id);
+                        continue;
+                    }
+                    log => log?,
+                };
+            }
+            if log.histories.len() < log.total {
+                let text = "the history of an issue is shorter than it says";
+                return Err(Error::new(ErrorKind::Protocol, text).with("issue", id));
+            }
+            batch.append(&self.live.reference, &id, log.histories)?;
+        }
+        Ok(())
+    }
+
+    /// Search gives only the first comments of an issue.
+    async fn comments(&self, batch: &mut Batch) -> Result<()> {
+        for row in &mut batch.rows {
+            let Taken::Issue(issue) = &mut row.taken else { continue };
+            let (Some(id), Some(comments)) = (&issue.id, &mut issue.fields.comment) else { continue };
+            let total = usize::try_from(comments.total).unwrap_or(usize::MAX);
+            if comments.comments.len() >= total {
+                continue;
+            }
+            comments.comments.clear();
+            loop {
+                let page = self.api.comments(self.live.site, id, comments.comments.len()).await?;
+                let (empty, total) = (page.comments.is_empty(), usize::try_from(page.total).unwrap_or(usize::MAX));
+                comments.comments.extend(page.comments);
+                if empty || comments.comments.len() >= total {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The old epic link names a key; a parent is known by its id. Only Data Center still needs this.
+    async fn epics(&self, batch: &mut Batch) -> Result<()> {
+        let Some(field) = &self.live.reference.fields.epic_link else { return Ok(()) };
+        let epic = |issue: &Issue| -> Option<String> {
+            let value = issue.custom.get(&field.id).filter(|_| issue.fields.parent.is_none())?;
+            serde_json::from_str(value.get()).ok()
+        };
+        let wanted: BTreeSet<String> = batch.issues().filter_map(epic).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut ids: BTreeMap<String, Box<str>> = batch
+            .issues()
+            .filter_map(|issue| Some((issue.key.as_deref()?.to_owned(), issue.id.clone()?)))
+            .filter(|(key, _)| wanted.contains(key))
+            .collect();
+        let missing: Vec<&str> = wanted.iter().filter(|key| !ids.contains_key(*key)).map(String::as_str).collect();
+        for keys in missing.chunks(100) {
+            ids.extend(self.ids_of(keys).await?);
+        }
+        for row in &mut batch.rows {
+            let Taken::Issue(issue) = &mut row.taken else { continue };
+            if let Some(key) = epic(issue)
+                && let Some(id) = ids.get(&key)
+            {
+                let parent = IssueRef { id: Some(id.clone()), key: Some(key.into()), fields: Default::default() };
+                issue.fields.parent = Some(parent);
+            }
+        }
+        Ok(())
+    }
+
+    /// The ids of these keys, as far as we may see them.
+    async fn ids_of(&self, keys: &[&str]) -> Result<BTreeMap<String, Box<str>>> {
+        let search = walk::Walk::of_keys(keys);
+        let mut wish = walk::Wish { fields: ["id"].into(), histories: false, rows: 100, given: None };
+        let found = match walk::page(self.api, self.live.site, &search, &mut wish).await {
+            Err(error) if api::is_refusal(error.kind()) => {
+                warn!(error = error.full(), "the ids of epics cannot be had");
+                return Ok(BTreeMap::new());
+            }
+            found => found?,
+        };
+        let issues = found.issues.iter().filter_map(|json| Issue::from_answer(json.get()).ok());
+        Ok(issues.filter_map(|issue| Some((issue.key?.to_string(), issue.id?))).collect())
+    }
+}
+
+/// Whether the call as such is refused: by a proxy, by an older site, or for want of a scope.
+fn is_bulk_refused(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Permission | ErrorKind::NotFound | ErrorKind::Gone)
+        || error.context("status").is_some_and(|status| status.starts_with("405"))
+}

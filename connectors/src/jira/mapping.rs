@@ -1,0 +1,287 @@
+//! What Jira's statuses, types, priorities and resolutions are in the common model: words and ids in, our words out.
+//!
+//! All pure. [`Mapping`] is made once from the settings and the site's reference data, so that the thousands of changes of a
+//! record cost a look-up each. Statuses go by id (project-local ones share names), refined by name; the category decides, even
+//! where the name says otherwise, because it is what Jira's own boards and reports count by.
+
+use std::collections::HashMap;
+
+use contextcore_core::model::{Status, TaskType};
+use serde::{Deserialize, Serialize};
+
+use super::reference::Reference;
+use super::settings::Settings;
+
+/// Jira's status categories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Category {
+    /// Not begun; also the category `undefined`.
+    New,
+    /// Begun.
+    Indeterminate,
+    /// Finished, one way or another.
+    Done,
+}
+
+impl Category {
+    /// By Jira's key.
+    pub(super) fn of(key: &str) -> Self {
+        match key {
+            "done" => Self::Done,
+            "indeterminate" => Self::Indeterminate,
+            _ => Self::New,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Indeterminate => "indeterminate",
+            Self::Done => "done",
+        }
+    }
+}
+
+/// What a status is for us, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mapped {
+    /// The common status, as long as no resolution says otherwise.
+    pub(super) status: Status,
+    /// The category it was mapped by.
+    category: Category,
+    /// Said by the configuration: no resolution changes it.
+    fixed: bool,
+    /// Where it comes from, for people.
+    pub(super) why: String,
+}
+
+impl Mapped {
+    /// The common status, given whether the resolution in force means giving up ([`gives_up`]).
+    fn under(&self, given_up: bool) -> Status {
+        match self.status {
+            Status::Done if given_up && !self.fixed => Status::Cancelled,
+            status => status,
+        }
+    }
+}
+
+/// The look-ups a record is translated with.
+#[derive(Debug, Default)]
+pub(super) struct Mapping {
+    statuses: HashMap<Box<str>, Mapped>,
+    by_name: HashMap<String, Mapped>,
+    types: HashMap<Box<str>, TaskType>,
+}
+
+/// A status as a record names it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StatusName<'a> {
+    pub(super) id: &'a str,
+    pub(super) name: &'a str,
+    /// The category, where the record tells it.
+    pub(super) category: Option<Category>,
+}
+
+impl Mapping {
+    /// The look-ups of a site under these settings.
+    pub(super) fn new(settings: &Settings, reference: &Reference) -> Self {
+        let mut mapping = Self::default();
+        for (id, known) in &reference.statuses {
+            let mapped = map_status(settings, id, &known.name, known.category, known.column.as_deref());
+            mapping.by_name.entry(known.name.to_lowercase()).or_insert_with(|| mapped.clone());
+            mapping.statuses.insert(id.clone(), mapped);
+        }
+        for (id, known) in reference.types.iter().flatten() {
+            let name = known.untranslated_name.as_ref().unwrap_or(&known.name);
+            let (task_type, _) = type_of(settings, [id, &known.name, name], known.hierarchy_level, known.subtask);
+            mapping.types.insert(id.clone(), task_type);
+        }
+        mapping
+    }
+
+    /// How a status of the site is mapped.
+    pub(super) fn status_by_id(&self, id: &str) -> Option<&Mapped> {
+        self.statuses.get(id)
+    }
+
+    /// The common status of a named status, given whether the resolution in force means giving up; and whether the site's
+    /// list, the record or the configuration knows it.
+    ///
+    /// A record tells the category of its present status itself, and that is newer than the list. A status deleted since is
+    /// only a name: then the last category known for that name counts, else it is taken for work.
+    pub(super) fn status(&self, settings: &Settings, named: StatusName<'_>, given_up: bool) -> (Status, bool) {
+        if let Some(configured) = settings.status(named.id, named.name) {
+            return (configured, true);
+        }
+        let listed = self.statuses.get(named.id);
+        if let Some(mapped) = listed.filter(|mapped| named.category.is_none_or(|category| category == mapped.category))
+        {
+            return (mapped.under(given_up), true);
+        }
+        if let Some(category) = named.category {
+            return (map_status(settings, named.id, named.name, category, None).under(given_up), true);
+        }
+        match self.by_name.get(&named.name.to_lowercase()) {
+            Some(mapped) => (mapped.under(given_up), false),
+            None => {
+                let guess = map_status(settings, named.id, named.name, Category::Indeterminate, None);
+                (guess.under(given_up), false)
+            }
+        }
+    }
+
+    /// The common type of a type of the site's list.
+    pub(super) fn type_by_id(&self, id: &str) -> Option<TaskType> {
+        self.types.get(id).copied()
+    }
+}
+
+/// The common status of a status: the configuration by id or name, then the category refined by name or board column.
+pub(super) fn map_status(
+    settings: &Settings,
+    id: &str,
+    name: &str,
+    category: Category,
+    column: Option<&str>,
+) -> Mapped {
+    let mapped = |status, why: String| Mapped { status, category, fixed: false, why };
+    if let Some(status) = settings.status(id, name) {
+        return Mapped { fixed: true, ..mapped(status, "configured in statuses".into()) };
+    }
+    if category != Category::Done && settings.means_blocked(name) {
+        return mapped(Status::Blocked, "named like blocked".into());
+    }
+    let column = |phrases: &[&str]| column.is_some_and(|column| says(column, phrases));
+    let (plain, refined, by_name, by_column) = match category {
+        Category::New => (Status::Todo, Status::Backlog, says(name, &BACKLOG), column(&BACKLOG)),
+        Category::Indeterminate => (Status::InProgress, Status::InReview, says(name, &REVIEW), column(&REVIEW)),
+        Category::Done => (Status::Done, Status::Cancelled, gives_up(name), false),
+    };
+    match (by_name, by_column) {
+        (true, _) => mapped(refined, format!("category {}, by its name", category.as_str())),
+        (_, true) => mapped(refined, format!("category {}, by its board column", category.as_str())),
+        _ => mapped(plain, format!("category {}", category.as_str())),
+    }
+}
+
+/// Phrases of names that mean waiting outside the board.
+const BACKLOG: [&str; 1] = ["backlog"];
+/// Phrases of names that mean looking at what somebody else has made.
+const REVIEW: [&str; 13] = [
+    "review",
+    "reviewing",
+    "reviewed",
+    "reviews",
+    "qa",
+    "verify",
+    "verifying",
+    "verification",
+    "verified",
+    "test",
+    "tests",
+    "testing",
+    "retest",
+];
+/// Phrases of names that mean an impediment, unless the configuration lists its own.
+pub(super) const BLOCKED: [&str; 3] = ["blocked", "on hold", "impeded"];
+/// Resolutions (and names of finished statuses) that mean giving up.
+const GIVING_UP: [&str; 26] = [
+    "won't do",
+    "won't fix",
+    "wont do",
+    "wont fix",
+    "will not do",
+    "will not fix",
+    "won't be done",
+    "won't be fixed",
+    "duplicate",
+    "duplicated",
+    "declined",
+    "cannot reproduce",
+    "can't reproduce",
+    "cancelled",
+    "canceled",
+    "abandoned",
+    "rejected",
+    "withdrawn",
+    "obsolete",
+    "invalid",
+    "incomplete",
+    "not a bug",
+    "not a problem",
+    "not an issue",
+    "works for me",
+    "discarded",
+];
+
+/// Whether a resolution means that the work was given up.
+pub(super) fn gives_up(resolution: &str) -> bool {
+    says(resolution, &GIVING_UP)
+}
+
+/// Whether a name holds one of the phrases (lower case, single spaces) as whole words: `Unblocked` is not `blocked`.
+pub(super) fn says(name: &str, phrases: &[&str]) -> bool {
+    let padded = padded_words(name);
+    let whole = |start: usize, end: usize| padded[..start].ends_with(' ') && padded[end..].starts_with(' ');
+    phrases.iter().any(|phrase| padded.match_indices(phrase).any(|(start, found)| whole(start, start + found.len())))
+}
+
+/// The words of a name in lower case, each between two spaces; a curly apostrophe is a straight one.
+fn padded_words(name: &str) -> String {
+    let mut padded = String::with_capacity(name.len() + 2);
+    padded.push(' ');
+    for c in name.chars().flat_map(char::to_lowercase) {
+        match c {
+            '\u{2019}' | '\'' => padded.push('\''),
+            c if c.is_alphanumeric() => padded.push(c),
+            _ if !padded.ends_with(' ') => padded.push(' '),
+            _ => {}
+        }
+    }
+    if !padded.ends_with(' ') {
+        padded.push(' ');
+    }
+    padded
+}
+
+/// The common type, and whether anything but "it is none of the others" speaks for it. `names` are the id, the name and the
+/// untranslated name.
+pub(super) fn type_of(settings: &Settings, names: [&str; 3], level: Option<i32>, subtask: bool) -> (TaskType, bool) {
+    if let Some(configured) = names.iter().find_map(|name| settings.task_type(name)) {
+        return (configured, true);
+    }
+    match level {
+        Some(1..) => return (TaskType::Epic, true),
+        Some(..=-1) => return (TaskType::Subtask, true),
+        _ if subtask => return (TaskType::Subtask, true),
+        _ => {}
+    }
+    let by_name = |task_type: &&(TaskType, &[&str])| names[1..].iter().any(|name| says(name, task_type.1));
+    TYPES.iter().find(by_name).map_or((TaskType::Task, false), |(task_type, _)| (*task_type, true))
+}
+
+/// Types by words of their names, the telling ones first.
+const TYPES: [(TaskType, &[&str]); 7] = [
+    (TaskType::Subtask, &["subtask", "sub task"]),
+    (TaskType::Epic, &["epic"]),
+    (TaskType::Bug, &["bug", "defect"]),
+    (TaskType::Spike, &["spike", "research"]),
+    (TaskType::Incident, &["incident", "problem", "outage"]),
+    (TaskType::Story, &["story"]),
+    (TaskType::Task, &["task", "improvement", "feature", "new feature", "chore", "request", "enhancement", "change"]),
+];
+
+/// The common priority: five steps, else the tool's own word in lower case.
+pub(super) fn priority(name: &str) -> Option<String> {
+    let name = name.trim().to_lowercase();
+    let word = match name.as_str() {
+        "" => return None,
+        "blocker" | "critical" => "highest",
+        "major" => "high",
+        "minor" => "low",
+        "trivial" => "lowest",
+        other => other,
+    };
+    Some(word.to_owned())
+}

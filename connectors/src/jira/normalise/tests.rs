@@ -1,0 +1,338 @@
+//! Real answers of real sites, and one hand-made issue for what they do not show.
+
+use std::fmt::Write as _;
+
+use contextcore_core::model::TaskType;
+use serde_json::{Value, json};
+
+use super::super::api::Inline;
+use super::super::reference::{BoardConfiguration, Columns, Field, Fields};
+use super::super::settings::tests::plain;
+use super::super::wire::{IssueType, StatusValue};
+use super::*;
+
+const SP_1: &str = include_str!("../fixtures/issue_SP-1.json");
+const SP_10: &str = include_str!("../fixtures/issue_SP-10.json");
+const SP_13: &str = include_str!("../fixtures/issue_SP-13.json");
+const SP_STATUSES: &str = include_str!("../fixtures/statuses_SP.json");
+const SP_BOARD: &str = include_str!("../fixtures/board_configuration_kanban.json");
+const CHINESE: &str = include_str!("../fixtures/board_issues_changelog.json");
+const CHINESE_STATUSES: &str = include_str!("../fixtures/status.json");
+const CHINESE_TYPES: &str = include_str!("../fixtures/issue_types.json");
+const SERVER: &str = include_str!("../fixtures/dc_issues_with_links.json");
+
+fn field(id: &str, name: &str) -> Field {
+    Field { id: id.into(), name: name.into(), why: "test".into() }
+}
+
+/// The fields of the sample sites.
+fn fields() -> Fields {
+    Fields {
+        sprint: Some(field("customfield_10020", "Sprint")),
+        points: vec![field("customfield_10036", "Story Points"), field("customfield_10016", "Story point estimate")],
+        epic_link: Some(field("customfield_10014", "Epic Link")),
+        flagged: Some(field("customfield_10021", "Flagged")),
+    }
+}
+
+fn site(statuses: &str, board: Option<&str>, types: Option<&str>) -> Reference {
+    let mut reference = Reference { fields: fields(), ..Reference::default() };
+    let mut columns = Columns::default();
+    if let Some(board) = board {
+        columns.learn(&serde_json::from_str::<BoardConfiguration>(board).unwrap());
+    }
+    reference.learn_statuses(serde_json::from_str::<Vec<StatusValue>>(statuses).unwrap(), &columns);
+    if let Some(types) = types {
+        reference.learn_types(serde_json::from_str::<Vec<IssueType>>(types).unwrap());
+    }
+    reference
+}
+
+/// A record as the stream makes it from an issue with its history inside.
+fn record(answer: &str) -> String {
+    let issue = Issue::from_answer(answer).unwrap();
+    let inline: Inline = serde_json::from_str(answer).unwrap();
+    serde_json::to_string(&Record { issue, histories: inline.changelog.histories }).unwrap()
+}
+
+fn read(settings: &Settings, reference: &Reference, answer: &str) -> Result<Read> {
+    let mapping = Mapping::new(settings, reference);
+    issue(&Context { settings, reference, mapping: &mapping, unreadable: &BTreeSet::new() }, &record(answer))
+}
+
+fn task(settings: &Settings, reference: &Reference, answer: &str) -> TaskObservation {
+    let read = read(settings, reference, answer).unwrap();
+    match read.observations.into_iter().next_back() {
+        Some(Observation::Task(task)) => *task,
+        other => panic!("no task but {other:?}"),
+    }
+}
+
+/// The issue of this key on a page.
+fn on_page(page: &str, key: &str) -> String {
+    let page: Value = serde_json::from_str(page).unwrap();
+    page["issues"].as_array().unwrap().iter().find(|issue| issue["key"] == key).unwrap().to_string()
+}
+
+/// A task as people read it.
+fn tell(task: &TaskObservation) -> String {
+    let mut text = format!("{} {}\n", task.native_id, task.url);
+    writeln!(text, "reporter {:?}, updated {}", task.reporter, task.updated).unwrap();
+    for entry in &task.history {
+        let actor = entry.actor.as_deref().unwrap_or("somebody");
+        match &entry.what {
+            What::Created(facts) => writeln!(text, "{} {actor}: created {}", entry.at, brief(facts)),
+            what => writeln!(text, "{} {actor}: {what:?}", entry.at),
+        }
+        .unwrap();
+    }
+    write!(text, "now {}\nblockers {:?}", brief(&task.present), task.blockers).unwrap();
+    text
+}
+
+fn brief(facts: &Facts) -> String {
+    let Facts { key, task_type, native_type, status, native_status, flag, priority, assignee, .. } = facts;
+    let Facts { labels, estimate, parent, sprints, due, title, project, .. } = facts;
+    let parent = parent.as_ref().map(|parent| format!("{}={:?}", parent.native_id, parent.key));
+    format!(
+        "{key} in {project} {task_type} ({native_type}) {status} ({native_status}) flag={flag:?} {priority:?} to {assignee:?} \
+         labels={labels:?} points={estimate:?} parent={parent:?} sprints={sprints:?} due={due:?} {title:?}"
+    )
+}
+
+/// What must hold for every task: the facts of the first day and all changes lead to the facts of today.
+fn assert_closed(task: &TaskObservation) {
+    let mut facts = None;
+    for entry in &task.history {
+        match (&entry.what, &mut facts) {
+            (What::Created(first), None) => facts = Some((**first).clone()),
+            (What::Created(_), Some(_)) => panic!("created twice"),
+            (_, None) => panic!("something happened before the creation"),
+            (what, Some(facts)) => facts.apply(what),
+        }
+    }
+    let facts = facts.expect("a creation");
+    // An epic that was deleted leaves no trace in the history of its children.
+    let unknown_to_history = |what: &What| *what == What::Parent(None);
+    let changes = contextcore_core::diff::changes(&facts, &task.present);
+    assert!(changes.iter().all(unknown_to_history), "{changes:?}\n{}", tell(task));
+    assert!(task.history.is_sorted_by_key(|entry| entry.at));
+    let ids: BTreeSet<EntryId> = task.history.iter().map(|entry| entry.id).collect();
+    assert_eq!(ids.len(), task.history.len(), "every fact has an id of its own");
+}
+
+#[test]
+fn every_real_issue_leads_from_its_first_day_to_today() {
+    let english = site(SP_STATUSES, Some(SP_BOARD), None);
+    for answer in [SP_1, SP_10, SP_13] {
+        assert_closed(&task(&plain(), &english, answer));
+    }
+    let chinese = site(CHINESE_STATUSES, None, Some(CHINESE_TYPES));
+    for page in [CHINESE, SERVER] {
+        let page: Value = serde_json::from_str(page).unwrap();
+        for issue in page["issues"].as_array().unwrap() {
+            assert_closed(&task(&plain(), &chinese, &issue.to_string()));
+        }
+    }
+}
+
+#[test]
+fn statuses_flags_and_priorities_of_a_company_managed_project() {
+    let english = site(SP_STATUSES, Some(SP_BOARD), None);
+    insta::assert_snapshot!("flagged", tell(&task(&plain(), &english, SP_1)));
+    insta::assert_snapshot!("reviewed", tell(&task(&plain(), &english, SP_10)));
+    insta::assert_snapshot!("in_a_sprint", tell(&task(&plain(), &english, SP_13)));
+}
+
+#[test]
+fn translated_names_go_by_their_ids() {
+    let chinese = site(CHINESE_STATUSES, None, Some(CHINESE_TYPES));
+    insta::assert_snapshot!("chinese_story", tell(&task(&plain(), &chinese, &on_page(CHINESE, "EE-1"))));
+    insta::assert_snapshot!("chinese_subtask", tell(&task(&plain(), &chinese, &on_page(CHINESE, "EE-25"))));
+    insta::assert_snapshot!("epic_child", tell(&task(&plain(), &chinese, &on_page(CHINESE, "K5-2"))));
+}
+
+#[test]
+fn data_center_tells_blockers_by_links() {
+    let site = site(SP_STATUSES, None, None);
+    insta::assert_snapshot!("server_blocked_by", tell(&task(&plain(), &site, &on_page(SERVER, "DZFNK0168-1"))));
+    insta::assert_snapshot!("server_blocks", tell(&task(&plain(), &site, &on_page(SERVER, "DZFNK0168-5"))));
+}
+
+#[test]
+fn a_status_nobody_knows_is_told_once_and_taken_for_work() {
+    let read = read(&plain(), &site(CHINESE_STATUSES, None, None), &on_page(CHINESE, "EE-1")).unwrap();
+    let unknown: Vec<&str> = read.unknown.iter().map(String::as_str).collect();
+    assert_eq!(unknown, ["status:Inbox", "status:Ready for Dev", "type:故事"]);
+}
+
+#[test]
+fn the_configuration_has_the_last_word() {
+    let settings = plain()
+        .with_status("已完成", Status::InReview)
+        .with_status("10029", Status::Backlog)
+        .with_type("故事", TaskType::Spike);
+    let chinese = site(CHINESE_STATUSES, None, Some(CHINESE_TYPES));
+    let task = task(&settings, &chinese, &on_page(CHINESE, "EE-1"));
+    assert_eq!((task.present.status, task.present.task_type), (Status::InReview, TaskType::Spike));
+    let backlog = |entry: &&Entry| matches!(entry.what, What::Status { status: Status::Backlog, .. });
+    assert_eq!(task.history.iter().filter(backlog).count(), 1);
+    assert_closed(&task);
+}
+
+/// An issue with this history: `(id, created, items)`.
+fn made(fields: Value, histories: Value) -> String {
+    let mut all = json!({
+        "summary": "Made", "issuetype": {"id": "10001", "name": "Story", "hierarchyLevel": 0},
+        "status": {"id": "3", "name": "In Progress", "statusCategory": {"key": "indeterminate"}},
+        "project": {"key": "SP"}, "created": "2026-01-05T10:00:00.000+0000", "updated": "2026-02-01T10:00:00.000+0000"
+    });
+    let changes = fields.as_object().unwrap().clone();
+    all.as_object_mut().unwrap().extend(changes);
+    json!({"id": "1", "key": "SP-1", "fields": all, "changelog": {"total": 0, "histories": histories}}).to_string()
+}
+
+fn whats(task: &TaskObservation) -> Vec<&What> {
+    task.history.iter().map(|entry| &entry.what).collect()
+}
+
+#[test]
+fn a_resolution_decides_between_done_and_cancelled_as_of_then() {
+    let done = json!({"id": "10002", "name": "Done", "statusCategory": {"key": "done"}});
+    let answer = made(
+        json!({"status": done, "resolution": {"id": "7", "name": "不做"}}),
+        json!([
+            {"id": "1", "created": "2026-01-06T10:00:00.000+0000", "items": [
+                {"field": "status", "fieldId": "status", "from": "3", "fromString": "In Progress", "to": "10002", "toString": "Done"},
+                {"field": "resolution", "fieldId": "resolution", "to": "1", "toString": "Fixed"}]},
+            {"id": "2", "created": "2026-01-07T10:00:00.000+0000", "items": [
+                {"field": "resolution", "fieldId": "resolution", "from": "1", "fromString": "Fixed"},
+                {"field": "status", "fieldId": "status", "from": "10002", "fromString": "Done", "to": "3", "toString": "In Progress"}]},
+            {"id": "3", "created": "2026-01-08T10:00:00.000+0000", "items": [
+                {"field": "status", "fieldId": "status", "from": "3", "fromString": "In Progress", "to": "10002", "toString": "Done"}]},
+            {"id": "4", "created": "2026-01-08T10:00:05.000+0000", "items": [
+                {"field": "resolution", "fieldId": "resolution", "to": "7", "toString": "Won't Do"}]}
+        ]),
+    );
+    let task = task(&plain(), &site(SP_STATUSES, None, None), &answer);
+    assert_closed(&task);
+    let statuses: Vec<Status> = whats(&task)
+        .into_iter()
+        .filter_map(|what| match what {
+            What::Status { status, .. } => Some(*status),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(statuses, [Status::Done, Status::InProgress, Status::Done, Status::Cancelled]);
+}
+
+#[test]
+fn moves_sprints_points_labels_and_dates_are_told_with_their_first_values() {
+    let answer = made(
+        json!({
+            "labels": ["b", "a"], "duedate": "2026-03-01", "customfield_10036": 8,
+            "customfield_10020": [{"id": 9, "name": "Nine", "state": "active"}, {"id": 7, "name": "Seven", "state": "closed"}],
+            "assignee": {"accountId": "a1", "displayName": "Ada Lovelace"}
+        }),
+        json!([
+            {"id": 2, "created": 1_767_780_000_000_i64, "author": {"displayName": "Lin"}, "items": [
+                {"field": "Key", "fromString": "OLD-4", "toString": "SP-1"},
+                {"field": "project", "fieldId": "project", "from": "1", "fromString": "Old", "to": "2", "toString": "Sample"},
+                {"field": "Sprint", "fieldId": "customfield_10020", "from": "7", "to": "7, 9", "toString": "Seven, Nine"},
+                {"field": "Punkte", "fieldId": "customfield_10036", "fromString": "5", "toString": "8"},
+                {"field": "labels", "fieldId": "labels", "fromString": "", "toString": "a b"},
+                {"field": "duedate", "fieldId": "duedate", "to": "2026-03-01", "toString": "2026-03-01 00:00:00.0"},
+                {"field": "assignee", "fieldId": "assignee", "from": "l1", "fromString": "Lin", "to": "a1", "toString": "Ada"},
+                {"field": "summary", "fieldId": "summary", "fromString": "Draft", "toString": "Made"},
+                {"field": "Rank", "fieldId": "customfield_10019", "toString": "Ranked higher"}]}
+        ]),
+    );
+    let task = task(&plain(), &site(SP_STATUSES, None, None), &answer);
+    assert_closed(&task);
+    insta::assert_snapshot!("moved", tell(&task));
+}
+
+#[test]
+fn labels_raise_the_flag_when_they_are_configured_to() {
+    let answer = made(
+        json!({"labels": ["urgent"]}),
+        json!([
+            {"id": "1", "created": "2026-01-06T10:00:00.000+0000", "items": [
+                {"field": "labels", "fieldId": "labels", "fromString": "urgent", "toString": "Stuck urgent"}]},
+            {"id": "2", "created": "2026-01-07T10:00:00.000+0000", "items": [
+                {"field": "Flagged", "fieldId": "customfield_10021", "to": "[10019]", "toString": "Impediment"}]},
+            {"id": "3", "created": "2026-01-08T10:00:00.000+0000", "items": [
+                {"field": "labels", "fieldId": "labels", "fromString": "Stuck urgent", "toString": "urgent"}]},
+            {"id": "4", "created": "2026-01-09T10:00:00.000+0000", "items": [
+                {"field": "Flagged", "fieldId": "customfield_10021", "from": "[10019]", "fromString": "Impediment", "to": "", "toString": ""}]}
+        ]),
+    );
+    let settings = plain().with_blocked(&[], &["stuck"]);
+    let task = task(&settings, &site(SP_STATUSES, None, None), &answer);
+    assert_closed(&task);
+    let flags: Vec<&What> =
+        whats(&task).into_iter().filter(|what| matches!(what, What::Blocked(_) | What::Unblocked)).collect();
+    assert_eq!(flags, [&What::Blocked(Some("label Stuck".into())), &What::Unblocked]);
+}
+
+#[test]
+fn estimates_are_hours_where_the_site_has_no_points() {
+    let answer = made(
+        json!({"timeoriginalestimate": 7_200}),
+        json!([{"id": "1", "created": "2026-01-06T10:00:00.000+0000", "items": [
+            {"field": "timeoriginalestimate", "fieldId": "timeoriginalestimate", "from": "3600", "fromString": "3600", "to": "7200", "toString": "7200"}]}]),
+    );
+    let mut site = site(SP_STATUSES, None, None);
+    let with_points = task(&plain(), &site, &answer);
+    assert_eq!((with_points.present.estimate, with_points.history.len()), (None, 1));
+    site.fields.points.clear();
+    let with_hours = task(&plain(), &site, &answer);
+    assert_eq!(whats(&with_hours)[1], &What::Estimated(Some(2.0)));
+    assert_closed(&with_hours);
+}
+
+#[test]
+fn sprints_are_read_in_every_form_and_told_when_no_board_lists_them() {
+    let texts = json!({"customfield_10020": ["com.atlassian.greenhopper.service.sprint.Sprint@1f[id=7,state=CLOSED,name=Sprint, the 7th]"]});
+    let site = site(SP_STATUSES, None, None);
+    assert_eq!(task(&plain(), &site, &made(texts, json!([]))).present.sprints, ["7"]);
+
+    let read = read(&plain(), &site, SP_13).unwrap();
+    let Some(Observation::Sprint { native_id, facts }) = read.observations.first() else { panic!("a sprint first") };
+    assert_eq!((native_id.as_str(), &*facts.name, facts.state), ("3", "Scrum Sprint 3", SprintState::Active));
+}
+
+#[test]
+fn a_record_without_what_matters_says_what_is_missing() {
+    let site = site(SP_STATUSES, None, None);
+    let whole: Value = serde_json::from_str(&made(json!({}), json!([]))).unwrap();
+    let without = |path: &str| {
+        let mut issue = whole.clone();
+        *issue.pointer_mut(path).unwrap() = Value::Null;
+        read(&plain(), &site, &issue.to_string()).unwrap_err()
+    };
+    for (path, want) in
+        [("/id", "readable id"), ("/key", "readable key"), ("/fields/created", "readable fields.created")]
+    {
+        let error = without(path);
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+        assert!(error.to_string().ends_with(want), "{error}");
+    }
+    let undated =
+        made(json!({}), json!([{"id": "5", "created": "soon", "items": [{"field": "status", "fieldId": "status"}]}]));
+    let error = read(&plain(), &site, &undated).unwrap_err();
+    assert!(error.to_string().contains("history date (history=5)"), "{error}");
+}
+
+#[test]
+fn comments_are_told_only_when_they_may_be() {
+    let comment = json!({"total": 1, "comments": [{"id": "8", "author": {"displayName": "Ada"},
+        "created": "2026-01-06T10:00:00.000+0000", "body": {"type": "doc", "content": [{"type": "text", "text": "Why?"}]}}]});
+    let answer = made(json!({"comment": comment}), json!([]));
+    let site = site(SP_STATUSES, None, None);
+    assert_eq!(task(&plain(), &site, &answer).history.len(), 1);
+    let mut settings = plain();
+    settings.comments = true;
+    let task = task(&settings, &site, &answer);
+    assert_eq!(whats(&task)[1], &What::Commented(Some("Why?".into())));
+}

@@ -1,0 +1,358 @@
+//! Reference data of a site: which field means what, which status is in which category, which boards there are.
+//!
+//! [`Reference`] is what `begin` keeps as its state. Everything here is pure: it is made of answers that [`super::api`]
+//! fetched, and asked by [`super::mapping`] and [`super::normalise`]. Fields are recognised by what their schema says and
+//! never by a fixed id, because every site numbers its custom fields itself, and names are translated and edited.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contextcore_core::Millis;
+use contextcore_core::time::DAY;
+use serde::{Deserialize, Serialize};
+use tracing::info;
+
+use super::mapping::{Category, says};
+use super::settings::Settings;
+use super::wire::{self, IssueType, StatusValue};
+
+/// What is known of a site between polls.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Reference {
+    /// When it was fetched.
+    pub(super) fetched_at: Millis,
+    /// Data Center rather than Cloud.
+    pub(super) data_center: bool,
+    /// The product and its version, for people.
+    pub(super) product: String,
+    /// Where people look at issues, when that is not where we ask.
+    pub(super) browse: Option<String>,
+    /// Which field means what.
+    pub(super) fields: Fields,
+    /// Statuses by id. One that vanished from the site stays here, with the last category it had.
+    pub(super) statuses: BTreeMap<Box<str>, KnownStatus>,
+    /// Issue types by id; `None` until a type was met that its name and level do not explain.
+    pub(super) types: Option<BTreeMap<Box<str>, KnownType>>,
+    /// Boards that may have sprints or explain a status, by id.
+    pub(super) boards: BTreeMap<u64, Board>,
+    /// Ids that are in nobody's list (deleted since): meeting them again is no reason to ask again.
+    pub(super) missing: BTreeSet<String>,
+}
+
+/// Which field means what on this site.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Fields {
+    /// Membership of sprints.
+    pub(super) sprint: Option<Field>,
+    /// Estimates in points: the best candidate first.
+    pub(super) points: Vec<Field>,
+    /// The old way of naming the epic; the value is a key.
+    pub(super) epic_link: Option<Field>,
+    /// The impediment flag.
+    pub(super) flagged: Option<Field>,
+}
+
+/// A custom field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Field {
+    /// Such as `customfield_10020`.
+    pub(super) id: Box<str>,
+    /// As people see it.
+    pub(super) name: Box<str>,
+    /// Why it was chosen, for people.
+    pub(super) why: Box<str>,
+}
+
+/// A status of the site's list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KnownStatus {
+    pub(super) name: Box<str>,
+    pub(super) category: Category,
+    /// The one board column it is in, when all boards agree.
+    pub(super) column: Option<Box<str>>,
+}
+
+/// An issue type of the site's list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KnownType {
+    pub(super) name: Box<str>,
+    pub(super) untranslated_name: Option<Box<str>>,
+    pub(super) subtask: bool,
+    pub(super) hierarchy_level: Option<i32>,
+}
+
+/// A board.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Board {
+    pub(super) name: Box<str>,
+    /// `scrum`, `kanban` or `simple`.
+    pub(super) kind: Box<str>,
+    /// The key of the project it lives in, if it lives in one.
+    pub(super) project: Option<Box<str>>,
+    /// The custom field its estimates are in, if it names one.
+    pub(super) estimate: Option<Box<str>>,
+}
+
+impl Board {
+    /// Whether it can have sprints at all. Team-managed boards (`simple`) have them when the feature is switched on.
+    pub(super) fn may_have_sprints(&self) -> bool {
+        matches!(&*self.kind, "scrum" | "simple")
+    }
+}
+
+/// A field as `GET field` lists it.
+#[derive(Debug, Deserialize)]
+pub(super) struct FieldAnswer {
+    pub(super) id: Box<str>,
+    #[serde(default)]
+    pub(super) name: Box<str>,
+    #[serde(default)]
+    pub(super) schema: Option<FieldSchema>,
+}
+
+/// What a field's schema says.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct FieldSchema {
+    /// The kind of a custom field, such as `com.pyxis.greenhopper.jira:gh-sprint`.
+    #[serde(default)]
+    pub(super) custom: Option<Box<str>>,
+}
+
+/// A board as the list gives it.
+#[derive(Debug, Deserialize)]
+pub(super) struct BoardAnswer {
+    pub(super) id: u64,
+    #[serde(default)]
+    pub(super) name: Box<str>,
+    #[serde(default, rename = "type")]
+    pub(super) kind: Box<str>,
+    #[serde(default)]
+    pub(super) location: Option<BoardLocation>,
+}
+
+/// Where a board lives; boards of people live in no project.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BoardLocation {
+    #[serde(default)]
+    pub(super) project_key: Option<Box<str>>,
+}
+
+/// The configuration of a board.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BoardConfiguration {
+    #[serde(default)]
+    pub(super) column_config: ColumnConfig,
+    #[serde(default)]
+    pub(super) estimation: Option<Estimation>,
+    /// Where the board lives; older servers tell it only here.
+    #[serde(default)]
+    pub(super) location: Option<ConfiguredLocation>,
+}
+
+/// Where a board lives, as its configuration says it.
+#[derive(Debug, Deserialize)]
+pub(super) struct ConfiguredLocation {
+    #[serde(default)]
+    pub(super) key: Option<Box<str>>,
+}
+
+/// The columns of a board.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct ColumnConfig {
+    #[serde(default)]
+    pub(super) columns: Vec<Column>,
+}
+
+/// A column and the statuses shown in it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Column {
+    #[serde(default)]
+    pub(super) name: Box<str>,
+    #[serde(default)]
+    pub(super) statuses: Vec<ColumnStatus>,
+}
+
+/// A status in a column.
+#[derive(Debug, Deserialize)]
+pub(super) struct ColumnStatus {
+    #[serde(default, deserialize_with = "wire::text")]
+    pub(super) id: Option<Box<str>>,
+}
+
+/// How a board estimates.
+#[derive(Debug, Deserialize)]
+pub(super) struct Estimation {
+    #[serde(default)]
+    pub(super) field: Option<EstimationField>,
+}
+
+/// The field a board estimates in: a custom field, or a time field.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EstimationField {
+    #[serde(default)]
+    pub(super) field_id: Box<str>,
+}
+
+impl Reference {
+    /// Whether it is old, or something was met that it does not know and that was not looked for before.
+    pub(super) fn is_due(&self, now: Millis, unknown: &BTreeSet<String>) -> bool {
+        let age = now.0 - self.fetched_at.0;
+        !(0..DAY).contains(&age) || unknown.iter().any(|id| !self.missing.contains(id))
+    }
+
+    /// The field that holds the estimate of an issue of this project, best first: the one its board estimates in, then the
+    /// discovered ones.
+    pub(super) fn points_for<'a>(&'a self, project: &str) -> impl Iterator<Item = &'a str> {
+        let board = self.boards.values().filter(|board| board.project.as_deref() == Some(project));
+        let named = board.filter_map(|board| board.estimate.as_deref()).next();
+        named.into_iter().chain(self.fields.points.iter().map(|field| &*field.id).filter(move |id| Some(*id) != named))
+    }
+
+    /// The custom fields to ask for.
+    pub(super) fn custom_fields(&self) -> BTreeSet<&str> {
+        let Fields { sprint, points, epic_link, flagged } = &self.fields;
+        let found = [sprint, epic_link, flagged].into_iter().flatten().chain(points).map(|field| &*field.id);
+        found.chain(self.boards.values().filter_map(|board| board.estimate.as_deref())).collect()
+    }
+
+    /// Whether changes of this custom field are read.
+    pub(super) fn reads(&self, field_id: &str) -> bool {
+        let Fields { sprint, points, epic_link, flagged } = &self.fields;
+        [sprint, epic_link, flagged].into_iter().flatten().chain(points).any(|field| &*field.id == field_id)
+            || self.boards.values().any(|board| board.estimate.as_deref() == Some(field_id))
+    }
+
+    /// The project of a board.
+    pub(super) fn project_of_board(&self, board: u64) -> Option<&str> {
+        self.boards.get(&board)?.project.as_deref()
+    }
+
+    /// Takes in the statuses of the site; those that vanished keep their last category.
+    pub(super) fn learn_statuses(&mut self, answers: Vec<StatusValue>, columns: &Columns) {
+        for answer in answers {
+            let Some(id) = answer.id else { continue };
+            let category = Category::of(answer.status_category.as_ref().map_or("", |category| &category.key));
+            let column = columns.of(&id);
+            self.statuses.insert(id, KnownStatus { name: answer.name, category, column });
+        }
+    }
+
+    /// Takes in the issue types of the site.
+    pub(super) fn learn_types(&mut self, answers: Vec<IssueType>) {
+        let known = answers.into_iter().filter_map(|answer| {
+            let IssueType { id, name, untranslated_name, subtask, hierarchy_level } = answer;
+            Some((id?, KnownType { name, untranslated_name, subtask, hierarchy_level }))
+        });
+        self.types = Some(known.collect());
+    }
+}
+
+/// Which column each status is in, over all boards.
+#[derive(Debug, Default)]
+pub(super) struct Columns(BTreeMap<Box<str>, BTreeSet<Box<str>>>);
+
+impl Columns {
+    /// Takes in a board.
+    pub(super) fn learn(&mut self, configuration: &BoardConfiguration) {
+        for column in &configuration.column_config.columns {
+            for id in column.statuses.iter().filter_map(|status| status.id.clone()) {
+                self.0.entry(id).or_default().insert(column.name.clone());
+            }
+        }
+    }
+
+    /// The column of a status, when all boards that show it agree.
+    fn of(&self, status: &str) -> Option<Box<str>> {
+        let columns = self.0.get(status)?;
+        columns.first().filter(|_| columns.len() == 1).cloned()
+    }
+}
+
+/// The name of a configured field that the site does not have.
+pub(super) const NOT_HERE: &str = "not on this site";
+
+/// The kind of the sprint field.
+const SPRINT: &str = "com.pyxis.greenhopper.jira:gh-sprint";
+/// The kind of the old epic link.
+const EPIC_LINK: &str = "com.pyxis.greenhopper.jira:gh-epic-link";
+/// The kind of points in team-managed projects.
+const TEAM_POINTS: &str = "com.pyxis.greenhopper.jira:jsw-story-points";
+/// The kind of any number; points in company-managed projects go by their name.
+const NUMBER: &str = "com.atlassian.jira.plugin.system.customfieldtypes:float";
+/// The kind of any group of check boxes; the flag goes by its name.
+const CHECKBOXES: &str = "com.atlassian.jira.plugin.system.customfieldtypes:multicheckboxes";
+
+/// Finds out which field means what. `by_board` are the fields that boards estimate in.
+pub(super) fn discover(settings: &Settings, answers: &[FieldAnswer], by_board: &BTreeSet<Box<str>>) -> Fields {
+    let kind =
+        |answer: &FieldAnswer| answer.schema.as_ref().and_then(|schema| schema.custom.clone()).unwrap_or_default();
+    let chosen =
+        |answer: &FieldAnswer, why: &str| Field { id: answer.id.clone(), name: answer.name.clone(), why: why.into() };
+    let of_kind = |wanted: &str| {
+        answers.iter().find(|answer| *kind(answer) == *wanted).map(|answer| chosen(answer, "by its kind"))
+    };
+    let configured = |name: &str| {
+        let id = settings.field(name)?;
+        let known = answers.iter().find(|answer| *answer.id == *id);
+        let name = known.map_or_else(|| NOT_HERE.into(), |answer| answer.name.clone());
+        Some(Field { id: id.into(), name, why: "configured".into() })
+    };
+    let flagged = || {
+        let named =
+            answers.iter().find(|answer| *kind(answer) == *CHECKBOXES && answer.name.eq_ignore_ascii_case("flagged"));
+        named.map(|answer| chosen(answer, "by its name and kind"))
+    };
+    let points = match configured("story_points") {
+        Some(field) => vec![field],
+        None => points(answers, by_board, &kind, &chosen),
+    };
+    let fields = Fields {
+        sprint: configured("sprint").or_else(|| of_kind(SPRINT)),
+        points,
+        epic_link: configured("epic_link").or_else(|| of_kind(EPIC_LINK)),
+        flagged: configured("flagged").or_else(flagged),
+    };
+    log_choice(settings, &fields);
+    fields
+}
+
+/// The fields that may hold points, those that boards name first.
+fn points(
+    answers: &[FieldAnswer],
+    by_board: &BTreeSet<Box<str>>,
+    kind: &dyn Fn(&FieldAnswer) -> Box<str>,
+    chosen: &dyn Fn(&FieldAnswer, &str) -> Field,
+) -> Vec<Field> {
+    let rank = |answer: &&FieldAnswer| match &*kind(answer) {
+        _ if by_board.contains(&answer.id) => Some((0, "a board estimates in it")),
+        NUMBER
+            if says(&answer.name, &["story points", "story point estimate"]) && !says(&answer.name, &["original"]) =>
+        {
+            Some((1, "by its name and kind"))
+        }
+        TEAM_POINTS => Some((2, "by its kind")),
+        _ => None,
+    };
+    let mut found: Vec<_> = answers.iter().filter_map(|answer| Some((rank(&answer)?, answer))).collect();
+    found.sort_by_key(|((rank, _), _)| *rank);
+    found.into_iter().map(|((_, why), answer)| chosen(answer, why)).collect()
+}
+
+fn log_choice(settings: &Settings, fields: &Fields) {
+    let Fields { sprint, points, epic_link, flagged } = fields;
+    let points = points.iter().map(|field| ("story_points", field));
+    let others = [("sprint", sprint), ("epic_link", epic_link), ("flagged", flagged)];
+    for (meaning, field) in others.iter().filter_map(|(meaning, field)| Some((*meaning, field.as_ref()?))).chain(points)
+    {
+        info!(
+            source = settings.source,
+            meaning,
+            field = &*field.id,
+            name = &*field.name,
+            why = &*field.why,
+            "chose a field"
+        );
+    }
+}

@@ -1,0 +1,513 @@
+//! The Jira connector against the stand-in: over real sockets, judged by what the stand-in heard and by what is true of its
+//! world. What the engine does between two polls is done here by [`Rig`], as plainly as possible.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use contextcore_connectors::ALL;
+use contextcore_core::config::{BlockedConfig, Privacy, SecretRef, SourceConfig};
+use contextcore_core::connector::{Connector, Cursor, Observation, RawRecord, Run, TaskObservation};
+use contextcore_core::model::{Kept, SprintFacts, SprintState};
+use contextcore_core::time::{DAY, MINUTE};
+use contextcore_core::{Error, ErrorKind, Millis, Result, diff, timeline};
+use contextcore_standins::faults::{Fault, Reset, When};
+use contextcore_standins::jira::{BulkOrder, BulkTime, Edition, Jira, JiraHandle, Options};
+use contextcore_standins::world::{Edit, IssueId, SprintId, Visibility, World};
+use contextcore_standins::{Clock, Request};
+
+/// 2026-11-18, when nothing special is going on with any clock.
+const NOW: i64 = 1_795_000_000_000;
+
+/// A source and what the engine would keep of it.
+struct Rig {
+    jira: JiraHandle,
+    edition: Edition,
+    connector: Box<dyn Connector>,
+    state: Option<serde_json::Value>,
+    cursors: HashMap<&'static str, Cursor>,
+    now: i64,
+    _token: tempfile::TempDir,
+}
+
+/// What one run gave.
+#[derive(Default)]
+struct Outcome {
+    records: Vec<RawRecord>,
+    tasks: BTreeMap<String, TaskObservation>,
+    sprints: BTreeMap<String, SprintFacts>,
+    failures: Vec<Error>,
+    seen: BTreeSet<String>,
+    total: Option<u64>,
+    warnings: Vec<String>,
+}
+
+fn cloud() -> Options {
+    Options { clock: Clock::fixed(NOW), ..Options::cloud() }
+}
+
+fn data_center() -> Options {
+    Options { clock: Clock::fixed(NOW), ..Options::data_center() }
+}
+
+fn config(jira: &JiraHandle, edition: Edition, token: &tempfile::TempDir, projects: &[&str]) -> SourceConfig {
+    let file = token.path().join("token");
+    std::fs::write(&file, Jira::TOKEN).unwrap();
+    SourceConfig {
+        name: "acme-jira".into(),
+        kind: "jira".into(),
+        url: jira.url().into(),
+        email: (edition == Edition::Cloud).then(|| Jira::EMAIL.into()),
+        token: SecretRef::File(file),
+        tls_ca_file: None,
+        projects: projects.iter().map(ToString::to_string).collect(),
+        repositories: Vec::new(),
+        schedule: "*/5 * * * *".parse().unwrap(),
+        fields: BTreeMap::new(),
+        blocked: BlockedConfig::default(),
+        derive_status: false,
+        stale_after: Duration::from_secs(86_400),
+        statuses: BTreeMap::new(),
+        types: BTreeMap::new(),
+    }
+}
+
+impl Rig {
+    async fn start(world: World, options: Options, projects: &[&str]) -> Self {
+        let (token, edition) = (tempfile::tempdir().unwrap(), options.edition);
+        let jira = Jira::start(world, options).await.unwrap();
+        let config = config(&jira, edition, &token, projects);
+        let registration = ALL.iter().find(|registration| registration.kind == "jira").unwrap();
+        let connector = (registration.build)(&config, &Privacy::default()).unwrap();
+        Self { jira, edition, connector, state: None, cursors: HashMap::new(), now: NOW, _token: token }
+    }
+
+    async fn demo(options: Options) -> Self {
+        Self::start(World::demo(NOW, 3, 7), options, &["SHOP", "PLAT", "OPS"]).await
+    }
+
+    /// One run over these streams, every page kept.
+    async fn run(&mut self, streams: &[&'static str]) -> Result<Outcome> {
+        let run = Run { now: Millis(self.now), full: false };
+        self.state = Some(self.connector.begin(self.state.clone(), &run).await?);
+        let mut outcome = Outcome::default();
+        for stream in streams {
+            self.drain(stream, &run, &mut outcome).await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn drain(&mut self, stream: &'static str, run: &Run, outcome: &mut Outcome) -> Result<()> {
+        loop {
+            let page = self.connector.poll(stream, self.cursors.get(stream), run).await?;
+            self.cursors.insert(stream, page.cursor);
+            outcome.seen.extend(page.seen);
+            outcome.total = page.total.or(outcome.total);
+            outcome.warnings.extend(page.warnings);
+            for record in &page.records {
+                outcome.take(self.connector.normalise(record));
+            }
+            outcome.records.extend(page.records);
+            if !page.more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A run like the engine's, without the complete pass.
+    async fn sync(&mut self) -> Outcome {
+        self.run(&["sprints", "issues"]).await.unwrap()
+    }
+
+    fn edit(&self, at: i64, change: impl FnOnce(&mut Edit<'_>)) {
+        change(&mut self.jira.world().edit(at));
+    }
+
+    fn find(&self, key: &str) -> IssueId {
+        self.jira.world().find(key).unwrap()
+    }
+
+    /// The search call of this edition.
+    fn search(&self) -> &'static str {
+        if self.edition == Edition::Cloud { "POST */search/jql" } else { "POST */api/2/search" }
+    }
+}
+
+impl Outcome {
+    fn take(&mut self, observed: Result<Vec<Observation>>) {
+        match observed {
+            Err(error) => self.failures.push(error),
+            Ok(observations) => observations.into_iter().for_each(|observation| match observation {
+                Observation::Task(task) => drop(self.tasks.insert(task.native_id.clone(), *task)),
+                Observation::Sprint { native_id, facts } => drop(self.sprints.insert(native_id, facts)),
+            }),
+        }
+    }
+
+    /// Dated facts beside the creations.
+    fn entries(&self) -> usize {
+        self.tasks.values().map(|task| task.history.len() - 1).sum()
+    }
+
+    fn task(&self, id: IssueId) -> &TaskObservation {
+        &self.tasks[&id.0.to_string()]
+    }
+}
+
+/// Requests by what they ask for, those that only find out about the site apart.
+fn kinds(requests: &[Request]) -> BTreeMap<&str, usize> {
+    let mut kinds = BTreeMap::new();
+    for request in requests {
+        let path = request.path();
+        let kind = match path.rsplit('/').next().unwrap_or_default() {
+            _ if path.contains("/agile/") => "agile",
+            "field" | "status" | "issuetype" | "serverInfo" => "discovery",
+            "jql" | "search" => "search",
+            other => other,
+        };
+        *kinds.entry(kind).or_default() += 1;
+    }
+    kinds
+}
+
+/// Holds every task against what is true of the world.
+fn assert_true(world: &World, tasks: &BTreeMap<String, TaskObservation>, at: i64) {
+    let truth = world.truth(at);
+    let mut checked = 0;
+    for issue in truth.issues() {
+        let id = issue.id;
+        let key = world.key_of(id);
+        let task = tasks.get(&id.0.to_string()).unwrap_or_else(|| panic!("{key} is missing"));
+        let timeline: Vec<Kept> = task.history.iter().map(|entry| Kept { entry: entry.clone(), seq: 1 }).collect();
+        let summary = timeline::summary(&timeline, Millis(at)).unwrap();
+        assert_eq!(task.present.key, key);
+        assert_eq!(summary.status.as_str(), truth.status(id).as_str(), "{key}");
+        assert_eq!(summary.started, truth.started(id).map(Millis), "started {key}");
+        assert_eq!(summary.completed, truth.completed(id).map(Millis), "completed {key}");
+        let last = timeline::last(&timeline).unwrap().facts;
+        assert_eq!(diff::changes(&last, &task.present), [], "{key}");
+        let fields = truth.fields(id);
+        assert_eq!(last.estimate, fields.points.map(f64::from), "points of {key}");
+        assert_eq!(last.parent.map(|parent| parent.native_id), fields.parent.map(|id| id.0.to_string()), "{key}");
+        let sprints: BTreeSet<String> = fields.sprints.iter().map(|sprint| sprint.0.to_string()).collect();
+        assert_eq!(last.sprints.into_iter().collect::<BTreeSet<_>>(), sprints, "sprints of {key}");
+        let waits: BTreeSet<String> = truth.waiting_on(id).iter().map(|id| id.0.to_string()).collect();
+        let open = task.blockers.iter().filter(|blocker| !blocker.finished);
+        assert_eq!(open.filter_map(|blocker| blocker.native_id.clone()).collect::<BTreeSet<_>>(), waits, "{key}");
+        checked += 1;
+    }
+    assert_eq!(checked, tasks.len());
+}
+
+#[tokio::test]
+async fn a_thousand_issues_with_all_their_history_take_fifteen_requests() {
+    let world = World::history(NOW, 1_000, 20, 50, 150, 1);
+    assert_eq!(world.history_entries(), 22_600);
+    let mut rig = Rig::start(world, cloud(), &[]).await;
+    let outcome = rig.sync().await;
+    assert_eq!((outcome.tasks.len(), outcome.failures.len()), (1_000, 0));
+    assert_eq!(outcome.total, Some(1_000));
+    assert_true(&rig.jira.world(), &outcome.tasks, NOW);
+    assert!(outcome.entries() > 20_000, "{}", outcome.entries());
+    let requests = rig.jira.requests();
+    let asked = kinds(&requests);
+    assert_eq!((asked["myself"], asked["search"], asked["bulkfetch"]), (1, 10, 3), "{asked:?}");
+    assert!(requests.iter().filter(|request| !request.path().contains("/agile/")).count() <= 17, "{asked:?}");
+    assert!(requests.iter().all(|request| request.status == 200 || request.path().contains("/agile/")));
+}
+
+#[tokio::test]
+async fn histories_are_read_in_every_form_they_come_in() {
+    let mut known = None;
+    for (bulk_time, bulk_order) in [(BulkTime::Millis, BulkOrder::Date), (BulkTime::Iso, BulkOrder::Issue)] {
+        let mut rig = Rig::demo(Options { bulk_time, bulk_order, ..cloud() }).await;
+        let outcome = rig.sync().await;
+        assert_true(&rig.jira.world(), &outcome.tasks, NOW);
+        let histories: Vec<_> = outcome.tasks.into_values().map(|task| task.history).collect();
+        assert_eq!(known.get_or_insert_with(|| histories.clone()), &histories);
+    }
+    let mut rig = Rig::demo(Options { bulk_time: BulkTime::Seconds, ..cloud() }).await;
+    let outcome = rig.sync().await;
+    let cut = |at: Millis| at.0 - at.0.rem_euclid(1_000);
+    let known: Vec<i64> = known.iter().flatten().flat_map(|history| &history[1..]).map(|entry| cut(entry.at)).collect();
+    let seconds = outcome.tasks.values().flat_map(|task| &task.history[1..]).map(|entry| cut(entry.at));
+    assert_eq!(seconds.collect::<Vec<_>>(), known);
+}
+
+#[tokio::test]
+async fn a_poll_without_changes_costs_one_search() {
+    for options in [cloud(), data_center()] {
+        let mut rig = Rig::demo(options).await;
+        let first = rig.sync().await;
+        assert_true(&rig.jira.world(), &first.tasks, NOW);
+        rig.jira.take_requests();
+        for _ in 0..2 {
+            rig.now += 5 * MINUTE;
+            let again = rig.sync().await;
+            assert_eq!((again.tasks.len(), again.failures.len()), (0, 0));
+            let requests = rig.jira.take_requests();
+            let asked = kinds(&requests);
+            let boards: BTreeSet<&str> =
+                requests.iter().map(Request::path).filter(|path| path.contains("agile")).collect();
+            assert_eq!((asked["myself"], asked["search"], asked["agile"]), (1, 1, boards.len()), "{asked:?}");
+            assert_eq!(asked.len(), 3, "{asked:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_what_changed_is_given_again() {
+    let mut rig = Rig::demo(cloud()).await;
+    rig.sync().await;
+    let id = rig.find("SHOP-3");
+    rig.edit(NOW + MINUTE, |edit| edit.rename(id, "Renamed"));
+    rig.now += 5 * MINUTE;
+    let outcome = rig.sync().await;
+    assert_eq!(outcome.tasks.len(), 1);
+    assert_eq!(outcome.task(id).present.title, "Renamed");
+}
+
+#[tokio::test]
+async fn what_changes_while_we_page_is_never_missed() {
+    for options in [cloud(), data_center()] {
+        let world = World::history(NOW, 350, 5, 50, 20, 1);
+        let mut rig = Rig::start(world, Options { max_search_page: 100, ..options }, &[]).await;
+        let changed = NOW - 1;
+        rig.jira.after(rig.search(), When::Range(1..=2), move |world| {
+            let ids: Vec<IssueId> = world.issues().map(|issue| issue.id).take(60).collect();
+            let mut edit = world.edit(changed);
+            ids.into_iter().for_each(|id| edit.rename(id, "Renamed"));
+        });
+        let outcome = rig.run(&["issues"]).await.unwrap();
+        assert_eq!(outcome.tasks.len(), 350);
+        let renamed = outcome.tasks.values().filter(|task| task.present.title == "Renamed").count();
+        assert_eq!(renamed, 60, "{:?}", rig.edition);
+    }
+}
+
+#[tokio::test]
+async fn an_issue_that_vanishes_while_we_page_hides_no_other() {
+    for options in [cloud(), data_center()] {
+        let world = World::history(NOW, 350, 2, 50, 2, 1);
+        let mut rig = Rig::start(world, Options { max_search_page: 100, ..options }, &[]).await;
+        rig.jira.after(rig.search(), When::Nth(1), |world| {
+            let first = world.issues().min_by_key(|issue| issue.updated).unwrap().id;
+            world.edit(NOW).delete(first);
+        });
+        let outcome = rig.run(&["issues"]).await.unwrap();
+        let there: BTreeSet<String> = rig.jira.world().issues().map(|issue| issue.id.0.to_string()).collect();
+        assert!(there.iter().all(|id| outcome.tasks.contains_key(id)), "{:?}", rig.edition);
+    }
+}
+
+#[tokio::test]
+async fn changes_are_found_in_every_time_zone() {
+    for zone in ["Asia/Kathmandu", "America/St_Johns", "Pacific/Kiritimati", "Pacific/Niue"] {
+        for options in [cloud(), data_center()] {
+            let mut rig = Rig::demo(Options { time_zone: zone.into(), ..options }).await;
+            let first = rig.sync().await;
+            assert_true(&rig.jira.world(), &first.tasks, NOW);
+            let id = rig.find("PLAT-2");
+            rig.edit(NOW + 1_000, |edit| edit.rename(id, "Renamed"));
+            rig.now += 5 * MINUTE;
+            assert_eq!(rig.sync().await.tasks.len(), 1, "{zone}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn data_center_tells_the_same_as_cloud() {
+    let mut here = Rig::demo(cloud()).await;
+    let mut there = Rig::demo(Options { prefix: "/jira".into(), ..data_center() }).await;
+    let (here_told, there_told) = (here.sync().await, there.sync().await);
+    assert_true(&there.jira.world(), &there_told.tasks, NOW);
+    assert_eq!(here_told.tasks.len(), there_told.tasks.len());
+    for (id, task) in &here_told.tasks {
+        let other = &there_told.tasks[id];
+        assert_eq!((&task.present, &task.history), (&other.present, &other.history));
+    }
+    assert_eq!(here_told.sprints, there_told.sprints);
+    assert!(there.jira.requests().iter().all(|request| request.path().starts_with("/jira/rest/")));
+    assert!(there_told.tasks.values().all(|task| task.url.contains("/jira/browse/")));
+}
+
+#[tokio::test]
+async fn the_complete_pass_sees_every_issue_and_counts_them() {
+    for options in [cloud(), data_center()] {
+        let mut rig = Rig::demo(Options { max_search_page: 100, ..options }).await;
+        let id = rig.find("OPS-2");
+        for deleted in [false, true] {
+            if deleted {
+                rig.edit(NOW, |edit| edit.delete(id));
+            }
+            let outcome = rig.run(&["ids"]).await.unwrap();
+            let there: BTreeSet<String> = rig.jira.world().issues().map(|issue| issue.id.0.to_string()).collect();
+            assert_eq!(outcome.seen, there);
+            assert_eq!(outcome.total, Some(there.len() as u64));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_project_is_left_out_and_named() {
+    let mut rig = Rig::start(World::demo(NOW, 3, 7), cloud(), &["SHOP", "NOPE"]).await;
+    let outcome = rig.sync().await;
+    assert!(outcome.warnings.iter().any(|warning| warning.contains("NOPE")), "{:?}", outcome.warnings);
+    assert!(!outcome.tasks.is_empty() && outcome.tasks.values().all(|task| task.present.project == "SHOP"));
+
+    let mut rig = Rig::start(World::demo(NOW, 3, 7), cloud(), &["NOPE", "NADA"]).await;
+    let error = rig.run(&["issues"]).await.err().unwrap();
+    assert_eq!((error.kind(), error.context("projects")), (ErrorKind::Rejected, Some("NOPE, NADA")));
+}
+
+#[tokio::test]
+async fn an_account_that_is_nobody_is_an_error_and_not_an_empty_site() {
+    let mut rig = Rig::demo(Options { anonymous: true, ..cloud() }).await;
+    rig.sync().await;
+    rig.jira.set_credentials(Vec::new());
+    let error = rig.run(&["issues"]).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Auth);
+    assert!(error.to_string().contains("make a new one"), "{error}");
+
+    let mut rig = Rig::demo(cloud()).await;
+    rig.jira.faults().on("*/myself", When::Always, Fault::forbidden());
+    assert_eq!(rig.run(&["issues"]).await.err().unwrap().kind(), ErrorKind::Auth);
+}
+
+#[tokio::test]
+async fn limits_and_torn_answers_are_sat_out() {
+    let mut rig = Rig::demo(cloud()).await;
+    let quota = Fault::RateLimited {
+        retry_after: Some(1),
+        reset: Reset::IsoMinutes(60),
+        reason: Some("jira-quota-tenant-based".into()),
+    };
+    rig.jira.faults().on("*/search/jql", When::Nth(1), quota);
+    rig.jira.faults().on("*/changelog/bulkfetch", When::Nth(1), Fault::unavailable(Some(1)));
+    rig.jira.faults().on("*/board/*/sprint", When::Nth(1), Fault::Truncate { bytes: 40, chunked: false });
+    let outcome = rig.sync().await;
+    assert_eq!(rig.jira.faults().fired(), 3);
+    assert_true(&rig.jira.world(), &outcome.tasks, NOW);
+}
+
+#[tokio::test]
+async fn a_server_that_fails_over_a_page_is_asked_for_a_smaller_one() {
+    let mut rig = Rig::demo(cloud()).await;
+    rig.jira.faults().on("*/search/jql", When::Range(2..=4), Fault::unavailable(Some(1)));
+    let outcome = rig.sync().await;
+    assert_true(&rig.jira.world(), &outcome.tasks, NOW);
+    let sizes: Vec<_> = rig
+        .jira
+        .requests()
+        .iter()
+        .filter(|request| request.path().ends_with("jql"))
+        .map(|request| request.json()["maxResults"].as_u64())
+        .collect();
+    assert_eq!(sizes[..5], [Some(1_000), Some(1_000), Some(1_000), Some(1_000), Some(50)]);
+}
+
+#[tokio::test]
+async fn a_repeated_page_token_stops_the_run_and_not_the_position() {
+    let mut rig = Rig::start(World::history(NOW, 250, 2, 50, 2, 1), cloud(), &[]).await;
+    rig.jira.faults().on("*/search/jql", When::From(2), Fault::RepeatToken);
+    let error = rig.run(&["issues"]).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert!(!rig.cursors.contains_key("issues"));
+    rig.jira.faults().clear();
+    assert_eq!(rig.run(&["issues"]).await.unwrap().tasks.len(), 250);
+
+    let mut rig = Rig::start(World::history(NOW, 200, 80, 50, 80, 1), cloud(), &[]).await;
+    rig.jira.faults().on("*/changelog/bulkfetch", When::From(2), Fault::RepeatToken);
+    assert_eq!(rig.run(&["issues"]).await.err().unwrap().kind(), ErrorKind::Protocol);
+}
+
+#[tokio::test]
+async fn a_refused_page_token_begins_the_sweep_anew() {
+    let mut rig = Rig::start(World::history(NOW, 250, 2, 50, 2, 1), cloud(), &[]).await;
+    let refusal = r#"{"errorMessages":["The provided nextPageToken is invalid or expired."],"errors":{}}"#;
+    rig.jira.faults().on("*/search/jql", When::Nth(2), Fault::status(400, refusal));
+    let outcome = rig.run(&["issues"]).await.unwrap();
+    assert_eq!((outcome.tasks.len(), outcome.records.len(), outcome.warnings.len()), (250, 250, 1));
+}
+
+#[tokio::test]
+async fn a_long_sweep_goes_on_where_a_process_ended() {
+    let world = World::history(NOW, 2_500, 1, 50, 1, 1);
+    let mut rig = Rig::start(world, cloud(), &[]).await;
+    rig.jira.faults().on("*/search/jql", When::Nth(15), Fault::unauthorized());
+    assert_eq!(rig.run(&["issues"]).await.err().unwrap().kind(), ErrorKind::Auth);
+    rig.jira.take_requests();
+    let rest = rig.run(&["issues"]).await.unwrap();
+    assert_eq!(rest.tasks.len(), 1_500);
+    assert_eq!(kinds(&rig.jira.take_requests())["search"], 15);
+    assert_eq!(rest.total, Some(2_500));
+}
+
+#[tokio::test]
+async fn histories_are_asked_for_one_by_one_where_the_bulk_call_is_refused() {
+    let mut rig = Rig::demo(cloud()).await;
+    rig.jira.faults().on("*/changelog/bulkfetch", When::Always, Fault::status(405, "{}"));
+    let outcome = rig.sync().await;
+    assert_true(&rig.jira.world(), &outcome.tasks, NOW);
+    assert_eq!(kinds(&rig.jira.requests())["bulkfetch"], 1);
+}
+
+#[tokio::test]
+async fn boards_that_cannot_be_read_are_skipped_once_and_their_sprints_come_with_the_issues() {
+    let mut world = World::demo(NOW, 3, 7);
+    let trouble = world.sprints[0].board;
+    world.boards.iter_mut().filter(|board| board.id == trouble).for_each(|board| board.trouble = Some(422));
+    let expected: BTreeSet<String> =
+        world.issues().flat_map(|issue| &issue.fields.sprints).map(|id| id.0.to_string()).collect();
+    let mut rig = Rig::start(world, cloud(), &[]).await;
+    let first = rig.sync().await;
+    assert_eq!(first.warnings.len(), 1, "{:?}", first.warnings);
+    assert!(expected.iter().all(|id| first.sprints.contains_key(id)));
+    rig.jira.take_requests();
+    rig.now += 5 * MINUTE;
+    assert!(rig.sync().await.warnings.is_empty());
+    assert!(rig.jira.take_requests().iter().all(|request| request.status == 200));
+}
+
+#[tokio::test]
+async fn a_sprint_that_was_closed_since_is_told_so() {
+    let mut rig = Rig::demo(cloud()).await;
+    let first = rig.sync().await;
+    let (id, _) = first.sprints.iter().find(|(_, sprint)| sprint.state == SprintState::Active).unwrap();
+    let sprint = SprintId(id.parse().unwrap());
+    rig.edit(NOW + MINUTE, |edit| edit.close_sprint(sprint, None));
+    rig.now += 5 * MINUTE;
+    let second = rig.sync().await;
+    let closed = &second.sprints[id];
+    assert_eq!((closed.state, closed.completed), (SprintState::Closed, Some(Millis(NOW + MINUTE))));
+    assert!(closed.project.is_some());
+}
+
+#[tokio::test]
+async fn once_a_day_a_sweep_looks_back_a_day_and_the_site_is_learned_anew() {
+    let mut rig = Rig::demo(cloud()).await;
+    rig.sync().await;
+    rig.jira.take_requests();
+    rig.now += DAY;
+    rig.sync().await;
+    let requests = rig.jira.take_requests();
+    assert!(requests.iter().any(|request| request.path().ends_with("/field")));
+    let asked = requests.iter().find(|request| request.path().ends_with("/jql")).unwrap().json()["jql"].to_string();
+    let newest = rig.jira.world().issues().map(|issue| issue.updated).max().unwrap();
+    let day_before = Millis(newest - DAY).timestamp().strftime("%Y-%m-%d %H:%M").to_string();
+    assert!(asked.contains(&day_before), "{asked} {day_before}");
+}
+
+#[tokio::test]
+async fn check_tells_what_a_sync_would_do() {
+    let mut world = World::demo(NOW, 3, 7);
+    let hidden = world.find_project("OPS").unwrap();
+    world.projects[usize::from(hidden.0)].visibility = Visibility::Hidden;
+    let rig = Rig::start(world, cloud(), &["SHOP", "OPS"]).await;
+    let report = rig.connector.check(&Run { now: Millis(NOW), full: false }).await.unwrap();
+    assert_eq!(report.product, "Jira Cloud");
+    assert_eq!(report.projects.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["SHOP"]);
+    assert!(report.warnings.iter().any(|warning| warning.starts_with("project OPS ")), "{:?}", report.warnings);
+    let meanings: BTreeSet<&str> = report.fields.iter().map(|(meaning, ..)| meaning.as_str()).collect();
+    assert!(["story_points", "sprint", "flagged"].iter().all(|meaning| meanings.contains(meaning)), "{meanings:?}");
+    assert!(report.statuses.iter().any(|(name, status, _)| name.starts_with("In Review") && status == "in_review"));
+}

@@ -1,0 +1,86 @@
+//! Keeps a world alive: one small, plausible act at a time, for a demo that runs for a while.
+
+use super::words::{SHOP, pick};
+use super::{
+    Category, DAY, Draft, Issue, IssueId, ProjectId, Sprint, SprintId, SprintState, StatusId, TypeId, UserId, World,
+};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+impl World {
+    /// Lets one thing happen at `at`: an issue moves on, is flagged, commented or reported; a sprint whose time is up is
+    /// closed and the next one started. The same world does the same. Gives the issue it happened to; none when a sprint
+    /// turned, or there is nothing to do.
+    pub fn tick(&mut self, at: i64) -> Option<IssueId> {
+        if self.turn_sprint(at) {
+            return None;
+        }
+        let mut rng = StdRng::seed_from_u64(self.revision());
+        if rng.random_bool(0.1) {
+            return self.report(at, &mut rng);
+        }
+        let open: Vec<_> = self.issues().filter(|issue| self.is_in_hand(issue)).map(|issue| issue.id).collect();
+        let id = (!open.is_empty()).then(|| pick(&open, &mut rng))?;
+        self.move_on(id, at, &mut rng);
+        Some(id)
+    }
+
+    /// Work that somebody has taken up: not an epic, not on the backlog, not finished.
+    fn is_in_hand(&self, issue: &Issue) -> bool {
+        let status = self.status(issue.fields.status);
+        let selected = issue.fields.status == StatusId::SELECTED;
+        self.issue_type(issue.fields.kind).level < 1 && (status.category == Category::Indeterminate || selected)
+    }
+
+    fn move_on(&mut self, id: IssueId, at: i64, rng: &mut StdRng) {
+        let fields = self.issue(id).fields.clone();
+        let user = fields.assignee.unwrap_or(UserId(rng.random_range(0..self.users.len() as u16)));
+        let mut edit = self.edit(at).by(user);
+        match fields.status {
+            _ if fields.flagged => edit.unflag(id),
+            _ if rng.random_bool(0.15) => edit.comment(id),
+            StatusId::SELECTED => edit.transition(id, StatusId::IN_PROGRESS),
+            StatusId::IN_PROGRESS if rng.random_bool(0.2) => edit.flag(id),
+            StatusId::IN_PROGRESS => edit.transition(id, StatusId::IN_REVIEW),
+            StatusId::IN_REVIEW if rng.random_bool(0.15) => edit.transition(id, StatusId::IN_PROGRESS),
+            _ => edit.transition(id, StatusId::DONE),
+        }
+    }
+
+    /// A bug comes in, straight into the running sprint.
+    fn report(&mut self, at: i64, rng: &mut StdRng) -> Option<IssueId> {
+        let active = self.sprints.iter().find(|sprint| sprint.state == SprintState::Active);
+        let (project, sprint) = match active {
+            Some(sprint) => (self.board(sprint.board).project, Some(sprint.id)),
+            None => (ProjectId(0), None),
+        };
+        if self.projects.is_empty() {
+            return None;
+        }
+        let mut draft = Draft::new(project, TypeId::BUG, SHOP.title(TypeId::BUG, rng));
+        (draft.sprint, draft.status, draft.points) = (sprint, Some(StatusId::SELECTED), Some(2.0));
+        Some(self.edit(at).by(UserId(1)).add_issue(draft))
+    }
+
+    /// Closes a sprint that is over, starts the one after it and plans another.
+    fn turn_sprint(&mut self, at: i64) -> bool {
+        let over = |sprint: &&Sprint| sprint.state == SprintState::Active && sprint.end.is_some_and(|end| end <= at);
+        let Some(old) = self.sprints.iter().find(over).map(|sprint| (sprint.id, sprint.board)) else { return false };
+        let (id, board) = old;
+        let waiting = |sprint: &&Sprint| sprint.state == SprintState::Future && sprint.board == board;
+        let next = self.sprints.iter().find(waiting).map(|sprint| sprint.id);
+        let next = next.unwrap_or_else(|| self.plan_after(id, at));
+        self.edit(at).close_sprint(id, Some(next));
+        self.edit(at + 1).start_sprint(next, at + 14 * DAY);
+        self.plan_after(next, at);
+        true
+    }
+
+    /// Plans the sprint after another, with the next number in its name.
+    fn plan_after(&mut self, id: SprintId, at: i64) -> SprintId {
+        let (board, name) = (self.sprint(id).board, &self.sprint(id).name);
+        let (words, number) = name.rsplit_once(' ').unwrap_or((name, "0"));
+        let name = format!("{words} {}", number.parse::<u32>().unwrap_or(0) + 1);
+        self.add_sprint(board, &name, "", at)
+    }
+}
