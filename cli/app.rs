@@ -29,7 +29,9 @@ impl Context {
         match self.global.output {
             Output::Table => Ok(false),
             Output::Json => Ok(true),
-            Output::Csv => Err(Failure::usage(format!("`{command}` prints no list: use `--output json` or leave it out"))),
+            Output::Csv => {
+                Err(Failure::usage(format!("`{command}` prints no list: use `--output json` or leave it out")))
+            }
         }
     }
 }
@@ -51,7 +53,9 @@ pub(crate) fn open_store(config: &Config) -> Result<Store, Failure> {
 pub(crate) fn chosen<'a>(config: &'a Config, names: &[String]) -> Result<Vec<&'a SourceConfig>, Failure> {
     let known: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
     if known.is_empty() {
-        return Err(Failure::usage("the configuration names no source: add one under `sources`, or run `contextcore init`"));
+        return Err(Failure::usage(
+            "the configuration names no source: add one under `sources`, or run `contextcore init`",
+        ));
     }
     if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
         let hint = nearest_known(name, &known).map(|near| format!("did you mean `{near}`?"));
@@ -65,7 +69,8 @@ pub(crate) fn chosen<'a>(config: &'a Config, names: &[String]) -> Result<Vec<&'a
 pub(crate) fn connector(config: &Config, source: &SourceConfig) -> Result<Box<dyn Connector>, Error> {
     // A configuration that was read with these kinds has no other.
     let Some(registration) = registration(&source.kind) else {
-        return Err(Error::new(contextcore_core::ErrorKind::Config, "find a connector for the source").with("kind", &source.kind));
+        return Err(Error::new(contextcore_core::ErrorKind::Config, "find a connector for the source")
+            .with("kind", &source.kind));
     };
     (registration.build)(source, &config.privacy)
 }
@@ -88,7 +93,8 @@ sources:
     #[test]
     fn sources_are_chosen_by_name_and_a_slip_is_answered() {
         let config = Config::from_str(YAML, "x.yaml", &["jira"]).unwrap();
-        let names = |chosen: Vec<&SourceConfig>| chosen.into_iter().map(|source| source.name.clone()).collect::<Vec<_>>();
+        let names =
+            |chosen: Vec<&SourceConfig>| chosen.into_iter().map(|source| source.name.clone()).collect::<Vec<_>>();
         assert_eq!(names(chosen(&config, &[]).unwrap()), ["acme", "other"]);
         assert_eq!(names(chosen(&config, &["other".into()]).unwrap()), ["other"]);
         let failure = chosen(&config, &["acmee".into()]).unwrap_err();

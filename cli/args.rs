@@ -15,7 +15,7 @@ Start with `contextcore demo`, or with `contextcore init` and your own tools.";
 /// Project management as telemetry: Jira, GitHub Projects and Linear as OpenTelemetry.
 #[derive(Debug, Parser)]
 #[command(name = "contextcore", version, max_term_width = 100, after_help = AFTER_HELP)]
-#[command(propagate_version = true, disable_help_subcommand = true)]
+#[command(disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -271,8 +271,10 @@ mod tests {
 
     #[test]
     fn global_options_are_taken_before_and_after_the_command() {
-        let before = Cli::try_parse_from(["contextcore", "--output", "json", "-vv", "--config", "x.yaml", "tasks"]).unwrap();
-        let after = Cli::try_parse_from(["contextcore", "tasks", "--output", "json", "-vv", "--config", "x.yaml"]).unwrap();
+        let before =
+            Cli::try_parse_from(["contextcore", "--output", "json", "-vv", "--config", "x.yaml", "tasks"]).unwrap();
+        let after =
+            Cli::try_parse_from(["contextcore", "tasks", "--output", "json", "-vv", "--config", "x.yaml"]).unwrap();
         for cli in [before, after] {
             assert_eq!((cli.global.output, cli.global.verbose), (Output::Json, 2));
             assert_eq!(cli.global.config, Some(PathBuf::from("x.yaml")));
@@ -294,7 +296,8 @@ mod tests {
         root.build();
         help.push(root.render_long_help().to_string());
         for command in root.get_subcommands_mut() {
-            help.push(format!("=== {}\n{}", command.get_name(), command.render_help()));
+            let text = command.render_help();
+            help.push(format!("=== {}\n{text}", command.get_name()));
         }
         insta::assert_snapshot!("help", help.join("\n"));
     }

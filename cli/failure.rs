@@ -149,7 +149,8 @@ mod tests {
 
     #[test]
     fn an_error_is_one_line_with_its_causes() {
-        let error = Error::new(ErrorKind::Auth, "log in").with("source", "acme").caused_by(std::io::Error::other("a\nb"));
+        let error =
+            Error::new(ErrorKind::Auth, "log in").with("source", "acme").caused_by(std::io::Error::other("a\nb"));
         assert_eq!(Failure::from(error).to_string(), "error: log in (source=acme): a b\n");
     }
 

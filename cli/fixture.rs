@@ -3,8 +3,8 @@
 use contextcore_core::Millis;
 use contextcore_core::config::Config;
 use contextcore_core::model::{
-    Blocker, Entry, EntryId, Facts, Kept, ParentRef, SprintFacts, SprintRecord, SprintState, Status, TaskKey, TaskRecord, TaskType,
-    What,
+    Blocker, Entry, EntryId, Facts, Kept, ParentRef, SprintFacts, SprintRecord, SprintState, Status, TaskKey,
+    TaskRecord, TaskType, What,
 };
 use contextcore_core::store::Store;
 use contextcore_core::time::{DAY, HOUR};
@@ -52,7 +52,10 @@ fn put(store: &Store, native_id: &str, first: Facts, rest: &[(i64, What)], block
         .enumerate()
         .map(|(place, (at, what))| {
             let actor = (place > 0).then(|| "Ada".to_owned());
-            Kept { entry: Entry { id: EntryId::of(&key, &place.to_string()), at, actor, observed: false, what }, seq: 1 }
+            Kept {
+                entry: Entry { id: EntryId::of(&key, &place.to_string()), at, actor, observed: false, what },
+                seq: 1,
+            }
         })
         .collect();
     let record = TaskRecord {
@@ -133,7 +136,7 @@ pub(crate) fn world() -> (Store, Config, TempDir) {
 /// A reader of that store.
 pub(crate) fn reader() -> (Reader, TempDir) {
     let (store, config, dir) = world();
-    (Reader::Here { store: Box::new(store), config: Box::new(config) }, dir)
+    (Reader::Here { store: Box::new(store), config: Box::new(config), now: NOW }, dir)
 }
 
 /// Its tasks, as they are at [`NOW`].

@@ -48,6 +48,8 @@ pub(crate) enum Reader {
         store: Box<Store>,
         /// The configuration.
         config: Box<Config>,
+        /// The moment it is looked at.
+        now: Millis,
     },
     /// A `serve` holds it.
     There(Local),
@@ -57,7 +59,7 @@ impl Reader {
     /// Opens the store, or finds the way to who holds it.
     pub(crate) fn open(config: Config) -> Result<Self, Failure> {
         match Store::open(&config.store.path) {
-            Ok(store) => Ok(Self::Here { store: Box::new(store), config: Box::new(config) }),
+            Ok(store) => Ok(Self::Here { store: Box::new(store), config: Box::new(config), now: Millis::now() }),
             Err(error) if error.context("locked").is_some() => {
                 Ok(Self::There(Local::new(&socket_path(&config.store.path))?))
             }
@@ -72,8 +74,8 @@ impl Reader {
         visit: &mut dyn FnMut(TaskView) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         match self {
-            Self::Here { store, config } => {
-                let viewer = Viewer::new(store, config, Millis::now());
+            Self::Here { store, config, now } => {
+                let viewer = Viewer::new(store, config, *now);
                 for key in viewer.keys(filter)? {
                     if let Some(view) = viewer.task(&key)? {
                         visit(view)?;
@@ -91,23 +93,28 @@ impl Reader {
     /// The sprints that fit.
     pub(crate) async fn sprints(&self, filter: &SprintFilter) -> Result<Vec<SprintView>, Failure> {
         match self {
-            Self::Here { store, config } => Ok(Viewer::new(store, config, Millis::now()).sprints(filter)?),
+            Self::Here { store, config, now } => Ok(Viewer::new(store, config, *now).sprints(filter)?),
             Self::There(local) => Ok(local.get("/v1/sprints", filter).await.map_err(unheard)?),
         }
     }
 
     /// One task with its neighbourhood.
     pub(crate) async fn show(&self, which: &Which) -> Result<ShowView, Failure> {
-        match self {
-            Self::Here { store, config } => Ok(show::look(store, config, Millis::now(), which)?),
-            Self::There(local) => Ok(local.get("/v1/show", which).await.map_err(unheard)?),
-        }
+        let view = match self {
+            Self::Here { store, config, now } => show::look(store, config, *now, which),
+            Self::There(local) => local.get("/v1/show", which).await.map_err(unheard),
+        };
+        view.map_err(|error| match error.kind() {
+            // No source failed here: the key is wrong.
+            ErrorKind::NotFound => Failure::usage(error.full()),
+            _ => error.into(),
+        })
     }
 
     /// Where everything stands.
     pub(crate) async fn status(&self) -> Result<StatusView, Failure> {
         match self {
-            Self::Here { store, config } => Ok(status::look(store, config, Millis::now())?),
+            Self::Here { store, config, now } => Ok(status::look(store, config, *now)?),
             Self::There(local) => Ok(local.get("/v1/status", &()).await.map_err(unheard)?),
         }
     }

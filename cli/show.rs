@@ -50,7 +50,8 @@ pub(crate) fn look(store: &Store, config: &Config, now: Millis, which: &Which) -
     let mut found = viewer.find(&which.key, which.source.as_deref())?;
     if found.len() > 1 {
         let sources: Vec<&str> = found.iter().map(|task| task.source.as_str()).collect();
-        let message = format!("`{}` means a task in each of {}: choose one with --source", which.key, sources.join(", "));
+        let message =
+            format!("`{}` means a task in each of {}: choose one with --source", which.key, sources.join(", "));
         return Err(Error::new(ErrorKind::Config, message));
     }
     let Some(task) = found.pop() else {
@@ -98,7 +99,9 @@ fn render(view: &ShowView, width: Option<usize>) -> String {
     let mut text = format!("{}  {}\n{}\n\n", task.id, task.title, task.url);
     text.push_str(&facts(task).render(width));
     let children = children(&view.children);
-    for (heading, table) in [("Children", children), ("Links", list(&view.links)), ("Timeline", timeline(&task.timeline))] {
+    for (heading, table) in
+        [("Children", children), ("Links", list(&view.links)), ("Timeline", timeline(&task.timeline))]
+    {
         if !table.is_empty() {
             text.push_str(&format!("\n{heading}\n{}", table.render(width)));
         }
@@ -145,7 +148,10 @@ fn facts(task: &TaskView) -> Table {
     row("waiting on", task.waiting_on.join(", "));
     let subtasks = task.subtasks;
     if subtasks.total > 0 {
-        row("complete", format!("{:.0}%, {} of {} children", task.percent_complete, subtasks.completed, subtasks.total));
+        row(
+            "complete",
+            format!("{:.0}%, {} of {} children", task.percent_complete, subtasks.completed, subtasks.total),
+        );
     }
     table
 }
@@ -163,7 +169,14 @@ fn children(children: &[Child]) -> Table {
         let percent = format!("{:.0}%", child.percent_complete);
         let assignee = child.assignee.clone().unwrap_or_default();
         let start = format!("  {}", child.id);
-        table.row([start, child.task_type.to_string(), child.status.to_string(), assignee, percent, child.title.clone()]);
+        table.row([
+            start,
+            child.task_type.to_string(),
+            child.status.to_string(),
+            assignee,
+            percent,
+            child.title.clone(),
+        ]);
     }
     table
 }
@@ -179,7 +192,12 @@ fn timeline(entries: &[EntryView]) -> Table {
     for entry in entries {
         let who = entry.actor.as_ref().map(|actor| format!("by {actor}"));
         let who = who.or_else(|| entry.observed.then(|| "observed".to_owned())).unwrap_or_default();
-        table.row([format!("  {}", words::moment(entry.at)), entry.kind.to_string(), change(&entry.from, &entry.to), who]);
+        table.row([
+            format!("  {}", words::moment(entry.at)),
+            entry.kind.to_string(),
+            change(&entry.from, &entry.to),
+            who,
+        ]);
     }
     table
 }

@@ -15,9 +15,31 @@ use crate::{terminal, words};
 
 /// The columns of the CSV: all of the contract but the burndown.
 const CSV: &[&str] = &[
-    "source", "native_id", "id", "name", "goal", "project", "project_id", "state", "start", "end", "completed", "committed",
-    "added", "removed", "reestimated", "scope", "completed_points", "carried_over", "remaining", "committed_tasks", "added_tasks",
-    "removed_tasks", "completed_tasks", "carried_over_tasks", "exact",
+    "source",
+    "native_id",
+    "id",
+    "name",
+    "goal",
+    "project",
+    "project_id",
+    "state",
+    "start",
+    "end",
+    "completed",
+    "committed",
+    "added",
+    "removed",
+    "reestimated",
+    "scope",
+    "completed_points",
+    "carried_over",
+    "remaining",
+    "committed_tasks",
+    "added_tasks",
+    "removed_tasks",
+    "completed_tasks",
+    "carried_over_tasks",
+    "exact",
 ];
 
 pub(crate) async fn run(context: &Context, filter: &SprintFilter) -> Outcome {

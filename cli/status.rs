@@ -114,7 +114,10 @@ fn finished_and_created(store: &Store) -> Result<BTreeMap<String, (u64, u64)>, E
         sum.1 += totals.created.values().sum::<i64>();
     }
     let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
-    Ok(sums.into_iter().map(|(source, (finished, created))| (source, (unsigned(finished), unsigned(created)))).collect())
+    Ok(sums
+        .into_iter()
+        .map(|(source, (finished, created))| (source, (unsigned(finished), unsigned(created))))
+        .collect())
 }
 
 fn source_status(
@@ -218,7 +221,10 @@ fn source_table(source: &SourceStatus, now: Millis, all: bool) -> Table {
     let never = || "never; run `contextcore sync`".to_owned();
     row("last success", source.last_success.map_or_else(never, |at| words::ago(at, now)));
     row("cursor age", source.cursor_age.map_or_else(|| "none yet".to_owned(), words::duration));
-    row("next run", source.next_run.map_or_else(|| "none".to_owned(), |at| format!("{} (by `serve`)", words::moment(at))));
+    row(
+        "next run",
+        source.next_run.map_or_else(|| "none".to_owned(), |at| format!("{} (by `serve`)", words::moment(at))),
+    );
     let backlog = source.backlog.iter().map(|(signal, items)| format!("{signal} {}", words::count(*items)));
     row("backlog", backlog.collect::<Vec<_>>().join(", "));
     row("coverage", coverage(&source.coverage));
@@ -254,8 +260,7 @@ fn last_error(source: &SourceStatus) -> String {
 }
 
 fn dead_table(letters: &[DeadLetters], now: Millis) -> Table {
-    let mut table =
-        Table::new(&[("", Column::Left), ("", Column::Right), ("", Column::Flexible), ("", Column::Left)]);
+    let mut table = Table::new(&[("", Column::Left), ("", Column::Right), ("", Column::Flexible), ("", Column::Left)]);
     for dead in letters {
         let what = match &dead.hint {
             Some(hint) => format!("{} — {hint}", dead.reason),
@@ -276,7 +281,7 @@ mod tests {
     #[tokio::test]
     async fn a_fresh_source_says_what_to_do() {
         let (reader, _dir) = fixture::reader();
-        let Reader::Here { store, config } = &reader else { panic!("the store is ours") };
+        let Reader::Here { store, config, .. } = &reader else { panic!("the store is ours") };
         let mut view = look(store, config, fixture::NOW).unwrap();
         view.store = StoreStatus { path: "./data".into(), bytes: 524_288 };
         insta::assert_snapshot!("status_fresh", render(&view, false, None));
@@ -286,7 +291,7 @@ mod tests {
     #[tokio::test]
     async fn troubles_are_told_with_their_reasons() {
         let (reader, _dir) = fixture::reader();
-        let Reader::Here { store, config } = &reader else { panic!("the store is ours") };
+        let Reader::Here { store, config, .. } = &reader else { panic!("the store is ours") };
         let mut transaction = store.begin().unwrap();
         let status = contextcore_core::store::SourceStatus {
             last_attempt: Some(fixture::NOW.plus(-60_000)),

@@ -71,7 +71,8 @@ impl Table {
 
     /// What each column takes: as much as its widest cell, but flexible ones give way until the line fits.
     fn widths(&self, limit: Option<usize>) -> Vec<usize> {
-        let widest = |place: usize| self.rows.iter().filter_map(|row| row.get(place)).map(|cell| measure_text_width(cell)).max();
+        let widest =
+            |place: usize| self.rows.iter().filter_map(|row| row.get(place)).map(|cell| measure_text_width(cell)).max();
         let mut widths: Vec<usize> = (self.columns.iter().enumerate())
             .map(|(place, (heading, _))| measure_text_width(heading).max(widest(place).unwrap_or(0)))
             .collect();
@@ -132,6 +133,9 @@ mod tests {
 
     #[test]
     fn csv_quotes_what_it_must_and_nothing_else() {
-        assert_eq!(csv_record(["plain", "a,b", "say \"x\"", "two\nlines", ""]), "plain,\"a,b\",\"say \"\"x\"\"\",\"two\nlines\",\r\n");
+        assert_eq!(
+            csv_record(["plain", "a,b", "say \"x\"", "two\nlines", ""]),
+            "plain,\"a,b\",\"say \"\"x\"\"\",\"two\nlines\",\r\n"
+        );
     }
 }

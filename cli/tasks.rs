@@ -15,10 +15,44 @@ use crate::words;
 
 /// The columns of the CSV: the facts of the contract that fit into a cell, in its order.
 const CSV: &[&str] = &[
-    "source", "tool", "native_id", "id", "url", "project", "project_id", "type", "native_type", "title", "status",
-    "native_status", "blocked", "priority", "assignee", "reporter", "labels", "estimate", "parent", "root", "sprint", "sprints",
-    "due", "created", "started", "completed", "cancelled", "updated", "deleted", "lead_time", "cycle_time", "blocked_time",
-    "waiting_time", "blocked_by", "waiting_on", "percent_complete", "trace_id", "span_id",
+    "source",
+    "tool",
+    "native_id",
+    "id",
+    "url",
+    "project",
+    "project_id",
+    "type",
+    "native_type",
+    "title",
+    "status",
+    "native_status",
+    "blocked",
+    "priority",
+    "assignee",
+    "reporter",
+    "labels",
+    "estimate",
+    "parent",
+    "root",
+    "sprint",
+    "sprints",
+    "due",
+    "created",
+    "started",
+    "completed",
+    "cancelled",
+    "updated",
+    "deleted",
+    "lead_time",
+    "cycle_time",
+    "blocked_time",
+    "waiting_time",
+    "blocked_by",
+    "waiting_on",
+    "percent_complete",
+    "trace_id",
+    "span_id",
 ];
 
 pub(crate) async fn run(context: &Context, filter: &TaskFilter) -> Outcome {
@@ -57,7 +91,9 @@ async fn json(reader: &Reader, filter: &TaskFilter, out: &mut impl Write) -> Res
 
 async fn csv(reader: &Reader, filter: &TaskFilter, out: &mut impl Write) -> Result<(), Failure> {
     out.write_all(csv_record(CSV.iter().copied()).as_bytes())?;
-    reader.each_task(filter, &mut |task| Ok(out.write_all(csv_row(&serde_json::to_value(&task)?, CSV).as_bytes())?)).await
+    reader
+        .each_task(filter, &mut |task| Ok(out.write_all(csv_row(&serde_json::to_value(&task)?, CSV).as_bytes())?))
+        .await
 }
 
 /// A record of CSV from a JSON object. Lists are joined with `;`, what is absent is empty.
@@ -65,9 +101,11 @@ pub(crate) fn csv_row(object: &Value, columns: &[&str]) -> String {
     let cell = |value: &Value| match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
-        Value::Array(items) => {
-            items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect::<Vec<_>>().join(";")
-        }
+        Value::Array(items) => items
+            .iter()
+            .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join(";"),
         other => other.to_string(),
     };
     let cells: Vec<String> = columns.iter().map(|name| cell(&object[*name])).collect();
