@@ -58,10 +58,14 @@ impl Line {
             return None;
         }
         let mut sum = base;
-        Some((0..axis.0.len()).map(|place| {
-            sum += self.0.get(place).copied().unwrap_or(0);
-            sum
-        }).collect())
+        Some(
+            (0..axis.0.len())
+                .map(|place| {
+                    sum += self.0.get(place).copied().unwrap_or(0);
+                    sum
+                })
+                .collect(),
+        )
     }
 }
 
@@ -137,7 +141,14 @@ impl Board {
     }
 
     /// A stretch of constant facts of a task in this project.
-    pub(crate) fn stretch(&mut self, state: &State, from: Millis, to: Millis, started: Option<Millis>, stale_after: i64) {
+    pub(crate) fn stretch(
+        &mut self,
+        state: &State,
+        from: Millis,
+        to: Millis,
+        started: Option<Millis>,
+        stale_after: i64,
+    ) {
         if state.deleted.is_some() || self.axis.place(from) >= self.axis.place(to) {
             return;
         }
@@ -201,7 +212,8 @@ impl Board {
         let size = self.axis.0.len();
         let mut progress = vec![(Weight::default(), Weight::default()); size];
         let mut base_unestimated = 0;
-        let kinds: std::collections::BTreeSet<_> = self.count.keys().chain(self.base.finished.keys()).copied().collect();
+        let kinds: std::collections::BTreeSet<_> =
+            self.count.keys().chain(self.base.finished.keys()).copied().collect();
         for kind in kinds.into_iter().filter(|(status, kind)| *kind != TaskType::Epic && *status != Status::Cancelled) {
             let base = self.base.finished.get(&kind).copied().unwrap_or_default();
             base_unestimated += base.unestimated;
@@ -225,7 +237,11 @@ impl Board {
 }
 
 /// A cumulative histogram at each moment.
-pub(crate) fn histograms(axis: &Axis, base: Option<&Histogram>, durations: Option<&Vec<(usize, i64)>>) -> Vec<Histogram> {
+pub(crate) fn histograms(
+    axis: &Axis,
+    base: Option<&Histogram>,
+    durations: Option<&Vec<(usize, i64)>>,
+) -> Vec<Histogram> {
     let mut sorted = durations.cloned().unwrap_or_default();
     sorted.sort_unstable();
     let mut rest = sorted.as_slice();

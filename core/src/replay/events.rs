@@ -56,7 +56,8 @@ pub(crate) fn of(timeline: &[Kept]) -> Vec<Happened> {
             facts: facts.clone(),
         };
         let was = (number > 0).then_some(before.status);
-        let turn = turning(was, facts.status).map(|name| Happened { name, place: 1, from: None, to: None, ..event.clone() });
+        let turn =
+            turning(was, facts.status).map(|name| Happened { name, place: 1, from: None, to: None, ..event.clone() });
         events.push(event);
         events.extend(turn);
     }
@@ -131,8 +132,7 @@ fn tell(before: &Facts, what: &What) -> (&'static str, Option<String>, Option<St
 
 /// The attributes of an event, as privacy allows.
 pub(crate) fn attributes(event: &Happened, setting: &Setting<'_>, _key: &TaskKey) -> Attributes {
-    let mut attributes = Attributes::new()
-        .maybe(names::EVENT_ACTOR, setting.person(event.actor.as_deref()).as_deref());
+    let mut attributes = Attributes::new().maybe(names::EVENT_ACTOR, setting.person(event.actor.as_deref()).as_deref());
     if event.observed {
         attributes = attributes.flag(names::EVENT_OBSERVED, true);
     }

@@ -99,7 +99,8 @@ impl Lineage {
     pub fn at(book: &Book<'_>, key: &TaskKey, at: Millis) -> Result<Self> {
         let mut lineage = Self { chain: Vec::new(), root_unknown: false };
         let mut next = Some(key.clone());
-        while let Some(key) = next.take().filter(|key| !lineage.chain.contains(key) && lineage.chain.len() < MAX_DEPTH) {
+        while let Some(key) = next.take().filter(|key| !lineage.chain.contains(key) && lineage.chain.len() < MAX_DEPTH)
+        {
             let facts = book.facts(&key, at)?;
             lineage.root_unknown = facts.is_none();
             next = facts
@@ -156,9 +157,10 @@ fn next_turn(book: &Book<'_>, lineage: &Lineage, after: Millis) -> Result<Option
     let mut next: Option<Millis> = None;
     for key in &lineage.chain {
         let Some(record) = book.record(key)? else { continue };
-        let turn = record.timeline.iter().find(|kept| {
-            kept.entry.at > after && matches!(kept.entry.what, What::Parent(_) | What::Typed { .. })
-        });
+        let turn = record
+            .timeline
+            .iter()
+            .find(|kept| kept.entry.at > after && matches!(kept.entry.what, What::Parent(_) | What::Typed { .. }));
         next = turn.map(|kept| kept.entry.at).into_iter().chain(next).min();
     }
     Ok(next)
@@ -218,12 +220,24 @@ mod tests {
     use crate::model::{ParentRef, Status};
     use crate::timeline::tests::{facts, kept};
 
-    fn task(native_id: &str, task_type: TaskType, parent: Option<&str>, later: &[(i64, Option<&str>)]) -> (TaskKey, TaskRecord) {
+    fn task(
+        native_id: &str,
+        task_type: TaskType,
+        parent: Option<&str>,
+        later: &[(i64, Option<&str>)],
+    ) -> (TaskKey, TaskRecord) {
         let reference = |id: &str| ParentRef { native_id: id.to_owned(), key: None };
         let first = Facts { task_type, parent: parent.map(reference), ..facts(Status::Todo) };
         let mut timeline = vec![kept(100, What::Created(Box::new(first)))];
         timeline.extend(later.iter().map(|(at, parent)| kept(*at, What::Parent(parent.map(reference)))));
-        let record = TaskRecord { url: String::new(), reporter: None, updated: Millis(0), blockers: vec![], absences: 0, timeline };
+        let record = TaskRecord {
+            url: String::new(),
+            reporter: None,
+            updated: Millis(0),
+            blockers: vec![],
+            absences: 0,
+            timeline,
+        };
         (TaskKey::new("jira", native_id), record)
     }
 
@@ -248,7 +262,10 @@ mod tests {
         ]);
         let book = Book::new(&store);
         let lineage = Lineage::at(&book, &TaskKey::new("jira", "part"), Millis(500)).unwrap();
-        assert_eq!(lineage.chain.iter().map(|key| key.native_id.as_str()).collect::<Vec<_>>(), ["part", "story", "epic"]);
+        assert_eq!(
+            lineage.chain.iter().map(|key| key.native_id.as_str()).collect::<Vec<_>>(),
+            ["part", "story", "epic"]
+        );
         let top = Lineage::at(&book, &TaskKey::new("jira", "epic"), Millis(500)).unwrap();
         assert_eq!(top.root().native_id, "epic");
     }
@@ -266,7 +283,8 @@ mod tests {
         let roots: Vec<_> =
             episodes(&book, &key).unwrap().iter().map(|e| (e.from.0, e.lineage.root().native_id.clone())).collect();
         assert_eq!(roots, [(100, "e1".to_owned()), (300, "e2".to_owned())]);
-        let (old, new) = (anchor(&book, &key, Millis(200)).unwrap().unwrap(), anchor(&book, &key, Millis(300)).unwrap().unwrap());
+        let (old, new) =
+            (anchor(&book, &key, Millis(200)).unwrap().unwrap(), anchor(&book, &key, Millis(300)).unwrap().unwrap());
         assert_ne!(old.span, new.span);
         assert_eq!(new.former, Some((TaskKey::new("jira", "e1"), old.span)));
     }
@@ -286,7 +304,8 @@ mod tests {
 
     #[test]
     fn a_loop_of_parents_ends() {
-        let (_dir, store) = store(&[task("a", TaskType::Task, Some("b"), &[]), task("b", TaskType::Task, Some("a"), &[])]);
+        let (_dir, store) =
+            store(&[task("a", TaskType::Task, Some("b"), &[]), task("b", TaskType::Task, Some("a"), &[])]);
         let lineage = Lineage::at(&Book::new(&store), &TaskKey::new("jira", "a"), Millis(500)).unwrap();
         assert_eq!(lineage.chain.len(), 2);
     }

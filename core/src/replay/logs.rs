@@ -69,9 +69,15 @@ pub(super) struct Logs<'a> {
 
 impl<'a> Logs<'a> {
     /// Tells everything a source has for the logs backend.
-    pub(super) async fn run(replayer: &'a Replayer<'a>, source: &'a str, plan: &'a Plan, sent: &mut Sent) -> Result<()> {
+    pub(super) async fn run(
+        replayer: &'a Replayer<'a>,
+        source: &'a str,
+        plan: &'a Plan,
+        sent: &mut Sent,
+    ) -> Result<()> {
         let store = replayer.store;
-        let mut position = if plan.again.is_some() { Position::default() } else { store.position(Signal::Logs, source)? };
+        let mut position =
+            if plan.again.is_some() { Position::default() } else { store.position(Signal::Logs, source)? };
         let upto = position.upto.unwrap_or(store.sealed(source)?);
         if upto <= position.done {
             return Ok(());
@@ -87,7 +93,8 @@ impl<'a> Logs<'a> {
             told: BTreeMap::new(),
         };
         let tickets = work.tickets(position.done + 1..=upto)?;
-        let start = position.after.as_ref().map_or(0, |after| tickets.partition_point(|ticket| ticket.order() <= *after));
+        let start =
+            position.after.as_ref().map_or(0, |after| tickets.partition_point(|ticket| ticket.order() <= *after));
         let mut rest = &tickets[start..];
         while !rest.is_empty() {
             let (batch, taken) = work.batch(rest)?;
@@ -169,7 +176,8 @@ impl<'a> Logs<'a> {
 
     fn task_records(&mut self, ticket: Ticket, key: &TaskKey) -> Result<Vec<(ResourceKey, LogRecord)>> {
         let told = self.told(ticket.owner, key)?;
-        let Some(place) = told.events.iter().position(|event| event.id.0 == ticket.id && event.place == ticket.place) else {
+        let Some(place) = told.events.iter().position(|event| event.id.0 == ticket.id && event.place == ticket.place)
+        else {
             return Ok(Vec::new());
         };
         let event = &told.events[place];
@@ -185,7 +193,9 @@ impl<'a> Logs<'a> {
         let mut records = vec![(resource.clone(), record(event.at, event.name, body, attributes, span))];
         if event.name == names::TASK_SPRINT_CHANGED {
             let before = place.checked_sub(1).map(|place| told.events[place].facts.sprints.clone()).unwrap_or_default();
-            records.extend(self.scope_changes(key, event, &before, span)?.into_iter().map(|record| (resource.clone(), record)));
+            records.extend(
+                self.scope_changes(key, event, &before, span)?.into_iter().map(|record| (resource.clone(), record)),
+            );
         }
         Ok(records)
     }

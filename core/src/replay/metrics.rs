@@ -142,7 +142,11 @@ fn collect(
 }
 
 /// A board per project, holding the running totals.
-fn boards(store: &Store, setting: &Setting<'_>, axis_of: &dyn Fn(&str) -> Result<Axis>) -> Result<BTreeMap<String, Board>> {
+fn boards(
+    store: &Store,
+    setting: &Setting<'_>,
+    axis_of: &dyn Fn(&str) -> Result<Axis>,
+) -> Result<BTreeMap<String, Board>> {
     let mut boards: BTreeMap<String, Board> = BTreeMap::new();
     for (source, native, totals) in store.totals()? {
         let project_id = setting.project_id(&source, &native);
@@ -177,7 +181,9 @@ fn open_task(
     now: Millis,
     with_info: bool,
 ) -> Result<Option<(String, Vec<Points>)>> {
-    let Some(summary) = timeline::summary(&record.timeline, now).filter(timeline::Summary::is_open) else { return Ok(None) };
+    let Some(summary) = timeline::summary(&record.timeline, now).filter(timeline::Summary::is_open) else {
+        return Ok(None);
+    };
     let facts = &summary.state.facts;
     let one = |metric, attributes: Attributes, value| Points {
         metric,
@@ -208,8 +214,7 @@ fn open_task(
     }
     if facts.task_type == TaskType::Epic {
         let percent = book.store().rollup(key)?.percent_complete().unwrap_or(0.0);
-        let attributes =
-            own().text(names::EPIC_ID, &facts.key).maybe(names::EPIC_TITLE, setting.title(&facts.title));
+        let attributes = own().text(names::EPIC_ID, &facts.key).maybe(names::EPIC_TITLE, setting.title(&facts.title));
         series.push(one(names::M_EPIC_PERCENT, attributes, percent));
     }
     Ok(Some((project_id, series)))
@@ -217,7 +222,8 @@ fn open_task(
 
 /// Everything a board says.
 fn board_series(board: &Board, setting: &Setting<'_>, project_id: &str) -> Vec<Points> {
-    let mut out = Output { board, project_id, series: Vec::new() };
+    let types = types(board);
+    let mut out = Output { board, project_id, first: first_moment(board), types, series: Vec::new() };
     out.by_kind();
     for (metric, line) in [
         (names::M_TASK_WIP, &board.wip),
@@ -239,6 +245,23 @@ fn board_series(board: &Board, setting: &Setting<'_>, project_id: &str) -> Vec<P
     out.series
 }
 
+/// The types a project ever had: a series that fell to nothing must go on saying so.
+fn types(board: &Board) -> Vec<TaskType> {
+    let had =
+        |kind: &&TaskType| board.created.contains_key(kind) || board.base.created.get(kind).is_some_and(|n| *n != 0);
+    TaskType::ALL.iter().filter(had).copied().collect()
+}
+
+/// The first place on the axis at which the project had any task.
+fn first_moment(board: &Board) -> usize {
+    let place = |kind: &TaskType| {
+        let base = board.base.created.get(kind).copied().unwrap_or(0);
+        let line = board.created.get(kind).cloned().unwrap_or_default();
+        line.values(&board.axis, base)?.iter().position(|value| *value != 0)
+    };
+    TaskType::ALL.iter().filter_map(place).min().unwrap_or(0)
+}
+
 #[expect(clippy::cast_precision_loss, reason = "numbers of tasks are far below 2^53")]
 fn count(value: i64) -> f64 {
     value as f64
@@ -247,6 +270,9 @@ fn count(value: i64) -> f64 {
 struct Output<'a> {
     board: &'a Board,
     project_id: &'a str,
+    /// The first place on the axis there is something to say about.
+    first: usize,
+    types: Vec<TaskType>,
     series: Vec<Points>,
 }
 
@@ -259,28 +285,32 @@ impl Output<'_> {
 
     fn numbers(&mut self, metric: names::Metric, attributes: Attributes, values: &[i64], as_number: fn(i64) -> f64) {
         let moments = self.board.axis.moments().iter().copied();
-        let values = moments.zip(values.iter().map(|value| as_number(*value))).collect();
+        let values = moments.zip(values.iter().map(|value| as_number(*value))).skip(self.first).collect();
         self.push(metric, attributes, Values::Numbers(values));
     }
 
-    /// A line from the first moment it is not zero: what never was needs no series.
-    fn line(&mut self, metric: names::Metric, attributes: Attributes, line: Option<&Line>, base: i64, as_number: fn(i64) -> f64) {
-        let nothing = Line::default();
-        let Some(values) = line.unwrap_or(&nothing).values(&self.board.axis, base) else { return };
-        let Some(first) = values.iter().position(|value| *value != 0) else { return };
-        let moments = self.board.axis.moments().iter().copied();
-        let values = moments.zip(values.iter().map(|value| as_number(*value))).skip(first).collect();
-        self.push(metric, attributes, Values::Numbers(values));
+    fn line(
+        &mut self,
+        metric: names::Metric,
+        attributes: Attributes,
+        line: Option<&Line>,
+        base: i64,
+        as_number: fn(i64) -> f64,
+    ) {
+        let values = line.and_then(|line| line.values(&self.board.axis, base));
+        let values = values.unwrap_or_else(|| vec![base; self.board.axis.moments().len()]);
+        self.numbers(metric, attributes, &values, as_number);
     }
 
     fn by_kind(&mut self) {
         let board = self.board;
-        let kinds: std::collections::BTreeSet<_> = board.count.keys().chain(board.base.finished.keys()).copied().collect();
-        for kind in kinds {
+        let types = self.types.clone();
+        for kind in types.iter().flat_map(|kind| Status::ALL.iter().map(move |status| (*status, *kind))) {
             let (status, task_type) = kind;
             let base = board.base.finished.get(&kind).copied().unwrap_or_default();
-            let attributes =
-                || Attributes::new().text(names::TASK_STATUS, status.as_str()).text(names::TASK_TYPE, task_type.as_str());
+            let attributes = || {
+                Attributes::new().text(names::TASK_STATUS, status.as_str()).text(names::TASK_TYPE, task_type.as_str())
+            };
             self.line(names::M_TASK_COUNT, attributes(), board.count.get(&kind), base.tasks, count);
             self.line(names::M_TASK_POINTS, attributes(), board.points.get(&kind), base.milli_points, points);
         }
@@ -288,7 +318,7 @@ impl Output<'_> {
 
     fn counters(&mut self) {
         let board = self.board;
-        for task_type in TaskType::ALL {
+        for task_type in &self.types.clone() {
             let attributes = || Attributes::new().text(names::TASK_TYPE, task_type.as_str());
             let created = board.base.created.get(task_type).copied().unwrap_or(0);
             let completed = board.base.completed.get(task_type).copied().unwrap_or_default();
@@ -394,14 +424,22 @@ impl Output<'_> {
         let attributes = Attributes::new()
             .text(names::PROJECT_NAME, project.map_or(self.project_id, |project| &project.name))
             .maybe(names::BUSINESS_OWNER, project.and_then(|project| project.owner.as_deref()))
-            .maybe(names::BUSINESS_CRITICALITY, project.and_then(|project| project.criticality).map(|word| word.as_str()))
+            .maybe(
+                names::BUSINESS_CRITICALITY,
+                project.and_then(|project| project.criticality).map(|word| word.as_str()),
+            )
             .maybe(names::BUSINESS_VALUE, project.and_then(|project| project.value.as_deref()));
         self.push(names::M_PROJECT_INFO, attributes, Values::Numbers(vec![(now, 1.0)]));
     }
 }
 
 /// The smallest value that at least this share of all values does not exceed.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a small length")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a small length"
+)]
 fn nearest_rank(sorted: &[f64], quantile: f64) -> Option<f64> {
     let rank = (quantile * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.max(1) - 1).copied()
@@ -431,7 +469,8 @@ fn sprint_series(
 /// while after it.
 fn sprint_moments(sprint: &SprintRecord, axis: &Axis, now: Millis) -> Vec<Millis> {
     let facts = &sprint.facts;
-    let (Some(start), Some(first)) = (facts.start.filter(|_| facts.state != SprintState::Future), axis.moments().first())
+    let (Some(start), Some(first)) =
+        (facts.start.filter(|_| facts.state != SprintState::Future), axis.moments().first())
     else {
         return Vec::new();
     };
@@ -462,7 +501,11 @@ fn one_sprint(
     };
     let tallies: Vec<_> = moments.iter().map(|at| (*at, ledger.at(*at))).collect();
     let closed = ledger.finish;
-    let numbers = |metric, values: Vec<(Millis, f64)>| Points { metric, attributes: own().build(), values: Values::Numbers(values) };
+    let numbers = |metric, values: Vec<(Millis, f64)>| Points {
+        metric,
+        attributes: own().build(),
+        values: Values::Numbers(values),
+    };
     type Pick = fn(&crate::sprint::Tally) -> i64;
     let picks: [(names::Metric, Pick); 6] = [
         (names::M_SPRINT_PLANNED, |tally| tally.committed),
@@ -486,7 +529,9 @@ fn one_sprint(
         (names::M_SPRINT_CARRIED, carried),
         (names::M_SPRINT_PREDICTABILITY, kept),
     ];
-    series.extend(finals.into_iter().filter(|(_, values)| !values.is_empty()).map(|(metric, values)| numbers(metric, values)));
+    series.extend(
+        finals.into_iter().filter(|(_, values)| !values.is_empty()).map(|(metric, values)| numbers(metric, values)),
+    );
     if moments.last() == Some(&now) {
         let attributes = own()
             .text(names::SPRINT_STATE, sprint.facts.state.as_str())
@@ -537,12 +582,13 @@ impl Points {
         let Self { metric, attributes, values } = self;
         let temporality = AggregationTemporality::Cumulative.into();
         let data = match values {
-            Values::Histograms(values) => {
-                Data::Histogram(opentelemetry_proto::tonic::metrics::v1::Histogram {
-                    data_points: values.iter().map(|(at, histogram)| histogram_point(&attributes, *at, histogram)).collect(),
-                    aggregation_temporality: temporality,
-                })
-            }
+            Values::Histograms(values) => Data::Histogram(opentelemetry_proto::tonic::metrics::v1::Histogram {
+                data_points: values
+                    .iter()
+                    .map(|(at, histogram)| histogram_point(&attributes, *at, histogram))
+                    .collect(),
+                aggregation_temporality: temporality,
+            }),
             Values::Numbers(values) => {
                 let data_points = values.iter().map(|(at, value)| NumberDataPoint {
                     attributes: attributes.clone(),
@@ -605,7 +651,8 @@ fn batches(setting: &Setting<'_>, resource: &ResourceKey, series: Vec<Points>) -
 }
 
 fn request(setting: &Setting<'_>, resource: &ResourceKey, metrics: Vec<Metric>) -> Batch {
-    let scope_metrics = vec![ScopeMetrics { scope: Some(otlp::scope()), metrics: united(metrics), ..ScopeMetrics::default() }];
+    let scope_metrics =
+        vec![ScopeMetrics { scope: Some(otlp::scope()), metrics: united(metrics), ..ScopeMetrics::default() }];
     let resource = Some(setting.resource(resource));
     Batch::Metrics(ExportMetricsServiceRequest {
         resource_metrics: vec![ResourceMetrics { resource, scope_metrics, ..ResourceMetrics::default() }],
@@ -616,7 +663,10 @@ fn request(setting: &Setting<'_>, resource: &ResourceKey, metrics: Vec<Metric>) 
 pub(crate) fn united(metrics: Vec<Metric>) -> Vec<Metric> {
     let mut united: Vec<Metric> = Vec::new();
     for metric in metrics {
-        match (united.iter_mut().find(|other| other.name == metric.name).and_then(|other| other.data.as_mut()), metric.data) {
+        match (
+            united.iter_mut().find(|other| other.name == metric.name).and_then(|other| other.data.as_mut()),
+            metric.data,
+        ) {
             (Some(Data::Gauge(all)), Some(Data::Gauge(more))) => all.data_points.extend(more.data_points),
             (Some(Data::Sum(all)), Some(Data::Sum(more))) => all.data_points.extend(more.data_points),
             (Some(Data::Histogram(all)), Some(Data::Histogram(more))) => all.data_points.extend(more.data_points),

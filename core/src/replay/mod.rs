@@ -50,7 +50,8 @@ impl Sinks {
     /// # Errors
     /// [`ErrorKind::Config`] when an address, header or certificate cannot be used.
     pub fn connect(config: &OtlpConfig, stop: &CancellationToken, policy: &RetryPolicy) -> Result<Self> {
-        let headers = config.headers.iter().map(|(name, value)| Ok((name.clone(), value.resolve()?.expose().to_owned())));
+        let headers =
+            config.headers.iter().map(|(name, value)| Ok((name.clone(), value.resolve()?.expose().to_owned())));
         let headers: Vec<(String, String)> = headers.collect::<Result<_>>()?;
         let mut deliveries = BTreeMap::new();
         for (signal, target) in &config.targets {
@@ -240,7 +241,9 @@ impl<'a> Replayer<'a> {
         );
         let mut report = DrainReport::default();
         for part in [traces, logs, metrics] {
-            part.by_source.iter().for_each(|(source, sent)| report.by_source.entry(source.clone()).or_default().add(sent));
+            part.by_source
+                .iter()
+                .for_each(|(source, sent)| report.by_source.entry(source.clone()).or_default().add(sent));
             part.by_project.iter().for_each(|(id, sent)| report.by_project.entry(id.clone()).or_default().add(sent));
         }
         for (signal, outcome) in Signal::ALL.into_iter().zip([outcomes.0, outcomes.1, outcomes.2]) {
@@ -346,8 +349,7 @@ impl<'a> Replayer<'a> {
     async fn wait_for_room(&self, batch: &Batch) -> Result<()> {
         let ids = batch.trace_ids();
         loop {
-            let admission =
-                self.sinks.budget.lock().unwrap_or_else(PoisonError::into_inner).admit(&ids, Millis::now());
+            let admission = self.sinks.budget.lock().unwrap_or_else(PoisonError::into_inner).admit(&ids, Millis::now());
             match admission {
                 Admission::Go => return Ok(()),
                 Admission::Wait(wait) => self.rest(wait).await?,

@@ -23,7 +23,11 @@ impl Attributes {
     }
 
     fn push(mut self, key: &str, value: Value) -> Self {
-        self.0.push(KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() });
+        self.0.push(KeyValue {
+            key: key.to_owned(),
+            value: Some(AnyValue { value: Some(value) }),
+            ..KeyValue::default()
+        });
         self
     }
 
@@ -126,7 +130,9 @@ impl<'a> Setting<'a> {
 
     /// The id of the project that a native project belongs to.
     pub(crate) fn project_id(&self, source: &str, native_project: &str) -> String {
-        self.config.project_of(source, native_project).map_or_else(|| native_project.to_owned(), |project| project.id.clone())
+        self.config
+            .project_of(source, native_project)
+            .map_or_else(|| native_project.to_owned(), |project| project.id.clone())
     }
 
     /// The resource of something in a native project.
@@ -142,7 +148,10 @@ impl<'a> Setting<'a> {
             .text(names::SERVICE_NAMESPACE, &key.project_id)
             .text(names::PROJECT_ID, &key.project_id)
             .text(names::PROJECT_NAME, project.map_or(&key.project_id, |project| &project.name))
-            .maybe(names::BUSINESS_CRITICALITY, project.and_then(|project| project.criticality).map(|word| word.as_str()))
+            .maybe(
+                names::BUSINESS_CRITICALITY,
+                project.and_then(|project| project.criticality).map(|word| word.as_str()),
+            )
             .maybe(names::BUSINESS_OWNER, project.and_then(|project| project.owner.as_deref()))
             .maybe(names::BUSINESS_VALUE, project.and_then(|project| project.value.as_deref()))
             .maybe(names::SOURCE_NAME, Some(key.source.as_str()))

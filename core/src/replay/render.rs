@@ -81,7 +81,12 @@ impl Scene<'_> {
         let anchor = lineage::anchor(self.book, key, end)?;
         let parent_span_id = anchor.map(|anchor| anchor.span.0.to_vec()).unwrap_or_default();
         let resource = self.setting.resource_key(&key.source, &facts.project);
-        Ok(Final { key: key.clone(), end, resource, span: Span { parent_span_id, kind: SpanKind::Internal.into(), ..span } })
+        Ok(Final {
+            key: key.clone(),
+            end,
+            resource,
+            span: Span { parent_span_id, kind: SpanKind::Internal.into(), ..span },
+        })
     }
 
     fn phase(&self, key: &TaskKey, record: &TaskRecord, seq: usize, phase: &Phase, to: Millis) -> Result<Final> {
@@ -178,7 +183,8 @@ impl Scene<'_> {
         at: Millis,
     ) -> Result<Attributes> {
         let lineage = Lineage::at(self.book, key, at)?;
-        let name_of = |key: &TaskKey| -> Result<Option<String>> { Ok(self.book.facts(key, at)?.map(|facts| facts.key)) };
+        let name_of =
+            |key: &TaskKey| -> Result<Option<String>> { Ok(self.book.facts(key, at)?.map(|facts| facts.key)) };
         let parent = match &facts.parent {
             Some(parent) => {
                 let known = name_of(&TaskKey::new(key.source.as_str(), parent.native_id.as_str()))?;
@@ -255,7 +261,9 @@ impl Scene<'_> {
         let mut spans = Vec::new();
         let mut next = Some(key.clone());
         while let Some(key) = next.take().filter(|_| spans.len() < 64) {
-            let (Some(record), Some(anchor)) = (self.book.record(&key)?, lineage::anchor(self.book, &key, at)?) else { break };
+            let (Some(record), Some(anchor)) = (self.book.record(&key)?, lineage::anchor(self.book, &key, at)?) else {
+                break;
+            };
             let Some((facts, created)) = timeline::first(&record.timeline) else { break };
             let trace = ids::history_trace(&anchor.root, part);
             let mut links = Vec::new();

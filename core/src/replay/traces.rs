@@ -87,12 +87,14 @@ pub(super) struct Traces<'a> {
 
 impl<'a> Traces<'a> {
     /// Tells everything a source has for the traces backend.
-    pub(super) async fn run(replayer: &'a Replayer<'a>, source: &'a str, plan: &'a Plan, sent: &mut Sent) -> Result<()> {
-        let position = if plan.again.is_some() {
-            Position::default()
-        } else {
-            replayer.store.position(Signal::Traces, source)?
-        };
+    pub(super) async fn run(
+        replayer: &'a Replayer<'a>,
+        source: &'a str,
+        plan: &'a Plan,
+        sent: &mut Sent,
+    ) -> Result<()> {
+        let position =
+            if plan.again.is_some() { Position::default() } else { replayer.store.position(Signal::Traces, source)? };
         let upto = position.upto.unwrap_or(replayer.store.sealed(source)?);
         if upto <= position.done {
             return Ok(());

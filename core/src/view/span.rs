@@ -32,7 +32,8 @@ pub(crate) fn overlap(a: &[Span], b: &[Span]) -> Vec<Span> {
 
 /// The length of a union in seconds.
 pub(crate) fn seconds(spans: &[Span]) -> f64 {
-    spans.iter().map(|(from, to)| to.seconds_since(*from)).sum()
+    // Not `sum`: that of nothing is -0.0.
+    spans.iter().fold(0.0, |all, (from, to)| all + to.seconds_since(*from))
 }
 
 /// When a task was there and in no finished status.
@@ -90,6 +91,12 @@ mod tests {
             overlap(&spans(&[(0, 10), (20, 30)]), &spans(&[(5, 25), (29, 40)])),
             spans(&[(5, 10), (20, 25), (29, 30)])
         );
+    }
+
+    #[test]
+    fn nothing_takes_no_time_and_is_not_less_than_nothing() {
+        assert!(seconds(&[]).is_sign_positive());
+        assert!((seconds(&spans(&[(0, 1_500), (2_000, 2_250)])) - 1.75).abs() < 1e-9);
     }
 
     #[test]
