@@ -41,7 +41,7 @@ pub(crate) struct Global {
 /// The form of a command's result on stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// For people [default]
+    /// For people (default)
     #[value(alias = "text")]
     Table,
     /// For programs

@@ -3,7 +3,7 @@
 //! [`Store`] reads; [`Transaction`] writes. A transaction gathers changed tasks, their journal items, indexes, sums and the
 //! cursor that covers them, and becomes durable as one atomic batch followed by an fsync: progress never moves without its
 //! data. *Cursor* means how far we have heard from a tool; *position*, how far a backend has been told. Keys are made in
-//! [`key`], bytes in [`format`], indexes in [`footprint`].
+//! [`key`], bytes in [`mod@format`], indexes in [`footprint`].
 
 mod footprint;
 mod format;
