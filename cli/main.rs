@@ -15,6 +15,7 @@ mod portfolio;
 mod progress;
 mod reader;
 mod report;
+mod serve;
 mod show;
 mod sprints;
 mod status;
@@ -62,6 +63,7 @@ fn chattiness(command: &Command) -> u8 {
 async fn run(context: &Context, command: Command) -> Outcome {
     match command {
         Command::Demo(arguments) => demo::run(context, &arguments).await,
+        Command::Serve => serve::run(context).await,
         Command::Sync(arguments) => sync::run(context, &arguments).await,
         Command::Tasks(arguments) => tasks::run(context, &arguments.filter()).await,
         Command::Sprints(arguments) => sprints::run(context, &arguments.filter()).await,

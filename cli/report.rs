@@ -208,7 +208,9 @@ mod tests {
 
     fn sent(names: &[&str], errors: Vec<(Signal, Error)>) -> DrainReport {
         let counts = Sent { spans: 10, logs: 20, points: 30 };
+        let by_project = BTreeMap::from([("shop".to_owned(), Sent { points: 500, ..Sent::default() })]);
         DrainReport {
+            by_project,
             by_source: names.iter().map(|name| ((*name).to_owned(), counts)).collect(),
             errors,
             ..DrainReport::default()
@@ -222,6 +224,7 @@ mod tests {
         let report = RunReport::new(
             vec![read("acme", None), read("ops", Some(ErrorKind::Auth))],
             sent(&["acme", "old"], vec![broken]),
+            &owners,
             false,
             13.0,
         );
