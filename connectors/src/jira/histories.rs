@@ -17,6 +17,9 @@ use super::settings::Settings;
 use super::wire::{History, Issue, IssueRef};
 use super::{ISSUES, Live, walk};
 
+/// Keys that one search asks for.
+const KEYS_PER_CALL: usize = 100;
+
 /// An issue on its way to becoming a record.
 #[derive(Debug)]
 pub(super) enum Taken {
@@ -108,8 +111,7 @@ impl Batch {
     fn append(&mut self, reference: &Reference, id: &str, histories: Vec<History>) -> Result<()> {
         let Some(row) = self.places.get(id).and_then(|place| self.rows.get_mut(*place)) else { return Ok(()) };
         for mut history in histories {
-            let custom = |field: &str| field.starts_with("customfield_");
-            history.items.retain(|item| item.field_id.as_deref().is_none_or(|id| !custom(id) || reference.reads(id)));
+            history.items.retain(|item| reference.reads(item));
             if history.items.is_empty() {
                 continue;
             }
@@ -177,7 +179,7 @@ impl Completer<'_> {
         if self.settings.comments {
             self.comments(&mut batch).await?;
         }
-        self.epics(&mut batch).await?;
+        self.parents(&mut batch).await?;
         batch.into_records()
     }
 
@@ -274,31 +276,23 @@ impl Completer<'_> {
         Ok(())
     }
 
-    /// The old epic link names a key; a parent is known by its id. Only Data Center still needs this.
-    async fn epics(&self, batch: &mut Batch) -> Result<()> {
-        let Some(field) = &self.live.reference.fields.epic_link else { return Ok(()) };
-        let epic = |issue: &Issue| -> Option<String> {
-            let value = issue.custom.get(&field.id).filter(|_| issue.fields.parent.is_none())?;
-            serde_json::from_str(value.get()).ok()
-        };
-        let wanted: BTreeSet<String> = batch.issues().filter_map(epic).collect();
-        if wanted.is_empty() {
-            return Ok(());
-        }
+    /// Where the parent is told as a key (the old epic link, Data Center's parent link), its id is looked for: among the issues
+    /// at hand, else with one more search.
+    async fn parents(&self, batch: &mut Batch) -> Result<()> {
+        let wanted: BTreeSet<String> = batch.issues().filter_map(|issue| self.parent_key(issue)).collect();
         let mut ids: BTreeMap<String, Box<str>> = batch
             .issues()
             .filter_map(|issue| Some((issue.key.as_deref()?.to_owned(), issue.id.clone()?)))
             .filter(|(key, _)| wanted.contains(key))
             .collect();
         let missing: Vec<&str> = wanted.iter().filter(|key| !ids.contains_key(*key)).map(String::as_str).collect();
-        for keys in missing.chunks(100) {
+        for keys in missing.chunks(KEYS_PER_CALL) {
             ids.extend(self.ids_of(keys).await?);
         }
         for row in &mut batch.rows {
             let Taken::Issue(issue) = &mut row.taken else { continue };
-            if let Some(key) = epic(issue)
-                && let Some(id) = ids.get(&key)
-            {
+            let Some(key) = self.parent_key(issue) else { continue };
+            if let Some(id) = ids.get(&key) {
                 let parent = IssueRef { id: Some(id.clone()), key: Some(key.into()), fields: Default::default() };
                 issue.fields.parent = Some(parent);
             }
@@ -306,13 +300,19 @@ impl Completer<'_> {
         Ok(())
     }
 
+    /// The key of a parent that is told by no more than its key.
+    fn parent_key(&self, issue: &Issue) -> Option<String> {
+        let mut fields = self.live.reference.fields.parent_keys().filter(|_| issue.fields.parent.is_none());
+        fields.find_map(|field| serde_json::from_str(issue.custom.get(&field.id)?.get()).ok())
+    }
+
     /// The ids of these keys, as far as we may see them.
     async fn ids_of(&self, keys: &[&str]) -> Result<BTreeMap<String, Box<str>>> {
         let search = walk::Walk::of_keys(keys);
-        let mut wish = walk::Wish { fields: ["id"].into(), histories: false, rows: 100, given: None };
+        let mut wish = walk::Wish { fields: ["id"].into(), histories: false, rows: KEYS_PER_CALL as u64, given: None };
         let found = match walk::page(self.api, self.live.site, &search, &mut wish).await {
             Err(error) if api::is_refusal(error.kind()) => {
-                warn!(error = error.full(), "the ids of epics cannot be had");
+                warn!(error = error.full(), "the ids of parents cannot be had");
                 return Ok(BTreeMap::new());
             }
             found => found?,

@@ -10,7 +10,7 @@ use contextcore_core::{Error, ErrorKind, Result, Secret};
 use super::mapping;
 
 /// The names that `fields` may have.
-const FIELDS: [&str; 4] = ["story_points", "sprint", "epic_link", "flagged"];
+const FIELDS: [&str; 5] = ["story_points", "sprint", "epic_link", "parent_link", "flagged"];
 
 /// A Jira source, ready to be used.
 #[derive(Debug, Clone)]
