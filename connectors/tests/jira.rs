@@ -1,6 +1,8 @@
 //! The Jira connector against the stand-in: over real sockets, judged by what the stand-in heard and by what is true of its
 //! world. What the engine does between two polls is done here by [`Rig`], as plainly as possible.
 
+#![expect(clippy::unwrap_used, reason = "what fails here is a test")]
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -357,6 +359,32 @@ async fn an_unknown_project_is_left_out_and_named() {
     let mut rig = Rig::start(World::demo(NOW, 3, 7), cloud(), &["NOPE", "NADA"]).await;
     let error = rig.run(&["issues"]).await.err().unwrap();
     assert_eq!((error.kind(), error.context("projects")), (ErrorKind::Rejected, Some("NOPE, NADA")));
+}
+
+#[tokio::test]
+async fn the_past_of_a_project_that_turns_up_later_is_read_too() {
+    for options in [cloud(), data_center()] {
+        let mut world = World::demo(NOW, 3, 7);
+        let ops = usize::from(world.find_project("OPS").unwrap().0);
+        world.projects[ops].visibility = Visibility::Hidden;
+        let mut rig = Rig::start(world, options, &["SHOP", "OPS"]).await;
+        let of = |outcome: &Outcome, project: &str| {
+            outcome.tasks.values().filter(|task| task.present.project == project).count()
+        };
+        let first = rig.sync().await;
+        assert!(of(&first, "SHOP") > 0 && of(&first, "OPS") == 0);
+        rig.now += 5 * MINUTE;
+        rig.jira.take_requests();
+        assert!(rig.sync().await.tasks.is_empty());
+        assert_eq!(kinds(&rig.jira.take_requests())["search"], 2, "one is refused");
+        rig.jira.world().projects[ops].visibility = Visibility::Open;
+        rig.now += 5 * MINUTE;
+        let third = rig.sync().await;
+        let there = rig.jira.world().issues().filter(|issue| usize::from(issue.project().0) == ops).count();
+        assert_eq!(of(&third, "OPS"), there);
+        rig.now += 5 * MINUTE;
+        assert!(rig.sync().await.tasks.is_empty());
+    }
 }
 
 #[tokio::test]

@@ -309,7 +309,7 @@ impl Completer<'_> {
     /// The ids of these keys, as far as we may see them.
     async fn ids_of(&self, keys: &[&str]) -> Result<BTreeMap<String, Box<str>>> {
         let search = walk::Walk::of_keys(keys);
-        let mut wish = walk::Wish { fields: ["id"].into(), histories: false, rows: KEYS_PER_CALL as u64, given: None };
+        let mut wish = walk::Wish::new(["id"].into(), KEYS_PER_CALL as u64);
         let found = match walk::page(self.api, self.live.site, &search, &mut wish).await {
             Err(error) if api::is_refusal(error.kind()) => {
                 warn!(error = error.full(), "the ids of parents cannot be had");

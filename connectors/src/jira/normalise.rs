@@ -152,6 +152,9 @@ impl<'a> Side<'a> {
     }
 }
 
+/// Changes with what they are about.
+type Told<'a> = Vec<(Role, &'a Item)>;
+
 /// The facts of a task at one moment, with what lies behind them.
 #[derive(Debug, Clone)]
 struct State {
@@ -462,7 +465,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The changes that are told, those of the resolution apart.
-    fn by_resolution<'h>(&self, history: &'h History) -> (Vec<(Role, &'h Item)>, Vec<(Role, &'h Item)>) {
+    fn by_resolution<'h>(&self, history: &'h History) -> (Told<'h>, Told<'h>) {
         let told = history.items.iter().filter_map(|item| Some((self.role(item)?, item)));
         told.partition(|(role, _)| *role == Role::Resolution)
     }

@@ -374,3 +374,96 @@ fn log_choice(settings: &Settings, fields: &Fields) {
         info!(source = settings.source, meaning, field = &**id, name = &**name, why = &**why, "chose a field");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::tests::plain;
+    use super::*;
+
+    fn answers(json: serde_json::Value) -> Vec<FieldAnswer> {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn site_fields() -> Vec<FieldAnswer> {
+        let number = "com.atlassian.jira.plugin.system.customfieldtypes:float";
+        answers(serde_json::json!([
+            {"id": "summary", "name": "Summary", "schema": {"type": "string", "system": "summary"}},
+            {"id": "customfield_10016", "name": "Story point estimate", "schema": {"custom": "com.pyxis.greenhopper.jira:jsw-story-points"}},
+            {"id": "customfield_10026", "name": "Story Points", "schema": {"custom": number}},
+            {"id": "customfield_10111", "name": "Original story points", "schema": {"custom": number}},
+            {"id": "customfield_10050", "name": "Size", "schema": {"custom": number}},
+            {"id": "customfield_10020", "name": "Iteration", "schema": {"custom": "com.pyxis.greenhopper.jira:gh-sprint"}},
+            {"id": "customfield_10021", "name": "Flagged", "schema": {"custom": "com.atlassian.jira.plugin.system.customfieldtypes:multicheckboxes"}}
+        ]))
+    }
+
+    fn ids(fields: &Fields) -> Vec<(&'static str, &str)> {
+        fields.all().map(|(meaning, field)| (meaning, &*field.id)).collect()
+    }
+
+    #[test]
+    fn fields_are_found_by_what_they_are() {
+        let found = discover(&plain(), &site_fields(), &BTreeSet::new());
+        assert_eq!(
+            ids(&found),
+            [
+                ("story_points", "customfield_10026"),
+                ("story_points", "customfield_10016"),
+                ("sprint", "customfield_10020"),
+                ("flagged", "customfield_10021")
+            ]
+        );
+    }
+
+    #[test]
+    fn a_board_and_then_the_configuration_know_better() {
+        let by_board = BTreeSet::from(["customfield_10050".into()]);
+        let found = discover(&plain(), &site_fields(), &by_board);
+        assert_eq!(&*found.points[0].id, "customfield_10050");
+        let configured = plain().with_field("story_points", "customfield_10111");
+        let found = discover(&configured, &site_fields(), &by_board);
+        assert_eq!(found.points.iter().map(|field| &*field.id).collect::<Vec<_>>(), ["customfield_10111"]);
+    }
+
+    #[test]
+    fn the_estimate_of_a_project_is_where_its_board_looks() {
+        let mut reference =
+            Reference { fields: discover(&plain(), &site_fields(), &BTreeSet::new()), ..Reference::default() };
+        let board = |estimate: &str| Board {
+            name: "Team".into(),
+            kind: "scrum".into(),
+            project: Some("A".into()),
+            estimate: Some(estimate.into()),
+        };
+        reference.boards.insert(1, board("customfield_10016"));
+        let of = |project: &str| reference.points_for(project).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(of("A"), ["customfield_10016", "customfield_10026"]);
+        assert_eq!(of("B"), ["customfield_10026", "customfield_10016"]);
+    }
+
+    #[test]
+    fn what_is_old_or_unknown_is_fetched_anew_but_what_is_missing_is_not() {
+        let reference =
+            Reference { fetched_at: Millis(DAY), missing: ["status:1".into()].into(), ..Reference::default() };
+        let none = BTreeSet::new();
+        assert!(!reference.is_due(Millis(2 * DAY - 1), &none));
+        assert!(reference.is_due(Millis(2 * DAY), &none));
+        assert!(reference.is_due(Millis(0), &none), "a clock that was turned back");
+        assert!(!reference.is_due(Millis(DAY), &["status:1".into()].into()));
+        assert!(reference.is_due(Millis(DAY), &["status:2".into()].into()));
+    }
+
+    #[test]
+    fn a_column_counts_when_all_boards_agree() {
+        let mut columns = Columns::default();
+        let board = |name: &str| -> BoardConfiguration {
+            serde_json::from_value(serde_json::json!({"columnConfig": {"columns": [
+                {"name": name, "statuses": [{"id": "1"}]}, {"name": "Review", "statuses": [{"id": 2}]}]}}))
+            .unwrap()
+        };
+        columns.learn(&board("Backlog"));
+        assert_eq!(columns.of("1").as_deref(), Some("Backlog"));
+        columns.learn(&board("Ready"));
+        assert_eq!((columns.of("1"), columns.of("2").as_deref(), columns.of("3")), (None, Some("Review"), None));
+    }
+}

@@ -152,11 +152,6 @@ pub(super) mod tests {
             self.fields.insert(name.into(), id.into());
             self
         }
-
-        pub(in super::super) fn with_projects(mut self, projects: &[&str]) -> Self {
-            self.projects = projects.iter().map(ToString::to_string).collect();
-            self
-        }
     }
 
     #[test]
