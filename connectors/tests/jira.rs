@@ -471,6 +471,46 @@ async fn a_long_sweep_goes_on_where_a_process_ended() {
 }
 
 #[tokio::test]
+async fn an_incomplete_answer_is_read_but_moves_nothing() {
+    let mut rig = Rig::demo(cloud()).await;
+    rig.sync().await;
+    let body = r#"{"issues":[{"id":"77","key":"SHOP-77","fields":{"created":"2026-11-19T10:00:00.000+0000",
+        "updated":"2026-11-19T10:00:00.000+0000"}}],"isLast":true,"warnings":[{"type":"JQL_FUNCTION_LIMIT_EXCEEDED"}]}"#;
+    rig.jira.faults().on("*/search/jql", When::Nth(1), Fault::status(200, body));
+    rig.jira.take_requests();
+    rig.now += DAY - MINUTE;
+    let outcome = rig.sync().await;
+    assert!(outcome.tasks.contains_key("77"));
+    assert!(outcome.warnings[0].contains("JQL_FUNCTION_LIMIT_EXCEEDED"), "{:?}", outcome.warnings);
+    rig.sync().await;
+    let requests = rig.jira.take_requests();
+    let searches = requests.iter().filter(|request| request.path().ends_with("jql"));
+    let asked: BTreeSet<String> = searches.map(|request| request.json()["jql"].to_string()).collect();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+}
+
+#[tokio::test]
+async fn issue_types_are_listed_only_when_one_does_not_explain_itself() {
+    let types =
+        |rig: &Rig| rig.jira.take_requests().iter().filter(|request| request.path().ends_with("issuetype")).count();
+    let mut rig = Rig::demo(cloud()).await;
+    rig.sync().await;
+    assert_eq!(types(&rig), 0);
+
+    let mut world = World::demo(NOW, 3, 7);
+    world.types[3].name = "Aufgabe".into();
+    let mut rig = Rig::start(world, cloud(), &[]).await;
+    rig.sync().await;
+    assert_eq!(types(&rig), 1);
+    rig.now += 5 * MINUTE;
+    rig.sync().await;
+    assert_eq!(types(&rig), 0);
+    rig.now += DAY;
+    rig.sync().await;
+    assert_eq!(types(&rig), 1);
+}
+
+#[tokio::test]
 async fn histories_are_asked_for_one_by_one_where_the_bulk_call_is_refused() {
     let mut rig = Rig::demo(cloud()).await;
     rig.jira.faults().on("*/changelog/bulkfetch", When::Always, Fault::status(405, "{}"));

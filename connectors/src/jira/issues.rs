@@ -294,13 +294,22 @@ impl Poll<'_> {
             }
             self.sweep.fresh.push((id.into(), updated.0));
             self.sweep.high = self.sweep.high.max(Some(updated));
-            if self.live.site == Site::DataCenter && matches!(taken, Taken::Issue(_)) {
-                self.inline.push((id.into(), serde_json::from_str(json).unwrap_or_default()));
-            }
         }
         self.sweep.seen += 1;
+        let taken = if self.live.site == Site::DataCenter { self.take_inline(taken, json) } else { taken };
         self.batch.add(taken);
         updated
+    }
+
+    /// Takes the history out of an issue of Data Center. One that cannot be read makes the whole issue an odd one.
+    fn take_inline(&mut self, taken: Taken, json: &str) -> Taken {
+        match (&taken, serde_json::from_str(json)) {
+            (Taken::Issue(issue), Ok(inline)) => {
+                self.inline.extend(issue.id.clone().map(|id| (id, inline)));
+                taken
+            }
+            _ => Taken::odd(json).0,
+        }
     }
 
     fn forget_old(&mut self) {

@@ -193,7 +193,14 @@ pub(super) struct Comments {
     #[serde(default)]
     pub(super) comments: Vec<Comment>,
     #[serde(default)]
-    pub(super) total: u64,
+    pub(super) total: usize,
+}
+
+impl Comments {
+    /// Whether these are all there are.
+    pub(super) fn is_whole(&self) -> bool {
+        self.comments.len() >= self.total
+    }
 }
 
 /// A comment. Its text is wiki text on Data Center and a document on Cloud; both are kept as plain text.
@@ -452,7 +459,7 @@ fn as_number<S: Serializer>(at: &Option<Millis>, serializer: S) -> Result<S::Ok,
 
 /// Reads the items that matter and numbers them by their place in Jira's list.
 fn items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item>, D::Error> {
-    deserializer.deserialize_seq(ItemsVisitor)
+    deserializer.deserialize_any(ItemsVisitor)
 }
 
 struct ItemsVisitor;
@@ -462,6 +469,10 @@ impl<'de> Visitor<'de> for ItemsVisitor {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of changes")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Vec::new())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {

@@ -53,7 +53,7 @@ fn site(statuses: &str, board: Option<&str>, types: Option<&str>) -> Reference {
 fn record(answer: &str) -> String {
     let issue = Issue::from_answer(answer).unwrap();
     let inline: Inline = serde_json::from_str(answer).unwrap();
-    serde_json::to_string(&Record { issue, histories: inline.changelog.histories }).unwrap()
+    serde_json::to_string(&Record { issue, histories: inline.changelog.unwrap().histories }).unwrap()
 }
 
 fn read(settings: &Settings, reference: &Reference, answer: &str) -> Result<Read> {
