@@ -1,1 +1,83 @@
-fn main() {}
+//! The `contextcore` command: reads the arguments, runs the subcommand, and turns its end into an exit code.
+//!
+//! Read [`args`] for what can be typed, [`failure`] for what the codes mean. Each subcommand has a file of its own name; what
+//! they share is in [`app`] (configuration, store, connectors), [`engine`] (syncing and sending) and [`reader`] (looking).
+
+mod app;
+mod args;
+mod demo;
+mod engine;
+mod failure;
+#[cfg(test)]
+mod fixture;
+mod logging;
+mod portfolio;
+mod progress;
+mod reader;
+mod report;
+mod show;
+mod sprints;
+mod status;
+mod stop;
+mod sync;
+mod table;
+mod tasks;
+mod terminal;
+mod words;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use indicatif::MultiProgress;
+
+use crate::app::Context;
+use crate::args::{Cli, Command};
+use crate::failure::{Exit, Failure, Outcome};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Cli { global, command } = Cli::parse();
+    let bars = MultiProgress::new();
+    logging::start(global.verbose, chattiness(&command), &bars);
+    let context = Context { global, bars };
+    match run(&context, command).await {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprint!("{failure}");
+            failure.exit.into()
+        }
+    }
+}
+
+/// How much a command logs without `-v`: a service says what happens, and so does long work that draws no bar.
+fn chattiness(command: &Command) -> u8 {
+    match command {
+        Command::Serve => 1,
+        Command::Sync(_) | Command::Replay(_) | Command::Demo(_) => u8::from(!terminal::is_watched()),
+        _ => 0,
+    }
+}
+
+async fn run(context: &Context, command: Command) -> Outcome {
+    match command {
+        Command::Demo(arguments) => demo::run(context, &arguments).await,
+        Command::Sync(arguments) => sync::run(context, &arguments).await,
+        Command::Tasks(arguments) => tasks::run(context, &arguments.filter()).await,
+        Command::Sprints(arguments) => sprints::run(context, &arguments.filter()).await,
+        Command::Show(arguments) => show::run(context, &arguments).await,
+        Command::Status => status::run(context).await,
+        Command::Schema => print(&contextcore_core::config::json_schema()),
+        Command::Completions(arguments) => {
+            let mut script = Vec::new();
+            clap_complete::generate(arguments.shell, &mut Cli::command(), "contextcore", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+        _ => Err(Failure::new(Exit::Internal, "not there yet")),
+    }
+}
+
+fn print(text: &str) -> Outcome {
+    io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(Exit::Done)
+}

@@ -13,10 +13,12 @@ pub mod sink;
 pub mod sprint;
 pub mod store;
 pub mod sync;
+pub mod telemetry;
 pub mod time;
 pub mod timeline;
 mod tls;
 pub mod totals;
+pub mod view;
 
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use secret::Secret;

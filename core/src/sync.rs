@@ -15,6 +15,7 @@ use crate::config::SourceConfig;
 use crate::connector::{Connector, Cursor, Observation, Page, RawRecord, Run, Stream};
 use crate::diff;
 use crate::error::{Error, ErrorKind, Result};
+use crate::http::Stats;
 use crate::model::{SprintFacts, SprintRecord, SprintState, TaskKey};
 use crate::progress::{Event, Progress};
 use crate::store::{Aside, SourceStatus, Store, Transaction};
@@ -35,6 +36,8 @@ pub struct Options {
     pub full: bool,
     /// Poll and report, but keep nothing.
     pub dry_run: bool,
+    /// The moment it is; `None` reads the clock. For tests that let it move.
+    pub now: Option<Millis>,
 }
 
 /// What a run of one source came to.
@@ -77,17 +80,18 @@ pub async fn sync_source(
         progress,
         cancel,
         dry_run: options.dry_run,
-        run: Run { now: Millis::now(), full: options.full },
+        run: Run { now: options.now.unwrap_or_else(Millis::now), full: options.full },
         report: SourceReport { name: name.clone(), ..SourceReport::default() },
     };
     let outcome = job.run().await;
+    let now = options.now.unwrap_or_else(Millis::now);
     let mut report = job.report;
     let stats = source.connector.stats();
     report.requests = stats.requests - before.requests;
     report.seconds = clock.elapsed().as_secs_f64();
     report.error = outcome.err();
     if !options.dry_run
-        && let Err(error) = remember(store, &report, stats.waits - before.waits)
+        && let Err(error) = remember(store, &report, &stats, stats.waits - before.waits, now)
     {
         report.error.get_or_insert(error);
     }
@@ -96,8 +100,10 @@ pub async fn sync_source(
 }
 
 /// Keeps what a run came to for `status` and for our own metrics.
-fn remember(store: &Store, report: &SourceReport, waits: u64) -> Result<()> {
+fn remember(store: &Store, report: &SourceReport, stats: &Stats, waits: u64, now: Millis) -> Result<()> {
     let mut status = store.source_status(&report.name)?;
+    status.last_duration = Some(report.seconds);
+    status.rate_limit_remaining = stats.rate_limit_remaining;
     let counters = &mut status.counters;
     counters.requests += report.requests;
     counters.records += report.records;
@@ -114,7 +120,7 @@ fn remember(store: &Store, report: &SourceReport, waits: u64) -> Result<()> {
             status.failures = 0;
             status.last_error = None;
             status.last_error_kind = None;
-            status.last_success = Some(Millis::now());
+            status.last_success = Some(now);
         }
     }
     let mut transaction = store.begin()?;

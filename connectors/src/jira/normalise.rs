@@ -2,7 +2,7 @@
 //!
 //! [`issue`] is the way in. A task's history is told backwards: Jira has no created-event, so the facts of today are taken
 //! back change by change (each tells what was before it) until the facts of the first day remain; then the changes are told
-//! forwards again as dated facts. One function, [`State::set`], says what a change means for either direction, so the two
+//! forwards again as dated facts. One function, [`Reader::set`], says what a change means for either direction, so the two
 //! passes cannot disagree.
 //!
 //! - Ids decide, names are for people: statuses, types and people go by id where the history tells one, and a thing that is

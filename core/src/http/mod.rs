@@ -13,6 +13,7 @@
 mod client;
 mod gate;
 pub mod limits;
+pub mod local;
 pub mod redact;
 mod stats;
 #[cfg(test)]

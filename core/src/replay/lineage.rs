@@ -4,13 +4,12 @@
 //! a new *episode* begins: the task goes on under a new anchor, perhaps in another root's trace, and what was exported
 //! before stays true. [`Book`] reads records once; everything else is derived.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ids::{self, Role, SpanId, TraceId};
 use crate::error::Result;
-use crate::model::{Facts, TaskKey, TaskRecord, TaskType, What};
+use crate::model::{Facts, SprintRecord, TaskKey, TaskRecord, TaskType, What};
 use crate::store::Store;
 use crate::time::Millis;
 use crate::timeline;
@@ -25,13 +24,15 @@ const UNKNOWN_PARENT: u64 = 1 << 32;
 /// Records read from the store, each once.
 pub struct Book<'a> {
     store: &'a Store,
-    pages: RefCell<HashMap<TaskKey, Option<Rc<TaskRecord>>>>,
+    pages: Mutex<HashMap<TaskKey, Option<Arc<TaskRecord>>>>,
+    lives: Mutex<HashMap<TaskKey, Arc<Vec<Episode>>>>,
+    sprints: Mutex<HashMap<TaskKey, Option<Arc<SprintRecord>>>>,
 }
 
 impl<'a> Book<'a> {
     /// An empty book over a store.
     pub fn new(store: &'a Store) -> Self {
-        Self { store, pages: RefCell::new(HashMap::new()) }
+        Self { store, pages: Mutex::default(), lives: Mutex::default(), sprints: Mutex::default() }
     }
 
     /// The store underneath.
@@ -40,23 +41,48 @@ impl<'a> Book<'a> {
     }
 
     /// A task's record, if it is known.
-    pub fn record(&self, key: &TaskKey) -> Result<Option<Rc<TaskRecord>>> {
-        if let Some(page) = self.pages.borrow().get(key) {
+    pub fn record(&self, key: &TaskKey) -> Result<Option<Arc<TaskRecord>>> {
+        if let Some(page) = open(&self.pages).get(key) {
             return Ok(page.clone());
         }
-        let record = self.store.task(key)?.map(Rc::new);
-        let mut pages = self.pages.borrow_mut();
+        let record = self.store.task(key)?.map(Arc::new);
+        let mut pages = open(&self.pages);
         if pages.len() >= PAGES {
             pages.clear();
+            open(&self.lives).clear();
         }
         pages.insert(key.clone(), record.clone());
         Ok(record)
+    }
+
+    /// A sprint's record, if it is known.
+    pub fn sprint(&self, key: &TaskKey) -> Result<Option<Arc<SprintRecord>>> {
+        if let Some(sprint) = open(&self.sprints).get(key) {
+            return Ok(sprint.clone());
+        }
+        let sprint = self.store.sprint(key)?.map(Arc::new);
+        open(&self.sprints).insert(key.clone(), sprint.clone());
+        Ok(sprint)
+    }
+
+    /// The episodes of a task's life, oldest first; none when it is not known.
+    pub fn episodes(&self, key: &TaskKey) -> Result<Arc<Vec<Episode>>> {
+        if let Some(episodes) = open(&self.lives).get(key) {
+            return Ok(episodes.clone());
+        }
+        let episodes = Arc::new(episodes(self, key)?);
+        open(&self.lives).insert(key.clone(), episodes.clone());
+        Ok(episodes)
     }
 
     /// The facts of a task at a moment, if it is known.
     pub fn facts(&self, key: &TaskKey, at: Millis) -> Result<Option<Facts>> {
         Ok(self.record(key)?.and_then(|record| timeline::at(&record.timeline, at)).map(|state| state.facts))
     }
+}
+
+fn open<T>(shelf: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A task's place in the tree at a moment.
@@ -73,7 +99,8 @@ impl Lineage {
     pub fn at(book: &Book<'_>, key: &TaskKey, at: Millis) -> Result<Self> {
         let mut lineage = Self { chain: Vec::new(), root_unknown: false };
         let mut next = Some(key.clone());
-        while let Some(key) = next.take().filter(|key| !lineage.chain.contains(key) && lineage.chain.len() < MAX_DEPTH) {
+        while let Some(key) = next.take().filter(|key| !lineage.chain.contains(key) && lineage.chain.len() < MAX_DEPTH)
+        {
             let facts = book.facts(&key, at)?;
             lineage.root_unknown = facts.is_none();
             next = facts
@@ -109,7 +136,7 @@ pub struct Episode {
 }
 
 /// The episodes of a task, oldest first.
-pub fn episodes(book: &Book<'_>, key: &TaskKey) -> Result<Vec<Episode>> {
+fn episodes(book: &Book<'_>, key: &TaskKey) -> Result<Vec<Episode>> {
     let Some(record) = book.record(key)? else { return Ok(Vec::new()) };
     let Some((_, created)) = timeline::first(&record.timeline) else { return Ok(Vec::new()) };
     let mut episodes = vec![Episode { from: created, lineage: Lineage::at(book, key, created)? }];
@@ -130,9 +157,10 @@ fn next_turn(book: &Book<'_>, lineage: &Lineage, after: Millis) -> Result<Option
     let mut next: Option<Millis> = None;
     for key in &lineage.chain {
         let Some(record) = book.record(key)? else { continue };
-        let turn = record.timeline.iter().find(|kept| {
-            kept.entry.at > after && matches!(kept.entry.what, What::Parent(_) | What::Typed { .. })
-        });
+        let turn = record
+            .timeline
+            .iter()
+            .find(|kept| kept.entry.at > after && matches!(kept.entry.what, What::Parent(_) | What::Typed { .. }));
         next = turn.map(|kept| kept.entry.at).into_iter().chain(next).min();
     }
     Ok(next)
@@ -153,7 +181,7 @@ pub struct Anchor {
 
 /// The anchor of a task at a moment.
 pub fn anchor(book: &Book<'_>, key: &TaskKey, at: Millis) -> Result<Option<Anchor>> {
-    let episodes = episodes(book, key)?;
+    let episodes = book.episodes(key)?;
     let place = episodes.partition_point(|episode| episode.from <= at).max(1) - 1;
     let Some(episode) = episodes.get(place) else { return Ok(None) };
     let former = match place.checked_sub(1).and_then(|place| Some((place, episodes.get(place)?))) {
@@ -169,7 +197,7 @@ pub fn anchor(book: &Book<'_>, key: &TaskKey, at: Millis) -> Result<Option<Ancho
 
 /// The parent's anchor at a moment; a parent that is not known has none, and the task stands at the top of its trace.
 fn parent_anchor(book: &Book<'_>, parent: &TaskKey, at: Millis) -> Result<Option<(TaskKey, SpanId)>> {
-    let episodes = episodes(book, parent)?;
+    let episodes = book.episodes(parent)?;
     let place = episodes.partition_point(|episode| episode.from <= at).max(1) - 1;
     Ok(episodes.get(place).map(|episode| (parent.clone(), span(parent, place, &episode.lineage))))
 }
@@ -192,12 +220,24 @@ mod tests {
     use crate::model::{ParentRef, Status};
     use crate::timeline::tests::{facts, kept};
 
-    fn task(native_id: &str, task_type: TaskType, parent: Option<&str>, later: &[(i64, Option<&str>)]) -> (TaskKey, TaskRecord) {
+    fn task(
+        native_id: &str,
+        task_type: TaskType,
+        parent: Option<&str>,
+        later: &[(i64, Option<&str>)],
+    ) -> (TaskKey, TaskRecord) {
         let reference = |id: &str| ParentRef { native_id: id.to_owned(), key: None };
         let first = Facts { task_type, parent: parent.map(reference), ..facts(Status::Todo) };
         let mut timeline = vec![kept(100, What::Created(Box::new(first)))];
         timeline.extend(later.iter().map(|(at, parent)| kept(*at, What::Parent(parent.map(reference)))));
-        let record = TaskRecord { url: String::new(), reporter: None, updated: Millis(0), blockers: vec![], absences: 0, timeline };
+        let record = TaskRecord {
+            url: String::new(),
+            reporter: None,
+            updated: Millis(0),
+            blockers: vec![],
+            absences: 0,
+            timeline,
+        };
         (TaskKey::new("jira", native_id), record)
     }
 
@@ -222,7 +262,10 @@ mod tests {
         ]);
         let book = Book::new(&store);
         let lineage = Lineage::at(&book, &TaskKey::new("jira", "part"), Millis(500)).unwrap();
-        assert_eq!(lineage.chain.iter().map(|key| key.native_id.as_str()).collect::<Vec<_>>(), ["part", "story", "epic"]);
+        assert_eq!(
+            lineage.chain.iter().map(|key| key.native_id.as_str()).collect::<Vec<_>>(),
+            ["part", "story", "epic"]
+        );
         let top = Lineage::at(&book, &TaskKey::new("jira", "epic"), Millis(500)).unwrap();
         assert_eq!(top.root().native_id, "epic");
     }
@@ -240,7 +283,8 @@ mod tests {
         let roots: Vec<_> =
             episodes(&book, &key).unwrap().iter().map(|e| (e.from.0, e.lineage.root().native_id.clone())).collect();
         assert_eq!(roots, [(100, "e1".to_owned()), (300, "e2".to_owned())]);
-        let (old, new) = (anchor(&book, &key, Millis(200)).unwrap().unwrap(), anchor(&book, &key, Millis(300)).unwrap().unwrap());
+        let (old, new) =
+            (anchor(&book, &key, Millis(200)).unwrap().unwrap(), anchor(&book, &key, Millis(300)).unwrap().unwrap());
         assert_ne!(old.span, new.span);
         assert_eq!(new.former, Some((TaskKey::new("jira", "e1"), old.span)));
     }
@@ -260,7 +304,8 @@ mod tests {
 
     #[test]
     fn a_loop_of_parents_ends() {
-        let (_dir, store) = store(&[task("a", TaskType::Task, Some("b"), &[]), task("b", TaskType::Task, Some("a"), &[])]);
+        let (_dir, store) =
+            store(&[task("a", TaskType::Task, Some("b"), &[]), task("b", TaskType::Task, Some("a"), &[])]);
         let lineage = Lineage::at(&Book::new(&store), &TaskKey::new("jira", "a"), Millis(500)).unwrap();
         assert_eq!(lineage.chain.len(), 2);
     }

@@ -3,7 +3,7 @@
 //! [`Store`] reads; [`Transaction`] writes. A transaction gathers changed tasks, their journal items, indexes, sums and the
 //! cursor that covers them, and becomes durable as one atomic batch followed by an fsync: progress never moves without its
 //! data. *Cursor* means how far we have heard from a tool; *position*, how far a backend has been told. Keys are made in
-//! [`key`], bytes in [`format`], indexes in [`footprint`].
+//! [`key`], bytes in [`mod@format`], indexes in [`footprint`].
 
 mod footprint;
 mod format;
@@ -98,6 +98,12 @@ pub struct SourceStatus {
     pub last_error_kind: Option<ErrorKind>,
     /// Runs failed in a row.
     pub failures: u64,
+    /// How long the last run took, in seconds.
+    #[serde(default)]
+    pub last_duration: Option<f64>,
+    /// Requests left by the tool's own count, when it tells.
+    #[serde(default)]
+    pub rate_limit_remaining: Option<u64>,
     /// How many tasks the tool itself counted when last asked.
     pub tool_count: Option<u64>,
     /// Hash of the settings the cursors were made with; other settings read everything again.

@@ -116,6 +116,10 @@ impl Site {
                 json.name("id").shown(10_000 + board.id.0);
                 json.name("self").text(&format!("{}/rest/api/2/filter/{}", call.base, 10_000 + board.id.0));
             });
+            if board.kind == BoardKind::Kanban {
+                let released = "fixVersion in unreleasedVersions() OR fixVersion is EMPTY";
+                json.name("subQuery").object(|json| json.name("query").text(released));
+            }
             json.name("columnConfig").object(|json| {
                 json.name("columns").array(|json| {
                     columns(board).iter().for_each(|column| write_column(call, world, column, json));

@@ -2,11 +2,14 @@
 
 use super::fields::Field;
 use super::json::Json;
-use super::render::{FLAG_OPTION, LINK_TYPES, Page, id_text};
+use super::render::{FLAG_OPTION, LINK_TYPES, Page};
 use super::search::Token;
 use super::{BulkOrder, BulkTime, Site, json, refuse};
 use crate::server::{Call, Reply};
-use crate::world::{Change, Event, Issue, IssueId, Link, SprintId, Swap, UserId};
+use crate::world::{
+    Change, Event, Issue, IssueId, Link, PriorityId, ResolutionId, SprintId, StatusId, Swap, TypeId, UserId,
+};
+use jiff::civil::Date;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -201,55 +204,27 @@ impl<'w> Page<'w> {
     }
 
     fn item_of(&self, issue: &Issue, event: &Event) -> Option<Item> {
-        let field_id = field_of(&event.change);
-        let (field, custom, ends) = match &event.change {
-            Change::Status(swap) => (
-                "status",
-                false,
-                both(swap, |id| {
-                    let status = self.world.status(*id);
-                    (Some(status.id.to_string()), Some(status.name.clone()))
-                }),
-            ),
-            Change::Resolution(swap) => ("resolution", false, both(swap, |id| self.resolution_end(*id))),
-            Change::Priority(swap) => (
-                "priority",
-                false,
-                both(swap, |id| {
-                    let priority = &self.world.priorities[usize::from(id.0)];
-                    (Some(priority.id.to_string()), Some(priority.name.clone()))
-                }),
-            ),
-            Change::Kind(swap) => (
-                "issuetype",
-                false,
-                both(swap, |id| {
-                    let kind = self.world.issue_type(*id);
-                    (Some(kind.id.to_string()), Some(kind.name.clone()))
-                }),
-            ),
-            Change::Assignee(swap) => ("assignee", false, both(swap, |id| self.user_end(*id))),
-            Change::Title(swap) => ("summary", false, both(swap, |title| (None, Some(title.clone())))),
-            Change::Labels(swap) => ("labels", false, both(swap, |labels| (None, Some(labels.join(" "))))),
-            Change::Due(swap) => (
-                "duedate",
-                false,
-                both(swap, |due| (due.map(|due| due.to_string()), due.map(|due| format!("{due} 00:00:00.0")))),
-            ),
-            Change::Points(swap) => ("Story Points", true, both(swap, |points| (None, points_text(*points)))),
-            Change::Sprints(swap) => ("Sprint", true, both(swap, |sprints| self.sprints_end(sprints))),
-            Change::Flagged(up) => ("Flagged", true, flag_ends(issue, event, *up)),
-            Change::Ranked => ("Rank", true, [empty(), (Some(String::new()), Some("Ranked higher".to_owned()))]),
-            Change::Parent(swap) => (
-                self.parent_field(issue),
-                self.has_custom_parent(issue),
-                both(swap, |id| (id_text(*id), id.map(|id| self.key_then(id, event.at)))),
-            ),
-            Change::Linked(link) => ("Link", false, [(None, None), self.link_end(link, event.at)]),
-            Change::Unlinked(link) => ("Link", false, [self.link_end(link, event.at), (None, None)]),
+        let at = event.at;
+        let (field, ends) = match &event.change {
+            Change::Status(swap) => ("status", both(swap, |id| self.status_end(*id))),
+            Change::Resolution(swap) => ("resolution", both(swap, |id| self.resolution_end(*id))),
+            Change::Priority(swap) => ("priority", both(swap, |id| self.priority_end(*id))),
+            Change::Kind(swap) => ("issuetype", both(swap, |id| self.kind_end(*id))),
+            Change::Assignee(swap) => ("assignee", both(swap, |id| self.user_end(*id))),
+            Change::Title(swap) => ("summary", both(swap, |title| (None, Some(title.clone())))),
+            Change::Labels(swap) => ("labels", both(swap, |labels| (None, Some(labels.join(" "))))),
+            Change::Due(swap) => ("duedate", both(swap, |due| due_end(*due))),
+            Change::Points(swap) => ("Story Points", both(swap, |points| (None, points_text(*points)))),
+            Change::Sprints(swap) => ("Sprint", both(swap, |sprints| self.sprints_end(sprints))),
+            Change::Flagged(up) => ("Flagged", flag_ends(issue, event, *up)),
+            Change::Ranked => ("Rank", [empty(), (Some(String::new()), Some("Ranked higher".to_owned()))]),
+            Change::Parent(swap) => (self.parent_field(issue), both(swap, |id| self.parent_end(*id, at))),
+            Change::Linked(link) => ("Link", [(None, None), self.link_end(link, at)]),
+            Change::Unlinked(link) => ("Link", [self.link_end(link, at), (None, None)]),
             Change::Moved(_) => return None,
         };
-        Some(Item { field, field_id, custom, ends })
+        let custom = matches!(field, "Story Points" | "Sprint" | "Flagged" | "Rank" | "Epic Link" | "Parent Link");
+        Some(Item { field, field_id: field_of(&event.change), custom, ends })
     }
 
     fn item(&self, item: Item, json: &mut Json) {
@@ -272,7 +247,26 @@ impl<'w> Page<'w> {
         });
     }
 
-    fn resolution_end(&self, id: Option<crate::world::ResolutionId>) -> End {
+    fn status_end(&self, id: StatusId) -> End {
+        let status = self.world.status(id);
+        (Some(status.id.to_string()), Some(status.name.clone()))
+    }
+
+    fn priority_end(&self, id: PriorityId) -> End {
+        let priority = &self.world.priorities[usize::from(id.0)];
+        (Some(priority.id.to_string()), Some(priority.name.clone()))
+    }
+
+    fn kind_end(&self, id: TypeId) -> End {
+        let kind = self.world.issue_type(id);
+        (Some(kind.id.to_string()), Some(kind.name.clone()))
+    }
+
+    fn parent_end(&self, id: Option<IssueId>, at: i64) -> End {
+        (id.map(|id| id.to_string()), id.map(|id| self.key_then(id, at)))
+    }
+
+    fn resolution_end(&self, id: Option<ResolutionId>) -> End {
         let resolution = id.map(|id| &self.world.resolutions[usize::from(id.0)]);
         (resolution.map(|held| held.id.to_string()), resolution.map(|held| held.name.clone()))
     }
@@ -314,10 +308,6 @@ impl<'w> Page<'w> {
             _ => "Parent Link",
         }
     }
-
-    fn has_custom_parent(&self, issue: &Issue) -> bool {
-        !self.site.is_cloud() && self.world.issue_type(issue.fields.kind).level >= 0
-    }
 }
 
 /// One end of a change: the id (`from`, `to`) and the text (`fromString`, `toString`).
@@ -332,6 +322,10 @@ struct Item {
 
 fn both<T>(swap: &Swap<T>, end: impl Fn(&T) -> End) -> [End; 2] {
     [end(&swap.from), end(&swap.to)]
+}
+
+fn due_end(due: Option<Date>) -> End {
+    (due.map(|due| due.to_string()), due.map(|due| format!("{due} 00:00:00.0")))
 }
 
 fn empty() -> End {

@@ -44,10 +44,10 @@ impl Site {
         let world = self.world();
         let page = Page::new(self, &world, &call.base);
         let rows = match name {
-            "status" => page.statuses(),
+            "status" => page.statuses().to_vec(),
             "issuetype" => page.types(),
-            "priority" => page.priorities(),
-            _ => page.resolutions(),
+            "priority" => page.priorities().to_vec(),
+            _ => page.resolutions().to_vec(),
         };
         Reply::json(200, json::array(|json| rows.iter().for_each(|row| json.raw(row))))
     }
@@ -68,7 +68,9 @@ impl Site {
 
     /// Tells whether the account may browse, overall or in one project.
     pub(super) fn my_permissions(&self, call: &Call, caller: Caller) -> Reply {
-        let Some(asked) = call.param("permissions").filter(|asked| !asked.is_empty()) else {
+        let asked = call.param("permissions").filter(|asked| !asked.is_empty());
+        // Data Center tells of all permissions, unasked.
+        let Some(asked) = asked.or((!self.is_cloud()).then_some("BROWSE_PROJECTS")) else {
             return refuse(400, "The 'permissions' query parameter is required.");
         };
         let world = self.world();

@@ -3,7 +3,7 @@
 use super::fields::{Field, Selection};
 use super::json::{self, Json};
 use super::{Site, agile_time};
-use crate::world::{Category, Change, Issue, IssueId, Link, LinkKind, Sprint, SprintState, UserId, Visibility, World};
+use crate::world::{Category, Change, Issue, Link, LinkKind, Sprint, SprintState, UserId, Visibility, World};
 
 const ISSUE_EXPAND: &str = "operations,versionedRepresentations,editmeta,changelog,renderedFields";
 /// What link types are called: id, name, inward and outward text.
@@ -44,7 +44,7 @@ impl<'w> Page<'w> {
         };
         page.users = (0..world.users.len()).map(|n| page.user_text(UserId(n as u16))).collect();
         page.statuses = world.statuses.iter().map(|status| page.status_text(status)).collect();
-        page.types = world.types.iter().map(|kind| page.type_text(kind)).collect();
+        page.types = world.types.iter().map(|kind| page.type_text(kind, false)).collect();
         page.priorities = world.priorities.iter().map(|priority| page.priority_text(priority)).collect();
         page.resolutions = world.resolutions.iter().map(|resolution| page.resolution_text(resolution)).collect();
         page.projects = world.projects.iter().map(|project| page.project_text(project)).collect();
@@ -61,8 +61,9 @@ impl<'w> Page<'w> {
         &self.statuses
     }
 
-    pub(super) fn types(&self) -> &[String] {
-        &self.types
+    /// The rows of the table of types; only there does Cloud tell the untranslated name.
+    pub(super) fn types(&self) -> Vec<String> {
+        self.world.types.iter().map(|kind| self.type_text(kind, self.site.is_cloud())).collect()
     }
 
     pub(super) fn priorities(&self) -> &[String] {
@@ -336,14 +337,14 @@ impl<'w> Page<'w> {
         })
     }
 
-    fn type_text(&self, kind: &crate::world::IssueType) -> String {
+    fn type_text(&self, kind: &crate::world::IssueType, untranslated: bool) -> String {
         json::object(|json| {
             json.name("self").text(&self.resource("issuetype", kind.id));
             json.name("id").shown(kind.id);
             json.name("description").text(&kind.description);
             json.name("iconUrl").text(&format!("{}/images/icons/issuetypes/{}.svg", self.base, kind.id));
             json.name("name").text(&kind.name);
-            if self.site.is_cloud() {
+            if untranslated {
                 json.name("untranslatedName").text(&kind.name);
             }
             json.name("subtask").plain(kind.level < 0);
@@ -484,9 +485,4 @@ fn comments(issue: &Issue, json: &mut Json) {
     json.name("maxResults").plain(issue.comments);
     json.name("total").plain(issue.comments);
     json.name("startAt").plain(0);
-}
-
-/// The one id that a link's other end, or a parent, has for text.
-pub(super) fn id_text(id: Option<IssueId>) -> Option<String> {
-    id.map(|id| id.to_string())
 }

@@ -306,6 +306,7 @@ fn category(value: &str) -> Option<Category> {
 enum Place {
     Updated(i64, KeyOrder),
     Key(KeyOrder),
+    Id(IssueId),
     Offset(usize),
 }
 
@@ -314,26 +315,31 @@ impl Place {
         match self {
             Self::Updated(at, key) => Token { at, project: key.project(), number: key.number(), ..blank },
             Self::Key(key) => Token { project: key.project(), number: key.number(), ..blank },
+            Self::Id(id) => Token { number: id.0, ..blank },
             Self::Offset(offset) => Token { at: offset as i64, ..blank },
         }
     }
 }
 
 /// How the issues of a query are walked.
+#[derive(Clone, Copy)]
 enum Walk {
+    /// By `updated`; ties by key, whatever comes second in the query.
     Updated,
     Key,
+    Id,
+    /// Any other way: sorted as a whole, paged by offset.
     Sorted,
 }
 
 fn walk_of(order: &[Order]) -> Walk {
-    match order {
+    let ascending = order.iter().all(|order| !order.descending);
+    let fields: Vec<_> = order.iter().map(|order| order.field).collect();
+    match fields.as_slice() {
         [] => Walk::Key,
-        [first, rest @ ..] if !first.descending => match (first.field, rest) {
-            (OrderField::Updated, [] | [Order { field: OrderField::Key, descending: false }]) => Walk::Updated,
-            (OrderField::Key, []) => Walk::Key,
-            _ => Walk::Sorted,
-        },
+        [OrderField::Updated] | [OrderField::Updated, OrderField::Key | OrderField::Id] if ascending => Walk::Updated,
+        [OrderField::Key] if ascending => Walk::Key,
+        [OrderField::Id] if ascending => Walk::Id,
         _ => Walk::Sorted,
     }
 }
@@ -358,7 +364,7 @@ fn skip<'w>(world: &'w World, query: &Query, start: usize, size: usize) -> Vec<&
     }
 }
 
-/// The matching issues after a token: by (updated, key) when the query is so sorted, else by key.
+/// The matching issues after a token, in the order of the query's walk.
 fn matching<'w>(
     world: &'w World,
     query: &Query,
@@ -367,14 +373,22 @@ fn matching<'w>(
     let filter = query.filter.clone();
     let fits = move |issue: &Issue| shows(world, issue) && filter.as_ref().is_none_or(|f| f.holds(world, issue));
     let after = token.map(|token| KeyOrder::new(&token.project, token.number));
-    if matches!(walk_of(&query.order), Walk::Updated) {
-        let since = query.filter.as_ref().map_or(i64::MIN, Filter::updated_from);
-        let after = after.zip(token).map(|(key, token)| (token.at, key));
-        let walk = world.updated_since(since, after);
-        Box::new(walk.filter(move |(_, issue)| fits(issue)).map(|((at, key), issue)| (Place::Updated(at, key), issue)))
-    } else {
-        let walk = world.by_key(after);
-        Box::new(walk.filter(move |(_, issue)| fits(issue)).map(|(key, issue)| (Place::Key(key), issue)))
+    match walk_of(&query.order) {
+        Walk::Updated => {
+            let since = query.filter.as_ref().map_or(i64::MIN, Filter::updated_from);
+            let after = after.zip(token).map(|(key, token)| (token.at, key));
+            let walk = world.updated_since(since, after).filter(move |(_, issue)| fits(issue));
+            Box::new(walk.map(|((at, key), issue)| (Place::Updated(at, key), issue)))
+        }
+        Walk::Id => {
+            let after = token.map_or(0, |token| token.number);
+            let walk = world.issues().filter(move |issue| issue.id.0 > after && fits(issue));
+            Box::new(walk.map(|issue| (Place::Id(issue.id), issue)))
+        }
+        Walk::Key | Walk::Sorted => {
+            let walk = world.by_key(after).filter(move |(_, issue)| fits(issue));
+            Box::new(walk.map(|(key, issue)| (Place::Key(key), issue)))
+        }
     }
 }
 

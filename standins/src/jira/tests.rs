@@ -172,14 +172,9 @@ async fn a_token_is_bound_to_its_query_and_grows_old() {
         assert_eq!(answer.status, 400);
         assert!(answer.told().contains("nextPageToken"), "{}", answer.body);
     }
-    let old = Token { text: token, age: 8 * 24 * 60 * 60 * 1_000 };
-    assert_eq!(search::Token::read(old.text, LIST, NOW + old.age), None);
-    assert!(search::Token::read(old.text, LIST, NOW + 1).is_some());
-}
-
-struct Token<'t> {
-    text: &'t str,
-    age: i64,
+    let week = 7 * 24 * 60 * 60 * 1_000;
+    assert_eq!(search::Token::read(token, LIST, NOW + week), None);
+    assert!(search::Token::read(token, LIST, NOW + week - 1).is_some());
 }
 
 #[tokio::test]
@@ -571,4 +566,24 @@ async fn closing_a_sprint_carries_its_open_issues_over() {
     assert_eq!((open.0, open.0), (open.1.remaining, open.1.carried_over));
     let sprint = get(&jira, "/rest/agile/1.0/sprint/3").await.json();
     assert_eq!(sprint["state"], "closed");
+}
+
+#[tokio::test]
+async fn every_order_pages_through_all() {
+    let jira = cloud().await;
+    let all = |order: &str| format!("project in (OPS, PLAT, SHOP) ORDER BY {order}");
+    let by_id = sweep(&jira, &all("id ASC"), 40).await;
+    assert!(by_id.is_sorted());
+    assert_eq!(by_id.len(), jira.world().issues().count());
+    for order in ["updated ASC, id ASC", "key", "created DESC, key ASC", "updated DESC"] {
+        let mut found = sweep(&jira, &all(order), 40).await;
+        found.sort();
+        assert_eq!(found, by_id, "{order}");
+    }
+}
+
+#[test]
+fn a_handle_can_be_shared_between_tasks() {
+    fn shared<T: Send + Sync>() {}
+    shared::<JiraHandle>();
 }

@@ -26,7 +26,7 @@ pub(super) async fn open() -> io::Result<(Gate, Switch)> {
     Ok((gate, Switch { closed_until, opened, lines }))
 }
 
-/// The listening side, for [`axum::serve`].
+/// The listening side, for [`axum::serve()`].
 pub(super) struct Gate {
     listener: Option<TcpListener>,
     address: SocketAddr,

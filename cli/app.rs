@@ -1,0 +1,109 @@
+//! What most commands begin with: the configuration, the store, the connectors.
+
+use contextcore_core::Error;
+use contextcore_core::config::{Config, SourceConfig, nearest_known};
+use contextcore_core::connector::{Connector, Registration};
+use contextcore_core::store::Store;
+use contextcore_core::sync::Source;
+use indicatif::MultiProgress;
+
+use crate::args::{Global, Output};
+use crate::failure::Failure;
+
+/// What `main` hands to every command.
+pub(crate) struct Context {
+    pub(crate) global: Global,
+    /// Where progress is drawn; logs know of it.
+    pub(crate) bars: MultiProgress,
+}
+
+impl Context {
+    /// The configuration, found and checked.
+    pub(crate) fn config(&self) -> Result<Config, Failure> {
+        let path = Config::locate(self.global.config.as_deref())?;
+        Ok(Config::load(&path, &kinds())?)
+    }
+
+    /// The output format, for commands that print no list.
+    pub(crate) fn is_json(&self, command: &str) -> Result<bool, Failure> {
+        match self.global.output {
+            Output::Table => Ok(false),
+            Output::Json => Ok(true),
+            Output::Csv => {
+                Err(Failure::usage(format!("`{command}` prints no list: use `--output json` or leave it out")))
+            }
+        }
+    }
+}
+
+/// The kinds of sources there are.
+pub(crate) fn kinds() -> Vec<&'static str> {
+    contextcore_connectors::ALL.iter().map(|registration| registration.kind).collect()
+}
+
+fn registration(kind: &str) -> Option<&'static Registration> {
+    contextcore_connectors::ALL.iter().find(|registration| registration.kind == kind)
+}
+
+pub(crate) fn open_store(config: &Config) -> Result<Store, Failure> {
+    Ok(Store::open(&config.store.path)?)
+}
+
+/// The sources of these names, in the order of the file; all of them when none is named.
+pub(crate) fn chosen<'a>(config: &'a Config, names: &[String]) -> Result<Vec<&'a SourceConfig>, Failure> {
+    let known: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+    if known.is_empty() {
+        return Err(Failure::usage(
+            "the configuration names no source: add one under `sources`, or run `contextcore init`",
+        ));
+    }
+    if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        let hint = nearest_known(name, &known).map(|near| format!("did you mean `{near}`?"));
+        let hint = hint.unwrap_or_else(|| format!("known: {}", known.join(", ")));
+        return Err(Failure::usage(format!("there is no source `{name}`; {hint}")));
+    }
+    Ok(config.sources.iter().filter(|source| names.is_empty() || names.contains(&source.name)).collect())
+}
+
+/// The connector of a source: resolves its token, sends nothing.
+pub(crate) fn connector(config: &Config, source: &SourceConfig) -> Result<Box<dyn Connector>, Error> {
+    // A configuration that was read with these kinds has no other.
+    let Some(registration) = registration(&source.kind) else {
+        return Err(Error::new(contextcore_core::ErrorKind::Config, "find a connector for the source")
+            .with("kind", &source.kind));
+    };
+    (registration.build)(source, &config.privacy)
+}
+
+/// A source that can be polled.
+pub(crate) fn source(config: &Config, source: &SourceConfig) -> Result<Source, Error> {
+    Ok(Source { config: source.clone(), connector: connector(config, source)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YAML: &str = "
+sources:
+  - {name: acme, kind: jira, url: 'http://127.0.0.1:1', auth: {token: {env: T}}}
+  - {name: other, kind: jira, url: 'http://127.0.0.1:1', auth: {token: {env: T}}}
+";
+
+    #[test]
+    fn sources_are_chosen_by_name_and_a_slip_is_answered() {
+        let config = Config::from_str(YAML, "x.yaml", &["jira"]).unwrap();
+        let names =
+            |chosen: Vec<&SourceConfig>| chosen.into_iter().map(|source| source.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(chosen(&config, &[]).unwrap()), ["acme", "other"]);
+        assert_eq!(names(chosen(&config, &["other".into()]).unwrap()), ["other"]);
+        let failure = chosen(&config, &["acmee".into()]).unwrap_err();
+        assert_eq!(failure.lines, ["there is no source `acmee`; did you mean `acme`?"]);
+    }
+
+    #[test]
+    fn a_configuration_without_sources_says_what_to_do() {
+        let config = Config::from_str("{}", "x.yaml", &["jira"]).unwrap();
+        assert!(chosen(&config, &[]).unwrap_err().lines[0].contains("contextcore init"));
+    }
+}

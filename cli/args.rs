@@ -1,0 +1,304 @@
+//! The command line: what can be typed and what it says about itself. What the words do is in the file of each command.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use contextcore_core::model::{SprintState, TaskType};
+use contextcore_core::view::{SprintFilter, StatusFilter, TaskFilter};
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 all done; 1 internal error; 2 usage or config; 3 a source failed (others were still synced); 4 the backend \
+did not take everything (what remains is still in the journal).
+
+Start with `contextcore demo`, or with `contextcore init` and your own tools.";
+
+/// Project management as telemetry: Jira, GitHub Projects and Linear as OpenTelemetry.
+#[derive(Debug, Parser)]
+#[command(name = "contextcore", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Accepted before or after the command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Configuration file [default: $CONTEXTCORE_CONFIG, else ./contextcore.yaml]
+    #[arg(long, short = 'c', global = true, value_name = "FILE", help_heading = "Global options")]
+    pub(crate) config: Option<PathBuf>,
+    /// How to print the result
+    #[arg(long, short = 'o', global = true, value_name = "FORMAT", help_heading = "Global options")]
+    #[arg(default_value = "table", hide_default_value = true)]
+    pub(crate) output: Output,
+    /// Log more to stderr: -v info, -vv debug, -vvv trace (or set CONTEXTCORE_LOG)
+    #[arg(long, short = 'v', global = true, action = ArgAction::Count, help_heading = "Global options")]
+    pub(crate) verbose: u8,
+}
+
+/// The form of a command's result on stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people (default)
+    #[value(alias = "text")]
+    Table,
+    /// For programs
+    Json,
+    /// For spreadsheets (lists only)
+    Csv,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show it at work on a sample world: no token, no network
+    Demo(Demo),
+    /// Write a commented contextcore.yaml
+    Init(Init),
+    /// Prove each token, show what a sync would read, ping the backend
+    Check(Check),
+    /// Read all sources once, send what is new, and exit
+    Sync(Sync),
+    /// Keep syncing on schedule until stopped
+    Serve,
+    /// List tasks
+    Tasks(Tasks),
+    /// List sprints with their numbers
+    Sprints(Sprints),
+    /// Show one task: facts, timeline, children, trace id and span id, links
+    Show(Show),
+    /// Show where each source and each backend stands
+    Status,
+    /// Send history again: to a new backend, or a wiped one. Ids stay the same
+    Replay(Replay),
+    /// Look after the store
+    #[command(subcommand)]
+    Store(Store),
+    /// Print the JSON Schema of the configuration file
+    Schema,
+    /// Print shell completions
+    Completions(Completions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Months of history in the sample world
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub(crate) months: u32,
+    /// Another seed makes another world
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(crate) seed: u64,
+    /// Send it to this OTLP backend, e.g. http://127.0.0.1:4317
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+    /// How to speak to it
+    #[arg(long, value_name = "PROTOCOL", requires = "endpoint", value_parser = ["grpc", "http/protobuf"])]
+    pub(crate) protocol: Option<String>,
+    /// Keep the store in this directory, to look at it afterwards
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The tool to read
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Option<String>,
+    /// Name of the source; becomes part of every id
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Where the tool answers, e.g. https://acme.atlassian.net
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// The account the token belongs to (Jira Cloud); without it the token stands alone
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) email: Option<String>,
+    /// Environment variable that holds the token
+    #[arg(long, value_name = "NAME")]
+    pub(crate) token_env: Option<String>,
+    /// Project to read; give it once for each [default: all the token can see]
+    #[arg(long = "project", value_name = "KEY")]
+    pub(crate) projects: Vec<String>,
+    /// OTLP backend [default: http://127.0.0.1:4317]
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+    /// Overwrite the file if it is there
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Do not run `check` afterwards
+    #[arg(long)]
+    pub(crate) no_check: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Check only these sources
+    #[arg(value_name = "SOURCE")]
+    pub(crate) sources: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sync {
+    /// Sync only these sources
+    #[arg(value_name = "SOURCE")]
+    pub(crate) sources: Vec<String>,
+    /// Read everything again, not only what changed
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Read and report, but write and send nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tasks {
+    /// Of this project: one of the portfolio, or the tool's own
+    #[arg(long, value_name = "PROJECT")]
+    project: Option<String>,
+    /// In this status, or `open`: backlog, todo, in_progress, in_review, blocked, done, cancelled
+    #[arg(long, value_name = "STATUS")]
+    status: Option<StatusFilter>,
+    /// Of this type: epic, story, task, subtask, bug, spike, incident
+    #[arg(long = "type", value_name = "TYPE")]
+    task_type: Option<TaskType>,
+    /// In this sprint (id or name)
+    #[arg(long, value_name = "SPRINT")]
+    sprint: Option<String>,
+    /// Assigned to this person
+    #[arg(long, value_name = "NAME")]
+    assignee: Option<String>,
+    /// Of this source
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+}
+
+impl Tasks {
+    pub(crate) fn filter(&self) -> TaskFilter {
+        let Self { project, status, task_type, sprint, assignee, source } = self;
+        TaskFilter {
+            project: project.clone(),
+            status: *status,
+            task_type: *task_type,
+            sprint: sprint.clone(),
+            assignee: assignee.clone(),
+            source: source.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sprints {
+    /// Of this project: one of the portfolio, or the tool's own
+    #[arg(long, value_name = "PROJECT")]
+    project: Option<String>,
+    /// In this state: future, active, closed
+    #[arg(long, alias = "status", value_name = "STATE")]
+    state: Option<SprintState>,
+    /// This one (id or name)
+    #[arg(long, value_name = "SPRINT")]
+    sprint: Option<String>,
+    /// Of this source
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+}
+
+impl Sprints {
+    pub(crate) fn filter(&self) -> SprintFilter {
+        let Self { project, state, sprint, source } = self;
+        SprintFilter { project: project.clone(), state: *state, sprint: sprint.clone(), source: source.clone() }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// The key people say (PROJ-123), or the tool's own id
+    #[arg(value_name = "KEY")]
+    pub(crate) key: String,
+    /// Of this source, when two hold the same key
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) source: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// Only what happened since: a date, a time (RFC 3339) or an age such as 30d
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only this source
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) source: Option<String>,
+    /// Only this project: one of the portfolio, or the tool's own
+    #[arg(long, value_name = "PROJECT")]
+    pub(crate) project: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Store {
+    /// Rewrite it without the space that changes left behind
+    Compact,
+    /// Write everything to a file (`-` for stdout)
+    Export {
+        /// The file
+        file: PathBuf,
+    },
+    /// Read an export into an empty store (`-` for stdin)
+    Import {
+        /// The file
+        file: PathBuf,
+    },
+    /// Read everything and check that it holds together
+    Verify,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_are_taken_before_and_after_the_command() {
+        let before =
+            Cli::try_parse_from(["contextcore", "--output", "json", "-vv", "--config", "x.yaml", "tasks"]).unwrap();
+        let after =
+            Cli::try_parse_from(["contextcore", "tasks", "--output", "json", "-vv", "--config", "x.yaml"]).unwrap();
+        for cli in [before, after] {
+            assert_eq!((cli.global.output, cli.global.verbose), (Output::Json, 2));
+            assert_eq!(cli.global.config, Some(PathBuf::from("x.yaml")));
+        }
+    }
+
+    #[test]
+    fn filters_take_only_words_there_are() {
+        assert!(Cli::try_parse_from(["contextcore", "tasks", "--status", "open"]).is_ok());
+        let error = Cli::try_parse_from(["contextcore", "tasks", "--status", "doing"]).unwrap_err();
+        assert!(error.to_string().contains("in_progress"), "{error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn every_command_explains_itself() {
+        let mut help = Vec::new();
+        let mut root = Cli::command().term_width(100);
+        root.build();
+        help.push(root.render_long_help().to_string());
+        for command in root.get_subcommands_mut() {
+            let text = command.render_help();
+            help.push(format!("=== {}\n{text}", command.get_name()));
+        }
+        insta::assert_snapshot!("help", help.join("\n"));
+    }
+}

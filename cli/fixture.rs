@@ -1,0 +1,146 @@
+//! A small store for the tests of what the commands print.
+
+use contextcore_core::Millis;
+use contextcore_core::config::Config;
+use contextcore_core::model::{
+    Blocker, Entry, EntryId, Facts, Kept, ParentRef, SprintFacts, SprintRecord, SprintState, Status, TaskKey,
+    TaskRecord, TaskType, What,
+};
+use contextcore_core::store::Store;
+use contextcore_core::time::{DAY, HOUR};
+use contextcore_core::view::{TaskFilter, TaskView, Viewer};
+use tempfile::TempDir;
+
+use crate::reader::Reader;
+
+/// 2026-11-10 09:30 UTC.
+pub(crate) const NOW: Millis = Millis(1_794_303_000_000);
+
+const CONFIG: &str = "
+projects:
+  - {id: commerce-platform, name: Commerce Platform, include: [{source: acme, project: PROJ}]}
+sources:
+  - {name: acme, kind: jira, url: 'https://acme.example', auth: {token: {env: T}}}
+";
+
+fn facts(key: &str, title: &str, task_type: TaskType) -> Facts {
+    Facts {
+        key: key.into(),
+        project: "PROJ".into(),
+        task_type,
+        native_type: task_type.as_str().into(),
+        title: title.into(),
+        status: Status::Todo,
+        native_status: "To Do".into(),
+        flag: None,
+        priority: Some("medium".into()),
+        assignee: None,
+        labels: vec![],
+        estimate: None,
+        parent: None,
+        sprints: vec![],
+        due: None,
+    }
+}
+
+fn put(store: &Store, native_id: &str, first: Facts, rest: &[(i64, What)], blockers: Vec<Blocker>) {
+    let key = TaskKey::new("acme", native_id);
+    let created = (NOW.plus(-5 * DAY), What::Created(Box::new(first)));
+    let rest = rest.iter().map(|(before, what)| (NOW.plus(-before), what.clone()));
+    let timeline: Vec<Kept> = std::iter::once(created)
+        .chain(rest)
+        .enumerate()
+        .map(|(place, (at, what))| {
+            let actor = (place > 0).then(|| "Ada".to_owned());
+            Kept {
+                entry: Entry { id: EntryId::of(&key, &place.to_string()), at, actor, observed: false, what },
+                seq: 1,
+            }
+        })
+        .collect();
+    let record = TaskRecord {
+        url: format!("https://acme.example/browse/{native_id}"),
+        reporter: Some("Lin".into()),
+        updated: timeline.last().unwrap().entry.at,
+        blockers,
+        absences: 0,
+        timeline,
+    };
+    let mut transaction = store.begin().unwrap();
+    transaction.put_task(&key, None, &record, false).unwrap();
+    transaction.commit().unwrap();
+}
+
+fn to(status: Status, native: &str) -> What {
+    What::Status { status, native: native.into() }
+}
+
+fn fill(store: &Store) {
+    let mut transaction = store.begin().unwrap();
+    for (id, state, start) in [("42", SprintState::Active, -3 * DAY), ("43", SprintState::Future, 11 * DAY)] {
+        let facts = SprintFacts {
+            name: format!("Sprint {id}"),
+            goal: None,
+            project: Some("PROJ".into()),
+            state,
+            start: Some(NOW.plus(start)),
+            end: Some(NOW.plus(start + 14 * DAY)),
+            completed: None,
+            exact: true,
+        };
+        let record = SprintRecord { facts, started_seq: None, closed_seq: None };
+        transaction.put_sprint(&TaskKey::new("acme", id), &record, false).unwrap();
+    }
+    transaction.commit().unwrap();
+    let under = Some(ParentRef { native_id: "7".into(), key: Some("PROJ-7".into()) });
+    let sprint = || vec!["42".to_owned()];
+    put(store, "7", facts("PROJ-7", "Checkout", TaskType::Epic), &[], vec![]);
+    let done = Facts {
+        assignee: Some("Ada".into()),
+        estimate: Some(3.0),
+        parent: under.clone(),
+        sprints: sprint(),
+        ..facts("PROJ-9", "Cart page", TaskType::Story)
+    };
+    let life = [(4 * DAY, to(Status::InProgress, "In Development")), (2 * DAY, to(Status::Done, "Done"))];
+    put(store, "9", done, &life, vec![]);
+    let blocked = Facts {
+        assignee: Some("Grace".into()),
+        priority: Some("high".into()),
+        labels: vec!["frontend".into(), "payment".into()],
+        estimate: Some(5.0),
+        parent: under,
+        sprints: sprint(),
+        ..facts("PROJ-12", "Pay by card, \"one click\" and invoice, in every currency we sell in", TaskType::Story)
+    };
+    let link = What::Linked { text: "is blocked by OPS-4".into(), blocker: Some("OPS-4".into()), added: true };
+    let life = [
+        (4 * DAY, to(Status::InProgress, "In Development")),
+        (3 * DAY, link),
+        (DAY, What::Blocked(Some("waiting for the vendor".into()))),
+        (6 * HOUR, What::Estimated(Some(8.0))),
+    ];
+    let blocker = Blocker { native_id: None, key: "OPS-4".into(), finished: false };
+    put(store, "12", blocked, &life, vec![blocker]);
+    put(store, "13", facts("PROJ-13", "Old idea", TaskType::Task), &[(HOUR, What::Deleted)], vec![]);
+}
+
+/// A store with a few tasks, and the configuration for it. The directory goes away with the guard.
+pub(crate) fn world() -> (Store, Config, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    fill(&store);
+    (store, Config::from_str(CONFIG, "fixture.yaml", &["jira"]).unwrap(), dir)
+}
+
+/// A reader of that store.
+pub(crate) fn reader() -> (Reader, TempDir) {
+    let (store, config, dir) = world();
+    (Reader::Here { store: Box::new(store), config: Box::new(config), now: NOW }, dir)
+}
+
+/// Its tasks, as they are at [`NOW`].
+pub(crate) fn tasks() -> Vec<TaskView> {
+    let (store, config, _dir) = world();
+    Viewer::new(&store, &config, NOW).tasks(&TaskFilter::default()).unwrap()
+}

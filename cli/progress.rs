@@ -1,0 +1,198 @@
+//! Progress for whoever watches: bars on a terminal, a log line now and then otherwise.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use contextcore_core::progress::{Event, Progress};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+
+use crate::{terminal, words};
+
+/// How often a source says in the log that it is still at work.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// What watches this run.
+pub(crate) fn watcher(bars: &MultiProgress) -> Box<dyn Progress> {
+    if terminal::is_watched() { Box::new(Bars::new(bars.clone())) } else { Box::<Lines>::default() }
+}
+
+/// A bar for each source.
+struct Bars {
+    all: MultiProgress,
+    bars: Mutex<HashMap<String, Bar>>,
+}
+
+/// One bar, and what it counts besides its position.
+struct Bar {
+    bar: ProgressBar,
+    changes: u64,
+    sent: u64,
+}
+
+impl Bars {
+    fn new(all: MultiProgress) -> Self {
+        Self { all, bars: Mutex::default() }
+    }
+
+    fn begin(&self, source: &str) -> Bar {
+        let bar = self.all.add(ProgressBar::no_length());
+        bar.set_style(style(UNKNOWN));
+        bar.set_prefix(source.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Bar { bar, changes: 0, sent: 0 }
+    }
+}
+
+impl Progress for Bars {
+    fn event(&self, source: &str, event: Event) {
+        let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = bars.entry(source.to_owned()).or_insert_with(|| self.begin(source));
+        match event {
+            Event::Began { total } => total.into_iter().for_each(|total| bar.expect(total)),
+            Event::Total(total) => bar.expect(total),
+            Event::Page { records, changes } => {
+                bar.bar.inc(records);
+                bar.changes += changes;
+            }
+            Event::Sent { items, .. } => bar.sent += items,
+            Event::Done => bar.bar.abandon(),
+        }
+        bar.bar.set_message(bar.message());
+    }
+}
+
+impl Bar {
+    fn expect(&self, total: u64) {
+        // A tool that counts less than it sends must not make a bar that is over 100 %.
+        self.bar.set_length(total.max(self.bar.position()));
+        self.bar.set_style(style(KNOWN));
+    }
+
+    fn message(&self) -> String {
+        let mut text = format!("{} changes", words::count(self.changes));
+        if self.sent > 0 {
+            text.push_str(&format!(", {} sent", words::count(self.sent)));
+        }
+        text
+    }
+}
+
+/// Records a second.
+fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    if write!(out, "{:.0}/s", state.per_sec()).is_err() {
+        tracing::trace!("a progress bar could not be drawn");
+    }
+}
+
+/// When the tool told how many records there are.
+const KNOWN: &str = "{prefix:14!} {bar:24.cyan/dim} {human_pos}/{human_len} records {rate} eta {eta} · {msg}";
+/// While nobody knows.
+const UNKNOWN: &str = "{prefix:14!} {spinner} {human_pos} records {rate} {elapsed} · {msg}";
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).with_key("rate", rate)
+}
+
+/// A line in the log when a source begins, now and then, and when it is done.
+#[derive(Default)]
+struct Lines {
+    counts: Mutex<HashMap<String, Counts>>,
+}
+
+struct Counts {
+    began: Instant,
+    spoke: Instant,
+    records: u64,
+    changes: u64,
+    sent: u64,
+    total: Option<u64>,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        let now = Instant::now();
+        Self { began: now, spoke: now, records: 0, changes: 0, sent: 0, total: None }
+    }
+}
+
+impl Counts {
+    /// Whether it is time for another line.
+    fn is_due(&mut self) -> bool {
+        let due = self.spoke.elapsed() >= LOG_EVERY;
+        if due {
+            self.spoke = Instant::now();
+        }
+        due
+    }
+}
+
+impl Progress for Lines {
+    fn event(&self, source: &str, event: Event) {
+        let mut all = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = all.entry(source.to_owned()).or_default();
+        match event {
+            Event::Began { .. } => {
+                *counts = Counts::default();
+                tracing::info!(source, "sync begins");
+            }
+            Event::Total(total) => counts.total = Some(total),
+            Event::Page { records, changes } => {
+                counts.records += records;
+                counts.changes += changes;
+                if counts.is_due() {
+                    let Counts { records, changes, total, .. } = *counts;
+                    tracing::info!(source, records, total, changes, "sync goes on");
+                }
+            }
+            Event::Sent { signal, items } => {
+                counts.sent += items;
+                if counts.is_due() {
+                    tracing::info!(source, signal = signal.as_str(), sent = counts.sent, "sending goes on");
+                }
+            }
+            Event::Done => {
+                let seconds = counts.began.elapsed().as_secs_f64();
+                tracing::info!(source, records = counts.records, changes = counts.changes, seconds, "sync ended");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use indicatif::ProgressDrawTarget;
+
+    use super::*;
+
+    fn hidden() -> Bars {
+        Bars::new(MultiProgress::with_draw_target(ProgressDrawTarget::hidden()))
+    }
+
+    #[test]
+    fn the_templates_are_sound() {
+        assert!(ProgressStyle::with_template(KNOWN).is_ok() && ProgressStyle::with_template(UNKNOWN).is_ok());
+    }
+
+    #[test]
+    fn a_bar_counts_records_and_tells_changes() {
+        let bars = hidden();
+        bars.event("acme", Event::Began { total: None });
+        bars.event("acme", Event::Total(1_200));
+        bars.event("acme", Event::Page { records: 300, changes: 1_500 });
+        bars.event("acme", Event::Sent { signal: contextcore_core::sink::Signal::Logs, items: 7 });
+        let bars = bars.bars.lock().unwrap();
+        let bar = &bars["acme"];
+        assert_eq!((bar.bar.position(), bar.bar.length()), (300, Some(1_200)));
+        assert_eq!((bar.bar.prefix().as_str(), bar.bar.message().as_str()), ("acme", "1,500 changes, 7 sent"));
+    }
+
+    #[test]
+    fn a_count_that_was_too_low_does_not_pass_the_end() {
+        let bars = hidden();
+        let bar = bars.begin("acme");
+        bar.bar.inc(50);
+        bar.expect(10);
+        assert_eq!(bar.bar.length(), Some(50));
+    }
+}

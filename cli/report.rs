@@ -1,0 +1,267 @@
+//! What a run came to: the last lines of `sync`, `replay` and `demo`, or one JSON object, and the exit code that follows.
+
+use std::collections::BTreeMap;
+
+use contextcore_core::replay::{DrainReport, Sent};
+use contextcore_core::sync::SourceReport;
+use contextcore_core::{Error, ErrorKind};
+use serde::Serialize;
+
+use crate::failure::Exit;
+use crate::words;
+
+/// What a run came to.
+#[derive(Debug, Serialize)]
+pub(crate) struct RunReport {
+    /// One entry a source.
+    pub(crate) sources: Vec<SourceLine>,
+    /// What became of the telemetry.
+    pub(crate) export: ExportLine,
+    /// Nothing was written or sent.
+    pub(crate) dry_run: bool,
+    /// How long everything took.
+    pub(crate) seconds: f64,
+}
+
+/// What a source came to.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct SourceLine {
+    name: String,
+    records: u64,
+    changes: u64,
+    set_aside: u64,
+    spans: u64,
+    logs: u64,
+    points: u64,
+    requests: u64,
+    seconds: f64,
+    warnings: Vec<String>,
+    error: Option<ErrorLine>,
+}
+
+/// What became of the telemetry.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct ExportLine {
+    /// Spans the backend took, over all sources.
+    spans: u64,
+    /// Log records it took.
+    logs: u64,
+    /// Metric points it took.
+    points: u64,
+    /// Items it refused for good.
+    rejected: u64,
+    /// Batches sent again.
+    retries: u64,
+    /// What ended the sending early, by signal. What remains is in the journal.
+    errors: BTreeMap<String, ErrorLine>,
+}
+
+/// An error, for programs.
+#[derive(Debug, Serialize)]
+pub(crate) struct ErrorLine {
+    #[serde(serialize_with = "kind_word")]
+    kind: ErrorKind,
+    message: String,
+}
+
+fn kind_word<S: serde::Serializer>(kind: &ErrorKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(kind.as_str())
+}
+
+impl From<&Error> for ErrorLine {
+    fn from(error: &Error) -> Self {
+        Self { kind: error.kind(), message: error.full() }
+    }
+}
+
+impl RunReport {
+    /// Puts together what was read and what was sent. What was sent of a project as a whole (snapshots, metrics) is counted
+    /// with the source that `owners` has for it.
+    pub(crate) fn new(
+        read: Vec<SourceReport>,
+        sent: DrainReport,
+        owners: &BTreeMap<String, String>,
+        dry_run: bool,
+        seconds: f64,
+    ) -> Self {
+        let errors = sent.errors.iter().map(|(signal, error)| (signal.as_str().to_owned(), error.into())).collect();
+        let export = ExportLine { rejected: sent.rejected, retries: sent.retries, errors, ..ExportLine::default() };
+        let sources = read.into_iter().map(SourceLine::of).collect();
+        let mut report = Self { sources, export, dry_run, seconds };
+        for (source, counts) in &sent.by_source {
+            report.count(Some(source), counts);
+        }
+        for (project, counts) in &sent.by_project {
+            report.count(owners.get(project), counts);
+        }
+        report
+    }
+
+    /// Counts what was sent, with a line for its source: what waited in the journal of others is sent as well.
+    fn count(&mut self, source: Option<&String>, counts: &Sent) {
+        let Sent { spans, logs, points } = *counts;
+        self.export.spans += spans;
+        self.export.logs += logs;
+        self.export.points += points;
+        let Some(source) = source else { return };
+        let known = self.sources.iter().position(|line| line.name == *source).unwrap_or_else(|| {
+            self.sources.push(SourceLine { name: source.clone(), ..SourceLine::default() });
+            self.sources.len() - 1
+        });
+        let line = &mut self.sources[known];
+        line.spans += spans;
+        line.logs += logs;
+        line.points += points;
+    }
+
+    /// The exit code all of it means. Whatever the sending failed of, what counts is that the backend has not taken everything.
+    pub(crate) fn exit(&self) -> Exit {
+        let sources = self.sources.iter().filter_map(|line| line.error.as_ref()).map(|error| Exit::of(error.kind));
+        let left = !self.export.errors.is_empty() || self.export.rejected > 0;
+        let fatal = self.export.errors.values().map(|error| Exit::of(error.kind)).filter(|exit| *exit < Exit::Source);
+        Exit::worst(sources.chain(left.then_some(Exit::Backend)).chain(fatal))
+    }
+
+    /// One line a source, for people.
+    pub(crate) fn lines(&self) -> String {
+        self.sources.iter().map(|line| line.text(self.dry_run)).collect()
+    }
+
+    /// What a person should look at: warnings, then errors, a line each.
+    pub(crate) fn troubles(&self) -> String {
+        let mut text = String::new();
+        for line in &self.sources {
+            line.warnings.iter().for_each(|warning| text.push_str(&format!("warning: {}: {warning}\n", line.name)));
+            if line.set_aside > 0 {
+                let records = words::plural(line.set_aside, "record");
+                text.push_str(&format!("warning: {}: {records} set aside: see `contextcore status`\n", line.name));
+            }
+        }
+        if self.export.rejected > 0 {
+            let items = words::plural(self.export.rejected, "item");
+            text.push_str(&format!("error: the backend refused {items} for good: see `contextcore status`\n"));
+        }
+        for line in &self.sources {
+            line.error.iter().for_each(|error| text.push_str(&format!("error: {}: {}\n", line.name, error.message)));
+        }
+        for (signal, error) in &self.export.errors {
+            text.push_str(&format!(
+                "error: {signal}: {}; the rest stays in the journal for the next run\n",
+                error.message
+            ));
+        }
+        text
+    }
+}
+
+impl SourceLine {
+    fn of(report: SourceReport) -> Self {
+        Self {
+            name: report.name,
+            records: report.records,
+            changes: report.changes,
+            set_aside: report.set_aside,
+            requests: report.requests,
+            seconds: report.seconds,
+            warnings: report.warnings,
+            error: report.error.as_ref().map(ErrorLine::from),
+            ..Self::default()
+        }
+    }
+
+    fn text(&self, dry_run: bool) -> String {
+        let count = |number: u64| words::count(number);
+        let failed = if self.error.is_some() { ", failed" } else { "" };
+        let sent = if dry_run {
+            "nothing written or sent".to_owned()
+        } else {
+            format!("{} spans, {} logs, {} points", count(self.spans), count(self.logs), count(self.points))
+        };
+        format!(
+            "{}: {} records, {} changes, {sent}, {} requests, {:.1} s{failed}\n",
+            self.name,
+            count(self.records),
+            count(self.changes),
+            count(self.requests),
+            self.seconds
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contextcore_core::sink::Signal;
+
+    use super::*;
+
+    fn read(name: &str, error: Option<ErrorKind>) -> SourceReport {
+        SourceReport {
+            name: name.into(),
+            records: 1_204,
+            changes: 5_310,
+            requests: 42,
+            seconds: 12.34,
+            error: error.map(|kind| Error::new(kind, "log in")),
+            ..SourceReport::default()
+        }
+    }
+
+    fn sent(names: &[&str], errors: Vec<(Signal, Error)>) -> DrainReport {
+        let counts = Sent { spans: 10, logs: 20, points: 30 };
+        DrainReport {
+            by_source: names.iter().map(|name| ((*name).to_owned(), counts)).collect(),
+            errors,
+            ..DrainReport::default()
+        }
+    }
+
+    #[test]
+    fn one_line_a_source_and_the_troubles_after() {
+        let owners = BTreeMap::from([("shop".to_owned(), "acme".to_owned())]);
+        let broken = (Signal::Logs, Error::new(ErrorKind::Export, "reach the backend"));
+        let report = RunReport::new(
+            vec![read("acme", None), read("ops", Some(ErrorKind::Auth))],
+            sent(&["acme", "old"], vec![broken]),
+            false,
+            13.0,
+        );
+        insta::assert_snapshot!(report.lines() + &report.troubles(), @"
+        acme: 1,204 records, 5,310 changes, 10 spans, 20 logs, 530 points, 42 requests, 12.3 s
+        ops: 1,204 records, 5,310 changes, 0 spans, 0 logs, 0 points, 42 requests, 12.3 s, failed
+        old: 0 records, 0 changes, 10 spans, 20 logs, 30 points, 0 requests, 0.0 s
+        error: ops: log in
+        error: logs: reach the backend; the rest stays in the journal for the next run
+        ");
+        assert_eq!(report.exit(), Exit::Source);
+    }
+
+    #[test]
+    fn the_exit_code_says_who_failed() {
+        let exit = |read, sent| RunReport::new(read, sent, &BTreeMap::new(), false, 1.0).exit();
+        let export = || vec![(Signal::Traces, Error::new(ErrorKind::Export, "x"))];
+        assert_eq!(exit(vec![read("a", None)], sent(&["a"], vec![])), Exit::Done);
+        assert_eq!(exit(vec![read("a", Some(ErrorKind::Unavailable))], sent(&[], vec![])), Exit::Source);
+        assert_eq!(exit(vec![read("a", Some(ErrorKind::Config))], sent(&[], vec![])), Exit::Usage);
+        assert_eq!(exit(vec![read("a", None)], sent(&[], export())), Exit::Backend);
+        assert_eq!(exit(vec![], DrainReport { rejected: 1, ..DrainReport::default() }), Exit::Backend);
+        let store = vec![(Signal::Traces, Error::new(ErrorKind::Store, "x"))];
+        assert_eq!(exit(vec![], sent(&[], store)), Exit::Internal);
+    }
+
+    #[test]
+    fn the_json_has_the_names_of_the_contract() {
+        let report = RunReport::new(
+            vec![read("acme", Some(ErrorKind::Auth))],
+            sent(&["acme"], vec![]),
+            &BTreeMap::new(),
+            false,
+            13.0,
+        );
+        let value = serde_json::to_value(&report).unwrap();
+        let source = &value["sources"][0];
+        for name in ["records", "changes", "spans", "logs", "points", "requests", "seconds"] {
+            assert!(source[name].is_number(), "{name}: {source}");
+        }
+        assert_eq!(source["error"]["kind"], "auth");
+    }
+}

@@ -1,0 +1,77 @@
+//! `contextcore sync`: one pass over the sources, then the journal is drained.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Instant;
+
+use contextcore_core::config::{Config, SourceConfig};
+use contextcore_core::replay::{DrainReport, Present, Sinks};
+use contextcore_core::store::Store;
+use contextcore_core::sync::Options;
+use contextcore_core::{Error, Millis};
+use tempfile::TempDir;
+
+use crate::app::{self, Context};
+use crate::args;
+use crate::engine::Engine;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::report::RunReport;
+use crate::{progress, stop};
+
+pub(crate) async fn run(context: &Context, arguments: &args::Sync) -> Outcome {
+    let json = context.is_json("sync")?;
+    let config = context.config()?;
+    let chosen: Vec<SourceConfig> = app::chosen(&config, &arguments.sources)?.into_iter().cloned().collect();
+    let (store, _scratch) = store_for(&config, arguments.dry_run)?;
+    let options = Options { full: arguments.full, dry_run: arguments.dry_run, now: None };
+    let engine = Arc::new(Engine::new(config, store, progress::watcher(&context.bars)));
+    let sinks = engine.sinks()?;
+    let report = stop::stoppable(&engine.cancel, pass(&engine, &chosen, options, &sinks)).await??;
+    print(&report, json)?;
+    Ok(report.exit())
+}
+
+/// Reads and sends.
+pub(crate) async fn pass(
+    engine: &Arc<Engine>,
+    sources: &[SourceConfig],
+    options: Options,
+    sinks: &Sinks,
+) -> Result<RunReport, Error> {
+    let clock = Instant::now();
+    let read = engine.sync(sources, options).await;
+    let sent = match options.dry_run {
+        true => DrainReport::default(),
+        false => engine.replayer(sinks, false).drain(Millis::now(), Present::ALL).await,
+    };
+    Ok(RunReport::new(read, sent, &engine.owners()?, options.dry_run, clock.elapsed().as_secs_f64()))
+}
+
+/// The store of a run. A dry run leaves nothing behind, not even an empty store.
+fn store_for(config: &Config, dry_run: bool) -> Result<(Store, Option<TempDir>), Failure> {
+    if dry_run && !config.store.path.exists() {
+        let scratch = scratch()?;
+        return Ok((Store::open(scratch.path())?, Some(scratch)));
+    }
+    Ok((app::open_store(config)?, None))
+}
+
+/// A directory that goes away by itself.
+pub(crate) fn scratch() -> Result<TempDir, Failure> {
+    let named = tempfile::Builder::new().prefix("contextcore-").tempdir();
+    named.map_err(|error| Failure::new(Exit::Internal, format!("make a temporary directory: {error}")))
+}
+
+/// The result on stdout, what to look at on stderr.
+pub(crate) fn print(report: &RunReport, json: bool) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, report)?;
+        out.write_all(b"\n")?;
+    } else {
+        out.write_all(report.lines().as_bytes())?;
+    }
+    out.flush()?;
+    eprint!("{}", report.troubles());
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! One whole installation in a test: a scripted Jira, its connector, a store, and a collector that keeps what it is told.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use contextcore_connectors::ALL;
+use contextcore_core::Millis;
+use contextcore_core::config::Config;
+use contextcore_core::progress::Quiet;
+use contextcore_core::replay::{DrainReport, Present, Replayer, Sinks};
+use contextcore_core::sink::RetryPolicy;
+use contextcore_core::store::Store;
+use contextcore_core::sync::{Options, Source, SourceReport, sync_source};
+use contextcore_standins::jira::{Jira, JiraHandle};
+use contextcore_standins::otlp::{Collector, Handle};
+use tokio_util::sync::CancellationToken;
+
+/// The installation.
+pub struct Rig {
+    pub config: Config,
+    pub store: Store,
+    pub source: Source,
+    pub collector: Handle,
+    pub sinks: Sinks,
+    pub stop: CancellationToken,
+    _dir: tempfile::TempDir,
+}
+
+impl Rig {
+    /// An empty installation that reads `jira`.
+    pub async fn new(jira: &JiraHandle) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let collector = Collector::start(contextcore_standins::otlp::Options::default()).await.unwrap();
+        let config = config(dir.path(), jira, &collector);
+        let store = Store::open(&config.store.path).unwrap();
+        let source = source(&config);
+        let stop = CancellationToken::new();
+        let sinks = Sinks::connect(&config.export.otlp, &stop, &RetryPolicy::default()).unwrap();
+        Self { config, store, source, collector, sinks, stop, _dir: dir }
+    }
+
+    /// One `sync` at a moment: poll, then drain.
+    pub async fn sync(&self, now: i64) -> (SourceReport, DrainReport) {
+        self.sync_with(now, false).await
+    }
+
+    /// One `sync`, reading everything again when `full`.
+    pub async fn sync_with(&self, now: i64, full: bool) -> (SourceReport, DrainReport) {
+        let options = Options { full, dry_run: false, now: Some(Millis(now)) };
+        let report = sync_source(&self.store, &self.source, &options, &Quiet, &self.stop).await;
+        let drained = self.replayer().drain(Millis(now), Present::ALL).await;
+        (report, drained)
+    }
+
+    pub fn replayer(&self) -> Replayer<'_> {
+        Replayer::new(&self.store, &self.config, &self.sinks, &Quiet, &self.stop, false)
+    }
+}
+
+fn config(dir: &Path, jira: &JiraHandle, collector: &Handle) -> Config {
+    let token = dir.join("token");
+    std::fs::write(&token, Jira::TOKEN).unwrap();
+    let text = format!(
+        "store: {{path: {store}}}\nexport: {{history: all, give_up: 5s, otlp: {{endpoint: '{otlp}'}}}}\n\
+         sources:\n  - name: acme-jira\n    kind: jira\n    url: {url}\n    auth: {{email: {email}, token: {{file: {token}}}}}\n",
+        store = dir.join("data").display(),
+        otlp = collector.grpc_url(),
+        url = jira.url(),
+        email = Jira::EMAIL,
+        token = token.display(),
+    );
+    Config::from_str(&text, "test.yaml", &["jira"]).unwrap()
+}
+
+fn source(config: &Config) -> Source {
+    let settings = config.sources[0].clone();
+    let registration = ALL.iter().find(|registration| registration.kind == settings.kind).unwrap();
+    let connector = (registration.build)(&settings, &config.privacy).unwrap();
+    Source { config: settings, connector }
+}
+
+/// Everything kept of each task, without the journal numbers that depend on when it was heard.
+pub fn facts(store: &Store) -> BTreeMap<String, String> {
+    let tasks = store.tasks(None).map(|item| {
+        let (key, record) = item.unwrap();
+        let entries: Vec<_> = record.timeline.iter().map(|kept| &kept.entry).collect();
+        (key.to_string(), format!("{entries:#?}"))
+    });
+    tasks.collect()
+}

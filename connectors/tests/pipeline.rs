@@ -1,0 +1,118 @@
+//! From a tool to the backends and back: what is heard, kept and told agrees with what is true of the world, and it does
+//! not matter in how many runs it was heard.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::{Rig, facts};
+use contextcore_standins::Clock;
+use contextcore_standins::jira::{Jira, Options};
+use contextcore_standins::otlp::{Handle, Log, Point, Span};
+use contextcore_standins::world::World;
+
+/// 2026-11-18.
+const NOW: i64 = 1_795_000_000_000;
+const HOUR: i64 = 3_600_000;
+
+fn role(span: &Span) -> &str {
+    span.attributes.get("contextcore.role").and_then(|value| value.as_str()).unwrap_or_default()
+}
+
+/// What was told for good, once each: the present is a snapshot and depends on when it was taken.
+fn history(collector: &Handle) -> BTreeMap<(String, String), String> {
+    let finals = collector.spans().into_iter().filter(|span| role(span) != "snapshot");
+    finals.map(|span| ((span.trace_id.clone(), span.span_id.clone()), format!("{span:#?}"))).collect()
+}
+
+/// Log lines without the resource: whether a line is a backfill depends on when it was sent.
+fn lines(collector: &Handle) -> BTreeSet<String> {
+    let line = |log: &Log| {
+        format!("{} {} {:?} {:?} {} {}", log.time, log.event_name, log.body, log.attributes, log.trace_id, log.span_id)
+    };
+    collector.logs().iter().map(line).collect()
+}
+
+/// The values of the last moment told.
+fn last_values(collector: &Handle) -> BTreeMap<String, String> {
+    let points = collector.points();
+    let last = points.iter().map(|point| point.time).max().unwrap_or(0);
+    let name = |point: &Point| format!("{} {:?}", point.name, point.attributes);
+    points.iter().filter(|point| point.time == last).map(|point| (name(point), format!("{:?}", point.value))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_run_or_fifty_with_the_clock_moving_between_tell_the_same() {
+    let clock = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(NOW));
+    let ticking = clock.clone();
+    let options =
+        Options { clock: Clock::of(move || ticking.load(std::sync::atomic::Ordering::Relaxed)), ..Options::cloud() };
+    let jira = Jira::start(World::demo(NOW, 2, 7), options).await.unwrap();
+    let often = Rig::new(&jira).await;
+    let mut now = NOW;
+    for run in 0..50 {
+        let (report, drained) = often.sync(now).await;
+        assert!(report.error.is_none() && drained.errors.is_empty(), "run {run}: {report:?} {drained:?}");
+        for _ in 0..6 {
+            now += 2 * HOUR + 7 * 60_000;
+            jira.world().tick(now);
+        }
+        now += HOUR;
+        clock.store(now, std::sync::atomic::Ordering::Relaxed);
+    }
+    often.sync(now).await;
+    let once = Rig::new(&jira).await;
+    once.sync(now).await;
+
+    let (many, single) = (facts(&often.store), facts(&once.store));
+    assert_eq!(many.keys().collect::<Vec<_>>(), single.keys().collect::<Vec<_>>());
+    for (key, entries) in &single {
+        assert_eq!(&many[key], entries, "{key}");
+    }
+    let (many, single) = (history(&often.collector), history(&once.collector));
+    assert_eq!(many.keys().collect::<BTreeSet<_>>(), single.keys().collect::<BTreeSet<_>>());
+    for (id, span) in &single {
+        assert_eq!(&many[id], span);
+    }
+    assert_eq!(lines(&often.collector), lines(&once.collector));
+    let (many, single) = (last_values(&often.collector), last_values(&once.collector));
+    let other = |name: &&String| many.get(*name) != single.get(*name);
+    let names: BTreeSet<_> = many.keys().chain(single.keys()).filter(other).collect();
+    let differing: Vec<_> = names.into_iter().map(|name| (name, many.get(name), single.get(name))).collect();
+    assert!(differing.is_empty(), "{differing:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_told_agrees_with_the_world() {
+    let options = Options { clock: Clock::fixed(NOW), ..Options::cloud() };
+    let jira = Jira::start(World::demo(NOW, 6, 3), options).await.unwrap();
+    let rig = Rig::new(&jira).await;
+    let (report, drained) = rig.sync(NOW).await;
+    assert!(report.error.is_none() && drained.errors.is_empty(), "{report:?} {drained:?}");
+    let world = jira.world();
+    let truth = world.truth(NOW);
+
+    let spans = rig.collector.spans();
+    let key_of = |span: &Span| span.attributes["task.id"].as_str().unwrap().to_owned();
+    let blocked: BTreeSet<String> = spans
+        .iter()
+        .filter(|span| role(span) == "snapshot" && span.attributes["task.status"].as_str() == Some("blocked"))
+        .map(key_of)
+        .collect();
+    assert_eq!(blocked, truth.blocked().into_iter().map(|id| world.key_of(id)).collect());
+
+    let done: usize = truth.issues().filter(|issue| truth.completed(issue.id).is_some()).count();
+    let value = |name: &str, pick: &dyn Fn(&Point) -> bool| -> f64 {
+        let points = rig.collector.points();
+        let now = u64::try_from(NOW).unwrap() * 1_000_000;
+        points
+            .iter()
+            .filter(|point| point.name == name && point.time == now && pick(point))
+            .map(|point| point.value.as_f64())
+            .sum()
+    };
+    let of_done = |point: &Point| point.attributes["task.status"].as_str() == Some("done");
+    assert!((value("task.count", &of_done) - done as f64).abs() < 1e-9);
+    assert!((value("task.blocked", &|_| true) - truth.blocked().len() as f64).abs() < 1e-9);
+    assert!((value("task.count", &|_| true) - truth.issues().count() as f64).abs() < 1e-9);
+}

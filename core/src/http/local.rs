@@ -1,0 +1,94 @@
+//! Asking another program on this machine through its Unix socket: how commands read a store that `serve` holds.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::tls;
+
+/// Reading a large store takes a while; a program that hangs must not hang its callers for ever.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What a program answers instead of what it was asked for.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What kind of error.
+    pub kind: ErrorKind,
+    /// Its message, whole.
+    pub message: String,
+}
+
+/// A client for one Unix socket.
+#[derive(Debug)]
+pub struct Local {
+    client: reqwest::Client,
+    socket: PathBuf,
+}
+
+impl Local {
+    /// A client for the program that listens on `socket`. Sends nothing yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] when no client can be made.
+    pub fn new(socket: &Path) -> Result<Self> {
+        let builder = tls::client_builder(None)?.tls_certs_only([]).no_proxy().unix_socket(socket).timeout(TIMEOUT);
+        let client = builder
+            .build()
+            .map_err(|error| Error::new(ErrorKind::Internal, "make a client for the socket").caused_by(error))?;
+        Ok(Self { client, socket: socket.to_owned() })
+    }
+
+    /// Asks for `path` with `query`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when nobody listens; else what the program itself says.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &impl Serialize) -> Result<T> {
+        let failed = |error: reqwest::Error| {
+            let message =
+                if error.is_connect() { "nobody answers on the socket" } else { "ask the running contextcore" };
+            Error::new(ErrorKind::Unavailable, message).with("socket", self.socket.display()).caused_by(error)
+        };
+        let request = self.client.get(format!("http://contextcore{path}")).query(query);
+        let answer = request.send().await.map_err(failed)?;
+        let status = answer.status();
+        let body = answer.bytes().await.map_err(failed)?;
+        read(status, &body)
+    }
+}
+
+fn read<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T> {
+    let strange = |error: serde_json::Error| {
+        let message = "understand the running contextcore; is it of another version?";
+        Error::new(ErrorKind::Protocol, message).with("status", status.as_u16()).caused_by(error)
+    };
+    if status.is_success() {
+        return serde_json::from_slice(body).map_err(strange);
+    }
+    let Refusal { kind, message } = serde_json::from_slice(body).map_err(strange)?;
+    Err(Error::new(kind, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_there_is_unavailable_and_names_the_socket() {
+        let local = Local::new(Path::new("/no/such.sock")).unwrap();
+        let error = local.get::<u8>("/v1/status", &[("a", "b")]).await.unwrap_err();
+        assert_eq!((error.kind(), error.context("socket")), (ErrorKind::Unavailable, Some("/no/such.sock")));
+    }
+
+    #[test]
+    fn a_refusal_keeps_its_kind() {
+        let body = serde_json::to_vec(&Refusal { kind: ErrorKind::NotFound, message: "no such task".into() }).unwrap();
+        let error = read::<u8>(StatusCode::NOT_FOUND, &body).unwrap_err();
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::NotFound, "no such task".to_owned()));
+        assert_eq!(read::<u8>(StatusCode::OK, b"7").unwrap(), 7);
+        assert_eq!(read::<u8>(StatusCode::BAD_GATEWAY, b"<html>").unwrap_err().kind(), ErrorKind::Protocol);
+    }
+}

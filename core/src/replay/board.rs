@@ -1,0 +1,328 @@
+//! The numbers of a project at any moments: a pure function of timelines and those moments.
+//!
+//! A [`Board`] counts tasks on an [`Axis`] of moments. Each task is a few stretches of constant facts, and a stretch adds
+//! one number from the first moment it covers to the last: so a year of six-hourly values costs little more than one value,
+//! and "now" is the same function on an axis with one moment. Work finished before the axis begins is not read at all: it
+//! comes in as running totals.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Facts, Status, TaskRecord, TaskType};
+use crate::time::{DAY, Millis};
+use crate::timeline::{self, State};
+use crate::totals::{self, Adds, Histogram, Totals, Weight};
+
+/// The window of the flow efficiency.
+pub(crate) const FLOW_WINDOW: i64 = 30 * DAY;
+
+/// Moments at which values are wanted, ascending.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Axis(Vec<Millis>);
+
+impl Axis {
+    /// The multiples of `step` after `from` and before `now`, and `now` itself.
+    pub(crate) fn new(from: Option<Millis>, step: i64, now: Millis) -> Self {
+        let first = from.map_or(now.0, |from| (from.0.div_euclid(step) + 1) * step);
+        let grid = (0..).map(|n| Millis(first + n * step)).take_while(|at| *at < now);
+        Self(grid.chain(std::iter::once(now)).collect())
+    }
+
+    pub(crate) fn moments(&self) -> &[Millis] {
+        &self.0
+    }
+
+    /// The first moment at or after `at`.
+    fn place(&self, at: Millis) -> usize {
+        self.0.partition_point(|moment| *moment < at)
+    }
+}
+
+/// A value per moment, under construction as differences.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Line(Vec<i64>);
+
+impl Line {
+    fn add(&mut self, axis: &Axis, from: Millis, to: Millis, by: i64) {
+        let (start, end) = (axis.place(from), axis.place(to));
+        if start >= end || by == 0 {
+            return;
+        }
+        self.0.resize(axis.0.len() + 1, 0);
+        self.0[start] += by;
+        self.0[end] -= by;
+    }
+
+    /// The values, on top of `base`; `None` when there was never anything but zero.
+    pub(crate) fn values(&self, axis: &Axis, base: i64) -> Option<Vec<i64>> {
+        if base == 0 && self.0.iter().all(|by| *by == 0) {
+            return None;
+        }
+        let mut sum = base;
+        Some(
+            (0..axis.0.len())
+                .map(|place| {
+                    sum += self.0.get(place).copied().unwrap_or(0);
+                    sum
+                })
+                .collect(),
+        )
+    }
+}
+
+/// A task blocked for a while.
+#[derive(Debug, Clone)]
+pub(crate) struct BlockedStretch {
+    pub(crate) from: Millis,
+    pub(crate) to: Millis,
+    pub(crate) facts: Facts,
+    pub(crate) reason: String,
+    pub(crate) url: String,
+}
+
+/// What is known of each kind of histogram: when, and how long.
+pub(crate) type Durations<K> = BTreeMap<K, Vec<(usize, i64)>>;
+
+/// The numbers of one project on an axis.
+#[derive(Debug)]
+pub(crate) struct Board {
+    pub(crate) axis: Axis,
+    /// Finished work that is not on the board task by task.
+    pub(crate) base: Totals,
+    pub(crate) count: BTreeMap<(Status, TaskType), Line>,
+    pub(crate) points: BTreeMap<(Status, TaskType), Line>,
+    pub(crate) wip: Line,
+    pub(crate) blocked: Line,
+    pub(crate) stale: Line,
+    pub(crate) unestimated: Line,
+    pub(crate) overdue: Line,
+    /// Tasks without an estimate among those that count for progress.
+    pub(crate) unestimated_work: Line,
+    /// When what is in progress at each moment was started.
+    pub(crate) wip_started: Vec<Vec<i64>>,
+    pub(crate) blocked_tasks: Vec<BlockedStretch>,
+    pub(crate) created: BTreeMap<TaskType, Line>,
+    pub(crate) completed: BTreeMap<TaskType, Line>,
+    pub(crate) completed_points: BTreeMap<TaskType, Line>,
+    pub(crate) lead_time: Durations<TaskType>,
+    pub(crate) cycle_time: Durations<TaskType>,
+    pub(crate) blocked_time: Durations<TaskType>,
+    pub(crate) status_time: Durations<Status>,
+    pub(crate) flow_active: Line,
+    pub(crate) flow_total: Line,
+}
+
+impl Board {
+    /// An empty board.
+    pub(crate) fn new(axis: Axis) -> Self {
+        let wip_started = vec![Vec::new(); axis.0.len()];
+        Self {
+            axis,
+            base: Totals::default(),
+            count: BTreeMap::new(),
+            points: BTreeMap::new(),
+            wip: Line::default(),
+            blocked: Line::default(),
+            stale: Line::default(),
+            unestimated: Line::default(),
+            overdue: Line::default(),
+            unestimated_work: Line::default(),
+            wip_started,
+            blocked_tasks: Vec::new(),
+            created: BTreeMap::new(),
+            completed: BTreeMap::new(),
+            completed_points: BTreeMap::new(),
+            lead_time: BTreeMap::new(),
+            cycle_time: BTreeMap::new(),
+            blocked_time: BTreeMap::new(),
+            status_time: BTreeMap::new(),
+            flow_active: Line::default(),
+            flow_total: Line::default(),
+        }
+    }
+
+    /// A stretch of constant facts of a task in this project.
+    pub(crate) fn stretch(
+        &mut self,
+        state: &State,
+        from: Millis,
+        to: Millis,
+        started: Option<Millis>,
+        stale_after: i64,
+    ) {
+        if state.deleted.is_some() || self.axis.place(from) >= self.axis.place(to) {
+            return;
+        }
+        let (axis, facts, status) = (&self.axis, &state.facts, state.facts.effective_status());
+        let kind = (status, facts.task_type);
+        self.count.entry(kind).or_default().add(axis, from, to, 1);
+        self.points.entry(kind).or_default().add(axis, from, to, totals::milli(facts.estimate));
+        if counts_for_progress(facts) && facts.estimate.is_none() {
+            self.unestimated_work.add(axis, from, to, 1);
+        }
+        if status.is_finished() {
+            return;
+        }
+        if status == Status::Blocked {
+            self.blocked.add(axis, from, to, 1);
+        }
+        if facts.status.is_wip() || facts.status == Status::Blocked {
+            self.wip.add(axis, from, to, 1);
+            let began = started.unwrap_or(from).0;
+            for place in axis.place(from)..axis.place(to) {
+                self.wip_started[place].push(began);
+            }
+        }
+        if facts.estimate.is_none() && !matches!(facts.task_type, TaskType::Epic | TaskType::Subtask) {
+            self.unestimated.add(axis, from, to, 1);
+        }
+        if let Some(late) = facts.due.as_deref().and_then(overdue_from) {
+            self.overdue.add(axis, from.max(late), to, 1);
+        }
+        self.stale.add(axis, from.plus(stale_after + 1), to, 1);
+    }
+
+    /// Something that counts for ever.
+    pub(crate) fn happening(&mut self, at: Millis, adds: &Adds) {
+        let (axis, place) = (&self.axis, self.axis.place(at));
+        let for_ever = Millis(i64::MAX);
+        match adds {
+            Adds::Created(task_type) => self.created.entry(*task_type).or_default().add(axis, at, for_ever, 1),
+            Adds::Phase(status, length) => self.status_time.entry(*status).or_default().push((place, *length)),
+            Adds::Completed { task_type, estimate, lead, cycle, blocked } => {
+                self.completed.entry(*task_type).or_default().add(axis, at, for_ever, 1);
+                let points = self.completed_points.entry(*task_type).or_default();
+                points.add(axis, at, for_ever, totals::milli(*estimate));
+                self.lead_time.entry(*task_type).or_default().push((place, *lead));
+                if let Some(cycle) = cycle {
+                    self.cycle_time.entry(*task_type).or_default().push((place, *cycle));
+                }
+                self.blocked_time.entry(*task_type).or_default().push((place, *blocked));
+            }
+        }
+    }
+
+    /// A completion's share of the flow efficiency: `active` of `total` milliseconds, for as long as the window holds it.
+    pub(crate) fn flow(&mut self, at: Millis, active: i64, total: i64) {
+        self.flow_active.add(&self.axis, at, at.plus(FLOW_WINDOW), active);
+        self.flow_total.add(&self.axis, at, at.plus(FLOW_WINDOW), total);
+    }
+
+    /// All and done work at each moment, epics and cancelled work aside.
+    pub(crate) fn progress(&self) -> Vec<(Weight, Weight)> {
+        let size = self.axis.0.len();
+        let mut progress = vec![(Weight::default(), Weight::default()); size];
+        let mut base_unestimated = 0;
+        let kinds: std::collections::BTreeSet<_> =
+            self.count.keys().chain(self.base.finished.keys()).copied().collect();
+        for kind in kinds.into_iter().filter(|(status, kind)| *kind != TaskType::Epic && *status != Status::Cancelled) {
+            let base = self.base.finished.get(&kind).copied().unwrap_or_default();
+            base_unestimated += base.unestimated;
+            let values = |line: Option<&Line>, base| line.cloned().unwrap_or_default().values(&self.axis, base);
+            let tasks = values(self.count.get(&kind), base.tasks).unwrap_or_else(|| vec![0; size]);
+            let points = values(self.points.get(&kind), base.milli_points).unwrap_or_else(|| vec![0; size]);
+            for (place, (all, done)) in progress.iter_mut().enumerate() {
+                let weight = Weight { tasks: tasks[place], milli_points: points[place], unestimated: 0 };
+                all.add(&weight, 1);
+                if kind.0 == Status::Done {
+                    done.add(&weight, 1);
+                }
+            }
+        }
+        let unestimated = self.unestimated_work.values(&self.axis, base_unestimated).unwrap_or_else(|| vec![0; size]);
+        for ((all, _), unestimated) in progress.iter_mut().zip(unestimated) {
+            all.unestimated = unestimated;
+        }
+        progress
+    }
+}
+
+/// A cumulative histogram at each moment.
+pub(crate) fn histograms(
+    axis: &Axis,
+    base: Option<&Histogram>,
+    durations: Option<&Vec<(usize, i64)>>,
+) -> Vec<Histogram> {
+    let mut sorted = durations.cloned().unwrap_or_default();
+    sorted.sort_unstable();
+    let mut rest = sorted.as_slice();
+    let mut sum = base.cloned().unwrap_or_default();
+    let moments = 0..axis.0.len();
+    moments
+        .map(|place| {
+            while let Some(((_, length), tail)) = rest.split_first().filter(|((at, _), _)| *at <= place) {
+                sum.record(*length);
+                rest = tail;
+            }
+            sum.clone()
+        })
+        .collect()
+}
+
+fn counts_for_progress(facts: &Facts) -> bool {
+    facts.task_type != TaskType::Epic && facts.status != Status::Cancelled
+}
+
+/// The first moment after a due day, in UTC.
+fn overdue_from(due: &str) -> Option<Millis> {
+    Millis::parse(&format!("{due}T00:00:00Z")).map(|day| day.plus(DAY))
+}
+
+/// Puts one task on the boards of the projects it was in; `id_of` gives the project id of a native project.
+pub(crate) fn place_task(
+    boards: &mut BTreeMap<String, Board>,
+    id_of: &dyn Fn(&str) -> String,
+    record: &TaskRecord,
+    stale_after: i64,
+) {
+    let timeline = &record.timeline;
+    let started = timeline::summary(timeline, Millis(i64::MAX)).and_then(|summary| summary.started);
+    let mut open: Option<(Millis, State)> = None;
+    timeline::walk(timeline, |group, _, after| {
+        let Some(at) = group.first().map(|kept| kept.entry.at) else { return };
+        if let Some((from, state)) = open.replace((at, after.clone()))
+            && let Some(board) = boards.get_mut(&id_of(&state.facts.project))
+        {
+            board.stretch(&state, from, at, started, stale_after);
+        }
+    });
+    if let Some((from, state)) = open
+        && let Some(board) = boards.get_mut(&id_of(&state.facts.project))
+    {
+        board.stretch(&state, from, Millis(i64::MAX), started, stale_after);
+    }
+    for happening in totals::happenings(timeline) {
+        if let Some(board) = boards.get_mut(&id_of(&happening.project)) {
+            board.happening(happening.at, &happening.adds);
+        }
+    }
+    place_phases(boards, id_of, record, started);
+}
+
+/// Blocked stretches by name, and the active share of what was completed.
+fn place_phases(
+    boards: &mut BTreeMap<String, Board>,
+    id_of: &dyn Fn(&str) -> String,
+    record: &TaskRecord,
+    started: Option<Millis>,
+) {
+    let phases = timeline::phases(&record.timeline);
+    for phase in phases.iter().filter(|phase| phase.status == Status::Blocked) {
+        if let Some(board) = boards.get_mut(&id_of(&phase.facts.project)) {
+            board.blocked_tasks.push(BlockedStretch {
+                from: phase.from,
+                to: phase.to.unwrap_or(Millis(i64::MAX)),
+                facts: phase.facts.clone(),
+                reason: phase.reason.clone().unwrap_or_default(),
+                url: record.url.clone(),
+            });
+        }
+    }
+    let Some(started) = started else { return };
+    for finish in timeline::finishes(&record.timeline).iter().filter(|finish| finish.status == Status::Done) {
+        let within = phases.iter().filter(|phase| phase.status.is_wip() && phase.from < finish.at);
+        let active = within.map(|phase| phase.to.unwrap_or(finish.at).min(finish.at).0 - phase.from.0).sum();
+        if let Some(board) = boards.get_mut(&id_of(&finish.facts.project)) {
+            board.flow(finish.at, active, (finish.at.0 - started.0).max(0));
+        }
+    }
+}

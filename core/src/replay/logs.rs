@@ -1,0 +1,327 @@
+//! Telling the logs backend: every event, oldest first.
+//!
+//! A record has the event's own time as time and observed time: a fresh observed time would defeat Loki's removal of
+//! duplicates. Records older than an hour go to a stream of their own (`replay=backfill`), because one live line closes a
+//! stream for anything much older.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
+use prost::Message;
+
+use super::events::{self, Happened};
+use super::ids::{self, Role, SpanId, TraceId};
+use super::lineage::{self, Book};
+use super::otlp::{self, Attributes, ResourceKey, Setting};
+use super::semconv as names;
+use super::{Plan, Replayer, Sent, render, traces};
+use crate::error::Result;
+use crate::model::{SprintRecord, TaskKey, TaskRecord};
+use crate::sink::{Batch, MAX_BATCH_BYTES, Signal};
+use crate::store::{Item, Position};
+use crate::time::{HOUR, Millis};
+use crate::timeline;
+use crate::totals::points;
+
+/// Records a request.
+const BATCH_RECORDS: usize = 2_000;
+const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
+/// Tasks whose events are kept ready at once.
+const TOLD: usize = 1_024;
+
+/// One record to send: when, which fact, which of its events, and whose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Ticket {
+    at: Millis,
+    id: u64,
+    place: u8,
+    owner: u32,
+}
+
+impl Ticket {
+    fn order(self) -> Vec<u8> {
+        let mut order = (self.at.0.cast_unsigned() ^ (1 << 63)).to_be_bytes().to_vec();
+        order.extend(self.id.to_be_bytes());
+        order.push(self.place);
+        order
+    }
+}
+
+/// A task's events and the spans they belong to.
+struct Told {
+    events: Vec<Happened>,
+    spans: Vec<(Millis, TraceId, SpanId)>,
+}
+
+/// Work on one source's logs.
+pub(super) struct Logs<'a> {
+    replayer: &'a Replayer<'a>,
+    source: &'a str,
+    plan: &'a Plan,
+    setting: Setting<'a>,
+    book: Book<'a>,
+    now: Millis,
+    owners: Vec<Item>,
+    told: BTreeMap<u32, Arc<Told>>,
+}
+
+impl<'a> Logs<'a> {
+    /// Tells everything a source has for the logs backend.
+    pub(super) async fn run(
+        replayer: &'a Replayer<'a>,
+        source: &'a str,
+        plan: &'a Plan,
+        sent: &mut Sent,
+    ) -> Result<()> {
+        let store = replayer.store;
+        let mut position =
+            if plan.again.is_some() { Position::default() } else { store.position(Signal::Logs, source)? };
+        let upto = position.upto.unwrap_or(store.sealed(source)?);
+        if upto <= position.done {
+            return Ok(());
+        }
+        let mut work = Self {
+            replayer,
+            source,
+            plan,
+            setting: Setting::new(replayer.config),
+            book: Book::new(store),
+            now: plan.now,
+            owners: Vec::new(),
+            told: BTreeMap::new(),
+        };
+        let tickets = work.tickets(position.done + 1..=upto)?;
+        let start =
+            position.after.as_ref().map_or(0, |after| tickets.partition_point(|ticket| ticket.order() <= *after));
+        let mut rest = &tickets[start..];
+        while !rest.is_empty() {
+            let (batch, taken) = work.batch(rest)?;
+            sent.logs += replayer.send(source, batch).await?;
+            position.upto = Some(upto);
+            position.after = Some(rest[taken - 1].order());
+            work.keep(&position)?;
+            rest = &rest[taken..];
+        }
+        work.keep(&Position { done: upto, upto: None, after: None })
+    }
+
+    fn keep(&self, position: &Position) -> Result<()> {
+        if self.plan.again.is_some() {
+            return Ok(());
+        }
+        let mut transaction = self.replayer.store.begin()?;
+        transaction.put_position(Signal::Logs, self.source, position)?;
+        transaction.commit().map(drop)
+    }
+
+    /// Everything to send, oldest first.
+    fn tickets(&mut self, seqs: std::ops::RangeInclusive<u64>) -> Result<Vec<Ticket>> {
+        let horizon = self.replayer.horizon(self.plan);
+        let mut items: Vec<Item> = Vec::new();
+        self.replayer.each_changed(Signal::Logs, self.source, &seqs, self.plan, |item| {
+            items.push(item);
+            Ok(())
+        })?;
+        items.sort();
+        items.dedup();
+        let mut tickets = Vec::new();
+        for item in items {
+            let owner = u32::try_from(self.owners.len()).unwrap_or(u32::MAX);
+            let fresh = match &item {
+                Item::Task(key) => self.book.record(key)?.map(|record| task_tickets(&record, &seqs, owner)),
+                Item::Sprint(key) => self.book.sprint(key)?.map(|sprint| sprint_tickets(&sprint, &seqs, owner)),
+            };
+            let wanted = |ticket: &Ticket| ticket.at >= horizon && self.plan.wants(ticket.at);
+            tickets.extend(fresh.unwrap_or_default().into_iter().filter(wanted));
+            self.owners.push(item);
+        }
+        tickets.sort_unstable();
+        Ok(tickets)
+    }
+
+    /// The next batch, and how many tickets it took.
+    fn batch(&mut self, rest: &[Ticket]) -> Result<(Batch, usize)> {
+        let mut streams: BTreeMap<ResourceKey, Vec<LogRecord>> = BTreeMap::new();
+        let (mut bytes, mut taken) = (0, 0);
+        for ticket in rest.iter().take(BATCH_RECORDS) {
+            if taken > 0 && bytes > BATCH_BYTES {
+                break;
+            }
+            taken += 1;
+            for (resource, record) in self.records(*ticket)? {
+                bytes += record.encoded_len() + 8;
+                streams.entry(resource).or_default().push(record);
+            }
+        }
+        let resource_logs = streams.into_iter().map(|(key, log_records)| ResourceLogs {
+            resource: Some(self.setting.resource(&key)),
+            scope_logs: vec![ScopeLogs { scope: Some(otlp::scope()), log_records, ..ScopeLogs::default() }],
+            ..ResourceLogs::default()
+        });
+        Ok((Batch::Logs(ExportLogsServiceRequest { resource_logs: resource_logs.collect() }), taken))
+    }
+
+    fn records(&mut self, ticket: Ticket) -> Result<Vec<(ResourceKey, LogRecord)>> {
+        let Some(owner) = self.owners.get(ticket.owner as usize).cloned() else { return Ok(Vec::new()) };
+        let records = match &owner {
+            Item::Task(key) => self.task_records(ticket, key)?,
+            Item::Sprint(key) => self.sprint_record(ticket, key)?.into_iter().collect(),
+        };
+        let wanted = records.into_iter().filter(|(resource, _)| self.plan.wants_project(&resource.project_id));
+        let backfill = self.now.0 - ticket.at.0 > HOUR;
+        Ok(wanted.map(|(resource, record)| (ResourceKey { backfill, ..resource }, record)).collect())
+    }
+
+    fn task_records(&mut self, ticket: Ticket, key: &TaskKey) -> Result<Vec<(ResourceKey, LogRecord)>> {
+        let told = self.told(ticket.owner, key)?;
+        let Some(place) = told.events.iter().position(|event| event.id.0 == ticket.id && event.place == ticket.place)
+        else {
+            return Ok(Vec::new());
+        };
+        let event = &told.events[place];
+        let attributes = Attributes::new()
+            .text(names::TASK_ID, &event.facts.key)
+            .text(names::TASK_TYPE, event.facts.task_type.as_str())
+            .maybe(names::TASK_TITLE, self.setting.title(&event.facts.title));
+        let mut attributes = attributes.build();
+        attributes.extend(events::attributes(event, &self.setting, key).build());
+        let body = events::sentence(event, &self.setting);
+        let span = told.spans.iter().rev().find(|(from, ..)| *from <= event.at).or(told.spans.first());
+        let resource = self.setting.resource_key(&key.source, &event.facts.project);
+        let mut records = vec![(resource.clone(), record(event.at, event.name, body, attributes, span))];
+        if event.name == names::TASK_SPRINT_CHANGED {
+            let before = place.checked_sub(1).map(|place| told.events[place].facts.sprints.clone()).unwrap_or_default();
+            records.extend(
+                self.scope_changes(key, event, &before, span)?.into_iter().map(|record| (resource.clone(), record)),
+            );
+        }
+        Ok(records)
+    }
+
+    /// A task that entered or left a running sprint changed its scope.
+    fn scope_changes(
+        &self,
+        key: &TaskKey,
+        event: &Happened,
+        before: &[String],
+        span: Option<&(Millis, TraceId, SpanId)>,
+    ) -> Result<Vec<LogRecord>> {
+        let what = crate::model::What::Sprints(event.facts.sprints.clone());
+        let mut records = Vec::new();
+        for (sprint, entered) in crate::sprint::membership_changes(before, &what) {
+            let Some(known) = self.book.sprint(&TaskKey::new(key.source.as_str(), sprint))? else { continue };
+            let over = known.facts.completed.is_some_and(|completed| event.at >= completed);
+            if over || known.facts.start.is_none_or(|start| event.at <= start) {
+                continue;
+            }
+            let by = event.facts.estimate.unwrap_or(0.0) * if entered { 1.0 } else { -1.0 };
+            let verb = if entered { "entered" } else { "left" };
+            let body = format!("{} {verb} {} ({by:+} points)", event.facts.key, known.facts.name);
+            let attributes = Attributes::new()
+                .text(names::TASK_ID, &event.facts.key)
+                .text(names::SPRINT_ID, sprint)
+                .text(names::SPRINT_NAME, &known.facts.name)
+                .double(names::SPRINT_SCOPE_CHANGE, by);
+            records.push(record(event.at, names::SPRINT_SCOPE_CHANGED, body, attributes.build(), span));
+        }
+        Ok(records)
+    }
+
+    fn sprint_record(&self, ticket: Ticket, key: &TaskKey) -> Result<Option<(ResourceKey, LogRecord)>> {
+        let Some(sprint) = self.book.sprint(key)? else { return Ok(None) };
+        let Some(ledger) = traces::ledger(&self.book, key)? else { return Ok(None) };
+        let (facts, tally) = (&sprint.facts, ledger.at(ticket.at));
+        let closed = ticket.place == CLOSED;
+        let (name, body) = if closed {
+            let done = format!("{} of {} points done", points(tally.completed), points(tally.scope));
+            (names::SPRINT_CLOSED, format!("{} closed: {done}", facts.name))
+        } else {
+            (names::SPRINT_STARTED, format!("{} started with {} points", facts.name, points(tally.committed)))
+        };
+        let attributes = Attributes::new()
+            .text(names::SPRINT_ID, &key.native_id)
+            .text(names::SPRINT_NAME, &facts.name)
+            .maybe(names::SPRINT_GOAL, facts.goal.as_deref())
+            .double(names::SPRINT_PLANNED_POINTS, points(tally.committed))
+            .double(names::SPRINT_COMPLETED_POINTS, points(tally.completed));
+        let span = (ticket.at, ids::sprint_trace(key), ids::span(key, Role::Sprint, 1));
+        let project = facts.project.as_deref().unwrap_or(&key.source);
+        let record = record(ticket.at, name, body, attributes.build(), Some(&span));
+        Ok(Some((self.setting.resource_key(&key.source, project), record)))
+    }
+
+    fn told(&mut self, owner: u32, key: &TaskKey) -> Result<Arc<Told>> {
+        if let Some(told) = self.told.get(&owner) {
+            return Ok(told.clone());
+        }
+        let told = Arc::new(match self.book.record(key)? {
+            Some(record) => Told { events: events::of(&record.timeline), spans: spans(&self.book, key, &record)? },
+            None => Told { events: Vec::new(), spans: Vec::new() },
+        });
+        if self.told.len() >= TOLD {
+            self.told.clear();
+        }
+        self.told.insert(owner, told.clone());
+        Ok(told)
+    }
+}
+
+/// The span that each stretch of a task's life belongs to: its phase, or when it was finished, the finished task.
+fn spans(book: &Book<'_>, key: &TaskKey, record: &TaskRecord) -> Result<Vec<(Millis, TraceId, SpanId)>> {
+    let mut spans = Vec::new();
+    let mut cycle = 0;
+    for phase in timeline::phases(&record.timeline) {
+        let until = phase.to.unwrap_or(Millis(i64::MAX));
+        let span = if phase.status.is_finished() {
+            cycle += 1;
+            ids::span(key, Role::Task, cycle)
+        } else {
+            render::phase_span(key, &phase)
+        };
+        if let Some(anchor) = lineage::anchor(book, key, until)? {
+            spans.push((phase.from, ids::history_trace(&anchor.root, 1), span));
+        }
+    }
+    Ok(spans)
+}
+
+const STARTED: u8 = 0;
+const CLOSED: u8 = 1;
+
+fn task_tickets(record: &TaskRecord, seqs: &std::ops::RangeInclusive<u64>, owner: u32) -> Vec<Ticket> {
+    let fresh = events::marks(&record.timeline).into_iter().filter(|(_, _, _, seq)| seqs.contains(seq));
+    fresh.map(|(at, id, place, _)| Ticket { at, id: id.0, place, owner }).collect()
+}
+
+fn sprint_tickets(sprint: &SprintRecord, seqs: &std::ops::RangeInclusive<u64>, owner: u32) -> Vec<Ticket> {
+    let fresh = |seq: Option<u64>| seq.is_some_and(|seq| seqs.contains(&seq));
+    let started = sprint.facts.start.filter(|_| fresh(sprint.started_seq)).map(|at| (at, STARTED));
+    let over = sprint.facts.completed.or(sprint.facts.end);
+    let closed = over.filter(|_| fresh(sprint.closed_seq)).map(|at| (at, CLOSED));
+    started.into_iter().chain(closed).map(|(at, place)| Ticket { at, id: 0, place, owner }).collect()
+}
+
+fn record(
+    at: Millis,
+    name: &str,
+    body: String,
+    mut attributes: Vec<opentelemetry_proto::tonic::common::v1::KeyValue>,
+    span: Option<&(Millis, TraceId, SpanId)>,
+) -> LogRecord {
+    attributes.extend(Attributes::new().text(names::EVENT_NAME, name).build());
+    let severity = if name == names::TASK_BLOCKED { SeverityNumber::Warn } else { SeverityNumber::Info };
+    LogRecord {
+        time_unix_nano: at.as_nanos(),
+        observed_time_unix_nano: at.as_nanos(),
+        severity_number: severity.into(),
+        severity_text: if severity == SeverityNumber::Warn { "WARN" } else { "INFO" }.to_owned(),
+        body: Some(otlp::text_value(&body)),
+        attributes,
+        trace_id: span.map(|(_, trace, _)| trace.0.to_vec()).unwrap_or_default(),
+        span_id: span.map(|(_, _, span)| span.0.to_vec()).unwrap_or_default(),
+        event_name: name.to_owned(),
+        ..LogRecord::default()
+    }
+}

@@ -1,0 +1,677 @@
+//! Telling the metrics backend: the history grid up to now, then now. Values come from [`super::board`]; here they become
+//! OTLP, in requests that ascend in time.
+//!
+//! How far the grid was told is kept per project, after the backend took it: so a service that was down fills the gap, and
+//! nothing is told twice with another value.
+
+use std::collections::BTreeMap;
+
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, Gauge, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+    number_data_point,
+};
+use prost::Message;
+
+use super::board::{self, Axis, Board, FLOW_WINDOW, Line};
+use super::lineage::Book;
+use super::otlp::{self, Attributes, ResourceKey, Setting};
+use super::semconv::{self as names, Instrument};
+use super::{Plan, Replayer, Sent, traces};
+use crate::error::Result;
+use crate::model::{SprintRecord, SprintState, Status, TaskKey, TaskRecord, TaskType};
+use crate::sink::{Batch, MAX_BATCH_BYTES};
+use crate::store::Store;
+use crate::time::{DAY, Millis};
+use crate::timeline;
+use crate::totals::{self, BOUNDS, Histogram, points};
+
+const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
+/// A closed sprint's numbers are repeated in every "now" for this long.
+const CLOSED_FOR: i64 = 30 * DAY;
+/// The group of notes that says how far each project's metrics were told.
+const TOLD: &str = "metrics";
+
+/// A stream of points of one metric: its attributes and its values by moment.
+struct Points {
+    metric: names::Metric,
+    attributes: Vec<KeyValue>,
+    values: Values,
+}
+
+enum Values {
+    Numbers(Vec<(Millis, f64)>),
+    Histograms(Vec<(Millis, Histogram)>),
+}
+
+/// The metrics of one project.
+pub(crate) struct ProjectMetrics {
+    pub(crate) project_id: String,
+    series: Vec<Points>,
+}
+
+/// Tells the metrics backend everything up to `now`.
+pub(super) async fn run(replayer: &Replayer<'_>, plan: &Plan, sent: &mut BTreeMap<String, Sent>) -> Result<()> {
+    let now = plan.now;
+    let setting = Setting::new(replayer.config);
+    let step = i64::try_from(replayer.config.export.history_step.as_millis()).unwrap_or(DAY).max(1);
+    let axis_of = |project: &str| -> Result<Axis> {
+        let told: Option<Millis> = if plan.again.is_some() { None } else { replayer.store.note(TOLD, project)? };
+        let first = replayer.first_moment(plan)?;
+        Ok(Axis::new(Some(told.unwrap_or(first).max(first).min(now)), step, now))
+    };
+    let again = plan.again.is_some();
+    let projects = collect(replayer.store, &setting, now, &axis_of, again)?;
+    for project in projects {
+        if !plan.wants_project(&project.project_id) {
+            continue;
+        }
+        let project_id = project.project_id.clone();
+        let resource = ResourceKey { project_id: project_id.clone(), source: String::new(), backfill: false };
+        for batch in batches(&setting, &resource, project.series) {
+            sent.entry(project_id.clone()).or_default().points += replayer.send(&project_id, batch).await?;
+        }
+        if !again {
+            let mut transaction = replayer.store.begin()?;
+            transaction.put_note(TOLD, &project_id, &now)?;
+            transaction.commit()?;
+        }
+    }
+    Ok(())
+}
+
+/// The metrics of every project at `now` alone, e.g. for a scrape.
+pub(crate) fn now(store: &Store, setting: &Setting<'_>, now: Millis) -> Result<Vec<(ResourceKey, Vec<Metric>)>> {
+    let axis_of = |_: &str| Ok(Axis::new(None, DAY, now));
+    let projects = collect(store, setting, now, &axis_of, false)?;
+    Ok(projects
+        .into_iter()
+        .map(|project| {
+            let resource = ResourceKey { project_id: project.project_id, source: String::new(), backfill: false };
+            (resource, project.series.into_iter().map(Points::into_metric).collect())
+        })
+        .collect())
+}
+
+/// Counts every project's tasks and sprints on its axis.
+fn collect(
+    store: &Store,
+    setting: &Setting<'_>,
+    now: Millis,
+    axis_of: &dyn Fn(&str) -> Result<Axis>,
+    everything: bool,
+) -> Result<Vec<ProjectMetrics>> {
+    let mut boards = boards(store, setting, axis_of)?;
+    let earliest = boards.values().filter_map(|board| board.axis.moments().first()).min().copied().unwrap_or(now);
+    let all = everything || boards.values().any(|board| board.axis.moments().len() > 1);
+    let mut infos: BTreeMap<String, Vec<Points>> = BTreeMap::new();
+    let book = Book::new(store);
+    let open = store.open_tasks(None).count();
+    let with_info = open <= setting.config.export.task_info_limit;
+    let mut place = |key: &TaskKey, record: &TaskRecord| -> Result<()> {
+        place(&mut boards, setting, key, record);
+        if let Some((project, series)) = open_task(&book, setting, key, record, now, with_info)? {
+            infos.entry(project).or_default().extend(series);
+        }
+        Ok(())
+    };
+    if all {
+        for item in store.tasks(None) {
+            let (key, record) = item?;
+            place(&key, &record)?;
+        }
+    } else {
+        let ended = store.ended_since(earliest.plus(-FLOW_WINDOW));
+        for key in store.open_tasks(None).chain(ended) {
+            let key = key?;
+            if let Some(record) = store.task(&key)? {
+                place(&key, &record)?;
+            }
+        }
+    }
+    let mut sprints = sprint_series(&book, setting, &boards, now)?;
+    let projects = boards.into_iter().map(|(project_id, board)| {
+        let mut series = board_series(&board, setting, &project_id);
+        series.extend(infos.remove(&project_id).unwrap_or_default());
+        series.extend(sprints.remove(&project_id).unwrap_or_default());
+        ProjectMetrics { project_id, series }
+    });
+    Ok(projects.collect())
+}
+
+/// A board per project, holding the running totals.
+fn boards(
+    store: &Store,
+    setting: &Setting<'_>,
+    axis_of: &dyn Fn(&str) -> Result<Axis>,
+) -> Result<BTreeMap<String, Board>> {
+    let mut boards: BTreeMap<String, Board> = BTreeMap::new();
+    for (source, native, totals) in store.totals()? {
+        let project_id = setting.project_id(&source, &native);
+        if !boards.contains_key(&project_id) {
+            boards.insert(project_id.clone(), Board::new(axis_of(&project_id)?));
+        }
+        if let Some(board) = boards.get_mut(&project_id) {
+            board.base.add(&totals, 1);
+        }
+    }
+    Ok(boards)
+}
+
+/// Puts a task on the boards, and takes what it adds to the running totals out of them.
+fn place(boards: &mut BTreeMap<String, Board>, setting: &Setting<'_>, key: &TaskKey, record: &TaskRecord) {
+    let Some(summary) = timeline::summary(&record.timeline, Millis(i64::MAX)) else { return };
+    for (native, totals) in totals::contribution(&record.timeline, &summary) {
+        if let Some(board) = boards.get_mut(&setting.project_id(&key.source, &native)) {
+            board.base.add(&totals, -1);
+        }
+    }
+    let stale_after = setting.stale_after(&key.source);
+    board::place_task(boards, &|native| setting.project_id(&key.source, native), record, stale_after);
+}
+
+/// What is said of an open task by name: its info, and an open epic's progress.
+fn open_task(
+    book: &Book<'_>,
+    setting: &Setting<'_>,
+    key: &TaskKey,
+    record: &TaskRecord,
+    now: Millis,
+    with_info: bool,
+) -> Result<Option<(String, Vec<Points>)>> {
+    let Some(summary) = timeline::summary(&record.timeline, now).filter(timeline::Summary::is_open) else {
+        return Ok(None);
+    };
+    let facts = &summary.state.facts;
+    let one = |metric, attributes: Attributes, value| Points {
+        metric,
+        attributes: attributes.build(),
+        values: Values::Numbers(vec![(now, value)]),
+    };
+    let project_id = setting.project_id(&key.source, &facts.project);
+    let own = || Attributes::new().text(names::PROJECT_ID, &project_id);
+    let mut series = Vec::new();
+    if with_info {
+        let parent = match &facts.parent {
+            Some(parent) => {
+                let known = book.facts(&TaskKey::new(key.source.as_str(), parent.native_id.as_str()), now)?;
+                known.map(|facts| facts.key).or_else(|| parent.key.clone())
+            }
+            None => None,
+        };
+        let attributes = own()
+            .text(names::TASK_ID, &facts.key)
+            .maybe(names::TASK_TITLE, setting.title(&facts.title))
+            .text(names::TASK_TYPE, facts.task_type.as_str())
+            .text(names::TASK_STATUS, summary.status.as_str())
+            .maybe(names::TASK_ASSIGNEE, setting.person(facts.assignee.as_deref()).as_deref())
+            .maybe(names::TASK_PARENT_ID, parent.as_deref())
+            .maybe(names::SPRINT_ID, facts.sprints.last().map(String::as_str))
+            .text(names::TASK_URL, &record.url);
+        series.push(one(names::M_TASK_INFO, attributes, 1.0));
+    }
+    if facts.task_type == TaskType::Epic {
+        let percent = book.store().rollup(key)?.percent_complete().unwrap_or(0.0);
+        let attributes = own().text(names::EPIC_ID, &facts.key).maybe(names::EPIC_TITLE, setting.title(&facts.title));
+        series.push(one(names::M_EPIC_PERCENT, attributes, percent));
+    }
+    Ok(Some((project_id, series)))
+}
+
+/// Everything a board says.
+fn board_series(board: &Board, setting: &Setting<'_>, project_id: &str) -> Vec<Points> {
+    let types = types(board);
+    let mut out = Output { board, project_id, first: first_moment(board), types, series: Vec::new() };
+    out.by_kind();
+    for (metric, line) in [
+        (names::M_TASK_WIP, &board.wip),
+        (names::M_TASK_BLOCKED, &board.blocked),
+        (names::M_TASK_STALE, &board.stale),
+        (names::M_TASK_UNESTIMATED, &board.unestimated),
+        (names::M_TASK_OVERDUE, &board.overdue),
+    ] {
+        let zeros = || vec![0; board.axis.moments().len()];
+        let values = line.values(&board.axis, 0).unwrap_or_else(zeros);
+        out.numbers(metric, Attributes::new(), &values, count);
+    }
+    out.counters();
+    out.histograms();
+    out.blocked_ages(setting);
+    out.wip_ages();
+    out.shares();
+    out.info(setting);
+    out.series
+}
+
+/// The types a project ever had: a series that fell to nothing must go on saying so.
+fn types(board: &Board) -> Vec<TaskType> {
+    let had =
+        |kind: &&TaskType| board.created.contains_key(kind) || board.base.created.get(kind).is_some_and(|n| *n != 0);
+    TaskType::ALL.iter().filter(had).copied().collect()
+}
+
+/// The first place on the axis at which the project had any task.
+fn first_moment(board: &Board) -> usize {
+    let place = |kind: &TaskType| {
+        let base = board.base.created.get(kind).copied().unwrap_or(0);
+        let line = board.created.get(kind).cloned().unwrap_or_default();
+        line.values(&board.axis, base)?.iter().position(|value| *value != 0)
+    };
+    TaskType::ALL.iter().filter_map(place).min().unwrap_or(0)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "numbers of tasks are far below 2^53")]
+fn count(value: i64) -> f64 {
+    value as f64
+}
+
+struct Output<'a> {
+    board: &'a Board,
+    project_id: &'a str,
+    /// The first place on the axis there is something to say about.
+    first: usize,
+    types: Vec<TaskType>,
+    series: Vec<Points>,
+}
+
+impl Output<'_> {
+    fn push(&mut self, metric: names::Metric, attributes: Attributes, values: Values) {
+        let mut all = Attributes::new().text(names::PROJECT_ID, self.project_id).build();
+        all.extend(attributes.build());
+        self.series.push(Points { metric, attributes: all, values });
+    }
+
+    fn numbers(&mut self, metric: names::Metric, attributes: Attributes, values: &[i64], as_number: fn(i64) -> f64) {
+        let moments = self.board.axis.moments().iter().copied();
+        let values = moments.zip(values.iter().map(|value| as_number(*value))).skip(self.first).collect();
+        self.push(metric, attributes, Values::Numbers(values));
+    }
+
+    fn line(
+        &mut self,
+        metric: names::Metric,
+        attributes: Attributes,
+        line: Option<&Line>,
+        base: i64,
+        as_number: fn(i64) -> f64,
+    ) {
+        let values = line.and_then(|line| line.values(&self.board.axis, base));
+        let values = values.unwrap_or_else(|| vec![base; self.board.axis.moments().len()]);
+        self.numbers(metric, attributes, &values, as_number);
+    }
+
+    fn by_kind(&mut self) {
+        let board = self.board;
+        let types = self.types.clone();
+        for kind in types.iter().flat_map(|kind| Status::ALL.iter().map(move |status| (*status, *kind))) {
+            let (status, task_type) = kind;
+            let base = board.base.finished.get(&kind).copied().unwrap_or_default();
+            let attributes = || {
+                Attributes::new().text(names::TASK_STATUS, status.as_str()).text(names::TASK_TYPE, task_type.as_str())
+            };
+            self.line(names::M_TASK_COUNT, attributes(), board.count.get(&kind), base.tasks, count);
+            self.line(names::M_TASK_POINTS, attributes(), board.points.get(&kind), base.milli_points, points);
+        }
+    }
+
+    fn counters(&mut self) {
+        let board = self.board;
+        for task_type in &self.types.clone() {
+            let attributes = || Attributes::new().text(names::TASK_TYPE, task_type.as_str());
+            let created = board.base.created.get(task_type).copied().unwrap_or(0);
+            let completed = board.base.completed.get(task_type).copied().unwrap_or_default();
+            self.line(names::M_TASK_CREATED, attributes(), board.created.get(task_type), created, count);
+            self.line(names::M_TASK_COMPLETED, attributes(), board.completed.get(task_type), completed.tasks, count);
+            let line = board.completed_points.get(task_type);
+            self.line(names::M_TASK_COMPLETED_POINTS, attributes(), line, completed.milli_points, points);
+        }
+    }
+
+    fn histograms(&mut self) {
+        let board = self.board;
+        for task_type in TaskType::ALL {
+            for (metric, base, durations) in [
+                (names::M_TASK_LEAD_TIME, &board.base.lead_time, &board.lead_time),
+                (names::M_TASK_CYCLE_TIME, &board.base.cycle_time, &board.cycle_time),
+                (names::M_TASK_BLOCKED_TIME, &board.base.blocked_time, &board.blocked_time),
+            ] {
+                let attributes = Attributes::new().text(names::TASK_TYPE, task_type.as_str());
+                self.histogram(metric, attributes, base.get(task_type), durations.get(task_type));
+            }
+        }
+        for status in Status::ALL {
+            let attributes = Attributes::new().text(names::TASK_STATUS, status.as_str());
+            let (base, durations) = (board.base.status_time.get(status), board.status_time.get(status));
+            self.histogram(names::M_TASK_STATUS_TIME, attributes, base, durations);
+        }
+    }
+
+    fn histogram(
+        &mut self,
+        metric: names::Metric,
+        attributes: Attributes,
+        base: Option<&Histogram>,
+        durations: Option<&Vec<(usize, i64)>>,
+    ) {
+        if base.is_none_or(|base| base.count() == 0) && durations.is_none() {
+            return;
+        }
+        let moments = self.board.axis.moments().iter().copied();
+        let values = moments.zip(board::histograms(&self.board.axis, base, durations));
+        let values = values.skip_while(|(_, histogram)| histogram.count() == 0).collect();
+        self.push(metric, attributes, Values::Histograms(values));
+    }
+
+    fn blocked_ages(&mut self, setting: &Setting<'_>) {
+        for task in &self.board.blocked_tasks {
+            let within = self.board.axis.moments().iter().filter(|at| **at >= task.from && **at < task.to);
+            let values: Vec<_> = within.map(|at| (*at, at.seconds_since(task.from))).collect();
+            if values.is_empty() {
+                continue;
+            }
+            let attributes = Attributes::new()
+                .text(names::TASK_ID, &task.facts.key)
+                .maybe(names::TASK_TITLE, setting.title(&task.facts.title))
+                .maybe(names::TASK_ASSIGNEE, setting.person(task.facts.assignee.as_deref()).as_deref())
+                .text(names::EVENT_REASON, &task.reason)
+                .text(names::TASK_URL, &task.url);
+            self.push(names::M_TASK_BLOCKED_AGE, attributes, Values::Numbers(values));
+        }
+    }
+
+    fn wip_ages(&mut self) {
+        for (name, quantile) in [("0.5", 0.5), ("0.85", 0.85), ("1", 1.0)] {
+            let moments = self.board.axis.moments().iter().copied().zip(&self.board.wip_started);
+            let values: Vec<_> = moments
+                .filter_map(|(at, started)| {
+                    let mut ages: Vec<f64> = started.iter().map(|started| at.seconds_since(Millis(*started))).collect();
+                    ages.sort_by(f64::total_cmp);
+                    Some((at, nearest_rank(&ages, quantile)?))
+                })
+                .collect();
+            if !values.is_empty() {
+                let attributes = Attributes::new().text(names::QUANTILE, name);
+                self.push(names::M_TASK_WIP_AGE, attributes, Values::Numbers(values));
+            }
+        }
+    }
+
+    /// Progress and flow efficiency, in percent; moments at which there is nothing to divide by are left out.
+    fn shares(&mut self) {
+        let board = self.board;
+        let moments = || board.axis.moments().iter().copied();
+        let progress = moments().zip(board.progress()).filter_map(|(at, (all, done))| {
+            let rollup = totals::Rollup { all, done, ..totals::Rollup::default() };
+            Some((at, rollup.percent_complete()?))
+        });
+        let progress: Vec<_> = progress.collect();
+        let active = board.flow_active.values(&board.axis, 0).unwrap_or_else(|| vec![0; board.axis.moments().len()]);
+        let total = board.flow_total.values(&board.axis, 0).unwrap_or_default();
+        let flow = moments().zip(active.into_iter().zip(total)).filter(|(_, (_, total))| *total > 0);
+        let flow: Vec<_> = flow.map(|(at, (active, total))| (at, 100.0 * count(active) / count(total))).collect();
+        for (metric, values) in [(names::M_PROJECT_PERCENT, progress), (names::M_PROJECT_FLOW, flow)] {
+            if !values.is_empty() {
+                self.push(metric, Attributes::new(), Values::Numbers(values));
+            }
+        }
+    }
+
+    fn info(&mut self, setting: &Setting<'_>) {
+        let Some(now) = self.board.axis.moments().last().copied() else { return };
+        let project = setting.config.projects.iter().find(|project| project.id == self.project_id);
+        let attributes = Attributes::new()
+            .text(names::PROJECT_NAME, project.map_or(self.project_id, |project| &project.name))
+            .maybe(names::BUSINESS_OWNER, project.and_then(|project| project.owner.as_deref()))
+            .maybe(
+                names::BUSINESS_CRITICALITY,
+                project.and_then(|project| project.criticality).map(|word| word.as_str()),
+            )
+            .maybe(names::BUSINESS_VALUE, project.and_then(|project| project.value.as_deref()));
+        self.push(names::M_PROJECT_INFO, attributes, Values::Numbers(vec![(now, 1.0)]));
+    }
+}
+
+/// The smallest value that at least this share of all values does not exceed.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a small length"
+)]
+fn nearest_rank(sorted: &[f64], quantile: f64) -> Option<f64> {
+    let rank = (quantile * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.max(1) - 1).copied()
+}
+
+/// The series of every sprint that has something to say on its project's axis.
+fn sprint_series(
+    book: &Book<'_>,
+    setting: &Setting<'_>,
+    boards: &BTreeMap<String, Board>,
+    now: Millis,
+) -> Result<BTreeMap<String, Vec<Points>>> {
+    let mut all: BTreeMap<String, Vec<Points>> = BTreeMap::new();
+    for (key, sprint) in book.store().sprints(None)? {
+        let project_id = setting.project_id(&key.source, sprint.facts.project.as_deref().unwrap_or(&key.source));
+        let Some(board) = boards.get(&project_id) else { continue };
+        let moments = sprint_moments(&sprint, &board.axis, now);
+        if !moments.is_empty() {
+            let series = one_sprint(book, &key, &sprint, &project_id, &moments, now)?;
+            all.entry(project_id).or_default().extend(series);
+        }
+    }
+    Ok(all)
+}
+
+/// The moments at which a sprint's numbers are told: those of the axis while it runs, its completion, and every "now" for a
+/// while after it.
+fn sprint_moments(sprint: &SprintRecord, axis: &Axis, now: Millis) -> Vec<Millis> {
+    let facts = &sprint.facts;
+    let (Some(start), Some(first)) =
+        (facts.start.filter(|_| facts.state != SprintState::Future), axis.moments().first())
+    else {
+        return Vec::new();
+    };
+    let finish = facts.completed.or(facts.end).filter(|_| facts.state == SprintState::Closed);
+    let until = finish.unwrap_or(now);
+    let mut moments: Vec<_> = axis.moments().iter().copied().filter(|at| *at >= start && *at <= until).collect();
+    moments.extend(finish.filter(|finish| finish >= first && *finish <= now));
+    moments.extend(finish.filter(|finish| now.0 - finish.0 <= CLOSED_FOR).map(|_| now));
+    moments.sort_unstable();
+    moments.dedup();
+    moments
+}
+
+fn one_sprint(
+    book: &Book<'_>,
+    key: &TaskKey,
+    sprint: &SprintRecord,
+    project_id: &str,
+    moments: &[Millis],
+    now: Millis,
+) -> Result<Vec<Points>> {
+    let Some(ledger) = traces::ledger(book, key)? else { return Ok(Vec::new()) };
+    let own = || {
+        Attributes::new()
+            .text(names::PROJECT_ID, project_id)
+            .text(names::SPRINT_ID, &key.native_id)
+            .text(names::SPRINT_NAME, &sprint.facts.name)
+    };
+    let tallies: Vec<_> = moments.iter().map(|at| (*at, ledger.at(*at))).collect();
+    let closed = ledger.finish;
+    let numbers = |metric, values: Vec<(Millis, f64)>| Points {
+        metric,
+        attributes: own().build(),
+        values: Values::Numbers(values),
+    };
+    type Pick = fn(&crate::sprint::Tally) -> i64;
+    let picks: [(names::Metric, Pick); 6] = [
+        (names::M_SPRINT_PLANNED, |tally| tally.committed),
+        (names::M_SPRINT_SCOPE, |tally| tally.scope),
+        (names::M_SPRINT_ADDED, |tally| tally.added),
+        (names::M_SPRINT_REMOVED, |tally| tally.removed),
+        (names::M_SPRINT_COMPLETED, |tally| tally.completed),
+        (names::M_SPRINT_REMAINING, |tally| tally.remaining),
+    ];
+    let mut series: Vec<Points> = picks
+        .iter()
+        .map(|(metric, pick)| numbers(*metric, tallies.iter().map(|(at, tally)| (*at, points(pick(tally)))).collect()))
+        .collect();
+    series.push(numbers(names::M_SPRINT_IDEAL, moments.iter().map(|at| (*at, ledger.ideal(*at))).collect()));
+    let over = || tallies.iter().filter(|(at, _)| closed.is_some_and(|closed| *at >= closed));
+    let velocity: Vec<_> = over().map(|(at, tally)| (*at, points(tally.completed))).collect();
+    let carried: Vec<_> = over().map(|(at, tally)| (*at, points(tally.remaining))).collect();
+    let kept: Vec<_> = over().filter_map(|(at, tally)| Some((*at, tally.predictability()?))).collect();
+    let finals = [
+        (names::M_SPRINT_VELOCITY, velocity),
+        (names::M_SPRINT_CARRIED, carried),
+        (names::M_SPRINT_PREDICTABILITY, kept),
+    ];
+    series.extend(
+        finals.into_iter().filter(|(_, values)| !values.is_empty()).map(|(metric, values)| numbers(metric, values)),
+    );
+    if moments.last() == Some(&now) {
+        let attributes = own()
+            .text(names::SPRINT_STATE, sprint.facts.state.as_str())
+            .maybe(names::SPRINT_START_DATE, sprint.facts.start.map(|at| at.to_string()).as_deref())
+            .maybe(names::SPRINT_END_DATE, sprint.facts.end.map(|at| at.to_string()).as_deref());
+        let values = Values::Numbers(vec![(now, 1.0)]);
+        series.push(Points { metric: names::M_SPRINT_INFO, attributes: attributes.build(), values });
+    }
+    Ok(series)
+}
+
+impl Points {
+    /// About how many bytes it takes on the wire.
+    fn weight(&self) -> usize {
+        let attributes: usize = self.attributes.iter().map(|attribute| attribute.encoded_len() + 2).sum();
+        match &self.values {
+            Values::Numbers(values) => values.len() * (attributes + 24),
+            Values::Histograms(values) => values.len() * (attributes + 300),
+        }
+    }
+
+    /// The first points that weigh at most `bytes` (at least one), and the rest.
+    fn split(self, bytes: usize) -> (Self, Option<Self>) {
+        let size = match &self.values {
+            Values::Numbers(values) => values.len(),
+            Values::Histograms(values) => values.len(),
+        };
+        let each = (self.weight() / size.max(1)).max(1);
+        let at = (bytes / each).clamp(1, size.max(1));
+        if at >= size {
+            return (self, None);
+        }
+        let Self { metric, attributes, values } = self;
+        let (head, tail) = match values {
+            Values::Numbers(mut values) => {
+                let tail = values.split_off(at);
+                (Values::Numbers(values), Values::Numbers(tail))
+            }
+            Values::Histograms(mut values) => {
+                let tail = values.split_off(at);
+                (Values::Histograms(values), Values::Histograms(tail))
+            }
+        };
+        (Self { metric, attributes: attributes.clone(), values: head }, Some(Self { metric, attributes, values: tail }))
+    }
+
+    fn into_metric(self) -> Metric {
+        let Self { metric, attributes, values } = self;
+        let temporality = AggregationTemporality::Cumulative.into();
+        let data = match values {
+            Values::Histograms(values) => Data::Histogram(opentelemetry_proto::tonic::metrics::v1::Histogram {
+                data_points: values
+                    .iter()
+                    .map(|(at, histogram)| histogram_point(&attributes, *at, histogram))
+                    .collect(),
+                aggregation_temporality: temporality,
+            }),
+            Values::Numbers(values) => {
+                let data_points = values.iter().map(|(at, value)| NumberDataPoint {
+                    attributes: attributes.clone(),
+                    time_unix_nano: at.as_nanos(),
+                    value: Some(number_data_point::Value::AsDouble(*value)),
+                    ..NumberDataPoint::default()
+                });
+                let data_points = data_points.collect();
+                match metric.instrument {
+                    Instrument::Counter => {
+                        Data::Sum(Sum { data_points, aggregation_temporality: temporality, is_monotonic: true })
+                    }
+                    Instrument::Gauge | Instrument::Histogram => Data::Gauge(Gauge { data_points }),
+                }
+            }
+        };
+        Metric {
+            name: metric.name.to_owned(),
+            description: metric.about.to_owned(),
+            unit: metric.unit.to_owned(),
+            data: Some(data),
+            ..Metric::default()
+        }
+    }
+}
+
+fn histogram_point(attributes: &[KeyValue], at: Millis, histogram: &Histogram) -> HistogramDataPoint {
+    let unsigned = |value: &i64| u64::try_from(*value).unwrap_or(0);
+    HistogramDataPoint {
+        attributes: attributes.to_vec(),
+        time_unix_nano: at.as_nanos(),
+        count: unsigned(&histogram.count()),
+        sum: Some(count(histogram.sum) / 1_000.0),
+        bucket_counts: histogram.buckets.iter().map(unsigned).collect(),
+        explicit_bounds: BOUNDS.iter().map(|bound| count(*bound) / 1_000.0).collect(),
+        ..HistogramDataPoint::default()
+    }
+}
+
+/// Packs series into requests. Each series keeps its order in time.
+fn batches(setting: &Setting<'_>, resource: &ResourceKey, series: Vec<Points>) -> Vec<Batch> {
+    let (mut batches, mut load, mut weight) = (Vec::new(), Vec::new(), 0);
+    for points in series {
+        let mut rest = Some(points);
+        while let Some(points) = rest.take() {
+            let (head, tail) = points.split(BATCH_BYTES);
+            if weight > 0 && weight + head.weight() > BATCH_BYTES {
+                batches.push(request(setting, resource, std::mem::take(&mut load)));
+                weight = 0;
+            }
+            weight += head.weight();
+            load.push(head.into_metric());
+            rest = tail;
+        }
+    }
+    if !load.is_empty() {
+        batches.push(request(setting, resource, load));
+    }
+    batches
+}
+
+fn request(setting: &Setting<'_>, resource: &ResourceKey, metrics: Vec<Metric>) -> Batch {
+    let scope_metrics =
+        vec![ScopeMetrics { scope: Some(otlp::scope()), metrics: united(metrics), ..ScopeMetrics::default() }];
+    let resource = Some(setting.resource(resource));
+    Batch::Metrics(ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics { resource, scope_metrics, ..ResourceMetrics::default() }],
+    })
+}
+
+/// Puts the points of equally named metrics into one message, as OTLP wants it.
+pub(crate) fn united(metrics: Vec<Metric>) -> Vec<Metric> {
+    let mut united: Vec<Metric> = Vec::new();
+    for metric in metrics {
+        match (
+            united.iter_mut().find(|other| other.name == metric.name).and_then(|other| other.data.as_mut()),
+            metric.data,
+        ) {
+            (Some(Data::Gauge(all)), Some(Data::Gauge(more))) => all.data_points.extend(more.data_points),
+            (Some(Data::Sum(all)), Some(Data::Sum(more))) => all.data_points.extend(more.data_points),
+            (Some(Data::Histogram(all)), Some(Data::Histogram(more))) => all.data_points.extend(more.data_points),
+            (_, data) => united.push(Metric { data, ..metric }),
+        }
+    }
+    united
+}

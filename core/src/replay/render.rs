@@ -1,0 +1,370 @@
+//! Rendering history: what is final about a task or a sprint, as spans. Pure but for looking up other tasks in the [`Book`].
+//!
+//! A span is final when the fact that ends it is known: a phase when its status was left, a task when it was finished, a
+//! sprint when it was closed. [`Final`] is such a span before it has a trace, because which part of its root's history it
+//! goes to is decided in the order of ends (see [`super::parts`]).
+
+use std::ops::RangeInclusive;
+
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use opentelemetry_proto::tonic::trace::v1::{Span, Status as SpanStatus};
+
+use super::events;
+use super::ids::{self, Role, SpanId, TraceId};
+use super::lineage::{self, Book, Lineage};
+use super::otlp::{Attributes, ResourceKey, Setting};
+use super::semconv as names;
+use crate::error::Result;
+use crate::model::{Facts, Kept, SprintFacts, Status, TaskKey, TaskRecord, What};
+use crate::sprint::Ledger;
+use crate::time::Millis;
+use crate::timeline::{self, Finish, Phase};
+use crate::totals::points;
+
+/// A finished piece of history, ready but for its trace.
+#[derive(Debug, Clone)]
+pub(crate) struct Final {
+    /// The task it is about.
+    pub(crate) key: TaskKey,
+    /// When it became final: orders what is exported, and names the lineage in force.
+    pub(crate) end: Millis,
+    /// The resource it belongs to.
+    pub(crate) resource: ResourceKey,
+    /// The span, with its parent's id and without a trace id.
+    pub(crate) span: Span,
+}
+
+/// What is being rendered: facts with journal numbers in `seqs`, ended at `horizon` or later.
+#[derive(Debug, Clone)]
+pub(crate) struct Window {
+    pub(crate) seqs: RangeInclusive<u64>,
+    pub(crate) horizon: Millis,
+}
+
+impl Window {
+    fn holds(&self, seq: u64, end: Millis) -> bool {
+        self.seqs.contains(&seq) && end >= self.horizon
+    }
+}
+
+/// Looks things up while rendering.
+pub(crate) struct Scene<'a> {
+    pub(crate) book: &'a Book<'a>,
+    pub(crate) setting: &'a Setting<'a>,
+}
+
+impl Scene<'_> {
+    /// Everything about a task that became final in the window.
+    pub(crate) fn finals(&self, key: &TaskKey, record: &TaskRecord, window: &Window) -> Result<Vec<Final>> {
+        let mut finals = Vec::new();
+        for (seq, phase) in timeline::phases(&record.timeline).iter().enumerate() {
+            if let (Some(to), Some(by)) = (phase.to, phase.ended_by)
+                && window.holds(by, to)
+            {
+                finals.push(self.phase(key, record, seq, phase, to)?);
+            }
+        }
+        for finish in timeline::finishes(&record.timeline) {
+            if window.holds(finish.seq, finish.at) {
+                finals.push(self.task(key, record, &finish)?);
+                if finish.status == Status::Done {
+                    finals.push(self.completion(key, record, &finish)?);
+                }
+            }
+        }
+        Ok(finals)
+    }
+
+    /// Puts the attributes that all of a task's spans share in front of `attributes`, and hangs it under its anchor.
+    fn under_anchor(&self, key: &TaskKey, facts: &Facts, end: Millis, span: Span) -> Result<Final> {
+        let anchor = lineage::anchor(self.book, key, end)?;
+        let parent_span_id = anchor.map(|anchor| anchor.span.0.to_vec()).unwrap_or_default();
+        let resource = self.setting.resource_key(&key.source, &facts.project);
+        Ok(Final {
+            key: key.clone(),
+            end,
+            resource,
+            span: Span { parent_span_id, kind: SpanKind::Internal.into(), ..span },
+        })
+    }
+
+    fn phase(&self, key: &TaskKey, record: &TaskRecord, seq: usize, phase: &Phase, to: Millis) -> Result<Final> {
+        let attributes = self
+            .identity(Role::Phase, key, &phase.facts, phase.status, to)?
+            .text(names::PHASE_STATUS, phase.status.as_str())
+            .int(names::PHASE_SEQ, i64::try_from(seq).unwrap_or(i64::MAX))
+            .maybe(names::PHASE_NEXT, phase.next)
+            .maybe(names::TASK_BLOCKED_REASON, phase.reason.as_deref());
+        let blocked = phase.status == Status::Blocked;
+        let blockers = if blocked { blockers_at(&record.timeline, to) } else { Vec::new() };
+        let span = Span {
+            span_id: phase_span(key, phase).0.to_vec(),
+            name: phase.status.as_str().to_owned(),
+            start_time_unix_nano: phase.from.as_nanos(),
+            end_time_unix_nano: to.as_nanos(),
+            attributes: attributes.texts(names::TASK_BLOCKED_BY, &blockers).build(),
+            links: self.blocker_links(key, &blockers, to)?,
+            status: blocked.then(|| SpanStatus {
+                code: StatusCode::Error.into(),
+                message: phase.reason.clone().unwrap_or_default(),
+            }),
+            ..Span::default()
+        };
+        self.under_anchor(key, &phase.facts, to, span)
+    }
+
+    fn task(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish) -> Result<Final> {
+        let created = timeline::first(&record.timeline).map_or(finish.at, |(_, created)| created);
+        let upto = record.timeline.partition_point(|kept| kept.entry.at <= finish.at);
+        let past = &record.timeline[..upto];
+        let blockers = blockers_at(past, finish.at);
+        let attributes = self
+            .finished(Role::Task, key, record, finish)?
+            .maybe(names::TASK_URL, Some(record.url.as_str()))
+            .texts(names::TASK_BLOCKED_BY, &blockers);
+        let span = Span {
+            span_id: ids::span(key, Role::Task, finish.cycle.into()).0.to_vec(),
+            name: self.setting.label(&finish.facts.key, &finish.facts.title),
+            start_time_unix_nano: created.as_nanos(),
+            end_time_unix_nano: finish.at.as_nanos(),
+            attributes: attributes.build(),
+            events: self.span_events(key, past),
+            links: self.blocker_links(key, &blockers, finish.at)?,
+            status: (finish.status == Status::Done)
+                .then(|| SpanStatus { code: StatusCode::Ok.into(), message: String::new() }),
+            ..Span::default()
+        };
+        self.under_anchor(key, &finish.facts, finish.at, span)
+    }
+
+    fn completion(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish) -> Result<Final> {
+        let span = Span {
+            span_id: ids::span(key, Role::Completion, finish.cycle.into()).0.to_vec(),
+            name: format!("{} done", finish.facts.key),
+            start_time_unix_nano: finish.at.as_nanos(),
+            end_time_unix_nano: finish.at.as_nanos(),
+            attributes: self.finished(Role::Completion, key, record, finish)?.build(),
+            status: Some(SpanStatus { code: StatusCode::Ok.into(), message: String::new() }),
+            ..Span::default()
+        };
+        self.under_anchor(key, &finish.facts, finish.at, span)
+    }
+
+    /// What `task` and `completion` spans say of a finished task.
+    fn finished(&self, role: Role, key: &TaskKey, record: &TaskRecord, finish: &Finish) -> Result<Attributes> {
+        let upto = record.timeline.partition_point(|kept| kept.entry.at <= finish.at);
+        let summary = timeline::summary(&record.timeline[..upto], finish.at);
+        let facts = &finish.facts;
+        let attributes = self
+            .identity(role, key, facts, finish.status, finish.at)?
+            .text(names::TASK_NATIVE_TYPE, &facts.native_type)
+            .maybe(names::TASK_REPORTER, self.setting.person(record.reporter.as_deref()).as_deref())
+            .texts(names::TASK_LABELS, &facts.labels)
+            .maybe(names::TASK_DUE_DATE, facts.due.as_deref())
+            .int(names::TASK_CYCLE, finish.cycle.into());
+        let Some(summary) = summary else { return Ok(attributes) };
+        Ok(attributes
+            .moment(names::TASK_CREATED_AT, Some(summary.created))
+            .moment(names::TASK_STARTED_AT, summary.started)
+            .moment(names::TASK_COMPLETED_AT, summary.completed)
+            .maybe_double(names::TASK_LEAD_TIME, summary.lead_time())
+            .maybe_double(names::TASK_CYCLE_TIME, summary.cycle_time())
+            .double(names::TASK_BLOCKED_TIME, summary.blocked_time))
+    }
+
+    /// What every span of a task repeats, so that one span answers a question alone. Facts as of then.
+    pub(crate) fn identity(
+        &self,
+        role: Role,
+        key: &TaskKey,
+        facts: &Facts,
+        status: Status,
+        at: Millis,
+    ) -> Result<Attributes> {
+        let lineage = Lineage::at(self.book, key, at)?;
+        let name_of =
+            |key: &TaskKey| -> Result<Option<String>> { Ok(self.book.facts(key, at)?.map(|facts| facts.key)) };
+        let parent = match &facts.parent {
+            Some(parent) => {
+                let known = name_of(&TaskKey::new(key.source.as_str(), parent.native_id.as_str()))?;
+                Some(known.or_else(|| parent.key.clone()).unwrap_or_else(|| parent.native_id.clone()))
+            }
+            None => None,
+        };
+        let epic = match lineage.epic(self.book, at)? {
+            Some(epic) => name_of(epic)?,
+            None => None,
+        };
+        let root = name_of(lineage.root())?.or_else(|| parent.clone()).unwrap_or_else(|| facts.key.clone());
+        let sprint = self.sprint_at(key, facts, at)?;
+        Ok(Attributes::new()
+            .text(names::ROLE, role.as_str())
+            .text(names::TASK_ID, &facts.key)
+            .text(names::TASK_NATIVE_ID, &key.native_id)
+            .text(names::TASK_TYPE, facts.task_type.as_str())
+            .maybe(names::TASK_TITLE, self.setting.title(&facts.title))
+            .text(names::TASK_STATUS, status.as_str())
+            .text(names::TASK_NATIVE_STATUS, &facts.native_status)
+            .maybe(names::TASK_PRIORITY, facts.priority.as_deref())
+            .maybe(names::TASK_ASSIGNEE, self.setting.person(facts.assignee.as_deref()).as_deref())
+            .maybe_double(names::TASK_STORY_POINTS, facts.estimate)
+            .maybe(names::TASK_PARENT_ID, parent.as_deref())
+            .text(names::TASK_ROOT_ID, &root)
+            .maybe(names::TASK_EPIC, epic.as_deref())
+            .maybe(names::SPRINT_ID, sprint.as_ref().map(|(id, _)| id.as_str()))
+            .maybe(names::SPRINT_NAME, sprint.as_ref().and_then(|(_, name)| name.as_deref())))
+    }
+
+    /// The sprint a task was in at a moment: the one running then, else the last it was put into.
+    fn sprint_at(&self, key: &TaskKey, facts: &Facts, at: Millis) -> Result<Option<(String, Option<String>)>> {
+        let mut best = None;
+        for id in &facts.sprints {
+            let sprint = self.book.sprint(&TaskKey::new(key.source.as_str(), id.as_str()))?;
+            let running = sprint.as_ref().is_some_and(|sprint| runs_at(&sprint.facts, at));
+            best = Some((id.clone(), sprint.map(|sprint| sprint.facts.name.clone())));
+            if running {
+                break;
+            }
+        }
+        Ok(best)
+    }
+
+    fn span_events(&self, key: &TaskKey, past: &[Kept]) -> Vec<Event> {
+        let events = events::of(past).into_iter();
+        events
+            .map(|event| Event {
+                time_unix_nano: event.at.as_nanos(),
+                name: event.name.to_owned(),
+                attributes: events::attributes(&event, self.setting, key).build(),
+                ..Event::default()
+            })
+            .collect()
+    }
+
+    /// Links to the anchors that blocking tasks had at a moment.
+    pub(crate) fn blocker_links(&self, key: &TaskKey, blockers: &[String], at: Millis) -> Result<Vec<Link>> {
+        let mut links = Vec::new();
+        for blocker in blockers {
+            let found = self.book.store().named(blocker)?.into_iter().find(|other| other.source == key.source);
+            if let Some(other) = found
+                && let Some(anchor) = lineage::anchor(self.book, &other, at)?
+            {
+                links.push(link(ids::history_trace(&anchor.root, 1), anchor.span, "blocked_by"));
+            }
+        }
+        Ok(links)
+    }
+
+    /// The anchors a final span needs: its own and those above it, root first; each re-sent unchanged.
+    pub(crate) fn anchors(&self, key: &TaskKey, at: Millis, part: u32) -> Result<Vec<(ResourceKey, Span)>> {
+        let mut spans = Vec::new();
+        let mut next = Some(key.clone());
+        while let Some(key) = next.take().filter(|_| spans.len() < 64) {
+            let (Some(record), Some(anchor)) = (self.book.record(&key)?, lineage::anchor(self.book, &key, at)?) else {
+                break;
+            };
+            let Some((facts, created)) = timeline::first(&record.timeline) else { break };
+            let trace = ids::history_trace(&anchor.root, part);
+            let mut links = Vec::new();
+            if let Some((root, span)) = &anchor.former {
+                links.push(link(ids::history_trace(root, 1), *span, "moved_from"));
+            }
+            if part > 1 && anchor.root == key {
+                links.push(link(ids::history_trace(&key, part - 1), anchor.span, "continues"));
+            }
+            let attributes = Attributes::new()
+                .text(names::ROLE, Role::Anchor.as_str())
+                .text(names::TASK_ID, &facts.key)
+                .text(names::TASK_NATIVE_ID, &key.native_id)
+                .text(names::TASK_TYPE, facts.task_type.as_str())
+                .maybe(names::TASK_TITLE, self.setting.title(&facts.title))
+                .moment(names::TASK_CREATED_AT, Some(created));
+            let span = Span {
+                trace_id: trace.0.to_vec(),
+                span_id: anchor.span.0.to_vec(),
+                parent_span_id: anchor.parent.as_ref().map(|(_, span)| span.0.to_vec()).unwrap_or_default(),
+                name: self.setting.label(&facts.key, &facts.title),
+                kind: SpanKind::Internal.into(),
+                start_time_unix_nano: created.as_nanos(),
+                end_time_unix_nano: created.as_nanos(),
+                attributes: attributes.build(),
+                links,
+                ..Span::default()
+            };
+            spans.push((self.setting.resource_key(&key.source, &facts.project), span));
+            next = anchor.parent.map(|(parent, _)| parent);
+        }
+        spans.reverse();
+        Ok(spans)
+    }
+
+    /// The span of a closed sprint, in a trace of its own.
+    pub(crate) fn sprint(&self, key: &TaskKey, facts: &SprintFacts, ledger: &Ledger) -> Option<(ResourceKey, Span)> {
+        let (start, finish) = (ledger.start?, ledger.finish?.max(ledger.start?));
+        let tally = ledger.at(finish);
+        let change = |(at, points_by): (Millis, i64)| Event {
+            time_unix_nano: at.as_nanos(),
+            name: names::SPRINT_SCOPE_CHANGED.to_owned(),
+            attributes: Attributes::new().double(names::SPRINT_SCOPE_CHANGE, points(points_by)).build(),
+            ..Event::default()
+        };
+        let attributes = Attributes::new()
+            .text(names::ROLE, Role::Sprint.as_str())
+            .text(names::SPRINT_ID, &key.native_id)
+            .text(names::SPRINT_NAME, &facts.name)
+            .maybe(names::SPRINT_GOAL, facts.goal.as_deref())
+            .text(names::SPRINT_STATE, facts.state.as_str())
+            .text(names::SPRINT_START_DATE, &start.to_string())
+            .maybe(names::SPRINT_END_DATE, facts.end.map(|end| end.to_string()).as_deref())
+            .double(names::SPRINT_PLANNED_POINTS, points(tally.committed))
+            .double(names::SPRINT_COMPLETED_POINTS, points(tally.completed))
+            .double(names::SPRINT_VELOCITY, points(tally.completed));
+        let span = Span {
+            trace_id: ids::sprint_trace(key).0.to_vec(),
+            span_id: ids::span(key, Role::Sprint, 1).0.to_vec(),
+            name: facts.name.clone(),
+            kind: SpanKind::Internal.into(),
+            start_time_unix_nano: start.as_nanos(),
+            end_time_unix_nano: finish.as_nanos(),
+            attributes: attributes.build(),
+            events: ledger.scope_changes().into_iter().map(change).collect(),
+            ..Span::default()
+        };
+        let project = facts.project.as_deref().unwrap_or(&key.source);
+        Some((self.setting.resource_key(&key.source, project), span))
+    }
+}
+
+/// The id of a phase: its start, because the number of a phase would shift if an older fact turned up later.
+pub(crate) fn phase_span(key: &TaskKey, phase: &Phase) -> SpanId {
+    ids::span(key, Role::Phase, phase.from.0.cast_unsigned())
+}
+
+pub(crate) fn link(trace: TraceId, span: SpanId, kind: &str) -> Link {
+    Link {
+        trace_id: trace.0.to_vec(),
+        span_id: span.0.to_vec(),
+        attributes: Attributes::new().text(names::LINK_TYPE, kind).build(),
+        ..Link::default()
+    }
+}
+
+/// The keys of the tasks that blocked this one at a moment, by the links its history tells of.
+pub(crate) fn blockers_at(timeline: &[Kept], at: Millis) -> Vec<String> {
+    let mut blockers: Vec<String> = Vec::new();
+    for kept in timeline.iter().take_while(|kept| kept.entry.at <= at) {
+        if let What::Linked { blocker: Some(blocker), added, .. } = &kept.entry.what {
+            blockers.retain(|other| other != blocker);
+            if *added {
+                blockers.push(blocker.clone());
+            }
+        }
+    }
+    blockers
+}
+
+fn runs_at(sprint: &SprintFacts, at: Millis) -> bool {
+    let over = sprint.completed.or(sprint.end);
+    sprint.start.is_some_and(|start| start <= at) && over.is_none_or(|over| at <= over)
+}

@@ -1,0 +1,207 @@
+//! The present: a project's whole open tree as one trace per tick, because what is exported is final and cannot be updated.
+//!
+//! A snapshot is sent when something in the project changed since the last one, and at least hourly. Its spans live for one
+//! interval from the tick; each is linked to its task's history anchor.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status as SpanStatus};
+use prost::Message;
+use serde::{Deserialize, Serialize};
+
+use super::ids::{self, Role, TraceId};
+use super::lineage::{self, Book};
+use super::otlp::{self, ResourceKey, Setting};
+use super::render::{self, Scene};
+use super::semconv as names;
+use super::{Replayer, Sent};
+use crate::error::Result;
+use crate::model::{Status, TaskKey, TaskRecord};
+use crate::sink::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS};
+use crate::store::Item;
+use crate::time::{HOUR, Millis};
+use crate::timeline::{self, Summary};
+
+/// The group of notes that says when each project's last snapshot was taken.
+const TOLD: &str = "snapshot";
+const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
+
+/// A project's last snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Taken {
+    at: Millis,
+    /// The journal number it covers.
+    seq: u64,
+}
+
+/// Sends a snapshot of every project that is due one at `tick`.
+pub(super) async fn run(replayer: &Replayer<'_>, tick: Millis, sent: &mut BTreeMap<String, Sent>) -> Result<()> {
+    let store = replayer.store;
+    let setting = Setting::new(replayer.config);
+    let book = Book::new(store);
+    let head = store.head()?;
+    let projects = open_by_project(&book, &setting)?;
+    let due = due(replayer, &book, &setting, &projects, tick)?;
+    for (project_id, open) in projects.iter().filter(|(project_id, _)| due.contains(*project_id)) {
+        for batch in batches(replayer, &book, &setting, project_id, open, tick)? {
+            replayer.wait_for_room(&batch).await?;
+            sent.entry(project_id.clone()).or_default().spans += replayer.send(project_id, batch).await?;
+        }
+        let mut transaction = store.begin()?;
+        transaction.put_note(TOLD, project_id, &Taken { at: tick, seq: head })?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+type Open = BTreeMap<TaskKey, std::sync::Arc<TaskRecord>>;
+
+fn open_by_project(book: &Book<'_>, setting: &Setting<'_>) -> Result<BTreeMap<String, Open>> {
+    let mut projects: BTreeMap<String, Open> = BTreeMap::new();
+    for key in book.store().open_tasks(None) {
+        let key = key?;
+        let Some(record) = book.store().task(&key)?.map(std::sync::Arc::new) else { continue };
+        let Some(state) = timeline::last(&record.timeline) else { continue };
+        projects.entry(setting.project_id(&key.source, &state.facts.project)).or_default().insert(key, record);
+    }
+    Ok(projects)
+}
+
+/// The projects in which something changed since their last snapshot, or whose last one is an hour old.
+fn due(
+    replayer: &Replayer<'_>,
+    book: &Book<'_>,
+    setting: &Setting<'_>,
+    projects: &BTreeMap<String, Open>,
+    tick: Millis,
+) -> Result<BTreeSet<String>> {
+    let mut due = BTreeSet::new();
+    let mut oldest = u64::MAX;
+    let mut taken_at = BTreeMap::new();
+    for project_id in projects.keys() {
+        match replayer.store.note::<Taken>(TOLD, project_id)? {
+            Some(taken) if tick.0 - taken.at.0 < HOUR => {
+                oldest = oldest.min(taken.seq);
+                taken_at.insert(project_id.clone(), taken.seq);
+            }
+            _ => {
+                due.insert(project_id.clone());
+            }
+        }
+    }
+    for source in &replayer.config.sources {
+        for item in replayer.store.journal(&source.name, oldest, u64::MAX - 1) {
+            if let (seq, Item::Task(key)) = item?
+                && let Some(facts) = book.facts(&key, Millis(i64::MAX))?
+            {
+                let project_id = setting.project_id(&key.source, &facts.project);
+                if taken_at.get(&project_id).is_some_and(|taken| seq > *taken) {
+                    due.insert(project_id);
+                }
+            }
+        }
+    }
+    Ok(due)
+}
+
+/// The requests of one project's snapshot: one, unless it is too large for one.
+fn batches(
+    replayer: &Replayer<'_>,
+    book: &Book<'_>,
+    setting: &Setting<'_>,
+    project_id: &str,
+    open: &Open,
+    tick: Millis,
+) -> Result<Vec<Batch>> {
+    let interval = i64::try_from(replayer.config.export.snapshot_interval.as_millis()).unwrap_or(HOUR);
+    let trace = ids::snapshot_trace(project_id, tick);
+    let mut batches = Vec::new();
+    let mut load: BTreeMap<ResourceKey, Vec<Span>> = BTreeMap::new();
+    let (mut count, mut bytes) = (0, 0);
+    for (key, record) in open {
+        let Some(summary) = timeline::summary(&record.timeline, tick) else { continue };
+        let span = span(&Scene { book, setting }, trace, key, record, &summary, open, tick, interval)?;
+        let size = span.encoded_len() + 8;
+        if count >= MAX_BATCH_SPANS || (count > 0 && bytes + size > BATCH_BYTES) {
+            batches.push(request(setting, std::mem::take(&mut load)));
+            (count, bytes) = (0, 0);
+        }
+        (count, bytes) = (count + 1, bytes + size);
+        load.entry(setting.resource_key(&key.source, &summary.state.facts.project)).or_default().push(span);
+    }
+    if !load.is_empty() {
+        batches.push(request(setting, load));
+    }
+    Ok(batches)
+}
+
+fn request(setting: &Setting<'_>, load: BTreeMap<ResourceKey, Vec<Span>>) -> Batch {
+    let resource_spans = load.into_iter().map(|(key, spans)| ResourceSpans {
+        resource: Some(setting.resource(&key)),
+        scope_spans: vec![ScopeSpans { scope: Some(otlp::scope()), spans, ..ScopeSpans::default() }],
+        ..ResourceSpans::default()
+    });
+    Batch::Traces(ExportTraceServiceRequest { resource_spans: resource_spans.collect() })
+}
+
+#[expect(clippy::too_many_arguments, reason = "one task, the tick, and where both are looked up")]
+fn span(
+    scene: &Scene<'_>,
+    trace: TraceId,
+    key: &TaskKey,
+    record: &TaskRecord,
+    summary: &Summary,
+    open: &Open,
+    tick: Millis,
+    interval: i64,
+) -> Result<Span> {
+    let facts = &summary.state.facts;
+    let rollup = scene.book.store().rollup(key)?;
+    let blockers: Vec<String> = record.blockers.iter().map(|blocker| blocker.key.clone()).collect();
+    let blocked = summary.status == Status::Blocked;
+    let stale = tick.0 - summary.last_activity.0 > scene.setting.stale_after(&key.source);
+    let attributes = scene
+        .identity(Role::Snapshot, key, facts, summary.status, tick)?
+        .text(names::TASK_NATIVE_TYPE, &facts.native_type)
+        .maybe(names::TASK_REPORTER, scene.setting.person(record.reporter.as_deref()).as_deref())
+        .texts(names::TASK_LABELS, &facts.labels)
+        .maybe(names::TASK_URL, Some(record.url.as_str()))
+        .maybe(names::TASK_DUE_DATE, facts.due.as_deref())
+        .texts(names::TASK_BLOCKED_BY, &blockers)
+        .maybe(names::TASK_BLOCKED_REASON, blocked.then(|| timeline::reason(facts)).as_deref())
+        .double(names::TASK_PERCENT_COMPLETE, rollup.percent_complete().unwrap_or(0.0))
+        .int(names::TASK_SUBTASK_COUNT, rollup.children)
+        .int(names::TASK_SUBTASK_COMPLETED, rollup.children_done)
+        .moment(names::TASK_CREATED_AT, Some(summary.created))
+        .moment(names::TASK_STARTED_AT, summary.started)
+        .double(names::TASK_BLOCKED_TIME, summary.blocked_time)
+        .double(names::TASK_STATUS_AGE, tick.seconds_since(summary.status_since).max(0.0))
+        .flag(names::TASK_STALE, stale);
+    let mut links = Vec::new();
+    if let Some((trace, anchor)) = lineage::current(scene.book, key)? {
+        links.push(render::link(trace, anchor, "history"));
+    }
+    links.extend(scene.blocker_links(key, &blockers, tick)?);
+    let parent = facts.parent.as_ref().map(|parent| TaskKey::new(key.source.as_str(), parent.native_id.as_str()));
+    let parent = parent.filter(|parent| open.contains_key(parent));
+    Ok(Span {
+        trace_id: trace.0.to_vec(),
+        span_id: span_id(key, tick).0.to_vec(),
+        parent_span_id: parent.map(|parent| span_id(&parent, tick).0.to_vec()).unwrap_or_default(),
+        name: scene.setting.label(&facts.key, &facts.title),
+        kind: SpanKind::Internal.into(),
+        start_time_unix_nano: tick.as_nanos(),
+        end_time_unix_nano: tick.plus(interval).as_nanos(),
+        attributes: attributes.build(),
+        links,
+        status: blocked.then(|| SpanStatus { code: StatusCode::Error.into(), message: timeline::reason(facts) }),
+        ..Span::default()
+    })
+}
+
+fn span_id(key: &TaskKey, tick: Millis) -> ids::SpanId {
+    ids::span(key, Role::Snapshot, tick.0.cast_unsigned())
+}
