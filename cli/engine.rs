@@ -1,16 +1,18 @@
 //! What `sync`, `serve`, `replay` and `demo` have in common: running sources and draining the journal.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use contextcore_core::config::{Config, SourceConfig};
 use contextcore_core::progress::Progress;
+use contextcore_core::replay::{Replayer, Sinks};
+use contextcore_core::sink::RetryPolicy;
 use contextcore_core::store::Store;
 use contextcore_core::sync::{self, Options, SourceReport};
 use contextcore_core::{Error, Millis, Result};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::stub::{DrainReport, Replayer, Selection, Sent, Sinks, SnapshotMode};
 use crate::app;
 
 /// Everything a run needs; shared by its tasks.
@@ -22,6 +24,10 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
+    pub(crate) fn new(config: Config, store: Store, progress: Box<dyn Progress>) -> Self {
+        Self { config, store, progress, cancel: CancellationToken::new() }
+    }
+
     /// Runs these sources, all at once. One that fails does not hold up the others.
     pub(crate) async fn sync(self: &Arc<Self>, sources: &[SourceConfig], options: Options) -> Vec<SourceReport> {
         let mut runs = JoinSet::new();
@@ -63,75 +69,23 @@ impl Engine {
         }
     }
 
-    /// Tells the backends what they have not been told.
-    pub(crate) async fn drain(&self, sinks: &Sinks, snapshot: SnapshotMode) -> DrainReport {
-        self.replayer(sinks).drain(Millis::now(), snapshot).await
-    }
-
-    pub(crate) fn replayer<'a>(&'a self, sinks: &'a Sinks) -> Replayer<'a> {
-        Replayer { store: &self.store, config: &self.config, sinks, progress: &*self.progress, cancel: &self.cancel }
-    }
-
-    /// The way to the backend.
+    /// The way to the backend of the configuration. Contacts nothing yet.
     pub(crate) fn sinks(&self) -> Result<Sinks> {
-        Sinks::connect(&self.config.export.otlp)
+        Sinks::connect(&self.config.export.otlp, &self.cancel, &RetryPolicy::default())
     }
-}
 
-/// Stands in for `contextcore_core::replay` until it is there.
-mod stub {
-    use std::collections::BTreeMap;
+    /// What tells the backends. It gives up on one that takes nothing for `export.give_up`, or (`endless`) never.
+    pub(crate) fn replayer<'a>(&'a self, sinks: &'a Sinks, endless: bool) -> Replayer<'a> {
+        Replayer::new(&self.store, &self.config, sinks, &*self.progress, &self.cancel, endless)
+    }
 
-    use super::*;
-    use contextcore_core::config::OtlpConfig;
-    use contextcore_core::sink::Signal;
-
-    pub(crate) struct Sinks;
-    impl Sinks {
-        pub(crate) fn connect(_: &OtlpConfig) -> Result<Self> {
-            Ok(Self)
+    /// Which source a project's own telemetry is counted with: the first that has anything in it.
+    pub(crate) fn owners(&self) -> Result<BTreeMap<String, String>> {
+        let mut owners = BTreeMap::new();
+        for (source, project, _) in self.store.totals()? {
+            let id = self.config.project_of(&source, &project).map_or(project, |known| known.id.clone());
+            owners.entry(id).or_insert(source);
         }
-        pub(crate) fn counting() -> Self {
-            Self
-        }
-    }
-    #[derive(Clone, Copy)]
-    pub(crate) enum SnapshotMode {
-        Now,
-        Due,
-    }
-    #[derive(Default, Clone, Copy)]
-    pub(crate) struct Sent {
-        pub(crate) spans: u64,
-        pub(crate) logs: u64,
-        pub(crate) points: u64,
-    }
-    #[derive(Default)]
-    pub(crate) struct DrainReport {
-        pub(crate) by_source: BTreeMap<String, Sent>,
-        pub(crate) rejected: u64,
-        pub(crate) retries: u64,
-        pub(crate) dead: u64,
-        pub(crate) errors: Vec<(Signal, Error)>,
-    }
-    pub(crate) struct Selection {
-        pub(crate) since: Option<Millis>,
-        pub(crate) source: Option<String>,
-        pub(crate) project: Option<String>,
-    }
-    pub(crate) struct Replayer<'a> {
-        pub(crate) store: &'a Store,
-        pub(crate) config: &'a Config,
-        pub(crate) sinks: &'a Sinks,
-        pub(crate) progress: &'a dyn Progress,
-        pub(crate) cancel: &'a CancellationToken,
-    }
-    impl Replayer<'_> {
-        pub(crate) async fn drain(&self, _: Millis, _: SnapshotMode) -> DrainReport {
-            DrainReport::default()
-        }
-        pub(crate) async fn replay(&self, _: &Selection) -> DrainReport {
-            DrainReport::default()
-        }
+        Ok(owners)
     }
 }

@@ -5,11 +5,13 @@
 
 mod app;
 mod args;
+mod demo;
 mod engine;
 mod failure;
 #[cfg(test)]
 mod fixture;
 mod logging;
+mod portfolio;
 mod progress;
 mod reader;
 mod report;
@@ -59,6 +61,7 @@ fn chattiness(command: &Command) -> u8 {
 
 async fn run(context: &Context, command: Command) -> Outcome {
     match command {
+        Command::Demo(arguments) => demo::run(context, &arguments).await,
         Command::Sync(arguments) => sync::run(context, &arguments).await,
         Command::Tasks(arguments) => tasks::run(context, &arguments.filter()).await,
         Command::Sprints(arguments) => sprints::run(context, &arguments.filter()).await,

@@ -1,7 +1,6 @@
 //! Progress for whoever watches: bars on a terminal, a log line now and then otherwise.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -73,8 +72,7 @@ impl Bar {
     fn message(&self) -> String {
         let mut text = format!("{} changes", words::count(self.changes));
         if self.sent > 0 {
-            // Writing to a string cannot fail.
-            drop(write!(text, ", {} sent", words::count(self.sent)));
+            text.push_str(&format!(", {} sent", words::count(self.sent)));
         }
         text
     }
@@ -82,7 +80,9 @@ impl Bar {
 
 /// Records a second.
 fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
-    drop(write!(out, "{:.0}/s", state.per_sec()));
+    if write!(out, "{:.0}/s", state.per_sec()).is_err() {
+        tracing::trace!("a progress bar could not be drawn");
+    }
 }
 
 /// When the tool told how many records there are.

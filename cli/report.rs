@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use contextcore_core::replay::{DrainReport, Sent};
 use contextcore_core::sync::SourceReport;
 use contextcore_core::{Error, ErrorKind};
 use serde::Serialize;
 
-use crate::engine::DrainReport;
 use crate::failure::Exit;
 use crate::words;
 
@@ -42,12 +42,16 @@ pub(crate) struct SourceLine {
 /// What became of the telemetry.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct ExportLine {
-    /// Items the backend refused for good.
+    /// Spans the backend took, over all sources.
+    spans: u64,
+    /// Log records it took.
+    logs: u64,
+    /// Metric points it took.
+    points: u64,
+    /// Items it refused for good.
     rejected: u64,
     /// Batches sent again.
     retries: u64,
-    /// Dead letters written.
-    dead_letters: u64,
     /// What ended the sending early, by signal. What remains is in the journal.
     errors: BTreeMap<String, ErrorLine>,
 }
@@ -71,21 +75,43 @@ impl From<&Error> for ErrorLine {
 }
 
 impl RunReport {
-    /// Puts together what was read and what was sent.
-    pub(crate) fn new(read: Vec<SourceReport>, sent: DrainReport, dry_run: bool, seconds: f64) -> Self {
-        let mut sources: Vec<SourceLine> = read.into_iter().map(SourceLine::of).collect();
-        // What waited in the journal of other sources was sent as well.
-        for (name, counts) in sent.by_source {
-            let known = sources.iter().position(|line| line.name == name).unwrap_or_else(|| {
-                sources.push(SourceLine { name, ..SourceLine::default() });
-                sources.len() - 1
-            });
-            let line = &mut sources[known];
-            (line.spans, line.logs, line.points) = (counts.spans, counts.logs, counts.points);
-        }
+    /// Puts together what was read and what was sent. What was sent of a project as a whole (snapshots, metrics) is counted
+    /// with the source that `owners` has for it.
+    pub(crate) fn new(
+        read: Vec<SourceReport>,
+        sent: DrainReport,
+        owners: &BTreeMap<String, String>,
+        dry_run: bool,
+        seconds: f64,
+    ) -> Self {
         let errors = sent.errors.iter().map(|(signal, error)| (signal.as_str().to_owned(), error.into())).collect();
-        let export = ExportLine { rejected: sent.rejected, retries: sent.retries, dead_letters: sent.dead, errors };
-        Self { sources, export, dry_run, seconds }
+        let export = ExportLine { rejected: sent.rejected, retries: sent.retries, errors, ..ExportLine::default() };
+        let sources = read.into_iter().map(SourceLine::of).collect();
+        let mut report = Self { sources, export, dry_run, seconds };
+        for (source, counts) in &sent.by_source {
+            report.count(Some(source), counts);
+        }
+        for (project, counts) in &sent.by_project {
+            report.count(owners.get(project), counts);
+        }
+        report
+    }
+
+    /// Counts what was sent, with a line for its source: what waited in the journal of others is sent as well.
+    fn count(&mut self, source: Option<&String>, counts: &Sent) {
+        let Sent { spans, logs, points } = *counts;
+        self.export.spans += spans;
+        self.export.logs += logs;
+        self.export.points += points;
+        let Some(source) = source else { return };
+        let known = self.sources.iter().position(|line| line.name == *source).unwrap_or_else(|| {
+            self.sources.push(SourceLine { name: source.clone(), ..SourceLine::default() });
+            self.sources.len() - 1
+        });
+        let line = &mut self.sources[known];
+        line.spans += spans;
+        line.logs += logs;
+        line.points += points;
     }
 
     /// The exit code all of it means. Whatever the sending failed of, what counts is that the backend has not taken everything.
@@ -167,7 +193,6 @@ mod tests {
     use contextcore_core::sink::Signal;
 
     use super::*;
-    use crate::engine::Sent;
 
     fn read(name: &str, error: Option<ErrorKind>) -> SourceReport {
         SourceReport {
@@ -192,6 +217,7 @@ mod tests {
 
     #[test]
     fn one_line_a_source_and_the_troubles_after() {
+        let owners = BTreeMap::from([("shop".to_owned(), "acme".to_owned())]);
         let broken = (Signal::Logs, Error::new(ErrorKind::Export, "reach the backend"));
         let report = RunReport::new(
             vec![read("acme", None), read("ops", Some(ErrorKind::Auth))],
@@ -200,7 +226,7 @@ mod tests {
             13.0,
         );
         insta::assert_snapshot!(report.lines() + &report.troubles(), @"
-        acme: 1,204 records, 5,310 changes, 10 spans, 20 logs, 30 points, 42 requests, 12.3 s
+        acme: 1,204 records, 5,310 changes, 10 spans, 20 logs, 530 points, 42 requests, 12.3 s
         ops: 1,204 records, 5,310 changes, 0 spans, 0 logs, 0 points, 42 requests, 12.3 s, failed
         old: 0 records, 0 changes, 10 spans, 20 logs, 30 points, 0 requests, 0.0 s
         error: ops: log in
@@ -211,7 +237,7 @@ mod tests {
 
     #[test]
     fn the_exit_code_says_who_failed() {
-        let exit = |read, sent| RunReport::new(read, sent, false, 1.0).exit();
+        let exit = |read, sent| RunReport::new(read, sent, &BTreeMap::new(), false, 1.0).exit();
         let export = || vec![(Signal::Traces, Error::new(ErrorKind::Export, "x"))];
         assert_eq!(exit(vec![read("a", None)], sent(&["a"], vec![])), Exit::Done);
         assert_eq!(exit(vec![read("a", Some(ErrorKind::Unavailable))], sent(&[], vec![])), Exit::Source);
@@ -224,7 +250,13 @@ mod tests {
 
     #[test]
     fn the_json_has_the_names_of_the_contract() {
-        let report = RunReport::new(vec![read("acme", Some(ErrorKind::Auth))], sent(&["acme"], vec![]), false, 13.0);
+        let report = RunReport::new(
+            vec![read("acme", Some(ErrorKind::Auth))],
+            sent(&["acme"], vec![]),
+            &BTreeMap::new(),
+            false,
+            13.0,
+        );
         let value = serde_json::to_value(&report).unwrap();
         let source = &value["sources"][0];
         for name in ["records", "changes", "spans", "logs", "points", "requests", "seconds"] {

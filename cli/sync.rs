@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use contextcore_core::config::{Config, SourceConfig};
+use contextcore_core::replay::{DrainReport, Present, Sinks};
 use contextcore_core::store::Store;
 use contextcore_core::sync::Options;
+use contextcore_core::{Error, Millis};
 use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, Context};
 use crate::args;
-use crate::engine::{DrainReport, Engine, Sinks, SnapshotMode};
+use crate::engine::Engine;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::report::RunReport;
 use crate::{progress, stop};
@@ -22,25 +23,28 @@ pub(crate) async fn run(context: &Context, arguments: &args::Sync) -> Outcome {
     let config = context.config()?;
     let chosen: Vec<SourceConfig> = app::chosen(&config, &arguments.sources)?.into_iter().cloned().collect();
     let (store, _scratch) = store_for(&config, arguments.dry_run)?;
-    let options = Options { full: arguments.full, dry_run: arguments.dry_run };
-    let sinks = Sinks::connect(&config.export.otlp)?;
-    let engine = Arc::new(Engine {
-        config,
-        store,
-        progress: progress::watcher(&context.bars),
-        cancel: CancellationToken::new(),
-    });
-    let report = stop::stoppable(&engine.cancel, pass(&engine, &chosen, options, &sinks)).await?;
+    let options = Options { full: arguments.full, dry_run: arguments.dry_run, now: None };
+    let engine = Arc::new(Engine::new(config, store, progress::watcher(&context.bars)));
+    let sinks = engine.sinks()?;
+    let report = stop::stoppable(&engine.cancel, pass(&engine, &chosen, options, &sinks)).await??;
     print(&report, json)?;
     Ok(report.exit())
 }
 
 /// Reads and sends.
-pub(crate) async fn pass(engine: &Arc<Engine>, sources: &[SourceConfig], options: Options, sinks: &Sinks) -> RunReport {
+pub(crate) async fn pass(
+    engine: &Arc<Engine>,
+    sources: &[SourceConfig],
+    options: Options,
+    sinks: &Sinks,
+) -> Result<RunReport, Error> {
     let clock = Instant::now();
     let read = engine.sync(sources, options).await;
-    let sent = if options.dry_run { DrainReport::default() } else { engine.drain(sinks, SnapshotMode::Now).await };
-    RunReport::new(read, sent, options.dry_run, clock.elapsed().as_secs_f64())
+    let sent = match options.dry_run {
+        true => DrainReport::default(),
+        false => engine.replayer(sinks, false).drain(Millis::now(), Present::ALL).await,
+    };
+    Ok(RunReport::new(read, sent, &engine.owners()?, options.dry_run, clock.elapsed().as_secs_f64()))
 }
 
 /// The store of a run. A dry run leaves nothing behind, not even an empty store.

@@ -13,6 +13,7 @@ pub mod sink;
 pub mod sprint;
 pub mod store;
 pub mod sync;
+pub mod telemetry;
 pub mod time;
 pub mod timeline;
 mod tls;

@@ -15,6 +15,7 @@ use crate::config::SourceConfig;
 use crate::connector::{Connector, Cursor, Observation, Page, RawRecord, Run, Stream};
 use crate::diff;
 use crate::error::{Error, ErrorKind, Result};
+use crate::http::Stats;
 use crate::model::{SprintFacts, SprintRecord, SprintState, TaskKey};
 use crate::progress::{Event, Progress};
 use crate::store::{Aside, SourceStatus, Store, Transaction};
@@ -90,7 +91,7 @@ pub async fn sync_source(
     report.seconds = clock.elapsed().as_secs_f64();
     report.error = outcome.err();
     if !options.dry_run
-        && let Err(error) = remember(store, &report, stats.waits - before.waits, now)
+        && let Err(error) = remember(store, &report, &stats, stats.waits - before.waits, now)
     {
         report.error.get_or_insert(error);
     }
@@ -99,8 +100,10 @@ pub async fn sync_source(
 }
 
 /// Keeps what a run came to for `status` and for our own metrics.
-fn remember(store: &Store, report: &SourceReport, waits: u64, now: Millis) -> Result<()> {
+fn remember(store: &Store, report: &SourceReport, stats: &Stats, waits: u64, now: Millis) -> Result<()> {
     let mut status = store.source_status(&report.name)?;
+    status.last_duration = Some(report.seconds);
+    status.rate_limit_remaining = stats.rate_limit_remaining;
     let counters = &mut status.counters;
     counters.requests += report.requests;
     counters.records += report.records;

@@ -48,7 +48,8 @@ impl Local {
     /// [`ErrorKind::Unavailable`] when nobody listens; else what the program itself says.
     pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &impl Serialize) -> Result<T> {
         let failed = |error: reqwest::Error| {
-            let message = if error.is_connect() { "nobody answers on the socket" } else { "ask the running contextcore" };
+            let message =
+                if error.is_connect() { "nobody answers on the socket" } else { "ask the running contextcore" };
             Error::new(ErrorKind::Unavailable, message).with("socket", self.socket.display()).caused_by(error)
         };
         let request = self.client.get(format!("http://contextcore{path}")).query(query);

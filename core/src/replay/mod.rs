@@ -7,6 +7,7 @@
 
 mod board;
 mod events;
+mod exposition;
 pub mod ids;
 pub mod lineage;
 mod logs;
@@ -98,14 +99,14 @@ impl Sent {
 /// What a drain came to.
 #[derive(Debug, Default)]
 pub struct DrainReport {
-    /// History told, by source.
+    /// What was told, by source. What unites several sources in one project counts for the first of them.
     pub by_source: BTreeMap<String, Sent>,
-    /// Snapshots and metrics told, by project id.
-    pub by_project: BTreeMap<String, Sent>,
     /// Items refused for good.
     pub rejected: u64,
     /// Batches sent again.
     pub retries: u64,
+    /// Dead letters written.
+    pub dead: u64,
     /// Signals whose backend did not take everything, and why. What remains is still in the journal.
     pub errors: Vec<(Signal, Error)>,
 }
@@ -114,7 +115,7 @@ impl DrainReport {
     /// Everything taken.
     pub fn total(&self) -> Sent {
         let mut sum = Sent::default();
-        self.by_source.values().chain(self.by_project.values()).for_each(|sent| sum.add(sent));
+        self.by_source.values().for_each(|sent| sum.add(sent));
         sum
     }
 }
@@ -191,7 +192,7 @@ pub struct Replayer<'a> {
     cancel: &'a CancellationToken,
     endless: bool,
     patience: BTreeMap<Signal, tokio::sync::Mutex<Patience>>,
-    tally: Mutex<(u64, u64)>,
+    tally: Mutex<Tally>,
 }
 
 impl<'a> Replayer<'a> {
@@ -240,19 +241,34 @@ impl<'a> Replayer<'a> {
             self.metrics(plan, present, &mut metrics),
         );
         let mut report = DrainReport::default();
+        let owners = self.owners().unwrap_or_default();
         for part in [traces, logs, metrics] {
             part.by_source
                 .iter()
                 .for_each(|(source, sent)| report.by_source.entry(source.clone()).or_default().add(sent));
-            part.by_project.iter().for_each(|(id, sent)| report.by_project.entry(id.clone()).or_default().add(sent));
+            for (project_id, sent) in &part.by_project {
+                let owner = owners.get(project_id).unwrap_or(project_id);
+                report.by_source.entry(owner.clone()).or_default().add(sent);
+            }
         }
         for (signal, outcome) in Signal::ALL.into_iter().zip([outcomes.0, outcomes.1, outcomes.2]) {
             if let Err(error) = outcome {
                 report.errors.push((signal, error));
             }
         }
-        (report.rejected, report.retries) = *self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = std::mem::take(&mut *self.tally.lock().unwrap_or_else(PoisonError::into_inner));
+        (report.rejected, report.retries, report.dead) = (tally.rejected, tally.retries, tally.dead);
         report
+    }
+
+    /// The first source of each project.
+    fn owners(&self) -> Result<BTreeMap<String, String>> {
+        let setting = otlp::Setting::new(self.config);
+        let mut owners = BTreeMap::new();
+        for (source, native, _) in self.store.totals()? {
+            owners.entry(setting.project_id(&source, &native)).or_insert(source);
+        }
+        Ok(owners)
     }
 
     fn sources<'s>(&'s self, plan: &'s Plan) -> impl Iterator<Item = &'s str> {
@@ -379,8 +395,9 @@ impl<'a> Replayer<'a> {
     fn keep(&self, signal: Signal, delivered: &Delivered) -> Result<()> {
         {
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-            tally.0 += delivered.rejected;
-            tally.1 += delivered.retries;
+            tally.rejected += delivered.rejected;
+            tally.retries += delivered.retries;
+            tally.dead += delivered.dead.len() as u64;
         }
         let mut counters: ExportCounters = self.store.note(EXPORT, signal.as_str())?.unwrap_or_default();
         counters.sent += delivered.accepted;
@@ -419,6 +436,14 @@ impl<'a> Replayer<'a> {
     }
 }
 
+/// What went wrong on the way, for the report.
+#[derive(Debug, Default)]
+struct Tally {
+    rejected: u64,
+    retries: u64,
+    dead: u64,
+}
+
 /// What one signal told.
 #[derive(Debug, Default)]
 struct Ledger {
@@ -426,7 +451,20 @@ struct Ledger {
     by_project: BTreeMap<String, Sent>,
 }
 
+/// The name that Prometheus gives to an OTLP metric.
+pub(crate) use exposition::name as exposition_name;
+
 /// A signal's export counters.
 pub fn export_counters(store: &Store, signal: Signal) -> Result<ExportCounters> {
     Ok(store.note(EXPORT, signal.as_str())?.unwrap_or_default())
+}
+
+/// The metrics of every project at `now` as a scrape sees them: the same function that is pushed.
+pub fn scrape(store: &Store, config: &Config, now: Millis) -> Result<String> {
+    let setting = otlp::Setting::new(config);
+    let mut all = Vec::new();
+    for (_, metrics) in metrics::now(store, &setting, now)? {
+        all.extend(metrics);
+    }
+    Ok(exposition::text(&metrics::united(all)))
 }

@@ -98,6 +98,12 @@ pub struct SourceStatus {
     pub last_error_kind: Option<ErrorKind>,
     /// Runs failed in a row.
     pub failures: u64,
+    /// How long the last run took, in seconds.
+    #[serde(default)]
+    pub last_duration: Option<f64>,
+    /// Requests left by the tool's own count, when it tells.
+    #[serde(default)]
+    pub rate_limit_remaining: Option<u64>,
     /// How many tasks the tool itself counted when last asked.
     pub tool_count: Option<u64>,
     /// Hash of the settings the cursors were made with; other settings read everything again.

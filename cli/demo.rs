@@ -1,0 +1,205 @@
+//! `contextcore demo`: everything at work on a sample world, with no token and no network. The stand-ins speak the tools'
+//! real APIs on this machine, so what runs here is what runs for real.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use contextcore_core::Millis;
+use contextcore_core::config::{Config, SourceConfig};
+use contextcore_core::replay::Sinks;
+use contextcore_core::store::Store;
+use contextcore_core::sync::Options;
+use contextcore_core::view::Viewer;
+use contextcore_standins::Clock;
+use contextcore_standins::jira::{self, Jira, JiraHandle};
+use contextcore_standins::world::World;
+use serde_json::json;
+
+use crate::app::{self, Context};
+use crate::args;
+use crate::engine::Engine;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::portfolio::{self, Portfolio};
+use crate::report::RunReport;
+use crate::{progress, stop, sync, terminal};
+
+/// The files of a demo inside its directory; none of them a name of something people have of their own.
+const DATA: &str = "demo-data";
+const TOKEN: &str = "demo-token";
+const CONFIG: &str = "demo.yaml";
+
+/// The sample world's tools, running.
+struct Stage {
+    jira: JiraHandle,
+    /// Where the store, the token and the configuration are.
+    directory: PathBuf,
+    config: Config,
+}
+
+pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
+    let json = context.is_json("demo")?;
+    let scratch = sync::scratch()?;
+    let directory = arguments.store.clone().unwrap_or_else(|| scratch.path().to_owned());
+    let now = Millis::now();
+    let stage = set_stage(arguments, &directory, now).await?;
+    let store = Store::open(&stage.config.store.path)?;
+    let engine = Arc::new(Engine::new(stage.config.clone(), store, progress::watcher(&context.bars)));
+    let sinks = match arguments.endpoint {
+        Some(_) => engine.sinks()?,
+        None => Sinks::counting(&engine.cancel),
+    };
+    let sources: Vec<SourceConfig> = stage.config.sources.clone();
+    let pass = sync::pass(&engine, &sources, Options { now: Some(now), ..Options::default() }, &sinks);
+    let report = stop::stoppable(&engine.cancel, pass).await??;
+    let portfolio = portfolio::gather(&Viewer::new(&engine.store, &engine.config, now), now)?;
+    stage.jira.shutdown().await;
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, &json!({"portfolio": portfolio, "run": report}))?;
+        out.write_all(b"\n")?;
+    } else {
+        let kept = arguments.store.is_some().then_some(stage.directory.as_path());
+        out.write_all(render(&portfolio, &report, arguments.endpoint.as_deref(), kept).as_bytes())?;
+    }
+    eprint!("{}", report.troubles());
+    Ok(report.exit())
+}
+
+/// Starts the stand-ins and writes what is needed to sync them.
+async fn set_stage(arguments: &args::Demo, directory: &Path, now: Millis) -> Result<Stage, Failure> {
+    let world = World::demo(now.0, arguments.months, arguments.seed);
+    let options = jira::Options { clock: Clock::fixed(now.0), ..jira::Options::cloud() };
+    let failed = |what: &str, error: io::Error| Failure::new(Exit::Internal, format!("{what}: {error}"));
+    let jira = Jira::start(world, options).await.map_err(|error| failed("start the stand-in of Jira", error))?;
+    let data = directory.join(DATA);
+    if data.exists() {
+        let message = format!("{} already holds a store: remove it, or name another directory with --store", data.display());
+        return Err(Failure::usage(message));
+    }
+    std::fs::create_dir_all(directory).map_err(|error| failed("make the store's directory", error))?;
+    let token = directory.join(TOKEN);
+    std::fs::write(&token, Jira::TOKEN).map_err(|error| failed("write the sample token", error))?;
+    let file = directory.join(CONFIG);
+    let text = config_text(arguments, directory, &token, jira.url());
+    std::fs::write(&file, &text).map_err(|error| failed("write the configuration", error))?;
+    let config = Config::load(&file, &app::kinds())?;
+    Ok(Stage { jira, directory: directory.to_owned(), config })
+}
+
+/// The configuration of the sample world: three native projects, two of them one project of the portfolio.
+fn config_text(arguments: &args::Demo, directory: &Path, token: &Path, url: &str) -> String {
+    let path = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
+    let mut text = format!(
+        "# The sample world of `contextcore demo`. Its stand-in of Jira stopped with the demo; commands that read still work.
+store: {{path: {}}}
+projects:
+  - id: commerce-platform
+    name: Commerce Platform
+    owner: commerce-team
+    criticality: critical
+    value: revenue-primary
+    include: [{{source: sample-jira, project: SHOP}}]
+  - id: platform
+    name: Platform and operations
+    owner: platform-team
+    criticality: high
+    include: [{{source: sample-jira, project: PLAT}}, {{source: sample-jira, project: OPS}}]
+sources:
+  - name: sample-jira
+    kind: jira
+    url: {url}
+    auth: {{email: {}, token: {{file: {}}}}}
+",
+        path(&directory.join(DATA)),
+        Jira::EMAIL,
+        path(token),
+    );
+    let history = i64::from(arguments.months) * 31 + 30;
+    text.push_str(&format!("export:\n  history: {history}d\n  give_up: 30s\n"));
+    if let Some(endpoint) = &arguments.endpoint {
+        let endpoint = serde_json::Value::from(endpoint.as_str());
+        text.push_str(&format!("  otlp:\n    endpoint: {endpoint}\n"));
+        if let Some(protocol) = &arguments.protocol {
+            text.push_str(&format!("    protocol: {protocol}\n"));
+        }
+    }
+    text
+}
+
+fn render(portfolio: &Portfolio, report: &RunReport, endpoint: Option<&str>, kept: Option<&Path>) -> String {
+    let sent = match endpoint {
+        Some(endpoint) => format!("Sent to {endpoint}:"),
+        None => "Counted, and sent nowhere (--endpoint URL sends it to your backend):".to_owned(),
+    };
+    let sources = report.lines().replace('\n', "\n  ");
+    format!(
+        "\n{}\n{sent}\n  {}\n\nWhere to look next\n{}",
+        portfolio.render(terminal::width()),
+        sources.trim_end(),
+        next_steps(endpoint, kept)
+    )
+}
+
+fn next_steps(endpoint: Option<&str>, kept: Option<&Path>) -> String {
+    let mut steps = Vec::new();
+    match kept {
+        Some(directory) => {
+            let file = directory.join(CONFIG);
+            steps.push(format!("contextcore tasks --status blocked --config {}", file.display()));
+            steps.push(format!("contextcore sprints --config {}", file.display()));
+        }
+        None => steps.push(
+            "contextcore demo --store ./demo                       keep it, to look around with tasks, sprints and show".into(),
+        ),
+    }
+    match endpoint {
+        Some(_) => steps.push(
+            "in Tempo: {span.task.status=\"blocked\"}    in Prometheus: task_blocked, sprint_remaining_points".into(),
+        ),
+        None => steps.push("contextcore demo --endpoint http://127.0.0.1:4317     send it to an OTLP backend".into()),
+    }
+    steps.push("contextcore init                                      your own tools".into());
+    steps.iter().map(|step| format!("  {step}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(endpoint: Option<&str>) -> args::Demo {
+        args::Demo {
+            months: 3,
+            seed: 42,
+            endpoint: endpoint.map(str::to_owned),
+            protocol: endpoint.map(|_| "http/protobuf".to_owned()),
+            store: None,
+        }
+    }
+
+    #[test]
+    fn the_configuration_of_the_sample_world_is_sound() {
+        let dir = Path::new("/tmp/with \"quotes\"");
+        for endpoint in [None, Some("http://127.0.0.1:4318")] {
+            let text = config_text(&arguments(endpoint), dir, &dir.join(TOKEN), "http://127.0.0.1:1");
+            let config = Config::from_str(&text, "demo", &["jira"]).unwrap();
+            assert_eq!(config.store.path, dir.join(DATA));
+            assert_eq!(config.sources.len(), 1);
+            if let Some(endpoint) = endpoint {
+                assert!(config.export.otlp.targets.values().all(|target| target.url.starts_with(endpoint)));
+            }
+        }
+    }
+
+    #[test]
+    fn the_next_steps_depend_on_what_was_done() {
+        insta::assert_snapshot!(
+            "next_steps",
+            format!(
+                "{}\n{}",
+                next_steps(None, None),
+                next_steps(Some("http://127.0.0.1:4317"), Some(Path::new("demo")))
+            )
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! What we say about ourselves: the values of every `contextcore.*` metric, read from the store. Pushed through the OTel
+//! SDK by the program, and served on `/metrics`.
+//!
+//! Totals live in the store, so that they never fall, not even over restarts.
+
+use std::fmt::Write as _;
+
+use crate::config::Config;
+use crate::error::Result;
+use crate::replay::semconv::{self as names, Instrument, Metric};
+use crate::replay::{export_counters, exposition_name};
+use crate::sink::Signal;
+use crate::store::Store;
+use crate::time::Millis;
+
+/// One value of one of our own metrics.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// Which metric.
+    pub metric: Metric,
+    /// Its attributes.
+    pub attributes: Vec<(&'static str, String)>,
+    /// Its value.
+    pub value: f64,
+}
+
+/// Every value there is to say at `now`.
+pub fn readings(store: &Store, config: &Config, now: Millis) -> Result<Vec<Reading>> {
+    let mut all = Vec::new();
+    for source in &config.sources {
+        all.extend(source_readings(store, config, &source.name, now)?);
+    }
+    for signal in config.export.otlp.targets.keys() {
+        let counters = export_counters(store, *signal)?;
+        let mut say = |metric, value| all.push(reading(metric, &[(names::SIGNAL, signal.as_str())], value));
+        say(names::M_EXPORT_SENT, number(counters.sent));
+        say(names::M_EXPORT_REJECTED, number(counters.rejected));
+        say(names::M_EXPORT_RETRIES, number(counters.retries));
+        say(names::M_EXPORT_LAG, export_lag(store, config, *signal, now)?);
+    }
+    all.push(reading(names::M_STORE_SIZE, &[], number(store.size_on_disk()?)));
+    Ok(all)
+}
+
+fn source_readings(store: &Store, config: &Config, source: &str, now: Millis) -> Result<Vec<Reading>> {
+    let status = store.source_status(source)?;
+    let of_source = [(names::SOURCE_NAME, source)];
+    let mut all = Vec::new();
+    let mut say = |metric, value| all.push(reading(metric, &of_source, value));
+    if let Some(last) = status.last_success {
+        say(names::M_SYNC_LAST_SUCCESS, last.seconds_since(Millis(0)));
+        say(names::M_SYNC_LAG, now.seconds_since(last).max(0.0));
+    }
+    if let Some(seconds) = status.last_duration {
+        say(names::M_SYNC_DURATION, seconds);
+    }
+    say(names::M_SYNC_REQUESTS, number(status.counters.requests));
+    say(names::M_SYNC_RECORDS, number(status.counters.records));
+    say(names::M_SYNC_CHANGES, number(status.counters.changes));
+    say(names::M_RATE_WAITS, number(status.counters.waits));
+    say(names::M_SYNC_TASKS, number(held(store, source)?));
+    say(names::M_SYNC_SET_ASIDE, number(store.asides(Some(source))?.len() as u64));
+    if let Some(count) = status.tool_count {
+        say(names::M_SYNC_TOOL_TASKS, number(count));
+    }
+    if let Some(left) = status.rate_limit_remaining {
+        say(names::M_RATE_REMAINING, number(left));
+    }
+    for (kind, count) in &status.counters.errors {
+        let labels = [(names::SOURCE_NAME, source), (names::ERROR_TYPE, kind.as_str())];
+        all.push(reading(names::M_SYNC_ERRORS, &labels, number(*count)));
+    }
+    for signal in config.export.otlp.targets.keys() {
+        let labels = [(names::SOURCE_NAME, source), (names::SIGNAL, signal.as_str())];
+        all.push(reading(names::M_JOURNAL_BACKLOG, &labels, number(store.backlog(*signal, source)?)));
+    }
+    Ok(all)
+}
+
+/// Tasks held that are still there: finished ones by the running totals, open ones by their index.
+fn held(store: &Store, source: &str) -> Result<u64> {
+    let totals = store.totals()?.into_iter().filter(|(of, ..)| of == source);
+    let finished: i64 = totals.flat_map(|(.., totals)| totals.finished.into_values()).map(|weight| weight.tasks).sum();
+    let open = store.open_tasks(Some(source)).count() as u64;
+    Ok(u64::try_from(finished).unwrap_or(0) + open)
+}
+
+/// Since when a backend has been behind, in seconds: 0 when it has been told everything.
+fn export_lag(store: &Store, config: &Config, signal: Signal, now: Millis) -> Result<f64> {
+    let mut lag: f64 = 0.0;
+    for source in &config.sources {
+        let status = store.source_status(&source.name)?;
+        let behind = store.position(signal, &source.name)?.done < store.sealed(&source.name)?;
+        if let Some(last) = status.last_success.filter(|_| behind) {
+            lag = lag.max(now.seconds_since(last));
+        }
+    }
+    Ok(lag)
+}
+
+fn reading(metric: Metric, attributes: &[(&'static str, &str)], value: f64) -> Reading {
+    Reading { metric, attributes: attributes.iter().map(|(key, value)| (*key, (*value).to_owned())).collect(), value }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn number(value: u64) -> f64 {
+    value as f64
+}
+
+/// Everything `/metrics` serves: the projects' numbers, then our own.
+pub fn prometheus(store: &Store, config: &Config, now: Millis) -> Result<String> {
+    let mut text = crate::replay::scrape(store, config, now)?;
+    let mut readings = readings(store, config, now)?;
+    readings.sort_by_key(|reading| reading.metric.name);
+    let mut last = "";
+    for reading in &readings {
+        let is_counter = reading.metric.instrument == Instrument::Counter;
+        let name = exposition_name(reading.metric.name, reading.metric.unit, is_counter);
+        if last != reading.metric.name {
+            let kind = if is_counter { "counter" } else { "gauge" };
+            let _: std::fmt::Result = writeln!(text, "# HELP {name} {}\n# TYPE {name} {kind}", reading.metric.about);
+            last = reading.metric.name;
+        }
+        let labels: Vec<String> =
+            reading.attributes.iter().map(|(key, value)| format!("{}=\"{value}\"", key.replace('.', "_"))).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let _: std::fmt::Result = writeln!(text, "{name}{labels} {}", reading.value);
+    }
+    Ok(text)
+}
