@@ -99,8 +99,10 @@ impl Sent {
 /// What a drain came to.
 #[derive(Debug, Default)]
 pub struct DrainReport {
-    /// What was told, by source. What unites several sources in one project counts for the first of them.
+    /// History told, by source.
     pub by_source: BTreeMap<String, Sent>,
+    /// Snapshots and metrics told, by project id.
+    pub by_project: BTreeMap<String, Sent>,
     /// Items refused for good.
     pub rejected: u64,
     /// Batches sent again.
@@ -115,7 +117,7 @@ impl DrainReport {
     /// Everything taken.
     pub fn total(&self) -> Sent {
         let mut sum = Sent::default();
-        self.by_source.values().for_each(|sent| sum.add(sent));
+        self.by_source.values().chain(self.by_project.values()).for_each(|sent| sum.add(sent));
         sum
     }
 }
@@ -241,15 +243,11 @@ impl<'a> Replayer<'a> {
             self.metrics(plan, present, &mut metrics),
         );
         let mut report = DrainReport::default();
-        let owners = self.owners().unwrap_or_default();
         for part in [traces, logs, metrics] {
             part.by_source
                 .iter()
                 .for_each(|(source, sent)| report.by_source.entry(source.clone()).or_default().add(sent));
-            for (project_id, sent) in &part.by_project {
-                let owner = owners.get(project_id).unwrap_or(project_id);
-                report.by_source.entry(owner.clone()).or_default().add(sent);
-            }
+            part.by_project.iter().for_each(|(id, sent)| report.by_project.entry(id.clone()).or_default().add(sent));
         }
         for (signal, outcome) in Signal::ALL.into_iter().zip([outcomes.0, outcomes.1, outcomes.2]) {
             if let Err(error) = outcome {
@@ -259,16 +257,6 @@ impl<'a> Replayer<'a> {
         let tally = std::mem::take(&mut *self.tally.lock().unwrap_or_else(PoisonError::into_inner));
         (report.rejected, report.retries, report.dead) = (tally.rejected, tally.retries, tally.dead);
         report
-    }
-
-    /// The first source of each project.
-    fn owners(&self) -> Result<BTreeMap<String, String>> {
-        let setting = otlp::Setting::new(self.config);
-        let mut owners = BTreeMap::new();
-        for (source, native, _) in self.store.totals()? {
-            owners.entry(setting.project_id(&source, &native)).or_insert(source);
-        }
-        Ok(owners)
     }
 
     fn sources<'s>(&'s self, plan: &'s Plan) -> impl Iterator<Item = &'s str> {
