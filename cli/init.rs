@@ -167,7 +167,7 @@ fn text(answers: &Answers) -> String {
     let Answers { kind, name, url, email, token_env, projects, endpoint } = answers;
     let email = email.as_ref().map(|email| format!("email: {}, ", quoted(email))).unwrap_or_default();
     let projects = match projects.as_slice() {
-        [] => "    #projects: [PROJ]               # absent: all that the token can see".to_owned(),
+        [] => "    #projects: [PROJ]".to_owned(),
         some => {
             format!("    projects: [{}]", some.iter().map(|project| quoted(project)).collect::<Vec<_>>().join(", "))
         }
@@ -177,28 +177,35 @@ fn text(answers: &Answers) -> String {
 # Configuration of contextcore. What is not here has its default; `contextcore schema` describes every key.
 # Check it with `contextcore check`, then run `contextcore sync` once, or `contextcore serve` for good.
 
+# What was heard from the tools, and what the backend was told.
 store:
-  path: ./data                      # what was heard from the tools, and what the backend was told
+  path: ./data
 
 export:
-  history: 400d                     # how far back the first sync replays; the backend must accept times that old
+  # How far back the first sync replays; the backend must accept times that old.
+  history: 400d
   otlp:
     endpoint: {}
 
 sources:
-  - name: {}        # becomes part of every id: do not change it later
+  # The name becomes part of every id: do not change it later.
+  - name: {}
     kind: {}
     url: {}
-    auth: {{{email}token: {{env: {}}}}}   # the token itself stays in the environment, or in a {{file: PATH}}
+    # The token itself stays in the environment, or in a {{file: PATH}}.
+    auth: {{{email}token: {{env: {}}}}}
+    # Absent: all that the token can see.
 {projects}
-    schedule: \"*/5 * * * *\"         # cron, UTC; for `contextcore serve`
+    # Cron, UTC; for `contextcore serve`.
+    schedule: \"*/5 * * * *\"
 
 # Projects as the business knows them, made of native projects of one or more sources:
 #projects:
 #  - id: commerce-platform
 #    name: Commerce Platform
 #    owner: commerce-team
-#    criticality: critical           # critical | high | medium | low
+#    # critical | high | medium | low
+#    criticality: critical
 #    include: [{{source: {}, project: PROJ}}]
 ",
         quoted(endpoint),

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use contextcore_core::http::local::Refusal;
+use contextcore_core::telemetry;
 use contextcore_core::view::{SprintFilter, TaskFilter, Viewer};
 use contextcore_core::{Error, ErrorKind, Millis};
 use serde::Serialize;
@@ -64,16 +65,11 @@ fn reasons(engine: &Engine) -> Result<Vec<String>, Error> {
 }
 
 async fn metrics(State(engine): State<Arc<Engine>>) -> Response {
-    let text = looking(engine, |engine| Ok(prometheus(&engine.store)));
+    let text = looking(engine, |engine| telemetry::prometheus(&engine.store, &engine.config, Millis::now()));
     match text.await {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => refuse(&error),
     }
-}
-
-/// Stands in for the metrics of the core until they are there.
-fn prometheus(_: &contextcore_core::store::Store) -> String {
-    String::new()
 }
 
 /// The socket the reading commands ask.
