@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use contextcore_core::replay::{DrainReport, Sent};
 use contextcore_core::sync::SourceReport;
+use contextcore_core::telemetry::ProcessUse;
 use contextcore_core::{Error, ErrorKind};
 use serde::Serialize;
 
@@ -21,6 +22,8 @@ pub(crate) struct RunReport {
     pub(crate) dry_run: bool,
     /// How long everything took.
     pub(crate) seconds: f64,
+    /// What the process used, where the system tells.
+    pub(crate) process: Option<ProcessUse>,
 }
 
 /// What a source came to.
@@ -87,7 +90,8 @@ impl RunReport {
         let errors = sent.errors.iter().map(|(signal, error)| (signal.as_str().to_owned(), error.into())).collect();
         let export = ExportLine { rejected: sent.rejected, retries: sent.retries, errors, ..ExportLine::default() };
         let sources = read.into_iter().map(SourceLine::of).collect();
-        let mut report = Self { sources, export, dry_run, seconds };
+        let process = contextcore_core::telemetry::process_use();
+        let mut report = Self { sources, export, dry_run, seconds, process };
         for (source, counts) in &sent.by_source {
             report.count(Some(source), counts);
         }
