@@ -40,6 +40,10 @@ use crate::app::Context;
 use crate::args::{Cli, Command};
 use crate::failure::{Exit, Outcome};
 
+/// Rendering makes and drops very many small strings; see `benches/budgets.rs` for what this is worth.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();

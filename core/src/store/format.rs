@@ -3,8 +3,11 @@
 //! A value written by a newer version is refused with an error that says so. Each version keeps a golden sample in
 //! `core/testdata/`.
 
+use std::cell::RefCell;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use zstd::bulk::{Compressor, Decompressor};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -12,10 +15,18 @@ use crate::error::{Error, ErrorKind, Result};
 pub(crate) const VERSION: u8 = 1;
 const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;
+/// The fastest level: records are small and repeat themselves.
+const LEVEL: i32 = 1;
 /// Below this many bytes compression costs more than it saves.
 const COMPRESS_FROM: usize = 256;
 /// No value we write is larger; a corrupt length must not ask for all memory.
 const MAX_VALUE: usize = 64 << 20;
+
+thread_local! {
+    // Making a zstd context costs several times as much as packing one record with it.
+    static PACKER: RefCell<Option<Compressor<'static>>> = RefCell::new(Compressor::new(LEVEL).ok());
+    static UNPACKER: RefCell<Option<Decompressor<'static>>> = RefCell::new(Decompressor::new().ok());
+}
 
 /// The bytes of a value: version, coding, body.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
@@ -24,12 +35,12 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     if body.len() < COMPRESS_FROM {
         return Ok([&[VERSION, PLAIN], body.as_slice()].concat());
     }
-    let mut out = vec![VERSION, ZSTD];
-    out.extend(
-        zstd::bulk::compress(&body, 3)
-            .map_err(|error| Error::new(ErrorKind::Internal, "compress a value").caused_by(error))?,
-    );
-    Ok(out)
+    let packed = PACKER.with_borrow_mut(|packer| match packer {
+        Some(packer) => packer.compress(&body),
+        None => zstd::bulk::compress(&body, LEVEL),
+    });
+    let packed = packed.map_err(|error| Error::new(ErrorKind::Internal, "compress a value").caused_by(error))?;
+    Ok([&[VERSION, ZSTD], packed.as_slice()].concat())
 }
 
 /// The value of bytes that [`encode`] wrote.
@@ -41,7 +52,11 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         [VERSION, ZSTD, body @ ..] => {
             let size = zstd::zstd_safe::get_frame_content_size(body).ok().flatten().unwrap_or(0);
             let size = usize::try_from(size).ok().filter(|size| *size <= MAX_VALUE).ok_or_else(broken)?;
-            let body = zstd::bulk::decompress(body, size).map_err(|error| broken().caused_by(error))?;
+            let unpacked = UNPACKER.with_borrow_mut(|unpacker| match unpacker {
+                Some(unpacker) => unpacker.decompress(body, size),
+                None => zstd::bulk::decompress(body, size),
+            });
+            let body = unpacked.map_err(|error| broken().caused_by(error))?;
             postcard::from_bytes(&body).map_err(|error| broken().caused_by(error))
         }
         _ => Err(broken()),
