@@ -24,6 +24,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Replay) -> Outcome 
     let clock = Instant::now();
     let replayer = engine.replayer(&sinks, false);
     let sent = stop::stoppable(&engine.cancel, replayer.replay(&selection, Millis::now())).await?;
+    progress::end(&context.bars);
     let report = RunReport::new(Vec::new(), sent, &engine.owners()?, false, clock.elapsed().as_secs_f64());
     sync::print(&report, json)?;
     Ok(report.exit())

@@ -27,6 +27,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Sync) -> Outcome {
     let engine = Arc::new(Engine::new(config, store, progress::watcher(&context.bars)));
     let sinks = engine.sinks()?;
     let report = stop::stoppable(&engine.cancel, pass(&engine, &chosen, options, &sinks)).await??;
+    progress::end(&context.bars);
     print(&report, json)?;
     Ok(report.exit())
 }

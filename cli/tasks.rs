@@ -63,7 +63,11 @@ pub(crate) async fn run(context: &Context, filter: &TaskFilter) -> Outcome {
         Output::Csv => csv(&reader, filter, &mut out).await?,
         Output::Table => {
             let mut table = table();
-            reader.each_task(filter, &mut |task| Ok(add(&mut table, &task))).await?;
+            let mut visit = |task: TaskView| {
+                add(&mut table, &task);
+                Ok(())
+            };
+            reader.each_task(filter, &mut visit).await?;
             if table.is_empty() {
                 eprintln!("no task fits; `contextcore status` shows what the store holds");
             } else {
