@@ -18,7 +18,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Replay) -> Outcome 
     let json = context.is_json("replay")?;
     let config = context.config()?;
     let selection = selection(&config, arguments, Millis::now())?;
-    let store = app::open_store(&config)?;
+    let store = app::open_store(&config).await?;
     let engine = Arc::new(Engine::new(config, store, progress::watcher(&context.bars)));
     let sinks = engine.sinks()?;
     let clock = Instant::now();
