@@ -80,7 +80,7 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Show(arguments) => show::run(context, &arguments).await,
         Command::Status => status::run(context).await,
         Command::Replay(arguments) => replay::run(context, &arguments).await,
-        Command::Store(command) => store::run(context, &command),
+        Command::Store(command) => store::run(context, &command).await,
         Command::Schema => print(&contextcore_core::config::json_schema()),
         Command::Completions(arguments) => {
             let mut script = Vec::new();

@@ -118,7 +118,7 @@ impl RunReport {
         self.export.spans += spans;
         self.export.logs += logs;
         self.export.points += points;
-        let Some(source) = source else { return };
+        let Some(source) = source.filter(|_| *counts != Sent::default()) else { return };
         let known = self.sources.iter().position(|line| line.name == *source).unwrap_or_else(|| {
             self.sources.push(SourceLine { name: source.clone(), ..SourceLine::default() });
             self.sources.len() - 1

@@ -34,22 +34,30 @@ pub(super) async fn run(
     mut news: watch::Receiver<u64>,
     hurry: CancellationToken,
 ) -> Result<(), Failure> {
-    let nothing_else = Present { snapshots: false, metrics: false };
+    let news_only = Present { snapshots: false, metrics: signal == Signal::Metrics };
     let mut ticks = ticks(&engine, signal);
+    let mut nothing_yet = engine.store.head()? == 0;
     loop {
         let present = tokio::select! {
             biased;
             () = engine.cancel.cancelled() => break,
             () = tick(&mut ticks) => Present { snapshots: signal == Signal::Traces, metrics: signal == Signal::Metrics },
-            changed = news.changed() => match changed {
-                Ok(()) => nothing_else,
-                // Nobody polls any more: the stop is on its way.
-                Err(_) => { engine.cancel.cancelled().await; break }
-            },
+            changed = news.changed() => {
+                if changed.is_err() {
+                    // Nobody polls any more: the stop is on its way.
+                    engine.cancel.cancelled().await;
+                    break;
+                }
+                // The first tick of a new installation found nothing; dashboards shall not stay empty until the next.
+                if let Some(ticks) = ticks.as_mut().filter(|_| std::mem::take(&mut nothing_yet)) {
+                    ticks.reset_immediately();
+                }
+                news_only
+            }
         };
         drain(&engine, &sinks, &hurry, present).await;
     }
-    drain(&engine, &sinks, &hurry, nothing_else).await;
+    drain(&engine, &sinks, &hurry, news_only).await;
     Ok(())
 }
 
