@@ -71,6 +71,17 @@ fn kind_word<S: serde::Serializer>(kind: &ErrorKind, serializer: S) -> Result<S:
     serializer.serialize_str(kind.as_str())
 }
 
+impl ErrorLine {
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The exit code this error alone means.
+    pub(crate) fn exit(&self) -> Exit {
+        Exit::of(self.kind)
+    }
+}
+
 impl From<&Error> for ErrorLine {
     fn from(error: &Error) -> Self {
         Self { kind: error.kind(), message: error.full() }
@@ -120,9 +131,9 @@ impl RunReport {
 
     /// The exit code all of it means. Whatever the sending failed of, what counts is that the backend has not taken everything.
     pub(crate) fn exit(&self) -> Exit {
-        let sources = self.sources.iter().filter_map(|line| line.error.as_ref()).map(|error| Exit::of(error.kind));
+        let sources = self.sources.iter().filter_map(|line| line.error.as_ref()).map(ErrorLine::exit);
         let left = !self.export.errors.is_empty() || self.export.rejected > 0;
-        let fatal = self.export.errors.values().map(|error| Exit::of(error.kind)).filter(|exit| *exit < Exit::Source);
+        let fatal = self.export.errors.values().map(ErrorLine::exit).filter(|exit| *exit < Exit::Source);
         Exit::worst(sources.chain(left.then_some(Exit::Backend)).chain(fatal))
     }
 
@@ -212,7 +223,9 @@ mod tests {
 
     fn sent(names: &[&str], errors: Vec<(Signal, Error)>) -> DrainReport {
         let counts = Sent { spans: 10, logs: 20, points: 30 };
+        let by_project = BTreeMap::from([("shop".to_owned(), Sent { points: 500, ..Sent::default() })]);
         DrainReport {
+            by_project,
             by_source: names.iter().map(|name| ((*name).to_owned(), counts)).collect(),
             errors,
             ..DrainReport::default()
@@ -226,6 +239,7 @@ mod tests {
         let report = RunReport::new(
             vec![read("acme", None), read("ops", Some(ErrorKind::Auth))],
             sent(&["acme", "old"], vec![broken]),
+            &owners,
             false,
             13.0,
         );

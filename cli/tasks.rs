@@ -63,7 +63,12 @@ pub(crate) async fn run(context: &Context, filter: &TaskFilter) -> Outcome {
         Output::Csv => csv(&reader, filter, &mut out).await?,
         Output::Table => {
             let mut table = table();
-            reader.each_task(filter, &mut |task| Ok(add(&mut table, &task))).await?;
+            reader
+                .each_task(filter, &mut |task| {
+                    add(&mut table, &task);
+                    Ok(())
+                })
+                .await?;
             if table.is_empty() {
                 eprintln!("no task fits; `contextcore status` shows what the store holds");
             } else {

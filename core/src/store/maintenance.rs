@@ -157,6 +157,18 @@ impl Store {
     }
 }
 
+/// A compaction that died between its two renames left the store under its `.old` name: puts it back.
+pub(super) fn undo_half_a_compaction(path: &Path) -> Result<()> {
+    let old = beside(path, "old");
+    if path.exists() || !old.exists() {
+        return Ok(());
+    }
+    tracing::warn!(path = %path.display(), "a compaction was interrupted; putting the store back");
+    std::fs::rename(&old, path).map_err(|error| {
+        Error::new(ErrorKind::Store, "put the store back after an interrupted compaction").caused_by(error)
+    })
+}
+
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");

@@ -149,6 +149,7 @@ impl Store {
     /// [`ErrorKind::Store`] when another process holds it (context `locked`), the disk is read-only or full, the data is
     /// damaged, or a newer version wrote it. Each says what to do.
     pub fn open(path: &Path) -> Result<Self> {
+        maintenance::undo_half_a_compaction(path)?;
         let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
         let db = config.open().map_err(|error| open_error(path, error))?;
         let store = Self { db, path: path.to_owned(), writer: Mutex::new(()) };
@@ -186,6 +187,14 @@ impl Store {
         self.check_space()?;
         let guard = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         Transaction::new(self, guard)
+    }
+
+    /// Whether a transaction could be begun now; waits for nobody.
+    ///
+    /// # Errors
+    /// As [`Store::begin`].
+    pub fn check_writable(&self) -> Result<()> {
+        self.check_space()
     }
 
     fn check_space(&self) -> Result<()> {
@@ -300,6 +309,11 @@ impl Store {
     /// The running totals of every native project: source, project, totals.
     pub fn totals(&self) -> Result<Vec<(String, String, Totals)>> {
         self.all(Kind::Totals, None).map(|item| item.map(|(at, totals)| (at.source, at.native_id, totals))).collect()
+    }
+
+    /// The newest journal number of a change in every native project: source, project, number.
+    pub fn changed(&self) -> Result<Vec<(String, String, u64)>> {
+        self.all(Kind::Changed, None).map(|item| item.map(|(at, seq)| (at.source, at.native_id, seq))).collect()
     }
 
     /// A sprint.
