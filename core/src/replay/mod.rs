@@ -44,6 +44,7 @@ const EXPORT: &str = "export";
 pub struct Sinks {
     deliveries: BTreeMap<Signal, Delivery>,
     budget: Mutex<TraceBudget>,
+    planted: Mutex<traces::Planted>,
 }
 
 impl Sinks {
@@ -63,13 +64,14 @@ impl Sinks {
             let sink = sink::connect(&to, *signal)?;
             deliveries.insert(*signal, Delivery::with_policy(sink, stop.clone(), policy.clone()));
         }
-        Ok(Self { deliveries, budget: Mutex::new(TraceBudget::default()) })
+        Ok(Self { deliveries, budget: Mutex::default(), planted: Mutex::default() })
     }
 
     /// Sinks that take and count everything, and send nothing.
     pub fn counting(stop: &CancellationToken) -> Self {
         let one = |signal: &Signal| (*signal, Delivery::new(Box::new(CountingSink::default()), stop.clone()));
-        Self { deliveries: Signal::ALL.iter().map(one).collect(), budget: Mutex::new(TraceBudget::default()) }
+        let deliveries = Signal::ALL.iter().map(one).collect();
+        Self { deliveries, budget: Mutex::default(), planted: Mutex::default() }
     }
 
     /// The signals that go anywhere.
