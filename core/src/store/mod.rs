@@ -10,6 +10,7 @@ mod format;
 pub(crate) mod key;
 mod maintenance;
 mod transaction;
+mod witness;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -152,6 +153,7 @@ impl Store {
         let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
         let db = config.open().map_err(|error| open_error(path, error))?;
         let store = Self { db, path: path.to_owned(), writer: Mutex::new(()) };
+        witness::check(path, store.head()?)?;
         store.check_format()?;
         Ok(store)
     }
@@ -420,14 +422,19 @@ fn open_error(path: &Path, error: sled::Error) -> Error {
             std::io::ErrorKind::WouldBlock => ("open the store: another contextcore holds it; stop it", true),
             _ => ("open the store: check that store.path is a directory this user can write", false),
         },
-        _ => (
-            "open the store: its data is damaged; move the directory aside and sync again (the tools hold the truth, and \
-             ids stay the same)",
-            false,
-        ),
+        _ => return damaged().with("path", path.display()).caused_by(error),
     };
     let error = Error::new(ErrorKind::Store, message).with("path", path.display()).caused_by(error);
     if locked { error.with("locked", "true") } else { error }
+}
+
+/// What is said of a store that has lost something.
+fn damaged() -> Error {
+    Error::new(
+        ErrorKind::Store,
+        "open the store: its data is damaged; move the directory aside and sync again (the tools hold the truth, and ids \
+         stay the same)",
+    )
 }
 
 type Guard<'a> = MutexGuard<'a, ()>;
