@@ -379,8 +379,14 @@ impl Told {
 pub(crate) fn assert_same(what: &str, ours: &BTreeMap<String, String>, theirs: &BTreeMap<String, String>) {
     let names: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
     let differing: Vec<_> = names.into_iter().filter(|name| ours.get(*name) != theirs.get(*name)).collect();
-    let shown = differing.iter().take(3).map(|name| format!("{name}\n  {:?}\n  {:?}", ours.get(*name), theirs.get(*name)));
-    assert!(differing.is_empty(), "{} {what} differ, such as\n{}", differing.len(), shown.collect::<Vec<_>>().join("\n"));
+    let shown =
+        differing.iter().take(3).map(|name| format!("{name}\n  {:?}\n  {:?}", ours.get(*name), theirs.get(*name)));
+    assert!(
+        differing.is_empty(),
+        "{} {what} differ, such as\n{}",
+        differing.len(),
+        shown.collect::<Vec<_>>().join("\n")
+    );
 }
 
 fn nanos(moment: i64) -> u64 {
