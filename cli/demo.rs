@@ -74,7 +74,8 @@ async fn set_stage(arguments: &args::Demo, directory: &Path, now: Millis) -> Res
     let jira = Jira::start(world, options).await.map_err(|error| failed("start the stand-in of Jira", error))?;
     let data = directory.join(DATA);
     if data.exists() {
-        let message = format!("{} already holds a store: remove it, or name another directory with --store", data.display());
+        let message =
+            format!("{} already holds a store: remove it, or name another directory with --store", data.display());
         return Err(Failure::usage(message));
     }
     std::fs::create_dir_all(directory).map_err(|error| failed("make the store's directory", error))?;
