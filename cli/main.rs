@@ -5,20 +5,25 @@
 
 mod app;
 mod args;
+mod check;
 mod demo;
 mod engine;
 mod failure;
 #[cfg(test)]
 mod fixture;
+mod init;
 mod logging;
 mod portfolio;
 mod progress;
 mod reader;
+mod replay;
 mod report;
+mod serve;
 mod show;
 mod sprints;
 mod status;
 mod stop;
+mod store;
 mod sync;
 mod table;
 mod tasks;
@@ -33,7 +38,7 @@ use indicatif::MultiProgress;
 
 use crate::app::Context;
 use crate::args::{Cli, Command};
-use crate::failure::{Exit, Failure, Outcome};
+use crate::failure::{Exit, Outcome};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -62,18 +67,22 @@ fn chattiness(command: &Command) -> u8 {
 async fn run(context: &Context, command: Command) -> Outcome {
     match command {
         Command::Demo(arguments) => demo::run(context, &arguments).await,
+        Command::Init(arguments) => init::run(context, &arguments).await,
+        Command::Check(arguments) => check::run(context, &arguments).await,
         Command::Sync(arguments) => sync::run(context, &arguments).await,
+        Command::Serve => serve::run(context).await,
         Command::Tasks(arguments) => tasks::run(context, &arguments.filter()).await,
         Command::Sprints(arguments) => sprints::run(context, &arguments.filter()).await,
         Command::Show(arguments) => show::run(context, &arguments).await,
         Command::Status => status::run(context).await,
+        Command::Replay(arguments) => replay::run(context, &arguments).await,
+        Command::Store(command) => store::run(context, &command),
         Command::Schema => print(&contextcore_core::config::json_schema()),
         Command::Completions(arguments) => {
             let mut script = Vec::new();
             clap_complete::generate(arguments.shell, &mut Cli::command(), "contextcore", &mut script);
             print(&String::from_utf8_lossy(&script))
         }
-        _ => Err(Failure::new(Exit::Internal, "not there yet")),
     }
 }
 

@@ -173,16 +173,15 @@ impl Portfolio {
 
     fn projects_table(&self) -> Table {
         let mut table = Table::new(&[
-            ("PROJECT", Column::Left),
+            ("PROJECT", Column::Flexible),
             ("OPEN", Column::Right),
             ("WIP", Column::Right),
-            ("BLOCKED", Column::Right),
-            ("OLDEST", Column::Right),
+            ("BLOCKED", Column::Left),
             ("DONE 30D", Column::Right),
-            ("ACTIVE SPRINT", Column::Flexible),
-            ("COMMITTED", Column::Right),
-            ("COMPLETED", Column::Right),
-            ("REMAINING", Column::Right),
+            ("SPRINT", Column::Flexible),
+            ("COMMIT", Column::Right),
+            ("DONE", Column::Right),
+            ("LEFT", Column::Right),
         ]);
         for project in &self.projects {
             let sprint = project.sprint.as_ref();
@@ -192,8 +191,7 @@ impl Portfolio {
                 project.id.clone(),
                 project.open.to_string(),
                 project.in_progress.to_string(),
-                project.blocked.to_string(),
-                project.oldest_blocked.map(words::duration).unwrap_or_default(),
+                blocked_count(project),
                 project.done_lately.to_string(),
                 sprint.map_or_else(|| "none".to_owned(), |sprint| sprint.name.clone()),
                 points(|sprint| sprint.committed),
@@ -241,6 +239,12 @@ impl Portfolio {
     }
 }
 
+/// How many are blocked, and in brackets for how long the oldest has been.
+fn blocked_count(project: &Project) -> String {
+    let oldest = project.oldest_blocked.map(|seconds| format!(" ({})", words::duration(seconds)));
+    format!("{}{}", project.blocked, oldest.unwrap_or_default())
+}
+
 /// A line that says how many are not shown.
 fn more(all: usize) -> String {
     match all.saturating_sub(SHOWN) {
@@ -266,7 +270,8 @@ mod tests {
         let (store, config, _dir) = fixture::world();
         let portfolio = gather(&Viewer::new(&store, &config, fixture::NOW), fixture::NOW).unwrap();
         insta::assert_snapshot!("portfolio", portfolio.render(None));
-        assert!(portfolio.render(Some(80)).lines().all(|line| line.chars().count() <= 100));
+        let narrow = portfolio.render(Some(80));
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
     }
 
     #[test]

@@ -14,7 +14,12 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// What watches this run.
 pub(crate) fn watcher(bars: &MultiProgress) -> Box<dyn Progress> {
-    if terminal::is_watched() { Box::new(Bars::new(bars.clone())) } else { Box::<Lines>::default() }
+    if terminal::is_watched() { Box::new(Bars::new(bars.clone())) } else { lines() }
+}
+
+/// Log lines, whoever watches: for a service.
+pub(crate) fn lines() -> Box<dyn Progress> {
+    Box::<Lines>::default()
 }
 
 /// A bar for each source.

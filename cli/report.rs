@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use contextcore_core::replay::{DrainReport, Sent};
 use contextcore_core::sync::SourceReport;
+use contextcore_core::telemetry::ProcessUse;
 use contextcore_core::{Error, ErrorKind};
 use serde::Serialize;
 
@@ -21,6 +22,8 @@ pub(crate) struct RunReport {
     pub(crate) dry_run: bool,
     /// How long everything took.
     pub(crate) seconds: f64,
+    /// What the process used, where the system tells.
+    pub(crate) process: Option<ProcessUse>,
 }
 
 /// What a source came to.
@@ -68,6 +71,17 @@ fn kind_word<S: serde::Serializer>(kind: &ErrorKind, serializer: S) -> Result<S:
     serializer.serialize_str(kind.as_str())
 }
 
+impl ErrorLine {
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The exit code this error alone means.
+    pub(crate) fn exit(&self) -> Exit {
+        Exit::of(self.kind)
+    }
+}
+
 impl From<&Error> for ErrorLine {
     fn from(error: &Error) -> Self {
         Self { kind: error.kind(), message: error.full() }
@@ -87,7 +101,8 @@ impl RunReport {
         let errors = sent.errors.iter().map(|(signal, error)| (signal.as_str().to_owned(), error.into())).collect();
         let export = ExportLine { rejected: sent.rejected, retries: sent.retries, errors, ..ExportLine::default() };
         let sources = read.into_iter().map(SourceLine::of).collect();
-        let mut report = Self { sources, export, dry_run, seconds };
+        let process = contextcore_core::telemetry::process_use();
+        let mut report = Self { sources, export, dry_run, seconds, process };
         for (source, counts) in &sent.by_source {
             report.count(Some(source), counts);
         }
@@ -103,7 +118,7 @@ impl RunReport {
         self.export.spans += spans;
         self.export.logs += logs;
         self.export.points += points;
-        let Some(source) = source else { return };
+        let Some(source) = source.filter(|_| *counts != Sent::default()) else { return };
         let known = self.sources.iter().position(|line| line.name == *source).unwrap_or_else(|| {
             self.sources.push(SourceLine { name: source.clone(), ..SourceLine::default() });
             self.sources.len() - 1
@@ -116,9 +131,9 @@ impl RunReport {
 
     /// The exit code all of it means. Whatever the sending failed of, what counts is that the backend has not taken everything.
     pub(crate) fn exit(&self) -> Exit {
-        let sources = self.sources.iter().filter_map(|line| line.error.as_ref()).map(|error| Exit::of(error.kind));
+        let sources = self.sources.iter().filter_map(|line| line.error.as_ref()).map(ErrorLine::exit);
         let left = !self.export.errors.is_empty() || self.export.rejected > 0;
-        let fatal = self.export.errors.values().map(|error| Exit::of(error.kind)).filter(|exit| *exit < Exit::Source);
+        let fatal = self.export.errors.values().map(ErrorLine::exit).filter(|exit| *exit < Exit::Source);
         Exit::worst(sources.chain(left.then_some(Exit::Backend)).chain(fatal))
     }
 
@@ -208,7 +223,9 @@ mod tests {
 
     fn sent(names: &[&str], errors: Vec<(Signal, Error)>) -> DrainReport {
         let counts = Sent { spans: 10, logs: 20, points: 30 };
+        let by_project = BTreeMap::from([("shop".to_owned(), Sent { points: 500, ..Sent::default() })]);
         DrainReport {
+            by_project,
             by_source: names.iter().map(|name| ((*name).to_owned(), counts)).collect(),
             errors,
             ..DrainReport::default()
@@ -222,6 +239,7 @@ mod tests {
         let report = RunReport::new(
             vec![read("acme", None), read("ops", Some(ErrorKind::Auth))],
             sent(&["acme", "old"], vec![broken]),
+            &owners,
             false,
             13.0,
         );

@@ -1,14 +1,20 @@
 //! Black-box tests: the real binary as a child process, between stand-ins of the tools and of the backends on this machine.
 //!
 //! Nothing here calls into the product. [`rig`] runs the binary and compares what installations know and told; each other
-//! file shows one promise: what a sync does, that a kill loses nothing, that faults on either side are sat out, that bad
-//! input is answered in one line, that no secret leaks, that reading works beside a running service.
+//! file shows one promise: that every command does what it says ([`commands`], [`serving`]) and tells the truth about the
+//! sample world ([`truth`]), what a sync makes of a world that changes ([`sync`]), that a kill loses nothing ([`crash`]),
+//! that faults on either side are sat out ([`vendor`], [`backend`]), that bad input is answered in one line ([`input`]), that
+//! no secret leaks ([`secrets`]), that reading works beside a running service ([`reading`]).
 
 mod backend;
+mod commands;
 mod crash;
 mod input;
 mod reading;
 mod rig;
 mod secrets;
+mod serving;
+mod stage;
 mod sync;
+mod truth;
 mod vendor;

@@ -1,6 +1,8 @@
 //! The Jira connector against the stand-in: over real sockets, judged by what the stand-in heard and by what is true of its
 //! world. What the engine does between two polls is done here by [`Rig`], as plainly as possible.
 
+#![expect(clippy::unwrap_used, reason = "what fails here is a test")]
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -360,6 +362,32 @@ async fn an_unknown_project_is_left_out_and_named() {
 }
 
 #[tokio::test]
+async fn the_past_of_a_project_that_turns_up_later_is_read_too() {
+    for options in [cloud(), data_center()] {
+        let mut world = World::demo(NOW, 3, 7);
+        let ops = usize::from(world.find_project("OPS").unwrap().0);
+        world.projects[ops].visibility = Visibility::Hidden;
+        let mut rig = Rig::start(world, options, &["SHOP", "OPS"]).await;
+        let of = |outcome: &Outcome, project: &str| {
+            outcome.tasks.values().filter(|task| task.present.project == project).count()
+        };
+        let first = rig.sync().await;
+        assert!(of(&first, "SHOP") > 0 && of(&first, "OPS") == 0);
+        rig.now += 5 * MINUTE;
+        rig.jira.take_requests();
+        assert!(rig.sync().await.tasks.is_empty());
+        assert_eq!(kinds(&rig.jira.take_requests())["search"], 2, "one is refused");
+        rig.jira.world().projects[ops].visibility = Visibility::Open;
+        rig.now += 5 * MINUTE;
+        let third = rig.sync().await;
+        let there = rig.jira.world().issues().filter(|issue| usize::from(issue.project().0) == ops).count();
+        assert_eq!(of(&third, "OPS"), there);
+        rig.now += 5 * MINUTE;
+        assert!(rig.sync().await.tasks.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn an_account_that_is_nobody_is_an_error_and_not_an_empty_site() {
     let mut rig = Rig::demo(Options { anonymous: true, ..cloud() }).await;
     rig.sync().await;
@@ -440,6 +468,46 @@ async fn a_long_sweep_goes_on_where_a_process_ended() {
     assert_eq!(rest.tasks.len(), 1_500);
     assert_eq!(kinds(&rig.jira.take_requests())["search"], 15);
     assert_eq!(rest.total, Some(2_500));
+}
+
+#[tokio::test]
+async fn an_incomplete_answer_is_read_but_moves_nothing() {
+    let mut rig = Rig::demo(cloud()).await;
+    rig.sync().await;
+    let body = r#"{"issues":[{"id":"77","key":"SHOP-77","fields":{"created":"2026-11-19T10:00:00.000+0000",
+        "updated":"2026-11-19T10:00:00.000+0000"}}],"isLast":true,"warnings":[{"type":"JQL_FUNCTION_LIMIT_EXCEEDED"}]}"#;
+    rig.jira.faults().on("*/search/jql", When::Nth(1), Fault::status(200, body));
+    rig.jira.take_requests();
+    rig.now += DAY - MINUTE;
+    let outcome = rig.sync().await;
+    assert!(outcome.tasks.contains_key("77"));
+    assert!(outcome.warnings[0].contains("JQL_FUNCTION_LIMIT_EXCEEDED"), "{:?}", outcome.warnings);
+    rig.sync().await;
+    let requests = rig.jira.take_requests();
+    let searches = requests.iter().filter(|request| request.path().ends_with("jql"));
+    let asked: BTreeSet<String> = searches.map(|request| request.json()["jql"].to_string()).collect();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+}
+
+#[tokio::test]
+async fn issue_types_are_listed_only_when_one_does_not_explain_itself() {
+    let types =
+        |rig: &Rig| rig.jira.take_requests().iter().filter(|request| request.path().ends_with("issuetype")).count();
+    let mut rig = Rig::demo(cloud()).await;
+    rig.sync().await;
+    assert_eq!(types(&rig), 0);
+
+    let mut world = World::demo(NOW, 3, 7);
+    world.types[3].name = "Aufgabe".into();
+    let mut rig = Rig::start(world, cloud(), &[]).await;
+    rig.sync().await;
+    assert_eq!(types(&rig), 1);
+    rig.now += 5 * MINUTE;
+    rig.sync().await;
+    assert_eq!(types(&rig), 0);
+    rig.now += DAY;
+    rig.sync().await;
+    assert_eq!(types(&rig), 1);
 }
 
 #[tokio::test]

@@ -67,6 +67,13 @@ pub(super) struct Myself {
     pub(super) time_zone: Option<String>,
 }
 
+impl Changelog {
+    /// Whether it is as long as it says.
+    pub(super) fn is_whole(&self) -> bool {
+        self.histories.len() >= self.total
+    }
+}
+
 impl Myself {
     /// The account's id: its absence means that we are nobody.
     pub(super) fn id(&self, site: Site) -> Option<&str> {
@@ -160,8 +167,9 @@ pub(super) struct IssueHistories {
 /// The history that Data Center writes into the issue.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Inline {
+    /// Absent when the server did not write it.
     #[serde(default)]
-    pub(super) changelog: Changelog,
+    pub(super) changelog: Option<Changelog>,
 }
 
 /// An issue's history, and how long it is.
@@ -301,8 +309,8 @@ impl Api {
         self.rows(HISTORY, &format!("rest/api/3/issue/{id}/changelog"), &[], ISSUE_ROWS).await
     }
 
-    /// The whole history of one issue of Data Center.
-    pub(super) async fn server_history(&self, id: &str) -> Result<Changelog> {
+    /// The history of one issue of Data Center, if the server writes it.
+    pub(super) async fn server_history(&self, id: &str) -> Result<Option<Changelog>> {
         let query = [("expand", "changelog"), ("fields", "id")];
         let inline: Inline = self.session.get(HISTORY, &format!("rest/api/2/issue/{id}"), &query).await?;
         Ok(inline.changelog)

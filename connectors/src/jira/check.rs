@@ -4,6 +4,7 @@ use contextcore_core::connector::CheckReport;
 use contextcore_core::{Error, ErrorKind, Result};
 
 use super::api::{self, Site};
+use super::reference::{Field, NOT_HERE};
 use super::{Jira, Live};
 
 /// Describes what `begin` found, and asks for the projects.
@@ -78,22 +79,17 @@ fn fields(live: &Live, warnings: &mut Vec<String>) {
     if fields.sprint.is_none() {
         warnings.push("no sprint field was found: set fields.sprint to its id if the site has sprints".to_owned());
     }
-    let all = fields.points.iter().chain(&fields.sprint).chain(&fields.epic_link).chain(&fields.flagged);
-    let unknown = all.filter(|field| &*field.name == super::reference::NOT_HERE);
+    let unknown = fields.all().filter(|(_, field)| &*field.name == NOT_HERE);
     warnings.extend(
-        unknown.map(|field| format!("the configured field {} is not on this site: correct `fields`", field.id)),
+        unknown.map(|(_, field)| format!("the configured field {} is not on this site: correct `fields`", field.id)),
     );
 }
 
 fn found_fields(live: &Live) -> Vec<(String, String, String)> {
-    let fields = &live.reference.fields;
-    let points = fields.points.iter().map(|field| ("story_points", field));
-    let others = [("sprint", &fields.sprint), ("epic_link", &fields.epic_link), ("flagged", &fields.flagged)];
-    let others = others.into_iter().filter_map(|(meaning, field)| Some((meaning, field.as_ref()?)));
-    points
-        .chain(others)
-        .map(|(meaning, field)| (meaning.to_owned(), field.id.to_string(), format!("{} ({})", field.name, field.why)))
-        .collect()
+    let shown = |(meaning, field): (&str, &Field)| {
+        (meaning.to_owned(), field.id.to_string(), format!("{} ({})", field.name, field.why))
+    };
+    live.reference.fields.all().map(shown).collect()
 }
 
 fn statuses(live: &Live) -> Vec<(String, String, String)> {

@@ -11,11 +11,14 @@ use contextcore_core::connector::RawRecord;
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use tracing::warn;
 
-use super::api::{self, Api, Inline, Outline, Site};
+use super::api::{self, Api, Changelog, Inline, Outline, Site};
 use super::reference::Reference;
 use super::settings::Settings;
-use super::wire::{History, Issue, IssueRef};
+use super::wire::{Comments, History, Issue, IssueRef};
 use super::{ISSUES, Live, walk};
+
+/// Keys that one search asks for.
+const KEYS_PER_CALL: usize = 100;
 
 /// An issue on its way to becoming a record.
 #[derive(Debug)]
@@ -34,12 +37,15 @@ impl Taken {
                 let updated = issue.fields.updated;
                 (Self::Issue(Box::new(issue)), updated)
             }
-            Err(_) => {
-                let outline = Outline::of(json);
-                let updated = outline.updated();
-                (Self::Odd { id: outline.id, json: json.into() }, updated)
-            }
+            Err(_) => Self::odd(json),
         }
+    }
+
+    /// Keeps a row as it came.
+    pub(super) fn odd(json: &str) -> (Self, Option<Millis>) {
+        let outline = Outline::of(json);
+        let updated = outline.updated();
+        (Self::Odd { id: outline.id, json: json.into() }, updated)
     }
 
     pub(super) fn id(&self) -> Option<&str> {
@@ -108,8 +114,7 @@ impl Batch {
     fn append(&mut self, reference: &Reference, id: &str, histories: Vec<History>) -> Result<()> {
         let Some(row) = self.places.get(id).and_then(|place| self.rows.get_mut(*place)) else { return Ok(()) };
         for mut history in histories {
-            let custom = |field: &str| field.starts_with("customfield_");
-            history.items.retain(|item| item.field_id.as_deref().is_none_or(|id| !custom(id) || reference.reads(id)));
+            history.items.retain(|item| reference.reads(item));
             if history.items.is_empty() {
                 continue;
             }
@@ -177,7 +182,7 @@ impl Completer<'_> {
         if self.settings.comments {
             self.comments(&mut batch).await?;
         }
-        self.epics(&mut batch).await?;
+        self.parents(&mut batch).await?;
         batch.into_records()
     }
 
@@ -230,75 +235,77 @@ impl Completer<'_> {
         Ok(())
     }
 
-    /// Data Center writes whole histories; where one says it is longer than what came, it is asked for alone.
+    /// Data Center writes whole histories; where one is absent or shorter than it says, it is asked for alone.
     async fn server_histories(&self, batch: &mut Batch, inline: Vec<(Box<str>, Inline)>) -> Result<()> {
         for (id, inline) in inline {
-            let mut log = inline.changelog;
-            if log.histories.len() < log.total {
-                log = match self.api.server_history(&id).await {
+            let log = match inline.changelog.filter(Changelog::is_whole) {
+                Some(log) => Some(log),
+                None => match self.api.server_history(&id).await {
                     Err(error) if error.kind() == ErrorKind::NotFound => {
                         batch.forget(&id);
                         continue;
                     }
-                    log => log?,
-                };
-            }
-            if log.histories.len() < log.total {
-                let text = "the history of an issue is shorter than it says";
+                    log => log?.filter(Changelog::is_whole),
+                },
+            };
+            let Some(log) = log else {
+                let text = "the history of an issue is absent or shorter than it says";
                 return Err(Error::new(ErrorKind::Protocol, text).with("issue", id));
-            }
+            };
             batch.append(&self.live.reference, &id, log.histories)?;
         }
         Ok(())
     }
 
-    /// Search gives only the first comments of an issue.
+    /// Search gives only some comments of an issue; the others are asked for. Where that is refused, some must do.
     async fn comments(&self, batch: &mut Batch) -> Result<()> {
         for row in &mut batch.rows {
             let Taken::Issue(issue) = &mut row.taken else { continue };
             let (Some(id), Some(comments)) = (&issue.id, &mut issue.fields.comment) else { continue };
-            let total = usize::try_from(comments.total).unwrap_or(usize::MAX);
-            if comments.comments.len() >= total {
+            if comments.is_whole() {
                 continue;
             }
-            comments.comments.clear();
-            loop {
-                let page = self.api.comments(self.live.site, id, comments.comments.len()).await?;
-                let (empty, total) = (page.comments.is_empty(), usize::try_from(page.total).unwrap_or(usize::MAX));
-                comments.comments.extend(page.comments);
-                if empty || comments.comments.len() >= total {
-                    break;
+            match self.all_comments(id).await {
+                Ok(all) => *comments = all,
+                Err(error) if api::is_refusal(error.kind()) => {
+                    warn!(issue = &**id, error = error.full(), "not all comments can be had");
                 }
+                Err(error) => return Err(error),
             }
         }
         Ok(())
     }
 
-    /// The old epic link names a key; a parent is known by its id. Only Data Center still needs this.
-    async fn epics(&self, batch: &mut Batch) -> Result<()> {
-        let Some(field) = &self.live.reference.fields.epic_link else { return Ok(()) };
-        let epic = |issue: &Issue| -> Option<String> {
-            let value = issue.custom.get(&field.id).filter(|_| issue.fields.parent.is_none())?;
-            serde_json::from_str(value.get()).ok()
-        };
-        let wanted: BTreeSet<String> = batch.issues().filter_map(epic).collect();
-        if wanted.is_empty() {
-            return Ok(());
+    async fn all_comments(&self, id: &str) -> Result<Comments> {
+        let mut all = Comments::default();
+        loop {
+            let page = self.api.comments(self.live.site, id, all.comments.len()).await?;
+            let empty = page.comments.is_empty();
+            all.total = page.total;
+            all.comments.extend(page.comments);
+            if empty || all.is_whole() {
+                return Ok(all);
+            }
         }
+    }
+
+    /// Where the parent is told as a key (the old epic link, Data Center's parent link), its id is looked for: among the issues
+    /// at hand, else with one more search.
+    async fn parents(&self, batch: &mut Batch) -> Result<()> {
+        let wanted: BTreeSet<String> = batch.issues().filter_map(|issue| self.parent_key(issue)).collect();
         let mut ids: BTreeMap<String, Box<str>> = batch
             .issues()
             .filter_map(|issue| Some((issue.key.as_deref()?.to_owned(), issue.id.clone()?)))
             .filter(|(key, _)| wanted.contains(key))
             .collect();
         let missing: Vec<&str> = wanted.iter().filter(|key| !ids.contains_key(*key)).map(String::as_str).collect();
-        for keys in missing.chunks(100) {
+        for keys in missing.chunks(KEYS_PER_CALL) {
             ids.extend(self.ids_of(keys).await?);
         }
         for row in &mut batch.rows {
             let Taken::Issue(issue) = &mut row.taken else { continue };
-            if let Some(key) = epic(issue)
-                && let Some(id) = ids.get(&key)
-            {
+            let Some(key) = self.parent_key(issue) else { continue };
+            if let Some(id) = ids.get(&key) {
                 let parent = IssueRef { id: Some(id.clone()), key: Some(key.into()), fields: Default::default() };
                 issue.fields.parent = Some(parent);
             }
@@ -306,13 +313,19 @@ impl Completer<'_> {
         Ok(())
     }
 
+    /// The key of a parent that is told by no more than its key.
+    fn parent_key(&self, issue: &Issue) -> Option<String> {
+        let mut fields = self.live.reference.fields.parent_keys().filter(|_| issue.fields.parent.is_none());
+        fields.find_map(|field| serde_json::from_str(issue.custom.get(&field.id)?.get()).ok())
+    }
+
     /// The ids of these keys, as far as we may see them.
     async fn ids_of(&self, keys: &[&str]) -> Result<BTreeMap<String, Box<str>>> {
         let search = walk::Walk::of_keys(keys);
-        let mut wish = walk::Wish { fields: ["id"].into(), histories: false, rows: 100, given: None };
+        let mut wish = walk::Wish::new(["id"].into(), KEYS_PER_CALL as u64);
         let found = match walk::page(self.api, self.live.site, &search, &mut wish).await {
             Err(error) if api::is_refusal(error.kind()) => {
-                warn!(error = error.full(), "the ids of epics cannot be had");
+                warn!(error = error.full(), "the ids of parents cannot be had");
                 return Ok(BTreeMap::new());
             }
             found => found?,
@@ -326,4 +339,45 @@ impl Completer<'_> {
 fn is_bulk_refused(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Permission | ErrorKind::NotFound | ErrorKind::Gone)
         || error.context("status").is_some_and(|status| status.starts_with("405"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(json: &str) -> Vec<History> {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn an_issue_is_kept_once_and_its_history_grows_page_by_page() {
+        let mut batch = Batch::default();
+        batch.add(Taken::of(r#"{"id":"1","key":"A-1","fields":{"summary":"old"}}"#).0);
+        batch.add(Taken::of(r#"{"id":"2","key":"A-2","fields":{}}"#).0);
+        batch.add(Taken::of(r#"{"id":"1","key":"A-1","fields":{"summary":"new"}}"#).0);
+        let reference = Reference::default();
+        let page = r#"[{"id":"7","created":1700000000000,"items":[{"field":"summary","fieldId":"summary"},
+            {"field":"Size","fieldId":"customfield_1","fieldtype":"custom"}]},{"id":"8","items":[]}]"#;
+        batch.append(&reference, "1", history(page)).unwrap();
+        batch.append(&reference, "1", history(&page.replace("\"7\"", "\"9\""))).unwrap();
+        batch.append(&reference, "99", history(page)).unwrap();
+        let records = batch.into_records().unwrap();
+        let ids: Vec<&str> = records.iter().map(|record| record.native_id.as_str()).collect();
+        assert_eq!(ids, ["1", "2"]);
+        let first: crate::jira::wire::Record = serde_json::from_str(&records[0].json).unwrap();
+        assert_eq!(first.issue.fields.summary.as_deref(), Some("new"));
+        let kept: Vec<_> = first.histories.iter().map(|history| (history.id.as_deref(), history.items.len())).collect();
+        assert_eq!(kept, [(Some("7"), 1), (Some("9"), 1)]);
+    }
+
+    #[test]
+    fn an_odd_issue_is_kept_as_it_came_with_what_can_be_read_of_it() {
+        let odd = r#"{"id":"5","fields":{"summary":["?"],"updated":"2026-01-05T10:00:00.000+0000"}}"#;
+        let (taken, updated) = Taken::of(odd);
+        assert_eq!((taken.id(), updated), (Some("5"), Millis::parse("2026-01-05T10:00:00Z")));
+        let mut batch = Batch::default();
+        batch.add(taken);
+        let records = batch.into_records().unwrap();
+        assert_eq!(records[0].json, format!(r#"{{"issue":{odd},"histories":[]}}"#));
+    }
 }

@@ -24,6 +24,8 @@ struct Position {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Pass {
+    /// The projects of the configuration when it began.
+    projects: Vec<String>,
     walk: Walk,
     total: Option<u64>,
 }
@@ -35,7 +37,8 @@ struct Pass {
 /// configured projects exists.
 pub(super) async fn poll(jira: &Jira, live: &Live, cursor: Option<&Cursor>) -> Result<Page> {
     let kept = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok());
-    let mut pass = match kept.and_then(|position| position.pass) {
+    let kept = kept.and_then(|position| position.pass).filter(|pass| pass.projects == jira.settings.projects);
+    let mut pass = match kept {
         Some(pass) => pass,
         None => begin(jira, live).await,
     };
@@ -57,17 +60,18 @@ pub(super) async fn poll(jira: &Jira, live: &Live, cursor: Option<&Cursor>) -> R
 
 /// A new pass, with Jira's own count where it will give one.
 async fn begin(jira: &Jira, live: &Live) -> Pass {
-    let walk = Walk::new(Order::All, jira.settings.projects.clone(), None);
+    let projects = jira.settings.projects.clone();
+    let walk = Walk::new(Order::All, projects.clone(), None);
     let total = match live.site {
         Site::Cloud => jira.api.count(&walk.jql).await.ok(),
         Site::DataCenter => None,
     };
-    Pass { walk, total }
+    Pass { projects, walk, total }
 }
 
 async fn ask(jira: &Jira, live: &Live, pass: &mut Pass) -> Result<(Found, Vec<String>)> {
     let rows = if live.site == Site::Cloud { ROWS } else { SERVER_ROWS };
-    let mut wish = Wish { fields: ["id"].into(), histories: false, rows, given: None };
+    let mut wish = Wish::new(["id"].into(), rows);
     let mut warnings = Vec::new();
     loop {
         match walk::page(&jira.api, live.site, &pass.walk, &mut wish).await {

@@ -66,6 +66,9 @@ type Sights = Vec<(Box<str>, i64)>;
 pub(super) struct Position {
     /// Everything that changed before this has been read.
     watermark: Option<Millis>,
+    /// Of these projects; an empty list means all. A project that was unknown, or is new in the configuration, is not among
+    /// them, and its past is still to be read.
+    covered: Option<Vec<String>>,
     /// What was seen within the overlap before the watermark.
     recent: Sights,
     /// When a sweep last looked back a whole day (or read everything).
@@ -78,6 +81,8 @@ pub(super) struct Position {
 /// One reading of everything since the watermark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Sweep {
+    /// The projects of the configuration when it began.
+    projects: Vec<String>,
     walk: Walk,
     /// The latest change seen.
     high: Option<Millis>,
@@ -111,35 +116,53 @@ impl Position {
 
     /// The sweep to go on with, or a new one.
     fn sweep(&mut self, projects: &[String], live: &Live, now: Millis) -> Sweep {
-        if let Some(sweep) = self.sweep.take() {
+        if let Some(sweep) = self.sweep.take().filter(|sweep| sweep.projects == projects) {
             return sweep;
         }
-        let wide = self.wide_at.is_none_or(|at| now.0 - at.0 >= WIDE_OVERLAP);
-        let overlap = if wide { WIDE_OVERLAP } else { OVERLAP };
-        let since = self.watermark.map(|watermark| jql::minute(watermark.plus(-overlap), live.zone()));
+        let since = self.since(live, now).filter(|_| self.covers(projects));
         Sweep {
+            projects: projects.to_vec(),
             walk: Walk::new(Order::Changed, projects.to_vec(), since),
             high: None,
             fresh: Vec::new(),
-            wide,
+            wide: self.is_wide(now),
             incomplete: false,
             seen: 0,
             total: None,
         }
     }
 
+    /// Whether the next sweep looks back a whole day.
+    fn is_wide(&self, now: Millis) -> bool {
+        self.wide_at.is_none_or(|at| now.0 - at.0 >= WIDE_OVERLAP)
+    }
+
+    /// The minute a sweep begins with, as JQL reads it; none at first.
+    fn since(&self, live: &Live, now: Millis) -> Option<String> {
+        let overlap = if self.is_wide(now) { WIDE_OVERLAP } else { OVERLAP };
+        Some(jql::minute(self.watermark?.plus(-overlap), live.zone()))
+    }
+
+    /// Whether the past of all these projects has been read.
+    fn covers(&self, projects: &[String]) -> bool {
+        self.covered.as_ref().is_some_and(|covered| {
+            covered.is_empty() || (!projects.is_empty() && projects.iter().all(|project| covered.contains(project)))
+        })
+    }
+
     /// The position after a sweep was read to its end.
     fn after(self, sweep: Sweep, now: Millis) -> Self {
-        let Self { watermark, mut recent, mut wide_at, .. } = self;
+        let Self { watermark, mut covered, mut recent, mut wide_at, .. } = self;
         recent.retain(|(id, _)| !sweep.fresh.iter().any(|(fresh, _)| fresh == id));
         recent.extend(sweep.fresh);
         let mut watermark = watermark;
         if !sweep.incomplete {
             watermark = watermark.max(sweep.high.map(|high| high.min(now)));
+            covered = Some(sweep.walk.projects);
             wide_at = if sweep.wide { Some(now) } else { wide_at };
         }
         remember(&mut recent, watermark);
-        Self { watermark, recent, wide_at, sweep: None }
+        Self { watermark, covered, recent, wide_at, sweep: None }
     }
 }
 
@@ -159,9 +182,10 @@ fn remember(sights: &mut Sights, watermark: Option<Millis>) {
 struct Poll<'a> {
     jira: &'a Jira,
     live: &'a Live,
+    /// Where the stream stood before.
+    position: &'a Position,
+    now: Millis,
     sweep: Sweep,
-    /// What earlier sweeps gave within the overlap.
-    recent: &'a Sights,
     /// What was given already: ids and the change they were given with.
     known: HashMap<Box<str>, i64>,
     batch: Batch,
@@ -181,8 +205,9 @@ pub(super) async fn poll(jira: &Jira, live: &Arc<Live>, cursor: Option<&Cursor>,
     let mut poll = Poll {
         jira,
         live,
+        position: &position,
+        now: run.now,
         sweep,
-        recent: &position.recent,
         known,
         batch: Batch::default(),
         inline: Vec::new(),
@@ -207,7 +232,8 @@ impl Poll<'_> {
     async fn gather(&mut self) -> Result<bool> {
         let server = self.live.site == Site::DataCenter;
         let rows = if server { SERVER_ROWS } else { ROWS };
-        let mut wish = Wish { fields: wished(self.jira, self.live), histories: server, rows, given: None };
+        let mut wish = Wish::new(wished(self.jira, self.live), rows);
+        wish.histories = server;
         for _ in 0..SEARCHES {
             let found = match walk::page(&self.jira.api, self.live.site, &self.sweep.walk, &mut wish).await {
                 Ok(found) => found,
@@ -231,9 +257,12 @@ impl Poll<'_> {
     fn begin_again(&mut self, refusal: Error) -> Result<()> {
         let warnings = self.sweep.walk.recover(refusal)?;
         self.warnings.extend(warnings);
+        if self.position.covers(&self.sweep.walk.projects) {
+            self.sweep.walk.begin_from(self.position.since(self.live, self.now));
+        }
         self.batch.clear();
         self.inline.clear();
-        self.known = self.recent.iter().cloned().collect();
+        self.known = self.position.recent.iter().cloned().collect();
         self.sweep = Sweep { high: None, fresh: Vec::new(), seen: 0, total: None, ..self.sweep.clone() };
         Ok(())
     }
@@ -265,13 +294,22 @@ impl Poll<'_> {
             }
             self.sweep.fresh.push((id.into(), updated.0));
             self.sweep.high = self.sweep.high.max(Some(updated));
-            if self.live.site == Site::DataCenter && matches!(taken, Taken::Issue(_)) {
-                self.inline.push((id.into(), serde_json::from_str(json).unwrap_or_default()));
-            }
         }
         self.sweep.seen += 1;
+        let taken = if self.live.site == Site::DataCenter { self.take_inline(taken, json) } else { taken };
         self.batch.add(taken);
         updated
+    }
+
+    /// Takes the history out of an issue of Data Center. One that cannot be read makes the whole issue an odd one.
+    fn take_inline(&mut self, taken: Taken, json: &str) -> Taken {
+        match (&taken, serde_json::from_str(json)) {
+            (Taken::Issue(issue), Ok(inline)) => {
+                self.inline.extend(issue.id.clone().map(|id| (id, inline)));
+                taken
+            }
+            _ => Taken::odd(json).0,
+        }
     }
 
     fn forget_old(&mut self) {

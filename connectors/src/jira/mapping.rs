@@ -257,19 +257,23 @@ pub(super) fn type_of(settings: &Settings, names: [&str; 3], level: Option<i32>,
         _ if subtask => return (TaskType::Subtask, true),
         _ => {}
     }
-    let by_name = |task_type: &&(TaskType, &[&str])| names[1..].iter().any(|name| says(name, task_type.1));
-    TYPES.iter().find(by_name).map_or((TaskType::Task, false), |(task_type, _)| (*task_type, true))
+    let ranks: &[_] = if level.is_none() { &RANKS } else { &[] };
+    let named = |phrases: &[&str]| names[1..].iter().any(|name| says(name, phrases));
+    let by_name = ranks.iter().chain(&TYPES).find(|(_, phrases)| named(phrases));
+    by_name.map_or((TaskType::Task, false), |(task_type, _)| (*task_type, true))
 }
 
-/// Types by words of their names, the telling ones first.
-const TYPES: [(TaskType, &[&str]); 7] = [
-    (TaskType::Subtask, &["subtask", "sub task"]),
-    (TaskType::Epic, &["epic"]),
+/// Types that a level tells, by words of their names where none does: in histories and on Data Center.
+const RANKS: [(TaskType, &[&str]); 2] =
+    [(TaskType::Subtask, &["subtask", "sub task"]), (TaskType::Epic, &["epic", "initiative"])];
+
+/// The other types by words of their names, the telling ones first.
+const TYPES: [(TaskType, &[&str]); 5] = [
     (TaskType::Bug, &["bug", "defect"]),
     (TaskType::Spike, &["spike", "research"]),
     (TaskType::Incident, &["incident", "problem", "outage"]),
     (TaskType::Story, &["story"]),
-    (TaskType::Task, &["task", "improvement", "feature", "new feature", "chore", "request", "enhancement", "change"]),
+    (TaskType::Task, &["task", "improvement", "feature", "chore", "request", "enhancement", "change"]),
 ];
 
 /// The common priority: five steps, else the tool's own word in lower case.
@@ -284,4 +288,74 @@ pub(super) fn priority(name: &str) -> Option<String> {
         other => other,
     };
     Some(word.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::tests::plain;
+    use super::*;
+
+    #[test]
+    fn the_category_decides_and_the_name_refines() {
+        use Category::{Done, Indeterminate, New};
+        let table = [
+            ("To Do", New, None, Status::Todo),
+            ("Backlog", New, None, Status::Backlog),
+            ("Open", New, Some("Backlog"), Status::Backlog),
+            ("Under review", New, None, Status::Todo),
+            ("已完成", New, None, Status::Todo),
+            ("In Development", Indeterminate, None, Status::InProgress),
+            ("Ready for QA", Indeterminate, None, Status::InReview),
+            ("Code-Review", Indeterminate, None, Status::InReview),
+            ("Contest", Indeterminate, None, Status::InProgress),
+            ("Waiting", Indeterminate, Some("In Test"), Status::InReview),
+            ("On hold", Indeterminate, None, Status::Blocked),
+            ("Blocked", New, None, Status::Blocked),
+            ("Unblocked", Indeterminate, None, Status::InProgress),
+            ("Closed", Done, None, Status::Done),
+            ("Won’t Do", Done, None, Status::Cancelled),
+            ("Tests verified", Done, None, Status::Done),
+        ];
+        for (name, category, column, want) in table {
+            assert_eq!(map_status(&plain(), "1", name, category, column).status, want, "{name}");
+        }
+    }
+
+    #[test]
+    fn resolutions_that_give_up_are_told_from_those_that_do_not() {
+        for name in ["Won't Do", "WON’T FIX", "Duplicate", "Cannot Reproduce", "Canceled", "Declined by customer"] {
+            assert!(gives_up(name), "{name}");
+        }
+        for name in ["Done", "Fixed", "Resolved", "完成", "", "Uncancelled"] {
+            assert!(!gives_up(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn types_go_by_level_then_by_name() {
+        let table = [
+            ("Initiative", Some(2), false, TaskType::Epic, true),
+            ("Epic", None, false, TaskType::Epic, true),
+            ("Epic story", Some(0), false, TaskType::Story, true),
+            ("Sub-bug", Some(-1), true, TaskType::Subtask, true),
+            ("Technical task", None, true, TaskType::Subtask, true),
+            ("Sub-task", None, false, TaskType::Subtask, true),
+            ("Defect", Some(0), false, TaskType::Bug, true),
+            ("User Story", Some(0), false, TaskType::Story, true),
+            ("Vorfall", Some(0), false, TaskType::Task, false),
+        ];
+        for (name, level, subtask, want, explained) in table {
+            assert_eq!(type_of(&plain(), ["1", name, name], level, subtask), (want, explained), "{name}");
+        }
+    }
+
+    #[test]
+    fn priorities_are_five_steps_or_the_tools_own_word() {
+        let table =
+            [("Blocker", "highest"), ("Major", "high"), ("Medium", "medium"), ("Trivial", "lowest"), ("P2", "p2")];
+        for (name, want) in table {
+            assert_eq!(priority(name).as_deref(), Some(want));
+        }
+        assert_eq!(priority(" "), None);
+    }
 }

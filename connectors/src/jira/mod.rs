@@ -111,7 +111,7 @@ impl Jira {
 
     fn live(&self) -> Result<Arc<Live>> {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner).clone();
-        live.ok_or_else(|| Error::new(ErrorKind::Internal, "poll Jira before the run has begun"))
+        live.ok_or_else(|| Error::new(ErrorKind::Internal, "use Jira before a run has begun"))
     }
 
     fn install(&self, live: Live) -> Arc<Live> {
@@ -187,8 +187,15 @@ impl Jira {
         if live.reference.types.is_some() || { issues }.all(explained) {
             return Ok(live.clone());
         }
+        let types = match self.api.issue_types(live.site).await {
+            Err(error) if api::is_refusal(error.kind()) => {
+                warn!(error = error.full(), "issue types cannot be listed, their names on the issues must do");
+                Vec::new()
+            }
+            types => types?,
+        };
         let mut reference = live.reference.clone();
-        reference.learn_types(self.api.issue_types(live.site).await?);
+        reference.learn_types(types);
         let mapping = Mapping::new(&self.settings, &reference);
         let account = Account { shown: live.account.shown.clone(), zone: live.account.zone.clone() };
         Ok(self.install(Live { site: live.site, account, reference, mapping, fresh: live.fresh }))

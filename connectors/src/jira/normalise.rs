@@ -20,7 +20,7 @@ use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::Deserialize;
 
 use super::mapping::{self, Category, Mapping, StatusName};
-use super::reference::Reference;
+use super::reference::{Board, Field, Reference};
 use super::settings::Settings;
 use super::wire::{self, History, Issue, Item, Record, SprintRecord, Who};
 
@@ -106,6 +106,26 @@ enum Role {
     Key,
 }
 
+/// The role of a field that every Jira has.
+fn system_role(name: &str) -> Option<Role> {
+    const ROLES: [(&str, Role); 13] = [
+        ("status", Role::Status),
+        ("resolution", Role::Resolution),
+        ("assignee", Role::Assignee),
+        ("priority", Role::Priority),
+        ("issuetype", Role::Type),
+        ("labels", Role::Labels),
+        ("summary", Role::Title),
+        ("duedate", Role::Due),
+        ("parent", Role::Parent),
+        ("issueparentassociation", Role::Parent),
+        ("link", Role::Link),
+        ("key", Role::Key),
+        ("timeoriginalestimate", Role::Hours),
+    ];
+    ROLES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, role)| *role)
+}
+
 /// One side of a change: what the field was, or became.
 #[derive(Debug, Clone, Copy)]
 struct Side<'a> {
@@ -131,6 +151,9 @@ impl<'a> Side<'a> {
         if self.text.is_empty() { self.id } else { self.text }
     }
 }
+
+/// Changes with what they are about.
+type Told<'a> = Vec<(Role, &'a Item)>;
 
 /// The facts of a task at one moment, with what lies behind them.
 #[derive(Debug, Clone)]
@@ -218,15 +241,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The parent field, else the old epic link. That one names a key; its id is looked for in the history.
+    /// The parent field, else one of the fields that name a parent by its key; then its id is looked for in the history.
     fn present_parent(&self, record: &Record) -> Option<ParentRef> {
         if let Some(parent) = &self.issue.fields.parent
             && let Some(id) = &parent.id
         {
             return Some(ParentRef { native_id: id.to_string(), key: parent.key.as_ref().map(ToString::to_string) });
         }
-        let epic = self.context.reference.fields.epic_link.as_ref();
-        let key: String = serde_json::from_str(self.custom(epic.map(|field| &*field.id))?).ok()?;
+        let mut fields = self.context.reference.fields.parent_keys();
+        let key: String = fields.find_map(|field| serde_json::from_str(self.custom(Some(&field.id))?).ok())?;
         let items = record.histories.iter().flat_map(|history| &history.items);
         let mut parents = items.filter(|item| self.role(item) == Some(Role::Parent)).map(Side::after);
         let told = parents.find(|side| side.text == key && !side.id.is_empty()).map(|side| side.id.to_owned());
@@ -250,56 +273,26 @@ impl<'a> Reader<'a> {
         state.flagged.clone().or_else(label)
     }
 
-    /// What a change is about, if it is about anything we tell. Field ids go before names, which are translated.
+    /// What a change is about, if it is about anything we tell. Ids go before names, which are translated; but pseudo fields
+    /// have no id, and Data Center tells none at all.
     fn role(&self, item: &Item) -> Option<Role> {
-        let fields = &self.context.reference.fields;
-        let id = item.field_id.as_deref().unwrap_or_default();
-        let is = |field: &Option<super::reference::Field>| field.as_ref().is_some_and(|field| *field.id == *id);
-        match id {
-            "status" => Some(Role::Status),
-            "resolution" => Some(Role::Resolution),
-            "assignee" => Some(Role::Assignee),
-            "priority" => Some(Role::Priority),
-            "issuetype" => Some(Role::Type),
-            "labels" => Some(Role::Labels),
-            "summary" => Some(Role::Title),
-            "duedate" => Some(Role::Due),
-            "parent" => Some(Role::Parent),
-            "timeoriginalestimate" => self.points.is_none().then_some(Role::Hours),
-            "" => self.role_by_name(&item.field),
-            _ if self.points.as_deref() == Some(id) => Some(Role::Points),
-            _ if is(&fields.sprint) => Some(Role::Sprint),
-            _ if is(&fields.epic_link) => Some(Role::Parent),
-            _ if is(&fields.flagged) => Some(Role::Flag),
-            _ => None,
-        }
+        let role = match item.field_id.as_deref() {
+            Some(id) if id.starts_with("customfield_") => self.custom_role(&|field| *field.id == *id),
+            Some(id) => system_role(id),
+            None => system_role(&item.field).or_else(|| self.custom_role(&|field| field.is_named(&item.field))),
+        };
+        role.filter(|role| *role != Role::Hours || self.points.is_none())
     }
 
-    /// Old servers give no field ids at all, and pseudo fields never have one.
-    fn role_by_name(&self, name: &str) -> Option<Role> {
-        match name.to_lowercase().as_str() {
-            "status" => Some(Role::Status),
-            "resolution" => Some(Role::Resolution),
-            "assignee" => Some(Role::Assignee),
-            "priority" => Some(Role::Priority),
-            "issuetype" => Some(Role::Type),
-            "labels" => Some(Role::Labels),
-            "summary" => Some(Role::Title),
-            "duedate" => Some(Role::Due),
-            "parent" | "issueparentassociation" | "epic link" => Some(Role::Parent),
-            "sprint" => Some(Role::Sprint),
-            "flagged" => Some(Role::Flag),
-            "link" => Some(Role::Link),
-            "key" => Some(Role::Key),
-            "timeoriginalestimate" => self.points.is_none().then_some(Role::Hours),
-            other => {
-                let points = self.context.reference.fields.points.iter();
-                let known = points
-                    .filter(|field| field.name.to_lowercase() == other)
-                    .any(|field| Some(&field.id) == self.points.as_ref());
-                known.then_some(Role::Points)
-            }
-        }
+    /// The role of one of the discovered fields. Of those that may hold points, only this issue's counts.
+    fn custom_role(&self, is_it: &dyn Fn(&Field) -> bool) -> Option<Role> {
+        let fields = &self.context.reference.fields;
+        let ours = |field: &&Field| Some(&field.id) == self.points.as_ref();
+        let single = [(&fields.sprint, Role::Sprint), (&fields.flagged, Role::Flag)];
+        let single = single.into_iter().filter_map(|(field, role)| Some((field.as_ref()?, role)));
+        let points = fields.points.iter().filter(ours).map(|field| (field, Role::Points));
+        let parents = fields.parent_keys().map(|field| (field, Role::Parent));
+        points.chain(single).chain(parents).find(|(field, _)| is_it(field)).map(|(_, role)| role)
     }
 
     /// Takes one side of a change into the state.
@@ -472,7 +465,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The changes that are told, those of the resolution apart.
-    fn by_resolution<'h>(&self, history: &'h History) -> (Vec<(Role, &'h Item)>, Vec<(Role, &'h Item)>) {
+    fn by_resolution<'h>(&self, history: &'h History) -> (Told<'h>, Told<'h>) {
         let told = history.items.iter().filter_map(|item| Some((self.role(item)?, item)));
         told.partition(|(role, _)| *role == Role::Resolution)
     }
@@ -575,12 +568,18 @@ fn in_order(histories: &[History]) -> Result<Vec<(Millis, &History)>> {
 
 /// The field an issue's estimate is in: the first candidate that has a value or a history here, else the first one.
 fn points_field(context: &Context<'_>, record: &Record, project: &str) -> Option<Box<str>> {
-    let mut candidates = context.reference.points_for(project).peekable();
-    let first = *candidates.peek()?;
-    let items = || record.histories.iter().flat_map(|history| &history.items);
-    let used =
-        |id: &&str| record.issue.custom.contains_key(*id) || items().any(|item| item.field_id.as_deref() == Some(*id));
-    Some(candidates.find(used).unwrap_or(first).into())
+    let first = context.reference.points_for(project).next()?;
+    let known = |id: &str| context.reference.fields.points.iter().find(|field| *field.id == *id);
+    let changed = |id: &str| {
+        let mut items = record.histories.iter().flat_map(|history| &history.items);
+        items.any(|item| match item.field_id.as_deref() {
+            Some(field) => field == id,
+            None => known(id).is_some_and(|field| field.is_named(&item.field)),
+        })
+    };
+    let mut candidates = context.reference.points_for(project);
+    let used = candidates.find(|id| record.issue.custom.contains_key(*id) || changed(id));
+    Some(used.unwrap_or(first).into())
 }
 
 /// Today's resolution as the history wrote it, else as the issue shows it.
@@ -681,7 +680,7 @@ fn sprints_of(context: &Context<'_>, issue: &Issue) -> Vec<Observation> {
     let Some(field) = &context.reference.fields.sprint else { return Vec::new() };
     let listed = |board: u64| {
         let board_of_ours = context.reference.boards.get(&board);
-        board_of_ours.is_some_and(super::reference::Board::may_have_sprints) && !context.unreadable.contains(&board)
+        board_of_ours.is_some_and(Board::may_have_sprints) && !context.unreadable.contains(&board)
     };
     let values = sprint_values(issue.custom.get(&field.id).map(|value| value.get()));
     let unlisted = values.into_iter().filter_map(|value| match value {

@@ -13,7 +13,7 @@ use tracing::info;
 
 use super::mapping::{Category, says};
 use super::settings::Settings;
-use super::wire::{self, IssueType, StatusValue};
+use super::wire::{self, IssueType, Item, StatusValue};
 
 /// What is known of a site between polls.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -47,8 +47,25 @@ pub(super) struct Fields {
     pub(super) points: Vec<Field>,
     /// The old way of naming the epic; the value is a key.
     pub(super) epic_link: Option<Field>,
+    /// Data Center's way of naming the parent of an epic; the value is a key.
+    pub(super) parent_link: Option<Field>,
     /// The impediment flag.
     pub(super) flagged: Option<Field>,
+}
+
+impl Fields {
+    /// Every field with our name for it.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, &Field)> {
+        let Self { sprint, points, epic_link, parent_link, flagged } = self;
+        let single = [("sprint", sprint), ("epic_link", epic_link), ("parent_link", parent_link), ("flagged", flagged)];
+        let single = single.into_iter().filter_map(|(meaning, field)| Some((meaning, field.as_ref()?)));
+        points.iter().map(|field| ("story_points", field)).chain(single)
+    }
+
+    /// The fields whose value is the key of a parent.
+    pub(super) fn parent_keys(&self) -> impl Iterator<Item = &Field> {
+        self.epic_link.iter().chain(&self.parent_link)
+    }
 }
 
 /// A custom field.
@@ -195,6 +212,13 @@ pub(super) struct EstimationField {
     pub(super) field_id: Box<str>,
 }
 
+impl Field {
+    /// Whether people call it so.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        self.name.to_lowercase() == name.to_lowercase()
+    }
+}
+
 impl Reference {
     /// Whether it is old, or something was met that it does not know and that was not looked for before.
     pub(super) fn is_due(&self, now: Millis, unknown: &BTreeSet<String>) -> bool {
@@ -212,16 +236,18 @@ impl Reference {
 
     /// The custom fields to ask for.
     pub(super) fn custom_fields(&self) -> BTreeSet<&str> {
-        let Fields { sprint, points, epic_link, flagged } = &self.fields;
-        let found = [sprint, epic_link, flagged].into_iter().flatten().chain(points).map(|field| &*field.id);
-        found.chain(self.boards.values().filter_map(|board| board.estimate.as_deref())).collect()
+        let boards = self.boards.values().filter_map(|board| board.estimate.as_deref());
+        self.fields.all().map(|(_, field)| &*field.id).chain(boards).collect()
     }
 
-    /// Whether changes of this custom field are read.
-    pub(super) fn reads(&self, field_id: &str) -> bool {
-        let Fields { sprint, points, epic_link, flagged } = &self.fields;
-        [sprint, epic_link, flagged].into_iter().flatten().chain(points).any(|field| &*field.id == field_id)
-            || self.boards.values().any(|board| board.estimate.as_deref() == Some(field_id))
+    /// Whether this change is one that is read. Data Center tells no field ids, so there the name of today decides.
+    pub(super) fn reads(&self, item: &Item) -> bool {
+        let board = |id: &str| self.boards.values().any(|board| board.estimate.as_deref() == Some(id));
+        item.is_known()
+            || match item.field_id.as_deref() {
+                Some(id) => board(id) || self.fields.all().any(|(_, field)| *field.id == *id),
+                None => self.fields.all().any(|(_, field)| field.is_named(&item.field)),
+            }
     }
 
     /// The project of a board.
@@ -277,6 +303,8 @@ pub(super) const NOT_HERE: &str = "not on this site";
 const SPRINT: &str = "com.pyxis.greenhopper.jira:gh-sprint";
 /// The kind of the old epic link.
 const EPIC_LINK: &str = "com.pyxis.greenhopper.jira:gh-epic-link";
+/// The kind of the parent of an epic on Data Center.
+const PARENT_LINK: &str = "com.atlassian.jpo:jpo-custom-field-parent";
 /// The kind of points in team-managed projects.
 const TEAM_POINTS: &str = "com.pyxis.greenhopper.jira:jsw-story-points";
 /// The kind of any number; points in company-managed projects go by their name.
@@ -312,6 +340,7 @@ pub(super) fn discover(settings: &Settings, answers: &[FieldAnswer], by_board: &
         sprint: configured("sprint").or_else(|| of_kind(SPRINT)),
         points,
         epic_link: configured("epic_link").or_else(|| of_kind(EPIC_LINK)),
+        parent_link: configured("parent_link").or_else(|| of_kind(PARENT_LINK)),
         flagged: configured("flagged").or_else(flagged),
     };
     log_choice(settings, &fields);
@@ -341,18 +370,100 @@ fn points(
 }
 
 fn log_choice(settings: &Settings, fields: &Fields) {
-    let Fields { sprint, points, epic_link, flagged } = fields;
-    let points = points.iter().map(|field| ("story_points", field));
-    let others = [("sprint", sprint), ("epic_link", epic_link), ("flagged", flagged)];
-    for (meaning, field) in others.iter().filter_map(|(meaning, field)| Some((*meaning, field.as_ref()?))).chain(points)
-    {
-        info!(
-            source = settings.source,
-            meaning,
-            field = &*field.id,
-            name = &*field.name,
-            why = &*field.why,
-            "chose a field"
+    for (meaning, Field { id, name, why }) in fields.all() {
+        info!(source = settings.source, meaning, field = &**id, name = &**name, why = &**why, "chose a field");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::tests::plain;
+    use super::*;
+
+    fn answers(json: serde_json::Value) -> Vec<FieldAnswer> {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn site_fields() -> Vec<FieldAnswer> {
+        let number = "com.atlassian.jira.plugin.system.customfieldtypes:float";
+        answers(serde_json::json!([
+            {"id": "summary", "name": "Summary", "schema": {"type": "string", "system": "summary"}},
+            {"id": "customfield_10016", "name": "Story point estimate", "schema": {"custom": "com.pyxis.greenhopper.jira:jsw-story-points"}},
+            {"id": "customfield_10026", "name": "Story Points", "schema": {"custom": number}},
+            {"id": "customfield_10111", "name": "Original story points", "schema": {"custom": number}},
+            {"id": "customfield_10050", "name": "Size", "schema": {"custom": number}},
+            {"id": "customfield_10020", "name": "Iteration", "schema": {"custom": "com.pyxis.greenhopper.jira:gh-sprint"}},
+            {"id": "customfield_10021", "name": "Flagged", "schema": {"custom": "com.atlassian.jira.plugin.system.customfieldtypes:multicheckboxes"}}
+        ]))
+    }
+
+    fn ids(fields: &Fields) -> Vec<(&'static str, &str)> {
+        fields.all().map(|(meaning, field)| (meaning, &*field.id)).collect()
+    }
+
+    #[test]
+    fn fields_are_found_by_what_they_are() {
+        let found = discover(&plain(), &site_fields(), &BTreeSet::new());
+        assert_eq!(
+            ids(&found),
+            [
+                ("story_points", "customfield_10026"),
+                ("story_points", "customfield_10016"),
+                ("sprint", "customfield_10020"),
+                ("flagged", "customfield_10021")
+            ]
         );
+    }
+
+    #[test]
+    fn a_board_and_then_the_configuration_know_better() {
+        let by_board = BTreeSet::from(["customfield_10050".into()]);
+        let found = discover(&plain(), &site_fields(), &by_board);
+        assert_eq!(&*found.points[0].id, "customfield_10050");
+        let configured = plain().with_field("story_points", "customfield_10111");
+        let found = discover(&configured, &site_fields(), &by_board);
+        assert_eq!(found.points.iter().map(|field| &*field.id).collect::<Vec<_>>(), ["customfield_10111"]);
+    }
+
+    #[test]
+    fn the_estimate_of_a_project_is_where_its_board_looks() {
+        let mut reference =
+            Reference { fields: discover(&plain(), &site_fields(), &BTreeSet::new()), ..Reference::default() };
+        let board = |estimate: &str| Board {
+            name: "Team".into(),
+            kind: "scrum".into(),
+            project: Some("A".into()),
+            estimate: Some(estimate.into()),
+        };
+        reference.boards.insert(1, board("customfield_10016"));
+        let of = |project: &str| reference.points_for(project).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(of("A"), ["customfield_10016", "customfield_10026"]);
+        assert_eq!(of("B"), ["customfield_10026", "customfield_10016"]);
+    }
+
+    #[test]
+    fn what_is_old_or_unknown_is_fetched_anew_but_what_is_missing_is_not() {
+        let reference =
+            Reference { fetched_at: Millis(DAY), missing: ["status:1".into()].into(), ..Reference::default() };
+        let none = BTreeSet::new();
+        assert!(!reference.is_due(Millis(2 * DAY - 1), &none));
+        assert!(reference.is_due(Millis(2 * DAY), &none));
+        assert!(reference.is_due(Millis(0), &none), "a clock that was turned back");
+        assert!(!reference.is_due(Millis(DAY), &["status:1".into()].into()));
+        assert!(reference.is_due(Millis(DAY), &["status:2".into()].into()));
+    }
+
+    #[test]
+    fn a_column_counts_when_all_boards_agree() {
+        let mut columns = Columns::default();
+        let board = |name: &str| -> BoardConfiguration {
+            serde_json::from_value(serde_json::json!({"columnConfig": {"columns": [
+                {"name": name, "statuses": [{"id": "1"}]}, {"name": "Review", "statuses": [{"id": 2}]}]}}))
+            .unwrap()
+        };
+        columns.learn(&board("Backlog"));
+        assert_eq!(columns.of("1").as_deref(), Some("Backlog"));
+        columns.learn(&board("Ready"));
+        assert_eq!((columns.of("1"), columns.of("2").as_deref(), columns.of("3")), (None, Some("Review"), None));
     }
 }

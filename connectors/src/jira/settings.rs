@@ -10,7 +10,7 @@ use contextcore_core::{Error, ErrorKind, Result, Secret};
 use super::mapping;
 
 /// The names that `fields` may have.
-const FIELDS: [&str; 4] = ["story_points", "sprint", "epic_link", "flagged"];
+const FIELDS: [&str; 5] = ["story_points", "sprint", "epic_link", "parent_link", "flagged"];
 
 /// A Jira source, ready to be used.
 #[derive(Debug, Clone)]
@@ -150,11 +150,6 @@ pub(super) mod tests {
 
         pub(in super::super) fn with_field(mut self, name: &str, id: &str) -> Self {
             self.fields.insert(name.into(), id.into());
-            self
-        }
-
-        pub(in super::super) fn with_projects(mut self, projects: &[&str]) -> Self {
-            self.projects = projects.iter().map(ToString::to_string).collect();
             self
         }
     }

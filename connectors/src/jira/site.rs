@@ -30,7 +30,13 @@ pub(super) struct Account {
 /// # Errors
 /// [`ErrorKind::Auth`] when the answer names no account.
 pub(super) async fn account(api: &Api, site: Site) -> Result<Account> {
-    let myself = api.myself(site).await?;
+    let myself = api.myself(site).await.map_err(|error| match (error.kind(), site) {
+        (ErrorKind::NotFound, Site::Cloud) => {
+            let text = "no Jira Cloud answers here: check the url, and leave auth.email out for Data Center";
+            Error::new(ErrorKind::NotFound, text).caused_by(error)
+        }
+        _ => error,
+    })?;
     let Some(id) = myself.id(site) else {
         let text = "Jira took us for nobody: the token is wrong or expired, make a new one";
         return Err(Error::new(ErrorKind::Auth, text));

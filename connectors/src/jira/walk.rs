@@ -22,8 +22,8 @@ const MAX_PAGES: u32 = 50_000;
 const TRIES: Tries = Tries(3);
 /// The page size a server gives that was asked for more, when it has not shown yet.
 const USUAL_PAGE: u64 = 100;
-/// No smaller page is asked for.
-const LEAST_PAGE: u64 = 10;
+/// How often a page is halved.
+const HALVINGS: u32 = 2;
 /// Rows that are asked for again when rows are counted, because one that vanished shifts the others towards us.
 const OVERLAP_ROWS: u64 = 5;
 
@@ -121,6 +121,12 @@ impl Walk {
         Err(refusal)
     }
 
+    /// Begins anew from this minute.
+    pub(super) fn begin_from(&mut self, minute: Option<String>) {
+        self.from = minute;
+        self.rewind();
+    }
+
     fn leave_out(&mut self, unknown: Vec<String>, refusal: Error) -> Result<Vec<String>> {
         self.projects.retain(|project| !unknown.contains(project));
         if self.projects.is_empty() {
@@ -191,7 +197,15 @@ pub(super) struct Wish<'a> {
     /// Rows wished for; the server may give fewer.
     pub(super) rows: u64,
     /// Rows the server gave last.
-    pub(super) given: Option<u64>,
+    given: Option<u64>,
+    /// How often the page was halved.
+    halved: u32,
+}
+
+impl<'a> Wish<'a> {
+    pub(super) fn new(fields: BTreeSet<&'a str>, rows: u64) -> Self {
+        Self { fields, histories: false, rows, given: None, halved: 0 }
+    }
 }
 
 /// Asks for the page where the walk stands. A server that fails over it is asked for smaller pages before we give up.
@@ -231,9 +245,13 @@ async fn ask(api: &Api, site: Site, walk: &Walk, wish: &Wish<'_>) -> Result<Foun
 
 /// Halves the page, twice at most: the server gave up on `rows` although it would have sent fewer of its own accord.
 fn smaller(wish: &mut Wish<'_>) -> bool {
-    let real = wish.rows.min(wish.given.unwrap_or(USUAL_PAGE).max(LEAST_PAGE));
+    let real = wish.rows.min(wish.given.unwrap_or(USUAL_PAGE));
+    if wish.halved == HALVINGS || real < 2 {
+        return false;
+    }
+    wish.halved += 1;
     wish.rows = real / 2;
-    wish.rows >= LEAST_PAGE && wish.rows >= USUAL_PAGE / 4
+    true
 }
 
 #[cfg(test)]

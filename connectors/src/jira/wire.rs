@@ -193,7 +193,14 @@ pub(super) struct Comments {
     #[serde(default)]
     pub(super) comments: Vec<Comment>,
     #[serde(default)]
-    pub(super) total: u64,
+    pub(super) total: usize,
+}
+
+impl Comments {
+    /// Whether these are all there are.
+    pub(super) fn is_whole(&self) -> bool {
+        self.comments.len() >= self.total
+    }
 }
 
 /// A comment. Its text is wiki text on Data Center and a document on Cloud; both are kept as plain text.
@@ -255,7 +262,10 @@ pub(super) struct Item {
     /// The field's display name at that time.
     #[serde(default)]
     pub(super) field: Box<str>,
-    /// Absent for pseudo fields such as links.
+    /// `jira` or `custom`; only read to decide what is kept.
+    #[serde(default, rename = "fieldtype", skip_serializing)]
+    kind: Box<str>,
+    /// Absent for pseudo fields such as links, and for all fields on Data Center.
     #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub(super) field_id: Option<Box<str>>,
     #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
@@ -269,8 +279,8 @@ pub(super) struct Item {
     pub(super) to_string: Option<Box<str>>,
 }
 
-/// System fields whose changes are read.
-const READ_FIELDS: [&str; 11] = [
+/// Fields of every Jira whose changes are read, by id or by name.
+const READ: [&str; 14] = [
     "status",
     "resolution",
     "assignee",
@@ -281,34 +291,24 @@ const READ_FIELDS: [&str; 11] = [
     "duedate",
     "parent",
     "timeoriginalestimate",
+    "issueparentassociation",
+    "link",
+    "key",
     "project",
 ];
 
-/// Changes without a field id that are read, by name in lower case; the first ones are custom fields on old servers.
-const READ_NAMES: [&str; 9] = [
-    "sprint",
-    "epic link",
-    "flagged",
-    "story points",
-    "story point estimate",
-    "issueparentassociation",
-    "parent",
-    "link",
-    "key",
-];
-
 impl Item {
-    /// Whether anything of ours can be learned from it. A custom field may be one of those that were discovered; which, is
-    /// decided when the record is made.
-    fn is_read(&self) -> bool {
-        match self.field_id.as_deref() {
-            Some(id) if id.starts_with("customfield_") => &*self.field != "Rank",
-            Some(id) if READ_FIELDS.contains(&id) => true,
-            _ => {
-                let name = self.field.to_lowercase();
-                READ_NAMES.contains(&name.as_str()) || READ_FIELDS.contains(&name.as_str())
-            }
-        }
+    /// Whether it is one of the fields that every Jira has and that are read.
+    pub(super) fn is_known(&self) -> bool {
+        let name = self.field_id.as_deref().unwrap_or(&self.field);
+        READ.iter().any(|known| known.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether anything of ours may be learned from it. A custom field may be one of those that were discovered, which is
+    /// decided when the record is made. What has its place already was kept before.
+    fn may_be_read(&self) -> bool {
+        let custom = self.field_id.as_ref().map_or(&*self.kind == "custom", |id| id.starts_with("customfield_"));
+        self.n.is_some() || self.is_known() || (custom && &*self.field != "Rank")
     }
 }
 
@@ -459,7 +459,7 @@ fn as_number<S: Serializer>(at: &Option<Millis>, serializer: S) -> Result<S::Ok,
 
 /// Reads the items that matter and numbers them by their place in Jira's list.
 fn items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item>, D::Error> {
-    deserializer.deserialize_seq(ItemsVisitor)
+    deserializer.deserialize_any(ItemsVisitor)
 }
 
 struct ItemsVisitor;
@@ -471,15 +471,19 @@ impl<'de> Visitor<'de> for ItemsVisitor {
         f.write_str("a list of changes")
     }
 
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut kept = Vec::new();
         let mut place = 0;
         while let Some(mut item) = seq.next_element::<Item>()? {
-            item.n.get_or_insert(place);
-            place += 1;
-            if item.is_read() {
+            if item.may_be_read() {
+                item.n.get_or_insert(place);
                 kept.push(item);
             }
+            place += 1;
         }
         Ok(kept)
     }

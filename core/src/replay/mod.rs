@@ -408,7 +408,8 @@ impl<'a> Replayer<'a> {
 
     /// Cuts each source's journal behind the slowest signal.
     fn prune(&self) -> Result<()> {
-        let signals: BTreeSet<Signal> = self.sinks.signals().collect();
+        // By the configuration, not by our sinks: a service has a replayer for each signal.
+        let signals: BTreeSet<Signal> = self.config.export.otlp.targets.keys().copied().collect();
         for source in self.config.sources.iter().map(|source| source.name.as_str()) {
             let mut slowest = self.store.sealed(source)?;
             for signal in &signals {

@@ -41,6 +41,15 @@ impl Batch {
         }
     }
 
+    /// A batch with nothing in it: enough to prove an address and a credential.
+    pub fn empty(signal: Signal) -> Self {
+        match signal {
+            Signal::Traces => Self::Traces(ExportTraceServiceRequest::default()),
+            Signal::Logs => Self::Logs(ExportLogsServiceRequest::default()),
+            Signal::Metrics => Self::Metrics(ExportMetricsServiceRequest::default()),
+        }
+    }
+
     /// How many spans, log records or data points it holds: the unit in which a backend rejects.
     pub fn items(&self) -> usize {
         match self {

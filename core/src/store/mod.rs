@@ -190,6 +190,14 @@ impl Store {
         Transaction::new(self, guard)
     }
 
+    /// Whether a transaction could be begun now; waits for nobody.
+    ///
+    /// # Errors
+    /// As [`Store::begin`].
+    pub fn check_writable(&self) -> Result<()> {
+        self.check_space()
+    }
+
     fn check_space(&self) -> Result<()> {
         match free_space(&self.path) {
             Some(free) if free < FREE_SPACE_FLOOR => Err(Error::new(

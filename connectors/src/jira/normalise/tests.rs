@@ -6,7 +6,7 @@ use contextcore_core::model::TaskType;
 use serde_json::{Value, json};
 
 use super::super::api::Inline;
-use super::super::reference::{BoardConfiguration, Columns, Field, Fields};
+use super::super::reference::{BoardConfiguration, Columns, Fields};
 use super::super::settings::tests::plain;
 use super::super::wire::{IssueType, StatusValue};
 use super::*;
@@ -31,6 +31,7 @@ fn fields() -> Fields {
         sprint: Some(field("customfield_10020", "Sprint")),
         points: vec![field("customfield_10036", "Story Points"), field("customfield_10016", "Story point estimate")],
         epic_link: Some(field("customfield_10014", "Epic Link")),
+        parent_link: None,
         flagged: Some(field("customfield_10021", "Flagged")),
     }
 }
@@ -52,7 +53,7 @@ fn site(statuses: &str, board: Option<&str>, types: Option<&str>) -> Reference {
 fn record(answer: &str) -> String {
     let issue = Issue::from_answer(answer).unwrap();
     let inline: Inline = serde_json::from_str(answer).unwrap();
-    serde_json::to_string(&Record { issue, histories: inline.changelog.histories }).unwrap()
+    serde_json::to_string(&Record { issue, histories: inline.changelog.unwrap().histories }).unwrap()
 }
 
 fn read(settings: &Settings, reference: &Reference, answer: &str) -> Result<Read> {

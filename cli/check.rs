@@ -1,0 +1,248 @@
+//! `contextcore check`: proves every token, shows what a sync would read, and pings the backend. Nothing is written.
+
+use std::io::{self, Write};
+
+use contextcore_core::config::{Config, OtlpConfig, SignalTarget, SourceConfig};
+use contextcore_core::connector::{CheckReport, Run};
+use contextcore_core::sink::{self, Batch, OtlpTarget, Signal};
+use contextcore_core::{Error, Millis};
+use serde::Serialize;
+
+use crate::app::{self, Context};
+use crate::args;
+use crate::failure::{Exit, Outcome};
+use crate::report::ErrorLine;
+use crate::table::{Column, Table};
+use crate::{stop, terminal};
+use tokio_util::sync::CancellationToken;
+
+/// What a check found.
+#[derive(Debug, Serialize)]
+struct Findings {
+    sources: Vec<SourceFinding>,
+    backends: Vec<BackendFinding>,
+}
+
+/// What was found of a source.
+#[derive(Debug, Serialize)]
+struct SourceFinding {
+    name: String,
+    kind: String,
+    url: String,
+    /// Absent when the source failed.
+    report: Option<CheckReport>,
+    error: Option<ErrorLine>,
+}
+
+/// What was found of one signal's backend.
+#[derive(Debug, Serialize)]
+struct BackendFinding {
+    signal: Signal,
+    url: String,
+    error: Option<ErrorLine>,
+}
+
+pub(crate) async fn run(context: &Context, arguments: &args::Check) -> Outcome {
+    let json = context.is_json("check")?;
+    let config = context.config()?;
+    let chosen = app::chosen(&config, &arguments.sources)?;
+    let findings = stop::stoppable(&CancellationToken::new(), find(&config, &chosen)).await?;
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer_pretty(&mut out, &findings)?;
+        out.write_all(b"\n")?;
+    } else {
+        out.write_all(findings.render(context.global.verbose > 0, terminal::width()).as_bytes())?;
+    }
+    out.flush()?;
+    eprint!("{}", findings.errors());
+    Ok(findings.exit())
+}
+
+async fn find(config: &Config, sources: &[&SourceConfig]) -> Findings {
+    let mut findings = Findings { sources: Vec::new(), backends: Vec::new() };
+    for source in sources {
+        let checked = check_source(config, source).await;
+        let (report, error) = match checked {
+            Ok(report) => (Some(report), None),
+            Err(error) => (None, Some(ErrorLine::from(&error))),
+        };
+        let SourceConfig { name, kind, url, .. } = source;
+        findings.sources.push(SourceFinding {
+            name: name.clone(),
+            kind: kind.clone(),
+            url: url.clone(),
+            report,
+            error,
+        });
+    }
+    for (signal, target) in &config.export.otlp.targets {
+        let error = ping(&config.export.otlp, *signal, target).await.err();
+        let error = error.as_ref().map(ErrorLine::from);
+        findings.backends.push(BackendFinding { signal: *signal, url: target.url.clone(), error });
+    }
+    findings
+}
+
+async fn check_source(config: &Config, source: &SourceConfig) -> Result<CheckReport, Error> {
+    app::connector(config, source)?.check(&Run { now: Millis::now(), full: false }).await
+}
+
+/// Sends a request with nothing in it: proves address, protocol and credential, and leaves nothing behind.
+async fn ping(config: &OtlpConfig, signal: Signal, to: &SignalTarget) -> Result<(), Error> {
+    let mut target = OtlpTarget::new(to.url.clone(), to.protocol);
+    for (name, value) in &config.headers {
+        target.headers.push((name.clone(), value.resolve()?.expose().to_owned()));
+    }
+    target.ca_file.clone_from(&config.ca_file);
+    sink::connect(&target, signal)?.export(Batch::empty(signal)).await.map(drop)
+}
+
+impl Findings {
+    /// All is well only when no source and no backend failed. A source is told before a backend.
+    fn exit(&self) -> Exit {
+        let sources = self.sources.iter().filter_map(|source| source.error.as_ref()).map(ErrorLine::exit);
+        let backends = self.backends.iter().filter(|backend| backend.error.is_some()).map(|_| Exit::Backend);
+        Exit::worst(sources.chain(backends))
+    }
+
+    fn errors(&self) -> String {
+        let sources = self.sources.iter().filter_map(|source| Some((source.name.as_str(), source.error.as_ref()?)));
+        let backends =
+            self.backends.iter().filter_map(|backend| Some((backend.signal.as_str(), backend.error.as_ref()?)));
+        sources.chain(backends).map(|(name, error)| format!("error: {name}: {}\n", error.message())).collect()
+    }
+
+    fn render(&self, all: bool, width: Option<usize>) -> String {
+        let mut text = String::new();
+        for source in &self.sources {
+            text.push_str(&format!("{} ({}) at {}\n", source.name, source.kind, source.url));
+            match (&source.report, &source.error) {
+                (Some(report), _) => text.push_str(&source_text(report, all, width)),
+                (None, Some(error)) => text.push_str(&format!("  failed: {}\n", error.message())),
+                (None, None) => {}
+            }
+            text.push('\n');
+        }
+        text.push_str("backend\n");
+        let mut table = Table::new(&[("", Column::Left), ("", Column::Left), ("", Column::Flexible)]);
+        for backend in &self.backends {
+            let found = backend.error.as_ref().map_or("ok", ErrorLine::message);
+            table.row([format!("  {}", backend.signal.as_str()), backend.url.clone(), found.to_owned()]);
+        }
+        text.push_str(&table.render(width));
+        text
+    }
+}
+
+/// Projects and statuses shown without `-v`.
+const SHOWN: usize = 20;
+
+fn source_text(report: &CheckReport, all: bool, width: Option<usize>) -> String {
+    let mut text = head(report).render(width);
+    let lists: [(&str, Vec<Vec<String>>); 3] = [
+        ("projects", report.projects.iter().map(|(key, name)| vec![key.clone(), name.clone()]).collect()),
+        ("fields", report.fields.iter().map(|(ours, id, name)| vec![ours.clone(), id.clone(), name.clone()]).collect()),
+        (
+            "statuses",
+            report.statuses.iter().map(|(native, ours, why)| vec![native.clone(), ours.clone(), why.clone()]).collect(),
+        ),
+    ];
+    for (heading, rows) in lists {
+        text.push_str(&section(heading, &rows, all, width));
+    }
+    for warning in &report.warnings {
+        text.push_str(&format!("  warning: {warning}\n"));
+    }
+    text
+}
+
+fn head(report: &CheckReport) -> Table {
+    let mut table = Table::new(&[("", Column::Left), ("", Column::Flexible)]);
+    table.row(["  token of".to_owned(), report.identity.clone()]);
+    table.row(["  product".to_owned(), report.product.clone()]);
+    if !report.scopes.is_empty() {
+        table.row(["  scopes".to_owned(), report.scopes.join(", ")]);
+    }
+    table
+}
+
+fn section(heading: &str, rows: &[Vec<String>], all: bool, width: Option<usize>) -> String {
+    if rows.is_empty() {
+        return format!("  {heading}: none\n");
+    }
+    let shown = if all { rows.len() } else { SHOWN };
+    let mut table = Table::new(&[("", Column::Left), ("", Column::Left), ("", Column::Flexible)]);
+    for row in rows.iter().take(shown) {
+        let mut cells = row.iter().cloned();
+        let first = format!("    {}", cells.next().unwrap_or_default());
+        table.row(std::iter::once(first).chain(cells));
+    }
+    let rest = rows.len().saturating_sub(shown);
+    let more = if rest > 0 { format!("    and {rest} more: -v shows all\n") } else { String::new() };
+    format!("  {heading}\n{}{more}", table.render(width))
+}
+
+#[cfg(test)]
+mod tests {
+    use contextcore_core::ErrorKind;
+
+    use super::*;
+
+    fn findings() -> Findings {
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        let triple = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
+        let report = CheckReport {
+            identity: "Bot <bot@acme.example>".into(),
+            product: "Jira Cloud".into(),
+            scopes: vec![],
+            projects: vec![pair("OPS", "Operations"), pair("PROJ", "Commerce checkout")],
+            fields: vec![triple("story_points", "customfield_10016", "Story point estimate (by its kind)")],
+            statuses: vec![
+                triple("To Do (1)", "todo", "its category"),
+                triple("Awaiting QA (7)", "in_review", "its name says review"),
+            ],
+            warnings: vec!["project HR does not exist or is hidden from this token".into()],
+        };
+        let refused = Error::new(ErrorKind::Auth, "log in: the token was refused (401); make a new one");
+        let unreachable = Error::new(ErrorKind::Export, "reach the backend: connection refused");
+        let source = |name: &str, report, error: Option<&Error>| SourceFinding {
+            name: name.into(),
+            kind: "jira".into(),
+            url: "https://acme.example".into(),
+            report,
+            error: error.map(ErrorLine::from),
+        };
+        let backend = |signal, error: Option<&Error>| BackendFinding {
+            signal,
+            url: "http://127.0.0.1:4317".into(),
+            error: error.map(ErrorLine::from),
+        };
+        Findings {
+            sources: vec![source("acme", Some(report), None), source("other", None, Some(&refused))],
+            backends: vec![backend(Signal::Traces, None), backend(Signal::Logs, Some(&unreachable))],
+        }
+    }
+
+    #[test]
+    fn findings_read_well_and_each_failure_is_an_error_line() {
+        insta::assert_snapshot!("check", findings().render(false, None) + &findings().errors());
+    }
+
+    #[test]
+    fn all_is_well_only_when_nothing_failed() {
+        let mut findings = findings();
+        assert_eq!(findings.exit(), Exit::Source);
+        findings.sources.pop();
+        assert_eq!(findings.exit(), Exit::Backend);
+        findings.backends.pop();
+        assert_eq!(findings.exit(), Exit::Done);
+    }
+
+    #[test]
+    fn long_lists_are_cut_unless_all_is_asked_for() {
+        let rows: Vec<Vec<String>> = (0..SHOWN + 2).map(|n| vec![format!("P{n}"), String::new()]).collect();
+        assert!(section("projects", &rows, false, None).ends_with("and 2 more: -v shows all\n"));
+        assert!(section("projects", &rows, true, None).contains(&format!("P{}", SHOWN + 1)));
+    }
+}

@@ -1,0 +1,107 @@
+//! `contextcore replay`: sends history again, with the ids it always had.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use contextcore_core::Millis;
+use contextcore_core::config::Config;
+use contextcore_core::replay::Selection;
+
+use crate::app::{self, Context};
+use crate::args;
+use crate::engine::Engine;
+use crate::failure::{Failure, Outcome};
+use crate::report::RunReport;
+use crate::{progress, stop, sync};
+
+pub(crate) async fn run(context: &Context, arguments: &args::Replay) -> Outcome {
+    let json = context.is_json("replay")?;
+    let config = context.config()?;
+    let selection = selection(&config, arguments, Millis::now())?;
+    let store = app::open_store(&config)?;
+    let engine = Arc::new(Engine::new(config, store, progress::watcher(&context.bars)));
+    let sinks = engine.sinks()?;
+    let clock = Instant::now();
+    let replayer = engine.replayer(&sinks, false);
+    let sent = stop::stoppable(&engine.cancel, replayer.replay(&selection, Millis::now())).await?;
+    let report = RunReport::new(Vec::new(), sent, &engine.owners()?, false, clock.elapsed().as_secs_f64());
+    sync::print(&report, json)?;
+    Ok(report.exit())
+}
+
+/// What to send again, with every name checked: a slip must not look like "nothing to send".
+fn selection(config: &Config, arguments: &args::Replay, now: Millis) -> Result<Selection, Failure> {
+    let args::Replay { since, source, project } = arguments;
+    if let Some(source) = source {
+        app::chosen(config, std::slice::from_ref(source))?;
+    }
+    let since = since.as_deref().map(|text| moment(text, now)).transpose()?;
+    let project = project.as_ref().map(|typed| project_id(config, typed));
+    Ok(Selection { since, source: source.clone(), project })
+}
+
+/// A project by its id, or the project of the portfolio that includes the native project of that name.
+fn project_id(config: &Config, typed: &str) -> String {
+    let by_id = config.projects.iter().find(|project| project.id.eq_ignore_ascii_case(typed));
+    let including = || config.projects.iter().find(|project| project.include.iter().any(|(_, native)| native == typed));
+    by_id.or_else(including).map_or_else(|| typed.to_owned(), |project| project.id.clone())
+}
+
+/// A moment as people type it: RFC 3339, a date (its first moment, UTC), or an age such as `30d`.
+fn moment(text: &str, now: Millis) -> Result<Millis, Failure> {
+    let date = || Millis::parse(&format!("{text}T00:00:00Z"));
+    let age = || age(text).map(|age| now.plus(-age));
+    Millis::parse(text).or_else(date).or_else(age).ok_or_else(|| {
+        let message = format!("`{text}` is no time: write 2026-11-10, 2026-11-10T09:30:00Z, or an age such as 30d");
+        Failure::usage(message)
+    })
+}
+
+/// An age in milliseconds.
+fn age(text: &str) -> Option<i64> {
+    use contextcore_core::time::{DAY, HOUR, MINUTE};
+    let place = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(place);
+    let unit = match unit {
+        "w" => 7 * DAY,
+        "d" => DAY,
+        "h" => HOUR,
+        "m" => MINUTE,
+        _ => return None,
+    };
+    number.parse::<i64>().ok()?.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn a_time_may_be_typed_in_three_ways() {
+        let now = fixture::NOW;
+        let read = |text| moment(text, now).map(|at| at.to_string());
+        assert_eq!(read("2026-11-10T09:30:00Z").unwrap(), "2026-11-10T09:30:00.000Z");
+        assert_eq!(read("2026-11-10").unwrap(), "2026-11-10T00:00:00.000Z");
+        assert_eq!(read("36h").unwrap(), now.plus(-36 * 3_600_000).to_string());
+        for wrong in ["yesterday", "30", "d", "-3d", "99999999999999999d"] {
+            assert!(read(wrong).unwrap_err().lines[0].contains("30d"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_are_checked_and_native_projects_are_found_in_the_portfolio() {
+        let (_store, config, _dir) = fixture::world();
+        let typed = |source: Option<&str>, project: Option<&str>| args::Replay {
+            since: None,
+            source: source.map(str::to_owned),
+            project: project.map(str::to_owned),
+        };
+        let project =
+            |typed_project| selection(&config, &typed(None, Some(typed_project)), fixture::NOW).unwrap().project;
+        assert_eq!(project("PROJ").as_deref(), Some("commerce-platform"));
+        assert_eq!(project("Commerce-Platform").as_deref(), Some("commerce-platform"));
+        assert_eq!(project("OPS").as_deref(), Some("OPS"));
+        assert!(selection(&config, &typed(Some("acne"), None), fixture::NOW).unwrap_err().lines[0].contains("`acme`"));
+    }
+}

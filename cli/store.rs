@@ -1,0 +1,140 @@
+//! `contextcore store`: verify, export, import, compact. Nobody else may hold the store meanwhile.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+
+use contextcore_core::store::{Store, Verified};
+use serde_json::json;
+
+use crate::app::{self, Context};
+use crate::args;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::words;
+
+/// Problems shown without `-v`.
+const FIRST_FEW: usize = 20;
+
+pub(crate) fn run(context: &Context, command: &args::Store) -> Outcome {
+    let json = context.is_json("store")?;
+    let config = context.config()?;
+    if matches!(command, args::Store::Import { .. }) {
+        // Only an import may begin with nothing.
+    } else if !config.store.path.exists() {
+        let path = config.store.path.display();
+        return Err(Failure::usage(format!("there is no store at {path}: `contextcore sync` makes one")));
+    }
+    let store = app::open_store(&config)?;
+    match command {
+        args::Store::Compact => compact(store, json),
+        args::Store::Export { file } => export(&store, file, json),
+        args::Store::Import { file } => import(&store, file, json),
+        args::Store::Verify => verify(&store, json, context.global.verbose > 0),
+    }
+}
+
+fn compact(store: Store, json: bool) -> Outcome {
+    let (before, after) = store.compact()?;
+    let text = format!("compacted: {} before, {} after", words::bytes(before), words::bytes(after));
+    say(json, &json!({"bytes_before": before, "bytes_after": after}), &text)
+}
+
+fn export(store: &Store, file: &Path, json: bool) -> Outcome {
+    if is_standard(file) {
+        store.export(&mut BufWriter::new(io::stdout().lock()))?;
+        return Ok(Exit::Done);
+    }
+    let mut out = BufWriter::new(File::create(file).map_err(|error| cannot("write", file, &error))?);
+    let keys = store.export(&mut out)?;
+    let synced = out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
+    synced.map_err(|error| cannot("write", file, &error))?;
+    say(json, &json!({"keys": keys}), &format!("exported {} to {}", words::plural(keys, "key"), file.display()))
+}
+
+fn import(store: &Store, file: &Path, json: bool) -> Outcome {
+    let mut input: Box<dyn BufRead> = if is_standard(file) {
+        Box::new(BufReader::new(io::stdin()))
+    } else {
+        Box::new(BufReader::new(File::open(file).map_err(|error| cannot("read", file, &error))?))
+    };
+    let keys = store.import(&mut *input)?;
+    say(json, &json!({"keys": keys}), &format!("imported {}", words::plural(keys, "key")))
+}
+
+fn verify(store: &Store, json: bool, all: bool) -> Outcome {
+    let found = store.verify()?;
+    say(json, &json!(found), &verified(&found))?;
+    let shown = if all { found.problems.len() } else { FIRST_FEW };
+    found.problems.iter().take(shown).for_each(|problem| eprintln!("error: {problem}"));
+    match found.problems.len() {
+        0 => Ok(Exit::Done),
+        number => Err(Failure::new(
+            Exit::Internal,
+            format!(
+                "{} found: move the store aside and sync again; the tools hold the truth, and ids stay the same",
+                words::plural(number as u64, "problem")
+            ),
+        )),
+    }
+}
+
+fn verified(found: &Verified) -> String {
+    format!(
+        "read {}, {} timeline entries, {}, {}",
+        words::plural(found.tasks, "task"),
+        words::count(found.entries),
+        words::plural(found.sprints, "sprint"),
+        words::plural(found.journal, "journal item")
+    )
+}
+
+fn is_standard(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+fn cannot(what: &str, file: &Path, error: &io::Error) -> Failure {
+    Failure::usage(format!("{what} {}: {error}", file.display()))
+}
+
+fn say(json: bool, value: &serde_json::Value, text: &str) -> Outcome {
+    let mut out = io::stdout().lock();
+    if json {
+        writeln!(out, "{value}")?
+    } else {
+        writeln!(out, "{text}")?
+    }
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn an_export_brings_everything_to_another_store() {
+        let (store, _, _dir) = fixture::world();
+        let other_dir = tempfile::tempdir().unwrap();
+        let file = other_dir.path().join("export");
+        export(&store, &file, true).unwrap();
+        let other = Store::open(&other_dir.path().join("data")).unwrap();
+        import(&other, &file, true).unwrap();
+        assert_eq!(other.verify().unwrap(), store.verify().unwrap());
+        assert_eq!(import(&other, &file, true).unwrap_err().exit, Exit::Internal, "only into an empty store");
+    }
+
+    #[test]
+    fn a_sound_store_passes() {
+        let (store, _, _dir) = fixture::world();
+        assert_eq!(verify(&store, true, false), Ok(Exit::Done));
+        assert_eq!(verified(&store.verify().unwrap()), "read 4 tasks, 11 timeline entries, 2 sprints, 0 journal items");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let (store, _, _dir) = fixture::world();
+        let failure = import(&store, Path::new("/no/such/file"), false).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.lines[0].contains("/no/such/file"));
+    }
+}

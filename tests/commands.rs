@@ -1,0 +1,243 @@
+//! The commands one by one: what they print, how they end, and that failures say what to do.
+
+use std::time::Duration;
+
+use contextcore_standins::faults::{Fault, When};
+use contextcore_standins::otlp::{self, Signal};
+
+use crate::stage::Stage;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_tells_everything_once_and_the_next_one_nothing_new() {
+    let stage = Stage::new().await;
+    let first = stage.run(&["sync", "--output", "json"]).json();
+    let source = &first["sources"][0];
+    assert_eq!(source["name"], "acme");
+    let issues = stage.jira.world().issues().count();
+    assert!(source["records"].as_u64().unwrap() >= issues as u64, "{source}");
+    let counts = stage.backend.counts();
+    assert_eq!(first["export"]["spans"], counts.spans);
+    assert_eq!(first["export"]["logs"], counts.logs);
+    assert_eq!(first["export"]["points"], counts.points);
+    assert!(counts.spans > 0 && counts.logs > 0 && counts.points > 0);
+
+    let second = stage.run(&["sync", "-o", "json"]).json();
+    assert_eq!(second["sources"][0]["changes"], 0);
+    assert_eq!((stage.backend.counts().logs, &second["export"]["logs"]), (counts.logs, &0.into()));
+    let text = stage.run(&["sync"]);
+    assert!(text.stdout.starts_with("acme: "), "one line a source: {}", text.stdout);
+    assert_eq!(text.stdout.lines().count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_leaves_nothing_behind() {
+    let stage = Stage::new().await;
+    let report = stage.run(&["sync", "--dry-run", "--output", "json"]).json();
+    assert!(report["sources"][0]["records"].as_u64().unwrap() > 0);
+    assert!(report["dry_run"].as_bool().unwrap());
+    assert!(!stage.path("data").exists());
+    assert!(stage.backend.requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_synced_can_be_read_in_every_form() {
+    let stage = Stage::new().await;
+    stage.run(&["sync", "-o", "json"]).json();
+    let all = stage.run(&["tasks", "-o", "json"]).json();
+    let all = all.as_array().unwrap();
+    let csv = stage.run(&["tasks", "--output", "csv"]);
+    assert_eq!(csv.stdout.matches("\r\n").count(), all.len() + 1);
+    let open = stage.run(&["--output", "json", "tasks", "--status", "open", "--project", "commerce"]).json();
+    let finished = |status: &str| status == "done" || status == "cancelled";
+    assert!(!open.as_array().unwrap().is_empty());
+    for task in open.as_array().unwrap() {
+        assert!(!finished(task["status"].as_str().unwrap()) && task["project"] == "SHOP", "{task}");
+    }
+    let key = all[0]["id"].as_str().unwrap();
+    let shown = stage.run(&["show", key, "-o", "json"]).json();
+    assert_eq!(shown["trace_id"], all[0]["trace_id"]);
+    let table = stage.run(&["tasks"]);
+    assert_eq!(table.stdout.lines().count(), all.len() + 1);
+    let status = stage.run(&["status", "-o", "json"]).json();
+    let source = &status["sources"][0];
+    assert_eq!(source["coverage"]["live"], all.len());
+    assert_eq!(source["backlog"]["traces"], 0);
+    assert!(source["last_error"].is_null() && source["next_run"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_fails_the_source_and_says_so() {
+    let stage = Stage::new().await;
+    stage.jira.set_credentials(vec![]);
+    let ran = stage.run(&["sync"]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    assert!(ran.last_error().starts_with("error: acme: "), "{}", ran.stderr);
+    assert_eq!(stage.run(&["check"]).code, Some(3));
+    let status = stage.run(&["status", "-o", "json"]).json();
+    assert_eq!(status["sources"][0]["last_error_kind"], "auth");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_source_that_fails_does_not_hold_up_the_others() {
+    let stage = Stage::new().await;
+    let broken =
+        format!("  - {{name: broken, kind: jira, url: {}, auth: {{token: {{file: wrong}}}}}}\n", stage.jira.url());
+    stage.configure(&(stage.usual() + &broken));
+    std::fs::write(stage.path("wrong"), "not-the-token").unwrap();
+    let both = stage.run(&["sync"]);
+    assert_eq!(both.code, Some(3), "{}", both.stderr);
+    assert!(both.last_error().starts_with("error: broken: "), "{}", both.stderr);
+    assert!(stage.backend.counts().spans > 0, "the other was synced and told");
+    let one = stage.run(&["sync", "acme", "-o", "json"]).json();
+    assert_eq!(one["sources"].as_array().unwrap().len(), 1, "only the named one: {one}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_token_is_a_matter_of_configuration_and_named() {
+    let stage = Stage::new().await;
+    let mut command = stage.command(&["sync"]);
+    command.env_remove("SAMPLE_TOKEN");
+    let ran = Stage::end(command);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(ran.last_error().contains("SAMPLE_TOKEN"), "{}", ran.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_is_down_gives_code_4_and_loses_nothing() {
+    let stage = Stage::new().await;
+    stage.backend.always(Signal::Logs, Some(otlp::Fault::unavailable(None)));
+    let ran = stage.run(&["sync"]);
+    assert_eq!(ran.code, Some(4), "{}", ran.stderr);
+    assert!(ran.last_error().starts_with("error: logs: "), "{}", ran.stderr);
+    assert!(stage.backend.counts().spans > 0, "the others were told");
+    let backlog = &stage.run(&["status", "-o", "json"]).json()["sources"][0]["backlog"];
+    assert!(backlog["logs"].as_u64().unwrap() > 0 && backlog["traces"] == 0, "{backlog}");
+    stage.backend.always(Signal::Logs, None);
+    assert_eq!(stage.run(&["sync"]).code, Some(0));
+    assert!(stage.backend.counts().logs > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_sends_the_same_ids_again() {
+    let stage = Stage::new().await;
+    stage.run(&["sync", "-o", "json"]).json();
+    let finals = |spans: Vec<otlp::Span>| {
+        let of = |span: &otlp::Span| (span.trace_id.clone(), span.span_id.clone());
+        let history =
+            spans.iter().filter(|span| span.attributes.get("contextcore.role").is_some_and(|role| *role == "task"));
+        history.map(of).collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = finals(stage.backend.spans());
+    stage.backend.clear();
+    stage.run(&["replay", "-o", "json"]).json();
+    assert!(!before.is_empty());
+    assert_eq!(finals(stage.backend.spans()), before);
+    stage.backend.clear();
+    stage.run(&["replay", "--project", "commerce", "--since", "7d", "-o", "json"]).json();
+    let some = finals(stage.backend.spans());
+    assert!(some.len() < before.len() && some.is_subset(&before));
+    let wrong = stage.run(&["replay", "--source", "acm"]);
+    assert_eq!((wrong.code, wrong.last_error()), (Some(2), "error: there is no source `acm`; did you mean `acme`?"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_proves_token_mapping_and_backend() {
+    let stage = Stage::new().await;
+    let good = stage.run(&["check", "--output", "json"]).json();
+    assert_eq!(good["sources"][0]["report"]["projects"].as_array().unwrap().len(), 3);
+    assert!(good["backends"].as_array().unwrap().iter().all(|backend| backend["error"].is_null()));
+    assert!(!stage.path("data").exists(), "a check writes nothing");
+    assert_eq!(stage.backend.requests().len(), 3, "one ping a signal");
+    stage.backend.always(Signal::Traces, Some(otlp::Fault::unauthenticated()));
+    let bad = stage.run(&["check"]);
+    assert_eq!(bad.code, Some(4), "{}", bad.stderr);
+    assert!(bad.last_error().starts_with("error: traces: "), "{}", bad.stderr);
+    assert_eq!(stage.run(&["check", "nobody"]).code, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn init_writes_what_sync_can_run_on_and_never_a_token() {
+    let stage = Stage::new().await;
+    let (jira, backend) = (stage.jira.url().to_owned(), stage.backend.grpc_url());
+    let flags = ["--kind", "jira", "--url", &jira, "--email", "bot@example.com", "--endpoint", &backend];
+    let rest = ["--token-env", "SAMPLE_TOKEN", "--project", "SHOP"];
+    let init = |more: &[&str]| stage.run(&[&["init"], &flags[..], &rest[..], more].concat());
+    let refused = init(&[]);
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.last_error().contains("--force"), "{}", refused.stderr);
+    let made = init(&["--force"]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    assert!(made.stdout.contains("SHOP"), "init runs the check: {}", made.stdout);
+    assert!(!std::fs::read_to_string(stage.path("contextcore.yaml")).unwrap().contains("sample-token"));
+    assert_eq!(stage.run(&["sync", "-o", "json"]).json()["sources"][0]["error"], serde_json::Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_file_names_line_and_key() {
+    let stage = Stage::new().await;
+    stage.configure(&stage.usual().replace("give_up", "giveup"));
+    let ran = stage.run(&["tasks"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.last_error().contains("contextcore.yaml:5: export.giveup"), "{}", ran.stderr);
+    assert!(ran.last_error().contains("give_up"), "{}", ran.stderr);
+    assert_eq!(stage.run(&["tasks", "--status", "doing"]).code, Some(2));
+    assert_eq!(stage.run(&["sync", "--output", "csv"]).code, Some(2));
+    assert_eq!(stage.run(&["show", "NONE-1", "--config", "none.yaml"]).code, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_can_be_carried_to_another_place() {
+    let stage = Stage::new().await;
+    stage.run(&["sync", "-o", "json"]).json();
+    let before = stage.run(&["tasks", "-o", "json"]).stdout;
+    assert_eq!(stage.run(&["store", "export", "all.txt"]).code, Some(0));
+    assert_eq!(stage.run(&["store", "compact"]).code, Some(0));
+    assert_eq!(stage.run(&["tasks", "-o", "json"]).stdout, before);
+    stage.configure(&stage.usual().replace("path: data", "path: other"));
+    assert_eq!(stage.run(&["store", "verify"]).code, Some(2), "there is none yet");
+    assert_eq!(stage.run(&["store", "import", "all.txt"]).code, Some(0));
+    assert_eq!(stage.run(&["store", "verify", "-o", "json"]).json()["problems"], serde_json::json!([]));
+    assert_eq!(stage.run(&["tasks", "-o", "json"]).stdout, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_is_stopped_goes_on_where_it_was() {
+    let stage = Stage::new().await;
+    stage.jira.faults().on("*", When::From(6), Fault::Delay(Duration::from_secs(30)));
+    let child = stage.start(&["sync", "-v"]);
+    let id = child.id().to_string();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap();
+    let ran = Stage::wait(child);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.last_error().contains("stopped on request"), "{}", ran.stderr);
+    stage.jira.faults().clear();
+    assert_eq!(stage.run(&["sync"]).code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_needs_nothing_and_can_be_looked_at_afterwards() {
+    let stage = Stage::new().await;
+    let ran = stage.run(&["demo", "--months", "2", "--store", "kept"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stdout.contains("Where to look next"), "{}", ran.stdout);
+    assert!(stage.backend.requests().is_empty());
+    let config = stage.path("kept/demo.yaml");
+    let kept = stage.run(&["tasks", "--config", config.to_str().unwrap(), "--status", "blocked", "-o", "json"]).json();
+    assert!(!kept.as_array().unwrap().is_empty());
+    assert_eq!(stage.run(&["demo", "--store", "kept"]).code, Some(2), "an older demo is not overwritten");
+    let sent =
+        stage.run(&["demo", "--months", "2", "--endpoint", &stage.backend.http_url(), "--protocol", "http/protobuf"]);
+    assert_eq!(sent.code, Some(0), "{}", sent.stderr);
+    assert!(stage.backend.counts().spans > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_closes_the_pipe_is_no_error() {
+    let stage = Stage::new().await;
+    stage.run(&["sync", "-o", "json"]).json();
+    let mut child = stage.start(&["tasks", "-o", "json"]);
+    drop(child.stdout.take());
+    let ran = Stage::wait(child);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+}
