@@ -32,7 +32,7 @@ async fn a_wrong_configuration_is_answered_with_the_key_the_line_and_the_way_out
         (source(AUTH), &["url", "missing"]),
         (source(URL), &["auth", "missing"]),
         (ok.replace("kind: jira", "kind: jirra"), &[":3", "did you mean `jira`"]),
-        (format!("{ok}export: {{history: 12 moons}}\n"), &[":6", "export.history", "400d"]),
+        (format!("{ok}export: {{history: 12 moons}}\n"), &[":6", "export.history", "such as 15m"]),
         (
             format!("{ok}export: {{otlp: {{headers: {{Authorization: Basic abc}}}}}}\n"),
             &["Authorization", "{env: NAME}"],
@@ -85,9 +85,9 @@ async fn a_refused_token_is_the_sources_failure_and_the_next_sync_goes_on() {
     };
     tool.jira.set_credentials(credential("another"));
     tool.pass(HOUR);
-    home.run(&["sync"]).expect(3).says(&["acme-jira", "credential was refused", "401"]);
+    home.run(&["sync"]).expect(3).says(&["acme-jira", "the token was refused", "make a new one"]);
     let status = home.run(&["status"]).expect(0);
-    assert!(status.out.contains("credential was refused"), "{}", status.out);
+    assert!(status.out.contains("token was refused"), "{}", status.out);
     tool.jira.set_credentials(credential(contextcore_standins::jira::Jira::TOKEN));
     home.sync();
     assert!(!home.run(&["status"]).expect(0).out.contains("refused"));
@@ -192,7 +192,7 @@ async fn a_full_disk_is_told_before_anything_is_half_written_and_the_next_run_go
     let ran = ran.says(&["disk is nearly full", "free some space"]);
     let exits: Vec<_> = ran.out.lines().filter(|line| line.starts_with("exit ")).collect();
     assert_eq!(exits, ["exit 1", "exit 0"], "{}\n{}", ran.out, ran.err);
-    let tasks: serde_json::Value = serde_json::from_str(ran.out.lines().last().unwrap()).unwrap();
+    let tasks: serde_json::Value = serde_json::from_str(ran.out.rsplit("exit 0\n").next().unwrap()).unwrap();
     assert_eq!(tasks.as_array().unwrap().len(), tool.jira.world().issues().count());
 }
 
@@ -205,7 +205,9 @@ async fn a_write_that_fails_half_way_loses_nothing() {
         let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" sync");
         let ran = shell(&home, &script, &[]);
         assert!(ran.code == Some(0) || ran.code == Some(1), "{ran:?}");
-        assert!(ran.errors().len() <= 2 && !ran.err.contains("panicked"), "{}", ran.err);
+        if ran.code == Some(1) {
+            ran.says(&["the disk is full or failing", "nothing was lost"]);
+        }
     }
     home.sync();
     let other = tool.home().await;
