@@ -159,7 +159,13 @@ impl RunReport {
         for line in &self.sources {
             line.error.iter().for_each(|error| text.push_str(&format!("error: {}: {}\n", line.name, error.message)));
         }
-        for (signal, error) in &self.export.errors {
+        // A store that failed fails every signal alike: the first says it all.
+        let of_store = |error: &ErrorLine| error.kind == ErrorKind::Store;
+        let first = self.export.errors.values().position(of_store);
+        for (place, (signal, error)) in self.export.errors.iter().enumerate() {
+            if of_store(error) && Some(place) != first {
+                continue;
+            }
             text.push_str(&format!(
                 "error: {signal}: {}; the rest stays in the journal for the next run\n",
                 error.message

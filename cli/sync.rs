@@ -8,7 +8,7 @@ use contextcore_core::config::{Config, SourceConfig};
 use contextcore_core::replay::{DrainReport, Present, Sinks};
 use contextcore_core::store::Store;
 use contextcore_core::sync::Options;
-use contextcore_core::{Error, Millis};
+use contextcore_core::{Error, ErrorKind, Millis};
 use tempfile::TempDir;
 
 use crate::app::{self, Context};
@@ -41,7 +41,9 @@ pub(crate) async fn pass(
 ) -> Result<RunReport, Error> {
     let clock = Instant::now();
     let read = engine.sync(sources, options).await;
-    let sent = match options.dry_run {
+    // A store that failed once fails everybody who asks it next: one error is enough.
+    let broken = read.iter().filter_map(|report| report.error.as_ref()).any(|error| error.kind() == ErrorKind::Store);
+    let sent = match options.dry_run || broken {
         true => DrainReport::default(),
         false => engine.replayer(sinks, false).drain(Millis::now(), Present::ALL).await,
     };

@@ -1,8 +1,22 @@
-//! Black-box tests of the binary: it is run as people run it, against stand-ins of the tools and of an OTLP backend.
+//! Black-box tests: the real binary as a child process, between stand-ins of the tools and of the backends on this machine.
+//!
+//! Nothing here calls into the product. [`rig`] runs the binary and compares what installations know and told; each other
+//! file shows one promise: that every command does what it says ([`commands`], [`serving`]) and tells the truth about the
+//! sample world ([`truth`]), what a sync makes of a world that changes ([`sync`]), that a kill loses nothing ([`crash`]),
+//! that faults on either side are sat out ([`vendor`], [`backend`]), that bad input is answered in one line ([`input`]), that
+//! no secret leaks ([`secrets`]), that reading works beside a running service ([`reading`]).
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
+mod backend;
 mod commands;
+mod crash;
+mod input;
+mod reading;
+mod rig;
+mod secrets;
 mod serving;
 mod stage;
+mod sync;
 mod truth;
+mod vendor;

@@ -38,7 +38,8 @@ impl SecretRef {
                 )
             })?,
             Self::File(path) => std::fs::read_to_string(path).map_err(|cause| {
-                Error::new(ErrorKind::Config, "read secret file").with("path", path.display()).caused_by(cause)
+                let text = "read the secret's file: write it, make it readable to this user, or correct the path";
+                Error::new(ErrorKind::Config, text).with("path", path.display()).caused_by(cause)
             })?,
         };
         match text.trim() {

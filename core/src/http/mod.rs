@@ -24,6 +24,7 @@ pub mod verdict;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::header::HeaderName;
@@ -44,6 +45,8 @@ use transfer::{Call, Setback};
 
 /// How often a torn or unreadable answer is asked for before it is taken for the truth.
 const TORN_TRIES: u32 = 3;
+/// How often an address where nobody ever answered is tried: it is more likely wrong than its server restarting.
+const UNREACHED_TRIES: u32 = 3;
 
 /// What a session needs to know. `Debug` shows no secret.
 #[derive(Clone)]
@@ -164,6 +167,8 @@ pub struct Session {
     known: Known,
     gate: Gate,
     meter: Meter,
+    /// Whether the server ever answered.
+    reached: AtomicBool,
     body_cap: usize,
     tries: u32,
     max_wait: Duration,
@@ -193,6 +198,7 @@ impl Session {
             known: client::known_secrets(&config.auth),
             gate: Gate::new(config.buckets, config.in_flight, config.max_wait)?,
             meter: Meter::default(),
+            reached: AtomicBool::new(false),
             dialect: config.dialect,
             body_cap: config.body_cap,
             tries: config.tries,
@@ -306,6 +312,8 @@ impl Failures {
             Some(told) => limits::jittered(told, luck).min(told.max(session.max_wait)),
             None => limits::jittered(limits::backoff(session.backoff_base, self.all), luck).min(session.max_wait),
         };
+        let nobody = setback.unreached && !session.reached.load(Ordering::Relaxed);
+        let tries = if nobody { tries.min(UNREACHED_TRIES) } else { tries };
         let pause = setback.scope.map(|scope| (scope, wait));
         let next = match setback.after {
             Some(told) if told > session.max_wait => Next::GiveUp(setback.beyond_patience(told)),

@@ -426,8 +426,18 @@ async fn nobody_listening_is_unavailable() {
     let config = server.config();
     drop(server);
     let error = get(&Session::new(config).unwrap()).await.unwrap_err();
-    assert_eq!((error.kind(), error.context("tries")), (ErrorKind::Unavailable, Some("8")));
+    assert_eq!((error.kind(), error.context("tries")), (ErrorKind::Unavailable, Some("3")));
     assert!(error.full().contains("refused"), "{}", error.full());
+}
+
+#[tokio::test]
+async fn a_server_that_answered_once_is_waited_for() {
+    let server = Server::start(|_, _| ok()).await;
+    let session = server.session();
+    get(&session).await.unwrap();
+    drop(server);
+    let error = get(&session).await.unwrap_err();
+    assert_eq!((error.kind(), error.context("tries")), (ErrorKind::Unavailable, Some("8")));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! One try of one call: send, read the body under the cap, ask what the answer means, parse it.
 
 use std::error::Error as StdError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -73,6 +74,8 @@ pub(super) struct Again {
     pub(super) scope: Option<Scope>,
     /// Whether an answer came that could not be read.
     pub(super) torn: bool,
+    /// Whether there was nobody to ask.
+    pub(super) unreached: bool,
 }
 
 impl Again {
@@ -112,6 +115,7 @@ impl Session {
         drop(permit);
         self.log(call, started.elapsed(), received.as_ref());
         let received = received?;
+        self.reached.store(true, Ordering::Relaxed);
         self.note(&received.headers);
         self.judge(received.status, &received.headers, &received.body)?;
         self.parse(received)
@@ -156,7 +160,8 @@ impl Session {
                 // A server that is unwell without saying for how long holds back this call only.
                 let mine = answer.status.is_server_error() && after.is_none() && scope == Scope::Bucket;
                 let scope = if mine { None } else { Some(scope) };
-                Err(Again { error: with_status(spent(&answer), status), after, scope, torn: false }.into())
+                Err(Again { error: with_status(spent(&answer), status), after, scope, torn: false, unreached: false }
+                    .into())
             }
         }
     }
@@ -185,7 +190,7 @@ impl Session {
     fn damaged(&self, error: &serde_json::Error, body: &[u8], status: StatusCode) -> Again {
         let text = format!("the answer is not JSON: {}", self.printable(&error.to_string()));
         let error = with_status(Error::new(ErrorKind::Protocol, text), status).with("bytes", body.len());
-        Again { error, after: None, scope: None, torn: true }
+        Again { error, after: None, scope: None, torn: true, unreached: false }
     }
 
     /// A text from outside, short and without secrets.
@@ -199,7 +204,7 @@ impl Session {
             false => (ErrorKind::Protocol, "the answer ended early"),
         };
         let error = with_status(Error::new(kind, text), status).caused_by(self.causes(error));
-        Again { error, after: None, scope: None, torn: kind == ErrorKind::Protocol }
+        Again { error, after: None, scope: None, torn: kind == ErrorKind::Protocol, unreached: false }
     }
 
     fn unreachable(&self, error: reqwest::Error) -> Setback {
@@ -211,12 +216,13 @@ impl Session {
             return Setback::Final(Error::new(ErrorKind::Config, text).caused_by(self.causes(error)));
         }
         let text = match (error.is_timeout(), error.is_connect()) {
-            (_, true) => "the server cannot be reached",
+            (_, true) => "the server cannot be reached, check the address",
             (true, _) => "the server did not answer in time",
             _ => "the connection broke",
         };
+        let unreached = error.is_connect();
         let error = Error::new(ErrorKind::Unavailable, text).caused_by(self.causes(error));
-        Again { error, after: None, scope: None, torn: false }.into()
+        Again { error, after: None, scope: None, torn: false, unreached }.into()
     }
 
     fn too_large(&self, status: StatusCode) -> Error {

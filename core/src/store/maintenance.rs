@@ -127,15 +127,16 @@ impl Store {
 
     /// Copies everything live into a fresh directory and puts it in place of this one. Returns bytes before and after.
     ///
-    /// The old directory is only removed once the new one is complete and in place; a crash in between leaves one of them
-    /// whole under its own name or with the suffix `.old`.
+    /// The old directory is only removed once the new one is complete and in place. A crash while they change places leaves
+    /// the old one with the suffix `.old`, from where the next [`Store::open`] takes it back.
     pub fn compact(self) -> Result<(u64, u64)> {
         let (path, before) = (self.path.clone(), self.size_on_disk()?);
         let (fresh_path, old_path) = (beside(&path, "compact"), beside(&path, "old"));
         let moved =
             |error: std::io::Error| Error::new(ErrorKind::Store, "put the compacted store in place").caused_by(error);
-        if fresh_path.exists() {
-            std::fs::remove_dir_all(&fresh_path).map_err(moved)?;
+        // What a compaction that was killed left behind: this store is open, so it is the whole one.
+        for left in [&fresh_path, &old_path].into_iter().filter(|left| left.exists()) {
+            std::fs::remove_dir_all(left).map_err(moved)?;
         }
         let fresh = Self::open(&fresh_path)?;
         let mut batch = sled::Batch::default();
@@ -157,16 +158,15 @@ impl Store {
     }
 }
 
-/// A compaction that died between its two renames left the store under its `.old` name: puts it back.
-pub(super) fn undo_half_a_compaction(path: &Path) -> Result<()> {
+/// Takes back a store that a compaction had moved out of the way when it was killed.
+pub(super) fn take_back(path: &Path) -> Result<()> {
     let old = beside(path, "old");
     if path.exists() || !old.exists() {
         return Ok(());
     }
-    tracing::warn!(path = %path.display(), "a compaction was interrupted; putting the store back");
-    std::fs::rename(&old, path).map_err(|error| {
-        Error::new(ErrorKind::Store, "put the store back after an interrupted compaction").caused_by(error)
-    })
+    tracing::warn!(store = %path.display(), "a compaction was interrupted: going on with the store as it was before");
+    std::fs::rename(&old, path)
+        .map_err(|error| Error::new(ErrorKind::Store, "take back the store from before a compaction").caused_by(error))
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -203,4 +203,40 @@ fn parse_line(line: &str) -> Result<(Vec<u8>, Vec<u8>)> {
     let (key, value) = line.split_once(' ').ok_or_else(damaged)?;
     let decode = |text: &str| BASE64.decode(text).map_err(|error| damaged().caused_by(error));
     Ok((decode(key)?, decode(value)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noted(path: &Path) -> Option<u32> {
+        Store::open(path).unwrap().note("test", "answer").unwrap()
+    }
+
+    fn store(path: &Path) -> Store {
+        let store = Store::open(path).unwrap();
+        let mut transaction = store.begin().unwrap();
+        transaction.put_note("test", "answer", &42).unwrap();
+        transaction.commit().unwrap();
+        store
+    }
+
+    #[test]
+    fn a_compaction_killed_at_any_step_leaves_the_store_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        drop(store(&path));
+        // While the copy is being made.
+        drop(store(&beside(&path, "compact")));
+        assert_eq!(noted(&path), Some(42));
+        // While the two change places.
+        std::fs::rename(&path, beside(&path, "old")).unwrap();
+        assert_eq!(noted(&path), Some(42));
+        // Before the old one is removed.
+        drop(store(&beside(&path, "old")));
+        assert_eq!(noted(&path), Some(42));
+        Store::open(&path).unwrap().compact().unwrap();
+        assert_eq!(noted(&path), Some(42));
+        assert!(!beside(&path, "old").exists() && !beside(&path, "compact").exists());
+    }
 }

@@ -10,6 +10,7 @@ mod format;
 pub(crate) mod key;
 mod maintenance;
 mod transaction;
+mod witness;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -149,10 +150,11 @@ impl Store {
     /// [`ErrorKind::Store`] when another process holds it (context `locked`), the disk is read-only or full, the data is
     /// damaged, or a newer version wrote it. Each says what to do.
     pub fn open(path: &Path) -> Result<Self> {
-        maintenance::undo_half_a_compaction(path)?;
+        maintenance::take_back(path)?;
         let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
         let db = config.open().map_err(|error| open_error(path, error))?;
         let store = Self { db, path: path.to_owned(), writer: Mutex::new(()) };
+        witness::check(path, store.head()?)?;
         store.check_format()?;
         Ok(store)
     }
@@ -416,7 +418,14 @@ fn free_space(path: &Path) -> Option<u64> {
 }
 
 pub(crate) fn store_error(doing: &str, error: sled::Error) -> Error {
-    Error::new(ErrorKind::Store, doing).caused_by(error)
+    let message = match &error {
+        sled::Error::Io(_) => {
+            format!("{doing}: the disk is full or failing; see to it (nothing was lost, the next run goes on)")
+        }
+        sled::Error::Corruption { .. } => format!("{doing}: {ASIDE}"),
+        _ => doing.to_owned(),
+    };
+    Error::new(ErrorKind::Store, message).caused_by(error)
 }
 
 /// Says what to do about a store that cannot be opened.
@@ -430,18 +439,26 @@ fn open_error(path: &Path, error: sled::Error) -> Error {
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
                 ("open the store: the directory cannot be written; make it writable or set store.path", false)
             }
-            std::io::ErrorKind::StorageFull => ("open the store: the disk is full; free some space", false),
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded | std::io::ErrorKind::FileTooLarge => (
+                "open the store: the disk is full or failing; see to it (nothing was lost, the next run goes on)",
+                false,
+            ),
             std::io::ErrorKind::WouldBlock => ("open the store: another contextcore holds it; stop it", true),
             _ => ("open the store: check that store.path is a directory this user can write", false),
         },
-        _ => (
-            "open the store: its data is damaged; move the directory aside and sync again (the tools hold the truth, and \
-             ids stay the same)",
-            false,
-        ),
+        _ => return damaged().with("path", path.display()).caused_by(error),
     };
     let error = Error::new(ErrorKind::Store, message).with("path", path.display()).caused_by(error);
     if locked { error.with("locked", "true") } else { error }
+}
+
+/// What to do about a damaged store.
+const ASIDE: &str = "its data is damaged; move the directory aside and sync again (the tools hold the truth, and ids stay \
+                     the same)";
+
+/// What is said of a store that has lost something.
+fn damaged() -> Error {
+    Error::new(ErrorKind::Store, format!("open the store: {ASIDE}"))
 }
 
 type Guard<'a> = MutexGuard<'a, ()>;

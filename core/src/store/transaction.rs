@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::footprint::Footprint;
 use super::key::{Key, Kind};
-use super::{Aside, Dead, Guard, Item, Position, SourceStatus, Store, format, store_error};
+use super::{Aside, Dead, Guard, Item, Position, SourceStatus, Store, format, store_error, witness};
 use crate::connector::Cursor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{SprintRecord, TaskKey, TaskRecord};
@@ -287,6 +287,7 @@ impl<'a> Transaction<'a> {
         }
         self.store.db.apply_batch(batch).map_err(|error| store_error("write to the store", error))?;
         self.store.db.flush().map_err(|error| store_error("flush the store", error))?;
+        witness::note(&self.store.path, seq);
         Ok(seq)
     }
 }

@@ -1,0 +1,127 @@
+//! `kill -9` at any hop, again and again: after the next sync that is left alone, an installation knows and has told exactly
+//! what one knows and has told that was never killed.
+
+use std::time::{Duration, Instant};
+
+use contextcore_standins::faults::{Fault, When};
+use contextcore_standins::jira::Options;
+use contextcore_standins::otlp::{self, Signal};
+use contextcore_standins::world::World;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::rig::{HOUR, Home, LIMIT, MINUTE, NOW, Running, Tool};
+
+/// Answers of the tool take this long, so that a run has a beginning, a middle and an end to be killed in.
+const LATENCY: Duration = Duration::from_millis(15);
+/// Acknowledgements take this long; what they acknowledge is stored before.
+const ACKNOWLEDGEMENT: Duration = Duration::from_millis(40);
+
+/// A tool and a backend that take their time, and small pages.
+async fn slow_tool() -> Tool {
+    let options = Options { latency: LATENCY, max_search_page: 40, ..Options::cloud() };
+    Tool::start(World::demo(NOW, 2, 7), options).await
+}
+
+async fn slow_home(tool: &Tool) -> Home {
+    let home = tool.home().await;
+    for signal in Signal::ALL {
+        home.collector.always(signal, Some(otlp::Fault::Slow(ACKNOWLEDGEMENT)));
+    }
+    home
+}
+
+/// Lets a run live for so long. Tells whether it was killed, rather than having come to its end before.
+fn kill_after(mut run: Running, life: Duration) -> bool {
+    let until = Instant::now() + life;
+    while run.is_running() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(1).min(until.saturating_duration_since(Instant::now())));
+    }
+    run.kill();
+    run.wait(LIMIT).code.is_none()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_sync_killed_at_every_hop_ends_as_if_it_never_was() {
+    let tool = slow_tool().await;
+    let clean = slow_home(&tool).await;
+    let whole = clean.sync().took;
+    let truth = clean.told();
+    let mut chance = StdRng::seed_from_u64(1);
+    let mut killed = 0;
+    for _ in 0..8 {
+        let home = slow_home(&tool).await;
+        // Five kills at most, fewer when a run gets through.
+        let life = || whole.mul_f64(chance.random_range(0.0..0.8));
+        killed +=
+            std::iter::repeat_with(life).take(5).take_while(|life| kill_after(home.spawn(&["sync"]), *life)).count();
+        home.sync();
+        home.told().assert_same(&truth);
+    }
+    assert!(killed >= 16, "only {killed} runs were killed before their end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_life_of_kills_while_work_goes_on_ends_as_if_there_were_none() {
+    let tool = slow_tool().await;
+    let home = slow_home(&tool).await;
+    let whole = home.sync().took;
+    let mut chance = StdRng::seed_from_u64(2);
+    let mut killed = 0;
+    for round in 0..30 {
+        for _ in 0..5 {
+            tool.pass(47 * MINUTE);
+            let now = tool.now();
+            tool.jira.world().tick(now);
+        }
+        let arguments: &[&str] = if round % 10 == 9 { &["sync", "--full"] } else { &["sync"] };
+        killed += usize::from(kill_after(home.spawn(arguments), whole.mul_f64(chance.random_range(0.0..0.7))));
+    }
+    tool.pass(HOUR);
+    home.sync();
+    let never_killed = slow_home(&tool).await;
+    never_killed.sync();
+    home.told().at(tool.now()).assert_same(&never_killed.told().at(tool.now()));
+    assert!(killed >= 10, "only {killed} runs were killed before their end");
+}
+
+/// Where the loops above leave it to chance, this goes by the list.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_at_each_hop_by_name_loses_nothing() {
+    let tool = Tool::start(World::demo(NOW, 2, 7), Options { max_search_page: 40, ..Options::cloud() }).await;
+    let clean = tool.home().await;
+    clean.sync();
+    let truth = clean.told();
+    let home = tool.home().await;
+
+    // Killed while the tool has not answered yet.
+    for (call, number) in [("myself", 1), ("field", 1), ("sprint", 1), ("jql", 1), ("bulkfetch", 1), ("jql", 2)] {
+        tool.jira.take_requests();
+        tool.jira.faults().on(&format!("*/{call}"), When::From(number), Fault::Delay(LIMIT));
+        let mut run = home.spawn(&["sync"]);
+        let asked = || tool.jira.requests().iter().filter(|request| request.path().ends_with(call)).count();
+        while asked() < number {
+            assert!(run.is_running(), "the run ended without {call} {number}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        run.kill();
+        assert_eq!(run.wait(LIMIT).code, None, "{call}");
+        tool.jira.faults().clear();
+    }
+    // Killed while a backend has stored what it was sent and has not said so.
+    for signal in Signal::ALL {
+        home.collector.always(signal, Some(otlp::Fault::Slow(LIMIT)));
+        let mut run = home.spawn(&["sync"]);
+        let stored = home.collector.wait(LIMIT, |counts| match signal {
+            Signal::Traces => counts.spans > 0,
+            Signal::Logs => counts.logs > 0,
+            Signal::Metrics => counts.points > 0,
+        });
+        assert!(stored.await, "{signal:?}");
+        run.kill();
+        assert_eq!(run.wait(LIMIT).code, None, "{signal:?}");
+        home.collector.always(signal, None);
+    }
+    home.sync();
+    home.told().assert_same(&truth);
+}

@@ -1,0 +1,164 @@
+//! What `sync` does when all goes well, and what it makes of a world that changes: deletions, moves, lost permissions.
+
+use contextcore_standins::otlp::Signal;
+use contextcore_standins::world::Visibility;
+use serde_json::Value;
+
+use crate::rig::{HOUR, Home, MINUTE, SOURCE, Tool};
+
+/// How many requests of one signal came in.
+fn requests(home: &Home, signal: Signal) -> usize {
+    home.collector.requests().iter().filter(|seen| seen.signal == signal).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_says_what_it_did_in_one_line_a_source() {
+    let tool = Tool::sample().await;
+    let home = tool.home().await;
+    let ran = home.sync();
+    assert_eq!(ran.out.lines().count(), 1, "{}", ran.out);
+    for word in ["acme-jira: ", " records, ", " changes, ", " spans, ", " logs, ", " points, ", " requests, ", " s\n"] {
+        assert!(ran.out.contains(word), "{word}: {}", ran.out);
+    }
+    assert_eq!(home.tasks().len(), tool.jira.world().issues().count());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_summary_counts_what_the_other_sides_counted() {
+    let tool = Tool::sample().await;
+    let home = tool.home().await;
+    let summary = home.summary(0, &[]);
+    let counts = home.collector.counts();
+    let source = &summary["sources"][0];
+    assert_eq!(source["name"], SOURCE);
+    assert_eq!(source["requests"], tool.jira.requests().len());
+    assert_eq!(summary["export"]["spans"], counts.spans);
+    assert_eq!(summary["export"]["logs"], counts.logs);
+    assert_eq!(summary["export"]["points"], counts.points);
+    assert_eq!((&source["spans"], &source["logs"]), (&summary["export"]["spans"], &summary["export"]["logs"]));
+    assert_eq!((&summary["dry_run"], &source["error"]), (&Value::Bool(false), &Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_sync_without_changes_sends_no_history_and_asks_little() {
+    let tool = Tool::sample().await;
+    let home = tool.home().await;
+    home.sync();
+    let told = home.told();
+    tool.jira.take_requests();
+    home.collector.clear();
+    tool.pass(5 * MINUTE);
+    let summary = home.summary(0, &[]);
+    assert_eq!((&summary["sources"][0]["changes"], &summary["sources"][0]["logs"]), (&0.into(), &0.into()));
+    let boards = tool.jira.world().boards.len();
+    let asked = tool.jira.take_requests();
+    assert!(asked.len() <= 3 + boards, "{:?}", asked.iter().map(|request| &request.target).collect::<Vec<_>>());
+    let again = home.told();
+    assert!(again.history.is_empty() && again.lines.is_empty());
+    assert_eq!(again.tasks.keys().collect::<Vec<_>>(), told.tasks.keys().collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_leaves_no_trace() {
+    let tool = Tool::sample().await;
+    let home = tool.home().await;
+    let summary = home.summary(0, &["--dry-run"]);
+    assert_eq!((&summary["dry_run"], &summary["export"]["spans"]), (&Value::Bool(true), &0.into()));
+    assert!(summary["sources"][0]["changes"].as_u64() > Some(500), "{summary}");
+    assert!(!home.store().exists());
+    assert_eq!(home.collector.counts().requests, 0);
+
+    home.sync();
+    tool.pass(HOUR);
+    tool.edit(|edit| edit.rename(contextcore_standins::world::IssueId::FIRST, "Renamed"));
+    let (before, heard) = (home.told(), home.collector.counts());
+    let summary = home.summary(0, &["--dry-run"]);
+    assert_eq!(summary["sources"][0]["changes"], 1);
+    assert_eq!(home.collector.counts(), heard);
+    assert_eq!(home.told().history, before.history);
+    assert_eq!(home.tasks().iter().filter(|task| task["title"] == "Renamed").count(), 0);
+    // What a dry run saw counts as unseen.
+    assert_eq!(home.summary(0, &[])["sources"][0]["changes"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_issue_is_gone_after_two_complete_passes_and_not_before() {
+    let tool = Tool::sample().await;
+    let home = tool.home().await;
+    home.sync();
+    let gone = home.tasks().into_iter().find(|task| task["status"] == "in_progress").unwrap();
+    let key = gone["id"].as_str().unwrap();
+    let id = tool.jira.world().find(key).unwrap();
+    tool.edit(|edit| edit.delete(id));
+    let open = |home: &Home| home.run(&["tasks", "--status", "open", "--output", "json"]).expect(0).json();
+    let before = open(&home).as_array().unwrap().len();
+    for (pass, deleted) in [(1, false), (2, true)] {
+        tool.pass(HOUR);
+        home.run(&["sync", "--full"]).expect(0);
+        assert_eq!(!home.task(key)["deleted"].is_null(), deleted, "pass {pass}");
+        assert_eq!(open(&home).as_array().unwrap().len(), before - usize::from(deleted), "pass {pass}");
+    }
+    assert!(home.collector.logs().iter().any(|log| log.event_name == "task.deleted"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_moved_issue_stays_the_same_task() {
+    let tool = Tool::sample().await;
+    let home = tool.home().await;
+    home.sync();
+    let before = home.tasks().into_iter().find(|task| task["project"] == "OPS" && task["type"] != "epic").unwrap();
+    let old = before["id"].as_str().unwrap();
+    tool.pass(HOUR);
+    let new = {
+        let mut world = tool.jira.world();
+        let (id, to) = (world.find(old).unwrap(), world.find_project("PLAT").unwrap());
+        world.edit(tool.now()).move_project(id, to);
+        world.key_of(id)
+    };
+    home.sync();
+    let after = home.task(&new);
+    for name in ["native_id", "trace_id", "span_id", "created"] {
+        assert_eq!(after[name], before[name], "{name}");
+    }
+    assert_eq!(after["project"], "PLAT");
+    assert!(home.tasks().iter().all(|task| task["id"] != old));
+    // People still say the old key.
+    let shown = home.run(&["show", old, "--output", "json"]).expect(0);
+    assert!(shown.out.contains(&new), "{}", shown.out);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_project_lost_from_sight_closes_nothing_and_is_an_error() {
+    let tool = Tool::sample().await;
+    let home = tool.home().await;
+    home.sync();
+    let before = home.tasks();
+    let hidden = tool.jira.world().find_project("OPS").unwrap();
+    let set = |visibility| tool.jira.world().projects[usize::from(hidden.0)].visibility = visibility;
+    set(Visibility::Hidden);
+    for _ in 0..3 {
+        tool.pass(HOUR);
+        home.run(&["sync", "--full"]).expect(3).says(&["OPS", "nothing was closed", "token"]);
+    }
+    let after = home.tasks();
+    assert_eq!(after.len(), before.len());
+    assert!(after.iter().all(|task| task["deleted"].is_null()));
+    let status = home.run(&["status"]).expect(0);
+    assert!(status.out.contains("OPS"), "{}", status.out);
+    set(Visibility::Open);
+    tool.pass(HOUR);
+    home.run(&["sync", "--full"]).expect(0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn history_reaches_back_as_far_as_asked_and_all_three_signals_are_told() {
+    let tool = Tool::sample().await;
+    let home = tool.home().await;
+    home.sync();
+    for signal in Signal::ALL {
+        assert!(requests(&home, signal) > 0, "{signal:?}");
+    }
+    let first = tool.jira.world().issues().map(|issue| issue.created).min().unwrap();
+    let oldest = home.collector.spans().iter().map(|span| span.start).min().unwrap();
+    assert_eq!(oldest, u64::try_from(first).unwrap() * 1_000_000);
+}
