@@ -18,6 +18,7 @@ mod progress;
 mod reader;
 mod replay;
 mod report;
+mod self_metrics;
 mod serve;
 mod show;
 mod sprints;

@@ -27,7 +27,7 @@ use crate::time::{HOUR, Millis};
 use crate::totals::points;
 
 /// Records a request.
-const BATCH_RECORDS: usize = 1_000;
+const BATCH_RECORDS: usize = 500;
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
 /// Records made at once; four requests' worth.
 const WINDOW: usize = 4 * BATCH_RECORDS;

@@ -28,8 +28,8 @@ use crate::time::{DAY, Millis};
 use crate::timeline::Life;
 use crate::totals::{self, BOUNDS, Histogram, points};
 
-/// A sixth of what a batch may hold: points take several times as much in memory as on the wire.
-const BATCH_BYTES: usize = MAX_BATCH_BYTES / 6;
+/// A twelfth of what a batch may hold: points take several times as much in memory as on the wire.
+const BATCH_BYTES: usize = MAX_BATCH_BYTES / 12;
 /// A closed sprint's numbers are repeated in every "now" for this long.
 const CLOSED_FOR: i64 = 30 * DAY;
 /// The group of notes that says how far each project's metrics were told.

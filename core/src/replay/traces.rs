@@ -31,7 +31,7 @@ use crate::time::Millis;
 /// Room left in a request for resources, scopes and field headers.
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
 /// A request is sent once it holds this much and a root is through: in memory it takes several times as much.
-const ENOUGH_BYTES: usize = 768 * 1024;
+const ENOUGH_BYTES: usize = 384 * 1024;
 /// Sprints come after all roots, whose keys start with a source's name.
 const SPRINTS: &[u8] = &[0xff];
 
