@@ -27,7 +27,7 @@ use crate::time::{HOUR, Millis};
 use crate::totals::points;
 
 /// Records a request.
-const BATCH_RECORDS: usize = 500;
+const BATCH_RECORDS: usize = 1_000;
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
 /// Records made at once; four requests' worth.
 const WINDOW: usize = 4 * BATCH_RECORDS;
@@ -103,11 +103,11 @@ impl<'a> Logs<'a> {
             while !rest.is_empty() {
                 let (batch, taken) = work.batch(&mut records);
                 sent.logs += replayer.send(source, batch).await?;
-                position.upto = Some(upto);
-                position.after = Some(rest[taken - 1].order());
-                work.keep(&position)?;
                 rest = &rest[taken..];
             }
+            position.upto = Some(upto);
+            position.after = window.last().map(|ticket| ticket.order());
+            work.keep(&position)?;
         }
         work.keep(&Position { done: upto, upto: None, after: None })
     }

@@ -252,6 +252,9 @@ impl<'a> Replayer<'a> {
                 report.errors.push((signal, error));
             }
         }
+        if let Err(error) = self.keep_counters() {
+            tracing::warn!(error = %error.full(), "keep the export counters");
+        }
         let tally = std::mem::take(&mut *self.tally.lock().unwrap_or_else(PoisonError::into_inner));
         (report.rejected, report.retries, report.dead) = (tally.rejected, tally.retries, tally.dead);
         report
@@ -378,19 +381,22 @@ impl<'a> Replayer<'a> {
         Ok(delivered.accepted)
     }
 
+    /// Counts what became of a batch; what was refused for good is kept at once.
     fn keep(&self, signal: Signal, delivered: &Delivered) -> Result<()> {
         {
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
             tally.rejected += delivered.rejected;
             tally.retries += delivered.retries;
             tally.dead += delivered.dead.len() as u64;
+            let counters = tally.counters.entry(signal).or_default();
+            counters.sent += delivered.accepted;
+            counters.rejected += delivered.rejected;
+            counters.retries += delivered.retries;
         }
-        let mut counters: ExportCounters = self.store.note(EXPORT, signal.as_str())?.unwrap_or_default();
-        counters.sent += delivered.accepted;
-        counters.rejected += delivered.rejected;
-        counters.retries += delivered.retries;
+        if delivered.dead.is_empty() {
+            return Ok(());
+        }
         let mut transaction = self.store.begin()?;
-        transaction.put_note(EXPORT, signal.as_str(), &counters)?;
         for letter in &delivered.dead {
             tracing::warn!(%signal, reason = %letter.reason, hint = letter.hint.as_deref(), items = letter.items, "refused for good");
             transaction.put_dead(&Dead {
@@ -400,6 +406,20 @@ impl<'a> Replayer<'a> {
                 items: letter.items,
                 at: letter.at,
             })?;
+        }
+        transaction.commit().map(drop)
+    }
+
+    /// Adds what was counted since the last time to the totals in the store.
+    fn keep_counters(&self) -> Result<()> {
+        let fresh = std::mem::take(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner).counters);
+        let mut transaction = self.store.begin()?;
+        for (signal, more) in fresh {
+            let mut counters: ExportCounters = self.store.note(EXPORT, signal.as_str())?.unwrap_or_default();
+            counters.sent += more.sent;
+            counters.rejected += more.rejected;
+            counters.retries += more.retries;
+            transaction.put_note(EXPORT, signal.as_str(), &counters)?;
         }
         transaction.commit().map(drop)
     }
@@ -429,6 +449,8 @@ struct Tally {
     rejected: u64,
     retries: u64,
     dead: u64,
+    /// Not yet in the store's totals.
+    counters: BTreeMap<Signal, ExportCounters>,
 }
 
 /// What one signal told.

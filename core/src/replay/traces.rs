@@ -32,6 +32,8 @@ use crate::time::Millis;
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
 /// A request is sent once it holds this much and a root is through: in memory it takes several times as much.
 const ENOUGH_BYTES: usize = 384 * 1024;
+/// The position is kept after this many requests: each keeping is an fsync, and after a crash the same ids are sent again.
+const KEEP_EVERY: u32 = 8;
 /// Sprints come after all roots, whose keys start with a source's name.
 const SPRINTS: &[u8] = &[0xff];
 
@@ -157,6 +159,8 @@ pub(super) struct Traces<'a> {
     load: Load,
     /// The last group that is wholly in what was sent or is loaded.
     covered: Option<Vec<u8>>,
+    /// Requests taken since the position was last kept.
+    unkept: u32,
     sent: Sent,
 }
 
@@ -187,6 +191,7 @@ impl<'a> Traces<'a> {
             settled: HashMap::new(),
             load: Load::default(),
             covered: None,
+            unkept: 0,
             sent: Sent::default(),
         };
         let done = work.all().await;
@@ -319,7 +324,10 @@ impl<'a> Traces<'a> {
         if let Some(covered) = self.covered.take() {
             self.position.after = Some(covered);
             self.position.upto = Some(self.upto);
-            self.keep_position()?;
+            self.unkept += 1;
+            if self.unkept >= KEEP_EVERY {
+                self.keep_position()?;
+            }
         }
         Ok(())
     }
@@ -333,6 +341,7 @@ impl<'a> Traces<'a> {
             transaction.put_part(&root, &part)?;
         }
         transaction.put_position(Signal::Traces, self.source, &self.position)?;
+        self.unkept = 0;
         transaction.commit().map(drop)
     }
 }
