@@ -67,7 +67,7 @@ impl Tool {
     }
 
     pub(crate) async fn home_with(&self, setup: &Setup<'_>) -> Home {
-        let collector = Collector::start(otlp::Options::default()).await.unwrap();
+        let collector = Collector::start(setup.backend.clone()).await.unwrap();
         let home = Home {
             dir: tempfile::tempdir().unwrap(),
             collector,
@@ -92,6 +92,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) source: &'a str,
     /// Further keys of the file.
     pub(crate) rest: &'a str,
+    /// How the backend behaves.
+    pub(crate) backend: otlp::Options,
 }
 
 /// One installation: a directory with a configuration and a store, and the backend it tells.
