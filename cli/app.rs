@@ -1,5 +1,8 @@
 //! What most commands begin with: the configuration, the store, the connectors.
 
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
 use contextcore_core::Error;
 use contextcore_core::config::{Config, SourceConfig, nearest_known};
 use contextcore_core::connector::{Connector, Registration};
@@ -9,6 +12,7 @@ use indicatif::MultiProgress;
 
 use crate::args::{Global, Output};
 use crate::failure::Failure;
+use crate::reader;
 
 /// What `main` hands to every command.
 pub(crate) struct Context {
@@ -45,8 +49,27 @@ fn registration(kind: &str) -> Option<&'static Registration> {
     contextcore_connectors::ALL.iter().find(|registration| registration.kind == kind)
 }
 
-pub(crate) fn open_store(config: &Config) -> Result<Store, Failure> {
-    Ok(Store::open(&config.store.path)?)
+/// How long a store that somebody else holds is waited for: commands that only read have it for moments.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+/// How often it is tried meanwhile.
+const LOCK_RETRY: Duration = Duration::from_millis(50);
+
+/// The store. One that is held by a `serve` is not waited for: that goes on for good.
+pub(crate) async fn open_store(config: &Config) -> Result<Store, Error> {
+    let path = &config.store.path;
+    let begun = Instant::now();
+    loop {
+        match Store::open(path) {
+            Err(error) if error.context("locked").is_some() => {
+                let for_good = UnixStream::connect(reader::socket_path(path)).is_ok();
+                if for_good || begun.elapsed() >= LOCK_PATIENCE {
+                    return Err(error);
+                }
+                tokio::time::sleep(LOCK_RETRY).await;
+            }
+            opened => return opened,
+        }
+    }
 }
 
 /// The sources of these names, in the order of the file; all of them when none is named.
@@ -99,6 +122,19 @@ sources:
         assert_eq!(names(chosen(&config, &["other".into()]).unwrap()), ["other"]);
         let failure = chosen(&config, &["acmee".into()]).unwrap_err();
         assert_eq!(failure.lines, ["there is no source `acmee`; did you mean `acme`?"]);
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_held_for_a_moment_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::from_str(&format!("store: {{path: '{}'}}", dir.path().display()), "x.yaml", &[]).unwrap();
+        let held = Store::open(dir.path()).unwrap();
+        let free = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            drop(held);
+        };
+        let (opened, ()) = tokio::join!(open_store(&config), free);
+        assert!(opened.is_ok());
     }
 
     #[test]

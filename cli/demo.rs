@@ -52,6 +52,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
     let sources: Vec<SourceConfig> = stage.config.sources.clone();
     let pass = sync::pass(&engine, &sources, Options { now: Some(now), ..Options::default() }, &sinks);
     let report = stop::stoppable(&engine.cancel, pass).await??;
+    progress::end(&context.bars);
     let portfolio = portfolio::gather(&Viewer::new(&engine.store, &engine.config, now), now)?;
     stage.jira.shutdown().await;
     let mut out = io::stdout().lock();

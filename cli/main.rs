@@ -40,6 +40,10 @@ use crate::app::Context;
 use crate::args::{Cli, Command};
 use crate::failure::{Exit, Outcome};
 
+/// Rendering makes and drops very many small strings; see `benches/budgets.rs` for what this is worth.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
@@ -76,7 +80,7 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Show(arguments) => show::run(context, &arguments).await,
         Command::Status => status::run(context).await,
         Command::Replay(arguments) => replay::run(context, &arguments).await,
-        Command::Store(command) => store::run(context, &command),
+        Command::Store(command) => store::run(context, &command).await,
         Command::Schema => print(&contextcore_core::config::json_schema()),
         Command::Completions(arguments) => {
             let mut script = Vec::new();

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use contextcore_core::progress::{Event, Progress};
-use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::{terminal, words};
 
@@ -22,7 +22,14 @@ pub(crate) fn lines() -> Box<dyn Progress> {
     Box::<Lines>::default()
 }
 
-/// A bar for each source.
+/// Takes the bars away, before the result is printed where they were. Logs go on as without them.
+pub(crate) fn end(bars: &MultiProgress) {
+    // Nothing can be done about a terminal that does not obey.
+    bars.clear().unwrap_or_default();
+    bars.set_draw_target(ProgressDrawTarget::hidden());
+}
+
+/// A bar for each source, and one for each project of which something is sent.
 struct Bars {
     all: MultiProgress,
     bars: Mutex<HashMap<String, Bar>>,
@@ -40,10 +47,10 @@ impl Bars {
         Self { all, bars: Mutex::default() }
     }
 
-    fn begin(&self, source: &str) -> Bar {
+    fn begin(&self, name: &str, template: &str) -> Bar {
         let bar = self.all.add(ProgressBar::no_length());
-        bar.set_style(style(UNKNOWN));
-        bar.set_prefix(source.to_owned());
+        bar.set_style(style(template));
+        bar.set_prefix(name.to_owned());
         bar.enable_steady_tick(Duration::from_millis(120));
         Bar { bar, changes: 0, sent: 0 }
     }
@@ -52,12 +59,16 @@ impl Bars {
 impl Progress for Bars {
     fn event(&self, source: &str, event: Event) {
         let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
-        let bar = bars.entry(source.to_owned()).or_insert_with(|| self.begin(source));
+        let template = if matches!(event, Event::Sent { .. }) { SENDING } else { UNKNOWN };
+        let bar = bars.entry(source.to_owned()).or_insert_with(|| self.begin(source, template));
         match event {
             Event::Began { total } => total.into_iter().for_each(|total| bar.expect(total)),
             Event::Total(total) => bar.expect(total),
             Event::Page { records, changes } => {
                 bar.bar.inc(records);
+                if let Some(total) = bar.bar.length() {
+                    bar.expect(total);
+                }
                 bar.changes += changes;
             }
             Event::Sent { items, .. } => bar.sent += items,
@@ -75,11 +86,10 @@ impl Bar {
     }
 
     fn message(&self) -> String {
-        let mut text = format!("{} changes", words::count(self.changes));
-        if self.sent > 0 {
-            text.push_str(&format!(", {} sent", words::count(self.sent)));
-        }
-        text
+        let parts = [(self.changes, "changes"), (self.sent, "sent")];
+        let told =
+            parts.iter().filter(|(count, _)| *count > 0).map(|(count, of)| format!("{} {of}", words::count(*count)));
+        told.collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -94,6 +104,9 @@ fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
 const KNOWN: &str = "{prefix:14!} {bar:24.cyan/dim} {human_pos}/{human_len} records {rate} eta {eta} · {msg}";
 /// While nobody knows.
 const UNKNOWN: &str = "{prefix:14!} {spinner} {human_pos} records {rate} {elapsed} · {msg}";
+
+/// What is sent of a project as a whole.
+const SENDING: &str = "{prefix:14!} {spinner} {msg}";
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).with_key("rate", rate)
@@ -166,8 +179,6 @@ impl Progress for Lines {
 
 #[cfg(test)]
 mod tests {
-    use indicatif::ProgressDrawTarget;
-
     use super::*;
 
     fn hidden() -> Bars {
@@ -176,7 +187,9 @@ mod tests {
 
     #[test]
     fn the_templates_are_sound() {
-        assert!(ProgressStyle::with_template(KNOWN).is_ok() && ProgressStyle::with_template(UNKNOWN).is_ok());
+        for template in [KNOWN, UNKNOWN, SENDING] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
     }
 
     #[test]
@@ -195,7 +208,7 @@ mod tests {
     #[test]
     fn a_count_that_was_too_low_does_not_pass_the_end() {
         let bars = hidden();
-        let bar = bars.begin("acme");
+        let bar = bars.begin("acme", UNKNOWN);
         bar.bar.inc(50);
         bar.expect(10);
         assert_eq!(bar.bar.length(), Some(50));

@@ -10,6 +10,7 @@ use contextcore_core::view::{SprintFilter, SprintView, TaskFilter, TaskView, Vie
 use contextcore_core::{Error, ErrorKind, Millis};
 use serde::{Deserialize, Serialize};
 
+use crate::app;
 use crate::failure::Failure;
 use crate::show::{self, ShowView};
 use crate::status::{self, StatusView};
@@ -57,8 +58,8 @@ pub(crate) enum Reader {
 
 impl Reader {
     /// Opens the store, or finds the way to who holds it.
-    pub(crate) fn open(config: Config) -> Result<Self, Failure> {
-        match Store::open(&config.store.path) {
+    pub(crate) async fn open(config: Config) -> Result<Self, Failure> {
+        match app::open_store(&config).await {
             Ok(store) => Ok(Self::Here { store: Box::new(store), config: Box::new(config), now: Millis::now() }),
             Err(error) if error.context("locked").is_some() => {
                 Ok(Self::There(Local::new(&socket_path(&config.store.path))?))
@@ -148,7 +149,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let config = Config::from_str(&format!("store: {{path: '{}'}}", dir.path().display()), "x.yaml", &[]).unwrap();
         let _held = Store::open(dir.path()).unwrap();
-        let reader = Reader::open(config).unwrap();
+        let reader = Reader::open(config).await.unwrap();
         let failure = reader.status().await.unwrap_err();
         assert!(failure.lines[0].contains("wait until its `sync` has ended"), "{failure}");
         assert_eq!(failure.exit, crate::failure::Exit::Internal);

@@ -18,12 +18,13 @@ pub(crate) async fn run(context: &Context, arguments: &args::Replay) -> Outcome 
     let json = context.is_json("replay")?;
     let config = context.config()?;
     let selection = selection(&config, arguments, Millis::now())?;
-    let store = app::open_store(&config)?;
+    let store = app::open_store(&config).await?;
     let engine = Arc::new(Engine::new(config, store, progress::watcher(&context.bars)));
     let sinks = engine.sinks()?;
     let clock = Instant::now();
     let replayer = engine.replayer(&sinks, false);
     let sent = stop::stoppable(&engine.cancel, replayer.replay(&selection, Millis::now())).await?;
+    progress::end(&context.bars);
     let report = RunReport::new(Vec::new(), sent, &engine.owners()?, false, clock.elapsed().as_secs_f64());
     sync::print(&report, json)?;
     Ok(report.exit())

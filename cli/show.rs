@@ -83,7 +83,7 @@ fn links(timeline: &[EntryView]) -> Vec<String> {
 pub(crate) async fn run(context: &Context, arguments: &args::Show) -> Outcome {
     let json = context.is_json("show")?;
     let which = Which { key: arguments.key.clone(), source: arguments.source.clone() };
-    let view = Reader::open(context.config()?)?.show(&which).await?;
+    let view = Reader::open(context.config()?).await?.show(&which).await?;
     let mut out = io::stdout().lock();
     if json {
         serde_json::to_writer_pretty(&mut out, &view)?;

@@ -43,7 +43,7 @@ const CSV: &[&str] = &[
 ];
 
 pub(crate) async fn run(context: &Context, filter: &SprintFilter) -> Outcome {
-    let sprints = Reader::open(context.config()?)?.sprints(filter).await?;
+    let sprints = Reader::open(context.config()?).await?.sprints(filter).await?;
     let mut out = BufWriter::new(io::stdout().lock());
     match context.global.output {
         Output::Json => {

@@ -182,7 +182,7 @@ fn dead_letters(store: &Store) -> Result<Vec<DeadLetters>, Error> {
 
 pub(crate) async fn run(context: &Context) -> Outcome {
     let json = context.is_json("status")?;
-    let view = Reader::open(context.config()?)?.status().await?;
+    let view = Reader::open(context.config()?).await?.status().await?;
     let mut out = io::stdout().lock();
     if json {
         serde_json::to_writer_pretty(&mut out, &view)?;

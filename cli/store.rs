@@ -15,7 +15,7 @@ use crate::words;
 /// Problems shown without `-v`.
 const FIRST_FEW: usize = 20;
 
-pub(crate) fn run(context: &Context, command: &args::Store) -> Outcome {
+pub(crate) async fn run(context: &Context, command: &args::Store) -> Outcome {
     let json = context.is_json("store")?;
     let config = context.config()?;
     if matches!(command, args::Store::Import { .. }) {
@@ -24,7 +24,7 @@ pub(crate) fn run(context: &Context, command: &args::Store) -> Outcome {
         let path = config.store.path.display();
         return Err(Failure::usage(format!("there is no store at {path}: `contextcore sync` makes one")));
     }
-    let store = app::open_store(&config)?;
+    let store = app::open_store(&config).await?;
     match command {
         args::Store::Compact => compact(store, json),
         args::Store::Export { file } => export(&store, file, json),

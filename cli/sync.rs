@@ -22,11 +22,12 @@ pub(crate) async fn run(context: &Context, arguments: &args::Sync) -> Outcome {
     let json = context.is_json("sync")?;
     let config = context.config()?;
     let chosen: Vec<SourceConfig> = app::chosen(&config, &arguments.sources)?.into_iter().cloned().collect();
-    let (store, _scratch) = store_for(&config, arguments.dry_run)?;
+    let (store, _scratch) = store_for(&config, arguments.dry_run).await?;
     let options = Options { full: arguments.full, dry_run: arguments.dry_run, now: None };
     let engine = Arc::new(Engine::new(config, store, progress::watcher(&context.bars)));
     let sinks = engine.sinks()?;
     let report = stop::stoppable(&engine.cancel, pass(&engine, &chosen, options, &sinks)).await??;
+    progress::end(&context.bars);
     print(&report, json)?;
     Ok(report.exit())
 }
@@ -50,12 +51,12 @@ pub(crate) async fn pass(
 }
 
 /// The store of a run. A dry run leaves nothing behind, not even an empty store.
-fn store_for(config: &Config, dry_run: bool) -> Result<(Store, Option<TempDir>), Failure> {
+async fn store_for(config: &Config, dry_run: bool) -> Result<(Store, Option<TempDir>), Failure> {
     if dry_run && !config.store.path.exists() {
         let scratch = scratch()?;
         return Ok((Store::open(scratch.path())?, Some(scratch)));
     }
-    Ok((app::open_store(config)?, None))
+    Ok((app::open_store(config).await?, None))
 }
 
 /// A directory that goes away by itself.

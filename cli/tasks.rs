@@ -1,9 +1,10 @@
 //! `contextcore tasks`: normalised tasks, as a table, JSON or CSV.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, Write};
 
 use contextcore_core::view::{TaskFilter, TaskView};
 use serde_json::Value;
+use tempfile::SpooledTempFile;
 
 use crate::app::Context;
 use crate::args::Output;
@@ -55,22 +56,35 @@ const CSV: &[&str] = &[
     "span_id",
 ];
 
+/// A result is gathered before it is printed, so that a pager at the other end does not hold the store for us; what does not
+/// fit here goes through a temporary file.
+const IN_MEMORY: usize = 16 << 20;
+
 pub(crate) async fn run(context: &Context, filter: &TaskFilter) -> Outcome {
-    let reader = Reader::open(context.config()?)?;
-    let mut out = BufWriter::new(io::stdout().lock());
+    let reader = Reader::open(context.config()?).await?;
+    let mut result = BufWriter::new(SpooledTempFile::new(IN_MEMORY));
     match context.global.output {
-        Output::Json => json(&reader, filter, &mut out).await?,
-        Output::Csv => csv(&reader, filter, &mut out).await?,
+        Output::Json => json(&reader, filter, &mut result).await?,
+        Output::Csv => csv(&reader, filter, &mut result).await?,
         Output::Table => {
             let mut table = table();
-            reader.each_task(filter, &mut |task| Ok(add(&mut table, &task))).await?;
+            let mut visit = |task: TaskView| {
+                add(&mut table, &task);
+                Ok(())
+            };
+            reader.each_task(filter, &mut visit).await?;
             if table.is_empty() {
                 eprintln!("no task fits; `contextcore status` shows what the store holds");
             } else {
-                out.write_all(table.render(terminal::width()).as_bytes())?;
+                result.write_all(table.render(terminal::width()).as_bytes())?;
             }
         }
     }
+    drop(reader);
+    let mut result = result.into_inner().map_err(io::IntoInnerError::into_error)?;
+    result.rewind()?;
+    let mut out = io::stdout().lock();
+    io::copy(&mut result, &mut out)?;
     out.flush()?;
     Ok(Exit::Done)
 }

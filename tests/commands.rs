@@ -66,6 +66,18 @@ async fn what_was_synced_can_be_read_in_every_form() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn commands_that_read_do_not_get_in_each_others_way() {
+    let stage = Stage::new().await;
+    stage.run(&["sync", "-o", "json"]).json();
+    // Nobody reads what they print until all have printed: a full pipe must not hold the store.
+    let all: Vec<_> = (0..5).map(|_| stage.start(&["tasks", "-o", "json"])).collect();
+    assert!(stage.run(&["sprints"]).code == Some(0));
+    for child in all {
+        assert!(!Stage::wait(child).json().as_array().unwrap().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_token_fails_the_source_and_says_so() {
     let stage = Stage::new().await;
     stage.jira.set_credentials(vec![]);

@@ -6,6 +6,8 @@
 //! that faults on either side are sat out ([`vendor`], [`backend`]), that bad input is answered in one line ([`input`]), that
 //! no secret leaks ([`secrets`]), that reading works beside a running service ([`reading`]).
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
+
 mod backend;
 mod commands;
 mod crash;

@@ -30,7 +30,7 @@ pub(crate) async fn run(context: &Context) -> Outcome {
     let config = context.config()?;
     app::chosen(&config, &[])?;
     let listener = listen(&config.listen).await?;
-    let store = app::open_store(&config)?;
+    let store = app::open_store(&config).await?;
     let engine = Arc::new(Engine::new(config, store, progress::lines()));
     let hurry = CancellationToken::new();
     let sinks = |signal: &Signal| Ok((*signal, tell::sinks(&engine, *signal, &hurry)?));

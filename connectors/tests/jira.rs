@@ -185,7 +185,7 @@ fn assert_true(world: &World, tasks: &BTreeMap<String, TaskObservation>, at: i64
         assert_eq!(summary.status.as_str(), truth.status(id).as_str(), "{key}");
         assert_eq!(summary.started, truth.started(id).map(Millis), "started {key}");
         assert_eq!(summary.completed, truth.completed(id).map(Millis), "completed {key}");
-        let last = timeline::last(&timeline).unwrap().facts;
+        let last = std::sync::Arc::unwrap_or_clone(timeline::last(&timeline).unwrap().facts);
         assert_eq!(diff::changes(&last, &task.present), [], "{key}");
         let fields = truth.fields(id);
         assert_eq!(last.estimate, fields.points.map(f64::from), "points of {key}");

@@ -9,7 +9,7 @@ use common::{Rig, facts};
 use contextcore_standins::Clock;
 use contextcore_standins::jira::{Jira, Options};
 use contextcore_standins::otlp::{Handle, Log, Point, Span};
-use contextcore_standins::world::World;
+use contextcore_standins::world::{Draft, StatusId, TypeId, World};
 
 /// 2026-11-18.
 const NOW: i64 = 1_795_000_000_000;
@@ -115,4 +115,55 @@ async fn what_is_told_agrees_with_the_world() {
     assert!((value("task.count", &of_done) - done as f64).abs() < 1e-9);
     assert!((value("task.blocked", &|_| true) - truth.blocked().len() as f64).abs() < 1e-9);
     assert!((value("task.count", &|_| true) - truth.issues().count() as f64).abs() < 1e-9);
+}
+
+/// An epic with so many stories that its history takes several requests.
+fn one_large_epic() -> World {
+    let mut world = World::empty();
+    let project = world.add_project("SHOP", "Checkout", StatusId::TO_DO);
+    let day = 24 * HOUR;
+    let epic = world.edit(NOW - 90 * day).add_issue(Draft::new(project, TypeId::EPIC, "Guest checkout"));
+    for n in 0..700 {
+        let at = NOW - 80 * day + n * HOUR;
+        let draft = Draft { parent: Some(epic), ..Draft::new(project, TypeId::STORY, "Pay by card") };
+        let story = world.edit(at).add_issue(draft);
+        world.edit(at + 2 * HOUR).transition(story, StatusId::IN_PROGRESS);
+        world.edit(at + 9 * HOUR).transition(story, StatusId::DONE);
+    }
+    world
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_anchor_meets_itself_while_a_backend_holds_its_trace_in_memory() {
+    let options = || Options { clock: Clock::fixed(NOW), ..Options::cloud() };
+    let jira = Jira::start(one_large_epic(), options()).await.unwrap();
+    let rig = Rig::new(&jira).await;
+    rig.sync(NOW).await;
+    let spans = rig.collector.spans();
+    let history = spans.iter().filter(|span| role(span) != "snapshot");
+    let ids: Vec<_> = history.map(|span| (&span.trace_id, &span.span_id)).collect();
+    assert!(ids.len() > 2_500, "{} spans fit into one request", ids.len());
+    assert_eq!(ids.len(), ids.iter().collect::<BTreeSet<_>>().len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_that_fits_goes_in_one_request_with_every_anchor_it_needs() {
+    let options = Options { clock: Clock::fixed(NOW), ..Options::cloud() };
+    let jira = Jira::start(World::demo(NOW, 12, 42), options).await.unwrap();
+    let rig = Rig::new(&jira).await;
+    rig.sync(NOW).await;
+    let (mut requests, mut traces) = (0, BTreeSet::new());
+    for received in rig.collector.received() {
+        let spans = &received.spans;
+        requests += usize::from(!spans.is_empty());
+        for trace in spans.iter().map(|span| span.trace_id.clone()).collect::<BTreeSet<_>>() {
+            assert!(traces.insert(trace.clone()), "trace {trace} is split over requests");
+        }
+        let present: BTreeSet<_> = spans.iter().map(|span| (&span.trace_id, &span.span_id)).collect();
+        assert_eq!(present.len(), spans.len(), "a request holds a span twice");
+        for span in spans.iter().filter(|span| !span.parent_span_id.is_empty()) {
+            assert!(present.contains(&(&span.trace_id, &span.parent_span_id)), "{span:?} has lost its parent");
+        }
+    }
+    assert!(requests > 3, "all in {requests} requests: nothing was split");
 }

@@ -276,6 +276,21 @@ pub enum What {
     Restored,
 }
 
+impl What {
+    /// Whether it changes any of the task's [`Facts`]; creation sets them all, and does not change them.
+    pub const fn changes_facts(&self) -> bool {
+        !matches!(
+            self,
+            Self::Created(_)
+                | Self::Commented(_)
+                | Self::Linked { .. }
+                | Self::Artifact(_)
+                | Self::Deleted
+                | Self::Restored
+        )
+    }
+}
+
 /// A commit, pull request, review, CI run or deployment that names a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {

@@ -5,7 +5,7 @@
 
 use crate::model::{Kept, SprintFacts, SprintState, What};
 use crate::time::{DAY, Millis};
-use crate::timeline::{self, State};
+use crate::timeline::{Life, State};
 use crate::totals::{milli, points};
 
 /// The numbers of a sprint at one moment. Points in thousandths.
@@ -116,12 +116,10 @@ impl Ledger {
     }
 
     fn enter(&mut self, id: &str, start: Millis, timeline: &[Kept]) {
-        if timeline::last(timeline).is_none_or(|state| state.deleted.is_some()) {
-            return;
-        }
+        let Some(life) = Life::new(timeline).filter(|life| life.last().state.deleted.is_none()) else { return };
         let mut standing = Standing::default();
-        if timeline::first(timeline).is_some_and(|(_, created)| created <= start) {
-            standing = timeline::at(timeline, start).map_or(standing, |state| Standing::of(&state, id));
+        if life.created() <= start {
+            standing = Standing::of(&life.at(start).state, id);
         }
         if standing.member {
             let weight = standing.weight();
@@ -129,12 +127,12 @@ impl Ledger {
             self.changes.push((start, tally));
         }
         let finish = self.finish;
-        timeline::walk(timeline, |group, _, after| {
-            let Some(at) = group.first().map(|kept| kept.entry.at) else { return };
+        for turn in life.turns() {
+            let at = turn.at;
             if at <= start || finish.is_some_and(|finish| at > finish) {
-                return;
+                continue;
             }
-            let mut next = Standing::of(after, id);
+            let mut next = Standing::of(&turn.state, id);
             if finish == Some(at) {
                 // Who leaves at the very completion was carried over, not removed; who enters then came too late.
                 next.member = standing.member;
@@ -143,7 +141,7 @@ impl Ledger {
                 self.changes.push((at, difference(standing, next)));
                 standing = next;
             }
-        });
+        }
     }
 
     /// The numbers at a moment; after the completion, those at the completion.

@@ -6,7 +6,6 @@
 
 mod pass;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
@@ -339,11 +338,13 @@ fn next_sprint(known: Option<&SprintRecord>, facts: SprintFacts, seq: u64) -> (S
 
 /// Whatever changes how a source is read or understood changes this number, and everything is read again.
 fn settings_hash(config: &SourceConfig) -> u64 {
-    let mut hasher = DefaultHasher::new();
     let SourceConfig { kind, url, projects, repositories, fields, blocked, statuses, types, derive_status, .. } =
         config;
-    (kind, url, projects, repositories, fields, derive_status).hash(&mut hasher);
-    (&blocked.statuses, &blocked.labels).hash(&mut hasher);
-    format!("{statuses:?}{types:?}").hash(&mut hasher);
-    hasher.finish()
+    let (labels, names) = (&blocked.labels, &blocked.statuses);
+    let all = format!(
+        "{kind:?}{url:?}{projects:?}{repositories:?}{fields:?}{labels:?}{names:?}{statuses:?}{types:?}{derive_status}"
+    );
+    let mut first = [0; 8];
+    first.copy_from_slice(&blake3::hash(all.as_bytes()).as_bytes()[..8]);
+    u64::from_le_bytes(first)
 }

@@ -3,8 +3,6 @@
 //!
 //! Totals live in the store, so that they never fall, not even over restarts.
 
-use std::fmt::Write as _;
-
 use crate::config::Config;
 use crate::error::Result;
 use crate::replay::semconv::{self as names, Instrument, Metric};
@@ -118,13 +116,13 @@ pub fn prometheus(store: &Store, config: &Config, now: Millis) -> Result<String>
         let name = exposition_name(reading.metric.name, reading.metric.unit, is_counter);
         if last != reading.metric.name {
             let kind = if is_counter { "counter" } else { "gauge" };
-            let _: std::fmt::Result = writeln!(text, "# HELP {name} {}\n# TYPE {name} {kind}", reading.metric.about);
+            text.push_str(&format!("# HELP {name} {}\n# TYPE {name} {kind}\n", reading.metric.about));
             last = reading.metric.name;
         }
         let labels: Vec<String> =
             reading.attributes.iter().map(|(key, value)| format!("{}=\"{value}\"", key.replace('.', "_"))).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        let _: std::fmt::Result = writeln!(text, "{name}{labels} {}", reading.value);
+        text.push_str(&format!("{name}{labels} {}\n", reading.value));
     }
     Ok(text)
 }

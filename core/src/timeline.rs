@@ -1,10 +1,12 @@
 //! Folding a timeline: what a task was at a moment, its phases, and the times that follow from them.
 //!
 //! Everything here is a pure function of dated facts and a moment. [`Facts::apply`] is the fold's step, [`phases`] cuts a
-//! life into stretches of one effective status, [`summary`] gives the numbers of `model.md`. Facts at the same
+//! life into stretches of one effective status, [`summary`] gives the numbers of `model.md`; [`Life`] is for whoever needs
+//! several of them. Facts at the same
 //! millisecond count together: only what holds after all of them is a state of the task.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::model::{Entry, Facts, Kept, Status, What};
 use crate::time::Millis;
@@ -49,20 +51,29 @@ impl Facts {
 /// A task as its timeline leaves it at one moment: the facts and whether it is there at all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
-    /// The facts in force.
-    pub facts: Facts,
+    /// The facts in force. Shared: a stretch in which nothing changed costs nothing to keep.
+    pub facts: Arc<Facts>,
     /// When it vanished, if it has.
     pub deleted: Option<Millis>,
 }
 
 impl State {
+    fn of(facts: &Facts) -> Self {
+        Self { facts: Arc::new(facts.clone()), deleted: None }
+    }
+
     fn apply(&mut self, entry: &Entry) {
-        self.facts.apply(&entry.what);
         match entry.what {
             What::Deleted => self.deleted = Some(entry.at),
             What::Restored => self.deleted = None,
+            _ if entry.what.changes_facts() => Arc::make_mut(&mut self.facts).apply(&entry.what),
             _ => {}
         }
+    }
+
+    /// The effective status, unless the task has vanished.
+    fn status(&self) -> Option<Status> {
+        self.deleted.is_none().then(|| self.facts.effective_status())
     }
 }
 
@@ -82,7 +93,7 @@ pub fn last(timeline: &[Kept]) -> Option<State> {
 /// The task as it was at `moment`, facts of that very millisecond included. Before its creation it is as created.
 pub fn at(timeline: &[Kept], moment: Millis) -> Option<State> {
     let (facts, _) = first(timeline)?;
-    let mut state = State { facts: facts.clone(), deleted: None };
+    let mut state = State::of(facts);
     for kept in timeline[1..].iter().take_while(|kept| kept.entry.at <= moment) {
         state.apply(&kept.entry);
     }
@@ -93,21 +104,133 @@ pub fn at(timeline: &[Kept], moment: Millis) -> Option<State> {
 /// (`None` before creation) and the state after.
 pub fn walk(timeline: &[Kept], mut visit: impl FnMut(&[Kept], Option<&State>, &State)) {
     let Some((facts, _)) = first(timeline) else { return };
-    let mut state = State { facts: facts.clone(), deleted: None };
+    let mut state = State::of(facts);
     let mut before: Option<State> = None;
-    let mut rest = timeline;
-    while let Some(head) = rest.first() {
-        let size = rest.iter().take_while(|kept| kept.entry.at == head.entry.at).count();
-        let (group, tail) = rest.split_at(size);
-        for kept in group {
-            state.apply(&kept.entry);
-        }
+    for group in timeline.chunk_by(|one, next| one.entry.at == next.entry.at) {
+        group.iter().for_each(|kept| state.apply(&kept.entry));
         visit(group, before.as_ref(), &state);
-        match &mut before {
-            Some(before) => before.clone_from(&state),
-            None => before = Some(state.clone()),
+        before = Some(state.clone());
+    }
+}
+
+/// A task after all facts of one millisecond.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Turn {
+    /// When.
+    pub at: Millis,
+    /// The greatest journal number among those facts.
+    pub seq: u64,
+    /// What they led to.
+    pub state: State,
+}
+
+/// A task's whole life, walked once: what phases, finishes and numbers are read from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Life {
+    /// Oldest first; the first is the creation.
+    turns: Vec<Turn>,
+}
+
+impl Life {
+    /// The life that a timeline tells; `None` when it does not begin with a creation.
+    pub fn new(timeline: &[Kept]) -> Option<Self> {
+        let mut turns = Vec::new();
+        walk(timeline, |group, _, state| {
+            if let Some(kept) = group.iter().max_by_key(|kept| kept.seq) {
+                turns.push(Turn { at: kept.entry.at, seq: kept.seq, state: state.clone() });
+            }
+        });
+        (!turns.is_empty()).then_some(Self { turns })
+    }
+
+    /// Its turns, oldest first; never empty.
+    pub fn turns(&self) -> &[Turn] {
+        &self.turns
+    }
+
+    /// When it came to be.
+    pub fn created(&self) -> Millis {
+        self.turns[0].at
+    }
+
+    /// The turn in force at a moment; before the creation, the creation.
+    pub fn at(&self, moment: Millis) -> &Turn {
+        &self.turns[self.turns.partition_point(|turn| turn.at <= moment).max(1) - 1]
+    }
+
+    /// The newest turn.
+    pub fn last(&self) -> &Turn {
+        self.at(Millis(i64::MAX))
+    }
+
+    /// Cuts the life into stretches of one effective status, oldest first. A deleted task has no open phase.
+    pub fn phases(&self) -> Vec<Phase> {
+        let mut phases: Vec<Phase> = Vec::new();
+        let mut before: Option<&Turn> = None;
+        for turn in &self.turns {
+            let (was, now) = (before.and_then(|before| before.state.status()), turn.state.status());
+            if was != now {
+                if let (Some(open), Some(before)) = (phases.last_mut().filter(|phase| phase.to.is_none()), before) {
+                    open.to = Some(turn.at);
+                    open.next = Some(now.map_or("deleted", Status::as_str));
+                    open.facts = before.state.facts.clone();
+                    open.ended_by = Some(turn.seq);
+                }
+                phases.extend(now.map(|status| Phase::open(status, turn)));
+            }
+            before = Some(turn);
         }
-        rest = tail;
+        if let Some(open) = phases.last_mut().filter(|phase| phase.to.is_none()) {
+            open.facts = self.last().state.facts.clone();
+        }
+        phases
+    }
+
+    /// Every time it was finished, oldest first. Going from cancelled to done counts as finishing again.
+    pub fn finishes(&self) -> Vec<Finish> {
+        let mut finishes: Vec<Finish> = Vec::new();
+        let mut was = None;
+        for turn in &self.turns {
+            let status = turn.state.facts.status;
+            if status.is_finished() && was != Some(status) {
+                let cycle = u32::try_from(finishes.len()).unwrap_or(u32::MAX).saturating_add(1);
+                let facts = turn.state.facts.clone();
+                finishes.push(Finish { cycle, at: turn.at, status, facts, seq: turn.seq });
+            }
+            was = Some(status);
+        }
+        finishes
+    }
+
+    /// First entry into a status of the in-progress kind: in progress, in review, or a workflow status named blocked. The
+    /// blocked *flag* starts nothing.
+    pub fn started(&self) -> Option<Millis> {
+        let begun = |status: Status| matches!(status, Status::InProgress | Status::InReview | Status::Blocked);
+        self.turns.iter().find(|turn| begun(turn.state.facts.status)).map(|turn| turn.at)
+    }
+
+    /// Its numbers at `now`. Facts dated later must not be in it.
+    pub fn summary(&self, now: Millis) -> Summary {
+        let (phases, last) = (self.phases(), self.last());
+        let mut status_time = BTreeMap::new();
+        for phase in phases.iter().filter(|phase| !phase.status.is_finished()) {
+            let seconds = phase.to.unwrap_or(now).seconds_since(phase.from).max(0.0);
+            *status_time.entry(phase.status).or_insert(0.0) += seconds;
+        }
+        let finish = self.finishes().pop().filter(|finish| finish.status == last.state.facts.status);
+        let finished_as = |status| finish.as_ref().filter(|finish| finish.status == status).map(|finish| finish.at);
+        Summary {
+            status: last.state.facts.effective_status(),
+            status_since: phases.last().map_or(self.created(), |phase| phase.from),
+            created: self.created(),
+            started: self.started(),
+            completed: finished_as(Status::Done),
+            cancelled: finished_as(Status::Cancelled),
+            blocked_time: status_time.get(&Status::Blocked).copied().unwrap_or(0.0),
+            status_time,
+            last_activity: last.at,
+            state: last.state.clone(),
+        }
     }
 }
 
@@ -123,48 +246,24 @@ pub struct Phase {
     /// The status that followed, or `deleted`.
     pub next: Option<&'static str>,
     /// The facts in force when it was left (or now).
-    pub facts: Facts,
+    pub facts: Arc<Facts>,
     /// Why it was blocked, if it was and a reason is known.
     pub reason: Option<String>,
     /// The journal number of the fact that ended it: what replay compares with a signal's position.
     pub ended_by: Option<u64>,
 }
 
+impl Phase {
+    fn open(status: Status, turn: &Turn) -> Self {
+        let facts = turn.state.facts.clone();
+        let reason = (status == Status::Blocked).then(|| reason(&facts));
+        Self { status, from: turn.at, to: None, next: None, facts, reason, ended_by: None }
+    }
+}
+
 /// Cuts a life into stretches of one effective status, oldest first. A deleted task has no open phase.
 pub fn phases(timeline: &[Kept]) -> Vec<Phase> {
-    let mut phases: Vec<Phase> = Vec::new();
-    walk(timeline, |group, before, after| {
-        let (Some(at), Some(seq)) = (group.first().map(|kept| kept.entry.at), group.iter().map(|kept| kept.seq).max())
-        else {
-            return;
-        };
-        let now = (after.deleted.is_none()).then(|| after.facts.effective_status());
-        let was = before.filter(|before| before.deleted.is_none()).map(|before| before.facts.effective_status());
-        if was == now {
-            return;
-        }
-        if let (Some(open), Some(before)) = (phases.last_mut().filter(|phase| phase.to.is_none()), before) {
-            open.to = Some(at);
-            open.next = Some(now.map_or("deleted", Status::as_str));
-            open.facts.clone_from(&before.facts);
-            open.ended_by = Some(seq);
-        }
-        if let Some(status) = now {
-            phases.push(Phase {
-                status,
-                from: at,
-                to: None,
-                next: None,
-                facts: after.facts.clone(),
-                reason: (status == Status::Blocked).then(|| reason(&after.facts)),
-                ended_by: None,
-            });
-        }
-    });
-    if let (Some(open), Some(state)) = (phases.last_mut().filter(|phase| phase.to.is_none()), last(timeline)) {
-        open.facts = state.facts;
-    }
-    phases
+    Life::new(timeline).map(|life| life.phases()).unwrap_or_default()
 }
 
 /// Why a blocked task is blocked: the flag's reason, else the status that says so.
@@ -186,26 +285,14 @@ pub struct Finish {
     /// Done or cancelled.
     pub status: Status,
     /// The facts in force then.
-    pub facts: Facts,
+    pub facts: Arc<Facts>,
     /// The journal number of the fact that finished it.
     pub seq: u64,
 }
 
 /// Every time a task was finished, oldest first. Going from cancelled to done counts as finishing again.
 pub fn finishes(timeline: &[Kept]) -> Vec<Finish> {
-    let mut finishes: Vec<Finish> = Vec::new();
-    walk(timeline, |group, before, after| {
-        let was = before.map(|before| before.facts.status);
-        let status = after.facts.status;
-        if !status.is_finished() || was == Some(status) {
-            return;
-        }
-        if let Some(kept) = group.iter().max_by_key(|kept| kept.seq) {
-            let cycle = u32::try_from(finishes.len()).unwrap_or(u32::MAX).saturating_add(1);
-            finishes.push(Finish { cycle, at: kept.entry.at, status, facts: after.facts.clone(), seq: kept.seq });
-        }
-    });
-    finishes
+    Life::new(timeline).map(|life| life.finishes()).unwrap_or_default()
 }
 
 /// What a task's timeline says of it at one moment, as `model.md` defines it. Durations are seconds.
@@ -258,41 +345,8 @@ impl Summary {
 
 /// The numbers of a task at `now`; facts dated later count as not yet happened, except that creation always has.
 pub fn summary(timeline: &[Kept], now: Millis) -> Option<Summary> {
-    let known = timeline.iter().take_while(|kept| kept.entry.at <= now).count().max(1);
-    let timeline = timeline.get(..known)?;
-    let (facts, created) = first(timeline)?;
-    let state = last(timeline)?;
-    let phases = phases(timeline);
-    let mut status_time = BTreeMap::new();
-    for phase in phases.iter().filter(|phase| !phase.status.is_finished()) {
-        let seconds = phase.to.unwrap_or(now).seconds_since(phase.from).max(0.0);
-        *status_time.entry(phase.status).or_insert(0.0) += seconds;
-    }
-    let finish = finishes(timeline).pop();
-    let finished_as = |status| finish.as_ref().filter(|finish| finish.status == status && state.facts.status == status);
-    Some(Summary {
-        status: state.facts.effective_status(),
-        status_since: phases.last().map_or(created, |phase| phase.from),
-        created,
-        started: started(facts, timeline),
-        completed: finished_as(Status::Done).map(|finish| finish.at),
-        cancelled: finished_as(Status::Cancelled).map(|finish| finish.at),
-        blocked_time: status_time.get(&Status::Blocked).copied().unwrap_or(0.0),
-        status_time,
-        last_activity: timeline.iter().map(|kept| kept.entry.at).max().unwrap_or(created),
-        state,
-    })
-}
-
-/// First entry into a status of the in-progress kind: in progress, in review, or a workflow status named blocked. The
-/// blocked *flag* starts nothing.
-fn started(first: &Facts, timeline: &[Kept]) -> Option<Millis> {
-    let begun = |status: Status| matches!(status, Status::InProgress | Status::InReview | Status::Blocked);
-    timeline.iter().find_map(|kept| match &kept.entry.what {
-        What::Created(_) if begun(first.status) => Some(kept.entry.at),
-        What::Status { status, .. } if begun(*status) => Some(kept.entry.at),
-        _ => None,
-    })
+    let known = timeline.partition_point(|kept| kept.entry.at <= now).max(1);
+    Some(Life::new(timeline.get(..known)?)?.summary(now))
 }
 
 #[cfg(test)]

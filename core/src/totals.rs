@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Kept, Status, TaskType};
+use crate::model::{Status, TaskType};
 use crate::time::{DAY, HOUR, MINUTE, Millis};
-use crate::timeline::{self, Summary};
+use crate::timeline::{Life, State};
 
 /// Upper bounds of histogram buckets in milliseconds: from minutes to a year, as work takes.
 pub const BOUNDS: [i64; 14] = [
@@ -193,15 +193,13 @@ impl Happening {
     }
 }
 
-/// Everything in a timeline that counts for ever, in the project it happened in. Every completion counts, also one that
-/// was undone later: counters never fall.
-pub fn happenings(timeline: &[Kept]) -> Vec<Happening> {
-    let Some((facts, created)) = timeline::first(timeline) else { return Vec::new() };
-    let mut all = vec![Happening { at: created, project: facts.project.clone(), adds: Adds::Created(facts.task_type) }];
-    let phases = timeline::phases(timeline);
-    for finish in timeline::finishes(timeline).into_iter().filter(|finish| finish.status == Status::Done) {
-        let upto = timeline.partition_point(|kept| kept.entry.at <= finish.at);
-        let started = timeline::summary(&timeline[..upto], finish.at).and_then(|summary| summary.started);
+/// Everything in a life that counts for ever, in the project it happened in. Every completion counts, also one that was
+/// undone later: counters never fall.
+pub fn happenings(life: &Life) -> Vec<Happening> {
+    let (created, phases, started) = (life.created(), life.phases(), life.started());
+    let first = &life.turns()[0].state.facts;
+    let mut all = vec![Happening { at: created, project: first.project.clone(), adds: Adds::Created(first.task_type) }];
+    for finish in life.finishes().iter().filter(|finish| finish.status == Status::Done) {
         let blocked = phases.iter().filter(|phase| phase.status == Status::Blocked && phase.from < finish.at);
         let adds = Adds::Completed {
             task_type: finish.facts.task_type,
@@ -210,30 +208,28 @@ pub fn happenings(timeline: &[Kept]) -> Vec<Happening> {
             cycle: started.map(|started| finish.at.0 - started.0).filter(|cycle| *cycle >= 0),
             blocked: blocked.map(|phase| phase.to.unwrap_or(finish.at).min(finish.at).0 - phase.from.0).sum(),
         };
-        all.push(Happening { at: finish.at, project: finish.facts.project, adds });
+        all.push(Happening { at: finish.at, project: finish.facts.project.clone(), adds });
     }
     for phase in phases.into_iter().filter(|phase| !phase.status.is_finished()) {
         if let Some(to) = phase.to {
-            all.push(Happening {
-                at: to,
-                project: phase.facts.project,
-                adds: Adds::Phase(phase.status, to.0 - phase.from.0),
-            });
+            let adds = Adds::Phase(phase.status, to.0 - phase.from.0);
+            all.push(Happening { at: to, project: phase.facts.project.clone(), adds });
         }
     }
     all
 }
 
 /// What a task contributes to the totals of each native project it was ever in.
-pub fn contribution(timeline: &[Kept], summary: &Summary) -> BTreeMap<String, Totals> {
+pub fn contribution(life: &Life) -> BTreeMap<String, Totals> {
     let mut all: BTreeMap<String, Totals> = BTreeMap::new();
-    for happening in happenings(timeline) {
+    for happening in happenings(life) {
         happening.count(all.entry(happening.project.clone()).or_default());
     }
-    if summary.status.is_finished() && summary.state.deleted.is_none() {
-        let facts = &summary.state.facts;
+    let State { facts, deleted } = &life.last().state;
+    let status = facts.effective_status();
+    if status.is_finished() && deleted.is_none() {
         let finished = &mut all.entry(facts.project.clone()).or_default().finished;
-        finished.entry((summary.status, facts.task_type)).or_default().add(&Weight::of(facts.estimate), 1);
+        finished.entry((status, facts.task_type)).or_default().add(&Weight::of(facts.estimate), 1);
     }
     all
 }
@@ -253,11 +249,11 @@ pub struct Rollup {
 
 impl Rollup {
     /// What a task itself adds to each of its ancestors.
-    pub fn own(summary: &Summary) -> Self {
+    pub fn own(state: &State) -> Self {
         let mut own = Self::default();
-        if summary.state.deleted.is_none() && summary.status != Status::Cancelled {
-            own.all = Weight::of(summary.state.facts.estimate);
-            if summary.status == Status::Done {
+        if state.deleted.is_none() && state.facts.status != Status::Cancelled {
+            own.all = Weight::of(state.facts.estimate);
+            if state.facts.status == Status::Done {
                 own.done = own.all;
             }
         }
@@ -287,7 +283,7 @@ impl Rollup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::What;
+    use crate::model::{Kept, What};
     use crate::timeline::tests::{facts, kept, to};
 
     fn life() -> Vec<Kept> {
@@ -303,8 +299,7 @@ mod tests {
 
     #[test]
     fn every_completion_counts_but_the_task_is_finished_once() {
-        let summary = timeline::summary(&life(), Millis(4 * DAY)).unwrap();
-        let all = contribution(&life(), &summary);
+        let all = contribution(&Life::new(&life()).unwrap());
         let totals = &all["PROJ"];
         assert_eq!(totals.completed[&TaskType::Story], Weight { tasks: 2, milli_points: 6_000, unestimated: 0 });
         assert_eq!(totals.finished[&(Status::Done, TaskType::Story)].tasks, 1);
@@ -315,8 +310,7 @@ mod tests {
 
     #[test]
     fn adding_and_taking_away_leaves_nothing() {
-        let summary = timeline::summary(&life(), Millis(4 * DAY)).unwrap();
-        let one = contribution(&life(), &summary).remove("PROJ").unwrap();
+        let one = contribution(&Life::new(&life()).unwrap()).remove("PROJ").unwrap();
         let mut sum = one.clone();
         sum.add(&one, 1);
         sum.add(&one, -1);

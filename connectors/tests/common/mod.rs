@@ -1,6 +1,11 @@
 //! One whole installation in a test: a scripted Jira, its connector, a store, and a collector that keeps what it is told.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "a test harness: each test binary uses its own part"
+)]
 
 use std::collections::BTreeMap;
 use std::path::Path;

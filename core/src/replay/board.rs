@@ -6,10 +6,11 @@
 //! comes in as running totals.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::model::{Facts, Status, TaskRecord, TaskType};
+use crate::model::{Facts, Status, TaskType};
 use crate::time::{DAY, Millis};
-use crate::timeline::{self, State};
+use crate::timeline::{Life, State};
 use crate::totals::{self, Adds, Histogram, Totals, Weight};
 
 /// The window of the flow efficiency.
@@ -74,7 +75,7 @@ impl Line {
 pub(crate) struct BlockedStretch {
     pub(crate) from: Millis,
     pub(crate) to: Millis,
-    pub(crate) facts: Facts,
+    pub(crate) facts: Arc<Facts>,
     pub(crate) reason: String,
     pub(crate) url: String,
 }
@@ -271,54 +272,44 @@ fn overdue_from(due: &str) -> Option<Millis> {
 pub(crate) fn place_task(
     boards: &mut BTreeMap<String, Board>,
     id_of: &dyn Fn(&str) -> String,
-    record: &TaskRecord,
+    life: &Life,
+    url: &str,
     stale_after: i64,
 ) {
-    let timeline = &record.timeline;
-    let started = timeline::summary(timeline, Millis(i64::MAX)).and_then(|summary| summary.started);
-    let mut open: Option<(Millis, State)> = None;
-    timeline::walk(timeline, |group, _, after| {
-        let Some(at) = group.first().map(|kept| kept.entry.at) else { return };
-        if let Some((from, state)) = open.replace((at, after.clone()))
-            && let Some(board) = boards.get_mut(&id_of(&state.facts.project))
-        {
-            board.stretch(&state, from, at, started, stale_after);
+    let started = life.started();
+    for (place, turn) in life.turns().iter().enumerate() {
+        let until = life.turns().get(place + 1).map_or(Millis(i64::MAX), |next| next.at);
+        if let Some(board) = boards.get_mut(&id_of(&turn.state.facts.project)) {
+            board.stretch(&turn.state, turn.at, until, started, stale_after);
         }
-    });
-    if let Some((from, state)) = open
-        && let Some(board) = boards.get_mut(&id_of(&state.facts.project))
-    {
-        board.stretch(&state, from, Millis(i64::MAX), started, stale_after);
     }
-    for happening in totals::happenings(timeline) {
+    for happening in totals::happenings(life) {
         if let Some(board) = boards.get_mut(&id_of(&happening.project)) {
             board.happening(happening.at, &happening.adds);
         }
     }
-    place_phases(boards, id_of, record, started);
+    place_phases(boards, id_of, life, url);
 }
 
 /// Blocked stretches by name, and the active share of what was completed.
-fn place_phases(
-    boards: &mut BTreeMap<String, Board>,
-    id_of: &dyn Fn(&str) -> String,
-    record: &TaskRecord,
-    started: Option<Millis>,
-) {
-    let phases = timeline::phases(&record.timeline);
+fn place_phases(boards: &mut BTreeMap<String, Board>, id_of: &dyn Fn(&str) -> String, life: &Life, url: &str) {
+    let phases = life.phases();
     for phase in phases.iter().filter(|phase| phase.status == Status::Blocked) {
-        if let Some(board) = boards.get_mut(&id_of(&phase.facts.project)) {
+        let until = phase.to.unwrap_or(Millis(i64::MAX));
+        if let Some(board) = boards.get_mut(&id_of(&phase.facts.project))
+            && board.axis.place(phase.from) < board.axis.place(until)
+        {
             board.blocked_tasks.push(BlockedStretch {
                 from: phase.from,
-                to: phase.to.unwrap_or(Millis(i64::MAX)),
+                to: until,
                 facts: phase.facts.clone(),
                 reason: phase.reason.clone().unwrap_or_default(),
-                url: record.url.clone(),
+                url: url.to_owned(),
             });
         }
     }
-    let Some(started) = started else { return };
-    for finish in timeline::finishes(&record.timeline).iter().filter(|finish| finish.status == Status::Done) {
+    let Some(started) = life.started() else { return };
+    for finish in life.finishes().iter().filter(|finish| finish.status == Status::Done) {
         let within = phases.iter().filter(|phase| phase.status.is_wip() && phase.from < finish.at);
         let active = within.map(|phase| phase.to.unwrap_or(finish.at).min(finish.at).0 - phase.from.0).sum();
         if let Some(board) = boards.get_mut(&id_of(&finish.facts.project)) {

@@ -4,6 +4,8 @@
 
 use super::otlp::{Attributes, Setting};
 use super::semconv as names;
+use std::sync::Arc;
+
 use crate::config::CommentPrivacy;
 use crate::model::{EntryId, Facts, Kept, Status, TaskKey, What};
 use crate::time::Millis;
@@ -31,17 +33,19 @@ pub(crate) struct Happened {
     /// The value after.
     pub(crate) to: Option<String>,
     /// The facts in force after it.
-    pub(crate) facts: Facts,
+    pub(crate) facts: Arc<Facts>,
 }
 
 /// Tells a timeline as events, oldest first.
 pub(crate) fn of(timeline: &[Kept]) -> Vec<Happened> {
     let Some((first, _)) = timeline::first(timeline) else { return Vec::new() };
-    let mut facts = first.clone();
+    let mut facts = Arc::new(first.clone());
     let mut events = Vec::with_capacity(timeline.len() + 2);
     for (number, kept) in timeline.iter().enumerate() {
         let before = facts.clone();
-        facts.apply(&kept.entry.what);
+        if kept.entry.what.changes_facts() {
+            Arc::make_mut(&mut facts).apply(&kept.entry.what);
+        }
         let (name, from, to) = tell(&before, &kept.entry.what);
         let event = Happened {
             at: kept.entry.at,

@@ -3,8 +3,6 @@
 //!
 //! Source of the naming rules: the OpenTelemetry specification, "Prometheus and OpenMetrics compatibility".
 
-use std::fmt::Write as _;
-
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -34,8 +32,7 @@ pub(crate) fn text(metrics: &[Metric]) -> String {
 }
 
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing to a String cannot fail.
-    let _: Result<(), std::fmt::Error> = writeln!(out, "{text}");
+    out.push_str(&format!("{text}\n"));
 }
 
 /// `task.blocked_age` in `s` is `task_blocked_age_seconds`; a counter ends in `_total`; `{task}` is no unit.

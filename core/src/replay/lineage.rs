@@ -12,12 +12,12 @@ use crate::error::Result;
 use crate::model::{Facts, SprintRecord, TaskKey, TaskRecord, TaskType, What};
 use crate::store::Store;
 use crate::time::Millis;
-use crate::timeline;
+use crate::timeline::Life;
 
 /// No real hierarchy is deeper; a loop of parents must end.
 const MAX_DEPTH: usize = 32;
 /// Records kept in memory at once.
-const PAGES: usize = 4_096;
+const PAGES: usize = 1_024;
 /// Added to the ordinal of an anchor whose parent's record is not known: should it become known, another anchor begins.
 const UNKNOWN_PARENT: u64 = 1 << 32;
 
@@ -25,14 +25,21 @@ const UNKNOWN_PARENT: u64 = 1 << 32;
 pub struct Book<'a> {
     store: &'a Store,
     pages: Mutex<HashMap<TaskKey, Option<Arc<TaskRecord>>>>,
-    lives: Mutex<HashMap<TaskKey, Arc<Vec<Episode>>>>,
+    lives: Mutex<HashMap<TaskKey, Option<Arc<Life>>>>,
+    episodes: Mutex<HashMap<TaskKey, Arc<Vec<Episode>>>>,
     sprints: Mutex<HashMap<TaskKey, Option<Arc<SprintRecord>>>>,
 }
 
 impl<'a> Book<'a> {
     /// An empty book over a store.
     pub fn new(store: &'a Store) -> Self {
-        Self { store, pages: Mutex::default(), lives: Mutex::default(), sprints: Mutex::default() }
+        Self {
+            store,
+            pages: Mutex::default(),
+            lives: Mutex::default(),
+            episodes: Mutex::default(),
+            sprints: Mutex::default(),
+        }
     }
 
     /// The store underneath.
@@ -50,6 +57,7 @@ impl<'a> Book<'a> {
         if pages.len() >= PAGES {
             pages.clear();
             open(&self.lives).clear();
+            open(&self.episodes).clear();
         }
         pages.insert(key.clone(), record.clone());
         Ok(record)
@@ -67,17 +75,27 @@ impl<'a> Book<'a> {
 
     /// The episodes of a task's life, oldest first; none when it is not known.
     pub fn episodes(&self, key: &TaskKey) -> Result<Arc<Vec<Episode>>> {
-        if let Some(episodes) = open(&self.lives).get(key) {
+        if let Some(episodes) = open(&self.episodes).get(key) {
             return Ok(episodes.clone());
         }
         let episodes = Arc::new(episodes(self, key)?);
-        open(&self.lives).insert(key.clone(), episodes.clone());
+        open(&self.episodes).insert(key.clone(), episodes.clone());
         Ok(episodes)
     }
 
+    /// A task's life, if it is known.
+    pub fn life(&self, key: &TaskKey) -> Result<Option<Arc<Life>>> {
+        if let Some(life) = open(&self.lives).get(key) {
+            return Ok(life.clone());
+        }
+        let life = self.record(key)?.and_then(|record| Life::new(&record.timeline)).map(Arc::new);
+        open(&self.lives).insert(key.clone(), life.clone());
+        Ok(life)
+    }
+
     /// The facts of a task at a moment, if it is known.
-    pub fn facts(&self, key: &TaskKey, at: Millis) -> Result<Option<Facts>> {
-        Ok(self.record(key)?.and_then(|record| timeline::at(&record.timeline, at)).map(|state| state.facts))
+    pub fn facts(&self, key: &TaskKey, at: Millis) -> Result<Option<Arc<Facts>>> {
+        Ok(self.life(key)?.map(|life| life.at(at).state.facts.clone()))
     }
 }
 
@@ -105,7 +123,7 @@ impl Lineage {
             lineage.root_unknown = facts.is_none();
             next = facts
                 .filter(|facts| facts.task_type != TaskType::Epic)
-                .and_then(|facts| facts.parent)
+                .and_then(|facts| facts.parent.clone())
                 .map(|parent| TaskKey::new(key.source.as_str(), parent.native_id));
             lineage.chain.push(key);
         }
@@ -137,8 +155,7 @@ pub struct Episode {
 
 /// The episodes of a task, oldest first.
 fn episodes(book: &Book<'_>, key: &TaskKey) -> Result<Vec<Episode>> {
-    let Some(record) = book.record(key)? else { return Ok(Vec::new()) };
-    let Some((_, created)) = timeline::first(&record.timeline) else { return Ok(Vec::new()) };
+    let Some(created) = book.life(key)?.map(|life| life.created()) else { return Ok(Vec::new()) };
     let mut episodes = vec![Episode { from: created, lineage: Lineage::at(book, key, created)? }];
     let mut moment = created;
     while let Some(last) = episodes.last() {
@@ -184,10 +201,10 @@ pub fn anchor(book: &Book<'_>, key: &TaskKey, at: Millis) -> Result<Option<Ancho
     let episodes = book.episodes(key)?;
     let place = episodes.partition_point(|episode| episode.from <= at).max(1) - 1;
     let Some(episode) = episodes.get(place) else { return Ok(None) };
-    let former = match place.checked_sub(1).and_then(|place| Some((place, episodes.get(place)?))) {
-        Some((place, former)) => Some((former.lineage.root().clone(), span(key, place, &former.lineage))),
-        None => None,
-    };
+    let former = place.checked_sub(1).and_then(|place| {
+        let former = episodes.get(place)?;
+        Some((former.lineage.root().clone(), span(key, place, &former.lineage)))
+    });
     let parent = match episode.lineage.chain.get(1) {
         Some(parent) => parent_anchor(book, parent, episode.from)?,
         None => None,

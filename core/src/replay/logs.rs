@@ -22,14 +22,13 @@ use crate::model::{SprintRecord, TaskKey, TaskRecord};
 use crate::sink::{Batch, MAX_BATCH_BYTES, Signal};
 use crate::store::{Item, Position};
 use crate::time::{HOUR, Millis};
-use crate::timeline;
 use crate::totals::points;
 
 /// Records a request.
 const BATCH_RECORDS: usize = 2_000;
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
 /// Tasks whose events are kept ready at once.
-const TOLD: usize = 1_024;
+const TOLD: usize = 256;
 
 /// One record to send: when, which fact, which of its events, and whose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -257,7 +256,7 @@ impl<'a> Logs<'a> {
             return Ok(told.clone());
         }
         let told = Arc::new(match self.book.record(key)? {
-            Some(record) => Told { events: events::of(&record.timeline), spans: spans(&self.book, key, &record)? },
+            Some(record) => Told { events: events::of(&record.timeline), spans: spans(&self.book, key)? },
             None => Told { events: Vec::new(), spans: Vec::new() },
         });
         if self.told.len() >= TOLD {
@@ -269,10 +268,10 @@ impl<'a> Logs<'a> {
 }
 
 /// The span that each stretch of a task's life belongs to: its phase, or when it was finished, the finished task.
-fn spans(book: &Book<'_>, key: &TaskKey, record: &TaskRecord) -> Result<Vec<(Millis, TraceId, SpanId)>> {
+fn spans(book: &Book<'_>, key: &TaskKey) -> Result<Vec<(Millis, TraceId, SpanId)>> {
     let mut spans = Vec::new();
     let mut cycle = 0;
-    for phase in timeline::phases(&record.timeline) {
+    for phase in book.life(key)?.map(|life| life.phases()).unwrap_or_default() {
         let until = phase.to.unwrap_or(Millis(i64::MAX));
         let span = if phase.status.is_finished() {
             cycle += 1;

@@ -21,14 +21,15 @@ use super::otlp::{self, Attributes, ResourceKey, Setting};
 use super::semconv::{self as names, Instrument};
 use super::{Plan, Replayer, Sent, traces};
 use crate::error::Result;
-use crate::model::{SprintRecord, SprintState, Status, TaskKey, TaskRecord, TaskType};
+use crate::model::{Facts, SprintRecord, SprintState, Status, TaskKey, TaskRecord, TaskType};
 use crate::sink::{Batch, MAX_BATCH_BYTES};
 use crate::store::Store;
 use crate::time::{DAY, Millis};
-use crate::timeline;
+use crate::timeline::Life;
 use crate::totals::{self, BOUNDS, Histogram, points};
 
-const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
+/// A third of what a batch may hold: points take several times as much in memory as on the wire.
+const BATCH_BYTES: usize = MAX_BATCH_BYTES / 3;
 /// A closed sprint's numbers are repeated in every "now" for this long.
 const CLOSED_FOR: i64 = 30 * DAY;
 /// The group of notes that says how far each project's metrics were told.
@@ -70,7 +71,9 @@ pub(super) async fn run(replayer: &Replayer<'_>, plan: &Plan, sent: &mut BTreeMa
         }
         let project_id = project.project_id.clone();
         let resource = ResourceKey { project_id: project_id.clone(), source: String::new(), backfill: false };
-        for batch in batches(&setting, &resource, project.series) {
+        let mut packer = Packer::new(project.series);
+        while let Some(metrics) = packer.next() {
+            let batch = request(&setting, &resource, metrics);
             sent.entry(project_id.clone()).or_default().points += replayer.send(&project_id, batch).await?;
         }
         if !again {
@@ -111,8 +114,14 @@ fn collect(
     let open = store.open_tasks(None).count();
     let with_info = open <= setting.config.export.task_info_limit;
     let mut place = |key: &TaskKey, record: &TaskRecord| -> Result<()> {
-        place(&mut boards, setting, key, record);
-        if let Some((project, series)) = open_task(&book, setting, key, record, now, with_info)? {
+        let Some(life) = Life::new(&record.timeline) else { return Ok(()) };
+        place(&mut boards, setting, key, &life, &record.url);
+        let turn = life.at(now);
+        if turn.state.deleted.is_none()
+            && !turn.state.facts.status.is_finished()
+            && let Some((project, series)) =
+                open_task(&book, setting, key, &record.url, &turn.state.facts, now, with_info)?
+        {
             infos.entry(project).or_default().extend(series);
         }
         Ok(())
@@ -148,8 +157,12 @@ fn boards(
     axis_of: &dyn Fn(&str) -> Result<Axis>,
 ) -> Result<BTreeMap<String, Board>> {
     let mut boards: BTreeMap<String, Board> = BTreeMap::new();
+    let mut halves = Vec::new();
     for (source, native, totals) in store.totals()? {
         let project_id = setting.project_id(&source, &native);
+        if store.sealed(&source)? == 0 {
+            halves.push(project_id.clone());
+        }
         if !boards.contains_key(&project_id) {
             boards.insert(project_id.clone(), Board::new(axis_of(&project_id)?));
         }
@@ -157,19 +170,20 @@ fn boards(
             board.base.add(&totals, 1);
         }
     }
+    // The first sweep of a source is not through: its history would be told by halves, and for good.
+    boards.retain(|project_id, _| !halves.contains(project_id));
     Ok(boards)
 }
 
 /// Puts a task on the boards, and takes what it adds to the running totals out of them.
-fn place(boards: &mut BTreeMap<String, Board>, setting: &Setting<'_>, key: &TaskKey, record: &TaskRecord) {
-    let Some(summary) = timeline::summary(&record.timeline, Millis(i64::MAX)) else { return };
-    for (native, totals) in totals::contribution(&record.timeline, &summary) {
+fn place(boards: &mut BTreeMap<String, Board>, setting: &Setting<'_>, key: &TaskKey, life: &Life, url: &str) {
+    for (native, totals) in totals::contribution(life) {
         if let Some(board) = boards.get_mut(&setting.project_id(&key.source, &native)) {
             board.base.add(&totals, -1);
         }
     }
     let stale_after = setting.stale_after(&key.source);
-    board::place_task(boards, &|native| setting.project_id(&key.source, native), record, stale_after);
+    board::place_task(boards, &|native| setting.project_id(&key.source, native), life, url, stale_after);
 }
 
 /// What is said of an open task by name: its info, and an open epic's progress.
@@ -177,14 +191,11 @@ fn open_task(
     book: &Book<'_>,
     setting: &Setting<'_>,
     key: &TaskKey,
-    record: &TaskRecord,
+    url: &str,
+    facts: &Facts,
     now: Millis,
     with_info: bool,
 ) -> Result<Option<(String, Vec<Points>)>> {
-    let Some(summary) = timeline::summary(&record.timeline, now).filter(timeline::Summary::is_open) else {
-        return Ok(None);
-    };
-    let facts = &summary.state.facts;
     let one = |metric, attributes: Attributes, value| Points {
         metric,
         attributes: attributes.build(),
@@ -197,7 +208,7 @@ fn open_task(
         let parent = match &facts.parent {
             Some(parent) => {
                 let known = book.facts(&TaskKey::new(key.source.as_str(), parent.native_id.as_str()), now)?;
-                known.map(|facts| facts.key).or_else(|| parent.key.clone())
+                known.map(|facts| facts.key.clone()).or_else(|| parent.key.clone())
             }
             None => None,
         };
@@ -205,11 +216,11 @@ fn open_task(
             .text(names::TASK_ID, &facts.key)
             .maybe(names::TASK_TITLE, setting.title(&facts.title))
             .text(names::TASK_TYPE, facts.task_type.as_str())
-            .text(names::TASK_STATUS, summary.status.as_str())
+            .text(names::TASK_STATUS, facts.effective_status().as_str())
             .maybe(names::TASK_ASSIGNEE, setting.person(facts.assignee.as_deref()).as_deref())
             .maybe(names::TASK_PARENT_ID, parent.as_deref())
             .maybe(names::SPRINT_ID, facts.sprints.last().map(String::as_str))
-            .text(names::TASK_URL, &record.url);
+            .text(names::TASK_URL, url);
         series.push(one(names::M_TASK_INFO, attributes, 1.0));
     }
     if facts.task_type == TaskType::Epic {
@@ -628,26 +639,32 @@ fn histogram_point(attributes: &[KeyValue], at: Millis, histogram: &Histogram) -
     }
 }
 
-/// Packs series into requests. Each series keeps its order in time.
-fn batches(setting: &Setting<'_>, resource: &ResourceKey, series: Vec<Points>) -> Vec<Batch> {
-    let (mut batches, mut load, mut weight) = (Vec::new(), Vec::new(), 0);
-    for points in series {
-        let mut rest = Some(points);
-        while let Some(points) = rest.take() {
-            let (head, tail) = points.split(BATCH_BYTES);
-            if weight > 0 && weight + head.weight() > BATCH_BYTES {
-                batches.push(request(setting, resource, std::mem::take(&mut load)));
-                weight = 0;
+/// Packs series into requests, one at a time, so that only one is ever held as OTLP. Each series keeps its order in time.
+struct Packer {
+    /// Still to come, the next one last.
+    series: Vec<Points>,
+}
+
+impl Packer {
+    fn new(mut series: Vec<Points>) -> Self {
+        series.reverse();
+        Self { series }
+    }
+
+    fn next(&mut self) -> Option<Vec<Metric>> {
+        let (mut load, mut weight) = (Vec::new(), 0);
+        while let Some(points) = self.series.pop() {
+            if weight > 0 && weight + points.weight().min(BATCH_BYTES) > BATCH_BYTES {
+                self.series.push(points);
+                break;
             }
+            let (head, tail) = points.split(BATCH_BYTES);
             weight += head.weight();
             load.push(head.into_metric());
-            rest = tail;
+            self.series.extend(tail);
         }
+        (!load.is_empty()).then_some(load)
     }
-    if !load.is_empty() {
-        batches.push(request(setting, resource, load));
-    }
-    batches
 }
 
 fn request(setting: &Setting<'_>, resource: &ResourceKey, metrics: Vec<Metric>) -> Batch {

@@ -3,7 +3,8 @@
 //! [`Replayer::drain`] tells every backend what it has not been told; [`Replayer::replay`] tells history again without
 //! moving anything. What is sent is decided by pure functions: [`render`](self) turns timelines into final spans, `events`
 //! into log records, `board` into numbers; [`ids`] gives the same ids to the same facts for ever, [`semconv`] holds every
-//! name. A position moves only after the backend acknowledged, in the same transaction as what it refused for good.
+//! name. What a backend refused for good is kept as a dead letter, and only then, after its acknowledgement, does the
+//! position move.
 
 mod board;
 mod events;
@@ -19,7 +20,7 @@ pub mod semconv;
 mod snapshot;
 mod traces;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -43,6 +44,7 @@ const EXPORT: &str = "export";
 pub struct Sinks {
     deliveries: BTreeMap<Signal, Delivery>,
     budget: Mutex<TraceBudget>,
+    planted: Mutex<traces::Planted>,
 }
 
 impl Sinks {
@@ -62,13 +64,14 @@ impl Sinks {
             let sink = sink::connect(&to, *signal)?;
             deliveries.insert(*signal, Delivery::with_policy(sink, stop.clone(), policy.clone()));
         }
-        Ok(Self { deliveries, budget: Mutex::new(TraceBudget::default()) })
+        Ok(Self { deliveries, budget: Mutex::default(), planted: Mutex::default() })
     }
 
     /// Sinks that take and count everything, and send nothing.
     pub fn counting(stop: &CancellationToken) -> Self {
         let one = |signal: &Signal| (*signal, Delivery::new(Box::new(CountingSink::default()), stop.clone()));
-        Self { deliveries: Signal::ALL.iter().map(one).collect(), budget: Mutex::new(TraceBudget::default()) }
+        let deliveries = Signal::ALL.iter().map(one).collect();
+        Self { deliveries, budget: Mutex::default(), planted: Mutex::default() }
     }
 
     /// The signals that go anywhere.
@@ -409,10 +412,10 @@ impl<'a> Replayer<'a> {
     /// Cuts each source's journal behind the slowest signal.
     fn prune(&self) -> Result<()> {
         // By the configuration, not by our sinks: a service has a replayer for each signal.
-        let signals: BTreeSet<Signal> = self.config.export.otlp.targets.keys().copied().collect();
         for source in self.config.sources.iter().map(|source| source.name.as_str()) {
             let mut slowest = self.store.sealed(source)?;
-            for signal in &signals {
+            // Every signal of the configuration, also those that another replayer tells.
+            for signal in self.config.export.otlp.targets.keys() {
                 slowest = slowest.min(self.store.position(*signal, source)?.done);
             }
             if slowest > self.store.pruned(source)? {

@@ -58,14 +58,15 @@ impl Scene<'_> {
     /// Everything about a task that became final in the window.
     pub(crate) fn finals(&self, key: &TaskKey, record: &TaskRecord, window: &Window) -> Result<Vec<Final>> {
         let mut finals = Vec::new();
-        for (seq, phase) in timeline::phases(&record.timeline).iter().enumerate() {
+        let Some(life) = self.book.life(key)? else { return Ok(finals) };
+        for (seq, phase) in life.phases().iter().enumerate() {
             if let (Some(to), Some(by)) = (phase.to, phase.ended_by)
                 && window.holds(by, to)
             {
                 finals.push(self.phase(key, record, seq, phase, to)?);
             }
         }
-        for finish in timeline::finishes(&record.timeline) {
+        for finish in life.finishes() {
             if window.holds(finish.seq, finish.at) {
                 finals.push(self.task(key, record, &finish)?);
                 if finish.status == Status::Done {
@@ -184,7 +185,7 @@ impl Scene<'_> {
     ) -> Result<Attributes> {
         let lineage = Lineage::at(self.book, key, at)?;
         let name_of =
-            |key: &TaskKey| -> Result<Option<String>> { Ok(self.book.facts(key, at)?.map(|facts| facts.key)) };
+            |key: &TaskKey| -> Result<Option<String>> { Ok(self.book.facts(key, at)?.map(|facts| facts.key.clone())) };
         let parent = match &facts.parent {
             Some(parent) => {
                 let known = name_of(&TaskKey::new(key.source.as_str(), parent.native_id.as_str()))?;

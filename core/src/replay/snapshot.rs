@@ -21,7 +21,7 @@ use super::{Replayer, Sent};
 use crate::error::Result;
 use crate::model::{Status, TaskKey, TaskRecord};
 use crate::sink::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS};
-use crate::store::Item;
+use crate::store::Store;
 use crate::time::{HOUR, Millis};
 use crate::timeline::{self, Summary};
 
@@ -44,7 +44,7 @@ pub(super) async fn run(replayer: &Replayer<'_>, tick: Millis, sent: &mut BTreeM
     let book = Book::new(store);
     let head = store.head()?;
     let projects = open_by_project(&book, &setting)?;
-    let due = due(replayer, &book, &setting, &projects, tick)?;
+    let due = due(store, &setting, &projects, tick)?;
     for (project_id, open) in projects.iter().filter(|(project_id, _)| due.contains(*project_id)) {
         for batch in batches(replayer, &book, &setting, project_id, open, tick)? {
             replayer.wait_for_room(&batch).await?;
@@ -70,38 +70,30 @@ fn open_by_project(book: &Book<'_>, setting: &Setting<'_>) -> Result<BTreeMap<St
     Ok(projects)
 }
 
-/// The projects in which something changed since their last snapshot, or whose last one is an hour old.
+/// The projects in which something changed since their last snapshot, or whose last one is an hour old. A project with a
+/// source whose first sweep is not through is not due: it would be shown by halves.
 fn due(
-    replayer: &Replayer<'_>,
-    book: &Book<'_>,
+    store: &Store,
     setting: &Setting<'_>,
     projects: &BTreeMap<String, Open>,
     tick: Millis,
 ) -> Result<BTreeSet<String>> {
-    let mut due = BTreeSet::new();
-    let mut oldest = u64::MAX;
-    let mut taken_at = BTreeMap::new();
-    for project_id in projects.keys() {
-        match replayer.store.note::<Taken>(TOLD, project_id)? {
-            Some(taken) if tick.0 - taken.at.0 < HOUR => {
-                oldest = oldest.min(taken.seq);
-                taken_at.insert(project_id.clone(), taken.seq);
-            }
-            _ => {
-                due.insert(project_id.clone());
-            }
+    let mut newest: BTreeMap<String, u64> = BTreeMap::new();
+    let mut halves = BTreeSet::new();
+    for (source, native, seq) in store.changed()? {
+        let project_id = setting.project_id(&source, &native);
+        if store.sealed(&source)? == 0 {
+            halves.insert(project_id.clone());
         }
+        let newest = newest.entry(project_id).or_default();
+        *newest = seq.max(*newest);
     }
-    for source in &replayer.config.sources {
-        for item in replayer.store.journal(&source.name, oldest, u64::MAX - 1) {
-            if let (seq, Item::Task(key)) = item?
-                && let Some(facts) = book.facts(&key, Millis(i64::MAX))?
-            {
-                let project_id = setting.project_id(&key.source, &facts.project);
-                if taken_at.get(&project_id).is_some_and(|taken| seq > *taken) {
-                    due.insert(project_id);
-                }
-            }
+    let mut due = BTreeSet::new();
+    for project_id in projects.keys().filter(|project_id| !halves.contains(*project_id)) {
+        let changed = newest.get(project_id).copied().unwrap_or(0);
+        let taken = store.note::<Taken>(TOLD, project_id)?;
+        if taken.is_none_or(|taken| tick.0 - taken.at.0 >= HOUR || changed > taken.seq) {
+            due.insert(project_id.clone());
         }
     }
     Ok(due)

@@ -3,8 +3,13 @@
 //! Work goes in a fixed order (by root, then by when things became final), so that it can stop anywhere and go on. A
 //! request carries whole roots' deltas where they fit, and every request re-sends the anchors above what it carries, so
 //! that structural queries work while an epic is open.
+//!
+//! One exception: what does not fit into one request goes on without the anchors that the one before had. While a trace is
+//! in memory Tempo takes the same span twice, and then the whole trace loses its tree: `>>` finds nothing (measured on 2.9
+//! by the tests in `tests/stack`). [`Planted`] remembers what it may still hold.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::PoisonError;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
@@ -18,7 +23,7 @@ use super::render::{Final, Scene, Window};
 use super::{Plan, Replayer, Sent};
 use crate::error::Result;
 use crate::model::TaskKey;
-use crate::sink::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal};
+use crate::sink::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal, TRACE_WINDOW};
 use crate::sprint::Ledger;
 use crate::store::{Item, Position};
 use crate::time::Millis;
@@ -28,24 +33,83 @@ const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
 /// Sprints come after all roots, whose keys start with a source's name.
 const SPRINTS: &[u8] = &[0xff];
 
+/// A span by its trace and its own id.
+type Id = (Vec<u8>, Vec<u8>);
+
+fn id(span: &Span) -> Id {
+    (span.trace_id.clone(), span.span_id.clone())
+}
+
+/// The anchors that the backend was sent so lately that it may still hold their traces in memory.
+#[derive(Debug, Default)]
+pub(super) struct Planted(HashMap<Id, Millis>);
+
+impl Planted {
+    /// Whether an anchor would meet itself.
+    fn holds(&self, anchor: &Id, now: Millis) -> bool {
+        self.0.get(anchor).is_some_and(|at| now.seconds_since(*at) < TRACE_WINDOW.as_secs_f64())
+    }
+
+    /// Takes note of anchors that were taken at `now`, and forgets those of long ago.
+    fn extend(&mut self, anchors: impl IntoIterator<Item = Id>, now: Millis) {
+        self.0.retain(|_, at| now.seconds_since(*at) < TRACE_WINDOW.as_secs_f64());
+        self.0.extend(anchors.into_iter().map(|anchor| (anchor, now)));
+    }
+}
+
+/// A final span in its trace, and the anchors above it.
+struct Piece {
+    anchors: Vec<(ResourceKey, Span)>,
+    last: (ResourceKey, Span),
+}
+
 /// Spans on their way into one request.
 #[derive(Default)]
 struct Load {
     spans: BTreeMap<ResourceKey, Vec<Span>>,
     count: usize,
     bytes: usize,
-    anchors: HashSet<(Vec<u8>, Vec<u8>)>,
+    anchors: HashSet<Id>,
 }
 
 impl Load {
-    fn fits(&self, count: usize, bytes: usize) -> bool {
-        self.count == 0 || (self.count + count <= MAX_BATCH_SPANS && self.bytes + bytes <= BATCH_BYTES)
+    /// Whether there is room for all of these.
+    fn fits(&self, pieces: &[Piece]) -> bool {
+        let mut fresh: HashSet<Id> = HashSet::new();
+        let (mut count, mut bytes) = (self.count, self.bytes);
+        for piece in pieces {
+            let anchors = piece.anchors.iter().map(|(_, span)| span);
+            let anchors = anchors.filter(|span| !self.anchors.contains(&id(span)) && fresh.insert(id(span)));
+            for span in anchors.chain([&piece.last.1]) {
+                (count, bytes) = (count + 1, bytes + weight(span));
+            }
+        }
+        count <= MAX_BATCH_SPANS && bytes <= BATCH_BYTES
     }
 
     fn add(&mut self, resource: ResourceKey, span: Span) {
         self.count += 1;
-        self.bytes += span.encoded_len() + 8;
+        self.bytes += weight(&span);
         self.spans.entry(resource).or_default().push(span);
+    }
+
+    /// Adds a span and those of its anchors that are not there yet.
+    fn place(&mut self, piece: Piece) {
+        for (resource, span) in piece.anchors {
+            if self.anchors.insert(id(&span)) {
+                self.add(resource, span);
+            }
+        }
+        let (resource, span) = piece.last;
+        self.add(resource, span);
+    }
+
+    /// Drops the anchors that `planted` holds.
+    fn thin(&mut self, planted: &Planted, now: Millis) {
+        let known: HashSet<Id> = self.anchors.extract_if(|anchor| planted.holds(anchor, now)).collect();
+        if !known.is_empty() {
+            self.spans.values_mut().for_each(|spans| spans.retain(|span| !known.contains(&id(span))));
+        }
     }
 
     fn into_batch(self, setting: &Setting<'_>) -> Batch {
@@ -58,10 +122,21 @@ impl Load {
     }
 }
 
-/// One root's share of the work.
+/// What a span takes on the wire.
+fn weight(span: &Span) -> usize {
+    span.encoded_len() + 8
+}
+
+/// One root's share of the work: everything that ended in its traces.
 struct Group {
-    order: Vec<u8>,
+    root: TaskKey,
     members: Vec<TaskKey>,
+}
+
+impl Group {
+    fn order(&self) -> Vec<u8> {
+        self.root.native_id.clone().into_bytes()
+    }
 }
 
 /// Work on one source's traces.
@@ -75,8 +150,6 @@ pub(super) struct Traces<'a> {
     /// How far this work goes, in the journal.
     upto: u64,
     position: Position,
-    /// Parts as the group under way leaves them.
-    parts: HashMap<TaskKey, Part>,
     /// Parts of groups that are wholly in what was sent or is loaded: what may be kept with the position.
     settled: HashMap<TaskKey, Part>,
     load: Load,
@@ -109,7 +182,6 @@ impl<'a> Traces<'a> {
             window: Window { seqs: position.done + 1..=upto, horizon },
             upto,
             position,
-            parts: HashMap::new(),
             settled: HashMap::new(),
             load: Load::default(),
             covered: None,
@@ -123,7 +195,7 @@ impl<'a> Traces<'a> {
     async fn all(&mut self) -> Result<()> {
         let (groups, sprints) = self.groups()?;
         for group in groups {
-            if self.position.after.as_ref().is_none_or(|after| group.order > *after) {
+            if self.position.after.as_ref().is_none_or(|after| group.order() > *after) {
                 self.group(group).await?;
             }
         }
@@ -135,15 +207,16 @@ impl<'a> Traces<'a> {
         self.keep_position()
     }
 
-    /// The tasks with news, by root in the order of keys, and the sprints with news.
+    /// The tasks with news, by every root they ever had in the order of keys, and the sprints with news.
     fn groups(&self) -> Result<(Vec<Group>, Vec<TaskKey>)> {
-        let mut roots: BTreeMap<Vec<u8>, BTreeSet<TaskKey>> = BTreeMap::new();
+        let mut roots: BTreeMap<TaskKey, BTreeSet<TaskKey>> = BTreeMap::new();
         let mut sprints = BTreeSet::new();
         self.replayer.each_changed(Signal::Traces, self.source, &self.window.seqs, self.plan, |item| {
             match item {
                 Item::Task(key) => {
-                    let lineage = Lineage::at(&self.book, &key, Millis(i64::MAX))?;
-                    roots.entry(lineage.root().native_id.clone().into_bytes()).or_default().insert(key);
+                    for episode in self.book.episodes(&key)?.iter() {
+                        roots.entry(episode.lineage.root().clone()).or_default().insert(key.clone());
+                    }
                 }
                 Item::Sprint(key) => {
                     sprints.insert(key);
@@ -151,10 +224,11 @@ impl<'a> Traces<'a> {
             }
             Ok(())
         })?;
-        let groups = roots.into_iter().map(|(order, members)| Group { order, members: members.into_iter().collect() });
+        let groups = roots.into_iter().map(|(root, members)| Group { root, members: members.into_iter().collect() });
         Ok((groups.collect(), sprints.into_iter().collect()))
     }
 
+    /// Loads everything that ended in a root's traces; sends what is loaded already first, if there is no room for all of it.
     async fn group(&mut self, group: Group) -> Result<()> {
         let mut finals = Vec::new();
         for key in &group.members {
@@ -163,47 +237,46 @@ impl<'a> Traces<'a> {
             }
         }
         finals.sort_by(|a, b| (a.end, &a.span.span_id).cmp(&(b.end, &b.span.span_id)));
+        let mut part = self.part(&group.root)?;
+        let mut pieces = Vec::new();
         for last in finals {
-            self.place(last).await?;
+            pieces.extend(self.piece(&group.root, &mut part, last)?);
         }
-        self.settled.extend(self.parts.drain());
-        self.covered = Some(group.order);
-        Ok(())
-    }
-
-    /// Puts a final span, with the anchors above it, into the load; sends the load first if it would not fit.
-    async fn place(&mut self, mut last: Final) -> Result<()> {
-        let root = Lineage::at(&self.book, &last.key, last.end)?.root().clone();
-        let size = last.span.encoded_len();
-        let part = self.part(&root, size)?;
-        if !self.plan.wants(last.end) || !self.plan.wants_project(&last.resource.project_id) {
-            return Ok(());
-        }
-        last.span.trace_id = ids::history_trace(&root, part).0.to_vec();
-        let anchors = Scene { book: &self.book, setting: &self.setting }.anchors(&last.key, last.end, part)?;
-        let bytes: usize = anchors.iter().map(|(_, span)| span.encoded_len() + 8).sum();
-        if !self.load.fits(anchors.len() + 1, bytes + size + 8) {
+        if !self.load.fits(&pieces) {
             self.flush().await?;
         }
-        for (resource, span) in anchors {
-            if self.load.anchors.insert((span.trace_id.clone(), span.span_id.clone())) {
-                self.load.add(resource, span);
+        for piece in pieces {
+            if !self.load.fits(std::slice::from_ref(&piece)) {
+                self.flush().await?;
             }
+            self.load.place(piece);
         }
-        self.load.add(last.resource, last.span);
+        self.covered = Some(group.order());
+        self.settled.insert(group.root, part);
         Ok(())
     }
 
-    fn part(&mut self, root: &TaskKey, size: usize) -> Result<u32> {
-        if !self.parts.contains_key(root) {
-            let known = match self.settled.get(root) {
-                Some(part) => *part,
-                None if self.plan.again.is_some() => Part::default(),
-                None => self.replayer.store.part(root)?.unwrap_or_default(),
-            };
-            self.parts.insert(root.clone(), known);
+    /// A final span in its trace and with its anchors, if it ended in a trace of `root` and is wanted.
+    fn piece(&self, root: &TaskKey, part: &mut Part, last: Final) -> Result<Option<Piece>> {
+        if Lineage::at(&self.book, &last.key, last.end)?.root() != root {
+            return Ok(None);
         }
-        Ok(self.parts.entry(root.clone()).or_default().place(size))
+        let part = part.place(last.span.encoded_len());
+        if !self.plan.wants(last.end) || !self.plan.wants_project(&last.resource.project_id) {
+            return Ok(None);
+        }
+        let span = Span { trace_id: ids::history_trace(root, part).0.to_vec(), ..last.span };
+        let anchors = Scene { book: &self.book, setting: &self.setting }.anchors(&last.key, last.end, part)?;
+        Ok(Some(Piece { anchors, last: (last.resource, span) }))
+    }
+
+    /// How full a root's history is so far.
+    fn part(&self, root: &TaskKey) -> Result<Part> {
+        if self.plan.again.is_some() {
+            Ok(Part::default())
+        } else {
+            Ok(self.replayer.store.part(root)?.unwrap_or_default())
+        }
     }
 
     async fn sprint(&mut self, key: &TaskKey) -> Result<()> {
@@ -220,21 +293,26 @@ impl<'a> Traces<'a> {
         if !wanted || !self.plan.wants_project(&resource.project_id) {
             return Ok(());
         }
-        if !self.load.fits(1, span.encoded_len() + 8) {
+        let piece = Piece { anchors: Vec::new(), last: (resource, span) };
+        if !self.load.fits(std::slice::from_ref(&piece)) {
             self.flush().await?;
         }
-        self.load.add(resource, span);
+        self.load.place(piece);
         self.covered = self.covered.take().or_else(|| Some(SPRINTS.to_vec()));
         Ok(())
     }
 
     /// Sends what is loaded; once it was taken, moves the position to the last group wholly sent.
     async fn flush(&mut self) -> Result<()> {
-        let load = std::mem::take(&mut self.load);
+        let mut load = std::mem::take(&mut self.load);
         if load.count > 0 {
+            let planted = &self.replayer.sinks.planted;
+            load.thin(&planted.lock().unwrap_or_else(PoisonError::into_inner), Millis::now());
+            let anchors = std::mem::take(&mut load.anchors);
             let batch = load.into_batch(&self.setting);
             self.replayer.wait_for_room(&batch).await?;
             self.sent.spans += self.replayer.send(self.source, batch).await?;
+            planted.lock().unwrap_or_else(PoisonError::into_inner).extend(anchors, Millis::now());
         }
         if let Some(covered) = self.covered.take() {
             self.position.after = Some(covered);

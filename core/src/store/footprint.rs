@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::key::{Key, Kind};
 use crate::model::{TaskKey, TaskRecord, What};
-use crate::time::Millis;
-use crate::timeline::{self, Summary};
+use crate::timeline::{Life, State};
 use crate::totals::{self, Rollup, Totals};
 
 /// Everything the indexes know of one task.
@@ -15,6 +14,8 @@ pub(crate) struct Footprint {
     pub(crate) keys: BTreeSet<Vec<u8>>,
     /// Its parent's native id, while it is there.
     pub(crate) parent: Option<String>,
+    /// The native project it is in.
+    pub(crate) project: Option<String>,
     /// What it adds to each ancestor by itself.
     pub(crate) own: Rollup,
     /// What it adds to the totals of each native project.
@@ -24,23 +25,24 @@ pub(crate) struct Footprint {
 impl Footprint {
     /// The footprint of a record; that of a task that is not known is empty.
     pub(crate) fn of(key: &TaskKey, record: Option<&TaskRecord>) -> Self {
-        let Some((record, summary)) =
-            record.and_then(|record| Some((record, timeline::summary(&record.timeline, Millis(i64::MAX))?)))
-        else {
+        let Some((record, life)) = record.and_then(|record| Some((record, Life::new(&record.timeline)?))) else {
             return Self::default();
         };
+        let state = &life.last().state;
         Self {
-            keys: index_keys(key, record, &summary),
-            parent: summary.state.facts.parent.as_ref().map(|parent| parent.native_id.clone()),
-            own: Rollup::own(&summary),
-            totals: totals::contribution(&record.timeline, &summary),
+            keys: index_keys(key, record, &life),
+            parent: state.facts.parent.as_ref().map(|parent| parent.native_id.clone()),
+            project: Some(state.facts.project.clone()),
+            own: Rollup::own(state),
+            totals: totals::contribution(&life),
         }
     }
 }
 
-fn index_keys(key: &TaskKey, record: &TaskRecord, summary: &Summary) -> BTreeSet<Vec<u8>> {
-    let facts = &summary.state.facts;
-    let life = match summary.ended() {
+fn index_keys(key: &TaskKey, record: &TaskRecord, life: &Life) -> BTreeSet<Vec<u8>> {
+    let State { facts, deleted } = &life.last().state;
+    let finished = || life.finishes().pop().filter(|_| facts.status.is_finished()).map(|finish| finish.at);
+    let index = match deleted.or_else(finished) {
         None => Key::new(Kind::Open).task(key),
         Some(at) => Key::new(Kind::Ended).time(at).task(key),
     };
@@ -52,7 +54,7 @@ fn index_keys(key: &TaskKey, record: &TaskRecord, summary: &Summary) -> BTreeSet
         .into_iter()
         .map(|sprint| Key::new(Kind::Member).text(&key.source).text(sprint).text(&key.native_id));
     let names = names_ever(record).into_iter().map(|name| Key::new(Kind::Name).text(&name.to_uppercase()).task(key));
-    std::iter::once(life).chain(child).chain(members).chain(names).map(Key::build).collect()
+    std::iter::once(index).chain(child).chain(members).chain(names).map(Key::build).collect()
 }
 
 /// Every sprint the task was ever in.

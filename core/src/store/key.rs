@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     Rollup = b'u',
     /// `totals source project` -> running totals of a native project
     Totals = b'n',
+    /// `changed source project` -> the newest journal number of a change in a native project
+    Changed = b'h',
     /// `aside source native` -> a record that could not be understood, with the reason
     Aside = b'a',
     /// `dead number` -> a dead letter

@@ -313,6 +313,11 @@ impl Store {
         self.all(Kind::Totals, None).map(|item| item.map(|(at, totals)| (at.source, at.native_id, totals))).collect()
     }
 
+    /// The newest journal number of a change in every native project: source, project, number.
+    pub fn changed(&self) -> Result<Vec<(String, String, u64)>> {
+        self.all(Kind::Changed, None).map(|item| item.map(|(at, seq)| (at.source, at.native_id, seq))).collect()
+    }
+
     /// A sprint.
     pub fn sprint(&self, key: &TaskKey) -> Result<Option<SprintRecord>> {
         self.value(&Key::new(Kind::Sprint).task(key).build())

@@ -1,6 +1,6 @@
 //! Writing: changes gather in memory and become durable as one atomic batch.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,12 +29,22 @@ pub struct Transaction<'a> {
     items: u32,
     writes: HashMap<Vec<u8>, Option<Vec<u8>>>,
     totals: BTreeMap<(String, String), Totals>,
+    /// Native projects in which a task changed: source, project.
+    changed: BTreeSet<(String, String)>,
 }
 
 impl<'a> Transaction<'a> {
     pub(super) fn new(store: &'a Store, writer: Guard<'a>) -> Result<Self> {
         let seq = store.head()? + 1;
-        Ok(Self { store, _writer: writer, seq, items: 0, writes: HashMap::new(), totals: BTreeMap::new() })
+        Ok(Self {
+            store,
+            _writer: writer,
+            seq,
+            items: 0,
+            writes: HashMap::new(),
+            totals: BTreeMap::new(),
+            changed: BTreeSet::new(),
+        })
     }
 
     /// The journal number of everything in this transaction.
@@ -74,6 +84,9 @@ impl<'a> Transaction<'a> {
         }
         for fresh in after.keys.difference(&before.keys) {
             self.writes.insert(fresh.clone(), Some(Vec::new()));
+        }
+        for project in before.project.iter().chain(&after.project) {
+            self.changed.insert((key.source.clone(), project.clone()));
         }
         self.move_totals(&key.source, &before.totals, -1);
         self.move_totals(&key.source, &after.totals, 1);
@@ -125,8 +138,9 @@ impl<'a> Transaction<'a> {
         let mut next = Some(from);
         while let Some(key) = next.filter(|key| key != stop && !chain.contains(key) && chain.len() < MAX_DEPTH) {
             let state = self.task(&key)?.and_then(|record| crate::timeline::last(&record.timeline));
-            next =
-                state.and_then(|state| state.facts.parent).map(|parent| TaskKey::new(&*key.source, parent.native_id));
+            next = state
+                .and_then(|state| state.facts.parent.clone())
+                .map(|parent| TaskKey::new(&*key.source, parent.native_id));
             chain.push(key);
         }
         Ok(chain)
@@ -260,6 +274,9 @@ impl<'a> Transaction<'a> {
             self.put(key, &totals)?;
         }
         let seq = self.seq;
+        for (source, project) in std::mem::take(&mut self.changed) {
+            self.put(Key::new(Kind::Changed).text(&source).text(&project), &seq)?;
+        }
         self.put(Key::new(Kind::Meta).text("head"), &seq)?;
         let mut batch = sled::Batch::default();
         for (key, value) in self.writes.drain() {

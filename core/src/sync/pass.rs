@@ -42,7 +42,11 @@ impl Job<'_> {
         let mut status = self.store.source_status(self.name())?;
         status.pass += 1;
         let (census, back) = self.census(status.pass)?;
-        let (lost, kept): (Vec<_>, Vec<_>) = census.into_iter().partition(|(_, census)| census.is_lost());
+        let wanted = &self.source.config.projects;
+        // A project that the configuration does not name any more was taken out on purpose.
+        let in_scope = |project: &String| wanted.is_empty() || wanted.contains(project);
+        let (lost, kept): (Vec<_>, Vec<_>) =
+            census.into_iter().partition(|(project, census)| in_scope(project) && census.is_lost());
         let missing: Vec<TaskKey> = kept.into_iter().flat_map(|(_, census)| census.missing).collect();
         for chunk in missing.chunks(CHUNK) {
             self.in_transaction(chunk, |job, transaction, key, record| job.note_absence(transaction, key, record))?;
@@ -71,7 +75,7 @@ impl Job<'_> {
             let Some(state) = timeline::last(&record.timeline).filter(|state| state.deleted.is_none()) else {
                 continue;
             };
-            let census = projects.entry(state.facts.project).or_default();
+            let census = projects.entry(state.facts.project.clone()).or_default();
             if marks.seen(&key)? == Some(pass) {
                 census.seen += 1;
                 if record.absences > 0 {

@@ -190,7 +190,7 @@ impl Viewer<'_> {
                 Some(StatusFilter::Open) => !facts.status.is_finished(),
                 Some(StatusFilter::Is(wanted)) => self.status(key, record, facts)? == wanted,
             };
-        Ok(fits.then_some(state.facts.key))
+        Ok(fits.then(|| state.facts.key.clone()))
     }
 
     fn is_in_project(&self, typed: &str, source: &str, project: &str) -> bool {

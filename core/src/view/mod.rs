@@ -54,7 +54,8 @@ struct Neighbour {
 impl Neighbour {
     fn of(record: &TaskRecord) -> Option<Self> {
         let state = timeline::last(&record.timeline)?;
-        Some(Self { id: state.facts.key, parent: state.facts.parent, unfinished: span::unfinished(&record.timeline) })
+        let facts = std::sync::Arc::unwrap_or_clone(state.facts);
+        Some(Self { id: facts.key, parent: facts.parent, unfinished: span::unfinished(&record.timeline) })
     }
 
     fn is_open(&self) -> bool {

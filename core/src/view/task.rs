@@ -148,7 +148,7 @@ impl Viewer<'_> {
         let rollup = self.store.rollup(key)?;
         let leaf = if summary.status == Status::Done { 100.0 } else { 0.0 };
         let (lead_time, cycle_time) = (summary.lead_time(), summary.cycle_time());
-        let facts = summary.state.facts;
+        let facts = std::sync::Arc::unwrap_or_clone(summary.state.facts);
         let ids = lineage::current(&self.book, key)?;
         Ok(TaskView {
             tool: self.tool(&key.source),
