@@ -46,6 +46,7 @@ impl Tool {
         Self { jira, now }
     }
 
+    /// What the clock says.
     pub(crate) fn now(&self) -> i64 {
         self.now.load(Ordering::Relaxed)
     }

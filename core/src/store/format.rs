@@ -173,7 +173,8 @@ mod tests {
     #[test]
     fn what_was_written_with_this_version_stays_readable() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/store-v1.txt");
-        let now: Vec<String> = samples().iter().map(|(name, bytes)| format!("{name} {}", BASE64.encode(bytes))).collect();
+        let now: Vec<String> =
+            samples().iter().map(|(name, bytes)| format!("{name} {}", BASE64.encode(bytes))).collect();
         if std::env::var_os("UPDATE_GOLDENS").is_some() {
             std::fs::write(path, now.join("\n") + "\n").unwrap();
         }
@@ -190,7 +191,10 @@ mod tests {
                 "position" => decode::<Position>(&old).unwrap() == decode::<Position>(&bytes).unwrap(),
                 _ => decode::<Item>(&old).unwrap() == decode::<Item>(&bytes).unwrap(),
             };
-            assert!(kind == name && same, "{name}: the stored form changed: raise VERSION and keep reading the old one");
+            assert!(
+                kind == name && same,
+                "{name}: the stored form changed: raise VERSION and keep reading the old one"
+            );
         }
         assert_eq!(golden.lines().count(), samples().len());
     }
