@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use contextcore_core::config::{Config, OtlpConfig, SignalTarget, SourceConfig};
+use contextcore_core::config::{Config, OtlpConfig, SourceConfig};
 use contextcore_core::connector::{CheckReport, Run};
-use contextcore_core::sink::{self, Batch, OtlpTarget, Signal};
+use contextcore_core::sink::{self, Batch, Signal};
 use contextcore_core::{Error, Millis};
 use serde::Serialize;
 
@@ -77,7 +77,7 @@ async fn find(config: &Config, sources: &[&SourceConfig]) -> Findings {
         });
     }
     for (signal, target) in &config.export.otlp.targets {
-        let error = ping(&config.export.otlp, *signal, target).await.err();
+        let error = ping(&config.export.otlp, *signal).await.err();
         let error = error.as_ref().map(ErrorLine::from);
         findings.backends.push(BackendFinding { signal: *signal, url: target.url.clone(), error });
     }
@@ -89,12 +89,8 @@ async fn check_source(config: &Config, source: &SourceConfig) -> Result<CheckRep
 }
 
 /// Sends a request with nothing in it: proves address, protocol and credential, and leaves nothing behind.
-async fn ping(config: &OtlpConfig, signal: Signal, to: &SignalTarget) -> Result<(), Error> {
-    let mut target = OtlpTarget::new(to.url.clone(), to.protocol);
-    for (name, value) in &config.headers {
-        target.headers.push((name.clone(), value.resolve()?.expose().to_owned()));
-    }
-    target.ca_file.clone_from(&config.ca_file);
+async fn ping(config: &OtlpConfig, signal: Signal) -> Result<(), Error> {
+    let Some(target) = config.target(signal)? else { return Ok(()) };
     sink::connect(&target, signal)?.export(Batch::empty(signal)).await.map(drop)
 }
 

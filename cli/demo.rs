@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use contextcore_core::Millis;
 use contextcore_core::config::{Config, SourceConfig};
 use contextcore_core::replay::Sinks;
 use contextcore_core::store::Store;
 use contextcore_core::sync::Options;
 use contextcore_core::view::Viewer;
+use contextcore_core::{Error, Millis};
 use contextcore_standins::Clock;
 use contextcore_standins::jira::{self, Jira, JiraHandle};
 use contextcore_standins::world::World;
@@ -22,7 +22,7 @@ use crate::engine::Engine;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::portfolio::{self, Portfolio};
 use crate::report::RunReport;
-use crate::{progress, stop, sync, terminal};
+use crate::{progress, self_metrics, stop, sync, terminal};
 
 /// The files of a demo inside its directory; none of them a name of something people have of their own.
 const DATA: &str = "demo-data";
@@ -50,8 +50,14 @@ pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
         None => Sinks::counting(&engine.cancel),
     };
     let sources: Vec<SourceConfig> = stage.config.sources.clone();
-    let pass = sync::pass(&engine, &sources, Options { now: Some(now), ..Options::default() }, &sinks);
-    let report = stop::stoppable(&engine.cancel, pass).await??;
+    let work = async {
+        let report = sync::pass(&engine, &sources, Options { now: Some(now), ..Options::default() }, &sinks).await?;
+        if arguments.endpoint.is_some() {
+            self_metrics::push_after(&engine, &report).await;
+        }
+        Ok::<_, Error>(report)
+    };
+    let report = stop::stoppable(&engine.cancel, work).await??;
     progress::end(&context.bars);
     let portfolio = portfolio::gather(&Viewer::new(&engine.store, &engine.config, now), now)?;
     stage.jira.shutdown().await;

@@ -18,6 +18,7 @@ mod progress;
 mod reader;
 mod replay;
 mod report;
+mod self_metrics;
 mod serve;
 mod show;
 mod sprints;
@@ -40,11 +41,8 @@ use crate::app::Context;
 use crate::args::{Cli, Command};
 use crate::failure::{Exit, Outcome};
 
-/// Rendering makes and drops very many small strings; see `benches/budgets.rs` for what this is worth.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-#[tokio::main]
+// Two workers: one source's pages are handled one at a time, and every further thread keeps memory of its own.
+#[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     let bars = MultiProgress::new();

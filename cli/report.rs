@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use contextcore_core::replay::{DrainReport, Sent};
+use contextcore_core::sink::Signal;
 use contextcore_core::sync::SourceReport;
 use contextcore_core::telemetry::ProcessUse;
 use contextcore_core::{Error, ErrorKind};
@@ -110,6 +111,11 @@ impl RunReport {
             report.count(owners.get(project), counts);
         }
         report
+    }
+
+    /// Whether the backend of `signal` did not take everything.
+    pub(crate) fn failed(&self, signal: Signal) -> bool {
+        self.export.errors.contains_key(signal.as_str())
     }
 
     /// Counts what was sent, with a line for its source: what waited in the journal of others is sent as well.

@@ -16,7 +16,7 @@ use crate::args;
 use crate::engine::Engine;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::report::RunReport;
-use crate::{progress, stop};
+use crate::{progress, self_metrics, stop};
 
 pub(crate) async fn run(context: &Context, arguments: &args::Sync) -> Outcome {
     let json = context.is_json("sync")?;
@@ -26,7 +26,12 @@ pub(crate) async fn run(context: &Context, arguments: &args::Sync) -> Outcome {
     let options = Options { full: arguments.full, dry_run: arguments.dry_run, now: None };
     let engine = Arc::new(Engine::new(config, store, progress::watcher(&context.bars)));
     let sinks = engine.sinks()?;
-    let report = stop::stoppable(&engine.cancel, pass(&engine, &chosen, options, &sinks)).await??;
+    let work = async {
+        let report = pass(&engine, &chosen, options, &sinks).await?;
+        self_metrics::push_after(&engine, &report).await;
+        Ok::<_, Error>(report)
+    };
+    let report = stop::stoppable(&engine.cancel, work).await??;
     progress::end(&context.bars);
     print(&report, json)?;
     Ok(report.exit())

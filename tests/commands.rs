@@ -18,8 +18,10 @@ async fn a_sync_tells_everything_once_and_the_next_one_nothing_new() {
     let counts = stage.backend.counts();
     assert_eq!(first["export"]["spans"], counts.spans);
     assert_eq!(first["export"]["logs"], counts.logs);
-    assert_eq!(first["export"]["points"], counts.points);
-    assert!(counts.spans > 0 && counts.logs > 0 && counts.points > 0);
+    let points = stage.backend.points();
+    let told = points.iter().filter(|point| !point.name.starts_with("contextcore.")).count();
+    assert_eq!(first["export"]["points"], told);
+    assert!(counts.spans > 0 && counts.logs > 0 && told > 0);
 
     let second = stage.run(&["sync", "-o", "json"]).json();
     assert_eq!(second["sources"][0]["changes"], 0);
@@ -27,6 +29,59 @@ async fn a_sync_tells_everything_once_and_the_next_one_nothing_new() {
     let text = stage.run(&["sync"]);
     assert!(text.stdout.starts_with("acme: "), "one line a source: {}", text.stdout);
     assert_eq!(text.stdout.lines().count(), 1);
+}
+
+/// Every point of this metric.
+fn points_of(stage: &Stage, name: &str) -> Vec<otlp::Point> {
+    let points = stage.backend.points();
+    points.into_iter().filter(|point| point.name == name).collect()
+}
+
+/// The configuration with another way to the backend.
+fn by(stage: &Stage, otlp: &str) -> String {
+    let usual = stage.usual();
+    let begin = usual.find("otlp: {").unwrap();
+    let end = begin + usual[begin..].find('}').unwrap() + 1;
+    usual[..begin].to_owned() + otlp + &usual[end..]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_tells_of_itself_by_either_protocol_and_its_counters_go_on() {
+    let stage = Stage::new().await;
+    let headers = "headers: {X-Scope-OrgID: team-a, X-Key: {env: SAMPLE_TOKEN}}";
+    let mut before = 0.0;
+    for (url, protocol) in [(stage.backend.grpc_url(), "grpc"), (stage.backend.http_url(), "http/protobuf")] {
+        stage.configure(&by(&stage, &format!("otlp: {{endpoint: '{url}', protocol: {protocol}, {headers}}}")));
+        stage.backend.clear();
+        let mut command = stage.command(&["sync"]);
+        // The file comes before the variable, for our own metrics too.
+        command.env("OTEL_EXPORTER_OTLP_HEADERS", "x-scope-orgid=team-b").env("OTEL_SERVICE_NAME", "other");
+        let ran = Stage::end(command);
+        assert_eq!((ran.code, ran.stderr.contains("WARN")), (Some(0), false), "{}", ran.stderr);
+        let last = stage.backend.requests().pop().unwrap();
+        assert_eq!((last.signal, last.headers["x-scope-orgid"].to_str().unwrap()), (Signal::Metrics, "team-a"));
+        assert_eq!(last.headers.get_all("x-key").iter().count(), 1);
+
+        let requests = points_of(&stage, "contextcore.sync.requests");
+        assert_eq!(requests.len(), 1, "once a run");
+        assert_eq!(requests[0].kind, otlp::PointKind::Sum { monotonic: true, cumulative: true });
+        assert_eq!(requests[0].attributes["source.name"], "acme");
+        assert_eq!(requests[0].resource["service.name"], "contextcore");
+        assert!(requests[0].value.as_f64() > before, "{requests:?}");
+        before = requests[0].value.as_f64();
+        let success = points_of(&stage, "contextcore.sync.last_success").remove(0);
+        assert_eq!((success.kind, success.unit.as_str()), (otlp::PointKind::Gauge, "s"));
+        assert!(points_of(&stage, "contextcore.store.size").remove(0).value.as_f64() > 0.0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_metrics_among_the_signals_a_sync_does_not_tell_of_itself() {
+    let stage = Stage::new().await;
+    let url = stage.backend.grpc_url();
+    stage.configure(&by(&stage, &format!("otlp: {{endpoint: '{url}', signals: [logs]}}")));
+    assert_eq!(stage.run(&["sync"]).code, Some(0));
+    assert!(stage.backend.requests().iter().all(|seen| seen.signal == Signal::Logs));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -74,9 +74,9 @@ async fn whoever_asks_beside_a_service_sees_what_the_store_holds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_that_take_longer_than_their_schedule_never_pile_up() {
     let tool = Tool::sample().await;
-    // The clock stands two seconds before the minute, so that after each run the next is due in two seconds.
-    tool.pass(18_000);
-    tool.jira.faults().on(SEARCH, When::Always, Fault::Delay(Duration::from_secs(3)));
+    // The clock stands a second before the minute, so that after each run the next is due in a second.
+    tool.pass(19_000);
+    tool.jira.faults().on(SEARCH, When::Always, Fault::Delay(Duration::from_secs(2)));
     let (home, port) = home(&tool, "schedule: '* * * * *'").await;
     let mut serve = home.spawn(&["serve"]);
     let logins = || tool.jira.requests().iter().filter(|request| request.path().ends_with("/myself")).count();
@@ -97,7 +97,7 @@ async fn runs_that_take_longer_than_their_schedule_never_pile_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_tells_the_truth() {
     let tool = Tool::sample().await;
-    tool.pass(18_500);
+    tool.pass(19_300);
     let (home, port) = home(&tool, "schedule: '* * * * *'").await;
     tool.jira.faults().on("*/myself", When::Range(2..=5), Fault::unauthorized());
     let mut serve = home.spawn(&["serve"]);

@@ -72,6 +72,9 @@ async fn it_syncs_answers_shares_the_store_and_stops() {
     serving.until("/healthz", "200").await;
     serving.until("/readyz", "200").await;
     assert!(stage.backend.wait(PATIENCE, |counts| counts.spans > 0 && counts.logs > 0 && counts.points > 0).await);
+    let of_itself =
+        |stage: &Stage| stage.backend.points().into_iter().any(|point| point.name == "contextcore.sync.last_success");
+    assert!(stage.backend.wait(PATIENCE, |_| of_itself(&stage)).await);
 
     let tasks = stage.run(&["tasks", "--status", "open", "-o", "json"]).json();
     assert!(!tasks.as_array().unwrap().is_empty(), "read through the socket");

@@ -1,4 +1,4 @@
-//! Telling one signal's backend: after every run of a source, and the present at its interval. Each signal has a loop of its
+//! Telling one signal's backend: after every run of a source, and the present (with metrics, our own as well) at its interval. Each signal has a loop of its
 //! own, so that a backend that is down holds up no other; it is tried for ever, and the journal waits.
 
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
 use crate::failure::Failure;
+use crate::self_metrics::SelfMetrics;
 
 /// How long a request under way may still take once we are in a hurry.
 pub(super) const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -37,11 +38,16 @@ pub(super) async fn run(
     let news_only = Present { snapshots: false, metrics: signal == Signal::Metrics };
     let mut ticks = ticks(&engine, signal);
     let mut nothing_yet = engine.store.head()? == 0;
+    let own = Some(&engine.config.export.otlp).filter(|_| signal == Signal::Metrics).and_then(SelfMetrics::start);
     loop {
+        let mut own_due = None;
         let present = tokio::select! {
             biased;
             () = engine.cancel.cancelled() => break,
-            () = tick(&mut ticks) => Present { snapshots: signal == Signal::Traces, metrics: signal == Signal::Metrics },
+            () = tick(&mut ticks) => {
+                own_due = own.as_ref();
+                Present { snapshots: signal == Signal::Traces, metrics: signal == Signal::Metrics }
+            }
             changed = news.changed() => {
                 if changed.is_err() {
                     // Nobody polls any more: the stop is on its way.
@@ -55,7 +61,11 @@ pub(super) async fn run(
                 news_only
             }
         };
-        drain(&engine, &sinks, &hurry, present).await;
+        let all_taken = drain(&engine, &sinks, &hurry, present).await;
+        if let Some(own) = own_due.filter(|_| all_taken) {
+            // The totals are in the store: what a stop cuts off is told after the next start.
+            engine.cancel.run_until_cancelled(own.push(&engine)).await;
+        }
     }
     drain(&engine, &sinks, &hurry, news_only).await;
     Ok(())
@@ -81,9 +91,12 @@ async fn tick(ticks: &mut Option<Interval>) {
     }
 }
 
-async fn drain(engine: &Engine, sinks: &Sinks, hurry: &CancellationToken, present: Present) {
+/// Sends what there is to send; whether the backend took it all.
+async fn drain(engine: &Engine, sinks: &Sinks, hurry: &CancellationToken, present: Present) -> bool {
     let replayer = Replayer::new(&engine.store, &engine.config, sinks, &*engine.progress, hurry, true);
-    tell(&replayer.drain(Millis::now(), present).await);
+    let report = replayer.drain(Millis::now(), present).await;
+    tell(&report);
+    report.errors.is_empty()
 }
 
 /// Says in the log what came of it, if there is anything to say.

@@ -9,7 +9,7 @@ use common::{Rig, facts};
 use contextcore_standins::Clock;
 use contextcore_standins::jira::{Jira, Options};
 use contextcore_standins::otlp::{Handle, Log, Point, Span};
-use contextcore_standins::world::{Draft, StatusId, TypeId, World};
+use contextcore_standins::world::{Draft, SprintState, StatusId, TypeId, World};
 
 /// 2026-11-18.
 const NOW: i64 = 1_795_000_000_000;
@@ -166,4 +166,43 @@ async fn a_trace_that_fits_goes_in_one_request_with_every_anchor_it_needs() {
         }
     }
     assert!(requests > 3, "all in {requests} requests: nothing was split");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sprint_closed_between_two_runs_is_told_at_the_moment_it_was_closed() {
+    let options = Options { clock: Clock::fixed(NOW + 3 * HOUR), ..Options::cloud() };
+    let jira = Jira::start(World::demo(NOW, 2, 7), options).await.unwrap();
+    let rig = Rig::new(&jira).await;
+    rig.sync(NOW).await;
+    let active = jira.world().sprints.iter().find(|sprint| sprint.state == SprintState::Active).unwrap().id;
+    jira.world().edit(NOW + HOUR / 2).close_sprint(active, None);
+    rig.sync(NOW + 2 * HOUR).await;
+    let of_sprint = |point: &&Point| {
+        point.name == "sprint.velocity" && point.attributes["sprint.id"].as_str() == Some(&active.to_string())
+    };
+    let points = rig.collector.points();
+    let times: Vec<_> = points.iter().filter(of_sprint).map(|point| point.time / 1_000_000).collect();
+    assert_eq!(times, [NOW + HOUR / 2, NOW + 2 * HOUR].map(|at| u64::try_from(at).unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_open_below_finished_work_stays_in_the_tree_of_its_epic() {
+    let mut world = World::empty();
+    let project = world.add_project("SHOP", "Checkout", StatusId::TO_DO);
+    let mut edit = world.edit(NOW - 9 * HOUR);
+    let epic = edit.add_issue(Draft::new(project, TypeId::EPIC, "Guest checkout"));
+    let below = |parent, kind| Draft { parent: Some(parent), ..Draft::new(project, kind, "Pay by card") };
+    let story = edit.add_issue(below(epic, TypeId::STORY));
+    let part = edit.add_issue(below(story, TypeId::SUBTASK));
+    edit.transition(story, StatusId::DONE);
+    let (epic, part) = (world.key_of(epic), world.key_of(part));
+    let jira = Jira::start(world, Options { clock: Clock::fixed(NOW), ..Options::cloud() }).await.unwrap();
+    let rig = Rig::new(&jira).await;
+    rig.sync(NOW).await;
+    let spans = rig.collector.spans();
+    let snapshot = |key: &str| {
+        let own = |span: &&Span| role(span) == "snapshot" && span.attributes["task.id"].as_str() == Some(key);
+        spans.iter().find(own).unwrap()
+    };
+    assert_eq!(snapshot(&part).parent_span_id, snapshot(&epic).span_id);
 }

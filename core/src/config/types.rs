@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::schedule::Schedule;
 use super::secret_ref::{HeaderValue, SecretRef};
+use crate::error::Result;
 use crate::model::{Status, TaskType};
-use crate::sink::{Protocol, Signal};
+use crate::sink::{OtlpTarget, Protocol, Signal};
 
 /// The whole configuration.
 #[derive(Debug, Clone)]
@@ -79,6 +80,22 @@ pub struct OtlpConfig {
     pub headers: Vec<(String, HeaderValue)>,
     /// A PEM file with a private CA to trust besides the usual ones. `None`: the usual ones only.
     pub ca_file: Option<PathBuf>,
+}
+
+impl OtlpConfig {
+    /// Where and how to send `signal`, its headers read now; `None` when it is not sent.
+    ///
+    /// # Errors
+    /// As [`HeaderValue::resolve`].
+    pub fn target(&self, signal: Signal) -> Result<Option<OtlpTarget>> {
+        let Some(target) = self.targets.get(&signal) else { return Ok(None) };
+        let mut to = OtlpTarget::new(target.url.clone(), target.protocol);
+        for (name, value) in &self.headers {
+            to.headers.push((name.clone(), value.resolve()?.expose().to_owned()));
+        }
+        to.ca_file.clone_from(&self.ca_file);
+        Ok(Some(to))
+    }
 }
 
 /// Where one signal goes.

@@ -128,7 +128,8 @@ impl Session {
         }
         let mut response = request.send().await.map_err(|error| self.unreachable(error))?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let mut body = Vec::new();
+        let told = response.content_length().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
+        let mut body = Vec::with_capacity(told.min(self.body_cap));
         let torn = match self.read(&mut response, &mut body).await {
             Ok(()) => None,
             Err(Torn::Broken(error)) => Some(error),

@@ -18,23 +18,32 @@ pub(crate) const FLOW_WINDOW: i64 = 30 * DAY;
 
 /// Moments at which values are wanted, ascending.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Axis(Vec<Millis>);
+pub(crate) struct Axis {
+    /// Everything up to here was told before.
+    told: Option<Millis>,
+    moments: Vec<Millis>,
+}
 
 impl Axis {
     /// The multiples of `step` after `from` and before `now`, and `now` itself.
     pub(crate) fn new(from: Option<Millis>, step: i64, now: Millis) -> Self {
         let first = from.map_or(now.0, |from| (from.0.div_euclid(step) + 1) * step);
         let grid = (0..).map(|n| Millis(first + n * step)).take_while(|at| *at < now);
-        Self(grid.chain(std::iter::once(now)).collect())
+        Self { told: from, moments: grid.chain(std::iter::once(now)).collect() }
     }
 
     pub(crate) fn moments(&self) -> &[Millis] {
-        &self.0
+        &self.moments
+    }
+
+    /// Whether something that happened then is told with this axis, though it may lie between its moments.
+    pub(crate) fn covers(&self, at: Millis) -> bool {
+        self.told.is_some_and(|told| at > told) && self.moments.last().is_some_and(|now| at <= *now)
     }
 
     /// The first moment at or after `at`.
     fn place(&self, at: Millis) -> usize {
-        self.0.partition_point(|moment| *moment < at)
+        self.moments.partition_point(|moment| *moment < at)
     }
 }
 
@@ -48,7 +57,7 @@ impl Line {
         if start >= end || by == 0 {
             return;
         }
-        self.0.resize(axis.0.len() + 1, 0);
+        self.0.resize(axis.moments.len() + 1, 0);
         self.0[start] += by;
         self.0[end] -= by;
     }
@@ -60,7 +69,7 @@ impl Line {
         }
         let mut sum = base;
         Some(
-            (0..axis.0.len())
+            (0..axis.moments.len())
                 .map(|place| {
                     sum += self.0.get(place).copied().unwrap_or(0);
                     sum
@@ -115,7 +124,7 @@ pub(crate) struct Board {
 impl Board {
     /// An empty board.
     pub(crate) fn new(axis: Axis) -> Self {
-        let wip_started = vec![Vec::new(); axis.0.len()];
+        let wip_started = vec![Vec::new(); axis.moments.len()];
         Self {
             axis,
             base: Totals::default(),
@@ -210,7 +219,7 @@ impl Board {
 
     /// All and done work at each moment, epics and cancelled work aside.
     pub(crate) fn progress(&self) -> Vec<(Weight, Weight)> {
-        let size = self.axis.0.len();
+        let size = self.axis.moments.len();
         let mut progress = vec![(Weight::default(), Weight::default()); size];
         let mut base_unestimated = 0;
         let kinds: std::collections::BTreeSet<_> =
@@ -247,7 +256,7 @@ pub(crate) fn histograms(
     sorted.sort_unstable();
     let mut rest = sorted.as_slice();
     let mut sum = base.cloned().unwrap_or_default();
-    let moments = 0..axis.0.len();
+    let moments = 0..axis.moments.len();
     moments
         .map(|place| {
             while let Some(((_, length), tail)) = rest.split_first().filter(|((at, _), _)| *at <= place) {

@@ -15,9 +15,9 @@ use crate::time::Millis;
 use crate::timeline::Life;
 
 /// No real hierarchy is deeper; a loop of parents must end.
-const MAX_DEPTH: usize = 32;
+pub(super) const MAX_DEPTH: usize = 32;
 /// Records kept in memory at once.
-const PAGES: usize = 1_024;
+const PAGES: usize = 128;
 /// Added to the ordinal of an anchor whose parent's record is not known: should it become known, another anchor begins.
 const UNKNOWN_PARENT: u64 = 1 << 32;
 

@@ -3,9 +3,11 @@
 //! A record has the event's own time as time and observed time: a fresh observed time would defeat Loki's removal of
 //! duplicates. Records older than an hour go to a stream of their own (`replay=backfill`), because one live line closes a
 //! stream for anything much older.
+//!
+//! Oldest first means jumping from task to task. So what is to be sent is first listed as [`Ticket`]s, small and sorted,
+//! and then made into records a window at a time: within a window each task is told once, and only a window is in memory.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
@@ -25,10 +27,10 @@ use crate::time::{HOUR, Millis};
 use crate::totals::points;
 
 /// Records a request.
-const BATCH_RECORDS: usize = 2_000;
+const BATCH_RECORDS: usize = 500;
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
-/// Tasks whose events are kept ready at once.
-const TOLD: usize = 256;
+/// Records made at once; four requests' worth.
+const WINDOW: usize = 4 * BATCH_RECORDS;
 
 /// One record to send: when, which fact, which of its events, and whose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,8 +65,10 @@ pub(super) struct Logs<'a> {
     book: Book<'a>,
     now: Millis,
     owners: Vec<Item>,
-    told: BTreeMap<u32, Arc<Told>>,
 }
+
+/// The records of one ticket, by resource.
+type Records = Vec<(ResourceKey, LogRecord)>;
 
 impl<'a> Logs<'a> {
     /// Tells everything a source has for the logs backend.
@@ -89,19 +93,21 @@ impl<'a> Logs<'a> {
             book: Book::new(store),
             now: plan.now,
             owners: Vec::new(),
-            told: BTreeMap::new(),
         };
         let tickets = work.tickets(position.done + 1..=upto)?;
         let start =
             position.after.as_ref().map_or(0, |after| tickets.partition_point(|ticket| ticket.order() <= *after));
-        let mut rest = &tickets[start..];
-        while !rest.is_empty() {
-            let (batch, taken) = work.batch(rest)?;
-            sent.logs += replayer.send(source, batch).await?;
-            position.upto = Some(upto);
-            position.after = Some(rest[taken - 1].order());
-            work.keep(&position)?;
-            rest = &rest[taken..];
+        for window in tickets[start..].chunks(WINDOW) {
+            let mut records = work.records(window)?.into_iter();
+            let mut rest = window;
+            while !rest.is_empty() {
+                let (batch, taken) = work.batch(&mut records);
+                sent.logs += replayer.send(source, batch).await?;
+                position.upto = Some(upto);
+                position.after = Some(rest[taken - 1].order());
+                work.keep(&position)?;
+                rest = &rest[taken..];
+            }
         }
         work.keep(&Position { done: upto, upto: None, after: None })
     }
@@ -141,15 +147,15 @@ impl<'a> Logs<'a> {
     }
 
     /// The next batch, and how many tickets it took.
-    fn batch(&mut self, rest: &[Ticket]) -> Result<(Batch, usize)> {
+    fn batch(&self, records: &mut std::vec::IntoIter<Records>) -> (Batch, usize) {
         let mut streams: BTreeMap<ResourceKey, Vec<LogRecord>> = BTreeMap::new();
         let (mut bytes, mut taken) = (0, 0);
-        for ticket in rest.iter().take(BATCH_RECORDS) {
-            if taken > 0 && bytes > BATCH_BYTES {
-                break;
-            }
+        while taken < BATCH_RECORDS
+            && (taken == 0 || bytes <= BATCH_BYTES)
+            && let Some(of_one) = records.next()
+        {
             taken += 1;
-            for (resource, record) in self.records(*ticket)? {
+            for (resource, record) in of_one {
                 bytes += record.encoded_len() + 8;
                 streams.entry(resource).or_default().push(record);
             }
@@ -159,22 +165,41 @@ impl<'a> Logs<'a> {
             scope_logs: vec![ScopeLogs { scope: Some(otlp::scope()), log_records, ..ScopeLogs::default() }],
             ..ResourceLogs::default()
         });
-        Ok((Batch::Logs(ExportLogsServiceRequest { resource_logs: resource_logs.collect() }), taken))
+        (Batch::Logs(ExportLogsServiceRequest { resource_logs: resource_logs.collect() }), taken)
     }
 
-    fn records(&mut self, ticket: Ticket) -> Result<Vec<(ResourceKey, LogRecord)>> {
-        let Some(owner) = self.owners.get(ticket.owner as usize).cloned() else { return Ok(Vec::new()) };
-        let records = match &owner {
-            Item::Task(key) => self.task_records(ticket, key)?,
-            Item::Sprint(key) => self.sprint_record(ticket, key)?.into_iter().collect(),
-        };
-        let wanted = records.into_iter().filter(|(resource, _)| self.plan.wants_project(&resource.project_id));
-        let backfill = self.now.0 - ticket.at.0 > HOUR;
-        Ok(wanted.map(|(resource, record)| (ResourceKey { backfill, ..resource }, record)).collect())
+    /// The records of a window of tickets, in their order. Each task is told once.
+    fn records(&self, window: &[Ticket]) -> Result<Vec<Records>> {
+        let mut by_owner: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (place, ticket) in window.iter().enumerate() {
+            by_owner.entry(ticket.owner).or_default().push(place);
+        }
+        let mut records = vec![Records::new(); window.len()];
+        for (owner, places) in by_owner {
+            match self.owners.get(owner as usize) {
+                Some(Item::Task(key)) => {
+                    let Some(told) = self.told(key)? else { continue };
+                    for place in places {
+                        records[place] = self.task_records(window[place], key, &told)?;
+                    }
+                }
+                Some(Item::Sprint(key)) => {
+                    for place in places {
+                        records[place] = self.sprint_record(window[place], key)?.into_iter().collect();
+                    }
+                }
+                None => {}
+            }
+        }
+        for (ticket, of_one) in window.iter().zip(&mut records) {
+            of_one.retain(|(resource, _)| self.plan.wants_project(&resource.project_id));
+            let backfill = self.now.0 - ticket.at.0 > HOUR;
+            of_one.iter_mut().for_each(|(resource, _)| resource.backfill = backfill);
+        }
+        Ok(records)
     }
 
-    fn task_records(&mut self, ticket: Ticket, key: &TaskKey) -> Result<Vec<(ResourceKey, LogRecord)>> {
-        let told = self.told(ticket.owner, key)?;
+    fn task_records(&self, ticket: Ticket, key: &TaskKey, told: &Told) -> Result<Records> {
         let Some(place) = told.events.iter().position(|event| event.id.0 == ticket.id && event.place == ticket.place)
         else {
             return Ok(Vec::new());
@@ -251,19 +276,9 @@ impl<'a> Logs<'a> {
         Ok(Some((self.setting.resource_key(&key.source, project), record)))
     }
 
-    fn told(&mut self, owner: u32, key: &TaskKey) -> Result<Arc<Told>> {
-        if let Some(told) = self.told.get(&owner) {
-            return Ok(told.clone());
-        }
-        let told = Arc::new(match self.book.record(key)? {
-            Some(record) => Told { events: events::of(&record.timeline), spans: spans(&self.book, key)? },
-            None => Told { events: Vec::new(), spans: Vec::new() },
-        });
-        if self.told.len() >= TOLD {
-            self.told.clear();
-        }
-        self.told.insert(owner, told.clone());
-        Ok(told)
+    fn told(&self, key: &TaskKey) -> Result<Option<Told>> {
+        let Some(record) = self.book.record(key)? else { return Ok(None) };
+        Ok(Some(Told { events: events::of(&record.timeline), spans: spans(&self.book, key)? }))
     }
 }
 

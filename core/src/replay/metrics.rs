@@ -28,8 +28,8 @@ use crate::time::{DAY, Millis};
 use crate::timeline::Life;
 use crate::totals::{self, BOUNDS, Histogram, points};
 
-/// A third of what a batch may hold: points take several times as much in memory as on the wire.
-const BATCH_BYTES: usize = MAX_BATCH_BYTES / 3;
+/// A twelfth of what a batch may hold: points take several times as much in memory as on the wire.
+const BATCH_BYTES: usize = MAX_BATCH_BYTES / 12;
 /// A closed sprint's numbers are repeated in every "now" for this long.
 const CLOSED_FOR: i64 = 30 * DAY;
 /// The group of notes that says how far each project's metrics were told.
@@ -480,15 +480,11 @@ fn sprint_series(
 /// while after it.
 fn sprint_moments(sprint: &SprintRecord, axis: &Axis, now: Millis) -> Vec<Millis> {
     let facts = &sprint.facts;
-    let (Some(start), Some(first)) =
-        (facts.start.filter(|_| facts.state != SprintState::Future), axis.moments().first())
-    else {
-        return Vec::new();
-    };
+    let Some(start) = facts.start.filter(|_| facts.state != SprintState::Future) else { return Vec::new() };
     let finish = facts.completed.or(facts.end).filter(|_| facts.state == SprintState::Closed);
     let until = finish.unwrap_or(now);
     let mut moments: Vec<_> = axis.moments().iter().copied().filter(|at| *at >= start && *at <= until).collect();
-    moments.extend(finish.filter(|finish| finish >= first && *finish <= now));
+    moments.extend(finish.filter(|finish| axis.covers(*finish)));
     moments.extend(finish.filter(|finish| now.0 - finish.0 <= CLOSED_FOR).map(|_| now));
     moments.sort_unstable();
     moments.dedup();

@@ -32,7 +32,7 @@ use crate::config::{Config, OtlpConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Event, Progress};
 use crate::sink::{
-    self, Admission, Batch, CountingSink, Delivered, Delivery, OtlpTarget, Patience, RetryPolicy, Signal, TraceBudget,
+    self, Admission, Batch, CountingSink, Delivered, Delivery, Patience, RetryPolicy, Signal, TraceBudget,
 };
 use crate::store::{Dead, Item, Position, Store};
 use crate::time::Millis;
@@ -53,15 +53,10 @@ impl Sinks {
     /// # Errors
     /// [`ErrorKind::Config`] when an address, header or certificate cannot be used.
     pub fn connect(config: &OtlpConfig, stop: &CancellationToken, policy: &RetryPolicy) -> Result<Self> {
-        let headers =
-            config.headers.iter().map(|(name, value)| Ok((name.clone(), value.resolve()?.expose().to_owned())));
-        let headers: Vec<(String, String)> = headers.collect::<Result<_>>()?;
         let mut deliveries = BTreeMap::new();
-        for (signal, target) in &config.targets {
-            let mut to = OtlpTarget::new(target.url.clone(), target.protocol);
-            to.headers.clone_from(&headers);
-            to.ca_file.clone_from(&config.ca_file);
-            let sink = sink::connect(&to, *signal)?;
+        for signal in config.targets.keys() {
+            let Some(target) = config.target(*signal)? else { continue };
+            let sink = sink::connect(&target, *signal)?;
             deliveries.insert(*signal, Delivery::with_policy(sink, stop.clone(), policy.clone()));
         }
         Ok(Self { deliveries, budget: Mutex::default(), planted: Mutex::default() })

@@ -13,7 +13,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{self, Role, TraceId};
-use super::lineage::{self, Book};
+use super::lineage::{self, Book, MAX_DEPTH};
 use super::otlp::{self, ResourceKey, Setting};
 use super::render::{self, Scene};
 use super::semconv as names;
@@ -177,8 +177,7 @@ fn span(
         links.push(render::link(trace, anchor, "history"));
     }
     links.extend(scene.blocker_links(key, &blockers, tick)?);
-    let parent = facts.parent.as_ref().map(|parent| TaskKey::new(key.source.as_str(), parent.native_id.as_str()));
-    let parent = parent.filter(|parent| open.contains_key(parent));
+    let parent = open_ancestor(scene.book, key, open, tick)?;
     Ok(Span {
         trace_id: trace.0.to_vec(),
         span_id: span_id(key, tick).0.to_vec(),
@@ -192,6 +191,19 @@ fn span(
         status: blocked.then(|| SpanStatus { code: StatusCode::Error.into(), message: timeline::reason(facts) }),
         ..Span::default()
     })
+}
+
+/// The nearest ancestor that is in the snapshot: what is left open below a finished story still belongs to its epic.
+fn open_ancestor(book: &Book<'_>, key: &TaskKey, open: &Open, tick: Millis) -> Result<Option<TaskKey>> {
+    let mut next = key.clone();
+    for _ in 0..MAX_DEPTH {
+        let Some(parent) = book.facts(&next, tick)?.and_then(|facts| facts.parent.clone()) else { break };
+        next = TaskKey::new(key.source.as_str(), parent.native_id);
+        if open.contains_key(&next) && next != *key {
+            return Ok(Some(next));
+        }
+    }
+    Ok(None)
 }
 
 fn span_id(key: &TaskKey, tick: Millis) -> ids::SpanId {

@@ -30,6 +30,8 @@ use crate::time::Millis;
 
 /// Room left in a request for resources, scopes and field headers.
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
+/// A request is sent once it holds this much and a root is through: in memory it takes several times as much.
+const ENOUGH_BYTES: usize = 384 * 1024;
 /// Sprints come after all roots, whose keys start with a source's name.
 const SPRINTS: &[u8] = &[0xff];
 
@@ -253,7 +255,7 @@ impl<'a> Traces<'a> {
         }
         self.covered = Some(group.order());
         self.settled.insert(group.root, part);
-        Ok(())
+        if self.load.bytes >= ENOUGH_BYTES { self.flush().await } else { Ok(()) }
     }
 
     /// A final span in its trace and with its anchors, if it ended in a trace of `root` and is wanted.

@@ -42,7 +42,7 @@ impl GrpcSink {
     /// A sink for `signal` at `url`.
     pub(super) fn new(target: &OtlpTarget, url: &Uri, headers: HeaderMap, signal: Signal) -> Result<Self> {
         Ok(Self {
-            channel: endpoint(target, url)?.connect_lazy(),
+            channel: channel(target, url)?,
             metadata: MetadataMap::from_headers(headers),
             known: super::known_secrets(target),
             timeout: target.timeout,
@@ -93,6 +93,11 @@ impl Sink for GrpcSink {
     fn describe(&self) -> String {
         format!("otlp/grpc {}", self.endpoint)
     }
+}
+
+/// The channel to `url`. The time limit of a request is the sender's.
+pub(super) fn channel(target: &OtlpTarget, url: &Uri) -> Result<Channel> {
+    Ok(endpoint(target, url)?.connect_lazy())
 }
 
 fn endpoint(target: &OtlpTarget, url: &Uri) -> Result<Endpoint> {

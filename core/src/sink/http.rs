@@ -37,16 +37,8 @@ pub(super) struct HttpSink {
 impl HttpSink {
     /// A sink for `signal` under `url`.
     pub(super) fn new(target: &OtlpTarget, url: &Uri, configured: HeaderMap, signal: Signal) -> Result<Self> {
-        // A redirect would turn the POST into a GET; it is an answer like another, and it stops the export.
-        let builder = tls::suited_to(tls::client_builder(target.ca_file.as_deref())?, url)
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(10).min(target.timeout));
-        let refused = |error: reqwest::Error| {
-            Error::new(ErrorKind::Config, "set up the OTLP client").with("url", url).caused_by(error)
-        };
-        let client = builder.build().map_err(refused)?;
         Ok(Self {
-            client,
+            client: client(target, url)?,
             url: signal_url(url, signal),
             headers: headers(configured, target.gzip),
             known: super::known_secrets(target),
@@ -101,6 +93,18 @@ impl Sink for HttpSink {
     }
 }
 
+/// The client for `url`. The time limit of a request is the sender's.
+pub(super) fn client(target: &OtlpTarget, url: &Uri) -> Result<reqwest::Client> {
+    // A redirect would turn the POST into a GET; it is an answer like another, and it stops the export.
+    let builder = tls::suited_to(tls::client_builder(target.ca_file.as_deref())?, url)
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(10).min(target.timeout));
+    let refused = |error: reqwest::Error| {
+        Error::new(ErrorKind::Config, "set up the OTLP client").with("url", url).caused_by(error)
+    };
+    builder.build().map_err(refused)
+}
+
 /// The address of one signal: `/v1/<signal>` behind the base, unless it is there already.
 fn signal_url(base: &Uri, signal: Signal) -> String {
     let base = base.to_string();
@@ -110,7 +114,7 @@ fn signal_url(base: &Uri, signal: Signal) -> String {
 }
 
 /// The configured headers and ours; ours win where the protocol depends on them.
-fn headers(mut headers: HeaderMap, gzip: bool) -> HeaderMap {
+pub(super) fn headers(mut headers: HeaderMap, gzip: bool) -> HeaderMap {
     headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(super::USER_AGENT));
     headers.insert(CONTENT_TYPE, PROTOBUF);
     headers.insert(ACCEPT, PROTOBUF);

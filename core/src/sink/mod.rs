@@ -1,7 +1,7 @@
 //! Where telemetry goes: one batch, one attempt, one answer; and the policy that makes a delivery of it.
 //!
 //! Read [`Sink`] (one attempt) and [`Delivery`] (the retry policy around it) first. [`connect`] makes the OTLP sinks, over
-//! gRPC or HTTP/protobuf; [`TraceBudget`] says when a batch of traces may go. What to send, and moving a signal's position
+//! gRPC or HTTP/protobuf, [`transport`] only what lies under them; [`TraceBudget`] says when a batch of traces may go. What to send, and moving a signal's position
 //! once it was taken, is the replay's business.
 
 mod answer;
@@ -154,6 +154,43 @@ pub fn connect(target: &OtlpTarget, signal: Signal) -> Result<Box<dyn Sink>> {
 fn known_secrets(target: &OtlpTarget) -> Known {
     let forms = |value: &str| [value.to_owned(), value.rsplit(' ').next().unwrap_or_default().to_owned()];
     Known::new(target.headers.iter().flat_map(|(_, value)| forms(value.trim())))
+}
+
+/// The way to a backend, for somebody who speaks OTLP by other means than a [`Sink`] (the OpenTelemetry SDK): TLS, private CA,
+/// proxies and headers are seen to, time limits of requests are not.
+pub enum Transport {
+    /// For gRPC; opened when first needed.
+    Grpc {
+        /// The connection.
+        channel: tonic::transport::Channel,
+        /// What goes with every request.
+        metadata: tonic::metadata::MetadataMap,
+    },
+    /// For HTTP with protobuf bodies.
+    Http {
+        /// The client; it follows no redirect.
+        client: reqwest::Client,
+        /// What goes with every request.
+        headers: HeaderMap,
+    },
+}
+
+/// The way to `target`. Lazy and needing a runtime like [`connect`].
+///
+/// # Errors
+/// As [`connect`].
+pub fn transport(target: &OtlpTarget) -> Result<Transport> {
+    let url = parse_url(target)?;
+    let headers = parse_headers(&target.headers)?;
+    Ok(match target.protocol {
+        Protocol::Grpc => Transport::Grpc {
+            channel: grpc::channel(target, &url)?,
+            metadata: tonic::metadata::MetadataMap::from_headers(headers),
+        },
+        Protocol::HttpProtobuf => {
+            Transport::Http { client: http::client(target, &url)?, headers: http::headers(headers, target.gzip) }
+        }
+    })
 }
 
 /// Reads a target's URL, and refuses what would silently not work.

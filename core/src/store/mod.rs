@@ -32,7 +32,7 @@ use crate::totals::{Rollup, Totals};
 /// We refuse to write when less is free: sled must never meet a full disk half-way.
 const FREE_SPACE_FLOOR: u64 = 32 << 20;
 /// Memory sled may use for pages.
-const CACHE_BYTES: u64 = 24 << 20;
+const CACHE_BYTES: u64 = 8 << 20;
 
 /// One thing that changed, as the journal lists it. What exactly is in the record, under the same journal number.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
