@@ -198,6 +198,16 @@ impl Home {
         }
     }
 
+    /// The points about the work, without those the program tells about itself.
+    pub(crate) fn points(&self) -> Vec<Point> {
+        points(&self.collector)
+    }
+
+    /// Whether the backend was told nothing about the work.
+    pub(crate) fn is_untold(&self) -> bool {
+        self.collector.spans().is_empty() && self.collector.logs().is_empty() && self.points().is_empty()
+    }
+
     fn told_tasks(&self) -> BTreeMap<String, String> {
         let text = |task: &Value| task.to_string().replace(&self.url, "JIRA");
         self.tasks().iter().map(|task| (task["native_id"].to_string(), text(task))).collect()
@@ -429,10 +439,14 @@ fn lines(collector: &Handle, url: &str) -> BTreeMap<String, String> {
     all
 }
 
+fn points(collector: &Handle) -> Vec<Point> {
+    let about_itself = |point: &Point| point.name.starts_with("contextcore.");
+    collector.points().into_iter().filter(|point| !about_itself(point)).collect()
+}
+
 fn values(collector: &Handle, url: &str) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
-    let about_itself = |point: &&Point| point.name.starts_with("contextcore.");
-    for point in collector.points().iter().filter(|point| !about_itself(point)) {
+    for point in &points(collector) {
         let Point { time, name, resource, attributes, start, value, .. } = point;
         let series = format!("{time} {name} {} {attributes:?}", word(resource, "project.id")).replace(url, "JIRA");
         keep(&mut all, series, format!("{start} {value:?}"));
