@@ -1,1 +1,205 @@
-//! backend
+//! A backend that refuses, throttles, takes a part, or breaks off after storing: in the end it holds each thing once and
+//! nothing is missing, the exit code says what happened, and what is refused for good is not tried for ever.
+
+use std::time::Duration;
+
+use contextcore_standins::otlp::{self, Fault, Signal};
+use contextcore_standins::world::IssueId;
+
+use crate::rig::{HOUR, Home, LIMIT, Setup, Told, Tool};
+
+/// A sample world, and what a backend without faults is told of it.
+async fn truth() -> (Tool, Told) {
+    let tool = Tool::sample().await;
+    let clean = tool.home().await;
+    clean.sync();
+    let told = clean.told();
+    (tool, told)
+}
+
+fn second() -> Option<Duration> {
+    Some(Duration::from_secs(1))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_that_is_closed_for_a_while_is_waited_for() {
+    let (tool, truth) = truth().await;
+    let home = tool.home().await;
+    home.collector.refuse_for(Duration::from_secs(2)).await;
+    let summary = home.summary(0, &[]);
+    assert!(summary["export"]["retries"].as_u64() > Some(0), "{summary}");
+    home.told().assert_same(&truth);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backend_that_stays_away_gives_code_4_in_good_time_and_the_journal_keeps_all() {
+    let (tool, truth) = truth().await;
+    let home = tool.home_with(&Setup { export: "give_up: 1s", ..Setup::default() }).await;
+    let url = home.collector.grpc_url();
+    home.write(&home.config_text().replace(&url, "http://127.0.0.1:1"));
+    let ran = home.run(&["sync"]).expect(4);
+    assert!(ran.took < Duration::from_secs(20), "{:?}", ran.took);
+    assert_eq!(ran.errors().len(), 3, "{}", ran.err);
+    for error in ran.errors() {
+        assert!(error.contains("http://127.0.0.1:1") && error.contains("stays in the journal"), "{error}");
+    }
+    let backlog = home.run(&["status", "--output", "json"]).expect(0).json()["sources"][0]["backlog"].clone();
+    assert!(backlog["traces"].as_u64() > Some(100) && backlog["logs"].as_u64() > Some(100), "{backlog}");
+    home.write(&home.config_text().replace("http://127.0.0.1:1", &url));
+    home.sync();
+    home.told().assert_same(&truth);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn throttling_is_obeyed_over_both_protocols() {
+    let (tool, truth) = truth().await;
+    for http in [false, true] {
+        let home = tool.home_with(&Setup { http, ..Setup::default() }).await;
+        for signal in Signal::ALL {
+            let script = [Fault::rate_limited(second()), Fault::unavailable(second()), Fault::unavailable(None)];
+            home.collector.script_for(signal, script);
+        }
+        let ran = home.run(&["sync", "--output", "json"]).expect(0);
+        assert!(ran.took >= Duration::from_secs(2), "told twice to wait a second: {:?}", ran.took);
+        assert_eq!((&ran.json()["export"]["retries"], &ran.json()["export"]["rejected"]), (&9.into(), &0.into()));
+        home.told().assert_same(&truth);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backend_with_small_messages_gets_small_messages() {
+    let (tool, truth) = truth().await;
+    let backend = otlp::Options { max_message: 30_000, ..otlp::Options::default() };
+    let home = tool.home_with(&Setup { backend, ..Setup::default() }).await;
+    assert_eq!(home.summary(0, &[])["export"]["rejected"], 0);
+    home.told().assert_same(&truth);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_taken_in_part_is_counted_kept_for_people_and_not_tried_again() {
+    let (tool, truth) = truth().await;
+    let home = tool.home().await;
+    for (signal, rejected) in Signal::ALL.into_iter().zip([2, 3, 4]) {
+        let reason = format!("{} of the past", signal.as_str());
+        home.collector.script_for(signal, [Fault::Partial { rejected, reason }]);
+    }
+    let ran = home.run(&["sync"]).expect(4).says(&["refused 9 items for good", "contextcore status"]);
+    for words in ["traces of the past", "logs of the past", "metrics of the past"] {
+        assert!(ran.err.contains(words), "{words}: {}", ran.err);
+    }
+    let status = home.run(&["status"]).expect(0);
+    assert!(status.out.contains("of the past"), "{}", status.out);
+    let before = home.collector.counts();
+    home.sync();
+    assert_eq!(home.collector.counts().logs, before.logs, "never retried for ever");
+    let told = home.told();
+    assert_eq!(told.lines.len() + 3, truth.lines.len());
+    assert!(told.lines.iter().all(|(line, content)| truth.lines.get(line) == Some(content)));
+    // Once the backend is mended, a replay makes it whole, with the same ids.
+    home.run(&["replay"]).expect(0);
+    let whole = home.told();
+    crate::rig::assert_same("history spans", &whole.history, &truth.history);
+    crate::rig::assert_same("log records", &whole.lines, &truth.lines);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_breaks_before_or_after_storing_costs_nothing_but_a_repetition() {
+    let (tool, truth) = truth().await;
+    for http in [false, true] {
+        let home = tool.home_with(&Setup { http, ..Setup::default() }).await;
+        for signal in [Signal::Logs, Signal::Metrics] {
+            home.collector.script_for(signal, [Fault::StoreThenDrop, Fault::Drop]);
+        }
+        assert_eq!(home.summary(0, &[])["export"]["retries"], 4);
+        let logs = home.collector.logs().len();
+        assert!(logs > truth.lines.len(), "{logs} records were stored, some twice");
+        home.told().assert_same(&truth);
+    }
+}
+
+/// Slow, because it must be: Tempo takes for new whatever comes twice within half a minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spans_that_may_have_been_stored_wait_before_they_are_sent_again() {
+    let (tool, truth) = truth().await;
+    let home = tool.home().await;
+    home.collector.script_for(Signal::Traces, [Fault::StoreThenDrop]);
+    let ran = home.spawn(&["sync"]).wait(LIMIT + LIMIT).expect(0);
+    assert!(ran.took >= Duration::from_secs(35), "{:?}", ran.took);
+    let traces: Vec<_> = home.collector.requests().into_iter().filter(|seen| seen.signal == Signal::Traces).collect();
+    assert_eq!(traces[0].items, traces[1].items);
+    assert!(traces[1].at - traces[0].at >= Duration::from_secs(35));
+    home.told().assert_same(&truth);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_error_is_retried_a_few_times_and_then_set_aside() {
+    let (tool, truth) = truth().await;
+    let home = tool.home_with(&Setup { http: true, ..Setup::default() }).await;
+    home.collector.script_for(Signal::Metrics, [Fault::server_error("overloaded")]);
+    home.collector.script_for(Signal::Logs, [Fault::bad_request("entry too far behind")]);
+    home.run(&["sync"]).expect(4).says(&["refused", "for good"]);
+    let told = home.told();
+    assert!(told.values == truth.values, "one server error is a passing one");
+    assert!(told.lines.len() < truth.lines.len() && told.history == truth.history);
+    let letters = home.run(&["status", "--output", "json"]).expect(0).out;
+    assert!(letters.contains("entry too far behind") && !letters.contains("overloaded"), "{letters}");
+
+    let stubborn = tool.home_with(&Setup { http: true, ..Setup::default() }).await;
+    let too_old = || Fault::server_error("out of bounds: sample too old");
+    stubborn.collector.script_for(Signal::Metrics, std::iter::repeat_with(too_old).take(4));
+    stubborn.run(&["sync"]).expect(4).says(&["refused", "for good"]);
+    let letters = stubborn.run(&["status", "--output", "json"]).expect(0).out;
+    assert!(letters.contains("sample too old") && letters.contains("out_of_order"), "{letters}");
+    stubborn.sync();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_credential_stops_that_signal_and_loses_nothing() {
+    let (tool, truth) = truth().await;
+    let home = tool.home().await;
+    home.collector.always(Signal::Logs, Some(Fault::unauthenticated()));
+    let ran = home.run(&["sync"]).expect(4).says(&["logs", "no org id", "headers"]);
+    assert!(ran.took < Duration::from_secs(20), "a person must act, so nobody waits: {:?}", ran.took);
+    assert!(home.told().history == truth.history && home.told().lines.is_empty(), "the other signals went on");
+    home.collector.always(Signal::Logs, None);
+    home.sync();
+    home.told().assert_same(&truth);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signals_catch_up_each_from_where_it_stood() {
+    let (tool, _) = truth().await;
+    let home = tool.home_with(&Setup { export: "give_up: 1s", ..Setup::default() }).await;
+    let rename = |home: &Home, title: &str| {
+        tool.pass(HOUR);
+        tool.edit(|edit| edit.rename(IssueId::FIRST, title));
+        home.run(&["sync"])
+    };
+    home.sync();
+    for (round, down) in Signal::ALL.into_iter().enumerate() {
+        home.collector.always(down, Some(Fault::unavailable(None)));
+        rename(&home, &format!("Round {round}")).expect(4).says(&[down.as_str(), "stays in the journal"]);
+        home.collector.always(down, None);
+    }
+    rename(&home, "At last").expect(0);
+    let clean = tool.home().await;
+    clean.sync();
+    home.told().at(tool.now()).assert_same(&clean.told().at(tool.now()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_tells_the_same_again() {
+    let (tool, truth) = truth().await;
+    let home = tool.home().await;
+    home.sync();
+    home.collector.clear();
+    tool.pass(HOUR);
+    home.run(&["replay"]).expect(0);
+    let again = home.told();
+    crate::rig::assert_same("history spans", &again.history, &truth.history);
+    crate::rig::assert_same("log records", &again.lines, &truth.lines);
+    // It moves nothing: the next sync has nothing to tell of the past.
+    home.collector.clear();
+    home.sync();
+    assert!(home.told().history.is_empty() && home.told().lines.is_empty());
+}

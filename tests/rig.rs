@@ -46,6 +46,7 @@ impl Tool {
         Self { jira, now }
     }
 
+    /// What the clock says.
     pub(crate) fn now(&self) -> i64 {
         self.now.load(Ordering::Relaxed)
     }
@@ -67,7 +68,7 @@ impl Tool {
     }
 
     pub(crate) async fn home_with(&self, setup: &Setup<'_>) -> Home {
-        let collector = Collector::start(otlp::Options::default()).await.unwrap();
+        let collector = Collector::start(setup.backend.clone()).await.unwrap();
         let home = Home {
             dir: tempfile::tempdir().unwrap(),
             collector,
@@ -92,6 +93,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) source: &'a str,
     /// Further keys of the file.
     pub(crate) rest: &'a str,
+    /// How the backend behaves.
+    pub(crate) backend: otlp::Options,
 }
 
 /// One installation: a directory with a configuration and a store, and the backend it tells.
@@ -193,6 +196,16 @@ impl Home {
             lines: lines(&self.collector, &self.url),
             values: values(&self.collector, &self.url),
         }
+    }
+
+    /// The points about the work, without those the program tells about itself.
+    pub(crate) fn points(&self) -> Vec<Point> {
+        points(&self.collector)
+    }
+
+    /// Whether the backend was told nothing about the work.
+    pub(crate) fn is_untold(&self) -> bool {
+        self.collector.spans().is_empty() && self.collector.logs().is_empty() && self.points().is_empty()
     }
 
     fn told_tasks(&self) -> BTreeMap<String, String> {
@@ -426,10 +439,14 @@ fn lines(collector: &Handle, url: &str) -> BTreeMap<String, String> {
     all
 }
 
+fn points(collector: &Handle) -> Vec<Point> {
+    let about_itself = |point: &Point| point.name.starts_with("contextcore.");
+    collector.points().into_iter().filter(|point| !about_itself(point)).collect()
+}
+
 fn values(collector: &Handle, url: &str) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
-    let about_itself = |point: &&Point| point.name.starts_with("contextcore.");
-    for point in collector.points().iter().filter(|point| !about_itself(point)) {
+    for point in &points(collector) {
         let Point { time, name, resource, attributes, start, value, .. } = point;
         let series = format!("{time} {name} {} {attributes:?}", word(resource, "project.id")).replace(url, "JIRA");
         keep(&mut all, series, format!("{start} {value:?}"));

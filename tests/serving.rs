@@ -12,8 +12,20 @@ use crate::stage::Stage;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A port nobody uses just now.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Status line and body of a GET.
+pub(crate) fn get(port: u16, path: &str) -> Option<(String, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").ok()?;
+    let mut reader = BufReader::new(stream);
+    let mut status = String::new();
+    reader.read_line(&mut status).ok()?;
+    let mut rest = String::new();
+    reader.read_to_string(&mut rest).ok()?;
+    Some((status.trim().to_owned(), rest.split_once("\r\n\r\n")?.1.to_owned()))
 }
 
 struct Serving {
@@ -28,16 +40,8 @@ impl Serving {
         Self { child: stage.start(&["serve"]), port }
     }
 
-    /// Status line and body of a GET.
     fn get(&self, path: &str) -> Option<(String, String)> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").ok()?;
-        let mut reader = BufReader::new(stream);
-        let mut status = String::new();
-        reader.read_line(&mut status).ok()?;
-        let mut rest = String::new();
-        reader.read_to_string(&mut rest).ok()?;
-        Some((status.trim().to_owned(), rest.split_once("\r\n\r\n")?.1.to_owned()))
+        get(self.port, path)
     }
 
     async fn until(&self, path: &str, status: &str) -> String {

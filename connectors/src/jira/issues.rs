@@ -20,7 +20,7 @@ use tracing::warn;
 use super::api::{Found, Inline, Site};
 use super::histories::{Batch, Completer, Taken};
 use super::walk::{self, Order, Walk, Wish};
-use super::{Jira, Live, jql};
+use super::{Jira, Live, jql, site};
 
 /// How far before the watermark a sweep begins.
 const OVERLAP: i64 = 5 * MINUTE;
@@ -215,6 +215,10 @@ pub(super) async fn poll(jira: &Jira, live: &Arc<Live>, cursor: Option<&Cursor>,
     };
     let last = poll.gather().await?;
     poll.count(last, position.watermark.is_none()).await;
+    if last && poll.sweep.seen == 0 && position.watermark.is_none() {
+        // An empty site. Nobody at all is told the same, and the token may have expired since the run began.
+        site::account(&jira.api, live.site).await?;
+    }
     let Poll { sweep, batch, inline, warnings, .. } = poll;
     let live = jira.explain(live, batch.issues()).await?;
     let completer = Completer { api: &jira.api, settings: &jira.settings, live: &live, no_bulk: &jira.no_bulk };

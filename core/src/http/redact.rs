@@ -14,18 +14,18 @@ pub const EXCERPT_CHARS: usize = 200;
 const OPAQUE_RUN: usize = 32;
 
 /// The session's own secrets, in each form in which the other side could echo them. Its `Debug` is left out on purpose.
-pub(super) struct Known(Vec<String>);
+pub(crate) struct Known(Vec<String>);
 
 impl Known {
     /// Texts shorter than four characters are left out: masking them would only riddle every message. Each is looked for as it
     /// is and as JSON escapes it.
-    pub(super) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
+    pub(crate) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
         let long = secrets.into_iter().filter(|secret| secret.len() >= 4);
         Self(long.flat_map(|secret| [json_escaped(&secret), secret]).collect())
     }
 
     /// The text with every own secret masked; borrowed when there was none.
-    pub(super) fn mask<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    pub(crate) fn mask<'a>(&self, text: &'a str) -> Cow<'a, str> {
         self.0.iter().fold(Cow::Borrowed(text), |text, secret| match text.contains(secret.as_str()) {
             true => Cow::Owned(text.replace(secret.as_str(), REDACTED)),
             false => text,
@@ -33,7 +33,7 @@ impl Known {
     }
 
     /// As [`Known::mask`], for the head of a body that need not be UTF-8.
-    pub(super) fn mask_bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+    pub(crate) fn mask_bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         let text = String::from_utf8_lossy(bytes);
         match self.mask(&text) {
             Cow::Owned(masked) => Cow::Owned(masked.into_bytes()),

@@ -71,7 +71,11 @@ impl Refusal {
             (Verdict::Retry | Verdict::RetryBounded, None) => Retry::Backoff,
             _ => Retry::Never,
         };
-        let error = Error::new(ErrorKind::Export, format!("export {}", signal.as_str()))
+        let what_to_do = match self.verdict {
+            Verdict::Stop => ": the backend refuses us, check the address and the headers under `export.otlp`",
+            _ => "",
+        };
+        let error = Error::new(ErrorKind::Export, format!("export {}{what_to_do}", signal.as_str()))
             .with_retry(retry)
             .with("endpoint", endpoint)
             .with("answer", self.answer)

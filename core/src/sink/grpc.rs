@@ -16,6 +16,7 @@ use tonic::{ConnectError, Request, Status};
 use super::answer::{self, Refusal};
 use super::{Batch, OtlpTarget, Outcome, Signal, Sink, outcome};
 use crate::error::{Error, ErrorKind, Result};
+use crate::http::redact::Known;
 use crate::tls;
 
 /// How long a connection may take to open; less than a request may take, so that the two can be told apart.
@@ -30,6 +31,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct GrpcSink {
     channel: Channel,
     metadata: MetadataMap,
+    known: Known,
     timeout: Duration,
     gzip: bool,
     endpoint: String,
@@ -42,6 +44,7 @@ impl GrpcSink {
         Ok(Self {
             channel: channel(target, url)?,
             metadata: MetadataMap::from_headers(headers),
+            known: super::known_secrets(target),
             timeout: target.timeout,
             gzip: target.gzip,
             endpoint: url.to_string().trim_end_matches('/').to_owned(),
@@ -80,8 +83,8 @@ impl GrpcSink {
 impl Sink for GrpcSink {
     async fn export(&self, batch: Batch) -> Result<Outcome> {
         let refusal = match tokio::time::timeout(self.timeout, self.send(batch)).await {
-            Ok(Ok(partial)) => return Ok(outcome(partial)),
-            Ok(Err(status)) => refusal(&status),
+            Ok(Ok(partial)) => return Ok(outcome(partial, &self.known)),
+            Ok(Err(status)) => refusal(&status, &self.known),
             Err(_) => answer::timed_out(self.timeout),
         };
         Err(refusal.into_error(self.signal, &self.endpoint))
@@ -118,8 +121,10 @@ fn endpoint(target: &OtlpTarget, url: &Uri) -> Result<Endpoint> {
 }
 
 /// What a failed call means: the server's own status, or a connection that failed before or after the request was sent.
-fn refusal(status: &Status) -> Refusal {
-    let Some(cause) = status.source() else { return answer::grpc(status.code(), status.message(), status.details()) };
+fn refusal(status: &Status, known: &Known) -> Refusal {
+    let Some(cause) = status.source() else {
+        return answer::grpc(status.code(), &known.mask(status.message()), status.details());
+    };
     let unsent = answer::chain(cause).any(|error| error.is::<ConnectError>());
     answer::no_answer(cause, !unsent)
 }

@@ -15,6 +15,7 @@ use prost::Message;
 use super::answer::{self, Refusal, Verdict};
 use super::{Batch, OtlpTarget, Outcome, Signal, Sink, outcome};
 use crate::error::{Error, ErrorKind, Result};
+use crate::http::redact::Known;
 use crate::time::Millis;
 use crate::tls;
 
@@ -27,6 +28,7 @@ pub(super) struct HttpSink {
     client: reqwest::Client,
     url: String,
     headers: HeaderMap,
+    known: Known,
     timeout: Duration,
     gzip: bool,
     signal: Signal,
@@ -39,6 +41,7 @@ impl HttpSink {
             client: client(target, url)?,
             url: signal_url(url, signal),
             headers: headers(configured, target.gzip),
+            known: super::known_secrets(target),
             timeout: target.timeout,
             gzip: target.gzip,
             signal,
@@ -52,11 +55,13 @@ impl HttpSink {
         let headers = response.headers().clone();
         let body = read(&mut response).await.map_err(|error| self.broken(&error))?;
         if status.is_success() {
-            return success(self.signal, &headers, &body);
+            return success(self.signal, &headers, &body, &self.known);
         }
+        let body = self.known.mask_bytes(&body);
         let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let mut refusal = answer::http(status.as_u16(), &body, header(RETRY_AFTER), Millis::now());
         if let Some(place) = header(LOCATION).filter(|_| status.is_redirection()) {
+            let place = self.known.mask(place);
             refusal.answer = answer::one_line(&format!("{} redirects to {place}", refusal.answer));
         }
         Err(refusal)
@@ -145,13 +150,13 @@ async fn read(response: &mut reqwest::Response) -> reqwest::Result<Bytes> {
 }
 
 /// Reads a 2xx. Loki and Prometheus answer without a body; a web page means that this is no OTLP endpoint.
-fn success(signal: Signal, headers: &HeaderMap, body: &Bytes) -> Result<Outcome, Refusal> {
+fn success(signal: Signal, headers: &HeaderMap, body: &Bytes, known: &Known) -> Result<Outcome, Refusal> {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if kind.starts_with("application/x-protobuf") {
-        return Ok(outcome(partial(signal, body.clone())));
+        return Ok(outcome(partial(signal, body.clone()), known));
     }
     if kind.starts_with("application/json") {
-        return Ok(outcome(json_partial(body)));
+        return Ok(outcome(json_partial(body), known));
     }
     if kind.starts_with("text/html") {
         let answer = "a web page came where an OTLP answer was expected: is this the right address?".to_owned();
@@ -195,7 +200,7 @@ mod tests {
 
     fn answered(kind: &'static str, body: &'static str) -> Result<Outcome, Refusal> {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
-        success(Signal::Traces, &headers, &Bytes::from_static(body.as_bytes()))
+        success(Signal::Traces, &headers, &Bytes::from_static(body.as_bytes()), &Known::new([]))
     }
 
     #[test]
@@ -206,7 +211,10 @@ mod tests {
 
     #[test]
     fn answers_without_a_body_or_in_json_are_read() {
-        assert_eq!(success(Signal::Logs, &HeaderMap::new(), &Bytes::new()).unwrap(), Outcome::Accepted);
+        assert_eq!(
+            success(Signal::Logs, &HeaderMap::new(), &Bytes::new(), &Known::new([])).unwrap(),
+            Outcome::Accepted
+        );
         assert_eq!(answered("application/json", "{}").unwrap(), Outcome::Accepted);
         let partial = r#"{"partialSuccess": {"rejectedSpans": "3", "errorMessage": "too big"}}"#;
         let expected = Outcome::Partial { rejected: 3, reason: "too big".to_owned() };

@@ -27,6 +27,7 @@ pub use budget::{Admission, MAX_LIVE_TRACES, TRACE_WINDOW, TraceBudget};
 pub use delivery::{DeadLetter, Delivered, Delivery, Patience, RetryPolicy};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::http::redact::Known;
 
 /// The three kinds of telemetry; each is delivered on its own.
 #[derive(
@@ -149,6 +150,12 @@ pub fn connect(target: &OtlpTarget, signal: Signal) -> Result<Box<dyn Sink>> {
     })
 }
 
+/// The header values a backend might quote in its answers, whole and without their scheme (`Basic`, `Bearer`).
+fn known_secrets(target: &OtlpTarget) -> Known {
+    let forms = |value: &str| [value.to_owned(), value.rsplit(' ').next().unwrap_or_default().to_owned()];
+    Known::new(target.headers.iter().flat_map(|(_, value)| forms(value.trim())))
+}
+
 /// The way to a backend, for somebody who speaks OTLP by other means than a [`Sink`] (the OpenTelemetry SDK): TLS, private CA,
 /// proxies and headers are seen to, time limits of requests are not.
 pub enum Transport {
@@ -225,11 +232,12 @@ fn parse_headers(pairs: &[(String, String)]) -> Result<HeaderMap> {
     Ok(headers)
 }
 
-/// The outcome an OTLP `partial_success` describes: its (signed) count and its message.
-fn outcome(partial: Option<(i64, String)>) -> Outcome {
+/// The outcome an OTLP `partial_success` describes: its (signed) count and its message, in which our own secrets are masked.
+fn outcome(partial: Option<(i64, String)>, known: &Known) -> Outcome {
     match partial {
         Some((rejected, reason)) if rejected > 0 || !reason.is_empty() => {
-            Outcome::Partial { rejected: u64::try_from(rejected).unwrap_or(0), reason: answer::one_line(&reason) }
+            let reason = answer::one_line(&known.mask(&reason));
+            Outcome::Partial { rejected: u64::try_from(rejected).unwrap_or(0), reason }
         }
         _ => Outcome::Accepted,
     }

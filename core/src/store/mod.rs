@@ -229,7 +229,7 @@ impl Store {
     }
 
     fn scan(&self, prefix: Vec<u8>) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec)>> + use<> {
-        self.db.scan_prefix(prefix).map(|item| item.map_err(|error| store_error("read the store", error)))
+        readable(self.db.scan_prefix(prefix))
     }
 
     fn scan_tasks(&self, prefix: Key) -> impl Iterator<Item = Result<TaskKey>> + use<> {
@@ -276,9 +276,7 @@ impl Store {
     pub fn ended_since(&self, since: Millis) -> impl Iterator<Item = Result<TaskKey>> + use<> {
         let from = Key::new(Kind::Ended).time(since).build();
         let upto = vec![Kind::Ended as u8 + 1];
-        self.db.range(from..upto).filter_map(|item| {
-            item.map_err(|error| store_error("read the store", error)).map(|(key, _)| key::task_of(&key, 9)).transpose()
-        })
+        readable(self.db.range(from..upto)).filter_map(|item| item.map(|(key, _)| key::task_of(&key, 9)).transpose())
     }
 
     /// The direct children of a task.
@@ -364,8 +362,8 @@ impl Store {
         let at = prefix.len();
         let from = Key::new(Kind::Journal).text(source).number(after.saturating_add(1)).build();
         let end = Key::new(Kind::Journal).text(source).number(upto.saturating_add(1)).build();
-        self.db.range(from..end).map(move |item| {
-            let (key, bytes) = item.map_err(|error| store_error("read the store", error))?;
+        readable(self.db.range(from..end)).map(move |item| {
+            let (key, bytes) = item?;
             Ok((key::number_of(&key, at).unwrap_or(0), format::decode(&bytes)?))
         })
     }
@@ -409,6 +407,16 @@ impl Store {
         }
         Ok((all, all - gone))
     }
+}
+
+/// The items of a scan up to the first error, which is the last item: sled would repeat it for ever.
+fn readable(iterator: sled::Iter) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec)>> {
+    let mut failed = false;
+    iterator.map_while(move |item| {
+        (!failed)
+            .then(|| item.map_err(|error| store_error("read the store", error)))
+            .inspect(|item| failed = item.is_err())
+    })
 }
 
 /// Free bytes where the store lives, if the system tells.
