@@ -12,18 +12,6 @@ fn requests(home: &Home, signal: Signal) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sync_says_what_it_did_in_one_line_a_source() {
-    let tool = Tool::sample().await;
-    let home = tool.home().await;
-    let ran = home.sync();
-    assert_eq!(ran.out.lines().count(), 1, "{}", ran.out);
-    for word in ["acme-jira: ", " records, ", " changes, ", " spans, ", " logs, ", " points, ", " requests, ", " s\n"] {
-        assert!(ran.out.contains(word), "{word}: {}", ran.out);
-    }
-    assert_eq!(home.tasks().len(), tool.jira.world().issues().count());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_summary_counts_what_the_other_sides_counted() {
     let tool = Tool::sample().await;
     let home = tool.home().await;
