@@ -53,13 +53,18 @@ async fn a_backend_that_stays_away_gives_code_4_in_good_time_and_the_journal_kee
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn throttling_is_obeyed_over_both_protocols() {
     let (tool, truth) = truth().await;
+    let mut runs = Vec::new();
     for http in [false, true] {
         let home = tool.home_with(&Setup { http, ..Setup::default() }).await;
         for signal in Signal::ALL {
             let script = [Fault::rate_limited(second()), Fault::unavailable(second()), Fault::unavailable(None)];
             home.collector.script_for(signal, script);
         }
-        let ran = home.run(&["sync", "--output", "json"]).expect(0);
+        let run = home.spawn(&["sync", "--output", "json"]);
+        runs.push((home, run));
+    }
+    for (home, run) in runs {
+        let ran = run.wait(LIMIT).expect(0);
         assert!(ran.took >= Duration::from_secs(2), "told twice to wait a second: {:?}", ran.took);
         assert_eq!((&ran.json()["export"]["retries"], &ran.json()["export"]["rejected"]), (&9.into(), &0.into()));
         home.told().assert_same(&truth);
@@ -105,30 +110,21 @@ async fn what_is_taken_in_part_is_counted_kept_for_people_and_not_tried_again() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_breaks_before_or_after_storing_costs_nothing_but_a_repetition() {
     let (tool, truth) = truth().await;
+    let mut runs = Vec::new();
     for http in [false, true] {
         let home = tool.home_with(&Setup { http, ..Setup::default() }).await;
         for signal in [Signal::Logs, Signal::Metrics] {
             home.collector.script_for(signal, [Fault::StoreThenDrop, Fault::Drop]);
         }
-        assert_eq!(home.summary(0, &[])["export"]["retries"], 4);
+        let run = home.spawn(&["sync", "--output", "json"]);
+        runs.push((home, run));
+    }
+    for (home, run) in runs {
+        assert_eq!(run.wait(LIMIT).expect(0).json()["export"]["retries"], 4);
         let logs = home.collector.logs().len();
         assert!(logs > truth.lines.len(), "{logs} records were stored, some twice");
         home.told().assert_same(&truth);
     }
-}
-
-/// Slow, because it must be: Tempo takes for new whatever comes twice within half a minute.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn spans_that_may_have_been_stored_wait_before_they_are_sent_again() {
-    let (tool, truth) = truth().await;
-    let home = tool.home().await;
-    home.collector.script_for(Signal::Traces, [Fault::StoreThenDrop]);
-    let ran = home.spawn(&["sync"]).wait(LIMIT + LIMIT).expect(0);
-    assert!(ran.took >= Duration::from_secs(35), "{:?}", ran.took);
-    let traces: Vec<_> = home.collector.requests().into_iter().filter(|seen| seen.signal == Signal::Traces).collect();
-    assert_eq!(traces[0].items, traces[1].items);
-    assert!(traces[1].at - traces[0].at >= Duration::from_secs(35));
-    home.told().assert_same(&truth);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -137,17 +133,18 @@ async fn a_server_error_is_retried_a_few_times_and_then_set_aside() {
     let home = tool.home_with(&Setup { http: true, ..Setup::default() }).await;
     home.collector.script_for(Signal::Metrics, [Fault::server_error("overloaded")]);
     home.collector.script_for(Signal::Logs, [Fault::bad_request("entry too far behind")]);
-    home.run(&["sync"]).expect(4).says(&["refused", "for good"]);
+    let stubborn = tool.home_with(&Setup { http: true, ..Setup::default() }).await;
+    let too_old = || Fault::server_error("out of bounds: sample too old");
+    stubborn.collector.script_for(Signal::Metrics, std::iter::repeat_with(too_old).take(4));
+    let (run, stubborn_run) = (home.spawn(&["sync"]), stubborn.spawn(&["sync"]));
+    run.wait(LIMIT).expect(4).says(&["refused", "for good"]);
     let told = home.told();
     assert!(told.values == truth.values, "one server error is a passing one");
     assert!(told.lines.len() < truth.lines.len() && told.history == truth.history);
     let letters = home.run(&["status", "--output", "json"]).expect(0).out;
     assert!(letters.contains("entry too far behind") && !letters.contains("overloaded"), "{letters}");
 
-    let stubborn = tool.home_with(&Setup { http: true, ..Setup::default() }).await;
-    let too_old = || Fault::server_error("out of bounds: sample too old");
-    stubborn.collector.script_for(Signal::Metrics, std::iter::repeat_with(too_old).take(4));
-    stubborn.run(&["sync"]).expect(4).says(&["refused", "for good"]);
+    stubborn_run.wait(LIMIT).expect(4).says(&["refused", "for good"]);
     let letters = stubborn.run(&["status", "--output", "json"]).expect(0).out;
     assert!(letters.contains("sample too old") && letters.contains("out_of_order"), "{letters}");
     stubborn.sync();

@@ -3,8 +3,8 @@
 //! Nothing here calls into the product. [`rig`] runs the binary and compares what installations know and told; each other
 //! file shows one promise: that every command does what it says ([`commands`], [`serving`]) and tells the truth about the
 //! sample world ([`truth`]), what a sync makes of a world that changes ([`sync`]), that a kill loses nothing ([`crash`]),
-//! that faults on either side are sat out ([`vendor`], [`backend`]), that bad input is answered in one line ([`input`]), that
-//! no secret leaks ([`secrets`]), that reading works beside a running service ([`reading`]).
+//! that faults on either side are sat out ([`vendor`], [`backend`], [`patience`]), that bad input is answered in one line
+//! ([`input`]), that no secret leaks ([`secrets`]), that reading works beside a running service ([`reading`]).
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
@@ -12,6 +12,7 @@ mod backend;
 mod commands;
 mod crash;
 mod input;
+mod patience;
 mod reading;
 mod rig;
 mod secrets;

@@ -123,7 +123,7 @@ impl Home {
         let join = |keys: &str| if keys.is_empty() { String::new() } else { format!(", {keys}") };
         self.write(&format!(
             "store: {{path: ./data}}\n\
-             export: {{history: all, metrics: {{history_step: 24h}}, otlp: {{endpoint: '{endpoint}', protocol: {protocol}{}}}{}}}\n\
+             export: {{history: all, metrics: {{history_step: 48h}}, otlp: {{endpoint: '{endpoint}', protocol: {protocol}{}}}{}}}\n\
              sources:\n  - {{name: {SOURCE}, kind: jira, url: '{}', auth: {{email: {}, token: {{env: JIRA_TOKEN}}}}{}}}\n{}\n",
             join(setup.otlp),
             join(setup.export),
@@ -378,6 +378,15 @@ impl Told {
         assert_same("metric values", &self.values, &other.values);
     }
 
+    /// The values on the history grid only (`export.metrics.history_step` is two days here): they are the same whenever
+    /// one looks.
+    pub(crate) fn on_grid(mut self) -> Self {
+        let time = |name: &str| name.split(' ').next().and_then(|time| time.parse::<u64>().ok()).unwrap();
+        self.values.retain(|name, _| time(name) % nanos(48 * HOUR) == 0);
+        assert!(!self.values.is_empty(), "no value was told on the grid");
+        self
+    }
+
     /// The values at one moment only: what was told about earlier moments on the way differs with the moments one looked.
     pub(crate) fn at(mut self, moment: i64) -> Self {
         let stamp = format!("{} ", nanos(moment));
@@ -402,7 +411,8 @@ pub(crate) fn assert_same(what: &str, ours: &BTreeMap<String, String>, theirs: &
     );
 }
 
-fn nanos(moment: i64) -> u64 {
+/// As OTLP counts.
+pub(crate) fn nanos(moment: i64) -> u64 {
     u64::try_from(moment).unwrap() * 1_000_000
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use contextcore_standins::faults::{Fault, Reset, When};
 use contextcore_standins::jira::{Jira, Options};
-use contextcore_standins::world::{IssueId, World};
+use contextcore_standins::world::{IssueId, StatusId, World};
 
 use crate::rig::{HOUR, Home, LIMIT, NOW, Running, Told, Tool};
 
@@ -48,7 +48,6 @@ impl Case {
 async fn what_passes_is_sat_out() {
     let truth = truth().await;
     let quota = Fault::RateLimited { retry_after: None, reset: Reset::Iso(2), reason: Some("jira-burst-based".into()) };
-    let dropped_after = |seconds| Fault::Timeout(Duration::from_secs(seconds));
     let mut cases = Vec::new();
     for (name, calls, when, fault) in [
         ("429 with Retry-After", SEARCH, When::Range(1..=2), Fault::rate_limited(Some(1))),
@@ -58,9 +57,7 @@ async fn what_passes_is_sat_out() {
         ("502 as a page", SEARCH, When::Nth(3), Fault::Html(502)),
         ("503 with Retry-After", "*/myself", When::Nth(1), Fault::unavailable(Some(1))),
         ("503 without", "*/sprint", When::Nth(1), Fault::unavailable(None)),
-        ("silence and a drop", SEARCH, When::Nth(2), dropped_after(1)),
-        // Our own limit is 30 s.
-        ("silence without end", HISTORIES, When::Nth(1), dropped_after(300)),
+        ("silence and a drop", SEARCH, When::Nth(2), Fault::Timeout(Duration::from_secs(1))),
         ("a reset", HISTORIES, When::Nth(1), Fault::Reset),
         ("a reset at the start", "*/myself", When::Nth(1), Fault::Reset),
         ("a truncated body", SEARCH, When::Nth(1), Fault::Truncate { bytes: 5_000, chunked: false }),
@@ -180,4 +177,26 @@ async fn data_center_under_a_path_tells_the_same_as_cloud() {
     there.jira.faults().on("POST */api/2/search", When::Nth(1), Fault::Html(503));
     home.sync();
     home.told().assert_same(&truth().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_numbers_of_days_a_source_was_away_are_told_once_it_is_back() {
+    let tool = tool().await;
+    let home = tool.home().await;
+    home.sync();
+    let open = home.tasks().into_iter().find(|task| task["status"] == "in_progress").unwrap();
+    let id = tool.jira.world().find(open["id"].as_str().unwrap()).unwrap();
+    tool.pass(2 * HOUR);
+    tool.edit(|edit| edit.transition(id, StatusId::DONE));
+    tool.jira.faults().on("*", When::Always, Fault::unauthorized());
+    for _ in 0..3 {
+        tool.pass(21 * HOUR);
+        home.run(&["sync"]).expect(3);
+    }
+    tool.jira.faults().clear();
+    tool.pass(HOUR);
+    home.sync();
+    let clean = tool.home().await;
+    clean.sync();
+    home.told().on_grid().assert_same(&clean.told().on_grid());
 }

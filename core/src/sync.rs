@@ -81,16 +81,18 @@ pub async fn sync_source(
         dry_run: options.dry_run,
         run: Run { now: options.now.unwrap_or_else(Millis::now), full: options.full },
         report: SourceReport { name: name.clone(), ..SourceReport::default() },
+        heard: false,
     };
     let outcome = job.run().await;
     let now = options.now.unwrap_or_else(Millis::now);
+    let heard = job.heard.then_some(job.run.now);
     let mut report = job.report;
     let stats = source.connector.stats();
     report.requests = stats.requests - before.requests;
     report.seconds = clock.elapsed().as_secs_f64();
     report.error = outcome.err();
     if !options.dry_run
-        && let Err(error) = remember(store, &report, &stats, stats.waits - before.waits, now)
+        && let Err(error) = remember(store, &report, heard, &stats, stats.waits - before.waits, now)
     {
         report.error.get_or_insert(error);
     }
@@ -99,8 +101,16 @@ pub async fn sync_source(
 }
 
 /// Keeps what a run came to for `status` and for our own metrics.
-fn remember(store: &Store, report: &SourceReport, stats: &Stats, waits: u64, now: Millis) -> Result<()> {
+fn remember(
+    store: &Store,
+    report: &SourceReport,
+    heard: Option<Millis>,
+    stats: &Stats,
+    waits: u64,
+    now: Millis,
+) -> Result<()> {
     let mut status = store.source_status(&report.name)?;
+    status.heard = heard.or(status.heard);
     status.last_duration = Some(report.seconds);
     status.rate_limit_remaining = stats.rate_limit_remaining;
     let counters = &mut status.counters;
@@ -138,6 +148,8 @@ struct Job<'a> {
     dry_run: bool,
     run: Run,
     report: SourceReport,
+    /// Every stream of changes was read to its end.
+    heard: bool,
 }
 
 impl Job<'_> {
@@ -159,13 +171,23 @@ impl Job<'_> {
         status.settings = settings;
         status.last_attempt = Some(self.run.now);
         self.keep_start(&status, (known_state.as_ref() != Some(&state)).then_some(&state))?;
-        for stream in self.source.connector.streams() {
-            if stream.complete && !self.pass_is_due(&status, first) {
-                continue;
-            }
+        for stream in self.source.connector.streams().iter().filter(|stream| !stream.complete) {
             self.sweep(stream).await?;
         }
-        self.finish(first)
+        self.heard = true;
+        // Whatever becomes of a complete pass: what changed was heard to its end, and can be told.
+        let passed = self.pass(&status, first).await;
+        self.finish(first)?;
+        passed
+    }
+
+    async fn pass(&mut self, status: &SourceStatus, first: bool) -> Result<()> {
+        for stream in self.source.connector.streams().iter().filter(|stream| stream.complete) {
+            if self.pass_is_due(status, first) {
+                self.sweep(stream).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn or_cancelled<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {

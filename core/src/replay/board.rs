@@ -21,15 +21,17 @@ pub(crate) const FLOW_WINDOW: i64 = 30 * DAY;
 pub(crate) struct Axis {
     /// Everything up to here was told before.
     told: Option<Millis>,
+    /// What happened up to here is known.
+    heard: Millis,
     moments: Vec<Millis>,
 }
 
 impl Axis {
-    /// The multiples of `step` after `from` and before `now`, and `now` itself.
-    pub(crate) fn new(from: Option<Millis>, step: i64, now: Millis) -> Self {
+    /// The multiples of `step` after `from`, as far as `heard` goes and before `now`; and `now` itself.
+    pub(crate) fn new(from: Option<Millis>, step: i64, heard: Millis, now: Millis) -> Self {
         let first = from.map_or(now.0, |from| (from.0.div_euclid(step) + 1) * step);
-        let grid = (0..).map(|n| Millis(first + n * step)).take_while(|at| *at < now);
-        Self { told: from, moments: grid.chain(std::iter::once(now)).collect() }
+        let grid = (0..).map(|n| Millis(first + n * step)).take_while(|at| *at <= heard && *at < now);
+        Self { told: from, heard, moments: grid.chain(std::iter::once(now)).collect() }
     }
 
     pub(crate) fn moments(&self) -> &[Millis] {
@@ -38,7 +40,7 @@ impl Axis {
 
     /// Whether something that happened then is told with this axis, though it may lie between its moments.
     pub(crate) fn covers(&self, at: Millis) -> bool {
-        self.told.is_some_and(|told| at > told) && self.moments.last().is_some_and(|now| at <= *now)
+        self.told.is_some_and(|told| at > told) && at <= self.heard
     }
 
     /// The first moment at or after `at`.

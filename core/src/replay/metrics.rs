@@ -2,7 +2,7 @@
 //! OTLP, in requests that ascend in time.
 //!
 //! How far the grid was told is kept per project, after the backend took it: so a service that was down fills the gap, and
-//! nothing is told twice with another value.
+//! nothing is told twice with another value. The grid goes no further than its sources were heard.
 
 use std::collections::BTreeMap;
 
@@ -58,10 +58,12 @@ pub(super) async fn run(replayer: &Replayer<'_>, plan: &Plan, sent: &mut BTreeMa
     let now = plan.now;
     let setting = Setting::new(replayer.config);
     let step = i64::try_from(replayer.config.export.history_step.as_millis()).unwrap_or(DAY).max(1);
+    let heard = heard(replayer.store, &setting, now)?;
     let axis_of = |project: &str| -> Result<Axis> {
         let told: Option<Millis> = if plan.again.is_some() { None } else { replayer.store.note(TOLD, project)? };
         let first = replayer.first_moment(plan)?;
-        Ok(Axis::new(Some(told.unwrap_or(first).max(first).min(now)), step, now))
+        let heard = heard.get(project).copied().unwrap_or(now);
+        Ok(Axis::new(Some(told.unwrap_or(first).max(first).min(now)), step, heard, now))
     };
     let again = plan.again.is_some();
     let projects = collect(replayer.store, &setting, now, &axis_of, again)?;
@@ -77,17 +79,43 @@ pub(super) async fn run(replayer: &Replayer<'_>, plan: &Plan, sent: &mut BTreeMa
             sent.entry(project_id.clone()).or_default().points += replayer.send(&project_id, batch).await?;
         }
         if !again {
-            let mut transaction = replayer.store.begin()?;
-            transaction.put_note(TOLD, &project_id, &now)?;
-            transaction.commit()?;
+            note_told(replayer.store, &project_id, heard.get(&project_id).copied().unwrap_or(now))?;
         }
     }
     Ok(())
 }
 
+/// How far each project is known: as far as all of its sources were heard. What a source that is away has not told yet would
+/// be missing from the history for good.
+fn heard(store: &Store, setting: &Setting<'_>, now: Millis) -> Result<BTreeMap<String, Millis>> {
+    let mut heard = BTreeMap::new();
+    for (source, native, _) in store.totals()? {
+        if setting.config.sources.iter().all(|configured| configured.name != source) {
+            continue;
+        }
+        let upto = store.source_status(&source)?.heard.map_or(now, |heard| heard.min(now));
+        heard
+            .entry(setting.project_id(&source, &native))
+            .and_modify(|known: &mut Millis| *known = upto.min(*known))
+            .or_insert(upto);
+    }
+    Ok(heard)
+}
+
+/// Keeps how far a project's grid was told.
+fn note_told(store: &Store, project_id: &str, upto: Millis) -> Result<()> {
+    let known: Option<Millis> = store.note(TOLD, project_id)?;
+    if known.is_some_and(|known| known >= upto) {
+        return Ok(());
+    }
+    let mut transaction = store.begin()?;
+    transaction.put_note(TOLD, project_id, &upto)?;
+    transaction.commit().map(drop)
+}
+
 /// The metrics of every project at `now` alone, e.g. for a scrape.
 pub(crate) fn now(store: &Store, setting: &Setting<'_>, now: Millis) -> Result<Vec<(ResourceKey, Vec<Metric>)>> {
-    let axis_of = |_: &str| Ok(Axis::new(None, DAY, now));
+    let axis_of = |_: &str| Ok(Axis::new(None, DAY, now, now));
     let projects = collect(store, setting, now, &axis_of, false)?;
     Ok(projects
         .into_iter()

@@ -91,6 +91,9 @@ pub struct SourceStatus {
     pub last_attempt: Option<Millis>,
     /// When a run last ended well.
     pub last_success: Option<Millis>,
+    /// Everything that happened until then was heard: when the last run that read its changes to the end began.
+    #[serde(default)]
+    pub heard: Option<Millis>,
     /// When a complete pass (which finds deletions) last ended well.
     pub last_complete: Option<Millis>,
     /// The last error, cleared by the next success.
