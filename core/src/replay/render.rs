@@ -4,6 +4,7 @@
 //! sprint when it was closed. [`Final`] is such a span before it has a trace, because which part of its root's history it
 //! goes to is decided in the order of ends (see [`super::parts`]).
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
@@ -258,7 +259,14 @@ impl Scene<'_> {
     }
 
     /// The anchors a final span needs: its own and those above it, root first; each re-sent unchanged.
-    pub(crate) fn anchors(&self, key: &TaskKey, at: Millis, part: u32) -> Result<Vec<(ResourceKey, Span)>> {
+    /// Those in `built` are left out, with all above them: they were built together.
+    pub(crate) fn anchors(
+        &self,
+        key: &TaskKey,
+        at: Millis,
+        part: u32,
+        built: &mut HashSet<(TraceId, SpanId)>,
+    ) -> Result<Vec<(ResourceKey, Span)>> {
         let mut spans = Vec::new();
         let mut next = Some(key.clone());
         while let Some(key) = next.take().filter(|_| spans.len() < 64) {
@@ -267,6 +275,9 @@ impl Scene<'_> {
             };
             let Some((facts, created)) = timeline::first(&record.timeline) else { break };
             let trace = ids::history_trace(&anchor.root, part);
+            if !built.insert((trace, anchor.span)) {
+                break;
+            }
             let mut links = Vec::new();
             if let Some((root, span)) = &anchor.former {
                 links.push(link(ids::history_trace(root, 1), *span, "moved_from"));

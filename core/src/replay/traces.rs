@@ -61,7 +61,7 @@ impl Planted {
     }
 }
 
-/// A final span in its trace, and the anchors above it.
+/// A final span in its trace, and the anchors above it that no piece before it has.
 struct Piece {
     anchors: Vec<(ResourceKey, Span)>,
     last: (ResourceKey, Span),
@@ -245,9 +245,9 @@ impl<'a> Traces<'a> {
         }
         finals.sort_by(|a, b| (a.end, &a.span.span_id).cmp(&(b.end, &b.span.span_id)));
         let mut part = self.part(&group.root)?;
-        let mut pieces = Vec::new();
+        let (mut pieces, mut built) = (Vec::new(), HashSet::new());
         for last in finals {
-            pieces.extend(self.piece(&group.root, &mut part, last)?);
+            pieces.extend(self.piece(&group.root, &mut part, last, &mut built)?);
         }
         if !self.load.fits(&pieces) {
             self.flush().await?;
@@ -264,7 +264,13 @@ impl<'a> Traces<'a> {
     }
 
     /// A final span in its trace and with its anchors, if it ended in a trace of `root` and is wanted.
-    fn piece(&self, root: &TaskKey, part: &mut Part, last: Final) -> Result<Option<Piece>> {
+    fn piece(
+        &self,
+        root: &TaskKey,
+        part: &mut Part,
+        last: Final,
+        built: &mut HashSet<(ids::TraceId, ids::SpanId)>,
+    ) -> Result<Option<Piece>> {
         if Lineage::at(&self.book, &last.key, last.end)?.root() != root {
             return Ok(None);
         }
@@ -273,7 +279,7 @@ impl<'a> Traces<'a> {
             return Ok(None);
         }
         let span = Span { trace_id: ids::history_trace(root, part).0.to_vec(), ..last.span };
-        let anchors = Scene { book: &self.book, setting: &self.setting }.anchors(&last.key, last.end, part)?;
+        let anchors = Scene { book: &self.book, setting: &self.setting }.anchors(&last.key, last.end, part, built)?;
         Ok(Some(Piece { anchors, last: (last.resource, span) }))
     }
 

@@ -1,0 +1,178 @@
+//! Runs the real binary, and reads what it prints: the other side of every comparison.
+//!
+//! [`Task`] and [`Sprint`] hold what `tasks --output json` and `sprints --output json` say, as the contract names it; no code
+//! is shared with the product. What follows from a timeline is in [`crate::life`].
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result, ensure};
+use contextcore_standins::jira::Jira;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tempfile::TempDir;
+
+use crate::life::Told;
+use crate::servers::Endpoints;
+
+/// A task, as `tasks --output json` tells it.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Task {
+    pub(crate) native_id: String,
+    pub(crate) id: String,
+    pub(crate) project_id: String,
+    #[serde(rename = "type")]
+    pub(crate) task_type: String,
+    pub(crate) status: String,
+    pub(crate) parent: Option<String>,
+    pub(crate) root: String,
+    pub(crate) completed: Option<Timestamp>,
+    pub(crate) deleted: Option<Timestamp>,
+    pub(crate) blocked_by: Vec<String>,
+    pub(crate) status_time: BTreeMap<String, f64>,
+    pub(crate) trace_id: String,
+    pub(crate) span_id: String,
+    pub(crate) timeline: Vec<Entry>,
+}
+
+/// An entry of a timeline.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) at: Timestamp,
+    pub(crate) kind: String,
+    pub(crate) from: serde_json::Value,
+    pub(crate) to: serde_json::Value,
+}
+
+/// A sprint, as `sprints --output json` tells it.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Sprint {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) state: String,
+    pub(crate) start: Option<Timestamp>,
+    pub(crate) completed: Option<Timestamp>,
+    pub(crate) committed: f64,
+    pub(crate) completed_points: f64,
+    pub(crate) carried_over: f64,
+    pub(crate) added: f64,
+    pub(crate) removed: f64,
+    pub(crate) burndown: Vec<Day>,
+}
+
+/// A day of a burndown, at 24:00 UTC; the last is the completion.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Day {
+    pub(crate) date: String,
+    pub(crate) remaining: f64,
+    pub(crate) scope: f64,
+    pub(crate) completed: f64,
+    pub(crate) ideal: f64,
+}
+
+/// What `sync --output json` says of a run.
+#[derive(Deserialize)]
+struct Report {
+    export: Export,
+}
+
+/// What became of the telemetry.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Export {
+    pub(crate) spans: u64,
+    pub(crate) logs: u64,
+    pub(crate) rejected: u64,
+    pub(crate) retries: u64,
+}
+
+/// The binary with a configuration and a store of its own.
+pub(crate) struct Product {
+    /// The name of its source. Projects are named after it, so that several products can share the servers.
+    pub(crate) source: String,
+    directory: TempDir,
+}
+
+impl Product {
+    /// Writes the configuration for a Jira, sending traces to `traces`.
+    pub(crate) fn new(source: &str, jira: &str, traces: &str, endpoints: &Endpoints) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("contextcore-product-").tempdir()?;
+        std::fs::write(directory.path().join("token"), Jira::TOKEN)?;
+        let product = Self { source: source.to_owned(), directory };
+        std::fs::write(product.config(), product.config_text(jira, traces, endpoints))?;
+        Ok(product)
+    }
+
+    /// The id of the project that holds the tool's project SHOP.
+    pub(crate) fn commerce(&self) -> String {
+        format!("{}-commerce", self.source)
+    }
+
+    /// The id of the project that holds the tool's projects PLAT and OPS.
+    pub(crate) fn platform(&self) -> String {
+        format!("{}-platform", self.source)
+    }
+
+    fn config(&self) -> PathBuf {
+        self.directory.path().join("contextcore.yaml")
+    }
+
+    /// JSON is YAML, and needs no thought about quotes.
+    fn config_text(&self, jira: &str, traces: &str, endpoints: &Endpoints) -> String {
+        let include = |project: &str| serde_json::json!({"source": self.source, "project": project});
+        serde_json::json!({
+            "store": {"path": self.directory.path().join("store")},
+            "export": {
+                "history": "400d",
+                "give_up": "30s",
+                "otlp": {"endpoints": {"traces": traces_of(traces, endpoints), "logs": endpoints.logs, "metrics": endpoints.metrics}},
+            },
+            "projects": [
+                {"id": self.commerce(), "name": "Commerce", "criticality": "critical", "include": [include("SHOP")]},
+                {"id": self.platform(), "name": "Platform", "include": [include("PLAT"), include("OPS")]},
+            ],
+            "sources": [{
+                "name": self.source,
+                "kind": "jira",
+                "url": jira,
+                "auth": {"email": Jira::EMAIL, "token": {"file": self.directory.path().join("token")}},
+            }],
+        })
+        .to_string()
+    }
+
+    /// Runs `sync`; nothing may have been refused or left over.
+    pub(crate) async fn sync(&self, arguments: &[&str]) -> Result<Export> {
+        let Report { export } = self.run(&[&["sync", "--output", "json"], arguments].concat()).await?;
+        ensure!(
+            export.rejected == 0 && export.retries == 0,
+            "the backends did not take everything at once: {export:?}"
+        );
+        Ok(export)
+    }
+
+    /// Runs `tasks` and `sprints`.
+    pub(crate) async fn told(&self) -> Result<Told> {
+        let tasks = self.run(&["tasks", "--output", "json"]).await?;
+        let sprints = self.run(&["sprints", "--output", "json"]).await?;
+        Ok(Told::new(tasks, sprints))
+    }
+
+    /// Runs the binary and reads its JSON. The stand-in of Jira answers meanwhile, so this thread may not wait.
+    async fn run<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_contextcore"));
+        command.arg("--config").arg(self.config()).args(arguments);
+        command.env_remove("CONTEXTCORE_NOW").env("NO_PROXY", "127.0.0.1");
+        let Output { status, stdout, stderr } = tokio::task::spawn_blocking(move || command.output()).await??;
+        let said = String::from_utf8_lossy(&stderr);
+        ensure!(status.success(), "contextcore {arguments:?} ended with {status}\n{said}");
+        serde_json::from_slice(&stdout)
+            .with_context(|| format!("contextcore {arguments:?} printed no such JSON\n{said}"))
+    }
+}
+
+fn traces_of(protocol: &str, endpoints: &Endpoints) -> serde_json::Value {
+    let url = if protocol == "grpc" { &endpoints.traces_grpc } else { &endpoints.traces_http };
+    serde_json::json!({"url": url, "protocol": protocol})
+}

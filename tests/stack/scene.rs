@@ -1,0 +1,75 @@
+//! What happens in the sample world between two runs, so that every kind of change is told once more.
+
+use anyhow::{Context, Result};
+use contextcore_standins::world::{Draft, Issue, IssueId, SprintState, Stage, StatusId, TypeId, World};
+
+/// A day's work in a few milliseconds: impediments come and go, work is finished, taken up again, handed to another epic,
+/// reported; a sprint ends and the next begins.
+pub(crate) fn work(world: &mut World, at: i64) -> Result<()> {
+    let below_an_epic = |issue: &Issue| issue.fields.parent.is_some();
+    let mut blocked = world.truth(at).blocked();
+    let shop = world.find_project("SHOP").context("there is no project SHOP")?;
+    // Nothing stays blocked outside the shop: "none" is a number, too.
+    blocked.retain(|id| world.issue(*id).project() != shop);
+    for id in blocked {
+        world.edit(at).unflag(id);
+    }
+    for id in some(world, at, Stage::InReview, 2, below_an_epic) {
+        world.edit(at).transition(id, StatusId::DONE);
+    }
+    for id in some(world, at, Stage::InProgress, 1, |issue| issue.project() == shop && below_an_epic(issue)) {
+        world.edit(at).flag(id);
+    }
+    for id in some(world, at, Stage::Done, 1, |issue| issue.project() == shop) {
+        world.edit(at).transition(id, StatusId::IN_PROGRESS);
+    }
+    let (from, to) = two_epics(world).context("there are no two epics in the shop")?;
+    for id in some(world, at, Stage::Todo, 1, |issue| issue.fields.parent == Some(from)) {
+        world.edit(at).set_parent(id, Some(to));
+        world.edit(at + 1).transition(id, StatusId::IN_PROGRESS);
+    }
+    let draft =
+        Draft { parent: Some(to), points: Some(3.0), ..Draft::new(shop, TypeId::STORY, "Say why a card was refused") };
+    let story = world.edit(at).add_issue(draft);
+    world.edit(at + 1).transition(story, StatusId::DONE);
+    turn_sprint(world, at + 2)?;
+    (0..20).for_each(|n| {
+        world.tick(at + 3 + n);
+    });
+    Ok(())
+}
+
+/// Deletes an issue nobody has begun; gives its key.
+pub(crate) fn delete_one(world: &mut World, at: i64) -> Result<String> {
+    let plain = |issue: &Issue| issue.fields.sprints.is_empty() && issue.fields.links.is_empty();
+    let id = *some(world, at, Stage::Todo, 1, plain).first().context("everything was begun")?;
+    let key = world.key_of(id);
+    world.edit(at).delete(id);
+    Ok(key)
+}
+
+/// The last issues in a stage that are as wanted, without children.
+fn some(world: &World, at: i64, stage: Stage, count: usize, wanted: impl Fn(&Issue) -> bool) -> Vec<IssueId> {
+    let truth = world.truth(at);
+    let those = world.issues().rev().filter(|issue| truth.status(issue.id) == stage && wanted(issue));
+    those.map(|issue| issue.id).filter(|id| world.children(*id).next().is_none()).take(count).collect()
+}
+
+fn two_epics(world: &World) -> Option<(IssueId, IssueId)> {
+    let parents = world.issues().rev().filter(|issue| world.key_of(issue.id).starts_with("SHOP"));
+    let mut epics = parents.filter_map(|issue| issue.fields.parent).filter(|id| is_epic(world, *id));
+    let first = epics.next()?;
+    Some((first, epics.find(|id| *id != first)?))
+}
+
+fn is_epic(world: &World, id: IssueId) -> bool {
+    world.issue(id).fields.kind == TypeId::EPIC
+}
+
+fn turn_sprint(world: &mut World, at: i64) -> Result<()> {
+    let with = |state: SprintState| world.sprints.iter().find(|sprint| sprint.state == state).map(|sprint| sprint.id);
+    let (active, future) = with(SprintState::Active).zip(with(SprintState::Future)).context("no sprint to turn")?;
+    world.edit(at).close_sprint(active, Some(future));
+    world.edit(at + 1).start_sprint(future, at + 14 * 86_400_000);
+    Ok(())
+}
