@@ -77,6 +77,8 @@ pub enum Fault {
     Drop,
     /// Stored at once, answered after this long.
     Slow(Duration),
+    /// Stored and answered after this long; not stored when the client is gone by then.
+    Late(Duration),
 }
 
 impl Fault {
@@ -308,6 +310,10 @@ impl State {
             Some(Fault::Slow(pause)) => {
                 self.store(signal, message, 0);
                 tokio::time::sleep(pause).await;
+            }
+            Some(Fault::Late(pause)) => {
+                tokio::time::sleep(pause).await;
+                self.store(signal, message, 0);
             }
             None => self.store(signal, message, 0),
         }
