@@ -19,7 +19,9 @@ const HOUR: i64 = 3_600 * SECOND;
 const DAY: i64 = 24 * HOUR;
 /// The grid of the metrics' history, `export.metrics.history_step`.
 const STEP: i64 = 6 * HOUR;
-/// How long what was sent may take to be found.
+/// How long what was sent takes to be found, as measured in README.md.
+const FOUND: Duration = Duration::from_secs(6);
+/// How long it may take.
 const VISIBLE: Duration = Duration::from_secs(90);
 
 /// What `tasks` and `sprints` say after a run, beside the servers that took the run's telemetry.
@@ -85,7 +87,11 @@ impl<'a> Case<'a> {
         let closed = self.told.sprints.iter().filter(|sprint| sprint.state == "closed").count();
         let counts =
             [("phase", finals.phases), ("task", finals.tasks), ("completion", finals.completions), ("sprint", closed)];
-        counts.map(|(role, count)| (role.to_owned(), count as i64)).into()
+        counts
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(role, count)| (role.to_owned(), count as i64))
+            .collect()
     }
 
     /// Waits until Tempo finds every final span in both of its ways, and Loki every record.
@@ -99,6 +105,13 @@ impl<'a> Case<'a> {
             }
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
+    }
+
+    /// Lets pass the time that what was sent takes to be found, where no count can tell that it is.
+    pub(crate) async fn time_to_be_found(&self) -> Result<()> {
+        self.stack.tempo.flush().await?;
+        tokio::time::sleep(FOUND).await;
+        Ok(())
     }
 
     /// Totals: spans by role in TraceQL metrics and in search, records by event in LogQL.
@@ -276,7 +289,7 @@ impl<'a> Case<'a> {
             }
             tasks += finished.len() + open.len();
         }
-        ensure!(whole >= 2, "only {whole} epics kept their tasks: nothing was compared");
+        ensure!(whole > 0, "no epic kept its tasks: no whole tree was compared");
         Ok(format!("{tasks} tasks below {} epics", self.epics().count()))
     }
 
