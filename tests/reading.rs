@@ -149,11 +149,10 @@ async fn a_service_that_is_killed_again_and_again_loses_nothing() {
     let whole = clean.sync().took;
     let truth = clean.told();
     let home = home(&tool, "").await.0;
-    for signal in Signal::ALL {
-        home.collector.always(signal, Some(otlp::Fault::Slow(Duration::from_millis(40))));
-    }
     let mut chance = StdRng::seed_from_u64(3);
-    for _ in 0..8 {
+    for round in 0..8 {
+        let fault = if round % 2 == 0 { otlp::Fault::Slow } else { otlp::Fault::Late };
+        Signal::ALL.iter().for_each(|signal| home.collector.always(*signal, Some(fault(Duration::from_millis(40)))));
         let mut serve = home.spawn(&["serve"]);
         std::thread::sleep(whole.mul_f64(chance.random_range(0.0..1.0)));
         serve.kill();

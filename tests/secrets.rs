@@ -11,7 +11,8 @@ use contextcore_standins::jira::{Credential, Jira, Options};
 use contextcore_standins::otlp::{self, Signal};
 use contextcore_standins::world::World;
 
-use crate::rig::{Home, NOW, Ran, Setup, Tool};
+use crate::rig::{Home, LIMIT, NOW, Ran, Setup, Tool};
+use crate::serving::{free_port, get};
 
 const TOKEN: &str = "jira-t0ken-9f31c0ffee";
 const HEADER: &str = "Basic b3RscDpoZWFkZXItczNjcmV0";
@@ -203,4 +204,21 @@ async fn a_secret_that_cannot_be_sent_is_not_shown_either() {
     for command in ["sync", "check", "status"] {
         clean(home.run(&[command, "-vvv"]).expect(2));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_shows_no_secret_to_whoever_asks() {
+    let (tool, home) = stage(cloud(), false).await;
+    let port = free_port();
+    home.write(&format!("{}listen: 127.0.0.1:{port}\n", home.config_text()));
+    let serve = home.spawn(&["serve", "-vvv"]);
+    serve.wait_for("sync ended", LIMIT);
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert_clean(path, &get(port, path).unwrap().1);
+    }
+    clean(home.run(&["status", "-vvv"]).expect(0));
+    serve.signal("TERM");
+    clean(serve.wait(LIMIT).expect(0));
+    assert_used(&tool, &home);
+    assert_clean_telemetry(&home);
 }

@@ -26,6 +26,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, OtlpConfig};
@@ -45,6 +46,7 @@ pub struct Sinks {
     deliveries: BTreeMap<Signal, Delivery>,
     budget: Mutex<TraceBudget>,
     planted: Mutex<traces::Planted>,
+    since: Instant,
 }
 
 impl Sinks {
@@ -59,14 +61,23 @@ impl Sinks {
             let sink = sink::connect(&target, *signal)?;
             deliveries.insert(*signal, Delivery::with_policy(sink, stop.clone(), policy.clone()));
         }
-        Ok(Self { deliveries, budget: Mutex::default(), planted: Mutex::default() })
+        Ok(Self::of(deliveries))
     }
 
     /// Sinks that take and count everything, and send nothing.
     pub fn counting(stop: &CancellationToken) -> Self {
         let one = |signal: &Signal| (*signal, Delivery::new(Box::new(CountingSink::default()), stop.clone()));
         let deliveries = Signal::ALL.iter().map(one).collect();
-        Self { deliveries, budget: Mutex::default(), planted: Mutex::default() }
+        Self::of(deliveries)
+    }
+
+    fn of(deliveries: BTreeMap<Signal, Delivery>) -> Self {
+        Self { deliveries, budget: Mutex::default(), planted: Mutex::default(), since: Instant::now() }
+    }
+
+    /// The time by which a backend's memory is reckoned: it never stands still or goes back, as the wall clock may.
+    fn time(&self) -> Millis {
+        Millis(i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX))
     }
 
     /// The signals that go anywhere.
@@ -354,7 +365,8 @@ impl<'a> Replayer<'a> {
     async fn wait_for_room(&self, batch: &Batch) -> Result<()> {
         let ids = batch.trace_ids();
         loop {
-            let admission = self.sinks.budget.lock().unwrap_or_else(PoisonError::into_inner).admit(&ids, Millis::now());
+            let admission =
+                self.sinks.budget.lock().unwrap_or_else(PoisonError::into_inner).admit(&ids, self.sinks.time());
             match admission {
                 Admission::Go => return Ok(()),
                 Admission::Wait(wait) => self.rest(wait).await?,

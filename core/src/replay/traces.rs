@@ -319,13 +319,14 @@ impl<'a> Traces<'a> {
     async fn flush(&mut self) -> Result<()> {
         let mut load = std::mem::take(&mut self.load);
         if load.count > 0 {
-            let planted = &self.replayer.sinks.planted;
-            load.thin(&planted.lock().unwrap_or_else(PoisonError::into_inner), Millis::now());
+            let sinks = self.replayer.sinks;
+            let planted = &sinks.planted;
+            load.thin(&planted.lock().unwrap_or_else(PoisonError::into_inner), sinks.time());
             let anchors = std::mem::take(&mut load.anchors);
             let batch = load.into_batch(&self.setting);
             self.replayer.wait_for_room(&batch).await?;
             self.sent.spans += self.replayer.send(self.source, batch).await?;
-            planted.lock().unwrap_or_else(PoisonError::into_inner).extend(anchors, Millis::now());
+            planted.lock().unwrap_or_else(PoisonError::into_inner).extend(anchors, sinks.time());
         }
         if let Some(covered) = self.covered.take() {
             self.position.after = Some(covered);
