@@ -141,6 +141,7 @@ impl Outcome {
             Ok(observations) => observations.into_iter().for_each(|observation| match observation {
                 Observation::Task(task) => drop(self.tasks.insert(task.native_id.clone(), *task)),
                 Observation::Sprint { native_id, facts } => drop(self.sprints.insert(native_id, facts)),
+                Observation::Activity(_) => panic!("Jira tells no activities"),
             }),
         }
     }

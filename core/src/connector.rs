@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Privacy, SourceConfig};
 use crate::error::Result;
 use crate::http::Stats;
-use crate::model::{Blocker, Entry, Facts, SprintFacts};
+use crate::model::{Artifact, Blocker, Entry, Facts, SprintFacts};
 use crate::time::Millis;
 
 /// Where a connector stands in a stream: a value it made and only it understands. Opaque to everybody else.
@@ -76,6 +76,25 @@ pub enum Observation {
         /// What the tool says of it.
         facts: SprintFacts,
     },
+    /// Something people did around the work: a commit, a review, a run of CI.
+    Activity(Box<Activity>),
+}
+
+/// Something people did that may belong to tasks of any source: the engine finds them by id and by the keys it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activity {
+    /// What identifies it within the source, for ever, e.g. `commit:6dcb09b5` or `pull:PR_kwDO:merged`.
+    pub native_id: String,
+    /// When it happened.
+    pub at: Millis,
+    /// Who did it, as people say it.
+    pub actor: Option<String>,
+    /// What it was.
+    pub artifact: Artifact,
+    /// Native ids of tasks of this same source that it belongs to (closing references, links).
+    pub tasks: Vec<String>,
+    /// Texts that may name tasks of any source by key: branch, title, body, commit message.
+    pub mentions: Vec<String>,
 }
 
 /// A task as a tool shows it.

@@ -300,6 +300,7 @@ impl Job<'_> {
                     }
                 }
                 Observation::Sprint { native_id, facts } => self.take_sprint(to, &native_id, facts)?,
+                Observation::Activity(_) => {}
             }
         }
         to.put_aside(self.name(), &record.native_id, None)
