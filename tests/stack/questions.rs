@@ -597,8 +597,7 @@ impl<'a> Case<'a> {
         let done = self.told.alive().filter(|task| task.status == "done");
         let pairs =
             done.flat_map(|task| task.blocked_by.iter().filter_map(move |key| Some((task, self.told.task(key)?))));
-        let plain = |other: &Task| other.times("parent_changed").next().is_none();
-        let pairs = pairs.filter(|(task, blocker)| plain(blocker) && task.was_blocked_by(&blocker.id));
+        let pairs = pairs.filter(|(task, other)| self.told.kept_its_place(other) && task.was_blocked_by(&other.id));
         let some: Vec<_> = pairs.take(6).collect();
         ensure!(!some.is_empty(), "nothing was blocked by anything");
         for (task, blocker) in &some {

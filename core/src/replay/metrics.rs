@@ -4,10 +4,11 @@
 //! How far the grid was told is kept per project, after the backend took it: so a service that was down fills the gap, and
 //! nothing is told twice with another value. The grid goes no further than its sources were heard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::metrics;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, Gauge, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
@@ -30,6 +31,8 @@ use crate::totals::{self, BOUNDS, Histogram, points};
 
 /// A twelfth of what a batch may hold: points take several times as much in memory as on the wire.
 const BATCH_BYTES: usize = MAX_BATCH_BYTES / 12;
+/// About what a moment adds to its points: a resource, and what each metric is called.
+const MOMENT_BYTES: usize = 4_000;
 /// A closed sprint's numbers are repeated in every "now" for this long.
 const CLOSED_FOR: i64 = 30 * DAY;
 /// The group of notes that says how far each project's metrics were told.
@@ -579,74 +582,79 @@ fn one_sprint(
 }
 
 impl Points {
-    /// About how many bytes it takes on the wire.
+    /// About how many bytes a point of it takes on the wire.
     fn weight(&self) -> usize {
         let attributes: usize = self.attributes.iter().map(|attribute| attribute.encoded_len() + 2).sum();
         match &self.values {
-            Values::Numbers(values) => values.len() * (attributes + 24),
-            Values::Histograms(values) => values.len() * (attributes + 300),
+            Values::Numbers(_) => attributes + 24,
+            Values::Histograms(_) => attributes + 300,
         }
     }
 
-    /// The first points that weigh at most `bytes` (at least one), and the rest.
-    fn split(self, bytes: usize) -> (Self, Option<Self>) {
-        let size = match &self.values {
-            Values::Numbers(values) => values.len(),
-            Values::Histograms(values) => values.len(),
+    /// Takes its last point.
+    fn take_last(&mut self) -> Option<Data> {
+        let last = match &mut self.values {
+            Values::Numbers(values) => Values::Numbers(vec![values.pop()?]),
+            Values::Histograms(values) => Values::Histograms(vec![values.pop()?]),
         };
-        let each = (self.weight() / size.max(1)).max(1);
-        let at = (bytes / each).clamp(1, size.max(1));
-        if at >= size {
-            return (self, None);
-        }
-        let Self { metric, attributes, values } = self;
-        let (head, tail) = match values {
-            Values::Numbers(mut values) => {
-                let tail = values.split_off(at);
-                (Values::Numbers(values), Values::Numbers(tail))
-            }
-            Values::Histograms(mut values) => {
-                let tail = values.split_off(at);
-                (Values::Histograms(values), Values::Histograms(tail))
-            }
-        };
-        (Self { metric, attributes: attributes.clone(), values: head }, Some(Self { metric, attributes, values: tail }))
+        Some(last.into_data(self.metric.instrument, &self.attributes))
     }
 
     fn into_metric(self) -> Metric {
-        let Self { metric, attributes, values } = self;
-        let temporality = AggregationTemporality::Cumulative.into();
-        let data = match values {
-            Values::Histograms(values) => Data::Histogram(opentelemetry_proto::tonic::metrics::v1::Histogram {
-                data_points: values
-                    .iter()
-                    .map(|(at, histogram)| histogram_point(&attributes, *at, histogram))
-                    .collect(),
-                aggregation_temporality: temporality,
-            }),
-            Values::Numbers(values) => {
-                let data_points = values.iter().map(|(at, value)| NumberDataPoint {
-                    attributes: attributes.clone(),
-                    time_unix_nano: at.as_nanos(),
-                    value: Some(number_data_point::Value::AsDouble(*value)),
-                    ..NumberDataPoint::default()
-                });
-                let data_points = data_points.collect();
-                match metric.instrument {
-                    Instrument::Counter => {
-                        Data::Sum(Sum { data_points, aggregation_temporality: temporality, is_monotonic: true })
-                    }
+        metric(self.metric, self.values.into_data(self.metric.instrument, &self.attributes))
+    }
+}
+
+impl Values {
+    fn reverse(&mut self) {
+        match self {
+            Self::Numbers(values) => values.reverse(),
+            Self::Histograms(values) => values.reverse(),
+        }
+    }
+
+    /// The moment of the last.
+    fn last(&self) -> Option<Millis> {
+        match self {
+            Self::Numbers(values) => values.last().map(|(at, _)| *at),
+            Self::Histograms(values) => values.last().map(|(at, _)| *at),
+        }
+    }
+
+    fn into_data(self, instrument: Instrument, attributes: &[KeyValue]) -> Data {
+        let aggregation_temporality = AggregationTemporality::Cumulative.into();
+        match self {
+            Self::Histograms(values) => {
+                let data_points = values.iter().map(|(at, value)| histogram_point(attributes, *at, value)).collect();
+                Data::Histogram(metrics::v1::Histogram { data_points, aggregation_temporality })
+            }
+            Self::Numbers(values) => {
+                let data_points = values.iter().map(|(at, value)| number_point(attributes, *at, *value)).collect();
+                match instrument {
+                    Instrument::Counter => Data::Sum(Sum { data_points, aggregation_temporality, is_monotonic: true }),
                     Instrument::Gauge | Instrument::Histogram => Data::Gauge(Gauge { data_points }),
                 }
             }
-        };
-        Metric {
-            name: metric.name.to_owned(),
-            description: metric.about.to_owned(),
-            unit: metric.unit.to_owned(),
-            data: Some(data),
-            ..Metric::default()
         }
+    }
+}
+
+fn metric(metric: names::Metric, data: Data) -> Metric {
+    Metric {
+        name: metric.name.to_owned(),
+        description: metric.about.to_owned(),
+        unit: metric.unit.to_owned(),
+        data: Some(data),
+        ..Metric::default()
+    }
+}
+
+fn number_point(attributes: &[KeyValue], at: Millis, value: f64) -> NumberDataPoint {
+    NumberDataPoint {
+        attributes: attributes.to_vec(),
+        time_unix_nano: at.as_nanos(),
+        value: Some(number_data_point::Value::AsDouble(value)),
+        ..NumberDataPoint::default()
     }
 }
 
@@ -663,56 +671,171 @@ fn histogram_point(attributes: &[KeyValue], at: Millis, histogram: &Histogram) -
     }
 }
 
-/// Packs series into requests, one at a time, so that only one is ever held as OTLP. Each series keeps its order in time.
+/// Packs series into requests, one at a time, so that only one is ever held as OTLP: everything of the first moment, then of
+/// the next.
+///
+/// Moments are kept apart because Prometheus writes a `target_info` sample for every two and a half minutes between the
+/// first and the last point of a resource. A year of one series in one resource is 210,000 of them, and every request costs
+/// as many again; a resource whose points are of one moment has one.
 struct Packer {
-    /// Still to come, the next one last.
+    /// What is left of each series, the next point last.
     series: Vec<Points>,
+    /// The next point of each series: its moment, and the place of the series.
+    due: BTreeSet<(Millis, usize)>,
+}
+
+/// The points of one moment.
+#[derive(Debug)]
+struct Moment {
+    at: Millis,
+    metrics: Vec<Metric>,
 }
 
 impl Packer {
     fn new(mut series: Vec<Points>) -> Self {
-        series.reverse();
-        Self { series }
+        series.iter_mut().for_each(|points| points.values.reverse());
+        let due =
+            series.iter().enumerate().filter_map(|(place, points)| Some((points.values.last()?, place))).collect();
+        Self { series, due }
     }
 
-    fn next(&mut self) -> Option<Vec<Metric>> {
-        let (mut load, mut weight) = (Vec::new(), 0);
-        while let Some(points) = self.series.pop() {
-            if weight > 0 && weight + points.weight().min(BATCH_BYTES) > BATCH_BYTES {
-                self.series.push(points);
+    /// The points of the next request, oldest first; `None` when all were given.
+    fn next(&mut self) -> Option<Vec<Moment>> {
+        let (mut load, mut weight): (Vec<Moment>, usize) = (Vec::new(), 0);
+        while let Some((at, place)) = self.due.pop_first() {
+            let Some(points) = self.series.get_mut(place) else { continue };
+            if weight > BATCH_BYTES {
+                self.due.insert((at, place));
                 break;
             }
-            let (head, tail) = points.split(BATCH_BYTES);
-            weight += head.weight();
-            load.push(head.into_metric());
-            self.series.extend(tail);
+            weight += points.weight();
+            if load.last().is_none_or(|moment| moment.at != at) {
+                weight += MOMENT_BYTES;
+                load.push(Moment { at, metrics: Vec::new() });
+            }
+            if let Some((moment, data)) = load.last_mut().zip(points.take_last()) {
+                add(&mut moment.metrics, points.metric, data);
+            }
+            self.due.extend(points.values.last().map(|next| (next, place)));
         }
         (!load.is_empty()).then_some(load)
     }
 }
 
-fn request(setting: &Setting<'_>, resource: &ResourceKey, metrics: Vec<Metric>) -> Batch {
-    let scope_metrics =
-        vec![ScopeMetrics { scope: Some(otlp::scope()), metrics: united(metrics), ..ScopeMetrics::default() }];
-    let resource = Some(setting.resource(resource));
-    Batch::Metrics(ExportMetricsServiceRequest {
-        resource_metrics: vec![ResourceMetrics { resource, scope_metrics, ..ResourceMetrics::default() }],
-    })
+/// A resource for each moment.
+fn request(setting: &Setting<'_>, resource: &ResourceKey, moments: Vec<Moment>) -> Batch {
+    let resource = setting.resource(resource);
+    let one = |moment: Moment| {
+        let scope_metrics =
+            vec![ScopeMetrics { scope: Some(otlp::scope()), metrics: moment.metrics, ..ScopeMetrics::default() }];
+        ResourceMetrics { resource: Some(resource.clone()), scope_metrics, ..ResourceMetrics::default() }
+    };
+    Batch::Metrics(ExportMetricsServiceRequest { resource_metrics: moments.into_iter().map(one).collect() })
 }
 
 /// Puts the points of equally named metrics into one message, as OTLP wants it.
 pub(crate) fn united(metrics: Vec<Metric>) -> Vec<Metric> {
     let mut united: Vec<Metric> = Vec::new();
     for metric in metrics {
-        match (
-            united.iter_mut().find(|other| other.name == metric.name).and_then(|other| other.data.as_mut()),
-            metric.data,
-        ) {
-            (Some(Data::Gauge(all)), Some(Data::Gauge(more))) => all.data_points.extend(more.data_points),
-            (Some(Data::Sum(all)), Some(Data::Sum(more))) => all.data_points.extend(more.data_points),
-            (Some(Data::Histogram(all)), Some(Data::Histogram(more))) => all.data_points.extend(more.data_points),
+        match (united.iter_mut().find(|other| other.name == metric.name), metric.data) {
+            (Some(all), Some(data)) => unite(all, data),
             (_, data) => united.push(Metric { data, ..metric }),
         }
     }
     united
+}
+
+/// Adds points to their metric.
+fn add(metrics: &mut Vec<Metric>, name: names::Metric, data: Data) {
+    match metrics.iter_mut().find(|metric| metric.name == name.name) {
+        Some(metric) => unite(metric, data),
+        None => metrics.push(metric(name, data)),
+    }
+}
+
+/// Adds points to a metric; equally named ones are of one kind.
+fn unite(metric: &mut Metric, data: Data) {
+    match (metric.data.as_mut(), data) {
+        (Some(Data::Gauge(all)), Data::Gauge(more)) => all.data_points.extend(more.data_points),
+        (Some(Data::Sum(all)), Data::Sum(more)) => all.data_points.extend(more.data_points),
+        (Some(Data::Histogram(all)), Data::Histogram(more)) => all.data_points.extend(more.data_points),
+        (_, data) => metric.data = Some(data),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(metric: names::Metric, name: &str, moments: std::ops::Range<i64>) -> Points {
+        let values = moments.map(|at| (Millis(at), count(at))).collect();
+        let attributes = Attributes::new().text(names::TASK_TYPE, name).build();
+        Points { metric, attributes, values: Values::Numbers(values) }
+    }
+
+    fn packed(series: Vec<Points>) -> Vec<Vec<Moment>> {
+        let mut packer = Packer::new(series);
+        std::iter::from_fn(|| packer.next()).collect()
+    }
+
+    /// The moment, metric and value of each point, in the order they are sent.
+    fn points(requests: &[Vec<Moment>]) -> Vec<(i64, &str, f64)> {
+        let mut all = Vec::new();
+        for moment in requests.iter().flatten() {
+            for metric in &moment.metrics {
+                let Some(Data::Gauge(Gauge { data_points }) | Data::Sum(Sum { data_points, .. })) = &metric.data else {
+                    panic!("{metric:?} holds no numbers")
+                };
+                for point in data_points {
+                    assert_eq!(point.time_unix_nano, moment.at.as_nanos(), "a point strayed into another moment");
+                    let Some(number_data_point::Value::AsDouble(value)) = point.value else { panic!("{point:?}") };
+                    all.push((moment.at.0, metric.name.as_str(), value));
+                }
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn each_moment_is_told_alone_and_in_order() {
+        let wip = series(names::M_TASK_WIP, "story", 1..4);
+        let late = series(names::M_TASK_WIP, "bug", 3..5);
+        let created = series(names::M_TASK_CREATED, "story", 2..4);
+        let requests = packed(vec![wip, late, created]);
+        assert_eq!(requests.len(), 1);
+        let (wip, created) = (names::M_TASK_WIP.name, names::M_TASK_CREATED.name);
+        let expected = [
+            (1, wip, 1.0),
+            (2, wip, 2.0),
+            (2, created, 2.0),
+            (3, wip, 3.0),
+            (3, wip, 3.0),
+            (3, created, 3.0),
+            (4, wip, 4.0),
+        ];
+        assert_eq!(points(&requests), expected);
+        let named: Vec<usize> = requests[0].iter().map(|moment| moment.metrics.len()).collect();
+        assert_eq!(named, [1, 2, 2, 1], "a metric is named once in a moment");
+    }
+
+    #[test]
+    fn a_long_history_is_told_in_several_requests_and_completely() {
+        let long = |name: &str| series(names::M_TASK_WIP, name, 0..1_000);
+        let requests = packed((0..20).map(|n| long(&n.to_string())).collect());
+        assert!(requests.len() > 3, "{} requests", requests.len());
+        let told = points(&requests);
+        assert!(told.is_sorted_by_key(|(at, ..)| *at));
+        assert_eq!(told.len(), 20_000);
+        for request in &requests {
+            let size: usize = request.iter().flat_map(|moment| &moment.metrics).map(Message::encoded_len).sum();
+            assert!(size < MAX_BATCH_BYTES / 4, "{size} bytes");
+        }
+    }
+
+    #[test]
+    fn a_moment_with_very_many_points_takes_several_requests() {
+        let requests = packed((0..9_000).map(|n| series(names::M_TASK_WIP, &n.to_string(), 7..8)).collect());
+        assert!(requests.len() > 1 && requests.iter().all(|request| request.len() == 1));
+        assert_eq!(points(&requests).len(), 9_000);
+    }
 }
