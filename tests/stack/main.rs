@@ -135,7 +135,7 @@ impl<'a> Exam<'a> {
         let export = product.replay().await?;
         self.say(&format!("== a replay: {export:?}"));
         self.check("a replay tells history again", export.spans > 0 && export.logs > 0, &export);
-        case.time_to_be_found().await?;
+        case.found_again().await?;
         self.what_cannot_double("a replay", &case).await;
         Ok(())
     }

@@ -201,7 +201,6 @@ fn prometheus_command(binaries: &Path, data: &Path, port: u16) -> Command {
     let mut command = Command::new(binaries.join("prometheus"));
     command.arg(flag("--config.file", &config("prometheus.yml")));
     command.args(["--web.enable-otlp-receiver", "--storage.tsdb.retention.time=5y"]);
-    command.arg("--storage.tsdb.min-block-duration=744h");
     command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
     command.arg(flag("--storage.tsdb.path", &data.join("prometheus")));
     command
