@@ -9,6 +9,7 @@
 //! It is one test, in order: what is asked after a second run depends on the first, and the servers are started once.
 
 mod ask;
+mod grafana;
 mod life;
 mod product;
 mod questions;
