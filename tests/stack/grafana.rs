@@ -25,7 +25,6 @@ const ALL: &str = "$__all";
 
 /// A dashboard as it is committed.
 pub(crate) struct Dashboard {
-    pub(crate) path: PathBuf,
     json: Value,
 }
 
@@ -36,13 +35,14 @@ impl Dashboard {
         let mut paths: Vec<PathBuf> = files.map(|file| Ok(file?.path())).collect::<Result<_>>()?;
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
         paths.sort();
+        ensure!(!paths.is_empty(), "no dashboard in {}", folder.display());
         paths.into_iter().map(Self::read).collect()
     }
 
     fn read(path: PathBuf) -> Result<Self> {
         let json = std::fs::read_to_string(&path)?;
         let json = serde_json::from_str(&json).with_context(|| format!("{} is no JSON", path.display()))?;
-        Ok(Self { path, json })
+        Ok(Self { json })
     }
 
     pub(crate) fn uid(&self) -> &str {
@@ -94,8 +94,9 @@ struct Chosen {
 /// A query of a panel, with its variables filled in.
 #[derive(Clone, Debug)]
 pub(crate) struct Query {
-    /// The panel's title, or "annotation" and its name.
-    pub(crate) panel: String,
+    /// The panel's number in its dashboard; 0 for an annotation.
+    pub(crate) panel: u64,
+    pub(crate) title: String,
     pub(crate) letter: String,
     pub(crate) language: Language,
     pub(crate) text: String,
@@ -106,6 +107,14 @@ pub(crate) struct Query {
     limit: usize,
     /// The most spans of a trace.
     spans: usize,
+}
+
+impl Query {
+    /// What it is called in a message.
+    pub(crate) fn name(&self) -> String {
+        let Self { panel, title, letter, text, .. } = self;
+        format!("panel {panel} {title:?}, {letter}: {text}")
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,43 +159,47 @@ impl Answer {
 }
 
 impl View<'_> {
+    pub(crate) fn uid(&self) -> &str {
+        self.dashboard.uid()
+    }
+
     /// Every query of every panel and annotation.
     pub(crate) fn queries(&self) -> Result<Vec<Query>> {
         let panels = self.dashboard.panels().into_iter();
         let annotations = items(&self.dashboard.json["annotations"]["list"]).iter();
         let asked = panels
-            .flat_map(|panel| items(&panel["targets"]).iter().map(move |target| (text(&panel["title"]), panel, target)))
-            .chain(annotations.map(|one| (format!("annotation {}", text(&one["name"])), one, &one["target"])));
-        let queries = asked.filter_map(|(title, panel, target)| {
-            let query = self.query(&title, panel, target).transpose()?;
-            Some(query.with_context(|| format!("{title}, {}", text(&target["refId"]))))
+            .flat_map(|panel| items(&panel["targets"]).iter().map(move |target| (panel, target)))
+            .chain(annotations.map(|annotation| (annotation, &annotation["target"])));
+        let queries = asked.filter_map(|(panel, target)| {
+            let query = self.query(panel, target).transpose()?;
+            Some(query.with_context(|| format!("panel {} {}, {}", panel["id"], panel["title"], target["refId"])))
         });
         queries.collect()
     }
 
     /// The answer to one query of a panel.
-    pub(crate) async fn panel(&self, title: &str, letter: &str) -> Result<Answer> {
+    pub(crate) async fn panel(&self, panel: u64, letter: &str) -> Result<Answer> {
         let queries = self.queries()?;
-        let query = queries.iter().find(|query| query.panel == title && query.letter == letter);
-        let query = query.with_context(|| format!("no panel {title:?} with a query {letter}"))?;
-        self.ask(query).await.with_context(|| format!("{title}, {letter}: {}", query.text))
+        let query = queries.iter().find(|query| query.panel == panel && query.letter == letter);
+        let query = query.with_context(|| format!("no panel {panel} with a query {letter}"))?;
+        self.ask(query).await.with_context(|| query.name())
     }
 
     /// The number that a panel shows: the last of its one series.
-    pub(crate) async fn number(&self, title: &str, letter: &str) -> Result<f64> {
-        let answer = self.panel(title, letter).await?;
+    pub(crate) async fn number(&self, panel: u64, letter: &str) -> Result<f64> {
+        let answer = self.panel(panel, letter).await?;
         let samples = answer.samples()?;
         let series = samples.chunk_by(|one, next| one.labels == next.labels).count();
-        ensure!(series == 1, "{title}, {letter}: {series} series, not one: {samples:?}");
+        ensure!(series == 1, "panel {panel}, {letter}: {series} series, not one: {samples:?}");
         Ok(samples[samples.len() - 1].value)
     }
 
     /// The number of each row of a table, by a label.
-    pub(crate) async fn column(&self, title: &str, letter: &str, label: &str) -> Result<BTreeMap<String, f64>> {
-        let answer = self.panel(title, letter).await?;
+    pub(crate) async fn column(&self, panel: u64, letter: &str, label: &str) -> Result<BTreeMap<String, f64>> {
+        let answer = self.panel(panel, letter).await?;
         let rows = answer.samples()?;
         let column: BTreeMap<_, _> = rows.iter().map(|row| (row.get(label).to_owned(), row.value)).collect();
-        ensure!(column.len() == rows.len(), "{title}, {letter}: two rows of one {label}: {rows:?}");
+        ensure!(column.len() == rows.len(), "panel {panel}, {letter}: two rows of one {label}: {rows:?}");
         Ok(column)
     }
 
@@ -214,7 +227,7 @@ impl View<'_> {
     }
 
     /// A target of a panel; `None` when it takes the answer of another panel.
-    fn query(&self, title: &str, panel: &Value, target: &Value) -> Result<Option<Query>> {
+    fn query(&self, panel: &Value, target: &Value) -> Result<Option<Query>> {
         let kind = [&target["datasource"], &panel["datasource"]].into_iter().find_map(|source| source["type"].as_str());
         let language = match kind {
             Some("prometheus") => Language::PromQl,
@@ -238,7 +251,8 @@ impl View<'_> {
             _ => (number("maxLines", 1_000), 0),
         };
         Ok(Some(Query {
-            panel: title.to_owned(),
+            panel: panel["id"].as_u64().unwrap_or(0),
+            title: text(panel.get("title").unwrap_or(&panel["name"])),
             letter: text(&target["refId"]),
             language,
             text: filled,
@@ -272,10 +286,9 @@ impl View<'_> {
         let filled = pattern.replace_all(raw, |found: &Captures<'_>| {
             let part = |n: usize| found.get(n).map(|part| part.as_str());
             let name = part(1).or(part(2)).or(part(4)).unwrap_or_default();
-            let value = built_in(name, range, step).or_else(|| {
-                let chosen = self.chosen.get(name)?;
-                Some(chosen.text(part(3).or(part(5)), language))
-            });
+            let format = part(3).or(part(5));
+            let value =
+                built_in(name, format, range, step).or_else(|| Some(self.chosen.get(name)?.text(format, language)));
             value.unwrap_or_else(|| {
                 // `$1` is what label_replace calls its groups.
                 if !name.starts_with(|c: char| c.is_ascii_digit()) {
@@ -385,7 +398,7 @@ fn escaped_pattern(value: &str) -> String {
 }
 
 /// Variables that Grafana knows by itself.
-fn built_in(name: &str, range: Range, step: i64) -> Option<String> {
+fn built_in(name: &str, format: Option<&str>, range: Range, step: i64) -> Option<String> {
     let length = (range.to - range.from).div_euclid(1_000);
     Some(match name {
         "__range" => format!("{length}s"),
@@ -394,10 +407,18 @@ fn built_in(name: &str, range: Range, step: i64) -> Option<String> {
         "__interval" | "__auto" => format!("{step}s"),
         "__interval_ms" => (step * 1_000).to_string(),
         "__rate_interval" => format!("{}s", (step + LEAST_STEP).max(4 * LEAST_STEP)),
-        "__from" => range.from.to_string(),
-        "__to" => range.to.to_string(),
+        "__from" => moment_text(range.from, format),
+        "__to" => moment_text(range.to, format),
         _ => return None,
     })
+}
+
+/// A moment in a query: epoch milliseconds unless a format is given.
+fn moment_text(at: i64, format: Option<&str>) -> String {
+    match format {
+        Some("date:seconds") => at.div_euclid(1_000).to_string(),
+        _ => at.to_string(),
+    }
 }
 
 /// Seconds between two points: as many points as are drawn, but no closer than the panel wants.

@@ -9,6 +9,7 @@
 //! It is one test, in order: what is asked after a second run depends on the first, and the servers are started once.
 
 mod ask;
+mod dashboards;
 mod grafana;
 mod life;
 mod product;
@@ -26,6 +27,8 @@ use contextcore_core::Millis;
 use contextcore_standins::jira::{Jira, JiraHandle, Options};
 use contextcore_standins::world::World;
 
+use dashboards::Gallery;
+use grafana::Dashboard;
 use life::Told;
 use product::Product;
 use questions::Case;
@@ -132,6 +135,7 @@ impl<'a> Exam<'a> {
         let told = product.told().await?;
         let case = self.settled(&product, &told).await?;
         self.all_questions("13 months over HTTP", &case).await;
+        self.dashboards("13 months over HTTP", &case).await?;
 
         let export = product.replay().await?;
         self.say(&format!("== a replay: {export:?}"));
@@ -153,6 +157,20 @@ impl<'a> Exam<'a> {
         self.ask(run, "an epic's tree", || case.epic_trees()).await;
         self.ask(run, "an epic's trace by id", || case.epic_traces()).await;
         self.ask(run, "nothing was dropped", || case.nothing_lost()).await;
+        Ok(())
+    }
+
+    /// Every query of the dashboards, and the numbers people look at first.
+    async fn dashboards(&mut self, run: &str, case: &Case<'_>) -> Result<()> {
+        let dashboards = Dashboard::all(&servers::repository().join("dashboards"))?;
+        let gallery = Gallery::open(&dashboards, case).await?;
+        self.ask(run, "every query of the dashboards", || gallery.every_query()).await;
+        self.ask(run, "dashboards: what is blocked", || gallery.what_is_blocked()).await;
+        self.ask(run, "dashboards: health", || gallery.colours()).await;
+        self.ask(run, "dashboards: where work stands", || gallery.where_work_stands()).await;
+        self.ask(run, "dashboards: what was completed", || gallery.what_was_completed()).await;
+        self.ask(run, "dashboards: sprints", || gallery.sprints_in_numbers()).await;
+        self.ask(run, "dashboards: completeness", || gallery.completeness()).await;
         Ok(())
     }
 

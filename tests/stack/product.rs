@@ -52,6 +52,7 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Sprint {
     pub(crate) id: String,
+    pub(crate) project_id: Option<String>,
     pub(crate) name: String,
     pub(crate) state: String,
     pub(crate) start: Option<Timestamp>,

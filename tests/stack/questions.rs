@@ -14,11 +14,11 @@ use crate::life::{Finals, Told};
 use crate::product::{Product, Sprint, Task};
 use crate::servers::Stack;
 
-const SECOND: i64 = 1_000;
+pub(crate) const SECOND: i64 = 1_000;
 const HOUR: i64 = 3_600 * SECOND;
-const DAY: i64 = 24 * HOUR;
+pub(crate) const DAY: i64 = 24 * HOUR;
 /// The grid of the metrics' history, `export.metrics.history_step`.
-const STEP: i64 = 6 * HOUR;
+pub(crate) const STEP: i64 = 6 * HOUR;
 /// How long what was sent may take to be found.
 const VISIBLE: Duration = Duration::from_secs(90);
 /// How long to wait before the same is asked again.
@@ -26,13 +26,13 @@ const PAUSE: Duration = Duration::from_millis(300);
 
 /// What `tasks` and `sprints` say after a run, beside the servers that took the run's telemetry.
 pub(crate) struct Case<'a> {
-    stack: &'a Stack,
-    told: &'a Told,
-    source: String,
+    pub(crate) stack: &'a Stack,
+    pub(crate) told: &'a Told,
+    pub(crate) source: String,
     /// Projects, commerce and platform.
-    projects: [String; 2],
+    pub(crate) projects: [String; 2],
     /// The moment of the run.
-    tick: i64,
+    pub(crate) tick: i64,
 }
 
 impl<'a> Case<'a> {
@@ -691,7 +691,7 @@ fn midnight_after(date: &str) -> Result<i64> {
 }
 
 /// The day that ends at a moment.
-fn date_before(at: i64) -> String {
+pub(crate) fn date_before(at: i64) -> String {
     let moment = jiff::Timestamp::from_millisecond(at - 1).unwrap_or_default();
     moment.to_zoned(jiff::tz::TimeZone::UTC).date().to_string()
 }
@@ -727,7 +727,7 @@ fn tally(items: impl IntoIterator<Item = String>) -> BTreeMap<String, i64> {
 }
 
 /// Fails with what differs.
-fn same<V: PartialEq + Debug>(found: &BTreeMap<String, V>, expected: &BTreeMap<String, V>) -> Result<()> {
+pub(crate) fn same<V: PartialEq + Debug>(found: &BTreeMap<String, V>, expected: &BTreeMap<String, V>) -> Result<()> {
     let keys: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
     let differ = keys.into_iter().filter(|key| found.get(*key) != expected.get(*key));
     let differ: Vec<String> =
@@ -742,7 +742,7 @@ fn same<V: PartialEq + Debug>(found: &BTreeMap<String, V>, expected: &BTreeMap<S
     Ok(())
 }
 
-fn same_set(found: &BTreeSet<String>, expected: &BTreeSet<String>) -> Result<()> {
+pub(crate) fn same_set(found: &BTreeSet<String>, expected: &BTreeSet<String>) -> Result<()> {
     let (more, less): (Vec<_>, Vec<_>) = (found.difference(expected).collect(), expected.difference(found).collect());
     ensure!(more.is_empty() && less.is_empty(), "too many: {more:?}, missing: {less:?}");
     Ok(())
