@@ -6,13 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use bytes::Bytes;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
-use opentelemetry_proto::tonic::metrics;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Gauge, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
-    number_data_point,
+    AggregationTemporality, Gauge, HistogramDataPoint, Metric, NumberDataPoint, Sum, number_data_point,
 };
 use prost::Message;
 
@@ -20,19 +18,21 @@ use super::board::{self, Axis, Board, FLOW_WINDOW, Line};
 use super::lineage::Book;
 use super::otlp::{self, Attributes, ResourceKey, Setting};
 use super::semconv::{self as names, Instrument};
-use super::{Plan, Replayer, Sent, traces};
+use super::{Plan, Replayer, Sent};
 use crate::error::Result;
 use crate::model::{Facts, SprintRecord, SprintState, Status, TaskKey, TaskRecord, TaskType};
-use crate::sink::{Batch, MAX_BATCH_BYTES};
+use crate::sink::{Batch, Heading, Kind, MAX_BATCH_BYTES, Signal};
 use crate::store::Store;
 use crate::time::{DAY, Millis};
 use crate::timeline::Life;
 use crate::totals::{self, BOUNDS, Histogram, points};
 
-/// A twelfth of what a batch may hold: points take several times as much in memory as on the wire.
-const BATCH_BYTES: usize = MAX_BATCH_BYTES / 12;
-/// About what a moment adds to its points: a resource, and what each metric is called.
+/// Less than a batch may hold, since the weight of points is an estimate, and a small request is soon forgotten.
+const BATCH_BYTES: usize = MAX_BATCH_BYTES / 4;
+/// About what a moment adds to its points: a resource, and what each of its metrics is called.
 const MOMENT_BYTES: usize = 4_000;
+/// The tag and length of a point.
+const POINT_BYTES: usize = 3;
 /// A closed sprint's numbers are repeated in every "now" for this long.
 const CLOSED_FOR: i64 = 30 * DAY;
 /// The group of notes that says how far each project's metrics were told.
@@ -57,7 +57,12 @@ pub(crate) struct ProjectMetrics {
 }
 
 /// Tells the metrics backend everything up to `now`.
-pub(super) async fn run(replayer: &Replayer<'_>, plan: &Plan, sent: &mut BTreeMap<String, Sent>) -> Result<()> {
+pub(super) async fn run(
+    replayer: &Replayer<'_>,
+    book: &Book<'_>,
+    plan: &Plan,
+    sent: &mut BTreeMap<String, Sent>,
+) -> Result<()> {
     let now = plan.now;
     let setting = Setting::new(replayer.config);
     let step = i64::try_from(replayer.config.export.history_step.as_millis()).unwrap_or(DAY).max(1);
@@ -69,16 +74,15 @@ pub(super) async fn run(replayer: &Replayer<'_>, plan: &Plan, sent: &mut BTreeMa
         Ok(Axis::new(Some(told.unwrap_or(first).max(first).min(now)), step, heard, now))
     };
     let again = plan.again.is_some();
-    let projects = collect(replayer.store, &setting, now, &axis_of, again)?;
+    let projects = collect(book, &setting, now, &axis_of, again)?;
     for project in projects {
         if !plan.wants_project(&project.project_id) {
             continue;
         }
         let project_id = project.project_id.clone();
-        let resource = ResourceKey { project_id: project_id.clone(), source: String::new(), backfill: false };
-        let mut packer = Packer::new(project.series);
-        while let Some(metrics) = packer.next() {
-            let batch = request(&setting, &resource, metrics);
+        let resource = setting.resource(&Setting::project_key(&project_id));
+        let mut packer = Packer::new(resource, project.series);
+        while let Some(batch) = packer.next() {
             sent.entry(project_id.clone()).or_default().points += replayer.send(&project_id, batch).await?;
         }
         if !again {
@@ -119,29 +123,28 @@ fn note_told(store: &Store, project_id: &str, upto: Millis) -> Result<()> {
 /// The metrics of every project at `now` alone, e.g. for a scrape.
 pub(crate) fn now(store: &Store, setting: &Setting<'_>, now: Millis) -> Result<Vec<(ResourceKey, Vec<Metric>)>> {
     let axis_of = |_: &str| Ok(Axis::new(None, DAY, now, now));
-    let projects = collect(store, setting, now, &axis_of, false)?;
+    let projects = collect(&Book::new(store), setting, now, &axis_of, false)?;
     Ok(projects
         .into_iter()
         .map(|project| {
-            let resource = ResourceKey { project_id: project.project_id, source: String::new(), backfill: false };
-            (resource, project.series.into_iter().map(Points::into_metric).collect())
+            (Setting::project_key(&project.project_id), project.series.into_iter().map(Points::into_metric).collect())
         })
         .collect())
 }
 
 /// Counts every project's tasks and sprints on its axis.
 fn collect(
-    store: &Store,
+    book: &Book<'_>,
     setting: &Setting<'_>,
     now: Millis,
     axis_of: &dyn Fn(&str) -> Result<Axis>,
     everything: bool,
 ) -> Result<Vec<ProjectMetrics>> {
+    let store = book.store();
     let mut boards = boards(store, setting, axis_of)?;
     let earliest = boards.values().filter_map(|board| board.axis.moments().first()).min().copied().unwrap_or(now);
     let all = everything || boards.values().any(|board| board.axis.moments().len() > 1);
     let mut infos: BTreeMap<String, Vec<Points>> = BTreeMap::new();
-    let book = Book::new(store);
     let open = store.open_tasks(None).count();
     let with_info = open <= setting.config.export.task_info_limit;
     let mut place = |key: &TaskKey, record: &TaskRecord| -> Result<()> {
@@ -151,7 +154,7 @@ fn collect(
         if turn.state.deleted.is_none()
             && !turn.state.facts.status.is_finished()
             && let Some((project, series)) =
-                open_task(&book, setting, key, &record.url, &turn.state.facts, now, with_info)?
+                open_task(book, setting, key, &record.url, &turn.state.facts, now, with_info)?
         {
             infos.entry(project).or_default().extend(series);
         }
@@ -171,7 +174,7 @@ fn collect(
             }
         }
     }
-    let mut sprints = sprint_series(&book, setting, &boards, now)?;
+    let mut sprints = sprint_series(book, setting, &boards, now)?;
     let projects = boards.into_iter().map(|(project_id, board)| {
         let mut series = board_series(&board, setting, &project_id);
         series.extend(infos.remove(&project_id).unwrap_or_default());
@@ -530,7 +533,7 @@ fn one_sprint(
     moments: &[Millis],
     now: Millis,
 ) -> Result<Vec<Points>> {
-    let Some(ledger) = traces::ledger(book, key)? else { return Ok(Vec::new()) };
+    let Some(ledger) = book.ledger(key)? else { return Ok(Vec::new()) };
     let own = || {
         Attributes::new()
             .text(names::PROJECT_ID, project_id)
@@ -582,189 +585,195 @@ fn one_sprint(
 }
 
 impl Points {
-    /// About how many bytes a point of it takes on the wire.
-    fn weight(&self) -> usize {
-        let attributes: usize = self.attributes.iter().map(|attribute| attribute.encoded_len() + 2).sum();
-        match &self.values {
-            Values::Numbers(_) => attributes + 24,
-            Values::Histograms(_) => attributes + 300,
-        }
-    }
-
-    /// Takes its last point.
-    fn take_last(&mut self) -> Option<Data> {
-        let last = match &mut self.values {
-            Values::Numbers(values) => Values::Numbers(vec![values.pop()?]),
-            Values::Histograms(values) => Values::Histograms(vec![values.pop()?]),
-        };
-        Some(last.into_data(self.metric.instrument, &self.attributes))
-    }
-
     fn into_metric(self) -> Metric {
-        metric(self.metric, self.values.into_data(self.metric.instrument, &self.attributes))
-    }
-}
-
-impl Values {
-    fn reverse(&mut self) {
-        match self {
-            Self::Numbers(values) => values.reverse(),
-            Self::Histograms(values) => values.reverse(),
-        }
-    }
-
-    /// The moment of the last.
-    fn last(&self) -> Option<Millis> {
-        match self {
-            Self::Numbers(values) => values.last().map(|(at, _)| *at),
-            Self::Histograms(values) => values.last().map(|(at, _)| *at),
-        }
-    }
-
-    fn into_data(self, instrument: Instrument, attributes: &[KeyValue]) -> Data {
-        let aggregation_temporality = AggregationTemporality::Cumulative.into();
-        match self {
-            Self::Histograms(values) => {
-                let data_points = values.iter().map(|(at, value)| histogram_point(attributes, *at, value)).collect();
-                Data::Histogram(metrics::v1::Histogram { data_points, aggregation_temporality })
-            }
-            Self::Numbers(values) => {
-                let data_points = values.iter().map(|(at, value)| number_point(attributes, *at, *value)).collect();
-                match instrument {
-                    Instrument::Counter => Data::Sum(Sum { data_points, aggregation_temporality, is_monotonic: true }),
+        let Self { metric, attributes, values } = self;
+        let temporality = AggregationTemporality::Cumulative.into();
+        let data = match values {
+            Values::Histograms(values) => Data::Histogram(opentelemetry_proto::tonic::metrics::v1::Histogram {
+                data_points: values
+                    .iter()
+                    .map(|(at, histogram)| HistogramDataPoint {
+                        attributes: attributes.clone(),
+                        explicit_bounds: bounds().collect(),
+                        ..histogram_point(*at, histogram)
+                    })
+                    .collect(),
+                aggregation_temporality: temporality,
+            }),
+            Values::Numbers(values) => {
+                let point = |(at, value): &(Millis, f64)| NumberDataPoint {
+                    attributes: attributes.clone(),
+                    ..number_point(*at, *value)
+                };
+                let data_points = values.iter().map(point).collect();
+                match metric.instrument {
+                    Instrument::Counter => {
+                        Data::Sum(Sum { data_points, aggregation_temporality: temporality, is_monotonic: true })
+                    }
                     Instrument::Gauge | Instrument::Histogram => Data::Gauge(Gauge { data_points }),
                 }
             }
+        };
+        Metric {
+            name: metric.name.to_owned(),
+            description: metric.about.to_owned(),
+            unit: metric.unit.to_owned(),
+            data: Some(data),
+            ..Metric::default()
         }
     }
 }
 
-fn metric(metric: names::Metric, data: Data) -> Metric {
-    Metric {
-        name: metric.name.to_owned(),
-        description: metric.about.to_owned(),
-        unit: metric.unit.to_owned(),
-        data: Some(data),
-        ..Metric::default()
-    }
+/// `shared` followed by a point, as one encoded message.
+fn behind(shared: &[u8], point: &impl Message) -> Bytes {
+    let mut encoded = Vec::with_capacity(shared.len() + point.encoded_len());
+    encoded.extend_from_slice(shared);
+    // A vector grows, so there is always room.
+    point.encode(&mut encoded).unwrap_or_default();
+    encoded.into()
 }
 
-fn number_point(attributes: &[KeyValue], at: Millis, value: f64) -> NumberDataPoint {
+/// A point without what it shares with the others of its series.
+fn number_point(at: Millis, value: f64) -> NumberDataPoint {
     NumberDataPoint {
-        attributes: attributes.to_vec(),
         time_unix_nano: at.as_nanos(),
         value: Some(number_data_point::Value::AsDouble(value)),
         ..NumberDataPoint::default()
     }
 }
 
-fn histogram_point(attributes: &[KeyValue], at: Millis, histogram: &Histogram) -> HistogramDataPoint {
+/// A point without what it shares with the others of its series.
+fn histogram_point(at: Millis, histogram: &Histogram) -> HistogramDataPoint {
     let unsigned = |value: &i64| u64::try_from(*value).unwrap_or(0);
     HistogramDataPoint {
-        attributes: attributes.to_vec(),
         time_unix_nano: at.as_nanos(),
         count: unsigned(&histogram.count()),
         sum: Some(count(histogram.sum) / 1_000.0),
         bucket_counts: histogram.buckets.iter().map(unsigned).collect(),
-        explicit_bounds: BOUNDS.iter().map(|bound| count(*bound) / 1_000.0).collect(),
         ..HistogramDataPoint::default()
     }
 }
 
-/// Packs series into requests, one at a time, so that only one is ever held as OTLP: everything of the first moment, then of
+/// The upper bounds of all histograms' buckets, in seconds.
+fn bounds() -> impl Iterator<Item = f64> {
+    BOUNDS.iter().map(|bound| count(*bound) / 1_000.0)
+}
+
+/// Packs series into requests, one at a time, so that only one is ever held encoded: everything of the first moment, then of
 /// the next.
 ///
 /// Moments are kept apart because Prometheus writes a `target_info` sample for every two and a half minutes between the
 /// first and the last point of a resource. A year of one series in one resource is 210,000 of them, and every request costs
 /// as many again; a resource whose points are of one moment has one.
 struct Packer {
-    /// What is left of each series, the next point last.
-    series: Vec<Points>,
+    resource: Bytes,
+    scope: Bytes,
+    series: Vec<Stream>,
     /// The next point of each series: its moment, and the place of the series.
     due: BTreeSet<(Millis, usize)>,
 }
 
-/// The points of one moment.
-#[derive(Debug)]
-struct Moment {
-    at: Millis,
-    metrics: Vec<Metric>,
-}
-
 impl Packer {
-    fn new(mut series: Vec<Points>) -> Self {
-        series.iter_mut().for_each(|points| points.values.reverse());
-        let due =
-            series.iter().enumerate().filter_map(|(place, points)| Some((points.values.last()?, place))).collect();
-        Self { series, due }
+    fn new(resource: Bytes, series: Vec<Points>) -> Self {
+        let series: Vec<Stream> = series.into_iter().map(Stream::new).collect();
+        let due = series.iter().enumerate().filter_map(|(place, stream)| Some((stream.due()?, place))).collect();
+        Self { resource, scope: otlp::scope(), series, due }
     }
 
-    /// The points of the next request, oldest first; `None` when all were given.
-    fn next(&mut self) -> Option<Vec<Moment>> {
-        let (mut load, mut weight): (Vec<Moment>, usize) = (Vec::new(), 0);
-        while let Some((at, place)) = self.due.pop_first() {
-            let Some(points) = self.series.get_mut(place) else { continue };
-            if weight > BATCH_BYTES {
-                self.due.insert((at, place));
-                break;
-            }
-            weight += points.weight();
-            if load.last().is_none_or(|moment| moment.at != at) {
+    fn next(&mut self) -> Option<Batch> {
+        let (mut batch, mut weight, mut moment) = (Batch::empty(Signal::Metrics), 0, None);
+        while weight < BATCH_BYTES
+            && let Some((at, place)) = self.due.pop_first()
+        {
+            let Some(stream) = self.series.get_mut(place) else { continue };
+            if moment.replace(at) != Some(at) {
                 weight += MOMENT_BYTES;
-                load.push(Moment { at, metrics: Vec::new() });
             }
-            if let Some((moment, data)) = load.last_mut().zip(points.take_last()) {
-                add(&mut moment.metrics, points.metric, data);
-            }
-            self.due.extend(points.values.last().map(|next| (next, place)));
+            let point = stream.next();
+            weight += point.as_ref().map_or(0, Bytes::len) + POINT_BYTES;
+            batch.add_points(at.as_nanos(), &self.resource, &self.scope, &stream.heading, point);
+            self.due.extend(stream.due().map(|next| (next, place)));
         }
-        (!load.is_empty()).then_some(load)
+        (batch.items() > 0).then_some(batch)
     }
 }
 
-/// A resource for each moment.
-fn request(setting: &Setting<'_>, resource: &ResourceKey, moments: Vec<Moment>) -> Batch {
-    let resource = setting.resource(resource);
-    let one = |moment: Moment| {
-        let scope_metrics =
-            vec![ScopeMetrics { scope: Some(otlp::scope()), metrics: moment.metrics, ..ScopeMetrics::default() }];
-        ResourceMetrics { resource: Some(resource.clone()), scope_metrics, ..ResourceMetrics::default() }
+/// What is still to come of a series.
+struct Stream {
+    heading: Heading,
+    /// What all points share, encoded once: a message may be written in pieces.
+    shared: Vec<u8>,
+    /// The next one last.
+    values: Values,
+}
+
+impl Stream {
+    fn new(points: Points) -> Self {
+        let Points { metric, attributes, mut values } = points;
+        let shared = match &mut values {
+            Values::Numbers(values) => {
+                values.reverse();
+                NumberDataPoint { attributes, ..NumberDataPoint::default() }.encode_to_vec()
+            }
+            Values::Histograms(values) => {
+                values.reverse();
+                let explicit_bounds = bounds().collect();
+                HistogramDataPoint { attributes, explicit_bounds, ..HistogramDataPoint::default() }.encode_to_vec()
+            }
+        };
+        Self { heading: heading(metric), shared, values }
+    }
+
+    /// The moment of the next point.
+    fn due(&self) -> Option<Millis> {
+        match &self.values {
+            Values::Numbers(values) => values.last().map(|(at, _)| *at),
+            Values::Histograms(values) => values.last().map(|(at, _)| *at),
+        }
+    }
+
+    /// The next point, encoded.
+    fn next(&mut self) -> Option<Bytes> {
+        match &mut self.values {
+            Values::Numbers(values) => values.pop().map(|(at, value)| behind(&self.shared, &number_point(at, value))),
+            Values::Histograms(values) => {
+                values.pop().map(|(at, value)| behind(&self.shared, &histogram_point(at, &value)))
+            }
+        }
+    }
+}
+
+fn heading(metric: names::Metric) -> Heading {
+    let kind = match metric.instrument {
+        Instrument::Gauge => Kind::Gauge,
+        Instrument::Counter => Kind::Counter,
+        Instrument::Histogram => Kind::Histogram,
     };
-    Batch::Metrics(ExportMetricsServiceRequest { resource_metrics: moments.into_iter().map(one).collect() })
+    Heading { name: metric.name.to_owned(), description: metric.about.to_owned(), unit: metric.unit.to_owned(), kind }
 }
 
 /// Puts the points of equally named metrics into one message, as OTLP wants it.
 pub(crate) fn united(metrics: Vec<Metric>) -> Vec<Metric> {
     let mut united: Vec<Metric> = Vec::new();
     for metric in metrics {
-        match (united.iter_mut().find(|other| other.name == metric.name), metric.data) {
-            (Some(all), Some(data)) => unite(all, data),
+        match (
+            united.iter_mut().find(|other| other.name == metric.name).and_then(|other| other.data.as_mut()),
+            metric.data,
+        ) {
+            (Some(Data::Gauge(all)), Some(Data::Gauge(more))) => all.data_points.extend(more.data_points),
+            (Some(Data::Sum(all)), Some(Data::Sum(more))) => all.data_points.extend(more.data_points),
+            (Some(Data::Histogram(all)), Some(Data::Histogram(more))) => all.data_points.extend(more.data_points),
             (_, data) => united.push(Metric { data, ..metric }),
         }
     }
     united
 }
 
-/// Adds points to their metric.
-fn add(metrics: &mut Vec<Metric>, name: names::Metric, data: Data) {
-    match metrics.iter_mut().find(|metric| metric.name == name.name) {
-        Some(metric) => unite(metric, data),
-        None => metrics.push(metric(name, data)),
-    }
-}
-
-/// Adds points to a metric; equally named ones are of one kind.
-fn unite(metric: &mut Metric, data: Data) {
-    match (metric.data.as_mut(), data) {
-        (Some(Data::Gauge(all)), Data::Gauge(more)) => all.data_points.extend(more.data_points),
-        (Some(Data::Sum(all)), Data::Sum(more)) => all.data_points.extend(more.data_points),
-        (Some(Data::Histogram(all)), Data::Histogram(more)) => all.data_points.extend(more.data_points),
-        (_, data) => metric.data = Some(data),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+    use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
+
     use super::*;
 
     fn series(metric: names::Metric, name: &str, moments: std::ops::Range<i64>) -> Points {
@@ -773,25 +782,34 @@ mod tests {
         Points { metric, attributes, values: Values::Numbers(values) }
     }
 
-    fn packed(series: Vec<Points>) -> Vec<Vec<Moment>> {
-        let mut packer = Packer::new(series);
-        std::iter::from_fn(|| packer.next()).collect()
+    /// What each request says on the wire.
+    fn packed(series: Vec<Points>) -> Vec<ExportMetricsServiceRequest> {
+        let mut packer = Packer::new(Bytes::new(), series);
+        let requests = std::iter::from_fn(|| packer.next());
+        requests.map(|batch| ExportMetricsServiceRequest::decode(batch.encode()).expect("a request")).collect()
+    }
+
+    fn metrics(of: &ResourceMetrics) -> impl Iterator<Item = &Metric> {
+        of.scope_metrics.iter().flat_map(|scope| &scope.metrics)
     }
 
     /// The moment, metric and value of each point, in the order they are sent.
-    fn points(requests: &[Vec<Moment>]) -> Vec<(i64, &str, f64)> {
+    fn points(requests: &[ExportMetricsServiceRequest]) -> Vec<(i64, &str, f64)> {
         let mut all = Vec::new();
-        for moment in requests.iter().flatten() {
-            for metric in &moment.metrics {
+        for resource in requests.iter().flat_map(|request| &request.resource_metrics) {
+            let mut moments = BTreeSet::new();
+            for metric in metrics(resource) {
                 let Some(Data::Gauge(Gauge { data_points }) | Data::Sum(Sum { data_points, .. })) = &metric.data else {
                     panic!("{metric:?} holds no numbers")
                 };
                 for point in data_points {
-                    assert_eq!(point.time_unix_nano, moment.at.as_nanos(), "a point strayed into another moment");
                     let Some(number_data_point::Value::AsDouble(value)) = point.value else { panic!("{point:?}") };
-                    all.push((moment.at.0, metric.name.as_str(), value));
+                    let at = i64::try_from(point.time_unix_nano / 1_000_000).expect("a small moment");
+                    moments.insert(at);
+                    all.push((at, metric.name.as_str(), value));
                 }
             }
+            assert_eq!(moments.len(), 1, "a resource has points of several moments");
         }
         all
     }
@@ -814,28 +832,26 @@ mod tests {
             (4, wip, 4.0),
         ];
         assert_eq!(points(&requests), expected);
-        let named: Vec<usize> = requests[0].iter().map(|moment| moment.metrics.len()).collect();
+        let named: Vec<usize> = requests[0].resource_metrics.iter().map(|of| metrics(of).count()).collect();
         assert_eq!(named, [1, 2, 2, 1], "a metric is named once in a moment");
     }
 
     #[test]
     fn a_long_history_is_told_in_several_requests_and_completely() {
         let long = |name: &str| series(names::M_TASK_WIP, name, 0..1_000);
-        let requests = packed((0..20).map(|n| long(&n.to_string())).collect());
+        let requests = packed((0..50).map(|n| long(&n.to_string())).collect());
         assert!(requests.len() > 3, "{} requests", requests.len());
         let told = points(&requests);
         assert!(told.is_sorted_by_key(|(at, ..)| *at));
-        assert_eq!(told.len(), 20_000);
-        for request in &requests {
-            let size: usize = request.iter().flat_map(|moment| &moment.metrics).map(Message::encoded_len).sum();
-            assert!(size < MAX_BATCH_BYTES / 4, "{size} bytes");
-        }
+        assert_eq!(told.len(), 50_000);
+        let largest = requests.iter().map(Message::encoded_len).max().unwrap_or(0);
+        assert!(largest < MAX_BATCH_BYTES / 3, "{largest} bytes");
     }
 
     #[test]
     fn a_moment_with_very_many_points_takes_several_requests() {
-        let requests = packed((0..9_000).map(|n| series(names::M_TASK_WIP, &n.to_string(), 7..8)).collect());
-        assert!(requests.len() > 1 && requests.iter().all(|request| request.len() == 1));
-        assert_eq!(points(&requests).len(), 9_000);
+        let requests = packed((0..30_000).map(|n| series(names::M_TASK_WIP, &n.to_string(), 7..8)).collect());
+        assert!(requests.len() > 1 && requests.iter().all(|request| request.resource_metrics.len() == 1));
+        assert_eq!(points(&requests).len(), 30_000);
     }
 }
