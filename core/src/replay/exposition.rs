@@ -35,8 +35,9 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.push_str(&format!("{text}\n"));
 }
 
-/// `task.blocked_age` in `s` is `task_blocked_age_seconds`; a counter ends in `_total`; `{task}` is no unit.
-pub(crate) fn name(name: &str, unit: &str, is_counter: bool) -> String {
+/// The name that Prometheus gives to an OTLP metric: `task.blocked_age` in `s` is `task_blocked_age_seconds`; a counter ends
+/// in `_total`; `{task}` is no unit.
+pub fn name(name: &str, unit: &str, is_counter: bool) -> String {
     let mut full: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
     let suffix = match unit {
         "s" => "seconds",
