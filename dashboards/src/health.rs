@@ -126,8 +126,8 @@ fn assumptions() -> Vec<Draft> {
     use knowledge as k;
     let projects = all(names::M_TASK_WIP).by(&[names::PROJECT_ID]);
     let older = format!("count(last_over_time({}[1d] offset 14d))", crate::query::prometheus_name(names::M_TASK_WIP));
-    let events = Selector::all().is(names::SERVICE_NAME, "contextcore");
-    let of_last_year = events.clone().is(names::REPLAY, "backfill");
+    let events = Selector::all().equal(names::SERVICE_NAME, "contextcore");
+    let of_last_year = events.clone().equal(names::REPLAY, "backfill");
     vec![
         check(10, "Projects told now", "No: nothing was told within the look back")
             .rule(assumption("Prometheus has values of this many projects within the look back.", &[k::PROMETHEUS_RECEIVER]))
@@ -230,7 +230,7 @@ fn lag() -> Draft {
         .rule("Seconds since each source's last good run. A saw whose teeth grow is a source that fails.")
         .empty(NOT_TOLD)
         .unit("s")
-        .from_zero()
+        .zero_based()
         .step("1m")
         .ask(course("A", format!("time() - {}", of(names::M_SYNC_LAST_SUCCESS).by(&SOURCE)), "{{source_name}}"))
 }
@@ -240,7 +240,7 @@ fn work() -> Draft {
     lines(22, "Failures by kind", (8, 8))
         .rule("Runs that failed so far, by source and kind of error.")
         .empty("No run ever failed")
-        .from_zero()
+        .zero_based()
         .decimals(0)
         .step("1m")
         .ask(course("A", of(names::M_SYNC_ERRORS).by(&by), "{{source_name}} {{error_type}}"))
@@ -250,7 +250,7 @@ fn rate_limit() -> Draft {
     lines(23, "Requests left by the tools' limits", (8, 8))
         .rule("What each tool says is left of its limit, and how often it asked us to wait so far.")
         .empty("No tool says what is left of its limit")
-        .from_zero()
+        .zero_based()
         .decimals(0)
         .step("1m")
         .ask(course("A", of(names::M_RATE_REMAINING).by(&SOURCE), "{{source_name}} left"))
@@ -262,7 +262,7 @@ fn backlog() -> Draft {
         .rule("Changes that each backend has not been told. It grows while a backend is down, and falls by itself afterwards; one \
 that grows for half an hour is an alert.")
         .empty(NOT_TOLD)
-        .from_zero()
+        .zero_based()
         .decimals(0)
         .step("1m")
         .ask(course("A", format!("sum by ({}) ({})", label(names::SIGNAL), backlogs()), "{{signal}}"))
@@ -292,7 +292,7 @@ fn export_lag() -> Draft {
         .rule("Age of the oldest change that each backend has not been told; 0 when it was told everything.")
         .empty(NOT_TOLD)
         .unit("s")
-        .from_zero()
+        .zero_based()
         .step("1m")
         .ask(course("A", all(names::M_EXPORT_LAG).by(&SIGNAL), "{{signal}}"))
 }
@@ -302,7 +302,7 @@ fn store() -> Draft {
         .rule("Bytes of the store. `contextcore store compact` gives back what changes left behind.")
         .empty(NOT_TOLD)
         .unit("bytes")
-        .from_zero()
+        .zero_based()
         .step("1m")
         .ask(course("A", format!("max({})", all(names::M_STORE_SIZE).last()), "store"))
 }

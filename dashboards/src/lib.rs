@@ -5,6 +5,7 @@
 //! registry) and [`variable`]. [`knowledge`] is what can be wrong with a backend. Giving them to a Grafana is the program's
 //! matter (`contextcore dashboards`).
 
+pub mod alerts;
 mod health;
 pub mod knowledge;
 mod links;

@@ -216,7 +216,7 @@ impl Draft {
         self.defaults(|defaults| defaults.decimals = Some(decimals))
     }
 
-    pub(crate) fn from_zero(self) -> Self {
+    pub(crate) fn zero_based(self) -> Self {
         self.defaults(|defaults| defaults.min = Some(0.0))
     }
 
@@ -263,11 +263,6 @@ impl Draft {
     /// A stat without a course: its query is asked at one moment.
     pub(crate) fn no_course(self) -> Self {
         self.option("graphMode", json!("none"))
-    }
-
-    /// A stat that also says by how much it changed over the range.
-    pub(crate) fn with_change(self) -> Self {
-        self.option("showPercentChange", json!(true))
     }
 
     /// Sorts a table by a column as it is shown.

@@ -73,7 +73,7 @@ fn projects(metric: Metric) -> Series {
 
 /// Completions of what is work by itself.
 fn completed() -> Series {
-    Series::new(names::M_TASK_COMPLETED, Selector::projects().is_not(names::TASK_TYPE, NO_EPICS))
+    Series::new(names::M_TASK_COMPLETED, Selector::projects().except(names::TASK_TYPE, NO_EPICS))
 }
 
 const PROJECT: [&str; 1] = [names::PROJECT_ID];
@@ -135,9 +135,9 @@ fn blocked_now() -> Draft {
 how long the one that has been blocked longest has been blocked.")
         .empty("Nothing was told within the look back: see ContextCore Health")
         .steps(NONE_IS_GOOD)
-        .step("1h")
+        .no_course()
         .field("oldest", vec![unit("s"), decimals(1), colour("text")])
-        .ask(course("A", projects(names::M_TASK_BLOCKED).sum(&PROJECT), "blocked"))
+        .ask(moment("A", projects(names::M_TASK_BLOCKED).sum(&PROJECT), "blocked"))
         .ask(moment("B", oldest, "oldest"))
 }
 
@@ -152,7 +152,7 @@ fn health_over_time() -> Draft {
     areas(7, "Projects by health", (12, 6))
         .rule(format!("{HEALTH_RULE} {PAST_HEALTH} A block that was lifted may count for the look back longer."))
         .empty(NOTHING)
-        .from_zero()
+        .zero_based()
         .decimals(0)
         .step("1d")
         .points(60)
@@ -168,7 +168,7 @@ fn course_of_work() -> Draft {
     lines(8, "Blocked, in progress, completed in 7 days", (12, 6))
         .rule("Tasks blocked and in progress at each moment, and completions in the seven days before it, epics aside.")
         .empty(NOTHING)
-        .from_zero()
+        .zero_based()
         .decimals(0)
         .step("1d")
         .points(60)
@@ -308,7 +308,7 @@ fn velocity() -> Draft {
         .rule("Points committed at the start, and points done at the end, of all sprints that were closed in the seven days \
 before each bar. Choose an owner above for one team's velocity; Project Details has it sprint by sprint.")
         .empty("No sprint was closed in this time, or none has estimates")
-        .from_zero()
+        .zero_based()
         .decimals(0)
         .step("1w")
         .field("planned", vec![colour("text")])
@@ -334,12 +334,12 @@ A sprint that committed to nothing has none.")
 }
 
 fn created_and_completed() -> Draft {
-    let created = Series::new(names::M_TASK_CREATED, Selector::projects().is_not(names::TASK_TYPE, NO_EPICS));
+    let created = Series::new(names::M_TASK_CREATED, Selector::projects().except(names::TASK_TYPE, NO_EPICS));
     bars(22, "Created against completed, by week", (12, 8))
         .rule("Tasks created and tasks completed in the seven days before each bar, epics aside. More created than completed, \
 week after week, is a backlog that grows.")
         .empty(NOTHING)
-        .from_zero()
+        .zero_based()
         .decimals(0)
         .step("1w")
         .field("created", vec![colour("orange")])
@@ -368,12 +368,12 @@ const BUCKETS: [(&str, &str); 15] = [
 ];
 
 fn lead_time() -> Draft {
-    let of = Series::part(names::M_TASK_LEAD_TIME, "_bucket", Selector::projects().is_not(names::TASK_TYPE, NO_EPICS));
+    let of = Series::part(names::M_TASK_LEAD_TIME, "_bucket", Selector::projects().except(names::TASK_TYPE, NO_EPICS));
     let draft = bar_gauge(23, "Lead time of what was completed", (8, 8), false)
         .rule("How long it took from creation to completion, of everything completed in this time, epics aside: a bar a bucket.")
         .empty("Nothing was completed in this time")
         .decimals(0)
-        .from_zero()
+        .zero_based()
         .ask(buckets("A", of.gained("$__range", &["le"])));
     BUCKETS.iter().fold(draft, |draft, (bound, words)| {
         let name = panel::display_name(words);
@@ -382,7 +382,7 @@ fn lead_time() -> Draft {
 }
 
 fn lead_quantiles() -> Draft {
-    let chosen = || Selector::projects().is_not(names::TASK_TYPE, NO_EPICS);
+    let chosen = || Selector::projects().except(names::TASK_TYPE, NO_EPICS);
     let of = |share| quantile(share, names::M_TASK_LEAD_TIME, chosen(), "$__range", &[]);
     stat(24, "Lead time", 4)
         .size(4, 8)
@@ -433,7 +433,7 @@ to the ticket in its tool, the title to its spans in Tempo.")
 fn statuses() -> Draft {
     let open = ["backlog", "todo", "in_progress", "in_review", "blocked"];
     let of = |status: &str| {
-        let chosen = Selector::projects().is(names::TASK_STATUS, status).is_not(names::TASK_TYPE, NO_EPICS);
+        let chosen = Selector::projects().equal(names::TASK_STATUS, status).except(names::TASK_TYPE, NO_EPICS);
         let counts = Series::new(names::M_TASK_COUNT, chosen).by(&[names::PROJECT_ID, names::TASK_TYPE]);
         format!("sum by ({}) ({counts})", label(names::PROJECT_ID))
     };
@@ -463,7 +463,7 @@ fn statuses() -> Draft {
 
 /// What happened in the projects chosen.
 fn happened() -> String {
-    Selector::all().is(names::SERVICE_NAME, "contextcore").like(names::PROJECT_ID, "$project").text()
+    Selector::all().equal(names::SERVICE_NAME, "contextcore").like(names::PROJECT_ID, "$project").text()
 }
 
 /// A weekday that sorts, in LogQL.

@@ -79,7 +79,7 @@ fn scope_changes() -> Annotation {
 }
 
 fn happened_here() -> Selector {
-    Selector::all().is(names::SERVICE_NAME, "contextcore").is(names::PROJECT_ID, "$project")
+    Selector::all().equal(names::SERVICE_NAME, "contextcore").equal(names::PROJECT_ID, "$project")
 }
 
 fn sections() -> Vec<Section> {
@@ -114,7 +114,7 @@ fn project(metric: Metric) -> Series {
 }
 
 fn sprint(metric: Metric) -> Series {
-    Series::new(metric, Selector::project().is(names::SPRINT_ID, "$sprint"))
+    Series::new(metric, Selector::project().equal(names::SPRINT_ID, "$sprint"))
 }
 
 /// One number of the sprint.
@@ -147,16 +147,18 @@ number.")
         .empty("No work is told of this project: see ContextCore Health")
         .unit("percent")
         .decimals(0)
-        .with_change()
-        .step("1h")
-        .ask(course("A", project(names::M_PROJECT_PERCENT).sum(&[names::PROJECT_ID]), "done"))
+        .no_course()
+        .ask(moment("A", project(names::M_PROJECT_PERCENT).sum(&[names::PROJECT_ID]), "done"))
 }
 
 fn done_of_all() -> Draft {
     let of = |done: bool, kind: &str| {
         let chosen = Selector::project().like(names::TASK_TYPE, kind);
-        let chosen =
-            if done { chosen.is(names::TASK_STATUS, "done") } else { chosen.is_not(names::TASK_STATUS, "cancelled") };
+        let chosen = if done {
+            chosen.equal(names::TASK_STATUS, "done")
+        } else {
+            chosen.except(names::TASK_STATUS, "cancelled")
+        };
         counted(chosen)
     };
     let (story, task) = ("story", "task|subtask|bug|spike|incident");
@@ -176,8 +178,8 @@ fn blocked() -> Draft {
         .rule("Open tasks that are blocked now. The detail is under Blockers.")
         .empty("Nothing was told of this project: see ContextCore Health")
         .steps(NONE_IS_GOOD)
-        .step("1h")
-        .ask(course("A", project(names::M_TASK_BLOCKED).sum(&[names::PROJECT_ID]), "blocked"))
+        .no_course()
+        .ask(moment("A", project(names::M_TASK_BLOCKED).sum(&[names::PROJECT_ID]), "blocked"))
 }
 
 fn sprint_points() -> Draft {
@@ -209,13 +211,13 @@ fn days_left() -> Draft {
 
 /// Tasks that remain, epics aside.
 fn remaining() -> String {
-    let chosen = Selector::project().unlike(names::TASK_STATUS, "done|cancelled").is_not(names::TASK_TYPE, NO_EPICS);
+    let chosen = Selector::project().unlike(names::TASK_STATUS, "done|cancelled").except(names::TASK_TYPE, NO_EPICS);
     counted(chosen)
 }
 
 /// Mean and spread of what was completed a week, over twelve weeks.
 fn weekly_throughput(function: &str) -> String {
-    let done = Series::new(names::M_TASK_COMPLETED, Selector::project().is_not(names::TASK_TYPE, NO_EPICS));
+    let done = Series::new(names::M_TASK_COMPLETED, Selector::project().except(names::TASK_TYPE, NO_EPICS));
     format!("{function}({}[12w:1w])", done.gained("1w", &[names::PROJECT_ID]))
 }
 
@@ -251,7 +253,7 @@ fn burndown() -> Draft {
         .rule("Points in the sprint that are not finished, against a straight line from what was committed at the start to nothing \
 at the end. Scope: all points in it. Marks: work that came or went; hover one to read which.")
         .empty(NO_SPRINT)
-        .from_zero()
+        .zero_based()
         .step("1h")
         .field("remaining", vec![colour("blue")])
         .field("ideal", vec![colour("text"), dashed(), panel::straight()])
@@ -266,7 +268,7 @@ fn burnup() -> Draft {
         .rule("Points in the sprint that are done, against all points in it and those committed at its start. Done meets scope when \
 all is done; scope that rises is work that came.")
         .empty(NO_SPRINT)
-        .from_zero()
+        .zero_based()
         .step("1h")
         .field("done", vec![colour("green")])
         .field("scope", vec![colour("orange")])
@@ -310,7 +312,7 @@ fn velocity() -> Draft {
     bar_chart(13, "Velocity", (10, 8), "Sprint")
         .rule("Points committed and points done of each sprint closed in this time.")
         .empty("No sprint was closed in this time, or none has estimates")
-        .from_zero()
+        .zero_based()
         .decimals(0)
         .field("planned", vec![colour("text")])
         .field("completed", vec![colour("green")])
@@ -462,7 +464,7 @@ time, to the 6-hour grid of history. A task blocked twice for one reason counts 
         .empty("Nothing was blocked in this time")
         .unit("h")
         .decimals(0)
-        .from_zero()
+        .zero_based()
         .ask(rows("A", format!("sort_desc(sum by ({}) ({of}) / 3600)", label(names::EVENT_REASON))))
         .columns(&[("reason", "Reason"), ("Value", "Hours")])
 }
@@ -518,7 +520,7 @@ fn epics() -> Draft {
         .empty("No epic is open, or none of this choice")
         .unit("percent")
         .decimals(0)
-        .from_zero()
+        .zero_based()
         .up_to(100.0)
         .ask(rows("A", format!("sort_desc({})", done.newest(&[names::EPIC_ID, names::EPIC_TITLE]))))
         .columns(&[("epic_title", "Epic"), ("Value", "Done")])
@@ -526,20 +528,20 @@ fn epics() -> Draft {
 
 /// Numbers of tasks of the types chosen, epics aside.
 fn of_types(metric: Metric) -> Series {
-    let chosen = Selector::project().like(names::TASK_TYPE, "$type").is_not(names::TASK_TYPE, NO_EPICS);
+    let chosen = Selector::project().like(names::TASK_TYPE, "$type").except(names::TASK_TYPE, NO_EPICS);
     Series::new(metric, chosen)
 }
 
 fn cumulative_flow() -> Draft {
     let status = label(names::TASK_STATUS);
-    let flowing = Selector::project().like(names::TASK_TYPE, "$type").is_not(names::TASK_TYPE, NO_EPICS);
-    let flowing = flowing.is_not(names::TASK_STATUS, "cancelled");
+    let flowing = Selector::project().like(names::TASK_TYPE, "$type").except(names::TASK_TYPE, NO_EPICS);
+    let flowing = flowing.except(names::TASK_STATUS, "cancelled");
     let counts = Series::new(names::M_TASK_COUNT, flowing).by(&[names::TASK_STATUS, names::TASK_TYPE]);
     areas(50, "Cumulative flow", (12, 9))
         .rule("Tasks of the types chosen by the status they stood in, epics and cancelled ones aside. A band that grows wider is \
 where work piles up.")
         .empty(NOTHING)
-        .from_zero()
+        .zero_based()
         .decimals(0)
         .step("6h")
         .fields("^done$", vec![colour("green")])
@@ -565,7 +567,7 @@ fn cycle_scatter() -> Draft {
     let completions =
         format!("{} | by(span:id){}", spans_of("completion", &conditions), query::select(&[names::TASK_CYCLE_TIME]));
     let line = |share| {
-        let chosen = Selector::project().like(names::TASK_TYPE, "$type").is_not(names::TASK_TYPE, NO_EPICS);
+        let chosen = Selector::project().like(names::TASK_TYPE, "$type").except(names::TASK_TYPE, NO_EPICS);
         quantile(share, names::M_TASK_CYCLE_TIME, chosen, "30d", &[])
     };
     lines(51, "Cycle time of every completion", (12, 9))
@@ -573,7 +575,7 @@ fn cycle_scatter() -> Draft {
 the 30 days before took no longer, to the width of a bucket, epics aside.")
         .empty("Nothing was completed in this time, or Tempo has not got it yet (up to 10 minutes after a sync)")
         .unit("s")
-        .from_zero()
+        .zero_based()
         .step("1d")
         .fields("cycle_time", vec![panel::points_only(), panel::display_name("cycle time"), colour("blue")])
         .field("p50", vec![colour("green"), dashed()])
@@ -601,23 +603,23 @@ fn status_time() -> Draft {
         .empty("No task changed its status in this time")
         .unit("s")
         .decimals(1)
-        .from_zero()
+        .zero_based()
         .ask(rows("A", format!("sort_desc({mean})")))
         .columns(&[("task_status", "Status"), ("Value", "Mean")])
 }
 
 fn wip_age() -> Draft {
     let age = |quantile: &str| {
-        Series::new(names::M_TASK_WIP_AGE, Selector::project().is(names::QUANTILE, quantile)).by_project()
+        Series::new(names::M_TASK_WIP_AGE, Selector::project().equal(names::QUANTILE, quantile)).by_project()
     };
     let usual =
-        quantile("0.85", names::M_TASK_CYCLE_TIME, Selector::project().is_not(names::TASK_TYPE, NO_EPICS), "30d", &[]);
+        quantile("0.85", names::M_TASK_CYCLE_TIME, Selector::project().except(names::TASK_TYPE, NO_EPICS), "30d", &[]);
     lines(53, "Age of work in progress", (8, 8))
         .rule("How long ago what is in progress was started: half of it, 85 of 100, and the oldest. Dashed: the cycle time that 85 \
 of 100 completions of the 30 days before did not exceed; what is older than that has gone wrong.")
         .empty("Nothing was in progress in this time")
         .unit("s")
-        .from_zero()
+        .zero_based()
         .step("6h")
         .field("oldest", vec![colour("red")])
         .field("p85", vec![colour("orange")])
@@ -637,7 +639,7 @@ fn weekly() -> Draft {
             "Tasks of the types chosen that were created and completed in the seven days before each bar, epics aside.",
         )
         .empty(NOTHING)
-        .from_zero()
+        .zero_based()
         .decimals(0)
         .step("1w")
         .field("created", vec![colour("orange")])
@@ -680,7 +682,7 @@ fn flow_efficiency() -> Draft {
 in review; the rest it waited.")
         .empty("Nothing was completed in the 30 days before")
         .unit("percent")
-        .from_zero()
+        .zero_based()
         .up_to(100.0)
         .step("6h")
         .ask(course("A", project(names::M_PROJECT_FLOW).by_project(), "active"))

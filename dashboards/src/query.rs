@@ -11,6 +11,9 @@ use contextcore_core::replay::semconv::{self as names, Instrument, Metric};
 /// How far back the newest value may lie.
 pub(crate) const LOOKBACK: &str = "$lookback";
 
+/// The grid of the metrics' history.
+const GRID: &str = "6h";
+
 /// An attribute as Prometheus and Loki spell it.
 pub(crate) fn label(attribute: &str) -> String {
     attribute.replace('.', "_")
@@ -38,7 +41,7 @@ impl Selector {
 
     /// The project chosen.
     pub(crate) fn project() -> Self {
-        Self::all().is(names::PROJECT_ID, "$project")
+        Self::all().equal(names::PROJECT_ID, "$project")
     }
 
     fn with(mut self, attribute: &str, operator: &str, value: &str) -> Self {
@@ -47,12 +50,12 @@ impl Selector {
     }
 
     /// Equal to a value.
-    pub(crate) fn is(self, attribute: &str, value: &str) -> Self {
+    pub(crate) fn equal(self, attribute: &str, value: &str) -> Self {
         self.with(attribute, "=", value)
     }
 
     /// Not equal to a value.
-    pub(crate) fn is_not(self, attribute: &str, value: &str) -> Self {
+    pub(crate) fn except(self, attribute: &str, value: &str) -> Self {
         self.with(attribute, "!=", value)
     }
 
@@ -144,25 +147,25 @@ impl Series {
 
     /// By how much counters grew in a window, by these labels. Where a counter is younger than the window, since its first value.
     pub(crate) fn gained(&self, window: &str, labels: &[&str]) -> String {
-        let (plain, by) = (self.plain(), list(labels));
-        format!(
-            "sum by ({by}) ({} - (last_over_time({plain}[{}] offset {window}) or min_over_time({plain}[{window}{}])))",
-            self.last(),
-            self.lookback,
-            self.grid()
-        )
+        let (plain, by, last) = (self.plain(), list(labels), self.last());
+        let before = format!("last_over_time({plain}[{}] offset {window})", self.lookback);
+        format!("sum by ({by}) ({last} - ({before} or {}))", self.first(window))
     }
 
-    /// Histories are looked through by their grid, which is cheap however often "now" is told. Our own metrics have none.
-    fn grid(&self) -> &'static str {
-        if self.name.starts_with("contextcore_") { "" } else { ":6h" }
+    /// Where a counter begins within a window. Histories are looked through by their grid, which is cheap however often "now"
+    /// is told. Our own counters have no history, and begin with nothing.
+    fn first(&self, window: &str) -> String {
+        match self.name.starts_with("contextcore_") {
+            true => format!("0 * {}", self.last()),
+            false => format!("min_over_time({}[{window}:{GRID}])", self.plain()),
+        }
     }
 
     /// The same in the window before: the one that began two windows ago, in days.
     pub(crate) fn gained_before(&self, days: u32, labels: &[&str]) -> String {
         let (plain, by, lookback) = (self.plain(), list(labels), self.lookback);
         let at = |offset: u32| format!("last_over_time({plain}[{lookback}] offset {offset}d)");
-        let first = format!("min_over_time({plain}[{days}d{}] offset {days}d)", self.grid());
+        let first = format!("min_over_time({plain}[{days}d:{GRID}] offset {days}d)");
         format!("sum by ({by}) ({} - ({} or {first}))", at(days), at(2 * days))
     }
 
@@ -174,7 +177,7 @@ impl Series {
     /// The mean over four weeks, a value a grid step: what is pushed every minute would outweigh all history.
     pub(crate) fn four_week_mean(&self) -> String {
         let project = label(names::PROJECT_ID);
-        format!("max by ({project}) (avg_over_time({}[28d{}]))", self.plain(), self.grid())
+        format!("max by ({project}) (avg_over_time({}[28d:{GRID}]))", self.plain())
     }
 }
 
@@ -207,6 +210,7 @@ pub(crate) fn quantile_before(
 #[derive(Debug, Clone)]
 pub(crate) struct Health {
     selector: Selector,
+    lookback: &'static str,
     over_time: bool,
 }
 
@@ -229,7 +233,7 @@ progress over its 4-week mean by half. Green: none of these.";
 impl Health {
     /// Of the projects a selector selects.
     pub(crate) fn of(selector: Selector) -> Self {
-        Self { selector, over_time: false }
+        Self { selector, lookback: LOOKBACK, over_time: false }
     }
 
     /// For a course over time: a block that was lifted may count for `$lookback` longer, and it costs a fraction.
@@ -237,8 +241,13 @@ impl Health {
         Self { over_time: true, ..self }
     }
 
+    /// With a fixed lookback, for rules, which have no variables.
+    pub(crate) fn within(self, lookback: &'static str) -> Self {
+        Self { lookback, ..self }
+    }
+
     fn series(&self, metric: Metric) -> Series {
-        Series::new(metric, self.selector.clone())
+        Series::new(metric, self.selector.clone()).within(self.lookback)
     }
 
     /// How long the oldest blocked task has been blocked.
@@ -273,7 +282,7 @@ impl Health {
             of(names::M_SPRINT_IDEAL),
             of(names::M_SPRINT_SCOPE)
         );
-        format!("max by ({}) ({})", label(names::PROJECT_ID), running(&behind, &self.selector, LOOKBACK))
+        format!("max by ({}) ({})", label(names::PROJECT_ID), running(&behind, &self.selector, self.lookback))
     }
 
     /// What came and went in running sprints, as a share of what was committed: the worst of a project.
@@ -285,7 +294,7 @@ impl Health {
             of(names::M_SPRINT_REMOVED),
             of(names::M_SPRINT_PLANNED)
         );
-        format!("max by ({}) ({})", label(names::PROJECT_ID), running(&change, &self.selector, LOOKBACK))
+        format!("max by ({}) ({})", label(names::PROJECT_ID), running(&change, &self.selector, self.lookback))
     }
 
     /// 0 green, 1 yellow, 2 red, a project.
@@ -369,7 +378,7 @@ mod tests {
 
     #[test]
     fn the_newest_telling_is_looked_for_in_the_same_projects() {
-        let selector = Selector::projects().is(names::TASK_ID, "A-1");
+        let selector = Selector::projects().equal(names::TASK_ID, "A-1");
         let text = Series::new(names::M_TASK_INFO, selector).newest(&[names::TASK_ID]);
         assert!(text.contains("timestamp(task_wip{project_id=~\"$project\"})"), "{text}");
     }

@@ -117,7 +117,7 @@ pub(crate) fn project() -> Variable {
 /// A sprint of the project: running ones first, then the newest. The one at first is therefore the running one.
 pub(crate) fn sprint() -> Variable {
     let by = [names::SPRINT_ID, names::SPRINT_NAME].map(label).join(", ");
-    let running = Selector::project().is(names::SPRINT_STATE, "active");
+    let running = Selector::project().equal(names::SPRINT_STATE, "active");
     let running = Series::new(names::M_SPRINT_INFO, running).newest(&[names::SPRINT_ID, names::SPRINT_NAME]);
     let scope = format!("{}{}", prometheus_name(names::M_SPRINT_SCOPE), Selector::project().text());
     let past = format!("max by ({by}) (max_over_time(timestamp({scope})[$__range:6h]))");

@@ -3,12 +3,14 @@
 //! `UPDATE_DASHBOARDS=1 cargo test -p contextcore-dashboards` writes the files anew.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use contextcore_core::replay::exposition_name;
 use contextcore_core::replay::semconv::{ATTRIBUTES, EVENTS, Instrument, METRICS, On};
-use contextcore_dashboards::dashboards;
 use contextcore_dashboards::model::{Dashboard, Panel, Target};
+use contextcore_dashboards::{alerts, dashboards};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
@@ -127,7 +129,7 @@ fn used(text: &str) -> BTreeSet<&str> {
 /// What PromQL calls its own.
 const PROMQL: &str = "max min sum count avg by on and or unless group_left offset bool last_over_time max_over_time \
 min_over_time avg_over_time stddev_over_time timestamp histogram_quantile label_replace sort_desc sqrt scalar time vector \
-query_result label_values inf";
+query_result label_values inf changes";
 /// What queries name themselves.
 const OURS: &str = "rule weekday hour le";
 /// What LogQL calls its own.
@@ -234,4 +236,51 @@ fn the_check_of_names_can_fail() {
     assert_eq!(unknown_promql("sum(task_wpi{project_id=\"x\"}[5m])"), ["task_wpi"]);
     assert_eq!(unknown_logql("{project_id=\"x\"} | event_name=~\"task[.]done\""), ["task.done"]);
     assert_eq!(unknown_traceql("{ span.project.id = \"x\" }"), ["span.project.id"]);
+}
+
+#[test]
+fn the_committed_alerts_are_fresh() {
+    fresh("alerts/contextcore.rules.yaml", &alerts::prometheus_rules());
+    let grafana = serde_json::to_string_pretty(&alerts::grafana_file("ContextCore", "contextcore-prometheus")).unwrap();
+    fresh("alerts/contextcore.grafana.json", &format!("{grafana}\n"));
+}
+
+#[test]
+fn alerts_name_only_what_we_emit() {
+    for rule in alerts::rules() {
+        assert_eq!(unknown_promql(&rule.promql()), Vec::<String>::new(), "{}", rule.name);
+    }
+}
+
+const NO_PROMTOOL: &str = "
+**********************************************************************************************
+*  SKIPPED: the alert rules were not tried. promtool is neither in $CONTEXTCORE_STACK nor in  *
+*  target/stack; tests/stack/build.sh builds it. CONTEXTCORE_REQUIRE_STACK=1 makes this fail. *
+**********************************************************************************************
+";
+
+/// promtool, if it was built.
+fn promtool() -> Option<PathBuf> {
+    let given = std::env::var_os("CONTEXTCORE_STACK").map(PathBuf::from);
+    let file = given.unwrap_or_else(|| folder().join("../target/stack")).join("promtool");
+    file.is_file().then_some(file)
+}
+
+#[test]
+fn alerts_fire_when_they_should_and_only_then() {
+    let Some(promtool) = promtool() else {
+        assert!(std::env::var_os("CONTEXTCORE_REQUIRE_STACK").is_none_or(|value| value != "1"), "{NO_PROMTOOL}");
+        // Past the test harness, which shows what a test prints only when it fails.
+        std::io::stderr().write_all(NO_PROMTOOL.as_bytes()).unwrap();
+        return;
+    };
+    for arguments in [
+        ["check", "rules", "contextcore.rules.yaml"],
+        ["test", "rules", "contextcore.rules.test.yaml"],
+        ["test", "rules", "contextcore.rules.days.test.yaml"],
+    ] {
+        let run = Command::new(&promtool).args(arguments).current_dir(folder().join("alerts")).output().unwrap();
+        let said = [run.stdout, run.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        assert!(run.status.success(), "promtool {arguments:?}: {said}");
+    }
 }
