@@ -4,8 +4,7 @@
 //! file is tried against made-up series by `promtool test rules` (`dashboards/alerts/contextcore.rules.test.yaml`).
 
 use contextcore_core::replay::semconv::{self as names, Metric};
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::links;
 use crate::query::{BLOCKED_TOO_LONG, Health, SPRINT, SPRINT_NAMED, Selector, Series, TOO_OLD, label, running};
@@ -356,68 +355,46 @@ pub struct Place {
     pub prometheus: String,
 }
 
-/// The group of rules as Grafana's provisioning API takes it
-/// (`PUT /api/v1/provisioning/folder/:folder/rule-groups/:group`).
-pub fn grafana_group(place: &Place) -> Value {
-    let rules: Vec<Value> = rules().iter().map(|rule| json!(rule.grafana(place))).collect();
-    json!({"title": GROUP, "folderUid": place.folder, "interval": INTERVAL, "rules": rules})
-}
-
-/// The same as a file of Grafana's own provisioning (`provisioning/alerting/`).
+/// The same as a file of Grafana's own provisioning (`provisioning/alerting/`), which says folder and group once for all.
 pub fn grafana_file(folder: &str, prometheus: &str) -> Value {
     let place = Place { folder: folder.to_owned(), prometheus: prometheus.to_owned() };
-    let rules: Vec<Value> = rules().iter().map(|rule| json!(rule.grafana(&place))).collect();
+    let rules: Vec<Value> = rules().iter().map(|rule| without_place(rule.grafana(&place))).collect();
     let group =
         json!({"orgId": 1, "name": GROUP, "folder": folder, "interval": format!("{INTERVAL}s"), "rules": rules});
     json!({"apiVersion": 1, "groups": [group]})
 }
 
-/// A rule as Grafana has it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct GrafanaRule {
-    uid: &'static str,
-    title: &'static str,
-    #[serde(rename = "folderUID")]
-    folder_uid: String,
-    rule_group: &'static str,
-    #[serde(rename = "orgID")]
-    org_id: u32,
-    condition: &'static str,
-    data: Vec<Value>,
-    #[serde(rename = "for")]
-    lasting: &'static str,
-    no_data_state: &'static str,
-    exec_err_state: &'static str,
-    is_paused: bool,
-    labels: Value,
-    annotations: Value,
+fn without_place(mut rule: Value) -> Value {
+    if let Some(fields) = rule.as_object_mut() {
+        fields.retain(|name, _| !["folderUID", "ruleGroup", "orgID"].contains(&name.as_str()));
+    }
+    rule
 }
 
 impl Rule {
-    fn grafana(&self, place: &Place) -> GrafanaRule {
-        let mut annotations: serde_json::Map<String, Value> =
-            self.annotations().into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+    /// The rule as Grafana's provisioning API takes it (`/api/v1/provisioning/alert-rules`).
+    pub fn grafana(&self, place: &Place) -> Value {
+        let object = |pairs: Vec<(&'static str, String)>| -> Value {
+            pairs.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect::<Map<_, _>>().into()
+        };
         let (dashboard, panel) = self.panel;
-        annotations.insert("__dashboardUid__".to_owned(), json!(dashboard));
-        annotations.insert("__panelId__".to_owned(), json!(panel.to_string()));
-        let labels: serde_json::Map<String, Value> =
-            self.labels().into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
-        GrafanaRule {
-            uid: self.uid,
-            title: self.title,
-            folder_uid: place.folder.clone(),
-            rule_group: GROUP,
-            org_id: 1,
-            condition: "B",
-            data: vec![self.grafana_query(place), self.grafana_condition()],
-            lasting: self.lasting,
-            no_data_state: "OK",
-            exec_err_state: "Error",
-            is_paused: false,
-            labels: Value::Object(labels),
-            annotations: Value::Object(annotations),
-        }
+        let mut annotations = self.annotations();
+        annotations.extend([("__dashboardUid__", dashboard.to_owned()), ("__panelId__", panel.to_string())]);
+        json!({
+            "uid": self.uid,
+            "title": self.title,
+            "folderUID": place.folder,
+            "ruleGroup": GROUP,
+            "orgID": 1,
+            "condition": "B",
+            "data": [self.grafana_query(place), self.grafana_condition()],
+            "for": self.lasting,
+            "noDataState": "OK",
+            "execErrState": "Error",
+            "isPaused": false,
+            "labels": object(self.labels()),
+            "annotations": object(annotations),
+        })
     }
 
     fn grafana_query(&self, place: &Place) -> Value {

@@ -2,10 +2,13 @@
 //!
 //! Start with [`dashboards`]. [`model`] is Grafana's JSON as types; the three dashboards are [`portfolio`], [`project`] and
 //! [`health`], put together with [`panel`], [`query`] (the pieces of PromQL, LogQL and TraceQL, with names out of the
-//! registry) and [`variable`]. [`knowledge`] is what can be wrong with a backend. Giving them to a Grafana is the program's
+//! registry) and [`variable`]. [`alerts`] are the rules, [`datasources`] what the dashboards ask, [`files`] all of it as files.
+//! [`knowledge`] is what can be wrong with a backend. Giving them to a Grafana is the program's
 //! matter (`contextcore dashboards`).
 
 pub mod alerts;
+pub mod datasources;
+pub mod files;
 mod health;
 pub mod knowledge;
 mod links;
@@ -15,6 +18,7 @@ mod portfolio;
 mod project;
 mod query;
 mod variable;
+pub mod yaml;
 
 pub use links::{HEALTH, PORTFOLIO, PROJECT};
 

@@ -10,7 +10,7 @@ use std::process::Command;
 use contextcore_core::replay::exposition_name;
 use contextcore_core::replay::semconv::{ATTRIBUTES, EVENTS, Instrument, METRICS, On};
 use contextcore_dashboards::model::{Dashboard, Panel, Target};
-use contextcore_dashboards::{alerts, dashboards};
+use contextcore_dashboards::{alerts, dashboards, files};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
@@ -18,24 +18,26 @@ fn folder() -> PathBuf {
 
 /// Compares a committed file, or writes it.
 #[expect(clippy::disallowed_methods, reason = "a switch of the test, not of the product")]
-fn fresh(file: &str, text: &str) {
+fn fresh(file: &str, text: &str) -> std::io::Result<()> {
     let path = folder().join(file);
     if std::env::var("UPDATE_DASHBOARDS").is_ok() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
+        std::fs::create_dir_all(path.with_file_name(""))?;
+        std::fs::write(&path, text)?;
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         committed == text,
         "{file} is not what the code says: run UPDATE_DASHBOARDS=1 cargo test -p contextcore-dashboards"
     );
+    Ok(())
 }
 
 #[test]
-fn the_committed_dashboards_are_fresh() {
+fn the_committed_dashboards_are_fresh() -> std::io::Result<()> {
     for (name, dashboard) in dashboards() {
-        fresh(&format!("{name}.json"), &dashboard.to_json());
+        fresh(&format!("{name}.json"), &dashboard.to_json())?;
     }
+    Ok(())
 }
 
 fn panels(dashboard: &Dashboard) -> impl Iterator<Item = &Panel> {
@@ -239,10 +241,19 @@ fn the_check_of_names_can_fail() {
 }
 
 #[test]
-fn the_committed_alerts_are_fresh() {
-    fresh("alerts/contextcore.rules.yaml", &alerts::prometheus_rules());
-    let grafana = serde_json::to_string_pretty(&alerts::grafana_file("ContextCore", "contextcore-prometheus")).unwrap();
-    fresh("alerts/contextcore.grafana.json", &format!("{grafana}\n"));
+fn the_committed_alerts_are_fresh() -> std::io::Result<()> {
+    fresh("alerts/contextcore.rules.yaml", &alerts::prometheus_rules())?;
+    for file in files::provisioning(&local_stack()) {
+        fresh(&format!("../deploy/grafana/{}", file.path), &file.text)?;
+    }
+    Ok(())
+}
+
+/// The addresses within `deploy/compose.yaml`.
+fn local_stack() -> files::Settings {
+    let urls = [("prometheus", "http://prometheus:9090"), ("tempo", "http://tempo:3200"), ("loki", "http://loki:3100")];
+    let urls = urls.map(|(kind, url)| (kind, url.to_owned())).to_vec();
+    files::Settings { folder: "ContextCore".to_owned(), urls }
 }
 
 #[test]
