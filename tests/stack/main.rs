@@ -3,8 +3,8 @@
 //!
 //! Start with [`year`], the course of the test. [`questions`] holds what is asked, [`dashboards`] the same for what is drawn,
 //! [`servers`] starts the servers, [`ask`] speaks their languages, [`grafana`] does with a dashboard what Grafana does,
-//! [`product`] runs the binary, [`life`] says what follows from a timeline. The servers are built by `build.sh` in this folder; without them the suite says loudly that it was skipped, unless
-//! `CONTEXTCORE_REQUIRE_STACK=1`.
+//! [`product`] runs the binary, [`life`] says what follows from a timeline. The servers are built by `build.sh` in this
+//! folder; without them the suite says loudly that it was skipped, unless `CONTEXTCORE_REQUIRE_STACK=1`.
 //!
 //! It is one test, in order: what is asked after a second run depends on the first, and the servers are started once.
 
