@@ -15,6 +15,7 @@ mod gate;
 pub mod limits;
 pub mod local;
 pub mod redact;
+pub mod service;
 mod stats;
 #[cfg(test)]
 mod tests;
