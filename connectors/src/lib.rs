@@ -4,8 +4,19 @@
 //! `mod` line here and its line in [`ALL`]. What it must do is written on [`contextcore_core::connector::Connector`].
 
 mod jira;
+mod webhook;
 
-use contextcore_core::connector::Registration;
+use contextcore_core::connector::{Registration, Webhook};
 
 /// Every kind of source there is.
 pub static ALL: &[Registration] = &[jira::REGISTRATION];
+
+/// How calls of a kind's tool are proven; `None` for a kind whose tool does not call.
+pub fn webhook(kind: &str) -> Option<Webhook> {
+    match kind {
+        "github" => Some(webhook::github),
+        "jira" => Some(webhook::jira),
+        "linear" => Some(webhook::linear),
+        _ => None,
+    }
+}

@@ -377,11 +377,13 @@ fn next_sprint(known: Option<&SprintRecord>, facts: SprintFacts, seq: u64) -> (S
 
 /// Whatever changes how a source is read or understood changes this number, and everything is read again.
 fn settings_hash(config: &SourceConfig) -> u64 {
-    let SourceConfig { kind, url, projects, repositories, fields, blocked, statuses, types, derive_status, .. } =
-        config;
+    let SourceConfig {
+        kind, url, path, projects, repositories, fields, blocked, statuses, types, derive_status, ..
+    } = config;
     let (labels, names) = (&blocked.labels, &blocked.statuses);
     let all = format!(
-        "{kind:?}{url:?}{projects:?}{repositories:?}{fields:?}{labels:?}{names:?}{statuses:?}{types:?}{derive_status}"
+        "{kind:?}{url:?}{projects:?}{repositories:?}{fields:?}{labels:?}{names:?}{statuses:?}{types:?}{derive_status}{path}",
+        path = path.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
     );
     let mut first = [0; 8];
     first.copy_from_slice(&blake3::hash(all.as_bytes()).as_bytes()[..8]);

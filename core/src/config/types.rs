@@ -207,7 +207,12 @@ pub struct SourceConfig {
     /// Which connector polls it; one of the kinds that were known when the file was read.
     pub kind: String,
     /// Where the tool answers, without a trailing slash; may have a path, under which every request is built.
+    /// Empty for a source that reads a file.
     pub url: String,
+    /// The file to read, for a kind that reads one instead of asking a tool.
+    pub path: Option<PathBuf>,
+    /// What the tool signs its calls to our webhook with, read late. `None`: nobody may call.
+    pub webhook: Option<SecretRef>,
     /// The account the token belongs to. `None`: the token stands alone (a bearer token).
     pub email: Option<String>,
     /// The credential, read late.
