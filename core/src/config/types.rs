@@ -240,6 +240,13 @@ pub struct SourceConfig {
     pub types: BTreeMap<String, TaskType>,
 }
 
+impl SourceConfig {
+    /// Where its work is, as people read it: the address, or the path.
+    pub fn place(&self) -> String {
+        self.path.as_ref().map_or_else(|| self.url.clone(), |path| path.display().to_string())
+    }
+}
+
 /// What counts as blocked.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
