@@ -11,6 +11,7 @@ mod pass;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio_util::sync::CancellationToken;
 
 use crate::activity::Deed;
@@ -244,14 +245,14 @@ impl Job<'_> {
         loop {
             let page = self.or_cancelled(self.source.connector.poll(stream.name, cursor.as_ref(), &self.run)).await?;
             let (more, next) = (page.more, page.cursor.clone());
-            tokio::task::block_in_place(|| self.keep(stream, page))?;
+            blocking(|| self.keep(stream, page))?;
             if !more {
                 break;
             }
             cursor = Some(next);
         }
         if stream.complete && !self.dry_run {
-            tokio::task::block_in_place(|| self.close_pass())?;
+            blocking(|| self.close_pass())?;
         }
         Ok(())
     }
@@ -361,6 +362,14 @@ impl Job<'_> {
         }
         self.seal_touched(&mut transaction)?;
         transaction.commit().map(drop)
+    }
+}
+
+/// Does what blocks (the store's fsync); where there are further threads, they go on meanwhile.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 

@@ -4,29 +4,25 @@
 
 use super::otlp::{Attributes, Setting};
 use super::semconv as names;
-use std::sync::Arc;
-
 use crate::config::CommentPrivacy;
 use crate::derive;
-use crate::model::{EntryId, Facts, Kept, Status, TaskKey, What};
+use crate::model::{Entry, EntryId, Facts, Kept, Status, TaskKey, What};
 use crate::time::Millis;
 use crate::timeline::State;
 
 /// Something that happened to a task.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Happened {
+#[derive(Debug)]
+pub(crate) struct Happened<'a> {
     /// When.
     pub(crate) at: Millis,
     /// The fact it comes from.
     pub(crate) id: EntryId,
     /// Its place among those that come from the same fact.
     pub(crate) place: u8,
-    /// The journal number of that fact.
-    pub(crate) seq: u64,
     /// Its name in [`names::EVENTS`].
     pub(crate) name: &'static str,
     /// Who did it.
-    pub(crate) actor: Option<String>,
+    pub(crate) actor: Option<&'a str>,
     /// Dated when we saw it.
     pub(crate) observed: bool,
     /// The value before.
@@ -35,51 +31,53 @@ pub(crate) struct Happened {
     pub(crate) to: Option<String>,
     /// What it was derived from, when the tool did not say it itself.
     pub(crate) because: Option<String>,
+    /// The sprints it was in before, when those changed.
+    pub(crate) sprints_before: Vec<String>,
     /// The facts in force after it.
-    pub(crate) facts: Arc<Facts>,
+    pub(crate) facts: &'a Facts,
 }
 
-/// Tells a timeline as events, oldest first.
-pub(crate) fn of(timeline: &[Kept]) -> Vec<Happened> {
-    let Some(mut state) = State::first(timeline) else { return Vec::new() };
-    let mut events = Vec::with_capacity(timeline.len() + 2);
+/// Tells a timeline as events, oldest first; only of the facts that are `wanted`.
+pub(crate) fn each(timeline: &[Kept], wanted: impl Fn(&Kept) -> bool, mut visit: impl FnMut(&Happened<'_>)) {
+    let Some(mut state) = State::first(timeline) else { return };
     for (number, kept) in timeline.iter().enumerate() {
-        let before = state.facts.clone();
+        let (what, was) = (&kept.entry.what, (number > 0).then_some(state.facts.status));
+        let told = wanted(kept).then(|| {
+            let sprints = if matches!(what, What::Sprints(_)) { state.facts.sprints.clone() } else { Vec::new() };
+            (tell(&state.facts, what), sprints)
+        });
+        // Holding on to the facts makes changing them dear, so only where they are needed again.
+        let before = matches!(what, What::Evidence(_)).then(|| state.facts.clone());
         let step = state.apply(&kept.entry);
-        let (name, from, to) = tell(&before, &kept.entry.what);
-        let event = Happened {
-            at: kept.entry.at,
-            id: kept.entry.id,
-            place: 0,
-            seq: kept.seq,
-            name,
-            actor: kept.entry.actor.clone(),
-            observed: kept.entry.observed,
-            from,
-            to,
-            because: None,
-            facts: state.facts.clone(),
+        let Some(((name, from, to), sprints_before)) = told else { continue };
+        let Entry { id, at, observed, .. } = kept.entry;
+        let (actor, facts) = (kept.entry.actor.as_deref(), &*state.facts);
+        let event =
+            Happened { at, id, place: 0, name, actor, observed, from, to, because: None, sprints_before, facts };
+        visit(&event);
+        let event = match step.zip(before) {
+            Some((step, before)) => derived(&before, &step, what, event),
+            None => event,
         };
-        let derived = step.map(|step| derived(&before, &step, &kept.entry.what, &event));
-        let last = derived.as_ref().unwrap_or(&event);
-        let was = (number > 0).then_some(before.status);
-        let turn = turning(was, state.facts.status);
-        let turn = turn.map(|name| Happened { name, place: last.place + 1, from: None, to: None, ..last.clone() });
-        events.push(event);
-        events.extend(derived);
-        events.extend(turn);
+        if event.place > 0 {
+            visit(&event);
+        }
+        if let Some(name) = turning(was, facts.status) {
+            let place = event.place + 1;
+            visit(&Happened { name, place, from: None, to: None, sprints_before: Vec::new(), ..event });
+        }
     }
-    events
 }
 
 /// The change that an artifact came to: told after it, with what it follows from.
-fn derived(before: &Facts, step: &What, evidence: &What, artifact: &Happened) -> Happened {
+fn derived<'a>(before: &Facts, step: &What, evidence: &What, artifact: Happened<'a>) -> Happened<'a> {
     let (name, from, to) = tell(before, step);
     let because = evidence.artifact().map(derive::said);
-    Happened { name, from, to, because, place: artifact.place + 1, ..artifact.clone() }
+    Happened { name, from, to, because, place: artifact.place + 1, ..artifact }
 }
 
-/// When, from which fact, in which place and with which journal number each event of a timeline is: [`of`] without the words.
+/// When, from which fact, in which place and with which journal number each event of a timeline is: [`each`] without the
+/// words.
 pub(crate) fn marks(timeline: &[Kept]) -> Vec<(Millis, EntryId, u8, u64)> {
     let Some(mut state) = State::first(timeline) else { return Vec::new() };
     let mut marks = Vec::with_capacity(timeline.len() + 2);
@@ -144,8 +142,8 @@ fn tell(before: &Facts, what: &What) -> (&'static str, Option<String>, Option<St
 }
 
 /// The attributes of an event, as privacy allows.
-pub(crate) fn attributes(event: &Happened, setting: &Setting<'_>, _key: &TaskKey) -> Attributes {
-    let mut attributes = Attributes::new().maybe(names::EVENT_ACTOR, setting.person(event.actor.as_deref()).as_deref());
+pub(crate) fn attributes(event: &Happened<'_>, setting: &Setting<'_>, _key: &TaskKey) -> Attributes {
+    let mut attributes = Attributes::new().maybe(names::EVENT_ACTOR, setting.person(event.actor).as_deref());
     if event.observed {
         attributes = attributes.flag(names::EVENT_OBSERVED, true);
     }
@@ -175,16 +173,16 @@ pub(crate) fn attributes(event: &Happened, setting: &Setting<'_>, _key: &TaskKey
 }
 
 /// What an artifact says, as privacy allows: who was asked to review is a person, all else is a title.
-fn summary(event: &Happened, setting: &Setting<'_>) -> Option<String> {
+fn summary(event: &Happened<'_>, setting: &Setting<'_>) -> Option<String> {
     let asked = event.from.as_deref().is_some_and(|said| said.starts_with("review requested"));
     let summary = event.to.as_deref().filter(|text| !text.is_empty());
     if asked { setting.person(summary) } else { summary.and_then(|text| setting.title(text)).map(str::to_owned) }
 }
 
 /// What a person reads: `PROJ-123 in_progress → in_review by Ada`.
-pub(crate) fn sentence(event: &Happened, setting: &Setting<'_>) -> String {
+pub(crate) fn sentence(event: &Happened<'_>, setting: &Setting<'_>) -> String {
     let key = &event.facts.key;
-    let by = setting.person(event.actor.as_deref()).map(|actor| format!(" by {actor}")).unwrap_or_default();
+    let by = setting.person(event.actor).map(|actor| format!(" by {actor}")).unwrap_or_default();
     let word = event.name.strip_prefix("task.").unwrap_or(event.name).replace('_', " ");
     let (from, to) = match event.name {
         names::TASK_ASSIGNED => (setting.person(event.from.as_deref()), setting.person(event.to.as_deref())),
@@ -234,7 +232,8 @@ mod tests {
 
     #[test]
     fn an_artifact_is_told_and_then_what_it_came_to() {
-        let told: Vec<_> = of(&life()).iter().map(|event| (event.at.0, event.place, event.name)).collect();
+        let mut told = Vec::new();
+        each(&life(), |_| true, |event| told.push((event.at.0, event.place, event.name)));
         let expected = [
             (0, 0, names::TASK_CREATED),
             (10, 0, names::TASK_ARTIFACT),
@@ -260,9 +259,10 @@ mod tests {
         let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
         let config = Config::from_str(source, "test.yaml", &["jira"]).unwrap();
         let setting = Setting::new(&config);
-        let events = of(&life());
-        assert_eq!(sentence(&events[1], &setting), "PROJ-1 commit a1: build");
-        assert_eq!(sentence(&events[2], &setting), "PROJ-1 todo → in_progress, by commit a1");
-        assert_eq!(sentence(&events[5], &setting), "PROJ-1 blocked: ci failed b2: build");
+        let mut said = Vec::new();
+        each(&life(), |_| true, |event| said.push(sentence(event, &setting)));
+        assert_eq!(said[1], "PROJ-1 commit a1: build");
+        assert_eq!(said[2], "PROJ-1 todo → in_progress, by commit a1");
+        assert_eq!(said[5], "PROJ-1 blocked: ci failed b2: build");
     }
 }

@@ -6,12 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use bytes::Bytes;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Gauge, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
-    number_data_point,
+    AggregationTemporality, Gauge, HistogramDataPoint, Metric, NumberDataPoint, Sum, number_data_point,
 };
 use prost::Message;
 
@@ -19,17 +18,17 @@ use super::board::{self, Axis, Board, FLOW_WINDOW, Line};
 use super::lineage::Book;
 use super::otlp::{self, Attributes, ResourceKey, Setting};
 use super::semconv::{self as names, Instrument};
-use super::{Plan, Replayer, Sent, traces};
+use super::{Plan, Replayer, Sent};
 use crate::error::Result;
 use crate::model::{Facts, SprintRecord, SprintState, Status, TaskKey, TaskRecord, TaskType};
-use crate::sink::{Batch, MAX_BATCH_BYTES};
+use crate::sink::{Batch, Heading, Kind, MAX_BATCH_BYTES, Signal};
 use crate::store::Store;
 use crate::time::{DAY, Millis};
 use crate::timeline::Life;
 use crate::totals::{self, BOUNDS, Histogram, points};
 
-/// A twelfth of what a batch may hold: points take several times as much in memory as on the wire.
-const BATCH_BYTES: usize = MAX_BATCH_BYTES / 12;
+/// Less than a batch may hold, since the weight of points is an estimate, and a small request is soon forgotten.
+const BATCH_BYTES: usize = MAX_BATCH_BYTES / 4;
 /// A closed sprint's numbers are repeated in every "now" for this long.
 const CLOSED_FOR: i64 = 30 * DAY;
 /// The group of notes that says how far each project's metrics were told.
@@ -54,7 +53,12 @@ pub(crate) struct ProjectMetrics {
 }
 
 /// Tells the metrics backend everything up to `now`.
-pub(super) async fn run(replayer: &Replayer<'_>, plan: &Plan, sent: &mut BTreeMap<String, Sent>) -> Result<()> {
+pub(super) async fn run(
+    replayer: &Replayer<'_>,
+    book: &Book<'_>,
+    plan: &Plan,
+    sent: &mut BTreeMap<String, Sent>,
+) -> Result<()> {
     let now = plan.now;
     let setting = Setting::new(replayer.config);
     let step = i64::try_from(replayer.config.export.history_step.as_millis()).unwrap_or(DAY).max(1);
@@ -66,16 +70,15 @@ pub(super) async fn run(replayer: &Replayer<'_>, plan: &Plan, sent: &mut BTreeMa
         Ok(Axis::new(Some(told.unwrap_or(first).max(first).min(now)), step, heard, now))
     };
     let again = plan.again.is_some();
-    let projects = collect(replayer.store, &setting, now, &axis_of, again)?;
+    let projects = collect(book, &setting, now, &axis_of, again)?;
     for project in projects {
         if !plan.wants_project(&project.project_id) {
             continue;
         }
         let project_id = project.project_id.clone();
-        let resource = ResourceKey { project_id: project_id.clone(), source: String::new(), backfill: false };
-        let mut packer = Packer::new(project.series);
-        while let Some(metrics) = packer.next() {
-            let batch = request(&setting, &resource, metrics);
+        let resource = setting.resource(&Setting::project_key(&project_id));
+        let mut packer = Packer::new(resource, project.series);
+        while let Some(batch) = packer.next() {
             sent.entry(project_id.clone()).or_default().points += replayer.send(&project_id, batch).await?;
         }
         if !again {
@@ -116,29 +119,28 @@ fn note_told(store: &Store, project_id: &str, upto: Millis) -> Result<()> {
 /// The metrics of every project at `now` alone, e.g. for a scrape.
 pub(crate) fn now(store: &Store, setting: &Setting<'_>, now: Millis) -> Result<Vec<(ResourceKey, Vec<Metric>)>> {
     let axis_of = |_: &str| Ok(Axis::new(None, DAY, now, now));
-    let projects = collect(store, setting, now, &axis_of, false)?;
+    let projects = collect(&Book::new(store), setting, now, &axis_of, false)?;
     Ok(projects
         .into_iter()
         .map(|project| {
-            let resource = ResourceKey { project_id: project.project_id, source: String::new(), backfill: false };
-            (resource, project.series.into_iter().map(Points::into_metric).collect())
+            (Setting::project_key(&project.project_id), project.series.into_iter().map(Points::into_metric).collect())
         })
         .collect())
 }
 
 /// Counts every project's tasks and sprints on its axis.
 fn collect(
-    store: &Store,
+    book: &Book<'_>,
     setting: &Setting<'_>,
     now: Millis,
     axis_of: &dyn Fn(&str) -> Result<Axis>,
     everything: bool,
 ) -> Result<Vec<ProjectMetrics>> {
+    let store = book.store();
     let mut boards = boards(store, setting, axis_of)?;
     let earliest = boards.values().filter_map(|board| board.axis.moments().first()).min().copied().unwrap_or(now);
     let all = everything || boards.values().any(|board| board.axis.moments().len() > 1);
     let mut infos: BTreeMap<String, Vec<Points>> = BTreeMap::new();
-    let book = Book::new(store);
     let open = store.open_tasks(None).count();
     let with_info = open <= setting.config.export.task_info_limit;
     let mut place = |key: &TaskKey, record: &TaskRecord| -> Result<()> {
@@ -148,7 +150,7 @@ fn collect(
         if turn.state.deleted.is_none()
             && !turn.state.facts.status.is_finished()
             && let Some((project, series)) =
-                open_task(&book, setting, key, &record.url, &turn.state.facts, now, with_info)?
+                open_task(book, setting, key, &record.url, &turn.state.facts, now, with_info)?
         {
             infos.entry(project).or_default().extend(series);
         }
@@ -168,7 +170,7 @@ fn collect(
             }
         }
     }
-    let mut sprints = sprint_series(&book, setting, &boards, now)?;
+    let mut sprints = sprint_series(book, setting, &boards, now)?;
     let projects = boards.into_iter().map(|(project_id, board)| {
         let mut series = board_series(&board, setting, &project_id);
         series.extend(infos.remove(&project_id).unwrap_or_default());
@@ -527,7 +529,7 @@ fn one_sprint(
     moments: &[Millis],
     now: Millis,
 ) -> Result<Vec<Points>> {
-    let Some(ledger) = traces::ledger(book, key)? else { return Ok(Vec::new()) };
+    let Some(ledger) = book.ledger(key)? else { return Ok(Vec::new()) };
     let own = || {
         Attributes::new()
             .text(names::PROJECT_ID, project_id)
@@ -581,7 +583,7 @@ fn one_sprint(
 impl Points {
     /// About how many bytes it takes on the wire.
     fn weight(&self) -> usize {
-        let attributes: usize = self.attributes.iter().map(|attribute| attribute.encoded_len() + 2).sum();
+        let attributes: usize = self.attributes.iter().map(|attribute| attribute.encoded_len() + 3).sum();
         match &self.values {
             Values::Numbers(values) => values.len() * (attributes + 24),
             Values::Histograms(values) => values.len() * (attributes + 300),
@@ -613,6 +615,37 @@ impl Points {
         (Self { metric, attributes: attributes.clone(), values: head }, Some(Self { metric, attributes, values: tail }))
     }
 
+    /// The metric's heading and the points, encoded. A message may be written in pieces: what all points share is encoded
+    /// once and put in front of each.
+    fn encoded(&self) -> (Heading, Vec<Bytes>) {
+        let metric = self.metric;
+        let kind = match metric.instrument {
+            Instrument::Gauge => Kind::Gauge,
+            Instrument::Counter => Kind::Counter,
+            Instrument::Histogram => Kind::Histogram,
+        };
+        let heading = Heading {
+            name: metric.name.to_owned(),
+            description: metric.about.to_owned(),
+            unit: metric.unit.to_owned(),
+            kind,
+        };
+        let attributes = self.attributes.clone();
+        let points = match &self.values {
+            Values::Numbers(values) => {
+                let shared = NumberDataPoint { attributes, ..NumberDataPoint::default() }.encode_to_vec();
+                values.iter().map(|(at, value)| behind(&shared, &number_point(*at, *value))).collect()
+            }
+            Values::Histograms(values) => {
+                let explicit_bounds = bounds().collect();
+                let shared = HistogramDataPoint { attributes, explicit_bounds, ..HistogramDataPoint::default() };
+                let shared = shared.encode_to_vec();
+                values.iter().map(|(at, value)| behind(&shared, &histogram_point(*at, value))).collect()
+            }
+        };
+        (heading, points)
+    }
+
     fn into_metric(self) -> Metric {
         let Self { metric, attributes, values } = self;
         let temporality = AggregationTemporality::Cumulative.into();
@@ -620,18 +653,20 @@ impl Points {
             Values::Histograms(values) => Data::Histogram(opentelemetry_proto::tonic::metrics::v1::Histogram {
                 data_points: values
                     .iter()
-                    .map(|(at, histogram)| histogram_point(&attributes, *at, histogram))
+                    .map(|(at, histogram)| HistogramDataPoint {
+                        attributes: attributes.clone(),
+                        explicit_bounds: bounds().collect(),
+                        ..histogram_point(*at, histogram)
+                    })
                     .collect(),
                 aggregation_temporality: temporality,
             }),
             Values::Numbers(values) => {
-                let data_points = values.iter().map(|(at, value)| NumberDataPoint {
+                let point = |(at, value): &(Millis, f64)| NumberDataPoint {
                     attributes: attributes.clone(),
-                    time_unix_nano: at.as_nanos(),
-                    value: Some(number_data_point::Value::AsDouble(*value)),
-                    ..NumberDataPoint::default()
-                });
-                let data_points = data_points.collect();
+                    ..number_point(*at, *value)
+                };
+                let data_points = values.iter().map(point).collect();
                 match metric.instrument {
                     Instrument::Counter => {
                         Data::Sum(Sum { data_points, aggregation_temporality: temporality, is_monotonic: true })
@@ -650,33 +685,57 @@ impl Points {
     }
 }
 
-fn histogram_point(attributes: &[KeyValue], at: Millis, histogram: &Histogram) -> HistogramDataPoint {
+/// `shared` followed by a point, as one encoded message.
+fn behind(shared: &[u8], point: &impl Message) -> Bytes {
+    let mut encoded = Vec::with_capacity(shared.len() + point.encoded_len());
+    encoded.extend_from_slice(shared);
+    // A vector grows, so there is always room.
+    point.encode(&mut encoded).unwrap_or_default();
+    encoded.into()
+}
+
+/// A point without what it shares with the others of its series.
+fn number_point(at: Millis, value: f64) -> NumberDataPoint {
+    NumberDataPoint {
+        time_unix_nano: at.as_nanos(),
+        value: Some(number_data_point::Value::AsDouble(value)),
+        ..NumberDataPoint::default()
+    }
+}
+
+/// A point without what it shares with the others of its series.
+fn histogram_point(at: Millis, histogram: &Histogram) -> HistogramDataPoint {
     let unsigned = |value: &i64| u64::try_from(*value).unwrap_or(0);
     HistogramDataPoint {
-        attributes: attributes.to_vec(),
         time_unix_nano: at.as_nanos(),
         count: unsigned(&histogram.count()),
         sum: Some(count(histogram.sum) / 1_000.0),
         bucket_counts: histogram.buckets.iter().map(unsigned).collect(),
-        explicit_bounds: BOUNDS.iter().map(|bound| count(*bound) / 1_000.0).collect(),
         ..HistogramDataPoint::default()
     }
 }
 
-/// Packs series into requests, one at a time, so that only one is ever held as OTLP. Each series keeps its order in time.
+/// The upper bounds of all histograms' buckets, in seconds.
+fn bounds() -> impl Iterator<Item = f64> {
+    BOUNDS.iter().map(|bound| count(*bound) / 1_000.0)
+}
+
+/// Packs series into requests, one at a time, so that only one is ever held encoded. Each series keeps its order in time.
 struct Packer {
+    resource: Bytes,
+    scope: Bytes,
     /// Still to come, the next one last.
     series: Vec<Points>,
 }
 
 impl Packer {
-    fn new(mut series: Vec<Points>) -> Self {
+    fn new(resource: Bytes, mut series: Vec<Points>) -> Self {
         series.reverse();
-        Self { series }
+        Self { resource, scope: otlp::scope(), series }
     }
 
-    fn next(&mut self) -> Option<Vec<Metric>> {
-        let (mut load, mut weight) = (Vec::new(), 0);
+    fn next(&mut self) -> Option<Batch> {
+        let (mut batch, mut weight) = (Batch::empty(Signal::Metrics), 0);
         while let Some(points) = self.series.pop() {
             if weight > 0 && weight + points.weight().min(BATCH_BYTES) > BATCH_BYTES {
                 self.series.push(points);
@@ -684,20 +743,12 @@ impl Packer {
             }
             let (head, tail) = points.split(BATCH_BYTES);
             weight += head.weight();
-            load.push(head.into_metric());
+            let (heading, points) = head.encoded();
+            batch.add_points(&self.resource, &self.scope, heading, points);
             self.series.extend(tail);
         }
-        (!load.is_empty()).then_some(load)
+        (batch.items() > 0).then_some(batch)
     }
-}
-
-fn request(setting: &Setting<'_>, resource: &ResourceKey, metrics: Vec<Metric>) -> Batch {
-    let scope_metrics =
-        vec![ScopeMetrics { scope: Some(otlp::scope()), metrics: united(metrics), ..ScopeMetrics::default() }];
-    let resource = Some(setting.resource(resource));
-    Batch::Metrics(ExportMetricsServiceRequest {
-        resource_metrics: vec![ResourceMetrics { resource, scope_metrics, ..ResourceMetrics::default() }],
-    })
 }
 
 /// Puts the points of equally named metrics into one message, as OTLP wants it.
