@@ -7,7 +7,7 @@ use contextcore_core::Millis;
 
 use super::{Adapter, Scene, Trouble};
 
-pub(super) const ADAPTER: Adapter = Adapter { kind: "file", start: || Box::pin(async { start() }) };
+pub(super) const ADAPTER: Adapter = Adapter { kind: "file", many: 520, start: || Box::pin(async { start() }) };
 
 /// Lines are made long enough for several pages; nobody reads this key.
 const PADDING: usize = 10_000;

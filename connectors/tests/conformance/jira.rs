@@ -10,7 +10,7 @@ use contextcore_standins::world::{Draft, IssueId, ProjectId, StatusId, TypeId, W
 
 use super::{Adapter, NOW, Scene, Trouble};
 
-pub(super) const ADAPTER: Adapter = Adapter { kind: "jira", start: || Box::pin(start()) };
+pub(super) const ADAPTER: Adapter = Adapter { kind: "jira", many: 1_100, start: || Box::pin(start()) };
 
 const SEARCH: &str = "POST */search/jql";
 
