@@ -60,6 +60,7 @@ fn config(jira: &JiraHandle, edition: Edition, token: &tempfile::TempDir, projec
         url: jira.url().into(),
         email: (edition == Edition::Cloud).then(|| Jira::EMAIL.into()),
         token: SecretRef::File(file),
+        app: None,
         tls_ca_file: None,
         projects: projects.iter().map(ToString::to_string).collect(),
         repositories: Vec::new(),
