@@ -1,0 +1,1 @@
+//! Real answers and made-up histories, read.
