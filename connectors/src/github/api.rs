@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use contextcore_core::http::{Auth, Session, SessionConfig, Stats, Tries, redact};
 use contextcore_core::{Error, ErrorKind, Millis, Result, Retry};
@@ -151,11 +152,6 @@ impl GraphError {
         (root == "nodes").then_some((*index, field))
     }
 
-    /// Whether it is about this field, at the top of the answer or below it.
-    pub(super) fn is_under(&self, field: &str) -> bool {
-        self.path.first() == Some(&Step::Key(field.to_owned()))
-    }
-
     /// The text, fit to print.
     pub(super) fn text(&self) -> String {
         redact::excerpt(&self.message)
@@ -270,13 +266,15 @@ pub(super) struct Sizes {
     pub(super) sweep: u32,
     /// Issues with their histories.
     pub(super) issues: u32,
-    /// Other items, and pull requests.
+    /// Other items.
     pub(super) others: u32,
+    /// Pull requests with what people did to them.
+    pub(super) pulls: u32,
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { sweep: 100, issues: 25, others: 50 }
+        Self { sweep: 100, issues: 25, others: 50, pulls: 25 }
     }
 }
 
@@ -289,6 +287,7 @@ impl Sizes {
             sweep: more(self.sweep, most.sweep),
             issues: more(self.issues, most.issues),
             others: more(self.others, most.others),
+            pulls: more(self.pulls, most.pulls),
         }
     }
 }
@@ -312,7 +311,8 @@ impl Kind {
     fn size(self, sizes: &mut Sizes) -> &mut u32 {
         match self {
             Self::IssueItems | Self::Issues => &mut sizes.issues,
-            Self::PullRequestItems | Self::OtherItems | Self::PullRequests => &mut sizes.others,
+            Self::PullRequestItems | Self::OtherItems => &mut sizes.others,
+            Self::PullRequests => &mut sizes.pulls,
         }
     }
 }
@@ -362,6 +362,35 @@ pub(super) struct ItemsPage<T> {
 pub(super) struct IssuesPage<T> {
     #[serde(default = "Rows::default")]
     pub(super) issues: Rows<T>,
+}
+
+/// What people did in a repository: one of the lists, whichever was asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Work {
+    pull_requests: Option<Rows<Box<RawValue>>>,
+    deployments: Option<Rows<Box<RawValue>>>,
+    default_branch_ref: Option<Branch>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Branch {
+    target: Option<Target>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Target {
+    history: Option<Rows<Box<RawValue>>>,
+}
+
+impl Work {
+    /// The list; empty for a repository without commits.
+    pub(super) fn rows(self) -> Rows<Box<RawValue>> {
+        let history = || self.default_branch_ref?.target?.history;
+        self.pull_requests.or(self.deployments).or_else(history).unwrap_or_default()
+    }
 }
 
 /// A page of an issue's history.
@@ -456,10 +485,11 @@ impl Api {
         }
     }
 
-    /// Whether new work should wait for the next hour, and until when.
-    pub(super) fn low_until(&self) -> Option<Millis> {
-        let points = *self.points.lock().unwrap_or_else(PoisonError::into_inner);
-        points.filter(|points| points.are_low() && points.reset_at > self.now()).map(|points| points.reset_at)
+    /// How long new work should wait, when the hour's points are nearly spent.
+    pub(super) fn low_for(&self) -> Option<Duration> {
+        let points = (*self.points.lock().unwrap_or_else(PoisonError::into_inner)).filter(|points| points.are_low())?;
+        let left = u64::try_from(points.reset_at.0 - self.now().0).ok().filter(|left| *left > 0)?;
+        Some(Duration::from_millis(left))
     }
 
     /// Sends one query. With an App the token is renewed before it ends, and once when it is refused.
@@ -642,6 +672,72 @@ impl Api {
         let answer: Answer<One<IssuesPage<T>>> = self.ask::<common::RepositoryIssues, _>(variables, tries).await?;
         self.note(answer.data.rate_limit);
         Ok(Answer { data: answer.data.node, errors: answer.errors })
+    }
+
+    /// A page of the pull requests of a repository, the latest changed first.
+    pub(super) async fn pull_requests(
+        &self,
+        name: &RepositoryName,
+        after: Option<&str>,
+        rows: u32,
+    ) -> Result<Answer<Work>> {
+        let variables = common::pull_requests::Variables {
+            owner: name.owner.clone(),
+            name: name.name.clone(),
+            after: after.map(str::to_owned),
+            first: i64::from(rows),
+        };
+        self.work::<common::PullRequests>(name, variables, rows).await
+    }
+
+    /// A page of the commits of a repository's default branch since then, the newest first.
+    pub(super) async fn commits(
+        &self,
+        name: &RepositoryName,
+        since: Millis,
+        after: Option<&str>,
+        rows: u32,
+    ) -> Result<Answer<Work>> {
+        let variables = common::commits::Variables {
+            owner: name.owner.clone(),
+            name: name.name.clone(),
+            since: Some(since.to_string()),
+            after: after.map(str::to_owned),
+            first: i64::from(rows),
+        };
+        self.work::<common::Commits>(name, variables, rows).await
+    }
+
+    /// A page of the deployments of a repository, the newest first.
+    pub(super) async fn deployments(
+        &self,
+        name: &RepositoryName,
+        after: Option<&str>,
+        rows: u32,
+    ) -> Result<Answer<Work>> {
+        let variables = common::deployments::Variables {
+            owner: name.owner.clone(),
+            name: name.name.clone(),
+            after: after.map(str::to_owned),
+            first: i64::from(rows),
+        };
+        self.work::<common::Deployments>(name, variables, rows).await
+    }
+
+    async fn work<Q: GraphQLQuery>(
+        &self,
+        name: &RepositoryName,
+        variables: Q::Variables,
+        rows: u32,
+    ) -> Result<Answer<Work>> {
+        let tries = if rows > 1 { TRIES } else { ALL_TRIES };
+        let Answer { data, errors } = self.ask::<Q, One<Work>>(variables, tries).await?;
+        self.note(data.rate_limit);
+        match (data.node, errors.iter().find(|error| error.is_forbidden() || error.is_not_found())) {
+            (Some(work), _) => Ok(Answer { data: work, errors }),
+            (None, Some(error)) => Err(error.clone().into_error().with("repository", name)),
+            (None, None) => Err(Error::new(ErrorKind::NotFound, "the repository vanished").with("repository", name)),
+        }
     }
 
     /// Nodes by their ids, in the order asked for: as many at once as works. What cannot be had whole even alone is

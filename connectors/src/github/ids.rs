@@ -1,7 +1,7 @@
 //! The `ids` stream: all tasks there are, so that absence means something. Items and issues are deleted without a trace.
 
 use contextcore_core::connector::{Cursor, Page};
-use contextcore_core::{Error, ErrorKind, Result};
+use contextcore_core::{Error, ErrorKind, Result, Retry};
 use serde::{Deserialize, Serialize};
 
 use super::api::Sizes;
@@ -24,6 +24,10 @@ struct Position {
 pub(super) async fn poll(github: &GitHub, live: &Live, cursor: Option<&Cursor>) -> Result<Page> {
     let kept = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok());
     let mut position = kept.unwrap_or_default();
+    if let Some(left) = github.api.low_for() {
+        let text = "few points are left of this hour, the complete pass waits for the next";
+        return Err(Error::new(ErrorKind::RateLimited, text).with_retry(Retry::After(left)));
+    }
     let projects = &live.reference.projects;
     let mut seen = Vec::new();
     let next = if let Some(project) = projects.get(position.done) {

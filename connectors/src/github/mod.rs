@@ -2,9 +2,10 @@
 //!
 //! [`GitHub`] is the [`Connector`]. The rest is by concern: [`settings`] (what the configuration says), [`queries`] (the
 //! documents, checked against GitHub's schema), [`api`] (the calls) with [`dialect`] (limits and refusals) and [`app`]
-//! (tokens of an App), [`mod@reference`] (what the projects are like), [`items`] with [`marks`], [`repositories`], [`sprints`]
-//! and [`ids`] (the streams), [`wire`] (the shapes of records), and [`normalise`] with [`mapping`] (what they mean).
+//! (tokens of an App), [`mod@reference`] (what the projects are like), [`items`] with [`marks`], [`repositories`], [`sprints`],
+//! [`activity`] and [`ids`] (the streams), [`wire`] (the shapes of records), and [`normalise`] with [`mapping`] (what they mean).
 
+mod activity;
 mod api;
 mod app;
 mod check;
@@ -49,6 +50,8 @@ const SPRINTS: &str = "sprints";
 const ITEMS: &str = "items";
 /// Changed issues of our repositories that are in no project of ours.
 const REPOSITORIES: &str = "repositories";
+/// What people did in our repositories.
+const ACTIVITY: &str = "activity";
 /// All there is.
 const IDS: &str = "ids";
 
@@ -57,6 +60,7 @@ const STREAMS: &[Stream] = &[
     Stream { name: SPRINTS, complete: false },
     Stream { name: ITEMS, complete: false },
     Stream { name: REPOSITORIES, complete: false },
+    Stream { name: ACTIVITY, complete: false },
     Stream { name: IDS, complete: true },
 ];
 
@@ -215,6 +219,7 @@ impl Connector for GitHub {
             SPRINTS => sprints::poll(&live, cursor, run),
             ITEMS => items::poll(self, &live, cursor).await,
             REPOSITORIES => repositories::poll(self, &live, cursor, run.now).await,
+            ACTIVITY => activity::poll(self, &live, cursor, run.now).await,
             IDS => ids::poll(self, &live, cursor).await,
             other => {
                 Err(Error::new(ErrorKind::Internal, "poll a stream that GitHub does not have").with("stream", other))
@@ -227,6 +232,7 @@ impl Connector for GitHub {
         let context = normalise::Context { settings: &self.settings, reference: &live.reference };
         let read = match record.stream {
             SPRINTS => normalise::sprint(&record.json),
+            ACTIVITY => activity::read(&record.json),
             _ => normalise::task(&context, &record.json),
         };
         read.map_err(|error| error.with("record", &record.native_id))

@@ -287,7 +287,8 @@ pub(super) mod tests {
                 ("estimate", "Story Points"),
                 ("iteration", "Sprint"),
                 ("priority", "Priority"),
-                ("type", "Type")
+                ("type", "Type"),
+                ("due", "Target date")
             ]
         );
         let names: Vec<_> = board.statuses.iter().map(|option| &*option.name).collect();
