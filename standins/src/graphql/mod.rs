@@ -10,10 +10,12 @@
 mod page;
 mod plan;
 mod value;
+mod without;
 
 pub use page::{Connection, connection};
 pub use plan::Selected;
 pub use value::{Answer, Arguments, Failure, Object, Plain, Value};
+pub use without::Without;
 
 use apollo_compiler::collections::HashMap;
 use apollo_compiler::request::coerce_variable_values;
