@@ -62,6 +62,7 @@ fn config(jira: &JiraHandle, edition: Edition, token: &tempfile::TempDir, projec
         path: None,
         webhook: None,
         token: SecretRef::File(file),
+        app: None,
         tls_ca_file: None,
         projects: projects.iter().map(ToString::to_string).collect(),
         repositories: Vec::new(),

@@ -271,13 +271,41 @@ pub(super) struct RawWebhook {
 /// The credential of a source.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(rename = "Auth", extend("required" = ["token"]))]
+#[schemars(rename = "Auth")]
 pub(super) struct RawAuth {
     /// The account the token belongs to. Absent: the token stands alone.
     pub email: Option<String>,
     /// The token.
-    #[schemars(required)]
     pub token: Option<RawSecret>,
+    /// An App that mints its own tokens, in place of a token (`github` only).
+    pub app: Option<RawApp>,
+}
+
+/// An App and where it is installed.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "App", extend("required" = ["id", "installation", "private_key"]))]
+pub(super) struct RawApp {
+    /// The App's id, or its client id.
+    #[schemars(required)]
+    pub id: Option<RawAppId>,
+    /// The number of the installation whose projects are read.
+    #[schemars(required)]
+    pub installation: Option<u32>,
+    /// The App's private key in PEM form.
+    #[schemars(required)]
+    pub private_key: Option<RawSecret>,
+}
+
+/// The id of an App: a number, or the text of a client id.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "AppId")]
+pub(super) enum RawAppId {
+    /// The number.
+    Number(u32),
+    /// The client id.
+    Text(String),
 }
 
 /// The JSON Schema of the file. An absent `Option` has no default worth telling.

@@ -215,8 +215,10 @@ pub struct SourceConfig {
     pub webhook: Option<SecretRef>,
     /// The account the token belongs to. `None`: the token stands alone (a bearer token).
     pub email: Option<String>,
-    /// The credential, read late.
+    /// The credential, read late: the token, or the private key of [`Self::app`].
     pub token: SecretRef,
+    /// The App that mints tokens with the private key in [`Self::token`]. `None`: that is the token itself.
+    pub app: Option<AppConfig>,
     /// A PEM file with a private CA to trust besides the usual ones. `None`: the usual ones only.
     pub tls_ca_file: Option<PathBuf>,
     /// Native projects to poll. Empty: all that the token can see.
@@ -245,6 +247,15 @@ impl SourceConfig {
     pub fn place(&self) -> String {
         self.path.as_ref().map_or_else(|| self.url.clone(), |path| path.display().to_string())
     }
+}
+
+/// An App that mints its own short-lived tokens, and where it is installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppConfig {
+    /// The App's id or client id; never empty.
+    pub id: String,
+    /// The installation whose projects are read.
+    pub installation: u32,
 }
 
 /// What counts as blocked.

@@ -13,10 +13,12 @@ use reqwest::Url;
 
 use super::Env;
 use super::problems::{Problems, hint, nearest_known};
-use super::raw::{RawConfig, RawExport, RawInclude, RawProject, RawSecret, RawSource, RawWebhook};
+use super::raw::{
+    RawAppId, RawAuth, RawConfig, RawExport, RawInclude, RawProject, RawSecret, RawSource, RawWebhook,
+};
 use super::schedule::Schedule;
 use super::secret_ref::SecretRef;
-use super::types::{Config, ExportConfig, ProjectConfig, SourceConfig, StoreConfig};
+use super::types::{AppConfig, Config, ExportConfig, ProjectConfig, SourceConfig, StoreConfig};
 use super::{duration, otlp};
 
 /// Applies every rule.
@@ -109,9 +111,11 @@ fn source(raw: RawSource, kinds: &[&str], path: &str, problems: &mut Problems) -
         (url, _) => base_url(url, &at("url"), problems),
     };
     let auth = raw.auth.unwrap_or_default();
-    let token = match (auth.token, &file) {
-        (None, Some(_)) => Some(SecretRef::Nowhere),
-        (given, _) => token(given, &at("auth.token"), problems),
+    let email = auth.email.clone();
+    let bare = auth.token.is_none() && auth.app.is_none();
+    let (token, app) = match &file {
+        Some(_) if bare => (Some(SecretRef::Nowhere), None),
+        _ => credential(auth, &at("auth"), problems),
     };
     let webhook = raw.webhook.and_then(|raw| webhook(raw, &at("webhook.secret"), problems));
     let schedule = schedule(&raw.schedule, &at("schedule"), problems);
@@ -122,8 +126,9 @@ fn source(raw: RawSource, kinds: &[&str], path: &str, problems: &mut Problems) -
         url: url?,
         path: file,
         webhook,
-        email: auth.email.filter(|email| !email.trim().is_empty()),
+        email: email.filter(|email| !email.trim().is_empty()),
         token: token?,
+        app,
         tls_ca_file: optional_path(raw.tls.ca_file),
         projects: raw.projects,
         repositories: raw.repositories,
@@ -154,6 +159,30 @@ fn known_kind(kind: Option<String>, kinds: &[&str], path: &str, problems: &mut P
     let near = nearest_known(&kind, kinds).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
     problems.add(path, format!("`{kind}` is none of {}{near}", kinds.join(", ")));
     None
+}
+
+/// A token, or an App with its private key.
+fn credential(raw: RawAuth, path: &str, problems: &mut Problems) -> (Option<SecretRef>, Option<AppConfig>) {
+    let Some(app) = raw.app else { return (token(raw.token, &format!("{path}.token"), problems), None) };
+    let at = |key: &str| format!("{path}.app.{key}");
+    if raw.token.is_some() {
+        problems.add(path, "has both `token` and `app`: keep one of them");
+    }
+    let id = app.id.map(|id| match id {
+        RawAppId::Number(number) => number.to_string(),
+        RawAppId::Text(text) => text,
+    });
+    let id = required(id, &at("id"), "id: NUMBER", problems);
+    if app.installation.is_none() {
+        problems
+            .add(&at("installation"), "is missing: add `installation: NUMBER`, the end of the installation's address");
+    }
+    let key = app.private_key.and_then(|key| secret_ref(key, &at("private_key"), problems));
+    if key.is_none() {
+        problems.add(&at("private_key"), "is missing: add `private_key: {file: PATH}`, or {env: NAME}");
+    }
+    let app = id.zip(app.installation).map(|(id, installation)| AppConfig { id, installation });
+    (key, app)
 }
 
 fn token(raw: Option<RawSecret>, path: &str, problems: &mut Problems) -> Option<SecretRef> {
