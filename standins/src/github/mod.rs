@@ -151,6 +151,8 @@ impl Github {
     pub const LOGIN: &str = "context-bot";
     /// The token by default.
     pub const TOKEN: &str = "ghp_sample";
+    /// The project fields that GitHub keeps no history of, by the names their values have here.
+    pub const UNRECORDED: [&str; 4] = ["Priority", "Estimate", "Sprint", "Due"];
     /// The App installation by default.
     pub const INSTALLATION: u64 = 4_711;
 
@@ -164,7 +166,8 @@ impl Github {
             Settings { prefix: options.prefix.clone(), clock: options.clock.clone(), latency: options.latency };
         let world = Arc::new(Mutex::new(world));
         let tokens = Mutex::new(options.tokens.clone());
-        let site = Arc::new(Site { world, engine, tokens, options, meter: Mutex::default() });
+        let site =
+            Arc::new(Site { world, engine, tokens, forbidden: Mutex::default(), options, meter: Mutex::default() });
         let server = Server::start(Arc::clone(&site) as Arc<dyn Vendor>, settings).await?;
         Ok(GithubHandle { server, site })
     }
@@ -250,6 +253,11 @@ impl GithubHandle {
         *lock(&self.site.tokens) = tokens;
     }
 
+    /// From now on single sign-on keeps exactly these nodes from everybody: null with an error of type `FORBIDDEN`.
+    pub fn forbid(&self, node_ids: Vec<String>) {
+        *lock(&self.site.forbidden) = node_ids;
+    }
+
     /// Stops, cuts all connections and waits until the port is free.
     pub async fn shutdown(self) {
         self.server.shutdown().await;
@@ -261,6 +269,7 @@ struct Site {
     world: Arc<Mutex<World>>,
     engine: &'static Engine,
     tokens: Mutex<Vec<Token>>,
+    forbidden: Mutex<Vec<String>>,
     options: Options,
     meter: Mutex<answer::Meter>,
 }

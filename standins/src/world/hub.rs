@@ -40,6 +40,8 @@ pub struct Hub {
     cards: BTreeMap<(BoardId, Content), Card>,
     /// The pull request that closed an issue at an instant.
     closers: BTreeMap<(IssueId, i64), PullId>,
+    /// Cards dragged to a place on their board, in the order it was done.
+    dragged: Vec<(BoardId, Content, usize)>,
     /// Former names of statuses: until when, which, what; oldest first.
     renamed: Vec<(i64, super::StatusId, String)>,
     /// When somebody last commented an issue.
@@ -228,6 +230,11 @@ impl Hub {
     /// The card of a content, when anything ever happened to it.
     pub(crate) fn card(&self, board: BoardId, content: Content) -> Option<&Card> {
         self.cards.get(&(board, content))
+    }
+
+    /// What was dragged where on a board.
+    pub(crate) fn dragged(&self, board: BoardId) -> impl Iterator<Item = (Content, usize)> {
+        self.dragged.iter().filter(move |(on, ..)| *on == board).map(|(_, content, place)| (*content, *place))
     }
 
     /// The note an issue was made of.
@@ -424,6 +431,12 @@ impl Edit<'_> {
         let card = self.hub().cards.entry((board, content)).or_default();
         card.moves.push((at, by, on));
         card.touched = at;
+        self.changed();
+    }
+
+    /// Drags a card to a place on its board, counted from 0. Nothing counts as updated.
+    pub fn drag_card(&mut self, board: BoardId, content: Content, place: usize) {
+        self.hub().dragged.push((board, content, place));
         self.changed();
     }
 

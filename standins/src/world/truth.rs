@@ -56,6 +56,14 @@ impl<'w> Truth<'w> {
         Self { world, at }
     }
 
+    pub(super) fn world(self) -> &'w World {
+        self.world
+    }
+
+    pub(super) fn at(self) -> i64 {
+        self.at
+    }
+
     /// The issues that exist: created by then and never deleted.
     pub fn issues(self) -> impl Iterator<Item = &'w Issue> {
         self.world.issues().filter(move |issue| issue.created <= self.at)
