@@ -74,6 +74,10 @@ enum Step {
     Comment,
     Archive,
     Milestone,
+    Rename,
+    Retype,
+    Transfer,
+    Delete,
     BlockedBy(usize),
     StartSprint(u32),
     CloseSprint(u32),
@@ -82,6 +86,8 @@ enum Step {
 /// A task to be, and what became of it so far.
 struct Plan {
     project: ProjectId,
+    /// The repository it may be transferred to.
+    other: ProjectId,
     kind: TypeId,
     title: String,
     foreign: Option<String>,
@@ -201,12 +207,25 @@ impl Builder {
         let joined = (start - self.span(HOUR, 20 * HOUR)).max(created + 30 * MINUTE).min(self.demo.now - HOUR);
         self.step(joined, task, Step::Join(sprint));
         self.step(joined + MINUTE, task, Step::Move(StatusId::SELECTED));
+        self.meddle(task, joined);
         let begin = start.max(joined) + self.span(HOUR, 8 * DAY);
         if self.chance(0.06) {
             self.step(begin, task, Step::Cancel);
             return;
         }
         self.work(task, begin);
+    }
+
+    /// What people do beside the plan, to a few.
+    fn meddle(&mut self, task: usize, at: i64) {
+        let at = at + 7 * MINUTE;
+        match task % 23 {
+            2 => self.step(at, task, Step::Rename),
+            7 => self.step(at, task, Step::Retype),
+            11 => self.step(at, task, Step::Transfer),
+            19 => self.step(at, task, Step::Delete),
+            _ => {}
+        }
     }
 
     /// Two that have been stuck for a while, right now.
@@ -310,9 +329,10 @@ impl Builder {
         let title = words.title(kind, &mut self.rng);
         let by = UserId(self.rng.random_range(0..5));
         let reviewer = UserId((by.0 + 1) % 5);
-        let project = self.repositories[repository];
+        let (project, other) = (self.repositories[repository], self.repositories[1 - repository]);
         self.plans.push(Plan {
             project,
+            other,
             kind,
             title,
             foreign: None,
@@ -444,6 +464,10 @@ impl Plan {
             Step::Comment => edit.comment(issue),
             Step::Archive => edit.archive_card(BoardId(1), Content::Issue(issue), true),
             Step::Milestone => edit.set_milestone(issue, Some(super::MilestoneId(1))),
+            Step::Rename => edit.rename(issue, format!("{} (first step)", self.title)),
+            Step::Retype => edit.set_type(issue, TypeId::TASK),
+            Step::Transfer => edit.move_project(issue, self.other),
+            Step::Delete => edit.delete(issue),
             Step::BlockedBy(_) => {
                 if let Some(blocker) = blocker.filter(|blocker| *blocker != issue) {
                     edit.link(blocker, issue);
@@ -473,7 +497,22 @@ mod tests {
         assert!(hub.pulls.iter().any(|pull| pull.merged.is_none()), "work is in flight");
         assert!(!world.truth(NOW).blocked().is_empty());
         let stages = world.truth(NOW).status_counts();
+        let moved = |issue: &crate::world::Issue| issue.initial().key != issue.fields.key;
+        assert!(world.issues().any(moved) && world.issues().any(|issue| world.truth(NOW).held_up(issue.id)));
         assert!(stages.contains_key(&Stage::InProgress) && stages.contains_key(&Stage::Cancelled), "{stages:?}");
+    }
+
+    #[test]
+    fn the_world_goes_on_around_its_code() {
+        let mut world = HubDemo::new(NOW, 3, 7).build();
+        let before = world.hub.pulls.iter().filter(|pull| pull.merged.is_some()).count();
+        for step in 0..200 {
+            world.tick_code(NOW + step * MINUTE);
+        }
+        let after = world.hub.pulls.iter().filter(|pull| pull.merged.is_some()).count();
+        assert!(after > before, "{before} {after}");
+        let merged = world.hub.pulls.iter().rfind(|pull| pull.merged.is_some() && !pull.closes.is_empty()).unwrap();
+        assert_eq!(world.truth(NOW + DAY).status(merged.closes[0]), Stage::Done);
     }
 
     #[test]

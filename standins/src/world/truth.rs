@@ -143,6 +143,12 @@ impl<'w> Truth<'w> {
         others
     }
 
+    /// Not finished, and either flagged or waiting on something that is not finished: blocked where dependencies count.
+    pub fn held_up(self, id: IssueId) -> bool {
+        let fields = self.fields(id);
+        !self.stage_beneath(&fields).is_finished() && (fields.flagged || !self.waiting_on(id).is_empty())
+    }
+
     /// Everything below an issue, by id.
     pub fn descendants(self, root: IssueId) -> Vec<IssueId> {
         let mut below: BTreeMap<IssueId, Vec<IssueId>> = BTreeMap::new();
