@@ -81,7 +81,7 @@ impl Site {
         }
         match self.pay(price) {
             Ok(budget) => {
-                let heavy = too_heavy(&plan, self.options.heavy_page);
+                let heavy = too_heavy(&plan, self.heavy_page.load(std::sync::atomic::Ordering::Relaxed));
                 let outcome = self.execute(&prepared, caller, (price, budget), &heavy);
                 self.reply(caller, &body(&outcome), budget)
             }

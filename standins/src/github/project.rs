@@ -10,7 +10,8 @@ use super::pulls::PullNode;
 use super::view::{View, date, time};
 use crate::graphql::{Answer, Arguments, Object, Plain, Value, connection};
 use crate::world::{
-    Board, BoardKind, Change, Content, DAY, Fields, Issue, IssueId, Note, PriorityId, Sprint, SprintId, StatusId, World,
+    Astray, Board, BoardKind, Change, Content, DAY, Fields, Issue, IssueId, Note, PriorityId, Sprint, SprintId,
+    StatusId, World,
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -468,9 +469,12 @@ impl<'w> ItemNode<'w> {
 
     /// Values that live on the item.
     fn own_values(&self, issue: &Issue, values: &mut Vec<FieldValue>) {
-        let now = &issue.fields;
+        let mut now = issue.fields.clone();
+        if let Some(Astray::CardStays(left)) = self.project.view.world.hub.astray(issue.id) {
+            now.status = left;
+        }
         for number in [STATUS, PRIORITY, ESTIMATE, ITERATION, DUE] {
-            let Some((kind, fields)) = self.own_value(number, now) else { continue };
+            let Some((kind, fields)) = self.own_value(number, &now) else { continue };
             let newest = issue.events().iter().rfind(|event| field_of(&event.change) == Some(number));
             let changed = newest.map_or(issue.created, |event| event.at);
             let first = self.own_value(number, &issue.initial()).map(|_| issue.created);

@@ -266,8 +266,9 @@ fn check_history(world: &World, id: IssueId, events: &Value) {
 async fn a_code_hosts_own_world_is_told_as_it_is() {
     let github = with(HubDemo::new(NOW, 3, 7).build(), Options::dot_com()).await;
     let items = sweep(&github, SHOP).await;
-    let drafts = items.iter().filter(|item| item["type"] == "DRAFT_ISSUE").count();
-    assert_eq!((drafts, items.len() - drafts), (2, github.world().issues().count()));
+    let count = |kind: &str| items.iter().filter(|item| item["type"] == kind).count();
+    assert_eq!((count("DRAFT_ISSUE"), count("PULL_REQUEST")), (2, 1));
+    assert_eq!(count("ISSUE"), github.world().issues().count());
     let repositories: BTreeSet<_> =
         items.iter().filter_map(|item| item["content"]["repository"]["nameWithOwner"].as_str()).collect();
     assert_eq!(repositories, BTreeSet::from(["acme/api", "acme/web"]));
@@ -563,6 +564,9 @@ async fn too_large_a_page_comes_back_empty_and_a_smaller_one_full() {
     assert_eq!(answer["errors"][50]["path"], json!(["nodes", 50]));
     let half = data(&github, ISSUES, json!({"ids": ids[..25]})).await;
     assert!(half["nodes"].as_array().unwrap().iter().all(Value::is_object));
+    github.set_heavy_page(20);
+    let now = ask(&github, ISSUES, json!({"ids": ids[..25]})).await;
+    assert!(now["data"]["nodes"].as_array().unwrap().iter().all(Value::is_null));
 }
 
 #[tokio::test]
@@ -706,7 +710,7 @@ async fn items_that_come_while_the_caller_pages_are_on_a_later_page() {
 async fn a_card_dragged_up_while_the_caller_pages_is_missed_this_time() {
     let github = demo().await;
     let all = sweep(&github, SHOP).await;
-    let last = github.world().issues().filter(|issue| issue.project().0 == 2).last().unwrap().id;
+    let last = github.world().issues().rfind(|issue| issue.project().0 == 2).unwrap().id;
     github.after("POST */graphql", When::Nth(1), move |world| {
         world.edit(NOW).drag_card(SHOP, Content::Issue(last), 0);
     });
@@ -757,6 +761,28 @@ async fn an_estimate_among_the_organisations_fields_has_a_history() {
             assert_eq!((&told[1]["previousValue"], &told[1]["newValue"]), (&json!("3"), &json!("5")));
         }
     }
+}
+
+#[tokio::test]
+async fn a_card_and_its_issue_may_disagree() {
+    let mut world = small();
+    let [open, closed] = [1, 2].map(|n| add(&mut world, "One", NOW - (9 - n) * HOUR));
+    world.edit(NOW - 6 * HOUR).finish_card_only(open);
+    world.edit(NOW - 5 * HOUR).finish_issue_only(closed);
+    let github = with(world, Options::dot_com()).await;
+    let nodes = [open, closed].map(|id| Github::issue_id(&github.world(), id));
+    let found = data(&github, ISSUES, json!({"ids": nodes})).await;
+    assert_eq!(texts(&found["nodes"], "state"), ["OPEN", "CLOSED"]);
+    let items = [open, closed].map(|id| Github::item_id(SHOP, Content::Issue(id)));
+    let values = data(&github, VALUES, json!({"ids": items})).await;
+    let status = |at: usize| {
+        let values = values["nodes"][at]["fieldValues"]["nodes"].as_array().unwrap();
+        values.iter().find(|value| value["field"]["name"] == "Status").unwrap()["name"].clone()
+    };
+    assert_eq!((status(0), status(1)), (json!("Done"), json!("To Do")));
+    let told = data(&github, HISTORIES, json!({"ids": nodes})).await;
+    let kinds = |at: usize| texts(&told["nodes"][at]["timelineItems"]["nodes"], "__typename").pop().unwrap().to_owned();
+    assert_eq!([kinds(0), kinds(1)], ["ProjectV2ItemStatusChangedEvent", "ClosedEvent"]);
 }
 
 #[tokio::test]

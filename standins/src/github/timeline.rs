@@ -3,12 +3,12 @@
 //! [`events`] makes the whole timeline from the world's history, oldest first; [`page`] filters and pages it.
 
 use super::ids::NodeId;
-use super::issue::{BLOCKED, IssueNode, close_reason, issue_type};
+use super::issue::{BLOCKED, IssueNode, close_reason, closes, issue_type};
 use super::people::Person;
 use super::view::{View, time};
 use crate::graphql::{Answer, Arguments, Failure, Object, Value, connection};
 use crate::world::{
-    BoardId, Category, Change, Content, Event, Issue, IssueId, LinkKind, ProjectId, PullId, StatusId, TypeId, UserId,
+    Astray, BoardId, Change, Content, Event, Issue, IssueId, LinkKind, ProjectId, PullId, StatusId, TypeId, UserId,
     World,
 };
 use serde_json::{Value as Json, json};
@@ -81,7 +81,7 @@ pub(super) fn item_type(kind: &str) -> String {
 
 /// Whether an issue was closed before.
 pub(super) fn was_closed(world: &World, issue: &Issue) -> bool {
-    let done = |id| world.status(id).category == Category::Done;
+    let done = |status| closes(world, issue.id, status);
     issue.events().iter().any(|event| matches!(&event.change, Change::Status(swap) if done(swap.to)))
 }
 
@@ -185,7 +185,7 @@ impl Teller<'_> {
         let when = (event.at, Some(event.author));
         let tag = event.id;
         match &event.change {
-            Change::Status(swap) => self.status(event, world_done(self.view.world, swap.from), swap.from, swap.to),
+            Change::Status(swap) => self.status(event, swap.from, swap.to),
             Change::Flagged(to) => {
                 let kind = if *to { "LabeledEvent" } else { "UnlabeledEvent" };
                 self.tell(kind, when, tag, vec![self.label(BLOCKED)]);
@@ -229,9 +229,9 @@ impl Teller<'_> {
     }
 
     /// A move on the board. Into a finished status it is a closing, which moves the card; out of one a reopening.
-    fn status(&mut self, event: &Event, was_done: bool, from: StatusId, to: StatusId) {
+    fn status(&mut self, event: &Event, from: StatusId, to: StatusId) {
         let world = self.view.world;
-        let done = world_done(world, to);
+        let [was_done, done] = [from, to].map(|status| closes(world, self.issue.id, status));
         let when = (event.at, Some(event.author));
         if done && !was_done {
             let reason = close_reason(world, self.issue.fields_at(event.at).resolution);
@@ -240,6 +240,9 @@ impl Teller<'_> {
             self.tell("ClosedEvent", when, event.id, fields);
         } else if was_done && !done {
             self.tell("ReopenedEvent", when, event.id, vec![("stateReason", Held::Json("REOPENED".into()))]);
+        }
+        if done && matches!(world.hub.astray(self.issue.id), Some(Astray::CardStays(_))) {
+            return;
         }
         let automated = done != was_done;
         for board in self.boards_at(event.at) {
@@ -377,10 +380,6 @@ impl Teller<'_> {
     fn label(&self, name: &str) -> (&'static str, Held) {
         ("label", Held::Json(self.view.label(name)))
     }
-}
-
-fn world_done(world: &World, id: StatusId) -> bool {
-    world.status(id).category == Category::Done
 }
 
 fn assignee(user: UserId) -> Vec<(&'static str, Held)> {

@@ -359,10 +359,16 @@ impl Builder {
             self.take(at, plan, step);
         }
         self.world.reindex();
-        let boards = self.world.boards[0].id;
+        let board = self.world.boards[0].id;
+        // Somebody put a pull request on the board as if it were a task.
+        if let Some(open) =
+            self.world.hub.pulls.iter().rfind(|pull| pull.closed.is_none()).map(|pull| (pull.created, pull.id))
+        {
+            self.world.edit(open.0).place_card(board, Content::Pull(open.1), true);
+        }
         let idea = self.demo.now.div_euclid(SECOND) * SECOND - 3 * DAY;
         for title in ["Dark mode for the basket?", "Ask support what hurts most"] {
-            self.world.edit(idea).by(UserId(1)).note(boards, title);
+            self.world.edit(idea).by(UserId(1)).note(board, title);
         }
     }
 

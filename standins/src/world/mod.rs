@@ -22,7 +22,7 @@ mod words;
 pub use activity::{Act, Deed, Derived, derive};
 pub use demo::Demo;
 pub use edit::{Draft, Edit};
-pub(crate) use hub::Card;
+pub(crate) use hub::{Astray, Card};
 pub use hub::{
     Check, Commit, CommitId, Content, Deployment, DeploymentId, Hub, Milestone, MilestoneId, Note, NoteId, Pull,
     PullDraft, PullId, Review, Verdict,
