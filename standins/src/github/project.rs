@@ -153,7 +153,8 @@ impl<'w> ProjectNode<'w> {
     }
 
     fn items(&self, arguments: &Arguments<'_>) -> Answer<'w> {
-        let states = arguments.texts("archivedStates").unwrap_or_default();
+        // An older server has no such argument, and gives what is not archived.
+        let states = arguments.texts("archivedStates").unwrap_or_else(|| vec!["NOT_ARCHIVED"]);
         let mut found = self.contents();
         found.retain(|content| {
             let archived = ItemNode { project: *self, content: *content }.is_archived();
