@@ -4,8 +4,10 @@
 //! `mod` line here and its line in [`ALL`]. What it must do is written on [`contextcore_core::connector::Connector`].
 
 mod jira;
+mod linear;
+mod words;
 
 use contextcore_core::connector::Registration;
 
 /// Every kind of source there is.
-pub static ALL: &[Registration] = &[jira::REGISTRATION];
+pub static ALL: &[Registration] = &[jira::REGISTRATION, linear::REGISTRATION];

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reference::Reference;
 use super::settings::Settings;
+use crate::words::{BACKLOG, REVIEW, says};
 
 /// Jira's status categories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,26 +166,6 @@ pub(super) fn map_status(
     }
 }
 
-/// Phrases of names that mean waiting outside the board.
-const BACKLOG: [&str; 1] = ["backlog"];
-/// Phrases of names that mean looking at what somebody else has made.
-const REVIEW: [&str; 13] = [
-    "review",
-    "reviewing",
-    "reviewed",
-    "reviews",
-    "qa",
-    "verify",
-    "verifying",
-    "verification",
-    "verified",
-    "test",
-    "tests",
-    "testing",
-    "retest",
-];
-/// Phrases of names that mean an impediment, unless the configuration lists its own.
-pub(super) const BLOCKED: [&str; 3] = ["blocked", "on hold", "impeded"];
 /// Resolutions (and names of finished statuses) that mean giving up.
 const GIVING_UP: [&str; 26] = [
     "won't do",
@@ -218,31 +199,6 @@ const GIVING_UP: [&str; 26] = [
 /// Whether a resolution means that the work was given up.
 pub(super) fn gives_up(resolution: &str) -> bool {
     says(resolution, &GIVING_UP)
-}
-
-/// Whether a name holds one of the phrases (lower case, single spaces) as whole words: `Unblocked` is not `blocked`.
-pub(super) fn says(name: &str, phrases: &[&str]) -> bool {
-    let padded = padded_words(name);
-    let whole = |start: usize, end: usize| padded[..start].ends_with(' ') && padded[end..].starts_with(' ');
-    phrases.iter().any(|phrase| padded.match_indices(phrase).any(|(start, found)| whole(start, start + found.len())))
-}
-
-/// The words of a name in lower case, each between two spaces; a curly apostrophe is a straight one.
-fn padded_words(name: &str) -> String {
-    let mut padded = String::with_capacity(name.len() + 2);
-    padded.push(' ');
-    for c in name.chars().flat_map(char::to_lowercase) {
-        match c {
-            '\u{2019}' | '\'' => padded.push('\''),
-            c if c.is_alphanumeric() => padded.push(c),
-            _ if !padded.ends_with(' ') => padded.push(' '),
-            _ => {}
-        }
-    }
-    if !padded.ends_with(' ') {
-        padded.push(' ');
-    }
-    padded
 }
 
 /// The common type, and whether anything but "it is none of the others" speaks for it. `names` are the id, the name and the
