@@ -9,6 +9,7 @@
 
 mod clock;
 pub mod faults;
+pub mod graphql;
 pub mod jira;
 pub mod otlp;
 mod server;
