@@ -205,7 +205,12 @@ fn assert_true(world: &World, tasks: &BTreeMap<String, TaskObservation>, at: i64
 async fn everything_is_read_and_agrees_with_the_world() {
     let mut rig = Rig::demo().await;
     let outcome = rig.sync().await;
-    assert!(outcome.failures.is_empty() && outcome.warnings.is_empty(), "{:?} {:?}", outcome.failures, outcome.warnings);
+    assert!(
+        outcome.failures.is_empty() && outcome.warnings.is_empty(),
+        "{:?} {:?}",
+        outcome.failures,
+        outcome.warnings
+    );
     assert_true(&rig.linear.world(), &outcome.tasks, NOW);
     let world = rig.linear.world();
     assert_eq!(outcome.sprints.len(), world.sprints.len());

@@ -327,7 +327,7 @@ impl Api {
             ids: ids.iter().map(ToString::to_string).collect(),
             first: i64::try_from(ids.len()).unwrap_or(i64::MAX),
             history: i64::from(price.history),
-            spans: i64::from(sizes::SPANS),
+            spans: i64::from(price.spans),
             links: i64::from(sizes::LINKS),
             with_comments: price.comments,
             comments: i64::from(sizes::COMMENTS),

@@ -31,6 +31,8 @@ pub(super) struct Feed {
     watermark: Option<Millis>,
     /// What was given within the overlap before the watermark.
     recent: Sights,
+    /// A sweep came to its end, be it without finding anything.
+    swept: bool,
     /// The sweep under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     sweep: Option<Sweep>,
@@ -77,7 +79,7 @@ impl Feed {
 
     /// Whether it never came to an end before.
     pub(super) fn is_first(&self) -> bool {
-        self.watermark.is_none()
+        !self.swept
     }
 
     /// Whether the next page is the first of its sweep.
@@ -165,6 +167,7 @@ impl Feed {
         self.recent.retain(|(id, _)| !sweep.fresh.iter().any(|(fresh, _)| fresh == id));
         self.recent.extend(sweep.fresh);
         if !sweep.spoilt {
+            self.swept = true;
             self.watermark = self.watermark.max(sweep.candidate);
         }
         let from = self.watermark.map_or(i64::MIN, |watermark| watermark.0 - OVERLAP);

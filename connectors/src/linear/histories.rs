@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use contextcore_core::connector::RawRecord;
 use contextcore_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use tracing::{info, warn};
 
@@ -107,8 +108,8 @@ impl Gathered {
             let outline: Outline = serde_json::from_str(json.get()).unwrap_or_default();
             let Some(id) = outline.id else { continue };
             let (taken, more) = Taken::of(json, &id);
-            if more.iter().all(|rest| rest.list != List::History) {
-                lock(sizes).met(taken.acts());
+            if !more.iter().any(|rest| matches!(rest.list, List::History | List::Spans)) {
+                taken.measure(sizes);
             }
             rests.extend(more);
             self.issues.insert(id, taken);
@@ -129,9 +130,8 @@ impl Gathered {
             }
             rests = self.round(api, sizes, &rests, sizes::rows_of_round(round)).await?;
         }
-        for taken in self.issues.values().filter(|taken| !taken.whole.history.is_empty()) {
-            lock(sizes).met(taken.acts());
-        }
+        let long = |taken: &&Taken| !taken.whole.history.is_empty() || !taken.whole.spans.is_empty();
+        self.issues.values().filter(long).for_each(|taken| taken.measure(sizes));
         for id in &self.spoilt {
             self.issues.remove(id);
         }
@@ -143,7 +143,8 @@ impl Gathered {
         let mut more = Vec::new();
         let (mut from, mut most) = (0, usize::MAX);
         while from < rests.len() {
-            let count = lock(sizes).rests(first).min(most).min(rests.len() - from);
+            let lists = rests[from..].iter().take(most).map(|rest| rest.list);
+            let count = lock(sizes).rests(lists, first).min(rests.len() - from);
             let chunk = &rests[from..from + count];
             match api.rests(chunk, first).await {
                 Ok(told) => {
@@ -245,15 +246,18 @@ impl Taken {
         }
     }
 
-    /// How many acts its history has.
-    fn acts(&self) -> usize {
+    /// Notes how long its lists are.
+    fn measure(&self, sizes: &SharedSizes) {
         #[derive(Default, Deserialize)]
-        struct Counted {
-            #[serde(default)]
-            history: Connection<serde::de::IgnoredAny>,
+        #[serde(rename_all = "camelCase", default)]
+        struct Lists {
+            history: Connection<IgnoredAny>,
+            state_history: Connection<IgnoredAny>,
         }
-        let counted: Counted = serde_json::from_str(self.whole.issue.get()).unwrap_or_default();
-        counted.history.nodes.len() + self.whole.history.len()
+        let lists: Lists = serde_json::from_str(self.whole.issue.get()).unwrap_or_default();
+        let acts = lists.history.nodes.len() + self.whole.history.len();
+        let spans = lists.state_history.nodes.len() + self.whole.spans.len();
+        lock(sizes).met(acts, spans);
     }
 }
 

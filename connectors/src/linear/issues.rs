@@ -20,8 +20,6 @@ use super::sizes::{self, Sizes};
 use super::wire::Connection;
 use super::{ISSUES, Linear, Live};
 
-/// Issues of one page of records.
-const BATCH: usize = sizes::IDS as usize;
 /// Requests for ids of one page of records, for a sweep that meets hardly anything new.
 const SWEEPS: usize = 40;
 
@@ -117,7 +115,7 @@ impl Poll<'_> {
     /// Asks for ids until there are enough of them or the sweep is at its end.
     async fn gather(&mut self) -> Result<()> {
         for _ in 0..SWEEPS {
-            if !self.position.is_open() || self.wanted.len() >= BATCH {
+            if !self.position.is_open() || self.wanted.len() >= sizes::BATCH {
                 break;
             }
             match self.linear.api.changed(&self.sweep()).await {

@@ -182,7 +182,7 @@ fn rows<T>(name: &'static str, page: Option<Connection<T>>, more: &mut Cursors) 
 pub(super) mod tests {
     use serde_json::json;
 
-    use super::super::settings::tests::plain;
+    use super::super::settings::tests::{plain, with_teams};
     use super::*;
 
     /// A workspace with two teams, the states of both, three labels, two people, a milestone and two cycles.
@@ -230,7 +230,7 @@ pub(super) mod tests {
 
     #[test]
     fn configured_teams_are_written_as_the_workspace_does() {
-        let settings = Settings { teams: vec!["eng".into(), "NOPE".into()], ..plain() };
+        let settings = with_teams(&["eng", "NOPE"]);
         let reference = workspace();
         assert_eq!(reference.configured(&settings), (vec!["ENG".into()], vec!["NOPE".into()]));
         assert!(

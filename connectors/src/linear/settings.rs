@@ -126,6 +126,11 @@ pub(super) mod tests {
         }
     }
 
+    /// The same for these teams.
+    pub(in super::super) fn with_teams(teams: &[&str]) -> Settings {
+        Settings { teams: teams.iter().map(ToString::to_string).collect(), ..plain() }
+    }
+
     /// The same with comments.
     pub(in super::super) fn with_comments() -> Settings {
         Settings { comments: true, ..plain() }

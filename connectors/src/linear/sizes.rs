@@ -4,14 +4,14 @@
 //! its rows by `first`, whether there are so many rows or not. One query may cost 10,000, and an hour has a quota of points
 //! (250,000 of an older personal key) beside one of requests. So the plan for 1,000 issues with 20 acts each is:
 //!
-//! - 4 requests for 250 ids each (350 points each): which issues there are, newest change first;
-//! - about 21 requests for [`Price::most`] issues each, with the first 20 or so acts of their history, 8 spans of their state
+//! - 4 requests for 250 ids each (470 points each): which issues there are, newest change first;
+//! - about 22 requests for [`Price::most`] issues each, with the first 20 or so acts of their history, 8 spans of their state
 //!   history and 3 links: about 200 points an issue, so that each comes close to what one query may cost;
 //! - a few for the rests of long lists, many lists a request ([`super::api::List`]);
-//! - 2 for reference data, 1 or 2 for cycles, projects, initiatives and attachments.
+//! - 1 for reference data (2,400 points), 1 for cycles, projects, initiatives and attachments (3,800 points).
 //!
-//! Together about 35 requests and 215,000 points. [`Sizes`] chooses how many acts to ask for from the lengths met so far, so
-//! that issues with little history cost little; a query refused as too complex halves the page at once, and that is kept.
+//! Together about 30 requests and 215,000 points. [`Sizes`] chooses how many acts and spans to ask for from the lengths met so
+//! far, so that issues with little history cost little; a query refused as too complex halves the page at once, and that is kept.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,12 +25,12 @@ const LIMIT: f64 = 10_000.0;
 
 /// Rows of a page of ids.
 pub(super) const IDS: u32 = 250;
+/// Issues that are read for one page of records: the rests of their long lists are asked for together.
+pub(super) const BATCH: usize = 500;
 /// Rows of the first page of ids of a sweep that will mostly find nothing.
 pub(super) const PROBE: u32 = 25;
 /// Rows of what changed beside the issues.
 pub(super) const SIDES: u32 = 25;
-/// States of an issue's past that come with it.
-pub(super) const SPANS: u32 = 8;
 /// Links to an issue that come with it.
 pub(super) const LINKS: u32 = 3;
 /// Comments that come with an issue, where they are asked for.
@@ -38,24 +38,28 @@ pub(super) const COMMENTS: u32 = 10;
 /// Rows of a page of the plan, on a first sweep and later.
 pub(super) const PLAN: u32 = 100;
 pub(super) const PLAN_PROBE: u32 = 25;
-/// Lists of a page of rests.
-pub(super) const RESTS: usize = 100;
+/// Lists of a request for rests at most.
+const RESTS: usize = 250;
 
 /// The prices of rows, as the documents ask for them. `connectors/tests/linear.rs` holds them against the stand-in's count.
 const ACT: f64 = 8.2;
 const SPAN: f64 = 1.3;
-const LINK: f64 = 4.4;
+const LINK: f64 = 3.5;
 const COMMENT: f64 = 2.4;
 /// An issue without its lists, their page infos included.
-const ISSUE: f64 = 18.0;
+const ISSUE: f64 = 16.2;
 
 pub(super) const WHOAMI: f64 = 3.0;
 pub(super) const REFERENCE: f64 = 2_400.0;
 
-/// The first pages of acts that are tried.
+/// What a list costs that is asked for by itself.
+const LIST: f64 = 2.5;
+
+/// The first pages that are tried.
 const CHOICES: [u32; 9] = [4, 8, 12, 16, 20, 25, 30, 40, 50];
-/// What is taken for granted before any history was met.
-const USUAL: u32 = 20;
+/// Acts and spans that are taken for granted before any were met.
+const USUAL_ACTS: u32 = 20;
+const USUAL_SPANS: u32 = 8;
 /// Lengths that are remembered.
 const REMEMBERED: usize = 200;
 /// Issues of one request at most: more would make answers that are long to wait for.
@@ -79,7 +83,7 @@ pub(super) fn rest(list: List, first: u32) -> f64 {
         List::Links => LINK,
         List::Comments => COMMENT,
     };
-    f64::from(first) * row + 5.0
+    f64::from(first) * row + LIST
 }
 
 /// A price as the quota counts.
@@ -93,6 +97,8 @@ pub(super) fn points(price: f64) -> u32 {
 pub(super) struct Price {
     /// Acts of the first page.
     pub(super) history: u32,
+    /// Spans of states of the first page.
+    pub(super) spans: u32,
     /// Whether comments come along.
     pub(super) comments: bool,
     /// The most issues a request that was not refused may hold.
@@ -102,7 +108,7 @@ pub(super) struct Price {
 impl Price {
     fn of_issue(self) -> f64 {
         let comments = if self.comments { f64::from(COMMENTS) * COMMENT } else { 0.0 };
-        ISSUE + f64::from(self.history) * ACT + f64::from(SPANS) * SPAN + f64::from(LINKS) * LINK + comments
+        ISSUE + f64::from(self.history) * ACT + f64::from(self.spans) * SPAN + f64::from(LINKS) * LINK + comments
     }
 
     /// What so many issues cost.
@@ -122,7 +128,9 @@ impl Price {
 #[serde(default)]
 pub(super) struct Sizes {
     /// The lengths of the histories met last.
-    lengths: Vec<u16>,
+    acts: Vec<u16>,
+    /// And of the sequences of states.
+    spans: Vec<u16>,
     /// The most issues a request may hold.
     cap: u32,
     /// The most lists a request for rests may hold.
@@ -131,32 +139,26 @@ pub(super) struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { lengths: Vec::new(), cap: MOST_ISSUES, rests: RESTS }
+        Self { acts: Vec::new(), spans: Vec::new(), cap: MOST_ISSUES, rests: RESTS }
     }
 }
 
 impl Sizes {
     /// How much of each issue to ask for now.
     pub(super) fn price(&self, comments: bool) -> Price {
-        Price { history: self.history(), comments, cap: self.cap }
+        let history = cheapest(&self.acts, ACT).unwrap_or(USUAL_ACTS);
+        let spans = cheapest(&self.spans, SPAN).unwrap_or(USUAL_SPANS);
+        Price { history, spans, comments, cap: self.cap }
     }
 
-    /// The first page of acts that would have been the cheapest for the histories met last, rests included.
-    fn history(&self) -> u32 {
-        if self.lengths.is_empty() {
-            return USUAL;
+    /// Takes note of how long an issue's lists are.
+    pub(super) fn met(&mut self, acts: usize, spans: usize) {
+        for (lengths, length) in [(&mut self.acts, acts), (&mut self.spans, spans)] {
+            if lengths.len() >= REMEMBERED {
+                lengths.remove(0);
+            }
+            lengths.push(u16::try_from(length).unwrap_or(u16::MAX));
         }
-        let cost =
-            |first: u32| -> u64 { self.lengths.iter().map(|length| acts_charged(first, u32::from(*length))).sum() };
-        CHOICES.into_iter().min_by_key(|first| cost(*first)).unwrap_or(USUAL)
-    }
-
-    /// Takes note of a history's length.
-    pub(super) fn met(&mut self, acts: usize) {
-        if self.lengths.len() >= REMEMBERED {
-            self.lengths.remove(0);
-        }
-        self.lengths.push(u16::try_from(acts).unwrap_or(u16::MAX));
     }
 
     /// A request for so many issues was too much. Whether fewer can be asked for.
@@ -165,10 +167,13 @@ impl Sizes {
         issues > 1
     }
 
-    /// How many lists a request for rests of so many rows holds.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 100")]
-    pub(super) fn rests(&self, first: u32) -> usize {
-        ((MOST / rest(List::History, first)) as usize).clamp(1, self.rests.max(1))
+    /// How many of these lists one request for so many rows of each holds.
+    pub(super) fn rests(&self, lists: impl Iterator<Item = List>, first: u32) -> usize {
+        let costs = lists.scan(0.0, |sum, list| {
+            *sum += rest(list, first);
+            Some(*sum)
+        });
+        costs.take_while(|cost| *cost <= MOST).count().clamp(1, self.rests.max(1))
     }
 
     /// A request for the rests of so many lists was too much. Whether fewer can be asked for.
@@ -178,13 +183,20 @@ impl Sizes {
     }
 }
 
-/// The acts that are paid for to read a history of this length.
-fn acts_charged(first: u32, length: u32) -> u64 {
-    let mut charged = u64::from(first);
+/// The first page that would have been the cheapest for lists of these lengths, rests included. None when none was met.
+fn cheapest(lengths: &[u16], row: f64) -> Option<u32> {
+    let cost = |first: u32| -> f64 { lengths.iter().map(|length| charged(first, u32::from(*length), row)).sum() };
+    let choices = CHOICES.into_iter().filter(|_| !lengths.is_empty());
+    choices.min_by(|one, other| cost(*one).total_cmp(&cost(*other)))
+}
+
+/// What is paid to read a list of this length.
+fn charged(first: u32, length: u32, row: f64) -> f64 {
+    let mut charged = f64::from(first) * row;
     let (mut left, mut round) = (length.saturating_sub(first), 0);
     while left > 0 {
         let page = rows_of_round(round);
-        charged += u64::from(page);
+        charged += f64::from(page) * row + LIST;
         left = left.saturating_sub(page);
         round += 1;
     }
@@ -203,7 +215,7 @@ mod tests {
 
     fn after(lengths: &[usize]) -> Sizes {
         let mut sizes = Sizes::default();
-        lengths.iter().cycle().take(REMEMBERED + 50).for_each(|length| sizes.met(*length));
+        lengths.iter().cycle().take(REMEMBERED + 50).for_each(|length| sizes.met(*length, *length / 3));
         sizes
     }
 
@@ -216,10 +228,12 @@ mod tests {
                 assert!(cost <= LIMIT && (price.most() == 100 || cost > LIMIT * 0.85), "{price:?} costs {cost}");
             }
         }
-        for round in 0..6 {
-            let first = rows_of_round(round);
-            let lists = Sizes::default().rests(first);
-            assert!(f64::from(u32::try_from(lists).unwrap()) * rest(List::History, first) <= LIMIT, "round {round}");
+        for first in (0..6).map(rows_of_round) {
+            for list in [List::History, List::Spans, List::Links, List::Comments] {
+                let lists = Sizes::default().rests(std::iter::repeat(list), first);
+                let cost = f64::from(u32::try_from(lists).unwrap()) * rest(list, first);
+                assert!(cost <= LIMIT, "{lists} lists {list:?} of {first} cost {cost}");
+            }
         }
         assert!(plan(PLAN) <= LIMIT && changed(IDS) <= LIMIT);
     }
@@ -233,12 +247,14 @@ mod tests {
     }
 
     #[test]
-    fn the_page_of_acts_follows_the_histories_met() {
-        assert_eq!(Sizes::default().price(false).history, USUAL);
-        assert_eq!(after(&[3]).price(false).history, 4);
-        assert_eq!(after(&[20]).price(false).history, 20);
-        assert_eq!(after(&[6, 6, 6, 6, 6, 6, 6, 150]).price(false).history, 8);
-        assert_eq!(after(&[45]).price(false).history, 50);
+    fn the_first_page_follows_the_lists_met() {
+        let first = |lengths: &[usize]| (after(lengths).price(false).history, after(lengths).price(false).spans);
+        let none = Sizes::default().price(false);
+        assert_eq!((none.history, none.spans), (USUAL_ACTS, USUAL_SPANS));
+        assert_eq!(first(&[3]), (4, 4));
+        assert_eq!(first(&[20]), (20, 8));
+        assert_eq!(first(&[6, 6, 6, 6, 6, 6, 6, 150]).0, 8);
+        assert_eq!(first(&[45]).0, 16, "then 10 and then 20: nothing is paid in vain");
     }
 
     #[test]
@@ -249,6 +265,6 @@ mod tests {
         assert_eq!(sizes.price(false).most(), before / 2);
         let mut one = sizes.clone();
         assert!(!one.halve(1) && one.price(false).most() == 1);
-        assert!(sizes.halve_rests(RESTS) && sizes.rests(4) == RESTS / 2);
+        assert!(sizes.halve_rests(RESTS) && sizes.rests(std::iter::repeat(List::Spans), 4) == RESTS / 2);
     }
 }
