@@ -91,7 +91,7 @@ async fn check_source(config: &Config, source: &SourceConfig) -> Result<CheckRep
 /// Sends a request with nothing in it: proves address, protocol and credential, and leaves nothing behind.
 async fn ping(config: &OtlpConfig, signal: Signal) -> Result<(), Error> {
     let Some(target) = config.target(signal)? else { return Ok(()) };
-    sink::connect(&target, signal)?.export(Batch::empty(signal)).await.map(drop)
+    sink::connect(&target, signal)?.export(&Batch::empty(signal)).await.map(drop)
 }
 
 impl Findings {

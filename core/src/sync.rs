@@ -8,6 +8,7 @@ mod pass;
 
 use std::time::Instant;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::SourceConfig;
@@ -233,14 +234,14 @@ impl Job<'_> {
         loop {
             let page = self.or_cancelled(self.source.connector.poll(stream.name, cursor.as_ref(), &self.run)).await?;
             let (more, next) = (page.more, page.cursor.clone());
-            tokio::task::block_in_place(|| self.keep(stream, page))?;
+            blocking(|| self.keep(stream, page))?;
             if !more {
                 break;
             }
             cursor = Some(next);
         }
         if stream.complete && !self.dry_run {
-            tokio::task::block_in_place(|| self.close_pass())?;
+            blocking(|| self.close_pass())?;
         }
         Ok(())
     }
@@ -345,6 +346,14 @@ impl Job<'_> {
             transaction.seal(self.name())?;
         }
         transaction.commit().map(drop)
+    }
+}
+
+/// Does what blocks (the store's fsync); where there are further threads, they go on meanwhile.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 

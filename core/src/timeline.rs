@@ -163,6 +163,12 @@ impl Life {
         self.at(Millis(i64::MAX))
     }
 
+    /// The life as it was known at a moment: later facts count as not yet happened, except that creation always has.
+    pub fn until(&self, moment: Millis) -> Self {
+        let known = self.turns.partition_point(|turn| turn.at <= moment).max(1);
+        Self { turns: self.turns[..known].to_vec() }
+    }
+
     /// Cuts the life into stretches of one effective status, oldest first. A deleted task has no open phase.
     pub fn phases(&self) -> Vec<Phase> {
         let mut phases: Vec<Phase> = Vec::new();

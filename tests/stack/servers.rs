@@ -28,7 +28,7 @@ pub(crate) fn binaries() -> Option<PathBuf> {
     ["tempo", "loki", "prometheus"].iter().all(|name| folder.join(name).is_file()).then_some(folder)
 }
 
-fn repository() -> &'static Path {
+pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 

@@ -4,71 +4,62 @@
 
 use super::otlp::{Attributes, Setting};
 use super::semconv as names;
-use std::sync::Arc;
-
 use crate::config::CommentPrivacy;
-use crate::model::{EntryId, Facts, Kept, Status, TaskKey, What};
+use crate::model::{Entry, EntryId, Facts, Kept, Status, TaskKey, What};
 use crate::time::Millis;
 use crate::timeline;
 
 /// Something that happened to a task.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Happened {
+#[derive(Debug)]
+pub(crate) struct Happened<'a> {
     /// When.
     pub(crate) at: Millis,
     /// The fact it comes from.
     pub(crate) id: EntryId,
     /// Its place among those that come from the same fact.
     pub(crate) place: u8,
-    /// The journal number of that fact.
-    pub(crate) seq: u64,
     /// Its name in [`names::EVENTS`].
     pub(crate) name: &'static str,
     /// Who did it.
-    pub(crate) actor: Option<String>,
+    pub(crate) actor: Option<&'a str>,
     /// Dated when we saw it.
     pub(crate) observed: bool,
     /// The value before.
     pub(crate) from: Option<String>,
     /// The value after.
     pub(crate) to: Option<String>,
+    /// The sprints it was in before, when those changed.
+    pub(crate) sprints_before: Vec<String>,
     /// The facts in force after it.
-    pub(crate) facts: Arc<Facts>,
+    pub(crate) facts: &'a Facts,
 }
 
-/// Tells a timeline as events, oldest first.
-pub(crate) fn of(timeline: &[Kept]) -> Vec<Happened> {
-    let Some((first, _)) = timeline::first(timeline) else { return Vec::new() };
-    let mut facts = Arc::new(first.clone());
-    let mut events = Vec::with_capacity(timeline.len() + 2);
+/// Tells a timeline as events, oldest first; only of the facts that are `wanted`.
+pub(crate) fn each(timeline: &[Kept], wanted: impl Fn(&Kept) -> bool, mut visit: impl FnMut(&Happened<'_>)) {
+    let Some((first, _)) = timeline::first(timeline) else { return };
+    let mut facts = first.clone();
     for (number, kept) in timeline.iter().enumerate() {
-        let before = facts.clone();
-        if kept.entry.what.changes_facts() {
-            Arc::make_mut(&mut facts).apply(&kept.entry.what);
+        let (what, was) = (&kept.entry.what, (number > 0).then_some(facts.status));
+        let told = wanted(kept).then(|| {
+            let sprints = if matches!(what, What::Sprints(_)) { facts.sprints.clone() } else { Vec::new() };
+            (tell(&facts, what), sprints)
+        });
+        if what.changes_facts() {
+            facts.apply(what);
         }
-        let (name, from, to) = tell(&before, &kept.entry.what);
-        let event = Happened {
-            at: kept.entry.at,
-            id: kept.entry.id,
-            place: 0,
-            seq: kept.seq,
-            name,
-            actor: kept.entry.actor.clone(),
-            observed: kept.entry.observed,
-            from,
-            to,
-            facts: facts.clone(),
-        };
-        let was = (number > 0).then_some(before.status);
-        let turn =
-            turning(was, facts.status).map(|name| Happened { name, place: 1, from: None, to: None, ..event.clone() });
-        events.push(event);
-        events.extend(turn);
+        let Some(((name, from, to), sprints_before)) = told else { continue };
+        let Entry { id, at, observed, .. } = kept.entry;
+        let actor = kept.entry.actor.as_deref();
+        visit(&Happened { at, id, place: 0, name, actor, observed, from, to, sprints_before, facts: &facts });
+        if let Some(name) = turning(was, facts.status) {
+            let (from, to, sprints_before) = (None, None, Vec::new());
+            visit(&Happened { at, id, place: 1, name, actor, observed, from, to, sprints_before, facts: &facts });
+        }
     }
-    events
 }
 
-/// When, from which fact, in which place and with which journal number each event of a timeline is: [`of`] without the words.
+/// When, from which fact, in which place and with which journal number each event of a timeline is: [`each`] without the
+/// words.
 pub(crate) fn marks(timeline: &[Kept]) -> Vec<(Millis, EntryId, u8, u64)> {
     let mut marks = Vec::with_capacity(timeline.len() + 2);
     let mut was = None;
@@ -135,8 +126,8 @@ fn tell(before: &Facts, what: &What) -> (&'static str, Option<String>, Option<St
 }
 
 /// The attributes of an event, as privacy allows.
-pub(crate) fn attributes(event: &Happened, setting: &Setting<'_>, _key: &TaskKey) -> Attributes {
-    let mut attributes = Attributes::new().maybe(names::EVENT_ACTOR, setting.person(event.actor.as_deref()).as_deref());
+pub(crate) fn attributes(event: &Happened<'_>, setting: &Setting<'_>, _key: &TaskKey) -> Attributes {
+    let mut attributes = Attributes::new().maybe(names::EVENT_ACTOR, setting.person(event.actor).as_deref());
     if event.observed {
         attributes = attributes.flag(names::EVENT_OBSERVED, true);
     }
@@ -157,9 +148,9 @@ pub(crate) fn attributes(event: &Happened, setting: &Setting<'_>, _key: &TaskKey
 }
 
 /// What a person reads: `PROJ-123 in_progress → in_review by Ada`.
-pub(crate) fn sentence(event: &Happened, setting: &Setting<'_>) -> String {
+pub(crate) fn sentence(event: &Happened<'_>, setting: &Setting<'_>) -> String {
     let key = &event.facts.key;
-    let by = setting.person(event.actor.as_deref()).map(|actor| format!(" by {actor}")).unwrap_or_default();
+    let by = setting.person(event.actor).map(|actor| format!(" by {actor}")).unwrap_or_default();
     let word = event.name.strip_prefix("task.").unwrap_or(event.name).replace('_', " ");
     let (from, to) = match event.name {
         names::TASK_ASSIGNED => (setting.person(event.from.as_deref()), setting.person(event.to.as_deref())),

@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::model::{Facts, Kept, SprintFacts, Status, TaskKey, TaskRecord, What};
 use crate::sprint::Ledger;
 use crate::time::Millis;
-use crate::timeline::{self, Finish, Phase};
+use crate::timeline::{self, Finish, Phase, Summary};
 use crate::totals::points;
 
 /// A finished piece of history, ready but for its trace.
@@ -32,9 +32,14 @@ pub(crate) struct Final {
     pub(crate) end: Millis,
     /// The resource it belongs to.
     pub(crate) resource: ResourceKey,
+    /// The span's own id.
+    pub(crate) id: SpanId,
     /// The span, with its parent's id and without a trace id.
     pub(crate) span: Span,
 }
+
+/// An anchor: its trace and its own id, its resource and its span.
+type Anchored = ((TraceId, SpanId), ResourceKey, Span);
 
 /// What is being rendered: facts with journal numbers in `seqs`, ended at `horizon` or later.
 #[derive(Debug, Clone)]
@@ -69,9 +74,10 @@ impl Scene<'_> {
         }
         for finish in life.finishes() {
             if window.holds(finish.seq, finish.at) {
-                finals.push(self.task(key, record, &finish)?);
+                let summary = life.until(finish.at).summary(finish.at);
+                finals.push(self.task(key, record, &finish, &summary)?);
                 if finish.status == Status::Done {
-                    finals.push(self.completion(key, record, &finish)?);
+                    finals.push(self.completion(key, record, &finish, &summary)?);
                 }
             }
         }
@@ -79,7 +85,7 @@ impl Scene<'_> {
     }
 
     /// Puts the attributes that all of a task's spans share in front of `attributes`, and hangs it under its anchor.
-    fn under_anchor(&self, key: &TaskKey, facts: &Facts, end: Millis, span: Span) -> Result<Final> {
+    fn under_anchor(&self, key: &TaskKey, facts: &Facts, end: Millis, id: SpanId, span: Span) -> Result<Final> {
         let anchor = lineage::anchor(self.book, key, end)?;
         let parent_span_id = anchor.map(|anchor| anchor.span.0.to_vec()).unwrap_or_default();
         let resource = self.setting.resource_key(&key.source, &facts.project);
@@ -87,7 +93,8 @@ impl Scene<'_> {
             key: key.clone(),
             end,
             resource,
-            span: Span { parent_span_id, kind: SpanKind::Internal.into(), ..span },
+            id,
+            span: Span { span_id: id.0.to_vec(), parent_span_id, kind: SpanKind::Internal.into(), ..span },
         })
     }
 
@@ -101,7 +108,6 @@ impl Scene<'_> {
         let blocked = phase.status == Status::Blocked;
         let blockers = if blocked { blockers_at(&record.timeline, to) } else { Vec::new() };
         let span = Span {
-            span_id: phase_span(key, phase).0.to_vec(),
             name: phase.status.as_str().to_owned(),
             start_time_unix_nano: phase.from.as_nanos(),
             end_time_unix_nano: to.as_nanos(),
@@ -113,20 +119,19 @@ impl Scene<'_> {
             }),
             ..Span::default()
         };
-        self.under_anchor(key, &phase.facts, to, span)
+        self.under_anchor(key, &phase.facts, to, phase_span(key, phase), span)
     }
 
-    fn task(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish) -> Result<Final> {
+    fn task(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish, summary: &Summary) -> Result<Final> {
         let created = timeline::first(&record.timeline).map_or(finish.at, |(_, created)| created);
         let upto = record.timeline.partition_point(|kept| kept.entry.at <= finish.at);
         let past = &record.timeline[..upto];
         let blockers = blockers_at(past, finish.at);
         let attributes = self
-            .finished(Role::Task, key, record, finish)?
+            .finished(Role::Task, key, record, finish, summary)?
             .maybe(names::TASK_URL, Some(record.url.as_str()))
             .texts(names::TASK_BLOCKED_BY, &blockers);
         let span = Span {
-            span_id: ids::span(key, Role::Task, finish.cycle.into()).0.to_vec(),
             name: self.setting.label(&finish.facts.key, &finish.facts.title),
             start_time_unix_nano: created.as_nanos(),
             end_time_unix_nano: finish.at.as_nanos(),
@@ -137,36 +142,39 @@ impl Scene<'_> {
                 .then(|| SpanStatus { code: StatusCode::Ok.into(), message: String::new() }),
             ..Span::default()
         };
-        self.under_anchor(key, &finish.facts, finish.at, span)
+        self.under_anchor(key, &finish.facts, finish.at, ids::span(key, Role::Task, finish.cycle.into()), span)
     }
 
-    fn completion(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish) -> Result<Final> {
+    fn completion(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish, summary: &Summary) -> Result<Final> {
         let span = Span {
-            span_id: ids::span(key, Role::Completion, finish.cycle.into()).0.to_vec(),
             name: format!("{} done", finish.facts.key),
             start_time_unix_nano: finish.at.as_nanos(),
             end_time_unix_nano: finish.at.as_nanos(),
-            attributes: self.finished(Role::Completion, key, record, finish)?.build(),
+            attributes: self.finished(Role::Completion, key, record, finish, summary)?.build(),
             status: Some(SpanStatus { code: StatusCode::Ok.into(), message: String::new() }),
             ..Span::default()
         };
-        self.under_anchor(key, &finish.facts, finish.at, span)
+        let id = ids::span(key, Role::Completion, finish.cycle.into());
+        self.under_anchor(key, &finish.facts, finish.at, id, span)
     }
 
     /// What `task` and `completion` spans say of a finished task.
-    fn finished(&self, role: Role, key: &TaskKey, record: &TaskRecord, finish: &Finish) -> Result<Attributes> {
-        let upto = record.timeline.partition_point(|kept| kept.entry.at <= finish.at);
-        let summary = timeline::summary(&record.timeline[..upto], finish.at);
+    fn finished(
+        &self,
+        role: Role,
+        key: &TaskKey,
+        record: &TaskRecord,
+        finish: &Finish,
+        summary: &Summary,
+    ) -> Result<Attributes> {
         let facts = &finish.facts;
-        let attributes = self
+        Ok(self
             .identity(role, key, facts, finish.status, finish.at)?
             .text(names::TASK_NATIVE_TYPE, &facts.native_type)
             .maybe(names::TASK_REPORTER, self.setting.person(record.reporter.as_deref()).as_deref())
             .texts(names::TASK_LABELS, &facts.labels)
             .maybe(names::TASK_DUE_DATE, facts.due.as_deref())
-            .int(names::TASK_CYCLE, finish.cycle.into());
-        let Some(summary) = summary else { return Ok(attributes) };
-        Ok(attributes
+            .int(names::TASK_CYCLE, finish.cycle.into())
             .moment(names::TASK_CREATED_AT, Some(summary.created))
             .moment(names::TASK_STARTED_AT, summary.started)
             .moment(names::TASK_COMPLETED_AT, summary.completed)
@@ -233,15 +241,20 @@ impl Scene<'_> {
     }
 
     fn span_events(&self, key: &TaskKey, past: &[Kept]) -> Vec<Event> {
-        let events = events::of(past).into_iter();
+        let mut events = Vec::with_capacity(past.len() + 1);
+        events::each(
+            past,
+            |_| true,
+            |event| {
+                events.push(Event {
+                    time_unix_nano: event.at.as_nanos(),
+                    name: event.name.to_owned(),
+                    attributes: events::attributes(event, self.setting, key).build(),
+                    ..Event::default()
+                });
+            },
+        );
         events
-            .map(|event| Event {
-                time_unix_nano: event.at.as_nanos(),
-                name: event.name.to_owned(),
-                attributes: events::attributes(&event, self.setting, key).build(),
-                ..Event::default()
-            })
-            .collect()
     }
 
     /// Links to the anchors that blocking tasks had at a moment.
@@ -266,7 +279,7 @@ impl Scene<'_> {
         at: Millis,
         part: u32,
         built: &mut HashSet<(TraceId, SpanId)>,
-    ) -> Result<Vec<(ResourceKey, Span)>> {
+    ) -> Result<Vec<Anchored>> {
         let mut spans = Vec::new();
         let mut next = Some(key.clone());
         while let Some(key) = next.take().filter(|_| spans.len() < 64) {
@@ -304,7 +317,7 @@ impl Scene<'_> {
                 links,
                 ..Span::default()
             };
-            spans.push((self.setting.resource_key(&key.source, &facts.project), span));
+            spans.push(((trace, anchor.span), self.setting.resource_key(&key.source, &facts.project), span));
             next = anchor.parent.map(|(parent, _)| parent);
         }
         spans.reverse();
