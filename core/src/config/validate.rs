@@ -13,9 +13,7 @@ use reqwest::Url;
 
 use super::Env;
 use super::problems::{Problems, hint, nearest_known};
-use super::raw::{
-    RawAppId, RawAuth, RawConfig, RawExport, RawInclude, RawProject, RawSecret, RawSource, RawWebhook,
-};
+use super::raw::{RawAppId, RawAuth, RawConfig, RawExport, RawInclude, RawProject, RawSecret, RawSource, RawWebhook};
 use super::schedule::Schedule;
 use super::secret_ref::SecretRef;
 use super::types::{AppConfig, Config, ExportConfig, ProjectConfig, SourceConfig, StoreConfig};
