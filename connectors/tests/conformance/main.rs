@@ -10,6 +10,7 @@
 mod file;
 mod github;
 mod jira;
+mod linear;
 mod rig;
 
 use std::collections::BTreeMap;
@@ -82,7 +83,7 @@ struct Adapter {
 }
 
 /// Every connector's part.
-const ADAPTERS: &[Adapter] = &[file::ADAPTER, github::ADAPTER, jira::ADAPTER];
+const ADAPTERS: &[Adapter] = &[file::ADAPTER, github::ADAPTER, jira::ADAPTER, linear::ADAPTER];
 
 /// A scene with some tasks, and an empty installation before it.
 async fn scene(adapter: &Adapter, tasks: usize) -> (Box<dyn Scene>, Rig, Titles) {
