@@ -10,7 +10,7 @@ use contextcore_standins::world::{Draft, IssueId, ProjectId, StatusId, TypeId, V
 
 use super::{Adapter, NOW, SECOND, Scene, Trouble};
 
-pub(super) const ADAPTER: Adapter = Adapter { kind: "linear", many: 260, start: || Box::pin(start()) };
+pub(super) const ADAPTER: Adapter = Adapter { kind: "linear", many: 600, start: || Box::pin(start()) };
 
 const GRAPHQL: &str = "POST */graphql";
 /// 401-like refusals come with a body of GraphQL errors.

@@ -181,6 +181,7 @@ async fn a_refused_credential_ends_the_run_says_so_and_moves_nothing() {
         rig.sync(NOW).await;
         assert_eq!(rig.titles(), titles, "{}", adapter.kind);
         scene.spoil(Trouble::Unauthorised);
+        scene.set_clock(NOW + MINUTE);
         titles.insert(scene.add("meanwhile", NOW + SECOND), "meanwhile".to_owned());
         let failed = rig.full(NOW + MINUTE).await;
         assert!(failed.error.is_some() && rig.gone() == 0, "{}: nothing is closed", adapter.kind);
@@ -225,6 +226,7 @@ async fn a_tool_that_is_down_ends_the_run_and_the_next_one_goes_on() {
         assert!(expected.contains(&error.kind()), "{}: {}", adapter.kind, error.full());
         assert_eq!((rig.titles(), rig.gone()), (titles.clone(), 0), "{}", adapter.kind);
         scene.mend();
+        scene.set_clock(NOW + MINUTE);
         titles.insert(scene.add("meanwhile", NOW + SECOND), "meanwhile".to_owned());
         rig.sync(NOW + 2 * MINUTE).await;
         assert_eq!(rig.titles(), titles, "{}", adapter.kind);
