@@ -794,7 +794,7 @@ impl Api {
                 let variables = common::pull_request_items::Variables { ids };
                 self.ask::<common::PullRequestItems, _>(variables, tries).await
             }
-            Kind::OtherItems => self.ask::<common::OtherItems, _>(common::other_items::Variables { ids }, tries).await,
+            Kind::OtherItems => paired!(self, tries, OtherItems, other_items { ids: ids.clone() }),
             Kind::PullRequests => {
                 let variables = common::pull_request_states::Variables { ids };
                 self.ask::<common::PullRequestStates, _>(variables, tries).await

@@ -47,6 +47,9 @@ pub(super) async fn poll(github: &GitHub, live: &Live, cursor: Option<&Cursor>) 
         (position.done, position.after) = (position.done + 1, None);
     }
     let more = position.done < projects.len() + live.repositories.len();
+    if !more {
+        position = Position::default();
+    }
     let cursor = serde_json::to_value(position).map(Cursor);
     let cursor = cursor.map_err(|error| Error::new(ErrorKind::Internal, "write the cursor of ids").caused_by(error))?;
     Ok(Page { records: Vec::new(), seen, cursor, more, total: None, warnings: Vec::new() })

@@ -28,13 +28,14 @@ macro_rules! documents {
 }
 
 pub(super) mod common {
-    documents!("src/github/common.graphql": FindProject, VisibleProjects, FindRepository, Reference, PullRequestItems, OtherItems, RepositoryIssues, PullRequests, PullRequestStates, Commits, Deployments);
+    documents!("src/github/common.graphql": FindProject, VisibleProjects, FindRepository, Reference, PullRequestItems,
+            RepositoryIssues, PullRequests, PullRequestStates, Commits, Deployments);
 }
 
 pub(super) mod full {
-    documents!("src/github/full.graphql": ItemSweep, Items, Issues, Timeline);
+    documents!("src/github/full.graphql": ItemSweep, Items, OtherItems, Issues, Timeline);
 }
 
 pub(super) mod reduced {
-    documents!("src/github/reduced.graphql": ItemSweep, Items, Issues, Timeline);
+    documents!("src/github/reduced.graphql": ItemSweep, Items, OtherItems, Issues, Timeline);
 }

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod local;
 mod quota;
 pub mod redact;
+pub mod service;
 mod stats;
 #[cfg(test)]
 mod tests;

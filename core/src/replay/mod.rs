@@ -475,7 +475,7 @@ struct Ledger {
 }
 
 /// The name that Prometheus gives to an OTLP metric.
-pub(crate) use exposition::name as exposition_name;
+pub use exposition::name as exposition_name;
 
 /// A signal's export counters.
 pub fn export_counters(store: &Store, signal: Signal) -> Result<ExportCounters> {

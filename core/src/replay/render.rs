@@ -40,6 +40,9 @@ pub(crate) struct Final {
     pub(crate) span: Span,
 }
 
+/// About how many attributes a span has.
+const MANY: usize = 32;
+
 /// An anchor: its trace and its own id, its resource and its span.
 type Anchored = ((TraceId, SpanId), ResourceKey, Span);
 
@@ -256,7 +259,7 @@ impl Scene<'_> {
         };
         let root = name_of(lineage.root())?.or_else(|| parent.clone()).unwrap_or_else(|| facts.key.clone());
         let sprint = self.sprint_at(key, facts, at)?;
-        Ok(Attributes::new()
+        Ok(Attributes::with_room(MANY)
             .text(names::ROLE, role.as_str())
             .text(names::TASK_ID, &facts.key)
             .text(names::TASK_NATIVE_ID, &key.native_id)

@@ -256,6 +256,7 @@ metrics! {
     M_SPRINT_PREDICTABILITY = "sprint.predictability", "%", Gauge, [SPRINT_ID, SPRINT_NAME], "done of committed when it was closed";
     M_SYNC_LAST_SUCCESS = "contextcore.sync.last_success", "s", Gauge, [SOURCE_NAME], "when a run last ended well, epoch seconds";
     M_SYNC_LAG = "contextcore.sync.lag", "s", Gauge, [SOURCE_NAME], "seconds since then";
+    M_PROJECT_LAST_SUCCESS = "contextcore.project.last_success", "s", Gauge, [PROJECT_ID, SOURCE_NAME, SOURCE_TOOL], "when a source that tells of a project last ended a run well, epoch seconds";
     M_SYNC_DURATION = "contextcore.sync.duration", "s", Gauge, [SOURCE_NAME], "how long the last run took";
     M_SYNC_REQUESTS = "contextcore.sync.requests", "{request}", Counter, [SOURCE_NAME], "requests sent to the tool";
     M_SYNC_ERRORS = "contextcore.sync.errors", "{error}", Counter, [SOURCE_NAME, ERROR_TYPE], "runs that failed";
