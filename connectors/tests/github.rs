@@ -559,7 +559,7 @@ async fn iterations_are_told_when_they_change_and_old_names_of_a_status_are_unde
     let first = rig.sync().await;
     let (native, facts) = first.sprints.iter().next().unwrap();
     assert_eq!((facts.name.as_str(), facts.state, facts.exact), ("First", SprintState::Active, false));
-    assert_eq!(first.tasks[&rig.id(id)].present.sprints, [native.clone()]);
+    assert_eq!(first.tasks[&rig.id(id)].present.sprints, std::slice::from_ref(native));
     assert!(rig.sync().await.sprints.is_empty(), "nothing new");
     rig.now = NOW + 2 * DAY;
     let later = rig.sync().await;

@@ -309,7 +309,6 @@ fn record(what: What, node: &RawValue) -> Result<RawRecord> {
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "of", content = "node", rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "one lives at a time")]
 enum Record {
     PullRequest(PullRequest),
     Commit(Commit),

@@ -297,6 +297,17 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_project_recorded_in_2023_is_understood_too() {
+        let recorded: serde_json::Value =
+            serde_json::from_str(include_str!("fixtures/recorded_project_fields_and_items.json")).unwrap();
+        let project = &recorded[0]["response"]["body"]["data"]["userOrOrganization"]["projectV2"];
+        let answer: ProjectAnswer = serde_json::from_value(project.clone()).unwrap();
+        let read = Project::new(&plain(), name(), &answer, None);
+        assert_eq!(read.fields.status.map(|field| field.name).as_deref(), Some("Status"));
+        assert!(!read.statuses.is_empty());
+    }
+
+    #[test]
     fn configured_names_win_and_a_wrong_one_finds_nothing() {
         let settings = plain().with_field("estimate", "Priority").with_field("iteration", "Nope");
         let fields = scrum_board(&settings).fields;

@@ -1,4 +1,4 @@
-//! One whole installation in a test: a scripted Jira, its connector, a store, and a collector that keeps what it is told.
+//! One whole installation in a test: a scripted tool, its connector, a store, and a collector that keeps what it is told.
 
 #![allow(
     dead_code,
@@ -18,6 +18,7 @@ use contextcore_core::replay::{DrainReport, Present, Replayer, Sinks};
 use contextcore_core::sink::RetryPolicy;
 use contextcore_core::store::Store;
 use contextcore_core::sync::{Options, Source, SourceReport, sync_source};
+use contextcore_standins::github::{Github, GithubHandle};
 use contextcore_standins::jira::{Jira, JiraHandle};
 use contextcore_standins::otlp::{Collector, Handle};
 use tokio_util::sync::CancellationToken;
@@ -36,9 +37,29 @@ pub struct Rig {
 impl Rig {
     /// An empty installation that reads `jira`.
     pub async fn new(jira: &JiraHandle) -> Self {
+        let source = format!(
+            "name: acme-jira, kind: jira, url: '{}', auth: {{email: {}, token: TOKEN}}",
+            jira.url(),
+            Jira::EMAIL
+        );
+        Self::of(&source, Jira::TOKEN).await
+    }
+
+    /// An empty installation that reads the organisation's first projects and repositories of `github`.
+    pub async fn github(github: &GithubHandle) -> Self {
+        let source = format!(
+            "name: acme-github, kind: github, url: '{}', auth: {{token: TOKEN}}, projects: [acme/1, acme/2], \
+             repositories: [acme/shop, acme/plat, acme/ops]",
+            github.url()
+        );
+        Self::of(&source, Github::TOKEN).await
+    }
+
+    /// An empty installation with one source, in whose text `TOKEN` stands for this token.
+    async fn of(text: &str, token: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let collector = Collector::start(contextcore_standins::otlp::Options::default()).await.unwrap();
-        let config = config(dir.path(), jira, &collector);
+        let config = config(dir.path(), text, token, &collector);
         let store = Store::open(&config.store.path).unwrap();
         let source = source(&config);
         let stop = CancellationToken::new();
@@ -64,19 +85,16 @@ impl Rig {
     }
 }
 
-fn config(dir: &Path, jira: &JiraHandle, collector: &Handle) -> Config {
-    let token = dir.join("token");
-    std::fs::write(&token, Jira::TOKEN).unwrap();
+fn config(dir: &Path, source: &str, token: &str, collector: &Handle) -> Config {
+    let file = dir.join("token");
+    std::fs::write(&file, token).unwrap();
     let text = format!(
-        "store: {{path: {store}}}\nexport: {{history: all, give_up: 5s, otlp: {{endpoint: '{otlp}'}}}}\n\
-         sources:\n  - name: acme-jira\n    kind: jira\n    url: {url}\n    auth: {{email: {email}, token: {{file: {token}}}}}\n",
+        "store: {{path: {store}}}\nexport: {{history: all, give_up: 5s, otlp: {{endpoint: '{otlp}'}}}}\nsources: [{{{source}}}]\n",
         store = dir.join("data").display(),
         otlp = collector.grpc_url(),
-        url = jira.url(),
-        email = Jira::EMAIL,
-        token = token.display(),
+        source = source.replace("TOKEN", &format!("{{file: '{}'}}", file.display())),
     );
-    Config::from_str(&text, "test.yaml", &["jira"]).unwrap()
+    Config::from_str(&text, "test.yaml", &["jira", "github"]).unwrap()
 }
 
 fn source(config: &Config) -> Source {
