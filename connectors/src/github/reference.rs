@@ -99,11 +99,15 @@ pub(super) struct StatusOption {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Iteration {
+    #[serde(default)]
     pub(super) id: Box<str>,
+    #[serde(default)]
     pub(super) title: Box<str>,
     /// `YYYY-MM-DD`.
+    #[serde(default)]
     pub(super) start_date: Box<str>,
     /// In days.
+    #[serde(default)]
     pub(super) duration: u32,
 }
 
@@ -247,6 +251,7 @@ fn iterations(answer: &ProjectAnswer, known: Option<&Project>) -> BTreeMap<Box<s
     for field in answer.fields.iter() {
         let (Some(id), Some(configuration)) = (&field.id, &field.configuration) else { continue };
         let listed = configuration.completed_iterations.iter().chain(&configuration.iterations);
+        let listed = listed.filter(|iteration| !iteration.id.is_empty());
         all.extend(listed.map(|iteration| (sprint_id(id, &iteration.id), iteration.clone())));
     }
     all
