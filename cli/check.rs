@@ -67,11 +67,11 @@ async fn find(config: &Config, sources: &[&SourceConfig]) -> Findings {
             Ok(report) => (Some(report), None),
             Err(error) => (None, Some(ErrorLine::from(&error))),
         };
-        let SourceConfig { name, kind, url, .. } = source;
+        let SourceConfig { name, kind, .. } = source;
         findings.sources.push(SourceFinding {
             name: name.clone(),
             kind: kind.clone(),
-            url: url.clone(),
+            url: source.place(),
             report,
             error,
         });
@@ -91,7 +91,7 @@ async fn check_source(config: &Config, source: &SourceConfig) -> Result<CheckRep
 /// Sends a request with nothing in it: proves address, protocol and credential, and leaves nothing behind.
 async fn ping(config: &OtlpConfig, signal: Signal) -> Result<(), Error> {
     let Some(target) = config.target(signal)? else { return Ok(()) };
-    sink::connect(&target, signal)?.export(Batch::empty(signal)).await.map(drop)
+    sink::connect(&target, signal)?.export(&Batch::empty(signal)).await.map(drop)
 }
 
 impl Findings {

@@ -6,6 +6,7 @@
 mod app;
 mod args;
 mod check;
+mod dashboards;
 mod demo;
 mod engine;
 mod failure;
@@ -36,24 +37,36 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use indicatif::MultiProgress;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::app::Context;
 use crate::args::{Cli, Command};
 use crate::failure::{Exit, Outcome};
 
-// Two workers: one source's pages are handled one at a time, and every further thread keeps memory of its own.
-#[tokio::main(worker_threads = 2)]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     let bars = MultiProgress::new();
     logging::start(global.verbose, chattiness(&command), &bars);
     let context = Context { global, bars };
-    match run(&context, command).await {
+    let ended = match runtime(&command) {
+        Ok(runtime) => runtime.block_on(run(&context, command)),
+        Err(error) => Err(error.into()),
+    };
+    match ended {
         Ok(exit) => exit.into(),
         Err(failure) => {
             eprint!("{failure}");
             failure.exit.into()
         }
+    }
+}
+
+/// What runs the command. One thread does for what mostly waits: the C library keeps an arena of memory for every further
+/// one, which took half as much again. A service must answer while it works, and the demo is its own vendor.
+fn runtime(command: &Command) -> io::Result<Runtime> {
+    match command {
+        Command::Serve | Command::Demo(_) => Builder::new_multi_thread().worker_threads(2).enable_all().build(),
+        _ => Builder::new_current_thread().enable_all().build(),
     }
 }
 
@@ -78,6 +91,7 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Show(arguments) => show::run(context, &arguments).await,
         Command::Status => status::run(context).await,
         Command::Replay(arguments) => replay::run(context, &arguments).await,
+        Command::Dashboards(command) => dashboards::run(context, &command).await,
         Command::Store(command) => store::run(context, &command).await,
         Command::Schema => print(&contextcore_core::config::json_schema()),
         Command::Completions(arguments) => {

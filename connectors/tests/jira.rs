@@ -59,6 +59,8 @@ fn config(jira: &JiraHandle, edition: Edition, token: &tempfile::TempDir, projec
         kind: "jira".into(),
         url: jira.url().into(),
         email: (edition == Edition::Cloud).then(|| Jira::EMAIL.into()),
+        path: None,
+        webhook: None,
         token: SecretRef::File(file),
         app: None,
         tls_ca_file: None,

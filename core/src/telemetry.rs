@@ -3,6 +3,8 @@
 //!
 //! Totals live in the store, so that they never fall, not even over restarts.
 
+use std::collections::BTreeSet;
+
 use crate::config::Config;
 use crate::error::Result;
 use crate::replay::semconv::{self as names, Instrument, Metric};
@@ -28,6 +30,7 @@ pub fn readings(store: &Store, config: &Config, now: Millis) -> Result<Vec<Readi
     for source in &config.sources {
         all.extend(source_readings(store, config, &source.name, now)?);
     }
+    all.extend(project_readings(store, config)?);
     for signal in config.export.otlp.targets.keys() {
         let counters = export_counters(store, *signal)?;
         let mut say = |metric, value| all.push(reading(metric, &[(names::SIGNAL, signal.as_str())], value));
@@ -71,6 +74,28 @@ fn source_readings(store: &Store, config: &Config, source: &str, now: Millis) ->
     for signal in config.export.otlp.targets.keys() {
         let labels = [(names::SOURCE_NAME, source), (names::SIGNAL, signal.as_str())];
         all.push(reading(names::M_JOURNAL_BACKLOG, &labels, number(store.backlog(*signal, source)?)));
+    }
+    Ok(all)
+}
+
+/// How fresh each project is, by each source that tells of it: what a project's own numbers cannot say, since they unite its
+/// sources.
+fn project_readings(store: &Store, config: &Config) -> Result<Vec<Reading>> {
+    let mut pairs = BTreeSet::new();
+    for (source, native, _) in store.totals()? {
+        let project = config.project_of(&source, &native).map_or(native, |project| project.id.clone());
+        pairs.insert((project, source));
+    }
+    let mut all = Vec::new();
+    for (project, source) in pairs {
+        let Some(configured) = config.source(&source) else { continue };
+        let Some(last) = store.source_status(&source)?.last_success else { continue };
+        let labels = [
+            (names::PROJECT_ID, project.as_str()),
+            (names::SOURCE_NAME, source.as_str()),
+            (names::SOURCE_TOOL, configured.kind.as_str()),
+        ];
+        all.push(reading(names::M_PROJECT_LAST_SUCCESS, &labels, last.seconds_since(Millis(0))));
     }
     Ok(all)
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A half-open stretch of time that a query is about, in epoch milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -35,12 +35,12 @@ async fn get_json(client: &reqwest::Client, url: &str, query: &[(&str, String)])
     serde_json::from_str(&text).with_context(|| format!("{url} answers no JSON: {text}"))
 }
 
-fn items(value: &Value) -> &[Value] {
+pub(crate) fn items(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
 /// A value as text; empty when there is none.
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
@@ -93,12 +93,17 @@ impl Tempo {
 
     /// The same, from at most `limit` traces.
     pub(crate) async fn search_limited(&self, query: &str, range: Range, limit: usize) -> Result<Vec<Span>> {
+        self.search_as(query, range, limit, 100_000).await
+    }
+
+    /// The same, and at most `spans` spans of a trace.
+    pub(crate) async fn search_as(&self, query: &str, range: Range, limit: usize, spans: usize) -> Result<Vec<Span>> {
         let parameters = [
             ("q", query.to_owned()),
             ("start", range.from.div_euclid(1_000).to_string()),
             ("end", (range.to.div_euclid(1_000) + 1).to_string()),
             ("limit", limit.to_string()),
-            ("spss", "100000".to_owned()),
+            ("spss", spans.to_string()),
         ];
         let answer = get_json(&self.client, &format!("{}/api/search", self.base), &parameters).await?;
         Ok(items(&answer["traces"]).iter().flat_map(found).collect())
@@ -119,6 +124,28 @@ impl Tempo {
                 (label.unwrap_or_default(), series["value"].as_f64().unwrap_or(0.0))
             })
             .collect())
+    }
+
+    /// A TraceQL metrics query every `step` seconds.
+    pub(crate) async fn metric_range(&self, query: &str, range: Range, step: i64) -> Result<Vec<Sample>> {
+        let parameters = [
+            ("q", query.to_owned()),
+            ("start", range.from.div_euclid(1_000).to_string()),
+            ("end", range.to.div_euclid(1_000).to_string()),
+            ("step", format!("{step}s")),
+        ];
+        let answer = get_json(&self.client, &format!("{}/api/metrics/query_range", self.base), &parameters).await?;
+        let one = |series: &Value| {
+            let labels = attributes(&series["labels"]);
+            let points = items(&series["samples"]).iter();
+            let sample = |point: &Value| Sample {
+                labels: labels.clone(),
+                at: nanos(&point["timestampMs"]),
+                value: point["value"].as_f64().unwrap_or(0.0),
+            };
+            points.map(sample).collect::<Vec<_>>()
+        };
+        Ok(items(&answer["series"]).iter().flat_map(one).collect())
     }
 
     /// Every span of a trace.
@@ -253,32 +280,45 @@ impl Loki {
         Ok(samples(&get_json(&self.client, &format!("{}/loki/api/v1/query", self.base), &parameters).await?))
     }
 
-    /// The lines that a LogQL query selects, newest first: labels and metadata, nanoseconds, text.
+    /// The lines that a LogQL query selects, newest first.
     pub(crate) async fn lines(&self, query: &str, range: Range) -> Result<Vec<Line>> {
+        Ok(self.range(query, range, 3_600, 5_000).await?.0)
+    }
+
+    /// At most `limit` lines of a LogQL query, newest first, or, if it gives numbers, those at every `step` seconds.
+    pub(crate) async fn range(
+        &self,
+        query: &str,
+        range: Range,
+        step: i64,
+        limit: usize,
+    ) -> Result<(Vec<Line>, Vec<Sample>)> {
         let parameters = [
             ("query", query.to_owned()),
             ("start", format!("{}000000", range.from)),
             ("end", format!("{}000000", range.to)),
-            ("limit", "5000".to_owned()),
+            ("step", format!("{step}s")),
+            ("limit", limit.to_string()),
         ];
-        let url = format!("{}/loki/api/v1/query_range", self.base);
-        let answer = get_json(&self.client, &url, &parameters).await?;
-        let streams = items(&answer["data"]["result"]).iter();
-        let one = |stream: &Value| {
-            let labels = stream["stream"].as_object().into_iter().flatten();
-            let labels: BTreeMap<String, String> = labels.map(|(name, value)| (name.clone(), text(value))).collect();
-            let values = items(&stream["values"]).iter();
-            let line =
-                |pair: &Value| Line { at: nanos(&pair[0]) / 1_000_000, labels: labels.clone(), text: text(&pair[1]) };
-            values.map(line).collect::<Vec<_>>()
-        };
-        Ok(streams.flat_map(one).collect())
+        let answer = get_json(&self.client, &format!("{}/loki/api/v1/query_range", self.base), &parameters).await?;
+        match answer["data"]["resultType"].as_str() {
+            Some("streams") => Ok((items(&answer["data"]["result"]).iter().flat_map(lines_of).collect(), Vec::new())),
+            _ => Ok((Vec::new(), samples(&answer))),
+        }
     }
 
     /// One of Loki's own counters.
     pub(crate) async fn counter(&self, name: &str) -> Result<f64> {
         Ok(counter(&get(&self.client, &format!("{}/metrics", self.base), &[]).await?, name))
     }
+}
+
+/// The lines of one stream.
+fn lines_of(stream: &Value) -> Vec<Line> {
+    let labels = stream["stream"].as_object().into_iter().flatten();
+    let labels: BTreeMap<String, String> = labels.map(|(name, value)| (name.clone(), text(value))).collect();
+    let line = |pair: &Value| Line { at: nanos(&pair[0]) / 1_000_000, labels: labels.clone(), text: text(&pair[1]) };
+    items(&stream["values"]).iter().map(line).collect()
 }
 
 /// A log record.
@@ -301,6 +341,17 @@ impl Prometheus {
         Self { client, base }
     }
 
+    /// Gives it a sample of now.
+    pub(crate) async fn tell_now(&self) -> Result<()> {
+        let now = contextcore_core::Millis::now().0;
+        let point = json!({"timeUnixNano": format!("{now}000000"), "asDouble": 1.0});
+        let metric = json!({"name": "present", "gauge": {"dataPoints": [point]}});
+        let request = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]});
+        let url = format!("{}/api/v1/otlp/v1/metrics", self.base);
+        self.client.post(url).json(&request).send().await?.error_for_status()?;
+        Ok(())
+    }
+
     /// A PromQL query at one moment.
     pub(crate) async fn instant(&self, query: &str, at: i64) -> Result<Vec<Sample>> {
         let parameters = [("query", query.to_owned()), ("time", seconds(at))];
@@ -312,6 +363,14 @@ impl Prometheus {
         let parameters =
             [("query", query.to_owned()), ("start", seconds(from)), ("end", seconds(to)), ("step", step.to_string())];
         Ok(samples(&get_json(&self.client, &format!("{}/api/v1/query_range", self.base), &parameters).await?))
+    }
+
+    /// The values of a label, of some series or of all.
+    pub(crate) async fn label_values(&self, label: &str, series: Option<&str>, range: Range) -> Result<Vec<String>> {
+        let mut parameters = vec![("start", seconds(range.from)), ("end", seconds(range.to))];
+        parameters.extend(series.map(|series| ("match[]", series.to_owned())));
+        let url = format!("{}/api/v1/label/{label}/values", self.base);
+        Ok(items(&get_json(&self.client, &url, &parameters).await?["data"]).iter().map(text).collect())
     }
 
     /// One of Prometheus's own counters.

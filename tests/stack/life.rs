@@ -166,6 +166,14 @@ impl Told {
         &root.id
     }
 
+    /// Whether neither a task nor anything above it ever got another parent or type: such a task has the one anchor that
+    /// `tasks` tells.
+    pub(crate) fn kept_its_place(&self, task: &Task) -> bool {
+        let moved = |entry: &Entry| matches!(entry.kind.as_str(), "parent_changed" | "type_changed");
+        let mut chain = std::iter::successors(Some(task), |task| self.task(task.parent.as_deref()?));
+        chain.all(|task| !task.timeline.iter().any(moved))
+    }
+
     /// Everything below a task.
     pub(crate) fn below(&self, root: &str) -> Vec<&Task> {
         let mut found = Vec::new();

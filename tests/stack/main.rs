@@ -1,14 +1,16 @@
 //! The product against the real Tempo, Loki and Prometheus: a year of a sample world is synced with the settings that users
 //! get (`deploy/backends/`), and TraceQL, LogQL and PromQL must give exactly the numbers that `tasks` and `sprints` give.
 //!
-//! Start with [`year`], the course of the test. [`questions`] holds what is asked, [`servers`] starts the servers,
-//! [`ask`] speaks their languages, [`product`] runs the binary, [`life`] says what follows from a timeline. The servers
-//! are built by `build.sh` in this folder; without them the suite says loudly that it was skipped, unless
-//! `CONTEXTCORE_REQUIRE_STACK=1`.
+//! Start with [`year`], the course of the test. [`questions`] holds what is asked, [`dashboards`] the same for what is drawn,
+//! [`servers`] starts the servers, [`ask`] speaks their languages, [`grafana`] does with a dashboard what Grafana does,
+//! [`product`] runs the binary, [`life`] says what follows from a timeline. The servers are built by `build.sh` in this
+//! folder; without them the suite says loudly that it was skipped, unless `CONTEXTCORE_REQUIRE_STACK=1`.
 //!
 //! It is one test, in order: what is asked after a second run depends on the first, and the servers are started once.
 
 mod ask;
+mod dashboards;
+mod grafana;
 mod life;
 mod product;
 mod questions;
@@ -17,6 +19,7 @@ mod servers;
 
 use std::future::Future;
 use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail, ensure};
@@ -24,6 +27,8 @@ use contextcore_core::Millis;
 use contextcore_standins::jira::{Jira, JiraHandle, Options};
 use contextcore_standins::world::World;
 
+use dashboards::Gallery;
+use grafana::Dashboard;
 use life::Told;
 use product::Product;
 use questions::Case;
@@ -71,11 +76,12 @@ fn suite() -> Result<()> {
 }
 
 /// The course of the test.
-async fn year(binaries: &std::path::Path) -> Result<()> {
+async fn year(binaries: &Path) -> Result<()> {
     let stack = Stack::start(binaries).await?;
     let mut exam = Exam::new(&stack);
     exam.year_over_grpc().await?;
     exam.longer_over_http().await?;
+    exam.large_epic().await?;
     exam.finish()
 }
 
@@ -91,22 +97,23 @@ impl<'a> Exam<'a> {
         Self { stack, began: Instant::now(), failures: Vec::new() }
     }
 
-    /// A year over gRPC: the first sync, one without news, one with, one that reads everything again.
+    /// A year over gRPC: the first sync, one without news, one with, and reading everything again.
     async fn year_over_grpc(&mut self) -> Result<()> {
-        let jira = jira(12, 42).await?;
+        let jira = jira(World::demo(Millis::now().0, 12, 42)).await?;
         let product = Product::new("year", jira.url(), "grpc", &self.stack.endpoints)?;
         self.run("the first sync", &product, &[]).await?;
         let told = product.told().await?;
-        self.questions("the first sync", &product, &told).await?;
+        self.all_questions("the first sync", &self.settled(&product, &told).await?).await;
 
         let export = self.run("a sync without news", &product, &[]).await?;
         self.check("a sync without news tells no history", export.spans == 0 && export.logs == 0, &export);
-        self.questions("a sync without news", &product, &product.told().await?).await?;
+        let told = product.told().await?;
+        self.what_could_double("a sync without news", &self.settled(&product, &told).await?).await;
 
         scene::work(&mut jira.world(), Millis::now().0)?;
         self.run("a sync with news", &product, &[]).await?;
         let told = product.told().await?;
-        self.questions("a sync with news", &product, &told).await?;
+        self.all_questions("a sync with news", &self.settled(&product, &told).await?).await;
 
         let key = scene::delete_one(&mut jira.world(), Millis::now().0)?;
         // A task missing from one complete pass may be the tool's index lagging; missing from two it is gone.
@@ -115,15 +122,56 @@ impl<'a> Exam<'a> {
         let told = product.told().await?;
         let gone = told.task(&key).is_some_and(|task| task.deleted.is_some());
         self.check("a deleted task is told to be deleted", gone, &key);
-        self.questions("another full sync", &product, &told).await
+        self.what_could_double("another full sync", &self.settled(&product, &told).await?).await;
+        Ok(())
     }
 
-    /// More than a year, as far back as the default of `export.history` reaches, over HTTP and beside the other source.
+    /// More than a year, nearly as far back as `export.history` reaches by default, over HTTP and beside the other source;
+    /// and all of it a second time.
     async fn longer_over_http(&mut self) -> Result<()> {
-        let jira = jira(13, 7).await?;
+        let jira = jira(World::demo(Millis::now().0, 13, 7)).await?;
         let product = Product::new("longer", jira.url(), "http/protobuf", &self.stack.endpoints)?;
         self.run("13 months over HTTP", &product, &[]).await?;
-        self.questions("13 months over HTTP", &product, &product.told().await?).await
+        let told = product.told().await?;
+        let case = self.settled(&product, &told).await?;
+        self.all_questions("13 months over HTTP", &case).await;
+        self.dashboards("13 months over HTTP", &case).await?;
+
+        let export = product.replay().await?;
+        self.say(&format!("== a replay: {export:?}"));
+        self.check("a replay tells history again", export.spans > 0 && export.logs > 0, &export);
+        case.found_again().await?;
+        self.what_cannot_double("a replay", &case).await;
+        Ok(())
+    }
+
+    /// An epic whose history takes several requests keeps its tree.
+    async fn large_epic(&mut self) -> Result<()> {
+        let jira = jira(scene::large_epic(Millis::now().0)).await?;
+        let product = Product::new("large", jira.url(), "grpc", &self.stack.endpoints)?;
+        let run = "a large epic";
+        let export = self.run(run, &product, &[]).await?;
+        self.check("it takes more than one request", export.spans > 2_500, &export);
+        let told = product.told().await?;
+        let case = self.settled(&product, &told).await?;
+        self.ask(run, "an epic's tree", || case.epic_trees()).await;
+        self.ask(run, "an epic's trace by id", || case.epic_traces()).await;
+        self.ask(run, "nothing was dropped", || case.nothing_lost()).await;
+        Ok(())
+    }
+
+    /// Every query of the dashboards, and the numbers people look at first.
+    async fn dashboards(&mut self, run: &str, case: &Case<'_>) -> Result<()> {
+        let dashboards = Dashboard::all(&servers::repository().join("dashboards"))?;
+        let gallery = Gallery::open(&dashboards, case).await?;
+        self.ask(run, "every query of the dashboards", || gallery.every_query()).await;
+        self.ask(run, "dashboards: what is blocked", || gallery.what_is_blocked()).await;
+        self.ask(run, "dashboards: health", || gallery.colours()).await;
+        self.ask(run, "dashboards: where work stands", || gallery.where_work_stands()).await;
+        self.ask(run, "dashboards: what was completed", || gallery.what_was_completed()).await;
+        self.ask(run, "dashboards: sprints", || gallery.sprints_in_numbers()).await;
+        self.ask(run, "dashboards: completeness", || gallery.completeness()).await;
+        Ok(())
     }
 
     async fn run(&mut self, what: &str, product: &Product, arguments: &[&str]) -> Result<product::Export> {
@@ -132,26 +180,42 @@ impl<'a> Exam<'a> {
         Ok(export)
     }
 
-    /// Asks everything about what a run told.
-    async fn questions(&mut self, run: &str, product: &Product, told: &Told) -> Result<()> {
+    /// Waits until all that a run told is found.
+    async fn settled<'c>(&self, product: &Product, told: &'c Told) -> Result<Case<'c>>
+    where
+        'a: 'c,
+    {
         let case = Case::settled(self.stack, product, told, Millis::now().0).await;
-        let case = case.map_err(|error| anyhow!("{run}: not all of it is found: {error:#}\n{}", self.stack.tails()))?;
-        self.ask(run, "everything is there", || case.everything_is_there()).await;
-        self.ask(run, "blocked now", || case.blocked_now()).await;
-        self.ask(run, "blocked for a day below an epic", || case.blocked_below_epics()).await;
-        self.ask(run, "done in the last 30 days", || case.done_lately()).await;
-        self.ask(run, "time in review per task", || case.time_in_review()).await;
-        self.ask(run, "an epic's tree", || case.epic_trees()).await;
-        self.ask(run, "an epic's trace by id", || case.epic_traces()).await;
+        case.map_err(|error| anyhow!("not all of {} is found: {error:#}\n{}", product.source, self.stack.tails()))
+    }
+
+    async fn all_questions(&mut self, run: &str, case: &Case<'_>) {
+        self.what_could_double(run, case).await;
+        self.what_cannot_double(run, case).await;
         self.ask(run, "burndown of past sprints", || case.burndowns()).await;
         self.ask(run, "velocity and the like", || case.sprint_numbers()).await;
-        self.ask(run, "sprints as spans", || case.sprint_spans()).await;
-        self.ask(run, "tasks by status", || case.statuses()).await;
-        self.ask(run, "event log", || case.event_log()).await;
         self.ask(run, "old phases at their own time", || case.own_times()).await;
+    }
+
+    /// Numbers that would show a second telling of the same.
+    async fn what_could_double(&mut self, run: &str, case: &Case<'_>) {
+        self.ask(run, "everything is there", || case.everything_is_there()).await;
+        self.ask(run, "done in the last 30 days", || case.done_lately()).await;
+        self.ask(run, "time in review per task", || case.time_in_review()).await;
+        self.ask(run, "event log", || case.event_log()).await;
+        self.ask(run, "tasks by status", || case.statuses()).await;
+        self.ask(run, "nothing was dropped", || case.nothing_lost()).await;
+    }
+
+    /// What a second telling of the same leaves as it is.
+    async fn what_cannot_double(&mut self, run: &str, case: &Case<'_>) {
+        self.ask(run, "blocked now", || case.blocked_now()).await;
+        self.ask(run, "blocked for a day below an epic", || case.blocked_below_epics()).await;
+        self.ask(run, "an epic's tree", || case.epic_trees()).await;
+        self.ask(run, "an epic's trace by id", || case.epic_traces()).await;
+        self.ask(run, "sprints as spans", || case.sprint_spans()).await;
         self.ask(run, "events and links", || case.events_and_links()).await;
         self.ask(run, "nothing was dropped", || case.nothing_lost()).await;
-        Ok(())
     }
 
     /// Puts a question, and again for a little while if the answer is wrong: a snapshot may be found later than the history
@@ -190,7 +254,6 @@ impl<'a> Exam<'a> {
     }
 }
 
-/// A Jira over a world that ends now.
-async fn jira(months: u32, seed: u64) -> Result<JiraHandle> {
-    Ok(Jira::start(World::demo(Millis::now().0, months, seed), Options::cloud()).await?)
+async fn jira(world: World) -> Result<JiraHandle> {
+    Ok(Jira::start(world, Options::cloud()).await?)
 }

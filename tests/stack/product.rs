@@ -17,6 +17,8 @@ use tempfile::TempDir;
 use crate::life::Told;
 use crate::servers::Endpoints;
 
+const CONFIG: &str = "contextcore.yaml";
+
 /// A task, as `tasks --output json` tells it.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Task {
@@ -50,6 +52,7 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Sprint {
     pub(crate) id: String,
+    pub(crate) project_id: Option<String>,
     pub(crate) name: String,
     pub(crate) state: String,
     pub(crate) start: Option<Timestamp>,
@@ -115,7 +118,7 @@ impl Product {
     }
 
     fn config(&self) -> PathBuf {
-        self.directory.path().join("contextcore.yaml")
+        self.directory.path().join(CONFIG)
     }
 
     /// JSON is YAML, and needs no thought about quotes.
@@ -152,6 +155,17 @@ impl Product {
         Ok(export)
     }
 
+    /// Runs `replay` for traces and logs; nothing may have been refused. Metrics are left out because half a million samples
+    /// that are there already prove little and take long.
+    pub(crate) async fn replay(&self) -> Result<Export> {
+        let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(self.config())?)?;
+        config["export"]["otlp"]["signals"] = serde_json::json!(["traces", "logs"]);
+        std::fs::write(self.directory.path().join("replay.yaml"), config.to_string())?;
+        let Report { export } = self.run_with("replay.yaml", &["replay", "--output", "json"]).await?;
+        ensure!(export.rejected == 0, "the backends refused some of it: {export:?}");
+        Ok(export)
+    }
+
     /// Runs `tasks` and `sprints`.
     pub(crate) async fn told(&self) -> Result<Told> {
         let tasks = self.run(&["tasks", "--output", "json"]).await?;
@@ -159,10 +173,14 @@ impl Product {
         Ok(Told::new(tasks, sprints))
     }
 
-    /// Runs the binary and reads its JSON. The stand-in of Jira answers meanwhile, so this thread may not wait.
     async fn run<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
+        self.run_with(CONFIG, arguments).await
+    }
+
+    /// Runs the binary and reads its JSON. The stand-in of Jira answers meanwhile, so this thread may not wait.
+    async fn run_with<T: DeserializeOwned>(&self, config: &str, arguments: &[&str]) -> Result<T> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_contextcore"));
-        command.arg("--config").arg(self.config()).args(arguments);
+        command.arg("--config").arg(self.directory.path().join(config)).args(arguments);
         command.env_remove("CONTEXTCORE_NOW").env("NO_PROXY", "127.0.0.1");
         let Output { status, stdout, stderr } = tokio::task::spawn_blocking(move || command.output()).await??;
         let said = String::from_utf8_lossy(&stderr);

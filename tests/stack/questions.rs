@@ -14,23 +14,25 @@ use crate::life::{Finals, Told};
 use crate::product::{Product, Sprint, Task};
 use crate::servers::Stack;
 
-const SECOND: i64 = 1_000;
+pub(crate) const SECOND: i64 = 1_000;
 const HOUR: i64 = 3_600 * SECOND;
-const DAY: i64 = 24 * HOUR;
+pub(crate) const DAY: i64 = 24 * HOUR;
 /// The grid of the metrics' history, `export.metrics.history_step`.
-const STEP: i64 = 6 * HOUR;
+pub(crate) const STEP: i64 = 6 * HOUR;
 /// How long what was sent may take to be found.
 const VISIBLE: Duration = Duration::from_secs(90);
+/// How long to wait before the same is asked again.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// What `tasks` and `sprints` say after a run, beside the servers that took the run's telemetry.
 pub(crate) struct Case<'a> {
-    stack: &'a Stack,
-    told: &'a Told,
-    source: String,
+    pub(crate) stack: &'a Stack,
+    pub(crate) told: &'a Told,
+    pub(crate) source: String,
     /// Projects, commerce and platform.
-    projects: [String; 2],
+    pub(crate) projects: [String; 2],
     /// The moment of the run.
-    tick: i64,
+    pub(crate) tick: i64,
 }
 
 impl<'a> Case<'a> {
@@ -85,7 +87,11 @@ impl<'a> Case<'a> {
         let closed = self.told.sprints.iter().filter(|sprint| sprint.state == "closed").count();
         let counts =
             [("phase", finals.phases), ("task", finals.tasks), ("completion", finals.completions), ("sprint", closed)];
-        counts.map(|(role, count)| (role.to_owned(), count as i64)).into()
+        counts
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(role, count)| (role.to_owned(), count as i64))
+            .collect()
     }
 
     /// Waits until Tempo finds every final span in both of its ways, and Loki every record.
@@ -97,21 +103,43 @@ impl<'a> Case<'a> {
             if verdict.is_ok() || began.elapsed() > VISIBLE {
                 return verdict.map(drop);
             }
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// Waits until spans that were sent a second time are in Tempo's blocks. Only TraceQL metrics can tell: they count a span in
+    /// every block it is in, until compaction makes one of two.
+    pub(crate) async fn found_again(&self) -> Result<()> {
+        self.stack.tempo.flush().await?;
+        let once = self.finals();
+        let began = Instant::now();
+        loop {
+            let counted = self.counted_finals().await?;
+            if once.iter().all(|(role, count)| counted.get(role).is_some_and(|counted| counted > count)) {
+                return Ok(());
+            }
+            ensure!(began.elapsed() < VISIBLE, "what was sent again is not found: {counted:?}, once {once:?}");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Final spans by role, as TraceQL metrics count them.
+    async fn counted_finals(&self) -> Result<BTreeMap<String, i64>> {
+        let query = format!("{{{}}} | count_over_time() by (span.contextcore.role)", self.final_roles());
+        Ok(whole(self.stack.tempo.metric(&query, self.ever()).await?))
+    }
+
+    /// A TraceQL condition on the roles of what is final.
+    fn final_roles(&self) -> String {
+        format!("resource.source.name=\"{}\" && span.contextcore.role=~\"phase|task|completion|sprint\"", self.source)
     }
 
     /// Totals: spans by role in TraceQL metrics and in search, records by event in LogQL.
     pub(crate) async fn everything_is_there(&self) -> Result<String> {
         let expected = self.finals();
-        let final_roles = format!(
-            "{{resource.source.name=\"{}\" && span.contextcore.role=~\"phase|task|completion|sprint\"}}",
-            self.source
-        );
-        let counted = format!("{final_roles} | count_over_time() by (span.contextcore.role)");
-        let counted = whole(self.stack.tempo.metric(&counted, self.ever()).await?);
-        same(&counted, &expected).context("spans counted by TraceQL metrics")?;
-        let spans = self.stack.tempo.search(&format!("{final_roles} | by(span:id)"), self.ever()).await?;
+        same(&self.counted_finals().await?, &expected).context("spans counted by TraceQL metrics")?;
+        let query = format!("{{{}}} | by(span:id)", self.final_roles());
+        let spans = self.stack.tempo.search(&query, self.ever()).await?;
         let found = tally(spans.iter().map(|span| span.get("contextcore.role").to_owned()));
         same(&found, &expected).context("spans found by search")?;
         let records = self.records(self.tick + SECOND, "400d").await?;
@@ -276,7 +304,7 @@ impl<'a> Case<'a> {
             }
             tasks += finished.len() + open.len();
         }
-        ensure!(whole >= 2, "only {whole} epics kept their tasks: nothing was compared");
+        ensure!(whole > 0, "no epic kept its tasks: no whole tree was compared");
         Ok(format!("{tasks} tasks below {} epics", self.epics().count()))
     }
 
@@ -584,8 +612,7 @@ impl<'a> Case<'a> {
         let done = self.told.alive().filter(|task| task.status == "done");
         let pairs =
             done.flat_map(|task| task.blocked_by.iter().filter_map(move |key| Some((task, self.told.task(key)?))));
-        let plain = |other: &Task| other.times("parent_changed").next().is_none();
-        let pairs = pairs.filter(|(task, blocker)| plain(blocker) && task.was_blocked_by(&blocker.id));
+        let pairs = pairs.filter(|(task, other)| self.told.kept_its_place(other) && task.was_blocked_by(&other.id));
         let some: Vec<_> = pairs.take(6).collect();
         ensure!(!some.is_empty(), "nothing was blocked by anything");
         for (task, blocker) in &some {
@@ -664,7 +691,7 @@ fn midnight_after(date: &str) -> Result<i64> {
 }
 
 /// The day that ends at a moment.
-fn date_before(at: i64) -> String {
+pub(crate) fn date_before(at: i64) -> String {
     let moment = jiff::Timestamp::from_millisecond(at - 1).unwrap_or_default();
     moment.to_zoned(jiff::tz::TimeZone::UTC).date().to_string()
 }
@@ -700,7 +727,7 @@ fn tally(items: impl IntoIterator<Item = String>) -> BTreeMap<String, i64> {
 }
 
 /// Fails with what differs.
-fn same<V: PartialEq + Debug>(found: &BTreeMap<String, V>, expected: &BTreeMap<String, V>) -> Result<()> {
+pub(crate) fn same<V: PartialEq + Debug>(found: &BTreeMap<String, V>, expected: &BTreeMap<String, V>) -> Result<()> {
     let keys: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
     let differ = keys.into_iter().filter(|key| found.get(*key) != expected.get(*key));
     let differ: Vec<String> =
@@ -715,7 +742,7 @@ fn same<V: PartialEq + Debug>(found: &BTreeMap<String, V>, expected: &BTreeMap<S
     Ok(())
 }
 
-fn same_set(found: &BTreeSet<String>, expected: &BTreeSet<String>) -> Result<()> {
+pub(crate) fn same_set(found: &BTreeSet<String>, expected: &BTreeSet<String>) -> Result<()> {
     let (more, less): (Vec<_>, Vec<_>) = (found.difference(expected).collect(), expected.difference(found).collect());
     ensure!(more.is_empty() && less.is_empty(), "too many: {more:?}, missing: {less:?}");
     Ok(())

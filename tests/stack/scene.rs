@@ -3,6 +3,24 @@
 use anyhow::{Context, Result};
 use contextcore_standins::world::{Draft, Issue, IssueId, SprintState, Stage, StatusId, TypeId, World};
 
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
+
+/// A world of one epic with so many stories that its history takes several requests.
+pub(crate) fn large_epic(now: i64) -> World {
+    let mut world = World::empty();
+    let shop = world.add_project("SHOP", "Checkout", StatusId::TO_DO);
+    let epic = world.edit(now - 40 * DAY).add_issue(Draft::new(shop, TypeId::EPIC, "Guest checkout"));
+    for n in 0..700 {
+        let at = now - 35 * DAY + n * HOUR;
+        let draft = Draft { parent: Some(epic), ..Draft::new(shop, TypeId::STORY, "Pay by card") };
+        let story = world.edit(at).add_issue(draft);
+        world.edit(at + 2 * HOUR).transition(story, StatusId::IN_PROGRESS);
+        world.edit(at + 9 * HOUR).transition(story, StatusId::DONE);
+    }
+    world
+}
+
 /// A day's work in a few milliseconds: impediments come and go, work is finished, taken up again, handed to another epic,
 /// reported; a sprint ends and the next begins.
 pub(crate) fn work(world: &mut World, at: i64) -> Result<()> {
@@ -70,6 +88,6 @@ fn turn_sprint(world: &mut World, at: i64) -> Result<()> {
     let with = |state: SprintState| world.sprints.iter().find(|sprint| sprint.state == state).map(|sprint| sprint.id);
     let (active, future) = with(SprintState::Active).zip(with(SprintState::Future)).context("no sprint to turn")?;
     world.edit(at).close_sprint(active, Some(future));
-    world.edit(at + 1).start_sprint(future, at + 14 * 86_400_000);
+    world.edit(at + 1).start_sprint(future, at + 14 * DAY);
     Ok(())
 }

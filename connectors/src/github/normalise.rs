@@ -812,7 +812,7 @@ const fn word(what: &What) -> &'static str {
         What::Moved { .. } => "moved",
         What::Commented(_) => "commented",
         What::Linked { .. } => "linked",
-        What::Artifact(_) => "artifact",
+        What::Artifact(_) | What::Evidence(_) => "artifact",
         What::Deleted => "deleted",
         What::Restored => "restored",
     }

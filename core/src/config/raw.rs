@@ -215,7 +215,11 @@ pub(super) struct RawInclude {
 /// A tool to poll.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(rename = "Source", extend("required" = ["name", "kind", "url", "auth"]))]
+#[schemars(rename = "Source", extend(
+    "required" = ["name", "kind"],
+    "if" = {"required": ["path"]},
+    "else" = {"required": ["url", "auth"]}
+))]
 pub(super) struct RawSource {
     /// Unique; becomes part of every id, so it must not change later.
     #[schemars(required, regex(pattern = "^[A-Za-z0-9._-]+$"))]
@@ -224,11 +228,13 @@ pub(super) struct RawSource {
     #[schemars(required)]
     pub kind: Option<String>,
     /// Where the tool answers; may have a path, under which every request is built.
-    #[schemars(required)]
     pub url: Option<String>,
+    /// The file to read, for a kind that reads one instead of asking a tool; then neither `url` nor `auth` is needed.
+    pub path: Option<String>,
     /// The credential.
-    #[schemars(required)]
     pub auth: Option<RawAuth>,
+    /// Lets the tool call `POST /webhooks/{name}` (`serve` only), so that changes are polled at once.
+    pub webhook: Option<RawWebhook>,
     /// TLS towards the tool.
     pub tls: RawTls,
     /// Native projects to poll. Absent or empty: all that the token can see.
@@ -250,6 +256,16 @@ pub(super) struct RawSource {
     pub statuses: BTreeMap<String, Status>,
     /// Our type for the tool's, by name. Absent: by the tool's own types.
     pub types: BTreeMap<String, TaskType>,
+}
+
+/// How the tool's calls are told from a stranger's.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Webhook", extend("required" = ["secret"]))]
+pub(super) struct RawWebhook {
+    /// What the tool signs its calls with.
+    #[schemars(required)]
+    pub secret: Option<RawSecret>,
 }
 
 /// The credential of a source.
@@ -374,7 +390,9 @@ impl Default for RawSource {
             name: None,
             kind: None,
             url: None,
+            path: None,
             auth: None,
+            webhook: None,
             tls: RawTls::default(),
             projects: Vec::new(),
             repositories: Vec::new(),

@@ -207,7 +207,12 @@ pub struct SourceConfig {
     /// Which connector polls it; one of the kinds that were known when the file was read.
     pub kind: String,
     /// Where the tool answers, without a trailing slash; may have a path, under which every request is built.
+    /// Empty for a source that reads a file.
     pub url: String,
+    /// The file to read, for a kind that reads one instead of asking a tool.
+    pub path: Option<PathBuf>,
+    /// What the tool signs its calls to our webhook with, read late. `None`: nobody may call.
+    pub webhook: Option<SecretRef>,
     /// The account the token belongs to. `None`: the token stands alone (a bearer token).
     pub email: Option<String>,
     /// The credential, read late: the token, or the private key of [`Self::app`].
@@ -235,6 +240,13 @@ pub struct SourceConfig {
     pub statuses: BTreeMap<String, Status>,
     /// The tool's types by name, where they differ from what the connector would say.
     pub types: BTreeMap<String, TaskType>,
+}
+
+impl SourceConfig {
+    /// Where its work is, as people read it: the address, or the path.
+    pub fn place(&self) -> String {
+        self.path.as_ref().map_or_else(|| self.url.clone(), |path| path.display().to_string())
+    }
 }
 
 /// An App that mints its own short-lived tokens, and where it is installed.

@@ -13,7 +13,7 @@ use reqwest::Url;
 
 use super::Env;
 use super::problems::{Problems, hint, nearest_known};
-use super::raw::{RawAppId, RawAuth, RawConfig, RawExport, RawInclude, RawProject, RawSecret, RawSource};
+use super::raw::{RawAppId, RawAuth, RawConfig, RawExport, RawInclude, RawProject, RawSecret, RawSource, RawWebhook};
 use super::schedule::Schedule;
 use super::secret_ref::SecretRef;
 use super::types::{AppConfig, Config, ExportConfig, ProjectConfig, SourceConfig, StoreConfig};
@@ -103,16 +103,27 @@ fn source(raw: RawSource, kinds: &[&str], path: &str, problems: &mut Problems) -
     let at = |key: &str| format!("{path}.{key}");
     let name = source_name(raw.name, &at("name"), problems);
     let kind = known_kind(raw.kind, kinds, &at("kind"), problems);
-    let url = base_url(raw.url, &at("url"), problems);
+    let file = optional_path(raw.path);
+    let url = match (raw.url, &file) {
+        (None, Some(_)) => Some(String::new()),
+        (url, _) => base_url(url, &at("url"), problems),
+    };
     let auth = raw.auth.unwrap_or_default();
     let email = auth.email.clone();
-    let (token, app) = credential(auth, &at("auth"), problems);
+    let bare = auth.token.is_none() && auth.app.is_none();
+    let (token, app) = match &file {
+        Some(_) if bare => (Some(SecretRef::Nowhere), None),
+        _ => credential(auth, &at("auth"), problems),
+    };
+    let webhook = raw.webhook.and_then(|raw| webhook(raw, &at("webhook.secret"), problems));
     let schedule = schedule(&raw.schedule, &at("schedule"), problems);
     let stale_after = interval(&at("stale_after"), &raw.stale_after, problems);
     Some(SourceConfig {
         name: name?,
         kind: kind?,
         url: url?,
+        path: file,
+        webhook,
         email: email.filter(|email| !email.trim().is_empty()),
         token: token?,
         app,
@@ -177,6 +188,13 @@ fn token(raw: Option<RawSecret>, path: &str, problems: &mut Problems) -> Option<
         problems.add(path, "is missing: add `auth: {token: {env: NAME}}`, or {file: PATH}");
     }
     secret_ref(raw?, path, problems)
+}
+
+fn webhook(raw: RawWebhook, path: &str, problems: &mut Problems) -> Option<SecretRef> {
+    if raw.secret.is_none() {
+        problems.add(path, "is missing: add `webhook: {secret: {env: NAME}}`, or {file: PATH}");
+    }
+    secret_ref(raw.secret?, path, problems)
 }
 
 fn schedule(line: &str, path: &str, problems: &mut Problems) -> Option<Schedule> {

@@ -35,8 +35,10 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.push_str(&format!("{text}\n"));
 }
 
-/// `task.blocked_age` in `s` is `task_blocked_age_seconds`; a counter ends in `_total`; `{task}` is no unit.
-pub(crate) fn name(name: &str, unit: &str, is_counter: bool) -> String {
+/// The name that Prometheus gives to an OTLP metric: `task.blocked_age` in `s` is `task_blocked_age_seconds`; a counter ends
+/// in `_total`; `{task}` is no unit. A unit that is among the words already is not said again: `project.percent_complete` in
+/// `%` is `project_percent_complete`.
+pub fn name(name: &str, unit: &str, is_counter: bool) -> String {
     let mut full: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
     let suffix = match unit {
         "s" => "seconds",
@@ -45,7 +47,7 @@ pub(crate) fn name(name: &str, unit: &str, is_counter: bool) -> String {
         "%" => "percent",
         _ => "",
     };
-    if !suffix.is_empty() && !full.ends_with(suffix) {
+    if !suffix.is_empty() && full.split('_').all(|word| word != suffix) {
         full = format!("{full}_{suffix}");
     }
     if is_counter && !full.ends_with("_total") {
@@ -106,7 +108,8 @@ mod tests {
     fn names_follow_the_compatibility_rules() {
         assert_eq!(name("task.blocked_age", "s", false), "task_blocked_age_seconds");
         assert_eq!(name("task.created", "{task}", true), "task_created_total");
-        assert_eq!(name("project.percent_complete", "%", false), "project_percent_complete_percent");
+        assert_eq!(name("project.percent_complete", "%", false), "project_percent_complete");
+        assert_eq!(name("project.flow_efficiency", "%", false), "project_flow_efficiency_percent");
         assert_eq!(name("contextcore.store.size", "By", false), "contextcore_store_size_bytes");
     }
 

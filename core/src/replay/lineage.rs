@@ -9,15 +9,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ids::{self, Role, SpanId, TraceId};
 use crate::error::Result;
-use crate::model::{Facts, SprintRecord, TaskKey, TaskRecord, TaskType, What};
+use crate::model::{Facts, ParentRef, SprintRecord, TaskKey, TaskRecord, TaskType, What};
+use crate::sprint::Ledger;
 use crate::store::Store;
 use crate::time::Millis;
-use crate::timeline::Life;
+use crate::timeline::{self, Life};
 
 /// No real hierarchy is deeper; a loop of parents must end.
 pub(super) const MAX_DEPTH: usize = 32;
-/// Records kept in memory at once.
-const PAGES: usize = 128;
+/// Records kept in memory at once; some 5 kB each.
+const PAGES: usize = 1_024;
+/// Lives kept in memory at once; they hold the facts after every change.
+const LIVES: usize = 128;
+/// Stances and episodes kept in memory at once; a few hundred bytes each.
+const PLACES: usize = 8_192;
 /// Added to the ordinal of an anchor whose parent's record is not known: should it become known, another anchor begins.
 const UNKNOWN_PARENT: u64 = 1 << 32;
 
@@ -26,8 +31,10 @@ pub struct Book<'a> {
     store: &'a Store,
     pages: Mutex<HashMap<TaskKey, Option<Arc<TaskRecord>>>>,
     lives: Mutex<HashMap<TaskKey, Option<Arc<Life>>>>,
+    stances: Mutex<HashMap<TaskKey, Arc<[Stance]>>>,
     episodes: Mutex<HashMap<TaskKey, Arc<Vec<Episode>>>>,
     sprints: Mutex<HashMap<TaskKey, Option<Arc<SprintRecord>>>>,
+    ledgers: Mutex<HashMap<TaskKey, Option<Arc<Ledger>>>>,
 }
 
 impl<'a> Book<'a> {
@@ -37,8 +44,10 @@ impl<'a> Book<'a> {
             store,
             pages: Mutex::default(),
             lives: Mutex::default(),
+            stances: Mutex::default(),
             episodes: Mutex::default(),
             sprints: Mutex::default(),
+            ledgers: Mutex::default(),
         }
     }
 
@@ -53,13 +62,7 @@ impl<'a> Book<'a> {
             return Ok(page.clone());
         }
         let record = self.store.task(key)?.map(Arc::new);
-        let mut pages = open(&self.pages);
-        if pages.len() >= PAGES {
-            pages.clear();
-            open(&self.lives).clear();
-            open(&self.episodes).clear();
-        }
-        pages.insert(key.clone(), record.clone());
+        shelve(&self.pages, PAGES, key, &record);
         Ok(record)
     }
 
@@ -69,7 +72,7 @@ impl<'a> Book<'a> {
             return Ok(sprint.clone());
         }
         let sprint = self.store.sprint(key)?.map(Arc::new);
-        open(&self.sprints).insert(key.clone(), sprint.clone());
+        shelve(&self.sprints, PLACES, key, &sprint);
         Ok(sprint)
     }
 
@@ -79,8 +82,38 @@ impl<'a> Book<'a> {
             return Ok(episodes.clone());
         }
         let episodes = Arc::new(episodes(self, key)?);
-        open(&self.episodes).insert(key.clone(), episodes.clone());
+        shelve(&self.episodes, PLACES, key, &episodes);
         Ok(episodes)
+    }
+
+    /// What decided where a task hung, oldest first; nothing when it is not known.
+    fn stances(&self, key: &TaskKey) -> Result<Arc<[Stance]>> {
+        if let Some(stances) = open(&self.stances).get(key) {
+            return Ok(stances.clone());
+        }
+        let stances: Arc<[Stance]> = self.record(key)?.map(|record| stances(&record)).unwrap_or_default().into();
+        shelve(&self.stances, PLACES, key, &stances);
+        Ok(stances)
+    }
+
+    /// The ledger of a sprint, from everything that was ever in it.
+    pub fn ledger(&self, key: &TaskKey) -> Result<Option<Arc<Ledger>>> {
+        if let Some(ledger) = open(&self.ledgers).get(key) {
+            return Ok(ledger.clone());
+        }
+        let ledger = self.reckon(key)?.map(Arc::new);
+        shelve(&self.ledgers, PLACES, key, &ledger);
+        Ok(ledger)
+    }
+
+    fn reckon(&self, key: &TaskKey) -> Result<Option<Ledger>> {
+        let Some(sprint) = self.sprint(key)? else { return Ok(None) };
+        let mut records = Vec::new();
+        for member in self.store.members(key) {
+            records.extend(self.record(&member?)?);
+        }
+        let timelines = records.iter().map(|record| record.timeline.as_slice());
+        Ok(Some(Ledger::new(&key.native_id, &sprint.facts, timelines)))
     }
 
     /// A task's life, if it is known.
@@ -89,7 +122,7 @@ impl<'a> Book<'a> {
             return Ok(life.clone());
         }
         let life = self.record(key)?.and_then(|record| Life::new(&record.timeline)).map(Arc::new);
-        open(&self.lives).insert(key.clone(), life.clone());
+        shelve(&self.lives, LIVES, key, &life);
         Ok(life)
     }
 
@@ -101,6 +134,53 @@ impl<'a> Book<'a> {
 
 fn open<T>(shelf: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     shelf.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps a value at hand; a full shelf is cleared first.
+fn shelve<T: Clone>(shelf: &Mutex<HashMap<TaskKey, T>>, room: usize, key: &TaskKey, value: &T) {
+    let mut shelf = open(shelf);
+    if shelf.len() >= room {
+        shelf.clear();
+    }
+    shelf.insert(key.clone(), value.clone());
+}
+
+/// What decides where a task hangs, from a moment on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stance {
+    from: Millis,
+    is_epic: bool,
+    parent: Option<String>,
+}
+
+/// The stances of a task, oldest first. Cheaper than its whole life, and needed of everybody above a task too.
+fn stances(record: &TaskRecord) -> Vec<Stance> {
+    let Some((facts, created)) = timeline::first(&record.timeline) else { return Vec::new() };
+    let mut stances = vec![Stance::of(created, facts.task_type, facts.parent.as_ref())];
+    for kept in &record.timeline[1..] {
+        let Some(mut next) = stances.last().cloned() else { break };
+        match &kept.entry.what {
+            What::Parent(parent) => next.parent = parent.as_ref().map(|parent| parent.native_id.clone()),
+            What::Typed { task_type, .. } => next.is_epic = *task_type == TaskType::Epic,
+            _ => continue,
+        }
+        next.from = kept.entry.at;
+        // Only what holds after all facts of one millisecond counts.
+        stances.pop_if(|last| last.from == next.from);
+        stances.push(next);
+    }
+    stances
+}
+
+impl Stance {
+    fn of(from: Millis, task_type: TaskType, parent: Option<&ParentRef>) -> Self {
+        Self { from, is_epic: task_type == TaskType::Epic, parent: parent.map(|parent| parent.native_id.clone()) }
+    }
+
+    /// The one in force at a moment; before the creation, the first.
+    fn at(stances: &[Self], moment: Millis) -> Option<&Self> {
+        stances.get(stances.partition_point(|stance| stance.from <= moment).max(1) - 1)
+    }
 }
 
 /// A task's place in the tree at a moment.
@@ -119,12 +199,13 @@ impl Lineage {
         let mut next = Some(key.clone());
         while let Some(key) = next.take().filter(|key| !lineage.chain.contains(key) && lineage.chain.len() < MAX_DEPTH)
         {
-            let facts = book.facts(&key, at)?;
-            lineage.root_unknown = facts.is_none();
-            next = facts
-                .filter(|facts| facts.task_type != TaskType::Epic)
-                .and_then(|facts| facts.parent.clone())
-                .map(|parent| TaskKey::new(key.source.as_str(), parent.native_id));
+            let stances = book.stances(&key)?;
+            let stance = Stance::at(&stances, at);
+            lineage.root_unknown = stance.is_none();
+            next = stance
+                .filter(|stance| !stance.is_epic)
+                .and_then(|stance| stance.parent.as_deref())
+                .map(|parent| TaskKey::new(key.source.as_str(), parent));
             lineage.chain.push(key);
         }
         Ok(lineage)
@@ -139,7 +220,7 @@ impl Lineage {
     /// The epic above a task, if there is one and it is not the task itself.
     pub fn epic<'k>(&'k self, book: &Book<'_>, at: Millis) -> Result<Option<&'k TaskKey>> {
         let root = self.root();
-        let is_epic = book.facts(root, at)?.is_some_and(|facts| facts.task_type == TaskType::Epic);
+        let is_epic = Stance::at(&book.stances(root)?, at).is_some_and(|stance| stance.is_epic);
         Ok((is_epic && self.chain.len() > 1).then_some(root))
     }
 }
@@ -155,7 +236,7 @@ pub struct Episode {
 
 /// The episodes of a task, oldest first.
 fn episodes(book: &Book<'_>, key: &TaskKey) -> Result<Vec<Episode>> {
-    let Some(created) = book.life(key)?.map(|life| life.created()) else { return Ok(Vec::new()) };
+    let Some(created) = book.stances(key)?.first().map(|first| first.from) else { return Ok(Vec::new()) };
     let mut episodes = vec![Episode { from: created, lineage: Lineage::at(book, key, created)? }];
     let mut moment = created;
     while let Some(last) = episodes.last() {
@@ -173,12 +254,9 @@ fn episodes(book: &Book<'_>, key: &TaskKey) -> Result<Vec<Episode>> {
 fn next_turn(book: &Book<'_>, lineage: &Lineage, after: Millis) -> Result<Option<Millis>> {
     let mut next: Option<Millis> = None;
     for key in &lineage.chain {
-        let Some(record) = book.record(key)? else { continue };
-        let turn = record
-            .timeline
-            .iter()
-            .find(|kept| kept.entry.at > after && matches!(kept.entry.what, What::Parent(_) | What::Typed { .. }));
-        next = turn.map(|kept| kept.entry.at).into_iter().chain(next).min();
+        let stances = book.stances(key)?;
+        let turn = stances.iter().skip(1).find(|stance| stance.from > after);
+        next = turn.map(|stance| stance.from).into_iter().chain(next).min();
     }
     Ok(next)
 }

@@ -7,10 +7,10 @@
 //! Oldest first means jumping from task to task. So what is to be sent is first listed as [`Ticket`]s, small and sorted,
 //! and then made into records a window at a time: within a window each task is told once, and only a window is in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
+use bytes::Bytes;
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
 use prost::Message;
 
 use super::events::{self, Happened};
@@ -18,9 +18,9 @@ use super::ids::{self, Role, SpanId, TraceId};
 use super::lineage::{self, Book};
 use super::otlp::{self, Attributes, ResourceKey, Setting};
 use super::semconv as names;
-use super::{Plan, Replayer, Sent, render, traces};
+use super::{Plan, Replayer, Sent, render};
 use crate::error::Result;
-use crate::model::{SprintRecord, TaskKey, TaskRecord};
+use crate::model::{Kept, SprintRecord, TaskKey, TaskRecord};
 use crate::sink::{Batch, MAX_BATCH_BYTES, Signal};
 use crate::store::{Item, Position};
 use crate::time::{HOUR, Millis};
@@ -29,8 +29,8 @@ use crate::totals::points;
 /// Records a request.
 const BATCH_RECORDS: usize = 1_000;
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
-/// Records made at once; four requests' worth.
-const WINDOW: usize = 4 * BATCH_RECORDS;
+/// Records made at once, some 400 bytes each. A task is told anew in each window it reaches into.
+const WINDOW: usize = 16 * BATCH_RECORDS;
 
 /// One record to send: when, which fact, which of its events, and whose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,30 +50,25 @@ impl Ticket {
     }
 }
 
-/// A task's events and the spans they belong to.
-struct Told {
-    events: Vec<Happened>,
-    spans: Vec<(Millis, TraceId, SpanId)>,
-}
-
 /// Work on one source's logs.
 pub(super) struct Logs<'a> {
     replayer: &'a Replayer<'a>,
     source: &'a str,
     plan: &'a Plan,
     setting: Setting<'a>,
-    book: Book<'a>,
+    book: &'a Book<'a>,
     now: Millis,
     owners: Vec<Item>,
 }
 
-/// The records of one ticket, by resource.
-type Records = Vec<(ResourceKey, LogRecord)>;
+/// The encoded records of one ticket, each with its resource.
+type Records = Vec<(ResourceKey, Bytes)>;
 
 impl<'a> Logs<'a> {
     /// Tells everything a source has for the logs backend.
     pub(super) async fn run(
         replayer: &'a Replayer<'a>,
+        book: &'a Book<'a>,
         source: &'a str,
         plan: &'a Plan,
         sent: &mut Sent,
@@ -90,7 +85,7 @@ impl<'a> Logs<'a> {
             source,
             plan,
             setting: Setting::new(replayer.config),
-            book: Book::new(store),
+            book,
             now: plan.now,
             owners: Vec::new(),
         };
@@ -148,7 +143,7 @@ impl<'a> Logs<'a> {
 
     /// The next batch, and how many tickets it took.
     fn batch(&self, records: &mut std::vec::IntoIter<Records>) -> (Batch, usize) {
-        let mut streams: BTreeMap<ResourceKey, Vec<LogRecord>> = BTreeMap::new();
+        let mut streams: BTreeMap<ResourceKey, Vec<Bytes>> = BTreeMap::new();
         let (mut bytes, mut taken) = (0, 0);
         while taken < BATCH_RECORDS
             && (taken == 0 || bytes <= BATCH_BYTES)
@@ -156,16 +151,15 @@ impl<'a> Logs<'a> {
         {
             taken += 1;
             for (resource, record) in of_one {
-                bytes += record.encoded_len() + 8;
+                bytes += record.len() + 8;
                 streams.entry(resource).or_default().push(record);
             }
         }
-        let resource_logs = streams.into_iter().map(|(key, log_records)| ResourceLogs {
-            resource: Some(self.setting.resource(&key)),
-            scope_logs: vec![ScopeLogs { scope: Some(otlp::scope()), log_records, ..ScopeLogs::default() }],
-            ..ResourceLogs::default()
-        });
-        (Batch::Logs(ExportLogsServiceRequest { resource_logs: resource_logs.collect() }), taken)
+        let mut batch = Batch::empty(Signal::Logs);
+        for (key, records) in streams {
+            batch.add_records(self.setting.resource(&key), otlp::scope(), records);
+        }
+        (batch, taken)
     }
 
     /// The records of a window of tickets, in their order. Each task is told once.
@@ -177,12 +171,7 @@ impl<'a> Logs<'a> {
         let mut records = vec![Records::new(); window.len()];
         for (owner, places) in by_owner {
             match self.owners.get(owner as usize) {
-                Some(Item::Task(key)) => {
-                    let Some(told) = self.told(key)? else { continue };
-                    for place in places {
-                        records[place] = self.task_records(window[place], key, &told)?;
-                    }
-                }
+                Some(Item::Task(key)) => self.task_records(key, window, &places, &mut records)?,
                 Some(Item::Sprint(key)) => {
                     for place in places {
                         records[place] = self.sprint_record(window[place], key)?.into_iter().collect();
@@ -199,42 +188,46 @@ impl<'a> Logs<'a> {
         Ok(records)
     }
 
-    fn task_records(&self, ticket: Ticket, key: &TaskKey, told: &Told) -> Result<Records> {
-        let Some(place) = told.events.iter().position(|event| event.id.0 == ticket.id && event.place == ticket.place)
-        else {
-            return Ok(Vec::new());
-        };
-        let event = &told.events[place];
-        let attributes = Attributes::new()
+    /// Tells a task's events that are at these `places` of the window.
+    fn task_records(&self, key: &TaskKey, window: &[Ticket], places: &[usize], into: &mut [Records]) -> Result<()> {
+        let Some(task) = self.book.record(key)? else { return Ok(()) };
+        let spans = spans(self.book, key)?;
+        let of_fact: HashMap<(u64, u8), usize> =
+            places.iter().map(|place| ((window[*place].id, window[*place].place), *place)).collect();
+        let wanted = |kept: &Kept| [0, 1].iter().any(|place| of_fact.contains_key(&(kept.entry.id.0, *place)));
+        let mut outcome = Ok(());
+        events::each(&task.timeline, wanted, |event| {
+            let Some(place) = of_fact.get(&(event.id.0, event.place)) else { return };
+            match self.event_records(key, event, &spans) {
+                Ok(records) => into[*place] = records,
+                Err(error) => outcome = Err(error),
+            }
+        });
+        outcome
+    }
+
+    fn event_records(&self, key: &TaskKey, event: &Happened<'_>, spans: &[Stretch]) -> Result<Records> {
+        let attributes = Attributes::with_room(8)
             .text(names::TASK_ID, &event.facts.key)
             .text(names::TASK_TYPE, event.facts.task_type.as_str())
-            .maybe(names::TASK_TITLE, self.setting.title(&event.facts.title));
-        let mut attributes = attributes.build();
-        attributes.extend(events::attributes(event, &self.setting, key).build());
+            .maybe(names::TASK_TITLE, self.setting.title(&event.facts.title))
+            .and(events::attributes(event, &self.setting, key));
         let body = events::sentence(event, &self.setting);
-        let span = told.spans.iter().rev().find(|(from, ..)| *from <= event.at).or(told.spans.first());
+        let span = spans.iter().rev().find(|(from, ..)| *from <= event.at).or(spans.first());
         let resource = self.setting.resource_key(&key.source, &event.facts.project);
         let mut records = vec![(resource.clone(), record(event.at, event.name, body, attributes, span))];
         if event.name == names::TASK_SPRINT_CHANGED {
-            let before = place.checked_sub(1).map(|place| told.events[place].facts.sprints.clone()).unwrap_or_default();
-            records.extend(
-                self.scope_changes(key, event, &before, span)?.into_iter().map(|record| (resource.clone(), record)),
-            );
+            let changes = self.scope_changes(key, event, span)?;
+            records.extend(changes.into_iter().map(|record| (resource.clone(), record)));
         }
         Ok(records)
     }
 
     /// A task that entered or left a running sprint changed its scope.
-    fn scope_changes(
-        &self,
-        key: &TaskKey,
-        event: &Happened,
-        before: &[String],
-        span: Option<&(Millis, TraceId, SpanId)>,
-    ) -> Result<Vec<LogRecord>> {
+    fn scope_changes(&self, key: &TaskKey, event: &Happened<'_>, span: Option<&Stretch>) -> Result<Vec<Bytes>> {
         let what = crate::model::What::Sprints(event.facts.sprints.clone());
         let mut records = Vec::new();
-        for (sprint, entered) in crate::sprint::membership_changes(before, &what) {
+        for (sprint, entered) in crate::sprint::membership_changes(&event.sprints_before, &what) {
             let Some(known) = self.book.sprint(&TaskKey::new(key.source.as_str(), sprint))? else { continue };
             let over = known.facts.completed.is_some_and(|completed| event.at >= completed);
             if over || known.facts.start.is_none_or(|start| event.at <= start) {
@@ -248,14 +241,14 @@ impl<'a> Logs<'a> {
                 .text(names::SPRINT_ID, sprint)
                 .text(names::SPRINT_NAME, &known.facts.name)
                 .double(names::SPRINT_SCOPE_CHANGE, by);
-            records.push(record(event.at, names::SPRINT_SCOPE_CHANGED, body, attributes.build(), span));
+            records.push(record(event.at, names::SPRINT_SCOPE_CHANGED, body, attributes, span));
         }
         Ok(records)
     }
 
-    fn sprint_record(&self, ticket: Ticket, key: &TaskKey) -> Result<Option<(ResourceKey, LogRecord)>> {
+    fn sprint_record(&self, ticket: Ticket, key: &TaskKey) -> Result<Option<(ResourceKey, Bytes)>> {
         let Some(sprint) = self.book.sprint(key)? else { return Ok(None) };
-        let Some(ledger) = traces::ledger(&self.book, key)? else { return Ok(None) };
+        let Some(ledger) = self.book.ledger(key)? else { return Ok(None) };
         let (facts, tally) = (&sprint.facts, ledger.at(ticket.at));
         let closed = ticket.place == CLOSED;
         let (name, body) = if closed {
@@ -272,18 +265,16 @@ impl<'a> Logs<'a> {
             .double(names::SPRINT_COMPLETED_POINTS, points(tally.completed));
         let span = (ticket.at, ids::sprint_trace(key), ids::span(key, Role::Sprint, 1));
         let project = facts.project.as_deref().unwrap_or(&key.source);
-        let record = record(ticket.at, name, body, attributes.build(), Some(&span));
+        let record = record(ticket.at, name, body, attributes, Some(&span));
         Ok(Some((self.setting.resource_key(&key.source, project), record)))
-    }
-
-    fn told(&self, key: &TaskKey) -> Result<Option<Told>> {
-        let Some(record) = self.book.record(key)? else { return Ok(None) };
-        Ok(Some(Told { events: events::of(&record.timeline), spans: spans(&self.book, key)? }))
     }
 }
 
+/// From when on which span holds what happened.
+type Stretch = (Millis, TraceId, SpanId);
+
 /// The span that each stretch of a task's life belongs to: its phase, or when it was finished, the finished task.
-fn spans(book: &Book<'_>, key: &TaskKey) -> Result<Vec<(Millis, TraceId, SpanId)>> {
+fn spans(book: &Book<'_>, key: &TaskKey) -> Result<Vec<Stretch>> {
     let mut spans = Vec::new();
     let mut cycle = 0;
     for phase in book.life(key)?.map(|life| life.phases()).unwrap_or_default() {
@@ -317,25 +308,19 @@ fn sprint_tickets(sprint: &SprintRecord, seqs: &std::ops::RangeInclusive<u64>, o
     started.into_iter().chain(closed).map(|(at, place)| Ticket { at, id: 0, place, owner }).collect()
 }
 
-fn record(
-    at: Millis,
-    name: &str,
-    body: String,
-    mut attributes: Vec<opentelemetry_proto::tonic::common::v1::KeyValue>,
-    span: Option<&(Millis, TraceId, SpanId)>,
-) -> LogRecord {
-    attributes.extend(Attributes::new().text(names::EVENT_NAME, name).build());
+fn record(at: Millis, name: &str, body: String, attributes: Attributes, span: Option<&Stretch>) -> Bytes {
     let severity = if name == names::TASK_BLOCKED { SeverityNumber::Warn } else { SeverityNumber::Info };
-    LogRecord {
+    let record = LogRecord {
         time_unix_nano: at.as_nanos(),
         observed_time_unix_nano: at.as_nanos(),
         severity_number: severity.into(),
         severity_text: if severity == SeverityNumber::Warn { "WARN" } else { "INFO" }.to_owned(),
         body: Some(otlp::text_value(&body)),
-        attributes,
+        attributes: attributes.text(names::EVENT_NAME, name).build(),
         trace_id: span.map(|(_, trace, _)| trace.0.to_vec()).unwrap_or_default(),
         span_id: span.map(|(_, _, span)| span.0.to_vec()).unwrap_or_default(),
         event_name: name.to_owned(),
         ..LogRecord::default()
-    }
+    };
+    record.encode_to_vec().into()
 }

@@ -6,12 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use bytes::Bytes;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Gauge, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
-    number_data_point,
+    AggregationTemporality, Gauge, HistogramDataPoint, Metric, NumberDataPoint, Sum, number_data_point,
 };
 use prost::Message;
 
@@ -19,17 +18,19 @@ use super::board::{self, Axis, Board, FLOW_WINDOW, Line};
 use super::lineage::Book;
 use super::otlp::{self, Attributes, ResourceKey, Setting};
 use super::semconv::{self as names, Instrument};
-use super::{Plan, Replayer, Sent, traces};
+use super::{Plan, Replayer, Sent};
 use crate::error::Result;
 use crate::model::{Facts, SprintRecord, SprintState, Status, TaskKey, TaskRecord, TaskType};
-use crate::sink::{Batch, MAX_BATCH_BYTES};
+use crate::sink::{Batch, Heading, Kind, MAX_BATCH_BYTES, Signal};
 use crate::store::Store;
 use crate::time::{DAY, Millis};
 use crate::timeline::Life;
 use crate::totals::{self, BOUNDS, Histogram, points};
 
-/// A twelfth of what a batch may hold: points take several times as much in memory as on the wire.
-const BATCH_BYTES: usize = MAX_BATCH_BYTES / 12;
+/// A request is full once it holds this much: small requests are soon forgotten.
+const BATCH_BYTES: usize = MAX_BATCH_BYTES / 4;
+/// About what a moment adds to its points: a resource, and what each metric is called.
+const MOMENT_BYTES: usize = 4_000;
 /// A closed sprint's numbers are repeated in every "now" for this long.
 const CLOSED_FOR: i64 = 30 * DAY;
 /// The group of notes that says how far each project's metrics were told.
@@ -54,7 +55,12 @@ pub(crate) struct ProjectMetrics {
 }
 
 /// Tells the metrics backend everything up to `now`.
-pub(super) async fn run(replayer: &Replayer<'_>, plan: &Plan, sent: &mut BTreeMap<String, Sent>) -> Result<()> {
+pub(super) async fn run(
+    replayer: &Replayer<'_>,
+    book: &Book<'_>,
+    plan: &Plan,
+    sent: &mut BTreeMap<String, Sent>,
+) -> Result<()> {
     let now = plan.now;
     let setting = Setting::new(replayer.config);
     let step = i64::try_from(replayer.config.export.history_step.as_millis()).unwrap_or(DAY).max(1);
@@ -66,16 +72,15 @@ pub(super) async fn run(replayer: &Replayer<'_>, plan: &Plan, sent: &mut BTreeMa
         Ok(Axis::new(Some(told.unwrap_or(first).max(first).min(now)), step, heard, now))
     };
     let again = plan.again.is_some();
-    let projects = collect(replayer.store, &setting, now, &axis_of, again)?;
+    let projects = collect(book, &setting, now, &axis_of, again)?;
     for project in projects {
         if !plan.wants_project(&project.project_id) {
             continue;
         }
         let project_id = project.project_id.clone();
-        let resource = ResourceKey { project_id: project_id.clone(), source: String::new(), backfill: false };
-        let mut packer = Packer::new(project.series);
-        while let Some(metrics) = packer.next() {
-            let batch = request(&setting, &resource, metrics);
+        let resource = setting.resource(&Setting::project_key(&project_id));
+        let mut packer = Packer::new(resource, project.series);
+        while let Some(batch) = packer.next() {
             sent.entry(project_id.clone()).or_default().points += replayer.send(&project_id, batch).await?;
         }
         if !again {
@@ -116,29 +121,28 @@ fn note_told(store: &Store, project_id: &str, upto: Millis) -> Result<()> {
 /// The metrics of every project at `now` alone, e.g. for a scrape.
 pub(crate) fn now(store: &Store, setting: &Setting<'_>, now: Millis) -> Result<Vec<(ResourceKey, Vec<Metric>)>> {
     let axis_of = |_: &str| Ok(Axis::new(None, DAY, now, now));
-    let projects = collect(store, setting, now, &axis_of, false)?;
+    let projects = collect(&Book::new(store), setting, now, &axis_of, false)?;
     Ok(projects
         .into_iter()
         .map(|project| {
-            let resource = ResourceKey { project_id: project.project_id, source: String::new(), backfill: false };
-            (resource, project.series.into_iter().map(Points::into_metric).collect())
+            (Setting::project_key(&project.project_id), project.series.into_iter().map(Points::into_metric).collect())
         })
         .collect())
 }
 
 /// Counts every project's tasks and sprints on its axis.
 fn collect(
-    store: &Store,
+    book: &Book<'_>,
     setting: &Setting<'_>,
     now: Millis,
     axis_of: &dyn Fn(&str) -> Result<Axis>,
     everything: bool,
 ) -> Result<Vec<ProjectMetrics>> {
+    let store = book.store();
     let mut boards = boards(store, setting, axis_of)?;
     let earliest = boards.values().filter_map(|board| board.axis.moments().first()).min().copied().unwrap_or(now);
     let all = everything || boards.values().any(|board| board.axis.moments().len() > 1);
     let mut infos: BTreeMap<String, Vec<Points>> = BTreeMap::new();
-    let book = Book::new(store);
     let open = store.open_tasks(None).count();
     let with_info = open <= setting.config.export.task_info_limit;
     let mut place = |key: &TaskKey, record: &TaskRecord| -> Result<()> {
@@ -148,7 +152,7 @@ fn collect(
         if turn.state.deleted.is_none()
             && !turn.state.facts.status.is_finished()
             && let Some((project, series)) =
-                open_task(&book, setting, key, &record.url, &turn.state.facts, now, with_info)?
+                open_task(book, setting, key, &record.url, &turn.state.facts, now, with_info)?
         {
             infos.entry(project).or_default().extend(series);
         }
@@ -168,7 +172,7 @@ fn collect(
             }
         }
     }
-    let mut sprints = sprint_series(&book, setting, &boards, now)?;
+    let mut sprints = sprint_series(book, setting, &boards, now)?;
     let projects = boards.into_iter().map(|(project_id, board)| {
         let mut series = board_series(&board, setting, &project_id);
         series.extend(infos.remove(&project_id).unwrap_or_default());
@@ -527,7 +531,7 @@ fn one_sprint(
     moments: &[Millis],
     now: Millis,
 ) -> Result<Vec<Points>> {
-    let Some(ledger) = traces::ledger(book, key)? else { return Ok(Vec::new()) };
+    let Some(ledger) = book.ledger(key)? else { return Ok(Vec::new()) };
     let own = || {
         Attributes::new()
             .text(names::PROJECT_ID, project_id)
@@ -579,40 +583,6 @@ fn one_sprint(
 }
 
 impl Points {
-    /// About how many bytes it takes on the wire.
-    fn weight(&self) -> usize {
-        let attributes: usize = self.attributes.iter().map(|attribute| attribute.encoded_len() + 2).sum();
-        match &self.values {
-            Values::Numbers(values) => values.len() * (attributes + 24),
-            Values::Histograms(values) => values.len() * (attributes + 300),
-        }
-    }
-
-    /// The first points that weigh at most `bytes` (at least one), and the rest.
-    fn split(self, bytes: usize) -> (Self, Option<Self>) {
-        let size = match &self.values {
-            Values::Numbers(values) => values.len(),
-            Values::Histograms(values) => values.len(),
-        };
-        let each = (self.weight() / size.max(1)).max(1);
-        let at = (bytes / each).clamp(1, size.max(1));
-        if at >= size {
-            return (self, None);
-        }
-        let Self { metric, attributes, values } = self;
-        let (head, tail) = match values {
-            Values::Numbers(mut values) => {
-                let tail = values.split_off(at);
-                (Values::Numbers(values), Values::Numbers(tail))
-            }
-            Values::Histograms(mut values) => {
-                let tail = values.split_off(at);
-                (Values::Histograms(values), Values::Histograms(tail))
-            }
-        };
-        (Self { metric, attributes: attributes.clone(), values: head }, Some(Self { metric, attributes, values: tail }))
-    }
-
     fn into_metric(self) -> Metric {
         let Self { metric, attributes, values } = self;
         let temporality = AggregationTemporality::Cumulative.into();
@@ -620,18 +590,20 @@ impl Points {
             Values::Histograms(values) => Data::Histogram(opentelemetry_proto::tonic::metrics::v1::Histogram {
                 data_points: values
                     .iter()
-                    .map(|(at, histogram)| histogram_point(&attributes, *at, histogram))
+                    .map(|(at, histogram)| HistogramDataPoint {
+                        attributes: attributes.clone(),
+                        explicit_bounds: bounds().collect(),
+                        ..histogram_point(*at, histogram)
+                    })
                     .collect(),
                 aggregation_temporality: temporality,
             }),
             Values::Numbers(values) => {
-                let data_points = values.iter().map(|(at, value)| NumberDataPoint {
+                let point = |(at, value): &(Millis, f64)| NumberDataPoint {
                     attributes: attributes.clone(),
-                    time_unix_nano: at.as_nanos(),
-                    value: Some(number_data_point::Value::AsDouble(*value)),
-                    ..NumberDataPoint::default()
-                });
-                let data_points = data_points.collect();
+                    ..number_point(*at, *value)
+                };
+                let data_points = values.iter().map(point).collect();
                 match metric.instrument {
                     Instrument::Counter => {
                         Data::Sum(Sum { data_points, aggregation_temporality: temporality, is_monotonic: true })
@@ -650,54 +622,150 @@ impl Points {
     }
 }
 
-fn histogram_point(attributes: &[KeyValue], at: Millis, histogram: &Histogram) -> HistogramDataPoint {
+/// A point without what it shares with the others of its series.
+fn number_point(at: Millis, value: f64) -> NumberDataPoint {
+    NumberDataPoint {
+        time_unix_nano: at.as_nanos(),
+        value: Some(number_data_point::Value::AsDouble(value)),
+        ..NumberDataPoint::default()
+    }
+}
+
+/// A point without what it shares with the others of its series.
+fn histogram_point(at: Millis, histogram: &Histogram) -> HistogramDataPoint {
     let unsigned = |value: &i64| u64::try_from(*value).unwrap_or(0);
     HistogramDataPoint {
-        attributes: attributes.to_vec(),
         time_unix_nano: at.as_nanos(),
         count: unsigned(&histogram.count()),
         sum: Some(count(histogram.sum) / 1_000.0),
         bucket_counts: histogram.buckets.iter().map(unsigned).collect(),
-        explicit_bounds: BOUNDS.iter().map(|bound| count(*bound) / 1_000.0).collect(),
         ..HistogramDataPoint::default()
     }
 }
 
-/// Packs series into requests, one at a time, so that only one is ever held as OTLP. Each series keeps its order in time.
+/// The upper bounds of all histograms' buckets, in seconds.
+fn bounds() -> impl Iterator<Item = f64> {
+    BOUNDS.iter().map(|bound| count(*bound) / 1_000.0)
+}
+
+/// A series on its way to the backend. A message may be written in pieces: what all its points share is encoded once and put
+/// in front of each.
+struct Feed {
+    heading: Heading,
+    shared: Vec<u8>,
+    /// Newest first, so that the next is taken from the end.
+    values: Values,
+}
+
+impl Feed {
+    fn new(points: Points) -> Self {
+        let Points { metric, attributes, mut values } = points;
+        let (kind, shared) = match &mut values {
+            Values::Numbers(values) => {
+                values.reverse();
+                let kind = if metric.instrument == Instrument::Counter { Kind::Counter } else { Kind::Gauge };
+                (kind, NumberDataPoint { attributes, ..NumberDataPoint::default() }.encode_to_vec())
+            }
+            Values::Histograms(values) => {
+                values.reverse();
+                let explicit_bounds = bounds().collect();
+                let shared = HistogramDataPoint { attributes, explicit_bounds, ..HistogramDataPoint::default() };
+                (Kind::Histogram, shared.encode_to_vec())
+            }
+        };
+        Self { heading: Heading::new(metric.name, metric.about, metric.unit, kind), shared, values }
+    }
+
+    /// Takes the next point, encoded.
+    fn next(&mut self) -> Option<Bytes> {
+        Some(match &mut self.values {
+            Values::Numbers(values) => {
+                values.pop().map(|(at, value)| behind(&self.shared, &number_point(at, value)))?
+            }
+            Values::Histograms(values) => {
+                values.pop().map(|(at, value)| behind(&self.shared, &histogram_point(at, &value)))?
+            }
+        })
+    }
+}
+
+/// `shared` followed by a point, as one encoded message.
+fn behind(shared: &[u8], point: &impl Message) -> Bytes {
+    let mut encoded = Vec::with_capacity(shared.len() + point.encoded_len());
+    encoded.extend_from_slice(shared);
+    // A vector grows, so there is always room.
+    point.encode(&mut encoded).unwrap_or_default();
+    encoded.into()
+}
+
+/// Packs series into requests, one at a time, so that only one is ever held encoded: everything of the first moment, then of
+/// the next.
+///
+/// Moments are kept apart because Prometheus writes a `target_info` sample for every two and a half minutes between the
+/// first and the last point of a resource. A year of one series in one resource is 210,000 of them, and every request costs
+/// as many again; a resource whose points are of one moment has one.
 struct Packer {
-    /// Still to come, the next one last.
-    series: Vec<Points>,
+    resource: Bytes,
+    scope: Bytes,
+    feeds: Vec<Feed>,
+    /// Which feeds have a point, moment by moment.
+    due: std::collections::btree_map::IntoIter<Millis, Vec<u32>>,
+    /// The moment that the last request did not finish.
+    rest: Vec<u32>,
 }
 
 impl Packer {
-    fn new(mut series: Vec<Points>) -> Self {
-        series.reverse();
-        Self { series }
+    fn new(resource: Bytes, series: Vec<Points>) -> Self {
+        let mut due: BTreeMap<Millis, Vec<u32>> = BTreeMap::new();
+        for (place, points) in (0..).zip(&series) {
+            points.values.moments().for_each(|at| due.entry(at).or_default().push(place));
+        }
+        let feeds = series.into_iter().map(Feed::new).collect();
+        Self { resource, scope: otlp::scope(), feeds, due: due.into_iter(), rest: Vec::new() }
     }
 
-    fn next(&mut self) -> Option<Vec<Metric>> {
-        let (mut load, mut weight) = (Vec::new(), 0);
-        while let Some(points) = self.series.pop() {
-            if weight > 0 && weight + points.weight().min(BATCH_BYTES) > BATCH_BYTES {
-                self.series.push(points);
+    /// The next request, its moments oldest first; `None` when all points were given.
+    fn next(&mut self) -> Option<Batch> {
+        let (mut batch, mut bytes) = (Batch::empty(Signal::Metrics), 0);
+        while bytes < BATCH_BYTES {
+            let places = match std::mem::take(&mut self.rest) {
+                rest if rest.is_empty() => self.due.next().map(|(_, places)| places).unwrap_or_default(),
+                rest => rest,
+            };
+            if places.is_empty() {
                 break;
             }
-            let (head, tail) = points.split(BATCH_BYTES);
-            weight += head.weight();
-            load.push(head.into_metric());
-            self.series.extend(tail);
+            batch.begin_points(self.resource.clone(), self.scope.clone());
+            bytes += MOMENT_BYTES + self.moment(&mut batch, places);
         }
-        (!load.is_empty()).then_some(load)
+        (batch.items() > 0).then_some(batch)
+    }
+
+    /// Adds the points of a moment, as many as there is room for; returns their size.
+    fn moment(&mut self, batch: &mut Batch, mut places: Vec<u32>) -> usize {
+        let mut bytes = 0;
+        for (done, place) in places.iter().enumerate() {
+            if bytes >= BATCH_BYTES {
+                self.rest = places.split_off(done);
+                break;
+            }
+            let Some(feed) = self.feeds.get_mut(*place as usize) else { continue };
+            let point = feed.next();
+            bytes += point.as_ref().map_or(0, |point| point.len() + 4);
+            batch.add_points(&feed.heading, point);
+        }
+        bytes
     }
 }
 
-fn request(setting: &Setting<'_>, resource: &ResourceKey, metrics: Vec<Metric>) -> Batch {
-    let scope_metrics =
-        vec![ScopeMetrics { scope: Some(otlp::scope()), metrics: united(metrics), ..ScopeMetrics::default() }];
-    let resource = Some(setting.resource(resource));
-    Batch::Metrics(ExportMetricsServiceRequest {
-        resource_metrics: vec![ResourceMetrics { resource, scope_metrics, ..ResourceMetrics::default() }],
-    })
+impl Values {
+    /// The moments there is a value of.
+    fn moments(&self) -> Box<dyn Iterator<Item = Millis> + '_> {
+        match self {
+            Self::Numbers(values) => Box::new(values.iter().map(|(at, _)| *at)),
+            Self::Histograms(values) => Box::new(values.iter().map(|(at, _)| *at)),
+        }
+    }
 }
 
 /// Puts the points of equally named metrics into one message, as OTLP wants it.
@@ -715,4 +783,89 @@ pub(crate) fn united(metrics: Vec<Metric>) -> Vec<Metric> {
         }
     }
     united
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+
+    use super::*;
+
+    fn series(metric: names::Metric, name: &str, moments: std::ops::Range<i64>) -> Points {
+        let values = moments.map(|at| (Millis(at), count(at))).collect();
+        let attributes = Attributes::new().text(names::TASK_TYPE, name).build();
+        Points { metric, attributes, values: Values::Numbers(values) }
+    }
+
+    /// The requests as the backend reads them.
+    fn packed(series: Vec<Points>) -> Vec<ExportMetricsServiceRequest> {
+        let mut packer = Packer::new(Bytes::from_static(b""), series);
+        let batches = std::iter::from_fn(|| packer.next());
+        batches.map(|batch| ExportMetricsServiceRequest::decode(batch.encode()).unwrap()).collect()
+    }
+
+    /// The moment, metric and value of each point, in the order they are sent.
+    fn points(requests: &[ExportMetricsServiceRequest]) -> Vec<(u64, &str, f64)> {
+        let mut all = Vec::new();
+        for resource in requests.iter().flat_map(|request| &request.resource_metrics) {
+            let mut of_moment = Vec::new();
+            for metric in &resource.scope_metrics[0].metrics {
+                let Some(Data::Gauge(Gauge { data_points }) | Data::Sum(Sum { data_points, .. })) = &metric.data else {
+                    panic!("{metric:?} holds no numbers")
+                };
+                for point in data_points {
+                    let Some(number_data_point::Value::AsDouble(value)) = point.value else { panic!("{point:?}") };
+                    assert_eq!(point.attributes.len(), 1, "{point:?}");
+                    of_moment.push((point.time_unix_nano / 1_000_000, metric.name.as_str(), value));
+                }
+            }
+            let moments: std::collections::BTreeSet<u64> = of_moment.iter().map(|(at, ..)| *at).collect();
+            assert_eq!(moments.len(), 1, "a resource holds the points of one moment");
+            all.extend(of_moment);
+        }
+        all
+    }
+
+    #[test]
+    fn each_moment_is_told_alone_and_in_order() {
+        let wip = series(names::M_TASK_WIP, "story", 1..4);
+        let late = series(names::M_TASK_WIP, "bug", 3..5);
+        let created = series(names::M_TASK_CREATED, "story", 2..4);
+        let requests = packed(vec![wip, late, created]);
+        assert_eq!(requests.len(), 1);
+        let (wip, created) = (names::M_TASK_WIP.name, names::M_TASK_CREATED.name);
+        let expected = [
+            (1, wip, 1.0),
+            (2, wip, 2.0),
+            (2, created, 2.0),
+            (3, wip, 3.0),
+            (3, wip, 3.0),
+            (3, created, 3.0),
+            (4, wip, 4.0),
+        ];
+        assert_eq!(points(&requests), expected);
+        let named: Vec<usize> =
+            requests[0].resource_metrics.iter().map(|moment| moment.scope_metrics[0].metrics.len()).collect();
+        assert_eq!(named, [1, 2, 2, 1], "a metric is named once in a moment");
+    }
+
+    #[test]
+    fn a_long_history_is_told_in_several_requests_and_completely() {
+        let long = |name: &str| series(names::M_TASK_WIP, name, 0..5_000);
+        let requests = packed((0..20).map(|n| long(&n.to_string())).collect());
+        assert!(requests.len() > 3, "{} requests", requests.len());
+        let told = points(&requests);
+        assert!(told.is_sorted_by_key(|(at, ..)| *at));
+        assert_eq!(told.len(), 100_000);
+        for request in &requests {
+            assert!(request.encoded_len() < MAX_BATCH_BYTES / 2, "{} bytes", request.encoded_len());
+        }
+    }
+
+    #[test]
+    fn a_moment_with_very_many_points_takes_several_requests() {
+        let requests = packed((0..30_000).map(|n| series(names::M_TASK_WIP, &n.to_string(), 7..8)).collect());
+        assert!(requests.len() > 1 && requests.iter().all(|request| request.resource_metrics.len() == 1));
+        assert_eq!(points(&requests).len(), 30_000);
+    }
 }

@@ -25,6 +25,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use lineage::Book;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -246,10 +247,11 @@ impl<'a> Replayer<'a> {
 
     async fn all_signals(&self, plan: &Plan, present: Present) -> DrainReport {
         let (mut traces, mut logs, mut metrics) = (Ledger::default(), Ledger::default(), Ledger::default());
+        let book = Book::new(self.store);
         let outcomes = tokio::join!(
-            self.traces(plan, present, &mut traces),
-            self.logs(plan, &mut logs),
-            self.metrics(plan, present, &mut metrics),
+            self.traces(&book, plan, present, &mut traces),
+            self.logs(&book, plan, &mut logs),
+            self.metrics(&book, plan, present, &mut metrics),
         );
         let mut report = DrainReport::default();
         for part in [traces, logs, metrics] {
@@ -275,33 +277,33 @@ impl<'a> Replayer<'a> {
         self.config.sources.iter().map(|source| source.name.as_str()).filter(|source| plan.wants_source(source))
     }
 
-    async fn traces(&self, plan: &Plan, present: Present, into: &mut Ledger) -> Result<()> {
+    async fn traces(&self, book: &Book<'_>, plan: &Plan, present: Present, into: &mut Ledger) -> Result<()> {
         if !self.sinks.deliveries.contains_key(&Signal::Traces) {
             return Ok(());
         }
         for source in self.sources(plan) {
-            traces::Traces::run(self, source, plan, into.by_source.entry(source.to_owned()).or_default()).await?;
+            traces::Traces::run(self, book, source, plan, into.by_source.entry(source.to_owned()).or_default()).await?;
         }
-        if present.snapshots { snapshot::run(self, plan.now, &mut into.by_project).await } else { Ok(()) }
+        if present.snapshots { snapshot::run(self, book, plan.now, &mut into.by_project).await } else { Ok(()) }
     }
 
-    async fn logs(&self, plan: &Plan, into: &mut Ledger) -> Result<()> {
+    async fn logs(&self, book: &Book<'_>, plan: &Plan, into: &mut Ledger) -> Result<()> {
         if !self.sinks.deliveries.contains_key(&Signal::Logs) {
             return Ok(());
         }
         for source in self.sources(plan) {
-            logs::Logs::run(self, source, plan, into.by_source.entry(source.to_owned()).or_default()).await?;
+            logs::Logs::run(self, book, source, plan, into.by_source.entry(source.to_owned()).or_default()).await?;
         }
         Ok(())
     }
 
-    async fn metrics(&self, plan: &Plan, present: Present, into: &mut Ledger) -> Result<()> {
+    async fn metrics(&self, book: &Book<'_>, plan: &Plan, present: Present, into: &mut Ledger) -> Result<()> {
         if !present.metrics || !self.sinks.deliveries.contains_key(&Signal::Metrics) {
             return Ok(());
         }
         let sealed: Vec<(&str, u64)> =
             self.sources(plan).map(|source| Ok((source, self.store.sealed(source)?))).collect::<Result<_>>()?;
-        metrics::run(self, plan, &mut into.by_project).await?;
+        metrics::run(self, book, plan, &mut into.by_project).await?;
         if plan.again.is_some() {
             return Ok(());
         }
@@ -473,7 +475,7 @@ struct Ledger {
 }
 
 /// The name that Prometheus gives to an OTLP metric.
-pub(crate) use exposition::name as exposition_name;
+pub use exposition::name as exposition_name;
 
 /// A signal's export counters.
 pub fn export_counters(store: &Store, signal: Signal) -> Result<ExportCounters> {

@@ -1,10 +1,13 @@
 //! Small builders for OTLP messages. Values over 2,000 bytes are cut here, visibly, before a backend cuts them silently.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use prost::Message;
 
 use super::semconv as names;
 use crate::config::{AssigneePrivacy, Config, TitlePrivacy};
@@ -20,6 +23,11 @@ pub(crate) struct Attributes(Vec<KeyValue>);
 impl Attributes {
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// With room for this many, where it is known that there will be many.
+    pub(crate) fn with_room(room: usize) -> Self {
+        Self(Vec::with_capacity(room))
     }
 
     fn push(mut self, key: &str, value: Value) -> Self {
@@ -77,6 +85,12 @@ impl Attributes {
         }
     }
 
+    /// These, and then those.
+    pub(crate) fn and(mut self, more: Self) -> Self {
+        self.0.extend(more.0);
+        self
+    }
+
     pub(crate) fn build(self) -> Vec<KeyValue> {
         self.0
     }
@@ -96,22 +110,23 @@ pub(crate) fn cut(text: &str) -> String {
     format!("{}…", &text[..end])
 }
 
-/// The scope of everything replayed.
-pub(crate) fn scope() -> InstrumentationScope {
-    InstrumentationScope {
+/// The scope of everything replayed, encoded.
+pub(crate) fn scope() -> Bytes {
+    let scope = InstrumentationScope {
         name: names::SCOPE.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ..InstrumentationScope::default()
-    }
+    };
+    scope.encode_to_vec().into()
 }
 
 /// Which resource something belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ResourceKey {
     /// The portfolio project's id, or the native project.
-    pub(crate) project_id: String,
-    /// The source; empty for what unites several, as metrics and snapshots do.
-    pub(crate) source: String,
+    pub(crate) project_id: Arc<str>,
+    /// The source; empty for what unites several, as metrics do.
+    pub(crate) source: Arc<str>,
     /// A log record older than an hour when sent.
     pub(crate) backfill: bool,
 }
@@ -120,12 +135,14 @@ pub(crate) struct ResourceKey {
 pub(crate) struct Setting<'a> {
     pub(crate) config: &'a Config,
     tools: BTreeMap<&'a str, &'a str>,
+    /// Resource keys by source and native project, made once each.
+    keys: Mutex<HashMap<String, HashMap<String, ResourceKey>>>,
 }
 
 impl<'a> Setting<'a> {
     pub(crate) fn new(config: &'a Config) -> Self {
         let tools = config.sources.iter().map(|source| (source.name.as_str(), source.kind.as_str())).collect();
-        Self { config, tools }
+        Self { config, tools, keys: Mutex::default() }
     }
 
     /// The id of the project that a native project belongs to.
@@ -137,30 +154,42 @@ impl<'a> Setting<'a> {
 
     /// The resource of something in a native project.
     pub(crate) fn resource_key(&self, source: &str, native_project: &str) -> ResourceKey {
-        ResourceKey { project_id: self.project_id(source, native_project), source: source.to_owned(), backfill: false }
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = keys.get(source).and_then(|of_source| of_source.get(native_project)) {
+            return key.clone();
+        }
+        let project_id = self.project_id(source, native_project).into();
+        let key = ResourceKey { project_id, source: source.into(), backfill: false };
+        keys.entry(source.to_owned()).or_default().insert(native_project.to_owned(), key.clone());
+        key
     }
 
-    /// A resource with everything known of it.
-    pub(crate) fn resource(&self, key: &ResourceKey) -> Resource {
-        let project = self.config.projects.iter().find(|project| project.id == key.project_id);
+    /// The resource of what unites all sources of a project.
+    pub(crate) fn project_key(project_id: &str) -> ResourceKey {
+        ResourceKey { project_id: project_id.into(), source: "".into(), backfill: false }
+    }
+
+    /// A resource with everything known of it, encoded.
+    pub(crate) fn resource(&self, key: &ResourceKey) -> Bytes {
+        let project = self.config.projects.iter().find(|project| *project.id == *key.project_id);
         let attributes = Attributes::new()
             .text(names::SERVICE_NAME, "contextcore")
             .text(names::SERVICE_NAMESPACE, &key.project_id)
             .text(names::PROJECT_ID, &key.project_id)
-            .text(names::PROJECT_NAME, project.map_or(&key.project_id, |project| &project.name))
+            .text(names::PROJECT_NAME, project.map_or(&*key.project_id, |project| project.name.as_str()))
             .maybe(
                 names::BUSINESS_CRITICALITY,
                 project.and_then(|project| project.criticality).map(|word| word.as_str()),
             )
             .maybe(names::BUSINESS_OWNER, project.and_then(|project| project.owner.as_deref()))
             .maybe(names::BUSINESS_VALUE, project.and_then(|project| project.value.as_deref()))
-            .maybe(names::SOURCE_NAME, Some(key.source.as_str()))
-            .maybe(names::SOURCE_TOOL, self.tools.get(key.source.as_str()).copied())
+            .maybe(names::SOURCE_NAME, Some(&*key.source))
+            .maybe(names::SOURCE_TOOL, self.tools.get(&*key.source).copied())
             .maybe(names::REPLAY, key.backfill.then_some("backfill"))
             .text(names::SDK_NAME, "contextcore")
             .text(names::SDK_LANGUAGE, "rust")
             .text(names::SDK_VERSION, env!("CARGO_PKG_VERSION"));
-        Resource { attributes: attributes.build(), ..Resource::default() }
+        Resource { attributes: attributes.build(), ..Resource::default() }.encode_to_vec().into()
     }
 
     /// After how many milliseconds without anything happening a source's open task is stale.

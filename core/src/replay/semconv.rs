@@ -123,13 +123,13 @@ attributes! {
     SPRINT_SCOPE_CHANGE = "sprint.scope_change_points", Double, Event, "points that came (or, negative, went)";
 
     EVENT_NAME = "event.name", Text, Event, "the event's name: Loki drops the field of that name, but keeps the attribute";
-    EVENT_REASON = "reason", Text, Event, "why";
+    EVENT_REASON = "reason", Text, Event, "why: an impediment, or what a derived status follows from";
     EVENT_BLOCKED_BY = "blocked_by", Texts, Event, "keys of tasks that block it";
     EVENT_FROM = "from", Text, Event, "the value before";
     EVENT_TO = "to", Text, Event, "the value after";
     EVENT_ACTOR = "actor", Text, Event, "who did it";
     EVENT_OBSERVED = "observed", Bool, Event, "the tool keeps no history of this: dated when we saw it";
-    EVENT_TEXT = "text", Text, Event, "what was written, when `privacy.comments` is `plain`";
+    EVENT_TEXT = "text", Text, Event, "what was written: a comment, when `privacy.comments` is `plain`, or the title of an artifact";
 
     LINK_TYPE = "link.type", Text, Link, "`blocked_by`, `history`, `moved_from`, `continues` or `parent`";
 
@@ -256,6 +256,7 @@ metrics! {
     M_SPRINT_PREDICTABILITY = "sprint.predictability", "%", Gauge, [SPRINT_ID, SPRINT_NAME], "done of committed when it was closed";
     M_SYNC_LAST_SUCCESS = "contextcore.sync.last_success", "s", Gauge, [SOURCE_NAME], "when a run last ended well, epoch seconds";
     M_SYNC_LAG = "contextcore.sync.lag", "s", Gauge, [SOURCE_NAME], "seconds since then";
+    M_PROJECT_LAST_SUCCESS = "contextcore.project.last_success", "s", Gauge, [PROJECT_ID, SOURCE_NAME, SOURCE_TOOL], "when a source that tells of a project last ended a run well, epoch seconds";
     M_SYNC_DURATION = "contextcore.sync.duration", "s", Gauge, [SOURCE_NAME], "how long the last run took";
     M_SYNC_REQUESTS = "contextcore.sync.requests", "{request}", Counter, [SOURCE_NAME], "requests sent to the tool";
     M_SYNC_ERRORS = "contextcore.sync.errors", "{error}", Counter, [SOURCE_NAME, ERROR_TYPE], "runs that failed";

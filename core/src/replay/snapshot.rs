@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use bytes::Bytes;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status as SpanStatus};
+use opentelemetry_proto::tonic::trace::v1::{Span, Status as SpanStatus};
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ use super::semconv as names;
 use super::{Replayer, Sent};
 use crate::error::Result;
 use crate::model::{Status, TaskKey, TaskRecord};
-use crate::sink::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS};
+use crate::sink::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal};
 use crate::store::Store;
 use crate::time::{HOUR, Millis};
 use crate::timeline::{self, Summary};
@@ -38,15 +38,19 @@ struct Taken {
 }
 
 /// Sends a snapshot of every project that is due one at `tick`.
-pub(super) async fn run(replayer: &Replayer<'_>, tick: Millis, sent: &mut BTreeMap<String, Sent>) -> Result<()> {
+pub(super) async fn run(
+    replayer: &Replayer<'_>,
+    book: &Book<'_>,
+    tick: Millis,
+    sent: &mut BTreeMap<String, Sent>,
+) -> Result<()> {
     let store = replayer.store;
     let setting = Setting::new(replayer.config);
-    let book = Book::new(store);
     let head = store.head()?;
-    let projects = open_by_project(&book, &setting)?;
+    let projects = open_by_project(book, &setting)?;
     let due = due(store, &setting, &projects, tick)?;
     for (project_id, open) in projects.iter().filter(|(project_id, _)| due.contains(*project_id)) {
-        for batch in batches(replayer, &book, &setting, project_id, open, tick)? {
+        for batch in batches(replayer, book, &setting, project_id, open, tick)? {
             replayer.wait_for_room(&batch).await?;
             sent.entry(project_id.clone()).or_default().spans += replayer.send(project_id, batch).await?;
         }
@@ -99,6 +103,9 @@ fn due(
     Ok(due)
 }
 
+/// Encoded spans on their way into a request, each with its trace.
+type Load = BTreeMap<ResourceKey, Vec<([u8; 16], Bytes)>>;
+
 /// The requests of one project's snapshot: one, unless it is too large for one.
 fn batches(
     replayer: &Replayer<'_>,
@@ -111,18 +118,19 @@ fn batches(
     let interval = i64::try_from(replayer.config.export.snapshot_interval.as_millis()).unwrap_or(HOUR);
     let trace = ids::snapshot_trace(project_id, tick);
     let mut batches = Vec::new();
-    let mut load: BTreeMap<ResourceKey, Vec<Span>> = BTreeMap::new();
+    let mut load: Load = BTreeMap::new();
     let (mut count, mut bytes) = (0, 0);
     for (key, record) in open {
         let Some(summary) = timeline::summary(&record.timeline, tick) else { continue };
         let span = span(&Scene { book, setting }, trace, key, record, &summary, open, tick, interval)?;
-        let size = span.encoded_len() + 8;
+        let span = Bytes::from(span.encode_to_vec());
+        let size = span.len() + 8;
         if count >= MAX_BATCH_SPANS || (count > 0 && bytes + size > BATCH_BYTES) {
             batches.push(request(setting, std::mem::take(&mut load)));
             (count, bytes) = (0, 0);
         }
         (count, bytes) = (count + 1, bytes + size);
-        load.entry(setting.resource_key(&key.source, &summary.state.facts.project)).or_default().push(span);
+        load.entry(setting.resource_key(&key.source, &summary.state.facts.project)).or_default().push((trace.0, span));
     }
     if !load.is_empty() {
         batches.push(request(setting, load));
@@ -130,13 +138,12 @@ fn batches(
     Ok(batches)
 }
 
-fn request(setting: &Setting<'_>, load: BTreeMap<ResourceKey, Vec<Span>>) -> Batch {
-    let resource_spans = load.into_iter().map(|(key, spans)| ResourceSpans {
-        resource: Some(setting.resource(&key)),
-        scope_spans: vec![ScopeSpans { scope: Some(otlp::scope()), spans, ..ScopeSpans::default() }],
-        ..ResourceSpans::default()
-    });
-    Batch::Traces(ExportTraceServiceRequest { resource_spans: resource_spans.collect() })
+fn request(setting: &Setting<'_>, load: Load) -> Batch {
+    let mut batch = Batch::empty(Signal::Traces);
+    for (key, spans) in load {
+        batch.add_spans(setting.resource(&key), otlp::scope(), spans);
+    }
+    batch
 }
 
 #[expect(clippy::too_many_arguments, reason = "one task, the tick, and where both are looked up")]
@@ -172,6 +179,7 @@ fn span(
         .double(names::TASK_BLOCKED_TIME, summary.blocked_time)
         .double(names::TASK_STATUS_AGE, tick.seconds_since(summary.status_since).max(0.0))
         .flag(names::TASK_STALE, stale);
+    let attributes = scene.work(attributes, record, tick);
     let mut links = Vec::new();
     if let Some((trace, anchor)) = lineage::current(scene.book, key)? {
         links.push(render::link(trace, anchor, "history"));

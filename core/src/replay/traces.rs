@@ -11,11 +11,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::PoisonError;
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use bytes::Bytes;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
-use super::ids;
+use super::ids::{self, Role, SpanId, TraceId};
 use super::lineage::{Book, Lineage};
 use super::otlp::{self, ResourceKey, Setting};
 use super::parts::Part;
@@ -24,7 +24,6 @@ use super::{Plan, Replayer, Sent};
 use crate::error::Result;
 use crate::model::TaskKey;
 use crate::sink::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal, TRACE_WINDOW};
-use crate::sprint::Ledger;
 use crate::store::{Item, Position};
 use crate::time::Millis;
 
@@ -38,10 +37,24 @@ const KEEP_EVERY: u32 = 8;
 const SPRINTS: &[u8] = &[0xff];
 
 /// A span by its trace and its own id.
-type Id = (Vec<u8>, Vec<u8>);
+type Id = (TraceId, SpanId);
 
-fn id(span: &Span) -> Id {
-    (span.trace_id.clone(), span.span_id.clone())
+/// A span ready to be sent.
+struct Ready {
+    id: Id,
+    resource: ResourceKey,
+    encoded: Bytes,
+}
+
+impl Ready {
+    fn new(id: Id, resource: ResourceKey, span: &Span) -> Self {
+        Self { id, resource, encoded: span.encode_to_vec().into() }
+    }
+
+    /// What it takes on the wire.
+    fn weight(&self) -> usize {
+        self.encoded.len() + 8
+    }
 }
 
 /// The anchors that the backend was sent so lately that it may still hold their traces in memory.
@@ -63,14 +76,14 @@ impl Planted {
 
 /// A final span in its trace, and the anchors above it that no piece before it has.
 struct Piece {
-    anchors: Vec<(ResourceKey, Span)>,
-    last: (ResourceKey, Span),
+    anchors: Vec<Ready>,
+    last: Ready,
 }
 
 /// Spans on their way into one request.
 #[derive(Default)]
 struct Load {
-    spans: BTreeMap<ResourceKey, Vec<Span>>,
+    spans: BTreeMap<ResourceKey, Vec<(Id, Bytes)>>,
     count: usize,
     bytes: usize,
     anchors: HashSet<Id>,
@@ -82,53 +95,47 @@ impl Load {
         let mut fresh: HashSet<Id> = HashSet::new();
         let (mut count, mut bytes) = (self.count, self.bytes);
         for piece in pieces {
-            let anchors = piece.anchors.iter().map(|(_, span)| span);
-            let anchors = anchors.filter(|span| !self.anchors.contains(&id(span)) && fresh.insert(id(span)));
-            for span in anchors.chain([&piece.last.1]) {
-                (count, bytes) = (count + 1, bytes + weight(span));
+            let anchors = piece.anchors.iter();
+            let anchors = anchors.filter(|anchor| !self.anchors.contains(&anchor.id) && fresh.insert(anchor.id));
+            for span in anchors.chain([&piece.last]) {
+                (count, bytes) = (count + 1, bytes + span.weight());
             }
         }
         count <= MAX_BATCH_SPANS && bytes <= BATCH_BYTES
     }
 
-    fn add(&mut self, resource: ResourceKey, span: Span) {
+    fn add(&mut self, span: Ready) {
         self.count += 1;
-        self.bytes += weight(&span);
-        self.spans.entry(resource).or_default().push(span);
+        self.bytes += span.weight();
+        self.spans.entry(span.resource).or_default().push((span.id, span.encoded));
     }
 
     /// Adds a span and those of its anchors that are not there yet.
     fn place(&mut self, piece: Piece) {
-        for (resource, span) in piece.anchors {
-            if self.anchors.insert(id(&span)) {
-                self.add(resource, span);
+        for anchor in piece.anchors {
+            if self.anchors.insert(anchor.id) {
+                self.add(anchor);
             }
         }
-        let (resource, span) = piece.last;
-        self.add(resource, span);
+        self.add(piece.last);
     }
 
     /// Drops the anchors that `planted` holds.
     fn thin(&mut self, planted: &Planted, now: Millis) {
         let known: HashSet<Id> = self.anchors.extract_if(|anchor| planted.holds(anchor, now)).collect();
         if !known.is_empty() {
-            self.spans.values_mut().for_each(|spans| spans.retain(|span| !known.contains(&id(span))));
+            self.spans.values_mut().for_each(|spans| spans.retain(|(id, _)| !known.contains(id)));
         }
     }
 
     fn into_batch(self, setting: &Setting<'_>) -> Batch {
-        let resource_spans = self.spans.into_iter().map(|(key, spans)| ResourceSpans {
-            resource: Some(setting.resource(&key)),
-            scope_spans: vec![ScopeSpans { scope: Some(otlp::scope()), spans, ..ScopeSpans::default() }],
-            ..ResourceSpans::default()
-        });
-        Batch::Traces(ExportTraceServiceRequest { resource_spans: resource_spans.collect() })
+        let mut batch = Batch::empty(Signal::Traces);
+        for (key, spans) in self.spans {
+            let spans = spans.into_iter().map(|((trace, _), span)| (trace.0, span));
+            batch.add_spans(setting.resource(&key), otlp::scope(), spans);
+        }
+        batch
     }
-}
-
-/// What a span takes on the wire.
-fn weight(span: &Span) -> usize {
-    span.encoded_len() + 8
 }
 
 /// One root's share of the work: everything that ended in its traces.
@@ -149,7 +156,7 @@ pub(super) struct Traces<'a> {
     source: &'a str,
     plan: &'a Plan,
     setting: Setting<'a>,
-    book: Book<'a>,
+    book: &'a Book<'a>,
     window: Window,
     /// How far this work goes, in the journal.
     upto: u64,
@@ -168,6 +175,7 @@ impl<'a> Traces<'a> {
     /// Tells everything a source has for the traces backend.
     pub(super) async fn run(
         replayer: &'a Replayer<'a>,
+        book: &'a Book<'a>,
         source: &'a str,
         plan: &'a Plan,
         sent: &mut Sent,
@@ -184,7 +192,7 @@ impl<'a> Traces<'a> {
             source,
             plan,
             setting: Setting::new(replayer.config),
-            book: Book::new(replayer.store),
+            book,
             window: Window { seqs: position.done + 1..=upto, horizon },
             upto,
             position,
@@ -240,10 +248,10 @@ impl<'a> Traces<'a> {
         let mut finals = Vec::new();
         for key in &group.members {
             if let Some(record) = self.book.record(key)? {
-                finals.extend(Scene { book: &self.book, setting: &self.setting }.finals(key, &record, &self.window)?);
+                finals.extend(Scene { book: self.book, setting: &self.setting }.finals(key, &record, &self.window)?);
             }
         }
-        finals.sort_by(|a, b| (a.end, &a.span.span_id).cmp(&(b.end, &b.span.span_id)));
+        finals.sort_by_key(|last| (last.end, last.id));
         let mut part = self.part(&group.root)?;
         let (mut pieces, mut built) = (Vec::new(), HashSet::new());
         for last in finals {
@@ -264,23 +272,20 @@ impl<'a> Traces<'a> {
     }
 
     /// A final span in its trace and with its anchors, if it ended in a trace of `root` and is wanted.
-    fn piece(
-        &self,
-        root: &TaskKey,
-        part: &mut Part,
-        last: Final,
-        built: &mut HashSet<(ids::TraceId, ids::SpanId)>,
-    ) -> Result<Option<Piece>> {
-        if Lineage::at(&self.book, &last.key, last.end)?.root() != root {
+    fn piece(&self, root: &TaskKey, part: &mut Part, last: Final, built: &mut HashSet<Id>) -> Result<Option<Piece>> {
+        if Lineage::at(self.book, &last.key, last.end)?.root() != root {
             return Ok(None);
         }
         let part = part.place(last.span.encoded_len());
         if !self.plan.wants(last.end) || !self.plan.wants_project(&last.resource.project_id) {
             return Ok(None);
         }
-        let span = Span { trace_id: ids::history_trace(root, part).0.to_vec(), ..last.span };
-        let anchors = Scene { book: &self.book, setting: &self.setting }.anchors(&last.key, last.end, part, built)?;
-        Ok(Some(Piece { anchors, last: (last.resource, span) }))
+        let trace = ids::history_trace(root, part);
+        let span = Span { trace_id: trace.0.to_vec(), ..last.span };
+        let last_span = Ready::new((trace, last.id), last.resource, &span);
+        let anchors = Scene { book: self.book, setting: &self.setting }.anchors(&last.key, last.end, part, built)?;
+        let anchors = anchors.into_iter().map(|(id, resource, span)| Ready::new(id, resource, &span)).collect();
+        Ok(Some(Piece { anchors, last: last_span }))
     }
 
     /// How full a root's history is so far.
@@ -297,8 +302,8 @@ impl<'a> Traces<'a> {
         if !record.closed_seq.is_some_and(|seq| self.window.seqs.contains(&seq)) {
             return Ok(());
         }
-        let ledger = ledger(&self.book, key)?;
-        let scene = Scene { book: &self.book, setting: &self.setting };
+        let ledger = self.book.ledger(key)?;
+        let scene = Scene { book: self.book, setting: &self.setting };
         let Some((resource, span)) = ledger.and_then(|ledger| scene.sprint(key, &record.facts, &ledger)) else {
             return Ok(());
         };
@@ -306,7 +311,8 @@ impl<'a> Traces<'a> {
         if !wanted || !self.plan.wants_project(&resource.project_id) {
             return Ok(());
         }
-        let piece = Piece { anchors: Vec::new(), last: (resource, span) };
+        let id = (ids::sprint_trace(key), ids::span(key, Role::Sprint, 1));
+        let piece = Piece { anchors: Vec::new(), last: Ready::new(id, resource, &span) };
         if !self.load.fits(std::slice::from_ref(&piece)) {
             self.flush().await?;
         }
@@ -355,15 +361,4 @@ impl<'a> Traces<'a> {
 
 fn ledger_end(span: &Span) -> Millis {
     Millis(i64::try_from(span.end_time_unix_nano / 1_000_000).unwrap_or(i64::MAX))
-}
-
-/// The ledger of a sprint, from everything that was ever in it.
-pub(super) fn ledger(book: &Book<'_>, key: &TaskKey) -> Result<Option<Ledger>> {
-    let Some(sprint) = book.sprint(key)? else { return Ok(None) };
-    let mut records = Vec::new();
-    for member in book.store().members(key) {
-        records.extend(book.record(&member?)?);
-    }
-    let timelines = records.iter().map(|record| record.timeline.as_slice());
-    Ok(Some(Ledger::new(&key.native_id, &sprint.facts, timelines)))
 }

@@ -198,7 +198,7 @@ const HINTS: &[(Signal, &str, &str)] = &[
     (
         Signal::Metrics,
         "too old",
-        "Prometheus answers 500 for samples older than storage.tsdb.out_of_order_time_window: raise it to cover export.history",
+        "Prometheus: storage.tsdb.out_of_order_time_window does not reach that far back (before version 3 the answer is 500): raise it above export.history (10080h covers 400 days)",
     ),
     (Signal::Metrics, "out of bounds", PROMETHEUS_WINDOW),
     (Signal::Metrics, "out of order", PROMETHEUS_WINDOW),
@@ -212,10 +212,10 @@ const HINTS: &[(Signal, &str, &str)] = &[
     (Signal::Traces, "live traces", "Tempo: raise overrides.defaults.ingestion.max_traces_per_user"),
     (Signal::Traces, "rate limit", "Tempo: raise overrides.defaults.ingestion.rate_limit_bytes"),
 ];
-const LOKI_WINDOW: &str = "Loki: a stream takes lines up to half of ingester.max_chunk_age behind its newest; 17568h allows a year of history";
+const LOKI_WINDOW: &str = "Loki: a stream takes lines up to half of ingester.max_chunk_age behind its newest; 20160h allows the 400 days of export.history";
 const PROMETHEUS_WINDOW: &str =
-    "Prometheus: set storage.tsdb.out_of_order_time_window to cover export.history (8784h is a year)";
-const MIMIR_WINDOW: &str = "Mimir: set limits.out_of_order_time_window to cover export.history (8784h is a year)";
+    "Prometheus: set storage.tsdb.out_of_order_time_window above export.history (10080h covers 400 days)";
+const MIMIR_WINDOW: &str = "Mimir: set limits.out_of_order_time_window above export.history (10080h covers 400 days)";
 
 /// Go's gRPC says "received message larger than max", Rust's "decoded message length too large", Tempo over HTTP
 /// "request body too large".
@@ -430,7 +430,7 @@ mod tests {
             (Signal::Logs, "entry for stream has timestamp too old", "reject_old_samples"),
             (Signal::Logs, "entry too far behind, entry timestamp is", "max_chunk_age"),
             (Signal::Metrics, "HTTP 400: out of bounds", "out_of_order_time_window"),
-            (Signal::Metrics, "HTTP 500: too old sample", "Prometheus answers 500"),
+            (Signal::Metrics, "HTTP 500: too old sample", "out_of_order_time_window"),
             (Signal::Metrics, "err-mimir-sample-timestamp-too-old", "Mimir"),
             (Signal::Traces, "TRACE_TOO_LARGE: trace is too large", "max_bytes_per_trace"),
         ];

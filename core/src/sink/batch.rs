@@ -1,16 +1,17 @@
 //! A rendered batch of one signal: how big it is, and how to halve it without losing where its items belong.
+//!
+//! Items (spans, log records, data points) are encoded once, when they are rendered: a batch then takes little more memory
+//! than its bytes on the wire, and sending it, sending it again and halving it copy handles, not messages. The envelope
+//! around them is put on by [`Batch::encode`], out of the messages in [`wire`].
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::logs::v1::{ResourceLogs, ScopeLogs};
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::{
-    ExponentialHistogram, Gauge, Histogram, Metric, ResourceMetrics, ScopeMetrics, Sum, Summary,
-};
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
+use opentelemetry_proto::tonic::metrics::v1::AggregationTemporality;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
 use super::Signal;
@@ -23,56 +24,255 @@ pub const MAX_BATCH_SPANS: usize = 2_000;
 /// The id of a trace, as it goes on the wire.
 pub type TraceId = [u8; 16];
 
+/// The messages of OTLP's envelope, with what they hold left encoded: on the wire a message and bytes are the same. The
+/// numbers of the fields are equal for all signals (source: opentelemetry-proto 1.x).
+mod wire {
+    use bytes::Bytes;
+
+    /// `Export*ServiceRequest`.
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Request {
+        #[prost(message, repeated, tag = "1")]
+        pub(super) resources: Vec<Resources>,
+    }
+
+    /// `ResourceSpans`, `ResourceLogs`, `ResourceMetrics`.
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Resources {
+        #[prost(bytes = "bytes", tag = "1")]
+        pub(super) resource: Bytes,
+        #[prost(message, repeated, tag = "2")]
+        pub(super) scopes: Vec<Scope>,
+    }
+
+    /// `ScopeSpans`, `ScopeLogs`, `ScopeMetrics`.
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Scope {
+        #[prost(bytes = "bytes", tag = "1")]
+        pub(super) scope: Bytes,
+        #[prost(bytes = "bytes", repeated, tag = "2")]
+        pub(super) items: Vec<Bytes>,
+    }
+
+    /// `Metric`.
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Metric {
+        #[prost(string, tag = "1")]
+        pub(super) name: String,
+        #[prost(string, tag = "2")]
+        pub(super) description: String,
+        #[prost(string, tag = "3")]
+        pub(super) unit: String,
+        #[prost(message, optional, tag = "5")]
+        pub(super) gauge: Option<Points>,
+        #[prost(message, optional, tag = "7")]
+        pub(super) sum: Option<Points>,
+        #[prost(message, optional, tag = "9")]
+        pub(super) histogram: Option<Points>,
+    }
+
+    /// `Gauge`, `Sum`, `Histogram`.
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Points {
+        #[prost(bytes = "bytes", repeated, tag = "1")]
+        pub(super) data_points: Vec<Bytes>,
+        #[prost(int32, tag = "2")]
+        pub(super) temporality: i32,
+        #[prost(bool, tag = "3")]
+        pub(super) is_monotonic: bool,
+    }
+}
+
+/// What kind of metric a run of points belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A value now; `NumberDataPoint`.
+    Gauge,
+    /// A cumulative sum that never falls; `NumberDataPoint`.
+    Counter,
+    /// A cumulative histogram; `HistogramDataPoint`.
+    Histogram,
+}
+
+/// What is said once for all points of a metric: its name, description and unit, encoded, and its kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Heading {
+    encoded: Bytes,
+    kind: Kind,
+}
+
+impl Heading {
+    pub(crate) fn new(name: &str, description: &str, unit: &str, kind: Kind) -> Self {
+        let (name, description, unit) = (name.to_owned(), description.to_owned(), unit.to_owned());
+        let encoded = wire::Metric { name, description, unit, ..wire::Metric::default() }.encode_to_vec().into();
+        Self { encoded, kind }
+    }
+
+    /// The metric with these points. A message may be written in pieces: what is said once comes first.
+    fn over(&self, points: &[Bytes]) -> Bytes {
+        let cumulative = AggregationTemporality::Cumulative.into();
+        let points =
+            |temporality, is_monotonic| Some(wire::Points { data_points: points.to_vec(), temporality, is_monotonic });
+        let metric = match self.kind {
+            Kind::Gauge => wire::Metric { gauge: points(0, false), ..wire::Metric::default() },
+            Kind::Counter => wire::Metric { sum: points(cumulative, true), ..wire::Metric::default() },
+            Kind::Histogram => wire::Metric { histogram: points(cumulative, false), ..wire::Metric::default() },
+        };
+        [&self.encoded[..], &metric.encode_to_vec()].concat().into()
+    }
+}
+
+/// Encoded items of one kind: spans, log records, or the points of one metric.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Items {
+    /// For data points: their metric.
+    heading: Option<Heading>,
+    encoded: Vec<Bytes>,
+    /// For spans: the trace of each. Empty for the other signals.
+    traces: Vec<TraceId>,
+}
+
+impl Items {
+    /// Moves the first `count` out.
+    fn cut(&mut self, count: usize) -> Self {
+        let traces = self.traces.drain(..count.min(self.traces.len())).collect();
+        Self { heading: self.heading.clone(), encoded: self.encoded.drain(..count).collect(), traces }
+    }
+
+    /// What goes into their scope: the items, or the metric that holds them.
+    fn framed(&self) -> Vec<Bytes> {
+        match &self.heading {
+            Some(heading) => vec![heading.over(&self.encoded)],
+            None => self.encoded.clone(),
+        }
+    }
+}
+
+/// Everything under one resource and scope.
+#[derive(Clone, Debug, PartialEq)]
+struct Group {
+    /// An encoded `Resource`.
+    resource: Bytes,
+    /// An encoded `InstrumentationScope`.
+    scope: Bytes,
+    items: Vec<Items>,
+}
+
+impl Group {
+    fn len(&self) -> usize {
+        self.items.iter().map(|items| items.encoded.len()).sum()
+    }
+
+    /// Moves the first `count` items out into a group of their own.
+    fn cut(&mut self, count: usize) -> Self {
+        let items = front(&mut self.items, count, |items| items.encoded.len(), Items::cut);
+        Self { resource: self.resource.clone(), scope: self.scope.clone(), items }
+    }
+
+    fn framed(&self) -> wire::Resources {
+        let items = self.items.iter().flat_map(Items::framed).collect();
+        wire::Resources {
+            resource: self.resource.clone(),
+            scopes: vec![wire::Scope { scope: self.scope.clone(), items }],
+        }
+    }
+}
+
+/// Moves the first `count` items out of `parts`: whole parts as long as they fit, then the front of one by `cut`.
+fn front<T>(
+    parts: &mut Vec<T>,
+    mut count: usize,
+    size: impl Fn(&T) -> usize,
+    cut: impl Fn(&mut T, usize) -> T,
+) -> Vec<T> {
+    let mut whole = 0;
+    for part in parts.iter() {
+        if size(part) > count {
+            break;
+        }
+        count -= size(part);
+        whole += 1;
+    }
+    let mut taken: Vec<T> = parts.drain(..whole).collect();
+    taken.extend(parts.first_mut().filter(|_| count > 0).map(|part| cut(part, count)));
+    taken
+}
+
 /// One request's worth of one signal, ready to send.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Batch {
-    Traces(ExportTraceServiceRequest),
-    Logs(ExportLogsServiceRequest),
-    Metrics(ExportMetricsServiceRequest),
+pub struct Batch {
+    signal: Signal,
+    groups: Vec<Group>,
 }
 
 impl Batch {
     /// Which signal it carries.
     pub const fn signal(&self) -> Signal {
-        match self {
-            Self::Traces(_) => Signal::Traces,
-            Self::Logs(_) => Signal::Logs,
-            Self::Metrics(_) => Signal::Metrics,
-        }
+        self.signal
     }
 
     /// A batch with nothing in it: enough to prove an address and a credential.
-    pub fn empty(signal: Signal) -> Self {
-        match signal {
-            Signal::Traces => Self::Traces(ExportTraceServiceRequest::default()),
-            Signal::Logs => Self::Logs(ExportLogsServiceRequest::default()),
-            Signal::Metrics => Self::Metrics(ExportMetricsServiceRequest::default()),
+    pub const fn empty(signal: Signal) -> Self {
+        Self { signal, groups: Vec::new() }
+    }
+
+    /// Adds spans that share a resource and a scope (both encoded), each with its trace.
+    pub(crate) fn add_spans(
+        &mut self,
+        resource: Bytes,
+        scope: Bytes,
+        spans: impl IntoIterator<Item = (TraceId, Bytes)>,
+    ) {
+        let (traces, encoded) = spans.into_iter().unzip();
+        self.groups.push(Group { resource, scope, items: vec![Items { heading: None, encoded, traces }] });
+    }
+
+    /// Adds log records that share a resource and a scope (all encoded).
+    pub(crate) fn add_records(&mut self, resource: Bytes, scope: Bytes, encoded: Vec<Bytes>) {
+        self.groups.push(Group { resource, scope, items: vec![Items { encoded, ..Items::default() }] });
+    }
+
+    /// Begins a resource whose data points follow.
+    pub(crate) fn begin_points(&mut self, resource: Bytes, scope: Bytes) {
+        self.groups.push(Group { resource, scope, items: Vec::new() });
+    }
+
+    /// Adds encoded data points of a metric under the resource begun last.
+    pub(crate) fn add_points(&mut self, heading: &Heading, points: impl IntoIterator<Item = Bytes>) {
+        let Some(group) = self.groups.last_mut() else { return };
+        match group.items.iter_mut().find(|items| items.heading.as_ref() == Some(heading)) {
+            Some(items) => items.encoded.extend(points),
+            None => group.items.push(Items {
+                heading: Some(heading.clone()),
+                encoded: points.into_iter().collect(),
+                traces: Vec::new(),
+            }),
         }
     }
 
     /// How many spans, log records or data points it holds: the unit in which a backend rejects.
     pub fn items(&self) -> usize {
-        match self {
-            Self::Traces(request) => request.resource_spans.iter().map(spans_in).sum(),
-            Self::Logs(request) => request.resource_logs.iter().map(logs_in).sum(),
-            Self::Metrics(request) => request.resource_metrics.iter().map(points_in).sum(),
-        }
+        self.groups.iter().map(Group::len).sum()
     }
 
     /// Its size on the wire, uncompressed, in bytes.
     pub fn encoded_len(&self) -> usize {
-        match self {
-            Self::Traces(request) => request.encoded_len(),
-            Self::Logs(request) => request.encoded_len(),
-            Self::Metrics(request) => request.encoded_len(),
-        }
+        self.envelope().encoded_len()
+    }
+
+    /// The `Export*ServiceRequest` of its signal, in protobuf.
+    pub fn encode(&self) -> Bytes {
+        self.envelope().encode_to_vec().into()
+    }
+
+    fn envelope(&self) -> wire::Request {
+        wire::Request { resources: self.groups.iter().map(Group::framed).collect() }
     }
 
     /// The distinct traces its spans belong to; empty for logs and metrics.
     pub fn trace_ids(&self) -> HashSet<TraceId> {
-        let Self::Traces(request) = self else { return HashSet::new() };
-        let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
-        scopes.flat_map(|scope| &scope.spans).filter_map(|span| span.trace_id.as_slice().try_into().ok()).collect()
+        let items = self.groups.iter().flat_map(|group| &group.items);
+        items.flat_map(|items| items.traces.iter().copied()).collect()
     }
 
     /// Two batches with the first and the second half of the items, each item under a copy of its resource and scope.
@@ -82,23 +282,69 @@ impl Batch {
         if items < 2 {
             return None;
         }
-        let first = self.take(items / 2);
-        Some((first, self))
+        let first = front(&mut self.groups, items / 2, Group::len, Group::cut);
+        Some((Self { signal: self.signal, groups: first }, self))
     }
 
-    /// Moves the first `count` items out into a batch of their own.
-    fn take(&mut self, count: usize) -> Self {
-        match self {
-            Self::Traces(request) => Self::Traces(ExportTraceServiceRequest {
-                resource_spans: take(&mut request.resource_spans, count, spans_in, take_spans),
-            }),
-            Self::Logs(request) => Self::Logs(ExportLogsServiceRequest {
-                resource_logs: take(&mut request.resource_logs, count, logs_in, take_logs),
-            }),
-            Self::Metrics(request) => Self::Metrics(ExportMetricsServiceRequest {
-                resource_metrics: take(&mut request.resource_metrics, count, points_in, take_metrics),
-            }),
+    /// Takes an encoded request apart.
+    fn parse(signal: Signal, request: Vec<u8>) -> Self {
+        // What comes here was encoded a moment ago, by the crate that defines it.
+        let request = wire::Request::decode(Bytes::from(request)).unwrap_or_default();
+        let scopes = request.resources.into_iter().flat_map(|of| {
+            let resource = of.resource;
+            of.scopes.into_iter().map(move |scope| (resource.clone(), scope))
+        });
+        let mut batch = Self::empty(signal);
+        for (resource, wire::Scope { scope, items }) in scopes {
+            match signal {
+                Signal::Traces => {
+                    batch.add_spans(resource, scope, items.into_iter().map(|span| (trace_of(&span), span)))
+                }
+                Signal::Logs => batch.add_records(resource, scope, items),
+                Signal::Metrics => {
+                    batch.begin_points(resource, scope);
+                    items
+                        .into_iter()
+                        .filter_map(|metric| wire::Metric::decode(metric).ok())
+                        .for_each(|metric| batch.add_metric(metric));
+                }
+            }
         }
+        batch
+    }
+
+    fn add_metric(&mut self, metric: wire::Metric) {
+        let (kind, points) = match (metric.gauge, metric.sum, metric.histogram) {
+            (_, Some(sum), _) => (Kind::Counter, sum),
+            (_, _, Some(histogram)) => (Kind::Histogram, histogram),
+            (gauge, ..) => (Kind::Gauge, gauge.unwrap_or_default()),
+        };
+        self.add_points(&Heading::new(&metric.name, &metric.description, &metric.unit, kind), points.data_points);
+    }
+}
+
+/// The trace of an encoded span; zeroes when it names none.
+fn trace_of(span: &Bytes) -> TraceId {
+    let span = Span::decode(span.clone()).ok();
+    span.and_then(|span| span.trace_id.try_into().ok()).unwrap_or_default()
+}
+
+impl From<ExportTraceServiceRequest> for Batch {
+    fn from(request: ExportTraceServiceRequest) -> Self {
+        Self::parse(Signal::Traces, request.encode_to_vec())
+    }
+}
+
+impl From<ExportLogsServiceRequest> for Batch {
+    fn from(request: ExportLogsServiceRequest) -> Self {
+        Self::parse(Signal::Logs, request.encode_to_vec())
+    }
+}
+
+/// Gauges, monotonic cumulative sums and explicit histograms: what we send.
+impl From<ExportMetricsServiceRequest> for Batch {
+    fn from(request: ExportMetricsServiceRequest) -> Self {
+        Self::parse(Signal::Metrics, request.encode_to_vec())
     }
 }
 
@@ -108,158 +354,50 @@ pub fn within_limits(batch: &Batch) -> bool {
     few_enough && batch.encoded_len() <= MAX_BATCH_BYTES
 }
 
-/// Moves the first `count` items out of `groups`: whole groups as long as they fit, then the front of one by `cut`.
-fn take<T>(
-    groups: &mut Vec<T>,
-    mut count: usize,
-    size: impl Fn(&T) -> usize,
-    cut: impl Fn(&mut T, usize) -> T,
-) -> Vec<T> {
-    let mut whole = 0;
-    for group in groups.iter() {
-        let items = size(group);
-        if items > count {
-            break;
-        }
-        count -= items;
-        whole += 1;
-    }
-    let mut taken: Vec<T> = groups.drain(..whole).collect();
-    if count > 0
-        && let Some(group) = groups.first_mut()
-    {
-        taken.push(cut(group, count));
-    }
-    taken
-}
-
-fn spans_in(resource: &ResourceSpans) -> usize {
-    resource.scope_spans.iter().map(|scope| scope.spans.len()).sum()
-}
-
-fn take_spans(from: &mut ResourceSpans, count: usize) -> ResourceSpans {
-    let cut = |scope: &mut ScopeSpans, count: usize| ScopeSpans {
-        scope: scope.scope.clone(),
-        schema_url: scope.schema_url.clone(),
-        spans: scope.spans.drain(..count).collect(),
-    };
-    ResourceSpans {
-        resource: from.resource.clone(),
-        schema_url: from.schema_url.clone(),
-        scope_spans: take(&mut from.scope_spans, count, |scope| scope.spans.len(), cut),
-    }
-}
-
-fn logs_in(resource: &ResourceLogs) -> usize {
-    resource.scope_logs.iter().map(|scope| scope.log_records.len()).sum()
-}
-
-fn take_logs(from: &mut ResourceLogs, count: usize) -> ResourceLogs {
-    let cut = |scope: &mut ScopeLogs, count: usize| ScopeLogs {
-        scope: scope.scope.clone(),
-        schema_url: scope.schema_url.clone(),
-        log_records: scope.log_records.drain(..count).collect(),
-    };
-    ResourceLogs {
-        resource: from.resource.clone(),
-        schema_url: from.schema_url.clone(),
-        scope_logs: take(&mut from.scope_logs, count, |scope| scope.log_records.len(), cut),
-    }
-}
-
-fn points_in(resource: &ResourceMetrics) -> usize {
-    resource.scope_metrics.iter().map(points_in_scope).sum()
-}
-
-fn points_in_scope(scope: &ScopeMetrics) -> usize {
-    scope.metrics.iter().map(points_in_metric).sum()
-}
-
-fn points_in_metric(metric: &Metric) -> usize {
-    match &metric.data {
-        None => 0,
-        Some(Data::Gauge(data)) => data.data_points.len(),
-        Some(Data::Sum(data)) => data.data_points.len(),
-        Some(Data::Histogram(data)) => data.data_points.len(),
-        Some(Data::ExponentialHistogram(data)) => data.data_points.len(),
-        Some(Data::Summary(data)) => data.data_points.len(),
-    }
-}
-
-fn take_metrics(from: &mut ResourceMetrics, count: usize) -> ResourceMetrics {
-    let cut = |scope: &mut ScopeMetrics, count: usize| ScopeMetrics {
-        scope: scope.scope.clone(),
-        schema_url: scope.schema_url.clone(),
-        metrics: take(&mut scope.metrics, count, points_in_metric, take_points),
-    };
-    ResourceMetrics {
-        resource: from.resource.clone(),
-        schema_url: from.schema_url.clone(),
-        scope_metrics: take(&mut from.scope_metrics, count, points_in_scope, cut),
-    }
-}
-
-fn take_points(from: &mut Metric, count: usize) -> Metric {
-    let data = from.data.as_mut().map(|data| match data {
-        Data::Gauge(of) => Data::Gauge(Gauge { data_points: of.data_points.drain(..count).collect() }),
-        Data::Sum(of) => Data::Sum(Sum { data_points: of.data_points.drain(..count).collect(), ..*of }),
-        Data::Histogram(of) => {
-            Data::Histogram(Histogram { data_points: of.data_points.drain(..count).collect(), ..*of })
-        }
-        Data::ExponentialHistogram(of) => Data::ExponentialHistogram(ExponentialHistogram {
-            data_points: of.data_points.drain(..count).collect(),
-            ..*of
-        }),
-        Data::Summary(of) => Data::Summary(Summary { data_points: of.data_points.drain(..count).collect() }),
-    });
-    Metric {
-        name: from.name.clone(),
-        description: from.description.clone(),
-        unit: from.unit.clone(),
-        metadata: from.metadata.clone(),
-        data,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, NumberDataPoint};
+    use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
+    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+    use opentelemetry_proto::tonic::metrics::v1::{
+        Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+    };
     use opentelemetry_proto::tonic::resource::v1::Resource;
-    use opentelemetry_proto::tonic::trace::v1::Span;
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
     use proptest::prelude::*;
 
     use super::*;
 
     /// Traces with one resource an inner list, one scope a number, that many spans in it; ids count through.
-    fn traces(shape: &[Vec<usize>]) -> Batch {
+    fn request(shape: &[Vec<usize>]) -> ExportTraceServiceRequest {
         let mut next = 0_u64;
         let mut span = || {
             next += 1;
             Span { span_id: next.to_be_bytes().to_vec(), trace_id: vec![1; 16], ..Span::default() }
         };
         let resource_spans = shape.iter().enumerate().map(|(n, scopes)| ResourceSpans {
-            resource: Some(Resource { dropped_attributes_count: u32::try_from(n).unwrap(), ..Resource::default() }),
+            resource: Some(Resource { dropped_attributes_count: u32::try_from(n + 1).unwrap(), ..Resource::default() }),
             scope_spans: scopes
                 .iter()
                 .map(|spans| ScopeSpans {
                     spans: (0..*spans).map(|_| span()).collect(),
-                    schema_url: format!("{n}/{spans}"),
+                    scope: Some(InstrumentationScope { name: format!("{n}/{spans}"), ..Default::default() }),
                     ..ScopeSpans::default()
                 })
                 .collect(),
             ..ResourceSpans::default()
         });
-        Batch::Traces(ExportTraceServiceRequest { resource_spans: resource_spans.collect() })
+        ExportTraceServiceRequest { resource_spans: resource_spans.collect() }
     }
 
-    /// Each span with what stands above it.
+    /// Each span of what a batch says on the wire, with what stands above it.
     fn flat(batch: &Batch) -> Vec<(Vec<u8>, u32, String)> {
-        let Batch::Traces(request) = batch else { return Vec::new() };
+        let request = ExportTraceServiceRequest::decode(batch.encode()).unwrap();
         let mut all = Vec::new();
         for resource in &request.resource_spans {
             for scope in &resource.scope_spans {
                 let above = resource.resource.as_ref().unwrap().dropped_attributes_count;
-                all.extend(scope.spans.iter().map(|span| (span.span_id.clone(), above, scope.schema_url.clone())));
+                let name = scope.scope.as_ref().unwrap().name.clone();
+                all.extend(scope.spans.iter().map(|span| (span.span_id.clone(), above, name.clone())));
             }
         }
         all
@@ -270,8 +408,10 @@ mod tests {
         fn halving_keeps_every_span_in_order_under_its_resource_and_scope(
             shape in proptest::collection::vec(proptest::collection::vec(0_usize..4, 0..4), 0..5)
         ) {
-            let whole = traces(&shape);
+            let whole = Batch::from(request(&shape));
             let (items, all) = (whole.items(), flat(&whole));
+            prop_assert_eq!(items, shape.iter().flatten().sum::<usize>());
+            prop_assert_eq!(whole.encode().len(), whole.encoded_len());
             match whole.halves() {
                 None => prop_assert!(items < 2),
                 Some((first, second)) => {
@@ -284,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_of_every_kind_are_halved_by_data_point() {
+    fn metrics_of_every_kind_are_halved_by_data_point_and_stay_what_they_are() {
         let histogram = Histogram { data_points: vec![HistogramDataPoint::default(); 3], aggregation_temporality: 2 };
         let sum =
             Sum { data_points: vec![NumberDataPoint::default(); 3], aggregation_temporality: 2, is_monotonic: true };
@@ -292,30 +432,32 @@ mod tests {
         let metrics = vec![metric("sum", Data::Sum(sum)), metric("histogram", Data::Histogram(histogram))];
         let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
         let resource_metrics = vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }];
-        let whole = Batch::Metrics(ExportMetricsServiceRequest { resource_metrics });
+        let request = ExportMetricsServiceRequest { resource_metrics };
+        let whole = Batch::from(request.clone());
         assert_eq!(whole.items(), 6);
+        let metrics_of = |batch: &Batch| {
+            let mut request = ExportMetricsServiceRequest::decode(batch.encode()).unwrap();
+            std::mem::take(&mut request.resource_metrics[0].scope_metrics[0].metrics)
+        };
+        assert_eq!(metrics_of(&whole), request.resource_metrics[0].scope_metrics[0].metrics);
         let (first, second) = whole.halves().unwrap();
         assert_eq!((first.items(), second.items()), (3, 3));
         let (one, two) = second.halves().unwrap();
-        let Batch::Metrics(two) = &two else { unreachable!() };
-        let Some(Data::Histogram(left)) = &two.resource_metrics[0].scope_metrics[0].metrics[0].data else {
-            unreachable!()
-        };
+        let Some(Data::Histogram(left)) = &metrics_of(&two)[0].data else { panic!("a histogram") };
         assert_eq!((one.items(), left.data_points.len(), left.aggregation_temporality), (1, 2, 2));
     }
 
     #[test]
     fn the_limits_count_spans_and_bytes() {
-        assert!(within_limits(&traces(&[vec![1_000, 1_000]])));
-        assert!(!within_limits(&traces(&[vec![1_000], vec![1_001]])));
-        let mut heavy = traces(&[vec![1]]);
-        let Batch::Traces(request) = &mut heavy else { unreachable!() };
-        request.resource_spans[0].scope_spans[0].spans[0].name = "x".repeat(MAX_BATCH_BYTES);
-        assert!(!within_limits(&heavy));
+        assert!(within_limits(&request(&[vec![1_000, 1_000]]).into()));
+        assert!(!within_limits(&request(&[vec![1_000], vec![1_001]]).into()));
+        let mut heavy = request(&[vec![1]]);
+        heavy.resource_spans[0].scope_spans[0].spans[0].name = "x".repeat(MAX_BATCH_BYTES);
+        assert!(!within_limits(&heavy.into()));
     }
 
     #[test]
     fn trace_ids_are_distinct() {
-        assert_eq!(traces(&[vec![3], vec![2]]).trace_ids(), HashSet::from([[1; 16]]));
+        assert_eq!(Batch::from(request(&[vec![3], vec![2]])).trace_ids(), HashSet::from([[1; 16]]));
     }
 }

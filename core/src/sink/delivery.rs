@@ -207,7 +207,7 @@ impl Delivery {
         let mut failures = Failures { proven: self.proven.load(Ordering::Relaxed), ..Failures::default() };
         loop {
             patience.attempt();
-            let error = match self.attempt(batch.clone()).await? {
+            let error = match self.attempt(&batch).await? {
                 Ok(outcome) => {
                     done.take(outcome, signal, items as u64);
                     break;
@@ -239,7 +239,7 @@ impl Delivery {
     }
 
     /// One attempt; the outer error is the request to stop.
-    async fn attempt(&self, batch: Batch) -> Result<Result<Outcome>> {
+    async fn attempt(&self, batch: &Batch) -> Result<Result<Outcome>> {
         let signal = batch.signal();
         if self.stop.is_cancelled() {
             return Err(stopped(signal));

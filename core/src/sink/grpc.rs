@@ -3,12 +3,13 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
+use ::http::uri::PathAndQuery;
 use ::http::{HeaderMap, Uri};
 use async_trait::async_trait;
-use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
-use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use bytes::{BufMut, Bytes};
+use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{ConnectError, Request, Status};
@@ -52,36 +53,70 @@ impl GrpcSink {
         })
     }
 
-    fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
+    /// One attempt; `partial_success` as count and message.
+    async fn send(&self, batch: &Batch) -> Result<Option<(i64, String)>, Status> {
+        let mut client = Grpc::new(self.channel.clone());
+        if self.gzip {
+            client = client.send_compressed(CompressionEncoding::Gzip);
+        }
+        client.ready().await.map_err(|error| Status::from_error(Box::new(error)))?;
+        let mut request = Request::new(batch.encode());
         *request.metadata_mut() = self.metadata.clone();
-        request
+        let path = PathAndQuery::from_static(method(self.signal));
+        Ok(client.unary(request, path, Encoded).await?.into_inner())
+    }
+}
+
+/// The full name of the method that takes a signal.
+const fn method(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        Signal::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        Signal::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+    }
+}
+
+/// Puts requests on the wire that are encoded already, and reads `partial_success` out of the answers.
+#[derive(Default)]
+struct Encoded;
+
+impl Codec for Encoded {
+    type Encode = Bytes;
+    type Decode = Option<(i64, String)>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
     }
 
-    /// One attempt; `partial_success` as count and message.
-    async fn send(&self, batch: Batch) -> Result<Option<(i64, String)>, Status> {
-        /// The three generated clients share no trait.
-        macro_rules! export {
-            ($client:ident, $message:expr, $rejected:ident) => {{
-                let mut client = $client::new(self.channel.clone());
-                if self.gzip {
-                    client = client.send_compressed(CompressionEncoding::Gzip);
-                }
-                let response = client.export(self.request($message)).await?.into_inner();
-                Ok(response.partial_success.map(|partial| (partial.$rejected, partial.error_message)))
-            }};
-        }
-        match batch {
-            Batch::Traces(message) => export!(TraceServiceClient, message, rejected_spans),
-            Batch::Logs(message) => export!(LogsServiceClient, message, rejected_log_records),
-            Batch::Metrics(message) => export!(MetricsServiceClient, message, rejected_data_points),
-        }
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Encoded {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        to.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for Encoded {
+    type Item = Option<(i64, String)>;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
+        Ok(Some(super::partial(from)))
     }
 }
 
 #[async_trait]
 impl Sink for GrpcSink {
-    async fn export(&self, batch: Batch) -> Result<Outcome> {
+    async fn export(&self, batch: &Batch) -> Result<Outcome> {
         let refusal = match tokio::time::timeout(self.timeout, self.send(batch)).await {
             Ok(Ok(partial)) => return Ok(outcome(partial, &self.known)),
             Ok(Err(status)) => refusal(&status, &self.known),

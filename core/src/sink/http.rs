@@ -7,10 +7,6 @@ use ::http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, LOCATION, RETRY_AFT
 use ::http::{HeaderMap, HeaderValue, Uri};
 use async_trait::async_trait;
 use bytes::Bytes;
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
-use prost::Message;
 
 use super::answer::{self, Refusal, Verdict};
 use super::{Batch, OtlpTarget, Outcome, Signal, Sink, outcome};
@@ -48,14 +44,14 @@ impl HttpSink {
         })
     }
 
-    async fn send(&self, body: Vec<u8>) -> Result<Outcome, Refusal> {
+    async fn send(&self, body: Bytes) -> Result<Outcome, Refusal> {
         let request = self.client.post(&self.url).headers(self.headers.clone()).timeout(self.timeout).body(body);
         let mut response = request.send().await.map_err(|error| self.broken(&error))?;
         let status = response.status();
         let headers = response.headers().clone();
         let body = read(&mut response).await.map_err(|error| self.broken(&error))?;
         if status.is_success() {
-            return success(self.signal, &headers, &body, &self.known);
+            return success(&headers, &body, &self.known);
         }
         let body = self.known.mask_bytes(&body);
         let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
@@ -80,11 +76,10 @@ impl HttpSink {
 
 #[async_trait]
 impl Sink for HttpSink {
-    async fn export(&self, batch: Batch) -> Result<Outcome> {
-        let body = encode(&batch, self.gzip).map_err(|error| {
+    async fn export(&self, batch: &Batch) -> Result<Outcome> {
+        let body = encode(batch, self.gzip).map_err(|error| {
             Error::new(ErrorKind::Internal, "compress a batch").with("endpoint", &self.url).caused_by(error)
         })?;
-        drop(batch);
         self.send(body).await.map_err(|refusal| refusal.into_error(self.signal, &self.url))
     }
 
@@ -124,18 +119,14 @@ pub(super) fn headers(mut headers: HeaderMap, gzip: bool) -> HeaderMap {
     headers
 }
 
-fn encode(batch: &Batch, gzip: bool) -> std::io::Result<Vec<u8>> {
-    let plain = match batch {
-        Batch::Traces(request) => request.encode_to_vec(),
-        Batch::Logs(request) => request.encode_to_vec(),
-        Batch::Metrics(request) => request.encode_to_vec(),
-    };
+fn encode(batch: &Batch, gzip: bool) -> std::io::Result<Bytes> {
+    let plain = batch.encode();
     if !gzip {
         return Ok(plain);
     }
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(&plain)?;
-    encoder.finish()
+    encoder.finish().map(Bytes::from)
 }
 
 async fn read(response: &mut reqwest::Response) -> reqwest::Result<Bytes> {
@@ -150,10 +141,10 @@ async fn read(response: &mut reqwest::Response) -> reqwest::Result<Bytes> {
 }
 
 /// Reads a 2xx. Loki and Prometheus answer without a body; a web page means that this is no OTLP endpoint.
-fn success(signal: Signal, headers: &HeaderMap, body: &Bytes, known: &Known) -> Result<Outcome, Refusal> {
+fn success(headers: &HeaderMap, body: &Bytes, known: &Known) -> Result<Outcome, Refusal> {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if kind.starts_with("application/x-protobuf") {
-        return Ok(outcome(partial(signal, body.clone()), known));
+        return Ok(outcome(super::partial(body.clone()), known));
     }
     if kind.starts_with("application/json") {
         return Ok(outcome(json_partial(body), known));
@@ -163,24 +154,6 @@ fn success(signal: Signal, headers: &HeaderMap, body: &Bytes, known: &Known) -> 
         return Err(Refusal { verdict: Verdict::Stop, answer, after: None, ambiguous: false });
     }
     Ok(Outcome::Accepted)
-}
-
-/// `partial_success` of a protobuf answer. One that cannot be decoded counts as none: the status already said yes.
-fn partial(signal: Signal, body: Bytes) -> Option<(i64, String)> {
-    match signal {
-        Signal::Traces => {
-            let partial = ExportTraceServiceResponse::decode(body).ok()?.partial_success?;
-            Some((partial.rejected_spans, partial.error_message))
-        }
-        Signal::Logs => {
-            let partial = ExportLogsServiceResponse::decode(body).ok()?.partial_success?;
-            Some((partial.rejected_log_records, partial.error_message))
-        }
-        Signal::Metrics => {
-            let partial = ExportMetricsServiceResponse::decode(body).ok()?.partial_success?;
-            Some((partial.rejected_data_points, partial.error_message))
-        }
-    }
 }
 
 /// `partialSuccess` of a JSON answer, which some backends send whatever was asked; 64-bit numbers are strings there.
@@ -200,7 +173,7 @@ mod tests {
 
     fn answered(kind: &'static str, body: &'static str) -> Result<Outcome, Refusal> {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
-        success(Signal::Traces, &headers, &Bytes::from_static(body.as_bytes()), &Known::new([]))
+        success(&headers, &Bytes::from_static(body.as_bytes()), &Known::new([]))
     }
 
     #[test]
@@ -211,10 +184,7 @@ mod tests {
 
     #[test]
     fn answers_without_a_body_or_in_json_are_read() {
-        assert_eq!(
-            success(Signal::Logs, &HeaderMap::new(), &Bytes::new(), &Known::new([])).unwrap(),
-            Outcome::Accepted
-        );
+        assert_eq!(success(&HeaderMap::new(), &Bytes::new(), &Known::new([])).unwrap(), Outcome::Accepted);
         assert_eq!(answered("application/json", "{}").unwrap(), Outcome::Accepted);
         let partial = r#"{"partialSuccess": {"rejectedSpans": "3", "errorMessage": "too big"}}"#;
         let expected = Outcome::Partial { rejected: 3, reason: "too big".to_owned() };

@@ -20,9 +20,13 @@ use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use async_trait::async_trait;
+use bytes::Buf;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use prost::Message;
 
 pub use answer::hint;
 pub use batch::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, TraceId, within_limits};
+pub(crate) use batch::{Heading, Kind};
 pub use budget::{Admission, MAX_LIVE_TRACES, TRACE_WINDOW, TraceBudget};
 pub use delivery::{DeadLetter, Delivered, Delivery, Patience, RetryPolicy};
 
@@ -80,7 +84,7 @@ pub enum Outcome {
 #[async_trait]
 pub trait Sink: Send + Sync {
     /// Sends `batch` once.
-    async fn export(&self, batch: Batch) -> Result<Outcome>;
+    async fn export(&self, batch: &Batch) -> Result<Outcome>;
 
     /// What it is and where it sends, for people: `otlp/grpc http://127.0.0.1:4317`. Holds no secret.
     fn describe(&self) -> String;
@@ -232,6 +236,13 @@ fn parse_headers(pairs: &[(String, String)]) -> Result<HeaderMap> {
     Ok(headers)
 }
 
+/// `partial_success` of an encoded answer: its count and its message, which have the same places in the answers of all three
+/// signals. One that cannot be decoded counts as none: the status already said yes.
+fn partial(answer: impl Buf) -> Option<(i64, String)> {
+    let partial = ExportTraceServiceResponse::decode(answer).ok()?.partial_success?;
+    Some((partial.rejected_spans, partial.error_message))
+}
+
 /// The outcome an OTLP `partial_success` describes: its (signed) count and its message, in which our own secrets are masked.
 fn outcome(partial: Option<(i64, String)>, known: &Known) -> Outcome {
     match partial {
@@ -258,7 +269,7 @@ impl CountingSink {
 
 #[async_trait]
 impl Sink for CountingSink {
-    async fn export(&self, batch: Batch) -> Result<Outcome> {
+    async fn export(&self, batch: &Batch) -> Result<Outcome> {
         let mut items = self.items.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         items[batch.signal() as usize] += batch.items() as u64;
         Ok(Outcome::Accepted)
@@ -272,7 +283,7 @@ impl Sink for CountingSink {
 /// A shared sink is a sink.
 #[async_trait]
 impl<S: Sink + ?Sized> Sink for std::sync::Arc<S> {
-    async fn export(&self, batch: Batch) -> Result<Outcome> {
+    async fn export(&self, batch: &Batch) -> Result<Outcome> {
         (**self).export(batch).await
     }
 

@@ -34,6 +34,10 @@ fn resource() -> Option<Resource> {
 }
 
 fn traces(count: u8) -> Batch {
+    trace_request(count).into()
+}
+
+fn trace_request(count: u8) -> ExportTraceServiceRequest {
     let span = |n: u8| Span {
         trace_id: vec![1; 16],
         span_id: vec![n + 1; 8],
@@ -46,7 +50,7 @@ fn traces(count: u8) -> Batch {
     let scope = ScopeSpans { spans: (0..count).map(span).collect(), ..ScopeSpans::default() };
     let resource_spans =
         vec![ResourceSpans { resource: resource(), scope_spans: vec![scope], ..ResourceSpans::default() }];
-    Batch::Traces(ExportTraceServiceRequest { resource_spans })
+    ExportTraceServiceRequest { resource_spans }
 }
 
 fn logs(count: u8) -> Batch {
@@ -54,7 +58,7 @@ fn logs(count: u8) -> Batch {
         |n: u8| LogRecord { time_unix_nano: u64::from(n) + 1, event_name: format!("log {n}"), ..LogRecord::default() };
     let scope = ScopeLogs { log_records: (0..count).map(record).collect(), ..ScopeLogs::default() };
     let resource_logs = vec![ResourceLogs { resource: resource(), scope_logs: vec![scope], ..ResourceLogs::default() }];
-    Batch::Logs(ExportLogsServiceRequest { resource_logs })
+    Batch::from(ExportLogsServiceRequest { resource_logs })
 }
 
 fn metrics(count: u8) -> Batch {
@@ -68,7 +72,7 @@ fn metrics(count: u8) -> Batch {
     let scope = ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() };
     let resource_metrics =
         vec![ResourceMetrics { resource: resource(), scope_metrics: vec![scope], ..ResourceMetrics::default() }];
-    Batch::Metrics(ExportMetricsServiceRequest { resource_metrics })
+    Batch::from(ExportMetricsServiceRequest { resource_metrics })
 }
 
 fn batch(signal: Signal, count: u8) -> Batch {
@@ -135,7 +139,7 @@ async fn every_signal_arrives_whole_over_both_protocols_plain_and_compressed() {
         let target = OtlpTarget { gzip, ..target(&collector, protocol) };
         for signal in Signal::ALL {
             let sink = connect(&target, signal).unwrap();
-            assert_eq!(sink.export(batch(signal, 3)).await.unwrap(), Outcome::Accepted);
+            assert_eq!(sink.export(&batch(signal, 3)).await.unwrap(), Outcome::Accepted);
         }
         let spans = collector.spans();
         assert_eq!(spans.iter().map(|span| span.name.as_str()).collect::<Vec<_>>(), ["span 0", "span 1", "span 2"]);
@@ -161,7 +165,7 @@ async fn configured_headers_and_a_path_prefix_are_used() {
         if protocol == Protocol::HttpProtobuf {
             target.url.push_str("/api/v1/otlp/");
         }
-        connect(&target, Signal::Metrics).unwrap().export(metrics(1)).await.unwrap();
+        connect(&target, Signal::Metrics).unwrap().export(&metrics(1)).await.unwrap();
     }
     let requests = collector.requests();
     assert!(requests.iter().all(|request| request.headers["x-scope-orgid"] == "acme"));
@@ -214,7 +218,7 @@ async fn an_answer_that_takes_too_long_is_ambiguous() {
         let collector = collector().await;
         collector.script([Fault::Slow(Duration::from_secs(60))]);
         let hasty = OtlpTarget { timeout: Duration::from_millis(300), ..target(&collector, protocol) };
-        let error = connect(&hasty, Signal::Traces).unwrap().export(traces(1)).await.unwrap_err();
+        let error = connect(&hasty, Signal::Traces).unwrap().export(&traces(1)).await.unwrap_err();
         assert_eq!((error.context("ambiguous"), error.retry()), (Some("true"), Retry::Backoff), "{error}");
         assert_eq!(error.context("answer"), Some("no answer within 300ms"));
     }
@@ -226,13 +230,13 @@ async fn a_broken_connection_is_ambiguous_and_a_refused_one_is_not() {
         let collector = collector().await;
         let sink = connect(&target(&collector, protocol), Signal::Traces).unwrap();
         collector.script([Fault::Drop]);
-        let broken = sink.export(traces(1)).await.unwrap_err();
+        let broken = sink.export(&traces(1)).await.unwrap_err();
         assert_eq!(broken.context("ambiguous"), Some("true"), "{broken}");
         assert_eq!(broken.retry(), Retry::Backoff);
         collector.refuse_for(Duration::from_secs(60)).await;
         // The first may still fail on the connection that was just broken.
-        drop(sink.export(traces(1)).await);
-        let refused = sink.export(traces(1)).await.unwrap_err();
+        drop(sink.export(&traces(1)).await);
+        let refused = sink.export(&traces(1)).await.unwrap_err();
         assert_eq!(refused.context("ambiguous"), None, "{refused}");
         assert_eq!(refused.retry(), Retry::Backoff);
         assert_eq!(refused.kind(), ErrorKind::Export);
@@ -320,9 +324,9 @@ async fn a_batch_too_large_is_halved_until_it_fits_and_a_lone_giant_is_set_aside
     for protocol in BOTH {
         let options = Options { max_message: traces(3).encoded_len(), ..Options::default() };
         let collector = Collector::start(options).await.unwrap();
-        let mut batch = traces(8);
-        let Batch::Traces(request) = &mut batch else { unreachable!() };
+        let mut request = trace_request(8);
         request.resource_spans[0].scope_spans[0].spans[4].name = "giant".repeat(200);
+        let batch = Batch::from(request);
         let delivery = delivery(&collector, protocol, Signal::Traces, &CancellationToken::new());
         let done = delivery.deliver(batch, &mut Patience::default()).await.unwrap();
         assert_eq!((done.accepted, done.rejected, done.retries), (7, 1, 0));
@@ -356,7 +360,7 @@ struct Flaky(AtomicU32);
 
 #[async_trait]
 impl Sink for Flaky {
-    async fn export(&self, _batch: Batch) -> Result<Outcome> {
+    async fn export(&self, _batch: &Batch) -> Result<Outcome> {
         let spent = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err();
         if spent {
             Ok(Outcome::Accepted)

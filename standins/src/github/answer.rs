@@ -81,7 +81,7 @@ impl Site {
         }
         match self.pay(price) {
             Ok(budget) => {
-                let heavy = too_heavy(&plan, self.options.heavy_page);
+                let heavy = too_heavy(&plan, self.heavy_page.load(std::sync::atomic::Ordering::Relaxed));
                 let outcome = self.execute(&prepared, caller, (price, budget), &heavy);
                 self.reply(caller, &body(&outcome), budget)
             }
@@ -105,7 +105,9 @@ impl Site {
         heavy: &[Vec<String>],
     ) -> Outcome {
         let world = self.world();
-        let view = View { world: &world, options: &self.options, caller, now: self.now(), price, budget };
+        let forbidden = lock(&self.forbidden).clone();
+        let (options, now) = (&self.options, self.now());
+        let view = View { world: &world, options, caller, forbidden: &forbidden, now, price, budget };
         let mut outcome = prepared.execute(&Root(view));
         for path in heavy {
             give_up(&mut outcome, path);
@@ -125,10 +127,14 @@ impl Site {
         let reply = headers
             .into_iter()
             .fold(Reply::json(200, body.to_string()), |reply, (name, value)| reply.with_header(name, value));
-        match caller.scopes() {
+        let reply = match caller.scopes() {
             Some(scopes) => reply.with_header("x-oauth-scopes", scopes),
             None => reply,
+        };
+        if self.options.is_enterprise() {
+            return reply.with_header("x-github-enterprise-version", "enterprise-server@3.13.0");
         }
+        reply
     }
 }
 

@@ -6,7 +6,7 @@ use super::repository::milestone;
 use super::timeline;
 use super::view::{View, maybe_time, time};
 use crate::graphql::{Answer, Arguments, Object, Plain, Value, connection};
-use crate::world::{Category, Change, Issue, LinkKind, ResolutionId, TypeId, World};
+use crate::world::{Astray, Category, Change, Issue, IssueId, LinkKind, ResolutionId, StatusId, TypeId, World};
 use serde_json::{Value as Json, json};
 
 /// What an impediment is called among the labels.
@@ -87,7 +87,7 @@ impl<'w> IssueNode<'w> {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.view.world.status(self.issue.fields.status).category == Category::Done
+        closes(self.view.world, self.issue.id, self.issue.fields.status)
     }
 
     fn state_reason(&self, duplicates: bool) -> Option<&'static str> {
@@ -104,7 +104,7 @@ impl<'w> IssueNode<'w> {
         if !self.is_closed() {
             return None;
         }
-        let done = |id| self.view.world.status(id).category == Category::Done;
+        let done = |status| closes(self.view.world, self.issue.id, status);
         let closed = self.issue.events().iter().rev().find(|event| match &event.change {
             Change::Status(swap) => done(swap.to) && !done(swap.from),
             _ => false,
@@ -170,6 +170,11 @@ impl<'w> IssueNode<'w> {
     }
 }
 
+/// Whether an issue in this status is closed. People may leave one open.
+pub(super) fn closes(world: &World, id: IssueId, status: StatusId) -> bool {
+    world.status(status).category == Category::Done && world.hub.astray(id) != Some(Astray::StaysOpen)
+}
+
 /// The labels an issue shows.
 pub(super) fn labels(issue: &Issue) -> Vec<String> {
     let blocked = issue.fields.flagged.then(|| BLOCKED.to_owned());
@@ -197,7 +202,7 @@ pub(super) fn issue_type(world: &World, kind: TypeId) -> Json {
 
 /// When an issue itself last changed. What lies on its card, its parent and its dependencies does not count.
 pub(super) fn updated(world: &World, issue: &Issue) -> i64 {
-    let done = |id| world.status(id).category == Category::Done;
+    let done = |status| closes(world, issue.id, status);
     let counts = |change: &Change| match change {
         Change::Status(swap) => done(swap.from) != done(swap.to),
         Change::Resolution(_)

@@ -32,6 +32,7 @@ use crate::graphql::{self, Engine};
 use crate::server::{self, Call, Reply, Request, Server, Settings, Vendor, lock};
 use crate::world::{BoardId, Content, IssueId, PullId, World};
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -151,6 +152,8 @@ impl Github {
     pub const LOGIN: &str = "context-bot";
     /// The token by default.
     pub const TOKEN: &str = "ghp_sample";
+    /// The project fields that GitHub keeps no history of, by the names their values have here.
+    pub const UNRECORDED: [&str; 4] = ["Priority", "Estimate", "Sprint", "Due"];
     /// The App installation by default.
     pub const INSTALLATION: u64 = 4_711;
 
@@ -164,7 +167,16 @@ impl Github {
             Settings { prefix: options.prefix.clone(), clock: options.clock.clone(), latency: options.latency };
         let world = Arc::new(Mutex::new(world));
         let tokens = Mutex::new(options.tokens.clone());
-        let site = Arc::new(Site { world, engine, tokens, options, meter: Mutex::default() });
+        let heavy_page = AtomicUsize::new(options.heavy_page);
+        let site = Arc::new(Site {
+            world,
+            engine,
+            tokens,
+            forbidden: Mutex::default(),
+            heavy_page,
+            options,
+            meter: Mutex::default(),
+        });
         let server = Server::start(Arc::clone(&site) as Arc<dyn Vendor>, settings).await?;
         Ok(GithubHandle { server, site })
     }
@@ -250,6 +262,16 @@ impl GithubHandle {
         *lock(&self.site.tokens) = tokens;
     }
 
+    /// From now on single sign-on keeps exactly these nodes from everybody: null with an error of type `FORBIDDEN`.
+    pub fn forbid(&self, node_ids: Vec<String>) {
+        *lock(&self.site.forbidden) = node_ids;
+    }
+
+    /// From now on pages larger than this come back with null nodes, as [`Options::heavy_page`] says.
+    pub fn set_heavy_page(&self, most: usize) {
+        self.site.heavy_page.store(most, Ordering::Relaxed);
+    }
+
     /// Stops, cuts all connections and waits until the port is free.
     pub async fn shutdown(self) {
         self.server.shutdown().await;
@@ -261,6 +283,8 @@ struct Site {
     world: Arc<Mutex<World>>,
     engine: &'static Engine,
     tokens: Mutex<Vec<Token>>,
+    forbidden: Mutex<Vec<String>>,
+    heavy_page: AtomicUsize,
     options: Options,
     meter: Mutex<answer::Meter>,
 }

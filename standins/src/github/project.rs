@@ -10,7 +10,8 @@ use super::pulls::PullNode;
 use super::view::{View, date, time};
 use crate::graphql::{Answer, Arguments, Object, Plain, Value, connection};
 use crate::world::{
-    Board, BoardKind, Change, Content, DAY, Fields, Issue, IssueId, Note, PriorityId, Sprint, SprintId, StatusId, World,
+    Astray, Board, BoardKind, Change, Content, DAY, Fields, Issue, IssueId, Note, PriorityId, Sprint, SprintId,
+    StatusId, World,
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -132,7 +133,7 @@ impl<'w> ProjectNode<'w> {
         }
     }
 
-    /// Everything on the board, in the order of its creation.
+    /// Everything on the board: in the order of its creation, but for what was dragged elsewhere.
     pub(super) fn contents(&self) -> Vec<Content> {
         let world = self.view.world;
         let issues = world.issues().map(|issue| Content::Issue(issue.id));
@@ -140,6 +141,12 @@ impl<'w> ProjectNode<'w> {
         let notes = world.hub.notes.iter().map(|note| Content::Note(note.id));
         let mut found: Vec<_> = issues.chain(pulls).chain(notes).filter(|content| self.holds(*content)).collect();
         found.sort_by_key(|content| (self.created_of(*content), *content));
+        for (content, place) in world.hub.dragged(self.board.id) {
+            if let Some(at) = found.iter().position(|held| *held == content) {
+                let content = found.remove(at);
+                found.insert(place.min(found.len()), content);
+            }
+        }
         found
     }
 
@@ -153,13 +160,14 @@ impl<'w> ProjectNode<'w> {
     }
 
     fn items(&self, arguments: &Arguments<'_>) -> Answer<'w> {
-        // An older server has no such argument, and gives what is not archived.
-        let states = arguments.texts("archivedStates").unwrap_or_else(|| vec!["NOT_ARCHIVED"]);
         let mut found = self.contents();
-        found.retain(|content| {
-            let archived = ItemNode { project: *self, content: *content }.is_archived();
-            states.contains(&if archived { "ARCHIVED" } else { "NOT_ARCHIVED" })
-        });
+        // Servers that do not know the argument give everything.
+        if let Some(states) = arguments.texts("archivedStates") {
+            found.retain(|content| {
+                let archived = ItemNode { project: *self, content: *content }.is_archived();
+                states.contains(&if archived { "ARCHIVED" } else { "NOT_ARCHIVED" })
+            });
+        }
         // The filter language knows no moment of update: a timestamp finds nothing, a bare date is passed over.
         let filter = arguments.text("query").unwrap_or_default();
         if filter.contains("updated:") && filter.contains('T') {
@@ -297,7 +305,7 @@ impl Object for ItemNode<'_> {
             "updatedAt" => time(self.updated()).into(),
             "creator" => Value::object(Person::Workflow { view }),
             "project" => Value::object(self.project),
-            "content" => self.content(),
+            "content" => return self.content(),
             "fieldValues" => {
                 let item = *self;
                 let key = |value: &FieldValue| value.field.to_string();
@@ -351,7 +359,8 @@ impl<'w> ItemNode<'w> {
     fn is_redacted(&self) -> bool {
         let view = self.project.view;
         match (self.issue(), self.content) {
-            (Some(issue), _) => !view.sees_issue(issue),
+            // Who may not read issues at all sees cards without faces.
+            (Some(issue), _) => !view.sees_issue(issue) || view.caller.needs("issues", "content").is_err(),
             (None, Content::Pull(id)) => !view.sees_project(view.world.hub.pull(id).key.project),
             _ => false,
         }
@@ -371,15 +380,18 @@ impl<'w> ItemNode<'w> {
         card.is_some_and(|card| card.archived)
     }
 
-    fn content(&self) -> Value<'w> {
+    fn content(&self) -> Answer<'w> {
         let view = self.project.view;
-        match (self.issue(), self.content) {
+        if let Some(issue) = self.issue() {
+            view.allowed(&view.issue_id(issue))?;
+        }
+        Ok(match (self.issue(), self.content) {
             _ if self.is_redacted() => Value::NULL,
             (Some(issue), _) => Value::object(IssueNode { view, issue }),
             (None, Content::Pull(id)) => Value::object(PullNode { view, pull: view.world.hub.pull(id) }),
             (None, Content::Note(id)) => note(view, &view.world.hub.notes[id.0 as usize - 1]),
             (None, Content::Issue(_)) => Value::NULL,
-        }
+        })
     }
 
     /// When a value or the card changed. What changes about the content does not count.
@@ -458,11 +470,14 @@ impl<'w> ItemNode<'w> {
 
     /// Values that live on the item.
     fn own_values(&self, issue: &Issue, values: &mut Vec<FieldValue>) {
-        let now = &issue.fields;
+        let mut now = issue.fields.clone();
+        if let Some(Astray::CardStays(left)) = self.project.view.world.hub.astray(issue.id) {
+            now.status = left;
+        }
         for number in [STATUS, PRIORITY, ESTIMATE, ITERATION, DUE] {
-            let Some((kind, fields)) = self.own_value(number, now) else { continue };
-            let changes = issue.events().iter().filter(|event| field_of(&event.change) == Some(number));
-            let changed = changes.last().map_or(issue.created, |event| event.at);
+            let Some((kind, fields)) = self.own_value(number, &now) else { continue };
+            let newest = issue.events().iter().rfind(|event| field_of(&event.change) == Some(number));
+            let changed = newest.map_or(issue.created, |event| event.at);
             let first = self.own_value(number, &issue.initial()).map(|_| issue.created);
             values.push(FieldValue { field: number, kind, fields, set: first.unwrap_or(changed), changed });
         }

@@ -1,12 +1,12 @@
 //! Repositories: a project of the world each, with its issues, pull requests, commits and deployments.
 
 use super::ids::NodeId;
-use super::issue::updated;
+use super::issue::{closes, updated};
 use super::people::Person;
 use super::pulls::{CommitNode, DeploymentNode};
 use super::view::{View, maybe_time, time};
 use crate::graphql::{Answer, Arguments, Failure, Object, Plain, Value, connection};
-use crate::world::{Category, Commit, Deployment, Issue, Milestone, ProjectId, Pull, Visibility};
+use crate::world::{Commit, Deployment, Issue, Milestone, ProjectId, Pull, Visibility};
 use serde_json::{Value as Json, json};
 
 pub(super) struct RepositoryNode<'w> {
@@ -107,7 +107,7 @@ impl<'w> RepositoryNode<'w> {
         let since = since.map(|since| since.as_millisecond());
         let labels = list(&filter["labels"]).or_else(|| owned(arguments.texts("labels")));
         let fits = |issue: &&Issue| {
-            let closed = view.world.status(issue.fields.status).category == Category::Done;
+            let closed = closes(view.world, issue.id, issue.fields.status);
             let state = if closed { "CLOSED" } else { "OPEN" };
             let held = super::issue::labels(issue);
             states.as_ref().is_none_or(|states| states.iter().any(|wanted| wanted == state))

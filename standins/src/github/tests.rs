@@ -1,7 +1,7 @@
 //! Tests of the stand-in over real sockets, with a client of our own: a test must see what is on the wire.
 
 use super::*;
-use crate::world::{BoardKind, Draft, HOUR, MINUTE, PullDraft, StatusId, TypeId, UserId, Verdict, Visibility};
+use crate::world::{BoardKind, Draft, HOUR, HubDemo, MINUTE, PullDraft, StatusId, TypeId, UserId, Verdict, Visibility};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -240,10 +240,13 @@ async fn a_history_leads_to_the_truth() {
 fn check_history(world: &World, id: IssueId, events: &Value) {
     let moved = |event: &&Value| event["__typename"] == "ProjectV2ItemStatusChangedEvent";
     let moves: Vec<_> = events.as_array().unwrap().iter().filter(moved).collect();
+    let mut statuses = std::collections::BTreeMap::new();
     let mut status = "";
     for step in &moves {
-        assert_eq!(step["previousStatus"], status, "{}", world.key_of(id));
+        let held = statuses.entry(step["project"]["id"].as_str().unwrap()).or_insert("");
+        assert_eq!(step["previousStatus"], *held, "{}", world.key_of(id));
         status = step["status"].as_str().unwrap();
+        *held = status;
     }
     assert_eq!(status, world.status(world.issue(id).fields.status).name, "{}", world.key_of(id));
     let working = |step: &&&Value| step["status"] == "In Progress" || step["status"] == "In Review";
@@ -256,6 +259,27 @@ fn check_history(world: &World, id: IssueId, events: &Value) {
         assert_eq!(closed.map(|event| event["createdAt"].as_str().unwrap().to_owned()), finished);
         let reason = if truth.cancelled(id).is_some() { ["NOT_PLANNED", "DUPLICATE"] } else { ["COMPLETED"; 2] };
         assert!(reason.contains(&closed.unwrap()["stateReason"].as_str().unwrap()));
+    }
+}
+
+#[tokio::test]
+async fn a_code_hosts_own_world_is_told_as_it_is() {
+    let github = with(HubDemo::new(NOW, 3, 7).build(), Options::dot_com()).await;
+    let items = sweep(&github, SHOP).await;
+    let count = |kind: &str| items.iter().filter(|item| item["type"] == kind).count();
+    assert_eq!((count("DRAFT_ISSUE"), count("PULL_REQUEST")), (2, 1));
+    assert_eq!(count("ISSUE"), github.world().issues().count());
+    let repositories: BTreeSet<_> =
+        items.iter().filter_map(|item| item["content"]["repository"]["nameWithOwner"].as_str()).collect();
+    assert_eq!(repositories, BTreeSet::from(["acme/api", "acme/web"]));
+    let ids: Vec<_> = github.world().issues().map(|issue| issue.id).collect();
+    for batch in ids.chunks(25) {
+        let nodes: Vec<_> = batch.iter().map(|id| Github::issue_id(&github.world(), *id)).collect();
+        let found = data(&github, HISTORIES, json!({"ids": nodes})).await;
+        let world = github.world();
+        for (id, node) in batch.iter().zip(found["nodes"].as_array().unwrap()) {
+            check_history(&world, *id, &node["timelineItems"]["nodes"]);
+        }
     }
 }
 
@@ -540,6 +564,9 @@ async fn too_large_a_page_comes_back_empty_and_a_smaller_one_full() {
     assert_eq!(answer["errors"][50]["path"], json!(["nodes", 50]));
     let half = data(&github, ISSUES, json!({"ids": ids[..25]})).await;
     assert!(half["nodes"].as_array().unwrap().iter().all(Value::is_object));
+    github.set_heavy_page(20);
+    let now = ask(&github, ISSUES, json!({"ids": ids[..25]})).await;
+    assert!(now["data"]["nodes"].as_array().unwrap().iter().all(Value::is_null));
 }
 
 #[tokio::test]
@@ -581,10 +608,15 @@ async fn tokens_see_what_they_may() {
     let app = ask_as(&github, "app", PULLS, json!({"ids": [Github::pull_id(pull)]})).await.json();
     assert_eq!(app["data"]["nodes"][0]["commits"]["nodes"][0]["commit"]["statusCheckRollup"], Value::Null);
     assert_eq!(app["errors"][0]["message"], "Resource not accessible by integration");
+    let body = json!({"query": SWEEP, "variables": {"project": Github::project_id(SHOP)}}).to_string();
+    github.set_tokens(vec![Token::fine_grained("blind").without("issues")]);
+    github.world().edit(NOW - HOUR).add_issue(Draft::new(shop, TypeId::TASK, "Unseen"));
+    let blind = send(&github, "/graphql", "blind", &body).await.json();
+    assert_eq!(blind["data"]["node"]["items"]["nodes"][0]["type"], "REDACTED");
     let nobody = project("wrong").await;
     assert_eq!((nobody.status, &nobody.json()["message"]), (401, &json!("Bad credentials")));
     assert!(nobody.json().get("errors").is_none());
-    let silent = send_as(&github, "/graphql", "classic", "{}", "").await;
+    let silent = send_as(&github, "/graphql", "blind", "{}", "").await;
     assert_eq!(silent.status, 403, "without a user agent");
 }
 
@@ -677,6 +709,85 @@ async fn items_that_come_while_the_caller_pages_are_on_a_later_page() {
     assert_eq!(ids.len(), items.len());
     let late = github.world().issues().last().unwrap().id;
     assert!(ids.contains(Github::item_id(SHOP, Content::Issue(late)).as_str()));
+}
+
+#[tokio::test]
+async fn a_card_dragged_up_while_the_caller_pages_is_missed_this_time() {
+    let github = demo().await;
+    let all = sweep(&github, SHOP).await;
+    let last = github.world().issues().rfind(|issue| issue.project().0 == 2).unwrap().id;
+    github.after("POST */graphql", When::Nth(1), move |world| {
+        world.edit(NOW).drag_card(SHOP, Content::Issue(last), 0);
+    });
+    let first = data(&github, SWEEP, json!({"project": Github::project_id(SHOP), "after": null})).await;
+    let after = &first["node"]["items"]["pageInfo"]["endCursor"];
+    let second = data(&github, SWEEP, json!({"project": Github::project_id(SHOP), "after": after})).await;
+    let seen = [&first, &second].map(|page| page["node"]["items"]["nodes"].as_array().unwrap().len());
+    assert_eq!(seen.iter().sum::<usize>(), all.len().min(200) - usize::from(all.len() < 200));
+    let again = sweep(&github, SHOP).await;
+    assert_eq!(again[0]["content"]["id"], Github::issue_id(&github.world(), last));
+}
+
+#[tokio::test]
+async fn nodes_behind_single_sign_on_are_null_with_an_error_while_the_others_arrive() {
+    let mut world = small();
+    let ids = [1, 2].map(|n| add(&mut world, "One", NOW - n * HOUR));
+    let github = with(world, Options::dot_com()).await;
+    let nodes = ids.map(|id| Github::issue_id(&github.world(), id));
+    github.forbid(vec![nodes[0].clone()]);
+    let answer = ask(&github, ISSUES, json!({"ids": nodes})).await;
+    assert_eq!((&answer["data"]["nodes"][0], &answer["data"]["nodes"][1]["id"]), (&Value::Null, &json!(nodes[1])));
+    assert_eq!(answer["errors"][0]["type"], "FORBIDDEN");
+    assert_eq!(answer["errors"][0]["extensions"], json!({"saml_failure": true}));
+    let answer = ask(&github, SWEEP, json!({"project": Github::project_id(SHOP)})).await;
+    assert_eq!(answer["errors"][0]["path"], json!(["node", "items", "nodes", 1, "content"]));
+    assert_eq!(answer["data"]["node"]["items"]["totalCount"], 2);
+}
+
+#[tokio::test]
+async fn an_estimate_among_the_organisations_fields_has_a_history() {
+    let mut world = small();
+    let id = add(&mut world, "One", NOW - 9 * HOUR);
+    world.edit(NOW - 8 * HOUR).set_points(id, Some(3.0));
+    world.edit(NOW - 7 * HOUR).set_points(id, Some(5.0));
+    let query = "query($id: ID!) { node(id: $id) { ... on Issue {
+        issueFieldValues(first: 5) { nodes { ... on IssueFieldNumberValue { value field { ... on IssueFieldNumber { name } } } } }
+        timelineItems(first: 9, itemTypes: [ISSUE_FIELD_ADDED_EVENT, ISSUE_FIELD_CHANGED_EVENT]) { nodes { __typename
+          ... on IssueFieldAddedEvent { value } ... on IssueFieldChangedEvent { previousValue newValue } } } } } }";
+    for (estimate_on_issue, events) in [(false, 0), (true, 2)] {
+        let github = with(world.clone(), Options { estimate_on_issue, ..Options::dot_com() }).await;
+        let node = Github::issue_id(&github.world(), id);
+        let found = data(&github, query, json!({"id": node})).await;
+        let told = found["node"]["timelineItems"]["nodes"].as_array().unwrap();
+        assert_eq!(told.len(), events);
+        if estimate_on_issue {
+            let field = json!({"value": 5.0, "field": {"name": "Estimate"}});
+            assert_eq!(found["node"]["issueFieldValues"]["nodes"][0], field);
+            assert_eq!((&told[1]["previousValue"], &told[1]["newValue"]), (&json!("3"), &json!("5")));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_card_and_its_issue_may_disagree() {
+    let mut world = small();
+    let [open, closed] = [1, 2].map(|n| add(&mut world, "One", NOW - (9 - n) * HOUR));
+    world.edit(NOW - 6 * HOUR).finish_card_only(open);
+    world.edit(NOW - 5 * HOUR).finish_issue_only(closed);
+    let github = with(world, Options::dot_com()).await;
+    let nodes = [open, closed].map(|id| Github::issue_id(&github.world(), id));
+    let found = data(&github, ISSUES, json!({"ids": nodes})).await;
+    assert_eq!(texts(&found["nodes"], "state"), ["OPEN", "CLOSED"]);
+    let items = [open, closed].map(|id| Github::item_id(SHOP, Content::Issue(id)));
+    let values = data(&github, VALUES, json!({"ids": items})).await;
+    let status = |at: usize| {
+        let values = values["nodes"][at]["fieldValues"]["nodes"].as_array().unwrap();
+        values.iter().find(|value| value["field"]["name"] == "Status").unwrap()["name"].clone()
+    };
+    assert_eq!((status(0), status(1)), (json!("Done"), json!("To Do")));
+    let told = data(&github, HISTORIES, json!({"ids": nodes})).await;
+    let kinds = |at: usize| texts(&told["nodes"][at]["timelineItems"]["nodes"], "__typename").pop().unwrap().to_owned();
+    assert_eq!([kinds(0), kinds(1)], ["ProjectV2ItemStatusChangedEvent", "ClosedEvent"]);
 }
 
 #[tokio::test]

@@ -3,12 +3,13 @@
 //! [`events`] makes the whole timeline from the world's history, oldest first; [`page`] filters and pages it.
 
 use super::ids::NodeId;
-use super::issue::{BLOCKED, IssueNode, close_reason, issue_type};
+use super::issue::{BLOCKED, IssueNode, close_reason, closes, issue_type};
 use super::people::Person;
 use super::view::{View, time};
 use crate::graphql::{Answer, Arguments, Failure, Object, Value, connection};
 use crate::world::{
-    BoardId, Category, Change, Content, Event, Issue, IssueId, LinkKind, ProjectId, PullId, TypeId, UserId, World,
+    Astray, BoardId, Change, Content, Event, Issue, IssueId, LinkKind, ProjectId, PullId, StatusId, TypeId, UserId,
+    World,
 };
 use serde_json::{Value as Json, json};
 
@@ -80,7 +81,7 @@ pub(super) fn item_type(kind: &str) -> String {
 
 /// Whether an issue was closed before.
 pub(super) fn was_closed(world: &World, issue: &Issue) -> bool {
-    let done = |id| world.status(id).category == Category::Done;
+    let done = |status| closes(world, issue.id, status);
     issue.events().iter().any(|event| matches!(&event.change, Change::Status(swap) if done(swap.to)))
 }
 
@@ -132,20 +133,8 @@ impl Teller<'_> {
         if let Some(parent) = first.parent {
             self.tell("ParentIssueAddedEvent", when, 0, vec![("parent", Held::Issue(parent))]);
         }
-        for board in self.boards_at_birth() {
-            let automated = ("wasAutomated", Held::Json(true.into()));
-            let project = ("project", Held::Project(board));
-            let auto = (self.issue.created, None);
-            if let Some(origin) = self.view.world.hub.origin(self.issue.id).filter(|note| note.board == board) {
-                let by = (self.issue.created, Some(origin.by));
-                self.tell("ConvertedFromDraftEvent", by, board, vec![project.clone(), manual()]);
-            } else {
-                self.tell("AddedToProjectV2Event", auto, board, vec![project.clone(), automated.clone()]);
-            }
-            let status = self.view.world.status_name(first.status, self.issue.created);
-            let names = [("previousStatus", Held::Json("".into())), ("status", Held::Json(status.into()))];
-            let fields = [project, automated].into_iter().chain(names).collect();
-            self.tell("ProjectV2ItemStatusChangedEvent", auto, format!("0p{board}"), fields);
+        for board in self.boards_showing(first.key.project) {
+            self.joins(board, self.issue.created, first.status, 0);
         }
         if let Some(points) = first.points.filter(|_| self.view.options.estimate_on_issue) {
             let fields = vec![estimate(), ("value", Held::Json(points.to_string().into()))];
@@ -153,16 +142,50 @@ impl Teller<'_> {
         }
     }
 
-    fn boards_at_birth(&self) -> Vec<BoardId> {
-        let project = self.issue.initial().key.project;
+    /// Comes onto a board, by a workflow that gives it a status at once; a converted draft was there before.
+    fn joins(&mut self, board: BoardId, at: i64, status: StatusId, tag: u32) {
+        let automated = ("wasAutomated", Held::Json(true.into()));
+        let project = ("project", Held::Project(board));
+        let origin = self.view.world.hub.origin(self.issue.id).filter(|note| note.board == board);
+        match origin.filter(|_| tag == 0) {
+            Some(note) => {
+                let fields = vec![project.clone(), manual()];
+                self.tell("ConvertedFromDraftEvent", (at, Some(note.by)), format!("{tag}p{board}"), fields);
+            }
+            None => {
+                let fields = vec![project.clone(), automated.clone()];
+                self.tell("AddedToProjectV2Event", (at, None), format!("{tag}p{board}"), fields);
+            }
+        }
+        let status = self.view.world.status_name(status, at);
+        let names = [("previousStatus", Held::Json("".into())), ("status", Held::Json(status.into()))];
+        let fields = [project, automated].into_iter().chain(names).collect();
+        self.tell("ProjectV2ItemStatusChangedEvent", (at, None), format!("{tag}p{board}"), fields);
+    }
+
+    fn boards_showing(&self, project: ProjectId) -> Vec<BoardId> {
         self.view.world.boards_of(project).map(|board| board.id).collect()
+    }
+
+    /// A transfer takes it off the boards that do not show its new repository, and onto those that do.
+    fn changed_boards(&mut self, event: &Event, from: ProjectId, to: ProjectId) {
+        let (before, after) = (self.boards_showing(from), self.boards_showing(to));
+        for board in before.iter().filter(|board| !after.contains(board)) {
+            let fields = vec![("project", Held::Project(*board)), manual()];
+            let tag = format!("{}p{board}", event.id);
+            self.tell("RemovedFromProjectV2Event", (event.at, Some(event.author)), tag, fields);
+        }
+        let status = self.issue.fields_at(event.at).status;
+        for board in after.iter().filter(|board| !before.contains(board)) {
+            self.joins(*board, event.at, status, event.id);
+        }
     }
 
     fn event(&mut self, event: &Event) {
         let when = (event.at, Some(event.author));
         let tag = event.id;
         match &event.change {
-            Change::Status(swap) => self.status(event, world_done(self.view.world, swap.from), swap.from, swap.to),
+            Change::Status(swap) => self.status(event, swap.from, swap.to),
             Change::Flagged(to) => {
                 let kind = if *to { "LabeledEvent" } else { "UnlabeledEvent" };
                 self.tell(kind, when, tag, vec![self.label(BLOCKED)]);
@@ -193,6 +216,7 @@ impl Teller<'_> {
             Change::Moved(swap) => {
                 let fields = vec![("fromRepository", Held::Repository(swap.from.project))];
                 self.tell("TransferredEvent", when, tag, fields);
+                self.changed_boards(event, swap.from.project, swap.to.project);
             }
             Change::Linked(link) if link.kind == LinkKind::Blocks => self.link(event, link.other, link.outward, true),
             Change::Unlinked(link) if link.kind == LinkKind::Blocks => {
@@ -205,9 +229,9 @@ impl Teller<'_> {
     }
 
     /// A move on the board. Into a finished status it is a closing, which moves the card; out of one a reopening.
-    fn status(&mut self, event: &Event, was_done: bool, from: crate::world::StatusId, to: crate::world::StatusId) {
+    fn status(&mut self, event: &Event, from: StatusId, to: StatusId) {
         let world = self.view.world;
-        let done = world_done(world, to);
+        let [was_done, done] = [from, to].map(|status| closes(world, self.issue.id, status));
         let when = (event.at, Some(event.author));
         if done && !was_done {
             let reason = close_reason(world, self.issue.fields_at(event.at).resolution);
@@ -216,6 +240,9 @@ impl Teller<'_> {
             self.tell("ClosedEvent", when, event.id, fields);
         } else if was_done && !done {
             self.tell("ReopenedEvent", when, event.id, vec![("stateReason", Held::Json("REOPENED".into()))]);
+        }
+        if done && matches!(world.hub.astray(self.issue.id), Some(Astray::CardStays(_))) {
+            return;
         }
         let automated = done != was_done;
         for board in self.boards_at(event.at) {
@@ -353,10 +380,6 @@ impl Teller<'_> {
     fn label(&self, name: &str) -> (&'static str, Held) {
         ("label", Held::Json(self.view.label(name)))
     }
-}
-
-fn world_done(world: &World, id: crate::world::StatusId) -> bool {
-    world.status(id).category == Category::Done
 }
 
 fn assignee(user: UserId) -> Vec<(&'static str, Held)> {

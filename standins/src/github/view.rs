@@ -18,6 +18,8 @@ pub(super) struct View<'w> {
     pub(super) world: &'w World,
     pub(super) options: &'w Options,
     pub(super) caller: &'w Caller,
+    /// Node ids that single sign-on keeps from the caller.
+    pub(super) forbidden: &'w [String],
     pub(super) now: i64,
     pub(super) price: Price,
     pub(super) budget: Budget,
@@ -126,9 +128,20 @@ impl<'w> View<'w> {
         json!({"__typename": "Label", "id": format!("LA_kwDO{name}"), "name": name, "color": "ededed", "isDefault": false})
     }
 
+    /// Whether single sign-on lets the caller have a node.
+    pub(super) fn allowed(self, id: &str) -> Result<(), Failure> {
+        if !self.forbidden.iter().any(|forbidden| forbidden == id) {
+            return Ok(());
+        }
+        let told = "Resource protected by organization SAML enforcement. You must grant your OAuth token access to this \
+                    organization.";
+        Err(Failure::new("FORBIDDEN", told).with("saml_failure", true))
+    }
+
     /// The object of an id.
     pub(super) fn node(self, text: &str) -> Answer<'w> {
         let missing = || not_found(text);
+        self.allowed(text)?;
         let id = NodeId::parse(text).ok_or_else(missing)?;
         let hub = &self.world.hub;
         let value = match id {

@@ -314,6 +314,10 @@ impl<'w> Edit<'w> {
         &mut self.world.statuses[usize::from(id.0)].name
     }
 
+    pub(super) fn status_of(&self, id: IssueId) -> StatusId {
+        self.fields(id).status
+    }
+
     /// Counts a change that no issue shows.
     pub(super) fn changed(&mut self) {
         self.world.revision += 1;

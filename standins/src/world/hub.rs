@@ -4,7 +4,7 @@
 //! Read [`Hub`] first. A repository is a [`super::Project`] of the world; its issues and pull requests share their numbers.
 //! [`Edit`] makes everything here happen, as it makes the rest of history. A world that never touches it has an empty hub.
 
-use super::{BoardId, Edit, IssueId, Key, ProjectId, UserId, World};
+use super::{BoardId, Edit, IssueId, Key, ProjectId, StatusId, UserId, World};
 use std::collections::BTreeMap;
 
 /// A pull request's number in the world, from 1.
@@ -40,10 +40,23 @@ pub struct Hub {
     cards: BTreeMap<(BoardId, Content), Card>,
     /// The pull request that closed an issue at an instant.
     closers: BTreeMap<(IssueId, i64), PullId>,
+    /// Issues whose card and state do not agree.
+    astray: BTreeMap<IssueId, Astray>,
+    /// Cards dragged to a place on their board, in the order it was done.
+    dragged: Vec<(BoardId, Content, usize)>,
     /// Former names of statuses: until when, which, what; oldest first.
-    renamed: Vec<(i64, super::StatusId, String)>,
+    renamed: Vec<(i64, StatusId, String)>,
     /// When somebody last commented an issue.
     pub(crate) commented: BTreeMap<IssueId, i64>,
+}
+
+/// How the card of a finished issue and the issue itself disagree. The world, and its truth, count it as finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Astray {
+    /// The card went to a finished status, the issue was not closed.
+    StaysOpen,
+    /// The issue was closed, its card stays in this status.
+    CardStays(StatusId),
 }
 
 /// What a card of a board shows.
@@ -230,6 +243,16 @@ impl Hub {
         self.cards.get(&(board, content))
     }
 
+    /// How an issue's card and state disagree, if they do.
+    pub(crate) fn astray(&self, issue: IssueId) -> Option<Astray> {
+        self.astray.get(&issue).copied()
+    }
+
+    /// What was dragged where on a board.
+    pub(crate) fn dragged(&self, board: BoardId) -> impl Iterator<Item = (Content, usize)> {
+        self.dragged.iter().filter(move |(on, ..)| *on == board).map(|(_, content, place)| (*content, *place))
+    }
+
     /// The note an issue was made of.
     pub(crate) fn origin(&self, issue: IssueId) -> Option<&Note> {
         self.notes.iter().find(|note| note.converted.is_some_and(|(_, made)| made == issue))
@@ -238,7 +261,7 @@ impl Hub {
 
 impl World {
     /// The name a status had at an instant.
-    pub(crate) fn status_name(&self, id: super::StatusId, at: i64) -> &str {
+    pub(crate) fn status_name(&self, id: StatusId, at: i64) -> &str {
         let former = self.hub.renamed.iter().find(|(until, of, _)| *of == id && at < *until);
         former.map_or(&self.status(id).name, |(_, _, name)| name)
     }
@@ -336,7 +359,7 @@ impl Edit<'_> {
         }
         for issue in merged.closes {
             self.hub().closers.insert((issue, at), pull);
-            self.transition(issue, super::StatusId::DONE);
+            self.transition(issue, StatusId::DONE);
         }
     }
 
@@ -403,7 +426,7 @@ impl Edit<'_> {
     }
 
     /// Gives a status another name. What was told of it before keeps the old one.
-    pub fn rename_status(&mut self, id: super::StatusId, to: &str) {
+    pub fn rename_status(&mut self, id: StatusId, to: &str) {
         let at = self.at;
         let former = std::mem::replace(self.status_name_mut(id), to.to_owned());
         self.hub().renamed.push((at, id, former));
@@ -424,6 +447,25 @@ impl Edit<'_> {
         let card = self.hub().cards.entry((board, content)).or_default();
         card.moves.push((at, by, on));
         card.touched = at;
+        self.changed();
+    }
+
+    /// Moves the card to done and forgets to close the issue.
+    pub fn finish_card_only(&mut self, issue: IssueId) {
+        self.hub().astray.insert(issue, Astray::StaysOpen);
+        self.transition(issue, StatusId::DONE);
+    }
+
+    /// Closes the issue; no workflow moves its card.
+    pub fn finish_issue_only(&mut self, issue: IssueId) {
+        let left = self.status_of(issue);
+        self.hub().astray.insert(issue, Astray::CardStays(left));
+        self.transition(issue, StatusId::DONE);
+    }
+
+    /// Drags a card to a place on its board, counted from 0. Nothing counts as updated.
+    pub fn drag_card(&mut self, board: BoardId, content: Content, place: usize) {
+        self.hub().dragged.push((board, content, place));
         self.changed();
     }
 

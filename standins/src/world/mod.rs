@@ -7,23 +7,27 @@
 //!
 //! Times are epoch milliseconds, UTC.
 
+mod activity;
 mod demo;
 mod edit;
 mod history;
 mod hub;
+mod hub_demo;
 mod issue;
 mod live;
 mod tables;
 mod truth;
 mod words;
 
+pub use activity::{Act, Deed, Derived, derive};
 pub use demo::Demo;
 pub use edit::{Draft, Edit};
-pub(crate) use hub::Card;
+pub(crate) use hub::{Astray, Card};
 pub use hub::{
     Check, Commit, CommitId, Content, Deployment, DeploymentId, Hub, Milestone, MilestoneId, Note, NoteId, Pull,
     PullDraft, PullId, Review, Verdict,
 };
+pub use hub_demo::{Foreign, HubDemo};
 pub use issue::{Change, Event, Fields, Issue, Link, LinkKind, Swap};
 pub use tables::{Category, IssueType, Priority, Resolution, Stage, Status};
 pub use truth::{Burn, SprintTruth, Truth};

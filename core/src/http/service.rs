@@ -1,0 +1,126 @@
+//! Asking a service of one's own (Grafana, Tempo, Loki, Prometheus) one thing at a time: no retries, no rates, and a refusal is
+//! an answer like another, since the caller knows what it means.
+//!
+//! The client is built where all clients are; secrets are masked in what comes back.
+
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::Method;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
+use serde_json::Value;
+
+use super::client::Credential;
+use super::verdict::PlainDialect;
+use super::{Auth, SessionConfig, client, redact};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The most one request may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The most bytes of an answer that are read.
+const MAX_ANSWER: usize = 32 << 20;
+
+/// A service at an address, asked with one credential.
+pub struct Service {
+    name: &'static str,
+    client: reqwest::Client,
+    base: reqwest::Url,
+    credential: Credential,
+}
+
+/// What a service answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The body as text, secrets masked.
+    pub body: String,
+    /// Where a redirect points to.
+    pub location: Option<String>,
+}
+
+impl Reply {
+    /// Whether the status says that it was done.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The body as JSON; null when it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+
+    /// What the service says about it, on one line.
+    pub fn message(&self) -> String {
+        let json = self.json();
+        let told = ["message", "error"].iter().find_map(|key| json.get(key)?.as_str());
+        redact::excerpt(told.unwrap_or(&self.body))
+    }
+}
+
+impl Service {
+    /// A service called `name` at an address, which may have a path. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for an unusable address, CA file or secret.
+    pub fn new(name: &'static str, url: &str, auth: Auth, ca_file: Option<&Path>) -> Result<Self> {
+        let mut config = SessionConfig::new(url, auth, &[], PlainDialect);
+        config.tls_ca_file = ca_file.map(Path::to_owned);
+        config.timeout = TIMEOUT;
+        let base = client::base(&config.base_url).map_err(|error| error.with("service", name))?;
+        let credential = Credential::new(&config.auth).map_err(|error| error.with("service", name))?;
+        Ok(Self { name, client: client::build(&config, &base)?, base, credential })
+    }
+
+    /// The address.
+    pub fn url(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    /// Reads `path`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when there is no answer. A refusal is no error.
+    pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Reply> {
+        let url = client::address(&self.base, path, query)?;
+        self.exchange(self.client.get(url)).await
+    }
+
+    /// Sends JSON to `path`.
+    ///
+    /// # Errors
+    /// As [`Service::get`].
+    pub async fn send(&self, method: Method, path: &str, headers: HeaderMap, body: &Value) -> Result<Reply> {
+        let url = client::address(&self.base, path, &[])?;
+        let request = self.client.request(method, url).headers(headers).header(CONTENT_TYPE, "application/json");
+        self.exchange(request.body(body.to_string())).await
+    }
+
+    async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Reply> {
+        let request = match self.credential.header.clone() {
+            Some((name, value)) => request.header(name, value),
+            None => request,
+        };
+        let mut response = request.send().await.map_err(|error| self.unreachable(error))?;
+        let location = response.headers().get(LOCATION).and_then(|place| place.to_str().ok());
+        let location = location.map(|place| self.credential.known.mask(place).into_owned());
+        let mut body = Vec::new();
+        while let Some(part) = response.chunk().await.map_err(|error| self.unreachable(error))? {
+            body.extend_from_slice(&part);
+            if body.len() > MAX_ANSWER {
+                let text = "the answer is larger than we read";
+                return Err(Error::new(ErrorKind::Protocol, text).with("service", self.name));
+            }
+        }
+        let body = String::from_utf8_lossy(&self.credential.known.mask_bytes(&body)).into_owned();
+        Ok(Reply { status: response.status().as_u16(), body, location })
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> Error {
+        let text = if error.is_timeout() { "no answer in time" } else { "reach the service" };
+        Error::new(ErrorKind::Unavailable, format!("{text}: is it running there?"))
+            .with("service", self.name)
+            .with("url", self.url())
+            .caused_by(error.without_url())
+    }
+}

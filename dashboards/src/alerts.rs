@@ -1,0 +1,454 @@
+//! The alert rules: one list, told twice, to Prometheus (a rule file) and to Grafana (rules it manages itself).
+//!
+//! Read [`rules`]. A rule is an expression, a threshold and words. Both forms come from it, so that they cannot differ. The rule
+//! file is tried against made-up series by `promtool test rules` (`dashboards/alerts/contextcore.rules.test.yaml`).
+
+use contextcore_core::replay::semconv::{self as names, Metric};
+use serde_json::{Map, Value, json};
+
+use crate::links;
+use crate::query::{BLOCKED_TOO_LONG, Health, SPRINT, SPRINT_NAMED, Selector, Series, TOO_OLD, label, running};
+
+/// How far back a value may lie: the grid of history.
+const LOOKBACK: &str = "6h";
+/// The group of all rules, and what Grafana calls it.
+pub const GROUP: &str = "contextcore";
+/// How often the rules are evaluated, in seconds.
+pub const INTERVAL: u32 = 60;
+
+/// How loud an alert is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Somebody should act now.
+    Critical,
+    /// Somebody should look.
+    Warning,
+    /// Good to know.
+    Info,
+}
+
+impl Severity {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::Warning => "warning",
+            Self::Info => "info",
+        }
+    }
+}
+
+/// On which side of the threshold it fires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Above.
+    Above,
+    /// Below.
+    Below,
+}
+
+/// An alert rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// Its name in Prometheus.
+    pub name: &'static str,
+    /// Its name for people.
+    pub title: &'static str,
+    /// Its uid in Grafana.
+    pub uid: &'static str,
+    /// The value it watches, in PromQL.
+    pub expression: String,
+    /// On which side of the threshold it fires.
+    pub side: Side,
+    /// The threshold.
+    pub threshold: f64,
+    /// For how long before it fires.
+    pub lasting: &'static str,
+    /// How loud it is.
+    pub severity: Severity,
+    /// Whether it is about a project, and carries its owner and criticality.
+    pub of_project: bool,
+    /// One line.
+    pub summary: &'static str,
+    /// What it means, and what to do first.
+    pub description: &'static str,
+    /// The dashboard, and the panel in it, that shows more.
+    pub panel: (&'static str, u32),
+}
+
+fn series(metric: Metric) -> Series {
+    Series::new(metric, Selector::all()).within(LOOKBACK)
+}
+
+/// Brings the owner, the criticality and the name of its project to every series of an expression.
+fn with_project(expression: &str) -> String {
+    let about = [names::PROJECT_ID, names::PROJECT_NAME, names::BUSINESS_OWNER, names::BUSINESS_CRITICALITY];
+    let brought = about[1..].iter().map(|attribute| label(attribute)).collect::<Vec<_>>().join(", ");
+    let info = series(names::M_PROJECT_INFO).newest(&about);
+    format!("({expression}) * on ({}) group_left ({brought}) {info}", label(names::PROJECT_ID))
+}
+
+/// All rules, the loudest of projects first, then those about ourselves.
+pub fn rules() -> Vec<Rule> {
+    vec![
+        task_blocked(),
+        task_newly_blocked(),
+        sprint_behind(),
+        scope_changed(),
+        project_quiet(),
+        tasks_overdue(),
+        source_failing(),
+        data_old(),
+        journal_growing(),
+    ]
+}
+
+fn blocked_ages() -> String {
+    let by = [names::PROJECT_ID, names::TASK_ID, names::TASK_TITLE, names::TASK_ASSIGNEE, names::EVENT_REASON];
+    with_project(&series(names::M_TASK_BLOCKED_AGE).newest(&by))
+}
+
+fn task_blocked() -> Rule {
+    Rule {
+        name: "ContextCoreTaskBlockedTooLong",
+        title: "Task blocked for over 3 days",
+        uid: "contextcore-task-blocked",
+        expression: blocked_ages(),
+        side: Side::Above,
+        threshold: f64::from(BLOCKED_TOO_LONG),
+        lasting: "0s",
+        severity: Severity::Critical,
+        of_project: true,
+        summary: "{{ $labels.task_id }} has been blocked for over 3 days: {{ $labels.reason }}",
+        description: "{{ $labels.task_title }} ({{ $labels.task_assignee }}). Escalate it: from now on the project is red.",
+        panel: (links::PROJECT, 30),
+    }
+}
+
+fn task_newly_blocked() -> Rule {
+    Rule {
+        name: "ContextCoreTaskBlocked",
+        title: "Task newly blocked",
+        uid: "contextcore-task-newly-blocked",
+        expression: blocked_ages(),
+        side: Side::Below,
+        threshold: 3_600.0,
+        lasting: "0s",
+        severity: Severity::Info,
+        of_project: true,
+        summary: "{{ $labels.task_id }} is blocked: {{ $labels.reason }}",
+        description: "{{ $labels.task_title }} ({{ $labels.task_assignee }}) was blocked within the last hour.",
+        panel: (links::PROJECT, 30),
+    }
+}
+
+/// Running sprints of which half or less of the ideal line is left, and how far behind it they are.
+fn sprint_behind() -> Rule {
+    let of = |metric| series(metric).by(&SPRINT_NAMED);
+    let on = SPRINT.map(label).join(", ");
+    let (remaining, ideal, scope, planned) = (
+        of(names::M_SPRINT_REMAINING),
+        of(names::M_SPRINT_IDEAL),
+        of(names::M_SPRINT_SCOPE),
+        of(names::M_SPRINT_PLANNED),
+    );
+    let behind = format!("({remaining} - {ideal}) / ({scope} > 0) and on ({on}) {ideal} <= 0.5 * {planned}");
+    Rule {
+        name: "ContextCoreSprintBehind",
+        title: "Sprint behind past half time",
+        uid: "contextcore-sprint-behind",
+        expression: with_project(&running(&behind, &Selector::all(), LOOKBACK)),
+        side: Side::Above,
+        threshold: 0.25,
+        lasting: "30m",
+        severity: Severity::Warning,
+        of_project: true,
+        summary: "{{ $labels.sprint_name }} is behind its ideal line by over 25 % of its scope, past half time",
+        description: "Look at the burndown: did scope come, or does work not finish? Agree on what to leave out.",
+        panel: (links::PROJECT, 10),
+    }
+}
+
+fn scope_changed() -> Rule {
+    Rule {
+        name: "ContextCoreScopeChanged",
+        title: "Scope of a running sprint changed",
+        uid: "contextcore-scope-changed",
+        expression: with_project(&Health::of(Selector::all()).within(LOOKBACK).scope_change()),
+        side: Side::Above,
+        threshold: 0.25,
+        lasting: "0s",
+        severity: Severity::Warning,
+        of_project: true,
+        summary: "Over 25 % of what was committed came or went in a running sprint of {{ $labels.project_name }}",
+        description: "The burndown marks what came and went, and who moved it.",
+        panel: (links::PROJECT, 10),
+    }
+}
+
+/// What happened in seven days, of projects that have work in progress: tasks created, and statuses left.
+fn project_quiet() -> Rule {
+    let by = [names::PROJECT_ID];
+    let created = series(names::M_TASK_CREATED).gained("1w", &by);
+    let left = Series::part(names::M_TASK_STATUS_TIME, "_count", Selector::all()).within(LOOKBACK).gained("1w", &by);
+    let wip = series(names::M_TASK_WIP).by(&by);
+    let happened = format!("(({created} + {left}) or {created} or 0 * {wip}) and on ({}) {wip} > 0", label(by[0]));
+    Rule {
+        name: "ContextCoreProjectQuiet",
+        title: "No activity in a project for 7 days",
+        uid: "contextcore-project-quiet",
+        expression: with_project(&happened),
+        side: Side::Below,
+        threshold: 1.0,
+        lasting: "1h",
+        severity: Severity::Warning,
+        of_project: true,
+        summary: "Nothing was created or moved in {{ $labels.project_name }} for 7 days, though work is in progress",
+        description: "Is the project paused, or are its tasks not kept up to date?",
+        panel: (links::PROJECT, 80),
+    }
+}
+
+fn tasks_overdue() -> Rule {
+    Rule {
+        name: "ContextCoreTasksOverdue",
+        title: "Open tasks past their due date",
+        uid: "contextcore-tasks-overdue",
+        expression: with_project(&series(names::M_TASK_OVERDUE).by(&[names::PROJECT_ID])),
+        side: Side::Above,
+        threshold: 0.0,
+        lasting: "0s",
+        severity: Severity::Warning,
+        of_project: true,
+        summary: "{{ $value }} open tasks of {{ $labels.project_name }} are past their due date",
+        description: "`contextcore tasks --status open --project {{ $labels.project_id }} --output json` lists them with their due dates.",
+        panel: (links::PROJECT, 40),
+    }
+}
+
+/// Failures within the hour, of sources that had no good run in it.
+fn source_failing() -> Rule {
+    let by = [names::SOURCE_NAME];
+    let failed = series(names::M_SYNC_ERRORS).gained("1h", &by);
+    let good = crate::query::prometheus_name(names::M_SYNC_LAST_SUCCESS);
+    let source = label(by[0]);
+    Rule {
+        name: "ContextCoreSourceFailing",
+        title: "Source failing for 3 runs",
+        uid: "contextcore-source-failing",
+        expression: format!("{failed} unless on ({source}) max by ({source}) (changes({good}[1h])) > 0"),
+        side: Side::Above,
+        threshold: 2.0,
+        lasting: "0s",
+        severity: Severity::Critical,
+        of_project: false,
+        summary: "{{ $labels.source_name }} failed {{ $value }} times within the hour, and no run ended well",
+        description: "`contextcore status` says why; `contextcore check {{ $labels.source_name }}` says what to do.",
+        panel: (links::HEALTH, 22),
+    }
+}
+
+fn data_old() -> Rule {
+    let told = series(names::M_SYNC_LAST_SUCCESS).by(&[names::SOURCE_NAME]);
+    Rule {
+        name: "ContextCoreDataOld",
+        title: "Data older than an hour",
+        uid: "contextcore-data-old",
+        expression: format!("time() - {told}"),
+        side: Side::Above,
+        threshold: f64::from(TOO_OLD),
+        lasting: "5m",
+        severity: Severity::Warning,
+        of_project: false,
+        summary: "{{ $labels.source_name }} was last read over an hour ago",
+        description: "Is contextcore running? `contextcore status` says when the source is read next, and what went wrong.",
+        panel: (links::HEALTH, 21),
+    }
+}
+
+/// By how much a journal grew within half an hour in which it was never empty.
+fn journal_growing() -> Rule {
+    let by = [names::SOURCE_NAME, names::SIGNAL].map(label).join(", ");
+    let backlog = crate::query::prometheus_name(names::M_JOURNAL_BACKLOG);
+    let grew = format!(
+        "max by ({by}) ({backlog}) - max by ({by}) ({backlog} offset 30m) and max by ({by}) (min_over_time({backlog}[30m])) > 0"
+    );
+    Rule {
+        name: "ContextCoreJournalGrowing",
+        title: "Journal growing for 30 minutes",
+        uid: "contextcore-journal-growing",
+        expression: grew,
+        side: Side::Above,
+        threshold: 0.0,
+        lasting: "0s",
+        severity: Severity::Critical,
+        of_project: false,
+        summary: "The backend of {{ $labels.signal }} has been behind for 30 minutes, and falls back further",
+        description: "Nothing is lost: what it was not told waits in the journal. Is the backend up? `contextcore check` tests it.",
+        panel: (links::HEALTH, 30),
+    }
+}
+
+impl Rule {
+    /// `expression > threshold`.
+    pub fn promql(&self) -> String {
+        let operator = if self.side == Side::Above { '>' } else { '<' };
+        format!("({}) {operator} {}", self.expression, self.threshold)
+    }
+
+    fn labels(&self) -> Vec<(&'static str, String)> {
+        let mut labels = vec![("severity", self.severity.as_str().to_owned())];
+        if self.of_project {
+            labels.extend([
+                ("project", "{{ $labels.project_id }}".to_owned()),
+                ("owner", "{{ $labels.business_owner }}".to_owned()),
+                ("criticality", "{{ $labels.business_criticality }}".to_owned()),
+            ]);
+        }
+        labels
+    }
+
+    fn annotations(&self) -> Vec<(&'static str, String)> {
+        let (uid, panel) = self.panel;
+        let variable = if self.of_project { "&var-project={{ $labels.project_id }}" } else { "" };
+        vec![
+            ("summary", self.summary.to_owned()),
+            ("description", self.description.to_owned()),
+            ("dashboard", format!("/d/{uid}?viewPanel={panel}{variable}")),
+            ("runbook", format!("docs/ALERTS.md#{}", self.anchor())),
+        ]
+    }
+
+    /// Its heading in docs/ALERTS.md.
+    fn anchor(&self) -> String {
+        self.name.to_lowercase()
+    }
+}
+
+/// The rule file of Prometheus (and of Mimir's ruler).
+pub fn prometheus_rules() -> String {
+    let mut text = format!(
+        "# Alert rules of ContextCore, generated by `UPDATE_DASHBOARDS=1 cargo test -p contextcore-dashboards`.\n\
+         # In prometheus.yml:  rule_files: [contextcore.rules.yaml]\n\
+         groups:\n  - name: {GROUP}\n    interval: {INTERVAL}s\n    rules:\n"
+    );
+    for rule in rules() {
+        text.push_str(&format!("      - alert: {}\n        expr: >-\n          {}\n", rule.name, rule.promql()));
+        text.push_str(&format!("        for: {}\n        labels:\n", rule.lasting));
+        text.extend(rule.labels().iter().map(|(name, value)| line(name, value)));
+        text.push_str("        annotations:\n");
+        text.extend(rule.annotations().iter().map(|(name, value)| line(name, value)));
+    }
+    text
+}
+
+/// A text in JSON is one in YAML, too.
+fn line(name: &str, value: &str) -> String {
+    format!("          {name}: {}\n", Value::from(value))
+}
+
+/// Where Grafana's rules go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The folder's uid.
+    pub folder: String,
+    /// The uid of the data source.
+    pub prometheus: String,
+}
+
+/// The same as a file of Grafana's own provisioning (`provisioning/alerting/`), which says folder and group once for all.
+pub fn grafana_file(folder: &str, prometheus: &str) -> Value {
+    let place = Place { folder: folder.to_owned(), prometheus: prometheus.to_owned() };
+    let rules: Vec<Value> = rules().iter().map(|rule| without_place(rule.grafana(&place))).collect();
+    let group =
+        json!({"orgId": 1, "name": GROUP, "folder": folder, "interval": format!("{INTERVAL}s"), "rules": rules});
+    json!({"apiVersion": 1, "groups": [group]})
+}
+
+fn without_place(mut rule: Value) -> Value {
+    if let Some(fields) = rule.as_object_mut() {
+        fields.retain(|name, _| !["folderUID", "ruleGroup", "orgID"].contains(&name.as_str()));
+    }
+    rule
+}
+
+impl Rule {
+    /// The rule as Grafana's provisioning API takes it (`/api/v1/provisioning/alert-rules`).
+    pub fn grafana(&self, place: &Place) -> Value {
+        let object = |pairs: Vec<(&'static str, String)>| -> Value {
+            pairs.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect::<Map<_, _>>().into()
+        };
+        let (dashboard, panel) = self.panel;
+        let mut annotations = self.annotations();
+        annotations.extend([("__dashboardUid__", dashboard.to_owned()), ("__panelId__", panel.to_string())]);
+        json!({
+            "uid": self.uid,
+            "title": self.title,
+            "folderUID": place.folder,
+            "ruleGroup": GROUP,
+            "orgID": 1,
+            "condition": "B",
+            "data": [self.grafana_query(place), self.grafana_condition()],
+            "for": self.lasting,
+            "noDataState": "OK",
+            "execErrState": "Error",
+            "isPaused": false,
+            "labels": object(self.labels()),
+            "annotations": object(annotations),
+        })
+    }
+
+    fn grafana_query(&self, place: &Place) -> Value {
+        json!({
+            "refId": "A",
+            "relativeTimeRange": {"from": 600, "to": 0},
+            "datasourceUid": place.prometheus,
+            "model": {
+                "refId": "A",
+                "expr": self.expression,
+                "instant": true,
+                "range": false,
+                "intervalMs": 60_000,
+                "maxDataPoints": 43_200,
+                "datasource": {"type": "prometheus", "uid": place.prometheus},
+            },
+        })
+    }
+
+    fn grafana_condition(&self) -> Value {
+        let kind = if self.side == Side::Above { "gt" } else { "lt" };
+        json!({
+            "refId": "B",
+            "relativeTimeRange": {"from": 0, "to": 0},
+            "datasourceUid": "__expr__",
+            "model": {
+                "refId": "B",
+                "type": "threshold",
+                "expression": "A",
+                "conditions": [{"evaluator": {"type": kind, "params": [self.threshold]}}],
+                "datasource": {"type": "__expr__", "uid": "__expr__"},
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uids_fit_grafana_and_occur_once() {
+        let uids: std::collections::BTreeSet<_> = rules().iter().map(|rule| rule.uid).collect();
+        assert_eq!(uids.len(), rules().len());
+        assert!(uids.iter().all(|uid| uid.len() <= 40));
+    }
+
+    #[test]
+    fn rules_point_to_panels_that_are_there() {
+        for rule in rules() {
+            let (uid, panel) = rule.panel;
+            let dashboards = crate::dashboards();
+            let (_, dashboard) = dashboards.iter().find(|(_, dashboard)| dashboard.uid == uid).unwrap();
+            assert!(dashboard.all_panels().any(|other| other.id == panel), "{}", rule.name);
+        }
+    }
+}

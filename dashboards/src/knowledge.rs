@@ -1,0 +1,179 @@
+//! What can be wrong with a backend, how one sees it, and the line that puts it right.
+//!
+//! The doctor (`contextcore check --tempo-url …`) finds which of these it is; the Health dashboard tells them beside the panel
+//! that shows it. Every line is one of `deploy/backends/`, where it was measured; a test compares.
+
+/// A backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Backend {
+    /// Traces.
+    Tempo,
+    /// Events.
+    Loki,
+    /// Metrics.
+    Prometheus,
+    /// Dashboards.
+    Grafana,
+}
+
+impl Backend {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tempo => "Tempo",
+            Self::Loki => "Loki",
+            Self::Prometheus => "Prometheus",
+            Self::Grafana => "Grafana",
+        }
+    }
+}
+
+/// A setting that history needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// Whose.
+    pub backend: Backend,
+    /// What one sees without it.
+    pub symptom: &'static str,
+    /// The line for its configuration, as a path and a value.
+    pub line: &'static str,
+    /// The same where another version calls it otherwise.
+    pub elsewhere: Option<&'static str>,
+    /// What else to know.
+    pub note: &'static str,
+}
+
+/// Old spans are stored, and no search finds them.
+pub const TEMPO_SLACK: Setting = Setting {
+    backend: Backend::Tempo,
+    symptom: "an old span is found by its id, and by no search",
+    line: "live_store.wal.ingestion_time_range_slack: 87600h",
+    elsewhere: Some("Tempo 2.x: storage.trace.wal.ingestion_time_range_slack: 87600h"),
+    note: "Holds only for what is written after it: start over with an empty data folder or another tenant, then `contextcore replay`.",
+};
+
+/// Old spans are deleted.
+pub const TEMPO_RETENTION: Setting = Setting {
+    backend: Backend::Tempo,
+    symptom: "an old span is not even found by its id",
+    line: "backend_scheduler.provider.compaction.compaction.block_retention: 43800h",
+    elsewhere: Some(
+        "Tempo 2.x: compactor.compaction.block_retention: 43800h; Tempo 3.x also: backend_worker.compaction.block_retention: 43800h",
+    ),
+    note: "Age counts from the end of a span, not from its arrival.",
+};
+
+/// Searches over more than a week are refused.
+pub const TEMPO_SEARCH_RANGE: Setting = Setting {
+    backend: Backend::Tempo,
+    symptom: "a search over a year is refused",
+    line: "query_frontend.search.max_duration: 0s",
+    elsewhere: None,
+    note: "",
+};
+
+/// TraceQL metrics over more than hours are refused.
+pub const TEMPO_METRICS_RANGE: Setting = Setting {
+    backend: Backend::Tempo,
+    symptom: "TraceQL metrics over a year are refused",
+    line: "query_frontend.metrics.max_duration: 0s",
+    elsewhere: None,
+    note: "",
+};
+
+/// Old records are refused.
+pub const LOKI_OLD: Setting = Setting {
+    backend: Backend::Loki,
+    symptom: "a record of last year is refused: `has timestamp too old`",
+    line: "limits_config.reject_old_samples: false",
+    elsewhere: None,
+    note: "",
+};
+
+/// Records behind others of their stream are refused.
+pub const LOKI_BEHIND: Setting = Setting {
+    backend: Backend::Loki,
+    symptom: "a record is refused behind a newer one of its stream: `entry too far behind`",
+    line: "ingester.max_chunk_age: 17568h",
+    elsewhere: None,
+    note: "",
+};
+
+/// Queries over more than a month are refused.
+pub const LOKI_RANGE: Setting = Setting {
+    backend: Backend::Loki,
+    symptom: "a query over a year is refused",
+    line: "limits_config.max_query_length: 0s",
+    elsewhere: None,
+    note: "",
+};
+
+/// Projects are not labels.
+pub const LOKI_LABELS: Setting = Setting {
+    backend: Backend::Loki,
+    symptom: "a record is there, but not under its `project_id`",
+    line: "limits_config.otlp_config.resource_attributes.attributes_config: [{action: index_label, attributes: [replay, project.id, source.name]}]",
+    elsewhere: None,
+    note: "Without it a backfill shares its stream with live records, which close it for older ones.",
+};
+
+/// Old samples are refused.
+pub const PROMETHEUS_OLD: Setting = Setting {
+    backend: Backend::Prometheus,
+    symptom: "a sample of last month is refused behind a newer one: `out of bounds` or `too old sample`",
+    line: "storage.tsdb.out_of_order_time_window: 10080h",
+    elsewhere: Some("Mimir: limits.out_of_order_time_window: 10080h"),
+    note: "",
+};
+
+/// There is no OTLP receiver.
+pub const PROMETHEUS_RECEIVER: Setting = Setting {
+    backend: Backend::Prometheus,
+    symptom: "metrics are answered with 404",
+    line: "--web.enable-otlp-receiver",
+    elsewhere: None,
+    note: "A flag of the command line.",
+};
+
+/// Old samples are deleted.
+pub const PROMETHEUS_RETENTION: Setting = Setting {
+    backend: Backend::Prometheus,
+    symptom: "an old sample was taken and is not there",
+    line: "--storage.tsdb.retention.time=5y",
+    elsewhere: Some("newer versions also in the file: storage.tsdb.retention.time: 5y"),
+    note: "A flag of the command line. Age counts from the sample's time.",
+};
+
+/// Projects are not labels.
+pub const PROMETHEUS_LABELS: Setting = Setting {
+    backend: Backend::Prometheus,
+    symptom: "series have no `source_name`",
+    line: "otlp.promote_resource_attributes: [service.namespace, project.id, project.name, source.name, source.tool]",
+    elsewhere: None,
+    note: "",
+};
+
+/// All of them.
+pub const SETTINGS: [Setting; 12] = [
+    TEMPO_SLACK,
+    TEMPO_RETENTION,
+    TEMPO_SEARCH_RANGE,
+    TEMPO_METRICS_RANGE,
+    LOKI_OLD,
+    LOKI_BEHIND,
+    LOKI_RANGE,
+    LOKI_LABELS,
+    PROMETHEUS_OLD,
+    PROMETHEUS_RECEIVER,
+    PROMETHEUS_RETENTION,
+    PROMETHEUS_LABELS,
+];
+
+impl Setting {
+    /// `set `line` (elsewhere). Note.`
+    pub fn advice(&self) -> String {
+        let elsewhere = self.elsewhere.map(|other| format!(" ({other})")).unwrap_or_default();
+        let note = if self.note.is_empty() { String::new() } else { format!(" {}", self.note) };
+        format!("set `{}`{elsewhere}.{note}", self.line)
+    }
+}

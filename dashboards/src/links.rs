@@ -1,0 +1,97 @@
+//! Where clicks lead: portfolio → project → trace → ticket. Time range and data sources go along.
+
+use contextcore_core::replay::semconv as names;
+use serde_json::json;
+
+use crate::model::DashboardLink;
+
+/// The portfolio's uid.
+pub const PORTFOLIO: &str = "contextcore-portfolio";
+/// The project dashboard's uid.
+pub const PROJECT: &str = "contextcore-project";
+/// The health dashboard's uid.
+pub const HEALTH: &str = "contextcore-health";
+
+/// The data sources as they are chosen, for an address.
+const SOURCES: &str = "${prometheus:queryparam}&${tempo:queryparam}&${loki:queryparam}";
+
+/// Project Details of the project whose id a column holds.
+pub(crate) fn project(column: &str) -> String {
+    format!("/d/{PROJECT}?var-project=${{__data.fields.{column}:percentencode}}&{SOURCES}&${{__url_time_range}}")
+}
+
+/// ContextCore Health.
+pub(crate) fn health() -> String {
+    format!("/d/{HEALTH}?{SOURCES}&${{__url_time_range}}")
+}
+
+/// The address that a column holds: the ticket in its tool.
+pub(crate) fn ticket(column: &str) -> String {
+    format!("${{__data.fields.{column}}}")
+}
+
+/// Everything that history and snapshots say of the task whose key a column holds.
+pub(crate) fn task(column: &str) -> String {
+    explore(&format!("{{ span.{} = \"${{__data.fields.{column}:percentencode}}\" }}", names::TASK_ID))
+}
+
+/// The trace whose id a column holds.
+pub(crate) fn trace(column: &str) -> String {
+    explore(&format!("${{__data.fields.{column}}}"))
+}
+
+/// Explore, with a TraceQL query.
+fn explore(query: &str) -> String {
+    let panes = json!({"cc": {
+        "datasource": "${tempo}",
+        "queries": [{"refId": "A", "queryType": "traceql", "query": query, "limit": 20, "tableType": "spans"}],
+        "range": {"from": "${__from}", "to": "${__to}"},
+    }});
+    format!("/explore?schemaVersion=1&orgId=1&panes={}", encoded(&panes.to_string()))
+}
+
+/// Percent-encodes an address, but for what Grafana fills in.
+fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        let end = rest[start..].find('}').map_or(rest.len(), |end| start + end + 1);
+        out.extend(rest[..start].chars().map(one));
+        out.push_str(&rest[start..end]);
+        rest = &rest[end..];
+    }
+    out.extend(rest.chars().map(one));
+    out
+}
+
+fn one(c: char) -> String {
+    if c.is_ascii_alphanumeric() || "-_.~".contains(c) {
+        return c.to_string();
+    }
+    c.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// A link at the top of a dashboard.
+pub(crate) fn top(title: &'static str, uid: &str) -> DashboardLink {
+    DashboardLink {
+        title,
+        kind: "link",
+        url: format!("/d/{uid}?{SOURCES}"),
+        icon: "dashboard",
+        keep_time: true,
+        include_vars: false,
+        target_blank: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_encoded_but_for_what_grafana_fills_in() {
+        assert_eq!(encoded("{\"a\": \"${tempo}\"}"), "%7B%22a%22%3A%20%22${tempo}%22%7D");
+        let link = task("Task");
+        assert!(link.contains("${__data.fields.Task:percentencode}") && link.contains("%5C%22"), "{link}");
+    }
+}

@@ -1,0 +1,666 @@
+//! Putting panels together: a [`Draft`] says what a panel asks, by which rule, and why it may be empty; [`page`] gives all of
+//! them their places. Nothing here knows what is asked.
+
+use serde_json::{Map, Value, json};
+
+use crate::model::{
+    Color, DataLink, Defaults, FieldConfig, GridPos, LOKI, LokiTarget, MIXED, Matcher, Override, PANEL, PROMETHEUS,
+    Panel, PanelTarget, PrometheusTarget, Property, Step, TEMPO, Target, TempoTarget, Thresholds, Transformation,
+};
+
+/// Columns of Grafana's grid.
+const COLUMNS: u32 = 24;
+/// The most spans of a trace that a table of spans asks for: more than a snapshot of a busy project holds.
+const SPANS: u32 = 5_000;
+
+/// Colours from a value on; the first begins at nothing.
+pub(crate) type Steps<'a> = &'a [(&'static str, Option<f64>)];
+/// Grey, whatever the value.
+pub(crate) const PLAIN: Steps<'static> = &[("text", None)];
+/// Good when nothing, bad when anything.
+pub(crate) const NONE_IS_GOOD: Steps<'static> = &[("green", None), ("red", Some(1.0))];
+
+/// A panel under construction.
+#[derive(Debug, Clone)]
+pub(crate) struct Draft(Panel);
+
+/// A panel of a kind. Its number must stay what it is: links name it.
+fn panel(kind: &'static str, id: u32, title: &str, (w, h): (u32, u32), options: Value) -> Draft {
+    Draft(Panel {
+        id,
+        kind,
+        title: title.to_owned(),
+        description: String::new(),
+        grid_pos: GridPos { h, w, x: 0, y: 0 },
+        datasource: None,
+        targets: Vec::new(),
+        field_config: Some(FieldConfig::default()),
+        options,
+        transformations: Vec::new(),
+        interval: None,
+        max_data_points: None,
+        time_from: None,
+        hide_time_override: false,
+        collapsed: None,
+        panels: None,
+    })
+}
+
+/// One large number, and if its query is one over time, its course and change.
+pub(crate) fn stat(id: u32, title: &str, width: u32) -> Draft {
+    let options = json!({
+        "colorMode": "value",
+        "graphMode": "area",
+        "justifyMode": "auto",
+        "orientation": "auto",
+        "percentChangeColorMode": "standard",
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
+        "showPercentChange": false,
+        "textMode": "auto",
+        "wideLayout": true,
+    });
+    panel("stat", id, title, (width, 4), options).steps(PLAIN)
+}
+
+/// Rows and columns.
+pub(crate) fn table(id: u32, title: &str, size: (u32, u32)) -> Draft {
+    let options = json!({
+        "cellHeight": "sm",
+        "showHeader": true,
+        "footer": {"show": false, "reducer": ["sum"], "countRows": false, "fields": ""},
+        "sortBy": [],
+    });
+    panel("table", id, title, size, options)
+        .steps(PLAIN)
+        .custom("align", json!("auto"))
+        .custom("cellOptions", json!({"type": "auto"}))
+        .custom("filterable", json!(true))
+}
+
+/// Lines over time.
+pub(crate) fn lines(id: u32, title: &str, size: (u32, u32)) -> Draft {
+    let options = json!({
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []},
+        "tooltip": {"mode": "multi", "sort": "desc"},
+    });
+    panel("timeseries", id, title, size, options)
+        .custom("drawStyle", json!("line"))
+        .custom("lineInterpolation", json!("stepAfter"))
+        .custom("lineWidth", json!(2))
+        .custom("fillOpacity", json!(0))
+        .custom("showPoints", json!("never"))
+        .custom("spanNulls", json!(false))
+        .palette()
+}
+
+/// Areas upon each other over time.
+pub(crate) fn areas(id: u32, title: &str, size: (u32, u32)) -> Draft {
+    lines(id, title, size)
+        .custom("fillOpacity", json!(60))
+        .custom("lineWidth", json!(1))
+        .custom("stacking", json!({"mode": "normal", "group": "A"}))
+}
+
+/// Bars over time.
+pub(crate) fn bars(id: u32, title: &str, size: (u32, u32)) -> Draft {
+    lines(id, title, size)
+        .custom("drawStyle", json!("bars"))
+        .custom("fillOpacity", json!(70))
+        .custom("lineWidth", json!(0))
+}
+
+/// A bar a row of a table; `x` names the column with the names.
+pub(crate) fn bar_chart(id: u32, title: &str, size: (u32, u32), x: &str) -> Draft {
+    let options = json!({
+        "xField": x,
+        "orientation": "auto",
+        "barWidth": 0.9,
+        "groupWidth": 0.7,
+        "showValue": "auto",
+        "stacking": "none",
+        "xTickLabelRotation": 0,
+        "xTickLabelSpacing": 100,
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []},
+        "tooltip": {"mode": "multi", "sort": "none"},
+    });
+    panel("barchart", id, title, size, options).custom("fillOpacity", json!(80)).palette()
+}
+
+/// A horizontal bar a series, or a row of a table.
+pub(crate) fn bar_gauge(id: u32, title: &str, size: (u32, u32), every_row: bool) -> Draft {
+    let options = json!({
+        "displayMode": "basic",
+        "orientation": "horizontal",
+        "namePlacement": "left",
+        "valueMode": "color",
+        "showUnfilled": true,
+        "sizing": "auto",
+        "minVizHeight": 16,
+        "minVizWidth": 8,
+        "maxVizHeight": 40,
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": every_row},
+    });
+    panel("bargauge", id, title, size, options).steps(&[("blue", None)])
+}
+
+/// A band a thing, coloured by its state.
+pub(crate) fn states(id: u32, title: &str, size: (u32, u32)) -> Draft {
+    let options = json!({
+        "mergeValues": true,
+        "showValue": "auto",
+        "alignValue": "left",
+        "rowHeight": 0.8,
+        "perPage": 25,
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true},
+        "tooltip": {"mode": "single", "sort": "none"},
+    });
+    panel("state-timeline", id, title, size, options).custom("fillOpacity", json!(75)).custom("lineWidth", json!(0))
+}
+
+/// Events, newest first.
+pub(crate) fn logs(id: u32, title: &str, size: (u32, u32)) -> Draft {
+    let options = json!({
+        "dedupStrategy": "none",
+        "enableLogDetails": true,
+        "prettifyLogMessage": false,
+        "showCommonLabels": false,
+        "showLabels": false,
+        "showTime": true,
+        "sortOrder": "Descending",
+        "wrapLogMessage": true,
+    });
+    panel("logs", id, title, size, options)
+}
+
+/// Words, in Markdown.
+pub(crate) fn text(id: u32, title: &str, size: (u32, u32), content: &str) -> Draft {
+    let options =
+        json!({"mode": "markdown", "content": content, "code": {"language": "plaintext", "showLineNumbers": false}});
+    let mut draft = panel("text", id, title, size, options);
+    draft.0.field_config = None;
+    draft
+}
+
+impl Draft {
+    /// The rule its numbers follow.
+    pub(crate) fn rule(mut self, rule: impl Into<String>) -> Self {
+        self.0.description = rule.into();
+        self
+    }
+
+    /// Another size than usual.
+    pub(crate) fn size(mut self, w: u32, h: u32) -> Self {
+        self.0.grid_pos = GridPos { w, h, ..self.0.grid_pos };
+        self
+    }
+
+    fn config(&mut self) -> &mut FieldConfig {
+        self.0.field_config.get_or_insert_default()
+    }
+
+    fn defaults(mut self, set: impl FnOnce(&mut Defaults)) -> Self {
+        set(&mut self.config().defaults);
+        self
+    }
+
+    /// Why it may be empty, and where to look.
+    pub(crate) fn empty(self, why: impl Into<String>) -> Self {
+        self.defaults(|defaults| defaults.no_value = why.into())
+    }
+
+    pub(crate) fn unit(self, unit: &'static str) -> Self {
+        self.defaults(|defaults| defaults.unit = Some(unit))
+    }
+
+    pub(crate) fn decimals(self, decimals: u8) -> Self {
+        self.defaults(|defaults| defaults.decimals = Some(decimals))
+    }
+
+    pub(crate) fn zero_based(self) -> Self {
+        self.defaults(|defaults| defaults.min = Some(0.0))
+    }
+
+    pub(crate) fn up_to(self, max: f64) -> Self {
+        self.defaults(|defaults| defaults.max = Some(max))
+    }
+
+    /// Colours by value.
+    pub(crate) fn steps(self, steps: Steps<'_>) -> Self {
+        self.defaults(|defaults| {
+            defaults.thresholds = Some(thresholds(steps));
+            defaults.color = Some(Color { mode: "thresholds", fixed_color: None });
+        })
+    }
+
+    fn palette(self) -> Self {
+        self.defaults(|defaults| defaults.color = Some(Color { mode: "palette-classic", fixed_color: None }))
+    }
+
+    /// Words and colours for values.
+    pub(crate) fn words(self, mapping: Value) -> Self {
+        self.defaults(|defaults| defaults.mappings.push(mapping))
+    }
+
+    /// Where a click on any value leads.
+    pub(crate) fn link(self, title: &'static str, url: impl Into<String>) -> Self {
+        let url = url.into();
+        self.defaults(|defaults| defaults.links.push(link(title, url)))
+    }
+
+    /// What only this kind of panel knows.
+    pub(crate) fn custom(self, name: &'static str, value: Value) -> Self {
+        self.defaults(|defaults| drop(defaults.custom.insert(name, value)))
+    }
+
+    /// Sets an option of the panel.
+    pub(crate) fn option(mut self, name: &str, value: Value) -> Self {
+        if let Some(options) = self.0.options.as_object_mut() {
+            options.insert(name.to_owned(), value);
+        }
+        self
+    }
+
+    /// A stat without a course: its query is asked at one moment.
+    pub(crate) fn no_course(self) -> Self {
+        self.option("graphMode", json!("none"))
+    }
+
+    /// Sorts a table by a column as it is shown.
+    pub(crate) fn sorted(self, column: &str, descending: bool) -> Self {
+        self.option("sortBy", json!([{"displayName": column, "desc": descending}]))
+    }
+
+    /// How one column or series looks.
+    pub(crate) fn field(mut self, name: &str, properties: Vec<Property>) -> Self {
+        let matcher = Matcher { id: "byName", options: name.to_owned() };
+        self.config().overrides.push(Override { matcher, properties });
+        self
+    }
+
+    /// How those look whose names match a pattern.
+    pub(crate) fn fields(mut self, pattern: &str, properties: Vec<Property>) -> Self {
+        let matcher = Matcher { id: "byRegexp", options: format!("/{pattern}/") };
+        self.config().overrides.push(Override { matcher, properties });
+        self
+    }
+
+    /// One more query.
+    pub(crate) fn ask(mut self, target: Target) -> Self {
+        let source = match &target {
+            Target::Prometheus(_) => PROMETHEUS,
+            Target::Loki(_) => LOKI,
+            Target::Tempo(_) => TEMPO,
+            Target::Panel(_) => PANEL,
+        };
+        self.0.datasource = match self.0.datasource.take() {
+            Some(other) if other != source => Some(MIXED),
+            _ => Some(source),
+        };
+        self.0.targets.push(target);
+        self
+    }
+
+    pub(crate) fn step(mut self, interval: &'static str) -> Self {
+        self.0.interval = Some(interval);
+        self
+    }
+
+    pub(crate) fn points(mut self, most: u32) -> Self {
+        self.0.max_data_points = Some(most);
+        self
+    }
+
+    /// Asks about a stretch of time of its own, back from now.
+    pub(crate) fn lately(mut self, stretch: &'static str) -> Self {
+        self.0.time_from = Some(stretch);
+        self.0.hide_time_override = true;
+        self
+    }
+
+    /// One more step between answer and picture.
+    pub(crate) fn then(mut self, id: &'static str, options: Value) -> Self {
+        self.0.transformations.push(Transformation { id, options, filter: None });
+        self
+    }
+
+    /// The same for the answers of one query only.
+    pub(crate) fn then_for(mut self, ref_id: &str, id: &'static str, options: Value) -> Self {
+        let filter = Some(Matcher { id: "byRefId", options: ref_id.to_owned() });
+        self.0.transformations.push(Transformation { id, options, filter });
+        self
+    }
+
+    /// Unites the answers of several queries into one table, by a column they share.
+    pub(crate) fn joined(self, column: &str) -> Self {
+        self.then("joinByField", json!({"byField": column, "mode": "outer"}))
+    }
+
+    /// Reads columns of spans as numbers: Grafana takes all attributes for text.
+    pub(crate) fn numbers(self, columns: &[&str]) -> Self {
+        let conversions: Vec<Value> =
+            columns.iter().map(|column| json!({"targetField": column, "destinationType": "number"})).collect();
+        self.then("convertFieldType", json!({"conversions": conversions, "fields": {}}))
+    }
+
+    /// Leaves these columns, in this order, under these names.
+    pub(crate) fn columns(self, columns: &[(&str, &str)]) -> Self {
+        let names: Vec<&str> = columns.iter().map(|(from, _)| *from).collect();
+        let order: Map<String, Value> =
+            columns.iter().enumerate().map(|(place, (from, _))| ((*from).to_owned(), json!(place))).collect();
+        let rename: Map<String, Value> = columns.iter().map(|(from, to)| ((*from).to_owned(), json!(to))).collect();
+        self.then("filterFieldsByName", json!({"include": {"names": names}}))
+            .then("organize", json!({"excludeByName": {}, "indexByName": order, "renameByName": rename}))
+    }
+
+    /// Leaves the rows whose column equals one of these.
+    pub(crate) fn only(self, column: &str, values: &[&str]) -> Self {
+        let filters: Vec<Value> = values
+            .iter()
+            .map(|value| json!({"fieldName": column, "config": {"id": "equal", "options": {"value": value}}}))
+            .collect();
+        self.then("filterByValue", json!({"type": "include", "match": "any", "filters": filters}))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn done(self) -> Panel {
+        self.0
+    }
+}
+
+fn link(title: &'static str, url: String) -> DataLink {
+    DataLink { title, target_blank: url.starts_with("${__data"), url }
+}
+
+pub(crate) fn thresholds(steps: Steps<'_>) -> Thresholds {
+    Thresholds { mode: "absolute", steps: steps.iter().map(|(color, value)| Step { color, value: *value }).collect() }
+}
+
+/// A property of a column: its unit.
+pub(crate) fn unit(unit: &str) -> Property {
+    Property { id: "unit", value: json!(unit) }
+}
+
+/// A property of a column: digits after the point.
+pub(crate) fn decimals(decimals: u8) -> Property {
+    Property { id: "decimals", value: json!(decimals) }
+}
+
+/// A property of a series: what it is called.
+pub(crate) fn display_name(name: &str) -> Property {
+    Property { id: "displayName", value: json!(name) }
+}
+
+/// A property of a column: its width.
+pub(crate) fn width(width: u32) -> Property {
+    Property { id: "custom.width", value: json!(width) }
+}
+
+/// A property of a column: it is there for links, and not seen.
+pub(crate) fn hidden() -> Vec<Property> {
+    vec![
+        Property { id: "custom.hidden", value: json!(true) },
+        Property { id: "custom.hideFrom", value: json!({"viz": true, "legend": false, "tooltip": false}) },
+    ]
+}
+
+/// A property of a column: words and colours for its values.
+pub(crate) fn words(mapping: &Value) -> Property {
+    Property { id: "mappings", value: json!([mapping]) }
+}
+
+/// Properties of a column: its background is coloured by value.
+pub(crate) fn background(steps: Steps<'_>) -> Vec<Property> {
+    vec![
+        Property { id: "thresholds", value: json!(thresholds(steps)) },
+        Property { id: "color", value: json!({"mode": "thresholds"}) },
+        Property { id: "custom.cellOptions", value: json!({"type": "color-background", "mode": "basic"}) },
+    ]
+}
+
+/// Properties of a column: its text is coloured by value.
+pub(crate) fn coloured(steps: Steps<'_>) -> Vec<Property> {
+    vec![
+        Property { id: "thresholds", value: json!(thresholds(steps)) },
+        Property { id: "color", value: json!({"mode": "thresholds"}) },
+        Property { id: "custom.cellOptions", value: json!({"type": "color-text"}) },
+    ]
+}
+
+/// Properties of a column: a bar from 0 to `max`.
+pub(crate) fn gauge(max: f64) -> Vec<Property> {
+    vec![
+        Property { id: "min", value: json!(0) },
+        Property { id: "max", value: json!(max) },
+        Property { id: "color", value: json!({"mode": "fixed", "fixedColor": "blue"}) },
+        Property {
+            id: "custom.cellOptions",
+            value: json!({"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}),
+        },
+    ]
+}
+
+/// A property of a series: its colour.
+pub(crate) fn colour(colour: &str) -> Property {
+    Property { id: "color", value: json!({"mode": "fixed", "fixedColor": colour}) }
+}
+
+/// A property of a series: straight from point to point.
+pub(crate) fn straight() -> Property {
+    Property { id: "custom.lineInterpolation", value: json!("linear") }
+}
+
+/// A property of a series: points, and no line.
+pub(crate) fn points_only() -> Property {
+    Property { id: "custom.drawStyle", value: json!("points") }
+}
+
+/// A property of a series: dashes.
+pub(crate) fn dashed() -> Property {
+    Property { id: "custom.lineStyle", value: json!({"fill": "dash", "dash": [8, 6]}) }
+}
+
+/// A property of a column: where a click leads.
+pub(crate) fn to(title: &'static str, url: impl Into<String>) -> Property {
+    Property { id: "links", value: json!([link(title, url.into())]) }
+}
+
+/// Words and colours for texts, in order.
+pub(crate) fn mapping(words: &[(&str, &str, &str)]) -> Value {
+    let options: Map<String, Value> = words
+        .iter()
+        .enumerate()
+        .map(|(index, (value, text, color))| {
+            ((*value).to_owned(), json!({"text": text, "color": color, "index": index}))
+        })
+        .collect();
+    json!({"type": "value", "options": options})
+}
+
+/// The statuses, coloured alike everywhere.
+pub(crate) fn statuses() -> Value {
+    mapping(&[
+        ("backlog", "backlog", "text"),
+        ("todo", "todo", "light-blue"),
+        ("in_progress", "in progress", "blue"),
+        ("in_review", "in review", "purple"),
+        ("blocked", "blocked", "red"),
+        ("done", "done", "green"),
+        ("cancelled", "cancelled", "semi-dark-orange"),
+    ])
+}
+
+fn prometheus(ref_id: &'static str, expr: String, format: &'static str, instant: bool, legend: &str) -> Target {
+    Target::Prometheus(PrometheusTarget {
+        ref_id,
+        datasource: PROMETHEUS,
+        expr,
+        instant,
+        range: !instant,
+        format,
+        legend_format: legend.to_owned(),
+        editor_mode: "code",
+    })
+}
+
+/// PromQL over the range.
+pub(crate) fn course(ref_id: &'static str, expr: String, legend: &str) -> Target {
+    prometheus(ref_id, expr, "time_series", false, legend)
+}
+
+/// PromQL at the end of the range.
+pub(crate) fn moment(ref_id: &'static str, expr: String, legend: &str) -> Target {
+    prometheus(ref_id, expr, "time_series", true, legend)
+}
+
+/// PromQL at the end of the range, as a table: a row a series.
+pub(crate) fn rows(ref_id: &'static str, expr: String) -> Target {
+    prometheus(ref_id, expr, "table", true, "")
+}
+
+/// PromQL at the end of the range: buckets of a histogram, each on its own.
+pub(crate) fn buckets(ref_id: &'static str, expr: String) -> Target {
+    prometheus(ref_id, expr, "heatmap", true, "{{le}}")
+}
+
+/// LogQL lines.
+pub(crate) fn events(ref_id: &'static str, expr: String, most: u32) -> Target {
+    let max_lines = Some(most);
+    Target::Loki(LokiTarget {
+        ref_id,
+        datasource: LOKI,
+        expr,
+        query_type: "range",
+        max_lines,
+        legend_format: String::new(),
+        editor_mode: "code",
+    })
+}
+
+/// LogQL numbers at the end of the range.
+pub(crate) fn counts(ref_id: &'static str, expr: String) -> Target {
+    Target::Loki(LokiTarget {
+        ref_id,
+        datasource: LOKI,
+        expr,
+        query_type: "instant",
+        max_lines: None,
+        legend_format: String::new(),
+        editor_mode: "code",
+    })
+}
+
+/// TraceQL: the spans of at most so many traces.
+pub(crate) fn spans(ref_id: &'static str, query: String, limit: u32) -> Target {
+    Target::Tempo(TempoTarget {
+        ref_id,
+        datasource: TEMPO,
+        query_type: "traceql",
+        query,
+        limit,
+        spss: SPANS,
+        table_type: "spans",
+    })
+}
+
+/// The answer of another panel, as it came.
+pub(crate) fn of_panel(panel_id: u32) -> Target {
+    Target::Panel(PanelTarget { ref_id: "A", datasource: PANEL, panel_id, with_transforms: false })
+}
+
+/// Panels under a heading.
+pub(crate) struct Section {
+    id: u32,
+    title: &'static str,
+    folded: bool,
+    panels: Vec<Draft>,
+}
+
+/// Panels under a heading; none for the first, which is the header.
+pub(crate) fn section(id: u32, title: &'static str, panels: Vec<Draft>) -> Section {
+    Section { id, title, folded: false, panels }
+}
+
+/// The same, folded away at first: its queries are not asked until it is opened.
+pub(crate) fn folded(id: u32, title: &'static str, panels: Vec<Draft>) -> Section {
+    Section { id, title, folded: true, panels }
+}
+
+/// Gives every panel its place: from left to right, then down, each section under its heading.
+pub(crate) fn page(sections: Vec<Section>) -> Vec<Panel> {
+    let mut all = Vec::new();
+    let mut y = 0;
+    for Section { id, title, folded, panels } in sections {
+        let heading = (!title.is_empty()).then(|| heading(id, title, y));
+        let (placed, next) = flow(panels, y + u32::from(heading.is_some()));
+        let below = y + 1;
+        y = next;
+        match heading {
+            Some(heading) if folded => {
+                all.push(Panel { collapsed: Some(true), panels: Some(placed), ..heading });
+                y = below;
+            }
+            heading => {
+                all.extend(heading);
+                all.extend(placed);
+            }
+        }
+    }
+    all
+}
+
+fn heading(id: u32, title: &str, y: u32) -> Panel {
+    let Draft(panel) = panel("row", id, title, (COLUMNS, 1), Value::Null);
+    Panel {
+        grid_pos: GridPos { y, ..panel.grid_pos },
+        field_config: None,
+        collapsed: Some(false),
+        panels: Some(Vec::new()),
+        ..panel
+    }
+}
+
+/// Places panels from `y` on; says where the next may begin.
+fn flow(panels: Vec<Draft>, mut y: u32) -> (Vec<Panel>, u32) {
+    let (mut x, mut height) = (0, 0);
+    let mut placed = Vec::new();
+    for Draft(panel) in panels {
+        let GridPos { w, h, .. } = panel.grid_pos;
+        if x + w > COLUMNS {
+            (x, y, height) = (0, y + height, 0);
+        }
+        placed.push(Panel { grid_pos: GridPos { h, w, x, y }, ..panel });
+        (x, height) = (x + w, height.max(h));
+    }
+    (placed, y + height)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_flow_and_never_overlap() {
+        let some = || vec![stat(1, "a", 16), stat(2, "b", 8), stat(3, "c", 4)];
+        let panels = page(vec![section(0, "", some()), folded(90, "more", some()), section(91, "last", some())]);
+        let places: Vec<_> = panels.iter().map(|panel| (panel.kind, panel.grid_pos.x, panel.grid_pos.y)).collect();
+        assert_eq!(
+            places,
+            [
+                ("stat", 0, 0),
+                ("stat", 16, 0),
+                ("stat", 0, 4),
+                ("row", 0, 8),
+                ("row", 0, 9),
+                ("stat", 0, 10),
+                ("stat", 16, 10),
+                ("stat", 0, 14)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_panel_that_asks_two_servers_is_mixed() {
+        let panel = table(1, "t", (1, 1)).ask(rows("A", "x".into())).ask(spans("B", "{}".into(), 1)).done();
+        assert_eq!(panel.datasource, Some(MIXED));
+    }
+}

@@ -1,0 +1,571 @@
+//! Project Portfolio Overview: which projects are on track, which are not, and what blocks them?
+
+use contextcore_core::replay::semconv::{self as names, Metric};
+use serde_json::json;
+
+use crate::links;
+use crate::model::{Annotations, Dashboard, SCHEMA_VERSION, Templating, TimeRange};
+use crate::panel::{
+    self, Draft, NONE_IS_GOOD, Section, areas, background, bar_chart, bar_gauge, bars, buckets, colour, coloured,
+    counts, course, decimals, events, folded, gauge, hidden, lines, logs, mapping, moment, rows, section, stat, table,
+    text, to, unit, width, words,
+};
+use crate::query::{
+    HEALTH_RULE, Health, SPRINT, SPRINT_NAMED, Selector, Series, TOO_OLD, label, quantile, quantile_before,
+};
+use crate::variable;
+
+/// Why anything may be empty, and where to look.
+const NOTHING: &str = "Nothing within the look back: see ContextCore Health";
+/// Types that are not work by themselves.
+pub(crate) const NO_EPICS: &str = "epic";
+
+/// The dashboard.
+pub(crate) fn dashboard() -> Dashboard {
+    Dashboard {
+        uid: links::PORTFOLIO,
+        title: "Project Portfolio Overview",
+        description: "Which projects are on track, which are not, and what blocks them?",
+        tags: vec!["contextcore".to_owned()],
+        timezone: "browser",
+        editable: true,
+        graph_tooltip: 1,
+        refresh: "5m",
+        schema_version: SCHEMA_VERSION,
+        time: TimeRange { from: "now-30d", to: "now" },
+        links: vec![links::top("Project Details", links::PROJECT), links::top("ContextCore Health", links::HEALTH)],
+        annotations: Annotations { list: Vec::new() },
+        templating: Templating { list: variables() },
+        panels: panel::page(sections()),
+    }
+}
+
+fn variables() -> Vec<crate::model::Variable> {
+    let mut all = variable::data_sources();
+    all.extend([
+        variable::lookback(),
+        variable::owner(),
+        variable::criticality(),
+        variable::tool(),
+        variable::projects(),
+    ]);
+    all
+}
+
+fn sections() -> Vec<Section> {
+    vec![
+        section(0, "", header()),
+        section(100, "Projects", vec![matrix()]),
+        section(
+            101,
+            "Delivery",
+            vec![velocity(), predictability(), created_and_completed(), lead_time(), lead_quantiles()],
+        ),
+        section(102, "What is stuck, and where work stands", vec![blocked(), statuses()]),
+        section(103, "Activity", vec![heat_map(), latest()]),
+        folded(104, "Business", vec![business(), about()]),
+    ]
+}
+
+fn projects(metric: Metric) -> Series {
+    Series::new(metric, Selector::projects())
+}
+
+/// Completions of what is work by itself.
+fn completed() -> Series {
+    Series::new(names::M_TASK_COMPLETED, Selector::projects().except(names::TASK_TYPE, NO_EPICS))
+}
+
+const PROJECT: [&str; 1] = [names::PROJECT_ID];
+
+fn header() -> Vec<Draft> {
+    let mut all = vec![active(), on_track(), at_risk(), blocked_now(), throughput(), stale_sources()];
+    all.extend([health_over_time(), course_of_work()]);
+    all
+}
+
+/// The same a week ago: an expression has no offset, a subquery has.
+fn week_ago(expression: &str) -> String {
+    format!("last_over_time(({expression})[1m:1m] offset 1w)")
+}
+
+/// A number of the header: now, and a week ago.
+fn compared(id: u32, title: &str, expression: &str) -> Draft {
+    stat(id, title, 4)
+        .empty(NOTHING)
+        .decimals(0)
+        .no_course()
+        .field("a week ago", vec![colour("text")])
+        .ask(moment("A", expression.to_owned(), "now"))
+        .ask(moment("B", week_ago(expression), "a week ago"))
+}
+
+fn active() -> Draft {
+    let busy = projects(names::M_TASK_WIP).by_project();
+    let done = completed().gained("4w", &PROJECT);
+    compared(1, "Active projects", &format!("count(({busy} > 0) or ({done} > 0))"))
+        .rule("Projects with work in progress, or with anything completed in the four weeks before.")
+}
+
+const PAST_HEALTH: &str = "In the past, how old the data was is reckoned only since contextcore runs.";
+
+fn on_track() -> Draft {
+    let health = Health::of(Selector::projects()).score();
+    compared(2, "On track", &format!("sum({health} == bool 0)"))
+        .rule(format!("Projects that are green. {HEALTH_RULE} {PAST_HEALTH}"))
+        .steps(&[("green", None)])
+}
+
+fn at_risk() -> Draft {
+    let health = Health::of(Selector::projects()).score();
+    stat(3, "At risk", 4)
+        .rule(format!("Projects that are red, and that are yellow. {HEALTH_RULE}"))
+        .empty(NOTHING)
+        .no_course()
+        .field("red", vec![colour("red")])
+        .field("yellow", vec![colour("yellow")])
+        .ask(moment("A", format!("sum({health} == bool 2)"), "red"))
+        .ask(moment("B", format!("sum({health} == bool 1)"), "yellow"))
+}
+
+fn blocked_now() -> Draft {
+    let oldest = format!("max({})", Health::of(Selector::projects()).oldest_block());
+    stat(4, "Blocked tasks", 4)
+        .rule("Open tasks that are blocked: by their status, a flag or label, or (where configured) an open blocker. Oldest: for \
+how long the one that has been blocked longest has been blocked.")
+        .empty("Nothing was told within the look back: see ContextCore Health")
+        .steps(NONE_IS_GOOD)
+        .no_course()
+        .field("oldest", vec![unit("s"), decimals(1), colour("text")])
+        .ask(moment("A", projects(names::M_TASK_BLOCKED).sum(&PROJECT), "blocked"))
+        .ask(moment("B", oldest, "oldest"))
+}
+
+fn throughput() -> Draft {
+    compared(5, "Throughput, 7 days", &completed().gained("1w", &[]))
+        .rule("Completions in the seven days before, epics aside, to the 6-hour grid of history; and in the seven days before \
+those. What is reopened and completed again counts again.")
+}
+
+fn health_over_time() -> Draft {
+    let health = Health::of(Selector::projects()).over_time().score();
+    areas(7, "Projects by health", (12, 6))
+        .rule(format!("{HEALTH_RULE} {PAST_HEALTH} A block that was lifted may count for the look back longer."))
+        .empty(NOTHING)
+        .zero_based()
+        .decimals(0)
+        .step("1d")
+        .points(60)
+        .field("red", vec![colour("red")])
+        .field("yellow", vec![colour("yellow")])
+        .field("green", vec![colour("green")])
+        .ask(course("A", format!("sum({health} == bool 2)"), "red"))
+        .ask(course("B", format!("sum({health} == bool 1)"), "yellow"))
+        .ask(course("C", format!("sum({health} == bool 0)"), "green"))
+}
+
+fn course_of_work() -> Draft {
+    lines(8, "Blocked, in progress, completed in 7 days", (12, 6))
+        .rule("Tasks blocked and in progress at each moment, and completions in the seven days before it, epics aside.")
+        .empty(NOTHING)
+        .zero_based()
+        .decimals(0)
+        .step("1d")
+        .points(60)
+        .field("blocked", vec![colour("red")])
+        .field("in progress", vec![colour("blue")])
+        .field("completed", vec![colour("green")])
+        .ask(course("A", projects(names::M_TASK_BLOCKED).sum(&PROJECT), "blocked"))
+        .ask(course("B", projects(names::M_TASK_WIP).sum(&PROJECT), "in progress"))
+        .ask(course("C", completed().gained("1w", &[]), "completed"))
+}
+
+fn stale_sources() -> Draft {
+    let sources = Series::new(names::M_SYNC_LAST_SUCCESS, Selector::all()).by(&[names::SOURCE_NAME]);
+    stat(6, "Stale sources", 4)
+        .rule("Sources whose last good run ended over an hour ago, whatever projects are chosen. A click leads to what is wrong.")
+        .empty("No source was told within the look back: is contextcore running? See ContextCore Health")
+        .steps(NONE_IS_GOOD)
+        .no_course()
+        .link("ContextCore Health", links::health())
+        .ask(moment("A", format!("sum((time() - {sources}) > bool {TOO_OLD})"), "stale"))
+}
+
+/// Words and colours of health.
+pub(crate) fn health_words() -> serde_json::Value {
+    mapping(&[("0", "green", "green"), ("1", "yellow", "yellow"), ("2", "red", "red")])
+}
+
+fn matrix() -> Draft {
+    let health = Health::of(Selector::projects());
+    let info = projects(names::M_PROJECT_INFO);
+    let about = [names::PROJECT_ID, names::PROJECT_NAME, names::BUSINESS_OWNER, names::BUSINESS_CRITICALITY];
+    let cycle = |share| quantile(share, names::M_TASK_CYCLE_TIME, Selector::projects(), "30d", &PROJECT);
+    let cycle_before = quantile_before("0.85", names::M_TASK_CYCLE_TIME, Selector::projects(), 30, &PROJECT);
+    let week = completed().gained("1w", &PROJECT);
+    let month = completed().gained("4w", &PROJECT);
+    let draft = table(10, "Health matrix", (24, 11))
+        .ask(rows("A", info.newest(&about)))
+        .ask(rows("B", health.score()))
+        .ask(rows("C", projects(names::M_PROJECT_PERCENT).by_project()))
+        .ask(rows("D", health.blocked()))
+        .ask(rows("E", health.oldest_block()))
+        .ask(rows("F", projects(names::M_TASK_WIP).by_project()))
+        .ask(rows("G", health.crowding()))
+        .ask(rows("H", cycle("0.5")))
+        .ask(rows("I", cycle("0.85")))
+        .ask(rows("J", format!("100 * ({} / ({cycle_before} > 0) - 1)", cycle("0.85"))))
+        .ask(rows("K", week.clone()))
+        .ask(rows("L", format!("100 * (4 * {week} / ({month} > 0) - 1)")))
+        .ask(rows("M", format!("100 * {}", health.behind())))
+        .ask(rows("N", format!("100 * {}", health.scope_change())))
+        .ask(rows("O", projects(names::M_TASK_STALE).by_project()))
+        .ask(rows("P", health.data_age()));
+    matrix_columns(matrix_rule(draft).joined(&label(names::PROJECT_ID)))
+}
+
+fn matrix_rule(draft: Draft) -> Draft {
+    draft
+        .rule(format!(
+            "A row a project; a click on it leads to its details. {HEALTH_RULE} Done: share of all work that is not cancelled, by \
+points where everything is estimated, else by number. WIP ×: work in progress as a multiple of its 4-week mean. Cycle time: \
+started to completed, of what was completed in the last 30 days, to the width of a bucket; its change is that of p85 against the \
+30 days before. 7 d: completions; its trend is against the mean week of the last four. Behind: how far the worst running sprint \
+is behind its ideal line, as a share of its scope. Scope ±: points added and removed, as a share of the commitment. Stale: open \
+tasks with nothing happening for longer than `stale_after`. Read: how long ago the least fresh source of the project was read."
+        ))
+        .empty("No project of this choice was told within the look back: see ContextCore Health")
+        .sorted("Health", true)
+}
+
+fn matrix_columns(draft: Draft) -> Draft {
+    let columns = [
+        ("project_name", "Project"),
+        ("Value #B", "Health"),
+        ("Value #C", "Done"),
+        ("Value #D", "Blocked"),
+        ("Value #E", "Oldest block"),
+        ("Value #F", "WIP"),
+        ("Value #G", "WIP ×"),
+        ("Value #H", "Cycle p50"),
+        ("Value #I", "Cycle p85"),
+        ("Value #J", "p85 ±"),
+        ("Value #K", "7 d"),
+        ("Value #L", "Trend"),
+        ("Value #M", "Behind"),
+        ("Value #N", "Scope ±"),
+        ("Value #O", "Stale"),
+        ("Value #P", "Read"),
+        ("business_owner", "Owner"),
+        ("business_criticality", "Criticality"),
+        ("project_id", "Id"),
+    ];
+    let change = || vec![unit("percent"), decimals(0), width(70)];
+    let mut health = background(&[("transparent", None)]);
+    health.extend([words(&health_words()), width(75)]);
+    let with = |mut properties: Vec<_>, more: Vec<_>| {
+        properties.extend(more);
+        properties
+    };
+    draft
+        .columns(&columns)
+        .field("Project", vec![to("Project Details", links::project("Id")), width(190)])
+        .field("Health", health)
+        .field("Done", with(gauge(100.0), vec![unit("percent"), decimals(0), width(120)]))
+        .field("Blocked", with(coloured(NONE_IS_GOOD), vec![width(80)]))
+        .field(
+            "Oldest block",
+            with(coloured(&[("text", None), ("red", Some(259_200.0))]), vec![unit("s"), decimals(1), width(105)]),
+        )
+        .field("WIP", vec![width(60)])
+        .field("WIP ×", with(coloured(&[("text", None), ("yellow", Some(1.5))]), vec![decimals(1), width(70)]))
+        .field("Cycle p50", vec![unit("s"), decimals(1), width(95)])
+        .field("Cycle p85", vec![unit("s"), decimals(1), width(95)])
+        .field("p85 ±", change())
+        .field("7 d", vec![width(55)])
+        .field("Trend", change())
+        .field("Behind", with(coloured(&[("text", None), ("red", Some(25.0))]), change()))
+        .field("Scope ±", with(coloured(&[("text", None), ("yellow", Some(20.0))]), change()))
+        .field("Stale", vec![width(60)])
+        .field(
+            "Read",
+            with(coloured(&[("text", None), ("red", Some(3_600.0))]), vec![unit("s"), decimals(0), width(90)]),
+        )
+        .field("Id", with(hidden(), Vec::new()))
+}
+
+/// What of sprints that were closed in the week before: a velocity is there now and was not a week ago.
+fn closed_this_week(metric: Metric) -> String {
+    let on = SPRINT.map(label).join(", ");
+    let velocity = Series::new(names::M_SPRINT_VELOCITY, Selector::projects()).within("1w");
+    let before = velocity.last().replace("[1w])", "[1w] offset 1w)");
+    let of = Series::new(metric, Selector::projects()).within("1w");
+    format!("sum({} and on ({on}) ({} unless on ({on}) {before}))", of.by(&SPRINT), velocity.by(&SPRINT))
+}
+
+fn velocity() -> Draft {
+    bars(20, "Velocity of sprints closed, by week", (12, 8))
+        .rule("Points committed at the start, and points done at the end, of all sprints that were closed in the seven days \
+before each bar. Choose an owner above for one team's velocity; Project Details has it sprint by sprint.")
+        .empty("No sprint was closed in this time, or none has estimates")
+        .zero_based()
+        .decimals(0)
+        .step("1w")
+        .field("planned", vec![colour("text")])
+        .field("completed", vec![colour("green")])
+        .ask(course("A", closed_this_week(names::M_SPRINT_PLANNED), "planned"))
+        .ask(course("B", closed_this_week(names::M_SPRINT_VELOCITY), "completed"))
+}
+
+fn predictability() -> Draft {
+    let kept = Series::new(names::M_SPRINT_PREDICTABILITY, Selector::projects()).within("$__range");
+    table(21, "Say / do of closed sprints", (12, 8))
+        .rule("Points done of points committed, of each sprint that was closed in this time: 100 % kept its word, more did more. \
+A sprint that committed to nothing has none.")
+        .empty("No sprint was closed in this time, or none has estimates")
+        .ask(rows("A", format!("sort_desc({})", kept.by(&SPRINT_NAMED))))
+        .columns(&[("project_id", "Project"), ("sprint_name", "Sprint"), ("Value", "Done of committed")])
+        .field("Project", vec![to("Project Details", links::project("Project"))])
+        .field("Done of committed", {
+            let mut bar = gauge(150.0);
+            bar.extend([unit("percent"), decimals(0)]);
+            bar
+        })
+}
+
+fn created_and_completed() -> Draft {
+    let created = Series::new(names::M_TASK_CREATED, Selector::projects().except(names::TASK_TYPE, NO_EPICS));
+    bars(22, "Created against completed, by week", (12, 8))
+        .rule("Tasks created and tasks completed in the seven days before each bar, epics aside. More created than completed, \
+week after week, is a backlog that grows.")
+        .empty(NOTHING)
+        .zero_based()
+        .decimals(0)
+        .step("1w")
+        .field("created", vec![colour("orange")])
+        .field("completed", vec![colour("green")])
+        .ask(course("A", created.gained("1w", &[]), "created"))
+        .ask(course("B", completed().gained("1w", &[]), "completed"))
+}
+
+/// The buckets of durations in words.
+const BUCKETS: [(&str, &str); 15] = [
+    ("900", "≤ 15 min"),
+    ("3600", "≤ 1 h"),
+    ("14400", "≤ 4 h"),
+    ("28800", "≤ 8 h"),
+    ("86400", "≤ 1 d"),
+    ("172800", "≤ 2 d"),
+    ("259200", "≤ 3 d"),
+    ("432000", "≤ 5 d"),
+    ("604800", "≤ 1 w"),
+    ("1209600", "≤ 2 w"),
+    ("2592000", "≤ 30 d"),
+    ("5184000", "≤ 60 d"),
+    ("7776000", "≤ 90 d"),
+    ("15552000", "≤ 180 d"),
+    ("[+]Inf", "longer"),
+];
+
+fn lead_time() -> Draft {
+    let of = Series::part(names::M_TASK_LEAD_TIME, "_bucket", Selector::projects().except(names::TASK_TYPE, NO_EPICS));
+    let draft = bar_gauge(23, "Lead time of what was completed", (8, 8), false)
+        .rule("How long it took from creation to completion, of everything completed in this time, epics aside: a bar a bucket.")
+        .empty("Nothing was completed in this time")
+        .decimals(0)
+        .zero_based()
+        .ask(buckets("A", of.gained("$__range", &["le"])));
+    BUCKETS.iter().fold(draft, |draft, (bound, words)| {
+        let name = panel::display_name(words);
+        draft.fields(&format!("^{bound}([.]0)?$"), vec![name])
+    })
+}
+
+fn lead_quantiles() -> Draft {
+    let chosen = || Selector::projects().except(names::TASK_TYPE, NO_EPICS);
+    let of = |share| quantile(share, names::M_TASK_LEAD_TIME, chosen(), "$__range", &[]);
+    stat(24, "Lead time", 4)
+        .size(4, 8)
+        .rule("50, 85 and 95 of 100 tasks completed in this time took no longer from creation to completion, to the width of a \
+bucket, epics aside.")
+        .empty("Nothing was completed in this time")
+        .unit("s")
+        .decimals(1)
+        .no_course()
+        .ask(moment("A", of("0.5"), "p50"))
+        .ask(moment("B", of("0.85"), "p85"))
+        .ask(moment("C", of("0.95"), "p95"))
+}
+
+fn blocked() -> Draft {
+    let by = [
+        names::PROJECT_ID,
+        names::TASK_ID,
+        names::TASK_TITLE,
+        names::TASK_ASSIGNEE,
+        names::EVENT_REASON,
+        names::TASK_URL,
+    ];
+    let columns = [
+        ("task_id", "Task"),
+        ("task_title", "Title"),
+        ("project_id", "Project"),
+        ("Value", "Blocked for"),
+        ("reason", "Reason"),
+        ("task_assignee", "Assignee"),
+        ("task_url", "Ticket"),
+    ];
+    let mut age = coloured(&[("text", None), ("yellow", Some(86_400.0)), ("red", Some(259_200.0))]);
+    age.extend([unit("s"), decimals(1), width(115)]);
+    table(30, "Blocked tasks", (14, 10))
+        .rule("What was blocked at the newest telling, longest first. Blocked for: since it became blocked this time. The key leads \
+to the ticket in its tool, the title to its spans in Tempo.")
+        .empty("Nothing is blocked")
+        .ask(rows("A", format!("sort_desc({})", projects(names::M_TASK_BLOCKED_AGE).newest(&by))))
+        .columns(&columns)
+        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(110)])
+        .field("Title", vec![to("Spans", links::task("Task"))])
+        .field("Project", vec![to("Project Details", links::project("Project")), width(140)])
+        .field("Blocked for", age)
+        .field("Ticket", hidden())
+}
+
+fn statuses() -> Draft {
+    let open = ["backlog", "todo", "in_progress", "in_review", "blocked"];
+    let of = |status: &str| {
+        let chosen = Selector::projects().equal(names::TASK_STATUS, status).except(names::TASK_TYPE, NO_EPICS);
+        let counts = Series::new(names::M_TASK_COUNT, chosen).by(&[names::PROJECT_ID, names::TASK_TYPE]);
+        format!("sum by ({}) ({counts})", label(names::PROJECT_ID))
+    };
+    let letters = ["A", "B", "C", "D", "E"];
+    let draft = bar_chart(31, "Open tasks by status", (10, 10), "Project")
+        .rule("Open tasks of each project by where they stand now, epics aside.")
+        .empty(NOTHING)
+        .option("orientation", json!("horizontal"))
+        .option("stacking", json!("normal"));
+    let draft = letters.iter().zip(open).fold(draft, |draft, (letter, status)| draft.ask(rows(letter, of(status))));
+    draft
+        .joined(&label(names::PROJECT_ID))
+        .columns(&[
+            ("project_id", "Project"),
+            ("Value #A", "backlog"),
+            ("Value #B", "todo"),
+            ("Value #C", "in progress"),
+            ("Value #D", "in review"),
+            ("Value #E", "blocked"),
+        ])
+        .field("backlog", vec![colour("text")])
+        .field("todo", vec![colour("light-blue")])
+        .field("in progress", vec![colour("blue")])
+        .field("in review", vec![colour("purple")])
+        .field("blocked", vec![colour("red")])
+}
+
+/// What happened in the projects chosen.
+fn happened() -> String {
+    Selector::all().equal(names::SERVICE_NAME, "contextcore").like(names::PROJECT_ID, "$project").text()
+}
+
+/// A weekday that sorts, in LogQL.
+const WEEKDAY: &str = r#"{{ __timestamp__ | date "Mon" | replace "Mon" "1 Mon" | replace "Tue" "2 Tue" | replace "Wed" "3 Wed" | replace "Thu" "4 Thu" | replace "Fri" "5 Fri" | replace "Sat" "6 Sat" | replace "Sun" "7 Sun" }}"#;
+
+fn heat_map() -> Draft {
+    let expr = format!(
+        "sum by (weekday, hour) (count_over_time({} | label_format weekday=`{WEEKDAY}`, hour=`{{{{ __timestamp__ | date \"15\" }}}}` \
+         [$__range]))",
+        happened()
+    );
+    let hours: Vec<String> = (0..24).map(|hour| format!("{hour:02}")).collect();
+    let mut columns = vec![("weekday\\hour".to_owned(), "Day".to_owned())];
+    columns.extend(hours.into_iter().map(|hour| (hour.clone(), hour)));
+    let columns: Vec<(&str, &str)> = columns.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
+    let heat = [
+        ("transparent", None),
+        ("super-light-blue", Some(1.0)),
+        ("light-blue", Some(20.0)),
+        ("blue", Some(100.0)),
+        ("dark-blue", Some(500.0)),
+    ];
+    let mut cells = background(&heat);
+    cells.push(width(38));
+    table(40, "Activity by weekday and hour (UTC)", (14, 9))
+        .rule("Events of this time by the weekday and hour (UTC) at which they happened: changes of status, assignment, estimate, \
+sprint and so on.")
+        .empty("No event in this time. Is Loki given the history? See ContextCore Health")
+        .custom("filterable", json!(false))
+        .ask(counts("A", expr))
+        .then("labelsToFields", json!({"mode": "columns"}))
+        .then("merge", json!({}))
+        .then("groupingToMatrix", json!({"columnField": "hour", "rowField": "weekday", "valueField": "Value #A", "emptyValue": "zero"}))
+        .columns(&columns)
+        .then("sortBy", json!({"fields": {}, "sort": [{"field": "Day", "desc": false}]}))
+        .fields("^[0-2][0-9]$", cells)
+        .field("Day", vec![width(70)])
+}
+
+fn latest() -> Draft {
+    logs(41, "The latest 50 events", (10, 9))
+        .rule("What happened last in these projects. A line opens to its task, trace and more.")
+        .empty("No event in this time. Is Loki given the history? See ContextCore Health")
+        .ask(events("A", happened(), 50))
+}
+
+fn business() -> Draft {
+    let by = [names::PROJECT_ID, names::BUSINESS_CRITICALITY];
+    let criticality = label(names::BUSINESS_CRITICALITY);
+    let info = projects(names::M_PROJECT_INFO).newest(&by);
+    let of = |score: u8| {
+        let health = Health::of(Selector::projects()).score();
+        format!(
+            "label_replace(sum by ({criticality}) (({health} == bool {score}) * on ({}) group_left ({criticality}) {info}), \
+             \"{criticality}\", \"not set\", \"{criticality}\", \"\")",
+            label(names::PROJECT_ID)
+        )
+    };
+    let shown = |steps| {
+        let mut properties = background(steps);
+        properties.push(width(110));
+        properties
+    };
+    table(50, "Criticality against health", (14, 7))
+        .rule(format!("How many projects of each criticality are red, yellow and green. {HEALTH_RULE}"))
+        .empty(NOTHING)
+        .ask(rows("A", of(2)))
+        .ask(rows("B", of(1)))
+        .ask(rows("C", of(0)))
+        .joined(&criticality)
+        .columns(&[
+            (criticality.as_str(), "Criticality"),
+            ("Value #A", "Red"),
+            ("Value #B", "Yellow"),
+            ("Value #C", "Green"),
+        ])
+        .field("Red", shown(&[("transparent", None), ("red", Some(1.0))]))
+        .field("Yellow", shown(&[("transparent", None), ("yellow", Some(1.0))]))
+        .field("Green", shown(&[("transparent", None), ("green", Some(1.0))]))
+}
+
+fn about() -> Draft {
+    text(
+        51,
+        "About this dashboard",
+        (10, 7),
+        "Every panel says in its description (the **i** at its title) which rule its numbers follow.\n\n\
+         - **Owner**, **criticality** and names come from `projects:` in the configuration of contextcore.\n\
+         - Values are the newest within **Look back**. History has a value every 6 hours.\n\
+         - Is a panel empty? **ContextCore Health** tests every assumption, one by one.",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_buckets_in_words_are_those_of_the_histograms() {
+        let bounds: Vec<String> =
+            contextcore_core::totals::BOUNDS.iter().map(|bound| (bound / 1_000).to_string()).collect();
+        let named: Vec<&str> = BUCKETS.iter().map(|(bound, _)| *bound).take(bounds.len()).collect();
+        assert_eq!(named, bounds);
+    }
+}

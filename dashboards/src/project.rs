@@ -1,0 +1,813 @@
+//! Project Details: will this sprint and this project make it, what is stuck, and where did the time go?
+
+use contextcore_core::replay::semconv::{self as names, Metric};
+use serde_json::{Value, json};
+
+use crate::links;
+use crate::model::{Annotation, Annotations, Dashboard, LOKI, Property, SCHEMA_VERSION, Target, Templating, TimeRange};
+use crate::panel::{
+    self, Draft, NONE_IS_GOOD, Section, areas, background, bar_chart, bar_gauge, bars, colour, coloured, course,
+    dashed, decimals, events, folded, gauge, hidden, lines, logs, moment, of_panel, rows, section, spans, stat, states,
+    statuses, table, text, to, unit, width, words,
+};
+use crate::portfolio::{NO_EPICS, health_words};
+use crate::query::{
+    self, BLOCKED_TOO_LONG, HEALTH_RULE, Health, SPRINT_NAMED, Selector, Series, label, quantile, quoted, span,
+    spans_of,
+};
+use crate::variable;
+
+const NOTHING: &str = "Nothing within the look back: see ContextCore Health";
+const NO_SPRINT: &str = "No sprint chosen, or it has no estimates";
+const NO_SNAPSHOT: &str = "No snapshot of the last two hours has such a task: was there a sync? See ContextCore Health";
+/// Questions about now ask this far back, and take the newest snapshot.
+const LATELY: &str = "2h";
+/// The panel that asks for the newest snapshot; the others of the board take its answer.
+const SNAPSHOT: u32 = 20;
+
+/// The dashboard.
+pub(crate) fn dashboard() -> Dashboard {
+    Dashboard {
+        uid: links::PROJECT,
+        title: "Project Details",
+        description: "Will this sprint and this project make it, what is stuck, and where did the time go?",
+        tags: vec!["contextcore".to_owned()],
+        timezone: "browser",
+        editable: true,
+        graph_tooltip: 1,
+        refresh: "5m",
+        schema_version: SCHEMA_VERSION,
+        time: TimeRange { from: "now-30d", to: "now" },
+        links: vec![
+            links::top("Project Portfolio Overview", links::PORTFOLIO),
+            links::top("ContextCore Health", links::HEALTH),
+        ],
+        annotations: Annotations { list: vec![scope_changes()] },
+        templating: Templating { list: variables() },
+        panels: panel::page(sections()),
+    }
+}
+
+fn variables() -> Vec<crate::model::Variable> {
+    let mut all = variable::data_sources();
+    all.extend([
+        variable::lookback(),
+        variable::project(),
+        variable::sprint(),
+        variable::task_type(),
+        variable::assignee(),
+        variable::epic(),
+    ]);
+    all
+}
+
+/// Marks where scope came or went.
+fn scope_changes() -> Annotation {
+    let stream = query::events(&happened_here(), &[names::SPRINT_SCOPE_CHANGED]);
+    let expr = format!("{stream} | {}=\"$sprint\"", label(names::SPRINT_ID));
+    Annotation {
+        name: "Scope changes",
+        datasource: LOKI,
+        enable: true,
+        hide: false,
+        icon_color: "orange",
+        target: json!({"refId": "Anno", "expr": expr, "queryType": "range", "maxLines": 200, "editorMode": "code"}),
+        expr,
+        title_format: "Scope changed",
+        text_format: "",
+    }
+}
+
+fn happened_here() -> Selector {
+    Selector::all().equal(names::SERVICE_NAME, "contextcore").equal(names::PROJECT_ID, "$project")
+}
+
+fn sections() -> Vec<Section> {
+    vec![
+        section(0, "", header()),
+        section(100, "Sprint $sprint", vec![burndown(), burnup(), sprint_table(), velocity()]),
+        section(101, "Board", board()),
+        section(102, "Blockers", vec![blockers(), pareto()]),
+        section(103, "Work breakdown", vec![breakdown(), epics()]),
+        section(
+            104,
+            "Flow",
+            vec![
+                cumulative_flow(),
+                cycle_scatter(),
+                status_time(),
+                wip_age(),
+                weekly(),
+                forecast_table(),
+                flow_efficiency(),
+            ],
+        ),
+        section(105, "Team", vec![team()]),
+        section(106, "Timeline", vec![timeline(), epic_traces()]),
+        section(107, "Activity", vec![activity()]),
+        folded(108, "Agents and context", vec![agents(), context(), about()]),
+    ]
+}
+
+fn project(metric: Metric) -> Series {
+    Series::new(metric, Selector::project())
+}
+
+fn sprint(metric: Metric) -> Series {
+    Series::new(metric, Selector::project().equal(names::SPRINT_ID, "$sprint"))
+}
+
+/// One number of the sprint.
+fn of_sprint(metric: Metric) -> String {
+    sprint(metric).sum(&[names::SPRINT_ID])
+}
+
+fn counted(chosen: Selector) -> String {
+    Series::new(names::M_TASK_COUNT, chosen).sum(&[names::TASK_STATUS, names::TASK_TYPE])
+}
+
+fn header() -> Vec<Draft> {
+    vec![health(), progress(), done_of_all(), blocked(), sprint_points(), days_left(), forecast()]
+}
+
+fn health() -> Draft {
+    stat(1, "Health", 3)
+        .rule(HEALTH_RULE)
+        .empty(NOTHING)
+        .no_course()
+        .option("colorMode", json!("background"))
+        .words(health_words())
+        .ask(moment("A", Health::of(Selector::project()).score(), "health"))
+}
+
+fn progress() -> Draft {
+    stat(2, "Progress", 3)
+        .rule("Share of all work that is not cancelled, epics aside, that is done: by points where everything is estimated, else by \
+number.")
+        .empty("No work is told of this project: see ContextCore Health")
+        .unit("percent")
+        .decimals(0)
+        .no_course()
+        .ask(moment("A", project(names::M_PROJECT_PERCENT).sum(&[names::PROJECT_ID]), "done"))
+}
+
+fn done_of_all() -> Draft {
+    let of = |done: bool, kind: &str| {
+        let chosen = Selector::project().like(names::TASK_TYPE, kind);
+        let chosen = if done {
+            chosen.equal(names::TASK_STATUS, "done")
+        } else {
+            chosen.except(names::TASK_STATUS, "cancelled")
+        };
+        counted(chosen)
+    };
+    let (story, task) = ("story", "task|subtask|bug|spike|incident");
+    stat(3, "Done of all", 5)
+        .rule("Stories, and tasks of all other types but epics, that are done; and how many there are, cancelled ones aside.")
+        .empty("No task is told of this project: see ContextCore Health")
+        .decimals(0)
+        .no_course()
+        .ask(moment("A", of(true, story), "stories done"))
+        .ask(moment("B", of(false, story), "of"))
+        .ask(moment("C", of(true, task), "tasks done"))
+        .ask(moment("D", of(false, task), "of "))
+}
+
+fn blocked() -> Draft {
+    stat(4, "Blocked", 3)
+        .rule("Open tasks that are blocked now. The detail is under Blockers.")
+        .empty("Nothing was told of this project: see ContextCore Health")
+        .steps(NONE_IS_GOOD)
+        .no_course()
+        .ask(moment("A", project(names::M_TASK_BLOCKED).sum(&[names::PROJECT_ID]), "blocked"))
+}
+
+fn sprint_points() -> Draft {
+    stat(5, "Sprint points done", 3)
+        .rule("Points in the sprint that are done, as of now or of its end (then it is its velocity), of the points committed at \
+its start.")
+        .empty(NO_SPRINT)
+        .decimals(0)
+        .no_course()
+        .ask(moment("A", of_sprint(names::M_SPRINT_COMPLETED), "done"))
+        .ask(moment("B", of_sprint(names::M_SPRINT_PLANNED), "committed"))
+}
+
+fn days_left() -> Draft {
+    let info = sprint(names::M_SPRINT_INFO).newest(&[names::SPRINT_END_DATE]);
+    stat(6, "Sprint ends", 3)
+        .rule("When the sprint shall end, by the tool.")
+        .empty("The sprint is not told any more, or has no end date")
+        .unit("dateTimeFromNow")
+        .no_course()
+        .option("reduceOptions", json!({"calcs": ["lastNotNull"], "fields": "/.*/", "values": false}))
+        .ask(rows("A", info))
+        .then("filterFieldsByName", json!({"include": {"names": [label(names::SPRINT_END_DATE)]}}))
+        .then(
+            "convertFieldType",
+            json!({"conversions": [{"targetField": label(names::SPRINT_END_DATE), "destinationType": "time"}], "fields": {}}),
+        )
+}
+
+/// Tasks that remain, epics aside.
+fn remaining() -> String {
+    let chosen = Selector::project().unlike(names::TASK_STATUS, "done|cancelled").except(names::TASK_TYPE, NO_EPICS);
+    counted(chosen)
+}
+
+/// Mean and spread of what was completed a week, over twelve weeks.
+fn weekly_throughput(function: &str) -> String {
+    let done = Series::new(names::M_TASK_COMPLETED, Selector::project().except(names::TASK_TYPE, NO_EPICS));
+    format!("{function}({}[12w:1w])", done.gained("1w", &[names::PROJECT_ID]))
+}
+
+/// How many weeks until what remains is done, by the share `z` (as a normal quantile) of all simulated futures. What a
+/// Monte-Carlo draw of weeks comes to when many are drawn: `W` weeks complete `mean·W − z·spread·√W` at least.
+fn weeks_left(z: &str) -> String {
+    let (mean, spread) = (weekly_throughput("avg_over_time"), weekly_throughput("stddev_over_time"));
+    let root = format!("sqrt(({z} * {spread}) ^ 2 + 4 * ({mean} > 0) * scalar({}))", remaining());
+    format!("(({z} * {spread} + {root}) / (2 * ({mean} > 0))) ^ 2")
+}
+
+const FORECAST_RULE: &str = "When all that is open now (epics aside) would be done, if weeks go on as the last twelve did: in half \
+of all futures by p50, in 85 of 100 by p85. The limit that a Monte-Carlo draw of weeks approaches, reckoned from the mean and the \
+spread of weekly completions; new work is not reckoned with.";
+/// The quantile of the normal distribution at 85 %.
+const P85: &str = "1.0364";
+/// The same at 95 %.
+const P95: &str = "1.6449";
+
+fn forecast() -> Draft {
+    let date = |z: &str| format!("1000 * (time() + 604800 * {})", weeks_left(z));
+    stat(7, "All open work done by", 4)
+        .rule(FORECAST_RULE)
+        .empty("No forecast: nothing was completed in the last twelve weeks")
+        .unit("time:YYYY-MM-DD")
+        .no_course()
+        .ask(moment("A", date("0"), "p50"))
+        .ask(moment("B", date(P85), "p85"))
+}
+
+fn burndown() -> Draft {
+    lines(10, "Burndown", (12, 9))
+        .rule("Points in the sprint that are not finished, against a straight line from what was committed at the start to nothing \
+at the end. Scope: all points in it. Marks: work that came or went; hover one to read which.")
+        .empty(NO_SPRINT)
+        .zero_based()
+        .step("1h")
+        .field("remaining", vec![colour("blue")])
+        .field("ideal", vec![colour("text"), dashed(), panel::straight()])
+        .field("scope", vec![colour("orange")])
+        .ask(course("A", of_sprint(names::M_SPRINT_REMAINING), "remaining"))
+        .ask(course("B", of_sprint(names::M_SPRINT_IDEAL), "ideal"))
+        .ask(course("C", of_sprint(names::M_SPRINT_SCOPE), "scope"))
+}
+
+fn burnup() -> Draft {
+    lines(11, "Burn-up", (12, 9))
+        .rule("Points in the sprint that are done, against all points in it and those committed at its start. Done meets scope when \
+all is done; scope that rises is work that came.")
+        .empty(NO_SPRINT)
+        .zero_based()
+        .step("1h")
+        .field("done", vec![colour("green")])
+        .field("scope", vec![colour("orange")])
+        .field("committed", vec![colour("text"), dashed()])
+        .ask(course("A", of_sprint(names::M_SPRINT_COMPLETED), "done"))
+        .ask(course("B", of_sprint(names::M_SPRINT_SCOPE), "scope"))
+        .ask(course("C", of_sprint(names::M_SPRINT_PLANNED), "committed"))
+}
+
+/// What sprints of this time came to, by the name.
+fn sprints(metric: Metric) -> String {
+    project(metric).within("$__range").by(&SPRINT_NAMED)
+}
+
+fn sprint_table() -> Draft {
+    table(12, "Sprints of this time", (14, 8))
+        .rule("Points committed at the start, added and removed after it, done, and (of closed sprints) carried over; say / do is \
+done of committed. Re-estimates change scope, and are in none of added and removed. The sprint chosen above need not be in this time.")
+        .empty("No sprint ran in this time")
+        .decimals(0)
+        .ask(rows("A", sprints(names::M_SPRINT_PLANNED)))
+        .ask(rows("B", sprints(names::M_SPRINT_ADDED)))
+        .ask(rows("C", sprints(names::M_SPRINT_REMOVED)))
+        .ask(rows("D", sprints(names::M_SPRINT_COMPLETED)))
+        .ask(rows("E", sprints(names::M_SPRINT_CARRIED)))
+        .ask(rows("F", sprints(names::M_SPRINT_PREDICTABILITY)))
+        .joined(&label(names::SPRINT_NAME))
+        .columns(&[
+            ("sprint_name", "Sprint"),
+            ("Value #A", "Committed"),
+            ("Value #B", "Added"),
+            ("Value #C", "Removed"),
+            ("Value #D", "Done"),
+            ("Value #E", "Carried"),
+            ("Value #F", "Say / do"),
+        ])
+        .field("Say / do", vec![unit("percent")])
+}
+
+fn velocity() -> Draft {
+    bar_chart(13, "Velocity", (10, 8), "Sprint")
+        .rule("Points committed and points done of each sprint closed in this time.")
+        .empty("No sprint was closed in this time, or none has estimates")
+        .zero_based()
+        .decimals(0)
+        .field("planned", vec![colour("text")])
+        .field("completed", vec![colour("green")])
+        .ask(rows(
+            "A",
+            format!(
+                "{} and on ({}) {}",
+                sprints(names::M_SPRINT_PLANNED),
+                label(names::SPRINT_ID),
+                sprints(names::M_SPRINT_VELOCITY)
+            ),
+        ))
+        .ask(rows("B", sprints(names::M_SPRINT_VELOCITY)))
+        .joined(&label(names::SPRINT_NAME))
+        .columns(&[("sprint_name", "Sprint"), ("Value #A", "planned"), ("Value #B", "completed")])
+}
+
+/// TraceQL: holds when an attribute matches a variable, or when `All` is chosen: an attribute that is not there matches nothing,
+/// but the role is always there, and only `.*` matches it.
+fn chosen(attribute: &str, variable: &str) -> String {
+    format!("(span.{attribute} =~ \"${variable}\" || span.{} =~ \"${variable}\")", names::ROLE)
+}
+
+/// TraceQL: an epic that is chosen, or what is below one.
+fn of_epics() -> String {
+    let parts =
+        [names::TASK_EPIC, names::TASK_ID, names::ROLE].map(|attribute| format!("span.{attribute} =~ \"$epic\""));
+    format!("({})", parts.join(" || "))
+}
+
+/// What a card on the board, and a row of the breakdown, shows.
+const CARD: [&str; 16] = [
+    names::TASK_ID,
+    names::TASK_TITLE,
+    names::TASK_TYPE,
+    names::TASK_STATUS,
+    names::TASK_ASSIGNEE,
+    names::TASK_STORY_POINTS,
+    names::TASK_STATUS_AGE,
+    names::TASK_PARENT_ID,
+    names::TASK_EPIC,
+    names::TASK_PERCENT_COMPLETE,
+    names::TASK_BLOCKED_REASON,
+    names::TASK_SUBTASK_COUNT,
+    names::TASK_SUBTASK_COMPLETED,
+    names::TASK_STALE,
+    names::SPRINT_NAME,
+    names::TASK_URL,
+];
+
+/// The newest snapshot: every open task that type, assignee and epic let through.
+fn snapshot() -> String {
+    let conditions = [chosen(names::TASK_TYPE, "type"), chosen(names::TASK_ASSIGNEE, "assignee"), of_epics()];
+    format!("{}{} with (most_recent=true)", spans_of("snapshot", &conditions), query::select(&CARD))
+}
+
+const BOARD_RULE: &str = "From the newest snapshot in Tempo (one is sent with every change, and at least hourly), filtered by type, \
+assignee and epic. Age: in this status. The key leads to the ticket, the title to its spans. If nothing in the newest snapshot \
+matches the filters, the last one within two hours that had a match is shown.";
+
+fn board() -> Vec<Draft> {
+    let first = column(SNAPSHOT, "To do", &["backlog", "todo"], spans("A", snapshot(), 1));
+    let others = [(21, "In progress", "in_progress"), (22, "In review", "in_review"), (23, "Blocked", "blocked")];
+    let others = others.map(|(id, title, status)| column(id, title, &[status], of_panel(SNAPSHOT)));
+    std::iter::once(first).chain(others).collect()
+}
+
+/// A column of the board.
+fn column(id: u32, title: &str, statuses: &[&str], target: Target) -> Draft {
+    let columns = [
+        (names::TASK_ID, "Task"),
+        (names::TASK_TITLE, "Title"),
+        (names::TASK_ASSIGNEE, "Who"),
+        (names::TASK_STORY_POINTS, "Pts"),
+        (names::TASK_STATUS_AGE, "Age"),
+        (names::TASK_URL, "Ticket"),
+    ];
+    table(id, title, (6, 12))
+        .rule(BOARD_RULE)
+        .empty(NO_SNAPSHOT)
+        .lately(LATELY)
+        .ask(target)
+        .only(names::TASK_STATUS, statuses)
+        .numbers(&[names::TASK_STORY_POINTS, names::TASK_STATUS_AGE])
+        .columns(&columns)
+        .sorted("Age", true)
+        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(90)])
+        .field("Title", vec![to("Spans", links::task("Task"))])
+        .field("Who", vec![width(75)])
+        .field("Pts", vec![width(45), decimals(0)])
+        .field("Age", aged())
+        .field("Ticket", hidden())
+}
+
+/// How the age in a status looks.
+fn aged() -> Vec<Property> {
+    let mut age = background(&[("transparent", None), ("yellow", Some(3.0 * 86_400.0)), ("red", Some(7.0 * 86_400.0))]);
+    age.extend([unit("s"), decimals(0), width(75)]);
+    age
+}
+
+fn blockers() -> Draft {
+    let by = [names::TASK_ID, names::TASK_TITLE, names::TASK_ASSIGNEE, names::EVENT_REASON, names::TASK_URL];
+    let chosen = Selector::project().like(names::TASK_ASSIGNEE, "$assignee");
+    let ages = Series::new(names::M_TASK_BLOCKED_AGE, chosen).newest(&by);
+    let mut age = coloured(&[("text", None), ("yellow", Some(86_400.0)), ("red", Some(259_200.0))]);
+    age.extend([unit("s"), decimals(1), width(110)]);
+    table(30, "Blockers", (15, 9))
+        .rule("What was blocked at the newest telling, longest first, by assignee. What to do follows from the age: on the first \
+day ask who can lift it, until the third raise it in the team, then escalate it (from then on the project is red). What a task \
+waits for, and what waits for it, is in its spans as links: the title leads there.")
+        .empty("Nothing is blocked")
+        .ask(rows("A", format!("sort_desc({ages})")))
+        .ask(rows("B", ages))
+        .then("merge", json!({}))
+        .columns(&[
+            ("task_id", "Task"),
+            ("task_title", "Title"),
+            ("Value #A", "Blocked for"),
+            ("reason", "Reason"),
+            ("Value #B", "What to do"),
+            ("task_assignee", "Assignee"),
+            ("task_url", "Ticket"),
+        ])
+        .sorted("Blocked for", true)
+        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(95)])
+        .field("Title", vec![to("Spans", links::task("Task"))])
+        .field("Blocked for", age)
+        .field("What to do", vec![Property { id: "mappings", value: json!(actions()) }, width(150)])
+        .field("Ticket", hidden())
+}
+
+/// What to do about a block, by how long it has lasted in seconds.
+fn actions() -> Vec<Value> {
+    let one = |place: u32, from: u32, to: Option<u32>, text: &str| json!({"type": "range", "options": {"from": from, "to": to, "result": {"text": text, "index": place}}});
+    vec![
+        one(0, 0, Some(86_400), "ask who can lift it"),
+        one(1, 86_400, Some(BLOCKED_TOO_LONG), "raise it in the team"),
+        one(2, BLOCKED_TOO_LONG, None, "escalate it"),
+    ]
+}
+
+fn pareto() -> Draft {
+    let of = Series::new(names::M_TASK_BLOCKED_AGE, Selector::project())
+        .highest("$__range", &[names::TASK_ID, names::EVENT_REASON]);
+    bar_gauge(31, "Hours blocked, by reason", (9, 9), true)
+        .rule("How long tasks were blocked in this time, added up by reason, longest first: of each block its greatest age in this \
+time, to the 6-hour grid of history. A task blocked twice for one reason counts with the longer block.")
+        .empty("Nothing was blocked in this time")
+        .unit("h")
+        .decimals(0)
+        .zero_based()
+        .ask(rows("A", format!("sort_desc(sum by ({}) ({of}) / 3600)", label(names::EVENT_REASON))))
+        .columns(&[("reason", "Reason"), ("Value", "Hours")])
+}
+
+fn breakdown() -> Draft {
+    let columns = [
+        (names::TASK_EPIC, "Epic"),
+        (names::TASK_PARENT_ID, "Parent"),
+        (names::TASK_ID, "Task"),
+        (names::TASK_TYPE, "Type"),
+        (names::TASK_TITLE, "Title"),
+        (names::TASK_STATUS, "Status"),
+        (names::TASK_PERCENT_COMPLETE, "Done"),
+        (names::TASK_STORY_POINTS, "Points"),
+        (names::TASK_ASSIGNEE, "Assignee"),
+        (names::TASK_URL, "Ticket"),
+    ];
+    let mut done = gauge(100.0);
+    done.extend([unit("percent"), decimals(0), width(120)]);
+    table(40, "Open work: epic, story, task, sub-task", (16, 11))
+        .rule("Every open task of the newest snapshot, sorted by epic, parent and key, so that children follow their parents. Done: \
+share of what is below it. A click on a column's funnel filters.")
+        .empty(NO_SNAPSHOT)
+        .lately(LATELY)
+        .ask(of_panel(SNAPSHOT))
+        .numbers(&[names::TASK_STORY_POINTS, names::TASK_PERCENT_COMPLETE])
+        .then("sortBy", json!({"fields": {}, "sort": [{"field": names::TASK_ID, "desc": false}]}))
+        .then("sortBy", json!({"fields": {}, "sort": [{"field": names::TASK_PARENT_ID, "desc": false}]}))
+        .then("sortBy", json!({"fields": {}, "sort": [{"field": names::TASK_EPIC, "desc": false}]}))
+        .columns(&columns)
+        .field("Epic", vec![width(95)])
+        .field("Parent", vec![width(95)])
+        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(95)])
+        .field("Type", vec![width(75)])
+        .field("Title", vec![to("Spans", links::task("Task"))])
+        .field("Status", status_cells())
+        .field("Done", done)
+        .field("Points", vec![width(65), decimals(0)])
+        .field("Ticket", hidden())
+}
+
+/// How a status looks in a table.
+fn status_cells() -> Vec<Property> {
+    let mut cells = background(&[("transparent", None)]);
+    cells.extend([words(&statuses()), width(100)]);
+    cells
+}
+
+fn epics() -> Draft {
+    let done = Series::new(names::M_EPIC_PERCENT, Selector::project().like(names::EPIC_ID, "$epic"));
+    bar_gauge(41, "Open epics", (8, 11), true)
+        .rule("Share of what is below each open epic that is done: by points where everything is estimated, else by number.")
+        .empty("No epic is open, or none of this choice")
+        .unit("percent")
+        .decimals(0)
+        .zero_based()
+        .up_to(100.0)
+        .ask(rows("A", format!("sort_desc({})", done.newest(&[names::EPIC_ID, names::EPIC_TITLE]))))
+        .columns(&[("epic_title", "Epic"), ("Value", "Done")])
+}
+
+/// Numbers of tasks of the types chosen, epics aside.
+fn of_types(metric: Metric) -> Series {
+    let chosen = Selector::project().like(names::TASK_TYPE, "$type").except(names::TASK_TYPE, NO_EPICS);
+    Series::new(metric, chosen)
+}
+
+fn cumulative_flow() -> Draft {
+    let status = label(names::TASK_STATUS);
+    let flowing = Selector::project().like(names::TASK_TYPE, "$type").except(names::TASK_TYPE, NO_EPICS);
+    let flowing = flowing.except(names::TASK_STATUS, "cancelled");
+    let counts = Series::new(names::M_TASK_COUNT, flowing).by(&[names::TASK_STATUS, names::TASK_TYPE]);
+    areas(50, "Cumulative flow", (12, 9))
+        .rule("Tasks of the types chosen by the status they stood in, epics and cancelled ones aside. A band that grows wider is \
+where work piles up.")
+        .empty(NOTHING)
+        .zero_based()
+        .decimals(0)
+        .step("6h")
+        .fields("^done$", vec![colour("green")])
+        .fields("^blocked$", vec![colour("red")])
+        .fields("^in_review$", vec![colour("purple")])
+        .fields("^in_progress$", vec![colour("blue")])
+        .fields("^todo$", vec![colour("light-blue")])
+        .fields("^backlog$", vec![colour("text")])
+        .ask(course("A", format!("sum by ({status}) ({counts})"), "{{task_status}}"))
+}
+
+/// When completions of this time happened, in TraceQL: the range alone is by trace, not by span.
+fn completed_in_range() -> [String; 2] {
+    [
+        span(names::TASK_COMPLETED_AT, ">=", "${__from:date:seconds}"),
+        span(names::TASK_COMPLETED_AT, "<=", "${__to:date:seconds}"),
+    ]
+}
+
+fn cycle_scatter() -> Draft {
+    let [from, to] = completed_in_range();
+    let conditions = [chosen(names::TASK_TYPE, "type"), span(names::TASK_CYCLE_TIME, ">", "0.0"), from, to];
+    let completions =
+        format!("{} | by(span:id){}", spans_of("completion", &conditions), query::select(&[names::TASK_CYCLE_TIME]));
+    let line = |share| {
+        let chosen = Selector::project().like(names::TASK_TYPE, "$type").except(names::TASK_TYPE, NO_EPICS);
+        quantile(share, names::M_TASK_CYCLE_TIME, chosen, "30d", &[])
+    };
+    lines(51, "Cycle time of every completion", (12, 9))
+        .rule("A point a completion: when, and how long since work on it began. Lines: 50, 85 and 95 of 100 that were completed in \
+the 30 days before took no longer, to the width of a bucket, epics aside.")
+        .empty("Nothing was completed in this time, or Tempo has not got it yet (up to 10 minutes after a sync)")
+        .unit("s")
+        .zero_based()
+        .step("1d")
+        .fields("cycle_time", vec![panel::points_only(), panel::display_name("cycle time"), colour("blue")])
+        .field("p50", vec![colour("green"), dashed()])
+        .field("p85", vec![colour("orange"), dashed()])
+        .field("p95", vec![colour("red"), dashed()])
+        .ask(spans("A", completions, 2_000))
+        .ask(course("B", line("0.5"), "p50"))
+        .ask(course("C", line("0.85"), "p85"))
+        .ask(course("D", line("0.95"), "p95"))
+        .then_for("A", "filterFieldsByName", json!({"include": {"names": ["time", names::TASK_CYCLE_TIME]}}))
+        .then_for(
+            "A",
+            "convertFieldType",
+            json!({"conversions": [{"targetField": names::TASK_CYCLE_TIME, "destinationType": "number"}], "fields": {}}),
+        )
+        .then_for("A", "sortBy", json!({"fields": {}, "sort": [{"field": "time", "desc": false}]}))
+}
+
+fn status_time() -> Draft {
+    let part = |part| Series::part(names::M_TASK_STATUS_TIME, part, Selector::project());
+    let by = [names::TASK_STATUS];
+    let mean = format!("{} / ({} > 0)", part("_sum").gained("$__range", &by), part("_count").gained("$__range", &by));
+    bar_gauge(52, "Mean time in a status", (8, 8), true)
+        .rule("How long a stay in each status took, of the stays that ended in this time.")
+        .empty("No task changed its status in this time")
+        .unit("s")
+        .decimals(1)
+        .zero_based()
+        .ask(rows("A", format!("sort_desc({mean})")))
+        .columns(&[("task_status", "Status"), ("Value", "Mean")])
+}
+
+fn wip_age() -> Draft {
+    let age = |quantile: &str| {
+        Series::new(names::M_TASK_WIP_AGE, Selector::project().equal(names::QUANTILE, quantile)).by_project()
+    };
+    let usual =
+        quantile("0.85", names::M_TASK_CYCLE_TIME, Selector::project().except(names::TASK_TYPE, NO_EPICS), "30d", &[]);
+    lines(53, "Age of work in progress", (8, 8))
+        .rule("How long ago what is in progress was started: half of it, 85 of 100, and the oldest. Dashed: the cycle time that 85 \
+of 100 completions of the 30 days before did not exceed; what is older than that has gone wrong.")
+        .empty("Nothing was in progress in this time")
+        .unit("s")
+        .zero_based()
+        .step("6h")
+        .field("oldest", vec![colour("red")])
+        .field("p85", vec![colour("orange")])
+        .field("p50", vec![colour("green")])
+        .field("p85 of completed", vec![colour("text"), dashed()])
+        .ask(course("A", age("0.5"), "p50"))
+        .ask(course("B", age("0.85"), "p85"))
+        .ask(course("C", age("1"), "oldest"))
+        .ask(course("D", usual, "p85 of completed"))
+}
+
+fn weekly() -> Draft {
+    let completed = of_types(names::M_TASK_COMPLETED).gained("1w", &[]);
+    let created = of_types(names::M_TASK_CREATED).gained("1w", &[]);
+    bars(54, "Throughput by week", (8, 8))
+        .rule(
+            "Tasks of the types chosen that were created and completed in the seven days before each bar, epics aside.",
+        )
+        .empty(NOTHING)
+        .zero_based()
+        .decimals(0)
+        .step("1w")
+        .field("created", vec![colour("orange")])
+        .field("completed", vec![colour("green")])
+        .ask(course("A", created, "created"))
+        .ask(course("B", completed, "completed"))
+}
+
+fn forecast_table() -> Draft {
+    let date = |z: &str| format!("1000 * (time() + 604800 * {})", weeks_left(z));
+    let when = || vec![unit("time:YYYY-MM-DD")];
+    table(55, "Forecast of the open work", (14, 6))
+        .rule(FORECAST_RULE)
+        .empty("No forecast: nothing was completed in the last twelve weeks")
+        .decimals(1)
+        .ask(rows("A", weekly_throughput("avg_over_time")))
+        .ask(rows("B", weekly_throughput("stddev_over_time")))
+        .ask(rows("C", format!("{} * 0 + scalar({})", weekly_throughput("avg_over_time"), remaining())))
+        .ask(rows("D", date("0")))
+        .ask(rows("E", date(P85)))
+        .ask(rows("F", date(P95)))
+        .joined(&label(names::PROJECT_ID))
+        .columns(&[
+            ("Value #C", "Open tasks"),
+            ("Value #A", "Mean week"),
+            ("Value #B", "Spread"),
+            ("Value #D", "p50"),
+            ("Value #E", "p85"),
+            ("Value #F", "p95"),
+        ])
+        .field("Open tasks", vec![decimals(0)])
+        .field("p50", when())
+        .field("p85", when())
+        .field("p95", when())
+}
+
+fn flow_efficiency() -> Draft {
+    lines(56, "Flow efficiency", (10, 6))
+        .rule("Of the cycle time of what was completed in the 30 days before each moment, the share in which it was in progress or \
+in review; the rest it waited.")
+        .empty("Nothing was completed in the 30 days before")
+        .unit("percent")
+        .zero_based()
+        .up_to(100.0)
+        .step("6h")
+        .ask(course("A", project(names::M_PROJECT_FLOW).by_project(), "active"))
+}
+
+fn team() -> Draft {
+    let calculations = json!({
+        names::TASK_ASSIGNEE: {"operation": "groupby", "aggregations": []},
+        names::TASK_STORY_POINTS: {"operation": "aggregate", "aggregations": ["sum"]},
+        names::TASK_ID: {"operation": "aggregate", "aggregations": ["count"]},
+    });
+    let points = format!("{} (sum)", names::TASK_STORY_POINTS);
+    let tasks = format!("{} (count)", names::TASK_ID);
+    table(60, "Open work by assignee", (24, 7))
+        .rule("Points and number of open tasks of each assignee, of the newest snapshot. Tasks without an estimate have no points; \
+those without an assignee are in the row without a name.")
+        .empty(NO_SNAPSHOT)
+        .lately(LATELY)
+        .ask(of_panel(SNAPSHOT))
+        .numbers(&[names::TASK_STORY_POINTS])
+        .then("groupBy", json!({"fields": calculations}))
+        .columns(&[(names::TASK_ASSIGNEE, "Assignee"), (points.as_str(), "Open points"), (tasks.as_str(), "Open tasks")])
+        .sorted("Open points", true)
+        .field("Open points", gauge_up())
+}
+
+/// A bar as long as the value is large among the others.
+fn gauge_up() -> Vec<Property> {
+    gauge(100.0).into_iter().filter(|property| property.id != "max").collect()
+}
+
+fn timeline() -> Draft {
+    let large = span(names::TASK_TYPE, "=~", &quoted("epic|story"));
+    let epic = of_epics();
+    let select = query::select(&[names::TASK_ID, names::TASK_STATUS]);
+    let past = format!("{} | by(span:id){select}", spans_of("phase", &[large.clone(), epic.clone()]));
+    let done = format!("{} | by(span:id){select}", spans_of("completion", &[large.clone(), epic.clone()]));
+    let now = format!("{}{select} with (most_recent=true)", spans_of("snapshot", &[large, epic]));
+    states(70, "Epics and stories", (16, 14))
+        .rule("Each epic and story with the statuses it went through, from its phases and completions in Tempo, and where it stands \
+by the newest snapshot. Filtered by epic.")
+        .empty("No epic or story changed its status in this time, or Tempo has not got it yet (up to 10 minutes after a sync)")
+        .words(statuses())
+        .ask(spans("A", past, 1_000))
+        .ask(spans("B", done, 1_000))
+        .ask(spans("C", now, 1))
+        .then("merge", json!({}))
+        .then("filterFieldsByName", json!({"include": {"names": ["time", names::TASK_ID, names::TASK_STATUS]}}))
+        .then("sortBy", json!({"fields": {}, "sort": [{"field": "time", "desc": false}]}))
+        .then("partitionByValues", json!({"fields": [names::TASK_ID], "keepFields": false, "naming": {"asLabels": false}}))
+}
+
+fn epic_traces() -> Draft {
+    let epics = [span(names::TASK_TYPE, "=", &quoted("epic"))];
+    let query =
+        format!("{} | by(span:id){}", spans_of("anchor", &epics), query::select(&[names::TASK_ID, names::TASK_TITLE]));
+    table(71, "Traces of epics", (8, 14))
+        .rule("The history of each epic that changed in this time is one trace: everything below it, with its true times. A click \
+on the trace opens it.")
+        .empty("No epic is known in this time, or Tempo has not got it yet (up to 10 minutes after a sync)")
+        .ask(spans("A", query, 500))
+        .then(
+            "groupBy",
+            json!({"fields": {
+                names::TASK_ID: {"operation": "groupby", "aggregations": []},
+                names::TASK_TITLE: {"operation": "aggregate", "aggregations": ["last"]},
+                "traceIdHidden": {"operation": "aggregate", "aggregations": ["last"]},
+            }}),
+        )
+        .columns(&[
+            (names::TASK_ID, "Epic"),
+            ("task.title (last)", "Title"),
+            ("traceIdHidden (last)", "Trace"),
+        ])
+        .field("Epic", vec![width(95)])
+        .field("Trace", vec![to("Open the trace", links::trace("Trace")), width(110)])
+}
+
+fn activity() -> Draft {
+    let stream = happened_here().text();
+    logs(80, "What happened", (24, 10))
+        .rule("Every event of the project in this time, newest first; of the types chosen. A line opens to its attributes, with links \
+to its trace; `task_id` is the ticket's key.")
+        .empty("No event in this time. Is Loki given the history? See ContextCore Health")
+        .ask(events("A", format!("{stream} | {}=~\"($type)?\"", label(names::TASK_TYPE)), 500))
+}
+
+fn agents() -> Draft {
+    let insights = spans_of("insight", &[]);
+    table(90, "Agents: decisions, lessons, open questions", (14, 8))
+        .rule("Spans of role `insight`, which agents send about their work on the project.")
+        .empty("No agent has told anything about this project in this time")
+        .ask(spans("A", insights, 200))
+        .columns(&[("time", "Time"), ("name", "Insight"), ("spanID", "Span")])
+        .field("Time", vec![width(160)])
+        .field("Span", vec![width(150)])
+}
+
+fn context() -> Draft {
+    let by = [
+        names::PROJECT_ID,
+        names::PROJECT_NAME,
+        names::BUSINESS_OWNER,
+        names::BUSINESS_CRITICALITY,
+        names::BUSINESS_VALUE,
+    ];
+    table(91, "Context", (10, 4))
+        .rule("What `projects:` in the configuration says of the project.")
+        .empty(NOTHING)
+        .ask(rows("A", project(names::M_PROJECT_INFO).newest(&by)))
+        .columns(&[
+            ("project_name", "Name"),
+            ("project_id", "Id"),
+            ("business_owner", "Owner"),
+            ("business_criticality", "Criticality"),
+            ("business_value", "Value"),
+        ])
+}
+
+fn about() -> Draft {
+    text(
+        92,
+        "About this dashboard",
+        (10, 4),
+        "Every panel says in its description which rule its numbers follow. The board and the breakdown come from the newest \
+snapshot in Tempo, everything over time from Prometheus, events from Loki.",
+    )
+}

@@ -1,0 +1,385 @@
+//! The pieces of PromQL, LogQL and TraceQL that panels and alerts are made of, with names out of the registry.
+//!
+//! Three facts about the data shape them. History is a sample every six hours, so every value is the newest within
+//! `$lookback` ([`Series::last`]). A series may come twice for a while (a renamed project, a push and a scrape), so every
+//! value is first made one by its own labels ([`Series::by`]). And a series that is not told any more, such as a task that is
+//! no longer blocked, stays visible for `$lookback`: [`Series::newest`] drops it.
+
+use contextcore_core::replay::exposition_name;
+use contextcore_core::replay::semconv::{self as names, Instrument, Metric};
+
+/// How far back the newest value may lie.
+pub(crate) const LOOKBACK: &str = "$lookback";
+
+/// The grid of the metrics' history.
+const GRID: &str = "6h";
+
+/// An attribute as Prometheus and Loki spell it.
+pub(crate) fn label(attribute: &str) -> String {
+    attribute.replace('.', "_")
+}
+
+/// A metric as Prometheus spells it.
+pub(crate) fn prometheus_name(metric: Metric) -> String {
+    exposition_name(metric.name, metric.unit, metric.instrument == Instrument::Counter)
+}
+
+/// A selector: `{a="x",b=~"y"}` under construction.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Selector(Vec<String>);
+
+impl Selector {
+    /// Everything.
+    pub(crate) fn all() -> Self {
+        Self::default()
+    }
+
+    /// The projects chosen in the portfolio.
+    pub(crate) fn projects() -> Self {
+        Self::all().like(names::PROJECT_ID, "$project")
+    }
+
+    /// The project chosen.
+    pub(crate) fn project() -> Self {
+        Self::all().equal(names::PROJECT_ID, "$project")
+    }
+
+    fn with(mut self, attribute: &str, operator: &str, value: &str) -> Self {
+        self.0.push(format!("{}{operator}\"{value}\"", label(attribute)));
+        self
+    }
+
+    /// Equal to a value.
+    pub(crate) fn equal(self, attribute: &str, value: &str) -> Self {
+        self.with(attribute, "=", value)
+    }
+
+    /// Not equal to a value.
+    pub(crate) fn except(self, attribute: &str, value: &str) -> Self {
+        self.with(attribute, "!=", value)
+    }
+
+    /// Matching a pattern.
+    pub(crate) fn like(self, attribute: &str, pattern: &str) -> Self {
+        self.with(attribute, "=~", pattern)
+    }
+
+    /// Not matching a pattern.
+    pub(crate) fn unlike(self, attribute: &str, pattern: &str) -> Self {
+        self.with(attribute, "!~", pattern)
+    }
+
+    /// The selector itself.
+    pub(crate) fn text(&self) -> String {
+        if self.0.is_empty() { String::new() } else { format!("{{{}}}", self.0.join(",")) }
+    }
+}
+
+/// Series of one metric, and how far back their newest value may lie.
+#[derive(Debug, Clone)]
+pub(crate) struct Series {
+    name: String,
+    selector: Selector,
+    lookback: &'static str,
+}
+
+impl Series {
+    /// The series of a metric that a selector selects.
+    pub(crate) fn new(metric: Metric, selector: Selector) -> Self {
+        Self { name: prometheus_name(metric), selector, lookback: LOOKBACK }
+    }
+
+    /// The buckets, count or sum of a histogram: `_bucket`, `_count`, `_sum`.
+    pub(crate) fn part(metric: Metric, part: &str, selector: Selector) -> Self {
+        Self { name: format!("{}{part}", prometheus_name(metric)), selector, lookback: LOOKBACK }
+    }
+
+    /// The same with a fixed lookback, for rules, which have no variables.
+    pub(crate) fn within(self, lookback: &'static str) -> Self {
+        Self { lookback, ..self }
+    }
+
+    fn plain(&self) -> String {
+        format!("{}{}", self.name, self.selector.text())
+    }
+
+    /// The newest value of each series.
+    pub(crate) fn last(&self) -> String {
+        format!("last_over_time({}[{}])", self.plain(), self.lookback)
+    }
+
+    /// The newest value by these labels.
+    pub(crate) fn by(&self, labels: &[&str]) -> String {
+        format!("max by ({}) ({})", list(labels), self.last())
+    }
+
+    /// The newest value a project.
+    pub(crate) fn by_project(&self) -> String {
+        self.by(&[names::PROJECT_ID])
+    }
+
+    /// The sum over everything of the newest values by these labels.
+    pub(crate) fn sum(&self, labels: &[&str]) -> String {
+        format!("sum({})", self.by(labels))
+    }
+
+    /// As [`Series::by`], only series that were told with their project's newest values. `task.wip` is told of every project
+    /// every time, so its time is the time of the newest telling.
+    pub(crate) fn newest(&self, labels: &[&str]) -> String {
+        let moment = |plain: &str| format!("max_over_time(timestamp({plain})[{}:1m])", self.lookback);
+        let told = format!("{}{}", prometheus_name(names::M_TASK_WIP), self.scope());
+        let project = label(names::PROJECT_ID);
+        format!(
+            "max by ({}) ({} and ({} == on ({project}) group_left () max by ({project}) ({})))",
+            list(labels),
+            self.last(),
+            moment(&self.plain()),
+            moment(&told),
+        )
+    }
+
+    /// The part of the selector that says which projects.
+    fn scope(&self) -> String {
+        let project = label(names::PROJECT_ID);
+        let scope = self.selector.0.iter().filter(|condition| condition.starts_with(&project)).cloned();
+        Selector(scope.collect()).text()
+    }
+
+    /// By how much counters grew in a window, by these labels. Where a counter is younger than the window, since its first value.
+    pub(crate) fn gained(&self, window: &str, labels: &[&str]) -> String {
+        let (plain, by, last) = (self.plain(), list(labels), self.last());
+        let before = format!("last_over_time({plain}[{}] offset {window})", self.lookback);
+        format!("sum by ({by}) ({last} - ({before} or {}))", self.first(window))
+    }
+
+    /// Where a counter begins within a window. Histories are looked through by their grid, which is cheap however often "now"
+    /// is told. Our own counters have no history, and begin with nothing.
+    fn first(&self, window: &str) -> String {
+        match self.name.starts_with("contextcore_") {
+            true => format!("0 * {}", self.last()),
+            false => format!("min_over_time({}[{window}:{GRID}])", self.plain()),
+        }
+    }
+
+    /// The same in the window before: the one that began two windows ago, in days.
+    pub(crate) fn gained_before(&self, days: u32, labels: &[&str]) -> String {
+        let (plain, by, lookback) = (self.plain(), list(labels), self.lookback);
+        let at = |offset: u32| format!("last_over_time({plain}[{lookback}] offset {offset}d)");
+        let first = format!("min_over_time({plain}[{days}d:{GRID}] offset {days}d)");
+        format!("sum by ({by}) ({} - ({} or {first}))", at(days), at(2 * days))
+    }
+
+    /// The highest value in a window, by these labels.
+    pub(crate) fn highest(&self, window: &str, labels: &[&str]) -> String {
+        format!("max by ({}) (max_over_time({}[{window}]))", list(labels), self.plain())
+    }
+
+    /// The mean over four weeks, a value a grid step: what is pushed every minute would outweigh all history.
+    pub(crate) fn four_week_mean(&self) -> String {
+        let project = label(names::PROJECT_ID);
+        format!("max by ({project}) (avg_over_time({}[28d:{GRID}]))", self.plain())
+    }
+}
+
+/// `a, b`, as Prometheus spells attributes.
+fn list(labels: &[&str]) -> String {
+    labels.iter().map(|attribute| label(attribute)).collect::<Vec<_>>().join(", ")
+}
+
+/// A quantile of what a histogram gained in a window, by these labels.
+pub(crate) fn quantile(quantile: &str, metric: Metric, selector: Selector, window: &str, labels: &[&str]) -> String {
+    let mut by = labels.to_vec();
+    by.push("le");
+    format!("histogram_quantile({quantile}, {})", Series::part(metric, "_bucket", selector).gained(window, &by))
+}
+
+/// The same in the window before.
+pub(crate) fn quantile_before(
+    quantile: &str,
+    metric: Metric,
+    selector: Selector,
+    days: u32,
+    labels: &[&str],
+) -> String {
+    let mut by = labels.to_vec();
+    by.push("le");
+    format!("histogram_quantile({quantile}, {})", Series::part(metric, "_bucket", selector).gained_before(days, &by))
+}
+
+/// The numbers by which a project's health is judged. One place, so that matrix, counts and alerts agree.
+#[derive(Debug, Clone)]
+pub(crate) struct Health {
+    selector: Selector,
+    lookback: &'static str,
+    over_time: bool,
+}
+
+/// Blocked for longer than this many seconds is red.
+pub(crate) const BLOCKED_TOO_LONG: u32 = 3 * 86_400;
+/// Behind the ideal line by more than this share of the scope is red.
+pub(crate) const BEHIND_TOO_FAR: &str = "0.25";
+/// Data older than this many seconds is red.
+pub(crate) const TOO_OLD: u32 = 3_600;
+/// More than this share of the commitment added or removed is yellow.
+pub(crate) const SCOPE_MOVED: &str = "0.2";
+/// More work in progress than this many times the mean of four weeks is yellow.
+pub(crate) const CROWDED: &str = "1.5";
+
+/// The rule in words; every panel that shows health says it.
+pub(crate) const HEALTH_RULE: &str = "Red: something blocked for over 3 days, or a running sprint behind its ideal line by over \
+25 % of its scope, or data older than 1 h. Yellow: anything blocked, or scope changed by over 20 % of the commitment, or work in \
+progress over its 4-week mean by half. Green: none of these.";
+
+impl Health {
+    /// Of the projects a selector selects.
+    pub(crate) fn of(selector: Selector) -> Self {
+        Self { selector, lookback: LOOKBACK, over_time: false }
+    }
+
+    /// For a course over time: a block that was lifted may count for `$lookback` longer, and it costs a fraction.
+    pub(crate) fn over_time(self) -> Self {
+        Self { over_time: true, ..self }
+    }
+
+    /// With a fixed lookback, for rules, which have no variables.
+    pub(crate) fn within(self, lookback: &'static str) -> Self {
+        Self { lookback, ..self }
+    }
+
+    fn series(&self, metric: Metric) -> Series {
+        Series::new(metric, self.selector.clone()).within(self.lookback)
+    }
+
+    /// How long the oldest blocked task has been blocked.
+    pub(crate) fn oldest_block(&self) -> String {
+        let ages = self.series(names::M_TASK_BLOCKED_AGE);
+        if self.over_time { ages.by_project() } else { ages.newest(&[names::PROJECT_ID]) }
+    }
+
+    /// Tasks blocked.
+    pub(crate) fn blocked(&self) -> String {
+        self.series(names::M_TASK_BLOCKED).by_project()
+    }
+
+    /// Work in progress as a multiple of its mean.
+    pub(crate) fn crowding(&self) -> String {
+        let wip = self.series(names::M_TASK_WIP);
+        format!("{} / ({} > 0)", wip.by_project(), wip.four_week_mean())
+    }
+
+    /// How long ago the least fresh of a project's sources was read.
+    pub(crate) fn data_age(&self) -> String {
+        let told = self.series(names::M_PROJECT_LAST_SUCCESS).by(&[names::PROJECT_ID, names::SOURCE_NAME]);
+        format!("time() - min by ({}) ({told})", label(names::PROJECT_ID))
+    }
+
+    /// How far running sprints are behind their ideal line, as a share of their scope: the worst of a project.
+    pub(crate) fn behind(&self) -> String {
+        let of = |metric| self.series(metric).by(&SPRINT);
+        let behind = format!(
+            "({} - {}) / ({} > 0)",
+            of(names::M_SPRINT_REMAINING),
+            of(names::M_SPRINT_IDEAL),
+            of(names::M_SPRINT_SCOPE)
+        );
+        format!("max by ({}) ({})", label(names::PROJECT_ID), running(&behind, &self.selector, self.lookback))
+    }
+
+    /// What came and went in running sprints, as a share of what was committed: the worst of a project.
+    pub(crate) fn scope_change(&self) -> String {
+        let of = |metric| self.series(metric).by(&SPRINT);
+        let change = format!(
+            "({} + {}) / ({} > 0)",
+            of(names::M_SPRINT_ADDED),
+            of(names::M_SPRINT_REMOVED),
+            of(names::M_SPRINT_PLANNED)
+        );
+        format!("max by ({}) ({})", label(names::PROJECT_ID), running(&change, &self.selector, self.lookback))
+    }
+
+    /// 0 green, 1 yellow, 2 red, a project.
+    pub(crate) fn score(&self) -> String {
+        let rules = [
+            ("blocked_long", format!("2 * ({} > bool {BLOCKED_TOO_LONG})", self.oldest_block())),
+            ("sprint_behind", format!("2 * ({} > bool {BEHIND_TOO_FAR})", self.behind())),
+            ("data_old", format!("2 * ({} > bool {TOO_OLD})", self.data_age())),
+            ("blocked", format!("({} > bool 0)", self.blocked())),
+            ("scope_changed", format!("({} > bool {SCOPE_MOVED})", self.scope_change())),
+            ("wip_high", format!("({} > bool {CROWDED})", self.crowding())),
+            ("known", format!("0 * {}", self.series(names::M_TASK_WIP).by_project())),
+        ];
+        let rules: Vec<String> = rules
+            .iter()
+            .map(|(rule, value)| format!("label_replace({value}, \"rule\", \"{rule}\", \"\", \"\")"))
+            .collect();
+        format!("max by ({}) ({})", label(names::PROJECT_ID), rules.join(" or "))
+    }
+}
+
+/// What tells sprints apart.
+pub(crate) const SPRINT: [&str; 2] = [names::PROJECT_ID, names::SPRINT_ID];
+/// The same with the name for people.
+pub(crate) const SPRINT_NAMED: [&str; 3] = [names::PROJECT_ID, names::SPRINT_ID, names::SPRINT_NAME];
+
+/// Only running sprints: a velocity is told of a sprint only once it is closed.
+pub(crate) fn running(expression: &str, selector: &Selector, lookback: &'static str) -> String {
+    let closed = Series::new(names::M_SPRINT_VELOCITY, selector.clone()).within(lookback);
+    let on = SPRINT.map(label).join(", ");
+    format!("({expression}) unless on ({on}) {}", closed.last())
+}
+
+/// A TraceQL condition on a span's attribute.
+pub(crate) fn span(attribute: &str, operator: &str, value: &str) -> String {
+    format!("span.{attribute} {operator} {value}")
+}
+
+/// Text in quotes.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("\"{text}\"")
+}
+
+/// TraceQL: spans of a role in the project chosen that hold everything else.
+pub(crate) fn spans_of(role: &str, conditions: &[String]) -> String {
+    let mut all = vec![format!("resource.{} = \"$project\"", names::PROJECT_ID), span(names::ROLE, "=", &quoted(role))];
+    all.extend_from_slice(conditions);
+    format!("{{ {} }}", all.join(" && "))
+}
+
+/// ` | select(…)` of spans' attributes.
+pub(crate) fn select(attributes: &[&str]) -> String {
+    let all: Vec<String> = attributes.iter().map(|attribute| format!("span.{attribute}")).collect();
+    format!(" | select({})", all.join(", "))
+}
+
+/// LogQL: the events of a selector, of these names.
+pub(crate) fn events(selector: &Selector, of: &[&str]) -> String {
+    let stream = selector.text();
+    if of.is_empty() {
+        return stream;
+    }
+    let names = of.iter().map(|name| name.replace('.', "[.]")).collect::<Vec<_>>().join("|");
+    format!("{stream} | {}=~\"{names}\"", label(names::EVENT_NAME))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_read_as_prometheus_spells_them() {
+        let blocked = Series::new(names::M_TASK_BLOCKED_AGE, Selector::project());
+        assert_eq!(
+            blocked.by_project(),
+            "max by (project_id) (last_over_time(task_blocked_age_seconds{project_id=\"$project\"}[$lookback]))"
+        );
+        let created = Series::new(names::M_TASK_CREATED, Selector::all());
+        assert!(created.gained("1w", &[]).starts_with("sum by () (last_over_time(task_created_total[$lookback]) - ("));
+    }
+
+    #[test]
+    fn the_newest_telling_is_looked_for_in_the_same_projects() {
+        let selector = Selector::projects().equal(names::TASK_ID, "A-1");
+        let text = Series::new(names::M_TASK_INFO, selector).newest(&[names::TASK_ID]);
+        assert!(text.contains("timestamp(task_wip{project_id=~\"$project\"})"), "{text}");
+    }
+}
