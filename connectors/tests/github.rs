@@ -422,6 +422,22 @@ async fn changes_while_we_page_are_heard_now_or_next_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_change_within_one_second_is_heard() {
+    let mut world = small();
+    let id = add(&mut world, "One", NOW - HOUR);
+    let mut rig = Rig::start(world, dot_com(), |config| config.repositories = vec!["acme/shop".into()]).await;
+    rig.sync().await;
+    for title in ["Two", "Three"] {
+        rig.edit(NOW, |edit| edit.rename(id, title));
+        let heard = rig.sync().await;
+        assert_eq!(heard.tasks.values().map(|task| task.present.title.as_str()).collect::<Vec<_>>(), [title]);
+    }
+    rig.now = NOW + 5_000;
+    rig.sync().await;
+    assert_eq!(rig.sync().await.records.len(), 0, "then it is settled");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_put_away_hidden_or_deleted_is_missing_from_a_complete_pass() {
     let mut world = small();
     let [open, done, gone, hidden, kept] =

@@ -5,8 +5,7 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{Rig, facts};
-use contextcore_core::model::What;
+use common::{Rig, facts, told_by_github};
 use contextcore_standins::Clock;
 use contextcore_standins::github::{self, Github};
 use contextcore_standins::jira::{Jira, Options};
@@ -207,20 +206,6 @@ async fn what_is_open_below_finished_work_stays_in_the_tree_of_its_epic() {
         spans.iter().find(own).unwrap()
     };
     assert_eq!(snapshot(&part).parent_span_id, snapshot(&epic).span_id);
-}
-
-/// What GitHub itself keeps a history of. Fields of a project have none: of those a later reader knows only the last change.
-fn told_by_github(store: &contextcore_core::store::Store) -> BTreeMap<String, Vec<String>> {
-    let tasks = store.tasks(None).map(|item| {
-        let (key, record) = item.unwrap();
-        let told = record
-            .timeline
-            .iter()
-            .map(|kept| &kept.entry)
-            .filter(|entry| !entry.observed && !matches!(entry.what, What::Created(_)));
-        (key.to_string(), told.map(|entry| format!("{entry:?}")).collect())
-    });
-    tasks.collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -467,7 +467,8 @@ impl Api {
         }
     }
 
-    fn now(&self) -> Millis {
+    /// The moment it is, by the run and how long ago it began.
+    pub(super) fn now(&self) -> Millis {
         let clock = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((then, at)) = clock else { return Millis(0) };
         then.plus(i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX))

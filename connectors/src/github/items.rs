@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use contextcore_core::connector::{Cursor, Page, RawRecord};
-use contextcore_core::{Error, ErrorKind, Result};
+use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tracing::{info, warn};
@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use super::api::{self, Answer, Api, Fate, ItemsPage, Kind, Sizes};
 use super::marks::{Mark, Marks, Short};
 use super::wire::{PageInfo, RecordText, Rows};
-use super::{GitHub, ITEMS, Live};
+use super::{GitHub, ITEMS, Live, MOMENT};
 
 /// Changed items of one page of records.
 const BATCH: usize = 100;
@@ -128,6 +128,13 @@ impl Row {
         Short::of(&parts)
     }
 
+    /// Whether it changed so lately that it may change again without looking different.
+    fn is_fresh(&self, now: Millis) -> bool {
+        let times = [Some(&self.updated_at), self.content.as_ref().map(|content| &content.updated_at)];
+        let latest = times.into_iter().flatten().filter_map(|time| Millis::parse(time)).max();
+        latest.is_some_and(|latest| latest.plus(MOMENT) >= now)
+    }
+
     /// How its record is asked for.
     fn ask(&self) -> Kind {
         match &*self.kind {
@@ -143,6 +150,7 @@ impl Row {
 struct Change {
     project: Box<str>,
     row: Row,
+    fresh: bool,
 }
 
 impl Position {
@@ -208,8 +216,10 @@ impl Position {
     fn settle(&mut self, change: &Change) {
         let Some(ledger) = self.projects.get_mut(&change.project) else { return };
         let item = Short::of(&[&change.row.id]);
+        // What is fresh is given once more.
+        let look = if change.fresh { Short::NONE } else { change.row.look() };
         let sweep = ledger.sweep;
-        ledger.marks.set(item, Mark { content: change.row.content(), look: change.row.look(), sweep });
+        ledger.marks.set(item, Mark { content: change.row.content(), look, sweep });
     }
 
     /// Ends a project, or sweeps it again when fewer items were seen than GitHub counts and that is news. Whether it ended.
@@ -282,13 +292,15 @@ impl Poll<'_> {
             let Some(project) = self.sweep.left.front().cloned() else { return Ok(()) };
             let home = elsewhere.take().filter(|(known, _)| *known == project);
             let home = home.unwrap_or_else(|| (project.clone(), self.position.before(&self.order, &project)));
+            let now = self.api.now();
             let (rows, hidden) = page(self.api, &project, &mut self.sweep.after, &mut self.position.sizes).await?;
             self.warnings.extend(hidden);
             self.total = rows.total_count.filter(|_| self.order.len() == 1);
             self.sweep.hidden += (rows.nodes.len() - rows.iter().count()) as u64;
             for row in rows.iter() {
                 if self.position.take(&project, row, &home.1) {
-                    self.changes.push(Change { project: project.clone(), row: row.clone() });
+                    let fresh = row.is_fresh(now);
+                    self.changes.push(Change { project: project.clone(), row: row.clone(), fresh });
                 }
             }
             elsewhere = Some(home);

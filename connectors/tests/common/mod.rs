@@ -13,6 +13,7 @@ use std::path::Path;
 use contextcore_connectors::ALL;
 use contextcore_core::Millis;
 use contextcore_core::config::Config;
+use contextcore_core::model::What;
 use contextcore_core::progress::Quiet;
 use contextcore_core::replay::{DrainReport, Present, Replayer, Sinks};
 use contextcore_core::sink::RetryPolicy;
@@ -110,6 +111,20 @@ pub fn facts(store: &Store) -> BTreeMap<String, String> {
         let (key, record) = item.unwrap();
         let entries: Vec<_> = record.timeline.iter().map(|kept| &kept.entry).collect();
         (key.to_string(), format!("{entries:#?}"))
+    });
+    tasks.collect()
+}
+
+/// What GitHub itself keeps a history of. Fields of a project have none: of those a later reader knows only the last change.
+pub fn told_by_github(store: &Store) -> BTreeMap<String, Vec<String>> {
+    let tasks = store.tasks(None).map(|item| {
+        let (key, record) = item.unwrap();
+        let told = record
+            .timeline
+            .iter()
+            .map(|kept| &kept.entry)
+            .filter(|entry| !entry.observed && !matches!(entry.what, What::Created(_)));
+        (key.to_string(), told.map(|entry| format!("{entry:?}")).collect())
     });
     tasks.collect()
 }
