@@ -259,6 +259,14 @@ impl World {
         id
     }
 
+    /// Gives a project another key and name, which its issues then have too. Nothing when there is none of that key.
+    pub fn rename_project(&mut self, key: &str, new_key: &str, name: &str) {
+        if let Some(project) = self.projects.iter_mut().find(|project| project.key == key) {
+            new_key.clone_into(&mut project.key);
+            name.clone_into(&mut project.name);
+        }
+    }
+
     /// Adds a board over a project.
     pub fn add_board(&mut self, name: &str, kind: BoardKind, project: ProjectId) -> BoardId {
         let id = BoardId(self.boards.len() as u32 + 1);
