@@ -422,6 +422,22 @@ async fn changes_while_we_page_are_heard_now_or_next_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_change_within_one_second_is_heard() {
+    let mut world = small();
+    let id = add(&mut world, "One", NOW - HOUR);
+    let mut rig = Rig::start(world, dot_com(), |config| config.repositories = vec!["acme/shop".into()]).await;
+    rig.sync().await;
+    for title in ["Two", "Three"] {
+        rig.edit(NOW, |edit| edit.rename(id, title));
+        let heard = rig.sync().await;
+        assert_eq!(heard.tasks.values().map(|task| task.present.title.as_str()).collect::<Vec<_>>(), [title]);
+    }
+    rig.now = NOW + 5_000;
+    rig.sync().await;
+    assert_eq!(rig.sync().await.records.len(), 0, "then it is settled");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_put_away_hidden_or_deleted_is_missing_from_a_complete_pass() {
     let mut world = small();
     let [open, done, gone, hidden, kept] =
@@ -561,7 +577,7 @@ async fn iterations_are_told_when_they_change_and_old_names_of_a_status_are_unde
     let first = rig.sync().await;
     let (native, facts) = first.sprints.iter().next().unwrap();
     assert_eq!((facts.name.as_str(), facts.state, facts.exact), ("First", SprintState::Active, false));
-    assert_eq!(first.tasks[&rig.id(id)].present.sprints, [native.clone()]);
+    assert_eq!(first.tasks[&rig.id(id)].present.sprints, std::slice::from_ref(native));
     assert!(rig.sync().await.sprints.is_empty(), "nothing new");
     rig.now = NOW + 2 * DAY;
     let later = rig.sync().await;

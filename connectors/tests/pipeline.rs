@@ -5,8 +5,9 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{Rig, facts};
+use common::{Rig, facts, told_by_github};
 use contextcore_standins::Clock;
+use contextcore_standins::github::{self, Github};
 use contextcore_standins::jira::{Jira, Options};
 use contextcore_standins::otlp::{Handle, Log, Point, Span};
 use contextcore_standins::world::{Draft, SprintState, StatusId, TypeId, World};
@@ -205,4 +206,43 @@ async fn what_is_open_below_finished_work_stays_in_the_tree_of_its_epic() {
         spans.iter().find(own).unwrap()
     };
     assert_eq!(snapshot(&part).parent_span_id, snapshot(&epic).span_id);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_run_or_twenty_hear_the_same_history_from_github() {
+    let clock = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(NOW));
+    let ticking = clock.clone();
+    let options = github::Options {
+        clock: Clock::of(move || ticking.load(std::sync::atomic::Ordering::Relaxed)),
+        ..github::Options::dot_com()
+    };
+    let github = Github::start(World::demo(NOW, 2, 7), options).await.unwrap();
+    let often = Rig::github(&github).await;
+    let mut now = NOW;
+    for run in 0..20 {
+        let (report, drained) = often.sync(now).await;
+        assert!(report.error.is_none() && drained.errors.is_empty(), "run {run}: {report:?} {drained:?}");
+        assert_eq!(report.set_aside, 0, "run {run}");
+        for _ in 0..6 {
+            now += 2 * HOUR + 7 * 60_000;
+            github.world().tick(now);
+        }
+        now += HOUR;
+        clock.store(now, std::sync::atomic::Ordering::Relaxed);
+    }
+    often.sync(now).await;
+    let once = Rig::github(&github).await;
+    let (report, _) = once.sync(now).await;
+    assert!(report.error.is_none() && report.set_aside == 0, "{report:?}");
+    let (many, single) = (told_by_github(&often.store), told_by_github(&once.store));
+    assert_eq!(many.keys().collect::<Vec<_>>(), single.keys().collect::<Vec<_>>());
+    for (key, entries) in &single {
+        assert_eq!(&many[key], entries, "{key}");
+    }
+    let values = |rig: &Rig| last_values(&rig.collector);
+    let (many, single) = (values(&often), values(&once));
+    let counted = |name: &&String| name.starts_with("task.count ");
+    for name in single.keys().filter(counted) {
+        assert_eq!(many.get(name), single.get(name), "{name}");
+    }
 }

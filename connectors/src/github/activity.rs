@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use super::api::{self, Answer, Fate, Kind, Sizes, Work};
 use super::settings::RepositoryName;
 use super::wire::{Identified, Login, Named, RepositoryName as NameWithOwner, Rows};
-use super::{ACTIVITY, GitHub, Live, Repository, items, normalise};
+use super::{ACTIVITY, GitHub, Live, MOMENT, Repository, items, normalise};
 
 /// How far back the first reading goes: as far as the export's usual history.
 const PAST: i64 = 400 * DAY;
@@ -107,7 +107,7 @@ impl List {
 
     fn end(&mut self, going: &Going, pulse: Option<Millis>, now: Millis) {
         self.read = self.read.max(going.newest.map(|newest| newest.min(now)));
-        self.pulse = pulse;
+        self.pulse = pulse.filter(|pulse| pulse.plus(MOMENT) < now);
     }
 }
 
@@ -309,7 +309,6 @@ fn record(what: What, node: &RawValue) -> Result<RawRecord> {
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "of", content = "node", rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "one lives at a time")]
 enum Record {
     PullRequest(PullRequest),
     Commit(Commit),

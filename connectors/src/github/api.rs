@@ -152,6 +152,15 @@ impl GraphError {
         (root == "nodes").then_some((*index, field))
     }
 
+    /// Which of the items of a project it is about.
+    pub(super) fn item(&self) -> Option<usize> {
+        let keys = ["node", "items", "nodes"].map(|key| Step::Key(key.to_owned()));
+        match self.path.strip_prefix(&keys)? {
+            [Step::Index(index), ..] => Some(*index),
+            _ => None,
+        }
+    }
+
     /// The text, fit to print.
     pub(super) fn text(&self) -> String {
         redact::excerpt(&self.message)
@@ -224,18 +233,12 @@ pub(super) enum Fate {
     Torn,
 }
 
-/// Parts that one can do without, when the credential may not see them.
-const OPTIONAL: [&str; 6] = [
-    "closedByPullRequestsReferences",
-    "issueFieldValues",
-    "closingIssuesReferences",
-    "author",
-    "actor",
-    "statusCheckRollup",
-];
+/// Parts without which a record would tell something untrue. Anything else that the credential may not see is simply absent.
+const ESSENTIAL: [&str; 5] = ["content", "fieldValues", "timelineItems", "labels", "assignees"];
 
 /// What came of each node. A null node whose error says that it is gone or forbidden is that; any other was torn, and is never
-/// taken for a deletion. A node of which a part is in an error is torn as well, since a record is given whole or not at all.
+/// taken for a deletion. A node of which a part failed is torn as well, since a record is given whole or not at all; a part that is
+/// forbidden will stay so, and only matters where it is essential.
 fn fates(nodes: Vec<Option<Box<RawValue>>>, errors: &[GraphError]) -> Vec<Fate> {
     let fate = |(index, node): (usize, Option<Box<RawValue>>)| {
         let about = || {
@@ -251,7 +254,7 @@ fn fates(nodes: Vec<Option<Box<RawValue>>>, errors: &[GraphError]) -> Vec<Fate> 
             };
         };
         let harmless = |error: &GraphError, field: Option<&str>| {
-            error.is_forbidden() && field.is_some_and(|field| OPTIONAL.contains(&field))
+            (error.is_forbidden() || error.is_not_found()) && field.is_some_and(|field| !ESSENTIAL.contains(&field))
         };
         if about().all(|(error, field)| harmless(error, field)) { Fate::Whole(node) } else { Fate::Torn }
     };
@@ -464,7 +467,8 @@ impl Api {
         }
     }
 
-    fn now(&self) -> Millis {
+    /// The moment it is, by the run and how long ago it began.
+    pub(super) fn now(&self) -> Millis {
         let clock = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((then, at)) = clock else { return Millis(0) };
         then.plus(i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX))
@@ -842,5 +846,113 @@ fn viewer(viewer: Option<Viewer>, errors: Vec<GraphError>) -> Result<Viewer> {
     match viewer {
         Some(viewer) => Ok(viewer),
         None => Err(refusal().unwrap_or_else(|| Error::new(ErrorKind::Auth, "the token belongs to nobody"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(json: &str) -> Reply<Nodes> {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn refusal(json: &str) -> Error {
+        reply(json).read().map(|_| ()).unwrap_err()
+    }
+
+    /// One letter for what came of each node.
+    fn fates_of(json: &str) -> String {
+        let Answer { data, errors } = reply(json).read().unwrap();
+        let letter = |fate: Fate| match fate {
+            Fate::Whole(_) => 'w',
+            Fate::Hidden(_) => 'h',
+            Fate::Gone => 'g',
+            Fate::Torn => 't',
+        };
+        fates(data.nodes, &errors).into_iter().map(letter).collect()
+    }
+
+    #[test]
+    fn a_null_node_is_a_deletion_only_when_its_error_says_so() {
+        let answer = r#"{"data":{"nodes":[{"id":"1"},null,null,null,{"id":"5"},{"id":"6"}]},"errors":[
+            {"type":"NOT_FOUND","path":["nodes",1],"message":"Could not resolve to a node"},
+            {"type":"FORBIDDEN","path":["nodes",2],"extensions":{"saml_failure":true},"message":"SAML"},
+            {"message":"Something broke","path":["nodes",4,"content","timelineItems"]},
+            {"type":"FORBIDDEN","path":["nodes",5,"content","closedByPullRequestsReferences","nodes",0],"message":"no"}]}"#;
+        assert_eq!(fates_of(answer), "wghttw");
+        for (field, fate) in [("labels", "t"), ("parent", "w"), ("timelineItems", "t"), ("blockedBy", "w")] {
+            let answer = format!(
+                r#"{{"data":{{"nodes":[{{"id":"1"}}]}},"errors":[
+                {{"type":"FORBIDDEN","path":["nodes",0,"content","{field}"],"message":"no"}}]}}"#
+            );
+            assert_eq!(fates_of(&answer), fate, "{field}");
+        }
+    }
+
+    #[test]
+    fn too_much_at_once_is_told_from_a_refusal() {
+        for json in [
+            r#"{"data":{"nodes":[null]},"errors":[{"type":"RESOURCE_LIMITS_EXCEEDED","message":"Resource limits for this query exceeded."}]}"#,
+            r#"{"errors":[{"type":"MAX_NODE_LIMIT_EXCEEDED","message":"up to 600,000 possible nodes"}]}"#,
+            r#"{"data":null,"errors":[{"message":"Something went wrong while executing your query. Please include `1`"}]}"#,
+        ] {
+            assert!(is_too_much(&refusal(json)), "{json}");
+        }
+        let gateway = Error::new(ErrorKind::Unavailable, "the server is unwell").with("status", 502);
+        assert!(is_too_much(&gateway) && !is_too_much(&Error::new(ErrorKind::Unavailable, "the connection broke")));
+    }
+
+    #[test]
+    fn an_answer_without_data_is_an_error_by_its_type() {
+        let table = [
+            (r#"{"errors":[{"type":"INSUFFICIENT_SCOPES","message":"needs read:project"}]}"#, ErrorKind::Permission),
+            (
+                r#"{"data":null,"errors":[{"type":"FORBIDDEN","message":"Resource not accessible"}]}"#,
+                ErrorKind::Permission,
+            ),
+            (r#"{"errors":[{"type":"NOT_FOUND","message":"no"}]}"#, ErrorKind::NotFound),
+            (r#"{"errors":[{"type":"RATE_LIMIT","message":"slow"}]}"#, ErrorKind::RateLimited),
+            (
+                r#"{"errors":[{"message":"Field 'x' doesn't exist on type 'Issue'","extensions":{"code":"undefinedField"}}]}"#,
+                ErrorKind::Rejected,
+            ),
+            ("{}", ErrorKind::Protocol),
+        ];
+        for (json, kind) in table {
+            assert_eq!(refusal(json).kind(), kind, "{json}");
+        }
+        let old = refusal(r#"{"errors":[{"message":"Field 'x' doesn't exist on type 'Issue'"}]}"#);
+        assert_eq!(old.context("reason"), Some(VALIDATION));
+    }
+
+    #[test]
+    fn recorded_refusals_are_read() {
+        let recorded: serde_json::Value =
+            serde_json::from_str(include_str!("fixtures/recorded_project_not_found.json")).unwrap();
+        let reply: Reply<serde_json::Value> = serde_json::from_value(recorded[0]["response"]["body"].clone()).unwrap();
+        let answer = reply.read().unwrap();
+        assert!(answer.errors[0].is_not_found() && answer.data["userOrOrganization"]["projectV2"].is_null());
+        let partial: Reply<serde_json::Value> =
+            serde_json::from_str(include_str!("fixtures/partial_forbidden.json")).unwrap();
+        let answer = partial.read().unwrap();
+        assert!(answer.errors.iter().all(GraphError::is_forbidden) && answer.errors[0].extensions.saml_failure);
+    }
+
+    #[test]
+    fn a_server_without_limits_is_never_low() {
+        let points = |limit, remaining| Points { limit, remaining, reset_at: Millis(0) };
+        assert!(points(5_000, 499).are_low() && !points(5_000, 500).are_low() && !points(0, 0).are_low());
+    }
+
+    #[test]
+    fn sizes_recover_slowly_up_to_the_usual() {
+        let mut sizes = Sizes { sweep: 1, issues: 12, others: 50, pulls: 3 };
+        sizes = sizes.relaxed();
+        assert_eq!(sizes, Sizes { sweep: 2, issues: 16, others: 50, pulls: 4 });
+        for _ in 0..40 {
+            sizes = sizes.relaxed();
+        }
+        assert_eq!(sizes, Sizes::default());
     }
 }

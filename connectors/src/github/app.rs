@@ -118,3 +118,54 @@ fn signer(key: &Secret) -> Result<Box<dyn Signer>> {
     let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(|_| unfit())?;
     key.choose_scheme(&[SignatureScheme::RSA_PKCS1_SHA256]).ok_or_else(unfit)
 }
+
+#[cfg(test)]
+mod tests {
+    use contextcore_core::http::SessionConfig;
+
+    use super::super::dialect::{BUCKETS, GitHubDialect};
+    use super::*;
+
+    const KEY: &str = include_str!("fixtures/app_key.pem");
+
+    fn app(url: &str, key: &str) -> Result<App> {
+        let session = Session::new(SessionConfig::new(url, Auth::None, BUCKETS, GitHubDialect::default())).unwrap();
+        App::new(&AppConfig { id: "12345".into(), installation: 678 }, url, &Secret::new(key), session)
+    }
+
+    #[test]
+    fn a_jwt_is_short_lived_and_says_who_we_are() {
+        let app = app("https://api.github.com", KEY).unwrap();
+        let now = Millis::parse("2026-07-20T10:00:00Z").unwrap();
+        let jwt = app.jwt(now).unwrap();
+        let parts: Vec<_> = jwt.split('.').map(|part| BASE64.decode(part).unwrap()).collect();
+        assert_eq!(String::from_utf8(parts[0].clone()).unwrap(), r#"{"alg":"RS256","typ":"JWT"}"#);
+        let claims: serde_json::Value = serde_json::from_slice(&parts[1]).unwrap();
+        let seconds = now.as_seconds();
+        assert_eq!(claims, json!({"iat": seconds - 60, "exp": seconds + 480, "iss": "12345"}));
+        assert_eq!(parts[2].len(), 256, "a signature of the key's size");
+        assert_eq!(app.jwt(now).unwrap(), jwt, "RS256 has no luck in it");
+    }
+
+    #[test]
+    fn rest_has_its_own_place_on_an_enterprise_server() {
+        let path = |url| app(url, KEY).unwrap().path;
+        assert_eq!(path("https://api.github.com"), "app/installations/678/access_tokens");
+        assert_eq!(path("https://github.acme.io/api"), "v3/app/installations/678/access_tokens");
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_without_repeating_it() {
+        for key in ["hunter2", "-----BEGIN RSA PRIVATE KEY-----\nhunter2\n-----END RSA PRIVATE KEY-----"] {
+            let error = app("https://api.github.com", key).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert!(!error.full().contains("hunter2"), "{}", error.full());
+        }
+    }
+
+    #[test]
+    fn a_token_is_replaced_before_it_ends() {
+        let minted = Minted { token: Secret::new("t"), expires: Millis(10 * MINUTE) };
+        assert!(!minted.is_old(Millis(4 * MINUTE)) && minted.is_old(Millis(6 * MINUTE)));
+    }
+}

@@ -31,7 +31,7 @@ pub(super) async fn poll(github: &GitHub, live: &Live, cursor: Option<&Cursor>) 
     let projects = &live.reference.projects;
     let mut seen = Vec::new();
     let next = if let Some(project) = projects.get(position.done) {
-        let rows = items::page(&github.api, &project.id, &mut position.after, &mut position.sizes).await?;
+        let (rows, _) = items::page(&github.api, &project.id, &mut position.after, &mut position.sizes).await?;
         let in_sight = rows.iter().filter(|row| !row.is_put_away());
         seen.extend(in_sight.map(|row| row.native_id().to_owned()));
         rows.page_info.has_next_page

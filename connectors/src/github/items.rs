@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use contextcore_core::connector::{Cursor, Page, RawRecord};
-use contextcore_core::{Error, ErrorKind, Result};
+use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tracing::{info, warn};
@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use super::api::{self, Answer, Api, Fate, ItemsPage, Kind, Sizes};
 use super::marks::{Mark, Marks, Short};
 use super::wire::{PageInfo, RecordText, Rows};
-use super::{GitHub, ITEMS, Live};
+use super::{GitHub, ITEMS, Live, MOMENT};
 
 /// Changed items of one page of records.
 const BATCH: usize = 100;
@@ -128,6 +128,13 @@ impl Row {
         Short::of(&parts)
     }
 
+    /// Whether it changed so lately that it may change again without looking different.
+    fn is_fresh(&self, now: Millis) -> bool {
+        let times = [Some(&self.updated_at), self.content.as_ref().map(|content| &content.updated_at)];
+        let latest = times.into_iter().flatten().filter_map(|time| Millis::parse(time)).max();
+        latest.is_some_and(|latest| latest.plus(MOMENT) >= now)
+    }
+
     /// How its record is asked for.
     fn ask(&self) -> Kind {
         match &*self.kind {
@@ -143,6 +150,7 @@ impl Row {
 struct Change {
     project: Box<str>,
     row: Row,
+    fresh: bool,
 }
 
 impl Position {
@@ -194,10 +202,11 @@ impl Position {
         let at_home = content == Short::NONE || !elsewhere.contains(&content);
         let look = row.look();
         let give = at_home && !row.is_put_away() && mark.look != look;
-        if !at_home {
+        if row.is_put_away() {
+            // It is not at home here any more: another project may show it.
+            (mark.content, mark.look) = (Short::NONE, look);
+        } else if !at_home {
             mark.look = Short::NONE;
-        } else if row.is_put_away() {
-            mark.look = look;
         }
         ledger.marks.set(item, mark);
         give
@@ -207,8 +216,10 @@ impl Position {
     fn settle(&mut self, change: &Change) {
         let Some(ledger) = self.projects.get_mut(&change.project) else { return };
         let item = Short::of(&[&change.row.id]);
+        // What is fresh is given once more.
+        let look = if change.fresh { Short::NONE } else { change.row.look() };
         let sweep = ledger.sweep;
-        ledger.marks.set(item, Mark { content: change.row.content(), look: change.row.look(), sweep });
+        ledger.marks.set(item, Mark { content: change.row.content(), look, sweep });
     }
 
     /// Ends a project, or sweeps it again when fewer items were seen than GitHub counts and that is news. Whether it ended.
@@ -281,12 +292,15 @@ impl Poll<'_> {
             let Some(project) = self.sweep.left.front().cloned() else { return Ok(()) };
             let home = elsewhere.take().filter(|(known, _)| *known == project);
             let home = home.unwrap_or_else(|| (project.clone(), self.position.before(&self.order, &project)));
-            let rows = page(self.api, &project, &mut self.sweep.after, &mut self.position.sizes).await?;
+            let now = self.api.now();
+            let (rows, hidden) = page(self.api, &project, &mut self.sweep.after, &mut self.position.sizes).await?;
+            self.warnings.extend(hidden);
             self.total = rows.total_count.filter(|_| self.order.len() == 1);
             self.sweep.hidden += (rows.nodes.len() - rows.iter().count()) as u64;
             for row in rows.iter() {
                 if self.position.take(&project, row, &home.1) {
-                    self.changes.push(Change { project: project.clone(), row: row.clone() });
+                    let fresh = row.is_fresh(now);
+                    self.changes.push(Change { project: project.clone(), row: row.clone(), fresh });
                 }
             }
             elsewhere = Some(home);
@@ -341,14 +355,14 @@ impl Poll<'_> {
     }
 }
 
-/// The next page of a project's items; `after` moves on. It is made smaller until it is answered, and a place that is not
-/// known any more begins the list anew.
+/// The next page of a project's items, and what a person should know of those that are missing on it; `after` moves on. It is
+/// made smaller until it is answered.
 pub(super) async fn page(
     api: &Api,
     project: &str,
     after: &mut Option<Box<str>>,
     sizes: &mut Sizes,
-) -> Result<Rows<Row>> {
+) -> Result<(Rows<Row>, Option<String>)> {
     loop {
         let answer = api.items::<Row>(project, after.as_deref(), sizes.sweep).await;
         let torn = matches!(&answer, Ok(answer) if is_torn(answer));
@@ -357,13 +371,19 @@ pub(super) async fn page(
             Ok(_) if torn && sizes.sweep > 1 => sizes.sweep = sizes.sweep.div_ceil(2),
             Err(error) => return Err(error),
             Ok(Answer { data, errors }) => {
-                let Some(ItemsPage { items }) = data else {
+                let Some(ItemsPage { mut items }) = data else {
                     let text = errors.first().map(api::GraphError::text).unwrap_or_default();
                     return Err(Error::new(ErrorKind::NotFound, format!("the project is not there any more: {text}"))
                         .with("project", project));
                 };
                 step(&items.page_info, after, project)?;
-                return Ok(items);
+                // A row of which a part failed would look as if it had none: it is met again by the next sweep.
+                let failed = errors.iter().filter(|error| !error.is_forbidden() && !error.is_not_found());
+                for index in failed.filter_map(api::GraphError::item) {
+                    items.nodes.get_mut(index).map(Option::take);
+                }
+                let text = errors.first().map(api::GraphError::text);
+                return Ok((items, text.map(|text| format!("some items of a project are not told whole: {text}"))));
             }
         }
         info!(rows = sizes.sweep, "will list fewer items at once");

@@ -31,6 +31,7 @@ use contextcore_core::connector::{
     CheckReport, Connector, Cursor, Observation, Page, RawRecord, Registration, Run, Stream,
 };
 use contextcore_core::http::Stats;
+use contextcore_core::time::SECOND;
 use contextcore_core::{Error, ErrorKind, Result};
 use tracing::warn;
 
@@ -54,6 +55,9 @@ const REPOSITORIES: &str = "repositories";
 const ACTIVITY: &str = "activity";
 /// All there is.
 const IDS: &str = "ids";
+
+/// GitHub tells whole seconds: what changed as lately as this may change again and not look different, so it is read again.
+const MOMENT: i64 = 2 * SECOND;
 
 /// `items` comes before `repositories`: it learns which issues are in our projects.
 const STREAMS: &[Stream] = &[

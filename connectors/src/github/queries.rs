@@ -7,6 +7,7 @@
 use graphql_client::GraphQLQuery;
 
 /// The scalars of the schema by their own names, as the generated code refers to them.
+#[expect(clippy::upper_case_acronyms, reason = "the schema's spelling")]
 mod scalars {
     pub(super) type BigInt = String;
     pub(super) type Date = String;

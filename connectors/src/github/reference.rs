@@ -99,11 +99,15 @@ pub(super) struct StatusOption {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Iteration {
+    #[serde(default)]
     pub(super) id: Box<str>,
+    #[serde(default)]
     pub(super) title: Box<str>,
     /// `YYYY-MM-DD`.
+    #[serde(default)]
     pub(super) start_date: Box<str>,
     /// In days.
+    #[serde(default)]
     pub(super) duration: u32,
 }
 
@@ -247,6 +251,7 @@ fn iterations(answer: &ProjectAnswer, known: Option<&Project>) -> BTreeMap<Box<s
     for field in answer.fields.iter() {
         let (Some(id), Some(configuration)) = (&field.id, &field.configuration) else { continue };
         let listed = configuration.completed_iterations.iter().chain(&configuration.iterations);
+        let listed = listed.filter(|iteration| !iteration.id.is_empty());
         all.extend(listed.map(|iteration| (sprint_id(id, &iteration.id), iteration.clone())));
     }
     all
@@ -294,6 +299,17 @@ pub(super) mod tests {
         let names: Vec<_> = board.statuses.iter().map(|option| &*option.name).collect();
         assert_eq!(names, ["Backlog", "Ready", "In Progress", "In Review", "Done", "Blocked"]);
         assert!(board.iterations.len() > 2, "{:?}", board.iterations);
+    }
+
+    #[test]
+    fn a_project_recorded_in_2023_is_understood_too() {
+        let recorded: serde_json::Value =
+            serde_json::from_str(include_str!("fixtures/recorded_project_fields_and_items.json")).unwrap();
+        let project = &recorded[0]["response"]["body"]["data"]["userOrOrganization"]["projectV2"];
+        let answer: ProjectAnswer = serde_json::from_value(project.clone()).unwrap();
+        let read = Project::new(&plain(), name(), &answer, None);
+        assert_eq!(read.fields.status.map(|field| field.name).as_deref(), Some("Status"));
+        assert!(!read.statuses.is_empty());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::api::{self, Api, Fate, Kind, Sizes};
 use super::marks::Short;
 use super::settings::RepositoryName;
 use super::wire::Rows;
-use super::{GitHub, Live, REPOSITORIES, items};
+use super::{GitHub, Live, MOMENT, REPOSITORIES, items};
 
 /// How far before the watermark a sweep begins: GitHub's own replicas lag behind each other.
 const OVERLAP: i64 = 2 * contextcore_core::time::MINUTE;
@@ -113,8 +113,8 @@ impl Ledger {
         if sweep.incomplete {
             return;
         }
-        // An issue dated in the future must not hide those of today.
-        self.watermark = self.watermark.max(sweep.high.map(|high| high.min(now)));
+        // An issue dated in the future must not hide those of today, nor one of this moment those that follow within it.
+        self.watermark = self.watermark.max(sweep.high.map(|high| high.min(now.plus(-MOMENT))));
     }
 
     /// Remembers only what the next sweep will meet again.
@@ -187,7 +187,8 @@ async fn read(
         match fate {
             Fate::Whole(node) => {
                 into.records.push(items::whole(&github.api, REPOSITORIES, &id, None, &node).await?);
-                ledger.recent.extend(when.get(&id).map(|at| (id.clone(), *at)));
+                let settled = when.get(&id).filter(|at| at.plus(MOMENT) < now);
+                ledger.recent.extend(settled.map(|at| (id.clone(), *at)));
             }
             Fate::Gone => {}
             Fate::Hidden(why) => into.warnings.push(format!("{id} cannot be read, its task stays as it was: {why}")),

@@ -1,4 +1,4 @@
-//! One whole installation in a test: a scripted Jira, its connector, a store, and a collector that keeps what it is told.
+//! One whole installation in a test: a scripted tool, its connector, a store, and a collector that keeps what it is told.
 
 #![allow(
     dead_code,
@@ -13,11 +13,13 @@ use std::path::Path;
 use contextcore_connectors::ALL;
 use contextcore_core::Millis;
 use contextcore_core::config::Config;
+use contextcore_core::model::What;
 use contextcore_core::progress::Quiet;
 use contextcore_core::replay::{DrainReport, Present, Replayer, Sinks};
 use contextcore_core::sink::RetryPolicy;
 use contextcore_core::store::Store;
 use contextcore_core::sync::{Options, Source, SourceReport, sync_source};
+use contextcore_standins::github::{Github, GithubHandle};
 use contextcore_standins::jira::{Jira, JiraHandle};
 use contextcore_standins::otlp::{Collector, Handle};
 use tokio_util::sync::CancellationToken;
@@ -36,9 +38,29 @@ pub struct Rig {
 impl Rig {
     /// An empty installation that reads `jira`.
     pub async fn new(jira: &JiraHandle) -> Self {
+        let source = format!(
+            "name: acme-jira, kind: jira, url: '{}', auth: {{email: {}, token: TOKEN}}",
+            jira.url(),
+            Jira::EMAIL
+        );
+        Self::of(&source, Jira::TOKEN).await
+    }
+
+    /// An empty installation that reads the organisation's first projects and repositories of `github`.
+    pub async fn github(github: &GithubHandle) -> Self {
+        let source = format!(
+            "name: acme-github, kind: github, url: '{}', auth: {{token: TOKEN}}, projects: [acme/1, acme/2], \
+             repositories: [acme/shop, acme/plat, acme/ops]",
+            github.url()
+        );
+        Self::of(&source, Github::TOKEN).await
+    }
+
+    /// An empty installation with one source, in whose text `TOKEN` stands for this token.
+    async fn of(text: &str, token: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let collector = Collector::start(contextcore_standins::otlp::Options::default()).await.unwrap();
-        let config = config(dir.path(), jira, &collector);
+        let config = config(dir.path(), text, token, &collector);
         let store = Store::open(&config.store.path).unwrap();
         let source = source(&config);
         let stop = CancellationToken::new();
@@ -64,19 +86,16 @@ impl Rig {
     }
 }
 
-fn config(dir: &Path, jira: &JiraHandle, collector: &Handle) -> Config {
-    let token = dir.join("token");
-    std::fs::write(&token, Jira::TOKEN).unwrap();
+fn config(dir: &Path, source: &str, token: &str, collector: &Handle) -> Config {
+    let file = dir.join("token");
+    std::fs::write(&file, token).unwrap();
     let text = format!(
-        "store: {{path: {store}}}\nexport: {{history: all, give_up: 5s, otlp: {{endpoint: '{otlp}'}}}}\n\
-         sources:\n  - name: acme-jira\n    kind: jira\n    url: {url}\n    auth: {{email: {email}, token: {{file: {token}}}}}\n",
+        "store: {{path: {store}}}\nexport: {{history: all, give_up: 5s, otlp: {{endpoint: '{otlp}'}}}}\nsources: [{{{source}}}]\n",
         store = dir.join("data").display(),
         otlp = collector.grpc_url(),
-        url = jira.url(),
-        email = Jira::EMAIL,
-        token = token.display(),
+        source = source.replace("TOKEN", &format!("{{file: '{}'}}", file.display())),
     );
-    Config::from_str(&text, "test.yaml", &["jira"]).unwrap()
+    Config::from_str(&text, "test.yaml", &["jira", "github"]).unwrap()
 }
 
 fn source(config: &Config) -> Source {
@@ -92,6 +111,20 @@ pub fn facts(store: &Store) -> BTreeMap<String, String> {
         let (key, record) = item.unwrap();
         let entries: Vec<_> = record.timeline.iter().map(|kept| &kept.entry).collect();
         (key.to_string(), format!("{entries:#?}"))
+    });
+    tasks.collect()
+}
+
+/// What GitHub itself keeps a history of. Fields of a project have none: of those a later reader knows only the last change.
+pub fn told_by_github(store: &Store) -> BTreeMap<String, Vec<String>> {
+    let tasks = store.tasks(None).map(|item| {
+        let (key, record) = item.unwrap();
+        let told = record
+            .timeline
+            .iter()
+            .map(|kept| &kept.entry)
+            .filter(|entry| !entry.observed && !matches!(entry.what, What::Created(_)));
+        (key.to_string(), told.map(|entry| format!("{entry:?}")).collect())
     });
     tasks.collect()
 }

@@ -42,9 +42,10 @@ impl Job<'_> {
         let mut status = self.store.source_status(self.name())?;
         status.pass += 1;
         let (census, back) = self.census(status.pass)?;
-        let wanted = &self.source.config.projects;
+        let config = &self.source.config;
+        let wanted: Vec<&String> = config.projects.iter().chain(&config.repositories).collect();
         // A project that the configuration does not name any more was taken out on purpose.
-        let in_scope = |project: &String| wanted.is_empty() || wanted.contains(project);
+        let in_scope = |project: &String| wanted.is_empty() || wanted.contains(&project);
         let (lost, kept): (Vec<_>, Vec<_>) =
             census.into_iter().partition(|(project, census)| in_scope(project) && census.is_lost());
         let missing: Vec<TaskKey> = kept.into_iter().flat_map(|(_, census)| census.missing).collect();
