@@ -89,6 +89,11 @@ async fn issues(linear: &Linear, live: Arc<Live>, position: &Position, run: &Run
         list.nodes.iter().filter(|sight| sight.is_open()).map(|sight: &Sight| sight.id.clone()).collect();
     let gathered = histories::read(linear, &open).await?;
     let live = linear.explain(&live, gathered.names(), run).await?;
+    if !gathered.left.is_empty() {
+        // The pass goes on here when there is quota again.
+        let text = "the quota was spent before all open issues were read again";
+        return Err(Error::new(ErrorKind::RateLimited, text).with_retry(contextcore_core::Retry::Backoff));
+    }
     let warnings = gathered.warnings.clone();
     let records = gathered.records(linear, &live, IDS)?;
     let seen = list.nodes.into_iter().map(|sight| sight.id.into()).collect();

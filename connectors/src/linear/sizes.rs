@@ -6,9 +6,9 @@
 //!
 //! - 4 requests for 250 ids each (470 points each): which issues there are, newest change first;
 //! - about 22 requests for [`Price::most`] issues each, with the first 20 or so acts of their history, 8 spans of their state
-//!   history and 3 links: about 200 points an issue, so that each comes close to what one query may cost;
+//!   history and 2 links: about 200 points an issue, so that each comes close to what one query may cost;
 //! - a few for the rests of long lists, many lists a request ([`super::api::List`]);
-//! - 1 for reference data (2,400 points), 1 for cycles, projects, initiatives and attachments (3,800 points).
+//! - 1 for reference data (2,050 points), 1 for cycles, projects, initiatives and attachments (3,800 points).
 //!
 //! Together about 30 requests and 215,000 points. [`Sizes`] chooses how many acts and spans to ask for from the lengths met so
 //! far, so that issues with little history cost little; a query refused as too complex halves the page at once, and that is kept.
@@ -32,7 +32,7 @@ pub(super) const PROBE: u32 = 25;
 /// Rows of what changed beside the issues.
 pub(super) const SIDES: u32 = 25;
 /// Links to an issue that come with it.
-pub(super) const LINKS: u32 = 3;
+pub(super) const LINKS: u32 = 2;
 /// Comments that come with an issue, where they are asked for.
 pub(super) const COMMENTS: u32 = 10;
 /// Rows of a page of the plan, on a first sweep and later.
@@ -47,10 +47,10 @@ const SPAN: f64 = 1.3;
 const LINK: f64 = 3.5;
 const COMMENT: f64 = 2.4;
 /// An issue without its lists, their page infos included.
-const ISSUE: f64 = 16.2;
+const ISSUE: f64 = 17.1;
 
 pub(super) const WHOAMI: f64 = 3.0;
-pub(super) const REFERENCE: f64 = 2_400.0;
+pub(super) const REFERENCE: f64 = 2_050.0;
 
 /// What a list costs that is asked for by itself.
 const LIST: f64 = 2.5;
@@ -205,7 +205,7 @@ fn charged(first: u32, length: u32, row: f64) -> f64 {
 
 /// Rows asked of a list that goes on, growing with every round: most end soon, few are long.
 pub(super) fn rows_of_round(round: u32) -> u32 {
-    const ROUNDS: [u32; 4] = [10, 20, 50, 100];
+    const ROUNDS: [u32; 6] = [10, 20, 50, 50, 100, 100];
     ROUNDS.get(round as usize).copied().unwrap_or(200)
 }
 
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!((none.history, none.spans), (USUAL_ACTS, USUAL_SPANS));
         assert_eq!(first(&[3]), (4, 4));
         assert_eq!(first(&[20]), (20, 8));
-        assert_eq!(first(&[6, 6, 6, 6, 6, 6, 6, 150]).0, 8);
+        assert_eq!(first(&[6, 6, 6, 6, 6, 6, 6, 18]).0, 8, "the one that is longer pays for itself");
         assert_eq!(first(&[45]).0, 16, "then 10 and then 20: nothing is paid in vain");
     }
 

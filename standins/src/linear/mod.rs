@@ -109,6 +109,13 @@ impl Linear {
         uuid(Kind::User, u32::from(user.0))
     }
 
+    /// What a request body would be charged; none when it does not fit the schema.
+    pub fn price(body: &Json) -> Option<f64> {
+        let query: Query = serde_json::from_value(body.clone()).ok()?;
+        let prepared = graphql::linear().ok()?.prepare(&query).ok()?;
+        Some(price::of(&prepared.plan()))
+    }
+
     /// A refusal because of a spent quota, as Linear words it: HTTP 400. `reset` is epoch milliseconds.
     pub fn rate_limited(reset: i64) -> Fault {
         let headers = [
