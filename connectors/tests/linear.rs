@@ -146,6 +146,10 @@ impl Rig {
         change(&mut self.linear.world().edit(at));
     }
 
+    fn add(&self, at: i64, draft: Draft) -> IssueId {
+        self.linear.world().edit(at).add_issue(draft)
+    }
+
     fn find(&self, key: &str) -> IssueId {
         self.linear.world().find(key).unwrap()
     }
@@ -303,7 +307,7 @@ async fn ties_at_the_watermark_are_neither_lost_nor_repeated() {
     }
     let mut rig = Rig::start(world, Options::default(), &[]).await;
     assert_eq!(rig.sync().await.tasks.len(), 3);
-    rig.edit(NOW - 1_000, |edit| drop(edit.add_issue(Draft::new(team, TypeId::TASK, "In the same moment"))));
+    rig.add(NOW - 1_000, Draft::new(team, TypeId::TASK, "In the same moment"));
     rig.pass(MINUTE);
     let late = rig.sync().await;
     let titles: Vec<_> = late.tasks.values().map(|task| task.present.title.as_str()).collect();
@@ -438,9 +442,10 @@ async fn teams_are_chosen_by_key_in_any_case() {
     assert!(outcome.tasks.values().all(|task| task.present.project == "PLAT"));
     assert!(outcome.sprints.values().all(|sprint| sprint.project.as_deref() == Some("PLAT")));
     assert!(outcome.warnings.iter().any(|warning| warning.starts_with("team NOPE ")), "{:?}", outcome.warnings);
-    let world = rig.linear.world();
-    let there = world.issues().filter(|issue| world.project(issue.project()).key == "PLAT").count();
-    drop(world);
+    let there = {
+        let world = rig.linear.world();
+        world.issues().filter(|issue| world.project(issue.project()).key == "PLAT").count()
+    };
     assert_eq!((outcome.tasks.len(), outcome.seen.len()), (there, there));
     let mut none = Rig::start(World::demo(NOW, 2, 7), Options::default(), &["NOPE"]).await;
     assert_eq!(none.run(&["issues"]).await.err().unwrap().kind(), ErrorKind::Rejected);
@@ -520,7 +525,7 @@ async fn moves_links_and_parts_reach_the_other_issue_too() {
     assert_eq!((outcome.task(three).present.key.as_str(), outcome.task(three).history.len()), ("OPS-1", 2));
     // A part makes a story of a task that was not touched itself.
     let part = Draft { parent: Some(one), ..Draft::new(team, TypeId::SUBTASK, "A part") };
-    rig.edit(NOW + 6 * MINUTE, |edit| drop(edit.add_issue(part)));
+    rig.add(NOW + 6 * MINUTE, part);
     rig.pass(5 * MINUTE);
     let outcome = rig.sync().await;
     assert_eq!(outcome.task(one).present.task_type, TaskType::Story);

@@ -1,4 +1,4 @@
-//! One whole installation in a test: a scripted Jira, its connector, a store, and a collector that keeps what it is told.
+//! One whole installation in a test: a scripted tool, its connector, a store, and a collector that keeps what it is told.
 
 #![allow(
     dead_code,
@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::MutexGuard;
 
 use contextcore_connectors::ALL;
 use contextcore_core::Millis;
@@ -18,9 +19,54 @@ use contextcore_core::replay::{DrainReport, Present, Replayer, Sinks};
 use contextcore_core::sink::RetryPolicy;
 use contextcore_core::store::Store;
 use contextcore_core::sync::{Options, Source, SourceReport, sync_source};
-use contextcore_standins::jira::{Jira, JiraHandle};
+use contextcore_standins::Clock;
+use contextcore_standins::jira::{self, Jira, JiraHandle};
+use contextcore_standins::linear::{self, Linear, LinearHandle};
 use contextcore_standins::otlp::{Collector, Handle};
+use contextcore_standins::world::World;
 use tokio_util::sync::CancellationToken;
+
+/// A scripted tool of any vendor.
+pub enum Tool {
+    Jira(JiraHandle),
+    Linear(LinearHandle),
+}
+
+impl Tool {
+    /// Every kind there is, by its word in the configuration.
+    pub const KINDS: [&str; 2] = ["jira", "linear"];
+
+    /// A tool of this kind over a world.
+    pub async fn start(kind: &str, world: World, clock: Clock) -> Self {
+        match kind {
+            "jira" => {
+                let options = jira::Options { clock, ..jira::Options::cloud() };
+                Self::Jira(Jira::start(world, options).await.unwrap())
+            }
+            _ => {
+                // A bin that is never emptied: what was in it before the first run cannot be known to it.
+                let options = linear::Options { clock, retention: i64::MAX, ..linear::Options::default() };
+                Self::Linear(Linear::start(world, options).await.unwrap())
+            }
+        }
+    }
+
+    /// Its world.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        match self {
+            Self::Jira(jira) => jira.world(),
+            Self::Linear(linear) => linear.world(),
+        }
+    }
+
+    /// An empty installation that reads it.
+    pub async fn rig(&self) -> Rig {
+        match self {
+            Self::Jira(jira) => Rig::new(jira).await,
+            Self::Linear(linear) => Rig::of("linear", linear.url(), None, Linear::KEY).await,
+        }
+    }
+}
 
 /// The installation.
 pub struct Rig {
@@ -36,9 +82,14 @@ pub struct Rig {
 impl Rig {
     /// An empty installation that reads `jira`.
     pub async fn new(jira: &JiraHandle) -> Self {
+        Self::of("jira", jira.url(), Some(Jira::EMAIL), Jira::TOKEN).await
+    }
+
+    /// An empty installation that reads the tool of this kind at `url`.
+    pub async fn of(kind: &str, url: &str, email: Option<&str>, token: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let collector = Collector::start(contextcore_standins::otlp::Options::default()).await.unwrap();
-        let config = config(dir.path(), jira, &collector);
+        let config = config(dir.path(), (kind, url), email, token, &collector);
         let store = Store::open(&config.store.path).unwrap();
         let source = source(&config);
         let stop = CancellationToken::new();
@@ -64,19 +115,18 @@ impl Rig {
     }
 }
 
-fn config(dir: &Path, jira: &JiraHandle, collector: &Handle) -> Config {
-    let token = dir.join("token");
-    std::fs::write(&token, Jira::TOKEN).unwrap();
+fn config(dir: &Path, (kind, url): (&str, &str), email: Option<&str>, token: &str, collector: &Handle) -> Config {
+    let file = dir.join("token");
+    std::fs::write(&file, token).unwrap();
+    let email = email.map(|email| format!("email: {email}, ")).unwrap_or_default();
     let text = format!(
         "store: {{path: {store}}}\nexport: {{history: all, give_up: 5s, otlp: {{endpoint: '{otlp}'}}}}\n\
-         sources:\n  - name: acme-jira\n    kind: jira\n    url: {url}\n    auth: {{email: {email}, token: {{file: {token}}}}}\n",
+         sources:\n  - name: acme-{kind}\n    kind: {kind}\n    url: {url}\n    auth: {{{email}token: {{file: {file}}}}}\n",
         store = dir.join("data").display(),
         otlp = collector.grpc_url(),
-        url = jira.url(),
-        email = Jira::EMAIL,
-        token = token.display(),
+        file = file.display(),
     );
-    Config::from_str(&text, "test.yaml", &["jira"]).unwrap()
+    Config::from_str(&text, "test.yaml", &Tool::KINDS).unwrap()
 }
 
 fn source(config: &Config) -> Source {

@@ -169,8 +169,14 @@ impl Session {
                 // A server that is unwell without saying for how long holds back this call only.
                 let mine = answer.status.is_server_error() && after.is_none() && scope == Scope::Bucket;
                 let scope = if mine { None } else { Some(scope) };
-                Err(Again { error: with_status(spent(&answer, after), status), after, scope, torn: false, unreached: false }
-                    .into())
+                Err(Again {
+                    error: with_status(spent(&answer, after), status),
+                    after,
+                    scope,
+                    torn: false,
+                    unreached: false,
+                }
+                .into())
             }
         }
     }
