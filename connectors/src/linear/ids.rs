@@ -48,6 +48,8 @@ struct Position {
 /// # Errors
 /// As the session's; an answer with errors beside its data is one too, since a list with holes would look like deletions.
 pub(super) async fn poll(linear: &Linear, live: Arc<Live>, cursor: Option<&Cursor>, run: &Run) -> Result<Page> {
+    // Where no configured team is left, the list of all teams would be the wrong one.
+    linear.teams_warning(&live)?;
     let kept = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok());
     let position = kept.unwrap_or_default();
     let (mut page, next) = match position.phase {

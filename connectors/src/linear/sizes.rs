@@ -5,20 +5,21 @@
 //! (250,000 of an older personal key) beside one of requests. So the plan for 1,000 issues with 20 acts each is:
 //!
 //! - 4 requests for 250 ids each (470 points each): which issues there are, newest change first;
-//! - about 22 requests for [`Price::most`] issues each, with the first 20 or so acts of their history, 8 spans of their state
-//!   history and 2 links: about 200 points an issue, so that each comes close to what one query may cost;
+//! - about 26 requests for [`Price::most`] issues each, with the first 20 or so acts of their history, 8 spans of their state
+//!   history and 2 links: about 205 points an issue;
 //! - a few for the rests of long lists, many lists a request ([`super::api::List`]);
 //! - 1 for reference data (2,050 points), 1 for cycles, projects, initiatives and attachments (3,800 points).
 //!
-//! Together about 30 requests and 215,000 points. [`Sizes`] chooses how many acts and spans to ask for from the lengths met so
+//! Together about 35 requests and 215,000 points. [`Sizes`] chooses how many acts and spans to ask for from the lengths met so
 //! far, so that issues with little history cost little; a query refused as too complex halves the page at once, and that is kept.
 
 use serde::{Deserialize, Serialize};
 
 use super::api::List;
 
-/// What one query may cost, with some air: the vendor may count a little differently.
-const MOST: f64 = 9_500.0;
+/// What one query of ours may cost. The rest of the 10,000 is air: were the page infos of lists charged for every row, which the
+/// documentation leaves open, an issue would cost a sixth more.
+const MOST: f64 = 8_200.0;
 /// What anybody's query may cost.
 #[cfg(test)]
 const LIMIT: f64 = 10_000.0;
@@ -225,7 +226,7 @@ mod tests {
             for comments in [false, true] {
                 let price = after(lengths).price(comments);
                 let cost = price.of(price.most());
-                assert!(cost <= LIMIT && (price.most() == 100 || cost > LIMIT * 0.85), "{price:?} costs {cost}");
+                assert!(cost <= LIMIT && (price.most() == 100 || cost > MOST * 0.85), "{price:?} costs {cost}");
             }
         }
         for first in (0..6).map(rows_of_round) {
@@ -241,7 +242,7 @@ mod tests {
     #[test]
     fn a_thousand_issues_with_twenty_acts_stay_within_the_hourly_quotas() {
         let price = after(&[20]).price(false);
-        assert!(1_000_usize.div_ceil(price.most()) <= 24, "{}", price.most());
+        assert!(1_000_usize.div_ceil(price.most()) <= 26, "{}", price.most());
         let points = price.of(1_000) + 4.0 * changed(IDS) + REFERENCE + plan(PLAN);
         assert!(points < 250_000.0, "{points}");
     }
