@@ -101,6 +101,9 @@ pub(crate) struct Demo {
     /// Keep the store in this directory, to look at it afterwards
     #[arg(long, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
+    /// Stay, and tell the backend every minute how things stand, until stopped
+    #[arg(long, requires = "endpoint")]
+    pub(crate) stay: bool,
 }
 
 #[derive(Debug, Args)]
