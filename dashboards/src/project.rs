@@ -87,7 +87,7 @@ fn happened_here() -> Selector {
 fn sections() -> Vec<Section> {
     vec![
         section(0, "", header()),
-        section(100, "Sprint $sprint", vec![burndown(), burnup(), sprint_table(), velocity()]),
+        section(100, "Sprint ${sprint:text}", vec![burndown(), burnup(), sprint_table(), velocity()]),
         section(101, "Board", board()),
         section(102, "Blockers", vec![blockers(), pareto()]),
         section(103, "Work breakdown", vec![breakdown(), epics()]),
