@@ -383,9 +383,6 @@ pub struct Defaults {
     /// What is shown when there is nothing: why, and where to look.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub no_value: String,
-    /// What is shown for a series.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub display_name: Option<String>,
     /// Where colours come from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub color: Option<Color>,
@@ -456,7 +453,7 @@ pub struct Override {
 /// Which fields an [`Override`] is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Matcher {
-    /// `byName` or `byRegexp`.
+    /// `byName`, `byRegexp` or `byType`.
     pub id: &'static str,
     /// The name or pattern.
     pub options: String,
@@ -478,9 +475,6 @@ pub struct Transformation {
     pub id: &'static str,
     /// How.
     pub options: Value,
-    /// Only for the answers of one query.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub filter: Option<Matcher>,
 }
 
 impl Dashboard {

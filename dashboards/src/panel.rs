@@ -236,6 +236,14 @@ impl Draft {
         self.defaults(|defaults| defaults.color = Some(Color { mode: "palette-classic", fixed_color: None }))
     }
 
+    /// Calls every series of texts by one of its labels. An override, because Grafana 12 names the parts of a partition itself.
+    pub(crate) fn named_by_label(mut self, attribute: &str) -> Self {
+        let matcher = Matcher { id: "byType", options: "string".to_owned() };
+        let name = display_name(&format!("${{__field.labels[\"{attribute}\"]}}"));
+        self.config().overrides.push(Override { matcher, properties: vec![name] });
+        self
+    }
+
     /// Words and colours for values.
     pub(crate) fn words(self, mapping: Value) -> Self {
         self.defaults(|defaults| defaults.mappings.push(mapping))
@@ -319,14 +327,7 @@ impl Draft {
 
     /// One more step between answer and picture.
     pub(crate) fn then(mut self, id: &'static str, options: Value) -> Self {
-        self.0.transformations.push(Transformation { id, options, filter: None });
-        self
-    }
-
-    /// The same for the answers of one query only.
-    pub(crate) fn then_for(mut self, ref_id: &str, id: &'static str, options: Value) -> Self {
-        let filter = Some(Matcher { id: "byRefId", options: ref_id.to_owned() });
-        self.0.transformations.push(Transformation { id, options, filter });
+        self.0.transformations.push(Transformation { id, options });
         self
     }
 

@@ -22,6 +22,8 @@ const NO_SPRINT: &str = "No sprint chosen, or it has no estimates";
 const NO_SNAPSHOT: &str = "No snapshot of the last two hours has such a task: was there a sync? See ContextCore Health";
 /// Questions about now ask this far back, and take the newest snapshot.
 const LATELY: &str = "2h";
+/// What Grafana calls the begin of a span in a table.
+const SPAN_START: &str = "Start time";
 /// The panel that asks for the newest snapshot; the others of the board take its answer.
 const SNAPSHOT: u32 = 20;
 
@@ -85,7 +87,7 @@ fn happened_here() -> Selector {
 fn sections() -> Vec<Section> {
     vec![
         section(0, "", header()),
-        section(100, "Sprint $sprint", vec![burndown(), burnup(), sprint_table(), velocity()]),
+        section(100, "Sprint ${sprint:text}", vec![burndown(), burnup(), sprint_table(), velocity()]),
         section(101, "Board", board()),
         section(102, "Blockers", vec![blockers(), pareto()]),
         section(103, "Work breakdown", vec![breakdown(), epics()]),
@@ -585,13 +587,12 @@ the 30 days before took no longer, to the width of a bucket, epics aside.")
         .ask(course("B", line("0.5"), "p50"))
         .ask(course("C", line("0.85"), "p85"))
         .ask(course("D", line("0.95"), "p95"))
-        .then_for("A", "filterFieldsByName", json!({"include": {"names": ["time", names::TASK_CYCLE_TIME]}}))
-        .then_for(
-            "A",
-            "convertFieldType",
-            json!({"conversions": [{"targetField": names::TASK_CYCLE_TIME, "destinationType": "number"}], "fields": {}}),
+        .then(
+            "filterFieldsByName",
+            json!({"include": {"names": [SPAN_START, names::TASK_CYCLE_TIME, "Time", "Value", "p50", "p85", "p95"]}}),
         )
-        .then_for("A", "sortBy", json!({"fields": {}, "sort": [{"field": "time", "desc": false}]}))
+        .numbers(&[names::TASK_CYCLE_TIME])
+        .then("sortBy", json!({"fields": {}, "sort": [{"field": SPAN_START, "desc": false}]}))
 }
 
 fn status_time() -> Draft {
@@ -726,13 +727,14 @@ fn timeline() -> Draft {
 by the newest snapshot. Filtered by epic.")
         .empty("No epic or story changed its status in this time, or Tempo has not got it yet (up to 10 minutes after a sync)")
         .words(statuses())
+        .named_by_label(names::TASK_ID)
         .ask(spans("A", past, 1_000))
         .ask(spans("B", done, 1_000))
         .ask(spans("C", now, 1))
         .then("merge", json!({}))
-        .then("filterFieldsByName", json!({"include": {"names": ["time", names::TASK_ID, names::TASK_STATUS]}}))
-        .then("sortBy", json!({"fields": {}, "sort": [{"field": "time", "desc": false}]}))
-        .then("partitionByValues", json!({"fields": [names::TASK_ID], "keepFields": false, "naming": {"asLabels": false}}))
+        .then("filterFieldsByName", json!({"include": {"names": [SPAN_START, names::TASK_ID, names::TASK_STATUS]}}))
+        .then("sortBy", json!({"fields": {}, "sort": [{"field": SPAN_START, "desc": false}]}))
+        .then("partitionByValues", json!({"fields": [names::TASK_ID], "keepFields": false, "naming": {"asLabels": true}}))
 }
 
 fn epic_traces() -> Draft {

@@ -81,17 +81,21 @@ pub(crate) struct Series {
     name: String,
     selector: Selector,
     lookback: &'static str,
+    /// In which steps the past is looked through for a first value.
+    grid: &'static str,
 }
 
 impl Series {
     /// The series of a metric that a selector selects.
     pub(crate) fn new(metric: Metric, selector: Selector) -> Self {
-        Self { name: prometheus_name(metric), selector, lookback: LOOKBACK }
+        Self { name: prometheus_name(metric), selector, lookback: LOOKBACK, grid: GRID }
     }
 
-    /// The buckets, count or sum of a histogram: `_bucket`, `_count`, `_sum`.
+    /// The buckets, count or sum of a histogram: `_bucket`, `_count`, `_sum`. They are many, so that their first values are
+    /// looked for by the day.
     pub(crate) fn part(metric: Metric, part: &str, selector: Selector) -> Self {
-        Self { name: format!("{}{part}", prometheus_name(metric)), selector, lookback: LOOKBACK }
+        let name = format!("{}{part}", prometheus_name(metric));
+        Self { name, selector, lookback: LOOKBACK, grid: "1d" }
     }
 
     /// The same with a fixed lookback, for rules, which have no variables.
@@ -157,7 +161,7 @@ impl Series {
     fn first(&self, window: &str) -> String {
         match self.name.starts_with("contextcore_") {
             true => format!("0 * {}", self.last()),
-            false => format!("min_over_time({}[{window}:{GRID}])", self.plain()),
+            false => format!("min_over_time({}[{window}:{}])", self.plain(), self.grid),
         }
     }
 
@@ -165,7 +169,7 @@ impl Series {
     pub(crate) fn gained_before(&self, days: u32, labels: &[&str]) -> String {
         let (plain, by, lookback) = (self.plain(), list(labels), self.lookback);
         let at = |offset: u32| format!("last_over_time({plain}[{lookback}] offset {offset}d)");
-        let first = format!("min_over_time({plain}[{days}d:{GRID}] offset {days}d)");
+        let first = format!("min_over_time({plain}[{days}d:{}] offset {days}d)", self.grid);
         format!("sum by ({by}) ({} - ({} or {first}))", at(days), at(2 * days))
     }
 
