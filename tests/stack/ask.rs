@@ -5,7 +5,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics};
+use prost::Message;
+use serde_json::Value;
 
 /// A half-open stretch of time that a query is about, in epoch milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -343,12 +347,22 @@ impl Prometheus {
 
     /// Gives it a sample of now.
     pub(crate) async fn tell_now(&self) -> Result<()> {
-        let now = contextcore_core::Millis::now().0;
-        let point = json!({"timeUnixNano": format!("{now}000000"), "asDouble": 1.0});
-        let metric = json!({"name": "present", "gauge": {"dataPoints": [point]}});
-        let request = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]});
+        let time_unix_nano = contextcore_core::Millis::now().as_nanos();
+        let point = NumberDataPoint { time_unix_nano, ..NumberDataPoint::default() };
+        let data = Some(Data::Gauge(Gauge { data_points: vec![point] }));
+        let metrics = vec![Metric { name: "present".to_owned(), data, ..Metric::default() }];
+        let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
+        let resource_metrics = vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }];
+        self.tell(&ExportMetricsServiceRequest { resource_metrics }).await
+    }
+
+    /// Sends it metrics.
+    pub(crate) async fn tell(&self, request: &ExportMetricsServiceRequest) -> Result<()> {
         let url = format!("{}/api/v1/otlp/v1/metrics", self.base);
-        self.client.post(url).json(&request).send().await?.error_for_status()?;
+        let sent = self.client.post(url).header("content-type", "application/x-protobuf").body(request.encode_to_vec());
+        let answer = sent.send().await?;
+        let status = answer.status();
+        ensure!(status.is_success(), "metrics were refused: {status} {}", answer.text().await?);
         Ok(())
     }
 
