@@ -72,6 +72,9 @@ pub(crate) enum Command {
     Status,
     /// Send history again: to a new backend, or a wiped one. Ids stay the same
     Replay(Replay),
+    /// Give Grafana the dashboards and alert rules
+    #[command(subcommand)]
+    Dashboards(Dashboards),
     /// Look after the store
     #[command(subcommand)]
     Store(Store),
@@ -231,6 +234,69 @@ pub(crate) struct Replay {
     /// Only this project: one of the portfolio, or the tool's own
     #[arg(long, value_name = "PROJECT")]
     pub(crate) project: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Dashboards {
+    /// Create or update folder, data sources, dashboards and alert rules in a Grafana (11 or newer)
+    Provision(Provision),
+    /// Write them as files: for GitOps, Grafana's file provisioning, its Kubernetes sidecar, and Prometheus
+    Export(DashboardsExport),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Provision {
+    /// Where Grafana answers, e.g. https://grafana.acme.example
+    #[arg(long, value_name = "URL")]
+    pub(crate) grafana_url: String,
+    /// File that holds a service-account token [default: the variable GRAFANA_TOKEN]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Certificates to trust beside the platform's, in PEM form
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Folder in Grafana
+    #[arg(long, value_name = "NAME", default_value = "ContextCore")]
+    pub(crate) folder: String,
+    #[command(flatten)]
+    pub(crate) sources: SourceUrls,
+    /// Overwrite what people changed in Grafana
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DashboardsExport {
+    /// The directory, made if it is not there
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// Folder in Grafana
+    #[arg(long, value_name = "NAME", default_value = "ContextCore")]
+    pub(crate) folder: String,
+    #[command(flatten)]
+    pub(crate) sources: SourceUrls,
+}
+
+/// Where Grafana reaches the backends.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct SourceUrls {
+    /// Prometheus as Grafana reaches it; without it, the data source that is there
+    #[arg(long, value_name = "URL")]
+    pub(crate) prometheus_url: Option<String>,
+    /// Tempo as Grafana reaches it; without it, the data source that is there
+    #[arg(long, value_name = "URL")]
+    pub(crate) tempo_url: Option<String>,
+    /// Loki as Grafana reaches it; without it, the data source that is there
+    #[arg(long, value_name = "URL")]
+    pub(crate) loki_url: Option<String>,
+}
+
+impl SourceUrls {
+    /// Those that were given, by kind.
+    pub(crate) fn given(&self) -> Vec<(&'static str, String)> {
+        let all = [("prometheus", &self.prometheus_url), ("loki", &self.loki_url), ("tempo", &self.tempo_url)];
+        all.into_iter().filter_map(|(kind, url)| Some((kind, url.clone()?))).collect()
+    }
 }
 
 #[derive(Debug, Subcommand)]

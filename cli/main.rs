@@ -6,6 +6,7 @@
 mod app;
 mod args;
 mod check;
+mod dashboards;
 mod demo;
 mod engine;
 mod failure;
@@ -90,6 +91,7 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Show(arguments) => show::run(context, &arguments).await,
         Command::Status => status::run(context).await,
         Command::Replay(arguments) => replay::run(context, &arguments).await,
+        Command::Dashboards(command) => dashboards::run(context, &command).await,
         Command::Store(command) => store::run(context, &command).await,
         Command::Schema => print(&contextcore_core::config::json_schema()),
         Command::Completions(arguments) => {

@@ -4,7 +4,7 @@
 //! How far the grid was told is kept per project, after the backend took it: so a service that was down fills the gap, and
 //! nothing is told twice with another value. The grid goes no further than its sources were heard.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -27,12 +27,10 @@ use crate::time::{DAY, Millis};
 use crate::timeline::Life;
 use crate::totals::{self, BOUNDS, Histogram, points};
 
-/// Less than a batch may hold, since the weight of points is an estimate, and a small request is soon forgotten.
+/// A request is full once it holds this much: small requests are soon forgotten.
 const BATCH_BYTES: usize = MAX_BATCH_BYTES / 4;
-/// About what a moment adds to its points: a resource, and what each of its metrics is called.
+/// About what a moment adds to its points: a resource, and what each metric is called.
 const MOMENT_BYTES: usize = 4_000;
-/// The tag and length of a point.
-const POINT_BYTES: usize = 3;
 /// A closed sprint's numbers are repeated in every "now" for this long.
 const CLOSED_FOR: i64 = 30 * DAY;
 /// The group of notes that says how far each project's metrics were told.
@@ -624,15 +622,6 @@ impl Points {
     }
 }
 
-/// `shared` followed by a point, as one encoded message.
-fn behind(shared: &[u8], point: &impl Message) -> Bytes {
-    let mut encoded = Vec::with_capacity(shared.len() + point.encoded_len());
-    encoded.extend_from_slice(shared);
-    // A vector grows, so there is always room.
-    point.encode(&mut encoded).unwrap_or_default();
-    encoded.into()
-}
-
 /// A point without what it shares with the others of its series.
 fn number_point(at: Millis, value: f64) -> NumberDataPoint {
     NumberDataPoint {
@@ -659,6 +648,56 @@ fn bounds() -> impl Iterator<Item = f64> {
     BOUNDS.iter().map(|bound| count(*bound) / 1_000.0)
 }
 
+/// A series on its way to the backend. A message may be written in pieces: what all its points share is encoded once and put
+/// in front of each.
+struct Feed {
+    heading: Heading,
+    shared: Vec<u8>,
+    /// Newest first, so that the next is taken from the end.
+    values: Values,
+}
+
+impl Feed {
+    fn new(points: Points) -> Self {
+        let Points { metric, attributes, mut values } = points;
+        let (kind, shared) = match &mut values {
+            Values::Numbers(values) => {
+                values.reverse();
+                let kind = if metric.instrument == Instrument::Counter { Kind::Counter } else { Kind::Gauge };
+                (kind, NumberDataPoint { attributes, ..NumberDataPoint::default() }.encode_to_vec())
+            }
+            Values::Histograms(values) => {
+                values.reverse();
+                let explicit_bounds = bounds().collect();
+                let shared = HistogramDataPoint { attributes, explicit_bounds, ..HistogramDataPoint::default() };
+                (Kind::Histogram, shared.encode_to_vec())
+            }
+        };
+        Self { heading: Heading::new(metric.name, metric.about, metric.unit, kind), shared, values }
+    }
+
+    /// Takes the next point, encoded.
+    fn next(&mut self) -> Option<Bytes> {
+        Some(match &mut self.values {
+            Values::Numbers(values) => {
+                values.pop().map(|(at, value)| behind(&self.shared, &number_point(at, value)))?
+            }
+            Values::Histograms(values) => {
+                values.pop().map(|(at, value)| behind(&self.shared, &histogram_point(at, &value)))?
+            }
+        })
+    }
+}
+
+/// `shared` followed by a point, as one encoded message.
+fn behind(shared: &[u8], point: &impl Message) -> Bytes {
+    let mut encoded = Vec::with_capacity(shared.len() + point.encoded_len());
+    encoded.extend_from_slice(shared);
+    // A vector grows, so there is always room.
+    point.encode(&mut encoded).unwrap_or_default();
+    encoded.into()
+}
+
 /// Packs series into requests, one at a time, so that only one is ever held encoded: everything of the first moment, then of
 /// the next.
 ///
@@ -668,88 +707,65 @@ fn bounds() -> impl Iterator<Item = f64> {
 struct Packer {
     resource: Bytes,
     scope: Bytes,
-    series: Vec<Stream>,
-    /// The next point of each series: its moment, and the place of the series.
-    due: BTreeSet<(Millis, usize)>,
+    feeds: Vec<Feed>,
+    /// Which feeds have a point, moment by moment.
+    due: std::collections::btree_map::IntoIter<Millis, Vec<u32>>,
+    /// The moment that the last request did not finish.
+    rest: Vec<u32>,
 }
 
 impl Packer {
     fn new(resource: Bytes, series: Vec<Points>) -> Self {
-        let series: Vec<Stream> = series.into_iter().map(Stream::new).collect();
-        let due = series.iter().enumerate().filter_map(|(place, stream)| Some((stream.due()?, place))).collect();
-        Self { resource, scope: otlp::scope(), series, due }
+        let mut due: BTreeMap<Millis, Vec<u32>> = BTreeMap::new();
+        for (place, points) in (0..).zip(&series) {
+            points.values.moments().for_each(|at| due.entry(at).or_default().push(place));
+        }
+        let feeds = series.into_iter().map(Feed::new).collect();
+        Self { resource, scope: otlp::scope(), feeds, due: due.into_iter(), rest: Vec::new() }
     }
 
+    /// The next request, its moments oldest first; `None` when all points were given.
     fn next(&mut self) -> Option<Batch> {
-        let (mut batch, mut weight, mut moment) = (Batch::empty(Signal::Metrics), 0, None);
-        while weight < BATCH_BYTES
-            && let Some((at, place)) = self.due.pop_first()
-        {
-            let Some(stream) = self.series.get_mut(place) else { continue };
-            if moment.replace(at) != Some(at) {
-                weight += MOMENT_BYTES;
+        let (mut batch, mut bytes) = (Batch::empty(Signal::Metrics), 0);
+        while bytes < BATCH_BYTES {
+            let places = match std::mem::take(&mut self.rest) {
+                rest if rest.is_empty() => self.due.next().map(|(_, places)| places).unwrap_or_default(),
+                rest => rest,
+            };
+            if places.is_empty() {
+                break;
             }
-            let point = stream.next();
-            weight += point.as_ref().map_or(0, Bytes::len) + POINT_BYTES;
-            batch.add_points(at.as_nanos(), &self.resource, &self.scope, &stream.heading, point);
-            self.due.extend(stream.due().map(|next| (next, place)));
+            batch.begin_points(self.resource.clone(), self.scope.clone());
+            bytes += MOMENT_BYTES + self.moment(&mut batch, places);
         }
         (batch.items() > 0).then_some(batch)
     }
-}
 
-/// What is still to come of a series.
-struct Stream {
-    heading: Heading,
-    /// What all points share, encoded once: a message may be written in pieces.
-    shared: Vec<u8>,
-    /// The next one last.
-    values: Values,
-}
-
-impl Stream {
-    fn new(points: Points) -> Self {
-        let Points { metric, attributes, mut values } = points;
-        let shared = match &mut values {
-            Values::Numbers(values) => {
-                values.reverse();
-                NumberDataPoint { attributes, ..NumberDataPoint::default() }.encode_to_vec()
+    /// Adds the points of a moment, as many as there is room for; returns their size.
+    fn moment(&mut self, batch: &mut Batch, mut places: Vec<u32>) -> usize {
+        let mut bytes = 0;
+        for (done, place) in places.iter().enumerate() {
+            if bytes >= BATCH_BYTES {
+                self.rest = places.split_off(done);
+                break;
             }
-            Values::Histograms(values) => {
-                values.reverse();
-                let explicit_bounds = bounds().collect();
-                HistogramDataPoint { attributes, explicit_bounds, ..HistogramDataPoint::default() }.encode_to_vec()
-            }
-        };
-        Self { heading: heading(metric), shared, values }
+            let Some(feed) = self.feeds.get_mut(*place as usize) else { continue };
+            let point = feed.next();
+            bytes += point.as_ref().map_or(0, |point| point.len() + 4);
+            batch.add_points(&feed.heading, point);
+        }
+        bytes
     }
+}
 
-    /// The moment of the next point.
-    fn due(&self) -> Option<Millis> {
-        match &self.values {
-            Values::Numbers(values) => values.last().map(|(at, _)| *at),
-            Values::Histograms(values) => values.last().map(|(at, _)| *at),
+impl Values {
+    /// The moments there is a value of.
+    fn moments(&self) -> Box<dyn Iterator<Item = Millis> + '_> {
+        match self {
+            Self::Numbers(values) => Box::new(values.iter().map(|(at, _)| *at)),
+            Self::Histograms(values) => Box::new(values.iter().map(|(at, _)| *at)),
         }
     }
-
-    /// The next point, encoded.
-    fn next(&mut self) -> Option<Bytes> {
-        match &mut self.values {
-            Values::Numbers(values) => values.pop().map(|(at, value)| behind(&self.shared, &number_point(at, value))),
-            Values::Histograms(values) => {
-                values.pop().map(|(at, value)| behind(&self.shared, &histogram_point(at, &value)))
-            }
-        }
-    }
-}
-
-fn heading(metric: names::Metric) -> Heading {
-    let kind = match metric.instrument {
-        Instrument::Gauge => Kind::Gauge,
-        Instrument::Counter => Kind::Counter,
-        Instrument::Histogram => Kind::Histogram,
-    };
-    Heading { name: metric.name.to_owned(), description: metric.about.to_owned(), unit: metric.unit.to_owned(), kind }
 }
 
 /// Puts the points of equally named metrics into one message, as OTLP wants it.
@@ -772,7 +788,6 @@ pub(crate) fn united(metrics: Vec<Metric>) -> Vec<Metric> {
 #[cfg(test)]
 mod tests {
     use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-    use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 
     use super::*;
 
@@ -782,34 +797,31 @@ mod tests {
         Points { metric, attributes, values: Values::Numbers(values) }
     }
 
-    /// What each request says on the wire.
+    /// The requests as the backend reads them.
     fn packed(series: Vec<Points>) -> Vec<ExportMetricsServiceRequest> {
-        let mut packer = Packer::new(Bytes::new(), series);
-        let requests = std::iter::from_fn(|| packer.next());
-        requests.map(|batch| ExportMetricsServiceRequest::decode(batch.encode()).expect("a request")).collect()
-    }
-
-    fn metrics(of: &ResourceMetrics) -> impl Iterator<Item = &Metric> {
-        of.scope_metrics.iter().flat_map(|scope| &scope.metrics)
+        let mut packer = Packer::new(Bytes::from_static(b""), series);
+        let batches = std::iter::from_fn(|| packer.next());
+        batches.map(|batch| ExportMetricsServiceRequest::decode(batch.encode()).unwrap()).collect()
     }
 
     /// The moment, metric and value of each point, in the order they are sent.
-    fn points(requests: &[ExportMetricsServiceRequest]) -> Vec<(i64, &str, f64)> {
+    fn points(requests: &[ExportMetricsServiceRequest]) -> Vec<(u64, &str, f64)> {
         let mut all = Vec::new();
         for resource in requests.iter().flat_map(|request| &request.resource_metrics) {
-            let mut moments = BTreeSet::new();
-            for metric in metrics(resource) {
+            let mut of_moment = Vec::new();
+            for metric in &resource.scope_metrics[0].metrics {
                 let Some(Data::Gauge(Gauge { data_points }) | Data::Sum(Sum { data_points, .. })) = &metric.data else {
                     panic!("{metric:?} holds no numbers")
                 };
                 for point in data_points {
                     let Some(number_data_point::Value::AsDouble(value)) = point.value else { panic!("{point:?}") };
-                    let at = i64::try_from(point.time_unix_nano / 1_000_000).expect("a small moment");
-                    moments.insert(at);
-                    all.push((at, metric.name.as_str(), value));
+                    assert_eq!(point.attributes.len(), 1, "{point:?}");
+                    of_moment.push((point.time_unix_nano / 1_000_000, metric.name.as_str(), value));
                 }
             }
-            assert_eq!(moments.len(), 1, "a resource has points of several moments");
+            let moments: std::collections::BTreeSet<u64> = of_moment.iter().map(|(at, ..)| *at).collect();
+            assert_eq!(moments.len(), 1, "a resource holds the points of one moment");
+            all.extend(of_moment);
         }
         all
     }
@@ -832,20 +844,22 @@ mod tests {
             (4, wip, 4.0),
         ];
         assert_eq!(points(&requests), expected);
-        let named: Vec<usize> = requests[0].resource_metrics.iter().map(|of| metrics(of).count()).collect();
+        let named: Vec<usize> =
+            requests[0].resource_metrics.iter().map(|moment| moment.scope_metrics[0].metrics.len()).collect();
         assert_eq!(named, [1, 2, 2, 1], "a metric is named once in a moment");
     }
 
     #[test]
     fn a_long_history_is_told_in_several_requests_and_completely() {
-        let long = |name: &str| series(names::M_TASK_WIP, name, 0..1_000);
-        let requests = packed((0..50).map(|n| long(&n.to_string())).collect());
+        let long = |name: &str| series(names::M_TASK_WIP, name, 0..5_000);
+        let requests = packed((0..20).map(|n| long(&n.to_string())).collect());
         assert!(requests.len() > 3, "{} requests", requests.len());
         let told = points(&requests);
         assert!(told.is_sorted_by_key(|(at, ..)| *at));
-        assert_eq!(told.len(), 50_000);
-        let largest = requests.iter().map(Message::encoded_len).max().unwrap_or(0);
-        assert!(largest < MAX_BATCH_BYTES / 3, "{largest} bytes");
+        assert_eq!(told.len(), 100_000);
+        for request in &requests {
+            assert!(request.encoded_len() < MAX_BATCH_BYTES / 2, "{} bytes", request.encoded_len());
+        }
     }
 
     #[test]

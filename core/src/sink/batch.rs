@@ -94,62 +94,108 @@ pub(crate) enum Kind {
     Histogram,
 }
 
-/// What is said once for all points of a metric.
+/// What is said once for all points of a metric: its name, description and unit, encoded, and its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Heading {
-    pub(crate) name: String,
-    pub(crate) description: String,
-    pub(crate) unit: String,
-    pub(crate) kind: Kind,
+    encoded: Bytes,
+    kind: Kind,
 }
 
-/// Encoded items that share everything around them.
+impl Heading {
+    pub(crate) fn new(name: &str, description: &str, unit: &str, kind: Kind) -> Self {
+        let (name, description, unit) = (name.to_owned(), description.to_owned(), unit.to_owned());
+        let encoded = wire::Metric { name, description, unit, ..wire::Metric::default() }.encode_to_vec().into();
+        Self { encoded, kind }
+    }
+
+    /// The metric with these points. A message may be written in pieces: what is said once comes first.
+    fn over(&self, points: &[Bytes]) -> Bytes {
+        let cumulative = AggregationTemporality::Cumulative.into();
+        let points =
+            |temporality, is_monotonic| Some(wire::Points { data_points: points.to_vec(), temporality, is_monotonic });
+        let metric = match self.kind {
+            Kind::Gauge => wire::Metric { gauge: points(0, false), ..wire::Metric::default() },
+            Kind::Counter => wire::Metric { sum: points(cumulative, true), ..wire::Metric::default() },
+            Kind::Histogram => wire::Metric { histogram: points(cumulative, false), ..wire::Metric::default() },
+        };
+        [&self.encoded[..], &metric.encode_to_vec()].concat().into()
+    }
+}
+
+/// Encoded items of one kind: spans, log records, or the points of one metric.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Items {
+    /// For data points: their metric.
+    heading: Option<Heading>,
+    encoded: Vec<Bytes>,
+    /// For spans: the trace of each. Empty for the other signals.
+    traces: Vec<TraceId>,
+}
+
+impl Items {
+    /// Moves the first `count` out.
+    fn cut(&mut self, count: usize) -> Self {
+        let traces = self.traces.drain(..count.min(self.traces.len())).collect();
+        Self { heading: self.heading.clone(), encoded: self.encoded.drain(..count).collect(), traces }
+    }
+
+    /// What goes into their scope: the items, or the metric that holds them.
+    fn framed(&self) -> Vec<Bytes> {
+        match &self.heading {
+            Some(heading) => vec![heading.over(&self.encoded)],
+            None => self.encoded.clone(),
+        }
+    }
+}
+
+/// Everything under one resource and scope.
 #[derive(Clone, Debug, PartialEq)]
 struct Group {
     /// An encoded `Resource`.
     resource: Bytes,
     /// An encoded `InstrumentationScope`.
     scope: Bytes,
-    /// For data points: their metric.
-    heading: Option<Heading>,
-    /// Groups of different sections get resources of their own on the wire, even if they are of the same one.
-    section: u64,
-    items: Vec<Bytes>,
-    /// For spans: the trace of each item. Empty for the other signals.
-    traces: Vec<TraceId>,
+    items: Vec<Items>,
 }
 
 impl Group {
-    /// Moves the first `count` items out into a group of their own.
-    fn cut(&mut self, count: usize) -> Self {
-        let rest = self.items.split_off(count);
-        let rest_of_traces = self.traces.split_off(count.min(self.traces.len()));
-        let taken =
-            Self { items: std::mem::take(&mut self.items), traces: std::mem::take(&mut self.traces), ..self.clone() };
-        (self.items, self.traces) = (rest, rest_of_traces);
-        taken
+    fn len(&self) -> usize {
+        self.items.iter().map(|items| items.encoded.len()).sum()
     }
 
-    /// What goes into its scope: the items, or the metric that holds them.
-    fn framed(&self) -> Vec<Bytes> {
-        let Some(heading) = &self.heading else { return self.items.clone() };
-        let cumulative = AggregationTemporality::Cumulative.into();
-        let points = |temporality, is_monotonic| {
-            Some(wire::Points { data_points: self.items.clone(), temporality, is_monotonic })
-        };
-        let mut metric = wire::Metric {
-            name: heading.name.clone(),
-            description: heading.description.clone(),
-            unit: heading.unit.clone(),
-            ..wire::Metric::default()
-        };
-        match heading.kind {
-            Kind::Gauge => metric.gauge = points(0, false),
-            Kind::Counter => metric.sum = points(cumulative, true),
-            Kind::Histogram => metric.histogram = points(cumulative, false),
-        }
-        vec![metric.encode_to_vec().into()]
+    /// Moves the first `count` items out into a group of their own.
+    fn cut(&mut self, count: usize) -> Self {
+        let items = front(&mut self.items, count, |items| items.encoded.len(), Items::cut);
+        Self { resource: self.resource.clone(), scope: self.scope.clone(), items }
     }
+
+    fn framed(&self) -> wire::Resources {
+        let items = self.items.iter().flat_map(Items::framed).collect();
+        wire::Resources {
+            resource: self.resource.clone(),
+            scopes: vec![wire::Scope { scope: self.scope.clone(), items }],
+        }
+    }
+}
+
+/// Moves the first `count` items out of `parts`: whole parts as long as they fit, then the front of one by `cut`.
+fn front<T>(
+    parts: &mut Vec<T>,
+    mut count: usize,
+    size: impl Fn(&T) -> usize,
+    cut: impl Fn(&mut T, usize) -> T,
+) -> Vec<T> {
+    let mut whole = 0;
+    for part in parts.iter() {
+        if size(part) > count {
+            break;
+        }
+        count -= size(part);
+        whole += 1;
+    }
+    let mut taken: Vec<T> = parts.drain(..whole).collect();
+    taken.extend(parts.first_mut().filter(|_| count > 0).map(|part| cut(part, count)));
+    taken
 }
 
 /// One request's worth of one signal, ready to send.
@@ -177,37 +223,28 @@ impl Batch {
         scope: Bytes,
         spans: impl IntoIterator<Item = (TraceId, Bytes)>,
     ) {
-        let (traces, items) = spans.into_iter().unzip();
-        self.groups.push(Group { resource, scope, heading: None, section: 0, items, traces });
+        let (traces, encoded) = spans.into_iter().unzip();
+        self.groups.push(Group { resource, scope, items: vec![Items { heading: None, encoded, traces }] });
     }
 
     /// Adds log records that share a resource and a scope (all encoded).
-    pub(crate) fn add_records(&mut self, resource: Bytes, scope: Bytes, items: Vec<Bytes>) {
-        self.groups.push(Group { resource, scope, heading: None, section: 0, items, traces: Vec::new() });
+    pub(crate) fn add_records(&mut self, resource: Bytes, scope: Bytes, encoded: Vec<Bytes>) {
+        self.groups.push(Group { resource, scope, items: vec![Items { encoded, ..Items::default() }] });
     }
 
-    /// Adds encoded data points of a metric. Those of a metric that is there already in the last section, under the same
-    /// resource, join it. What is added in another section is not mixed with what came before.
-    pub(crate) fn add_points(
-        &mut self,
-        section: u64,
-        resource: &Bytes,
-        scope: &Bytes,
-        heading: &Heading,
-        points: impl IntoIterator<Item = Bytes>,
-    ) {
-        let mut recent = self.groups.iter_mut().rev().take_while(|group| group.section == section);
-        let known = recent.find(|group| {
-            group.heading.as_ref() == Some(heading) && group.resource == *resource && group.scope == *scope
-        });
-        match known {
-            Some(group) => group.items.extend(points),
-            None => self.groups.push(Group {
-                resource: resource.clone(),
-                scope: scope.clone(),
+    /// Begins a resource whose data points follow.
+    pub(crate) fn begin_points(&mut self, resource: Bytes, scope: Bytes) {
+        self.groups.push(Group { resource, scope, items: Vec::new() });
+    }
+
+    /// Adds encoded data points of a metric under the resource begun last.
+    pub(crate) fn add_points(&mut self, heading: &Heading, points: impl IntoIterator<Item = Bytes>) {
+        let Some(group) = self.groups.last_mut() else { return };
+        match group.items.iter_mut().find(|items| items.heading.as_ref() == Some(heading)) {
+            Some(items) => items.encoded.extend(points),
+            None => group.items.push(Items {
                 heading: Some(heading.clone()),
-                section,
-                items: points.into_iter().collect(),
+                encoded: points.into_iter().collect(),
                 traces: Vec::new(),
             }),
         }
@@ -215,7 +252,7 @@ impl Batch {
 
     /// How many spans, log records or data points it holds: the unit in which a backend rejects.
     pub fn items(&self) -> usize {
-        self.groups.iter().map(|group| group.items.len()).sum()
+        self.groups.iter().map(Group::len).sum()
     }
 
     /// Its size on the wire, uncompressed, in bytes.
@@ -229,26 +266,13 @@ impl Batch {
     }
 
     fn envelope(&self) -> wire::Request {
-        let mut resources: Vec<wire::Resources> = Vec::new();
-        let mut section = 0;
-        for group in &self.groups {
-            let items = group.framed();
-            let goes_on = std::mem::replace(&mut section, group.section) == group.section;
-            let last = resources.last_mut().filter(|last| goes_on && last.resource == group.resource);
-            match last.and_then(|last| last.scopes.last_mut()).filter(|scope| scope.scope == group.scope) {
-                Some(scope) => scope.items.extend(items),
-                None => resources.push(wire::Resources {
-                    resource: group.resource.clone(),
-                    scopes: vec![wire::Scope { scope: group.scope.clone(), items }],
-                }),
-            }
-        }
-        wire::Request { resources }
+        wire::Request { resources: self.groups.iter().map(Group::framed).collect() }
     }
 
     /// The distinct traces its spans belong to; empty for logs and metrics.
     pub fn trace_ids(&self) -> HashSet<TraceId> {
-        self.groups.iter().flat_map(|group| group.traces.iter().copied()).collect()
+        let items = self.groups.iter().flat_map(|group| &group.items);
+        items.flat_map(|items| items.traces.iter().copied()).collect()
     }
 
     /// Two batches with the first and the second half of the items, each item under a copy of its resource and scope.
@@ -258,58 +282,44 @@ impl Batch {
         if items < 2 {
             return None;
         }
-        let first = self.take(items / 2);
-        Some((first, self))
-    }
-
-    /// Moves the first `count` items out into a batch of their own.
-    fn take(&mut self, mut count: usize) -> Self {
-        let mut whole = 0;
-        for group in &self.groups {
-            if group.items.len() > count {
-                break;
-            }
-            count -= group.items.len();
-            whole += 1;
-        }
-        let mut taken: Vec<Group> = self.groups.drain(..whole).collect();
-        taken.extend(self.groups.first_mut().filter(|_| count > 0).map(|group| group.cut(count)));
-        Self { signal: self.signal, groups: taken }
+        let first = front(&mut self.groups, items / 2, Group::len, Group::cut);
+        Some((Self { signal: self.signal, groups: first }, self))
     }
 
     /// Takes an encoded request apart.
     fn parse(signal: Signal, request: Vec<u8>) -> Self {
         // What comes here was encoded a moment ago, by the crate that defines it.
         let request = wire::Request::decode(Bytes::from(request)).unwrap_or_default();
-        let scopes = request.resources.into_iter().zip(0..).flat_map(|(of, section)| {
+        let scopes = request.resources.into_iter().flat_map(|of| {
             let resource = of.resource;
-            of.scopes.into_iter().map(move |scope| (section, resource.clone(), scope))
+            of.scopes.into_iter().map(move |scope| (resource.clone(), scope))
         });
         let mut batch = Self::empty(signal);
-        for (section, resource, wire::Scope { scope, items }) in scopes {
+        for (resource, wire::Scope { scope, items }) in scopes {
             match signal {
                 Signal::Traces => {
                     batch.add_spans(resource, scope, items.into_iter().map(|span| (trace_of(&span), span)))
                 }
                 Signal::Logs => batch.add_records(resource, scope, items),
                 Signal::Metrics => {
-                    for metric in items.into_iter().filter_map(|metric| wire::Metric::decode(metric).ok()) {
-                        batch.add_metric(section, &resource, &scope, metric);
-                    }
+                    batch.begin_points(resource, scope);
+                    items
+                        .into_iter()
+                        .filter_map(|metric| wire::Metric::decode(metric).ok())
+                        .for_each(|metric| batch.add_metric(metric));
                 }
             }
         }
         batch
     }
 
-    fn add_metric(&mut self, section: u64, resource: &Bytes, scope: &Bytes, metric: wire::Metric) {
+    fn add_metric(&mut self, metric: wire::Metric) {
         let (kind, points) = match (metric.gauge, metric.sum, metric.histogram) {
             (_, Some(sum), _) => (Kind::Counter, sum),
             (_, _, Some(histogram)) => (Kind::Histogram, histogram),
             (gauge, ..) => (Kind::Gauge, gauge.unwrap_or_default()),
         };
-        let heading = Heading { name: metric.name, description: metric.description, unit: metric.unit, kind };
-        self.add_points(section, resource, scope, &heading, points.data_points);
+        self.add_points(&Heading::new(&metric.name, &metric.description, &metric.unit, kind), points.data_points);
     }
 }
 

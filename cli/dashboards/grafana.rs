@@ -1,0 +1,243 @@
+//! Grafana's HTTP API, as far as we need it. Works with Grafana 11 and 12 and service-account tokens.
+//!
+//! Every call gives what it found, or an error that says what to do. A 404 for something that may be missing is no error.
+
+use std::path::Path;
+
+use contextcore_core::http::Auth;
+use contextcore_core::http::service::{Reply, Service};
+use contextcore_core::secret::Secret;
+use contextcore_core::{Error, ErrorKind, Result};
+use contextcore_dashboards::datasources::DataSource;
+use http::{HeaderMap, HeaderValue, Method};
+use serde_json::{Value, json};
+
+/// The oldest major version that reads the dashboards as they are.
+const OLDEST: u32 = 11;
+
+/// A Grafana.
+pub(crate) struct Grafana {
+    service: Service,
+}
+
+/// A folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Folder {
+    pub(crate) uid: String,
+    pub(crate) title: String,
+    /// What an update must name.
+    pub(crate) version: i64,
+}
+
+/// A dashboard that is there.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Stored {
+    pub(crate) version: i64,
+    pub(crate) folder: String,
+    /// Comes from a file: cannot be written.
+    pub(crate) provisioned: bool,
+}
+
+/// A data source that is there.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct StoredSource {
+    pub(crate) source: DataSource,
+    pub(crate) read_only: bool,
+    pub(crate) is_default: bool,
+}
+
+impl Grafana {
+    pub(crate) fn new(url: &str, token: Secret, ca_file: Option<&Path>) -> Result<Self> {
+        Ok(Self { service: Service::new("Grafana", url, Auth::Bearer(token), ca_file)? })
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        self.service.url()
+    }
+
+    async fn get(&self, path: &str, query: &[(&str, &str)], doing: &str) -> Result<Option<Value>> {
+        let reply = self.service.get(path, query).await.map_err(unreachable)?;
+        if reply.status == 404 {
+            return Ok(None);
+        }
+        done(&reply, doing).map(Some)
+    }
+
+    async fn send(&self, method: Method, path: &str, body: &Value, doing: &str) -> Result<Value> {
+        let mut headers = HeaderMap::new();
+        // What is provisioned by the API is otherwise locked in Grafana, and nobody could pause a rule there.
+        headers.insert("x-disable-provenance", HeaderValue::from_static("true"));
+        let reply = self.service.send(method, path, headers, body).await.map_err(unreachable)?;
+        done(&reply, doing)
+    }
+
+    /// Its version, checked; `None` when it keeps that to itself. Proves the token, too.
+    pub(crate) async fn version(&self) -> Result<Option<String>> {
+        let health = self.get("/api/health", &[], "ask for its version").await?;
+        let Some(version) = health.filter(|health| health.get("database").is_some()) else {
+            let text = "there is no Grafana at this address: give its root, with the path it is served under";
+            return Err(Error::new(ErrorKind::Export, text).with("url", self.url()));
+        };
+        self.get("/api/folders", &[("limit", "1")], "log in").await?;
+        let Some(version) = version.get("version").and_then(Value::as_str).map(str::to_owned) else { return Ok(None) };
+        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        if major.is_some_and(|major| major < OLDEST) {
+            let text = format!("Grafana {version} is too old: the dashboards need Grafana {OLDEST} or newer");
+            return Err(Error::new(ErrorKind::Export, text).with("url", self.url()));
+        }
+        Ok(Some(version))
+    }
+
+    /// The folder of this title, or else of this uid.
+    pub(crate) async fn folder(&self, title: &str, uid: &str) -> Result<Option<Folder>> {
+        let all = self.get("/api/folders", &[("limit", "1000")], "list folders").await?.unwrap_or_default();
+        let named = all.as_array().into_iter().flatten().find(|folder| text(folder, "title") == title);
+        let uid = named.map_or(uid, |folder| folder.get("uid").and_then(Value::as_str).unwrap_or(uid));
+        let found = self.get(&format!("/api/folders/{uid}"), &[], "read the folder").await?;
+        Ok(found.map(|folder| Folder {
+            uid: text(&folder, "uid"),
+            title: text(&folder, "title"),
+            version: folder.get("version").and_then(Value::as_i64).unwrap_or(0),
+        }))
+    }
+
+    pub(crate) async fn create_folder(&self, title: &str, uid: &str) -> Result<Folder> {
+        let body = json!({"uid": uid, "title": title});
+        let made = self.send(Method::POST, "/api/folders", &body, "create the folder").await?;
+        Ok(Folder { uid: text(&made, "uid"), title: text(&made, "title"), version: 1 })
+    }
+
+    pub(crate) async fn rename_folder(&self, folder: &Folder, title: &str) -> Result<()> {
+        let body = json!({"title": title, "version": folder.version});
+        self.send(Method::PUT, &format!("/api/folders/{}", folder.uid), &body, "rename the folder").await.map(drop)
+    }
+
+    /// Every data source; none when the token may not list them.
+    pub(crate) async fn sources(&self) -> Result<Vec<StoredSource>> {
+        let reply = self.service.get("/api/datasources", &[]).await.map_err(unreachable)?;
+        if reply.status == 403 {
+            return Ok(Vec::new());
+        }
+        let all = done(&reply, "list data sources")?;
+        Ok(all.as_array().into_iter().flatten().filter_map(stored_source).collect())
+    }
+
+    pub(crate) async fn create_source(&self, source: &DataSource) -> Result<()> {
+        self.send(Method::POST, "/api/datasources", &json!(source), "create a data source").await.map(drop)
+    }
+
+    pub(crate) async fn update_source(&self, source: &DataSource) -> Result<()> {
+        let path = format!("/api/datasources/uid/{}", source.uid);
+        self.send(Method::PUT, &path, &json!(source), "update a data source").await.map(drop)
+    }
+
+    pub(crate) async fn dashboard(&self, uid: &str) -> Result<Option<Stored>> {
+        let found = self.get(&format!("/api/dashboards/uid/{uid}"), &[], "read a dashboard").await?;
+        Ok(found.map(|found| Stored {
+            version: found["dashboard"]["version"].as_i64().or(found["meta"]["version"].as_i64()).unwrap_or(0),
+            folder: text(&found["meta"], "folderUid"),
+            provisioned: found["meta"]["provisioned"].as_bool().unwrap_or(false),
+        }))
+    }
+
+    /// What whoever wrote the newest version of a dashboard said about it. Grafana 11 gives a list, later ones an object.
+    pub(crate) async fn newest_message(&self, uid: &str) -> Result<Option<String>> {
+        let path = format!("/api/dashboards/uid/{uid}/versions");
+        let found = self.get(&path, &[("limit", "10")], "read a dashboard's history").await?.unwrap_or_default();
+        let list = found.get("versions").unwrap_or(&found).as_array().cloned().unwrap_or_default();
+        let newest = list.into_iter().max_by_key(|version| version["version"].as_i64());
+        Ok(newest.map(|version| text(&version, "message")))
+    }
+
+    /// Writes a dashboard over the version it names; over any with `overwrite`.
+    pub(crate) async fn save_dashboard(
+        &self,
+        dashboard: &Value,
+        folder: &str,
+        message: &str,
+        overwrite: bool,
+    ) -> Result<()> {
+        let body = json!({"dashboard": dashboard, "folderUid": folder, "message": message, "overwrite": overwrite});
+        self.send(Method::POST, "/api/dashboards/db", &body, "save a dashboard").await.map(drop)
+    }
+
+    pub(crate) async fn rule(&self, uid: &str) -> Result<Option<Value>> {
+        self.get(&format!("/api/v1/provisioning/alert-rules/{uid}"), &[], "read an alert rule").await
+    }
+
+    pub(crate) async fn create_rule(&self, rule: &Value) -> Result<()> {
+        self.send(Method::POST, "/api/v1/provisioning/alert-rules", rule, "create an alert rule").await.map(drop)
+    }
+
+    pub(crate) async fn update_rule(&self, uid: &str, rule: &Value) -> Result<()> {
+        let path = format!("/api/v1/provisioning/alert-rules/{uid}");
+        self.send(Method::PUT, &path, rule, "update an alert rule").await.map(drop)
+    }
+
+    /// Asks a data source's own health check, as Grafana sees it.
+    pub(crate) async fn source_health(&self, uid: &str) -> Result<()> {
+        let path = format!("/api/datasources/uid/{uid}/health");
+        let reply = self.service.get(&path, &[]).await.map_err(unreachable)?;
+        done(&reply, "reach the data source").map(drop)
+    }
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn stored_source(value: &Value) -> Option<StoredSource> {
+    let flag = |key: &str| value.get(key).and_then(Value::as_bool).unwrap_or(false);
+    let source = serde_json::from_value(value.clone()).ok()?;
+    Some(StoredSource { source, read_only: flag("readOnly"), is_default: flag("isDefault") })
+}
+
+/// No answer is the backend's matter, as far as exit codes go.
+fn unreachable(error: Error) -> Error {
+    if error.kind() == ErrorKind::Unavailable { Error::new(ErrorKind::Export, error.full()) } else { error }
+}
+
+/// The answer as JSON, or what to do about it.
+fn done(reply: &Reply, doing: &str) -> Result<Value> {
+    if reply.is_success() {
+        return Ok(reply.json());
+    }
+    let message = reply.message();
+    let text = match reply.status {
+        401 => format!("log in to Grafana: the token was refused (401); make one for a service account: {message}"),
+        403 => format!(
+            "the token may not {doing} (403): {message}; give its service account the role Editor, and for data sources Admin"
+        ),
+        404 => format!("{doing}: not found (404): {message}"),
+        409 | 412 => format!(
+            "{doing}: it clashes with what is there, or somebody changed it just now ({}): {message}; look at it, then run \
+             this again",
+            reply.status
+        ),
+        300..=399 => format!(
+            "{doing}: redirected to {}; give the address that Grafana itself has, with the path it is served under",
+            reply.location.as_deref().unwrap_or("nowhere")
+        ),
+        status => format!("{doing}: Grafana answered {status}: {message}"),
+    };
+    Err(Error::new(ErrorKind::Export, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        let reply = |status, body: &str| Reply { status, body: body.to_owned(), location: Some("/login".to_owned()) };
+        let said = |status| {
+            let reply = reply(status, r#"{"message":"Permissions needed: folders:create"}"#);
+            done(&reply, "create the folder").unwrap_err().to_string()
+        };
+        assert!(said(401).contains("service account"));
+        assert!(said(403).contains("may not create the folder") && said(403).contains("folders:create"));
+        assert!(said(412).contains("run this again"));
+        assert!(said(302).contains("/login"));
+        assert!(said(500).contains("answered 500"));
+    }
+}
