@@ -123,6 +123,9 @@ impl Session {
 
     async fn exchange(&self, call: &Call) -> Result<Received, Setback> {
         let mut request = self.client.request(call.method.clone(), call.url.clone());
+        if let Some((name, value)) = &self.credential().header {
+            request = request.header(name, value);
+        }
         if let Some(body) = &call.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
@@ -151,7 +154,7 @@ impl Session {
 
     /// Asks the dialect, then the default reading. The secrets are masked first, so that no message can quote them.
     fn judge(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), Setback> {
-        let head = self.known.mask_bytes(&body[..body.len().min(HEAD_BYTES)]);
+        let head = self.credential().known.mask_bytes(&body[..body.len().min(HEAD_BYTES)]);
         let now = limits::server_time(headers).unwrap_or_else(Millis::now);
         let answer = Answer::new(status, headers, &head, now);
         match self.dialect.verdict(&answer).unwrap_or_else(|| default_verdict(&answer)) {
@@ -196,7 +199,7 @@ impl Session {
 
     /// A text from outside, short and without secrets.
     fn printable(&self, text: &str) -> String {
-        redact::excerpt(&self.known.mask(text))
+        redact::excerpt(&self.credential().known.mask(text))
     }
 
     fn torn(&self, error: reqwest::Error, status: StatusCode) -> Again {
