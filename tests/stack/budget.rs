@@ -21,6 +21,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use serde_json::json;
 
 use crate::ask::Sample;
+use crate::dashboards;
 use crate::grafana::{Dashboard, Query, View};
 use crate::product::Product;
 use crate::scene;
@@ -49,9 +50,14 @@ pub(crate) async fn large_portfolio(binaries: &Path) -> Result<()> {
     say(&format!("{} series, now told every minute", every_minute(&stack, tick).await?));
     stack.tempo.flush().await?;
     let mut timings = Vec::new();
-    let dashboards = Dashboard::all(&servers::repository().join("dashboards"))?;
-    for dashboard in &dashboards {
-        let view = dashboard.view(&stack, tick + MINUTE + 1_000, &[]).await?;
+    let all = Dashboard::all(&servers::repository().join("dashboards"))?;
+    let now = Millis::now().0 + MINUTE;
+    for dashboard in &all {
+        let view = dashboard.view(&stack, now, &[]).await?;
+        if view.uid() == dashboards::PORTFOLIO {
+            let rows = view.column(10, "A", "project_id").await?.len();
+            ensure!(rows == PROJECTS, "the health matrix shows {rows} projects");
+        }
         for query in view.queries()? {
             timings.push((timed(&view, &query).await?, format!("{}, {}", view.uid(), query.name())));
         }
