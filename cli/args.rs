@@ -101,6 +101,9 @@ pub(crate) struct Demo {
     /// Keep the store in this directory, to look at it afterwards
     #[arg(long, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
+    /// Stay, and tell the backend every minute how things stand, until stopped
+    #[arg(long, requires = "endpoint")]
+    pub(crate) stay: bool,
 }
 
 #[derive(Debug, Args)]
@@ -142,6 +145,38 @@ pub(crate) struct Check {
     /// Check only these sources
     #[arg(value_name = "SOURCE")]
     pub(crate) sources: Vec<String>,
+    #[command(flatten)]
+    pub(crate) doctor: Doctor,
+}
+
+/// Where the backends answer queries, for `check` to find again what it sends.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Doctor {
+    /// Look a back-dated canary up in this Tempo, and name each wrong setting
+    #[arg(long, value_name = "URL", help_heading = "Doctor")]
+    pub(crate) tempo_url: Option<String>,
+    /// The same in this Loki
+    #[arg(long, value_name = "URL", help_heading = "Doctor")]
+    pub(crate) loki_url: Option<String>,
+    /// The same in this Prometheus
+    #[arg(long, value_name = "URL", help_heading = "Doctor")]
+    pub(crate) prometheus_url: Option<String>,
+    /// Check the dashboards and data sources of this Grafana
+    #[arg(long, value_name = "URL", help_heading = "Doctor")]
+    pub(crate) grafana_url: Option<String>,
+    /// File that holds a token for Grafana [default: the variable GRAFANA_TOKEN]
+    #[arg(long, value_name = "FILE", help_heading = "Doctor")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Seconds to wait for a canary to be found: Tempo takes up to 10 minutes
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, help_heading = "Doctor")]
+    pub(crate) wait: u64,
+}
+
+impl Doctor {
+    /// Whether there is anything to look into.
+    pub(crate) fn is_asked(&self) -> bool {
+        [&self.tempo_url, &self.loki_url, &self.prometheus_url, &self.grafana_url].into_iter().any(Option::is_some)
+    }
 }
 
 #[derive(Debug, Args)]

@@ -1,4 +1,5 @@
-//! `contextcore check`: proves every token, shows what a sync would read, and pings the backend. Nothing is written.
+//! `contextcore check`: proves every token, shows what a sync would read, and pings the backend. Nothing is written, but for
+//! the canaries of the [`doctor`], where it is asked.
 
 use std::io::{self, Write};
 
@@ -10,6 +11,7 @@ use serde::Serialize;
 
 use crate::app::{self, Context};
 use crate::args;
+use crate::doctor::{self, Finding, Verdict};
 use crate::failure::{Exit, Outcome};
 use crate::report::ErrorLine;
 use crate::table::{Column, Table};
@@ -21,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 struct Findings {
     sources: Vec<SourceFinding>,
     backends: Vec<BackendFinding>,
+    /// What the doctor found, if it was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    doctor: Vec<Finding>,
 }
 
 /// What was found of a source.
@@ -46,7 +51,14 @@ pub(crate) async fn run(context: &Context, arguments: &args::Check) -> Outcome {
     let json = context.is_json("check")?;
     let config = context.config()?;
     let chosen = app::chosen(&config, &arguments.sources)?;
-    let findings = stop::stoppable(&CancellationToken::new(), find(&config, &chosen)).await?;
+    let work = async {
+        let mut findings = find(&config, &chosen).await;
+        if arguments.doctor.is_asked() {
+            findings.doctor = doctor::examine(&config, &arguments.doctor).await;
+        }
+        findings
+    };
+    let findings = stop::stoppable(&CancellationToken::new(), work).await?;
     let mut out = io::stdout().lock();
     if json {
         serde_json::to_writer_pretty(&mut out, &findings)?;
@@ -60,7 +72,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Check) -> Outcome {
 }
 
 async fn find(config: &Config, sources: &[&SourceConfig]) -> Findings {
-    let mut findings = Findings { sources: Vec::new(), backends: Vec::new() };
+    let mut findings = Findings { sources: Vec::new(), backends: Vec::new(), doctor: Vec::new() };
     for source in sources {
         let checked = check_source(config, source).await;
         let (report, error) = match checked {
@@ -91,7 +103,13 @@ async fn check_source(config: &Config, source: &SourceConfig) -> Result<CheckRep
 /// Sends a request with nothing in it: proves address, protocol and credential, and leaves nothing behind.
 async fn ping(config: &OtlpConfig, signal: Signal) -> Result<(), Error> {
     let Some(target) = config.target(signal)? else { return Ok(()) };
-    sink::connect(&target, signal)?.export(&Batch::empty(signal)).await.map(drop)
+    match sink::connect(&target, signal)?.export(&Batch::empty(signal)).await {
+        // Loki says so of a request that holds nothing: it was reached, and understood us.
+        Err(error) if error.context("answer").is_some_and(|answer| answer.contains("at least one valid stream")) => {
+            Ok(())
+        }
+        answered => answered.map(drop),
+    }
 }
 
 impl Findings {
@@ -99,14 +117,17 @@ impl Findings {
     fn exit(&self) -> Exit {
         let sources = self.sources.iter().filter_map(|source| source.error.as_ref()).map(ErrorLine::exit);
         let backends = self.backends.iter().filter(|backend| backend.error.is_some()).map(|_| Exit::Backend);
-        Exit::worst(sources.chain(backends))
+        let doctor = self.doctor.iter().filter(|finding| finding.verdict == Verdict::Wrong).map(|_| Exit::Backend);
+        Exit::worst(sources.chain(backends).chain(doctor))
     }
 
     fn errors(&self) -> String {
         let sources = self.sources.iter().filter_map(|source| Some((source.name.as_str(), source.error.as_ref()?)));
         let backends =
             self.backends.iter().filter_map(|backend| Some((backend.signal.as_str(), backend.error.as_ref()?)));
-        sources.chain(backends).map(|(name, error)| format!("error: {name}: {}\n", error.message())).collect()
+        let failed = sources.chain(backends).map(|(name, error)| format!("error: {name}: {}\n", error.message()));
+        let wrong = self.doctor.iter().filter(|finding| finding.verdict == Verdict::Wrong).map(complaint);
+        failed.chain(wrong).collect()
     }
 
     fn render(&self, all: bool, width: Option<usize>) -> String {
@@ -127,8 +148,29 @@ impl Findings {
             table.row([format!("  {}", backend.signal.as_str()), backend.url.clone(), found.to_owned()]);
         }
         text.push_str(&table.render(width));
+        if !self.doctor.is_empty() {
+            text.push_str(&format!("doctor\n{}", doctor_text(&self.doctor, width)));
+        }
         text
     }
+}
+
+fn doctor_text(findings: &[Finding], width: Option<usize>) -> String {
+    let mut table = Table::new(&[("", Column::Left), ("", Column::Left), ("", Column::Flexible)]);
+    for finding in findings {
+        let verdict = match finding.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Wrong => "WRONG",
+            Verdict::Unknown => "?",
+        };
+        table.row([format!("  {}", finding.backend), verdict.to_owned(), finding.found.clone()]);
+    }
+    table.render(width)
+}
+
+fn complaint(finding: &Finding) -> String {
+    let advice = finding.advice.as_ref().map(|advice| format!(": {advice}")).unwrap_or_default();
+    format!("error: {}: {}{advice}\n", finding.backend, finding.found)
 }
 
 /// Projects and statuses shown without `-v`.
@@ -217,6 +259,7 @@ mod tests {
         Findings {
             sources: vec![source("acme", Some(report), None), source("other", None, Some(&refused))],
             backends: vec![backend(Signal::Traces, None), backend(Signal::Logs, Some(&unreachable))],
+            doctor: Vec::new(),
         }
     }
 

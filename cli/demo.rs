@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use contextcore_core::config::{Config, SourceConfig};
 use contextcore_core::replay::Sinks;
@@ -60,17 +61,32 @@ pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
     let report = stop::stoppable(&engine.cancel, work).await??;
     progress::end(&context.bars);
     let portfolio = portfolio::gather(&Viewer::new(&engine.store, &engine.config, now), now)?;
-    stage.jira.shutdown().await;
-    let mut out = io::stdout().lock();
     if json {
+        let mut out = io::stdout().lock();
         serde_json::to_writer(&mut out, &json!({"portfolio": portfolio, "run": report}))?;
         out.write_all(b"\n")?;
     } else {
         let kept = arguments.store.is_some().then_some(stage.directory.as_path());
-        out.write_all(render(&portfolio, &report, arguments.endpoint.as_deref(), kept).as_bytes())?;
+        io::stdout().write_all(render(&portfolio, &report, arguments.endpoint.as_deref(), kept).as_bytes())?;
     }
     eprint!("{}", report.troubles());
+    if arguments.stay && !engine.cancel.is_cancelled() {
+        stop::stoppable(&engine.cancel, stay(&engine, &sources, &sinks)).await??;
+    }
+    stage.jira.shutdown().await;
     Ok(report.exit())
+}
+
+/// How often the sample world is told again while the demo stays.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// Goes on telling how things stand, so that dashboards stay fresh; what is blocked grows older meanwhile.
+async fn stay(engine: &Arc<Engine>, sources: &[SourceConfig], sinks: &Sinks) -> Result<(), Error> {
+    while engine.cancel.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_some() {
+        let report = sync::pass(engine, sources, Options::default(), sinks).await?;
+        self_metrics::push_after(engine, &report).await;
+    }
+    Ok(())
 }
 
 /// Starts the stand-ins and writes what is needed to sync them.
@@ -182,6 +198,7 @@ mod tests {
             endpoint: endpoint.map(str::to_owned),
             protocol: endpoint.map(|_| "http/protobuf".to_owned()),
             store: None,
+            stay: false,
         }
     }
 

@@ -58,7 +58,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Init) -> Outcome {
     }
     let context =
         Context { global: args::Global { config: Some(path), ..context.global.clone() }, bars: context.bars.clone() };
-    check::run(&context, &args::Check { sources: Vec::new() }).await
+    check::run(&context, &args::Check { sources: Vec::new(), doctor: args::Doctor::default() }).await
 }
 
 fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {

@@ -8,6 +8,7 @@ mod args;
 mod check;
 mod dashboards;
 mod demo;
+mod doctor;
 mod engine;
 mod failure;
 #[cfg(test)]

@@ -81,6 +81,24 @@ pub const TEMPO_METRICS_RANGE: Setting = Setting {
     note: "",
 };
 
+/// Large backfills lose traces.
+pub const TEMPO_TRACES: Setting = Setting {
+    backend: Backend::Tempo,
+    symptom: "a backfill of many traces loses some, while the answer is \"ok\"",
+    line: "overrides.defaults.ingestion.max_traces_per_user: 0",
+    elsewhere: None,
+    note: "",
+};
+
+/// Large epics lose spans.
+pub const TEMPO_BYTES: Setting = Setting {
+    backend: Backend::Tempo,
+    symptom: "a large epic loses spans, while the answer is \"ok\"",
+    line: "overrides.defaults.global.max_bytes_per_trace: 50000000",
+    elsewhere: None,
+    note: "",
+};
+
 /// Old records are refused.
 pub const LOKI_OLD: Setting = Setting {
     backend: Backend::Loki,
@@ -94,7 +112,7 @@ pub const LOKI_OLD: Setting = Setting {
 pub const LOKI_BEHIND: Setting = Setting {
     backend: Backend::Loki,
     symptom: "a record is refused behind a newer one of its stream: `entry too far behind`",
-    line: "ingester.max_chunk_age: 17568h",
+    line: "ingester.max_chunk_age: 20160h",
     elsewhere: None,
     note: "",
 };
@@ -154,11 +172,13 @@ pub const PROMETHEUS_LABELS: Setting = Setting {
 };
 
 /// All of them.
-pub const SETTINGS: [Setting; 12] = [
+pub const SETTINGS: [Setting; 14] = [
     TEMPO_SLACK,
     TEMPO_RETENTION,
     TEMPO_SEARCH_RANGE,
     TEMPO_METRICS_RANGE,
+    TEMPO_TRACES,
+    TEMPO_BYTES,
     LOKI_OLD,
     LOKI_BEHIND,
     LOKI_RANGE,
@@ -175,5 +195,24 @@ impl Setting {
         let elsewhere = self.elsewhere.map(|other| format!(" ({other})")).unwrap_or_default();
         let note = if self.note.is_empty() { String::new() } else { format!(" {}", self.note) };
         format!("set `{}`{elsewhere}.{note}", self.line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The last word of the path and its value must be in the files that users get.
+    #[test]
+    fn every_line_is_one_of_the_configurations_that_were_measured() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/backends/");
+        let read = |file: &str| std::fs::read_to_string(format!("{folder}{file}")).unwrap();
+        let all = ["tempo.yaml", "tempo-2.yaml", "loki.yaml", "prometheus.yml"].map(read).concat();
+        let listed = |setting: &&Setting| !setting.line.contains('[') && !setting.line.starts_with("--");
+        for setting in SETTINGS.iter().filter(listed) {
+            let (path, value) = setting.line.split_once(": ").unwrap();
+            let key = path.rsplit('.').next().unwrap();
+            assert!(all.contains(&format!("{key}: {value}")), "{}", setting.line);
+        }
     }
 }

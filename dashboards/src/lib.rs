@@ -2,12 +2,14 @@
 //!
 //! Start with [`dashboards`]. [`model`] is Grafana's JSON as types; the three dashboards are [`portfolio`], [`project`] and
 //! [`health`], put together with [`panel`], [`query`] (the pieces of PromQL, LogQL and TraceQL, with names out of the
-//! registry) and [`variable`]. [`alerts`] are the rules, [`datasources`] what the dashboards ask, [`files`] all of it as files.
+//! registry) and [`variable`]. [`alerts`] are the rules, [`datasources`] what the dashboards ask, [`files`] all of it as
+//! files, [`docs`] the pages about it.
 //! [`knowledge`] is what can be wrong with a backend. Giving them to a Grafana is the program's
 //! matter (`contextcore dashboards`).
 
 pub mod alerts;
 pub mod datasources;
+pub mod docs;
 pub mod files;
 mod health;
 pub mod knowledge;

@@ -10,7 +10,7 @@ use std::process::Command;
 use contextcore_core::replay::exposition_name;
 use contextcore_core::replay::semconv::{ATTRIBUTES, EVENTS, Instrument, METRICS, On};
 use contextcore_dashboards::model::{Dashboard, Panel, Target};
-use contextcore_dashboards::{alerts, dashboards, files};
+use contextcore_dashboards::{alerts, dashboards, docs, files};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
@@ -131,7 +131,7 @@ fn used(text: &str) -> BTreeSet<&str> {
 /// What PromQL calls its own.
 const PROMQL: &str = "max min sum count avg by on and or unless group_left offset bool last_over_time max_over_time \
 min_over_time avg_over_time stddev_over_time timestamp histogram_quantile label_replace sort_desc sqrt scalar time vector \
-query_result label_values inf changes";
+query_result label_values changes sort";
 /// What queries name themselves.
 const OURS: &str = "rule weekday hour le";
 /// What LogQL calls its own.
@@ -293,5 +293,50 @@ fn alerts_fire_when_they_should_and_only_then() {
         let run = Command::new(&promtool).args(arguments).current_dir(folder().join("alerts")).output().unwrap();
         let said = [run.stdout, run.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
         assert!(run.status.success(), "promtool {arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn the_committed_pages_are_fresh() -> std::io::Result<()> {
+    for (name, dashboard) in dashboards() {
+        fresh(&format!("../docs/dashboards/{name}.md"), &docs::page(name, &dashboard))?;
+    }
+    fresh("../docs/ALERTS.md", &docs::alerts())?;
+    fresh("../docs/TELEMETRY.md", &docs::telemetry())
+}
+
+#[test]
+fn the_cookbook_names_only_what_we_emit() {
+    let text = std::fs::read_to_string(folder().join("../docs/COOKBOOK.md")).unwrap();
+    let mut blocks = 0;
+    for block in text.split("\n```").filter(|block| block.contains("ql\n")) {
+        let (language, query) = block.split_once('\n').unwrap();
+        let unknown = match language {
+            "promql" => unknown_promql(query),
+            "logql" => unknown_logql(query),
+            "traceql" => unknown_traceql(query),
+            _ => continue,
+        };
+        assert!(unknown.is_empty(), "{unknown:?} in {query}");
+        blocks += 1;
+    }
+    assert!(blocks > 20, "only {blocks} queries were found");
+}
+
+#[test]
+fn the_local_stack_mounts_files_that_are_there_and_sets_variables_that_are_read() {
+    let deploy = folder().join("../deploy");
+    let read = |file: &str| std::fs::read_to_string(deploy.join(file)).unwrap();
+    let compose = read("compose.yaml");
+    let mounted = compose.split(|c: char| c.is_whitespace() || c == '"').filter(|word| word.ends_with(":ro"));
+    let mounted: Vec<&str> = mounted.filter_map(|word| word.split(':').next()).collect();
+    assert!(mounted.len() >= 8, "{mounted:?}");
+    for path in mounted {
+        assert!(deploy.join(path).exists(), "{path} is not there");
+    }
+    let backends = read("backends/tempo-2.yaml") + &read("backends/loki.yaml");
+    let variables = compose.lines().filter_map(|line| line.trim().split_once(": ")).map(|(name, _)| name);
+    for variable in variables.filter(|name| name.starts_with("TEMPO_") || name.starts_with("LOKI_")) {
+        assert!(backends.contains(&format!("${{{variable}:-")), "nobody reads {variable}");
     }
 }

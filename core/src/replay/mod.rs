@@ -7,6 +7,7 @@
 //! position move.
 
 mod board;
+pub mod canary;
 mod events;
 mod exposition;
 pub mod ids;

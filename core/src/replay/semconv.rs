@@ -73,7 +73,7 @@ attributes! {
     SDK_LANGUAGE = "telemetry.sdk.language", Text, Resource, "always `rust`";
     SDK_VERSION = "telemetry.sdk.version", Text, Resource, "the program's version";
 
-    ROLE = "contextcore.role", Text, Span, "`anchor`, `phase`, `task`, `completion`, `sprint`, `snapshot` or `insight`";
+    ROLE = "contextcore.role", Text, Span, "`anchor`, `phase`, `task`, `completion`, `sprint`, `snapshot` or `insight`; `canary` when `check` looks";
     TASK_ID = "task.id", Text, Span, "the key people say, e.g. `PROJ-123`";
     TASK_NATIVE_ID = "task.key_native_id", Text, Span, "the tool's immutable id";
     TASK_TYPE = "task.type", Text, Span, "`epic`, `story`, `task`, `subtask`, `bug`, `spike` or `incident`";
@@ -183,6 +183,7 @@ events! {
     SPRINT_STARTED = "sprint.started", "a sprint started";
     SPRINT_SCOPE_CHANGED = "sprint.scope_changed", "work entered or left a running sprint";
     SPRINT_CLOSED = "sprint.closed", "a sprint was closed";
+    CANARY = "contextcore.canary", "nothing happened: `check` looks whether it finds this again";
 }
 
 /// How a metric behaves.
@@ -272,6 +273,7 @@ metrics! {
     M_EXPORT_SENT = "contextcore.export.sent", "{item}", Counter, [SIGNAL], "spans, records and points taken by the backend";
     M_EXPORT_REJECTED = "contextcore.export.rejected", "{item}", Counter, [SIGNAL], "refused by the backend for good";
     M_EXPORT_RETRIES = "contextcore.export.retries", "{retry}", Counter, [SIGNAL], "batches sent again";
+    M_CANARY = "contextcore.canary", "", Gauge, [], "sent by `check` to look whether it finds it again";
     M_EXPORT_LAG = "contextcore.export.lag", "s", Gauge, [SIGNAL], "age of the oldest change the backend has not been told";
 }
 
