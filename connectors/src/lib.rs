@@ -6,13 +6,14 @@
 mod file;
 mod github;
 mod jira;
+mod linear;
 mod webhook;
 mod words;
 
 use contextcore_core::connector::{Registration, Webhook};
 
 /// Every kind of source there is.
-pub static ALL: &[Registration] = &[jira::REGISTRATION, github::REGISTRATION, file::REGISTRATION];
+pub static ALL: &[Registration] = &[jira::REGISTRATION, github::REGISTRATION, linear::REGISTRATION, file::REGISTRATION];
 
 /// How calls of a kind's tool are proven; `None` for a kind whose tool does not call.
 pub fn webhook(kind: &str) -> Option<Webhook> {

@@ -111,6 +111,12 @@ mod tests {
     }
 
     #[test]
+    fn phrases_are_whole_words_whatever_stands_between_them() {
+        assert!(says("Code-Review", &REVIEW) && says("ON  HOLD!", &BLOCKED) && says("Won\u{2019}t do", &["won't do"]));
+        assert!(!says("Unblocked", &BLOCKED) && !says("Contest", &REVIEW) && !says("", &BACKLOG));
+    }
+
+    #[test]
     fn priorities_are_five_steps_or_the_tools_own_word() {
         let table =
             [("Blocker", "highest"), ("Major", "high"), ("Medium", "medium"), ("Trivial", "lowest"), ("P2", "p2")];

@@ -64,6 +64,8 @@ fn config(github: &GithubHandle, edition: Edition, token: &tempfile::TempDir) ->
         email: None,
         token: SecretRef::File(file),
         app: None,
+        path: None,
+        webhook: None,
         tls_ca_file: None,
         projects: vec!["acme/1".into()],
         repositories: Vec::new(),

@@ -36,10 +36,11 @@ pub fn diff(
 ) -> Option<Delta> {
     let mut history = seen.history;
     let repaired = repair(&mut history);
+    let gone = tells_deletion(&history);
     let (mut timeline, mut added) =
         merge(known.map(|known| known.timeline.as_slice()).unwrap_or_default(), history, seq);
     weigh(&mut timeline, derives);
-    for entry in observed(key, &timeline, &seen.present, now) {
+    for entry in observed(key, &timeline, &seen.present, gone, now) {
         timeline::insert(&mut timeline, Kept { entry, seq });
         added += 1;
     }
@@ -141,12 +142,19 @@ fn keep_first_values(old: &Facts, new: &mut Facts, changed: &HashSet<mem::Discri
     }
 }
 
-/// The changes that lead from where the timeline ends to what is seen now.
-fn observed(key: &TaskKey, timeline: &[Kept], present: &Facts, now: Millis) -> Vec<Entry> {
+/// Whether the tool itself tells that the task is gone: some keep showing what lies in their bin.
+fn tells_deletion(history: &[Entry]) -> bool {
+    let fate = history.iter().rev().find(|entry| matches!(entry.what, What::Deleted | What::Restored));
+    fate.is_some_and(|entry| entry.what == What::Deleted)
+}
+
+/// The changes that lead from where the timeline ends to what is seen now. What is seen again has come back, unless the tool
+/// says it is `gone`.
+fn observed(key: &TaskKey, timeline: &[Kept], present: &Facts, gone: bool, now: Millis) -> Vec<Entry> {
     let Some(state) = timeline::told(timeline) else { return Vec::new() };
     let last = timeline.iter().rfind(|kept| kept.entry.what.artifact().is_none());
     let at = last.map_or(now, |kept| kept.entry.at.max(now));
-    let restored = state.deleted.map(|_| What::Restored);
+    let restored = state.deleted.filter(|_| !gone).map(|_| What::Restored);
     restored
         .into_iter()
         .chain(changes(&state.facts, present))
@@ -283,5 +291,19 @@ mod tests {
             Millis(7_000),
         );
         assert_eq!(back.unwrap().record.timeline.last().unwrap().entry.what, What::Restored);
+    }
+
+    #[test]
+    fn what_the_tool_shows_in_its_bin_stays_deleted() {
+        let binned = || vec![created(Status::Todo), kept(6_000, What::Deleted)];
+        let first = diff(&key(), None, seen(binned(), facts(Status::Todo)), false, 1, Millis(7_000)).unwrap();
+        assert_eq!(first.record.timeline.last().unwrap().entry.what, What::Deleted);
+        assert_eq!(
+            diff(&key(), Some(&first.record), seen(binned(), facts(Status::Todo)), false, 2, Millis(8_000)),
+            None
+        );
+        let back = seen(vec![created(Status::Todo)], facts(Status::Todo));
+        let back = diff(&key(), Some(&first.record), back, false, 3, Millis(9_000)).unwrap();
+        assert_eq!(back.record.timeline.last().unwrap().entry.what, What::Restored);
     }
 }

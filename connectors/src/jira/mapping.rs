@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::reference::Reference;
 use super::settings::Settings;
 use crate::words::{BACKLOG, REVIEW};
-pub(super) use crate::words::{BLOCKED, gives_up, priority, says};
+pub(super) use crate::words::{gives_up, priority, says};
 
 /// Jira's status categories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

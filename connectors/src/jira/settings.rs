@@ -7,7 +7,7 @@ use contextcore_core::config::{CommentPrivacy, Privacy, SourceConfig};
 use contextcore_core::model::{Status, TaskType};
 use contextcore_core::{Error, ErrorKind, Result, Secret};
 
-use super::mapping;
+use crate::words;
 
 /// The names that `fields` may have.
 const FIELDS: [&str; 5] = ["story_points", "sprint", "epic_link", "parent_link", "flagged"];
@@ -91,7 +91,7 @@ impl Settings {
     pub(super) fn means_blocked(&self, name: &str) -> bool {
         match &self.blocked_statuses {
             Some(names) => names.iter().any(|blocked| blocked.eq_ignore_ascii_case(name.trim())),
-            None => mapping::says(name, &mapping::BLOCKED),
+            None => words::says(name, &words::BLOCKED),
         }
     }
 

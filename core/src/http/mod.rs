@@ -14,6 +14,7 @@ mod client;
 mod gate;
 pub mod limits;
 pub mod local;
+mod quota;
 pub mod redact;
 pub mod service;
 mod stats;
@@ -34,6 +35,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::{debug, info};
 
+pub use quota::{POINTS, Quota, REQUESTS};
 pub use stats::Stats;
 pub use verdict::{Answer, Dialect, PlainDialect, Scope, Verdict, default_verdict};
 
@@ -262,6 +264,23 @@ impl Session {
         tries: Tries,
     ) -> Result<T> {
         self.run(bucket, &Call::post(&self.base, path, body)?, tries.0.min(self.tries)).await
+    }
+
+    /// As [`Session::post_with`], for a vendor that charges points: the request waits until the quota of points that the
+    /// vendor's answers told of ([`Dialect::quotas`]) has so many left.
+    ///
+    /// # Errors
+    /// As [`Session::get`].
+    pub async fn post_priced<T: DeserializeOwned>(
+        &self,
+        bucket: &'static str,
+        path: &str,
+        body: &impl Serialize,
+        tries: Tries,
+        points: u32,
+    ) -> Result<T> {
+        let call = Call::post(&self.base, path, body)?.priced(points);
+        self.run(bucket, &call, tries.0.min(self.tries)).await
     }
 
     /// What has been done so far.

@@ -127,10 +127,14 @@ impl Site {
         let reply = headers
             .into_iter()
             .fold(Reply::json(200, body.to_string()), |reply, (name, value)| reply.with_header(name, value));
-        match caller.scopes() {
+        let reply = match caller.scopes() {
             Some(scopes) => reply.with_header("x-oauth-scopes", scopes),
             None => reply,
+        };
+        if self.options.is_enterprise() {
+            return reply.with_header("x-github-enterprise-version", "enterprise-server@3.13.0");
         }
+        reply
     }
 }
 

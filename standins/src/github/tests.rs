@@ -608,10 +608,15 @@ async fn tokens_see_what_they_may() {
     let app = ask_as(&github, "app", PULLS, json!({"ids": [Github::pull_id(pull)]})).await.json();
     assert_eq!(app["data"]["nodes"][0]["commits"]["nodes"][0]["commit"]["statusCheckRollup"], Value::Null);
     assert_eq!(app["errors"][0]["message"], "Resource not accessible by integration");
+    let body = json!({"query": SWEEP, "variables": {"project": Github::project_id(SHOP)}}).to_string();
+    github.set_tokens(vec![Token::fine_grained("blind").without("issues")]);
+    github.world().edit(NOW - HOUR).add_issue(Draft::new(shop, TypeId::TASK, "Unseen"));
+    let blind = send(&github, "/graphql", "blind", &body).await.json();
+    assert_eq!(blind["data"]["node"]["items"]["nodes"][0]["type"], "REDACTED");
     let nobody = project("wrong").await;
     assert_eq!((nobody.status, &nobody.json()["message"]), (401, &json!("Bad credentials")));
     assert!(nobody.json().get("errors").is_none());
-    let silent = send_as(&github, "/graphql", "classic", "{}", "").await;
+    let silent = send_as(&github, "/graphql", "blind", "{}", "").await;
     assert_eq!(silent.status, 403, "without a user agent");
 }
 
