@@ -37,8 +37,8 @@ type Of<T> = fn(&T) -> f64;
 pub(crate) struct Gallery<'a> {
     case: &'a Case<'a>,
     dashboards: &'a [Dashboard],
-    /// The moment they are looked at: a minute after what was told last. What asks in steps of a minute which values are the
-    /// newest has seen it by then.
+    /// The moment they are looked at: a minute after what was told last, because the end of a range is rounded down to the
+    /// step, and by then no step of a minute ends before it.
     now: i64,
     /// Both projects of the case.
     portfolio: View<'a>,
