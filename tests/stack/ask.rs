@@ -5,7 +5,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics};
+use prost::Message;
+use serde_json::Value;
 
 /// A half-open stretch of time that a query is about, in epoch milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +36,17 @@ async fn get(client: &reqwest::Client, url: &str, query: &[(&str, String)]) -> R
 
 async fn get_json(client: &reqwest::Client, url: &str, query: &[(&str, String)]) -> Result<Value> {
     let text = get(client, url, query).await?;
+    serde_json::from_str(&text).with_context(|| format!("{url} answers no JSON: {text}"))
+}
+
+/// Asks with the parameters in the body, as Grafana asks Prometheus: a query that names hundreds of projects fits no URL.
+async fn post_json(client: &reqwest::Client, url: &str, query: &[(&str, String)]) -> Result<Value> {
+    let form = reqwest::Url::parse_with_params(url, query)?.query().unwrap_or_default().to_owned();
+    let asked = client.post(url).header("content-type", "application/x-www-form-urlencoded").body(form);
+    let answer = asked.send().await?;
+    let status = answer.status();
+    let text = answer.text().await?;
+    ensure!(status.is_success(), "{url} {query:?}: {status} {text}");
     serde_json::from_str(&text).with_context(|| format!("{url} answers no JSON: {text}"))
 }
 
@@ -343,26 +358,36 @@ impl Prometheus {
 
     /// Gives it a sample of now.
     pub(crate) async fn tell_now(&self) -> Result<()> {
-        let now = contextcore_core::Millis::now().0;
-        let point = json!({"timeUnixNano": format!("{now}000000"), "asDouble": 1.0});
-        let metric = json!({"name": "present", "gauge": {"dataPoints": [point]}});
-        let request = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]});
+        let time_unix_nano = contextcore_core::Millis::now().as_nanos();
+        let point = NumberDataPoint { time_unix_nano, ..NumberDataPoint::default() };
+        let data = Some(Data::Gauge(Gauge { data_points: vec![point] }));
+        let metrics = vec![Metric { name: "present".to_owned(), data, ..Metric::default() }];
+        let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
+        let resource_metrics = vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }];
+        self.tell(&ExportMetricsServiceRequest { resource_metrics }).await
+    }
+
+    /// Sends it metrics.
+    pub(crate) async fn tell(&self, request: &ExportMetricsServiceRequest) -> Result<()> {
         let url = format!("{}/api/v1/otlp/v1/metrics", self.base);
-        self.client.post(url).json(&request).send().await?.error_for_status()?;
+        let sent = self.client.post(url).header("content-type", "application/x-protobuf").body(request.encode_to_vec());
+        let answer = sent.send().await?;
+        let status = answer.status();
+        ensure!(status.is_success(), "metrics were refused: {status} {}", answer.text().await?);
         Ok(())
     }
 
     /// A PromQL query at one moment.
     pub(crate) async fn instant(&self, query: &str, at: i64) -> Result<Vec<Sample>> {
         let parameters = [("query", query.to_owned()), ("time", seconds(at))];
-        Ok(samples(&get_json(&self.client, &format!("{}/api/v1/query", self.base), &parameters).await?))
+        Ok(samples(&post_json(&self.client, &format!("{}/api/v1/query", self.base), &parameters).await?))
     }
 
     /// A PromQL query at `from`, every `step` seconds, up to and including `to`.
     pub(crate) async fn range(&self, query: &str, from: i64, to: i64, step: i64) -> Result<Vec<Sample>> {
         let parameters =
             [("query", query.to_owned()), ("start", seconds(from)), ("end", seconds(to)), ("step", step.to_string())];
-        Ok(samples(&get_json(&self.client, &format!("{}/api/v1/query_range", self.base), &parameters).await?))
+        Ok(samples(&post_json(&self.client, &format!("{}/api/v1/query_range", self.base), &parameters).await?))
     }
 
     /// The values of a label, of some series or of all.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use contextcore_core::Millis;
 
 use crate::grafana::{Dashboard, View};
 use crate::product::{Day, Entry, Sprint, Task};
@@ -24,7 +25,8 @@ const MAY_BE_EMPTY: &[(&str, u64, &str, &str)] = &[
 /// The upper bounds of the buckets of durations, in days.
 const BOUNDS: [f64; 14] =
     [0.25 / 24.0, 1.0 / 24.0, 4.0 / 24.0, 8.0 / 24.0, 1.0, 2.0, 3.0, 5.0, 7.0, 14.0, 30.0, 60.0, 90.0, 180.0];
-const PORTFOLIO: &str = "contextcore-portfolio";
+/// Its uid, as those below.
+pub(crate) const PORTFOLIO: &str = "contextcore-portfolio";
 const PROJECT: &str = "contextcore-project";
 const HEALTH: &str = "contextcore-health";
 
@@ -35,6 +37,9 @@ type Of<T> = fn(&T) -> f64;
 pub(crate) struct Gallery<'a> {
     case: &'a Case<'a>,
     dashboards: &'a [Dashboard],
+    /// The moment they are looked at: a minute after what was told last, because the end of a range is rounded down to the
+    /// step, and by then no step of a minute ends before it.
+    now: i64,
     /// Both projects of the case.
     portfolio: View<'a>,
     /// The commerce project and its running sprint.
@@ -46,12 +51,15 @@ pub(crate) struct Gallery<'a> {
 impl<'a> Gallery<'a> {
     pub(crate) async fn open(dashboards: &'a [Dashboard], case: &'a Case<'a>) -> Result<Self> {
         let projects = case.projects.each_ref().map(String::as_str);
+        let now = Millis::now().0 + 61 * SECOND;
+        let look = |uid: &'static str, choices| look(dashboards, case, now, uid, choices);
         Ok(Self {
-            portfolio: look(dashboards, case, PORTFOLIO, &[("project", &projects)]).await?,
-            project: look(dashboards, case, PROJECT, &[("project", &projects[..1])]).await?,
-            health: look(dashboards, case, HEALTH, &[("source", &[case.source.as_str()])]).await?,
+            portfolio: look(PORTFOLIO, &[("project", &projects)]).await?,
+            project: look(PROJECT, &[("project", &projects[..1])]).await?,
+            health: look(HEALTH, &[("source", &[case.source.as_str()])]).await?,
             case,
             dashboards,
+            now,
         })
     }
 
@@ -179,7 +187,7 @@ impl<'a> Gallery<'a> {
 
     /// Lead times in days of what was completed since the moment of the grid before `back` ago, shortest first; epics aside.
     fn leads_since(&self, back: i64) -> Vec<f64> {
-        let since = (self.now() - back).div_euclid(STEP) * STEP;
+        let since = (self.now - back).div_euclid(STEP) * STEP;
         let tasks = self.case.told.tasks.iter().filter(|task| task.task_type != "epic");
         let leads = tasks.flat_map(|task| {
             let created = task.timeline.first().map_or(0, Entry::when);
@@ -188,10 +196,6 @@ impl<'a> Gallery<'a> {
         let mut leads: Vec<f64> = leads.collect();
         leads.sort_by(f64::total_cmp);
         leads
-    }
-
-    fn now(&self) -> i64 {
-        moment(self.case)
     }
 
     /// Sprints of the commerce project in a state.
@@ -206,7 +210,7 @@ impl<'a> Gallery<'a> {
         equal("sprint points done", self.project.number(5, "A").await?, running.completed_points)?;
         equal("sprint points committed", self.project.number(5, "B").await?, running.committed)?;
         let recent = |sprint: &&Sprint| {
-            sprint.completed.is_some_and(|at| at.as_millisecond() > self.now() - 30 * DAY && sprint.committed > 0.0)
+            sprint.completed.is_some_and(|at| at.as_millisecond() > self.now - 30 * DAY && sprint.committed > 0.0)
         };
         let closed: Vec<&Sprint> = self.sprints("closed").filter(recent).collect();
         let by_id = |pick: Of<Sprint>| -> BTreeMap<String, f64> {
@@ -235,7 +239,7 @@ impl<'a> Gallery<'a> {
     async fn burndown(&self, sprint: &Sprint) -> Result<usize> {
         let (project, id) = ([self.commerce()], [sprint.id.as_str()]);
         let choices: [(&str, &[&str]); 2] = [("project", &project), ("sprint", &id)];
-        let view = look(self.dashboards, self.case, PROJECT, &choices).await?;
+        let view = look(self.dashboards, self.case, self.now, PROJECT, &choices).await?;
         let picks: [(&str, Of<Day>); 3] = [("A", |day| day.remaining), ("B", |day| day.ideal), ("C", |day| day.scope)];
         let mut days = 0;
         for (letter, pick) in picks {
@@ -297,20 +301,16 @@ impl<'a> Gallery<'a> {
     }
 }
 
-/// A minute after the run: what asks in steps of a minute which values are the newest has seen it by then.
-fn moment(case: &Case<'_>) -> i64 {
-    case.tick + 61 * SECOND
-}
-
 async fn look<'a>(
     dashboards: &'a [Dashboard],
     case: &'a Case<'a>,
+    now: i64,
     uid: &str,
     choices: &[(&str, &[&str])],
 ) -> Result<View<'a>> {
     let dashboard = dashboards.iter().find(|dashboard| dashboard.uid() == uid);
     let dashboard = dashboard.with_context(|| format!("no dashboard {uid}"))?;
-    dashboard.view(case.stack, moment(case), choices).await.with_context(|| uid.to_owned())
+    dashboard.view(case.stack, now, choices).await.with_context(|| uid.to_owned())
 }
 
 fn equal(what: &str, found: f64, expected: f64) -> Result<()> {

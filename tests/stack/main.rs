@@ -9,6 +9,7 @@
 //! It is one test, in order: what is asked after a second run depends on the first, and the servers are started once.
 
 mod ask;
+mod budget;
 mod dashboards;
 mod grafana;
 mod life;
@@ -52,13 +53,21 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 #[test]
 fn real_backends_give_the_numbers_of_tasks_and_sprints() {
-    if let Err(error) = suite() {
+    if let Err(error) = suite(year) {
         panic!("{error:#}");
     }
 }
 
-/// Runs the suite, or says that it was skipped.
-fn suite() -> Result<()> {
+#[test]
+#[ignore = "fills Prometheus with 200 projects for some minutes; a benchmark, to be run alone on an idle machine"]
+fn no_query_of_a_dashboard_takes_a_second_over_200_projects_with_20_000_open_tasks() {
+    if let Err(error) = suite(budget::large_portfolio) {
+        panic!("{error:#}");
+    }
+}
+
+/// Runs a suite, or says that it was skipped.
+fn suite(course: impl AsyncFnOnce(&Path) -> Result<()>) -> Result<()> {
     let Some(binaries) = servers::binaries() else {
         ensure!(std::env::var_os("CONTEXTCORE_REQUIRE_STACK").is_none_or(|value| value != "1"), "{SKIPPED}");
         // Past the test harness, which shows what a test prints only when it fails.
@@ -69,7 +78,7 @@ fn suite() -> Result<()> {
     runtime.block_on(async {
         // An interrupted test must not leave servers behind: dropping the future kills them.
         tokio::select! {
-            done = year(&binaries) => done,
+            done = course(&binaries) => done,
             _ = tokio::signal::ctrl_c() => bail!("interrupted"),
         }
     })

@@ -12,6 +12,7 @@ use contextcore_standins::jira::Jira;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::life::Told;
@@ -44,8 +45,8 @@ pub(crate) struct Task {
 pub(crate) struct Entry {
     pub(crate) at: Timestamp,
     pub(crate) kind: String,
-    pub(crate) from: serde_json::Value,
-    pub(crate) to: serde_json::Value,
+    pub(crate) from: Value,
+    pub(crate) to: Value,
 }
 
 /// A sprint, as `sprints --output json` tells it.
@@ -98,12 +99,28 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// Writes the configuration for a Jira, sending traces to `traces`.
+    /// Writes the configuration for a Jira with the projects of the sample world, sending traces to `traces`.
     pub(crate) fn new(source: &str, jira: &str, traces: &str, endpoints: &Endpoints) -> Result<Self> {
+        let include = |project: &str| json!({"source": source, "project": project});
+        let projects = json!([
+            {"id": format!("{source}-commerce"), "name": "Commerce", "criticality": "critical", "include": [include("SHOP")]},
+            {"id": format!("{source}-platform"), "name": "Platform", "include": [include("PLAT"), include("OPS")]},
+        ]);
+        Self::with_projects(source, jira, traces, endpoints, &projects)
+    }
+
+    /// The same with `projects:` of one's own.
+    pub(crate) fn with_projects(
+        source: &str,
+        jira: &str,
+        traces: &str,
+        endpoints: &Endpoints,
+        projects: &Value,
+    ) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("contextcore-product-").tempdir()?;
         std::fs::write(directory.path().join("token"), Jira::TOKEN)?;
         let product = Self { source: source.to_owned(), directory };
-        std::fs::write(product.config(), product.config_text(jira, traces, endpoints))?;
+        std::fs::write(product.config(), product.config_text(jira, traces, endpoints, projects))?;
         Ok(product)
     }
 
@@ -122,19 +139,15 @@ impl Product {
     }
 
     /// JSON is YAML, and needs no thought about quotes.
-    fn config_text(&self, jira: &str, traces: &str, endpoints: &Endpoints) -> String {
-        let include = |project: &str| serde_json::json!({"source": self.source, "project": project});
-        serde_json::json!({
+    fn config_text(&self, jira: &str, traces: &str, endpoints: &Endpoints, projects: &Value) -> String {
+        json!({
             "store": {"path": self.directory.path().join("store")},
             "export": {
                 "history": "400d",
                 "give_up": "30s",
                 "otlp": {"endpoints": {"traces": traces_of(traces, endpoints), "logs": endpoints.logs, "metrics": endpoints.metrics}},
             },
-            "projects": [
-                {"id": self.commerce(), "name": "Commerce", "criticality": "critical", "include": [include("SHOP")]},
-                {"id": self.platform(), "name": "Platform", "include": [include("PLAT"), include("OPS")]},
-            ],
+            "projects": projects,
             "sources": [{
                 "name": self.source,
                 "kind": "jira",
@@ -158,8 +171,8 @@ impl Product {
     /// Runs `replay` for traces and logs; nothing may have been refused. Metrics are left out because half a million samples
     /// that are there already prove little and take long.
     pub(crate) async fn replay(&self) -> Result<Export> {
-        let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(self.config())?)?;
-        config["export"]["otlp"]["signals"] = serde_json::json!(["traces", "logs"]);
+        let mut config: Value = serde_json::from_slice(&std::fs::read(self.config())?)?;
+        config["export"]["otlp"]["signals"] = json!(["traces", "logs"]);
         std::fs::write(self.directory.path().join("replay.yaml"), config.to_string())?;
         let Report { export } = self.run_with("replay.yaml", &["replay", "--output", "json"]).await?;
         ensure!(export.rejected == 0, "the backends refused some of it: {export:?}");
@@ -190,7 +203,7 @@ impl Product {
     }
 }
 
-fn traces_of(protocol: &str, endpoints: &Endpoints) -> serde_json::Value {
+fn traces_of(protocol: &str, endpoints: &Endpoints) -> Value {
     let url = if protocol == "grpc" { &endpoints.traces_grpc } else { &endpoints.traces_http };
-    serde_json::json!({"url": url, "protocol": protocol})
+    json!({"url": url, "protocol": protocol})
 }

@@ -1,7 +1,9 @@
 //! What happens in the sample world between two runs, so that every kind of change is told once more.
 
 use anyhow::{Context, Result};
-use contextcore_standins::world::{Draft, Issue, IssueId, SprintState, Stage, StatusId, TypeId, World};
+use contextcore_standins::world::{
+    BoardId, BoardKind, Draft, Issue, IssueId, SprintId, SprintState, Stage, StatusId, TypeId, World,
+};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -19,6 +21,60 @@ pub(crate) fn large_epic(now: i64) -> World {
         world.edit(at + 9 * HOUR).transition(story, StatusId::DONE);
     }
     world
+}
+
+/// The key of one of the projects of [`portfolio`].
+pub(crate) fn portfolio_key(n: usize) -> String {
+    format!("P{n:03}")
+}
+
+/// A world of many projects, with so many open tasks each and as many that were finished within a quarter; a board and
+/// a sprint every two weeks.
+pub(crate) fn portfolio(now: i64, projects: usize, open_each: usize) -> World {
+    let mut world = World::empty();
+    (0..projects).for_each(|n| one_of_many(&mut world, now, n, open_each));
+    world
+}
+
+fn one_of_many(world: &mut World, now: i64, n: usize, open_each: usize) {
+    let key = portfolio_key(n);
+    let project = world.add_project(&key, &format!("Project {n}"), StatusId::TO_DO);
+    let board = world.add_board(&format!("{key} board"), BoardKind::Scrum, project);
+    let sprints: Vec<SprintId> = (0..6).map(|of| sprint_of_many(world, now, board, &key, of)).collect();
+    let epics: Vec<IssueId> = (0..5)
+        .map(|_| world.edit(now - 90 * DAY).add_issue(Draft::new(project, TypeId::EPIC, "Guest checkout")))
+        .collect();
+    for task in 0..2 * open_each {
+        // Finished ones spread over the quarter; open ones began in the last weeks.
+        let (done, age) = if task % 2 == 0 { (true, 85 * task / (2 * open_each)) } else { (false, task % 28) };
+        let created = now - (age as i64 + 4) * DAY + (task as i64 % 24) * HOUR;
+        let draft = Draft {
+            parent: epics.get(task % epics.len()).copied(),
+            points: Some((task % 5 + 1) as f32),
+            sprint: (task % 4 == 0).then(|| sprints[(age / 14).min(5)]),
+            ..Draft::new(project, TypeId::STORY, "Pay by card")
+        };
+        let issue = world.edit(created).add_issue(draft);
+        if done || task % 5 == 0 {
+            world.edit(created + 12 * HOUR).transition(issue, StatusId::IN_PROGRESS);
+        }
+        if done {
+            world.edit(created + 3 * DAY).transition(issue, StatusId::DONE);
+        } else if task % 40 == 5 {
+            world.edit(created + DAY).flag(issue);
+        }
+    }
+}
+
+/// A sprint of two weeks, so many sprints before the running one.
+fn sprint_of_many(world: &mut World, now: i64, board: BoardId, key: &str, before: i64) -> SprintId {
+    let start = now - 7 * DAY - before * 14 * DAY;
+    let sprint = world.add_sprint(board, &format!("{key} sprint {}", 6 - before), "", start - DAY);
+    world.edit(start).start_sprint(sprint, start + 14 * DAY);
+    if before > 0 {
+        world.edit(start + 14 * DAY).close_sprint(sprint, None);
+    }
+    sprint
 }
 
 /// A day's work in a few milliseconds: impediments come and go, work is finished, taken up again, handed to another epic,
