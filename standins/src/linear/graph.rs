@@ -27,6 +27,9 @@ impl Object for Root<'_> {
     }
 
     fn field(&self, name: &str, arguments: &Arguments<'_>) -> Answer<'_> {
+        if self.site.options.unpaid.contains(&name) {
+            return Err(Failure::new("FEATURE_NOT_ACCESSIBLE", format!("{name} are not part of your plan")));
+        }
         Ok(match name {
             "viewer" => self.user(UserId(0)).into(),
             "organization" => json!({"id": uuid(Kind::Workspace, 1), "name": "Acme", "urlKey": "acme"}).into(),

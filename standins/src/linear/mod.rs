@@ -51,6 +51,8 @@ pub struct Options {
     pub archive_after: Option<i64>,
     /// How long the bin keeps what is in it, in milliseconds.
     pub retention: i64,
+    /// Roots that this workspace has not paid for.
+    pub unpaid: Vec<&'static str>,
     pub clock: Clock,
     /// How long every answer takes.
     pub latency: Duration,
@@ -67,6 +69,7 @@ impl Default for Options {
             most: 10_000.0,
             archive_after: Some(90 * 24 * 3_600_000),
             retention: 30 * 24 * 3_600_000,
+            unpaid: vec![],
             clock: Clock::system(),
             latency: Duration::ZERO,
         }
