@@ -570,6 +570,22 @@ async fn cycles_roll_over_and_start_without_being_changed() {
 }
 
 #[tokio::test]
+async fn a_sub_teams_copy_of_a_cycle_is_its_original() {
+    let options = || Options { sub_team: Some("OPS"), ..Options::default() };
+    let mut rig = Rig::start(World::demo(NOW, 3, 7), options(), &[]).await;
+    let outcome = rig.sync().await;
+    let world_of = |rig: &Rig| rig.linear.world().sprints.len();
+    assert_eq!(outcome.sprints.len(), world_of(&rig));
+    assert!(outcome.sprints.values().all(|sprint| sprint.project.as_deref() != Some("OPS")));
+    // Where only the sub-team is read, its copies stand for the originals, under their ids.
+    let mut rig = Rig::start(World::demo(NOW, 3, 7), options(), &["OPS"]).await;
+    let outcome = rig.sync().await;
+    assert_eq!(outcome.sprints.len(), world_of(&rig));
+    assert!(outcome.sprints.values().all(|sprint| sprint.project.as_deref() == Some("OPS")));
+    assert!(outcome.sprints.contains_key(&Linear::cycle_id(SprintId(1))));
+}
+
+#[tokio::test]
 async fn attachments_that_lead_to_code_are_told_once() {
     let mut rig = Rig::demo().await;
     let id = rig.find("PLAT-4");

@@ -53,6 +53,8 @@ pub struct Options {
     pub retention: i64,
     /// Roots that this workspace has not paid for.
     pub unpaid: Vec<&'static str>,
+    /// The team of this key is a sub-team of all others: it has a copy of each of their cycles.
+    pub sub_team: Option<&'static str>,
     pub clock: Clock,
     /// How long every answer takes.
     pub latency: Duration,
@@ -70,6 +72,7 @@ impl Default for Options {
             archive_after: Some(90 * 24 * 3_600_000),
             retention: 30 * 24 * 3_600_000,
             unpaid: vec![],
+            sub_team: None,
             clock: Clock::system(),
             latency: Duration::ZERO,
         }
@@ -336,6 +339,7 @@ enum Kind {
     Milestone = 10,
     Attachment = 11,
     Workspace = 12,
+    Copy = 13,
 }
 
 /// An id in the form of all of Linear's.
