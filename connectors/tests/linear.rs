@@ -573,6 +573,22 @@ async fn cycles_roll_over_and_start_without_being_changed() {
 }
 
 #[tokio::test]
+async fn a_sub_teams_copy_of_a_cycle_is_its_original() {
+    let options = || Options { sub_team: Some("OPS"), ..Options::default() };
+    let mut rig = Rig::start(World::demo(NOW, 3, 7), options(), &[]).await;
+    let outcome = rig.sync().await;
+    let world_of = |rig: &Rig| rig.linear.world().sprints.len();
+    assert_eq!(outcome.sprints.len(), world_of(&rig));
+    assert!(outcome.sprints.values().all(|sprint| sprint.project.as_deref() != Some("OPS")));
+    // Where only the sub-team is read, its copies stand for the originals, under their ids.
+    let mut rig = Rig::start(World::demo(NOW, 3, 7), options(), &["OPS"]).await;
+    let outcome = rig.sync().await;
+    assert_eq!(outcome.sprints.len(), world_of(&rig));
+    assert!(outcome.sprints.values().all(|sprint| sprint.project.as_deref() == Some("OPS")));
+    assert!(outcome.sprints.contains_key(&Linear::cycle_id(SprintId(1))));
+}
+
+#[tokio::test]
 async fn attachments_that_lead_to_code_are_told_once() {
     let mut rig = Rig::demo().await;
     let id = rig.find("PLAT-4");
@@ -583,6 +599,22 @@ async fn attachments_that_lead_to_code_are_told_once() {
     assert_eq!(told, [("42", &vec![Linear::id(id)])]);
     rig.pass(5 * MINUTE);
     assert!(rig.sync().await.activities.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_not_paid_for_is_left_out_and_said_once_a_day() {
+    let options = Options { unpaid: vec!["initiatives"], ..Options::default() };
+    let mut rig = Rig::start(World::demo(NOW, 2, 7), options, &[]).await;
+    let outcome = rig.sync().await;
+    assert_eq!(outcome.warnings.len(), 1, "{:?}", outcome.warnings);
+    assert!(!outcome.sprints.is_empty() && outcome.tasks.values().any(|task| task.present.native_type == "Project"));
+    rig.pass(5 * MINUTE);
+    rig.linear.take_requests();
+    assert!(rig.sync().await.warnings.is_empty());
+    assert_eq!(rig.linear.take_requests().len(), 3);
+    rig.pass(DAY);
+    let seen = rig.run(&["plan", "issues", "ids"]).await.unwrap().seen;
+    assert!(seen.len() > 20, "the complete pass does without them too");
 }
 
 #[tokio::test]

@@ -197,13 +197,13 @@ pub(super) struct PlanPage {
 }
 
 /// Where one resource of the plan is asked from: since when, and after which cursor.
-pub(super) type From_ = (Option<Millis>, Option<String>);
+pub(super) type Start = (Option<Millis>, Option<String>);
 
 /// What is asked of the plan: the resources by name, those that are not to be asked left out.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PlanWish {
     pub(super) first: u32,
-    pub(super) feeds: BTreeMap<&'static str, From_>,
+    pub(super) feeds: BTreeMap<&'static str, Start>,
 }
 
 /// Something of an issue that did not fit on its first page.

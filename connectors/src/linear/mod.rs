@@ -156,16 +156,15 @@ impl Linear {
         info!(source = self.settings.source, "fetching the workspace's teams, states, labels and people");
         reference.listed.clear();
         reference.fetched_at = now;
-        let (mut from, mut viewer) = (Reference::from_start(), User::default());
+        let mut from = Reference::from_start();
         for _ in 0..MAX_PAGES {
             let page = self.api.reference(&from).await?;
-            viewer = page.viewer.clone();
+            let shown = shown(&page.viewer)?;
             from = reference.take(page);
             if from.is_empty() {
-                return Ok(self.install(Live::new(&self.settings, shown(&viewer)?, reference)));
+                return Ok(self.install(Live::new(&self.settings, shown, reference)));
             }
         }
-        drop(viewer);
         Err(Error::new(ErrorKind::Protocol, "the lists of reference data do not end"))
     }
 

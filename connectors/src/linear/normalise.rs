@@ -78,12 +78,12 @@ fn lacks(what: &str) -> Error {
 /// What the ids in a record mean.
 impl Context<'_> {
     /// A state: its common status and its name. One that is in nobody's list goes by its id, as work not yet begun.
-    fn state(&self, id: &str, shown: Option<&StateValue>) -> (Status, String) {
+    fn state<'s>(&self, id: &str, shown: impl IntoIterator<Item = &'s StateValue>) -> (Status, String) {
         if let Some(known) = self.reference.states.get(id) {
             let mapped = mapping::state(self.settings, id, &known.name, &known.kind);
             return (mapped.status, known.name.to_string());
         }
-        let shown = shown.filter(|state| state.id.as_deref() == Some(id));
+        let shown = shown.into_iter().find(|state| state.id.as_deref() == Some(id));
         let word = |text: Option<&Box<str>>| text.map(ToString::to_string);
         let name = word(shown.and_then(|state| state.name.as_ref())).unwrap_or_else(|| id.to_owned());
         let kind = word(shown.and_then(|state| state.kind.as_ref())).unwrap_or_default();
@@ -216,14 +216,11 @@ fn changes_of(act: &Act) -> Vec<Change<'_>> {
 }
 
 /// The state change of one act: what was before it, if told, and what came.
-fn state_change(act: &Act) -> Option<Swap<Id<'_>>> {
-    let id = |id: &'_ Option<Box<str>>, shown: &'_ Option<Ref>| -> Option<String> {
-        id.as_deref().or(shown.as_ref().map(|state| &*state.id)).map(str::to_owned)
-    };
-    let changed = id(&act.from_state_id, &act.from_state) != id(&act.to_state_id, &act.to_state);
-    let from = act.from_state_id.as_deref().or(act.from_state.as_ref().map(|state| &*state.id));
-    let to = act.to_state_id.as_deref().or(act.to_state.as_ref().map(|state| &*state.id));
-    (changed && to.is_some()).then_some(Swap { from, to })
+fn state_change(act: &Act) -> Option<Swap<Option<Box<str>>>> {
+    let shown = |state: &'_ Option<StateValue>| state.as_ref().and_then(|state| state.id.clone());
+    let from = act.from_state_id.clone().or_else(|| shown(&act.from_state));
+    let to = act.to_state_id.clone().or_else(|| shown(&act.to_state));
+    (from != to && to.is_some()).then_some(Swap { from, to })
 }
 
 /// A dated change.
@@ -257,6 +254,8 @@ struct Reader<'a> {
     has_parts: bool,
     /// Former keys, the oldest first.
     former: Vec<&'a str>,
+    /// States that the record itself shows, for those that nobody lists.
+    shown: Vec<&'a StateValue>,
 }
 
 /// Reads a record of an issue.
@@ -271,6 +270,11 @@ fn issue(context: &Context<'_>, record: IssueRecord) -> Result<Read> {
         created: issue.created_at.ok_or_else(|| lacks("createdAt"))?,
         has_parts: issue.children.as_ref().is_some_and(|children| !children.nodes.is_empty()),
         former: issue.previous_identifiers.iter().flatten().map(|key| &**key).collect(),
+        shown: issue
+            .state
+            .iter()
+            .chain(acts.iter().flat_map(|act| act.from_state.iter().chain(&act.to_state)))
+            .collect(),
     };
     let acts = in_order(&acts)?;
     let (states, disputes) = states(context, &acts, spans);
@@ -370,7 +374,7 @@ fn states(context: &Context<'_>, acts: &[(Millis, &Act)], mut spans: Vec<Span>) 
 fn entered(context: &Context<'_>, at: Millis, act: &Act) -> Option<Entered> {
     let Swap { from, to } = state_change(act)?;
     let origin = act.id.as_deref().unwrap_or_default().to_owned();
-    Some(Entered { at, origin, actor: actor(context, act), from: from.map(str::to_owned), to: to?.to_owned() })
+    Some(Entered { at, origin, actor: actor(context, act), from: from.map(Into::into), to: to?.into() })
 }
 
 /// The act that most likely began this span.
@@ -434,7 +438,7 @@ impl<'a> Reader<'a> {
         facts.parent = state.parent.as_ref().or(state.project.as_ref()).map(|id| self.parent(id));
         (facts.status, facts.native_status) = match state.converted {
             true => (Status::Cancelled, CONVERTED.to_owned()),
-            false => self.context.state(&state.state, self.issue.state.as_ref()),
+            false => self.context.state(&state.state, self.shown.iter().copied()),
         };
     }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use contextcore_core::connector::{Cursor, Page, RawRecord, Run};
+use contextcore_core::time::DAY;
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 
@@ -20,17 +21,23 @@ use super::{Linear, Live, PLAN, mapping, sizes};
 /// The resources, as the wish and the answer name them.
 const NAMES: [&str; 4] = ["cycles", "projects", "initiatives", "attachments"];
 
+/// How long a resource that was refused is left alone.
+const REFUSED: i64 = DAY;
+
 /// Where the stream stands: a feed for each resource.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(default)]
 pub(super) struct Position {
     feeds: BTreeMap<String, Feed>,
+    /// Resources that this workspace or token may not have, and since when that is known.
+    refused: BTreeMap<String, Millis>,
 }
 
 impl Position {
     fn open(&mut self, now: Millis) {
         let under_way = self.feeds.values().any(Feed::is_open);
-        for name in NAMES {
+        self.refused.retain(|_, since| now.0 - since.0 < REFUSED);
+        for name in NAMES.into_iter().filter(|name| !self.refused.contains_key(*name)) {
             let feed = self.feeds.entry(name.to_owned()).or_default();
             if !under_way || feed.is_open() {
                 feed.open(now);
@@ -53,6 +60,12 @@ impl Position {
     fn is_open(&self) -> bool {
         self.feeds.values().any(Feed::is_open)
     }
+
+    /// Takes the feeds of all other resources out.
+    fn without(&mut self, name: &str) -> BTreeMap<String, Feed> {
+        let one = self.feeds.remove_entry(name);
+        std::mem::replace(&mut self.feeds, one.into_iter().collect())
+    }
 }
 
 /// Fetches the next page of records.
@@ -63,15 +76,16 @@ pub(super) async fn poll(linear: &Linear, live: Arc<Live>, cursor: Option<&Curso
     let kept = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok());
     let mut position = kept.unwrap_or_default();
     position.open(run.now);
-    let told = match linear.api.plan(&position.wish()).await {
-        Ok(told) => told,
+    let mut taking = Taking { linear, live: &live, news: Vec::new(), names: BTreeSet::new() };
+    let warnings = match linear.api.plan(&position.wish()).await {
+        Ok(told) => take(&mut position, told, &mut taking)?,
+        Err(error) if error.kind() == ErrorKind::Permission => one_by_one(&mut position, &mut taking, run.now).await?,
         Err(error) => {
             begin_again(&mut position, error, run.now)?;
-            linear.api.plan(&position.wish()).await?
+            let told = linear.api.plan(&position.wish()).await?;
+            take(&mut position, told, &mut taking)?
         }
     };
-    let mut taking = Taking { linear, live: &live, news: Vec::new(), names: BTreeSet::new() };
-    let warnings = take(&mut position, told, &mut taking)?;
     let Taking { news, names, .. } = taking;
     linear.explain(&live, names, run).await?;
     let records = news.into_iter().collect::<Result<Vec<RawRecord>>>()?;
@@ -81,6 +95,30 @@ pub(super) async fn poll(linear: &Linear, live: Arc<Live>, cursor: Option<&Curso
     let cursor =
         cursor.map_err(|error| Error::new(ErrorKind::Internal, "write the cursor of the plan").caused_by(error))?;
     Ok(Page { records, seen: Vec::new(), cursor, more, total: None, warnings })
+}
+
+/// Something of the plan is not for us (initiatives are a paid feature): asks for each resource by itself, and leaves out what
+/// is refused.
+async fn one_by_one(position: &mut Position, taking: &mut Taking<'_>, now: Millis) -> Result<Vec<String>> {
+    let wish = position.wish();
+    let mut warnings = Vec::new();
+    for (name, from) in wish.feeds {
+        let one = PlanWish { first: wish.first, feeds: [(name, from)].into() };
+        match taking.linear.api.plan(&one).await {
+            Ok(told) => {
+                let others = position.without(name);
+                warnings.extend(take(position, told, taking)?);
+                position.feeds.extend(others);
+            }
+            Err(error) if error.kind() == ErrorKind::Permission => {
+                warnings.push(format!("{name} cannot be read and are left out for a day: {error}"));
+                position.feeds.remove(name);
+                position.refused.insert(name.to_owned(), now);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(warnings)
 }
 
 /// A refused page may be refused for any of its cursors: all sweeps under way begin anew.

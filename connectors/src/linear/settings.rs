@@ -51,7 +51,7 @@ impl Settings {
         }
         Ok(Self {
             source: config.name.clone(),
-            url: config.url.trim_end_matches('/').to_owned(),
+            url: base(&config.url).to_owned(),
             token: config.token.resolve()?,
             tls_ca_file: config.tls_ca_file.clone(),
             teams: config.projects.clone(),
@@ -100,6 +100,12 @@ impl Settings {
     pub(super) fn wants(&self, team: &str) -> bool {
         self.teams.is_empty() || self.teams.iter().any(|key| key.eq_ignore_ascii_case(team))
     }
+}
+
+/// The address without the path of the API, which people copy along.
+fn base(url: &str) -> &str {
+    let url = url.trim_end_matches('/');
+    url.strip_suffix("/graphql").unwrap_or(url)
 }
 
 fn lower(words: &[String]) -> Vec<String> {
@@ -157,6 +163,13 @@ pub(super) mod tests {
         let other = Settings { blocked_labels: vec!["waiting".into()], ..plain() };
         assert_eq!(other.blocking_label(&labels(&["blocked"])), None);
         assert_eq!(other.blocking_label(&labels(&["Waiting"])), Some("Waiting"));
+    }
+
+    #[test]
+    fn the_path_of_the_api_may_be_copied_along() {
+        for url in ["https://api.linear.app", "https://api.linear.app/", "https://api.linear.app/graphql"] {
+            assert_eq!(base(url), "https://api.linear.app");
+        }
     }
 
     #[test]

@@ -165,7 +165,7 @@ pub(super) struct Issue {
 }
 
 /// A state: its id, and where somebody asked for it, the rest.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct StateValue {
     #[serde(default)]
     pub(super) id: Option<Box<str>>,
@@ -196,8 +196,8 @@ pub(super) struct Act {
     pub(super) from_state_id: Option<Box<str>>,
     pub(super) to_state_id: Option<Box<str>>,
     /// Only where somebody asked for the states.
-    pub(super) from_state: Option<Ref>,
-    pub(super) to_state: Option<Ref>,
+    pub(super) from_state: Option<StateValue>,
+    pub(super) to_state: Option<StateValue>,
     pub(super) from_assignee_id: Option<Box<str>>,
     pub(super) to_assignee_id: Option<Box<str>>,
     pub(super) from_cycle_id: Option<Box<str>>,

@@ -27,6 +27,9 @@ impl Object for Root<'_> {
     }
 
     fn field(&self, name: &str, arguments: &Arguments<'_>) -> Answer<'_> {
+        if self.site.options.unpaid.contains(&name) {
+            return Err(Failure::new("FEATURE_NOT_ACCESSIBLE", format!("{name} are not part of your plan")));
+        }
         Ok(match name {
             "viewer" => self.user(UserId(0)).into(),
             "organization" => json!({"id": uuid(Kind::Workspace, 1), "name": "Acme", "urlKey": "acme"}).into(),
@@ -209,7 +212,10 @@ impl<'w> Root<'w> {
             let teams: Vec<_> = hidden.filter_map(|project| self.world.find_project(&project.key)).collect();
             !teams.iter().any(|team| row["team"]["id"] == uuid(Kind::Team, u32::from(team.0)))
         };
-        Ok(newest_first(rows.map(|sprint| plan::cycle(self, sprint)).filter(seen).collect(), &filter))
+        let own: Vec<Json> = rows.map(|sprint| plan::cycle(self, sprint)).filter(seen).collect();
+        let sub = self.site.options.sub_team.and_then(|key| self.world.find_project(key));
+        let copies: Vec<Json> = sub.iter().flat_map(|team| own.iter().map(|cycle| plan::copy(cycle, *team))).collect();
+        Ok(newest_first(own.into_iter().chain(copies).collect(), &filter))
     }
 
     fn projects(&self, arguments: &Arguments<'_>) -> Result<Vec<Json>, Failure> {

@@ -51,6 +51,10 @@ pub struct Options {
     pub archive_after: Option<i64>,
     /// How long the bin keeps what is in it, in milliseconds.
     pub retention: i64,
+    /// Roots that this workspace has not paid for.
+    pub unpaid: Vec<&'static str>,
+    /// The team of this key is a sub-team of all others: it has a copy of each of their cycles.
+    pub sub_team: Option<&'static str>,
     pub clock: Clock,
     /// How long every answer takes.
     pub latency: Duration,
@@ -67,6 +71,8 @@ impl Default for Options {
             most: 10_000.0,
             archive_after: Some(90 * 24 * 3_600_000),
             retention: 30 * 24 * 3_600_000,
+            unpaid: vec![],
+            sub_team: None,
             clock: Clock::system(),
             latency: Duration::ZERO,
         }
@@ -333,6 +339,7 @@ enum Kind {
     Milestone = 10,
     Attachment = 11,
     Workspace = 12,
+    Copy = 13,
 }
 
 /// An id in the form of all of Linear's.

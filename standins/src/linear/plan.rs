@@ -1,8 +1,8 @@
 //! What surrounds the issues: cycles, projects and initiatives, as plain rows.
 
 use super::graph::{Root, due};
-use super::{Kind, time, uuid};
-use crate::world::{Issue, Sprint, SprintState, Stage};
+use super::{Kind, number_of, time, uuid};
+use crate::world::{Issue, ProjectId, Sprint, SprintState, Stage};
 use serde_json::{Value as Json, json};
 
 const DAY: i64 = 24 * 3_600_000;
@@ -40,6 +40,16 @@ pub(super) fn cycle(root: &Root<'_>, sprint: &Sprint) -> Json {
         "updatedAt": time(updated.filter(|at| *at <= root.now).max().unwrap_or(sprint.created)),
         "archivedAt": null,
     })
+}
+
+/// A sub-team's copy of a cycle.
+pub(super) fn copy(cycle: &Json, team: ProjectId) -> Json {
+    let mut copy = cycle.clone();
+    let id = cycle["id"].as_str().unwrap_or_default();
+    copy["id"] = uuid(Kind::Copy, number_of(id)).into();
+    copy["team"] = json!({"id": uuid(Kind::Team, u32::from(team.0))});
+    copy["inheritedFrom"] = json!({"id": id, "team": cycle["team"]});
+    copy
 }
 
 /// What projects and initiatives have in common.
