@@ -117,6 +117,9 @@ pub(crate) struct Init {
     /// Where the tool answers, e.g. https://acme.atlassian.net
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
+    /// The file to read (kind `file`)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) path: Option<String>,
     /// The account the token belongs to (Jira Cloud); without it the token stands alone
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) email: Option<String>,

@@ -79,11 +79,11 @@ async fn find(config: &Config, sources: &[&SourceConfig]) -> Findings {
             Ok(report) => (Some(report), None),
             Err(error) => (None, Some(ErrorLine::from(&error))),
         };
-        let SourceConfig { name, kind, url, .. } = source;
+        let SourceConfig { name, kind, .. } = source;
         findings.sources.push(SourceFinding {
             name: name.clone(),
             kind: kind.clone(),
-            url: url.clone(),
+            url: source.place(),
             report,
             error,
         });

@@ -13,8 +13,10 @@ use contextcore_core::sync::Options;
 use contextcore_core::view::Viewer;
 use contextcore_core::{Error, Millis};
 use contextcore_standins::Clock;
+use contextcore_standins::github::{self, Github, GithubHandle};
 use contextcore_standins::jira::{self, Jira, JiraHandle};
-use contextcore_standins::world::World;
+use contextcore_standins::linear::{self, Linear, LinearHandle};
+use contextcore_standins::world::{Foreign, HubDemo, World};
 use serde_json::json;
 
 use crate::app::{self, Context};
@@ -27,12 +29,46 @@ use crate::{progress, self_metrics, stop, sync, terminal};
 
 /// The files of a demo inside its directory; none of them a name of something people have of their own.
 const DATA: &str = "demo-data";
-const TOKEN: &str = "demo-token";
+const TOKENS: &str = "demo-tokens";
 const CONFIG: &str = "demo.yaml";
 
+/// How many tasks of Jira are left alone for one that is worked on in the repositories.
+const WORKED_ON: usize = 4;
+
 /// The sample world's tools, running.
-struct Stage {
+struct Tools {
     jira: JiraHandle,
+    github: GithubHandle,
+    linear: LinearHandle,
+}
+
+impl Tools {
+    /// Three teams in Jira; a code host whose pull requests also name tasks of Jira; and a team that uses Linear.
+    async fn start(now: Millis, months: u32, seed: u64) -> io::Result<Self> {
+        let clock = || Clock::fixed(now.0);
+        let world = World::demo(now.0, months, seed);
+        // The code host tells whole seconds, and so must its world.
+        let whole = now.0 - now.0.rem_euclid(1_000);
+        let hub = HubDemo::new(whole, months, seed).with_foreign(Foreign::of(&world, whole, WORKED_ON)).build();
+        let mut apps = World::demo(now.0, months, seed.wrapping_add(1));
+        apps.rename_project("SHOP", "APP", "Apps");
+        Ok(Self {
+            jira: Jira::start(world, jira::Options { clock: clock(), ..jira::Options::cloud() }).await?,
+            github: Github::start(hub, github::Options { clock: clock(), ..github::Options::dot_com() }).await?,
+            linear: Linear::start(apps, linear::Options { clock: clock(), ..linear::Options::default() }).await?,
+        })
+    }
+
+    async fn shutdown(self) {
+        self.jira.shutdown().await;
+        self.github.shutdown().await;
+        self.linear.shutdown().await;
+    }
+}
+
+/// The tools, and what is needed to sync them.
+struct Stage {
+    tools: Tools,
     /// Where the store, the token and the configuration are.
     directory: PathBuf,
     config: Config,
@@ -73,7 +109,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
     if arguments.stay && !engine.cancel.is_cancelled() {
         stop::stoppable(&engine.cancel, stay(&engine, &sources, &sinks)).await??;
     }
-    stage.jira.shutdown().await;
+    stage.tools.shutdown().await;
     Ok(report.exit())
 }
 
@@ -91,10 +127,7 @@ async fn stay(engine: &Arc<Engine>, sources: &[SourceConfig], sinks: &Sinks) -> 
 
 /// Starts the stand-ins and writes what is needed to sync them.
 async fn set_stage(arguments: &args::Demo, directory: &Path, now: Millis) -> Result<Stage, Failure> {
-    let world = World::demo(now.0, arguments.months, arguments.seed);
-    let options = jira::Options { clock: Clock::fixed(now.0), ..jira::Options::cloud() };
     let failed = |what: &str, error: io::Error| Failure::new(Exit::Internal, format!("{what}: {error}"));
-    let jira = Jira::start(world, options).await.map_err(|error| failed("start the stand-in of Jira", error))?;
     let data = directory.join(DATA);
     if data.exists() {
         let message =
@@ -102,20 +135,28 @@ async fn set_stage(arguments: &args::Demo, directory: &Path, now: Millis) -> Res
         return Err(Failure::usage(message));
     }
     std::fs::create_dir_all(directory).map_err(|error| failed("make the store's directory", error))?;
-    let token = directory.join(TOKEN);
-    std::fs::write(&token, Jira::TOKEN).map_err(|error| failed("write the sample token", error))?;
+    let tools = Tools::start(now, arguments.months, arguments.seed).await;
+    let tools = tools.map_err(|error| failed("start the stand-ins of the tools", error))?;
+    let tokens = directory.join(TOKENS);
+    std::fs::create_dir_all(&tokens).map_err(|error| failed("make the directory of the sample tokens", error))?;
+    for (name, token) in [("jira", Jira::TOKEN), ("github", Github::TOKEN), ("linear", Linear::KEY)] {
+        std::fs::write(tokens.join(name), token).map_err(|error| failed("write a sample token", error))?;
+    }
     let file = directory.join(CONFIG);
-    let text = config_text(arguments, directory, &token, jira.url());
+    let text = config_text(arguments, directory, [tools.jira.url(), tools.github.url(), tools.linear.url()]);
     std::fs::write(&file, &text).map_err(|error| failed("write the configuration", error))?;
     let config = Config::load(&file, &app::kinds())?;
-    Ok(Stage { jira, directory: directory.to_owned(), config })
+    Ok(Stage { tools, directory: directory.to_owned(), config })
 }
 
-/// The configuration of the sample world: three native projects, two of them one project of the portfolio.
-fn config_text(arguments: &args::Demo, directory: &Path, token: &Path, url: &str) -> String {
+/// The configuration of the sample world: native projects of three tools, the first project of the portfolio being at home in
+/// two of them.
+fn config_text(arguments: &args::Demo, directory: &Path, urls: [&str; 3]) -> String {
     let path = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
+    let token = |name: &str| path(&directory.join(TOKENS).join(name));
+    let [jira, github, linear] = urls;
     let mut text = format!(
-        "# The sample world of `contextcore demo`. Its stand-in of Jira stopped with the demo; commands that read still work.
+        "# The sample world of `contextcore demo`. Its stand-ins of the tools stopped with the demo; commands that read still work.
 store: {{path: {}}}
 projects:
   - id: commerce-platform
@@ -123,21 +164,39 @@ projects:
     owner: commerce-team
     criticality: critical
     value: revenue-primary
-    include: [{{source: sample-jira, project: SHOP}}]
+    include: [{{source: sample-jira, project: SHOP}}, {{source: sample-github, project: acme/1}}]
   - id: platform
     name: Platform and operations
     owner: platform-team
     criticality: high
     include: [{{source: sample-jira, project: PLAT}}, {{source: sample-jira, project: OPS}}]
+  - id: apps
+    name: Apps
+    owner: apps-team
+    criticality: medium
+    include: [{{source: sample-linear, project: APP}}]
 sources:
   - name: sample-jira
     kind: jira
-    url: {url}
+    url: {jira}
     auth: {{email: {}, token: {{file: {}}}}}
+  - name: sample-github
+    kind: github
+    url: {github}
+    auth: {{token: {{file: {}}}}}
+    projects: [acme/1]
+    repositories: [acme/web, acme/api]  # their commits, pull requests and CI also name tasks of Jira
+  - name: sample-linear
+    kind: linear
+    url: {linear}
+    auth: {{token: {{file: {}}}}}
+    projects: [APP]
 ",
         path(&directory.join(DATA)),
         Jira::EMAIL,
-        path(token),
+        token("jira"),
+        token("github"),
+        token("linear"),
     );
     let history = i64::from(arguments.months) * 31 + 30;
     text.push_str(&format!("export:\n  history: {history}d\n  give_up: 30s\n"));
@@ -206,10 +265,10 @@ mod tests {
     fn the_configuration_of_the_sample_world_is_sound() {
         let dir = Path::new("/tmp/with \"quotes\"");
         for endpoint in [None, Some("http://127.0.0.1:4318")] {
-            let text = config_text(&arguments(endpoint), dir, &dir.join(TOKEN), "http://127.0.0.1:1");
-            let config = Config::from_str(&text, "demo", &["jira"]).unwrap();
+            let text = config_text(&arguments(endpoint), dir, ["http://127.0.0.1:1"; 3]);
+            let config = Config::from_str(&text, "demo", &app::kinds()).unwrap();
             assert_eq!(config.store.path, dir.join(DATA));
-            assert_eq!(config.sources.len(), 1);
+            assert_eq!(config.sources.len(), 3);
             if let Some(endpoint) = endpoint {
                 assert!(config.export.otlp.targets.values().all(|target| target.url.starts_with(endpoint)));
             }

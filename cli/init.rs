@@ -18,12 +18,22 @@ const ENDPOINT: &str = "http://127.0.0.1:4317";
 struct Answers {
     kind: String,
     name: String,
-    url: String,
-    email: Option<String>,
-    token_env: String,
+    place: Place,
     projects: Vec<String>,
     endpoint: String,
 }
+
+/// Where the work is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    /// In a tool.
+    Tool { url: String, email: Option<String>, token_env: String },
+    /// In a file.
+    File(String),
+}
+
+/// The kind that reads a file, and so needs neither address nor token.
+const FILE: &str = "file";
 
 pub(crate) async fn run(context: &Context, arguments: &args::Init) -> Outcome {
     context.is_json("init")?;
@@ -72,8 +82,28 @@ fn ask(arguments: &args::Init, input: &mut impl BufRead, out: &mut impl Write) -
     if !kinds.contains(&kind.as_str()) {
         return Err(Failure::usage(format!("there is no connector for `{kind}`; known: {}", kinds.join(", "))));
     }
-    let url = form.field("--url", "Address, e.g. https://acme.atlassian.net", &arguments.url, usual_url(&kind))?;
-    let name = form.field("--name", "Name of the source", &arguments.name, Some(&usual_name(&kind, &url)))?;
+    let (name, place) = if kind == FILE {
+        let path = form.field("--path", "File of JSON lines", &arguments.path, None)?;
+        (form.field("--name", "Name of the source", &arguments.name, Some("my-file"))?, Place::File(path))
+    } else {
+        tool(&mut form, arguments, &kind)?
+    };
+    let projects = match arguments.projects.as_slice() {
+        [] => form.optional("Projects, separated by commas (empty for all the token can see)", &None)?.map(split),
+        given => Some(given.iter().cloned().flat_map(split).collect()),
+    };
+    let endpoint = form.field("--endpoint", "OTLP backend", &arguments.endpoint, Some(ENDPOINT))?;
+    Ok(Answers { kind, name, place, projects: projects.unwrap_or_default(), endpoint })
+}
+
+/// A source's name, and how its tool is reached.
+fn tool(
+    form: &mut Form<'_, impl BufRead, impl Write>,
+    arguments: &args::Init,
+    kind: &str,
+) -> Result<(String, Place), Failure> {
+    let url = form.field("--url", "Address, e.g. https://acme.atlassian.net", &arguments.url, usual_url(kind))?;
+    let name = form.field("--name", "Name of the source", &arguments.name, Some(&usual_name(kind, &url)))?;
     let email = if kind == "jira" {
         form.optional("E-mail of the token's account (Jira Cloud; empty for Data Center)", &arguments.email)?
     } else {
@@ -82,12 +112,23 @@ fn ask(arguments: &args::Init, input: &mut impl BufRead, out: &mut impl Write) -
     let variable = format!("{}_TOKEN", kind.to_uppercase());
     let token_env =
         form.field("--token-env", "Environment variable that holds the token", &arguments.token_env, Some(&variable))?;
-    let projects = match arguments.projects.as_slice() {
-        [] => form.optional("Projects, separated by commas (empty for all the token can see)", &None)?.map(split),
-        given => Some(given.iter().cloned().flat_map(split).collect()),
-    };
-    let endpoint = form.field("--endpoint", "OTLP backend", &arguments.endpoint, Some(ENDPOINT))?;
-    Ok(Answers { kind, name, url, email, token_env, projects: projects.unwrap_or_default(), endpoint })
+    Ok((name, Place::Tool { url, email, token_env }))
+}
+
+/// The keys that say where a source's work is.
+fn place_text(place: &Place) -> String {
+    match place {
+        Place::File(path) => format!("    path: {}", quoted(path)),
+        Place::Tool { url, email, token_env } => {
+            let email = email.as_ref().map(|email| format!("email: {}, ", quoted(email))).unwrap_or_default();
+            format!(
+                "    url: {}\n    # The token itself stays in the environment, or in a {{file: PATH}}.\n    \
+                 auth: {{{email}token: {{env: {}}}}}",
+                quoted(url),
+                quoted(token_env)
+            )
+        }
+    }
 }
 
 /// Asks questions, one a line. Where nobody answers, the input is at its end.
@@ -164,8 +205,7 @@ fn quoted(text: &str) -> String {
 }
 
 fn text(answers: &Answers) -> String {
-    let Answers { kind, name, url, email, token_env, projects, endpoint } = answers;
-    let email = email.as_ref().map(|email| format!("email: {}, ", quoted(email))).unwrap_or_default();
+    let Answers { kind, name, place, projects, endpoint } = answers;
     let projects = match projects.as_slice() {
         [] => "    #projects: [PROJ]".to_owned(),
         some => {
@@ -191,10 +231,8 @@ sources:
   # The name becomes part of every id: do not change it later.
   - name: {}
     kind: {}
-    url: {}
-    # The token itself stays in the environment, or in a {{file: PATH}}.
-    auth: {{{email}token: {{env: {}}}}}
-    # Absent: all that the token can see.
+{}
+    # Absent: all that there are.
 {projects}
     # Cron, UTC; for `contextcore serve`.
     schedule: \"*/5 * * * *\"
@@ -211,8 +249,7 @@ sources:
         quoted(endpoint),
         quoted(name),
         quoted(kind),
-        quoted(url),
-        quoted(token_env),
+        place_text(place),
         quoted(name),
     )
 }
@@ -226,6 +263,7 @@ mod tests {
             kind: None,
             name: None,
             url: Some("https://acme.atlassian.net".into()),
+            path: None,
             email: Some("bot@acme.example".into()),
             token_env: None,
             projects: vec!["PROJ".into(), "OPS,HR".into()],
@@ -259,7 +297,8 @@ mod tests {
         let mut typed = "jira\nhttps://jira.acme.example/x\n\n\nDC_TOKEN\nA, B\n\n".as_bytes();
         let mut asked = Vec::new();
         let answers = ask(&none, &mut typed, &mut asked).unwrap();
-        assert_eq!((answers.name.as_str(), answers.email, answers.token_env.as_str()), ("acme-jira", None, "DC_TOKEN"));
+        let Place::Tool { email, token_env, .. } = answers.place else { panic!("{:?}", answers.place) };
+        assert_eq!((answers.name.as_str(), email, token_env.as_str()), ("acme-jira", None, "DC_TOKEN"));
         assert_eq!((answers.projects, answers.endpoint.as_str()), (vec!["A".to_owned(), "B".to_owned()], ENDPOINT));
         assert_eq!(String::from_utf8(asked).unwrap().matches(": ").count(), 7);
     }
@@ -269,15 +308,30 @@ mod tests {
         let odd = Answers {
             kind: "jira".into(),
             name: "a-b".into(),
-            url: "http://127.0.0.1:8080/jira".into(),
-            email: Some("o'neil+\"x\"@acme.example".into()),
-            token_env: "T".into(),
+            place: Place::Tool {
+                url: "http://127.0.0.1:8080/jira".into(),
+                email: Some("o'neil+\"x\"@acme.example".into()),
+                token_env: "T".into(),
+            },
             projects: vec!["ON".into(), "12".into(), "A: {b}".into()],
             endpoint: "https://otlp.acme.example:443/x".into(),
         };
         let config = Config::from_str(&text(&odd), "x.yaml", &["jira"]).unwrap();
         let source = &config.sources[0];
-        assert_eq!((&source.projects, &source.email, &source.url), (&odd.projects, &odd.email, &odd.url));
+        let Place::Tool { url, email, .. } = &odd.place else { panic!() };
+        assert_eq!((&source.projects, &source.email, &source.url), (&odd.projects, email, url));
+    }
+
+    #[test]
+    fn a_file_needs_a_path_and_no_token() {
+        let flags = || args::Init { kind: Some("file".into()), url: None, email: None, ..flags() };
+        let failure = ask(&flags(), &mut io::empty(), &mut io::sink()).unwrap_err();
+        assert!(failure.lines[0].contains("--path"), "{failure}");
+        let path = "/var/lib/my tracker/tasks.jsonl";
+        let answers =
+            ask(&args::Init { path: Some(path.into()), ..flags() }, &mut io::empty(), &mut io::sink()).unwrap();
+        let config = Config::from_str(&text(&answers), "x.yaml", &["file"]).unwrap();
+        assert_eq!(config.sources[0].path.as_deref(), Some(Path::new(path)));
     }
 
     #[test]

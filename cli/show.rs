@@ -191,7 +191,11 @@ fn timeline(entries: &[EntryView]) -> Table {
     let mut table = Table::new(&[("", Column::Left), ("", Column::Left), ("", Column::Flexible), ("", Column::Left)]);
     for entry in entries {
         let who = entry.actor.as_ref().map(|actor| format!("by {actor}"));
-        let who = who.or_else(|| entry.observed.then(|| "observed".to_owned())).unwrap_or_default();
+        let who = match &entry.derived {
+            Some(from) => Some(format!("derived: {from}")),
+            None => who.or_else(|| entry.observed.then(|| "observed".to_owned())),
+        };
+        let who = who.unwrap_or_default();
         table.row([
             format!("  {}", words::moment(entry.at)),
             entry.kind.to_string(),
@@ -272,6 +276,7 @@ mod tests {
             to,
             actor: None,
             observed: false,
+            derived: None,
         };
         let made = |text: &str| entry(Value::Null, text.into());
         let gone = |text: &str| entry(text.into(), Value::Null);

@@ -1,7 +1,7 @@
 //! Black-box tests: the real binary as a child process, between stand-ins of the tools and of the backends on this machine.
 //!
 //! Nothing here calls into the product. [`rig`] runs the binary and compares what installations know and told; each other
-//! file shows one promise: that every command does what it says ([`commands`], [`serving`]) and tells the truth about the
+//! file shows one promise: that every command does what it says ([`commands`], [`serving`], [`webhooks`], [`filing`]) and tells the truth about the
 //! sample world ([`truth`]), what a sync makes of a world that changes ([`sync`]), that a kill loses nothing ([`crash`]),
 //! that faults on either side are sat out ([`vendor`], [`backend`], [`patience`]), that bad input is answered in one line
 //! ([`input`]), that no secret leaks ([`secrets`]), that reading works beside a running service ([`reading`]).
@@ -11,6 +11,7 @@
 mod backend;
 mod commands;
 mod crash;
+mod filing;
 mod input;
 mod patience;
 mod reading;
@@ -21,3 +22,4 @@ mod stage;
 mod sync;
 mod truth;
 mod vendor;
+mod webhooks;

@@ -28,15 +28,19 @@ pub(crate) fn get(port: u16, path: &str) -> Option<(String, String)> {
     Some((status.trim().to_owned(), rest.split_once("\r\n\r\n")?.1.to_owned()))
 }
 
-struct Serving {
+pub(crate) struct Serving {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Serving {
     fn start(stage: &Stage) -> Self {
+        Self::start_with(stage, &stage.usual())
+    }
+
+    pub(crate) fn start_with(stage: &Stage, config: &str) -> Self {
         let port = free_port();
-        stage.configure(&stage.usual().replace("127.0.0.1:0", &format!("127.0.0.1:{port}")));
+        stage.configure(&config.replace("127.0.0.1:0", &format!("127.0.0.1:{port}")));
         Self { child: stage.start(&["serve"]), port }
     }
 
@@ -44,7 +48,7 @@ impl Serving {
         get(self.port, path)
     }
 
-    async fn until(&self, path: &str, status: &str) -> String {
+    pub(crate) async fn until(&self, path: &str, status: &str) -> String {
         let begun = Instant::now();
         loop {
             if let Some((got, body)) = self.get(path)
@@ -57,7 +61,7 @@ impl Serving {
         }
     }
 
-    fn stop(self) -> (Option<i32>, Duration, String) {
+    pub(crate) fn stop(self) -> (Option<i32>, Duration, String) {
         let begun = Instant::now();
         std::process::Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         let ran = Stage::wait(self.child);

@@ -1,4 +1,4 @@
-//! Answers: health, readiness and metrics on `listen`; what the reading commands ask on the store's socket, which only this
+//! Answers: health, readiness, metrics and webhooks on `listen`; what the reading commands ask on the store's socket, which only this
 //! user can open.
 
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use contextcore_core::http::local::Refusal;
 use contextcore_core::telemetry;
@@ -17,6 +17,7 @@ use contextcore_core::{Error, ErrorKind, Millis};
 use serde::Serialize;
 use tokio::net::{TcpListener, UnixListener};
 
+use super::webhook::{self, Bells, Door};
 use crate::engine::Engine;
 use crate::failure::{Exit, Failure};
 use crate::reader::{self, Which};
@@ -26,17 +27,19 @@ use crate::{show, status};
 const TOO_OFTEN: u64 = 3;
 
 /// Answers health checks and scrapes until the engine is cancelled.
-pub(super) async fn run(engine: Arc<Engine>, listener: TcpListener) -> Result<(), Failure> {
+pub(super) async fn run(engine: Arc<Engine>, bells: Bells, listener: TcpListener) -> Result<(), Failure> {
     let cancel = engine.cancel.clone();
-    let server = axum::serve(listener, public(engine)).with_graceful_shutdown(cancel.cancelled_owned());
+    let server = axum::serve(listener, public(engine, bells)).with_graceful_shutdown(cancel.cancelled_owned());
     server.await.map_err(|error| Failure::new(Exit::Internal, format!("answer on `listen`: {error}")))
 }
 
-fn public(engine: Arc<Engine>) -> Router {
+fn public(engine: Arc<Engine>, bells: Bells) -> Router {
+    let calls = post(webhook::called).with_state(Door::new(Arc::clone(&engine), bells));
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/webhooks/{source}", calls)
         .with_state(engine)
 }
 

@@ -1,11 +1,13 @@
 //! `contextcore serve`: every source on its schedule, backends told as it comes, and somebody to ask.
 //!
-//! [`poll`] runs one source for ever, [`tell`] the sending, [`http`] answers health checks, scrapes and the commands that read.
+//! [`poll`] runs one source for ever, [`tell`] the sending, [`http`] answers health checks, scrapes and the commands that read,
+//! [`webhook`] the tools' calls.
 //! All of them end when the engine's token is cancelled; what is under way then has [`HURRY`] to come to an end.
 
 mod http;
 mod poll;
 mod tell;
+mod webhook;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,13 +42,15 @@ pub(crate) async fn run(context: &Context) -> Outcome {
     let news = Arc::new(news);
 
     let mut work = JoinSet::new();
+    let mut bells = webhook::Bells::new();
     for source in &engine.config.sources {
-        work.spawn(poll::run(Arc::clone(&engine), source.clone(), Arc::clone(&news)));
+        let bell = Arc::clone(bells.entry(source.name.clone()).or_default());
+        work.spawn(poll::run(Arc::clone(&engine), source.clone(), bell, Arc::clone(&news)));
     }
     for (signal, sinks) in sinks {
         work.spawn(tell::run(Arc::clone(&engine), signal, sinks, hear.clone(), hurry.clone()));
     }
-    work.spawn(http::run(Arc::clone(&engine), listener));
+    work.spawn(http::run(Arc::clone(&engine), bells, listener));
     if let Some(socket) = socket {
         work.spawn(http::run_socket(Arc::clone(&engine), socket));
     }

@@ -1,5 +1,5 @@
-//! One source for ever: run when due, never twice at once. A run that takes longer than its schedule swallows what fell due
-//! meanwhile.
+//! One source for ever: run when due or called, never twice at once. A run that takes longer than its schedule swallows what
+//! fell due meanwhile; calls that come while it runs make one more run, not many.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +10,12 @@ use contextcore_core::sync::{Options, SourceReport};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::webhook::Bell;
 use crate::engine::Engine;
 use crate::failure::Failure;
 
+/// How long after a call the poll begins.
+const SETTLE: Duration = Duration::from_secs(2);
 /// A sleep is looked at again this often: the wall clock may jump, and a laptop may have slept as well.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
@@ -20,6 +23,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 pub(super) async fn run(
     engine: Arc<Engine>,
     source: SourceConfig,
+    bell: Arc<Bell>,
     news: Arc<watch::Sender<u64>>,
 ) -> Result<(), Failure> {
     let last = engine.store.source_status(&source.name)?.last_success;
@@ -30,6 +34,7 @@ pub(super) async fn run(
             biased;
             () = engine.cancel.cancelled() => return Ok(()),
             () = until(moment) => {}
+            () = called(&bell) => {}
         }
         tell(&engine.sync_one(&source, Options::default()).await);
         news.send_modify(|runs| *runs += 1);
@@ -38,6 +43,12 @@ pub(super) async fn run(
     tracing::warn!(source = source.name, "its schedule names no moment to come");
     engine.cancel.cancelled().await;
     Ok(())
+}
+
+/// Waits for a call, and a little longer: a change often makes several calls, and the tool's search lags behind them.
+async fn called(bell: &Bell) {
+    bell.heard().await;
+    tokio::time::sleep(SETTLE).await;
 }
 
 /// When a source is run first: at once if it never was, or if a run fell due while nobody served.

@@ -3,9 +3,24 @@
 //! A connector is a folder with the same file names as its siblings (`mod.rs`, `settings.rs`, `api.rs`, `normalise.rs`), a
 //! `mod` line here and its line in [`ALL`]. What it must do is written on [`contextcore_core::connector::Connector`].
 
+mod file;
+mod github;
 mod jira;
+mod linear;
+mod webhook;
+mod words;
 
-use contextcore_core::connector::Registration;
+use contextcore_core::connector::{Registration, Webhook};
 
 /// Every kind of source there is.
-pub static ALL: &[Registration] = &[jira::REGISTRATION];
+pub static ALL: &[Registration] = &[jira::REGISTRATION, github::REGISTRATION, linear::REGISTRATION, file::REGISTRATION];
+
+/// How calls of a kind's tool are proven; `None` for a kind whose tool does not call.
+pub fn webhook(kind: &str) -> Option<Webhook> {
+    match kind {
+        "github" => Some(webhook::github),
+        "jira" => Some(webhook::jira),
+        "linear" => Some(webhook::linear),
+        _ => None,
+    }
+}

@@ -147,6 +147,44 @@ pub struct Registration {
     pub build: fn(&SourceConfig, &Privacy) -> Result<Box<dyn Connector>>,
 }
 
+/// A call of a tool to our webhook, not believed yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// Its headers.
+    pub headers: &'a http::HeaderMap,
+    /// Its body, as it came: what is signed is bytes.
+    pub body: &'a [u8],
+    /// The moment it came.
+    pub now: Millis,
+}
+
+/// What a call that was proven to come from the tool says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Called {
+    /// The tool's id of this delivery: the same again is the same news.
+    pub delivery: Option<String>,
+    /// The tool's word for what happened, e.g. `issues.labeled`.
+    pub event: String,
+    /// Whether it is about something a poll would see.
+    pub relevant: bool,
+}
+
+/// Why a call is not believed; says nothing that would help to forge one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unproven {
+    /// No signature came with it.
+    Unsigned,
+    /// The signature is not of this body and our secret.
+    Wrong,
+    /// It was sent too long ago, or is dated in the future.
+    Stale,
+    /// It is signed, but is not what the tool sends.
+    Unreadable,
+}
+
+/// Proves a call by its signature and reads what it is about. Pure; it never parses what it has not proven.
+pub type Webhook = fn(&Call<'_>, secret: &[u8]) -> std::result::Result<Called, Unproven>;
+
 /// A tool we can poll.
 #[async_trait]
 pub trait Connector: Send + Sync {

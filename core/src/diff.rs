@@ -2,10 +2,12 @@
 //!
 //! Dated facts from the tool's history are new when their id is. Where the present differs from what the history leads to,
 //! the tool keeps no history of that field (or hid it from us): the change is dated when we saw it and marked `observed`.
+//! The present is the tool's word, so it is compared with what the tool told: what was derived from artifacts lies over it.
 
 use std::collections::{BTreeSet, HashSet};
 use std::mem;
 
+use crate::activity;
 use crate::connector::TaskObservation;
 use crate::model::{Entry, EntryId, Facts, Kept, TaskKey, TaskRecord, What};
 use crate::time::Millis;
@@ -22,14 +24,24 @@ pub struct Delta {
     pub repaired: usize,
 }
 
-/// Compares an observation with what is known. New facts carry `seq`. `None` when nothing changed at all.
-pub fn diff(key: &TaskKey, known: Option<&TaskRecord>, seen: TaskObservation, seq: u64, now: Millis) -> Option<Delta> {
+/// Compares an observation with what is known. New facts carry `seq`. `None` when nothing changed at all. `derives` says
+/// whether the task's source derives status from artifacts.
+pub fn diff(
+    key: &TaskKey,
+    known: Option<&TaskRecord>,
+    seen: TaskObservation,
+    derives: bool,
+    seq: u64,
+    now: Millis,
+) -> Option<Delta> {
     let mut history = seen.history;
     let repaired = repair(&mut history);
+    let gone = tells_deletion(&history);
     let (mut timeline, mut added) =
         merge(known.map(|known| known.timeline.as_slice()).unwrap_or_default(), history, seq);
-    for entry in observed(key, &timeline, &seen.present, now) {
-        insert(&mut timeline, Kept { entry, seq });
+    weigh(&mut timeline, derives);
+    for entry in observed(key, &timeline, &seen.present, gone, now) {
+        timeline::insert(&mut timeline, Kept { entry, seq });
         added += 1;
     }
     let record = TaskRecord {
@@ -41,6 +53,15 @@ pub fn diff(key: &TaskKey, known: Option<&TaskRecord>, seen: TaskObservation, se
         timeline,
     };
     (known != Some(&record)).then_some(Delta { record, added, repaired })
+}
+
+/// Makes artifacts evidence, or takes that from them: the setting may have changed since they were attached.
+fn weigh(timeline: &mut [Kept], derives: bool) {
+    for kept in timeline {
+        if let Some(artifact) = kept.entry.what.artifact() {
+            kept.entry.what = activity::what(artifact.clone(), derives);
+        }
+    }
 }
 
 /// Nothing happens to a task before it exists: earlier facts move to its creation.
@@ -65,12 +86,12 @@ fn merge(known: &[Kept], history: Vec<Entry>, seq: u64) -> (Vec<Kept>, usize) {
                 kept.entry = entry;
             }
             None => {
-                insert(&mut timeline, Kept { entry, seq });
+                timeline::insert(&mut timeline, Kept { entry, seq });
                 added += 1;
             }
         }
     }
-    timeline.sort_by_key(|kept| (kept.entry.at, !matches!(kept.entry.what, What::Created(_))));
+    timeline.sort_by_key(timeline::order);
     (timeline, added)
 }
 
@@ -121,17 +142,19 @@ fn keep_first_values(old: &Facts, new: &mut Facts, changed: &HashSet<mem::Discri
     }
 }
 
-/// Puts a fact at its place: after everything of the same moment.
-fn insert(timeline: &mut Vec<Kept>, kept: Kept) {
-    let place = timeline.partition_point(|other| other.entry.at <= kept.entry.at);
-    timeline.insert(place, kept);
+/// Whether the tool itself tells that the task is gone: some keep showing what lies in their bin.
+fn tells_deletion(history: &[Entry]) -> bool {
+    let fate = history.iter().rev().find(|entry| matches!(entry.what, What::Deleted | What::Restored));
+    fate.is_some_and(|entry| entry.what == What::Deleted)
 }
 
-/// The changes that lead from where the timeline ends to what is seen now.
-fn observed(key: &TaskKey, timeline: &[Kept], present: &Facts, now: Millis) -> Vec<Entry> {
-    let Some(state) = timeline::last(timeline) else { return Vec::new() };
-    let at = timeline.last().map_or(now, |kept| kept.entry.at.max(now));
-    let restored = state.deleted.map(|_| What::Restored);
+/// The changes that lead from where the timeline ends to what is seen now. What is seen again has come back, unless the tool
+/// says it is `gone`.
+fn observed(key: &TaskKey, timeline: &[Kept], present: &Facts, gone: bool, now: Millis) -> Vec<Entry> {
+    let Some(state) = timeline::told(timeline) else { return Vec::new() };
+    let last = timeline.iter().rfind(|kept| kept.entry.what.artifact().is_none());
+    let at = last.map_or(now, |kept| kept.entry.at.max(now));
+    let restored = state.deleted.filter(|_| !gone).map(|_| What::Restored);
     restored
         .into_iter()
         .chain(changes(&state.facts, present))
@@ -213,17 +236,21 @@ mod tests {
     #[test]
     fn the_same_observation_twice_changes_nothing() {
         let history = || vec![created(Status::Todo), kept(2_000, to(Status::Done))];
-        let first = diff(&key(), None, seen(history(), facts(Status::Done)), 1, Millis(5_000)).unwrap();
+        let first = diff(&key(), None, seen(history(), facts(Status::Done)), false, 1, Millis(5_000)).unwrap();
         assert_eq!(first.added, 2);
-        assert_eq!(diff(&key(), Some(&first.record), seen(history(), facts(Status::Done)), 2, Millis(6_000)), None);
+        assert_eq!(
+            diff(&key(), Some(&first.record), seen(history(), facts(Status::Done)), false, 2, Millis(6_000)),
+            None
+        );
     }
 
     #[test]
     fn a_new_fact_carries_the_new_number_and_old_ones_keep_theirs() {
-        let first =
-            diff(&key(), None, seen(vec![created(Status::Todo)], facts(Status::Todo)), 1, Millis(5_000)).unwrap();
+        let first = diff(&key(), None, seen(vec![created(Status::Todo)], facts(Status::Todo)), false, 1, Millis(5_000))
+            .unwrap();
         let history = vec![created(Status::Todo), kept(2_000, to(Status::Done))];
-        let next = diff(&key(), Some(&first.record), seen(history, facts(Status::Done)), 2, Millis(6_000)).unwrap();
+        let next =
+            diff(&key(), Some(&first.record), seen(history, facts(Status::Done)), false, 2, Millis(6_000)).unwrap();
         assert_eq!(next.record.timeline.iter().map(|kept| kept.seq).collect::<Vec<_>>(), vec![1, 2]);
     }
 
@@ -231,31 +258,52 @@ mod tests {
     fn a_field_without_history_is_observed_once_and_its_first_value_stays() {
         let with = |estimate| Facts { estimate: Some(estimate), ..facts(Status::Todo) };
         let history = |estimate| vec![kept(1_000, What::Created(Box::new(with(estimate))))];
-        let first = diff(&key(), None, seen(history(3.0), with(3.0)), 1, Millis(5_000)).unwrap();
-        let next = diff(&key(), Some(&first.record), seen(history(5.0), with(5.0)), 2, Millis(6_000)).unwrap();
+        let first = diff(&key(), None, seen(history(3.0), with(3.0)), false, 1, Millis(5_000)).unwrap();
+        let next = diff(&key(), Some(&first.record), seen(history(5.0), with(5.0)), false, 2, Millis(6_000)).unwrap();
         let last = next.record.timeline.last().unwrap();
         assert_eq!(
             (&last.entry.what, last.entry.at, last.entry.observed),
             (&What::Estimated(Some(5.0)), Millis(6_000), true)
         );
         assert_eq!(timeline::at(&next.record.timeline, Millis(5_500)).unwrap().facts.estimate, Some(3.0));
-        assert_eq!(diff(&key(), Some(&next.record), seen(history(5.0), with(5.0)), 3, Millis(7_000)), None);
+        assert_eq!(diff(&key(), Some(&next.record), seen(history(5.0), with(5.0)), false, 3, Millis(7_000)), None);
     }
 
     #[test]
     fn a_fact_from_before_creation_moves_to_it_and_is_counted() {
         let history = vec![created(Status::Todo), kept(500, to(Status::Done))];
-        let delta = diff(&key(), None, seen(history, facts(Status::Done)), 1, Millis(5_000)).unwrap();
+        let delta = diff(&key(), None, seen(history, facts(Status::Done)), false, 1, Millis(5_000)).unwrap();
         assert_eq!((delta.repaired, delta.record.timeline[1].entry.at), (1, Millis(1_000)));
     }
 
     #[test]
     fn a_task_that_comes_back_is_restored() {
         let mut first =
-            diff(&key(), None, seen(vec![created(Status::Todo)], facts(Status::Todo)), 1, Millis(5_000)).unwrap();
+            diff(&key(), None, seen(vec![created(Status::Todo)], facts(Status::Todo)), false, 1, Millis(5_000))
+                .unwrap();
         first.record.timeline.push(kept(6_000, What::Deleted));
-        let back =
-            diff(&key(), Some(&first.record), seen(vec![created(Status::Todo)], facts(Status::Todo)), 2, Millis(7_000));
+        let back = diff(
+            &key(),
+            Some(&first.record),
+            seen(vec![created(Status::Todo)], facts(Status::Todo)),
+            false,
+            2,
+            Millis(7_000),
+        );
         assert_eq!(back.unwrap().record.timeline.last().unwrap().entry.what, What::Restored);
+    }
+
+    #[test]
+    fn what_the_tool_shows_in_its_bin_stays_deleted() {
+        let binned = || vec![created(Status::Todo), kept(6_000, What::Deleted)];
+        let first = diff(&key(), None, seen(binned(), facts(Status::Todo)), false, 1, Millis(7_000)).unwrap();
+        assert_eq!(first.record.timeline.last().unwrap().entry.what, What::Deleted);
+        assert_eq!(
+            diff(&key(), Some(&first.record), seen(binned(), facts(Status::Todo)), false, 2, Millis(8_000)),
+            None
+        );
+        let back = seen(vec![created(Status::Todo)], facts(Status::Todo));
+        let back = diff(&key(), Some(&first.record), back, false, 3, Millis(9_000)).unwrap();
+        assert_eq!(back.record.timeline.last().unwrap().entry.what, What::Restored);
     }
 }

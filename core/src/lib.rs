@@ -1,7 +1,9 @@
 //! The common model, store, sync and replay of ContextCore: everything that names no vendor.
 
+pub mod activity;
 pub mod config;
 pub mod connector;
+pub mod derive;
 pub mod diff;
 pub mod error;
 pub mod http;

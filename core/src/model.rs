@@ -274,6 +274,9 @@ pub enum What {
     Deleted,
     /// It came back after it had vanished.
     Restored,
+    /// The same as [`What::Artifact`], of a task whose source derives status from what people do: the fold in
+    /// [`crate::derive`] moves the task by it.
+    Evidence(Artifact),
 }
 
 impl What {
@@ -285,9 +288,18 @@ impl What {
                 | Self::Commented(_)
                 | Self::Linked { .. }
                 | Self::Artifact(_)
+                | Self::Evidence(_)
                 | Self::Deleted
                 | Self::Restored
         )
+    }
+
+    /// The artifact it tells of, whether or not the task's status is derived from it.
+    pub const fn artifact(&self) -> Option<&Artifact> {
+        match self {
+            Self::Artifact(artifact) | Self::Evidence(artifact) => Some(artifact),
+            _ => None,
+        }
     }
 }
 
@@ -296,11 +308,13 @@ impl What {
 pub struct Artifact {
     /// `commit`, `pull_request`, `review_requested`, `merged`, `ci_failed`, `ci_passed` or `deployment`.
     pub kind: String,
-    /// What identifies it: a commit hash, a pull request number.
+    /// What identifies it as people say it: a commit hash (of `commit`, `ci_failed` and `ci_passed`), or a pull request
+    /// such as `acme/checkout#12`.
     pub reference: String,
     /// Where to look at it.
     pub url: String,
-    /// What it says.
+    /// What it says: the first line of a commit's message, a pull request's title, the check that failed; of
+    /// `review_requested` who was asked.
     pub summary: String,
 }
 

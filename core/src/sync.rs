@@ -1,16 +1,20 @@
 //! The poll loop: asks a connector stream by stream, and keeps each page in one transaction with the cursor that covers it.
 //!
-//! [`sync_source`] is the loop; [`pass`] decides what a complete pass means for tasks it did not see. A run that dies
+//! [`sync_source`] is the loop; [`pass`] decides what a complete pass means for tasks it did not see, [`attach`] brings what
+//! people did to the tasks it belongs to, of whatever source. A run that dies
 //! anywhere goes on from the last page kept. Only when all streams of a source came to their end is the source *sealed*: the
 //! backends are never shown half a sweep, in which a child may come before its parent.
 
+mod attach;
 mod pass;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio_util::sync::CancellationToken;
 
+use crate::activity::Deed;
 use crate::config::SourceConfig;
 use crate::connector::{Connector, Cursor, Observation, Page, RawRecord, Run, Stream};
 use crate::diff;
@@ -83,6 +87,8 @@ pub async fn sync_source(
         run: Run { now: options.now.unwrap_or_else(Millis::now), full: options.full },
         report: SourceReport { name: name.clone(), ..SourceReport::default() },
         heard: false,
+        deeds: BTreeMap::new(),
+        touched: BTreeSet::new(),
     };
     let outcome = job.run().await;
     let now = options.now.unwrap_or_else(Millis::now);
@@ -151,6 +157,10 @@ struct Job<'a> {
     report: SourceReport,
     /// Every stream of changes was read to its end.
     heard: bool,
+    /// What people did, by the tasks it belongs to, until the end of the page that told it.
+    deeds: BTreeMap<TaskKey, Vec<Deed>>,
+    /// Other sources whose tasks got new facts.
+    touched: BTreeSet<String>,
 }
 
 impl Job<'_> {
@@ -222,6 +232,7 @@ impl Job<'_> {
         }
         let mut transaction = self.store.begin()?;
         transaction.put_source_status(self.name(), status)?;
+        self.note_derives(&mut transaction)?;
         if let Some(state) = state {
             transaction.put_note(STATE, self.name(), state)?;
         }
@@ -262,6 +273,8 @@ impl Job<'_> {
                 Err(error) => self.set_aside(&mut transaction, record, &error)?,
             }
         }
+        self.attach_deeds(&mut transaction)?;
+        self.note_open(&mut transaction, self.report.changes > before)?;
         let pass = self.store.source_status(self.name())?.pass + 1;
         for id in &page.seen {
             transaction.put_seen(&TaskKey::new(self.name(), id.as_str()), pass)?;
@@ -294,14 +307,16 @@ impl Job<'_> {
                 Observation::Task(seen) => {
                     let key = TaskKey::new(self.name(), seen.native_id.as_str());
                     let known = to.task(&key)?;
-                    if let Some(delta) = diff::diff(&key, known.as_ref(), *seen, to.seq(), self.run.now) {
+                    let derives = self.source.config.derive_status;
+                    if let Some(mut delta) = diff::diff(&key, known.as_ref(), *seen, derives, to.seq(), self.run.now) {
                         self.report.changes += delta.added as u64;
                         self.report.repaired += delta.repaired as u64;
+                        self.attach_waiting(to, &key, known.as_ref(), &mut delta.record)?;
                         to.put_task(&key, known.as_ref(), &delta.record, true)?;
                     }
                 }
                 Observation::Sprint { native_id, facts } => self.take_sprint(to, &native_id, facts)?,
-                Observation::Activity(_) => {}
+                Observation::Activity(activity) => self.take_activity(to, &activity)?,
             }
         }
         to.put_aside(self.name(), &record.native_id, None)
@@ -332,7 +347,7 @@ impl Job<'_> {
     }
 
     /// All streams came to their end: the backends may be told.
-    fn finish(&self, first: bool) -> Result<()> {
+    fn finish(&mut self, first: bool) -> Result<()> {
         if self.dry_run {
             return Ok(());
         }
@@ -345,6 +360,7 @@ impl Job<'_> {
         if self.store.sealed(self.name())? < self.store.head()? {
             transaction.seal(self.name())?;
         }
+        self.seal_touched(&mut transaction)?;
         transaction.commit().map(drop)
     }
 }
@@ -370,13 +386,18 @@ fn next_sprint(known: Option<&SprintRecord>, facts: SprintFacts, seq: u64) -> (S
 
 /// Whatever changes how a source is read or understood changes this number, and everything is read again.
 fn settings_hash(config: &SourceConfig) -> u64 {
-    let SourceConfig { kind, url, projects, repositories, fields, blocked, statuses, types, derive_status, .. } =
-        config;
+    let SourceConfig {
+        kind, url, path, projects, repositories, fields, blocked, statuses, types, derive_status, ..
+    } = config;
     let (labels, names) = (&blocked.labels, &blocked.statuses);
     let all = format!(
-        "{kind:?}{url:?}{projects:?}{repositories:?}{fields:?}{labels:?}{names:?}{statuses:?}{types:?}{derive_status}"
+        "{kind:?}{url:?}{projects:?}{repositories:?}{fields:?}{labels:?}{names:?}{statuses:?}{types:?}{derive_status}{path}",
+        path = path.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
     );
     let mut first = [0; 8];
     first.copy_from_slice(&blake3::hash(all.as_bytes()).as_bytes()[..8]);
     u64::from_le_bytes(first)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::derive::{self, Signs};
 use crate::model::{Entry, Facts, Kept, Status, What};
 use crate::time::Millis;
 
@@ -43,7 +44,12 @@ impl Facts {
                 self.key.clone_from(key);
                 self.project.clone_from(project);
             }
-            What::Commented(_) | What::Linked { .. } | What::Artifact(_) | What::Deleted | What::Restored => {}
+            What::Commented(_)
+            | What::Linked { .. }
+            | What::Artifact(_)
+            | What::Evidence(_)
+            | What::Deleted
+            | What::Restored => {}
         }
     }
 }
@@ -55,19 +61,50 @@ pub struct State {
     pub facts: Arc<Facts>,
     /// When it vanished, if it has.
     pub deleted: Option<Millis>,
+    /// What artifacts said that matters for the next ones.
+    signs: Signs,
 }
 
 impl State {
     fn of(facts: &Facts) -> Self {
-        Self { facts: Arc::new(facts.clone()), deleted: None }
+        Self { facts: Arc::new(facts.clone()), deleted: None, signs: Signs::default() }
     }
 
-    fn apply(&mut self, entry: &Entry) {
-        match entry.what {
+    /// The state at the creation, before any other fact; `None` when the timeline does not begin with it.
+    pub(crate) fn first(timeline: &[Kept]) -> Option<Self> {
+        first(timeline).map(|(facts, _)| Self::of(facts))
+    }
+
+    /// Takes in one fact. When it is evidence that moves the task, the ordinary fact it comes to is returned.
+    pub(crate) fn apply(&mut self, entry: &Entry) -> Option<What> {
+        match &entry.what {
             What::Deleted => self.deleted = Some(entry.at),
             What::Restored => self.deleted = None,
-            _ if entry.what.changes_facts() => Arc::make_mut(&mut self.facts).apply(&entry.what),
+            What::Evidence(artifact) => {
+                let step = self.deleted.is_none().then(|| derive::step(&self.facts, &self.signs, artifact)).flatten();
+                self.signs.note(artifact, step.as_ref());
+                if let Some(step) = &step {
+                    self.change(step);
+                }
+                return step;
+            }
+            what if what.changes_facts() => {
+                self.change(what);
+                if matches!(what, What::Blocked(_) | What::Unblocked) {
+                    self.signs.lower();
+                }
+            }
             _ => {}
+        }
+        None
+    }
+
+    /// Changes the facts; what was only blocked by its build is not any more once it is finished.
+    fn change(&mut self, what: &What) {
+        let facts = Arc::make_mut(&mut self.facts);
+        facts.apply(what);
+        if facts.status.is_finished() && self.signs.lower() {
+            facts.flag = None;
         }
     }
 
@@ -92,22 +129,42 @@ pub fn last(timeline: &[Kept]) -> Option<State> {
 
 /// The task as it was at `moment`, facts of that very millisecond included. Before its creation it is as created.
 pub fn at(timeline: &[Kept], moment: Millis) -> Option<State> {
-    let (facts, _) = first(timeline)?;
-    let mut state = State::of(facts);
+    let mut state = State::first(timeline)?;
     for kept in timeline[1..].iter().take_while(|kept| kept.entry.at <= moment) {
         state.apply(&kept.entry);
     }
     Some(state)
 }
 
+/// The task as the tool itself tells it: after its whole timeline, but for what was derived from artifacts.
+pub fn told(timeline: &[Kept]) -> Option<State> {
+    let mut state = State::first(timeline)?;
+    for kept in timeline[1..].iter().filter(|kept| kept.entry.what.artifact().is_none()) {
+        state.apply(&kept.entry);
+    }
+    Some(state)
+}
+
+/// The order of a timeline: by time, creation first, artifacts last and by their ids. So the same facts make the same
+/// timeline whatever was heard first; the tool's own facts of one millisecond stay in the tool's order.
+pub(crate) fn order(kept: &Kept) -> (Millis, bool, Option<crate::model::EntryId>) {
+    let Entry { at, what, id, .. } = &kept.entry;
+    (*at, !matches!(what, What::Created(_)), what.artifact().map(|_| *id))
+}
+
+/// Puts a fact at its place: after everything of the same rank.
+pub(crate) fn insert(timeline: &mut Vec<Kept>, kept: Kept) {
+    let place = timeline.partition_point(|other| order(other) <= order(&kept));
+    timeline.insert(place, kept);
+}
+
 /// Walks through the life of a task: calls `visit` with each group of facts of one millisecond, the state before them
 /// (`None` before creation) and the state after.
 pub fn walk(timeline: &[Kept], mut visit: impl FnMut(&[Kept], Option<&State>, &State)) {
-    let Some((facts, _)) = first(timeline) else { return };
-    let mut state = State::of(facts);
+    let Some(mut state) = State::first(timeline) else { return };
     let mut before: Option<State> = None;
     for group in timeline.chunk_by(|one, next| one.entry.at == next.entry.at) {
-        group.iter().for_each(|kept| state.apply(&kept.entry));
+        group.iter().for_each(|kept| drop(state.apply(&kept.entry)));
         visit(group, before.as_ref(), &state);
         before = Some(state.clone());
     }

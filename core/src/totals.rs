@@ -225,7 +225,7 @@ pub fn contribution(life: &Life) -> BTreeMap<String, Totals> {
     for happening in happenings(life) {
         happening.count(all.entry(happening.project.clone()).or_default());
     }
-    let State { facts, deleted } = &life.last().state;
+    let State { facts, deleted, .. } = &life.last().state;
     let status = facts.effective_status();
     if status.is_finished() && deleted.is_none() {
         let finished = &mut all.entry(facts.project.clone()).or_default().finished;

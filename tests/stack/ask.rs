@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A half-open stretch of time that a query is about, in epoch milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -339,6 +339,17 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     pub(crate) fn new(client: reqwest::Client, base: String) -> Self {
         Self { client, base }
+    }
+
+    /// Gives it a sample of now.
+    pub(crate) async fn tell_now(&self) -> Result<()> {
+        let now = contextcore_core::Millis::now().0;
+        let point = json!({"timeUnixNano": format!("{now}000000"), "asDouble": 1.0});
+        let metric = json!({"name": "present", "gauge": {"dataPoints": [point]}});
+        let request = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]});
+        let url = format!("{}/api/v1/otlp/v1/metrics", self.base);
+        self.client.post(url).json(&request).send().await?.error_for_status()?;
+        Ok(())
     }
 
     /// A PromQL query at one moment.

@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 
 use crate::grafana::{Dashboard, View};
-use crate::product::{Sprint, Task};
+use crate::product::{Day, Entry, Sprint, Task};
 use crate::questions::{Case, DAY, SECOND, STEP, date_before, same, same_set};
 
 /// Queries that may find nothing in a world where all goes well, and why.
@@ -27,6 +27,9 @@ const BOUNDS: [f64; 14] =
 const PORTFOLIO: &str = "contextcore-portfolio";
 const PROJECT: &str = "contextcore-project";
 const HEALTH: &str = "contextcore-health";
+
+/// A number of something.
+type Of<T> = fn(&T) -> f64;
 
 /// The dashboards, looked at right after a run.
 pub(crate) struct Gallery<'a> {
@@ -179,7 +182,7 @@ impl<'a> Gallery<'a> {
         let since = (self.now() - back).div_euclid(STEP) * STEP;
         let tasks = self.case.told.tasks.iter().filter(|task| task.task_type != "epic");
         let leads = tasks.flat_map(|task| {
-            let created = task.timeline.first().map_or(0, crate::product::Entry::when);
+            let created = task.timeline.first().map_or(0, Entry::when);
             task.times("completed").filter(|at| *at > since).map(move |at| (at - created) as f64 / DAY as f64)
         });
         let mut leads: Vec<f64> = leads.collect();
@@ -206,10 +209,10 @@ impl<'a> Gallery<'a> {
             sprint.completed.is_some_and(|at| at.as_millisecond() > self.now() - 30 * DAY && sprint.committed > 0.0)
         };
         let closed: Vec<&Sprint> = self.sprints("closed").filter(recent).collect();
-        let by_id = |pick: fn(&Sprint) -> f64| -> BTreeMap<String, f64> {
+        let by_id = |pick: Of<Sprint>| -> BTreeMap<String, f64> {
             closed.iter().map(|sprint| (sprint.id.clone(), pick(sprint))).collect()
         };
-        let columns: [(u64, &str, fn(&Sprint) -> f64); 3] = [
+        let columns: [(u64, &str, Of<Sprint>); 3] = [
             (13, "A", |sprint| sprint.committed),
             (13, "B", |sprint| sprint.completed_points),
             (12, "F", |sprint| 100.0 * sprint.completed_points / sprint.committed),
@@ -233,8 +236,7 @@ impl<'a> Gallery<'a> {
         let (project, id) = ([self.commerce()], [sprint.id.as_str()]);
         let choices: [(&str, &[&str]); 2] = [("project", &project), ("sprint", &id)];
         let view = look(self.dashboards, self.case, PROJECT, &choices).await?;
-        let picks: [(&str, fn(&crate::product::Day) -> f64); 3] =
-            [("A", |day| day.remaining), ("B", |day| day.ideal), ("C", |day| day.scope)];
+        let picks: [(&str, Of<Day>); 3] = [("A", |day| day.remaining), ("B", |day| day.ideal), ("C", |day| day.scope)];
         let mut days = 0;
         for (letter, pick) in picks {
             let answer = view.panel(10, letter).await?;

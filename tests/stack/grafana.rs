@@ -98,7 +98,7 @@ pub(crate) struct Query {
     pub(crate) panel: u64,
     pub(crate) title: String,
     pub(crate) letter: String,
-    pub(crate) language: Language,
+    backend: Backend,
     pub(crate) text: String,
     range: Range,
     /// Seconds between two points of a range query; absent when one moment is asked for.
@@ -118,10 +118,10 @@ impl Query {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Language {
-    PromQl,
-    LogQl,
-    TraceQl,
+enum Backend {
+    Prometheus,
+    Loki,
+    Tempo,
 }
 
 /// What a query gives.
@@ -204,57 +204,55 @@ impl View<'_> {
     }
 
     pub(crate) async fn ask(&self, query: &Query) -> Result<Answer> {
-        let Query { language, text, range, step, limit, spans, .. } = query;
+        let Query { backend, text, range, step, limit, spans, .. } = query;
         let (text, range) = (text.as_str(), *range);
-        Ok(match (language, step) {
-            (Language::PromQl, None) => Answer::Samples(self.stack.prometheus.instant(text, range.to).await?),
-            (Language::PromQl, Some(step)) => {
+        Ok(match (backend, step) {
+            (Backend::Prometheus, None) => Answer::Samples(self.stack.prometheus.instant(text, range.to).await?),
+            (Backend::Prometheus, Some(step)) => {
                 // Both ends are rounded down to a multiple of the step.
                 let round = |at: i64| at.div_euclid(step * 1_000) * step * 1_000;
                 let (from, to) = (round(range.from), round(range.to));
                 Answer::Samples(self.stack.prometheus.range(text, from, to, *step).await?)
             }
-            (Language::LogQl, None) => Answer::Samples(self.stack.loki.instant(text, range.to).await?),
-            (Language::LogQl, Some(step)) => {
+            (Backend::Loki, None) => Answer::Samples(self.stack.loki.instant(text, range.to).await?),
+            (Backend::Loki, Some(step)) => {
                 let (lines, samples) = self.stack.loki.range(text, range, *step, *limit).await?;
                 if samples.is_empty() { Answer::Lines(lines) } else { Answer::Samples(samples) }
             }
-            (Language::TraceQl, None) => Answer::Spans(self.stack.tempo.search_as(text, range, *limit, *spans).await?),
-            (Language::TraceQl, Some(step)) => {
-                Answer::Samples(self.stack.tempo.metric_range(text, range, *step).await?)
-            }
+            (Backend::Tempo, None) => Answer::Spans(self.stack.tempo.search_as(text, range, *limit, *spans).await?),
+            (Backend::Tempo, Some(step)) => Answer::Samples(self.stack.tempo.metric_range(text, range, *step).await?),
         })
     }
 
     /// A target of a panel; `None` when it takes the answer of another panel.
     fn query(&self, panel: &Value, target: &Value) -> Result<Option<Query>> {
         let kind = [&target["datasource"], &panel["datasource"]].into_iter().find_map(|source| source["type"].as_str());
-        let language = match kind {
-            Some("prometheus") => Language::PromQl,
-            Some("loki") => Language::LogQl,
-            Some("tempo") => Language::TraceQl,
+        let backend = match kind {
+            Some("prometheus") => Backend::Prometheus,
+            Some("loki") => Backend::Loki,
+            Some("tempo") => Backend::Tempo,
             Some("datasource") => return Ok(None),
             other => bail!("unknown data source {other:?}"),
         };
         let range = self.range_of(panel)?;
         let step = step(range, panel)?;
         let raw = target["expr"].as_str().or(target["query"].as_str()).context("no text")?;
-        let filled = self.fill(raw, language, range, step)?;
-        let once = match language {
-            Language::PromQl => target["instant"] == true && target["range"] != true,
-            Language::LogQl => target["queryType"] == "instant",
-            Language::TraceQl => !is_trace_metric(&filled),
+        let filled = self.fill(raw, backend, range, step)?;
+        let once = match backend {
+            Backend::Prometheus => target["instant"] == true && target["range"] != true,
+            Backend::Loki => target["queryType"] == "instant",
+            Backend::Tempo => !is_trace_metric(&filled),
         };
         let number = |name: &str, default: u64| target[name].as_u64().unwrap_or(default) as usize;
-        let (limit, spans) = match language {
-            Language::TraceQl => (number("limit", 20), number("spss", 3)),
+        let (limit, spans) = match backend {
+            Backend::Tempo => (number("limit", 20), number("spss", 3)),
             _ => (number("maxLines", 1_000), 0),
         };
         Ok(Some(Query {
             panel: panel["id"].as_u64().unwrap_or(0),
             title: text(panel.get("title").unwrap_or(&panel["name"])),
             letter: text(&target["refId"]),
-            language,
+            backend,
             text: filled,
             range,
             step: (!once).then_some(step),
@@ -280,7 +278,7 @@ impl View<'_> {
     }
 
     /// Fills variables in. One that nobody knows is an error: it would be asked for by its name.
-    fn fill(&self, raw: &str, language: Language, range: Range, step: i64) -> Result<String> {
+    fn fill(&self, raw: &str, backend: Backend, range: Range, step: i64) -> Result<String> {
         let pattern = Regex::new(r"\$(\w+)|\$\{(\w+)(?::([^}]+))?\}|\[\[(\w+)(?::(\w+))?\]\]")?;
         let mut unknown = Vec::new();
         let filled = pattern.replace_all(raw, |found: &Captures<'_>| {
@@ -288,7 +286,7 @@ impl View<'_> {
             let name = part(1).or(part(2)).or(part(4)).unwrap_or_default();
             let format = part(3).or(part(5));
             let value =
-                built_in(name, format, range, step).or_else(|| Some(self.chosen.get(name)?.text(format, language)));
+                built_in(name, format, range, step).or_else(|| Some(self.chosen.get(name)?.text(format, backend)));
             value.unwrap_or_else(|| {
                 // `$1` is what label_replace calls its groups.
                 if !name.starts_with(|c: char| c.is_ascii_digit()) {
@@ -338,7 +336,7 @@ impl View<'_> {
     async fn options(&self, variable: &Value) -> Result<Vec<String>> {
         let range = self.range_of(&Value::Null)?;
         let raw = variable["query"]["query"].as_str().or(variable["query"].as_str()).context("no query")?;
-        let query = self.fill(raw, Language::PromQl, range, step(range, &Value::Null)?)?;
+        let query = self.fill(raw, Backend::Prometheus, range, step(range, &Value::Null)?)?;
         let label_values = Regex::new(r"^label_values\((?:(.+),\s*)?(\w+)\)$")?;
         let given = if let Some(found) = label_values.captures(&query) {
             let (series, label) = (found.get(1).map(|series| series.as_str()), &found[2]);
@@ -364,14 +362,14 @@ impl View<'_> {
 
 impl Chosen {
     /// It in a query.
-    fn text(&self, format: Option<&str>, language: Language) -> String {
+    fn text(&self, format: Option<&str>, backend: Backend) -> String {
         let joined = |separator: &str| self.values.join(separator);
         if self.verbatim {
             return joined("|");
         }
-        match (format, language) {
+        match (format, backend) {
             (Some("raw"), _) => joined(","),
-            (Some("pipe"), _) | (None, Language::TraceQl) => joined("|"),
+            (Some("pipe"), _) | (None, Backend::Tempo) => joined("|"),
             (Some("csv"), _) => joined(","),
             (Some("regex"), _) => alternatives(self.values.iter().map(|value| regex::escape(value)).collect()),
             _ if self.pattern => alternatives(self.values.iter().map(|value| escaped_pattern(value)).collect()),
@@ -482,15 +480,15 @@ mod tests {
     }
 
     #[test]
-    fn variables_take_the_form_that_each_language_wants() {
+    fn variables_take_the_form_that_each_backend_wants() {
         let several = chosen(&["a.b", "c"], true);
-        assert_eq!(several.text(None, Language::PromQl), r"(a\\.b|c)");
-        assert_eq!(several.text(None, Language::TraceQl), "a.b|c");
-        assert_eq!(several.text(Some("raw"), Language::PromQl), "a.b,c");
-        assert_eq!(chosen(&["a.b"], true).text(None, Language::LogQl), r"a\\.b");
-        assert_eq!(chosen(&["a.b \"c\""], false).text(None, Language::PromQl), r#"a.b \"c\""#);
+        assert_eq!(several.text(None, Backend::Prometheus), r"(a\\.b|c)");
+        assert_eq!(several.text(None, Backend::Tempo), "a.b|c");
+        assert_eq!(several.text(Some("raw"), Backend::Prometheus), "a.b,c");
+        assert_eq!(chosen(&["a.b"], true).text(None, Backend::Loki), r"a\\.b");
+        assert_eq!(chosen(&["a.b \"c\""], false).text(None, Backend::Prometheus), r#"a.b \"c\""#);
         let all = Chosen { verbatim: true, ..chosen(&[".*"], true) };
-        assert_eq!(all.text(None, Language::PromQl), ".*");
+        assert_eq!(all.text(None, Backend::Prometheus), ".*");
     }
 
     #[test]

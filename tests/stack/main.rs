@@ -1,10 +1,10 @@
 //! The product against the real Tempo, Loki and Prometheus: a year of a sample world is synced with the settings that users
 //! get (`deploy/backends/`), and TraceQL, LogQL and PromQL must give exactly the numbers that `tasks` and `sprints` give.
 //!
-//! Start with [`year`], the course of the test. [`questions`] holds what is asked, [`servers`] starts the servers,
-//! [`ask`] speaks their languages, [`product`] runs the binary, [`life`] says what follows from a timeline. The servers
-//! are built by `build.sh` in this folder; without them the suite says loudly that it was skipped, unless
-//! `CONTEXTCORE_REQUIRE_STACK=1`.
+//! Start with [`year`], the course of the test. [`questions`] holds what is asked, [`dashboards`] the same for what is drawn,
+//! [`servers`] starts the servers, [`ask`] speaks their languages, [`grafana`] does with a dashboard what Grafana does,
+//! [`product`] runs the binary, [`life`] says what follows from a timeline. The servers are built by `build.sh` in this
+//! folder; without them the suite says loudly that it was skipped, unless `CONTEXTCORE_REQUIRE_STACK=1`.
 //!
 //! It is one test, in order: what is asked after a second run depends on the first, and the servers are started once.
 

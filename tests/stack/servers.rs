@@ -116,9 +116,10 @@ impl Stack {
 
     async fn attempt(binaries: &Path) -> Result<Self> {
         let data = tempfile::Builder::new().prefix("contextcore-stack-").tempdir()?;
-        let [tempo, tempo_grpc, otlp_grpc, otlp_http, memberlist, loki, loki_grpc, prometheus] = free_ports()?;
+        let [tempo_port, tempo_grpc, otlp_grpc, otlp_http, memberlist, loki_port, loki_grpc, prometheus_port] =
+            free_ports()?;
         let tempo_ports = [
-            ("TEMPO_HTTP_PORT", tempo),
+            ("TEMPO_HTTP_PORT", tempo_port),
             ("TEMPO_GRPC_PORT", tempo_grpc),
             ("TEMPO_OTLP_GRPC_PORT", otlp_grpc),
             ("TEMPO_OTLP_HTTP_PORT", otlp_http),
@@ -126,26 +127,30 @@ impl Stack {
         ];
         let mut servers = vec![
             Server::spawn("tempo", tempo_command(binaries, data.path(), &tempo_ports), data.path())?,
-            Server::spawn("loki", loki_command(binaries, data.path(), loki, loki_grpc), data.path())?,
-            Server::spawn("prometheus", prometheus_command(binaries, data.path(), prometheus), data.path())?,
+            Server::spawn("loki", loki_command(binaries, data.path(), loki_port, loki_grpc), data.path())?,
+            Server::spawn("prometheus", prometheus_command(binaries, data.path(), prometheus_port), data.path())?,
         ];
         let at = |port: u16| format!("http://127.0.0.1:{port}");
         let client = crate::ask::client()?;
-        for (server, url) in
-            servers.iter_mut().zip([at(tempo) + "/ready", at(loki) + "/ready", at(prometheus) + "/-/ready"])
-        {
+        let urls = [at(tempo_port) + "/ready", at(loki_port) + "/ready", at(prometheus_port) + "/-/ready"];
+        for (server, url) in servers.iter_mut().zip(urls) {
             server.ready(&client, &url).await?;
         }
+        let tempo = Tempo::new(client.clone(), at(tempo_port));
+        let loki = Loki::new(client.clone(), at(loki_port));
+        let prometheus = Prometheus::new(client, at(prometheus_port));
+        // As in every Prometheus that scrapes at least itself: then history is out of order, and its window is needed.
+        prometheus.tell_now().await?;
         Ok(Self {
             servers,
-            tempo: Tempo::new(client.clone(), at(tempo)),
-            loki: Loki::new(client.clone(), at(loki)),
-            prometheus: Prometheus::new(client, at(prometheus)),
+            tempo,
+            loki,
+            prometheus,
             endpoints: Endpoints {
                 traces_grpc: at(otlp_grpc),
                 traces_http: at(otlp_http),
-                logs: at(loki) + "/otlp",
-                metrics: at(prometheus) + "/api/v1/otlp",
+                logs: at(loki_port) + "/otlp",
+                metrics: at(prometheus_port) + "/api/v1/otlp",
             },
             _data: data,
         })

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::reference::Reference;
 use super::settings::Settings;
+use crate::words::{BACKLOG, REVIEW};
+pub(super) use crate::words::{gives_up, priority, says};
 
 /// Jira's status categories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,86 +167,6 @@ pub(super) fn map_status(
     }
 }
 
-/// Phrases of names that mean waiting outside the board.
-const BACKLOG: [&str; 1] = ["backlog"];
-/// Phrases of names that mean looking at what somebody else has made.
-const REVIEW: [&str; 13] = [
-    "review",
-    "reviewing",
-    "reviewed",
-    "reviews",
-    "qa",
-    "verify",
-    "verifying",
-    "verification",
-    "verified",
-    "test",
-    "tests",
-    "testing",
-    "retest",
-];
-/// Phrases of names that mean an impediment, unless the configuration lists its own.
-pub(super) const BLOCKED: [&str; 3] = ["blocked", "on hold", "impeded"];
-/// Resolutions (and names of finished statuses) that mean giving up.
-const GIVING_UP: [&str; 26] = [
-    "won't do",
-    "won't fix",
-    "wont do",
-    "wont fix",
-    "will not do",
-    "will not fix",
-    "won't be done",
-    "won't be fixed",
-    "duplicate",
-    "duplicated",
-    "declined",
-    "cannot reproduce",
-    "can't reproduce",
-    "cancelled",
-    "canceled",
-    "abandoned",
-    "rejected",
-    "withdrawn",
-    "obsolete",
-    "invalid",
-    "incomplete",
-    "not a bug",
-    "not a problem",
-    "not an issue",
-    "works for me",
-    "discarded",
-];
-
-/// Whether a resolution means that the work was given up.
-pub(super) fn gives_up(resolution: &str) -> bool {
-    says(resolution, &GIVING_UP)
-}
-
-/// Whether a name holds one of the phrases (lower case, single spaces) as whole words: `Unblocked` is not `blocked`.
-pub(super) fn says(name: &str, phrases: &[&str]) -> bool {
-    let padded = padded_words(name);
-    let whole = |start: usize, end: usize| padded[..start].ends_with(' ') && padded[end..].starts_with(' ');
-    phrases.iter().any(|phrase| padded.match_indices(phrase).any(|(start, found)| whole(start, start + found.len())))
-}
-
-/// The words of a name in lower case, each between two spaces; a curly apostrophe is a straight one.
-fn padded_words(name: &str) -> String {
-    let mut padded = String::with_capacity(name.len() + 2);
-    padded.push(' ');
-    for c in name.chars().flat_map(char::to_lowercase) {
-        match c {
-            '\u{2019}' | '\'' => padded.push('\''),
-            c if c.is_alphanumeric() => padded.push(c),
-            _ if !padded.ends_with(' ') => padded.push(' '),
-            _ => {}
-        }
-    }
-    if !padded.ends_with(' ') {
-        padded.push(' ');
-    }
-    padded
-}
-
 /// The common type, and whether anything but "it is none of the others" speaks for it. `names` are the id, the name and the
 /// untranslated name.
 pub(super) fn type_of(settings: &Settings, names: [&str; 3], level: Option<i32>, subtask: bool) -> (TaskType, bool) {
@@ -275,20 +197,6 @@ const TYPES: [(TaskType, &[&str]); 5] = [
     (TaskType::Story, &["story"]),
     (TaskType::Task, &["task", "improvement", "feature", "chore", "request", "enhancement", "change"]),
 ];
-
-/// The common priority: five steps, else the tool's own word in lower case.
-pub(super) fn priority(name: &str) -> Option<String> {
-    let name = name.trim().to_lowercase();
-    let word = match name.as_str() {
-        "" => return None,
-        "blocker" | "critical" => "highest",
-        "major" => "high",
-        "minor" => "low",
-        "trivial" => "lowest",
-        other => other,
-    };
-    Some(word.to_owned())
-}
 
 #[cfg(test)]
 mod tests {
@@ -322,16 +230,6 @@ mod tests {
     }
 
     #[test]
-    fn resolutions_that_give_up_are_told_from_those_that_do_not() {
-        for name in ["Won't Do", "WON’T FIX", "Duplicate", "Cannot Reproduce", "Canceled", "Declined by customer"] {
-            assert!(gives_up(name), "{name}");
-        }
-        for name in ["Done", "Fixed", "Resolved", "完成", "", "Uncancelled"] {
-            assert!(!gives_up(name), "{name}");
-        }
-    }
-
-    #[test]
     fn types_go_by_level_then_by_name() {
         let table = [
             ("Initiative", Some(2), false, TaskType::Epic, true),
@@ -347,15 +245,5 @@ mod tests {
         for (name, level, subtask, want, explained) in table {
             assert_eq!(type_of(&plain(), ["1", name, name], level, subtask), (want, explained), "{name}");
         }
-    }
-
-    #[test]
-    fn priorities_are_five_steps_or_the_tools_own_word() {
-        let table =
-            [("Blocker", "highest"), ("Major", "high"), ("Medium", "medium"), ("Trivial", "lowest"), ("P2", "p2")];
-        for (name, want) in table {
-            assert_eq!(priority(name).as_deref(), Some(want));
-        }
-        assert_eq!(priority(" "), None);
     }
 }

@@ -11,9 +11,10 @@ use contextcore_core::time::DAY;
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
-use super::mapping::{Category, says};
+use super::mapping::Category;
 use super::settings::Settings;
 use super::wire::{self, IssueType, Item, StatusValue};
+use crate::words::says;
 
 /// What is known of a site between polls.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

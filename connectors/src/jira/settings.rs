@@ -7,7 +7,7 @@ use contextcore_core::config::{CommentPrivacy, Privacy, SourceConfig};
 use contextcore_core::model::{Status, TaskType};
 use contextcore_core::{Error, ErrorKind, Result, Secret};
 
-use super::mapping;
+use crate::words;
 
 /// The names that `fields` may have.
 const FIELDS: [&str; 5] = ["story_points", "sprint", "epic_link", "parent_link", "flagged"];
@@ -45,10 +45,14 @@ impl Settings {
     /// Checks the settings and reads the token.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for an unknown name in `fields`, and when the token cannot be read.
+    /// [`ErrorKind::Config`] for an unknown name in `fields`, for an App, and when the token cannot be read.
     pub(super) fn new(config: &SourceConfig, privacy: &Privacy) -> Result<Self> {
         if let Some(unknown) = config.fields.keys().find(|name| !FIELDS.contains(&name.as_str())) {
             let text = format!("fields: `{unknown}` is none of {}", FIELDS.join(", "));
+            return Err(Error::new(ErrorKind::Config, text).with("source", &config.name));
+        }
+        if config.app.is_some() {
+            let text = "auth.app is for github: use {email, token} for Cloud, or {token} for Data Center";
             return Err(Error::new(ErrorKind::Config, text).with("source", &config.name));
         }
         Ok(Self {
@@ -87,7 +91,7 @@ impl Settings {
     pub(super) fn means_blocked(&self, name: &str) -> bool {
         match &self.blocked_statuses {
             Some(names) => names.iter().any(|blocked| blocked.eq_ignore_ascii_case(name.trim())),
-            None => mapping::says(name, &mapping::BLOCKED),
+            None => words::says(name, &words::BLOCKED),
         }
     }
 

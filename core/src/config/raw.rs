@@ -215,7 +215,11 @@ pub(super) struct RawInclude {
 /// A tool to poll.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(rename = "Source", extend("required" = ["name", "kind", "url", "auth"]))]
+#[schemars(rename = "Source", extend(
+    "required" = ["name", "kind"],
+    "if" = {"required": ["path"]},
+    "else" = {"required": ["url", "auth"]}
+))]
 pub(super) struct RawSource {
     /// Unique; becomes part of every id, so it must not change later.
     #[schemars(required, regex(pattern = "^[A-Za-z0-9._-]+$"))]
@@ -224,11 +228,13 @@ pub(super) struct RawSource {
     #[schemars(required)]
     pub kind: Option<String>,
     /// Where the tool answers; may have a path, under which every request is built.
-    #[schemars(required)]
     pub url: Option<String>,
+    /// The file to read, for a kind that reads one instead of asking a tool; then neither `url` nor `auth` is needed.
+    pub path: Option<String>,
     /// The credential.
-    #[schemars(required)]
     pub auth: Option<RawAuth>,
+    /// Lets the tool call `POST /webhooks/{name}` (`serve` only), so that changes are polled at once.
+    pub webhook: Option<RawWebhook>,
     /// TLS towards the tool.
     pub tls: RawTls,
     /// Native projects to poll. Absent or empty: all that the token can see.
@@ -252,16 +258,54 @@ pub(super) struct RawSource {
     pub types: BTreeMap<String, TaskType>,
 }
 
+/// How the tool's calls are told from a stranger's.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Webhook", extend("required" = ["secret"]))]
+pub(super) struct RawWebhook {
+    /// What the tool signs its calls with.
+    #[schemars(required)]
+    pub secret: Option<RawSecret>,
+}
+
 /// The credential of a source.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(rename = "Auth", extend("required" = ["token"]))]
+#[schemars(rename = "Auth")]
 pub(super) struct RawAuth {
     /// The account the token belongs to. Absent: the token stands alone.
     pub email: Option<String>,
     /// The token.
-    #[schemars(required)]
     pub token: Option<RawSecret>,
+    /// An App that mints its own tokens, in place of a token (`github` only).
+    pub app: Option<RawApp>,
+}
+
+/// An App and where it is installed.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "App", extend("required" = ["id", "installation", "private_key"]))]
+pub(super) struct RawApp {
+    /// The App's id, or its client id.
+    #[schemars(required)]
+    pub id: Option<RawAppId>,
+    /// The number of the installation whose projects are read.
+    #[schemars(required)]
+    pub installation: Option<u32>,
+    /// The App's private key in PEM form.
+    #[schemars(required)]
+    pub private_key: Option<RawSecret>,
+}
+
+/// The id of an App: a number, or the text of a client id.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "AppId")]
+pub(super) enum RawAppId {
+    /// The number.
+    Number(u32),
+    /// The client id.
+    Text(String),
 }
 
 /// The JSON Schema of the file. An absent `Option` has no default worth telling.
@@ -346,7 +390,9 @@ impl Default for RawSource {
             name: None,
             kind: None,
             url: None,
+            path: None,
             auth: None,
+            webhook: None,
             tls: RawTls::default(),
             projects: Vec::new(),
             repositories: Vec::new(),

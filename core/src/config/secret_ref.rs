@@ -17,6 +17,8 @@ pub enum SecretRef {
     Env(String),
     /// The path of a file; a relative one is taken from the working directory. Fits mounted secrets.
     File(PathBuf),
+    /// There is none: the source reads a file, and needs no credential.
+    Nowhere,
 }
 
 impl SecretRef {
@@ -41,6 +43,10 @@ impl SecretRef {
                 let text = "read the secret's file: write it, make it readable to this user, or correct the path";
                 Error::new(ErrorKind::Config, text).with("path", path.display()).caused_by(cause)
             })?,
+            Self::Nowhere => {
+                let message = "there is no credential: add `auth: {token: {env: NAME}}` and `url` in place of `path`";
+                return Err(Error::new(ErrorKind::Config, message));
+            }
         };
         match text.trim() {
             "" => Err(Error::new(ErrorKind::Config, format!("the secret at {self} is empty"))),
@@ -54,6 +60,7 @@ impl fmt::Display for SecretRef {
         match self {
             Self::Env(name) => write!(f, "{{env: {name}}}"),
             Self::File(path) => write!(f, "{{file: {}}}", path.display()),
+            Self::Nowhere => f.write_str("nowhere"),
         }
     }
 }

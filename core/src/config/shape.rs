@@ -69,8 +69,7 @@ impl<'a> Shape<'a> {
     /// itself, put into the wrong place.
     fn unknown_key(&self, properties: Option<&'a Map<String, Value>>, path: &str, key: &str, problems: &mut Problems) {
         let known: Vec<&str> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
-        let beside_secret =
-            properties.is_some_and(|known| known.values().any(|schema| self.resolve(schema)["writeOnly"] == true));
+        let beside_secret = properties.is_some_and(|known| known.values().any(|schema| self.may_be_secret(schema)));
         let near = nearest_known(key, &known);
         if beside_secret && near.is_none() {
             return problems.add(path, format!("has an unknown key: {}", hint(key, &known)));
@@ -107,6 +106,12 @@ impl<'a> Shape<'a> {
         self.collect_alternatives(schema, &mut alternatives);
         let fitting = alternatives.iter().find(|alternative| kind(alternative) == type_of(value));
         fitting.or(alternatives.first()).copied().unwrap_or(schema)
+    }
+
+    fn may_be_secret(&self, schema: &'a Value) -> bool {
+        let mut alternatives = Vec::new();
+        self.collect_alternatives(schema, &mut alternatives);
+        alternatives.iter().any(|schema| schema["writeOnly"] == true)
     }
 
     fn collect_alternatives(&self, schema: &'a Value, into: &mut Vec<&'a Value>) {

@@ -419,3 +419,24 @@ fn a_named_file_that_is_not_there_says_so() {
 no/such.yaml: does not exist: write it with `contextcore init`, or name another
 ");
 }
+
+#[test]
+fn an_app_stands_in_for_a_token() {
+    let with = |auth: &str| format!("sources: [{{name: a, kind: github, url: 'https://a', auth: {auth}}}]");
+    for (id, want) in [("12345", "12345"), ("Iv23liAbc", "Iv23liAbc")] {
+        let auth = format!("{{app: {{id: {id}, installation: 678, private_key: {{file: /run/key.pem}}}}}}");
+        let source = read(&with(&auth)).unwrap().sources.remove(0);
+        assert_eq!(source.app, Some(AppConfig { id: want.into(), installation: 678 }));
+        assert_eq!(source.token, SecretRef::File("/run/key.pem".into()));
+    }
+    let table = [
+        ("{app: {id: 1, installation: 2}}", "auth.app.private_key: is missing"),
+        ("{app: {id: 1, private_key: {env: KEY}}}", "auth.app.installation: is missing"),
+        ("{app: {id: 1, installation: 2, private_key: {env: K}}, token: {env: T}}", "auth: has both `token` and `app`"),
+        ("{app: {id: 1, installation: 2, private_key: hunter2}}", "auth.app.private_key: is a literal secret"),
+    ];
+    for (auth, want) in table {
+        let messages = messages(&with(auth));
+        assert!(messages.contains(want) && !messages.contains("hunter2"), "{auth}: {messages}");
+    }
+}

@@ -207,11 +207,18 @@ pub struct SourceConfig {
     /// Which connector polls it; one of the kinds that were known when the file was read.
     pub kind: String,
     /// Where the tool answers, without a trailing slash; may have a path, under which every request is built.
+    /// Empty for a source that reads a file.
     pub url: String,
+    /// The file to read, for a kind that reads one instead of asking a tool.
+    pub path: Option<PathBuf>,
+    /// What the tool signs its calls to our webhook with, read late. `None`: nobody may call.
+    pub webhook: Option<SecretRef>,
     /// The account the token belongs to. `None`: the token stands alone (a bearer token).
     pub email: Option<String>,
-    /// The credential, read late.
+    /// The credential, read late: the token, or the private key of [`Self::app`].
     pub token: SecretRef,
+    /// The App that mints tokens with the private key in [`Self::token`]. `None`: that is the token itself.
+    pub app: Option<AppConfig>,
     /// A PEM file with a private CA to trust besides the usual ones. `None`: the usual ones only.
     pub tls_ca_file: Option<PathBuf>,
     /// Native projects to poll. Empty: all that the token can see.
@@ -233,6 +240,22 @@ pub struct SourceConfig {
     pub statuses: BTreeMap<String, Status>,
     /// The tool's types by name, where they differ from what the connector would say.
     pub types: BTreeMap<String, TaskType>,
+}
+
+impl SourceConfig {
+    /// Where its work is, as people read it: the address, or the path.
+    pub fn place(&self) -> String {
+        self.path.as_ref().map_or_else(|| self.url.clone(), |path| path.display().to_string())
+    }
+}
+
+/// An App that mints its own short-lived tokens, and where it is installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppConfig {
+    /// The App's id or client id; never empty.
+    pub id: String,
+    /// The installation whose projects are read.
+    pub installation: u32,
 }
 
 /// What counts as blocked.

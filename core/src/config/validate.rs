@@ -13,10 +13,10 @@ use reqwest::Url;
 
 use super::Env;
 use super::problems::{Problems, hint, nearest_known};
-use super::raw::{RawConfig, RawExport, RawInclude, RawProject, RawSecret, RawSource};
+use super::raw::{RawAppId, RawAuth, RawConfig, RawExport, RawInclude, RawProject, RawSecret, RawSource, RawWebhook};
 use super::schedule::Schedule;
 use super::secret_ref::SecretRef;
-use super::types::{Config, ExportConfig, ProjectConfig, SourceConfig, StoreConfig};
+use super::types::{AppConfig, Config, ExportConfig, ProjectConfig, SourceConfig, StoreConfig};
 use super::{duration, otlp};
 
 /// Applies every rule.
@@ -103,17 +103,30 @@ fn source(raw: RawSource, kinds: &[&str], path: &str, problems: &mut Problems) -
     let at = |key: &str| format!("{path}.{key}");
     let name = source_name(raw.name, &at("name"), problems);
     let kind = known_kind(raw.kind, kinds, &at("kind"), problems);
-    let url = base_url(raw.url, &at("url"), problems);
+    let file = optional_path(raw.path);
+    let url = match (raw.url, &file) {
+        (None, Some(_)) => Some(String::new()),
+        (url, _) => base_url(url, &at("url"), problems),
+    };
     let auth = raw.auth.unwrap_or_default();
-    let token = token(auth.token, &at("auth.token"), problems);
+    let email = auth.email.clone();
+    let bare = auth.token.is_none() && auth.app.is_none();
+    let (token, app) = match &file {
+        Some(_) if bare => (Some(SecretRef::Nowhere), None),
+        _ => credential(auth, &at("auth"), problems),
+    };
+    let webhook = raw.webhook.and_then(|raw| webhook(raw, &at("webhook.secret"), problems));
     let schedule = schedule(&raw.schedule, &at("schedule"), problems);
     let stale_after = interval(&at("stale_after"), &raw.stale_after, problems);
     Some(SourceConfig {
         name: name?,
         kind: kind?,
         url: url?,
-        email: auth.email.filter(|email| !email.trim().is_empty()),
+        path: file,
+        webhook,
+        email: email.filter(|email| !email.trim().is_empty()),
         token: token?,
+        app,
         tls_ca_file: optional_path(raw.tls.ca_file),
         projects: raw.projects,
         repositories: raw.repositories,
@@ -146,11 +159,42 @@ fn known_kind(kind: Option<String>, kinds: &[&str], path: &str, problems: &mut P
     None
 }
 
+/// A token, or an App with its private key.
+fn credential(raw: RawAuth, path: &str, problems: &mut Problems) -> (Option<SecretRef>, Option<AppConfig>) {
+    let Some(app) = raw.app else { return (token(raw.token, &format!("{path}.token"), problems), None) };
+    let at = |key: &str| format!("{path}.app.{key}");
+    if raw.token.is_some() {
+        problems.add(path, "has both `token` and `app`: keep one of them");
+    }
+    let id = app.id.map(|id| match id {
+        RawAppId::Number(number) => number.to_string(),
+        RawAppId::Text(text) => text,
+    });
+    let id = required(id, &at("id"), "id: NUMBER", problems);
+    if app.installation.is_none() {
+        problems
+            .add(&at("installation"), "is missing: add `installation: NUMBER`, the end of the installation's address");
+    }
+    let key = app.private_key.and_then(|key| secret_ref(key, &at("private_key"), problems));
+    if key.is_none() {
+        problems.add(&at("private_key"), "is missing: add `private_key: {file: PATH}`, or {env: NAME}");
+    }
+    let app = id.zip(app.installation).map(|(id, installation)| AppConfig { id, installation });
+    (key, app)
+}
+
 fn token(raw: Option<RawSecret>, path: &str, problems: &mut Problems) -> Option<SecretRef> {
     if raw.is_none() {
         problems.add(path, "is missing: add `auth: {token: {env: NAME}}`, or {file: PATH}");
     }
     secret_ref(raw?, path, problems)
+}
+
+fn webhook(raw: RawWebhook, path: &str, problems: &mut Problems) -> Option<SecretRef> {
+    if raw.secret.is_none() {
+        problems.add(path, "is missing: add `webhook: {secret: {env: NAME}}`, or {file: PATH}");
+    }
+    secret_ref(raw.secret?, path, problems)
 }
 
 fn schedule(line: &str, path: &str, problems: &mut Problems) -> Option<Schedule> {

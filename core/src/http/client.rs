@@ -24,7 +24,7 @@ pub(super) fn build(config: &SessionConfig, base: &Url) -> Result<Client> {
         .user_agent(&config.user_agent)
         .timeout(config.timeout)
         .redirect(redirect::Policy::none())
-        .default_headers(default_headers(&config.auth)?);
+        .default_headers(HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]));
     if is_loopback(base) {
         builder = builder.no_proxy();
     }
@@ -48,15 +48,26 @@ fn certificates(file: &Path) -> Result<Vec<Certificate>> {
     if found.is_empty() { Err(refused("the CA file holds no certificate in PEM form")) } else { Ok(found) }
 }
 
-fn default_headers(auth: &Auth) -> Result<HeaderMap> {
-    let mut headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
-    if let Some((name, value)) = authorization(auth) {
+/// What proves who we are: the header to send, and the secrets in it to mask.
+pub(super) struct Credential {
+    /// Not part of the client, because it can be renewed.
+    pub(super) header: Option<(HeaderName, HeaderValue)>,
+    pub(super) known: Known,
+}
+
+impl Credential {
+    pub(super) fn new(auth: &Auth) -> Result<Self> {
         let unfit = |_| Error::new(ErrorKind::Config, "the secret holds a character that no HTTP header may hold");
-        let mut value = HeaderValue::from_str(&value).map_err(unfit)?;
-        value.set_sensitive(true);
-        headers.insert(name, value);
+        let header = match authorization(auth) {
+            None => None,
+            Some((name, value)) => {
+                let mut value = HeaderValue::from_str(&value).map_err(unfit)?;
+                value.set_sensitive(true);
+                Some((name, value))
+            }
+        };
+        Ok(Self { header, known: known_secrets(auth) })
     }
-    Ok(headers)
 }
 
 fn authorization(auth: &Auth) -> Option<(HeaderName, String)> {
@@ -73,7 +84,7 @@ fn basic(user: &str, password: &str) -> String {
 }
 
 /// The secrets of this credential in each form in which they could be echoed.
-pub(super) fn known_secrets(auth: &Auth) -> Known {
+fn known_secrets(auth: &Auth) -> Known {
     Known::new(match auth {
         Auth::None => vec![],
         Auth::Basic { user, password } => vec![basic(user, password.expose()), password.expose().to_owned()],
@@ -172,12 +183,12 @@ mod tests {
             (Auth::Header { name: header, value: secret() }, "x-api-key", "s3cret"),
         ];
         for (auth, name, want) in table {
-            let headers = default_headers(&auth).unwrap();
-            assert_eq!(headers[name], want);
-            assert!(headers[name].is_sensitive());
+            let (sent, value) = Credential::new(&auth).unwrap().header.unwrap();
+            assert_eq!((sent.as_str(), &value), (name, &HeaderValue::from_static(want)));
+            assert!(value.is_sensitive());
             assert!(!known_secrets(&auth).mask(want).contains("s3cret"));
         }
-        let error = default_headers(&Auth::Bearer(Secret::new("s3cret\n"))).unwrap_err();
+        let error = Credential::new(&Auth::Bearer(Secret::new("s3cret\n"))).err().unwrap();
         assert!(error.kind() == ErrorKind::Config && !error.full().contains("s3cret"), "{}", error.full());
     }
 

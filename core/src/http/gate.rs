@@ -7,10 +7,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, Quota as Rate, RateLimiter};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::quota::{Pools, Quota};
 use super::{Bucket, Scope, stats::Meter};
 use crate::error::{Error, ErrorKind, Result, Retry};
 
@@ -18,6 +19,7 @@ use crate::error::{Error, ErrorKind, Result, Retry};
 pub(super) struct Gate {
     lanes: Vec<Lane>,
     all: Pause,
+    pools: Pools,
     permits: Semaphore,
     max_wait: Duration,
 }
@@ -55,7 +57,7 @@ impl Gate {
             return Err(Error::new(ErrorKind::Internal, "no request may be in flight"));
         }
         let lanes = buckets.iter().map(Lane::new).collect::<Result<_>>()?;
-        Ok(Self { lanes, all: Pause::default(), permits: Semaphore::new(in_flight), max_wait })
+        Ok(Self { lanes, all: Pause::default(), pools: Pools::default(), permits: Semaphore::new(in_flight), max_wait })
     }
 
     /// The bucket of this name; an unknown one is a mistake in the connector.
@@ -64,10 +66,11 @@ impl Gate {
         self.lanes.iter().find(|lane| lane.name == name).ok_or_else(unknown)
     }
 
-    /// Waits until a request of this bucket may go. The permit is kept until its answer has been read.
-    pub(super) async fn admit(&self, lane: &Lane, meter: &Meter) -> Result<SemaphorePermit<'_>> {
+    /// Waits until a request of this bucket and price may go. The permit is kept until its answer has been read.
+    pub(super) async fn admit(&self, lane: &Lane, points: u32, meter: &Meter) -> Result<SemaphorePermit<'_>> {
         self.sit_out(lane, meter).await?;
         lane.pace(meter).await;
+        self.afford(points, meter).await?;
         loop {
             let closed = |error| Error::new(ErrorKind::Internal, "the session is closed").caused_by(error);
             let permit = self.permits.acquire().await.map_err(closed)?;
@@ -77,6 +80,26 @@ impl Gate {
             drop(permit);
             self.sit_out(lane, meter).await?;
         }
+    }
+
+    /// Takes what an answer told of the vendor's quotas.
+    pub(super) fn told(&self, quotas: &[Quota]) {
+        if !quotas.is_empty() {
+            self.pools.told(quotas);
+        }
+    }
+
+    /// Waits until the vendor's quotas have room for a request, or fails at once when that takes longer than we have patience
+    /// for.
+    async fn afford(&self, points: u32, meter: &Meter) -> Result<()> {
+        while let Err(wait) = self.pools.take(points) {
+            if wait > self.max_wait {
+                return Err(too_long(wait));
+            }
+            meter.pacing(wait);
+            sleep(wait).await;
+        }
+        Ok(())
     }
 
     /// Holds back everything in `scope` for at least `wait` from now.
@@ -122,7 +145,7 @@ impl Lane {
             NonZeroU32::new(rate)
                 .ok_or_else(|| Error::new(ErrorKind::Internal, "a bucket without a rate").with("bucket", bucket.name))
         };
-        let quota = Quota::per_second(positive(bucket.per_second)?).allow_burst(positive(bucket.burst)?);
+        let quota = Rate::per_second(positive(bucket.per_second)?).allow_burst(positive(bucket.burst)?);
         Ok(Self {
             name: bucket.name,
             limiter: RateLimiter::direct(quota),
@@ -161,7 +184,7 @@ mod tests {
     /// How long a request of this bucket is held back, on tokio's clock.
     async fn held(gate: &Gate, bucket: &str) -> Duration {
         let start = Instant::now();
-        drop(gate.admit(gate.lane(bucket).unwrap(), &Meter::default()).await.unwrap());
+        drop(gate.admit(gate.lane(bucket).unwrap(), 0, &Meter::default()).await.unwrap());
         start.elapsed()
     }
 
@@ -188,7 +211,7 @@ mod tests {
     async fn a_pause_that_begins_while_waiting_for_a_permit_counts_too() {
         let gate = gate(1);
         let lane = gate.lane("fast").unwrap();
-        let first = gate.admit(lane, &Meter::default()).await.unwrap();
+        let first = gate.admit(lane, 0, &Meter::default()).await.unwrap();
         let release = async {
             sleep(Duration::from_secs(5)).await;
             gate.pause(lane, Scope::All, Duration::from_secs(20));
@@ -204,7 +227,7 @@ mod tests {
         let lane = gate.lane("fast").unwrap();
         gate.pause(lane, Scope::All, Duration::MAX);
         gate.pause(lane, Scope::All, Duration::from_secs(3_600));
-        let error = gate.admit(lane, &Meter::default()).await.unwrap_err();
+        let error = gate.admit(lane, 0, &Meter::default()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::RateLimited);
         assert!(matches!(error.retry(), Retry::After(wait) if wait >= FOREVER));
     }

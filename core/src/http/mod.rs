@@ -14,6 +14,7 @@ mod client;
 mod gate;
 pub mod limits;
 pub mod local;
+mod quota;
 pub mod redact;
 pub mod service;
 mod stats;
@@ -24,8 +25,8 @@ pub mod verdict;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use reqwest::header::HeaderName;
@@ -34,13 +35,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::{debug, info};
 
+pub use quota::{POINTS, Quota, REQUESTS};
 pub use stats::Stats;
 pub use verdict::{Answer, Dialect, PlainDialect, Scope, Verdict, default_verdict};
 
 use crate::error::{Error, Result, Retry};
 use crate::secret::Secret;
+use client::Credential;
 use gate::{Gate, Lane};
-use redact::Known;
 use stats::Meter;
 use transfer::{Call, Setback};
 
@@ -165,7 +167,7 @@ pub struct Session {
     client: Client,
     base: Url,
     dialect: Arc<dyn Dialect>,
-    known: Known,
+    credential: RwLock<Arc<Credential>>,
     gate: Gate,
     meter: Meter,
     /// Whether the server ever answered.
@@ -196,7 +198,7 @@ impl Session {
         Ok(Self {
             client: client::build(&config, &base)?,
             base,
-            known: client::known_secrets(&config.auth),
+            credential: RwLock::new(Arc::new(Credential::new(&config.auth)?)),
             gate: Gate::new(config.buckets, config.in_flight, config.max_wait)?,
             meter: Meter::default(),
             reached: AtomicBool::new(false),
@@ -206,6 +208,20 @@ impl Session {
             max_wait: config.max_wait,
             backoff_base: config.backoff_base,
         })
+    }
+
+    /// Goes on with another credential, for those that expire within hours. Calls under way keep the one they began with.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] for a secret that no header may hold.
+    pub fn authorize(&self, auth: &Auth) -> Result<()> {
+        let fresh = Arc::new(Credential::new(auth)?);
+        *self.credential.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    fn credential(&self) -> Arc<Credential> {
+        self.credential.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reads JSON from `path` under the base address.
@@ -248,6 +264,23 @@ impl Session {
         tries: Tries,
     ) -> Result<T> {
         self.run(bucket, &Call::post(&self.base, path, body)?, tries.0.min(self.tries)).await
+    }
+
+    /// As [`Session::post_with`], for a vendor that charges points: the request waits until the quota of points that the
+    /// vendor's answers told of ([`Dialect::quotas`]) has so many left.
+    ///
+    /// # Errors
+    /// As [`Session::get`].
+    pub async fn post_priced<T: DeserializeOwned>(
+        &self,
+        bucket: &'static str,
+        path: &str,
+        body: &impl Serialize,
+        tries: Tries,
+        points: u32,
+    ) -> Result<T> {
+        let call = Call::post(&self.base, path, body)?.priced(points);
+        self.run(bucket, &call, tries.0.min(self.tries)).await
     }
 
     /// What has been done so far.

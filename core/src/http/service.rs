@@ -10,7 +10,7 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 use serde_json::Value;
 
-use super::redact::Known;
+use super::client::Credential;
 use super::verdict::PlainDialect;
 use super::{Auth, SessionConfig, client, redact};
 use crate::error::{Error, ErrorKind, Result};
@@ -25,7 +25,7 @@ pub struct Service {
     name: &'static str,
     client: reqwest::Client,
     base: reqwest::Url,
-    known: Known,
+    credential: Credential,
 }
 
 /// What a service answered.
@@ -68,7 +68,8 @@ impl Service {
         config.tls_ca_file = ca_file.map(Path::to_owned);
         config.timeout = TIMEOUT;
         let base = client::base(&config.base_url).map_err(|error| error.with("service", name))?;
-        Ok(Self { name, client: client::build(&config, &base)?, base, known: client::known_secrets(&config.auth) })
+        let credential = Credential::new(&config.auth).map_err(|error| error.with("service", name))?;
+        Ok(Self { name, client: client::build(&config, &base)?, base, credential })
     }
 
     /// The address.
@@ -96,9 +97,13 @@ impl Service {
     }
 
     async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Reply> {
+        let request = match self.credential.header.clone() {
+            Some((name, value)) => request.header(name, value),
+            None => request,
+        };
         let mut response = request.send().await.map_err(|error| self.unreachable(error))?;
         let location = response.headers().get(LOCATION).and_then(|place| place.to_str().ok());
-        let location = location.map(|place| self.known.mask(place).into_owned());
+        let location = location.map(|place| self.credential.known.mask(place).into_owned());
         let mut body = Vec::new();
         while let Some(part) = response.chunk().await.map_err(|error| self.unreachable(error))? {
             body.extend_from_slice(&part);
@@ -107,7 +112,7 @@ impl Service {
                 return Err(Error::new(ErrorKind::Protocol, text).with("service", self.name));
             }
         }
-        let body = String::from_utf8_lossy(&self.known.mask_bytes(&body)).into_owned();
+        let body = String::from_utf8_lossy(&self.credential.known.mask_bytes(&body)).into_owned();
         Ok(Reply { status: response.status().as_u16(), body, location })
     }
 

@@ -26,17 +26,24 @@ pub(super) struct Call {
     method: Method,
     url: Url,
     body: Option<Bytes>,
+    /// What it takes of the vendor's quota of points.
+    points: u32,
 }
 
 impl Call {
     pub(super) fn get(base: &Url, path: &str, query: &[(&str, &str)]) -> Result<Self> {
-        Ok(Self { method: Method::GET, url: client::address(base, path, query)?, body: None })
+        Ok(Self { method: Method::GET, url: client::address(base, path, query)?, body: None, points: 0 })
     }
 
     pub(super) fn post(base: &Url, path: &str, body: &impl Serialize) -> Result<Self> {
         let unfit = |error| Error::new(ErrorKind::Internal, "write the request body").caused_by(error);
         let body = serde_json::to_vec(body).map_err(unfit)?;
-        Ok(Self { method: Method::POST, url: client::address(base, path, &[])?, body: Some(body.into()) })
+        Ok(Self { method: Method::POST, url: client::address(base, path, &[])?, body: Some(body.into()), points: 0 })
+    }
+
+    /// The call with its price.
+    pub(super) fn priced(self, points: u32) -> Self {
+        Self { points, ..self }
     }
 
     /// The path, which is what logs and errors show of the address.
@@ -108,7 +115,7 @@ struct Received {
 impl Session {
     /// One try, from waiting for its turn to the parsed answer.
     pub(super) async fn attempt<T: DeserializeOwned>(&self, lane: &Lane, call: &Call) -> Result<T, Setback> {
-        let permit = self.gate.admit(lane, &self.meter).await.map_err(Setback::Final)?;
+        let permit = self.gate.admit(lane, call.points, &self.meter).await.map_err(Setback::Final)?;
         let started = Instant::now();
         self.meter.request();
         let received = self.exchange(call).await;
@@ -123,6 +130,9 @@ impl Session {
 
     async fn exchange(&self, call: &Call) -> Result<Received, Setback> {
         let mut request = self.client.request(call.method.clone(), call.url.clone());
+        if let Some((name, value)) = &self.credential().header {
+            request = request.header(name, value);
+        }
         if let Some(body) = &call.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
@@ -151,9 +161,10 @@ impl Session {
 
     /// Asks the dialect, then the default reading. The secrets are masked first, so that no message can quote them.
     fn judge(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), Setback> {
-        let head = self.known.mask_bytes(&body[..body.len().min(HEAD_BYTES)]);
+        let head = self.credential().known.mask_bytes(&body[..body.len().min(HEAD_BYTES)]);
         let now = limits::server_time(headers).unwrap_or_else(Millis::now);
         let answer = Answer::new(status, headers, &head, now);
+        self.gate.told(&self.dialect.quotas(&answer));
         match self.dialect.verdict(&answer).unwrap_or_else(|| default_verdict(&answer)) {
             Verdict::Accept => Ok(()),
             Verdict::Fail(error) => Err(Setback::Final(with_status(error, status))),
@@ -161,8 +172,14 @@ impl Session {
                 // A server that is unwell without saying for how long holds back this call only.
                 let mine = answer.status.is_server_error() && after.is_none() && scope == Scope::Bucket;
                 let scope = if mine { None } else { Some(scope) };
-                Err(Again { error: with_status(spent(&answer), status), after, scope, torn: false, unreached: false }
-                    .into())
+                Err(Again {
+                    error: with_status(spent(&answer, after), status),
+                    after,
+                    scope,
+                    torn: false,
+                    unreached: false,
+                }
+                .into())
             }
         }
     }
@@ -196,7 +213,7 @@ impl Session {
 
     /// A text from outside, short and without secrets.
     fn printable(&self, text: &str) -> String {
-        redact::excerpt(&self.known.mask(text))
+        redact::excerpt(&self.credential().known.mask(text))
     }
 
     fn torn(&self, error: reqwest::Error, status: StatusCode) -> Again {

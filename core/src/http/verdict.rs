@@ -9,6 +9,7 @@ use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde_json::Value;
 
+use super::quota::Quota;
 use super::{limits, redact};
 use crate::error::{Error, ErrorKind};
 use crate::time::Millis;
@@ -22,6 +23,11 @@ use crate::time::Millis;
 pub trait Dialect: Send + Sync {
     /// What this answer means, if it means something special.
     fn verdict(&self, answer: &Answer<'_>) -> Option<Verdict>;
+
+    /// What this answer tells of the vendor's own quotas; requests are held back before they run dry.
+    fn quotas(&self, _: &Answer<'_>) -> Vec<Quota> {
+        Vec::new()
+    }
 }
 
 /// The dialect without habits: the default reading for everything.
@@ -157,10 +163,12 @@ fn told_wait(answer: &Answer<'_>) -> Option<Duration> {
     limits::retry_after(answer.headers, answer.now).or_else(reset)
 }
 
-/// The error an answer becomes when it was to be asked again but the tries are spent.
-pub(super) fn spent(answer: &Answer<'_>) -> Error {
+/// The error an answer becomes when it was to be asked again but the tries are spent. A 200 that was no data, and did not
+/// say when to come back, is a server that is unwell.
+pub(super) fn spent(answer: &Answer<'_>, after: Option<Duration>) -> Error {
     let (kind, text) = match answer.status.as_u16() {
         408 | 425 | 500..=599 => (ErrorKind::Unavailable, "the server is unwell"),
+        200..=299 if after.is_none() => (ErrorKind::Unavailable, "the server is unwell"),
         _ => (ErrorKind::RateLimited, "told to slow down"),
     };
     Error::new(kind, with_message(text, answer))

@@ -5,9 +5,10 @@
 use super::otlp::{Attributes, Setting};
 use super::semconv as names;
 use crate::config::CommentPrivacy;
+use crate::derive;
 use crate::model::{Entry, EntryId, Facts, Kept, Status, TaskKey, What};
 use crate::time::Millis;
-use crate::timeline;
+use crate::timeline::State;
 
 /// Something that happened to a task.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct Happened<'a> {
     pub(crate) from: Option<String>,
     /// The value after.
     pub(crate) to: Option<String>,
+    /// What it was derived from, when the tool did not say it itself.
+    pub(crate) because: Option<String>,
     /// The sprints it was in before, when those changed.
     pub(crate) sprints_before: Vec<String>,
     /// The facts in force after it.
@@ -36,44 +39,55 @@ pub(crate) struct Happened<'a> {
 
 /// Tells a timeline as events, oldest first; only of the facts that are `wanted`.
 pub(crate) fn each(timeline: &[Kept], wanted: impl Fn(&Kept) -> bool, mut visit: impl FnMut(&Happened<'_>)) {
-    let Some((first, _)) = timeline::first(timeline) else { return };
-    let mut facts = first.clone();
+    let Some(mut state) = State::first(timeline) else { return };
     for (number, kept) in timeline.iter().enumerate() {
-        let (what, was) = (&kept.entry.what, (number > 0).then_some(facts.status));
+        let (what, was) = (&kept.entry.what, (number > 0).then_some(state.facts.status));
         let told = wanted(kept).then(|| {
-            let sprints = if matches!(what, What::Sprints(_)) { facts.sprints.clone() } else { Vec::new() };
-            (tell(&facts, what), sprints)
+            let sprints = if matches!(what, What::Sprints(_)) { state.facts.sprints.clone() } else { Vec::new() };
+            (tell(&state.facts, what), sprints)
         });
-        if what.changes_facts() {
-            facts.apply(what);
-        }
+        // Holding on to the facts makes changing them dear, so only where they are needed again.
+        let before = matches!(what, What::Evidence(_)).then(|| state.facts.clone());
+        let step = state.apply(&kept.entry);
         let Some(((name, from, to), sprints_before)) = told else { continue };
         let Entry { id, at, observed, .. } = kept.entry;
-        let actor = kept.entry.actor.as_deref();
-        visit(&Happened { at, id, place: 0, name, actor, observed, from, to, sprints_before, facts: &facts });
+        let (actor, facts) = (kept.entry.actor.as_deref(), &*state.facts);
+        let event =
+            Happened { at, id, place: 0, name, actor, observed, from, to, because: None, sprints_before, facts };
+        visit(&event);
+        let event = match step.zip(before) {
+            Some((step, before)) => derived(&before, &step, what, event),
+            None => event,
+        };
+        if event.place > 0 {
+            visit(&event);
+        }
         if let Some(name) = turning(was, facts.status) {
-            let (from, to, sprints_before) = (None, None, Vec::new());
-            visit(&Happened { at, id, place: 1, name, actor, observed, from, to, sprints_before, facts: &facts });
+            let place = event.place + 1;
+            visit(&Happened { name, place, from: None, to: None, sprints_before: Vec::new(), ..event });
         }
     }
+}
+
+/// The change that an artifact came to: told after it, with what it follows from.
+fn derived<'a>(before: &Facts, step: &What, evidence: &What, artifact: Happened<'a>) -> Happened<'a> {
+    let (name, from, to) = tell(before, step);
+    let because = evidence.artifact().map(derive::said);
+    Happened { name, from, to, because, place: artifact.place + 1, ..artifact }
 }
 
 /// When, from which fact, in which place and with which journal number each event of a timeline is: [`each`] without the
 /// words.
 pub(crate) fn marks(timeline: &[Kept]) -> Vec<(Millis, EntryId, u8, u64)> {
+    let Some(mut state) = State::first(timeline) else { return Vec::new() };
     let mut marks = Vec::with_capacity(timeline.len() + 2);
     let mut was = None;
     for kept in timeline {
-        marks.push((kept.entry.at, kept.entry.id, 0, kept.seq));
-        let is = match &kept.entry.what {
-            What::Created(facts) => facts.status,
-            What::Status { status, .. } => *status,
-            _ => continue,
-        };
-        if turning(was, is).is_some() {
-            marks.push((kept.entry.at, kept.entry.id, 1, kept.seq));
-        }
-        was = Some(is);
+        let derived = state.apply(&kept.entry).is_some();
+        let turned = turning(was, state.facts.status).is_some();
+        let places = 1 + u8::from(derived) + u8::from(turned);
+        marks.extend((0..places).map(|place| (kept.entry.at, kept.entry.id, place, kept.seq)));
+        was = Some(state.facts.status);
     }
     marks
 }
@@ -119,7 +133,9 @@ fn tell(before: &Facts, what: &What) -> (&'static str, Option<String>, Option<St
             let text = Some(text.clone());
             if *added { (names::TASK_LINKED, None, text) } else { (names::TASK_LINKED, text, None) }
         }
-        What::Artifact(artifact) => (names::TASK_ARTIFACT, None, Some(artifact.summary.clone())),
+        What::Artifact(artifact) | What::Evidence(artifact) => {
+            (names::TASK_ARTIFACT, Some(derive::said(artifact)), Some(artifact.summary.clone()))
+        }
         What::Deleted => (names::TASK_DELETED, None, None),
         What::Restored => (names::TASK_REOPENED, None, None),
     }
@@ -133,11 +149,20 @@ pub(crate) fn attributes(event: &Happened<'_>, setting: &Setting<'_>, _key: &Tas
     }
     let (from, to) = (event.from.as_deref(), event.to.as_deref());
     match event.name {
-        names::TASK_STATUS_CHANGED => attributes.maybe(names::TASK_STATUS, to).maybe(names::TASK_STATUS_OLD, from),
+        names::TASK_STATUS_CHANGED => attributes
+            .maybe(names::TASK_STATUS, to)
+            .maybe(names::TASK_STATUS_OLD, from)
+            .maybe(names::EVENT_REASON, event.because.as_deref()),
         names::TASK_BLOCKED => attributes.text(names::EVENT_REASON, to.unwrap_or("flagged")),
         names::TASK_ASSIGNED => attributes
             .maybe(names::EVENT_FROM, setting.person(from).as_deref())
             .maybe(names::EVENT_TO, setting.person(to).as_deref()),
+        names::TASK_ARTIFACT => {
+            attributes.maybe(names::EVENT_TO, from).maybe(names::EVENT_TEXT, summary(event, setting).as_deref())
+        }
+        names::TASK_UNBLOCKED if event.because.is_some() => {
+            attributes.maybe(names::EVENT_FROM, from).maybe(names::EVENT_REASON, event.because.as_deref())
+        }
         names::TASK_RENAMED => attributes
             .maybe(names::EVENT_FROM, from.and_then(|title| setting.title(title)))
             .maybe(names::EVENT_TO, to.and_then(|title| setting.title(title))),
@@ -145,6 +170,13 @@ pub(crate) fn attributes(event: &Happened<'_>, setting: &Setting<'_>, _key: &Tas
         names::TASK_COMMENTED => attributes.maybe(names::EVENT_TEXT, to),
         _ => attributes.maybe(names::EVENT_FROM, from).maybe(names::EVENT_TO, to),
     }
+}
+
+/// What an artifact says, as privacy allows: who was asked to review is a person, all else is a title.
+fn summary(event: &Happened<'_>, setting: &Setting<'_>) -> Option<String> {
+    let asked = event.from.as_deref().is_some_and(|said| said.starts_with("review requested"));
+    let summary = event.to.as_deref().filter(|text| !text.is_empty());
+    if asked { setting.person(summary) } else { summary.and_then(|text| setting.title(text)).map(str::to_owned) }
 }
 
 /// What a person reads: `PROJ-123 in_progress → in_review by Ada`.
@@ -159,6 +191,13 @@ pub(crate) fn sentence(event: &Happened<'_>, setting: &Setting<'_>) -> String {
         _ => (event.from.clone(), event.to.clone()),
     };
     match (event.name, from, to) {
+        (names::TASK_ARTIFACT, Some(what), _) => match summary(event, setting) {
+            Some(summary) => format!("{key} {what}{by}: {summary}"),
+            None => format!("{key} {what}{by}"),
+        },
+        (names::TASK_STATUS_CHANGED, Some(from), Some(to)) if event.because.is_some() => {
+            format!("{key} {from} → {to}, by {}", event.because.as_deref().unwrap_or_default())
+        }
         (names::TASK_STATUS_CHANGED, Some(from), Some(to)) => format!("{key} {from} → {to}{by}"),
         (names::TASK_CREATED, _, _) => match setting.title(&event.facts.title) {
             Some(title) => format!("{key} created{by}: {title}"),
@@ -168,5 +207,62 @@ pub(crate) fn sentence(event: &Happened<'_>, setting: &Setting<'_>) -> String {
         (_, None, Some(to)) => format!("{key} {word}: {to}{by}"),
         (_, Some(from), None) => format!("{key} {word}: no longer {from}{by}"),
         (_, None, None) => format!("{key} {word}{by}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::derive::tests::artifact;
+    use crate::timeline::tests::{facts, kept, to};
+
+    fn life() -> Vec<Kept> {
+        let evidence = |at, kind, reference| kept(at, What::Evidence(artifact(kind, reference)));
+        vec![
+            kept(0, What::Created(Box::new(facts(Status::Todo)))),
+            evidence(10, derive::COMMIT, "a1"),
+            evidence(20, derive::COMMIT, "b2"),
+            evidence(30, derive::CI_FAILED, "b2"),
+            evidence(40, derive::CI_PASSED, "b2"),
+            evidence(50, derive::MERGED, "acme/checkout#12"),
+            kept(60, to(Status::Todo)),
+        ]
+    }
+
+    #[test]
+    fn an_artifact_is_told_and_then_what_it_came_to() {
+        let mut told = Vec::new();
+        each(&life(), |_| true, |event| told.push((event.at.0, event.place, event.name)));
+        let expected = [
+            (0, 0, names::TASK_CREATED),
+            (10, 0, names::TASK_ARTIFACT),
+            (10, 1, names::TASK_STATUS_CHANGED),
+            (20, 0, names::TASK_ARTIFACT),
+            (30, 0, names::TASK_ARTIFACT),
+            (30, 1, names::TASK_BLOCKED),
+            (40, 0, names::TASK_ARTIFACT),
+            (40, 1, names::TASK_UNBLOCKED),
+            (50, 0, names::TASK_ARTIFACT),
+            (50, 1, names::TASK_STATUS_CHANGED),
+            (50, 2, names::TASK_COMPLETED),
+            (60, 0, names::TASK_STATUS_CHANGED),
+            (60, 1, names::TASK_REOPENED),
+        ];
+        assert_eq!(told, expected);
+        let of_marks: Vec<_> = marks(&life()).iter().map(|(at, _, place, _)| (at.0, *place)).collect();
+        assert_eq!(of_marks, expected.map(|(at, place, _)| (at, place)), "listing and telling agree");
+    }
+
+    #[test]
+    fn sentences_say_where_a_derived_status_comes_from() {
+        let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
+        let config = Config::from_str(source, "test.yaml", &["jira"]).unwrap();
+        let setting = Setting::new(&config);
+        let mut said = Vec::new();
+        each(&life(), |_| true, |event| said.push(sentence(event, &setting)));
+        assert_eq!(said[1], "PROJ-1 commit a1: build");
+        assert_eq!(said[2], "PROJ-1 todo → in_progress, by commit a1");
+        assert_eq!(said[5], "PROJ-1 blocked: ci failed b2: build");
     }
 }

@@ -207,7 +207,7 @@ impl<'a> Logs<'a> {
     }
 
     fn event_records(&self, key: &TaskKey, event: &Happened<'_>, spans: &[Stretch]) -> Result<Records> {
-        let attributes = Attributes::new()
+        let attributes = Attributes::with_room(8)
             .text(names::TASK_ID, &event.facts.key)
             .text(names::TASK_TYPE, event.facts.task_type.as_str())
             .maybe(names::TASK_TITLE, self.setting.title(&event.facts.title))

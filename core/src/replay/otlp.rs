@@ -25,6 +25,11 @@ impl Attributes {
         Self::default()
     }
 
+    /// With room for this many, where it is known that there will be many.
+    pub(crate) fn with_room(room: usize) -> Self {
+        Self(Vec::with_capacity(room))
+    }
+
     fn push(mut self, key: &str, value: Value) -> Self {
         self.0.push(KeyValue {
             key: key.to_owned(),

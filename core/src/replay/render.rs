@@ -16,11 +16,13 @@ use super::ids::{self, Role, SpanId, TraceId};
 use super::lineage::{self, Book, Lineage};
 use super::otlp::{Attributes, ResourceKey, Setting};
 use super::semconv as names;
+use crate::activity;
+use crate::derive;
 use crate::error::Result;
 use crate::model::{Facts, Kept, SprintFacts, Status, TaskKey, TaskRecord, What};
 use crate::sprint::Ledger;
 use crate::time::Millis;
-use crate::timeline::{self, Finish, Phase, Summary};
+use crate::timeline::{self, Finish, Life, Phase, Summary};
 use crate::totals::points;
 
 /// A finished piece of history, ready but for its trace.
@@ -38,6 +40,9 @@ pub(crate) struct Final {
     pub(crate) span: Span,
 }
 
+/// About how many attributes a span has.
+const MANY: usize = 32;
+
 /// An anchor: its trace and its own id, its resource and its span.
 type Anchored = ((TraceId, SpanId), ResourceKey, Span);
 
@@ -54,6 +59,39 @@ impl Window {
     }
 }
 
+/// What was told of a task already. A fact that is heard late cuts a phase that was told whole: what would then be told
+/// under the same id, with other contents, stays untold, because what is exported is final; and so does a piece out of its
+/// middle, whose time was told to be another's.
+#[derive(Default)]
+struct Told {
+    phases: Vec<(Millis, Millis)>,
+    finishes: HashSet<u32>,
+}
+
+impl Told {
+    /// What the facts below journal number `seq` came to; nothing when no later fact lies among them.
+    fn before(seq: u64, timeline: &[Kept]) -> Self {
+        let newest = timeline.iter().rev().find(|kept| kept.seq < seq).map(|kept| kept.entry.at);
+        if !newest.is_some_and(|newest| timeline.iter().any(|kept| kept.seq >= seq && kept.entry.at <= newest)) {
+            return Self::default();
+        }
+        let then: Vec<Kept> = timeline.iter().filter(|kept| kept.seq < seq).cloned().collect();
+        let Some(life) = Life::new(&then) else { return Self::default() };
+        Self {
+            phases: life.phases().iter().filter_map(|phase| Some((phase.from, phase.to?))).collect(),
+            finishes: life.finishes().into_iter().map(|finish| finish.cycle).collect(),
+        }
+    }
+
+    fn phase(&self, from: Millis, to: Millis) -> bool {
+        self.phases.iter().any(|told| told.0 == from || (told.0 <= from && to <= told.1))
+    }
+
+    fn finish(&self, cycle: u32) -> bool {
+        self.finishes.contains(&cycle)
+    }
+}
+
 /// Looks things up while rendering.
 pub(crate) struct Scene<'a> {
     pub(crate) book: &'a Book<'a>,
@@ -65,15 +103,17 @@ impl Scene<'_> {
     pub(crate) fn finals(&self, key: &TaskKey, record: &TaskRecord, window: &Window) -> Result<Vec<Final>> {
         let mut finals = Vec::new();
         let Some(life) = self.book.life(key)? else { return Ok(finals) };
+        let told = Told::before(*window.seqs.start(), &record.timeline);
         for (seq, phase) in life.phases().iter().enumerate() {
             if let (Some(to), Some(by)) = (phase.to, phase.ended_by)
                 && window.holds(by, to)
+                && !told.phase(phase.from, to)
             {
                 finals.push(self.phase(key, record, seq, phase, to)?);
             }
         }
         for finish in life.finishes() {
-            if window.holds(finish.seq, finish.at) {
+            if window.holds(finish.seq, finish.at) && !told.finish(finish.cycle) {
                 let summary = life.until(finish.at).summary(finish.at);
                 finals.push(self.task(key, record, &finish, &summary)?);
                 if finish.status == Status::Done {
@@ -168,19 +208,30 @@ impl Scene<'_> {
         summary: &Summary,
     ) -> Result<Attributes> {
         let facts = &finish.facts;
-        Ok(self
+        let attributes = self
             .identity(role, key, facts, finish.status, finish.at)?
             .text(names::TASK_NATIVE_TYPE, &facts.native_type)
             .maybe(names::TASK_REPORTER, self.setting.person(record.reporter.as_deref()).as_deref())
             .texts(names::TASK_LABELS, &facts.labels)
             .maybe(names::TASK_DUE_DATE, facts.due.as_deref())
-            .int(names::TASK_CYCLE, finish.cycle.into())
+            .int(names::TASK_CYCLE, finish.cycle.into());
+        Ok(self
+            .work(attributes, record, finish.at)
             .moment(names::TASK_CREATED_AT, Some(summary.created))
             .moment(names::TASK_STARTED_AT, summary.started)
             .moment(names::TASK_COMPLETED_AT, summary.completed)
             .maybe_double(names::TASK_LEAD_TIME, summary.lead_time())
             .maybe_double(names::TASK_CYCLE_TIME, summary.cycle_time())
             .double(names::TASK_BLOCKED_TIME, summary.blocked_time))
+    }
+
+    /// The newest commit and who was asked to review, up to a moment.
+    pub(crate) fn work(&self, attributes: Attributes, record: &TaskRecord, upto: Millis) -> Attributes {
+        let last = |kind| activity::last_of(&record.timeline, kind, upto);
+        let reviewer = last(derive::REVIEW_REQUESTED).map(|review| review.summary.as_str());
+        attributes
+            .maybe(names::TASK_LAST_COMMIT_SHA, last(derive::COMMIT).map(|commit| commit.reference.as_str()))
+            .maybe(names::TASK_REVIEWER, self.setting.person(reviewer).as_deref())
     }
 
     /// What every span of a task repeats, so that one span answers a question alone. Facts as of then.
@@ -208,7 +259,7 @@ impl Scene<'_> {
         };
         let root = name_of(lineage.root())?.or_else(|| parent.clone()).unwrap_or_else(|| facts.key.clone());
         let sprint = self.sprint_at(key, facts, at)?;
-        Ok(Attributes::new()
+        Ok(Attributes::with_room(MANY)
             .text(names::ROLE, role.as_str())
             .text(names::TASK_ID, &facts.key)
             .text(names::TASK_NATIVE_ID, &key.native_id)
@@ -392,4 +443,67 @@ pub(crate) fn blockers_at(timeline: &[Kept], at: Millis) -> Vec<String> {
 fn runs_at(sprint: &SprintFacts, at: Millis) -> bool {
     let over = sprint.completed.or(sprint.end);
     sprint.start.is_some_and(|start| start <= at) && over.is_none_or(|over| at <= over)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::derive::tests::artifact;
+    use crate::model::Artifact;
+    use crate::store::Store;
+    use crate::timeline::tests::{facts, kept, to};
+
+    fn evidence(at: i64, seq: u64, artifact: Artifact) -> Kept {
+        Kept { seq, ..kept(at, What::Evidence(artifact)) }
+    }
+
+    /// The names of what becomes final with journal numbers `from` and above.
+    fn finals(timeline: &[Kept], from: u64) -> Vec<(String, u64)> {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("data")).unwrap();
+        let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
+        let config = Config::from_str(source, "test.yaml", &["jira"]).unwrap();
+        let key = TaskKey::new("jira", "1");
+        let record = TaskRecord {
+            url: String::new(),
+            reporter: None,
+            updated: Millis(0),
+            blockers: vec![],
+            absences: 0,
+            timeline: timeline.to_vec(),
+        };
+        let mut transaction = store.begin().unwrap();
+        transaction.put_task(&key, None, &record, true).unwrap();
+        transaction.commit().unwrap();
+        let (book, setting) = (Book::new(&store), Setting::new(&config));
+        let window = Window { seqs: from..=u64::MAX, horizon: Millis(i64::MIN) };
+        let finals = Scene { book: &book, setting: &setting }.finals(&key, &record, &window).unwrap();
+        finals.iter().map(|last| (last.span.name.clone(), last.span.start_time_unix_nano / 1_000_000)).collect()
+    }
+
+    fn finished() -> Vec<Kept> {
+        vec![kept(0, What::Created(Box::new(facts(Status::Todo)))), kept(100, to(Status::Done))]
+    }
+
+    #[test]
+    fn evidence_that_is_heard_late_changes_nothing_that_was_told() {
+        let mut timeline = finished();
+        assert_eq!(finals(&timeline, 1).len(), 3, "a phase, the task, its completion");
+        timeline.insert(1, evidence(50, 2, artifact("commit", "a1")));
+        timeline.insert(2, evidence(60, 2, artifact("merged", "acme/x#1")));
+        assert_eq!(finals(&timeline, 2), []);
+        timeline.push(Kept { seq: 3, ..kept(200, to(Status::Todo)) });
+        assert_eq!(finals(&timeline, 3), [("done".to_owned(), 60)]);
+    }
+
+    #[test]
+    fn evidence_heard_in_time_ends_phases_and_a_late_fact_of_the_tool_does_not_tell_them_again() {
+        let mut timeline = vec![finished().remove(0), evidence(50, 2, artifact("commit", "a1"))];
+        assert_eq!(finals(&timeline, 2), [("todo".to_owned(), 0)]);
+        timeline.insert(1, Kept { seq: 3, ..kept(40, to(Status::InProgress)) });
+        assert_eq!(finals(&timeline, 3), []);
+        timeline.push(Kept { seq: 4, ..kept(90, to(Status::InReview)) });
+        assert_eq!(finals(&timeline, 4), [("in_progress".to_owned(), 40)]);
+    }
 }

@@ -123,13 +123,13 @@ attributes! {
     SPRINT_SCOPE_CHANGE = "sprint.scope_change_points", Double, Event, "points that came (or, negative, went)";
 
     EVENT_NAME = "event.name", Text, Event, "the event's name: Loki drops the field of that name, but keeps the attribute";
-    EVENT_REASON = "reason", Text, Event, "why";
+    EVENT_REASON = "reason", Text, Event, "why: an impediment, or what a derived status follows from";
     EVENT_BLOCKED_BY = "blocked_by", Texts, Event, "keys of tasks that block it";
     EVENT_FROM = "from", Text, Event, "the value before";
     EVENT_TO = "to", Text, Event, "the value after";
     EVENT_ACTOR = "actor", Text, Event, "who did it";
     EVENT_OBSERVED = "observed", Bool, Event, "the tool keeps no history of this: dated when we saw it";
-    EVENT_TEXT = "text", Text, Event, "what was written, when `privacy.comments` is `plain`";
+    EVENT_TEXT = "text", Text, Event, "what was written: a comment, when `privacy.comments` is `plain`, or the title of an artifact";
 
     LINK_TYPE = "link.type", Text, Link, "`blocked_by`, `history`, `moved_from`, `continues` or `parent`";
 

@@ -179,6 +179,7 @@ fn span(
         .double(names::TASK_BLOCKED_TIME, summary.blocked_time)
         .double(names::TASK_STATUS_AGE, tick.seconds_since(summary.status_since).max(0.0))
         .flag(names::TASK_STALE, stale);
+    let attributes = scene.work(attributes, record, tick);
     let mut links = Vec::new();
     if let Some((trace, anchor)) = lineage::current(scene.book, key)? {
         links.push(render::link(trace, anchor, "history"));

@@ -40,7 +40,7 @@ impl Footprint {
 }
 
 fn index_keys(key: &TaskKey, record: &TaskRecord, life: &Life) -> BTreeSet<Vec<u8>> {
-    let State { facts, deleted } = &life.last().state;
+    let State { facts, deleted, .. } = &life.last().state;
     let finished = || life.finishes().pop().filter(|_| facts.status.is_finished()).map(|finish| finish.at);
     let index = match deleted.or_else(finished) {
         None => Key::new(Kind::Open).task(key),
@@ -68,7 +68,7 @@ fn sprints_ever(record: &TaskRecord) -> BTreeSet<&str> {
 }
 
 /// Every key people ever said for it: an old one still finds a moved task.
-fn names_ever(record: &TaskRecord) -> BTreeSet<&str> {
+pub(crate) fn names_ever(record: &TaskRecord) -> BTreeSet<&str> {
     let names = record.timeline.iter().filter_map(|kept| match &kept.entry.what {
         What::Created(facts) => Some(facts.key.as_str()),
         What::Moved { key, .. } => Some(key.as_str()),

@@ -80,6 +80,7 @@ mod tests {
     use base64::engine::general_purpose::STANDARD as BASE64;
 
     use super::*;
+    use crate::activity::Deed;
     use crate::model::*;
     use crate::store::{Item, Position};
     use crate::time::Millis;
@@ -132,9 +133,10 @@ mod tests {
             What::Moved { key: "OPS-1".into(), project: "OPS".into() },
             What::Commented(Some("done?".into())),
             What::Linked { text: "is blocked by OPS-4".into(), blocker: Some("OPS-4".into()), added: true },
-            What::Artifact(artifact),
+            What::Artifact(artifact.clone()),
             What::Deleted,
             What::Restored,
+            What::Evidence(artifact.clone()),
         ];
         let task = TaskRecord {
             url: "https://example.com/browse/PROJ-1".into(),
@@ -158,6 +160,13 @@ mod tests {
             started_seq: Some(4),
             closed_seq: None,
         };
+        let deed = Deed {
+            source: "github".into(),
+            native_id: "commit:c0ffee".into(),
+            at: Millis(1_795_000_000_000),
+            actor: Some("Ada".into()),
+            artifact,
+        };
         let totals = totals::contribution(&Life::new(&task.timeline).unwrap());
         let position = Position { done: 7, upto: Some(9), after: Some(vec![1, 2]) };
         vec![
@@ -166,6 +175,7 @@ mod tests {
             ("totals", encode(&totals["PROJ"]).unwrap()),
             ("rollup", encode(&totals::Rollup::own(&Life::new(&task.timeline).unwrap().last().state)).unwrap()),
             ("position", encode(&position).unwrap()),
+            ("deed", encode(&deed).unwrap()),
             ("item", encode(&Item::Task(TaskKey::new("jira", "1"))).unwrap()),
         ]
     }
@@ -188,6 +198,7 @@ mod tests {
                 "sprint" => decode::<SprintRecord>(&old).unwrap() == decode::<SprintRecord>(&bytes).unwrap(),
                 "totals" => decode::<totals::Totals>(&old).unwrap() == decode::<totals::Totals>(&bytes).unwrap(),
                 "rollup" => decode::<totals::Rollup>(&old).unwrap() == decode::<totals::Rollup>(&bytes).unwrap(),
+                "deed" => decode::<Deed>(&old).unwrap() == decode::<Deed>(&bytes).unwrap(),
                 "position" => decode::<Position>(&old).unwrap() == decode::<Position>(&bytes).unwrap(),
                 _ => decode::<Item>(&old).unwrap() == decode::<Item>(&bytes).unwrap(),
             };

@@ -43,6 +43,8 @@ pub(crate) enum Kind {
     Position = b'x',
     /// `seen source native` -> the pass number that last saw the id, while a complete pass runs
     Seen = b'y',
+    /// `waiting NAME source activity` -> a deed that mentions a task by that name
+    Waiting = b'w',
     /// `root source native` -> which part of a history trace is being filled, per root task
     Part = b'q',
 }

@@ -5,7 +5,7 @@
 //! data. *Cursor* means how far we have heard from a tool; *position*, how far a backend has been told. Keys are made in
 //! [`key`], bytes in [`mod@format`], indexes in [`footprint`].
 
-mod footprint;
+pub(crate) mod footprint;
 mod format;
 pub(crate) mod key;
 mod maintenance;

@@ -6,12 +6,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::footprint::Footprint;
-use super::key::{Key, Kind};
+use super::key::{self, Key, Kind};
 use super::{Aside, Dead, Guard, Item, Position, SourceStatus, Store, format, store_error, witness};
+use crate::activity::Deed;
 use crate::connector::Cursor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{SprintRecord, TaskKey, TaskRecord};
 use crate::sink::Signal;
+use crate::time::Millis;
 use crate::totals::{Rollup, Totals};
 
 /// No real hierarchy is deeper; a loop of parents must end.
@@ -28,6 +30,8 @@ pub struct Transaction<'a> {
     seq: u64,
     items: u32,
     writes: HashMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Keys among the writes that are found by how they begin: names, and what waits under them.
+    fresh: BTreeSet<Vec<u8>>,
     totals: BTreeMap<(String, String), Totals>,
     /// Native projects in which a task changed: source, project.
     changed: BTreeSet<(String, String)>,
@@ -42,6 +46,7 @@ impl<'a> Transaction<'a> {
             seq,
             items: 0,
             writes: HashMap::new(),
+            fresh: BTreeSet::new(),
             totals: BTreeMap::new(),
             changed: BTreeSet::new(),
         })
@@ -83,6 +88,9 @@ impl<'a> Transaction<'a> {
             self.writes.insert(gone.clone(), None);
         }
         for fresh in after.keys.difference(&before.keys) {
+            if fresh.first() == Some(&(Kind::Name as u8)) {
+                self.fresh.insert(fresh.clone());
+            }
             self.writes.insert(fresh.clone(), Some(Vec::new()));
         }
         for project in before.project.iter().chain(&after.project) {
@@ -144,6 +152,52 @@ impl<'a> Transaction<'a> {
             chain.push(key);
         }
         Ok(chain)
+    }
+
+    /// The tasks that are, or ever were, called `name` (in upper case), with what this transaction already changed.
+    pub fn named(&self, name: &str) -> Result<BTreeSet<TaskKey>> {
+        let keys = self.beginning(Key::new(Kind::Name).text(name).build())?;
+        Ok(keys.iter().filter_map(|key| key::task_of(key, 1)).collect())
+    }
+
+    /// Keeps a deed under a name it mentions, for tasks of that name that come later.
+    pub fn put_waiting(&mut self, name: &str, deed: &Deed) -> Result<()> {
+        let key = Key::new(Kind::Waiting).text(name).text(&deed.source).text(&deed.native_id);
+        let bytes = key.build();
+        if self.get::<Deed>(&bytes)?.as_ref() != Some(deed) {
+            self.fresh.insert(bytes.clone());
+            self.writes.insert(bytes, Some(format::encode(deed)?));
+        }
+        Ok(())
+    }
+
+    /// What waits for a task of this name, in the order of sources and ids.
+    pub fn waiting(&self, name: &str) -> Result<Vec<Deed>> {
+        let keys = self.beginning(Key::new(Kind::Waiting).text(name).build())?;
+        keys.iter().filter_map(|key| self.get(key).transpose()).collect()
+    }
+
+    /// Forgets what waited since before `oldest`. Returns how many deeds that were.
+    pub fn forget_waiting(&mut self, oldest: Millis) -> Result<u64> {
+        let mut forgotten = 0;
+        for item in self.store.scan(Key::new(Kind::Waiting).build()) {
+            let (key, bytes) = item?;
+            if format::decode::<Deed>(&bytes)?.at < oldest {
+                self.writes.insert(key.to_vec(), None);
+                forgotten += 1;
+            }
+        }
+        Ok(forgotten)
+    }
+
+    /// The keys that begin so, in the store and among what this transaction wrote.
+    fn beginning(&self, prefix: Vec<u8>) -> Result<BTreeSet<Vec<u8>>> {
+        let fresh = self.fresh.range(prefix.clone()..).take_while(|key| key.starts_with(&prefix)).cloned();
+        let mut keys: BTreeSet<Vec<u8>> = fresh.collect();
+        for item in self.store.scan(prefix) {
+            keys.insert(item?.0.to_vec());
+        }
+        Ok(keys)
     }
 
     /// Notes something the backends are to be told.

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::derive;
 use crate::error::Result;
 use crate::model::{Artifact, Facts, Kept, ParentRef, Status, TaskRecord, What, words};
 use crate::time::Millis;
-use crate::timeline;
+use crate::timeline::{self, State};
 
 words! {
     /// What an entry of a timeline is about.
@@ -77,17 +78,28 @@ pub struct EntryView {
     /// The tool keeps no history of this: it is dated when we saw it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub observed: bool,
+    /// The tool did not say so: it follows from what people did, which is named here, e.g. `merged acme/checkout#12`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derived: Option<String>,
 }
 
 /// The entries of a task. `parent_id` gives the key people say for a parent.
 pub(super) fn entries(record: &TaskRecord, parent_id: &dyn Fn(&ParentRef) -> Result<String>) -> Result<Vec<EntryView>> {
     let turns = turns(&record.timeline);
-    let mut facts: Option<Facts> = None;
+    let mut state = State::first(&record.timeline);
     let mut entries = Vec::with_capacity(record.timeline.len() + turns.len());
     for (place, kept) in record.timeline.iter().enumerate() {
-        let (kind, from, to) = change(facts.as_ref(), &kept.entry.what, parent_id)?;
+        let before = state.as_ref().filter(|_| place > 0).map(|state| state.facts.clone());
+        let step = state.as_mut().and_then(|state| state.apply(&kept.entry));
         let entry = &kept.entry;
-        let view = EntryView { at: entry.at, kind, from, to, actor: entry.actor.clone(), observed: entry.observed };
+        let (kind, from, to) = change(before.as_deref(), &entry.what, parent_id)?;
+        let (actor, observed) = (entry.actor.clone(), entry.observed);
+        let mut view = EntryView { at: entry.at, kind, from, to, actor, observed, derived: None };
+        if let Some(step) = step {
+            entries.push(view.clone());
+            let (kind, from, to) = change(before.as_deref(), &step, parent_id)?;
+            view = EntryView { kind, from, to, derived: entry.what.artifact().map(derive::said), ..view };
+        }
         let turn = turns.get(&place).map(|(kind, from, to)| EntryView {
             kind: *kind,
             from: json!(from),
@@ -96,11 +108,6 @@ pub(super) fn entries(record: &TaskRecord, parent_id: &dyn Fn(&ParentRef) -> Res
         });
         entries.push(view);
         entries.extend(turn);
-        match (&mut facts, &entry.what) {
-            (Some(facts), what) => facts.apply(what),
-            (facts, What::Created(first)) => *facts = Some((**first).clone()),
-            (None, _) => {}
-        }
     }
     Ok(entries)
 }
@@ -118,7 +125,11 @@ fn turns(timeline: &[Kept]) -> BTreeMap<usize, (EntryKind, Option<Status>, Statu
             Status::Cancelled => Some(EntryKind::Cancelled),
             _ => was.filter(|was| was.is_finished()).map(|_| EntryKind::Reopened),
         };
-        let caused = |kept: &Kept| matches!(kept.entry.what, What::Created(_) | What::Status { .. });
+        let caused = |kept: &Kept| match &kept.entry.what {
+            What::Created(_) | What::Status { .. } => true,
+            What::Evidence(artifact) => artifact.kind == derive::MERGED,
+            _ => false,
+        };
         if let (Some(kind), Some(last)) = (kind, group.iter().rposition(caused)) {
             turns.insert(place + last, (kind, was, is));
         }
@@ -156,7 +167,7 @@ fn change(
         What::Commented(text) => (Kind::Commented, Value::Null, said(text.as_deref())),
         What::Linked { text, added: true, .. } => (Kind::Linked, Value::Null, json!(text)),
         What::Linked { text, added: false, .. } => (Kind::Linked, json!(text), Value::Null),
-        What::Artifact(artifact) => (Kind::Artifact, Value::Null, artifact_json(artifact)),
+        What::Artifact(artifact) | What::Evidence(artifact) => (Kind::Artifact, Value::Null, artifact_json(artifact)),
         What::Deleted => (Kind::Deleted, Value::Null, Value::Null),
         What::Restored => (Kind::Restored, Value::Null, Value::Null),
     })

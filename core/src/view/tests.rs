@@ -207,6 +207,21 @@ fn turns_follow_the_change_that_caused_them() {
 }
 
 #[test]
+fn an_artifact_is_listed_and_what_follows_from_it_says_so() {
+    let world = World::new();
+    let merged = crate::derive::tests::artifact("merged", "acme/checkout#12");
+    let key = world.task("1", named("PROJ-1", Status::Todo), vec![kept(HOUR, What::Evidence(merged))]);
+    let task = world.at(DAY).task(&key).unwrap().unwrap();
+    let entries: Vec<_> = task.timeline.iter().map(|entry| (entry.kind.as_str(), entry.derived.as_deref())).collect();
+    let because = Some("merged acme/checkout#12");
+    let expected = [("created", None), ("artifact", None), ("status_changed", because), ("completed", because)];
+    assert_eq!(entries, expected);
+    assert_eq!(task.timeline[1].to["reference"], "acme/checkout#12");
+    assert_eq!((task.timeline[2].from.clone(), task.timeline[2].to.clone()), (json!("todo"), json!("done")));
+    assert_eq!((task.status, task.completed), (Status::Done, Some(Millis(HOUR))));
+}
+
+#[test]
 fn what_was_before_comes_from_the_fold() {
     let world = World::new();
     let seen = |mut kept: Kept| {

@@ -11,8 +11,8 @@ use jiff::civil::Date;
 /// History only grows: an act dated before the issue's last event is taken to happen right at it.
 pub struct Edit<'w> {
     world: &'w mut World,
-    at: i64,
-    by: UserId,
+    pub(super) at: i64,
+    pub(super) by: UserId,
 }
 
 /// An issue about to be created. Start with [`Draft::new`], set what differs.
@@ -85,6 +85,7 @@ impl<'w> Edit<'w> {
         self.world.revision += 1;
         if let Some(parent) = self.world.issue(id).fields.parent {
             self.world.by_parent.insert((parent, id));
+            self.world.ever_parent.insert((parent, id));
         }
         if !self.world.unindexed {
             self.world.by_updated.insert((self.at, key), id);
@@ -113,7 +114,7 @@ impl<'w> Edit<'w> {
         }
     }
 
-    fn next_key(&mut self, project: ProjectId) -> Key {
+    pub(super) fn next_key(&mut self, project: ProjectId) -> Key {
         let held = &mut self.world.projects[usize::from(project.0)];
         held.last_number += 1;
         Key { project, number: held.last_number }
@@ -171,6 +172,7 @@ impl<'w> Edit<'w> {
         self.record(id, swap(from, to).map(Change::Parent));
         from.map(|from| self.world.by_parent.remove(&(from, id)));
         to.map(|to| self.world.by_parent.insert((to, id)));
+        to.map(|to| self.world.ever_parent.insert((to, id)));
     }
 
     /// Changes the title.
@@ -213,6 +215,7 @@ impl<'w> Edit<'w> {
     /// Comments: no history, but the issue counts as updated.
     pub fn comment(&mut self, id: IssueId) {
         self.world.issue_mut(id).comments += 1;
+        self.world.hub.commented.insert(id, self.at);
         self.touch(id, |_| {});
     }
 
@@ -301,6 +304,28 @@ impl<'w> Edit<'w> {
     /// Plans a new, future sprint.
     pub fn add_sprint(&mut self, board: BoardId, name: &str, goal: &str) -> SprintId {
         self.world.add_sprint(board, name, goal, self.at)
+    }
+
+    pub(super) fn hub(&mut self) -> &mut super::Hub {
+        &mut self.world.hub
+    }
+
+    pub(super) fn status_name_mut(&mut self, id: StatusId) -> &mut String {
+        &mut self.world.statuses[usize::from(id.0)].name
+    }
+
+    pub(super) fn status_of(&self, id: IssueId) -> StatusId {
+        self.fields(id).status
+    }
+
+    /// Counts a change that no issue shows.
+    pub(super) fn changed(&mut self) {
+        self.world.revision += 1;
+    }
+
+    /// An issue counts as updated, though its history is kept elsewhere.
+    pub(super) fn touched(&mut self, id: IssueId) {
+        self.touch(id, |_| {});
     }
 
     fn open_members(&self, sprint: SprintId) -> Vec<IssueId> {

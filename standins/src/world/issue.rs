@@ -127,7 +127,7 @@ impl Change {
     }
 
     /// Takes the change back.
-    fn undo(&self, fields: &mut Fields) {
+    pub(crate) fn undo(&self, fields: &mut Fields) {
         match self {
             Self::Status(swap) => fields.status = swap.from,
             Self::Resolution(swap) => fields.resolution = swap.from,

@@ -2,7 +2,8 @@
 
 use super::words::{SHOP, pick};
 use super::{
-    Category, DAY, Draft, Issue, IssueId, ProjectId, Sprint, SprintId, SprintState, StatusId, TypeId, UserId, World,
+    Category, DAY, Draft, Issue, IssueId, ProjectId, PullDraft, PullId, Sprint, SprintId, SprintState, StatusId,
+    TypeId, UserId, Verdict, World,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -23,6 +24,61 @@ impl World {
         let id = (!open.is_empty()).then(|| pick(&open, &mut rng))?;
         self.move_on(id, at, &mut rng);
         Some(id)
+    }
+
+    /// Lets one thing happen around the code at `at`: a pull request is opened for work in hand, or an open one moves on: a commit,
+    /// a check, a request for review, a review, the merge. The same world does the same. Gives the pull request; none when
+    /// there is nothing to do.
+    pub fn tick_code(&mut self, at: i64) -> Option<PullId> {
+        let mut rng = StdRng::seed_from_u64(self.revision() ^ 0xC0DE);
+        let open: Vec<_> = self.hub.pulls.iter().filter(|pull| pull.closed.is_none()).map(|pull| pull.id).collect();
+        let fresh = self.work_without_code();
+        if !fresh.is_empty() && (open.is_empty() || rng.random_bool(0.3)) {
+            return Some(self.open_for(pick(&fresh, &mut rng), at));
+        }
+        let id = (!open.is_empty()).then(|| pick(&open, &mut rng))?;
+        self.move_pull(id, at, &mut rng);
+        Some(id)
+    }
+
+    /// Issues in progress that no open pull request closes.
+    fn work_without_code(&self) -> Vec<IssueId> {
+        let covered = |issue: &Issue| {
+            let mut open = self.hub.pulls.iter().filter(|pull| pull.closed.is_none());
+            open.any(|pull| pull.closes.contains(&issue.id))
+        };
+        let working = self.issues().filter(|issue| issue.fields.status == StatusId::IN_PROGRESS);
+        let plain = working.filter(|issue| self.issue_type(issue.fields.kind).level < 1);
+        plain.filter(|issue| !covered(issue)).map(|issue| issue.id).collect()
+    }
+
+    fn open_for(&mut self, id: IssueId, at: i64) -> PullId {
+        let issue = self.issue(id);
+        let (project, title, by) = (issue.project(), issue.fields.title.clone(), issue.fields.assignee);
+        let branch = format!("work/{}", self.key_of(id).to_lowercase());
+        let draft = PullDraft { closes: vec![id], ..PullDraft::new(project, branch, &title) };
+        let mut edit = self.edit(at).by(by.unwrap_or_default());
+        let pull = edit.open_pull(draft);
+        edit.push(pull, title);
+        pull
+    }
+
+    fn move_pull(&mut self, id: PullId, at: i64, rng: &mut StdRng) {
+        let pull = self.hub.pull(id).clone();
+        let head = pull.commits.last().map(|commit| self.hub.commit(*commit).clone());
+        let reviewer = UserId((pull.author.0 + 1) % self.users.len() as u16);
+        let approved = pull.reviews.last().is_some_and(|review| review.verdict == Verdict::Approved);
+        let mut edit = self.edit(at).by(pull.author);
+        match head.map(|head| (head.id, head.checks.last().map(|check| check.passed))) {
+            None | Some((_, Some(false))) => {
+                edit.push(id, format!("Mend: {}", pull.title));
+            }
+            Some((head, None)) => edit.check(head, "build", rng.random_bool(0.8)),
+            Some(_) if pull.ready.is_none() => edit.ready(id),
+            Some(_) if pull.requests.is_empty() => edit.request_review(id, reviewer),
+            Some(_) if !approved => edit.by(reviewer).review(id, Verdict::Approved),
+            Some(_) => edit.by(reviewer).merge(id),
+        }
     }
 
     /// Work that somebody has taken up: not an epic, not on the backlog, not finished.

@@ -7,17 +7,27 @@
 //!
 //! Times are epoch milliseconds, UTC.
 
+mod activity;
 mod demo;
 mod edit;
 mod history;
+mod hub;
+mod hub_demo;
 mod issue;
 mod live;
 mod tables;
 mod truth;
 mod words;
 
+pub use activity::{Act, Deed, Derived, derive};
 pub use demo::Demo;
 pub use edit::{Draft, Edit};
+pub(crate) use hub::{Astray, Card};
+pub use hub::{
+    Check, Commit, CommitId, Content, Deployment, DeploymentId, Hub, Milestone, MilestoneId, Note, NoteId, Pull,
+    PullDraft, PullId, Review, Verdict,
+};
+pub use hub_demo::{Foreign, HubDemo};
 pub use issue::{Change, Event, Fields, Issue, Link, LinkKind, Swap};
 pub use tables::{Category, IssueType, Priority, Resolution, Stage, Status};
 pub use truth::{Burn, SprintTruth, Truth};
@@ -132,8 +142,17 @@ pub struct Board {
     pub name: String,
     pub kind: BoardKind,
     pub project: ProjectId,
+    /// Projects it shows beside that one.
+    pub also_shows: Vec<ProjectId>,
     /// When set, calls about this board are answered with this HTTP status (404 private, 422 no columns, 403 no licence).
     pub trouble: Option<u16>,
+}
+
+impl Board {
+    /// Whether a project's issues are on it.
+    pub fn shows(&self, project: ProjectId) -> bool {
+        self.project == project || self.also_shows.contains(&project)
+    }
 }
 
 /// Where a sprint is in its life.
@@ -174,11 +193,15 @@ pub struct World {
     pub projects: Vec<Project>,
     pub boards: Vec<Board>,
     pub sprints: Vec<Sprint>,
+    /// What only a code host has.
+    pub hub: Hub,
     issues: Vec<Issue>,
     by_updated: BTreeMap<(i64, KeyOrder), IssueId>,
     by_key: BTreeMap<KeyOrder, IssueId>,
     former_keys: HashMap<KeyOrder, IssueId>,
     by_parent: BTreeSet<(IssueId, IssueId)>,
+    /// Parent and child, those that parted since included.
+    ever_parent: BTreeSet<(IssueId, IssueId)>,
     revision: u64,
     last_history: u32,
     last_link: u32,
@@ -236,10 +259,18 @@ impl World {
         id
     }
 
+    /// Gives a project another key and name, which its issues then have too. Nothing when there is none of that key.
+    pub fn rename_project(&mut self, key: &str, new_key: &str, name: &str) {
+        if let Some(project) = self.projects.iter_mut().find(|project| project.key == key) {
+            new_key.clone_into(&mut project.key);
+            name.clone_into(&mut project.name);
+        }
+    }
+
     /// Adds a board over a project.
     pub fn add_board(&mut self, name: &str, kind: BoardKind, project: ProjectId) -> BoardId {
         let id = BoardId(self.boards.len() as u32 + 1);
-        self.boards.push(Board { id, name: name.to_owned(), kind, project, trouble: None });
+        self.boards.push(Board { id, name: name.to_owned(), kind, project, also_shows: vec![], trouble: None });
         id
     }
 
@@ -323,6 +354,12 @@ impl World {
     pub fn children(&self, parent: IssueId) -> impl Iterator<Item = &Issue> {
         let range = (parent, IssueId(0))..=(parent, IssueId(u32::MAX));
         self.by_parent.range(range).map(|(_, child)| self.issue(*child)).filter(|issue| issue.deleted.is_none())
+    }
+
+    /// Everything that is or ever was a child of an issue, by id, deleted ones too.
+    pub(crate) fn ever_children(&self, parent: IssueId) -> impl Iterator<Item = &Issue> {
+        let range = (parent, IssueId(0))..=(parent, IssueId(u32::MAX));
+        self.ever_parent.range(range).map(|(_, child)| self.issue(*child))
     }
 
     /// Grows with every change of an issue.

@@ -56,6 +56,14 @@ impl<'w> Truth<'w> {
         Self { world, at }
     }
 
+    pub(super) fn world(self) -> &'w World {
+        self.world
+    }
+
+    pub(super) fn at(self) -> i64 {
+        self.at
+    }
+
     /// The issues that exist: created by then and never deleted.
     pub fn issues(self) -> impl Iterator<Item = &'w Issue> {
         self.world.issues().filter(move |issue| issue.created <= self.at)
@@ -133,6 +141,12 @@ impl<'w> Truth<'w> {
         let mut others: Vec<_> = self.fields(id).links.iter().filter(blocks).map(|link| link.other).collect();
         others.retain(|other| !self.stage_beneath(&self.fields(*other)).is_finished());
         others
+    }
+
+    /// Not finished, and either flagged or waiting on something that is not finished: blocked where dependencies count.
+    pub fn held_up(self, id: IssueId) -> bool {
+        let fields = self.fields(id);
+        !self.stage_beneath(&fields).is_finished() && (fields.flagged || !self.waiting_on(id).is_empty())
     }
 
     /// Everything below an issue, by id.

@@ -1,0 +1,411 @@
+//! What a line says: an object as `contextcore tasks --output json` or `contextcore sprints --output json` prints it, into
+//! facts. Pure.
+//!
+//! A task needs `id`, `title`, `status` and `created` (or `updated`); everything else may be absent. Its `id` is its identity:
+//! that is how lines name parents and blockers. The values at the top are those of now; the `timeline` tells how they came
+//! about, else `started`, `completed` and `cancelled` do; what neither tells is noted when it is seen to change. What follows from other entries (`completed`, or a
+//! status that was derived from an artifact) is left out: it will follow again.
+
+use std::collections::{BTreeMap, HashMap};
+
+use contextcore_core::connector::{Activity, Observation, TaskObservation};
+use contextcore_core::model::{
+    Artifact, Blocker, Entry, EntryId, Facts, ParentRef, SprintFacts, SprintState, Status, TaskKey, TaskType, What,
+};
+use contextcore_core::{Error, ErrorKind, Millis, Result};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// How lines are to be read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// The source's name, part of every id.
+    pub(super) source: String,
+    /// Projects wanted; empty means all.
+    pub(super) projects: Vec<String>,
+    /// Configured statuses by name in lower case.
+    pub(super) statuses: BTreeMap<String, Status>,
+    /// Configured types by name in lower case.
+    pub(super) types: BTreeMap<String, TaskType>,
+    /// Whether the texts of comments are kept.
+    pub(super) comments: bool,
+}
+
+impl Reading {
+    /// Whether tasks of a project are wanted.
+    pub(super) fn wants(&self, project: Option<&str>) -> bool {
+        self.projects.is_empty() || project.is_some_and(|project| self.projects.iter().any(|wanted| wanted == project))
+    }
+
+    /// The common status for a word of ours or of another tool; the configuration's say goes first.
+    pub(super) fn status(&self, native: Option<&str>, word: &str) -> Option<Status> {
+        let configured = |name: &str| self.statuses.get(&name.to_lowercase()).copied();
+        native.and_then(configured).or_else(|| configured(word)).or_else(|| word.parse().ok())
+    }
+
+    fn task_type(&self, native: Option<&str>, word: Option<&str>) -> Option<TaskType> {
+        let configured = |name: &str| self.types.get(&name.to_lowercase()).copied();
+        let word = word.unwrap_or("task");
+        native.and_then(configured).or_else(|| configured(word)).or_else(|| word.parse().ok())
+    }
+}
+
+/// As much of a line as tells whose it is.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Glimpse {
+    pub(super) id: String,
+    pub(super) project: Option<String>,
+    pub(super) status: Option<String>,
+    pub(super) native_status: Option<String>,
+    /// Only sprints have one.
+    state: Option<SprintState>,
+    deleted: Option<Millis>,
+}
+
+impl Glimpse {
+    /// Whether it is a task that is there.
+    pub(super) fn is_task(&self) -> bool {
+        self.state.is_none() && self.deleted.is_none()
+    }
+}
+
+/// Reads as much of a line as tells whose it is.
+pub(super) fn glimpse(text: &str) -> serde_json::Result<Glimpse> {
+    serde_json::from_str(text)
+}
+
+/// A line with its number, as it is kept until it is understood.
+pub(super) fn numbered(number: u64, text: &str) -> String {
+    format!("{number}:{text}")
+}
+
+/// A task's line.
+#[derive(Debug, Deserialize)]
+struct TaskLine {
+    id: String,
+    title: String,
+    status: String,
+    native_status: Option<String>,
+    url: Option<String>,
+    project: Option<String>,
+    #[serde(rename = "type")]
+    task_type: Option<String>,
+    native_type: Option<String>,
+    priority: Option<String>,
+    assignee: Option<String>,
+    reporter: Option<String>,
+    #[serde(default)]
+    labels: Vec<String>,
+    estimate: Option<f64>,
+    parent: Option<String>,
+    #[serde(default)]
+    sprints: Vec<String>,
+    due: Option<String>,
+    created: Option<Millis>,
+    started: Option<Millis>,
+    completed: Option<Millis>,
+    cancelled: Option<Millis>,
+    updated: Option<Millis>,
+    deleted: Option<Millis>,
+    #[serde(default)]
+    blocked_by: Vec<String>,
+    waiting_on: Option<Vec<String>>,
+    #[serde(default)]
+    timeline: Vec<Told>,
+}
+
+/// An entry of a timeline.
+#[derive(Debug, Deserialize)]
+struct Told {
+    at: Millis,
+    kind: String,
+    #[serde(default)]
+    from: Value,
+    #[serde(default)]
+    to: Value,
+    actor: Option<String>,
+    #[serde(default)]
+    observed: bool,
+    derived: Option<String>,
+}
+
+/// A sprint's line.
+#[derive(Debug, Deserialize)]
+struct SprintLine {
+    id: String,
+    name: String,
+    goal: Option<String>,
+    project: Option<String>,
+    state: SprintState,
+    start: Option<Millis>,
+    end: Option<Millis>,
+    completed: Option<Millis>,
+    #[serde(default)]
+    exact: bool,
+}
+
+/// What a numbered line says; nothing for a task that is gone or of a project that is not wanted.
+///
+/// # Errors
+/// [`ErrorKind::Protocol`], with the line's number, when it cannot be understood.
+pub(super) fn observations(reading: &Reading, numbered: &str) -> Result<Vec<Observation>> {
+    let (number, text) = numbered.split_once(':').unwrap_or_default();
+    let bad = |error: serde_json::Error| Error::new(ErrorKind::Protocol, "understand a line").caused_by(error);
+    let read = || {
+        if glimpse(text).map_err(bad)?.state.is_some() {
+            return Ok(vec![sprint(serde_json::from_str(text).map_err(bad)?)]);
+        }
+        task(reading, serde_json::from_str(text).map_err(bad)?)
+    };
+    read().map_err(|error: Error| error.with("line", number))
+}
+
+fn sprint(line: SprintLine) -> Observation {
+    let SprintLine { id, name, goal, project, state, start, end, completed, exact } = line;
+    Observation::Sprint {
+        native_id: id,
+        facts: SprintFacts { name, goal, project, state, start, end, completed, exact },
+    }
+}
+
+fn task(reading: &Reading, line: TaskLine) -> Result<Vec<Observation>> {
+    if line.deleted.is_some() || !reading.wants(line.project.as_deref()) {
+        return Ok(Vec::new());
+    }
+    let Some(created) = line.created.or(line.updated) else {
+        return Err(Error::new(ErrorKind::Protocol, "understand a line: a task needs `created` or `updated`"));
+    };
+    let mut present = present(reading, &line)?;
+    let key = TaskKey::new(&*reading.source, &*line.id);
+    let mut history = Vec::new();
+    let mut first = First::default();
+    let mut ordinals = HashMap::new();
+    for told in line.timeline.iter().filter(|told| told.derived.is_none() && told.kind != "created") {
+        let Some(what) = what(reading, told)? else { continue };
+        first.learn(told, &what);
+        let ordinal: &mut u32 = ordinals.entry((told.at, told.kind.as_str())).or_default();
+        let id = EntryId::of(&key, &format!("{}:{}:{ordinal}", told.at.0, told.kind));
+        *ordinal += 1;
+        history.push(Entry { id, at: told.at, actor: told.actor.clone(), observed: told.observed, what });
+    }
+    let steps = steps(&key, &line, &present, &history);
+    let creation = line.timeline.iter().find(|told| told.kind == "created");
+    let status = creation.and_then(|told| told.to.as_str()).and_then(|word| reading.status(None, word));
+    let begun = first.facts(&present, status.or_else(|| (!steps.is_empty()).then_some(Status::Todo)));
+    history.extend(steps);
+    history.sort_by_key(|entry| entry.at);
+    agree(&mut history, &begun, &mut present);
+    let id = EntryId::of(&key, "created");
+    let actor = creation.and_then(|told| told.actor.clone());
+    history.insert(0, Entry { id, at: created, actor, observed: false, what: What::Created(Box::new(begun)) });
+    let artifacts = line.timeline.iter().filter(|told| told.kind == "artifact");
+    let activities: Vec<Observation> = artifacts.filter_map(|told| activity(&line.id, told)).collect();
+    let finished = |blocker: &String| line.waiting_on.as_ref().is_some_and(|open| !open.contains(blocker));
+    let blockers = line.blocked_by.iter();
+    let blockers = blockers
+        .map(|blocker| Blocker { native_id: Some(blocker.clone()), key: blocker.clone(), finished: finished(blocker) })
+        .collect();
+    let updated = line.updated.unwrap_or(created);
+    let url = line.url.unwrap_or_default();
+    let task =
+        TaskObservation { native_id: line.id, url, reporter: line.reporter, updated, history, present, blockers };
+    Ok(std::iter::once(Observation::Task(Box::new(task))).chain(activities).collect())
+}
+
+/// The changes of status that the times at the top tell, for a line whose timeline tells none.
+fn steps(key: &TaskKey, line: &TaskLine, present: &Facts, history: &[Entry]) -> Vec<Entry> {
+    if history.iter().any(|entry| matches!(entry.what, What::Status { .. })) {
+        return Vec::new();
+    }
+    let ended = line.completed.map(|at| (at, Status::Done)).or(line.cancelled.map(|at| (at, Status::Cancelled)));
+    let ended = ended.filter(|(_, status)| *status == present.status);
+    let steps = line.started.map(|at| (at, Status::InProgress)).into_iter().chain(ended);
+    steps
+        .map(|(at, status)| Entry {
+            id: EntryId::of(key, &format!("{status}:{}", at.0)),
+            at,
+            actor: None,
+            observed: false,
+            what: What::Status { status, native: status.to_string() },
+        })
+        .collect()
+}
+
+/// The values at the top of a line.
+fn present(reading: &Reading, line: &TaskLine) -> Result<Facts> {
+    let unknown = |what: &str, word: &str, key: &str| {
+        let text = format!("understand a line: `{word}` is no {what} of ours; say what it means in `{key}`");
+        Error::new(ErrorKind::Protocol, text)
+    };
+    let status = reading.status(line.native_status.as_deref(), &line.status);
+    let task_type = reading.task_type(line.native_type.as_deref(), line.task_type.as_deref());
+    let word = || line.task_type.clone().unwrap_or_default();
+    let mut labels = line.labels.clone();
+    labels.sort();
+    Ok(Facts {
+        key: line.id.clone(),
+        project: line.project.clone().unwrap_or_default(),
+        task_type: task_type.ok_or_else(|| unknown("type", &word(), "types"))?,
+        native_type: line.native_type.clone().or_else(|| line.task_type.clone()).unwrap_or_else(|| "task".to_owned()),
+        title: line.title.clone(),
+        status: status.ok_or_else(|| unknown("status", &line.status, "statuses"))?,
+        native_status: line.native_status.clone().unwrap_or_else(|| line.status.clone()),
+        flag: None,
+        priority: line.priority.clone(),
+        assignee: line.assignee.clone(),
+        labels,
+        estimate: line.estimate,
+        parent: line.parent.as_deref().map(parent),
+        sprints: line.sprints.clone(),
+        due: line.due.clone(),
+    })
+}
+
+fn parent(id: &str) -> ParentRef {
+    ParentRef { native_id: id.to_owned(), key: Some(id.to_owned()) }
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().filter_map(text).collect()
+}
+
+/// The fact that an entry tells; `None` for one that only follows from others, and for artifacts, which are activities.
+fn what(reading: &Reading, told: &Told) -> Result<Option<What>> {
+    let status = |word: &str| {
+        let known = reading.status(None, word);
+        known
+            .ok_or_else(|| Error::new(ErrorKind::Protocol, format!("understand a line: `{word}` is no status of ours")))
+    };
+    let to = &told.to;
+    Ok(Some(match told.kind.as_str() {
+        "status_changed" => {
+            let word = to.as_str().unwrap_or_default();
+            What::Status { status: status(word)?, native: word.to_owned() }
+        }
+        "blocked" => What::Blocked(text(to)),
+        "unblocked" => What::Unblocked,
+        "assigned" => What::Assigned(text(to)),
+        "estimate_changed" => What::Estimated(to.as_f64()),
+        "sprint_changed" => What::Sprints(texts(to)),
+        "parent_changed" => What::Parent(to.as_str().map(parent)),
+        "title_changed" => What::Titled(text(to).unwrap_or_default()),
+        "type_changed" => {
+            let word = to.as_str().unwrap_or_default();
+            let Some(task_type) = reading.task_type(None, Some(word)) else { return Ok(None) };
+            What::Typed { task_type, native: word.to_owned() }
+        }
+        "priority_changed" => What::Prioritised(text(to)),
+        "labels_changed" => What::Labelled(texts(to)),
+        "due_changed" => What::Due(text(to)),
+        "commented" => What::Commented(text(to).filter(|_| reading.comments)),
+        "linked" => {
+            let words = text(to).or_else(|| text(&told.from)).unwrap_or_default();
+            let blocker = words.strip_prefix("is blocked by ").map(str::to_owned);
+            What::Linked { text: words, blocker, added: to.is_string() }
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// The first values: what the first change of a field says was there before.
+#[derive(Default)]
+struct First(Vec<What>);
+
+impl First {
+    fn learn(&mut self, told: &Told, what: &What) {
+        let known = self.0.iter().any(|other| std::mem::discriminant(other) == std::mem::discriminant(what));
+        let flag = |what: &What| matches!(what, What::Blocked(_) | What::Unblocked);
+        if known || (flag(what) && self.0.iter().any(flag)) {
+            return;
+        }
+        let from = &told.from;
+        self.0.push(match what {
+            What::Status { status, .. } => {
+                let word = from.as_str().unwrap_or_default();
+                What::Status { status: word.parse().unwrap_or(*status), native: word.to_owned() }
+            }
+            What::Blocked(_) => What::Unblocked,
+            What::Unblocked => What::Blocked(text(from)),
+            What::Assigned(_) => What::Assigned(text(from)),
+            What::Estimated(_) => What::Estimated(from.as_f64()),
+            What::Sprints(_) => What::Sprints(texts(from)),
+            What::Parent(_) => What::Parent(from.as_str().map(parent)),
+            What::Titled(_) => What::Titled(text(from).unwrap_or_default()),
+            What::Typed { task_type, .. } => {
+                let word = from.as_str().unwrap_or_default();
+                What::Typed { task_type: word.parse().unwrap_or(*task_type), native: word.to_owned() }
+            }
+            What::Prioritised(_) => What::Prioritised(text(from)),
+            What::Labelled(_) => What::Labelled(texts(from)),
+            What::Due(_) => What::Due(text(from)),
+            _ => return,
+        });
+    }
+
+    /// Today's values with what is known to have been other.
+    fn facts(self, present: &Facts, status: Option<Status>) -> Facts {
+        let mut facts = present.clone();
+        self.0.iter().for_each(|what| facts.apply(what));
+        if let Some(status) = status.filter(|status| *status != facts.status) {
+            facts.status = status;
+            facts.native_status = status.to_string();
+        }
+        facts
+    }
+}
+
+/// Makes history and present agree where a line says the same in two ways: `status: blocked` at the top is the flag of the
+/// timeline, and the tool's own words stand at the top only.
+fn agree(history: &mut [Entry], begun: &Facts, present: &mut Facts) {
+    let fold = |history: &[Entry]| {
+        let mut facts = begun.clone();
+        history.iter().for_each(|entry| facts.apply(&entry.what));
+        facts
+    };
+    let now = fold(history);
+    present.flag.clone_from(&now.flag);
+    if present.status == Status::Blocked && now.flag.is_some() {
+        present.status = now.status;
+    }
+    let last = history.iter_mut().rev().find_map(|entry| match &mut entry.what {
+        What::Status { status, native } => Some((status, native)),
+        _ => None,
+    });
+    if let Some((status, native)) = last
+        && *status == present.status
+    {
+        native.clone_from(&present.native_status);
+    }
+    let last = history.iter_mut().rev().find_map(|entry| match &mut entry.what {
+        What::Typed { task_type, native } => Some((task_type, native)),
+        _ => None,
+    });
+    if let Some((task_type, native)) = last
+        && *task_type == present.task_type
+    {
+        native.clone_from(&present.native_type);
+    }
+}
+
+/// An artifact of a timeline: told as what it was, so that a status can be derived from it.
+fn activity(id: &str, told: &Told) -> Option<Observation> {
+    let part = |name: &str| told.to.get(name).and_then(Value::as_str).map(str::to_owned);
+    let (kind, reference) = (part("kind")?, part("reference")?);
+    Some(Observation::Activity(Box::new(Activity {
+        native_id: format!("{kind}:{reference}:{}", told.at.0),
+        at: told.at,
+        actor: told.actor.clone(),
+        artifact: Artifact {
+            kind,
+            reference,
+            url: part("url").unwrap_or_default(),
+            summary: part("summary").unwrap_or_default(),
+        },
+        tasks: vec![id.to_owned()],
+        mentions: Vec::new(),
+    })))
+}

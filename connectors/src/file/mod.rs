@@ -1,0 +1,177 @@
+//! The file connector: JSON lines of the common model, from whatever writes them. Also the smallest connector there is, and
+//! so the one to copy.
+//!
+//! [`File`] is the [`Connector`]; [`tail`] reads lines and knows where it stands, [`line`] says what a line means. Its tool is
+//! a file that holds every task there is: a line is a task's (or sprint's) whole present and history, the newest line of an
+//! id counts, and a task whose lines are gone is gone.
+
+mod line;
+mod tail;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use contextcore_core::config::{CommentPrivacy, Privacy, SourceConfig};
+use contextcore_core::connector::{
+    CheckReport, Connector, Cursor, Observation, Page, RawRecord, Registration, Run, Stream,
+};
+use contextcore_core::http::Stats;
+use contextcore_core::{Error, ErrorKind, Result};
+
+use line::{Glimpse, Reading};
+use tail::{Place, Text};
+
+/// Its line in the registry.
+pub(crate) const REGISTRATION: Registration =
+    Registration { kind: "file", about: "JSON lines of the common model, from another tool", build };
+
+/// New lines.
+const LINES: &str = "lines";
+/// The ids of all tasks in the file.
+const IDS: &str = "ids";
+
+const STREAMS: &[Stream] = &[Stream { name: LINES, complete: false }, Stream { name: IDS, complete: true }];
+
+fn build(config: &SourceConfig, privacy: &Privacy) -> Result<Box<dyn Connector>> {
+    let Some(path) = config.path.clone() else {
+        let text = "a source of kind `file` needs `path: FILE` in place of `url` and `auth`";
+        return Err(Error::new(ErrorKind::Config, text).with("source", &config.name));
+    };
+    let reading = Reading {
+        source: config.name.clone(),
+        projects: config.projects.clone(),
+        statuses: config.statuses.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
+        types: config.types.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
+        comments: privacy.comments == CommentPrivacy::Plain,
+    };
+    Ok(Box::new(File { path, reading, reads: AtomicU64::new(0) }))
+}
+
+/// A file that another tool writes.
+struct File {
+    path: PathBuf,
+    reading: Reading,
+    /// How often it was opened: what a request is to other connectors.
+    reads: AtomicU64,
+}
+
+impl File {
+    fn open(&self) -> Result<tail::Tail> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        tail::Tail::open(&self.path)
+    }
+
+    fn lines(&self, cursor: Option<&Cursor>) -> Result<Page> {
+        let mut tail = self.open()?;
+        // A cursor that cannot be read is none: everything is read again, and what is known is recognised.
+        let place = cursor.and_then(|cursor| serde_json::from_value::<Place>(cursor.0.clone()).ok());
+        let chunk = tail.chunk(place)?;
+        let record = |(number, text): (u64, Text)| {
+            let native_id = line::glimpse(&text).map_or_else(|_| format!("line {number}"), |seen| seen.id);
+            RawRecord { stream: LINES, native_id, json: line::numbered(number, &text) }
+        };
+        Ok(Page {
+            records: chunk.lines.into_iter().map(record).collect(),
+            seen: Vec::new(),
+            cursor: cursor_of(&chunk.place)?,
+            more: chunk.more,
+            total: None,
+            warnings: chunk
+                .began_anew
+                .then(|| "the file is another one than before: reading all of it".to_owned())
+                .into_iter()
+                .collect(),
+        })
+    }
+
+    /// Every task by its newest line. Ids are few bytes each, so they fit where the lines would not.
+    fn census(&self) -> Result<BTreeMap<String, Glimpse>> {
+        let mut tail = self.open()?;
+        let mut tasks = BTreeMap::new();
+        let mut place = None;
+        loop {
+            let chunk = tail.chunk(place)?;
+            for seen in chunk.lines.iter().filter_map(|(_, text)| line::glimpse(text).ok()) {
+                tasks.insert(seen.id.clone(), seen);
+            }
+            if !chunk.more {
+                break;
+            }
+            place = Some(chunk.place);
+        }
+        tasks.retain(|_, seen| seen.is_task() && self.reading.wants(seen.project.as_deref()));
+        Ok(tasks)
+    }
+
+    fn ids(&self) -> Result<Page> {
+        let seen: Vec<String> = self.census()?.into_keys().collect();
+        let total = Some(seen.len() as u64);
+        Ok(Page {
+            records: vec![],
+            seen,
+            cursor: Cursor(serde_json::Value::Null),
+            more: false,
+            total,
+            warnings: vec![],
+        })
+    }
+}
+
+fn cursor_of(place: &Place) -> Result<Cursor> {
+    let value = serde_json::to_value(place);
+    value.map(Cursor).map_err(|error| Error::new(ErrorKind::Internal, "write a cursor").caused_by(error))
+}
+
+#[async_trait]
+impl Connector for File {
+    fn streams(&self) -> &'static [Stream] {
+        STREAMS
+    }
+
+    async fn check(&self, _run: &Run) -> Result<CheckReport> {
+        let tasks = self.census()?;
+        let projects = tasks.values().filter_map(|task| task.project.clone());
+        let projects: std::collections::BTreeSet<String> = projects.collect();
+        let statuses = tasks.values().filter_map(|task| task.native_status.clone().or(task.status.clone()));
+        let statuses: std::collections::BTreeSet<String> = statuses.collect();
+        let mapped = |name: String| match self.reading.status(None, &name) {
+            Some(status) => (name, status.to_string(), "by its name, or by `statuses`".to_owned()),
+            None => (name, "as each line says".to_owned(), "by the line's `status`".to_owned()),
+        };
+        Ok(CheckReport {
+            identity: self.path.display().to_string(),
+            product: format!("JSON lines, {} tasks", tasks.len()),
+            projects: projects.into_iter().map(|project| (project.clone(), project)).collect(),
+            statuses: statuses.into_iter().map(mapped).collect(),
+            ..CheckReport::default()
+        })
+    }
+
+    async fn begin(&self, _state: Option<serde_json::Value>, _run: &Run) -> Result<serde_json::Value> {
+        // The credential of a file is that it can be read.
+        self.open().map(|_| serde_json::Value::Null)
+    }
+
+    async fn poll(&self, stream: &'static str, cursor: Option<&Cursor>, _run: &Run) -> Result<Page> {
+        match stream {
+            LINES => self.lines(cursor),
+            IDS => self.ids(),
+            other => {
+                Err(Error::new(ErrorKind::Internal, "poll a stream that a file does not have").with("stream", other))
+            }
+        }
+    }
+
+    fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {
+        line::observations(&self.reading, &record.json)
+    }
+
+    fn stats(&self) -> Stats {
+        Stats { requests: self.reads.load(Ordering::Relaxed), ..Stats::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

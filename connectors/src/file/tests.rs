@@ -1,0 +1,159 @@
+//! From lines to observations, as the engine sees them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use contextcore_core::Millis;
+use contextcore_core::config::Config;
+use contextcore_core::model::{Facts, Status, TaskType, What};
+
+use super::*;
+
+fn source(path: &Path, more: &str) -> Box<dyn Connector> {
+    let text = format!("sources: [{{name: other, kind: file, path: {}{more}}}]", path.display());
+    let config = Config::from_str(&text, "test.yaml", &["file"]).unwrap();
+    build(&config.sources[0], &config.privacy).unwrap()
+}
+
+const RUN: Run = Run { now: Millis(9), full: false };
+
+struct Fixture {
+    connector: Box<dyn Connector>,
+    path: std::path::PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+fn fixture(lines: &str, more: &str) -> Fixture {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tasks.jsonl");
+    std::fs::write(&path, lines).unwrap();
+    Fixture { connector: source(&path, more), path, _dir: dir }
+}
+
+impl Fixture {
+    async fn page(&self, stream: &'static str) -> Page {
+        self.connector.begin(None, &RUN).await.unwrap();
+        self.connector.poll(stream, None, &RUN).await.unwrap()
+    }
+
+    async fn observations(&self) -> Vec<Observation> {
+        let page = self.page(LINES).await;
+        page.records.iter().flat_map(|record| self.connector.normalise(record).unwrap()).collect()
+    }
+}
+
+fn folded(observation: &Observation) -> (Facts, Facts) {
+    let Observation::Task(task) = observation else { panic!("{observation:?}") };
+    let What::Created(first) = &task.history[0].what else { panic!("{task:?}") };
+    let mut facts = (**first).clone();
+    task.history.iter().for_each(|entry| facts.apply(&entry.what));
+    (facts, task.present.clone())
+}
+
+const WHOLE: &str = r#"{"id": "ENG-1", "title": "Checkout", "project": "ENG", "type": "bug", "native_type": "Defect",
+ "status": "blocked", "native_status": "Doing", "assignee": "Ada", "labels": ["web", "api"], "estimate": 5,
+ "parent": "ENG-7", "sprints": ["42"], "created": "2026-11-01T08:00:00Z", "blocked_by": ["OPS-1", "OPS-2"],
+ "waiting_on": ["OPS-2"], "timeline": [
+ {"at": "2026-11-01T08:00:00Z", "kind": "created", "to": "backlog", "actor": "Lin"},
+ {"at": "2026-11-02T08:00:00Z", "kind": "status_changed", "from": "backlog", "to": "in_progress", "actor": "Ada"},
+ {"at": "2026-11-02T08:00:00Z", "kind": "estimate_changed", "from": null, "to": 5},
+ {"at": "2026-11-03T08:00:00Z", "kind": "blocked", "to": "vendor"},
+ {"at": "2026-11-04T08:00:00Z", "kind": "artifact", "to": {"kind": "commit", "reference": "a1", "url": "", "summary": "x"}},
+ {"at": "2026-11-04T08:00:00Z", "kind": "status_changed", "from": "todo", "to": "in_progress", "derived": "commit a1"}]}"#;
+
+#[tokio::test]
+async fn a_whole_line_folds_to_its_own_present() {
+    let fixture = fixture(&(WHOLE.replace('\n', " ") + "\n"), "");
+    let observations = fixture.observations().await;
+    let (folded, present) = folded(&observations[0]);
+    assert_eq!(folded, present);
+    assert_eq!((present.status, present.flag.as_deref()), (Status::InProgress, Some("vendor")));
+    assert_eq!((present.native_status.as_str(), present.task_type), ("Doing", TaskType::Bug));
+    let Observation::Task(task) = &observations[0] else { panic!() };
+    let What::Created(first) = &task.history[0].what else { panic!() };
+    assert_eq!((first.status, first.estimate, first.flag.as_deref()), (Status::Backlog, None, None));
+    assert_eq!(task.history.len(), 4, "what was derived will follow again");
+    let finished: Vec<bool> = task.blockers.iter().map(|blocker| blocker.finished).collect();
+    assert_eq!(finished, [true, false]);
+    let Observation::Activity(commit) = &observations[1] else { panic!() };
+    assert_eq!((commit.tasks.as_slice(), commit.artifact.kind.as_str()), (["ENG-1".to_owned()].as_slice(), "commit"));
+}
+
+#[tokio::test]
+async fn a_short_line_is_enough_and_its_times_are_its_history() {
+    let line = r#"{"id": "A-1", "title": "x", "status": "done", "created": "2026-11-01T00:00:00Z",
+        "started": "2026-11-02T00:00:00Z", "completed": "2026-11-03T00:00:00Z"}"#;
+    let fixture = fixture(&(line.replace('\n', " ") + "\n"), "");
+    let observations = fixture.observations().await;
+    let (folded, present) = folded(&observations[0]);
+    assert_eq!(folded, present);
+    let Observation::Task(task) = &observations[0] else { panic!() };
+    let days: Vec<i64> = task.history.iter().map(|entry| (entry.at.0 - task.history[0].at.0) / 86_400_000).collect();
+    assert_eq!(days, [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn a_sprint_is_told_by_its_state() {
+    let fixture = fixture("{\"id\": \"42\", \"name\": \"Sprint 12\", \"state\": \"closed\"}\n", "");
+    let Observation::Sprint { native_id, facts } = &fixture.observations().await[0] else { panic!() };
+    assert_eq!((native_id.as_str(), facts.name.as_str(), facts.exact), ("42", "Sprint 12", false));
+}
+
+#[tokio::test]
+async fn a_bad_line_is_an_error_that_names_it_and_the_rest_goes_on() {
+    let good = r#"{"id": "A-1", "title": "x", "status": "todo", "created": "2026-11-01T00:00:00Z"}"#;
+    let odd = r#"{"id": "A-2", "title": "x", "status": "Dancing", "created": "2026-11-01T00:00:00Z"}"#;
+    let fixture = fixture(&format!("{good}\nnot JSON\n{odd}\n"), "");
+    let page = fixture.page(LINES).await;
+    let read: Vec<_> = page.records.iter().map(|record| fixture.connector.normalise(record)).collect();
+    assert!(read[0].is_ok());
+    assert_eq!(page.records[1].native_id, "line 2");
+    assert!(read[1].as_ref().unwrap_err().full().contains("line=2"), "{}", read[1].as_ref().unwrap_err().full());
+    let odd = read[2].as_ref().unwrap_err();
+    assert!(odd.full().contains("`Dancing`") && odd.full().contains("line=3"), "{}", odd.full());
+}
+
+#[tokio::test]
+async fn words_of_another_tool_are_mapped_and_other_projects_left_out() {
+    let line = |id: &str, project: &str| {
+        format!(
+            "{{\"id\": \"{id}\", \"title\": \"x\", \"status\": \"Dancing\", \"type\": \"Wish\", \"project\": \"{project}\", \"created\": \"2026-11-01T00:00:00Z\"}}\n"
+        )
+    };
+    let lines = line("A-1", "A") + &line("B-1", "B");
+    let fixture = fixture(&lines, ", projects: [A], statuses: {dancing: in_progress}, types: {wish: story}");
+    let observations = fixture.observations().await;
+    assert_eq!(observations.len(), 1);
+    let (_, present) = folded(&observations[0]);
+    assert_eq!(
+        (present.status, present.task_type, present.native_status.as_str()),
+        (Status::InProgress, TaskType::Story, "Dancing")
+    );
+    assert_eq!(fixture.page(IDS).await.seen, ["A-1"]);
+    let report = fixture.connector.check(&RUN).await.unwrap();
+    assert_eq!(report.projects, [("A".to_owned(), "A".to_owned())]);
+}
+
+#[tokio::test]
+async fn what_is_gone_is_not_among_the_ids() {
+    let line = |id: &str, deleted: &str| {
+        format!(
+            "{{\"id\": \"{id}\", \"title\": \"x\", \"status\": \"todo\", \"created\": \"2026-11-01T00:00:00Z\", \"deleted\": {deleted}}}\n"
+        )
+    };
+    let lines = line("A-1", "null") + &line("A-2", "null") + &line("A-2", "\"2026-11-02T00:00:00Z\"");
+    let fixture = fixture(&lines, "");
+    let page = fixture.page(IDS).await;
+    assert_eq!((page.seen.as_slice(), page.total), (["A-1".to_owned()].as_slice(), Some(1)));
+    std::fs::remove_file(&fixture.path).unwrap();
+    assert_eq!(fixture.connector.poll(IDS, None, &RUN).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn without_a_path_it_says_what_is_missing() {
+    let text = "sources: [{name: other, kind: file, url: 'https://example.com', auth: {token: {env: T}}}]";
+    let config = Config::from_str(text, "test.yaml", &["file"]).unwrap();
+    assert!(config.sources[0].stale_after > Duration::ZERO);
+    let error = build(&config.sources[0], &config.privacy).err().unwrap();
+    assert!(error.to_string().contains("path: FILE"), "{error}");
+}

@@ -1,0 +1,652 @@
+//! The `activity` stream: what people did in the configured repositories (pull requests, commits, reviews, checks,
+//! deployments), for the engine to find the tasks it belongs to.
+//!
+//! `begin` has learned when something was last pushed and when a pull request changed last, so that a quiet repository is not
+//! asked at all. Lists come newest first and are read back to where the last reading began. The end of a check changes
+//! neither time: pull requests whose checks were not done are looked at again by themselves.
+
+use std::collections::BTreeMap;
+
+use contextcore_core::connector::{Activity, Cursor, Observation, Page, RawRecord};
+use contextcore_core::model::Artifact;
+use contextcore_core::time::{DAY, MINUTE};
+use contextcore_core::{Error, ErrorKind, Millis, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tracing::{info, warn};
+
+use super::api::{self, Answer, Fate, Kind, Sizes, Work};
+use super::settings::RepositoryName;
+use super::wire::{Identified, Login, Named, RepositoryName as NameWithOwner, Rows};
+use super::{ACTIVITY, GitHub, Live, Repository, items, normalise};
+
+/// How far back the first reading goes: as far as the export's usual history.
+const PAST: i64 = 400 * DAY;
+/// How far before the last reading pull requests are read again.
+const OVERLAP: i64 = 2 * MINUTE;
+/// The same for commits, which are dated when they were made, not when they were pushed.
+const COMMIT_OVERLAP: i64 = 7 * DAY;
+/// The same for deployments, which take their time.
+const DEPLOYMENT_OVERLAP: i64 = DAY;
+/// Pages of one page of records.
+const PAGES: usize = 20;
+/// Pull requests that are looked at again.
+const WATCHED: usize = 100;
+
+/// Where the stream stands, by repository.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Position {
+    repositories: BTreeMap<String, Ledger>,
+    sizes: Sizes,
+}
+
+/// Where one repository stands.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Ledger {
+    pull_requests: List,
+    commits: List,
+    deployments: List,
+    /// Pull requests whose checks were not done, or had failed.
+    watched: Vec<Box<str>>,
+}
+
+/// Where the reading of one list stands.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct List {
+    /// What changed before this has been read.
+    read: Option<Millis>,
+    /// The pulse that was read for.
+    pulse: Option<Millis>,
+    /// The credential may not see it.
+    refused: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    going: Option<Going>,
+}
+
+/// A reading under way: from the newest back to `until`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Going {
+    after: Option<Box<str>>,
+    until: Millis,
+    newest: Option<Millis>,
+}
+
+/// The lists of a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    PullRequests,
+    Commits,
+    Deployments,
+}
+
+impl What {
+    const fn overlap(self) -> i64 {
+        match self {
+            Self::PullRequests => OVERLAP,
+            Self::Commits => COMMIT_OVERLAP,
+            Self::Deployments => DEPLOYMENT_OVERLAP,
+        }
+    }
+}
+
+impl List {
+    /// Whether something happened since it was read for.
+    fn is_due(&self, pulse: Option<Millis>) -> bool {
+        !self.refused && (self.going.is_some() || (pulse.is_some() && pulse != self.pulse))
+    }
+
+    fn begin(&mut self, what: What, now: Millis) -> Going {
+        let past = now.plus(-PAST);
+        let until = self.read.map_or(past, |read| read.plus(-what.overlap()).max(past));
+        self.going.take().unwrap_or(Going { until, ..Going::default() })
+    }
+
+    fn end(&mut self, going: &Going, pulse: Option<Millis>, now: Millis) {
+        self.read = self.read.max(going.newest.map(|newest| newest.min(now)));
+        self.pulse = pulse;
+    }
+}
+
+/// Fetches the next page of records.
+///
+/// # Errors
+/// As the session's, except for lists that the credential may not see: those are left out with a warning.
+pub(super) async fn poll(github: &GitHub, live: &Live, cursor: Option<&Cursor>, now: Millis) -> Result<Page> {
+    let kept = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok());
+    let mut poll = Poll { github, now, position: kept.unwrap_or_default(), records: Vec::new(), warnings: Vec::new() };
+    let mut more = false;
+    if github.api.low_for().is_some() {
+        poll.warnings.push("few points are left of this hour: what people did is read by a later run".to_owned());
+    } else {
+        for repository in &live.repositories {
+            more = more || poll.repository(repository).await?;
+        }
+    }
+    let Poll { position, records, warnings, .. } = poll;
+    let cursor = serde_json::to_value(position).map(Cursor);
+    let unwritable = |error| Error::new(ErrorKind::Internal, "write the cursor of activity").caused_by(error);
+    Ok(Page { records, seen: Vec::new(), cursor: cursor.map_err(unwritable)?, more, total: None, warnings })
+}
+
+/// One poll of the stream.
+struct Poll<'a> {
+    github: &'a GitHub,
+    now: Millis,
+    position: Position,
+    records: Vec<RawRecord>,
+    warnings: Vec<String>,
+}
+
+impl Poll<'_> {
+    /// Reads on in a repository. Whether there is more.
+    async fn repository(&mut self, repository: &Repository) -> Result<bool> {
+        let name = repository.name.to_string();
+        let mut ledger = self.position.repositories.remove(&name).unwrap_or_default();
+        let pulse = &repository.pulse;
+        let (pulls, pushed) = (pulse.pull_requests(), pulse.pushed_at);
+        let mut more = false;
+        if !ledger.pull_requests.is_due(pulls) && !ledger.watched.is_empty() {
+            self.look_again(&mut ledger).await?;
+        }
+        for (what, pulse) in [(What::PullRequests, pulls), (What::Commits, pushed), (What::Deployments, pushed)] {
+            more = more || self.list(&repository.name, what, pulse, &mut ledger).await?;
+        }
+        self.position.repositories.insert(name, ledger);
+        Ok(more)
+    }
+
+    /// Reads on in one list. Whether there is more.
+    async fn list(
+        &mut self,
+        name: &RepositoryName,
+        what: What,
+        pulse: Option<Millis>,
+        ledger: &mut Ledger,
+    ) -> Result<bool> {
+        let list = match what {
+            What::PullRequests => &mut ledger.pull_requests,
+            What::Commits => &mut ledger.commits,
+            What::Deployments => &mut ledger.deployments,
+        };
+        if !list.is_due(pulse) {
+            return Ok(false);
+        }
+        let mut going = list.begin(what, self.now);
+        for _ in 0..PAGES {
+            let rows = match self.page(name, what, &mut going).await {
+                Err(error) if matches!(error.kind(), ErrorKind::Permission | ErrorKind::NotFound) => {
+                    self.warnings.push(format!("{what:?} of {name} are left out, the token may not see them: {error}"));
+                    list.refused = true;
+                    return Ok(false);
+                }
+                rows => rows?,
+            };
+            let outlines: Vec<Outline> = rows.iter().map(|node| Outline::of(node)).collect();
+            going.newest = going.newest.max(outlines.iter().filter_map(Outline::at).max());
+            if what == What::PullRequests {
+                ledger.watched.retain(|id| !outlines.iter().any(|outline| outline.id.as_ref() == Some(id)));
+                ledger
+                    .watched
+                    .extend(outlines.iter().filter(|outline| outline.is_unsettled()).filter_map(|o| o.id.clone()));
+                ledger.watched.truncate(WATCHED);
+            }
+            let oldest = outlines.iter().filter_map(Outline::at).min();
+            for node in rows.iter() {
+                self.records.push(record(what, node)?);
+            }
+            if !rows.page_info.has_next_page || oldest.is_some_and(|oldest| oldest < going.until) {
+                list.end(&going, pulse, self.now);
+                return Ok(false);
+            }
+        }
+        list.going = Some(going);
+        Ok(true)
+    }
+
+    /// A page of a list, as large as is answered.
+    async fn page(&mut self, name: &RepositoryName, what: What, going: &mut Going) -> Result<Rows<Box<RawValue>>> {
+        loop {
+            let size = match what {
+                What::PullRequests => &mut self.position.sizes.pulls,
+                What::Commits | What::Deployments => &mut self.position.sizes.sweep,
+            };
+            let (api, after, rows) = (&self.github.api, going.after.as_deref(), *size);
+            let answer: Result<Answer<Work>> = match what {
+                What::PullRequests => api.pull_requests(name, after, rows).await,
+                What::Commits => api.commits(name, going.until, after, rows).await,
+                What::Deployments => api.deployments(name, after, rows).await,
+            };
+            match answer {
+                Err(error) if api::is_too_much(&error) && rows > 1 => {
+                    *size = rows.div_ceil(2);
+                    info!(?what, rows = *size, "will ask for fewer at once");
+                }
+                Err(error) => return Err(error),
+                Ok(answer) => {
+                    let rows = answer.data.rows();
+                    items::step(&rows.page_info, &mut going.after, &name.to_string())?;
+                    return Ok(rows);
+                }
+            }
+        }
+    }
+
+    /// Looks again at pull requests whose checks were not done.
+    async fn look_again(&mut self, ledger: &mut Ledger) -> Result<()> {
+        let watched = std::mem::take(&mut ledger.watched);
+        for (id, fate) in self.github.api.nodes(Kind::PullRequests, &watched, &mut self.position.sizes).await? {
+            match fate {
+                Fate::Whole(node) => {
+                    if Outline::of(&node).is_unsettled() {
+                        ledger.watched.push(id);
+                    }
+                    self.records.push(record(What::PullRequests, &node)?);
+                }
+                Fate::Torn => ledger.watched.push(id),
+                Fate::Gone | Fate::Hidden(_) => warn!(%id, "a pull request cannot be read any more"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the reading itself needs of a node.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Outline {
+    id: Option<Box<str>>,
+    oid: Option<Box<str>>,
+    state: Option<Box<str>>,
+    updated_at: Option<Millis>,
+    committed_date: Option<Millis>,
+    created_at: Option<Millis>,
+    head: Rows<CommitNode>,
+}
+
+impl Outline {
+    fn of(node: &RawValue) -> Self {
+        serde_json::from_str(node.get()).unwrap_or_default()
+    }
+
+    fn at(&self) -> Option<Millis> {
+        self.updated_at.or(self.committed_date).or(self.created_at)
+    }
+
+    /// Open, with checks that are not done or might be done again.
+    fn is_unsettled(&self) -> bool {
+        let checks = self.head.iter().filter_map(|node| node.commit.status_check_rollup.as_ref());
+        let open = self.state.as_deref() == Some("OPEN");
+        open && checks.into_iter().any(|checks| &*checks.state != "SUCCESS")
+    }
+}
+
+/// A record: which list it is of, and the node as GitHub wrote it.
+#[derive(Debug, Serialize)]
+struct RecordText<'a> {
+    #[serde(rename = "of")]
+    what: &'static str,
+    node: &'a RawValue,
+}
+
+fn record(what: What, node: &RawValue) -> Result<RawRecord> {
+    let outline = Outline::of(node);
+    let native_id = outline.id.or(outline.oid).unwrap_or_default().into();
+    let what = match what {
+        What::PullRequests => "pull_request",
+        What::Commits => "commit",
+        What::Deployments => "deployment",
+    };
+    let json = serde_json::to_string(&RecordText { what, node });
+    let json = json.map_err(|error| Error::new(ErrorKind::Internal, "write a record").caused_by(error))?;
+    Ok(RawRecord { stream: ACTIVITY, native_id, json })
+}
+
+// --- reading records: pure ---
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "of", content = "node", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "one lives at a time")]
+enum Record {
+    PullRequest(PullRequest),
+    Commit(Commit),
+    Deployment(Deployment),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PullRequest {
+    id: Box<str>,
+    number: u64,
+    #[serde(default)]
+    title: Box<str>,
+    #[serde(default)]
+    body_text: Box<str>,
+    #[serde(default)]
+    url: Box<str>,
+    #[serde(default)]
+    head_ref_name: Box<str>,
+    created_at: Millis,
+    #[serde(default)]
+    merged_at: Option<Millis>,
+    repository: NameWithOwner,
+    #[serde(default)]
+    author: Option<Login>,
+    #[serde(default)]
+    merged_by: Option<Login>,
+    #[serde(default)]
+    closing_issues_references: Option<Rows<Identified>>,
+    #[serde(default)]
+    timeline_items: Rows<Requested>,
+    #[serde(default)]
+    commits: Rows<CommitNode>,
+    #[serde(default)]
+    head: Rows<CommitNode>,
+}
+
+/// A review that was asked for; other events have no reviewer.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Requested {
+    #[serde(default)]
+    id: Option<Box<str>>,
+    #[serde(default)]
+    created_at: Option<Millis>,
+    #[serde(default)]
+    actor: Option<Login>,
+    #[serde(default)]
+    requested_reviewer: Option<Login>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct CommitNode {
+    commit: Commit,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Commit {
+    oid: Box<str>,
+    url: Box<str>,
+    message_headline: Box<str>,
+    message: Box<str>,
+    committed_date: Option<Millis>,
+    author: Option<Author>,
+    status_check_rollup: Option<Checks>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Author {
+    name: Option<Box<str>>,
+    user: Option<Login>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Checks {
+    state: Box<str>,
+    contexts: Rows<Check>,
+}
+
+/// A check run, or a status of the older kind.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Check {
+    #[serde(alias = "context")]
+    name: Box<str>,
+    #[serde(alias = "state")]
+    conclusion: Option<Box<str>>,
+    #[serde(alias = "createdAt")]
+    completed_at: Option<Millis>,
+}
+
+impl Check {
+    fn failed(&self) -> bool {
+        let bad = ["FAILURE", "ERROR", "TIMED_OUT", "STARTUP_FAILURE", "CANCELLED", "ACTION_REQUIRED"];
+        self.conclusion.as_deref().is_some_and(|conclusion| bad.contains(&conclusion))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Deployment {
+    id: Box<str>,
+    #[serde(default)]
+    environment: Option<Box<str>>,
+    #[serde(default)]
+    description: Option<Box<str>>,
+    #[serde(default)]
+    commit_oid: Box<str>,
+    #[serde(default)]
+    creator: Option<Login>,
+    #[serde(rename = "ref", default)]
+    branch: Option<Named>,
+    #[serde(default)]
+    commit: Option<Commit>,
+    #[serde(default)]
+    latest_status: Option<DeploymentStatus>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DeploymentStatus {
+    #[serde(default)]
+    state: Box<str>,
+    #[serde(default)]
+    created_at: Option<Millis>,
+    #[serde(default)]
+    environment_url: Option<Box<str>>,
+}
+
+/// Reads a record of the `activity` stream.
+///
+/// # Errors
+/// [`ErrorKind::Protocol`] when it is not such a record.
+pub(super) fn read(json: &str) -> Result<Vec<Observation>> {
+    let record: Record = serde_json::from_str(json).map_err(|error| normalise::unreadable(&error))?;
+    let activities = match &record {
+        Record::PullRequest(pull) => of_pull_request(pull),
+        Record::Commit(commit) => of_commit(commit, &Belongs::default()).into_iter().collect(),
+        Record::Deployment(deployment) => of_deployment(deployment).into_iter().collect(),
+    };
+    Ok(activities.into_iter().map(|activity| Observation::Activity(Box::new(activity))).collect())
+}
+
+/// What everything about a pull request belongs to.
+#[derive(Debug, Clone, Default)]
+struct Belongs {
+    tasks: Vec<String>,
+    mentions: Vec<String>,
+}
+
+fn of_pull_request(pull: &PullRequest) -> Vec<Activity> {
+    let closes = pull.closing_issues_references.iter().flat_map(|issues| issues.iter());
+    let belongs = Belongs {
+        tasks: closes.map(|issue| issue.id.to_string()).collect(),
+        mentions: [&pull.head_ref_name, &pull.title, &pull.body_text].map(ToString::to_string).to_vec(),
+    };
+    let key = format!("{}#{}", pull.repository.name_with_owner, pull.number);
+    let about = |native_id: String, at: Millis, kind: &str, actor: Option<String>, summary: &str| Activity {
+        native_id,
+        at,
+        actor,
+        artifact: Artifact {
+            kind: kind.to_owned(),
+            reference: key.clone(),
+            url: pull.url.to_string(),
+            summary: summary.to_owned(),
+        },
+        tasks: belongs.tasks.clone(),
+        mentions: belongs.mentions.clone(),
+    };
+    let author = Login::of(pull.author.as_ref());
+    let id = &pull.id;
+    let mut all = vec![about(format!("pull:{id}"), pull.created_at, "pull_request", author.clone(), &pull.title)];
+    all.extend(pull.timeline_items.iter().filter_map(|event| {
+        let reviewer = Login::of(event.requested_reviewer.as_ref())?;
+        let origin = format!("review:{}", event.id.as_deref()?);
+        // What it says is who shall review.
+        Some(about(origin, event.created_at?, "review_requested", Login::of(event.actor.as_ref()), &reviewer))
+    }));
+    let merger = Login::of(pull.merged_by.as_ref()).or(author);
+    all.extend(pull.merged_at.map(|at| about(format!("pull:{id}:merged"), at, "merged", merger, &pull.title)));
+    all.extend(pull.commits.iter().filter_map(|node| of_commit(&node.commit, &belongs)));
+    all.extend(pull.head.iter().filter_map(|node| of_checks(&node.commit, &belongs, &pull.url)));
+    all
+}
+
+fn of_commit(commit: &Commit, belongs: &Belongs) -> Option<Activity> {
+    let author = commit.author.as_ref();
+    let login = author.and_then(|author| Login::of(author.user.as_ref()));
+    let name = || author.and_then(|author| author.name.as_deref()).map(str::to_owned);
+    let mut belongs = belongs.clone();
+    belongs.mentions.push(commit.message.to_string());
+    Some(Activity {
+        native_id: format!("commit:{}", commit.oid),
+        at: commit.committed_date?,
+        actor: login.or_else(name),
+        artifact: Artifact {
+            kind: "commit".to_owned(),
+            reference: commit.oid.to_string(),
+            url: commit.url.to_string(),
+            summary: commit.message_headline.to_string(),
+        },
+        tasks: belongs.tasks,
+        mentions: belongs.mentions,
+    })
+}
+
+/// What the checks of a head commit came to: failed as soon as the first did, passed when the last has.
+fn of_checks(commit: &Commit, belongs: &Belongs, url: &str) -> Option<Activity> {
+    let checks = commit.status_check_rollup.as_ref()?;
+    let ends = |failed: bool| checks.contexts.iter().filter(move |check| check.failed() == failed || !failed);
+    let (kind, at, summary) = match &*checks.state {
+        "SUCCESS" => ("ci_passed", ends(false).filter_map(|check| check.completed_at).max(), String::new()),
+        "FAILURE" | "ERROR" => {
+            let first = ends(true).filter(|check| check.completed_at.is_some()).min_by_key(|check| check.completed_at);
+            ("ci_failed", first.and_then(|check| check.completed_at), first.map(|check| check.name.to_string())?)
+        }
+        _ => return None,
+    };
+    let at = at?;
+    Some(Activity {
+        native_id: format!("{kind}:{}:{}", commit.oid, at.0),
+        at,
+        actor: None,
+        artifact: Artifact { kind: kind.to_owned(), reference: commit.oid.to_string(), url: url.to_owned(), summary },
+        tasks: belongs.tasks.clone(),
+        mentions: belongs.mentions.clone(),
+    })
+}
+
+fn of_deployment(deployment: &Deployment) -> Option<Activity> {
+    let status = deployment.latest_status.as_ref().filter(|status| matches!(&*status.state, "SUCCESS" | "INACTIVE"))?;
+    let commit = deployment.commit.as_ref();
+    let place = deployment.environment.as_deref().unwrap_or("somewhere");
+    let said = [
+        deployment.branch.as_ref().map(|branch| branch.name.to_string()),
+        deployment.description.as_deref().map(str::to_owned),
+        commit.map(|commit| commit.message.to_string()),
+    ];
+    let commit_url = || commit.map(|commit| commit.url.to_string());
+    Some(Activity {
+        native_id: format!("deployment:{}", deployment.id),
+        at: status.created_at?,
+        actor: Login::of(deployment.creator.as_ref()),
+        artifact: Artifact {
+            kind: "deployment".to_owned(),
+            reference: deployment.commit_oid.to_string(),
+            url: status.environment_url.as_deref().map(str::to_owned).or_else(commit_url).unwrap_or_default(),
+            summary: format!("to {place}"),
+        },
+        tasks: Vec::new(),
+        mentions: said.into_iter().flatten().collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PULL: &str = r#"{"of":"pull_request","node":{
+        "id":"PR_1","number":7,"title":"Pay by card","bodyText":"Closes #3, see OPS-9","url":"https://github.com/acme/web/pull/7",
+        "headRefName":"feature/PROJ-12-card","state":"OPEN","createdAt":"2026-03-01T10:00:00Z","updatedAt":"2026-03-03T10:00:00Z",
+        "mergedAt":"2026-03-03T10:00:00Z","repository":{"nameWithOwner":"acme/web"},"author":{"login":"ada"},
+        "mergedBy":{"login":"lin"},"closingIssuesReferences":{"nodes":[{"id":"I_3"}]},
+        "timelineItems":{"nodes":[{"__typename":"ReviewRequestedEvent","id":"RRE_1","createdAt":"2026-03-02T09:00:00Z",
+            "actor":{"login":"ada"},"requestedReviewer":{"__typename":"Team","name":"payments"}},{"__typename":"ReadyForReviewEvent"}]},
+        "commits":{"nodes":[{"commit":{"oid":"abc","url":"u","messageHeadline":"Add it","message":"Add it\n\nfor SHOP-1",
+            "committedDate":"2026-03-01T09:00:00Z","author":{"name":"Ada","user":null}}}]},
+        "head":{"nodes":[{"commit":{"oid":"abc","statusCheckRollup":{"state":"FAILURE","contexts":{"nodes":[
+            {"__typename":"CheckRun","name":"build","conclusion":"SUCCESS","completedAt":"2026-03-01T09:05:00Z"},
+            {"__typename":"CheckRun","name":"test","conclusion":"FAILURE","completedAt":"2026-03-01T09:07:00Z"},
+            {"__typename":"StatusContext","context":"lint","state":"ERROR","createdAt":"2026-03-01T09:06:00Z"}]}}}}]}}}"#;
+
+    fn activities(json: &str) -> Vec<Activity> {
+        let of = |observation| match observation {
+            Observation::Activity(activity) => *activity,
+            other => panic!("{other:?}"),
+        };
+        read(json).unwrap().into_iter().map(of).collect()
+    }
+
+    #[test]
+    fn a_pull_request_tells_what_people_did_to_it() {
+        let told = activities(PULL);
+        let shown: Vec<_> = told
+            .iter()
+            .map(|activity| {
+                let artifact = &activity.artifact;
+                (
+                    artifact.kind.as_str(),
+                    artifact.reference.as_str(),
+                    activity.actor.as_deref(),
+                    artifact.summary.as_str(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                ("pull_request", "acme/web#7", Some("ada"), "Pay by card"),
+                ("review_requested", "acme/web#7", Some("ada"), "payments"),
+                ("merged", "acme/web#7", Some("lin"), "Pay by card"),
+                ("commit", "abc", Some("Ada"), "Add it"),
+                ("ci_failed", "abc", None, "lint"),
+            ]
+        );
+        assert!(told.iter().all(|activity| activity.tasks == ["I_3"] && activity.mentions[0].contains("PROJ-12")));
+        assert_eq!(told[4].at, Millis::parse("2026-03-01T09:06:00Z").unwrap());
+    }
+
+    #[test]
+    fn checks_that_are_not_done_say_nothing_and_are_watched() {
+        let pending = PULL.replace(r#""state":"FAILURE","contexts""#, r#""state":"PENDING","contexts""#);
+        assert!(activities(&pending).iter().all(|activity| !activity.artifact.kind.starts_with("ci_")));
+        let node: serde_json::Value = serde_json::from_str(&pending).unwrap();
+        let outline: Outline = serde_json::from_value(node["node"].clone()).unwrap();
+        assert!(outline.is_unsettled());
+    }
+
+    #[test]
+    fn a_deployment_counts_once_it_succeeded() {
+        let of = |state: &str| {
+            format!(
+                r#"{{"of":"deployment","node":{{"id":"D1","environment":"production","commitOid":"abc","ref":{{"name":"main"}},
+                "commit":{{"message":"PROJ-1: go"}},"latestStatus":{{"state":"{state}","createdAt":"2026-03-01T09:00:00Z"}}}}}}"#
+            )
+        };
+        assert!(activities(&of("IN_PROGRESS")).is_empty());
+        let told = activities(&of("SUCCESS"));
+        assert_eq!(
+            (told[0].artifact.kind.as_str(), told[0].artifact.summary.as_str()),
+            ("deployment", "to production")
+        );
+        assert_eq!(told[0].mentions, ["main", "PROJ-1: go"]);
+    }
+}

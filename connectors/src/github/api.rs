@@ -1,0 +1,846 @@
+//! The calls to GitHub, one function each, and what an answer with errors in it is worth.
+//!
+//! GraphQL answers 200 to nearly everything, so the reading is here: no data at all is an error by its type; data beside errors
+//! is data, except for what an error's path names ([`fates`]). Too much asked for at once ([`is_too_much`]) is no failure but a
+//! hint to ask for less, which [`Api::nodes`] and [`Api::page`] do.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use contextcore_core::http::{Auth, Session, SessionConfig, Stats, Tries, redact};
+use contextcore_core::{Error, ErrorKind, Millis, Result, Retry};
+use graphql_client::GraphQLQuery;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::app::{App, Minted};
+use super::dialect::{BUCKETS, GRAPHQL, GitHubDialect, Scopes};
+use super::queries::{common, full, reduced};
+use super::settings::{ProjectName, RepositoryName, Settings};
+use super::wire::Rows;
+
+/// Tries of a query that can be made smaller: a second timeout says that it is too large.
+const TRIES: Tries = Tries(2);
+/// Tries of a query that cannot.
+const ALL_TRIES: Tries = Tries(u32::MAX);
+/// Below this share of the hour's points only what has begun is finished.
+const LOW_PERCENT: u64 = 10;
+
+/// GitHub, with one credential.
+pub(super) struct Api {
+    session: Session,
+    app: Option<App>,
+    minted: tokio::sync::Mutex<Option<Minted>>,
+    /// The moment of the last run, and when that was by the monotonic clock.
+    clock: Mutex<Option<(Millis, Instant)>>,
+    points: Mutex<Option<Points>>,
+    /// The server does not know the features of 2025 and 2026.
+    reduced: AtomicBool,
+    comments: bool,
+    scopes: Scopes,
+}
+
+/// What is left of the hour.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Points {
+    limit: u64,
+    remaining: u64,
+    reset_at: Millis,
+}
+
+impl Points {
+    /// Whether so little is left that only what has begun should go on. A limit of 0 is none at all.
+    fn are_low(self) -> bool {
+        self.limit > 0 && self.remaining * 100 < self.limit * LOW_PERCENT
+    }
+}
+
+/// An answer as it comes.
+#[derive(Debug, Deserialize)]
+#[serde(bound = "T: DeserializeOwned")]
+struct Reply<T> {
+    #[serde(default = "none")]
+    data: Option<T>,
+    #[serde(default)]
+    errors: Vec<GraphError>,
+}
+
+fn none<T>() -> Option<T> {
+    None
+}
+
+/// Data, and what of it could not be had.
+#[derive(Debug)]
+pub(super) struct Answer<T> {
+    pub(super) data: T,
+    pub(super) errors: Vec<GraphError>,
+}
+
+/// One error of an answer.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct GraphError {
+    #[serde(rename = "type", default)]
+    kind: Option<String>,
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    path: Vec<Step>,
+    #[serde(default)]
+    extensions: Extensions,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+enum Step {
+    Index(usize),
+    Key(String),
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Extensions {
+    #[serde(default)]
+    code: Option<String>,
+    #[serde(default)]
+    saml_failure: bool,
+}
+
+impl GraphError {
+    fn is(&self, kind: &str) -> bool {
+        self.kind.as_deref() == Some(kind)
+    }
+
+    pub(super) fn is_forbidden(&self) -> bool {
+        self.is("FORBIDDEN") || self.extensions.saml_failure
+    }
+
+    pub(super) fn is_not_found(&self) -> bool {
+        self.is("NOT_FOUND")
+    }
+
+    /// GitHub gave up, or was told to do too much.
+    fn is_too_much(&self) -> bool {
+        let gave_up =
+            self.kind.is_none() && self.message.starts_with("Something went wrong while executing your query");
+        self.is("RESOURCE_LIMITS_EXCEEDED") || self.is("MAX_NODE_LIMIT_EXCEEDED") || gave_up
+    }
+
+    fn is_rate_limit(&self) -> bool {
+        self.is("RATE_LIMITED") || self.is("RATE_LIMIT")
+    }
+
+    /// The document itself was refused: the server does not know a name in it.
+    fn is_validation(&self) -> bool {
+        let codes = ["undefinedField", "argumentNotAccepted", "undefinedType", "argumentLiteralsIncompatible"];
+        let code = self.extensions.code.as_deref().unwrap_or_default();
+        let unknown = ["doesn't exist on type", "No such type", "isn't a defined", "doesn't accept argument"];
+        self.kind.is_none() && (codes.contains(&code) || unknown.iter().any(|text| self.message.contains(text)))
+    }
+
+    /// Which of the nodes asked for it is about, and the field within.
+    fn node(&self) -> Option<(usize, Option<&str>)> {
+        let [Step::Key(root), Step::Index(index), rest @ ..] = self.path.as_slice() else { return None };
+        let field = rest.iter().rev().find_map(|step| match step {
+            Step::Key(key) => Some(key.as_str()),
+            Step::Index(_) => None,
+        });
+        (root == "nodes").then_some((*index, field))
+    }
+
+    /// The text, fit to print.
+    pub(super) fn text(&self) -> String {
+        redact::excerpt(&self.message)
+    }
+
+    fn into_error(self) -> Error {
+        let text = self.text();
+        let error = |kind, said: &str| Error::new(kind, format!("{said}: {text}"));
+        match self.kind.as_deref() {
+            _ if self.is_too_much() => {
+                Error::new(ErrorKind::Unavailable, format!("GitHub could not answer so much at once: {text}"))
+                    .with_retry(Retry::Backoff)
+                    .with("reason", TOO_MUCH)
+            }
+            _ if self.is_rate_limit() => error(ErrorKind::RateLimited, "told to slow down").with_retry(Retry::Backoff),
+            _ if self.extensions.saml_failure => error(
+                ErrorKind::Permission,
+                "the organisation asks for single sign-on: authorise the token for it in its settings",
+            ),
+            Some("INSUFFICIENT_SCOPES") => error(
+                ErrorKind::Permission,
+                "the token lacks scopes, it needs read:project, repo (for private repositories) and read:org",
+            ),
+            Some("FORBIDDEN") => error(ErrorKind::Permission, "the credential may not read this"),
+            Some("NOT_FOUND") => error(ErrorKind::NotFound, "not found, or hidden from this credential"),
+            _ if self.is_validation() => {
+                error(ErrorKind::Rejected, "the server does not know what was asked for").with("reason", VALIDATION)
+            }
+            _ => error(ErrorKind::Rejected, "the query was refused"),
+        }
+    }
+}
+
+const TOO_MUCH: &str = "too_much";
+const VALIDATION: &str = "validation";
+
+/// Whether a smaller question may be answered: GitHub said so, or gave up over this one twice.
+pub(super) fn is_too_much(error: &Error) -> bool {
+    let unwell = error.kind() == ErrorKind::Unavailable && error.context("status").is_some();
+    unwell || error.context("reason") == Some(TOO_MUCH)
+}
+
+impl<T> Reply<T> {
+    /// Data, if there is any that can be believed.
+    fn read(self) -> Result<Answer<T>> {
+        let hopeless = |error: &&GraphError| error.is_too_much() || error.is_rate_limit();
+        if let Some(error) = self.errors.iter().find(hopeless) {
+            return Err(error.clone().into_error());
+        }
+        match self.data {
+            Some(data) => Ok(Answer { data, errors: self.errors }),
+            None => Err(self.errors.into_iter().next().map_or_else(
+                || Error::new(ErrorKind::Protocol, "the answer holds neither data nor errors"),
+                GraphError::into_error,
+            )),
+        }
+    }
+}
+
+/// What came of one of the nodes asked for.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// Here it is.
+    Whole(Box<RawValue>),
+    /// The credential may not see it.
+    Hidden(String),
+    /// It is not there any more.
+    Gone,
+    /// Not all of it could be had this time.
+    Torn,
+}
+
+/// Parts that one can do without, when the credential may not see them.
+const OPTIONAL: [&str; 6] = [
+    "closedByPullRequestsReferences",
+    "issueFieldValues",
+    "closingIssuesReferences",
+    "author",
+    "actor",
+    "statusCheckRollup",
+];
+
+/// What came of each node. A null node whose error says that it is gone or forbidden is that; any other was torn, and is never
+/// taken for a deletion. A node of which a part is in an error is torn as well, since a record is given whole or not at all.
+fn fates(nodes: Vec<Option<Box<RawValue>>>, errors: &[GraphError]) -> Vec<Fate> {
+    let fate = |(index, node): (usize, Option<Box<RawValue>>)| {
+        let about = || {
+            let mine = errors.iter().filter_map(|error| Some((error, error.node()?)));
+            mine.filter(move |(_, (at, _))| *at == index).map(|(error, (_, field))| (error, field))
+        };
+        let node = node.filter(|node| node.get() != "null");
+        let Some(node) = node else {
+            return match about().next() {
+                Some((error, _)) if error.is_forbidden() => Fate::Hidden(error.text()),
+                Some((error, _)) if error.is_not_found() => Fate::Gone,
+                _ => Fate::Torn,
+            };
+        };
+        let harmless = |error: &GraphError, field: Option<&str>| {
+            error.is_forbidden() && field.is_some_and(|field| OPTIONAL.contains(&field))
+        };
+        if about().all(|(error, field)| harmless(error, field)) { Fate::Whole(node) } else { Fate::Torn }
+    };
+    nodes.into_iter().enumerate().map(fate).collect()
+}
+
+/// How much is asked for at once, as far as it was learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Sizes {
+    /// Items of a page of the sweep.
+    pub(super) sweep: u32,
+    /// Issues with their histories.
+    pub(super) issues: u32,
+    /// Other items.
+    pub(super) others: u32,
+    /// Pull requests with what people did to them.
+    pub(super) pulls: u32,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { sweep: 100, issues: 25, others: 50, pulls: 25 }
+    }
+}
+
+impl Sizes {
+    /// A little more than what worked, up to the usual.
+    pub(super) fn relaxed(self) -> Self {
+        let most = Self::default();
+        let more = |size: u32, most: u32| (size + size / 4 + 1).min(most);
+        Self {
+            sweep: more(self.sweep, most.sweep),
+            issues: more(self.issues, most.issues),
+            others: more(self.others, most.others),
+            pulls: more(self.pulls, most.pulls),
+        }
+    }
+}
+
+/// Nodes that are asked for by their ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Items that wrap issues.
+    IssueItems,
+    /// Items that wrap pull requests.
+    PullRequestItems,
+    /// Drafts and hidden items.
+    OtherItems,
+    /// Issues by themselves.
+    Issues,
+    /// Pull requests by themselves.
+    PullRequests,
+}
+
+impl Kind {
+    fn size(self, sizes: &mut Sizes) -> &mut u32 {
+        match self {
+            Self::IssueItems | Self::Issues => &mut sizes.issues,
+            Self::PullRequestItems | Self::OtherItems => &mut sizes.others,
+            Self::PullRequests => &mut sizes.pulls,
+        }
+    }
+}
+
+/// Nodes in the order they were asked for.
+#[derive(Debug, Deserialize)]
+struct Nodes {
+    #[serde(default)]
+    nodes: Vec<Option<Box<RawValue>>>,
+}
+
+/// One node.
+#[derive(Debug, Deserialize)]
+#[serde(bound = "T: DeserializeOwned", rename_all = "camelCase")]
+struct One<T> {
+    #[serde(default)]
+    rate_limit: Option<Points>,
+    #[serde(default = "none", alias = "repository")]
+    node: Option<T>,
+}
+
+/// Who we are, and what the server knows.
+#[derive(Debug, Deserialize)]
+struct Start {
+    viewer: Option<Viewer>,
+    #[serde(rename = "__type", default)]
+    feature: Option<serde::de::IgnoredAny>,
+}
+
+/// Whom the credential belongs to.
+#[derive(Debug, Deserialize)]
+pub(super) struct Viewer {
+    pub(super) login: String,
+}
+
+/// A page of items.
+#[derive(Debug, Deserialize)]
+#[serde(bound = "T: DeserializeOwned")]
+pub(super) struct ItemsPage<T> {
+    #[serde(default = "Rows::default")]
+    pub(super) items: Rows<T>,
+}
+
+/// A page of issues.
+#[derive(Debug, Deserialize)]
+#[serde(bound = "T: DeserializeOwned")]
+pub(super) struct IssuesPage<T> {
+    #[serde(default = "Rows::default")]
+    pub(super) issues: Rows<T>,
+}
+
+/// What people did in a repository: one of the lists, whichever was asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Work {
+    pull_requests: Option<Rows<Box<RawValue>>>,
+    deployments: Option<Rows<Box<RawValue>>>,
+    default_branch_ref: Option<Branch>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Branch {
+    target: Option<Target>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Target {
+    history: Option<Rows<Box<RawValue>>>,
+}
+
+impl Work {
+    /// The list; empty for a repository without commits.
+    pub(super) fn rows(self) -> Rows<Box<RawValue>> {
+        let history = || self.default_branch_ref?.target?.history;
+        self.pull_requests.or(self.deployments).or_else(history).unwrap_or_default()
+    }
+}
+
+/// A page of an issue's history.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TimelinePage {
+    #[serde(default)]
+    timeline_items: Rows<Box<RawValue>>,
+}
+
+/// Asks a document of the set that the server understands, and goes over to the smaller set when it refuses the larger.
+macro_rules! paired {
+    ($api:ident, $tries:expr, $name:ident, $module:ident { $($field:ident: $value:expr),* $(,)? }) => {{
+        let asked = async |reduced: bool| match reduced {
+            true => $api.ask::<reduced::$name, _>(reduced::$module::Variables { $($field: $value),* }, $tries).await,
+            false => $api.ask::<full::$name, _>(full::$module::Variables { $($field: $value),* }, $tries).await,
+        };
+        match asked($api.is_reduced()).await {
+            Err(error) if !$api.is_reduced() && error.context("reason") == Some(VALIDATION) => {
+                warn!(error = error.full(), "the server is older than it said, will ask for less");
+                $api.set_reduced(true);
+                asked(true).await
+            }
+            answer => answer,
+        }
+    }};
+}
+
+impl Api {
+    /// Sends nothing yet.
+    pub(super) fn new(settings: &Settings) -> Result<Self> {
+        let scopes = Scopes::default();
+        let session = |auth| {
+            let dialect = GitHubDialect { scopes: scopes.clone() };
+            let mut config = SessionConfig::new(&settings.url, auth, BUCKETS, dialect);
+            config.tls_ca_file.clone_from(&settings.tls_ca_file);
+            Session::new(config)
+        };
+        let (auth, app) = match &settings.app {
+            None => (Auth::Bearer(settings.token.clone()), None),
+            Some(app) => (Auth::None, Some(App::new(app, &settings.url, &settings.token, session(Auth::None)?)?)),
+        };
+        Ok(Self {
+            session: session(auth)?,
+            app,
+            minted: tokio::sync::Mutex::default(),
+            clock: Mutex::default(),
+            points: Mutex::default(),
+            reduced: AtomicBool::new(false),
+            comments: settings.comments,
+            scopes,
+        })
+    }
+
+    /// The scopes of a classic token; other credentials tell none.
+    pub(super) fn scopes(&self) -> Vec<String> {
+        self.scopes.get().cloned().unwrap_or_default()
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let mut stats = self.session.stats();
+        stats.requests += self.app.as_ref().map_or(0, App::requests);
+        stats
+    }
+
+    /// Tells the moment a run began.
+    pub(super) fn set_now(&self, now: Millis) {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        if clock.is_none_or(|(known, _)| known != now) {
+            *clock = Some((now, Instant::now()));
+        }
+    }
+
+    fn now(&self) -> Millis {
+        let clock = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((then, at)) = clock else { return Millis(0) };
+        then.plus(i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX))
+    }
+
+    pub(super) fn is_reduced(&self) -> bool {
+        self.reduced.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_reduced(&self, reduced: bool) {
+        self.reduced.store(reduced, Ordering::Relaxed);
+    }
+
+    fn note(&self, points: Option<Points>) {
+        if let Some(points) = points {
+            debug!(remaining = points.remaining, limit = points.limit, "points left");
+            *self.points.lock().unwrap_or_else(PoisonError::into_inner) = Some(points);
+        }
+    }
+
+    /// How long new work should wait, when the hour's points are nearly spent.
+    pub(super) fn low_for(&self) -> Option<Duration> {
+        let points = (*self.points.lock().unwrap_or_else(PoisonError::into_inner)).filter(|points| points.are_low())?;
+        let left = u64::try_from(points.reset_at.0 - self.now().0).ok().filter(|left| *left > 0)?;
+        Some(Duration::from_millis(left))
+    }
+
+    /// Sends one query. With an App the token is renewed before it ends, and once when it is refused.
+    async fn ask<Q: GraphQLQuery, T: DeserializeOwned>(
+        &self,
+        variables: Q::Variables,
+        tries: Tries,
+    ) -> Result<Answer<T>> {
+        self.send(&Q::build_query(variables), tries).await
+    }
+
+    async fn send<T: DeserializeOwned>(&self, body: &impl Serialize, tries: Tries) -> Result<Answer<T>> {
+        let minted = self.authorise(false).await?;
+        let reply: Result<Reply<T>> = self.session.post_with(GRAPHQL, "graphql", body, tries).await;
+        let reply = match reply {
+            Err(error) if minted && error.kind() == ErrorKind::Auth => {
+                info!("the App's token was refused, minting another");
+                self.authorise(true).await?;
+                self.session.post_with(GRAPHQL, "graphql", body, tries).await
+            }
+            reply => reply,
+        };
+        reply?.read()
+    }
+
+    /// Sees to it that an App has a token. Whether there is an App at all.
+    async fn authorise(&self, anew: bool) -> Result<bool> {
+        let Some(app) = &self.app else { return Ok(false) };
+        let mut minted = self.minted.lock().await;
+        let now = self.now();
+        if anew || minted.as_ref().is_none_or(|minted| minted.is_old(now)) {
+            let fresh = app.mint(now).await?;
+            self.session.authorize(&Auth::Bearer(fresh.token.clone()))?;
+            *minted = Some(fresh);
+        }
+        Ok(true)
+    }
+
+    /// Who we are; and learns whether the server knows the features of 2025 and 2026. Introspection is no part of a schema, so
+    /// this query is the one that is not checked against it.
+    pub(super) async fn start(&self) -> Result<Viewer> {
+        let query = "query Start { viewer { login } __type(name: \"ProjectV2ItemStatusChangedEvent\") { name } }";
+        let answer: Answer<Start> = self.send(&json!({"query": query, "variables": {}}), ALL_TRIES).await?;
+        self.set_reduced(answer.data.feature.is_none());
+        viewer(answer.data.viewer, answer.errors)
+    }
+
+    /// Who we are, and how these projects are made now.
+    pub(super) async fn reference<P: DeserializeOwned>(&self, ids: Vec<String>) -> Result<(Viewer, Vec<Option<P>>)> {
+        #[derive(Deserialize)]
+        #[serde(bound = "P: DeserializeOwned", rename_all = "camelCase")]
+        struct Found<P> {
+            viewer: Option<Viewer>,
+            #[serde(default)]
+            rate_limit: Option<Points>,
+            #[serde(default = "Vec::new")]
+            nodes: Vec<Option<P>>,
+        }
+        let variables = common::reference::Variables { ids };
+        let answer: Answer<Found<P>> = self.ask::<common::Reference, _>(variables, ALL_TRIES).await?;
+        self.note(answer.data.rate_limit);
+        let odd = |error: &&GraphError| error.node().is_some() && !error.is_not_found() && !error.is_forbidden();
+        if let Some(error) = answer.errors.iter().find(odd) {
+            return Err(error.clone().into_error());
+        }
+        Ok((viewer(answer.data.viewer, answer.errors)?, answer.data.nodes))
+    }
+
+    /// A project by the name the configuration gives it; `None` when there is no such one for us.
+    pub(super) async fn find_project<P: DeserializeOwned>(&self, name: &ProjectName) -> Result<Option<P>> {
+        #[derive(Deserialize)]
+        #[serde(bound = "P: DeserializeOwned", rename_all = "camelCase")]
+        struct Owner<P> {
+            #[serde(default = "none")]
+            project_v2: Option<P>,
+        }
+        #[derive(Deserialize)]
+        #[serde(bound = "P: DeserializeOwned")]
+        struct Found<P> {
+            #[serde(default = "none")]
+            organization: Option<Owner<P>>,
+            #[serde(default = "none")]
+            user: Option<Owner<P>>,
+        }
+        let variables = common::find_project::Variables { login: name.owner.clone(), number: i64::from(name.number) };
+        let answer: Answer<Found<P>> = self.ask::<common::FindProject, _>(variables, ALL_TRIES).await?;
+        let owners = [answer.data.organization, answer.data.user];
+        if let Some(project) = owners.into_iter().flatten().find_map(|owner| owner.project_v2) {
+            return Ok(Some(project));
+        }
+        // An owner is an organisation or a user: that it is not the other is no news.
+        let refusal = answer.errors.into_iter().find(|error| !error.is_not_found());
+        refusal.map_or(Ok(None), |error| Err(error.into_error().with("project", name)))
+    }
+
+    /// Every open project that the credential can see.
+    pub(super) async fn visible_projects(&self) -> Result<Vec<ProjectName>> {
+        #[derive(Deserialize)]
+        struct Numbered {
+            number: u32,
+            #[serde(default)]
+            closed: bool,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Owner {
+            login: String,
+            #[serde(default)]
+            projects_v2: Rows<Numbered>,
+            #[serde(default)]
+            organizations: Rows<Owner>,
+        }
+        #[derive(Deserialize)]
+        struct Found {
+            viewer: Option<Owner>,
+        }
+        let variables = common::visible_projects::Variables {};
+        let answer: Answer<Found> = self.ask::<common::VisibleProjects, _>(variables, ALL_TRIES).await?;
+        let Some(viewer) = answer.data.viewer else {
+            return Err(answer.errors.into_iter().next().unwrap_or_default().into_error());
+        };
+        let of = |owner: &Owner| -> Vec<ProjectName> {
+            let open = owner.projects_v2.iter().filter(|project| !project.closed);
+            open.map(|project| ProjectName { owner: owner.login.clone(), number: project.number }).collect()
+        };
+        let mut names = of(&viewer);
+        names.extend(viewer.organizations.iter().flat_map(of));
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// A repository and when something last happened in it; `None` when there is no such one for us.
+    pub(super) async fn find_repository<R: DeserializeOwned>(&self, name: &RepositoryName) -> Result<Option<R>> {
+        let variables = common::find_repository::Variables { owner: name.owner.clone(), name: name.name.clone() };
+        let answer: Answer<One<R>> = self.ask::<common::FindRepository, _>(variables, ALL_TRIES).await?;
+        let refusal = answer.errors.into_iter().find(|error| !error.is_not_found());
+        match (answer.data.node, refusal) {
+            (Some(repository), _) => Ok(Some(repository)),
+            (None, Some(error)) => Err(error.into_error().with("repository", name)),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// A page of the items of a project.
+    pub(super) async fn items<T: DeserializeOwned>(
+        &self,
+        project: &str,
+        after: Option<&str>,
+        rows: u32,
+    ) -> Result<Answer<Option<ItemsPage<T>>>> {
+        let (project, after, first) = (project.to_owned(), after.map(str::to_owned), i64::from(rows));
+        let answer: Result<Answer<One<ItemsPage<T>>>> = paired!(
+            self,
+            if rows > 1 { TRIES } else { ALL_TRIES },
+            ItemSweep,
+            item_sweep { project: project.clone(), after: after.clone(), first: first }
+        );
+        let Answer { data, errors } = answer?;
+        self.note(data.rate_limit);
+        Ok(Answer { data: data.node, errors })
+    }
+
+    /// A page of the issues of a repository that changed since then, the longest unchanged first.
+    pub(super) async fn repository_issues<T: DeserializeOwned>(
+        &self,
+        repository: &RepositoryName,
+        since: Option<Millis>,
+        after: Option<&str>,
+        rows: u32,
+    ) -> Result<Answer<Option<IssuesPage<T>>>> {
+        let variables = common::repository_issues::Variables {
+            owner: repository.owner.clone(),
+            name: repository.name.clone(),
+            since: since.map(|since| since.to_string()),
+            after: after.map(str::to_owned),
+            first: i64::from(rows),
+        };
+        let tries = if rows > 1 { TRIES } else { ALL_TRIES };
+        let answer: Answer<One<IssuesPage<T>>> = self.ask::<common::RepositoryIssues, _>(variables, tries).await?;
+        self.note(answer.data.rate_limit);
+        Ok(Answer { data: answer.data.node, errors: answer.errors })
+    }
+
+    /// A page of the pull requests of a repository, the latest changed first.
+    pub(super) async fn pull_requests(
+        &self,
+        name: &RepositoryName,
+        after: Option<&str>,
+        rows: u32,
+    ) -> Result<Answer<Work>> {
+        let variables = common::pull_requests::Variables {
+            owner: name.owner.clone(),
+            name: name.name.clone(),
+            after: after.map(str::to_owned),
+            first: i64::from(rows),
+        };
+        self.work::<common::PullRequests>(name, variables, rows).await
+    }
+
+    /// A page of the commits of a repository's default branch since then, the newest first.
+    pub(super) async fn commits(
+        &self,
+        name: &RepositoryName,
+        since: Millis,
+        after: Option<&str>,
+        rows: u32,
+    ) -> Result<Answer<Work>> {
+        let variables = common::commits::Variables {
+            owner: name.owner.clone(),
+            name: name.name.clone(),
+            since: Some(since.to_string()),
+            after: after.map(str::to_owned),
+            first: i64::from(rows),
+        };
+        self.work::<common::Commits>(name, variables, rows).await
+    }
+
+    /// A page of the deployments of a repository, the newest first.
+    pub(super) async fn deployments(
+        &self,
+        name: &RepositoryName,
+        after: Option<&str>,
+        rows: u32,
+    ) -> Result<Answer<Work>> {
+        let variables = common::deployments::Variables {
+            owner: name.owner.clone(),
+            name: name.name.clone(),
+            after: after.map(str::to_owned),
+            first: i64::from(rows),
+        };
+        self.work::<common::Deployments>(name, variables, rows).await
+    }
+
+    async fn work<Q: GraphQLQuery>(
+        &self,
+        name: &RepositoryName,
+        variables: Q::Variables,
+        rows: u32,
+    ) -> Result<Answer<Work>> {
+        let tries = if rows > 1 { TRIES } else { ALL_TRIES };
+        let Answer { data, errors } = self.ask::<Q, One<Work>>(variables, tries).await?;
+        self.note(data.rate_limit);
+        match (data.node, errors.iter().find(|error| error.is_forbidden() || error.is_not_found())) {
+            (Some(work), _) => Ok(Answer { data: work, errors }),
+            (None, Some(error)) => Err(error.clone().into_error().with("repository", name)),
+            (None, None) => Err(Error::new(ErrorKind::NotFound, "the repository vanished").with("repository", name)),
+        }
+    }
+
+    /// Nodes by their ids, in the order asked for: as many at once as works. What cannot be had whole even alone is
+    /// [`Fate::Torn`].
+    ///
+    /// # Errors
+    /// As the session's, and when GitHub gives up even over one.
+    pub(super) async fn nodes(&self, kind: Kind, ids: &[Box<str>], sizes: &mut Sizes) -> Result<Vec<(Box<str>, Fate)>> {
+        let mut done = Vec::with_capacity(ids.len());
+        let mut rest: Vec<Box<str>> = ids.iter().rev().cloned().collect();
+        // Parts of what failed, to be asked for before the rest.
+        let mut parts: Vec<Vec<Box<str>>> = Vec::new();
+        loop {
+            let size = usize::try_from(*kind.size(sizes)).unwrap_or(1).max(1);
+            let part = match parts.pop() {
+                Some(part) => part,
+                None if rest.is_empty() => return Ok(done),
+                None => {
+                    let from = rest.len().saturating_sub(size);
+                    rest.split_off(from).into_iter().rev().collect()
+                }
+            };
+            match self.some_nodes(kind, &part).await {
+                Err(error) if is_too_much(&error) && part.len() > 1 => {
+                    info!(?kind, asked = part.len(), error = error.full(), "will ask for fewer at once");
+                    *kind.size(sizes) = u32::try_from(part.len().div_ceil(2)).unwrap_or(1).min(*kind.size(sizes));
+                    halve(part, &mut parts);
+                }
+                Err(error) => return Err(error),
+                Ok(fates) => {
+                    let torn = fates.iter().filter(|fate| matches!(fate, Fate::Torn)).count();
+                    if torn == part.len() && torn > 1 {
+                        *kind.size(sizes) = u32::try_from(torn.div_ceil(2)).unwrap_or(1).min(*kind.size(sizes));
+                    }
+                    let again = part.len() > 1;
+                    let (torn, good): (Vec<_>, Vec<_>) =
+                        part.into_iter().zip(fates).partition(|(_, fate)| again && matches!(fate, Fate::Torn));
+                    done.extend(good);
+                    halve(torn.into_iter().map(|(id, _)| id).collect(), &mut parts);
+                }
+            }
+        }
+    }
+
+    async fn some_nodes(&self, kind: Kind, ids: &[Box<str>]) -> Result<Vec<Fate>> {
+        let tries = if ids.len() > 1 { TRIES } else { ALL_TRIES };
+        let wanted = ids.len();
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let comments = self.comments;
+        let answer: Result<Answer<Nodes>> = match kind {
+            Kind::IssueItems => paired!(self, tries, Items, items { ids: ids.clone(), comments: comments }),
+            Kind::Issues => paired!(self, tries, Issues, issues { ids: ids.clone(), comments: comments }),
+            Kind::PullRequestItems => {
+                let variables = common::pull_request_items::Variables { ids };
+                self.ask::<common::PullRequestItems, _>(variables, tries).await
+            }
+            Kind::OtherItems => paired!(self, tries, OtherItems, other_items { ids: ids.clone() }),
+            Kind::PullRequests => {
+                let variables = common::pull_request_states::Variables { ids };
+                self.ask::<common::PullRequestStates, _>(variables, tries).await
+            }
+        };
+        let Answer { data, errors } = answer?;
+        if data.nodes.len() != wanted {
+            let text = "the answer holds another number of nodes than was asked for";
+            return Err(Error::new(ErrorKind::Protocol, text).with("asked", wanted).with("got", data.nodes.len()));
+        }
+        Ok(fates(data.nodes, &errors))
+    }
+
+    /// The events of an issue after this cursor, to the end.
+    pub(super) async fn rest_of_timeline(&self, id: &str, after: Box<str>) -> Result<Vec<Box<RawValue>>> {
+        let mut events = Vec::new();
+        let mut after = Some(after);
+        while let Some(cursor) = after.take() {
+            let answer: Result<Answer<One<TimelinePage>>> =
+                paired!(self, ALL_TRIES, Timeline, timeline { id: id.to_owned(), after: Some(cursor.to_string()) });
+            let Answer { data, errors } = answer?;
+            let page = match (data.node, errors.into_iter().next()) {
+                (Some(page), None) => page.timeline_items,
+                (_, Some(error)) => return Err(error.into_error().with("issue", id)),
+                (None, None) => return Err(Error::new(ErrorKind::NotFound, "the issue vanished").with("issue", id)),
+            };
+            events.extend(page.nodes.into_iter().flatten());
+            after = page.page_info.end_cursor.filter(|next| page.page_info.has_next_page && *next != cursor);
+            if page.page_info.has_next_page && after.is_none() {
+                return Err(Error::new(ErrorKind::Protocol, "a history gave the same cursor again").with("issue", id));
+            }
+        }
+        Ok(events)
+    }
+}
+
+/// Both halves, the first to be taken first.
+fn halve(mut part: Vec<Box<str>>, into: &mut Vec<Vec<Box<str>>>) {
+    let second = part.split_off(part.len().div_ceil(2));
+    into.extend([second, part].into_iter().filter(|part| !part.is_empty()));
+}
+
+fn viewer(viewer: Option<Viewer>, errors: Vec<GraphError>) -> Result<Viewer> {
+    let refusal = || errors.into_iter().next().map(GraphError::into_error);
+    match viewer {
+        Some(viewer) => Ok(viewer),
+        None => Err(refusal().unwrap_or_else(|| Error::new(ErrorKind::Auth, "the token belongs to nobody"))),
+    }
+}

@@ -1,0 +1,56 @@
+//! The `ids` stream: all tasks there are, so that absence means something. Items and issues are deleted without a trace.
+
+use contextcore_core::connector::{Cursor, Page};
+use contextcore_core::{Error, ErrorKind, Result, Retry};
+use serde::{Deserialize, Serialize};
+
+use super::api::Sizes;
+use super::{GitHub, Live, items, repositories};
+
+/// Where a pass stands. A finished pass leaves none.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Position {
+    /// Lists that were read to their end: projects, then repositories.
+    done: usize,
+    after: Option<Box<str>>,
+    sizes: Sizes,
+}
+
+/// Fetches the next page of ids.
+///
+/// # Errors
+/// As the session's; a project that is not there any more ends the pass, since silence about it would mean deletion.
+pub(super) async fn poll(github: &GitHub, live: &Live, cursor: Option<&Cursor>) -> Result<Page> {
+    let kept = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok());
+    let mut position = kept.unwrap_or_default();
+    if let Some(left) = github.api.low_for() {
+        let text = "few points are left of this hour, the complete pass waits for the next";
+        return Err(Error::new(ErrorKind::RateLimited, text).with_retry(Retry::After(left)));
+    }
+    let projects = &live.reference.projects;
+    let mut seen = Vec::new();
+    let next = if let Some(project) = projects.get(position.done) {
+        let rows = items::page(&github.api, &project.id, &mut position.after, &mut position.sizes).await?;
+        let in_sight = rows.iter().filter(|row| !row.is_put_away());
+        seen.extend(in_sight.map(|row| row.native_id().to_owned()));
+        rows.page_info.has_next_page
+    } else if let Some(repository) = live.repositories.get(position.done - projects.len()) {
+        let (after, sizes) = (&mut position.after, &mut position.sizes);
+        let rows = repositories::page(&github.api, &repository.name, None, after, sizes).await?;
+        seen.extend(rows.iter().map(|row| row.id.to_string()));
+        rows.page_info.has_next_page
+    } else {
+        false
+    };
+    if !next {
+        (position.done, position.after) = (position.done + 1, None);
+    }
+    let more = position.done < projects.len() + live.repositories.len();
+    if !more {
+        position = Position::default();
+    }
+    let cursor = serde_json::to_value(position).map(Cursor);
+    let cursor = cursor.map_err(|error| Error::new(ErrorKind::Internal, "write the cursor of ids").caused_by(error))?;
+    Ok(Page { records: Vec::new(), seen, cursor, more, total: None, warnings: Vec::new() })
+}

@@ -1,0 +1,507 @@
+//! The calls to Linear, one function each: documents, variables and the shapes of the answers, nothing else.
+//!
+//! The documents are in `queries/` and checked against the schema when this is compiled; what they ask for is read into
+//! the shapes of [`super::wire`], leniently, because rows are kept one by one and an odd one must not spoil its page. An
+//! answer may hold data *and* errors: [`Told`] says which rows are not to be believed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contextcore_core::http::{Session, SessionConfig, Stats, Tries};
+use contextcore_core::{Error, ErrorKind, Millis, Result};
+use graphql_client::{GraphQLQuery, PathFragment};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::dialect::{BUCKETS, GRAPHQL, LinearDialect, Trouble};
+use super::settings::Settings;
+use super::sizes::{self, Price};
+use super::wire::{Connection, Cycle, Initiative, Organization, Project, Ref, Sight, User};
+
+/// The one address.
+const PATH: &str = "graphql";
+/// Requests under way at once.
+const IN_FLIGHT: usize = 2;
+/// Tries of a call that can be asked in smaller parts.
+const TRIES: Tries = Tries(3);
+/// Tries of every other call.
+const ALL_TRIES: Tries = Tries(u32::MAX);
+
+/// A moment or a duration, as Linear's filters take it.
+type DateTimeOrDuration = String;
+/// A moment, as Linear writes it.
+type DateTime = String;
+/// A date without a time.
+type TimelessDate = String;
+/// Anything.
+type JSONObject = serde_json::Value;
+
+macro_rules! documents {
+    ($($(#[$doc:meta])* $name:ident = $path:tt;)*) => {$(
+        $(#[$doc])*
+        #[derive(GraphQLQuery)]
+        #[graphql(
+            schema_path = "../schemas/linear.graphql",
+            query_path = $path,
+            variables_derives = "Debug, Clone"
+        )]
+        struct $name;
+    )*};
+}
+
+documents! {
+    /// Who we are.
+    Whoami = "src/linear/queries/whoami.graphql";
+    /// Teams, states, labels, people: what ids mean.
+    Reference = "src/linear/queries/reference.graphql";
+    /// Which issues changed.
+    Changed = "src/linear/queries/changed.graphql";
+    /// Which issues of some teams changed.
+    ChangedInTeams = "src/linear/queries/changed_in_teams.graphql";
+    /// Issues with their histories.
+    Issues = "src/linear/queries/issues.graphql";
+    /// Cycles, projects, initiatives and attachments.
+    Plan = "src/linear/queries/plan.graphql";
+}
+
+/// Linear, with one credential.
+#[derive(Debug)]
+pub(super) struct Api {
+    session: Session,
+}
+
+/// An answer's data, and what was wrong with it.
+#[derive(Debug)]
+pub(super) struct Told<T> {
+    pub(super) data: T,
+    pub(super) troubles: Vec<Flaw>,
+}
+
+/// An error beside data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Flaw {
+    /// In Linear's words.
+    pub(super) text: String,
+    /// The root it is under, as named in the answer.
+    pub(super) root: Option<String>,
+    /// The row of that root, when it is about one.
+    pub(super) row: Option<usize>,
+}
+
+/// An answer as it comes.
+#[derive(Deserialize)]
+struct Answer<T> {
+    #[serde(default = "Option::default")]
+    data: Option<T>,
+    #[serde(default)]
+    errors: Option<Vec<serde_json::Value>>,
+}
+
+/// Who the credential is, and where.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Identity {
+    pub(super) viewer: User,
+    pub(super) organization: Organization,
+}
+
+/// Which connections of the reference data are asked, and from where: every one from its start, then those that go on.
+pub(super) type Cursors = BTreeMap<&'static str, Option<String>>;
+
+/// A page of each connection of the reference data.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReferencePage {
+    pub(super) viewer: User,
+    pub(super) organization: Organization,
+    #[serde(default)]
+    pub(super) teams: Option<Connection<super::reference::Team>>,
+    #[serde(default)]
+    pub(super) workflow_states: Option<Connection<super::reference::StateRow>>,
+    #[serde(default)]
+    pub(super) issue_labels: Option<Connection<super::wire::Named>>,
+    #[serde(default)]
+    pub(super) users: Option<Connection<super::wire::Named>>,
+    #[serde(default)]
+    pub(super) cycles: Option<Connection<super::reference::CycleRow>>,
+    #[serde(default)]
+    pub(super) project_milestones: Option<Connection<super::wire::Named>>,
+}
+
+/// What is asked of a sweep for changed issues.
+#[derive(Debug, Clone)]
+pub(super) struct Sweep<'a> {
+    /// Keys of teams; empty means all.
+    pub(super) teams: &'a [String],
+    pub(super) since: Option<Millis>,
+    pub(super) first: u32,
+    pub(super) after: Option<&'a str>,
+    /// By creation rather than by change: for a list of all that stands still while it is read.
+    pub(super) all: bool,
+    /// Whether changed links are asked for too, and from where on.
+    pub(super) links: Option<Option<&'a str>>,
+    /// Whether changed comments are asked for too, and from where on.
+    pub(super) comments: Option<Option<&'a str>>,
+}
+
+/// A page of changed issues, and of what changed beside them.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ChangedPage {
+    #[serde(default)]
+    pub(super) issues: Option<Connection<Sight>>,
+    #[serde(default)]
+    pub(super) issue_relations: Option<Connection<LinkSight>>,
+    #[serde(default)]
+    pub(super) comments: Option<Connection<CommentSight>>,
+}
+
+/// A link that changed: the issue it blocks is worth reading again.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LinkSight {
+    pub(super) id: Box<str>,
+    pub(super) updated_at: Millis,
+    #[serde(default)]
+    pub(super) related_issue: Option<Ref>,
+}
+
+/// A comment that changed.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CommentSight {
+    pub(super) id: Box<str>,
+    pub(super) updated_at: Millis,
+    #[serde(default)]
+    pub(super) issue: Option<Ref>,
+}
+
+/// Issues as they come, row by row.
+#[derive(Debug, Deserialize)]
+pub(super) struct IssuesPage {
+    #[serde(default)]
+    pub(super) issues: Option<Connection<Option<Box<RawValue>>>>,
+}
+
+/// A page of each connection of what surrounds the issues.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PlanPage {
+    #[serde(default)]
+    pub(super) cycles: Option<Connection<Cycle>>,
+    #[serde(default)]
+    pub(super) projects: Option<Connection<Project>>,
+    #[serde(default)]
+    pub(super) initiatives: Option<Connection<Initiative>>,
+    #[serde(default)]
+    pub(super) attachments: Option<Connection<super::wire::Attachment>>,
+}
+
+/// Where one resource of the plan is asked from: since when, and after which cursor.
+pub(super) type From_ = (Option<Millis>, Option<String>);
+
+/// What is asked of the plan: the resources by name, those that are not to be asked left out.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PlanWish {
+    pub(super) first: u32,
+    pub(super) feeds: BTreeMap<&'static str, From_>,
+}
+
+/// Something of an issue that did not fit on its first page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rest {
+    pub(super) issue: Box<str>,
+    pub(super) list: List,
+    pub(super) after: Box<str>,
+}
+
+/// The lists of an issue that may be long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum List {
+    History,
+    Spans,
+    Links,
+    Comments,
+}
+
+impl List {
+    /// The field, its fixed arguments, and the fragment of `issues.graphql` that says what is asked of it.
+    const fn field(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::History => ("history", ", includeArchived: true", "Acts"),
+            Self::Spans => ("stateHistory", "", "Spans"),
+            Self::Links => ("inverseRelations", ", includeArchived: true", "Links"),
+            Self::Comments => ("comments", "", "Comments"),
+        }
+    }
+}
+
+/// The next page of each list asked for: `None` for an issue that is gone.
+pub(super) type RestPage = BTreeMap<String, Option<Connection<RestOf>>>;
+
+/// An issue with the one list that was asked for.
+#[derive(Debug, Deserialize)]
+pub(super) struct RestOf {
+    pub(super) list: Connection<Box<RawValue>>,
+}
+
+impl Api {
+    /// A client under these settings. Sends nothing.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub(super) fn new(settings: &Settings) -> Result<Self> {
+        let mut config = SessionConfig::new(&settings.url, settings.auth(), BUCKETS, LinearDialect);
+        config.tls_ca_file.clone_from(&settings.tls_ca_file);
+        config.in_flight = IN_FLIGHT;
+        Ok(Self { session: Session::new(config)? })
+    }
+
+    /// What has been done so far.
+    pub(super) fn stats(&self) -> Stats {
+        self.session.stats()
+    }
+
+    /// Who the token is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Auth`] for a refused token; else as the session's.
+    pub(super) async fn whoami(&self) -> Result<Identity> {
+        self.whole::<Whoami, _>(whoami::Variables, sizes::WHOAMI).await
+    }
+
+    /// A page of the reference data: of those connections that are named.
+    ///
+    /// # Errors
+    /// As the session's.
+    pub(super) async fn reference(&self, from: &Cursors) -> Result<ReferencePage> {
+        let with = |name: &str| from.contains_key(name);
+        let after = |name: &str| from.get(name).cloned().flatten();
+        let variables = reference::Variables {
+            with_teams: with("teams"),
+            teams: after("teams"),
+            with_states: with("states"),
+            states: after("states"),
+            with_labels: with("labels"),
+            labels: after("labels"),
+            with_users: with("users"),
+            users: after("users"),
+            with_cycles: with("cycles"),
+            cycles: after("cycles"),
+            with_milestones: with("milestones"),
+            milestones: after("milestones"),
+        };
+        self.whole::<Reference, _>(variables, sizes::REFERENCE).await
+    }
+
+    /// A page of a sweep.
+    ///
+    /// # Errors
+    /// As the session's.
+    pub(super) async fn changed(&self, sweep: &Sweep<'_>) -> Result<Told<ChangedPage>> {
+        let text = |cursor: Option<&str>| cursor.map(str::to_owned);
+        let since = moment(sweep.since);
+        let (first, sides) = (i64::from(sweep.first), i64::from(sizes::SIDES));
+        let (with_sides, links) = (sweep.links.is_some(), text(sweep.links.flatten()));
+        let (with_comments, comments) = (sweep.comments.is_some(), text(sweep.comments.flatten()));
+        let (after, price) = (text(sweep.after), sizes::changed(sweep.first));
+        if sweep.teams.is_empty() {
+            use changed::{PaginationOrderBy::*, Variables};
+            let order = if sweep.all { createdAt } else { updatedAt };
+            let variables = Variables { since, first, after, order, with_sides, sides, links, with_comments, comments };
+            return self.ask::<Changed, _>(variables, price, ALL_TRIES).await;
+        }
+        use changed_in_teams::{PaginationOrderBy::*, Variables};
+        let order = if sweep.all { createdAt } else { updatedAt };
+        let teams = sweep.teams.to_vec();
+        let variables =
+            Variables { teams, since, first, after, order, with_sides, sides, links, with_comments, comments };
+        self.ask::<ChangedInTeams, _>(variables, price, ALL_TRIES).await
+    }
+
+    /// These issues with the first page of each of their lists.
+    ///
+    /// # Errors
+    /// As the session's; [`ErrorKind::Unavailable`] soon, so that fewer can be asked for.
+    pub(super) async fn issues(&self, ids: &[&str], price: &Price) -> Result<Told<IssuesPage>> {
+        let variables = issues::Variables {
+            ids: ids.iter().map(ToString::to_string).collect(),
+            first: i64::try_from(ids.len()).unwrap_or(i64::MAX),
+            history: i64::from(price.history),
+            spans: i64::from(price.spans),
+            links: i64::from(sizes::LINKS),
+            with_comments: price.comments,
+            comments: i64::from(sizes::COMMENTS),
+        };
+        self.ask::<Issues, _>(variables, price.of(ids.len()), TRIES).await
+    }
+
+    /// The next `first` of each of these lists, in one request. The document is put together from the fragments of
+    /// `issues.graphql`, since every list goes on from a place of its own.
+    ///
+    /// # Errors
+    /// As the session's; [`ErrorKind::Unavailable`] soon, so that fewer can be asked for.
+    pub(super) async fn rests(&self, rests: &[Rest], first: u32) -> Result<Told<RestPage>> {
+        let price = rests.iter().map(|rest| sizes::rest(rest.list, first)).sum();
+        let body = RestBody::new(rests, first);
+        self.send(&body, price, TRIES).await
+    }
+
+    /// What surrounds the issues.
+    ///
+    /// # Errors
+    /// As the session's.
+    pub(super) async fn plan(&self, wish: &PlanWish) -> Result<Told<PlanPage>> {
+        let with = |name: &str| wish.feeds.contains_key(name);
+        let after = |name: &str| wish.feeds.get(name).and_then(|(_, after)| after.clone());
+        let since = |name: &str| moment(wish.feeds.get(name).and_then(|(since, _)| *since));
+        let variables = plan::Variables {
+            first: i64::from(wish.first),
+            with_cycles: with("cycles"),
+            cycles: after("cycles"),
+            cycles_since: since("cycles"),
+            with_projects: with("projects"),
+            projects: after("projects"),
+            projects_since: since("projects"),
+            with_initiatives: with("initiatives"),
+            initiatives: after("initiatives"),
+            initiatives_since: since("initiatives"),
+            with_attachments: with("attachments"),
+            attachments: after("attachments"),
+            attachments_since: since("attachments"),
+        };
+        self.ask::<Plan, _>(variables, sizes::plan(wish.first), ALL_TRIES).await
+    }
+
+    /// Asks a question whose answer is of use only when it is whole.
+    async fn whole<Q: GraphQLQuery, T: DeserializeOwned>(&self, variables: Q::Variables, price: f64) -> Result<T> {
+        let told = self.ask::<Q, T>(variables, price, ALL_TRIES).await?;
+        match told.troubles.first() {
+            None => Ok(told.data),
+            Some(flaw) => {
+                let text = format!("the answer is incomplete: {}", flaw.text);
+                Err(Error::new(ErrorKind::Unavailable, text).with_retry(contextcore_core::Retry::Backoff))
+            }
+        }
+    }
+
+    async fn ask<Q: GraphQLQuery, T: DeserializeOwned>(
+        &self,
+        variables: Q::Variables,
+        price: f64,
+        tries: Tries,
+    ) -> Result<Told<T>> {
+        self.send(&Q::build_query(variables), price, tries).await
+    }
+
+    async fn send<T: DeserializeOwned>(&self, body: &impl Serialize, price: f64, tries: Tries) -> Result<Told<T>> {
+        let answer: Answer<T> = self.session.post_priced(GRAPHQL, PATH, body, tries, sizes::points(price)).await?;
+        let troubles: Vec<Flaw> = answer.errors.iter().flatten().map(Flaw::of).collect();
+        let nothing = || {
+            let said = troubles.first().map_or("", |flaw| &flaw.text);
+            Error::new(ErrorKind::Protocol, format!("the answer has neither data nor a reason: {said}"))
+        };
+        Ok(Told { data: answer.data.ok_or_else(nothing)?, troubles })
+    }
+}
+
+impl Flaw {
+    fn of(error: &serde_json::Value) -> Self {
+        let path: Vec<PathFragment> = serde_json::from_value(error["path"].clone()).unwrap_or_default();
+        let row = path.iter().find_map(|part| match part {
+            PathFragment::Index(index) => usize::try_from(*index).ok(),
+            PathFragment::Key(_) => None,
+        });
+        let root = path.into_iter().next().and_then(|part| match part {
+            PathFragment::Key(key) => Some(key),
+            PathFragment::Index(_) => None,
+        });
+        let kind = Trouble::of(error).kind();
+        let said = contextcore_core::http::redact::excerpt(error["message"].as_str().unwrap_or_default());
+        Self { text: format!("{said} ({})", kind.as_str()), root, row }
+    }
+}
+
+impl<T> Told<T> {
+    /// Whether this root, as named in the answer, is not to be believed as a whole.
+    pub(super) fn is_spoilt(&self, root: &str) -> bool {
+        let hits = |flaw: &&Flaw| flaw.root.as_deref().is_none_or(|name| name == root);
+        self.troubles.iter().filter(hits).any(|flaw| flaw.row.is_none())
+    }
+
+    /// Whether any error is about this root, or about nothing in particular.
+    pub(super) fn touches(&self, root: &str) -> bool {
+        self.troubles.iter().any(|flaw| flaw.root.as_deref().is_none_or(|name| name == root))
+    }
+
+    /// The rows of this root that are not to be believed.
+    pub(super) fn spoilt_rows(&self, root: &str) -> BTreeSet<usize> {
+        let hits = |flaw: &&Flaw| flaw.root.as_deref() == Some(root);
+        self.troubles.iter().filter(hits).filter_map(|flaw| flaw.row).collect()
+    }
+}
+
+/// A moment as filters take it; the beginning of time for everything.
+fn moment(since: Option<Millis>) -> DateTimeOrDuration {
+    since.unwrap_or_default().to_string()
+}
+
+/// A request for the rest of some lists.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RestBody {
+    query: String,
+    operation_name: &'static str,
+    variables: BTreeMap<String, serde_json::Value>,
+}
+
+impl RestBody {
+    fn new(rests: &[Rest], first: u32) -> Self {
+        let mut variables = BTreeMap::from([("first".to_owned(), first.into())]);
+        let (mut head, mut fields) = ("$first: Int!".to_owned(), String::new());
+        for (n, rest) in rests.iter().enumerate() {
+            let (field, fixed, fragment) = rest.list.field();
+            head.push_str(&format!(", $i{n}: ID!, $a{n}: String!"));
+            fields.push_str(&format!(
+                "  r{n}: issues(first: 1, includeArchived: true, filter: {{ id: {{ eq: $i{n} }} }}) {{ nodes {{ \
+                 list: {field}(first: $first, after: $a{n}{fixed}) {{ ...{fragment} }} }} }}\n"
+            ));
+            variables.insert(format!("i{n}"), (*rest.issue).into());
+            variables.insert(format!("a{n}"), (*rest.after).into());
+        }
+        let used: BTreeSet<_> = rests.iter().map(|rest| rest.list.field().2).collect();
+        let fragments: String = used.into_iter().map(fragment).collect();
+        Self { query: format!("query Rests({head}) {{\n{fields}}}\n{fragments}"), operation_name: "Rests", variables }
+    }
+}
+
+/// The text of a fragment of `issues.graphql`.
+fn fragment(name: &str) -> &'static str {
+    let text = issues::QUERY;
+    let start = text.find(&format!("fragment {name} on ")).unwrap_or(text.len());
+    let end = text[start..].find("\n}\n").map_or(text.len(), |end| start + end + 3);
+    &text[start..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rests_of_several_lists_are_asked_for_at_once() {
+        let rest = |issue: &str, list, after: &str| Rest { issue: issue.into(), list, after: after.into() };
+        let body = RestBody::new(&[rest("a", List::History, "x"), rest("b", List::Spans, "y")], 10);
+        insta::assert_snapshot!(format!("{}\n{:?}", body.query, body.variables));
+    }
+
+    #[test]
+    fn errors_beside_data_name_the_rows_they_spoil() {
+        let errors = serde_json::json!([
+            {"message": "no", "path": ["issues", "nodes", 3, "assignee"]},
+            {"message": "oops", "path": ["comments"], "extensions": {"type": "internal error"}},
+        ]);
+        let told = Told { data: (), troubles: errors.as_array().unwrap().iter().map(Flaw::of).collect() };
+        assert_eq!(told.spoilt_rows("issues"), [3].into());
+        assert!(!told.is_spoilt("issues") && told.is_spoilt("comments"));
+        assert_eq!(told.troubles[1].text, "oops (unavailable)");
+    }
+}

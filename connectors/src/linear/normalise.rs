@@ -1,0 +1,820 @@
+//! From Linear's records to the common model: pure, and the place where every reading of Linear's habits is written down.
+//!
+//! [`record`] is the way in. An issue's history is told backwards: Linear has no created-event with first values, so the facts of
+//! today are taken back change by change (each tells what was before it) until those of the first day remain; then the changes
+//! are told forwards again as dated facts. One function, [`State::set`], says what a change means for either direction, and
+//! what of it can be seen is found by comparing the facts before and after, so the passes cannot disagree.
+//!
+//! - States come from the *spans* (`stateHistory`), which are the complete sequence, the first state included; the history
+//!   says who and, where the spans do not reach, what. Where they disagree the spans count, and the difference is counted.
+//! - One act may change several fields: one fact for each, with the id `act:field`. An act may be added to after it happened;
+//!   then the same id comes again and replaces what was known.
+//! - Archiving is not deletion; the bin is.
+
+use std::collections::BTreeSet;
+
+use contextcore_core::connector::{Activity, Observation, TaskObservation};
+use contextcore_core::model::{
+    Artifact, Blocker, Entry, EntryId, Facts, ParentRef, SprintFacts, SprintState, Status, TaskKey, TaskType, What,
+};
+use contextcore_core::time::MINUTE;
+use contextcore_core::{Error, ErrorKind, Millis, Result, diff};
+
+use super::mapping::{self, Shape};
+use super::reference::Reference;
+use super::settings::Settings;
+use super::wire::{
+    Act, Attachment, Cycle, Initiative, Issue, IssueRecord, Link, OneOf, Project, Record, Ref, Span, StateValue,
+    TeamRef,
+};
+
+/// An act and the span it began are at most so far apart: acts of one person within minutes are merged into one.
+const TOLERANCE: i64 = 10 * MINUTE;
+/// The status of an issue that was made into a project.
+const CONVERTED: &str = "Converted to project";
+
+/// What a record is read with.
+pub(super) struct Context<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) reference: &'a Reference,
+}
+
+/// What a record says, and how many state changes of its history the spans contradict.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    pub(super) observations: Vec<Observation>,
+    pub(super) disputes: u64,
+}
+
+impl From<Observation> for Read {
+    fn from(observation: Observation) -> Self {
+        Self { observations: vec![observation], disputes: 0 }
+    }
+}
+
+/// Reads a record of any stream.
+///
+/// # Errors
+/// [`ErrorKind::Protocol`] when it is not such a record, or lacks its id, its key, its creation or the time of a change.
+pub(super) fn record(context: &Context<'_>, json: &str) -> Result<Read> {
+    let record: Record = serde_json::from_str(json)
+        .map_err(|error| Error::new(ErrorKind::Protocol, format!("the record has an unexpected shape: {error}")))?;
+    match record {
+        Record::Issue(record) => issue(context, *record),
+        Record::Cycle(cycle) => Ok(sprint(context, &cycle).into()),
+        Record::Project(project) => self::project(context, &project).map(Read::from),
+        Record::Initiative(initiative) => self::initiative(context, &initiative).map(Read::from),
+        Record::Attachment(attachment) => {
+            let observations = activity(context, &attachment).into_iter().collect();
+            Ok(Read { observations, disputes: 0 })
+        }
+    }
+}
+
+fn lacks(what: &str) -> Error {
+    Error::new(ErrorKind::Protocol, format!("the record lacks a readable {what}"))
+}
+
+/// What the ids in a record mean.
+impl Context<'_> {
+    /// A state: its common status and its name. One that is in nobody's list goes by its id, as work not yet begun.
+    fn state(&self, id: &str, shown: Option<&StateValue>) -> (Status, String) {
+        if let Some(known) = self.reference.states.get(id) {
+            let mapped = mapping::state(self.settings, id, &known.name, &known.kind);
+            return (mapped.status, known.name.to_string());
+        }
+        let shown = shown.filter(|state| state.id.as_deref() == Some(id));
+        let word = |text: Option<&Box<str>>| text.map(ToString::to_string);
+        let name = word(shown.and_then(|state| state.name.as_ref())).unwrap_or_else(|| id.to_owned());
+        let kind = word(shown.and_then(|state| state.kind.as_ref())).unwrap_or_default();
+        (mapping::state(self.settings, id, &name, &kind).status, name)
+    }
+
+    fn person(&self, id: &str) -> String {
+        self.reference.users.get(id).map_or(id, |name| name).to_owned()
+    }
+
+    /// Somebody by id, else by the name that was shown.
+    fn one_of(&self, who: Option<&OneOf>) -> Option<String> {
+        let who = who?;
+        who.id.as_deref().map(|id| self.person(id)).or_else(|| who.name.as_ref().map(ToString::to_string))
+    }
+
+    fn label(&self, id: &str) -> String {
+        self.reference.labels.get(id).map_or(id, |name| name).to_owned()
+    }
+
+    fn milestone(&self, id: &str) -> String {
+        format!("milestone:{}", self.reference.milestones.get(id).map_or(id, |name| name))
+    }
+
+    fn team(&self, team: &TeamRef) -> Option<String> {
+        let listed = team.id.as_deref().and_then(|id| self.reference.team_key(id));
+        listed.or(team.key.as_deref()).map(str::to_owned)
+    }
+
+    /// The team that something of several teams is counted under: of those that are read the first by name, else the workspace.
+    fn home<'t>(&self, teams: impl Iterator<Item = &'t TeamRef>) -> String {
+        let mut keys: Vec<String> = teams.filter_map(|team| self.team(team)).collect();
+        keys.sort_by_key(|key| (!self.settings.wants(key), key.clone()));
+        keys.into_iter().next().unwrap_or_else(|| self.reference.organization.url_key.to_string())
+    }
+}
+
+/// A value before and after a change.
+#[derive(Debug, Clone, Copy)]
+struct Swap<T> {
+    from: T,
+    to: T,
+}
+
+impl<T: Copy> Swap<T> {
+    fn side(self, side: Side) -> T {
+        match side {
+            Side::Before => self.from,
+            Side::After => self.to,
+        }
+    }
+}
+
+/// Which side of a change is taken into a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Before,
+    After,
+}
+
+type Id<'a> = Option<&'a str>;
+type Ids<'a> = Option<&'a [Box<str>]>;
+
+/// A change of one field.
+#[derive(Debug, Clone, Copy)]
+enum Change<'a> {
+    State(Swap<Id<'a>>),
+    Assignee(Swap<Id<'a>>),
+    Cycle(Swap<Id<'a>>),
+    Estimate(Swap<Option<f64>>),
+    Priority(Swap<Option<f64>>),
+    Parent(Swap<Id<'a>>),
+    Project(Swap<Id<'a>>),
+    Milestone(Swap<Id<'a>>),
+    Team(Swap<Id<'a>>),
+    Title(Swap<Id<'a>>),
+    Due(Swap<Id<'a>>),
+    Labels { added: Ids<'a>, removed: Ids<'a> },
+    Converted,
+}
+
+impl Change<'_> {
+    /// The name of the field, part of the ids of facts: never to be changed.
+    const fn field(self) -> &'static str {
+        match self {
+            Self::State(_) => "state",
+            Self::Assignee(_) => "assignee",
+            Self::Cycle(_) => "cycle",
+            Self::Estimate(_) => "estimate",
+            Self::Priority(_) => "priority",
+            Self::Parent(_) => "parent",
+            Self::Project(_) => "project",
+            Self::Milestone(_) => "milestone",
+            Self::Team(_) => "team",
+            Self::Title(_) => "title",
+            Self::Due(_) => "due",
+            Self::Labels { .. } => "labels",
+            Self::Converted => "converted",
+        }
+    }
+}
+
+/// The changes of one act, the state's apart.
+fn changes_of(act: &Act) -> Vec<Change<'_>> {
+    fn ids<'a>(from: &'a Option<Box<str>>, to: &'a Option<Box<str>>) -> Option<Swap<Id<'a>>> {
+        (from != to).then_some(Swap { from: from.as_deref(), to: to.as_deref() })
+    }
+    fn refs<'a>(from: &'a Option<Ref>, to: &'a Option<Ref>) -> Option<Swap<Id<'a>>> {
+        let id = |side: &'a Option<Ref>| side.as_ref().map(|side| &*side.id);
+        (from != to).then_some(Swap { from: id(from), to: id(to) })
+    }
+    let numbers = |from: Option<f64>, to: Option<f64>| (from != to).then_some(Swap { from, to });
+    let (added, removed) = (act.added_label_ids.as_deref(), act.removed_label_ids.as_deref());
+    let relabelled = [added, removed].into_iter().flatten().any(|ids| !ids.is_empty());
+    let changes = [
+        ids(&act.from_team_id, &act.to_team_id).map(Change::Team),
+        ids(&act.from_assignee_id, &act.to_assignee_id).map(Change::Assignee),
+        ids(&act.from_cycle_id, &act.to_cycle_id).map(Change::Cycle),
+        numbers(act.from_estimate, act.to_estimate).map(Change::Estimate),
+        numbers(act.from_priority, act.to_priority).map(Change::Priority),
+        ids(&act.from_parent_id, &act.to_parent_id).map(Change::Parent),
+        ids(&act.from_project_id, &act.to_project_id).map(Change::Project),
+        refs(&act.from_project_milestone, &act.to_project_milestone).map(Change::Milestone),
+        ids(&act.from_title, &act.to_title).map(Change::Title),
+        ids(&act.from_due_date, &act.to_due_date).map(Change::Due),
+        relabelled.then_some(Change::Labels { added, removed }),
+        act.to_converted_project_id.is_some().then_some(Change::Converted),
+    ];
+    changes.into_iter().flatten().collect()
+}
+
+/// The state change of one act: what was before it, if told, and what came.
+fn state_change(act: &Act) -> Option<Swap<Id<'_>>> {
+    let id = |id: &'_ Option<Box<str>>, shown: &'_ Option<Ref>| -> Option<String> {
+        id.as_deref().or(shown.as_ref().map(|state| &*state.id)).map(str::to_owned)
+    };
+    let changed = id(&act.from_state_id, &act.from_state) != id(&act.to_state_id, &act.to_state);
+    let from = act.from_state_id.as_deref().or(act.from_state.as_ref().map(|state| &*state.id));
+    let to = act.to_state_id.as_deref().or(act.to_state.as_ref().map(|state| &*state.id));
+    (changed && to.is_some()).then_some(Swap { from, to })
+}
+
+/// A dated change.
+#[derive(Debug, Clone)]
+struct Step<'a> {
+    at: Millis,
+    /// What its facts' ids begin with.
+    origin: String,
+    actor: Option<String>,
+    change: Change<'a>,
+}
+
+/// The facts of an issue at one moment, with what lies behind them.
+#[derive(Debug, Clone)]
+struct State {
+    facts: Facts,
+    state: String,
+    labels: BTreeSet<String>,
+    milestone: Option<String>,
+    parent: Option<String>,
+    project: Option<String>,
+    converted: bool,
+}
+
+/// Reads one issue.
+struct Reader<'a> {
+    context: &'a Context<'a>,
+    issue: &'a Issue,
+    key: TaskKey,
+    created: Millis,
+    has_parts: bool,
+    /// Former keys, the oldest first.
+    former: Vec<&'a str>,
+}
+
+/// Reads a record of an issue.
+fn issue(context: &Context<'_>, record: IssueRecord) -> Result<Read> {
+    let (issue, acts, spans, links, comments) = assemble(record);
+    let id = issue.id.as_deref().filter(|id| !id.is_empty()).ok_or_else(|| lacks("id"))?;
+    let name = issue.identifier.as_deref().filter(|key| !key.is_empty()).ok_or_else(|| lacks("identifier"))?;
+    let reader = Reader {
+        context,
+        issue: &issue,
+        key: TaskKey::new(&context.settings.source, id),
+        created: issue.created_at.ok_or_else(|| lacks("createdAt"))?,
+        has_parts: issue.children.as_ref().is_some_and(|children| !children.nodes.is_empty()),
+        former: issue.previous_identifiers.iter().flatten().map(|key| &**key).collect(),
+    };
+    let acts = in_order(&acts)?;
+    let (states, disputes) = states(context, &acts, spans);
+    let present = reader.present(name, acts.iter().any(|(_, act)| act.to_converted_project_id.is_some()));
+    let mut history = reader.history(&present, &acts, &states)?;
+    if context.settings.comments {
+        history.extend(comments.iter().map(|comment| {
+            let actor = comment.user.as_ref().map(|who| context.person(&who.id));
+            let what = What::Commented(comment.body.as_ref().map(ToString::to_string));
+            reader.entry(&format!("comment:{}", comment.id), comment.created_at, actor, what)
+        }));
+    }
+    history.sort_by_key(|entry| entry.at);
+    let task = TaskObservation {
+        native_id: id.to_owned(),
+        url: issue.url.as_deref().map_or_else(|| url(context, name), str::to_owned),
+        reporter: issue.creator.as_ref().map(|who| context.person(&who.id)),
+        updated: issue.updated_at.unwrap_or(reader.created),
+        history,
+        present: present.facts,
+        blockers: links.iter().filter_map(|link| blocker(context, link)).collect(),
+    };
+    Ok(Read { observations: vec![Observation::Task(Box::new(task))], disputes })
+}
+
+fn url(context: &Context<'_>, identifier: &str) -> String {
+    format!("https://linear.app/{}/issue/{identifier}", context.reference.organization.url_key)
+}
+
+type Parts = (Issue, Vec<Act>, Vec<Span>, Vec<Link>, Vec<super::wire::Comment>);
+
+/// The issue and its whole lists: what came with it, and the rests.
+fn assemble(record: IssueRecord) -> Parts {
+    fn join<T>(first: Option<super::wire::Connection<T>>, rest: Vec<T>) -> Vec<T> {
+        first.into_iter().flat_map(|page| page.nodes).chain(rest).collect()
+    }
+    let IssueRecord { mut issue, history, spans, links, comments } = record;
+    let history = join(issue.history.take(), history);
+    let spans = join(issue.state_history.take(), spans);
+    let links = join(issue.inverse_relations.take(), links);
+    let comments = join(issue.comments.take(), comments);
+    (issue, history, spans, links, comments)
+}
+
+/// The acts in the order they happened, each once.
+fn in_order(acts: &[Act]) -> Result<Vec<(Millis, &Act)>> {
+    let dated = acts.iter().map(|act| {
+        let id = act.id.as_deref().ok_or_else(|| lacks("history id"))?;
+        let at = act.created_at.ok_or_else(|| lacks("history date").with("history", id))?;
+        Ok((at, act))
+    });
+    let mut acts = dated.collect::<Result<Vec<_>>>()?;
+    // They come newest first: of those of one moment the last is the earliest.
+    acts.reverse();
+    acts.sort_by_key(|(at, _)| *at);
+    let mut seen = BTreeSet::new();
+    acts.retain(|(_, act)| seen.insert(act.id.as_deref()));
+    Ok(acts)
+}
+
+/// A state that was entered.
+#[derive(Debug, Clone, PartialEq)]
+struct Entered {
+    at: Millis,
+    origin: String,
+    actor: Option<String>,
+    from: Option<String>,
+    to: String,
+}
+
+/// The states entered after the first, oldest first, and how many state changes of the history the spans contradict.
+fn states(context: &Context<'_>, acts: &[(Millis, &Act)], mut spans: Vec<Span>) -> (Vec<Entered>, u64) {
+    spans.sort_by(|a, b| (a.started_at, &a.id).cmp(&(b.started_at, &b.id)));
+    spans.dedup_by(|a, b| a.id == b.id);
+    let mut told: Vec<Entered> = acts.iter().filter_map(|(at, act)| entered(context, *at, act)).collect();
+    let Some(first) = spans.first() else { return (told, 0) };
+    // What lies before the first span is out of their reach, and the history's to tell.
+    let reach = first.started_at.plus(-TOLERANCE);
+    let early = told.iter().position(|entered| entered.at >= reach).unwrap_or(told.len());
+    let mut late = told.split_off(early);
+    let mut sequence = told;
+    let mut before = sequence.last().map(|entered| entered.to.clone());
+    for (n, span) in spans.iter().enumerate() {
+        let to = span.state_id.to_string();
+        let is_first = n == 0 && before.is_none();
+        let act = (!is_first).then(|| nearest(&late, span)).flatten().map(|at| late.remove(at));
+        if !is_first && before.as_ref() != Some(&to) {
+            let (origin, actor) =
+                act.map_or_else(|| (format!("span:{}", span.id), None), |act| (act.origin, act.actor));
+            sequence.push(Entered { at: span.started_at, origin, actor, from: before.clone(), to: to.clone() });
+        }
+        before = Some(to);
+    }
+    (sequence, late.len() as u64)
+}
+
+fn entered(context: &Context<'_>, at: Millis, act: &Act) -> Option<Entered> {
+    let Swap { from, to } = state_change(act)?;
+    let origin = act.id.as_deref().unwrap_or_default().to_owned();
+    Some(Entered { at, origin, actor: actor(context, act), from: from.map(str::to_owned), to: to?.to_owned() })
+}
+
+/// The act that most likely began this span.
+fn nearest(acts: &[Entered], span: &Span) -> Option<usize> {
+    let distance = |entered: &Entered| (entered.at.0 - span.started_at.0).abs();
+    let near = acts.iter().enumerate().filter(|(_, entered)| entered.to == *span.state_id);
+    let near = near.filter(|(_, entered)| distance(entered) <= TOLERANCE);
+    near.min_by_key(|(_, entered)| distance(entered)).map(|(at, _)| at)
+}
+
+/// Who did it: a person, else the integration or automation that did.
+fn actor(context: &Context<'_>, act: &Act) -> Option<String> {
+    let person = act.actor_id.as_deref().or(act.actor.as_ref().map(|who| &*who.id));
+    let bot = || act.bot_actor.as_ref()?.name.as_ref().map(ToString::to_string);
+    person.map(|id| context.person(id)).or_else(bot)
+}
+
+impl<'a> Reader<'a> {
+    /// The facts of today.
+    fn present(&self, name: &str, converted: bool) -> State {
+        let issue = self.issue;
+        let id = |field: &Option<Ref>| field.as_ref().map(|other| other.id.to_string());
+        let team = issue.team.as_ref().and_then(|team| self.context.reference.team_key(&team.id));
+        let shown = issue.labels.iter().flat_map(|labels| &labels.nodes).map(|label| label.id.to_string());
+        let listed = issue.label_ids.iter().flatten().map(ToString::to_string);
+        let mut state = State {
+            facts: blank(name, team),
+            state: issue.state.as_ref().and_then(|state| state.id.as_deref()).unwrap_or_default().to_owned(),
+            labels: listed.chain(shown).collect(),
+            milestone: id(&issue.project_milestone),
+            parent: issue.parent.as_ref().map(|parent| parent.id.to_string()),
+            project: id(&issue.project),
+            converted,
+        };
+        let facts = &mut state.facts;
+        facts.title = issue.title.as_deref().unwrap_or_default().to_owned();
+        facts.priority = issue.priority.and_then(mapping::priority);
+        facts.assignee = issue.assignee.as_ref().map(|who| self.context.person(&who.id));
+        facts.estimate = issue.estimate;
+        facts.due = date(issue.due_date.as_deref());
+        facts.sprints = self.sprints(issue.cycle.as_ref().map(|cycle| &*cycle.id));
+        self.derive(&mut state);
+        state
+    }
+
+    fn sprints(&self, cycle: Id<'_>) -> Vec<String> {
+        cycle.map(|id| self.context.reference.cycle(id).to_owned()).into_iter().collect()
+    }
+
+    /// Makes the facts that follow from what lies behind them.
+    fn derive(&self, state: &mut State) {
+        let settings = self.context.settings;
+        let labels = state.labels.iter().map(|id| self.label(id));
+        let labels: BTreeSet<String> =
+            labels.chain(state.milestone.iter().map(|id| self.context.milestone(id))).collect();
+        let facts = &mut state.facts;
+        facts.labels = labels.into_iter().collect();
+        facts.flag = settings.blocking_label(&facts.labels).map(|label| format!("label {label}"));
+        let shape = Shape { labels: &facts.labels, has_parent: state.parent.is_some(), has_parts: self.has_parts };
+        (facts.task_type, facts.native_type) = mapping::task_type(settings, shape);
+        facts.parent = state.parent.as_ref().or(state.project.as_ref()).map(|id| self.parent(id));
+        (facts.status, facts.native_status) = match state.converted {
+            true => (Status::Cancelled, CONVERTED.to_owned()),
+            false => self.context.state(&state.state, self.issue.state.as_ref()),
+        };
+    }
+
+    /// A label's name, by the reference data or as the issue shows it.
+    fn label(&self, id: &str) -> String {
+        let shown = self.issue.labels.iter().flat_map(|labels| &labels.nodes);
+        let shown = shown.into_iter().find(|label| *label.id == *id).map(|label| label.name.to_string());
+        shown.filter(|_| !self.context.reference.labels.contains_key(id)).unwrap_or_else(|| self.context.label(id))
+    }
+
+    fn parent(&self, id: &str) -> ParentRef {
+        let shown = self.issue.parent.as_ref().filter(|parent| *parent.id == *id);
+        let key = shown.and_then(|parent| parent.identifier.as_ref()).map(ToString::to_string);
+        ParentRef { native_id: id.to_owned(), key }
+    }
+
+    /// Takes one side of a change into the state.
+    fn set(&self, state: &mut State, change: Change<'_>, side: Side) {
+        let owned = |swap: Swap<Id<'_>>| swap.side(side).map(str::to_owned);
+        match change {
+            Change::State(swap) => state.state = owned(swap).unwrap_or_default(),
+            Change::Assignee(swap) => state.facts.assignee = swap.side(side).map(|id| self.context.person(id)),
+            Change::Cycle(swap) => state.facts.sprints = self.sprints(swap.side(side)),
+            Change::Estimate(swap) => state.facts.estimate = swap.side(side),
+            Change::Priority(swap) => state.facts.priority = swap.side(side).and_then(mapping::priority),
+            Change::Parent(swap) => state.parent = owned(swap),
+            Change::Project(swap) => state.project = owned(swap),
+            Change::Milestone(swap) => state.milestone = owned(swap),
+            Change::Title(swap) => state.facts.title = owned(swap).unwrap_or_default(),
+            Change::Due(swap) => state.facts.due = date(swap.side(side)),
+            Change::Team(swap) => self.set_team(state, swap, side),
+            Change::Labels { added, removed } => {
+                let (come, gone) = if side == Side::After { (added, removed) } else { (removed, added) };
+                let gone: BTreeSet<&str> = gone.iter().flat_map(|ids| ids.iter()).map(|id| &**id).collect();
+                state.labels.retain(|id| !gone.contains(id.as_str()));
+                state.labels.extend(come.iter().flat_map(|ids| ids.iter()).map(ToString::to_string));
+            }
+            Change::Converted => state.converted = side == Side::After,
+        }
+        self.derive(state);
+    }
+
+    /// An issue that moves to another team gets another key; the former ones are listed, without saying since when.
+    fn set_team(&self, state: &mut State, swap: Swap<Id<'_>>, side: Side) {
+        let Some(team) = swap.side(side).and_then(|id| self.context.reference.team_key(id)) else { return };
+        let keys: Vec<&str> = self.former.iter().copied().chain(self.issue.identifier.as_deref()).collect();
+        let here = keys.iter().position(|key| *key == state.facts.key).unwrap_or(keys.len());
+        let ours = |key: &&&str| key.rsplit_once('-').is_some_and(|(prefix, _)| prefix.eq_ignore_ascii_case(team));
+        let key = match side {
+            Side::Before => keys[..here].iter().rev().find(ours),
+            Side::After => keys.iter().skip(here + 1).find(ours),
+        };
+        if let Some(key) = key {
+            state.facts.key = (*key).to_owned();
+        }
+        state.facts.project = team.to_owned();
+    }
+
+    /// The dated facts, from the creation on.
+    fn history(&self, present: &State, acts: &[(Millis, &'a Act)], states: &'a [Entered]) -> Result<Vec<Entry>> {
+        let steps = self.steps(acts, states);
+        let mut state = present.clone();
+        for step in steps.iter().rev() {
+            self.set(&mut state, step.change, Side::Before);
+        }
+        let creator = self.issue.creator.as_ref().map(|who| self.context.person(&who.id));
+        let first = What::Created(Box::new(state.facts.clone()));
+        let mut entries = vec![self.entry("created", self.created, creator, first)];
+        for step in &steps {
+            let before = state.facts.clone();
+            self.set(&mut state, step.change, Side::After);
+            self.tell(step, &before, &state.facts, &mut entries);
+        }
+        entries.extend(acts.iter().flat_map(|(at, act)| self.links(*at, act)));
+        entries.extend(self.fate(acts));
+        Ok(entries)
+    }
+
+    /// Every change, oldest first. Of one moment the state comes last: it is what the others led to.
+    fn steps(&self, acts: &[(Millis, &'a Act)], states: &'a [Entered]) -> Vec<Step<'a>> {
+        let mut steps = Vec::new();
+        for (at, act) in acts {
+            let origin = act.id.as_deref().unwrap_or_default();
+            let actor = actor(self.context, act);
+            let step = |change| Step { at: *at, origin: origin.to_owned(), actor: actor.clone(), change };
+            steps.extend(changes_of(act).into_iter().map(step));
+        }
+        steps.extend(states.iter().map(|entered| {
+            let Entered { at, origin, actor, from, to } = entered;
+            // What came before an unknown is the unknown itself: nothing is guessed.
+            let swap = Swap { from: from.as_deref().or(Some(to)), to: Some(to.as_str()) };
+            Step { at: *at, origin: origin.clone(), actor: actor.clone(), change: Change::State(swap) }
+        }));
+        steps.sort_by_key(|step| step.at);
+        steps
+    }
+
+    /// Tells what a step changed: one fact for each field, the first under the field's own name.
+    fn tell(&self, step: &Step<'_>, before: &Facts, after: &Facts, entries: &mut Vec<Entry>) {
+        let own = format!("{}:{}", step.origin, step.change.field());
+        for what in diff::changes(before, after) {
+            let word = word(&what);
+            let origin = if word == step.change.field() { own.clone() } else { format!("{own}:{word}") };
+            entries.push(self.entry(&origin, step.at, step.actor.clone(), what));
+        }
+    }
+
+    /// Links that an act made or removed. The codes are not documented: `ab` and `rb` are known to be about blockers, the
+    /// others are told as they are. That a blocker was completed (`br`) is no change of this issue.
+    fn links(&self, at: Millis, act: &Act) -> Vec<Entry> {
+        let told = act.relation_changes.iter().flatten().enumerate().filter(|(_, change)| &*change.code != "br");
+        told.map(|(n, change)| {
+            let blocks = matches!(&*change.code, "ab" | "rb");
+            let text = match blocks {
+                true => format!("is blocked by {}", change.identifier),
+                false => format!("link {} {}", change.code, change.identifier),
+            };
+            let blocker = blocks.then(|| change.identifier.to_string());
+            let what = What::Linked { text, blocker, added: !change.code.starts_with('r') };
+            let origin = format!("{}:relation:{n}", act.id.as_deref().unwrap_or_default());
+            self.entry(&origin, at, actor(self.context, act), what)
+        })
+        .collect()
+    }
+
+    /// Whether and when it went into the bin and came out of it. Linear's word of today decides how it ends.
+    fn fate(&self, acts: &[(Millis, &Act)]) -> Vec<Entry> {
+        let told = acts.iter().filter_map(|(at, act)| Some((*at, *act, act.trashed?)));
+        let mut entries: Vec<Entry> = told
+            .map(|(at, act, gone)| {
+                let what = if gone { What::Deleted } else { What::Restored };
+                let origin = format!("{}:trashed", act.id.as_deref().unwrap_or_default());
+                self.entry(&origin, at, actor(self.context, act), what)
+            })
+            .collect();
+        let ends_gone = entries.last().is_some_and(|entry| entry.what == What::Deleted);
+        match (self.issue.trashed == Some(true), ends_gone) {
+            (true, false) => {
+                let at = self.issue.archived_at.or(self.issue.updated_at).unwrap_or(self.created);
+                entries.push(self.entry(&format!("trashed:{}", at.0), at, None, What::Deleted));
+            }
+            (false, true) => drop(entries.pop()),
+            _ => {}
+        }
+        entries
+    }
+
+    /// A fact; nothing happens to a task before it exists.
+    fn entry(&self, origin: &str, at: Millis, actor: Option<String>, what: What) -> Entry {
+        entry(&self.key, self.created, origin, at, actor, what)
+    }
+}
+
+fn entry(key: &TaskKey, created: Millis, origin: &str, at: Millis, actor: Option<String>, what: What) -> Entry {
+    Entry { id: EntryId::of(key, origin), at: at.max(created), actor, observed: false, what }
+}
+
+/// What a fact is about, in the words of [`Change::field`].
+const fn word(what: &What) -> &'static str {
+    match what {
+        What::Status { .. } => "state",
+        What::Assigned(_) => "assignee",
+        What::Sprints(_) => "cycle",
+        What::Estimated(_) => "estimate",
+        What::Prioritised(_) => "priority",
+        What::Parent(_) => "parent",
+        What::Moved { .. } => "team",
+        What::Titled(_) => "title",
+        What::Due(_) => "due",
+        What::Labelled(_) => "labels",
+        What::Typed { .. } => "type",
+        What::Blocked(_) => "blocked",
+        What::Unblocked => "unblocked",
+        _ => "other",
+    }
+}
+
+/// The other end of a link, when it blocks this issue.
+fn blocker(context: &Context<'_>, link: &Link) -> Option<Blocker> {
+    let other = link.issue.as_ref().filter(|_| &*link.kind == "blocks" && link.archived_at.is_none())?;
+    let state = other.state.as_ref();
+    let finished =
+        state.and_then(|state| state.id.as_deref()).is_some_and(|id| context.state(id, state).0.is_finished());
+    Some(Blocker { native_id: Some(other.id.to_string()), key: other.identifier.to_string(), finished })
+}
+
+/// Facts before anything is known of the task but its key.
+fn blank(key: &str, project: Option<&str>) -> Facts {
+    let prefix = key.rsplit_once('-').map_or(key, |(prefix, _)| prefix);
+    Facts {
+        key: key.to_owned(),
+        project: project.unwrap_or(prefix).to_owned(),
+        task_type: TaskType::Task,
+        native_type: String::new(),
+        title: String::new(),
+        status: Status::Todo,
+        native_status: String::new(),
+        flag: None,
+        priority: None,
+        assignee: None,
+        labels: Vec::new(),
+        estimate: None,
+        parent: None,
+        sprints: Vec::new(),
+        due: None,
+    }
+}
+
+/// The date a text begins with, `YYYY-MM-DD`.
+fn date(text: Option<&str>) -> Option<String> {
+    let date = text?.get(..10)?;
+    date.parse::<jiff::civil::Date>().ok().map(|_| date.to_owned())
+}
+
+/// A cycle as a sprint. One past its end that was not completed yet is still running: Linear is about to roll its issues over.
+fn sprint(context: &Context<'_>, cycle: &Cycle) -> Observation {
+    let state = match (cycle.completed_at, cycle.is_future) {
+        (Some(_), _) => SprintState::Closed,
+        (None, true) => SprintState::Future,
+        (None, false) => SprintState::Active,
+    };
+    let text = |text: &Option<Box<str>>| text.as_deref().filter(|text| !text.trim().is_empty()).map(str::to_owned);
+    let native_id = cycle.inherited_from.as_ref().map_or(&cycle.id, |original| &original.id).to_string();
+    let team = cycle.team.as_ref().and_then(|team| context.reference.team_key(&team.id));
+    let facts = SprintFacts {
+        name: text(&cycle.name).unwrap_or_else(|| format!("Cycle {}", cycle.number)),
+        goal: text(&cycle.description),
+        project: team.map(str::to_owned),
+        state,
+        start: cycle.starts_at,
+        end: cycle.ends_at,
+        completed: cycle.completed_at,
+        exact: true,
+    };
+    Observation::Sprint { native_id, facts }
+}
+
+/// What projects and initiatives have in common: no history but the moments of their turning points.
+struct Epic<'a> {
+    id: &'a str,
+    key: String,
+    url: &'a str,
+    project: String,
+    native_type: &'static str,
+    title: &'a str,
+    status: (Status, String),
+    priority: Option<f64>,
+    owner: Option<String>,
+    creator: Option<String>,
+    parent: Option<&'a str>,
+    due: Option<&'a str>,
+    created: Option<Millis>,
+    updated: Millis,
+    /// When it was started, completed and cancelled.
+    turns: [Option<Millis>; 3],
+    /// When it went into the bin.
+    trashed: Option<Millis>,
+}
+
+fn project(context: &Context<'_>, project: &Project) -> Result<Observation> {
+    let (name, kind) = project.status.as_ref().map_or(("", ""), |status| (&*status.name, &*status.kind));
+    let initiatives = project.initiatives.iter().flat_map(|initiatives| &initiatives.nodes);
+    let trashed = project.trashed == Some(true);
+    observe(
+        context,
+        &Epic {
+            id: &project.id,
+            key: project.slug_id.to_string(),
+            url: &project.url,
+            project: context.home(project.teams.iter().flat_map(|teams| &teams.nodes)),
+            native_type: "Project",
+            title: &project.name,
+            status: (mapping::project(kind), name.to_owned()),
+            priority: project.priority,
+            owner: context.one_of(project.lead.as_ref()),
+            creator: context.one_of(project.creator.as_ref()),
+            parent: initiatives.map(|initiative| &*initiative.id).min(),
+            due: project.target_date.as_deref(),
+            created: project.created_at,
+            updated: project.updated_at,
+            turns: [project.started_at, project.completed_at, project.canceled_at],
+            trashed: trashed.then_some(project.archived_at.unwrap_or(project.updated_at)),
+        },
+    )
+}
+
+fn initiative(context: &Context<'_>, initiative: &Initiative) -> Result<Observation> {
+    let key = initiative.identifier.as_deref().filter(|key| !key.is_empty()).unwrap_or(&initiative.slug_id);
+    let trashed = initiative.trashed == Some(true);
+    observe(
+        context,
+        &Epic {
+            id: &initiative.id,
+            key: key.to_owned(),
+            url: &initiative.url,
+            project: context.home(initiative.teams()),
+            native_type: "Initiative",
+            title: &initiative.name,
+            status: (mapping::initiative(&initiative.status), initiative.status.to_string()),
+            priority: None,
+            owner: context.one_of(initiative.owner.as_ref()),
+            creator: context.one_of(initiative.creator.as_ref()),
+            parent: initiative.parent_initiative.as_ref().map(|parent| &*parent.id),
+            due: initiative.target_date.as_deref(),
+            created: initiative.created_at,
+            updated: initiative.updated_at,
+            turns: [initiative.started_at, initiative.completed_at, initiative.canceled_at],
+            trashed: trashed.then_some(initiative.archived_at.unwrap_or(initiative.updated_at)),
+        },
+    )
+}
+
+fn observe(context: &Context<'_>, epic: &Epic<'_>) -> Result<Observation> {
+    let key = TaskKey::new(&context.settings.source, epic.id);
+    let created = epic.created.ok_or_else(|| lacks("createdAt"))?;
+    let present = Facts {
+        task_type: TaskType::Epic,
+        native_type: epic.native_type.to_owned(),
+        title: epic.title.to_owned(),
+        status: epic.status.0,
+        native_status: epic.status.1.clone(),
+        priority: epic.priority.and_then(mapping::priority),
+        assignee: epic.owner.clone(),
+        parent: epic.parent.map(|id| ParentRef { native_id: id.to_owned(), key: None }),
+        due: date(epic.due),
+        ..blank(&epic.key, Some(&epic.project))
+    };
+    let task = TaskObservation {
+        native_id: epic.id.to_owned(),
+        url: epic.url.to_owned(),
+        reporter: epic.creator.clone(),
+        updated: epic.updated,
+        history: course(&key, created, epic, &present),
+        present,
+        blockers: Vec::new(),
+    };
+    Ok(Observation::Task(Box::new(task)))
+}
+
+/// The turning points as dated facts. One that was ever started, completed or cancelled began on the backlog, as all do.
+fn course(key: &TaskKey, created: Millis, epic: &Epic<'_>, present: &Facts) -> Vec<Entry> {
+    const TURNS: [(Status, &str); 3] =
+        [(Status::InProgress, "In Progress"), (Status::Done, "Completed"), (Status::Cancelled, "Canceled")];
+    let turned = epic.turns.iter().any(Option::is_some);
+    let first = match turned {
+        true => Facts { status: Status::Backlog, native_status: "Backlog".to_owned(), ..present.clone() },
+        false => present.clone(),
+    };
+    let mut entries =
+        vec![entry(key, created, "created", created, epic.creator.clone(), What::Created(Box::new(first)))];
+    for (at, (status, usual)) in epic.turns.iter().zip(TURNS) {
+        let Some(at) = at else { continue };
+        let native = if present.status == status { present.native_status.clone() } else { usual.to_owned() };
+        entries.push(entry(key, created, status.as_str(), *at, None, What::Status { status, native }));
+    }
+    if let Some(at) = epic.trashed {
+        entries.push(entry(key, created, &format!("trashed:{}", at.0), at, None, What::Deleted));
+    }
+    entries.sort_by_key(|entry| entry.at);
+    entries
+}
+
+/// An attachment that leads to a pull request or a commit.
+fn activity(context: &Context<'_>, attachment: &Attachment) -> Option<Observation> {
+    let (kind, reference) = mapping::artifact(&attachment.url)?;
+    let artifact = Artifact {
+        kind: kind.to_owned(),
+        reference,
+        url: attachment.url.to_string(),
+        summary: attachment.title.to_string(),
+    };
+    Some(Observation::Activity(Box::new(Activity {
+        native_id: format!("attachment:{}", attachment.id),
+        at: attachment.created_at.unwrap_or(attachment.updated_at),
+        actor: context.one_of(attachment.creator.as_ref()),
+        artifact,
+        tasks: attachment.issue.iter().map(|issue| issue.id.to_string()).collect(),
+        mentions: vec![attachment.title.to_string()],
+    })))
+}
+
+#[cfg(test)]
+mod tests;

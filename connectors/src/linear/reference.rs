@@ -1,0 +1,249 @@
+//! Reference data of a workspace: what the ids in issues and histories mean.
+//!
+//! [`Reference`] is what `begin` keeps as its state. Rows are kept for ever: archived teams, states and labels still appear in
+//! histories after Linear stopped listing them. Everything here is pure; it is made of answers that [`super::api`] fetched.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contextcore_core::Millis;
+use contextcore_core::time::DAY;
+use serde::{Deserialize, Serialize};
+
+use super::api::{Cursors, ReferencePage};
+use super::settings::Settings;
+use super::wire::{Connection, Named, Organization, PageInfo, Ref};
+
+/// How long it is good for.
+const AGE: i64 = DAY;
+
+/// The connections it is made of.
+const CONNECTIONS: [&str; 6] = ["teams", "states", "labels", "users", "cycles", "milestones"];
+
+/// Names by id.
+type Names = BTreeMap<Box<str>, Box<str>>;
+
+/// What is known of a workspace between polls.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Reference {
+    /// When it was fetched.
+    pub(super) fetched_at: Millis,
+    pub(super) organization: Organization,
+    pub(super) teams: BTreeMap<Box<str>, KnownTeam>,
+    /// The teams that were listed last: the token may have lost the others.
+    pub(super) listed: BTreeSet<Box<str>>,
+    pub(super) states: BTreeMap<Box<str>, KnownState>,
+    pub(super) labels: Names,
+    pub(super) users: Names,
+    /// Milestones of projects.
+    pub(super) milestones: Names,
+    /// Cycles, and for those of sub-teams the one they are a copy of.
+    pub(super) cycles: BTreeMap<Box<str>, Option<Box<str>>>,
+    /// Ids that nobody lists (deleted since): meeting them again is no reason to ask again.
+    pub(super) missing: BTreeSet<String>,
+}
+
+/// A team.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KnownTeam {
+    pub(super) key: Box<str>,
+    pub(super) name: Box<str>,
+    pub(super) cycles: bool,
+}
+
+/// A workflow state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KnownState {
+    pub(super) name: Box<str>,
+    /// `triage`, `backlog`, `unstarted`, `started`, `completed`, `canceled` or `duplicate`.
+    pub(super) kind: Box<str>,
+    pub(super) team: Option<Box<str>>,
+}
+
+/// A team, as the list gives it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Team {
+    id: Box<str>,
+    #[serde(default)]
+    key: Box<str>,
+    #[serde(default)]
+    name: Box<str>,
+    #[serde(default)]
+    cycles_enabled: bool,
+}
+
+/// A state, as the list gives it.
+#[derive(Debug, Deserialize)]
+pub(super) struct StateRow {
+    id: Box<str>,
+    #[serde(default)]
+    name: Box<str>,
+    #[serde(default, rename = "type")]
+    kind: Box<str>,
+    #[serde(default)]
+    team: Option<Ref>,
+}
+
+/// A cycle, as the list gives it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CycleRow {
+    id: Box<str>,
+    #[serde(default)]
+    inherited_from: Option<Ref>,
+}
+
+impl Reference {
+    /// Whether it is too old, or lacks something that was met and is not known to be gone.
+    pub(super) fn is_due(&self, now: Millis, unknown: &BTreeSet<String>) -> bool {
+        now.0 - self.fetched_at.0 >= AGE || unknown.iter().any(|id| !self.missing.contains(id))
+    }
+
+    /// Takes a page in. What goes on, and from where.
+    pub(super) fn take(&mut self, page: ReferencePage) -> Cursors {
+        let mut more = Cursors::new();
+        self.organization = page.organization;
+        for team in rows("teams", page.teams, &mut more) {
+            self.listed.insert(team.id.clone());
+            self.teams.insert(team.id, KnownTeam { key: team.key, name: team.name, cycles: team.cycles_enabled });
+        }
+        for state in rows("states", page.workflow_states, &mut more) {
+            let known = KnownState { name: state.name, kind: state.kind, team: state.team.map(|team| team.id) };
+            self.states.insert(state.id, known);
+        }
+        let named = |row: Named| (row.id, row.name);
+        self.labels.extend(rows("labels", page.issue_labels, &mut more).into_iter().map(named));
+        self.users.extend(rows("users", page.users, &mut more).into_iter().map(named));
+        self.milestones.extend(rows("milestones", page.project_milestones, &mut more).into_iter().map(named));
+        let cycles = rows("cycles", page.cycles, &mut more).into_iter();
+        self.cycles.extend(cycles.map(|cycle| (cycle.id, cycle.inherited_from.map(|original| original.id))));
+        more
+    }
+
+    /// Every connection from its start.
+    pub(super) fn from_start() -> Cursors {
+        CONNECTIONS.into_iter().map(|name| (name, None)).collect()
+    }
+
+    /// Whether this name (`state:…`, `label:…`) can be resolved.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        let Some((kind, id)) = name.split_once(':') else { return true };
+        match kind {
+            "state" => self.states.contains_key(id),
+            "team" => self.teams.contains_key(id),
+            "label" => self.labels.contains_key(id),
+            "user" => self.users.contains_key(id),
+            "milestone" => self.milestones.contains_key(id),
+            "cycle" => self.cycles.contains_key(id),
+            _ => true,
+        }
+    }
+
+    /// The key of a team.
+    pub(super) fn team_key(&self, id: &str) -> Option<&str> {
+        self.teams.get(id).map(|team| &*team.key)
+    }
+
+    /// The cycle that counts for this one: a sub-team's copy is its original.
+    pub(super) fn cycle<'a>(&'a self, id: &'a str) -> &'a str {
+        self.cycles.get(id).and_then(|original| original.as_deref()).unwrap_or(id)
+    }
+
+    /// Whether issues of this team are read. An unknown team is new, and read when all are.
+    pub(super) fn wants(&self, settings: &Settings, team: &str) -> bool {
+        settings.teams.is_empty() || self.team_key(team).is_some_and(|key| settings.wants(key))
+    }
+
+    /// The configured teams as the workspace writes them, and those it does not know.
+    pub(super) fn configured(&self, settings: &Settings) -> (Vec<String>, Vec<String>) {
+        let mut split = (Vec::new(), Vec::new());
+        for wanted in &settings.teams {
+            let mut listed = self.listed.iter().filter_map(|id| self.team_key(id));
+            match listed.find(|key| key.eq_ignore_ascii_case(wanted)) {
+                Some(key) => split.0.push(key.to_owned()),
+                None => split.1.push(wanted.clone()),
+            }
+        }
+        split
+    }
+}
+
+/// The rows of a page; if there are more, from where is noted.
+fn rows<T>(name: &'static str, page: Option<Connection<T>>, more: &mut Cursors) -> Vec<T> {
+    let Some(Connection { page_info, nodes }) = page else { return Vec::new() };
+    if let PageInfo { has_next_page: true, end_cursor: Some(cursor) } = page_info {
+        more.insert(name, Some(cursor.into()));
+    }
+    nodes
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use super::super::settings::tests::{plain, with_teams};
+    use super::*;
+
+    /// A workspace with two teams, the states of both, three labels, two people, a milestone and two cycles.
+    pub(in super::super) fn workspace() -> Reference {
+        let state =
+            |id: &str, name: &str, kind: &str| json!({"id": id, "name": name, "type": kind, "team": {"id": "t1"}});
+        let page = json!({
+            "viewer": {"id": "u1", "name": "Ada"},
+            "organization": {"id": "o", "name": "Acme", "urlKey": "acme"},
+            "teams": {"nodes": [
+                {"id": "t1", "key": "ENG", "name": "Engineering", "cyclesEnabled": true},
+                {"id": "t2", "key": "OPS", "name": "Operations", "cyclesEnabled": false},
+            ]},
+            "workflowStates": {"nodes": [
+                state("backlog", "Backlog", "backlog"),
+                state("todo", "Todo", "unstarted"),
+                state("doing", "In Progress", "started"),
+                state("review", "In Review", "started"),
+                state("done", "Done", "completed"),
+                state("canceled", "Canceled", "canceled"),
+            ]},
+            "issueLabels": {"nodes": [
+                {"id": "l-bug", "name": "Bug"}, {"id": "l-ui", "name": "ui"}, {"id": "l-blocked", "name": "Blocked"},
+            ]},
+            "users": {"nodes": [{"id": "u1", "name": "Ada"}, {"id": "u2", "name": "Lin"}]},
+            "cycles": {"nodes": [{"id": "c1"}, {"id": "c1-copy", "inheritedFrom": {"id": "c1"}}, {"id": "c2"}]},
+            "projectMilestones": {"nodes": [{"id": "m1", "name": "Beta"}]},
+        });
+        let mut reference = Reference::default();
+        assert_eq!(reference.take(serde_json::from_value(page).unwrap()), Cursors::new());
+        reference
+    }
+
+    #[test]
+    fn what_vanished_from_a_list_is_still_known() {
+        let mut reference = workspace();
+        let page = json!({
+            "viewer": {}, "organization": {"name": "Acme", "urlKey": "acme"},
+            "issueLabels": {"pageInfo": {"hasNextPage": true, "endCursor": "c"}, "nodes": [{"id": "l-bug", "name": "Defect"}]},
+        });
+        let more = reference.take(serde_json::from_value(page).unwrap());
+        assert_eq!(more, Cursors::from([("labels", Some("c".into()))]));
+        assert_eq!((&*reference.labels["l-bug"], &*reference.labels["l-ui"]), ("Defect", "ui"));
+    }
+
+    #[test]
+    fn configured_teams_are_written_as_the_workspace_does() {
+        let settings = with_teams(&["eng", "NOPE"]);
+        let reference = workspace();
+        assert_eq!(reference.configured(&settings), (vec!["ENG".into()], vec!["NOPE".into()]));
+        assert!(
+            reference.wants(&settings, "t1") && !reference.wants(&settings, "t2") && reference.wants(&plain(), "new")
+        );
+    }
+
+    #[test]
+    fn a_thing_unknown_is_asked_for_once() {
+        let mut reference = Reference { fetched_at: Millis(0), ..workspace() };
+        let unknown = BTreeSet::from(["label:x".to_owned()]);
+        assert!(reference.is_due(Millis(1), &unknown) && !reference.is_due(Millis(1), &BTreeSet::new()));
+        reference.missing.extend(unknown.clone());
+        assert!(!reference.is_due(Millis(1), &unknown) && reference.is_due(Millis(DAY), &unknown));
+    }
+}

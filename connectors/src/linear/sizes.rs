@@ -1,0 +1,270 @@
+//! What questions cost, and how much to ask for at once.
+//!
+//! Linear charges a query before it runs it: 0.1 for a scalar, 1 for an object, and a list multiplies what is asked of
+//! its rows by `first`, whether there are so many rows or not. One query may cost 10,000, and an hour has a quota of points
+//! (250,000 of an older personal key) beside one of requests. So the plan for 1,000 issues with 20 acts each is:
+//!
+//! - 4 requests for 250 ids each (470 points each): which issues there are, newest change first;
+//! - about 22 requests for [`Price::most`] issues each, with the first 20 or so acts of their history, 8 spans of their state
+//!   history and 3 links: about 200 points an issue, so that each comes close to what one query may cost;
+//! - a few for the rests of long lists, many lists a request ([`super::api::List`]);
+//! - 1 for reference data (2,400 points), 1 for cycles, projects, initiatives and attachments (3,800 points).
+//!
+//! Together about 30 requests and 215,000 points. [`Sizes`] chooses how many acts and spans to ask for from the lengths met so
+//! far, so that issues with little history cost little; a query refused as too complex halves the page at once, and that is kept.
+
+use serde::{Deserialize, Serialize};
+
+use super::api::List;
+
+/// What one query may cost, with some air: the vendor may count a little differently.
+const MOST: f64 = 9_500.0;
+/// What anybody's query may cost.
+#[cfg(test)]
+const LIMIT: f64 = 10_000.0;
+
+/// Rows of a page of ids.
+pub(super) const IDS: u32 = 250;
+/// Issues that are read for one page of records: the rests of their long lists are asked for together.
+pub(super) const BATCH: usize = 500;
+/// Rows of the first page of ids of a sweep that will mostly find nothing.
+pub(super) const PROBE: u32 = 25;
+/// Rows of what changed beside the issues.
+pub(super) const SIDES: u32 = 25;
+/// Links to an issue that come with it.
+pub(super) const LINKS: u32 = 3;
+/// Comments that come with an issue, where they are asked for.
+pub(super) const COMMENTS: u32 = 10;
+/// Rows of a page of the plan, on a first sweep and later.
+pub(super) const PLAN: u32 = 100;
+pub(super) const PLAN_PROBE: u32 = 25;
+/// Lists of a request for rests at most.
+const RESTS: usize = 250;
+
+/// The prices of rows, as the documents ask for them. `connectors/tests/linear.rs` holds them against the stand-in's count.
+const ACT: f64 = 8.2;
+const SPAN: f64 = 1.3;
+const LINK: f64 = 3.5;
+const COMMENT: f64 = 2.4;
+/// An issue without its lists, their page infos included.
+const ISSUE: f64 = 16.2;
+
+pub(super) const WHOAMI: f64 = 3.0;
+pub(super) const REFERENCE: f64 = 2_400.0;
+
+/// What a list costs that is asked for by itself.
+const LIST: f64 = 2.5;
+
+/// The first pages that are tried.
+const CHOICES: [u32; 9] = [4, 8, 12, 16, 20, 25, 30, 40, 50];
+/// Acts and spans that are taken for granted before any were met.
+const USUAL_ACTS: u32 = 20;
+const USUAL_SPANS: u32 = 8;
+/// Lengths that are remembered.
+const REMEMBERED: usize = 200;
+/// Issues of one request at most: more would make answers that are long to wait for.
+const MOST_ISSUES: u32 = 100;
+
+/// A page of changed issues with what changed beside them.
+pub(super) fn changed(first: u32) -> f64 {
+    f64::from(first) * 1.4 + f64::from(SIDES) * (2.3 + 2.3) + 10.0
+}
+
+/// A page of the plan.
+pub(super) fn plan(first: u32) -> f64 {
+    f64::from(first) * 38.0 + 10.0
+}
+
+/// The rest of one list.
+pub(super) fn rest(list: List, first: u32) -> f64 {
+    let row = match list {
+        List::History => ACT,
+        List::Spans => SPAN,
+        List::Links => LINK,
+        List::Comments => COMMENT,
+    };
+    f64::from(first) * row + LIST
+}
+
+/// A price as the quota counts.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "prices are small and positive")]
+pub(super) fn points(price: f64) -> u32 {
+    price.ceil().clamp(0.0, 1e9) as u32
+}
+
+/// How much of each issue to ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Price {
+    /// Acts of the first page.
+    pub(super) history: u32,
+    /// Spans of states of the first page.
+    pub(super) spans: u32,
+    /// Whether comments come along.
+    pub(super) comments: bool,
+    /// The most issues a request that was not refused may hold.
+    cap: u32,
+}
+
+impl Price {
+    fn of_issue(self) -> f64 {
+        let comments = if self.comments { f64::from(COMMENTS) * COMMENT } else { 0.0 };
+        ISSUE + f64::from(self.history) * ACT + f64::from(self.spans) * SPAN + f64::from(LINKS) * LINK + comments
+    }
+
+    /// What so many issues cost.
+    pub(super) fn of(self, issues: usize) -> f64 {
+        f64::from(u32::try_from(issues).unwrap_or(u32::MAX)) * self.of_issue() + 3.0
+    }
+
+    /// How many issues one request asks for.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 100")]
+    pub(super) fn most(self) -> usize {
+        ((MOST / self.of_issue()) as u32).clamp(1, self.cap.max(1)) as usize
+    }
+}
+
+/// What was learned about how much to ask for at once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Sizes {
+    /// The lengths of the histories met last.
+    acts: Vec<u16>,
+    /// And of the sequences of states.
+    spans: Vec<u16>,
+    /// The most issues a request may hold.
+    cap: u32,
+    /// The most lists a request for rests may hold.
+    rests: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { acts: Vec::new(), spans: Vec::new(), cap: MOST_ISSUES, rests: RESTS }
+    }
+}
+
+impl Sizes {
+    /// How much of each issue to ask for now.
+    pub(super) fn price(&self, comments: bool) -> Price {
+        let history = cheapest(&self.acts, ACT).unwrap_or(USUAL_ACTS);
+        let spans = cheapest(&self.spans, SPAN).unwrap_or(USUAL_SPANS);
+        Price { history, spans, comments, cap: self.cap }
+    }
+
+    /// Takes note of how long an issue's lists are.
+    pub(super) fn met(&mut self, acts: usize, spans: usize) {
+        for (lengths, length) in [(&mut self.acts, acts), (&mut self.spans, spans)] {
+            if lengths.len() >= REMEMBERED {
+                lengths.remove(0);
+            }
+            lengths.push(u16::try_from(length).unwrap_or(u16::MAX));
+        }
+    }
+
+    /// A request for so many issues was too much. Whether fewer can be asked for.
+    pub(super) fn halve(&mut self, issues: usize) -> bool {
+        self.cap = u32::try_from(issues / 2).unwrap_or(MOST_ISSUES).max(1);
+        issues > 1
+    }
+
+    /// How many of these lists one request for so many rows of each holds.
+    pub(super) fn rests(&self, lists: impl Iterator<Item = List>, first: u32) -> usize {
+        let costs = lists.scan(0.0, |sum, list| {
+            *sum += rest(list, first);
+            Some(*sum)
+        });
+        costs.take_while(|cost| *cost <= MOST).count().clamp(1, self.rests.max(1))
+    }
+
+    /// A request for the rests of so many lists was too much. Whether fewer can be asked for.
+    pub(super) fn halve_rests(&mut self, lists: usize) -> bool {
+        self.rests = (lists / 2).max(1);
+        lists > 1
+    }
+}
+
+/// The first page that would have been the cheapest for lists of these lengths, rests included. None when none was met.
+fn cheapest(lengths: &[u16], row: f64) -> Option<u32> {
+    let cost = |first: u32| -> f64 { lengths.iter().map(|length| charged(first, u32::from(*length), row)).sum() };
+    let choices = CHOICES.into_iter().filter(|_| !lengths.is_empty());
+    choices.min_by(|one, other| cost(*one).total_cmp(&cost(*other)))
+}
+
+/// What is paid to read a list of this length.
+fn charged(first: u32, length: u32, row: f64) -> f64 {
+    let mut charged = f64::from(first) * row;
+    let (mut left, mut round) = (length.saturating_sub(first), 0);
+    while left > 0 {
+        let page = rows_of_round(round);
+        charged += f64::from(page) * row + LIST;
+        left = left.saturating_sub(page);
+        round += 1;
+    }
+    charged
+}
+
+/// Rows asked of a list that goes on, growing with every round: most end soon, few are long.
+pub(super) fn rows_of_round(round: u32) -> u32 {
+    const ROUNDS: [u32; 4] = [10, 20, 50, 100];
+    ROUNDS.get(round as usize).copied().unwrap_or(200)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(lengths: &[usize]) -> Sizes {
+        let mut sizes = Sizes::default();
+        lengths.iter().cycle().take(REMEMBERED + 50).for_each(|length| sizes.met(*length, *length / 3));
+        sizes
+    }
+
+    #[test]
+    fn no_request_costs_more_than_one_may() {
+        for lengths in [&[0][..], &[5], &[20], &[20, 60], &[500]] {
+            for comments in [false, true] {
+                let price = after(lengths).price(comments);
+                let cost = price.of(price.most());
+                assert!(cost <= LIMIT && (price.most() == 100 || cost > LIMIT * 0.85), "{price:?} costs {cost}");
+            }
+        }
+        for first in (0..6).map(rows_of_round) {
+            for list in [List::History, List::Spans, List::Links, List::Comments] {
+                let lists = Sizes::default().rests(std::iter::repeat(list), first);
+                let cost = f64::from(u32::try_from(lists).unwrap()) * rest(list, first);
+                assert!(cost <= LIMIT, "{lists} lists {list:?} of {first} cost {cost}");
+            }
+        }
+        assert!(plan(PLAN) <= LIMIT && changed(IDS) <= LIMIT);
+    }
+
+    #[test]
+    fn a_thousand_issues_with_twenty_acts_stay_within_the_hourly_quotas() {
+        let price = after(&[20]).price(false);
+        assert!(1_000_usize.div_ceil(price.most()) <= 24, "{}", price.most());
+        let points = price.of(1_000) + 4.0 * changed(IDS) + REFERENCE + plan(PLAN);
+        assert!(points < 250_000.0, "{points}");
+    }
+
+    #[test]
+    fn the_first_page_follows_the_lists_met() {
+        let first = |lengths: &[usize]| (after(lengths).price(false).history, after(lengths).price(false).spans);
+        let none = Sizes::default().price(false);
+        assert_eq!((none.history, none.spans), (USUAL_ACTS, USUAL_SPANS));
+        assert_eq!(first(&[3]), (4, 4));
+        assert_eq!(first(&[20]), (20, 8));
+        assert_eq!(first(&[6, 6, 6, 6, 6, 6, 6, 150]).0, 8);
+        assert_eq!(first(&[45]).0, 16, "then 10 and then 20: nothing is paid in vain");
+    }
+
+    #[test]
+    fn what_was_refused_is_not_asked_again() {
+        let mut sizes = after(&[20]);
+        let before = sizes.price(false).most();
+        assert!(sizes.halve(before));
+        assert_eq!(sizes.price(false).most(), before / 2);
+        let mut one = sizes.clone();
+        assert!(!one.halve(1) && one.price(false).most() == 1);
+        assert!(sizes.halve_rests(RESTS) && sizes.rests(std::iter::repeat(List::Spans), 4) == RESTS / 2);
+    }
+}

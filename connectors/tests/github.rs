@@ -1,0 +1,597 @@
+//! The GitHub connector against the stand-in: over real sockets, judged by what the stand-in heard and charged, and by what is
+//! true of its world. What the engine does between two polls is done here by [`Rig`], as plainly as possible.
+
+#![expect(clippy::unwrap_used, reason = "what fails here is a test")]
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use contextcore_connectors::ALL;
+use contextcore_core::config::{BlockedConfig, Privacy, SecretRef, SourceConfig};
+use contextcore_core::connector::{Activity, Connector, Cursor, Observation, RawRecord, Run, TaskObservation};
+use contextcore_core::model::{SprintFacts, SprintState, Status, What};
+use contextcore_core::{Error, ErrorKind, Millis, Result, diff};
+use contextcore_standins::Clock;
+use contextcore_standins::faults::{Fault, When};
+use contextcore_standins::github::{Edition, Github, GithubHandle, Options, Token, trouble};
+use contextcore_standins::world::{
+    BoardId, BoardKind, Content, Draft, Edit, IssueId, PullDraft, StatusId, TypeId, UserId, World,
+};
+
+/// 2026-11-18.
+const NOW: i64 = 1_795_000_000_000;
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
+const SHOP: BoardId = BoardId(1);
+
+/// A source and what the engine would keep of it.
+struct Rig {
+    github: GithubHandle,
+    connector: Box<dyn Connector>,
+    config: SourceConfig,
+    state: Option<serde_json::Value>,
+    cursors: HashMap<&'static str, Cursor>,
+    now: i64,
+    _token: tempfile::TempDir,
+}
+
+/// What one run gave.
+#[derive(Default)]
+struct Outcome {
+    records: Vec<RawRecord>,
+    tasks: BTreeMap<String, TaskObservation>,
+    sprints: BTreeMap<String, SprintFacts>,
+    activities: Vec<Activity>,
+    failures: Vec<Error>,
+    seen: BTreeSet<String>,
+    warnings: Vec<String>,
+    requests: u64,
+    points: i64,
+}
+
+fn dot_com() -> Options {
+    Options { clock: Clock::fixed(NOW), ..Options::dot_com() }
+}
+
+fn config(github: &GithubHandle, edition: Edition, token: &tempfile::TempDir) -> SourceConfig {
+    let file = token.path().join("token");
+    std::fs::write(&file, Github::TOKEN).unwrap();
+    let root = if edition == Edition::Enterprise { "/api" } else { "" };
+    SourceConfig {
+        name: "acme-github".into(),
+        kind: "github".into(),
+        url: format!("{}{root}", github.url()),
+        email: None,
+        token: SecretRef::File(file),
+        app: None,
+        path: None,
+        webhook: None,
+        tls_ca_file: None,
+        projects: vec!["acme/1".into()],
+        repositories: Vec::new(),
+        schedule: "*/5 * * * *".parse().unwrap(),
+        fields: BTreeMap::new(),
+        blocked: BlockedConfig::default(),
+        derive_status: false,
+        stale_after: Duration::from_secs(86_400),
+        statuses: BTreeMap::new(),
+        types: BTreeMap::new(),
+    }
+}
+
+fn connect(config: &SourceConfig) -> Box<dyn Connector> {
+    let registration = ALL.iter().find(|registration| registration.kind == "github").unwrap();
+    (registration.build)(config, &Privacy::default()).unwrap()
+}
+
+impl Rig {
+    async fn start(world: World, options: Options, set: impl FnOnce(&mut SourceConfig)) -> Self {
+        let (token, edition) = (tempfile::tempdir().unwrap(), options.edition);
+        let github = Github::start(world, options).await.unwrap();
+        let mut config = config(&github, edition, &token);
+        set(&mut config);
+        let connector = connect(&config);
+        Self { github, connector, config, state: None, cursors: HashMap::new(), now: NOW, _token: token }
+    }
+
+    async fn shop(world: World) -> Self {
+        Self::start(world, dot_com(), |_| {}).await
+    }
+
+    /// A new process that knows what was kept.
+    fn restart(&mut self) {
+        self.connector = connect(&self.config);
+    }
+
+    async fn run(&mut self, streams: &[&'static str]) -> Result<Outcome> {
+        let run = Run { now: Millis(self.now), full: false };
+        let (requests, points) = (self.connector.stats().requests, self.github.points_spent());
+        self.state = Some(self.connector.begin(self.state.clone(), &run).await?);
+        let mut outcome = Outcome::default();
+        for stream in streams {
+            while self.step(stream, &run, &mut outcome).await? {}
+        }
+        outcome.requests = self.connector.stats().requests - requests;
+        outcome.points = self.github.points_spent() - points;
+        Ok(outcome)
+    }
+
+    /// One page. Whether there is more.
+    async fn step(&mut self, stream: &'static str, run: &Run, outcome: &mut Outcome) -> Result<bool> {
+        let page = self.connector.poll(stream, self.cursors.get(stream), run).await?;
+        // What is kept is text.
+        let text = serde_json::to_string(&page.cursor).unwrap();
+        self.cursors.insert(stream, serde_json::from_str(&text).unwrap());
+        outcome.seen.extend(page.seen);
+        outcome.warnings.extend(page.warnings);
+        for record in &page.records {
+            outcome.take(self.connector.normalise(record));
+        }
+        outcome.records.extend(page.records);
+        Ok(page.more)
+    }
+
+    /// A run like the engine's, without the complete pass.
+    async fn sync(&mut self) -> Outcome {
+        self.run(&["sprints", "items", "repositories", "activity"]).await.unwrap()
+    }
+
+    async fn ids(&mut self) -> BTreeSet<String> {
+        self.run(&["ids"]).await.unwrap().seen
+    }
+
+    fn edit(&self, at: i64, change: impl FnOnce(&mut Edit<'_>)) {
+        change(&mut self.github.world().edit(at));
+    }
+
+    fn id(&self, issue: IssueId) -> String {
+        Github::issue_id(&self.github.world(), issue)
+    }
+}
+
+impl Outcome {
+    fn take(&mut self, observed: Result<Vec<Observation>>) {
+        match observed {
+            Err(error) => self.failures.push(error),
+            Ok(all) => all.into_iter().for_each(|observation| match observation {
+                Observation::Task(task) => drop(self.tasks.insert(task.native_id.clone(), *task)),
+                Observation::Sprint { native_id, facts } => drop(self.sprints.insert(native_id, facts)),
+                Observation::Activity(activity) => self.activities.push(*activity),
+            }),
+        }
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.tasks.values().map(|task| task.present.key.as_str()).collect()
+    }
+}
+
+/// One repository `acme/shop` with one scrum project.
+fn small() -> World {
+    let mut world = World::empty();
+    let shop = world.add_project("SHOP", "Shop", StatusId::TO_DO);
+    world.add_board("Shop", BoardKind::Scrum, shop);
+    world
+}
+
+fn add(world: &mut World, title: &str, at: i64) -> IssueId {
+    let project = world.find_project("SHOP").unwrap();
+    world.edit(at).add_issue(Draft::new(project, TypeId::STORY, title))
+}
+
+/// A history that is folded must lead to the present, else the engine would note changes that never were.
+fn leads_to_present(task: &TaskObservation) {
+    let What::Created(first) = &task.history[0].what else { panic!("{:?}", task.history[0]) };
+    let mut facts = (**first).clone();
+    task.history[1..].iter().for_each(|entry| facts.apply(&entry.what));
+    assert_eq!(diff::changes(&facts, &task.present), [], "{}", task.present.key);
+    let ids: BTreeSet<_> = task.history.iter().map(|entry| entry.id).collect();
+    assert_eq!(ids.len(), task.history.len(), "{}: every fact has its own id", task.present.key);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_issues_cost_what_was_promised_and_a_quiet_poll_next_to_nothing() {
+    let mut rig = Rig::shop(World::history(NOW, 1_000, 20, 4, 40, 1)).await;
+    let first = rig.sync().await;
+    assert_eq!((first.tasks.len(), first.failures.len()), (1_000, 0), "{:?}", first.warnings);
+    println!(
+        "first sync: {} requests, {} points, cursor {} bytes",
+        first.requests,
+        first.points,
+        rig.cursors["items"].0.to_string().len()
+    );
+    assert!(first.requests <= 130 && first.points <= 150, "{} requests, {} points", first.requests, first.points);
+    let quiet = rig.sync().await;
+    println!("quiet poll: {} requests, {} points", quiet.requests, quiet.points);
+    assert_eq!(quiet.records.len(), 0);
+    assert!(quiet.requests <= 12 && quiet.points <= 12, "{} requests, {} points", quiet.requests, quiet.points);
+    let id = rig.github.world().issues().nth(500).unwrap().id;
+    rig.edit(NOW + HOUR, |edit| edit.rename(id, "Changed"));
+    let changed = rig.sync().await;
+    assert_eq!(changed.tasks.values().map(|task| task.present.title.as_str()).collect::<Vec<_>>(), ["Changed"]);
+    assert!(changed.requests <= 13);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_heard_is_true() {
+    let mut rig = Rig::start(World::demo(NOW, 6, 1), dot_com(), |config| {
+        config.projects = vec!["acme/1".into(), "acme/2".into(), "acme/3".into()];
+    })
+    .await;
+    let outcome = rig.sync().await;
+    assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
+    let world = rig.github.world();
+    let truth = world.truth(NOW);
+    let second = |at: i64| at - at.rem_euclid(1_000);
+    let mut compared = 0;
+    for issue in truth.issues() {
+        let Some(task) = outcome.tasks.get(&Github::issue_id(&world, issue.id)) else { continue };
+        compared += 1;
+        leads_to_present(task);
+        let fields = truth.fields(issue.id);
+        assert_eq!(task.present.title, fields.title);
+        assert_eq!(task.present.estimate, fields.points.map(f64::from), "{}", task.present.key);
+        assert_eq!(task.history[0].at.0, second(issue.created), "{}", task.present.key);
+        let kept: Vec<_> =
+            task.history.iter().map(|entry| contextcore_core::model::Kept { entry: entry.clone(), seq: 1 }).collect();
+        let summary = contextcore_core::timeline::summary(&kept, Millis(NOW)).unwrap();
+        assert_eq!(summary.completed.map(|at| at.0), truth.completed(issue.id).map(second), "{}", task.present.key);
+        assert_eq!(summary.cancelled.map(|at| at.0), truth.cancelled(issue.id).map(second), "{}", task.present.key);
+        assert_eq!(summary.started.map(|at| at.0), truth.started(issue.id).map(second), "{}", task.present.key);
+        let blocked = truth.blocked().contains(&issue.id);
+        assert_eq!(task.present.effective_status() == Status::Blocked, blocked, "{}", task.present.key);
+    }
+    assert!(compared > 100, "only {compared} compared");
+    let states: BTreeSet<_> = outcome.sprints.values().map(|sprint| sprint.state.as_str()).collect();
+    assert!(states.contains(SprintState::Active.as_str()) && states.contains(SprintState::Closed.as_str()));
+    assert!(outcome.sprints.values().all(|sprint| !sprint.exact));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn troubles_that_pass_are_sat_out_and_lose_nothing() {
+    let world = || World::history(NOW, 150, 6, 10, 130, 3);
+    let calm = Rig::shop(world()).await.sync().await;
+    let faults = [
+        trouble::rate_limited(NOW / 1_000 + 1),
+        trouble::secondary(403, Some(1)),
+        trouble::too_slow(),
+        Fault::Reset,
+        Fault::Truncate { bytes: 40, chunked: false },
+    ];
+    for (n, fault) in faults.into_iter().enumerate() {
+        let mut rig = Rig::shop(world()).await;
+        rig.github.faults().on("POST */graphql", When::Nth(3 + n), fault.clone());
+        let outcome = rig.sync().await;
+        assert_eq!(rig.github.faults().fired(), 1, "{n}");
+        assert!(outcome.failures.is_empty() && outcome.tasks == calm.tasks, "fault {n} lost something");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_is_too_heavy_is_halved_and_its_size_remembered() {
+    let options = Options { heavy_page: 10, ..dot_com() };
+    let mut rig = Rig::start(World::history(NOW, 120, 6, 0, 0, 3), options, |_| {}).await;
+    let first = rig.sync().await;
+    assert_eq!(first.tasks.len(), 120, "{:?}", first.warnings);
+    assert!(first.requests < 30, "{} requests", first.requests);
+    let ids: Vec<IssueId> = rig.github.world().issues().map(|issue| issue.id).collect();
+    ids.iter().for_each(|id| rig.edit(NOW, |edit| edit.rename(*id, "Again")));
+    rig.restart();
+    let next = rig.sync().await;
+    assert_eq!(next.tasks.len(), 120);
+    assert!(next.requests < first.requests + 3, "{} requests after {}", next.requests, first.requests);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn timeouts_halve_the_page_after_the_second() {
+    let mut rig = Rig::shop(World::history(NOW, 60, 6, 0, 0, 3)).await;
+    rig.github.faults().on("POST */graphql", When::Range(4..=5), trouble::too_slow());
+    assert_eq!(rig.sync().await.tasks.len(), 60);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_name_what_to_do() {
+    let table: [(Fault, ErrorKind, &str); 2] = [
+        (trouble::bad_credentials(), ErrorKind::Auth, "make a new one"),
+        (trouble::single_sign_on(), ErrorKind::Permission, "orgs/acme/sso"),
+    ];
+    for (fault, kind, told) in table {
+        let mut rig = Rig::shop(small()).await;
+        rig.github.faults().on("POST */graphql", When::Always, fault);
+        let error = rig.run(&[]).await.err().unwrap();
+        assert_eq!(error.kind(), kind);
+        assert!(error.full().contains(told), "{}", error.full());
+    }
+    for (token, kind) in [
+        (Token::classic(Github::TOKEN).without("projects"), ErrorKind::Permission),
+        (Token::fine_grained(Github::TOKEN).without("projects"), ErrorKind::Permission),
+        (Token::classic("another"), ErrorKind::Auth),
+    ] {
+        let mut rig = Rig::start(small(), Options { tokens: vec![token], ..dot_com() }, |_| {}).await;
+        assert_eq!(rig.run(&[]).await.err().unwrap().kind(), kind);
+    }
+    let mut rig = Rig::start(small(), dot_com(), |config| config.projects = vec!["acme/99".into()]).await;
+    let error = rig.run(&[]).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.full().contains("acme/99"), "{}", error.full());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_project_of_a_user_is_found_and_one_that_is_missing_is_left_out() {
+    let mut world = small();
+    add(&mut world, "One", NOW - HOUR);
+    let options = Options { owner_is_user: true, ..dot_com() };
+    let mut rig = Rig::start(world, options, |config| config.projects.push("acme/99".into())).await;
+    let outcome = rig.sync().await;
+    assert_eq!(outcome.tasks.len(), 1);
+    assert!(outcome.warnings.iter().any(|warning| warning.contains("acme/99")), "{:?}", outcome.warnings);
+    let mut rig = Rig::start(small(), dot_com(), |config| config.projects.clear()).await;
+    rig.edit(NOW - HOUR, |_| {});
+    assert!(rig.run(&["items"]).await.is_ok(), "nothing configured means all that is visible");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_mints_its_token_keeps_it_and_mints_another_when_it_is_refused() {
+    let mut world = small();
+    add(&mut world, "One", NOW - HOUR);
+    let key = concat!(env!("CARGO_MANIFEST_DIR"), "/src/github/fixtures/app_key.pem");
+    let app = |installation| {
+        move |config: &mut SourceConfig| {
+            config.token = SecretRef::File(key.into());
+            config.app = Some(contextcore_core::config::AppConfig { id: "1".into(), installation });
+        }
+    };
+    let options = Options { tokens: vec![], ..dot_com() };
+    let installation = u32::try_from(Github::INSTALLATION).unwrap();
+    let mut rig = Rig::start(world, options.clone(), app(installation)).await;
+    assert_eq!(rig.sync().await.tasks.len(), 1);
+    let minted = |rig: &Rig| {
+        rig.github.take_requests().iter().filter(|request| request.path().ends_with("access_tokens")).count()
+    };
+    assert_eq!(minted(&rig), 1);
+    rig.sync().await;
+    assert_eq!(minted(&rig), 0, "it is kept");
+    rig.github.set_tokens(vec![]);
+    rig.sync().await;
+    assert_eq!(minted(&rig), 1, "it was revoked");
+    let mut wrong = Rig::start(small(), options, app(1)).await;
+    let error = wrong.run(&[]).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.full().contains("auth.app.installation"), "{}", error.full());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_enterprise_server_is_asked_for_less() {
+    let options = Options { clock: Clock::fixed(NOW), ..Options::enterprise() };
+    let mut world = small();
+    let id = add(&mut world, "One", NOW - 9 * HOUR);
+    world.edit(NOW - 8 * HOUR).transition(id, StatusId::IN_PROGRESS);
+    world.edit(NOW - 7 * HOUR).note(SHOP, "Ideas");
+    let mut rig = Rig::start(world, options, |config| config.repositories = vec!["acme/shop".into()]).await;
+    let outcome = rig.sync().await;
+    assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
+    assert_eq!(outcome.tasks.len(), 2, "{:?} {:?}", outcome.tasks, outcome.warnings);
+    let task = &outcome.tasks[&rig.id(id)];
+    leads_to_present(task);
+    assert_eq!(task.present.status, Status::InProgress);
+    let moved = task.history.last().unwrap();
+    assert!(moved.observed && moved.at.0 == NOW - 8 * HOUR, "the value says since when: {moved:?}");
+    rig.restart();
+    assert_eq!(rig.sync().await.records.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_anywhere_in_a_sweep_loses_nothing() {
+    let world = || World::history(NOW, 330, 4, 50, 120, 5);
+    let whole = Rig::shop(world()).await.sync().await;
+    let mut rig = Rig::shop(world()).await;
+    let run = Run { now: Millis(NOW), full: false };
+    let mut heard = Outcome::default();
+    for _ in 0..20 {
+        rig.restart();
+        rig.state = Some(rig.connector.begin(rig.state.clone(), &run).await.unwrap());
+        // A page whose cursor was never kept, then one that is.
+        rig.connector.poll("items", rig.cursors.get("items"), &run).await.unwrap();
+        if !rig.step("items", &run, &mut heard).await.unwrap() {
+            break;
+        }
+    }
+    assert_eq!(heard.tasks, whole.tasks);
+    assert_eq!(rig.sync().await.tasks.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_while_we_page_are_heard_now_or_next_time() {
+    let mut rig = Rig::shop(World::history(NOW, 250, 4, 0, 0, 5)).await;
+    for n in 1..6 {
+        rig.github.after("POST */graphql", When::Nth(n + 1), move |world| {
+            let ids: Vec<IssueId> = world.issues().map(|issue| issue.id).collect();
+            let mut edit = world.edit(NOW - HOUR);
+            edit.rank(ids[n * 7]);
+            edit.rename(ids[n * 40], "While you read");
+        });
+    }
+    let mut titles = BTreeMap::new();
+    for _ in 0..2 {
+        for task in rig.sync().await.tasks.into_values() {
+            titles.insert(task.native_id, task.present.title);
+        }
+    }
+    assert_eq!(titles.len(), 250);
+    assert_eq!(titles.values().filter(|title| *title == "While you read").count(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_put_away_hidden_or_deleted_is_missing_from_a_complete_pass() {
+    let mut world = small();
+    let [open, done, gone, hidden, kept] =
+        ["Open", "Done", "Gone", "Hidden", "Kept"].map(|title| add(&mut world, title, NOW - 9 * HOUR));
+    world.edit(NOW - 8 * HOUR).transition(done, StatusId::DONE);
+    let mut rig = Rig::shop(world).await;
+    assert_eq!(rig.sync().await.tasks.len(), 5);
+    let id = |issue| Github::issue_id(&rig.github.world(), issue);
+    let ids = [open, done, gone, hidden, kept].map(id);
+    assert_eq!(rig.ids().await, ids.iter().cloned().collect());
+    rig.edit(NOW - HOUR, |edit| {
+        edit.archive_card(SHOP, Content::Issue(open), true);
+        edit.archive_card(SHOP, Content::Issue(done), true);
+        edit.delete(gone);
+        edit.hide(hidden, true);
+    });
+    let after = rig.sync().await;
+    assert!(after.failures.is_empty(), "{:?}", after.failures);
+    assert!(!after.tasks.contains_key(&ids[0]) && !after.tasks.contains_key(&ids[3]), "{:?}", after.keys());
+    let seen = rig.ids().await;
+    assert!(!seen.contains(&ids[0]) && !seen.contains(&ids[2]) && !seen.contains(&ids[3]));
+    assert!(
+        seen.contains(&ids[1]) && seen.contains(&ids[4]),
+        "what was finished is only tidied away: {seen:?} of {ids:?}"
+    );
+    rig.edit(NOW, |edit| edit.archive_card(SHOP, Content::Issue(open), false));
+    assert_eq!(rig.sync().await.keys(), ["acme/shop#1"], "and is back when it is");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_out_of_sight_closes_nothing() {
+    let mut world = small();
+    add(&mut world, "One", NOW - 9 * HOUR);
+    let mut rig = Rig::shop(world).await;
+    assert_eq!(rig.sync().await.tasks.len(), 1);
+    rig.github.world().projects[0].visibility = contextcore_standins::world::Visibility::Hidden;
+    let after = rig.sync().await;
+    assert!(after.tasks.is_empty() && after.failures.is_empty(), "its task stays as it was");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drafts_become_issues_and_pull_requests_are_tasks_when_they_close_none() {
+    let mut world = small();
+    let shop = world.find_project("SHOP").unwrap();
+    let issue = add(&mut world, "One", NOW - 9 * HOUR);
+    let note = world.edit(NOW - 9 * HOUR).note(SHOP, "Ideas");
+    let mut edit = world.edit(NOW - 8 * HOUR);
+    let closing = edit.open_pull(PullDraft { closes: vec![issue], ..PullDraft::new(shop, "one", "One") });
+    let free = edit.open_pull(PullDraft::new(shop, "tidy", "Tidy"));
+    edit.place_card(SHOP, Content::Pull(closing), true);
+    edit.place_card(SHOP, Content::Pull(free), true);
+    let mut rig = Rig::shop(world).await;
+    let first = rig.sync().await;
+    assert!(first.failures.is_empty(), "{:?}", first.failures);
+    let kinds: BTreeSet<_> = first.tasks.values().map(|task| task.present.native_type.as_str()).collect();
+    assert_eq!(kinds, ["Draft issue", "Pull request", "Story"].into());
+    assert!(
+        first.activities.iter().any(|activity| activity.tasks == [rig.id(issue)]),
+        "the linked pull request is told"
+    );
+    let mut became = None;
+    rig.edit(NOW - HOUR, |edit| became = Some(edit.convert_note(note, shop, TypeId::TASK)));
+    let next = rig.sync().await;
+    let task = &next.tasks[&rig.id(became.unwrap())];
+    leads_to_present(task);
+    assert_eq!((task.present.title.as_str(), task.history[0].at.0), ("Ideas", NOW - 9 * HOUR), "it began as a draft");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn repositories_give_issues_outside_projects_and_what_people_did() {
+    let mut world = World::empty();
+    let shop = world.add_project("SHOP", "Shop", StatusId::TO_DO);
+    let tools = world.add_project("TOOLS", "Tools", StatusId::TO_DO);
+    world.add_board("Shop", BoardKind::Scrum, shop);
+    let inside = world.edit(NOW - 9 * HOUR).add_issue(Draft::new(shop, TypeId::STORY, "Inside"));
+    let outside = world.edit(NOW - 9 * HOUR).add_issue(Draft::new(tools, TypeId::BUG, "Outside"));
+    let mut edit = world.edit(NOW - 8 * HOUR);
+    let pull = edit.open_pull(PullDraft { closes: vec![inside], ..PullDraft::new(shop, "PROJ-7-card", "Card") });
+    let commit = edit.push(pull, "PROJ-7: card");
+    edit.check(commit, "test", false);
+    edit.request_review(pull, UserId(2));
+    let mut rig = Rig::start(world, dot_com(), |config| {
+        config.repositories = vec!["acme/shop".into(), "acme/tools".into()];
+    })
+    .await;
+    let first = rig.sync().await;
+    assert!(first.failures.is_empty(), "{:?}", first.failures);
+    let projects: BTreeMap<_, _> =
+        first.tasks.values().map(|task| (task.present.title.as_str(), task.present.project.as_str())).collect();
+    assert_eq!(projects, [("Inside", "acme/1"), ("Outside", "acme/tools")].into());
+    let kinds: BTreeSet<_> = first.activities.iter().map(|activity| activity.artifact.kind.as_str()).collect();
+    assert_eq!(kinds, ["ci_failed", "commit", "pull_request", "review_requested"].into());
+    assert!(first.activities.iter().all(|activity| activity.tasks == [rig.id(inside)]));
+    let quiet = rig.sync().await;
+    // The checks had failed, and may be run again.
+    assert!(quiet.tasks.is_empty() && quiet.requests <= 5, "{} requests", quiet.requests);
+    rig.edit(NOW - HOUR, |edit| edit.check(commit, "test", true));
+    let mended = rig.sync().await;
+    assert!(mended.activities.iter().any(|activity| activity.artifact.kind == "ci_passed"));
+    rig.edit(NOW - HOUR / 2, |edit| edit.rename(outside, "Out there"));
+    rig.edit(NOW - HOUR / 2, |edit| edit.merge(pull));
+    let next = rig.sync().await;
+    assert!(next.tasks.contains_key(&rig.id(outside)));
+    assert!(next.activities.iter().any(|activity| activity.artifact.kind == "merged"));
+    let seen = rig.ids().await;
+    assert!([inside, outside].iter().all(|issue| seen.contains(&rig.id(*issue))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_issue_in_two_projects_is_one_task_of_the_first() {
+    let mut world = small();
+    let shop = world.find_project("SHOP").unwrap();
+    let other = world.add_board("All", BoardKind::Kanban, shop);
+    let id = add(&mut world, "One", NOW - 9 * HOUR);
+    let number = |board: BoardId| format!("acme/{}", board.0);
+    let mut rig = Rig::start(world, dot_com(), |config| config.projects = vec![number(other), number(SHOP)]).await;
+    let run = rig.sync().await;
+    assert_eq!((run.tasks.len(), run.records.len()), (1, 1));
+    assert_eq!(run.tasks[&rig.id(id)].present.project, number(other));
+    assert_eq!(rig.sync().await.records.len(), 0);
+    rig.edit(NOW - HOUR, |edit| edit.place_card(other, Content::Issue(id), false));
+    // One absence says nothing; after the second it is the other project's.
+    assert_eq!(rig.sync().await.records.len(), 0);
+    let moved = rig.sync().await;
+    assert_eq!(moved.tasks.values().map(|task| task.present.project.clone()).collect::<Vec<_>>(), [number(SHOP)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn iterations_are_told_when_they_change_and_old_names_of_a_status_are_understood() {
+    let mut world = small();
+    let id = add(&mut world, "One", NOW - 20 * DAY);
+    world.edit(NOW - 19 * DAY).transition(id, StatusId::IN_PROGRESS);
+    let sprint = world.add_sprint(SHOP, "First", "", NOW - 20 * DAY);
+    world.edit(NOW - 18 * DAY).start_sprint(sprint, NOW + DAY);
+    world.edit(NOW - 18 * DAY).set_sprint(id, Some(sprint));
+    let mut rig = Rig::shop(world).await;
+    let first = rig.sync().await;
+    let (native, facts) = first.sprints.iter().next().unwrap();
+    assert_eq!((facts.name.as_str(), facts.state, facts.exact), ("First", SprintState::Active, false));
+    assert_eq!(first.tasks[&rig.id(id)].present.sprints, [native.clone()]);
+    assert!(rig.sync().await.sprints.is_empty(), "nothing new");
+    rig.now = NOW + 2 * DAY;
+    let later = rig.sync().await;
+    assert_eq!(later.sprints[native].state, SprintState::Closed);
+    rig.edit(NOW + DAY, |edit| edit.rename_status(StatusId::IN_PROGRESS, "Doing"));
+    rig.edit(NOW + DAY, |edit| edit.rename(id, "Renamed"));
+    let task = rig.sync().await.tasks.remove(&rig.id(id)).unwrap();
+    leads_to_present(&task);
+    let entered: Vec<_> = task
+        .history
+        .iter()
+        .filter_map(|entry| match &entry.what {
+            What::Status { status, native } => Some((*status, native.as_str())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(entered.last(), Some(&(Status::InProgress, "Doing")), "the old name stands for the option: {entered:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_says_who_what_and_how() {
+    let mut world = small();
+    add(&mut world, "One", NOW - HOUR);
+    let rig = Rig::start(world, dot_com(), |config| config.projects.push("acme/99".into())).await;
+    let report = rig.connector.check(&Run { now: Millis(NOW), full: false }).await.unwrap();
+    assert_eq!((report.identity.as_str(), report.product.as_str()), (Github::LOGIN, "GitHub"));
+    assert_eq!(report.scopes, ["read:org", "read:project", "repo"]);
+    assert_eq!(report.projects, [("acme/1".to_owned(), "Shop".to_owned())]);
+    let meanings: BTreeSet<_> = report.fields.iter().map(|(meaning, _, _)| meaning.as_str()).collect();
+    assert!(meanings.is_superset(&["status", "estimate", "iteration"].into()), "{meanings:?}");
+    assert!(report.statuses.iter().any(|(name, to, _)| name.starts_with("In Review") && to == "in_review"));
+    assert!(report.warnings.iter().any(|warning| warning.contains("acme/99")), "{:?}", report.warnings);
+}

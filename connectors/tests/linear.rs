@@ -1,0 +1,613 @@
+//! The Linear connector against the stand-in: over real sockets, with queries executed against the vendor's schema, judged by what
+//! the stand-in heard and charged and by what is true of its world. What the engine does between two polls is done here by
+//! [`Rig`], as plainly as possible.
+
+#![expect(clippy::unwrap_used, reason = "what fails here is a test")]
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use contextcore_connectors::ALL;
+use contextcore_core::config::{BlockedConfig, Privacy, SecretRef, SourceConfig};
+use contextcore_core::connector::{Activity, Connector, Cursor, Observation, RawRecord, Run, TaskObservation};
+use contextcore_core::model::{Kept, SprintFacts, SprintState, TaskType, What};
+use contextcore_core::time::{DAY, HOUR, MINUTE};
+use contextcore_core::{Error, ErrorKind, Millis, Result, Retry, diff, timeline};
+use contextcore_standins::Clock;
+use contextcore_standins::faults::{Fault, When};
+use contextcore_standins::linear::{Credential, Linear, LinearHandle, Options};
+use contextcore_standins::world::{Draft, Edit, IssueId, ProjectId, SprintId, StatusId, TypeId, Visibility, World};
+
+/// 2026-11-18, when nothing special is going on with any clock.
+const NOW: i64 = 1_795_000_000_000;
+
+/// A source and what the engine would keep of it.
+struct Rig {
+    linear: LinearHandle,
+    connector: Box<dyn Connector>,
+    state: Option<serde_json::Value>,
+    cursors: HashMap<&'static str, Cursor>,
+    clock: Arc<AtomicI64>,
+    _token: tempfile::TempDir,
+}
+
+/// What one run gave.
+#[derive(Default)]
+struct Outcome {
+    records: Vec<RawRecord>,
+    tasks: BTreeMap<String, TaskObservation>,
+    sprints: BTreeMap<String, SprintFacts>,
+    activities: Vec<Activity>,
+    failures: Vec<Error>,
+    seen: BTreeSet<String>,
+    warnings: Vec<String>,
+}
+
+fn config(linear: &LinearHandle, token: &tempfile::TempDir, secret: &str, teams: &[&str]) -> SourceConfig {
+    let file = token.path().join("token");
+    std::fs::write(&file, secret).unwrap();
+    SourceConfig {
+        name: "acme-linear".into(),
+        kind: "linear".into(),
+        url: linear.url().into(),
+        path: None,
+        webhook: None,
+        app: None,
+        email: None,
+        token: SecretRef::File(file),
+        tls_ca_file: None,
+        projects: teams.iter().map(ToString::to_string).collect(),
+        repositories: Vec::new(),
+        schedule: "*/5 * * * *".parse().unwrap(),
+        fields: BTreeMap::new(),
+        blocked: BlockedConfig::default(),
+        derive_status: false,
+        stale_after: Duration::from_secs(86_400),
+        statuses: BTreeMap::new(),
+        types: BTreeMap::new(),
+    }
+}
+
+fn connector(config: &SourceConfig) -> Box<dyn Connector> {
+    let registration = ALL.iter().find(|registration| registration.kind == "linear").unwrap();
+    (registration.build)(config, &Privacy::default()).unwrap()
+}
+
+impl Rig {
+    async fn start(world: World, options: Options, teams: &[&str]) -> Self {
+        Self::with_secret(world, options, Linear::KEY, teams).await
+    }
+
+    async fn with_secret(world: World, options: Options, secret: &str, teams: &[&str]) -> Self {
+        let clock = Arc::new(AtomicI64::new(NOW));
+        let ticking = clock.clone();
+        let options = Options { clock: Clock::of(move || ticking.load(Ordering::Relaxed)), ..options };
+        let token = tempfile::tempdir().unwrap();
+        let linear = Linear::start(world, options).await.unwrap();
+        let connector = connector(&config(&linear, &token, secret, teams));
+        Self { linear, connector, state: None, cursors: HashMap::new(), clock, _token: token }
+    }
+
+    async fn demo() -> Self {
+        Self::start(World::demo(NOW, 3, 7), Options::default(), &[]).await
+    }
+
+    fn now(&self) -> i64 {
+        self.clock.load(Ordering::Relaxed)
+    }
+
+    fn pass(&self, time: i64) {
+        self.clock.fetch_add(time, Ordering::Relaxed);
+    }
+
+    /// One run over these streams, every page kept.
+    async fn run(&mut self, streams: &[&'static str]) -> Result<Outcome> {
+        let run = Run { now: Millis(self.now()), full: false };
+        self.state = Some(self.connector.begin(self.state.clone(), &run).await?);
+        let mut outcome = Outcome::default();
+        for stream in streams {
+            self.drain(stream, &run, &mut outcome).await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn drain(&mut self, stream: &'static str, run: &Run, outcome: &mut Outcome) -> Result<()> {
+        loop {
+            let page = self.connector.poll(stream, self.cursors.get(stream), run).await?;
+            self.cursors.insert(stream, page.cursor);
+            outcome.seen.extend(page.seen);
+            outcome.warnings.extend(page.warnings);
+            for record in &page.records {
+                outcome.take(self.connector.normalise(record));
+            }
+            outcome.records.extend(page.records);
+            if !page.more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A run like the engine's, without the complete pass.
+    async fn sync(&mut self) -> Outcome {
+        self.run(&["plan", "issues"]).await.unwrap()
+    }
+
+    fn edit(&self, at: i64, change: impl FnOnce(&mut Edit<'_>)) {
+        change(&mut self.linear.world().edit(at));
+    }
+
+    fn find(&self, key: &str) -> IssueId {
+        self.linear.world().find(key).unwrap()
+    }
+}
+
+impl Outcome {
+    fn take(&mut self, observed: Result<Vec<Observation>>) {
+        match observed {
+            Err(error) => self.failures.push(error),
+            Ok(observations) => observations.into_iter().for_each(|observation| match observation {
+                Observation::Task(task) => drop(self.tasks.insert(task.native_id.clone(), *task)),
+                Observation::Sprint { native_id, facts } => drop(self.sprints.insert(native_id, facts)),
+                Observation::Activity(activity) => self.activities.push(*activity),
+            }),
+        }
+    }
+
+    fn task(&self, id: IssueId) -> &TaskObservation {
+        &self.tasks[&Linear::id(id)]
+    }
+}
+
+fn kept(task: &TaskObservation) -> Vec<Kept> {
+    task.history.iter().map(|entry| Kept { entry: entry.clone(), seq: 1 }).collect()
+}
+
+/// Holds every task against what is true of the world. Of projects and initiatives Linear tells no history.
+fn assert_true(world: &World, tasks: &BTreeMap<String, TaskObservation>, at: i64) {
+    let truth = world.truth(at);
+    let mut checked = 0;
+    for issue in truth.issues() {
+        let id = issue.id;
+        let key = world.key_of(id);
+        let task = tasks.get(&Linear::id(id)).unwrap_or_else(|| panic!("{key} is missing"));
+        let timeline = kept(task);
+        let summary = timeline::summary(&timeline, Millis(at)).unwrap();
+        let fields = truth.fields(id);
+        let parent = task.present.parent.as_ref().map(|parent| parent.native_id.clone());
+        assert_eq!(parent, fields.parent.map(Linear::id), "{key}");
+        checked += 1;
+        if world.issue_type(issue.fields.kind).level > 0 {
+            assert_eq!(task.present.task_type, TaskType::Epic, "{key}");
+            continue;
+        }
+        assert_eq!(task.present.key, key);
+        assert_eq!(summary.status.as_str(), truth.status(id).as_str(), "{key}");
+        assert_eq!(summary.started, truth.started(id).map(Millis), "started {key}");
+        assert_eq!(summary.completed, truth.completed(id).map(Millis), "completed {key}");
+        assert_eq!(summary.cancelled, truth.cancelled(id).map(Millis), "cancelled {key}");
+        let last = Arc::unwrap_or_clone(timeline::last(&timeline).unwrap().facts);
+        assert_eq!(diff::changes(&last, &task.present), [], "{key}");
+        assert_eq!(last.estimate, fields.points.map(f64::from), "points of {key}");
+        let cycle: Vec<String> = fields.sprints.last().map(|sprint| Linear::cycle_id(*sprint)).into_iter().collect();
+        assert_eq!(last.sprints, cycle, "cycle of {key}");
+        let waits: BTreeSet<String> = truth.waiting_on(id).into_iter().map(Linear::id).collect();
+        let open = task.blockers.iter().filter(|blocker| !blocker.finished);
+        assert_eq!(open.filter_map(|blocker| blocker.native_id.clone()).collect::<BTreeSet<_>>(), waits, "{key}");
+        let first = issue.initial();
+        let What::Created(created) = &task.history[0].what else { panic!("{key} begins with {:?}", task.history[0]) };
+        assert_eq!(created.title, first.title, "first title of {key}");
+        assert_eq!(created.estimate, first.points.map(f64::from), "first points of {key}");
+        assert_eq!(task.history[0].at, Millis(issue.created), "{key}");
+    }
+    assert!(checked > 50, "only {checked} issues");
+}
+
+#[tokio::test]
+async fn everything_is_read_and_agrees_with_the_world() {
+    let mut rig = Rig::demo().await;
+    let outcome = rig.sync().await;
+    assert!(
+        outcome.failures.is_empty() && outcome.warnings.is_empty(),
+        "{:?} {:?}",
+        outcome.failures,
+        outcome.warnings
+    );
+    assert_true(&rig.linear.world(), &outcome.tasks, NOW);
+    let world = rig.linear.world();
+    assert_eq!(outcome.sprints.len(), world.sprints.len());
+    for sprint in &world.sprints {
+        let facts = &outcome.sprints[&Linear::cycle_id(sprint.id)];
+        assert_eq!(format!("{:?}", facts.state), format!("{:?}", sprint.state), "{}", sprint.name);
+        assert_eq!((facts.name.as_str(), facts.completed), (sprint.name.as_str(), sprint.completed.map(Millis)));
+        assert!(facts.exact && (facts.state == SprintState::Future || facts.start == sprint.start.map(Millis)));
+    }
+}
+
+#[tokio::test]
+async fn a_poll_without_changes_is_three_requests_and_tells_nothing() {
+    let mut rig = Rig::demo().await;
+    rig.sync().await;
+    for _ in 0..3 {
+        rig.pass(5 * MINUTE);
+        rig.linear.take_requests();
+        let before = rig.linear.charged();
+        let outcome = rig.sync().await;
+        assert!(outcome.tasks.is_empty(), "{:?}", outcome.tasks.keys());
+        let heard = rig.linear.take_requests().len();
+        let charged = rig.linear.charged() - before;
+        assert!(heard <= 3 && charged < 1_500.0, "{heard} requests, {charged} points");
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_issues_with_their_histories_stay_within_the_budget() {
+    for (each, heavy_every, heavy) in [(20, 0, 0), (20, 50, 150), (6, 0, 0)] {
+        let world = World::history(NOW, 1_000, each, heavy_every, heavy, 11);
+        let mut rig = Rig::start(world, Options::default(), &[]).await;
+        let outcome = rig.sync().await;
+        let (heard, charged) = (rig.linear.requests().len(), rig.linear.charged());
+        println!("{each} acts each, {heavy} on every {heavy_every}th: {heard} requests, {charged:.0} points");
+        assert_true(&rig.linear.world(), &outcome.tasks, NOW);
+        assert!(heard <= 45, "{heard} requests");
+        assert!(charged <= 250_000.0, "{charged} points");
+    }
+}
+
+#[tokio::test]
+async fn what_a_query_costs_is_known_before_it_is_asked() {
+    // A quota so small that every point counts: were the price reckoned too low, the vendor would refuse.
+    let world = World::history(NOW, 120, 20, 10, 60, 3);
+    let mut rig = Rig::start(world, Options::default(), &[]).await;
+    let outcome = rig.run(&["plan", "issues", "ids"]).await.unwrap();
+    assert_eq!(outcome.tasks.len(), 120);
+    let refused = rig.linear.requests().iter().filter(|request| request.status != 200).count();
+    assert_eq!(refused, 0);
+}
+
+#[tokio::test]
+async fn only_what_changed_is_given_again() {
+    let mut rig = Rig::demo().await;
+    rig.sync().await;
+    let id = rig.find("PLAT-4");
+    rig.edit(NOW + MINUTE, |edit| edit.rename(id, "Renamed"));
+    rig.pass(5 * MINUTE);
+    let outcome = rig.sync().await;
+    let parent = rig.linear.world().issue(id).fields.parent;
+    let given: BTreeSet<String> = outcome.tasks.keys().cloned().collect();
+    assert!(given.contains(&Linear::id(id)) && given.len() <= 1 + usize::from(parent.is_some()), "{given:?}");
+    assert_eq!(outcome.task(id).present.title, "Renamed");
+}
+
+#[tokio::test]
+async fn what_changes_while_we_page_is_in_the_next_sweep() {
+    let world = World::history(NOW, 700, 3, 0, 0, 1);
+    let mut rig = Rig::start(world, Options::default(), &[]).await;
+    // Somebody renames sixty issues of the last page just after the first was read.
+    rig.linear.after("POST /graphql", When::Range(2..=2), |world| {
+        let ids: Vec<IssueId> = world.issues().map(|issue| issue.id).take(60).collect();
+        let mut edit = world.edit(NOW + 1);
+        ids.into_iter().for_each(|id| edit.rename(id, "Renamed"));
+    });
+    let mut outcome = rig.run(&["issues"]).await.unwrap();
+    rig.pass(5 * MINUTE);
+    outcome.tasks.extend(rig.run(&["issues"]).await.unwrap().tasks);
+    assert_eq!(outcome.tasks.len(), 700);
+    assert_eq!(outcome.tasks.values().filter(|task| task.present.title == "Renamed").count(), 60);
+}
+
+#[tokio::test]
+async fn ties_at_the_watermark_are_neither_lost_nor_repeated() {
+    let mut world = World::empty();
+    let team = world.add_project("ENG", "Engineering", StatusId::TO_DO);
+    for n in 0..3 {
+        world.edit(NOW - 1_000).add_issue(Draft::new(team, TypeId::TASK, format!("Early {n}")));
+    }
+    let mut rig = Rig::start(world, Options::default(), &[]).await;
+    assert_eq!(rig.sync().await.tasks.len(), 3);
+    rig.edit(NOW - 1_000, |edit| drop(edit.add_issue(Draft::new(team, TypeId::TASK, "In the same moment"))));
+    rig.pass(MINUTE);
+    let late = rig.sync().await;
+    let titles: Vec<_> = late.tasks.values().map(|task| task.present.title.as_str()).collect();
+    assert_eq!(titles, ["In the same moment"]);
+    rig.pass(MINUTE);
+    assert!(rig.sync().await.tasks.is_empty());
+}
+
+#[tokio::test]
+async fn the_right_header_for_each_kind_of_credential() {
+    let token = || vec![Credential::Token("lin_oauth_sample".to_owned())];
+    let options = Options { credentials: token(), ..Options::default() };
+    let mut rig = Rig::with_secret(World::demo(NOW, 2, 7), options, "lin_oauth_sample", &[]).await;
+    assert!(!rig.sync().await.tasks.is_empty());
+    let mut rig = Rig::demo().await;
+    rig.linear.set_credentials(token());
+    let error = rig.run(&["plan"]).await.err().unwrap();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Auth, Retry::Never), "{error}");
+    assert!(!error.full().contains(Linear::KEY), "{error}");
+}
+
+#[tokio::test]
+async fn a_token_that_is_revoked_moves_nothing() {
+    let mut rig = Rig::demo().await;
+    rig.run(&["plan"]).await.unwrap();
+    rig.linear.set_credentials(Vec::new());
+    assert_eq!(rig.run(&["issues"]).await.err().unwrap().kind(), ErrorKind::Auth);
+    rig.linear.set_credentials(vec![Credential::Key(Linear::KEY.to_owned())]);
+    let outcome = rig.sync().await;
+    let epics = rig.linear.world().issues().filter(|issue| issue.fields.kind == TypeId::EPIC).count();
+    assert!(outcome.tasks.len() + epics >= rig.linear.world().issues().count() - 1, "{}", outcome.tasks.len());
+}
+
+#[tokio::test]
+async fn a_spent_quota_is_waited_for_or_told_as_long_as_it_is() {
+    let mut rig = Rig::demo().await;
+    rig.linear.faults().on("POST /graphql", When::Nth(2), Linear::rate_limited(NOW + 150));
+    let outcome = rig.sync().await;
+    assert!(outcome.failures.is_empty() && rig.connector.stats().retries == 1);
+    let mut rig = Rig::demo().await;
+    rig.linear.faults().on("POST /graphql", When::From(2), Linear::rate_limited(NOW + HOUR));
+    let error = rig.run(&["plan"]).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::RateLimited);
+    assert!(matches!(error.retry(), Retry::After(wait) if wait.as_secs() >= 3_500), "{error}");
+}
+
+#[tokio::test]
+async fn an_hourly_quota_too_small_for_everything_holds_us_back_before_it_is_spent() {
+    let world = World::history(NOW, 300, 20, 0, 0, 1);
+    let mut rig = Rig::start(world, Options { points: 40_000.0, ..Options::default() }, &[]).await;
+    let error = rig.run(&["plan", "issues"]).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::RateLimited, "{error}");
+    assert!(rig.linear.requests().iter().all(|request| request.status == 200), "nothing was ever refused");
+    let mut told = BTreeMap::new();
+    for _ in 0..20 {
+        rig.pass(HOUR / 2);
+        match rig.run(&["plan", "issues"]).await {
+            Ok(outcome) => told.extend(outcome.tasks),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::RateLimited, "{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_query_too_complex_is_halved_at_once_and_for_ever() {
+    let world = World::history(NOW, 200, 20, 0, 0, 1);
+    let mut rig = Rig::start(world, Options { most: 5_200.0, ..Options::default() }, &[]).await;
+    let outcome = rig.run(&["issues"]).await.unwrap();
+    assert_eq!(outcome.tasks.len(), 200);
+    let refused = rig.linear.requests().iter().filter(|request| request.status == 400).count();
+    assert_eq!(refused, 1, "asked for too much once and never again");
+    assert!(rig.connector.stats().waits == 0, "halving needs no wait");
+}
+
+#[tokio::test]
+async fn trouble_on_the_other_side_is_outlived() {
+    for fault in [
+        Fault::unavailable(None),
+        Fault::Reset,
+        Fault::Truncate { bytes: 400, chunked: false },
+        Fault::Truncate { bytes: 400, chunked: true },
+        Fault::status(400, r#"{"errors":[{"message":"x","extensions":{"type":"lock timeout"}}]}"#),
+        Fault::status(200, r#"{"data":null,"errors":[{"message":"x","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}"#),
+    ] {
+        let shown = format!("{fault:?}");
+        let mut rig = Rig::demo().await;
+        rig.linear.faults().on("POST /graphql", When::Nth(4), fault);
+        let outcome = rig.sync().await;
+        assert_true(&rig.linear.world(), &outcome.tasks, NOW);
+        assert_eq!(rig.linear.faults().fired(), 1, "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_page_is_not_an_answer() {
+    let mut rig = Rig::demo().await;
+    rig.linear.faults().on("POST /graphql", When::Nth(2), Fault::NotJson);
+    assert_eq!(rig.run(&["plan"]).await.err().unwrap().kind(), ErrorKind::Auth);
+}
+
+#[tokio::test]
+async fn a_schema_that_changed_stops_the_stream_and_says_so() {
+    let mut rig = Rig::demo().await;
+    let gone =
+        r#"{"errors":[{"message":"Cannot query field \"x\"","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]}"#;
+    rig.linear.faults().on("POST /graphql", When::From(2), Fault::status(400, gone));
+    let error = rig.run(&["plan"]).await.err().unwrap();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Rejected, Retry::Never));
+    assert!(error.to_string().contains("schema"), "{error}");
+}
+
+#[tokio::test]
+async fn of_a_partial_answer_only_what_is_whole_is_told_and_the_rest_read_again() {
+    let mut rig = Rig::demo().await;
+    let id = rig.find("PLAT-4");
+    for field in ["assignee", "history"] {
+        rig.linear.spoil(Some((id, field)));
+        rig.cursors.clear();
+        let outcome = rig.run(&["issues"]).await;
+        // A field that may not be null takes everything around it along: then there is no data at all.
+        if let Ok(outcome) = outcome {
+            assert!(!outcome.tasks.contains_key(&Linear::id(id)) && !outcome.warnings.is_empty(), "{field}");
+            rig.linear.spoil(None);
+            let again = rig.run(&["issues"]).await.unwrap();
+            assert!(again.tasks.contains_key(&Linear::id(id)), "{field}: {:?}", again.tasks.keys());
+        }
+    }
+}
+
+#[tokio::test]
+async fn teams_are_chosen_by_key_in_any_case() {
+    let mut rig = Rig::start(World::demo(NOW, 3, 7), Options::default(), &["plat", "NOPE"]).await;
+    let outcome = rig.run(&["plan", "issues", "ids"]).await.unwrap();
+    assert!(outcome.tasks.values().all(|task| task.present.project == "PLAT"));
+    assert!(outcome.sprints.values().all(|sprint| sprint.project.as_deref() == Some("PLAT")));
+    assert!(outcome.warnings.iter().any(|warning| warning.starts_with("team NOPE ")), "{:?}", outcome.warnings);
+    let world = rig.linear.world();
+    let there = world.issues().filter(|issue| world.project(issue.project()).key == "PLAT").count();
+    drop(world);
+    assert_eq!((outcome.tasks.len(), outcome.seen.len()), (there, there));
+    let mut none = Rig::start(World::demo(NOW, 2, 7), Options::default(), &["NOPE"]).await;
+    assert_eq!(none.run(&["issues"]).await.err().unwrap().kind(), ErrorKind::Rejected);
+}
+
+#[tokio::test]
+async fn the_complete_pass_lists_everything_and_reads_what_is_open_again() {
+    let mut rig = Rig::demo().await;
+    rig.sync().await;
+    rig.pass(DAY);
+    let outcome = rig.run(&["plan", "issues", "ids"]).await.unwrap();
+    let world = rig.linear.world();
+    let all: BTreeSet<String> = world.issues().map(|issue| Linear::id(issue.id)).collect();
+    assert_eq!(all.difference(&outcome.seen).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert!(outcome.seen.len() <= all.len() + 1, "beside them only what is in the bin");
+    let truth = world.truth(rig.now());
+    for issue in truth.issues().filter(|issue| !truth.status(issue.id).is_finished()) {
+        assert!(outcome.tasks.contains_key(&Linear::id(issue.id)), "{}", world.key_of(issue.id));
+    }
+}
+
+#[tokio::test]
+async fn what_is_trashed_is_deleted_at_that_moment_and_what_is_archived_is_not() {
+    let mut rig = Rig::demo().await;
+    let first = rig.sync().await;
+    let binned = |task: &&TaskObservation| task.history.iter().any(|entry| entry.what == What::Deleted);
+    for task in first.tasks.values().filter(binned) {
+        let key = &task.present.key;
+        assert!(rig.linear.world().find(key).is_none(), "{key} is archived, and no more");
+    }
+    let id = rig.find("PLAT-4");
+    rig.edit(NOW + MINUTE, |edit| edit.delete(id));
+    rig.pass(5 * MINUTE);
+    let outcome = rig.sync().await;
+    let last = outcome.task(id).history.last().unwrap();
+    assert_eq!((&last.what, last.at), (&What::Deleted, Millis(NOW + MINUTE)));
+    rig.pass(40 * DAY);
+    let outcome = rig.run(&["plan", "issues", "ids"]).await.unwrap();
+    assert!(!outcome.seen.contains(&Linear::id(id)), "the bin was emptied");
+}
+
+#[tokio::test]
+async fn a_lost_team_is_absent_and_says_nothing_else() {
+    let mut rig = Rig::demo().await;
+    rig.sync().await;
+    rig.linear.world().projects[0].visibility = Visibility::Hidden;
+    rig.pass(DAY);
+    let outcome = rig.run(&["plan", "issues", "ids"]).await.unwrap();
+    let world = rig.linear.world();
+    let lost = world.projects[0].key.clone();
+    assert!(outcome.tasks.values().all(|task| task.present.project != lost), "nothing of it is told, deleted or else");
+    assert!(!outcome.seen.is_empty());
+}
+
+#[tokio::test]
+async fn moves_links_and_parts_reach_the_other_issue_too() {
+    let mut world = World::empty();
+    let team = world.add_project("ENG", "Engineering", StatusId::TO_DO);
+    let other = world.add_project("OPS", "Operations", StatusId::TO_DO);
+    let mut edit = world.edit(NOW - DAY);
+    let add = |edit: &mut Edit<'_>, team: ProjectId| edit.add_issue(Draft::new(team, TypeId::TASK, "Something"));
+    let (one, two, three) = (add(&mut edit, team), add(&mut edit, team), add(&mut edit, team));
+    let mut rig = Rig::start(world, Options::default(), &[]).await;
+    assert_eq!(rig.sync().await.tasks.len(), 3);
+    rig.edit(NOW + 1, |edit| edit.link(one, two));
+    rig.edit(NOW + 2, |edit| edit.move_project(three, other));
+    rig.pass(5 * MINUTE);
+    let outcome = rig.sync().await;
+    let blockers: Vec<_> = outcome.task(two).blockers.iter().map(|other| other.key.as_str()).collect();
+    assert_eq!(blockers, ["ENG-1"]);
+    let linked = outcome
+        .task(two)
+        .history
+        .iter()
+        .any(|entry| matches!(&entry.what, What::Linked { blocker: Some(key), added: true, .. } if key == "ENG-1"));
+    assert!(linked, "{:?}", outcome.task(two).history);
+    assert_eq!((outcome.task(three).present.key.as_str(), outcome.task(three).history.len()), ("OPS-1", 2));
+    // A part makes a story of a task that was not touched itself.
+    let part = Draft { parent: Some(one), ..Draft::new(team, TypeId::SUBTASK, "A part") };
+    rig.edit(NOW + 6 * MINUTE, |edit| drop(edit.add_issue(part)));
+    rig.pass(5 * MINUTE);
+    let outcome = rig.sync().await;
+    assert_eq!(outcome.task(one).present.task_type, TaskType::Story);
+    assert_eq!(outcome.tasks.len(), 2);
+}
+
+#[tokio::test]
+async fn new_labels_people_and_cycles_are_known_by_their_names_at_once() {
+    let mut rig = Rig::demo().await;
+    rig.sync().await;
+    let id = rig.find("PLAT-4");
+    rig.edit(NOW + MINUTE, |edit| edit.set_labels(id, &["brand-new", "milestone:Beta"]));
+    rig.pass(5 * MINUTE);
+    let outcome = rig.sync().await;
+    let labels = &outcome.task(id).present.labels;
+    assert!(labels.contains(&"brand-new".to_owned()) && labels.contains(&"milestone:Beta".to_owned()), "{labels:?}");
+}
+
+#[tokio::test]
+async fn cycles_roll_over_and_start_without_being_changed() {
+    let mut rig = Rig::demo().await;
+    rig.sync().await;
+    let (active, next) = {
+        let world = rig.linear.world();
+        let active = world.sprints.iter().find(|sprint| format!("{:?}", sprint.state) == "Active").unwrap();
+        let next = world.sprints.iter().find(|other| other.board == active.board && other.id > active.id).unwrap();
+        (active.id, next.id)
+    };
+    rig.edit(NOW + MINUTE, |edit| edit.close_sprint(active, Some(next)));
+    rig.edit(NOW + 2 * MINUTE, |edit| edit.start_sprint(next, NOW + 14 * DAY));
+    rig.pass(5 * MINUTE);
+    let outcome = rig.sync().await;
+    let state = |id: SprintId| outcome.sprints[&Linear::cycle_id(id)].state;
+    assert_eq!((state(active), state(next)), (SprintState::Closed, SprintState::Active));
+    let rolled = outcome.tasks.values().flat_map(|task| &task.history).filter(|entry| {
+        entry.what == What::Sprints(vec![Linear::cycle_id(next)]) && entry.actor.as_deref() == Some("Linear")
+    });
+    assert!(rolled.count() > 0);
+}
+
+#[tokio::test]
+async fn attachments_that_lead_to_code_are_told_once() {
+    let mut rig = Rig::demo().await;
+    let id = rig.find("PLAT-4");
+    rig.linear.attach(id, "https://github.com/acme/checkout/pull/42", "Pay by card", NOW - HOUR);
+    rig.linear.attach(id, "https://acme.slack.com/archives/C1", "A conversation", NOW - HOUR);
+    let outcome = rig.sync().await;
+    let told: Vec<_> = outcome.activities.iter().map(|told| (told.artifact.reference.as_str(), &told.tasks)).collect();
+    assert_eq!(told, [("42", &vec![Linear::id(id)])]);
+    rig.pass(5 * MINUTE);
+    assert!(rig.sync().await.activities.is_empty());
+}
+
+#[tokio::test]
+async fn check_shows_what_a_sync_would_do() {
+    let rig = Rig::start(World::demo(NOW, 2, 7), Options::default(), &["PLAT", "NOPE"]).await;
+    let report = rig.connector.check(&Run { now: Millis(NOW), full: false }).await.unwrap();
+    assert!(report.identity.contains('@') && report.product == "Linear (Acme)", "{report:?}");
+    assert_eq!(report.projects.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["PLAT"]);
+    let review = report.statuses.iter().find(|(name, ..)| name == "In Review (PLAT)").unwrap();
+    assert_eq!(review.1, "in_review");
+    assert_eq!(report.warnings.len(), 1, "{:?}", report.warnings);
+    assert_eq!(rig.linear.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_run_that_dies_goes_on_and_misses_nothing() {
+    let world = World::history(NOW, 1_200, 4, 0, 0, 5);
+    let mut rig = Rig::start(world, Options::default(), &[]).await;
+    let mut told = BTreeMap::new();
+    for _ in 0..20 {
+        // Every third request fails for good.
+        rig.linear.faults().clear();
+        rig.linear.faults().on("POST /graphql", When::Nth(12), Fault::status(403, r#"{"message":"no"}"#));
+        let run = Run { now: Millis(rig.now()), full: false };
+        rig.state = Some(rig.connector.begin(rig.state.clone(), &run).await.unwrap());
+        let mut outcome = Outcome::default();
+        let done = rig.drain("issues", &run, &mut outcome).await;
+        told.extend(outcome.tasks);
+        if done.is_ok() {
+            break;
+        }
+    }
+    assert_eq!(told.len(), 1_200);
+}

@@ -1,0 +1,221 @@
+//! Issues. An impediment of the world is the label `blocked`, a link "blocks" is a dependency, a resolution a state reason.
+
+use super::ids::NodeId;
+use super::project::items_of;
+use super::repository::milestone;
+use super::timeline;
+use super::view::{View, maybe_time, time};
+use crate::graphql::{Answer, Arguments, Object, Plain, Value, connection};
+use crate::world::{Astray, Category, Change, Issue, IssueId, LinkKind, ResolutionId, StatusId, TypeId, World};
+use serde_json::{Value as Json, json};
+
+/// What an impediment is called among the labels.
+pub(super) const BLOCKED: &str = "blocked";
+
+#[derive(Clone, Copy)]
+pub(super) struct IssueNode<'w> {
+    pub(super) view: View<'w>,
+    pub(super) issue: &'w Issue,
+}
+
+impl Object for IssueNode<'_> {
+    fn type_name(&self) -> &str {
+        "Issue"
+    }
+
+    fn field(&self, name: &str, arguments: &Arguments<'_>) -> Answer<'_> {
+        let (view, issue) = (self.view, self.issue);
+        let fields = &issue.fields;
+        Ok(match name {
+            "id" => view.issue_id(issue).into(),
+            "databaseId" => issue.id.0.into(),
+            "fullDatabaseId" => issue.id.to_string().into(),
+            "number" => fields.key.number.into(),
+            "title" | "titleHTML" => fields.title.as_str().into(),
+            "body" | "bodyText" | "bodyHTML" => "".into(),
+            "url" => view.url(fields.key, "issues").into(),
+            "resourcePath" => {
+                format!("/{}/issues/{}", view.repository_name(fields.key.project), fields.key.number).into()
+            }
+            "state" => if self.is_closed() { "CLOSED" } else { "OPEN" }.into(),
+            "closed" => self.is_closed().into(),
+            "stateReason" => self.state_reason(arguments.bool("enableDuplicate").unwrap_or(false)).into(),
+            "createdAt" => time(issue.created).into(),
+            "updatedAt" => time(updated(view.world, issue)).into(),
+            "closedAt" => Value::Json(maybe_time(self.closed_at())),
+            "repository" => view.repository(issue.project()).unwrap_or(Value::NULL),
+            "author" => view.user(issue.reporter),
+            "issueType" => Value::Json(issue_type(view.world, fields.kind)),
+            "milestone" => view.world.hub.milestone(issue.id).map_or(Value::NULL, |found| milestone(view, found)),
+            "issueDependenciesSummary" => Value::Json(self.dependencies()),
+            "subIssuesSummary" => Value::Json(self.sub_issues_summary()),
+            "duplicateOf" => Value::NULL,
+            "parent" => fields.parent.map_or(Value::NULL, |id| view.issue_value(id)),
+            "timelineItems" => return timeline::page(*self, arguments),
+            _ => return self.lists(name, arguments),
+        })
+    }
+}
+
+impl<'w> IssueNode<'w> {
+    /// The fields that page.
+    fn lists(&self, name: &str, arguments: &Arguments<'_>) -> Answer<'w> {
+        let (view, issue) = (self.view, self.issue);
+        match name {
+            "assignees" => view.users(issue.fields.assignee.into_iter().collect(), arguments),
+            "labels" => view.labels(labels(issue), arguments),
+            "blockedBy" => view.issues(self.linked(false), arguments),
+            "blocking" => view.issues(self.linked(true), arguments),
+            "subIssues" => view.issues(self.children(), arguments),
+            "trackedIssues" | "trackedInIssues" => view.issues(vec![], arguments),
+            "issueFieldValues" => self.field_values(arguments),
+            "comments" => self.comments(arguments),
+            "projectItems" => {
+                // Of projects that belong to users nothing is told here.
+                let found = if view.options.owner_is_user { vec![] } else { items_of(view, issue.id) };
+                let key = |item: &super::project::ItemNode<'_>| item.project.id();
+                let node = |item: &super::project::ItemNode<'w>| Value::object(*item);
+                Ok(Value::object(connection("ProjectV2ItemConnection", found, arguments, 100, key, node)?))
+            }
+            "closedByPullRequestsReferences" => {
+                let closed = arguments.bool("includeClosedPrs").unwrap_or(false);
+                let pulls = view.world.hub.pulls.iter().filter(|pull| pull.closes.contains(&issue.id));
+                view.pulls(pulls.filter(|pull| closed || pull.closed.is_none()).collect(), arguments)
+            }
+            _ => Ok(Value::NULL),
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        closes(self.view.world, self.issue.id, self.issue.fields.status)
+    }
+
+    fn state_reason(&self, duplicates: bool) -> Option<&'static str> {
+        if self.is_closed() {
+            let reason = close_reason(self.view.world, self.issue.fields.resolution);
+            // Callers who do not know of duplicates are told of work not planned.
+            return Some(if reason == "DUPLICATE" && !duplicates { "NOT_PLANNED" } else { reason });
+        }
+        let reopened = timeline::was_closed(self.view.world, self.issue);
+        reopened.then_some("REOPENED")
+    }
+
+    fn closed_at(&self) -> Option<i64> {
+        if !self.is_closed() {
+            return None;
+        }
+        let done = |status| closes(self.view.world, self.issue.id, status);
+        let closed = self.issue.events().iter().rev().find(|event| match &event.change {
+            Change::Status(swap) => done(swap.to) && !done(swap.from),
+            _ => false,
+        });
+        Some(closed.map_or(self.issue.created, |event| event.at))
+    }
+
+    /// The issues that block this one, or (outward) that it blocks; the newest dependency first.
+    fn linked(&self, outward: bool) -> Vec<&'w Issue> {
+        let links = self.issue.fields.links.iter().rev();
+        let wanted = links.filter(|link| link.kind == LinkKind::Blocks && link.outward == outward);
+        wanted.filter_map(|link| self.view.issue(link.other)).collect()
+    }
+
+    fn children(&self) -> Vec<&'w Issue> {
+        let view = self.view;
+        view.world.children(self.issue.id).filter(|child| view.sees_issue(child)).collect()
+    }
+
+    fn dependencies(&self) -> Json {
+        let open =
+            |issues: &[&Issue]| issues.iter().filter(|issue| !IssueNode { view: self.view, issue }.is_closed()).count();
+        let (by, blocks) = (self.linked(false), self.linked(true));
+        json!({
+            "blockedBy": open(&by), "totalBlockedBy": by.len(), "blocking": open(&blocks), "totalBlocking": blocks.len(),
+        })
+    }
+
+    fn sub_issues_summary(&self) -> Json {
+        let children = self.children();
+        let total = children.len();
+        let done = children.iter().filter(|issue| IssueNode { view: self.view, issue }.is_closed()).count();
+        json!({"total": total, "completed": done, "percentCompleted": (done * 100).checked_div(total).unwrap_or(0)})
+    }
+
+    /// The organisation's own fields of issues: the estimate, where the options put it there.
+    fn field_values(&self, arguments: &Arguments<'_>) -> Answer<'w> {
+        let points = self.issue.fields.points.filter(|_| self.view.options.estimate_on_issue);
+        let node = |points: &f32| {
+            let fields = json!({"id": "IFV_kwDO1", "value": points, "field": timeline::estimate_field()});
+            Value::object(Plain::new("IssueFieldNumberValue", fields))
+        };
+        let found = points.into_iter().collect();
+        Ok(Value::object(connection("IssueFieldValueConnection", found, arguments, 100, f32::to_string, node)?))
+    }
+
+    /// Comments without their texts: the world only counts them and knows when the last was written.
+    fn comments(&self, arguments: &Arguments<'_>) -> Answer<'w> {
+        let (view, issue) = (self.view, self.issue);
+        let at = view.world.hub.commented.get(&issue.id).copied().unwrap_or(issue.created);
+        let author = issue.fields.assignee.unwrap_or(issue.reporter);
+        let node = move |number: &u32| {
+            let login = super::people::login(view, author);
+            let fields = json!({
+                "id": format!("IC_kwDO{}n{number}", issue.id), "createdAt": time(at), "updatedAt": time(at),
+                "body": "Noted.", "bodyText": "Noted.",
+                "author": {"__typename": "User", "login": login, "id": NodeId::User(author).to_string()},
+            });
+            Value::object(Plain::new("IssueComment", fields))
+        };
+        let found = (0..issue.comments).collect();
+        Ok(Value::object(connection("IssueCommentConnection", found, arguments, 100, u32::to_string, node)?))
+    }
+}
+
+/// Whether an issue in this status is closed. People may leave one open.
+pub(super) fn closes(world: &World, id: IssueId, status: StatusId) -> bool {
+    world.status(status).category == Category::Done && world.hub.astray(id) != Some(Astray::StaysOpen)
+}
+
+/// The labels an issue shows.
+pub(super) fn labels(issue: &Issue) -> Vec<String> {
+    let blocked = issue.fields.flagged.then(|| BLOCKED.to_owned());
+    issue.fields.labels.iter().cloned().chain(blocked).collect()
+}
+
+/// Why something was closed, in GitHub's words.
+pub(super) fn close_reason(world: &World, resolution: Option<ResolutionId>) -> &'static str {
+    match resolution {
+        Some(ResolutionId::DUPLICATE) => "DUPLICATE",
+        Some(id) if world.resolutions[usize::from(id.0)].cancels => "NOT_PLANNED",
+        _ => "COMPLETED",
+    }
+}
+
+/// An issue's type. GitHub has no sub-tasks: they are tasks below something.
+pub(super) fn issue_type(world: &World, kind: TypeId) -> Json {
+    let kind = if kind == TypeId::SUBTASK { TypeId::TASK } else { kind };
+    let found = world.issue_type(kind);
+    json!({
+        "id": format!("IT_kwDO{:02X}", kind.0), "name": found.name, "description": found.description, "color": "BLUE",
+        "isEnabled": true, "isPrivate": false,
+    })
+}
+
+/// When an issue itself last changed. What lies on its card, its parent and its dependencies does not count.
+pub(super) fn updated(world: &World, issue: &Issue) -> i64 {
+    let done = |status| closes(world, issue.id, status);
+    let counts = |change: &Change| match change {
+        Change::Status(swap) => done(swap.from) != done(swap.to),
+        Change::Resolution(_)
+        | Change::Flagged(_)
+        | Change::Title(_)
+        | Change::Assignee(_)
+        | Change::Labels(_)
+        | Change::Kind(_)
+        | Change::Moved(_) => true,
+        _ => false,
+    };
+    let event = issue.events().iter().rev().find(|event| counts(&event.change)).map(|event| event.at);
+    let comment = world.hub.commented.get(&issue.id).copied();
+    let milestone = world.hub.milestoned.get(&issue.id).and_then(|moves| moves.last()).map(|(at, ..)| *at);
+    [event, comment, milestone].into_iter().flatten().fold(issue.created, i64::max)
+}

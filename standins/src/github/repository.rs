@@ -1,0 +1,224 @@
+//! Repositories: a project of the world each, with its issues, pull requests, commits and deployments.
+
+use super::ids::NodeId;
+use super::issue::{closes, updated};
+use super::people::Person;
+use super::pulls::{CommitNode, DeploymentNode};
+use super::view::{View, maybe_time, time};
+use crate::graphql::{Answer, Arguments, Failure, Object, Plain, Value, connection};
+use crate::world::{Commit, Deployment, Issue, Milestone, ProjectId, Pull, Visibility};
+use serde_json::{Value as Json, json};
+
+pub(super) struct RepositoryNode<'w> {
+    pub(super) view: View<'w>,
+    pub(super) id: ProjectId,
+}
+
+/// The repository of a name.
+pub(super) fn find<'w>(view: View<'w>, owner: &str, name: &str) -> Answer<'w> {
+    let found = view.world.find_project(name).filter(|_| owner.eq_ignore_ascii_case(&view.options.owner));
+    found.and_then(|id| view.repository(id)).ok_or_else(|| {
+        Failure::new("NOT_FOUND", format!("Could not resolve to a Repository with the name '{owner}/{name}'."))
+    })
+}
+
+impl Object for RepositoryNode<'_> {
+    fn type_name(&self) -> &str {
+        "Repository"
+    }
+
+    fn field(&self, name: &str, arguments: &Arguments<'_>) -> Answer<'_> {
+        let (view, id) = (self.view, self.id);
+        let full = view.repository_name(id);
+        let project = view.world.project(id);
+        Ok(match name {
+            "id" => NodeId::Repository(id).to_string().into(),
+            "databaseId" => project.id.into(),
+            "name" => project.key.to_lowercase().into(),
+            "nameWithOwner" => full.into(),
+            "description" => project.name.as_str().into(),
+            "url" => format!("{}/{full}", view.site()).into(),
+            "resourcePath" => format!("/{full}").into(),
+            "owner" => Value::object(Person::Owner { view }),
+            "isArchived" => (project.visibility == Visibility::Archived).into(),
+            "isPrivate" | "hasIssuesEnabled" => true.into(),
+            "isFork" | "isDisabled" | "isEmpty" | "isLocked" | "isTemplate" | "isMirror" => false.into(),
+            "createdAt" => time(self.moments().min().unwrap_or(view.now)).into(),
+            "updatedAt" => time(self.moments().max().unwrap_or(view.now)).into(),
+            "pushedAt" => Value::Json(maybe_time(self.pushed())),
+            "defaultBranchRef" => self.branch(),
+            _ => return self.lists(name, arguments),
+        })
+    }
+}
+
+impl<'w> RepositoryNode<'w> {
+    fn lists(&self, name: &str, arguments: &Arguments<'_>) -> Answer<'w> {
+        let (view, id) = (self.view, self.id);
+        let number = arguments.int("number").unwrap_or_default();
+        match name {
+            "issues" => self.issues(arguments),
+            "pullRequests" => self.pulls(arguments),
+            "deployments" => self.deployments(arguments),
+            "milestones" => {
+                let found = view.world.hub.milestones.iter().filter(|found| found.project == id).collect();
+                let key = |found: &&Milestone| found.id.0.to_string();
+                let node = move |found: &&'w Milestone| milestone(view, found);
+                Ok(Value::object(connection("MilestoneConnection", found, arguments, 100, key, node)?))
+            }
+            "projectsV2" => super::people::projects(view, view.world.boards_of(id).collect(), arguments),
+            "issue" => {
+                let mut issues = view.world.issues().filter(|issue| issue.project() == id && view.sees_issue(issue));
+                let found = issues.find(|issue| i64::from(issue.fields.key.number) == number);
+                found.map(|issue| view.issue_value(issue.id)).ok_or_else(|| {
+                    Failure::new("NOT_FOUND", format!("Could not resolve to an Issue with the number of {number}."))
+                })
+            }
+            "pullRequest" => {
+                let mut pulls = view.world.hub.pulls.iter().filter(|pull| pull.key.project == id);
+                let found = pulls.find(|pull| i64::from(pull.key.number) == number);
+                found.map(|pull| view.pull_value(pull)).ok_or_else(|| {
+                    Failure::new(
+                        "NOT_FOUND",
+                        format!("Could not resolve to a PullRequest with the number of {number}."),
+                    )
+                })
+            }
+            _ => Ok(Value::NULL),
+        }
+    }
+
+    fn pushed(&self) -> Option<i64> {
+        let commits = self.view.world.hub.commits.iter().filter(|commit| commit.project == self.id);
+        commits.map(|commit| commit.landed.map_or(commit.at, |landed| landed.max(commit.at))).max()
+    }
+
+    fn moments(&self) -> impl Iterator<Item = i64> {
+        let mine = self.view.world.issues().filter(|issue| issue.project() == self.id);
+        mine.map(|issue| issue.created).chain(self.pushed())
+    }
+
+    fn issues(&self, arguments: &Arguments<'_>) -> Answer<'w> {
+        let view = self.view;
+        view.caller.needs("issues", "issues")?;
+        let filter = arguments.json("filterBy");
+        let states = list(&filter["states"]).or_else(|| owned(arguments.texts("states")));
+        let since = filter["since"].as_str().and_then(|since| since.parse::<jiff::Timestamp>().ok());
+        let since = since.map(|since| since.as_millisecond());
+        let labels = list(&filter["labels"]).or_else(|| owned(arguments.texts("labels")));
+        let fits = |issue: &&Issue| {
+            let closed = closes(view.world, issue.id, issue.fields.status);
+            let state = if closed { "CLOSED" } else { "OPEN" };
+            let held = super::issue::labels(issue);
+            states.as_ref().is_none_or(|states| states.iter().any(|wanted| wanted == state))
+                && since.is_none_or(|since| updated(view.world, issue).div_euclid(1_000) * 1_000 >= since)
+                && labels.as_ref().is_none_or(|labels| labels.iter().any(|label| held.contains(label)))
+        };
+        let mine = view.world.issues().filter(|issue| issue.project() == self.id && view.sees_issue(issue));
+        let mut found: Vec<_> = mine.filter(fits).collect();
+        sort(&mut found, &arguments.json("orderBy"), |issue| (issue.created, updated(view.world, issue)));
+        view.issues(found, arguments)
+    }
+
+    fn pulls(&self, arguments: &Arguments<'_>) -> Answer<'w> {
+        let view = self.view;
+        view.caller.needs("pull_requests", "pullRequests")?;
+        let states = arguments.texts("states");
+        let branch = arguments.text("headRefName");
+        let fits = |pull: &&Pull| {
+            states.as_ref().is_none_or(|states| states.contains(&super::pulls::state(pull)))
+                && branch.is_none_or(|branch| pull.branch == branch)
+        };
+        let mine = view.world.hub.pulls.iter().filter(|pull| pull.key.project == self.id);
+        let mut found: Vec<_> = mine.filter(fits).collect();
+        sort(&mut found, &arguments.json("orderBy"), |pull| (pull.created, super::pulls::updated(view, pull)));
+        view.pulls(found, arguments)
+    }
+
+    fn deployments(&self, arguments: &Arguments<'_>) -> Answer<'w> {
+        let view = self.view;
+        view.caller.needs("deployments", "deployments")?;
+        let wanted = arguments.texts("environments");
+        let fits = |found: &&Deployment| {
+            found.project == self.id
+                && wanted.as_ref().is_none_or(|wanted| wanted.contains(&found.environment.as_str()))
+        };
+        let mut found: Vec<_> = view.world.hub.deployments.iter().filter(fits).collect();
+        sort(&mut found, &arguments.json("orderBy"), |found| (found.at, found.at));
+        let key = |found: &&Deployment| found.id.0.to_string();
+        let node = move |found: &&'w Deployment| Value::object(DeploymentNode { view, deployment: found });
+        Ok(Value::object(connection("DeploymentConnection", found, arguments, 100, key, node)?))
+    }
+
+    /// The default branch; none while nothing was committed.
+    fn branch(&self) -> Value<'w> {
+        if self.view.caller.needs("contents", "defaultBranchRef").is_err() {
+            return Value::Failed(self.view.caller.forbidden());
+        }
+        let newest = self.history().into_iter().next();
+        Value::maybe(newest.map(|head| BranchNode { view: self.view, head }))
+    }
+
+    fn history(&self) -> Vec<&'w Commit> {
+        history(self.view, self.id)
+    }
+}
+
+/// The commits on the default branch, the newest first.
+pub(super) fn history(view: View<'_>, id: ProjectId) -> Vec<&Commit> {
+    let mine = view.world.hub.commits.iter().filter(|commit| commit.project == id);
+    let mut found: Vec<_> = mine.filter(|commit| commit.landed.is_some()).collect();
+    found.sort_by_key(|commit| std::cmp::Reverse((commit.landed, commit.id)));
+    found
+}
+
+struct BranchNode<'w> {
+    view: View<'w>,
+    head: &'w Commit,
+}
+
+impl Object for BranchNode<'_> {
+    fn type_name(&self) -> &str {
+        "Ref"
+    }
+
+    fn field(&self, name: &str, _: &Arguments<'_>) -> Answer<'_> {
+        Ok(match name {
+            "id" => format!("REF_kwDO{}", self.head.project).into(),
+            "name" => "main".into(),
+            "prefix" => "refs/heads/".into(),
+            "target" => Value::object(CommitNode { view: self.view, commit: self.head }),
+            _ => Value::NULL,
+        })
+    }
+}
+
+/// A milestone as plain fields.
+pub(super) fn milestone<'w>(view: View<'w>, found: &Milestone) -> Value<'w> {
+    let number = found.id.0;
+    let url = format!("{}/{}/milestone/{number}", view.site(), view.repository_name(found.project));
+    let fields = json!({
+        "id": NodeId::Milestone(found.id).to_string(), "number": number, "title": found.title, "description": null,
+        "state": if found.closed.is_some() { "CLOSED" } else { "OPEN" }, "closed": found.closed.is_some(),
+        "dueOn": maybe_time(found.due), "closedAt": maybe_time(found.closed), "createdAt": time(found.created),
+        "updatedAt": time(found.closed.unwrap_or(found.created)), "url": url,
+    });
+    Value::object(Plain::new("Milestone", fields))
+}
+
+fn owned(texts: Option<Vec<&str>>) -> Option<Vec<String>> {
+    texts.map(|texts| texts.into_iter().map(str::to_owned).collect())
+}
+
+fn list(json: &Json) -> Option<Vec<String>> {
+    Some(json.as_array()?.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect())
+}
+
+/// Sorts by `orderBy`; without one by creation. `times` gives creation and update.
+fn sort<T>(found: &mut [T], order: &Json, times: impl Fn(&T) -> (i64, i64)) {
+    let updated = order["field"] == "UPDATED_AT";
+    found.sort_by_key(|one| if updated { times(one).1 } else { times(one).0 });
+    if order["direction"] == "DESC" {
+        found.reverse();
+    }
+}

@@ -1,0 +1,371 @@
+//! The roots of the graph, and how lists of it are filtered, sorted and paged.
+
+use super::issue::{IssueNode, View};
+use super::{Attachment, Kind, Site, date, number_of, plan, price, time, uuid};
+use crate::graphql::{Answer, Arguments, Connection, Failure, Object, Value, connection};
+use crate::server::lock;
+use crate::world::{
+    Category, Change, Issue, IssueId, LinkKind, Project, ProjectId, StatusId, UserId, Visibility, World,
+};
+use serde_json::{Value as Json, json};
+use std::collections::BTreeSet;
+
+/// Rows of a page that was not told how many, and the most there are.
+const USUAL_ROWS: usize = 50;
+const MOST_ROWS: i64 = 250;
+/// How long the bin keeps what is in it.
+const RETENTION: i64 = 30 * 24 * 3_600_000;
+
+/// The query root over a world at a moment.
+pub(super) struct Root<'w> {
+    pub(super) site: &'w Site,
+    pub(super) world: &'w World,
+    pub(super) now: i64,
+}
+
+impl Object for Root<'_> {
+    fn type_name(&self) -> &str {
+        "Query"
+    }
+
+    fn field(&self, name: &str, arguments: &Arguments<'_>) -> Answer<'_> {
+        Ok(match name {
+            "viewer" => self.user(UserId(0)).into(),
+            "organization" => json!({"id": uuid(Kind::Workspace, 1), "name": "Acme", "urlKey": "acme"}).into(),
+            "rateLimitStatus" => price::Pools::status(&self.site.options, self.now).into(),
+            "issues" => Value::object(self.issues(arguments)?),
+            "issue" => self.issue(arguments)?,
+            "issueRelations" => self.relations(arguments)?,
+            "teams" => self.rows("TeamConnection", self.teams(), arguments)?,
+            "workflowStates" => self.rows("WorkflowStateConnection", self.states(), arguments)?,
+            "issueLabels" => self.rows("IssueLabelConnection", self.labels(), arguments)?,
+            "users" => self.rows("UserConnection", self.users(), arguments)?,
+            "cycles" => self.rows("CycleConnection", self.cycles(arguments)?, arguments)?,
+            "projects" => self.rows("ProjectConnection", self.projects(arguments)?, arguments)?,
+            "initiatives" => self.rows("InitiativeConnection", self.initiatives(arguments)?, arguments)?,
+            "projectMilestones" => self.rows("ProjectMilestoneConnection", self.milestones(), arguments)?,
+            "attachments" => self.rows("AttachmentConnection", self.attachments(arguments)?, arguments)?,
+            "comments" => self.rows("CommentConnection", Vec::new(), arguments)?,
+            other => return Err(Failure::new("INTERNAL_SERVER_ERROR", format!("this stand-in has no {other}"))),
+        })
+    }
+}
+
+impl<'w> Root<'w> {
+    pub(super) fn new(site: &'w Site, world: &'w World, now: i64) -> Self {
+        Self { site, world, now }
+    }
+
+    /// Every issue of the world that Linear still shows: those in the bin for a while, those of hidden teams never.
+    pub(super) fn all(&self) -> impl Iterator<Item = &'w Issue> + use<'w> {
+        let (world, now) = (self.world, self.now);
+        let all = (IssueId::FIRST.0..).map_while(move |id| world.get(IssueId(id)));
+        all.filter(move |issue| {
+            let binned = issue.deleted.is_none_or(|at| now - at < RETENTION);
+            let seen = !issue.hidden && world.project(issue.project()).visibility != Visibility::Hidden;
+            binned && seen && issue.created <= now
+        })
+    }
+
+    /// What level of work an issue is: −1 and 0 are issues, 1 projects, above that initiatives.
+    pub(super) fn level(&self, issue: &Issue) -> i8 {
+        self.world.issue_type(issue.fields.kind).level
+    }
+
+    /// Pages through rows.
+    pub(super) fn rows(&self, kind: &'static str, rows: Vec<Json>, arguments: &Arguments<'_>) -> Answer<'w> {
+        check_page(arguments)?;
+        let archived = arguments.bool("includeArchived") == Some(true);
+        let rows = rows.into_iter().filter(|row| archived || row["archivedAt"].is_null()).collect();
+        let key = |row: &Json| row["id"].as_str().unwrap_or_default().to_owned();
+        let page = connection(kind, rows, arguments, USUAL_ROWS, key, |row| Value::Json(row.clone()))?;
+        Ok(Value::object(page))
+    }
+
+    fn issues(&self, arguments: &Arguments<'_>) -> Result<Connection<'w, &'w Issue>, Failure> {
+        check_page(arguments)?;
+        let filter = Filter::of(&arguments.json("filter"))?;
+        let archived = arguments.bool("includeArchived") == Some(true);
+        let mut found: Vec<&'w Issue> = self.all().filter(|issue| self.level(issue) <= 0).collect();
+        found.retain(|issue| {
+            let team = &self.world.project(issue.project()).key;
+            let id = uuid(Kind::Issue, issue.id.0);
+            (archived || self.archived(issue).is_none()) && filter.takes(&id, self.updated(issue), Some(team))
+        });
+        // Newest first; by creation unless it is said otherwise.
+        let by_change = arguments.text("orderBy") == Some("updatedAt");
+        found.sort_by_key(|issue| {
+            let at = if by_change { self.updated(issue) } else { issue.created };
+            (std::cmp::Reverse(at), std::cmp::Reverse(issue.id))
+        });
+        let (site, world, now) = (self.site, self.world, self.now);
+        let key = |issue: &&'w Issue| issue.id.to_string();
+        connection("IssueConnection", found, arguments, USUAL_ROWS, key, move |issue| {
+            Value::object(IssueNode { root: Root { site, world, now }, issue })
+        })
+    }
+
+    fn issue(&self, arguments: &Arguments<'_>) -> Answer<'w> {
+        let wanted = arguments.text("id").unwrap_or_default();
+        let named = |issue: &&Issue| {
+            uuid(Kind::Issue, issue.id.0) == wanted || self.world.key_of(issue.id).eq_ignore_ascii_case(wanted)
+        };
+        let issue = self.all().filter(|issue| self.level(issue) <= 0).find(named);
+        let issue = issue.ok_or_else(|| Failure::new("INPUT_ERROR", "Entity not found: Issue"))?;
+        let Self { site, world, now } = *self;
+        Ok(Value::object(IssueNode { root: Root { site, world, now }, issue }))
+    }
+
+    /// When it was archived by itself, or put into the bin.
+    pub(super) fn archived(&self, issue: &Issue) -> Option<i64> {
+        let finished = || {
+            let done = self.world.status(issue.fields.status).category == Category::Done;
+            let at = issue.last_event() + self.site.options.archive_after?;
+            (done && at <= self.now).then_some(at)
+        };
+        issue.deleted.or_else(finished)
+    }
+
+    /// When it was changed last: archiving and trashing count.
+    pub(super) fn updated(&self, issue: &Issue) -> i64 {
+        issue.updated.max(self.archived(issue).unwrap_or(issue.updated))
+    }
+
+    pub(super) fn user(&self, id: UserId) -> Json {
+        let user = &self.world.users[usize::from(id.0)];
+        let nick = user.name.to_lowercase();
+        json!({"id": uuid(Kind::User, u32::from(id.0)), "name": user.name, "displayName": nick,
+            "email": format!("{nick}@example.com"), "active": true, "app": false, "archivedAt": null})
+    }
+
+    fn users(&self) -> Vec<Json> {
+        (0..self.world.users.len()).map(|at| self.user(UserId(at as u16))).collect()
+    }
+
+    fn visible(&self) -> impl Iterator<Item = (ProjectId, &'w Project)> + use<'w> {
+        let projects = self.world.projects.iter().enumerate();
+        let projects = projects.map(|(at, project)| (ProjectId(at as u16), project));
+        projects.filter(|(_, project)| project.visibility != Visibility::Hidden)
+    }
+
+    fn teams(&self) -> Vec<Json> {
+        let team = |(id, project): (ProjectId, &Project)| {
+            let archived = (project.visibility == Visibility::Archived).then(|| time(self.now));
+            let cycles = self.world.boards.iter().any(|board| board.project == id);
+            json!({"id": uuid(Kind::Team, u32::from(id.0)), "key": project.key, "name": project.name, "timezone": "Etc/UTC",
+                "cyclesEnabled": cycles, "issueEstimationType": "fibonacci", "archivedAt": archived})
+        };
+        self.visible().map(team).collect()
+    }
+
+    /// The states of every team: those of the world, and one for what was given up.
+    fn states(&self) -> Vec<Json> {
+        let mut rows = Vec::new();
+        for (team, _) in self.visible() {
+            let names = self.world.statuses.iter().enumerate();
+            let own = names.map(|(at, status)| (StatusId(at as u8), status.name.as_str(), kind_of(status)));
+            for (id, name, kind) in
+                own.map(|(id, name, kind)| (Some(id), name, kind)).chain([(None, "Canceled", "canceled")])
+            {
+                rows.push(json!({"id": state_id(team, id), "name": name, "type": kind, "position": rows.len(),
+                    "team": {"id": uuid(Kind::Team, u32::from(team.0))}, "archivedAt": null}));
+            }
+        }
+        rows
+    }
+
+    /// Every label that any issue has or had.
+    fn labels(&self) -> Vec<Json> {
+        let names = self.names(|view| view.labels);
+        let label = |name: String| json!({"id": label_id(&name), "name": name, "isGroup": false, "archivedAt": null, "parent": null});
+        names.into_iter().map(label).collect()
+    }
+
+    fn milestones(&self) -> Vec<Json> {
+        let names = self.names(|view| view.milestone.into_iter().collect());
+        names.into_iter().map(|name| json!({"id": milestone_id(&name), "name": name, "archivedAt": null})).collect()
+    }
+
+    /// Names that occur in any issue at any time.
+    fn names(&self, pick: impl Fn(View) -> BTreeSet<String>) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        for issue in self.all().filter(|issue| self.level(issue) <= 0) {
+            let mut fields = issue.fields.clone();
+            names.extend(pick(View::of(self.world, &fields)));
+            for event in issue.events().iter().rev() {
+                let names_change = matches!(event.change, Change::Labels(_) | Change::Kind(_) | Change::Flagged(_));
+                event.change.undo(&mut fields);
+                if names_change {
+                    names.extend(pick(View::of(self.world, &fields)));
+                }
+            }
+        }
+        names
+    }
+
+    fn cycles(&self, arguments: &Arguments<'_>) -> Result<Vec<Json>, Failure> {
+        let filter = Filter::of(&arguments.json("filter"))?;
+        let rows = self.world.sprints.iter().filter(|sprint| sprint.created <= self.now);
+        let seen = |row: &Json| {
+            let hidden = self.world.projects.iter().filter(|project| project.visibility == Visibility::Hidden);
+            let teams: Vec<_> = hidden.filter_map(|project| self.world.find_project(&project.key)).collect();
+            !teams.iter().any(|team| row["team"]["id"] == uuid(Kind::Team, u32::from(team.0)))
+        };
+        Ok(newest_first(rows.map(|sprint| plan::cycle(self, sprint)).filter(seen).collect(), &filter))
+    }
+
+    fn projects(&self, arguments: &Arguments<'_>) -> Result<Vec<Json>, Failure> {
+        let filter = Filter::of(&arguments.json("filter"))?;
+        let epics = self.all().filter(|issue| self.level(issue) == 1);
+        Ok(newest_first(epics.map(|epic| plan::project(self, epic)).collect(), &filter))
+    }
+
+    fn initiatives(&self, arguments: &Arguments<'_>) -> Result<Vec<Json>, Failure> {
+        let filter = Filter::of(&arguments.json("filter"))?;
+        let tops = self.all().filter(|issue| self.level(issue) > 1);
+        Ok(newest_first(tops.map(|top| plan::initiative(self, top)).collect(), &filter))
+    }
+
+    fn attachments(&self, arguments: &Arguments<'_>) -> Result<Vec<Json>, Failure> {
+        let filter = Filter::of(&arguments.json("filter"))?;
+        let row = |attachment: &Attachment| {
+            json!({"id": uuid(Kind::Attachment, attachment.number), "url": attachment.url, "title": attachment.title,
+                "sourceType": "github", "metadata": {}, "createdAt": time(attachment.at), "updatedAt": time(attachment.at),
+                "creator": self.user(UserId(0)), "issue": {"id": uuid(Kind::Issue, attachment.issue.0)}, "archivedAt": null})
+        };
+        Ok(newest_first(lock(&self.site.attachments).iter().map(row).collect(), &filter))
+    }
+
+    /// All links, the newest first: when one was made, the issue it starts from says.
+    fn relations(&self, arguments: &Arguments<'_>) -> Answer<'w> {
+        let mut rows = Vec::new();
+        for issue in self.all().filter(|issue| self.level(issue) <= 0) {
+            for link in issue.fields.links.iter().filter(|link| link.outward) {
+                let made = issue.events().iter().rev().find_map(|event| match &event.change {
+                    Change::Linked(held) if held.id == link.id => Some(event.at),
+                    _ => None,
+                });
+                rows.push(json!({"id": uuid(Kind::Link, link.id), "type": kind_of_link(link.kind),
+                    "updatedAt": time(made.unwrap_or(issue.created)), "archivedAt": null,
+                    "issue": {"id": uuid(Kind::Issue, issue.id.0)},
+                    "relatedIssue": {"id": uuid(Kind::Issue, link.other.0)}}));
+            }
+        }
+        let rows = newest_first(rows, &Filter::default());
+        self.rows("IssueRelationConnection", rows, arguments)
+    }
+}
+
+/// A page may have 250 rows.
+fn check_page(arguments: &Arguments<'_>) -> Result<(), Failure> {
+    let rows = ["first", "last"].into_iter().find_map(|name| arguments.int(name)).unwrap_or(1);
+    if (1..=MOST_ROWS).contains(&rows) {
+        return Ok(());
+    }
+    Err(Failure::new("INPUT_ERROR", "Argument Validation Error - first must not be greater than 250"))
+}
+
+/// The rows that the filter takes, by change, the newest first.
+fn newest_first(rows: Vec<Json>, filter: &Filter) -> Vec<Json> {
+    let text = |row: &Json, name: &str| row[name].as_str().unwrap_or_default().to_owned();
+    let taken = |row: &Json| {
+        let at = text(row, "updatedAt").parse::<jiff::Timestamp>().map_or(0, |at| at.as_millisecond());
+        filter.takes(&text(row, "id"), at, None) || (filter.or_active && row["isActive"] == true)
+    };
+    let mut rows: Vec<Json> = rows.into_iter().filter(taken).collect();
+    rows.sort_by_key(|row| std::cmp::Reverse((text(row, "updatedAt"), text(row, "id"))));
+    rows
+}
+
+/// As much of the filters as this stand-in knows. Anything else is an error, not everything.
+#[derive(Default)]
+struct Filter {
+    ids: Option<Vec<String>>,
+    since: Option<i64>,
+    teams: Option<Vec<String>>,
+    or_active: bool,
+}
+
+impl Filter {
+    fn of(filter: &Json) -> Result<Self, Failure> {
+        let mut read = Self::default();
+        for (name, value) in filter.as_object().into_iter().flatten() {
+            read.add(name, value)?;
+        }
+        Ok(read)
+    }
+
+    fn add(&mut self, name: &str, value: &Json) -> Result<(), Failure> {
+        let texts = |value: &Json| -> Option<Vec<String>> {
+            let one = value["eq"].as_str().map(|text| vec![text.to_owned()]);
+            let many = || Some(value["in"].as_array()?.iter().filter_map(Json::as_str).map(str::to_owned).collect());
+            one.or_else(many)
+        };
+        let unknown = || Failure::new("INTERNAL_SERVER_ERROR", format!("this stand-in does not filter by {name}"));
+        match name {
+            "id" => self.ids = Some(texts(value).ok_or_else(unknown)?),
+            "team" => self.teams = Some(texts(&value["key"]).ok_or_else(unknown)?),
+            "updatedAt" => {
+                let since = value["gte"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+                self.since = Some(since.ok_or_else(unknown)?.as_millisecond());
+            }
+            "isActive" if value["eq"] == true => self.or_active = true,
+            "or" => {
+                for one in value.as_array().into_iter().flatten() {
+                    let Self { ids, since, teams, or_active } = Self::of(one)?;
+                    self.ids = ids.or(self.ids.take());
+                    self.since = since.or(self.since.take());
+                    self.teams = teams.or(self.teams.take());
+                    self.or_active |= or_active;
+                }
+            }
+            _ => return Err(unknown()),
+        }
+        Ok(())
+    }
+
+    fn takes(&self, id: &str, updated: i64, team: Option<&str>) -> bool {
+        let among = |list: &Option<Vec<String>>, word: &str| {
+            list.as_ref().is_none_or(|list| list.iter().any(|one| one == word))
+        };
+        among(&self.ids, id)
+            && self.since.is_none_or(|since| updated >= since)
+            && team.is_none_or(|team| among(&self.teams, team))
+    }
+}
+
+/// The type of a status of the world.
+fn kind_of(status: &crate::world::Status) -> &'static str {
+    match (status.category, status.stage) {
+        (Category::New, crate::world::Stage::Backlog) => "backlog",
+        (Category::New, _) => "unstarted",
+        (Category::Indeterminate, _) => "started",
+        (Category::Done, _) => "completed",
+    }
+}
+
+/// The type of a link.
+pub(super) fn kind_of_link(kind: LinkKind) -> &'static str {
+    match kind {
+        LinkKind::Blocks => "blocks",
+        LinkKind::Relates => "related",
+    }
+}
+
+/// A team's state; none is the one for what was given up.
+pub(super) fn state_id(team: ProjectId, status: Option<StatusId>) -> String {
+    uuid(Kind::State, (u32::from(team.0) << 8) + status.map_or(255, |status| u32::from(status.0)))
+}
+
+pub(super) fn label_id(name: &str) -> String {
+    uuid(Kind::Label, number_of(name))
+}
+
+pub(super) fn milestone_id(name: &str) -> String {
+    uuid(Kind::Milestone, number_of(name))
+}
+
+/// A date, or null.
+pub(super) fn due(due: Option<jiff::civil::Date>) -> Json {
+    due.map(date).into()
+}

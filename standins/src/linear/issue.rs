@@ -1,0 +1,194 @@
+//! An issue as Linear shows it.
+
+use super::graph::{Root, due, kind_of_link, label_id, milestone_id, state_id};
+use super::{Kind, history, time, uuid};
+use crate::graphql::{Answer, Arguments, Failure, Object};
+use crate::server::lock;
+use crate::world::{Category, Change, Fields, Issue, IssueId, PriorityId, ProjectId, SprintId, TypeId, UserId, World};
+use serde_json::{Value as Json, json};
+use std::collections::BTreeSet;
+
+/// Labels with this in front stand for a milestone: the world has none.
+const MILESTONE: &str = "milestone:";
+
+/// What Linear has of the fields of an issue.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct View {
+    pub(super) team: ProjectId,
+    pub(super) state: String,
+    pub(super) cycle: Option<SprintId>,
+    /// The epic it serves.
+    pub(super) project: Option<IssueId>,
+    /// The issue it is a part of.
+    pub(super) parent: Option<IssueId>,
+    pub(super) labels: BTreeSet<String>,
+    pub(super) milestone: Option<String>,
+    pub(super) estimate: Option<f32>,
+    pub(super) priority: f64,
+    pub(super) assignee: Option<UserId>,
+    pub(super) title: String,
+    pub(super) due: Option<jiff::civil::Date>,
+}
+
+impl View {
+    pub(super) fn of(world: &World, fields: &Fields) -> Self {
+        let below_epic = |id: &IssueId| world.issue_type(world.issue(*id).fields.kind).level > 0;
+        let cancelled = fields.resolution.is_some_and(|id| world.resolutions[usize::from(id.0)].cancels);
+        let done = world.status(fields.status).category == Category::Done;
+        let status = (!(cancelled && done)).then_some(fields.status);
+        let (milestones, labels): (BTreeSet<String>, BTreeSet<String>) =
+            fields.labels.iter().cloned().partition(|label| label.starts_with(MILESTONE));
+        let blocked = fields.flagged.then(|| "Blocked".to_owned());
+        Self {
+            team: fields.key.project,
+            state: state_id(fields.key.project, status),
+            cycle: fields.sprints.last().copied(),
+            project: fields.parent.filter(below_epic),
+            parent: fields.parent.filter(|id| !below_epic(id)),
+            labels: labels.into_iter().chain(label_of(fields.kind).map(str::to_owned)).chain(blocked).collect(),
+            milestone: milestones.into_iter().next().map(|label| label[MILESTONE.len()..].to_owned()),
+            estimate: fields.points,
+            priority: priority(fields.priority),
+            assignee: fields.assignee,
+            title: fields.title.clone(),
+            due: fields.due,
+        }
+    }
+}
+
+/// People say by a label what kind of work it is.
+fn label_of(kind: TypeId) -> Option<&'static str> {
+    match kind {
+        TypeId::BUG => Some("Bug"),
+        TypeId::SPIKE => Some("Spike"),
+        TypeId::INCIDENT => Some("Incident"),
+        TypeId::STORY => Some("Story"),
+        _ => None,
+    }
+}
+
+/// 1 is urgent, 4 low and 0 none, which stands for the lowest.
+fn priority(priority: PriorityId) -> f64 {
+    match priority {
+        PriorityId::LOWEST => 0.0,
+        other => f64::from(other.0) + 1.0,
+    }
+}
+
+/// An issue of the graph.
+pub(super) struct IssueNode<'w> {
+    pub(super) root: Root<'w>,
+    pub(super) issue: &'w Issue,
+}
+
+impl Object for IssueNode<'_> {
+    fn type_name(&self) -> &str {
+        "Issue"
+    }
+
+    fn field(&self, name: &str, arguments: &Arguments<'_>) -> Answer<'_> {
+        if *lock(&self.root.site.spoilt) == Some((self.issue.id, one_of(name))) {
+            return Err(Failure::new("INTERNAL_SERVER_ERROR", "something went wrong with this field"));
+        }
+        match name {
+            "history" => self.root.rows("IssueHistoryConnection", history::acts(&self.root, self.issue), arguments),
+            "stateHistory" => self.spans(arguments),
+            "inverseRelations" => self.links(false, arguments),
+            "relations" => self.links(true, arguments),
+            "children" => self.children(arguments),
+            "comments" => self.root.rows("CommentConnection", Vec::new(), arguments),
+            "attachments" => self.root.rows("AttachmentConnection", Vec::new(), arguments),
+            _ => Ok(self.plain(name).into()),
+        }
+    }
+}
+
+impl IssueNode<'_> {
+    fn plain(&self, name: &str) -> Json {
+        let (root, issue, world) = (&self.root, self.issue, self.root.world);
+        let view = || View::of(world, &issue.fields);
+        let reference = |kind, id: Option<u32>| id.map(|id| json!({"id": uuid(kind, id)})).into();
+        match name {
+            "id" => uuid(Kind::Issue, issue.id.0).into(),
+            "identifier" => world.key_of(issue.id).into(),
+            "number" => issue.fields.key.number.into(),
+            "previousIdentifiers" => self.former_keys().into(),
+            "title" => issue.fields.title.clone().into(),
+            "url" => format!("https://linear.app/acme/issue/{}", world.key_of(issue.id)).into(),
+            "branchName" => world.key_of(issue.id).to_lowercase().into(),
+            "priority" => view().priority.into(),
+            "estimate" => issue.fields.points.map(f64::from).into(),
+            "createdAt" => time(issue.created).into(),
+            "updatedAt" => time(root.updated(issue)).into(),
+            "archivedAt" => root.archived(issue).map(time).into(),
+            "trashed" => issue.deleted.map(|_| true).into(),
+            "dueDate" => due(issue.fields.due),
+            "labelIds" => view().labels.iter().map(|label| label_id(label)).collect(),
+            "state" => json!({"id": view().state}),
+            "team" => reference(Kind::Team, Some(u32::from(view().team.0))),
+            "cycle" => reference(Kind::Cycle, view().cycle.map(|id| id.0)),
+            "project" => reference(Kind::Issue, view().project.map(|id| id.0)),
+            "projectMilestone" => view().milestone.map(|name| json!({"id": milestone_id(&name), "name": name})).into(),
+            "parent" => {
+                view().parent.map(|id| json!({"id": uuid(Kind::Issue, id.0), "identifier": world.key_of(id)})).into()
+            }
+            "assignee" => issue.fields.assignee.map(|id| root.user(id)).into(),
+            "creator" => root.user(issue.creator),
+            "startedAt" | "completedAt" | "canceledAt" => self.turn(name),
+            _ => Json::Null,
+        }
+    }
+
+    /// The moment of a turning point, by the truth of the world.
+    fn turn(&self, name: &str) -> Json {
+        let truth = self.root.world.truth(self.root.now);
+        let at = match name {
+            "startedAt" => truth.started(self.issue.id),
+            "completedAt" => truth.completed(self.issue.id),
+            _ => truth.cancelled(self.issue.id),
+        };
+        at.map(time).into()
+    }
+
+    /// The keys it had before, oldest first.
+    fn former_keys(&self) -> Vec<String> {
+        let moved = self.issue.events().iter().filter_map(|event| match &event.change {
+            Change::Moved(swap) => Some(self.root.world.key_text(swap.from)),
+            _ => None,
+        });
+        moved.collect()
+    }
+
+    fn spans(&self, arguments: &Arguments<'_>) -> Answer<'_> {
+        let rows = history::spans(&self.root, self.issue);
+        self.root.rows("IssueStateSpanConnection", rows, arguments)
+    }
+
+    /// The links that start from here, or those that lead here.
+    fn links(&self, outward: bool, arguments: &Arguments<'_>) -> Answer<'_> {
+        let world = self.root.world;
+        let held = self.issue.fields.links.iter().filter(|link| link.outward == outward);
+        let rows = held.map(|link| {
+            let other = world.issue(link.other);
+            let state = View::of(world, &other.fields).state;
+            let other = json!({"id": uuid(Kind::Issue, other.id.0), "identifier": world.key_of(other.id), "state": {"id": state}});
+            let here = json!({"id": uuid(Kind::Issue, self.issue.id.0)});
+            let (issue, related) = if outward { (here, other) } else { (other, here) };
+            json!({"id": uuid(Kind::Link, link.id), "type": kind_of_link(link.kind), "archivedAt": null, "issue": issue,
+                "relatedIssue": related})
+        });
+        self.root.rows("IssueRelationConnection", rows.collect(), arguments)
+    }
+
+    fn children(&self, arguments: &Arguments<'_>) -> Answer<'_> {
+        let children = self.root.world.children(self.issue.id);
+        let rows = children.map(|child| json!({"id": uuid(Kind::Issue, child.id.0), "archivedAt": null}));
+        self.root.rows("IssueConnection", rows.collect(), arguments)
+    }
+}
+
+/// The name as a constant, so that it can be compared with what is spoilt.
+fn one_of(name: &str) -> &'static str {
+    const NAMES: [&str; 5] = ["assignee", "cycle", "project", "estimate", "history"];
+    NAMES.into_iter().find(|known| *known == name).unwrap_or_default()
+}
