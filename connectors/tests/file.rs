@@ -1,5 +1,7 @@
 //! What one installation prints another one reads: the tasks and sprints of a Jira, as lines of a file, are the same work.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
+
 mod common;
 
 use std::io::Write;
