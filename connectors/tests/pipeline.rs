@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{Rig, facts, told_by_github};
+use common::{Rig, Tool, facts, told_by_github};
 use contextcore_standins::Clock;
 use contextcore_standins::github::{self, Github};
 use contextcore_standins::jira::{Jira, Options};
@@ -44,25 +44,30 @@ fn last_values(collector: &Handle) -> BTreeMap<String, String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_run_or_fifty_with_the_clock_moving_between_tell_the_same() {
+    for kind in Tool::KINDS {
+        one_run_or_fifty(kind).await;
+    }
+}
+
+async fn one_run_or_fifty(kind: &str) {
     let clock = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(NOW));
     let ticking = clock.clone();
-    let options =
-        Options { clock: Clock::of(move || ticking.load(std::sync::atomic::Ordering::Relaxed)), ..Options::cloud() };
-    let jira = Jira::start(World::demo(NOW, 2, 7), options).await.unwrap();
-    let often = Rig::new(&jira).await;
+    let ticking = Clock::of(move || ticking.load(std::sync::atomic::Ordering::Relaxed));
+    let tool = Tool::start(kind, World::demo(NOW, 2, 7), ticking).await;
+    let often = tool.rig().await;
     let mut now = NOW;
     for run in 0..50 {
         let (report, drained) = often.sync(now).await;
-        assert!(report.error.is_none() && drained.errors.is_empty(), "run {run}: {report:?} {drained:?}");
+        assert!(report.error.is_none() && drained.errors.is_empty(), "{kind}, run {run}: {report:?} {drained:?}");
         for _ in 0..6 {
             now += 2 * HOUR + 7 * 60_000;
-            jira.world().tick(now);
+            tool.world().tick(now);
         }
         now += HOUR;
         clock.store(now, std::sync::atomic::Ordering::Relaxed);
     }
     often.sync(now).await;
-    let once = Rig::new(&jira).await;
+    let once = tool.rig().await;
     once.sync(now).await;
 
     let (many, single) = (facts(&often.store), facts(&once.store));

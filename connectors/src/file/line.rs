@@ -144,7 +144,7 @@ struct SprintLine {
     exact: bool,
 }
 
-/// What a numbered line says; nothing for a task that is gone or of a project that is not wanted.
+/// What a numbered line says; nothing for a task of a project that is not wanted.
 ///
 /// # Errors
 /// [`ErrorKind::Protocol`], with the line's number, when it cannot be understood.
@@ -169,7 +169,7 @@ fn sprint(line: SprintLine) -> Observation {
 }
 
 fn task(reading: &Reading, line: TaskLine) -> Result<Vec<Observation>> {
-    if line.deleted.is_some() || !reading.wants(line.project.as_deref()) {
+    if !reading.wants(line.project.as_deref()) {
         return Ok(Vec::new());
     }
     let Some(created) = line.created.or(line.updated) else {
@@ -193,6 +193,7 @@ fn task(reading: &Reading, line: TaskLine) -> Result<Vec<Observation>> {
     let status = creation.and_then(|told| told.to.as_str()).and_then(|word| reading.status(None, word));
     let begun = first.facts(&present, status.or_else(|| (!steps.is_empty()).then_some(Status::Todo)));
     history.extend(steps);
+    history.extend(deletion(&key, &line, &history));
     history.sort_by_key(|entry| entry.at);
     agree(&mut history, &begun, &mut present);
     let id = EntryId::of(&key, "created");
@@ -229,6 +230,14 @@ fn steps(key: &TaskKey, line: &TaskLine, present: &Facts, history: &[Entry]) -> 
             what: What::Status { status, native: status.to_string() },
         })
         .collect()
+}
+
+/// That the task is gone, when the line says so at its top and its timeline does not.
+fn deletion(key: &TaskKey, line: &TaskLine, history: &[Entry]) -> Option<Entry> {
+    let at = line.deleted?;
+    let told = history.iter().any(|entry| entry.what == What::Deleted && entry.at == at);
+    let id = EntryId::of(key, &format!("deleted:{}", at.0));
+    (!told).then_some(Entry { id, at, actor: None, observed: false, what: What::Deleted })
 }
 
 /// The values at the top of a line.
@@ -307,6 +316,8 @@ fn what(reading: &Reading, told: &Told) -> Result<Option<What>> {
             let blocker = words.strip_prefix("is blocked by ").map(str::to_owned);
             What::Linked { text: words, blocker, added: to.is_string() }
         }
+        "deleted" => What::Deleted,
+        "restored" => What::Restored,
         _ => return Ok(None),
     }))
 }

@@ -145,6 +145,8 @@ async fn what_is_gone_is_not_among_the_ids() {
     let fixture = fixture(&lines, "");
     let page = fixture.page(IDS).await;
     assert_eq!((page.seen.as_slice(), page.total), (["A-1".to_owned()].as_slice(), Some(1)));
+    let Observation::Task(gone) = fixture.observations().await.pop().unwrap() else { panic!() };
+    assert_eq!(gone.history.last().unwrap().what, What::Deleted);
     std::fs::remove_file(&fixture.path).unwrap();
     assert_eq!(fixture.connector.poll(IDS, None, &RUN).await.unwrap_err().kind(), ErrorKind::NotFound);
 }

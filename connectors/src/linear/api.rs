@@ -274,23 +274,7 @@ impl Api {
     /// # Errors
     /// As the session's.
     pub(super) async fn reference(&self, from: &Cursors) -> Result<ReferencePage> {
-        let with = |name: &str| from.contains_key(name);
-        let after = |name: &str| from.get(name).cloned().flatten();
-        let variables = reference::Variables {
-            with_teams: with("teams"),
-            teams: after("teams"),
-            with_states: with("states"),
-            states: after("states"),
-            with_labels: with("labels"),
-            labels: after("labels"),
-            with_users: with("users"),
-            users: after("users"),
-            with_cycles: with("cycles"),
-            cycles: after("cycles"),
-            with_milestones: with("milestones"),
-            milestones: after("milestones"),
-        };
-        self.whole::<Reference, _>(variables, sizes::REFERENCE).await
+        self.whole::<Reference, _>(reference_variables(from), sizes::REFERENCE).await
     }
 
     /// A page of a sweep.
@@ -298,24 +282,12 @@ impl Api {
     /// # Errors
     /// As the session's.
     pub(super) async fn changed(&self, sweep: &Sweep<'_>) -> Result<Told<ChangedPage>> {
-        let text = |cursor: Option<&str>| cursor.map(str::to_owned);
-        let since = moment(sweep.since);
-        let (first, sides) = (i64::from(sweep.first), i64::from(sizes::SIDES));
-        let (with_sides, links) = (sweep.links.is_some(), text(sweep.links.flatten()));
-        let (with_comments, comments) = (sweep.comments.is_some(), text(sweep.comments.flatten()));
-        let (after, price) = (text(sweep.after), sizes::changed(sweep.first));
+        let price = sizes::changed(sweep.first);
+        let variables = changed_variables(sweep);
         if sweep.teams.is_empty() {
-            use changed::{PaginationOrderBy::*, Variables};
-            let order = if sweep.all { createdAt } else { updatedAt };
-            let variables = Variables { since, first, after, order, with_sides, sides, links, with_comments, comments };
             return self.ask::<Changed, _>(variables, price, ALL_TRIES).await;
         }
-        use changed_in_teams::{PaginationOrderBy::*, Variables};
-        let order = if sweep.all { createdAt } else { updatedAt };
-        let teams = sweep.teams.to_vec();
-        let variables =
-            Variables { teams, since, first, after, order, with_sides, sides, links, with_comments, comments };
-        self.ask::<ChangedInTeams, _>(variables, price, ALL_TRIES).await
+        self.ask::<ChangedInTeams, _>(in_teams(sweep.teams, variables), price, ALL_TRIES).await
     }
 
     /// These issues with the first page of each of their lists.
@@ -323,16 +295,7 @@ impl Api {
     /// # Errors
     /// As the session's; [`ErrorKind::Unavailable`] soon, so that fewer can be asked for.
     pub(super) async fn issues(&self, ids: &[&str], price: &Price) -> Result<Told<IssuesPage>> {
-        let variables = issues::Variables {
-            ids: ids.iter().map(ToString::to_string).collect(),
-            first: i64::try_from(ids.len()).unwrap_or(i64::MAX),
-            history: i64::from(price.history),
-            spans: i64::from(price.spans),
-            links: i64::from(sizes::LINKS),
-            with_comments: price.comments,
-            comments: i64::from(sizes::COMMENTS),
-        };
-        self.ask::<Issues, _>(variables, price.of(ids.len()), TRIES).await
+        self.ask::<Issues, _>(issues_variables(ids, price), price.of(ids.len()), TRIES).await
     }
 
     /// The next `first` of each of these lists, in one request. The document is put together from the fragments of
@@ -351,25 +314,7 @@ impl Api {
     /// # Errors
     /// As the session's.
     pub(super) async fn plan(&self, wish: &PlanWish) -> Result<Told<PlanPage>> {
-        let with = |name: &str| wish.feeds.contains_key(name);
-        let after = |name: &str| wish.feeds.get(name).and_then(|(_, after)| after.clone());
-        let since = |name: &str| moment(wish.feeds.get(name).and_then(|(since, _)| *since));
-        let variables = plan::Variables {
-            first: i64::from(wish.first),
-            with_cycles: with("cycles"),
-            cycles: after("cycles"),
-            cycles_since: since("cycles"),
-            with_projects: with("projects"),
-            projects: after("projects"),
-            projects_since: since("projects"),
-            with_initiatives: with("initiatives"),
-            initiatives: after("initiatives"),
-            initiatives_since: since("initiatives"),
-            with_attachments: with("attachments"),
-            attachments: after("attachments"),
-            attachments_since: since("attachments"),
-        };
-        self.ask::<Plan, _>(variables, sizes::plan(wish.first), ALL_TRIES).await
+        self.ask::<Plan, _>(plan_variables(wish), sizes::plan(wish.first), ALL_TRIES).await
     }
 
     /// Asks a question whose answer is of use only when it is whole.
@@ -440,6 +385,91 @@ impl<T> Told<T> {
     }
 }
 
+/// The variables of the reference data's document.
+fn reference_variables(from: &Cursors) -> reference::Variables {
+    let with = |name: &str| from.contains_key(name);
+    let after = |name: &str| from.get(name).cloned().flatten();
+    reference::Variables {
+        with_teams: with("teams"),
+        teams: after("teams"),
+        with_states: with("states"),
+        states: after("states"),
+        with_labels: with("labels"),
+        labels: after("labels"),
+        with_users: with("users"),
+        users: after("users"),
+        with_cycles: with("cycles"),
+        cycles: after("cycles"),
+        with_milestones: with("milestones"),
+        milestones: after("milestones"),
+    }
+}
+
+/// The variables of a sweep's document.
+fn changed_variables(sweep: &Sweep<'_>) -> changed::Variables {
+    use changed::PaginationOrderBy::{createdAt, updatedAt};
+    let text = |cursor: Option<&str>| cursor.map(str::to_owned);
+    changed::Variables {
+        since: moment(sweep.since),
+        first: i64::from(sweep.first),
+        after: text(sweep.after),
+        order: if sweep.all { createdAt } else { updatedAt },
+        with_sides: sweep.links.is_some(),
+        sides: i64::from(sizes::SIDES),
+        links: text(sweep.links.flatten()),
+        with_comments: sweep.comments.is_some(),
+        comments: text(sweep.comments.flatten()),
+    }
+}
+
+/// The same for some teams only.
+fn in_teams(teams: &[String], all: changed::Variables) -> changed_in_teams::Variables {
+    use changed_in_teams::PaginationOrderBy as Order;
+    let changed::Variables { since, first, after, order, with_sides, sides, links, with_comments, comments } = all;
+    let order = match order {
+        changed::PaginationOrderBy::createdAt => Order::createdAt,
+        changed::PaginationOrderBy::updatedAt => Order::updatedAt,
+        changed::PaginationOrderBy::Other(word) => Order::Other(word),
+    };
+    let teams = teams.to_vec();
+    changed_in_teams::Variables { teams, since, first, after, order, with_sides, sides, links, with_comments, comments }
+}
+
+/// The variables of the issues' document.
+fn issues_variables(ids: &[&str], price: &Price) -> issues::Variables {
+    issues::Variables {
+        ids: ids.iter().map(ToString::to_string).collect(),
+        first: i64::try_from(ids.len()).unwrap_or(i64::MAX),
+        history: i64::from(price.history),
+        spans: i64::from(price.spans),
+        links: i64::from(sizes::LINKS),
+        with_comments: price.comments,
+        comments: i64::from(sizes::COMMENTS),
+    }
+}
+
+/// The variables of the plan's document.
+fn plan_variables(wish: &PlanWish) -> plan::Variables {
+    let with = |name: &str| wish.feeds.contains_key(name);
+    let after = |name: &str| wish.feeds.get(name).and_then(|(_, after)| after.clone());
+    let since = |name: &str| moment(wish.feeds.get(name).and_then(|(since, _)| *since));
+    plan::Variables {
+        first: i64::from(wish.first),
+        with_cycles: with("cycles"),
+        cycles: after("cycles"),
+        cycles_since: since("cycles"),
+        with_projects: with("projects"),
+        projects: after("projects"),
+        projects_since: since("projects"),
+        with_initiatives: with("initiatives"),
+        initiatives: after("initiatives"),
+        initiatives_since: since("initiatives"),
+        with_attachments: with("attachments"),
+        attachments: after("attachments"),
+        attachments_since: since("attachments"),
+    }
+}
+
 /// A moment as filters take it; the beginning of time for everything.
 fn moment(since: Option<Millis>) -> DateTimeOrDuration {
     since.unwrap_or_default().to_string()
@@ -503,5 +533,42 @@ mod tests {
         assert_eq!(told.spoilt_rows("issues"), [3].into());
         assert!(!told.is_spoilt("issues") && told.is_spoilt("comments"));
         assert_eq!(told.troubles[1].text, "oops (unavailable)");
+    }
+
+    /// What the vendor charges for a question, by the stand-in's count.
+    fn charged(body: &impl Serialize) -> f64 {
+        contextcore_standins::linear::Linear::price(&serde_json::to_value(body).unwrap()).expect("it fits the schema")
+    }
+
+    #[track_caller]
+    fn assert_close(reckoned: f64, body: &impl Serialize) {
+        let charged = charged(body);
+        let most = charged * 1.06 + 5.0;
+        assert!((charged..=most).contains(&reckoned), "reckoned {reckoned}, charged {charged}");
+    }
+
+    #[test]
+    fn what_questions_cost_is_reckoned_as_the_vendor_does() {
+        assert_close(sizes::WHOAMI, &Whoami::build_query(whoami::Variables));
+        let from = super::super::reference::Reference::from_start();
+        assert_close(sizes::REFERENCE, &Reference::build_query(reference_variables(&from)));
+        for comments in [false, true] {
+            let price = sizes::Sizes::default().price(comments);
+            let ids = vec!["id"; price.most()];
+            assert_close(price.of(ids.len()), &Issues::build_query(issues_variables(&ids, &price)));
+        }
+        let sides = Some(None);
+        let (teams, first) = (vec!["ENG".to_owned()], sizes::IDS);
+        let sweep = Sweep { teams: &teams, since: None, first, after: None, all: false, links: sides, comments: sides };
+        assert_close(sizes::changed(first), &Changed::build_query(changed_variables(&sweep)));
+        let variables = in_teams(&teams, changed_variables(&sweep));
+        assert_close(sizes::changed(first), &ChangedInTeams::build_query(variables));
+        let names = ["cycles", "projects", "initiatives", "attachments"];
+        let wish = PlanWish { first: sizes::PLAN, feeds: names.map(|name| (name, (None, None))).into() };
+        assert_close(sizes::plan(sizes::PLAN), &Plan::build_query(plan_variables(&wish)));
+        for list in [List::History, List::Spans, List::Links, List::Comments] {
+            let rests = vec![Rest { issue: "id".into(), list, after: "x".into() }; 3];
+            assert_close(3.0 * sizes::rest(list, 10), &RestBody::new(&rests, 10));
+        }
     }
 }

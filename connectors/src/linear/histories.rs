@@ -26,6 +26,8 @@ pub(super) struct Gathered {
     pub(super) issues: BTreeMap<Box<str>, Taken>,
     /// Issues that could not be read whole this time.
     pub(super) spoilt: BTreeSet<Box<str>>,
+    /// Issues that were not read because the quota is spent: what was read is worth keeping before anybody waits.
+    pub(super) left: BTreeSet<Box<str>>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -63,6 +65,10 @@ pub(super) async fn read(linear: &Linear, ids: &[Box<str>]) -> Result<Gathered> 
             Ok(told) => {
                 gathered.take(told.data.issues.as_ref(), &told, &chunk, &mut rests, &linear.sizes);
                 from += chunk.len();
+            }
+            Err(error) if error.kind() == ErrorKind::RateLimited && !gathered.issues.is_empty() => {
+                gathered.left.extend(ids[from..].iter().cloned());
+                break;
             }
             Err(error) => most = smaller(error, chunk.len(), |count| linear.sizes().halve(count))?,
         }
@@ -128,7 +134,11 @@ impl Gathered {
             if rests.is_empty() {
                 break;
             }
-            rests = self.round(api, sizes, &rests, sizes::rows_of_round(round)).await?;
+            match self.round(api, sizes, &rests, sizes::rows_of_round(round)).await {
+                Ok(more) => rests = more,
+                Err(error) if error.kind() == ErrorKind::RateLimited && self.leave(&rests) => break,
+                Err(error) => return Err(error),
+            }
         }
         let long = |taken: &&Taken| !taken.whole.history.is_empty() || !taken.whole.spans.is_empty();
         self.issues.values().filter(long).for_each(|taken| taken.measure(sizes));
@@ -136,6 +146,15 @@ impl Gathered {
             self.issues.remove(id);
         }
         Ok(())
+    }
+
+    /// Leaves the issues of these lists for later. Whether any issue is whole.
+    fn leave(&mut self, rests: &[Rest]) -> bool {
+        for rest in rests {
+            self.issues.remove(&rest.issue);
+            self.left.insert(rest.issue.clone());
+        }
+        !self.issues.is_empty()
     }
 
     /// The next page of each of these lists. What goes on after it.

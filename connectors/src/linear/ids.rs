@@ -48,6 +48,8 @@ struct Position {
 /// # Errors
 /// As the session's; an answer with errors beside its data is one too, since a list with holes would look like deletions.
 pub(super) async fn poll(linear: &Linear, live: Arc<Live>, cursor: Option<&Cursor>, run: &Run) -> Result<Page> {
+    // Where no configured team is left, the list of all teams would be the wrong one.
+    linear.teams_warning(&live)?;
     let kept = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok());
     let position = kept.unwrap_or_default();
     let (mut page, next) = match position.phase {
@@ -89,6 +91,11 @@ async fn issues(linear: &Linear, live: Arc<Live>, position: &Position, run: &Run
         list.nodes.iter().filter(|sight| sight.is_open()).map(|sight: &Sight| sight.id.clone()).collect();
     let gathered = histories::read(linear, &open).await?;
     let live = linear.explain(&live, gathered.names(), run).await?;
+    if !gathered.left.is_empty() {
+        // The pass goes on here when there is quota again.
+        let text = "the quota was spent before all open issues were read again";
+        return Err(Error::new(ErrorKind::RateLimited, text).with_retry(contextcore_core::Retry::Backoff));
+    }
     let warnings = gathered.warnings.clone();
     let records = gathered.records(linear, &live, IDS)?;
     let seen = list.nodes.into_iter().map(|sight| sight.id.into()).collect();

@@ -30,6 +30,12 @@ pub(super) struct Position {
     issues: Feed,
     links: Feed,
     comments: Feed,
+    /// The sweep under way reads everything there is.
+    everything: bool,
+    /// Ids that the sweep found and that are still to be read.
+    queue: BTreeSet<Box<str>>,
+    /// Ids that could not be read whole: the next sweep tries again.
+    again: BTreeSet<Box<str>>,
     /// What was learned of how much can be asked for at once.
     sizes: Option<Sizes>,
 }
@@ -55,11 +61,13 @@ impl Position {
 
     /// Goes on with the sweep under way, or begins one.
     fn open(&mut self, comments: bool, now: Millis) {
-        if self.issues.is_open() || self.links.is_open() || self.comments.is_open() {
+        if self.is_open() {
             // Only to be told whether its page cursor has aged too much.
             self.feeds().into_iter().filter(|feed| feed.is_open()).for_each(|feed| feed.open(now));
             return;
         }
+        self.everything = self.issues.is_first();
+        self.queue = std::mem::take(&mut self.again);
         self.issues.open(now);
         self.links.open(now);
         if comments {
@@ -67,7 +75,13 @@ impl Position {
         }
     }
 
+    /// Whether there is something to read or to ask for.
     fn is_open(&self) -> bool {
+        !self.queue.is_empty() || self.has_pages()
+    }
+
+    /// Whether any list has pages left.
+    fn has_pages(&self) -> bool {
         self.issues.is_open() || self.links.is_open() || self.comments.is_open()
     }
 }
@@ -78,8 +92,6 @@ struct Poll<'a> {
     live: &'a Live,
     now: Millis,
     position: Position,
-    /// Ids to read.
-    wanted: BTreeSet<Box<str>>,
     warnings: Vec<String>,
 }
 
@@ -92,15 +104,13 @@ pub(super) async fn poll(linear: &Linear, live: Arc<Live>, cursor: Option<&Curso
     let mut position = Position::of(cursor);
     linear.adopt(position.sizes.take());
     position.open(linear.settings.comments, run.now);
-    let first = position.issues.is_first();
     let warnings = linear.teams_warning(&live)?;
-    let mut poll = Poll { linear, live: &live, now: run.now, position, wanted: BTreeSet::new(), warnings };
+    let mut poll = Poll { linear, live: &live, now: run.now, position, warnings };
     poll.gather().await?;
-    let gathered = poll.read(first).await?;
+    let gathered = poll.read().await?;
     let Poll { mut position, mut warnings, .. } = poll;
-    for id in &gathered.spoilt {
-        position.issues.spoil(Some(id));
-    }
+    position.again.extend(gathered.spoilt.iter().cloned());
+    position.queue = gathered.left.clone();
     position.feeds().into_iter().for_each(Feed::settle);
     warnings.extend(gathered.warnings.iter().cloned());
     warnings.extend(linear.take_disputes());
@@ -115,7 +125,7 @@ impl Poll<'_> {
     /// Asks for ids until there are enough of them or the sweep is at its end.
     async fn gather(&mut self) -> Result<()> {
         for _ in 0..SWEEPS {
-            if !self.position.is_open() || self.wanted.len() >= sizes::BATCH {
+            if !self.position.has_pages() || self.position.queue.len() >= sizes::BATCH {
                 break;
             }
             match self.linear.api.changed(&self.sweep()).await {
@@ -157,15 +167,15 @@ impl Poll<'_> {
     }
 
     fn take_issues(&mut self, told: &Told<ChangedPage>) -> Result<()> {
-        let feed = &mut self.position.issues;
+        let Position { issues: feed, queue, .. } = &mut self.position;
         if !told.troubles.is_empty() {
-            feed.spoil(None);
+            feed.spoil();
         }
         let nothing = Connection::default();
         let page = told.data.issues.as_ref().unwrap_or(&nothing);
         for sight in &page.nodes {
             if feed.take(&sight.id, sight.updated_at) {
-                self.wanted.insert(sight.id.clone());
+                queue.insert(sight.id.clone());
             }
         }
         feed.step(&page.page_info).map(drop)
@@ -174,7 +184,7 @@ impl Poll<'_> {
     /// Links that changed. They cannot be filtered: what is older than the watermark ends the list. At first every issue is
     /// read with its links anyway, and only the watermark is taken.
     fn take_links(&mut self, told: &Told<ChangedPage>) -> Result<()> {
-        let feed = &mut self.position.links;
+        let Position { links: feed, queue, .. } = &mut self.position;
         let Some(page) = told.data.issue_relations.as_ref().filter(|_| feed.is_open()) else {
             feed.cut();
             return Ok(());
@@ -184,7 +194,7 @@ impl Poll<'_> {
         for link in &page.nodes {
             old |= since.is_some_and(|since| link.updated_at < since);
             if !old && feed.take(&link.id, link.updated_at) {
-                self.wanted.extend(link.related_issue.as_ref().map(|issue| issue.id.clone()));
+                queue.extend(link.related_issue.as_ref().map(|issue| issue.id.clone()));
             } else if first {
                 feed.take(&link.id, link.updated_at);
             }
@@ -197,7 +207,7 @@ impl Poll<'_> {
     }
 
     fn take_comments(&mut self, told: &Told<ChangedPage>) -> Result<()> {
-        let feed = &mut self.position.comments;
+        let Position { comments: feed, queue, .. } = &mut self.position;
         let Some(page) = told.data.comments.as_ref().filter(|_| feed.is_open()) else {
             feed.cut();
             return Ok(());
@@ -205,7 +215,7 @@ impl Poll<'_> {
         let first = feed.is_first();
         for comment in &page.nodes {
             if feed.take(&comment.id, comment.updated_at) && !first {
-                self.wanted.extend(comment.issue.as_ref().map(|issue| issue.id.clone()));
+                queue.extend(comment.issue.as_ref().map(|issue| issue.id.clone()));
             }
         }
         if first {
@@ -215,20 +225,26 @@ impl Poll<'_> {
         feed.step(&page.page_info).map(drop)
     }
 
-    /// Reads what is wanted, and unless everything is read anyway, the parents of it.
-    async fn read(&self, first: bool) -> Result<Gathered> {
-        let ids: Vec<Box<str>> = self.wanted.iter().cloned().collect();
+    /// Reads what was found, and unless everything is read anyway, the parents of it.
+    async fn read(&self) -> Result<Gathered> {
+        let ids: Vec<Box<str>> = self.position.queue.iter().cloned().collect();
         let mut gathered = histories::read(self.linear, &ids).await?;
         let parents = gathered.issues.values().flat_map(|taken| &taken.parents);
-        let parents: BTreeSet<Box<str>> = parents.filter(|id| !self.wanted.contains(*id)).cloned().collect();
-        if !first && !parents.is_empty() {
-            let ids: Vec<Box<str>> = parents.into_iter().collect();
-            let above = histories::read(self.linear, &ids).await?;
-            gathered.issues.extend(above.issues);
-            gathered.warnings.extend(above.warnings);
-            if !above.spoilt.is_empty() {
-                gathered.spoilt.extend(self.wanted.iter().cloned());
+        let parents: BTreeSet<Box<str>> = parents.filter(|id| !self.position.queue.contains(*id)).cloned().collect();
+        if self.position.everything || parents.is_empty() {
+            return Ok(gathered);
+        }
+        // A parent that could not be read is worth another try by itself.
+        let ids: Vec<Box<str>> = parents.into_iter().collect();
+        match histories::read(self.linear, &ids).await {
+            Ok(above) => {
+                gathered.issues.extend(above.issues);
+                gathered.spoilt.extend(above.spoilt);
+                gathered.left.extend(above.left);
+                gathered.warnings.extend(above.warnings);
             }
+            Err(error) if error.kind() == ErrorKind::RateLimited => gathered.left.extend(ids),
+            Err(error) => return Err(error),
         }
         Ok(gathered)
     }

@@ -130,7 +130,7 @@ fn rows<T>(
     let page = page.unwrap_or_default();
     page.nodes.into_iter().for_each(|row| take(&mut feed, row));
     if spoilt {
-        feed.spoil(None);
+        feed.spoil();
     }
     feed.step(&page.page_info)?;
     Ok(Some(feed))

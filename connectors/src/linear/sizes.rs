@@ -5,20 +5,21 @@
 //! (250,000 of an older personal key) beside one of requests. So the plan for 1,000 issues with 20 acts each is:
 //!
 //! - 4 requests for 250 ids each (470 points each): which issues there are, newest change first;
-//! - about 22 requests for [`Price::most`] issues each, with the first 20 or so acts of their history, 8 spans of their state
-//!   history and 3 links: about 200 points an issue, so that each comes close to what one query may cost;
+//! - about 26 requests for [`Price::most`] issues each, with the first 20 or so acts of their history, 8 spans of their state
+//!   history and 2 links: about 205 points an issue;
 //! - a few for the rests of long lists, many lists a request ([`super::api::List`]);
-//! - 1 for reference data (2,400 points), 1 for cycles, projects, initiatives and attachments (3,800 points).
+//! - 1 for reference data (2,050 points), 1 for cycles, projects, initiatives and attachments (3,800 points).
 //!
-//! Together about 30 requests and 215,000 points. [`Sizes`] chooses how many acts and spans to ask for from the lengths met so
+//! Together about 35 requests and 215,000 points. [`Sizes`] chooses how many acts and spans to ask for from the lengths met so
 //! far, so that issues with little history cost little; a query refused as too complex halves the page at once, and that is kept.
 
 use serde::{Deserialize, Serialize};
 
 use super::api::List;
 
-/// What one query may cost, with some air: the vendor may count a little differently.
-const MOST: f64 = 9_500.0;
+/// What one query of ours may cost. The rest of the 10,000 is air: were the page infos of lists charged for every row, which the
+/// documentation leaves open, an issue would cost a sixth more.
+const MOST: f64 = 8_200.0;
 /// What anybody's query may cost.
 #[cfg(test)]
 const LIMIT: f64 = 10_000.0;
@@ -32,7 +33,7 @@ pub(super) const PROBE: u32 = 25;
 /// Rows of what changed beside the issues.
 pub(super) const SIDES: u32 = 25;
 /// Links to an issue that come with it.
-pub(super) const LINKS: u32 = 3;
+pub(super) const LINKS: u32 = 2;
 /// Comments that come with an issue, where they are asked for.
 pub(super) const COMMENTS: u32 = 10;
 /// Rows of a page of the plan, on a first sweep and later.
@@ -47,10 +48,10 @@ const SPAN: f64 = 1.3;
 const LINK: f64 = 3.5;
 const COMMENT: f64 = 2.4;
 /// An issue without its lists, their page infos included.
-const ISSUE: f64 = 16.2;
+const ISSUE: f64 = 17.1;
 
 pub(super) const WHOAMI: f64 = 3.0;
-pub(super) const REFERENCE: f64 = 2_400.0;
+pub(super) const REFERENCE: f64 = 2_050.0;
 
 /// What a list costs that is asked for by itself.
 const LIST: f64 = 2.5;
@@ -205,7 +206,7 @@ fn charged(first: u32, length: u32, row: f64) -> f64 {
 
 /// Rows asked of a list that goes on, growing with every round: most end soon, few are long.
 pub(super) fn rows_of_round(round: u32) -> u32 {
-    const ROUNDS: [u32; 4] = [10, 20, 50, 100];
+    const ROUNDS: [u32; 6] = [10, 20, 50, 50, 100, 100];
     ROUNDS.get(round as usize).copied().unwrap_or(200)
 }
 
@@ -225,7 +226,7 @@ mod tests {
             for comments in [false, true] {
                 let price = after(lengths).price(comments);
                 let cost = price.of(price.most());
-                assert!(cost <= LIMIT && (price.most() == 100 || cost > LIMIT * 0.85), "{price:?} costs {cost}");
+                assert!(cost <= LIMIT && (price.most() == 100 || cost > MOST * 0.85), "{price:?} costs {cost}");
             }
         }
         for first in (0..6).map(rows_of_round) {
@@ -241,7 +242,7 @@ mod tests {
     #[test]
     fn a_thousand_issues_with_twenty_acts_stay_within_the_hourly_quotas() {
         let price = after(&[20]).price(false);
-        assert!(1_000_usize.div_ceil(price.most()) <= 24, "{}", price.most());
+        assert!(1_000_usize.div_ceil(price.most()) <= 26, "{}", price.most());
         let points = price.of(1_000) + 4.0 * changed(IDS) + REFERENCE + plan(PLAN);
         assert!(points < 250_000.0, "{points}");
     }
@@ -253,7 +254,7 @@ mod tests {
         assert_eq!((none.history, none.spans), (USUAL_ACTS, USUAL_SPANS));
         assert_eq!(first(&[3]), (4, 4));
         assert_eq!(first(&[20]), (20, 8));
-        assert_eq!(first(&[6, 6, 6, 6, 6, 6, 6, 150]).0, 8);
+        assert_eq!(first(&[6, 6, 6, 6, 6, 6, 6, 18]).0, 8, "the one that is longer pays for itself");
         assert_eq!(first(&[45]).0, 16, "then 10 and then 20: nothing is paid in vain");
     }
 

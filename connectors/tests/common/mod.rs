@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::MutexGuard;
 
 use contextcore_connectors::ALL;
 use contextcore_core::Millis;
@@ -19,10 +20,55 @@ use contextcore_core::replay::{DrainReport, Present, Replayer, Sinks};
 use contextcore_core::sink::RetryPolicy;
 use contextcore_core::store::Store;
 use contextcore_core::sync::{Options, Source, SourceReport, sync_source};
+use contextcore_standins::Clock;
 use contextcore_standins::github::{Github, GithubHandle};
-use contextcore_standins::jira::{Jira, JiraHandle};
+use contextcore_standins::jira::{self, Jira, JiraHandle};
+use contextcore_standins::linear::{self, Linear, LinearHandle};
 use contextcore_standins::otlp::{Collector, Handle};
+use contextcore_standins::world::World;
 use tokio_util::sync::CancellationToken;
+
+/// A scripted tool of any vendor.
+pub enum Tool {
+    Jira(JiraHandle),
+    Linear(LinearHandle),
+}
+
+impl Tool {
+    /// Every kind there is, by its word in the configuration.
+    pub const KINDS: [&str; 2] = ["jira", "linear"];
+
+    /// A tool of this kind over a world.
+    pub async fn start(kind: &str, world: World, clock: Clock) -> Self {
+        match kind {
+            "jira" => {
+                let options = jira::Options { clock, ..jira::Options::cloud() };
+                Self::Jira(Jira::start(world, options).await.unwrap())
+            }
+            _ => {
+                // A bin that is never emptied: what was in it before the first run cannot be known to it.
+                let options = linear::Options { clock, retention: i64::MAX, ..linear::Options::default() };
+                Self::Linear(Linear::start(world, options).await.unwrap())
+            }
+        }
+    }
+
+    /// Its world.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        match self {
+            Self::Jira(jira) => jira.world(),
+            Self::Linear(linear) => linear.world(),
+        }
+    }
+
+    /// An empty installation that reads it.
+    pub async fn rig(&self) -> Rig {
+        match self {
+            Self::Jira(jira) => Rig::new(jira).await,
+            Self::Linear(linear) => Rig::linear(linear).await,
+        }
+    }
+}
 
 /// The installation.
 pub struct Rig {
@@ -44,6 +90,12 @@ impl Rig {
             Jira::EMAIL
         );
         Self::of(&source, Jira::TOKEN).await
+    }
+
+    /// An empty installation that reads `linear`.
+    pub async fn linear(linear: &LinearHandle) -> Self {
+        let source = format!("name: acme-linear, kind: linear, url: '{}', auth: {{token: TOKEN}}", linear.url());
+        Self::of(&source, Linear::KEY).await
     }
 
     /// An empty installation that reads the organisation's first projects and repositories of `github`.
@@ -95,7 +147,7 @@ fn config(dir: &Path, source: &str, token: &str, collector: &Handle) -> Config {
         otlp = collector.grpc_url(),
         source = source.replace("TOKEN", &format!("{{file: '{}'}}", file.display())),
     );
-    Config::from_str(&text, "test.yaml", &["jira", "github"]).unwrap()
+    Config::from_str(&text, "test.yaml", &["jira", "github", "linear"]).unwrap()
 }
 
 fn source(config: &Config) -> Source {

@@ -13,8 +13,6 @@ use std::collections::BTreeSet;
 /// Rows of a page that was not told how many, and the most there are.
 const USUAL_ROWS: usize = 50;
 const MOST_ROWS: i64 = 250;
-/// How long the bin keeps what is in it.
-const RETENTION: i64 = 30 * 24 * 3_600_000;
 
 /// The query root over a world at a moment.
 pub(super) struct Root<'w> {
@@ -58,10 +56,10 @@ impl<'w> Root<'w> {
 
     /// Every issue of the world that Linear still shows: those in the bin for a while, those of hidden teams never.
     pub(super) fn all(&self) -> impl Iterator<Item = &'w Issue> + use<'w> {
-        let (world, now) = (self.world, self.now);
+        let (world, now, retention) = (self.world, self.now, self.site.options.retention);
         let all = (IssueId::FIRST.0..).map_while(move |id| world.get(IssueId(id)));
         all.filter(move |issue| {
-            let binned = issue.deleted.is_none_or(|at| now - at < RETENTION);
+            let binned = issue.deleted.is_none_or(|at| now - at < retention);
             let seen = !issue.hidden && world.project(issue.project()).visibility != Visibility::Hidden;
             binned && seen && issue.created <= now
         })

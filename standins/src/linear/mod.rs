@@ -49,13 +49,15 @@ pub struct Options {
     pub most: f64,
     /// Finished issues are archived after so many milliseconds; none: never.
     pub archive_after: Option<i64>,
+    /// How long the bin keeps what is in it, in milliseconds.
+    pub retention: i64,
     pub clock: Clock,
     /// How long every answer takes.
     pub latency: Duration,
 }
 
 impl Default for Options {
-    /// With the personal key [`Linear::KEY`], the limits of such a key in 2026, and archiving after 90 days.
+    /// With the personal key [`Linear::KEY`], the limits of such a key in 2026, archiving after 90 days and a bin of 30.
     fn default() -> Self {
         Self {
             prefix: String::new(),
@@ -64,6 +66,7 @@ impl Default for Options {
             points: 3_000_000.0,
             most: 10_000.0,
             archive_after: Some(90 * 24 * 3_600_000),
+            retention: 30 * 24 * 3_600_000,
             clock: Clock::system(),
             latency: Duration::ZERO,
         }
@@ -82,14 +85,9 @@ impl Linear {
     /// # Errors
     /// When no port can be bound, or the schema does not parse.
     pub async fn start(world: World, options: Options) -> io::Result<LinearHandle> {
-        let engine = graphql::linear()?;
         let settings =
             Settings { prefix: options.prefix.clone(), clock: options.clock.clone(), latency: options.latency };
-        let pools = Mutex::new(price::Pools::new(&options));
-        let world = Arc::new(Mutex::new(world));
-        let credentials = Mutex::new(options.credentials.clone());
-        let (attachments, spoilt) = (Mutex::default(), Mutex::default());
-        let site = Arc::new(Site { engine, world, credentials, options, pools, attachments, spoilt });
+        let site = Arc::new(Site::new(world, options)?);
         let server = Server::start(Arc::clone(&site) as Arc<dyn Vendor>, settings).await?;
         Ok(LinearHandle { server, site })
     }
@@ -107,6 +105,13 @@ impl Linear {
     /// The id of a user of the world.
     pub fn user_id(user: UserId) -> String {
         uuid(Kind::User, u32::from(user.0))
+    }
+
+    /// What a request body would be charged; none when it does not fit the schema.
+    pub fn price(body: &Json) -> Option<f64> {
+        let query: Query = serde_json::from_value(body.clone()).ok()?;
+        let prepared = graphql::linear().ok()?.prepare(&query).ok()?;
+        Some(price::of(&prepared.plan()))
     }
 
     /// A refusal because of a spent quota, as Linear words it: HTTP 400. `reset` is epoch milliseconds.
@@ -239,6 +244,18 @@ impl Vendor for Site {
 }
 
 impl Site {
+    fn new(world: World, options: Options) -> io::Result<Self> {
+        Ok(Self {
+            engine: graphql::linear()?,
+            world: Arc::new(Mutex::new(world)),
+            credentials: Mutex::new(options.credentials.clone()),
+            pools: Mutex::new(price::Pools::new(&options)),
+            options,
+            attachments: Mutex::default(),
+            spoilt: Mutex::default(),
+        })
+    }
+
     /// Checks, charges and executes.
     fn query(&self, call: &Call, pools: &mut price::Pools, now: i64) -> Result<Reply, Reply> {
         let query: Query = serde_json::from_slice(&call.body)

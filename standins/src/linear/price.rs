@@ -97,7 +97,7 @@ impl Pools {
         kinds.into_iter().fold(reply, |reply, (name, pool)| {
             reply
                 .with_header(&format!("X-RateLimit-{name}-Limit"), format!("{}", pool.limit))
-                .with_header(&format!("X-RateLimit-{name}-Remaining"), format!("{}", pool.left.floor()))
+                .with_header(&format!("X-RateLimit-{name}-Remaining"), format!("{}", (pool.left + 1e-6).floor()))
                 .with_header(&format!("X-RateLimit-{name}-Reset"), pool.reset(now).to_string())
         })
     }

@@ -1,0 +1,209 @@
+//! What people do on GitHub moves the work in Jira: found by its key, told with the task's own source, once.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use contextcore_core::Millis;
+use contextcore_core::config::Config;
+use contextcore_core::progress::Quiet;
+use contextcore_core::replay::{Present, Replayer, Sinks};
+use contextcore_core::sink::RetryPolicy;
+use contextcore_core::store::Store;
+use contextcore_core::sync::{Options, Source, sync_source};
+use contextcore_core::view::{TaskFilter, TaskView, Viewer};
+use contextcore_standins::Clock;
+use contextcore_standins::github::{self, Github, GithubHandle};
+use contextcore_standins::jira::{self, Jira, JiraHandle};
+use contextcore_standins::otlp::{Collector, Handle, Span};
+use contextcore_standins::world::{Draft, PullDraft, PullId, StatusId, TypeId, UserId, World};
+use tokio_util::sync::CancellationToken;
+
+/// 2026-11-18.
+const NOW: i64 = 1_795_000_000_000;
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+
+struct Rig {
+    jira: JiraHandle,
+    github: GithubHandle,
+    collector: Handle,
+    config: Config,
+    store: Store,
+    sinks: Sinks,
+    stop: CancellationToken,
+    _dir: tempfile::TempDir,
+}
+
+impl Rig {
+    /// Three open tasks in Jira, and a repository that is quiet so far.
+    async fn new() -> Self {
+        let mut tracker = World::empty();
+        let project = tracker.add_project("PROJ", "Project", StatusId::TO_DO);
+        for number in 1..=3 {
+            tracker.edit(NOW - 48 * HOUR).add_issue(Draft::new(project, TypeId::STORY, format!("Story {number}")));
+        }
+        let mut forge = World::empty();
+        forge.add_project("WEB", "web", StatusId::TO_DO);
+        let jira = Jira::start(tracker, jira::Options { clock: Clock::fixed(NOW), ..jira::Options::cloud() });
+        let github = github::Options { clock: Clock::fixed(NOW), ..github::Options::dot_com() };
+        let (jira, github) = (jira.await.unwrap(), Github::start(forge, github).await.unwrap());
+        let collector = Collector::start(contextcore_standins::otlp::Options::default()).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let secret = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            format!("token: {{file: {}}}", path.display())
+        };
+        let (jira_token, github_token) = (secret("jira", Jira::TOKEN), secret("github", Github::TOKEN));
+        let (email, owner) = (Jira::EMAIL, Github::OWNER);
+        let text = format!(
+            "store: {{path: {store}}}\nexport: {{history: all, give_up: 5s, otlp: {{endpoint: '{otlp}'}}}}\nsources:\n  \
+             - {{name: jira, kind: jira, url: '{}', auth: {{email: {email}, {jira_token}}}, derive_status: true}}\n  \
+             - {{name: github, kind: github, url: '{}', auth: {{{github_token}}}, repositories: [{owner}/web]}}\n",
+            jira.url(),
+            github.url(),
+            store = dir.path().join("data").display(),
+            otlp = collector.grpc_url(),
+        );
+        let config = Config::from_str(&text, "test.yaml", &["jira", "github"]).unwrap();
+        let store = Store::open(&config.store.path).unwrap();
+        let stop = CancellationToken::new();
+        let sinks = Sinks::connect(&config.export.otlp, &stop, &RetryPolicy::default()).unwrap();
+        Self { jira, github, collector, config, store, sinks, stop, _dir: dir }
+    }
+
+    async fn sync(&self, name: &str, now: i64) -> u64 {
+        let config = self.config.source(name).unwrap().clone();
+        let kind = contextcore_connectors::ALL.iter().find(|registration| registration.kind == config.kind).unwrap();
+        let connector = (kind.build)(&config, &self.config.privacy).unwrap();
+        let options = Options { now: Some(Millis(now)), ..Options::default() };
+        let report = sync_source(&self.store, &Source { config, connector }, &options, &Quiet, &self.stop).await;
+        assert!(report.error.is_none() && report.set_aside == 0, "{report:?}");
+        report.changes
+    }
+
+    async fn tell(&self, now: i64) {
+        let replayer = Replayer::new(&self.store, &self.config, &self.sinks, &Quiet, &self.stop, false);
+        let drained = replayer.drain(Millis(now), Present { snapshots: true, metrics: false }).await;
+        assert!(drained.errors.is_empty() && drained.rejected == 0, "{drained:?}");
+    }
+
+    fn task(&self, id: &str, now: i64) -> TaskView {
+        let tasks = Viewer::new(&self.store, &self.config, Millis(now)).tasks(&TaskFilter::default()).unwrap();
+        tasks.into_iter().find(|task| task.id == id).unwrap()
+    }
+
+    /// History spans by id; one told twice must be told the same.
+    fn history(&self) -> BTreeMap<String, Span> {
+        let mut history: BTreeMap<String, Span> = BTreeMap::new();
+        for span in self.collector.spans() {
+            let role = span.attributes.get("contextcore.role").and_then(|role| role.as_str()).unwrap_or_default();
+            if role == "snapshot" {
+                continue;
+            }
+            let (id, text) = (span.span_id.clone(), format!("{span:?}"));
+            if let Some(before) = history.insert(id, span) {
+                assert_eq!(format!("{before:?}"), text, "what is exported is final");
+            }
+        }
+        history
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.history().into_values().map(|span| span.name).collect();
+        names.sort();
+        names
+    }
+
+    /// A branch and a pull request that name a task, opened a while ago.
+    fn work(&self, key: &str, at: i64) -> PullId {
+        let mut forge = self.github.world();
+        let web = forge.find_project("WEB").unwrap();
+        let mut edit = forge.edit(at);
+        let pull = edit.open_pull(PullDraft::new(web, format!("feature/{key}"), format!("{key}: build it")));
+        edit.push(pull, "begin");
+        pull
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_moves_the_task_it_names_and_is_told_once() {
+    let rig = Rig::new().await;
+    rig.sync("jira", NOW).await;
+    rig.tell(NOW).await;
+    assert!(rig.history().is_empty(), "nothing is final yet");
+
+    let pull = rig.work("PROJ-1", NOW + MINUTE);
+    rig.sync("github", NOW + 2 * MINUTE).await;
+    assert_eq!(rig.task("PROJ-1", NOW + 2 * MINUTE).status.as_str(), "in_progress");
+    rig.tell(NOW + 2 * MINUTE).await;
+    assert_eq!(rig.names(), ["PROJ-1 Story 1", "todo"], "its anchor and the phase that ended");
+
+    rig.github.world().edit(NOW + 3 * MINUTE).request_review(pull, UserId(0));
+    rig.github.world().edit(NOW + 4 * MINUTE).merge(pull);
+    rig.sync("github", NOW + 5 * MINUTE).await;
+    // Jira is polled between and says what it always said.
+    assert_eq!(rig.sync("jira", NOW + 5 * MINUTE).await, 0);
+    let task = rig.task("PROJ-1", NOW + 5 * MINUTE);
+    assert_eq!((task.status.as_str(), task.completed), ("done", Some(Millis(NOW + 4 * MINUTE))));
+    let derived: Vec<_> = task.timeline.iter().filter_map(|entry| entry.derived.clone()).collect();
+    assert!(derived.iter().any(|because| because == "merged acme/web#1"), "{derived:?}");
+    for minute in 5..8 {
+        rig.tell(NOW + minute * MINUTE).await;
+        rig.sync("github", NOW + minute * MINUTE).await;
+        rig.sync("jira", NOW + minute * MINUTE).await;
+    }
+    let expected = ["PROJ-1 Story 1", "PROJ-1 Story 1", "PROJ-1 done", "in_progress", "in_review", "todo"];
+    assert_eq!(rig.names(), expected);
+    let merged: Vec<_> = rig
+        .collector
+        .logs()
+        .into_iter()
+        .filter(|log| log.event_name == "task.artifact" && format!("{:?}", log.body).contains("merged"))
+        .collect();
+    assert_eq!(merged.len(), 1, "{merged:?}");
+    let done = rig.history().into_values().find(|span| span.name == "PROJ-1 done").unwrap();
+    assert!(done.attributes.contains_key("task.last_commit_sha") && done.attributes.contains_key("task.reviewer"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_that_is_heard_after_its_time_was_told_changes_nothing_told() {
+    let rig = Rig::new().await;
+    let proj = rig.jira.world().find("PROJ-2").unwrap();
+    rig.jira.world().edit(NOW - HOUR).transition(proj, StatusId::DONE);
+    let pull = rig.work("PROJ-2", NOW - 3 * HOUR);
+    rig.github.world().edit(NOW - 2 * HOUR).merge(pull);
+    rig.sync("jira", NOW).await;
+    rig.tell(NOW).await;
+    let before = rig.history();
+    assert!(before.values().any(|span| span.name == "PROJ-2 done"));
+
+    rig.sync("github", NOW + MINUTE).await;
+    rig.tell(NOW + MINUTE).await;
+    let after = rig.history();
+    assert_eq!(format!("{after:?}"), format!("{before:?}"));
+    let artifacts = rig.collector.logs().into_iter().filter(|log| log.event_name == "task.artifact").count();
+    assert_eq!(artifacts, 3, "the logs tell that it was opened, committed and merged");
+    assert_eq!(rig.task("PROJ-2", NOW + MINUTE).completed, Some(Millis(NOW - 2 * HOUR)), "and the views know better");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_order_in_which_tools_are_asked_does_not_show() {
+    let mut seen = Vec::new();
+    for order in [["jira", "github"], ["github", "jira"]] {
+        let rig = Rig::new().await;
+        let pull = rig.work("PROJ-3", NOW - HOUR);
+        rig.github.world().edit(NOW - MINUTE).merge(pull);
+        for name in order {
+            rig.sync(name, NOW).await;
+        }
+        rig.tell(NOW).await;
+        let task = rig.task("PROJ-3", NOW);
+        assert_eq!(task.status.as_str(), "done");
+        let history: Vec<String> =
+            rig.history().into_values().map(|span| format!("{} {}", span.name, span.span_id)).collect();
+        seen.push((format!("{:?}", task.timeline), history));
+    }
+    assert_eq!(seen[0], seen[1]);
+}
