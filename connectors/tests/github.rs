@@ -194,15 +194,8 @@ async fn a_thousand_issues_cost_what_was_promised_and_a_quiet_poll_next_to_nothi
     let mut rig = Rig::shop(World::history(NOW, 1_000, 20, 4, 40, 1)).await;
     let first = rig.sync().await;
     assert_eq!((first.tasks.len(), first.failures.len()), (1_000, 0), "{:?}", first.warnings);
-    println!(
-        "first sync: {} requests, {} points, cursor {} bytes",
-        first.requests,
-        first.points,
-        rig.cursors["items"].0.to_string().len()
-    );
     assert!(first.requests <= 130 && first.points <= 150, "{} requests, {} points", first.requests, first.points);
     let quiet = rig.sync().await;
-    println!("quiet poll: {} requests, {} points", quiet.requests, quiet.points);
     assert_eq!(quiet.records.len(), 0);
     assert!(quiet.requests <= 12 && quiet.points <= 12, "{} requests, {} points", quiet.requests, quiet.points);
     let id = rig.github.world().issues().nth(500).unwrap().id;

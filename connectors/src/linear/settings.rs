@@ -49,6 +49,11 @@ impl Settings {
             let text = format!("fields: `{name}` means nothing here, Linear has no fields to choose from");
             return Err(Error::new(ErrorKind::Config, text).with("source", &config.name));
         }
+        if config.app.is_some() {
+            // Or the App's private key would be sent as the token.
+            let text = "auth.app is for github: use {token}";
+            return Err(Error::new(ErrorKind::Config, text).with("source", &config.name));
+        }
         Ok(Self {
             source: config.name.clone(),
             url: base(&config.url).to_owned(),

@@ -202,6 +202,23 @@ async fn other_credentials_go_into_their_headers() {
 }
 
 #[tokio::test]
+async fn a_renewed_credential_is_sent_from_then_on_and_masked() {
+    let echo = |_: usize, request: &str| {
+        let sent = request.lines().find(|line| line.starts_with("authorization")).unwrap_or_default().to_owned();
+        answer(400, &[("Content-Type", "application/json")], json!({"message": sent}).to_string())
+    };
+    let server = Server::start(echo).await;
+    let session = server.session_with(|config| config.auth = Auth::Bearer(Secret::new("first-one")));
+    get(&session).await.unwrap_err();
+    session.authorize(&Auth::Bearer(Secret::new("second-one"))).unwrap();
+    let error = get(&session).await.unwrap_err();
+    let sent: Vec<_> = server.requests().iter().map(|request| request.contains("Bearer first-one")).collect();
+    assert_eq!(sent, [true, false]);
+    assert!(server.requests()[1].contains("authorization: Bearer second-one"));
+    assert!(!error.full().contains("second-one"), "{}", error.full());
+}
+
+#[tokio::test]
 async fn a_refusal_is_final_and_says_what_it_was_about() {
     use ErrorKind::{Auth, Gone, NotFound, Permission, Rejected};
     let table =
