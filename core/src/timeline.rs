@@ -228,7 +228,7 @@ impl Life {
 
     /// Cuts the life into stretches of one effective status, oldest first. A deleted task has no open phase.
     pub fn phases(&self) -> Vec<Phase> {
-        let mut phases: Vec<Phase> = Vec::new();
+        let mut phases: Vec<Phase> = Vec::with_capacity(self.turns.len().min(16));
         let mut before: Option<&Turn> = None;
         for turn in &self.turns {
             let (was, now) = (before.and_then(|before| before.state.status()), turn.state.status());
@@ -327,6 +327,26 @@ impl Phase {
 /// Cuts a life into stretches of one effective status, oldest first. A deleted task has no open phase.
 pub fn phases(timeline: &[Kept]) -> Vec<Phase> {
     Life::new(timeline).map(|life| life.phases()).unwrap_or_default()
+}
+
+/// When each phase of a life begins and ends, and its status: what [`phases`] tells, without the facts in force, which cost
+/// most of it.
+pub fn stretches(timeline: &[Kept]) -> Vec<(Millis, Option<Millis>, Status)> {
+    let mut stretches: Vec<(Millis, Option<Millis>, Status)> = Vec::new();
+    let Some(mut state) = State::first(timeline) else { return stretches };
+    let mut was = None;
+    for group in timeline.chunk_by(|one, next| one.entry.at == next.entry.at) {
+        group.iter().for_each(|kept| drop(state.apply(&kept.entry)));
+        let (at, is) = (group[0].entry.at, state.status());
+        if was != is {
+            if let Some(open) = stretches.last_mut().filter(|(_, until, _)| until.is_none()) {
+                open.1 = Some(at);
+            }
+            stretches.extend(is.map(|status| (at, None, status)));
+        }
+        was = is;
+    }
+    stretches
 }
 
 /// Why a blocked task is blocked: the flag's reason, else the status that says so.
@@ -470,6 +490,8 @@ pub(crate) mod tests {
     #[test]
     fn a_life_is_cut_into_phases_of_the_effective_status() {
         let cut: Vec<_> = phases(&life()).iter().map(|p| (p.status, p.from.0, p.to.map(|t| t.0), p.next)).collect();
+        let bare: Vec<_> = phases(&life()).iter().map(|p| (p.from, p.to, p.status)).collect();
+        assert_eq!(stretches(&life()), bare);
         assert_eq!(
             cut,
             vec![

@@ -1,7 +1,7 @@
 //! The file connector: JSON lines of the common model, from whatever writes them. Also the smallest connector there is, and
 //! so the one to copy.
 //!
-//! [`File`] is the [`Connector`]; [`tail`] reads lines and knows where it stands, [`line`] says what a line means. Its tool is
+//! [`File`] is the [`Connector`]; [`tail`] reads lines and knows where it stands, [`mod@line`] says what a line means. Its tool is
 //! a file that holds every task there is: a line is a task's (or sprint's) whole present and history, the newest line of an
 //! id counts, and a task whose lines are gone is gone.
 

@@ -2,7 +2,7 @@
 //!
 //! GraphQL answers 200 to nearly everything, so the reading is here: no data at all is an error by its type; data beside errors
 //! is data, except for what an error's path names ([`fates`]). Too much asked for at once ([`is_too_much`]) is no failure but a
-//! hint to ask for less, which [`Api::nodes`] and [`Api::page`] do.
+//! hint to ask for less, which [`Api::nodes`] does.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};

@@ -2,7 +2,7 @@
 //!
 //! [`record`] is the way in. An issue's history is told backwards: Linear has no created-event with first values, so the facts of
 //! today are taken back change by change (each tells what was before it) until those of the first day remain; then the changes
-//! are told forwards again as dated facts. One function, [`State::set`], says what a change means for either direction, and
+//! are told forwards again as dated facts. One function, [`Reader::set`], says what a change means for either direction, and
 //! what of it can be seen is found by comparing the facts before and after, so the passes cannot disagree.
 //!
 //! - States come from the *spans* (`stateHistory`), which are the complete sequence, the first state included; the history

@@ -90,7 +90,7 @@ impl Canary {
             ..LogRecord::default()
         };
         let mut batch = Batch::empty(Signal::Logs);
-        batch.add_records(resource(config, true), otlp::scope(), vec![encoded(&record)]);
+        batch.add_records(resource(config, true), otlp::scope(), &[encoded(&record)]);
         batch
     }
 
@@ -104,7 +104,7 @@ impl Canary {
         let metric = names::M_CANARY;
         let mut batch = Batch::empty(Signal::Metrics);
         batch.begin_points(resource(config, false), otlp::scope());
-        batch.add_points(&Heading::new(metric.name, metric.about, metric.unit, Kind::Gauge), [encoded(&point)]);
+        batch.add_point(&Heading::new(metric.name, metric.about, metric.unit, Kind::Gauge), &[], &point);
         batch
     }
 }

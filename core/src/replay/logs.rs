@@ -24,6 +24,7 @@ use crate::model::{Kept, SprintRecord, TaskKey, TaskRecord};
 use crate::sink::{Batch, MAX_BATCH_BYTES, Signal};
 use crate::store::{Item, Position};
 use crate::time::{HOUR, Millis};
+use crate::timeline;
 use crate::totals::points;
 
 /// Records a request.
@@ -157,7 +158,7 @@ impl<'a> Logs<'a> {
         }
         let mut batch = Batch::empty(Signal::Logs);
         for (key, records) in streams {
-            batch.add_records(self.setting.resource(&key), otlp::scope(), records);
+            batch.add_records(self.setting.resource(&key), otlp::scope(), &records);
         }
         (batch, taken)
     }
@@ -277,16 +278,16 @@ type Stretch = (Millis, TraceId, SpanId);
 fn spans(book: &Book<'_>, key: &TaskKey) -> Result<Vec<Stretch>> {
     let mut spans = Vec::new();
     let mut cycle = 0;
-    for phase in book.life(key)?.map(|life| life.phases()).unwrap_or_default() {
-        let until = phase.to.unwrap_or(Millis(i64::MAX));
-        let span = if phase.status.is_finished() {
+    let Some(record) = book.record(key)? else { return Ok(spans) };
+    for (from, until, status) in timeline::stretches(&record.timeline) {
+        let span = if status.is_finished() {
             cycle += 1;
             ids::span(key, Role::Task, cycle)
         } else {
-            render::phase_span(key, &phase)
+            render::phase_span(key, from)
         };
-        if let Some(anchor) = lineage::anchor(book, key, until)? {
-            spans.push((phase.from, ids::history_trace(&anchor.root, 1), span));
+        if let Some(anchor) = lineage::anchor(book, key, until.unwrap_or(Millis(i64::MAX)))? {
+            spans.push((from, ids::history_trace(&anchor.root, 1), span));
         }
     }
     Ok(spans)

@@ -676,26 +676,18 @@ impl Feed {
         Self { heading: Heading::new(metric.name, metric.about, metric.unit, kind), shared, values }
     }
 
-    /// Takes the next point, encoded.
-    fn next(&mut self) -> Option<Bytes> {
-        Some(match &mut self.values {
+    /// Adds the next point to a batch; returns its size.
+    fn give(&mut self, batch: &mut Batch) -> usize {
+        let bytes = match &mut self.values {
             Values::Numbers(values) => {
-                values.pop().map(|(at, value)| behind(&self.shared, &number_point(at, value)))?
+                values.pop().map(|(at, value)| batch.add_point(&self.heading, &self.shared, &number_point(at, value)))
             }
-            Values::Histograms(values) => {
-                values.pop().map(|(at, value)| behind(&self.shared, &histogram_point(at, &value)))?
-            }
-        })
+            Values::Histograms(values) => values
+                .pop()
+                .map(|(at, value)| batch.add_point(&self.heading, &self.shared, &histogram_point(at, &value))),
+        };
+        bytes.unwrap_or(0)
     }
-}
-
-/// `shared` followed by a point, as one encoded message.
-fn behind(shared: &[u8], point: &impl Message) -> Bytes {
-    let mut encoded = Vec::with_capacity(shared.len() + point.encoded_len());
-    encoded.extend_from_slice(shared);
-    // A vector grows, so there is always room.
-    point.encode(&mut encoded).unwrap_or_default();
-    encoded.into()
 }
 
 /// Packs series into requests, one at a time, so that only one is ever held encoded: everything of the first moment, then of
@@ -750,9 +742,7 @@ impl Packer {
                 break;
             }
             let Some(feed) = self.feeds.get_mut(*place as usize) else { continue };
-            let point = feed.next();
-            bytes += point.as_ref().map_or(0, |point| point.len() + 4);
-            batch.add_points(&feed.heading, point);
+            bytes += feed.give(batch);
         }
         bytes
     }

@@ -159,7 +159,7 @@ impl Scene<'_> {
             }),
             ..Span::default()
         };
-        self.under_anchor(key, &phase.facts, to, phase_span(key, phase), span)
+        self.under_anchor(key, &phase.facts, to, phase_span(key, phase.from), span)
     }
 
     fn task(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish, summary: &Summary) -> Result<Final> {
@@ -413,8 +413,8 @@ impl Scene<'_> {
 }
 
 /// The id of a phase: its start, because the number of a phase would shift if an older fact turned up later.
-pub(crate) fn phase_span(key: &TaskKey, phase: &Phase) -> SpanId {
-    ids::span(key, Role::Phase, phase.from.0.cast_unsigned())
+pub(crate) fn phase_span(key: &TaskKey, from: Millis) -> SpanId {
+    ids::span(key, Role::Phase, from.0.cast_unsigned())
 }
 
 pub(crate) fn link(trace: TraceId, span: SpanId, kind: &str) -> Link {

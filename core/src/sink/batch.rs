@@ -1,8 +1,8 @@
 //! A rendered batch of one signal: how big it is, and how to halve it without losing where its items belong.
 //!
-//! Items (spans, log records, data points) are encoded once, when they are rendered: a batch then takes little more memory
-//! than its bytes on the wire, and sending it, sending it again and halving it copy handles, not messages. The envelope
-//! around them is put on by [`Batch::encode`], out of the messages in [`wire`].
+//! Items (spans, log records, data points) are encoded once, when they are rendered, and lie one after the other as they
+//! will on the wire: a batch takes little more memory than its bytes, and sending it again costs a copy of those. The
+//! envelope around them is put on by [`Batch::encode`]; [`wire`] has it as messages, to take requests apart.
 
 use std::collections::HashSet;
 
@@ -13,6 +13,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::AggregationTemporality;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use super::Signal;
 
@@ -20,6 +21,13 @@ use super::Signal;
 pub const MAX_BATCH_BYTES: usize = 3 * 1024 * 1024;
 /// The most spans in one request.
 pub const MAX_BATCH_SPANS: usize = 2_000;
+
+/// The first field of every message of the envelope: the resources of a request, the resource, the scope.
+const HEAD: u32 = 1;
+/// The second field: the scopes of a resource, the items of a scope.
+const ITEMS: u32 = 2;
+/// The field of a gauge, sum or histogram that holds its points.
+const POINTS: u32 = 1;
 
 /// The id of a trace, as it goes on the wire.
 pub type TraceId = [u8; 16];
@@ -94,31 +102,55 @@ pub(crate) enum Kind {
     Histogram,
 }
 
-/// What is said once for all points of a metric: its name, description and unit, encoded, and its kind.
+/// Begins a field that holds a message (or text) of so many bytes.
+fn begin(tag: u32, bytes: usize, to: &mut Vec<u8>) {
+    encode_key(tag, WireType::LengthDelimited, to);
+    encode_varint(bytes as u64, to);
+}
+
+/// What such a field takes, its beginning included.
+fn field_len(tag: u32, bytes: usize) -> usize {
+    key_len(tag) + encoded_len_varint(bytes as u64) + bytes
+}
+
+/// What is said once for all points of a metric: its name, description and unit, encoded, its kind, and what follows the
+/// points.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Heading {
     encoded: Bytes,
     kind: Kind,
+    tail: Bytes,
 }
 
 impl Heading {
     pub(crate) fn new(name: &str, description: &str, unit: &str, kind: Kind) -> Self {
         let (name, description, unit) = (name.to_owned(), description.to_owned(), unit.to_owned());
         let encoded = wire::Metric { name, description, unit, ..wire::Metric::default() }.encode_to_vec().into();
-        Self { encoded, kind }
+        let temporality = if kind == Kind::Gauge { 0 } else { AggregationTemporality::Cumulative.into() };
+        let tail = wire::Points { temporality, is_monotonic: kind == Kind::Counter, ..wire::Points::default() };
+        Self { encoded, kind, tail: tail.encode_to_vec().into() }
     }
 
-    /// The metric with these points. A message may be written in pieces: what is said once comes first.
-    fn over(&self, points: &[Bytes]) -> Bytes {
-        let cumulative = AggregationTemporality::Cumulative.into();
-        let points =
-            |temporality, is_monotonic| Some(wire::Points { data_points: points.to_vec(), temporality, is_monotonic });
-        let metric = match self.kind {
-            Kind::Gauge => wire::Metric { gauge: points(0, false), ..wire::Metric::default() },
-            Kind::Counter => wire::Metric { sum: points(cumulative, true), ..wire::Metric::default() },
-            Kind::Histogram => wire::Metric { histogram: points(cumulative, false), ..wire::Metric::default() },
-        };
-        [&self.encoded[..], &metric.encode_to_vec()].concat().into()
+    /// The field of `Metric` that holds the points.
+    const fn tag(&self) -> u32 {
+        match self.kind {
+            Kind::Gauge => 5,
+            Kind::Counter => 7,
+            Kind::Histogram => 9,
+        }
+    }
+
+    /// The size of the metric with points of so many bytes.
+    fn len_over(&self, points: usize) -> usize {
+        self.encoded.len() + field_len(self.tag(), points + self.tail.len())
+    }
+
+    /// Writes the metric with these points. A message may be written in pieces.
+    fn write_over(&self, points: &[u8], to: &mut Vec<u8>) {
+        to.extend_from_slice(&self.encoded);
+        begin(self.tag(), points.len() + self.tail.len(), to);
+        to.extend_from_slice(points);
+        to.extend_from_slice(&self.tail);
     }
 }
 
@@ -127,23 +159,58 @@ impl Heading {
 struct Items {
     /// For data points: their metric.
     heading: Option<Heading>,
-    encoded: Vec<Bytes>,
+    /// The items one after the other, each as a field of the message that holds them.
+    framed: Vec<u8>,
+    /// Where each ends.
+    ends: Vec<usize>,
     /// For spans: the trace of each. Empty for the other signals.
     traces: Vec<TraceId>,
 }
 
 impl Items {
-    /// Moves the first `count` out.
-    fn cut(&mut self, count: usize) -> Self {
-        let traces = self.traces.drain(..count.min(self.traces.len())).collect();
-        Self { heading: self.heading.clone(), encoded: self.encoded.drain(..count).collect(), traces }
+    /// Adds an item; its bytes are written by `write`.
+    fn push(&mut self, bytes: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        begin(if self.heading.is_some() { POINTS } else { ITEMS }, bytes, &mut self.framed);
+        write(&mut self.framed);
+        self.ends.push(self.framed.len());
     }
 
-    /// What goes into their scope: the items, or the metric that holds them.
-    fn framed(&self) -> Vec<Bytes> {
+    fn push_encoded(&mut self, item: &[u8]) {
+        self.push(item.len(), |framed| framed.extend_from_slice(item));
+    }
+
+    fn of(items: &[Bytes]) -> Self {
+        let mut all = Self::default();
+        all.framed.reserve(items.iter().map(|item| field_len(ITEMS, item.len())).sum());
+        items.iter().for_each(|item| all.push_encoded(item));
+        all
+    }
+
+    /// Moves the first `count` out.
+    fn cut(&mut self, count: usize) -> Self {
+        let at = count.checked_sub(1).and_then(|last| self.ends.get(last)).copied().unwrap_or(0);
+        let rest = self.framed.split_off(at);
+        let traces = self.traces.drain(..count.min(self.traces.len())).collect();
+        let ends = self.ends.drain(..count).collect();
+        self.ends.iter_mut().for_each(|end| *end -= at);
+        Self { heading: self.heading.clone(), framed: std::mem::replace(&mut self.framed, rest), ends, traces }
+    }
+
+    fn encoded_len(&self) -> usize {
         match &self.heading {
-            Some(heading) => vec![heading.over(&self.encoded)],
-            None => self.encoded.clone(),
+            Some(heading) => field_len(ITEMS, heading.len_over(self.framed.len())),
+            None => self.framed.len(),
+        }
+    }
+
+    /// Writes what goes into their scope: the items, or the metric that holds them.
+    fn write(&self, to: &mut Vec<u8>) {
+        match &self.heading {
+            Some(heading) => {
+                begin(ITEMS, heading.len_over(self.framed.len()), to);
+                heading.write_over(&self.framed, to);
+            }
+            None => to.extend_from_slice(&self.framed),
         }
     }
 }
@@ -160,21 +227,30 @@ struct Group {
 
 impl Group {
     fn len(&self) -> usize {
-        self.items.iter().map(|items| items.encoded.len()).sum()
+        self.items.iter().map(|items| items.ends.len()).sum()
     }
 
     /// Moves the first `count` items out into a group of their own.
     fn cut(&mut self, count: usize) -> Self {
-        let items = front(&mut self.items, count, |items| items.encoded.len(), Items::cut);
+        let items = front(&mut self.items, count, |items| items.ends.len(), Items::cut);
         Self { resource: self.resource.clone(), scope: self.scope.clone(), items }
     }
 
-    fn framed(&self) -> wire::Resources {
-        let items = self.items.iter().flat_map(Items::framed).collect();
-        wire::Resources {
-            resource: self.resource.clone(),
-            scopes: vec![wire::Scope { scope: self.scope.clone(), items }],
-        }
+    fn scope_len(&self) -> usize {
+        field_len(HEAD, self.scope.len()) + self.items.iter().map(Items::encoded_len).sum::<usize>()
+    }
+
+    fn encoded_len(&self) -> usize {
+        field_len(HEAD, self.resource.len()) + field_len(ITEMS, self.scope_len())
+    }
+
+    fn write(&self, to: &mut Vec<u8>) {
+        begin(HEAD, self.resource.len(), to);
+        to.extend_from_slice(&self.resource);
+        begin(ITEMS, self.scope_len(), to);
+        begin(HEAD, self.scope.len(), to);
+        to.extend_from_slice(&self.scope);
+        self.items.iter().for_each(|items| items.write(to));
     }
 }
 
@@ -223,13 +299,13 @@ impl Batch {
         scope: Bytes,
         spans: impl IntoIterator<Item = (TraceId, Bytes)>,
     ) {
-        let (traces, encoded) = spans.into_iter().unzip();
-        self.groups.push(Group { resource, scope, items: vec![Items { heading: None, encoded, traces }] });
+        let (traces, spans): (Vec<TraceId>, Vec<Bytes>) = spans.into_iter().unzip();
+        self.groups.push(Group { resource, scope, items: vec![Items { traces, ..Items::of(&spans) }] });
     }
 
     /// Adds log records that share a resource and a scope (all encoded).
-    pub(crate) fn add_records(&mut self, resource: Bytes, scope: Bytes, encoded: Vec<Bytes>) {
-        self.groups.push(Group { resource, scope, items: vec![Items { encoded, ..Items::default() }] });
+    pub(crate) fn add_records(&mut self, resource: Bytes, scope: Bytes, records: &[Bytes]) {
+        self.groups.push(Group { resource, scope, items: vec![Items::of(records)] });
     }
 
     /// Begins a resource whose data points follow.
@@ -237,17 +313,28 @@ impl Batch {
         self.groups.push(Group { resource, scope, items: Vec::new() });
     }
 
-    /// Adds encoded data points of a metric under the resource begun last.
-    pub(crate) fn add_points(&mut self, heading: &Heading, points: impl IntoIterator<Item = Bytes>) {
-        let Some(group) = self.groups.last_mut() else { return };
-        match group.items.iter_mut().find(|items| items.heading.as_ref() == Some(heading)) {
-            Some(items) => items.encoded.extend(points),
-            None => group.items.push(Items {
-                heading: Some(heading.clone()),
-                encoded: points.into_iter().collect(),
-                traces: Vec::new(),
-            }),
+    /// Adds a data point of a metric under the resource begun last: `shared`, encoded, and what is its own. Returns its size.
+    pub(crate) fn add_point(&mut self, heading: &Heading, shared: &[u8], own: &impl Message) -> usize {
+        let bytes = shared.len() + own.encoded_len();
+        if let Some(items) = self.of_metric(heading) {
+            items.push(bytes, |framed| {
+                framed.extend_from_slice(shared);
+                // A vector grows, so there is always room.
+                own.encode(framed).unwrap_or_default();
+            });
         }
+        bytes
+    }
+
+    /// The points of a metric under the resource begun last.
+    fn of_metric(&mut self, heading: &Heading) -> Option<&mut Items> {
+        let items = &mut self.groups.last_mut()?.items;
+        let place = items.iter().position(|items| items.heading.as_ref() == Some(heading));
+        let place = place.unwrap_or_else(|| {
+            items.push(Items { heading: Some(heading.clone()), ..Items::default() });
+            items.len() - 1
+        });
+        items.get_mut(place)
     }
 
     /// How many spans, log records or data points it holds: the unit in which a backend rejects.
@@ -257,16 +344,17 @@ impl Batch {
 
     /// Its size on the wire, uncompressed, in bytes.
     pub fn encoded_len(&self) -> usize {
-        self.envelope().encoded_len()
+        self.groups.iter().map(|group| field_len(HEAD, group.encoded_len())).sum()
     }
 
     /// The `Export*ServiceRequest` of its signal, in protobuf.
     pub fn encode(&self) -> Bytes {
-        self.envelope().encode_to_vec().into()
-    }
-
-    fn envelope(&self) -> wire::Request {
-        wire::Request { resources: self.groups.iter().map(Group::framed).collect() }
+        let mut encoded = Vec::with_capacity(self.encoded_len());
+        for group in &self.groups {
+            begin(HEAD, group.encoded_len(), &mut encoded);
+            group.write(&mut encoded);
+        }
+        encoded.into()
     }
 
     /// The distinct traces its spans belong to; empty for logs and metrics.
@@ -300,7 +388,7 @@ impl Batch {
                 Signal::Traces => {
                     batch.add_spans(resource, scope, items.into_iter().map(|span| (trace_of(&span), span)))
                 }
-                Signal::Logs => batch.add_records(resource, scope, items),
+                Signal::Logs => batch.add_records(resource, scope, &items),
                 Signal::Metrics => {
                     batch.begin_points(resource, scope);
                     items
@@ -319,7 +407,10 @@ impl Batch {
             (_, _, Some(histogram)) => (Kind::Histogram, histogram),
             (gauge, ..) => (Kind::Gauge, gauge.unwrap_or_default()),
         };
-        self.add_points(&Heading::new(&metric.name, &metric.description, &metric.unit, kind), points.data_points);
+        let heading = Heading::new(&metric.name, &metric.description, &metric.unit, kind);
+        if let Some(items) = self.of_metric(&heading) {
+            points.data_points.iter().for_each(|point| items.push_encoded(point));
+        }
     }
 }
 
