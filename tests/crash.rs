@@ -1,12 +1,17 @@
 //! `kill -9` at any hop, again and again: after the next sync that is left alone, an installation knows and has told exactly
 //! what one knows and has told that was never killed.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant};
 
+use contextcore_standins::Clock;
 use contextcore_standins::faults::{Fault, When};
+use contextcore_standins::github::{self, Github};
 use contextcore_standins::jira::Options;
+use contextcore_standins::linear::{self, Linear};
 use contextcore_standins::otlp::{self, Signal};
-use contextcore_standins::world::World;
+use contextcore_standins::world::{HubDemo, World};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -99,6 +104,55 @@ async fn a_life_of_kills_while_work_goes_on_ends_as_if_there_were_none() {
     never_killed.sync();
     home.told().at(tool.now()).assert_same(&never_killed.told().at(tool.now()));
     assert!(killed >= 10, "only {killed} runs were killed before their end");
+}
+
+/// Kills first syncs of `home`s again and again; each must end as one that never was killed.
+async fn killed_again_and_again<F: Future<Output = Home>>(home: impl Fn() -> F) {
+    let clean = home().await;
+    slow_down(&clean, true);
+    let mut whole = clean.sync().took;
+    let truth = clean.told();
+    let mut chance = StdRng::seed_from_u64(3);
+    let mut killed = 0;
+    for round in 0..12 {
+        let home = home().await;
+        slow_down(&home, round % 2 == 0);
+        for _ in 0..4 {
+            let ran = kill_after(home.spawn(&["sync"]), whole.mul_f64(chance.random_range(0.0..0.8)));
+            if ran.code.is_some() {
+                whole = whole.min(ran.took);
+                break;
+            }
+            killed += 1;
+        }
+        home.sync();
+        home.told().assert_same(&truth);
+        if killed >= 8 {
+            return;
+        }
+    }
+    panic!("only {killed} runs were killed before their end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_sync_of_github_killed_at_every_hop_ends_as_if_it_never_was() {
+    let now = Arc::new(AtomicI64::new(NOW));
+    let world = HubDemo::new(NOW, 2, 7).build();
+    let options = github::Options { clock: Clock::fixed(NOW), latency: LATENCY, ..github::Options::dot_com() };
+    let github = Github::start(world, options).await.unwrap();
+    let source =
+        "name: acme-github, kind: github, url: '{url}', auth: {token: {env: GITHUB_TOKEN}}, projects: [acme/1]";
+    killed_again_and_again(|| Home::beside(github.url(), &now, source, ("GITHUB_TOKEN", Github::TOKEN))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_sync_of_linear_killed_at_every_hop_ends_as_if_it_never_was() {
+    let now = Arc::new(AtomicI64::new(NOW));
+    let options = linear::Options { clock: Clock::fixed(NOW), latency: LATENCY, ..linear::Options::default() };
+    let linear = Linear::start(World::demo(NOW, 2, 7), options).await.unwrap();
+    let source =
+        "name: acme-linear, kind: linear, url: '{url}', auth: {token: {env: LINEAR_API_KEY}}, projects: [SHOP, PLAT]";
+    killed_again_and_again(|| Home::beside(linear.url(), &now, source, ("LINEAR_API_KEY", Linear::KEY))).await;
 }
 
 /// Where the loops above leave it to chance, this goes by the list.

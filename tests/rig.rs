@@ -81,6 +81,25 @@ impl Tool {
     }
 }
 
+impl Home {
+    /// An installation beside any tool, with a backend of its own; `source` is the inside of its source in the configuration,
+    /// where `{url}` stands for the address.
+    pub(crate) async fn beside(url: &str, now: &Arc<AtomicI64>, source: &str, secret: (&str, &str)) -> Self {
+        let collector = Collector::start(otlp::Options::default()).await.unwrap();
+        let variables = vec![(secret.0.to_owned(), secret.1.to_owned())];
+        let home =
+            Self { dir: tempfile::tempdir().unwrap(), collector, url: url.to_owned(), now: Arc::clone(now), variables };
+        home.write(&format!(
+            "store: {{path: ./data}}\n\
+             export: {{history: all, metrics: {{history_step: 48h}}, otlp: {{endpoint: '{}'}}}}\n\
+             sources:\n  - {{{}}}\n",
+            home.collector.grpc_url(),
+            source.replace("{url}", url),
+        ));
+        home
+    }
+}
+
 /// What a test changes of the usual configuration: YAML for the inside of each part.
 #[derive(Default)]
 pub(crate) struct Setup<'a> {
