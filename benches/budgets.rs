@@ -1,4 +1,4 @@
-//! The budgets of the product, measured on the real binary against the Jira stand-in and a local collector:
+//! The budgets of the product, measured on the real binary against stand-ins of the tools and a local collector:
 //! `cargo bench --bench budgets` (add `-- --large` for the worlds with 50,000 and 202,000 issues).
 //!
 //! Each row says what was measured, the budget, and their ratio; a ratio above 1 fails the run. CPU and memory are what the
@@ -10,7 +10,9 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use contextcore_standins::Clock;
+use contextcore_standins::github::{self, Github, GithubHandle};
 use contextcore_standins::jira::{Jira, JiraHandle, Options};
+use contextcore_standins::linear::{self, Linear};
 use contextcore_standins::otlp::{Collector, Handle};
 use contextcore_standins::world::{BoardKind, Draft, StatusId, TypeId, World};
 
@@ -52,30 +54,41 @@ impl Rows {
     }
 }
 
-/// An installation of the binary.
-struct Installation {
+/// An installation of the binary beside the stand-in of a tool.
+struct Installation<T> {
     dir: tempfile::TempDir,
-    jira: JiraHandle,
+    tool: T,
     _collector: Handle,
 }
 
-impl Installation {
-    async fn new(world: World) -> Self {
+impl Installation<JiraHandle> {
+    async fn jira(world: World) -> Self {
+        let options = Options { clock: Clock::fixed(NOW), ..Options::cloud() };
+        let jira = Jira::start(world, options).await.expect("a stand-in");
+        let source = format!("kind: jira, url: '{}', auth: {{email: {}, token: TOKEN}}", jira.url(), Jira::EMAIL);
+        Self::beside(jira, &format!("{source}, projects: [LOAD]")).await
+    }
+
+    async fn sync(&self) -> (serde_json::Value, f64) {
+        self.tool.take_requests();
+        self.summary().await
+    }
+}
+
+impl<T> Installation<T> {
+    /// `source` is the inside of its source in the configuration, where `TOKEN` stands for the token.
+    async fn beside(tool: T, source: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let jira =
-            Jira::start(world, Options { clock: Clock::fixed(NOW), ..Options::cloud() }).await.expect("a stand-in");
         let options = contextcore_standins::otlp::Options { keep: false, ..Default::default() };
         let collector = Collector::start(options).await.expect("a collector");
         let config = format!(
-            "store: {{path: {}}}\nexport: {{otlp: {{endpoint: '{}'}}}}\nsources:\n  - name: bench\n    kind: jira\n    url: {}\n    \
-             auth: {{email: {}, token: {{env: BENCH_TOKEN}}}}\n    projects: [LOAD]\n",
+            "store: {{path: {}}}\nexport: {{otlp: {{endpoint: '{}'}}}}\nsources:\n  - {{name: bench, {}}}\n",
             dir.path().join("data").display(),
             collector.grpc_url(),
-            jira.url(),
-            Jira::EMAIL,
+            source.replace("TOKEN", "{env: BENCH_TOKEN}"),
         );
         std::fs::write(dir.path().join("contextcore.yaml"), config).expect("a configuration");
-        Self { dir, jira, _collector: collector }
+        Self { dir, tool, _collector: collector }
     }
 
     fn config(&self) -> PathBuf {
@@ -91,8 +104,7 @@ impl Installation {
         work.await.expect("the binary's run")
     }
 
-    async fn sync(&self) -> (serde_json::Value, f64) {
-        self.jira.take_requests();
+    async fn summary(&self) -> (serde_json::Value, f64) {
         let (out, seconds) = self.run(&["sync", "--output", "json"]).await;
         (serde_json::from_str(&out).expect("the summary as JSON"), seconds)
     }
@@ -122,13 +134,26 @@ fn run(config: &Path, arguments: &[String]) -> (String, f64) {
         .args(arguments)
         .arg("--config")
         .arg(config)
-        .env("BENCH_TOKEN", Jira::TOKEN)
+        .env("BENCH_TOKEN", token(config))
         .env("CONTEXTCORE_NOW", "2026-11-18T12:26:40Z")
         .output()
         .expect("the binary");
     let seconds = clock.elapsed().as_secs_f64();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     (String::from_utf8_lossy(&output.stdout).into_owned(), seconds)
+}
+
+/// The token of the stand-in that a configuration names.
+fn token(config: &Path) -> &'static str {
+    let text = std::fs::read_to_string(config).expect("the configuration");
+    let is = |kind: &str| text.contains(&format!("kind: {kind}"));
+    if is("github") {
+        Github::TOKEN
+    } else if is("linear") {
+        Linear::KEY
+    } else {
+        Jira::TOKEN
+    }
 }
 
 fn number(value: &serde_json::Value, path: &str) -> f64 {
@@ -141,7 +166,7 @@ const MB: f64 = 1024.0 * 1024.0;
 async fn complete_history(rows: &mut Rows) {
     let world = World::history(NOW, 1_000, 20, 50, 150, 1);
     let entries = world.history_entries() as f64;
-    let bench = Installation::new(world).await;
+    let bench = Installation::jira(world).await;
     let (report, wall) = bench.sync().await;
     let discovery = |path: &str| {
         [
@@ -158,7 +183,7 @@ async fn complete_history(rows: &mut Rows) {
         .iter()
         .any(|part| path.contains(part))
     };
-    let requests = bench.jira.requests().iter().filter(|request| !discovery(request.path())).count();
+    let requests = bench.tool.requests().iter().filter(|request| !discovery(request.path())).count();
     rows.add(format!("1,000 issues, {entries} entries: requests"), requests as f64, 15.0, "");
     rows.add("1,000 issues: CPU of the whole sync", number(&report, "/process/cpu_seconds"), 0.5, "s");
     rows.add("1,000 issues: peak memory", number(&report, "/process/peak_memory_bytes") / MB, 60.0, "MB");
@@ -166,16 +191,48 @@ async fn complete_history(rows: &mut Rows) {
     let (dry, _) = dry(&bench).await;
     rows.add("1,000 issues: CPU of reading and understanding alone", number(&dry, "/process/cpu_seconds"), 0.5, "s");
     bench.sync().await;
-    rows.add("a poll with no change: requests", bench.jira.requests().len() as f64, 3.0, "");
+    rows.add("a poll with no change: requests", bench.tool.requests().len() as f64, 3.0, "");
 }
 
-async fn dry(bench: &Installation) -> (serde_json::Value, f64) {
+async fn dry(bench: &Installation<JiraHandle>) -> (serde_json::Value, f64) {
     let (out, seconds) = bench.run(&["sync", "--full", "--dry-run", "--output", "json"]).await;
     (serde_json::from_str(&out).expect("the summary as JSON"), seconds)
 }
 
+/// 1,000 issues with 20 events each in a GitHub project.
+async fn github(rows: &mut Rows) {
+    let options = github::Options { clock: Clock::fixed(NOW), ..github::Options::dot_com() };
+    let github = Github::start(World::history(NOW, 1_000, 20, 4, 40, 1), options).await.expect("a stand-in");
+    let source = format!("kind: github, url: '{}', auth: {{token: TOKEN}}, projects: [acme/1]", github.url());
+    let bench = Installation::beside(github, &source).await;
+    let (report, _) = bench.summary().await;
+    let requests = |bench: &Installation<GithubHandle>| bench.tool.take_requests().len() as f64;
+    rows.add("GitHub, 1,000 issues: requests", requests(&bench), 130.0, "");
+    let first = bench.tool.points_spent();
+    rows.add("GitHub, 1,000 issues: points", first as f64, 150.0, "");
+    rows.add("GitHub, 1,000 issues: peak memory", number(&report, "/process/peak_memory_bytes") / MB, 60.0, "MB");
+    rows.add("GitHub, 1,000 issues: CPU of the whole sync", number(&report, "/process/cpu_seconds"), 0.5, "s");
+    bench.summary().await;
+    rows.add("GitHub, a poll with no change: points", (bench.tool.points_spent() - first) as f64, 12.0, "");
+}
+
+/// 1,000 issues with 20 acts each in a Linear team.
+async fn linear(rows: &mut Rows) {
+    let options = linear::Options { clock: Clock::fixed(NOW), ..linear::Options::default() };
+    let linear = Linear::start(World::history(NOW, 1_000, 20, 4, 40, 1), options).await.expect("a stand-in");
+    let source = format!("kind: linear, url: '{}', auth: {{token: TOKEN}}", linear.url());
+    let bench = Installation::beside(linear, &source).await;
+    let (report, _) = bench.summary().await;
+    rows.add("Linear, 1,000 issues: requests", bench.tool.take_requests().len() as f64, 45.0, "");
+    rows.add("Linear, 1,000 issues: complexity points", bench.tool.charged(), 250_000.0, "");
+    rows.add("Linear, 1,000 issues: peak memory", number(&report, "/process/peak_memory_bytes") / MB, 60.0, "MB");
+    rows.add("Linear, 1,000 issues: CPU of the whole sync", number(&report, "/process/cpu_seconds"), 0.5, "s");
+    bench.summary().await;
+    rows.add("Linear, a poll with no change: requests", bench.tool.take_requests().len() as f64, 3.0, "");
+}
+
 async fn fifty_thousand(rows: &mut Rows) {
-    let bench = Installation::new(World::history(NOW, 50_000, 10, 0, 0, 1)).await;
+    let bench = Installation::jira(World::history(NOW, 50_000, 10, 0, 0, 1)).await;
     let (report, wall) = bench.sync().await;
     rows.add("50,000 issues: peak memory", number(&report, "/process/peak_memory_bytes") / MB, 200.0, "MB");
     rows.add("50,000 issues: CPU per 1,000", number(&report, "/process/cpu_seconds") / 50.0, 0.5, "s");
@@ -211,12 +268,12 @@ fn grown(closed: usize, open: usize) -> World {
 }
 
 async fn grown_store(rows: &mut Rows) {
-    let bench = Installation::new(grown(200_000, 2_000)).await;
+    let bench = Installation::jira(grown(200_000, 2_000)).await;
     let (report, wall) = bench.sync().await;
     println!("(first sync of 202,000 issues: {wall:.0} s, {:.0} s of CPU)", number(&report, "/process/cpu_seconds"));
     rows.add("202,000 issues: bytes of store a task", bench.size() as f64 / 202_000.0, 3_072.0, "B");
     {
-        let mut world = bench.jira.world();
+        let mut world = bench.tool.world();
         let open: Vec<_> = world.issues().rev().take(10).map(|issue| issue.id).collect();
         for (n, id) in open.into_iter().enumerate() {
             world.edit(NOW - 60_000 + n as i64 * 1_000).set_points(id, Some(8.0));
@@ -235,6 +292,8 @@ async fn grown_store(rows: &mut Rows) {
 async fn main() -> ExitCode {
     let mut rows = Rows::default();
     complete_history(&mut rows).await;
+    github(&mut rows).await;
+    linear(&mut rows).await;
     if std::env::args().any(|argument| argument == "--large") {
         fifty_thousand(&mut rows).await;
         grown_store(&mut rows).await;
