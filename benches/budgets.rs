@@ -216,10 +216,10 @@ async fn github(rows: &mut Rows) {
     rows.add("GitHub, a poll with no change: points", (bench.tool.points_spent() - first) as f64, 12.0, "");
 }
 
-/// 1,000 issues with 20 acts each in a Linear team.
+/// 1,000 issues with 20 acts each, every fiftieth with 150, in Linear teams.
 async fn linear(rows: &mut Rows) {
     let options = linear::Options { clock: Clock::fixed(NOW), ..linear::Options::default() };
-    let linear = Linear::start(World::history(NOW, 1_000, 20, 4, 40, 1), options).await.expect("a stand-in");
+    let linear = Linear::start(World::history(NOW, 1_000, 20, 50, 150, 1), options).await.expect("a stand-in");
     let source = format!("kind: linear, url: '{}', auth: {{token: TOKEN}}", linear.url());
     let bench = Installation::beside(linear, &source).await;
     let (report, _) = bench.summary().await;

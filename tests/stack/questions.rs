@@ -617,7 +617,10 @@ impl<'a> Case<'a> {
         ensure!(!some.is_empty(), "nothing was blocked by anything");
         for (task, blocker) in &some {
             let (role, anchor) = (self.role("task"), &blocker.span_id);
-            let query = format!("{{{role} && link:spanID=\"{anchor}\"}} | by(span:id) | select(span.task.id)");
+            // Tempo 2.9 tells ids without their leading zeros; which form it compares with is not documented.
+            let bare = anchor.trim_start_matches('0');
+            let link = format!("(link:spanID=\"{anchor}\" || link:spanID=\"{bare}\")");
+            let query = format!("{{{role} && {link}}} | by(span:id) | select(span.task.id)");
             let spans = self.stack.tempo.search(&query, self.ever()).await?;
             let linked = spans.iter().any(|span| self.key_now(span.get("task.id")) == task.id);
             ensure!(linked, "no link from {} to {}: {spans:?}", task.id, blocker.id);
