@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, Gauge, HistogramDataPoint, Metric, NumberDataPoint, Sum, number_data_point,
@@ -16,11 +15,12 @@ use prost::Message;
 
 use super::board::{self, Axis, Board, FLOW_WINDOW, Line};
 use super::lineage::Book;
-use super::otlp::{self, Attributes, ResourceKey, Setting};
+use super::message::{Attributes, Owner};
+use super::otlp::{self, ResourceKey, Setting};
 use super::semconv::{self as names, Instrument};
 use super::{Plan, Replayer, Sent};
 use crate::error::Result;
-use crate::model::{Facts, SprintRecord, SprintState, Status, TaskKey, TaskRecord, TaskType};
+use crate::model::{Facts, SmolStr, SprintRecord, SprintState, Status, TaskKey, TaskRecord, TaskType};
 use crate::sink::{Batch, Heading, Kind, MAX_BATCH_BYTES, Signal};
 use crate::store::Store;
 use crate::time::{DAY, Millis};
@@ -39,7 +39,7 @@ const TOLD: &str = "metrics";
 /// A stream of points of one metric: its attributes and its values by moment.
 struct Points {
     metric: names::Metric,
-    attributes: Vec<KeyValue>,
+    attributes: Attributes,
     values: Values,
 }
 
@@ -230,7 +230,7 @@ fn open_task(
 ) -> Result<Option<(String, Vec<Points>)>> {
     let one = |metric, attributes: Attributes, value| Points {
         metric,
-        attributes: attributes.build(),
+        attributes,
         values: Values::Numbers(vec![(now, value)]),
     };
     let project_id = setting.project_id(&key.source, &facts.project);
@@ -251,7 +251,7 @@ fn open_task(
             .text(names::TASK_STATUS, facts.effective_status().as_str())
             .maybe(names::TASK_ASSIGNEE, setting.person(facts.assignee.as_deref()).as_deref())
             .maybe(names::TASK_PARENT_ID, parent.as_deref())
-            .maybe(names::SPRINT_ID, facts.sprints.last().map(String::as_str))
+            .maybe(names::SPRINT_ID, facts.sprints.last().map(SmolStr::as_str))
             .text(names::TASK_URL, url);
         series.push(one(names::M_TASK_INFO, attributes, 1.0));
     }
@@ -321,9 +321,8 @@ struct Output<'a> {
 
 impl Output<'_> {
     fn push(&mut self, metric: names::Metric, attributes: Attributes, values: Values) {
-        let mut all = Attributes::new().text(names::PROJECT_ID, self.project_id).build();
-        all.extend(attributes.build());
-        self.series.push(Points { metric, attributes: all, values });
+        let attributes = Attributes::new().text(names::PROJECT_ID, self.project_id).and(&attributes);
+        self.series.push(Points { metric, attributes, values });
     }
 
     fn numbers(&mut self, metric: names::Metric, attributes: Attributes, values: &[i64], as_number: fn(i64) -> f64) {
@@ -540,11 +539,8 @@ fn one_sprint(
     };
     let tallies: Vec<_> = moments.iter().map(|at| (*at, ledger.at(*at))).collect();
     let closed = ledger.finish;
-    let numbers = |metric, values: Vec<(Millis, f64)>| Points {
-        metric,
-        attributes: own().build(),
-        values: Values::Numbers(values),
-    };
+    let numbers =
+        |metric, values: Vec<(Millis, f64)>| Points { metric, attributes: own(), values: Values::Numbers(values) };
     type Pick = fn(&crate::sprint::Tally) -> i64;
     let picks: [(names::Metric, Pick); 6] = [
         (names::M_SPRINT_PLANNED, |tally| tally.committed),
@@ -577,7 +573,7 @@ fn one_sprint(
             .maybe(names::SPRINT_START_DATE, sprint.facts.start.map(|at| at.to_string()).as_deref())
             .maybe(names::SPRINT_END_DATE, sprint.facts.end.map(|at| at.to_string()).as_deref());
         let values = Values::Numbers(vec![(now, 1.0)]);
-        series.push(Points { metric: names::M_SPRINT_INFO, attributes: attributes.build(), values });
+        series.push(Points { metric: names::M_SPRINT_INFO, attributes, values });
     }
     Ok(series)
 }
@@ -585,6 +581,7 @@ fn one_sprint(
 impl Points {
     fn into_metric(self) -> Metric {
         let Self { metric, attributes, values } = self;
+        let attributes = attributes.read();
         let temporality = AggregationTemporality::Cumulative.into();
         let data = match values {
             Values::Histograms(values) => Data::Histogram(opentelemetry_proto::tonic::metrics::v1::Histogram {
@@ -660,17 +657,19 @@ struct Feed {
 impl Feed {
     fn new(points: Points) -> Self {
         let Points { metric, attributes, mut values } = points;
-        let (kind, shared) = match &mut values {
+        let mut shared = Vec::new();
+        let kind = match &mut values {
             Values::Numbers(values) => {
                 values.reverse();
-                let kind = if metric.instrument == Instrument::Counter { Kind::Counter } else { Kind::Gauge };
-                (kind, NumberDataPoint { attributes, ..NumberDataPoint::default() }.encode_to_vec())
+                attributes.write(Owner::Number, &mut shared);
+                if metric.instrument == Instrument::Counter { Kind::Counter } else { Kind::Gauge }
             }
             Values::Histograms(values) => {
                 values.reverse();
                 let explicit_bounds = bounds().collect();
-                let shared = HistogramDataPoint { attributes, explicit_bounds, ..HistogramDataPoint::default() };
-                (Kind::Histogram, shared.encode_to_vec())
+                shared = HistogramDataPoint { explicit_bounds, ..HistogramDataPoint::default() }.encode_to_vec();
+                attributes.write(Owner::Span, &mut shared);
+                Kind::Histogram
             }
         };
         Self { heading: Heading::new(metric.name, metric.about, metric.unit, kind), shared, values }
@@ -783,7 +782,7 @@ mod tests {
 
     fn series(metric: names::Metric, name: &str, moments: std::ops::Range<i64>) -> Points {
         let values = moments.map(|at| (Millis(at), count(at))).collect();
-        let attributes = Attributes::new().text(names::TASK_TYPE, name).build();
+        let attributes = Attributes::new().text(names::TASK_TYPE, name);
         Points { metric, attributes, values: Values::Numbers(values) }
     }
 

@@ -6,16 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use opentelemetry_proto::tonic::trace::v1::{Span, Status as SpanStatus};
-use prost::Message;
 use serde::{Deserialize, Serialize};
 
-use super::ids::{self, Role, TraceId};
+use super::ids::{self, Role};
 use super::lineage::{self, Book, MAX_DEPTH};
+use super::message::{Link, Outcome, Span};
 use super::otlp::{self, ResourceKey, Setting};
-use super::render::{self, Scene};
+use super::render::Scene;
 use super::semconv as names;
 use super::{Replayer, Sent};
 use crate::error::Result;
@@ -122,8 +119,8 @@ fn batches(
     let (mut count, mut bytes) = (0, 0);
     for (key, record) in open {
         let Some(summary) = timeline::summary(&record.timeline, tick) else { continue };
-        let span = span(&Scene { book, setting }, trace, key, record, &summary, open, tick, interval)?;
-        let span = Bytes::from(span.encode_to_vec());
+        let span = span(&Scene { book, setting }, key, record, &summary, open, tick, interval)?;
+        let span = span.encode().into_trace(trace);
         let size = span.len() + 8;
         if count >= MAX_BATCH_SPANS || (count > 0 && bytes + size > BATCH_BYTES) {
             batches.push(request(setting, std::mem::take(&mut load)));
@@ -149,7 +146,6 @@ fn request(setting: &Setting<'_>, load: Load) -> Batch {
 #[expect(clippy::too_many_arguments, reason = "one task, the tick, and where both are looked up")]
 fn span(
     scene: &Scene<'_>,
-    trace: TraceId,
     key: &TaskKey,
     record: &TaskRecord,
     summary: &Summary,
@@ -182,22 +178,17 @@ fn span(
     let attributes = scene.work(attributes, record, tick);
     let mut links = Vec::new();
     if let Some((trace, anchor)) = lineage::current(scene.book, key)? {
-        links.push(render::link(trace, anchor, "history"));
+        links.push(Link { trace, span: anchor, kind: "history" });
     }
     links.extend(scene.blocker_links(key, &blockers, tick)?);
     let parent = open_ancestor(scene.book, key, open, tick)?;
+    let name = scene.setting.label(&facts.key, &facts.title);
     Ok(Span {
-        trace_id: trace.0.to_vec(),
-        span_id: span_id(key, tick).0.to_vec(),
-        parent_span_id: parent.map(|parent| span_id(&parent, tick).0.to_vec()).unwrap_or_default(),
-        name: scene.setting.label(&facts.key, &facts.title),
-        kind: SpanKind::Internal.into(),
-        start_time_unix_nano: tick.as_nanos(),
-        end_time_unix_nano: tick.plus(interval).as_nanos(),
-        attributes: attributes.build(),
+        parent: parent.map(|parent| span_id(&parent, tick)),
+        attributes,
         links,
-        status: blocked.then(|| SpanStatus { code: StatusCode::Error.into(), message: timeline::reason(facts) }),
-        ..Span::default()
+        outcome: blocked.then(|| Outcome::Blocked(timeline::reason(facts))),
+        ..Span::new(span_id(key, tick), name, tick, tick.plus(interval))
     })
 }
 
