@@ -617,6 +617,7 @@ fn blank(key: &str) -> Facts {
         parent: None,
         sprints: Vec::new(),
         due: None,
+        waits: None,
     }
 }
 

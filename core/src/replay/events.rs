@@ -122,6 +122,8 @@ fn tell(before: &Facts, what: &What) -> (&'static str, Option<SmolStr>, Option<S
             (names::TASK_STATUS_CHANGED, word(before.status.as_str()), word(status.as_str()))
         }
         What::Blocked(reason) => (names::TASK_BLOCKED, None, reason.clone()),
+        What::Waits(reason) => (names::TASK_BLOCKED, None, Some(reason.clone())),
+        What::Free => (names::TASK_UNBLOCKED, before.waits.clone(), None),
         What::Unblocked => (names::TASK_UNBLOCKED, before.flag.clone().filter(|text| !text.is_empty()), None),
         What::Assigned(to) => (names::TASK_ASSIGNED, before.assignee.clone(), to.clone()),
         What::Estimated(to) => (names::TASK_ESTIMATE_CHANGED, number(before.estimate), number(*to)),
