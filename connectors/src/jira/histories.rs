@@ -14,7 +14,7 @@ use tracing::warn;
 use super::api::{self, Api, Changelog, Inline, Outline, Site};
 use super::reference::Reference;
 use super::settings::Settings;
-use super::wire::{Comments, History, Issue, IssueRef};
+use super::wire::{Comments, History, Issue, IssueRef, Item};
 use super::{ISSUES, Live, walk};
 
 /// Keys that one search asks for.
@@ -61,6 +61,29 @@ impl Taken {
 pub(super) struct Batch {
     rows: Vec<Row>,
     places: HashMap<Box<str>, usize>,
+    mentions: Mentions,
+}
+
+/// Statuses and types that histories name: ids, and their names as of then.
+#[derive(Debug, Default)]
+pub(super) struct Mentions {
+    pub(super) statuses: BTreeMap<Box<str>, Box<str>>,
+    pub(super) types: BTreeMap<Box<str>, Box<str>>,
+}
+
+impl Mentions {
+    fn note(&mut self, item: &Item) {
+        let named = match item.field_id.as_deref().unwrap_or(&item.field) {
+            "status" => &mut self.statuses,
+            "issuetype" => &mut self.types,
+            _ => return,
+        };
+        for (id, name) in [(&item.from, &item.from_string), (&item.to, &item.to_string)] {
+            if let Some(id) = id.as_ref().filter(|id| !named.contains_key(*id)) {
+                named.insert(id.clone(), name.clone().unwrap_or_default());
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -118,6 +141,7 @@ impl Batch {
             if history.items.is_empty() {
                 continue;
             }
+            history.items.iter().for_each(|item| self.mentions.note(item));
             if !row.histories.is_empty() {
                 row.histories.push(b',');
             }
@@ -170,11 +194,15 @@ pub(super) struct Completer<'a> {
 }
 
 impl Completer<'_> {
-    /// Whole records.
+    /// Whole records, and what their histories name.
     ///
     /// # Errors
     /// When a history cannot be had: half a record is none.
-    pub(super) async fn complete(&self, mut batch: Batch, inline: Vec<(Box<str>, Inline)>) -> Result<Vec<RawRecord>> {
+    pub(super) async fn complete(
+        &self,
+        mut batch: Batch,
+        inline: Vec<(Box<str>, Inline)>,
+    ) -> Result<(Vec<RawRecord>, Mentions)> {
         match self.live.site {
             Site::Cloud => self.cloud_histories(&mut batch).await?,
             Site::DataCenter => self.server_histories(&mut batch, inline).await?,
@@ -183,7 +211,8 @@ impl Completer<'_> {
             self.comments(&mut batch).await?;
         }
         self.parents(&mut batch).await?;
-        batch.into_records()
+        let mentions = std::mem::take(&mut batch.mentions);
+        Ok((batch.into_records()?, mentions))
     }
 
     async fn cloud_histories(&self, batch: &mut Batch) -> Result<()> {

@@ -74,6 +74,10 @@ pub(super) async fn fetch(
 ) -> Result<Reference> {
     let answers = api.fields(site).await?;
     let statuses = api.statuses(site).await?;
+    if statuses.is_empty() {
+        // Every Jira has statuses, but to nobody it lists none, and every status of every history would be a guess.
+        return Err(Error::new(ErrorKind::Protocol, "the site lists no statuses at all, as it does to nobody"));
+    }
     let (boards, columns) = boards(api, settings).await?;
     let by_board: BTreeSet<Box<str>> = boards.values().filter_map(|board| board.estimate.clone()).collect();
     let types = match old.types {
