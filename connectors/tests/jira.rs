@@ -609,6 +609,17 @@ async fn a_translated_type_that_only_histories_name_is_looked_up() {
 }
 
 #[tokio::test]
+async fn a_configured_estimate_goes_before_what_boards_estimate_in() {
+    let mut rig = Rig::demo(cloud()).await;
+    let mut config = config(&rig.jira, rig.edition, &rig._token, &["SHOP", "PLAT", "OPS"]);
+    config.fields.insert("story_points".into(), "customfield_99999".into());
+    let registration = ALL.iter().find(|registration| registration.kind == "jira").unwrap();
+    rig.connector = (registration.build)(&config, &Privacy::default()).unwrap();
+    let outcome = rig.sync().await;
+    assert!(outcome.tasks.values().all(|task| task.present.estimate.is_none()));
+}
+
+#[tokio::test]
 async fn a_site_that_lists_no_statuses_is_not_learned() {
     let mut rig = Rig::demo(cloud()).await;
     rig.jira.faults().on("*/status", When::Always, Fault::status(200, "[]"));

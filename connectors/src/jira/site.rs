@@ -78,7 +78,11 @@ pub(super) async fn fetch(
         // Every Jira has statuses, but to nobody it lists none, and every status of every history would be a guess.
         return Err(Error::new(ErrorKind::Protocol, "the site lists no statuses at all, as it does to nobody"));
     }
-    let (boards, columns) = boards(api, settings).await?;
+    let (mut boards, columns) = boards(api, settings).await?;
+    if settings.field("story_points").is_some() {
+        // A field that was configured goes before those the boards estimate in.
+        boards.values_mut().for_each(|board| board.estimate = None);
+    }
     let by_board: BTreeSet<Box<str>> = boards.values().filter_map(|board| board.estimate.clone()).collect();
     let types = match old.types {
         Some(_) => Some(api.issue_types(site).await?),
