@@ -691,7 +691,7 @@ async fn check_tells_what_a_sync_would_do() {
     let report = rig.connector.check(&Run { now: Millis(NOW), full: false }).await.unwrap();
     assert_eq!(report.product, "Jira Cloud");
     assert_eq!(report.projects.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["SHOP"]);
-    assert!(report.warnings.iter().any(|warning| warning.starts_with("project OPS ")), "{:?}", report.warnings);
+    assert!(report.problems.iter().any(|problem| problem.starts_with("project OPS ")), "{:?}", report.problems);
     let meanings: BTreeSet<&str> = report.fields.iter().map(|(meaning, ..)| meaning.as_str()).collect();
     assert!(["story_points", "sprint", "flagged"].iter().all(|meaning| meanings.contains(meaning)), "{meanings:?}");
     assert!(report.statuses.iter().any(|(name, status, _)| name.starts_with("In Review") && status == "in_review"));
