@@ -21,6 +21,7 @@ pub mod timeline;
 mod tls;
 pub mod totals;
 pub mod view;
+mod wire;
 
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use secret::Secret;

@@ -20,7 +20,7 @@ use crate::connector::{Connector, Cursor, Observation, Page, RawRecord, Run, Str
 use crate::diff;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Stats;
-use crate::model::{SprintFacts, SprintRecord, SprintState, TaskKey};
+use crate::model::{SmolStr, SprintFacts, SprintRecord, SprintState, TaskKey};
 use crate::progress::{Event, Progress};
 use crate::store::{Aside, SourceStatus, Store, Transaction};
 use crate::time::{DAY, Millis};
@@ -160,7 +160,7 @@ struct Job<'a> {
     /// What people did, by the tasks it belongs to, until the end of the page that told it.
     deeds: BTreeMap<TaskKey, Vec<Deed>>,
     /// Other sources whose tasks got new facts.
-    touched: BTreeSet<String>,
+    touched: BTreeSet<SmolStr>,
 }
 
 impl Job<'_> {

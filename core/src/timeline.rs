@@ -354,7 +354,7 @@ pub fn reason(facts: &Facts) -> String {
     match facts.flag.as_deref() {
         Some("") => "flagged".to_owned(),
         Some(text) => text.to_owned(),
-        None => facts.native_status.clone(),
+        None => facts.native_status.to_string(),
     }
 }
 

@@ -13,6 +13,7 @@ mod exposition;
 pub mod ids;
 pub mod lineage;
 mod logs;
+mod message;
 mod metrics;
 mod otlp;
 mod parts;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::key::{Key, Kind};
-use crate::model::{TaskKey, TaskRecord, What};
+use crate::model::{SmolStr, TaskKey, TaskRecord, What};
 use crate::timeline::{Life, State};
 use crate::totals::{self, Rollup, Totals};
 
@@ -13,13 +13,13 @@ pub(crate) struct Footprint {
     /// Index keys that exist because of it.
     pub(crate) keys: BTreeSet<Vec<u8>>,
     /// Its parent's native id, while it is there.
-    pub(crate) parent: Option<String>,
+    pub(crate) parent: Option<SmolStr>,
     /// The native project it is in.
-    pub(crate) project: Option<String>,
+    pub(crate) project: Option<SmolStr>,
     /// What it adds to each ancestor by itself.
     pub(crate) own: Rollup,
     /// What it adds to the totals of each native project.
-    pub(crate) totals: BTreeMap<String, Totals>,
+    pub(crate) totals: BTreeMap<SmolStr, Totals>,
 }
 
 impl Footprint {
@@ -64,7 +64,7 @@ fn sprints_ever(record: &TaskRecord) -> BTreeSet<&str> {
         What::Sprints(sprints) => Some(sprints),
         _ => None,
     });
-    lists.flatten().map(String::as_str).collect()
+    lists.flatten().map(SmolStr::as_str).collect()
 }
 
 /// Every key people ever said for it: an old one still finds a moved task.

@@ -95,7 +95,7 @@ pub(crate) fn task_of(key: &[u8], from: usize) -> Option<TaskKey> {
     let mut parts = texts(key, from);
     let native_id = parts.pop()?;
     let source = parts.pop()?;
-    Some(TaskKey { source, native_id })
+    Some(TaskKey::new(source, native_id))
 }
 
 /// The big-endian number at byte `from`.

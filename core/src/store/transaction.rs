@@ -11,7 +11,7 @@ use super::{Aside, Dead, Guard, Item, Position, SourceStatus, Store, format, sto
 use crate::activity::Deed;
 use crate::connector::Cursor;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{SprintRecord, TaskKey, TaskRecord};
+use crate::model::{SmolStr, SprintRecord, TaskKey, TaskRecord};
 use crate::sink::Signal;
 use crate::time::Millis;
 use crate::totals::{Rollup, Totals};
@@ -32,9 +32,9 @@ pub struct Transaction<'a> {
     writes: HashMap<Vec<u8>, Option<Vec<u8>>>,
     /// Keys among the writes that are found by how they begin: names, and what waits under them.
     fresh: BTreeSet<Vec<u8>>,
-    totals: BTreeMap<(String, String), Totals>,
+    totals: BTreeMap<(SmolStr, SmolStr), Totals>,
     /// Native projects in which a task changed: source, project.
-    changed: BTreeSet<(String, String)>,
+    changed: BTreeSet<(SmolStr, SmolStr)>,
 }
 
 impl<'a> Transaction<'a> {
@@ -111,9 +111,9 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    fn move_totals(&mut self, source: &str, by: &BTreeMap<String, Totals>, sign: i64) {
+    fn move_totals(&mut self, source: &str, by: &BTreeMap<SmolStr, Totals>, sign: i64) {
         for (project, totals) in by {
-            self.totals.entry((source.to_owned(), project.clone())).or_default().add(totals, sign);
+            self.totals.entry((source.into(), project.clone())).or_default().add(totals, sign);
         }
     }
 

@@ -107,7 +107,7 @@ impl Bench {
 /// A task of Jira called `PROJ-{id}` with the first `upto` facts of its history.
 fn task(id: &str, history: &[(i64, What)]) -> Observation {
     let key = TaskKey::new("jira", id);
-    let first = Facts { key: format!("PROJ-{id}"), ..facts(Status::Todo) };
+    let first = Facts { key: format!("PROJ-{id}").into(), ..facts(Status::Todo) };
     let created = (1_000, What::Created(Box::new(first.clone())));
     let entries = std::iter::once(&created).chain(history).enumerate();
     let history: Vec<Entry> = entries

@@ -25,7 +25,7 @@ pub use task::{Subtasks, TaskView};
 use self::span::Span;
 use crate::config::Config;
 use crate::error::Result;
-use crate::model::{ParentRef, SprintRecord, TaskKey, TaskRecord};
+use crate::model::{ParentRef, SmolStr, SprintRecord, TaskKey, TaskRecord};
 use crate::replay::lineage::{Book, Lineage};
 use crate::store::Store;
 use crate::time::Millis;
@@ -45,7 +45,7 @@ pub struct Viewer<'a> {
 #[derive(Debug)]
 struct Neighbour {
     /// The key people say now.
-    id: String,
+    id: SmolStr,
     parent: Option<ParentRef>,
     /// When it was there and unfinished.
     unfinished: Vec<Span>,
@@ -103,14 +103,14 @@ impl<'a> Viewer<'a> {
     }
 
     /// The key people say for a parent: its own if we know it, else the one the tool told, else its native id.
-    fn parent_id(&self, source: &str, parent: &ParentRef) -> Result<String> {
+    fn parent_id(&self, source: &str, parent: &ParentRef) -> Result<SmolStr> {
         let known = self.neighbour(&TaskKey::new(source, &*parent.native_id))?;
         let told = || parent.key.clone().unwrap_or_else(|| parent.native_id.clone());
         Ok(known.map_or_else(told, |known| known.id.clone()))
     }
 
     /// The key people say for the root of a task: the nearest epic among itself and its ancestors, else the topmost ancestor.
-    fn root_id(&self, key: &TaskKey) -> Result<String> {
+    fn root_id(&self, key: &TaskKey) -> Result<SmolStr> {
         let chain = Lineage::at(&self.book, key, span::FOREVER)?.chain;
         let root = chain.last().unwrap_or(key);
         if let Some(known) = self.neighbour(root)? {

@@ -8,7 +8,7 @@ use super::Viewer;
 use super::entries::{self, EntryView};
 use super::span::{self, Span};
 use crate::error::Result;
-use crate::model::{Facts, SprintState, Status, TaskKey, TaskRecord, TaskType};
+use crate::model::{Facts, SmolStr, SprintState, Status, TaskKey, TaskRecord, TaskType};
 use crate::replay::lineage;
 use crate::time::Millis;
 use crate::timeline::{self, Summary};
@@ -153,33 +153,38 @@ impl Viewer<'_> {
         Ok(TaskView {
             tool: self.tool(&key.source),
             project_id: self.project_id(&key.source, &facts.project),
-            parent: facts.parent.as_ref().map(|parent| self.parent_id(&key.source, parent)).transpose()?,
+            parent: facts
+                .parent
+                .as_ref()
+                .map(|parent| self.parent_id(&key.source, parent))
+                .transpose()?
+                .map(Into::into),
             sprint: self.current_sprint(&key.source, &facts.sprints)?,
             percent_complete: rollup.percent_complete().unwrap_or(leaf),
             subtasks: Subtasks { total: rollup.children, completed: rollup.children_done },
             waiting_time: if links_block { 0.0 } else { span::seconds(&waiting.spans) },
             blocked_by: waiting.blocked_by,
             waiting_on: waiting.waiting_on,
-            root: self.root_id(key)?,
-            source: key.source.clone(),
-            native_id: key.native_id.clone(),
+            root: self.root_id(key)?.into(),
+            source: key.source.to_string(),
+            native_id: key.native_id.to_string(),
             url: record.url.clone(),
             reporter: record.reporter.clone(),
             updated: record.updated,
-            id: facts.key,
-            project: facts.project,
+            id: facts.key.into(),
+            project: facts.project.into(),
             task_type: facts.task_type,
-            native_type: facts.native_type,
-            title: facts.title,
+            native_type: facts.native_type.into(),
+            title: facts.title.into(),
             status: summary.status,
             blocked: summary.status == Status::Blocked,
-            native_status: facts.native_status,
-            priority: facts.priority,
-            assignee: facts.assignee,
-            labels: facts.labels,
+            native_status: facts.native_status.into(),
+            priority: facts.priority.map(Into::into),
+            assignee: facts.assignee.map(Into::into),
+            labels: facts.labels.into_iter().map(Into::into).collect(),
             estimate: facts.estimate,
-            sprints: facts.sprints,
-            due: facts.due,
+            sprints: facts.sprints.into_iter().map(Into::into).collect(),
+            due: facts.due.map(Into::into),
             created: summary.created,
             started: summary.started,
             completed: summary.completed,
@@ -206,7 +211,7 @@ impl Viewer<'_> {
     }
 
     /// The sprint that matters now among those a task is in.
-    fn current_sprint(&self, source: &str, sprints: &[String]) -> Result<Option<String>> {
+    fn current_sprint(&self, source: &str, sprints: &[SmolStr]) -> Result<Option<String>> {
         let mut ranked = Vec::new();
         for (place, id) in sprints.iter().enumerate() {
             let record = self.sprint_record(&TaskKey::new(source, id.as_str()))?;
@@ -219,7 +224,7 @@ impl Viewer<'_> {
             };
             ranked.push((rank, id));
         }
-        Ok(ranked.into_iter().max().map(|(_, id)| id.clone()))
+        Ok(ranked.into_iter().max().map(|(_, id)| id.to_string()))
     }
 
     fn waiting(&self, key: &TaskKey, record: &TaskRecord, now: Millis) -> Result<Waiting> {
@@ -228,7 +233,7 @@ impl Viewer<'_> {
         for blocker in &record.blockers {
             let task = self.linked_task(&key.source, blocker.native_id.as_deref(), &blocker.key)?;
             let open = task.as_ref().map_or(!blocker.finished, |(_, known)| known.is_open());
-            let id = task.as_ref().map_or_else(|| blocker.key.clone(), |(_, known)| known.id.clone());
+            let id = task.as_ref().map_or_else(|| blocker.key.clone(), |(_, known)| known.id.to_string());
             // When a blocker that we do not see was finished, nobody told.
             let unfinished = if open { vec![(Millis(i64::MIN), span::FOREVER)] } else { Vec::new() };
             let unfinished = task.map_or(unfinished, |(_, known)| known.unfinished.clone());
@@ -238,7 +243,7 @@ impl Viewer<'_> {
         }
         for (id, at, made) in span::blocking_links(&record.timeline) {
             let task = self.linked_task(&key.source, None, id)?;
-            let known_as = task.as_ref().map_or_else(|| id.to_owned(), |(_, known)| known.id.clone());
+            let known_as = task.as_ref().map_or_else(|| id.to_owned(), |(_, known)| known.id.to_string());
             let blocking = all.entry(known_as).or_insert_with(|| Blocking {
                 unfinished: task.map_or(vec![(Millis(i64::MIN), span::FOREVER)], |(_, known)| known.unfinished.clone()),
                 ..Blocking::default()

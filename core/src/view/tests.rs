@@ -87,7 +87,7 @@ fn named(key: &str, status: Status) -> Facts {
 }
 
 fn under(native_id: &str, key: Option<&str>) -> Option<ParentRef> {
-    Some(ParentRef { native_id: native_id.into(), key: key.map(str::to_owned) })
+    Some(ParentRef { native_id: native_id.into(), key: key.map(Into::into) })
 }
 
 fn blocker(key: &str, finished: bool) -> Blocker {
@@ -372,7 +372,7 @@ fn the_sprint_that_matters_is_the_running_one_then_the_next_then_the_last() {
     .into_iter()
     .enumerate()
     {
-        let sprints = sprints.into_iter().map(str::to_owned).collect();
+        let sprints = sprints.into_iter().map(Into::into).collect();
         let first = Facts { sprints, ..named(&format!("PROJ-{number}"), Status::Todo) };
         let key = world.task(&number.to_string(), first, vec![]);
         assert_eq!(world.at(7 * DAY).task(&key).unwrap().unwrap().sprint.as_deref(), wanted);
