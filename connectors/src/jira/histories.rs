@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use contextcore_core::connector::RawRecord;
+use contextcore_core::model::SmolStr;
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use tracing::warn;
 
@@ -67,8 +68,8 @@ pub(super) struct Batch {
 /// Statuses and types that histories name: ids, and their names as of then.
 #[derive(Debug, Default)]
 pub(super) struct Mentions {
-    pub(super) statuses: BTreeMap<Box<str>, Box<str>>,
-    pub(super) types: BTreeMap<Box<str>, Box<str>>,
+    pub(super) statuses: BTreeMap<SmolStr, SmolStr>,
+    pub(super) types: BTreeMap<SmolStr, SmolStr>,
 }
 
 impl Mentions {
