@@ -641,6 +641,23 @@ async fn histories_are_asked_for_one_by_one_where_the_bulk_call_is_refused() {
 }
 
 #[tokio::test]
+async fn histories_are_asked_for_in_smaller_numbers_where_a_request_is_too_large() {
+    let mut rig = Rig::demo(cloud()).await;
+    rig.jira.faults().on("*/changelog/bulkfetch", When::Nth(1), Fault::status(413, "{}"));
+    let outcome = rig.sync().await;
+    assert_true(&rig.jira.world(), &outcome.tasks, NOW);
+    let asked = rig
+        .jira
+        .requests()
+        .iter()
+        .filter(|request| request.path().ends_with("bulkfetch"))
+        .map(|request| request.json()["issueIdsOrKeys"].as_array().unwrap().len())
+        .collect::<Vec<_>>();
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    assert_eq!(asked[0], asked[1] + asked[2]);
+}
+
+#[tokio::test]
 async fn boards_that_cannot_be_read_are_skipped_once_and_their_sprints_come_with_the_issues() {
     let mut world = World::demo(NOW, 3, 7);
     let trouble = world.sprints[0].board;

@@ -218,10 +218,16 @@ impl Completer<'_> {
 
     async fn cloud_histories(&self, batch: &mut Batch) -> Result<()> {
         let ids: Vec<Box<str>> = batch.ids().into_iter().map(Into::into).collect();
-        for ids in ids.chunks(api::IDS_PER_CALL) {
-            let ids: Vec<&str> = ids.iter().map(|id| &**id).collect();
+        let ids: Vec<&str> = ids.iter().map(|id| &**id).collect();
+        let mut calls: Vec<&[&str]> = ids.chunks(api::IDS_PER_CALL).rev().collect();
+        while let Some(ids) = calls.pop() {
             if !self.no_bulk.load(Ordering::Relaxed) {
-                match self.bulk(batch, &ids).await {
+                match self.bulk(batch, ids).await {
+                    Err(error) if is_too_large(&error) && ids.len() > 1 => {
+                        let (first, second) = ids.split_at(ids.len() / 2);
+                        calls.extend([second, first]);
+                        continue;
+                    }
                     Err(error) if is_bulk_refused(&error) => {
                         warn!(error = error.full(), "bulk histories are refused, will ask issue by issue");
                         self.no_bulk.store(true, Ordering::Relaxed);
@@ -232,7 +238,7 @@ impl Completer<'_> {
                     }
                 }
             }
-            self.one_by_one(batch, &ids).await?;
+            self.one_by_one(batch, ids).await?;
         }
         Ok(())
     }
@@ -369,6 +375,11 @@ impl Completer<'_> {
 fn is_bulk_refused(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Permission | ErrorKind::NotFound | ErrorKind::Gone)
         || error.context("status").is_some_and(|status| status.starts_with("405"))
+}
+
+/// Whether something on the way takes only smaller requests.
+fn is_too_large(error: &Error) -> bool {
+    error.context("status").is_some_and(|status| status.starts_with("413"))
 }
 
 #[cfg(test)]
