@@ -47,7 +47,7 @@ fn explore(query: &str) -> String {
         "queries": [{"refId": "A", "queryType": "traceql", "query": query, "limit": 20, "tableType": "spans"}],
         "range": {"from": "${__from}", "to": "${__to}"},
     }});
-    format!("/explore?schemaVersion=1&orgId=1&panes={}", encoded(&panes.to_string()))
+    format!("/explore?schemaVersion=1&panes={}", encoded(&panes.to_string()))
 }
 
 /// Percent-encodes an address, but for what Grafana fills in.

@@ -70,11 +70,15 @@ pub(crate) fn table(id: u32, title: &str, size: (u32, u32)) -> Draft {
         "footer": {"show": false, "reducer": ["sum"], "countRows": false, "fields": ""},
         "sortBy": [],
     });
+    // A table without rows says why; a cell without a value must not say it again. Only texts can be filtered: the funnel
+    // would take the room of a number's name.
     panel("table", id, title, size, options)
         .steps(PLAIN)
         .custom("align", json!("auto"))
         .custom("cellOptions", json!({"type": "auto"}))
-        .custom("filterable", json!(true))
+        .custom("wrapHeaderText", json!(true))
+        .fields(".*", vec![nothing("–")])
+        .kind("string", vec![Property { id: "custom.filterable", value: json!(true) }])
 }
 
 /// Lines over time.
@@ -101,14 +105,6 @@ pub(crate) fn areas(id: u32, title: &str, size: (u32, u32)) -> Draft {
         .custom("stacking", json!({"mode": "normal", "group": "A"}))
 }
 
-/// Bars over time.
-pub(crate) fn bars(id: u32, title: &str, size: (u32, u32)) -> Draft {
-    lines(id, title, size)
-        .custom("drawStyle", json!("bars"))
-        .custom("fillOpacity", json!(70))
-        .custom("lineWidth", json!(0))
-}
-
 /// A bar a row of a table; `x` names the column with the names.
 pub(crate) fn bar_chart(id: u32, title: &str, size: (u32, u32), x: &str) -> Draft {
     let options = json!({
@@ -119,11 +115,21 @@ pub(crate) fn bar_chart(id: u32, title: &str, size: (u32, u32), x: &str) -> Draf
         "showValue": "auto",
         "stacking": "none",
         "xTickLabelRotation": 0,
-        "xTickLabelSpacing": 100,
+        "xTickLabelSpacing": 0,
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []},
         "tooltip": {"mode": "multi", "sort": "none"},
     });
     panel("barchart", id, title, size, options).custom("fillOpacity", json!(80)).palette()
+}
+
+/// Bars side by side, a group of them a week: bars of a time series would hide each other.
+pub(crate) fn weeks(id: u32, title: &str, size: (u32, u32)) -> Draft {
+    bar_chart(id, title, size, "Time")
+        .zero_based()
+        .decimals(0)
+        .step("1w")
+        .joined("Time")
+        .field("Time", vec![unit("time:D MMM")])
 }
 
 /// A horizontal bar a series, or a row of a table.
@@ -237,10 +243,14 @@ impl Draft {
     }
 
     /// Calls every series of texts by one of its labels. An override, because Grafana 12 names the parts of a partition itself.
-    pub(crate) fn named_by_label(mut self, attribute: &str) -> Self {
-        let matcher = Matcher { id: "byType", options: "string".to_owned() };
-        let name = display_name(&format!("${{__field.labels[\"{attribute}\"]}}"));
-        self.config().overrides.push(Override { matcher, properties: vec![name] });
+    pub(crate) fn named_by_label(self, attribute: &str) -> Self {
+        self.kind("string", vec![display_name(&format!("${{__field.labels[\"{attribute}\"]}}"))])
+    }
+
+    /// How all columns or series of a kind look: `string`, `number`, `time`.
+    pub(crate) fn kind(mut self, kind: &str, properties: Vec<Property>) -> Self {
+        let matcher = Matcher { id: "byType", options: kind.to_owned() };
+        self.config().overrides.push(Override { matcher, properties });
         self
     }
 
@@ -343,23 +353,51 @@ impl Draft {
         self.then("convertFieldType", json!({"conversions": conversions, "fields": {}}))
     }
 
-    /// Leaves these columns, in this order, under these names.
+    /// Leaves these columns, in this order, under these names. A column that keeps its name is not renamed: Grafana calls the
+    /// bars of a bar gauge by their row's texts only while nobody has named the numbers.
     pub(crate) fn columns(self, columns: &[(&str, &str)]) -> Self {
         let names: Vec<&str> = columns.iter().map(|(from, _)| *from).collect();
         let order: Map<String, Value> =
             columns.iter().enumerate().map(|(place, (from, _))| ((*from).to_owned(), json!(place))).collect();
-        let rename: Map<String, Value> = columns.iter().map(|(from, to)| ((*from).to_owned(), json!(to))).collect();
+        let rename: Map<String, Value> =
+            columns.iter().filter(|(from, to)| from != to).map(|(from, to)| ((*from).to_owned(), json!(to))).collect();
         self.then("filterFieldsByName", json!({"include": {"names": names}}))
             .then("organize", json!({"excludeByName": {}, "indexByName": order, "renameByName": rename}))
     }
 
     /// Leaves the rows whose column equals one of these.
     pub(crate) fn only(self, column: &str, values: &[&str]) -> Self {
+        self.filtered("include", column, values)
+    }
+
+    /// Leaves out the rows whose column equals one of these.
+    pub(crate) fn without(self, column: &str, values: &[&str]) -> Self {
+        self.filtered("exclude", column, values)
+    }
+
+    fn filtered(self, kind: &str, column: &str, values: &[&str]) -> Self {
         let filters: Vec<Value> = values
             .iter()
             .map(|value| json!({"fieldName": column, "config": {"id": "equal", "options": {"value": value}}}))
             .collect();
-        self.then("filterByValue", json!({"type": "include", "match": "any", "filters": filters}))
+        self.then("filterByValue", json!({"type": kind, "match": "any", "filters": filters}))
+    }
+
+    /// Leaves the rows that have a value in a column.
+    pub(crate) fn having(self, column: &str) -> Self {
+        let filter = json!({"fieldName": column, "config": {"id": "isNotNull", "options": {}}});
+        self.then("filterByValue", json!({"type": "include", "match": "any", "filters": [filter]}))
+    }
+
+    /// Adds a column: another one in days instead of seconds.
+    pub(crate) fn days(self, seconds: &str, days: &str) -> Self {
+        let binary = json!({"left": seconds, "operator": "/", "right": DAY.to_string()});
+        self.then("calculateField", json!({"mode": "binary", "alias": days, "binary": binary, "replaceFields": false}))
+    }
+
+    /// Keeps the first columns in sight while the others are scrolled (Grafana 12; others ignore it).
+    pub(crate) fn frozen(self, columns: u8) -> Self {
+        self.option("frozenColumns", json!({"left": columns}))
     }
 
     #[cfg(test)]
@@ -374,6 +412,21 @@ fn link(title: &'static str, url: String) -> DataLink {
 
 pub(crate) fn thresholds(steps: Steps<'_>) -> Thresholds {
     Thresholds { mode: "absolute", steps: steps.iter().map(|(color, value)| Step { color, value: *value }).collect() }
+}
+
+/// Seconds of a day.
+const DAY: u32 = 86_400;
+/// The unit of how long work takes. Grafana's own `s` would say weeks of some and hours of others, which no eye compares.
+pub(crate) const DAYS: &str = "suffix:d";
+
+/// PromQL: seconds as days.
+pub(crate) fn in_days(seconds: &str) -> String {
+    format!("({seconds}) / {DAY}")
+}
+
+/// A property of a column: what a cell without a value shows.
+pub(crate) fn nothing(text: &str) -> Property {
+    Property { id: "noValue", value: json!(text) }
 }
 
 /// A property of a column: its unit.
@@ -401,6 +454,14 @@ pub(crate) fn hidden() -> Vec<Property> {
     vec![
         Property { id: "custom.hidden", value: json!(true) },
         Property { id: "custom.hideFrom", value: json!({"viz": true, "legend": false, "tooltip": false}) },
+    ]
+}
+
+/// Properties of a column that Grafana would hide by itself: it is seen.
+pub(crate) fn seen() -> Vec<Property> {
+    vec![
+        Property { id: "custom.hidden", value: json!(false) },
+        Property { id: "custom.hideFrom", value: json!({"viz": false, "legend": false, "tooltip": false}) },
     ]
 }
 

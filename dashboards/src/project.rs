@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use crate::links;
 use crate::model::{Annotation, Annotations, Dashboard, LOKI, Property, SCHEMA_VERSION, Target, Templating, TimeRange};
 use crate::panel::{
-    self, Draft, NONE_IS_GOOD, Section, areas, background, bar_chart, bar_gauge, bars, colour, coloured, course,
-    dashed, decimals, events, folded, gauge, hidden, lines, logs, moment, of_panel, rows, section, spans, stat, states,
-    statuses, table, text, to, unit, width, words,
+    self, DAYS, Draft, NONE_IS_GOOD, Section, areas, background, bar_chart, bar_gauge, colour, coloured, course, dashed,
+    decimals, events, folded, gauge, hidden, in_days, lines, logs, moment, nothing, of_panel, rows, section, spans,
+    stat, states, statuses, table, text, to, unit, weeks, width, words,
 };
 use crate::portfolio::{NO_EPICS, health_words};
 use crate::query::{
@@ -24,6 +24,8 @@ const NO_SNAPSHOT: &str = "No snapshot of the last two hours has such a task: wa
 const LATELY: &str = "2h";
 /// What Grafana calls the begin of a span in a table.
 const SPAN_START: &str = "Start time";
+/// What Grafana calls the trace of a span in a table.
+const TRACE: &str = "traceIdHidden";
 /// The panel that asks for the newest snapshot; the others of the board take its answer.
 const SNAPSHOT: u32 = 20;
 
@@ -170,9 +172,9 @@ fn done_of_all() -> Draft {
         .decimals(0)
         .no_course()
         .ask(moment("A", of(true, story), "stories done"))
-        .ask(moment("B", of(false, story), "of"))
+        .ask(moment("B", of(false, story), "of all"))
         .ask(moment("C", of(true, task), "tasks done"))
-        .ask(moment("D", of(false, task), "of "))
+        .ask(moment("D", of(false, task), "of all "))
 }
 
 fn blocked() -> Draft {
@@ -364,6 +366,8 @@ const CARD: [&str; 16] = [
     names::SPRINT_NAME,
     names::TASK_URL,
 ];
+/// What of a task the board shows as its age: in days, which Tempo does not tell.
+const AGE: &str = "age_d";
 
 /// The newest snapshot: every open task that type, assignee and epic let through.
 fn snapshot() -> String {
@@ -372,7 +376,7 @@ fn snapshot() -> String {
 }
 
 const BOARD_RULE: &str = "From the newest snapshot in Tempo (one is sent with every change, and at least hourly), filtered by type, \
-assignee and epic. Age: in this status. The key leads to the ticket, the title to its spans. If nothing in the newest snapshot \
+assignee and epic; epics themselves are not on it. Age: days in this status. The key leads to the ticket, the title to its spans. If nothing in the newest snapshot \
 matches the filters, the last one within two hours that had a match is shown.";
 
 fn board() -> Vec<Draft> {
@@ -389,7 +393,7 @@ fn column(id: u32, title: &str, statuses: &[&str], target: Target) -> Draft {
         (names::TASK_TITLE, "Title"),
         (names::TASK_ASSIGNEE, "Who"),
         (names::TASK_STORY_POINTS, "Pts"),
-        (names::TASK_STATUS_AGE, "Age"),
+        (AGE, "Age"),
         (names::TASK_URL, "Ticket"),
     ];
     table(id, title, (6, 12))
@@ -398,77 +402,95 @@ fn column(id: u32, title: &str, statuses: &[&str], target: Target) -> Draft {
         .lately(LATELY)
         .ask(target)
         .only(names::TASK_STATUS, statuses)
+        .without(names::TASK_TYPE, &[NO_EPICS])
         .numbers(&[names::TASK_STORY_POINTS, names::TASK_STATUS_AGE])
+        .days(names::TASK_STATUS_AGE, AGE)
         .columns(&columns)
         .sorted("Age", true)
         .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(90)])
         .field("Title", vec![to("Spans", links::task("Task"))])
-        .field("Who", vec![width(75)])
-        .field("Pts", vec![width(45), decimals(0)])
+        .field("Who", vec![width(70)])
+        .field("Pts", vec![width(50), decimals(0)])
         .field("Age", aged())
         .field("Ticket", hidden())
 }
 
 /// How the age in a status looks.
 fn aged() -> Vec<Property> {
-    let mut age = background(&[("transparent", None), ("yellow", Some(3.0 * 86_400.0)), ("red", Some(7.0 * 86_400.0))]);
-    age.extend([unit("s"), decimals(0), width(75)]);
+    let mut age = background(&[("transparent", None), ("yellow", Some(3.0)), ("red", Some(7.0))]);
+    age.extend([unit(DAYS), decimals(0), width(60)]);
     age
 }
 
 fn blockers() -> Draft {
     let by = [names::TASK_ID, names::TASK_TITLE, names::TASK_ASSIGNEE, names::EVENT_REASON, names::TASK_URL];
     let chosen = Selector::project().like(names::TASK_ASSIGNEE, "$assignee");
-    let ages = Series::new(names::M_TASK_BLOCKED_AGE, chosen).newest(&by);
-    let mut age = coloured(&[("text", None), ("yellow", Some(86_400.0)), ("red", Some(259_200.0))]);
-    age.extend([unit("s"), decimals(1), width(110)]);
-    table(30, "Blockers", (15, 9))
-        .rule("What was blocked at the newest telling, longest first, by assignee. What to do follows from the age: on the first \
-day ask who can lift it, until the third raise it in the team, then escalate it (from then on the project is red). What a task \
-waits for, and what waits for it, is in its spans as links: the title leads there.")
+    let ages = in_days(&Series::new(names::M_TASK_BLOCKED_AGE, chosen).newest(&by));
+    let mut age = coloured(&[("text", None), ("yellow", Some(1.0)), ("red", Some(3.0))]);
+    age.extend([unit(DAYS), decimals(1), width(80)]);
+    let waiting = [names::TASK_ID, names::TASK_WAITS_FOR, names::TASK_HOLDS_UP];
+    let waiting = format!("{}{} with (most_recent=true)", spans_of("snapshot", &[]), query::select(&waiting));
+    let key = label(names::TASK_ID);
+    table(30, "Blockers", (24, 9))
+        .rule(
+            "What was blocked at the newest telling, longest first, by assignee. Blocked by: the unfinished tasks it waits for; \
+holds up: the open tasks that wait for it; both as the tool's links say, by the newest snapshot in Tempo. What to do follows from \
+the age: on the first day ask who can lift it, until the third raise it in the team, then escalate it (from then on the project \
+is red). The key leads to the ticket, the title to its spans.",
+        )
         .empty("Nothing is blocked")
         .ask(rows("A", format!("sort_desc({ages})")))
         .ask(rows("B", ages))
-        .then("merge", json!({}))
+        .ask(spans("C", waiting, 1))
+        .lately(LATELY)
+        .then("renameByRegex", json!({"regex": format!("^{}$", names::TASK_ID.replace('.', "[.]")), "renamePattern": key}))
+        .joined(&key)
+        .having("Value #A")
         .columns(&[
-            ("task_id", "Task"),
+            (key.as_str(), "Task"),
             ("task_title", "Title"),
             ("Value #A", "Blocked for"),
             ("reason", "Reason"),
+            (names::TASK_WAITS_FOR, "Blocked by"),
+            (names::TASK_HOLDS_UP, "Holds up"),
             ("Value #B", "What to do"),
             ("task_assignee", "Assignee"),
             ("task_url", "Ticket"),
         ])
         .sorted("Blocked for", true)
-        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(95)])
+        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(120)])
         .field("Title", vec![to("Spans", links::task("Task"))])
         .field("Blocked for", age)
+        .field("Reason", vec![width(140)])
+        .field("Blocked by", vec![width(150)])
+        .field("Holds up", vec![width(150)])
         .field("What to do", vec![Property { id: "mappings", value: json!(actions()) }, width(150)])
+        .field("Assignee", vec![width(110)])
         .field("Ticket", hidden())
 }
 
-/// What to do about a block, by how long it has lasted in seconds.
+/// What to do about a block, by how many days it has lasted.
 fn actions() -> Vec<Value> {
     let one = |place: u32, from: u32, to: Option<u32>, text: &str| json!({"type": "range", "options": {"from": from, "to": to, "result": {"text": text, "index": place}}});
     vec![
-        one(0, 0, Some(86_400), "ask who can lift it"),
-        one(1, 86_400, Some(BLOCKED_TOO_LONG), "raise it in the team"),
-        one(2, BLOCKED_TOO_LONG, None, "escalate it"),
+        one(0, 0, Some(1), "ask who can lift it"),
+        one(1, 1, Some(BLOCKED_TOO_LONG / 86_400), "raise it in the team"),
+        one(2, BLOCKED_TOO_LONG / 86_400, None, "escalate it"),
     ]
 }
 
 fn pareto() -> Draft {
     let of = Series::new(names::M_TASK_BLOCKED_AGE, Selector::project())
         .highest("$__range", &[names::TASK_ID, names::EVENT_REASON]);
-    bar_gauge(31, "Hours blocked, by reason", (9, 9), true)
+    bar_gauge(31, "Hours blocked, by reason", (24, 5), true)
         .rule("How long tasks were blocked in this time, added up by reason, longest first: of each block its greatest age in this \
 time, to the 6-hour grid of history. A task blocked twice for one reason counts with the longer block.")
         .empty("Nothing was blocked in this time")
-        .unit("h")
+        .unit("suffix:h")
         .decimals(0)
         .zero_based()
         .ask(rows("A", format!("sort_desc(sum by ({}) ({of}) / 3600)", label(names::EVENT_REASON))))
-        .columns(&[("reason", "Reason"), ("Value", "Hours")])
+        .columns(&[("reason", "Reason"), ("Value", "Value")])
 }
 
 fn breakdown() -> Draft {
@@ -485,8 +507,8 @@ fn breakdown() -> Draft {
         (names::TASK_URL, "Ticket"),
     ];
     let mut done = gauge(100.0);
-    done.extend([unit("percent"), decimals(0), width(120)]);
-    table(40, "Open work: epic, story, task, sub-task", (16, 11))
+    done.extend([unit("percent"), decimals(0), width(110)]);
+    table(40, "Open work: epic, story, task, sub-task", (16, 12))
         .rule("Every open task of the newest snapshot, sorted by epic, parent and key, so that children follow their parents. Done: \
 share of what is below it. A click on a column's funnel filters.")
         .empty(NO_SNAPSHOT)
@@ -499,25 +521,26 @@ share of what is below it. A click on a column's funnel filters.")
         .columns(&columns)
         .field("Epic", vec![width(95)])
         .field("Parent", vec![width(95)])
-        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(95)])
-        .field("Type", vec![width(75)])
+        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(110)])
+        .field("Type", vec![width(85)])
+        .field("Assignee", vec![width(95)])
         .field("Title", vec![to("Spans", links::task("Task"))])
         .field("Status", status_cells())
         .field("Done", done)
-        .field("Points", vec![width(65), decimals(0)])
+        .field("Points", vec![width(60), decimals(0)])
         .field("Ticket", hidden())
 }
 
 /// How a status looks in a table.
 fn status_cells() -> Vec<Property> {
     let mut cells = background(&[("transparent", None)]);
-    cells.extend([words(&statuses()), width(100)]);
+    cells.extend([words(&statuses()), width(105)]);
     cells
 }
 
 fn epics() -> Draft {
     let done = Series::new(names::M_EPIC_PERCENT, Selector::project().like(names::EPIC_ID, "$epic"));
-    bar_gauge(41, "Open epics", (8, 11), true)
+    bar_gauge(41, "Open epics", (8, 12), true)
         .rule("Share of what is below each open epic that is done: by points where everything is estimated, else by number.")
         .empty("No epic is open, or none of this choice")
         .unit("percent")
@@ -525,7 +548,7 @@ fn epics() -> Draft {
         .zero_based()
         .up_to(100.0)
         .ask(rows("A", format!("sort_desc({})", done.newest(&[names::EPIC_ID, names::EPIC_TITLE]))))
-        .columns(&[("epic_title", "Epic"), ("Value", "Done")])
+        .columns(&[("epic_title", "Epic"), ("Value", "Value")])
 }
 
 /// Numbers of tasks of the types chosen, epics aside.
@@ -535,24 +558,29 @@ fn of_types(metric: Metric) -> Series {
 }
 
 fn cumulative_flow() -> Draft {
-    let status = label(names::TASK_STATUS);
-    let flowing = Selector::project().like(names::TASK_TYPE, "$type").except(names::TASK_TYPE, NO_EPICS);
-    let flowing = flowing.except(names::TASK_STATUS, "cancelled");
-    let counts = Series::new(names::M_TASK_COUNT, flowing).by(&[names::TASK_STATUS, names::TASK_TYPE]);
-    areas(50, "Cumulative flow", (12, 9))
+    let counts = |status: &str| {
+        let chosen = Selector::project().like(names::TASK_TYPE, "$type").except(names::TASK_TYPE, NO_EPICS);
+        Series::new(names::M_TASK_COUNT, chosen.equal(names::TASK_STATUS, status)).sum(&[names::TASK_TYPE])
+    };
+    // As they lie upon each other: what is finished at the bottom.
+    let bands = [
+        ("A", "done", "done", "green"),
+        ("B", "in_review", "in review", "purple"),
+        ("C", "in_progress", "in progress", "blue"),
+        ("D", "blocked", "blocked", "red"),
+        ("E", "todo", "todo", "light-blue"),
+        ("F", "backlog", "backlog", "text"),
+    ];
+    let draft = areas(50, "Cumulative flow", (12, 9))
         .rule("Tasks of the types chosen by the status they stood in, epics and cancelled ones aside. A band that grows wider is \
 where work piles up.")
         .empty(NOTHING)
         .zero_based()
         .decimals(0)
-        .step("6h")
-        .fields("^done$", vec![colour("green")])
-        .fields("^blocked$", vec![colour("red")])
-        .fields("^in_review$", vec![colour("purple")])
-        .fields("^in_progress$", vec![colour("blue")])
-        .fields("^todo$", vec![colour("light-blue")])
-        .fields("^backlog$", vec![colour("text")])
-        .ask(course("A", format!("sum by ({status}) ({counts})"), "{{task_status}}"))
+        .step("6h");
+    bands.into_iter().fold(draft, |draft, (letter, status, shown, color)| {
+        draft.field(shown, vec![colour(color)]).ask(course(letter, counts(status), shown))
+    })
 }
 
 /// When completions of this time happened, in TraceQL: the range alone is by trace, not by span.
@@ -563,6 +591,9 @@ fn completed_in_range() -> [String; 2] {
     ]
 }
 
+/// What the points of the scatter are called.
+const CYCLE: &str = "cycle time";
+
 fn cycle_scatter() -> Draft {
     let [from, to] = completed_in_range();
     let conditions = [chosen(names::TASK_TYPE, "type"), span(names::TASK_CYCLE_TIME, ">", "0.0"), from, to];
@@ -570,16 +601,16 @@ fn cycle_scatter() -> Draft {
         format!("{} | by(span:id){}", spans_of("completion", &conditions), query::select(&[names::TASK_CYCLE_TIME]));
     let line = |share| {
         let chosen = Selector::project().like(names::TASK_TYPE, "$type").except(names::TASK_TYPE, NO_EPICS);
-        quantile(share, names::M_TASK_CYCLE_TIME, chosen, "30d", &[])
+        in_days(&quantile(share, names::M_TASK_CYCLE_TIME, chosen, "30d", &[]))
     };
     lines(51, "Cycle time of every completion", (12, 9))
         .rule("A point a completion: when, and how long since work on it began. Lines: 50, 85 and 95 of 100 that were completed in \
 the 30 days before took no longer, to the width of a bucket, epics aside.")
         .empty("Nothing was completed in this time, or Tempo has not got it yet (up to 10 minutes after a sync)")
-        .unit("s")
+        .unit(DAYS)
         .zero_based()
         .step("1d")
-        .fields("cycle_time", vec![panel::points_only(), panel::display_name("cycle time"), colour("blue")])
+        .field(CYCLE, vec![panel::points_only(), colour("blue")])
         .field("p50", vec![colour("green"), dashed()])
         .field("p85", vec![colour("orange"), dashed()])
         .field("p95", vec![colour("red"), dashed()])
@@ -592,6 +623,11 @@ the 30 days before took no longer, to the width of a bucket, epics aside.")
             json!({"include": {"names": [SPAN_START, names::TASK_CYCLE_TIME, "Time", "Value", "p50", "p85", "p95"]}}),
         )
         .numbers(&[names::TASK_CYCLE_TIME])
+        .days(names::TASK_CYCLE_TIME, CYCLE)
+        .then(
+            "filterFieldsByName",
+            json!({"include": {"names": [SPAN_START, CYCLE, "Time", "Value", "p50", "p85", "p95"]}}),
+        )
         .then("sortBy", json!({"fields": {}, "sort": [{"field": SPAN_START, "desc": false}]}))
 }
 
@@ -602,16 +638,18 @@ fn status_time() -> Draft {
     bar_gauge(52, "Mean time in a status", (8, 8), true)
         .rule("How long a stay in each status took, of the stays that ended in this time.")
         .empty("No task changed its status in this time")
-        .unit("s")
+        .unit(DAYS)
         .decimals(1)
         .zero_based()
-        .ask(rows("A", format!("sort_desc({mean})")))
-        .columns(&[("task_status", "Status"), ("Value", "Mean")])
+        .ask(rows("A", format!("sort_desc({})", in_days(&mean))))
+        .columns(&[("task_status", "Status"), ("Value", "Value")])
+        .field("Status", vec![words(&statuses())])
 }
 
 fn wip_age() -> Draft {
     let age = |quantile: &str| {
-        Series::new(names::M_TASK_WIP_AGE, Selector::project().equal(names::QUANTILE, quantile)).by_project()
+        let of = Series::new(names::M_TASK_WIP_AGE, Selector::project().equal(names::QUANTILE, quantile));
+        in_days(&of.by_project())
     };
     let usual =
         quantile("0.85", names::M_TASK_CYCLE_TIME, Selector::project().except(names::TASK_TYPE, NO_EPICS), "30d", &[]);
@@ -619,7 +657,7 @@ fn wip_age() -> Draft {
         .rule("How long ago what is in progress was started: half of it, 85 of 100, and the oldest. Dashed: the cycle time that 85 \
 of 100 completions of the 30 days before did not exceed; what is older than that has gone wrong.")
         .empty("Nothing was in progress in this time")
-        .unit("s")
+        .unit(DAYS)
         .zero_based()
         .step("6h")
         .field("oldest", vec![colour("red")])
@@ -629,20 +667,17 @@ of 100 completions of the 30 days before did not exceed; what is older than that
         .ask(course("A", age("0.5"), "p50"))
         .ask(course("B", age("0.85"), "p85"))
         .ask(course("C", age("1"), "oldest"))
-        .ask(course("D", usual, "p85 of completed"))
+        .ask(course("D", in_days(&usual), "p85 of completed"))
 }
 
 fn weekly() -> Draft {
     let completed = of_types(names::M_TASK_COMPLETED).gained("1w", &[]);
     let created = of_types(names::M_TASK_CREATED).gained("1w", &[]);
-    bars(54, "Throughput by week", (8, 8))
+    weeks(54, "Throughput by week", (8, 8))
         .rule(
             "Tasks of the types chosen that were created and completed in the seven days before each bar, epics aside.",
         )
         .empty(NOTHING)
-        .zero_based()
-        .decimals(0)
-        .step("1w")
         .field("created", vec![colour("orange")])
         .field("completed", vec![colour("green")])
         .ask(course("A", created, "created"))
@@ -697,17 +732,20 @@ fn team() -> Draft {
     });
     let points = format!("{} (sum)", names::TASK_STORY_POINTS);
     let tasks = format!("{} (count)", names::TASK_ID);
-    table(60, "Open work by assignee", (24, 7))
+    table(60, "Open work by assignee", (24, 8))
         .rule("Points and number of open tasks of each assignee, of the newest snapshot. Tasks without an estimate have no points; \
-those without an assignee are in the row without a name.")
+those without an assignee are nobody's. Epics are not counted.")
         .empty(NO_SNAPSHOT)
         .lately(LATELY)
         .ask(of_panel(SNAPSHOT))
+        .without(names::TASK_TYPE, &[NO_EPICS])
         .numbers(&[names::TASK_STORY_POINTS])
         .then("groupBy", json!({"fields": calculations}))
         .columns(&[(names::TASK_ASSIGNEE, "Assignee"), (points.as_str(), "Open points"), (tasks.as_str(), "Open tasks")])
         .sorted("Open points", true)
+        .field("Assignee", vec![nothing("nobody"), width(160)])
         .field("Open points", gauge_up())
+        .field("Open tasks", vec![width(110)])
 }
 
 /// A bar as long as the value is large among the others.
@@ -741,6 +779,7 @@ fn epic_traces() -> Draft {
     let epics = [span(names::TASK_TYPE, "=", &quoted("epic"))];
     let query =
         format!("{} | by(span:id){}", spans_of("anchor", &epics), query::select(&[names::TASK_ID, names::TASK_TITLE]));
+    let trace = format!("{TRACE} (last)");
     table(71, "Traces of epics", (8, 14))
         .rule("The history of each epic that changed in this time is one trace: everything below it, with its true times. A click \
 on the trace opens it.")
@@ -751,16 +790,23 @@ on the trace opens it.")
             json!({"fields": {
                 names::TASK_ID: {"operation": "groupby", "aggregations": []},
                 names::TASK_TITLE: {"operation": "aggregate", "aggregations": ["last"]},
-                "traceIdHidden": {"operation": "aggregate", "aggregations": ["last"]},
+                TRACE: {"operation": "aggregate", "aggregations": ["last"]},
             }}),
         )
         .columns(&[
             (names::TASK_ID, "Epic"),
             ("task.title (last)", "Title"),
-            ("traceIdHidden (last)", "Trace"),
+            (trace.as_str(), "Trace"),
         ])
         .field("Epic", vec![width(95)])
-        .field("Trace", vec![to("Open the trace", links::trace("Trace")), width(110)])
+        .field("Trace", shown_trace())
+}
+
+/// How the id of a trace looks, which Grafana hides by itself.
+fn shown_trace() -> Vec<Property> {
+    let mut shown = vec![to("Open the trace", links::trace("Trace")), width(110)];
+    shown.extend(panel::seen());
+    shown
 }
 
 fn activity() -> Draft {
@@ -778,9 +824,9 @@ fn agents() -> Draft {
         .rule("Spans of role `insight`, which agents send about their work on the project.")
         .empty("No agent has told anything about this project in this time")
         .ask(spans("A", insights, 200))
-        .columns(&[("time", "Time"), ("name", "Insight"), ("spanID", "Span")])
-        .field("Time", vec![width(160)])
-        .field("Span", vec![width(150)])
+        .columns(&[("Start time", "Time"), ("Name", "Insight"), (TRACE, "Trace")])
+        .field("Time", vec![width(170)])
+        .field("Trace", shown_trace())
 }
 
 fn context() -> Draft {

@@ -213,7 +213,13 @@ impl<'a> Logs<'a> {
             .text(names::TASK_TYPE, event.facts.task_type.as_str())
             .maybe(names::TASK_TITLE, self.setting.title(&event.facts.title))
             .and(events::attributes(event, &self.setting, key));
-        let body = events::sentence(event, &self.setting);
+        let sprints = match event.name {
+            names::TASK_SPRINT_CHANGED => {
+                (self.sprint_names(key, &event.sprints_before)?, self.sprint_names(key, &event.facts.sprints)?)
+            }
+            _ => (None, None),
+        };
+        let body = events::sentence(event, &self.setting, sprints);
         let span = spans.iter().rev().find(|(from, ..)| *from <= event.at).or(spans.first());
         let resource = self.setting.resource_key(&key.source, &event.facts.project);
         let mut records = vec![(resource.clone(), record(event.at, event.name, body, attributes, span))];
@@ -222,6 +228,16 @@ impl<'a> Logs<'a> {
             records.extend(changes.into_iter().map(|record| (resource.clone(), record)));
         }
         Ok(records)
+    }
+
+    /// What people call these sprints; none when there are none.
+    fn sprint_names(&self, key: &TaskKey, ids: &[String]) -> Result<Option<String>> {
+        let name = |id: &String| -> Result<String> {
+            let known = self.book.sprint(&TaskKey::new(key.source.as_str(), id.as_str()))?;
+            Ok(known.map_or_else(|| id.clone(), |known| known.facts.name.clone()))
+        };
+        let named: Vec<String> = ids.iter().map(name).collect::<Result<_>>()?;
+        Ok((!named.is_empty()).then(|| named.join(", ")))
     }
 
     /// A task that entered or left a running sprint changed its scope.

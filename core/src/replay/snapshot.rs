@@ -19,7 +19,7 @@ use super::render::{self, Scene};
 use super::semconv as names;
 use super::{Replayer, Sent};
 use crate::error::Result;
-use crate::model::{Status, TaskKey, TaskRecord};
+use crate::model::{Blocker, Status, TaskKey, TaskRecord};
 use crate::sink::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal};
 use crate::store::Store;
 use crate::time::{HOUR, Millis};
@@ -49,8 +49,13 @@ pub(super) async fn run(
     let head = store.head()?;
     let projects = open_by_project(book, &setting)?;
     let due = due(store, &setting, &projects, tick)?;
+    if due.is_empty() {
+        return Ok(());
+    }
+    let waiting = Waiting::among(book, projects.values())?;
     for (project_id, open) in projects.iter().filter(|(project_id, _)| due.contains(*project_id)) {
-        for batch in batches(replayer, book, &setting, project_id, open, tick)? {
+        let present = Present { open, waiting: &waiting };
+        for batch in batches(replayer, book, &setting, project_id, &present, tick)? {
             replayer.wait_for_room(&batch).await?;
             sent.entry(project_id.clone()).or_default().spans += replayer.send(project_id, batch).await?;
         }
@@ -62,6 +67,60 @@ pub(super) async fn run(
 }
 
 type Open = BTreeMap<TaskKey, std::sync::Arc<TaskRecord>>;
+
+/// What a snapshot is taken of.
+struct Present<'a> {
+    /// The open tasks of the project.
+    open: &'a Open,
+    waiting: &'a Waiting,
+}
+
+/// Which open task waits for which, over all projects: what people call each other's tasks, in order.
+#[derive(Debug, Default)]
+struct Waiting {
+    waits_for: BTreeMap<TaskKey, BTreeSet<String>>,
+    holds_up: BTreeMap<TaskKey, BTreeSet<String>>,
+}
+
+impl Waiting {
+    fn among<'a>(book: &Book<'_>, projects: impl Iterator<Item = &'a Open> + Clone) -> Result<Self> {
+        let mut waiting = Self::default();
+        for (key, record) in projects.clone().flatten() {
+            let Some(state) = timeline::last(&record.timeline) else { continue };
+            for blocker in &record.blockers {
+                let other = known(book, key, blocker)?;
+                let open = other.as_ref().and_then(|other| projects.clone().find_map(|open| open.get(other)));
+                // A blocker that we hold is as its own record says; of one that we do not, only the link tells.
+                if open.is_none() && (other.is_some() || blocker.finished) {
+                    continue;
+                }
+                let name = open.and_then(|record| timeline::last(&record.timeline)).map(|state| state.facts.key.clone());
+                let name = name.unwrap_or_else(|| blocker.key.clone());
+                waiting.waits_for.entry(key.clone()).or_default().insert(name);
+                if let Some(other) = other {
+                    waiting.holds_up.entry(other).or_default().insert(state.facts.key.clone());
+                }
+            }
+        }
+        Ok(waiting)
+    }
+}
+
+/// The task a link to a blocker leads to, when we hold it.
+fn known(book: &Book<'_>, key: &TaskKey, blocker: &Blocker) -> Result<Option<TaskKey>> {
+    if let Some(id) = &blocker.native_id {
+        let told = TaskKey::new(key.source.as_str(), id.as_str());
+        if book.record(&told)?.is_some() {
+            return Ok(Some(told));
+        }
+    }
+    Ok(book.store().named(&blocker.key)?.into_iter().find(|other| other.source == key.source))
+}
+
+/// Keys as one text; none when there are none.
+fn listed(keys: Option<&BTreeSet<String>>) -> Option<String> {
+    keys.map(|keys| keys.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
+}
 
 fn open_by_project(book: &Book<'_>, setting: &Setting<'_>) -> Result<BTreeMap<String, Open>> {
     let mut projects: BTreeMap<String, Open> = BTreeMap::new();
@@ -112,7 +171,7 @@ fn batches(
     book: &Book<'_>,
     setting: &Setting<'_>,
     project_id: &str,
-    open: &Open,
+    present: &Present<'_>,
     tick: Millis,
 ) -> Result<Vec<Batch>> {
     let interval = i64::try_from(replayer.config.export.snapshot_interval.as_millis()).unwrap_or(HOUR);
@@ -120,9 +179,9 @@ fn batches(
     let mut batches = Vec::new();
     let mut load: Load = BTreeMap::new();
     let (mut count, mut bytes) = (0, 0);
-    for (key, record) in open {
+    for (key, record) in present.open {
         let Some(summary) = timeline::summary(&record.timeline, tick) else { continue };
-        let span = span(&Scene { book, setting }, trace, key, record, &summary, open, tick, interval)?;
+        let span = span(&Scene { book, setting }, trace, key, record, &summary, present, tick, interval)?;
         let span = Bytes::from(span.encode_to_vec());
         let size = span.len() + 8;
         if count >= MAX_BATCH_SPANS || (count > 0 && bytes + size > BATCH_BYTES) {
@@ -153,7 +212,7 @@ fn span(
     key: &TaskKey,
     record: &TaskRecord,
     summary: &Summary,
-    open: &Open,
+    present: &Present<'_>,
     tick: Millis,
     interval: i64,
 ) -> Result<Span> {
@@ -170,6 +229,8 @@ fn span(
         .maybe(names::TASK_URL, Some(record.url.as_str()))
         .maybe(names::TASK_DUE_DATE, facts.due.as_deref())
         .texts(names::TASK_BLOCKED_BY, &blockers)
+        .maybe(names::TASK_WAITS_FOR, listed(present.waiting.waits_for.get(key)).as_deref())
+        .maybe(names::TASK_HOLDS_UP, listed(present.waiting.holds_up.get(key)).as_deref())
         .maybe(names::TASK_BLOCKED_REASON, blocked.then(|| timeline::reason(facts)).as_deref())
         .double(names::TASK_PERCENT_COMPLETE, rollup.percent_complete().unwrap_or(0.0))
         .int(names::TASK_SUBTASK_COUNT, rollup.children)
@@ -185,7 +246,7 @@ fn span(
         links.push(render::link(trace, anchor, "history"));
     }
     links.extend(scene.blocker_links(key, &blockers, tick)?);
-    let parent = open_ancestor(scene.book, key, open, tick)?;
+    let parent = open_ancestor(scene.book, key, present.open, tick)?;
     Ok(Span {
         trace_id: trace.0.to_vec(),
         span_id: span_id(key, tick).0.to_vec(),
