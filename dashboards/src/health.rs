@@ -146,7 +146,7 @@ fn assumptions() -> Vec<Draft> {
             .ask(counts("A", format!("sum(count_over_time({}[$__range]))", of_last_year.text()))),
         searchable(14, "Newest snapshot", "snapshot", "2h", "No: no snapshot within two hours, or Tempo has not got it yet")
             .rule(assumption("Tempo finds the newest snapshot, from which boards and breakdowns come.", &[k::TEMPO_RETENTION, k::TEMPO_TRACES, k::TEMPO_BYTES])),
-        searchable(15, "History in Tempo", "phase", "365d", "No: Tempo does not find what is old")
+        searchable(15, "Newest history in Tempo", "phase", "365d", "No: Tempo does not find what is old")
             .rule(assumption(
                 "Tempo finds phases within a year. It takes up to 10 minutes after a sync.",
                 &[k::TEMPO_SLACK, k::TEMPO_SEARCH_RANGE, k::TEMPO_RETENTION],
@@ -177,7 +177,7 @@ fn reading() -> Draft {
     text(
         16,
         "",
-        (24, 3),
+        (24, 2),
         "A red tile is the first thing to look at: its description (the **i** at its title) says what to set, line by line. To test \
 with records of its own: `contextcore check --tempo-url … --loki-url … --prometheus-url … --grafana-url …`",
     )

@@ -77,6 +77,7 @@ pub(crate) fn table(id: u32, title: &str, size: (u32, u32)) -> Draft {
         .custom("align", json!("auto"))
         .custom("cellOptions", json!({"type": "auto"}))
         .custom("wrapHeaderText", json!(true))
+        .custom("minWidth", json!(60))
         .fields(".*", vec![nothing("–")])
         .kind("string", vec![Property { id: "custom.filterable", value: json!(true) }])
 }
@@ -144,6 +145,7 @@ pub(crate) fn bar_gauge(id: u32, title: &str, size: (u32, u32), every_row: bool)
         "minVizHeight": 16,
         "minVizWidth": 8,
         "maxVizHeight": 40,
+        "text": {"titleSize": 13, "valueSize": 14},
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": every_row},
     });
     panel("bargauge", id, title, size, options).steps(&[("blue", None)])
@@ -449,6 +451,11 @@ pub(crate) fn width(width: u32) -> Property {
     Property { id: "custom.width", value: json!(width) }
 }
 
+/// A property of a column: no narrower than this, and wider where there is room.
+pub(crate) fn at_least(width: u32) -> Property {
+    Property { id: "custom.minWidth", value: json!(width) }
+}
+
 /// A property of a column: it is there for links, and not seen.
 pub(crate) fn hidden() -> Vec<Property> {
     vec![
@@ -538,11 +545,17 @@ pub(crate) fn mapping(words: &[(&str, &str, &str)]) -> Value {
     json!({"type": "value", "options": options})
 }
 
+/// The colour of what is to do: seen on light and dark, and no competition for what is in progress.
+pub(crate) const TODO: &str = "#7F8FA9";
+
+/// The colour of areas that neither please nor alarm: the colour of text would be black on light.
+pub(crate) const NEUTRAL: &str = "#A7ABB8";
+
 /// The statuses, coloured alike everywhere.
 pub(crate) fn statuses() -> Value {
     mapping(&[
-        ("backlog", "backlog", "text"),
-        ("todo", "todo", "light-blue"),
+        ("backlog", "backlog", NEUTRAL),
+        ("todo", "todo", TODO),
         ("in_progress", "in progress", "blue"),
         ("in_review", "in review", "purple"),
         ("blocked", "blocked", "red"),

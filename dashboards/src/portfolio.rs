@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::links;
 use crate::model::{Annotations, Dashboard, Property, SCHEMA_VERSION, Templating, TimeRange};
 use crate::panel::{
-    self, DAYS, Draft, NONE_IS_GOOD, Section, areas, background, bar_chart, bar_gauge, buckets, colour, coloured, counts,
+    self, DAYS, Draft, NEUTRAL, NONE_IS_GOOD, Section, TODO, areas, at_least, background, bar_chart, bar_gauge, buckets, colour, coloured, counts,
     course, decimals, events, folded, gauge, hidden, in_days, lines, logs, mapping, moment, rows, section, stat, table,
     text, to, unit, weeks, width, words,
 };
@@ -166,7 +166,10 @@ fn health_over_time() -> Draft {
 
 fn course_of_work() -> Draft {
     lines(8, "Blocked, in progress, completed in 7 days", (12, 6))
-        .rule("Tasks blocked and in progress at each moment, and completions in the seven days before it, epics aside.")
+        .rule(
+            "Tasks blocked at each moment; tasks in progress, in review or blocked meanwhile; and completions in the seven days \
+before it, epics aside.",
+        )
         .empty(NOTHING)
         .zero_based()
         .decimals(0)
@@ -204,7 +207,7 @@ fn matrix() -> Draft {
     let cycle_before = quantile_before("0.85", names::M_TASK_CYCLE_TIME, Selector::projects(), 30, &PROJECT);
     let week = completed().gained("1w", &PROJECT);
     let month = completed().gained("4w", &PROJECT);
-    let draft = table(10, "Health matrix", (24, 11))
+    let draft = table(10, "Health matrix", (24, 9))
         .ask(rows("A", info.newest(&about)))
         .ask(rows("B", health.score()))
         .ask(rows("C", projects(names::M_PROJECT_PERCENT).by_project()))
@@ -229,7 +232,7 @@ fn matrix_rule(draft: Draft) -> Draft {
         .rule(format!(
             "A row a project; a click on it leads to its details. {HEALTH_RULE} Done: share of all work that is not cancelled, by \
 points where everything is estimated, else by number. WIP: tasks in progress, in review or blocked meanwhile; WIP ×: as a \
-multiple of its 4-week mean. Cycle time, in days: \
+multiple of its 4-week mean; both with epics. Cycle time, in days: \
 started to completed, of what was completed in the last 30 days, to the width of a bucket; its change is that of p85 against the \
 30 days before. 7 d: completions; its trend is against the mean week of the last four. Behind: how far the worst running sprint \
 is behind its ideal line, as a share of its scope. Scope ±: points added and removed, as a share of the commitment. Stale: open \
@@ -266,7 +269,7 @@ fn matrix_columns(draft: Draft) -> Draft {
     let change = || vec![unit("percent"), decimals(0), width(70)];
     let days = || vec![unit(DAYS), decimals(1), width(75)];
     let mut health = background(&[("transparent", None)]);
-    health.extend([words(&health_words()), width(75)]);
+    health.extend([words(&health_words()), width(85)]);
     let with = |mut properties: Vec<_>, more: Vec<_>| {
         properties.extend(more);
         properties
@@ -312,7 +315,7 @@ fn velocity() -> Draft {
         .rule("Points committed at the start, and points done at the end, of all sprints that were closed in the seven days \
 before each bar. Choose an owner above for one team's velocity; Project Details has it sprint by sprint.")
         .empty("No sprint was closed in this time, or none has estimates")
-        .field("planned", vec![colour("text")])
+        .field("planned", vec![colour(NEUTRAL)])
         .field("completed", vec![colour("green")])
         .ask(course("A", closed_this_week(names::M_SPRINT_PLANNED), "planned"))
         .ask(course("B", closed_this_week(names::M_SPRINT_VELOCITY), "completed"))
@@ -358,7 +361,7 @@ const BUCKETS: [(&str, &str); 10] = [
     ("2592000", "≤ 30 d"),
     ("5184000", "≤ 60 d"),
     ("7776000", "≤ 90 d"),
-    ("[+]Inf", "longer"),
+    ("[+]Inf", "> 90 d"),
 ];
 
 fn lead_time() -> Draft {
@@ -385,6 +388,7 @@ fn lead_quantiles() -> Draft {
     let of = |share| in_days(&quantile(share, names::M_TASK_LEAD_TIME, chosen(), "$__range", &[]));
     stat(24, "Lead time", 4)
         .size(4, 9)
+        .option("orientation", json!("horizontal"))
         .rule("50, 85 and 95 of 100 tasks completed in this time took no longer from creation to completion, to the width of a \
 bucket, epics aside.")
         .empty("Nothing was completed in this time")
@@ -417,14 +421,14 @@ fn blocked() -> Draft {
     let mut age = coloured(&[("text", None), ("yellow", Some(1.0)), ("red", Some(3.0))]);
     age.extend([unit(DAYS), decimals(1), width(95)]);
     let ages = projects(names::M_TASK_BLOCKED_AGE).newest(&by);
-    table(30, "Blocked tasks", (14, 11))
+    table(30, "Blocked tasks", (15, 11))
         .rule("What was blocked at the newest telling, longest first. Blocked for: since it became blocked this time. The key leads \
 to the ticket in its tool, the title to its spans in Tempo.")
         .empty("Nothing is blocked")
         .ask(rows("A", format!("sort_desc({})", in_days(&ages))))
         .columns(&columns)
         .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(120)])
-        .field("Title", vec![to("Spans", links::task("Task"))])
+        .field("Title", vec![to("Spans", links::task("Task")), at_least(180)])
         .field("Project", vec![to("Project Details", links::project("Project")), width(150)])
         .field("Reason", vec![width(125)])
         .field("Assignee", vec![width(100)])
@@ -440,7 +444,7 @@ fn statuses() -> Draft {
         format!("sum by ({}) ({counts})", label(names::PROJECT_ID))
     };
     let letters = ["A", "B", "C", "D", "E"];
-    let draft = bar_chart(31, "Open tasks by status", (10, 11), "Project")
+    let draft = bar_chart(31, "Open tasks by status", (9, 11), "Project")
         .rule("Open tasks of each project by where they stand now, epics aside.")
         .empty(NOTHING)
         .option("orientation", json!("horizontal"))
@@ -456,8 +460,8 @@ fn statuses() -> Draft {
             ("Value #D", "in review"),
             ("Value #E", "blocked"),
         ])
-        .field("backlog", vec![colour("text")])
-        .field("todo", vec![colour("light-blue")])
+        .field("backlog", vec![colour(NEUTRAL)])
+        .field("todo", vec![colour(TODO)])
         .field("in progress", vec![colour("blue")])
         .field("in review", vec![colour("purple")])
         .field("blocked", vec![colour("red")])
@@ -485,7 +489,7 @@ fn heat_map() -> Draft {
         Property { id: "color", value: json!({"mode": "continuous-blues"}) },
         Property { id: "custom.cellOptions", value: json!({"type": "color-background", "mode": "basic"}) },
         Property { id: "custom.align", value: json!("center") },
-        width(50),
+        at_least(50),
     ];
     let days = [("1 Mon", "Mon"), ("2 Tue", "Tue"), ("3 Wed", "Wed"), ("4 Thu", "Thu"), ("5 Fri", "Fri")];
     let days = days.into_iter().chain([("6 Sat", "Sat"), ("7 Sun", "Sun")]);

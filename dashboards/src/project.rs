@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use crate::links;
 use crate::model::{Annotation, Annotations, Dashboard, LOKI, Property, SCHEMA_VERSION, Target, Templating, TimeRange};
 use crate::panel::{
-    self, DAYS, Draft, NONE_IS_GOOD, Section, areas, background, bar_chart, bar_gauge, colour, coloured, course, dashed,
+    self, DAYS, Draft, NEUTRAL, NONE_IS_GOOD, Section, TODO, areas, at_least, background, bar_chart, bar_gauge, colour, coloured, course, dashed,
     decimals, events, folded, gauge, hidden, in_days, lines, logs, moment, nothing, of_panel, rows, section, spans,
     stat, states, statuses, table, text, to, unit, weeks, width, words,
 };
 use crate::portfolio::{NO_EPICS, health_words};
 use crate::query::{
-    self, BLOCKED_TOO_LONG, HEALTH_RULE, Health, SPRINT_NAMED, Selector, Series, label, quantile, quoted, span,
-    spans_of,
+    self, BLOCKED_TOO_LONG, HEALTH_RULE, Health, SPRINT, SPRINT_NAMED, Selector, Series, label, quantile, quoted, span,
+    spans_matching, spans_of,
 };
 use crate::variable;
 
@@ -91,8 +91,8 @@ fn sections() -> Vec<Section> {
         section(0, "", header()),
         section(100, "Sprint ${sprint:text}", vec![burndown(), burnup(), sprint_table(), velocity()]),
         section(101, "Board", board()),
-        section(102, "Blockers", vec![blockers(), pareto()]),
-        section(103, "Work breakdown", vec![breakdown(), epics()]),
+        section(102, "Blockers", vec![blockers(), waiting(), pareto()]),
+        section(103, "Work breakdown", vec![epics(), breakdown()]),
         section(
             104,
             "Flow",
@@ -178,7 +178,7 @@ fn done_of_all() -> Draft {
 }
 
 fn blocked() -> Draft {
-    stat(4, "Blocked", 3)
+    stat(4, "Blocked", 2)
         .rule("Open tasks that are blocked now. The detail is under Blockers.")
         .empty("Nothing was told of this project: see ContextCore Health")
         .steps(NONE_IS_GOOD)
@@ -187,7 +187,7 @@ fn blocked() -> Draft {
 }
 
 fn sprint_points() -> Draft {
-    stat(5, "Sprint points done", 3)
+    stat(5, "Sprint points done", 4)
         .rule("Points in the sprint that are done, as of now or of its end (then it is its velocity), of the points committed at \
 its start.")
         .empty(NO_SPRINT)
@@ -248,6 +248,7 @@ fn forecast() -> Draft {
         .empty("No forecast: nothing was completed in the last twelve weeks")
         .unit("time:YYYY-MM-DD")
         .no_course()
+        .option("text", json!({"titleSize": 13, "valueSize": 15}))
         .ask(moment("A", date("0"), "p50"))
         .ask(moment("B", date(P85), "p85"))
 }
@@ -283,23 +284,49 @@ all is done; scope that rises is work that came.")
 }
 
 /// What sprints of this time came to, by the name.
-fn sprints(metric: Metric) -> String {
+fn sprints_named(metric: Metric) -> String {
     project(metric).within("$__range").by(&SPRINT_NAMED)
+}
+
+/// The same by the id alone, to be joined: two boards may give their sprints one name.
+fn sprints(metric: Metric) -> String {
+    project(metric).within("$__range").by(&SPRINT)
+}
+
+/// The first or last moment at which sprints of this time were told, in milliseconds.
+fn told(function: &str, pick: &str) -> String {
+    let scope = format!("{}{}", query::prometheus_name(names::M_SPRINT_SCOPE), Selector::project().text());
+    let by = SPRINT.map(label).join(", ");
+    let moments = format!("1000 * {pick} by ({by}) ({function}(timestamp({scope})[60d:6h]))");
+    format!("{moments} and on ({by}) {}", sprints(names::M_SPRINT_SCOPE))
+}
+
+fn began() -> String {
+    told("min_over_time", "min")
+}
+
+/// A day later, so that its last burn is seen.
+fn ended() -> String {
+    format!("({}) + 86400000", told("max_over_time", "max"))
 }
 
 fn sprint_table() -> Draft {
     table(12, "Sprints of this time", (14, 8))
         .rule("Points committed at the start, added and removed after it, done, and (of closed sprints) carried over; say / do is \
-done of committed. Re-estimates change scope, and are in none of added and removed. The sprint chosen above need not be in this time.")
+done of committed. Re-estimates change scope, and are in none of added and removed. A click on a sprint shows it above, over its own \
+days. The sprint chosen above need not be in this time.")
         .empty("No sprint ran in this time")
         .decimals(0)
-        .ask(rows("A", sprints(names::M_SPRINT_PLANNED)))
+        .ask(rows("A", sprints_named(names::M_SPRINT_PLANNED)))
         .ask(rows("B", sprints(names::M_SPRINT_ADDED)))
         .ask(rows("C", sprints(names::M_SPRINT_REMOVED)))
         .ask(rows("D", sprints(names::M_SPRINT_COMPLETED)))
         .ask(rows("E", sprints(names::M_SPRINT_CARRIED)))
         .ask(rows("F", sprints(names::M_SPRINT_PREDICTABILITY)))
-        .joined(&label(names::SPRINT_NAME))
+        .ask(rows("G", began()))
+        .ask(rows("H", ended()))
+        .joined(&label(names::SPRINT_ID))
+        .then("sortBy", json!({"fields": {}, "sort": [{"field": "Value #G", "desc": true}]}))
         .columns(&[
             ("sprint_name", "Sprint"),
             ("Value #A", "Committed"),
@@ -308,29 +335,31 @@ done of committed. Re-estimates change scope, and are in none of added and remov
             ("Value #D", "Done"),
             ("Value #E", "Carried"),
             ("Value #F", "Say / do"),
+            ("sprint_id", "Id"),
+            ("Value #G", "From"),
+            ("Value #H", "To"),
         ])
+        .field("Sprint", vec![to("This sprint, over its own days", links::sprint("Id", "From", "To")), width(170)])
         .field("Say / do", vec![unit("percent")])
+        .fields("^(Id|From|To)$", hidden())
 }
 
 fn velocity() -> Draft {
+    let closed = sprints(names::M_SPRINT_VELOCITY);
+    let planned =
+        format!("{} and on ({}) {closed}", sprints_named(names::M_SPRINT_PLANNED), label(names::SPRINT_ID));
     bar_chart(13, "Velocity", (10, 8), "Sprint")
-        .rule("Points committed and points done of each sprint closed in this time.")
+        .rule("Points committed and points done of each sprint closed in this time, the oldest first.")
         .empty("No sprint was closed in this time, or none has estimates")
         .zero_based()
         .decimals(0)
-        .field("planned", vec![colour("text")])
+        .field("planned", vec![colour(NEUTRAL)])
         .field("completed", vec![colour("green")])
-        .ask(rows(
-            "A",
-            format!(
-                "{} and on ({}) {}",
-                sprints(names::M_SPRINT_PLANNED),
-                label(names::SPRINT_ID),
-                sprints(names::M_SPRINT_VELOCITY)
-            ),
-        ))
-        .ask(rows("B", sprints(names::M_SPRINT_VELOCITY)))
-        .joined(&label(names::SPRINT_NAME))
+        .ask(rows("A", planned))
+        .ask(rows("B", closed.clone()))
+        .ask(rows("C", format!("{} and on ({}) {closed}", began(), label(names::SPRINT_ID))))
+        .joined(&label(names::SPRINT_ID))
+        .then("sortBy", json!({"fields": {}, "sort": [{"field": "Value #C", "desc": false}]}))
         .columns(&[("sprint_name", "Sprint"), ("Value #A", "planned"), ("Value #B", "completed")])
 }
 
@@ -348,7 +377,7 @@ fn of_epics() -> String {
 }
 
 /// What a card on the board, and a row of the breakdown, shows.
-const CARD: [&str; 16] = [
+const CARD: [&str; 18] = [
     names::TASK_ID,
     names::TASK_TITLE,
     names::TASK_TYPE,
@@ -360,6 +389,8 @@ const CARD: [&str; 16] = [
     names::TASK_EPIC,
     names::TASK_PERCENT_COMPLETE,
     names::TASK_BLOCKED_REASON,
+    names::TASK_WAITS_FOR,
+    names::TASK_HOLDS_UP,
     names::TASK_SUBTASK_COUNT,
     names::TASK_SUBTASK_COMPLETED,
     names::TASK_STALE,
@@ -388,15 +419,17 @@ fn board() -> Vec<Draft> {
 
 /// A column of the board.
 fn column(id: u32, title: &str, statuses: &[&str], target: Target) -> Draft {
+    // What nobody has begun may wait; only what was begun grows old.
+    let begun = !statuses.contains(&"todo");
     let columns = [
         (names::TASK_ID, "Task"),
         (names::TASK_TITLE, "Title"),
-        (names::TASK_ASSIGNEE, "Who"),
-        (names::TASK_STORY_POINTS, "Pts"),
+        (names::TASK_ASSIGNEE, "Assignee"),
+        (names::TASK_STORY_POINTS, "Points"),
         (AGE, "Age"),
         (names::TASK_URL, "Ticket"),
     ];
-    table(id, title, (6, 12))
+    table(id, title, (12, 8))
         .rule(BOARD_RULE)
         .empty(NO_SNAPSHOT)
         .lately(LATELY)
@@ -407,27 +440,28 @@ fn column(id: u32, title: &str, statuses: &[&str], target: Target) -> Draft {
         .days(names::TASK_STATUS_AGE, AGE)
         .columns(&columns)
         .sorted("Age", true)
-        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(90)])
-        .field("Title", vec![to("Spans", links::task("Task"))])
-        .field("Who", vec![width(70)])
-        .field("Pts", vec![width(50), decimals(0)])
-        .field("Age", aged())
+        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(115)])
+        .field("Title", vec![to("Spans", links::task("Task")), at_least(180)])
+        .field("Assignee", vec![width(105)])
+        .field("Points", vec![width(60), decimals(0)])
+        .field("Age", aged(begun))
         .field("Ticket", hidden())
 }
 
 /// How the age in a status looks.
-fn aged() -> Vec<Property> {
-    let mut age = background(&[("transparent", None), ("yellow", Some(3.0)), ("red", Some(7.0))]);
-    age.extend([unit(DAYS), decimals(0), width(60)]);
+fn aged(begun: bool) -> Vec<Property> {
+    let old = background(&[("transparent", None), ("yellow", Some(3.0)), ("red", Some(7.0))]);
+    let mut age = if begun { old } else { Vec::new() };
+    age.extend([unit(DAYS), decimals(0), width(75)]);
     age
 }
 
 fn blockers() -> Draft {
     let by = [names::TASK_ID, names::TASK_TITLE, names::TASK_ASSIGNEE, names::EVENT_REASON, names::TASK_URL];
     let chosen = Selector::project().like(names::TASK_ASSIGNEE, "$assignee");
-    let ages = in_days(&Series::new(names::M_TASK_BLOCKED_AGE, chosen).newest(&by));
+    let ages = Series::new(names::M_TASK_BLOCKED_AGE, chosen);
     let mut age = coloured(&[("text", None), ("yellow", Some(1.0)), ("red", Some(3.0))]);
-    age.extend([unit(DAYS), decimals(1), width(80)]);
+    age.extend([unit(DAYS), decimals(1), width(100)]);
     let waiting = [names::TASK_ID, names::TASK_WAITS_FOR, names::TASK_HOLDS_UP];
     let waiting = format!("{}{} with (most_recent=true)", spans_of("snapshot", &[]), query::select(&waiting));
     let key = label(names::TASK_ID);
@@ -439,8 +473,8 @@ the age: on the first day ask who can lift it, until the third raise it in the t
 is red). The key leads to the ticket, the title to its spans.",
         )
         .empty("Nothing is blocked")
-        .ask(rows("A", format!("sort_desc({ages})")))
-        .ask(rows("B", ages))
+        .ask(rows("A", format!("sort_desc({})", in_days(&ages.newest(&by)))))
+        .ask(rows("B", in_days(&ages.newest(&[names::TASK_ID]))))
         .ask(spans("C", waiting, 1))
         .lately(LATELY)
         .then("renameByRegex", json!({"regex": format!("^{}$", names::TASK_ID.replace('.', "[.]")), "renamePattern": key}))
@@ -459,7 +493,7 @@ is red). The key leads to the ticket, the title to its spans.",
         ])
         .sorted("Blocked for", true)
         .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(120)])
-        .field("Title", vec![to("Spans", links::task("Task"))])
+        .field("Title", vec![to("Spans", links::task("Task")), at_least(180)])
         .field("Blocked for", age)
         .field("Reason", vec![width(140)])
         .field("Blocked by", vec![width(150)])
@@ -479,10 +513,36 @@ fn actions() -> Vec<Value> {
     ]
 }
 
+fn waiting() -> Draft {
+    table(32, "Waiting for something unfinished", (14, 7))
+        .rule(
+            "Open tasks with a link to an unfinished task that blocks them, whatever their status: what will be blocked next. From \
+the newest snapshot, filtered by type, assignee and epic.",
+        )
+        .empty("No open task waits for another one")
+        .lately(LATELY)
+        .ask(of_panel(SNAPSHOT))
+        .having(names::TASK_WAITS_FOR)
+        .columns(&[
+            (names::TASK_ID, "Task"),
+            (names::TASK_TITLE, "Title"),
+            (names::TASK_STATUS, "Status"),
+            (names::TASK_WAITS_FOR, "Blocked by"),
+            (names::TASK_ASSIGNEE, "Assignee"),
+            (names::TASK_URL, "Ticket"),
+        ])
+        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(115)])
+        .field("Title", vec![to("Spans", links::task("Task")), at_least(180)])
+        .field("Status", status_cells())
+        .field("Blocked by", vec![width(130)])
+        .field("Assignee", vec![width(105)])
+        .field("Ticket", hidden())
+}
+
 fn pareto() -> Draft {
     let of = Series::new(names::M_TASK_BLOCKED_AGE, Selector::project())
         .highest("$__range", &[names::TASK_ID, names::EVENT_REASON]);
-    bar_gauge(31, "Hours blocked, by reason", (24, 5), true)
+    bar_gauge(31, "Hours blocked, by reason", (10, 7), true)
         .rule("How long tasks were blocked in this time, added up by reason, longest first: of each block its greatest age in this \
 time, to the 6-hour grid of history. A task blocked twice for one reason counts with the longer block.")
         .empty("Nothing was blocked in this time")
@@ -508,7 +568,7 @@ fn breakdown() -> Draft {
     ];
     let mut done = gauge(100.0);
     done.extend([unit("percent"), decimals(0), width(110)]);
-    table(40, "Open work: epic, story, task, sub-task", (16, 12))
+    table(40, "Open work: epic, story, task, sub-task", (24, 12))
         .rule("Every open task of the newest snapshot, sorted by epic, parent and key, so that children follow their parents. Done: \
 share of what is below it. A click on a column's funnel filters.")
         .empty(NO_SNAPSHOT)
@@ -524,7 +584,7 @@ share of what is below it. A click on a column's funnel filters.")
         .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(110)])
         .field("Type", vec![width(85)])
         .field("Assignee", vec![width(95)])
-        .field("Title", vec![to("Spans", links::task("Task"))])
+        .field("Title", vec![to("Spans", links::task("Task")), at_least(180)])
         .field("Status", status_cells())
         .field("Done", done)
         .field("Points", vec![width(60), decimals(0)])
@@ -533,14 +593,14 @@ share of what is below it. A click on a column's funnel filters.")
 
 /// How a status looks in a table.
 fn status_cells() -> Vec<Property> {
-    let mut cells = background(&[("transparent", None)]);
+    let mut cells = coloured(&[("text", None)]);
     cells.extend([words(&statuses()), width(105)]);
     cells
 }
 
 fn epics() -> Draft {
     let done = Series::new(names::M_EPIC_PERCENT, Selector::project().like(names::EPIC_ID, "$epic"));
-    bar_gauge(41, "Open epics", (8, 12), true)
+    bar_gauge(41, "Open epics", (24, 6), true)
         .rule("Share of what is below each open epic that is done: by points where everything is estimated, else by number.")
         .empty("No epic is open, or none of this choice")
         .unit("percent")
@@ -568,8 +628,8 @@ fn cumulative_flow() -> Draft {
         ("B", "in_review", "in review", "purple"),
         ("C", "in_progress", "in progress", "blue"),
         ("D", "blocked", "blocked", "red"),
-        ("E", "todo", "todo", "light-blue"),
-        ("F", "backlog", "backlog", "text"),
+        ("E", "todo", "todo", TODO),
+        ("F", "backlog", "backlog", NEUTRAL),
     ];
     let draft = areas(50, "Cumulative flow", (12, 9))
         .rule("Tasks of the types chosen by the status they stood in, epics and cancelled ones aside. A band that grows wider is \
@@ -754,15 +814,24 @@ fn gauge_up() -> Vec<Property> {
 }
 
 fn timeline() -> Draft {
+    const AGE_MS: &str = "age_ms";
+    const SINCE: &str = "since";
     let large = span(names::TASK_TYPE, "=~", &quoted("epic|story"));
     let epic = of_epics();
+    let [from, until] = completed_in_range();
     let select = query::select(&[names::TASK_ID, names::TASK_STATUS]);
+    let present = query::select(&[names::TASK_ID, names::TASK_STATUS, names::TASK_STATUS_AGE]);
     let past = format!("{} | by(span:id){select}", spans_of("phase", &[large.clone(), epic.clone()]));
-    let done = format!("{} | by(span:id){select}", spans_of("completion", &[large.clone(), epic.clone()]));
-    let now = format!("{}{select} with (most_recent=true)", spans_of("snapshot", &[large, epic]));
-    states(70, "Epics and stories", (16, 14))
+    let done = spans_of("completion", &[large.clone(), epic.clone(), from, until]);
+    let done = format!("{done} | by(span:id){select}");
+    let now = format!("{}{present} with (most_recent=true)", spans_of("snapshot", &[large, epic]));
+    let reckoned = |alias: &str, left: &str, operator: &str, right: &str| {
+        let binary = json!({"left": left, "operator": operator, "right": right});
+        json!({"mode": "binary", "alias": alias, "binary": binary, "replaceFields": false})
+    };
+    states(70, "Epics and stories", (24, 14))
         .rule("Each epic and story with the statuses it went through, from its phases and completions in Tempo, and where it stands \
-by the newest snapshot. Filtered by epic.")
+and since when by the newest snapshot. What is open or was touched last comes first. Filtered by epic.")
         .empty("No epic or story changed its status in this time, or Tempo has not got it yet (up to 10 minutes after a sync)")
         .words(statuses())
         .named_by_label(names::TASK_ID)
@@ -770,17 +839,30 @@ by the newest snapshot. Filtered by epic.")
         .ask(spans("B", done, 1_000))
         .ask(spans("C", now, 1))
         .then("merge", json!({}))
-        .then("filterFieldsByName", json!({"include": {"names": [SPAN_START, names::TASK_ID, names::TASK_STATUS]}}))
-        .then("sortBy", json!({"fields": {}, "sort": [{"field": SPAN_START, "desc": false}]}))
+        .then(
+            "filterFieldsByName",
+            json!({"include": {"names": [SPAN_START, names::TASK_ID, names::TASK_STATUS, names::TASK_STATUS_AGE]}}),
+        )
+        .then("sortBy", json!({"fields": {}, "sort": [{"field": SPAN_START, "desc": true}]}))
+        // A snapshot says for how long it has been so; a phase and a completion begin when they begin.
+        .numbers(&[names::TASK_STATUS_AGE])
+        .then("calculateField", reckoned(AGE_MS, names::TASK_STATUS_AGE, "*", "1000"))
+        .then("calculateField", reckoned(SINCE, SPAN_START, "-", AGE_MS))
+        .then(
+            "convertFieldType",
+            json!({"conversions": [{"targetField": SINCE, "destinationType": "time"}], "fields": {}}),
+        )
+        .then("filterFieldsByName", json!({"include": {"names": [SINCE, names::TASK_ID, names::TASK_STATUS]}}))
         .then("partitionByValues", json!({"fields": [names::TASK_ID], "keepFields": false, "naming": {"asLabels": true}}))
 }
 
 fn epic_traces() -> Draft {
+    // An anchor has the type a task was created with; a phase, the one it had then.
     let epics = [span(names::TASK_TYPE, "=", &quoted("epic"))];
-    let query =
-        format!("{} | by(span:id){}", spans_of("anchor", &epics), query::select(&[names::TASK_ID, names::TASK_TITLE]));
+    let query = spans_matching("anchor|phase", &epics);
+    let query = format!("{query} | by(span:id){}", query::select(&[names::TASK_ID, names::TASK_TITLE]));
     let trace = format!("{TRACE} (last)");
-    table(71, "Traces of epics", (8, 14))
+    table(71, "Traces of epics", (24, 6))
         .rule("The history of each epic that changed in this time is one trace: everything below it, with its true times. A click \
 on the trace opens it.")
         .empty("No epic is known in this time, or Tempo has not got it yet (up to 10 minutes after a sync)")
@@ -798,13 +880,13 @@ on the trace opens it.")
             ("task.title (last)", "Title"),
             (trace.as_str(), "Trace"),
         ])
-        .field("Epic", vec![width(95)])
+        .field("Epic", vec![width(130)])
         .field("Trace", shown_trace())
 }
 
 /// How the id of a trace looks, which Grafana hides by itself.
 fn shown_trace() -> Vec<Property> {
-    let mut shown = vec![to("Open the trace", links::trace("Trace")), width(110)];
+    let mut shown = vec![to("Open the trace", links::trace("Trace")), width(290)];
     shown.extend(panel::seen());
     shown
 }
@@ -820,7 +902,7 @@ to its trace; `task_id` is the ticket's key.")
 
 fn agents() -> Draft {
     let insights = spans_of("insight", &[]);
-    table(90, "Agents: decisions, lessons, open questions", (14, 8))
+    table(90, "Agents: decisions, lessons, open questions", (24, 6))
         .rule("Spans of role `insight`, which agents send about their work on the project.")
         .empty("No agent has told anything about this project in this time")
         .ask(spans("A", insights, 200))
@@ -837,7 +919,7 @@ fn context() -> Draft {
         names::BUSINESS_CRITICALITY,
         names::BUSINESS_VALUE,
     ];
-    table(91, "Context", (10, 4))
+    table(91, "Context", (14, 4))
         .rule("What `projects:` in the configuration says of the project.")
         .empty(NOTHING)
         .ask(rows("A", project(names::M_PROJECT_INFO).newest(&by)))
@@ -856,6 +938,6 @@ fn about() -> Draft {
         "About this dashboard",
         (10, 4),
         "Every panel says in its description which rule its numbers follow. The board and the breakdown come from the newest \
-snapshot in Tempo, everything over time from Prometheus, events from Loki.",
+snapshot in Tempo, everything over time from Prometheus, events from Loki. *Agents* is empty until an agent sends spans of role `insight` about this project.",
     )
 }

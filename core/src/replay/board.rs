@@ -179,8 +179,10 @@ impl Board {
         }
         if facts.status.is_wip() || facts.status == Status::Blocked {
             self.wip.add(axis, from, to, 1);
+            // An epic is in progress as long as anything below it is: its age says nothing of how work flows.
+            let aging = if facts.task_type == TaskType::Epic { 0..0 } else { axis.place(from)..axis.place(to) };
             let began = started.unwrap_or(from).0;
-            for place in axis.place(from)..axis.place(to) {
+            for place in aging {
                 self.wip_started[place].push(began);
             }
         }
