@@ -132,7 +132,7 @@ fn assumptions() -> Vec<Draft> {
         check(10, "Projects told now", "No: nothing was told within the look back")
             .rule(assumption("Prometheus has values of this many projects within the look back.", &[k::PROMETHEUS_RECEIVER]))
             .ask(moment("A", format!("count({projects})"), "projects")),
-        check(11, "Projects with history of 14 days ago", "No: Prometheus refused the history, or there is none that old")
+        check(11, "History of 14 days ago", "No: Prometheus refused the history, or there is none that old")
             .rule(assumption("Prometheus took values that were two weeks old.", &[k::PROMETHEUS_OLD, k::PROMETHEUS_RETENTION]))
             .ask(moment("A", older, "projects")),
         check(12, "Events in this time", "No: nothing happened in this time, or Loki takes no records")
@@ -146,7 +146,7 @@ fn assumptions() -> Vec<Draft> {
             .ask(counts("A", format!("sum(count_over_time({}[$__range]))", of_last_year.text()))),
         searchable(14, "Newest snapshot", "snapshot", "2h", "No: no snapshot within two hours, or Tempo has not got it yet")
             .rule(assumption("Tempo finds the newest snapshot, from which boards and breakdowns come.", &[k::TEMPO_RETENTION, k::TEMPO_TRACES, k::TEMPO_BYTES])),
-        searchable(15, "Newest history in Tempo", "phase", "365d", "No: Tempo does not find what is old")
+        searchable(15, "Newest history", "phase", "365d", "No: Tempo does not find what is old")
             .rule(assumption(
                 "Tempo finds phases within a year. It takes up to 10 minutes after a sync.",
                 &[k::TEMPO_SLACK, k::TEMPO_SEARCH_RANGE, k::TEMPO_RETENTION],
@@ -187,7 +187,7 @@ fn sources() -> Draft {
     let draft = table(20, "Sources", (24, 8))
         .rule("How each source stands. Last success: how long ago a run last ended well. Duration: of the last run. Requests, \
 records, changes and failures: in this time. Set aside: records that could not be understood, and wait for a newer version. \
-Held and counted: tasks held, and those that the tool itself counts. Left: requests left by the tool's own limit.")
+Held and counted: tasks held, and those that the tool itself counts. Left: requests left by the tool's own limit; waits: how often it asked us to wait in this time.")
         .empty(NOT_TOLD)
         .decimals(0)
         .ask(rows("A", format!("time() - {}", of(names::M_SYNC_LAST_SUCCESS).by(&SOURCE))))
@@ -199,7 +199,8 @@ Held and counted: tasks held, and those that the tool itself counts. Left: reque
         .ask(rows("G", of(names::M_SYNC_SET_ASIDE).by(&SOURCE)))
         .ask(rows("H", of(names::M_SYNC_TASKS).by(&SOURCE)))
         .ask(rows("I", of(names::M_SYNC_TOOL_TASKS).by(&SOURCE)))
-        .ask(rows("J", of(names::M_RATE_REMAINING).by(&SOURCE)));
+        .ask(rows("J", of(names::M_RATE_REMAINING).by(&SOURCE)))
+        .ask(rows("K", of(names::M_RATE_WAITS).gained("$__range", &SOURCE)));
     draft
         .joined(&label(names::SOURCE_NAME))
         .columns(&[
@@ -214,6 +215,7 @@ Held and counted: tasks held, and those that the tool itself counts. Left: reque
             ("Value #H", "Held"),
             ("Value #I", "Counted"),
             ("Value #J", "Left"),
+            ("Value #K", "Waits"),
         ])
         .field("Last success", {
             let mut age = coloured(&[("green", None), ("red", Some(f64::from(TOO_OLD)))]);
@@ -248,13 +250,12 @@ fn work() -> Draft {
 
 fn rate_limit() -> Draft {
     lines(23, "Requests left by the tools' limits", (8, 8))
-        .rule("What each tool says is left of its limit, and how often it asked us to wait so far.")
+        .rule("What each tool says is left of its limit. How often it asked us to wait is in the table above.")
         .empty("No tool says what is left of its limit")
         .zero_based()
         .decimals(0)
         .step("1m")
-        .ask(course("A", of(names::M_RATE_REMAINING).by(&SOURCE), "{{source_name}} left"))
-        .ask(course("B", of(names::M_RATE_WAITS).by(&SOURCE), "{{source_name}} waits"))
+        .ask(course("A", of(names::M_RATE_REMAINING).by(&SOURCE), "{{source_name}}"))
 }
 
 fn backlog() -> Draft {

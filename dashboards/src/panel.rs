@@ -145,7 +145,6 @@ pub(crate) fn bar_gauge(id: u32, title: &str, size: (u32, u32), every_row: bool)
         "minVizHeight": 16,
         "minVizWidth": 8,
         "maxVizHeight": 40,
-        "text": {"titleSize": 13, "valueSize": 14},
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": every_row},
     });
     panel("bargauge", id, title, size, options).steps(&[("blue", None)])
