@@ -4,8 +4,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::model::{
-    Color, DataLink, Defaults, FieldConfig, GridPos, LOKI, LokiTarget, MIXED, Matcher, Override, PANEL, PROMETHEUS,
-    Panel, PanelTarget, PrometheusTarget, Property, Step, TEMPO, Target, TempoTarget, Thresholds, Transformation,
+    Color, DataLink, Defaults, FieldConfig, GridPos, LOKI, LokiTarget, MIXED, Matcher, Override, PANEL, PLUGIN_VERSION,
+    PROMETHEUS, Panel, PanelTarget, PrometheusTarget, Property, Step, TEMPO, Target, TempoTarget, Thresholds,
+    Transformation,
 };
 
 /// Columns of Grafana's grid.
@@ -29,6 +30,7 @@ fn panel(kind: &'static str, id: u32, title: &str, (w, h): (u32, u32), options: 
     Draft(Panel {
         id,
         kind,
+        plugin_version: Some(PLUGIN_VERSION),
         title: title.to_owned(),
         description: String::new(),
         grid_pos: GridPos { h, w, x: 0, y: 0 },
@@ -687,6 +689,7 @@ fn heading(id: u32, title: &str, y: u32) -> Panel {
     Panel {
         grid_pos: GridPos { y, ..panel.grid_pos },
         field_config: None,
+        plugin_version: None,
         collapsed: Some(false),
         panels: Some(Vec::new()),
         ..panel

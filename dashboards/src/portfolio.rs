@@ -6,12 +6,13 @@ use serde_json::json;
 use crate::links;
 use crate::model::{Annotations, Dashboard, Property, SCHEMA_VERSION, Templating, TimeRange};
 use crate::panel::{
-    self, DAYS, Draft, NEUTRAL, NONE_IS_GOOD, Section, TODO, areas, at_least, background, bar_chart, bar_gauge, buckets, colour, coloured, counts,
-    course, decimals, events, folded, gauge, hidden, in_days, lines, logs, mapping, moment, rows, section, stat, table,
-    text, to, unit, weeks, width, words,
+    self, DAYS, Draft, NEUTRAL, NONE_IS_GOOD, Section, TODO, areas, at_least, background, bar_chart, bar_gauge,
+    buckets, colour, coloured, counts, course, decimals, events, folded, gauge, hidden, in_days, lines, logs, mapping,
+    moment, rows, section, stat, table, text, to, unit, weeks, width, words,
 };
 use crate::query::{
-    BLOCKED_TOO_LONG, HEALTH_RULE, Health, SPRINT, SPRINT_NAMED, Selector, Series, TOO_OLD, label, quantile, quantile_before,
+    BLOCKED_TOO_LONG, HEALTH_RULE, Health, SPRINT, SPRINT_NAMED, Selector, Series, TOO_OLD, label, quantile,
+    quantile_before,
 };
 use crate::variable;
 

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use crate::links;
 use crate::model::{Annotation, Annotations, Dashboard, LOKI, Property, SCHEMA_VERSION, Target, Templating, TimeRange};
 use crate::panel::{
-    self, DAYS, Draft, NEUTRAL, NONE_IS_GOOD, Section, TODO, areas, at_least, background, bar_chart, bar_gauge, colour, coloured, course, dashed,
-    decimals, events, folded, gauge, hidden, in_days, lines, logs, moment, nothing, of_panel, rows, section, spans,
-    stat, states, statuses, table, text, to, unit, weeks, width, words,
+    self, DAYS, Draft, NEUTRAL, NONE_IS_GOOD, Section, TODO, areas, at_least, background, bar_chart, bar_gauge, colour,
+    coloured, course, dashed, decimals, events, folded, gauge, hidden, in_days, lines, logs, moment, nothing, of_panel,
+    rows, section, spans, stat, states, statuses, table, text, to, unit, weeks, width, words,
 };
 use crate::portfolio::{NO_EPICS, health_words};
 use crate::query::{
@@ -135,7 +135,7 @@ fn header() -> Vec<Draft> {
 }
 
 fn health() -> Draft {
-    stat(1, "Health", 3)
+    stat(1, "Health", 2)
         .rule(HEALTH_RULE)
         .empty(NOTHING)
         .no_course()
@@ -178,7 +178,7 @@ fn done_of_all() -> Draft {
 }
 
 fn blocked() -> Draft {
-    stat(4, "Blocked", 2)
+    stat(4, "Blocked", 3)
         .rule("Open tasks that are blocked now. The detail is under Blockers.")
         .empty("Nothing was told of this project: see ContextCore Health")
         .steps(NONE_IS_GOOD)
@@ -248,7 +248,7 @@ fn forecast() -> Draft {
         .empty("No forecast: nothing was completed in the last twelve weeks")
         .unit("time:YYYY-MM-DD")
         .no_course()
-        .option("text", json!({"titleSize": 13, "valueSize": 15}))
+        .option("orientation", json!("horizontal"))
         .ask(moment("A", date("0"), "p50"))
         .ask(moment("B", date(P85), "p85"))
 }
@@ -346,8 +346,7 @@ days. The sprint chosen above need not be in this time.")
 
 fn velocity() -> Draft {
     let closed = sprints(names::M_SPRINT_VELOCITY);
-    let planned =
-        format!("{} and on ({}) {closed}", sprints_named(names::M_SPRINT_PLANNED), label(names::SPRINT_ID));
+    let planned = format!("{} and on ({}) {closed}", sprints_named(names::M_SPRINT_PLANNED), label(names::SPRINT_ID));
     bar_chart(13, "Velocity", (10, 8), "Sprint")
         .rule("Points committed and points done of each sprint closed in this time, the oldest first.")
         .empty("No sprint was closed in this time, or none has estimates")
@@ -546,6 +545,7 @@ fn pareto() -> Draft {
         .rule("How long tasks were blocked in this time, added up by reason, longest first: of each block its greatest age in this \
 time, to the 6-hour grid of history. A task blocked twice for one reason counts with the longer block.")
         .empty("Nothing was blocked in this time")
+        .option("namePlacement", json!("top"))
         .unit("suffix:h")
         .decimals(0)
         .zero_based()

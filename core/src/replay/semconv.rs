@@ -93,8 +93,8 @@ attributes! {
     TASK_URL = "task.url", Text, Span, "where to look at it";
     TASK_DUE_DATE = "task.due_date", Text, Span, "when it is due, `YYYY-MM-DD`";
     TASK_BLOCKED_BY = "task.blocked_by", Texts, Span, "keys of tasks that block it";
-    TASK_WAITS_FOR = "task.waits_for", Text, Span, "keys of the unfinished tasks that block it, as one text: Grafana's tables leave lists out (snapshots)";
-    TASK_HOLDS_UP = "task.holds_up", Text, Span, "keys of the open tasks that it blocks, as one text (snapshots)";
+    TASK_WAITS_FOR = "task.waits_for", Text, Span, "keys of the unfinished tasks that block it, as one text: Grafana's tables leave lists out (snapshots; empty when blocked by no task)";
+    TASK_HOLDS_UP = "task.holds_up", Text, Span, "keys of the open tasks that it blocks, as one text (snapshots; empty when it is blocked and blocks none)";
     TASK_BLOCKED_REASON = "task.blocked_reason", Text, Span, "why it is blocked";
     TASK_PERCENT_COMPLETE = "task.percent_complete", Double, Span, "done descendants, in percent";
     TASK_SUBTASK_COUNT = "task.subtask_count", Int, Span, "direct children";

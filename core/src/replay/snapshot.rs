@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{self, Role, TraceId};
 use super::lineage::{self, Book, MAX_DEPTH};
-use super::otlp::{self, ResourceKey, Setting};
+use super::otlp::{self, Attributes, ResourceKey, Setting};
 use super::render::{self, Scene};
 use super::semconv as names;
 use super::{Replayer, Sent};
@@ -94,7 +94,8 @@ impl Waiting {
                 if open.is_none() && (other.is_some() || blocker.finished) {
                     continue;
                 }
-                let name = open.and_then(|record| timeline::last(&record.timeline)).map(|state| state.facts.key.clone());
+                let name =
+                    open.and_then(|record| timeline::last(&record.timeline)).map(|state| state.facts.key.clone());
                 let name = name.unwrap_or_else(|| blocker.key.clone());
                 waiting.waits_for.entry(key.clone()).or_default().insert(name);
                 if let Some(other) = other {
@@ -103,6 +104,19 @@ impl Waiting {
             }
         }
         Ok(waiting)
+    }
+
+    /// Says of a task which others it waits for and holds up. Of what is blocked, also when there are none: so that a table
+    /// of what is blocked always has the columns.
+    fn told(&self, attributes: Attributes, key: &TaskKey, blocked: bool) -> Attributes {
+        let mut attributes = attributes;
+        for (name, all) in [(names::TASK_WAITS_FOR, &self.waits_for), (names::TASK_HOLDS_UP, &self.holds_up)] {
+            let keys = all.get(key).map(|keys| keys.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
+            if let Some(keys) = keys.or(blocked.then(String::new)) {
+                attributes = attributes.text(name, &keys);
+            }
+        }
+        attributes
     }
 }
 
@@ -115,11 +129,6 @@ fn known(book: &Book<'_>, key: &TaskKey, blocker: &Blocker) -> Result<Option<Tas
         }
     }
     Ok(book.store().named(&blocker.key)?.into_iter().find(|other| other.source == key.source))
-}
-
-/// Keys as one text; none when there are none.
-fn listed(keys: Option<&BTreeSet<String>>) -> Option<String> {
-    keys.map(|keys| keys.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
 }
 
 fn open_by_project(book: &Book<'_>, setting: &Setting<'_>) -> Result<BTreeMap<String, Open>> {
@@ -229,8 +238,6 @@ fn span(
         .maybe(names::TASK_URL, Some(record.url.as_str()))
         .maybe(names::TASK_DUE_DATE, facts.due.as_deref())
         .texts(names::TASK_BLOCKED_BY, &blockers)
-        .maybe(names::TASK_WAITS_FOR, listed(present.waiting.waits_for.get(key)).as_deref())
-        .maybe(names::TASK_HOLDS_UP, listed(present.waiting.holds_up.get(key)).as_deref())
         .maybe(names::TASK_BLOCKED_REASON, blocked.then(|| timeline::reason(facts)).as_deref())
         .double(names::TASK_PERCENT_COMPLETE, rollup.percent_complete().unwrap_or(0.0))
         .int(names::TASK_SUBTASK_COUNT, rollup.children)
@@ -240,7 +247,7 @@ fn span(
         .double(names::TASK_BLOCKED_TIME, summary.blocked_time)
         .double(names::TASK_STATUS_AGE, tick.seconds_since(summary.status_since).max(0.0))
         .flag(names::TASK_STALE, stale);
-    let attributes = scene.work(attributes, record, tick);
+    let attributes = present.waiting.told(scene.work(attributes, record, tick), key, blocked);
     let mut links = Vec::new();
     if let Some((trace, anchor)) = lineage::current(scene.book, key)? {
         links.push(render::link(trace, anchor, "history"));
