@@ -16,6 +16,12 @@ const SPANS: u32 = 5_000;
 
 /// Colours from a value on; the first begins at nothing.
 pub(crate) type Steps<'a> = &'a [(&'static str, Option<f64>)];
+/// The longest text that is read in a tile.
+const SHORT: usize = 24;
+/// What comes before the reason in a tile's description.
+pub(crate) const WITHOUT: &str = "\n\nWithout a number: ";
+/// What a tile without a number shows.
+const NO_DATA: &str = "No data: see Health";
 /// Grey, whatever the value.
 pub(crate) const PLAIN: Steps<'static> = &[("text", None)];
 /// Good when nothing, bad when anything.
@@ -61,7 +67,9 @@ pub(crate) fn stat(id: u32, title: &str, width: u32) -> Draft {
         "textMode": "auto",
         "wideLayout": true,
     });
-    panel("stat", id, title, (width, 4), options).steps(PLAIN)
+    // No number is neither good nor bad, whatever the colour of zero.
+    let none = json!({"type": "special", "options": {"match": "null", "result": {"color": "text", "index": 0}}});
+    panel("stat", id, title, (width, 4), options).steps(PLAIN).words(none)
 }
 
 /// Rows and columns.
@@ -193,7 +201,7 @@ pub(crate) fn text(id: u32, title: &str, size: (u32, u32), content: &str) -> Dra
 impl Draft {
     /// The rule its numbers follow.
     pub(crate) fn rule(mut self, rule: impl Into<String>) -> Self {
-        self.0.description = rule.into();
+        self.0.description.insert_str(0, &rule.into());
         self
     }
 
@@ -212,9 +220,22 @@ impl Draft {
         self
     }
 
-    /// Why it may be empty, and where to look.
+    /// Why it may be empty, and where to look. A stat makes its text as large as fits, so that a sentence would be too small
+    /// to read: it shows a few words, and its description says the rest.
     pub(crate) fn empty(self, why: impl Into<String>) -> Self {
-        self.defaults(|defaults| defaults.no_value = why.into())
+        let why = why.into();
+        if self.0.kind == "stat" && why.len() > SHORT { self.blank(NO_DATA, &why) } else { self.shown_when_empty(&why) }
+    }
+
+    /// The same with words of one's own for the tile.
+    pub(crate) fn blank(mut self, shown: &str, why: &str) -> Self {
+        let end = if why.ends_with(['.', '?']) { "" } else { "." };
+        self.0.description.push_str(&format!("{WITHOUT}{why}{end}"));
+        self.shown_when_empty(shown)
+    }
+
+    fn shown_when_empty(self, text: &str) -> Self {
+        self.defaults(|defaults| defaults.no_value = text.to_owned())
     }
 
     pub(crate) fn unit(self, unit: &'static str) -> Self {
@@ -401,6 +422,11 @@ impl Draft {
     /// Keeps the first columns in sight while the others are scrolled (Grafana 12; others ignore it).
     pub(crate) fn frozen(self, columns: u8) -> Self {
         self.option("frozenColumns", json!({"left": columns}))
+    }
+
+    /// A tile that tests something: nothing is bad.
+    pub(crate) fn nothing_is_bad(self) -> Self {
+        self.defaults(|defaults| defaults.mappings.clear())
     }
 
     #[cfg(test)]

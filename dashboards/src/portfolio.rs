@@ -425,7 +425,7 @@ fn blocked() -> Draft {
     table(30, "Blocked tasks", (15, 11))
         .rule("What was blocked at the newest telling, longest first. Blocked for: since it became blocked this time. The key leads \
 to the ticket in its tool, the title to its spans in Tempo.")
-        .empty("Nothing is blocked")
+        .empty("Nothing is blocked (or nothing was told: see ContextCore Health)")
         .ask(rows("A", format!("sort_desc({})", in_days(&ages))))
         .columns(&columns)
         .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(120)])

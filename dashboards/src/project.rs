@@ -471,7 +471,7 @@ holds up: the open tasks that wait for it; both as the tool's links say, by the 
 the age: on the first day ask who can lift it, until the third raise it in the team, then escalate it (from then on the project \
 is red). The key leads to the ticket, the title to its spans.",
         )
-        .empty("Nothing is blocked")
+        .empty("Nothing is blocked (or nothing was told: see ContextCore Health)")
         .ask(rows("A", format!("sort_desc({})", in_days(&ages.newest(&by)))))
         .ask(rows("B", in_days(&ages.newest(&[names::TASK_ID]))))
         .ask(spans("C", waiting, 1))
@@ -518,7 +518,7 @@ fn waiting() -> Draft {
             "Open tasks with a link to an unfinished task that blocks them, whatever their status: what will be blocked next. From \
 the newest snapshot, filtered by type, assignee and epic.",
         )
-        .empty("No open task waits for another one")
+        .empty("No open task waits for another one, or there is no snapshot within two hours: see ContextCore Health")
         .lately(LATELY)
         .ask(of_panel(SNAPSHOT))
         .having(names::TASK_WAITS_FOR)

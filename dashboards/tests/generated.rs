@@ -52,6 +52,8 @@ fn panels_say_their_rule_their_unit_and_why_they_are_empty() {
             assert!(panel.description.len() > 30, "{told}: no rule");
             let config = panel.field_config.as_ref().unwrap();
             assert!(config.defaults.no_value.len() > 10, "{told}: does not say why it may be empty");
+            let shown = config.defaults.no_value.chars().count();
+            assert!(panel.kind != "stat" || shown <= 24, "{told}: nobody can read {shown} letters in a tile");
             assert!(!panel.targets.is_empty() && panel.datasource.is_some(), "{told}: asks nothing");
         }
     }
