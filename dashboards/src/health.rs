@@ -94,7 +94,7 @@ fn header() -> Vec<Draft> {
         stat(5, "Held of what the tools count", 5)
             .rule("Tasks held, of those that the tools themselves count. Below 100 %: a first sync is under way, or the token may \
 not see everything. A tool that does not count has none.")
-            .empty("No tool says how many tasks it has")
+            .blank("Nobody counts", "no tool says how many tasks it has")
             .unit("percent")
             .decimals(1)
             .no_course()

@@ -53,7 +53,7 @@ pub(crate) fn trace(column: &str) -> String {
 fn explore(query: &str) -> String {
     let panes = json!({"cc": {
         "datasource": "${tempo}",
-        "queries": [{"refId": "A", "queryType": "traceql", "query": query, "limit": 20, "tableType": "spans"}],
+        "queries": [{"refId": "A", "queryType": "traceql", "query": query, "limit": 20, "spss": 100, "tableType": "spans"}],
         "range": {"from": "${__from}", "to": "${__to}"},
     }});
     format!("/explore?schemaVersion=1&panes={}", encoded(&panes.to_string()))

@@ -187,7 +187,7 @@ fn blocked() -> Draft {
 }
 
 fn sprint_points() -> Draft {
-    stat(5, "Sprint points done", 4)
+    stat(5, "Sprint points", 3)
         .rule("Points in the sprint that are done, as of now or of its end (then it is its velocity), of the points committed at \
 its start.")
         .empty(NO_SPRINT)
@@ -243,12 +243,11 @@ const P95: &str = "1.6449";
 
 fn forecast() -> Draft {
     let date = |z: &str| format!("1000 * (time() + 604800 * {})", weeks_left(z));
-    stat(7, "All open work done by", 4)
+    stat(7, "All open work done by", 5)
         .rule(FORECAST_RULE)
         .empty("No forecast: nothing was completed in the last twelve weeks")
         .unit("time:YYYY-MM-DD")
         .no_course()
-        .option("orientation", json!("horizontal"))
         .ask(moment("A", date("0"), "p50"))
         .ask(moment("B", date(P85), "p85"))
 }
@@ -497,7 +496,10 @@ is red). The key leads to the ticket, the title to its spans.",
         .field("Reason", vec![width(140)])
         .field("Blocked by", vec![width(150)])
         .field("Holds up", vec![width(150)])
-        .field("What to do", vec![Property { id: "mappings", value: json!(actions()) }, width(150)])
+        .field("What to do", {
+            let words = Property { id: "mappings", value: json!(actions()) };
+            vec![words, Property { id: "custom.align", value: json!("left") }, width(160)]
+        })
         .field("Assignee", vec![width(110)])
         .field("Ticket", hidden())
 }

@@ -368,6 +368,14 @@ fn the_committed_pages_are_fresh() -> std::io::Result<()> {
 }
 
 #[test]
+fn every_page_has_its_picture_and_none_is_large() {
+    for (name, _) in dashboards() {
+        let size = std::fs::metadata(folder().join(format!("../docs/dashboards/{name}.png"))).unwrap().len();
+        assert!((10_000..300_000).contains(&size), "{name}.png: {size} bytes");
+    }
+}
+
+#[test]
 fn the_cookbook_names_only_what_we_emit() {
     let text = std::fs::read_to_string(folder().join("../docs/COOKBOOK.md")).unwrap();
     let mut blocks = 0;
