@@ -16,6 +16,10 @@ const SPANS: u32 = 5_000;
 
 /// Colours from a value on; the first begins at nothing.
 pub(crate) type Steps<'a> = &'a [(&'static str, Option<f64>)];
+/// What the number at the end of the range is called before its course is put before it.
+pub(crate) const AT_END: &str = "at the end";
+/// What that course is called.
+const COURSE: &str = "course";
 /// The longest text that is read in a tile.
 const SHORT: usize = 24;
 /// What comes before the reason in a tile's description.
@@ -305,6 +309,20 @@ impl Draft {
     /// A stat without a course: its query is asked at one moment.
     pub(crate) fn no_course(self) -> Self {
         self.option("graphMode", json!("none"))
+    }
+
+    /// A stat with the course of its first number beneath it. The course has a step of a day, and so ends up to a day before
+    /// the end of the range; the number asked at that end is put behind it. `keep` are the other numbers of the stat.
+    pub(crate) fn with_course(self, expr: String, name: &str, keep: &[&str]) -> Self {
+        let row = json!({"include": [AT_END, COURSE], "reducer": "lastNotNull"});
+        let mut kept = vec![("Time", "Time"), (name, name)];
+        kept.extend(keep.iter().map(|other| (*other, *other)));
+        self.option("graphMode", json!("area"))
+            .step("1d")
+            .ask(course("Z", expr, COURSE))
+            .joined("Time")
+            .then("calculateField", json!({"mode": "reduceRow", "alias": name, "reduce": row, "replaceFields": false}))
+            .columns(&kept)
     }
 
     /// Sorts a table by a column as it is shown.

@@ -602,9 +602,10 @@ fn status_cells() -> Vec<Property> {
 
 fn epics() -> Draft {
     let done = Series::new(names::M_EPIC_PERCENT, Selector::project().like(names::EPIC_ID, "$epic"));
-    bar_gauge(41, "Open epics", (24, 6), true)
+    bar_gauge(41, "Open epics", (24, 7), true)
         .rule("Share of what is below each open epic that is done: by points where everything is estimated, else by number.")
         .empty("No epic is open, or none of this choice")
+        .option("namePlacement", json!("top"))
         .unit("percent")
         .decimals(0)
         .zero_based()
