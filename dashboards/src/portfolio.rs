@@ -103,15 +103,10 @@ fn compared(id: u32, title: &str, expression: &str, now: &str) -> Draft {
         .ask(moment("B", week_ago(expression), "a week ago"))
 }
 
-/// The same with its course, where that is cheap.
-fn followed(id: u32, title: &str, expression: &str) -> Draft {
-    compared(id, title, expression, AT_END).with_course(expression.to_owned(), "now", &["a week ago"])
-}
-
 fn active() -> Draft {
     let busy = projects(names::M_TASK_WIP).by_project();
     let done = completed().gained("4w", &PROJECT);
-    followed(1, "Active projects", &format!("count(({busy} > 0) or ({done} > 0))"))
+    compared(1, "Active projects", &format!("count(({busy} > 0) or ({done} > 0))"), "now")
         .rule("Projects with work in progress, or with anything completed in the four weeks before.")
 }
 
@@ -151,7 +146,9 @@ how long the one that has been blocked longest has been blocked.")
 }
 
 fn throughput() -> Draft {
-    followed(5, "Throughput, 7 days", &completed().gained("1w", &[]))
+    let week = completed().gained("1w", &[]);
+    compared(5, "Throughput, 7 days", &week, AT_END)
+        .with_course(week, "now", &["a week ago"])
         .rule("Completions in the seven days before, epics aside, to the 6-hour grid of history; and in the seven days before \
 those. What is reopened and completed again counts again.")
 }
