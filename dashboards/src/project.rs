@@ -24,6 +24,8 @@ const NO_SNAPSHOT: &str = "No snapshot of the last two hours has such a task: wa
 const LATELY: &str = "2h";
 /// What Grafana calls the begin of a span in a table.
 const SPAN_START: &str = "Start time";
+/// What it calls the length of a span, in nanoseconds.
+const SPAN_LENGTH: &str = "Duration";
 /// What Grafana calls the trace of a span in a table.
 const TRACE: &str = "traceIdHidden";
 /// The panel that asks for the newest snapshot; the others of the board take its answer.
@@ -818,22 +820,28 @@ fn gauge_up() -> Vec<Property> {
 
 fn timeline() -> Draft {
     const AGE_MS: &str = "age_ms";
+    const BEGAN: &str = "began";
+    const LIVED: &str = "lived";
+    const LIVED_MS: &str = "lived_ms";
     const SINCE: &str = "since";
     let large = span(names::TASK_TYPE, "=~", &quoted("epic|story"));
     let epic = of_epics();
-    let [from, until] = completed_in_range();
     let select = query::select(&[names::TASK_ID, names::TASK_STATUS]);
     let present = query::select(&[names::TASK_ID, names::TASK_STATUS, names::TASK_STATUS_AGE]);
     let past = format!("{} | by(span:id){select}", spans_of("phase", &[large.clone(), epic.clone()]));
-    let done = spans_of("completion", &[large.clone(), epic.clone(), from, until]);
-    let done = format!("{done} | by(span:id){select}");
+    // All completions, not only those of this time: what was done before must not seem to be in review for ever.
+    let done = format!("{} | by(span:id){select}", spans_of("completion", &[large.clone(), epic.clone()]));
+    let given_up = [span(names::TASK_STATUS, "=", &quoted("cancelled")), span(names::TASK_CYCLE, "=", "1")];
+    let given_up = [large.clone(), epic.clone()].into_iter().chain(given_up).collect::<Vec<_>>();
+    let ended = query::select(&[names::TASK_ID, names::TASK_STATUS, names::TASK_CYCLE]);
+    let given_up = format!("{} | by(span:id){ended}", spans_of("task", &given_up));
     let now = format!("{}{present} with (most_recent=true)", spans_of("snapshot", &[large, epic]));
     let reckoned = |alias: &str, left: &str, operator: &str, right: &str| {
         let binary = json!({"left": left, "operator": operator, "right": right});
         json!({"mode": "binary", "alias": alias, "binary": binary, "replaceFields": false})
     };
     states(70, "Epics and stories", (24, 14))
-        .rule("Each epic and story with the statuses it went through, from its phases and completions in Tempo, and where it stands \
+        .rule("Each epic and story with the statuses it went through, from its phases and ends in Tempo, and where it stands \
 and since when by the newest snapshot. What is open or was touched last comes first. Filtered by epic.")
         .empty("No epic or story changed its status in this time, or Tempo has not got it yet (up to 10 minutes after a sync)")
         .words(statuses())
@@ -841,16 +849,24 @@ and since when by the newest snapshot. What is open or was touched last comes fi
         .ask(spans("A", past, 1_000))
         .ask(spans("B", done, 1_000))
         .ask(spans("C", now, 1))
+        .ask(spans("D", given_up, 1_000))
         .then("merge", json!({}))
         .then(
             "filterFieldsByName",
-            json!({"include": {"names": [SPAN_START, names::TASK_ID, names::TASK_STATUS, names::TASK_STATUS_AGE]}}),
+            json!({"include": {"names": [
+                SPAN_START, SPAN_LENGTH, names::TASK_ID, names::TASK_STATUS, names::TASK_STATUS_AGE, names::TASK_CYCLE,
+            ]}}),
         )
         .then("sortBy", json!({"fields": {}, "sort": [{"field": SPAN_START, "desc": true}]}))
-        // A snapshot says for how long it has been so; a phase and a completion begin when they begin.
-        .numbers(&[names::TASK_STATUS_AGE])
+        // A snapshot says for how long it has been so, and what was given up is so from the end of its span on (of the four,
+        // only that has a cycle, which is 1); a phase and a completion begin when they begin.
+        // Grafana reads the length of a span that has none as not a number, which would spread; read again, it is nothing.
+        .numbers(&[names::TASK_STATUS_AGE, names::TASK_CYCLE, SPAN_LENGTH])
         .then("calculateField", reckoned(AGE_MS, names::TASK_STATUS_AGE, "*", "1000"))
-        .then("calculateField", reckoned(SINCE, SPAN_START, "-", AGE_MS))
+        .then("calculateField", reckoned(LIVED, SPAN_LENGTH, "*", names::TASK_CYCLE))
+        .then("calculateField", reckoned(LIVED_MS, LIVED, "/", "1000000"))
+        .then("calculateField", reckoned(BEGAN, SPAN_START, "-", AGE_MS))
+        .then("calculateField", reckoned(SINCE, BEGAN, "+", LIVED_MS))
         .then(
             "convertFieldType",
             json!({"conversions": [{"targetField": SINCE, "destinationType": "time"}], "fields": {}}),
