@@ -83,8 +83,9 @@ impl Engine {
     pub(crate) fn owners(&self) -> Result<BTreeMap<String, String>> {
         let mut owners = BTreeMap::new();
         for (source, project, _) in self.store.totals()? {
-            let id = self.config.project_of(&source, &project).map_or(project, |known| known.id.clone());
-            owners.entry(id).or_insert(source);
+            let id =
+                self.config.project_of(&source, &project).map_or_else(|| project.to_string(), |known| known.id.clone());
+            owners.entry(id).or_insert_with(|| source.to_string());
         }
         Ok(owners)
     }

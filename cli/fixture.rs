@@ -40,6 +40,7 @@ fn facts(key: &str, title: &str, task_type: TaskType) -> Facts {
         parent: None,
         sprints: vec![],
         due: None,
+        waits: None,
     }
 }
 
@@ -93,7 +94,7 @@ fn fill(store: &Store) {
     }
     transaction.commit().unwrap();
     let under = Some(ParentRef { native_id: "7".into(), key: Some("PROJ-7".into()) });
-    let sprint = || vec!["42".to_owned()];
+    let sprint = || vec!["42".into()];
     put(store, "7", facts("PROJ-7", "Checkout", TaskType::Epic), &[], vec![]);
     let done = Facts {
         assignee: Some("Ada".into()),

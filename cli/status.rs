@@ -109,7 +109,7 @@ pub(crate) fn look(store: &Store, config: &Config, now: Millis) -> Result<Status
 fn finished_and_created(store: &Store) -> Result<BTreeMap<String, (u64, u64)>, Error> {
     let mut sums: BTreeMap<String, (i64, i64)> = BTreeMap::new();
     for (source, _, totals) in store.totals()? {
-        let sum = sums.entry(source).or_default();
+        let sum = sums.entry(source.to_string()).or_default();
         sum.0 += totals.finished.values().map(|weight| weight.tasks).sum::<i64>();
         sum.1 += totals.created.values().sum::<i64>();
     }

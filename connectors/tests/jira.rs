@@ -193,9 +193,13 @@ fn assert_true(world: &World, tasks: &BTreeMap<String, TaskObservation>, at: i64
         assert_eq!(diff::changes(&last, &task.present), [], "{key}");
         let fields = truth.fields(id);
         assert_eq!(last.estimate, fields.points.map(f64::from), "points of {key}");
-        assert_eq!(last.parent.map(|parent| parent.native_id), fields.parent.map(|id| id.0.to_string()), "{key}");
+        assert_eq!(
+            last.parent.map(|parent| parent.native_id.to_string()),
+            fields.parent.map(|id| id.0.to_string()),
+            "{key}"
+        );
         let sprints: BTreeSet<String> = fields.sprints.iter().map(|sprint| sprint.0.to_string()).collect();
-        assert_eq!(last.sprints.into_iter().collect::<BTreeSet<_>>(), sprints, "sprints of {key}");
+        assert_eq!(last.sprints.into_iter().map(String::from).collect::<BTreeSet<_>>(), sprints, "sprints of {key}");
         let waits: BTreeSet<String> = truth.waiting_on(id).iter().map(|id| id.0.to_string()).collect();
         let open = task.blockers.iter().filter(|blocker| !blocker.finished);
         assert_eq!(open.filter_map(|blocker| blocker.native_id.clone()).collect::<BTreeSet<_>>(), waits, "{key}");

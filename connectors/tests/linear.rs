@@ -191,7 +191,7 @@ fn assert_true(world: &World, tasks: &BTreeMap<String, TaskObservation>, at: i64
         let summary = timeline::summary(&timeline, Millis(at)).unwrap();
         let fields = truth.fields(id);
         let parent = task.present.parent.as_ref().map(|parent| parent.native_id.clone());
-        assert_eq!(parent, fields.parent.map(Linear::id), "{key}");
+        assert_eq!(parent, fields.parent.map(|id| Linear::id(id).into()), "{key}");
         checked += 1;
         if world.issue_type(issue.fields.kind).level > 0 {
             assert_eq!(task.present.task_type, TaskType::Epic, "{key}");
@@ -547,7 +547,7 @@ async fn new_labels_people_and_cycles_are_known_by_their_names_at_once() {
     rig.pass(5 * MINUTE);
     let outcome = rig.sync().await;
     let labels = &outcome.task(id).present.labels;
-    assert!(labels.contains(&"brand-new".to_owned()) && labels.contains(&"milestone:Beta".to_owned()), "{labels:?}");
+    assert!(labels.contains(&"brand-new".into()) && labels.contains(&"milestone:Beta".into()), "{labels:?}");
 }
 
 #[tokio::test]
@@ -567,7 +567,7 @@ async fn cycles_roll_over_and_start_without_being_changed() {
     let state = |id: SprintId| outcome.sprints[&Linear::cycle_id(id)].state;
     assert_eq!((state(active), state(next)), (SprintState::Closed, SprintState::Active));
     let rolled = outcome.tasks.values().flat_map(|task| &task.history).filter(|entry| {
-        entry.what == What::Sprints(vec![Linear::cycle_id(next)]) && entry.actor.as_deref() == Some("Linear")
+        entry.what == What::Sprints(vec![Linear::cycle_id(next).into()]) && entry.actor.as_deref() == Some("Linear")
     });
     assert!(rolled.count() > 0);
 }

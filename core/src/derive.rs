@@ -61,7 +61,7 @@ impl Signs {
 ///
 /// It only ever moves forwards: a commit on a task in review or finished changes nothing, until the tool reopens it.
 pub(crate) fn step(facts: &Facts, signs: &Signs, artifact: &Artifact) -> Option<What> {
-    let to = |status: Status| What::Status { status, native: said(artifact) };
+    let to = |status: Status| What::Status { status, native: said(artifact).into() };
     let reached = progress(facts.status);
     match artifact.kind.as_str() {
         COMMIT => (reached < progress(Status::InProgress)).then(|| to(Status::InProgress)),
@@ -69,7 +69,7 @@ pub(crate) fn step(facts: &Facts, signs: &Signs, artifact: &Artifact) -> Option<
         MERGED => (reached < progress(Status::Done)).then(|| to(Status::Done)),
         CI_FAILED => {
             let free = facts.flag.is_none() && !facts.status.is_finished();
-            (free && signs.is_head(&artifact.reference)).then(|| What::Blocked(Some(reason(artifact))))
+            (free && signs.is_head(&artifact.reference)).then(|| What::Blocked(Some(reason(artifact).into())))
         }
         CI_PASSED => {
             let failed = signs.failed.as_deref();

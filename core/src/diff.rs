@@ -9,7 +9,7 @@ use std::mem;
 
 use crate::activity;
 use crate::connector::TaskObservation;
-use crate::model::{Entry, EntryId, Facts, Kept, TaskKey, TaskRecord, What};
+use crate::model::{Entry, EntryId, Facts, Kept, SmolStr, TaskKey, TaskRecord, What};
 use crate::time::Millis;
 use crate::timeline;
 
@@ -100,19 +100,21 @@ fn merge(known: &[Kept], history: Vec<Entry>, seq: u64) -> (Vec<Kept>, usize) {
 /// the mapping (common status, common type) are always taken anew.
 fn keep_first_values(old: &Facts, new: &mut Facts, changed: &HashSet<mem::Discriminant<What>>) {
     let told = |what: What| changed.contains(&mem::discriminant(&what));
-    let renamed = told(What::Moved { key: String::new(), project: String::new() });
+    let renamed = told(What::Moved { key: SmolStr::default(), project: SmolStr::default() });
     if !renamed {
         new.key.clone_from(&old.key);
         new.project.clone_from(&old.project);
     }
-    if !told(What::Titled(String::new())) {
+    if !told(What::Titled(SmolStr::default())) {
         new.title.clone_from(&old.title);
     }
-    if !told(What::Typed { task_type: old.task_type, native: String::new() }) && new.native_type != old.native_type {
+    if !told(What::Typed { task_type: old.task_type, native: SmolStr::default() }) && new.native_type != old.native_type
+    {
         new.task_type = old.task_type;
         new.native_type.clone_from(&old.native_type);
     }
-    if !told(What::Status { status: old.status, native: String::new() }) && new.native_status != old.native_status {
+    if !told(What::Status { status: old.status, native: SmolStr::default() }) && new.native_status != old.native_status
+    {
         new.status = old.status;
         new.native_status.clone_from(&old.native_status);
     }
@@ -152,7 +154,7 @@ fn tells_deletion(history: &[Entry]) -> bool {
 /// says it is `gone`.
 fn observed(key: &TaskKey, timeline: &[Kept], present: &Facts, gone: bool, now: Millis) -> Vec<Entry> {
     let Some(state) = timeline::told(timeline) else { return Vec::new() };
-    let last = timeline.iter().rfind(|kept| kept.entry.what.artifact().is_none());
+    let last = timeline.iter().rfind(|kept| kept.entry.what.is_told());
     let at = last.map_or(now, |kept| kept.entry.at.max(now));
     let restored = state.deleted.filter(|_| !gone).map(|_| What::Restored);
     restored
@@ -199,8 +201,8 @@ pub fn changes(old: &Facts, new: &Facts) -> Vec<What> {
 }
 
 /// Tools list labels and sprints in an order that means nothing.
-fn set(words: &[String]) -> BTreeSet<&str> {
-    words.iter().map(String::as_str).collect()
+fn set(words: &[SmolStr]) -> BTreeSet<&str> {
+    words.iter().map(SmolStr::as_str).collect()
 }
 
 fn parent_id(facts: &Facts) -> Option<&str> {

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+pub use smol_str::SmolStr;
 
 use crate::time::Millis;
 
@@ -116,14 +117,14 @@ words! {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TaskKey {
     /// The source's `name` in the config.
-    pub source: String,
+    pub source: SmolStr,
     /// The tool's immutable id, e.g. Jira's `10042`.
-    pub native_id: String,
+    pub native_id: SmolStr,
 }
 
 impl TaskKey {
     /// The task with this id in this source.
-    pub fn new(source: impl Into<String>, native_id: impl Into<String>) -> Self {
+    pub fn new(source: impl Into<SmolStr>, native_id: impl Into<SmolStr>) -> Self {
         Self { source: source.into(), native_id: native_id.into() }
     }
 }
@@ -138,44 +139,48 @@ impl fmt::Display for TaskKey {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParentRef {
     /// The tool's immutable id of the parent.
-    pub native_id: String,
+    pub native_id: SmolStr,
     /// The key people say, if the tool told it.
-    pub key: Option<String>,
+    pub key: Option<SmolStr>,
 }
 
-/// Everything about a task that changes with time, at one moment.
+/// Everything about a task that changes with time, at one moment. Its words are cheap to copy: a life holds them once a turn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
     /// The key people say, e.g. `PROJ-123`.
-    pub key: String,
+    pub key: SmolStr,
     /// The tool's project, e.g. `PROJ`.
-    pub project: String,
+    pub project: SmolStr,
     /// The common type.
     pub task_type: TaskType,
     /// The tool's own word for the type.
-    pub native_type: String,
+    pub native_type: SmolStr,
     /// The title.
-    pub title: String,
+    pub title: SmolStr,
     /// The workflow status, without the blocked flag laid over it (a status *named* blocked is [`Status::Blocked`]).
     pub status: Status,
     /// The tool's own word for the status.
-    pub native_status: String,
+    pub native_status: SmolStr,
     /// The blocked flag: `Some` while an impediment is raised, with its reason if one was given.
-    pub flag: Option<String>,
+    pub flag: Option<SmolStr>,
     /// The priority: `highest`, `high`, `medium`, `low`, `lowest`, or the tool's own word in lower case.
-    pub priority: Option<String>,
+    pub priority: Option<SmolStr>,
     /// Who it is assigned to, as people say it.
-    pub assignee: Option<String>,
+    pub assignee: Option<SmolStr>,
     /// Labels, sorted.
-    pub labels: Vec<String>,
+    pub labels: Vec<SmolStr>,
     /// Story points (or the tool's estimate).
     pub estimate: Option<f64>,
     /// The parent task.
     pub parent: Option<ParentRef>,
     /// The sprints it is in (native ids), in the tool's order; closed ones stay listed where the tool keeps them.
-    pub sprints: Vec<String>,
+    pub sprints: Vec<SmolStr>,
     /// The due date, `YYYY-MM-DD`.
-    pub due: Option<String>,
+    pub due: Option<SmolStr>,
+    /// Where links block: what it waits for, e.g. `waits for OPS-9`. Only [`What::Waits`] and [`What::Free`] change it, so it
+    /// is never kept with the first facts.
+    #[serde(skip)]
+    pub waits: Option<SmolStr>,
 }
 
 /// The identity of one dated fact: a hash of the task and the place in the tool's history it came from.
@@ -186,7 +191,7 @@ impl EntryId {
     /// The id of the fact that `origin` (unique within the task, e.g. `10069:0`) names.
     pub fn of(key: &TaskKey, origin: &str) -> Self {
         let mut hash = blake3::Hasher::new();
-        for part in [&key.source, &key.native_id, origin] {
+        for part in [key.source.as_str(), &key.native_id, origin] {
             hash.update(&(part.len() as u64).to_le_bytes());
             hash.update(part.as_bytes());
         }
@@ -221,41 +226,41 @@ pub enum What {
         /// The common status.
         status: Status,
         /// The tool's own word for it.
-        native: String,
+        native: SmolStr,
     },
     /// An impediment was raised, with its reason if one was given.
-    Blocked(Option<String>),
+    Blocked(Option<SmolStr>),
     /// The impediment was lifted.
     Unblocked,
     /// It was given to somebody, or to nobody.
-    Assigned(Option<String>),
+    Assigned(Option<SmolStr>),
     /// Its estimate is now this.
     Estimated(Option<f64>),
     /// It is now in these sprints (native ids).
-    Sprints(Vec<String>),
+    Sprints(Vec<SmolStr>),
     /// Its parent is now this.
     Parent(Option<ParentRef>),
     /// Its title is now this.
-    Titled(String),
+    Titled(SmolStr),
     /// Its type is now this.
     Typed {
         /// The common type.
         task_type: TaskType,
         /// The tool's own word for it.
-        native: String,
+        native: SmolStr,
     },
     /// Its priority is now this.
-    Prioritised(Option<String>),
+    Prioritised(Option<SmolStr>),
     /// Its labels are now these.
-    Labelled(Vec<String>),
+    Labelled(Vec<SmolStr>),
     /// Its due date is now this.
-    Due(Option<String>),
+    Due(Option<SmolStr>),
     /// It got another key, and perhaps another project.
     Moved {
         /// The new key.
-        key: String,
+        key: SmolStr,
         /// The project it is now in.
-        project: String,
+        project: SmolStr,
     },
     /// Somebody commented; the text only when `privacy.comments` is `plain`.
     Commented(Option<String>),
@@ -277,6 +282,10 @@ pub enum What {
     /// The same as [`What::Artifact`], of a task whose source derives status from what people do: the fold in
     /// [`crate::derive`] moves the task by it.
     Evidence(Artifact),
+    /// Open blockers hold it up, and its source says that this blocks it: a sentence that names them.
+    Waits(SmolStr),
+    /// What it waited for is out of the way.
+    Free,
 }
 
 impl What {
@@ -292,6 +301,16 @@ impl What {
                 | Self::Deleted
                 | Self::Restored
         )
+    }
+
+    /// Whether it follows from the links to other tasks, where those block.
+    pub const fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waits(_) | Self::Free)
+    }
+
+    /// Whether the task's tool said so, and it was not concluded from artifacts or links.
+    pub const fn is_told(&self) -> bool {
+        self.artifact().is_none() && !self.is_waiting()
     }
 
     /// The artifact it tells of, whether or not the task's status is derived from it.

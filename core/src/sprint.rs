@@ -3,7 +3,7 @@
 //! A [`Ledger`] turns the timelines of everything that was ever in a sprint into dated differences; what the sprint was at a
 //! moment is their sum up to it. So the burndown, the metrics on the history grid and the final numbers are one function.
 
-use crate::model::{Kept, SprintFacts, SprintState, What};
+use crate::model::{Kept, SmolStr, SprintFacts, SprintState, What};
 use crate::time::{DAY, Millis};
 use crate::timeline::{Life, State};
 use crate::totals::{milli, points};
@@ -208,7 +208,7 @@ fn difference(old: Standing, new: Standing) -> Tally {
 }
 
 /// Whether a fact put the task into (`true`) or out of (`false`) a sprint, given the sprints before it.
-pub fn membership_changes<'a>(before: &'a [String], what: &'a What) -> Vec<(&'a str, bool)> {
+pub fn membership_changes<'a>(before: &'a [SmolStr], what: &'a What) -> Vec<(&'a str, bool)> {
     let What::Sprints(after) = what else { return Vec::new() };
     let entered = after.iter().filter(|id| !before.contains(id)).map(|id| (id.as_str(), true));
     let left = before.iter().filter(|id| !after.contains(id)).map(|id| (id.as_str(), false));
@@ -238,7 +238,7 @@ mod tests {
     }
 
     fn task(estimate: f64, member: bool) -> Kept {
-        let sprints = if member { vec!["42".to_owned()] } else { vec![] };
+        let sprints = if member { vec!["42".into()] } else { vec![] };
         kept(0, What::Created(Box::new(Facts { estimate: Some(estimate), sprints, ..facts(Status::Todo) })))
     }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::config::Config;
 use crate::error::Result;
+use crate::model::SmolStr;
 use crate::replay::semconv::{self as names, Instrument, Metric};
 use crate::replay::{export_counters, exposition_name};
 use crate::sink::Signal;
@@ -83,7 +84,7 @@ fn source_readings(store: &Store, config: &Config, source: &str, now: Millis) ->
 fn project_readings(store: &Store, config: &Config) -> Result<Vec<Reading>> {
     let mut pairs = BTreeSet::new();
     for (source, native, _) in store.totals()? {
-        let project = config.project_of(&source, &native).map_or(native, |project| project.id.clone());
+        let project = config.project_of(&source, &native).map_or(native, |project| SmolStr::new(&project.id));
         pairs.insert((project, source));
     }
     let mut all = Vec::new();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Status, TaskType};
+use crate::model::{SmolStr, Status, TaskType};
 use crate::time::{DAY, HOUR, MINUTE, Millis};
 use crate::timeline::{Life, State};
 
@@ -148,7 +148,7 @@ pub struct Happening {
     /// When.
     pub at: Millis,
     /// The native project it happened in.
-    pub project: String,
+    pub project: SmolStr,
     /// What it adds.
     pub adds: Adds,
 }
@@ -220,8 +220,8 @@ pub fn happenings(life: &Life) -> Vec<Happening> {
 }
 
 /// What a task contributes to the totals of each native project it was ever in.
-pub fn contribution(life: &Life) -> BTreeMap<String, Totals> {
-    let mut all: BTreeMap<String, Totals> = BTreeMap::new();
+pub fn contribution(life: &Life) -> BTreeMap<SmolStr, Totals> {
+    let mut all: BTreeMap<SmolStr, Totals> = BTreeMap::new();
     for happening in happenings(life) {
         happening.count(all.entry(happening.project.clone()).or_default());
     }

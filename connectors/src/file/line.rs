@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use contextcore_core::connector::{Activity, Observation, TaskObservation};
 use contextcore_core::model::{
-    Artifact, Blocker, Entry, EntryId, Facts, ParentRef, SprintFacts, SprintState, Status, TaskKey, TaskType, What,
+    Artifact, Blocker, Entry, EntryId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey, TaskType,
+    What,
 };
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::Deserialize;
@@ -82,25 +83,25 @@ pub(super) fn numbered(number: u64, text: &str) -> String {
 /// A task's line.
 #[derive(Debug, Deserialize)]
 struct TaskLine {
-    id: String,
-    title: String,
-    status: String,
-    native_status: Option<String>,
+    id: SmolStr,
+    title: SmolStr,
+    status: SmolStr,
+    native_status: Option<SmolStr>,
     url: Option<String>,
-    project: Option<String>,
+    project: Option<SmolStr>,
     #[serde(rename = "type")]
-    task_type: Option<String>,
-    native_type: Option<String>,
-    priority: Option<String>,
-    assignee: Option<String>,
+    task_type: Option<SmolStr>,
+    native_type: Option<SmolStr>,
+    priority: Option<SmolStr>,
+    assignee: Option<SmolStr>,
     reporter: Option<String>,
     #[serde(default)]
-    labels: Vec<String>,
+    labels: Vec<SmolStr>,
     estimate: Option<f64>,
-    parent: Option<String>,
+    parent: Option<SmolStr>,
     #[serde(default)]
-    sprints: Vec<String>,
-    due: Option<String>,
+    sprints: Vec<SmolStr>,
+    due: Option<SmolStr>,
     created: Option<Millis>,
     started: Option<Millis>,
     completed: Option<Millis>,
@@ -208,8 +209,15 @@ fn task(reading: &Reading, line: TaskLine) -> Result<Vec<Observation>> {
         .collect();
     let updated = line.updated.unwrap_or(created);
     let url = line.url.unwrap_or_default();
-    let task =
-        TaskObservation { native_id: line.id, url, reporter: line.reporter, updated, history, present, blockers };
+    let task = TaskObservation {
+        native_id: line.id.to_string(),
+        url,
+        reporter: line.reporter,
+        updated,
+        history,
+        present,
+        blockers,
+    };
     Ok(std::iter::once(Observation::Task(Box::new(task))).chain(activities).collect())
 }
 
@@ -227,7 +235,7 @@ fn steps(key: &TaskKey, line: &TaskLine, present: &Facts, history: &[Entry]) -> 
             at,
             actor: None,
             observed: false,
-            what: What::Status { status, native: status.to_string() },
+            what: What::Status { status, native: status.as_str().into() },
         })
         .collect()
 }
@@ -255,7 +263,7 @@ fn present(reading: &Reading, line: &TaskLine) -> Result<Facts> {
         key: line.id.clone(),
         project: line.project.clone().unwrap_or_default(),
         task_type: task_type.ok_or_else(|| unknown("type", &word(), "types"))?,
-        native_type: line.native_type.clone().or_else(|| line.task_type.clone()).unwrap_or_else(|| "task".to_owned()),
+        native_type: line.native_type.clone().or_else(|| line.task_type.clone()).unwrap_or_else(|| "task".into()),
         title: line.title.clone(),
         status: status.ok_or_else(|| unknown("status", &line.status, "statuses"))?,
         native_status: line.native_status.clone().unwrap_or_else(|| line.status.clone()),
@@ -267,18 +275,19 @@ fn present(reading: &Reading, line: &TaskLine) -> Result<Facts> {
         parent: line.parent.as_deref().map(parent),
         sprints: line.sprints.clone(),
         due: line.due.clone(),
+        waits: None,
     })
 }
 
 fn parent(id: &str) -> ParentRef {
-    ParentRef { native_id: id.to_owned(), key: Some(id.to_owned()) }
+    ParentRef { native_id: id.into(), key: Some(id.into()) }
 }
 
-fn text(value: &Value) -> Option<String> {
-    value.as_str().map(str::to_owned)
+fn text(value: &Value) -> Option<SmolStr> {
+    value.as_str().map(SmolStr::new)
 }
 
-fn texts(value: &Value) -> Vec<String> {
+fn texts(value: &Value) -> Vec<SmolStr> {
     value.as_array().into_iter().flatten().filter_map(text).collect()
 }
 
@@ -293,7 +302,7 @@ fn what(reading: &Reading, told: &Told) -> Result<Option<What>> {
     Ok(Some(match told.kind.as_str() {
         "status_changed" => {
             let word = to.as_str().unwrap_or_default();
-            What::Status { status: status(word)?, native: word.to_owned() }
+            What::Status { status: status(word)?, native: word.into() }
         }
         "blocked" => What::Blocked(text(to)),
         "unblocked" => What::Unblocked,
@@ -305,16 +314,16 @@ fn what(reading: &Reading, told: &Told) -> Result<Option<What>> {
         "type_changed" => {
             let word = to.as_str().unwrap_or_default();
             let Some(task_type) = reading.task_type(None, Some(word)) else { return Ok(None) };
-            What::Typed { task_type, native: word.to_owned() }
+            What::Typed { task_type, native: word.into() }
         }
         "priority_changed" => What::Prioritised(text(to)),
         "labels_changed" => What::Labelled(texts(to)),
         "due_changed" => What::Due(text(to)),
-        "commented" => What::Commented(text(to).filter(|_| reading.comments)),
+        "commented" => What::Commented(text(to).filter(|_| reading.comments).map(Into::into)),
         "linked" => {
             let words = text(to).or_else(|| text(&told.from)).unwrap_or_default();
             let blocker = words.strip_prefix("is blocked by ").map(str::to_owned);
-            What::Linked { text: words, blocker, added: to.is_string() }
+            What::Linked { text: words.to_string(), blocker, added: to.is_string() }
         }
         "deleted" => What::Deleted,
         "restored" => What::Restored,
@@ -337,7 +346,7 @@ impl First {
         self.0.push(match what {
             What::Status { status, .. } => {
                 let word = from.as_str().unwrap_or_default();
-                What::Status { status: word.parse().unwrap_or(*status), native: word.to_owned() }
+                What::Status { status: word.parse().unwrap_or(*status), native: word.into() }
             }
             What::Blocked(_) => What::Unblocked,
             What::Unblocked => What::Blocked(text(from)),
@@ -348,7 +357,7 @@ impl First {
             What::Titled(_) => What::Titled(text(from).unwrap_or_default()),
             What::Typed { task_type, .. } => {
                 let word = from.as_str().unwrap_or_default();
-                What::Typed { task_type: word.parse().unwrap_or(*task_type), native: word.to_owned() }
+                What::Typed { task_type: word.parse().unwrap_or(*task_type), native: word.into() }
             }
             What::Prioritised(_) => What::Prioritised(text(from)),
             What::Labelled(_) => What::Labelled(texts(from)),
@@ -363,7 +372,7 @@ impl First {
         self.0.iter().for_each(|what| facts.apply(what));
         if let Some(status) = status.filter(|status| *status != facts.status) {
             facts.status = status;
-            facts.native_status = status.to_string();
+            facts.native_status = status.as_str().into();
         }
         facts
     }

@@ -13,7 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contextcore_core::connector::{Activity, Observation, TaskObservation};
 use contextcore_core::model::{
-    Artifact, Blocker, Entry, EntryId, Facts, ParentRef, SprintFacts, SprintState, Status, TaskKey, TaskType, What,
+    Artifact, Blocker, Entry, EntryId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey, TaskType,
+    What,
 };
 use contextcore_core::{Error, ErrorKind, Millis, Result, diff};
 
@@ -349,7 +350,7 @@ impl State {
 }
 
 fn parent(issue: &super::wire::IssueRef) -> Option<ParentRef> {
-    Some(ParentRef { native_id: issue.id.as_ref()?.to_string(), key: issue.key() })
+    Some(ParentRef { native_id: SmolStr::new(issue.id.as_ref()?), key: issue.key().map(Into::into) })
 }
 
 /// What a field of a project is to us.
@@ -521,7 +522,7 @@ impl<'a> Reader<'a> {
     fn observe(&self, author: Option<String>, url: String, updated: Millis, steps: &[Step<'_>]) -> Observation {
         let (history, end) = self.history(author.clone(), steps);
         Observation::Task(Box::new(TaskObservation {
-            native_id: self.id.native_id.clone(),
+            native_id: self.id.native_id.to_string(),
             url,
             reporter: author,
             updated,
@@ -590,25 +591,27 @@ impl<'a> Reader<'a> {
         let by_label = || state.labels.iter().find_map(|label| mapping::priority_of_label(label));
         let priority = state.own.get(&Own::Priority).or_else(|| issue_field(state, &mapping::PRIORITY_FIELDS));
         Facts {
-            key: self.key.clone(),
-            project: self.project.map_or_else(|| state.repository.clone(), |project| project.name.to_string()),
+            key: self.key.clone().into(),
+            project: self.project.map_or_else(|| state.repository.clone(), |project| project.name.to_string()).into(),
             task_type,
-            native_type,
-            title: state.title.clone(),
+            native_type: native_type.into(),
+            title: state.title.clone().into(),
             status,
-            native_status,
-            flag: settings.blocking_label(&state.labels).map(|label| format!("label {label}")),
-            priority: priority.and_then(|name| mapping::priority(name)).or_else(by_label),
-            assignee: state.assignees.first().cloned(),
-            labels: labels.into_iter().collect(),
+            native_status: native_status.into(),
+            flag: settings.blocking_label(&state.labels).map(|label| format!("label {label}").into()),
+            priority: priority.and_then(|name| mapping::priority(name)).or_else(by_label).map(Into::into),
+            assignee: state.assignees.first().map(SmolStr::new),
+            labels: labels.into_iter().map(SmolStr::from).collect(),
             estimate: estimate(state),
             parent: state.parent.clone(),
-            sprints: state.own.get(&Own::Iteration).cloned().into_iter().collect(),
+            sprints: state.own.get(&Own::Iteration).map(SmolStr::new).into_iter().collect(),
             due: state
                 .own
                 .get(&Own::Due)
                 .or_else(|| issue_field(state, &mapping::DUE_FIELDS))
-                .and_then(|due| date(due)),
+                .and_then(|due| date(due))
+                .map(SmolStr::from),
+            waits: None,
         }
     }
 
@@ -733,7 +736,7 @@ impl<'a> Reader<'a> {
             "TransferredEvent" if !changes.iter().any(|what| matches!(what, What::Moved { .. })) => {
                 let project = self.project.map(|project| project.name.to_string());
                 let project = project.unwrap_or_else(|| self.today.repository.clone());
-                Some(What::Moved { key: self.key.clone(), project })
+                Some(What::Moved { key: self.key.clone().into(), project: project.into() })
             }
             _ => None,
         }
@@ -815,6 +818,7 @@ const fn word(what: &What) -> &'static str {
         What::Artifact(_) | What::Evidence(_) => "artifact",
         What::Deleted => "deleted",
         What::Restored => "restored",
+        What::Waits(_) | What::Free => "waits",
     }
 }
 

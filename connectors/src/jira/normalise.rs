@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use contextcore_core::connector::{Observation, TaskObservation};
 use contextcore_core::model::{
-    Blocker, Entry, EntryId, Facts, ParentRef, SprintFacts, SprintState, Status, TaskKey, What,
+    Blocker, Entry, EntryId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey, What,
 };
 use contextcore_core::time::HOUR;
 use contextcore_core::{Error, ErrorKind, Millis, Result};
@@ -50,7 +50,7 @@ pub(super) fn issue(context: &Context<'_>, json: &str) -> Result<Read> {
     let history = reader.history(&record)?;
     let fields = &record.issue.fields;
     let task = TaskObservation {
-        native_id: reader.key.native_id.clone(),
+        native_id: reader.key.native_id.to_string(),
         url: format!("{}/browse/{}", browse(context), reader.present.facts.key),
         reporter: fields.reporter.as_ref().map(|who| who.name.to_string()),
         updated: fields.updated.unwrap_or(reader.created),
@@ -163,7 +163,7 @@ struct State {
     /// The resolution in force means that the work was given up.
     given_up: bool,
     /// The flag field's value.
-    flagged: Option<String>,
+    flagged: Option<SmolStr>,
 }
 
 /// Reads one issue.
@@ -175,7 +175,7 @@ struct Reader<'a> {
     /// The field this issue's estimate is in; `None` where the site has none and hours count.
     points: Option<Box<str>>,
     /// Today's resolution in the history's words, which are not translated.
-    resolution: Option<Box<str>>,
+    resolution: Option<SmolStr>,
     present: State,
     unknown: BTreeSet<String>,
 }
@@ -206,7 +206,7 @@ impl<'a> Reader<'a> {
         let mut state = self.present.clone();
         state.given_up = self.resolution.as_deref().is_some_and(mapping::gives_up);
         if let Some(project) = fields.project.as_ref().and_then(|project| project.key.as_deref()) {
-            state.facts.project = project.to_owned();
+            state.facts.project = project.into();
         }
         if let Some(status) = &fields.status {
             let id = status.id.as_deref().unwrap_or_default();
@@ -216,9 +216,10 @@ impl<'a> Reader<'a> {
             self.set_type(&mut state, Side { id: kind.id.as_deref().unwrap_or_default(), text: &kind.name });
         }
         let facts = &mut state.facts;
-        facts.title = fields.summary.as_deref().unwrap_or_default().to_owned();
-        facts.priority = fields.priority.as_ref().and_then(|priority| mapping::priority(&priority.name));
-        facts.assignee = fields.assignee.as_ref().map(|who| who.name.to_string());
+        facts.title = fields.summary.as_deref().unwrap_or_default().into();
+        facts.priority =
+            fields.priority.as_ref().and_then(|priority| mapping::priority(&priority.name)).map(Into::into);
+        facts.assignee = fields.assignee.as_ref().map(|who| SmolStr::new(&who.name));
         facts.labels = sorted(fields.labels.iter().flatten().map(|label| &**label));
         facts.due = fields.duedate.as_deref().and_then(date);
         facts.estimate = self.present_estimate();
@@ -246,21 +247,21 @@ impl<'a> Reader<'a> {
         if let Some(parent) = &self.issue.fields.parent
             && let Some(id) = &parent.id
         {
-            return Some(ParentRef { native_id: id.to_string(), key: parent.key.as_ref().map(ToString::to_string) });
+            return Some(ParentRef { native_id: SmolStr::new(id), key: parent.key.as_deref().map(SmolStr::new) });
         }
         let mut fields = self.context.reference.fields.parent_keys();
         let key: String = fields.find_map(|field| serde_json::from_str(self.custom(Some(&field.id))?).ok())?;
         let items = record.histories.iter().flat_map(|history| &history.items);
         let mut parents = items.filter(|item| self.role(item) == Some(Role::Parent)).map(Side::after);
         let told = parents.find(|side| side.text == key && !side.id.is_empty()).map(|side| side.id.to_owned());
-        Some(ParentRef { native_id: told.unwrap_or_else(|| key.clone()), key: Some(key) })
+        Some(ParentRef { native_id: told.unwrap_or_else(|| key.clone()).into(), key: Some(key.into()) })
     }
 
-    fn present_flag(&self) -> Option<String> {
+    fn present_flag(&self) -> Option<SmolStr> {
         #[derive(Deserialize)]
         struct Choice {
             #[serde(default)]
-            value: String,
+            value: SmolStr,
         }
         let value = self.custom(self.context.reference.fields.flagged.as_ref().map(|field| &*field.id))?;
         let choices: Vec<Choice> = serde_json::from_str(value).ok()?;
@@ -268,8 +269,13 @@ impl<'a> Reader<'a> {
     }
 
     /// What raises the blocked flag.
-    fn impediment(&self, state: &State) -> Option<String> {
-        let label = || self.context.settings.blocking_label(&state.facts.labels).map(|label| format!("label {label}"));
+    fn impediment(&self, state: &State) -> Option<SmolStr> {
+        let label = || {
+            self.context
+                .settings
+                .blocking_label(&state.facts.labels)
+                .map(|label| SmolStr::from(format!("label {label}")))
+        };
         state.flagged.clone().or_else(label)
     }
 
@@ -310,11 +316,11 @@ impl<'a> Reader<'a> {
             Role::Flag => state.flagged = (!side.is_empty()).then(|| flag_value(side)),
             Role::Priority => facts.priority = self.priority(side),
             Role::Labels => facts.labels = sorted(side.text.split_whitespace()),
-            Role::Title => facts.title = side.text.to_owned(),
+            Role::Title => facts.title = side.text.into(),
             Role::Due => facts.due = date(side.id).or_else(|| date(side.text)),
             Role::Key => {
-                facts.key = side.shown().to_owned();
-                facts.project = project_of(&facts.key);
+                facts.key = side.shown().into();
+                facts.project = project_of(&facts.key).into();
             }
             Role::Link => {}
         }
@@ -333,7 +339,8 @@ impl<'a> Reader<'a> {
         }
         state.status_id = side.id.into();
         state.facts.status = status;
-        state.facts.native_status = today.map_or_else(|| side.shown().to_owned(), |status| status.name.to_string());
+        state.facts.native_status =
+            today.map_or_else(|| side.shown().to_owned(), |status| status.name.to_string()).into();
     }
 
     fn set_type(&mut self, state: &mut State, side: Side<'_>) {
@@ -350,20 +357,20 @@ impl<'a> Reader<'a> {
             self.unknown.insert(format!("type:{}", side.shown()));
         }
         state.facts.task_type = task_type;
-        state.facts.native_type = today.map_or_else(|| side.shown().to_owned(), |kind| kind.name.to_string());
+        state.facts.native_type = today.map_or_else(|| side.shown().to_owned(), |kind| kind.name.to_string()).into();
     }
 
     /// Somebody who still has the task bears the name of today.
-    fn person(&self, side: Side<'_>) -> Option<String> {
+    fn person(&self, side: Side<'_>) -> Option<SmolStr> {
         let same = |who: &&Who| !side.id.is_empty() && who.id.as_deref() == Some(side.id);
-        let today = self.issue.fields.assignee.as_ref().filter(same).map(|who| who.name.to_string());
-        today.or_else(|| (!side.is_empty()).then(|| side.shown().to_owned()))
+        let today = self.issue.fields.assignee.as_ref().filter(same).map(|who| SmolStr::new(&who.name));
+        today.or_else(|| (!side.is_empty()).then(|| side.shown().into()))
     }
 
-    fn priority(&self, side: Side<'_>) -> Option<String> {
+    fn priority(&self, side: Side<'_>) -> Option<SmolStr> {
         let same = |named: &&wire::Named| !side.id.is_empty() && named.id.as_deref() == Some(side.id);
         let today = self.issue.fields.priority.as_ref().filter(same).map(|named| &*named.name);
-        mapping::priority(today.unwrap_or(side.text))
+        mapping::priority(today.unwrap_or(side.text)).map(Into::into)
     }
 
     /// The dated facts, oldest first.
@@ -583,24 +590,25 @@ fn points_field(context: &Context<'_>, record: &Record, project: &str) -> Option
 }
 
 /// Today's resolution as the history wrote it, else as the issue shows it.
-fn resolution_in_history(record: &Record) -> Option<Box<str>> {
+fn resolution_in_history(record: &Record) -> Option<SmolStr> {
     let today = record.issue.fields.resolution.as_ref()?;
     let items = record.histories.iter().flat_map(|history| &history.items);
-    let mut same =
-        items.filter(|item| item.field_id.as_deref() == Some("resolution") && item.to.is_some() && item.to == today.id);
-    Some(same.find_map(|item| item.to_string.clone()).unwrap_or_else(|| today.name.clone()))
+    let mut same = items.filter(|item| {
+        item.field_id.as_deref() == Some("resolution") && item.to.is_some() && item.to.as_deref() == today.id.as_deref()
+    });
+    Some(same.find_map(|item| item.to_string.clone()).unwrap_or_else(|| SmolStr::new(&today.name)))
 }
 
 /// Facts before anything is known of the task but its key.
 fn blank(key: &str) -> Facts {
     Facts {
-        key: key.to_owned(),
-        project: project_of(key),
+        key: key.into(),
+        project: project_of(key).into(),
         task_type: contextcore_core::model::TaskType::Task,
-        native_type: String::new(),
-        title: String::new(),
+        native_type: SmolStr::default(),
+        title: SmolStr::default(),
         status: Status::Todo,
-        native_status: String::new(),
+        native_status: SmolStr::default(),
         flag: None,
         priority: None,
         assignee: None,
@@ -609,6 +617,7 @@ fn blank(key: &str) -> Facts {
         parent: None,
         sprints: Vec::new(),
         due: None,
+        waits: None,
     }
 }
 
@@ -618,22 +627,22 @@ fn project_of(key: &str) -> String {
 }
 
 fn parent(side: Side<'_>) -> Option<ParentRef> {
-    let key = (!side.text.is_empty()).then(|| side.text.to_owned());
+    let key = (!side.text.is_empty()).then(|| side.text.into());
     (!side.is_empty())
-        .then(|| ParentRef { native_id: if side.id.is_empty() { side.text } else { side.id }.to_owned(), key })
+        .then(|| ParentRef { native_id: if side.id.is_empty() { side.text } else { side.id }.into(), key })
 }
 
-fn flag_value(side: Side<'_>) -> String {
-    if side.text.is_empty() { "Impediment".to_owned() } else { side.text.to_owned() }
+fn flag_value(side: Side<'_>) -> SmolStr {
+    if side.text.is_empty() { SmolStr::new_static("Impediment") } else { side.text.into() }
 }
 
 /// `7, 9` as a list.
-fn list(ids: &str) -> Vec<String> {
-    ids.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect()
+fn list(ids: &str) -> Vec<SmolStr> {
+    ids.split(',').map(str::trim).filter(|id| !id.is_empty()).map(SmolStr::new).collect()
 }
 
-fn sorted<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
-    words.collect::<BTreeSet<_>>().into_iter().map(str::to_owned).collect()
+fn sorted<'a>(words: impl Iterator<Item = &'a str>) -> Vec<SmolStr> {
+    words.collect::<BTreeSet<_>>().into_iter().map(SmolStr::new).collect()
 }
 
 fn number(text: &str) -> Option<f64> {
@@ -646,9 +655,9 @@ fn hours(seconds: f64) -> f64 {
 }
 
 /// The date a text begins with, `YYYY-MM-DD`.
-fn date(text: &str) -> Option<String> {
+fn date(text: &str) -> Option<SmolStr> {
     let date = text.get(..10)?;
-    date.parse::<jiff::civil::Date>().ok().map(|_| date.to_owned())
+    date.parse::<jiff::civil::Date>().ok().map(|_| date.into())
 }
 
 /// An element of the sprint field: an object, or on old servers a text such as `…Sprint@1f[id=7,state=CLOSED,…]`.
@@ -664,12 +673,12 @@ fn sprint_values(value: Option<&str>) -> Vec<SprintValue> {
 }
 
 /// The ids in the sprint field.
-fn sprint_ids(value: Option<&str>) -> Vec<String> {
+fn sprint_ids(value: Option<&str>) -> Vec<SmolStr> {
     let id = |value| match value {
-        SprintValue::Sprint(sprint) => Some(sprint.id.to_string()),
+        SprintValue::Sprint(sprint) => Some(SmolStr::from(sprint.id.to_string())),
         SprintValue::Text(text) => {
             let (_, rest) = text.split_once("[id=").or_else(|| text.split_once(",id="))?;
-            Some(rest.split([',', ']']).next()?.to_owned())
+            Some(rest.split([',', ']']).next()?.into())
         }
     };
     sprint_values(value).into_iter().filter_map(id).collect()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use contextcore_core::config::{CommentPrivacy, Privacy, SourceConfig};
-use contextcore_core::model::{Status, TaskType};
+use contextcore_core::model::{SmolStr, Status, TaskType};
 use contextcore_core::{Error, ErrorKind, Result, Secret};
 
 use crate::words;
@@ -96,11 +96,11 @@ impl Settings {
     }
 
     /// The first of these labels that means blocked.
-    pub(super) fn blocking_label<'a>(&self, labels: &'a [String]) -> Option<&'a str> {
+    pub(super) fn blocking_label<'a>(&self, labels: &'a [SmolStr]) -> Option<&'a str> {
         if self.blocked_labels.is_empty() {
             return None;
         }
-        labels.iter().find(|label| self.blocked_labels.contains(&label.to_lowercase())).map(String::as_str)
+        labels.iter().find(|label| self.blocked_labels.contains(&label.to_lowercase())).map(SmolStr::as_str)
     }
 
     /// Whether this project is to be read.

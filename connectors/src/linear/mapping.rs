@@ -3,7 +3,7 @@
 //! All pure. States go by their type, refined by name; the type decides, because it is what Linear's own views count by.
 //! Linear has no issue types: labels say what kind of work it is, else whether it has a parent or parts of its own.
 
-use contextcore_core::model::{Status, TaskType};
+use contextcore_core::model::{SmolStr, Status, TaskType};
 
 use super::settings::Settings;
 use crate::words::{REVIEW, says};
@@ -47,7 +47,7 @@ pub(super) fn state(settings: &Settings, id: &str, name: &str, kind: &str) -> Ma
 /// What is known of an issue when its type is chosen.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape<'a> {
-    pub(super) labels: &'a [String],
+    pub(super) labels: &'a [SmolStr],
     /// It is a part of another issue.
     pub(super) has_parent: bool,
     /// It has parts of its own.
@@ -55,7 +55,7 @@ pub(super) struct Shape<'a> {
 }
 
 /// The common type, and the word that stands for it: the label that says so, or what Linear calls such an issue.
-pub(super) fn task_type(settings: &Settings, shape: Shape<'_>) -> (TaskType, String) {
+pub(super) fn task_type(settings: &Settings, shape: Shape<'_>) -> (TaskType, SmolStr) {
     let configured = shape.labels.iter().find_map(|label| Some((settings.task_type(label)?, label.clone())));
     let by_name = || {
         let named = |phrases: &[&str]| shape.labels.iter().find(|label| is_named(label, phrases));
@@ -67,7 +67,7 @@ pub(super) fn task_type(settings: &Settings, shape: Shape<'_>) -> (TaskType, Str
             (false, true) => (TaskType::Story, "Issue"),
             (false, false) => (TaskType::Task, "Issue"),
         };
-        (task_type, word.to_owned())
+        (task_type, word.into())
     })
 }
 
@@ -85,10 +85,10 @@ fn is_named(label: &str, words: &[&str]) -> bool {
 }
 
 /// The common priority. Linear's numbers are not a scale: 0 is none.
-pub(super) fn priority(number: f64) -> Option<String> {
+pub(super) fn priority(number: f64) -> Option<SmolStr> {
     const WORDS: [&str; 4] = ["highest", "high", "medium", "low"];
     let word = WORDS.iter().zip(1_u8..).find(|(_, step)| (f64::from(*step) - number).abs() < 0.5);
-    word.map(|(word, _)| (*word).to_owned())
+    word.map(|(word, _)| SmolStr::new_static(word))
 }
 
 /// The common status of a project, by the type of its status.
@@ -172,21 +172,21 @@ mod tests {
             (&[], false, true, TaskType::Story, "Issue"),
         ];
         for (labels, has_parent, has_parts, want, word) in table {
-            let labels: Vec<String> = labels.iter().map(ToString::to_string).collect();
+            let labels: Vec<SmolStr> = labels.iter().map(SmolStr::new).collect();
             let got = task_type(&plain(), Shape { labels: &labels, has_parent, has_parts });
-            assert_eq!(got, (want, word.to_owned()), "{labels:?}");
+            assert_eq!(got, (want, word.into()), "{labels:?}");
         }
         let chores = with_words(("chore", TaskType::Task), ("x", Status::Todo));
-        let labels = ["Chore".to_owned(), "bug".to_owned()];
+        let labels = ["Chore".into(), "bug".into()];
         let got = task_type(&chores, Shape { labels: &labels, has_parent: false, has_parts: false });
-        assert_eq!(got, (TaskType::Task, "Chore".to_owned()));
+        assert_eq!(got, (TaskType::Task, "Chore".into()));
     }
 
     #[test]
     fn none_is_not_the_lowest_priority() {
         let words: Vec<_> = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0].into_iter().map(priority).collect();
         let want = [None, Some("highest"), Some("high"), Some("medium"), Some("low"), None];
-        assert_eq!(words, want.map(|word| word.map(str::to_owned)));
+        assert_eq!(words, want.map(|word| word.map(SmolStr::new)));
     }
 
     #[test]

@@ -15,7 +15,8 @@ use std::collections::BTreeSet;
 
 use contextcore_core::connector::{Activity, Observation, TaskObservation};
 use contextcore_core::model::{
-    Artifact, Blocker, Entry, EntryId, Facts, ParentRef, SprintFacts, SprintState, Status, TaskKey, TaskType, What,
+    Artifact, Blocker, Entry, EntryId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey, TaskType,
+    What,
 };
 use contextcore_core::time::MINUTE;
 use contextcore_core::{Error, ErrorKind, Millis, Result, diff};
@@ -78,16 +79,16 @@ fn lacks(what: &str) -> Error {
 /// What the ids in a record mean.
 impl Context<'_> {
     /// A state: its common status and its name. One that is in nobody's list goes by its id, as work not yet begun.
-    fn state<'s>(&self, id: &str, shown: impl IntoIterator<Item = &'s StateValue>) -> (Status, String) {
+    fn state<'s>(&self, id: &str, shown: impl IntoIterator<Item = &'s StateValue>) -> (Status, SmolStr) {
         if let Some(known) = self.reference.states.get(id) {
             let mapped = mapping::state(self.settings, id, &known.name, &known.kind);
-            return (mapped.status, known.name.to_string());
+            return (mapped.status, SmolStr::new(&known.name));
         }
         let shown = shown.into_iter().find(|state| state.id.as_deref() == Some(id));
         let word = |text: Option<&Box<str>>| text.map(ToString::to_string);
         let name = word(shown.and_then(|state| state.name.as_ref())).unwrap_or_else(|| id.to_owned());
         let kind = word(shown.and_then(|state| state.kind.as_ref())).unwrap_or_default();
-        (mapping::state(self.settings, id, &name, &kind).status, name)
+        (mapping::state(self.settings, id, &name, &kind).status, name.into())
     }
 
     fn person(&self, id: &str) -> String {
@@ -410,9 +411,9 @@ impl<'a> Reader<'a> {
             converted,
         };
         let facts = &mut state.facts;
-        facts.title = issue.title.as_deref().unwrap_or_default().to_owned();
+        facts.title = issue.title.as_deref().unwrap_or_default().into();
         facts.priority = issue.priority.and_then(mapping::priority);
-        facts.assignee = issue.assignee.as_ref().map(|who| self.context.person(&who.id));
+        facts.assignee = issue.assignee.as_ref().map(|who| self.context.person(&who.id).into());
         facts.estimate = issue.estimate;
         facts.due = date(issue.due_date.as_deref());
         facts.sprints = self.sprints(issue.cycle.as_ref().map(|cycle| &*cycle.id));
@@ -420,8 +421,8 @@ impl<'a> Reader<'a> {
         state
     }
 
-    fn sprints(&self, cycle: Id<'_>) -> Vec<String> {
-        cycle.map(|id| self.context.reference.cycle(id).to_owned()).into_iter().collect()
+    fn sprints(&self, cycle: Id<'_>) -> Vec<SmolStr> {
+        cycle.map(|id| self.context.reference.cycle(id).into()).into_iter().collect()
     }
 
     /// Makes the facts that follow from what lies behind them.
@@ -431,13 +432,13 @@ impl<'a> Reader<'a> {
         let labels: BTreeSet<String> =
             labels.chain(state.milestone.iter().map(|id| self.context.milestone(id))).collect();
         let facts = &mut state.facts;
-        facts.labels = labels.into_iter().collect();
-        facts.flag = settings.blocking_label(&facts.labels).map(|label| format!("label {label}"));
+        facts.labels = labels.into_iter().map(SmolStr::from).collect();
+        facts.flag = settings.blocking_label(&facts.labels).map(|label| format!("label {label}").into());
         let shape = Shape { labels: &facts.labels, has_parent: state.parent.is_some(), has_parts: self.has_parts };
         (facts.task_type, facts.native_type) = mapping::task_type(settings, shape);
         facts.parent = state.parent.as_ref().or(state.project.as_ref()).map(|id| self.parent(id));
         (facts.status, facts.native_status) = match state.converted {
-            true => (Status::Cancelled, CONVERTED.to_owned()),
+            true => (Status::Cancelled, SmolStr::new_static(CONVERTED)),
             false => self.context.state(&state.state, self.shown.iter().copied()),
         };
     }
@@ -451,8 +452,8 @@ impl<'a> Reader<'a> {
 
     fn parent(&self, id: &str) -> ParentRef {
         let shown = self.issue.parent.as_ref().filter(|parent| *parent.id == *id);
-        let key = shown.and_then(|parent| parent.identifier.as_ref()).map(ToString::to_string);
-        ParentRef { native_id: id.to_owned(), key }
+        let key = shown.and_then(|parent| parent.identifier.as_deref()).map(SmolStr::new);
+        ParentRef { native_id: id.into(), key }
     }
 
     /// Takes one side of a change into the state.
@@ -460,14 +461,14 @@ impl<'a> Reader<'a> {
         let owned = |swap: Swap<Id<'_>>| swap.side(side).map(str::to_owned);
         match change {
             Change::State(swap) => state.state = owned(swap).unwrap_or_default(),
-            Change::Assignee(swap) => state.facts.assignee = swap.side(side).map(|id| self.context.person(id)),
+            Change::Assignee(swap) => state.facts.assignee = swap.side(side).map(|id| self.context.person(id).into()),
             Change::Cycle(swap) => state.facts.sprints = self.sprints(swap.side(side)),
             Change::Estimate(swap) => state.facts.estimate = swap.side(side),
             Change::Priority(swap) => state.facts.priority = swap.side(side).and_then(mapping::priority),
             Change::Parent(swap) => state.parent = owned(swap),
             Change::Project(swap) => state.project = owned(swap),
             Change::Milestone(swap) => state.milestone = owned(swap),
-            Change::Title(swap) => state.facts.title = owned(swap).unwrap_or_default(),
+            Change::Title(swap) => state.facts.title = owned(swap).unwrap_or_default().into(),
             Change::Due(swap) => state.facts.due = date(swap.side(side)),
             Change::Team(swap) => self.set_team(state, swap, side),
             Change::Labels { added, removed } => {
@@ -492,9 +493,9 @@ impl<'a> Reader<'a> {
             Side::After => keys.iter().skip(here + 1).find(ours),
         };
         if let Some(key) = key {
-            state.facts.key = (*key).to_owned();
+            state.facts.key = (*key).into();
         }
-        state.facts.project = team.to_owned();
+        state.facts.project = team.into();
     }
 
     /// The dated facts, from the creation on.
@@ -629,13 +630,13 @@ fn blocker(context: &Context<'_>, link: &Link) -> Option<Blocker> {
 fn blank(key: &str, project: Option<&str>) -> Facts {
     let prefix = key.rsplit_once('-').map_or(key, |(prefix, _)| prefix);
     Facts {
-        key: key.to_owned(),
-        project: project.unwrap_or(prefix).to_owned(),
+        key: key.into(),
+        project: project.unwrap_or(prefix).into(),
         task_type: TaskType::Task,
-        native_type: String::new(),
-        title: String::new(),
+        native_type: SmolStr::default(),
+        title: SmolStr::default(),
         status: Status::Todo,
-        native_status: String::new(),
+        native_status: SmolStr::default(),
         flag: None,
         priority: None,
         assignee: None,
@@ -644,13 +645,14 @@ fn blank(key: &str, project: Option<&str>) -> Facts {
         parent: None,
         sprints: Vec::new(),
         due: None,
+        waits: None,
     }
 }
 
 /// The date a text begins with, `YYYY-MM-DD`.
-fn date(text: Option<&str>) -> Option<String> {
+fn date(text: Option<&str>) -> Option<SmolStr> {
     let date = text?.get(..10)?;
-    date.parse::<jiff::civil::Date>().ok().map(|_| date.to_owned())
+    date.parse::<jiff::civil::Date>().ok().map(|_| date.into())
 }
 
 /// A cycle as a sprint. One past its end that was not completed yet is still running: Linear is about to roll its issues over.
@@ -684,7 +686,7 @@ struct Epic<'a> {
     project: String,
     native_type: &'static str,
     title: &'a str,
-    status: (Status, String),
+    status: (Status, SmolStr),
     priority: Option<f64>,
     owner: Option<String>,
     creator: Option<String>,
@@ -711,7 +713,7 @@ fn project(context: &Context<'_>, project: &Project) -> Result<Observation> {
             project: context.home(project.teams.iter().flat_map(|teams| &teams.nodes)),
             native_type: "Project",
             title: &project.name,
-            status: (mapping::project(kind), name.to_owned()),
+            status: (mapping::project(kind), name.into()),
             priority: project.priority,
             owner: context.one_of(project.lead.as_ref()),
             creator: context.one_of(project.creator.as_ref()),
@@ -737,7 +739,7 @@ fn initiative(context: &Context<'_>, initiative: &Initiative) -> Result<Observat
             project: context.home(initiative.teams()),
             native_type: "Initiative",
             title: &initiative.name,
-            status: (mapping::initiative(&initiative.status), initiative.status.to_string()),
+            status: (mapping::initiative(&initiative.status), SmolStr::new(&initiative.status)),
             priority: None,
             owner: context.one_of(initiative.owner.as_ref()),
             creator: context.one_of(initiative.creator.as_ref()),
@@ -756,13 +758,13 @@ fn observe(context: &Context<'_>, epic: &Epic<'_>) -> Result<Observation> {
     let created = epic.created.ok_or_else(|| lacks("createdAt"))?;
     let present = Facts {
         task_type: TaskType::Epic,
-        native_type: epic.native_type.to_owned(),
-        title: epic.title.to_owned(),
+        native_type: epic.native_type.into(),
+        title: epic.title.into(),
         status: epic.status.0,
         native_status: epic.status.1.clone(),
         priority: epic.priority.and_then(mapping::priority),
-        assignee: epic.owner.clone(),
-        parent: epic.parent.map(|id| ParentRef { native_id: id.to_owned(), key: None }),
+        assignee: epic.owner.as_deref().map(SmolStr::new),
+        parent: epic.parent.map(|id| ParentRef { native_id: id.into(), key: None }),
         due: date(epic.due),
         ..blank(&epic.key, Some(&epic.project))
     };
@@ -784,14 +786,14 @@ fn course(key: &TaskKey, created: Millis, epic: &Epic<'_>, present: &Facts) -> V
         [(Status::InProgress, "In Progress"), (Status::Done, "Completed"), (Status::Cancelled, "Canceled")];
     let turned = epic.turns.iter().any(Option::is_some);
     let first = match turned {
-        true => Facts { status: Status::Backlog, native_status: "Backlog".to_owned(), ..present.clone() },
+        true => Facts { status: Status::Backlog, native_status: "Backlog".into(), ..present.clone() },
         false => present.clone(),
     };
     let mut entries =
         vec![entry(key, created, "created", created, epic.creator.clone(), What::Created(Box::new(first)))];
     for (at, (status, usual)) in epic.turns.iter().zip(TURNS) {
         let Some(at) = at else { continue };
-        let native = if present.status == status { present.native_status.clone() } else { usual.to_owned() };
+        let native = if present.status == status { present.native_status.clone() } else { usual.into() };
         entries.push(entry(key, created, status.as_str(), *at, None, What::Status { status, native }));
     }
     if let Some(at) = epic.trashed {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use contextcore_core::config::{CommentPrivacy, Privacy, SourceConfig};
 use contextcore_core::http::Auth;
-use contextcore_core::model::{Status, TaskType};
+use contextcore_core::model::{SmolStr, Status, TaskType};
 use contextcore_core::{Error, ErrorKind, Result, Secret};
 use http::header::AUTHORIZATION;
 
@@ -97,8 +97,8 @@ impl Settings {
     }
 
     /// The first of these labels that means blocked.
-    pub(super) fn blocking_label<'a>(&self, labels: &'a [String]) -> Option<&'a str> {
-        labels.iter().find(|label| self.blocked_labels.contains(&label.to_lowercase())).map(String::as_str)
+    pub(super) fn blocking_label<'a>(&self, labels: &'a [SmolStr]) -> Option<&'a str> {
+        labels.iter().find(|label| self.blocked_labels.contains(&label.to_lowercase())).map(SmolStr::as_str)
     }
 
     /// Whether the team of this key is to be read.
@@ -163,7 +163,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_label_named_blocked_raises_the_flag_unless_others_are_configured() {
-        let labels = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let labels = |names: &[&str]| names.iter().map(SmolStr::new).collect::<Vec<_>>();
         assert_eq!(plain().blocking_label(&labels(&["ui", "Blocked"])), Some("Blocked"));
         let other = Settings { blocked_labels: vec!["waiting".into()], ..plain() };
         assert_eq!(other.blocking_label(&labels(&["blocked"])), None);

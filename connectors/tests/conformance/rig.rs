@@ -62,13 +62,15 @@ impl Rig {
 
     fn states(&self) -> Vec<(String, State)> {
         let states = self.store.tasks(None).map(|item| item.unwrap());
-        states.filter_map(|(key, record)| Some((key.native_id, timeline::last(&record.timeline)?))).collect()
+        states
+            .filter_map(|(key, record)| Some((key.native_id.to_string(), timeline::last(&record.timeline)?)))
+            .collect()
     }
 
     /// The tasks that are there.
     pub(super) fn titles(&self) -> Titles {
         let there = self.states().into_iter().filter(|(_, state)| state.deleted.is_none());
-        there.map(|(id, state)| (id, state.facts.title.clone())).collect()
+        there.map(|(id, state)| (id, state.facts.title.to_string())).collect()
     }
 
     /// How many tasks vanished.

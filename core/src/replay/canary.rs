@@ -4,13 +4,12 @@
 //! and their span to a role of its own, so that no dashboard counts them.
 
 use bytes::Bytes;
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, number_data_point};
-use opentelemetry_proto::tonic::trace::v1::Span;
-use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use prost::Message;
 
-use super::otlp::{self, Attributes, ResourceKey, Setting};
+use super::ids::{SpanId, TraceId};
+use super::message::{Attributes, Record, Span};
+use super::otlp::{self, ResourceKey, Setting};
 use super::semconv as names;
 use crate::config::Config;
 use crate::sink::{Batch, Heading, Kind, Signal};
@@ -64,33 +63,27 @@ impl Canary {
 
     /// A span of an hour from `at`.
     pub fn span(self, config: &Config, at: Millis) -> Batch {
-        let span = Span {
-            trace_id: self.trace().to_vec(),
-            span_id: self.mark.to_be_bytes().to_vec(),
-            name: self.task_id(),
-            kind: SpanKind::Internal.into(),
-            start_time_unix_nano: at.as_nanos(),
-            end_time_unix_nano: at.plus(HOUR).as_nanos(),
-            attributes: self.attributes().text(names::ROLE, ROLE).build(),
-            ..Span::default()
-        };
+        let id = SpanId(self.mark.to_be_bytes());
+        let attributes = self.attributes().text(names::ROLE, ROLE);
+        let span = Span { attributes, ..Span::new(id, self.task_id(), at, at.plus(HOUR)) };
+        let span = span.encode().into_trace(TraceId(self.trace()));
         let mut batch = Batch::empty(Signal::Traces);
-        batch.add_spans(resource(config, false), otlp::scope(), [(self.trace(), encoded(&span))]);
+        batch.add_spans(resource(config, false), otlp::scope(), [(self.trace(), span)]);
         batch
     }
 
     /// A log record at `at`, in the stream of what is told late.
     pub fn record(self, config: &Config, at: Millis) -> Batch {
-        let record = LogRecord {
-            time_unix_nano: at.as_nanos(),
-            observed_time_unix_nano: at.as_nanos(),
-            body: Some(otlp::text_value(&format!("{} sent by `contextcore check`", self.task_id()))),
-            attributes: self.attributes().text(names::EVENT_NAME, names::CANARY).build(),
-            event_name: names::CANARY.to_owned(),
-            ..LogRecord::default()
+        let record = Record {
+            at,
+            severity: SeverityNumber::Info,
+            name: names::CANARY,
+            body: &format!("{} sent by `contextcore check`", self.task_id()),
+            attributes: self.attributes(),
+            span: None,
         };
         let mut batch = Batch::empty(Signal::Logs);
-        batch.add_records(resource(config, true), otlp::scope(), &[encoded(&record)]);
+        batch.add_records(resource(config, true), otlp::scope(), &[record.encode()]);
         batch
     }
 
@@ -111,10 +104,6 @@ impl Canary {
 
 fn resource(config: &Config, backfill: bool) -> Bytes {
     Setting::new(config).resource(&ResourceKey { project_id: PROJECT.into(), source: SOURCE.into(), backfill })
-}
-
-fn encoded(message: &impl Message) -> Bytes {
-    message.encode_to_vec().into()
 }
 
 #[cfg(test)]

@@ -2,11 +2,17 @@
 //!
 //! Besides the facts kept, events say what follows from them: that a task was completed, cancelled or reopened.
 
-use super::otlp::{Attributes, Setting};
+use std::borrow::Cow;
+use std::fmt;
+
+use smol_str::ToSmolStr;
+
+use super::message::Attributes;
+use super::otlp::Setting;
 use super::semconv as names;
 use crate::config::CommentPrivacy;
 use crate::derive;
-use crate::model::{Entry, EntryId, Facts, Kept, Status, TaskKey, What};
+use crate::model::{Entry, EntryId, Facts, Kept, SmolStr, Status, What};
 use crate::time::Millis;
 use crate::timeline::State;
 
@@ -26,13 +32,13 @@ pub(crate) struct Happened<'a> {
     /// Dated when we saw it.
     pub(crate) observed: bool,
     /// The value before.
-    pub(crate) from: Option<String>,
+    pub(crate) from: Option<SmolStr>,
     /// The value after.
-    pub(crate) to: Option<String>,
+    pub(crate) to: Option<SmolStr>,
     /// What it was derived from, when the tool did not say it itself.
     pub(crate) because: Option<String>,
     /// The sprints it was in before, when those changed.
-    pub(crate) sprints_before: Vec<String>,
+    pub(crate) sprints_before: Vec<SmolStr>,
     /// The facts in force after it.
     pub(crate) facts: &'a Facts,
 }
@@ -103,18 +109,21 @@ pub(crate) fn turning(was: Option<Status>, is: Status) -> Option<&'static str> {
 }
 
 /// The name of a fact, and its values before and after, as people read them.
-fn tell(before: &Facts, what: &What) -> (&'static str, Option<String>, Option<String>) {
-    let number = |value: Option<f64>| value.map(|value| value.to_string());
-    let list = |values: &[String]| (!values.is_empty()).then(|| values.join(", "));
+fn tell(before: &Facts, what: &What) -> (&'static str, Option<SmolStr>, Option<SmolStr>) {
+    let number = |value: Option<f64>| value.map(|value| value.to_smolstr());
+    let word = |value: &'static str| Some(SmolStr::new_static(value));
+    let list = |values: &[SmolStr]| (!values.is_empty()).then(|| values.join(", ").into());
     let parent = |facts: &Option<crate::model::ParentRef>| {
         facts.as_ref().map(|parent| parent.key.clone().unwrap_or_else(|| parent.native_id.clone()))
     };
     match what {
-        What::Created(facts) => (names::TASK_CREATED, None, Some(facts.status.to_string())),
+        What::Created(facts) => (names::TASK_CREATED, None, word(facts.status.as_str())),
         What::Status { status, .. } => {
-            (names::TASK_STATUS_CHANGED, Some(before.status.to_string()), Some(status.to_string()))
+            (names::TASK_STATUS_CHANGED, word(before.status.as_str()), word(status.as_str()))
         }
         What::Blocked(reason) => (names::TASK_BLOCKED, None, reason.clone()),
+        What::Waits(reason) => (names::TASK_BLOCKED, None, Some(reason.clone())),
+        What::Free => (names::TASK_UNBLOCKED, before.waits.clone(), None),
         What::Unblocked => (names::TASK_UNBLOCKED, before.flag.clone().filter(|text| !text.is_empty()), None),
         What::Assigned(to) => (names::TASK_ASSIGNED, before.assignee.clone(), to.clone()),
         What::Estimated(to) => (names::TASK_ESTIMATE_CHANGED, number(before.estimate), number(*to)),
@@ -122,19 +131,19 @@ fn tell(before: &Facts, what: &What) -> (&'static str, Option<String>, Option<St
         What::Parent(to) => (names::TASK_PARENT_CHANGED, parent(&before.parent), parent(to)),
         What::Titled(to) => (names::TASK_RENAMED, Some(before.title.clone()), Some(to.clone())),
         What::Typed { task_type, .. } => {
-            (names::TASK_RETYPED, Some(before.task_type.to_string()), Some(task_type.to_string()))
+            (names::TASK_RETYPED, word(before.task_type.as_str()), word(task_type.as_str()))
         }
         What::Prioritised(to) => (names::TASK_REPRIORITISED, before.priority.clone(), to.clone()),
         What::Labelled(to) => (names::TASK_RELABELLED, list(&before.labels), list(to)),
         What::Due(to) => (names::TASK_DUE_CHANGED, before.due.clone(), to.clone()),
         What::Moved { key, .. } => (names::TASK_MOVED, Some(before.key.clone()), Some(key.clone())),
-        What::Commented(text) => (names::TASK_COMMENTED, None, text.clone()),
+        What::Commented(text) => (names::TASK_COMMENTED, None, text.as_deref().map(SmolStr::new)),
         What::Linked { text, added, .. } => {
-            let text = Some(text.clone());
+            let text = Some(SmolStr::new(text));
             if *added { (names::TASK_LINKED, None, text) } else { (names::TASK_LINKED, text, None) }
         }
         What::Artifact(artifact) | What::Evidence(artifact) => {
-            (names::TASK_ARTIFACT, Some(derive::said(artifact)), Some(artifact.summary.clone()))
+            (names::TASK_ARTIFACT, Some(derive::said(artifact).into()), Some(SmolStr::new(&artifact.summary)))
         }
         What::Deleted => (names::TASK_DELETED, None, None),
         What::Restored => (names::TASK_REOPENED, None, None),
@@ -142,7 +151,7 @@ fn tell(before: &Facts, what: &What) -> (&'static str, Option<String>, Option<St
 }
 
 /// The attributes of an event, as privacy allows.
-pub(crate) fn attributes(event: &Happened<'_>, setting: &Setting<'_>, _key: &TaskKey) -> Attributes {
+pub(crate) fn attributes(event: &Happened<'_>, setting: &Setting<'_>) -> Attributes {
     let mut attributes = Attributes::new().maybe(names::EVENT_ACTOR, setting.person(event.actor).as_deref());
     if event.observed {
         attributes = attributes.flag(names::EVENT_OBSERVED, true);
@@ -173,10 +182,10 @@ pub(crate) fn attributes(event: &Happened<'_>, setting: &Setting<'_>, _key: &Tas
 }
 
 /// What an artifact says, as privacy allows: who was asked to review is a person, all else is a title.
-fn summary(event: &Happened<'_>, setting: &Setting<'_>) -> Option<String> {
+fn summary<'e>(event: &'e Happened<'_>, setting: &Setting<'_>) -> Option<Cow<'e, str>> {
     let asked = event.from.as_deref().is_some_and(|said| said.starts_with("review requested"));
     let summary = event.to.as_deref().filter(|text| !text.is_empty());
-    if asked { setting.person(summary) } else { summary.and_then(|text| setting.title(text)).map(str::to_owned) }
+    if asked { setting.person(summary) } else { summary.and_then(|text| setting.title(text)).map(Cow::Borrowed) }
 }
 
 /// What a person reads: `PROJ-123 in_progress → in_review by Ada`. `sprints` are the names of those it was in before and is
@@ -187,14 +196,15 @@ pub(crate) fn sentence(
     sprints: (Option<String>, Option<String>),
 ) -> String {
     let key = &event.facts.key;
-    let by = setting.person(event.actor).map(|actor| format!(" by {actor}")).unwrap_or_default();
-    let word = event.name.strip_prefix("task.").unwrap_or(event.name).replace('_', " ");
+    let actor = setting.person(event.actor);
+    let by = ByWhom(actor.as_deref());
+    let word = Spaced(event.name.strip_prefix("task.").unwrap_or(event.name));
     let (from, to) = match event.name {
         names::TASK_ASSIGNED => (setting.person(event.from.as_deref()), setting.person(event.to.as_deref())),
         names::TASK_RENAMED if setting.title("").is_none() => (None, None),
         names::TASK_COMMENTED if setting.config.privacy.comments != CommentPrivacy::Plain => (None, None),
-        names::TASK_SPRINT_CHANGED => sprints,
-        _ => (event.from.clone(), event.to.clone()),
+        names::TASK_SPRINT_CHANGED => (sprints.0.map(Cow::Owned), sprints.1.map(Cow::Owned)),
+        _ => (event.from.as_deref().map(Cow::Borrowed), event.to.as_deref().map(Cow::Borrowed)),
     };
     match (event.name, from, to) {
         (names::TASK_ARTIFACT, Some(what), _) => match summary(event, setting) {
@@ -217,6 +227,26 @@ pub(crate) fn sentence(
         (_, None, Some(to)) => format!("{key} {word}: {to}{by}"),
         (_, Some(from), None) => format!("{key} {word}: no longer {from}{by}"),
         (_, None, None) => format!("{key} {word}{by}"),
+    }
+}
+
+/// ` by Ada`, or nothing.
+struct ByWhom<'a>(Option<&'a str>);
+
+impl fmt::Display for ByWhom<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |actor| write!(f, " by {actor}"))
+    }
+}
+
+/// `sprint_changed` as words.
+struct Spaced<'a>(&'a str);
+
+impl fmt::Display for Spaced<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words = self.0.split('_');
+        f.write_str(words.next().unwrap_or_default())?;
+        words.try_for_each(|word| write!(f, " {word}"))
     }
 }
 
@@ -283,11 +313,11 @@ mod tests {
         let setting = Setting::new(&config);
         let life = vec![
             kept(0, What::Created(Box::new(facts(Status::Todo)))),
-            kept(10, What::Sprints(vec!["4".to_owned()])),
-            kept(20, What::Status { status: Status::Todo, native: "Ready".to_owned() }),
+            kept(10, What::Sprints(vec!["4".into()])),
+            kept(20, What::Status { status: Status::Todo, native: "Ready".into() }),
         ];
         let named = |event: &Happened<'_>| {
-            let of = |ids: &[String]| ids.first().map(|id| format!("Sprint {id}"));
+            let of = |ids: &[SmolStr]| ids.first().map(|id| format!("Sprint {id}"));
             (of(&event.sprints_before), of(&event.facts.sprints))
         };
         let mut said = Vec::new();

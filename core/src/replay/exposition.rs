@@ -101,7 +101,7 @@ fn histogram(out: &mut String, name: &str, point: &HistogramDataPoint) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::otlp::Attributes;
+    use crate::replay::message::Attributes;
     use opentelemetry_proto::tonic::metrics::v1::{Gauge, Sum};
 
     #[test]
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn a_scrape_reads_as_prometheus_expects() {
         let point = |value| NumberDataPoint {
-            attributes: Attributes::new().text("task.title", "say \"hi\"\n").build(),
+            attributes: Attributes::new().text("task.title", "say \"hi\"\n").read(),
             value: Some(Number::AsDouble(value)),
             ..NumberDataPoint::default()
         };

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ids::{self, Role, SpanId, TraceId};
 use crate::error::Result;
-use crate::model::{Facts, ParentRef, SprintRecord, TaskKey, TaskRecord, TaskType, What};
+use crate::model::{Facts, ParentRef, SmolStr, SprintRecord, TaskKey, TaskRecord, TaskType, What};
 use crate::sprint::Ledger;
 use crate::store::Store;
 use crate::time::Millis;
@@ -150,7 +150,7 @@ fn shelve<T: Clone>(shelf: &Mutex<HashMap<TaskKey, T>>, room: usize, key: &TaskK
 struct Stance {
     from: Millis,
     is_epic: bool,
-    parent: Option<String>,
+    parent: Option<SmolStr>,
 }
 
 /// The stances of a task, oldest first. Cheaper than its whole life, and needed of everybody above a task too.
@@ -321,7 +321,7 @@ mod tests {
         parent: Option<&str>,
         later: &[(i64, Option<&str>)],
     ) -> (TaskKey, TaskRecord) {
-        let reference = |id: &str| ParentRef { native_id: id.to_owned(), key: None };
+        let reference = |id: &str| ParentRef { native_id: id.into(), key: None };
         let first = Facts { task_type, parent: parent.map(reference), ..facts(Status::Todo) };
         let mut timeline = vec![kept(100, What::Created(Box::new(first)))];
         timeline.extend(later.iter().map(|(at, parent)| kept(*at, What::Parent(parent.map(reference)))));
@@ -377,7 +377,7 @@ mod tests {
         let key = TaskKey::new("jira", "part");
         let roots: Vec<_> =
             episodes(&book, &key).unwrap().iter().map(|e| (e.from.0, e.lineage.root().native_id.clone())).collect();
-        assert_eq!(roots, [(100, "e1".to_owned()), (300, "e2".to_owned())]);
+        assert_eq!(roots, [(100, "e1".into()), (300, "e2".into())]);
         let (old, new) =
             (anchor(&book, &key, Millis(200)).unwrap().unwrap(), anchor(&book, &key, Millis(300)).unwrap().unwrap());
         assert_ne!(old.span, new.span);

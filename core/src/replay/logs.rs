@@ -10,17 +10,17 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
-use prost::Message;
+use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 
 use super::events::{self, Happened};
 use super::ids::{self, Role, SpanId, TraceId};
 use super::lineage::{self, Book};
-use super::otlp::{self, Attributes, ResourceKey, Setting};
+use super::message::{Attributes, Record};
+use super::otlp::{self, ResourceKey, Setting};
 use super::semconv as names;
 use super::{Plan, Replayer, Sent, render};
 use crate::error::Result;
-use crate::model::{Kept, SprintRecord, TaskKey, TaskRecord};
+use crate::model::{Kept, SmolStr, SprintRecord, TaskKey, TaskRecord};
 use crate::sink::{Batch, MAX_BATCH_BYTES, Signal};
 use crate::store::{Item, Position};
 use crate::time::{HOUR, Millis};
@@ -208,11 +208,11 @@ impl<'a> Logs<'a> {
     }
 
     fn event_records(&self, key: &TaskKey, event: &Happened<'_>, spans: &[Stretch]) -> Result<Records> {
-        let attributes = Attributes::with_room(8)
+        let attributes = Attributes::new()
             .text(names::TASK_ID, &event.facts.key)
             .text(names::TASK_TYPE, event.facts.task_type.as_str())
             .maybe(names::TASK_TITLE, self.setting.title(&event.facts.title))
-            .and(events::attributes(event, &self.setting, key));
+            .and(&events::attributes(event, &self.setting));
         let sprints = match event.name {
             names::TASK_SPRINT_CHANGED => {
                 (self.sprint_names(key, &event.sprints_before)?, self.sprint_names(key, &event.facts.sprints)?)
@@ -222,7 +222,7 @@ impl<'a> Logs<'a> {
         let body = events::sentence(event, &self.setting, sprints);
         let span = spans.iter().rev().find(|(from, ..)| *from <= event.at).or(spans.first());
         let resource = self.setting.resource_key(&key.source, &event.facts.project);
-        let mut records = vec![(resource.clone(), record(event.at, event.name, body, attributes, span))];
+        let mut records = vec![(resource.clone(), record(event.at, event.name, &body, attributes, span))];
         if event.name == names::TASK_SPRINT_CHANGED {
             let changes = self.scope_changes(key, event, span)?;
             records.extend(changes.into_iter().map(|record| (resource.clone(), record)));
@@ -231,10 +231,10 @@ impl<'a> Logs<'a> {
     }
 
     /// What people call these sprints; none when there are none.
-    fn sprint_names(&self, key: &TaskKey, ids: &[String]) -> Result<Option<String>> {
-        let name = |id: &String| -> Result<String> {
+    fn sprint_names(&self, key: &TaskKey, ids: &[SmolStr]) -> Result<Option<String>> {
+        let name = |id: &SmolStr| -> Result<String> {
             let known = self.book.sprint(&TaskKey::new(key.source.as_str(), id.as_str()))?;
-            Ok(known.map_or_else(|| id.clone(), |known| known.facts.name.clone()))
+            Ok(known.map_or_else(|| id.to_string(), |known| known.facts.name.to_string()))
         };
         let named: Vec<String> = ids.iter().map(name).collect::<Result<_>>()?;
         Ok((!named.is_empty()).then(|| named.join(", ")))
@@ -258,7 +258,7 @@ impl<'a> Logs<'a> {
                 .text(names::SPRINT_ID, sprint)
                 .text(names::SPRINT_NAME, &known.facts.name)
                 .double(names::SPRINT_SCOPE_CHANGE, by);
-            records.push(record(event.at, names::SPRINT_SCOPE_CHANGED, body, attributes, span));
+            records.push(record(event.at, names::SPRINT_SCOPE_CHANGED, &body, attributes, span));
         }
         Ok(records)
     }
@@ -282,7 +282,7 @@ impl<'a> Logs<'a> {
             .double(names::SPRINT_COMPLETED_POINTS, points(tally.completed));
         let span = (ticket.at, ids::sprint_trace(key), ids::span(key, Role::Sprint, 1));
         let project = facts.project.as_deref().unwrap_or(&key.source);
-        let record = record(ticket.at, name, body, attributes, Some(&span));
+        let record = record(ticket.at, name, &body, attributes, Some(&span));
         Ok(Some((self.setting.resource_key(&key.source, project), record)))
     }
 }
@@ -325,19 +325,8 @@ fn sprint_tickets(sprint: &SprintRecord, seqs: &std::ops::RangeInclusive<u64>, o
     started.into_iter().chain(closed).map(|(at, place)| Ticket { at, id: 0, place, owner }).collect()
 }
 
-fn record(at: Millis, name: &str, body: String, attributes: Attributes, span: Option<&Stretch>) -> Bytes {
+fn record(at: Millis, name: &str, body: &str, attributes: Attributes, span: Option<&Stretch>) -> Bytes {
     let severity = if name == names::TASK_BLOCKED { SeverityNumber::Warn } else { SeverityNumber::Info };
-    let record = LogRecord {
-        time_unix_nano: at.as_nanos(),
-        observed_time_unix_nano: at.as_nanos(),
-        severity_number: severity.into(),
-        severity_text: if severity == SeverityNumber::Warn { "WARN" } else { "INFO" }.to_owned(),
-        body: Some(otlp::text_value(&body)),
-        attributes: attributes.text(names::EVENT_NAME, name).build(),
-        trace_id: span.map(|(_, trace, _)| trace.0.to_vec()).unwrap_or_default(),
-        span_id: span.map(|(_, _, span)| span.0.to_vec()).unwrap_or_default(),
-        event_name: name.to_owned(),
-        ..LogRecord::default()
-    };
-    record.encode_to_vec().into()
+    let span = span.map(|(_, trace, span)| (*trace, *span));
+    Record { at, severity, name, body, attributes, span }.encode()
 }

@@ -1,114 +1,17 @@
-//! Small builders for OTLP messages. Values over 2,000 bytes are cut here, visibly, before a backend cuts them silently.
+//! What the configuration says about what is told: resources, names and titles as privacy allows.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue};
-use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use prost::Message;
 
+use super::message::{Attributes, cut};
 use super::semconv as names;
 use crate::config::{AssigneePrivacy, Config, TitlePrivacy};
-use crate::time::{DAY, Millis};
-
-/// Tempo cuts attribute values at 2,048 bytes without a word.
-const MAX_VALUE_BYTES: usize = 2_000;
-
-/// A list of attributes under construction; absent values leave nothing.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Attributes(Vec<KeyValue>);
-
-impl Attributes {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
-    /// With room for this many, where it is known that there will be many.
-    pub(crate) fn with_room(room: usize) -> Self {
-        Self(Vec::with_capacity(room))
-    }
-
-    fn push(mut self, key: &str, value: Value) -> Self {
-        self.0.push(KeyValue {
-            key: key.to_owned(),
-            value: Some(AnyValue { value: Some(value) }),
-            ..KeyValue::default()
-        });
-        self
-    }
-
-    pub(crate) fn text(self, key: &str, value: &str) -> Self {
-        self.push(key, Value::StringValue(cut(value)))
-    }
-
-    pub(crate) fn maybe(self, key: &str, value: Option<&str>) -> Self {
-        match value {
-            Some(value) if !value.is_empty() => self.text(key, value),
-            _ => self,
-        }
-    }
-
-    pub(crate) fn texts<S: AsRef<str>>(self, key: &str, values: &[S]) -> Self {
-        if values.is_empty() {
-            return self;
-        }
-        let one = |value: &S| AnyValue { value: Some(Value::StringValue(cut(value.as_ref()))) };
-        self.push(key, Value::ArrayValue(ArrayValue { values: values.iter().map(one).collect() }))
-    }
-
-    pub(crate) fn int(self, key: &str, value: i64) -> Self {
-        self.push(key, Value::IntValue(value))
-    }
-
-    pub(crate) fn double(self, key: &str, value: f64) -> Self {
-        self.push(key, Value::DoubleValue(value))
-    }
-
-    pub(crate) fn maybe_double(self, key: &str, value: Option<f64>) -> Self {
-        match value {
-            Some(value) => self.double(key, value),
-            None => self,
-        }
-    }
-
-    pub(crate) fn flag(self, key: &str, value: bool) -> Self {
-        self.push(key, Value::BoolValue(value))
-    }
-
-    /// A moment as whole epoch seconds.
-    pub(crate) fn moment(self, key: &str, value: Option<Millis>) -> Self {
-        match value {
-            Some(value) => self.int(key, value.as_seconds()),
-            None => self,
-        }
-    }
-
-    /// These, and then those.
-    pub(crate) fn and(mut self, more: Self) -> Self {
-        self.0.extend(more.0);
-        self
-    }
-
-    pub(crate) fn build(self) -> Vec<KeyValue> {
-        self.0
-    }
-}
-
-/// A text value.
-pub(crate) fn text_value(text: &str) -> AnyValue {
-    AnyValue { value: Some(Value::StringValue(cut(text))) }
-}
-
-/// Cuts a text at 2,000 bytes, visibly.
-pub(crate) fn cut(text: &str) -> String {
-    if text.len() <= MAX_VALUE_BYTES {
-        return text.to_owned();
-    }
-    let end = text.floor_char_boundary(MAX_VALUE_BYTES - '…'.len_utf8());
-    format!("{}…", &text[..end])
-}
+use crate::time::DAY;
 
 /// The scope of everything replayed, encoded.
 pub(crate) fn scope() -> Bytes {
@@ -189,7 +92,7 @@ impl<'a> Setting<'a> {
             .text(names::SDK_NAME, "contextcore")
             .text(names::SDK_LANGUAGE, "rust")
             .text(names::SDK_VERSION, env!("CARGO_PKG_VERSION"));
-        Resource { attributes: attributes.build(), ..Resource::default() }.encode_to_vec().into()
+        attributes.into_resource()
     }
 
     /// After how many milliseconds without anything happening a source's open task is stale.
@@ -199,11 +102,11 @@ impl<'a> Setting<'a> {
     }
 
     /// A person's name as privacy allows.
-    pub(crate) fn person(&self, name: Option<&str>) -> Option<String> {
+    pub(crate) fn person<'n>(&self, name: Option<&'n str>) -> Option<Cow<'n, str>> {
         let name = name?;
         match self.config.privacy.assignee {
-            AssigneePrivacy::Plain => Some(name.to_owned()),
-            AssigneePrivacy::Hash => Some(blake3::hash(name.as_bytes()).to_hex()[..12].to_owned()),
+            AssigneePrivacy::Plain => Some(Cow::Borrowed(name)),
+            AssigneePrivacy::Hash => Some(Cow::Owned(blake3::hash(name.as_bytes()).to_hex()[..12].to_owned())),
             AssigneePrivacy::Omit => None,
         }
     }
@@ -216,21 +119,8 @@ impl<'a> Setting<'a> {
     /// `PROJ-123 Implement checkout`, or the key alone when titles are left out.
     pub(crate) fn label(&self, key: &str, title: &str) -> String {
         match self.title(title) {
-            Some(title) => cut(&format!("{key} {title}")),
+            Some(title) => cut(&format!("{key} {title}")).into_owned(),
             None => key.to_owned(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_values_are_cut_visibly_and_between_characters() {
-        let text = "ü".repeat(3_000);
-        let short = cut(&text);
-        assert!(short.len() <= MAX_VALUE_BYTES && short.ends_with('…'));
-        assert_eq!(cut("short"), "short");
     }
 }

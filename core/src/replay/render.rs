@@ -7,19 +7,16 @@
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
-use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
-use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use opentelemetry_proto::tonic::trace::v1::{Span, Status as SpanStatus};
-
-use super::events;
+use super::events::{self, Happened};
 use super::ids::{self, Role, SpanId, TraceId};
 use super::lineage::{self, Book, Lineage};
-use super::otlp::{Attributes, ResourceKey, Setting};
+use super::message::{Attributes, Events, Link, Outcome, Span};
+use super::otlp::{ResourceKey, Setting};
 use super::semconv as names;
 use crate::activity;
 use crate::derive;
 use crate::error::Result;
-use crate::model::{Facts, Kept, SprintFacts, Status, TaskKey, TaskRecord, What};
+use crate::model::{Facts, Kept, SmolStr, SprintFacts, Status, TaskKey, TaskRecord, What};
 use crate::sprint::Ledger;
 use crate::time::Millis;
 use crate::timeline::{self, Finish, Life, Phase, Summary};
@@ -34,17 +31,15 @@ pub(crate) struct Final {
     pub(crate) end: Millis,
     /// The resource it belongs to.
     pub(crate) resource: ResourceKey,
-    /// The span's own id.
-    pub(crate) id: SpanId,
-    /// The span, with its parent's id and without a trace id.
+    /// The span.
     pub(crate) span: Span,
 }
 
-/// About how many attributes a span has.
-const MANY: usize = 32;
+/// About what the attributes of a span take, in bytes.
+const MANY: usize = 1_024;
 
-/// An anchor: its trace and its own id, its resource and its span.
-type Anchored = ((TraceId, SpanId), ResourceKey, Span);
+/// An anchor: its trace, its resource and its span.
+type Anchored = (TraceId, ResourceKey, Span);
 
 /// What is being rendered: facts with journal numbers in `seqs`, ended at `horizon` or later.
 #[derive(Debug, Clone)]
@@ -124,18 +119,11 @@ impl Scene<'_> {
         Ok(finals)
     }
 
-    /// Puts the attributes that all of a task's spans share in front of `attributes`, and hangs it under its anchor.
-    fn under_anchor(&self, key: &TaskKey, facts: &Facts, end: Millis, id: SpanId, span: Span) -> Result<Final> {
-        let anchor = lineage::anchor(self.book, key, end)?;
-        let parent_span_id = anchor.map(|anchor| anchor.span.0.to_vec()).unwrap_or_default();
+    /// Hangs a span under its task's anchor.
+    fn under_anchor(&self, key: &TaskKey, facts: &Facts, span: Span) -> Result<Final> {
+        let parent = lineage::anchor(self.book, key, span.end)?.map(|anchor| anchor.span);
         let resource = self.setting.resource_key(&key.source, &facts.project);
-        Ok(Final {
-            key: key.clone(),
-            end,
-            resource,
-            id,
-            span: Span { span_id: id.0.to_vec(), parent_span_id, kind: SpanKind::Internal.into(), ..span },
-        })
+        Ok(Final { key: key.clone(), end: span.end, resource, span: Span { parent, ..span } })
     }
 
     fn phase(&self, key: &TaskKey, record: &TaskRecord, seq: usize, phase: &Phase, to: Millis) -> Result<Final> {
@@ -148,18 +136,12 @@ impl Scene<'_> {
         let blocked = phase.status == Status::Blocked;
         let blockers = if blocked { blockers_at(&record.timeline, to) } else { Vec::new() };
         let span = Span {
-            name: phase.status.as_str().to_owned(),
-            start_time_unix_nano: phase.from.as_nanos(),
-            end_time_unix_nano: to.as_nanos(),
-            attributes: attributes.texts(names::TASK_BLOCKED_BY, &blockers).build(),
+            attributes: attributes.texts(names::TASK_BLOCKED_BY, &blockers),
             links: self.blocker_links(key, &blockers, to)?,
-            status: blocked.then(|| SpanStatus {
-                code: StatusCode::Error.into(),
-                message: phase.reason.clone().unwrap_or_default(),
-            }),
-            ..Span::default()
+            outcome: blocked.then(|| Outcome::Blocked(phase.reason.clone().unwrap_or_default())),
+            ..Span::new(phase_span(key, phase.from), phase.status.as_str(), phase.from, to)
         };
-        self.under_anchor(key, &phase.facts, to, phase_span(key, phase.from), span)
+        self.under_anchor(key, &phase.facts, span)
     }
 
     fn task(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish, summary: &Summary) -> Result<Final> {
@@ -171,31 +153,26 @@ impl Scene<'_> {
             .finished(Role::Task, key, record, finish, summary)?
             .maybe(names::TASK_URL, Some(record.url.as_str()))
             .texts(names::TASK_BLOCKED_BY, &blockers);
+        let id = ids::span(key, Role::Task, finish.cycle.into());
+        let name = self.setting.label(&finish.facts.key, &finish.facts.title);
         let span = Span {
-            name: self.setting.label(&finish.facts.key, &finish.facts.title),
-            start_time_unix_nano: created.as_nanos(),
-            end_time_unix_nano: finish.at.as_nanos(),
-            attributes: attributes.build(),
-            events: self.span_events(key, past),
+            attributes,
+            events: self.span_events(past),
             links: self.blocker_links(key, &blockers, finish.at)?,
-            status: (finish.status == Status::Done)
-                .then(|| SpanStatus { code: StatusCode::Ok.into(), message: String::new() }),
-            ..Span::default()
+            outcome: (finish.status == Status::Done).then_some(Outcome::Done),
+            ..Span::new(id, name, created, finish.at)
         };
-        self.under_anchor(key, &finish.facts, finish.at, ids::span(key, Role::Task, finish.cycle.into()), span)
+        self.under_anchor(key, &finish.facts, span)
     }
 
     fn completion(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish, summary: &Summary) -> Result<Final> {
-        let span = Span {
-            name: format!("{} done", finish.facts.key),
-            start_time_unix_nano: finish.at.as_nanos(),
-            end_time_unix_nano: finish.at.as_nanos(),
-            attributes: self.finished(Role::Completion, key, record, finish, summary)?.build(),
-            status: Some(SpanStatus { code: StatusCode::Ok.into(), message: String::new() }),
-            ..Span::default()
-        };
         let id = ids::span(key, Role::Completion, finish.cycle.into());
-        self.under_anchor(key, &finish.facts, finish.at, id, span)
+        let span = Span {
+            attributes: self.finished(Role::Completion, key, record, finish, summary)?,
+            outcome: Some(Outcome::Done),
+            ..Span::new(id, format!("{} done", finish.facts.key), finish.at, finish.at)
+        };
+        self.under_anchor(key, &finish.facts, span)
     }
 
     /// What `task` and `completion` spans say of a finished task.
@@ -245,7 +222,7 @@ impl Scene<'_> {
     ) -> Result<Attributes> {
         let lineage = Lineage::at(self.book, key, at)?;
         let name_of =
-            |key: &TaskKey| -> Result<Option<String>> { Ok(self.book.facts(key, at)?.map(|facts| facts.key.clone())) };
+            |key: &TaskKey| -> Result<Option<SmolStr>> { Ok(self.book.facts(key, at)?.map(|facts| facts.key.clone())) };
         let parent = match &facts.parent {
             Some(parent) => {
                 let known = name_of(&TaskKey::new(key.source.as_str(), parent.native_id.as_str()))?;
@@ -278,7 +255,7 @@ impl Scene<'_> {
     }
 
     /// The sprint a task was in at a moment: the one running then, else the last it was put into.
-    fn sprint_at(&self, key: &TaskKey, facts: &Facts, at: Millis) -> Result<Option<(String, Option<String>)>> {
+    fn sprint_at(&self, key: &TaskKey, facts: &Facts, at: Millis) -> Result<Option<(SmolStr, Option<String>)>> {
         let mut best = None;
         for id in &facts.sprints {
             let sprint = self.book.sprint(&TaskKey::new(key.source.as_str(), id.as_str()))?;
@@ -291,20 +268,10 @@ impl Scene<'_> {
         Ok(best)
     }
 
-    fn span_events(&self, key: &TaskKey, past: &[Kept]) -> Vec<Event> {
-        let mut events = Vec::with_capacity(past.len() + 1);
-        events::each(
-            past,
-            |_| true,
-            |event| {
-                events.push(Event {
-                    time_unix_nano: event.at.as_nanos(),
-                    name: event.name.to_owned(),
-                    attributes: events::attributes(event, self.setting, key).build(),
-                    ..Event::default()
-                });
-            },
-        );
+    fn span_events(&self, past: &[Kept]) -> Events {
+        let mut events = Events::default();
+        let tell = |event: &Happened<'_>| events.push(event.at, event.name, &events::attributes(event, self.setting));
+        events::each(past, |_| true, tell);
         events
     }
 
@@ -316,7 +283,7 @@ impl Scene<'_> {
             if let Some(other) = found
                 && let Some(anchor) = lineage::anchor(self.book, &other, at)?
             {
-                links.push(link(ids::history_trace(&anchor.root, 1), anchor.span, "blocked_by"));
+                links.push(Link { trace: ids::history_trace(&anchor.root, 1), span: anchor.span, kind: "blocked_by" });
             }
         }
         Ok(links)
@@ -344,10 +311,10 @@ impl Scene<'_> {
             }
             let mut links = Vec::new();
             if let Some((root, span)) = &anchor.former {
-                links.push(link(ids::history_trace(root, 1), *span, "moved_from"));
+                links.push(Link { trace: ids::history_trace(root, 1), span: *span, kind: "moved_from" });
             }
             if part > 1 && anchor.root == key {
-                links.push(link(ids::history_trace(&key, part - 1), anchor.span, "continues"));
+                links.push(Link { trace: ids::history_trace(&key, part - 1), span: anchor.span, kind: "continues" });
             }
             let attributes = Attributes::new()
                 .text(names::ROLE, Role::Anchor.as_str())
@@ -356,19 +323,10 @@ impl Scene<'_> {
                 .text(names::TASK_TYPE, facts.task_type.as_str())
                 .maybe(names::TASK_TITLE, self.setting.title(&facts.title))
                 .moment(names::TASK_CREATED_AT, Some(created));
-            let span = Span {
-                trace_id: trace.0.to_vec(),
-                span_id: anchor.span.0.to_vec(),
-                parent_span_id: anchor.parent.as_ref().map(|(_, span)| span.0.to_vec()).unwrap_or_default(),
-                name: self.setting.label(&facts.key, &facts.title),
-                kind: SpanKind::Internal.into(),
-                start_time_unix_nano: created.as_nanos(),
-                end_time_unix_nano: created.as_nanos(),
-                attributes: attributes.build(),
-                links,
-                ..Span::default()
-            };
-            spans.push(((trace, anchor.span), self.setting.resource_key(&key.source, &facts.project), span));
+            let name = self.setting.label(&facts.key, &facts.title);
+            let parent = anchor.parent.as_ref().map(|(_, span)| *span);
+            let span = Span { parent, attributes, links, ..Span::new(anchor.span, name, created, created) };
+            spans.push((trace, self.setting.resource_key(&key.source, &facts.project), span));
             next = anchor.parent.map(|(parent, _)| parent);
         }
         spans.reverse();
@@ -379,12 +337,11 @@ impl Scene<'_> {
     pub(crate) fn sprint(&self, key: &TaskKey, facts: &SprintFacts, ledger: &Ledger) -> Option<(ResourceKey, Span)> {
         let (start, finish) = (ledger.start?, ledger.finish?.max(ledger.start?));
         let tally = ledger.at(finish);
-        let change = |(at, points_by): (Millis, i64)| Event {
-            time_unix_nano: at.as_nanos(),
-            name: names::SPRINT_SCOPE_CHANGED.to_owned(),
-            attributes: Attributes::new().double(names::SPRINT_SCOPE_CHANGE, points(points_by)).build(),
-            ..Event::default()
-        };
+        let mut events = Events::default();
+        for (at, by) in ledger.scope_changes() {
+            let attributes = Attributes::new().double(names::SPRINT_SCOPE_CHANGE, points(by));
+            events.push(at, names::SPRINT_SCOPE_CHANGED, &attributes);
+        }
         let attributes = Attributes::new()
             .text(names::ROLE, Role::Sprint.as_str())
             .text(names::SPRINT_ID, &key.native_id)
@@ -396,17 +353,8 @@ impl Scene<'_> {
             .double(names::SPRINT_PLANNED_POINTS, points(tally.committed))
             .double(names::SPRINT_COMPLETED_POINTS, points(tally.completed))
             .double(names::SPRINT_VELOCITY, points(tally.completed));
-        let span = Span {
-            trace_id: ids::sprint_trace(key).0.to_vec(),
-            span_id: ids::span(key, Role::Sprint, 1).0.to_vec(),
-            name: facts.name.clone(),
-            kind: SpanKind::Internal.into(),
-            start_time_unix_nano: start.as_nanos(),
-            end_time_unix_nano: finish.as_nanos(),
-            attributes: attributes.build(),
-            events: ledger.scope_changes().into_iter().map(change).collect(),
-            ..Span::default()
-        };
+        let id = ids::span(key, Role::Sprint, 1);
+        let span = Span { attributes, events, ..Span::new(id, facts.name.as_str(), start, finish) };
         let project = facts.project.as_deref().unwrap_or(&key.source);
         Some((self.setting.resource_key(&key.source, project), span))
     }
@@ -415,15 +363,6 @@ impl Scene<'_> {
 /// The id of a phase: its start, because the number of a phase would shift if an older fact turned up later.
 pub(crate) fn phase_span(key: &TaskKey, from: Millis) -> SpanId {
     ids::span(key, Role::Phase, from.0.cast_unsigned())
-}
-
-pub(crate) fn link(trace: TraceId, span: SpanId, kind: &str) -> Link {
-    Link {
-        trace_id: trace.0.to_vec(),
-        span_id: span.0.to_vec(),
-        attributes: Attributes::new().text(names::LINK_TYPE, kind).build(),
-        ..Link::default()
-    }
 }
 
 /// The keys of the tasks that blocked this one at a moment, by the links its history tells of.
@@ -459,7 +398,7 @@ mod tests {
     }
 
     /// The names of what becomes final with journal numbers `from` and above.
-    fn finals(timeline: &[Kept], from: u64) -> Vec<(String, u64)> {
+    fn finals(timeline: &[Kept], from: u64) -> Vec<(String, i64)> {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("data")).unwrap();
         let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
@@ -479,7 +418,7 @@ mod tests {
         let (book, setting) = (Book::new(&store), Setting::new(&config));
         let window = Window { seqs: from..=u64::MAX, horizon: Millis(i64::MIN) };
         let finals = Scene { book: &book, setting: &setting }.finals(&key, &record, &window).unwrap();
-        finals.iter().map(|last| (last.span.name.clone(), last.span.start_time_unix_nano / 1_000_000)).collect()
+        finals.iter().map(|last| (last.span.name.clone(), last.span.start.0)).collect()
     }
 
     fn finished() -> Vec<Kept> {

@@ -6,16 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use opentelemetry_proto::tonic::trace::v1::{Span, Status as SpanStatus};
-use prost::Message;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{self, Role, TraceId};
 use super::lineage::{self, Book, MAX_DEPTH};
-use super::otlp::{self, Attributes, ResourceKey, Setting};
-use super::render::{self, Scene};
+use super::message::{Attributes, Link, Outcome, Span};
+use super::otlp::{self, ResourceKey, Setting};
+use super::render::Scene;
 use super::semconv as names;
 use super::{Replayer, Sent};
 use crate::error::Result;
@@ -47,15 +44,16 @@ pub(super) async fn run(
     let store = replayer.store;
     let setting = Setting::new(replayer.config);
     let head = store.head()?;
-    let projects = open_by_project(book, &setting)?;
+    let (projects, linked) = open_by_project(book, &setting)?;
     let due = due(store, &setting, &projects, tick)?;
     if due.is_empty() {
         return Ok(());
     }
-    let waiting = Waiting::among(book, projects.values())?;
+    let waiting = Waiting::among(book, &projects, &linked)?;
     for (project_id, open) in projects.iter().filter(|(project_id, _)| due.contains(*project_id)) {
         let present = Present { open, waiting: &waiting };
-        for batch in batches(replayer, book, &setting, project_id, &present, tick)? {
+        let mut snapshot = Snapshot::new(Scene { book, setting: &setting }, project_id, &present, tick);
+        while let Some(batch) = snapshot.next()? {
             replayer.wait_for_room(&batch).await?;
             sent.entry(project_id.clone()).or_default().spans += replayer.send(project_id, batch).await?;
         }
@@ -66,7 +64,9 @@ pub(super) async fn run(
     Ok(())
 }
 
-type Open = BTreeMap<TaskKey, std::sync::Arc<TaskRecord>>;
+/// The open tasks of a project. Their records are read one by one when their spans are made: all open tasks of a large site
+/// would be its whole recent history.
+type Open = BTreeSet<TaskKey>;
 
 /// What a snapshot is taken of.
 struct Present<'a> {
@@ -82,24 +82,26 @@ struct Waiting {
     holds_up: BTreeMap<TaskKey, BTreeSet<String>>,
 }
 
+/// An open task with blockers: what people call it, and the links.
+type Linked = (TaskKey, String, Vec<Blocker>);
+
 impl Waiting {
-    fn among<'a>(book: &Book<'_>, projects: impl Iterator<Item = &'a Open> + Clone) -> Result<Self> {
+    fn among(book: &Book<'_>, projects: &BTreeMap<String, Open>, linked: &[Linked]) -> Result<Self> {
         let mut waiting = Self::default();
-        for (key, record) in projects.clone().flatten() {
-            let Some(state) = timeline::last(&record.timeline) else { continue };
-            for blocker in &record.blockers {
+        for (key, name, blockers) in linked {
+            for blocker in blockers {
                 let other = known(book, key, blocker)?;
-                let open = other.as_ref().and_then(|other| projects.clone().find_map(|open| open.get(other)));
+                let open = other.as_ref().filter(|other| projects.values().any(|open| open.contains(*other)));
                 // A blocker that we hold is as its own record says; of one that we do not, only the link tells.
                 if open.is_none() && (other.is_some() || blocker.finished) {
                     continue;
                 }
-                let name =
-                    open.and_then(|record| timeline::last(&record.timeline)).map(|state| state.facts.key.clone());
-                let name = name.unwrap_or_else(|| blocker.key.clone());
-                waiting.waits_for.entry(key.clone()).or_default().insert(name);
+                let record = open.map(|open| book.record(open)).transpose()?.flatten();
+                let state = record.as_ref().and_then(|record| timeline::last(&record.timeline));
+                let called = state.map_or_else(|| blocker.key.to_string(), |state| state.facts.key.to_string());
+                waiting.waits_for.entry(key.clone()).or_default().insert(called);
                 if let Some(other) = other {
-                    waiting.holds_up.entry(other).or_default().insert(state.facts.key.clone());
+                    waiting.holds_up.entry(other).or_default().insert(name.clone());
                 }
             }
         }
@@ -131,15 +133,19 @@ fn known(book: &Book<'_>, key: &TaskKey, blocker: &Blocker) -> Result<Option<Tas
     Ok(book.store().named(&blocker.key)?.into_iter().find(|other| other.source == key.source))
 }
 
-fn open_by_project(book: &Book<'_>, setting: &Setting<'_>) -> Result<BTreeMap<String, Open>> {
-    let mut projects: BTreeMap<String, Open> = BTreeMap::new();
+/// The open tasks of each project, and those of them that have blockers.
+fn open_by_project(book: &Book<'_>, setting: &Setting<'_>) -> Result<(BTreeMap<String, Open>, Vec<Linked>)> {
+    let (mut projects, mut linked) = (BTreeMap::<String, Open>::new(), Vec::new());
     for key in book.store().open_tasks(None) {
         let key = key?;
-        let Some(record) = book.store().task(&key)?.map(std::sync::Arc::new) else { continue };
+        let Some(record) = book.record(&key)? else { continue };
         let Some(state) = timeline::last(&record.timeline) else { continue };
-        projects.entry(setting.project_id(&key.source, &state.facts.project)).or_default().insert(key, record);
+        if !record.blockers.is_empty() {
+            linked.push((key.clone(), state.facts.key.to_string(), record.blockers.clone()));
+        }
+        projects.entry(setting.project_id(&key.source, &state.facts.project)).or_default().insert(key);
     }
-    Ok(projects)
+    Ok((projects, linked))
 }
 
 /// The projects in which something changed since their last snapshot, or whose last one is an hour old. A project with a
@@ -174,36 +180,57 @@ fn due(
 /// Encoded spans on their way into a request, each with its trace.
 type Load = BTreeMap<ResourceKey, Vec<([u8; 16], Bytes)>>;
 
-/// The requests of one project's snapshot: one, unless it is too large for one.
-fn batches(
-    replayer: &Replayer<'_>,
-    book: &Book<'_>,
-    setting: &Setting<'_>,
-    project_id: &str,
-    present: &Present<'_>,
+/// One project's snapshot on its way: one request, unless it is too large for one.
+struct Snapshot<'a> {
+    scene: Scene<'a>,
+    present: &'a Present<'a>,
+    /// Those not told yet.
+    rest: std::collections::btree_set::Iter<'a, TaskKey>,
+    trace: TraceId,
     tick: Millis,
-) -> Result<Vec<Batch>> {
-    let interval = i64::try_from(replayer.config.export.snapshot_interval.as_millis()).unwrap_or(HOUR);
-    let trace = ids::snapshot_trace(project_id, tick);
-    let mut batches = Vec::new();
-    let mut load: Load = BTreeMap::new();
-    let (mut count, mut bytes) = (0, 0);
-    for (key, record) in present.open {
-        let Some(summary) = timeline::summary(&record.timeline, tick) else { continue };
-        let span = span(&Scene { book, setting }, trace, key, record, &summary, present, tick, interval)?;
-        let span = Bytes::from(span.encode_to_vec());
-        let size = span.len() + 8;
-        if count >= MAX_BATCH_SPANS || (count > 0 && bytes + size > BATCH_BYTES) {
-            batches.push(request(setting, std::mem::take(&mut load)));
-            (count, bytes) = (0, 0);
+    /// How long each span lives, in milliseconds.
+    interval: i64,
+    /// A span that did not fit into the request before.
+    over: Option<(ResourceKey, Bytes)>,
+}
+
+impl<'a> Snapshot<'a> {
+    fn new(scene: Scene<'a>, project_id: &str, present: &'a Present<'a>, tick: Millis) -> Self {
+        let interval = scene.setting.config.export.snapshot_interval.as_millis();
+        let interval = i64::try_from(interval).unwrap_or(HOUR);
+        let trace = ids::snapshot_trace(project_id, tick);
+        Self { scene, present, rest: present.open.iter(), trace, tick, interval, over: None }
+    }
+
+    /// The next request; `None` when all was told.
+    fn next(&mut self) -> Result<Option<Batch>> {
+        let mut load: Load = BTreeMap::new();
+        let (mut count, mut bytes) = (0, 0);
+        while let Some((resource, span)) = self.next_span()? {
+            let size = span.len() + 8;
+            if count >= MAX_BATCH_SPANS || (count > 0 && bytes + size > BATCH_BYTES) {
+                self.over = Some((resource, span));
+                break;
+            }
+            (count, bytes) = (count + 1, bytes + size);
+            load.entry(resource).or_default().push((self.trace.0, span));
         }
-        (count, bytes) = (count + 1, bytes + size);
-        load.entry(setting.resource_key(&key.source, &summary.state.facts.project)).or_default().push((trace.0, span));
+        Ok((count > 0).then(|| request(self.scene.setting, load)))
     }
-    if !load.is_empty() {
-        batches.push(request(setting, load));
+
+    fn next_span(&mut self) -> Result<Option<(ResourceKey, Bytes)>> {
+        if let Some(over) = self.over.take() {
+            return Ok(Some(over));
+        }
+        for key in self.rest.by_ref() {
+            let Some(record) = self.scene.book.record(key)? else { continue };
+            let Some(summary) = timeline::summary(&record.timeline, self.tick) else { continue };
+            let span = span(&self.scene, key, &record, &summary, self.present, self.tick, self.interval)?;
+            let resource = self.scene.setting.resource_key(&key.source, &summary.state.facts.project);
+            return Ok(Some((resource, span.encode().into_trace(self.trace))));
+        }
+        Ok(None)
     }
-    Ok(batches)
 }
 
 fn request(setting: &Setting<'_>, load: Load) -> Batch {
@@ -214,10 +241,8 @@ fn request(setting: &Setting<'_>, load: Load) -> Batch {
     batch
 }
 
-#[expect(clippy::too_many_arguments, reason = "one task, the tick, and where both are looked up")]
 fn span(
     scene: &Scene<'_>,
-    trace: TraceId,
     key: &TaskKey,
     record: &TaskRecord,
     summary: &Summary,
@@ -250,22 +275,17 @@ fn span(
     let attributes = present.waiting.told(scene.work(attributes, record, tick), key, blocked);
     let mut links = Vec::new();
     if let Some((trace, anchor)) = lineage::current(scene.book, key)? {
-        links.push(render::link(trace, anchor, "history"));
+        links.push(Link { trace, span: anchor, kind: "history" });
     }
     links.extend(scene.blocker_links(key, &blockers, tick)?);
     let parent = open_ancestor(scene.book, key, present.open, tick)?;
+    let name = scene.setting.label(&facts.key, &facts.title);
     Ok(Span {
-        trace_id: trace.0.to_vec(),
-        span_id: span_id(key, tick).0.to_vec(),
-        parent_span_id: parent.map(|parent| span_id(&parent, tick).0.to_vec()).unwrap_or_default(),
-        name: scene.setting.label(&facts.key, &facts.title),
-        kind: SpanKind::Internal.into(),
-        start_time_unix_nano: tick.as_nanos(),
-        end_time_unix_nano: tick.plus(interval).as_nanos(),
-        attributes: attributes.build(),
+        parent: parent.map(|parent| span_id(&parent, tick)),
+        attributes,
         links,
-        status: blocked.then(|| SpanStatus { code: StatusCode::Error.into(), message: timeline::reason(facts) }),
-        ..Span::default()
+        outcome: blocked.then(|| Outcome::Blocked(timeline::reason(facts))),
+        ..Span::new(span_id(key, tick), name, tick, tick.plus(interval))
     })
 }
 
@@ -275,7 +295,7 @@ fn open_ancestor(book: &Book<'_>, key: &TaskKey, open: &Open, tick: Millis) -> R
     for _ in 0..MAX_DEPTH {
         let Some(parent) = book.facts(&next, tick)?.and_then(|facts| facts.parent.clone()) else { break };
         next = TaskKey::new(key.source.as_str(), parent.native_id);
-        if open.contains_key(&next) && next != *key {
+        if open.contains(&next) && next != *key {
             return Ok(Some(next));
         }
     }

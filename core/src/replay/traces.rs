@@ -12,11 +12,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::PoisonError;
 
 use bytes::Bytes;
-use opentelemetry_proto::tonic::trace::v1::Span;
-use prost::Message;
 
-use super::ids::{self, Role, SpanId, TraceId};
+use super::ids::{self, SpanId, TraceId};
 use super::lineage::{Book, Lineage};
+use super::message::Span;
 use super::otlp::{self, ResourceKey, Setting};
 use super::parts::Part;
 use super::render::{Final, Scene, Window};
@@ -47,8 +46,8 @@ struct Ready {
 }
 
 impl Ready {
-    fn new(id: Id, resource: ResourceKey, span: &Span) -> Self {
-        Self { id, resource, encoded: span.encode_to_vec().into() }
+    fn new(trace: TraceId, resource: ResourceKey, span: &Span) -> Self {
+        Self { id: (trace, span.id), resource, encoded: span.encode().into_trace(trace) }
     }
 
     /// What it takes on the wire.
@@ -146,7 +145,7 @@ struct Group {
 
 impl Group {
     fn order(&self) -> Vec<u8> {
-        self.root.native_id.clone().into_bytes()
+        self.root.native_id.as_bytes().to_vec()
     }
 }
 
@@ -251,7 +250,7 @@ impl<'a> Traces<'a> {
                 finals.extend(Scene { book: self.book, setting: &self.setting }.finals(key, &record, &self.window)?);
             }
         }
-        finals.sort_by_key(|last| (last.end, last.id));
+        finals.sort_by_key(|last| (last.end, last.span.id));
         let mut part = self.part(&group.root)?;
         let (mut pieces, mut built) = (Vec::new(), HashSet::new());
         for last in finals {
@@ -276,15 +275,16 @@ impl<'a> Traces<'a> {
         if Lineage::at(self.book, &last.key, last.end)?.root() != root {
             return Ok(None);
         }
-        let part = part.place(last.span.encoded_len());
+        let encoded = last.span.encode();
+        let part = part.place(encoded.own_len());
         if !self.plan.wants(last.end) || !self.plan.wants_project(&last.resource.project_id) {
             return Ok(None);
         }
         let trace = ids::history_trace(root, part);
-        let span = Span { trace_id: trace.0.to_vec(), ..last.span };
-        let last_span = Ready::new((trace, last.id), last.resource, &span);
+        let (id, resource) = ((trace, last.span.id), last.resource);
+        let last_span = Ready { id, resource, encoded: encoded.into_trace(trace) };
         let anchors = Scene { book: self.book, setting: &self.setting }.anchors(&last.key, last.end, part, built)?;
-        let anchors = anchors.into_iter().map(|(id, resource, span)| Ready::new(id, resource, &span)).collect();
+        let anchors = anchors.into_iter().map(|(trace, resource, span)| Ready::new(trace, resource, &span)).collect();
         Ok(Some(Piece { anchors, last: last_span }))
     }
 
@@ -307,12 +307,12 @@ impl<'a> Traces<'a> {
         let Some((resource, span)) = ledger.and_then(|ledger| scene.sprint(key, &record.facts, &ledger)) else {
             return Ok(());
         };
-        let wanted = ledger_end(&span) >= self.window.horizon && self.plan.wants(ledger_end(&span));
+        let wanted = span.end >= self.window.horizon && self.plan.wants(span.end);
         if !wanted || !self.plan.wants_project(&resource.project_id) {
             return Ok(());
         }
-        let id = (ids::sprint_trace(key), ids::span(key, Role::Sprint, 1));
-        let piece = Piece { anchors: Vec::new(), last: Ready::new(id, resource, &span) };
+        let last = Ready::new(ids::sprint_trace(key), resource, &span);
+        let piece = Piece { anchors: Vec::new(), last };
         if !self.load.fits(std::slice::from_ref(&piece)) {
             self.flush().await?;
         }
@@ -357,8 +357,4 @@ impl<'a> Traces<'a> {
         self.unkept = 0;
         transaction.commit().map(drop)
     }
-}
-
-fn ledger_end(span: &Span) -> Millis {
-    Millis(i64::try_from(span.end_time_unix_nano / 1_000_000).unwrap_or(i64::MAX))
 }

@@ -13,9 +13,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::AggregationTemporality;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use super::Signal;
+use crate::wire::{begin, field_len};
 
 /// The largest request we send, in encoded bytes: below the 4 MiB every gRPC receiver allows by default.
 pub const MAX_BATCH_BYTES: usize = 3 * 1024 * 1024;
@@ -100,17 +100,6 @@ pub(crate) enum Kind {
     Counter,
     /// A cumulative histogram; `HistogramDataPoint`.
     Histogram,
-}
-
-/// Begins a field that holds a message (or text) of so many bytes.
-fn begin(tag: u32, bytes: usize, to: &mut Vec<u8>) {
-    encode_key(tag, WireType::LengthDelimited, to);
-    encode_varint(bytes as u64, to);
-}
-
-/// What such a field takes, its beginning included.
-fn field_len(tag: u32, bytes: usize) -> usize {
-    key_len(tag) + encoded_len_varint(bytes as u64) + bytes
 }
 
 /// What is said once for all points of a metric: its name, description and unit, encoded, its kind, and what follows the

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::key::{Key, Kind};
-use crate::model::{TaskKey, TaskRecord, What};
+use crate::model::{SmolStr, TaskKey, TaskRecord, What};
+use crate::stretch;
 use crate::timeline::{Life, State};
 use crate::totals::{self, Rollup, Totals};
 
@@ -13,13 +14,13 @@ pub(crate) struct Footprint {
     /// Index keys that exist because of it.
     pub(crate) keys: BTreeSet<Vec<u8>>,
     /// Its parent's native id, while it is there.
-    pub(crate) parent: Option<String>,
+    pub(crate) parent: Option<SmolStr>,
     /// The native project it is in.
-    pub(crate) project: Option<String>,
+    pub(crate) project: Option<SmolStr>,
     /// What it adds to each ancestor by itself.
     pub(crate) own: Rollup,
     /// What it adds to the totals of each native project.
-    pub(crate) totals: BTreeMap<String, Totals>,
+    pub(crate) totals: BTreeMap<SmolStr, Totals>,
 }
 
 impl Footprint {
@@ -54,7 +55,9 @@ fn index_keys(key: &TaskKey, record: &TaskRecord, life: &Life) -> BTreeSet<Vec<u
         .into_iter()
         .map(|sprint| Key::new(Kind::Member).text(&key.source).text(sprint).text(&key.native_id));
     let names = names_ever(record).into_iter().map(|name| Key::new(Kind::Name).text(&name.to_uppercase()).task(key));
-    std::iter::once(index).chain(child).chain(members).chain(names).map(Key::build).collect()
+    let waiter = |blocker: &str| Key::new(Kind::Waiter).text(&key.source).text(blocker).text(&key.native_id);
+    let waiters = blockers_ever(record).into_iter().map(|blocker| waiter(&blocker));
+    std::iter::once(index).chain(child).chain(members).chain(names).chain(waiters).map(Key::build).collect()
 }
 
 /// Every sprint the task was ever in.
@@ -64,7 +67,16 @@ fn sprints_ever(record: &TaskRecord) -> BTreeSet<&str> {
         What::Sprints(sprints) => Some(sprints),
         _ => None,
     });
-    lists.flatten().map(String::as_str).collect()
+    lists.flatten().map(SmolStr::as_str).collect()
+}
+
+/// Every task it ever waited for: by the tool's id where that is known, and by the key in upper case.
+fn blockers_ever(record: &TaskRecord) -> BTreeSet<String> {
+    let now = record
+        .blockers
+        .iter()
+        .flat_map(|blocker| blocker.native_id.clone().into_iter().chain(std::iter::once(blocker.key.to_uppercase())));
+    now.chain(stretch::blocking_links(&record.timeline).map(|(key, ..)| key.to_uppercase())).collect()
 }
 
 /// Every key people ever said for it: an old one still finds a moved task.

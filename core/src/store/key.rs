@@ -45,6 +45,8 @@ pub(crate) enum Kind {
     Seen = b'y',
     /// `waiting NAME source activity` -> a deed that mentions a task by that name
     Waiting = b'w',
+    /// `waiter source blocker native` -> nothing: tasks by the key or id of what they wait for, or once did
+    Waiter = b'z',
     /// `root source native` -> which part of a history trace is being filled, per root task
     Part = b'q',
 }
@@ -95,7 +97,7 @@ pub(crate) fn task_of(key: &[u8], from: usize) -> Option<TaskKey> {
     let mut parts = texts(key, from);
     let native_id = parts.pop()?;
     let source = parts.pop()?;
-    Some(TaskKey { source, native_id })
+    Some(TaskKey::new(source, native_id))
 }
 
 /// The big-endian number at byte `from`.

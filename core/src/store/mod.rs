@@ -24,7 +24,7 @@ pub use self::transaction::Transaction;
 use self::key::{Key, Kind};
 use crate::connector::Cursor;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{SprintRecord, TaskKey, TaskRecord};
+use crate::model::{SmolStr, SprintRecord, TaskKey, TaskRecord};
 use crate::sink::Signal;
 use crate::time::Millis;
 use crate::totals::{Rollup, Totals};
@@ -310,12 +310,12 @@ impl Store {
     }
 
     /// The running totals of every native project: source, project, totals.
-    pub fn totals(&self) -> Result<Vec<(String, String, Totals)>> {
+    pub fn totals(&self) -> Result<Vec<(SmolStr, SmolStr, Totals)>> {
         self.all(Kind::Totals, None).map(|item| item.map(|(at, totals)| (at.source, at.native_id, totals))).collect()
     }
 
     /// The newest journal number of a change in every native project: source, project, number.
-    pub fn changed(&self) -> Result<Vec<(String, String, u64)>> {
+    pub fn changed(&self) -> Result<Vec<(SmolStr, SmolStr, u64)>> {
         self.all(Kind::Changed, None).map(|item| item.map(|(at, seq)| (at.source, at.native_id, seq))).collect()
     }
 

@@ -11,7 +11,7 @@ use super::{Aside, Dead, Guard, Item, Position, SourceStatus, Store, format, sto
 use crate::activity::Deed;
 use crate::connector::Cursor;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{SprintRecord, TaskKey, TaskRecord};
+use crate::model::{SmolStr, SprintRecord, TaskKey, TaskRecord};
 use crate::sink::Signal;
 use crate::time::Millis;
 use crate::totals::{Rollup, Totals};
@@ -20,6 +20,8 @@ use crate::totals::{Rollup, Totals};
 const MAX_DEPTH: usize = 64;
 /// Set-aside records keep at most this much of their JSON.
 const ASIDE_BYTES: usize = 16 << 10;
+/// Journal entries cut in one transaction.
+const PRUNED_AT_ONCE: usize = 4_096;
 /// Dead letters kept; the oldest go first.
 const DEAD_LETTERS: usize = 1_000;
 
@@ -30,11 +32,11 @@ pub struct Transaction<'a> {
     seq: u64,
     items: u32,
     writes: HashMap<Vec<u8>, Option<Vec<u8>>>,
-    /// Keys among the writes that are found by how they begin: names, and what waits under them.
+    /// Keys among the writes that are found by how they begin: names, what waits under them, and who waits for a task.
     fresh: BTreeSet<Vec<u8>>,
-    totals: BTreeMap<(String, String), Totals>,
+    totals: BTreeMap<(SmolStr, SmolStr), Totals>,
     /// Native projects in which a task changed: source, project.
-    changed: BTreeSet<(String, String)>,
+    changed: BTreeSet<(SmolStr, SmolStr)>,
 }
 
 impl<'a> Transaction<'a> {
@@ -88,7 +90,7 @@ impl<'a> Transaction<'a> {
             self.writes.insert(gone.clone(), None);
         }
         for fresh in after.keys.difference(&before.keys) {
-            if fresh.first() == Some(&(Kind::Name as u8)) {
+            if [Kind::Name as u8, Kind::Waiter as u8].iter().any(|kind| fresh.first() == Some(kind)) {
                 self.fresh.insert(fresh.clone());
             }
             self.writes.insert(fresh.clone(), Some(Vec::new()));
@@ -111,9 +113,9 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    fn move_totals(&mut self, source: &str, by: &BTreeMap<String, Totals>, sign: i64) {
+    fn move_totals(&mut self, source: &str, by: &BTreeMap<SmolStr, Totals>, sign: i64) {
         for (project, totals) in by {
-            self.totals.entry((source.to_owned(), project.clone())).or_default().add(totals, sign);
+            self.totals.entry((source.into(), project.clone())).or_default().add(totals, sign);
         }
     }
 
@@ -158,6 +160,13 @@ impl<'a> Transaction<'a> {
     pub fn named(&self, name: &str) -> Result<BTreeSet<TaskKey>> {
         let keys = self.beginning(Key::new(Kind::Name).text(name).build())?;
         Ok(keys.iter().filter_map(|key| key::task_of(key, 1)).collect())
+    }
+
+    /// The tasks of a source that wait, or once waited, for the one with this id or key.
+    pub fn waiters(&self, source: &str, blocker: &str) -> Result<BTreeSet<TaskKey>> {
+        let by = |blocker: &str| self.beginning(Key::new(Kind::Waiter).text(source).text(blocker).build());
+        let keys = by(blocker)?.into_iter().chain(by(&blocker.to_uppercase())?);
+        Ok(keys.filter_map(|key| Some(TaskKey::new(source, key::texts(&key, 1).pop()?))).collect())
     }
 
     /// Keeps a deed under a name it mentions, for tasks of that name that come later.
@@ -255,15 +264,18 @@ impl<'a> Transaction<'a> {
         self.put(Key::new(Kind::Part).task(root), part)
     }
 
-    /// Cuts a source's journal up to and with `upto`: every backend has been told.
-    pub fn prune(&mut self, source: &str, upto: u64) -> Result<()> {
+    /// Cuts the journal of a source up to a number, that included: some thousand entries of it, because a large batch costs many
+    /// times its size in memory. Says whether there was more; what a crash leaves goes with the next cut.
+    pub fn prune(&mut self, source: &str, upto: u64) -> Result<bool> {
         let prefix = Key::new(Kind::Journal).text(source).build();
         let end = Key::new(Kind::Journal).text(source).number(upto.saturating_add(1)).build();
-        for item in self.store.db.range(prefix..end) {
+        let mut items = self.store.db.range(prefix..end);
+        for item in items.by_ref().take(PRUNED_AT_ONCE) {
             let (key, _) = item.map_err(|error| store_error("read the store", error))?;
             self.writes.insert(key.to_vec(), None);
         }
-        self.put(Key::new(Kind::Meta).text("pruned").text(source), &upto)
+        self.put(Key::new(Kind::Meta).text("pruned").text(source), &upto)?;
+        Ok(items.next().is_some())
     }
 
     /// Sets a record aside, or (with `None`) clears it: it was understood since.
@@ -343,5 +355,35 @@ impl<'a> Transaction<'a> {
         self.store.db.flush().map_err(|error| store_error("flush the store", error))?;
         witness::note(&self.store.path, seq);
         Ok(seq)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_journal_is_cut_bit_by_bit_and_wholly() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("data")).unwrap();
+        let mut transaction = store.begin().unwrap();
+        for n in 0..2 * PRUNED_AT_ONCE + 1 {
+            let key = TaskKey::new("jira", n.to_string());
+            transaction.journal("jira", &Item::Task(key)).unwrap();
+        }
+        transaction.journal("other", &Item::Task(TaskKey::new("other", "1"))).unwrap();
+        let upto = transaction.seq();
+        transaction.commit().unwrap();
+        let left = |source| store.journal(source, 0, u64::MAX).count();
+        let mut cuts = 0;
+        let mut more = true;
+        while more {
+            let mut transaction = store.begin().unwrap();
+            more = transaction.prune("jira", upto).unwrap();
+            transaction.commit().unwrap();
+            cuts += 1;
+            assert_eq!(store.pruned("jira").unwrap(), upto, "from the first cut on it cannot be told from the journal");
+        }
+        assert_eq!((cuts, left("jira"), left("other")), (3, 0, 1));
     }
 }

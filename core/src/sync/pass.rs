@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::Job;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Entry, EntryId, Kept, TaskKey, TaskRecord, What};
+use crate::model::{Entry, EntryId, Kept, SmolStr, TaskKey, TaskRecord, What};
 use crate::store::Transaction;
 use crate::time::Millis;
 use crate::timeline;
@@ -45,7 +45,7 @@ impl Job<'_> {
         let config = &self.source.config;
         let wanted: Vec<&String> = config.projects.iter().chain(&config.repositories).collect();
         // A project that the configuration does not name any more was taken out on purpose.
-        let in_scope = |project: &String| wanted.is_empty() || wanted.contains(&project);
+        let in_scope = |project: &SmolStr| wanted.is_empty() || wanted.iter().any(|wanted| *wanted == project);
         let (lost, kept): (Vec<_>, Vec<_>) =
             census.into_iter().partition(|(project, census)| in_scope(project) && census.is_lost());
         let missing: Vec<TaskKey> = kept.into_iter().flat_map(|(_, census)| census.missing).collect();
@@ -67,8 +67,8 @@ impl Job<'_> {
     }
 
     /// Counts the live tasks by native project, seen or missing; also names those seen again after an absence.
-    fn census(&self, pass: u64) -> Result<(BTreeMap<String, Census>, Vec<TaskKey>)> {
-        let mut projects: BTreeMap<String, Census> = BTreeMap::new();
+    fn census(&self, pass: u64) -> Result<(BTreeMap<SmolStr, Census>, Vec<TaskKey>)> {
+        let mut projects: BTreeMap<SmolStr, Census> = BTreeMap::new();
         let mut back = Vec::new();
         let marks = self.store.begin()?;
         for item in self.store.tasks(Some(self.name())) {
@@ -99,8 +99,10 @@ impl Job<'_> {
         for key in keys {
             if let Some(record) = transaction.task(key)? {
                 change(self, &mut transaction, key, record)?;
+                self.told.insert(key.clone());
             }
         }
+        self.lay_waits(&mut transaction)?;
         transaction.commit().map(drop)
     }
 
@@ -123,7 +125,7 @@ fn absent(key: &TaskKey, record: &TaskRecord, seq: u64, now: Millis) -> (TaskRec
     (next, gone)
 }
 
-fn lost_error(lost: &[(String, Census)]) -> Error {
+fn lost_error(lost: &[(SmolStr, Census)]) -> Error {
     let names: Vec<String> = lost
         .iter()
         .map(|(project, census)| {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::derive;
 use crate::error::Result;
-use crate::model::{Artifact, Facts, Kept, ParentRef, Status, TaskRecord, What, words};
+use crate::model::{Artifact, Facts, Kept, ParentRef, SmolStr, Status, TaskRecord, What, words};
 use crate::time::Millis;
 use crate::timeline::{self, State};
 
@@ -84,7 +84,10 @@ pub struct EntryView {
 }
 
 /// The entries of a task. `parent_id` gives the key people say for a parent.
-pub(super) fn entries(record: &TaskRecord, parent_id: &dyn Fn(&ParentRef) -> Result<String>) -> Result<Vec<EntryView>> {
+pub(super) fn entries(
+    record: &TaskRecord,
+    parent_id: &dyn Fn(&ParentRef) -> Result<SmolStr>,
+) -> Result<Vec<EntryView>> {
     let turns = turns(&record.timeline);
     let mut state = State::first(&record.timeline);
     let mut entries = Vec::with_capacity(record.timeline.len() + turns.len());
@@ -142,7 +145,7 @@ fn turns(timeline: &[Kept]) -> BTreeMap<usize, (EntryKind, Option<Status>, Statu
 fn change(
     before: Option<&Facts>,
     what: &What,
-    parent_id: &dyn Fn(&ParentRef) -> Result<String>,
+    parent_id: &dyn Fn(&ParentRef) -> Result<SmolStr>,
 ) -> Result<(EntryKind, Value, Value)> {
     use EntryKind as Kind;
     let old = |value: &dyn Fn(&Facts) -> Value| before.map_or(Value::Null, value);
@@ -151,6 +154,8 @@ fn change(
         What::Created(facts) => (Kind::Created, Value::Null, json!(facts.status)),
         What::Status { status, .. } => (Kind::StatusChanged, old(&|facts| json!(facts.status)), json!(status)),
         What::Blocked(reason) => (Kind::Blocked, Value::Null, said(reason.as_deref())),
+        What::Waits(reason) => (Kind::Blocked, Value::Null, json!(reason)),
+        What::Free => (Kind::Unblocked, old(&|facts| json!(facts.waits)), Value::Null),
         What::Unblocked => (Kind::Unblocked, old(&|facts| said(facts.flag.as_deref())), Value::Null),
         What::Assigned(to) => (Kind::Assigned, old(&|facts| json!(facts.assignee)), json!(to)),
         What::Estimated(to) => (Kind::EstimateChanged, old(&|facts| json!(facts.estimate)), json!(to)),

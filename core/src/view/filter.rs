@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{SprintView, TaskView, Viewer, natural};
 use crate::error::Result;
-use crate::model::{SprintRecord, SprintState, Status, TaskKey, TaskRecord, TaskType};
+use crate::model::{SmolStr, SprintRecord, SprintState, Status, TaskKey, TaskRecord, TaskType};
 use crate::time::Millis;
 use crate::timeline;
 
@@ -169,7 +169,7 @@ impl Viewer<'_> {
         record: &TaskRecord,
         filter: &TaskFilter,
         sprints: Option<&BTreeSet<TaskKey>>,
-    ) -> Result<Option<String>> {
+    ) -> Result<Option<SmolStr>> {
         let Some(state) = timeline::last(&record.timeline) else { return Ok(None) };
         let facts = &state.facts;
         let in_one_of = |sprints: &BTreeSet<TaskKey>| {
@@ -188,7 +188,7 @@ impl Viewer<'_> {
                 None => true,
                 Some(_) if state.deleted.is_some() => false,
                 Some(StatusFilter::Open) => !facts.status.is_finished(),
-                Some(StatusFilter::Is(wanted)) => self.status(key, record, facts)? == wanted,
+                Some(StatusFilter::Is(wanted)) => facts.effective_status() == wanted,
             };
         Ok(fits.then(|| state.facts.key.clone()))
     }

@@ -98,9 +98,9 @@ impl Viewer<'_> {
         let (carried_over, carried_over_tasks) =
             if facts.state == SprintState::Closed { (tally.remaining, tally.remaining_tasks) } else { (0, 0) };
         Ok(SprintView {
-            source: key.source.clone(),
-            native_id: key.native_id.clone(),
-            id: key.native_id.clone(),
+            source: key.source.to_string(),
+            native_id: key.native_id.to_string(),
+            id: key.native_id.to_string(),
             name: facts.name.clone(),
             goal: facts.goal.clone(),
             project_id: facts.project.as_ref().map(|project| self.project_id(&key.source, project)),

@@ -87,7 +87,7 @@ fn named(key: &str, status: Status) -> Facts {
 }
 
 fn under(native_id: &str, key: Option<&str>) -> Option<ParentRef> {
-    Some(ParentRef { native_id: native_id.into(), key: key.map(str::to_owned) })
+    Some(ParentRef { native_id: native_id.into(), key: key.map(Into::into) })
 }
 
 fn blocker(key: &str, finished: bool) -> Blocker {
@@ -337,7 +337,8 @@ fn waiting_ends_with_the_task_and_with_the_link() {
 fn where_links_block_waiting_is_blocked() {
     let world = World::new();
     let key = TaskKey::new("strict", "1");
-    let later = vec![kept(HOUR, to(Status::InProgress)), link(2 * HOUR, "OPS-9", true)];
+    let waits = kept(2 * HOUR, What::Waits("waits for OPS-9".into()));
+    let later = vec![kept(HOUR, to(Status::InProgress)), link(2 * HOUR, "OPS-9", true), waits];
     world.put(&key, born(named("PROJ-1", Status::Todo), later), vec![blocker("OPS-9", false)]);
     let view = world.at(5 * HOUR).task(&key).unwrap().unwrap();
     assert_eq!((view.status, view.blocked), (Status::Blocked, true));
@@ -372,7 +373,7 @@ fn the_sprint_that_matters_is_the_running_one_then_the_next_then_the_last() {
     .into_iter()
     .enumerate()
     {
-        let sprints = sprints.into_iter().map(str::to_owned).collect();
+        let sprints = sprints.into_iter().map(Into::into).collect();
         let first = Facts { sprints, ..named(&format!("PROJ-{number}"), Status::Todo) };
         let key = world.task(&number.to_string(), first, vec![]);
         assert_eq!(world.at(7 * DAY).task(&key).unwrap().unwrap().sprint.as_deref(), wanted);

@@ -227,7 +227,7 @@ fn values_without_a_history_are_observed_when_they_were_set() {
     let iteration = "PVTIF_lAHOAmfLjc4BWiTtzhR1soM:07155ad6".to_owned();
     assert_eq!(
         told(&task),
-        [(4, to(Status::Todo, "Ready")), (6, What::Estimated(Some(5.0))), (7, What::Sprints(vec![iteration])),]
+        [(4, to(Status::Todo, "Ready")), (6, What::Estimated(Some(5.0))), (7, What::Sprints(vec![iteration.into()])),]
     );
     assert!(task.history[1..].iter().all(|entry| entry.observed) && !task.history[0].observed);
     assert_eq!((created(&task).status, created(&task).estimate), (Status::Backlog, None));
