@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use contextcore_core::Millis;
-use contextcore_core::config::Config;
+use contextcore_core::config::{Config, nearest_known};
 use contextcore_core::replay::Selection;
 
 use crate::app::{self, Context};
@@ -20,6 +20,11 @@ pub(crate) async fn run(context: &Context, arguments: &args::Replay) -> Outcome 
     let selection = selection(&config, arguments, Millis::now())?;
     let store = app::open_store(&config).await?;
     let engine = Arc::new(Engine::new(config, store, progress::watcher(&context.bars)));
+    if let Some(project) = &selection.project {
+        let held = engine.owners()?;
+        let known: Vec<&str> = held.keys().map(String::as_str).collect();
+        known_project(project, &known)?;
+    }
     let sinks = engine.sinks()?;
     let clock = Instant::now();
     let replayer = engine.replayer(&sinks, false);
@@ -46,6 +51,19 @@ fn project_id(config: &Config, typed: &str) -> String {
     let by_id = config.projects.iter().find(|project| project.id.eq_ignore_ascii_case(typed));
     let including = || config.projects.iter().find(|project| project.include.iter().any(|(_, native)| native == typed));
     by_id.or_else(including).map_or_else(|| typed.to_owned(), |project| project.id.clone())
+}
+
+/// Whether the store holds anything of a project.
+fn known_project(project: &str, known: &[&str]) -> Result<(), Failure> {
+    if known.contains(&project) {
+        return Ok(());
+    }
+    let hint = nearest_known(project, known).map(|near| format!("did you mean `{near}`?"));
+    let hint = hint.unwrap_or_else(|| match known {
+        [] => "nothing was synced yet".to_owned(),
+        known => format!("known: {}", known.join(", ")),
+    });
+    Err(Failure::usage(format!("the store holds no project `{project}`; {hint}")))
 }
 
 /// A moment as people type it: RFC 3339, a date (its first moment, UTC), or an age such as `30d`.
@@ -104,5 +122,16 @@ mod tests {
         assert_eq!(project("Commerce-Platform").as_deref(), Some("commerce-platform"));
         assert_eq!(project("OPS").as_deref(), Some("OPS"));
         assert!(selection(&config, &typed(Some("acne"), None), fixture::NOW).unwrap_err().lines[0].contains("`acme`"));
+    }
+    #[test]
+    fn a_slip_in_a_projects_name_does_not_look_like_nothing_to_send() {
+        let said = |project, known: &[&str]| known_project(project, known).unwrap_err().lines[0].clone();
+        assert!(known_project("commerce", &["commerce", "OPS"]).is_ok());
+        assert_eq!(
+            said("comerce", &["commerce", "OPS"]),
+            "the store holds no project `comerce`; did you mean `commerce`?"
+        );
+        assert_eq!(said("nope", &["commerce", "OPS"]), "the store holds no project `nope`; known: commerce, OPS");
+        assert_eq!(said("nope", &[]), "the store holds no project `nope`; nothing was synced yet");
     }
 }
