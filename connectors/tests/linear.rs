@@ -166,6 +166,7 @@ impl Outcome {
                 Observation::Task(task) => drop(self.tasks.insert(task.native_id.clone(), *task)),
                 Observation::Sprint { native_id, facts } => drop(self.sprints.insert(native_id, facts)),
                 Observation::Activity(activity) => self.activities.push(*activity),
+                Observation::Gone { native_id } => panic!("Linear does not say that {native_id} is gone"),
             }),
         }
     }
@@ -548,6 +549,20 @@ async fn new_labels_people_and_cycles_are_known_by_their_names_at_once() {
     let outcome = rig.sync().await;
     let labels = &outcome.task(id).present.labels;
     assert!(labels.contains(&"brand-new".into()) && labels.contains(&"milestone:Beta".into()), "{labels:?}");
+}
+
+#[tokio::test]
+async fn a_full_run_learns_what_states_and_labels_are_called_now() {
+    let mut rig = Rig::demo().await;
+    rig.sync().await;
+    let fetched = |state: &serde_json::Value| state["fetched_at"].as_str().unwrap().to_owned();
+    let before = fetched(rig.state.as_ref().unwrap());
+    rig.pass(MINUTE);
+    let run = |full| Run { now: Millis(NOW + MINUTE), full };
+    let plain = rig.connector.begin(rig.state.clone(), &run(false)).await.unwrap();
+    assert_eq!(fetched(&plain), before);
+    let full = rig.connector.begin(rig.state.clone(), &run(true)).await.unwrap();
+    assert_eq!(fetched(&full), Millis(NOW + MINUTE).to_string());
 }
 
 #[tokio::test]

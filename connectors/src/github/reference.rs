@@ -24,6 +24,9 @@ pub(super) struct Reference {
     pub(super) login: String,
     /// The projects, in the order of the configuration.
     pub(super) projects: Vec<Project>,
+    /// Projects that are configured and were read once, and are out of sight now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) lost: Vec<Project>,
 }
 
 /// A project.
