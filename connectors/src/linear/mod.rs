@@ -134,10 +134,10 @@ impl Linear {
     }
 
     /// Opens a run with what was kept of the last one: one request, either for who we are or for that and everything else.
-    async fn open(&self, kept: Option<Reference>, now: Millis) -> Result<Arc<Live>> {
+    async fn open(&self, kept: Option<Reference>, run: &Run) -> Result<Arc<Live>> {
         let reference = self.newest(kept);
-        if reference.is_due(now, &BTreeSet::new()) {
-            return self.fetch(reference, now).await;
+        if run.full || reference.is_due(run.now, &BTreeSet::new()) {
+            return self.fetch(reference, run.now).await;
         }
         let identity = self.api.whoami().await?;
         let reference = Reference { organization: identity.organization, ..reference };
@@ -213,7 +213,7 @@ impl Connector for Linear {
     }
 
     async fn check(&self, run: &Run) -> Result<CheckReport> {
-        let live = self.open(None, run.now).await?;
+        let live = self.open(None, run).await?;
         check::report(self, &live)
     }
 
@@ -225,7 +225,7 @@ impl Connector for Linear {
                 None
             }
         });
-        let live = self.open(kept, run.now).await?;
+        let live = self.open(kept, run).await?;
         let state = serde_json::to_value(&live.reference);
         state.map_err(|error| Error::new(ErrorKind::Internal, "write what is known of the workspace").caused_by(error))
     }
