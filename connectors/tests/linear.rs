@@ -12,7 +12,7 @@ use std::time::Duration;
 use contextcore_connectors::ALL;
 use contextcore_core::config::{BlockedConfig, Privacy, SecretRef, SourceConfig};
 use contextcore_core::connector::{Activity, Connector, Cursor, Observation, RawRecord, Run, TaskObservation};
-use contextcore_core::model::{Kept, SprintFacts, SprintState, TaskType, What};
+use contextcore_core::model::{Kept, SprintFacts, SprintState, Status, TaskType, What};
 use contextcore_core::time::{DAY, HOUR, MINUTE};
 use contextcore_core::{Error, ErrorKind, Millis, Result, Retry, diff, timeline};
 use contextcore_standins::Clock;
@@ -505,6 +505,30 @@ async fn a_lost_team_is_absent_and_says_nothing_else() {
     let lost = world.projects[0].key.clone();
     assert!(outcome.tasks.values().all(|task| task.present.project != lost), "nothing of it is told, deleted or else");
     assert!(!outcome.seen.is_empty());
+}
+
+#[tokio::test]
+async fn a_configured_team_out_of_sight_is_told_at_once_and_read_whole_when_it_is_back() {
+    let mut world = World::empty();
+    let team = world.add_project("ENG", "Engineering", StatusId::TO_DO);
+    let other = world.add_project("OPS", "Operations", StatusId::TO_DO);
+    let mut edit = world.edit(NOW - DAY);
+    let [hidden, open] = [team, other].map(|team| edit.add_issue(Draft::new(team, TypeId::TASK, "Something")));
+    let mut rig = Rig::start(world, Options::default(), &["ENG", "OPS"]).await;
+    assert_eq!(rig.sync().await.tasks.len(), 2);
+    assert!(rig.connector.lost().is_empty());
+    let show = |rig: &Rig, visibility| rig.linear.world().projects[usize::from(team.0)].visibility = visibility;
+    show(&rig, Visibility::Hidden);
+    rig.edit(NOW + MINUTE, |edit| edit.transition(hidden, StatusId::DONE));
+    rig.edit(NOW + 8 * MINUTE, |edit| edit.rename(open, "Something else"));
+    rig.pass(10 * MINUTE);
+    assert_eq!(rig.sync().await.tasks.len(), 1);
+    assert_eq!(rig.connector.lost(), ["ENG"]);
+    show(&rig, Visibility::Open);
+    rig.pass(MINUTE);
+    let back = rig.sync().await;
+    assert_eq!(back.task(hidden).present.status, Status::Done, "what was done out of sight is heard");
+    assert!(rig.connector.lost().is_empty());
 }
 
 #[tokio::test]

@@ -139,8 +139,12 @@ impl Linear {
         if run.full || reference.is_due(run.now, &BTreeSet::new()) {
             return self.fetch(reference, run.now).await;
         }
-        let identity = self.api.whoami().await?;
-        let reference = Reference { organization: identity.organization, ..reference };
+        let named = reference.named(&self.settings);
+        let identity = self.api.whoami(&named).await?;
+        let seen = identity.teams.into_iter().flat_map(|teams| teams.nodes).map(|team| team.id).collect();
+        let named: Vec<Box<str>> = named.into_iter().map(Box::from).collect();
+        let mut reference = Reference { organization: identity.organization, ..reference };
+        reference.sight(&named, &seen);
         Ok(self.install(Live::new(&self.settings, shown(&identity.viewer)?, reference)))
     }
 
@@ -249,6 +253,12 @@ impl Connector for Linear {
         let read = read.map_err(|error| error.with("record", &record.native_id))?;
         self.disputes.fetch_add(read.disputes, Ordering::Relaxed);
         Ok(read.observations)
+    }
+
+    fn lost(&self) -> Vec<String> {
+        let Ok(live) = self.live() else { return Vec::new() };
+        let known = |wanted: &&String| live.reference.teams.values().any(|team| team.key.eq_ignore_ascii_case(wanted));
+        live.unknown_teams.iter().filter(known).cloned().collect()
     }
 
     fn stats(&self) -> Stats {
