@@ -550,6 +550,10 @@ async fn repositories_give_issues_outside_projects_and_what_people_did() {
     assert_eq!(home.tasks[&rig.id(inside)].present.project, "acme/shop");
     let seen = rig.ids().await;
     assert!([inside, outside].iter().all(|issue| seen.contains(&rig.id(*issue))));
+    assert!(rig.connector.lost().is_empty());
+    rig.github.world().projects[usize::from(tools.0)].visibility = contextcore_standins::world::Visibility::Hidden;
+    assert!(rig.sync().await.tasks.is_empty());
+    assert_eq!(rig.connector.lost(), ["acme/tools"], "a repository out of sight is told");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

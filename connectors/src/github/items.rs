@@ -187,9 +187,9 @@ impl Position {
         })
     }
 
-    /// The sweep to go on with, or a new one.
-    fn begin(&mut self, projects: &[&str], now: Millis) -> Sweep {
-        self.projects.retain(|id, _| projects.contains(&&**id));
+    /// The sweep to go on with, or a new one. What projects out of sight held is remembered until they are back.
+    fn begin(&mut self, projects: &[&str], lost: &[&str], now: Millis) -> Sweep {
+        self.projects.retain(|id, _| projects.contains(&&**id) || lost.contains(&&**id));
         let going = self.sweep.take().filter(|sweep| sweep.left.iter().all(|id| projects.contains(&&**id)));
         if let Some(sweep) = going.filter(|sweep| !sweep.left.is_empty()) {
             return sweep;
@@ -284,9 +284,9 @@ impl Position {
         true
     }
 
-    /// What the projects before this one hold.
-    fn before(&self, order: &[&str], project: &str) -> BTreeSet<Short> {
-        let before = order.iter().take_while(|id| **id != project);
+    /// What the projects before this one hold, and those out of sight.
+    fn before(&self, order: &[&str], lost: &[&str], project: &str) -> BTreeSet<Short> {
+        let before = order.iter().take_while(|id| **id != project).chain(lost);
         before.filter_map(|id| self.projects.get(*id)).flat_map(|ledger| ledger.marks.contents()).collect()
     }
 }
@@ -295,6 +295,8 @@ impl Position {
 struct Poll<'a> {
     api: &'a Api,
     order: Vec<&'a str>,
+    /// Projects out of sight: their issues stay theirs.
+    lost: Vec<&'a str>,
     position: Position,
     sweep: Sweep,
     changes: Vec<Change>,
@@ -313,10 +315,12 @@ struct Poll<'a> {
 pub(super) async fn poll(github: &GitHub, live: &Live, cursor: Option<&Cursor>) -> Result<Page> {
     let order: Vec<&str> = live.reference.projects.iter().map(|project| &*project.id).collect();
     let mut position = Position::of(cursor);
-    let sweep = position.begin(&order, github.api.now());
+    let lost: Vec<&str> = live.reference.lost.iter().map(|project| &*project.id).collect();
+    let sweep = position.begin(&order, &lost, github.api.now());
     let mut poll = Poll {
         api: &github.api,
         order,
+        lost,
         position,
         sweep,
         changes: Vec::new(),
@@ -349,7 +353,8 @@ impl Poll<'_> {
         for _ in 0..SWEEPS {
             let Some(project) = self.sweep.left.front().cloned() else { return Ok(()) };
             let home = elsewhere.take().filter(|(known, _)| *known == project);
-            let home = home.unwrap_or_else(|| (project.clone(), self.position.before(&self.order, &project)));
+            let home =
+                home.unwrap_or_else(|| (project.clone(), self.position.before(&self.order, &self.lost, &project)));
             let now = self.api.now();
             let (rows, hidden) = page(self.api, &project, &mut self.sweep.after, &mut self.position.sizes).await?;
             self.warnings.extend(hidden);
@@ -543,7 +548,7 @@ mod tests {
 
     /// A sweep at a moment over two issues of which one is blocked; those that are to be given, by their number of blockers.
     fn sweep(position: &mut Position, now: Millis) -> Vec<u32> {
-        let mut sweep = position.begin(&["P"], now);
+        let mut sweep = position.begin(&["P"], &[], now);
         let anyhow = sweep.blocked.is_some();
         let mut given = Vec::new();
         for blockers in [0, 1] {

@@ -112,13 +112,6 @@ struct Live {
     warnings: Vec<String>,
 }
 
-impl Live {
-    /// Whether a project that was read once is out of sight: then nothing left it.
-    fn has_lost(&self) -> bool {
-        !self.reference.lost.is_empty()
-    }
-}
-
 /// A configured repository.
 #[derive(Debug, Clone)]
 struct Repository {
@@ -162,7 +155,7 @@ impl GitHub {
 
     /// What the items of our projects wrap.
     fn members(&self, live: &Live) -> Result<Arc<Members>> {
-        if live.reference.projects.is_empty() {
+        if live.reference.projects.is_empty() && live.reference.lost.is_empty() {
             return Ok(Arc::default());
         }
         let members = self.members.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -184,6 +177,8 @@ impl GitHub {
         let mut warnings = Vec::new();
         self.projects(&mut reference, fresh, &mut warnings).await?;
         let repositories = self.repositories(&mut warnings).await?;
+        let found = repositories.iter().map(|repository| repository.name.to_string());
+        reference.repositories.extend(found);
         if reference.projects.is_empty() && repositories.is_empty() {
             let text = "nothing of what is configured exists for this token: correct `projects` and `repositories`, or give \
                         the token access";
@@ -297,8 +292,11 @@ impl Connector for GitHub {
     }
 
     fn lost(&self) -> Vec<String> {
-        let lost = |live: Arc<Live>| live.reference.lost.iter().map(|project| project.name.to_string()).collect();
-        self.live().map(lost).unwrap_or_default()
+        let Ok(live) = self.live() else { return Vec::new() };
+        let projects = live.reference.lost.iter().map(|project| project.name.to_string());
+        let is_here = |name: &String| live.repositories.iter().any(|repository| repository.name.to_string() == *name);
+        let repositories = live.reference.repositories.iter().filter(|name| !is_here(name)).cloned();
+        projects.chain(repositories).collect()
     }
 
     fn stats(&self) -> Stats {

@@ -147,9 +147,7 @@ pub(super) async fn poll(github: &GitHub, live: &Live, cursor: Option<&Cursor>, 
         let name = repository.name.to_string();
         let mut ledger = position.repositories.remove(&name).unwrap_or_default();
         ledger.away.extend(members.issues.get(&name).into_iter().flatten().cloned());
-        if !live.has_lost() {
-            welcome(github, &mut ledger, &mut position.sizes, &members, &mut page).await?;
-        }
+        welcome(github, &mut ledger, &mut position.sizes, &members, &mut page).await?;
         if !page.more && ledger.is_due(&repository.pulse) {
             let sizes = &mut position.sizes;
             page.more = read(github, &repository.name, &mut ledger, sizes, &members, now, &mut page).await?;
