@@ -40,6 +40,7 @@ fn facts(key: &str, title: &str, task_type: TaskType) -> Facts {
         parent: None,
         sprints: vec![],
         due: None,
+        waits: None,
     }
 }
 

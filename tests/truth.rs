@@ -1,7 +1,8 @@
 //! What the commands say of the sample world against what is true of it, task by task and sprint by sprint.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use contextcore_standins::otlp::Span;
 use contextcore_standins::world::{IssueId, Stage as Standing, World};
 use serde_json::Value;
 
@@ -110,5 +111,42 @@ async fn every_sprint_has_its_true_numbers() {
             days.iter().map(|day| (day.date.to_string(), day.remaining, day.scope, day.completed)).collect();
         let days: Vec<(&str, f64, f64, f64)> = days.iter().map(|day| (day.0.as_str(), day.1, day.2, day.3)).collect();
         assert_eq!(burndown, days, "{}", sprint.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_links_block_every_signal_says_blocked_while_a_blocker_is_open() {
+    let stage = Stage::new().await;
+    stage.configure(&stage.usual().replace("    kind: jira\n", "    kind: jira\n    blocked: {links: true}\n"));
+    stage.run(&["sync", "-o", "json"]).json();
+    let tasks = stage.run(&["tasks", "-o", "json"]).json();
+    let tasks = tasks.as_array().unwrap();
+    let text = |task: &Value, name: &str| task[name].as_str().unwrap_or_default().to_owned();
+    let open = |task: &&Value| !["done", "cancelled"].contains(&task["status"].as_str().unwrap());
+    let waits = tasks.iter().filter(open).filter(|task| !task["waiting_on"].as_array().unwrap().is_empty());
+    let waits: Vec<&Value> = waits.collect();
+    assert!(!waits.is_empty(), "the sample world has tasks that wait");
+    assert!(waits.iter().all(|task| task["status"] == "blocked" && task["waiting_time"] == 0.0), "{waits:?}");
+    let blocked: BTreeSet<String> =
+        tasks.iter().filter(|task| task["status"] == "blocked").map(|task| text(task, "id")).collect();
+
+    let spans = stage.backend.spans();
+    let said =
+        |span: &Span, name: &str| span.attributes.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let of_role = |role: &'static str| spans.iter().filter(move |span| said(span, "contextcore.role") == role);
+    let snapshot = of_role("snapshot").filter(|span| said(span, "task.status") == "blocked");
+    assert_eq!(snapshot.map(|span| said(span, "task.id")).collect::<BTreeSet<_>>(), blocked);
+    let points = stage.backend.points();
+    let newest = points.iter().filter(|point| point.name == "task.blocked").map(|point| point.time).max().unwrap();
+    let now = |name: &'static str| points.iter().filter(move |point| point.time == newest && point.name == name);
+    assert_eq!(now("task.blocked").map(|point| point.value.as_f64()).sum::<f64>(), blocked.len() as f64);
+    assert_eq!(now("task.blocked_age").count(), blocked.len());
+
+    let waited = spans.iter().filter(|span| said(span, "task.blocked_reason").starts_with("waits for "));
+    assert!(waited.count() > 0, "phases say for what was waited");
+    for task in tasks.iter().filter(|task| task["status"] == "done") {
+        let phases = of_role("phase").filter(|span| said(span, "task.id") == text(task, "id"));
+        let blocked = phases.filter(|span| span.name == "blocked").map(|span| (span.end - span.start) / 1_000_000);
+        assert!(same(&task["blocked_time"], blocked.sum::<u64>() as i64), "{}", task["id"]);
     }
 }

@@ -154,7 +154,7 @@ fn tells_deletion(history: &[Entry]) -> bool {
 /// says it is `gone`.
 fn observed(key: &TaskKey, timeline: &[Kept], present: &Facts, gone: bool, now: Millis) -> Vec<Entry> {
     let Some(state) = timeline::told(timeline) else { return Vec::new() };
-    let last = timeline.iter().rfind(|kept| kept.entry.what.artifact().is_none());
+    let last = timeline.iter().rfind(|kept| kept.entry.what.is_told());
     let at = last.map_or(now, |kept| kept.entry.at.max(now));
     let restored = state.deleted.filter(|_| !gone).map(|_| What::Restored);
     restored

@@ -14,6 +14,7 @@ pub mod secret;
 pub mod sink;
 pub mod sprint;
 pub mod store;
+mod stretch;
 pub mod sync;
 pub mod telemetry;
 pub mod time;
@@ -21,6 +22,7 @@ pub mod timeline;
 mod tls;
 pub mod totals;
 pub mod view;
+mod waits;
 mod wire;
 
 pub use error::{Error, ErrorKind, Result, Retry};

@@ -177,6 +177,10 @@ pub struct Facts {
     pub sprints: Vec<SmolStr>,
     /// The due date, `YYYY-MM-DD`.
     pub due: Option<SmolStr>,
+    /// Where links block: what it waits for, e.g. `waits for OPS-9`. Only [`What::Waits`] and [`What::Free`] change it, so it
+    /// is never kept with the first facts.
+    #[serde(skip)]
+    pub waits: Option<SmolStr>,
 }
 
 /// The identity of one dated fact: a hash of the task and the place in the tool's history it came from.
@@ -278,6 +282,10 @@ pub enum What {
     /// The same as [`What::Artifact`], of a task whose source derives status from what people do: the fold in
     /// [`crate::derive`] moves the task by it.
     Evidence(Artifact),
+    /// Open blockers hold it up, and its source says that this blocks it: a sentence that names them.
+    Waits(SmolStr),
+    /// What it waited for is out of the way.
+    Free,
 }
 
 impl What {
@@ -293,6 +301,16 @@ impl What {
                 | Self::Deleted
                 | Self::Restored
         )
+    }
+
+    /// Whether it follows from the links to other tasks, where those block.
+    pub const fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waits(_) | Self::Free)
+    }
+
+    /// Whether the task's tool said so, and it was not concluded from artifacts or links.
+    pub const fn is_told(&self) -> bool {
+        self.artifact().is_none() && !self.is_waiting()
     }
 
     /// The artifact it tells of, whether or not the task's status is derived from it.

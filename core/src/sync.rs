@@ -7,6 +7,7 @@
 
 mod attach;
 mod pass;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -88,6 +89,7 @@ pub async fn sync_source(
         report: SourceReport { name: name.clone(), ..SourceReport::default() },
         heard: false,
         deeds: BTreeMap::new(),
+        told: BTreeSet::new(),
         touched: BTreeSet::new(),
     };
     let outcome = job.run().await;
@@ -159,6 +161,8 @@ struct Job<'a> {
     heard: bool,
     /// What people did, by the tasks it belongs to, until the end of the page that told it.
     deeds: BTreeMap<TaskKey, Vec<Deed>>,
+    /// The tasks that the page told of, until its end.
+    told: BTreeSet<TaskKey>,
     /// Other sources whose tasks got new facts.
     touched: BTreeSet<SmolStr>,
 }
@@ -274,6 +278,7 @@ impl Job<'_> {
             }
         }
         self.attach_deeds(&mut transaction)?;
+        self.lay_waits(&mut transaction)?;
         self.note_open(&mut transaction, self.report.changes > before)?;
         let pass = self.store.source_status(self.name())?.pass + 1;
         for id in &page.seen {
@@ -307,6 +312,7 @@ impl Job<'_> {
                 Observation::Task(seen) => {
                     let key = TaskKey::new(self.name(), seen.native_id.as_str());
                     let known = to.task(&key)?;
+                    self.told.insert(key.clone());
                     let derives = self.source.config.derive_status;
                     if let Some(mut delta) = diff::diff(&key, known.as_ref(), *seen, derives, to.seq(), self.run.now) {
                         self.report.changes += delta.added as u64;
@@ -390,9 +396,9 @@ fn settings_hash(config: &SourceConfig) -> u64 {
     let SourceConfig {
         kind, url, path, projects, repositories, fields, blocked, statuses, types, derive_status, ..
     } = config;
-    let (labels, names) = (&blocked.labels, &blocked.statuses);
+    let (labels, names, links) = (&blocked.labels, &blocked.statuses, blocked.links);
     let all = format!(
-        "{kind:?}{url:?}{projects:?}{repositories:?}{fields:?}{labels:?}{names:?}{statuses:?}{types:?}{derive_status}{path}",
+        "{kind:?}{url:?}{projects:?}{repositories:?}{fields:?}{labels:?}{names:?}{links}{statuses:?}{types:?}{derive_status}{path}",
         path = path.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
     );
     let mut first = [0; 8];

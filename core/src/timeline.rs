@@ -21,9 +21,10 @@ impl Facts {
         if self.key == *key { (&self.project, project) } else { (&self.key, key) }
     }
 
-    /// The status with the blocked flag laid over it: while the flag holds and the task is not finished, `blocked`.
+    /// The status with impediments laid over it: while one holds and the task is not finished, `blocked`.
     pub fn effective_status(&self) -> Status {
-        if self.flag.is_some() && !self.status.is_finished() { Status::Blocked } else { self.status }
+        let impeded = self.flag.is_some() || self.waits.is_some();
+        if impeded && !self.status.is_finished() { Status::Blocked } else { self.status }
     }
 
     /// Takes in one fact. [`What::Created`] replaces everything.
@@ -36,6 +37,8 @@ impl Facts {
             }
             What::Blocked(reason) => self.flag = Some(reason.clone().unwrap_or_default()),
             What::Unblocked => self.flag = None,
+            What::Waits(reason) => self.waits = Some(reason.clone()),
+            What::Free => self.waits = None,
             What::Assigned(to) => self.assignee.clone_from(to),
             What::Estimated(to) => self.estimate = *to,
             What::Sprints(to) => self.sprints.clone_from(to),
@@ -144,20 +147,20 @@ pub fn at(timeline: &[Kept], moment: Millis) -> Option<State> {
     Some(state)
 }
 
-/// The task as the tool itself tells it: after its whole timeline, but for what was derived from artifacts.
+/// The task as the tool itself tells it: after its whole timeline, but for what was concluded from artifacts and links.
 pub fn told(timeline: &[Kept]) -> Option<State> {
     let mut state = State::first(timeline)?;
-    for kept in timeline[1..].iter().filter(|kept| kept.entry.what.artifact().is_none()) {
+    for kept in timeline[1..].iter().filter(|kept| kept.entry.what.is_told()) {
         state.apply(&kept.entry);
     }
     Some(state)
 }
 
-/// The order of a timeline: by time, creation first, artifacts last and by their ids. So the same facts make the same
+/// The order of a timeline: by time, creation first, what was concluded last and by ids. So the same facts make the same
 /// timeline whatever was heard first; the tool's own facts of one millisecond stay in the tool's order.
 pub(crate) fn order(kept: &Kept) -> (Millis, bool, Option<crate::model::EntryId>) {
     let Entry { at, what, id, .. } = &kept.entry;
-    (*at, !matches!(what, What::Created(_)), what.artifact().map(|_| *id))
+    (*at, !matches!(what, What::Created(_)), (!what.is_told()).then_some(*id))
 }
 
 /// Puts a fact at its place: after everything of the same rank.
@@ -357,12 +360,12 @@ pub fn stretches(timeline: &[Kept]) -> Vec<(Millis, Option<Millis>, Status)> {
     stretches
 }
 
-/// Why a blocked task is blocked: the flag's reason, else the status that says so.
+/// Why a blocked task is blocked: the flag's reason, else what it waits for, else the status that says so.
 pub fn reason(facts: &Facts) -> String {
     match facts.flag.as_deref() {
         Some("") => "flagged".to_owned(),
         Some(text) => text.to_owned(),
-        None => facts.native_status.to_string(),
+        None => facts.waits.as_ref().unwrap_or(&facts.native_status).to_string(),
     }
 }
 
@@ -462,6 +465,7 @@ pub(crate) mod tests {
             parent: None,
             sprints: vec![],
             due: None,
+            waits: None,
         }
     }
 

@@ -275,6 +275,7 @@ fn present(reading: &Reading, line: &TaskLine) -> Result<Facts> {
         parent: line.parent.as_deref().map(parent),
         sprints: line.sprints.clone(),
         due: line.due.clone(),
+        waits: None,
     })
 }
 

@@ -611,6 +611,7 @@ impl<'a> Reader<'a> {
                 .or_else(|| issue_field(state, &mapping::DUE_FIELDS))
                 .and_then(|due| date(due))
                 .map(SmolStr::from),
+            waits: None,
         }
     }
 
@@ -817,6 +818,7 @@ const fn word(what: &What) -> &'static str {
         What::Artifact(_) | What::Evidence(_) => "artifact",
         What::Deleted => "deleted",
         What::Restored => "restored",
+        What::Waits(_) | What::Free => "waits",
     }
 }
 

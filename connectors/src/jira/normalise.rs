@@ -175,7 +175,7 @@ struct Reader<'a> {
     /// The field this issue's estimate is in; `None` where the site has none and hours count.
     points: Option<Box<str>>,
     /// Today's resolution in the history's words, which are not translated.
-    resolution: Option<Box<str>>,
+    resolution: Option<SmolStr>,
     present: State,
     unknown: BTreeSet<String>,
 }
@@ -590,12 +590,13 @@ fn points_field(context: &Context<'_>, record: &Record, project: &str) -> Option
 }
 
 /// Today's resolution as the history wrote it, else as the issue shows it.
-fn resolution_in_history(record: &Record) -> Option<Box<str>> {
+fn resolution_in_history(record: &Record) -> Option<SmolStr> {
     let today = record.issue.fields.resolution.as_ref()?;
     let items = record.histories.iter().flat_map(|history| &history.items);
-    let mut same =
-        items.filter(|item| item.field_id.as_deref() == Some("resolution") && item.to.is_some() && item.to == today.id);
-    Some(same.find_map(|item| item.to_string.clone()).unwrap_or_else(|| today.name.clone()))
+    let mut same = items.filter(|item| {
+        item.field_id.as_deref() == Some("resolution") && item.to.is_some() && item.to.as_deref() == today.id.as_deref()
+    });
+    Some(same.find_map(|item| item.to_string.clone()).unwrap_or_else(|| SmolStr::new(&today.name)))
 }
 
 /// Facts before anything is known of the task but its key.
@@ -616,6 +617,7 @@ fn blank(key: &str) -> Facts {
         parent: None,
         sprints: Vec::new(),
         due: None,
+        waits: None,
     }
 }
 

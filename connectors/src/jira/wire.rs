@@ -10,8 +10,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use contextcore_core::Millis;
+use contextcore_core::model::SmolStr;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -242,9 +244,9 @@ pub(super) struct Sprint {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct History {
     #[serde(default, deserialize_with = "text")]
-    pub(super) id: Option<Box<str>>,
+    pub(super) id: Option<SmolStr>,
     #[serde(default, deserialize_with = "shown", skip_serializing_if = "Option::is_none")]
-    pub(super) author: Option<Box<str>>,
+    pub(super) author: Option<SmolStr>,
     /// Kept as a number: there are many.
     #[serde(default, deserialize_with = "stamp", serialize_with = "as_number")]
     pub(super) created: Option<Millis>,
@@ -261,22 +263,22 @@ pub(super) struct Item {
     pub(super) n: Option<u32>,
     /// The field's display name at that time.
     #[serde(default)]
-    pub(super) field: Box<str>,
+    pub(super) field: SmolStr,
     /// `jira` or `custom`; only read to decide what is kept.
     #[serde(default, rename = "fieldtype", skip_serializing)]
-    kind: Box<str>,
+    kind: SmolStr,
     /// Absent for pseudo fields such as links, and for all fields on Data Center.
     #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
-    pub(super) field_id: Option<Box<str>>,
+    pub(super) field_id: Option<SmolStr>,
     #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
-    pub(super) from: Option<Box<str>>,
+    pub(super) from: Option<SmolStr>,
     #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
-    pub(super) from_string: Option<Box<str>>,
+    pub(super) from_string: Option<SmolStr>,
     #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
-    pub(super) to: Option<Box<str>>,
+    pub(super) to: Option<SmolStr>,
     /// Named after Jira's `toString`.
     #[serde(default, rename = "toString", deserialize_with = "text", skip_serializing_if = "Option::is_none")]
-    pub(super) to_string: Option<Box<str>>,
+    pub(super) to_string: Option<SmolStr>,
 }
 
 /// Fields of every Jira whose changes are read, by id or by name.
@@ -360,19 +362,24 @@ impl<'de> Visitor<'de> for WhoVisitor {
 }
 
 /// Reads a person as the name people see.
-fn shown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<str>>, D::Error> {
-    Ok(Option::<Who>::deserialize(deserializer)?.map(|who| who.name).filter(|name| !name.is_empty()))
+fn shown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SmolStr>, D::Error> {
+    Ok(Option::<Who>::deserialize(deserializer)?.map(|who| who.name.into()).filter(|name: &SmolStr| !name.is_empty()))
 }
 
 /// Reads a text or a number as text; anything else as nothing.
-pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<str>>, D::Error> {
-    deserializer.deserialize_any(TextVisitor)
+pub(super) fn text<'de, D: Deserializer<'de>, T: Text>(deserializer: D) -> Result<Option<T>, D::Error> {
+    deserializer.deserialize_any(TextVisitor(PhantomData))
 }
 
-struct TextVisitor;
+/// What a text is kept as: of histories, of which there are many, small texts in place.
+pub(super) trait Text: From<String> + for<'a> From<&'a str> {}
 
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Option<Box<str>>;
+impl<T: From<String> + for<'a> From<&'a str>> Text for T {}
+
+struct TextVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Text> Visitor<'de> for TextVisitor<T> {
+    type Value = Option<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a text or a number")

@@ -645,6 +645,7 @@ fn blank(key: &str, project: Option<&str>) -> Facts {
         parent: None,
         sprints: Vec::new(),
         due: None,
+        waits: None,
     }
 }
 

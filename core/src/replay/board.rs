@@ -6,9 +6,10 @@
 //! comes in as running totals.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::model::{Facts, Status, TaskType};
+use crate::model::{Facts, SmolStr, Status, TaskType};
 use crate::time::{DAY, Millis};
 use crate::timeline::{Life, State};
 use crate::totals::{self, Adds, Histogram, Totals, Weight};
@@ -23,7 +24,7 @@ pub(crate) struct Axis {
     told: Option<Millis>,
     /// What happened up to here is known.
     heard: Millis,
-    moments: Vec<Millis>,
+    moments: Arc<[Millis]>,
 }
 
 impl Axis {
@@ -34,7 +35,7 @@ impl Axis {
         Self { told: from, heard, moments: grid.chain(std::iter::once(now)).collect() }
     }
 
-    pub(crate) fn moments(&self) -> &[Millis] {
+    pub(crate) fn moments(&self) -> &Arc<[Millis]> {
         &self.moments
     }
 
@@ -81,14 +82,27 @@ impl Line {
     }
 }
 
-/// A task blocked for a while.
+/// A task blocked for a while, at some moments of the axis. There is one for every such stretch of a whole history, so it
+/// holds what is said of it and no more.
 #[derive(Debug, Clone)]
 pub(crate) struct BlockedStretch {
     pub(crate) from: Millis,
-    pub(crate) to: Millis,
-    pub(crate) facts: Arc<Facts>,
-    pub(crate) reason: String,
-    pub(crate) url: String,
+    /// The places on the axis at which it was blocked.
+    pub(crate) places: Range<usize>,
+    pub(crate) key: SmolStr,
+    pub(crate) title: SmolStr,
+    pub(crate) assignee: Option<SmolStr>,
+    pub(crate) reason: SmolStr,
+    pub(crate) url: SmolStr,
+}
+
+/// Work in progress at some moments of the axis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Begun {
+    /// The places on the axis at which it was in progress.
+    places: Range<usize>,
+    /// When it was started.
+    at: Millis,
 }
 
 /// What is known of each kind of histogram: when, and how long.
@@ -109,8 +123,8 @@ pub(crate) struct Board {
     pub(crate) overdue: Line,
     /// Tasks without an estimate among those that count for progress.
     pub(crate) unestimated_work: Line,
-    /// When what is in progress at each moment was started.
-    pub(crate) wip_started: Vec<Vec<i64>>,
+    /// What was in progress, and since when.
+    pub(crate) begun: Vec<Begun>,
     pub(crate) blocked_tasks: Vec<BlockedStretch>,
     pub(crate) created: BTreeMap<TaskType, Line>,
     pub(crate) completed: BTreeMap<TaskType, Line>,
@@ -126,7 +140,6 @@ pub(crate) struct Board {
 impl Board {
     /// An empty board.
     pub(crate) fn new(axis: Axis) -> Self {
-        let wip_started = vec![Vec::new(); axis.moments.len()];
         Self {
             axis,
             base: Totals::default(),
@@ -138,7 +151,7 @@ impl Board {
             unestimated: Line::default(),
             overdue: Line::default(),
             unestimated_work: Line::default(),
-            wip_started,
+            begun: Vec::new(),
             blocked_tasks: Vec::new(),
             created: BTreeMap::new(),
             completed: BTreeMap::new(),
@@ -179,10 +192,7 @@ impl Board {
         }
         if facts.status.is_wip() || facts.status == Status::Blocked {
             self.wip.add(axis, from, to, 1);
-            let began = started.unwrap_or(from).0;
-            for place in axis.place(from)..axis.place(to) {
-                self.wip_started[place].push(began);
-            }
+            begin(&mut self.begun, Begun { places: axis.place(from)..axis.place(to), at: started.unwrap_or(from) });
         }
         if facts.estimate.is_none() && !matches!(facts.task_type, TaskType::Epic | TaskType::Subtask) {
             self.unestimated.add(axis, from, to, 1);
@@ -248,6 +258,54 @@ impl Board {
     }
 }
 
+/// Takes note of work in progress; what only goes on with other facts stays one.
+fn begin(begun: &mut Vec<Begun>, next: Begun) {
+    match begun.last_mut() {
+        Some(last) if last.at == next.at && last.places.end == next.places.start => last.places.end = next.places.end,
+        _ => begun.push(next),
+    }
+}
+
+/// The age of what is in progress at each moment, by nearest rank: for each quantile, the moments at which anything was. All
+/// of it is gone through once, and only what is in progress at one moment is held.
+pub(crate) fn wip_ages<const N: usize>(axis: &Axis, begun: &[Begun], quantiles: [f64; N]) -> [Vec<(Millis, f64)>; N] {
+    let by = |place: fn(&Begun) -> usize| {
+        let mut ordered: Vec<&Begun> = begun.iter().collect();
+        ordered.sort_unstable_by_key(|begun| std::cmp::Reverse(place(begun)));
+        ordered
+    };
+    let (mut coming, mut going) = (by(|begun| begun.places.start), by(|begun| begun.places.end));
+    let mut oldest_first: Vec<Millis> = Vec::new();
+    let mut ages = [const { Vec::new() }; N];
+    for (place, at) in axis.moments.iter().enumerate() {
+        while let Some(next) = coming.pop_if(|next| next.places.start <= place) {
+            oldest_first.insert(oldest_first.partition_point(|other| *other < next.at), next.at);
+        }
+        while let Some(next) = going.pop_if(|next| next.places.end <= place) {
+            oldest_first.remove(oldest_first.partition_point(|other| *other < next.at));
+        }
+        for (quantile, ages) in quantiles.iter().zip(&mut ages) {
+            let younger_or_equal = nearest_rank(oldest_first.len(), *quantile);
+            ages.extend(
+                younger_or_equal.map(|rank| (*at, at.seconds_since(oldest_first[oldest_first.len() - 1 - rank]))),
+            );
+        }
+    }
+    ages
+}
+
+/// The place, in ascending order, of the smallest of so many values that at least this share of all does not exceed.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a small length"
+)]
+fn nearest_rank(length: usize, quantile: f64) -> Option<usize> {
+    let rank = (quantile * length as f64).ceil() as usize;
+    (length > 0).then(|| rank.clamp(1, length) - 1)
+}
+
 /// A cumulative histogram at each moment.
 pub(crate) fn histograms(
     axis: &Axis,
@@ -307,15 +365,17 @@ fn place_phases(boards: &mut BTreeMap<String, Board>, id_of: &dyn Fn(&str) -> St
     let phases = life.phases();
     for phase in phases.iter().filter(|phase| phase.status == Status::Blocked) {
         let until = phase.to.unwrap_or(Millis(i64::MAX));
-        if let Some(board) = boards.get_mut(&id_of(&phase.facts.project))
-            && board.axis.place(phase.from) < board.axis.place(until)
-        {
+        let Some(board) = boards.get_mut(&id_of(&phase.facts.project)) else { continue };
+        let places = board.axis.place(phase.from)..board.axis.place(until);
+        if !places.is_empty() {
             board.blocked_tasks.push(BlockedStretch {
                 from: phase.from,
-                to: until,
-                facts: phase.facts.clone(),
-                reason: phase.reason.clone().unwrap_or_default(),
-                url: url.to_owned(),
+                places,
+                key: phase.facts.key.clone(),
+                title: phase.facts.title.clone(),
+                assignee: phase.facts.assignee.clone(),
+                reason: phase.reason.as_deref().unwrap_or_default().into(),
+                url: url.into(),
             });
         }
     }
@@ -325,6 +385,40 @@ fn place_phases(boards: &mut BTreeMap<String, Board>, id_of: &dyn Fn(&str) -> St
         let active = within.map(|phase| phase.to.unwrap_or(finish.at).min(finish.at).0 - phase.from.0).sum();
         if let Some(board) = boards.get_mut(&id_of(&finish.facts.project)) {
             board.flow(finish.at, active, (finish.at.0 - started.0).max(0));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_age_of_work_in_progress_is_that_of_counting_at_every_moment(
+            stretches in proptest::collection::vec((0_i64..60, 0_i64..30, 0_i64..60), 0..12)
+        ) {
+            let axis = Axis::new(Some(Millis(0)), 10, Millis(50), Millis(55));
+            let stretches: Vec<(i64, i64, i64)> =
+                stretches.into_iter().map(|(from, length, before)| (from, from + length, from - before)).collect();
+            let mut begun = Vec::new();
+            for (from, to, at) in &stretches {
+                let places = axis.place(Millis(*from))..axis.place(Millis(*to));
+                begin(&mut begun, Begun { places, at: Millis(*at) });
+            }
+            let counted = |quantile: f64| {
+                let ages_at = |at: &Millis| {
+                    let within = stretches.iter().filter(|(from, to, _)| *from <= at.0 && at.0 < *to);
+                    let mut ages: Vec<f64> = within.map(|(_, _, began)| at.seconds_since(Millis(*began))).collect();
+                    ages.sort_by(f64::total_cmp);
+                    let rank = (1..=ages.len()).find(|rank| *rank as f64 >= quantile * ages.len() as f64)?;
+                    Some((*at, ages[rank - 1]))
+                };
+                axis.moments().iter().filter_map(ages_at).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(wip_ages(&axis, &begun, [0.5, 0.85, 1.0]), [counted(0.5), counted(0.85), counted(1.0)]);
         }
     }
 }

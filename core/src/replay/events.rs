@@ -3,6 +3,7 @@
 //! Besides the facts kept, events say what follows from them: that a task was completed, cancelled or reopened.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use smol_str::ToSmolStr;
 
@@ -121,6 +122,8 @@ fn tell(before: &Facts, what: &What) -> (&'static str, Option<SmolStr>, Option<S
             (names::TASK_STATUS_CHANGED, word(before.status.as_str()), word(status.as_str()))
         }
         What::Blocked(reason) => (names::TASK_BLOCKED, None, reason.clone()),
+        What::Waits(reason) => (names::TASK_BLOCKED, None, Some(reason.clone())),
+        What::Free => (names::TASK_UNBLOCKED, before.waits.clone(), None),
         What::Unblocked => (names::TASK_UNBLOCKED, before.flag.clone().filter(|text| !text.is_empty()), None),
         What::Assigned(to) => (names::TASK_ASSIGNED, before.assignee.clone(), to.clone()),
         What::Estimated(to) => (names::TASK_ESTIMATE_CHANGED, number(before.estimate), number(*to)),
@@ -191,8 +194,9 @@ fn summary<'e>(event: &'e Happened<'_>, setting: &Setting<'_>) -> Option<Cow<'e,
 /// What a person reads: `PROJ-123 in_progress → in_review by Ada`.
 pub(crate) fn sentence(event: &Happened<'_>, setting: &Setting<'_>) -> String {
     let key = &event.facts.key;
-    let by = setting.person(event.actor).map(|actor| format!(" by {actor}")).unwrap_or_default();
-    let word = event.name.strip_prefix("task.").unwrap_or(event.name).replace('_', " ");
+    let actor = setting.person(event.actor);
+    let by = ByWhom(actor.as_deref());
+    let word = Spaced(event.name.strip_prefix("task.").unwrap_or(event.name));
     let (from, to) = match event.name {
         names::TASK_ASSIGNED => (setting.person(event.from.as_deref()), setting.person(event.to.as_deref())),
         names::TASK_RENAMED if setting.title("").is_none() => (None, None),
@@ -216,6 +220,26 @@ pub(crate) fn sentence(event: &Happened<'_>, setting: &Setting<'_>) -> String {
         (_, None, Some(to)) => format!("{key} {word}: {to}{by}"),
         (_, Some(from), None) => format!("{key} {word}: no longer {from}{by}"),
         (_, None, None) => format!("{key} {word}{by}"),
+    }
+}
+
+/// ` by Ada`, or nothing.
+struct ByWhom<'a>(Option<&'a str>);
+
+impl fmt::Display for ByWhom<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |actor| write!(f, " by {actor}"))
+    }
+}
+
+/// `sprint_changed` as words.
+struct Spaced<'a>(&'a str);
+
+impl fmt::Display for Spaced<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words = self.0.split('_');
+        f.write_str(words.next().unwrap_or_default())?;
+        words.try_for_each(|word| write!(f, " {word}"))
     }
 }
 

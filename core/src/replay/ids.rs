@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use smol_str::ToSmolStr;
+
 use crate::model::TaskKey;
 use crate::time::Millis;
 
@@ -70,7 +72,7 @@ impl Role {
 
 /// The history trace of a root task; part 1 is its first, further parts continue a root that grew too large for one.
 pub fn history_trace(root: &TaskKey, part: u32) -> TraceId {
-    trace(&[&root.source, &root.native_id, "history", &part.to_string()])
+    trace(&[&root.source, &root.native_id, "history", &part.to_smolstr()])
 }
 
 /// The trace of a sprint's own.
@@ -80,13 +82,13 @@ pub fn sprint_trace(sprint: &TaskKey) -> TraceId {
 
 /// The trace of a project's snapshot at one tick.
 pub fn snapshot_trace(project_id: &str, tick: Millis) -> TraceId {
-    trace(&[project_id, "", "snapshot", &tick.0.to_string()])
+    trace(&[project_id, "", "snapshot", &tick.0.to_smolstr()])
 }
 
 /// A span of a task (or sprint) with this role and ordinal.
 pub fn span(key: &TaskKey, role: Role, ordinal: u64) -> SpanId {
     let mut id = [0; 8];
-    id.copy_from_slice(&hash(&[&key.source, &key.native_id, role.as_str(), &ordinal.to_string()])[..8]);
+    id.copy_from_slice(&hash(&[&key.source, &key.native_id, role.as_str(), &ordinal.to_smolstr()])[..8]);
     if id == [0; 8] {
         id[7] = 1;
     }

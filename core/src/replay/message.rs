@@ -42,28 +42,41 @@ mod value {
     pub(super) const MEMBER: u32 = 1;
 }
 
-/// Which message has attributes: in each their field has another number. All are below 16, so that its key is one byte.
+/// Which message has attributes: in each their field has another number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub(crate) enum Owner {
     /// `Resource`.
-    Resource = 1,
+    Resource,
     /// `Span.Event`.
-    Event = 3,
+    Event,
     /// `Span.Link`.
-    Link = 4,
+    Link,
     /// `LogRecord`.
-    Record = 6,
+    Record,
     /// `NumberDataPoint`.
-    Number = 7,
-    /// `Span`, and `HistogramDataPoint`.
-    Span = 9,
+    NumberPoint,
+    /// `HistogramDataPoint`.
+    HistogramPoint,
+    /// `Span`.
+    Span,
 }
 
 impl Owner {
+    /// The number of the field. All are below 16, so that its key is one byte.
+    const fn tag(self) -> u8 {
+        match self {
+            Self::Resource => 1,
+            Self::Event => 3,
+            Self::Link => 4,
+            Self::Record => 6,
+            Self::NumberPoint => 7,
+            Self::HistogramPoint | Self::Span => 9,
+        }
+    }
+
     /// The key of the field, on the wire.
     const fn key(self) -> u8 {
-        (self as u8) << 3 | 2
+        self.tag() << 3 | 2
     }
 }
 
@@ -86,7 +99,7 @@ impl Attributes {
     /// Adds an attribute whose `AnyValue` takes `len` bytes.
     fn push(mut self, key: &str, len: usize, value: impl FnOnce(&mut Vec<u8>)) -> Self {
         let to = &mut self.0;
-        begin(Owner::Resource as u32, field_len(pair::KEY, key.len()) + field_len(pair::VALUE, len), to);
+        begin(Owner::Resource.tag().into(), field_len(pair::KEY, key.len()) + field_len(pair::VALUE, len), to);
         put(pair::KEY, key.as_bytes(), to);
         begin(pair::VALUE, len, to);
         value(to);

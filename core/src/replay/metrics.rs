@@ -4,9 +4,12 @@
 //! How far the grid was told is kept per project, after the backend took it: so a service that was down fills the gap, and
 //! nothing is told twice with another value. The grid goes no further than its sources were heard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, Gauge, HistogramDataPoint, Metric, NumberDataPoint, Sum, number_data_point,
@@ -45,7 +48,25 @@ struct Points {
 
 enum Values {
     Numbers(Vec<(Millis, f64)>),
+    Ages(Ages),
     Histograms(Vec<(Millis, Histogram)>),
+}
+
+/// How old something was at some moments of an axis, in seconds: counted when it is told, because there is one of these for
+/// every blocked stretch of a history.
+struct Ages {
+    since: Millis,
+    moments: Arc<[Millis]>,
+    places: Range<usize>,
+}
+
+impl Iterator for Ages {
+    type Item = (Millis, f64);
+
+    fn next(&mut self) -> Option<(Millis, f64)> {
+        let at = *self.moments.get(self.places.next()?)?;
+        Some((at, at.seconds_since(self.since)))
+    }
 }
 
 /// The metrics of one project.
@@ -408,35 +429,23 @@ impl Output<'_> {
 
     fn blocked_ages(&mut self, setting: &Setting<'_>) {
         for task in &self.board.blocked_tasks {
-            let within = self.board.axis.moments().iter().filter(|at| **at >= task.from && **at < task.to);
-            let values: Vec<_> = within.map(|at| (*at, at.seconds_since(task.from))).collect();
-            if values.is_empty() {
-                continue;
-            }
             let attributes = Attributes::new()
-                .text(names::TASK_ID, &task.facts.key)
-                .maybe(names::TASK_TITLE, setting.title(&task.facts.title))
-                .maybe(names::TASK_ASSIGNEE, setting.person(task.facts.assignee.as_deref()).as_deref())
+                .text(names::TASK_ID, &task.key)
+                .maybe(names::TASK_TITLE, setting.title(&task.title))
+                .maybe(names::TASK_ASSIGNEE, setting.person(task.assignee.as_deref()).as_deref())
                 .text(names::EVENT_REASON, &task.reason)
                 .text(names::TASK_URL, &task.url);
-            self.push(names::M_TASK_BLOCKED_AGE, attributes, Values::Numbers(values));
+            let moments = self.board.axis.moments().clone();
+            let ages = Ages { since: task.from, moments, places: task.places.clone() };
+            self.push(names::M_TASK_BLOCKED_AGE, attributes, Values::Ages(ages));
         }
     }
 
     fn wip_ages(&mut self) {
-        for (name, quantile) in [("0.5", 0.5), ("0.85", 0.85), ("1", 1.0)] {
-            let moments = self.board.axis.moments().iter().copied().zip(&self.board.wip_started);
-            let values: Vec<_> = moments
-                .filter_map(|(at, started)| {
-                    let mut ages: Vec<f64> = started.iter().map(|started| at.seconds_since(Millis(*started))).collect();
-                    ages.sort_by(f64::total_cmp);
-                    Some((at, nearest_rank(&ages, quantile)?))
-                })
-                .collect();
-            if !values.is_empty() {
-                let attributes = Attributes::new().text(names::QUANTILE, name);
-                self.push(names::M_TASK_WIP_AGE, attributes, Values::Numbers(values));
-            }
+        let all = board::wip_ages(&self.board.axis, &self.board.begun, [0.5, 0.85, 1.0]);
+        for (name, ages) in ["0.5", "0.85", "1"].into_iter().zip(all).filter(|(_, ages)| !ages.is_empty()) {
+            let attributes = Attributes::new().text(names::QUANTILE, name);
+            self.push(names::M_TASK_WIP_AGE, attributes, Values::Numbers(ages));
         }
     }
 
@@ -473,18 +482,6 @@ impl Output<'_> {
             .maybe(names::BUSINESS_VALUE, project.and_then(|project| project.value.as_deref()));
         self.push(names::M_PROJECT_INFO, attributes, Values::Numbers(vec![(now, 1.0)]));
     }
-}
-
-/// The smallest value that at least this share of all values does not exceed.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "a small length"
-)]
-fn nearest_rank(sorted: &[f64], quantile: f64) -> Option<f64> {
-    let rank = (quantile * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.max(1) - 1).copied()
 }
 
 /// The series of every sprint that has something to say on its project's axis.
@@ -582,8 +579,9 @@ impl Points {
     fn into_metric(self) -> Metric {
         let Self { metric, attributes, values } = self;
         let attributes = attributes.read();
-        let temporality = AggregationTemporality::Cumulative.into();
         let data = match values {
+            Values::Numbers(values) => numbers(metric, &attributes, values.into_iter()),
+            Values::Ages(ages) => numbers(metric, &attributes, ages),
             Values::Histograms(values) => Data::Histogram(opentelemetry_proto::tonic::metrics::v1::Histogram {
                 data_points: values
                     .iter()
@@ -593,21 +591,8 @@ impl Points {
                         ..histogram_point(*at, histogram)
                     })
                     .collect(),
-                aggregation_temporality: temporality,
+                aggregation_temporality: AggregationTemporality::Cumulative.into(),
             }),
-            Values::Numbers(values) => {
-                let point = |(at, value): &(Millis, f64)| NumberDataPoint {
-                    attributes: attributes.clone(),
-                    ..number_point(*at, *value)
-                };
-                let data_points = values.iter().map(point).collect();
-                match metric.instrument {
-                    Instrument::Counter => {
-                        Data::Sum(Sum { data_points, aggregation_temporality: temporality, is_monotonic: true })
-                    }
-                    Instrument::Gauge | Instrument::Histogram => Data::Gauge(Gauge { data_points }),
-                }
-            }
         };
         Metric {
             name: metric.name.to_owned(),
@@ -616,6 +601,17 @@ impl Points {
             data: Some(data),
             ..Metric::default()
         }
+    }
+}
+
+/// The numbers of one series as its metric's instrument has them.
+fn numbers(metric: names::Metric, attributes: &[KeyValue], values: impl Iterator<Item = (Millis, f64)>) -> Data {
+    let point = |(at, value)| NumberDataPoint { attributes: attributes.to_vec(), ..number_point(at, value) };
+    let data_points = values.map(point).collect();
+    let aggregation_temporality = AggregationTemporality::Cumulative.into();
+    match metric.instrument {
+        Instrument::Counter => Data::Sum(Sum { data_points, aggregation_temporality, is_monotonic: true }),
+        Instrument::Gauge | Instrument::Histogram => Data::Gauge(Gauge { data_points }),
     }
 }
 
@@ -649,38 +645,42 @@ fn bounds() -> impl Iterator<Item = f64> {
 /// in front of each.
 struct Feed {
     heading: Heading,
-    shared: Vec<u8>,
+    shared: Box<[u8]>,
     /// Newest first, so that the next is taken from the end.
     values: Values,
 }
 
 impl Feed {
-    fn new(points: Points) -> Self {
+    /// The points of a series, and `headings` for those that are not the first of their metric.
+    fn new(points: Points, headings: &mut HashMap<&'static str, Heading>) -> Self {
         let Points { metric, attributes, mut values } = points;
         let mut shared = Vec::new();
-        let kind = match &mut values {
+        let number = if metric.instrument == Instrument::Counter { Kind::Counter } else { Kind::Gauge };
+        let (kind, owner) = match &mut values {
+            Values::Ages(_) => (number, Owner::NumberPoint),
             Values::Numbers(values) => {
                 values.reverse();
-                attributes.write(Owner::Number, &mut shared);
-                if metric.instrument == Instrument::Counter { Kind::Counter } else { Kind::Gauge }
+                (number, Owner::NumberPoint)
             }
             Values::Histograms(values) => {
                 values.reverse();
                 let explicit_bounds = bounds().collect();
                 shared = HistogramDataPoint { explicit_bounds, ..HistogramDataPoint::default() }.encode_to_vec();
-                attributes.write(Owner::Span, &mut shared);
-                Kind::Histogram
+                (Kind::Histogram, Owner::HistogramPoint)
             }
         };
-        Self { heading: Heading::new(metric.name, metric.about, metric.unit, kind), shared, values }
+        attributes.write(owner, &mut shared);
+        let heading = || Heading::new(metric.name, metric.about, metric.unit, kind);
+        let heading = headings.entry(metric.name).or_insert_with(heading).clone();
+        Self { heading, shared: shared.into_boxed_slice(), values }
     }
 
     /// Adds the next point to a batch; returns its size.
     fn give(&mut self, batch: &mut Batch) -> usize {
+        let add = |(at, value)| batch.add_point(&self.heading, &self.shared, &number_point(at, value));
         let bytes = match &mut self.values {
-            Values::Numbers(values) => {
-                values.pop().map(|(at, value)| batch.add_point(&self.heading, &self.shared, &number_point(at, value)))
-            }
+            Values::Numbers(values) => values.pop().map(add),
+            Values::Ages(ages) => ages.next().map(add),
             Values::Histograms(values) => values
                 .pop()
                 .map(|(at, value)| batch.add_point(&self.heading, &self.shared, &histogram_point(at, &value))),
@@ -711,7 +711,8 @@ impl Packer {
         for (place, points) in (0..).zip(&series) {
             points.values.moments().for_each(|at| due.entry(at).or_default().push(place));
         }
-        let feeds = series.into_iter().map(Feed::new).collect();
+        let mut headings = HashMap::new();
+        let feeds = series.into_iter().map(|points| Feed::new(points, &mut headings)).collect();
         Self { resource, scope: otlp::scope(), feeds, due: due.into_iter(), rest: Vec::new() }
     }
 
@@ -752,6 +753,7 @@ impl Values {
     fn moments(&self) -> Box<dyn Iterator<Item = Millis> + '_> {
         match self {
             Self::Numbers(values) => Box::new(values.iter().map(|(at, _)| *at)),
+            Self::Ages(ages) => Box::new(ages.moments[ages.places.clone()].iter().copied()),
             Self::Histograms(values) => Box::new(values.iter().map(|(at, _)| *at)),
         }
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::ids::{self, Role};
+use super::ids::{self, Role, TraceId};
 use super::lineage::{self, Book, MAX_DEPTH};
 use super::message::{Link, Outcome, Span};
 use super::otlp::{self, ResourceKey, Setting};
@@ -47,7 +47,8 @@ pub(super) async fn run(
     let projects = open_by_project(book, &setting)?;
     let due = due(store, &setting, &projects, tick)?;
     for (project_id, open) in projects.iter().filter(|(project_id, _)| due.contains(*project_id)) {
-        for batch in batches(replayer, book, &setting, project_id, open, tick)? {
+        let mut snapshot = Snapshot::new(Scene { book, setting: &setting }, project_id, open, tick);
+        while let Some(batch) = snapshot.next()? {
             replayer.wait_for_room(&batch).await?;
             sent.entry(project_id.clone()).or_default().spans += replayer.send(project_id, batch).await?;
         }
@@ -58,15 +59,17 @@ pub(super) async fn run(
     Ok(())
 }
 
-type Open = BTreeMap<TaskKey, std::sync::Arc<TaskRecord>>;
+/// The open tasks of a project. Their records are read one by one when their spans are made: all open tasks of a large site
+/// would be its whole recent history.
+type Open = BTreeSet<TaskKey>;
 
 fn open_by_project(book: &Book<'_>, setting: &Setting<'_>) -> Result<BTreeMap<String, Open>> {
     let mut projects: BTreeMap<String, Open> = BTreeMap::new();
     for key in book.store().open_tasks(None) {
         let key = key?;
-        let Some(record) = book.store().task(&key)?.map(std::sync::Arc::new) else { continue };
+        let Some(record) = book.record(&key)? else { continue };
         let Some(state) = timeline::last(&record.timeline) else { continue };
-        projects.entry(setting.project_id(&key.source, &state.facts.project)).or_default().insert(key, record);
+        projects.entry(setting.project_id(&key.source, &state.facts.project)).or_default().insert(key);
     }
     Ok(projects)
 }
@@ -103,36 +106,57 @@ fn due(
 /// Encoded spans on their way into a request, each with its trace.
 type Load = BTreeMap<ResourceKey, Vec<([u8; 16], Bytes)>>;
 
-/// The requests of one project's snapshot: one, unless it is too large for one.
-fn batches(
-    replayer: &Replayer<'_>,
-    book: &Book<'_>,
-    setting: &Setting<'_>,
-    project_id: &str,
-    open: &Open,
+/// One project's snapshot on its way: one request, unless it is too large for one.
+struct Snapshot<'a> {
+    scene: Scene<'a>,
+    open: &'a Open,
+    /// Those not told yet.
+    rest: std::collections::btree_set::Iter<'a, TaskKey>,
+    trace: TraceId,
     tick: Millis,
-) -> Result<Vec<Batch>> {
-    let interval = i64::try_from(replayer.config.export.snapshot_interval.as_millis()).unwrap_or(HOUR);
-    let trace = ids::snapshot_trace(project_id, tick);
-    let mut batches = Vec::new();
-    let mut load: Load = BTreeMap::new();
-    let (mut count, mut bytes) = (0, 0);
-    for (key, record) in open {
-        let Some(summary) = timeline::summary(&record.timeline, tick) else { continue };
-        let span = span(&Scene { book, setting }, key, record, &summary, open, tick, interval)?;
-        let span = span.encode().into_trace(trace);
-        let size = span.len() + 8;
-        if count >= MAX_BATCH_SPANS || (count > 0 && bytes + size > BATCH_BYTES) {
-            batches.push(request(setting, std::mem::take(&mut load)));
-            (count, bytes) = (0, 0);
+    /// How long each span lives, in milliseconds.
+    interval: i64,
+    /// A span that did not fit into the request before.
+    over: Option<(ResourceKey, Bytes)>,
+}
+
+impl<'a> Snapshot<'a> {
+    fn new(scene: Scene<'a>, project_id: &str, open: &'a Open, tick: Millis) -> Self {
+        let interval = scene.setting.config.export.snapshot_interval.as_millis();
+        let interval = i64::try_from(interval).unwrap_or(HOUR);
+        let trace = ids::snapshot_trace(project_id, tick);
+        Self { scene, open, rest: open.iter(), trace, tick, interval, over: None }
+    }
+
+    /// The next request; `None` when all was told.
+    fn next(&mut self) -> Result<Option<Batch>> {
+        let mut load: Load = BTreeMap::new();
+        let (mut count, mut bytes) = (0, 0);
+        while let Some((resource, span)) = self.next_span()? {
+            let size = span.len() + 8;
+            if count >= MAX_BATCH_SPANS || (count > 0 && bytes + size > BATCH_BYTES) {
+                self.over = Some((resource, span));
+                break;
+            }
+            (count, bytes) = (count + 1, bytes + size);
+            load.entry(resource).or_default().push((self.trace.0, span));
         }
-        (count, bytes) = (count + 1, bytes + size);
-        load.entry(setting.resource_key(&key.source, &summary.state.facts.project)).or_default().push((trace.0, span));
+        Ok((count > 0).then(|| request(self.scene.setting, load)))
     }
-    if !load.is_empty() {
-        batches.push(request(setting, load));
+
+    fn next_span(&mut self) -> Result<Option<(ResourceKey, Bytes)>> {
+        if let Some(over) = self.over.take() {
+            return Ok(Some(over));
+        }
+        for key in self.rest.by_ref() {
+            let Some(record) = self.scene.book.record(key)? else { continue };
+            let Some(summary) = timeline::summary(&record.timeline, self.tick) else { continue };
+            let span = span(&self.scene, key, &record, &summary, self.open, self.tick, self.interval)?;
+            let resource = self.scene.setting.resource_key(&key.source, &summary.state.facts.project);
+            return Ok(Some((resource, span.encode().into_trace(self.trace))));
+        }
+        Ok(None)
     }
-    Ok(batches)
 }
 
 fn request(setting: &Setting<'_>, load: Load) -> Batch {
@@ -143,7 +167,6 @@ fn request(setting: &Setting<'_>, load: Load) -> Batch {
     batch
 }
 
-#[expect(clippy::too_many_arguments, reason = "one task, the tick, and where both are looked up")]
 fn span(
     scene: &Scene<'_>,
     key: &TaskKey,
@@ -198,7 +221,7 @@ fn open_ancestor(book: &Book<'_>, key: &TaskKey, open: &Open, tick: Millis) -> R
     for _ in 0..MAX_DEPTH {
         let Some(parent) = book.facts(&next, tick)?.and_then(|facts| facts.parent.clone()) else { break };
         next = TaskKey::new(key.source.as_str(), parent.native_id);
-        if open.contains_key(&next) && next != *key {
+        if open.contains(&next) && next != *key {
             return Ok(Some(next));
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::key::{Key, Kind};
 use crate::model::{SmolStr, TaskKey, TaskRecord, What};
+use crate::stretch;
 use crate::timeline::{Life, State};
 use crate::totals::{self, Rollup, Totals};
 
@@ -54,7 +55,9 @@ fn index_keys(key: &TaskKey, record: &TaskRecord, life: &Life) -> BTreeSet<Vec<u
         .into_iter()
         .map(|sprint| Key::new(Kind::Member).text(&key.source).text(sprint).text(&key.native_id));
     let names = names_ever(record).into_iter().map(|name| Key::new(Kind::Name).text(&name.to_uppercase()).task(key));
-    std::iter::once(index).chain(child).chain(members).chain(names).map(Key::build).collect()
+    let waiter = |blocker: &str| Key::new(Kind::Waiter).text(&key.source).text(blocker).text(&key.native_id);
+    let waiters = blockers_ever(record).into_iter().map(|blocker| waiter(&blocker));
+    std::iter::once(index).chain(child).chain(members).chain(names).chain(waiters).map(Key::build).collect()
 }
 
 /// Every sprint the task was ever in.
@@ -65,6 +68,15 @@ fn sprints_ever(record: &TaskRecord) -> BTreeSet<&str> {
         _ => None,
     });
     lists.flatten().map(SmolStr::as_str).collect()
+}
+
+/// Every task it ever waited for: by the tool's id where that is known, and by the key in upper case.
+fn blockers_ever(record: &TaskRecord) -> BTreeSet<String> {
+    let now = record
+        .blockers
+        .iter()
+        .flat_map(|blocker| blocker.native_id.clone().into_iter().chain(std::iter::once(blocker.key.to_uppercase())));
+    now.chain(stretch::blocking_links(&record.timeline).map(|(key, ..)| key.to_uppercase())).collect()
 }
 
 /// Every key people ever said for it: an old one still finds a moved task.

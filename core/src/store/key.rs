@@ -45,6 +45,8 @@ pub(crate) enum Kind {
     Seen = b'y',
     /// `waiting NAME source activity` -> a deed that mentions a task by that name
     Waiting = b'w',
+    /// `waiter source blocker native` -> nothing: tasks by the key or id of what they wait for, or once did
+    Waiter = b'z',
     /// `root source native` -> which part of a history trace is being filled, per root task
     Part = b'q',
 }

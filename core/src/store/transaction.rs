@@ -30,7 +30,7 @@ pub struct Transaction<'a> {
     seq: u64,
     items: u32,
     writes: HashMap<Vec<u8>, Option<Vec<u8>>>,
-    /// Keys among the writes that are found by how they begin: names, and what waits under them.
+    /// Keys among the writes that are found by how they begin: names, what waits under them, and who waits for a task.
     fresh: BTreeSet<Vec<u8>>,
     totals: BTreeMap<(SmolStr, SmolStr), Totals>,
     /// Native projects in which a task changed: source, project.
@@ -88,7 +88,7 @@ impl<'a> Transaction<'a> {
             self.writes.insert(gone.clone(), None);
         }
         for fresh in after.keys.difference(&before.keys) {
-            if fresh.first() == Some(&(Kind::Name as u8)) {
+            if [Kind::Name as u8, Kind::Waiter as u8].iter().any(|kind| fresh.first() == Some(kind)) {
                 self.fresh.insert(fresh.clone());
             }
             self.writes.insert(fresh.clone(), Some(Vec::new()));
@@ -158,6 +158,13 @@ impl<'a> Transaction<'a> {
     pub fn named(&self, name: &str) -> Result<BTreeSet<TaskKey>> {
         let keys = self.beginning(Key::new(Kind::Name).text(name).build())?;
         Ok(keys.iter().filter_map(|key| key::task_of(key, 1)).collect())
+    }
+
+    /// The tasks of a source that wait, or once waited, for the one with this id or key.
+    pub fn waiters(&self, source: &str, blocker: &str) -> Result<BTreeSet<TaskKey>> {
+        let by = |blocker: &str| self.beginning(Key::new(Kind::Waiter).text(source).text(blocker).build());
+        let keys = by(blocker)?.into_iter().chain(by(&blocker.to_uppercase())?);
+        Ok(keys.filter_map(|key| Some(TaskKey::new(source, key::texts(&key, 1).pop()?))).collect())
     }
 
     /// Keeps a deed under a name it mentions, for tasks of that name that come later.

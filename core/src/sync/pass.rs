@@ -99,8 +99,10 @@ impl Job<'_> {
         for key in keys {
             if let Some(record) = transaction.task(key)? {
                 change(self, &mut transaction, key, record)?;
+                self.told.insert(key.clone());
             }
         }
+        self.lay_waits(&mut transaction)?;
         transaction.commit().map(drop)
     }
 

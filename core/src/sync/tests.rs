@@ -74,10 +74,15 @@ struct Bench {
 
 impl Bench {
     fn new(derive: bool) -> Self {
+        Self::with(&format!("derive_status: {derive}"))
+    }
+
+    /// Two sources with a setting.
+    fn with(setting: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let source = |name: &str| {
             format!(
-                "  - {{name: {name}, kind: jira, url: 'https://example.com', auth: {{token: {{env: TOKEN}}}}, derive_status: {derive}}}\n"
+                "  - {{name: {name}, kind: jira, url: 'https://example.com', auth: {{token: {{env: TOKEN}}}}, {setting}}}\n"
             )
         };
         let text = format!("sources:\n{}{}", source("jira"), source("github"));
@@ -225,6 +230,84 @@ async fn half_a_sweep_of_the_tasks_source_stays_unsealed() {
     assert_eq!(bench.store.sealed("jira").unwrap(), before);
     bench.hear("jira", vec![]).await;
     assert!(bench.store.sealed("jira").unwrap() > before);
+}
+
+/// Task 1, blocked by task 2 from 2,000 on until the link was removed, as far as `upto` of its history was told.
+fn waiting(upto: usize) -> Observation {
+    let link = |added| What::Linked { text: "is blocked by PROJ-2".into(), blocker: Some("PROJ-2".into()), added };
+    let history = [(2_000, link(true)), (2_500, to(Status::InProgress)), (9_000, link(false))];
+    let Observation::Task(mut seen) = task("1", &history[..upto]) else { panic!("a task") };
+    let blocker = crate::model::Blocker { native_id: Some("2".into()), key: "PROJ-2".into(), finished: false };
+    seen.blockers = (1..=2).contains(&upto).then_some(blocker).into_iter().collect();
+    Observation::Task(seen)
+}
+
+/// Task 2: done, opened again, done again.
+fn blocking(upto: usize) -> Observation {
+    task("2", &[(4_000, to(Status::Done)), (6_000, to(Status::Todo)), (8_000, to(Status::Done))][..upto])
+}
+
+fn waits_of(timeline: &[Entry]) -> Vec<(i64, What)> {
+    let waits = timeline.iter().filter(|entry| entry.what.is_waiting());
+    waits.map(|entry| (entry.at.0, entry.what.clone())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_links_block_a_task_is_blocked_while_its_blocker_is_open_and_told_when_that_ends() {
+    let bench = Bench::with("blocked: {links: true}");
+    bench.hear("jira", vec![waiting(2), blocking(0)]).await;
+    assert_eq!(bench.status("1"), Status::Blocked);
+    let before = bench.told("jira").len();
+    let report = bench.hear("jira", vec![blocking(1)]).await;
+    assert_eq!((bench.status("1"), report.changes), (Status::InProgress, 2), "of the blocker, and of who waited");
+    assert_eq!(bench.told("jira").len(), before + 2);
+    assert_eq!(bench.hear("jira", vec![waiting(2), blocking(1)]).await.changes, 0);
+    bench.hear("jira", vec![waiting(3), blocking(3)]).await;
+    let waited = |from, to| [(from, What::Waits("waits for PROJ-2".into())), (to, What::Free)];
+    let timeline = &bench.timelines()[&TaskKey::new("jira", "1")];
+    assert_eq!(waits_of(timeline), [waited(2_000, 4_000), waited(6_000, 8_000)].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_links_do_not_block_they_leave_no_fact() {
+    let bench = Bench::new(false);
+    bench.hear("jira", vec![waiting(2), blocking(0)]).await;
+    assert_eq!(
+        (bench.status("1"), waits_of(&bench.timelines()[&TaskKey::new("jira", "1")])),
+        (Status::InProgress, vec![])
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_task_waited_when_it_did_whatever_was_heard_first(
+        steps in proptest::collection::vec((0_usize..=3, 0_usize..=3, any::<bool>()), 0..5),
+        blocker_first: bool,
+    ) {
+        let (mut most, mut runs) = ((0, 0), Vec::new());
+        for (one, two, both) in steps {
+            most = (most.0.max(one), most.1.max(two));
+            let mut run = vec![waiting(most.0)];
+            if both {
+                run.push(blocking(most.1));
+            }
+            runs.push(run);
+        }
+        runs.push(if blocker_first { vec![blocking(3), waiting(3)] } else { vec![waiting(3), blocking(3)] });
+        let all = |runs: Vec<Vec<Observation>>| async {
+            let bench = Bench::with("blocked: {links: true}");
+            for run in runs {
+                bench.hear("jira", run).await;
+            }
+            bench.timelines()
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (many, once) =
+            runtime.block_on(async { (all(runs).await, all(vec![vec![waiting(3), blocking(3)]]).await) });
+        prop_assert_eq!(many, once);
+    }
 }
 
 /// What one run tells: how much of each task's history, or some of the activities.

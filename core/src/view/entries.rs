@@ -154,6 +154,8 @@ fn change(
         What::Created(facts) => (Kind::Created, Value::Null, json!(facts.status)),
         What::Status { status, .. } => (Kind::StatusChanged, old(&|facts| json!(facts.status)), json!(status)),
         What::Blocked(reason) => (Kind::Blocked, Value::Null, said(reason.as_deref())),
+        What::Waits(reason) => (Kind::Blocked, Value::Null, json!(reason)),
+        What::Free => (Kind::Unblocked, old(&|facts| json!(facts.waits)), Value::Null),
         What::Unblocked => (Kind::Unblocked, old(&|facts| said(facts.flag.as_deref())), Value::Null),
         What::Assigned(to) => (Kind::Assigned, old(&|facts| json!(facts.assignee)), json!(to)),
         What::Estimated(to) => (Kind::EstimateChanged, old(&|facts| json!(facts.estimate)), json!(to)),

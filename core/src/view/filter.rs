@@ -188,7 +188,7 @@ impl Viewer<'_> {
                 None => true,
                 Some(_) if state.deleted.is_some() => false,
                 Some(StatusFilter::Open) => !facts.status.is_finished(),
-                Some(StatusFilter::Is(wanted)) => self.status(key, record, facts)? == wanted,
+                Some(StatusFilter::Is(wanted)) => facts.effective_status() == wanted,
             };
         Ok(fits.then(|| state.facts.key.clone()))
     }

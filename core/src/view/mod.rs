@@ -7,7 +7,6 @@
 mod entries;
 mod filter;
 mod natural;
-mod span;
 mod sprint;
 mod task;
 #[cfg(test)]
@@ -22,12 +21,12 @@ pub use filter::{SprintFilter, StatusFilter, TaskFilter};
 pub use sprint::{DayView, SprintView};
 pub use task::{Subtasks, TaskView};
 
-use self::span::Span;
 use crate::config::Config;
 use crate::error::Result;
 use crate::model::{ParentRef, SmolStr, SprintRecord, TaskKey, TaskRecord};
 use crate::replay::lineage::{Book, Lineage};
 use crate::store::Store;
+use crate::stretch::{self, Stretch};
 use crate::time::Millis;
 use crate::timeline;
 
@@ -48,18 +47,14 @@ struct Neighbour {
     id: SmolStr,
     parent: Option<ParentRef>,
     /// When it was there and unfinished.
-    unfinished: Vec<Span>,
+    unfinished: Vec<Stretch>,
 }
 
 impl Neighbour {
     fn of(record: &TaskRecord) -> Option<Self> {
         let state = timeline::last(&record.timeline)?;
         let facts = std::sync::Arc::unwrap_or_clone(state.facts);
-        Some(Self { id: facts.key, parent: facts.parent, unfinished: span::unfinished(&record.timeline) })
-    }
-
-    fn is_open(&self) -> bool {
-        self.unfinished.last().is_some_and(|(_, to)| *to == span::FOREVER)
+        Some(Self { id: facts.key, parent: facts.parent, unfinished: stretch::unfinished(&record.timeline) })
     }
 }
 
@@ -111,7 +106,7 @@ impl<'a> Viewer<'a> {
 
     /// The key people say for the root of a task: the nearest epic among itself and its ancestors, else the topmost ancestor.
     fn root_id(&self, key: &TaskKey) -> Result<SmolStr> {
-        let chain = Lineage::at(&self.book, key, span::FOREVER)?.chain;
+        let chain = Lineage::at(&self.book, key, stretch::FOREVER)?.chain;
         let root = chain.last().unwrap_or(key);
         if let Some(known) = self.neighbour(root)? {
             return Ok(known.id.clone());
@@ -123,7 +118,7 @@ impl<'a> Viewer<'a> {
     }
 
     /// The task a link means, if we hold it: by its native id when the tool told it, else by its key in the same source.
-    fn linked_task(&self, source: &str, native_id: Option<&str>, id: &str) -> Result<Option<(TaskKey, Rc<Neighbour>)>> {
+    fn linked_task(&self, source: &str, native_id: Option<&str>, id: &str) -> Result<Option<Rc<Neighbour>>> {
         let by_id = native_id.map(|native_id| TaskKey::new(source, native_id));
         let candidates = match by_id {
             Some(key) => vec![key],
@@ -131,7 +126,7 @@ impl<'a> Viewer<'a> {
         };
         for key in candidates {
             if let Some(known) = self.neighbour(&key)? {
-                return Ok(Some((key, known)));
+                return Ok(Some(known));
             }
         }
         Ok(None)

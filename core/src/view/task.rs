@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Viewer;
 use super::entries::{self, EntryView};
-use super::span::{self, Span};
 use crate::error::Result;
-use crate::model::{Facts, SmolStr, SprintState, Status, TaskKey, TaskRecord, TaskType};
+use crate::model::{SmolStr, SprintState, Status, TaskKey, TaskRecord, TaskType};
 use crate::replay::lineage;
+use crate::stretch::{self, Stretch};
 use crate::time::Millis;
 use crate::timeline::{self, Summary};
+use crate::waits::{self, Blocking};
 
 /// A task, as `contextcore tasks --output json` prints it. Durations are seconds; an absent fact is null.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -116,16 +117,7 @@ struct Waiting {
     blocked_by: Vec<String>,
     waiting_on: Vec<String>,
     /// When it was unfinished and so was a task that it was linked to as its blocker; an open stretch ends now.
-    spans: Vec<Span>,
-}
-
-/// All that is known of one blocker, from its link now and from the history of links.
-#[derive(Default)]
-struct Blocking {
-    now: bool,
-    changes: Vec<(Millis, bool)>,
-    /// When the blocker itself was unfinished.
-    unfinished: Vec<Span>,
+    spans: Vec<Stretch>,
 }
 
 impl Viewer<'_> {
@@ -138,13 +130,10 @@ impl Viewer<'_> {
         timeline::summary(&record.timeline, now).map(|summary| self.view(key, &record, summary, now)).transpose()
     }
 
-    fn view(&self, key: &TaskKey, record: &TaskRecord, mut summary: Summary, now: Millis) -> Result<TaskView> {
+    fn view(&self, key: &TaskKey, record: &TaskRecord, summary: Summary, now: Millis) -> Result<TaskView> {
         let timeline = entries::entries(record, &|parent| self.parent_id(&key.source, parent))?;
         let waiting = self.waiting(key, record, now)?;
         let links_block = self.links_block(&key.source);
-        if links_block {
-            lay_over(&mut summary, record, &waiting);
-        }
         let rollup = self.store.rollup(key)?;
         let leaf = if summary.status == Status::Done { 100.0 } else { 0.0 };
         let (lead_time, cycle_time) = (summary.lead_time(), summary.cycle_time());
@@ -162,7 +151,7 @@ impl Viewer<'_> {
             sprint: self.current_sprint(&key.source, &facts.sprints)?,
             percent_complete: rollup.percent_complete().unwrap_or(leaf),
             subtasks: Subtasks { total: rollup.children, completed: rollup.children_done },
-            waiting_time: if links_block { 0.0 } else { span::seconds(&waiting.spans) },
+            waiting_time: if links_block { 0.0 } else { stretch::seconds(&waiting.spans) },
             blocked_by: waiting.blocked_by,
             waiting_on: waiting.waiting_on,
             root: self.root_id(key)?.into(),
@@ -200,16 +189,6 @@ impl Viewer<'_> {
         })
     }
 
-    /// The effective status, with open blockers laid over it where the source says that they block.
-    pub(super) fn status(&self, key: &TaskKey, record: &TaskRecord, facts: &Facts) -> Result<Status> {
-        let status = facts.effective_status();
-        if status.is_finished() || record.blockers.is_empty() || !self.links_block(&key.source) {
-            return Ok(status);
-        }
-        let waits = !self.waiting(key, record, self.now)?.waiting_on.is_empty();
-        Ok(if waits { Status::Blocked } else { status })
-    }
-
     /// The sprint that matters now among those a task is in.
     fn current_sprint(&self, source: &str, sprints: &[SmolStr]) -> Result<Option<String>> {
         let mut ranked = Vec::new();
@@ -228,60 +207,25 @@ impl Viewer<'_> {
     }
 
     fn waiting(&self, key: &TaskKey, record: &TaskRecord, now: Millis) -> Result<Waiting> {
-        let mut waiting = Waiting::default();
-        let mut all: BTreeMap<String, Blocking> = BTreeMap::new();
-        for blocker in &record.blockers {
-            let task = self.linked_task(&key.source, blocker.native_id.as_deref(), &blocker.key)?;
-            let open = task.as_ref().map_or(!blocker.finished, |(_, known)| known.is_open());
-            let id = task.as_ref().map_or_else(|| blocker.key.clone(), |(_, known)| known.id.to_string());
-            // When a blocker that we do not see was finished, nobody told.
-            let unfinished = if open { vec![(Millis(i64::MIN), span::FOREVER)] } else { Vec::new() };
-            let unfinished = task.map_or(unfinished, |(_, known)| known.unfinished.clone());
-            all.insert(id.clone(), Blocking { now: true, unfinished, ..Blocking::default() });
-            waiting.waiting_on.extend(open.then(|| id.clone()));
-            waiting.blocked_by.push(id);
-        }
-        for (id, at, made) in span::blocking_links(&record.timeline) {
-            let task = self.linked_task(&key.source, None, id)?;
-            let known_as = task.as_ref().map_or_else(|| id.to_owned(), |(_, known)| known.id.to_string());
-            let blocking = all.entry(known_as).or_insert_with(|| Blocking {
-                unfinished: task.map_or(vec![(Millis(i64::MIN), span::FOREVER)], |(_, known)| known.unfinished.clone()),
-                ..Blocking::default()
-            });
-            blocking.changes.push((at, made));
-        }
-        waiting.spans = waiting_spans(record, all.values(), now);
-        Ok(waiting)
+        let all = waits::blockings(record, now, |id, name| {
+            let found = self.linked_task(&key.source, id, name)?;
+            Ok(found.map(|known| (known.id.clone(), known.unfinished.clone())))
+        })?;
+        let names = |all: &mut dyn Iterator<Item = &Blocking>| all.map(|blocking| blocking.name.to_string()).collect();
+        Ok(Waiting {
+            blocked_by: names(&mut all.iter().filter(|blocking| blocking.now)),
+            waiting_on: names(&mut all.iter().filter(|blocking| blocking.is_open())),
+            spans: waiting_spans(record, &all, now),
+        })
     }
 }
 
 /// When the task and one of its blockers were unfinished while the link between them held, up to `now`.
-fn waiting_spans<'a>(record: &TaskRecord, all: impl Iterator<Item = &'a Blocking>, now: Millis) -> Vec<Span> {
+fn waiting_spans(record: &TaskRecord, all: &[Blocking], now: Millis) -> Vec<Stretch> {
     let Some((_, created)) = timeline::first(&record.timeline) else { return Vec::new() };
-    let each = all
-        .map(|blocking| span::overlap(&span::linked(created, &blocking.changes, blocking.now), &blocking.unfinished));
-    let any = span::union(each.flatten().collect());
-    if any.is_empty() {
-        return any;
+    let held = waits::held(created, all);
+    if held.is_empty() {
+        return held;
     }
-    span::overlap(&span::overlap(&any, &span::unfinished(&record.timeline)), &[(created, now)])
-}
-
-/// Counts waiting as blocked, for sources that say so.
-fn lay_over(summary: &mut Summary, record: &TaskRecord, waiting: &Waiting) {
-    if !waiting.waiting_on.is_empty() && summary.is_open() {
-        summary.status = Status::Blocked;
-    }
-    let mut moved = 0.0;
-    for phase in timeline::phases(&record.timeline).iter().filter(|phase| phase.status != Status::Blocked) {
-        let under = span::overlap(&[(phase.from, phase.to.unwrap_or(span::FOREVER))], &waiting.spans);
-        if let Some(time) = summary.status_time.get_mut(&phase.status) {
-            *time -= span::seconds(&under);
-            moved += span::seconds(&under);
-        }
-    }
-    if moved > 0.0 {
-        *summary.status_time.entry(Status::Blocked).or_insert(0.0) += moved;
-        summary.blocked_time += moved;
-    }
+    stretch::overlap(&stretch::overlap(&held, &stretch::unfinished(&record.timeline)), &[(created, now)])
 }

@@ -337,7 +337,8 @@ fn waiting_ends_with_the_task_and_with_the_link() {
 fn where_links_block_waiting_is_blocked() {
     let world = World::new();
     let key = TaskKey::new("strict", "1");
-    let later = vec![kept(HOUR, to(Status::InProgress)), link(2 * HOUR, "OPS-9", true)];
+    let waits = kept(2 * HOUR, What::Waits("waits for OPS-9".into()));
+    let later = vec![kept(HOUR, to(Status::InProgress)), link(2 * HOUR, "OPS-9", true), waits];
     world.put(&key, born(named("PROJ-1", Status::Todo), later), vec![blocker("OPS-9", false)]);
     let view = world.at(5 * HOUR).task(&key).unwrap().unwrap();
     assert_eq!((view.status, view.blocked), (Status::Blocked, true));

@@ -5,16 +5,16 @@ use crate::time::Millis;
 use crate::timeline;
 
 /// A stretch from its first moment up to, not with, its second.
-pub(crate) type Span = (Millis, Millis);
+pub(crate) type Stretch = (Millis, Millis);
 
 /// The end of what has no end yet.
 pub(crate) const FOREVER: Millis = Millis(i64::MAX);
 
 /// The same stretches sorted, without overlaps, without empty ones.
-pub(crate) fn union(mut spans: Vec<Span>) -> Vec<Span> {
+pub(crate) fn union(mut spans: Vec<Stretch>) -> Vec<Stretch> {
     spans.retain(|(from, to)| from < to);
     spans.sort_unstable();
-    let mut merged: Vec<Span> = Vec::with_capacity(spans.len());
+    let mut merged: Vec<Stretch> = Vec::with_capacity(spans.len());
     for (from, to) in spans {
         match merged.last_mut() {
             Some(last) if from <= last.1 => last.1 = last.1.max(to),
@@ -25,19 +25,19 @@ pub(crate) fn union(mut spans: Vec<Span>) -> Vec<Span> {
 }
 
 /// What lies in both of two unions.
-pub(crate) fn overlap(a: &[Span], b: &[Span]) -> Vec<Span> {
+pub(crate) fn overlap(a: &[Stretch], b: &[Stretch]) -> Vec<Stretch> {
     let pairs = a.iter().flat_map(|a| b.iter().map(move |b| (a.0.max(b.0), a.1.min(b.1))));
     union(pairs.collect())
 }
 
 /// The length of a union in seconds.
-pub(crate) fn seconds(spans: &[Span]) -> f64 {
+pub(crate) fn seconds(spans: &[Stretch]) -> f64 {
     // Not `sum`: that of nothing is -0.0.
     spans.iter().fold(0.0, |all, (from, to)| all + to.seconds_since(*from))
 }
 
 /// When a task was there and in no finished status.
-pub(crate) fn unfinished(timeline: &[Kept]) -> Vec<Span> {
+pub(crate) fn unfinished(timeline: &[Kept]) -> Vec<Stretch> {
     let phases = timeline::phases(timeline);
     let open = phases.iter().filter(|phase| !phase.status.is_finished());
     union(open.map(|phase| (phase.from, phase.to.unwrap_or(FOREVER))).collect())
@@ -47,7 +47,7 @@ pub(crate) fn unfinished(timeline: &[Kept]) -> Vec<Span> {
 ///
 /// A link whose making nobody recorded held from `created` on. One that is gone although its removal was not recorded has
 /// an end nobody knows: that last stretch is left out.
-pub(crate) fn linked(created: Millis, changes: &[(Millis, bool)], now: bool) -> Vec<Span> {
+pub(crate) fn linked(created: Millis, changes: &[(Millis, bool)], now: bool) -> Vec<Stretch> {
     let mut since = changes.first().is_none_or(|(_, made)| !made).then_some(created);
     let mut spans = Vec::new();
     for (at, made) in changes {
@@ -76,7 +76,7 @@ pub(crate) fn blocking_links(timeline: &[Kept]) -> impl Iterator<Item = (&str, M
 mod tests {
     use super::*;
 
-    fn spans(pairs: &[(i64, i64)]) -> Vec<Span> {
+    fn spans(pairs: &[(i64, i64)]) -> Vec<Stretch> {
         pairs.iter().map(|(from, to)| (Millis(*from), Millis(*to))).collect()
     }
 

@@ -1,0 +1,67 @@
+//! Where links block: a task's facts say when it waited, and they follow its blockers.
+//!
+//! At the end of a page every task it told of is looked at, and every task that waits for one of those. So a blocker may be
+//! heard before or after the task it holds up, and the facts are the same.
+
+use std::collections::BTreeSet;
+
+use super::Job;
+use crate::error::Result;
+use crate::model::{TaskKey, TaskRecord};
+use crate::store::Transaction;
+use crate::store::footprint::names_ever;
+use crate::timeline;
+use crate::{stretch, waits};
+
+impl Job<'_> {
+    /// Lays waiting over the tasks that a page told of and over those that wait for them.
+    pub(super) fn lay_waits(&mut self, to: &mut Transaction<'_>) -> Result<()> {
+        let told = std::mem::take(&mut self.told);
+        let mut tasks: BTreeSet<TaskKey> = told.iter().cloned().collect();
+        if self.source.config.blocked.links {
+            for key in &told {
+                let Some(record) = to.task(key)? else { continue };
+                for name in names_ever(&record).into_iter().chain([key.native_id.as_str()]) {
+                    tasks.extend(to.waiters(&key.source, name)?);
+                }
+            }
+        }
+        tasks.into_iter().try_for_each(|key| self.lay_on(to, &key))
+    }
+
+    fn lay_on(&mut self, to: &mut Transaction<'_>, key: &TaskKey) -> Result<()> {
+        let Some(known) = to.task(key)? else { return Ok(()) };
+        let Some((_, created)) = timeline::first(&known.timeline) else { return Ok(()) };
+        let laid = known.timeline.iter().any(|kept| kept.entry.what.is_waiting());
+        let links = self.source.config.blocked.links;
+        let linked = links && (!known.blockers.is_empty() || stretch::blocking_links(&known.timeline).next().is_some());
+        if !laid && !linked {
+            return Ok(());
+        }
+        let entries = if linked {
+            let find = |id: Option<&str>, name: &str| find(to, key, id, name);
+            waits::entries(key, created, &waits::blockings(&known, self.run.now, find)?)
+        } else {
+            Vec::new()
+        };
+        let mut next: TaskRecord = known.clone();
+        self.report.changes += waits::lay(&mut next.timeline, entries, to.seq());
+        if next != known { to.put_task(key, Some(&known), &next, true) } else { Ok(()) }
+    }
+}
+
+/// The task a link means, if we hold it: by the tool's id when that was told, else by its key in the same source.
+fn find(to: &Transaction<'_>, of: &TaskKey, id: Option<&str>, name: &str) -> Result<Option<waits::Found>> {
+    let candidates = match id {
+        Some(id) => BTreeSet::from([TaskKey::new(of.source.clone(), id)]),
+        None => to.named(&name.to_uppercase())?,
+    };
+    for key in candidates.into_iter().filter(|key| key.source == of.source) {
+        if let Some(record) = to.task(&key)?
+            && let Some(state) = timeline::last(&record.timeline)
+        {
+            return Ok(Some((state.facts.key.clone(), stretch::unfinished(&record.timeline))));
+        }
+    }
+    Ok(None)
+}
