@@ -557,6 +557,21 @@ async fn repositories_give_issues_outside_projects_and_what_people_did() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_put_away_in_a_project_comes_home_once() {
+    let mut world = small();
+    let id = add(&mut world, "One", NOW - 9 * HOUR);
+    let mut rig = Rig::start(world, dot_com(), |config| config.repositories = vec!["acme/shop".into()]).await;
+    assert_eq!(rig.sync().await.tasks[&rig.id(id)].present.project, "acme/1");
+    let quiet = rig.sync().await.requests;
+    rig.edit(NOW - 3 * HOUR, |edit| edit.archive_card(SHOP, Content::Issue(id), true));
+    assert_eq!(rig.sync().await.tasks[&rig.id(id)].present.project, "acme/shop");
+    let after = rig.sync().await;
+    assert_eq!((after.tasks.len(), after.requests), (0, quiet), "and is not asked for again");
+    rig.edit(NOW - HOUR, |edit| edit.archive_card(SHOP, Content::Issue(id), false));
+    assert_eq!(rig.sync().await.tasks[&rig.id(id)].present.project, "acme/1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_issue_in_two_projects_is_one_task_of_the_first() {
     let mut world = small();
     let shop = world.find_project("SHOP").unwrap();

@@ -363,7 +363,8 @@ impl Poll<'_> {
             let anyhow = self.sweep.blocked.is_some();
             for row in rows.iter() {
                 self.converted.extend(self.position.convert(&project, row));
-                self.issues.extend(row.issue().map(|(id, repository)| (id.into(), repository.into())));
+                let issue = row.issue().filter(|_| !row.is_put_away());
+                self.issues.extend(issue.map(|(id, repository)| (id.into(), repository.into())));
                 if self.position.take(&project, row, &home.1, anyhow) {
                     let fresh = row.is_fresh(now);
                     self.changes.push(Change { project: project.clone(), row: row.clone(), fresh });
