@@ -116,9 +116,18 @@ impl Findings {
     /// All is well only when no source and no backend failed. A source is told before a backend.
     fn exit(&self) -> Exit {
         let sources = self.sources.iter().filter_map(|source| source.error.as_ref()).map(ErrorLine::exit);
+        let problems = self.problems().map(|_| Exit::Source);
         let backends = self.backends.iter().filter(|backend| backend.error.is_some()).map(|_| Exit::Backend);
         let doctor = self.doctor.iter().filter(|finding| finding.verdict == Verdict::Wrong).map(|_| Exit::Backend);
-        Exit::worst(sources.chain(backends).chain(doctor))
+        Exit::worst(sources.chain(problems).chain(backends).chain(doctor))
+    }
+
+    /// What is wrong with sources that answered, by source.
+    fn problems(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.sources.iter().flat_map(|source| {
+            let problems = source.report.iter().flat_map(|report| &report.problems);
+            problems.map(|problem| (source.name.as_str(), problem.as_str()))
+        })
     }
 
     fn errors(&self) -> String {
@@ -126,8 +135,9 @@ impl Findings {
         let backends =
             self.backends.iter().filter_map(|backend| Some((backend.signal.as_str(), backend.error.as_ref()?)));
         let failed = sources.chain(backends).map(|(name, error)| format!("error: {name}: {}\n", error.message()));
+        let problems = self.problems().map(|(name, problem)| format!("error: {name}: {problem}\n"));
         let wrong = self.doctor.iter().filter(|finding| finding.verdict == Verdict::Wrong).map(complaint);
-        failed.chain(wrong).collect()
+        failed.chain(problems).chain(wrong).collect()
     }
 
     fn render(&self, all: bool, width: Option<usize>) -> String {
@@ -189,6 +199,9 @@ fn source_text(report: &CheckReport, all: bool, width: Option<usize>) -> String 
     for (heading, rows) in lists {
         text.push_str(&section(heading, &rows, all, width));
     }
+    for problem in &report.problems {
+        text.push_str(&format!("  problem: {problem}\n"));
+    }
     for warning in &report.warnings {
         text.push_str(&format!("  warning: {warning}\n"));
     }
@@ -240,7 +253,8 @@ mod tests {
                 triple("To Do (1)", "todo", "its category"),
                 triple("Awaiting QA (7)", "in_review", "its name says review"),
             ],
-            warnings: vec!["project HR does not exist or is hidden from this token".into()],
+            warnings: vec!["no board of these projects can be seen".into()],
+            problems: vec!["project HR does not exist or is hidden from this token".into()],
         };
         let refused = Error::new(ErrorKind::Auth, "log in: the token was refused (401); make a new one");
         let unreachable = Error::new(ErrorKind::Export, "reach the backend: connection refused");
@@ -273,6 +287,8 @@ mod tests {
         let mut findings = findings();
         assert_eq!(findings.exit(), Exit::Source);
         findings.sources.pop();
+        assert_eq!(findings.exit(), Exit::Source, "a project that is not there");
+        findings.sources[0].report.as_mut().unwrap().problems.clear();
         assert_eq!(findings.exit(), Exit::Backend);
         findings.backends.pop();
         assert_eq!(findings.exit(), Exit::Done);

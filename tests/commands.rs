@@ -1,5 +1,6 @@
 //! The commands one by one: what they print, how they end, and that failures say what to do.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use contextcore_standins::faults::{Fault, When};
@@ -205,6 +206,42 @@ async fn a_replay_sends_the_same_ids_again() {
     assert!(some.len() < before.len() && some.is_subset(&before));
     let wrong = stage.run(&["replay", "--source", "acm"]);
     assert_eq!((wrong.code, wrong.last_error()), (Some(2), "error: there is no source `acm`; did you mean `acme`?"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshots_say_which_open_task_waits_for_which() {
+    let stage = Stage::new().await;
+    stage.run(&["sync", "-o", "json"]).json();
+    let tasks = stage.run(&["tasks", "-o", "json"]).json();
+    let open = |id: &str| {
+        let task = tasks.as_array().unwrap().iter().find(|task| task["id"] == id);
+        task.is_some_and(|task| !["done", "cancelled"].contains(&task["status"].as_str().unwrap_or("done")))
+    };
+    let mut expected = BTreeSet::new();
+    for task in tasks.as_array().unwrap().iter().filter(|task| open(task["id"].as_str().unwrap())) {
+        let blockers = task["blocked_by"].as_array().unwrap().iter().filter_map(|key| key.as_str());
+        expected.extend(
+            blockers.filter(|key| open(key)).map(|key| (task["id"].as_str().unwrap().to_owned(), key.to_owned())),
+        );
+    }
+    assert!(!expected.is_empty(), "nobody waits in this world");
+    let (mut waits, mut holds) = (BTreeSet::new(), BTreeSet::new());
+    for span in stage.backend.spans() {
+        let text =
+            |name: &str| span.attributes.get(name).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+        if text("contextcore.role") != "snapshot" {
+            continue;
+        }
+        let named =
+            |name: &str| text(name).split(", ").filter(|key| !key.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+        waits.extend(named("task.waits_for").into_iter().map(|key| (text("task.id"), key)));
+        holds.extend(named("task.holds_up").into_iter().map(|key| (key, text("task.id"))));
+        let blocked = text("task.status") == "blocked";
+        let both = ["task.waits_for", "task.holds_up"].iter().all(|name| span.attributes.contains_key(*name));
+        assert!(both || !blocked, "{}: what is blocked says so even when nothing blocks it", text("task.id"));
+    }
+    assert_eq!(waits, expected);
+    assert_eq!(holds, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

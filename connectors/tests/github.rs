@@ -634,5 +634,5 @@ async fn a_check_says_who_what_and_how() {
     let meanings: BTreeSet<_> = report.fields.iter().map(|(meaning, _, _)| meaning.as_str()).collect();
     assert!(meanings.is_superset(&["status", "estimate", "iteration"].into()), "{meanings:?}");
     assert!(report.statuses.iter().any(|(name, to, _)| name.starts_with("In Review") && to == "in_review"));
-    assert!(report.warnings.iter().any(|warning| warning.contains("acme/99")), "{:?}", report.warnings);
+    assert!(report.problems.iter().any(|problem| problem.contains("acme/99")), "{:?}", report.problems);
 }

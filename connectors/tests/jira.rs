@@ -9,12 +9,15 @@ use std::time::Duration;
 use contextcore_connectors::ALL;
 use contextcore_core::config::{BlockedConfig, Privacy, SecretRef, SourceConfig};
 use contextcore_core::connector::{Connector, Cursor, Observation, RawRecord, Run, TaskObservation};
-use contextcore_core::model::{Kept, SprintFacts, SprintState};
+use contextcore_core::model::Status::{Done, Todo};
+use contextcore_core::model::{Kept, SprintFacts, SprintState, What};
 use contextcore_core::time::{DAY, MINUTE};
 use contextcore_core::{Error, ErrorKind, Millis, Result, diff, timeline};
 use contextcore_standins::faults::{Fault, Reset, When};
 use contextcore_standins::jira::{BulkOrder, BulkTime, Edition, Jira, JiraHandle, Options};
-use contextcore_standins::world::{Edit, IssueId, SprintId, Visibility, World};
+use contextcore_standins::world::{
+    Category, Edit, IssueId, SprintId, Stage, Status, StatusId, TypeId, Visibility, World,
+};
 use contextcore_standins::{Clock, Request};
 
 /// 2026-11-18, when nothing special is going on with any clock.
@@ -84,6 +87,13 @@ impl Rig {
         let registration = ALL.iter().find(|registration| registration.kind == "jira").unwrap();
         let connector = (registration.build)(&config, &Privacy::default()).unwrap();
         Self { jira, edition, connector, state: None, cursors: HashMap::new(), now: NOW, _token: token }
+    }
+
+    /// A new process over what was kept.
+    fn restart(&mut self) {
+        let config = config(&self.jira, self.edition, &self._token, &["SHOP", "PLAT", "OPS"]);
+        let registration = ALL.iter().find(|registration| registration.kind == "jira").unwrap();
+        self.connector = (registration.build)(&config, &Privacy::default()).unwrap();
     }
 
     async fn demo(options: Options) -> Self {
@@ -518,6 +528,109 @@ async fn issue_types_are_listed_only_when_one_does_not_explain_itself() {
     assert_eq!(types(&rig), 1);
 }
 
+/// An issue went through statuses that came to the site after it was learned, and rests in a known one.
+#[tokio::test]
+async fn statuses_that_only_histories_name_are_looked_up_before_they_are_told() {
+    for options in [cloud(), data_center()] {
+        let mut rig = Rig::demo(options).await;
+        rig.sync().await;
+        let issue = {
+            let mut world = rig.jira.world();
+            for (id, name, category, stage) in
+                [(20_001, "Parked", Category::New, Stage::Todo), (20_002, "Shipped", Category::Done, Stage::Done)]
+            {
+                world.statuses.push(Status { id, name: name.into(), category, stage });
+            }
+            let open =
+                |id: &IssueId| world.truth(NOW).started(*id).is_none() && !world.truth(NOW).status(*id).is_finished();
+            let ids: Vec<IssueId> = world.issues().map(|issue| issue.id).collect();
+            ids.into_iter().find(open).unwrap()
+        };
+        rig.edit(NOW + MINUTE, |edit| edit.transition(issue, StatusId(6)));
+        rig.edit(NOW + 2 * MINUTE, |edit| edit.transition(issue, StatusId(7)));
+        rig.edit(NOW + 3 * MINUTE, |edit| edit.transition(issue, StatusId::TO_DO));
+        rig.jira.take_requests();
+        rig.now += 5 * MINUTE;
+        let outcome = rig.sync().await;
+        let told = outcome.task(issue).history.iter().filter(|entry| entry.at > Millis(NOW));
+        let told: Vec<_> = told.map(|entry| entry.what.clone()).collect();
+        let status = |status, native: &str| What::Status { status, native: native.into() };
+        let expected = [status(Todo, "Parked"), status(Done, "Shipped"), status(Todo, "To Do")];
+        assert_eq!(told, expected);
+        let listed =
+            |rig: &Rig| rig.jira.take_requests().iter().filter(|request| request.path().ends_with("/status")).count();
+        assert_eq!(listed(&rig), 1);
+    }
+}
+
+/// What the site has no word for any more is asked for once, not every time an issue with it changes.
+#[tokio::test]
+async fn a_status_that_was_deleted_is_looked_up_once() {
+    let mut rig = Rig::demo(cloud()).await;
+    rig.sync().await;
+    let issue = rig.jira.world().issues().map(|issue| issue.id).next().unwrap();
+    let listed =
+        |rig: &Rig| rig.jira.take_requests().iter().filter(|request| request.path().ends_with("/status")).count();
+    rig.jira.faults().on(
+        "*/status",
+        When::Always,
+        Fault::status(200, r#"[{"id":"3","name":"In Progress","statusCategory":{"key":"indeterminate"}}]"#),
+    );
+    rig.jira.world().statuses.push(Status {
+        id: 20_001,
+        name: "Gone".into(),
+        category: Category::Done,
+        stage: Stage::Done,
+    });
+    rig.edit(NOW + MINUTE, |edit| edit.transition(issue, StatusId(6)));
+    rig.edit(NOW + 2 * MINUTE, |edit| edit.transition(issue, StatusId::IN_PROGRESS));
+    rig.jira.take_requests();
+    for expected in [1, 0] {
+        rig.edit(rig.now + 4 * MINUTE, |edit| edit.rename(issue, format!("again {expected}")));
+        rig.now += 5 * MINUTE;
+        // Each run of `sync` is a process of its own: nothing but the state and the cursors is kept.
+        rig.restart();
+        rig.sync().await;
+        assert_eq!(listed(&rig), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_translated_type_that_only_histories_name_is_looked_up() {
+    let mut world = World::demo(NOW, 3, 7);
+    world.types[usize::from(TypeId::BUG.0)].name = "Kuriosum".into();
+    let issue = world.issues().find(|issue| issue.fields.kind == TypeId::BUG).unwrap().id;
+    world.edit(NOW - MINUTE).set_type(issue, TypeId::TASK);
+    for other in
+        world.issues().filter(|issue| issue.fields.kind == TypeId::BUG).map(|issue| issue.id).collect::<Vec<_>>()
+    {
+        world.edit(NOW - MINUTE).delete(other);
+    }
+    let mut rig = Rig::start(world, cloud(), &["SHOP", "PLAT", "OPS"]).await;
+    rig.sync().await;
+    let asked = rig.jira.take_requests();
+    assert_eq!(asked.iter().filter(|request| request.path().ends_with("issuetype")).count(), 1);
+}
+
+#[tokio::test]
+async fn a_configured_estimate_goes_before_what_boards_estimate_in() {
+    let mut rig = Rig::demo(cloud()).await;
+    let mut config = config(&rig.jira, rig.edition, &rig._token, &["SHOP", "PLAT", "OPS"]);
+    config.fields.insert("story_points".into(), "customfield_99999".into());
+    let registration = ALL.iter().find(|registration| registration.kind == "jira").unwrap();
+    rig.connector = (registration.build)(&config, &Privacy::default()).unwrap();
+    let outcome = rig.sync().await;
+    assert!(outcome.tasks.values().all(|task| task.present.estimate.is_none()));
+}
+
+#[tokio::test]
+async fn a_site_that_lists_no_statuses_is_not_learned() {
+    let mut rig = Rig::demo(cloud()).await;
+    rig.jira.faults().on("*/status", When::Always, Fault::status(200, "[]"));
+    let error = rig.run(&["issues"]).await.err().unwrap();
+    assert!(error.to_string().contains("no statuses"), "{error}");
+}
+
 #[tokio::test]
 async fn histories_are_asked_for_one_by_one_where_the_bulk_call_is_refused() {
     let mut rig = Rig::demo(cloud()).await;
@@ -525,6 +638,23 @@ async fn histories_are_asked_for_one_by_one_where_the_bulk_call_is_refused() {
     let outcome = rig.sync().await;
     assert_true(&rig.jira.world(), &outcome.tasks, NOW);
     assert_eq!(kinds(&rig.jira.requests())["bulkfetch"], 1);
+}
+
+#[tokio::test]
+async fn histories_are_asked_for_in_smaller_numbers_where_a_request_is_too_large() {
+    let mut rig = Rig::demo(cloud()).await;
+    rig.jira.faults().on("*/changelog/bulkfetch", When::Nth(1), Fault::status(413, "{}"));
+    let outcome = rig.sync().await;
+    assert_true(&rig.jira.world(), &outcome.tasks, NOW);
+    let asked = rig
+        .jira
+        .requests()
+        .iter()
+        .filter(|request| request.path().ends_with("bulkfetch"))
+        .map(|request| request.json()["issueIdsOrKeys"].as_array().unwrap().len())
+        .collect::<Vec<_>>();
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    assert_eq!(asked[0], asked[1] + asked[2]);
 }
 
 #[tokio::test]
@@ -582,7 +712,7 @@ async fn check_tells_what_a_sync_would_do() {
     let report = rig.connector.check(&Run { now: Millis(NOW), full: false }).await.unwrap();
     assert_eq!(report.product, "Jira Cloud");
     assert_eq!(report.projects.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["SHOP"]);
-    assert!(report.warnings.iter().any(|warning| warning.starts_with("project OPS ")), "{:?}", report.warnings);
+    assert!(report.problems.iter().any(|problem| problem.starts_with("project OPS ")), "{:?}", report.problems);
     let meanings: BTreeSet<&str> = report.fields.iter().map(|(meaning, ..)| meaning.as_str()).collect();
     assert!(["story_points", "sprint", "flagged"].iter().all(|meaning| meanings.contains(meaning)), "{meanings:?}");
     assert!(report.statuses.iter().any(|(name, status, _)| name.starts_with("In Review") && status == "in_review"));

@@ -140,6 +140,8 @@ pub struct CheckReport {
     pub statuses: Vec<(String, String, String)>,
     /// What a person should look at; each says what to do.
     pub warnings: Vec<String>,
+    /// What of the configuration the tool does not have, such as a project: a sync would leave it out. Each says what to do.
+    pub problems: Vec<String>,
 }
 
 /// One kind of source: its word in the config and how to make a connector for it.

@@ -107,7 +107,7 @@ pub fn points(milli_points: i64) -> f64 {
 /// What finished work adds up to, per native project.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Tasks ever created, by type.
+    /// Tasks ever created, by type; none of a type that tasks only moved into or were turned into.
     pub created: BTreeMap<TaskType, i64>,
     /// Completions ever, by type as of then, with their points.
     pub completed: BTreeMap<TaskType, Weight>,
@@ -225,6 +225,10 @@ pub fn contribution(life: &Life) -> BTreeMap<SmolStr, Totals> {
     for happening in happenings(life) {
         happening.count(all.entry(happening.project.clone()).or_default());
     }
+    // What moved in or was retyped was created elsewhere, or as something else: its place is known all the same.
+    for facts in life.turns().iter().map(|turn| &turn.state.facts) {
+        all.entry(facts.project.clone()).or_default().created.entry(facts.task_type).or_default();
+    }
     let State { facts, deleted, .. } = &life.last().state;
     let status = facts.effective_status();
     if status.is_finished() && deleted.is_none() {
@@ -306,6 +310,17 @@ mod tests {
         assert_eq!(totals.lead_time[&TaskType::Story].sum, DAY + 3 * DAY);
         assert_eq!(totals.cycle_time[&TaskType::Story].count(), 2);
         assert_eq!(totals.status_time[&Status::InProgress].sum, DAY - HOUR + DAY);
+    }
+
+    #[test]
+    fn a_project_moved_into_and_a_type_turned_into_are_known() {
+        let moved = What::Moved { key: "OPS-1".into(), project: "OPS".into() };
+        let typed = What::Typed { task_type: TaskType::Bug, native: "Bug".into() };
+        let life =
+            vec![kept(0, What::Created(Box::new(facts(Status::Todo)))), kept(HOUR, moved), kept(2 * HOUR, typed)];
+        let all = contribution(&Life::new(&life).unwrap());
+        assert_eq!(all["PROJ"].created, BTreeMap::from([(TaskType::Story, 1)]));
+        assert_eq!(all["OPS"].created, BTreeMap::from([(TaskType::Story, 0), (TaskType::Bug, 0)]));
     }
 
     #[test]

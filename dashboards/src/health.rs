@@ -13,7 +13,7 @@ use crate::query::{Selector, Series, TOO_OLD, label, quoted, span};
 use crate::variable;
 
 const NOT_TOLD: &str =
-    "contextcore told nothing of itself within the look back: is it running, and `signals` holds metrics?";
+    "contextcore told nothing of itself within the look back: is it running, and does `signals` hold metrics?";
 
 /// The dashboard.
 pub(crate) fn dashboard() -> Dashboard {
@@ -64,7 +64,7 @@ fn header() -> Vec<Draft> {
     vec![
         stat(1, "Oldest data", 5)
             .rule("How long ago the source that is furthest behind last ended a run well. Red above one hour.")
-            .empty(NOT_TOLD)
+            .blank("Nothing told", NOT_TOLD)
             .unit("s")
             .decimals(0)
             .no_course()
@@ -79,7 +79,7 @@ fn header() -> Vec<Draft> {
             .ask(moment("A", format!("sum({}) or vector(0)", of(names::M_SYNC_ERRORS).gained("$__range", &SOURCE)), "failed")),
         stat(3, "Not yet told", 5)
             .rule("Changes that some backend has not been told: the greatest of the three. What is behind catches up by itself.")
-            .empty(NOT_TOLD)
+            .blank("Nothing told", NOT_TOLD)
             .decimals(0)
             .step("1m")
             .ask(course("A", format!("max(sum by ({}) ({}))", label(names::SIGNAL), backlogs()), "changes")),
@@ -94,7 +94,7 @@ fn header() -> Vec<Draft> {
         stat(5, "Held of what the tools count", 5)
             .rule("Tasks held, of those that the tools themselves count. Below 100 %: a first sync is under way, or the token may \
 not see everything. A tool that does not count has none.")
-            .empty("No tool says how many tasks it has")
+            .blank("Nobody counts", "no tool says how many tasks it has")
             .unit("percent")
             .decimals(1)
             .no_course()
@@ -129,24 +129,24 @@ fn assumptions() -> Vec<Draft> {
     let events = Selector::all().equal(names::SERVICE_NAME, "contextcore");
     let of_last_year = events.clone().equal(names::REPLAY, "backfill");
     vec![
-        check(10, "Projects told now", "No: nothing was told within the look back")
+        check(10, "Projects told now", "nothing was told within the look back")
             .rule(assumption("Prometheus has values of this many projects within the look back.", &[k::PROMETHEUS_RECEIVER]))
             .ask(moment("A", format!("count({projects})"), "projects")),
-        check(11, "Projects with history of 14 days ago", "No: Prometheus refused the history, or there is none that old")
+        check(11, "History of 14 days ago", "Prometheus refused the history, or there is none that old")
             .rule(assumption("Prometheus took values that were two weeks old.", &[k::PROMETHEUS_OLD, k::PROMETHEUS_RETENTION]))
             .ask(moment("A", older, "projects")),
-        check(12, "Events in this time", "No: nothing happened in this time, or Loki takes no records")
+        check(12, "Events in this time", "nothing happened in this time, or Loki takes no records")
             .rule(assumption("Loki has events that happened in this time.", &[k::LOKI_OLD, k::LOKI_RANGE]))
             .ask(counts("A", format!("sum(count_over_time({}[$__range]))", events.text()))),
-        check(13, "Events sent as history", "No: choose a longer time, or Loki refused the history")
+        check(13, "Events sent as history", "choose a longer time, or Loki refused the history")
             .rule(assumption(
                 "Loki has events of this time that were more than an hour old when they were sent. Choose a time before the first sync.",
                 &[k::LOKI_OLD, k::LOKI_BEHIND, k::LOKI_LABELS],
             ))
             .ask(counts("A", format!("sum(count_over_time({}[$__range]))", of_last_year.text()))),
-        searchable(14, "Newest snapshot", "snapshot", "2h", "No: no snapshot within two hours, or Tempo has not got it yet")
+        searchable(14, "Newest snapshot", "snapshot", "2h", "no snapshot within two hours, or Tempo has not got it yet")
             .rule(assumption("Tempo finds the newest snapshot, from which boards and breakdowns come.", &[k::TEMPO_RETENTION, k::TEMPO_TRACES, k::TEMPO_BYTES])),
-        searchable(15, "History in Tempo", "phase", "365d", "No: Tempo does not find what is old")
+        searchable(15, "Newest history", "phase", "365d", "Tempo does not find what is old")
             .rule(assumption(
                 "Tempo finds phases within a year. It takes up to 10 minutes after a sync.",
                 &[k::TEMPO_SLACK, k::TEMPO_SEARCH_RANGE, k::TEMPO_RETENTION],
@@ -155,17 +155,23 @@ fn assumptions() -> Vec<Draft> {
     ]
 }
 
+/// What a tile shows whose assumption does not hold.
+const NO: &str = "No: see the i";
+
 fn check(id: u32, title: &str, otherwise: &str) -> Draft {
-    stat(id, title, 4).empty(otherwise).no_course().decimals(0).steps(&[("red", None), ("green", Some(1.0))])
+    let tested = stat(id, title, 4).nothing_is_bad().blank(NO, otherwise);
+    tested.no_course().decimals(0).steps(&[("red", None), ("green", Some(1.0))])
 }
 
 fn searchable(id: u32, title: &str, role: &str, stretch: &'static str, otherwise: &str) -> Draft {
     let query = format!("{{ {} }} with (most_recent=true)", span(names::ROLE, "=", &quoted(role)));
+    // Nothing found is no value, which takes the first colour; every moment is after 1970.
     stat(id, title, 4)
-        .empty(otherwise)
+        .nothing_is_bad()
+        .blank(NO, otherwise)
         .no_course()
         .unit("dateTimeFromNow")
-        .steps(&[("green", None)])
+        .steps(&[("red", None), ("green", Some(1.0))])
         .lately(stretch)
         .ask(spans("A", query, 1))
         .then("filterFieldsByName", serde_json::json!({"include": {"names": ["time"]}}))
@@ -177,7 +183,7 @@ fn reading() -> Draft {
     text(
         16,
         "",
-        (24, 3),
+        (24, 2),
         "A red tile is the first thing to look at: its description (the **i** at its title) says what to set, line by line. To test \
 with records of its own: `contextcore check --tempo-url … --loki-url … --prometheus-url … --grafana-url …`",
     )
@@ -187,7 +193,7 @@ fn sources() -> Draft {
     let draft = table(20, "Sources", (24, 8))
         .rule("How each source stands. Last success: how long ago a run last ended well. Duration: of the last run. Requests, \
 records, changes and failures: in this time. Set aside: records that could not be understood, and wait for a newer version. \
-Held and counted: tasks held, and those that the tool itself counts. Left: requests left by the tool's own limit.")
+Held and counted: tasks held, and those that the tool itself counts. Left: requests left by the tool's own limit; waits: how often it asked us to wait in this time.")
         .empty(NOT_TOLD)
         .decimals(0)
         .ask(rows("A", format!("time() - {}", of(names::M_SYNC_LAST_SUCCESS).by(&SOURCE))))
@@ -199,7 +205,8 @@ Held and counted: tasks held, and those that the tool itself counts. Left: reque
         .ask(rows("G", of(names::M_SYNC_SET_ASIDE).by(&SOURCE)))
         .ask(rows("H", of(names::M_SYNC_TASKS).by(&SOURCE)))
         .ask(rows("I", of(names::M_SYNC_TOOL_TASKS).by(&SOURCE)))
-        .ask(rows("J", of(names::M_RATE_REMAINING).by(&SOURCE)));
+        .ask(rows("J", of(names::M_RATE_REMAINING).by(&SOURCE)))
+        .ask(rows("K", of(names::M_RATE_WAITS).gained("$__range", &SOURCE)));
     draft
         .joined(&label(names::SOURCE_NAME))
         .columns(&[
@@ -214,6 +221,7 @@ Held and counted: tasks held, and those that the tool itself counts. Left: reque
             ("Value #H", "Held"),
             ("Value #I", "Counted"),
             ("Value #J", "Left"),
+            ("Value #K", "Waits"),
         ])
         .field("Last success", {
             let mut age = coloured(&[("green", None), ("red", Some(f64::from(TOO_OLD)))]);
@@ -248,13 +256,12 @@ fn work() -> Draft {
 
 fn rate_limit() -> Draft {
     lines(23, "Requests left by the tools' limits", (8, 8))
-        .rule("What each tool says is left of its limit, and how often it asked us to wait so far.")
+        .rule("What each tool says is left of its limit. How often it asked us to wait is in the table above.")
         .empty("No tool says what is left of its limit")
         .zero_based()
         .decimals(0)
         .step("1m")
-        .ask(course("A", of(names::M_RATE_REMAINING).by(&SOURCE), "{{source_name}} left"))
-        .ask(course("B", of(names::M_RATE_WAITS).by(&SOURCE), "{{source_name}} waits"))
+        .ask(course("A", of(names::M_RATE_REMAINING).by(&SOURCE), "{{source_name}}"))
 }
 
 fn backlog() -> Draft {

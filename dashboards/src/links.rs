@@ -20,6 +20,15 @@ pub(crate) fn project(column: &str) -> String {
     format!("/d/{PROJECT}?var-project=${{__data.fields.{column}:percentencode}}&{SOURCES}&${{__url_time_range}}")
 }
 
+/// Project Details of the project that is looked at, with the sprint whose id a column holds, over the time that two others
+/// say in milliseconds.
+pub(crate) fn sprint(id: &str, from: &str, to: &str) -> String {
+    format!(
+        "/d/{PROJECT}?${{project:queryparam}}&var-sprint=${{__data.fields.{id}:percentencode}}&{SOURCES}&${{lookback:queryparam}}\
+         &from=${{__data.fields.{from}.numeric}}&to=${{__data.fields.{to}.numeric}}"
+    )
+}
+
 /// ContextCore Health.
 pub(crate) fn health() -> String {
     format!("/d/{HEALTH}?{SOURCES}&${{__url_time_range}}")
@@ -44,10 +53,10 @@ pub(crate) fn trace(column: &str) -> String {
 fn explore(query: &str) -> String {
     let panes = json!({"cc": {
         "datasource": "${tempo}",
-        "queries": [{"refId": "A", "queryType": "traceql", "query": query, "limit": 20, "tableType": "spans"}],
+        "queries": [{"refId": "A", "queryType": "traceql", "query": query, "limit": 20, "spss": 100, "tableType": "spans"}],
         "range": {"from": "${__from}", "to": "${__to}"},
     }});
-    format!("/explore?schemaVersion=1&orgId=1&panes={}", encoded(&panes.to_string()))
+    format!("/explore?schemaVersion=1&panes={}", encoded(&panes.to_string()))
 }
 
 /// Percent-encodes an address, but for what Grafana fills in.

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 /// The schema of the JSON.
 pub const SCHEMA_VERSION: u32 = 39;
+/// The Grafana that writes this schema.
+pub const PLUGIN_VERSION: &str = "11.0.0";
 
 /// A dashboard.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -187,6 +189,9 @@ pub struct Panel {
     /// E.g. `stat`.
     #[serde(rename = "type")]
     pub kind: &'static str,
+    /// The version its options are written for; without one Grafana takes them for those of version 6, and migrates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin_version: Option<&'static str>,
     /// Its title.
     pub title: String,
     /// Which rule its numbers follow.

@@ -4,8 +4,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::model::{
-    Color, DataLink, Defaults, FieldConfig, GridPos, LOKI, LokiTarget, MIXED, Matcher, Override, PANEL, PROMETHEUS,
-    Panel, PanelTarget, PrometheusTarget, Property, Step, TEMPO, Target, TempoTarget, Thresholds, Transformation,
+    Color, DataLink, Defaults, FieldConfig, GridPos, LOKI, LokiTarget, MIXED, Matcher, Override, PANEL, PLUGIN_VERSION,
+    PROMETHEUS, Panel, PanelTarget, PrometheusTarget, Property, Step, TEMPO, Target, TempoTarget, Thresholds,
+    Transformation,
 };
 
 /// Columns of Grafana's grid.
@@ -15,6 +16,16 @@ const SPANS: u32 = 5_000;
 
 /// Colours from a value on; the first begins at nothing.
 pub(crate) type Steps<'a> = &'a [(&'static str, Option<f64>)];
+/// What the number at the end of the range is called before its course is put before it.
+pub(crate) const AT_END: &str = "at the end";
+/// What that course is called.
+const COURSE: &str = "course";
+/// The longest text that is read in a tile.
+const SHORT: usize = 24;
+/// What comes before the reason in a tile's description.
+pub(crate) const WITHOUT: &str = "\n\nWithout a number: ";
+/// What a tile without a number shows.
+const NO_DATA: &str = "No data: see Health";
 /// Grey, whatever the value.
 pub(crate) const PLAIN: Steps<'static> = &[("text", None)];
 /// Good when nothing, bad when anything.
@@ -29,6 +40,7 @@ fn panel(kind: &'static str, id: u32, title: &str, (w, h): (u32, u32), options: 
     Draft(Panel {
         id,
         kind,
+        plugin_version: Some(PLUGIN_VERSION),
         title: title.to_owned(),
         description: String::new(),
         grid_pos: GridPos { h, w, x: 0, y: 0 },
@@ -59,7 +71,9 @@ pub(crate) fn stat(id: u32, title: &str, width: u32) -> Draft {
         "textMode": "auto",
         "wideLayout": true,
     });
-    panel("stat", id, title, (width, 4), options).steps(PLAIN)
+    // No number is neither good nor bad, whatever the colour of zero.
+    let none = json!({"type": "special", "options": {"match": "null", "result": {"color": "text", "index": 0}}});
+    panel("stat", id, title, (width, 4), options).steps(PLAIN).words(none)
 }
 
 /// Rows and columns.
@@ -70,11 +84,16 @@ pub(crate) fn table(id: u32, title: &str, size: (u32, u32)) -> Draft {
         "footer": {"show": false, "reducer": ["sum"], "countRows": false, "fields": ""},
         "sortBy": [],
     });
+    // A table without rows says why; a cell without a value must not say it again. Only texts can be filtered: the funnel
+    // would take the room of a number's name.
     panel("table", id, title, size, options)
         .steps(PLAIN)
         .custom("align", json!("auto"))
         .custom("cellOptions", json!({"type": "auto"}))
-        .custom("filterable", json!(true))
+        .custom("wrapHeaderText", json!(true))
+        .custom("minWidth", json!(60))
+        .fields(".*", vec![nothing("–")])
+        .kind("string", vec![Property { id: "custom.filterable", value: json!(true) }])
 }
 
 /// Lines over time.
@@ -101,14 +120,6 @@ pub(crate) fn areas(id: u32, title: &str, size: (u32, u32)) -> Draft {
         .custom("stacking", json!({"mode": "normal", "group": "A"}))
 }
 
-/// Bars over time.
-pub(crate) fn bars(id: u32, title: &str, size: (u32, u32)) -> Draft {
-    lines(id, title, size)
-        .custom("drawStyle", json!("bars"))
-        .custom("fillOpacity", json!(70))
-        .custom("lineWidth", json!(0))
-}
-
 /// A bar a row of a table; `x` names the column with the names.
 pub(crate) fn bar_chart(id: u32, title: &str, size: (u32, u32), x: &str) -> Draft {
     let options = json!({
@@ -119,11 +130,21 @@ pub(crate) fn bar_chart(id: u32, title: &str, size: (u32, u32), x: &str) -> Draf
         "showValue": "auto",
         "stacking": "none",
         "xTickLabelRotation": 0,
-        "xTickLabelSpacing": 100,
+        "xTickLabelSpacing": 0,
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []},
         "tooltip": {"mode": "multi", "sort": "none"},
     });
     panel("barchart", id, title, size, options).custom("fillOpacity", json!(80)).palette()
+}
+
+/// Bars side by side, a group of them a week: bars of a time series would hide each other.
+pub(crate) fn weeks(id: u32, title: &str, size: (u32, u32)) -> Draft {
+    bar_chart(id, title, size, "Time")
+        .zero_based()
+        .decimals(0)
+        .step("1w")
+        .joined("Time")
+        .field("Time", vec![unit("time:D MMM")])
 }
 
 /// A horizontal bar a series, or a row of a table.
@@ -184,7 +205,7 @@ pub(crate) fn text(id: u32, title: &str, size: (u32, u32), content: &str) -> Dra
 impl Draft {
     /// The rule its numbers follow.
     pub(crate) fn rule(mut self, rule: impl Into<String>) -> Self {
-        self.0.description = rule.into();
+        self.0.description.insert_str(0, &rule.into());
         self
     }
 
@@ -203,9 +224,22 @@ impl Draft {
         self
     }
 
-    /// Why it may be empty, and where to look.
+    /// Why it may be empty, and where to look. A stat makes its text as large as fits, so that a sentence would be too small
+    /// to read: it shows a few words, and its description says the rest.
     pub(crate) fn empty(self, why: impl Into<String>) -> Self {
-        self.defaults(|defaults| defaults.no_value = why.into())
+        let why = why.into();
+        if self.0.kind == "stat" && why.len() > SHORT { self.blank(NO_DATA, &why) } else { self.shown_when_empty(&why) }
+    }
+
+    /// The same with words of one's own for the tile.
+    pub(crate) fn blank(mut self, shown: &str, why: &str) -> Self {
+        let end = if why.ends_with(['.', '?']) { "" } else { "." };
+        self.0.description.push_str(&format!("{WITHOUT}{why}{end}"));
+        self.shown_when_empty(shown)
+    }
+
+    fn shown_when_empty(self, text: &str) -> Self {
+        self.defaults(|defaults| defaults.no_value = text.to_owned())
     }
 
     pub(crate) fn unit(self, unit: &'static str) -> Self {
@@ -237,10 +271,14 @@ impl Draft {
     }
 
     /// Calls every series of texts by one of its labels. An override, because Grafana 12 names the parts of a partition itself.
-    pub(crate) fn named_by_label(mut self, attribute: &str) -> Self {
-        let matcher = Matcher { id: "byType", options: "string".to_owned() };
-        let name = display_name(&format!("${{__field.labels[\"{attribute}\"]}}"));
-        self.config().overrides.push(Override { matcher, properties: vec![name] });
+    pub(crate) fn named_by_label(self, attribute: &str) -> Self {
+        self.kind("string", vec![display_name(&format!("${{__field.labels[\"{attribute}\"]}}"))])
+    }
+
+    /// How all columns or series of a kind look: `string`, `number`, `time`.
+    pub(crate) fn kind(mut self, kind: &str, properties: Vec<Property>) -> Self {
+        let matcher = Matcher { id: "byType", options: kind.to_owned() };
+        self.config().overrides.push(Override { matcher, properties });
         self
     }
 
@@ -271,6 +309,20 @@ impl Draft {
     /// A stat without a course: its query is asked at one moment.
     pub(crate) fn no_course(self) -> Self {
         self.option("graphMode", json!("none"))
+    }
+
+    /// A stat with the course of its first number beneath it. The course has a step of a day, and so ends up to a day before
+    /// the end of the range; the number asked at that end is put behind it. `keep` are the other numbers of the stat.
+    pub(crate) fn with_course(self, expr: String, name: &str, keep: &[&str]) -> Self {
+        let row = json!({"include": [AT_END, COURSE], "reducer": "lastNotNull"});
+        let mut kept = vec![("Time", "Time"), (name, name)];
+        kept.extend(keep.iter().map(|other| (*other, *other)));
+        self.option("graphMode", json!("area"))
+            .step("1d")
+            .ask(course("Z", expr, COURSE))
+            .joined("Time")
+            .then("calculateField", json!({"mode": "reduceRow", "alias": name, "reduce": row, "replaceFields": false}))
+            .columns(&kept)
     }
 
     /// Sorts a table by a column as it is shown.
@@ -343,23 +395,56 @@ impl Draft {
         self.then("convertFieldType", json!({"conversions": conversions, "fields": {}}))
     }
 
-    /// Leaves these columns, in this order, under these names.
+    /// Leaves these columns, in this order, under these names. A column that keeps its name is not renamed: Grafana calls the
+    /// bars of a bar gauge by their row's texts only while nobody has named the numbers.
     pub(crate) fn columns(self, columns: &[(&str, &str)]) -> Self {
         let names: Vec<&str> = columns.iter().map(|(from, _)| *from).collect();
         let order: Map<String, Value> =
             columns.iter().enumerate().map(|(place, (from, _))| ((*from).to_owned(), json!(place))).collect();
-        let rename: Map<String, Value> = columns.iter().map(|(from, to)| ((*from).to_owned(), json!(to))).collect();
+        let rename: Map<String, Value> =
+            columns.iter().filter(|(from, to)| from != to).map(|(from, to)| ((*from).to_owned(), json!(to))).collect();
         self.then("filterFieldsByName", json!({"include": {"names": names}}))
             .then("organize", json!({"excludeByName": {}, "indexByName": order, "renameByName": rename}))
     }
 
     /// Leaves the rows whose column equals one of these.
     pub(crate) fn only(self, column: &str, values: &[&str]) -> Self {
+        self.filtered("include", column, values)
+    }
+
+    /// Leaves out the rows whose column equals one of these.
+    pub(crate) fn without(self, column: &str, values: &[&str]) -> Self {
+        self.filtered("exclude", column, values)
+    }
+
+    fn filtered(self, kind: &str, column: &str, values: &[&str]) -> Self {
         let filters: Vec<Value> = values
             .iter()
             .map(|value| json!({"fieldName": column, "config": {"id": "equal", "options": {"value": value}}}))
             .collect();
-        self.then("filterByValue", json!({"type": "include", "match": "any", "filters": filters}))
+        self.then("filterByValue", json!({"type": kind, "match": "any", "filters": filters}))
+    }
+
+    /// Leaves the rows that have a value in a column.
+    pub(crate) fn having(self, column: &str) -> Self {
+        let filter = json!({"fieldName": column, "config": {"id": "isNotNull", "options": {}}});
+        self.then("filterByValue", json!({"type": "include", "match": "any", "filters": [filter]}))
+    }
+
+    /// Adds a column: another one in days instead of seconds.
+    pub(crate) fn days(self, seconds: &str, days: &str) -> Self {
+        let binary = json!({"left": seconds, "operator": "/", "right": DAY.to_string()});
+        self.then("calculateField", json!({"mode": "binary", "alias": days, "binary": binary, "replaceFields": false}))
+    }
+
+    /// Keeps the first columns in sight while the others are scrolled (Grafana 12; others ignore it).
+    pub(crate) fn frozen(self, columns: u8) -> Self {
+        self.option("frozenColumns", json!({"left": columns}))
+    }
+
+    /// A tile that tests something: nothing is bad.
+    pub(crate) fn nothing_is_bad(self) -> Self {
+        self.defaults(|defaults| defaults.mappings.clear())
     }
 
     #[cfg(test)]
@@ -374,6 +459,21 @@ fn link(title: &'static str, url: String) -> DataLink {
 
 pub(crate) fn thresholds(steps: Steps<'_>) -> Thresholds {
     Thresholds { mode: "absolute", steps: steps.iter().map(|(color, value)| Step { color, value: *value }).collect() }
+}
+
+/// Seconds of a day.
+const DAY: u32 = 86_400;
+/// The unit of how long work takes. Grafana's own `s` would say weeks of some and hours of others, which no eye compares.
+pub(crate) const DAYS: &str = "suffix:d";
+
+/// PromQL: seconds as days.
+pub(crate) fn in_days(seconds: &str) -> String {
+    format!("({seconds}) / {DAY}")
+}
+
+/// A property of a column: what a cell without a value shows.
+pub(crate) fn nothing(text: &str) -> Property {
+    Property { id: "noValue", value: json!(text) }
 }
 
 /// A property of a column: its unit.
@@ -396,11 +496,24 @@ pub(crate) fn width(width: u32) -> Property {
     Property { id: "custom.width", value: json!(width) }
 }
 
+/// A property of a column: no narrower than this, and wider where there is room.
+pub(crate) fn at_least(width: u32) -> Property {
+    Property { id: "custom.minWidth", value: json!(width) }
+}
+
 /// A property of a column: it is there for links, and not seen.
 pub(crate) fn hidden() -> Vec<Property> {
     vec![
         Property { id: "custom.hidden", value: json!(true) },
         Property { id: "custom.hideFrom", value: json!({"viz": true, "legend": false, "tooltip": false}) },
+    ]
+}
+
+/// Properties of a column that Grafana would hide by itself: it is seen.
+pub(crate) fn seen() -> Vec<Property> {
+    vec![
+        Property { id: "custom.hidden", value: json!(false) },
+        Property { id: "custom.hideFrom", value: json!({"viz": false, "legend": false, "tooltip": false}) },
     ]
 }
 
@@ -477,11 +590,17 @@ pub(crate) fn mapping(words: &[(&str, &str, &str)]) -> Value {
     json!({"type": "value", "options": options})
 }
 
+/// The colour of what is to do: seen on light and dark, and no competition for what is in progress.
+pub(crate) const TODO: &str = "#7F8FA9";
+
+/// The colour of areas that neither please nor alarm: the colour of text would be black on light.
+pub(crate) const NEUTRAL: &str = "#A7ABB8";
+
 /// The statuses, coloured alike everywhere.
 pub(crate) fn statuses() -> Value {
     mapping(&[
-        ("backlog", "backlog", "text"),
-        ("todo", "todo", "light-blue"),
+        ("backlog", "backlog", NEUTRAL),
+        ("todo", "todo", TODO),
         ("in_progress", "in progress", "blue"),
         ("in_review", "in review", "purple"),
         ("blocked", "blocked", "red"),
@@ -614,6 +733,7 @@ fn heading(id: u32, title: &str, y: u32) -> Panel {
     Panel {
         grid_pos: GridPos { y, ..panel.grid_pos },
         field_config: None,
+        plugin_version: None,
         collapsed: Some(false),
         panels: Some(Vec::new()),
         ..panel

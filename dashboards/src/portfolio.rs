@@ -4,14 +4,15 @@ use contextcore_core::replay::semconv::{self as names, Metric};
 use serde_json::json;
 
 use crate::links;
-use crate::model::{Annotations, Dashboard, SCHEMA_VERSION, Templating, TimeRange};
+use crate::model::{Annotations, Dashboard, Property, SCHEMA_VERSION, Templating, TimeRange};
 use crate::panel::{
-    self, Draft, NONE_IS_GOOD, Section, areas, background, bar_chart, bar_gauge, bars, buckets, colour, coloured,
-    counts, course, decimals, events, folded, gauge, hidden, lines, logs, mapping, moment, rows, section, stat, table,
-    text, to, unit, width, words,
+    self, AT_END, DAYS, Draft, NEUTRAL, NONE_IS_GOOD, Section, TODO, areas, at_least, background, bar_chart, bar_gauge,
+    buckets, colour, coloured, counts, course, decimals, events, folded, gauge, hidden, in_days, lines, logs, mapping,
+    moment, rows, section, stat, table, text, to, unit, weeks, width, words,
 };
 use crate::query::{
-    HEALTH_RULE, Health, SPRINT, SPRINT_NAMED, Selector, Series, TOO_OLD, label, quantile, quantile_before,
+    BLOCKED_TOO_LONG, HEALTH_RULE, Health, SPRINT, SPRINT_NAMED, Selector, Series, TOO_OLD, label, quantile,
+    quantile_before,
 };
 use crate::variable;
 
@@ -79,7 +80,9 @@ fn completed() -> Series {
 const PROJECT: [&str; 1] = [names::PROJECT_ID];
 
 fn header() -> Vec<Draft> {
-    let mut all = vec![active(), on_track(), at_risk(), blocked_now(), throughput(), stale_sources()];
+    let all = vec![active(), on_track(), at_risk(), blocked_now(), throughput(), stale_sources()];
+    // A row higher than usual: below that, Grafana leaves the course of a number out.
+    let mut all: Vec<Draft> = all.into_iter().map(|tile| tile.size(4, 5)).collect();
     all.extend([health_over_time(), course_of_work()]);
     all
 }
@@ -90,20 +93,20 @@ fn week_ago(expression: &str) -> String {
 }
 
 /// A number of the header: now, and a week ago.
-fn compared(id: u32, title: &str, expression: &str) -> Draft {
+fn compared(id: u32, title: &str, expression: &str, now: &str) -> Draft {
     stat(id, title, 4)
         .empty(NOTHING)
         .decimals(0)
         .no_course()
         .field("a week ago", vec![colour("text")])
-        .ask(moment("A", expression.to_owned(), "now"))
+        .ask(moment("A", expression.to_owned(), now))
         .ask(moment("B", week_ago(expression), "a week ago"))
 }
 
 fn active() -> Draft {
     let busy = projects(names::M_TASK_WIP).by_project();
     let done = completed().gained("4w", &PROJECT);
-    compared(1, "Active projects", &format!("count(({busy} > 0) or ({done} > 0))"))
+    compared(1, "Active projects", &format!("count(({busy} > 0) or ({done} > 0))"), "now")
         .rule("Projects with work in progress, or with anything completed in the four weeks before.")
 }
 
@@ -111,9 +114,9 @@ const PAST_HEALTH: &str = "In the past, how old the data was is reckoned only si
 
 fn on_track() -> Draft {
     let health = Health::of(Selector::projects()).score();
-    compared(2, "On track", &format!("sum({health} == bool 0)"))
+    compared(2, "On track", &format!("sum({health} == bool 0)"), "now")
         .rule(format!("Projects that are green. {HEALTH_RULE} {PAST_HEALTH}"))
-        .steps(&[("green", None)])
+        .steps(&[("text", None), ("green", Some(1.0))])
 }
 
 fn at_risk() -> Draft {
@@ -129,20 +132,23 @@ fn at_risk() -> Draft {
 }
 
 fn blocked_now() -> Draft {
-    let oldest = format!("max({})", Health::of(Selector::projects()).oldest_block());
+    let oldest = in_days(&format!("max({})", Health::of(Selector::projects()).oldest_block()));
     stat(4, "Blocked tasks", 4)
         .rule("Open tasks that are blocked: by their status, a flag or label, or (where configured) an open blocker. Oldest: for \
 how long the one that has been blocked longest has been blocked.")
         .empty("Nothing was told within the look back: see ContextCore Health")
         .steps(NONE_IS_GOOD)
         .no_course()
-        .field("oldest", vec![unit("s"), decimals(1), colour("text")])
-        .ask(moment("A", projects(names::M_TASK_BLOCKED).sum(&PROJECT), "blocked"))
+        .field("oldest", vec![unit(DAYS), decimals(1), colour("text")])
+        .ask(moment("A", projects(names::M_TASK_BLOCKED).sum(&PROJECT), AT_END))
         .ask(moment("B", oldest, "oldest"))
+        .with_course(projects(names::M_TASK_BLOCKED).sum(&PROJECT), "blocked", &["oldest"])
 }
 
 fn throughput() -> Draft {
-    compared(5, "Throughput, 7 days", &completed().gained("1w", &[]))
+    let week = completed().gained("1w", &[]);
+    compared(5, "Throughput, 7 days", &week, AT_END)
+        .with_course(week, "now", &["a week ago"])
         .rule("Completions in the seven days before, epics aside, to the 6-hour grid of history; and in the seven days before \
 those. What is reopened and completed again counts again.")
 }
@@ -166,7 +172,10 @@ fn health_over_time() -> Draft {
 
 fn course_of_work() -> Draft {
     lines(8, "Blocked, in progress, completed in 7 days", (12, 6))
-        .rule("Tasks blocked and in progress at each moment, and completions in the seven days before it, epics aside.")
+        .rule(
+            "Tasks blocked at each moment; tasks in progress, in review or blocked meanwhile; and completions in the seven days \
+before it, epics aside.",
+        )
         .empty(NOTHING)
         .zero_based()
         .decimals(0)
@@ -204,16 +213,16 @@ fn matrix() -> Draft {
     let cycle_before = quantile_before("0.85", names::M_TASK_CYCLE_TIME, Selector::projects(), 30, &PROJECT);
     let week = completed().gained("1w", &PROJECT);
     let month = completed().gained("4w", &PROJECT);
-    let draft = table(10, "Health matrix", (24, 11))
+    let draft = table(10, "Health matrix", (24, 9))
         .ask(rows("A", info.newest(&about)))
         .ask(rows("B", health.score()))
         .ask(rows("C", projects(names::M_PROJECT_PERCENT).by_project()))
         .ask(rows("D", health.blocked()))
-        .ask(rows("E", health.oldest_block()))
+        .ask(rows("E", in_days(&health.oldest_block())))
         .ask(rows("F", projects(names::M_TASK_WIP).by_project()))
         .ask(rows("G", health.crowding()))
-        .ask(rows("H", cycle("0.5")))
-        .ask(rows("I", cycle("0.85")))
+        .ask(rows("H", in_days(&cycle("0.5"))))
+        .ask(rows("I", in_days(&cycle("0.85"))))
         .ask(rows("J", format!("100 * ({} / ({cycle_before} > 0) - 1)", cycle("0.85"))))
         .ask(rows("K", week.clone()))
         .ask(rows("L", format!("100 * (4 * {week} / ({month} > 0) - 1)")))
@@ -228,14 +237,17 @@ fn matrix_rule(draft: Draft) -> Draft {
     draft
         .rule(format!(
             "A row a project; a click on it leads to its details. {HEALTH_RULE} Done: share of all work that is not cancelled, by \
-points where everything is estimated, else by number. WIP ×: work in progress as a multiple of its 4-week mean. Cycle time: \
+points where everything is estimated, else by number. WIP: tasks in progress, in review or blocked meanwhile; WIP ×: as a \
+multiple of its 4-week mean; both with epics. Cycle time, in days: \
 started to completed, of what was completed in the last 30 days, to the width of a bucket; its change is that of p85 against the \
 30 days before. 7 d: completions; its trend is against the mean week of the last four. Behind: how far the worst running sprint \
 is behind its ideal line, as a share of its scope. Scope ±: points added and removed, as a share of the commitment. Stale: open \
-tasks with nothing happening for longer than `stale_after`. Read: how long ago the least fresh source of the project was read."
+tasks with nothing happening for longer than `stale_after`. Data age: how long ago the least fresh source of the project was \
+read."
         ))
         .empty("No project of this choice was told within the look back: see ContextCore Health")
         .sorted("Health", true)
+        .frozen(1)
 }
 
 fn matrix_columns(draft: Draft) -> Draft {
@@ -255,42 +267,43 @@ fn matrix_columns(draft: Draft) -> Draft {
         ("Value #M", "Behind"),
         ("Value #N", "Scope ±"),
         ("Value #O", "Stale"),
-        ("Value #P", "Read"),
+        ("Value #P", "Data age"),
         ("business_owner", "Owner"),
         ("business_criticality", "Criticality"),
         ("project_id", "Id"),
     ];
     let change = || vec![unit("percent"), decimals(0), width(70)];
+    let days = || vec![unit(DAYS), decimals(1), width(75)];
     let mut health = background(&[("transparent", None)]);
-    health.extend([words(&health_words()), width(75)]);
+    health.extend([words(&health_words()), width(85)]);
     let with = |mut properties: Vec<_>, more: Vec<_>| {
         properties.extend(more);
         properties
     };
+    let long = f64::from(BLOCKED_TOO_LONG) / 86_400.0;
     draft
         .columns(&columns)
-        .field("Project", vec![to("Project Details", links::project("Id")), width(190)])
+        .field("Project", vec![to("Project Details", links::project("Id")), width(170)])
         .field("Health", health)
-        .field("Done", with(gauge(100.0), vec![unit("percent"), decimals(0), width(120)]))
-        .field("Blocked", with(coloured(NONE_IS_GOOD), vec![width(80)]))
-        .field(
-            "Oldest block",
-            with(coloured(&[("text", None), ("red", Some(259_200.0))]), vec![unit("s"), decimals(1), width(105)]),
-        )
-        .field("WIP", vec![width(60)])
-        .field("WIP ×", with(coloured(&[("text", None), ("yellow", Some(1.5))]), vec![decimals(1), width(70)]))
-        .field("Cycle p50", vec![unit("s"), decimals(1), width(95)])
-        .field("Cycle p85", vec![unit("s"), decimals(1), width(95)])
+        .field("Done", with(gauge(100.0), vec![unit("percent"), decimals(0), width(110)]))
+        .field("Blocked", with(coloured(NONE_IS_GOOD), vec![width(75)]))
+        .field("Oldest block", with(coloured(&[("text", None), ("red", Some(long))]), days()))
+        .field("WIP", vec![width(55)])
+        .field("WIP ×", with(coloured(&[("text", None), ("yellow", Some(1.5))]), vec![decimals(1), width(60)]))
+        .field("Cycle p50", days())
+        .field("Cycle p85", days())
         .field("p85 ±", change())
-        .field("7 d", vec![width(55)])
+        .field("7 d", vec![width(50)])
         .field("Trend", change())
         .field("Behind", with(coloured(&[("text", None), ("red", Some(25.0))]), change()))
         .field("Scope ±", with(coloured(&[("text", None), ("yellow", Some(20.0))]), change()))
         .field("Stale", vec![width(60)])
         .field(
-            "Read",
-            with(coloured(&[("text", None), ("red", Some(3_600.0))]), vec![unit("s"), decimals(0), width(90)]),
+            "Data age",
+            with(coloured(&[("text", None), ("red", Some(3_600.0))]), vec![unit("s"), decimals(0), width(70)]),
         )
+        .field("Owner", vec![width(130)])
+        .field("Criticality", vec![width(110)])
         .field("Id", with(hidden(), Vec::new()))
 }
 
@@ -304,14 +317,11 @@ fn closed_this_week(metric: Metric) -> String {
 }
 
 fn velocity() -> Draft {
-    bars(20, "Velocity of sprints closed, by week", (12, 8))
+    weeks(20, "Velocity of sprints closed, by week", (12, 8))
         .rule("Points committed at the start, and points done at the end, of all sprints that were closed in the seven days \
 before each bar. Choose an owner above for one team's velocity; Project Details has it sprint by sprint.")
         .empty("No sprint was closed in this time, or none has estimates")
-        .zero_based()
-        .decimals(0)
-        .step("1w")
-        .field("planned", vec![colour("text")])
+        .field("planned", vec![colour(NEUTRAL)])
         .field("completed", vec![colour("green")])
         .ask(course("A", closed_this_week(names::M_SPRINT_PLANNED), "planned"))
         .ask(course("B", closed_this_week(names::M_SPRINT_VELOCITY), "completed"))
@@ -326,6 +336,7 @@ A sprint that committed to nothing has none.")
         .ask(rows("A", format!("sort_desc({})", kept.by(&SPRINT_NAMED))))
         .columns(&[("project_id", "Project"), ("sprint_name", "Sprint"), ("Value", "Done of committed")])
         .field("Project", vec![to("Project Details", links::project("Project"))])
+        .field("Sprint", vec![width(180)])
         .field("Done of committed", {
             let mut bar = gauge(150.0);
             bar.extend([unit("percent"), decimals(0)]);
@@ -335,42 +346,39 @@ A sprint that committed to nothing has none.")
 
 fn created_and_completed() -> Draft {
     let created = Series::new(names::M_TASK_CREATED, Selector::projects().except(names::TASK_TYPE, NO_EPICS));
-    bars(22, "Created against completed, by week", (12, 8))
+    weeks(22, "Created against completed, by week", (12, 9))
         .rule("Tasks created and tasks completed in the seven days before each bar, epics aside. More created than completed, \
 week after week, is a backlog that grows.")
         .empty(NOTHING)
-        .zero_based()
-        .decimals(0)
-        .step("1w")
         .field("created", vec![colour("orange")])
         .field("completed", vec![colour("green")])
         .ask(course("A", created.gained("1w", &[]), "created"))
         .ask(course("B", completed().gained("1w", &[]), "completed"))
 }
 
-/// The buckets of durations in words.
-const BUCKETS: [(&str, &str); 15] = [
-    ("900", "≤ 15 min"),
-    ("3600", "≤ 1 h"),
-    ("14400", "≤ 4 h"),
-    ("28800", "≤ 8 h"),
+/// The buckets of lead times that are shown, in words; shorter ones are within the first, longer ones in the last.
+const BUCKETS: [(&str, &str); 10] = [
     ("86400", "≤ 1 d"),
     ("172800", "≤ 2 d"),
     ("259200", "≤ 3 d"),
     ("432000", "≤ 5 d"),
-    ("604800", "≤ 1 w"),
-    ("1209600", "≤ 2 w"),
+    ("604800", "≤ 7 d"),
+    ("1209600", "≤ 14 d"),
     ("2592000", "≤ 30 d"),
     ("5184000", "≤ 60 d"),
     ("7776000", "≤ 90 d"),
-    ("15552000", "≤ 180 d"),
-    ("[+]Inf", "longer"),
+    ("[+]Inf", "> 90 d"),
 ];
 
 fn lead_time() -> Draft {
-    let of = Series::part(names::M_TASK_LEAD_TIME, "_bucket", Selector::projects().except(names::TASK_TYPE, NO_EPICS));
-    let draft = bar_gauge(23, "Lead time of what was completed", (8, 8), false)
-        .rule("How long it took from creation to completion, of everything completed in this time, epics aside: a bar a bucket.")
+    let bounds = BUCKETS.map(|(bound, _)| format!("{bound}([.]0)?")).join("|");
+    let chosen = Selector::projects().except(names::TASK_TYPE, NO_EPICS).like("le", &bounds);
+    let of = Series::part(names::M_TASK_LEAD_TIME, "_bucket", chosen);
+    let draft = bar_gauge(23, "Lead time of what was completed", (8, 9), false)
+        .rule(
+            "How many of the tasks completed in this time, epics aside, took how long from creation to completion. A bar a \
+bucket: `≤ 5 d` are those that took over 3 and up to 5 days.",
+        )
         .empty("Nothing was completed in this time")
         .decimals(0)
         .zero_based()
@@ -383,13 +391,14 @@ fn lead_time() -> Draft {
 
 fn lead_quantiles() -> Draft {
     let chosen = || Selector::projects().except(names::TASK_TYPE, NO_EPICS);
-    let of = |share| quantile(share, names::M_TASK_LEAD_TIME, chosen(), "$__range", &[]);
+    let of = |share| in_days(&quantile(share, names::M_TASK_LEAD_TIME, chosen(), "$__range", &[]));
     stat(24, "Lead time", 4)
-        .size(4, 8)
+        .size(4, 9)
+        .option("orientation", json!("horizontal"))
         .rule("50, 85 and 95 of 100 tasks completed in this time took no longer from creation to completion, to the width of a \
 bucket, epics aside.")
         .empty("Nothing was completed in this time")
-        .unit("s")
+        .unit(DAYS)
         .decimals(1)
         .no_course()
         .ask(moment("A", of("0.5"), "p50"))
@@ -415,17 +424,20 @@ fn blocked() -> Draft {
         ("task_assignee", "Assignee"),
         ("task_url", "Ticket"),
     ];
-    let mut age = coloured(&[("text", None), ("yellow", Some(86_400.0)), ("red", Some(259_200.0))]);
-    age.extend([unit("s"), decimals(1), width(115)]);
-    table(30, "Blocked tasks", (14, 10))
+    let mut age = coloured(&[("text", None), ("yellow", Some(1.0)), ("red", Some(3.0))]);
+    age.extend([unit(DAYS), decimals(1), width(95)]);
+    let ages = projects(names::M_TASK_BLOCKED_AGE).newest(&by);
+    table(30, "Blocked tasks", (15, 11))
         .rule("What was blocked at the newest telling, longest first. Blocked for: since it became blocked this time. The key leads \
 to the ticket in its tool, the title to its spans in Tempo.")
-        .empty("Nothing is blocked")
-        .ask(rows("A", format!("sort_desc({})", projects(names::M_TASK_BLOCKED_AGE).newest(&by))))
+        .empty("Nothing is blocked (or nothing was told: see ContextCore Health)")
+        .ask(rows("A", format!("sort_desc({})", in_days(&ages))))
         .columns(&columns)
-        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(110)])
-        .field("Title", vec![to("Spans", links::task("Task"))])
-        .field("Project", vec![to("Project Details", links::project("Project")), width(140)])
+        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(120)])
+        .field("Title", vec![to("Spans", links::task("Task")), at_least(180)])
+        .field("Project", vec![to("Project Details", links::project("Project")), width(150)])
+        .field("Reason", vec![width(125)])
+        .field("Assignee", vec![width(100)])
         .field("Blocked for", age)
         .field("Ticket", hidden())
 }
@@ -438,7 +450,7 @@ fn statuses() -> Draft {
         format!("sum by ({}) ({counts})", label(names::PROJECT_ID))
     };
     let letters = ["A", "B", "C", "D", "E"];
-    let draft = bar_chart(31, "Open tasks by status", (10, 10), "Project")
+    let draft = bar_chart(31, "Open tasks by status", (9, 11), "Project")
         .rule("Open tasks of each project by where they stand now, epics aside.")
         .empty(NOTHING)
         .option("orientation", json!("horizontal"))
@@ -454,8 +466,8 @@ fn statuses() -> Draft {
             ("Value #D", "in review"),
             ("Value #E", "blocked"),
         ])
-        .field("backlog", vec![colour("text")])
-        .field("todo", vec![colour("light-blue")])
+        .field("backlog", vec![colour(NEUTRAL)])
+        .field("todo", vec![colour(TODO)])
         .field("in progress", vec![colour("blue")])
         .field("in review", vec![colour("purple")])
         .field("blocked", vec![colour("red")])
@@ -479,32 +491,32 @@ fn heat_map() -> Draft {
     let mut columns = vec![("weekday\\hour".to_owned(), "Day".to_owned())];
     columns.extend(hours.into_iter().map(|hour| (hour.clone(), hour)));
     let columns: Vec<(&str, &str)> = columns.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
-    let heat = [
-        ("transparent", None),
-        ("super-light-blue", Some(1.0)),
-        ("light-blue", Some(20.0)),
-        ("blue", Some(100.0)),
-        ("dark-blue", Some(500.0)),
+    let heat = vec![
+        Property { id: "color", value: json!({"mode": "continuous-blues"}) },
+        Property { id: "custom.cellOptions", value: json!({"type": "color-background", "mode": "basic"}) },
+        Property { id: "custom.align", value: json!("center") },
+        at_least(50),
     ];
-    let mut cells = background(&heat);
-    cells.push(width(38));
-    table(40, "Activity by weekday and hour (UTC)", (14, 9))
+    let days = [("1 Mon", "Mon"), ("2 Tue", "Tue"), ("3 Wed", "Wed"), ("4 Thu", "Thu"), ("5 Fri", "Fri")];
+    let days = days.into_iter().chain([("6 Sat", "Sat"), ("7 Sun", "Sun")]);
+    let weekdays = mapping(&days.map(|(sorted, shown)| (sorted, shown, "text")).collect::<Vec<_>>());
+    table(40, "Activity by weekday and hour (UTC)", (24, 9))
         .rule("Events of this time by the weekday and hour (UTC) at which they happened: changes of status, assignment, estimate, \
-sprint and so on.")
+sprint and so on. The darker, the more happened.")
         .empty("No event in this time. Is Loki given the history? See ContextCore Health")
-        .custom("filterable", json!(false))
         .ask(counts("A", expr))
         .then("labelsToFields", json!({"mode": "columns"}))
         .then("merge", json!({}))
         .then("groupingToMatrix", json!({"columnField": "hour", "rowField": "weekday", "valueField": "Value #A", "emptyValue": "zero"}))
         .columns(&columns)
         .then("sortBy", json!({"fields": {}, "sort": [{"field": "Day", "desc": false}]}))
-        .fields("^[0-2][0-9]$", cells)
-        .field("Day", vec![width(70)])
+        .fields("^[0-2][0-9]$", heat)
+        .field("Day", vec![words(&weekdays), width(60)])
+        .frozen(1)
 }
 
 fn latest() -> Draft {
-    logs(41, "The latest 50 events", (10, 9))
+    logs(41, "The latest 50 events", (24, 10))
         .rule("What happened last in these projects. A line opens to its task, trace and more.")
         .empty("No event in this time. Is Loki given the history? See ContextCore Health")
         .ask(events("A", happened(), 50))
@@ -562,10 +574,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_buckets_in_words_are_those_of_the_histograms() {
+    fn the_buckets_in_words_are_among_those_of_the_histograms() {
         let bounds: Vec<String> =
             contextcore_core::totals::BOUNDS.iter().map(|bound| (bound / 1_000).to_string()).collect();
-        let named: Vec<&str> = BUCKETS.iter().map(|(bound, _)| *bound).take(bounds.len()).collect();
-        assert_eq!(named, bounds);
+        let (last, named) = BUCKETS.split_last().unwrap();
+        assert!(named.iter().all(|(bound, _)| bounds.iter().any(|known| known == bound)), "{named:?} among {bounds:?}");
+        assert_eq!(last.0, "[+]Inf");
     }
 }

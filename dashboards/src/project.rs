@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use crate::links;
 use crate::model::{Annotation, Annotations, Dashboard, LOKI, Property, SCHEMA_VERSION, Target, Templating, TimeRange};
 use crate::panel::{
-    self, Draft, NONE_IS_GOOD, Section, areas, background, bar_chart, bar_gauge, bars, colour, coloured, course,
-    dashed, decimals, events, folded, gauge, hidden, lines, logs, moment, of_panel, rows, section, spans, stat, states,
-    statuses, table, text, to, unit, width, words,
+    self, DAYS, Draft, NEUTRAL, NONE_IS_GOOD, Section, TODO, areas, at_least, background, bar_chart, bar_gauge, colour,
+    coloured, course, dashed, decimals, events, folded, gauge, hidden, in_days, lines, logs, moment, nothing, of_panel,
+    rows, section, spans, stat, states, statuses, table, text, to, unit, weeks, width, words,
 };
 use crate::portfolio::{NO_EPICS, health_words};
 use crate::query::{
-    self, BLOCKED_TOO_LONG, HEALTH_RULE, Health, SPRINT_NAMED, Selector, Series, label, quantile, quoted, span,
-    spans_of,
+    self, BLOCKED_TOO_LONG, HEALTH_RULE, Health, SPRINT, SPRINT_NAMED, Selector, Series, label, quantile, quoted, span,
+    spans_matching, spans_of,
 };
 use crate::variable;
 
@@ -24,6 +24,10 @@ const NO_SNAPSHOT: &str = "No snapshot of the last two hours has such a task: wa
 const LATELY: &str = "2h";
 /// What Grafana calls the begin of a span in a table.
 const SPAN_START: &str = "Start time";
+/// What it calls the length of a span, in nanoseconds.
+const SPAN_LENGTH: &str = "Duration";
+/// What Grafana calls the trace of a span in a table.
+const TRACE: &str = "traceIdHidden";
 /// The panel that asks for the newest snapshot; the others of the board take its answer.
 const SNAPSHOT: u32 = 20;
 
@@ -89,8 +93,8 @@ fn sections() -> Vec<Section> {
         section(0, "", header()),
         section(100, "Sprint ${sprint:text}", vec![burndown(), burnup(), sprint_table(), velocity()]),
         section(101, "Board", board()),
-        section(102, "Blockers", vec![blockers(), pareto()]),
-        section(103, "Work breakdown", vec![breakdown(), epics()]),
+        section(102, "Blockers", vec![blockers(), waiting(), pareto()]),
+        section(103, "Work breakdown", vec![epics(), breakdown()]),
         section(
             104,
             "Flow",
@@ -133,7 +137,7 @@ fn header() -> Vec<Draft> {
 }
 
 fn health() -> Draft {
-    stat(1, "Health", 3)
+    stat(1, "Health", 2)
         .rule(HEALTH_RULE)
         .empty(NOTHING)
         .no_course()
@@ -170,9 +174,9 @@ fn done_of_all() -> Draft {
         .decimals(0)
         .no_course()
         .ask(moment("A", of(true, story), "stories done"))
-        .ask(moment("B", of(false, story), "of"))
+        .ask(moment("B", of(false, story), "of all"))
         .ask(moment("C", of(true, task), "tasks done"))
-        .ask(moment("D", of(false, task), "of "))
+        .ask(moment("D", of(false, task), "of all "))
 }
 
 fn blocked() -> Draft {
@@ -185,7 +189,7 @@ fn blocked() -> Draft {
 }
 
 fn sprint_points() -> Draft {
-    stat(5, "Sprint points done", 3)
+    stat(5, "Sprint points", 3)
         .rule("Points in the sprint that are done, as of now or of its end (then it is its velocity), of the points committed at \
 its start.")
         .empty(NO_SPRINT)
@@ -241,7 +245,7 @@ const P95: &str = "1.6449";
 
 fn forecast() -> Draft {
     let date = |z: &str| format!("1000 * (time() + 604800 * {})", weeks_left(z));
-    stat(7, "All open work done by", 4)
+    stat(7, "All open work done by", 5)
         .rule(FORECAST_RULE)
         .empty("No forecast: nothing was completed in the last twelve weeks")
         .unit("time:YYYY-MM-DD")
@@ -281,23 +285,49 @@ all is done; scope that rises is work that came.")
 }
 
 /// What sprints of this time came to, by the name.
-fn sprints(metric: Metric) -> String {
+fn sprints_named(metric: Metric) -> String {
     project(metric).within("$__range").by(&SPRINT_NAMED)
+}
+
+/// The same by the id alone, to be joined: two boards may give their sprints one name.
+fn sprints(metric: Metric) -> String {
+    project(metric).within("$__range").by(&SPRINT)
+}
+
+/// The first or last moment at which sprints of this time were told, in milliseconds.
+fn told(function: &str, pick: &str) -> String {
+    let scope = format!("{}{}", query::prometheus_name(names::M_SPRINT_SCOPE), Selector::project().text());
+    let by = SPRINT.map(label).join(", ");
+    let moments = format!("1000 * {pick} by ({by}) ({function}(timestamp({scope})[60d:6h]))");
+    format!("{moments} and on ({by}) {}", sprints(names::M_SPRINT_SCOPE))
+}
+
+fn began() -> String {
+    told("min_over_time", "min")
+}
+
+/// A day later, so that its last burn is seen.
+fn ended() -> String {
+    format!("({}) + 86400000", told("max_over_time", "max"))
 }
 
 fn sprint_table() -> Draft {
     table(12, "Sprints of this time", (14, 8))
         .rule("Points committed at the start, added and removed after it, done, and (of closed sprints) carried over; say / do is \
-done of committed. Re-estimates change scope, and are in none of added and removed. The sprint chosen above need not be in this time.")
+done of committed. Re-estimates change scope, and are in none of added and removed. A click on a sprint shows it above, over its own \
+days. The sprint chosen above need not be in this time.")
         .empty("No sprint ran in this time")
         .decimals(0)
-        .ask(rows("A", sprints(names::M_SPRINT_PLANNED)))
+        .ask(rows("A", sprints_named(names::M_SPRINT_PLANNED)))
         .ask(rows("B", sprints(names::M_SPRINT_ADDED)))
         .ask(rows("C", sprints(names::M_SPRINT_REMOVED)))
         .ask(rows("D", sprints(names::M_SPRINT_COMPLETED)))
         .ask(rows("E", sprints(names::M_SPRINT_CARRIED)))
         .ask(rows("F", sprints(names::M_SPRINT_PREDICTABILITY)))
-        .joined(&label(names::SPRINT_NAME))
+        .ask(rows("G", began()))
+        .ask(rows("H", ended()))
+        .joined(&label(names::SPRINT_ID))
+        .then("sortBy", json!({"fields": {}, "sort": [{"field": "Value #G", "desc": true}]}))
         .columns(&[
             ("sprint_name", "Sprint"),
             ("Value #A", "Committed"),
@@ -306,29 +336,30 @@ done of committed. Re-estimates change scope, and are in none of added and remov
             ("Value #D", "Done"),
             ("Value #E", "Carried"),
             ("Value #F", "Say / do"),
+            ("sprint_id", "Id"),
+            ("Value #G", "From"),
+            ("Value #H", "To"),
         ])
+        .field("Sprint", vec![to("This sprint, over its own days", links::sprint("Id", "From", "To")), width(170)])
         .field("Say / do", vec![unit("percent")])
+        .fields("^(Id|From|To)$", hidden())
 }
 
 fn velocity() -> Draft {
+    let closed = sprints(names::M_SPRINT_VELOCITY);
+    let planned = format!("{} and on ({}) {closed}", sprints_named(names::M_SPRINT_PLANNED), label(names::SPRINT_ID));
     bar_chart(13, "Velocity", (10, 8), "Sprint")
-        .rule("Points committed and points done of each sprint closed in this time.")
+        .rule("Points committed and points done of each sprint closed in this time, the oldest first.")
         .empty("No sprint was closed in this time, or none has estimates")
         .zero_based()
         .decimals(0)
-        .field("planned", vec![colour("text")])
+        .field("planned", vec![colour(NEUTRAL)])
         .field("completed", vec![colour("green")])
-        .ask(rows(
-            "A",
-            format!(
-                "{} and on ({}) {}",
-                sprints(names::M_SPRINT_PLANNED),
-                label(names::SPRINT_ID),
-                sprints(names::M_SPRINT_VELOCITY)
-            ),
-        ))
-        .ask(rows("B", sprints(names::M_SPRINT_VELOCITY)))
-        .joined(&label(names::SPRINT_NAME))
+        .ask(rows("A", planned))
+        .ask(rows("B", closed.clone()))
+        .ask(rows("C", format!("{} and on ({}) {closed}", began(), label(names::SPRINT_ID))))
+        .joined(&label(names::SPRINT_ID))
+        .then("sortBy", json!({"fields": {}, "sort": [{"field": "Value #C", "desc": false}]}))
         .columns(&[("sprint_name", "Sprint"), ("Value #A", "planned"), ("Value #B", "completed")])
 }
 
@@ -346,7 +377,7 @@ fn of_epics() -> String {
 }
 
 /// What a card on the board, and a row of the breakdown, shows.
-const CARD: [&str; 16] = [
+const CARD: [&str; 18] = [
     names::TASK_ID,
     names::TASK_TITLE,
     names::TASK_TYPE,
@@ -358,12 +389,16 @@ const CARD: [&str; 16] = [
     names::TASK_EPIC,
     names::TASK_PERCENT_COMPLETE,
     names::TASK_BLOCKED_REASON,
+    names::TASK_WAITS_FOR,
+    names::TASK_HOLDS_UP,
     names::TASK_SUBTASK_COUNT,
     names::TASK_SUBTASK_COMPLETED,
     names::TASK_STALE,
     names::SPRINT_NAME,
     names::TASK_URL,
 ];
+/// What of a task the board shows as its age: in days, which Tempo does not tell.
+const AGE: &str = "age_d";
 
 /// The newest snapshot: every open task that type, assignee and epic let through.
 fn snapshot() -> String {
@@ -372,7 +407,7 @@ fn snapshot() -> String {
 }
 
 const BOARD_RULE: &str = "From the newest snapshot in Tempo (one is sent with every change, and at least hourly), filtered by type, \
-assignee and epic. Age: in this status. The key leads to the ticket, the title to its spans. If nothing in the newest snapshot \
+assignee and epic; epics themselves are not on it. Age: days in this status. The key leads to the ticket, the title to its spans. If nothing in the newest snapshot \
 matches the filters, the last one within two hours that had a match is shown.";
 
 fn board() -> Vec<Draft> {
@@ -384,91 +419,142 @@ fn board() -> Vec<Draft> {
 
 /// A column of the board.
 fn column(id: u32, title: &str, statuses: &[&str], target: Target) -> Draft {
+    // What nobody has begun may wait; only what was begun grows old.
+    let begun = !statuses.contains(&"todo");
     let columns = [
         (names::TASK_ID, "Task"),
         (names::TASK_TITLE, "Title"),
-        (names::TASK_ASSIGNEE, "Who"),
-        (names::TASK_STORY_POINTS, "Pts"),
-        (names::TASK_STATUS_AGE, "Age"),
+        (names::TASK_ASSIGNEE, "Assignee"),
+        (names::TASK_STORY_POINTS, "Points"),
+        (AGE, "Age"),
         (names::TASK_URL, "Ticket"),
     ];
-    table(id, title, (6, 12))
+    table(id, title, (12, 8))
         .rule(BOARD_RULE)
         .empty(NO_SNAPSHOT)
         .lately(LATELY)
         .ask(target)
         .only(names::TASK_STATUS, statuses)
+        .without(names::TASK_TYPE, &[NO_EPICS])
         .numbers(&[names::TASK_STORY_POINTS, names::TASK_STATUS_AGE])
+        .days(names::TASK_STATUS_AGE, AGE)
         .columns(&columns)
         .sorted("Age", true)
-        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(90)])
-        .field("Title", vec![to("Spans", links::task("Task"))])
-        .field("Who", vec![width(75)])
-        .field("Pts", vec![width(45), decimals(0)])
-        .field("Age", aged())
+        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(115)])
+        .field("Title", vec![to("Spans", links::task("Task")), at_least(180)])
+        .field("Assignee", vec![width(105)])
+        .field("Points", vec![width(60), decimals(0)])
+        .field("Age", aged(begun))
         .field("Ticket", hidden())
 }
 
 /// How the age in a status looks.
-fn aged() -> Vec<Property> {
-    let mut age = background(&[("transparent", None), ("yellow", Some(3.0 * 86_400.0)), ("red", Some(7.0 * 86_400.0))]);
-    age.extend([unit("s"), decimals(0), width(75)]);
+fn aged(begun: bool) -> Vec<Property> {
+    let old = background(&[("transparent", None), ("yellow", Some(3.0)), ("red", Some(7.0))]);
+    let mut age = if begun { old } else { Vec::new() };
+    age.extend([unit(DAYS), decimals(0), width(75)]);
     age
 }
 
 fn blockers() -> Draft {
     let by = [names::TASK_ID, names::TASK_TITLE, names::TASK_ASSIGNEE, names::EVENT_REASON, names::TASK_URL];
     let chosen = Selector::project().like(names::TASK_ASSIGNEE, "$assignee");
-    let ages = Series::new(names::M_TASK_BLOCKED_AGE, chosen).newest(&by);
-    let mut age = coloured(&[("text", None), ("yellow", Some(86_400.0)), ("red", Some(259_200.0))]);
-    age.extend([unit("s"), decimals(1), width(110)]);
-    table(30, "Blockers", (15, 9))
-        .rule("What was blocked at the newest telling, longest first, by assignee. What to do follows from the age: on the first \
-day ask who can lift it, until the third raise it in the team, then escalate it (from then on the project is red). What a task \
-waits for, and what waits for it, is in its spans as links: the title leads there.")
-        .empty("Nothing is blocked")
-        .ask(rows("A", format!("sort_desc({ages})")))
-        .ask(rows("B", ages))
-        .then("merge", json!({}))
+    let ages = Series::new(names::M_TASK_BLOCKED_AGE, chosen);
+    let mut age = coloured(&[("text", None), ("yellow", Some(1.0)), ("red", Some(3.0))]);
+    age.extend([unit(DAYS), decimals(1), width(100)]);
+    let waiting = [names::TASK_ID, names::TASK_WAITS_FOR, names::TASK_HOLDS_UP];
+    let waiting = format!("{}{} with (most_recent=true)", spans_of("snapshot", &[]), query::select(&waiting));
+    let key = label(names::TASK_ID);
+    table(30, "Blockers", (24, 9))
+        .rule(
+            "What was blocked at the newest telling, longest first, by assignee. Blocked by: the unfinished tasks it waits for; \
+holds up: the open tasks that wait for it; both as the tool's links say, by the newest snapshot in Tempo. What to do follows from \
+the age: on the first day ask who can lift it, until the third raise it in the team, then escalate it (from then on the project \
+is red). The key leads to the ticket, the title to its spans.",
+        )
+        .empty("Nothing is blocked (or nothing was told: see ContextCore Health)")
+        .ask(rows("A", format!("sort_desc({})", in_days(&ages.newest(&by)))))
+        .ask(rows("B", in_days(&ages.newest(&[names::TASK_ID]))))
+        .ask(spans("C", waiting, 1))
+        .lately(LATELY)
+        .then("renameByRegex", json!({"regex": format!("^{}$", names::TASK_ID.replace('.', "[.]")), "renamePattern": key}))
+        .joined(&key)
+        .having("Value #A")
         .columns(&[
-            ("task_id", "Task"),
+            (key.as_str(), "Task"),
             ("task_title", "Title"),
             ("Value #A", "Blocked for"),
             ("reason", "Reason"),
+            (names::TASK_WAITS_FOR, "Blocked by"),
+            (names::TASK_HOLDS_UP, "Holds up"),
             ("Value #B", "What to do"),
             ("task_assignee", "Assignee"),
             ("task_url", "Ticket"),
         ])
         .sorted("Blocked for", true)
-        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(95)])
-        .field("Title", vec![to("Spans", links::task("Task"))])
+        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(120)])
+        .field("Title", vec![to("Spans", links::task("Task")), at_least(180)])
         .field("Blocked for", age)
-        .field("What to do", vec![Property { id: "mappings", value: json!(actions()) }, width(150)])
+        .field("Reason", vec![width(140)])
+        .field("Blocked by", vec![width(150)])
+        .field("Holds up", vec![width(150)])
+        .field("What to do", {
+            let words = Property { id: "mappings", value: json!(actions()) };
+            vec![words, Property { id: "custom.align", value: json!("left") }, width(160)]
+        })
+        .field("Assignee", vec![width(110)])
         .field("Ticket", hidden())
 }
 
-/// What to do about a block, by how long it has lasted in seconds.
+/// What to do about a block, by how many days it has lasted.
 fn actions() -> Vec<Value> {
     let one = |place: u32, from: u32, to: Option<u32>, text: &str| json!({"type": "range", "options": {"from": from, "to": to, "result": {"text": text, "index": place}}});
     vec![
-        one(0, 0, Some(86_400), "ask who can lift it"),
-        one(1, 86_400, Some(BLOCKED_TOO_LONG), "raise it in the team"),
-        one(2, BLOCKED_TOO_LONG, None, "escalate it"),
+        one(0, 0, Some(1), "ask who can lift it"),
+        one(1, 1, Some(BLOCKED_TOO_LONG / 86_400), "raise it in the team"),
+        one(2, BLOCKED_TOO_LONG / 86_400, None, "escalate it"),
     ]
+}
+
+fn waiting() -> Draft {
+    table(32, "Waiting for something unfinished", (14, 7))
+        .rule(
+            "Open tasks with a link to an unfinished task that blocks them, whatever their status: what will be blocked next. From \
+the newest snapshot, filtered by type, assignee and epic.",
+        )
+        .empty("No open task waits for another one, or there is no snapshot within two hours: see ContextCore Health")
+        .lately(LATELY)
+        .ask(of_panel(SNAPSHOT))
+        .having(names::TASK_WAITS_FOR)
+        .columns(&[
+            (names::TASK_ID, "Task"),
+            (names::TASK_TITLE, "Title"),
+            (names::TASK_STATUS, "Status"),
+            (names::TASK_WAITS_FOR, "Blocked by"),
+            (names::TASK_ASSIGNEE, "Assignee"),
+            (names::TASK_URL, "Ticket"),
+        ])
+        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(115)])
+        .field("Title", vec![to("Spans", links::task("Task")), at_least(180)])
+        .field("Status", status_cells())
+        .field("Blocked by", vec![width(130)])
+        .field("Assignee", vec![width(105)])
+        .field("Ticket", hidden())
 }
 
 fn pareto() -> Draft {
     let of = Series::new(names::M_TASK_BLOCKED_AGE, Selector::project())
         .highest("$__range", &[names::TASK_ID, names::EVENT_REASON]);
-    bar_gauge(31, "Hours blocked, by reason", (9, 9), true)
+    bar_gauge(31, "Hours blocked, by reason", (10, 7), true)
         .rule("How long tasks were blocked in this time, added up by reason, longest first: of each block its greatest age in this \
 time, to the 6-hour grid of history. A task blocked twice for one reason counts with the longer block.")
         .empty("Nothing was blocked in this time")
-        .unit("h")
+        .option("namePlacement", json!("top"))
+        .unit("suffix:h")
         .decimals(0)
         .zero_based()
         .ask(rows("A", format!("sort_desc(sum by ({}) ({of}) / 3600)", label(names::EVENT_REASON))))
-        .columns(&[("reason", "Reason"), ("Value", "Hours")])
+        .columns(&[("reason", "Reason"), ("Value", "Value")])
 }
 
 fn breakdown() -> Draft {
@@ -485,8 +571,8 @@ fn breakdown() -> Draft {
         (names::TASK_URL, "Ticket"),
     ];
     let mut done = gauge(100.0);
-    done.extend([unit("percent"), decimals(0), width(120)]);
-    table(40, "Open work: epic, story, task, sub-task", (16, 11))
+    done.extend([unit("percent"), decimals(0), width(110)]);
+    table(40, "Open work: epic, story, task, sub-task", (24, 12))
         .rule("Every open task of the newest snapshot, sorted by epic, parent and key, so that children follow their parents. Done: \
 share of what is below it. A click on a column's funnel filters.")
         .empty(NO_SNAPSHOT)
@@ -499,33 +585,35 @@ share of what is below it. A click on a column's funnel filters.")
         .columns(&columns)
         .field("Epic", vec![width(95)])
         .field("Parent", vec![width(95)])
-        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(95)])
-        .field("Type", vec![width(75)])
-        .field("Title", vec![to("Spans", links::task("Task"))])
+        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(110)])
+        .field("Type", vec![width(85)])
+        .field("Assignee", vec![width(95)])
+        .field("Title", vec![to("Spans", links::task("Task")), at_least(180)])
         .field("Status", status_cells())
         .field("Done", done)
-        .field("Points", vec![width(65), decimals(0)])
+        .field("Points", vec![width(60), decimals(0)])
         .field("Ticket", hidden())
 }
 
 /// How a status looks in a table.
 fn status_cells() -> Vec<Property> {
-    let mut cells = background(&[("transparent", None)]);
-    cells.extend([words(&statuses()), width(100)]);
+    let mut cells = coloured(&[("text", None)]);
+    cells.extend([words(&statuses()), width(105)]);
     cells
 }
 
 fn epics() -> Draft {
     let done = Series::new(names::M_EPIC_PERCENT, Selector::project().like(names::EPIC_ID, "$epic"));
-    bar_gauge(41, "Open epics", (8, 11), true)
+    bar_gauge(41, "Open epics", (24, 7), true)
         .rule("Share of what is below each open epic that is done: by points where everything is estimated, else by number.")
         .empty("No epic is open, or none of this choice")
+        .option("namePlacement", json!("top"))
         .unit("percent")
         .decimals(0)
         .zero_based()
         .up_to(100.0)
         .ask(rows("A", format!("sort_desc({})", done.newest(&[names::EPIC_ID, names::EPIC_TITLE]))))
-        .columns(&[("epic_title", "Epic"), ("Value", "Done")])
+        .columns(&[("epic_title", "Epic"), ("Value", "Value")])
 }
 
 /// Numbers of tasks of the types chosen, epics aside.
@@ -535,24 +623,29 @@ fn of_types(metric: Metric) -> Series {
 }
 
 fn cumulative_flow() -> Draft {
-    let status = label(names::TASK_STATUS);
-    let flowing = Selector::project().like(names::TASK_TYPE, "$type").except(names::TASK_TYPE, NO_EPICS);
-    let flowing = flowing.except(names::TASK_STATUS, "cancelled");
-    let counts = Series::new(names::M_TASK_COUNT, flowing).by(&[names::TASK_STATUS, names::TASK_TYPE]);
-    areas(50, "Cumulative flow", (12, 9))
+    let counts = |status: &str| {
+        let chosen = Selector::project().like(names::TASK_TYPE, "$type").except(names::TASK_TYPE, NO_EPICS);
+        Series::new(names::M_TASK_COUNT, chosen.equal(names::TASK_STATUS, status)).sum(&[names::TASK_TYPE])
+    };
+    // As they lie upon each other: what is finished at the bottom.
+    let bands = [
+        ("A", "done", "done", "green"),
+        ("B", "in_review", "in review", "purple"),
+        ("C", "in_progress", "in progress", "blue"),
+        ("D", "blocked", "blocked", "red"),
+        ("E", "todo", "todo", TODO),
+        ("F", "backlog", "backlog", NEUTRAL),
+    ];
+    let draft = areas(50, "Cumulative flow", (12, 9))
         .rule("Tasks of the types chosen by the status they stood in, epics and cancelled ones aside. A band that grows wider is \
 where work piles up.")
         .empty(NOTHING)
         .zero_based()
         .decimals(0)
-        .step("6h")
-        .fields("^done$", vec![colour("green")])
-        .fields("^blocked$", vec![colour("red")])
-        .fields("^in_review$", vec![colour("purple")])
-        .fields("^in_progress$", vec![colour("blue")])
-        .fields("^todo$", vec![colour("light-blue")])
-        .fields("^backlog$", vec![colour("text")])
-        .ask(course("A", format!("sum by ({status}) ({counts})"), "{{task_status}}"))
+        .step("6h");
+    bands.into_iter().fold(draft, |draft, (letter, status, shown, color)| {
+        draft.field(shown, vec![colour(color)]).ask(course(letter, counts(status), shown))
+    })
 }
 
 /// When completions of this time happened, in TraceQL: the range alone is by trace, not by span.
@@ -563,6 +656,9 @@ fn completed_in_range() -> [String; 2] {
     ]
 }
 
+/// What the points of the scatter are called.
+const CYCLE: &str = "cycle time";
+
 fn cycle_scatter() -> Draft {
     let [from, to] = completed_in_range();
     let conditions = [chosen(names::TASK_TYPE, "type"), span(names::TASK_CYCLE_TIME, ">", "0.0"), from, to];
@@ -570,16 +666,16 @@ fn cycle_scatter() -> Draft {
         format!("{} | by(span:id){}", spans_of("completion", &conditions), query::select(&[names::TASK_CYCLE_TIME]));
     let line = |share| {
         let chosen = Selector::project().like(names::TASK_TYPE, "$type").except(names::TASK_TYPE, NO_EPICS);
-        quantile(share, names::M_TASK_CYCLE_TIME, chosen, "30d", &[])
+        in_days(&quantile(share, names::M_TASK_CYCLE_TIME, chosen, "30d", &[]))
     };
     lines(51, "Cycle time of every completion", (12, 9))
         .rule("A point a completion: when, and how long since work on it began. Lines: 50, 85 and 95 of 100 that were completed in \
 the 30 days before took no longer, to the width of a bucket, epics aside.")
         .empty("Nothing was completed in this time, or Tempo has not got it yet (up to 10 minutes after a sync)")
-        .unit("s")
+        .unit(DAYS)
         .zero_based()
         .step("1d")
-        .fields("cycle_time", vec![panel::points_only(), panel::display_name("cycle time"), colour("blue")])
+        .field(CYCLE, vec![panel::points_only(), colour("blue")])
         .field("p50", vec![colour("green"), dashed()])
         .field("p85", vec![colour("orange"), dashed()])
         .field("p95", vec![colour("red"), dashed()])
@@ -592,6 +688,11 @@ the 30 days before took no longer, to the width of a bucket, epics aside.")
             json!({"include": {"names": [SPAN_START, names::TASK_CYCLE_TIME, "Time", "Value", "p50", "p85", "p95"]}}),
         )
         .numbers(&[names::TASK_CYCLE_TIME])
+        .days(names::TASK_CYCLE_TIME, CYCLE)
+        .then(
+            "filterFieldsByName",
+            json!({"include": {"names": [SPAN_START, CYCLE, "Time", "Value", "p50", "p85", "p95"]}}),
+        )
         .then("sortBy", json!({"fields": {}, "sort": [{"field": SPAN_START, "desc": false}]}))
 }
 
@@ -602,16 +703,18 @@ fn status_time() -> Draft {
     bar_gauge(52, "Mean time in a status", (8, 8), true)
         .rule("How long a stay in each status took, of the stays that ended in this time.")
         .empty("No task changed its status in this time")
-        .unit("s")
+        .unit(DAYS)
         .decimals(1)
         .zero_based()
-        .ask(rows("A", format!("sort_desc({mean})")))
-        .columns(&[("task_status", "Status"), ("Value", "Mean")])
+        .ask(rows("A", format!("sort_desc({})", in_days(&mean))))
+        .columns(&[("task_status", "Status"), ("Value", "Value")])
+        .field("Status", vec![words(&statuses())])
 }
 
 fn wip_age() -> Draft {
     let age = |quantile: &str| {
-        Series::new(names::M_TASK_WIP_AGE, Selector::project().equal(names::QUANTILE, quantile)).by_project()
+        let of = Series::new(names::M_TASK_WIP_AGE, Selector::project().equal(names::QUANTILE, quantile));
+        in_days(&of.by_project())
     };
     let usual =
         quantile("0.85", names::M_TASK_CYCLE_TIME, Selector::project().except(names::TASK_TYPE, NO_EPICS), "30d", &[]);
@@ -619,7 +722,7 @@ fn wip_age() -> Draft {
         .rule("How long ago what is in progress was started: half of it, 85 of 100, and the oldest. Dashed: the cycle time that 85 \
 of 100 completions of the 30 days before did not exceed; what is older than that has gone wrong.")
         .empty("Nothing was in progress in this time")
-        .unit("s")
+        .unit(DAYS)
         .zero_based()
         .step("6h")
         .field("oldest", vec![colour("red")])
@@ -629,20 +732,17 @@ of 100 completions of the 30 days before did not exceed; what is older than that
         .ask(course("A", age("0.5"), "p50"))
         .ask(course("B", age("0.85"), "p85"))
         .ask(course("C", age("1"), "oldest"))
-        .ask(course("D", usual, "p85 of completed"))
+        .ask(course("D", in_days(&usual), "p85 of completed"))
 }
 
 fn weekly() -> Draft {
     let completed = of_types(names::M_TASK_COMPLETED).gained("1w", &[]);
     let created = of_types(names::M_TASK_CREATED).gained("1w", &[]);
-    bars(54, "Throughput by week", (8, 8))
+    weeks(54, "Throughput by week", (8, 8))
         .rule(
             "Tasks of the types chosen that were created and completed in the seven days before each bar, epics aside.",
         )
         .empty(NOTHING)
-        .zero_based()
-        .decimals(0)
-        .step("1w")
         .field("created", vec![colour("orange")])
         .field("completed", vec![colour("green")])
         .ask(course("A", created, "created"))
@@ -697,17 +797,20 @@ fn team() -> Draft {
     });
     let points = format!("{} (sum)", names::TASK_STORY_POINTS);
     let tasks = format!("{} (count)", names::TASK_ID);
-    table(60, "Open work by assignee", (24, 7))
+    table(60, "Open work by assignee", (24, 8))
         .rule("Points and number of open tasks of each assignee, of the newest snapshot. Tasks without an estimate have no points; \
-those without an assignee are in the row without a name.")
+those without an assignee are nobody's. Epics are not counted.")
         .empty(NO_SNAPSHOT)
         .lately(LATELY)
         .ask(of_panel(SNAPSHOT))
+        .without(names::TASK_TYPE, &[NO_EPICS])
         .numbers(&[names::TASK_STORY_POINTS])
         .then("groupBy", json!({"fields": calculations}))
         .columns(&[(names::TASK_ASSIGNEE, "Assignee"), (points.as_str(), "Open points"), (tasks.as_str(), "Open tasks")])
         .sorted("Open points", true)
+        .field("Assignee", vec![nothing("nobody"), width(160)])
         .field("Open points", gauge_up())
+        .field("Open tasks", vec![width(110)])
 }
 
 /// A bar as long as the value is large among the others.
@@ -716,32 +819,69 @@ fn gauge_up() -> Vec<Property> {
 }
 
 fn timeline() -> Draft {
+    const AGE_MS: &str = "age_ms";
+    const BEGAN: &str = "began";
+    const LIVED: &str = "lived";
+    const LIVED_MS: &str = "lived_ms";
+    const SINCE: &str = "since";
     let large = span(names::TASK_TYPE, "=~", &quoted("epic|story"));
     let epic = of_epics();
     let select = query::select(&[names::TASK_ID, names::TASK_STATUS]);
+    let present = query::select(&[names::TASK_ID, names::TASK_STATUS, names::TASK_STATUS_AGE]);
     let past = format!("{} | by(span:id){select}", spans_of("phase", &[large.clone(), epic.clone()]));
+    // All completions, not only those of this time: what was done before must not seem to be in review for ever.
     let done = format!("{} | by(span:id){select}", spans_of("completion", &[large.clone(), epic.clone()]));
-    let now = format!("{}{select} with (most_recent=true)", spans_of("snapshot", &[large, epic]));
-    states(70, "Epics and stories", (16, 14))
-        .rule("Each epic and story with the statuses it went through, from its phases and completions in Tempo, and where it stands \
-by the newest snapshot. Filtered by epic.")
+    let given_up = [span(names::TASK_STATUS, "=", &quoted("cancelled")), span(names::TASK_CYCLE, "=", "1")];
+    let given_up = [large.clone(), epic.clone()].into_iter().chain(given_up).collect::<Vec<_>>();
+    let ended = query::select(&[names::TASK_ID, names::TASK_STATUS, names::TASK_CYCLE]);
+    let given_up = format!("{} | by(span:id){ended}", spans_of("task", &given_up));
+    let now = format!("{}{present} with (most_recent=true)", spans_of("snapshot", &[large, epic]));
+    let reckoned = |alias: &str, left: &str, operator: &str, right: &str| {
+        let binary = json!({"left": left, "operator": operator, "right": right});
+        json!({"mode": "binary", "alias": alias, "binary": binary, "replaceFields": false})
+    };
+    states(70, "Epics and stories", (24, 14))
+        .rule("Each epic and story with the statuses it went through, from its phases and ends in Tempo, and where it stands \
+and since when by the newest snapshot. What is open or was touched last comes first. Filtered by epic.")
         .empty("No epic or story changed its status in this time, or Tempo has not got it yet (up to 10 minutes after a sync)")
         .words(statuses())
         .named_by_label(names::TASK_ID)
         .ask(spans("A", past, 1_000))
         .ask(spans("B", done, 1_000))
         .ask(spans("C", now, 1))
+        .ask(spans("D", given_up, 1_000))
         .then("merge", json!({}))
-        .then("filterFieldsByName", json!({"include": {"names": [SPAN_START, names::TASK_ID, names::TASK_STATUS]}}))
-        .then("sortBy", json!({"fields": {}, "sort": [{"field": SPAN_START, "desc": false}]}))
+        .then(
+            "filterFieldsByName",
+            json!({"include": {"names": [
+                SPAN_START, SPAN_LENGTH, names::TASK_ID, names::TASK_STATUS, names::TASK_STATUS_AGE, names::TASK_CYCLE,
+            ]}}),
+        )
+        .then("sortBy", json!({"fields": {}, "sort": [{"field": SPAN_START, "desc": true}]}))
+        // A snapshot says for how long it has been so, and what was given up is so from the end of its span on (of the four,
+        // only that has a cycle, which is 1); a phase and a completion begin when they begin.
+        // Grafana reads the length of a span that has none as not a number, which would spread; read again, it is nothing.
+        .numbers(&[names::TASK_STATUS_AGE, names::TASK_CYCLE, SPAN_LENGTH])
+        .then("calculateField", reckoned(AGE_MS, names::TASK_STATUS_AGE, "*", "1000"))
+        .then("calculateField", reckoned(LIVED, SPAN_LENGTH, "*", names::TASK_CYCLE))
+        .then("calculateField", reckoned(LIVED_MS, LIVED, "/", "1000000"))
+        .then("calculateField", reckoned(BEGAN, SPAN_START, "-", AGE_MS))
+        .then("calculateField", reckoned(SINCE, BEGAN, "+", LIVED_MS))
+        .then(
+            "convertFieldType",
+            json!({"conversions": [{"targetField": SINCE, "destinationType": "time"}], "fields": {}}),
+        )
+        .then("filterFieldsByName", json!({"include": {"names": [SINCE, names::TASK_ID, names::TASK_STATUS]}}))
         .then("partitionByValues", json!({"fields": [names::TASK_ID], "keepFields": false, "naming": {"asLabels": true}}))
 }
 
 fn epic_traces() -> Draft {
+    // An anchor has the type a task was created with; a phase, the one it had then.
     let epics = [span(names::TASK_TYPE, "=", &quoted("epic"))];
-    let query =
-        format!("{} | by(span:id){}", spans_of("anchor", &epics), query::select(&[names::TASK_ID, names::TASK_TITLE]));
-    table(71, "Traces of epics", (8, 14))
+    let query = spans_matching("anchor|phase", &epics);
+    let query = format!("{query} | by(span:id){}", query::select(&[names::TASK_ID, names::TASK_TITLE]));
+    let trace = format!("{TRACE} (last)");
+    table(71, "Traces of epics", (24, 6))
         .rule("The history of each epic that changed in this time is one trace: everything below it, with its true times. A click \
 on the trace opens it.")
         .empty("No epic is known in this time, or Tempo has not got it yet (up to 10 minutes after a sync)")
@@ -751,16 +891,23 @@ on the trace opens it.")
             json!({"fields": {
                 names::TASK_ID: {"operation": "groupby", "aggregations": []},
                 names::TASK_TITLE: {"operation": "aggregate", "aggregations": ["last"]},
-                "traceIdHidden": {"operation": "aggregate", "aggregations": ["last"]},
+                TRACE: {"operation": "aggregate", "aggregations": ["last"]},
             }}),
         )
         .columns(&[
             (names::TASK_ID, "Epic"),
             ("task.title (last)", "Title"),
-            ("traceIdHidden (last)", "Trace"),
+            (trace.as_str(), "Trace"),
         ])
-        .field("Epic", vec![width(95)])
-        .field("Trace", vec![to("Open the trace", links::trace("Trace")), width(110)])
+        .field("Epic", vec![width(130)])
+        .field("Trace", shown_trace())
+}
+
+/// How the id of a trace looks, which Grafana hides by itself.
+fn shown_trace() -> Vec<Property> {
+    let mut shown = vec![to("Open the trace", links::trace("Trace")), width(290)];
+    shown.extend(panel::seen());
+    shown
 }
 
 fn activity() -> Draft {
@@ -774,13 +921,13 @@ to its trace; `task_id` is the ticket's key.")
 
 fn agents() -> Draft {
     let insights = spans_of("insight", &[]);
-    table(90, "Agents: decisions, lessons, open questions", (14, 8))
+    table(90, "Agents: decisions, lessons, open questions", (24, 6))
         .rule("Spans of role `insight`, which agents send about their work on the project.")
         .empty("No agent has told anything about this project in this time")
         .ask(spans("A", insights, 200))
-        .columns(&[("time", "Time"), ("name", "Insight"), ("spanID", "Span")])
-        .field("Time", vec![width(160)])
-        .field("Span", vec![width(150)])
+        .columns(&[("Start time", "Time"), ("Name", "Insight"), (TRACE, "Trace")])
+        .field("Time", vec![width(170)])
+        .field("Trace", shown_trace())
 }
 
 fn context() -> Draft {
@@ -791,7 +938,7 @@ fn context() -> Draft {
         names::BUSINESS_CRITICALITY,
         names::BUSINESS_VALUE,
     ];
-    table(91, "Context", (10, 4))
+    table(91, "Context", (14, 4))
         .rule("What `projects:` in the configuration says of the project.")
         .empty(NOTHING)
         .ask(rows("A", project(names::M_PROJECT_INFO).newest(&by)))
@@ -810,6 +957,6 @@ fn about() -> Draft {
         "About this dashboard",
         (10, 4),
         "Every panel says in its description which rule its numbers follow. The board and the breakdown come from the newest \
-snapshot in Tempo, everything over time from Prometheus, events from Loki.",
+snapshot in Tempo, everything over time from Prometheus, events from Loki. *Agents* is empty until an agent sends spans of role `insight` about this project.",
     )
 }

@@ -347,7 +347,16 @@ pub(crate) fn quoted(text: &str) -> String {
 
 /// TraceQL: spans of a role in the project chosen that hold everything else.
 pub(crate) fn spans_of(role: &str, conditions: &[String]) -> String {
-    let mut all = vec![format!("resource.{} = \"$project\"", names::PROJECT_ID), span(names::ROLE, "=", &quoted(role))];
+    in_project(span(names::ROLE, "=", &quoted(role)), conditions)
+}
+
+/// The same of several roles, as a pattern.
+pub(crate) fn spans_matching(roles: &str, conditions: &[String]) -> String {
+    in_project(span(names::ROLE, "=~", &quoted(roles)), conditions)
+}
+
+fn in_project(role: String, conditions: &[String]) -> String {
+    let mut all = vec![format!("resource.{} = \"$project\"", names::PROJECT_ID), role];
     all.extend_from_slice(conditions);
     format!("{{ {} }}", all.join(" && "))
 }

@@ -52,6 +52,8 @@ fn panels_say_their_rule_their_unit_and_why_they_are_empty() {
             assert!(panel.description.len() > 30, "{told}: no rule");
             let config = panel.field_config.as_ref().unwrap();
             assert!(config.defaults.no_value.len() > 10, "{told}: does not say why it may be empty");
+            let shown = config.defaults.no_value.chars().count();
+            assert!(panel.kind != "stat" || shown <= 24, "{told}: nobody can read {shown} letters in a tile");
             assert!(!panel.targets.is_empty() && panel.datasource.is_some(), "{told}: asks nothing");
         }
     }
@@ -71,6 +73,66 @@ fn numbers_and_places_are_there_once() {
         for panel in &dashboard.panels {
             let others = dashboard.panels.iter().filter(|other| other.id != panel.id);
             assert!(others.into_iter().all(|other| !overlap(panel, other)), "{name}: {}", panel.title);
+        }
+    }
+}
+
+/// What a table calls its columns: by the last step that leaves only some.
+fn columns(panel: &Panel) -> Option<BTreeSet<String>> {
+    let last = panel.transformations.iter().rposition(|step| step.id == "organize")?;
+    let organize = &panel.transformations[last].options;
+    let renamed = organize["renameByName"].as_object()?;
+    let kept = organize["indexByName"].as_object()?.keys().filter(|name| !renamed.contains_key(*name)).cloned();
+    Some(kept.chain(renamed.values().filter_map(|name| Some(name.as_str()?.to_owned()))).collect())
+}
+
+#[test]
+fn links_name_columns_that_are_there() {
+    let mut seen = 0;
+    for (name, dashboard) in dashboards() {
+        for panel in dashboard.all_panels() {
+            let Some(columns) = columns(panel) else { continue };
+            let config = serde_json::to_string(&panel.field_config).unwrap();
+            for rest in config.split("${__data.fields.").skip(1) {
+                let column = &rest[..rest.find(['.', ':', '}']).unwrap()];
+                assert!(columns.contains(column), "{name}: {}: {column} is not among {columns:?}", panel.title);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 20, "only {seen} links were found");
+}
+
+#[test]
+fn empty_cells_do_not_tell_why_a_whole_table_may_be_empty() {
+    for (name, dashboard) in dashboards() {
+        for panel in dashboard.all_panels().filter(|panel| panel.kind == "table") {
+            let first = &panel.field_config.as_ref().unwrap().overrides[0];
+            let all = first.matcher.id == "byRegexp" && first.matcher.options == "/.*/";
+            assert!(all && first.properties[0].id == "noValue", "{name}: {}", panel.title);
+        }
+    }
+}
+
+/// Grafana names such a bar by the texts of its row, unless its number has a name of its own.
+#[test]
+fn bars_of_rows_are_called_by_their_rows() {
+    for (name, dashboard) in dashboards() {
+        for panel in dashboard.all_panels().filter(|panel| panel.kind == "bargauge") {
+            if panel.options["reduceOptions"]["values"] == true {
+                assert!(columns(panel).is_some_and(|all| all.contains("Value")), "{name}: {}", panel.title);
+            }
+        }
+    }
+}
+
+/// Bars of a time series stand upon each other's place, and the larger hides the smaller.
+#[test]
+fn bars_side_by_side_are_bar_charts() {
+    for (name, dashboard) in dashboards() {
+        for panel in dashboard.all_panels().filter(|panel| panel.kind == "timeseries") {
+            let config = serde_json::to_string(&panel.field_config).unwrap();
+            assert!(!config.contains("\"bars\""), "{name}: {}", panel.title);
         }
     }
 }
@@ -303,6 +365,14 @@ fn the_committed_pages_are_fresh() -> std::io::Result<()> {
     }
     fresh("../docs/ALERTS.md", &docs::alerts())?;
     fresh("../docs/TELEMETRY.md", &docs::telemetry())
+}
+
+#[test]
+fn every_page_has_its_picture_and_none_is_large() {
+    for (name, _) in dashboards() {
+        let size = std::fs::metadata(folder().join(format!("../docs/dashboards/{name}.png"))).unwrap().len();
+        assert!((10_000..300_000).contains(&size), "{name}.png: {size} bytes");
+    }
 }
 
 #[test]

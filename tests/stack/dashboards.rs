@@ -20,6 +20,7 @@ const MAY_BE_EMPTY: &[(&str, u64, &str, &str)] = &[
     ("contextcore-health", 20, "J", "the stand-in says nothing of what is left of a limit"),
     ("contextcore-health", 22, "A", "no run failed"),
     ("contextcore-health", 23, "A", "the stand-in says nothing of what is left of a limit"),
+    ("contextcore-project", 70, "D", "no epic or story was given up"),
     ("contextcore-project", 90, "A", "no agent told anything"),
 ];
 /// The upper bounds of the buckets of durations, in days.
@@ -105,7 +106,7 @@ impl<'a> Gallery<'a> {
 
     /// What is blocked, and for how long.
     pub(crate) async fn what_is_blocked(&self) -> Result<String> {
-        let age = |task: &Task| (self.case.tick - task.since()) as f64 / 1_000.0;
+        let age = |task: &Task| (self.case.tick - task.since()) as f64 / 1_000.0 / 86_400.0;
         let ages = |project: Option<&str>| -> BTreeMap<String, f64> {
             let those = self.blocked().filter(|task| project.is_none_or(|project| task.project_id == project));
             those.map(|task| (task.id.clone(), age(task))).collect()
@@ -170,7 +171,7 @@ impl<'a> Gallery<'a> {
         let leads = self.leads_since(30 * DAY);
         ensure!(leads.len() > 20, "only {} completions in a month", leads.len());
         for (letter, share) in [("A", 0.5), ("B", 0.85), ("C", 0.95)] {
-            let found = self.portfolio.number(24, letter).await? * SECOND as f64 / DAY as f64;
+            let found = self.portfolio.number(24, letter).await?;
             let rank = ((share * leads.len() as f64).ceil() as usize).max(1) - 1;
             let place = BOUNDS.partition_point(|bound| *bound < leads[rank]);
             let low = place.checked_sub(1).map_or(0.0, |place| BOUNDS[place]);

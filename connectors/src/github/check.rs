@@ -9,7 +9,7 @@ use super::{GitHub, Live};
 /// Describes what `begin` found.
 pub(super) fn report(github: &GitHub, live: &Live) -> CheckReport {
     let projects = &live.reference.projects;
-    let mut warnings = live.warnings.clone();
+    let mut warnings = Vec::new();
     for project in projects {
         warn_of(github, project, &mut warnings);
     }
@@ -29,6 +29,7 @@ pub(super) fn report(github: &GitHub, live: &Live) -> CheckReport {
         fields: fields.collect(),
         statuses: projects.iter().flat_map(|project| statuses(github, project)).collect(),
         warnings,
+        problems: live.warnings.clone(),
     }
 }
 

@@ -12,10 +12,13 @@ use super::{Jira, Live};
 /// # Errors
 /// [`ErrorKind::Rejected`] when none of the configured projects can be seen; else as the session's.
 pub(super) async fn report(jira: &Jira, live: &Live) -> Result<CheckReport> {
-    let mut warnings = Vec::new();
-    let projects = projects(jira, live.site, &mut warnings).await?;
+    let (mut warnings, mut problems) = (Vec::new(), Vec::new());
+    let projects = projects(jira, live.site, &mut problems).await?;
+    if projects.is_empty() {
+        warnings.push("the token sees no project: give its account the permission to browse one".to_owned());
+    }
     boards(jira, live, &mut warnings).await?;
-    fields(live, &mut warnings);
+    fields(live, &mut warnings, &mut problems);
     Ok(CheckReport {
         identity: live.account.shown.clone(),
         product: live.reference.product.clone(),
@@ -24,10 +27,11 @@ pub(super) async fn report(jira: &Jira, live: &Live) -> Result<CheckReport> {
         fields: found_fields(live),
         statuses: statuses(live),
         warnings,
+        problems,
     })
 }
 
-async fn projects(jira: &Jira, site: Site, warnings: &mut Vec<String>) -> Result<Vec<(String, String)>> {
+async fn projects(jira: &Jira, site: Site, problems: &mut Vec<String>) -> Result<Vec<(String, String)>> {
     let settings = &jira.settings;
     let visible = jira.api.projects(site).await?;
     let read: Vec<(String, String)> = visible
@@ -41,10 +45,7 @@ async fn projects(jira: &Jira, site: Site, warnings: &mut Vec<String>) -> Result
         let text = "none of the configured projects exists for this token";
         return Err(Error::new(ErrorKind::Rejected, text).with("projects", settings.projects.join(", ")));
     }
-    if read.is_empty() {
-        warnings.push("the token sees no project: give its account the permission to browse one".to_owned());
-    }
-    warnings.extend(missing.into_iter().map(|project| {
+    problems.extend(missing.into_iter().map(|project| {
         format!("project {project} does not exist or is hidden from this token: correct `projects`, or give the account access")
     }));
     Ok(read)
@@ -69,7 +70,7 @@ async fn boards(jira: &Jira, live: &Live, warnings: &mut Vec<String>) -> Result<
     Ok(())
 }
 
-fn fields(live: &Live, warnings: &mut Vec<String>) {
+fn fields(live: &Live, warnings: &mut Vec<String>, problems: &mut Vec<String>) {
     let fields = &live.reference.fields;
     if fields.points.is_empty() {
         let text = "no story points field was found, the original estimate counts instead, in hours: \
@@ -80,7 +81,7 @@ fn fields(live: &Live, warnings: &mut Vec<String>) {
         warnings.push("no sprint field was found: set fields.sprint to its id if the site has sprints".to_owned());
     }
     let unknown = fields.all().filter(|(_, field)| &*field.name == NOT_HERE);
-    warnings.extend(
+    problems.extend(
         unknown.map(|(_, field)| format!("the configured field {} is not on this site: correct `fields`", field.id)),
     );
 }

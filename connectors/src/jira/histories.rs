@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use contextcore_core::connector::RawRecord;
+use contextcore_core::model::SmolStr;
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use tracing::warn;
 
 use super::api::{self, Api, Changelog, Inline, Outline, Site};
 use super::reference::Reference;
 use super::settings::Settings;
-use super::wire::{Comments, History, Issue, IssueRef};
+use super::wire::{Comments, History, Issue, IssueRef, Item};
 use super::{ISSUES, Live, walk};
 
 /// Keys that one search asks for.
@@ -61,6 +62,29 @@ impl Taken {
 pub(super) struct Batch {
     rows: Vec<Row>,
     places: HashMap<Box<str>, usize>,
+    mentions: Mentions,
+}
+
+/// Statuses and types that histories name: ids, and their names as of then.
+#[derive(Debug, Default)]
+pub(super) struct Mentions {
+    pub(super) statuses: BTreeMap<SmolStr, SmolStr>,
+    pub(super) types: BTreeMap<SmolStr, SmolStr>,
+}
+
+impl Mentions {
+    fn note(&mut self, item: &Item) {
+        let named = match item.field_id.as_deref().unwrap_or(&item.field) {
+            "status" => &mut self.statuses,
+            "issuetype" => &mut self.types,
+            _ => return,
+        };
+        for (id, name) in [(&item.from, &item.from_string), (&item.to, &item.to_string)] {
+            if let Some(id) = id.as_ref().filter(|id| !named.contains_key(*id)) {
+                named.insert(id.clone(), name.clone().unwrap_or_default());
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -118,6 +142,7 @@ impl Batch {
             if history.items.is_empty() {
                 continue;
             }
+            history.items.iter().for_each(|item| self.mentions.note(item));
             if !row.histories.is_empty() {
                 row.histories.push(b',');
             }
@@ -170,11 +195,15 @@ pub(super) struct Completer<'a> {
 }
 
 impl Completer<'_> {
-    /// Whole records.
+    /// Whole records, and what their histories name.
     ///
     /// # Errors
     /// When a history cannot be had: half a record is none.
-    pub(super) async fn complete(&self, mut batch: Batch, inline: Vec<(Box<str>, Inline)>) -> Result<Vec<RawRecord>> {
+    pub(super) async fn complete(
+        &self,
+        mut batch: Batch,
+        inline: Vec<(Box<str>, Inline)>,
+    ) -> Result<(Vec<RawRecord>, Mentions)> {
         match self.live.site {
             Site::Cloud => self.cloud_histories(&mut batch).await?,
             Site::DataCenter => self.server_histories(&mut batch, inline).await?,
@@ -183,15 +212,22 @@ impl Completer<'_> {
             self.comments(&mut batch).await?;
         }
         self.parents(&mut batch).await?;
-        batch.into_records()
+        let mentions = std::mem::take(&mut batch.mentions);
+        Ok((batch.into_records()?, mentions))
     }
 
     async fn cloud_histories(&self, batch: &mut Batch) -> Result<()> {
         let ids: Vec<Box<str>> = batch.ids().into_iter().map(Into::into).collect();
-        for ids in ids.chunks(api::IDS_PER_CALL) {
-            let ids: Vec<&str> = ids.iter().map(|id| &**id).collect();
+        let ids: Vec<&str> = ids.iter().map(|id| &**id).collect();
+        let mut calls: Vec<&[&str]> = ids.chunks(api::IDS_PER_CALL).rev().collect();
+        while let Some(ids) = calls.pop() {
             if !self.no_bulk.load(Ordering::Relaxed) {
-                match self.bulk(batch, &ids).await {
+                match self.bulk(batch, ids).await {
+                    Err(error) if is_too_large(&error) && ids.len() > 1 => {
+                        let (first, second) = ids.split_at(ids.len() / 2);
+                        calls.extend([second, first]);
+                        continue;
+                    }
                     Err(error) if is_bulk_refused(&error) => {
                         warn!(error = error.full(), "bulk histories are refused, will ask issue by issue");
                         self.no_bulk.store(true, Ordering::Relaxed);
@@ -202,7 +238,7 @@ impl Completer<'_> {
                     }
                 }
             }
-            self.one_by_one(batch, &ids).await?;
+            self.one_by_one(batch, ids).await?;
         }
         Ok(())
     }
@@ -339,6 +375,11 @@ impl Completer<'_> {
 fn is_bulk_refused(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Permission | ErrorKind::NotFound | ErrorKind::Gone)
         || error.context("status").is_some_and(|status| status.starts_with("405"))
+}
+
+/// Whether something on the way takes only smaller requests.
+fn is_too_large(error: &Error) -> bool {
+    error.context("status").is_some_and(|status| status.starts_with("413"))
 }
 
 #[cfg(test)]

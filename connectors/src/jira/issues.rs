@@ -73,6 +73,9 @@ pub(super) struct Position {
     recent: Sights,
     /// When a sweep last looked back a whole day (or read everything).
     wide_at: Option<Millis>,
+    /// Statuses and types that histories name and the site no longer lists, so that they are not looked for again.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    unlisted: BTreeSet<String>,
     /// The sweep under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     sweep: Option<Sweep>,
@@ -152,7 +155,7 @@ impl Position {
 
     /// The position after a sweep was read to its end.
     fn after(self, sweep: Sweep, now: Millis) -> Self {
-        let Self { watermark, mut covered, mut recent, mut wide_at, .. } = self;
+        let Self { watermark, mut covered, mut recent, mut wide_at, unlisted, .. } = self;
         recent.retain(|(id, _)| !sweep.fresh.iter().any(|(fresh, _)| fresh == id));
         recent.extend(sweep.fresh);
         let mut watermark = watermark;
@@ -162,7 +165,7 @@ impl Position {
             wide_at = if sweep.wide { Some(now) } else { wide_at };
         }
         remember(&mut recent, watermark);
-        Self { watermark, covered, recent, wide_at, sweep: None }
+        Self { watermark, covered, recent, wide_at, unlisted, sweep: None }
     }
 }
 
@@ -222,7 +225,8 @@ pub(super) async fn poll(jira: &Jira, live: &Arc<Live>, cursor: Option<&Cursor>,
     let Poll { sweep, batch, inline, warnings, .. } = poll;
     let live = jira.explain(live, batch.issues()).await?;
     let completer = Completer { api: &jira.api, settings: &jira.settings, live: &live, no_bulk: &jira.no_bulk };
-    let records = completer.complete(batch, inline).await?;
+    let (records, mentions) = completer.complete(batch, inline).await?;
+    jira.explain_past(&live, &mentions, &mut position.unlisted, run).await?;
     let total = sweep.total;
     let position = match last {
         true => position.after(sweep, run.now),

@@ -36,6 +36,7 @@ use jiff::tz::TimeZone;
 use tracing::{info, warn};
 
 use api::{Api, ServerInfo, Site};
+use histories::Mentions;
 use mapping::Mapping;
 use reference::Reference;
 use settings::Settings;
@@ -187,6 +188,10 @@ impl Jira {
         if live.reference.types.is_some() || { issues }.all(explained) {
             return Ok(live.clone());
         }
+        self.learn_types(live).await
+    }
+
+    async fn learn_types(&self, live: &Live) -> Result<Arc<Live>> {
         let types = match self.api.issue_types(live.site).await {
             Err(error) if api::is_refusal(error.kind()) => {
                 warn!(error = error.full(), "issue types cannot be listed, their names on the issues must do");
@@ -196,9 +201,56 @@ impl Jira {
         };
         let mut reference = live.reference.clone();
         reference.learn_types(types);
+        Ok(self.relearned(live, reference, live.fresh))
+    }
+
+    fn relearned(&self, live: &Live, reference: Reference, fresh: bool) -> Arc<Live> {
         let mapping = Mapping::new(&self.settings, &reference);
         let account = Account { shown: live.account.shown.clone(), zone: live.account.zone.clone() };
-        Ok(self.install(Live { site: live.site, account, reference, mapping, fresh: live.fresh }))
+        self.install(Live { site: live.site, account, reference, mapping, fresh })
+    }
+
+    /// A status or type that issues passed through since the site was last learned is in no list of ours, and a guess would be
+    /// told for good. So the site is learned anew before such histories are read; what it does not list any more is kept in
+    /// `unlisted`. Fields and boards stay as they were when the issues were asked for.
+    async fn explain_past(
+        &self,
+        live: &Arc<Live>,
+        mentions: &Mentions,
+        unlisted: &mut BTreeSet<String>,
+        run: &Run,
+    ) -> Result<()> {
+        let mut live = live.clone();
+        let strange = |live: &Live| self.strange(live, mentions);
+        let is_new = |ids: &BTreeSet<String>, unlisted: &BTreeSet<String>| !ids.is_subset(unlisted);
+        if live.reference.types.is_none() && is_new(&self.strange_types(&live, mentions), unlisted) {
+            live = self.learn_types(&live).await?;
+        }
+        if !live.fresh && is_new(&strange(&live), unlisted) {
+            let Reference { statuses, types, .. } = self.fetch(live.site, None, live.reference.clone(), run).await?;
+            live = self.relearned(&live, Reference { statuses, types, ..live.reference.clone() }, true);
+        }
+        unlisted.extend(strange(&live));
+        while unlisted.len() > MISSING {
+            unlisted.pop_first();
+        }
+        Ok(())
+    }
+
+    /// What histories name and neither the site's lists nor the configuration know.
+    fn strange(&self, live: &Live, mentions: &Mentions) -> BTreeSet<String> {
+        let known =
+            |id: &str, name: &str| live.mapping.status_by_id(id).is_some() || self.settings.status(id, name).is_some();
+        let statuses = mentions.statuses.iter().filter(|(id, name)| !known(id, name));
+        let statuses = statuses.map(|(id, _)| format!("status:{id}"));
+        statuses.chain(self.strange_types(live, mentions)).collect()
+    }
+
+    fn strange_types(&self, live: &Live, mentions: &Mentions) -> BTreeSet<String> {
+        let by_name = |id: &str, name: &str| mapping::type_of(&self.settings, [id, name, name], None, false).1;
+        let known = |id: &str, name: &str| live.mapping.type_by_id(id).is_some() || by_name(id, name);
+        let types = mentions.types.iter().filter(|(id, name)| !known(id, name));
+        types.map(|(id, _)| format!("type:{id}")).collect()
     }
 }
 

@@ -16,7 +16,7 @@ use contextcore_core::model::{
     Blocker, Entry, EntryId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey, What,
 };
 use contextcore_core::time::HOUR;
-use contextcore_core::{Error, ErrorKind, Millis, Result};
+use contextcore_core::{Error, ErrorKind, Millis, Result, diff};
 use serde::Deserialize;
 
 use super::mapping::{self, Category, Mapping, StatusName};
@@ -375,7 +375,7 @@ impl<'a> Reader<'a> {
 
     /// The dated facts, oldest first.
     fn history(&mut self, record: &Record) -> Result<Vec<Entry>> {
-        let told = in_order(&record.histories)?;
+        let told = self.as_of_the_search(in_order(&record.histories)?);
         let mut state = self.present.clone();
         for (_, history) in told.iter().rev() {
             self.take_back(&mut state, history);
@@ -388,6 +388,38 @@ impl<'a> Reader<'a> {
         self.comments(&mut entries)?;
         entries.sort_by_key(|entry| entry.at);
         Ok(entries)
+    }
+
+    /// The history without what happened since the search that gave the issue: that is asked for first, and may lag behind
+    /// besides, so the facts of today do not have it yet. Told with them it would look undone at once. The issue has changed
+    /// since, so it is read again, and then both agree.
+    ///
+    /// A change may be dated a few milliseconds after the issue's own date, so only one that today's facts contradict counts
+    /// as later.
+    fn as_of_the_search<'h>(&mut self, mut told: Vec<(Millis, &'h History)>) -> Vec<(Millis, &'h History)> {
+        let Some(updated) = self.issue.fields.updated else { return told };
+        let certain = told.partition_point(|(at, _)| *at <= updated);
+        while told.len() > certain && !self.leads_to_today(&told[certain..]) {
+            told.pop();
+        }
+        told
+    }
+
+    /// Whether these changes leave the facts of today as they are.
+    fn leads_to_today(&mut self, told: &[(Millis, &History)]) -> bool {
+        let mut state = self.present.clone();
+        for (_, history) in told {
+            let (resolution, others) = self.by_resolution(history);
+            let decided = !resolution.is_empty();
+            for (role, item) in resolution.into_iter().chain(others) {
+                self.set(&mut state, role, Side::after(item));
+            }
+            if decided {
+                self.judge_again(&mut state);
+            }
+        }
+        state.facts.flag = self.impediment(&state);
+        diff::changes(&self.present.facts, &state.facts).is_empty()
     }
 
     /// The creation, with the facts of the first day.

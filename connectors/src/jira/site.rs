@@ -74,7 +74,15 @@ pub(super) async fn fetch(
 ) -> Result<Reference> {
     let answers = api.fields(site).await?;
     let statuses = api.statuses(site).await?;
-    let (boards, columns) = boards(api, settings).await?;
+    if statuses.is_empty() {
+        // Every Jira has statuses, but to nobody it lists none, and every status of every history would be a guess.
+        return Err(Error::new(ErrorKind::Protocol, "the site lists no statuses at all, as it does to nobody"));
+    }
+    let (mut boards, columns) = boards(api, settings).await?;
+    if settings.field("story_points").is_some() {
+        // A field that was configured goes before those the boards estimate in.
+        boards.values_mut().for_each(|board| board.estimate = None);
+    }
     let by_board: BTreeSet<Box<str>> = boards.values().filter_map(|board| board.estimate.clone()).collect();
     let types = match old.types {
         Some(_) => Some(api.issue_types(site).await?),

@@ -11,7 +11,7 @@ use super::{Linear, Live, mapping};
 /// # Errors
 /// [`ErrorKind::Rejected`] when none of the configured teams can be seen.
 pub(super) fn report(linear: &Linear, live: &Live) -> Result<CheckReport> {
-    let mut warnings = linear.teams_warning(live)?;
+    let (mut warnings, problems) = (Vec::new(), linear.teams_warning(live)?);
     let projects = teams(linear, live);
     if projects.is_empty() {
         warnings
@@ -26,6 +26,7 @@ pub(super) fn report(linear: &Linear, live: &Live) -> Result<CheckReport> {
         fields: vec![estimates()],
         statuses,
         warnings,
+        problems,
     })
 }
 

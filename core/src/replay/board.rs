@@ -192,7 +192,10 @@ impl Board {
         }
         if facts.status.is_wip() || facts.status == Status::Blocked {
             self.wip.add(axis, from, to, 1);
-            begin(&mut self.begun, Begun { places: axis.place(from)..axis.place(to), at: started.unwrap_or(from) });
+            // An epic is in progress as long as anything below it is: its age says nothing of how work flows.
+            if facts.task_type != TaskType::Epic {
+                begin(&mut self.begun, Begun { places: axis.place(from)..axis.place(to), at: started.unwrap_or(from) });
+            }
         }
         if facts.estimate.is_none() && !matches!(facts.task_type, TaskType::Epic | TaskType::Subtask) {
             self.unestimated.add(axis, from, to, 1);

@@ -191,8 +191,13 @@ fn summary<'e>(event: &'e Happened<'_>, setting: &Setting<'_>) -> Option<Cow<'e,
     if asked { setting.person(summary) } else { summary.and_then(|text| setting.title(text)).map(Cow::Borrowed) }
 }
 
-/// What a person reads: `PROJ-123 in_progress → in_review by Ada`.
-pub(crate) fn sentence(event: &Happened<'_>, setting: &Setting<'_>) -> String {
+/// What a person reads: `PROJ-123 in_progress → in_review by Ada`. `sprints` are the names of those it was in before and is
+/// in after, when they changed: an event holds their ids, which say nothing to anybody.
+pub(crate) fn sentence(
+    event: &Happened<'_>,
+    setting: &Setting<'_>,
+    sprints: (Option<String>, Option<String>),
+) -> String {
     let key = &event.facts.key;
     let actor = setting.person(event.actor);
     let by = ByWhom(actor.as_deref());
@@ -201,6 +206,7 @@ pub(crate) fn sentence(event: &Happened<'_>, setting: &Setting<'_>) -> String {
         names::TASK_ASSIGNED => (setting.person(event.from.as_deref()), setting.person(event.to.as_deref())),
         names::TASK_RENAMED if setting.title("").is_none() => (None, None),
         names::TASK_COMMENTED if setting.config.privacy.comments != CommentPrivacy::Plain => (None, None),
+        names::TASK_SPRINT_CHANGED => (sprints.0.map(Cow::Owned), sprints.1.map(Cow::Owned)),
         _ => (event.from.as_deref().map(Cow::Borrowed), event.to.as_deref().map(Cow::Borrowed)),
     };
     match (event.name, from, to) {
@@ -210,6 +216,10 @@ pub(crate) fn sentence(event: &Happened<'_>, setting: &Setting<'_>) -> String {
         },
         (names::TASK_STATUS_CHANGED, Some(from), Some(to)) if event.because.is_some() => {
             format!("{key} {from} → {to}, by {}", event.because.as_deref().unwrap_or_default())
+        }
+        // The tool tells more statuses apart than we do: then only its own word says what changed.
+        (names::TASK_STATUS_CHANGED, Some(from), Some(to)) if from == to => {
+            format!("{key} {to}, now “{}”{by}", event.facts.native_status)
         }
         (names::TASK_STATUS_CHANGED, Some(from), Some(to)) => format!("{key} {from} → {to}{by}"),
         (names::TASK_CREATED, _, _) => match setting.title(&event.facts.title) {
@@ -293,9 +303,28 @@ mod tests {
         let config = Config::from_str(source, "test.yaml", &["jira"]).unwrap();
         let setting = Setting::new(&config);
         let mut said = Vec::new();
-        each(&life(), |_| true, |event| said.push(sentence(event, &setting)));
+        each(&life(), |_| true, |event| said.push(sentence(event, &setting, (None, None))));
         assert_eq!(said[1], "PROJ-1 commit a1: build");
         assert_eq!(said[2], "PROJ-1 todo → in_progress, by commit a1");
         assert_eq!(said[5], "PROJ-1 blocked: ci failed b2: build");
+    }
+
+    #[test]
+    fn sentences_name_sprints_and_what_only_the_tool_tells_apart() {
+        let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
+        let config = Config::from_str(source, "test.yaml", &["jira"]).unwrap();
+        let setting = Setting::new(&config);
+        let life = vec![
+            kept(0, What::Created(Box::new(facts(Status::Todo)))),
+            kept(10, What::Sprints(vec!["4".into()])),
+            kept(20, What::Status { status: Status::Todo, native: "Ready".into() }),
+        ];
+        let named = |event: &Happened<'_>| {
+            let of = |ids: &[SmolStr]| ids.first().map(|id| format!("Sprint {id}"));
+            (of(&event.sprints_before), of(&event.facts.sprints))
+        };
+        let mut said = Vec::new();
+        each(&life, |_| true, |event| said.push(sentence(event, &setting, named(event))));
+        assert_eq!(said[1..], ["PROJ-1 sprint changed: Sprint 4", "PROJ-1 todo, now “Ready”"]);
     }
 }

@@ -20,7 +20,7 @@ use super::otlp::{self, ResourceKey, Setting};
 use super::semconv as names;
 use super::{Plan, Replayer, Sent, render};
 use crate::error::Result;
-use crate::model::{Kept, SprintRecord, TaskKey, TaskRecord};
+use crate::model::{Kept, SmolStr, SprintRecord, TaskKey, TaskRecord};
 use crate::sink::{Batch, MAX_BATCH_BYTES, Signal};
 use crate::store::{Item, Position};
 use crate::time::{HOUR, Millis};
@@ -213,7 +213,13 @@ impl<'a> Logs<'a> {
             .text(names::TASK_TYPE, event.facts.task_type.as_str())
             .maybe(names::TASK_TITLE, self.setting.title(&event.facts.title))
             .and(&events::attributes(event, &self.setting));
-        let body = events::sentence(event, &self.setting);
+        let sprints = match event.name {
+            names::TASK_SPRINT_CHANGED => {
+                (self.sprint_names(key, &event.sprints_before)?, self.sprint_names(key, &event.facts.sprints)?)
+            }
+            _ => (None, None),
+        };
+        let body = events::sentence(event, &self.setting, sprints);
         let span = spans.iter().rev().find(|(from, ..)| *from <= event.at).or(spans.first());
         let resource = self.setting.resource_key(&key.source, &event.facts.project);
         let mut records = vec![(resource.clone(), record(event.at, event.name, &body, attributes, span))];
@@ -222,6 +228,16 @@ impl<'a> Logs<'a> {
             records.extend(changes.into_iter().map(|record| (resource.clone(), record)));
         }
         Ok(records)
+    }
+
+    /// What people call these sprints; none when there are none.
+    fn sprint_names(&self, key: &TaskKey, ids: &[SmolStr]) -> Result<Option<String>> {
+        let name = |id: &SmolStr| -> Result<String> {
+            let known = self.book.sprint(&TaskKey::new(key.source.as_str(), id.as_str()))?;
+            Ok(known.map_or_else(|| id.to_string(), |known| known.facts.name.to_string()))
+        };
+        let named: Vec<String> = ids.iter().map(name).collect::<Result<_>>()?;
+        Ok((!named.is_empty()).then(|| named.join(", ")))
     }
 
     /// A task that entered or left a running sprint changed its scope.

@@ -311,19 +311,21 @@ fn board_series(board: &Board, setting: &Setting<'_>, project_id: &str) -> Vec<P
 
 /// The types a project ever had: a series that fell to nothing must go on saying so.
 fn types(board: &Board) -> Vec<TaskType> {
-    let had =
-        |kind: &&TaskType| board.created.contains_key(kind) || board.base.created.get(kind).is_some_and(|n| *n != 0);
+    let had = |kind: &&TaskType| board.created.contains_key(kind) || board.base.created.contains_key(kind);
     TaskType::ALL.iter().filter(had).copied().collect()
 }
 
 /// The first place on the axis at which the project had any task.
 fn first_moment(board: &Board) -> usize {
-    let place = |kind: &TaskType| {
+    let created = |kind: &TaskType| {
         let base = board.base.created.get(kind).copied().unwrap_or(0);
         let line = board.created.get(kind).cloned().unwrap_or_default();
         line.values(&board.axis, base)?.iter().position(|value| *value != 0)
     };
-    TaskType::ALL.iter().filter_map(place).min().unwrap_or(0)
+    // A task that moved in was created elsewhere.
+    let there =
+        board.count.values().filter_map(|line| line.values(&board.axis, 0)?.iter().position(|value| *value != 0));
+    TaskType::ALL.iter().filter_map(created).chain(there).min().unwrap_or(0)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "numbers of tasks are far below 2^53")]
@@ -815,6 +817,27 @@ mod tests {
             all.extend(of_moment);
         }
         all
+    }
+
+    #[test]
+    fn what_moved_in_and_was_retyped_is_counted_where_it_is() {
+        use crate::model::What;
+        use crate::time::HOUR;
+        use crate::timeline::tests::{facts, kept};
+
+        let moved = What::Moved { key: "OPS-1".into(), project: "OPS".into() };
+        let typed = What::Typed { task_type: TaskType::Bug, native: "Bug".into() };
+        let created = What::Created(Box::new(facts(Status::Todo)));
+        let timeline = [kept(HOUR, created), kept(2 * HOUR, moved), kept(3 * HOUR, typed)];
+        let life = Life::new(&timeline).unwrap();
+        let axis = Axis::new(Some(Millis(0)), HOUR, Millis(4 * HOUR), Millis(4 * HOUR));
+        let mut boards = BTreeMap::from([("OPS".to_owned(), Board::new(axis))]);
+        board::place_task(&mut boards, &|native| native.to_owned(), &life, "", DAY);
+        let board = boards.get_mut("OPS").unwrap();
+        // The task's share of the running totals, put in with all others and taken out when it is placed by itself.
+        board.base.add(&totals::contribution(&life)["OPS"], 1);
+        board.base.add(&totals::contribution(&life)["OPS"], -1);
+        assert_eq!((types(board), first_moment(board)), (vec![TaskType::Story, TaskType::Bug], 1));
     }
 
     #[test]

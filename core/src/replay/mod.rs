@@ -450,9 +450,12 @@ impl<'a> Replayer<'a> {
                 slowest = slowest.min(self.store.position(*signal, source)?.done);
             }
             if slowest > self.store.pruned(source)? {
-                let mut transaction = self.store.begin()?;
-                transaction.prune(source, slowest)?;
-                transaction.commit()?;
+                let mut more = true;
+                while more {
+                    let mut transaction = self.store.begin()?;
+                    more = transaction.prune(source, slowest)?;
+                    transaction.commit()?;
+                }
             }
         }
         Ok(())

@@ -93,6 +93,8 @@ attributes! {
     TASK_URL = "task.url", Text, Span, "where to look at it";
     TASK_DUE_DATE = "task.due_date", Text, Span, "when it is due, `YYYY-MM-DD`";
     TASK_BLOCKED_BY = "task.blocked_by", Texts, Span, "keys of tasks that block it";
+    TASK_WAITS_FOR = "task.waits_for", Text, Span, "keys of the unfinished tasks that block it, as one text: Grafana's tables leave lists out (snapshots; empty when blocked by no task)";
+    TASK_HOLDS_UP = "task.holds_up", Text, Span, "keys of the open tasks that it blocks, as one text (snapshots; empty when it is blocked and blocks none)";
     TASK_BLOCKED_REASON = "task.blocked_reason", Text, Span, "why it is blocked";
     TASK_PERCENT_COMPLETE = "task.percent_complete", Double, Span, "done descendants, in percent";
     TASK_SUBTASK_COUNT = "task.subtask_count", Int, Span, "direct children";
@@ -225,7 +227,7 @@ macro_rules! metrics {
 metrics! {
     M_TASK_COUNT = "task.count", "{task}", Gauge, [TASK_STATUS, TASK_TYPE], "tasks that are there, by status and type";
     M_TASK_POINTS = "task.points", "{point}", Gauge, [TASK_STATUS, TASK_TYPE], "their points";
-    M_TASK_WIP = "task.wip", "{task}", Gauge, [], "tasks in progress or in review";
+    M_TASK_WIP = "task.wip", "{task}", Gauge, [], "tasks in progress, in review or blocked meanwhile (with epics)";
     M_TASK_BLOCKED = "task.blocked", "{task}", Gauge, [], "tasks blocked";
     M_TASK_STALE = "task.stale", "{task}", Gauge, [], "open tasks with nothing happening for longer than `stale_after`";
     M_TASK_UNESTIMATED = "task.unestimated", "{task}", Gauge, [], "open tasks without an estimate (epics and sub-tasks aside)";
@@ -239,7 +241,7 @@ metrics! {
     M_TASK_CYCLE_TIME = "task.cycle_time", "s", Histogram, [TASK_TYPE], "started to completed, at completion";
     M_TASK_BLOCKED_TIME = "task.blocked_time", "s", Histogram, [TASK_TYPE], "blocked until completed, at completion";
     M_TASK_STATUS_TIME = "task.status_time", "s", Histogram, [TASK_STATUS], "length of a phase, at its end";
-    M_TASK_WIP_AGE = "task.wip_age", "s", Gauge, [QUANTILE], "how long ago work in progress was started";
+    M_TASK_WIP_AGE = "task.wip_age", "s", Gauge, [QUANTILE], "how long ago work in progress was started (epics aside)";
     M_PROJECT_INFO = "project.info", "", Gauge, [PROJECT_NAME, BUSINESS_OWNER, BUSINESS_CRITICALITY, BUSINESS_VALUE], "1 per project";
     M_PROJECT_PERCENT = "project.percent_complete", "%", Gauge, [], "done work of all work that is not cancelled (epics aside)";
     M_EPIC_PERCENT = "epic.percent_complete", "%", Gauge, [EPIC_ID, EPIC_TITLE], "done descendants of an open epic";

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{self, Role, TraceId};
 use super::lineage::{self, Book, MAX_DEPTH};
-use super::message::{Link, Outcome, Span};
+use super::message::{Attributes, Link, Outcome, Span};
 use super::otlp::{self, ResourceKey, Setting};
 use super::render::Scene;
 use super::semconv as names;
 use super::{Replayer, Sent};
 use crate::error::Result;
-use crate::model::{Status, TaskKey, TaskRecord};
+use crate::model::{Blocker, Status, TaskKey, TaskRecord};
 use crate::sink::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal};
 use crate::store::Store;
 use crate::time::{HOUR, Millis};
@@ -44,10 +44,15 @@ pub(super) async fn run(
     let store = replayer.store;
     let setting = Setting::new(replayer.config);
     let head = store.head()?;
-    let projects = open_by_project(book, &setting)?;
+    let (projects, linked) = open_by_project(book, &setting)?;
     let due = due(store, &setting, &projects, tick)?;
+    if due.is_empty() {
+        return Ok(());
+    }
+    let waiting = Waiting::among(book, &projects, &linked)?;
     for (project_id, open) in projects.iter().filter(|(project_id, _)| due.contains(*project_id)) {
-        let mut snapshot = Snapshot::new(Scene { book, setting: &setting }, project_id, open, tick);
+        let present = Present { open, waiting: &waiting };
+        let mut snapshot = Snapshot::new(Scene { book, setting: &setting }, project_id, &present, tick);
         while let Some(batch) = snapshot.next()? {
             replayer.wait_for_room(&batch).await?;
             sent.entry(project_id.clone()).or_default().spans += replayer.send(project_id, batch).await?;
@@ -63,15 +68,84 @@ pub(super) async fn run(
 /// would be its whole recent history.
 type Open = BTreeSet<TaskKey>;
 
-fn open_by_project(book: &Book<'_>, setting: &Setting<'_>) -> Result<BTreeMap<String, Open>> {
-    let mut projects: BTreeMap<String, Open> = BTreeMap::new();
+/// What a snapshot is taken of.
+struct Present<'a> {
+    /// The open tasks of the project.
+    open: &'a Open,
+    waiting: &'a Waiting,
+}
+
+/// Which open task waits for which, over all projects: what people call each other's tasks, in order.
+#[derive(Debug, Default)]
+struct Waiting {
+    waits_for: BTreeMap<TaskKey, BTreeSet<String>>,
+    holds_up: BTreeMap<TaskKey, BTreeSet<String>>,
+}
+
+/// An open task with blockers: what people call it, and the links.
+type Linked = (TaskKey, String, Vec<Blocker>);
+
+impl Waiting {
+    fn among(book: &Book<'_>, projects: &BTreeMap<String, Open>, linked: &[Linked]) -> Result<Self> {
+        let mut waiting = Self::default();
+        for (key, name, blockers) in linked {
+            for blocker in blockers {
+                let other = known(book, key, blocker)?;
+                let open = other.as_ref().filter(|other| projects.values().any(|open| open.contains(*other)));
+                // A blocker that we hold is as its own record says; of one that we do not, only the link tells.
+                if open.is_none() && (other.is_some() || blocker.finished) {
+                    continue;
+                }
+                let record = open.map(|open| book.record(open)).transpose()?.flatten();
+                let state = record.as_ref().and_then(|record| timeline::last(&record.timeline));
+                let called = state.map_or_else(|| blocker.key.to_string(), |state| state.facts.key.to_string());
+                waiting.waits_for.entry(key.clone()).or_default().insert(called);
+                if let Some(other) = other {
+                    waiting.holds_up.entry(other).or_default().insert(name.clone());
+                }
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// Says of a task which others it waits for and holds up. Of what is blocked, also when there are none: so that a table
+    /// of what is blocked always has the columns.
+    fn told(&self, attributes: Attributes, key: &TaskKey, blocked: bool) -> Attributes {
+        let mut attributes = attributes;
+        for (name, all) in [(names::TASK_WAITS_FOR, &self.waits_for), (names::TASK_HOLDS_UP, &self.holds_up)] {
+            let keys = all.get(key).map(|keys| keys.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
+            if let Some(keys) = keys.or(blocked.then(String::new)) {
+                attributes = attributes.text(name, &keys);
+            }
+        }
+        attributes
+    }
+}
+
+/// The task a link to a blocker leads to, when we hold it.
+fn known(book: &Book<'_>, key: &TaskKey, blocker: &Blocker) -> Result<Option<TaskKey>> {
+    if let Some(id) = &blocker.native_id {
+        let told = TaskKey::new(key.source.as_str(), id.as_str());
+        if book.record(&told)?.is_some() {
+            return Ok(Some(told));
+        }
+    }
+    Ok(book.store().named(&blocker.key)?.into_iter().find(|other| other.source == key.source))
+}
+
+/// The open tasks of each project, and those of them that have blockers.
+fn open_by_project(book: &Book<'_>, setting: &Setting<'_>) -> Result<(BTreeMap<String, Open>, Vec<Linked>)> {
+    let (mut projects, mut linked) = (BTreeMap::<String, Open>::new(), Vec::new());
     for key in book.store().open_tasks(None) {
         let key = key?;
         let Some(record) = book.record(&key)? else { continue };
         let Some(state) = timeline::last(&record.timeline) else { continue };
+        if !record.blockers.is_empty() {
+            linked.push((key.clone(), state.facts.key.to_string(), record.blockers.clone()));
+        }
         projects.entry(setting.project_id(&key.source, &state.facts.project)).or_default().insert(key);
     }
-    Ok(projects)
+    Ok((projects, linked))
 }
 
 /// The projects in which something changed since their last snapshot, or whose last one is an hour old. A project with a
@@ -109,7 +183,7 @@ type Load = BTreeMap<ResourceKey, Vec<([u8; 16], Bytes)>>;
 /// One project's snapshot on its way: one request, unless it is too large for one.
 struct Snapshot<'a> {
     scene: Scene<'a>,
-    open: &'a Open,
+    present: &'a Present<'a>,
     /// Those not told yet.
     rest: std::collections::btree_set::Iter<'a, TaskKey>,
     trace: TraceId,
@@ -121,11 +195,11 @@ struct Snapshot<'a> {
 }
 
 impl<'a> Snapshot<'a> {
-    fn new(scene: Scene<'a>, project_id: &str, open: &'a Open, tick: Millis) -> Self {
+    fn new(scene: Scene<'a>, project_id: &str, present: &'a Present<'a>, tick: Millis) -> Self {
         let interval = scene.setting.config.export.snapshot_interval.as_millis();
         let interval = i64::try_from(interval).unwrap_or(HOUR);
         let trace = ids::snapshot_trace(project_id, tick);
-        Self { scene, open, rest: open.iter(), trace, tick, interval, over: None }
+        Self { scene, present, rest: present.open.iter(), trace, tick, interval, over: None }
     }
 
     /// The next request; `None` when all was told.
@@ -151,7 +225,7 @@ impl<'a> Snapshot<'a> {
         for key in self.rest.by_ref() {
             let Some(record) = self.scene.book.record(key)? else { continue };
             let Some(summary) = timeline::summary(&record.timeline, self.tick) else { continue };
-            let span = span(&self.scene, key, &record, &summary, self.open, self.tick, self.interval)?;
+            let span = span(&self.scene, key, &record, &summary, self.present, self.tick, self.interval)?;
             let resource = self.scene.setting.resource_key(&key.source, &summary.state.facts.project);
             return Ok(Some((resource, span.encode().into_trace(self.trace))));
         }
@@ -172,7 +246,7 @@ fn span(
     key: &TaskKey,
     record: &TaskRecord,
     summary: &Summary,
-    open: &Open,
+    present: &Present<'_>,
     tick: Millis,
     interval: i64,
 ) -> Result<Span> {
@@ -198,13 +272,13 @@ fn span(
         .double(names::TASK_BLOCKED_TIME, summary.blocked_time)
         .double(names::TASK_STATUS_AGE, tick.seconds_since(summary.status_since).max(0.0))
         .flag(names::TASK_STALE, stale);
-    let attributes = scene.work(attributes, record, tick);
+    let attributes = present.waiting.told(scene.work(attributes, record, tick), key, blocked);
     let mut links = Vec::new();
     if let Some((trace, anchor)) = lineage::current(scene.book, key)? {
         links.push(Link { trace, span: anchor, kind: "history" });
     }
     links.extend(scene.blocker_links(key, &blockers, tick)?);
-    let parent = open_ancestor(scene.book, key, open, tick)?;
+    let parent = open_ancestor(scene.book, key, present.open, tick)?;
     let name = scene.setting.label(&facts.key, &facts.title);
     Ok(Span {
         parent: parent.map(|parent| span_id(&parent, tick)),

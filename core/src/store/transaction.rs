@@ -20,6 +20,8 @@ use crate::totals::{Rollup, Totals};
 const MAX_DEPTH: usize = 64;
 /// Set-aside records keep at most this much of their JSON.
 const ASIDE_BYTES: usize = 16 << 10;
+/// Journal entries cut in one transaction.
+const PRUNED_AT_ONCE: usize = 4_096;
 /// Dead letters kept; the oldest go first.
 const DEAD_LETTERS: usize = 1_000;
 
@@ -262,15 +264,18 @@ impl<'a> Transaction<'a> {
         self.put(Key::new(Kind::Part).task(root), part)
     }
 
-    /// Cuts a source's journal up to and with `upto`: every backend has been told.
-    pub fn prune(&mut self, source: &str, upto: u64) -> Result<()> {
+    /// Cuts the journal of a source up to a number, that included: some thousand entries of it, because a large batch costs many
+    /// times its size in memory. Says whether there was more; what a crash leaves goes with the next cut.
+    pub fn prune(&mut self, source: &str, upto: u64) -> Result<bool> {
         let prefix = Key::new(Kind::Journal).text(source).build();
         let end = Key::new(Kind::Journal).text(source).number(upto.saturating_add(1)).build();
-        for item in self.store.db.range(prefix..end) {
+        let mut items = self.store.db.range(prefix..end);
+        for item in items.by_ref().take(PRUNED_AT_ONCE) {
             let (key, _) = item.map_err(|error| store_error("read the store", error))?;
             self.writes.insert(key.to_vec(), None);
         }
-        self.put(Key::new(Kind::Meta).text("pruned").text(source), &upto)
+        self.put(Key::new(Kind::Meta).text("pruned").text(source), &upto)?;
+        Ok(items.next().is_some())
     }
 
     /// Sets a record aside, or (with `None`) clears it: it was understood since.
@@ -350,5 +355,35 @@ impl<'a> Transaction<'a> {
         self.store.db.flush().map_err(|error| store_error("flush the store", error))?;
         witness::note(&self.store.path, seq);
         Ok(seq)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_journal_is_cut_bit_by_bit_and_wholly() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("data")).unwrap();
+        let mut transaction = store.begin().unwrap();
+        for n in 0..2 * PRUNED_AT_ONCE + 1 {
+            let key = TaskKey::new("jira", n.to_string());
+            transaction.journal("jira", &Item::Task(key)).unwrap();
+        }
+        transaction.journal("other", &Item::Task(TaskKey::new("other", "1"))).unwrap();
+        let upto = transaction.seq();
+        transaction.commit().unwrap();
+        let left = |source| store.journal(source, 0, u64::MAX).count();
+        let mut cuts = 0;
+        let mut more = true;
+        while more {
+            let mut transaction = store.begin().unwrap();
+            more = transaction.prune("jira", upto).unwrap();
+            transaction.commit().unwrap();
+            cuts += 1;
+            assert_eq!(store.pruned("jira").unwrap(), upto, "from the first cut on it cannot be told from the journal");
+        }
+        assert_eq!((cuts, left("jira"), left("other")), (3, 0, 1));
     }
 }

@@ -227,6 +227,39 @@ fn a_resolution_decides_between_done_and_cancelled_as_of_then() {
     assert_eq!(statuses, [Status::Done, Status::InProgress, Status::Done, Status::Cancelled]);
 }
 
+/// Search is asked before the history, and its index may lag behind: what it does not know yet is told by the next run.
+#[test]
+fn a_change_that_search_has_not_seen_yet_is_not_told_and_undone() {
+    let status = |id: &str, at: &str, from: (&str, &str), to: (&str, &str)| {
+        json!({"id": id, "created": at, "items": [{"field": "status", "fieldId": "status",
+            "from": from.0, "fromString": from.1, "to": to.0, "toString": to.1}]})
+    };
+    let (backlog, work, review) = (("10000", "Backlog"), ("3", "In Progress"), ("10011", "Review"));
+    // The issue's own date is that of the second change, give or take; it is in progress there.
+    let histories = json!([
+        status("1", "2026-01-30T10:00:00.000+0000", backlog, review),
+        status("2", "2026-02-01T10:00:00.002+0000", review, work),
+        {"id": "3", "created": "2026-02-01T10:00:04.000+0000", "items": [
+            {"field": "Link", "to": "SP-2", "toString": "This issue blocks SP-2"}]},
+        status("4", "2026-02-01T10:00:05.000+0000", work, review),
+        {"id": "5", "created": "2026-02-01T10:00:06.000+0000", "items": [
+            {"field": "labels", "fieldId": "labels", "fromString": "", "toString": "late"}]},
+    ]);
+    let task = task(&plain(), &site(SP_STATUSES, None, None), &made(json!({}), histories));
+    assert_closed(&task);
+    let told: Vec<&str> = task
+        .history
+        .iter()
+        .filter_map(|entry| match &entry.what {
+            What::Status { native, .. } => Some(native.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, ["Review", "In Progress"]);
+    assert!(whats(&task).iter().any(|what| matches!(what, What::Linked { .. })));
+    assert!(!whats(&task).iter().any(|what| matches!(what, What::Labelled(_))));
+}
+
 #[test]
 fn moves_sprints_points_labels_and_dates_are_told_with_their_first_values() {
     let answer = made(
