@@ -40,6 +40,7 @@ struct Rig {
 struct Outcome {
     records: Vec<RawRecord>,
     tasks: BTreeMap<String, TaskObservation>,
+    gone: BTreeSet<String>,
     sprints: BTreeMap<String, SprintFacts>,
     activities: Vec<Activity>,
     failures: Vec<Error>,
@@ -157,6 +158,7 @@ impl Outcome {
                 Observation::Task(task) => drop(self.tasks.insert(task.native_id.clone(), *task)),
                 Observation::Sprint { native_id, facts } => drop(self.sprints.insert(native_id, facts)),
                 Observation::Activity(activity) => self.activities.push(*activity),
+                Observation::Gone { native_id } => drop(self.gone.insert(native_id)),
             }),
         }
     }
@@ -491,9 +493,13 @@ async fn drafts_become_issues_and_pull_requests_are_tasks_when_they_close_none()
         first.activities.iter().any(|activity| activity.tasks == [rig.id(issue)]),
         "the linked pull request is told"
     );
+    let draft = |task: &&TaskObservation| task.present.native_type == "Draft issue";
+    let draft = first.tasks.values().find(draft).unwrap().native_id.clone();
     let mut became = None;
     rig.edit(NOW - HOUR, |edit| became = Some(edit.convert_note(note, shop, TypeId::TASK)));
     let next = rig.sync().await;
+    assert_eq!(next.gone, [draft].into(), "the draft is no more, and need not be missed first");
+    assert!(rig.sync().await.gone.is_empty(), "that is said once");
     let task = &next.tasks[&rig.id(became.unwrap())];
     leads_to_present(task);
     assert_eq!((task.present.title.as_str(), task.history[0].at.0), ("Ideas", NOW - 9 * HOUR), "it began as a draft");
@@ -535,8 +541,34 @@ async fn repositories_give_issues_outside_projects_and_what_people_did() {
     let next = rig.sync().await;
     assert!(next.tasks.contains_key(&rig.id(outside)));
     assert!(next.activities.iter().any(|activity| activity.artifact.kind == "merged"));
+    // What leaves the project comes home, however much else changed since and though it may not look changed itself.
+    let board = BoardId(1);
+    rig.edit(NOW - HOUR / 4, |edit| edit.place_card(board, Content::Issue(inside), false));
+    assert!(!rig.sync().await.tasks.contains_key(&rig.id(inside)), "one absence says nothing");
+    rig.edit(NOW, |edit| edit.rename(outside, "Far out"));
+    let home = rig.sync().await;
+    assert_eq!(home.tasks[&rig.id(inside)].present.project, "acme/shop");
     let seen = rig.ids().await;
     assert!([inside, outside].iter().all(|issue| seen.contains(&rig.id(*issue))));
+    assert!(rig.connector.lost().is_empty());
+    rig.github.world().projects[usize::from(tools.0)].visibility = contextcore_standins::world::Visibility::Hidden;
+    assert!(rig.sync().await.tasks.is_empty());
+    assert_eq!(rig.connector.lost(), ["acme/tools"], "a repository out of sight is told");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_put_away_in_a_project_comes_home_once() {
+    let mut world = small();
+    let id = add(&mut world, "One", NOW - 9 * HOUR);
+    let mut rig = Rig::start(world, dot_com(), |config| config.repositories = vec!["acme/shop".into()]).await;
+    assert_eq!(rig.sync().await.tasks[&rig.id(id)].present.project, "acme/1");
+    let quiet = rig.sync().await.requests;
+    rig.edit(NOW - 3 * HOUR, |edit| edit.archive_card(SHOP, Content::Issue(id), true));
+    assert_eq!(rig.sync().await.tasks[&rig.id(id)].present.project, "acme/shop");
+    let after = rig.sync().await;
+    assert_eq!((after.tasks.len(), after.requests), (0, quiet), "and is not asked for again");
+    rig.edit(NOW - HOUR, |edit| edit.archive_card(SHOP, Content::Issue(id), false));
+    assert_eq!(rig.sync().await.tasks[&rig.id(id)].present.project, "acme/1");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -154,7 +154,7 @@ impl Outcome {
             Ok(observations) => observations.into_iter().for_each(|observation| match observation {
                 Observation::Task(task) => drop(self.tasks.insert(task.native_id.clone(), *task)),
                 Observation::Sprint { native_id, facts } => drop(self.sprints.insert(native_id, facts)),
-                Observation::Activity(_) => panic!("Jira tells no activities"),
+                Observation::Activity(_) | Observation::Gone { .. } => panic!("Jira tells neither"),
             }),
         }
     }

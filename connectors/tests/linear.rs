@@ -12,7 +12,7 @@ use std::time::Duration;
 use contextcore_connectors::ALL;
 use contextcore_core::config::{BlockedConfig, Privacy, SecretRef, SourceConfig};
 use contextcore_core::connector::{Activity, Connector, Cursor, Observation, RawRecord, Run, TaskObservation};
-use contextcore_core::model::{Kept, SprintFacts, SprintState, TaskType, What};
+use contextcore_core::model::{Kept, SprintFacts, SprintState, Status, TaskType, What};
 use contextcore_core::time::{DAY, HOUR, MINUTE};
 use contextcore_core::{Error, ErrorKind, Millis, Result, Retry, diff, timeline};
 use contextcore_standins::Clock;
@@ -166,6 +166,7 @@ impl Outcome {
                 Observation::Task(task) => drop(self.tasks.insert(task.native_id.clone(), *task)),
                 Observation::Sprint { native_id, facts } => drop(self.sprints.insert(native_id, facts)),
                 Observation::Activity(activity) => self.activities.push(*activity),
+                Observation::Gone { native_id } => panic!("Linear does not say that {native_id} is gone"),
             }),
         }
     }
@@ -507,6 +508,30 @@ async fn a_lost_team_is_absent_and_says_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_configured_team_out_of_sight_is_told_at_once_and_read_whole_when_it_is_back() {
+    let mut world = World::empty();
+    let team = world.add_project("ENG", "Engineering", StatusId::TO_DO);
+    let other = world.add_project("OPS", "Operations", StatusId::TO_DO);
+    let mut edit = world.edit(NOW - DAY);
+    let [hidden, open] = [team, other].map(|team| edit.add_issue(Draft::new(team, TypeId::TASK, "Something")));
+    let mut rig = Rig::start(world, Options::default(), &["ENG", "OPS"]).await;
+    assert_eq!(rig.sync().await.tasks.len(), 2);
+    assert!(rig.connector.lost().is_empty());
+    let show = |rig: &Rig, visibility| rig.linear.world().projects[usize::from(team.0)].visibility = visibility;
+    show(&rig, Visibility::Hidden);
+    rig.edit(NOW + MINUTE, |edit| edit.transition(hidden, StatusId::DONE));
+    rig.edit(NOW + 8 * MINUTE, |edit| edit.rename(open, "Something else"));
+    rig.pass(10 * MINUTE);
+    assert_eq!(rig.sync().await.tasks.len(), 1);
+    assert_eq!(rig.connector.lost(), ["ENG"]);
+    show(&rig, Visibility::Open);
+    rig.pass(MINUTE);
+    let back = rig.sync().await;
+    assert_eq!(back.task(hidden).present.status, Status::Done, "what was done out of sight is heard");
+    assert!(rig.connector.lost().is_empty());
+}
+
+#[tokio::test]
 async fn moves_links_and_parts_reach_the_other_issue_too() {
     let mut world = World::empty();
     let team = world.add_project("ENG", "Engineering", StatusId::TO_DO);
@@ -548,6 +573,20 @@ async fn new_labels_people_and_cycles_are_known_by_their_names_at_once() {
     let outcome = rig.sync().await;
     let labels = &outcome.task(id).present.labels;
     assert!(labels.contains(&"brand-new".into()) && labels.contains(&"milestone:Beta".into()), "{labels:?}");
+}
+
+#[tokio::test]
+async fn a_full_run_learns_what_states_and_labels_are_called_now() {
+    let mut rig = Rig::demo().await;
+    rig.sync().await;
+    let fetched = |state: &serde_json::Value| state["fetched_at"].as_str().unwrap().to_owned();
+    let before = fetched(rig.state.as_ref().unwrap());
+    rig.pass(MINUTE);
+    let run = |full| Run { now: Millis(NOW + MINUTE), full };
+    let plain = rig.connector.begin(rig.state.clone(), &run(false)).await.unwrap();
+    assert_eq!(fetched(&plain), before);
+    let full = rig.connector.begin(rig.state.clone(), &run(true)).await.unwrap();
+    assert_eq!(fetched(&full), Millis(NOW + MINUTE).to_string());
 }
 
 #[tokio::test]

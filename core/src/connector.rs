@@ -78,6 +78,12 @@ pub enum Observation {
     },
     /// Something people did around the work: a commit, a review, a run of CI.
     Activity(Box<Activity>),
+    /// The tool says that this task is no more, and nothing else of it (a draft that became an issue). Silence is no such word: of
+    /// what is merely not listed, a stream that is `complete` decides.
+    Gone {
+        /// The tool's immutable id.
+        native_id: String,
+    },
 }
 
 /// Something people did that may belong to tasks of any source: the engine finds them by id and by the keys it names.
@@ -218,6 +224,12 @@ pub trait Connector: Send + Sync {
     /// - A record that cannot be understood is an error; it is set aside with its reason, and the rest goes on.
     /// - The same record always gives the same observations, with the same entry ids.
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>>;
+
+    /// Configured projects that were read once and that the last `begin` did not find: more likely a lost permission than
+    /// the end of them. Nothing of them is closed, and the run ends with an error once everything else is done.
+    fn lost(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Requests made, waits and what is left of the limits, since the connector was made.
     fn stats(&self) -> Stats;

@@ -193,7 +193,7 @@ impl Job<'_> {
         // Whatever becomes of a complete pass: what changed was heard to its end, and can be told.
         let passed = self.pass(&status, first).await;
         self.finish(first)?;
-        passed
+        passed.and_then(|()| pass::nothing_lost(self.source.connector.lost()))
     }
 
     async fn pass(&mut self, status: &SourceStatus, first: bool) -> Result<()> {
@@ -323,6 +323,7 @@ impl Job<'_> {
                 }
                 Observation::Sprint { native_id, facts } => self.take_sprint(to, &native_id, facts)?,
                 Observation::Activity(activity) => self.take_activity(to, &activity)?,
+                Observation::Gone { native_id } => self.take_gone(to, &native_id)?,
             }
         }
         to.put_aside(self.name(), &record.native_id, None)

@@ -8,11 +8,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 use crate::derive::{self, Signs};
 use crate::model::{Entry, Facts, Kept, Status, What};
 use crate::time::Millis;
 
 impl Facts {
+    /// How a move is told to people: from key to key, or from project to project where the key stays the same (an issue that is
+    /// put into another GitHub project).
+    pub fn moved<'a>(&'a self, key: &'a SmolStr, project: &'a SmolStr) -> (&'a SmolStr, &'a SmolStr) {
+        if self.key == *key { (&self.project, project) } else { (&self.key, key) }
+    }
+
     /// The status with impediments laid over it: while one holds and the task is not finished, `blocked`.
     pub fn effective_status(&self) -> Status {
         let impeded = self.flag.is_some() || self.waits.is_some();

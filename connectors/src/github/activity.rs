@@ -196,7 +196,7 @@ impl Poll<'_> {
             }
             let oldest = outlines.iter().filter_map(Outline::at).min();
             for node in rows.iter() {
-                self.records.push(record(what, node)?);
+                self.records.push(record(what, node, self.now)?);
             }
             if !rows.page_info.has_next_page || oldest.is_some_and(|oldest| oldest < going.until) {
                 list.end(&going, pulse, self.now);
@@ -244,7 +244,7 @@ impl Poll<'_> {
                     if Outline::of(&node).is_unsettled() {
                         ledger.watched.push(id);
                     }
-                    self.records.push(record(What::PullRequests, &node)?);
+                    self.records.push(record(What::PullRequests, &node, self.now)?);
                 }
                 Fate::Torn => ledger.watched.push(id),
                 Fate::Gone | Fate::Hidden(_) => warn!(%id, "a pull request cannot be read any more"),
@@ -284,15 +284,17 @@ impl Outline {
     }
 }
 
-/// A record: which list it is of, and the node as GitHub wrote it.
+/// A record: which list it is of, the node as GitHub wrote it, and when.
 #[derive(Debug, Serialize)]
 struct RecordText<'a> {
     #[serde(rename = "of")]
     what: &'static str,
     node: &'a RawValue,
+    /// When it was read.
+    seen: Millis,
 }
 
-fn record(what: What, node: &RawValue) -> Result<RawRecord> {
+fn record(what: What, node: &RawValue, seen: Millis) -> Result<RawRecord> {
     let outline = Outline::of(node);
     let native_id = outline.id.or(outline.oid).unwrap_or_default().into();
     let what = match what {
@@ -300,7 +302,7 @@ fn record(what: What, node: &RawValue) -> Result<RawRecord> {
         What::Commits => "commit",
         What::Deployments => "deployment",
     };
-    let json = serde_json::to_string(&RecordText { what, node });
+    let json = serde_json::to_string(&RecordText { what, node, seen });
     let json = json.map_err(|error| Error::new(ErrorKind::Internal, "write a record").caused_by(error))?;
     Ok(RawRecord { stream: ACTIVITY, native_id, json })
 }
@@ -308,8 +310,16 @@ fn record(what: What, node: &RawValue) -> Result<RawRecord> {
 // --- reading records: pure ---
 
 #[derive(Debug, Deserialize)]
+struct Record {
+    #[serde(flatten)]
+    node: Node,
+    #[serde(default)]
+    seen: Option<Millis>,
+}
+
+#[derive(Debug, Deserialize)]
 #[serde(tag = "of", content = "node", rename_all = "snake_case")]
-enum Record {
+enum Node {
     PullRequest(PullRequest),
     Commit(Commit),
     Deployment(Deployment),
@@ -320,6 +330,8 @@ enum Record {
 struct PullRequest {
     id: Box<str>,
     number: u64,
+    #[serde(default)]
+    state: Box<str>,
     #[serde(default)]
     title: Box<str>,
     #[serde(default)]
@@ -448,12 +460,18 @@ struct DeploymentStatus {
 /// [`ErrorKind::Protocol`] when it is not such a record.
 pub(super) fn read(json: &str) -> Result<Vec<Observation>> {
     let record: Record = serde_json::from_str(json).map_err(|error| normalise::unreadable(&error))?;
-    let activities = match &record {
-        Record::PullRequest(pull) => of_pull_request(pull),
-        Record::Commit(commit) => of_commit(commit, &Belongs::default()).into_iter().collect(),
-        Record::Deployment(deployment) => of_deployment(deployment).into_iter().collect(),
+    let activities = match &record.node {
+        Node::PullRequest(pull) => of_pull_request(pull, record.seen),
+        Node::Commit(commit) => of_commit(commit, &Belongs::default()).into_iter().collect(),
+        Node::Deployment(deployment) => of_deployment(deployment).into_iter().collect(),
     };
     Ok(activities.into_iter().map(|activity| Observation::Activity(Box::new(activity))).collect())
+}
+
+/// A branch as a text that may name tasks. Branches are often written in lower case throughout (Linear proposes
+/// `ada/eng-12-checkout`), which is how no sentence names a task.
+fn in_branch(name: &str) -> String {
+    name.to_uppercase()
 }
 
 /// What everything about a pull request belongs to.
@@ -463,11 +481,11 @@ struct Belongs {
     mentions: Vec<String>,
 }
 
-fn of_pull_request(pull: &PullRequest) -> Vec<Activity> {
+fn of_pull_request(pull: &PullRequest, seen: Option<Millis>) -> Vec<Activity> {
     let closes = pull.closing_issues_references.iter().flat_map(|issues| issues.iter());
     let belongs = Belongs {
         tasks: closes.map(|issue| issue.id.to_string()).collect(),
-        mentions: [&pull.head_ref_name, &pull.title, &pull.body_text].map(ToString::to_string).to_vec(),
+        mentions: vec![in_branch(&pull.head_ref_name), pull.title.to_string(), pull.body_text.to_string()],
     };
     let key = format!("{}#{}", pull.repository.name_with_owner, pull.number);
     let about = |native_id: String, at: Millis, kind: &str, actor: Option<String>, summary: &str| Activity {
@@ -495,7 +513,9 @@ fn of_pull_request(pull: &PullRequest) -> Vec<Activity> {
     let merger = Login::of(pull.merged_by.as_ref()).or(author);
     all.extend(pull.merged_at.map(|at| about(format!("pull:{id}:merged"), at, "merged", merger, &pull.title)));
     all.extend(pull.commits.iter().filter_map(|node| of_commit(&node.commit, &belongs)));
-    all.extend(pull.head.iter().filter_map(|node| of_checks(&node.commit, &belongs, &pull.url)));
+    // What is over was not seen to happen: its checks count only when they say when.
+    let seen = seen.filter(|_| &*pull.state == "OPEN");
+    all.extend(pull.head.iter().filter_map(|node| of_checks(&node.commit, &belongs, &pull.url, seen)));
     all
 }
 
@@ -520,22 +540,24 @@ fn of_commit(commit: &Commit, belongs: &Belongs) -> Option<Activity> {
     })
 }
 
-/// What the checks of a head commit came to: failed as soon as the first did, passed when the last has.
-fn of_checks(commit: &Commit, belongs: &Belongs, url: &str) -> Option<Activity> {
+/// What the checks of a head commit came to: failed as soon as the first did, passed when the last has. Only the last of many
+/// checks are listed; where those do not say when, it is when we saw it.
+fn of_checks(commit: &Commit, belongs: &Belongs, url: &str, seen: Option<Millis>) -> Option<Activity> {
     let checks = commit.status_check_rollup.as_ref()?;
     let ends = |failed: bool| checks.contexts.iter().filter(move |check| check.failed() == failed || !failed);
     let (kind, at, summary) = match &*checks.state {
         "SUCCESS" => ("ci_passed", ends(false).filter_map(|check| check.completed_at).max(), String::new()),
         "FAILURE" | "ERROR" => {
             let first = ends(true).filter(|check| check.completed_at.is_some()).min_by_key(|check| check.completed_at);
-            ("ci_failed", first.and_then(|check| check.completed_at), first.map(|check| check.name.to_string())?)
+            let name = first.map(|check| check.name.to_string()).unwrap_or_default();
+            ("ci_failed", first.and_then(|check| check.completed_at), name)
         }
         _ => return None,
     };
-    let at = at?;
+    let told = at.map(|at| format!(":{}", at.0)).unwrap_or_default();
     Some(Activity {
-        native_id: format!("{kind}:{}:{}", commit.oid, at.0),
-        at,
+        native_id: format!("{kind}:{}{told}", commit.oid),
+        at: at.or(seen)?,
         actor: None,
         artifact: Artifact { kind: kind.to_owned(), reference: commit.oid.to_string(), url: url.to_owned(), summary },
         tasks: belongs.tasks.clone(),
@@ -548,7 +570,7 @@ fn of_deployment(deployment: &Deployment) -> Option<Activity> {
     let commit = deployment.commit.as_ref();
     let place = deployment.environment.as_deref().unwrap_or("somewhere");
     let said = [
-        deployment.branch.as_ref().map(|branch| branch.name.to_string()),
+        deployment.branch.as_ref().map(|branch| in_branch(&branch.name)),
         deployment.description.as_deref().map(str::to_owned),
         commit.map(|commit| commit.message.to_string()),
     ];
@@ -633,6 +655,30 @@ mod tests {
     }
 
     #[test]
+    fn a_branch_names_tasks_in_lower_case_too() {
+        let pull = PULL.replace("feature/PROJ-12-card", "ada/eng-12-card");
+        let told = activities(&pull);
+        assert!(told.iter().all(|activity| contextcore_core::activity::names("gh", activity).contains("ENG-12")));
+    }
+
+    #[test]
+    fn a_failure_that_no_listed_check_tells_is_dated_when_it_was_seen() {
+        let nodes = PULL.find(r#"{"__typename":"CheckRun""#).unwrap();
+        let end = PULL.find("]}}}}]}}}").unwrap();
+        let of = |state: &str| {
+            let pull = format!("{}{}", &PULL[..nodes], &PULL[end..]).replace("OPEN", state);
+            format!(r#"{},"seen":"2026-03-01T21:20:00Z"}}"#, &pull[..pull.len() - 1])
+        };
+        let told = activities(&of("OPEN"));
+        let failed = told.last().unwrap();
+        assert_eq!(
+            (&*failed.artifact.kind, &*failed.native_id, failed.at),
+            ("ci_failed", "ci_failed:abc", Millis::parse("2026-03-01T21:20:00Z").unwrap())
+        );
+        assert!(activities(&of("MERGED")).iter().all(|activity| activity.artifact.kind != "ci_failed"));
+    }
+
+    #[test]
     fn a_deployment_counts_once_it_succeeded() {
         let of = |state: &str| {
             format!(
@@ -646,6 +692,6 @@ mod tests {
             (told[0].artifact.kind.as_str(), told[0].artifact.summary.as_str()),
             ("deployment", "to production")
         );
-        assert_eq!(told[0].mentions, ["main", "PROJ-1: go"]);
+        assert_eq!(told[0].mentions, ["MAIN", "PROJ-1: go"]);
     }
 }

@@ -197,10 +197,11 @@ impl GraphError {
 const TOO_MUCH: &str = "too_much";
 const VALIDATION: &str = "validation";
 
-/// Whether a smaller question may be answered: GitHub said so, or gave up over this one twice.
+/// Whether a smaller question may be answered: GitHub said so, or gave up over this one twice. It gives up in many ways: with a
+/// 502, by closing the connection, in the middle of the answer.
 pub(super) fn is_too_much(error: &Error) -> bool {
-    let unwell = error.kind() == ErrorKind::Unavailable && error.context("status").is_some();
-    unwell || error.context("reason") == Some(TOO_MUCH)
+    let cut_off = error.kind() == ErrorKind::Protocol && error.context("tries").is_some();
+    error.kind() == ErrorKind::Unavailable || cut_off || error.context("reason") == Some(TOO_MUCH)
 }
 
 impl<T> Reply<T> {
@@ -900,7 +901,11 @@ mod tests {
             assert!(is_too_much(&refusal(json)), "{json}");
         }
         let gateway = Error::new(ErrorKind::Unavailable, "the server is unwell").with("status", 502);
-        assert!(is_too_much(&gateway) && !is_too_much(&Error::new(ErrorKind::Unavailable, "the connection broke")));
+        let broken = Error::new(ErrorKind::Unavailable, "the connection broke");
+        let torn = Error::new(ErrorKind::Protocol, "the answer ended early").with("status", 200);
+        assert!(is_too_much(&gateway) && is_too_much(&broken) && is_too_much(&torn.with("tries", 2)));
+        assert!(!is_too_much(&Error::new(ErrorKind::Protocol, "the answer has an unexpected shape")));
+        assert!(!is_too_much(&Error::new(ErrorKind::Auth, "the token was refused").with("tries", 1)));
     }
 
     #[test]

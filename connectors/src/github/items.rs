@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use contextcore_core::connector::{Cursor, Page, RawRecord};
+use contextcore_core::time::DAY;
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -18,8 +19,8 @@ use tracing::{info, warn};
 
 use super::api::{self, Answer, Api, Fate, ItemsPage, Kind, Sizes};
 use super::marks::{Mark, Marks, Short};
-use super::wire::{PageInfo, RecordText, Rows};
-use super::{GitHub, ITEMS, Live, MOMENT};
+use super::wire::{PageInfo, RecordText, RepositoryName as NameWithOwner, Rows};
+use super::{CONVERTED, GitHub, ITEMS, Live, MOMENT};
 
 /// Changed items of one page of records.
 const BATCH: usize = 100;
@@ -33,6 +34,8 @@ struct Position {
     /// By the node id of the project.
     projects: BTreeMap<Box<str>, Ledger>,
     sizes: Sizes,
+    /// When issues that something blocks were last read whether they looked changed or not.
+    blocked_read: Option<Millis>,
     /// The sweep under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     sweep: Option<Sweep>,
@@ -43,6 +46,9 @@ struct Position {
 #[serde(default)]
 struct Ledger {
     marks: Marks,
+    /// Drafts by the item that wraps them, since an item stays when its draft becomes an issue.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    drafts: BTreeMap<Box<str>, Box<str>>,
     /// The number of the last sweep, counted round the clock of a byte.
     sweep: u8,
     /// By how many items the last sweep fell short of what GitHub counted, twice in a row: then it will again.
@@ -61,6 +67,9 @@ struct Sweep {
     hidden: u64,
     /// The present one is swept for the second time, because items moved while we paged.
     again: bool,
+    /// Since when this sweep reads issues that something blocks whether they look changed or not: that one blocker took the place
+    /// of another changes no number, and perhaps no date.
+    blocked: Option<Millis>,
 }
 
 /// An item as the sweep sees it.
@@ -87,6 +96,8 @@ struct Content {
     state: Box<str>,
     #[serde(default)]
     updated_at: Box<str>,
+    #[serde(default)]
+    repository: Option<NameWithOwner>,
     /// What may change without touching `updatedAt`: compared as a text.
     #[serde(default)]
     parent: Option<serde_json::Value>,
@@ -110,6 +121,19 @@ impl Row {
     pub(super) fn is_put_away(&self) -> bool {
         let finished = self.content.as_ref().is_some_and(|content| matches!(&*content.state, "CLOSED" | "MERGED"));
         self.is_archived && !finished
+    }
+
+    /// Whether it is open and something blocks it, or did.
+    fn is_blocked(&self) -> bool {
+        let content = self.content.as_ref().filter(|content| &*content.state == "OPEN");
+        let summary = content.and_then(|content| content.issue_dependencies_summary.as_ref());
+        summary.and_then(|summary| summary["totalBlockedBy"].as_u64()).is_some_and(|blockers| blockers > 0)
+    }
+
+    /// The id of the issue that it wraps, and its repository.
+    fn issue(&self) -> Option<(&str, &str)> {
+        let content = self.content.as_ref().filter(|_| &*self.kind == "ISSUE")?;
+        Some((content.id.as_deref()?, &content.repository.as_ref()?.name_with_owner))
     }
 
     fn content(&self) -> Short {
@@ -163,15 +187,17 @@ impl Position {
         })
     }
 
-    /// The sweep to go on with, or a new one.
-    fn begin(&mut self, projects: &[&str]) -> Sweep {
-        self.projects.retain(|id, _| projects.contains(&&**id));
+    /// The sweep to go on with, or a new one. What projects out of sight held is remembered until they are back.
+    fn begin(&mut self, projects: &[&str], lost: &[&str], now: Millis) -> Sweep {
+        self.projects.retain(|id, _| projects.contains(&&**id) || lost.contains(&&**id));
         let going = self.sweep.take().filter(|sweep| sweep.left.iter().all(|id| projects.contains(&&**id)));
         if let Some(sweep) = going.filter(|sweep| !sweep.left.is_empty()) {
             return sweep;
         }
         self.sizes = self.sizes.relaxed();
-        let mut sweep = Sweep { left: projects.iter().map(|id| (*id).into()).collect(), ..Sweep::default() };
+        let due = self.blocked_read.is_none_or(|last| last.plus(DAY) <= now);
+        let left = projects.iter().map(|id| (*id).into()).collect();
+        let mut sweep = Sweep { left, blocked: due.then_some(now), ..Sweep::default() };
         self.enter(&mut sweep);
         sweep
     }
@@ -185,8 +211,8 @@ impl Position {
         }
     }
 
-    /// Takes in a row: whether it is to be given.
-    fn take(&mut self, project: &str, row: &Row, elsewhere: &BTreeSet<Short>) -> bool {
+    /// Takes in a row: whether it is to be given; `anyhow` if it is blocked, even if it looks as before.
+    fn take(&mut self, project: &str, row: &Row, elsewhere: &BTreeSet<Short>, anyhow: bool) -> bool {
         let Some(ledger) = self.projects.get_mut(project) else { return false };
         let (item, content, sweep) = (Short::of(&[&row.id]), row.content(), ledger.sweep);
         let known = ledger.marks.get(&item).copied();
@@ -201,7 +227,7 @@ impl Position {
         mark.content = content;
         let at_home = content == Short::NONE || !elsewhere.contains(&content);
         let look = row.look();
-        let give = at_home && !row.is_put_away() && mark.look != look;
+        let give = at_home && !row.is_put_away() && (mark.look != look || (anyhow && row.is_blocked()));
         if row.is_put_away() {
             // It is not at home here any more: another project may show it.
             (mark.content, mark.look) = (Short::NONE, look);
@@ -210,6 +236,19 @@ impl Position {
         }
         ledger.marks.set(item, mark);
         give
+    }
+
+    /// Notes the draft that an item wraps. Where it wraps an issue now, the draft became that.
+    fn convert(&mut self, project: &str, row: &Row) -> Option<Box<str>> {
+        let drafts = &mut self.projects.get_mut(project)?.drafts;
+        match (&*row.kind, row.content_id()) {
+            ("DRAFT_ISSUE", Some(draft)) => {
+                drafts.insert(row.id.clone(), draft.into());
+                None
+            }
+            ("ISSUE", Some(_)) => drafts.remove(&row.id),
+            _ => None,
+        }
     }
 
     /// Notes that a row was given, or that there is nothing to give.
@@ -235,14 +274,19 @@ impl Position {
         }
         ledger.gap = gap;
         ledger.marks.forget_absent(ledger.sweep);
+        let Ledger { marks, drafts, .. } = ledger;
+        drafts.retain(|item, _| marks.get(&Short::of(&[item])).is_some());
         sweep.left.pop_front();
+        if sweep.left.is_empty() {
+            self.blocked_read = sweep.blocked.or(self.blocked_read);
+        }
         self.enter(sweep);
         true
     }
 
-    /// What the projects before this one hold.
-    fn before(&self, order: &[&str], project: &str) -> BTreeSet<Short> {
-        let before = order.iter().take_while(|id| **id != project);
+    /// What the projects before this one hold, and those out of sight.
+    fn before(&self, order: &[&str], lost: &[&str], project: &str) -> BTreeSet<Short> {
+        let before = order.iter().take_while(|id| **id != project).chain(lost);
         before.filter_map(|id| self.projects.get(*id)).flat_map(|ledger| ledger.marks.contents()).collect()
     }
 }
@@ -251,9 +295,15 @@ impl Position {
 struct Poll<'a> {
     api: &'a Api,
     order: Vec<&'a str>,
+    /// Projects out of sight: their issues stay theirs.
+    lost: Vec<&'a str>,
     position: Position,
     sweep: Sweep,
     changes: Vec<Change>,
+    /// Drafts that became issues.
+    converted: Vec<Box<str>>,
+    /// Issues that were met, each with the name of its repository.
+    issues: Vec<(Box<str>, Box<str>)>,
     warnings: Vec<String>,
     total: Option<u64>,
 }
@@ -265,12 +315,24 @@ struct Poll<'a> {
 pub(super) async fn poll(github: &GitHub, live: &Live, cursor: Option<&Cursor>) -> Result<Page> {
     let order: Vec<&str> = live.reference.projects.iter().map(|project| &*project.id).collect();
     let mut position = Position::of(cursor);
-    let sweep = position.begin(&order);
-    let mut poll =
-        Poll { api: &github.api, order, position, sweep, changes: Vec::new(), warnings: Vec::new(), total: None };
+    let lost: Vec<&str> = live.reference.lost.iter().map(|project| &*project.id).collect();
+    let sweep = position.begin(&order, &lost, github.api.now());
+    let mut poll = Poll {
+        api: &github.api,
+        order,
+        lost,
+        position,
+        sweep,
+        changes: Vec::new(),
+        converted: Vec::new(),
+        issues: Vec::new(),
+        warnings: Vec::new(),
+        total: None,
+    };
     poll.gather().await?;
     let records = poll.records().await?;
-    let Poll { mut position, sweep, warnings, total, .. } = poll;
+    let Poll { mut position, sweep, issues, warnings, total, .. } = poll;
+    github.note_issues(live, issues);
     let more = !sweep.left.is_empty();
     if !more {
         github.note_members(position.projects.values().flat_map(|ledger| ledger.marks.contents()).collect());
@@ -291,14 +353,19 @@ impl Poll<'_> {
         for _ in 0..SWEEPS {
             let Some(project) = self.sweep.left.front().cloned() else { return Ok(()) };
             let home = elsewhere.take().filter(|(known, _)| *known == project);
-            let home = home.unwrap_or_else(|| (project.clone(), self.position.before(&self.order, &project)));
+            let home =
+                home.unwrap_or_else(|| (project.clone(), self.position.before(&self.order, &self.lost, &project)));
             let now = self.api.now();
             let (rows, hidden) = page(self.api, &project, &mut self.sweep.after, &mut self.position.sizes).await?;
             self.warnings.extend(hidden);
             self.total = rows.total_count.filter(|_| self.order.len() == 1);
             self.sweep.hidden += (rows.nodes.len() - rows.iter().count()) as u64;
+            let anyhow = self.sweep.blocked.is_some();
             for row in rows.iter() {
-                if self.position.take(&project, row, &home.1) {
+                self.converted.extend(self.position.convert(&project, row));
+                let issue = row.issue().filter(|_| !row.is_put_away());
+                self.issues.extend(issue.map(|(id, repository)| (id.into(), repository.into())));
+                if self.position.take(&project, row, &home.1, anyhow) {
                     let fresh = row.is_fresh(now);
                     self.changes.push(Change { project: project.clone(), row: row.clone(), fresh });
                 }
@@ -316,7 +383,8 @@ impl Poll<'_> {
 
     /// Whole records of what changed. What could not be had keeps its old mark.
     async fn records(&mut self) -> Result<Vec<RawRecord>> {
-        let mut records = Vec::new();
+        let converted = |id: Box<str>| RawRecord { stream: CONVERTED, native_id: id.into(), json: "{}".to_owned() };
+        let mut records: Vec<RawRecord> = std::mem::take(&mut self.converted).into_iter().map(converted).collect();
         let mut changes = std::mem::take(&mut self.changes);
         changes.dedup_by(|a, b| a.row.id == b.row.id);
         for kind in [Kind::IssueItems, Kind::PullRequestItems, Kind::OtherItems] {
@@ -461,5 +529,46 @@ impl Outline {
         let part: Part = serde_json::from_str(node.get()).unwrap_or_default();
         let info = part.content.map_or(part.timeline_items, |inner| inner.timeline_items).page_info;
         Self { goes_on: info.has_next_page, after: info.end_cursor }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = Millis(1_800_000_000_000);
+
+    fn row(number: u32, blockers: u32) -> Row {
+        let json = serde_json::json!({
+            "id": format!("PVTI_{number}"), "type": "ISSUE", "updatedAt": "2026-03-01T10:00:00Z",
+            "content": {"id": format!("I_{number}"), "state": "OPEN", "updatedAt": "2026-03-01T10:00:00Z",
+                "issueDependenciesSummary": {"blockedBy": blockers, "totalBlockedBy": blockers}},
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    /// A sweep at a moment over two issues of which one is blocked; those that are to be given, by their number of blockers.
+    fn sweep(position: &mut Position, now: Millis) -> Vec<u32> {
+        let mut sweep = position.begin(&["P"], &[], now);
+        let anyhow = sweep.blocked.is_some();
+        let mut given = Vec::new();
+        for blockers in [0, 1] {
+            let row = row(blockers, blockers);
+            if position.take("P", &row, &BTreeSet::new(), anyhow) {
+                position.settle(&Change { project: "P".into(), row, fresh: false });
+                given.push(blockers);
+            }
+        }
+        assert!(position.end(&mut sweep, Some(2)));
+        given
+    }
+
+    #[test]
+    fn a_blocked_issue_is_read_daily_though_it_looks_as_before() {
+        let mut position = Position::default();
+        assert_eq!(sweep(&mut position, NOW), [0, 1]);
+        assert!(sweep(&mut position, NOW.plus(DAY - 1)).is_empty());
+        assert_eq!(sweep(&mut position, NOW.plus(DAY)), [1]);
+        assert!(sweep(&mut position, NOW.plus(DAY + 1)).is_empty());
     }
 }

@@ -22,7 +22,7 @@ mod settings;
 mod sprints;
 mod wire;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
@@ -55,6 +55,8 @@ const REPOSITORIES: &str = "repositories";
 const ACTIVITY: &str = "activity";
 /// All there is.
 const IDS: &str = "ids";
+/// Records (of the `items` stream) of drafts that became issues; their id says it all.
+const CONVERTED: &str = "converted";
 
 /// GitHub tells whole seconds: what changed as lately as this may change again and not look different, so it is read again.
 const MOMENT: i64 = 2 * SECOND;
@@ -79,8 +81,27 @@ struct GitHub {
     /// What the last `begin` found.
     live: RwLock<Option<Arc<Live>>>,
     /// What the items of our projects wrap, once a sweep has come to its end.
-    members: Mutex<Option<Arc<BTreeSet<Short>>>>,
+    members: Mutex<Option<Arc<Members>>>,
+    /// Issues that the sweep met until now.
+    issues: Mutex<Issues>,
 }
+
+/// What the items of our projects wrap.
+#[derive(Debug, Default)]
+struct Members {
+    all: BTreeSet<Short>,
+    /// The issues among them that this process met, for those whose repository is configured.
+    issues: Issues,
+}
+
+impl Members {
+    fn has(&self, id: &str) -> bool {
+        self.all.contains(&Short::of(&[id]))
+    }
+}
+
+/// Ids of issues by the name of their repository, as the configuration writes it.
+type Issues = BTreeMap<String, BTreeSet<Box<str>>>;
 
 /// What a run knows of GitHub.
 #[derive(Debug)]
@@ -100,7 +121,13 @@ struct Repository {
 
 impl GitHub {
     fn new(settings: Settings) -> Result<Self> {
-        Ok(Self { api: Api::new(&settings)?, settings, live: RwLock::default(), members: Mutex::default() })
+        Ok(Self {
+            api: Api::new(&settings)?,
+            settings,
+            live: RwLock::default(),
+            members: Mutex::default(),
+            issues: Mutex::default(),
+        })
     }
 
     fn live(&self) -> Result<Arc<Live>> {
@@ -108,13 +135,27 @@ impl GitHub {
         live.ok_or_else(|| Error::new(ErrorKind::Internal, "use GitHub before a run has begun"))
     }
 
-    fn note_members(&self, members: BTreeSet<Short>) {
+    /// Notes issues that the sweep met, each with the name of its repository.
+    fn note_issues(&self, live: &Live, met: Vec<(Box<str>, Box<str>)>) {
+        let mut issues = self.issues.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, name) in met {
+            let names = live.repositories.iter().map(|repository| repository.name.to_string());
+            if let Some(name) = names.into_iter().find(|ours| ours.eq_ignore_ascii_case(&name)) {
+                issues.entry(name).or_default().insert(id);
+            }
+        }
+    }
+
+    /// Notes what the items wrap: the sweep came to its end.
+    fn note_members(&self, all: BTreeSet<Short>) {
+        let issues = std::mem::take(&mut *self.issues.lock().unwrap_or_else(PoisonError::into_inner));
+        let members = Members { all, issues };
         *self.members.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(members));
     }
 
     /// What the items of our projects wrap.
-    fn members(&self, live: &Live) -> Result<Arc<BTreeSet<Short>>> {
-        if live.reference.projects.is_empty() {
+    fn members(&self, live: &Live) -> Result<Arc<Members>> {
+        if live.reference.projects.is_empty() && live.reference.lost.is_empty() {
             return Ok(Arc::default());
         }
         let members = self.members.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -136,6 +177,8 @@ impl GitHub {
         let mut warnings = Vec::new();
         self.projects(&mut reference, fresh, &mut warnings).await?;
         let repositories = self.repositories(&mut warnings).await?;
+        let found = repositories.iter().map(|repository| repository.name.to_string());
+        reference.repositories.extend(found);
         if reference.projects.is_empty() && repositories.is_empty() {
             let text = "nothing of what is configured exists for this token: correct `projects` and `repositories`, or give \
                         the token access";
@@ -148,7 +191,8 @@ impl GitHub {
 
     /// Brings the projects up to date: those known in one request, which proves the credential as well, the others by name.
     async fn projects(&self, reference: &mut Reference, fresh: bool, warnings: &mut Vec<String>) -> Result<()> {
-        let known = std::mem::take(&mut reference.projects);
+        let mut known = std::mem::take(&mut reference.projects);
+        known.append(&mut reference.lost);
         let mut answers: Vec<ProjectAnswer> = Vec::new();
         if !fresh {
             let ids = known.iter().map(|project| project.id.to_string()).collect();
@@ -164,9 +208,13 @@ impl GitHub {
             };
             match answer {
                 Some(answer) => reference.projects.push(Project::new(&self.settings, name, &answer, old)),
-                None => warnings.push(format!(
-                    "project {name} does not exist or is hidden from this token: correct `projects`, or give the token access"
-                )),
+                None => {
+                    warnings.push(format!(
+                        "project {name} does not exist or is hidden from this token: correct `projects`, or give the token access"
+                    ));
+                    // Its iterations and the former names of its statuses are told by nobody else.
+                    reference.lost.extend(old.cloned());
+                }
             }
         }
         Ok(())
@@ -237,9 +285,18 @@ impl Connector for GitHub {
         let read = match record.stream {
             SPRINTS => normalise::sprint(&record.json),
             ACTIVITY => activity::read(&record.json),
+            CONVERTED => Ok(vec![Observation::Gone { native_id: record.native_id.clone() }]),
             _ => normalise::task(&context, &record.json),
         };
         read.map_err(|error| error.with("record", &record.native_id))
+    }
+
+    fn lost(&self) -> Vec<String> {
+        let Ok(live) = self.live() else { return Vec::new() };
+        let projects = live.reference.lost.iter().map(|project| project.name.to_string());
+        let is_here = |name: &String| live.repositories.iter().any(|repository| repository.name.to_string() == *name);
+        let repositories = live.reference.repositories.iter().filter(|name| !is_here(name)).cloned();
+        projects.chain(repositories).collect()
     }
 
     fn stats(&self) -> Stats {

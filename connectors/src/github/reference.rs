@@ -3,7 +3,7 @@
 //! [`Reference`] is what `begin` returns. GitHub forgets iterations that are edited away and tells status changes by the name
 //! an option had then, so both are kept here: old iterations stay, old names of an option stand for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contextcore_core::Millis;
 use contextcore_core::model::SprintState;
@@ -24,6 +24,12 @@ pub(super) struct Reference {
     pub(super) login: String,
     /// The projects, in the order of the configuration.
     pub(super) projects: Vec<Project>,
+    /// Projects that are configured and were read once, and are out of sight now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) lost: Vec<Project>,
+    /// Configured repositories that were ever found.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) repositories: BTreeSet<String>,
 }
 
 /// A project.

@@ -12,10 +12,9 @@ use serde::{Deserialize, Serialize};
 use tracing::info;
 
 use super::api::{self, Api, Fate, Kind, Sizes};
-use super::marks::Short;
 use super::settings::RepositoryName;
 use super::wire::Rows;
-use super::{GitHub, Live, MOMENT, REPOSITORIES, items};
+use super::{GitHub, Live, MOMENT, Members, REPOSITORIES, items};
 
 /// How far before the watermark a sweep begins: GitHub's own replicas lag behind each other.
 const OVERLAP: i64 = 2 * contextcore_core::time::MINUTE;
@@ -80,6 +79,9 @@ struct Ledger {
     watermark: Option<Millis>,
     /// What was given of the overlap before the watermark: by id, when it changed.
     recent: BTreeMap<Box<str>, Millis>,
+    /// Its issues that are in our projects: whatever leaves them comes home, though it may not have changed.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    away: BTreeSet<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sweep: Option<Sweep>,
 }
@@ -142,17 +144,42 @@ pub(super) async fn poll(github: &GitHub, live: &Live, cursor: Option<&Cursor>, 
         warnings: Vec::new(),
     };
     for repository in &live.repositories {
-        let mut ledger = position.repositories.remove(&repository.name.to_string()).unwrap_or_default();
+        let name = repository.name.to_string();
+        let mut ledger = position.repositories.remove(&name).unwrap_or_default();
+        ledger.away.extend(members.issues.get(&name).into_iter().flatten().cloned());
+        welcome(github, &mut ledger, &mut position.sizes, &members, &mut page).await?;
         if !page.more && ledger.is_due(&repository.pulse) {
             let sizes = &mut position.sizes;
             page.more = read(github, &repository.name, &mut ledger, sizes, &members, now, &mut page).await?;
         }
-        position.repositories.insert(repository.name.to_string(), ledger);
+        position.repositories.insert(name, ledger);
     }
     let cursor = serde_json::to_value(position).map(Cursor);
     page.cursor =
         cursor.map_err(|error| Error::new(ErrorKind::Internal, "write the cursor of repositories").caused_by(error))?;
     Ok(page)
+}
+
+/// Gives the issues that left our projects since the last run.
+async fn welcome(
+    github: &GitHub,
+    ledger: &mut Ledger,
+    sizes: &mut Sizes,
+    members: &Members,
+    into: &mut Page,
+) -> Result<()> {
+    let home: Vec<Box<str>> = ledger.away.iter().filter(|id| !members.has(id)).take(BATCH).cloned().collect();
+    for (id, fate) in github.api.nodes(Kind::Issues, &home, sizes).await? {
+        match fate {
+            Fate::Whole(node) => {
+                into.records.push(items::whole(&github.api, REPOSITORIES, &id, None, &node).await?);
+                ledger.away.remove(&id);
+            }
+            Fate::Gone | Fate::Hidden(_) => drop(ledger.away.remove(&id)),
+            Fate::Torn => {}
+        }
+    }
+    Ok(())
 }
 
 /// Reads on in one repository. Whether there is more.
@@ -161,7 +188,7 @@ async fn read(
     name: &RepositoryName,
     ledger: &mut Ledger,
     sizes: &mut Sizes,
-    members: &BTreeSet<Short>,
+    members: &Members,
     now: Millis,
     into: &mut Page,
 ) -> Result<bool> {
@@ -172,9 +199,7 @@ async fn read(
         let rows = page(&github.api, name, sweep.since, &mut sweep.after, sizes).await?;
         let last = rows.iter().map(|row| row.updated_at).max();
         sweep.high = sweep.high.max(last);
-        let ours = |row: &&Row| {
-            !members.contains(&Short::of(&[&row.id])) && ledger.recent.get(&row.id) != Some(&row.updated_at)
-        };
+        let ours = |row: &&Row| !members.has(&row.id) && ledger.recent.get(&row.id) != Some(&row.updated_at);
         changed.extend(rows.iter().filter(ours).cloned());
         more = rows.page_info.has_next_page;
         if !more || changed.len() >= BATCH {

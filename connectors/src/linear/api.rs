@@ -102,6 +102,9 @@ struct Answer<T> {
 pub(super) struct Identity {
     pub(super) viewer: User,
     pub(super) organization: Organization,
+    /// Those of the teams asked about that it may see.
+    #[serde(default)]
+    pub(super) teams: Option<Connection<Ref>>,
 }
 
 /// Which connections of the reference data are asked, and from where: every one from its start, then those that go on.
@@ -265,8 +268,8 @@ impl Api {
     ///
     /// # Errors
     /// [`ErrorKind::Auth`] for a refused token; else as the session's.
-    pub(super) async fn whoami(&self) -> Result<Identity> {
-        self.whole::<Whoami, _>(whoami::Variables, sizes::WHOAMI).await
+    pub(super) async fn whoami(&self, teams: &[&str]) -> Result<Identity> {
+        self.whole::<Whoami, _>(whoami_variables(teams), sizes::whoami(teams.len())).await
     }
 
     /// A page of the reference data: of those connections that are named.
@@ -504,6 +507,11 @@ impl RestBody {
     }
 }
 
+fn whoami_variables(teams: &[&str]) -> whoami::Variables {
+    let count = i64::try_from(teams.len().max(1)).unwrap_or(1);
+    whoami::Variables { teams: teams.iter().map(ToString::to_string).collect(), count, named: !teams.is_empty() }
+}
+
 /// The text of a fragment of `issues.graphql`.
 fn fragment(name: &str) -> &'static str {
     let text = issues::QUERY;
@@ -549,7 +557,9 @@ mod tests {
 
     #[test]
     fn what_questions_cost_is_reckoned_as_the_vendor_does() {
-        assert_close(sizes::WHOAMI, &Whoami::build_query(whoami::Variables));
+        for teams in [&[][..], &["t1", "t2"]] {
+            assert_close(sizes::whoami(teams.len()), &Whoami::build_query(whoami_variables(teams)));
+        }
         let from = super::super::reference::Reference::from_start();
         assert_close(sizes::REFERENCE, &Reference::build_query(reference_variables(&from)));
         for comments in [false, true] {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use contextcore_core::connector::{Cursor, Page, Run};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::api::{ChangedPage, Sweep, Told};
 use super::feed::Feed;
@@ -30,6 +30,8 @@ pub(super) struct Position {
     issues: Feed,
     links: Feed,
     comments: Feed,
+    /// The configured teams that were read, by key.
+    teams: BTreeSet<String>,
     /// The sweep under way reads everything there is.
     everything: bool,
     /// Ids that the sweep found and that are still to be read.
@@ -48,6 +50,16 @@ impl Position {
             warn!(%error, "the cursor of issues cannot be read, will read everything again");
             Self::default()
         })
+    }
+
+    /// Begins anew when a configured team came into sight: what changed in it before is older than the watermark.
+    fn meet(&mut self, teams: &[String]) {
+        let came = teams.iter().any(|team| !self.teams.contains(team));
+        if came && !self.teams.is_empty() {
+            info!("a team came into sight, will read everything again");
+            *self = Self::default();
+        }
+        self.teams = teams.iter().cloned().collect();
     }
 
     fn into_cursor(self) -> Result<Cursor> {
@@ -103,6 +115,7 @@ struct Poll<'a> {
 pub(super) async fn poll(linear: &Linear, live: Arc<Live>, cursor: Option<&Cursor>, run: &Run) -> Result<Page> {
     let mut position = Position::of(cursor);
     linear.adopt(position.sizes.take());
+    position.meet(&live.teams);
     position.open(linear.settings.comments, run.now);
     let warnings = linear.teams_warning(&live)?;
     let mut poll = Poll { linear, live: &live, now: run.now, position, warnings };

@@ -134,13 +134,17 @@ impl Linear {
     }
 
     /// Opens a run with what was kept of the last one: one request, either for who we are or for that and everything else.
-    async fn open(&self, kept: Option<Reference>, now: Millis) -> Result<Arc<Live>> {
+    async fn open(&self, kept: Option<Reference>, run: &Run) -> Result<Arc<Live>> {
         let reference = self.newest(kept);
-        if reference.is_due(now, &BTreeSet::new()) {
-            return self.fetch(reference, now).await;
+        if run.full || reference.is_due(run.now, &BTreeSet::new()) {
+            return self.fetch(reference, run.now).await;
         }
-        let identity = self.api.whoami().await?;
-        let reference = Reference { organization: identity.organization, ..reference };
+        let named = reference.named(&self.settings);
+        let identity = self.api.whoami(&named).await?;
+        let seen = identity.teams.into_iter().flat_map(|teams| teams.nodes).map(|team| team.id).collect();
+        let named: Vec<Box<str>> = named.into_iter().map(Box::from).collect();
+        let mut reference = Reference { organization: identity.organization, ..reference };
+        reference.sight(&named, &seen);
         Ok(self.install(Live::new(&self.settings, shown(&identity.viewer)?, reference)))
     }
 
@@ -213,7 +217,7 @@ impl Connector for Linear {
     }
 
     async fn check(&self, run: &Run) -> Result<CheckReport> {
-        let live = self.open(None, run.now).await?;
+        let live = self.open(None, run).await?;
         check::report(self, &live)
     }
 
@@ -225,7 +229,7 @@ impl Connector for Linear {
                 None
             }
         });
-        let live = self.open(kept, run.now).await?;
+        let live = self.open(kept, run).await?;
         let state = serde_json::to_value(&live.reference);
         state.map_err(|error| Error::new(ErrorKind::Internal, "write what is known of the workspace").caused_by(error))
     }
@@ -249,6 +253,12 @@ impl Connector for Linear {
         let read = read.map_err(|error| error.with("record", &record.native_id))?;
         self.disputes.fetch_add(read.disputes, Ordering::Relaxed);
         Ok(read.observations)
+    }
+
+    fn lost(&self) -> Vec<String> {
+        let Ok(live) = self.live() else { return Vec::new() };
+        let known = |wanted: &&String| live.reference.teams.values().any(|team| team.key.eq_ignore_ascii_case(wanted));
+        live.unknown_teams.iter().filter(known).cloned().collect()
     }
 
     fn stats(&self) -> Stats {

@@ -16,6 +16,9 @@ use super::wire::{Connection, Named, Organization, PageInfo, Ref};
 /// How long it is good for.
 const AGE: i64 = DAY;
 
+/// Teams that can be asked about at once.
+const MOST: usize = 250;
+
 /// The connections it is made of.
 const CONNECTIONS: [&str; 6] = ["teams", "states", "labels", "users", "cycles", "milestones"];
 
@@ -155,6 +158,20 @@ impl Reference {
         settings.teams.is_empty() || self.team_key(team).is_some_and(|key| settings.wants(key))
     }
 
+    /// Ids of the configured teams that were ever listed: whether the token may see them is asked by every run. None when all
+    /// teams are read, or more than can be asked about at once.
+    pub(super) fn named(&self, settings: &Settings) -> Vec<&str> {
+        let wanted = self.teams.iter().filter(|(_, team)| !settings.teams.is_empty() && settings.wants(&team.key));
+        let ids: Vec<&str> = wanted.map(|(id, _)| &**id).collect();
+        if ids.len() > MOST { Vec::new() } else { ids }
+    }
+
+    /// Notes which of the teams asked about the token may see now.
+    pub(super) fn sight(&mut self, asked: &[Box<str>], seen: &BTreeSet<Box<str>>) {
+        self.listed.retain(|id| !asked.contains(id));
+        self.listed.extend(asked.iter().filter(|id| seen.contains(*id)).cloned());
+    }
+
     /// The configured teams as the workspace writes them, and those it does not know.
     pub(super) fn configured(&self, settings: &Settings) -> (Vec<String>, Vec<String>) {
         let mut split = (Vec::new(), Vec::new());
@@ -236,6 +253,19 @@ pub(super) mod tests {
         assert!(
             reference.wants(&settings, "t1") && !reference.wants(&settings, "t2") && reference.wants(&plain(), "new")
         );
+    }
+
+    #[test]
+    fn a_configured_team_is_out_of_sight_until_it_is_seen_again() {
+        let settings = with_teams(&["ENG", "OPS"]);
+        let mut reference = workspace();
+        assert_eq!(reference.named(&settings), ["t1", "t2"]);
+        assert!(reference.named(&plain()).is_empty());
+        let asked = ["t1", "t2"].map(Box::from);
+        reference.sight(&asked, &["t1".into()].into());
+        assert_eq!(reference.configured(&settings), (vec!["ENG".into()], vec!["OPS".into()]));
+        reference.sight(&asked, &["t1".into(), "t2".into()].into());
+        assert_eq!(reference.configured(&settings).1, Vec::<String>::new());
     }
 
     #[test]

@@ -50,8 +50,13 @@ const COMMENT: f64 = 2.4;
 /// An issue without its lists, their page infos included.
 const ISSUE: f64 = 17.1;
 
-pub(super) const WHOAMI: f64 = 3.0;
+const WHOAMI: f64 = 4.0;
 pub(super) const REFERENCE: f64 = 2_050.0;
+
+/// What it costs to ask who we are, and which of so many teams we may see.
+pub(super) fn whoami(teams: usize) -> f64 {
+    WHOAMI + 1.1 * teams as f64
+}
 
 /// What a list costs that is asked for by itself.
 const LIST: f64 = 2.5;

@@ -119,6 +119,10 @@ impl Connector for Counted {
         self.inner.normalise(record)
     }
 
+    fn lost(&self) -> Vec<String> {
+        self.inner.lost()
+    }
+
     fn stats(&self) -> Stats {
         self.inner.stats()
     }

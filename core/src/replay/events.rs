@@ -136,7 +136,10 @@ fn tell(before: &Facts, what: &What) -> (&'static str, Option<SmolStr>, Option<S
         What::Prioritised(to) => (names::TASK_REPRIORITISED, before.priority.clone(), to.clone()),
         What::Labelled(to) => (names::TASK_RELABELLED, list(&before.labels), list(to)),
         What::Due(to) => (names::TASK_DUE_CHANGED, before.due.clone(), to.clone()),
-        What::Moved { key, .. } => (names::TASK_MOVED, Some(before.key.clone()), Some(key.clone())),
+        What::Moved { key, project } => {
+            let (from, to) = before.moved(key, project);
+            (names::TASK_MOVED, Some(from.clone()), Some(to.clone()))
+        }
         What::Commented(text) => (names::TASK_COMMENTED, None, text.as_deref().map(SmolStr::new)),
         What::Linked { text, added, .. } => {
             let text = Some(SmolStr::new(text));

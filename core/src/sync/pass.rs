@@ -106,6 +106,18 @@ impl Job<'_> {
         transaction.commit().map(drop)
     }
 
+    /// The tool said that a task is no more: there is nothing to wait for.
+    pub(super) fn take_gone(&mut self, to: &mut Transaction<'_>, native_id: &str) -> Result<()> {
+        let key = TaskKey::new(self.name(), native_id);
+        let Some(record) = to.task(&key)? else { return Ok(()) };
+        if timeline::last(&record.timeline).is_none_or(|state| state.deleted.is_some()) {
+            return Ok(());
+        }
+        let next = deleted(&key, &record, to.seq(), self.run.now);
+        self.report.changes += 1;
+        to.put_task(&key, Some(&record), &next, true)
+    }
+
     fn note_absence(&mut self, to: &mut Transaction<'_>, key: &TaskKey, record: TaskRecord) -> Result<()> {
         let (next, gone) = absent(key, &record, to.seq(), self.run.now);
         self.report.changes += u64::from(gone);
@@ -115,14 +127,28 @@ impl Job<'_> {
 
 /// The record after one more absence, and whether the task is gone now.
 fn absent(key: &TaskKey, record: &TaskRecord, seq: u64, now: Millis) -> (TaskRecord, bool) {
-    let mut next = TaskRecord { absences: record.absences + 1, ..record.clone() };
-    let gone = next.absences >= ABSENCES;
-    if gone {
-        let at = next.timeline.last().map_or(now, |last| last.entry.at.max(now));
-        let id = EntryId::of(key, &format!("deleted:{}", at.0));
-        next.timeline.push(Kept { entry: Entry { id, at, actor: None, observed: true, what: What::Deleted }, seq });
+    let absences = record.absences + 1;
+    let gone = absences >= ABSENCES;
+    let next = if gone { deleted(key, record, seq, now) } else { record.clone() };
+    (TaskRecord { absences, ..next }, gone)
+}
+
+/// The record of a task that is gone as of now.
+fn deleted(key: &TaskKey, record: &TaskRecord, seq: u64, now: Millis) -> TaskRecord {
+    let mut next = record.clone();
+    let at = next.timeline.last().map_or(now, |last| last.entry.at.max(now));
+    let id = EntryId::of(key, &format!("deleted:{}", at.0));
+    next.timeline.push(Kept { entry: Entry { id, at, actor: None, observed: true, what: What::Deleted }, seq });
+    next
+}
+
+/// A project that is configured, was read once and is not found any more is told at once, not only by the next complete pass.
+pub(super) fn nothing_lost(lost: Vec<String>) -> Result<()> {
+    if lost.is_empty() {
+        return Ok(());
     }
-    (next, gone)
+    let text = "a project is out of sight, so nothing of it was closed; give the token access again, or take it out of `projects`";
+    Err(Error::new(ErrorKind::Coverage, text).with("missing", lost.join("; ")))
 }
 
 fn lost_error(lost: &[(SmolStr, Census)]) -> Error {

@@ -20,7 +20,10 @@ const NOW: Millis = Millis(1_000_000);
 
 /// Tells what it is given, once.
 #[derive(Default)]
-struct Script(Mutex<Vec<Observation>>);
+struct Script {
+    told: Mutex<Vec<Observation>>,
+    lost: Vec<String>,
+}
 
 #[async_trait]
 impl Connector for Script {
@@ -37,7 +40,7 @@ impl Connector for Script {
     }
 
     async fn poll(&self, stream: &'static str, _: Option<&Cursor>, _: &Run) -> Result<Page> {
-        let count = self.0.lock().unwrap().len();
+        let count = self.told.lock().unwrap().len();
         let record = |n: usize| RawRecord { stream, native_id: n.to_string(), json: n.to_string() };
         Ok(Page {
             records: (0..count).map(record).collect(),
@@ -51,7 +54,11 @@ impl Connector for Script {
 
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {
         let place: usize = record.json.parse().unwrap();
-        Ok(vec![self.0.lock().unwrap()[place].clone()])
+        Ok(vec![self.told.lock().unwrap()[place].clone()])
+    }
+
+    fn lost(&self) -> Vec<String> {
+        self.lost.clone()
     }
 
     fn stats(&self) -> Stats {
@@ -85,12 +92,16 @@ impl Bench {
 
     /// One run of a source that tells this.
     async fn hear(&self, name: &str, observations: Vec<Observation>) -> SourceReport {
-        let config = self.config.sources.iter().find(|source| source.name == name).unwrap().clone();
-        let source = Source { config, connector: Box::new(Script(Mutex::new(observations))) };
-        let options = Options { now: Some(NOW), ..Options::default() };
-        let report = sync_source(&self.store, &source, &options, &Quiet, &CancellationToken::new()).await;
+        let report = self.run(name, Script { told: Mutex::new(observations), lost: vec![] }).await;
         assert!(report.error.is_none(), "{:?}", report.error);
         report
+    }
+
+    async fn run(&self, name: &str, script: Script) -> SourceReport {
+        let config = self.config.sources.iter().find(|source| source.name == name).unwrap().clone();
+        let source = Source { config, connector: Box::new(script) };
+        let options = Options { now: Some(NOW), ..Options::default() };
+        sync_source(&self.store, &source, &options, &Quiet, &CancellationToken::new()).await
     }
 
     fn timelines(&self) -> BTreeMap<TaskKey, Vec<Entry>> {
@@ -146,6 +157,26 @@ fn activity(at: i64, kind: &str, reference: &str, mentions: &str) -> Observation
         tasks: vec![],
         mentions: vec![mentions.into()],
     }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_tool_says_is_no_more_is_gone_at_once_and_once() {
+    let bench = Bench::new(false);
+    bench.hear("jira", vec![task("1", &[])]).await;
+    let gone = |id: &str| Observation::Gone { native_id: id.into() };
+    let report = bench.hear("jira", vec![gone("1"), gone("unknown")]).await;
+    let record = bench.store.task(&TaskKey::new("jira", "1")).unwrap().unwrap();
+    assert_eq!((report.changes, timeline::last(&record.timeline).unwrap().deleted), (1, Some(NOW)));
+    assert_eq!(bench.hear("jira", vec![gone("1")]).await.changes, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_out_of_sight_is_an_error_after_everything_else_was_kept_and_told() {
+    let bench = Bench::new(false);
+    let script = Script { told: Mutex::new(vec![task("1", &[])]), lost: vec!["OPS".into()] };
+    let error = bench.run("jira", script).await.error.unwrap();
+    assert_eq!((error.kind(), error.context("missing")), (ErrorKind::Coverage, Some("OPS")));
+    assert!(!bench.told("jira").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -168,7 +168,10 @@ fn change(
         What::Prioritised(to) => (Kind::PriorityChanged, old(&|facts| json!(facts.priority)), json!(to)),
         What::Labelled(to) => (Kind::LabelsChanged, old(&|facts| json!(facts.labels)), json!(to)),
         What::Due(to) => (Kind::DueChanged, old(&|facts| json!(facts.due)), json!(to)),
-        What::Moved { key, .. } => (Kind::Moved, old(&|facts| json!(facts.key)), json!(key)),
+        What::Moved { key, project } => match before.map(|facts| facts.moved(key, project)) {
+            Some((from, to)) => (Kind::Moved, json!(from), json!(to)),
+            None => (Kind::Moved, Value::Null, json!(key)),
+        },
         What::Commented(text) => (Kind::Commented, Value::Null, said(text.as_deref())),
         What::Linked { text, added: true, .. } => (Kind::Linked, Value::Null, json!(text)),
         What::Linked { text, added: false, .. } => (Kind::Linked, json!(text), Value::Null),

@@ -420,6 +420,20 @@ fn a_key_finds_who_is_called_so_now_before_who_once_was() {
 }
 
 #[test]
+fn a_move_is_told_by_what_changed() {
+    let world = World::new();
+    let moved = |key: &str, project: &str| What::Moved { key: key.into(), project: project.into() };
+    world.task(
+        "1",
+        named("PROJ-1", Status::Todo),
+        vec![kept(5, moved("PROJ-1", "OPS")), kept(6, moved("OPS-5", "OPS"))],
+    );
+    let view = world.at(DAY).find("OPS-5", None).unwrap().pop().unwrap();
+    let told: Vec<_> = view.timeline.iter().skip(1).map(|entry| (entry.from.clone(), entry.to.clone())).collect();
+    assert_eq!(told, [(json!("PROJ"), json!("OPS")), (json!("PROJ-1"), json!("OPS-5"))]);
+}
+
+#[test]
 fn a_sprint_reads_as_the_contract_says() {
     let world = World::new();
     world.sprint("42", SprintState::Closed, 8 * HOUR);

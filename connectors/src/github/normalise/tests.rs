@@ -11,7 +11,12 @@ use super::*;
 
 /// A project whose fields are those of the captured scrum board.
 fn reference(settings: &Settings) -> Reference {
-    Reference { reduced: Some(false), login: "bot".into(), projects: vec![scrum_board(settings)] }
+    Reference {
+        reduced: Some(false),
+        login: "bot".into(),
+        projects: vec![scrum_board(settings)],
+        ..Reference::default()
+    }
 }
 
 fn read_with(settings: &Settings, record: &Value) -> Result<Vec<Observation>> {
