@@ -53,7 +53,16 @@ mod tests {
 
     /// A store with so many commits behind it.
     fn store(path: &Path, commits: u64) {
-        let store = Store::open(path).unwrap();
+        // Sled's own threads let go of the file a moment after a store is closed.
+        let begun = std::time::Instant::now();
+        let store = loop {
+            match Store::open(path) {
+                Err(error) if error.context("locked").is_some() && begun.elapsed().as_secs() < 10 => {
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                }
+                opened => break opened.unwrap(),
+            }
+        };
         for number in 0..commits {
             let mut transaction = store.begin().unwrap();
             transaction.put_note("test", &format!("{number}"), &"x".repeat(100)).unwrap();

@@ -115,6 +115,7 @@ impl Job<'_> {
         }
         let next = deleted(&key, &record, to.seq(), self.run.now);
         self.report.changes += 1;
+        self.told.insert(key.clone());
         to.put_task(&key, Some(&record), &next, true)
     }
 

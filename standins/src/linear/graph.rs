@@ -37,7 +37,7 @@ impl Object for Root<'_> {
             "issues" => Value::object(self.issues(arguments)?),
             "issue" => self.issue(arguments)?,
             "issueRelations" => self.relations(arguments)?,
-            "teams" => self.rows("TeamConnection", self.teams(), arguments)?,
+            "teams" => self.rows("TeamConnection", self.teams(arguments)?, arguments)?,
             "workflowStates" => self.rows("WorkflowStateConnection", self.states(), arguments)?,
             "issueLabels" => self.rows("IssueLabelConnection", self.labels(), arguments)?,
             "users" => self.rows("UserConnection", self.users(), arguments)?,
@@ -149,14 +149,19 @@ impl<'w> Root<'w> {
         projects.filter(|(_, project)| project.visibility != Visibility::Hidden)
     }
 
-    fn teams(&self) -> Vec<Json> {
+    fn teams(&self, arguments: &Arguments<'_>) -> Result<Vec<Json>, Failure> {
+        let filter = Filter::of(&arguments.json("filter"))?;
         let team = |(id, project): (ProjectId, &Project)| {
             let archived = (project.visibility == Visibility::Archived).then(|| time(self.now));
             let cycles = self.world.boards.iter().any(|board| board.project == id);
             json!({"id": uuid(Kind::Team, u32::from(id.0)), "key": project.key, "name": project.name, "timezone": "Etc/UTC",
                 "cyclesEnabled": cycles, "issueEstimationType": "fibonacci", "archivedAt": archived})
         };
-        self.visible().map(team).collect()
+        Ok(self
+            .visible()
+            .map(team)
+            .filter(|team| filter.takes(team["id"].as_str().unwrap_or_default(), i64::MAX, None))
+            .collect())
     }
 
     /// The states of every team: those of the world, and one for what was given up.

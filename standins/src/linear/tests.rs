@@ -120,6 +120,11 @@ fn filters_take_what_they_name_and_unknown_ones_are_errors() {
     assert_eq!(count(&format!("{{ id: {{ in: [\"{id}\"] }} }}")), 1);
     assert_eq!(count("{ updatedAt: { gte: \"2030-01-01T00:00:00.000Z\" } }"), 0);
     assert!(count("{ team: { key: { in: [\"PLAT\"] } } }") < count("{ team: { key: { in: [\"PLAT\", \"SHOP\"] } } }"));
+    let teams =
+        |filter: &str| post(&site, &format!("{{ teams{filter} {{ nodes {{ id }} }} }}"))["teams"]["nodes"].clone();
+    let last = teams("").as_array().unwrap().last().unwrap().clone();
+    let one = teams(&format!("(first: 1, filter: {{ id: {{ in: [{}] }} }})", last["id"]));
+    assert_eq!(one, json!([last]), "a filter comes before the page");
     assert_eq!(refused(&site, "{ issues(filter: { priority: { eq: 1 } }) { nodes { id } } }").0, 400);
 }
 
