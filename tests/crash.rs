@@ -53,30 +53,7 @@ fn kill_after(mut run: Running, life: Duration) -> Ran {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_sync_killed_at_every_hop_ends_as_if_it_never_was() {
     let tool = slow_tool().await;
-    let clean = slow_home(&tool).await;
-    let mut whole = clean.sync().took;
-    let truth = clean.told();
-    let mut chance = StdRng::seed_from_u64(1);
-    let mut killed = 0;
-    for round in 0..20 {
-        let home = slow_home(&tool).await;
-        slow_down(&home, round % 2 == 0);
-        // Five kills at most, fewer when a run gets through.
-        for _ in 0..5 {
-            let ran = kill_after(home.spawn(&["sync"]), whole.mul_f64(chance.random_range(0.0..0.8)));
-            if ran.code.is_some() {
-                whole = whole.min(ran.took);
-                break;
-            }
-            killed += 1;
-        }
-        home.sync();
-        home.told().assert_same(&truth);
-        if killed >= 18 {
-            return;
-        }
-    }
-    panic!("only {killed} runs were killed before their end");
+    killed_again_and_again(|| tool.home(), 18).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -106,18 +83,19 @@ async fn a_life_of_kills_while_work_goes_on_ends_as_if_there_were_none() {
     assert!(killed >= 10, "only {killed} runs were killed before their end");
 }
 
-/// Kills first syncs of `home`s again and again; each must end as one that never was killed.
-async fn killed_again_and_again<F: Future<Output = Home>>(home: impl Fn() -> F) {
+/// Kills first syncs of `home`s again and again, until so many were killed; each must end as one that never was.
+async fn killed_again_and_again<F: Future<Output = Home>>(home: impl Fn() -> F, kills: usize) {
     let clean = home().await;
     slow_down(&clean, true);
     let mut whole = clean.sync().took;
     let truth = clean.told();
     let mut chance = StdRng::seed_from_u64(3);
     let mut killed = 0;
-    for round in 0..12 {
+    for round in 0..kills + 4 {
         let home = home().await;
         slow_down(&home, round % 2 == 0);
-        for _ in 0..4 {
+        // Five kills at most, fewer when a run gets through.
+        for _ in 0..5 {
             let ran = kill_after(home.spawn(&["sync"]), whole.mul_f64(chance.random_range(0.0..0.8)));
             if ran.code.is_some() {
                 whole = whole.min(ran.took);
@@ -127,7 +105,7 @@ async fn killed_again_and_again<F: Future<Output = Home>>(home: impl Fn() -> F) 
         }
         home.sync();
         home.told().assert_same(&truth);
-        if killed >= 8 {
+        if killed >= kills {
             return;
         }
     }
@@ -142,7 +120,7 @@ async fn a_first_sync_of_github_killed_at_every_hop_ends_as_if_it_never_was() {
     let github = Github::start(world, options).await.unwrap();
     let source =
         "name: acme-github, kind: github, url: '{url}', auth: {token: {env: GITHUB_TOKEN}}, projects: [acme/1]";
-    killed_again_and_again(|| Home::beside(github.url(), &now, source, ("GITHUB_TOKEN", Github::TOKEN))).await;
+    killed_again_and_again(|| Home::beside(github.url(), &now, source, ("GITHUB_TOKEN", Github::TOKEN)), 8).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -152,7 +130,7 @@ async fn a_first_sync_of_linear_killed_at_every_hop_ends_as_if_it_never_was() {
     let linear = Linear::start(World::demo(NOW, 2, 7), options).await.unwrap();
     let source =
         "name: acme-linear, kind: linear, url: '{url}', auth: {token: {env: LINEAR_API_KEY}}, projects: [SHOP, PLAT]";
-    killed_again_and_again(|| Home::beside(linear.url(), &now, source, ("LINEAR_API_KEY", Linear::KEY))).await;
+    killed_again_and_again(|| Home::beside(linear.url(), &now, source, ("LINEAR_API_KEY", Linear::KEY)), 8).await;
 }
 
 /// Where the loops above leave it to chance, this goes by the list.

@@ -161,7 +161,7 @@ struct Job<'a> {
     heard: bool,
     /// What people did, by the tasks it belongs to, until the end of the page that told it.
     deeds: BTreeMap<TaskKey, Vec<Deed>>,
-    /// The tasks that the page told of, until its end.
+    /// The tasks that the page told of and whose waiting may change by it, until its end.
     told: BTreeSet<TaskKey>,
     /// Other sources whose tasks got new facts.
     touched: BTreeSet<SmolStr>,
@@ -312,7 +312,7 @@ impl Job<'_> {
                 Observation::Task(seen) => {
                     let key = TaskKey::new(self.name(), seen.native_id.as_str());
                     let known = to.task(&key)?;
-                    self.told.insert(key.clone());
+                    self.note_told(&key, known.as_ref());
                     let derives = self.source.config.derive_status;
                     if let Some(mut delta) = diff::diff(&key, known.as_ref(), *seen, derives, to.seq(), self.run.now) {
                         self.report.changes += delta.added as u64;

@@ -8,9 +8,9 @@ use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, number_data_point};
 
 use super::ids::{SpanId, TraceId};
-use super::message::{Attributes, Record, Span};
-use super::otlp::{self, ResourceKey, Setting};
+use super::message::{self, Attributes, Record, Span};
 use super::semconv as names;
+use super::setting::{ResourceKey, Setting};
 use crate::config::Config;
 use crate::sink::{Batch, Heading, Kind, Signal};
 use crate::time::{HOUR, Millis};
@@ -68,7 +68,7 @@ impl Canary {
         let span = Span { attributes, ..Span::new(id, self.task_id(), at, at.plus(HOUR)) };
         let span = span.encode().into_trace(TraceId(self.trace()));
         let mut batch = Batch::empty(Signal::Traces);
-        batch.add_spans(resource(config, false), otlp::scope(), [(self.trace(), span)]);
+        batch.add_spans(resource(config, false), message::scope(), [(self.trace(), span)]);
         batch
     }
 
@@ -83,7 +83,7 @@ impl Canary {
             span: None,
         };
         let mut batch = Batch::empty(Signal::Logs);
-        batch.add_records(resource(config, true), otlp::scope(), &[record.encode()]);
+        batch.add_records(resource(config, true), message::scope(), &[record.encode()]);
         batch
     }
 
@@ -96,7 +96,7 @@ impl Canary {
         };
         let metric = names::M_CANARY;
         let mut batch = Batch::empty(Signal::Metrics);
-        batch.begin_points(resource(config, false), otlp::scope());
+        batch.begin_points(resource(config, false), message::scope());
         batch.add_point(&Heading::new(metric.name, metric.about, metric.unit, Kind::Gauge), &[], &point);
         batch
     }

@@ -8,8 +8,8 @@ use std::fmt;
 use smol_str::ToSmolStr;
 
 use super::message::Attributes;
-use super::otlp::Setting;
 use super::semconv as names;
+use super::setting::Setting;
 use crate::config::CommentPrivacy;
 use crate::derive;
 use crate::model::{Entry, EntryId, Facts, Kept, SmolStr, Status, What};

@@ -15,9 +15,9 @@ use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 use super::events::{self, Happened};
 use super::ids::{self, Role, SpanId, TraceId};
 use super::lineage::{self, Book};
-use super::message::{Attributes, Record};
-use super::otlp::{self, ResourceKey, Setting};
+use super::message::{self, Attributes, Record};
 use super::semconv as names;
+use super::setting::{ResourceKey, Setting};
 use super::{Plan, Replayer, Sent, render};
 use crate::error::Result;
 use crate::model::{Kept, SmolStr, SprintRecord, TaskKey, TaskRecord};
@@ -158,7 +158,7 @@ impl<'a> Logs<'a> {
         }
         let mut batch = Batch::empty(Signal::Logs);
         for (key, records) in streams {
-            batch.add_records(self.setting.resource(&key), otlp::scope(), &records);
+            batch.add_records(self.setting.resource(&key), message::scope(), &records);
         }
         (batch, taken)
     }

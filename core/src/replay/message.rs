@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
@@ -271,7 +271,7 @@ impl Span {
         }
     }
 
-    /// Encodes it; its trace is still to come.
+    /// Encodes it, field by field as `trace.proto` numbers them; its trace is still to come.
     pub(crate) fn encode(&self) -> Traceless {
         let room = Traceless::HEAD + 64 + self.name.len() + self.attributes.0.len() + self.events.0.len();
         let mut to = Vec::with_capacity(room + self.links.len() * 64);
@@ -354,6 +354,7 @@ pub(crate) struct Record<'a> {
 }
 
 impl Record<'_> {
+    /// Encodes it, field by field as `logs.proto` numbers them.
     pub(crate) fn encode(self) -> Bytes {
         let attributes = self.attributes.text(names::EVENT_NAME, self.name);
         let body = cut(self.body);
@@ -375,8 +376,18 @@ impl Record<'_> {
     }
 }
 
+/// The scope of everything replayed, encoded.
+pub(crate) fn scope() -> Bytes {
+    let scope = InstrumentationScope {
+        name: names::SCOPE.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..InstrumentationScope::default()
+    };
+    scope.encode_to_vec().into()
+}
+
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use opentelemetry_proto::tonic::common::v1::any_value::Value;
     use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue};
     use opentelemetry_proto::tonic::logs::v1::LogRecord;

@@ -18,9 +18,9 @@ use prost::Message;
 
 use super::board::{self, Axis, Board, FLOW_WINDOW, Line};
 use super::lineage::Book;
-use super::message::{Attributes, Owner};
-use super::otlp::{self, ResourceKey, Setting};
+use super::message::{self, Attributes, Owner};
 use super::semconv::{self as names, Instrument};
+use super::setting::{ResourceKey, Setting};
 use super::{Plan, Replayer, Sent};
 use crate::error::Result;
 use crate::model::{Facts, SmolStr, SprintRecord, SprintState, Status, TaskKey, TaskRecord, TaskType};
@@ -715,7 +715,7 @@ impl Packer {
         }
         let mut headings = HashMap::new();
         let feeds = series.into_iter().map(|points| Feed::new(points, &mut headings)).collect();
-        Self { resource, scope: otlp::scope(), feeds, due: due.into_iter(), rest: Vec::new() }
+        Self { resource, scope: message::scope(), feeds, due: due.into_iter(), rest: Vec::new() }
     }
 
     /// The next request, its moments oldest first; `None` when all points were given.

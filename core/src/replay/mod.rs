@@ -15,10 +15,10 @@ pub mod lineage;
 mod logs;
 mod message;
 mod metrics;
-mod otlp;
 mod parts;
 mod render;
 pub mod semconv;
+mod setting;
 mod snapshot;
 mod traces;
 
@@ -489,7 +489,7 @@ pub fn export_counters(store: &Store, signal: Signal) -> Result<ExportCounters> 
 
 /// The metrics of every project at `now` as a scrape sees them: the same function that is pushed.
 pub fn scrape(store: &Store, config: &Config, now: Millis) -> Result<String> {
-    let setting = otlp::Setting::new(config);
+    let setting = setting::Setting::new(config);
     let mut all = Vec::new();
     for (_, metrics) in metrics::now(store, &setting, now)? {
         all.extend(metrics);

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{self, Role, TraceId};
 use super::lineage::{self, Book, MAX_DEPTH};
-use super::message::{Attributes, Link, Outcome, Span};
-use super::otlp::{self, ResourceKey, Setting};
+use super::message::{self, Attributes, Link, Outcome, Span};
 use super::render::Scene;
 use super::semconv as names;
+use super::setting::{ResourceKey, Setting};
 use super::{Replayer, Sent};
 use crate::error::Result;
 use crate::model::{Blocker, Status, TaskKey, TaskRecord};
@@ -236,7 +236,7 @@ impl<'a> Snapshot<'a> {
 fn request(setting: &Setting<'_>, load: Load) -> Batch {
     let mut batch = Batch::empty(Signal::Traces);
     for (key, spans) in load {
-        batch.add_spans(setting.resource(&key), otlp::scope(), spans);
+        batch.add_spans(setting.resource(&key), message::scope(), spans);
     }
     batch
 }

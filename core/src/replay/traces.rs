@@ -15,10 +15,10 @@ use bytes::Bytes;
 
 use super::ids::{self, SpanId, TraceId};
 use super::lineage::{Book, Lineage};
-use super::message::Span;
-use super::otlp::{self, ResourceKey, Setting};
+use super::message::{self, Span};
 use super::parts::Part;
 use super::render::{Final, Scene, Window};
+use super::setting::{ResourceKey, Setting};
 use super::{Plan, Replayer, Sent};
 use crate::error::Result;
 use crate::model::TaskKey;
@@ -131,7 +131,7 @@ impl Load {
         let mut batch = Batch::empty(Signal::Traces);
         for (key, spans) in self.spans {
             let spans = spans.into_iter().map(|((trace, _), span)| (trace.0, span));
-            batch.add_spans(setting.resource(&key), otlp::scope(), spans);
+            batch.add_spans(setting.resource(&key), message::scope(), spans);
         }
         batch
     }

@@ -98,8 +98,8 @@ impl Job<'_> {
         let mut transaction = store.begin()?;
         for key in keys {
             if let Some(record) = transaction.task(key)? {
+                self.note_told(key, Some(&record));
                 change(self, &mut transaction, key, record)?;
-                self.told.insert(key.clone());
             }
         }
         self.lay_waits(&mut transaction)?;
@@ -115,7 +115,7 @@ impl Job<'_> {
         }
         let next = deleted(&key, &record, to.seq(), self.run.now);
         self.report.changes += 1;
-        self.told.insert(key.clone());
+        self.note_told(&key, Some(&record));
         to.put_task(&key, Some(&record), &next, true)
     }
 

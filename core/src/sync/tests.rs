@@ -269,6 +269,18 @@ async fn where_links_block_a_task_is_blocked_while_its_blocker_is_open_and_told_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_links_block_no_more_what_they_left_is_taken_away() {
+    let mut bench = Bench::with("blocked: {links: true}");
+    bench.hear("jira", vec![waiting(2), blocking(0)]).await;
+    bench.config = Bench::new(false).config;
+    bench.hear("jira", vec![waiting(2), blocking(0)]).await;
+    assert_eq!(
+        (bench.status("1"), waits_of(&bench.timelines()[&TaskKey::new("jira", "1")])),
+        (Status::InProgress, vec![])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_links_do_not_block_they_leave_no_fact() {
     let bench = Bench::new(false);
     bench.hear("jira", vec![waiting(2), blocking(0)]).await;

@@ -14,6 +14,13 @@ use crate::timeline;
 use crate::{stretch, waits};
 
 impl Job<'_> {
+    /// Takes note that a page told of a task, if that may change who waits: where links block, or where they did.
+    pub(super) fn note_told(&mut self, key: &TaskKey, known: Option<&TaskRecord>) {
+        if self.source.config.blocked.links || known.is_some_and(is_laid) {
+            self.told.insert(key.clone());
+        }
+    }
+
     /// Lays waiting over the tasks that a page told of and over those that wait for them.
     pub(super) fn lay_waits(&mut self, to: &mut Transaction<'_>) -> Result<()> {
         let told = std::mem::take(&mut self.told);
@@ -32,10 +39,9 @@ impl Job<'_> {
     fn lay_on(&mut self, to: &mut Transaction<'_>, key: &TaskKey) -> Result<()> {
         let Some(known) = to.task(key)? else { return Ok(()) };
         let Some((_, created)) = timeline::first(&known.timeline) else { return Ok(()) };
-        let laid = known.timeline.iter().any(|kept| kept.entry.what.is_waiting());
         let links = self.source.config.blocked.links;
         let linked = links && (!known.blockers.is_empty() || stretch::blocking_links(&known.timeline).next().is_some());
-        if !laid && !linked {
+        if !linked && !is_laid(&known) {
             return Ok(());
         }
         let entries = if linked {
@@ -48,6 +54,11 @@ impl Job<'_> {
         self.report.changes += waits::lay(&mut next.timeline, entries, to.seq());
         if next != known { to.put_task(key, Some(&known), &next, true) } else { Ok(()) }
     }
+}
+
+/// Whether waiting was laid over a task.
+fn is_laid(record: &TaskRecord) -> bool {
+    record.timeline.iter().any(|kept| kept.entry.what.is_waiting())
 }
 
 /// The task a link means, if we hold it: by the tool's id when that was told, else by its key in the same source.

@@ -5,23 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
-use prost::Message;
 
 use super::message::{Attributes, cut};
 use super::semconv as names;
 use crate::config::{AssigneePrivacy, Config, TitlePrivacy};
 use crate::time::DAY;
-
-/// The scope of everything replayed, encoded.
-pub(crate) fn scope() -> Bytes {
-    let scope = InstrumentationScope {
-        name: names::SCOPE.to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        ..InstrumentationScope::default()
-    };
-    scope.encode_to_vec().into()
-}
 
 /// Which resource something belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
