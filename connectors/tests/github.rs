@@ -15,7 +15,7 @@ use contextcore_standins::Clock;
 use contextcore_standins::faults::{Fault, When};
 use contextcore_standins::github::{Edition, Github, GithubHandle, Options, Token, trouble};
 use contextcore_standins::world::{
-    BoardId, BoardKind, Content, Draft, Edit, IssueId, PullDraft, StatusId, TypeId, UserId, World,
+    BoardId, BoardKind, Content, Draft, Edit, HubDemo, IssueId, PullDraft, StatusId, TypeId, UserId, World,
 };
 
 /// 2026-11-18.
@@ -46,6 +46,8 @@ struct Outcome {
     failures: Vec<Error>,
     seen: BTreeSet<String>,
     warnings: Vec<String>,
+    /// The last count of tasks that was given.
+    total: Option<u64>,
     requests: u64,
     points: i64,
 }
@@ -125,6 +127,7 @@ impl Rig {
         self.cursors.insert(stream, serde_json::from_str(&text).unwrap());
         outcome.seen.extend(page.seen);
         outcome.warnings.extend(page.warnings);
+        outcome.total = page.total.or(outcome.total);
         for record in &page.records {
             outcome.take(self.connector.normalise(record));
         }
@@ -635,4 +638,60 @@ async fn a_check_says_who_what_and_how() {
     assert!(meanings.is_superset(&["status", "estimate", "iteration"].into()), "{meanings:?}");
     assert!(report.statuses.iter().any(|(name, to, _)| name.starts_with("In Review") && to == "in_review"));
     assert!(report.problems.iter().any(|problem| problem.contains("acme/99")), "{:?}", report.problems);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn github_counts_the_tasks_that_there_are() {
+    let hub = || HubDemo::new(NOW, 6, 7).build();
+    let repositories = || vec!["acme/web".to_owned(), "acme/api".to_owned()];
+    for (projects, repositories) in
+        [(vec!["acme/1".to_owned()], vec![]), (vec!["acme/1".to_owned()], repositories()), (vec![], repositories())]
+    {
+        let named = format!("{projects:?} {repositories:?}");
+        let mut rig = Rig::start(hub(), dot_com(), |config| {
+            (config.projects, config.repositories) = (projects, repositories);
+        })
+        .await;
+        for restarted in [false, true] {
+            let mut run = rig.sync().await;
+            let held = rig.ids().await;
+            assert!(run.failures.is_empty() && !held.is_empty(), "{named}: {:?}", run.failures);
+            run.tasks.retain(|id, _| !held.contains(id));
+            assert!(run.tasks.is_empty(), "{named}: what is held is listed");
+            assert_eq!(run.total, Some(held.len() as u64), "{named}, restarted: {restarted}");
+            rig.restart();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_github_counts_and_is_no_task_is_not_counted_and_what_is_missing_is() {
+    let mut world = small();
+    let shop = world.find_project("SHOP").unwrap();
+    let other = world.add_board("All", BoardKind::Kanban, shop);
+    let [one, two, hidden] = ["One", "Two", "Hidden"].map(|title| add(&mut world, title, NOW - 9 * HOUR));
+    let mut edit = world.edit(NOW - 8 * HOUR);
+    let tidy = edit.open_pull(PullDraft::new(shop, "tidy", "Tidy"));
+    edit.place_card(SHOP, Content::Pull(tidy), true);
+    let mut rig = Rig::start(world, dot_com(), |config| {
+        config.projects = [SHOP, other].map(|board| format!("acme/{}", board.0)).into()
+    })
+    .await;
+    let first = rig.sync().await;
+    assert_eq!((first.tasks.len(), first.total), (4, Some(4)), "what is in both projects is one task");
+    let pull = first.tasks.values().find(|task| task.present.native_type == "Pull request").unwrap().native_id.clone();
+
+    rig.edit(NOW - HOUR, |edit| {
+        edit.archive_card(SHOP, Content::Issue(one), true);
+        edit.archive_card(other, Content::Issue(one), true);
+        edit.close_with(tidy, two);
+    });
+    let put_away = rig.sync().await;
+    assert_eq!(put_away.total, Some(2), "neither what was put away while open nor an issue's own pull request");
+    assert_eq!(put_away.gone, [pull].into(), "which was a task until it closed one");
+    assert_eq!(rig.ids().await, [rig.id(two), rig.id(hidden)].into());
+
+    rig.edit(NOW, |edit| edit.hide(hidden, true));
+    assert_eq!(rig.sync().await.total, Some(2), "that one of them cannot be read does not take it away");
+    assert!(!rig.ids().await.contains(&rig.id(hidden)));
 }

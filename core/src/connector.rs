@@ -78,7 +78,7 @@ pub enum Observation {
     },
     /// Something people did around the work: a commit, a review, a run of CI.
     Activity(Box<Activity>),
-    /// The tool says that this task is no more, and nothing else of it (a draft that became an issue). Silence is no such word: of
+    /// The tool says that this task is no more, and nothing else of it (a draft that became an issue, a pull request that closes one now). Silence is no such word: of
     /// what is merely not listed, a stream that is `complete` decides.
     Gone {
         /// The tool's immutable id.

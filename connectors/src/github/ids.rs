@@ -32,8 +32,8 @@ pub(super) async fn poll(github: &GitHub, live: &Live, cursor: Option<&Cursor>) 
     let mut seen = Vec::new();
     let next = if let Some(project) = projects.get(position.done) {
         let (rows, _) = items::page(&github.api, &project.id, &mut position.after, &mut position.sizes).await?;
-        let in_sight = rows.iter().filter(|row| !row.is_put_away());
-        seen.extend(in_sight.map(|row| row.native_id().to_owned()));
+        let tasks = rows.iter().filter(|row| !row.is_no_task());
+        seen.extend(tasks.map(|row| row.native_id().to_owned()));
         rows.page_info.has_next_page
     } else if let Some(repository) = live.repositories.get(position.done - projects.len()) {
         let (after, sizes) = (&mut position.after, &mut position.sizes);

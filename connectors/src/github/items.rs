@@ -53,6 +53,17 @@ struct Ledger {
     sweep: u8,
     /// By how many items the last sweep fell short of what GitHub counted, twice in a row: then it will again.
     gap: u64,
+    /// Items met in the last sweep that GitHub counts and that are no tasks of this project.
+    #[serde(skip_serializing_if = "is_zero")]
+    aside: u64,
+    /// How many tasks GitHub counts in it, by the last sweep that came to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tasks: Option<u64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// One sweep over all projects.
@@ -105,6 +116,15 @@ struct Content {
     issue_dependencies_summary: Option<serde_json::Value>,
     #[serde(default)]
     sub_issues_summary: Option<serde_json::Value>,
+    /// Issues that a pull request closes.
+    #[serde(default)]
+    closing_issues_references: Rows<serde::de::IgnoredAny>,
+}
+
+impl Content {
+    fn closes(&self) -> bool {
+        self.closing_issues_references.total_count.is_some_and(|issues| issues > 0)
+    }
 }
 
 impl Row {
@@ -121,6 +141,11 @@ impl Row {
     pub(super) fn is_put_away(&self) -> bool {
         let finished = self.content.as_ref().is_some_and(|content| matches!(&*content.state, "CLOSED" | "MERGED"));
         self.is_archived && !finished
+    }
+
+    /// Whether GitHub counts something that is no task: one that is out of sight, or an issue's own pull request.
+    pub(super) fn is_no_task(&self) -> bool {
+        self.is_put_away() || self.content.as_ref().is_some_and(Content::closes)
     }
 
     /// Whether it is open and something blocks it, or did.
@@ -149,6 +174,7 @@ impl Row {
         let mut parts = vec![&*self.updated_at, &*self.kind, archived, self.native_id()];
         parts.extend([&*content.updated_at, &*content.state]);
         parts.extend(beside.iter().map(String::as_str));
+        parts.extend(content.closes().then_some("closes"));
         Short::of(&parts)
     }
 
@@ -207,7 +233,7 @@ impl Position {
         (sweep.after, sweep.hidden, sweep.again) = (None, 0, false);
         if let Some(project) = sweep.left.front() {
             let ledger = self.projects.entry(project.clone()).or_default();
-            ledger.sweep = ledger.sweep.wrapping_add(1);
+            (ledger.sweep, ledger.aside) = (ledger.sweep.wrapping_add(1), 0);
         }
     }
 
@@ -217,6 +243,10 @@ impl Position {
         let (item, content, sweep) = (Short::of(&[&row.id]), row.content(), ledger.sweep);
         let known = ledger.marks.get(&item).copied();
         let hidden_now = content == Short::NONE && known.is_some_and(|known| known.content != Short::NONE);
+        let is_met_first = known.is_none_or(|known| known.sweep != sweep);
+        let wraps = known.filter(|_| hidden_now).map_or(content, |known| known.content);
+        let at_home = wraps == Short::NONE || !elsewhere.contains(&wraps);
+        ledger.aside += u64::from(is_met_first && (row.is_no_task() || !at_home));
         let mut mark = known.unwrap_or(Mark { content, look: Short::NONE, sweep });
         mark.sweep = sweep;
         if hidden_now {
@@ -225,7 +255,6 @@ impl Position {
             return false;
         }
         mark.content = content;
-        let at_home = content == Short::NONE || !elsewhere.contains(&content);
         let look = row.look();
         let give = at_home && !row.is_put_away() && (mark.look != look || (anyhow && row.is_blocked()));
         if row.is_put_away() {
@@ -273,6 +302,7 @@ impl Position {
             return false;
         }
         ledger.gap = gap;
+        ledger.tasks = total.map(|total| total.saturating_sub(ledger.aside));
         ledger.marks.forget_absent(ledger.sweep);
         let Ledger { marks, drafts, .. } = ledger;
         drafts.retain(|item, _| marks.get(&Short::of(&[item])).is_some());
@@ -282,6 +312,18 @@ impl Position {
         }
         self.enter(sweep);
         true
+    }
+
+    /// How many tasks GitHub counts in these projects, if that is known of each: of one that was never swept to its end, by what
+    /// was told of it just now.
+    fn tasks(&self, order: &[&str], told: Option<&(Box<str>, u64)>) -> Option<u64> {
+        let tasks = |id: &&str| {
+            let ledger = self.projects.get(*id)?;
+            let present =
+                told.filter(|(project, _)| **project == **id).map(|(_, total)| total.saturating_sub(ledger.aside));
+            ledger.tasks.or(present)
+        };
+        order.iter().map(tasks).sum()
     }
 
     /// What the projects before this one hold, and those out of sight.
@@ -305,7 +347,8 @@ struct Poll<'a> {
     /// Issues that were met, each with the name of its repository.
     issues: Vec<(Box<str>, Box<str>)>,
     warnings: Vec<String>,
-    total: Option<u64>,
+    /// How many items GitHub counts in a project, told last.
+    told: Option<(Box<str>, u64)>,
 }
 
 /// Fetches the next page of records.
@@ -327,16 +370,23 @@ pub(super) async fn poll(github: &GitHub, live: &Live, cursor: Option<&Cursor>) 
         converted: Vec::new(),
         issues: Vec::new(),
         warnings: Vec::new(),
-        total: None,
+        told: None,
     };
     poll.gather().await?;
     let records = poll.records().await?;
-    let Poll { mut position, sweep, issues, warnings, total, .. } = poll;
+    let Poll { order, mut position, sweep, issues, warnings, told, .. } = poll;
     github.note_issues(live, issues);
     let more = !sweep.left.is_empty();
+    let known = position.tasks(&order, None);
     if !more {
-        github.note_members(position.projects.values().flat_map(|ledger| ledger.marks.contents()).collect());
+        let all = position.projects.values().flat_map(|ledger| ledger.marks.contents()).collect();
+        github.note_members(all, known);
     }
+    // With repositories the count is theirs to give; until there is one, that of the items says how far a first sweep is.
+    let total = match known {
+        Some(tasks) => (live.repositories.is_empty() && live.lost().is_empty()).then_some(tasks),
+        None => position.tasks(&order, told.as_ref()),
+    };
     position.sweep = more.then_some(sweep);
     Ok(Page { records, seen: Vec::new(), cursor: cursor_of(&position)?, more, total, warnings })
 }
@@ -358,7 +408,7 @@ impl Poll<'_> {
             let now = self.api.now();
             let (rows, hidden) = page(self.api, &project, &mut self.sweep.after, &mut self.position.sizes).await?;
             self.warnings.extend(hidden);
-            self.total = rows.total_count.filter(|_| self.order.len() == 1);
+            self.told = rows.total_count.map(|total| (project.clone(), total));
             self.sweep.hidden += (rows.nodes.len() - rows.iter().count()) as u64;
             let anyhow = self.sweep.blocked.is_some();
             for row in rows.iter() {

@@ -92,6 +92,8 @@ struct Members {
     all: BTreeSet<Short>,
     /// The issues among them that this process met, for those whose repository is configured.
     issues: Issues,
+    /// How many tasks GitHub counts in our projects.
+    tasks: Option<u64>,
 }
 
 impl Members {
@@ -110,6 +112,16 @@ struct Live {
     repositories: Vec<Repository>,
     /// What a person should know of what was not found.
     warnings: Vec<String>,
+}
+
+impl Live {
+    /// Projects and repositories that were read once and are out of sight.
+    fn lost(&self) -> Vec<String> {
+        let projects = self.reference.lost.iter().map(|project| project.name.to_string());
+        let is_here = |name: &String| self.repositories.iter().any(|repository| repository.name.to_string() == *name);
+        let repositories = self.reference.repositories.iter().filter(|name| !is_here(name)).cloned();
+        projects.chain(repositories).collect()
+    }
 }
 
 /// A configured repository.
@@ -147,16 +159,16 @@ impl GitHub {
     }
 
     /// Notes what the items wrap: the sweep came to its end.
-    fn note_members(&self, all: BTreeSet<Short>) {
+    fn note_members(&self, all: BTreeSet<Short>, tasks: Option<u64>) {
         let issues = std::mem::take(&mut *self.issues.lock().unwrap_or_else(PoisonError::into_inner));
-        let members = Members { all, issues };
+        let members = Members { all, issues, tasks };
         *self.members.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(members));
     }
 
     /// What the items of our projects wrap.
     fn members(&self, live: &Live) -> Result<Arc<Members>> {
         if live.reference.projects.is_empty() && live.reference.lost.is_empty() {
-            return Ok(Arc::default());
+            return Ok(Arc::new(Members { tasks: Some(0), ..Members::default() }));
         }
         let members = self.members.lock().unwrap_or_else(PoisonError::into_inner).clone();
         members.ok_or_else(|| Error::new(ErrorKind::Internal, "poll repositories before the items of projects"))
@@ -292,11 +304,7 @@ impl Connector for GitHub {
     }
 
     fn lost(&self) -> Vec<String> {
-        let Ok(live) = self.live() else { return Vec::new() };
-        let projects = live.reference.lost.iter().map(|project| project.name.to_string());
-        let is_here = |name: &String| live.repositories.iter().any(|repository| repository.name.to_string() == *name);
-        let repositories = live.reference.repositories.iter().filter(|name| !is_here(name)).cloned();
-        projects.chain(repositories).collect()
+        self.live().map(|live| live.lost()).unwrap_or_default()
     }
 
     fn stats(&self) -> Stats {

@@ -50,9 +50,7 @@ pub(super) fn task(context: &Context<'_>, json: &str) -> Result<Vec<Observation>
         Node::Issue(issue) => of_issue(context, project, issue, None, &record.events),
         Node::ProjectV2Item(item) => match &item.content {
             Some(Content::Issue(issue)) => of_issue(context, project, issue, Some(item), &record.events),
-            Some(Content::PullRequest(pull)) => {
-                Ok(of_pull_request(context, project, pull, item)?.into_iter().collect())
-            }
+            Some(Content::PullRequest(pull)) => Ok(vec![of_pull_request(context, project, pull, item)?]),
             Some(Content::DraftIssue(draft)) => Ok(vec![of_draft(context, project, draft, item)?]),
             None => Ok(vec![of_hidden(context, project, item)?]),
         },
@@ -122,16 +120,16 @@ fn of_issue(
     Ok(observations)
 }
 
-/// A pull request is a task only when it closes no issue.
+/// A pull request is a task only while it closes no issue.
 fn of_pull_request(
     context: &Context<'_>,
     project: Option<&Project>,
     pull: &PullRequest,
     item: &Item,
-) -> Result<Option<Observation>> {
+) -> Result<Observation> {
     let closes = pull.closing_issues_references.as_ref().and_then(|issues| issues.total_count).unwrap_or(0);
     if closes > 0 {
-        return Ok(None);
+        return Ok(Observation::Gone { native_id: pull.id.to_string() });
     }
     let created = pull.created_at.or(item.created_at).ok_or_else(|| lacks("createdAt"))?;
     let mut state = State {
@@ -156,7 +154,7 @@ fn of_pull_request(
     steps.extend(ended.and_then(|(reason, at)| Some(Step::close(at?, reason))));
     steps.sort_by_key(|step| step.at);
     let updated = pull.updated_at.max(item.updated_at).unwrap_or(created);
-    Ok(Some(reader.observe(Login::of(pull.author.as_ref()), pull.url.to_string(), updated, &steps)))
+    Ok(reader.observe(Login::of(pull.author.as_ref()), pull.url.to_string(), updated, &steps))
 }
 
 fn of_draft(context: &Context<'_>, project: Option<&Project>, draft: &Draft, item: &Item) -> Result<Observation> {

@@ -48,6 +48,11 @@ impl Pulse {
         self.issues.iter().find_map(|issue| issue.updated_at)
     }
 
+    /// How many of its issues are in none of our projects.
+    fn outside(&self, inside: usize) -> Option<u64> {
+        self.issues.total_count.map(|all| all.saturating_sub(inside as u64))
+    }
+
     /// When a pull request changed last.
     pub(super) fn pull_requests(&self) -> Option<Millis> {
         self.pull_requests.iter().find_map(|pull| pull.updated_at)
@@ -154,10 +159,22 @@ pub(super) async fn poll(github: &GitHub, live: &Live, cursor: Option<&Cursor>, 
         }
         position.repositories.insert(name, ledger);
     }
+    page.total = tasks(live, &members);
     let cursor = serde_json::to_value(position).map(Cursor);
     page.cursor =
         cursor.map_err(|error| Error::new(ErrorKind::Internal, "write the cursor of repositories").caused_by(error))?;
     Ok(page)
+}
+
+/// How many tasks GitHub counts: in our projects, and of our repositories those outside. What is out of sight nobody counts, and
+/// we hold it, so then there is no saying.
+fn tasks(live: &Live, members: &Members) -> Option<u64> {
+    if live.repositories.is_empty() || !live.lost().is_empty() {
+        return None;
+    }
+    let inside = |name: &RepositoryName| members.issues.get(&name.to_string()).map_or(0, BTreeSet::len);
+    let outside = live.repositories.iter().map(|repository| repository.pulse.outside(inside(&repository.name)));
+    outside.sum::<Option<u64>>()?.checked_add(members.tasks?)
 }
 
 /// Gives the issues that left our projects since the last run.

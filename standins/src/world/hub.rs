@@ -316,6 +316,11 @@ impl Edit<'_> {
         id
     }
 
+    /// Says in a pull request that it closes an issue.
+    pub fn close_with(&mut self, pull: PullId, issue: IssueId) {
+        self.with_pull(pull, |pull| pull.closes.push(issue));
+    }
+
     /// Adds a commit to a pull request.
     pub fn push(&mut self, pull: PullId, message: impl Into<String>) -> CommitId {
         let project = self.hub().pull(pull).key.project;

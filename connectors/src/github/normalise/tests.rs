@@ -318,7 +318,7 @@ fn a_pull_request_is_a_task_only_when_it_closes_none() {
                 "closingIssuesReferences": {"totalCount": closes}},
             "fieldValues": {"nodes": []}}})
     };
-    assert!(read_with(&plain(), &pull(1)).unwrap().is_empty());
+    assert_eq!(read_with(&plain(), &pull(1)).unwrap(), [Observation::Gone { native_id: "PR_1".into() }]);
     let task = read(&pull(0));
     leads_to_present(&task);
     assert_eq!(told(&task), [(4, to(Status::Done, "Closed"))]);
