@@ -167,6 +167,21 @@ pub(crate) struct Doctor {
     /// File that holds a token for Grafana [default: the variable GRAFANA_TOKEN]
     #[arg(long, value_name = "FILE", help_heading = "Doctor")]
     pub(crate) token_file: Option<PathBuf>,
+    /// File that holds USER:TOKEN, or a bearer token, for Tempo [default: the variable TEMPO_TOKEN]
+    #[arg(long, value_name = "FILE", requires = "tempo_url", help_heading = "Doctor")]
+    pub(crate) tempo_token_file: Option<PathBuf>,
+    /// The same for Loki [default: the variable LOKI_TOKEN]
+    #[arg(long, value_name = "FILE", requires = "loki_url", help_heading = "Doctor")]
+    pub(crate) loki_token_file: Option<PathBuf>,
+    /// The same for Prometheus [default: the variable PROMETHEUS_TOKEN]
+    #[arg(long, value_name = "FILE", requires = "prometheus_url", help_heading = "Doctor")]
+    pub(crate) prometheus_token_file: Option<PathBuf>,
+    /// Tenant to ask Tempo, Loki and Mimir for [default: X-Scope-OrgID of `export.otlp.headers`]
+    #[arg(long, value_name = "TENANT", help_heading = "Doctor")]
+    pub(crate) org_id: Option<String>,
+    /// Certificates to trust beside the platform's, in PEM form [default: `export.otlp.tls.ca_file`]
+    #[arg(long, value_name = "FILE", help_heading = "Doctor")]
+    pub(crate) ca_file: Option<PathBuf>,
     /// Seconds to wait for a canary to be found: Tempo takes up to 10 minutes
     #[arg(long, value_name = "SECONDS", default_value_t = 30, help_heading = "Doctor")]
     pub(crate) wait: u64,

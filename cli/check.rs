@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::app::{self, Context};
 use crate::args;
-use crate::doctor::{self, Finding, Verdict};
+use crate::doctor::{self, Backends, Finding, Verdict};
 use crate::failure::{Exit, Outcome};
 use crate::report::ErrorLine;
 use crate::table::{Column, Table};
@@ -51,10 +51,11 @@ pub(crate) async fn run(context: &Context, arguments: &args::Check) -> Outcome {
     let json = context.is_json("check")?;
     let config = context.config()?;
     let chosen = app::chosen(&config, &arguments.sources)?;
+    let backends = Backends::open(&config, &arguments.doctor)?;
     let work = async {
         let mut findings = find(&config, &chosen).await;
         if arguments.doctor.is_asked() {
-            findings.doctor = doctor::examine(&config, &arguments.doctor).await;
+            findings.doctor = doctor::examine(&config, &arguments.doctor, &backends).await;
         }
         findings
     };

@@ -12,8 +12,8 @@ use crate::dashboards::{Grafana, token};
 const THIS: Backend = Backend::Grafana;
 const KINDS: [&str; 3] = ["prometheus", "loki", "tempo"];
 
-pub(super) async fn examine(url: &str, token_file: Option<&Path>) -> Result<Vec<Finding>> {
-    let grafana = Grafana::new(url, token(token_file)?, None)?;
+pub(super) async fn examine(url: &str, token_file: Option<&Path>, ca_file: Option<&Path>) -> Result<Vec<Finding>> {
+    let grafana = Grafana::new(url, token(token_file)?, ca_file)?;
     let version = grafana.version().await?.unwrap_or_else(|| "of a version it does not tell".to_owned());
     let mut findings = vec![Finding::ok(THIS, format!("Grafana {version}, and the token is good"))];
     for (_, dashboard) in dashboards() {

@@ -3,24 +3,23 @@
 use std::time::Duration;
 
 use contextcore_core::Result;
-use contextcore_core::http::service::Service;
 use contextcore_core::replay::canary;
 use contextcore_core::replay::semconv as names;
 use contextcore_core::sink::Signal;
 use contextcore_core::time::{DAY, HOUR, Millis};
 use contextcore_dashboards::knowledge::{self as known, Backend, Setting};
 
-use super::{Finding, OLD, Practice, Verdict, YEAR, is_sent, refuses_range, service};
+use super::access::Access;
+use super::{Finding, OLD, Practice, Verdict, YEAR, is_sent, refuses_range};
 
 const THIS: Backend = Backend::Loki;
 /// What was taken is found within this time.
 const SOON: Duration = Duration::from_secs(20);
 
-pub(super) async fn examine(practice: &Practice<'_>, url: &str) -> Result<Vec<Finding>> {
-    let loki = service("Loki", url)?;
-    let mut findings = vec![range(practice, &loki).await?];
+pub(super) async fn examine(practice: &Practice<'_>, loki: &Access) -> Result<Vec<Finding>> {
+    let mut findings = vec![range(practice, loki).await?];
     if is_sent(practice.config, Signal::Logs) {
-        findings.extend(canaries(practice, &loki).await?);
+        findings.extend(canaries(practice, loki).await?);
     }
     Ok(findings)
 }
@@ -29,7 +28,7 @@ fn nanos(at: Millis) -> String {
     at.as_nanos().to_string()
 }
 
-async fn range(practice: &Practice<'_>, loki: &Service) -> Result<Finding> {
+async fn range(practice: &Practice<'_>, loki: &Access) -> Result<Finding> {
     let (start, end) = (nanos(practice.now.plus(-YEAR)), nanos(practice.now));
     let asked = [("query", "{service_name=\"contextcore\"}"), ("start", &start), ("end", &end), ("limit", "1")];
     let reply = loki.get("/loki/api/v1/query_range", &asked).await?;
@@ -41,7 +40,7 @@ async fn range(practice: &Practice<'_>, loki: &Service) -> Result<Finding> {
 }
 
 /// Two records into one stream: an old one, then one that is older still.
-async fn canaries(practice: &Practice<'_>, loki: &Service) -> Result<Vec<Finding>> {
+async fn canaries(practice: &Practice<'_>, loki: &Access) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for (at, well) in [
         (practice.ago(OLD / 2), "a record of 150 days ago is found at its own time"),
@@ -70,7 +69,7 @@ fn refused(refusal: &str) -> Finding {
 }
 
 /// Looks for the record at `at`: under its project, else anywhere.
-async fn look(practice: &Practice<'_>, loki: &Service, at: Millis, well: &str) -> Result<Finding> {
+async fn look(practice: &Practice<'_>, loki: &Access, at: Millis, well: &str) -> Result<Finding> {
     let task = practice.canary.task_id();
     let (start, end) = (nanos(at.plus(-HOUR)), nanos(at.plus(HOUR)));
     let found = |stream: String| {

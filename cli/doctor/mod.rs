@@ -5,6 +5,7 @@
 //! [`contextcore_dashboards::knowledge`]'s. Where a backend shows its configuration, that is read too: some settings show only
 //! weeks later.
 
+mod access;
 mod grafana;
 mod loki;
 mod prometheus;
@@ -15,8 +16,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use contextcore_core::config::Config;
-use contextcore_core::http::Auth;
-use contextcore_core::http::service::{Reply, Service};
+use contextcore_core::http::service::Reply;
 use contextcore_core::replay::canary::Canary;
 use contextcore_core::sink::{self, Batch, Outcome, Signal};
 use contextcore_core::time::{DAY, Millis};
@@ -25,6 +25,8 @@ use contextcore_dashboards::knowledge::{Backend, Setting};
 use serde::Serialize;
 
 use crate::args::Doctor;
+
+pub(crate) use access::Backends;
 
 /// How old canaries are at most: within the reach of the configurations that are shipped.
 const OLD: i64 = 300 * DAY;
@@ -89,8 +91,8 @@ struct Practice<'a> {
 impl Practice<'_> {
     /// Some time within the history that is sent, this long ago at most.
     fn ago(&self, at_most: i64) -> Millis {
-        let reach = self.config.export.history.unwrap_or(i64::MAX);
-        self.now.plus(-at_most.min(reach * 9 / 10))
+        let within = |reach: i64| at_most.min(reach / 10 * 9);
+        self.now.plus(-self.config.export.history.map_or(at_most, within))
     }
 
     /// Sends a batch, once. A refusal is told in the words of the backend.
@@ -121,22 +123,24 @@ impl Practice<'_> {
 }
 
 /// Examines every backend that an address was given for.
-pub(crate) async fn examine(config: &Config, doctor: &Doctor) -> Vec<Finding> {
+pub(crate) async fn examine(config: &Config, doctor: &Doctor, backends: &Backends) -> Vec<Finding> {
     let now = Millis::now();
     let practice =
         Practice { config, canary: Canary::new(now), now, wait: Duration::from_secs(doctor.wait.clamp(1, 3_600)) };
     let mut findings = Vec::new();
-    if let Some(url) = &doctor.prometheus_url {
-        findings.extend(told(Backend::Prometheus, prometheus::examine(&practice, url).await));
+    if let Some(prometheus) = &backends.prometheus {
+        findings.extend(told(prometheus.backend(), prometheus::examine(&practice, prometheus).await));
     }
-    if let Some(url) = &doctor.loki_url {
-        findings.extend(told(Backend::Loki, loki::examine(&practice, url).await));
+    if let Some(loki) = &backends.loki {
+        findings.extend(told(loki.backend(), loki::examine(&practice, loki).await));
     }
-    if let Some(url) = &doctor.tempo_url {
-        findings.extend(told(Backend::Tempo, tempo::examine(&practice, url).await));
+    if let Some(tempo) = &backends.tempo {
+        findings.extend(told(tempo.backend(), tempo::examine(&practice, tempo).await));
     }
     if let Some(url) = &doctor.grafana_url {
-        findings.extend(told(Backend::Grafana, grafana::examine(url, doctor.token_file.as_deref()).await));
+        let ca_file = doctor.ca_file.as_deref().or(config.export.otlp.ca_file.as_deref());
+        let found = grafana::examine(url, doctor.token_file.as_deref(), ca_file).await;
+        findings.extend(told(Backend::Grafana, found));
     }
     // One setting may show in several ways.
     let mut known = BTreeSet::new();
@@ -146,10 +150,6 @@ pub(crate) async fn examine(config: &Config, doctor: &Doctor) -> Vec<Finding> {
 
 fn told(backend: Backend, findings: Result<Vec<Finding>>) -> Vec<Finding> {
     findings.unwrap_or_else(|error| vec![Finding::failed(backend, &error)])
-}
-
-fn service(name: &'static str, url: &str) -> Result<Service> {
-    Service::new(name, url, Auth::None, None)
 }
 
 /// Seconds, as the query APIs take a moment.
@@ -174,4 +174,19 @@ fn compare(shown: Option<&str>, is_enough: impl Fn(&str) -> bool, setting: &Sett
 /// Whether a signal is sent at all.
 fn is_sent(config: &Config, signal: Signal) -> bool {
     config.export.otlp.targets.contains_key(&signal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canaries_are_as_old_as_wished_within_the_history_that_is_sent() {
+        for (history, days) in [("all", 300), ("400d", 300), ("10d", 9)] {
+            let config = Config::from_str(&format!("export: {{history: {history}}}"), "x.yaml", &[]).unwrap();
+            let now = Millis(1_795_000_000_000);
+            let practice = Practice { config: &config, canary: Canary::new(now), now, wait: Duration::ZERO };
+            assert_eq!(practice.ago(OLD), now.plus(-days * DAY), "{history}");
+        }
+    }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use contextcore_core::Result;
-use contextcore_core::http::service::Service;
 use contextcore_core::replay::canary;
 use contextcore_core::replay::{exposition_name, semconv as names};
 use contextcore_core::sink::Signal;
@@ -12,24 +11,31 @@ use contextcore_core::time::{DAY, Millis};
 use contextcore_dashboards::knowledge::{self as known, Backend};
 use serde_json::Value;
 
-use super::{Finding, OLD, Practice, Verdict, compare, is_sent, seconds, service, yaml};
+use super::access::Access;
+use super::{Finding, OLD, Practice, Verdict, compare, is_sent, seconds, yaml};
 
 const THIS: Backend = Backend::Prometheus;
+const QUERY: &str = "/api/v1/query";
 const SOON: Duration = Duration::from_secs(10);
 const LONG: u64 = 365 * 86_400;
 
-pub(super) async fn examine(practice: &Practice<'_>, url: &str) -> Result<Vec<Finding>> {
-    let prometheus = service("Prometheus", url)?;
-    let mut findings = configured(&flags(&prometheus).await?);
+pub(super) async fn examine(practice: &Practice<'_>, prometheus: &Access) -> Result<Vec<Finding>> {
+    let reply = prometheus.get(QUERY, &[("query", "vector(1)")]).await?;
+    if !reply.is_success() {
+        let found = format!("{QUERY} answered {}: {}", reply.status, reply.message());
+        let advice = "give the address that is the URL of Grafana's data source, with its path".to_owned();
+        return Ok(vec![Finding::new(THIS, Verdict::Wrong, found, Some(advice))]);
+    }
+    let mut findings = configured(&flags(prometheus).await?);
     if is_sent(practice.config, Signal::Metrics) {
-        findings.extend(canaries(practice, &prometheus).await?);
+        findings.extend(canaries(practice, prometheus).await?);
     }
     Ok(findings)
 }
 
 /// The flags of the command line; none where it does not show them, as in Mimir or Grafana Cloud.
-async fn flags(prometheus: &Service) -> Result<BTreeMap<String, String>> {
-    let reply = prometheus.get("/api/v1/status/flags", &[]).await?;
+async fn flags(prometheus: &Access) -> Result<BTreeMap<String, String>> {
+    let reply = prometheus.peek("/api/v1/status/flags").await?;
     let flags = reply.json()["data"].as_object().cloned().unwrap_or_default();
     Ok(flags.into_iter().filter_map(|(name, value)| Some((name, value.as_str()?.to_owned()))).collect())
 }
@@ -46,7 +52,7 @@ fn configured(flags: &BTreeMap<String, String>) -> Vec<Finding> {
 }
 
 /// A sample now, then one of last month, then one of last year.
-async fn canaries(practice: &Practice<'_>, prometheus: &Service) -> Result<Vec<Finding>> {
+async fn canaries(practice: &Practice<'_>, prometheus: &Access) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for (at, what) in [
         (practice.now, "a sample of now"),
@@ -75,14 +81,14 @@ fn refused(what: &str, refusal: &str) -> Finding {
 }
 
 /// Looks for the sample at its own time.
-async fn look(practice: &Practice<'_>, prometheus: &Service, at: Millis, what: &str) -> Result<Finding> {
+async fn look(practice: &Practice<'_>, prometheus: &Access, at: Millis, what: &str) -> Result<Finding> {
     let metric = names::M_CANARY;
     let query = exposition_name(metric.name, metric.unit, false);
     let value = practice.canary.value();
     let series = || async {
         // A second later: a moment is given in whole seconds.
         let time = seconds(at.plus(1_000));
-        let reply = prometheus.get("/api/v1/query", &[("query", &query), ("time", &time)]).await?;
+        let reply = prometheus.get(QUERY, &[("query", &query), ("time", &time)]).await?;
         let all = reply.json()["data"]["result"].as_array().cloned().unwrap_or_default();
         Ok::<_, contextcore_core::Error>(all.into_iter().find(|series| of_value(series, value)))
     };

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use contextcore_core::Result;
-use contextcore_core::http::service::Service;
 use contextcore_core::replay::semconv as names;
 use contextcore_core::sink::Signal;
 use contextcore_core::time::HOUR;
 use contextcore_dashboards::knowledge::{self as known, Backend};
 
-use super::{Finding, OLD, Practice, YEAR, compare, is_sent, refuses_range, seconds, service, yaml};
+use super::access::Access;
+use super::{Finding, OLD, Practice, YEAR, compare, is_sent, refuses_range, seconds, yaml};
 
 const THIS: Backend = Backend::Tempo;
 /// By its id a span is found at once, but for moments.
@@ -21,10 +21,9 @@ const BY_ID: Duration = Duration::from_secs(15);
 /// A year, and what its settings are compared to.
 const LONG: u64 = 365 * 86_400;
 
-pub(super) async fn examine(practice: &Practice<'_>, url: &str) -> Result<Vec<Finding>> {
-    let tempo = service("Tempo", url)?;
-    let mut findings = ranges(practice, &tempo).await?;
-    let settings = settings(&tempo).await?;
+pub(super) async fn examine(practice: &Practice<'_>, tempo: &Access) -> Result<Vec<Finding>> {
+    let mut findings = ranges(practice, tempo).await?;
+    let settings = settings(tempo).await?;
     let wrong = settings.as_ref().map(configured);
     if settings.is_none() {
         findings.push(Finding::unknown(
@@ -34,14 +33,14 @@ pub(super) async fn examine(practice: &Practice<'_>, url: &str) -> Result<Vec<Fi
     }
     findings.extend(wrong.iter().flatten().cloned());
     if is_sent(practice.config, Signal::Traces) {
-        findings.extend(canary(practice, &tempo, wrong).await?);
+        findings.extend(canary(practice, tempo, wrong).await?);
     }
-    findings.extend(discarded(&tempo).await?);
+    findings.extend(discarded(tempo).await?);
     Ok(findings)
 }
 
 /// Whether it takes questions about a year.
-async fn ranges(practice: &Practice<'_>, tempo: &Service) -> Result<Vec<Finding>> {
+async fn ranges(practice: &Practice<'_>, tempo: &Access) -> Result<Vec<Finding>> {
     let (start, end) = (seconds(practice.now.plus(-YEAR)), seconds(practice.now));
     let mut findings = Vec::new();
     let asked = [
@@ -59,8 +58,8 @@ async fn ranges(practice: &Practice<'_>, tempo: &Service) -> Result<Vec<Finding>
     Ok(findings)
 }
 
-async fn settings(tempo: &Service) -> Result<Option<BTreeMap<String, String>>> {
-    let reply = tempo.get("/status/config", &[]).await?;
+async fn settings(tempo: &Access) -> Result<Option<BTreeMap<String, String>>> {
+    let reply = tempo.peek("/status/config").await?;
     Ok(reply.is_success().then(|| yaml::flat(&reply.body)).filter(|values| !values.is_empty()))
 }
 
@@ -90,7 +89,7 @@ fn configured(values: &BTreeMap<String, String>) -> Vec<Finding> {
 }
 
 /// Sends a span and looks for it. `configured` is what the configuration was found to be wrong in, if it was shown.
-async fn canary(practice: &Practice<'_>, tempo: &Service, configured: Option<Vec<Finding>>) -> Result<Vec<Finding>> {
+async fn canary(practice: &Practice<'_>, tempo: &Access, configured: Option<Vec<Finding>>) -> Result<Vec<Finding>> {
     let at = practice.ago(OLD);
     if let Err(refusal) = practice.send(&practice.canary.span(practice.config, at)).await {
         return Ok(vec![Finding::new(THIS, super::Verdict::Wrong, format!("the canary was refused: {refusal}"), None)]);
@@ -107,7 +106,7 @@ async fn canary(practice: &Practice<'_>, tempo: &Service, configured: Option<Vec
         Ok(reply.json()["traces"].as_array().is_some_and(|traces| !traces.is_empty()))
     };
     // Cuts what is in memory into a block at once, where it takes that; otherwise the search takes longer.
-    tempo.get("/flush", &[]).await?;
+    tempo.peek("/flush").await?;
     if practice.until(practice.wait, search).await? {
         return Ok(vec![Finding::ok(THIS, "a span of 300 days ago is found at its own time")]);
     }
@@ -134,8 +133,8 @@ fn not_found(configured: Option<Vec<Finding>>) -> Finding {
 }
 
 /// What it dropped while it answered "ok", by its own counters.
-async fn discarded(tempo: &Service) -> Result<Vec<Finding>> {
-    let reply = tempo.get("/metrics", &[]).await?;
+async fn discarded(tempo: &Access) -> Result<Vec<Finding>> {
+    let reply = tempo.peek("/metrics").await?;
     if !reply.is_success() {
         return Ok(Vec::new());
     }

@@ -20,8 +20,16 @@ impl Known {
     /// Texts shorter than four characters are left out: masking them would only riddle every message. Each is looked for as it
     /// is and as JSON escapes it.
     pub(crate) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
-        let long = secrets.into_iter().filter(|secret| secret.len() >= 4);
-        Self(long.flat_map(|secret| [json_escaped(&secret), secret]).collect())
+        let mut known = Self(Vec::new());
+        secrets.into_iter().for_each(|secret| known.add(&secret));
+        known
+    }
+
+    /// Knows one more.
+    pub(crate) fn add(&mut self, secret: &str) {
+        if secret.len() >= 4 {
+            self.0.extend([json_escaped(secret), secret.to_owned()]);
+        }
     }
 
     /// The text with every own secret masked; borrowed when there was none.

@@ -7,12 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use serde_json::Value;
 
 use super::client::Credential;
 use super::verdict::PlainDialect;
 use super::{Auth, SessionConfig, client, redact};
+use crate::config::HeaderValue as Configured;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The most one request may take.
@@ -26,6 +27,7 @@ pub struct Service {
     client: reqwest::Client,
     base: reqwest::Url,
     credential: Credential,
+    headers: HeaderMap,
 }
 
 /// What a service answered.
@@ -69,7 +71,23 @@ impl Service {
         config.timeout = TIMEOUT;
         let base = client::base(&config.base_url).map_err(|error| error.with("service", name))?;
         let credential = Credential::new(&config.auth).map_err(|error| error.with("service", name))?;
-        Ok(Self { name, client: client::build(&config, &base)?, base, credential })
+        Ok(Self { name, client: client::build(&config, &base)?, base, credential, headers: HeaderMap::new() })
+    }
+
+    /// The same, which every request brings this header along with; a value that was read from elsewhere is masked like a secret.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when the value cannot be read, or holds what no header may hold.
+    pub fn with_header(mut self, name: HeaderName, value: &Configured) -> Result<Self> {
+        let text = value.resolve()?;
+        let unfit = |_| Error::new(ErrorKind::Config, "a character that no HTTP header may hold").with("header", &name);
+        let mut header = HeaderValue::from_str(text.expose()).map_err(unfit)?;
+        header.set_sensitive(true);
+        self.headers.insert(name, header);
+        if matches!(value, Configured::Ref(_)) {
+            self.credential.known.add(text.expose());
+        }
+        Ok(self)
     }
 
     /// The address.
@@ -97,6 +115,7 @@ impl Service {
     }
 
     async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Reply> {
+        let request = request.headers(self.headers.clone());
         let request = match self.credential.header.clone() {
             Some((name, value)) => request.header(name, value),
             None => request,
