@@ -1,9 +1,10 @@
 //! A backend that refuses, throttles, takes a part, or breaks off after storing: in the end it holds each thing once and
 //! nothing is missing, the exit code says what happened, and what is refused for good is not tried for ever.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use contextcore_standins::otlp::{self, Fault, Signal};
+use contextcore_standins::otlp::{self, Fault, Point, Signal};
 use contextcore_standins::world::IssueId;
 
 use crate::rig::{HOUR, Home, LIMIT, Setup, Told, Tool};
@@ -80,12 +81,27 @@ async fn a_backend_with_small_messages_gets_small_messages() {
     home.told().assert_same(&truth);
 }
 
+/// What the newest of our own metrics say was refused, by signal: all of it for being too old.
+fn refused(home: &Home) -> BTreeMap<String, f64> {
+    let text = |point: &Point, key: &str| point.attributes[key].as_str().unwrap().to_owned();
+    let told = home.collector.points().into_iter().filter(|point| point.name == "contextcore.export.rejected");
+    let mut newest = BTreeMap::new();
+    for point in told {
+        let (reason, value) = (text(&point, "error.type"), point.value.as_f64());
+        assert!(reason == "too_old" || value == 0.0, "{point:?}");
+        if reason == "too_old" {
+            newest.insert(text(&point, "signal"), value);
+        }
+    }
+    newest
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_taken_in_part_is_counted_kept_for_people_and_not_tried_again() {
     let (tool, truth) = truth().await;
     let home = tool.home().await;
     for (signal, rejected) in Signal::ALL.into_iter().zip([2, 3, 4]) {
-        let reason = format!("{} of the past", signal.as_str());
+        let reason = format!("{} of the past are too old", signal.as_str());
         home.collector.script_for(signal, [Fault::Partial { rejected, reason }]);
     }
     let ran = home.run(&["sync"]).expect(4).says(&["refused 9 items for good", "contextcore status"]);
@@ -97,6 +113,10 @@ async fn what_is_taken_in_part_is_counted_kept_for_people_and_not_tried_again() 
     let before = home.collector.counts();
     home.sync();
     assert_eq!(home.collector.counts().logs, before.logs, "never retried for ever");
+    assert_eq!(
+        refused(&home),
+        [("logs", 3.0), ("metrics", 4.0), ("traces", 2.0)].map(|(of, n)| (of.to_owned(), n)).into()
+    );
     let told = home.told();
     assert_eq!(told.lines.len() + 3, truth.lines.len());
     assert!(told.lines.iter().all(|(line, content)| truth.lines.get(line) == Some(content)));

@@ -9,8 +9,8 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::model::SmolStr;
 use crate::replay::semconv::{self as names, Instrument, Metric};
-use crate::replay::{export_counters, exposition_name};
-use crate::sink::Signal;
+use crate::replay::{ExportCounters, export_counters, exposition_name};
+use crate::sink::{Reason, Signal};
 use crate::store::Store;
 use crate::time::Millis;
 
@@ -36,12 +36,22 @@ pub fn readings(store: &Store, config: &Config, now: Millis) -> Result<Vec<Readi
         let counters = export_counters(store, *signal)?;
         let mut say = |metric, value| all.push(reading(metric, &[(names::SIGNAL, signal.as_str())], value));
         say(names::M_EXPORT_SENT, number(counters.sent));
-        say(names::M_EXPORT_REJECTED, number(counters.rejected));
         say(names::M_EXPORT_RETRIES, number(counters.retries));
         say(names::M_EXPORT_LAG, export_lag(store, config, *signal, now)?);
+        all.extend(refused(*signal, &counters));
     }
     all.push(reading(names::M_STORE_SIZE, &[], number(store.size_on_disk()?)));
     Ok(all)
+}
+
+/// Every reason, also one that never was: a counter that begins with its first count seems not to have moved. What was counted
+/// before there were reasons stays a series of its own, so that none of them falls or jumps.
+fn refused(signal: Signal, counters: &ExportCounters) -> Vec<Reading> {
+    let of = |labels: &[_], items| reading(names::M_EXPORT_REJECTED, labels, number(items));
+    let signal = (names::SIGNAL, signal.as_str());
+    let by_reason = |reason: Reason| of(&[signal, (names::ERROR_TYPE, reason.as_str())], counters.refused(reason));
+    let before = Some(counters.refused_before()).filter(|items| *items > 0).map(|items| of(&[signal], items));
+    Reason::ALL.into_iter().map(by_reason).chain(before).collect()
 }
 
 fn source_readings(store: &Store, config: &Config, source: &str, now: Millis) -> Result<Vec<Reading>> {
@@ -182,6 +192,24 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_refused_before_there_were_reasons_neither_falls_nor_jumps() {
+        let said = |counters: &ExportCounters| {
+            let label =
+                |reading: &Reading| reading.attributes.get(1).map_or("none".to_owned(), |(_, text)| text.clone());
+            let told = refused(Signal::Logs, counters);
+            told.into_iter().filter(|told| told.value > 0.0).map(|told| (label(&told), told.value)).collect::<Vec<_>>()
+        };
+        let mut counters: ExportCounters = serde_json::from_str(r#"{"sent":9,"rejected":5,"retries":1}"#).unwrap();
+        assert_eq!(said(&counters), [("none".to_owned(), 5.0)]);
+        counters.rejected += 3;
+        counters.reasons.insert(Reason::TooOld.as_str().to_owned(), 3);
+        assert_eq!(said(&counters), [("too_old".to_owned(), 3.0), ("none".to_owned(), 5.0)]);
+        assert_eq!(refused(Signal::Logs, &counters).len(), Reason::ALL.len() + 1);
+        let back: ExportCounters = serde_json::from_str(&serde_json::to_string(&counters).unwrap()).unwrap();
+        assert_eq!(back, counters);
+    }
 
     #[test]
     fn cpu_time_is_read_behind_a_strange_name() {

@@ -45,7 +45,7 @@ fn sections() -> Vec<Section> {
         section(0, "", header()),
         section(100, "Why is a panel empty? Each assumption, tested", assumptions()),
         section(101, "Sources", vec![sources(), lag(), work(), rate_limit()]),
-        section(102, "Backends", vec![backlog(), sent(), export_lag(), store()]),
+        section(102, "Backends", vec![backlog(), sent(), refused(), export_lag(), store()]),
     ]
 }
 
@@ -287,6 +287,20 @@ sent again.")
         .joined(&label(names::SIGNAL))
         .columns(&[("signal", "Signal"), ("Value #A", "Taken"), ("Value #B", "Refused"), ("Value #C", "Sent again")])
         .field("Taken", gauge_of_counts())
+        .field("Refused", coloured(NONE_IS_GOOD))
+}
+
+fn refused() -> Draft {
+    let by = [names::SIGNAL, names::ERROR_TYPE];
+    table(34, "Refused for good, by reason", (24, 6))
+        .rule("Spans, log records and metric points that were refused for good in this time, and why. too_old, out_of_order: the \
+backend's window is smaller than `export.history`. too_large, limit_reached, rate_limited: one of its limits. too_new: the clocks \
+disagree. duplicate: another value is stored for that moment. invalid: a feature is off there, or it is a bug. No reason: \
+counted by a version that noted none. `contextcore status` has the backend's own words, and the setting where it is known.")
+        .empty("Nothing was refused in this time")
+        .decimals(0)
+        .ask(rows("A", format!("{} > 0", all(names::M_EXPORT_REJECTED).gained("$__range", &by))))
+        .columns(&[("signal", "Signal"), ("error_type", "Reason"), ("Value", "Refused")])
         .field("Refused", coloured(NONE_IS_GOOD))
 }
 

@@ -19,6 +19,7 @@ const MAY_BE_EMPTY: &[(&str, u64, &str, &str)] = &[
     ("contextcore-health", 20, "F", "no run failed"),
     ("contextcore-health", 20, "J", "the stand-in says nothing of what is left of a limit"),
     ("contextcore-health", 22, "A", "no run failed"),
+    ("contextcore-health", 34, "A", "nothing was refused"),
     ("contextcore-health", 23, "A", "the stand-in says nothing of what is left of a limit"),
     ("contextcore-project", 70, "D", "no epic or story was given up"),
     ("contextcore-project", 90, "A", "no agent told anything"),

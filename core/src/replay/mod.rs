@@ -36,7 +36,7 @@ use crate::config::{Config, OtlpConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Event, Progress};
 use crate::sink::{
-    self, Admission, Batch, CountingSink, Delivered, Delivery, Patience, RetryPolicy, Signal, TraceBudget,
+    self, Admission, Batch, CountingSink, Delivered, Delivery, Patience, Reason, RetryPolicy, Signal, TraceBudget,
 };
 use crate::store::{Dead, Item, Position, Store};
 use crate::time::Millis;
@@ -187,14 +187,47 @@ impl Plan {
 }
 
 /// Running totals of a signal's exports, for our own metrics.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportCounters {
     /// Items taken.
     pub sent: u64,
     /// Items refused for good.
     pub rejected: u64,
+    /// Those of them whose reason is known, by [`Reason::as_str`]; older versions noted none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reasons: BTreeMap<String, u64>,
     /// Batches sent again.
     pub retries: u64,
+}
+
+impl ExportCounters {
+    fn add(&mut self, more: &Self) {
+        self.sent += more.sent;
+        self.rejected += more.rejected;
+        self.retries += more.retries;
+        for (reason, items) in &more.reasons {
+            *self.reasons.entry(reason.clone()).or_default() += items;
+        }
+    }
+
+    /// What became of a batch.
+    fn of(delivered: &Delivered) -> Self {
+        let mut reasons = BTreeMap::new();
+        for letter in &delivered.dead {
+            *reasons.entry(Reason::of(&letter.reason).as_str().to_owned()).or_default() += letter.items;
+        }
+        Self { sent: delivered.accepted, rejected: delivered.rejected, reasons, retries: delivered.retries }
+    }
+
+    /// Items refused for good for this reason.
+    pub fn refused(&self, reason: Reason) -> u64 {
+        self.reasons.get(reason.as_str()).copied().unwrap_or(0)
+    }
+
+    /// Items refused for good by a version that noted no reasons.
+    pub fn refused_before(&self) -> u64 {
+        self.rejected.saturating_sub(self.reasons.values().sum())
+    }
 }
 
 /// Tells the backends what is kept.
@@ -404,10 +437,7 @@ impl<'a> Replayer<'a> {
             tally.rejected += delivered.rejected;
             tally.retries += delivered.retries;
             tally.dead += delivered.dead.len() as u64;
-            let counters = tally.counters.entry(signal).or_default();
-            counters.sent += delivered.accepted;
-            counters.rejected += delivered.rejected;
-            counters.retries += delivered.retries;
+            tally.counters.entry(signal).or_default().add(&ExportCounters::of(delivered));
         }
         if delivered.dead.is_empty() {
             return Ok(());
@@ -432,9 +462,7 @@ impl<'a> Replayer<'a> {
         let mut transaction = self.store.begin()?;
         for (signal, more) in fresh {
             let mut counters: ExportCounters = self.store.note(EXPORT, signal.as_str())?.unwrap_or_default();
-            counters.sent += more.sent;
-            counters.rejected += more.rejected;
-            counters.retries += more.retries;
+            counters.add(&more);
             transaction.put_note(EXPORT, signal.as_str(), &counters)?;
         }
         transaction.commit().map(drop)

@@ -138,7 +138,7 @@ attributes! {
     EPIC_ID = "epic.id", Text, Point, "the epic's key";
     EPIC_TITLE = "epic.title", Text, Point, "the epic's title";
     QUANTILE = "quantile", Text, Point, "`0.5`, `0.85` or `1`";
-    ERROR_TYPE = "error.type", Text, Point, "the kind of error";
+    ERROR_TYPE = "error.type", Text, Point, "the kind of error, or why a backend refused something: a small closed set";
     SIGNAL = "signal", Text, Point, "`traces`, `logs` or `metrics`";
 }
 
@@ -273,7 +273,7 @@ metrics! {
     M_JOURNAL_BACKLOG = "contextcore.journal.backlog", "{change}", Gauge, [SOURCE_NAME, SIGNAL], "changes a backend has not been told";
     M_STORE_SIZE = "contextcore.store.size", "By", Gauge, [], "bytes of the store on disk";
     M_EXPORT_SENT = "contextcore.export.sent", "{item}", Counter, [SIGNAL], "spans, records and points taken by the backend";
-    M_EXPORT_REJECTED = "contextcore.export.rejected", "{item}", Counter, [SIGNAL], "refused by the backend for good";
+    M_EXPORT_REJECTED = "contextcore.export.rejected", "{item}", Counter, [SIGNAL, ERROR_TYPE], "refused by the backend for good, by reason: too_old, out_of_order, too_new, too_large, rate_limited, limit_reached, duplicate, invalid, other; without one what was counted before there were reasons";
     M_EXPORT_RETRIES = "contextcore.export.retries", "{retry}", Counter, [SIGNAL], "batches sent again";
     M_CANARY = "contextcore.canary", "", Gauge, [], "sent by `check` to look whether it finds it again";
     M_EXPORT_LAG = "contextcore.export.lag", "s", Gauge, [SIGNAL], "age of the oldest change the backend has not been told";

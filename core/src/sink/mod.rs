@@ -10,6 +10,7 @@ mod budget;
 mod delivery;
 mod grpc;
 mod http;
+mod reason;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ pub use batch::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, TraceId, within_limits}
 pub(crate) use batch::{Heading, Kind};
 pub use budget::{Admission, MAX_LIVE_TRACES, TRACE_WINDOW, TraceBudget};
 pub use delivery::{DeadLetter, Delivered, Delivery, Patience, RetryPolicy};
+pub use reason::Reason;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::redact::Known;
