@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use contextcore_core::config::{Config, SourceConfig};
 use contextcore_core::sink::Signal;
 use contextcore_core::store::Store;
-use contextcore_core::{Error, Millis};
+use contextcore_core::{Error, Millis, telemetry};
 use serde::{Deserialize, Serialize};
 
 use crate::app::Context;
@@ -131,6 +131,7 @@ fn source_status(
     let covered = if status.failures == 0 { status.last_attempt.or(status.last_success) } else { status.last_success };
     let backlog = Signal::ALL.iter().map(|signal| Ok((signal.as_str().to_owned(), store.backlog(*signal, name)?)));
     let asides = store.asides(Some(name))?;
+    let histories_complete = telemetry::histories_complete(&status, &asides);
     let (finished, held) = sums.get(name).copied().unwrap_or_default();
     let mut open = 0;
     for key in store.open_tasks(Some(name)) {
@@ -148,13 +149,7 @@ fn source_status(
         last_error_kind: status.last_error_kind.map(|kind| kind.as_str().to_owned()),
         failures: status.failures,
         backlog: backlog.collect::<Result<_, Error>>()?,
-        coverage: Coverage {
-            held,
-            open,
-            live: open + finished,
-            tool_count: status.tool_count,
-            histories_complete: status.last_success.is_some() && asides.is_empty(),
-        },
+        coverage: Coverage { held, open, live: open + finished, tool_count: status.tool_count, histories_complete },
         set_aside: asides
             .into_iter()
             .map(|aside| SetAside { native_id: aside.native_id, reason: aside.reason, at: aside.at })

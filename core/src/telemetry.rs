@@ -11,7 +11,7 @@ use crate::model::SmolStr;
 use crate::replay::semconv::{self as names, Instrument, Metric};
 use crate::replay::{ExportCounters, export_counters, exposition_name};
 use crate::sink::{Reason, Signal};
-use crate::store::Store;
+use crate::store::{Aside, SourceStatus, Store};
 use crate::time::Millis;
 
 /// One value of one of our own metrics.
@@ -71,7 +71,9 @@ fn source_readings(store: &Store, config: &Config, source: &str, now: Millis) ->
     say(names::M_SYNC_CHANGES, number(status.counters.changes));
     say(names::M_RATE_WAITS, number(status.counters.waits));
     say(names::M_SYNC_TASKS, number(held(store, source)?));
-    say(names::M_SYNC_SET_ASIDE, number(store.asides(Some(source))?.len() as u64));
+    let asides = store.asides(Some(source))?;
+    say(names::M_SYNC_SET_ASIDE, number(asides.len() as u64));
+    say(names::M_SYNC_HISTORIES, if histories_complete(&status, &asides) { 1.0 } else { 0.0 });
     if let Some(count) = status.tool_count {
         say(names::M_SYNC_TOOL_TASKS, number(count));
     }
@@ -87,6 +89,12 @@ fn source_readings(store: &Store, config: &Config, source: &str, now: Millis) ->
         all.push(reading(names::M_JOURNAL_BACKLOG, &labels, number(store.backlog(*signal, source)?)));
     }
     Ok(all)
+}
+
+/// Whether the history of every record that was read is held whole: the first run came to its end, and no record waits for being
+/// understood. A history that could not be had makes its whole record one of those.
+pub fn histories_complete(status: &SourceStatus, asides: &[Aside]) -> bool {
+    status.last_success.is_some() && asides.is_empty()
 }
 
 /// How fresh each project is, by each source that tells of it: what a project's own numbers cannot say, since they unite its
@@ -209,6 +217,39 @@ mod tests {
         assert_eq!(refused(Signal::Logs, &counters).len(), Reason::ALL.len() + 1);
         let back: ExportCounters = serde_json::from_str(&serde_json::to_string(&counters).unwrap()).unwrap();
         assert_eq!(back, counters);
+    }
+
+    #[test]
+    fn histories_are_complete_once_a_run_ended_well_and_while_nothing_is_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let source = "{name: acme, kind: jira, url: 'https://a.example', auth: {token: {env: T}}}";
+        let config = Config::from_str(&format!("sources: [{source}]"), "x.yaml", &["jira"]).unwrap();
+        let told = || {
+            let all = readings(&store, &config, Millis(60_000)).unwrap();
+            let found = all.into_iter().find(|reading| reading.metric.name == names::M_SYNC_HISTORIES.name).unwrap();
+            assert_eq!(found.attributes, [(names::SOURCE_NAME, "acme".to_owned())]);
+            found.value
+        };
+        assert_eq!(told(), 0.0, "nothing was read");
+        let mut transaction = store.begin().unwrap();
+        let status = SourceStatus { last_success: Some(Millis(1)), ..SourceStatus::default() };
+        transaction.put_source_status("acme", &status).unwrap();
+        transaction.commit().unwrap();
+        assert_eq!(told(), 1.0);
+        let aside = Aside {
+            source: "acme".into(),
+            native_id: "1".into(),
+            reason: "its history could not be read".into(),
+            at: Millis(2),
+            json: "{}".into(),
+        };
+        for (aside, whole) in [(Some(aside), 0.0), (None, 1.0)] {
+            let mut transaction = store.begin().unwrap();
+            transaction.put_aside("acme", "1", aside).unwrap();
+            transaction.commit().unwrap();
+            assert_eq!(told(), whole);
+        }
     }
 
     #[test]

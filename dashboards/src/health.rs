@@ -7,7 +7,7 @@ use crate::links;
 use crate::model::{Annotations, Dashboard, SCHEMA_VERSION, Templating, TimeRange};
 use crate::panel::{
     self, Draft, NONE_IS_GOOD, Section, coloured, counts, course, decimals, gauge, lines, moment, rows, section, spans,
-    stat, table, text, unit,
+    stat, table, text, unit, words,
 };
 use crate::query::{Selector, Series, TOO_OLD, label, quoted, span};
 use crate::variable;
@@ -62,7 +62,7 @@ const SIGNAL: [&str; 1] = [names::SIGNAL];
 
 fn header() -> Vec<Draft> {
     vec![
-        stat(1, "Oldest data", 5)
+        stat(1, "Oldest data", 4)
             .rule("How long ago the source that is furthest behind last ended a run well. Red above one hour.")
             .blank("Nothing told", NOT_TOLD)
             .unit("s")
@@ -70,14 +70,14 @@ fn header() -> Vec<Draft> {
             .no_course()
             .steps(&[("green", None), ("red", Some(f64::from(TOO_OLD)))])
             .ask(moment("A", format!("max(time() - {})", of(names::M_SYNC_LAST_SUCCESS).by(&SOURCE)), "age")),
-        stat(2, "Runs that failed", 5)
+        stat(2, "Runs that failed", 4)
             .rule("Runs that failed in this time, of all sources chosen.")
             .empty("No run failed")
             .decimals(0)
             .no_course()
             .steps(NONE_IS_GOOD)
             .ask(moment("A", format!("sum({}) or vector(0)", of(names::M_SYNC_ERRORS).gained("$__range", &SOURCE)), "failed")),
-        stat(3, "Not yet told", 5)
+        stat(3, "Not yet told", 4)
             .rule("Changes that some backend has not been told: the greatest of the three. What is behind catches up by itself.")
             .blank("Nothing told", NOT_TOLD)
             .decimals(0)
@@ -91,7 +91,7 @@ fn header() -> Vec<Draft> {
             .no_course()
             .steps(NONE_IS_GOOD)
             .ask(moment("A", format!("sum({}) or vector(0)", all(names::M_EXPORT_REJECTED).gained("$__range", &SIGNAL)), "refused")),
-        stat(5, "Held of what the tools count", 5)
+        stat(5, "Held of what the tools count", 4)
             .rule("Tasks held, of those that the tools themselves count. Below 100 %: a first sync is under way, or the token may \
 not see everything. A tool that does not count has none.")
             .blank("Nobody counts", "no tool says how many tasks it has")
@@ -100,7 +100,20 @@ not see everything. A tool that does not count has none.")
             .no_course()
             .steps(&[("red", None), ("yellow", Some(99.0)), ("green", Some(99.9))])
             .ask(moment("A", format!("100 * sum({}) / sum({})", held(), of(names::M_SYNC_TOOL_TASKS).by(&SOURCE)), "held")),
+        stat(6, "Histories held whole", 4)
+            .rule("Whether the history of every record that was read is held whole, of all sources chosen: a run ended well, and \
+nothing is set aside. The table of sources says which one is not complete, `contextcore status` which record and why.")
+            .blank("Nothing told", NOT_TOLD)
+            .no_course()
+            .words(complete())
+            .steps(&[("yellow", None), ("green", Some(1.0))])
+            .ask(moment("A", format!("min({})", of(names::M_SYNC_HISTORIES).by(&SOURCE)), "complete")),
     ]
+}
+
+/// Words for whether histories are complete.
+fn complete() -> serde_json::Value {
+    panel::mapping(&[("0", "Not complete", "yellow"), ("1", "Complete", "green")])
 }
 
 fn held() -> String {
@@ -193,7 +206,7 @@ fn sources() -> Draft {
     let draft = table(20, "Sources", (24, 8))
         .rule("How each source stands. Last success: how long ago a run last ended well. Duration: of the last run. Requests, \
 records, changes and failures: in this time. Set aside: records that could not be understood, and wait for a newer version. \
-Held and counted: tasks held, and those that the tool itself counts. Left: requests left by the tool's own limit; waits: how often it asked us to wait in this time.")
+Held and counted: tasks held, and those that the tool itself counts. Histories: whether those of all records are held whole. Left: requests left by the tool's own limit; waits: how often it asked us to wait in this time.")
         .empty(NOT_TOLD)
         .decimals(0)
         .ask(rows("A", format!("time() - {}", of(names::M_SYNC_LAST_SUCCESS).by(&SOURCE))))
@@ -206,7 +219,8 @@ Held and counted: tasks held, and those that the tool itself counts. Left: reque
         .ask(rows("H", of(names::M_SYNC_TASKS).by(&SOURCE)))
         .ask(rows("I", of(names::M_SYNC_TOOL_TASKS).by(&SOURCE)))
         .ask(rows("J", of(names::M_RATE_REMAINING).by(&SOURCE)))
-        .ask(rows("K", of(names::M_RATE_WAITS).gained("$__range", &SOURCE)));
+        .ask(rows("K", of(names::M_RATE_WAITS).gained("$__range", &SOURCE)))
+        .ask(rows("L", of(names::M_SYNC_HISTORIES).by(&SOURCE)));
     draft
         .joined(&label(names::SOURCE_NAME))
         .columns(&[
@@ -220,6 +234,7 @@ Held and counted: tasks held, and those that the tool itself counts. Left: reque
             ("Value #G", "Set aside"),
             ("Value #H", "Held"),
             ("Value #I", "Counted"),
+            ("Value #L", "Histories"),
             ("Value #J", "Left"),
             ("Value #K", "Waits"),
         ])
@@ -231,6 +246,11 @@ Held and counted: tasks held, and those that the tool itself counts. Left: reque
         .field("Duration", vec![unit("s"), decimals(1)])
         .field("Failures", coloured(NONE_IS_GOOD))
         .field("Set aside", coloured(&[("text", None), ("yellow", Some(1.0))]))
+        .field("Histories", {
+            let mut whole = coloured(&[("yellow", None), ("green", Some(1.0))]);
+            whole.push(words(&complete()));
+            whole
+        })
 }
 
 fn lag() -> Draft {

@@ -299,6 +299,9 @@ impl<'a> Gallery<'a> {
         let held = self.health.column(20, "H", "source_name").await?;
         let expected = BTreeMap::from([(self.case.source.clone(), self.alive().count() as f64)]);
         same(&held, &expected).context("health, held")?;
+        equal("histories", self.health.number(6, "A").await?, 1.0)?;
+        let whole = self.health.column(20, "L", "source_name").await?;
+        same(&whole, &BTreeMap::from([(self.case.source.clone(), 1.0)])).context("health, histories")?;
         Ok(format!("{held:?}"))
     }
 }

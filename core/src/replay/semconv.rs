@@ -266,6 +266,7 @@ metrics! {
     M_SYNC_RECORDS = "contextcore.sync.records", "{record}", Counter, [SOURCE_NAME], "records read";
     M_SYNC_CHANGES = "contextcore.sync.changes", "{change}", Counter, [SOURCE_NAME], "facts that were new";
     M_SYNC_SET_ASIDE = "contextcore.sync.set_aside", "{record}", Gauge, [SOURCE_NAME], "records that could not be understood";
+    M_SYNC_HISTORIES = "contextcore.sync.histories_complete", "", Gauge, [SOURCE_NAME], "1 when the history of every record that was read is held whole: a run ended well, and nothing is set aside; else 0";
     M_SYNC_TASKS = "contextcore.sync.tasks", "{task}", Gauge, [SOURCE_NAME], "tasks held";
     M_SYNC_TOOL_TASKS = "contextcore.sync.tool_tasks", "{task}", Gauge, [SOURCE_NAME], "tasks the tool itself counts";
     M_RATE_REMAINING = "contextcore.sync.rate_limit.remaining", "{request}", Gauge, [SOURCE_NAME], "requests left by the tool's own count";
