@@ -83,7 +83,7 @@ fn portfolio(open: &[TaskView], done: &[TaskView], active: &[SprintView], now: M
     for task in open {
         let project = project(&mut portfolio.projects, &task.project_id);
         project.open += 1;
-        project.in_progress += usize::from(task.status.is_wip());
+        project.in_progress += usize::from(task.status.is_wip(task.started.is_some()));
         if let Some(blocked) = blocked(task, now) {
             project.blocked += 1;
             project.oldest_blocked = Some(project.oldest_blocked.unwrap_or(0.0).max(blocked.seconds));

@@ -95,9 +95,15 @@ impl Status {
         matches!(self, Self::Done | Self::Cancelled)
     }
 
-    /// Begun and not finished (blocked counts: an impediment lies over begun or waiting work alike).
-    pub const fn is_wip(self) -> bool {
+    /// Of the in-progress kind: somebody works on it, or looks at what was done.
+    pub const fn is_active(self) -> bool {
         matches!(self, Self::InProgress | Self::InReview)
+    }
+
+    /// Work in progress: begun and not finished. An impediment lies over begun and waiting work alike, so what is blocked counts
+    /// only if it was `started` before.
+    pub const fn is_wip(self, started: bool) -> bool {
+        self.is_active() || (matches!(self, Self::Blocked) && started)
     }
 }
 

@@ -276,11 +276,10 @@ impl Life {
         finishes
     }
 
-    /// First entry into a status of the in-progress kind: in progress, in review, or a workflow status named blocked. The
-    /// blocked *flag* starts nothing.
+    /// First entry into a status of the in-progress kind. To be blocked starts nothing, neither by a flag nor by a workflow status
+    /// of that name, into which waiting work is put as well.
     pub fn started(&self) -> Option<Millis> {
-        let begun = |status: Status| matches!(status, Status::InProgress | Status::InReview | Status::Blocked);
-        self.turns.iter().find(|turn| begun(turn.state.facts.status)).map(|turn| turn.at)
+        self.turns.iter().find(|turn| turn.state.facts.status.is_active()).map(|turn| turn.at)
     }
 
     /// Its numbers at `now`. Facts dated later must not be in it.
@@ -526,6 +525,20 @@ pub(crate) mod tests {
         assert!((summary.blocked_time - 2_000.0).abs() < 1e-9);
         assert_eq!(summary.status_time.get(&Status::InReview), Some(&1_000.0));
         assert!(!summary.status_time.contains_key(&Status::Done));
+    }
+
+    #[test]
+    fn to_be_blocked_starts_nothing() {
+        let mut life = vec![
+            kept(0, What::Created(Box::new(facts(Status::Todo)))),
+            kept(1_000, What::Blocked(None)),
+            kept(2_000, What::Unblocked),
+            kept(3_000, to(Status::Blocked)),
+        ];
+        assert_eq!(summary(&life, Millis(4_000)).unwrap().started, None);
+        life.push(kept(5_000, to(Status::InReview)));
+        life.push(kept(6_000, to(Status::Blocked)));
+        assert_eq!(summary(&life, Millis(7_000)).unwrap().started, Some(Millis(5_000)));
     }
 
     #[test]

@@ -107,7 +107,7 @@ fn active() -> Draft {
     let busy = projects(names::M_TASK_WIP).by_project();
     let done = completed().gained("4w", &PROJECT);
     compared(1, "Active projects", &format!("count(({busy} > 0) or ({done} > 0))"), "now")
-        .rule("Projects with work in progress, or with anything completed in the four weeks before.")
+        .rule("Projects with work in progress (begun and not finished, blocked or not), or with anything completed in the four weeks before.")
 }
 
 const PAST_HEALTH: &str = "In the past, how old the data was is reckoned only since contextcore runs.";
@@ -173,7 +173,8 @@ fn health_over_time() -> Draft {
 fn course_of_work() -> Draft {
     lines(8, "Blocked, in progress, completed in 7 days", (12, 6))
         .rule(
-            "Tasks blocked at each moment; tasks in progress, in review or blocked meanwhile; and completions in the seven days \
+            "Tasks blocked at each moment; work in progress, which is begun and not finished (in progress, in review, or blocked after it was \
+started; so a blocked task may be in both lines, and one that was never begun is in the first alone); and completions in the seven days \
 before it, epics aside.",
         )
         .empty(NOTHING)
@@ -237,7 +238,7 @@ fn matrix_rule(draft: Draft) -> Draft {
     draft
         .rule(format!(
             "A row a project; a click on it leads to its details. {HEALTH_RULE} Done: share of all work that is not cancelled, by \
-points where everything is estimated, else by number. WIP: tasks in progress, in review or blocked meanwhile; WIP ×: as a \
+points where everything is estimated, else by number. WIP: tasks begun and not finished: in progress, in review, or blocked after they were started; WIP ×: as a \
 multiple of its 4-week mean; both with epics. Cycle time, in days: \
 started to completed, of what was completed in the last 30 days, to the width of a bucket; its change is that of p85 against the \
 30 days before. 7 d: completions; its trend is against the mean week of the last four. Behind: how far the worst running sprint \

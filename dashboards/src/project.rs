@@ -719,7 +719,7 @@ fn wip_age() -> Draft {
     let usual =
         quantile("0.85", names::M_TASK_CYCLE_TIME, Selector::project().except(names::TASK_TYPE, NO_EPICS), "30d", &[]);
     lines(53, "Age of work in progress", (8, 8))
-        .rule("How long ago what is in progress was started: half of it, 85 of 100, and the oldest. Dashed: the cycle time that 85 \
+        .rule("How long ago work in progress (in progress, in review, or blocked after it was started) was begun: half of it, 85 of 100, and the oldest. Dashed: the cycle time that 85 \
 of 100 completions of the 30 days before did not exceed; what is older than that has gone wrong.")
         .empty("Nothing was in progress in this time")
         .unit(DAYS)

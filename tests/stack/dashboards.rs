@@ -293,6 +293,36 @@ impl<'a> Gallery<'a> {
         Ok(format!("{:?}", expected.values().collect::<Vec<_>>()))
     }
 
+    /// Work in progress is what was begun and is not finished, blocked or not, and its age is of the same tasks.
+    pub(crate) async fn work_in_progress(&self) -> Result<String> {
+        let is_wip = |task: &&Task| match task.status.as_str() {
+            "in_progress" | "in_review" => true,
+            "blocked" => task.started.is_some(),
+            _ => false,
+        };
+        let here =
+            |project: &str| self.alive().filter(is_wip).filter(|task| task.project_id == project).collect::<Vec<_>>();
+        let counts = self.case.projects.iter().map(|project| (project.clone(), here(project).len() as f64));
+        let counts: BTreeMap<String, f64> = counts.collect();
+        same(&self.portfolio.column(10, "F", "project_id").await?, &counts).context("matrix, work in progress")?;
+        let mut ages = BTreeMap::new();
+        for project in &self.case.projects {
+            let begun = here(project).into_iter().filter(|task| task.task_type != "epic");
+            let oldest = begun.filter_map(|task| task.started).min().context("nothing is in progress")?;
+            ages.insert(project.clone(), (self.case.tick - oldest.as_millisecond()) as f64 / 1_000.0);
+        }
+        // The panel draws it every six hours, so the present is asked for by itself.
+        let oldest = "max by (project_id) (task_wip_age_seconds{quantile=\"1\"})";
+        for sample in self.case.stack.prometheus.instant(oldest, self.case.tick).await? {
+            if let Some(age) = ages.get(sample.get("project_id")) {
+                close("the oldest in progress", Some(sample.value), Some(*age))?;
+                ages.remove(sample.get("project_id"));
+            }
+        }
+        ensure!(ages.is_empty(), "no age is told of {ages:?}");
+        Ok(format!("{counts:?}"))
+    }
+
     /// What is held of what the tool counts.
     pub(crate) async fn completeness(&self) -> Result<String> {
         equal("held", self.health.number(5, "A").await?, 100.0)?;

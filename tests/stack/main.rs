@@ -176,6 +176,7 @@ impl<'a> Exam<'a> {
         self.ask(run, "every query of the dashboards", || gallery.every_query()).await;
         self.ask(run, "dashboards: what is blocked", || gallery.what_is_blocked()).await;
         self.ask(run, "dashboards: health", || gallery.colours()).await;
+        self.ask(run, "dashboards: work in progress", || gallery.work_in_progress()).await;
         self.ask(run, "dashboards: where work stands", || gallery.where_work_stands()).await;
         self.ask(run, "dashboards: what was completed", || gallery.what_was_completed()).await;
         self.ask(run, "dashboards: sprints", || gallery.sprints_in_numbers()).await;

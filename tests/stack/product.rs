@@ -31,6 +31,7 @@ pub(crate) struct Task {
     pub(crate) status: String,
     pub(crate) parent: Option<String>,
     pub(crate) root: String,
+    pub(crate) started: Option<Timestamp>,
     pub(crate) completed: Option<Timestamp>,
     pub(crate) deleted: Option<Timestamp>,
     pub(crate) blocked_by: Vec<String>,

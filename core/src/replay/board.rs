@@ -190,7 +190,7 @@ impl Board {
         if status == Status::Blocked {
             self.blocked.add(axis, from, to, 1);
         }
-        if facts.status.is_wip() || facts.status == Status::Blocked {
+        if status.is_wip(started.is_some_and(|started| started <= from)) {
             self.wip.add(axis, from, to, 1);
             // An epic is in progress as long as anything below it is: its age says nothing of how work flows.
             if facts.task_type != TaskType::Epic {
@@ -384,7 +384,7 @@ fn place_phases(boards: &mut BTreeMap<String, Board>, id_of: &dyn Fn(&str) -> St
     }
     let Some(started) = life.started() else { return };
     for finish in life.finishes().iter().filter(|finish| finish.status == Status::Done) {
-        let within = phases.iter().filter(|phase| phase.status.is_wip() && phase.from < finish.at);
+        let within = phases.iter().filter(|phase| phase.status.is_active() && phase.from < finish.at);
         let active = within.map(|phase| phase.to.unwrap_or(finish.at).min(finish.at).0 - phase.from.0).sum();
         if let Some(board) = boards.get_mut(&id_of(&finish.facts.project)) {
             board.flow(finish.at, active, (finish.at.0 - started.0).max(0));
@@ -397,6 +397,38 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::{Kept, What};
+    use crate::timeline::tests::{facts, kept, to};
+
+    /// The moments, of every ten, at which a task was in progress, and its age then.
+    fn wip(life: &[Kept]) -> Vec<(i64, f64)> {
+        let axis = Axis::new(Some(Millis(0)), 10, Millis(50), Millis(55));
+        let mut boards = BTreeMap::from([("shop".to_owned(), Board::new(axis))]);
+        place_task(&mut boards, &|_| "shop".to_owned(), &Life::new(life).unwrap(), "", DAY);
+        let board = boards.remove("shop").unwrap();
+        let [ages] = wip_ages(&board.axis, &board.begun, [1.0]);
+        let counts = board.wip.values(&board.axis, 0).unwrap_or_default();
+        let counted = board.axis.moments().iter().zip(counts).filter(|(_, count)| *count == 1).map(|(at, _)| *at);
+        assert_eq!(counted.collect::<Vec<_>>(), ages.iter().map(|(at, _)| *at).collect::<Vec<_>>(), "the same set");
+        ages.into_iter().map(|(at, age)| (at.0, age * 1_000.0)).collect()
+    }
+
+    #[test]
+    fn work_in_progress_is_begun_and_not_finished() {
+        let todo = || kept(0, What::Created(Box::new(facts(Status::Todo))));
+        let flagged = |at| kept(at, What::Blocked(None));
+        let blocked_after_start = [todo(), kept(10, to(Status::InProgress)), flagged(20), kept(40, to(Status::Done))];
+        assert_eq!(wip(&blocked_after_start), [(10, 0.0), (20, 10.0), (30, 20.0)]);
+        // A column named blocked is the same as a flag.
+        let column = |from| [todo(), kept(10, to(from)), kept(20, to(Status::Blocked)), kept(40, to(Status::Done))];
+        assert_eq!(wip(&column(Status::InReview)), wip(&blocked_after_start));
+        assert_eq!(wip(&column(Status::Backlog)), [], "never begun");
+        assert_eq!(wip(&[todo(), flagged(10)]), [], "never begun");
+        let begun_later = [todo(), kept(10, to(Status::Blocked)), kept(40, to(Status::InProgress))];
+        assert_eq!(wip(&begun_later)[0], (40, 0.0), "its age is that of work, not of waiting for it");
+        let sent_back = [todo(), kept(10, to(Status::InProgress)), kept(20, to(Status::Todo))];
+        assert_eq!(wip(&sent_back), [(10, 0.0)]);
+    }
 
     proptest! {
         #[test]

@@ -227,7 +227,7 @@ macro_rules! metrics {
 metrics! {
     M_TASK_COUNT = "task.count", "{task}", Gauge, [TASK_STATUS, TASK_TYPE], "tasks that are there, by status and type";
     M_TASK_POINTS = "task.points", "{point}", Gauge, [TASK_STATUS, TASK_TYPE], "their points";
-    M_TASK_WIP = "task.wip", "{task}", Gauge, [], "tasks in progress, in review or blocked meanwhile (with epics)";
+    M_TASK_WIP = "task.wip", "{task}", Gauge, [], "work in progress, begun and not finished: of `tasks` those in_progress, in_review, and blocked with a `started`; what is blocked and was never begun is not in it (with epics)";
     M_TASK_BLOCKED = "task.blocked", "{task}", Gauge, [], "tasks blocked";
     M_TASK_STALE = "task.stale", "{task}", Gauge, [], "open tasks with nothing happening for longer than `stale_after`";
     M_TASK_UNESTIMATED = "task.unestimated", "{task}", Gauge, [], "open tasks without an estimate (epics and sub-tasks aside)";
@@ -241,7 +241,7 @@ metrics! {
     M_TASK_CYCLE_TIME = "task.cycle_time", "s", Histogram, [TASK_TYPE], "started to completed, at completion";
     M_TASK_BLOCKED_TIME = "task.blocked_time", "s", Histogram, [TASK_TYPE], "blocked until completed, at completion";
     M_TASK_STATUS_TIME = "task.status_time", "s", Histogram, [TASK_STATUS], "length of a phase, at its end";
-    M_TASK_WIP_AGE = "task.wip_age", "s", Gauge, [QUANTILE], "how long ago work in progress was started (epics aside)";
+    M_TASK_WIP_AGE = "task.wip_age", "s", Gauge, [QUANTILE], "how long ago each task that `task.wip` counts was started (epics aside)";
     M_PROJECT_INFO = "project.info", "", Gauge, [PROJECT_NAME, BUSINESS_OWNER, BUSINESS_CRITICALITY, BUSINESS_VALUE], "1 per project";
     M_PROJECT_PERCENT = "project.percent_complete", "%", Gauge, [], "done work of all work that is not cancelled (epics aside)";
     M_EPIC_PERCENT = "epic.percent_complete", "%", Gauge, [EPIC_ID, EPIC_TITLE], "done descendants of an open epic";
