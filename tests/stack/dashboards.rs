@@ -82,7 +82,9 @@ impl<'a> Gallery<'a> {
     pub(crate) async fn every_query(&self) -> Result<String> {
         let (mut wrong, mut asked, mut slowest) = (Vec::new(), 0, (0.0, String::new()));
         for view in [&self.portfolio, &self.project, &self.health] {
-            for query in view.queries()? {
+            let queries = view.queries()?;
+            ensure!(queries.len() == view.asking_targets(), "{}: not every query was found", view.uid());
+            for query in queries {
                 let began = Instant::now();
                 let answer = view.ask(&query).await;
                 let took = began.elapsed().as_secs_f64();

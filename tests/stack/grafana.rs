@@ -177,6 +177,26 @@ impl View<'_> {
         queries.collect()
     }
 
+    /// Variables that ask for what may be chosen: every panel waits for them.
+    pub(crate) fn asking_variables(&self) -> Vec<&Value> {
+        let variables = items(&self.dashboard.json["templating"]["list"]).iter();
+        variables.filter(|variable| variable["type"] == "query").collect()
+    }
+
+    /// How many targets there are anywhere in the JSON that ask a server: what [`View::queries`] must find.
+    pub(crate) fn asking_targets(&self) -> usize {
+        fn count(value: &Value) -> usize {
+            let asks = value["refId"].is_string() && value["datasource"]["type"] != "datasource";
+            let below = match value {
+                Value::Array(all) => all.iter().map(count).sum(),
+                Value::Object(all) => all.values().map(count).sum(),
+                _ => 0,
+            };
+            usize::from(asks) + below
+        }
+        count(&self.dashboard.json["panels"]) + count(&self.dashboard.json["annotations"])
+    }
+
     /// The answer to one query of a panel.
     pub(crate) async fn panel(&self, panel: u64, letter: &str) -> Result<Answer> {
         let queries = self.queries()?;
@@ -333,7 +353,7 @@ impl View<'_> {
     }
 
     /// What may be chosen for a variable that asks Prometheus, as Grafana orders it.
-    async fn options(&self, variable: &Value) -> Result<Vec<String>> {
+    pub(crate) async fn options(&self, variable: &Value) -> Result<Vec<String>> {
         let range = self.range_of(&Value::Null)?;
         let raw = variable["query"]["query"].as_str().or(variable["query"].as_str()).context("no query")?;
         let query = self.fill(raw, Backend::Prometheus, range, step(range, &Value::Null)?)?;
