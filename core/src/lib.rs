@@ -21,6 +21,7 @@ pub mod time;
 pub mod timeline;
 mod tls;
 pub mod totals;
+mod turns;
 pub mod view;
 mod waits;
 mod wire;
