@@ -11,6 +11,8 @@ use crate::timeline;
 /// What a change of status came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Turn {
+    /// It came to be with an impediment of its own: why.
+    Flagged(SmolStr),
     /// It left a status that blocks: the tool's own word for it.
     Unblocked(SmolStr),
     /// It entered a done status.
@@ -19,7 +21,7 @@ pub(crate) enum Turn {
     Cancelled,
     /// It left a finished status.
     Reopened,
-    /// It entered a status that blocks, or came to be with an impediment: the reason.
+    /// It entered a status that blocks: the tool's own word for it.
     Blocked(SmolStr),
 }
 
@@ -42,18 +44,17 @@ impl Course {
         if was == Some(is) {
             return [None, None, None];
         }
-        let freed = before.filter(|(was, _)| *was == Status::Blocked).map(|(_, native)| Turn::Unblocked(native));
+        let ended = match before {
+            Some((was, native)) => (was == Status::Blocked).then_some(Turn::Unblocked(native)),
+            None => (after.flag.is_some() && !is.is_finished()).then(|| Turn::Flagged(timeline::reason(after).into())),
+        };
         let finish = match is {
             Status::Done => Some(Turn::Completed),
             Status::Cancelled => Some(Turn::Cancelled),
             _ => was.filter(|was| was.is_finished()).map(|_| Turn::Reopened),
         };
-        let reason = match was {
-            None => (after.effective_status() == Status::Blocked).then(|| timeline::reason(after).into()),
-            // A flag that lies over it is no news.
-            Some(_) => (is == Status::Blocked).then(|| after.native_status.clone()),
-        };
-        [freed, finish, reason.map(Turn::Blocked)]
+        let begun = (is == Status::Blocked).then(|| Turn::Blocked(after.native_status.clone()));
+        [ended, finish, begun]
     }
 }
 
@@ -103,7 +104,9 @@ mod tests {
 
     #[test]
     fn a_flag_tells_itself_unless_the_task_came_with_it() {
-        assert_eq!(after(None, &flagged(Status::Todo)), [Turn::Blocked("vendor".into())]);
+        let came = || Turn::Flagged("vendor".into());
+        assert_eq!(after(None, &flagged(Status::Todo)), [came()]);
+        assert_eq!(after(None, &flagged(Status::Blocked)), [came(), Turn::Blocked("blocked".into())]);
         assert_eq!(after(None, &flagged(Status::Done)), [Turn::Completed], "what is finished is not blocked");
         assert_eq!(after(Some(Status::Todo), &flagged(Status::InProgress)), []);
         assert_eq!(after(Some(Status::Todo), &flagged(Status::Blocked)), [Turn::Blocked("blocked".into())]);

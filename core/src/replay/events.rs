@@ -116,7 +116,7 @@ fn turned(turn: Turn, change: Happened<'_>) -> Happened<'_> {
         Turn::Completed => (names::TASK_COMPLETED, None, None),
         Turn::Cancelled => (names::TASK_CANCELLED, None, None),
         Turn::Reopened => (names::TASK_REOPENED, None, None),
-        Turn::Blocked(reason) => (names::TASK_BLOCKED, None, Some(reason)),
+        Turn::Flagged(reason) | Turn::Blocked(reason) => (names::TASK_BLOCKED, None, Some(reason)),
     };
     Happened { name, from, to, place: change.place + 1, sprints_before: Vec::new(), ..change }
 }

@@ -77,7 +77,8 @@ pub struct EntryView {
     /// The tool keeps no history of this: it is dated when we saw it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub observed: bool,
-    /// The tool did not say so: it follows from what people did, which is named here, e.g. `merged acme/checkout#12`.
+    /// The tool did not say so: it follows from what people did, or from the status it is in, which is named here, e.g.
+    /// `merged acme/checkout#12` or `status On Hold`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub derived: Option<String>,
 }
@@ -119,15 +120,22 @@ fn told(
 
 /// A turn as an entry, right after the one that caused it.
 fn shown(turn: Turn, cause: &EntryView) -> EntryView {
-    let status = || (cause.from.clone(), cause.to.clone());
-    let (kind, (from, to)) = match turn {
-        Turn::Unblocked(native) => (EntryKind::Unblocked, (json!(native), Value::Null)),
-        Turn::Completed => (EntryKind::Completed, status()),
-        Turn::Cancelled => (EntryKind::Cancelled, status()),
-        Turn::Reopened => (EntryKind::Reopened, status()),
-        Turn::Blocked(reason) => (EntryKind::Blocked, (Value::Null, said(Some(&reason)))),
-    };
-    EntryView { kind, from, to, ..cause.clone() }
+    let like = |kind| EntryView { kind, ..cause.clone() };
+    let impediment = |kind, from, to| EntryView { kind, from, to, ..cause.clone() };
+    // Who reads entries back must not take what follows from a status for an impediment of its own.
+    let by_status = |native: &str| cause.derived.clone().or_else(|| Some(format!("status {native}")));
+    match turn {
+        Turn::Completed => like(EntryKind::Completed),
+        Turn::Cancelled => like(EntryKind::Cancelled),
+        Turn::Reopened => like(EntryKind::Reopened),
+        Turn::Flagged(reason) => impediment(EntryKind::Blocked, Value::Null, json!(reason)),
+        Turn::Blocked(native) => {
+            EntryView { derived: by_status(&native), ..impediment(EntryKind::Blocked, Value::Null, json!(native)) }
+        }
+        Turn::Unblocked(native) => {
+            EntryView { derived: by_status(&native), ..impediment(EntryKind::Unblocked, json!(native), Value::Null) }
+        }
+    }
 }
 
 /// What a fact changed: its kind, the value before it and the value after it.
