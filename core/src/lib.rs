@@ -7,6 +7,7 @@ pub mod derive;
 pub mod diff;
 pub mod error;
 pub mod http;
+mod link;
 pub mod model;
 pub mod progress;
 pub mod replay;
