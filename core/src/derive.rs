@@ -80,6 +80,11 @@ pub(crate) fn step(facts: &Facts, signs: &Signs, artifact: &Artifact) -> Option<
     }
 }
 
+/// Whether an artifact of this kind can change the workflow status.
+pub(crate) fn moves(kind: &str) -> bool {
+    matches!(kind, COMMIT | REVIEW_REQUESTED | MERGED)
+}
+
 /// How far a status is. One *named* blocked is a word of the tool that only a merge overrules.
 const fn progress(status: Status) -> u8 {
     match status {

@@ -72,6 +72,18 @@ pub(crate) fn blocking_links(timeline: &[Kept]) -> impl Iterator<Item = (&str, M
     })
 }
 
+/// The keys of the tasks that blocked this one at a moment, by the links its history tells of.
+pub(crate) fn blockers_at(timeline: &[Kept], at: Millis) -> Vec<String> {
+    let mut blockers: Vec<String> = Vec::new();
+    for (blocker, _, made) in blocking_links(timeline).take_while(|(_, when, _)| *when <= at) {
+        blockers.retain(|other| other != blocker);
+        if made {
+            blockers.push(blocker.to_owned());
+        }
+    }
+    blockers
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! Events: a timeline told as named happenings, for span events and log records alike. Pure.
 //!
-//! Besides the facts kept, events say what follows from them: that a task was completed, cancelled or reopened.
+//! Besides the facts kept, events say what follows from them: that a task was completed, cancelled or reopened, and that a
+//! status blocked or freed it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,9 +13,11 @@ use super::semconv as names;
 use super::setting::Setting;
 use crate::config::CommentPrivacy;
 use crate::derive;
-use crate::model::{Entry, EntryId, Facts, Kept, SmolStr, Status, What};
+use crate::model::{Entry, EntryId, Facts, Kept, SmolStr, What};
+use crate::stretch;
 use crate::time::Millis;
 use crate::timeline::State;
+use crate::turns::{Course, Turn};
 
 /// Something that happened to a task.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub(crate) struct Happened<'a> {
     pub(crate) because: Option<String>,
     /// The sprints it was in before, when those changed.
     pub(crate) sprints_before: Vec<SmolStr>,
+    /// Of [`names::TASK_BLOCKED`]: the keys of the tasks that blocked it then, by the tool's links.
+    pub(crate) blocked_by: Vec<String>,
     /// The facts in force after it.
     pub(crate) facts: &'a Facts,
 }
@@ -46,32 +51,54 @@ pub(crate) struct Happened<'a> {
 /// Tells a timeline as events, oldest first; only of the facts that are `wanted`.
 pub(crate) fn each(timeline: &[Kept], wanted: impl Fn(&Kept) -> bool, mut visit: impl FnMut(&Happened<'_>)) {
     let Some(mut state) = State::first(timeline) else { return };
+    let mut visit = |event: &mut Happened<'_>| {
+        let blocked = event.name == names::TASK_BLOCKED;
+        event.blocked_by = if blocked { stretch::blockers_at(timeline, event.at) } else { Vec::new() };
+        visit(event);
+    };
+    let mut course = Course::default();
     for (number, kept) in timeline.iter().enumerate() {
-        let (what, was) = (&kept.entry.what, (number > 0).then_some(state.facts.status));
-        let told = wanted(kept).then(|| {
-            let sprints = if matches!(what, What::Sprints(_)) { state.facts.sprints.clone() } else { Vec::new() };
-            (tell(&state.facts, what), sprints)
-        });
+        let what = &kept.entry.what;
+        let told = wanted(kept).then(|| (tell(&state.facts, what), sprints_before(&state.facts, what)));
         // Holding on to the facts makes changing them dear, so only where they are needed again.
         let before = matches!(what, What::Evidence(_)).then(|| state.facts.clone());
         let step = state.apply(&kept.entry);
-        let Some(((name, from, to), sprints_before)) = told else { continue };
-        let Entry { id, at, observed, .. } = kept.entry;
-        let (actor, facts) = (kept.entry.actor.as_deref(), &*state.facts);
-        let event =
-            Happened { at, id, place: 0, name, actor, observed, from, to, because: None, sprints_before, facts };
-        visit(&event);
-        let event = match step.zip(before) {
-            Some((step, before)) => derived(&before, &step, what, event),
-            None => event,
-        };
-        if event.place > 0 {
-            visit(&event);
+        let turns = course.turns(timeline, number, &state.facts);
+        let Some((words, sprints_before)) = told else { continue };
+        let mut event = Happened { sprints_before, ..happened(kept, words, &state.facts) };
+        visit(&mut event);
+        if let Some((step, before)) = step.zip(before) {
+            event = derived(&before, &step, what, event);
+            visit(&mut event);
         }
-        if let Some(name) = turning(was, facts.status) {
-            let place = event.place + 1;
-            visit(&Happened { name, place, from: None, to: None, sprints_before: Vec::new(), ..event });
+        for turn in turns {
+            event = turned(turn, event);
+            visit(&mut event);
         }
+    }
+}
+
+/// The sprints a task is in, where the next fact changes them.
+fn sprints_before(facts: &Facts, what: &What) -> Vec<SmolStr> {
+    if matches!(what, What::Sprints(_)) { facts.sprints.clone() } else { Vec::new() }
+}
+
+/// What happened with a fact.
+fn happened<'a>(kept: &'a Kept, (name, from, to): Words, facts: &'a Facts) -> Happened<'a> {
+    let Entry { id, at, observed, .. } = kept.entry;
+    Happened {
+        at,
+        id,
+        place: 0,
+        name,
+        actor: kept.entry.actor.as_deref(),
+        observed,
+        from,
+        to,
+        because: None,
+        sprints_before: Vec::new(),
+        blocked_by: Vec::new(),
+        facts,
     }
 }
 
@@ -82,34 +109,38 @@ fn derived<'a>(before: &Facts, step: &What, evidence: &What, artifact: Happened<
     Happened { name, from, to, because, place: artifact.place + 1, ..artifact }
 }
 
+/// What a change of status came to: told after it.
+fn turned(turn: Turn, change: Happened<'_>) -> Happened<'_> {
+    let (name, from, to) = match turn {
+        Turn::Unblocked(native) => (names::TASK_UNBLOCKED, Some(native), None),
+        Turn::Completed => (names::TASK_COMPLETED, None, None),
+        Turn::Cancelled => (names::TASK_CANCELLED, None, None),
+        Turn::Reopened => (names::TASK_REOPENED, None, None),
+        Turn::Flagged(reason) | Turn::Blocked(reason) => (names::TASK_BLOCKED, None, Some(reason)),
+    };
+    Happened { name, from, to, place: change.place + 1, sprints_before: Vec::new(), ..change }
+}
+
 /// When, from which fact, in which place and with which journal number each event of a timeline is: [`each`] without the
 /// words.
 pub(crate) fn marks(timeline: &[Kept]) -> Vec<(Millis, EntryId, u8, u64)> {
     let Some(mut state) = State::first(timeline) else { return Vec::new() };
     let mut marks = Vec::with_capacity(timeline.len() + 2);
-    let mut was = None;
-    for kept in timeline {
-        let derived = state.apply(&kept.entry).is_some();
-        let turned = turning(was, state.facts.status).is_some();
-        let places = 1 + u8::from(derived) + u8::from(turned);
-        marks.extend((0..places).map(|place| (kept.entry.at, kept.entry.id, place, kept.seq)));
-        was = Some(state.facts.status);
+    let mut course = Course::default();
+    for (number, kept) in timeline.iter().enumerate() {
+        let derived = usize::from(state.apply(&kept.entry).is_some());
+        let turned = course.turns(timeline, number, &state.facts).count();
+        let places = (0..=u8::MAX).take(1 + derived + turned);
+        marks.extend(places.map(|place| (kept.entry.at, kept.entry.id, place, kept.seq)));
     }
     marks
 }
 
-/// What a change of workflow status means besides itself.
-pub(crate) fn turning(was: Option<Status>, is: Status) -> Option<&'static str> {
-    match (was, is) {
-        (was, Status::Done) if was != Some(Status::Done) => Some(names::TASK_COMPLETED),
-        (was, Status::Cancelled) if was != Some(Status::Cancelled) => Some(names::TASK_CANCELLED),
-        (Some(was), is) if was.is_finished() && !is.is_finished() => Some(names::TASK_REOPENED),
-        _ => None,
-    }
-}
+/// The name of a fact, and its values before and after.
+type Words = (&'static str, Option<SmolStr>, Option<SmolStr>);
 
 /// The name of a fact, and its values before and after, as people read them.
-fn tell(before: &Facts, what: &What) -> (&'static str, Option<SmolStr>, Option<SmolStr>) {
+fn tell(before: &Facts, what: &What) -> Words {
     let number = |value: Option<f64>| value.map(|value| value.to_smolstr());
     let word = |value: &'static str| Some(SmolStr::new_static(value));
     let list = |values: &[SmolStr]| (!values.is_empty()).then(|| values.join(", ").into());
@@ -165,7 +196,9 @@ pub(crate) fn attributes(event: &Happened<'_>, setting: &Setting<'_>) -> Attribu
             .maybe(names::TASK_STATUS, to)
             .maybe(names::TASK_STATUS_OLD, from)
             .maybe(names::EVENT_REASON, event.because.as_deref()),
-        names::TASK_BLOCKED => attributes.text(names::EVENT_REASON, to.unwrap_or("flagged")),
+        names::TASK_BLOCKED => attributes
+            .text(names::EVENT_REASON, to.unwrap_or("flagged"))
+            .texts(names::EVENT_BLOCKED_BY, &event.blocked_by),
         names::TASK_ASSIGNED => attributes
             .maybe(names::EVENT_FROM, setting.person(from).as_deref())
             .maybe(names::EVENT_TO, setting.person(to).as_deref()),
@@ -258,6 +291,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::derive::tests::artifact;
+    use crate::model::Status;
     use crate::timeline::tests::{facts, kept, to};
 
     fn life() -> Vec<Kept> {
@@ -326,5 +360,43 @@ mod tests {
         let mut said = Vec::new();
         each(&life, |_| true, |event| said.push(sentence(event, &setting, named(event))));
         assert_eq!(said[1..], ["PROJ-1 sprint changed: Sprint 4", "PROJ-1 todo, now “Ready”"]);
+    }
+
+    #[test]
+    fn a_status_that_blocks_is_told_as_an_impediment_with_the_tasks_that_block_it() {
+        let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
+        let config = Config::from_str(source, "test.yaml", &["jira"]).unwrap();
+        let setting = Setting::new(&config);
+        let on_hold = || What::Status { status: Status::Blocked, native: "On Hold".into() };
+        let link = What::Linked { text: "is blocked by OPS-4".into(), blocker: Some("OPS-4".into()), added: true };
+        let life = vec![
+            kept(0, What::Created(Box::new(facts(Status::Todo)))),
+            kept(5, link),
+            kept(10, on_hold()),
+            kept(20, to(Status::Done)),
+            kept(30, on_hold()),
+        ];
+        let mut told = Vec::new();
+        each(
+            &life,
+            |kept| kept.entry.at > Millis(5),
+            |event| {
+                told.push((event.place, sentence(event, &setting, (None, None)), event.blocked_by.clone()));
+            },
+        );
+        let say = |place, text: &str| (place, format!("PROJ-1 {text}"), Vec::<String>::new());
+        let blocked = |place| (place, "PROJ-1 blocked: On Hold".to_owned(), vec!["OPS-4".to_owned()]);
+        let expected = [
+            say(0, "todo → blocked"),
+            blocked(1),
+            say(0, "blocked → done"),
+            say(1, "unblocked: no longer On Hold"),
+            say(2, "completed"),
+            say(0, "done → blocked"),
+            say(1, "reopened"),
+            blocked(2),
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(marks(&life).len(), 2 + told.len(), "listing and telling agree");
     }
 }

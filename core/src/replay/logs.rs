@@ -7,7 +7,7 @@
 //! Oldest first means jumping from task to task. So what is to be sent is first listed as [`Ticket`]s, small and sorted,
 //! and then made into records a window at a time: within a window each task is told once, and only a window is in memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
@@ -195,7 +195,8 @@ impl<'a> Logs<'a> {
         let spans = spans(self.book, key)?;
         let of_fact: HashMap<(u64, u8), usize> =
             places.iter().map(|place| ((window[*place].id, window[*place].place), *place)).collect();
-        let wanted = |kept: &Kept| [0, 1].iter().any(|place| of_fact.contains_key(&(kept.entry.id.0, *place)));
+        let facts: HashSet<u64> = of_fact.keys().map(|(id, _)| *id).collect();
+        let wanted = |kept: &Kept| facts.contains(&kept.entry.id.0);
         let mut outcome = Ok(());
         events::each(&task.timeline, wanted, |event| {
             let Some(place) = of_fact.get(&(event.id.0, event.place)) else { return };

@@ -16,8 +16,10 @@ use super::setting::{ResourceKey, Setting};
 use crate::activity;
 use crate::derive;
 use crate::error::Result;
-use crate::model::{Facts, Kept, SmolStr, SprintFacts, Status, TaskKey, TaskRecord, What};
+use crate::link;
+use crate::model::{Facts, Kept, SmolStr, SprintFacts, Status, TaskKey, TaskRecord};
 use crate::sprint::Ledger;
+use crate::stretch;
 use crate::time::Millis;
 use crate::timeline::{self, Finish, Life, Phase, Summary};
 use crate::totals::points;
@@ -134,7 +136,7 @@ impl Scene<'_> {
             .maybe(names::PHASE_NEXT, phase.next)
             .maybe(names::TASK_BLOCKED_REASON, phase.reason.as_deref());
         let blocked = phase.status == Status::Blocked;
-        let blockers = if blocked { blockers_at(&record.timeline, to) } else { Vec::new() };
+        let blockers = if blocked { stretch::blockers_at(&record.timeline, to) } else { Vec::new() };
         let span = Span {
             attributes: attributes.texts(names::TASK_BLOCKED_BY, &blockers),
             links: self.blocker_links(key, &blockers, to)?,
@@ -148,7 +150,7 @@ impl Scene<'_> {
         let created = timeline::first(&record.timeline).map_or(finish.at, |(_, created)| created);
         let upto = record.timeline.partition_point(|kept| kept.entry.at <= finish.at);
         let past = &record.timeline[..upto];
-        let blockers = blockers_at(past, finish.at);
+        let blockers = stretch::blockers_at(past, finish.at);
         let attributes = self
             .finished(Role::Task, key, record, finish, summary)?
             .maybe(names::TASK_URL, Some(record.url.as_str()))
@@ -279,10 +281,9 @@ impl Scene<'_> {
     pub(crate) fn blocker_links(&self, key: &TaskKey, blockers: &[String], at: Millis) -> Result<Vec<Link>> {
         let mut links = Vec::new();
         for blocker in blockers {
-            let found = self.book.store().named(blocker)?.into_iter().find(|other| other.source == key.source);
-            if let Some(other) = found
-                && let Some(anchor) = lineage::anchor(self.book, &other, at)?
-            {
+            let named = || self.book.store().named(blocker);
+            let anchor = |other: TaskKey| lineage::anchor(self.book, &other, at);
+            if let Some(anchor) = link::target(&key.source, None, named, anchor)? {
                 links.push(Link { trace: ids::history_trace(&anchor.root, 1), span: anchor.span, kind: "blocked_by" });
             }
         }
@@ -365,20 +366,6 @@ pub(crate) fn phase_span(key: &TaskKey, from: Millis) -> SpanId {
     ids::span(key, Role::Phase, from.0.cast_unsigned())
 }
 
-/// The keys of the tasks that blocked this one at a moment, by the links its history tells of.
-pub(crate) fn blockers_at(timeline: &[Kept], at: Millis) -> Vec<String> {
-    let mut blockers: Vec<String> = Vec::new();
-    for kept in timeline.iter().take_while(|kept| kept.entry.at <= at) {
-        if let What::Linked { blocker: Some(blocker), added, .. } = &kept.entry.what {
-            blockers.retain(|other| other != blocker);
-            if *added {
-                blockers.push(blocker.clone());
-            }
-        }
-    }
-    blockers
-}
-
 fn runs_at(sprint: &SprintFacts, at: Millis) -> bool {
     let over = sprint.completed.or(sprint.end);
     sprint.start.is_some_and(|start| start <= at) && over.is_none_or(|over| at <= over)
@@ -389,7 +376,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::derive::tests::artifact;
-    use crate::model::Artifact;
+    use crate::model::{Artifact, What};
     use crate::store::Store;
     use crate::timeline::tests::{facts, kept, to};
 

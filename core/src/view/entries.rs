@@ -1,16 +1,15 @@
 //! The timeline as people see it: each stored fact with the value before it, and the turns that follow from them
-//! (`completed`, `cancelled`, `reopened`) right after the fact that brought them about.
-
-use std::collections::BTreeMap;
+//! (`completed`, `cancelled`, `reopened`, and `blocked` or `unblocked` by a status) right after the fact that brought them about.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::derive;
 use crate::error::Result;
-use crate::model::{Artifact, Facts, Kept, ParentRef, SmolStr, Status, TaskRecord, What, words};
+use crate::model::{Artifact, Facts, Kept, ParentRef, SmolStr, TaskRecord, What, words};
 use crate::time::Millis;
-use crate::timeline::{self, State};
+use crate::timeline::State;
+use crate::turns::{Course, Turn};
 
 words! {
     /// What an entry of a timeline is about.
@@ -78,7 +77,8 @@ pub struct EntryView {
     /// The tool keeps no history of this: it is dated when we saw it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub observed: bool,
-    /// The tool did not say so: it follows from what people did, which is named here, e.g. `merged acme/checkout#12`.
+    /// The tool did not say so: it follows from what people did, or from the status it is in, which is named here, e.g.
+    /// `merged acme/checkout#12` or `status On Hold`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub derived: Option<String>,
 }
@@ -88,90 +88,84 @@ pub(super) fn entries(
     record: &TaskRecord,
     parent_id: &dyn Fn(&ParentRef) -> Result<SmolStr>,
 ) -> Result<Vec<EntryView>> {
-    let turns = turns(&record.timeline);
-    let mut state = State::first(&record.timeline);
-    let mut entries = Vec::with_capacity(record.timeline.len() + turns.len());
+    let Some(mut state) = State::first(&record.timeline) else { return Ok(Vec::new()) };
+    let mut entries = Vec::with_capacity(record.timeline.len() + 2);
+    let mut course = Course::default();
     for (place, kept) in record.timeline.iter().enumerate() {
-        let before = state.as_ref().filter(|_| place > 0).map(|state| state.facts.clone());
-        let step = state.as_mut().and_then(|state| state.apply(&kept.entry));
-        let entry = &kept.entry;
-        let (kind, from, to) = change(before.as_deref(), &entry.what, parent_id)?;
-        let (actor, observed) = (entry.actor.clone(), entry.observed);
-        let mut view = EntryView { at: entry.at, kind, from, to, actor, observed, derived: None };
-        if let Some(step) = step {
-            entries.push(view.clone());
-            let (kind, from, to) = change(before.as_deref(), &step, parent_id)?;
-            view = EntryView { kind, from, to, derived: entry.what.artifact().map(derive::said), ..view };
-        }
-        let turn = turns.get(&place).map(|(kind, from, to)| EntryView {
-            kind: *kind,
-            from: json!(from),
-            to: json!(to),
-            ..view.clone()
-        });
-        entries.push(view);
-        entries.extend(turn);
+        let (fact, step) = told(&mut state, kept, parent_id)?;
+        let cause = step.clone().unwrap_or_else(|| fact.clone());
+        entries.push(fact);
+        entries.extend(step);
+        entries.extend(course.turns(&record.timeline, place, &state.facts).map(|turn| shown(turn, &cause)));
     }
     Ok(entries)
 }
 
-/// The entries (by their place in the timeline) that finished or reopened the task: which turn it was, and the statuses on
-/// both sides of it. Facts at one millisecond count together, as they do everywhere.
-fn turns(timeline: &[Kept]) -> BTreeMap<usize, (EntryKind, Option<Status>, Status)> {
-    let mut turns = BTreeMap::new();
-    let mut place = 0;
-    timeline::walk(timeline, |group, before, after| {
-        let (was, is) = (before.map(|before| before.facts.status), after.facts.status);
-        let kind = match is {
-            _ if was == Some(is) => None,
-            Status::Done => Some(EntryKind::Completed),
-            Status::Cancelled => Some(EntryKind::Cancelled),
-            _ => was.filter(|was| was.is_finished()).map(|_| EntryKind::Reopened),
-        };
-        let caused = |kept: &Kept| match &kept.entry.what {
-            What::Created(_) | What::Status { .. } => true,
-            What::Evidence(artifact) => artifact.kind == derive::MERGED,
-            _ => false,
-        };
-        if let (Some(kind), Some(last)) = (kind, group.iter().rposition(caused)) {
-            turns.insert(place + last, (kind, was, is));
+/// A fact as an entry, and as another what it came to when it is evidence that moves the task.
+fn told(
+    state: &mut State,
+    kept: &Kept,
+    parent_id: &dyn Fn(&ParentRef) -> Result<SmolStr>,
+) -> Result<(EntryView, Option<EntryView>)> {
+    let (before, entry) = (state.facts.clone(), &kept.entry);
+    let step = state.apply(entry);
+    let (kind, from, to) = change(&before, &entry.what, parent_id)?;
+    let (actor, observed) = (entry.actor.clone(), entry.observed);
+    let fact = EntryView { at: entry.at, kind, from, to, actor, observed, derived: None };
+    let Some(step) = step else { return Ok((fact, None)) };
+    let (kind, from, to) = change(&before, &step, parent_id)?;
+    let step = EntryView { kind, from, to, derived: entry.what.artifact().map(derive::said), ..fact.clone() };
+    Ok((fact, Some(step)))
+}
+
+/// A turn as an entry, right after the one that caused it.
+fn shown(turn: Turn, cause: &EntryView) -> EntryView {
+    let like = |kind| EntryView { kind, ..cause.clone() };
+    let impediment = |kind, from, to| EntryView { kind, from, to, ..cause.clone() };
+    // Who reads entries back must not take what follows from a status for an impediment of its own.
+    let by_status = |native: &str| cause.derived.clone().or_else(|| Some(format!("status {native}")));
+    match turn {
+        Turn::Completed => like(EntryKind::Completed),
+        Turn::Cancelled => like(EntryKind::Cancelled),
+        Turn::Reopened => like(EntryKind::Reopened),
+        Turn::Flagged(reason) => impediment(EntryKind::Blocked, Value::Null, json!(reason)),
+        Turn::Blocked(native) => {
+            EntryView { derived: by_status(&native), ..impediment(EntryKind::Blocked, Value::Null, json!(native)) }
         }
-        place += group.len();
-    });
-    turns
+        Turn::Unblocked(native) => {
+            EntryView { derived: by_status(&native), ..impediment(EntryKind::Unblocked, json!(native), Value::Null) }
+        }
+    }
 }
 
 /// What a fact changed: its kind, the value before it and the value after it.
 fn change(
-    before: Option<&Facts>,
+    before: &Facts,
     what: &What,
     parent_id: &dyn Fn(&ParentRef) -> Result<SmolStr>,
 ) -> Result<(EntryKind, Value, Value)> {
     use EntryKind as Kind;
-    let old = |value: &dyn Fn(&Facts) -> Value| before.map_or(Value::Null, value);
     let parent = |parent: Option<&ParentRef>| Ok::<_, crate::Error>(json!(parent.map(parent_id).transpose()?));
     Ok(match what {
         What::Created(facts) => (Kind::Created, Value::Null, json!(facts.status)),
-        What::Status { status, .. } => (Kind::StatusChanged, old(&|facts| json!(facts.status)), json!(status)),
+        What::Status { status, .. } => (Kind::StatusChanged, json!(before.status), json!(status)),
         What::Blocked(reason) => (Kind::Blocked, Value::Null, said(reason.as_deref())),
         What::Waits(reason) => (Kind::Blocked, Value::Null, json!(reason)),
-        What::Free => (Kind::Unblocked, old(&|facts| json!(facts.waits)), Value::Null),
-        What::Unblocked => (Kind::Unblocked, old(&|facts| said(facts.flag.as_deref())), Value::Null),
-        What::Assigned(to) => (Kind::Assigned, old(&|facts| json!(facts.assignee)), json!(to)),
-        What::Estimated(to) => (Kind::EstimateChanged, old(&|facts| json!(facts.estimate)), json!(to)),
-        What::Sprints(to) => (Kind::SprintChanged, old(&|facts| json!(facts.sprints)), json!(to)),
-        What::Parent(to) => {
-            (Kind::ParentChanged, parent(before.and_then(|facts| facts.parent.as_ref()))?, parent(to.as_ref())?)
+        What::Free => (Kind::Unblocked, json!(before.waits), Value::Null),
+        What::Unblocked => (Kind::Unblocked, said(before.flag.as_deref()), Value::Null),
+        What::Assigned(to) => (Kind::Assigned, json!(before.assignee), json!(to)),
+        What::Estimated(to) => (Kind::EstimateChanged, json!(before.estimate), json!(to)),
+        What::Sprints(to) => (Kind::SprintChanged, json!(before.sprints), json!(to)),
+        What::Parent(to) => (Kind::ParentChanged, parent(before.parent.as_ref())?, parent(to.as_ref())?),
+        What::Titled(to) => (Kind::TitleChanged, json!(before.title), json!(to)),
+        What::Typed { task_type, .. } => (Kind::TypeChanged, json!(before.task_type), json!(task_type)),
+        What::Prioritised(to) => (Kind::PriorityChanged, json!(before.priority), json!(to)),
+        What::Labelled(to) => (Kind::LabelsChanged, json!(before.labels), json!(to)),
+        What::Due(to) => (Kind::DueChanged, json!(before.due), json!(to)),
+        What::Moved { key, project } => {
+            let (from, to) = before.moved(key, project);
+            (Kind::Moved, json!(from), json!(to))
         }
-        What::Titled(to) => (Kind::TitleChanged, old(&|facts| json!(facts.title)), json!(to)),
-        What::Typed { task_type, .. } => (Kind::TypeChanged, old(&|facts| json!(facts.task_type)), json!(task_type)),
-        What::Prioritised(to) => (Kind::PriorityChanged, old(&|facts| json!(facts.priority)), json!(to)),
-        What::Labelled(to) => (Kind::LabelsChanged, old(&|facts| json!(facts.labels)), json!(to)),
-        What::Due(to) => (Kind::DueChanged, old(&|facts| json!(facts.due)), json!(to)),
-        What::Moved { key, project } => match before.map(|facts| facts.moved(key, project)) {
-            Some((from, to)) => (Kind::Moved, json!(from), json!(to)),
-            None => (Kind::Moved, Value::Null, json!(key)),
-        },
         What::Commented(text) => (Kind::Commented, Value::Null, said(text.as_deref())),
         What::Linked { text, added: true, .. } => (Kind::Linked, Value::Null, json!(text)),
         What::Linked { text, added: false, .. } => (Kind::Linked, json!(text), Value::Null),

@@ -207,6 +207,30 @@ fn turns_follow_the_change_that_caused_them() {
 }
 
 #[test]
+fn what_a_status_blocks_is_told_as_following_from_it_and_a_flag_from_the_start_is_not() {
+    let world = World::new();
+    let on_hold = What::Status { status: Status::Blocked, native: "On Hold".into() };
+    let flagged = Facts { flag: Some("vendor".into()), ..named("PROJ-1", Status::Todo) };
+    let key = world.task("1", flagged, vec![kept(HOUR, on_hold), kept(2 * HOUR, to(Status::Done))]);
+    let timeline = world.at(DAY).task(&key).unwrap().unwrap().timeline;
+    let entries: Vec<_> = timeline
+        .iter()
+        .map(|entry| (entry.kind.as_str(), entry.from.clone(), entry.to.clone(), entry.derived.as_deref()))
+        .collect();
+    let because = Some("status On Hold");
+    let expected = [
+        ("created", Value::Null, json!("todo"), None),
+        ("blocked", Value::Null, json!("vendor"), None),
+        ("status_changed", json!("todo"), json!("blocked"), None),
+        ("blocked", Value::Null, json!("On Hold"), because),
+        ("status_changed", json!("blocked"), json!("done"), None),
+        ("unblocked", json!("On Hold"), Value::Null, because),
+        ("completed", json!("blocked"), json!("done"), None),
+    ];
+    assert_eq!(entries, expected);
+}
+
+#[test]
 fn an_artifact_is_listed_and_what_follows_from_it_says_so() {
     let world = World::new();
     let merged = crate::derive::tests::artifact("merged", "acme/checkout#12");
