@@ -97,6 +97,11 @@ pub(crate) struct Tempo {
 }
 
 impl Tempo {
+    /// Where it answers.
+    pub(crate) fn url(&self) -> &str {
+        &self.base
+    }
+
     pub(crate) fn new(client: reqwest::Client, base: String) -> Self {
         Self { client, base }
     }
@@ -285,6 +290,11 @@ pub(crate) struct Loki {
 }
 
 impl Loki {
+    /// Where it answers.
+    pub(crate) fn url(&self) -> &str {
+        &self.base
+    }
+
     pub(crate) fn new(client: reqwest::Client, base: String) -> Self {
         Self { client, base }
     }
@@ -352,6 +362,11 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
+    /// Where it answers.
+    pub(crate) fn url(&self) -> &str {
+        &self.base
+    }
+
     pub(crate) fn new(client: reqwest::Client, base: String) -> Self {
         Self { client, base }
     }

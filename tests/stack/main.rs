@@ -166,6 +166,8 @@ impl<'a> Exam<'a> {
         self.ask(run, "an epic's tree", || case.epic_trees()).await;
         self.ask(run, "an epic's trace by id", || case.epic_traces()).await;
         self.ask(run, "nothing was dropped", || case.nothing_lost()).await;
+        // Last, since its canaries are found beside the work.
+        self.ask(run, "the doctor finds all well", || product.examine(self.stack)).await;
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::life::Told;
-use crate::servers::Endpoints;
+use crate::servers::{Endpoints, Stack};
 
 const CONFIG: &str = "contextcore.yaml";
 
@@ -178,6 +178,24 @@ impl Product {
         let Report { export } = self.run_with("replay.yaml", &["replay", "--output", "json"]).await?;
         ensure!(export.rejected == 0, "the backends refused some of it: {export:?}");
         Ok(export)
+    }
+
+    /// Lets the doctor look at the servers: all must be well. They ask for no credential, and are shown one all the same.
+    pub(crate) async fn examine(&self, stack: &Stack) -> Result<String> {
+        let token = self.directory.path().join("backend-token");
+        std::fs::write(&token, "123456:of-nobody")?;
+        let token = token.to_string_lossy();
+        let urls = [
+            ["--tempo-url", stack.tempo.url(), "--tempo-token-file", &token],
+            ["--loki-url", stack.loki.url(), "--loki-token-file", &token],
+            ["--prometheus-url", stack.prometheus.url(), "--prometheus-token-file", &token],
+        ];
+        let examine = ["check", "--output", "json", "--wait", "60", "--org-id", "anybody"];
+        let found: Value = self.run(&[&examine, urls.as_flattened()].concat()).await?;
+        let found = found["doctor"].as_array().context("the doctor said nothing")?;
+        let unwell: Vec<_> = found.iter().filter(|finding| finding["verdict"] != "ok").collect();
+        ensure!(found.len() > 6 && unwell.is_empty(), "{unwell:#?} among {}", found.len());
+        Ok(format!("{} findings", found.len()))
     }
 
     /// Runs `tasks` and `sprints`.
