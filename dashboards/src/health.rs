@@ -84,8 +84,8 @@ fn header() -> Vec<Draft> {
             .step("1m")
             .ask(course("A", format!("max(sum by ({}) ({}))", label(names::SIGNAL), backlogs()), "changes")),
         stat(4, "Refused for good", 4)
-            .rule("Spans, records and points that a backend refused for good in this time. The log of contextcore says why, and \
-`contextcore check` with the backends' addresses says which setting.")
+            .rule("Spans, records and points that a backend refused for good in this time. The table further down \
+says why, `contextcore status` in the backend's own words, and `contextcore check` with the backends' addresses which setting.")
             .empty("Nothing was refused")
             .decimals(0)
             .no_course()
@@ -93,7 +93,8 @@ fn header() -> Vec<Draft> {
             .ask(moment("A", format!("sum({}) or vector(0)", all(names::M_EXPORT_REJECTED).gained("$__range", &SIGNAL)), "refused")),
         stat(5, "Held of what the tools count", 4)
             .rule("Tasks held, of those that the tools themselves count. Below 100 %: a first sync is under way, or the token may \
-not see everything. A tool that does not count has none.")
+not see everything. Above: what was deleted or put away there is held until two daily passes have missed it. A tool that does not \
+count has none.")
             .blank("Nobody counts", "no tool says how many tasks it has")
             .unit("percent")
             .decimals(1)
