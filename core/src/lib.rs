@@ -6,6 +6,7 @@ pub mod connector;
 pub mod derive;
 pub mod diff;
 pub mod error;
+mod hash;
 pub mod http;
 mod link;
 pub mod model;
