@@ -309,7 +309,7 @@ fn spans(book: &Book<'_>, key: &TaskKey) -> Result<Vec<Stretch>> {
             render::phase_span(key, from)
         };
         if let Some(anchor) = lineage::anchor(book, key, until.unwrap_or(Millis(i64::MAX)))? {
-            spans.push((from, ids::history_trace(&anchor.root, 1), span));
+            spans.push((from, anchor.trace(1), span));
         }
     }
     Ok(spans)

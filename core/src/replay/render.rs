@@ -284,7 +284,7 @@ impl Scene<'_> {
             let named = || self.book.store().named(blocker);
             let anchor = |other: TaskKey| lineage::anchor(self.book, &other, at);
             if let Some(anchor) = link::target(&key.source, None, named, anchor)? {
-                links.push(Link { trace: ids::history_trace(&anchor.root, 1), span: anchor.span, kind: "blocked_by" });
+                links.push(Link { trace: anchor.trace(1), span: anchor.span, kind: "blocked_by" });
             }
         }
         Ok(links)
@@ -306,7 +306,7 @@ impl Scene<'_> {
                 break;
             };
             let Some((facts, created)) = timeline::first(&record.timeline) else { break };
-            let trace = ids::history_trace(&anchor.root, part);
+            let trace = anchor.trace(part);
             if !built.insert((trace, anchor.span)) {
                 break;
             }
