@@ -276,10 +276,11 @@ impl Life {
         finishes
     }
 
-    /// First entry into a status of the in-progress kind. To be blocked starts nothing, neither by a flag nor by a workflow status
-    /// of that name, into which waiting work is put as well.
+    /// First entry into a status of the in-progress kind: in progress, in review, or a workflow status named blocked, which the
+    /// tools file among those. The blocked *flag* starts nothing.
     pub fn started(&self) -> Option<Millis> {
-        self.turns.iter().find(|turn| turn.state.facts.status.is_active()).map(|turn| turn.at)
+        let begun = |status: Status| status.is_wip(true);
+        self.turns.iter().find(|turn| begun(turn.state.facts.status)).map(|turn| turn.at)
     }
 
     /// Its numbers at `now`. Facts dated later must not be in it.
@@ -528,16 +529,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn to_be_blocked_starts_nothing() {
+    fn a_flag_starts_nothing_and_a_status_named_blocked_does() {
         let mut life = vec![
             kept(0, What::Created(Box::new(facts(Status::Todo)))),
             kept(1_000, What::Blocked(None)),
             kept(2_000, What::Unblocked),
-            kept(3_000, to(Status::Blocked)),
         ];
         assert_eq!(summary(&life, Millis(4_000)).unwrap().started, None);
-        life.push(kept(5_000, to(Status::InReview)));
-        life.push(kept(6_000, to(Status::Blocked)));
+        life.push(kept(5_000, to(Status::Blocked)));
         assert_eq!(summary(&life, Millis(7_000)).unwrap().started, Some(Millis(5_000)));
     }
 

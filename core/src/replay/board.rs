@@ -419,12 +419,12 @@ mod tests {
         let flagged = |at| kept(at, What::Blocked(None));
         let blocked_after_start = [todo(), kept(10, to(Status::InProgress)), flagged(20), kept(40, to(Status::Done))];
         assert_eq!(wip(&blocked_after_start), [(10, 0.0), (20, 10.0), (30, 20.0)]);
-        // A column named blocked is the same as a flag.
+        // A column named blocked is one of work begun; a flag begins nothing.
         let column = |from| [todo(), kept(10, to(from)), kept(20, to(Status::Blocked)), kept(40, to(Status::Done))];
         assert_eq!(wip(&column(Status::InReview)), wip(&blocked_after_start));
-        assert_eq!(wip(&column(Status::Backlog)), [], "never begun");
+        assert_eq!(wip(&column(Status::Backlog)), [(20, 0.0), (30, 10.0)]);
         assert_eq!(wip(&[todo(), flagged(10)]), [], "never begun");
-        let begun_later = [todo(), kept(10, to(Status::Blocked)), kept(40, to(Status::InProgress))];
+        let begun_later = [todo(), flagged(10), kept(20, What::Unblocked), kept(40, to(Status::InProgress))];
         assert_eq!(wip(&begun_later)[0], (40, 0.0), "its age is that of work, not of waiting for it");
         let sent_back = [todo(), kept(10, to(Status::InProgress)), kept(20, to(Status::Todo))];
         assert_eq!(wip(&sent_back), [(10, 0.0)]);
