@@ -199,7 +199,10 @@ impl<'a> Logs<'a> {
         let wanted = |kept: &Kept| facts.contains(&kept.entry.id.0);
         let mut outcome = Ok(());
         events::each(&task.timeline, wanted, |event| {
-            let Some(place) = of_fact.get(&(event.id.0, event.place)) else { return };
+            let Some(place) = of_fact.get(&(event.id.0, event.place)).filter(|_| event.may_be_told(&self.setting))
+            else {
+                return;
+            };
             match self.event_records(key, event, &spans) {
                 Ok(records) => into[*place] = records,
                 Err(error) => outcome = Err(error),
