@@ -60,8 +60,9 @@ pub(crate) fn gives_up(resolution: &str) -> bool {
 /// Whether a name holds one of the phrases (lower case, single spaces) as whole words: `Unblocked` is not `blocked`.
 pub(crate) fn says(name: &str, phrases: &[&str]) -> bool {
     let padded = padded_words(name);
-    let whole = |start: usize, end: usize| padded[..start].ends_with(' ') && padded[end..].starts_with(' ');
-    phrases.iter().any(|phrase| padded.match_indices(phrase).any(|(start, found)| whole(start, start + found.len())))
+    let begins = |words: &str, phrase: &str| words.strip_prefix(phrase).is_some_and(|rest| rest.starts_with(' '));
+    let mut starts = padded.match_indices(' ').map(|(space, _)| &padded[space + 1..]);
+    starts.any(|words| phrases.iter().any(|phrase| begins(words, phrase)))
 }
 
 /// The words of a name in lower case, each between two spaces; a curly apostrophe is a straight one.

@@ -9,6 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 pub use smol_str::SmolStr;
 
+use crate::hash;
 use crate::time::Millis;
 
 /// A closed set of words: `as_str`, `FromStr`, `Display` and `ALL` for an enum whose variants each have one name.
@@ -190,13 +191,8 @@ pub struct EntryId(pub u64);
 impl EntryId {
     /// The id of the fact that `origin` (unique within the task, e.g. `10069:0`) names.
     pub fn of(key: &TaskKey, origin: &str) -> Self {
-        let mut hash = blake3::Hasher::new();
-        for part in [key.source.as_str(), &key.native_id, origin] {
-            hash.update(&(part.len() as u64).to_le_bytes());
-            hash.update(part.as_bytes());
-        }
         let mut first = [0; 8];
-        first.copy_from_slice(&hash.finalize().as_bytes()[..8]);
+        first.copy_from_slice(&hash::of([&*key.source, &*key.native_id, origin]).as_bytes()[..8]);
         Self(u64::from_le_bytes(first))
     }
 }

@@ -8,6 +8,7 @@ use std::fmt;
 
 use smol_str::ToSmolStr;
 
+use crate::hash;
 use crate::model::TaskKey;
 use crate::time::Millis;
 
@@ -104,14 +105,9 @@ fn trace(parts: &[&str]) -> TraceId {
     TraceId(id)
 }
 
+/// The hash of these and the version tag.
 fn hash(parts: &[&str]) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    for part in std::iter::once(&VERSION).chain(parts) {
-        // The length first: no two different lists of parts run together into the same bytes.
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part.as_bytes());
-    }
-    *hasher.finalize().as_bytes()
+    *hash::of(std::iter::once(VERSION).chain(parts.iter().copied())).as_bytes()
 }
 
 #[cfg(test)]

@@ -232,19 +232,31 @@ pub struct Episode {
     pub from: Millis,
     /// The lineage during it.
     pub lineage: Lineage,
+    /// The first part of its root's history trace.
+    trace: TraceId,
+    /// The task's anchor in it.
+    span: SpanId,
+}
+
+impl Episode {
+    fn new(key: &TaskKey, place: usize, from: Millis, lineage: Lineage) -> Self {
+        let unknown = if lineage.root_unknown { UNKNOWN_PARENT } else { 0 };
+        let span = ids::span(key, Role::Anchor, place as u64 + unknown);
+        Self { from, trace: ids::history_trace(lineage.root(), 1), span, lineage }
+    }
 }
 
 /// The episodes of a task, oldest first.
 fn episodes(book: &Book<'_>, key: &TaskKey) -> Result<Vec<Episode>> {
     let Some(created) = book.stances(key)?.first().map(|first| first.from) else { return Ok(Vec::new()) };
-    let mut episodes = vec![Episode { from: created, lineage: Lineage::at(book, key, created)? }];
+    let mut episodes = vec![Episode::new(key, 0, created, Lineage::at(book, key, created)?)];
     let mut moment = created;
     while let Some(last) = episodes.last() {
         let Some(next) = next_turn(book, &last.lineage, moment)? else { break };
         moment = next;
         let lineage = Lineage::at(book, key, next)?;
         if lineage != last.lineage {
-            episodes.push(Episode { from: next, lineage });
+            episodes.push(Episode::new(key, episodes.len(), next, lineage));
         }
     }
     Ok(episodes)
@@ -266,6 +278,8 @@ fn next_turn(book: &Book<'_>, lineage: &Lineage, after: Millis) -> Result<Option
 pub struct Anchor {
     /// The root whose history trace it is in.
     pub root: TaskKey,
+    /// The first part of that trace.
+    first: TraceId,
     /// Its span id.
     pub span: SpanId,
     /// The parent task's anchor, in the same trace.
@@ -274,39 +288,48 @@ pub struct Anchor {
     pub former: Option<(TaskKey, SpanId)>,
 }
 
+impl Anchor {
+    /// A part of the history trace it is in.
+    pub fn trace(&self, part: u32) -> TraceId {
+        if part == 1 { self.first } else { ids::history_trace(&self.root, part) }
+    }
+}
+
 /// The anchor of a task at a moment.
 pub fn anchor(book: &Book<'_>, key: &TaskKey, at: Millis) -> Result<Option<Anchor>> {
     let episodes = book.episodes(key)?;
-    let place = episodes.partition_point(|episode| episode.from <= at).max(1) - 1;
-    let Some(episode) = episodes.get(place) else { return Ok(None) };
-    let former = place.checked_sub(1).and_then(|place| {
-        let former = episodes.get(place)?;
-        Some((former.lineage.root().clone(), span(key, place, &former.lineage)))
-    });
-    let parent = match episode.lineage.chain.get(1) {
-        Some(parent) => parent_anchor(book, parent, episode.from)?,
+    let place = in_force(&episodes, at);
+    let Some(Episode { from, lineage, trace, span }) = episodes.get(place) else { return Ok(None) };
+    let former = place.checked_sub(1).and_then(|place| episodes.get(place));
+    let parent = match lineage.chain.get(1) {
+        Some(parent) => parent_anchor(book, parent, *from)?,
         None => None,
     };
-    Ok(Some(Anchor { root: episode.lineage.root().clone(), span: span(key, place, &episode.lineage), parent, former }))
+    Ok(Some(Anchor {
+        root: lineage.root().clone(),
+        first: *trace,
+        span: *span,
+        parent,
+        former: former.map(|former| (former.lineage.root().clone(), former.span)),
+    }))
+}
+
+/// The place of the episode in force at a moment; before the first, the first.
+fn in_force(episodes: &[Episode], at: Millis) -> usize {
+    episodes.partition_point(|episode| episode.from <= at).max(1) - 1
 }
 
 /// The parent's anchor at a moment; a parent that is not known has none, and the task stands at the top of its trace.
 fn parent_anchor(book: &Book<'_>, parent: &TaskKey, at: Millis) -> Result<Option<(TaskKey, SpanId)>> {
     let episodes = book.episodes(parent)?;
-    let place = episodes.partition_point(|episode| episode.from <= at).max(1) - 1;
-    Ok(episodes.get(place).map(|episode| (parent.clone(), span(parent, place, &episode.lineage))))
-}
-
-fn span(key: &TaskKey, place: usize, lineage: &Lineage) -> SpanId {
-    let unknown = if lineage.root_unknown { UNKNOWN_PARENT } else { 0 };
-    ids::span(key, Role::Anchor, place as u64 + unknown)
+    Ok(episodes.get(in_force(&episodes, at)).map(|episode| (parent.clone(), episode.span)))
 }
 
 /// Where a task's spans are now: the trace of its root (in the part being filled) and its anchor there.
 pub fn current(book: &Book<'_>, key: &TaskKey) -> Result<Option<(TraceId, SpanId)>> {
     let Some(anchor) = anchor(book, key, Millis(i64::MAX))? else { return Ok(None) };
     let part = super::parts::current(book.store(), &anchor.root)?;
-    Ok(Some((ids::history_trace(&anchor.root, part), anchor.span)))
+    Ok(Some((anchor.trace(part), anchor.span)))
 }
 
 #[cfg(test)]

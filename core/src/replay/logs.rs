@@ -7,7 +7,7 @@
 //! Oldest first means jumping from task to task. So what is to be sent is first listed as [`Ticket`]s, small and sorted,
 //! and then made into records a window at a time: within a window each task is told once, and only a window is in memory.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
@@ -193,14 +193,16 @@ impl<'a> Logs<'a> {
     fn task_records(&self, key: &TaskKey, window: &[Ticket], places: &[usize], into: &mut [Records]) -> Result<()> {
         let Some(task) = self.book.record(key)? else { return Ok(()) };
         let spans = spans(self.book, key)?;
-        let of_fact: HashMap<(u64, u8), usize> =
-            places.iter().map(|place| ((window[*place].id, window[*place].place), *place)).collect();
-        let facts: HashSet<u64> = of_fact.keys().map(|(id, _)| *id).collect();
-        let wanted = |kept: &Kept| facts.contains(&kept.entry.id.0);
+        let mut asked: Vec<(u64, u8, usize)> =
+            places.iter().map(|place| (window[*place].id, window[*place].place, *place)).collect();
+        asked.sort_unstable();
+        let first = |of: (u64, u8)| asked.partition_point(|(id, place, _)| (*id, *place) < of);
+        let wanted =
+            |kept: &Kept| asked.get(first((kept.entry.id.0, 0))).is_some_and(|(id, ..)| *id == kept.entry.id.0);
         let mut outcome = Ok(());
         events::each(&task.timeline, wanted, |event| {
-            let Some(place) = of_fact.get(&(event.id.0, event.place)).filter(|_| event.may_be_told(&self.setting))
-            else {
+            let told = (event.id.0, event.place);
+            let Some((_, _, place)) = asked.get(first(told)).filter(|(id, place, _)| (*id, *place) == told) else {
                 return;
             };
             match self.event_records(key, event, &spans) {
@@ -212,6 +214,9 @@ impl<'a> Logs<'a> {
     }
 
     fn event_records(&self, key: &TaskKey, event: &Happened<'_>, spans: &[Stretch]) -> Result<Records> {
+        if !event.may_be_told(&self.setting) {
+            return Ok(Records::new());
+        }
         let attributes = Attributes::new()
             .text(names::TASK_ID, &event.facts.key)
             .text(names::TASK_TYPE, event.facts.task_type.as_str())
@@ -307,7 +312,7 @@ fn spans(book: &Book<'_>, key: &TaskKey) -> Result<Vec<Stretch>> {
             render::phase_span(key, from)
         };
         if let Some(anchor) = lineage::anchor(book, key, until.unwrap_or(Millis(i64::MAX)))? {
-            spans.push((from, ids::history_trace(&anchor.root, 1), span));
+            spans.push((from, anchor.trace(1), span));
         }
     }
     Ok(spans)

@@ -16,6 +16,7 @@ use super::setting::{ResourceKey, Setting};
 use crate::activity;
 use crate::derive;
 use crate::error::Result;
+use crate::link;
 use crate::model::{Facts, Kept, SmolStr, SprintFacts, Status, TaskKey, TaskRecord};
 use crate::sprint::Ledger;
 use crate::stretch;
@@ -284,11 +285,10 @@ impl Scene<'_> {
     pub(crate) fn blocker_links(&self, key: &TaskKey, blockers: &[String], at: Millis) -> Result<Vec<Link>> {
         let mut links = Vec::new();
         for blocker in blockers {
-            let found = self.book.store().named(blocker)?.into_iter().find(|other| other.source == key.source);
-            if let Some(other) = found
-                && let Some(anchor) = lineage::anchor(self.book, &other, at)?
-            {
-                links.push(Link { trace: ids::history_trace(&anchor.root, 1), span: anchor.span, kind: "blocked_by" });
+            let named = || self.book.store().named(blocker);
+            let anchor = |other: TaskKey| lineage::anchor(self.book, &other, at);
+            if let Some(anchor) = link::target(&key.source, None, named, anchor)? {
+                links.push(Link { trace: anchor.trace(1), span: anchor.span, kind: "blocked_by" });
             }
         }
         Ok(links)
@@ -310,7 +310,7 @@ impl Scene<'_> {
                 break;
             };
             let Some((facts, created)) = timeline::first(&record.timeline) else { break };
-            let trace = ids::history_trace(&anchor.root, part);
+            let trace = anchor.trace(part);
             if !built.insert((trace, anchor.span)) {
                 break;
             }

@@ -16,6 +16,7 @@ use super::semconv as names;
 use super::setting::{ResourceKey, Setting};
 use super::{Replayer, Sent};
 use crate::error::Result;
+use crate::link;
 use crate::model::{Blocker, Status, TaskKey, TaskRecord};
 use crate::sink::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal};
 use crate::store::Store;
@@ -124,13 +125,9 @@ impl Waiting {
 
 /// The task a link to a blocker leads to, when we hold it.
 fn known(book: &Book<'_>, key: &TaskKey, blocker: &Blocker) -> Result<Option<TaskKey>> {
-    if let Some(id) = &blocker.native_id {
-        let told = TaskKey::new(key.source.as_str(), id.as_str());
-        if book.record(&told)?.is_some() {
-            return Ok(Some(told));
-        }
-    }
-    Ok(book.store().named(&blocker.key)?.into_iter().find(|other| other.source == key.source))
+    let named = || book.store().named(&blocker.key);
+    let held = |other: TaskKey| Ok(book.record(&other)?.map(|_| other));
+    link::target(&key.source, blocker.native_id.as_deref(), named, held)
 }
 
 /// The open tasks of each project, and those of them that have blockers.

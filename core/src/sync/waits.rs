@@ -11,7 +11,7 @@ use crate::model::{TaskKey, TaskRecord};
 use crate::store::Transaction;
 use crate::store::footprint::names_ever;
 use crate::timeline;
-use crate::{stretch, waits};
+use crate::{link, stretch, waits};
 
 impl Job<'_> {
     /// Takes note that a page told of a task, if that may change who waits: where links block, or where they did.
@@ -61,18 +61,12 @@ fn is_laid(record: &TaskRecord) -> bool {
     record.timeline.iter().any(|kept| kept.entry.what.is_waiting())
 }
 
-/// The task a link means, if we hold it: by the tool's id when that was told, else by its key in the same source.
+/// What is known of the task that a link means, if we hold it.
 fn find(to: &Transaction<'_>, of: &TaskKey, id: Option<&str>, name: &str) -> Result<Option<waits::Found>> {
-    let candidates = match id {
-        Some(id) => BTreeSet::from([TaskKey::new(of.source.clone(), id)]),
-        None => to.named(&name.to_uppercase())?,
-    };
-    for key in candidates.into_iter().filter(|key| key.source == of.source) {
-        if let Some(record) = to.task(&key)?
-            && let Some(state) = timeline::last(&record.timeline)
-        {
-            return Ok(Some((state.facts.key.clone(), stretch::unfinished(&record.timeline))));
-        }
-    }
-    Ok(None)
+    let named = || Ok(to.named(&name.to_uppercase())?.into_iter().collect());
+    link::target(&of.source, id, named, |key| {
+        let Some(record) = to.task(&key)? else { return Ok(None) };
+        let state = timeline::last(&record.timeline);
+        Ok(state.map(|state| (state.facts.key.clone(), stretch::unfinished(&record.timeline))))
+    })
 }

@@ -23,6 +23,7 @@ pub use task::{Subtasks, TaskView};
 
 use crate::config::Config;
 use crate::error::Result;
+use crate::link;
 use crate::model::{ParentRef, SmolStr, SprintRecord, TaskKey, TaskRecord};
 use crate::replay::lineage::{Book, Lineage};
 use crate::store::Store;
@@ -119,16 +120,6 @@ impl<'a> Viewer<'a> {
 
     /// The task a link means, if we hold it: by its native id when the tool told it, else by its key in the same source.
     fn linked_task(&self, source: &str, native_id: Option<&str>, id: &str) -> Result<Option<Rc<Neighbour>>> {
-        let by_id = native_id.map(|native_id| TaskKey::new(source, native_id));
-        let candidates = match by_id {
-            Some(key) => vec![key],
-            None => self.store.named(id)?.into_iter().filter(|key| key.source == source).collect(),
-        };
-        for key in candidates {
-            if let Some(known) = self.neighbour(&key)? {
-                return Ok(Some(known));
-            }
-        }
-        Ok(None)
+        link::target(source, native_id, || self.store.named(id), |key| self.neighbour(&key))
     }
 }
