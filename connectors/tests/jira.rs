@@ -246,8 +246,10 @@ fn assert_comments(told: &TaskObservation, written: &[Comment], comments: Commen
 
 #[tokio::test]
 async fn a_thousand_issues_with_all_their_history_take_fifteen_requests() {
-    let world = World::history(NOW, 1_000, 20, 50, 150, 1);
+    let mut world = World::history(NOW, 1_000, 20, 50, 150, 1);
     assert_eq!(world.history_entries(), 22_600);
+    let ids: Vec<IssueId> = world.issues().map(|issue| issue.id).collect();
+    ids.into_iter().for_each(|id| world.edit(NOW - 1).comment(id));
     let mut rig = Rig::start(world, cloud(), &[]).await;
     let outcome = rig.sync().await;
     assert_eq!((outcome.tasks.len(), outcome.failures.len()), (1_000, 0));

@@ -316,12 +316,19 @@ async fn a_poll_without_changes_is_three_requests_and_tells_nothing() {
 
 #[tokio::test]
 async fn a_thousand_issues_with_their_histories_stay_within_the_budget() {
-    for (each, heavy_every, heavy) in [(20, 0, 0), (20, 50, 150), (6, 0, 0)] {
-        let world = World::history(NOW, 1_000, each, heavy_every, heavy, 11);
+    for (each, heavy_every, heavy, comments) in [(20, 0, 0, 0), (20, 50, 150, 0), (6, 0, 0, 0), (20, 0, 0, 4)] {
+        let mut world = World::history(NOW, 1_000, each, heavy_every, heavy, 11);
+        let ids: Vec<IssueId> = world.issues().map(|issue| issue.id).collect();
+        // From none to twice as many as on average.
+        for (id, count) in ids.into_iter().zip((0..=2 * comments).cycle()) {
+            (0..count).for_each(|n| world.edit(NOW - 1_000 + n).comment(id));
+        }
         let mut rig = Rig::start(world, Options::default(), &[]).await;
         let outcome = rig.sync().await;
         let (heard, charged) = (rig.linear.requests().len(), rig.linear.charged());
-        println!("{each} acts each, {heavy} on every {heavy_every}th: {heard} requests, {charged:.0} points");
+        println!(
+            "{each} acts, {comments} comments each, {heavy} on every {heavy_every}th: {heard} requests, {charged:.0} points"
+        );
         assert_true(&rig.linear.world(), &outcome.tasks, NOW);
         assert!(heard <= 45, "{heard} requests");
         assert!(charged <= 250_000.0, "{charged} points");
