@@ -434,4 +434,22 @@ mod tests {
         let records = batch.into_records().unwrap();
         assert_eq!(records[0].json, format!(r#"{{"issue":{odd},"histories":[]}}"#));
     }
+
+    #[test]
+    fn texts_of_comments_go_no_further_than_the_answer_unless_they_may() {
+        let issue = |summary: &str| {
+            format!(
+                r#"{{"id":"5","key":"A-5","fields":{{"summary":{summary},"comment":{{"total":2,"comments":[
+                {{"id":"8","created":"2026-01-06T10:00:00.000+0000","body":"secret words"}},
+                {{"id":"9","body":{{"a form":["nobody knows"]}}}}]}}}}}}"#
+            )
+        };
+        for (summary, texts) in [("\"fine\"", false), ("\"fine\"", true), ("[\"odd\"]", false), ("[\"odd\"]", true)] {
+            let mut batch = Batch::default();
+            batch.add(Taken::of(&issue(summary), texts).0);
+            let record = batch.into_records().unwrap().remove(0);
+            assert_eq!(record.json.contains("secret words"), texts, "{summary}");
+            assert!(record.json.contains(summary));
+        }
+    }
 }
