@@ -202,7 +202,7 @@ pub struct Life {
 impl Life {
     /// The life that a timeline tells; `None` when it does not begin with a creation.
     pub fn new(timeline: &[Kept]) -> Option<Self> {
-        let mut turns = Vec::new();
+        let mut turns = Vec::with_capacity(timeline.len());
         walk(timeline, |group, _, state| {
             if let Some(kept) = group.iter().max_by_key(|kept| kept.seq) {
                 turns.push(Turn { at: kept.entry.at, seq: kept.seq, state: state.clone() });
