@@ -58,6 +58,27 @@ fn check_task(world: &World, id: IssueId, task: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn comments_stand_on_the_timeline_with_author_and_time_and_without_their_text() {
+    let stage = Stage::new().await;
+    stage.run(&["sync", "-o", "json"]).json();
+    let world = stage.jira.world();
+    let mut talked: Vec<_> = world.truth(NOW).issues().filter(|issue| !issue.comments.is_empty()).collect();
+    talked.sort_by_key(|issue| std::cmp::Reverse(issue.comments.len()));
+    assert!(talked.len() > 20, "only {} issues have comments", talked.len());
+    for issue in talked.into_iter().take(5) {
+        let told = stage.run(&["show", &world.key_of(issue.id), "-o", "json"]).json();
+        let told: Vec<&Value> =
+            told["timeline"].as_array().unwrap().iter().filter(|entry| entry["kind"] == "commented").collect();
+        assert_eq!(told.len(), issue.comments.len());
+        for (told, written) in told.into_iter().zip(&issue.comments) {
+            assert!(same_time(&told["at"], Some(written.at)), "{told}");
+            assert_eq!(told["actor"], world.users[usize::from(written.author.0)].name.as_str());
+            assert!(told["to"].is_null() && told["from"].is_null(), "{told}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_task_is_told_as_it_is() {
     let stage = Stage::new().await;
     stage.run(&["sync", "-o", "json"]).json();

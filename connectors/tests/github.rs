@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use contextcore_connectors::ALL;
-use contextcore_core::config::{BlockedConfig, Privacy, SecretRef, SourceConfig};
+use contextcore_core::config::{BlockedConfig, CommentPrivacy, Privacy, SecretRef, SourceConfig};
 use contextcore_core::connector::{Activity, Connector, Cursor, Observation, RawRecord, Run, TaskObservation};
 use contextcore_core::model::{SprintFacts, SprintState, Status, What};
 use contextcore_core::{Error, ErrorKind, Millis, Result, diff};
@@ -15,7 +15,7 @@ use contextcore_standins::Clock;
 use contextcore_standins::faults::{Fault, When};
 use contextcore_standins::github::{Edition, Github, GithubHandle, Options, Token, trouble};
 use contextcore_standins::world::{
-    BoardId, BoardKind, Content, Draft, Edit, HubDemo, IssueId, PullDraft, StatusId, TypeId, UserId, World,
+    BoardId, BoardKind, Comment, Content, Draft, Edit, HubDemo, IssueId, PullDraft, StatusId, TypeId, UserId, World,
 };
 
 /// 2026-11-18.
@@ -83,8 +83,12 @@ fn config(github: &GithubHandle, edition: Edition, token: &tempfile::TempDir) ->
 }
 
 fn connect(config: &SourceConfig) -> Box<dyn Connector> {
+    connect_with(config, CommentPrivacy::default())
+}
+
+fn connect_with(config: &SourceConfig, comments: CommentPrivacy) -> Box<dyn Connector> {
     let registration = ALL.iter().find(|registration| registration.kind == "github").unwrap();
-    (registration.build)(config, &Privacy::default()).unwrap()
+    (registration.build)(config, &Privacy { comments, ..Privacy::default() }).unwrap()
 }
 
 impl Rig {
@@ -194,6 +198,24 @@ fn leads_to_present(task: &TaskObservation) {
     assert_eq!(ids.len(), task.history.len(), "{}: every fact has its own id", task.present.key);
 }
 
+/// Holds the comments of a task against those of the world's issue.
+fn assert_comments(told: &TaskObservation, written: &[Comment], comments: CommentPrivacy) {
+    let told: Vec<_> = told
+        .history
+        .iter()
+        .filter_map(|entry| match &entry.what {
+            What::Commented(text) => Some((entry.at.0, entry.actor.is_some(), text.as_deref())),
+            _ => None,
+        })
+        .collect();
+    let text = |comment: &Comment| (comments == CommentPrivacy::Plain).then_some(comment.text);
+    let written = written.iter().filter(|_| comments != CommentPrivacy::Omit);
+    let mut written: Vec<_> =
+        written.map(|comment| (comment.at - comment.at.rem_euclid(1_000), true, text(comment))).collect();
+    written.sort_by_key(|(at, ..)| *at);
+    assert_eq!(told, written, "{comments:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_issues_cost_what_was_promised_and_a_quiet_poll_next_to_nothing() {
     let mut rig = Rig::shop(World::history(NOW, 1_000, 20, 4, 40, 1)).await;
@@ -208,6 +230,30 @@ async fn a_thousand_issues_cost_what_was_promised_and_a_quiet_poll_next_to_nothi
     let changed = rig.sync().await;
     assert_eq!(changed.tasks.values().map(|task| task.present.title.as_str()).collect::<Vec<_>>(), ["Changed"]);
     assert!(changed.requests <= 13);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn comments_are_told_as_far_as_they_may_be_and_long_lists_to_their_end() {
+    for options in [dot_com(), Options { clock: Clock::fixed(NOW), ..Options::enterprise() }] {
+        for comments in [CommentPrivacy::Omit, CommentPrivacy::Count, CommentPrivacy::Plain] {
+            let mut world = small();
+            let (few, many) = (add(&mut world, "Few", NOW - HOUR), add(&mut world, "Many", NOW - HOUR));
+            world.edit(NOW - HOUR).comment(few);
+            (0..250).for_each(|n| world.edit(NOW - HOUR + n * 1_000).comment(many));
+            let mut rig = Rig::start(world, options.clone(), |_| {}).await;
+            rig.connector = connect_with(&rig.config, comments);
+            let outcome = rig.sync().await;
+            assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
+            let world = rig.github.world();
+            for id in [few, many] {
+                let task = &outcome.tasks[&Github::issue_id(&world, id)];
+                assert_comments(task, &world.issue(id).comments, comments);
+            }
+            let text = world.issue(many).comments[200].text;
+            let held = outcome.records.iter().any(|record| record.json.contains(text));
+            assert_eq!(held, comments == CommentPrivacy::Plain);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -236,6 +282,7 @@ async fn what_is_heard_is_true() {
         assert_eq!(summary.completed.map(|at| at.0), truth.completed(issue.id).map(second), "{}", task.present.key);
         assert_eq!(summary.cancelled.map(|at| at.0), truth.cancelled(issue.id).map(second), "{}", task.present.key);
         assert_eq!(summary.started.map(|at| at.0), truth.started(issue.id).map(second), "{}", task.present.key);
+        assert_comments(task, &issue.comments, CommentPrivacy::Count);
         let blocked = truth.blocked().contains(&issue.id);
         assert_eq!(task.present.effective_status() == Status::Blocked, blocked, "{}", task.present.key);
     }

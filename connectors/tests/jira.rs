@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use contextcore_connectors::ALL;
-use contextcore_core::config::{BlockedConfig, Privacy, SecretRef, SourceConfig};
+use contextcore_core::config::{BlockedConfig, CommentPrivacy, Privacy, SecretRef, SourceConfig};
 use contextcore_core::connector::{Connector, Cursor, Observation, RawRecord, Run, TaskObservation};
 use contextcore_core::model::Status::{Done, Todo};
 use contextcore_core::model::{Kept, SprintFacts, SprintState, What};
@@ -16,7 +16,7 @@ use contextcore_core::{Error, ErrorKind, Millis, Result, diff, timeline};
 use contextcore_standins::faults::{Fault, Reset, When};
 use contextcore_standins::jira::{BulkOrder, BulkTime, Edition, Jira, JiraHandle, Options};
 use contextcore_standins::world::{
-    Category, Edit, IssueId, SprintId, Stage, Status, StatusId, TypeId, Visibility, World,
+    Category, Comment, Edit, IssueId, SprintId, Stage, Status, StatusId, TypeId, Visibility, World,
 };
 use contextcore_standins::{Clock, Request};
 
@@ -87,6 +87,14 @@ impl Rig {
         let registration = ALL.iter().find(|registration| registration.kind == "jira").unwrap();
         let connector = (registration.build)(&config, &Privacy::default()).unwrap();
         Self { jira, edition, connector, state: None, cursors: HashMap::new(), now: NOW, _token: token }
+    }
+
+    /// A new process with other rules for comments.
+    fn with_comments(mut self, comments: CommentPrivacy) -> Self {
+        let config = config(&self.jira, self.edition, &self._token, &["SHOP", "PLAT", "OPS"]);
+        let registration = ALL.iter().find(|registration| registration.kind == "jira").unwrap();
+        self.connector = (registration.build)(&config, &Privacy { comments, ..Privacy::default() }).unwrap();
+        self
     }
 
     /// A new process over what was kept.
@@ -213,15 +221,35 @@ fn assert_true(world: &World, tasks: &BTreeMap<String, TaskObservation>, at: i64
         let waits: BTreeSet<String> = truth.waiting_on(id).iter().map(|id| id.0.to_string()).collect();
         let open = task.blockers.iter().filter(|blocker| !blocker.finished);
         assert_eq!(open.filter_map(|blocker| blocker.native_id.clone()).collect::<BTreeSet<_>>(), waits, "{key}");
+        assert_comments(task, &issue.comments, CommentPrivacy::Count);
         checked += 1;
     }
     assert_eq!(checked, tasks.len());
 }
 
+/// Holds the comments of a task against those of the world's issue.
+fn assert_comments(told: &TaskObservation, written: &[Comment], comments: CommentPrivacy) {
+    let told: Vec<_> = told
+        .history
+        .iter()
+        .filter_map(|entry| match &entry.what {
+            What::Commented(text) => Some((entry.at.0, entry.actor.is_some(), text.as_deref())),
+            _ => None,
+        })
+        .collect();
+    let text = |comment: &Comment| (comments == CommentPrivacy::Plain).then_some(comment.text);
+    let written = written.iter().filter(|_| comments != CommentPrivacy::Omit);
+    let mut written: Vec<_> = written.map(|comment| (comment.at, true, text(comment))).collect();
+    written.sort_by_key(|(at, ..)| *at);
+    assert_eq!(told, written, "{comments:?}");
+}
+
 #[tokio::test]
 async fn a_thousand_issues_with_all_their_history_take_fifteen_requests() {
-    let world = World::history(NOW, 1_000, 20, 50, 150, 1);
+    let mut world = World::history(NOW, 1_000, 20, 50, 150, 1);
     assert_eq!(world.history_entries(), 22_600);
+    let ids: Vec<IssueId> = world.issues().map(|issue| issue.id).collect();
+    ids.into_iter().for_each(|id| world.edit(NOW - 1).comment(id));
     let mut rig = Rig::start(world, cloud(), &[]).await;
     let outcome = rig.sync().await;
     assert_eq!((outcome.tasks.len(), outcome.failures.len()), (1_000, 0));
@@ -251,6 +279,63 @@ async fn histories_are_read_in_every_form_they_come_in() {
     let known: Vec<i64> = known.iter().flatten().flat_map(|history| &history[1..]).map(|entry| cut(entry.at)).collect();
     let seconds = outcome.tasks.values().flat_map(|task| &task.history[1..]).map(|entry| cut(entry.at));
     assert_eq!(seconds.collect::<Vec<_>>(), known);
+}
+
+#[tokio::test]
+async fn comments_are_told_as_far_as_they_may_be_and_texts_kept_no_longer_than_that() {
+    for options in [cloud(), data_center()] {
+        for comments in [CommentPrivacy::Omit, CommentPrivacy::Count, CommentPrivacy::Plain] {
+            let mut rig = Rig::demo(options.clone()).await.with_comments(comments);
+            let outcome = rig.sync().await;
+            assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
+            let world = rig.jira.world();
+            let mut texts = BTreeSet::new();
+            for issue in world.truth(NOW).issues() {
+                assert_comments(outcome.task(issue.id), &issue.comments, comments);
+                texts.extend(issue.comments.iter().map(|comment| comment.text));
+            }
+            let holds = |text: &str| outcome.records.iter().any(|record| record.json.contains(text));
+            assert!(!texts.is_empty());
+            assert!(texts.iter().all(|text| holds(text) == (comments == CommentPrivacy::Plain)), "{comments:?}");
+            assert!(!kinds(&rig.jira.requests()).contains_key("comment"), "all of them came with their issues");
+        }
+    }
+}
+
+#[tokio::test]
+async fn comments_that_search_leaves_out_are_asked_for() {
+    let mut rig = Rig::demo(Options { inline_comments: 5, ..cloud() }).await.with_comments(CommentPrivacy::Plain);
+    let (few, many) = (rig.find("SHOP-1"), rig.find("SHOP-2"));
+    for (id, count) in [(few, 4), (many, 230)] {
+        for n in 0..count {
+            rig.jira.world().edit(NOW - 1_000 + n).comment(id);
+        }
+    }
+    let asked = |rig: &Rig, id: IssueId| {
+        let path = format!("/issue/{id}/comment");
+        rig.jira.take_requests().iter().filter(|request| request.path().ends_with(&path)).count()
+    };
+    let outcome = rig.sync().await;
+    let written = |rig: &Rig, id: IssueId| rig.jira.world().issue(id).comments.clone();
+    assert_comments(outcome.task(many), &written(&rig, many), CommentPrivacy::Plain);
+    assert_comments(outcome.task(few), &written(&rig, few), CommentPrivacy::Plain);
+    assert_eq!(asked(&rig, many), 3, "the oldest 225 or so in pages of a hundred");
+    rig.jira.world().edit(NOW + 1_000).take_back_comment(many);
+    rig.now += 5 * MINUTE;
+    let outcome = rig.sync().await;
+    assert_comments(outcome.task(many), &written(&rig, many), CommentPrivacy::Plain);
+}
+
+#[tokio::test]
+async fn an_issue_whose_further_comments_are_refused_is_told_with_those_that_came() {
+    let mut rig = Rig::demo(Options { inline_comments: 5, ..cloud() }).await;
+    let id = rig.find("SHOP-2");
+    (0..9).for_each(|n| rig.jira.world().edit(NOW - 1_000 + n).comment(id));
+    rig.jira.faults().on("GET */comment", When::Always, Fault::forbidden());
+    let outcome = rig.sync().await;
+    assert!(outcome.failures.is_empty());
+    let written = rig.jira.world().issue(id).comments.clone();
+    assert_comments(outcome.task(id), &written[written.len() - 5..], CommentPrivacy::Count);
 }
 
 #[tokio::test]

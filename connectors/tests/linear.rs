@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use contextcore_connectors::ALL;
-use contextcore_core::config::{BlockedConfig, Privacy, SecretRef, SourceConfig};
+use contextcore_core::config::{BlockedConfig, CommentPrivacy, Privacy, SecretRef, SourceConfig};
 use contextcore_core::connector::{Activity, Connector, Cursor, Observation, RawRecord, Run, TaskObservation};
 use contextcore_core::model::{Kept, SprintFacts, SprintState, Status, TaskType, What};
 use contextcore_core::time::{DAY, HOUR, MINUTE};
@@ -18,7 +18,9 @@ use contextcore_core::{Error, ErrorKind, Millis, Result, Retry, diff, timeline};
 use contextcore_standins::Clock;
 use contextcore_standins::faults::{Fault, When};
 use contextcore_standins::linear::{Credential, Linear, LinearHandle, Options};
-use contextcore_standins::world::{Draft, Edit, IssueId, ProjectId, SprintId, StatusId, TypeId, Visibility, World};
+use contextcore_standins::world::{
+    Comment, Draft, Edit, IssueId, ProjectId, SprintId, StatusId, TypeId, Visibility, World,
+};
 
 /// 2026-11-18, when nothing special is going on with any clock.
 const NOW: i64 = 1_795_000_000_000;
@@ -70,9 +72,9 @@ fn config(linear: &LinearHandle, token: &tempfile::TempDir, secret: &str, teams:
     }
 }
 
-fn connector(config: &SourceConfig) -> Box<dyn Connector> {
+fn connector(config: &SourceConfig, comments: CommentPrivacy) -> Box<dyn Connector> {
     let registration = ALL.iter().find(|registration| registration.kind == "linear").unwrap();
-    (registration.build)(config, &Privacy::default()).unwrap()
+    (registration.build)(config, &Privacy { comments, ..Privacy::default() }).unwrap()
 }
 
 impl Rig {
@@ -86,12 +88,18 @@ impl Rig {
         let options = Options { clock: Clock::of(move || ticking.load(Ordering::Relaxed)), ..options };
         let token = tempfile::tempdir().unwrap();
         let linear = Linear::start(world, options).await.unwrap();
-        let connector = connector(&config(&linear, &token, secret, teams));
+        let connector = connector(&config(&linear, &token, secret, teams), CommentPrivacy::default());
         Self { linear, connector, state: None, cursors: HashMap::new(), clock, _token: token }
     }
 
     async fn demo() -> Self {
         Self::start(World::demo(NOW, 3, 7), Options::default(), &[]).await
+    }
+
+    /// A new process with other rules for comments.
+    fn with_comments(mut self, comments: CommentPrivacy) -> Self {
+        self.connector = connector(&config(&self.linear, &self._token, Linear::KEY, &[]), comments);
+        self
     }
 
     fn now(&self) -> i64 {
@@ -211,6 +219,7 @@ fn assert_true(world: &World, tasks: &BTreeMap<String, TaskObservation>, at: i64
         let waits: BTreeSet<String> = truth.waiting_on(id).into_iter().map(Linear::id).collect();
         let open = task.blockers.iter().filter(|blocker| !blocker.finished);
         assert_eq!(open.filter_map(|blocker| blocker.native_id.clone()).collect::<BTreeSet<_>>(), waits, "{key}");
+        assert_comments(task, &issue.comments, CommentPrivacy::Count);
         let first = issue.initial();
         let What::Created(created) = &task.history[0].what else { panic!("{key} begins with {:?}", task.history[0]) };
         assert_eq!(created.title, first.title, "first title of {key}");
@@ -218,6 +227,23 @@ fn assert_true(world: &World, tasks: &BTreeMap<String, TaskObservation>, at: i64
         assert_eq!(task.history[0].at, Millis(issue.created), "{key}");
     }
     assert!(checked > 50, "only {checked} issues");
+}
+
+/// Holds the comments of a task against those of the world's issue.
+fn assert_comments(told: &TaskObservation, written: &[Comment], comments: CommentPrivacy) {
+    let told: Vec<_> = told
+        .history
+        .iter()
+        .filter_map(|entry| match &entry.what {
+            What::Commented(text) => Some((entry.at.0, entry.actor.is_some(), text.as_deref())),
+            _ => None,
+        })
+        .collect();
+    let text = |comment: &Comment| (comments == CommentPrivacy::Plain).then_some(comment.text);
+    let written = written.iter().filter(|_| comments != CommentPrivacy::Omit);
+    let mut written: Vec<_> = written.map(|comment| (comment.at, true, text(comment))).collect();
+    written.sort_by_key(|(at, ..)| *at);
+    assert_eq!(told, written, "{comments:?}");
 }
 
 #[tokio::test]
@@ -242,6 +268,37 @@ async fn everything_is_read_and_agrees_with_the_world() {
 }
 
 #[tokio::test]
+async fn comments_are_told_as_far_as_they_may_be_and_long_lists_to_their_end() {
+    for comments in [CommentPrivacy::Omit, CommentPrivacy::Count, CommentPrivacy::Plain] {
+        let mut rig = Rig::demo().await.with_comments(comments);
+        let many = rig.find("PLAT-4");
+        (0..130).for_each(|n| rig.linear.world().edit(NOW - 1_000 + n).comment(many));
+        let outcome = rig.sync().await;
+        assert!(outcome.failures.is_empty() && outcome.warnings.is_empty(), "{:?}", outcome.warnings);
+        let world = rig.linear.world();
+        let tasks = world.truth(NOW).issues().filter(|issue| world.issue_type(issue.fields.kind).level <= 0);
+        for issue in tasks {
+            assert_comments(outcome.task(issue.id), &issue.comments, comments);
+        }
+        let text = world.issue(many).comments[0].text;
+        let held = outcome.records.iter().any(|record| record.json.contains(text));
+        assert_eq!(held, comments == CommentPrivacy::Plain);
+    }
+}
+
+#[tokio::test]
+async fn a_new_comment_is_told_with_the_next_poll() {
+    let mut rig = Rig::demo().await;
+    rig.sync().await;
+    let id = rig.find("PLAT-4");
+    rig.pass(5 * MINUTE);
+    rig.linear.world().edit(rig.now()).comment(id);
+    rig.pass(MINUTE);
+    let outcome = rig.sync().await;
+    assert_comments(outcome.task(id), &rig.linear.world().issue(id).comments, CommentPrivacy::Count);
+}
+
+#[tokio::test]
 async fn a_poll_without_changes_is_three_requests_and_tells_nothing() {
     let mut rig = Rig::demo().await;
     rig.sync().await;
@@ -259,12 +316,19 @@ async fn a_poll_without_changes_is_three_requests_and_tells_nothing() {
 
 #[tokio::test]
 async fn a_thousand_issues_with_their_histories_stay_within_the_budget() {
-    for (each, heavy_every, heavy) in [(20, 0, 0), (20, 50, 150), (6, 0, 0)] {
-        let world = World::history(NOW, 1_000, each, heavy_every, heavy, 11);
+    for (each, heavy_every, heavy, comments) in [(20, 0, 0, 0), (20, 50, 150, 0), (6, 0, 0, 0), (20, 0, 0, 4)] {
+        let mut world = World::history(NOW, 1_000, each, heavy_every, heavy, 11);
+        let ids: Vec<IssueId> = world.issues().map(|issue| issue.id).collect();
+        // From none to twice as many as on average.
+        for (id, count) in ids.into_iter().zip((0..=2 * comments).cycle()) {
+            (0..count).for_each(|n| world.edit(NOW - 1_000 + n).comment(id));
+        }
         let mut rig = Rig::start(world, Options::default(), &[]).await;
         let outcome = rig.sync().await;
         let (heard, charged) = (rig.linear.requests().len(), rig.linear.charged());
-        println!("{each} acts each, {heavy} on every {heavy_every}th: {heard} requests, {charged:.0} points");
+        println!(
+            "{each} acts, {comments} comments each, {heavy} on every {heavy_every}th: {heard} requests, {charged:.0} points"
+        );
         assert_true(&rig.linear.world(), &outcome.tasks, NOW);
         assert!(heard <= 45, "{heard} requests");
         assert!(charged <= 250_000.0, "{charged} points");

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use contextcore_core::config::CommentPrivacy;
 use contextcore_core::connector::{Activity, Observation, TaskObservation};
 use contextcore_core::model::{
     Artifact, Blocker, Entry, EntryId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey, TaskType,
@@ -28,8 +29,8 @@ pub(super) struct Reading {
     pub(super) statuses: BTreeMap<String, Status>,
     /// Configured types by name in lower case.
     pub(super) types: BTreeMap<String, TaskType>,
-    /// Whether the texts of comments are kept.
-    pub(super) comments: bool,
+    /// What is kept of comments.
+    pub(super) comments: CommentPrivacy,
 }
 
 impl Reading {
@@ -319,7 +320,8 @@ fn what(reading: &Reading, told: &Told) -> Result<Option<What>> {
         "priority_changed" => What::Prioritised(text(to)),
         "labels_changed" => What::Labelled(texts(to)),
         "due_changed" => What::Due(text(to)),
-        "commented" => What::Commented(text(to).filter(|_| reading.comments).map(Into::into)),
+        "commented" if !reading.comments.is_told() => return Ok(None),
+        "commented" => What::Commented(text(to).filter(|_| reading.comments.has_texts()).map(Into::into)),
         "linked" => {
             let words = text(to).or_else(|| text(&told.from)).unwrap_or_default();
             let blocker = words.strip_prefix("is blocked by ").map(str::to_owned);

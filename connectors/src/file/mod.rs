@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use contextcore_core::config::{CommentPrivacy, Privacy, SourceConfig};
+use contextcore_core::config::{Privacy, SourceConfig};
 use contextcore_core::connector::{
     CheckReport, Connector, Cursor, Observation, Page, RawRecord, Registration, Run, Stream,
 };
@@ -44,7 +44,7 @@ fn build(config: &SourceConfig, privacy: &Privacy) -> Result<Box<dyn Connector>>
         projects: config.projects.clone(),
         statuses: config.statuses.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
         types: config.types.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
-        comments: privacy.comments == CommentPrivacy::Plain,
+        comments: privacy.comments,
     };
     Ok(Box::new(File { path, reading, reads: AtomicU64::new(0) }))
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use contextcore_core::config::CommentPrivacy;
 use contextcore_core::http::{Auth, Session, SessionConfig, Stats, Tries, redact};
 use contextcore_core::{Error, ErrorKind, Millis, Result, Retry};
 use graphql_client::GraphQLQuery;
@@ -41,7 +42,7 @@ pub(super) struct Api {
     points: Mutex<Option<Points>>,
     /// The server does not know the features of 2025 and 2026.
     reduced: AtomicBool,
-    comments: bool,
+    comments: CommentPrivacy,
     scopes: Scopes,
 }
 
@@ -397,12 +398,18 @@ impl Work {
     }
 }
 
-/// A page of an issue's history.
+/// The lists of an issue that may be longer than a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum List {
+    Events,
+    Comments,
+}
+
+/// A page of the one list that was asked for.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TimelinePage {
-    #[serde(default)]
-    timeline_items: Rows<Box<RawValue>>,
+struct ListPage {
+    #[serde(alias = "timelineItems", alias = "comments", default)]
+    list: Rows<Box<RawValue>>,
 }
 
 /// Asks a document of the set that the server understands, and goes over to the smaller set when it refuses the larger.
@@ -791,10 +798,12 @@ impl Api {
         let tries = if ids.len() > 1 { TRIES } else { ALL_TRIES };
         let wanted = ids.len();
         let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        let comments = self.comments;
+        let (comments, texts) = (self.comments.is_told(), self.comments.has_texts());
         let answer: Result<Answer<Nodes>> = match kind {
-            Kind::IssueItems => paired!(self, tries, Items, items { ids: ids.clone(), comments: comments }),
-            Kind::Issues => paired!(self, tries, Issues, issues { ids: ids.clone(), comments: comments }),
+            Kind::IssueItems => {
+                paired!(self, tries, Items, items { ids: ids.clone(), comments: comments, texts: texts })
+            }
+            Kind::Issues => paired!(self, tries, Issues, issues { ids: ids.clone(), comments: comments, texts: texts }),
             Kind::PullRequestItems => {
                 let variables = common::pull_request_items::Variables { ids };
                 self.ask::<common::PullRequestItems, _>(variables, tries).await
@@ -813,26 +822,34 @@ impl Api {
         Ok(fates(data.nodes, &errors))
     }
 
-    /// The events of an issue after this cursor, to the end.
-    pub(super) async fn rest_of_timeline(&self, id: &str, after: Box<str>) -> Result<Vec<Box<RawValue>>> {
-        let mut events = Vec::new();
+    /// What a list of an issue holds after this cursor, to the end.
+    pub(super) async fn rest_of(&self, list: List, id: &str, after: Box<str>) -> Result<Vec<Box<RawValue>>> {
+        let mut rows = Vec::new();
         let mut after = Some(after);
         while let Some(cursor) = after.take() {
-            let answer: Result<Answer<One<TimelinePage>>> =
-                paired!(self, ALL_TRIES, Timeline, timeline { id: id.to_owned(), after: Some(cursor.to_string()) });
-            let Answer { data, errors } = answer?;
+            let Answer { data, errors } = self.list_page(list, id, &cursor).await?;
             let page = match (data.node, errors.into_iter().next()) {
-                (Some(page), None) => page.timeline_items,
+                (Some(page), None) => page.list,
                 (_, Some(error)) => return Err(error.into_error().with("issue", id)),
                 (None, None) => return Err(Error::new(ErrorKind::NotFound, "the issue vanished").with("issue", id)),
             };
-            events.extend(page.nodes.into_iter().flatten());
+            rows.extend(page.nodes.into_iter().flatten());
             after = page.page_info.end_cursor.filter(|next| page.page_info.has_next_page && *next != cursor);
             if page.page_info.has_next_page && after.is_none() {
-                return Err(Error::new(ErrorKind::Protocol, "a history gave the same cursor again").with("issue", id));
+                return Err(Error::new(ErrorKind::Protocol, "a list gave the same cursor again").with("issue", id));
             }
         }
-        Ok(events)
+        Ok(rows)
+    }
+
+    async fn list_page(&self, list: List, id: &str, after: &str) -> Result<Answer<One<ListPage>>> {
+        let (id, after, texts) = (id.to_owned(), Some(after.to_owned()), self.comments.has_texts());
+        match list {
+            List::Events => paired!(self, ALL_TRIES, Timeline, timeline { id: id.clone(), after: after.clone() }),
+            List::Comments => {
+                paired!(self, ALL_TRIES, Comments, comments { id: id.clone(), after: after.clone(), texts: texts })
+            }
+        }
     }
 }
 

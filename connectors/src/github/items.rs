@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tracing::{info, warn};
 
-use super::api::{self, Answer, Api, Fate, ItemsPage, Kind, Sizes};
+use super::api::{self, Answer, Api, Fate, ItemsPage, Kind, List, Sizes};
 use super::marks::{Mark, Marks, Short};
 use super::wire::{PageInfo, RecordText, RepositoryName as NameWithOwner, Rows};
 use super::{CONVERTED, GitHub, ITEMS, Live, MOMENT};
@@ -541,21 +541,36 @@ pub(super) async fn whole(
     node: &RawValue,
 ) -> Result<RawRecord> {
     let outline = Outline::of(node);
-    let events = match outline.after.filter(|_| outline.goes_on) {
-        Some(after) => api.rest_of_timeline(native_id, after).await?,
+    let events = match outline.events {
+        Some(after) => api.rest_of(List::Events, native_id, after).await?,
         None => Vec::new(),
     };
-    let record = RecordText { project, node, events: &events };
+    let comments = match outline.comments {
+        Some(after) => rest_of_comments(api, native_id, after).await?,
+        None => Vec::new(),
+    };
+    let record = RecordText { project, node, events: &events, comments: &comments };
     let json = serde_json::to_string(&record)
         .map_err(|error| Error::new(ErrorKind::Internal, "write a record").caused_by(error))?;
     Ok(RawRecord { stream, native_id: native_id.to_owned(), json })
 }
 
-/// Whether a history goes on after what the node holds.
+/// The comments of an issue after this cursor. Where they are refused, the first page must do: the issue matters more.
+async fn rest_of_comments(api: &Api, id: &str, after: Box<str>) -> Result<Vec<Box<RawValue>>> {
+    match api.rest_of(List::Comments, id, after).await {
+        Err(error) if matches!(error.kind(), ErrorKind::Permission | ErrorKind::NotFound) => {
+            warn!(issue = id, error = error.full(), "not all comments can be had");
+            Ok(Vec::new())
+        }
+        rows => rows,
+    }
+}
+
+/// Where the lists of an issue go on after what its node holds.
 #[derive(Debug, Default)]
 struct Outline {
-    goes_on: bool,
-    after: Option<Box<str>>,
+    events: Option<Box<str>>,
+    comments: Option<Box<str>>,
 }
 
 impl Outline {
@@ -563,22 +578,26 @@ impl Outline {
         #[derive(Default, Deserialize)]
         #[serde(rename_all = "camelCase", default)]
         struct Part {
-            timeline_items: History,
-            content: Option<Inner>,
+            timeline_items: Info,
+            comments: Info,
+            content: Option<Lists>,
         }
         #[derive(Default, Deserialize)]
         #[serde(rename_all = "camelCase", default)]
-        struct Inner {
-            timeline_items: History,
+        struct Lists {
+            timeline_items: Info,
+            comments: Info,
         }
         #[derive(Default, Deserialize)]
         #[serde(rename_all = "camelCase", default)]
-        struct History {
+        struct Info {
             page_info: PageInfo,
         }
         let part: Part = serde_json::from_str(node.get()).unwrap_or_default();
-        let info = part.content.map_or(part.timeline_items, |inner| inner.timeline_items).page_info;
-        Self { goes_on: info.has_next_page, after: info.end_cursor }
+        let own = Lists { timeline_items: part.timeline_items, comments: part.comments };
+        let lists = part.content.unwrap_or(own);
+        let next = |Info { page_info }: Info| page_info.end_cursor.filter(|_| page_info.has_next_page);
+        Self { events: next(lists.timeline_items), comments: next(lists.comments) }
     }
 }
 

@@ -22,7 +22,9 @@ use super::mapping::{self, TypeSigns};
 use super::reference::{Field, Project, Reference, sprint_id};
 use super::settings::Settings;
 use super::sprints;
-use super::wire::{Content, Draft, Event, FieldValue, Issue, Item, LinkedPull, Login, Node, PullRequest, Record, Rows};
+use super::wire::{
+    Comment, Content, Draft, Event, FieldValue, Issue, Item, LinkedPull, Login, Node, PullRequest, Record, Rows,
+};
 
 /// What a record is read with.
 pub(super) struct Context<'a> {
@@ -47,9 +49,9 @@ pub(super) fn task(context: &Context<'_>, json: &str) -> Result<Vec<Observation>
         return Err(Error::new(ErrorKind::Protocol, "the record is of a project that is not read any more"));
     }
     match &record.node {
-        Node::Issue(issue) => of_issue(context, project, issue, None, &record.events),
+        Node::Issue(issue) => of_issue(context, project, issue, None, &record),
         Node::ProjectV2Item(item) => match &item.content {
-            Some(Content::Issue(issue)) => of_issue(context, project, issue, Some(item), &record.events),
+            Some(Content::Issue(issue)) => of_issue(context, project, issue, Some(item), &record),
             Some(Content::PullRequest(pull)) => Ok(vec![of_pull_request(context, project, pull, item)?]),
             Some(Content::DraftIssue(draft)) => Ok(vec![of_draft(context, project, draft, item)?]),
             None => Ok(vec![of_hidden(context, project, item)?]),
@@ -90,9 +92,9 @@ fn of_issue(
     project: Option<&Project>,
     issue: &Issue,
     item: Option<&Item>,
-    more: &[Event],
+    record: &Record,
 ) -> Result<Vec<Observation>> {
-    let events = in_order(issue.timeline_items.iter().chain(more))?;
+    let events = in_order(issue.timeline_items.iter().chain(&record.events))?;
     let written = issue.created_at.or_else(|| item?.created_at).ok_or_else(|| lacks("createdAt"))?;
     let was_draft = events.iter().any(|(_, event)| &*event.kind == "ConvertedFromDraftEvent" && about(project, event));
     let drafted = item.and_then(|item| item.created_at).filter(|_| was_draft);
@@ -102,7 +104,7 @@ fn of_issue(
     reader.place = Place::of(issue);
     let steps = reader.steps(&events, issue, item)?;
     let (mut history, end) = reader.history(Login::of(issue.author.as_ref()), &steps);
-    reader.comments(issue, &mut history);
+    reader.comments(issue.comments.iter().chain(&record.comments), &mut history);
     history.sort_by_key(|entry| entry.at);
     let updated = issue.updated_at.max(item.and_then(|item| item.updated_at)).unwrap_or(created);
     let task = TaskObservation {
@@ -568,13 +570,11 @@ impl<'a> Reader<'a> {
         self.facts(&today)
     }
 
-    fn comments(&self, issue: &Issue, into: &mut Vec<Entry>) {
-        if !self.context.settings.comments {
-            return;
-        }
-        into.extend(issue.comments.iter().map(|comment| {
+    fn comments<'c>(&self, comments: impl Iterator<Item = &'c Comment>, into: &mut Vec<Entry>) {
+        let privacy = self.context.settings.comments;
+        into.extend(comments.filter(|_| privacy.is_told()).map(|comment| {
             let actor = Login::of(comment.author.as_ref());
-            let what = What::Commented(comment.body_text.clone());
+            let what = What::Commented(comment.body_text.clone().filter(|_| privacy.has_texts()));
             self.entry(&format!("comment:{}", comment.id), comment.created_at, actor, false, what)
         }));
     }

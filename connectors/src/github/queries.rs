@@ -34,9 +34,9 @@ pub(super) mod common {
 }
 
 pub(super) mod full {
-    documents!("src/github/full.graphql": ItemSweep, Items, OtherItems, Issues, Timeline);
+    documents!("src/github/full.graphql": ItemSweep, Items, OtherItems, Issues, Timeline, Comments);
 }
 
 pub(super) mod reduced {
-    documents!("src/github/reduced.graphql": ItemSweep, Items, OtherItems, Issues, Timeline);
+    documents!("src/github/reduced.graphql": ItemSweep, Items, OtherItems, Issues, Timeline, Comments);
 }

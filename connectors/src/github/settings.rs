@@ -87,8 +87,8 @@ pub(super) struct Settings {
     statuses: BTreeMap<String, Status>,
     /// Configured types by name in lower case.
     types: BTreeMap<String, TaskType>,
-    /// Whether comments are asked for.
-    pub(super) comments: bool,
+    /// What is asked for and kept of comments.
+    pub(super) comments: CommentPrivacy,
 }
 
 impl Settings {
@@ -126,7 +126,7 @@ impl Settings {
             blocked_labels: config.blocked.labels.as_deref().map(lower),
             statuses: config.statuses.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
             types: config.types.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
-            comments: privacy.comments == CommentPrivacy::Plain,
+            comments: privacy.comments,
         })
     }
 
@@ -186,7 +186,7 @@ pub(super) mod tests {
             blocked_labels: None,
             statuses: BTreeMap::new(),
             types: BTreeMap::new(),
-            comments: false,
+            comments: CommentPrivacy::Omit,
         }
     }
 

@@ -117,6 +117,9 @@ pub(super) struct Record {
     /// Events beyond those in the node.
     #[serde(default)]
     pub(super) events: Vec<Event>,
+    /// Comments beyond those in the node.
+    #[serde(default)]
+    pub(super) comments: Vec<Comment>,
 }
 
 /// A record as it is written: the node's text is GitHub's own.
@@ -127,6 +130,8 @@ pub(super) struct RecordText<'a> {
     pub(super) node: &'a RawValue,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(super) events: &'a [Box<RawValue>],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) comments: &'a [Box<RawValue>],
 }
 
 /// What a record is about.

@@ -31,22 +31,25 @@ pub(super) enum Taken {
 }
 
 impl Taken {
-    /// Reads a row of a search, and when it was changed last.
-    pub(super) fn of(json: &str) -> (Self, Option<Millis>) {
+    /// Reads a row of a search, and when it was changed last. Texts of comments, which Jira sends in any case, go no further
+    /// than here where they are not to be kept.
+    pub(super) fn of(json: &str, texts: bool) -> (Self, Option<Millis>) {
         match Issue::from_answer(json) {
-            Ok(issue) => {
+            Ok(mut issue) => {
                 let updated = issue.fields.updated;
+                issue.fields.comment.iter_mut().for_each(|comments| comments.trim(texts));
                 (Self::Issue(Box::new(issue)), updated)
             }
-            Err(_) => Self::odd(json),
+            Err(_) => Self::odd(json, texts),
         }
     }
 
     /// Keeps a row as it came.
-    pub(super) fn odd(json: &str) -> (Self, Option<Millis>) {
+    pub(super) fn odd(json: &str, texts: bool) -> (Self, Option<Millis>) {
         let outline = Outline::of(json);
         let updated = outline.updated();
-        (Self::Odd { id: outline.id, json: json.into() }, updated)
+        let json = if texts { json.into() } else { without_comments(json) };
+        (Self::Odd { id: outline.id, json }, updated)
     }
 
     pub(super) fn id(&self) -> Option<&str> {
@@ -208,7 +211,7 @@ impl Completer<'_> {
             Site::Cloud => self.cloud_histories(&mut batch).await?,
             Site::DataCenter => self.server_histories(&mut batch, inline).await?,
         }
-        if self.settings.comments {
+        if self.settings.comments.is_told() {
             self.comments(&mut batch).await?;
         }
         self.parents(&mut batch).await?;
@@ -298,31 +301,31 @@ impl Completer<'_> {
         for row in &mut batch.rows {
             let Taken::Issue(issue) = &mut row.taken else { continue };
             let (Some(id), Some(comments)) = (&issue.id, &mut issue.fields.comment) else { continue };
-            if comments.is_whole() {
-                continue;
-            }
-            match self.all_comments(id).await {
-                Ok(all) => *comments = all,
-                Err(error) if api::is_refusal(error.kind()) => {
+            match self.more_comments(id, comments).await {
+                Err(error) if api::is_refusal(error.kind()) || error.kind() == ErrorKind::Protocol => {
                     warn!(issue = &**id, error = error.full(), "not all comments can be had");
                 }
-                Err(error) => return Err(error),
+                result => result?,
             }
         }
         Ok(())
     }
 
-    async fn all_comments(&self, id: &str) -> Result<Comments> {
-        let mut all = Comments::default();
-        loop {
-            let page = self.api.comments(self.live.site, id, all.comments.len()).await?;
-            let empty = page.comments.is_empty();
-            all.total = page.total;
-            all.comments.extend(page.comments);
-            if empty || all.is_whole() {
-                return Ok(all);
+    /// Reads the list of an issue's comments, the oldest first, until none is missing. Search leaves out the oldest, so that is
+    /// as many pages as are missing; were it to leave out others, it would be the whole list.
+    async fn more_comments(&self, id: &str, known: &mut Comments) -> Result<()> {
+        let mut from = 0;
+        while !known.is_whole() {
+            let mut page = self.api.comments(self.live.site, id, from).await?;
+            page.trim(self.settings.comments.has_texts());
+            let end = page.comments.is_empty();
+            from += page.comments.len();
+            known.merge(page);
+            if end || from >= known.total {
+                break;
             }
         }
+        Ok(())
     }
 
     /// Where the parent is told as a key (the old epic link, Data Center's parent link), its id is looked for: among the issues
@@ -371,6 +374,16 @@ impl Completer<'_> {
     }
 }
 
+/// An issue of an odd shape without its comments, whose texts are nobody's business.
+fn without_comments(json: &str) -> Box<str> {
+    let Ok(mut issue) = serde_json::from_str::<serde_json::Value>(json) else { return json.into() };
+    let Some(fields) = issue.get_mut("fields").and_then(serde_json::Value::as_object_mut) else { return json.into() };
+    match fields.remove("comment") {
+        Some(_) => issue.to_string().into(),
+        None => json.into(),
+    }
+}
+
 /// Whether the call as such is refused: by a proxy, by an older site, or for want of a scope.
 fn is_bulk_refused(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Permission | ErrorKind::NotFound | ErrorKind::Gone)
@@ -393,9 +406,9 @@ mod tests {
     #[test]
     fn an_issue_is_kept_once_and_its_history_grows_page_by_page() {
         let mut batch = Batch::default();
-        batch.add(Taken::of(r#"{"id":"1","key":"A-1","fields":{"summary":"old"}}"#).0);
-        batch.add(Taken::of(r#"{"id":"2","key":"A-2","fields":{}}"#).0);
-        batch.add(Taken::of(r#"{"id":"1","key":"A-1","fields":{"summary":"new"}}"#).0);
+        batch.add(Taken::of(r#"{"id":"1","key":"A-1","fields":{"summary":"old"}}"#, false).0);
+        batch.add(Taken::of(r#"{"id":"2","key":"A-2","fields":{}}"#, false).0);
+        batch.add(Taken::of(r#"{"id":"1","key":"A-1","fields":{"summary":"new"}}"#, false).0);
         let reference = Reference::default();
         let page = r#"[{"id":"7","created":1700000000000,"items":[{"field":"summary","fieldId":"summary"},
             {"field":"Size","fieldId":"customfield_1","fieldtype":"custom"}]},{"id":"8","items":[]}]"#;
@@ -414,11 +427,29 @@ mod tests {
     #[test]
     fn an_odd_issue_is_kept_as_it_came_with_what_can_be_read_of_it() {
         let odd = r#"{"id":"5","fields":{"summary":["?"],"updated":"2026-01-05T10:00:00.000+0000"}}"#;
-        let (taken, updated) = Taken::of(odd);
+        let (taken, updated) = Taken::of(odd, false);
         assert_eq!((taken.id(), updated), (Some("5"), Millis::parse("2026-01-05T10:00:00Z")));
         let mut batch = Batch::default();
         batch.add(taken);
         let records = batch.into_records().unwrap();
         assert_eq!(records[0].json, format!(r#"{{"issue":{odd},"histories":[]}}"#));
+    }
+
+    #[test]
+    fn texts_of_comments_go_no_further_than_the_answer_unless_they_may() {
+        let issue = |summary: &str| {
+            format!(
+                r#"{{"id":"5","key":"A-5","fields":{{"summary":{summary},"comment":{{"total":2,"comments":[
+                {{"id":"8","created":"2026-01-06T10:00:00.000+0000","body":"secret words"}},
+                {{"id":"9","body":{{"a form":["nobody knows"]}}}}]}}}}}}"#
+            )
+        };
+        for (summary, texts) in [("\"fine\"", false), ("\"fine\"", true), ("[\"odd\"]", false), ("[\"odd\"]", true)] {
+            let mut batch = Batch::default();
+            batch.add(Taken::of(&issue(summary), texts).0);
+            let record = batch.into_records().unwrap().remove(0);
+            assert_eq!(record.json.contains("secret words"), texts, "{summary}");
+            assert!(record.json.contains(summary));
+        }
     }
 }

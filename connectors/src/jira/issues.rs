@@ -295,7 +295,7 @@ impl Poll<'_> {
 
     /// Takes an issue in, unless it was given with this very change. When it was changed.
     fn take_issue(&mut self, json: &str) -> Option<Millis> {
-        let (taken, updated) = Taken::of(json);
+        let (taken, updated) = Taken::of(json, self.jira.settings.comments.has_texts());
         if let (Some(id), Some(updated)) = (taken.id(), updated) {
             if self.known.insert(id.into(), updated.0) == Some(updated.0) {
                 return Some(updated);
@@ -316,7 +316,7 @@ impl Poll<'_> {
                 self.inline.extend(issue.id.clone().map(|id| (id, inline)));
                 taken
             }
-            _ => Taken::odd(json).0,
+            _ => Taken::odd(json, self.jira.settings.comments.has_texts()).0,
         }
     }
 
@@ -340,6 +340,6 @@ impl Poll<'_> {
 
 /// The fields to ask for.
 fn wished<'a>(jira: &Jira, live: &'a Live) -> BTreeSet<&'a str> {
-    let comment = jira.settings.comments.then_some("comment");
+    let comment = jira.settings.comments.is_told().then_some("comment");
     FIELDS.into_iter().chain(comment).chain(live.reference.custom_fields()).collect()
 }

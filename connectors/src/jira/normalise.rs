@@ -517,14 +517,16 @@ impl<'a> Reader<'a> {
     }
 
     fn comments(&self, entries: &mut Vec<Entry>) -> Result<()> {
-        if !self.context.settings.comments {
+        let privacy = self.context.settings.comments;
+        if !privacy.is_told() {
             return Ok(());
         }
         for comment in self.issue.fields.comment.iter().flat_map(|comments| &comments.comments) {
             let id = comment.id.as_deref().ok_or_else(|| lacks("comment id"))?;
             let at = comment.created.ok_or_else(|| lacks("comment date").with("comment", id))?;
             let actor = comment.author.as_ref().map(|who| who.name.to_string());
-            entries.push(self.entry(&format!("comment:{id}"), at, actor, What::Commented(comment.body.clone())));
+            let text = if privacy.has_texts() { comment.text() } else { None };
+            entries.push(self.entry(&format!("comment:{id}"), at, actor, What::Commented(text)));
         }
         Ok(())
     }

@@ -37,8 +37,8 @@ pub(super) struct Settings {
     statuses: BTreeMap<String, Status>,
     /// Configured types by id or name in lower case.
     types: BTreeMap<String, TaskType>,
-    /// Whether the texts of comments are asked for.
-    pub(super) comments: bool,
+    /// What is asked for and kept of comments.
+    pub(super) comments: CommentPrivacy,
 }
 
 impl Settings {
@@ -67,7 +67,7 @@ impl Settings {
             blocked_labels: lower(config.blocked.labels.as_deref().unwrap_or_default()),
             statuses: config.statuses.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
             types: config.types.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
-            comments: privacy.comments == CommentPrivacy::Plain,
+            comments: privacy.comments,
         })
     }
 
@@ -131,11 +131,15 @@ pub(super) mod tests {
             blocked_labels: Vec::new(),
             statuses: BTreeMap::new(),
             types: BTreeMap::new(),
-            comments: false,
+            comments: CommentPrivacy::Omit,
         }
     }
 
     impl Settings {
+        pub(in super::super) fn with_comments(self, comments: CommentPrivacy) -> Self {
+            Self { comments, ..self }
+        }
+
         pub(in super::super) fn with_status(mut self, name: &str, to: Status) -> Self {
             self.statuses.insert(name.to_lowercase(), to);
             self

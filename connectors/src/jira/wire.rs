@@ -8,7 +8,7 @@
 //! Cloud and Data Center differ in small things (an account id or a user key, a date as text or as a number, an id as text or
 //! as a number), so everything here reads all the forms that were seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -87,7 +87,7 @@ pub(super) struct Fields {
     /// Seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) timeoriginalestimate: Option<f64>,
-    /// Asked for only when comments are told in plain.
+    /// Asked for unless `privacy.comments` is `omit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) comment: Option<Comments>,
 }
@@ -203,9 +203,25 @@ impl Comments {
     pub(super) fn is_whole(&self) -> bool {
         self.comments.len() >= self.total
     }
+
+    /// Takes in those of a page that are not here yet: search and list overlap.
+    pub(super) fn merge(&mut self, page: Self) {
+        self.total = page.total;
+        let known: BTreeSet<Box<str>> = self.comments.iter().filter_map(|comment| comment.id.clone()).collect();
+        let is_new = |comment: &Comment| comment.id.as_ref().is_none_or(|id| !known.contains(id));
+        self.comments.extend(page.comments.into_iter().filter(is_new));
+    }
+
+    /// Keeps the texts as plain text, or lets go of them.
+    pub(super) fn trim(&mut self, texts: bool) {
+        for comment in &mut self.comments {
+            let text = comment.text().filter(|_| texts);
+            comment.body = text.and_then(|text| serde_json::value::to_raw_value(&text).ok());
+        }
+    }
 }
 
-/// A comment. Its text is wiki text on Data Center and a document on Cloud; both are kept as plain text.
+/// A comment.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Comment {
     #[serde(default, deserialize_with = "text")]
@@ -214,8 +230,17 @@ pub(super) struct Comment {
     pub(super) author: Option<Who>,
     #[serde(default, deserialize_with = "stamp")]
     pub(super) created: Option<Millis>,
-    #[serde(default, deserialize_with = "document")]
-    pub(super) body: Option<String>,
+    /// As it came: wiki text on Data Center, a document on Cloud. A record holds it as plain text, or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body: Option<Box<RawValue>>,
+}
+
+impl Comment {
+    /// What it says; nothing where that is in a form nobody knows.
+    pub(super) fn text(&self) -> Option<String> {
+        let body = self.body.as_deref()?;
+        document(&mut serde_json::Deserializer::from_str(body.get())).ok().flatten()
+    }
 }
 
 /// A sprint, as boards list it, as `GET sprint` gives it and as the sprint field of an issue holds it.
@@ -644,7 +669,7 @@ mod tests {
     #[test]
     fn comments_are_plain_text_on_cloud_and_server() {
         let body =
-            |json: &str| serde_json::from_str::<Comment>(&format!(r#"{{"id":"1","body":{json}}}"#)).unwrap().body;
+            |json: &str| serde_json::from_str::<Comment>(&format!(r#"{{"id":"1","body":{json}}}"#)).unwrap().text();
         let document = r#"{"type":"doc","version":1,"content":[
             {"type":"paragraph","content":[{"type":"text","text":"Please "},{"type":"text","text":"review"}]},
             {"type":"paragraph","content":[{"type":"text","text":"Thanks"}]}]}"#;

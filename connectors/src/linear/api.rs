@@ -68,6 +68,8 @@ documents! {
 #[derive(Debug)]
 pub(super) struct Api {
     session: Session,
+    /// Whether comments are asked for with their texts.
+    texts: bool,
 }
 
 /// An answer's data, and what was wrong with it.
@@ -227,6 +229,11 @@ pub(super) enum List {
 }
 
 impl List {
+    /// Whether it is learned how long this list is wont to be.
+    pub(super) const fn is_measured(self) -> bool {
+        !matches!(self, Self::Links)
+    }
+
     /// The field, its fixed arguments, and the fragment of `issues.graphql` that says what is asked of it.
     const fn field(self) -> (&'static str, &'static str, &'static str) {
         match self {
@@ -256,7 +263,7 @@ impl Api {
         let mut config = SessionConfig::new(&settings.url, settings.auth(), BUCKETS, LinearDialect);
         config.tls_ca_file.clone_from(&settings.tls_ca_file);
         config.in_flight = IN_FLIGHT;
-        Ok(Self { session: Session::new(config)? })
+        Ok(Self { session: Session::new(config)?, texts: settings.comments.has_texts() })
     }
 
     /// What has been done so far.
@@ -298,7 +305,7 @@ impl Api {
     /// # Errors
     /// As the session's; [`ErrorKind::Unavailable`] soon, so that fewer can be asked for.
     pub(super) async fn issues(&self, ids: &[&str], price: &Price) -> Result<Told<IssuesPage>> {
-        self.ask::<Issues, _>(issues_variables(ids, price), price.of(ids.len()), TRIES).await
+        self.ask::<Issues, _>(issues_variables(ids, price, self.texts), price.of(ids.len()), TRIES).await
     }
 
     /// The next `first` of each of these lists, in one request. The document is put together from the fragments of
@@ -308,7 +315,7 @@ impl Api {
     /// As the session's; [`ErrorKind::Unavailable`] soon, so that fewer can be asked for.
     pub(super) async fn rests(&self, rests: &[Rest], first: u32) -> Result<Told<RestPage>> {
         let price = rests.iter().map(|rest| sizes::rest(rest.list, first)).sum();
-        let body = RestBody::new(rests, first);
+        let body = RestBody::new(rests, first, self.texts);
         self.send(&body, price, TRIES).await
     }
 
@@ -439,15 +446,16 @@ fn in_teams(teams: &[String], all: changed::Variables) -> changed_in_teams::Vari
 }
 
 /// The variables of the issues' document.
-fn issues_variables(ids: &[&str], price: &Price) -> issues::Variables {
+fn issues_variables(ids: &[&str], price: &Price, texts: bool) -> issues::Variables {
     issues::Variables {
         ids: ids.iter().map(ToString::to_string).collect(),
         first: i64::try_from(ids.len()).unwrap_or(i64::MAX),
         history: i64::from(price.history),
         spans: i64::from(price.spans),
         links: i64::from(sizes::LINKS),
-        with_comments: price.comments,
-        comments: i64::from(sizes::COMMENTS),
+        with_comments: price.comments.is_some(),
+        with_texts: texts,
+        comments: i64::from(price.comments.unwrap_or(1)),
     }
 }
 
@@ -488,7 +496,7 @@ struct RestBody {
 }
 
 impl RestBody {
-    fn new(rests: &[Rest], first: u32) -> Self {
+    fn new(rests: &[Rest], first: u32, texts: bool) -> Self {
         let mut variables = BTreeMap::from([("first".to_owned(), first.into())]);
         let (mut head, mut fields) = ("$first: Int!".to_owned(), String::new());
         for (n, rest) in rests.iter().enumerate() {
@@ -500,6 +508,10 @@ impl RestBody {
             ));
             variables.insert(format!("i{n}"), (*rest.issue).into());
             variables.insert(format!("a{n}"), (*rest.after).into());
+        }
+        if rests.iter().any(|rest| rest.list == List::Comments) {
+            head.push_str(", $withTexts: Boolean!");
+            variables.insert("withTexts".to_owned(), texts.into());
         }
         let used: BTreeSet<_> = rests.iter().map(|rest| rest.list.field().2).collect();
         let fragments: String = used.into_iter().map(fragment).collect();
@@ -527,7 +539,7 @@ mod tests {
     #[test]
     fn the_rests_of_several_lists_are_asked_for_at_once() {
         let rest = |issue: &str, list, after: &str| Rest { issue: issue.into(), list, after: after.into() };
-        let body = RestBody::new(&[rest("a", List::History, "x"), rest("b", List::Spans, "y")], 10);
+        let body = RestBody::new(&[rest("a", List::History, "x"), rest("b", List::Spans, "y")], 10, false);
         insta::assert_snapshot!(format!("{}\n{:?}", body.query, body.variables));
     }
 
@@ -565,7 +577,7 @@ mod tests {
         for comments in [false, true] {
             let price = sizes::Sizes::default().price(comments);
             let ids = vec!["id"; price.most()];
-            assert_close(price.of(ids.len()), &Issues::build_query(issues_variables(&ids, &price)));
+            assert_close(price.of(ids.len()), &Issues::build_query(issues_variables(&ids, &price, true)));
         }
         let sides = Some(None);
         let (teams, first) = (vec!["ENG".to_owned()], sizes::IDS);
@@ -578,7 +590,7 @@ mod tests {
         assert_close(sizes::plan(sizes::PLAN), &Plan::build_query(plan_variables(&wish)));
         for list in [List::History, List::Spans, List::Links, List::Comments] {
             let rests = vec![Rest { issue: "id".into(), list, after: "x".into() }; 3];
-            assert_close(3.0 * sizes::rest(list, 10), &RestBody::new(&rests, 10));
+            assert_close(3.0 * sizes::rest(list, 10), &RestBody::new(&rests, 10, true));
         }
     }
 }

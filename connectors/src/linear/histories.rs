@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::api::{Api, List, Rest, Told};
 use super::dialect::TOO_COMPLEX;
-use super::sizes::{self, Sizes};
+use super::sizes::{self, Lengths, Sizes};
 use super::wire::{Act, Connection, Issue, Whole};
 use super::{Linear, Live};
 
@@ -59,7 +59,7 @@ pub(super) async fn read(linear: &Linear, ids: &[Box<str>]) -> Result<Gathered> 
     let mut rests = Vec::new();
     let (mut from, mut most) = (0, usize::MAX);
     while from < ids.len() {
-        let price = linear.sizes().price(linear.settings.comments);
+        let price = linear.sizes().price(linear.settings.comments.is_told());
         let chunk: Vec<&str> = ids[from..].iter().take(price.most().min(most)).map(|id| &**id).collect();
         match linear.api.issues(&chunk, &price).await {
             Ok(told) => {
@@ -114,7 +114,7 @@ impl Gathered {
             let outline: Outline = serde_json::from_str(json.get()).unwrap_or_default();
             let Some(id) = outline.id else { continue };
             let (taken, more) = Taken::of(json, &id);
-            if !more.iter().any(|rest| matches!(rest.list, List::History | List::Spans)) {
+            if !more.iter().any(|rest| rest.list.is_measured()) {
                 taken.measure(sizes);
             }
             rests.extend(more);
@@ -140,7 +140,10 @@ impl Gathered {
                 Err(error) => return Err(error),
             }
         }
-        let long = |taken: &&Taken| !taken.whole.history.is_empty() || !taken.whole.spans.is_empty();
+        let long = |taken: &&Taken| {
+            let Whole { history, spans, comments, .. } = &taken.whole;
+            [history, spans, comments].into_iter().any(|rows| !rows.is_empty())
+        };
         self.issues.values().filter(long).for_each(|taken| taken.measure(sizes));
         for id in &self.spoilt {
             self.issues.remove(id);
@@ -272,11 +275,15 @@ impl Taken {
         struct Lists {
             history: Connection<IgnoredAny>,
             state_history: Connection<IgnoredAny>,
+            comments: Connection<IgnoredAny>,
         }
         let lists: Lists = serde_json::from_str(self.whole.issue.get()).unwrap_or_default();
-        let acts = lists.history.nodes.len() + self.whole.history.len();
-        let spans = lists.state_history.nodes.len() + self.whole.spans.len();
-        lock(sizes).met(acts, spans);
+        let lengths = Lengths {
+            acts: lists.history.nodes.len() + self.whole.history.len(),
+            spans: lists.state_history.nodes.len() + self.whole.spans.len(),
+            comments: lists.comments.nodes.len() + self.whole.comments.len(),
+        };
+        lock(sizes).met(lengths);
     }
 }
 

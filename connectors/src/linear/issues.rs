@@ -116,7 +116,7 @@ pub(super) async fn poll(linear: &Linear, live: Arc<Live>, cursor: Option<&Curso
     let mut position = Position::of(cursor);
     linear.adopt(position.sizes.take());
     position.meet(&live.teams);
-    position.open(linear.settings.comments, run.now);
+    position.open(linear.settings.comments.is_told(), run.now);
     let warnings = linear.teams_warning(&live)?;
     let mut poll = Poll { linear, live: &live, now: run.now, position, warnings };
     poll.gather().await?;

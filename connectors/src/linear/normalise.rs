@@ -281,13 +281,12 @@ fn issue(context: &Context<'_>, record: IssueRecord) -> Result<Read> {
     let (states, disputes) = states(context, &acts, spans);
     let present = reader.present(name, acts.iter().any(|(_, act)| act.to_converted_project_id.is_some()));
     let mut history = reader.history(&present, &acts, &states)?;
-    if context.settings.comments {
-        history.extend(comments.iter().map(|comment| {
-            let actor = comment.user.as_ref().map(|who| context.person(&who.id));
-            let what = What::Commented(comment.body.as_ref().map(ToString::to_string));
-            reader.entry(&format!("comment:{}", comment.id), comment.created_at, actor, what)
-        }));
-    }
+    let privacy = context.settings.comments;
+    history.extend(comments.iter().filter(|_| privacy.is_told()).map(|comment| {
+        let actor = comment.user.as_ref().map(|who| context.person(&who.id));
+        let what = What::Commented(comment.body.as_ref().filter(|_| privacy.has_texts()).map(ToString::to_string));
+        reader.entry(&format!("comment:{}", comment.id), comment.created_at, actor, what)
+    }));
     history.sort_by_key(|entry| entry.at);
     let task = TaskObservation {
         native_id: id.to_owned(),

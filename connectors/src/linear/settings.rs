@@ -35,8 +35,8 @@ pub(super) struct Settings {
     statuses: BTreeMap<String, Status>,
     /// Configured types by the name of a label, in lower case.
     types: BTreeMap<String, TaskType>,
-    /// Whether the texts of comments are asked for.
-    pub(super) comments: bool,
+    /// What is asked for and kept of comments.
+    pub(super) comments: CommentPrivacy,
 }
 
 impl Settings {
@@ -64,7 +64,7 @@ impl Settings {
             blocked_labels: lower(config.blocked.labels.as_deref().unwrap_or(&["blocked".to_owned()])),
             statuses: config.statuses.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
             types: config.types.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
-            comments: privacy.comments == CommentPrivacy::Plain,
+            comments: privacy.comments,
         })
     }
 
@@ -133,7 +133,7 @@ pub(super) mod tests {
             blocked_labels: vec!["blocked".into()],
             statuses: BTreeMap::new(),
             types: BTreeMap::new(),
-            comments: false,
+            comments: CommentPrivacy::Omit,
         }
     }
 
@@ -142,9 +142,9 @@ pub(super) mod tests {
         Settings { teams: teams.iter().map(ToString::to_string).collect(), ..plain() }
     }
 
-    /// The same with comments.
-    pub(in super::super) fn with_comments() -> Settings {
-        Settings { comments: true, ..plain() }
+    /// The same with so much of comments.
+    pub(in super::super) fn with_comments(comments: CommentPrivacy) -> Settings {
+        Settings { comments, ..plain() }
     }
 
     /// The same with a type for a label and a status for a state.

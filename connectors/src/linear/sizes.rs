@@ -6,12 +6,12 @@
 //!
 //! - 4 requests for 250 ids each (470 points each): which issues there are, newest change first;
 //! - about 26 requests for [`Price::most`] issues each, with the first 20 or so acts of their history, 8 spans of their state
-//!   history and 2 links: about 205 points an issue;
+//!   history, 2 links and 1 or 2 comments: about 210 points an issue;
 //! - a few for the rests of long lists, many lists a request ([`super::api::List`]);
 //! - 1 for reference data (2,050 points), 1 for cycles, projects, initiatives and attachments (3,800 points).
 //!
-//! Together about 35 requests and 215,000 points. [`Sizes`] chooses how many acts and spans to ask for from the lengths met so
-//! far, so that issues with little history cost little; a query refused as too complex halves the page at once, and that is kept.
+//! Together about 35 requests and 220,000 points. [`Sizes`] chooses how many acts, spans and comments to ask for from the lengths
+//! met so far, so that issues with little history cost little; a query refused as too complex halves the page at once, and that is kept.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,8 +34,6 @@ pub(super) const PROBE: u32 = 25;
 pub(super) const SIDES: u32 = 25;
 /// Links to an issue that come with it.
 pub(super) const LINKS: u32 = 2;
-/// Comments that come with an issue, where they are asked for.
-pub(super) const COMMENTS: u32 = 10;
 /// Rows of a page of the plan, on a first sweep and later.
 pub(super) const PLAN: u32 = 100;
 pub(super) const PLAN_PROBE: u32 = 25;
@@ -47,7 +45,9 @@ const ACT: f64 = 8.2;
 const SPAN: f64 = 1.3;
 const LINK: f64 = 3.5;
 const COMMENT: f64 = 2.4;
-/// An issue without its lists, their page infos included.
+/// What tells whether a list goes on.
+const PAGE_INFO: f64 = 1.2;
+/// An issue without its lists; the page infos of those that are always asked for are included.
 const ISSUE: f64 = 17.1;
 
 const WHOAMI: f64 = 4.0;
@@ -63,9 +63,12 @@ const LIST: f64 = 2.5;
 
 /// The first pages that are tried.
 const CHOICES: [u32; 9] = [4, 8, 12, 16, 20, 25, 30, 40, 50];
-/// Acts and spans that are taken for granted before any were met.
+/// The same for comments: most issues have few, and each that is asked for is paid for.
+const FEW: [u32; 7] = [1, 2, 4, 8, 12, 20, 30];
+/// Acts, spans and comments that are taken for granted before any were met.
 const USUAL_ACTS: u32 = 20;
 const USUAL_SPANS: u32 = 8;
+const USUAL_COMMENTS: u32 = 2;
 /// Lengths that are remembered.
 const REMEMBERED: usize = 200;
 /// Issues of one request at most: more would make answers that are long to wait for.
@@ -105,15 +108,15 @@ pub(super) struct Price {
     pub(super) history: u32,
     /// Spans of states of the first page.
     pub(super) spans: u32,
-    /// Whether comments come along.
-    pub(super) comments: bool,
+    /// Comments of the first page; none where they are not read.
+    pub(super) comments: Option<u32>,
     /// The most issues a request that was not refused may hold.
     cap: u32,
 }
 
 impl Price {
     fn of_issue(self) -> f64 {
-        let comments = if self.comments { f64::from(COMMENTS) * COMMENT } else { 0.0 };
+        let comments = self.comments.map_or(0.0, |first| f64::from(first) * COMMENT + PAGE_INFO);
         ISSUE + f64::from(self.history) * ACT + f64::from(self.spans) * SPAN + f64::from(LINKS) * LINK + comments
     }
 
@@ -129,6 +132,14 @@ impl Price {
     }
 }
 
+/// How long the lists of an issue are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lengths {
+    pub(super) acts: usize,
+    pub(super) spans: usize,
+    pub(super) comments: usize,
+}
+
 /// What was learned about how much to ask for at once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -137,6 +148,8 @@ pub(super) struct Sizes {
     acts: Vec<u16>,
     /// And of the sequences of states.
     spans: Vec<u16>,
+    /// And of the comments, where they are read.
+    comments: Vec<u16>,
     /// The most issues a request may hold.
     cap: u32,
     /// The most lists a request for rests may hold.
@@ -145,21 +158,23 @@ pub(super) struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { acts: Vec::new(), spans: Vec::new(), cap: MOST_ISSUES, rests: RESTS }
+        Self { acts: Vec::new(), spans: Vec::new(), comments: Vec::new(), cap: MOST_ISSUES, rests: RESTS }
     }
 }
 
 impl Sizes {
     /// How much of each issue to ask for now.
     pub(super) fn price(&self, comments: bool) -> Price {
-        let history = cheapest(&self.acts, ACT).unwrap_or(USUAL_ACTS);
-        let spans = cheapest(&self.spans, SPAN).unwrap_or(USUAL_SPANS);
+        let history = cheapest(&CHOICES, &self.acts, ACT).unwrap_or(USUAL_ACTS);
+        let spans = cheapest(&CHOICES, &self.spans, SPAN).unwrap_or(USUAL_SPANS);
+        let comments = comments.then(|| cheapest(&FEW, &self.comments, COMMENT).unwrap_or(USUAL_COMMENTS));
         Price { history, spans, comments, cap: self.cap }
     }
 
     /// Takes note of how long an issue's lists are.
-    pub(super) fn met(&mut self, acts: usize, spans: usize) {
-        for (lengths, length) in [(&mut self.acts, acts), (&mut self.spans, spans)] {
+    pub(super) fn met(&mut self, Lengths { acts, spans, comments }: Lengths) {
+        let lists = [(&mut self.acts, acts), (&mut self.spans, spans), (&mut self.comments, comments)];
+        for (lengths, length) in lists {
             if lengths.len() >= REMEMBERED {
                 lengths.remove(0);
             }
@@ -190,9 +205,9 @@ impl Sizes {
 }
 
 /// The first page that would have been the cheapest for lists of these lengths, rests included. None when none was met.
-fn cheapest(lengths: &[u16], row: f64) -> Option<u32> {
+fn cheapest(choices: &[u32], lengths: &[u16], row: f64) -> Option<u32> {
     let cost = |first: u32| -> f64 { lengths.iter().map(|length| charged(first, u32::from(*length), row)).sum() };
-    let choices = CHOICES.into_iter().filter(|_| !lengths.is_empty());
+    let choices = choices.iter().copied().filter(|_| !lengths.is_empty());
     choices.min_by(|one, other| cost(*one).total_cmp(&cost(*other)))
 }
 
@@ -221,7 +236,11 @@ mod tests {
 
     fn after(lengths: &[usize]) -> Sizes {
         let mut sizes = Sizes::default();
-        lengths.iter().cycle().take(REMEMBERED + 50).for_each(|length| sizes.met(*length, *length / 3));
+        lengths
+            .iter()
+            .cycle()
+            .take(REMEMBERED + 50)
+            .for_each(|length| sizes.met(Lengths { acts: *length, spans: *length / 3, comments: *length / 6 }));
         sizes
     }
 
@@ -246,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_thousand_issues_with_twenty_acts_stay_within_the_hourly_quotas() {
-        let price = after(&[20]).price(false);
+        let price = Sizes { comments: Vec::new(), ..after(&[20]) }.price(true);
         assert!(1_000_usize.div_ceil(price.most()) <= 26, "{}", price.most());
         let points = price.of(1_000) + 4.0 * changed(IDS) + REFERENCE + plan(PLAN);
         assert!(points < 250_000.0, "{points}");

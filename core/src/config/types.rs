@@ -156,6 +156,20 @@ pub enum CommentPrivacy {
     Plain,
 }
 
+impl CommentPrivacy {
+    /// Whether comments are read at all.
+    #[must_use]
+    pub fn is_told(self) -> bool {
+        self != Self::Omit
+    }
+
+    /// Whether their texts are read and kept as well.
+    #[must_use]
+    pub fn has_texts(self) -> bool {
+        self == Self::Plain
+    }
+}
+
 /// A project of the portfolio: native projects of one or more sources under one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProjectConfig {

@@ -11,7 +11,6 @@ use smol_str::ToSmolStr;
 use super::message::Attributes;
 use super::semconv as names;
 use super::setting::Setting;
-use crate::config::CommentPrivacy;
 use crate::derive;
 use crate::model::{Entry, EntryId, Facts, Kept, SmolStr, What};
 use crate::stretch;
@@ -46,6 +45,13 @@ pub(crate) struct Happened<'a> {
     pub(crate) blocked_by: Vec<String>,
     /// The facts in force after it.
     pub(crate) facts: &'a Facts,
+}
+
+impl Happened<'_> {
+    /// Whether it may leave the program at all. What may not keeps its place: a later setting moves nothing else.
+    pub(crate) fn may_be_told(&self, setting: &Setting<'_>) -> bool {
+        self.name != names::TASK_COMMENTED || setting.config.privacy.comments.is_told()
+    }
 }
 
 /// Tells a timeline as events, oldest first; only of the facts that are `wanted`.
@@ -211,7 +217,7 @@ pub(crate) fn attributes(event: &Happened<'_>, setting: &Setting<'_>) -> Attribu
         names::TASK_RENAMED => attributes
             .maybe(names::EVENT_FROM, from.and_then(|title| setting.title(title)))
             .maybe(names::EVENT_TO, to.and_then(|title| setting.title(title))),
-        names::TASK_COMMENTED if setting.config.privacy.comments != CommentPrivacy::Plain => attributes,
+        names::TASK_COMMENTED if !setting.config.privacy.comments.has_texts() => attributes,
         names::TASK_COMMENTED => attributes.maybe(names::EVENT_TEXT, to),
         _ => attributes.maybe(names::EVENT_FROM, from).maybe(names::EVENT_TO, to),
     }
@@ -238,7 +244,7 @@ pub(crate) fn sentence(
     let (from, to) = match event.name {
         names::TASK_ASSIGNED => (setting.person(event.from.as_deref()), setting.person(event.to.as_deref())),
         names::TASK_RENAMED if setting.title("").is_none() => (None, None),
-        names::TASK_COMMENTED if setting.config.privacy.comments != CommentPrivacy::Plain => (None, None),
+        names::TASK_COMMENTED if !setting.config.privacy.comments.has_texts() => (None, None),
         names::TASK_SPRINT_CHANGED => (sprints.0.map(Cow::Owned), sprints.1.map(Cow::Owned)),
         _ => (event.from.as_deref().map(Cow::Borrowed), event.to.as_deref().map(Cow::Borrowed)),
     };
@@ -341,6 +347,34 @@ mod tests {
         assert_eq!(said[1], "PROJ-1 commit a1: build");
         assert_eq!(said[2], "PROJ-1 todo → in_progress, by commit a1");
         assert_eq!(said[5], "PROJ-1 blocked: ci failed b2: build");
+    }
+
+    #[test]
+    fn a_comment_is_told_as_far_as_it_may_be_whatever_the_journal_holds() {
+        let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
+        let mut comment = kept(10, What::Commented(Some("Why?".into())));
+        comment.entry.actor = Some("Ada".into());
+        let life = [kept(0, What::Created(Box::new(facts(Status::Todo)))), comment];
+        let said = |privacy: &str| {
+            let config = Config::from_str(&format!("{source}\n{privacy}"), "test.yaml", &["jira"]).unwrap();
+            let setting = Setting::new(&config);
+            let mut said = Vec::new();
+            each(
+                &life,
+                |kept| kept.entry.at > Millis(0),
+                |event| {
+                    if event.may_be_told(&setting) {
+                        let bare = Attributes::new().maybe(names::EVENT_ACTOR, event.actor);
+                        said.push((sentence(event, &setting, (None, None)), attributes(event, &setting) != bare));
+                    }
+                },
+            );
+            said
+        };
+        assert_eq!(said(""), [("PROJ-1 commented by Ada".to_owned(), false)], "the default");
+        assert_eq!(said("privacy: {comments: count}"), said(""));
+        assert_eq!(said("privacy: {comments: omit}"), []);
+        assert_eq!(said("privacy: {comments: plain}"), [("PROJ-1 commented: Why? by Ada".to_owned(), true)]);
     }
 
     #[test]

@@ -214,6 +214,9 @@ impl<'a> Logs<'a> {
     }
 
     fn event_records(&self, key: &TaskKey, event: &Happened<'_>, spans: &[Stretch]) -> Result<Records> {
+        if !event.may_be_told(&self.setting) {
+            return Ok(Records::new());
+        }
         let attributes = Attributes::new()
             .text(names::TASK_ID, &event.facts.key)
             .text(names::TASK_TYPE, event.facts.task_type.as_str())

@@ -272,7 +272,11 @@ impl Scene<'_> {
 
     fn span_events(&self, past: &[Kept]) -> Events {
         let mut events = Events::default();
-        let tell = |event: &Happened<'_>| events.push(event.at, event.name, &events::attributes(event, self.setting));
+        let tell = |event: &Happened<'_>| {
+            if event.may_be_told(self.setting) {
+                events.push(event.at, event.name, &events::attributes(event, self.setting));
+            }
+        };
         events::each(past, |_| true, tell);
         events
     }

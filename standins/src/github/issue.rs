@@ -6,7 +6,9 @@ use super::repository::milestone;
 use super::timeline;
 use super::view::{View, maybe_time, time};
 use crate::graphql::{Answer, Arguments, Object, Plain, Value, connection};
-use crate::world::{Astray, Category, Change, Issue, IssueId, LinkKind, ResolutionId, StatusId, TypeId, World};
+use crate::world::{
+    Astray, Category, Change, Comment, Issue, IssueId, LinkKind, ResolutionId, StatusId, TypeId, World,
+};
 use serde_json::{Value as Json, json};
 
 /// What an impediment is called among the labels.
@@ -151,22 +153,21 @@ impl<'w> IssueNode<'w> {
         Ok(Value::object(connection("IssueFieldValueConnection", found, arguments, 100, f32::to_string, node)?))
     }
 
-    /// Comments without their texts: the world only counts them and knows when the last was written.
+    /// What people wrote, oldest first.
     fn comments(&self, arguments: &Arguments<'_>) -> Answer<'w> {
-        let (view, issue) = (self.view, self.issue);
-        let at = view.world.hub.commented.get(&issue.id).copied().unwrap_or(issue.created);
-        let author = issue.fields.assignee.unwrap_or(issue.reporter);
-        let node = move |number: &u32| {
-            let login = super::people::login(view, author);
+        let view = self.view;
+        let key = |comment: &&Comment| comment.id.to_string();
+        let node = move |comment: &&Comment| {
+            let (at, author) = (time(comment.at), comment.author);
             let fields = json!({
-                "id": format!("IC_kwDO{}n{number}", issue.id), "createdAt": time(at), "updatedAt": time(at),
-                "body": "Noted.", "bodyText": "Noted.",
-                "author": {"__typename": "User", "login": login, "id": NodeId::User(author).to_string()},
+                "id": format!("IC_kwDO{}", comment.id), "createdAt": at, "updatedAt": at,
+                "body": comment.text, "bodyText": comment.text,
+                "author": {"__typename": "User", "login": super::people::login(view, author), "id": NodeId::User(author).to_string()},
             });
             Value::object(Plain::new("IssueComment", fields))
         };
-        let found = (0..issue.comments).collect();
-        Ok(Value::object(connection("IssueCommentConnection", found, arguments, 100, u32::to_string, node)?))
+        let found = self.issue.comments.iter().collect();
+        Ok(Value::object(connection("IssueCommentConnection", found, arguments, 100, key, node)?))
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Options {
     pub anonymous: bool,
     /// Most issues on a search page that shows fields.
     pub max_search_page: usize,
+    /// Most comments that come with an issue; Data Center gives all.
+    pub inline_comments: usize,
     pub bulk_time: BulkTime,
     pub bulk_order: BulkOrder,
     /// Whether issue linking is switched on.
@@ -92,6 +94,7 @@ impl Options {
             credentials: vec![credential],
             anonymous: false,
             max_search_page: 100,
+            inline_comments: 100,
             bulk_time: BulkTime::Millis,
             bulk_order: BulkOrder::Date,
             linking: true,

@@ -3,7 +3,7 @@
 use super::fields::{Field, Selection};
 use super::json::{self, Json};
 use super::{Site, agile_time};
-use crate::world::{Category, Change, Issue, Link, LinkKind, Sprint, SprintState, UserId, Visibility, World};
+use crate::world::{Category, Change, Comment, Issue, Link, LinkKind, Sprint, SprintState, UserId, Visibility, World};
 
 const ISSUE_EXPAND: &str = "operations,versionedRepresentations,editmeta,changelog,renderedFields";
 /// What link types are called: id, name, inward and outward text.
@@ -169,7 +169,7 @@ impl<'w> Page<'w> {
             Field::Workratio => json.plain(-1),
             Field::Rank => json.shown(format_args!("0|i{:05}:", issue.id.0)),
             Field::EpicName if self.world.issue_type(fields.kind).level == 1 => json.text(&fields.title),
-            Field::Comment => json.object(|json| comments(issue, json)),
+            Field::Comment => json.object(|json| self.newest_comments(issue, json)),
             Field::Watches => json.raw(r#"{"watchCount":1,"isWatching":false}"#),
             Field::Votes => json.raw(r#"{"votes":0,"hasVoted":false}"#),
             // What our worlds do not have.
@@ -249,6 +249,58 @@ impl<'w> Page<'w> {
         json.name("inward").text(inward);
         json.name("outward").text(outward);
         json.name("self").text(&self.resource("issueLinkType", id));
+    }
+
+    /// Comments as they come with an issue. Cloud gives the newest hundred, and how many there are: the oldest of 120 were the
+    /// ones left out (atlassian/atlassian-mcp-server#230). Data Center gives all.
+    fn newest_comments(&self, issue: &Issue, json: &mut Json) {
+        let total = issue.comments.len();
+        let most = if self.site.is_cloud() { self.site.options.inline_comments } else { usize::MAX };
+        let shown = &issue.comments[total.saturating_sub(most)..];
+        self.comments(issue, shown, json);
+        json.name("maxResults").plain(shown.len());
+        json.name("total").plain(total);
+        json.name("startAt").plain(0);
+    }
+
+    /// Some of an issue's comments. Version 2 has their texts as they were written, version 3 as documents.
+    pub(super) fn comments(&self, issue: &Issue, shown: &[Comment], json: &mut Json) {
+        json.name("comments").array(|json| {
+            for comment in shown {
+                json.object(|json| {
+                    let path = format!("{}/comment/{}", issue.id, comment.id);
+                    json.name("self").text(&self.resource("issue", path));
+                    json.name("id").text(&comment.id.to_string());
+                    json.name("author").raw(self.user(comment.author));
+                    json.name("body");
+                    self.comment_text(comment.text, json);
+                    json.name("updateAuthor").raw(self.user(comment.author));
+                    json.name("created").text(&self.site.time(comment.at));
+                    json.name("updated").text(&self.site.time(comment.at));
+                });
+            }
+        });
+    }
+
+    fn comment_text(&self, text: &str, json: &mut Json) {
+        if !self.site.is_cloud() {
+            return json.text(text);
+        }
+        json.object(|json| {
+            json.name("type").text("doc");
+            json.name("version").plain(1);
+            json.name("content").array(|json| {
+                json.object(|json| {
+                    json.name("type").text("paragraph");
+                    json.name("content").array(|json| {
+                        json.object(|json| {
+                            json.name("type").text("text");
+                            json.name("text").text(text);
+                        });
+                    });
+                });
+            });
+        });
     }
 
     fn sprint_field(&self, issue: &Issue, json: &mut Json) {
@@ -477,12 +529,4 @@ fn time_tracking(seconds: Option<u32>, json: &mut Json) {
             json.name(number).plain(seconds);
         }
     }
-}
-
-fn comments(issue: &Issue, json: &mut Json) {
-    // The worlds count comments but hold no words of them.
-    json.name("comments").array(|_| {});
-    json.name("maxResults").plain(issue.comments);
-    json.name("total").plain(issue.comments);
-    json.name("startAt").plain(0);
 }

@@ -14,6 +14,8 @@ const MAX_BULK: usize = 100;
 /// Most histories that `expand=changelog` shows: on a single issue, and in bulk (as the specification says).
 const ISSUE_HISTORIES: usize = 100;
 const BULK_HISTORIES: usize = 40;
+/// Most comments of a page.
+const COMMENTS: usize = 100;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -58,6 +60,7 @@ impl Site {
             ("GET", ["issueLinkType"]) => self.link_types(call),
             ("GET", ["mypermissions"]) => self.my_permissions(call, caller),
             ("GET", ["issue", name]) => self.issue(call, caller, name),
+            ("GET", ["issue", name, "comment"]) => self.comments(call, caller, name),
             _ if self.is_cloud() => self.cloud(call, caller, path),
             _ => self.data_center(call, caller, path),
         }
@@ -103,6 +106,25 @@ impl Site {
         let mut json = json::Json::default();
         page.issue(issue, &selection, changelog, &mut json);
         Reply::json(200, json.finish())
+    }
+
+    /// A page of an issue's comments, the oldest first: at most [`COMMENTS`] of them, whatever was asked for.
+    fn comments(&self, call: &Call, caller: Caller, name: &str) -> Reply {
+        let world = self.world();
+        let page = Page::new(self, &world, &call.base);
+        let Some(issue) = page.find(name).filter(|_| caller == Caller::Known) else { return no_issue() };
+        let number = |name: &str| call.param(name).and_then(|text| text.parse::<usize>().ok());
+        let total = issue.comments.len();
+        let start = number("startAt").unwrap_or(0).min(total);
+        let size = number("maxResults").unwrap_or(COMMENTS).min(COMMENTS);
+        let shown = &issue.comments[start..total.min(start + size)];
+        let body = json::object(|json| {
+            json.name("startAt").plain(start);
+            json.name("maxResults").plain(size);
+            json.name("total").plain(total);
+            page.comments(issue, shown, json);
+        });
+        Reply::json(200, body)
     }
 
     fn issue_bulkfetch(&self, call: &Call, caller: Caller) -> Reply {

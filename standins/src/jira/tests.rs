@@ -238,6 +238,25 @@ async fn jql_is_read_in_the_accounts_zone_and_times_are_written_in_it() {
     assert!(updated.ends_with("-0400") || updated.ends_with("-0500"), "{updated}");
 }
 
+#[tokio::test]
+async fn the_newest_comments_come_with_an_issue_and_all_in_pages() {
+    let (path, fields) = ("/rest/api/3/issue/SHOP-1/comment", json!({"jql": "key = SHOP-1", "fields": ["comment"]}));
+    let numbers = |list: &Value| -> Vec<u64> {
+        list["comments"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().parse().unwrap()).collect()
+    };
+    let jira = cloud().await;
+    let id = jira.world().find("SHOP-1").unwrap();
+    (0..150).for_each(|n| jira.world().edit(NOW + n).comment(id));
+    let written: Vec<u64> = jira.world().issue(id).comments.iter().map(|comment| comment.id.into()).collect();
+    let inline = search(&jira, fields).await.json()["issues"][0]["fields"]["comment"].clone();
+    assert_eq!((numbers(&inline), &inline["total"]), (written[written.len() - 100..].to_vec(), &json!(written.len())));
+    let mut paged = numbers(&get(&jira, path).await.json());
+    assert_eq!(paged.len(), 100);
+    paged.extend(numbers(&get(&jira, &format!("{path}?startAt=100&maxResults=500")).await.json()));
+    assert_eq!(paged, written);
+    assert_eq!(get(&jira, "/rest/api/3/issue/NONE-1/comment").await.status, 404);
+}
+
 async fn search_count(jira: &JiraHandle, jql: String) -> usize {
     let answer = post(jira, "/rest/api/3/search/approximate-count", json!({"jql": jql})).await.json();
     answer["count"].as_u64().unwrap() as usize

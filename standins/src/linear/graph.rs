@@ -1,6 +1,6 @@
 //! The roots of the graph, and how lists of it are filtered, sorted and paged.
 
-use super::issue::{IssueNode, View};
+use super::issue::{IssueNode, View, comment_row};
 use super::{Attachment, Kind, Site, date, number_of, plan, price, time, uuid};
 use crate::graphql::{Answer, Arguments, Connection, Failure, Object, Value, connection};
 use crate::server::lock;
@@ -46,7 +46,7 @@ impl Object for Root<'_> {
             "initiatives" => self.rows("InitiativeConnection", self.initiatives(arguments)?, arguments)?,
             "projectMilestones" => self.rows("ProjectMilestoneConnection", self.milestones(), arguments)?,
             "attachments" => self.rows("AttachmentConnection", self.attachments(arguments)?, arguments)?,
-            "comments" => self.rows("CommentConnection", Vec::new(), arguments)?,
+            "comments" => self.comments(arguments)?,
             other => return Err(Failure::new("INTERNAL_SERVER_ERROR", format!("this stand-in has no {other}"))),
         })
     }
@@ -246,6 +246,19 @@ impl<'w> Root<'w> {
     }
 
     /// All links, the newest first: when one was made, the issue it starts from says.
+    fn comments(&self, arguments: &Arguments<'_>) -> Answer<'w> {
+        let filter = Filter::of(&arguments.json("filter"))?;
+        let mut rows = Vec::new();
+        for issue in self.all().filter(|issue| self.level(issue) <= 0) {
+            let team = &self.world.project(issue.project()).key;
+            if filter.teams.as_ref().is_none_or(|teams| teams.contains(team)) {
+                rows.extend(issue.comments.iter().map(|comment| comment_row(issue, comment)));
+            }
+        }
+        let rows = newest_first(rows, &filter);
+        self.rows("CommentConnection", rows, arguments)
+    }
+
     fn relations(&self, arguments: &Arguments<'_>) -> Answer<'w> {
         let mut rows = Vec::new();
         for issue in self.all().filter(|issue| self.level(issue) <= 0) {
@@ -318,6 +331,7 @@ impl Filter {
                 let since = value["gte"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
                 self.since = Some(since.ok_or_else(unknown)?.as_millisecond());
             }
+            "issue" => self.add("team", &value["team"])?,
             "isActive" if value["eq"] == true => self.or_active = true,
             "or" => {
                 for one in value.as_array().into_iter().flatten() {

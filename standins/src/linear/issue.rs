@@ -4,7 +4,9 @@ use super::graph::{Root, due, kind_of_link, label_id, milestone_id, state_id};
 use super::{Kind, history, time, uuid};
 use crate::graphql::{Answer, Arguments, Failure, Object};
 use crate::server::lock;
-use crate::world::{Category, Change, Fields, Issue, IssueId, PriorityId, ProjectId, SprintId, TypeId, UserId, World};
+use crate::world::{
+    Category, Change, Comment, Fields, Issue, IssueId, PriorityId, ProjectId, SprintId, TypeId, UserId, World,
+};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 
@@ -96,7 +98,7 @@ impl Object for IssueNode<'_> {
             "inverseRelations" => self.links(false, arguments),
             "relations" => self.links(true, arguments),
             "children" => self.children(arguments),
-            "comments" => self.root.rows("CommentConnection", Vec::new(), arguments),
+            "comments" => self.root.rows("CommentConnection", newest_comments(self.issue), arguments),
             "attachments" => self.root.rows("AttachmentConnection", Vec::new(), arguments),
             _ => Ok(self.plain(name).into()),
         }
@@ -185,6 +187,18 @@ impl IssueNode<'_> {
         let rows = children.map(|child| json!({"id": uuid(Kind::Issue, child.id.0), "archivedAt": null}));
         self.root.rows("IssueConnection", rows.collect(), arguments)
     }
+}
+
+/// What people wrote about an issue, the newest first, as Linear gives lists.
+fn newest_comments(issue: &Issue) -> Vec<Json> {
+    issue.comments.iter().rev().map(|comment| comment_row(issue, comment)).collect()
+}
+
+/// A comment, from wherever it is reached.
+pub(super) fn comment_row(issue: &Issue, comment: &Comment) -> Json {
+    json!({"id": uuid(Kind::Comment, comment.id), "createdAt": time(comment.at), "updatedAt": time(comment.at),
+        "archivedAt": null, "body": comment.text, "user": {"id": uuid(Kind::User, u32::from(comment.author.0))},
+        "issue": {"id": uuid(Kind::Issue, issue.id.0)}})
 }
 
 /// The name as a constant, so that it can be compared with what is spoilt.

@@ -340,6 +340,7 @@ enum Kind {
     Attachment = 11,
     Workspace = 12,
     Copy = 13,
+    Comment = 14,
 }
 
 /// An id in the form of all of Linear's.

@@ -1,8 +1,9 @@
 //! Making history: every change goes through [`Edit`], which writes the events and bumps `updated` where a tool would.
 
+use super::words::remark;
 use super::{
-    BoardId, Change, Event, Fields, Issue, IssueId, Key, Link, LinkKind, PriorityId, ProjectId, ResolutionId, SprintId,
-    SprintState, StatusId, Swap, TypeId, UserId, World,
+    BoardId, Change, Comment, Event, Fields, Issue, IssueId, Key, Link, LinkKind, PriorityId, ProjectId, ResolutionId,
+    SprintId, SprintState, StatusId, Swap, TypeId, UserId, World,
 };
 use jiff::civil::Date;
 
@@ -76,7 +77,7 @@ impl<'w> Edit<'w> {
             reporter: self.by,
             updated: self.at,
             fields,
-            comments: 0,
+            comments: vec![],
             hidden: false,
             deleted: None,
             history: vec![],
@@ -214,9 +215,22 @@ impl<'w> Edit<'w> {
 
     /// Comments: no history, but the issue counts as updated.
     pub fn comment(&mut self, id: IssueId) {
-        self.world.issue_mut(id).comments += 1;
-        self.world.hub.commented.insert(id, self.at);
+        let hub = &mut self.world.hub;
+        hub.written += 1;
+        hub.commented.insert(id, self.at);
+        let comment = Comment { id: hub.written, at: self.at, author: self.by, text: remark(hub.written) };
+        self.world.issue_mut(id).comments.push(comment);
         self.touch(id, |_| {});
+    }
+
+    /// Takes the oldest comment back. Nothing tells that it was there, but the issue counts as updated.
+    pub fn take_back_comment(&mut self, id: IssueId) {
+        let comments = &mut self.world.issue_mut(id).comments;
+        if !comments.is_empty() {
+            comments.remove(0);
+            self.world.hub.commented.insert(id, self.at);
+            self.touch(id, |_| {});
+        }
     }
 
     /// Moves to another project: same id, new key. The old key still finds it.

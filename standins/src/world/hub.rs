@@ -46,7 +46,9 @@ pub struct Hub {
     dragged: Vec<(BoardId, Content, usize)>,
     /// Former names of statuses: until when, which, what; oldest first.
     renamed: Vec<(i64, StatusId, String)>,
-    /// When somebody last commented an issue.
+    /// Comments written so far, those of all issues.
+    pub(super) written: u32,
+    /// When somebody last commented an issue, or took a comment back.
     pub(crate) commented: BTreeMap<IssueId, i64>,
 }
 

@@ -14,13 +14,24 @@ pub struct Issue {
     pub updated: i64,
     /// The present values.
     pub fields: Fields,
-    pub comments: u32,
+    /// What people wrote about it and did not take back, oldest first.
+    pub comments: Vec<Comment>,
     /// Not visible to the account (a security level), though it exists.
     pub hidden: bool,
     /// When it was deleted. A deleted issue looks as if it had never been.
     pub deleted: Option<i64>,
     /// Oldest first. Events that share an id are one history entry.
     pub(super) history: Vec<Event>,
+}
+
+/// What somebody wrote about an issue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Comment {
+    /// Grows with every comment of the world.
+    pub id: u32,
+    pub at: i64,
+    pub author: UserId,
+    pub text: &'static str,
 }
 
 /// What can change about an issue.

@@ -28,7 +28,7 @@ pub use hub::{
     PullDraft, PullId, Review, Verdict,
 };
 pub use hub_demo::{Foreign, HubDemo};
-pub use issue::{Change, Event, Fields, Issue, Link, LinkKind, Swap};
+pub use issue::{Change, Comment, Event, Fields, Issue, Link, LinkKind, Swap};
 pub use tables::{Category, IssueType, Priority, Resolution, Stage, Status};
 pub use truth::{Burn, SprintTruth, Truth};
 

@@ -280,3 +280,16 @@ fn a_deleted_issue_has_no_further_history() {
     assert_eq!((world.find("SHOP-1"), world.find("shop-2")), (None, Some(two)));
     assert_eq!(world.truth(10 * DAY).sprint(sprint).committed, 3.0);
 }
+
+#[test]
+fn comments_are_held_until_they_are_taken_back() {
+    let (mut world, _, [one, two, ..]) = small();
+    world.edit(9 * DAY).by(UserId(2)).comment(one);
+    world.edit(9 * DAY).comment(two);
+    world.edit(10 * DAY).comment(one);
+    let held: Vec<_> = world.issue(one).comments.iter().map(|comment| (comment.id, comment.at)).collect();
+    assert_eq!(held, [(1, 9 * DAY), (3, 10 * DAY)]);
+    assert_eq!(world.issue(one).comments[0].author, UserId(2));
+    world.edit(11 * DAY).take_back_comment(one);
+    assert_eq!((world.issue(one).comments.len(), world.issue(one).updated), (1, 11 * DAY));
+}

@@ -137,6 +137,22 @@ pub(super) const PARTS: [&str; 6] = [
     "Release behind a switch",
 ];
 
+const REMARKS: [&str; 8] = [
+    "Can you say how to see this happen?",
+    "Looks good to me, one small remark in the review.",
+    "Waiting for an answer from the provider.",
+    "Seen on the test system as well.",
+    "I will pick this up tomorrow.",
+    "The numbers are in the report of last week.",
+    "Agreed with support: this way round.",
+    "Needs another look before we release it.",
+];
+
+/// What the so manyth comment of a world says.
+pub(super) fn remark(number: u32) -> &'static str {
+    REMARKS[number as usize % REMARKS.len()]
+}
+
 /// One of the items.
 pub(super) fn pick<T: Copy>(items: &[T], rng: &mut StdRng) -> T {
     items[rng.random_range(0..items.len())]

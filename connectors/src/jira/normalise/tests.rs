@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use contextcore_core::config::CommentPrivacy;
 use contextcore_core::model::TaskType;
 use serde_json::{Value, json};
 
@@ -365,8 +366,9 @@ fn comments_are_told_only_when_they_may_be() {
     let answer = made(json!({"comment": comment}), json!([]));
     let site = site(SP_STATUSES, None, None);
     assert_eq!(task(&plain(), &site, &answer).history.len(), 1);
-    let mut settings = plain();
-    settings.comments = true;
-    let task = task(&settings, &site, &answer);
-    assert_eq!(whats(&task)[1], &What::Commented(Some("Why?".into())));
+    for (comments, text) in [(CommentPrivacy::Count, None), (CommentPrivacy::Plain, Some("Why?".to_owned()))] {
+        let task = task(&plain().with_comments(comments), &site, &answer);
+        assert_eq!(task.history[1].actor.as_deref(), Some("Ada"));
+        assert_eq!(whats(&task)[1], &What::Commented(text));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use contextcore_core::config::CommentPrivacy;
 use contextcore_core::model::Kept;
 use contextcore_core::timeline;
 use serde_json::{Value, json};
@@ -296,8 +297,10 @@ fn rests_of_long_lists_belong_to_the_issue() {
         json!([{"id": "c1", "createdAt": "2026-05-04T08:00:00.000Z", "body": "Done soon", "user": {"id": "u2"}}]);
     let quiet = task(&record);
     assert_eq!(quiet.history.len(), 3);
-    let loud = task_of(read_with(&with_comments(), &record).unwrap());
-    assert_eq!(loud.history[3].what, What::Commented(Some("Done soon".into())));
+    for (comments, text) in [(CommentPrivacy::Count, None), (CommentPrivacy::Plain, Some("Done soon".to_owned()))] {
+        let loud = task_of(read_with(&with_comments(comments), &record).unwrap());
+        assert_eq!(loud.history[3].what, What::Commented(text));
+    }
 }
 
 #[test]
