@@ -162,8 +162,8 @@ macro_rules! events {
 events! {
     TASK_CREATED = "task.created", "a task came to be";
     TASK_STATUS_CHANGED = "task.status_changed", "it entered another status";
-    TASK_BLOCKED = "task.blocked", "an impediment was raised";
-    TASK_UNBLOCKED = "task.unblocked", "the impediment was lifted";
+    TASK_BLOCKED = "task.blocked", "an impediment was raised, a status named so was entered, or, where links block, a blocker was open";
+    TASK_UNBLOCKED = "task.unblocked", "the impediment was lifted, the status left, or the blocker out of the way";
     TASK_ASSIGNED = "task.assigned", "it was given to somebody, or to nobody";
     TASK_ESTIMATE_CHANGED = "task.estimate_changed", "its estimate changed";
     TASK_SPRINT_CHANGED = "task.sprint_changed", "it entered or left a sprint";

@@ -318,7 +318,8 @@ impl Batch {
     /// The points of a metric under the resource begun last.
     fn of_metric(&mut self, heading: &Heading) -> Option<&mut Items> {
         let items = &mut self.groups.last_mut()?.items;
-        let place = items.iter().position(|items| items.heading.as_ref() == Some(heading));
+        // Most often the one before was of the same metric.
+        let place = items.iter().rposition(|items| items.heading.as_ref() == Some(heading));
         let place = place.unwrap_or_else(|| {
             items.push(Items { heading: Some(heading.clone()), ..Items::default() });
             items.len() - 1
