@@ -190,7 +190,12 @@ impl Session {
             return Err(self.torn(error, status).into());
         }
         let body = if status == StatusCode::NO_CONTENT { b"null" } else { received.body.as_slice() };
-        serde_json::from_slice(body).map_err(|error| match error.is_data() {
+        // All of it is looked at once to be text, and not each of its words.
+        let parsed = match std::str::from_utf8(body) {
+            Ok(text) => serde_json::from_str(text),
+            Err(_) => serde_json::from_slice(body),
+        };
+        parsed.map_err(|error| match error.is_data() {
             true => Setback::Final(self.misshapen::<T>(&error, body, status)),
             false => self.damaged(&error, body, status).into(),
         })

@@ -5,7 +5,6 @@
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
-use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, number_data_point};
 
 use super::ids::{SpanId, TraceId};
 use super::message::{self, Attributes, Record, Span};
@@ -89,11 +88,7 @@ impl Canary {
 
     /// A sample at `at`.
     pub fn sample(self, config: &Config, at: Millis) -> Batch {
-        let point = NumberDataPoint {
-            time_unix_nano: at.as_nanos(),
-            value: Some(number_data_point::Value::AsDouble(self.value())),
-            ..NumberDataPoint::default()
-        };
+        let point = message::number_point(at, self.value());
         let metric = names::M_CANARY;
         let mut batch = Batch::empty(Signal::Metrics);
         batch.begin_points(resource(config, false), message::scope());

@@ -608,21 +608,17 @@ impl Points {
 
 /// The numbers of one series as its metric's instrument has them.
 fn numbers(metric: names::Metric, attributes: &[KeyValue], values: impl Iterator<Item = (Millis, f64)>) -> Data {
-    let point = |(at, value)| NumberDataPoint { attributes: attributes.to_vec(), ..number_point(at, value) };
+    let point = |(at, value): (Millis, f64)| NumberDataPoint {
+        attributes: attributes.to_vec(),
+        time_unix_nano: at.as_nanos(),
+        value: Some(number_data_point::Value::AsDouble(value)),
+        ..NumberDataPoint::default()
+    };
     let data_points = values.map(point).collect();
     let aggregation_temporality = AggregationTemporality::Cumulative.into();
     match metric.instrument {
         Instrument::Counter => Data::Sum(Sum { data_points, aggregation_temporality, is_monotonic: true }),
         Instrument::Gauge | Instrument::Histogram => Data::Gauge(Gauge { data_points }),
-    }
-}
-
-/// A point without what it shares with the others of its series.
-fn number_point(at: Millis, value: f64) -> NumberDataPoint {
-    NumberDataPoint {
-        time_unix_nano: at.as_nanos(),
-        value: Some(number_data_point::Value::AsDouble(value)),
-        ..NumberDataPoint::default()
     }
 }
 
@@ -679,13 +675,13 @@ impl Feed {
 
     /// Adds the next point to a batch; returns its size.
     fn give(&mut self, batch: &mut Batch) -> usize {
-        let add = |(at, value)| batch.add_point(&self.heading, &self.shared, &number_point(at, value));
+        let add = |(at, value)| batch.add_point(&self.heading, &self.shared, &message::number_point(at, value));
         let bytes = match &mut self.values {
             Values::Numbers(values) => values.pop().map(add),
             Values::Ages(ages) => ages.next().map(add),
-            Values::Histograms(values) => values
-                .pop()
-                .map(|(at, value)| batch.add_point(&self.heading, &self.shared, &histogram_point(at, &value))),
+            Values::Histograms(values) => values.pop().map(|(at, value)| {
+                batch.add_point(&self.heading, &self.shared, &histogram_point(at, &value).encode_to_vec())
+            }),
         };
         bytes.unwrap_or(0)
     }

@@ -302,14 +302,13 @@ impl Batch {
         self.groups.push(Group { resource, scope, items: Vec::new() });
     }
 
-    /// Adds a data point of a metric under the resource begun last: `shared`, encoded, and what is its own. Returns its size.
-    pub(crate) fn add_point(&mut self, heading: &Heading, shared: &[u8], own: &impl Message) -> usize {
-        let bytes = shared.len() + own.encoded_len();
+    /// Adds a data point of a metric under the resource begun last: `shared` and what is its own, both encoded. Returns its size.
+    pub(crate) fn add_point(&mut self, heading: &Heading, shared: &[u8], own: &[u8]) -> usize {
+        let bytes = shared.len() + own.len();
         if let Some(items) = self.of_metric(heading) {
             items.push(bytes, |framed| {
                 framed.extend_from_slice(shared);
-                // A vector grows, so there is always room.
-                own.encode(framed).unwrap_or_default();
+                framed.extend_from_slice(own);
             });
         }
         bytes
