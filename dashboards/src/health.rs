@@ -106,7 +106,8 @@ count has none.")
 nothing is set aside. The table of sources says which one is not complete, `contextcore status` which record and why.")
             .blank("Nothing told", NOT_TOLD)
             .no_course()
-            .words(complete())
+            // Short: a tile of this width has no room for more.
+            .words(panel::mapping(&[("0", "Not all", "yellow"), ("1", "All", "green")]))
             .steps(&[("yellow", None), ("green", Some(1.0))])
             .ask(moment("A", format!("min({})", of(names::M_SYNC_HISTORIES).by(&SOURCE)), "complete")),
     ]
