@@ -150,8 +150,9 @@ async fn set_stage(arguments: &args::Demo, directory: &Path, now: Millis) -> Res
 }
 
 /// The configuration of the sample world: native projects of three tools, the first project of the portfolio being at home in
-/// two of them.
+/// two of them. It can be used from any directory.
 fn config_text(arguments: &args::Demo, directory: &Path, urls: [&str; 3]) -> String {
+    let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
     let path = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
     let token = |name: &str| path(&directory.join(TOKENS).join(name));
     let [jira, github, linear] = urls;
@@ -273,6 +274,13 @@ mod tests {
                 assert!(config.export.otlp.targets.values().all(|target| target.url.starts_with(endpoint)));
             }
         }
+    }
+
+    #[test]
+    fn the_sample_world_is_found_from_any_directory() {
+        let text = config_text(&arguments(None), Path::new("demo"), ["http://127.0.0.1:1"; 3]);
+        let config = Config::from_str(&text, "demo", &app::kinds()).unwrap();
+        assert_eq!(config.store.path, std::env::current_dir().unwrap().join("demo").join(DATA));
     }
 
     #[test]
