@@ -3,9 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here is a test")]
 
+#[path = "common/comments.rs"]
+mod comments;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use comments::assert_comments;
 use contextcore_connectors::ALL;
 use contextcore_core::config::{BlockedConfig, CommentPrivacy, Privacy, SecretRef, SourceConfig};
 use contextcore_core::connector::{Activity, Connector, Cursor, Observation, RawRecord, Run, TaskObservation};
@@ -15,7 +19,7 @@ use contextcore_standins::Clock;
 use contextcore_standins::faults::{Fault, When};
 use contextcore_standins::github::{Edition, Github, GithubHandle, Options, Token, trouble};
 use contextcore_standins::world::{
-    BoardId, BoardKind, Comment, Content, Draft, Edit, HubDemo, IssueId, PullDraft, StatusId, TypeId, UserId, World,
+    BoardId, BoardKind, Content, Draft, Edit, HubDemo, IssueId, PullDraft, StatusId, TypeId, UserId, World,
 };
 
 /// 2026-11-18.
@@ -198,24 +202,6 @@ fn leads_to_present(task: &TaskObservation) {
     assert_eq!(ids.len(), task.history.len(), "{}: every fact has its own id", task.present.key);
 }
 
-/// Holds the comments of a task against those of the world's issue.
-fn assert_comments(told: &TaskObservation, written: &[Comment], comments: CommentPrivacy) {
-    let told: Vec<_> = told
-        .history
-        .iter()
-        .filter_map(|entry| match &entry.what {
-            What::Commented(text) => Some((entry.at.0, entry.actor.is_some(), text.as_deref())),
-            _ => None,
-        })
-        .collect();
-    let text = |comment: &Comment| (comments == CommentPrivacy::Plain).then_some(comment.text);
-    let written = written.iter().filter(|_| comments != CommentPrivacy::Omit);
-    let mut written: Vec<_> =
-        written.map(|comment| (comment.at - comment.at.rem_euclid(1_000), true, text(comment))).collect();
-    written.sort_by_key(|(at, ..)| *at);
-    assert_eq!(told, written, "{comments:?}");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_issues_cost_what_was_promised_and_a_quiet_poll_next_to_nothing() {
     let mut rig = Rig::shop(World::history(NOW, 1_000, 20, 4, 40, 1)).await;
@@ -247,7 +233,7 @@ async fn comments_are_told_as_far_as_they_may_be_and_long_lists_to_their_end() {
             let world = rig.github.world();
             for id in [few, many] {
                 let task = &outcome.tasks[&Github::issue_id(&world, id)];
-                assert_comments(task, &world.issue(id).comments, comments);
+                assert_comments(task, &world.issue(id).comments, comments, 1_000);
             }
             let text = world.issue(many).comments[200].text;
             let held = outcome.records.iter().any(|record| record.json.contains(text));
@@ -282,7 +268,7 @@ async fn what_is_heard_is_true() {
         assert_eq!(summary.completed.map(|at| at.0), truth.completed(issue.id).map(second), "{}", task.present.key);
         assert_eq!(summary.cancelled.map(|at| at.0), truth.cancelled(issue.id).map(second), "{}", task.present.key);
         assert_eq!(summary.started.map(|at| at.0), truth.started(issue.id).map(second), "{}", task.present.key);
-        assert_comments(task, &issue.comments, CommentPrivacy::Count);
+        assert_comments(task, &issue.comments, CommentPrivacy::Count, 1_000);
         let blocked = truth.blocked().contains(&issue.id);
         assert_eq!(task.present.effective_status() == Status::Blocked, blocked, "{}", task.present.key);
     }

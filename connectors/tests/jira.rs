@@ -3,9 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here is a test")]
 
+#[path = "common/comments.rs"]
+mod comments;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use comments::assert_comments;
 use contextcore_connectors::ALL;
 use contextcore_core::config::{BlockedConfig, CommentPrivacy, Privacy, SecretRef, SourceConfig};
 use contextcore_core::connector::{Connector, Cursor, Observation, RawRecord, Run, TaskObservation};
@@ -16,7 +20,7 @@ use contextcore_core::{Error, ErrorKind, Millis, Result, diff, timeline};
 use contextcore_standins::faults::{Fault, Reset, When};
 use contextcore_standins::jira::{BulkOrder, BulkTime, Edition, Jira, JiraHandle, Options};
 use contextcore_standins::world::{
-    Category, Comment, Edit, IssueId, SprintId, Stage, Status, StatusId, TypeId, Visibility, World,
+    Category, Edit, IssueId, SprintId, Stage, Status, StatusId, TypeId, Visibility, World,
 };
 use contextcore_standins::{Clock, Request};
 
@@ -221,27 +225,10 @@ fn assert_true(world: &World, tasks: &BTreeMap<String, TaskObservation>, at: i64
         let waits: BTreeSet<String> = truth.waiting_on(id).iter().map(|id| id.0.to_string()).collect();
         let open = task.blockers.iter().filter(|blocker| !blocker.finished);
         assert_eq!(open.filter_map(|blocker| blocker.native_id.clone()).collect::<BTreeSet<_>>(), waits, "{key}");
-        assert_comments(task, &issue.comments, CommentPrivacy::Count);
+        assert_comments(task, &issue.comments, CommentPrivacy::Count, 1);
         checked += 1;
     }
     assert_eq!(checked, tasks.len());
-}
-
-/// Holds the comments of a task against those of the world's issue.
-fn assert_comments(told: &TaskObservation, written: &[Comment], comments: CommentPrivacy) {
-    let told: Vec<_> = told
-        .history
-        .iter()
-        .filter_map(|entry| match &entry.what {
-            What::Commented(text) => Some((entry.at.0, entry.actor.is_some(), text.as_deref())),
-            _ => None,
-        })
-        .collect();
-    let text = |comment: &Comment| (comments == CommentPrivacy::Plain).then_some(comment.text);
-    let written = written.iter().filter(|_| comments != CommentPrivacy::Omit);
-    let mut written: Vec<_> = written.map(|comment| (comment.at, true, text(comment))).collect();
-    written.sort_by_key(|(at, ..)| *at);
-    assert_eq!(told, written, "{comments:?}");
 }
 
 #[tokio::test]
@@ -291,7 +278,7 @@ async fn comments_are_told_as_far_as_they_may_be_and_texts_kept_no_longer_than_t
             let world = rig.jira.world();
             let mut texts = BTreeSet::new();
             for issue in world.truth(NOW).issues() {
-                assert_comments(outcome.task(issue.id), &issue.comments, comments);
+                assert_comments(outcome.task(issue.id), &issue.comments, comments, 1);
                 texts.extend(issue.comments.iter().map(|comment| comment.text));
             }
             let holds = |text: &str| outcome.records.iter().any(|record| record.json.contains(text));
@@ -317,13 +304,13 @@ async fn comments_that_search_leaves_out_are_asked_for() {
     };
     let outcome = rig.sync().await;
     let written = |rig: &Rig, id: IssueId| rig.jira.world().issue(id).comments.clone();
-    assert_comments(outcome.task(many), &written(&rig, many), CommentPrivacy::Plain);
-    assert_comments(outcome.task(few), &written(&rig, few), CommentPrivacy::Plain);
+    assert_comments(outcome.task(many), &written(&rig, many), CommentPrivacy::Plain, 1);
+    assert_comments(outcome.task(few), &written(&rig, few), CommentPrivacy::Plain, 1);
     assert_eq!(asked(&rig, many), 3, "the oldest 225 or so in pages of a hundred");
     rig.jira.world().edit(NOW + 1_000).take_back_comment(many);
     rig.now += 5 * MINUTE;
     let outcome = rig.sync().await;
-    assert_comments(outcome.task(many), &written(&rig, many), CommentPrivacy::Plain);
+    assert_comments(outcome.task(many), &written(&rig, many), CommentPrivacy::Plain, 1);
 }
 
 #[tokio::test]
@@ -335,7 +322,7 @@ async fn an_issue_whose_further_comments_are_refused_is_told_with_those_that_cam
     let outcome = rig.sync().await;
     assert!(outcome.failures.is_empty());
     let written = rig.jira.world().issue(id).comments.clone();
-    assert_comments(outcome.task(id), &written[written.len() - 5..], CommentPrivacy::Count);
+    assert_comments(outcome.task(id), &written[written.len() - 5..], CommentPrivacy::Count, 1);
 }
 
 #[tokio::test]

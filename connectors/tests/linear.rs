@@ -4,11 +4,15 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here is a test")]
 
+#[path = "common/comments.rs"]
+mod comments;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use comments::assert_comments;
 use contextcore_connectors::ALL;
 use contextcore_core::config::{BlockedConfig, CommentPrivacy, Privacy, SecretRef, SourceConfig};
 use contextcore_core::connector::{Activity, Connector, Cursor, Observation, RawRecord, Run, TaskObservation};
@@ -18,9 +22,7 @@ use contextcore_core::{Error, ErrorKind, Millis, Result, Retry, diff, timeline};
 use contextcore_standins::Clock;
 use contextcore_standins::faults::{Fault, When};
 use contextcore_standins::linear::{Credential, Linear, LinearHandle, Options};
-use contextcore_standins::world::{
-    Comment, Draft, Edit, IssueId, ProjectId, SprintId, StatusId, TypeId, Visibility, World,
-};
+use contextcore_standins::world::{Draft, Edit, IssueId, ProjectId, SprintId, StatusId, TypeId, Visibility, World};
 
 /// 2026-11-18, when nothing special is going on with any clock.
 const NOW: i64 = 1_795_000_000_000;
@@ -219,7 +221,7 @@ fn assert_true(world: &World, tasks: &BTreeMap<String, TaskObservation>, at: i64
         let waits: BTreeSet<String> = truth.waiting_on(id).into_iter().map(Linear::id).collect();
         let open = task.blockers.iter().filter(|blocker| !blocker.finished);
         assert_eq!(open.filter_map(|blocker| blocker.native_id.clone()).collect::<BTreeSet<_>>(), waits, "{key}");
-        assert_comments(task, &issue.comments, CommentPrivacy::Count);
+        assert_comments(task, &issue.comments, CommentPrivacy::Count, 1);
         let first = issue.initial();
         let What::Created(created) = &task.history[0].what else { panic!("{key} begins with {:?}", task.history[0]) };
         assert_eq!(created.title, first.title, "first title of {key}");
@@ -227,23 +229,6 @@ fn assert_true(world: &World, tasks: &BTreeMap<String, TaskObservation>, at: i64
         assert_eq!(task.history[0].at, Millis(issue.created), "{key}");
     }
     assert!(checked > 50, "only {checked} issues");
-}
-
-/// Holds the comments of a task against those of the world's issue.
-fn assert_comments(told: &TaskObservation, written: &[Comment], comments: CommentPrivacy) {
-    let told: Vec<_> = told
-        .history
-        .iter()
-        .filter_map(|entry| match &entry.what {
-            What::Commented(text) => Some((entry.at.0, entry.actor.is_some(), text.as_deref())),
-            _ => None,
-        })
-        .collect();
-    let text = |comment: &Comment| (comments == CommentPrivacy::Plain).then_some(comment.text);
-    let written = written.iter().filter(|_| comments != CommentPrivacy::Omit);
-    let mut written: Vec<_> = written.map(|comment| (comment.at, true, text(comment))).collect();
-    written.sort_by_key(|(at, ..)| *at);
-    assert_eq!(told, written, "{comments:?}");
 }
 
 #[tokio::test]
@@ -278,7 +263,7 @@ async fn comments_are_told_as_far_as_they_may_be_and_long_lists_to_their_end() {
         let world = rig.linear.world();
         let tasks = world.truth(NOW).issues().filter(|issue| world.issue_type(issue.fields.kind).level <= 0);
         for issue in tasks {
-            assert_comments(outcome.task(issue.id), &issue.comments, comments);
+            assert_comments(outcome.task(issue.id), &issue.comments, comments, 1);
         }
         let text = world.issue(many).comments[0].text;
         let held = outcome.records.iter().any(|record| record.json.contains(text));
@@ -295,7 +280,7 @@ async fn a_new_comment_is_told_with_the_next_poll() {
     rig.linear.world().edit(rig.now()).comment(id);
     rig.pass(MINUTE);
     let outcome = rig.sync().await;
-    assert_comments(outcome.task(id), &rig.linear.world().issue(id).comments, CommentPrivacy::Count);
+    assert_comments(outcome.task(id), &rig.linear.world().issue(id).comments, CommentPrivacy::Count, 1);
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ impl Reason {
 
     /// The reason behind a refusal in a backend's words, code included.
     ///
-    /// Sources: the messages of Tempo, Loki and Prometheus as measured; Mimir's from its error catalogue.
+    /// Sources: what Tempo, Loki and Prometheus answered when tried, and the messages in their sources; Mimir's from its error catalogue.
     pub fn of(words: &str) -> Self {
         let words = words.to_ascii_lowercase().replace('-', " ");
         let told = WORDS.iter().find(|(_, needles)| needles.iter().any(|needle| words.contains(needle)));
@@ -105,8 +105,8 @@ const WORDS: &[(Reason, &[&str])] = &[
 mod tests {
     use super::*;
 
-    /// As the backends say it.
-    const MEASURED: &[(Reason, &str)] = &[
+    /// In the backends' words: seen, or by their sources.
+    const REFUSALS: &[(Reason, &str)] = &[
         (
             Reason::TooOld,
             "HTTP 400: entry for stream '{service_name=\"contextcore\"}' has timestamp too old: 2026-01-01T00:00:00Z, oldest \
@@ -153,9 +153,9 @@ mod tests {
 
     #[test]
     fn refusals_in_the_words_of_the_backends_have_their_reasons() {
-        for (reason, words) in MEASURED {
+        for (reason, words) in REFUSALS {
             assert_eq!(Reason::of(words), *reason, "{words}");
         }
-        assert!(Reason::ALL.iter().all(|reason| MEASURED.iter().any(|(told, _)| told == reason)));
+        assert!(Reason::ALL.iter().all(|reason| REFUSALS.iter().any(|(told, _)| told == reason)));
     }
 }
