@@ -4,10 +4,10 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use contextcore_core::Error;
-use contextcore_core::config::{Config, SourceConfig, nearest_known};
-use contextcore_core::connector::{Connector, Registration};
+use contextcore_core::config::{self, Config, SourceConfig, nearest_known};
+use contextcore_core::ingest::connector::{Connector, Registration};
+use contextcore_core::ingest::sync::Source;
 use contextcore_core::store::Store;
-use contextcore_core::sync::Source;
 use indicatif::MultiProgress;
 
 use crate::args::{Global, Output};
@@ -24,8 +24,8 @@ pub(crate) struct Context {
 impl Context {
     /// The configuration, found and checked.
     pub(crate) fn config(&self) -> Result<Config, Failure> {
-        let path = Config::locate(self.global.config.as_deref())?;
-        Ok(Config::load(&path, &kinds())?)
+        let path = config::locate(self.global.config.as_deref())?;
+        Ok(config::load(&path, &kinds())?)
     }
 
     /// The output format, for commands that print no list.
@@ -115,7 +115,7 @@ sources:
 
     #[test]
     fn sources_are_chosen_by_name_and_a_slip_is_answered() {
-        let config = Config::from_str(YAML, "x.yaml", &["jira"]).unwrap();
+        let config = config::parse(YAML, "x.yaml", &["jira"]).unwrap();
         let names =
             |chosen: Vec<&SourceConfig>| chosen.into_iter().map(|source| source.name.clone()).collect::<Vec<_>>();
         assert_eq!(names(chosen(&config, &[]).unwrap()), ["acme", "other"]);
@@ -127,7 +127,7 @@ sources:
     #[tokio::test]
     async fn a_store_that_is_held_for_a_moment_is_waited_for() {
         let dir = tempfile::tempdir().unwrap();
-        let config = Config::from_str(&format!("store: {{path: '{}'}}", dir.path().display()), "x.yaml", &[]).unwrap();
+        let config = config::parse(&format!("store: {{path: '{}'}}", dir.path().display()), "x.yaml", &[]).unwrap();
         let held = Store::open(dir.path()).unwrap();
         let free = async {
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -139,7 +139,7 @@ sources:
 
     #[test]
     fn a_configuration_without_sources_says_what_to_do() {
-        let config = Config::from_str("{}", "x.yaml", &["jira"]).unwrap();
+        let config = config::parse("{}", "x.yaml", &["jira"]).unwrap();
         assert!(chosen(&config, &[]).unwrap_err().lines[0].contains("contextcore init"));
     }
 }

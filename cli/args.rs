@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use contextcore_core::model::{SprintState, TaskType};
-use contextcore_core::view::{SprintFilter, StatusFilter, TaskFilter};
+use contextcore_core::query::{SprintFilter, StatusFilter, TaskFilter};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 all done; 1 internal error; 2 usage or config; 3 a source failed (others were still synced); 4 the backend \

@@ -1,12 +1,13 @@
 //! `contextcore check`: proves every token, shows what a sync would read, and pings the backend. Nothing is written, but for
 //! the canaries of the [`doctor`], where it is asked.
 
+use contextcore_core::clock;
 use std::io::{self, Write};
 
+use contextcore_core::Error;
 use contextcore_core::config::{Config, OtlpConfig, SourceConfig};
-use contextcore_core::connector::{CheckReport, Run};
-use contextcore_core::sink::{self, Batch, Signal};
-use contextcore_core::{Error, Millis};
+use contextcore_core::export::otlp::{self, Batch, OtlpTarget, Signal};
+use contextcore_core::ingest::connector::{CheckReport, Run};
 use serde::Serialize;
 
 use crate::app::{self, Context};
@@ -98,13 +99,13 @@ async fn find(config: &Config, sources: &[&SourceConfig]) -> Findings {
 }
 
 async fn check_source(config: &Config, source: &SourceConfig) -> Result<CheckReport, Error> {
-    app::connector(config, source)?.check(&Run { now: Millis::now(), full: false }).await
+    app::connector(config, source)?.check(&Run { now: clock::now(), full: false }).await
 }
 
 /// Sends a request with nothing in it: proves address, protocol and credential, and leaves nothing behind.
 async fn ping(config: &OtlpConfig, signal: Signal) -> Result<(), Error> {
-    let Some(target) = config.target(signal)? else { return Ok(()) };
-    match sink::connect(&target, signal)?.export(&Batch::empty(signal)).await {
+    let Some(target) = OtlpTarget::of(config, signal)? else { return Ok(()) };
+    match otlp::connect(&target, signal)?.export(&Batch::empty(signal)).await {
         // Loki says so of a request that holds nothing: it was reached, and understood us.
         Err(error) if error.context("answer").is_some_and(|answer| answer.contains("at least one valid stream")) => {
             Ok(())

@@ -1,16 +1,17 @@
 //! `contextcore demo`: everything at work on a sample world, with no token and no network. The stand-ins speak the tools'
 //! real APIs on this machine, so what runs here is what runs for real.
 
+use contextcore_core::clock;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use contextcore_core::config::{Config, SourceConfig};
-use contextcore_core::replay::Sinks;
+use contextcore_core::config::{self, Config, SourceConfig};
+use contextcore_core::export::Sinks;
+use contextcore_core::ingest::sync::Options;
+use contextcore_core::query::Viewer;
 use contextcore_core::store::Store;
-use contextcore_core::sync::Options;
-use contextcore_core::view::Viewer;
 use contextcore_core::{Error, Millis};
 use contextcore_standins::Clock;
 use contextcore_standins::github::{self, Github, GithubHandle};
@@ -78,7 +79,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
     let json = context.is_json("demo")?;
     let scratch = sync::scratch()?;
     let directory = arguments.store.clone().unwrap_or_else(|| scratch.path().to_owned());
-    let now = Millis::now();
+    let now = clock::now();
     let stage = set_stage(arguments, &directory, now).await?;
     let store = Store::open(&stage.config.store.path)?;
     let engine = Arc::new(Engine::new(stage.config.clone(), store, progress::watcher(&context.bars)));
@@ -145,7 +146,7 @@ async fn set_stage(arguments: &args::Demo, directory: &Path, now: Millis) -> Res
     let file = directory.join(CONFIG);
     let text = config_text(arguments, directory, [tools.jira.url(), tools.github.url(), tools.linear.url()]);
     std::fs::write(&file, &text).map_err(|error| failed("write the configuration", error))?;
-    let config = Config::load(&file, &app::kinds())?;
+    let config = config::load(&file, &app::kinds())?;
     Ok(Stage { tools, directory: directory.to_owned(), config })
 }
 
@@ -267,7 +268,7 @@ mod tests {
         let dir = Path::new("/tmp/with \"quotes\"");
         for endpoint in [None, Some("http://127.0.0.1:4318")] {
             let text = config_text(&arguments(endpoint), dir, ["http://127.0.0.1:1"; 3]);
-            let config = Config::from_str(&text, "demo", &app::kinds()).unwrap();
+            let config = config::parse(&text, "demo", &app::kinds()).unwrap();
             assert_eq!(config.store.path, dir.join(DATA));
             assert_eq!(config.sources.len(), 3);
             if let Some(endpoint) = endpoint {
@@ -279,7 +280,7 @@ mod tests {
     #[test]
     fn the_sample_world_is_found_from_any_directory() {
         let text = config_text(&arguments(None), Path::new("demo"), ["http://127.0.0.1:1"; 3]);
-        let config = Config::from_str(&text, "demo", &app::kinds()).unwrap();
+        let config = config::parse(&text, "demo", &app::kinds()).unwrap();
         assert_eq!(config.store.path, std::env::current_dir().unwrap().join("demo").join(DATA));
     }
 

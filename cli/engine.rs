@@ -1,15 +1,16 @@
 //! What `sync`, `serve`, `replay` and `demo` have in common: running sources and draining the journal.
 
+use contextcore_core::clock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use contextcore_core::config::{Config, SourceConfig};
+use contextcore_core::export::otlp::RetryPolicy;
+use contextcore_core::export::{Replayer, Sinks};
+use contextcore_core::ingest::sync::{self, Options, SourceReport};
 use contextcore_core::progress::Progress;
-use contextcore_core::replay::{Replayer, Sinks};
-use contextcore_core::sink::RetryPolicy;
 use contextcore_core::store::Store;
-use contextcore_core::sync::{self, Options, SourceReport};
-use contextcore_core::{Error, Millis, Result};
+use contextcore_core::{Error, Result};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -56,7 +57,7 @@ impl Engine {
     /// Keeps for `status` that a source could not even begin, because its token is missing most often.
     fn remember_failure(&self, name: &str, error: &Error) {
         let kept = self.store.source_status(name).and_then(|mut status| {
-            status.last_attempt = Some(Millis::now());
+            status.last_attempt = Some(clock::now());
             status.failures += 1;
             status.last_error = Some(error.full());
             status.last_error_kind = Some(error.kind());

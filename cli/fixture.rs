@@ -1,14 +1,14 @@
 //! A small store for the tests of what the commands print.
 
 use contextcore_core::Millis;
-use contextcore_core::config::Config;
+use contextcore_core::config::{self, Config};
+use contextcore_core::model::time::{DAY, HOUR};
 use contextcore_core::model::{
     Blocker, Entry, EntryId, Facts, Kept, ParentRef, SprintFacts, SprintRecord, SprintState, Status, TaskKey,
     TaskRecord, TaskType, What,
 };
+use contextcore_core::query::{TaskFilter, TaskView, Viewer};
 use contextcore_core::store::Store;
-use contextcore_core::time::{DAY, HOUR};
-use contextcore_core::view::{TaskFilter, TaskView, Viewer};
 use tempfile::TempDir;
 
 use crate::reader::Reader;
@@ -131,7 +131,7 @@ pub(crate) fn world() -> (Store, Config, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     fill(&store);
-    (store, Config::from_str(CONFIG, "fixture.yaml", &["jira"]).unwrap(), dir)
+    (store, config::parse(CONFIG, "fixture.yaml", &["jira"]).unwrap(), dir)
 }
 
 /// A reader of that store.

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 
-use contextcore_core::config::{Config, FILE_NAME};
+use contextcore_core::config::{self, FILE_NAME};
 
 use crate::app::{self, Context};
 use crate::args;
@@ -50,7 +50,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Init) -> Outcome {
     };
     let text = text(&answers);
     // What we write must be what we would read.
-    Config::from_str(&text, &path.display().to_string(), &app::kinds())?;
+    config::parse(&text, &path.display().to_string(), &app::kinds())?;
     write(&path, &text, arguments.force)?;
     eprintln!("wrote {}", path.display());
     if arguments.no_check {
@@ -278,7 +278,7 @@ mod tests {
         let answers = ask(&flags(), &mut io::empty(), &mut io::sink()).unwrap();
         let text = text(&answers);
         insta::assert_snapshot!("init", text);
-        let config = Config::from_str(&text, "x.yaml", &["jira"]).unwrap();
+        let config = config::parse(&text, "x.yaml", &["jira"]).unwrap();
         assert_eq!(config.sources[0].projects, ["PROJ", "OPS", "HR"]);
         assert_eq!(config.sources[0].name, "acme-jira");
     }
@@ -316,7 +316,7 @@ mod tests {
             projects: vec!["ON".into(), "12".into(), "A: {b}".into()],
             endpoint: "https://otlp.acme.example:443/x".into(),
         };
-        let config = Config::from_str(&text(&odd), "x.yaml", &["jira"]).unwrap();
+        let config = config::parse(&text(&odd), "x.yaml", &["jira"]).unwrap();
         let source = &config.sources[0];
         let Place::Tool { url, email, .. } = &odd.place else { panic!() };
         assert_eq!((&source.projects, &source.email, &source.url), (&odd.projects, email, url));
@@ -330,7 +330,7 @@ mod tests {
         let path = "/var/lib/my tracker/tasks.jsonl";
         let answers =
             ask(&args::Init { path: Some(path.into()), ..flags() }, &mut io::empty(), &mut io::sink()).unwrap();
-        let config = Config::from_str(&text(&answers), "x.yaml", &["file"]).unwrap();
+        let config = config::parse(&text(&answers), "x.yaml", &["file"]).unwrap();
         assert_eq!(config.sources[0].path.as_deref(), Some(Path::new(path)));
     }
 

@@ -1,9 +1,9 @@
 //! The portfolio: every project at a glance. Made from views, printed as text; pure but for [`gather`].
 
 use contextcore_core::Millis;
+use contextcore_core::model::time::DAY;
 use contextcore_core::model::{SprintState, Status, TaskType};
-use contextcore_core::time::DAY;
-use contextcore_core::view::{EntryKind, SprintFilter, SprintView, StatusFilter, TaskFilter, TaskView, Viewer};
+use contextcore_core::query::{EntryKind, SprintFilter, SprintView, StatusFilter, TaskFilter, TaskView, Viewer};
 use serde::Serialize;
 
 use crate::table::{Column, Table};

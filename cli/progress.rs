@@ -198,7 +198,7 @@ mod tests {
         bars.event("acme", Event::Began { total: None });
         bars.event("acme", Event::Total(1_200));
         bars.event("acme", Event::Page { records: 300, changes: 1_500 });
-        bars.event("acme", Event::Sent { signal: contextcore_core::sink::Signal::Logs, items: 7 });
+        bars.event("acme", Event::Sent { signal: contextcore_core::export::otlp::Signal::Logs, items: 7 });
         let bars = bars.bars.lock().unwrap();
         let bar = &bars["acme"];
         assert_eq!((bar.bar.position(), bar.bar.length()), (300, Some(1_200)));

@@ -1,12 +1,13 @@
 //! Reading for the commands that only look: from the store itself, or, while another process holds it, through the socket
 //! of the `serve` that does. Both ways give the same objects.
 
+use contextcore_core::clock;
 use std::path::{Path, PathBuf};
 
 use contextcore_core::config::Config;
 use contextcore_core::http::local::Local;
+use contextcore_core::query::{SprintFilter, SprintView, TaskFilter, TaskView, Viewer};
 use contextcore_core::store::Store;
-use contextcore_core::view::{SprintFilter, SprintView, TaskFilter, TaskView, Viewer};
 use contextcore_core::{Error, ErrorKind, Millis};
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +61,7 @@ impl Reader {
     /// Opens the store, or finds the way to who holds it.
     pub(crate) async fn open(config: Config) -> Result<Self, Failure> {
         match app::open_store(&config).await {
-            Ok(store) => Ok(Self::Here { store: Box::new(store), config: Box::new(config), now: Millis::now() }),
+            Ok(store) => Ok(Self::Here { store: Box::new(store), config: Box::new(config), now: clock::now() }),
             Err(error) if error.context("locked").is_some() => {
                 Ok(Self::There(Local::new(&socket_path(&config.store.path))?))
             }
@@ -135,6 +136,7 @@ fn unheard(error: Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use contextcore_core::config;
 
     #[test]
     fn a_socket_lies_in_the_store_unless_its_path_would_be_too_long() {
@@ -147,7 +149,7 @@ mod tests {
     #[tokio::test]
     async fn a_store_that_is_held_by_somebody_mute_says_what_to_do() {
         let dir = tempfile::tempdir().unwrap();
-        let config = Config::from_str(&format!("store: {{path: '{}'}}", dir.path().display()), "x.yaml", &[]).unwrap();
+        let config = config::parse(&format!("store: {{path: '{}'}}", dir.path().display()), "x.yaml", &[]).unwrap();
         let _held = Store::open(dir.path()).unwrap();
         let reader = Reader::open(config).await.unwrap();
         let failure = reader.status().await.unwrap_err();

@@ -1,11 +1,12 @@
 //! `contextcore replay`: sends history again, with the ids it always had.
 
+use contextcore_core::clock;
 use std::sync::Arc;
 use std::time::Instant;
 
 use contextcore_core::Millis;
 use contextcore_core::config::{Config, nearest_known};
-use contextcore_core::replay::Selection;
+use contextcore_core::export::Selection;
 
 use crate::app::{self, Context};
 use crate::args;
@@ -17,7 +18,7 @@ use crate::{progress, stop, sync};
 pub(crate) async fn run(context: &Context, arguments: &args::Replay) -> Outcome {
     let json = context.is_json("replay")?;
     let config = context.config()?;
-    let selection = selection(&config, arguments, Millis::now())?;
+    let selection = selection(&config, arguments, clock::now())?;
     let store = app::open_store(&config).await?;
     let engine = Arc::new(Engine::new(config, store, progress::watcher(&context.bars)));
     if let Some(project) = &selection.project {
@@ -28,7 +29,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Replay) -> Outcome 
     let sinks = engine.sinks()?;
     let clock = Instant::now();
     let replayer = engine.replayer(&sinks, false);
-    let sent = stop::stoppable(&engine.cancel, replayer.replay(&selection, Millis::now())).await?;
+    let sent = stop::stoppable(&engine.cancel, replayer.replay(&selection, clock::now())).await?;
     progress::end(&context.bars);
     let report = RunReport::new(Vec::new(), sent, &engine.owners()?, false, clock.elapsed().as_secs_f64());
     sync::print(&report, json)?;
@@ -78,7 +79,7 @@ fn moment(text: &str, now: Millis) -> Result<Millis, Failure> {
 
 /// An age in milliseconds.
 fn age(text: &str) -> Option<i64> {
-    use contextcore_core::time::{DAY, HOUR, MINUTE};
+    use contextcore_core::model::time::{DAY, HOUR, MINUTE};
     let place = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(place);
     let unit = match unit {

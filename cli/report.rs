@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use contextcore_core::replay::{DrainReport, Sent};
-use contextcore_core::sink::Signal;
-use contextcore_core::sync::SourceReport;
-use contextcore_core::telemetry::ProcessUse;
+use contextcore_core::engine::telemetry::ProcessUse;
+use contextcore_core::export::otlp::Signal;
+use contextcore_core::export::{DrainReport, Sent};
+use contextcore_core::ingest::sync::SourceReport;
 use contextcore_core::{Error, ErrorKind};
 use serde::Serialize;
 
@@ -102,7 +102,7 @@ impl RunReport {
         let errors = sent.errors.iter().map(|(signal, error)| (signal.as_str().to_owned(), error.into())).collect();
         let export = ExportLine { rejected: sent.rejected, retries: sent.retries, errors, ..ExportLine::default() };
         let sources = read.into_iter().map(SourceLine::of).collect();
-        let process = contextcore_core::telemetry::process_use();
+        let process = contextcore_core::engine::telemetry::process_use();
         let mut report = Self { sources, export, dry_run, seconds, process };
         for (source, counts) in &sent.by_source {
             report.count(Some(source), counts);
@@ -217,7 +217,7 @@ impl SourceLine {
 
 #[cfg(test)]
 mod tests {
-    use contextcore_core::sink::Signal;
+    use contextcore_core::export::otlp::Signal;
 
     use super::*;
 

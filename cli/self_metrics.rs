@@ -5,16 +5,17 @@
 //! itself: each [`SelfMetrics::push`] is one collection and one request. What there is to say is [`telemetry`]'s matter, and
 //! `/metrics` serves the same. A push that fails is one line in the log, never the end of anything: the next one says it all.
 
+use contextcore_core::clock;
 use std::error::Error as StdError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use contextcore_core::config::OtlpConfig;
-use contextcore_core::replay::semconv::{self, Instrument, METRICS, Metric};
-use contextcore_core::sink::{self, OtlpTarget, Signal, Transport};
-use contextcore_core::telemetry::{self, Reading};
-use contextcore_core::{Error, ErrorKind, Millis, Result};
+use contextcore_core::engine::telemetry::{self, Reading};
+use contextcore_core::export::otlp::{self, OtlpTarget, Signal, Transport};
+use contextcore_core::model::semconv::{self, Instrument, METRICS, Metric};
+use contextcore_core::{Error, ErrorKind, Result};
 use http::HeaderMap;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter, MeterProvider};
@@ -53,7 +54,7 @@ impl SelfMetrics {
     }
 
     fn connect(config: &OtlpConfig) -> Result<Option<Self>> {
-        let Some(target) = config.target(Signal::Metrics)? else { return Ok(None) };
+        let Some(target) = OtlpTarget::of(config, Signal::Metrics)? else { return Ok(None) };
         Ok(Some(Self { instruments: Instruments::new(), exporter: exporter(&target)? }))
     }
 
@@ -65,7 +66,7 @@ impl SelfMetrics {
     }
 
     async fn try_push(&self, engine: &Engine) -> Result<()> {
-        let readings = telemetry::readings(&engine.store, &engine.config, Millis::now())?;
+        let readings = telemetry::readings(&engine.store, &engine.config, clock::now())?;
         let metrics = self.instruments.collect(readings)?;
         match tokio::time::timeout(LIMIT, self.exporter.export(&metrics)).await {
             Ok(pushed) => pushed.map_err(failed),
@@ -181,7 +182,7 @@ impl MetricReader for Reader {
 /// file says instead; so everything the exporter would look up by itself is settled here.
 fn exporter(target: &OtlpTarget) -> Result<MetricExporter> {
     let builder = MetricExporter::builder().with_temporality(Temporality::Cumulative);
-    let built: Result<_, ExporterBuildError> = match sink::transport(target)? {
+    let built: Result<_, ExporterBuildError> = match otlp::transport(target)? {
         Transport::Grpc { channel, metadata } => {
             let ours = move |mut request: tonic::Request<()>| {
                 *request.metadata_mut() = metadata.clone();
@@ -215,7 +216,8 @@ impl<C: HttpClient> HttpClient for OurHeaders<C> {
 
 #[cfg(test)]
 mod tests {
-    use contextcore_core::config::Config;
+    use contextcore_core::config;
+
     use contextcore_core::progress::Quiet;
     use contextcore_core::store::Store;
     use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
@@ -281,7 +283,7 @@ mod tests {
 
     #[test]
     fn without_metrics_among_the_signals_there_is_nothing_to_push() {
-        let config = Config::from_str("export: {otlp: {signals: [traces, logs]}}", "x.yaml", &[]).unwrap();
+        let config = config::parse("export: {otlp: {signals: [traces, logs]}}", "x.yaml", &[]).unwrap();
         assert!(SelfMetrics::connect(&config.export.otlp).unwrap().is_none());
     }
 
@@ -291,7 +293,7 @@ mod tests {
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         for protocol in ["grpc", "http/protobuf"] {
             let endpoint = format!("{{endpoint: 'http://{}', protocol: {protocol}}}", silent.local_addr().unwrap());
-            let config = Config::from_str(&format!("export: {{otlp: {endpoint}}}"), "x.yaml", &[]).unwrap();
+            let config = config::parse(&format!("export: {{otlp: {endpoint}}}"), "x.yaml", &[]).unwrap();
             let store = Store::open(&dir.path().join(&protocol[..4])).unwrap();
             let own = SelfMetrics::start(&config.export.otlp).unwrap();
             let engine = Engine::new(config, store, Box::new(Quiet));

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use contextcore_core::config::Config;
 use contextcore_core::model::{Status, TaskType};
+use contextcore_core::query::{EntryKind, EntryView, TaskView, Viewer};
 use contextcore_core::store::Store;
-use contextcore_core::view::{EntryKind, EntryView, TaskView, Viewer};
 use contextcore_core::{Error, ErrorKind, Millis};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

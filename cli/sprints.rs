@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 
 use contextcore_core::model::SprintState;
-use contextcore_core::view::{SprintFilter, SprintView};
+use contextcore_core::query::{SprintFilter, SprintView};
 
 use crate::app::Context;
 use crate::args::Output;

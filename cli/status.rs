@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use contextcore_core::config::{Config, SourceConfig};
-use contextcore_core::sink::Signal;
+use contextcore_core::engine::telemetry;
+use contextcore_core::export::otlp::Signal;
 use contextcore_core::store::Store;
-use contextcore_core::{Error, Millis, telemetry};
+use contextcore_core::{Error, Millis};
 use serde::{Deserialize, Serialize};
 
 use crate::app::Context;

@@ -1,14 +1,15 @@
 //! `contextcore sync`: one pass over the sources, then the journal is drained.
 
+use contextcore_core::clock;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
 use contextcore_core::config::{Config, SourceConfig};
-use contextcore_core::replay::{DrainReport, Present, Sinks};
+use contextcore_core::export::{DrainReport, Present, Sinks};
+use contextcore_core::ingest::sync::Options;
 use contextcore_core::store::Store;
-use contextcore_core::sync::Options;
-use contextcore_core::{Error, ErrorKind, Millis};
+use contextcore_core::{Error, ErrorKind};
 use tempfile::TempDir;
 
 use crate::app::{self, Context};
@@ -50,7 +51,7 @@ pub(crate) async fn pass(
     let broken = read.iter().filter_map(|report| report.error.as_ref()).any(|error| error.kind() == ErrorKind::Store);
     let sent = match options.dry_run || broken {
         true => DrainReport::default(),
-        false => engine.replayer(sinks, false).drain(Millis::now(), Present::ALL).await,
+        false => engine.replayer(sinks, false).drain(clock::now(), Present::ALL).await,
     };
     Ok(RunReport::new(read, sent, &engine.owners()?, options.dry_run, clock.elapsed().as_secs_f64()))
 }

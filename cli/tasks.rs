@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, Seek, Write};
 
-use contextcore_core::view::{TaskFilter, TaskView};
+use contextcore_core::query::{TaskFilter, TaskView};
 use serde_json::Value;
 use tempfile::SpooledTempFile;
 

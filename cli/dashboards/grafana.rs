@@ -6,7 +6,7 @@ use std::path::Path;
 
 use contextcore_core::http::Auth;
 use contextcore_core::http::service::{Reply, Service};
-use contextcore_core::secret::Secret;
+use contextcore_core::model::secret::Secret;
 use contextcore_core::{Error, ErrorKind, Result};
 use contextcore_dashboards::datasources::DataSource;
 use http::{HeaderMap, HeaderValue, Method};

@@ -8,11 +8,12 @@ mod fake;
 mod grafana;
 mod provision;
 
+use contextcore_core::config::Resolve;
 use std::io::{self, Write};
 use std::path::Path;
 
 use contextcore_core::config::SecretRef;
-use contextcore_core::secret::Secret;
+use contextcore_core::model::secret::Secret;
 use contextcore_core::{Error, ErrorKind};
 use contextcore_dashboards::files;
 use tokio_util::sync::CancellationToken;

@@ -360,7 +360,7 @@ fn seconds(text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use contextcore_core::ErrorKind;
-    use contextcore_core::secret::Secret;
+    use contextcore_core::model::secret::Secret;
 
     use super::super::fake::Fake;
     use super::*;

@@ -4,12 +4,13 @@
 //! [`Access`] is a backend as it can be asked. What a hosted one keeps to itself (its configuration) is [peeked](Access::peek) at,
 //! everything else must be [readable](Access::get).
 
+use contextcore_core::config::Resolve;
 use std::path::Path;
 
 use contextcore_core::config::{Config, HeaderValue, SecretRef};
 use contextcore_core::http::Auth;
 use contextcore_core::http::service::{Reply, Service};
-use contextcore_core::secret::Secret;
+use contextcore_core::model::secret::Secret;
 use contextcore_core::{Error, ErrorKind, Result};
 use contextcore_dashboards::knowledge::Backend;
 use http::HeaderName;

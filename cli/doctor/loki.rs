@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use contextcore_core::Result;
-use contextcore_core::replay::canary;
-use contextcore_core::replay::semconv as names;
-use contextcore_core::sink::Signal;
-use contextcore_core::time::{DAY, HOUR, Millis};
+use contextcore_core::export::canary;
+use contextcore_core::export::otlp::Signal;
+use contextcore_core::model::semconv as names;
+use contextcore_core::model::time::{DAY, HOUR, Millis};
 use contextcore_dashboards::knowledge::{self as known, Backend, Setting};
 
 use super::access::Access;

@@ -12,14 +12,15 @@ mod prometheus;
 mod tempo;
 mod yaml;
 
+use contextcore_core::clock;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use contextcore_core::config::Config;
+use contextcore_core::export::canary::Canary;
+use contextcore_core::export::otlp::{self, Batch, OtlpTarget, Outcome, Signal};
 use contextcore_core::http::service::Reply;
-use contextcore_core::replay::canary::Canary;
-use contextcore_core::sink::{self, Batch, Outcome, Signal};
-use contextcore_core::time::{DAY, Millis};
+use contextcore_core::model::time::{DAY, Millis};
 use contextcore_core::{Error, Result};
 use contextcore_dashboards::knowledge::{Backend, Setting};
 use serde::Serialize;
@@ -98,9 +99,9 @@ impl Practice<'_> {
     /// Sends a batch, once. A refusal is told in the words of the backend.
     async fn send(&self, batch: &Batch) -> Result<(), String> {
         let signal = batch.signal();
-        let target = self.config.export.otlp.target(signal).map_err(|error| error.full())?;
+        let target = OtlpTarget::of(&self.config.export.otlp, signal).map_err(|error| error.full())?;
         let Some(target) = target else { return Err(format!("{} are not sent (`signals`)", signal.as_str())) };
-        let sink = sink::connect(&target, signal).map_err(|error| error.full())?;
+        let sink = otlp::connect(&target, signal).map_err(|error| error.full())?;
         match sink.export(batch).await.map_err(|error| error.full())? {
             Outcome::Partial { rejected: 1.., reason } => Err(reason),
             _ => Ok(()),
@@ -124,7 +125,7 @@ impl Practice<'_> {
 
 /// Examines every backend that an address was given for.
 pub(crate) async fn examine(config: &Config, doctor: &Doctor, backends: &Backends) -> Vec<Finding> {
-    let now = Millis::now();
+    let now = clock::now();
     let practice =
         Practice { config, canary: Canary::new(now), now, wait: Duration::from_secs(doctor.wait.clamp(1, 3_600)) };
     let mut findings = Vec::new();
@@ -179,11 +180,12 @@ fn is_sent(config: &Config, signal: Signal) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use contextcore_core::config;
 
     #[test]
     fn canaries_are_as_old_as_wished_within_the_history_that_is_sent() {
         for (history, days) in [("all", 300), ("400d", 300), ("10d", 9)] {
-            let config = Config::from_str(&format!("export: {{history: {history}}}"), "x.yaml", &[]).unwrap();
+            let config = config::parse(&format!("export: {{history: {history}}}"), "x.yaml", &[]).unwrap();
             let now = Millis(1_795_000_000_000);
             let practice = Practice { config: &config, canary: Canary::new(now), now, wait: Duration::ZERO };
             assert_eq!(practice.ago(OLD), now.plus(-days * DAY), "{history}");

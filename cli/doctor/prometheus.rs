@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use contextcore_core::Result;
-use contextcore_core::replay::canary;
-use contextcore_core::replay::{exposition_name, semconv as names};
-use contextcore_core::sink::Signal;
-use contextcore_core::time::{DAY, Millis};
+use contextcore_core::export::canary;
+use contextcore_core::export::exposition_name;
+use contextcore_core::export::otlp::Signal;
+use contextcore_core::model::semconv as names;
+use contextcore_core::model::time::{DAY, Millis};
 use contextcore_dashboards::knowledge::{self as known, Backend};
 use serde_json::Value;
 

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use contextcore_core::Result;
-use contextcore_core::replay::semconv as names;
-use contextcore_core::sink::Signal;
-use contextcore_core::time::HOUR;
+use contextcore_core::export::otlp::Signal;
+use contextcore_core::model::semconv as names;
+use contextcore_core::model::time::HOUR;
 use contextcore_dashboards::knowledge::{self as known, Backend};
 
 use super::access::Access;

@@ -1,6 +1,7 @@
 //! Answers: health, readiness, metrics and webhooks on `listen`; what the reading commands ask on the store's socket, which only this
 //! user can open.
 
+use contextcore_core::clock;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,10 +11,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use contextcore_core::engine::telemetry;
 use contextcore_core::http::local::Refusal;
-use contextcore_core::telemetry;
-use contextcore_core::view::{SprintFilter, TaskFilter, Viewer};
-use contextcore_core::{Error, ErrorKind, Millis};
+use contextcore_core::query::{SprintFilter, TaskFilter, Viewer};
+use contextcore_core::{Error, ErrorKind};
 use serde::Serialize;
 use tokio::net::{TcpListener, UnixListener};
 
@@ -68,7 +69,7 @@ fn reasons(engine: &Engine) -> Result<Vec<String>, Error> {
 }
 
 async fn metrics(State(engine): State<Arc<Engine>>) -> Response {
-    let text = looking(engine, |engine| telemetry::prometheus(&engine.store, &engine.config, Millis::now()));
+    let text = looking(engine, |engine| telemetry::prometheus(&engine.store, &engine.config, clock::now()));
     match text.await {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => refuse(&error),
@@ -133,15 +134,15 @@ async fn sprints(State(engine): State<Arc<Engine>>, Query(filter): Query<SprintF
 }
 
 async fn show(State(engine): State<Arc<Engine>>, Query(which): Query<Which>) -> Response {
-    answer(looking(engine, move |engine| show::look(&engine.store, &engine.config, Millis::now(), &which)).await)
+    answer(looking(engine, move |engine| show::look(&engine.store, &engine.config, clock::now(), &which)).await)
 }
 
 async fn status(State(engine): State<Arc<Engine>>) -> Response {
-    answer(looking(engine, |engine| status::look(&engine.store, &engine.config, Millis::now())).await)
+    answer(looking(engine, |engine| status::look(&engine.store, &engine.config, clock::now())).await)
 }
 
 fn viewer(engine: &Engine) -> Viewer<'_> {
-    Viewer::new(&engine.store, &engine.config, Millis::now())
+    Viewer::new(&engine.store, &engine.config, clock::now())
 }
 
 /// Reads the store where reading may take its time.
@@ -195,7 +196,7 @@ mod tests {
 
         let filter = TaskFilter { status: Some("open".parse().unwrap()), ..TaskFilter::default() };
         let mut far = Vec::new();
-        let mut visit = |task: contextcore_core::view::TaskView| {
+        let mut visit = |task: contextcore_core::query::TaskView| {
             far.push(task.id);
             Ok(())
         };

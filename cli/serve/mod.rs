@@ -12,7 +12,7 @@ mod webhook;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contextcore_core::sink::Signal;
+use contextcore_core::export::otlp::Signal;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;

@@ -1,12 +1,13 @@
 //! One source for ever: run when due or called, never twice at once. A run that takes longer than its schedule swallows what
 //! fell due meanwhile; calls that come while it runs make one more run, not many.
 
+use contextcore_core::clock;
 use std::sync::Arc;
 use std::time::Duration;
 
 use contextcore_core::Millis;
 use contextcore_core::config::{Schedule, SourceConfig};
-use contextcore_core::sync::{Options, SourceReport};
+use contextcore_core::ingest::sync::{Options, SourceReport};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -27,7 +28,7 @@ pub(super) async fn run(
     news: Arc<watch::Sender<u64>>,
 ) -> Result<(), Failure> {
     let last = engine.store.source_status(&source.name)?.last_success;
-    let mut due = first_due(&source.schedule, last, Millis::now());
+    let mut due = first_due(&source.schedule, last, clock::now());
     while let Some(moment) = due {
         tracing::debug!(source = source.name, due = %moment, "next run");
         tokio::select! {
@@ -38,7 +39,7 @@ pub(super) async fn run(
         }
         tell(&engine.sync_one(&source, Options::default()).await);
         news.send_modify(|runs| *runs += 1);
-        due = source.schedule.next_after(Millis::now());
+        due = source.schedule.next_after(clock::now());
     }
     tracing::warn!(source = source.name, "its schedule names no moment to come");
     engine.cancel.cancelled().await;
@@ -62,10 +63,10 @@ fn first_due(schedule: &Schedule, last_success: Option<Millis>, now: Millis) -> 
 /// Waits for a moment of the wall clock.
 async fn until(moment: Millis) {
     let left = |now: Millis| Duration::from_millis(u64::try_from(moment.0 - now.0).unwrap_or(0));
-    let alarm = Instant::now() + left(Millis::now());
+    let alarm = Instant::now() + left(clock::now());
     loop {
         // Whichever clock gets there first: the wall clock may stand still (`CONTEXTCORE_NOW`).
-        let wait = left(Millis::now()).min(alarm.saturating_duration_since(Instant::now()));
+        let wait = left(clock::now()).min(alarm.saturating_duration_since(Instant::now()));
         if wait.is_zero() {
             return;
         }
@@ -87,7 +88,7 @@ fn tell(report: &SourceReport) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use contextcore_core::time::{HOUR, MINUTE};
+    use contextcore_core::model::time::{HOUR, MINUTE};
 
     #[test]
     fn a_source_runs_at_once_when_it_is_new_or_late_and_else_when_due() {

@@ -1,13 +1,13 @@
 //! Telling one signal's backend: after every run of a source, and the present (with metrics, our own as well) at its interval. Each signal has a loop of its
 //! own, so that a backend that is down holds up no other; it is tried for ever, and the journal waits.
 
+use contextcore_core::clock;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contextcore_core::Millis;
 use contextcore_core::config::OtlpConfig;
-use contextcore_core::replay::{DrainReport, Present, Replayer, Sinks};
-use contextcore_core::sink::{RetryPolicy, Signal};
+use contextcore_core::export::otlp::{RetryPolicy, Signal};
+use contextcore_core::export::{DrainReport, Present, Replayer, Sinks};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -94,7 +94,7 @@ async fn tick(ticks: &mut Option<Interval>) {
 /// Sends what there is to send; whether the backend took it all.
 async fn drain(engine: &Engine, sinks: &Sinks, hurry: &CancellationToken, present: Present) -> bool {
     let replayer = Replayer::new(&engine.store, &engine.config, sinks, &*engine.progress, hurry, true);
-    let report = replayer.drain(Millis::now(), present).await;
+    let report = replayer.drain(clock::now(), present).await;
     tell(&report);
     report.errors.is_empty()
 }

@@ -4,6 +4,8 @@
 //! Whoever can reach `listen` can call. So a body is bounded, read within a time limit and by a few at once, and never parsed
 //! before its signature is proven.
 
+use contextcore_core::clock;
+use contextcore_core::config::Resolve;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,9 +14,8 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use contextcore_core::Millis;
 use contextcore_core::config::SourceConfig;
-use contextcore_core::connector::{Call, Called, Unproven, Webhook};
+use contextcore_core::ingest::connector::{Call, Called, Unproven, Webhook};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::engine::Engine;
@@ -133,7 +134,7 @@ fn prove(source: &SourceConfig, webhook: Webhook, headers: &HeaderMap, body: &[u
         tracing::error!(source = source.name, reason = %error.full(), "cannot prove a webhook call");
         refused(StatusCode::INTERNAL_SERVER_ERROR, "the secret cannot be read; the log says why")
     })?;
-    let call = Call { headers, body, now: Millis::now() };
+    let call = Call { headers, body, now: clock::now() };
     webhook(&call, secret.expose().as_bytes()).map_err(|unproven| {
         tracing::warn!(source = source.name, why = ?unproven, "refused a webhook call");
         match unproven {

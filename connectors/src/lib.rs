@@ -1,7 +1,7 @@
 //! The connectors of ContextCore: one folder a vendor, one line in the registry.
 //!
 //! A connector is a folder with the same file names as its siblings (`mod.rs`, `settings.rs`, `api.rs`, `normalise.rs`), a
-//! `mod` line here and its line in [`ALL`]. What it must do is written on [`contextcore_core::connector::Connector`].
+//! `mod` line here and its line in [`ALL`]. What it must do is written on [`contextcore_core::ingest::connector::Connector`].
 
 mod file;
 mod github;
@@ -10,7 +10,7 @@ mod linear;
 mod webhook;
 mod words;
 
-use contextcore_core::connector::{Registration, Webhook};
+use contextcore_core::ingest::connector::{Registration, Webhook};
 
 /// Every kind of source there is.
 pub static ALL: &[Registration] = &[jira::REGISTRATION, github::REGISTRATION, linear::REGISTRATION, file::REGISTRATION];

@@ -4,7 +4,7 @@
 //! proof is over bytes, in constant time (`ring::hmac::verify`), and before anything is parsed. A call never changes what
 //! is kept: it only makes the next poll come sooner, so a lost, doubled or reordered one does no harm.
 
-use contextcore_core::connector::{Call, Called, Unproven};
+use contextcore_core::ingest::connector::{Call, Called, Unproven};
 use ring::hmac;
 use serde::Deserialize;
 
@@ -136,7 +136,7 @@ mod tests {
     type Outcome = Result<Called, Unproven>;
 
     fn ask(
-        vendor: contextcore_core::connector::Webhook,
+        vendor: contextcore_core::ingest::connector::Webhook,
         pairs: &[(&'static str, &str)],
         body: &[u8],
         now: i64,

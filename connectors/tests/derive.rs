@@ -7,13 +7,13 @@ mod common;
 use std::collections::BTreeMap;
 
 use contextcore_core::Millis;
-use contextcore_core::config::Config;
+use contextcore_core::config::{self, Config};
+use contextcore_core::export::otlp::RetryPolicy;
+use contextcore_core::export::{Present, Replayer, Sinks};
+use contextcore_core::ingest::sync::{Options, Source, sync_source};
 use contextcore_core::progress::Quiet;
-use contextcore_core::replay::{Present, Replayer, Sinks};
-use contextcore_core::sink::RetryPolicy;
+use contextcore_core::query::{TaskFilter, TaskView, Viewer};
 use contextcore_core::store::Store;
-use contextcore_core::sync::{Options, Source, sync_source};
-use contextcore_core::view::{TaskFilter, TaskView, Viewer};
 use contextcore_standins::Clock;
 use contextcore_standins::github::{self, Github, GithubHandle};
 use contextcore_standins::jira::{self, Jira, JiraHandle};
@@ -68,7 +68,7 @@ impl Rig {
             store = dir.path().join("data").display(),
             otlp = collector.grpc_url(),
         );
-        let config = Config::from_str(&text, "test.yaml", &["jira", "github"]).unwrap();
+        let config = config::parse(&text, "test.yaml", &["jira", "github"]).unwrap();
         let store = Store::open(&config.store.path).unwrap();
         let stop = CancellationToken::new();
         let sinks = Sinks::connect(&config.export.otlp, &stop, &RetryPolicy::default()).unwrap();

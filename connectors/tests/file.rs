@@ -8,11 +8,11 @@ use std::io::Write;
 
 use common::Rig;
 use contextcore_core::Millis;
-use contextcore_core::config::Config;
+use contextcore_core::config::{self};
+use contextcore_core::ingest::sync::{Options, Source, sync_source};
 use contextcore_core::progress::Quiet;
+use contextcore_core::query::{SprintFilter, TaskFilter, TaskView, Viewer};
 use contextcore_core::store::Store;
-use contextcore_core::sync::{Options, Source, sync_source};
-use contextcore_core::view::{SprintFilter, TaskFilter, TaskView, Viewer};
 use contextcore_standins::Clock;
 use contextcore_standins::jira::{Jira, Options as JiraOptions};
 use contextcore_standins::world::World;
@@ -52,7 +52,7 @@ async fn what_is_printed_is_what_is_read() {
         writeln!(file, "{}", serde_json::to_string(task).unwrap()).unwrap();
     }
     let text = format!("sources: [{{name: acme, kind: file, path: {}}}]", path.display());
-    let config = Config::from_str(&text, "test.yaml", &["file"]).unwrap();
+    let config = config::parse(&text, "test.yaml", &["file"]).unwrap();
     let store = Store::open(&dir.path().join("data")).unwrap();
     let registration = contextcore_connectors::ALL.iter().find(|kind| kind.kind == "file").unwrap();
     let connector = (registration.build)(&config.sources[0], &config.privacy).unwrap();

@@ -12,9 +12,11 @@ use std::time::Duration;
 use comments::assert_comments;
 use contextcore_connectors::ALL;
 use contextcore_core::config::{BlockedConfig, CommentPrivacy, Privacy, SecretRef, SourceConfig};
-use contextcore_core::connector::{Activity, Connector, Cursor, Observation, RawRecord, Run, TaskObservation};
+use contextcore_core::ingest::connector::{Connector, Cursor, RawRecord, Run};
+use contextcore_core::model::diff;
+use contextcore_core::model::observation::{Activity, Observation, TaskObservation};
 use contextcore_core::model::{SprintFacts, SprintState, Status, What};
-use contextcore_core::{Error, ErrorKind, Millis, Result, diff};
+use contextcore_core::{Error, ErrorKind, Millis, Result};
 use contextcore_standins::Clock;
 use contextcore_standins::faults::{Fault, When};
 use contextcore_standins::github::{Edition, Github, GithubHandle, Options, Token, trouble};
@@ -264,7 +266,7 @@ async fn what_is_heard_is_true() {
         assert_eq!(task.history[0].at.0, second(issue.created), "{}", task.present.key);
         let kept: Vec<_> =
             task.history.iter().map(|entry| contextcore_core::model::Kept { entry: entry.clone(), seq: 1 }).collect();
-        let summary = contextcore_core::timeline::summary(&kept, Millis(NOW)).unwrap();
+        let summary = contextcore_core::model::timeline::summary(&kept, Millis(NOW)).unwrap();
         assert_eq!(summary.completed.map(|at| at.0), truth.completed(issue.id).map(second), "{}", task.present.key);
         assert_eq!(summary.cancelled.map(|at| at.0), truth.cancelled(issue.id).map(second), "{}", task.present.key);
         assert_eq!(summary.started.map(|at| at.0), truth.started(issue.id).map(second), "{}", task.present.key);

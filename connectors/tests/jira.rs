@@ -12,11 +12,14 @@ use std::time::Duration;
 use comments::assert_comments;
 use contextcore_connectors::ALL;
 use contextcore_core::config::{BlockedConfig, CommentPrivacy, Privacy, SecretRef, SourceConfig};
-use contextcore_core::connector::{Connector, Cursor, Observation, RawRecord, Run, TaskObservation};
+use contextcore_core::ingest::connector::{Connector, Cursor, RawRecord, Run};
 use contextcore_core::model::Status::{Done, Todo};
+use contextcore_core::model::diff;
+use contextcore_core::model::observation::{Observation, TaskObservation};
+use contextcore_core::model::time::{DAY, MINUTE};
+use contextcore_core::model::timeline;
 use contextcore_core::model::{Kept, SprintFacts, SprintState, What};
-use contextcore_core::time::{DAY, MINUTE};
-use contextcore_core::{Error, ErrorKind, Millis, Result, diff, timeline};
+use contextcore_core::{Error, ErrorKind, Millis, Result};
 use contextcore_standins::faults::{Fault, Reset, When};
 use contextcore_standins::jira::{BulkOrder, BulkTime, Edition, Jira, JiraHandle, Options};
 use contextcore_standins::world::{

@@ -1,33 +1,16 @@
-//! The common model, store, sync and replay of ContextCore: everything that names no vendor.
+//! Everything of ContextCore that names no vendor: configuration, ingest, store, export, queries and the engine.
+//!
+//! The domain itself, which does no I/O, is [`model`], a crate of its own.
 
-pub mod activity;
+pub mod clock;
 pub mod config;
-pub mod connector;
-pub mod derive;
-pub mod diff;
-pub mod error;
-mod hash;
+pub mod engine;
+pub mod export;
 pub mod http;
-mod link;
-pub mod model;
+pub mod ingest;
 pub mod progress;
-pub mod replay;
-pub mod secret;
-pub mod sink;
-pub mod sprint;
+pub mod query;
 pub mod store;
-mod stretch;
-pub mod sync;
-pub mod telemetry;
-pub mod time;
-pub mod timeline;
-mod tls;
-pub mod totals;
-mod turns;
-pub mod view;
-mod waits;
-mod wire;
 
-pub use error::{Error, ErrorKind, Result, Retry};
-pub use secret::Secret;
-pub use time::Millis;
+pub use contextcore_model as model;
+pub use contextcore_model::{Error, ErrorKind, Millis, Result, Retry, Secret};

@@ -1,6 +1,6 @@
 //! What long work tells whoever watches: a progress bar, a log, or nobody.
 
-use crate::sink::Signal;
+use crate::export::otlp::Signal;
 
 /// Something happened.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! ContextCore Health: is what I see fresh and complete, and if a panel is empty, why?
 
-use contextcore_core::replay::semconv::{self as names, Metric};
+use contextcore_core::model::semconv::{self as names, Metric};
 
 use crate::knowledge::{self, Setting};
 use crate::links;

@@ -1,6 +1,6 @@
 //! Where clicks lead: portfolio → project → trace → ticket. Time range and data sources go along.
 
-use contextcore_core::replay::semconv as names;
+use contextcore_core::model::semconv as names;
 use serde_json::json;
 
 use crate::model::DashboardLink;

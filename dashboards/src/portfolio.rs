@@ -1,6 +1,6 @@
 //! Project Portfolio Overview: which projects are on track, which are not, and what blocks them?
 
-use contextcore_core::replay::semconv::{self as names, Metric};
+use contextcore_core::model::semconv::{self as names, Metric};
 use serde_json::json;
 
 use crate::links;
@@ -577,7 +577,7 @@ mod tests {
     #[test]
     fn the_buckets_in_words_are_among_those_of_the_histograms() {
         let bounds: Vec<String> =
-            contextcore_core::totals::BOUNDS.iter().map(|bound| (bound / 1_000).to_string()).collect();
+            contextcore_core::model::totals::BOUNDS.iter().map(|bound| (bound / 1_000).to_string()).collect();
         let (last, named) = BUCKETS.split_last().unwrap();
         assert!(named.iter().all(|(bound, _)| bounds.iter().any(|known| known == bound)), "{named:?} among {bounds:?}");
         assert_eq!(last.0, "[+]Inf");

@@ -1,6 +1,6 @@
 //! Project Details: will this sprint and this project make it, what is stuck, and where did the time go?
 
-use contextcore_core::replay::semconv::{self as names, Metric};
+use contextcore_core::model::semconv::{self as names, Metric};
 use serde_json::{Value, json};
 
 use crate::links;

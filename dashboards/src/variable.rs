@@ -1,6 +1,6 @@
 //! The variables of the dashboards: where the data is, whose it is, and how far back a value may lie.
 
-use contextcore_core::replay::semconv as names;
+use contextcore_core::model::semconv as names;
 use serde_json::{Value, json};
 
 use crate::model::{DataSource, PROMETHEUS, Variable, choice};

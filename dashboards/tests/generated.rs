@@ -7,8 +7,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use contextcore_core::replay::exposition_name;
-use contextcore_core::replay::semconv::{ATTRIBUTES, EVENTS, Instrument, METRICS, On};
+use contextcore_core::export::exposition_name;
+use contextcore_core::model::semconv::{ATTRIBUTES, EVENTS, Instrument, METRICS, On};
 use contextcore_dashboards::model::{Dashboard, Panel, Target};
 use contextcore_dashboards::{alerts, dashboards, docs, files};
 

@@ -373,7 +373,7 @@ impl Prometheus {
 
     /// Gives it a sample of now.
     pub(crate) async fn tell_now(&self) -> Result<()> {
-        let time_unix_nano = contextcore_core::Millis::now().as_nanos();
+        let time_unix_nano = contextcore_core::clock::now().as_nanos();
         let point = NumberDataPoint { time_unix_nano, ..NumberDataPoint::default() };
         let data = Some(Data::Gauge(Gauge { data_points: vec![point] }));
         let metrics = vec![Metric { name: "present".to_owned(), data, ..Metric::default() }];

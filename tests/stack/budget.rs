@@ -5,12 +5,12 @@
 //! Start with [`large_portfolio`]. The world and all it leads to come from the product; only the last six hours are put into
 //! Prometheus here ([`every_minute`]), because waiting for them would take six hours.
 
+use contextcore_core::clock;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use contextcore_core::Millis;
 use contextcore_standins::jira::{Jira, Options};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
@@ -42,7 +42,7 @@ pub(crate) async fn large_portfolio(binaries: &Path) -> Result<()> {
     let began = Instant::now();
     let say = |text: &str| println!("{:>6.1} s  {text}", began.elapsed().as_secs_f64());
     let stack = Stack::start(binaries).await?;
-    let jira = Jira::start(scene::portfolio(Millis::now().0, PROJECTS, OPEN_EACH), Options::cloud()).await?;
+    let jira = Jira::start(scene::portfolio(clock::now().0, PROJECTS, OPEN_EACH), Options::cloud()).await?;
     say("the world is there");
     let product = Product::with_projects("large", jira.url(), "grpc", &stack.endpoints, &projects())?;
     let export = product.sync(&[]).await?;
@@ -52,7 +52,7 @@ pub(crate) async fn large_portfolio(binaries: &Path) -> Result<()> {
     stack.tempo.flush().await?;
     let mut timings = Vec::new();
     let all = Dashboard::all(&servers::repository().join("dashboards"))?;
-    let now = Millis::now().0;
+    let now = clock::now().0;
     for dashboard in &all {
         let view = dashboard.view(&stack, now, &[]).await?;
         if view.uid() == dashboards::PORTFOLIO {
@@ -87,7 +87,7 @@ fn projects() -> serde_json::Value {
 
 /// The moment of the run, once all projects were told.
 async fn newest(stack: &Stack) -> Result<i64> {
-    let told = stack.prometheus.instant("timestamp(task_wip)", Millis::now().0).await?;
+    let told = stack.prometheus.instant("timestamp(task_wip)", clock::now().0).await?;
     ensure!(told.len() == PROJECTS, "{} projects were told", told.len());
     let newest = told.iter().map(|sample| (sample.value * 1_000.0).round() as i64).max();
     newest.context("no project was told")

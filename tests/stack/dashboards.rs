@@ -4,11 +4,11 @@
 //! Read [`Gallery`] first: the three dashboards, looked at with the projects of one [`Case`]. Panels are named by the
 //! numbers they have in their dashboards, which never change. What Grafana does with the JSON is in [`crate::grafana`].
 
+use contextcore_core::clock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use contextcore_core::Millis;
 
 use crate::grafana::{Dashboard, View};
 use crate::product::{Day, Entry, Sprint, Task};
@@ -53,7 +53,7 @@ pub(crate) struct Gallery<'a> {
 impl<'a> Gallery<'a> {
     pub(crate) async fn open(dashboards: &'a [Dashboard], case: &'a Case<'a>) -> Result<Self> {
         let projects = case.projects.each_ref().map(String::as_str);
-        let now = Millis::now().0 + 61 * SECOND;
+        let now = clock::now().0 + 61 * SECOND;
         let look = |uid: &'static str, choices| look(dashboards, case, now, uid, choices);
         Ok(Self {
             portfolio: look(PORTFOLIO, &[("project", &projects)]).await?,

@@ -18,13 +18,13 @@ mod questions;
 mod scene;
 mod servers;
 
+use contextcore_core::clock;
 use std::future::Future;
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail, ensure};
-use contextcore_core::Millis;
 use contextcore_standins::jira::{Jira, JiraHandle, Options};
 use contextcore_standins::world::World;
 
@@ -108,7 +108,7 @@ impl<'a> Exam<'a> {
 
     /// A year over gRPC: the first sync, one without news, one with, and reading everything again.
     async fn year_over_grpc(&mut self) -> Result<()> {
-        let jira = jira(World::demo(Millis::now().0, 12, 42)).await?;
+        let jira = jira(World::demo(clock::now().0, 12, 42)).await?;
         let product = Product::new("year", jira.url(), "grpc", &self.stack.endpoints)?;
         self.run("the first sync", &product, &[]).await?;
         let told = product.told().await?;
@@ -119,12 +119,12 @@ impl<'a> Exam<'a> {
         let told = product.told().await?;
         self.what_could_double("a sync without news", &self.settled(&product, &told).await?).await;
 
-        scene::work(&mut jira.world(), Millis::now().0)?;
+        scene::work(&mut jira.world(), clock::now().0)?;
         self.run("a sync with news", &product, &[]).await?;
         let told = product.told().await?;
         self.all_questions("a sync with news", &self.settled(&product, &told).await?).await;
 
-        let key = scene::delete_one(&mut jira.world(), Millis::now().0)?;
+        let key = scene::delete_one(&mut jira.world(), clock::now().0)?;
         // A task missing from one complete pass may be the tool's index lagging; missing from two it is gone.
         self.run("a full sync after a deletion", &product, &["--full"]).await?;
         self.run("another full sync", &product, &["--full"]).await?;
@@ -138,7 +138,7 @@ impl<'a> Exam<'a> {
     /// More than a year, nearly as far back as `export.history` reaches by default, over HTTP and beside the other source;
     /// and all of it a second time.
     async fn longer_over_http(&mut self) -> Result<()> {
-        let jira = jira(World::demo(Millis::now().0, 13, 7)).await?;
+        let jira = jira(World::demo(clock::now().0, 13, 7)).await?;
         let product = Product::new("longer", jira.url(), "http/protobuf", &self.stack.endpoints)?;
         self.run("13 months over HTTP", &product, &[]).await?;
         let told = product.told().await?;
@@ -156,7 +156,7 @@ impl<'a> Exam<'a> {
 
     /// An epic whose history takes several requests keeps its tree.
     async fn large_epic(&mut self) -> Result<()> {
-        let jira = jira(scene::large_epic(Millis::now().0)).await?;
+        let jira = jira(scene::large_epic(clock::now().0)).await?;
         let product = Product::new("large", jira.url(), "grpc", &self.stack.endpoints)?;
         let run = "a large epic";
         let export = self.run(run, &product, &[]).await?;
@@ -197,7 +197,7 @@ impl<'a> Exam<'a> {
     where
         'a: 'c,
     {
-        let case = Case::settled(self.stack, product, told, Millis::now().0).await;
+        let case = Case::settled(self.stack, product, told, clock::now().0).await;
         case.map_err(|error| anyhow!("not all of {} is found: {error:#}\n{}", product.source, self.stack.tails()))
     }
 

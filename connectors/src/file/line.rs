@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use contextcore_core::config::CommentPrivacy;
-use contextcore_core::connector::{Activity, Observation, TaskObservation};
+use contextcore_core::model::observation::{Activity, Observation, TaskObservation};
 use contextcore_core::model::{
     Artifact, Blocker, Entry, EntryId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey, TaskType,
     What,

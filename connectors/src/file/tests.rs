@@ -4,14 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use contextcore_core::Millis;
-use contextcore_core::config::Config;
+use contextcore_core::config;
 use contextcore_core::model::{Facts, Status, TaskType, What};
 
 use super::*;
 
 fn source(path: &Path, more: &str) -> Box<dyn Connector> {
     let text = format!("sources: [{{name: other, kind: file, path: {}{more}}}]", path.display());
-    let config = Config::from_str(&text, "test.yaml", &["file"]).unwrap();
+    let config = config::parse(&text, "test.yaml", &["file"]).unwrap();
     build(&config.sources[0], &config.privacy).unwrap()
 }
 
@@ -154,7 +154,7 @@ async fn what_is_gone_is_not_among_the_ids() {
 #[test]
 fn without_a_path_it_says_what_is_missing() {
     let text = "sources: [{name: other, kind: file, url: 'https://example.com', auth: {token: {env: T}}}]";
-    let config = Config::from_str(text, "test.yaml", &["file"]).unwrap();
+    let config = config::parse(text, "test.yaml", &["file"]).unwrap();
     assert!(config.sources[0].stale_after > Duration::ZERO);
     let error = build(&config.sources[0], &config.privacy).err().unwrap();
     assert!(error.to_string().contains("path: FILE"), "{error}");

@@ -7,9 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use contextcore_core::connector::{Activity, Cursor, Observation, Page, RawRecord};
+use contextcore_core::ingest::connector::{Cursor, Page, RawRecord};
 use contextcore_core::model::Artifact;
-use contextcore_core::time::{DAY, MINUTE};
+use contextcore_core::model::observation::{Activity, Observation};
+use contextcore_core::model::time::{DAY, MINUTE};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -658,7 +659,9 @@ mod tests {
     fn a_branch_names_tasks_in_lower_case_too() {
         let pull = PULL.replace("feature/PROJ-12-card", "ada/eng-12-card");
         let told = activities(&pull);
-        assert!(told.iter().all(|activity| contextcore_core::activity::names("gh", activity).contains("ENG-12")));
+        assert!(
+            told.iter().all(|activity| contextcore_core::model::activity::names("gh", activity).contains("ENG-12"))
+        );
     }
 
     #[test]

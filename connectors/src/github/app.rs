@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use contextcore_core::config::AppConfig;
 use contextcore_core::http::{Auth, Session};
-use contextcore_core::time::MINUTE;
+use contextcore_core::model::time::MINUTE;
 use contextcore_core::{Error, ErrorKind, Millis, Result, Secret};
 use rustls::SignatureScheme;
 use rustls::pki_types::PrivateKeyDer;

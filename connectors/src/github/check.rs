@@ -1,6 +1,6 @@
 //! `contextcore check` for a GitHub source: what a sync would do, said to people.
 
-use contextcore_core::connector::CheckReport;
+use contextcore_core::ingest::connector::CheckReport;
 
 use super::mapping::{self, UNMAPPED, UNMAPPED_FIRST};
 use super::reference::Project;

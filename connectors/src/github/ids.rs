@@ -1,6 +1,6 @@
 //! The `ids` stream: all tasks there are, so that absence means something. Items and issues are deleted without a trace.
 
-use contextcore_core::connector::{Cursor, Page};
+use contextcore_core::ingest::connector::{Cursor, Page};
 use contextcore_core::{Error, ErrorKind, Result, Retry};
 use serde::{Deserialize, Serialize};
 

@@ -10,8 +10,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use contextcore_core::connector::{Cursor, Page, RawRecord};
-use contextcore_core::time::DAY;
+use contextcore_core::ingest::connector::{Cursor, Page, RawRecord};
+use contextcore_core::model::time::DAY;
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

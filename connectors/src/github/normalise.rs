@@ -11,12 +11,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contextcore_core::connector::{Activity, Observation, TaskObservation};
+use contextcore_core::model::diff;
+use contextcore_core::model::observation::{Activity, Observation, TaskObservation};
 use contextcore_core::model::{
     Artifact, Blocker, Entry, EntryId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey, TaskType,
     What,
 };
-use contextcore_core::{Error, ErrorKind, Millis, Result, diff};
+use contextcore_core::{Error, ErrorKind, Millis, Result};
 
 use super::mapping::{self, TypeSigns};
 use super::reference::{Field, Project, Reference, sprint_id};

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contextcore_core::Millis;
 use contextcore_core::model::SprintState;
-use contextcore_core::time::DAY;
+use contextcore_core::model::time::DAY;
 use serde::{Deserialize, Serialize};
 
 use super::mapping;

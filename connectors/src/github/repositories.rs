@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contextcore_core::connector::{Cursor, Page};
+use contextcore_core::ingest::connector::{Cursor, Page};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 use tracing::info;
@@ -17,7 +17,7 @@ use super::wire::Rows;
 use super::{GitHub, Live, MOMENT, Members, REPOSITORIES, items};
 
 /// How far before the watermark a sweep begins: GitHub's own replicas lag behind each other.
-const OVERLAP: i64 = 2 * contextcore_core::time::MINUTE;
+const OVERLAP: i64 = 2 * contextcore_core::model::time::MINUTE;
 /// Requests of the sweep in one page of records.
 const SWEEPS: usize = 40;
 /// Changed issues of one page of records.

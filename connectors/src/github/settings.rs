@@ -1,5 +1,6 @@
 //! The settings of a GitHub source, checked: what [`SourceConfig`] says, in the form the connector asks for.
 
+use contextcore_core::config::Resolve;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

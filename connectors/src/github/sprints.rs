@@ -1,7 +1,7 @@
 //! The `sprints` stream: the iterations of our projects, told anew when one changed or when its state did. `begin` has
 //! fetched them, so that this asks for nothing.
 
-use contextcore_core::connector::{Cursor, Page, RawRecord, Run};
+use contextcore_core::ingest::connector::{Cursor, Page, RawRecord, Run};
 use contextcore_core::model::SprintState;
 use contextcore_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use contextcore_core::connector::RawRecord;
+use contextcore_core::ingest::connector::RawRecord;
 use contextcore_core::model::SmolStr;
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use tracing::warn;

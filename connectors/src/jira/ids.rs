@@ -1,6 +1,6 @@
 //! The `ids` stream: the ids of all issues there are, so that absence means something. Jira has no feed of deletions.
 
-use contextcore_core::connector::{Cursor, Page};
+use contextcore_core::ingest::connector::{Cursor, Page};
 use contextcore_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use tracing::warn;

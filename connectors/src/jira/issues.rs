@@ -11,8 +11,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use contextcore_core::connector::{Cursor, Page, Run};
-use contextcore_core::time::{DAY, MINUTE};
+use contextcore_core::ingest::connector::{Cursor, Page, Run};
+use contextcore_core::model::time::{DAY, MINUTE};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 use tracing::warn;

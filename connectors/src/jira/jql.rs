@@ -6,7 +6,7 @@
 //! while we read must come to the end of the list, not fall out of it.
 
 use contextcore_core::Millis;
-use contextcore_core::time::HOUR;
+use contextcore_core::model::time::HOUR;
 use jiff::ToSpan;
 use jiff::tz::TimeZone;
 

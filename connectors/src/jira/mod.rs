@@ -27,10 +27,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use contextcore_core::config::{Privacy, SourceConfig};
-use contextcore_core::connector::{
-    CheckReport, Connector, Cursor, Observation, Page, RawRecord, Registration, Run, Stream,
-};
 use contextcore_core::http::Stats;
+use contextcore_core::ingest::connector::{CheckReport, Connector, Cursor, Page, RawRecord, Registration, Run, Stream};
+use contextcore_core::model::observation::Observation;
 use contextcore_core::{Error, ErrorKind, Result};
 use jiff::tz::TimeZone;
 use tracing::{info, warn};

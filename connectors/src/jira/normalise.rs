@@ -11,12 +11,13 @@
 
 use std::collections::BTreeSet;
 
-use contextcore_core::connector::{Observation, TaskObservation};
+use contextcore_core::model::diff;
+use contextcore_core::model::observation::{Observation, TaskObservation};
+use contextcore_core::model::time::HOUR;
 use contextcore_core::model::{
     Blocker, Entry, EntryId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey, What,
 };
-use contextcore_core::time::HOUR;
-use contextcore_core::{Error, ErrorKind, Millis, Result, diff};
+use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::Deserialize;
 
 use super::mapping::{self, Category, Mapping, StatusName};

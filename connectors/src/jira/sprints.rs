@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use contextcore_core::connector::{Cursor, Page, RawRecord};
+use contextcore_core::ingest::connector::{Cursor, Page, RawRecord};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! `contextcore check` for a Linear source: what a sync would do, said to people.
 
-use contextcore_core::connector::CheckReport;
+use contextcore_core::ingest::connector::CheckReport;
 use contextcore_core::{Error, ErrorKind, Result};
 
 use super::reference::KnownState;

@@ -5,7 +5,7 @@
 //! its last page was kept: whatever changed meanwhile jumped ahead of the pages still to be read, and is in the next sweep.
 //! Rows inside the overlap that were given already, with the same time of change, are not given again.
 
-use contextcore_core::time::{HOUR, MINUTE};
+use contextcore_core::model::time::{HOUR, MINUTE};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 

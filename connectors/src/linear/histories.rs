@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contextcore_core::connector::RawRecord;
+use contextcore_core::ingest::connector::RawRecord;
 use contextcore_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
 use serde::de::IgnoredAny;

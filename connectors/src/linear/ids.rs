@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use contextcore_core::connector::{Cursor, Page, Run};
+use contextcore_core::ingest::connector::{Cursor, Page, Run};
 use contextcore_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use contextcore_core::connector::{Cursor, Page, Run};
+use contextcore_core::ingest::connector::{Cursor, Page, Run};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};

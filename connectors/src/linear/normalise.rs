@@ -13,13 +13,14 @@
 
 use std::collections::BTreeSet;
 
-use contextcore_core::connector::{Activity, Observation, TaskObservation};
+use contextcore_core::model::diff;
+use contextcore_core::model::observation::{Activity, Observation, TaskObservation};
+use contextcore_core::model::time::MINUTE;
 use contextcore_core::model::{
     Artifact, Blocker, Entry, EntryId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey, TaskType,
     What,
 };
-use contextcore_core::time::MINUTE;
-use contextcore_core::{Error, ErrorKind, Millis, Result, diff};
+use contextcore_core::{Error, ErrorKind, Millis, Result};
 
 use super::mapping::{self, Shape};
 use super::reference::Reference;

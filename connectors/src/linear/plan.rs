@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use contextcore_core::connector::{Cursor, Page, RawRecord, Run};
-use contextcore_core::time::DAY;
+use contextcore_core::ingest::connector::{Cursor, Page, RawRecord, Run};
+use contextcore_core::model::time::DAY;
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 

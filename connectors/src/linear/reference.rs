@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contextcore_core::Millis;
-use contextcore_core::time::DAY;
+use contextcore_core::model::time::DAY;
 use serde::{Deserialize, Serialize};
 
 use super::api::{Cursors, ReferencePage};

@@ -1,8 +1,8 @@
 //! Comments as a connector tells them, held against those that were written in the world.
 
 use contextcore_core::config::CommentPrivacy;
-use contextcore_core::connector::TaskObservation;
 use contextcore_core::model::What;
+use contextcore_core::model::observation::TaskObservation;
 use contextcore_standins::world::Comment;
 
 /// Holds the comments of a task against those of the world's issue. A tool tells times to so many milliseconds.

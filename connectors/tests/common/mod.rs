@@ -13,13 +13,13 @@ use std::sync::MutexGuard;
 
 use contextcore_connectors::ALL;
 use contextcore_core::Millis;
-use contextcore_core::config::Config;
+use contextcore_core::config::{self, Config};
+use contextcore_core::export::otlp::RetryPolicy;
+use contextcore_core::export::{DrainReport, Present, Replayer, Sinks};
+use contextcore_core::ingest::sync::{Options, Source, SourceReport, sync_source};
 use contextcore_core::model::What;
 use contextcore_core::progress::Quiet;
-use contextcore_core::replay::{DrainReport, Present, Replayer, Sinks};
-use contextcore_core::sink::RetryPolicy;
 use contextcore_core::store::Store;
-use contextcore_core::sync::{Options, Source, SourceReport, sync_source};
 use contextcore_standins::Clock;
 use contextcore_standins::github::{Github, GithubHandle};
 use contextcore_standins::jira::{self, Jira, JiraHandle};
@@ -147,7 +147,7 @@ fn config(dir: &Path, source: &str, token: &str, collector: &Handle) -> Config {
         otlp = collector.grpc_url(),
         source = source.replace("TOKEN", &format!("{{file: '{}'}}", file.display())),
     );
-    Config::from_str(&text, "test.yaml", &["jira", "github", "linear"]).unwrap()
+    config::parse(&text, "test.yaml", &["jira", "github", "linear"]).unwrap()
 }
 
 fn source(config: &Config) -> Source {

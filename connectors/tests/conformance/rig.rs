@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use contextcore_core::config::{Config, SourceConfig};
-use contextcore_core::connector::{CheckReport, Connector, Cursor, Observation, Page, RawRecord, Run, Stream};
+use contextcore_core::config::{self, SourceConfig};
 use contextcore_core::http::Stats;
+use contextcore_core::ingest::connector::{CheckReport, Connector, Cursor, Page, RawRecord, Run, Stream};
+use contextcore_core::ingest::sync::{Options, Source, SourceReport, sync_source};
 use contextcore_core::model::What;
+use contextcore_core::model::observation::Observation;
+use contextcore_core::model::timeline::{self, State};
 use contextcore_core::progress::Quiet;
 use contextcore_core::store::Store;
-use contextcore_core::sync::{Options, Source, SourceReport, sync_source};
-use contextcore_core::timeline::{self, State};
 use contextcore_core::{Millis, Result};
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +36,7 @@ impl Rig {
     pub(super) fn new(kind: &str, keys: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let text = format!("sources: [{{name: acme, kind: {kind}, {keys}}}]");
-        let config = Config::from_str(&text, "test.yaml", &[kind]).unwrap();
+        let config = config::parse(&text, "test.yaml", &[kind]).unwrap();
         let registration = contextcore_connectors::ALL.iter().find(|registration| registration.kind == kind).unwrap();
         let inner = (registration.build)(&config.sources[0], &config.privacy).unwrap();
         let pages = Arc::new(AtomicU64::new(0));

@@ -9,30 +9,26 @@
 //! projects) is left to its connector.
 
 mod document;
-mod duration;
 mod env;
 mod otlp;
 mod problems;
 mod raw;
-mod schedule;
 mod secret_ref;
 mod shape;
-mod types;
 mod validate;
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::model::error::{Error, ErrorKind, Result};
 
+pub use contextcore_model::config::*;
 pub(crate) use env::Env;
 pub use problems::{ConfigErrors, Place, Problem, nearest_known};
-pub use schedule::Schedule;
-pub use secret_ref::{HeaderValue, SecretRef};
-pub use types::*;
+pub use secret_ref::Resolve;
 
-pub use crate::sink::{Protocol, Signal};
+pub use crate::model::signal::{Protocol, Signal};
 
 /// The reference: every key with its default and what it is for.
 pub const DEFAULT_YAML: &str = include_str!("../../../config/default.yaml");
@@ -40,64 +36,62 @@ pub const DEFAULT_YAML: &str = include_str!("../../../config/default.yaml");
 /// The file that is looked for when none is named.
 pub const FILE_NAME: &str = "contextcore.yaml";
 
-impl Config {
-    /// Which file to read: the one named on the command line, else by `CONTEXTCORE_CONFIG`, else [`FILE_NAME`] in the
-    /// working directory.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Config`] when none is named and there is none here. A named file may still be missing.
-    pub fn locate(cli: Option<&Path>) -> Result<PathBuf> {
-        Self::locate_in(cli, &Env::process())
-    }
+/// Which file to read: the one named on the command line, else by `CONTEXTCORE_CONFIG`, else [`FILE_NAME`] in the
+/// working directory.
+///
+/// # Errors
+/// [`ErrorKind::Config`] when none is named and there is none here. A named file may still be missing.
+pub fn locate(cli: Option<&Path>) -> Result<PathBuf> {
+    locate_in(cli, &Env::process())
+}
 
-    fn locate_in(cli: Option<&Path>, env: &Env) -> Result<PathBuf> {
-        let named = cli.map(Path::to_owned).or_else(|| env.get("CONTEXTCORE_CONFIG").map(PathBuf::from));
-        let usual = || Some(PathBuf::from(FILE_NAME)).filter(|path| path.exists());
-        named.or_else(usual).ok_or_else(|| {
-            let todo = "write one with `contextcore init`, or name one with --config or CONTEXTCORE_CONFIG";
-            Error::new(ErrorKind::Config, format!("no {FILE_NAME} in this directory: {todo}"))
-        })
-    }
+fn locate_in(cli: Option<&Path>, env: &Env) -> Result<PathBuf> {
+    let named = cli.map(Path::to_owned).or_else(|| env.get("CONTEXTCORE_CONFIG").map(PathBuf::from));
+    let usual = || Some(PathBuf::from(FILE_NAME)).filter(|path| path.exists());
+    named.or_else(usual).ok_or_else(|| {
+        let todo = "write one with `contextcore init`, or name one with --config or CONTEXTCORE_CONFIG";
+        Error::new(ErrorKind::Config, format!("no {FILE_NAME} in this directory: {todo}"))
+    })
+}
 
-    /// Reads and checks a file. `kinds` are the connectors there are.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it.
-    pub fn load(path: &Path, kinds: &[&str]) -> Result<Self, ConfigErrors> {
-        let origin = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let message = match error.kind() {
-                std::io::ErrorKind::NotFound => {
-                    "does not exist: write it with `contextcore init`, or name another".to_owned()
-                }
-                _ => format!("cannot be read: {error}"),
-            };
-            ConfigErrors::whole_file(&origin, None, message)
-        })?;
-        Self::from_str(&text, &origin, kinds)
-    }
-
-    /// Checks the text of a file; `origin` is what messages call it.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it.
-    pub fn from_str(text: &str, origin: &str, kinds: &[&str]) -> Result<Self, ConfigErrors> {
-        Self::from_str_in(text, origin, kinds, &Env::process())
-    }
-
-    fn from_str_in(text: &str, origin: &str, kinds: &[&str], env: &Env) -> Result<Self, ConfigErrors> {
-        let (mut document, lines) =
-            document::parse(text).map_err(|(line, message)| ConfigErrors::whole_file(origin, line, message))?;
-        let mut problems = problems::Problems::new(lines);
-        shape::check(raw::schema().as_value(), &mut document, &mut problems);
-        let config = match raw::RawConfig::deserialize(document) {
-            Ok(raw) => validate::config(raw, kinds, env, &mut problems),
-            Err(_) => None,
+/// Reads and checks a file. `kinds` are the connectors there are.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load(path: &Path, kinds: &[&str]) -> Result<Config, ConfigErrors> {
+    let origin = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let message = match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                "does not exist: write it with `contextcore init`, or name another".to_owned()
+            }
+            _ => format!("cannot be read: {error}"),
         };
-        // The second problem cannot be while `shape` and `raw` agree; a file must not pass if they ever do not.
-        let unfit = || ConfigErrors::whole_file(origin, None, "does not fit the schema (see `contextcore schema`)");
-        problems.into_result(origin, config)?.ok_or_else(unfit)
-    }
+        ConfigErrors::whole_file(&origin, None, message)
+    })?;
+    parse(&text, &origin, kinds)
+}
+
+/// Checks the text of a file; `origin` is what messages call it.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse(text: &str, origin: &str, kinds: &[&str]) -> Result<Config, ConfigErrors> {
+    parse_in(text, origin, kinds, &Env::process())
+}
+
+fn parse_in(text: &str, origin: &str, kinds: &[&str], env: &Env) -> Result<Config, ConfigErrors> {
+    let (mut document, lines) =
+        document::parse(text).map_err(|(line, message)| ConfigErrors::whole_file(origin, line, message))?;
+    let mut problems = problems::Problems::new(lines);
+    shape::check(raw::schema().as_value(), &mut document, &mut problems);
+    let config = match raw::RawConfig::deserialize(document) {
+        Ok(raw) => validate::config(raw, kinds, env, &mut problems),
+        Err(_) => None,
+    };
+    // The second problem cannot be while `shape` and `raw` agree; a file must not pass if they ever do not.
+    let unfit = || ConfigErrors::whole_file(origin, None, "does not fit the schema (see `contextcore schema`)");
+    problems.into_result(origin, config)?.ok_or_else(unfit)
 }
 
 /// The JSON Schema of the file, as `config/schema.json` holds it and `contextcore schema` prints it.

@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 
 use reqwest::Url;
 
+use super::HeaderValue;
 use super::problems::Problems;
 use super::raw::{RawEndpoint, RawHeader, RawOtlp};
-use super::secret_ref::HeaderValue;
-use super::types::{OtlpConfig, SignalTarget};
 use super::validate::{self, optional_path};
 use super::{Env, Protocol, Signal};
-use crate::secret::Secret;
+use crate::model::config::{OtlpConfig, SignalTarget};
+use crate::model::secret::Secret;
 
 const PATH: &str = "export.otlp";
 
@@ -251,12 +251,12 @@ fn percent_decode(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, SecretRef};
+    use super::super::{SecretRef, parse_in};
     use super::*;
 
     fn otlp<const N: usize>(file: &str, variables: [(&str, &str); N]) -> Result<OtlpConfig, String> {
         let text = format!("export: {{otlp: {{{file}}}}}");
-        Config::from_str_in(&text, "f.yaml", &[], &Env::fixed(variables))
+        parse_in(&text, "f.yaml", &[], &Env::fixed(variables))
             .map(|config| config.export.otlp)
             .map_err(|errors| errors.to_string())
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::document::Lines;
-use crate::error::{Error, ErrorKind};
+use crate::model::error::{Error, ErrorKind};
 
 /// One thing that is wrong, on one line.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,9 +12,9 @@ use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::duration;
-use super::types::{BlockedConfig, Criticality, Privacy};
 use super::{Protocol, Signal};
+use crate::model::config::duration;
+use crate::model::config::{BlockedConfig, Criticality, Privacy};
 use crate::model::{Status, TaskType};
 
 /// Configuration of ContextCore. `config/default.yaml` explains every key.

@@ -1,5 +1,6 @@
 //! The file as people meet it: the reference, the examples, the schema, and the messages when something is wrong.
 
+use crate::config;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -7,13 +8,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::*;
+use crate::model::time::Millis;
 use crate::model::{Status, TaskType};
-use crate::time::Millis;
 
 const KINDS: &[&str] = &["jira", "github", "linear"];
 
 fn read(text: &str) -> Result<Config, String> {
-    Config::from_str_in(text, "contextcore.yaml", KINDS, &Env::fixed([])).map_err(|errors| errors.to_string())
+    parse_in(text, "contextcore.yaml", KINDS, &Env::fixed([])).map_err(|errors| errors.to_string())
 }
 
 /// The messages about a file that is wrong.
@@ -248,7 +249,7 @@ fn no_message_and_no_debug_output_holds_a_secret() {
         "hunter2",
     ];
     for text in places {
-        let errors = Config::from_str_in(text, "f", KINDS, &Env::fixed([])).unwrap_err();
+        let errors = parse_in(text, "f", KINDS, &Env::fixed([])).unwrap_err();
         assert!(!format!("{errors} {errors:?}").contains("hunter2"), "{text}: {errors}");
     }
     let config = read("export: {otlp: {headers: {x-team: hunter2}}}").unwrap();
@@ -389,8 +390,7 @@ contextcore.yaml:11: projects[2].include: is missing: add `include: [{source: NA
 #[test]
 fn problems_come_in_file_order_and_become_one_error() {
     let errors =
-        Config::from_str_in("listen: x\nstore: {pth: a}\nexport: {give_up: x}\n", "f.yaml", KINDS, &Env::fixed([]))
-            .unwrap_err();
+        parse_in("listen: x\nstore: {pth: a}\nexport: {give_up: x}\n", "f.yaml", KINDS, &Env::fixed([])).unwrap_err();
     let lines: Vec<_> = errors.problems.iter().map(|problem| problem.place.clone()).collect();
     assert!(matches!(
         lines[..],
@@ -404,9 +404,9 @@ fn problems_come_in_file_order_and_become_one_error() {
 #[test]
 fn the_file_is_looked_for_in_three_places() {
     let env = Env::fixed([("CONTEXTCORE_CONFIG", "/env.yaml")]);
-    assert_eq!(Config::locate_in(Some(Path::new("/cli.yaml")), &env).unwrap(), Path::new("/cli.yaml"));
-    assert_eq!(Config::locate_in(None, &env).unwrap(), Path::new("/env.yaml"));
-    let error = Config::locate_in(None, &Env::fixed([])).unwrap_err();
+    assert_eq!(locate_in(Some(Path::new("/cli.yaml")), &env).unwrap(), Path::new("/cli.yaml"));
+    assert_eq!(locate_in(None, &env).unwrap(), Path::new("/env.yaml"));
+    let error = locate_in(None, &Env::fixed([])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     insta::assert_snapshot!(error, @r"
 no contextcore.yaml in this directory: write one with `contextcore init`, or name one with --config or CONTEXTCORE_CONFIG
@@ -415,7 +415,7 @@ no contextcore.yaml in this directory: write one with `contextcore init`, or nam
 
 #[test]
 fn a_named_file_that_is_not_there_says_so() {
-    insta::assert_snapshot!(Config::load(Path::new("no/such.yaml"), KINDS).unwrap_err(), @r"
+    insta::assert_snapshot!(config::load(Path::new("no/such.yaml"), KINDS).unwrap_err(), @r"
 no/such.yaml: does not exist: write it with `contextcore init`, or name another
 ");
 }

@@ -12,12 +12,12 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::Env;
+use super::SecretRef;
 use super::problems::{Problems, hint, nearest_known};
 use super::raw::{RawAppId, RawAuth, RawConfig, RawExport, RawInclude, RawProject, RawSecret, RawSource, RawWebhook};
-use super::schedule::Schedule;
-use super::secret_ref::SecretRef;
-use super::types::{AppConfig, Config, ExportConfig, ProjectConfig, SourceConfig, StoreConfig};
 use super::{duration, otlp};
+use crate::model::config::Schedule;
+use crate::model::config::{AppConfig, Config, ExportConfig, ProjectConfig, SourceConfig, StoreConfig};
 
 /// Applies every rule.
 pub(super) fn config(raw: RawConfig, kinds: &[&str], env: &Env, problems: &mut Problems) -> Option<Config> {

@@ -12,7 +12,7 @@ use reqwest::{Certificate, Client, ClientBuilder, Url, redirect};
 
 use super::redact::Known;
 use super::{Auth, SessionConfig};
-use crate::error::{Error, ErrorKind, Result};
+use crate::model::error::{Error, ErrorKind, Result};
 
 /// A client for one vendor: no redirects (they would carry the credential elsewhere, and mean a login page), gzip, the
 /// platform's roots and those of the configuration. No proxy is used for a loopback address, whatever the environment says.
@@ -133,7 +133,7 @@ fn is_loopback(url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secret;
+    use crate::model::secret::Secret;
 
     #[test]
     fn requests_stay_under_the_prefix() {

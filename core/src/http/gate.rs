@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::quota::{Pools, Quota};
 use super::{Bucket, Scope, stats::Meter};
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::model::error::{Error, ErrorKind, Result, Retry};
 
 /// The gate of one session. Dropping a future that waits in it gives everything back.
 pub(super) struct Gate {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
-use crate::time::{Millis, SECOND};
+use crate::model::time::{Millis, SECOND};
 
 /// The longest pause between two tries of our own choosing.
 const BACKOFF_MAX: Duration = Duration::from_secs(300);

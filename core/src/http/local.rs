@@ -7,8 +7,8 @@ use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::tls;
+use crate::http::tls;
+use crate::model::error::{Error, ErrorKind, Result};
 
 /// Reading a large store takes a while; a program that hangs must not hang its callers for ever.
 const TIMEOUT: Duration = Duration::from_secs(120);

@@ -20,6 +20,7 @@ pub mod service;
 mod stats;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tls;
 mod transfer;
 pub mod verdict;
 
@@ -39,8 +40,8 @@ pub use quota::{POINTS, Quota, REQUESTS};
 pub use stats::Stats;
 pub use verdict::{Answer, Dialect, PlainDialect, Scope, Verdict, default_verdict};
 
-use crate::error::{Error, Result, Retry};
-use crate::secret::Secret;
+use crate::model::error::{Error, Result, Retry};
+use crate::model::secret::Secret;
 use client::Credential;
 use gate::{Gate, Lane};
 use stats::Meter;

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::secret::REDACTED;
+use crate::model::secret::REDACTED;
 
 /// How much of a text from outside a message may quote, in characters.
 pub const EXCERPT_CHARS: usize = 200;

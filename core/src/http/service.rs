@@ -13,8 +13,8 @@ use serde_json::Value;
 use super::client::Credential;
 use super::verdict::PlainDialect;
 use super::{Auth, SessionConfig, client, redact};
-use crate::config::HeaderValue as Configured;
-use crate::error::{Error, ErrorKind, Result};
+use crate::config::{HeaderValue as Configured, Resolve};
+use crate::model::error::{Error, ErrorKind, Result};
 
 /// The most one request may take.
 const TIMEOUT: Duration = Duration::from_secs(30);

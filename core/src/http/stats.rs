@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::time::{Millis, SECOND};
+use crate::model::time::{Millis, SECOND};
 
 /// What a session has done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

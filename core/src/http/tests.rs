@@ -1,6 +1,7 @@
 //! The session against a scripted server on loopback. The server speaks raw bytes, because half of what matters here is what
 //! no well-behaved server library can be made to send: torn bodies, resets, silence.
 
+use crate::clock;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -17,8 +18,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::*;
-use crate::error::ErrorKind;
-use crate::time::Millis;
+use crate::model::error::ErrorKind;
+use crate::model::time::Millis;
 
 const BUCKETS: &[Bucket] = &[
     Bucket { name: "search", per_second: 1_000, burst: 1_000 },
@@ -531,7 +532,7 @@ async fn stats_tell_what_is_left_and_how_far_the_clocks_are_apart() {
     get(&session).await.unwrap();
     let stats = session.stats();
     assert_eq!((stats.rate_limit_remaining, stats.bytes, stats.requests), (Some(42), 3, 1));
-    let want = Millis(1_000_000_000_500).0 - Millis::now().0;
+    let want = Millis(1_000_000_000_500).0 - clock::now().0;
     assert!((stats.clock_skew_ms.unwrap() - want).abs() < 2_000, "{stats:?}");
 }
 
@@ -594,7 +595,7 @@ async fn no_secret_shows_in_any_log_message_or_debug_text() {
     }
     let logged = log.text();
     assert!(logged.contains("/pre/x") && logged.contains("query=\"token\""), "the log was not captured: {logged}");
-    assert!(printed.contains(crate::secret::REDACTED), "nothing was echoed: {printed}");
+    assert!(printed.contains(crate::model::secret::REDACTED), "nothing was echoed: {printed}");
     for secret in ["s3cret", &BASE64.encode("ada@a.example:s3cret word")] {
         for text in [&printed, &logged] {
             let line = text.lines().find(|line| line.contains(secret));

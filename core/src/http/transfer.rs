@@ -1,5 +1,6 @@
 //! One try of one call: send, read the body under the cap, ask what the answer means, parse it.
 
+use crate::clock;
 use std::error::Error as StdError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,8 +16,7 @@ use tracing::debug;
 use super::gate::Lane;
 use super::verdict::{Answer, Scope, Verdict, default_verdict, spent};
 use super::{Session, client, gate, limits, redact};
-use crate::error::{Error, ErrorKind, Result};
-use crate::time::Millis;
+use crate::model::error::{Error, ErrorKind, Result};
 
 /// How much of a body a dialect is shown.
 const HEAD_BYTES: usize = 64 << 10;
@@ -162,7 +162,7 @@ impl Session {
     /// Asks the dialect, then the default reading. The secrets are masked first, so that no message can quote them.
     fn judge(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), Setback> {
         let head = self.credential().known.mask_bytes(&body[..body.len().min(HEAD_BYTES)]);
-        let now = limits::server_time(headers).unwrap_or_else(Millis::now);
+        let now = limits::server_time(headers).unwrap_or_else(clock::now);
         let answer = Answer::new(status, headers, &head, now);
         self.gate.told(&self.dialect.quotas(&answer));
         match self.dialect.verdict(&answer).unwrap_or_else(|| default_verdict(&answer)) {
@@ -268,7 +268,7 @@ impl Session {
     fn note(&self, headers: &HeaderMap) {
         self.meter.remaining(limits::remaining(headers));
         if let Some(theirs) = limits::server_time(headers) {
-            self.meter.clocks(theirs, Millis::now());
+            self.meter.clocks(theirs, clock::now());
         }
     }
 

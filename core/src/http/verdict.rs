@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::quota::Quota;
 use super::{limits, redact};
-use crate::error::{Error, ErrorKind};
-use crate::time::Millis;
+use crate::model::error::{Error, ErrorKind};
+use crate::model::time::Millis;
 
 /// One vendor's habits in answering: limits in unusual places, errors in a 200. Core names no vendor, so these come in here.
 ///

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::key::{Key, Kind};
+use crate::model::interval;
+use crate::model::timeline::{Life, State};
+use crate::model::totals::{self, Rollup, Totals};
 use crate::model::{SmolStr, TaskKey, TaskRecord, What};
-use crate::stretch;
-use crate::timeline::{Life, State};
-use crate::totals::{self, Rollup, Totals};
 
 /// Everything the indexes know of one task.
 #[derive(Debug, Default, PartialEq)]
@@ -76,7 +76,7 @@ fn blockers_ever(record: &TaskRecord) -> BTreeSet<String> {
         .blockers
         .iter()
         .flat_map(|blocker| blocker.native_id.clone().into_iter().chain(std::iter::once(blocker.key.to_uppercase())));
-    now.chain(stretch::blocking_links(&record.timeline).map(|(key, ..)| key.to_uppercase())).collect()
+    now.chain(interval::blocking_links(&record.timeline).map(|(key, ..)| key.to_uppercase())).collect()
 }
 
 /// Every key people ever said for it: an old one still finds a moved task.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zstd::bulk::{Compressor, Decompressor};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::model::error::{Error, ErrorKind, Result};
 
 /// The version this program writes, and the newest it reads.
 pub(crate) const VERSION: u8 = 1;
@@ -80,13 +80,13 @@ mod tests {
     use base64::engine::general_purpose::STANDARD as BASE64;
 
     use super::*;
-    use crate::activity::Deed;
+    use crate::model::activity::Deed;
+    use crate::model::samples::{facts, kept};
+    use crate::model::time::Millis;
+    use crate::model::timeline::Life;
+    use crate::model::totals;
     use crate::model::*;
     use crate::store::{Item, Position};
-    use crate::time::Millis;
-    use crate::timeline::Life;
-    use crate::timeline::tests::{facts, kept};
-    use crate::totals;
 
     #[test]
     fn small_and_large_values_come_back() {

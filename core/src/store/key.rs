@@ -3,7 +3,7 @@
 //! Parts are separated by a zero byte, which no tool's id holds; numbers are big-endian, so that keys sort as they count.
 
 use crate::model::TaskKey;
-use crate::time::Millis;
+use crate::model::time::Millis;
 
 /// The kinds of keys. The byte is the format: never reuse one for something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,9 +12,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use super::footprint::Footprint;
 use super::key::{self, Kind};
 use super::{Store, format, store_error};
-use crate::error::{Error, ErrorKind, Result};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::timeline;
 use crate::model::{SprintRecord, TaskRecord};
-use crate::timeline;
 
 const HEADER: &str = "contextcore-store";
 /// Keys written per batch while importing.

@@ -22,12 +22,12 @@ pub use self::maintenance::Verified;
 pub use self::transaction::Transaction;
 
 use self::key::{Key, Kind};
-use crate::connector::Cursor;
-use crate::error::{Error, ErrorKind, Result};
+use crate::export::otlp::Signal;
+use crate::ingest::connector::Cursor;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::time::Millis;
+use crate::model::totals::{Rollup, Totals};
 use crate::model::{SmolStr, SprintRecord, TaskKey, TaskRecord};
-use crate::sink::Signal;
-use crate::time::Millis;
-use crate::totals::{Rollup, Totals};
 
 /// We refuse to write when less is free: sled must never meet a full disk half-way.
 const FREE_SPACE_FLOOR: u64 = 32 << 20;
@@ -406,7 +406,8 @@ impl Store {
         for item in self.tasks(Some(source)) {
             let (_, record) = item?;
             all += 1;
-            gone += u64::from(crate::timeline::last(&record.timeline).is_none_or(|state| state.deleted.is_some()));
+            gone +=
+                u64::from(crate::model::timeline::last(&record.timeline).is_none_or(|state| state.deleted.is_some()));
         }
         Ok((all, all - gone))
     }

@@ -8,13 +8,13 @@ use serde::de::DeserializeOwned;
 use super::footprint::Footprint;
 use super::key::{self, Key, Kind};
 use super::{Aside, Dead, Guard, Item, Position, SourceStatus, Store, format, store_error, witness};
-use crate::activity::Deed;
-use crate::connector::Cursor;
-use crate::error::{Error, ErrorKind, Result};
+use crate::export::otlp::Signal;
+use crate::ingest::connector::Cursor;
+use crate::model::activity::Deed;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::time::Millis;
+use crate::model::totals::{Rollup, Totals};
 use crate::model::{SmolStr, SprintRecord, TaskKey, TaskRecord};
-use crate::sink::Signal;
-use crate::time::Millis;
-use crate::totals::{Rollup, Totals};
 
 /// No real hierarchy is deeper; a loop of parents must end.
 const MAX_DEPTH: usize = 64;
@@ -147,7 +147,7 @@ impl<'a> Transaction<'a> {
         let mut chain = Vec::new();
         let mut next = Some(from);
         while let Some(key) = next.filter(|key| key != stop && !chain.contains(key) && chain.len() < MAX_DEPTH) {
-            let state = self.task(&key)?.and_then(|record| crate::timeline::last(&record.timeline));
+            let state = self.task(&key)?.and_then(|record| crate::model::timeline::last(&record.timeline));
             next = state
                 .and_then(|state| state.facts.parent.clone())
                 .map(|parent| TaskKey::new(&*key.source, parent.native_id));

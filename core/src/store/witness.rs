@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::damaged;
-use crate::error::Result;
+use crate::model::error::Result;
 
 /// The file, inside the store's directory.
 const FILE: &str = "head";

@@ -1,8 +1,8 @@
 //! Real answers and made-up histories, read.
 
-use contextcore_core::connector::{Observation, TaskObservation};
+use contextcore_core::model::observation::{Observation, TaskObservation};
+use contextcore_core::model::time::DAY;
 use contextcore_core::model::{Status, TaskType, What};
-use contextcore_core::time::DAY;
 use serde_json::{Value, json};
 
 use super::super::reference::tests::scrum_board;

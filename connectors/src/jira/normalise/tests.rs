@@ -116,7 +116,7 @@ fn assert_closed(task: &TaskObservation) {
     let facts = facts.expect("a creation");
     // An epic that was deleted leaves no trace in the history of its children.
     let unknown_to_history = |what: &What| *what == What::Parent(None);
-    let changes = contextcore_core::diff::changes(&facts, &task.present);
+    let changes = contextcore_core::model::diff::changes(&facts, &task.present);
     assert!(changes.iter().all(unknown_to_history), "{changes:?}\n{}", tell(task));
     assert!(task.history.is_sorted_by_key(|entry| entry.at));
     let ids: BTreeSet<EntryId> = task.history.iter().map(|entry| entry.id).collect();

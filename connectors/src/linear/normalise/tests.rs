@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use contextcore_core::config::CommentPrivacy;
 use contextcore_core::model::Kept;
-use contextcore_core::timeline;
+use contextcore_core::model::timeline;
 use serde_json::{Value, json};
 
 use super::super::reference::tests::workspace;

@@ -1,0 +1,228 @@
+//! What people did around the work, and which tasks it belongs to. Pure.
+//!
+//! A connector tells an [`Activity`] with the texts that may name tasks; [`names`] finds the names in them, in the form the
+//! store's index has. A [`Deed`] is what is kept of it: it waits in the store under each name it mentions, because the task
+//! of that name may come later and from another source, and [`attach`] makes it a fact of every task it belongs to, once.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::observation::Activity;
+use crate::time::Millis;
+use crate::timeline;
+use crate::{Artifact, Entry, EntryId, Kept, TaskKey, What};
+
+/// Names that one activity can have; a text with more (a list of everything) says nothing about any of them.
+const MAX_NAMES: usize = 50;
+/// Bytes kept of what an artifact says.
+const MAX_SUMMARY: usize = 200;
+
+/// An activity as it is kept: without the texts it was found by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deed {
+    /// The source that told it.
+    pub source: String,
+    /// What identifies it within the source.
+    pub native_id: String,
+    /// When it happened.
+    pub at: Millis,
+    /// Who did it, as people say it.
+    pub actor: Option<String>,
+    /// What it was.
+    pub artifact: Artifact,
+}
+
+impl Deed {
+    /// What is kept of an activity that `source` told.
+    pub fn of(source: &str, activity: &Activity) -> Self {
+        let Artifact { kind, reference, url, summary } = &activity.artifact;
+        let line = summary.lines().next().unwrap_or_default();
+        let summary = line[..line.floor_char_boundary(MAX_SUMMARY)].to_owned();
+        Self {
+            source: source.to_owned(),
+            native_id: activity.native_id.clone(),
+            at: activity.at,
+            actor: activity.actor.clone(),
+            artifact: Artifact { kind: kind.clone(), reference: reference.clone(), url: url.clone(), summary },
+        }
+    }
+}
+
+/// The name under which a deed waits for a task by its id. No key that people say is in lower case in the index.
+pub fn name_of_id(key: &TaskKey) -> String {
+    format!("id:{key}")
+}
+
+/// Every name by which an activity of `source` mentions tasks: keys in upper case, and ids by [`name_of_id`].
+pub fn names(source: &str, activity: &Activity) -> BTreeSet<String> {
+    let ids = activity.tasks.iter().map(|id| name_of_id(&TaskKey::new(source, id.as_str())));
+    let keys: BTreeSet<String> = activity.mentions.iter().flat_map(|text| keys_in(text)).collect();
+    ids.chain(keys.into_iter().take(MAX_NAMES)).collect()
+}
+
+/// The keys in a text, in upper case: `PROJ-123` standing alone (upper case as written, as the trackers themselves ask), and
+/// `owner/repo#12`.
+pub fn keys_in(text: &str) -> BTreeSet<String> {
+    let between = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '#'));
+    text.split(between).flat_map(|word| numbered(word).into_iter().chain(dashed(word))).collect()
+}
+
+/// `owner/repo#12` in a word, as it ends a sentence or a list, too.
+fn numbered(word: &str) -> Option<String> {
+    let (repository, number) = word.trim_end_matches(['.', '-', '/']).split_once('#')?;
+    let (owner, name) = repository.rsplit_once('/')?;
+    let owner = owner.rsplit('/').next().unwrap_or(owner);
+    let sound = !owner.is_empty() && !name.is_empty() && is_number(number);
+    sound.then(|| format!("{owner}/{name}#{number}").to_uppercase())
+}
+
+/// Every `PROJ-123` in a word such as `feature/PROJ-123-checkout`.
+fn dashed(word: &str) -> Vec<String> {
+    let parts: Vec<&str> = word.split(['/', '.', '#']).collect();
+    parts.iter().flat_map(|part| dashed_in(part)).collect()
+}
+
+fn dashed_in(part: &str) -> Vec<String> {
+    let pieces: Vec<&str> = part.split('-').collect();
+    let pairs = pieces.windows(2).filter_map(|pair| {
+        // `PROJ-123_fix` is how branches are named, too.
+        let number = pair[1].split('_').next().unwrap_or_default();
+        (is_project(pair[0]) && is_number(number)).then(|| format!("{}-{number}", pair[0]))
+    });
+    pairs.collect()
+}
+
+fn is_project(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    text.len() >= 2
+        && bytes.next().is_some_and(|first| first.is_ascii_uppercase())
+        && bytes.all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+fn is_number(text: &str) -> bool {
+    (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What an artifact is to a task: evidence where its source derives status, else a fact that moves nothing.
+pub fn what(artifact: Artifact, derives: bool) -> What {
+    if derives { What::Evidence(artifact) } else { What::Artifact(artifact) }
+}
+
+/// What attaching a deed came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attached {
+    /// It was known.
+    Known,
+    /// It is a new fact.
+    New,
+    /// It is a new fact, whose time cannot be and was moved to the nearest sound one.
+    Repaired,
+}
+
+/// Makes a deed a fact of a task, once: whatever was heard first, the timeline comes out the same.
+pub fn attach(key: &TaskKey, timeline: &mut Vec<Kept>, deed: &Deed, derives: bool, seq: u64, now: Millis) -> Attached {
+    let id = EntryId::of(key, &format!("artifact:{}:{}", deed.source, deed.native_id));
+    let Some((_, created)) = timeline::first(timeline) else { return Attached::Known };
+    if timeline.iter().any(|kept| kept.entry.id == id) {
+        return Attached::Known;
+    }
+    // Clocks of people's machines are wrong, and work may begin before anybody writes a task for it.
+    let at = deed.at.max(created).min(now.max(created));
+    let what = what(deed.artifact.clone(), derives);
+    let entry = Entry { id, at, actor: deed.actor.clone(), observed: false, what };
+    timeline::insert(timeline, Kept { entry, seq });
+    if at == deed.at { Attached::New } else { Attached::Repaired }
+}
+
+/// The last artifact of a kind up to a moment.
+pub fn last_of<'a>(timeline: &'a [Kept], kind: &str, upto: Millis) -> Option<&'a Artifact> {
+    let past = timeline.iter().rev().filter(|kept| kept.entry.at <= upto);
+    past.filter_map(|kept| kept.entry.what.artifact()).find(|artifact| artifact.kind == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Status;
+    use crate::samples::artifact;
+    use crate::samples::{facts, kept};
+
+    fn found(text: &str) -> Vec<String> {
+        keys_in(text).into_iter().collect()
+    }
+
+    #[test]
+    fn keys_are_found_where_people_write_them() {
+        for text in [
+            "PROJ-12",
+            "PROJ-12: checkout",
+            "[PROJ-12] checkout",
+            "feature/PROJ-12-checkout",
+            "PROJ-12_checkout",
+            "see (PROJ-12).",
+            "https://example.com/browse/PROJ-12",
+        ] {
+            assert_eq!(found(text), ["PROJ-12"], "{text}");
+        }
+        assert_eq!(found("PROJ-1, OPS2-33 and A_B-4"), ["A_B-4", "OPS2-33", "PROJ-1"]);
+        assert_eq!(found("closes acme/check.out#12."), ["ACME/CHECK.OUT#12"]);
+    }
+
+    #[test]
+    fn what_only_looks_like_a_key_is_none() {
+        for text in
+            ["proj-12", "xPROJ-12", "PROJ-12a", "A-1", "PROJ-", "-12", "#12", "12-12", "PROJ-1234567890", "é-1", ""]
+        {
+            assert!(found(text).is_empty(), "{text}: {:?}", found(text));
+        }
+    }
+
+    #[test]
+    fn an_activity_has_the_names_of_ids_and_of_keys() {
+        let activity = Activity {
+            native_id: "commit:a1".into(),
+            at: Millis(1),
+            actor: None,
+            artifact: artifact("commit", "a1"),
+            tasks: vec!["I_7".into()],
+            mentions: vec!["PROJ-1".into(), "and PROJ-1".into()],
+        };
+        assert_eq!(names("gh", &activity).into_iter().collect::<Vec<_>>(), ["PROJ-1", "id:gh/I_7"]);
+    }
+
+    #[test]
+    fn a_deed_becomes_a_fact_once_and_at_a_time_that_can_be() {
+        let key = TaskKey::new("jira", "1");
+        let deed = |id: &str, at| Deed {
+            source: "gh".into(),
+            native_id: id.into(),
+            at: Millis(at),
+            actor: Some("Ada".into()),
+            artifact: artifact("commit", id),
+        };
+        let mut timeline = vec![kept(1_000, What::Created(Box::new(facts(Status::Todo))))];
+        let mut attach = |deed: &Deed| attach(&key, &mut timeline, deed, true, 7, Millis(5_000));
+        assert_eq!(attach(&deed("a1", 2_000)), Attached::New);
+        assert_eq!(attach(&deed("a1", 2_000)), Attached::Known);
+        assert_eq!(attach(&deed("early", 10)), Attached::Repaired);
+        assert_eq!(attach(&deed("late", 9_000)), Attached::Repaired);
+        let times: Vec<_> = timeline.iter().map(|kept| kept.entry.at.0).collect();
+        assert_eq!(times, [1_000, 1_000, 2_000, 5_000]);
+        assert_eq!(last_of(&timeline, "commit", Millis(3_000)).unwrap().reference, "a1");
+    }
+
+    #[test]
+    fn a_long_summary_is_cut_where_a_letter_ends() {
+        let summary = format!("{}\nmore", "é".repeat(300));
+        let activity = Activity {
+            native_id: "x".into(),
+            at: Millis(0),
+            actor: None,
+            artifact: Artifact { summary, ..artifact("commit", "a1") },
+            tasks: vec![],
+            mentions: vec![],
+        };
+        assert_eq!(Deed::of("gh", &activity).artifact.summary, "é".repeat(MAX_SUMMARY / 2));
+    }
+}

@@ -1,0 +1,177 @@
+//! Waiting: when open blockers held a task up and, where its source says that links block, the facts that this comes to. Pure.
+//!
+//! [`blockings`] gathers what is known of each blocker, by its link now and by the history of links; [`held`] unites it.
+//! A source with `blocked: {links: true}` keeps [`entries`] among a task's facts, so that spans, events and numbers need to
+//! know nothing of links. They are laid anew whenever the task or one of its blockers changes ([`lay`]): whatever is heard
+//! first, the same facts come of it.
+
+use crate::error::Result;
+use crate::interval::{self, FOREVER, Stretch};
+use crate::time::Millis;
+use crate::timeline;
+use crate::{Entry, EntryId, Kept, SmolStr, TaskKey, TaskRecord, What};
+
+/// All that is known of one blocker.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Blocking {
+    /// The key people say.
+    pub name: SmolStr,
+    /// Whether the link holds now.
+    pub now: bool,
+    /// The dated makings (`true`) and removals of the link, oldest first.
+    changes: Vec<(Millis, bool)>,
+    /// When the blocker itself was there and unfinished.
+    unfinished: Vec<Stretch>,
+}
+
+/// A task that was found for a link: the key people say, and when it was unfinished.
+pub type Found = (SmolStr, Vec<Stretch>);
+
+impl Blocking {
+    /// Whether it holds the task up now.
+    pub fn is_open(&self) -> bool {
+        self.now && self.unfinished.last().is_some_and(|(_, to)| *to == FOREVER)
+    }
+
+    fn held(&self, created: Millis) -> Vec<Stretch> {
+        interval::overlap(&interval::linked(created, &self.changes, self.now), &self.unfinished)
+    }
+}
+
+/// The blockers of a task, those of now first. `find` looks a task up by the tool's id, if that was told, or by its key.
+///
+/// # Errors
+/// Those of `find`.
+pub fn blockings(
+    record: &TaskRecord,
+    now: Millis,
+    mut find: impl FnMut(Option<&str>, &str) -> Result<Option<Found>>,
+) -> Result<Vec<Blocking>> {
+    let mut all: Vec<Blocking> = Vec::new();
+    for blocker in &record.blockers {
+        let unseen = || (blocker.key.as_str().into(), unseen(record, blocker.finished, now));
+        let (name, unfinished) = find(blocker.native_id.as_deref(), &blocker.key)?.unwrap_or_else(unseen);
+        all.push(Blocking { name, now: true, changes: Vec::new(), unfinished });
+    }
+    for (key, at, made) in interval::blocking_links(&record.timeline) {
+        let unseen = || (key.into(), unseen(record, false, now));
+        let (name, unfinished) = find(None, key)?.unwrap_or_else(unseen);
+        match all.iter_mut().find(|blocking| blocking.name == name) {
+            Some(known) => known.changes.push((at, made)),
+            None => all.push(Blocking { name, now: false, changes: vec![(at, made)], unfinished }),
+        }
+    }
+    Ok(all)
+}
+
+/// When a blocker that we do not hold was unfinished. Nobody told when it was finished: it was when we saw that first.
+fn unseen(record: &TaskRecord, finished: bool, now: Millis) -> Vec<Stretch> {
+    let until = match record.timeline.iter().rev().find(|kept| kept.entry.what.is_waiting()) {
+        _ if !finished => Some(FOREVER),
+        Some(Kept { entry: Entry { at, what: What::Free, .. }, .. }) => Some(*at),
+        Some(_) => Some(now),
+        None => None,
+    };
+    until.map(|until| (Millis(i64::MIN), until)).into_iter().collect()
+}
+
+/// When any blocker held the task up, from its creation on.
+pub fn held(created: Millis, all: &[Blocking]) -> Vec<Stretch> {
+    let any = interval::union(all.iter().flat_map(|blocking| blocking.held(created)).collect());
+    interval::overlap(&any, &[(created, FOREVER)])
+}
+
+/// The facts that waiting comes to, for a source whose links block.
+pub fn entries(key: &TaskKey, created: Millis, all: &[Blocking]) -> Vec<Entry> {
+    let entry = |origin: &str, at: Millis, what| Entry {
+        id: EntryId::of(key, &format!("{origin}:{}", at.0)),
+        at,
+        actor: None,
+        observed: false,
+        what,
+    };
+    let mut entries = Vec::new();
+    for (from, to) in held(created, all) {
+        let holds = |blocking: &&Blocking| blocking.held(created).iter().any(|held| held.0 <= from && from < held.1);
+        let names: Vec<&str> = all.iter().filter(holds).map(|blocking| blocking.name.as_str()).collect();
+        entries.push(entry("waits", from, What::Waits(format!("waits for {}", names.join(", ")).into())));
+        if to != FOREVER {
+            entries.push(entry("free", to, What::Free));
+        }
+    }
+    entries
+}
+
+/// Puts the facts of waiting into a timeline in place of those that are there; a fact that stays keeps its journal number.
+/// Returns how many are new.
+pub fn lay(timeline: &mut Vec<Kept>, entries: Vec<Entry>, seq: u64) -> u64 {
+    let before: Vec<Kept> = timeline.extract_if(.., |kept| kept.entry.what.is_waiting()).collect();
+    let mut new = 0;
+    for entry in entries {
+        let known = before.iter().find(|kept| kept.entry.id == entry.id).map(|kept| kept.seq);
+        new += u64::from(known.is_none());
+        timeline::insert(timeline, Kept { entry, seq: known.unwrap_or(seq) });
+    }
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{facts, kept};
+    use crate::{Blocker, Status};
+
+    const CREATED: Millis = Millis(100);
+
+    fn record(timeline: Vec<Kept>, finished: bool) -> TaskRecord {
+        let blockers = vec![Blocker { native_id: None, key: "OPS-9".to_owned(), finished }];
+        TaskRecord { url: String::new(), reporter: None, updated: CREATED, blockers, absences: 0, timeline }
+    }
+
+    /// A timeline with what is laid over it at `now`, when a blocker that nobody holds is open or `finished`.
+    fn laid(mut timeline: Vec<Kept>, finished: bool, now: i64) -> Vec<Kept> {
+        let record = record(timeline.clone(), finished);
+        let all = blockings(&record, Millis(now), |_, _| Ok(None)).unwrap();
+        lay(&mut timeline, entries(&TaskKey::new("jira", "1"), CREATED, &all), 9);
+        timeline
+    }
+
+    fn waits(timeline: &[Kept]) -> Vec<(i64, What)> {
+        let waiting = timeline.iter().filter(|kept| kept.entry.what.is_waiting());
+        waiting.map(|kept| (kept.entry.at.0, kept.entry.what.clone())).collect()
+    }
+
+    #[test]
+    fn a_blocker_nobody_holds_blocks_until_it_is_seen_finished_and_that_stays() {
+        let created = kept(CREATED.0, What::Created(Box::new(facts(Status::Todo))));
+        let open = laid(vec![created], false, 200);
+        let begun = (100, What::Waits("waits for OPS-9".into()));
+        assert_eq!(waits(&open), std::slice::from_ref(&begun));
+        let over = laid(open, true, 300);
+        assert_eq!(waits(&over), [begun.clone(), (300, What::Free)]);
+        assert_eq!(waits(&laid(over, true, 400)), [begun, (300, What::Free)]);
+    }
+
+    #[test]
+    fn stretches_of_several_blockers_are_one_and_name_those_it_began_with() {
+        let of = |name: &str, from: i64, to: Millis| Blocking {
+            name: name.into(),
+            now: true,
+            changes: vec![(Millis(from), true)],
+            unfinished: vec![(Millis(0), to)],
+        };
+        let all = [of("OPS-8", 200, Millis(400)), of("OPS-9", 300, Millis(500)), of("OPS-7", 50, Millis(80))];
+        let laid = entries(&TaskKey::new("jira", "1"), CREATED, &all);
+        let said: Vec<_> = laid.iter().map(|entry| (entry.at.0, entry.what.clone())).collect();
+        assert_eq!(said, [(200, What::Waits("waits for OPS-8".into())), (500, What::Free)]);
+    }
+
+    #[test]
+    fn a_fact_that_stays_keeps_its_number() {
+        let created = kept(CREATED.0, What::Created(Box::new(facts(Status::Todo))));
+        let mut timeline = laid(vec![created], false, 200);
+        let again: Vec<Entry> = timeline[1..].iter().map(|kept| kept.entry.clone()).collect();
+        assert_eq!((lay(&mut timeline, again, 10), timeline[1].seq), (0, 9));
+        assert_eq!((lay(&mut timeline, Vec::new(), 11), timeline.len()), (0, 1));
+    }
+}

@@ -1,0 +1,12 @@
+//! The configuration as the program runs on it: types, schedules and lengths of time, and references to secrets.
+//!
+//! Nothing here reads a file or the environment; that is done where the configuration is loaded.
+
+pub mod duration;
+mod schedule;
+mod secret_ref;
+mod types;
+
+pub use schedule::Schedule;
+pub use secret_ref::{HeaderValue, SecretRef};
+pub use types::*;

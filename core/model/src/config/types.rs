@@ -1,0 +1,268 @@
+//! What the program runs on: the configuration after validation. Every value is present, in range and of its own type;
+//! an `Option` here means that absence itself is a setting, and its doc says which.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::schedule::Schedule;
+use super::secret_ref::{HeaderValue, SecretRef};
+use crate::signal::{Protocol, Signal};
+use crate::{Status, TaskType};
+
+/// The whole configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the store lives.
+    pub store: StoreConfig,
+    /// What is sent, how far back and where to.
+    pub export: ExportConfig,
+    /// Where `serve` listens for health checks, scrapes and webhooks.
+    pub listen: SocketAddr,
+    /// What personal data leaves the program.
+    pub privacy: Privacy,
+    /// The portfolio view over native projects, in file order. Ids are unique, and no native project is in two of them.
+    pub projects: Vec<ProjectConfig>,
+    /// The tools to poll, in file order. Names are unique. May be empty: commands that only read need none.
+    pub sources: Vec<SourceConfig>,
+}
+
+impl Config {
+    /// The source of this name.
+    pub fn source(&self, name: &str) -> Option<&SourceConfig> {
+        self.sources.iter().find(|source| source.name == name)
+    }
+
+    /// The portfolio project that a native project belongs to, if any.
+    pub fn project_of(&self, source: &str, native_project: &str) -> Option<&ProjectConfig> {
+        self.projects
+            .iter()
+            .find(|project| project.include.iter().any(|(name, native)| name == source && native == native_project))
+    }
+}
+
+/// The local store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// The directory; a relative one is taken from the working directory.
+    pub path: PathBuf,
+}
+
+/// What is sent, how far back and how often.
+#[derive(Debug, Clone)]
+pub struct ExportConfig {
+    /// How far back the first sync replays, in milliseconds. `None` is `all`.
+    pub history: Option<i64>,
+    /// Time between two snapshots of the open tree; above zero.
+    pub snapshot_interval: Duration,
+    /// Time between two pushes of the present metric values; above zero.
+    pub metrics_interval: Duration,
+    /// Grid on which metrics are told for the past; above zero.
+    pub history_step: Duration,
+    /// Above this many open tasks `task.info` is not sent.
+    pub task_info_limit: usize,
+    /// `sync` ends with exit code 4 after this long without progress towards the backend; above zero.
+    pub give_up: Duration,
+    /// The backend.
+    pub otlp: OtlpConfig,
+}
+
+/// The OTLP backend: file keys, `OTEL_EXPORTER_OTLP_*` and defaults, already brought together.
+#[derive(Debug, Clone)]
+pub struct OtlpConfig {
+    /// Where each chosen signal goes; a signal that is not sent has no entry. Never empty.
+    pub targets: BTreeMap<Signal, SignalTarget>,
+    /// Sent with every request. Names are lower case and unique; values are read late.
+    pub headers: Vec<(String, HeaderValue)>,
+    /// A PEM file with a private CA to trust besides the usual ones. `None`: the usual ones only.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Where one signal goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignalTarget {
+    /// For gRPC `scheme://host:port`; for HTTP the full address to POST to, e.g. `http://loki:3100/otlp/v1/logs`.
+    pub url: String,
+    /// How it is spoken to.
+    pub protocol: Protocol,
+}
+
+/// What personal data leaves the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Privacy {
+    /// Names of people.
+    pub assignee: AssigneePrivacy,
+    /// Titles of tasks.
+    pub title: TitlePrivacy,
+    /// Comments on tasks.
+    pub comments: CommentPrivacy,
+}
+
+/// What is told of people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AssigneePrivacy {
+    /// The name the tool shows.
+    #[default]
+    Plain,
+    /// A stable hash of the person's id.
+    Hash,
+    /// Nothing.
+    Omit,
+}
+
+/// What is told of titles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TitlePrivacy {
+    /// The title.
+    #[default]
+    Plain,
+    /// Nothing: the key stands alone.
+    Omit,
+}
+
+/// What is told of comments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CommentPrivacy {
+    /// Nothing.
+    Omit,
+    /// That there was one, when and by whom.
+    #[default]
+    Count,
+    /// The text as well.
+    Plain,
+}
+
+impl CommentPrivacy {
+    /// Whether comments are read at all.
+    #[must_use]
+    pub fn is_told(self) -> bool {
+        self != Self::Omit
+    }
+
+    /// Whether their texts are read and kept as well.
+    #[must_use]
+    pub fn has_texts(self) -> bool {
+        self == Self::Plain
+    }
+}
+
+/// A project of the portfolio: native projects of one or more sources under one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectConfig {
+    /// Its id: `project.id` and `service.namespace`.
+    pub id: String,
+    /// Its name for people; the id when the file gives none.
+    pub name: String,
+    /// Who answers for it, where known.
+    pub owner: Option<String>,
+    /// How much hangs on it, where known.
+    pub criticality: Option<Criticality>,
+    /// What it is worth to the business, where known, e.g. `revenue-primary`.
+    pub value: Option<String>,
+    /// Pairs of source name and native project. Every source exists.
+    pub include: Vec<(String, String)>,
+}
+
+/// How much hangs on a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Criticality {
+    /// The business stops without it.
+    Critical,
+    /// The business suffers without it.
+    High,
+    /// It is missed within days.
+    Medium,
+    /// It can wait.
+    Low,
+}
+
+impl Criticality {
+    /// The word used in the file and in telemetry.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::High => "high",
+            Self::Medium => "medium",
+            Self::Low => "low",
+        }
+    }
+}
+
+/// A tool to poll.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    /// Unique; part of every id. Letters, digits, `.`, `_` and `-`.
+    pub name: String,
+    /// Which connector polls it; one of the kinds that were known when the file was read.
+    pub kind: String,
+    /// Where the tool answers, without a trailing slash; may have a path, under which every request is built.
+    /// Empty for a source that reads a file.
+    pub url: String,
+    /// The file to read, for a kind that reads one instead of asking a tool.
+    pub path: Option<PathBuf>,
+    /// What the tool signs its calls to our webhook with, read late. `None`: nobody may call.
+    pub webhook: Option<SecretRef>,
+    /// The account the token belongs to. `None`: the token stands alone (a bearer token).
+    pub email: Option<String>,
+    /// The credential, read late: the token, or the private key of [`Self::app`].
+    pub token: SecretRef,
+    /// The App that mints tokens with the private key in [`Self::token`]. `None`: that is the token itself.
+    pub app: Option<AppConfig>,
+    /// A PEM file with a private CA to trust besides the usual ones. `None`: the usual ones only.
+    pub tls_ca_file: Option<PathBuf>,
+    /// Native projects to poll. Empty: all that the token can see.
+    pub projects: Vec<String>,
+    /// Repositories to poll besides projects, where the tool has them.
+    pub repositories: Vec<String>,
+    /// When `serve` polls it.
+    pub schedule: Schedule,
+    /// The tool's fields by our name for them. One that is absent is discovered. The names are the connector's to
+    /// check.
+    pub fields: BTreeMap<String, String>,
+    /// What counts as blocked.
+    pub blocked: BlockedConfig,
+    /// Whether commits, pull requests and CI move the status.
+    pub derive_status: bool,
+    /// After this long without any sign of life an open task is stale; above zero.
+    pub stale_after: Duration,
+    /// The tool's statuses by name, where they differ from what the tool's own category says.
+    pub statuses: BTreeMap<String, Status>,
+    /// The tool's types by name, where they differ from what the connector would say.
+    pub types: BTreeMap<String, TaskType>,
+}
+
+impl SourceConfig {
+    /// Where its work is, as people read it: the address, or the path.
+    pub fn place(&self) -> String {
+        self.path.as_ref().map_or_else(|| self.url.clone(), |path| path.display().to_string())
+    }
+}
+
+/// An App that mints its own short-lived tokens, and where it is installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppConfig {
+    /// The App's id or client id; never empty.
+    pub id: String,
+    /// The installation whose projects are read.
+    pub installation: u32,
+}
+
+/// What counts as blocked.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BlockedConfig {
+    /// Statuses whose name means blocked. Absent: by the tool's own ways. An empty list: none.
+    pub statuses: Option<Vec<String>>,
+    /// Labels that mean blocked. Absent: by the tool's own ways. An empty list: none.
+    pub labels: Option<Vec<String>>,
+    /// Whether an open "is blocked by" link counts as blocked rather than as waiting.
+    pub links: bool,
+}

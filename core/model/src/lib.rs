@@ -1,0 +1,33 @@
+//! The domain of ContextCore, without I/O: what tasks, sprints and activities are, how they are folded, compared and
+//! identified, what names telemetry has, and what the configuration says.
+//!
+//! Everything here is a pure function or a plain type. Nothing reads a clock, a file, the environment or the network, so
+//! that a controller or an SDK can depend on it alone. Read [`task`] first, then [`timeline`].
+
+pub mod activity;
+pub mod blocking;
+pub mod config;
+pub mod diff;
+pub mod error;
+pub mod hash;
+pub mod ids;
+pub mod inference;
+pub mod interval;
+pub mod link;
+pub mod observation;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
+pub mod secret;
+pub mod semconv;
+pub mod signal;
+pub mod sprint;
+pub mod task;
+pub mod time;
+pub mod timeline;
+pub mod totals;
+pub mod transitions;
+
+pub use error::{Error, ErrorKind, Result, Retry};
+pub use secret::Secret;
+pub use task::*;
+pub use time::Millis;

@@ -1,0 +1,308 @@
+//! Sprint truth: what was committed, added, removed, re-estimated, completed and carried over, at any moment. Pure.
+//!
+//! A [`Ledger`] turns the timelines of everything that was ever in a sprint into dated differences; what the sprint was at a
+//! moment is their sum up to it. So the burndown, the metrics on the history grid and the final numbers are one function.
+
+use crate::time::{DAY, Millis};
+use crate::timeline::{Life, State};
+use crate::totals::{milli, points};
+use crate::{Kept, SmolStr, SprintFacts, SprintState, What};
+
+/// The numbers of a sprint at one moment. Points in thousandths.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// In it when it started, at the estimates of that instant.
+    pub committed: i64,
+    /// Came later, at the estimate of the entry.
+    pub added: i64,
+    /// Left before the end, at the estimate of the leaving.
+    pub removed: i64,
+    /// Net change of members' estimates while in it.
+    pub reestimated: i64,
+    /// In it now: committed + added − removed + reestimated.
+    pub scope: i64,
+    /// In it and done.
+    pub completed: i64,
+    /// In it and in no finished status.
+    pub remaining: i64,
+    /// The same in numbers of tasks.
+    pub committed_tasks: i64,
+    /// Tasks that came later.
+    pub added_tasks: i64,
+    /// Tasks that left.
+    pub removed_tasks: i64,
+    /// Tasks in it and done.
+    pub completed_tasks: i64,
+    /// Tasks in it and in no finished status.
+    pub remaining_tasks: i64,
+}
+
+impl Tally {
+    fn add(&mut self, other: &Self) {
+        self.committed += other.committed;
+        self.added += other.added;
+        self.removed += other.removed;
+        self.reestimated += other.reestimated;
+        self.scope += other.scope;
+        self.completed += other.completed;
+        self.remaining += other.remaining;
+        self.committed_tasks += other.committed_tasks;
+        self.added_tasks += other.added_tasks;
+        self.removed_tasks += other.removed_tasks;
+        self.completed_tasks += other.completed_tasks;
+        self.remaining_tasks += other.remaining_tasks;
+    }
+
+    /// Completed of committed, in percent; `None` when nothing was committed.
+    pub fn predictability(&self) -> Option<f64> {
+        (self.committed > 0).then(|| 100.0 * points(self.completed) / points(self.committed))
+    }
+}
+
+/// A task's standing in one sprint at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Standing {
+    member: bool,
+    estimate: i64,
+    done: bool,
+    finished: bool,
+}
+
+impl Standing {
+    fn of(state: &State, sprint: &str) -> Self {
+        Self {
+            member: state.facts.sprints.iter().any(|id| id == sprint),
+            estimate: milli(state.facts.estimate),
+            done: state.facts.status == crate::Status::Done,
+            finished: state.facts.status.is_finished(),
+        }
+    }
+
+    /// What it weighs in the sprint just now.
+    fn weight(self) -> Tally {
+        let counts = |yes: bool| if self.member && yes { (self.estimate, 1) } else { (0, 0) };
+        let (scope, _) = counts(true);
+        let (completed, completed_tasks) = counts(self.done);
+        let (remaining, remaining_tasks) = counts(!self.finished);
+        Tally { scope, completed, completed_tasks, remaining, remaining_tasks, ..Tally::default() }
+    }
+}
+
+/// The dated differences of one sprint.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    /// When it started, if it has.
+    pub start: Option<Millis>,
+    /// When it shall end.
+    pub end: Option<Millis>,
+    /// When it was completed; `None` while it runs.
+    pub finish: Option<Millis>,
+    changes: Vec<(Millis, Tally)>,
+}
+
+impl Ledger {
+    /// The ledger of sprint `id` from the timelines of all that were ever in it. Tasks that vanished since are left out.
+    pub fn new<'a>(id: &str, facts: &SprintFacts, members: impl IntoIterator<Item = &'a [Kept]>) -> Self {
+        let start = facts.start.filter(|_| facts.state != SprintState::Future);
+        let finish = facts.completed.or(facts.end).filter(|_| facts.state == SprintState::Closed);
+        let mut ledger = Self { start, end: facts.end, finish, changes: Vec::new() };
+        if let Some(start) = start {
+            for timeline in members {
+                ledger.enter(id, start, timeline);
+            }
+            ledger.changes.sort_by_key(|(at, _)| *at);
+        }
+        ledger
+    }
+
+    fn enter(&mut self, id: &str, start: Millis, timeline: &[Kept]) {
+        let Some(life) = Life::new(timeline).filter(|life| life.last().state.deleted.is_none()) else { return };
+        let mut standing = Standing::default();
+        if life.created() <= start {
+            standing = Standing::of(&life.at(start).state, id);
+        }
+        if standing.member {
+            let weight = standing.weight();
+            let tally = Tally { committed: weight.scope, committed_tasks: 1, ..weight };
+            self.changes.push((start, tally));
+        }
+        let finish = self.finish;
+        for turn in life.turns() {
+            let at = turn.at;
+            if at <= start || finish.is_some_and(|finish| at > finish) {
+                continue;
+            }
+            let mut next = Standing::of(&turn.state, id);
+            if finish == Some(at) {
+                // Who leaves at the very completion was carried over, not removed; who enters then came too late.
+                next.member = standing.member;
+            }
+            if next != standing {
+                self.changes.push((at, difference(standing, next)));
+                standing = next;
+            }
+        }
+    }
+
+    /// The numbers at a moment; after the completion, those at the completion.
+    pub fn at(&self, moment: Millis) -> Tally {
+        let mut tally = Tally::default();
+        for (_, change) in self.changes.iter().take_while(|(at, _)| *at <= moment) {
+            tally.add(change);
+        }
+        tally
+    }
+
+    /// Every moment at which scope came or went after the start: when, and the points added (negative: removed).
+    pub fn scope_changes(&self) -> Vec<(Millis, i64)> {
+        let later = self.changes.iter().filter(|(at, _)| Some(*at) != self.start);
+        later.map(|(at, tally)| (*at, tally.scope)).filter(|(_, scope)| *scope != 0).collect()
+    }
+
+    /// The ideal remaining points at a moment: a straight line from what was committed at the start to nothing at the end.
+    #[expect(clippy::cast_precision_loss, reason = "a sprint is shorter than 2^53 ms")]
+    pub fn ideal(&self, moment: Millis) -> f64 {
+        let (Some(start), Some(end)) = (self.start, self.end.or(self.finish)) else { return 0.0 };
+        let committed = points(self.at(start).committed);
+        let left = (end.0 - moment.0).clamp(0, (end.0 - start.0).max(0)) as f64;
+        if end <= start { 0.0 } else { committed * left / (end.0 - start.0) as f64 }
+    }
+
+    /// The last moment there is something to say about: the completion, or now.
+    pub fn until(&self, now: Millis) -> Millis {
+        self.finish.map_or(now, |finish| finish.min(now))
+    }
+
+    /// One moment per UTC day from the start: 24:00 UTC of each day, the last being the completion itself (or now).
+    pub fn days(&self, now: Millis) -> Vec<(String, Millis)> {
+        let Some(start) = self.start else { return Vec::new() };
+        let until = self.until(now);
+        if until < start {
+            return Vec::new();
+        }
+        let midnights = (1..).map(|day| Millis((start.0.div_euclid(DAY) + day) * DAY)).take_while(|at| *at < until);
+        let full = midnights.map(|at| (Millis(at.0 - DAY).date(), at));
+        // A completion at midnight belongs to the day that ends there.
+        let last = Millis((until.0 - 1).max(start.0)).date();
+        full.chain(std::iter::once((last, until))).collect()
+    }
+}
+
+fn difference(old: Standing, new: Standing) -> Tally {
+    let (was, is) = (old.weight(), new.weight());
+    let mut tally = Tally {
+        scope: is.scope - was.scope,
+        completed: is.completed - was.completed,
+        completed_tasks: is.completed_tasks - was.completed_tasks,
+        remaining: is.remaining - was.remaining,
+        remaining_tasks: is.remaining_tasks - was.remaining_tasks,
+        ..Tally::default()
+    };
+    match (old.member, new.member) {
+        (false, true) => (tally.added, tally.added_tasks) = (new.estimate, 1),
+        (true, false) => (tally.removed, tally.removed_tasks) = (old.estimate, 1),
+        (true, true) => tally.reestimated = new.estimate - old.estimate,
+        (false, false) => {}
+    }
+    tally
+}
+
+/// Whether a fact put the task into (`true`) or out of (`false`) a sprint, given the sprints before it.
+pub fn membership_changes<'a>(before: &'a [SmolStr], what: &'a What) -> Vec<(&'a str, bool)> {
+    let What::Sprints(after) = what else { return Vec::new() };
+    let entered = after.iter().filter(|id| !before.contains(id)).map(|id| (id.as_str(), true));
+    let left = before.iter().filter(|id| !after.contains(id)).map(|id| (id.as_str(), false));
+    entered.chain(left).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{facts, kept, to};
+    use crate::time::HOUR;
+    use crate::{Facts, Status};
+
+    const START: i64 = 10 * DAY + 9 * HOUR;
+
+    fn sprint(state: SprintState, completed: Option<i64>) -> SprintFacts {
+        SprintFacts {
+            name: "Sprint 12".into(),
+            goal: None,
+            project: None,
+            state,
+            start: Some(Millis(START)),
+            end: Some(Millis(START + 10 * DAY)),
+            completed: completed.map(Millis),
+            exact: true,
+        }
+    }
+
+    fn task(estimate: f64, member: bool) -> Kept {
+        let sprints = if member { vec!["42".into()] } else { vec![] };
+        kept(0, What::Created(Box::new(Facts { estimate: Some(estimate), sprints, ..facts(Status::Todo) })))
+    }
+
+    fn closed(tasks: &[Vec<Kept>]) -> Tally {
+        let facts = sprint(SprintState::Closed, Some(START + 10 * DAY));
+        Ledger::new("42", &facts, tasks.iter().map(Vec::as_slice)).at(Millis(i64::MAX))
+    }
+
+    #[test]
+    fn scope_is_committed_plus_added_minus_removed_plus_reestimated() {
+        let into = || What::Sprints(vec!["42".into()]);
+        let tally = closed(&[
+            vec![task(5.0, true), kept(START + DAY, to(Status::Done))],
+            vec![task(3.0, true), kept(START + DAY, What::Estimated(Some(8.0)))],
+            vec![task(2.0, false), kept(START + 2 * DAY, into())],
+            vec![task(1.0, true), kept(START + 3 * DAY, What::Sprints(vec![]))],
+            vec![task(4.0, true), kept(START + 4 * DAY, to(Status::Cancelled))],
+        ]);
+        assert_eq!((tally.committed, tally.added, tally.removed, tally.reestimated), (13_000, 2_000, 1_000, 5_000));
+        assert_eq!(tally.scope, tally.committed + tally.added - tally.removed + tally.reestimated);
+        assert_eq!((tally.completed, tally.completed_tasks), (5_000, 1));
+        assert_eq!(
+            (tally.remaining, tally.remaining_tasks),
+            (10_000, 2),
+            "cancelled work is neither done nor remaining"
+        );
+    }
+
+    #[test]
+    fn who_leaves_at_the_completion_was_carried_over() {
+        let end = START + 10 * DAY;
+        let tally = closed(&[vec![task(5.0, true), kept(end, What::Sprints(vec!["43".into()]))]]);
+        assert_eq!((tally.removed, tally.remaining, tally.remaining_tasks), (0, 5_000, 1));
+    }
+
+    #[test]
+    fn a_vanished_task_is_left_out() {
+        let tally = closed(&[vec![task(5.0, true), kept(START + DAY, What::Deleted)]]);
+        assert_eq!(tally, Tally::default());
+    }
+
+    #[test]
+    fn a_future_sprint_has_no_numbers_yet() {
+        let timeline = vec![task(5.0, true)];
+        let ledger = Ledger::new("42", &sprint(SprintState::Future, None), [timeline.as_slice()]);
+        assert_eq!(ledger.at(Millis(i64::MAX)), Tally::default());
+        assert!(ledger.days(Millis(i64::MAX)).is_empty());
+    }
+
+    #[test]
+    fn the_burndown_has_a_moment_a_day_and_ends_with_the_completion() {
+        let timeline = vec![task(20.0, true)];
+        let facts = sprint(SprintState::Closed, Some(START + 2 * DAY));
+        let ledger = Ledger::new("42", &facts, [timeline.as_slice()]);
+        let days: Vec<_> = ledger.days(Millis(i64::MAX)).into_iter().map(|(date, at)| (date, at.0)).collect();
+        assert_eq!(
+            days,
+            vec![
+                ("1970-01-11".to_owned(), 11 * DAY),
+                ("1970-01-12".to_owned(), 12 * DAY),
+                ("1970-01-13".to_owned(), START + 2 * DAY),
+            ]
+        );
+        assert!((ledger.ideal(Millis(START + 5 * DAY)) - 10.0).abs() < 1e-9);
+        assert!(ledger.ideal(Millis(START + 50 * DAY)).abs() < 1e-9);
+    }
+}

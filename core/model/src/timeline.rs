@@ -1,0 +1,543 @@
+//! Folding a timeline: what a task was at a moment, its phases, and the times that follow from them.
+//!
+//! Everything here is a pure function of dated facts and a moment. [`Facts::apply`] is the fold's step, [`phases`] cuts a
+//! life into stretches of one effective status, [`summary`] gives the numbers of `model.md`; [`Life`] is for whoever needs
+//! several of them. Facts at the same
+//! millisecond count together: only what holds after all of them is a state of the task.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use smol_str::SmolStr;
+
+use crate::inference::{self, Signs};
+use crate::time::Millis;
+use crate::{Entry, Facts, Kept, Status, What};
+
+impl Facts {
+    /// How a move is told to people: from key to key, or from project to project where the key stays the same (an issue that is
+    /// put into another GitHub project).
+    pub fn moved<'a>(&'a self, key: &'a SmolStr, project: &'a SmolStr) -> (&'a SmolStr, &'a SmolStr) {
+        if self.key == *key { (&self.project, project) } else { (&self.key, key) }
+    }
+
+    /// The status with impediments laid over it: while one holds and the task is not finished, `blocked`.
+    pub fn effective_status(&self) -> Status {
+        let impeded = self.flag.is_some() || self.waits.is_some();
+        if impeded && !self.status.is_finished() { Status::Blocked } else { self.status }
+    }
+
+    /// Takes in one fact. [`What::Created`] replaces everything.
+    pub fn apply(&mut self, what: &What) {
+        match what {
+            What::Created(facts) => self.clone_from(facts),
+            What::Status { status, native } => {
+                self.status = *status;
+                self.native_status.clone_from(native);
+            }
+            What::Blocked(reason) => self.flag = Some(reason.clone().unwrap_or_default()),
+            What::Unblocked => self.flag = None,
+            What::Waits(reason) => self.waits = Some(reason.clone()),
+            What::Free => self.waits = None,
+            What::Assigned(to) => self.assignee.clone_from(to),
+            What::Estimated(to) => self.estimate = *to,
+            What::Sprints(to) => self.sprints.clone_from(to),
+            What::Parent(to) => self.parent.clone_from(to),
+            What::Titled(to) => self.title.clone_from(to),
+            What::Typed { task_type, native } => {
+                self.task_type = *task_type;
+                self.native_type.clone_from(native);
+            }
+            What::Prioritised(to) => self.priority.clone_from(to),
+            What::Labelled(to) => self.labels.clone_from(to),
+            What::Due(to) => self.due.clone_from(to),
+            What::Moved { key, project } => {
+                self.key.clone_from(key);
+                self.project.clone_from(project);
+            }
+            What::Commented(_)
+            | What::Linked { .. }
+            | What::Artifact(_)
+            | What::Evidence(_)
+            | What::Deleted
+            | What::Restored => {}
+        }
+    }
+}
+
+/// A task as its timeline leaves it at one moment: the facts and whether it is there at all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    /// The facts in force. Shared: a stretch in which nothing changed costs nothing to keep.
+    pub facts: Arc<Facts>,
+    /// When it vanished, if it has.
+    pub deleted: Option<Millis>,
+    /// What artifacts said that matters for the next ones.
+    signs: Signs,
+}
+
+impl State {
+    fn of(facts: &Facts) -> Self {
+        Self { facts: Arc::new(facts.clone()), deleted: None, signs: Signs::default() }
+    }
+
+    /// The state at the creation, before any other fact; `None` when the timeline does not begin with it.
+    pub fn first(timeline: &[Kept]) -> Option<Self> {
+        first(timeline).map(|(facts, _)| Self::of(facts))
+    }
+
+    /// Takes in one fact. When it is evidence that moves the task, the ordinary fact it comes to is returned.
+    pub fn apply(&mut self, entry: &Entry) -> Option<What> {
+        match &entry.what {
+            What::Deleted => self.deleted = Some(entry.at),
+            What::Restored => self.deleted = None,
+            What::Evidence(artifact) => {
+                let step =
+                    self.deleted.is_none().then(|| inference::step(&self.facts, &self.signs, artifact)).flatten();
+                self.signs.note(artifact, step.as_ref());
+                if let Some(step) = &step {
+                    self.change(step);
+                }
+                return step;
+            }
+            what if what.changes_facts() => {
+                self.change(what);
+                if matches!(what, What::Blocked(_) | What::Unblocked) {
+                    self.signs.lower();
+                }
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Changes the facts; what was only blocked by its build is not any more once it is finished.
+    fn change(&mut self, what: &What) {
+        let facts = Arc::make_mut(&mut self.facts);
+        facts.apply(what);
+        if facts.status.is_finished() && self.signs.lower() {
+            facts.flag = None;
+        }
+    }
+
+    /// The effective status, unless the task has vanished.
+    fn status(&self) -> Option<Status> {
+        self.deleted.is_none().then(|| self.facts.effective_status())
+    }
+}
+
+/// The first facts of a task. Every kept timeline begins with [`What::Created`]; an empty or headless one has none.
+pub fn first(timeline: &[Kept]) -> Option<(&Facts, Millis)> {
+    timeline.first().and_then(|kept| match &kept.entry.what {
+        What::Created(facts) => Some((&**facts, kept.entry.at)),
+        _ => None,
+    })
+}
+
+/// The task as it is after its whole timeline.
+pub fn last(timeline: &[Kept]) -> Option<State> {
+    at(timeline, Millis(i64::MAX))
+}
+
+/// The task as it was at `moment`, facts of that very millisecond included. Before its creation it is as created.
+pub fn at(timeline: &[Kept], moment: Millis) -> Option<State> {
+    let mut state = State::first(timeline)?;
+    for kept in timeline[1..].iter().take_while(|kept| kept.entry.at <= moment) {
+        state.apply(&kept.entry);
+    }
+    Some(state)
+}
+
+/// The task as the tool itself tells it: after its whole timeline, but for what was concluded from artifacts and links.
+pub fn told(timeline: &[Kept]) -> Option<State> {
+    let mut state = State::first(timeline)?;
+    for kept in timeline[1..].iter().filter(|kept| kept.entry.what.is_told()) {
+        state.apply(&kept.entry);
+    }
+    Some(state)
+}
+
+/// The order of a timeline: by time, creation first, what was concluded last and by ids. So the same facts make the same
+/// timeline whatever was heard first; the tool's own facts of one millisecond stay in the tool's order.
+pub fn order(kept: &Kept) -> (Millis, bool, Option<crate::EntryId>) {
+    let Entry { at, what, id, .. } = &kept.entry;
+    (*at, !matches!(what, What::Created(_)), (!what.is_told()).then_some(*id))
+}
+
+/// Puts a fact at its place: after everything of the same rank.
+pub fn insert(timeline: &mut Vec<Kept>, kept: Kept) {
+    let place = timeline.partition_point(|other| order(other) <= order(&kept));
+    timeline.insert(place, kept);
+}
+
+/// Walks through the life of a task: calls `visit` with each group of facts of one millisecond, the state before them
+/// (`None` before creation) and the state after.
+pub fn walk(timeline: &[Kept], mut visit: impl FnMut(&[Kept], Option<&State>, &State)) {
+    let Some(mut state) = State::first(timeline) else { return };
+    let mut before: Option<State> = None;
+    for group in timeline.chunk_by(|one, next| one.entry.at == next.entry.at) {
+        group.iter().for_each(|kept| drop(state.apply(&kept.entry)));
+        visit(group, before.as_ref(), &state);
+        before = Some(state.clone());
+    }
+}
+
+/// A task after all facts of one millisecond.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Turn {
+    /// When.
+    pub at: Millis,
+    /// The greatest journal number among those facts.
+    pub seq: u64,
+    /// What they led to.
+    pub state: State,
+}
+
+/// A task's whole life, walked once: what phases, finishes and numbers are read from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Life {
+    /// Oldest first; the first is the creation.
+    turns: Vec<Turn>,
+}
+
+impl Life {
+    /// The life that a timeline tells; `None` when it does not begin with a creation.
+    pub fn new(timeline: &[Kept]) -> Option<Self> {
+        let mut turns = Vec::with_capacity(timeline.len());
+        walk(timeline, |group, _, state| {
+            if let Some(kept) = group.iter().max_by_key(|kept| kept.seq) {
+                turns.push(Turn { at: kept.entry.at, seq: kept.seq, state: state.clone() });
+            }
+        });
+        (!turns.is_empty()).then_some(Self { turns })
+    }
+
+    /// Its turns, oldest first; never empty.
+    pub fn turns(&self) -> &[Turn] {
+        &self.turns
+    }
+
+    /// When it came to be.
+    pub fn created(&self) -> Millis {
+        self.turns[0].at
+    }
+
+    /// The turn in force at a moment; before the creation, the creation.
+    pub fn at(&self, moment: Millis) -> &Turn {
+        &self.turns[self.turns.partition_point(|turn| turn.at <= moment).max(1) - 1]
+    }
+
+    /// The newest turn.
+    pub fn last(&self) -> &Turn {
+        self.at(Millis(i64::MAX))
+    }
+
+    /// The life as it was known at a moment: later facts count as not yet happened, except that creation always has.
+    pub fn until(&self, moment: Millis) -> Self {
+        let known = self.turns.partition_point(|turn| turn.at <= moment).max(1);
+        Self { turns: self.turns[..known].to_vec() }
+    }
+
+    /// Cuts the life into stretches of one effective status, oldest first. A deleted task has no open phase.
+    pub fn phases(&self) -> Vec<Phase> {
+        let mut phases: Vec<Phase> = Vec::with_capacity(self.turns.len().min(16));
+        let mut before: Option<&Turn> = None;
+        for turn in &self.turns {
+            let (was, now) = (before.and_then(|before| before.state.status()), turn.state.status());
+            if was != now {
+                if let (Some(open), Some(before)) = (phases.last_mut().filter(|phase| phase.to.is_none()), before) {
+                    open.to = Some(turn.at);
+                    open.next = Some(now.map_or("deleted", Status::as_str));
+                    open.facts = before.state.facts.clone();
+                    open.ended_by = Some(turn.seq);
+                }
+                phases.extend(now.map(|status| Phase::open(status, turn)));
+            }
+            before = Some(turn);
+        }
+        if let Some(open) = phases.last_mut().filter(|phase| phase.to.is_none()) {
+            open.facts = self.last().state.facts.clone();
+        }
+        phases
+    }
+
+    /// Every time it was finished, oldest first. Going from cancelled to done counts as finishing again.
+    pub fn finishes(&self) -> Vec<Finish> {
+        let mut finishes: Vec<Finish> = Vec::new();
+        let mut was = None;
+        for turn in &self.turns {
+            let status = turn.state.facts.status;
+            if status.is_finished() && was != Some(status) {
+                let cycle = u32::try_from(finishes.len()).unwrap_or(u32::MAX).saturating_add(1);
+                let facts = turn.state.facts.clone();
+                finishes.push(Finish { cycle, at: turn.at, status, facts, seq: turn.seq });
+            }
+            was = Some(status);
+        }
+        finishes
+    }
+
+    /// First entry into a status of the in-progress kind: in progress, in review, or a workflow status named blocked, which the
+    /// tools file among those. The blocked *flag* starts nothing.
+    pub fn started(&self) -> Option<Millis> {
+        let begun = |status: Status| status.is_wip(true);
+        self.turns.iter().find(|turn| begun(turn.state.facts.status)).map(|turn| turn.at)
+    }
+
+    /// Its numbers at `now`. Facts dated later must not be in it.
+    pub fn summary(&self, now: Millis) -> Summary {
+        let (phases, last) = (self.phases(), self.last());
+        let mut status_time = BTreeMap::new();
+        for phase in phases.iter().filter(|phase| !phase.status.is_finished()) {
+            let seconds = phase.to.unwrap_or(now).seconds_since(phase.from).max(0.0);
+            *status_time.entry(phase.status).or_insert(0.0) += seconds;
+        }
+        let finish = self.finishes().pop().filter(|finish| finish.status == last.state.facts.status);
+        let finished_as = |status| finish.as_ref().filter(|finish| finish.status == status).map(|finish| finish.at);
+        Summary {
+            status: last.state.facts.effective_status(),
+            status_since: phases.last().map_or(self.created(), |phase| phase.from),
+            created: self.created(),
+            started: self.started(),
+            completed: finished_as(Status::Done),
+            cancelled: finished_as(Status::Cancelled),
+            blocked_time: status_time.get(&Status::Blocked).copied().unwrap_or(0.0),
+            status_time,
+            last_activity: last.at,
+            state: last.state.clone(),
+        }
+    }
+}
+
+/// A stretch of one effective status.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Phase {
+    /// The effective status.
+    pub status: Status,
+    /// When it was entered.
+    pub from: Millis,
+    /// When it was left; `None` while it lasts. A finished status lasts for ever.
+    pub to: Option<Millis>,
+    /// The status that followed, or `deleted`.
+    pub next: Option<&'static str>,
+    /// The facts in force when it was left (or now).
+    pub facts: Arc<Facts>,
+    /// Why it was blocked, if it was and a reason is known.
+    pub reason: Option<String>,
+    /// The journal number of the fact that ended it: what replay compares with a signal's position.
+    pub ended_by: Option<u64>,
+}
+
+impl Phase {
+    fn open(status: Status, turn: &Turn) -> Self {
+        let facts = turn.state.facts.clone();
+        let reason = (status == Status::Blocked).then(|| reason(&facts));
+        Self { status, from: turn.at, to: None, next: None, facts, reason, ended_by: None }
+    }
+}
+
+/// Cuts a life into stretches of one effective status, oldest first. A deleted task has no open phase.
+pub fn phases(timeline: &[Kept]) -> Vec<Phase> {
+    Life::new(timeline).map(|life| life.phases()).unwrap_or_default()
+}
+
+/// When each phase of a life begins and ends, and its status: what [`phases`] tells, without the facts in force, which cost
+/// most of it.
+pub fn stretches(timeline: &[Kept]) -> Vec<(Millis, Option<Millis>, Status)> {
+    let mut stretches: Vec<(Millis, Option<Millis>, Status)> = Vec::new();
+    let Some(mut state) = State::first(timeline) else { return stretches };
+    let mut was = None;
+    for group in timeline.chunk_by(|one, next| one.entry.at == next.entry.at) {
+        group.iter().for_each(|kept| drop(state.apply(&kept.entry)));
+        let (at, is) = (group[0].entry.at, state.status());
+        if was != is {
+            if let Some(open) = stretches.last_mut().filter(|(_, until, _)| until.is_none()) {
+                open.1 = Some(at);
+            }
+            stretches.extend(is.map(|status| (at, None, status)));
+        }
+        was = is;
+    }
+    stretches
+}
+
+/// Why a blocked task is blocked: the flag's reason, else what it waits for, else the status that says so.
+pub fn reason(facts: &Facts) -> String {
+    match facts.flag.as_deref() {
+        Some("") => "flagged".to_owned(),
+        Some(text) => text.to_owned(),
+        None => facts.waits.as_ref().unwrap_or(&facts.native_status).to_string(),
+    }
+}
+
+/// One time a task was finished.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finish {
+    /// 1 for the first time, 2 after it was reopened and finished again, …
+    pub cycle: u32,
+    /// When.
+    pub at: Millis,
+    /// Done or cancelled.
+    pub status: Status,
+    /// The facts in force then.
+    pub facts: Arc<Facts>,
+    /// The journal number of the fact that finished it.
+    pub seq: u64,
+}
+
+/// Every time a task was finished, oldest first. Going from cancelled to done counts as finishing again.
+pub fn finishes(timeline: &[Kept]) -> Vec<Finish> {
+    Life::new(timeline).map(|life| life.finishes()).unwrap_or_default()
+}
+
+/// What a task's timeline says of it at one moment, as `model.md` defines it. Durations are seconds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// The facts and whether it is there.
+    pub state: State,
+    /// The effective status.
+    pub status: Status,
+    /// When the effective status was entered.
+    pub status_since: Millis,
+    /// When it came to be.
+    pub created: Millis,
+    /// First entry into a status of the in-progress kind.
+    pub started: Option<Millis>,
+    /// Last entry into done, when it is done.
+    pub completed: Option<Millis>,
+    /// Last entry into cancelled, when it is cancelled.
+    pub cancelled: Option<Millis>,
+    /// Seconds in each unfinished effective status.
+    pub status_time: BTreeMap<Status, f64>,
+    /// Seconds blocked while not finished.
+    pub blocked_time: f64,
+    /// The last thing that happened.
+    pub last_activity: Millis,
+}
+
+impl Summary {
+    /// Not finished and not vanished.
+    pub fn is_open(&self) -> bool {
+        self.state.deleted.is_none() && !self.status.is_finished()
+    }
+
+    /// Completed − created.
+    pub fn lead_time(&self) -> Option<f64> {
+        self.completed.map(|completed| completed.seconds_since(self.created))
+    }
+
+    /// Completed − started; `None` when it never started (or only after it was completed).
+    pub fn cycle_time(&self) -> Option<f64> {
+        let (completed, started) = (self.completed?, self.started?);
+        (started <= completed).then(|| completed.seconds_since(started))
+    }
+
+    /// When the work ended: finished or vanished.
+    pub fn ended(&self) -> Option<Millis> {
+        self.state.deleted.or(self.completed).or(self.cancelled)
+    }
+}
+
+/// The numbers of a task at `now`; facts dated later count as not yet happened, except that creation always has.
+pub fn summary(timeline: &[Kept], now: Millis) -> Option<Summary> {
+    let known = timeline.partition_point(|kept| kept.entry.at <= now).max(1);
+    Some(Life::new(timeline.get(..known)?)?.summary(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{facts, kept, to};
+
+    fn life() -> Vec<Kept> {
+        vec![
+            kept(0, What::Created(Box::new(facts(Status::Todo)))),
+            kept(7_200_000, to(Status::InProgress)),
+            kept(10_000_000, What::Blocked(Some("vendor".into()))),
+            kept(11_000_000, to(Status::InReview)),
+            kept(12_000_000, What::Unblocked),
+            kept(13_000_000, to(Status::Done)),
+        ]
+    }
+
+    #[test]
+    fn a_life_is_cut_into_phases_of_the_effective_status() {
+        let cut: Vec<_> = phases(&life()).iter().map(|p| (p.status, p.from.0, p.to.map(|t| t.0), p.next)).collect();
+        let bare: Vec<_> = phases(&life()).iter().map(|p| (p.from, p.to, p.status)).collect();
+        assert_eq!(stretches(&life()), bare);
+        assert_eq!(
+            cut,
+            vec![
+                (Status::Todo, 0, Some(7_200_000), Some("in_progress")),
+                (Status::InProgress, 7_200_000, Some(10_000_000), Some("blocked")),
+                (Status::Blocked, 10_000_000, Some(12_000_000), Some("in_review")),
+                (Status::InReview, 12_000_000, Some(13_000_000), Some("done")),
+                (Status::Done, 13_000_000, None, None),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_numbers_follow_from_the_phases() {
+        let summary = summary(&life(), Millis(20_000_000)).unwrap();
+        assert_eq!(summary.started, Some(Millis(7_200_000)));
+        assert_eq!(summary.completed, Some(Millis(13_000_000)));
+        assert_eq!(summary.lead_time(), Some(13_000.0));
+        assert_eq!(summary.cycle_time(), Some(5_800.0));
+        assert!((summary.blocked_time - 2_000.0).abs() < 1e-9);
+        assert_eq!(summary.status_time.get(&Status::InReview), Some(&1_000.0));
+        assert!(!summary.status_time.contains_key(&Status::Done));
+    }
+
+    #[test]
+    fn a_flag_starts_nothing_and_a_status_named_blocked_does() {
+        let mut life = vec![
+            kept(0, What::Created(Box::new(facts(Status::Todo)))),
+            kept(1_000, What::Blocked(None)),
+            kept(2_000, What::Unblocked),
+        ];
+        assert_eq!(summary(&life, Millis(4_000)).unwrap().started, None);
+        life.push(kept(5_000, to(Status::Blocked)));
+        assert_eq!(summary(&life, Millis(7_000)).unwrap().started, Some(Millis(5_000)));
+    }
+
+    #[test]
+    fn a_reopened_task_is_not_completed_and_finishes_again_with_the_next_cycle() {
+        let mut life = life();
+        life.push(kept(14_000_000, to(Status::InProgress)));
+        assert_eq!(summary(&life, Millis(15_000_000)).unwrap().completed, None);
+        life.push(kept(16_000_000, to(Status::Cancelled)));
+        let cycles: Vec<_> = finishes(&life).iter().map(|f| (f.cycle, f.status)).collect();
+        assert_eq!(cycles, vec![(1, Status::Done), (2, Status::Cancelled)]);
+        let summary = summary(&life, Millis(17_000_000)).unwrap();
+        assert_eq!((summary.completed, summary.cancelled), (None, Some(Millis(16_000_000))));
+    }
+
+    #[test]
+    fn an_earlier_moment_sees_only_what_had_happened() {
+        let summary = summary(&life(), Millis(10_500_000)).unwrap();
+        assert_eq!((summary.status, summary.completed), (Status::Blocked, None));
+        assert!((summary.blocked_time - 500.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_vanished_task_has_no_open_phase() {
+        let mut life = life();
+        life.truncate(2);
+        life.push(kept(8_000_000, What::Deleted));
+        let last = phases(&life).pop().unwrap();
+        assert_eq!((last.status, last.to, last.next), (Status::InProgress, Some(Millis(8_000_000)), Some("deleted")));
+    }
+
+    #[test]
+    fn changes_at_one_millisecond_count_together() {
+        let life = vec![
+            kept(0, What::Created(Box::new(facts(Status::Todo)))),
+            kept(1_000, What::Blocked(None)),
+            kept(2_000, What::Unblocked),
+            kept(2_000, to(Status::Done)),
+        ];
+        let cut: Vec<_> = phases(&life).iter().map(|p| p.status).collect();
+        assert_eq!(cut, vec![Status::Todo, Status::Blocked, Status::Done]);
+    }
+}

@@ -1,0 +1,353 @@
+//! Running totals: the sums over finished work that metrics need without reading it again.
+//!
+//! Everything here is additive: a task's [`Totals`] is what it contributes, a project's the sum over its tasks, kept in the
+//! store and moved by the difference whenever a task changes. Sums are whole milliseconds and thousandths of a point, so
+//! that the order of adding never shows. [`Rollup`] is the same idea up the tree of parents.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::{DAY, HOUR, MINUTE, Millis};
+use crate::timeline::{Life, State};
+use crate::{SmolStr, Status, TaskType};
+
+/// Upper bounds of histogram buckets in milliseconds: from minutes to a year, as work takes.
+pub const BOUNDS: [i64; 14] = [
+    15 * MINUTE,
+    HOUR,
+    4 * HOUR,
+    8 * HOUR,
+    DAY,
+    2 * DAY,
+    3 * DAY,
+    5 * DAY,
+    7 * DAY,
+    14 * DAY,
+    30 * DAY,
+    60 * DAY,
+    90 * DAY,
+    180 * DAY,
+];
+
+/// A cumulative histogram of durations.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// How many fell into each bucket of [`BOUNDS`], the last being above all bounds.
+    pub buckets: Vec<i64>,
+    /// The sum of all, in milliseconds.
+    pub sum: i64,
+}
+
+impl Histogram {
+    /// Counts one duration in milliseconds.
+    pub fn record(&mut self, duration: i64) {
+        self.buckets.resize(BOUNDS.len() + 1, 0);
+        let place = BOUNDS.partition_point(|bound| *bound < duration);
+        self.buckets[place] += 1;
+        self.sum += duration;
+    }
+
+    /// How many were counted.
+    pub fn count(&self) -> i64 {
+        self.buckets.iter().sum()
+    }
+
+    fn add(&mut self, other: &Self, sign: i64) {
+        self.buckets.resize(BOUNDS.len() + 1, 0);
+        for (mine, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
+            *mine += sign * theirs;
+        }
+        self.sum += sign * other.sum;
+    }
+}
+
+/// A number of tasks, and their points in thousandths.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Weight {
+    /// Tasks.
+    pub tasks: i64,
+    /// Points in thousandths; no estimate counts nothing.
+    pub milli_points: i64,
+    /// Tasks without an estimate.
+    pub unestimated: i64,
+}
+
+impl Weight {
+    /// One task with this estimate.
+    pub fn of(estimate: Option<f64>) -> Self {
+        Self { tasks: 1, milli_points: milli(estimate), unestimated: i64::from(estimate.is_none()) }
+    }
+
+    /// Points.
+    pub fn points(&self) -> f64 {
+        points(self.milli_points)
+    }
+
+    /// Adds `sign` times another.
+    pub fn add(&mut self, other: &Self, sign: i64) {
+        self.tasks += sign * other.tasks;
+        self.milli_points += sign * other.milli_points;
+        self.unestimated += sign * other.unestimated;
+    }
+}
+
+/// An estimate in thousandths of a point.
+#[expect(clippy::cast_possible_truncation, reason = "estimates are small; a nonsensical one saturates")]
+pub fn milli(estimate: Option<f64>) -> i64 {
+    (estimate.unwrap_or(0.0) * 1_000.0).round() as i64
+}
+
+/// Thousandths of a point as points.
+#[expect(clippy::cast_precision_loss, reason = "sums of points are far below 2^53")]
+pub fn points(milli_points: i64) -> f64 {
+    milli_points as f64 / 1_000.0
+}
+
+/// What finished work adds up to, per native project.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Tasks ever created, by type; none of a type that tasks only moved into or were turned into.
+    pub created: BTreeMap<TaskType, i64>,
+    /// Completions ever, by type as of then, with their points.
+    pub completed: BTreeMap<TaskType, Weight>,
+    /// Created to completed.
+    pub lead_time: BTreeMap<TaskType, Histogram>,
+    /// Started to completed.
+    pub cycle_time: BTreeMap<TaskType, Histogram>,
+    /// Blocked until completed.
+    pub blocked_time: BTreeMap<TaskType, Histogram>,
+    /// Lengths of ended phases.
+    pub status_time: BTreeMap<Status, Histogram>,
+    /// Tasks that are finished and still there, by status and type.
+    pub finished: BTreeMap<(Status, TaskType), Weight>,
+}
+
+impl Totals {
+    /// Adds `sign` times another.
+    pub fn add(&mut self, other: &Self, sign: i64) {
+        add_map(&mut self.created, &other.created, |mine, theirs| *mine += sign * theirs);
+        add_map(&mut self.completed, &other.completed, |mine, theirs| mine.add(theirs, sign));
+        add_map(&mut self.lead_time, &other.lead_time, |mine, theirs| mine.add(theirs, sign));
+        add_map(&mut self.cycle_time, &other.cycle_time, |mine, theirs| mine.add(theirs, sign));
+        add_map(&mut self.blocked_time, &other.blocked_time, |mine, theirs| mine.add(theirs, sign));
+        add_map(&mut self.status_time, &other.status_time, |mine, theirs| mine.add(theirs, sign));
+        add_map(&mut self.finished, &other.finished, |mine, theirs| mine.add(theirs, sign));
+    }
+}
+
+fn add_map<K: Ord + Clone, V: Default>(mine: &mut BTreeMap<K, V>, theirs: &BTreeMap<K, V>, add: impl Fn(&mut V, &V)) {
+    for (key, value) in theirs {
+        add(mine.entry(key.clone()).or_default(), value);
+    }
+}
+
+/// One thing that counts for ever in a project: its moment is needed to count up to any `t`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Happening {
+    /// When.
+    pub at: Millis,
+    /// The native project it happened in.
+    pub project: SmolStr,
+    /// What it adds.
+    pub adds: Adds,
+}
+
+/// What a happening adds to the totals.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Adds {
+    /// A task came to be.
+    Created(TaskType),
+    /// A task was completed. Durations in milliseconds.
+    Completed {
+        /// Its type then.
+        task_type: TaskType,
+        /// Its estimate then.
+        estimate: Option<f64>,
+        /// Since creation.
+        lead: i64,
+        /// Since the first start, if it was ever started.
+        cycle: Option<i64>,
+        /// Blocked until then.
+        blocked: i64,
+    },
+    /// A phase ended after this long.
+    Phase(Status, i64),
+}
+
+impl Happening {
+    /// Counts it.
+    pub fn count(&self, totals: &mut Totals) {
+        match &self.adds {
+            Adds::Created(task_type) => *totals.created.entry(*task_type).or_default() += 1,
+            Adds::Phase(status, length) => totals.status_time.entry(*status).or_default().record(*length),
+            Adds::Completed { task_type, estimate, lead, cycle, blocked } => {
+                totals.completed.entry(*task_type).or_default().add(&Weight::of(*estimate), 1);
+                totals.lead_time.entry(*task_type).or_default().record(*lead);
+                if let Some(cycle) = cycle {
+                    totals.cycle_time.entry(*task_type).or_default().record(*cycle);
+                }
+                totals.blocked_time.entry(*task_type).or_default().record(*blocked);
+            }
+        }
+    }
+}
+
+/// Everything in a life that counts for ever, in the project it happened in. Every completion counts, also one that was
+/// undone later: counters never fall.
+pub fn happenings(life: &Life) -> Vec<Happening> {
+    let (created, phases, started) = (life.created(), life.phases(), life.started());
+    let first = &life.turns()[0].state.facts;
+    let mut all = vec![Happening { at: created, project: first.project.clone(), adds: Adds::Created(first.task_type) }];
+    for finish in life.finishes().iter().filter(|finish| finish.status == Status::Done) {
+        let blocked = phases.iter().filter(|phase| phase.status == Status::Blocked && phase.from < finish.at);
+        let adds = Adds::Completed {
+            task_type: finish.facts.task_type,
+            estimate: finish.facts.estimate,
+            lead: finish.at.0 - created.0,
+            cycle: started.map(|started| finish.at.0 - started.0).filter(|cycle| *cycle >= 0),
+            blocked: blocked.map(|phase| phase.to.unwrap_or(finish.at).min(finish.at).0 - phase.from.0).sum(),
+        };
+        all.push(Happening { at: finish.at, project: finish.facts.project.clone(), adds });
+    }
+    for phase in phases.into_iter().filter(|phase| !phase.status.is_finished()) {
+        if let Some(to) = phase.to {
+            let adds = Adds::Phase(phase.status, to.0 - phase.from.0);
+            all.push(Happening { at: to, project: phase.facts.project.clone(), adds });
+        }
+    }
+    all
+}
+
+/// What a task contributes to the totals of each native project it was ever in.
+pub fn contribution(life: &Life) -> BTreeMap<SmolStr, Totals> {
+    let mut all: BTreeMap<SmolStr, Totals> = BTreeMap::new();
+    for happening in happenings(life) {
+        happening.count(all.entry(happening.project.clone()).or_default());
+    }
+    // What moved in or was retyped was created elsewhere, or as something else: its place is known all the same.
+    for facts in life.turns().iter().map(|turn| &turn.state.facts) {
+        all.entry(facts.project.clone()).or_default().created.entry(facts.task_type).or_default();
+    }
+    let State { facts, deleted, .. } = &life.last().state;
+    let status = facts.effective_status();
+    if status.is_finished() && deleted.is_none() {
+        let finished = &mut all.entry(facts.project.clone()).or_default().finished;
+        finished.entry((status, facts.task_type)).or_default().add(&Weight::of(facts.estimate), 1);
+    }
+    all
+}
+
+/// Sums over all descendants of a task that are still there and not cancelled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollup {
+    /// All of them.
+    pub all: Weight,
+    /// Those done.
+    pub done: Weight,
+    /// Direct children still there.
+    pub children: i64,
+    /// Direct children done.
+    pub children_done: i64,
+}
+
+impl Rollup {
+    /// What a task itself adds to each of its ancestors.
+    pub fn own(state: &State) -> Self {
+        let mut own = Self::default();
+        if state.deleted.is_none() && state.facts.status != Status::Cancelled {
+            own.all = Weight::of(state.facts.estimate);
+            if state.facts.status == Status::Done {
+                own.done = own.all;
+            }
+        }
+        own
+    }
+
+    /// Adds `sign` times another's descendants (not its direct children: those are its own).
+    pub fn add_descendants(&mut self, other: &Self, sign: i64) {
+        self.all.add(&other.all, sign);
+        self.done.add(&other.done, sign);
+    }
+
+    /// Done descendants by estimate, or by number when any has none; `None` without descendants.
+    #[expect(clippy::cast_precision_loss, reason = "numbers of tasks are far below 2^53")]
+    pub fn percent_complete(&self) -> Option<f64> {
+        let share = |part: i64, whole: i64| 100.0 * part as f64 / whole as f64;
+        match self.all {
+            Weight { tasks: ..=0, .. } => None,
+            Weight { unestimated: 0, milli_points: 1.., .. } => {
+                Some(share(self.done.milli_points, self.all.milli_points))
+            }
+            _ => Some(share(self.done.tasks, self.all.tasks)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{facts, kept, to};
+    use crate::{Kept, What};
+
+    fn life() -> Vec<Kept> {
+        vec![
+            kept(0, What::Created(Box::new(facts(Status::Todo)))),
+            kept(HOUR, to(Status::InProgress)),
+            kept(2 * HOUR, What::Estimated(Some(3.0))),
+            kept(DAY, to(Status::Done)),
+            kept(2 * DAY, to(Status::InProgress)),
+            kept(3 * DAY, to(Status::Done)),
+        ]
+    }
+
+    #[test]
+    fn every_completion_counts_but_the_task_is_finished_once() {
+        let all = contribution(&Life::new(&life()).unwrap());
+        let totals = &all["PROJ"];
+        assert_eq!(totals.completed[&TaskType::Story], Weight { tasks: 2, milli_points: 6_000, unestimated: 0 });
+        assert_eq!(totals.finished[&(Status::Done, TaskType::Story)].tasks, 1);
+        assert_eq!(totals.lead_time[&TaskType::Story].sum, DAY + 3 * DAY);
+        assert_eq!(totals.cycle_time[&TaskType::Story].count(), 2);
+        assert_eq!(totals.status_time[&Status::InProgress].sum, DAY - HOUR + DAY);
+    }
+
+    #[test]
+    fn a_project_moved_into_and_a_type_turned_into_are_known() {
+        let moved = What::Moved { key: "OPS-1".into(), project: "OPS".into() };
+        let typed = What::Typed { task_type: TaskType::Bug, native: "Bug".into() };
+        let life =
+            vec![kept(0, What::Created(Box::new(facts(Status::Todo)))), kept(HOUR, moved), kept(2 * HOUR, typed)];
+        let all = contribution(&Life::new(&life).unwrap());
+        assert_eq!(all["PROJ"].created, BTreeMap::from([(TaskType::Story, 1)]));
+        assert_eq!(all["OPS"].created, BTreeMap::from([(TaskType::Story, 0), (TaskType::Bug, 0)]));
+    }
+
+    #[test]
+    fn adding_and_taking_away_leaves_nothing() {
+        let one = contribution(&Life::new(&life()).unwrap()).remove("PROJ").unwrap();
+        let mut sum = one.clone();
+        sum.add(&one, 1);
+        sum.add(&one, -1);
+        assert_eq!(sum, one);
+    }
+
+    #[test]
+    fn percent_goes_by_points_only_when_all_are_estimated() {
+        let mut rollup = Rollup::default();
+        assert_eq!(rollup.percent_complete(), None);
+        rollup.all = Weight { tasks: 2, milli_points: 8_000, unestimated: 0 };
+        rollup.done = Weight { tasks: 1, milli_points: 2_000, unestimated: 0 };
+        assert_eq!(rollup.percent_complete(), Some(25.0));
+        rollup.all.unestimated = 1;
+        assert_eq!(rollup.percent_complete(), Some(50.0));
+    }
+
+    #[test]
+    fn a_duration_on_a_bound_belongs_to_the_bucket_below() {
+        let mut histogram = Histogram::default();
+        histogram.record(HOUR);
+        histogram.record(HOUR + 1);
+        assert_eq!((histogram.buckets[1], histogram.buckets[2]), (1, 1));
+    }
+}

@@ -1,0 +1,262 @@
+//! What we say about ourselves: the values of every `contextcore.*` metric, read from the store. Pushed through the OTel
+//! SDK by the program, and served on `/metrics`.
+//!
+//! Totals live in the store, so that they never fall, not even over restarts.
+
+use std::collections::BTreeSet;
+
+use crate::config::Config;
+use crate::export::otlp::{Reason, Signal};
+use crate::export::{ExportCounters, export_counters, exposition_name};
+use crate::model::SmolStr;
+use crate::model::error::Result;
+use crate::model::semconv::{self as names, Instrument, Metric};
+use crate::model::time::Millis;
+use crate::store::{Aside, SourceStatus, Store};
+
+/// One value of one of our own metrics.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// Which metric.
+    pub metric: Metric,
+    /// Its attributes.
+    pub attributes: Vec<(&'static str, String)>,
+    /// Its value.
+    pub value: f64,
+}
+
+/// Every value there is to say at `now`.
+pub fn readings(store: &Store, config: &Config, now: Millis) -> Result<Vec<Reading>> {
+    let mut all = Vec::new();
+    for source in &config.sources {
+        all.extend(source_readings(store, config, &source.name, now)?);
+    }
+    all.extend(project_readings(store, config)?);
+    for signal in config.export.otlp.targets.keys() {
+        let counters = export_counters(store, *signal)?;
+        let mut say = |metric, value| all.push(reading(metric, &[(names::SIGNAL, signal.as_str())], value));
+        say(names::M_EXPORT_SENT, number(counters.sent));
+        say(names::M_EXPORT_RETRIES, number(counters.retries));
+        say(names::M_EXPORT_LAG, export_lag(store, config, *signal, now)?);
+        all.extend(refused(*signal, &counters));
+    }
+    all.push(reading(names::M_STORE_SIZE, &[], number(store.size_on_disk()?)));
+    Ok(all)
+}
+
+/// Every reason, also one that never was: a counter that begins with its first count seems not to have moved. What was counted
+/// before there were reasons stays a series of its own, so that none of them falls or jumps.
+fn refused(signal: Signal, counters: &ExportCounters) -> Vec<Reading> {
+    let of = |labels: &[_], items| reading(names::M_EXPORT_REJECTED, labels, number(items));
+    let signal = (names::SIGNAL, signal.as_str());
+    let by_reason = |reason: Reason| of(&[signal, (names::ERROR_TYPE, reason.as_str())], counters.refused(reason));
+    let before = Some(counters.refused_before()).filter(|items| *items > 0).map(|items| of(&[signal], items));
+    Reason::ALL.into_iter().map(by_reason).chain(before).collect()
+}
+
+fn source_readings(store: &Store, config: &Config, source: &str, now: Millis) -> Result<Vec<Reading>> {
+    let status = store.source_status(source)?;
+    let of_source = [(names::SOURCE_NAME, source)];
+    let mut all = Vec::new();
+    let mut say = |metric, value| all.push(reading(metric, &of_source, value));
+    if let Some(last) = status.last_success {
+        say(names::M_SYNC_LAST_SUCCESS, last.seconds_since(Millis(0)));
+        say(names::M_SYNC_LAG, now.seconds_since(last).max(0.0));
+    }
+    if let Some(seconds) = status.last_duration {
+        say(names::M_SYNC_DURATION, seconds);
+    }
+    say(names::M_SYNC_REQUESTS, number(status.counters.requests));
+    say(names::M_SYNC_RECORDS, number(status.counters.records));
+    say(names::M_SYNC_CHANGES, number(status.counters.changes));
+    say(names::M_RATE_WAITS, number(status.counters.waits));
+    say(names::M_SYNC_TASKS, number(held(store, source)?));
+    let asides = store.asides(Some(source))?;
+    say(names::M_SYNC_SET_ASIDE, number(asides.len() as u64));
+    say(names::M_SYNC_HISTORIES, if histories_complete(&status, &asides) { 1.0 } else { 0.0 });
+    if let Some(count) = status.tool_count {
+        say(names::M_SYNC_TOOL_TASKS, number(count));
+    }
+    if let Some(left) = status.rate_limit_remaining {
+        say(names::M_RATE_REMAINING, number(left));
+    }
+    for (kind, count) in &status.counters.errors {
+        let labels = [(names::SOURCE_NAME, source), (names::ERROR_TYPE, kind.as_str())];
+        all.push(reading(names::M_SYNC_ERRORS, &labels, number(*count)));
+    }
+    for signal in config.export.otlp.targets.keys() {
+        let labels = [(names::SOURCE_NAME, source), (names::SIGNAL, signal.as_str())];
+        all.push(reading(names::M_JOURNAL_BACKLOG, &labels, number(store.backlog(*signal, source)?)));
+    }
+    Ok(all)
+}
+
+/// Whether the history of every record that was read is held whole: the first run came to its end, and no record waits for being
+/// understood. A history that could not be had makes its whole record one of those.
+pub fn histories_complete(status: &SourceStatus, asides: &[Aside]) -> bool {
+    status.last_success.is_some() && asides.is_empty()
+}
+
+/// How fresh each project is, by each source that tells of it: what a project's own numbers cannot say, since they unite its
+/// sources.
+fn project_readings(store: &Store, config: &Config) -> Result<Vec<Reading>> {
+    let mut pairs = BTreeSet::new();
+    for (source, native, _) in store.totals()? {
+        let project = config.project_of(&source, &native).map_or(native, |project| SmolStr::new(&project.id));
+        pairs.insert((project, source));
+    }
+    let mut all = Vec::new();
+    for (project, source) in pairs {
+        let Some(configured) = config.source(&source) else { continue };
+        let Some(last) = store.source_status(&source)?.last_success else { continue };
+        let labels = [
+            (names::PROJECT_ID, project.as_str()),
+            (names::SOURCE_NAME, source.as_str()),
+            (names::SOURCE_TOOL, configured.kind.as_str()),
+        ];
+        all.push(reading(names::M_PROJECT_LAST_SUCCESS, &labels, last.seconds_since(Millis(0))));
+    }
+    Ok(all)
+}
+
+/// Tasks held that are still there: finished ones by the running totals, open ones by their index.
+fn held(store: &Store, source: &str) -> Result<u64> {
+    let totals = store.totals()?.into_iter().filter(|(of, ..)| of == source);
+    let finished: i64 = totals.flat_map(|(.., totals)| totals.finished.into_values()).map(|weight| weight.tasks).sum();
+    let open = store.open_tasks(Some(source)).count() as u64;
+    Ok(u64::try_from(finished).unwrap_or(0) + open)
+}
+
+/// Since when a backend has been behind, in seconds: 0 when it has been told everything.
+fn export_lag(store: &Store, config: &Config, signal: Signal, now: Millis) -> Result<f64> {
+    let mut lag: f64 = 0.0;
+    for source in &config.sources {
+        let status = store.source_status(&source.name)?;
+        let behind = store.position(signal, &source.name)?.done < store.sealed(&source.name)?;
+        if let Some(last) = status.last_success.filter(|_| behind) {
+            lag = lag.max(now.seconds_since(last));
+        }
+    }
+    Ok(lag)
+}
+
+fn reading(metric: Metric, attributes: &[(&'static str, &str)], value: f64) -> Reading {
+    Reading { metric, attributes: attributes.iter().map(|(key, value)| (*key, (*value).to_owned())).collect(), value }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn number(value: u64) -> f64 {
+    value as f64
+}
+
+/// Everything `/metrics` serves: the projects' numbers, then our own.
+pub fn prometheus(store: &Store, config: &Config, now: Millis) -> Result<String> {
+    let mut text = crate::export::scrape(store, config, now)?;
+    let mut readings = readings(store, config, now)?;
+    readings.sort_by_key(|reading| reading.metric.name);
+    let mut last = "";
+    for reading in &readings {
+        let is_counter = reading.metric.instrument == Instrument::Counter;
+        let name = exposition_name(reading.metric.name, reading.metric.unit, is_counter);
+        if last != reading.metric.name {
+            let kind = if is_counter { "counter" } else { "gauge" };
+            text.push_str(&format!("# HELP {name} {}\n# TYPE {name} {kind}\n", reading.metric.about));
+            last = reading.metric.name;
+        }
+        let labels: Vec<String> =
+            reading.attributes.iter().map(|(key, value)| format!("{}=\"{value}\"", key.replace('.', "_"))).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        text.push_str(&format!("{name}{labels} {}\n", reading.value));
+    }
+    Ok(text)
+}
+
+/// What this process has used so far.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct ProcessUse {
+    /// CPU time, user and system, in seconds; good to a hundredth.
+    pub cpu_seconds: f64,
+    /// The most memory it ever held at once, in bytes.
+    pub peak_memory_bytes: u64,
+}
+
+/// What this process has used so far, where the system tells (`/proc`, as Linux has it).
+pub fn process_use() -> Option<ProcessUse> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = peak.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    Some(ProcessUse { cpu_seconds: cpu_seconds(&stat)?, peak_memory_bytes: kib * 1024 })
+}
+
+/// Fields 14 and 15 of `/proc/PID/stat`, in ticks of a hundredth of a second; see proc_pid_stat(5). The name in field 2 may
+/// hold spaces and brackets, so counting starts behind its closing one.
+fn cpu_seconds(stat: &str) -> Option<f64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let ticks = |place: usize| rest.split_whitespace().nth(place)?.parse::<u64>().ok();
+    Some(number(ticks(11)? + ticks(12)?) / 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn what_was_refused_before_there_were_reasons_neither_falls_nor_jumps() {
+        let said = |counters: &ExportCounters| {
+            let label =
+                |reading: &Reading| reading.attributes.get(1).map_or("none".to_owned(), |(_, text)| text.clone());
+            let told = refused(Signal::Logs, counters);
+            told.into_iter().filter(|told| told.value > 0.0).map(|told| (label(&told), told.value)).collect::<Vec<_>>()
+        };
+        let mut counters: ExportCounters = serde_json::from_str(r#"{"sent":9,"rejected":5,"retries":1}"#).unwrap();
+        assert_eq!(said(&counters), [("none".to_owned(), 5.0)]);
+        counters.rejected += 3;
+        counters.reasons.insert(Reason::TooOld.as_str().to_owned(), 3);
+        assert_eq!(said(&counters), [("too_old".to_owned(), 3.0), ("none".to_owned(), 5.0)]);
+        assert_eq!(refused(Signal::Logs, &counters).len(), Reason::ALL.len() + 1);
+        let back: ExportCounters = serde_json::from_str(&serde_json::to_string(&counters).unwrap()).unwrap();
+        assert_eq!(back, counters);
+    }
+
+    #[test]
+    fn histories_are_complete_once_a_run_ended_well_and_while_nothing_is_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let source = "{name: acme, kind: jira, url: 'https://a.example', auth: {token: {env: T}}}";
+        let config = config::parse(&format!("sources: [{source}]"), "x.yaml", &["jira"]).unwrap();
+        let told = || {
+            let all = readings(&store, &config, Millis(60_000)).unwrap();
+            let found = all.into_iter().find(|reading| reading.metric.name == names::M_SYNC_HISTORIES.name).unwrap();
+            assert_eq!(found.attributes, [(names::SOURCE_NAME, "acme".to_owned())]);
+            found.value
+        };
+        assert_eq!(told(), 0.0, "nothing was read");
+        let mut transaction = store.begin().unwrap();
+        let status = SourceStatus { last_success: Some(Millis(1)), ..SourceStatus::default() };
+        transaction.put_source_status("acme", &status).unwrap();
+        transaction.commit().unwrap();
+        assert_eq!(told(), 1.0);
+        let aside = Aside {
+            source: "acme".into(),
+            native_id: "1".into(),
+            reason: "its history could not be read".into(),
+            at: Millis(2),
+            json: "{}".into(),
+        };
+        for (aside, whole) in [(Some(aside), 0.0), (None, 1.0)] {
+            let mut transaction = store.begin().unwrap();
+            transaction.put_aside("acme", "1", aside).unwrap();
+            transaction.commit().unwrap();
+            assert_eq!(told(), whole);
+        }
+    }
+
+    #[test]
+    fn cpu_time_is_read_behind_a_strange_name() {
+        let stat = "42 (a) b) c) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20";
+        assert_eq!(cpu_seconds(stat), Some(2.0));
+        assert!(process_use().is_none_or(|used| used.peak_memory_bytes > 0));
+    }
+}

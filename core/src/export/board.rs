@@ -1,0 +1,459 @@
+//! The numbers of a project at any moments: a pure function of timelines and those moments.
+//!
+//! A [`Board`] counts tasks on an [`Axis`] of moments. Each task is a few stretches of constant facts, and a stretch adds
+//! one number from the first moment it covers to the last: so a year of six-hourly values costs little more than one value,
+//! and "now" is the same function on an axis with one moment. Work finished before the axis begins is not read at all: it
+//! comes in as running totals.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::model::time::{DAY, Millis};
+use crate::model::timeline::{Life, State};
+use crate::model::totals::{self, Adds, Histogram, Totals, Weight};
+use crate::model::{Facts, SmolStr, Status, TaskType};
+
+/// The window of the flow efficiency.
+pub(crate) const FLOW_WINDOW: i64 = 30 * DAY;
+
+/// Moments at which values are wanted, ascending.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Axis {
+    /// Everything up to here was told before.
+    told: Option<Millis>,
+    /// What happened up to here is known.
+    heard: Millis,
+    moments: Arc<[Millis]>,
+}
+
+impl Axis {
+    /// The multiples of `step` after `from`, as far as `heard` goes and before `now`; and `now` itself.
+    pub(crate) fn new(from: Option<Millis>, step: i64, heard: Millis, now: Millis) -> Self {
+        let first = from.map_or(now.0, |from| (from.0.div_euclid(step) + 1) * step);
+        let grid = (0..).map(|n| Millis(first + n * step)).take_while(|at| *at <= heard && *at < now);
+        Self { told: from, heard, moments: grid.chain(std::iter::once(now)).collect() }
+    }
+
+    pub(crate) fn moments(&self) -> &Arc<[Millis]> {
+        &self.moments
+    }
+
+    /// Whether something that happened then is told with this axis, though it may lie between its moments.
+    pub(crate) fn covers(&self, at: Millis) -> bool {
+        self.told.is_some_and(|told| at > told) && at <= self.heard
+    }
+
+    /// The first moment at or after `at`.
+    fn place(&self, at: Millis) -> usize {
+        self.moments.partition_point(|moment| *moment < at)
+    }
+}
+
+/// A value per moment, under construction as differences.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Line(Vec<i64>);
+
+impl Line {
+    fn add(&mut self, axis: &Axis, from: Millis, to: Millis, by: i64) {
+        let (start, end) = (axis.place(from), axis.place(to));
+        if start >= end || by == 0 {
+            return;
+        }
+        self.0.resize(axis.moments.len() + 1, 0);
+        self.0[start] += by;
+        self.0[end] -= by;
+    }
+
+    /// The values, on top of `base`; `None` when there was never anything but zero.
+    pub(crate) fn values(&self, axis: &Axis, base: i64) -> Option<Vec<i64>> {
+        if base == 0 && self.0.iter().all(|by| *by == 0) {
+            return None;
+        }
+        let mut sum = base;
+        Some(
+            (0..axis.moments.len())
+                .map(|place| {
+                    sum += self.0.get(place).copied().unwrap_or(0);
+                    sum
+                })
+                .collect(),
+        )
+    }
+}
+
+/// A task blocked for a while, at some moments of the axis. There is one for every such stretch of a whole history, so it
+/// holds what is said of it and no more.
+#[derive(Debug, Clone)]
+pub(crate) struct BlockedStretch {
+    pub(crate) from: Millis,
+    /// The places on the axis at which it was blocked.
+    pub(crate) places: Range<usize>,
+    pub(crate) key: SmolStr,
+    pub(crate) title: SmolStr,
+    pub(crate) assignee: Option<SmolStr>,
+    pub(crate) reason: SmolStr,
+    pub(crate) url: SmolStr,
+}
+
+/// Work in progress at some moments of the axis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Begun {
+    /// The places on the axis at which it was in progress.
+    places: Range<usize>,
+    /// When it was started.
+    at: Millis,
+}
+
+/// What is known of each kind of histogram: when, and how long.
+pub(crate) type Durations<K> = BTreeMap<K, Vec<(usize, i64)>>;
+
+/// The numbers of one project on an axis.
+#[derive(Debug)]
+pub(crate) struct Board {
+    pub(crate) axis: Axis,
+    /// Finished work that is not on the board task by task.
+    pub(crate) base: Totals,
+    pub(crate) count: BTreeMap<(Status, TaskType), Line>,
+    pub(crate) points: BTreeMap<(Status, TaskType), Line>,
+    pub(crate) wip: Line,
+    pub(crate) blocked: Line,
+    pub(crate) stale: Line,
+    pub(crate) unestimated: Line,
+    pub(crate) overdue: Line,
+    /// Tasks without an estimate among those that count for progress.
+    pub(crate) unestimated_work: Line,
+    /// What was in progress, and since when.
+    pub(crate) begun: Vec<Begun>,
+    pub(crate) blocked_tasks: Vec<BlockedStretch>,
+    pub(crate) created: BTreeMap<TaskType, Line>,
+    pub(crate) completed: BTreeMap<TaskType, Line>,
+    pub(crate) completed_points: BTreeMap<TaskType, Line>,
+    pub(crate) lead_time: Durations<TaskType>,
+    pub(crate) cycle_time: Durations<TaskType>,
+    pub(crate) blocked_time: Durations<TaskType>,
+    pub(crate) status_time: Durations<Status>,
+    pub(crate) flow_active: Line,
+    pub(crate) flow_total: Line,
+}
+
+impl Board {
+    /// An empty board.
+    pub(crate) fn new(axis: Axis) -> Self {
+        Self {
+            axis,
+            base: Totals::default(),
+            count: BTreeMap::new(),
+            points: BTreeMap::new(),
+            wip: Line::default(),
+            blocked: Line::default(),
+            stale: Line::default(),
+            unestimated: Line::default(),
+            overdue: Line::default(),
+            unestimated_work: Line::default(),
+            begun: Vec::new(),
+            blocked_tasks: Vec::new(),
+            created: BTreeMap::new(),
+            completed: BTreeMap::new(),
+            completed_points: BTreeMap::new(),
+            lead_time: BTreeMap::new(),
+            cycle_time: BTreeMap::new(),
+            blocked_time: BTreeMap::new(),
+            status_time: BTreeMap::new(),
+            flow_active: Line::default(),
+            flow_total: Line::default(),
+        }
+    }
+
+    /// A stretch of constant facts of a task in this project.
+    pub(crate) fn stretch(
+        &mut self,
+        state: &State,
+        from: Millis,
+        to: Millis,
+        started: Option<Millis>,
+        stale_after: i64,
+    ) {
+        if state.deleted.is_some() || self.axis.place(from) >= self.axis.place(to) {
+            return;
+        }
+        let (axis, facts, status) = (&self.axis, &state.facts, state.facts.effective_status());
+        let kind = (status, facts.task_type);
+        self.count.entry(kind).or_default().add(axis, from, to, 1);
+        self.points.entry(kind).or_default().add(axis, from, to, totals::milli(facts.estimate));
+        if counts_for_progress(facts) && facts.estimate.is_none() {
+            self.unestimated_work.add(axis, from, to, 1);
+        }
+        if status.is_finished() {
+            return;
+        }
+        if status == Status::Blocked {
+            self.blocked.add(axis, from, to, 1);
+        }
+        if status.is_wip(started.is_some_and(|started| started <= from)) {
+            self.wip.add(axis, from, to, 1);
+            // An epic is in progress as long as anything below it is: its age says nothing of how work flows.
+            if facts.task_type != TaskType::Epic {
+                begin(&mut self.begun, Begun { places: axis.place(from)..axis.place(to), at: started.unwrap_or(from) });
+            }
+        }
+        if facts.estimate.is_none() && !matches!(facts.task_type, TaskType::Epic | TaskType::Subtask) {
+            self.unestimated.add(axis, from, to, 1);
+        }
+        if let Some(late) = facts.due.as_deref().and_then(overdue_from) {
+            self.overdue.add(axis, from.max(late), to, 1);
+        }
+        self.stale.add(axis, from.plus(stale_after + 1), to, 1);
+    }
+
+    /// Something that counts for ever.
+    pub(crate) fn happening(&mut self, at: Millis, adds: &Adds) {
+        let (axis, place) = (&self.axis, self.axis.place(at));
+        let for_ever = Millis(i64::MAX);
+        match adds {
+            Adds::Created(task_type) => self.created.entry(*task_type).or_default().add(axis, at, for_ever, 1),
+            Adds::Phase(status, length) => self.status_time.entry(*status).or_default().push((place, *length)),
+            Adds::Completed { task_type, estimate, lead, cycle, blocked } => {
+                self.completed.entry(*task_type).or_default().add(axis, at, for_ever, 1);
+                let points = self.completed_points.entry(*task_type).or_default();
+                points.add(axis, at, for_ever, totals::milli(*estimate));
+                self.lead_time.entry(*task_type).or_default().push((place, *lead));
+                if let Some(cycle) = cycle {
+                    self.cycle_time.entry(*task_type).or_default().push((place, *cycle));
+                }
+                self.blocked_time.entry(*task_type).or_default().push((place, *blocked));
+            }
+        }
+    }
+
+    /// A completion's share of the flow efficiency: `active` of `total` milliseconds, for as long as the window holds it.
+    pub(crate) fn flow(&mut self, at: Millis, active: i64, total: i64) {
+        self.flow_active.add(&self.axis, at, at.plus(FLOW_WINDOW), active);
+        self.flow_total.add(&self.axis, at, at.plus(FLOW_WINDOW), total);
+    }
+
+    /// All and done work at each moment, epics and cancelled work aside.
+    pub(crate) fn progress(&self) -> Vec<(Weight, Weight)> {
+        let size = self.axis.moments.len();
+        let mut progress = vec![(Weight::default(), Weight::default()); size];
+        let mut base_unestimated = 0;
+        let kinds: std::collections::BTreeSet<_> =
+            self.count.keys().chain(self.base.finished.keys()).copied().collect();
+        for kind in kinds.into_iter().filter(|(status, kind)| *kind != TaskType::Epic && *status != Status::Cancelled) {
+            let base = self.base.finished.get(&kind).copied().unwrap_or_default();
+            base_unestimated += base.unestimated;
+            let values = |line: Option<&Line>, base| line.cloned().unwrap_or_default().values(&self.axis, base);
+            let tasks = values(self.count.get(&kind), base.tasks).unwrap_or_else(|| vec![0; size]);
+            let points = values(self.points.get(&kind), base.milli_points).unwrap_or_else(|| vec![0; size]);
+            for (place, (all, done)) in progress.iter_mut().enumerate() {
+                let weight = Weight { tasks: tasks[place], milli_points: points[place], unestimated: 0 };
+                all.add(&weight, 1);
+                if kind.0 == Status::Done {
+                    done.add(&weight, 1);
+                }
+            }
+        }
+        let unestimated = self.unestimated_work.values(&self.axis, base_unestimated).unwrap_or_else(|| vec![0; size]);
+        for ((all, _), unestimated) in progress.iter_mut().zip(unestimated) {
+            all.unestimated = unestimated;
+        }
+        progress
+    }
+}
+
+/// Takes note of work in progress; what only goes on with other facts stays one.
+fn begin(begun: &mut Vec<Begun>, next: Begun) {
+    match begun.last_mut() {
+        Some(last) if last.at == next.at && last.places.end == next.places.start => last.places.end = next.places.end,
+        _ => begun.push(next),
+    }
+}
+
+/// The age of what is in progress at each moment, by nearest rank: for each quantile, the moments at which anything was. All
+/// of it is gone through once, and only what is in progress at one moment is held.
+pub(crate) fn wip_ages<const N: usize>(axis: &Axis, begun: &[Begun], quantiles: [f64; N]) -> [Vec<(Millis, f64)>; N] {
+    let by = |place: fn(&Begun) -> usize| {
+        let mut ordered: Vec<&Begun> = begun.iter().collect();
+        ordered.sort_unstable_by_key(|begun| std::cmp::Reverse(place(begun)));
+        ordered
+    };
+    let (mut coming, mut going) = (by(|begun| begun.places.start), by(|begun| begun.places.end));
+    let mut oldest_first: Vec<Millis> = Vec::new();
+    let mut ages = [const { Vec::new() }; N];
+    for (place, at) in axis.moments.iter().enumerate() {
+        while let Some(next) = coming.pop_if(|next| next.places.start <= place) {
+            oldest_first.insert(oldest_first.partition_point(|other| *other < next.at), next.at);
+        }
+        while let Some(next) = going.pop_if(|next| next.places.end <= place) {
+            oldest_first.remove(oldest_first.partition_point(|other| *other < next.at));
+        }
+        for (quantile, ages) in quantiles.iter().zip(&mut ages) {
+            let younger_or_equal = nearest_rank(oldest_first.len(), *quantile);
+            ages.extend(
+                younger_or_equal.map(|rank| (*at, at.seconds_since(oldest_first[oldest_first.len() - 1 - rank]))),
+            );
+        }
+    }
+    ages
+}
+
+/// The place, in ascending order, of the smallest of so many values that at least this share of all does not exceed.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a small length"
+)]
+fn nearest_rank(length: usize, quantile: f64) -> Option<usize> {
+    let rank = (quantile * length as f64).ceil() as usize;
+    (length > 0).then(|| rank.clamp(1, length) - 1)
+}
+
+/// A cumulative histogram at each moment.
+pub(crate) fn histograms(
+    axis: &Axis,
+    base: Option<&Histogram>,
+    durations: Option<&Vec<(usize, i64)>>,
+) -> Vec<Histogram> {
+    let mut sorted = durations.cloned().unwrap_or_default();
+    sorted.sort_unstable();
+    let mut rest = sorted.as_slice();
+    let mut sum = base.cloned().unwrap_or_default();
+    let moments = 0..axis.moments.len();
+    moments
+        .map(|place| {
+            while let Some(((_, length), tail)) = rest.split_first().filter(|((at, _), _)| *at <= place) {
+                sum.record(*length);
+                rest = tail;
+            }
+            sum.clone()
+        })
+        .collect()
+}
+
+fn counts_for_progress(facts: &Facts) -> bool {
+    facts.task_type != TaskType::Epic && facts.status != Status::Cancelled
+}
+
+/// The first moment after a due day, in UTC.
+fn overdue_from(due: &str) -> Option<Millis> {
+    Millis::parse(&format!("{due}T00:00:00Z")).map(|day| day.plus(DAY))
+}
+
+/// Puts one task on the boards of the projects it was in; `id_of` gives the project id of a native project.
+pub(crate) fn place_task(
+    boards: &mut BTreeMap<String, Board>,
+    id_of: &dyn Fn(&str) -> String,
+    life: &Life,
+    url: &str,
+    stale_after: i64,
+) {
+    let started = life.started();
+    for (place, turn) in life.turns().iter().enumerate() {
+        let until = life.turns().get(place + 1).map_or(Millis(i64::MAX), |next| next.at);
+        if let Some(board) = boards.get_mut(&id_of(&turn.state.facts.project)) {
+            board.stretch(&turn.state, turn.at, until, started, stale_after);
+        }
+    }
+    for happening in totals::happenings(life) {
+        if let Some(board) = boards.get_mut(&id_of(&happening.project)) {
+            board.happening(happening.at, &happening.adds);
+        }
+    }
+    place_phases(boards, id_of, life, url);
+}
+
+/// Blocked stretches by name, and the active share of what was completed.
+fn place_phases(boards: &mut BTreeMap<String, Board>, id_of: &dyn Fn(&str) -> String, life: &Life, url: &str) {
+    let phases = life.phases();
+    for phase in phases.iter().filter(|phase| phase.status == Status::Blocked) {
+        let until = phase.to.unwrap_or(Millis(i64::MAX));
+        let Some(board) = boards.get_mut(&id_of(&phase.facts.project)) else { continue };
+        let places = board.axis.place(phase.from)..board.axis.place(until);
+        if !places.is_empty() {
+            board.blocked_tasks.push(BlockedStretch {
+                from: phase.from,
+                places,
+                key: phase.facts.key.clone(),
+                title: phase.facts.title.clone(),
+                assignee: phase.facts.assignee.clone(),
+                reason: phase.reason.as_deref().unwrap_or_default().into(),
+                url: url.into(),
+            });
+        }
+    }
+    let Some(started) = life.started() else { return };
+    for finish in life.finishes().iter().filter(|finish| finish.status == Status::Done) {
+        let within = phases.iter().filter(|phase| phase.status.is_active() && phase.from < finish.at);
+        let active = within.map(|phase| phase.to.unwrap_or(finish.at).min(finish.at).0 - phase.from.0).sum();
+        if let Some(board) = boards.get_mut(&id_of(&finish.facts.project)) {
+            board.flow(finish.at, active, (finish.at.0 - started.0).max(0));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::samples::{facts, kept, to};
+    use crate::model::{Kept, What};
+
+    /// The moments, of every ten, at which a task was in progress, and its age then.
+    fn wip(life: &[Kept]) -> Vec<(i64, f64)> {
+        let axis = Axis::new(Some(Millis(0)), 10, Millis(50), Millis(55));
+        let mut boards = BTreeMap::from([("shop".to_owned(), Board::new(axis))]);
+        place_task(&mut boards, &|_| "shop".to_owned(), &Life::new(life).unwrap(), "", DAY);
+        let board = boards.remove("shop").unwrap();
+        let [ages] = wip_ages(&board.axis, &board.begun, [1.0]);
+        let counts = board.wip.values(&board.axis, 0).unwrap_or_default();
+        let counted = board.axis.moments().iter().zip(counts).filter(|(_, count)| *count == 1).map(|(at, _)| *at);
+        assert_eq!(counted.collect::<Vec<_>>(), ages.iter().map(|(at, _)| *at).collect::<Vec<_>>(), "the same set");
+        ages.into_iter().map(|(at, age)| (at.0, age * 1_000.0)).collect()
+    }
+
+    #[test]
+    fn work_in_progress_is_begun_and_not_finished() {
+        let todo = || kept(0, What::Created(Box::new(facts(Status::Todo))));
+        let flagged = |at| kept(at, What::Blocked(None));
+        let blocked_after_start = [todo(), kept(10, to(Status::InProgress)), flagged(20), kept(40, to(Status::Done))];
+        assert_eq!(wip(&blocked_after_start), [(10, 0.0), (20, 10.0), (30, 20.0)]);
+        // A column named blocked is one of work begun; a flag begins nothing.
+        let column = |from| [todo(), kept(10, to(from)), kept(20, to(Status::Blocked)), kept(40, to(Status::Done))];
+        assert_eq!(wip(&column(Status::InReview)), wip(&blocked_after_start));
+        assert_eq!(wip(&column(Status::Backlog)), [(20, 0.0), (30, 10.0)]);
+        assert_eq!(wip(&[todo(), flagged(10)]), [], "never begun");
+        let begun_later = [todo(), flagged(10), kept(20, What::Unblocked), kept(40, to(Status::InProgress))];
+        assert_eq!(wip(&begun_later)[0], (40, 0.0), "its age is that of work, not of waiting for it");
+        let sent_back = [todo(), kept(10, to(Status::InProgress)), kept(20, to(Status::Todo))];
+        assert_eq!(wip(&sent_back), [(10, 0.0)]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_age_of_work_in_progress_is_that_of_counting_at_every_moment(
+            stretches in proptest::collection::vec((0_i64..60, 0_i64..30, 0_i64..60), 0..12)
+        ) {
+            let axis = Axis::new(Some(Millis(0)), 10, Millis(50), Millis(55));
+            let stretches: Vec<(i64, i64, i64)> =
+                stretches.into_iter().map(|(from, length, before)| (from, from + length, from - before)).collect();
+            let mut begun = Vec::new();
+            for (from, to, at) in &stretches {
+                let places = axis.place(Millis(*from))..axis.place(Millis(*to));
+                begin(&mut begun, Begun { places, at: Millis(*at) });
+            }
+            let counted = |quantile: f64| {
+                let ages_at = |at: &Millis| {
+                    let within = stretches.iter().filter(|(from, to, _)| *from <= at.0 && at.0 < *to);
+                    let mut ages: Vec<f64> = within.map(|(_, _, began)| at.seconds_since(Millis(*began))).collect();
+                    ages.sort_by(f64::total_cmp);
+                    let rank = (1..=ages.len()).find(|rank| *rank as f64 >= quantile * ages.len() as f64)?;
+                    Some((*at, ages[rank - 1]))
+                };
+                axis.moments().iter().filter_map(ages_at).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(wip_ages(&axis, &begun, [0.5, 0.85, 1.0]), [counted(0.5), counted(0.85), counted(1.0)]);
+        }
+    }
+}

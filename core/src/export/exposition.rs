@@ -1,0 +1,144 @@
+//! Metrics as a Prometheus scrape reads them: the text exposition format, with the names that Prometheus itself gives to
+//! OTLP metrics, so that pushed and scraped series are the same.
+//!
+//! Source of the naming rules: the OpenTelemetry specification, "Prometheus and OpenMetrics compatibility".
+
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
+use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, Metric, NumberDataPoint};
+
+/// The text of these metrics.
+pub(crate) fn text(metrics: &[Metric]) -> String {
+    let mut out = String::new();
+    for metric in metrics {
+        let (kind, is_counter) = match &metric.data {
+            Some(Data::Sum(sum)) if sum.is_monotonic => ("counter", true),
+            Some(Data::Histogram(_)) => ("histogram", false),
+            _ => ("gauge", false),
+        };
+        let name = name(&metric.name, &metric.unit, is_counter);
+        line(&mut out, format_args!("# HELP {name} {}", metric.description));
+        line(&mut out, format_args!("# TYPE {name} {kind}"));
+        match &metric.data {
+            Some(Data::Gauge(gauge)) => gauge.data_points.iter().for_each(|point| number(&mut out, &name, point)),
+            Some(Data::Sum(sum)) => sum.data_points.iter().for_each(|point| number(&mut out, &name, point)),
+            Some(Data::Histogram(all)) => all.data_points.iter().for_each(|point| histogram(&mut out, &name, point)),
+            _ => {}
+        }
+    }
+    out
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    out.push_str(&format!("{text}\n"));
+}
+
+/// The name that Prometheus gives to an OTLP metric: `task.blocked_age` in `s` is `task_blocked_age_seconds`; a counter ends
+/// in `_total`; `{task}` is no unit. A unit that is among the words already is not said again: `project.percent_complete` in
+/// `%` is `project_percent_complete`.
+pub fn name(name: &str, unit: &str, is_counter: bool) -> String {
+    let mut full: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
+    let suffix = match unit {
+        "s" => "seconds",
+        "ms" => "milliseconds",
+        "By" => "bytes",
+        "%" => "percent",
+        _ => "",
+    };
+    if !suffix.is_empty() && full.split('_').all(|word| word != suffix) {
+        full = format!("{full}_{suffix}");
+    }
+    if is_counter && !full.ends_with("_total") {
+        full.push_str("_total");
+    }
+    full
+}
+
+fn labels(attributes: &[KeyValue], more: Option<(&str, &str)>) -> String {
+    let own = attributes.iter().map(|attribute| {
+        let value = attribute.value.as_ref().and_then(|value| value.value.as_ref());
+        let value = match value {
+            Some(Value::StringValue(text)) => text.clone(),
+            Some(Value::IntValue(number)) => number.to_string(),
+            Some(Value::DoubleValue(number)) => number.to_string(),
+            Some(Value::BoolValue(flag)) => flag.to_string(),
+            _ => String::new(),
+        };
+        (attribute.key.replace(['.', '-'], "_"), value)
+    });
+    let more = more.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let pairs: Vec<String> = own.chain(more).map(|(key, value)| format!("{key}=\"{}\"", escape(&value))).collect();
+    if pairs.is_empty() { String::new() } else { format!("{{{}}}", pairs.join(",")) }
+}
+
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+fn number(out: &mut String, name: &str, point: &NumberDataPoint) {
+    let labels = labels(&point.attributes, None);
+    match point.value {
+        Some(Number::AsDouble(value)) => line(out, format_args!("{name}{labels} {value}")),
+        Some(Number::AsInt(value)) => line(out, format_args!("{name}{labels} {value}")),
+        None => {}
+    }
+}
+
+fn histogram(out: &mut String, name: &str, point: &HistogramDataPoint) {
+    let mut sum = 0;
+    let bounds = point.explicit_bounds.iter().map(ToString::to_string).chain(std::iter::once("+Inf".to_owned()));
+    for (bound, count) in bounds.zip(&point.bucket_counts) {
+        sum += count;
+        line(out, format_args!("{name}_bucket{} {sum}", labels(&point.attributes, Some(("le", &bound)))));
+    }
+    let labels = labels(&point.attributes, None);
+    line(out, format_args!("{name}_sum{labels} {}", point.sum.unwrap_or(0.0)));
+    line(out, format_args!("{name}_count{labels} {}", point.count));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::message::Attributes;
+    use opentelemetry_proto::tonic::metrics::v1::{Gauge, Sum};
+
+    #[test]
+    fn names_follow_the_compatibility_rules() {
+        assert_eq!(name("task.blocked_age", "s", false), "task_blocked_age_seconds");
+        assert_eq!(name("task.created", "{task}", true), "task_created_total");
+        assert_eq!(name("project.percent_complete", "%", false), "project_percent_complete");
+        assert_eq!(name("project.flow_efficiency", "%", false), "project_flow_efficiency_percent");
+        assert_eq!(name("contextcore.store.size", "By", false), "contextcore_store_size_bytes");
+    }
+
+    #[test]
+    fn a_scrape_reads_as_prometheus_expects() {
+        let point = |value| NumberDataPoint {
+            attributes: Attributes::new().text("task.title", "say \"hi\"\n").read(),
+            value: Some(Number::AsDouble(value)),
+            ..NumberDataPoint::default()
+        };
+        let gauge = Metric {
+            name: "task.wip".into(),
+            description: "tasks in progress".into(),
+            unit: "{task}".into(),
+            data: Some(Data::Gauge(Gauge { data_points: vec![point(3.0)] })),
+            ..Metric::default()
+        };
+        let counter = Metric {
+            name: "task.created".into(),
+            data: Some(Data::Sum(Sum { data_points: vec![point(2.0)], is_monotonic: true, ..Sum::default() })),
+            ..Metric::default()
+        };
+        insta::assert_snapshot!(text(&[gauge, counter]), @r#"
+        # HELP task_wip tasks in progress
+        # TYPE task_wip gauge
+        task_wip{task_title="say \"hi\"\n"} 3
+        # HELP task_created_total 
+        # TYPE task_created_total counter
+        task_created_total{task_title="say \"hi\"\n"} 2
+        "#);
+    }
+}

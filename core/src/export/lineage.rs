@@ -1,0 +1,430 @@
+//! Where a task hangs in the tree, as of a moment: its ancestors, its root, and the anchor its spans hang under.
+//!
+//! A root is the epic-level ancestor, or without one the topmost. When a task or any of its ancestors gets another parent,
+//! a new *episode* begins: the task goes on under a new anchor, perhaps in another root's trace, and what was exported
+//! before stays true. [`Book`] reads records once; everything else is derived.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::model::error::Result;
+use crate::model::ids::{self, Role, SpanId, TraceId};
+use crate::model::sprint::Ledger;
+use crate::model::time::Millis;
+use crate::model::timeline::{self, Life};
+use crate::model::{Facts, ParentRef, SmolStr, SprintRecord, TaskKey, TaskRecord, TaskType, What};
+use crate::store::Store;
+
+/// No real hierarchy is deeper; a loop of parents must end.
+pub(super) const MAX_DEPTH: usize = 32;
+/// Records kept in memory at once; some 5 kB each.
+const PAGES: usize = 1_024;
+/// Lives kept in memory at once; they hold the facts after every change.
+const LIVES: usize = 128;
+/// Stances and episodes kept in memory at once; a few hundred bytes each.
+const PLACES: usize = 8_192;
+/// Added to the ordinal of an anchor whose parent's record is not known: should it become known, another anchor begins.
+const UNKNOWN_PARENT: u64 = 1 << 32;
+
+/// Records read from the store, each once.
+pub struct Book<'a> {
+    store: &'a Store,
+    pages: Mutex<HashMap<TaskKey, Option<Arc<TaskRecord>>>>,
+    lives: Mutex<HashMap<TaskKey, Option<Arc<Life>>>>,
+    stances: Mutex<HashMap<TaskKey, Arc<[Stance]>>>,
+    episodes: Mutex<HashMap<TaskKey, Arc<Vec<Episode>>>>,
+    sprints: Mutex<HashMap<TaskKey, Option<Arc<SprintRecord>>>>,
+    ledgers: Mutex<HashMap<TaskKey, Option<Arc<Ledger>>>>,
+}
+
+impl<'a> Book<'a> {
+    /// An empty book over a store.
+    pub fn new(store: &'a Store) -> Self {
+        Self {
+            store,
+            pages: Mutex::default(),
+            lives: Mutex::default(),
+            stances: Mutex::default(),
+            episodes: Mutex::default(),
+            sprints: Mutex::default(),
+            ledgers: Mutex::default(),
+        }
+    }
+
+    /// The store underneath.
+    pub fn store(&self) -> &'a Store {
+        self.store
+    }
+
+    /// A task's record, if it is known.
+    pub fn record(&self, key: &TaskKey) -> Result<Option<Arc<TaskRecord>>> {
+        if let Some(page) = open(&self.pages).get(key) {
+            return Ok(page.clone());
+        }
+        let record = self.store.task(key)?.map(Arc::new);
+        shelve(&self.pages, PAGES, key, &record);
+        Ok(record)
+    }
+
+    /// A sprint's record, if it is known.
+    pub fn sprint(&self, key: &TaskKey) -> Result<Option<Arc<SprintRecord>>> {
+        if let Some(sprint) = open(&self.sprints).get(key) {
+            return Ok(sprint.clone());
+        }
+        let sprint = self.store.sprint(key)?.map(Arc::new);
+        shelve(&self.sprints, PLACES, key, &sprint);
+        Ok(sprint)
+    }
+
+    /// The episodes of a task's life, oldest first; none when it is not known.
+    pub fn episodes(&self, key: &TaskKey) -> Result<Arc<Vec<Episode>>> {
+        if let Some(episodes) = open(&self.episodes).get(key) {
+            return Ok(episodes.clone());
+        }
+        let episodes = Arc::new(episodes(self, key)?);
+        shelve(&self.episodes, PLACES, key, &episodes);
+        Ok(episodes)
+    }
+
+    /// What decided where a task hung, oldest first; nothing when it is not known.
+    fn stances(&self, key: &TaskKey) -> Result<Arc<[Stance]>> {
+        if let Some(stances) = open(&self.stances).get(key) {
+            return Ok(stances.clone());
+        }
+        let stances: Arc<[Stance]> = self.record(key)?.map(|record| stances(&record)).unwrap_or_default().into();
+        shelve(&self.stances, PLACES, key, &stances);
+        Ok(stances)
+    }
+
+    /// The ledger of a sprint, from everything that was ever in it.
+    pub fn ledger(&self, key: &TaskKey) -> Result<Option<Arc<Ledger>>> {
+        if let Some(ledger) = open(&self.ledgers).get(key) {
+            return Ok(ledger.clone());
+        }
+        let ledger = self.reckon(key)?.map(Arc::new);
+        shelve(&self.ledgers, PLACES, key, &ledger);
+        Ok(ledger)
+    }
+
+    fn reckon(&self, key: &TaskKey) -> Result<Option<Ledger>> {
+        let Some(sprint) = self.sprint(key)? else { return Ok(None) };
+        let mut records = Vec::new();
+        for member in self.store.members(key) {
+            records.extend(self.record(&member?)?);
+        }
+        let timelines = records.iter().map(|record| record.timeline.as_slice());
+        Ok(Some(Ledger::new(&key.native_id, &sprint.facts, timelines)))
+    }
+
+    /// A task's life, if it is known.
+    pub fn life(&self, key: &TaskKey) -> Result<Option<Arc<Life>>> {
+        if let Some(life) = open(&self.lives).get(key) {
+            return Ok(life.clone());
+        }
+        let life = self.record(key)?.and_then(|record| Life::new(&record.timeline)).map(Arc::new);
+        shelve(&self.lives, LIVES, key, &life);
+        Ok(life)
+    }
+
+    /// The facts of a task at a moment, if it is known.
+    pub fn facts(&self, key: &TaskKey, at: Millis) -> Result<Option<Arc<Facts>>> {
+        Ok(self.life(key)?.map(|life| life.at(at).state.facts.clone()))
+    }
+}
+
+fn open<T>(shelf: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps a value at hand; a full shelf is cleared first.
+fn shelve<T: Clone>(shelf: &Mutex<HashMap<TaskKey, T>>, room: usize, key: &TaskKey, value: &T) {
+    let mut shelf = open(shelf);
+    if shelf.len() >= room {
+        shelf.clear();
+    }
+    shelf.insert(key.clone(), value.clone());
+}
+
+/// What decides where a task hangs, from a moment on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stance {
+    from: Millis,
+    is_epic: bool,
+    parent: Option<SmolStr>,
+}
+
+/// The stances of a task, oldest first. Cheaper than its whole life, and needed of everybody above a task too.
+fn stances(record: &TaskRecord) -> Vec<Stance> {
+    let Some((facts, created)) = timeline::first(&record.timeline) else { return Vec::new() };
+    let mut stances = vec![Stance::of(created, facts.task_type, facts.parent.as_ref())];
+    for kept in &record.timeline[1..] {
+        let Some(mut next) = stances.last().cloned() else { break };
+        match &kept.entry.what {
+            What::Parent(parent) => next.parent = parent.as_ref().map(|parent| parent.native_id.clone()),
+            What::Typed { task_type, .. } => next.is_epic = *task_type == TaskType::Epic,
+            _ => continue,
+        }
+        next.from = kept.entry.at;
+        // Only what holds after all facts of one millisecond counts.
+        stances.pop_if(|last| last.from == next.from);
+        stances.push(next);
+    }
+    stances
+}
+
+impl Stance {
+    fn of(from: Millis, task_type: TaskType, parent: Option<&ParentRef>) -> Self {
+        Self { from, is_epic: task_type == TaskType::Epic, parent: parent.map(|parent| parent.native_id.clone()) }
+    }
+
+    /// The one in force at a moment; before the creation, the first.
+    fn at(stances: &[Self], moment: Millis) -> Option<&Self> {
+        stances.get(stances.partition_point(|stance| stance.from <= moment).max(1) - 1)
+    }
+}
+
+/// A task's place in the tree at a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lineage {
+    /// The task, its parent, and so on up to its root.
+    pub chain: Vec<TaskKey>,
+    /// The last of the chain is only named by its child: its own record is outside what we can see.
+    pub root_unknown: bool,
+}
+
+impl Lineage {
+    /// The lineage of a task at a moment.
+    pub fn at(book: &Book<'_>, key: &TaskKey, at: Millis) -> Result<Self> {
+        let mut lineage = Self { chain: Vec::new(), root_unknown: false };
+        let mut next = Some(key.clone());
+        while let Some(key) = next.take().filter(|key| !lineage.chain.contains(key) && lineage.chain.len() < MAX_DEPTH)
+        {
+            let stances = book.stances(&key)?;
+            let stance = Stance::at(&stances, at);
+            lineage.root_unknown = stance.is_none();
+            next = stance
+                .filter(|stance| !stance.is_epic)
+                .and_then(|stance| stance.parent.as_deref())
+                .map(|parent| TaskKey::new(key.source.as_str(), parent));
+            lineage.chain.push(key);
+        }
+        Ok(lineage)
+    }
+
+    /// The root: the epic-level ancestor, or the topmost.
+    pub fn root(&self) -> &TaskKey {
+        // A lineage always holds at least the task itself.
+        &self.chain[self.chain.len() - 1]
+    }
+
+    /// The epic above a task, if there is one and it is not the task itself.
+    pub fn epic<'k>(&'k self, book: &Book<'_>, at: Millis) -> Result<Option<&'k TaskKey>> {
+        let root = self.root();
+        let is_epic = Stance::at(&book.stances(root)?, at).is_some_and(|stance| stance.is_epic);
+        Ok((is_epic && self.chain.len() > 1).then_some(root))
+    }
+}
+
+/// A stretch of a task's life with one lineage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Episode {
+    /// When it began.
+    pub from: Millis,
+    /// The lineage during it.
+    pub lineage: Lineage,
+    /// The first part of its root's history trace.
+    trace: TraceId,
+    /// The task's anchor in it.
+    span: SpanId,
+}
+
+impl Episode {
+    fn new(key: &TaskKey, place: usize, from: Millis, lineage: Lineage) -> Self {
+        let unknown = if lineage.root_unknown { UNKNOWN_PARENT } else { 0 };
+        let span = ids::span(key, Role::Anchor, place as u64 + unknown);
+        Self { from, trace: ids::history_trace(lineage.root(), 1), span, lineage }
+    }
+}
+
+/// The episodes of a task, oldest first.
+fn episodes(book: &Book<'_>, key: &TaskKey) -> Result<Vec<Episode>> {
+    let Some(created) = book.stances(key)?.first().map(|first| first.from) else { return Ok(Vec::new()) };
+    let mut episodes = vec![Episode::new(key, 0, created, Lineage::at(book, key, created)?)];
+    let mut moment = created;
+    while let Some(last) = episodes.last() {
+        let Some(next) = next_turn(book, &last.lineage, moment)? else { break };
+        moment = next;
+        let lineage = Lineage::at(book, key, next)?;
+        if lineage != last.lineage {
+            episodes.push(Episode::new(key, episodes.len(), next, lineage));
+        }
+    }
+    Ok(episodes)
+}
+
+/// The next moment after `after` at which anybody in the lineage changed parent or type.
+fn next_turn(book: &Book<'_>, lineage: &Lineage, after: Millis) -> Result<Option<Millis>> {
+    let mut next: Option<Millis> = None;
+    for key in &lineage.chain {
+        let stances = book.stances(key)?;
+        let turn = stances.iter().skip(1).find(|stance| stance.from > after);
+        next = turn.map(|stance| stance.from).into_iter().chain(next).min();
+    }
+    Ok(next)
+}
+
+/// The anchor a task's spans hang under during one episode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    /// The root whose history trace it is in.
+    pub root: TaskKey,
+    /// The first part of that trace.
+    first: TraceId,
+    /// Its span id.
+    pub span: SpanId,
+    /// The parent task's anchor, in the same trace.
+    pub parent: Option<(TaskKey, SpanId)>,
+    /// The task's former anchor: the root of its trace and its span id.
+    pub former: Option<(TaskKey, SpanId)>,
+}
+
+impl Anchor {
+    /// A part of the history trace it is in.
+    pub fn trace(&self, part: u32) -> TraceId {
+        if part == 1 { self.first } else { ids::history_trace(&self.root, part) }
+    }
+}
+
+/// The anchor of a task at a moment.
+pub fn anchor(book: &Book<'_>, key: &TaskKey, at: Millis) -> Result<Option<Anchor>> {
+    let episodes = book.episodes(key)?;
+    let place = in_force(&episodes, at);
+    let Some(Episode { from, lineage, trace, span }) = episodes.get(place) else { return Ok(None) };
+    let former = place.checked_sub(1).and_then(|place| episodes.get(place));
+    let parent = match lineage.chain.get(1) {
+        Some(parent) => parent_anchor(book, parent, *from)?,
+        None => None,
+    };
+    Ok(Some(Anchor {
+        root: lineage.root().clone(),
+        first: *trace,
+        span: *span,
+        parent,
+        former: former.map(|former| (former.lineage.root().clone(), former.span)),
+    }))
+}
+
+/// The place of the episode in force at a moment; before the first, the first.
+fn in_force(episodes: &[Episode], at: Millis) -> usize {
+    episodes.partition_point(|episode| episode.from <= at).max(1) - 1
+}
+
+/// The parent's anchor at a moment; a parent that is not known has none, and the task stands at the top of its trace.
+fn parent_anchor(book: &Book<'_>, parent: &TaskKey, at: Millis) -> Result<Option<(TaskKey, SpanId)>> {
+    let episodes = book.episodes(parent)?;
+    Ok(episodes.get(in_force(&episodes, at)).map(|episode| (parent.clone(), episode.span)))
+}
+
+/// Where a task's spans are now: the trace of its root (in the part being filled) and its anchor there.
+pub fn current(book: &Book<'_>, key: &TaskKey) -> Result<Option<(TraceId, SpanId)>> {
+    let Some(anchor) = anchor(book, key, Millis(i64::MAX))? else { return Ok(None) };
+    let part = super::parts::current(book.store(), &anchor.root)?;
+    Ok(Some((anchor.trace(part), anchor.span)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::samples::{facts, kept};
+    use crate::model::{ParentRef, Status};
+
+    fn task(
+        native_id: &str,
+        task_type: TaskType,
+        parent: Option<&str>,
+        later: &[(i64, Option<&str>)],
+    ) -> (TaskKey, TaskRecord) {
+        let reference = |id: &str| ParentRef { native_id: id.into(), key: None };
+        let first = Facts { task_type, parent: parent.map(reference), ..facts(Status::Todo) };
+        let mut timeline = vec![kept(100, What::Created(Box::new(first)))];
+        timeline.extend(later.iter().map(|(at, parent)| kept(*at, What::Parent(parent.map(reference)))));
+        let record = TaskRecord {
+            url: String::new(),
+            reporter: None,
+            updated: Millis(0),
+            blockers: vec![],
+            absences: 0,
+            timeline,
+        };
+        (TaskKey::new("jira", native_id), record)
+    }
+
+    fn store(tasks: &[(TaskKey, TaskRecord)]) -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let mut transaction = store.begin().unwrap();
+        for (key, record) in tasks {
+            transaction.put_task(key, None, record, false).unwrap();
+        }
+        transaction.commit().unwrap();
+        (dir, store)
+    }
+
+    #[test]
+    fn the_root_is_the_epic_and_an_initiative_above_it_is_not() {
+        let (_dir, store) = store(&[
+            task("initiative", TaskType::Epic, None, &[]),
+            task("epic", TaskType::Epic, Some("initiative"), &[]),
+            task("story", TaskType::Story, Some("epic"), &[]),
+            task("part", TaskType::Subtask, Some("story"), &[]),
+        ]);
+        let book = Book::new(&store);
+        let lineage = Lineage::at(&book, &TaskKey::new("jira", "part"), Millis(500)).unwrap();
+        assert_eq!(
+            lineage.chain.iter().map(|key| key.native_id.as_str()).collect::<Vec<_>>(),
+            ["part", "story", "epic"]
+        );
+        let top = Lineage::at(&book, &TaskKey::new("jira", "epic"), Millis(500)).unwrap();
+        assert_eq!(top.root().native_id, "epic");
+    }
+
+    #[test]
+    fn a_new_parent_begins_an_episode_for_everybody_below() {
+        let (_dir, store) = store(&[
+            task("e1", TaskType::Epic, None, &[]),
+            task("e2", TaskType::Epic, None, &[]),
+            task("story", TaskType::Story, Some("e1"), &[(300, Some("e2"))]),
+            task("part", TaskType::Subtask, Some("story"), &[]),
+        ]);
+        let book = Book::new(&store);
+        let key = TaskKey::new("jira", "part");
+        let roots: Vec<_> =
+            episodes(&book, &key).unwrap().iter().map(|e| (e.from.0, e.lineage.root().native_id.clone())).collect();
+        assert_eq!(roots, [(100, "e1".into()), (300, "e2".into())]);
+        let (old, new) =
+            (anchor(&book, &key, Millis(200)).unwrap().unwrap(), anchor(&book, &key, Millis(300)).unwrap().unwrap());
+        assert_ne!(old.span, new.span);
+        assert_eq!(new.former, Some((TaskKey::new("jira", "e1"), old.span)));
+    }
+
+    #[test]
+    fn an_anchor_under_an_unknown_parent_is_another_once_the_parent_is_known() {
+        let story = || task("story", TaskType::Story, Some("e1"), &[]);
+        let key = TaskKey::new("jira", "story");
+        let (_dir, before) = store(&[story()]);
+        let (_dir, after) = store(&[story(), task("e1", TaskType::Epic, None, &[])]);
+        let unknown = anchor(&Book::new(&before), &key, Millis(200)).unwrap().unwrap();
+        let known = anchor(&Book::new(&after), &key, Millis(200)).unwrap().unwrap();
+        assert_eq!((unknown.root.native_id.as_str(), unknown.parent), ("e1", None));
+        assert_ne!(unknown.span, known.span);
+        assert!(known.parent.is_some());
+    }
+
+    #[test]
+    fn a_loop_of_parents_ends() {
+        let (_dir, store) =
+            store(&[task("a", TaskType::Task, Some("b"), &[]), task("b", TaskType::Task, Some("a"), &[])]);
+        let lineage = Lineage::at(&Book::new(&store), &TaskKey::new("jira", "a"), Millis(500)).unwrap();
+        assert_eq!(lineage.chain.len(), 2);
+    }
+}

@@ -1,0 +1,341 @@
+//! Telling the logs backend: every event, oldest first.
+//!
+//! A record has the event's own time as time and observed time: a fresh observed time would defeat Loki's removal of
+//! duplicates. Records older than an hour go to a stream of their own (`replay=backfill`), because one live line closes a
+//! stream for anything much older.
+//!
+//! Oldest first means jumping from task to task. So what is to be sent is first listed as [`Ticket`]s, small and sorted,
+//! and then made into records a window at a time: within a window each task is told once, and only a window is in memory.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
+
+use super::events::{self, Happened};
+use super::lineage::{self, Book};
+use super::message::{self, Attributes, Record};
+use super::setting::{ResourceKey, Setting};
+use super::{Plan, Replayer, Sent, render};
+use crate::export::otlp::{Batch, MAX_BATCH_BYTES, Signal};
+use crate::model::error::Result;
+use crate::model::ids::{self, Role, SpanId, TraceId};
+use crate::model::semconv as names;
+use crate::model::time::{HOUR, Millis};
+use crate::model::timeline;
+use crate::model::totals::points;
+use crate::model::{Kept, SmolStr, SprintRecord, TaskKey, TaskRecord};
+use crate::store::{Item, Position};
+
+/// Records a request.
+const BATCH_RECORDS: usize = 1_000;
+const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
+/// Records made at once, some 400 bytes each. A task is told anew in each window it reaches into.
+const WINDOW: usize = 16 * BATCH_RECORDS;
+
+/// One record to send: when, which fact, which of its events, and whose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Ticket {
+    at: Millis,
+    id: u64,
+    place: u8,
+    owner: u32,
+}
+
+impl Ticket {
+    fn order(self) -> Vec<u8> {
+        let mut order = (self.at.0.cast_unsigned() ^ (1 << 63)).to_be_bytes().to_vec();
+        order.extend(self.id.to_be_bytes());
+        order.push(self.place);
+        order
+    }
+}
+
+/// Work on one source's logs.
+pub(super) struct Logs<'a> {
+    replayer: &'a Replayer<'a>,
+    source: &'a str,
+    plan: &'a Plan,
+    setting: Setting<'a>,
+    book: &'a Book<'a>,
+    now: Millis,
+    owners: Vec<Item>,
+}
+
+/// The encoded records of one ticket, each with its resource.
+type Records = Vec<(ResourceKey, Bytes)>;
+
+impl<'a> Logs<'a> {
+    /// Tells everything a source has for the logs backend.
+    pub(super) async fn run(
+        replayer: &'a Replayer<'a>,
+        book: &'a Book<'a>,
+        source: &'a str,
+        plan: &'a Plan,
+        sent: &mut Sent,
+    ) -> Result<()> {
+        let store = replayer.store;
+        let mut position =
+            if plan.again.is_some() { Position::default() } else { store.position(Signal::Logs, source)? };
+        let upto = position.upto.unwrap_or(store.sealed(source)?);
+        if upto <= position.done {
+            return Ok(());
+        }
+        let mut work = Self {
+            replayer,
+            source,
+            plan,
+            setting: Setting::new(replayer.config),
+            book,
+            now: plan.now,
+            owners: Vec::new(),
+        };
+        let tickets = work.tickets(position.done + 1..=upto)?;
+        let start =
+            position.after.as_ref().map_or(0, |after| tickets.partition_point(|ticket| ticket.order() <= *after));
+        for window in tickets[start..].chunks(WINDOW) {
+            let mut records = work.records(window)?.into_iter();
+            let mut rest = window;
+            while !rest.is_empty() {
+                let (batch, taken) = work.batch(&mut records);
+                sent.logs += replayer.send(source, batch).await?;
+                rest = &rest[taken..];
+            }
+            position.upto = Some(upto);
+            position.after = window.last().map(|ticket| ticket.order());
+            work.keep(&position)?;
+        }
+        work.keep(&Position { done: upto, upto: None, after: None })
+    }
+
+    fn keep(&self, position: &Position) -> Result<()> {
+        if self.plan.again.is_some() {
+            return Ok(());
+        }
+        let mut transaction = self.replayer.store.begin()?;
+        transaction.put_position(Signal::Logs, self.source, position)?;
+        transaction.commit().map(drop)
+    }
+
+    /// Everything to send, oldest first.
+    fn tickets(&mut self, seqs: std::ops::RangeInclusive<u64>) -> Result<Vec<Ticket>> {
+        let horizon = self.replayer.horizon(self.plan);
+        let mut items: Vec<Item> = Vec::new();
+        self.replayer.each_changed(Signal::Logs, self.source, &seqs, self.plan, |item| {
+            items.push(item);
+            Ok(())
+        })?;
+        items.sort();
+        items.dedup();
+        let mut tickets = Vec::new();
+        for item in items {
+            let owner = u32::try_from(self.owners.len()).unwrap_or(u32::MAX);
+            let fresh = match &item {
+                Item::Task(key) => self.book.record(key)?.map(|record| task_tickets(&record, &seqs, owner)),
+                Item::Sprint(key) => self.book.sprint(key)?.map(|sprint| sprint_tickets(&sprint, &seqs, owner)),
+            };
+            let wanted = |ticket: &Ticket| ticket.at >= horizon && self.plan.wants(ticket.at);
+            tickets.extend(fresh.unwrap_or_default().into_iter().filter(wanted));
+            self.owners.push(item);
+        }
+        tickets.sort_unstable();
+        Ok(tickets)
+    }
+
+    /// The next batch, and how many tickets it took.
+    fn batch(&self, records: &mut std::vec::IntoIter<Records>) -> (Batch, usize) {
+        let mut streams: BTreeMap<ResourceKey, Vec<Bytes>> = BTreeMap::new();
+        let (mut bytes, mut taken) = (0, 0);
+        while taken < BATCH_RECORDS
+            && (taken == 0 || bytes <= BATCH_BYTES)
+            && let Some(of_one) = records.next()
+        {
+            taken += 1;
+            for (resource, record) in of_one {
+                bytes += record.len() + 8;
+                streams.entry(resource).or_default().push(record);
+            }
+        }
+        let mut batch = Batch::empty(Signal::Logs);
+        for (key, records) in streams {
+            batch.add_records(self.setting.resource(&key), message::scope(), &records);
+        }
+        (batch, taken)
+    }
+
+    /// The records of a window of tickets, in their order. Each task is told once.
+    fn records(&self, window: &[Ticket]) -> Result<Vec<Records>> {
+        let mut by_owner: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (place, ticket) in window.iter().enumerate() {
+            by_owner.entry(ticket.owner).or_default().push(place);
+        }
+        let mut records = vec![Records::new(); window.len()];
+        for (owner, places) in by_owner {
+            match self.owners.get(owner as usize) {
+                Some(Item::Task(key)) => self.task_records(key, window, &places, &mut records)?,
+                Some(Item::Sprint(key)) => {
+                    for place in places {
+                        records[place] = self.sprint_record(window[place], key)?.into_iter().collect();
+                    }
+                }
+                None => {}
+            }
+        }
+        for (ticket, of_one) in window.iter().zip(&mut records) {
+            of_one.retain(|(resource, _)| self.plan.wants_project(&resource.project_id));
+            let backfill = self.now.0 - ticket.at.0 > HOUR;
+            of_one.iter_mut().for_each(|(resource, _)| resource.backfill = backfill);
+        }
+        Ok(records)
+    }
+
+    /// Tells a task's events that are at these `places` of the window.
+    fn task_records(&self, key: &TaskKey, window: &[Ticket], places: &[usize], into: &mut [Records]) -> Result<()> {
+        let Some(task) = self.book.record(key)? else { return Ok(()) };
+        let spans = spans(self.book, key)?;
+        let mut asked: Vec<(u64, u8, usize)> =
+            places.iter().map(|place| (window[*place].id, window[*place].place, *place)).collect();
+        asked.sort_unstable();
+        let first = |of: (u64, u8)| asked.partition_point(|(id, place, _)| (*id, *place) < of);
+        let wanted =
+            |kept: &Kept| asked.get(first((kept.entry.id.0, 0))).is_some_and(|(id, ..)| *id == kept.entry.id.0);
+        let mut outcome = Ok(());
+        events::each(&task.timeline, wanted, |event| {
+            let told = (event.id.0, event.place);
+            let Some((_, _, place)) = asked.get(first(told)).filter(|(id, place, _)| (*id, *place) == told) else {
+                return;
+            };
+            match self.event_records(key, event, &spans) {
+                Ok(records) => into[*place] = records,
+                Err(error) => outcome = Err(error),
+            }
+        });
+        outcome
+    }
+
+    fn event_records(&self, key: &TaskKey, event: &Happened<'_>, spans: &[Stretch]) -> Result<Records> {
+        if !event.may_be_told(&self.setting) {
+            return Ok(Records::new());
+        }
+        let attributes = Attributes::new()
+            .text(names::TASK_ID, &event.facts.key)
+            .text(names::TASK_TYPE, event.facts.task_type.as_str())
+            .maybe(names::TASK_TITLE, self.setting.title(&event.facts.title))
+            .and(&events::attributes(event, &self.setting));
+        let sprints = match event.name {
+            names::TASK_SPRINT_CHANGED => {
+                (self.sprint_names(key, &event.sprints_before)?, self.sprint_names(key, &event.facts.sprints)?)
+            }
+            _ => (None, None),
+        };
+        let body = events::sentence(event, &self.setting, sprints);
+        let span = spans.iter().rev().find(|(from, ..)| *from <= event.at).or(spans.first());
+        let resource = self.setting.resource_key(&key.source, &event.facts.project);
+        let mut records = vec![(resource.clone(), record(event.at, event.name, &body, attributes, span))];
+        if event.name == names::TASK_SPRINT_CHANGED {
+            let changes = self.scope_changes(key, event, span)?;
+            records.extend(changes.into_iter().map(|record| (resource.clone(), record)));
+        }
+        Ok(records)
+    }
+
+    /// What people call these sprints; none when there are none.
+    fn sprint_names(&self, key: &TaskKey, ids: &[SmolStr]) -> Result<Option<String>> {
+        let name = |id: &SmolStr| -> Result<String> {
+            let known = self.book.sprint(&TaskKey::new(key.source.as_str(), id.as_str()))?;
+            Ok(known.map_or_else(|| id.to_string(), |known| known.facts.name.to_string()))
+        };
+        let named: Vec<String> = ids.iter().map(name).collect::<Result<_>>()?;
+        Ok((!named.is_empty()).then(|| named.join(", ")))
+    }
+
+    /// A task that entered or left a running sprint changed its scope.
+    fn scope_changes(&self, key: &TaskKey, event: &Happened<'_>, span: Option<&Stretch>) -> Result<Vec<Bytes>> {
+        let what = crate::model::What::Sprints(event.facts.sprints.clone());
+        let mut records = Vec::new();
+        for (sprint, entered) in crate::model::sprint::membership_changes(&event.sprints_before, &what) {
+            let Some(known) = self.book.sprint(&TaskKey::new(key.source.as_str(), sprint))? else { continue };
+            let over = known.facts.completed.is_some_and(|completed| event.at >= completed);
+            if over || known.facts.start.is_none_or(|start| event.at <= start) {
+                continue;
+            }
+            let by = event.facts.estimate.unwrap_or(0.0) * if entered { 1.0 } else { -1.0 };
+            let verb = if entered { "entered" } else { "left" };
+            let body = format!("{} {verb} {} ({by:+} points)", event.facts.key, known.facts.name);
+            let attributes = Attributes::new()
+                .text(names::TASK_ID, &event.facts.key)
+                .text(names::SPRINT_ID, sprint)
+                .text(names::SPRINT_NAME, &known.facts.name)
+                .double(names::SPRINT_SCOPE_CHANGE, by);
+            records.push(record(event.at, names::SPRINT_SCOPE_CHANGED, &body, attributes, span));
+        }
+        Ok(records)
+    }
+
+    fn sprint_record(&self, ticket: Ticket, key: &TaskKey) -> Result<Option<(ResourceKey, Bytes)>> {
+        let Some(sprint) = self.book.sprint(key)? else { return Ok(None) };
+        let Some(ledger) = self.book.ledger(key)? else { return Ok(None) };
+        let (facts, tally) = (&sprint.facts, ledger.at(ticket.at));
+        let closed = ticket.place == CLOSED;
+        let (name, body) = if closed {
+            let done = format!("{} of {} points done", points(tally.completed), points(tally.scope));
+            (names::SPRINT_CLOSED, format!("{} closed: {done}", facts.name))
+        } else {
+            (names::SPRINT_STARTED, format!("{} started with {} points", facts.name, points(tally.committed)))
+        };
+        let attributes = Attributes::new()
+            .text(names::SPRINT_ID, &key.native_id)
+            .text(names::SPRINT_NAME, &facts.name)
+            .maybe(names::SPRINT_GOAL, facts.goal.as_deref())
+            .double(names::SPRINT_PLANNED_POINTS, points(tally.committed))
+            .double(names::SPRINT_COMPLETED_POINTS, points(tally.completed));
+        let span = (ticket.at, ids::sprint_trace(key), ids::span(key, Role::Sprint, 1));
+        let project = facts.project.as_deref().unwrap_or(&key.source);
+        let record = record(ticket.at, name, &body, attributes, Some(&span));
+        Ok(Some((self.setting.resource_key(&key.source, project), record)))
+    }
+}
+
+/// From when on which span holds what happened.
+type Stretch = (Millis, TraceId, SpanId);
+
+/// The span that each stretch of a task's life belongs to: its phase, or when it was finished, the finished task.
+fn spans(book: &Book<'_>, key: &TaskKey) -> Result<Vec<Stretch>> {
+    let mut spans = Vec::new();
+    let mut cycle = 0;
+    let Some(record) = book.record(key)? else { return Ok(spans) };
+    for (from, until, status) in timeline::stretches(&record.timeline) {
+        let span = if status.is_finished() {
+            cycle += 1;
+            ids::span(key, Role::Task, cycle)
+        } else {
+            render::phase_span(key, from)
+        };
+        if let Some(anchor) = lineage::anchor(book, key, until.unwrap_or(Millis(i64::MAX)))? {
+            spans.push((from, anchor.trace(1), span));
+        }
+    }
+    Ok(spans)
+}
+
+const STARTED: u8 = 0;
+const CLOSED: u8 = 1;
+
+fn task_tickets(record: &TaskRecord, seqs: &std::ops::RangeInclusive<u64>, owner: u32) -> Vec<Ticket> {
+    let fresh = events::marks(&record.timeline).into_iter().filter(|(_, _, _, seq)| seqs.contains(seq));
+    fresh.map(|(at, id, place, _)| Ticket { at, id: id.0, place, owner }).collect()
+}
+
+fn sprint_tickets(sprint: &SprintRecord, seqs: &std::ops::RangeInclusive<u64>, owner: u32) -> Vec<Ticket> {
+    let fresh = |seq: Option<u64>| seq.is_some_and(|seq| seqs.contains(&seq));
+    let started = sprint.facts.start.filter(|_| fresh(sprint.started_seq)).map(|at| (at, STARTED));
+    let over = sprint.facts.completed.or(sprint.facts.end);
+    let closed = over.filter(|_| fresh(sprint.closed_seq)).map(|at| (at, CLOSED));
+    started.into_iter().chain(closed).map(|(at, place)| Ticket { at, id: 0, place, owner }).collect()
+}
+
+fn record(at: Millis, name: &str, body: &str, attributes: Attributes, span: Option<&Stretch>) -> Bytes {
+    let severity = if name == names::TASK_BLOCKED { SeverityNumber::Warn } else { SeverityNumber::Info };
+    let span = span.map(|(_, trace, span)| (*trace, *span));
+    Record { at, severity, name, body, attributes, span }.encode()
+}

@@ -1,0 +1,881 @@
+//! Telling the metrics backend: the history grid up to now, then now. Values come from [`super::board`]; here they become
+//! OTLP, in requests that ascend in time.
+//!
+//! How far the grid was told is kept per project, after the backend took it: so a service that was down fills the gap, and
+//! nothing is told twice with another value. The grid goes no further than its sources were heard.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, Gauge, HistogramDataPoint, Metric, NumberDataPoint, Sum, number_data_point,
+};
+use prost::Message;
+
+use super::board::{self, Axis, Board, FLOW_WINDOW, Line};
+use super::lineage::Book;
+use super::message::{self, Attributes, Owner};
+use super::setting::{ResourceKey, Setting};
+use super::{Plan, Replayer, Sent};
+use crate::export::otlp::{Batch, Heading, Kind, MAX_BATCH_BYTES, Signal};
+use crate::model::error::Result;
+use crate::model::semconv::{self as names, Instrument};
+use crate::model::time::{DAY, Millis};
+use crate::model::timeline::Life;
+use crate::model::totals::{self, BOUNDS, Histogram, points};
+use crate::model::{Facts, SmolStr, SprintRecord, SprintState, Status, TaskKey, TaskRecord, TaskType};
+use crate::store::Store;
+
+/// A request is full once it holds this much: small requests are soon forgotten.
+const BATCH_BYTES: usize = MAX_BATCH_BYTES / 4;
+/// About what a moment adds to its points: a resource, and what each metric is called.
+const MOMENT_BYTES: usize = 4_000;
+/// A closed sprint's numbers are repeated in every "now" for this long.
+const CLOSED_FOR: i64 = 30 * DAY;
+/// The group of notes that says how far each project's metrics were told.
+const TOLD: &str = "metrics";
+
+/// A stream of points of one metric: its attributes and its values by moment.
+struct Points {
+    metric: names::Metric,
+    attributes: Attributes,
+    values: Values,
+}
+
+enum Values {
+    Numbers(Vec<(Millis, f64)>),
+    Ages(Ages),
+    Histograms(Vec<(Millis, Histogram)>),
+}
+
+/// How old something was at some moments of an axis, in seconds: counted when it is told, because there is one of these for
+/// every blocked stretch of a history.
+struct Ages {
+    since: Millis,
+    moments: Arc<[Millis]>,
+    places: Range<usize>,
+}
+
+impl Iterator for Ages {
+    type Item = (Millis, f64);
+
+    fn next(&mut self) -> Option<(Millis, f64)> {
+        let at = *self.moments.get(self.places.next()?)?;
+        Some((at, at.seconds_since(self.since)))
+    }
+}
+
+/// The metrics of one project.
+pub(crate) struct ProjectMetrics {
+    pub(crate) project_id: String,
+    series: Vec<Points>,
+}
+
+/// Tells the metrics backend everything up to `now`.
+pub(super) async fn run(
+    replayer: &Replayer<'_>,
+    book: &Book<'_>,
+    plan: &Plan,
+    sent: &mut BTreeMap<String, Sent>,
+) -> Result<()> {
+    let now = plan.now;
+    let setting = Setting::new(replayer.config);
+    let step = i64::try_from(replayer.config.export.history_step.as_millis()).unwrap_or(DAY).max(1);
+    let heard = heard(replayer.store, &setting, now)?;
+    let axis_of = |project: &str| -> Result<Axis> {
+        let told: Option<Millis> = if plan.again.is_some() { None } else { replayer.store.note(TOLD, project)? };
+        let first = replayer.first_moment(plan)?;
+        let heard = heard.get(project).copied().unwrap_or(now);
+        Ok(Axis::new(Some(told.unwrap_or(first).max(first).min(now)), step, heard, now))
+    };
+    let again = plan.again.is_some();
+    let projects = collect(book, &setting, now, &axis_of, again)?;
+    for project in projects {
+        if !plan.wants_project(&project.project_id) {
+            continue;
+        }
+        let project_id = project.project_id.clone();
+        let resource = setting.resource(&Setting::project_key(&project_id));
+        let mut packer = Packer::new(resource, project.series);
+        while let Some(batch) = packer.next() {
+            sent.entry(project_id.clone()).or_default().points += replayer.send(&project_id, batch).await?;
+        }
+        if !again {
+            note_told(replayer.store, &project_id, heard.get(&project_id).copied().unwrap_or(now))?;
+        }
+    }
+    Ok(())
+}
+
+/// How far each project is known: as far as all of its sources were heard. What a source that is away has not told yet would
+/// be missing from the history for good.
+fn heard(store: &Store, setting: &Setting<'_>, now: Millis) -> Result<BTreeMap<String, Millis>> {
+    let mut heard = BTreeMap::new();
+    for (source, native, _) in store.totals()? {
+        if setting.config.sources.iter().all(|configured| configured.name != source) {
+            continue;
+        }
+        let upto = store.source_status(&source)?.heard.map_or(now, |heard| heard.min(now));
+        heard
+            .entry(setting.project_id(&source, &native))
+            .and_modify(|known: &mut Millis| *known = upto.min(*known))
+            .or_insert(upto);
+    }
+    Ok(heard)
+}
+
+/// Keeps how far a project's grid was told.
+fn note_told(store: &Store, project_id: &str, upto: Millis) -> Result<()> {
+    let known: Option<Millis> = store.note(TOLD, project_id)?;
+    if known.is_some_and(|known| known >= upto) {
+        return Ok(());
+    }
+    let mut transaction = store.begin()?;
+    transaction.put_note(TOLD, project_id, &upto)?;
+    transaction.commit().map(drop)
+}
+
+/// The metrics of every project at `now` alone, e.g. for a scrape.
+pub(crate) fn now(store: &Store, setting: &Setting<'_>, now: Millis) -> Result<Vec<(ResourceKey, Vec<Metric>)>> {
+    let axis_of = |_: &str| Ok(Axis::new(None, DAY, now, now));
+    let projects = collect(&Book::new(store), setting, now, &axis_of, false)?;
+    Ok(projects
+        .into_iter()
+        .map(|project| {
+            (Setting::project_key(&project.project_id), project.series.into_iter().map(Points::into_metric).collect())
+        })
+        .collect())
+}
+
+/// Counts every project's tasks and sprints on its axis.
+fn collect(
+    book: &Book<'_>,
+    setting: &Setting<'_>,
+    now: Millis,
+    axis_of: &dyn Fn(&str) -> Result<Axis>,
+    everything: bool,
+) -> Result<Vec<ProjectMetrics>> {
+    let store = book.store();
+    let mut boards = boards(store, setting, axis_of)?;
+    let earliest = boards.values().filter_map(|board| board.axis.moments().first()).min().copied().unwrap_or(now);
+    let all = everything || boards.values().any(|board| board.axis.moments().len() > 1);
+    let mut infos: BTreeMap<String, Vec<Points>> = BTreeMap::new();
+    let open = store.open_tasks(None).count();
+    let with_info = open <= setting.config.export.task_info_limit;
+    let mut place = |key: &TaskKey, record: &TaskRecord| -> Result<()> {
+        let Some(life) = Life::new(&record.timeline) else { return Ok(()) };
+        place(&mut boards, setting, key, &life, &record.url);
+        let turn = life.at(now);
+        if turn.state.deleted.is_none()
+            && !turn.state.facts.status.is_finished()
+            && let Some((project, series)) =
+                open_task(book, setting, key, &record.url, &turn.state.facts, now, with_info)?
+        {
+            infos.entry(project).or_default().extend(series);
+        }
+        Ok(())
+    };
+    if all {
+        for item in store.tasks(None) {
+            let (key, record) = item?;
+            place(&key, &record)?;
+        }
+    } else {
+        let ended = store.ended_since(earliest.plus(-FLOW_WINDOW));
+        for key in store.open_tasks(None).chain(ended) {
+            let key = key?;
+            if let Some(record) = store.task(&key)? {
+                place(&key, &record)?;
+            }
+        }
+    }
+    let mut sprints = sprint_series(book, setting, &boards, now)?;
+    let projects = boards.into_iter().map(|(project_id, board)| {
+        let mut series = board_series(&board, setting, &project_id);
+        series.extend(infos.remove(&project_id).unwrap_or_default());
+        series.extend(sprints.remove(&project_id).unwrap_or_default());
+        ProjectMetrics { project_id, series }
+    });
+    Ok(projects.collect())
+}
+
+/// A board per project, holding the running totals.
+fn boards(
+    store: &Store,
+    setting: &Setting<'_>,
+    axis_of: &dyn Fn(&str) -> Result<Axis>,
+) -> Result<BTreeMap<String, Board>> {
+    let mut boards: BTreeMap<String, Board> = BTreeMap::new();
+    let mut halves = Vec::new();
+    for (source, native, totals) in store.totals()? {
+        let project_id = setting.project_id(&source, &native);
+        if store.sealed(&source)? == 0 {
+            halves.push(project_id.clone());
+        }
+        if !boards.contains_key(&project_id) {
+            boards.insert(project_id.clone(), Board::new(axis_of(&project_id)?));
+        }
+        if let Some(board) = boards.get_mut(&project_id) {
+            board.base.add(&totals, 1);
+        }
+    }
+    // The first sweep of a source is not through: its history would be told by halves, and for good.
+    boards.retain(|project_id, _| !halves.contains(project_id));
+    Ok(boards)
+}
+
+/// Puts a task on the boards, and takes what it adds to the running totals out of them.
+fn place(boards: &mut BTreeMap<String, Board>, setting: &Setting<'_>, key: &TaskKey, life: &Life, url: &str) {
+    for (native, totals) in totals::contribution(life) {
+        if let Some(board) = boards.get_mut(&setting.project_id(&key.source, &native)) {
+            board.base.add(&totals, -1);
+        }
+    }
+    let stale_after = setting.stale_after(&key.source);
+    board::place_task(boards, &|native| setting.project_id(&key.source, native), life, url, stale_after);
+}
+
+/// What is said of an open task by name: its info, and an open epic's progress.
+fn open_task(
+    book: &Book<'_>,
+    setting: &Setting<'_>,
+    key: &TaskKey,
+    url: &str,
+    facts: &Facts,
+    now: Millis,
+    with_info: bool,
+) -> Result<Option<(String, Vec<Points>)>> {
+    let one = |metric, attributes: Attributes, value| Points {
+        metric,
+        attributes,
+        values: Values::Numbers(vec![(now, value)]),
+    };
+    let project_id = setting.project_id(&key.source, &facts.project);
+    let own = || Attributes::new().text(names::PROJECT_ID, &project_id);
+    let mut series = Vec::new();
+    if with_info {
+        let parent = match &facts.parent {
+            Some(parent) => {
+                let known = book.facts(&TaskKey::new(key.source.as_str(), parent.native_id.as_str()), now)?;
+                known.map(|facts| facts.key.clone()).or_else(|| parent.key.clone())
+            }
+            None => None,
+        };
+        let attributes = own()
+            .text(names::TASK_ID, &facts.key)
+            .maybe(names::TASK_TITLE, setting.title(&facts.title))
+            .text(names::TASK_TYPE, facts.task_type.as_str())
+            .text(names::TASK_STATUS, facts.effective_status().as_str())
+            .maybe(names::TASK_ASSIGNEE, setting.person(facts.assignee.as_deref()).as_deref())
+            .maybe(names::TASK_PARENT_ID, parent.as_deref())
+            .maybe(names::SPRINT_ID, facts.sprints.last().map(SmolStr::as_str))
+            .text(names::TASK_URL, url);
+        series.push(one(names::M_TASK_INFO, attributes, 1.0));
+    }
+    if facts.task_type == TaskType::Epic {
+        let percent = book.store().rollup(key)?.percent_complete().unwrap_or(0.0);
+        let attributes = own().text(names::EPIC_ID, &facts.key).maybe(names::EPIC_TITLE, setting.title(&facts.title));
+        series.push(one(names::M_EPIC_PERCENT, attributes, percent));
+    }
+    Ok(Some((project_id, series)))
+}
+
+/// Everything a board says.
+fn board_series(board: &Board, setting: &Setting<'_>, project_id: &str) -> Vec<Points> {
+    let types = types(board);
+    let mut out = Output { board, project_id, first: first_moment(board), types, series: Vec::new() };
+    out.by_kind();
+    for (metric, line) in [
+        (names::M_TASK_WIP, &board.wip),
+        (names::M_TASK_BLOCKED, &board.blocked),
+        (names::M_TASK_STALE, &board.stale),
+        (names::M_TASK_UNESTIMATED, &board.unestimated),
+        (names::M_TASK_OVERDUE, &board.overdue),
+    ] {
+        let zeros = || vec![0; board.axis.moments().len()];
+        let values = line.values(&board.axis, 0).unwrap_or_else(zeros);
+        out.numbers(metric, Attributes::new(), &values, count);
+    }
+    out.counters();
+    out.histograms();
+    out.blocked_ages(setting);
+    out.wip_ages();
+    out.shares();
+    out.info(setting);
+    out.series
+}
+
+/// The types a project ever had: a series that fell to nothing must go on saying so.
+fn types(board: &Board) -> Vec<TaskType> {
+    let had = |kind: &&TaskType| board.created.contains_key(kind) || board.base.created.contains_key(kind);
+    TaskType::ALL.iter().filter(had).copied().collect()
+}
+
+/// The first place on the axis at which the project had any task.
+fn first_moment(board: &Board) -> usize {
+    let created = |kind: &TaskType| {
+        let base = board.base.created.get(kind).copied().unwrap_or(0);
+        let line = board.created.get(kind).cloned().unwrap_or_default();
+        line.values(&board.axis, base)?.iter().position(|value| *value != 0)
+    };
+    // A task that moved in was created elsewhere.
+    let there =
+        board.count.values().filter_map(|line| line.values(&board.axis, 0)?.iter().position(|value| *value != 0));
+    TaskType::ALL.iter().filter_map(created).chain(there).min().unwrap_or(0)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "numbers of tasks are far below 2^53")]
+fn count(value: i64) -> f64 {
+    value as f64
+}
+
+struct Output<'a> {
+    board: &'a Board,
+    project_id: &'a str,
+    /// The first place on the axis there is something to say about.
+    first: usize,
+    types: Vec<TaskType>,
+    series: Vec<Points>,
+}
+
+impl Output<'_> {
+    fn push(&mut self, metric: names::Metric, attributes: Attributes, values: Values) {
+        let attributes = Attributes::new().text(names::PROJECT_ID, self.project_id).and(&attributes);
+        self.series.push(Points { metric, attributes, values });
+    }
+
+    fn numbers(&mut self, metric: names::Metric, attributes: Attributes, values: &[i64], as_number: fn(i64) -> f64) {
+        let moments = self.board.axis.moments().iter().copied();
+        let values = moments.zip(values.iter().map(|value| as_number(*value))).skip(self.first).collect();
+        self.push(metric, attributes, Values::Numbers(values));
+    }
+
+    fn line(
+        &mut self,
+        metric: names::Metric,
+        attributes: Attributes,
+        line: Option<&Line>,
+        base: i64,
+        as_number: fn(i64) -> f64,
+    ) {
+        let values = line.and_then(|line| line.values(&self.board.axis, base));
+        let values = values.unwrap_or_else(|| vec![base; self.board.axis.moments().len()]);
+        self.numbers(metric, attributes, &values, as_number);
+    }
+
+    fn by_kind(&mut self) {
+        let board = self.board;
+        let types = self.types.clone();
+        for kind in types.iter().flat_map(|kind| Status::ALL.iter().map(move |status| (*status, *kind))) {
+            let (status, task_type) = kind;
+            let base = board.base.finished.get(&kind).copied().unwrap_or_default();
+            let attributes = || {
+                Attributes::new().text(names::TASK_STATUS, status.as_str()).text(names::TASK_TYPE, task_type.as_str())
+            };
+            self.line(names::M_TASK_COUNT, attributes(), board.count.get(&kind), base.tasks, count);
+            self.line(names::M_TASK_POINTS, attributes(), board.points.get(&kind), base.milli_points, points);
+        }
+    }
+
+    fn counters(&mut self) {
+        let board = self.board;
+        for task_type in &self.types.clone() {
+            let attributes = || Attributes::new().text(names::TASK_TYPE, task_type.as_str());
+            let created = board.base.created.get(task_type).copied().unwrap_or(0);
+            let completed = board.base.completed.get(task_type).copied().unwrap_or_default();
+            self.line(names::M_TASK_CREATED, attributes(), board.created.get(task_type), created, count);
+            self.line(names::M_TASK_COMPLETED, attributes(), board.completed.get(task_type), completed.tasks, count);
+            let line = board.completed_points.get(task_type);
+            self.line(names::M_TASK_COMPLETED_POINTS, attributes(), line, completed.milli_points, points);
+        }
+    }
+
+    fn histograms(&mut self) {
+        let board = self.board;
+        for task_type in TaskType::ALL {
+            for (metric, base, durations) in [
+                (names::M_TASK_LEAD_TIME, &board.base.lead_time, &board.lead_time),
+                (names::M_TASK_CYCLE_TIME, &board.base.cycle_time, &board.cycle_time),
+                (names::M_TASK_BLOCKED_TIME, &board.base.blocked_time, &board.blocked_time),
+            ] {
+                let attributes = Attributes::new().text(names::TASK_TYPE, task_type.as_str());
+                self.histogram(metric, attributes, base.get(task_type), durations.get(task_type));
+            }
+        }
+        for status in Status::ALL {
+            let attributes = Attributes::new().text(names::TASK_STATUS, status.as_str());
+            let (base, durations) = (board.base.status_time.get(status), board.status_time.get(status));
+            self.histogram(names::M_TASK_STATUS_TIME, attributes, base, durations);
+        }
+    }
+
+    fn histogram(
+        &mut self,
+        metric: names::Metric,
+        attributes: Attributes,
+        base: Option<&Histogram>,
+        durations: Option<&Vec<(usize, i64)>>,
+    ) {
+        if base.is_none_or(|base| base.count() == 0) && durations.is_none() {
+            return;
+        }
+        let moments = self.board.axis.moments().iter().copied();
+        let values = moments.zip(board::histograms(&self.board.axis, base, durations));
+        let values = values.skip_while(|(_, histogram)| histogram.count() == 0).collect();
+        self.push(metric, attributes, Values::Histograms(values));
+    }
+
+    fn blocked_ages(&mut self, setting: &Setting<'_>) {
+        for task in &self.board.blocked_tasks {
+            let attributes = Attributes::new()
+                .text(names::TASK_ID, &task.key)
+                .maybe(names::TASK_TITLE, setting.title(&task.title))
+                .maybe(names::TASK_ASSIGNEE, setting.person(task.assignee.as_deref()).as_deref())
+                .text(names::EVENT_REASON, &task.reason)
+                .text(names::TASK_URL, &task.url);
+            let moments = self.board.axis.moments().clone();
+            let ages = Ages { since: task.from, moments, places: task.places.clone() };
+            self.push(names::M_TASK_BLOCKED_AGE, attributes, Values::Ages(ages));
+        }
+    }
+
+    fn wip_ages(&mut self) {
+        let all = board::wip_ages(&self.board.axis, &self.board.begun, [0.5, 0.85, 1.0]);
+        for (name, ages) in ["0.5", "0.85", "1"].into_iter().zip(all).filter(|(_, ages)| !ages.is_empty()) {
+            let attributes = Attributes::new().text(names::QUANTILE, name);
+            self.push(names::M_TASK_WIP_AGE, attributes, Values::Numbers(ages));
+        }
+    }
+
+    /// Progress and flow efficiency, in percent; moments at which there is nothing to divide by are left out.
+    fn shares(&mut self) {
+        let board = self.board;
+        let moments = || board.axis.moments().iter().copied();
+        let progress = moments().zip(board.progress()).filter_map(|(at, (all, done))| {
+            let rollup = totals::Rollup { all, done, ..totals::Rollup::default() };
+            Some((at, rollup.percent_complete()?))
+        });
+        let progress: Vec<_> = progress.collect();
+        let active = board.flow_active.values(&board.axis, 0).unwrap_or_else(|| vec![0; board.axis.moments().len()]);
+        let total = board.flow_total.values(&board.axis, 0).unwrap_or_default();
+        let flow = moments().zip(active.into_iter().zip(total)).filter(|(_, (_, total))| *total > 0);
+        let flow: Vec<_> = flow.map(|(at, (active, total))| (at, 100.0 * count(active) / count(total))).collect();
+        for (metric, values) in [(names::M_PROJECT_PERCENT, progress), (names::M_PROJECT_FLOW, flow)] {
+            if !values.is_empty() {
+                self.push(metric, Attributes::new(), Values::Numbers(values));
+            }
+        }
+    }
+
+    fn info(&mut self, setting: &Setting<'_>) {
+        let Some(now) = self.board.axis.moments().last().copied() else { return };
+        let project = setting.config.projects.iter().find(|project| project.id == self.project_id);
+        let attributes = Attributes::new()
+            .text(names::PROJECT_NAME, project.map_or(self.project_id, |project| &project.name))
+            .maybe(names::BUSINESS_OWNER, project.and_then(|project| project.owner.as_deref()))
+            .maybe(
+                names::BUSINESS_CRITICALITY,
+                project.and_then(|project| project.criticality).map(|word| word.as_str()),
+            )
+            .maybe(names::BUSINESS_VALUE, project.and_then(|project| project.value.as_deref()));
+        self.push(names::M_PROJECT_INFO, attributes, Values::Numbers(vec![(now, 1.0)]));
+    }
+}
+
+/// The series of every sprint that has something to say on its project's axis.
+fn sprint_series(
+    book: &Book<'_>,
+    setting: &Setting<'_>,
+    boards: &BTreeMap<String, Board>,
+    now: Millis,
+) -> Result<BTreeMap<String, Vec<Points>>> {
+    let mut all: BTreeMap<String, Vec<Points>> = BTreeMap::new();
+    for (key, sprint) in book.store().sprints(None)? {
+        let project_id = setting.project_id(&key.source, sprint.facts.project.as_deref().unwrap_or(&key.source));
+        let Some(board) = boards.get(&project_id) else { continue };
+        let moments = sprint_moments(&sprint, &board.axis, now);
+        if !moments.is_empty() {
+            let series = one_sprint(book, &key, &sprint, &project_id, &moments, now)?;
+            all.entry(project_id).or_default().extend(series);
+        }
+    }
+    Ok(all)
+}
+
+/// The moments at which a sprint's numbers are told: those of the axis while it runs, its completion, and every "now" for a
+/// while after it.
+fn sprint_moments(sprint: &SprintRecord, axis: &Axis, now: Millis) -> Vec<Millis> {
+    let facts = &sprint.facts;
+    let Some(start) = facts.start.filter(|_| facts.state != SprintState::Future) else { return Vec::new() };
+    let finish = facts.completed.or(facts.end).filter(|_| facts.state == SprintState::Closed);
+    let until = finish.unwrap_or(now);
+    let mut moments: Vec<_> = axis.moments().iter().copied().filter(|at| *at >= start && *at <= until).collect();
+    moments.extend(finish.filter(|finish| axis.covers(*finish)));
+    moments.extend(finish.filter(|finish| now.0 - finish.0 <= CLOSED_FOR).map(|_| now));
+    moments.sort_unstable();
+    moments.dedup();
+    moments
+}
+
+fn one_sprint(
+    book: &Book<'_>,
+    key: &TaskKey,
+    sprint: &SprintRecord,
+    project_id: &str,
+    moments: &[Millis],
+    now: Millis,
+) -> Result<Vec<Points>> {
+    let Some(ledger) = book.ledger(key)? else { return Ok(Vec::new()) };
+    let own = || {
+        Attributes::new()
+            .text(names::PROJECT_ID, project_id)
+            .text(names::SPRINT_ID, &key.native_id)
+            .text(names::SPRINT_NAME, &sprint.facts.name)
+    };
+    let tallies: Vec<_> = moments.iter().map(|at| (*at, ledger.at(*at))).collect();
+    let closed = ledger.finish;
+    let numbers =
+        |metric, values: Vec<(Millis, f64)>| Points { metric, attributes: own(), values: Values::Numbers(values) };
+    type Pick = fn(&crate::model::sprint::Tally) -> i64;
+    let picks: [(names::Metric, Pick); 6] = [
+        (names::M_SPRINT_PLANNED, |tally| tally.committed),
+        (names::M_SPRINT_SCOPE, |tally| tally.scope),
+        (names::M_SPRINT_ADDED, |tally| tally.added),
+        (names::M_SPRINT_REMOVED, |tally| tally.removed),
+        (names::M_SPRINT_COMPLETED, |tally| tally.completed),
+        (names::M_SPRINT_REMAINING, |tally| tally.remaining),
+    ];
+    let mut series: Vec<Points> = picks
+        .iter()
+        .map(|(metric, pick)| numbers(*metric, tallies.iter().map(|(at, tally)| (*at, points(pick(tally)))).collect()))
+        .collect();
+    series.push(numbers(names::M_SPRINT_IDEAL, moments.iter().map(|at| (*at, ledger.ideal(*at))).collect()));
+    let over = || tallies.iter().filter(|(at, _)| closed.is_some_and(|closed| *at >= closed));
+    let velocity: Vec<_> = over().map(|(at, tally)| (*at, points(tally.completed))).collect();
+    let carried: Vec<_> = over().map(|(at, tally)| (*at, points(tally.remaining))).collect();
+    let kept: Vec<_> = over().filter_map(|(at, tally)| Some((*at, tally.predictability()?))).collect();
+    let finals = [
+        (names::M_SPRINT_VELOCITY, velocity),
+        (names::M_SPRINT_CARRIED, carried),
+        (names::M_SPRINT_PREDICTABILITY, kept),
+    ];
+    series.extend(
+        finals.into_iter().filter(|(_, values)| !values.is_empty()).map(|(metric, values)| numbers(metric, values)),
+    );
+    if moments.last() == Some(&now) {
+        let attributes = own()
+            .text(names::SPRINT_STATE, sprint.facts.state.as_str())
+            .maybe(names::SPRINT_START_DATE, sprint.facts.start.map(|at| at.to_string()).as_deref())
+            .maybe(names::SPRINT_END_DATE, sprint.facts.end.map(|at| at.to_string()).as_deref());
+        let values = Values::Numbers(vec![(now, 1.0)]);
+        series.push(Points { metric: names::M_SPRINT_INFO, attributes, values });
+    }
+    Ok(series)
+}
+
+impl Points {
+    fn into_metric(self) -> Metric {
+        let Self { metric, attributes, values } = self;
+        let attributes = attributes.read();
+        let data = match values {
+            Values::Numbers(values) => numbers(metric, &attributes, values.into_iter()),
+            Values::Ages(ages) => numbers(metric, &attributes, ages),
+            Values::Histograms(values) => Data::Histogram(opentelemetry_proto::tonic::metrics::v1::Histogram {
+                data_points: values
+                    .iter()
+                    .map(|(at, histogram)| HistogramDataPoint {
+                        attributes: attributes.clone(),
+                        explicit_bounds: bounds().collect(),
+                        ..histogram_point(*at, histogram)
+                    })
+                    .collect(),
+                aggregation_temporality: AggregationTemporality::Cumulative.into(),
+            }),
+        };
+        Metric {
+            name: metric.name.to_owned(),
+            description: metric.about.to_owned(),
+            unit: metric.unit.to_owned(),
+            data: Some(data),
+            ..Metric::default()
+        }
+    }
+}
+
+/// The numbers of one series as its metric's instrument has them.
+fn numbers(metric: names::Metric, attributes: &[KeyValue], values: impl Iterator<Item = (Millis, f64)>) -> Data {
+    let point = |(at, value): (Millis, f64)| NumberDataPoint {
+        attributes: attributes.to_vec(),
+        time_unix_nano: at.as_nanos(),
+        value: Some(number_data_point::Value::AsDouble(value)),
+        ..NumberDataPoint::default()
+    };
+    let data_points = values.map(point).collect();
+    let aggregation_temporality = AggregationTemporality::Cumulative.into();
+    match metric.instrument {
+        Instrument::Counter => Data::Sum(Sum { data_points, aggregation_temporality, is_monotonic: true }),
+        Instrument::Gauge | Instrument::Histogram => Data::Gauge(Gauge { data_points }),
+    }
+}
+
+/// A point without what it shares with the others of its series.
+fn histogram_point(at: Millis, histogram: &Histogram) -> HistogramDataPoint {
+    let unsigned = |value: &i64| u64::try_from(*value).unwrap_or(0);
+    HistogramDataPoint {
+        time_unix_nano: at.as_nanos(),
+        count: unsigned(&histogram.count()),
+        sum: Some(count(histogram.sum) / 1_000.0),
+        bucket_counts: histogram.buckets.iter().map(unsigned).collect(),
+        ..HistogramDataPoint::default()
+    }
+}
+
+/// The upper bounds of all histograms' buckets, in seconds.
+fn bounds() -> impl Iterator<Item = f64> {
+    BOUNDS.iter().map(|bound| count(*bound) / 1_000.0)
+}
+
+/// A series on its way to the backend. A message may be written in pieces: what all its points share is encoded once and put
+/// in front of each.
+struct Feed {
+    heading: Heading,
+    shared: Box<[u8]>,
+    /// Newest first, so that the next is taken from the end.
+    values: Values,
+}
+
+impl Feed {
+    /// The points of a series, and `headings` for those that are not the first of their metric.
+    fn new(points: Points, headings: &mut HashMap<&'static str, Heading>) -> Self {
+        let Points { metric, attributes, mut values } = points;
+        let mut shared = Vec::new();
+        let number = if metric.instrument == Instrument::Counter { Kind::Counter } else { Kind::Gauge };
+        let (kind, owner) = match &mut values {
+            Values::Ages(_) => (number, Owner::NumberPoint),
+            Values::Numbers(values) => {
+                values.reverse();
+                (number, Owner::NumberPoint)
+            }
+            Values::Histograms(values) => {
+                values.reverse();
+                let explicit_bounds = bounds().collect();
+                shared = HistogramDataPoint { explicit_bounds, ..HistogramDataPoint::default() }.encode_to_vec();
+                (Kind::Histogram, Owner::HistogramPoint)
+            }
+        };
+        attributes.write(owner, &mut shared);
+        let heading = || Heading::new(metric.name, metric.about, metric.unit, kind);
+        let heading = headings.entry(metric.name).or_insert_with(heading).clone();
+        Self { heading, shared: shared.into_boxed_slice(), values }
+    }
+
+    /// Adds the next point to a batch; returns its size.
+    fn give(&mut self, batch: &mut Batch) -> usize {
+        let add = |(at, value)| batch.add_point(&self.heading, &self.shared, &message::number_point(at, value));
+        let bytes = match &mut self.values {
+            Values::Numbers(values) => values.pop().map(add),
+            Values::Ages(ages) => ages.next().map(add),
+            Values::Histograms(values) => values.pop().map(|(at, value)| {
+                batch.add_point(&self.heading, &self.shared, &histogram_point(at, &value).encode_to_vec())
+            }),
+        };
+        bytes.unwrap_or(0)
+    }
+}
+
+/// Packs series into requests, one at a time, so that only one is ever held encoded: everything of the first moment, then of
+/// the next.
+///
+/// Moments are kept apart because Prometheus writes a `target_info` sample for every two and a half minutes between the
+/// first and the last point of a resource. A year of one series in one resource is 210,000 of them, and every request costs
+/// as many again; a resource whose points are of one moment has one.
+struct Packer {
+    resource: Bytes,
+    scope: Bytes,
+    feeds: Vec<Feed>,
+    /// Which feeds have a point, moment by moment.
+    due: std::collections::btree_map::IntoIter<Millis, Vec<u32>>,
+    /// The moment that the last request did not finish.
+    rest: Vec<u32>,
+}
+
+impl Packer {
+    fn new(resource: Bytes, series: Vec<Points>) -> Self {
+        let mut due: BTreeMap<Millis, Vec<u32>> = BTreeMap::new();
+        for (place, points) in (0..).zip(&series) {
+            points.values.moments().for_each(|at| due.entry(at).or_default().push(place));
+        }
+        let mut headings = HashMap::new();
+        let feeds = series.into_iter().map(|points| Feed::new(points, &mut headings)).collect();
+        Self { resource, scope: message::scope(), feeds, due: due.into_iter(), rest: Vec::new() }
+    }
+
+    /// The next request, its moments oldest first; `None` when all points were given.
+    fn next(&mut self) -> Option<Batch> {
+        let (mut batch, mut bytes) = (Batch::empty(Signal::Metrics), 0);
+        while bytes < BATCH_BYTES {
+            let places = match std::mem::take(&mut self.rest) {
+                rest if rest.is_empty() => self.due.next().map(|(_, places)| places).unwrap_or_default(),
+                rest => rest,
+            };
+            if places.is_empty() {
+                break;
+            }
+            batch.begin_points(self.resource.clone(), self.scope.clone());
+            bytes += MOMENT_BYTES + self.moment(&mut batch, places);
+        }
+        (batch.items() > 0).then_some(batch)
+    }
+
+    /// Adds the points of a moment, as many as there is room for; returns their size.
+    fn moment(&mut self, batch: &mut Batch, mut places: Vec<u32>) -> usize {
+        let mut bytes = 0;
+        for (done, place) in places.iter().enumerate() {
+            if bytes >= BATCH_BYTES {
+                self.rest = places.split_off(done);
+                break;
+            }
+            let Some(feed) = self.feeds.get_mut(*place as usize) else { continue };
+            bytes += feed.give(batch);
+        }
+        bytes
+    }
+}
+
+impl Values {
+    /// The moments there is a value of.
+    fn moments(&self) -> Box<dyn Iterator<Item = Millis> + '_> {
+        match self {
+            Self::Numbers(values) => Box::new(values.iter().map(|(at, _)| *at)),
+            Self::Ages(ages) => Box::new(ages.moments[ages.places.clone()].iter().copied()),
+            Self::Histograms(values) => Box::new(values.iter().map(|(at, _)| *at)),
+        }
+    }
+}
+
+/// Puts the points of equally named metrics into one message, as OTLP wants it.
+pub(crate) fn united(metrics: Vec<Metric>) -> Vec<Metric> {
+    let mut united: Vec<Metric> = Vec::new();
+    for metric in metrics {
+        match (
+            united.iter_mut().find(|other| other.name == metric.name).and_then(|other| other.data.as_mut()),
+            metric.data,
+        ) {
+            (Some(Data::Gauge(all)), Some(Data::Gauge(more))) => all.data_points.extend(more.data_points),
+            (Some(Data::Sum(all)), Some(Data::Sum(more))) => all.data_points.extend(more.data_points),
+            (Some(Data::Histogram(all)), Some(Data::Histogram(more))) => all.data_points.extend(more.data_points),
+            (_, data) => united.push(Metric { data, ..metric }),
+        }
+    }
+    united
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+
+    use super::*;
+
+    fn series(metric: names::Metric, name: &str, moments: std::ops::Range<i64>) -> Points {
+        let values = moments.map(|at| (Millis(at), count(at))).collect();
+        let attributes = Attributes::new().text(names::TASK_TYPE, name);
+        Points { metric, attributes, values: Values::Numbers(values) }
+    }
+
+    /// The requests as the backend reads them.
+    fn packed(series: Vec<Points>) -> Vec<ExportMetricsServiceRequest> {
+        let mut packer = Packer::new(Bytes::from_static(b""), series);
+        let batches = std::iter::from_fn(|| packer.next());
+        batches.map(|batch| ExportMetricsServiceRequest::decode(batch.encode()).unwrap()).collect()
+    }
+
+    /// The moment, metric and value of each point, in the order they are sent.
+    fn points(requests: &[ExportMetricsServiceRequest]) -> Vec<(u64, &str, f64)> {
+        let mut all = Vec::new();
+        for resource in requests.iter().flat_map(|request| &request.resource_metrics) {
+            let mut of_moment = Vec::new();
+            for metric in &resource.scope_metrics[0].metrics {
+                let Some(Data::Gauge(Gauge { data_points }) | Data::Sum(Sum { data_points, .. })) = &metric.data else {
+                    panic!("{metric:?} holds no numbers")
+                };
+                for point in data_points {
+                    let Some(number_data_point::Value::AsDouble(value)) = point.value else { panic!("{point:?}") };
+                    assert_eq!(point.attributes.len(), 1, "{point:?}");
+                    of_moment.push((point.time_unix_nano / 1_000_000, metric.name.as_str(), value));
+                }
+            }
+            let moments: std::collections::BTreeSet<u64> = of_moment.iter().map(|(at, ..)| *at).collect();
+            assert_eq!(moments.len(), 1, "a resource holds the points of one moment");
+            all.extend(of_moment);
+        }
+        all
+    }
+
+    #[test]
+    fn what_moved_in_and_was_retyped_is_counted_where_it_is() {
+        use crate::model::What;
+        use crate::model::samples::{facts, kept};
+        use crate::model::time::HOUR;
+
+        let moved = What::Moved { key: "OPS-1".into(), project: "OPS".into() };
+        let typed = What::Typed { task_type: TaskType::Bug, native: "Bug".into() };
+        let created = What::Created(Box::new(facts(Status::Todo)));
+        let timeline = [kept(HOUR, created), kept(2 * HOUR, moved), kept(3 * HOUR, typed)];
+        let life = Life::new(&timeline).unwrap();
+        let axis = Axis::new(Some(Millis(0)), HOUR, Millis(4 * HOUR), Millis(4 * HOUR));
+        let mut boards = BTreeMap::from([("OPS".to_owned(), Board::new(axis))]);
+        board::place_task(&mut boards, &|native| native.to_owned(), &life, "", DAY);
+        let board = boards.get_mut("OPS").unwrap();
+        // The task's share of the running totals, put in with all others and taken out when it is placed by itself.
+        board.base.add(&totals::contribution(&life)["OPS"], 1);
+        board.base.add(&totals::contribution(&life)["OPS"], -1);
+        assert_eq!((types(board), first_moment(board)), (vec![TaskType::Story, TaskType::Bug], 1));
+    }
+
+    #[test]
+    fn each_moment_is_told_alone_and_in_order() {
+        let wip = series(names::M_TASK_WIP, "story", 1..4);
+        let late = series(names::M_TASK_WIP, "bug", 3..5);
+        let created = series(names::M_TASK_CREATED, "story", 2..4);
+        let requests = packed(vec![wip, late, created]);
+        assert_eq!(requests.len(), 1);
+        let (wip, created) = (names::M_TASK_WIP.name, names::M_TASK_CREATED.name);
+        let expected = [
+            (1, wip, 1.0),
+            (2, wip, 2.0),
+            (2, created, 2.0),
+            (3, wip, 3.0),
+            (3, wip, 3.0),
+            (3, created, 3.0),
+            (4, wip, 4.0),
+        ];
+        assert_eq!(points(&requests), expected);
+        let named: Vec<usize> =
+            requests[0].resource_metrics.iter().map(|moment| moment.scope_metrics[0].metrics.len()).collect();
+        assert_eq!(named, [1, 2, 2, 1], "a metric is named once in a moment");
+    }
+
+    #[test]
+    fn a_long_history_is_told_in_several_requests_and_completely() {
+        let long = |name: &str| series(names::M_TASK_WIP, name, 0..5_000);
+        let requests = packed((0..20).map(|n| long(&n.to_string())).collect());
+        assert!(requests.len() > 3, "{} requests", requests.len());
+        let told = points(&requests);
+        assert!(told.is_sorted_by_key(|(at, ..)| *at));
+        assert_eq!(told.len(), 100_000);
+        for request in &requests {
+            assert!(request.encoded_len() < MAX_BATCH_BYTES / 2, "{} bytes", request.encoded_len());
+        }
+    }
+
+    #[test]
+    fn a_moment_with_very_many_points_takes_several_requests() {
+        let requests = packed((0..30_000).map(|n| series(names::M_TASK_WIP, &n.to_string(), 7..8)).collect());
+        assert!(requests.len() > 1 && requests.iter().all(|request| request.resource_metrics.len() == 1));
+        assert_eq!(points(&requests).len(), 30_000);
+    }
+}

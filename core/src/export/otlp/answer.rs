@@ -1,0 +1,453 @@
+//! What a backend's answer means. Pure: codes and texts in, a [`Verdict`] out.
+//!
+//! The tables follow the OTLP specification (<https://opentelemetry.io/docs/specs/otlp/#failures>) and, where backends
+//! behave otherwise, what was measured: Prometheus answers 500 to a sample that is too old, Loki 400 to a batch of which it
+//! kept the good lines, Tempo's receiver RESOURCE_EXHAUSTED to a message that is too large. [`Refusal`] carries a verdict
+//! into the crate's [`Error`]; [`Verdict::of`] reads it back.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use prost::Message;
+use tonic::Code;
+
+use super::Signal;
+use crate::model::error::{Error, ErrorKind, Retry};
+use crate::model::time::Millis;
+
+/// What to do with a batch that was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Send the same again later.
+    Retry,
+    /// Send the same again a few times; some backends report permanent trouble this way.
+    RetryBounded,
+    /// The request is too large: send it in two.
+    Split,
+    /// The backend will never take these items: set them aside and go on.
+    DeadLetter,
+    /// Nothing is wrong with the items but with us (address, credential): stop, so that nothing is lost.
+    Stop,
+}
+
+impl Verdict {
+    const ALL: [Self; 5] = [Self::Retry, Self::RetryBounded, Self::Split, Self::DeadLetter, Self::Stop];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::RetryBounded => "retry_bounded",
+            Self::Split => "split",
+            Self::DeadLetter => "dead_letter",
+            Self::Stop => "stop",
+        }
+    }
+
+    /// The verdict an error of a sink carries. A sink that gave none is judged by what it said about retrying.
+    pub(super) fn of(error: &Error) -> Self {
+        let named = error.context("verdict").and_then(|name| Self::ALL.into_iter().find(|v| v.as_str() == name));
+        named.unwrap_or(if error.retry() == Retry::Never { Self::Stop } else { Self::Retry })
+    }
+}
+
+/// A request that was not taken, before it becomes an [`Error`].
+#[derive(Debug)]
+pub(super) struct Refusal {
+    /// What to do about it.
+    pub(super) verdict: Verdict,
+    /// The answer for people: code and text, one line.
+    pub(super) answer: String,
+    /// How long the backend asked us to wait.
+    pub(super) after: Option<Duration>,
+    /// The backend may have stored the items all the same.
+    pub(super) ambiguous: bool,
+}
+
+impl Refusal {
+    /// As the crate's error: kind [`ErrorKind::Export`], with `endpoint`, `answer`, `verdict` and, if so, `ambiguous`.
+    pub(super) fn into_error(self, signal: Signal, endpoint: &str) -> Error {
+        let retry = match (self.verdict, self.after) {
+            (Verdict::Retry | Verdict::RetryBounded, Some(after)) => Retry::After(after),
+            (Verdict::Retry | Verdict::RetryBounded, None) => Retry::Backoff,
+            _ => Retry::Never,
+        };
+        let what_to_do = match self.verdict {
+            Verdict::Stop => ": the backend refuses us, check the address and the headers under `export.otlp`",
+            _ => "",
+        };
+        let error = Error::new(ErrorKind::Export, format!("export {}{what_to_do}", signal.as_str()))
+            .with_retry(retry)
+            .with("endpoint", endpoint)
+            .with("answer", self.answer)
+            .with("verdict", self.verdict.as_str());
+        if self.ambiguous { error.with("ambiguous", true) } else { error }
+    }
+}
+
+/// What a gRPC status that the server sent means.
+pub(super) fn grpc(code: Code, text: &str, details: &[u8]) -> Refusal {
+    let after = retry_delay(details);
+    let answer = format!("gRPC {}: {}", grpc_name(code), one_line(text));
+    Refusal { verdict: grpc_verdict(code, text, after), answer, after, ambiguous: grpc_ambiguous(code) }
+}
+
+fn grpc_verdict(code: Code, text: &str, after: Option<Duration>) -> Verdict {
+    match code {
+        Code::ResourceExhausted | Code::OutOfRange if is_too_large(text) => Verdict::Split,
+        // Without RetryInfo the specification calls it permanent, but quotas and limits pass, and losing data does not.
+        Code::ResourceExhausted if after.is_some() || is_rate_limit(text) => Verdict::Retry,
+        Code::ResourceExhausted | Code::Internal | Code::Unknown => Verdict::RetryBounded,
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Aborted => Verdict::Retry,
+        Code::OutOfRange | Code::DataLoss => Verdict::Retry,
+        Code::InvalidArgument | Code::FailedPrecondition | Code::AlreadyExists => Verdict::DeadLetter,
+        Code::Unauthenticated | Code::PermissionDenied | Code::NotFound | Code::Unimplemented | Code::Ok => {
+            Verdict::Stop
+        }
+    }
+}
+
+/// Whether something behind the server may have stored the items although it reports a failure.
+const fn grpc_ambiguous(code: Code) -> bool {
+    use Code::{Aborted, Cancelled, DataLoss, DeadlineExceeded, Internal, Unknown};
+    matches!(code, DeadlineExceeded | Cancelled | Aborted | DataLoss | Internal | Unknown)
+}
+
+/// What an HTTP status that is not a success means. `body` is a protobuf `google.rpc.Status`, as OTLP asks, or any text;
+/// `retry_after` is the header of that name.
+pub(super) fn http(status: u16, body: &[u8], retry_after: Option<&str>, now: Millis) -> Refusal {
+    let decoded = RpcStatus::decode(body).ok().filter(|status| !status.message.is_empty());
+    let text = decoded.as_ref().map_or_else(|| String::from_utf8_lossy(body).into_owned(), |s| s.message.clone());
+    let after = retry_after.and_then(|value| parse_retry_after(value, now)).or_else(|| decoded?.retry_delay());
+    let answer = format!("HTTP {status}: {}", one_line(&text)).trim_end_matches(": ").to_owned();
+    Refusal {
+        verdict: http_verdict(status, &text),
+        answer,
+        after,
+        ambiguous: matches!(status, 408 | 500 | 502 | 504..),
+    }
+}
+
+fn http_verdict(status: u16, text: &str) -> Verdict {
+    match status {
+        413 => Verdict::Split,
+        400 if is_too_large(text) => Verdict::Split,
+        408 | 429 | 502 | 503 | 504 => Verdict::Retry,
+        401 | 403 | 404 | 405 | 407 | 415 | 501 => Verdict::Stop,
+        500.. => Verdict::RetryBounded,
+        400.. => Verdict::DeadLetter,
+        // A redirect or an informational answer: not an OTLP endpoint.
+        _ => Verdict::Stop,
+    }
+}
+
+/// What a request without an answer means. `sent` is false only when the connection never came about, which proves that
+/// nothing was stored. A certificate we do not trust is a matter of configuration: waiting will not mend it.
+pub(super) fn no_answer(cause: &(dyn StdError + 'static), sent: bool) -> Refusal {
+    let mut causes: Vec<String> = chain(cause).map(ToString::to_string).collect();
+    causes.dedup();
+    let what = if sent { "the connection broke" } else { "no connection" };
+    let answer = one_line(&format!("{what}: {}", causes.join(": ")));
+    // rustls words all of its certificate errors so; the io::Error around it hides the type from the chain.
+    let untrusted = answer.contains("invalid peer certificate");
+    let verdict = if untrusted { Verdict::Stop } else { Verdict::Retry };
+    Refusal { verdict, answer, after: None, ambiguous: sent && !untrusted }
+}
+
+/// No answer in time; the request may have arrived.
+pub(super) fn timed_out(after: Duration) -> Refusal {
+    Refusal { verdict: Verdict::Retry, answer: format!("no answer within {after:?}"), after: None, ambiguous: true }
+}
+
+/// An error and everything behind it.
+pub(super) fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+/// The setting to look at when a backend refuses items of `signal` with `text`.
+///
+/// Sources: the backends' own messages, measured on Loki, Prometheus 2.42 and Tempo; Mimir's from its error catalogue.
+pub fn hint(signal: Signal, text: &str) -> Option<&'static str> {
+    let text = text.to_ascii_lowercase();
+    let fits = |(of, needle, _): &&(Signal, &str, &str)| *of == signal && text.contains(needle);
+    HINTS.iter().find(fits).map(|(_, _, hint)| *hint)
+}
+
+/// Signal, what its refusal says (lower case), and the setting behind it. The first match counts.
+const HINTS: &[(Signal, &str, &str)] = &[
+    (
+        Signal::Logs,
+        "timestamp too old",
+        "Loki: set limits_config.reject_old_samples: false (or a longer reject_old_samples_max_age)",
+    ),
+    (Signal::Logs, "too far behind", LOKI_WINDOW),
+    (Signal::Logs, "out of order", LOKI_WINDOW),
+    (
+        Signal::Logs,
+        "timestamp too new",
+        "the clocks disagree: Loki takes nothing further ahead than limits_config.creation_grace_period",
+    ),
+    (
+        Signal::Logs,
+        "structured metadata",
+        "Loki: set limits_config.allow_structured_metadata: true, with schema v13 and the tsdb index",
+    ),
+    (Signal::Logs, "line size", "Loki: raise limits_config.max_line_size"),
+    (Signal::Logs, "stream limit", "Loki: raise limits_config.max_global_streams_per_user"),
+    (Signal::Metrics, "err-mimir-sample-timestamp-too-old", MIMIR_WINDOW),
+    (Signal::Metrics, "err-mimir-sample-out-of-order", MIMIR_WINDOW),
+    (
+        Signal::Metrics,
+        "too old",
+        "Prometheus: storage.tsdb.out_of_order_time_window does not reach that far back (before version 3 the answer is 500): raise it above export.history (10080h covers 400 days)",
+    ),
+    (Signal::Metrics, "out of bounds", PROMETHEUS_WINDOW),
+    (Signal::Metrics, "out of order", PROMETHEUS_WINDOW),
+    (
+        Signal::Metrics,
+        "duplicate sample",
+        "another value was already stored for that moment: was the history exported before with other settings?",
+    ),
+    (Signal::Traces, "too large", "Tempo: raise overrides.defaults.global.max_bytes_per_trace"),
+    (Signal::Traces, "live_traces", "Tempo: raise overrides.defaults.ingestion.max_traces_per_user"),
+    (Signal::Traces, "live traces", "Tempo: raise overrides.defaults.ingestion.max_traces_per_user"),
+    (Signal::Traces, "rate limit", "Tempo: raise overrides.defaults.ingestion.rate_limit_bytes"),
+];
+const LOKI_WINDOW: &str = "Loki: a stream takes lines up to half of ingester.max_chunk_age behind its newest; 20160h allows the 400 days of export.history";
+const PROMETHEUS_WINDOW: &str =
+    "Prometheus: set storage.tsdb.out_of_order_time_window above export.history (10080h covers 400 days)";
+const MIMIR_WINDOW: &str = "Mimir: set limits.out_of_order_time_window above export.history (10080h covers 400 days)";
+
+/// Go's gRPC says "received message larger than max", Rust's "decoded message length too large", Tempo over HTTP
+/// "request body too large".
+fn is_too_large(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["message larger than max", "message length too large", "body too large"].iter().any(|part| text.contains(part))
+}
+
+fn is_rate_limit(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    text.contains("rate_limited") || text.contains("rate limit")
+}
+
+/// Reads `Retry-After`: seconds, or a date (RFC 9110).
+fn parse_retry_after(value: &str, now: Millis) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = jiff::fmt::rfc2822::parse(value).ok()?.timestamp().as_millisecond();
+    Some(Duration::from_millis(u64::try_from(at - now.0).unwrap_or(0)))
+}
+
+/// The longest text of a backend we repeat, in characters.
+const MAX_TEXT: usize = 300;
+
+/// `text` on one line, without control characters, cut at [`MAX_TEXT`].
+pub(super) fn one_line(text: &str) -> String {
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(MAX_TEXT) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+fn grpc_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// The delay in the `google.rpc.RetryInfo` of an encoded `google.rpc.Status`.
+fn retry_delay(details: &[u8]) -> Option<Duration> {
+    RpcStatus::decode(details).ok()?.retry_delay()
+}
+
+/// `google.rpc.Status`, as far as we read it (googleapis `google/rpc/status.proto`).
+#[derive(Clone, PartialEq, prost::Message)]
+struct RpcStatus {
+    #[prost(string, tag = "2")]
+    message: String,
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<Any>,
+}
+
+/// `google.protobuf.Any`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Any {
+    #[prost(string, tag = "1")]
+    type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
+}
+
+/// `google.rpc.RetryInfo` (`google/rpc/error_details.proto`).
+#[derive(Clone, PartialEq, prost::Message)]
+struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    retry_delay: Option<ProtoDuration>,
+}
+
+/// `google.protobuf.Duration`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct ProtoDuration {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanos: i32,
+}
+
+impl RpcStatus {
+    fn retry_delay(&self) -> Option<Duration> {
+        let info = self.details.iter().find(|any| any.type_url.ends_with("/google.rpc.RetryInfo"))?;
+        let delay = RetryInfo::decode(info.value.as_slice()).ok()?.retry_delay?;
+        Some(Duration::new(u64::try_from(delay.seconds).ok()?, u32::try_from(delay.nanos).ok()?.min(999_999_999)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_statuses_mean_what_the_contract_says() {
+        use Verdict::{DeadLetter, Retry, RetryBounded, Split, Stop};
+        let table = [
+            (Stop, &[301, 302, 304, 401, 403, 404, 405, 407, 415, 501][..]),
+            (Retry, &[408, 429, 502, 503, 504]),
+            (RetryBounded, &[500, 507, 520, 599]),
+            (DeadLetter, &[400, 402, 409, 422, 431]),
+            (Split, &[413]),
+        ];
+        for (verdict, statuses) in table {
+            for status in statuses {
+                assert_eq!(http(*status, b"text", None, Millis(0)).verdict, verdict, "{status}");
+            }
+        }
+        // Tempo, to 48 MB (measured).
+        assert_eq!(http(400, b"http: request body too large", None, Millis(0)).verdict, Split);
+    }
+
+    #[test]
+    fn grpc_codes_mean_what_the_contract_says() {
+        use Verdict::{DeadLetter, Retry, RetryBounded, Split, Stop};
+        let table = [
+            (Retry, &[Code::Unavailable, Code::DeadlineExceeded, Code::Aborted, Code::Cancelled, Code::DataLoss][..]),
+            (RetryBounded, &[Code::Internal, Code::Unknown, Code::ResourceExhausted]),
+            (DeadLetter, &[Code::InvalidArgument, Code::FailedPrecondition, Code::AlreadyExists]),
+            (Stop, &[Code::Unauthenticated, Code::PermissionDenied, Code::NotFound, Code::Unimplemented]),
+        ];
+        for (verdict, codes) in table {
+            for code in codes {
+                assert_eq!(grpc(*code, "text", &[]).verdict, verdict, "{code:?}");
+            }
+        }
+        let exhausted = |text| grpc(Code::ResourceExhausted, text, &[]).verdict;
+        assert_eq!(exhausted("received message larger than max (5700049 vs. 4194304)"), Split);
+        assert_eq!(exhausted("RATE_LIMITED: ingestion rate limit (local: 30000000 bytes/s)"), Retry);
+        let tonic = "Error, decoded message length too large: found 5 bytes, the limit is: 4 bytes";
+        assert_eq!(grpc(Code::OutOfRange, tonic, &[]).verdict, Split);
+    }
+
+    #[test]
+    fn only_answers_that_prove_nothing_was_stored_are_unambiguous() {
+        for (status, ambiguous) in [(429, false), (503, false), (400, false), (500, true), (502, true), (504, true)] {
+            assert_eq!(http(status, b"", None, Millis(0)).ambiguous, ambiguous, "{status}");
+        }
+        for (code, ambiguous) in [
+            (Code::Unavailable, false),
+            (Code::ResourceExhausted, false),
+            (Code::DeadlineExceeded, true),
+            (Code::Cancelled, true),
+        ] {
+            assert_eq!(grpc(code, "", &[]).ambiguous, ambiguous, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_retry_info_is_read_from_bytes_another_encoder_wrote() {
+        // google.rpc.Status{code: 8, message: "slow", details: [RetryInfo{retry_delay: 5.5 s}]}, spelled out by hand.
+        let mut bytes = vec![0x08, 8, 0x12, 4];
+        bytes.extend(b"slow");
+        let url = b"type.googleapis.com/google.rpc.RetryInfo";
+        let retry_info = [0x0a, 8, 0x08, 5, 0x10, 0x80, 0xca, 0xb5, 0xee, 0x01];
+        bytes.extend([
+            0x1a,
+            u8::try_from(url.len() + retry_info.len() + 4).unwrap(),
+            0x0a,
+            u8::try_from(url.len()).unwrap(),
+        ]);
+        bytes.extend(url);
+        bytes.extend([0x12, u8::try_from(retry_info.len()).unwrap()]);
+        bytes.extend(retry_info);
+        let refusal = grpc(Code::ResourceExhausted, "slow", &bytes);
+        assert_eq!((refusal.verdict, refusal.after), (Verdict::Retry, Some(Duration::from_millis(5_500))));
+        // The same as a body of HTTP 429, where the header has the last word.
+        let refusal = http(429, &bytes, None, Millis(0));
+        assert_eq!((refusal.answer.as_str(), refusal.after), ("HTTP 429: slow", Some(Duration::from_millis(5_500))));
+        assert_eq!(http(429, &bytes, Some("7"), Millis(0)).after, Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = Millis::parse("2026-11-22T10:00:00Z").unwrap();
+        let after = |value| http(503, b"", Some(value), now).after;
+        assert_eq!(after("5"), Some(Duration::from_secs(5)));
+        assert_eq!(after("Sun, 22 Nov 2026 10:00:30 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(after("Sun, 22 Nov 2026 09:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(after("soon"), None);
+    }
+
+    #[test]
+    fn texts_of_backends_are_one_short_line() {
+        let long = format!("first\n\tsecond \u{1b}[31m{}", "é".repeat(1_000));
+        let line = http(500, long.as_bytes(), None, Millis(0)).answer;
+        assert!(line.starts_with("HTTP 500: first second [31mé"), "{line}");
+        assert!(line.ends_with('…') && line.chars().count() <= MAX_TEXT + "HTTP 500: …".len(), "{line}");
+        assert_eq!(http(503, b"", None, Millis(0)).answer, "HTTP 503");
+    }
+
+    #[test]
+    fn hints_name_the_setting_behind_measured_refusals() {
+        let table = [
+            (Signal::Logs, "entry for stream has timestamp too old", "reject_old_samples"),
+            (Signal::Logs, "entry too far behind, entry timestamp is", "max_chunk_age"),
+            (Signal::Metrics, "HTTP 400: out of bounds", "out_of_order_time_window"),
+            (Signal::Metrics, "HTTP 500: too old sample", "out_of_order_time_window"),
+            (Signal::Metrics, "err-mimir-sample-timestamp-too-old", "Mimir"),
+            (Signal::Traces, "TRACE_TOO_LARGE: trace is too large", "max_bytes_per_trace"),
+        ];
+        for (signal, text, setting) in table {
+            assert!(hint(signal, text).is_some_and(|hint| hint.contains(setting)), "{text}");
+        }
+        assert_eq!(hint(Signal::Traces, "timestamp too old"), None);
+    }
+
+    #[test]
+    fn a_verdict_survives_the_error_that_carries_it() {
+        for verdict in Verdict::ALL {
+            let refusal = Refusal { verdict, answer: String::new(), after: None, ambiguous: false };
+            assert_eq!(Verdict::of(&refusal.into_error(Signal::Logs, "http://host")), verdict);
+        }
+        let foreign = Error::new(ErrorKind::Export, "write a file");
+        assert_eq!(Verdict::of(&foreign), Verdict::Stop);
+        assert_eq!(Verdict::of(&foreign.with_retry(Retry::Backoff)), Verdict::Retry);
+    }
+}

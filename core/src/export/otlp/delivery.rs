@@ -1,0 +1,392 @@
+//! The retry policy: makes of a [`Sink`]'s single attempts a delivery that ends in "taken", "set aside" or an error.
+//!
+//! Read [`Delivery::deliver`] first. [`step`] is the policy itself, pure: what a failure leads to. The rules are the ones of
+//! the telemetry contract, section Delivery:
+//!
+//! - What may pass is sent again, with backoff and jitter or when the backend asked for it, as long as [`Patience`] lasts.
+//! - Traces wait longer after an ambiguous failure, since Tempo stores twice what it is sent twice within 30 s.
+//! - A 500 is tried a few times: Prometheus answers so to what it will never take.
+//! - What is too large is halved; what is refused for good is set aside as a [`DeadLetter`], and the rest goes on.
+//! - A wrong address or credential goes up at once: no item is to blame, and none may be lost.
+
+use crate::clock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::{Verdict, hint};
+use super::{Batch, Outcome, Signal, Sink};
+use crate::model::error::{Error, ErrorKind, Result, Retry};
+use crate::model::time::Millis;
+
+/// The times and counts of the retry policy.
+#[derive(Clone, Debug)]
+pub struct RetryPolicy {
+    /// The first pause; each further one is twice as long (1 s).
+    pub first_wait: Duration,
+    /// The longest pause we choose ourselves (30 s).
+    pub longest_wait: Duration,
+    /// The least pause before traces are sent again that may have been stored (35 s): Tempo keeps a live trace for up to
+    /// 30 s, in which it does not notice duplicates.
+    pub ambiguous_wait: Duration,
+    /// How often a server error (HTTP 500) is tried again before the batch is set aside (3).
+    pub server_error_retries: u32,
+    /// How long a request under way may still take after a stop was asked for (5 s).
+    pub stop_grace: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            first_wait: Duration::from_secs(1),
+            longest_wait: Duration::from_secs(30),
+            ambiguous_wait: Duration::from_secs(35),
+            server_error_retries: 3,
+            stop_grace: Duration::from_secs(5),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// The pause after the `failures`-th failure in a row (from 1): doubling, and between half of it and all of it as `roll`
+    /// (0 to 1) has it, so that many clients do not come back together.
+    fn backoff(&self, failures: u32, roll: f64) -> Duration {
+        let doubled = self.first_wait.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
+        doubled.min(self.longest_wait).mul_f64(0.5 + roll.clamp(0.0, 1.0) / 2.0)
+    }
+}
+
+/// How long to go on without any progress. One for all deliveries that share a fate: progress of one is progress.
+#[derive(Debug)]
+pub struct Patience {
+    give_up: Option<Duration>,
+    /// When the first attempt began that has not been followed by a success.
+    trying_since: Option<Instant>,
+}
+
+impl Patience {
+    /// Gives up when nothing was taken for `give_up`.
+    pub fn new(give_up: Duration) -> Self {
+        Self { give_up: Some(give_up), trying_since: None }
+    }
+
+    /// Never gives up: for a service that runs until it is told to stop.
+    pub fn endless() -> Self {
+        Self { give_up: None, trying_since: None }
+    }
+
+    fn attempt(&mut self) {
+        self.trying_since.get_or_insert_with(Instant::now);
+    }
+
+    fn progress(&mut self) {
+        self.trying_since = None;
+    }
+
+    fn allows(&self, pause: Duration) -> bool {
+        let spent = self.trying_since.map_or(Duration::ZERO, |since| since.elapsed());
+        self.give_up.is_none_or(|give_up| spent + pause <= give_up)
+    }
+}
+
+impl Default for Patience {
+    /// Two minutes, as `export.give_up` has it.
+    fn default() -> Self {
+        Self::new(Duration::from_secs(120))
+    }
+}
+
+/// Items a backend will never take: counted, explained, never sent again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    pub signal: Signal,
+    /// The backend's own words, with its code.
+    pub reason: String,
+    /// The setting to look at, when we know it.
+    pub hint: Option<String>,
+    /// How many spans, log records or data points.
+    pub items: u64,
+    /// When it was refused.
+    pub at: Millis,
+}
+
+/// What became of a batch. `accepted + rejected` is what it held.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// Items the backend took.
+    pub accepted: u64,
+    /// Items it refused for good, in a `partial_success` or with a whole request: the sum over `dead`.
+    pub rejected: u64,
+    /// Why, one entry a refusal.
+    pub dead: Vec<DeadLetter>,
+    /// How often something was sent again.
+    pub retries: u64,
+}
+
+impl Delivered {
+    fn take(&mut self, outcome: Outcome, signal: Signal, items: u64) {
+        let (rejected, reason) = match outcome {
+            Outcome::Accepted => (0, None),
+            // More than we sent cannot have been rejected.
+            Outcome::Partial { rejected, reason } => (rejected.min(items), Some(reason)),
+        };
+        self.accepted += items - rejected;
+        match reason {
+            Some(reason) if rejected > 0 => self.bury(signal, reason, rejected),
+            Some(reason) => {
+                tracing::warn!(signal = signal.as_str(), reason, "the backend took the batch with a warning")
+            }
+            None => {}
+        }
+    }
+
+    fn bury(&mut self, signal: Signal, reason: String, items: u64) {
+        let hint = hint(signal, &reason).map(str::to_owned);
+        tracing::warn!(signal = signal.as_str(), items, reason, hint, "the backend refused telemetry for good");
+        self.rejected += items;
+        self.dead.push(DeadLetter { signal, reason, hint, items, at: clock::now() });
+    }
+}
+
+/// A [`Sink`] with the retry policy around it.
+pub struct Delivery {
+    sink: Box<dyn Sink>,
+    policy: RetryPolicy,
+    stop: CancellationToken,
+    /// A server error with a text we know has outlasted its tries once: the next one need not prove itself again. (A year of
+    /// samples that are too old would otherwise cost seven seconds a batch.)
+    proven: AtomicBool,
+}
+
+impl Delivery {
+    /// Delivers to `sink` until `stop` is cancelled, with the contract's times.
+    pub fn new(sink: Box<dyn Sink>, stop: CancellationToken) -> Self {
+        Self::with_policy(sink, stop, RetryPolicy::default())
+    }
+
+    /// The same with other times.
+    pub fn with_policy(sink: Box<dyn Sink>, stop: CancellationToken, policy: RetryPolicy) -> Self {
+        Self { sink, policy, stop, proven: AtomicBool::new(false) }
+    }
+
+    /// The sink's own description.
+    pub fn describe(&self) -> String {
+        self.sink.describe()
+    }
+
+    /// Sends `batch` until every item of it was taken or refused for good.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Export`] when the destination or the credential is wrong, or nothing was taken for as long as `patience`
+    /// lasts; [`ErrorKind::Cancelled`] when asked to stop, at the latest after [`RetryPolicy::stop_grace`]. The batch must
+    /// then be delivered again as a whole; [`Error::retry`] says when.
+    pub async fn deliver(&self, batch: Batch, patience: &mut Patience) -> Result<Delivered> {
+        let mut done = Delivered::default();
+        let mut waiting = vec![batch];
+        while let Some(batch) = waiting.pop() {
+            if let Some((first, second)) = self.settle(batch, patience, &mut done).await? {
+                waiting.extend([second, first]);
+            }
+        }
+        Ok(done)
+    }
+
+    /// Sends `batch` until it was taken or refused for good, or comes back in two halves.
+    async fn settle(
+        &self,
+        batch: Batch,
+        patience: &mut Patience,
+        done: &mut Delivered,
+    ) -> Result<Option<(Batch, Batch)>> {
+        let (signal, items) = (batch.signal(), batch.items());
+        if items == 0 {
+            return Ok(None);
+        }
+        let mut failures = Failures { proven: self.proven.load(Ordering::Relaxed), ..Failures::default() };
+        loop {
+            patience.attempt();
+            let error = match self.attempt(&batch).await? {
+                Ok(outcome) => {
+                    done.take(outcome, signal, items as u64);
+                    break;
+                }
+                Err(error) => error,
+            };
+            match step(&self.policy, signal, items, &mut failures, &error, rand::random()) {
+                Step::Up => return Err(error),
+                Step::Bury => {
+                    self.proven.fetch_or(failures.proven, Ordering::Relaxed);
+                    done.bury(signal, reason(&error), items as u64);
+                    break;
+                }
+                Step::Split => {
+                    tracing::info!(
+                        signal = signal.as_str(),
+                        items,
+                        "the backend found the batch too large; sending it in two"
+                    );
+                    return Ok(batch.halves());
+                }
+                Step::Wait(pause) if patience.allows(pause) => self.pause(signal, pause, &error).await?,
+                Step::Wait(pause) => return Err(gave_up(error, pause, patience)),
+            }
+            done.retries += 1;
+        }
+        patience.progress();
+        Ok(None)
+    }
+
+    /// One attempt; the outer error is the request to stop.
+    async fn attempt(&self, batch: &Batch) -> Result<Result<Outcome>> {
+        let signal = batch.signal();
+        if self.stop.is_cancelled() {
+            return Err(stopped(signal));
+        }
+        let out_of_time = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep(self.policy.stop_grace).await;
+        };
+        tokio::select! {
+            biased;
+            answer = self.sink.export(batch) => Ok(answer),
+            () = out_of_time => Err(stopped(signal).with("ambiguous", true)),
+        }
+    }
+
+    async fn pause(&self, signal: Signal, pause: Duration, error: &Error) -> Result<()> {
+        tracing::warn!(signal = signal.as_str(), reason = reason(error), wait = ?pause, "the backend took nothing; waiting");
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(stopped(signal)),
+            () = tokio::time::sleep(pause) => Ok(()),
+        }
+    }
+}
+
+/// How often one batch has failed.
+#[derive(Debug, Default)]
+struct Failures {
+    all: u32,
+    server_errors: u32,
+    /// Server errors whose text we know are known to last.
+    proven: bool,
+}
+
+/// What a failure leads to.
+#[derive(Debug, PartialEq)]
+enum Step {
+    Wait(Duration),
+    Split,
+    Bury,
+    Up,
+}
+
+/// The policy: counts `error` among the `failures` of a batch with `items`, and says what comes next.
+fn step(policy: &RetryPolicy, signal: Signal, items: usize, failures: &mut Failures, error: &Error, roll: f64) -> Step {
+    let verdict = Verdict::of(error);
+    let known = hint(signal, &reason(error)).is_some();
+    let tries = if failures.proven && known { 0 } else { policy.server_error_retries };
+    failures.all += 1;
+    failures.server_errors += u32::from(verdict == Verdict::RetryBounded);
+    match verdict {
+        Verdict::Stop => Step::Up,
+        Verdict::Split if items > 1 => Step::Split,
+        Verdict::Split | Verdict::DeadLetter => Step::Bury,
+        Verdict::RetryBounded if failures.server_errors > tries => {
+            failures.proven |= known;
+            Step::Bury
+        }
+        Verdict::Retry | Verdict::RetryBounded => Step::Wait(pause(policy, signal, failures.all, error, roll)),
+    }
+}
+
+fn pause(policy: &RetryPolicy, signal: Signal, failures: u32, error: &Error, roll: f64) -> Duration {
+    let pause = match error.retry() {
+        // Never sooner than asked; a little later, so that not all come at that moment.
+        Retry::After(asked) => asked.max(policy.first_wait).mul_f64(1.0 + roll / 10.0),
+        Retry::Backoff | Retry::Never => policy.backoff(failures, roll),
+    };
+    let twice_hurts = signal == Signal::Traces && error.context("ambiguous") == Some("true");
+    if twice_hurts { pause.max(policy.ambiguous_wait) } else { pause }
+}
+
+fn reason(error: &Error) -> String {
+    error.context("answer").map_or_else(|| error.full(), str::to_owned)
+}
+
+fn gave_up(error: Error, pause: Duration, patience: &Patience) -> Error {
+    let limit = patience.give_up.unwrap_or_default();
+    error.with_retry(Retry::After(pause)).with("gave_up_after", format!("{limit:?} without progress"))
+}
+
+fn stopped(signal: Signal) -> Error {
+    Error::new(ErrorKind::Cancelled, format!("export {}", signal.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(verdict: &str, retry: Retry) -> Error {
+        Error::new(ErrorKind::Export, "export").with_retry(retry).with("verdict", verdict)
+    }
+
+    fn waits(signal: Signal, error: &Error, failures: u32, roll: f64) -> Step {
+        let mut failures = Failures { all: failures - 1, ..Failures::default() };
+        step(&RetryPolicy::default(), signal, 10, &mut failures, error, roll)
+    }
+
+    #[test]
+    fn waits_double_up_to_the_longest_with_jitter_below() {
+        let error = error("retry", Retry::Backoff);
+        for (failures, seconds) in [(1, 1), (2, 2), (3, 4), (5, 16), (6, 30), (40, 30), (u32::MAX, 30)] {
+            let most = Duration::from_secs(seconds);
+            assert_eq!(waits(Signal::Logs, &error, failures, 1.0), Step::Wait(most));
+            assert_eq!(waits(Signal::Logs, &error, failures, 0.0), Step::Wait(most / 2));
+        }
+    }
+
+    #[test]
+    fn a_time_asked_for_is_never_cut_short() {
+        let error = error("retry", Retry::After(Duration::from_secs(50)));
+        assert_eq!(waits(Signal::Traces, &error, 9, 0.0), Step::Wait(Duration::from_secs(50)));
+        assert_eq!(waits(Signal::Traces, &error, 9, 1.0), Step::Wait(Duration::from_secs(55)));
+    }
+
+    #[test]
+    fn ambiguous_traces_wait_at_least_35_seconds() {
+        let error = error("retry", Retry::Backoff).with("ambiguous", true);
+        assert_eq!(waits(Signal::Traces, &error, 1, 0.5), Step::Wait(Duration::from_secs(35)));
+        assert!(matches!(waits(Signal::Metrics, &error, 1, 0.5), Step::Wait(wait) if wait < Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn other_failures_between_do_not_use_up_the_tries_of_a_server_error() {
+        let mut failures = Failures::default();
+        let mut step = |error: &Error| step(&RetryPolicy::default(), Signal::Metrics, 10, &mut failures, error, 0.0);
+        let (bounded, plain) = (error("retry_bounded", Retry::Backoff), error("retry", Retry::Backoff));
+        for _ in 0..3 {
+            assert!(matches!(step(&bounded), Step::Wait(_)));
+            assert!(matches!(step(&plain), Step::Wait(_)));
+        }
+        assert_eq!(step(&bounded), Step::Bury);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_counts_from_the_first_attempt_after_progress() {
+        let mut patience = Patience::new(Duration::from_secs(60));
+        assert!(patience.allows(Duration::from_secs(60)));
+        patience.attempt();
+        tokio::time::advance(Duration::from_secs(40)).await;
+        patience.attempt();
+        assert!(patience.allows(Duration::from_secs(20)) && !patience.allows(Duration::from_secs(21)));
+        patience.progress();
+        tokio::time::advance(Duration::from_secs(600)).await;
+        patience.attempt();
+        assert!(patience.allows(Duration::from_secs(60)));
+        assert!(Patience::endless().allows(Duration::MAX));
+    }
+}

@@ -1,0 +1,165 @@
+//! OTLP over gRPC: one channel a sink, opened when first needed and re-opened by itself.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use ::http::uri::PathAndQuery;
+use ::http::{HeaderMap, Uri};
+use async_trait::async_trait;
+use bytes::{BufMut, Bytes};
+use tonic::client::Grpc;
+use tonic::codec::CompressionEncoding;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::metadata::MetadataMap;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{ConnectError, Request, Status};
+
+use super::answer::{self, Refusal};
+use super::{Batch, OtlpTarget, Outcome, Signal, Sink, outcome};
+use crate::http::redact::Known;
+use crate::http::tls;
+use crate::model::error::{Error, ErrorKind, Result};
+
+/// How long a connection may take to open; less than a request may take, so that the two can be told apart.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pings while a request waits, so that a connection whose other end has vanished is given up together with the request and
+/// does not swallow its retries too. Seldom enough for Go servers, which allow two unasked pings between their answers.
+const PING_EVERY: Duration = Duration::from_secs(15);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Sends one signal by gRPC.
+pub(super) struct GrpcSink {
+    channel: Channel,
+    metadata: MetadataMap,
+    known: Known,
+    timeout: Duration,
+    gzip: bool,
+    endpoint: String,
+    signal: Signal,
+}
+
+impl GrpcSink {
+    /// A sink for `signal` at `url`.
+    pub(super) fn new(target: &OtlpTarget, url: &Uri, headers: HeaderMap, signal: Signal) -> Result<Self> {
+        Ok(Self {
+            channel: channel(target, url)?,
+            metadata: MetadataMap::from_headers(headers),
+            known: super::known_secrets(target),
+            timeout: target.timeout,
+            gzip: target.gzip,
+            endpoint: url.to_string().trim_end_matches('/').to_owned(),
+            signal,
+        })
+    }
+
+    /// One attempt; `partial_success` as count and message.
+    async fn send(&self, batch: &Batch) -> Result<Option<(i64, String)>, Status> {
+        let mut client = Grpc::new(self.channel.clone());
+        if self.gzip {
+            client = client.send_compressed(CompressionEncoding::Gzip);
+        }
+        client.ready().await.map_err(|error| Status::from_error(Box::new(error)))?;
+        let mut request = Request::new(batch.encode());
+        *request.metadata_mut() = self.metadata.clone();
+        let path = PathAndQuery::from_static(method(self.signal));
+        Ok(client.unary(request, path, Encoded).await?.into_inner())
+    }
+}
+
+/// The full name of the method that takes a signal.
+const fn method(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        Signal::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        Signal::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+    }
+}
+
+/// Puts requests on the wire that are encoded already, and reads `partial_success` out of the answers.
+#[derive(Default)]
+struct Encoded;
+
+impl Codec for Encoded {
+    type Encode = Bytes;
+    type Decode = Option<(i64, String)>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Encoded {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        to.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for Encoded {
+    type Item = Option<(i64, String)>;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
+        Ok(Some(super::partial(from)))
+    }
+}
+
+#[async_trait]
+impl Sink for GrpcSink {
+    async fn export(&self, batch: &Batch) -> Result<Outcome> {
+        let refusal = match tokio::time::timeout(self.timeout, self.send(batch)).await {
+            Ok(Ok(partial)) => return Ok(outcome(partial, &self.known)),
+            Ok(Err(status)) => refusal(&status, &self.known),
+            Err(_) => answer::timed_out(self.timeout),
+        };
+        Err(refusal.into_error(self.signal, &self.endpoint))
+    }
+
+    fn describe(&self) -> String {
+        format!("otlp/grpc {}", self.endpoint)
+    }
+}
+
+/// The channel to `url`. The time limit of a request is the sender's.
+pub(super) fn channel(target: &OtlpTarget, url: &Uri) -> Result<Channel> {
+    Ok(endpoint(target, url)?.connect_lazy())
+}
+
+fn endpoint(target: &OtlpTarget, url: &Uri) -> Result<Endpoint> {
+    let endpoint = Endpoint::from(url.clone())
+        .connect_timeout(CONNECT_TIMEOUT.min(target.timeout))
+        .http2_keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIMEOUT);
+    let refused = |error: tonic::transport::Error| {
+        Error::new(ErrorKind::Config, "set up the OTLP endpoint").with("url", url).caused_by(error)
+    };
+    let endpoint = endpoint.user_agent(super::USER_AGENT).map_err(refused)?;
+    if url.scheme_str() != Some("https") {
+        return Ok(endpoint);
+    }
+    tls::install_provider();
+    let mut tls = ClientTlsConfig::new().with_native_roots();
+    if let Some(path) = &target.ca_file {
+        tls = tls.ca_certificate(Certificate::from_pem(tls::ca_pem(path)?));
+    }
+    endpoint.tls_config(tls).map_err(refused)
+}
+
+/// What a failed call means: the server's own status, or a connection that failed before or after the request was sent.
+fn refusal(status: &Status, known: &Known) -> Refusal {
+    let Some(cause) = status.source() else {
+        return answer::grpc(status.code(), &known.mask(status.message()), status.details());
+    };
+    let unsent = answer::chain(cause).any(|error| error.is::<ConnectError>());
+    answer::no_answer(cause, !unsent)
+}

@@ -1,0 +1,476 @@
+//! Every row of the delivery policy against a real server, over both protocols.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use contextcore_standins::otlp::{Collector, Fault, Handle, Options, PointValue, Signal as Standin};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::metrics::v1::{
+    Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric::Data, number_data_point,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+
+use super::*;
+use crate::model::error::Retry;
+
+const BOTH: [Protocol; 2] = [Protocol::Grpc, Protocol::HttpProtobuf];
+/// Long enough that a busy machine is not mistaken for a wait.
+const AMBIGUOUS_WAIT: Duration = Duration::from_secs(1);
+
+fn attribute(key: &str, value: &str) -> KeyValue {
+    let value = Some(AnyValue { value: Some(Value::StringValue(value.to_owned())) });
+    KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+}
+
+fn resource() -> Option<Resource> {
+    Some(Resource { attributes: vec![attribute("service.name", "contextcore")], ..Resource::default() })
+}
+
+fn traces(count: u8) -> Batch {
+    trace_request(count).into()
+}
+
+fn trace_request(count: u8) -> ExportTraceServiceRequest {
+    let span = |n: u8| Span {
+        trace_id: vec![1; 16],
+        span_id: vec![n + 1; 8],
+        name: format!("span {n}"),
+        start_time_unix_nano: 1,
+        end_time_unix_nano: 2,
+        attributes: vec![attribute("task.id", "PROJ-1")],
+        ..Span::default()
+    };
+    let scope = ScopeSpans { spans: (0..count).map(span).collect(), ..ScopeSpans::default() };
+    let resource_spans =
+        vec![ResourceSpans { resource: resource(), scope_spans: vec![scope], ..ResourceSpans::default() }];
+    ExportTraceServiceRequest { resource_spans }
+}
+
+fn logs(count: u8) -> Batch {
+    let record =
+        |n: u8| LogRecord { time_unix_nano: u64::from(n) + 1, event_name: format!("log {n}"), ..LogRecord::default() };
+    let scope = ScopeLogs { log_records: (0..count).map(record).collect(), ..ScopeLogs::default() };
+    let resource_logs = vec![ResourceLogs { resource: resource(), scope_logs: vec![scope], ..ResourceLogs::default() }];
+    Batch::from(ExportLogsServiceRequest { resource_logs })
+}
+
+fn metrics(count: u8) -> Batch {
+    let point = |n: u8| NumberDataPoint {
+        time_unix_nano: u64::from(n) + 1,
+        value: Some(number_data_point::Value::AsInt(n.into())),
+        ..NumberDataPoint::default()
+    };
+    let gauge = Gauge { data_points: (0..count).map(point).collect() };
+    let metric = Metric { name: "task.count".to_owned(), data: Some(Data::Gauge(gauge)), ..Metric::default() };
+    let scope = ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() };
+    let resource_metrics =
+        vec![ResourceMetrics { resource: resource(), scope_metrics: vec![scope], ..ResourceMetrics::default() }];
+    Batch::from(ExportMetricsServiceRequest { resource_metrics })
+}
+
+fn batch(signal: Signal, count: u8) -> Batch {
+    match signal {
+        Signal::Traces => traces(count),
+        Signal::Logs => logs(count),
+        Signal::Metrics => metrics(count),
+    }
+}
+
+async fn collector() -> Handle {
+    Collector::start(Options::default()).await.unwrap()
+}
+
+fn target(collector: &Handle, protocol: Protocol) -> OtlpTarget {
+    let url = match protocol {
+        Protocol::Grpc => collector.grpc_url(),
+        Protocol::HttpProtobuf => collector.http_url(),
+    };
+    OtlpTarget { timeout: Duration::from_secs(10), ..OtlpTarget::new(url, protocol) }
+}
+
+/// A delivery with times short enough for a test.
+fn delivery(collector: &Handle, protocol: Protocol, signal: Signal, stop: &CancellationToken) -> Delivery {
+    let policy = RetryPolicy {
+        first_wait: Duration::from_millis(10),
+        longest_wait: Duration::from_millis(40),
+        ambiguous_wait: AMBIGUOUS_WAIT,
+        stop_grace: Duration::from_millis(100),
+        ..RetryPolicy::default()
+    };
+    Delivery::with_policy(connect(&target(collector, protocol), signal).unwrap(), stop.clone(), policy)
+}
+
+/// Delivers one batch of `count` items through `faults`, each of which meets one request.
+async fn through(
+    protocol: Protocol,
+    signal: Signal,
+    count: u8,
+    faults: impl IntoIterator<Item = Fault>,
+) -> (Result<Delivered>, Handle) {
+    let collector = collector().await;
+    collector.script(faults);
+    let delivery = delivery(&collector, protocol, signal, &CancellationToken::new());
+    let done = delivery.deliver(batch(signal, count), &mut Patience::default()).await;
+    (done, collector)
+}
+
+fn stored(collector: &Handle) -> u64 {
+    let counts = collector.counts();
+    counts.spans + counts.logs + counts.points
+}
+
+/// The time between the first two requests.
+fn gap(collector: &Handle) -> Duration {
+    let requests = collector.requests();
+    requests[1].at - requests[0].at
+}
+
+#[tokio::test]
+async fn every_signal_arrives_whole_over_both_protocols_plain_and_compressed() {
+    for (protocol, gzip) in BOTH.into_iter().flat_map(|protocol| [(protocol, false), (protocol, true)]) {
+        let collector = collector().await;
+        let target = OtlpTarget { gzip, ..target(&collector, protocol) };
+        for signal in Signal::ALL {
+            let sink = connect(&target, signal).unwrap();
+            assert_eq!(sink.export(&batch(signal, 3)).await.unwrap(), Outcome::Accepted);
+        }
+        let spans = collector.spans();
+        assert_eq!(spans.iter().map(|span| span.name.as_str()).collect::<Vec<_>>(), ["span 0", "span 1", "span 2"]);
+        assert_eq!(spans[1].trace_id, "01".repeat(16));
+        assert_eq!(spans[1].span_id, "02".repeat(8));
+        assert_eq!(spans[1].attributes["task.id"], "PROJ-1");
+        assert_eq!(spans[1].resource["service.name"], "contextcore");
+        assert_eq!(collector.logs()[2].event_name, "log 2");
+        assert_eq!(collector.points()[2].value, PointValue::Int(2));
+        let encoding = if protocol == Protocol::Grpc { "grpc-encoding" } else { "content-encoding" };
+        for request in collector.requests() {
+            assert_eq!(request.headers.get(encoding).is_some_and(|value| value == "gzip"), gzip, "{request:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn configured_headers_and_a_path_prefix_are_used() {
+    let collector = collector().await;
+    for protocol in BOTH {
+        let mut target = target(&collector, protocol);
+        target.headers = vec![("X-Scope-OrgID".to_owned(), "acme".to_owned())];
+        if protocol == Protocol::HttpProtobuf {
+            target.url.push_str("/api/v1/otlp/");
+        }
+        connect(&target, Signal::Metrics).unwrap().export(&metrics(1)).await.unwrap();
+    }
+    let requests = collector.requests();
+    assert!(requests.iter().all(|request| request.headers["x-scope-orgid"] == "acme"));
+    assert_eq!(requests[1].path, "/api/v1/otlp/v1/metrics");
+}
+
+#[tokio::test]
+async fn what_may_pass_is_sent_again_and_stored_once() {
+    for protocol in BOTH {
+        let busy = |http, grpc| Fault::refuse(http, grpc, "busy", None);
+        let faults = [
+            Fault::unavailable(None),
+            busy(502, Code::Aborted),
+            busy(504, Code::DeadlineExceeded),
+            busy(429, Code::Cancelled),
+            Fault::rate_limited(None),
+        ];
+        let (done, collector) = through(protocol, Signal::Logs, 4, faults).await;
+        assert_eq!(done.unwrap(), Delivered { accepted: 4, retries: 5, ..Delivered::default() });
+        assert_eq!(stored(&collector), 4);
+    }
+}
+
+#[tokio::test]
+async fn the_backends_own_waiting_time_is_kept() {
+    let asked = Duration::from_secs(1);
+    for protocol in BOTH {
+        let (done, collector) = through(protocol, Signal::Traces, 1, [Fault::rate_limited(Some(asked))]).await;
+        assert_eq!(done.unwrap().retries, 1);
+        assert!(gap(&collector) >= asked, "{:?}", gap(&collector));
+    }
+}
+
+#[tokio::test]
+async fn traces_that_may_have_been_stored_wait_and_logs_do_not() {
+    for protocol in BOTH {
+        let (done, collector) = through(protocol, Signal::Traces, 2, [Fault::StoreThenDrop]).await;
+        assert_eq!(done.unwrap().accepted, 2);
+        assert!(gap(&collector) >= AMBIGUOUS_WAIT, "{:?}", gap(&collector));
+        assert_eq!(stored(&collector), 4, "the fault stored them, then the retry did");
+        let (done, collector) = through(protocol, Signal::Logs, 2, [Fault::StoreThenDrop]).await;
+        assert_eq!(done.unwrap().retries, 1);
+        assert!(gap(&collector) < AMBIGUOUS_WAIT, "{:?}", gap(&collector));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_is_ambiguous() {
+    for protocol in BOTH {
+        let collector = collector().await;
+        collector.script([Fault::Slow(Duration::from_secs(60))]);
+        let hasty = OtlpTarget { timeout: Duration::from_millis(300), ..target(&collector, protocol) };
+        let error = connect(&hasty, Signal::Traces).unwrap().export(&traces(1)).await.unwrap_err();
+        assert_eq!((error.context("ambiguous"), error.retry()), (Some("true"), Retry::Backoff), "{error}");
+        assert_eq!(error.context("answer"), Some("no answer within 300ms"));
+    }
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_ambiguous_and_a_refused_one_is_not() {
+    for protocol in BOTH {
+        let collector = collector().await;
+        let sink = connect(&target(&collector, protocol), Signal::Traces).unwrap();
+        collector.script([Fault::Drop]);
+        let broken = sink.export(&traces(1)).await.unwrap_err();
+        assert_eq!(broken.context("ambiguous"), Some("true"), "{broken}");
+        assert_eq!(broken.retry(), Retry::Backoff);
+        collector.refuse_for(Duration::from_secs(60)).await;
+        // The first may still fail on the connection that was just broken.
+        drop(sink.export(&traces(1)).await);
+        let refused = sink.export(&traces(1)).await.unwrap_err();
+        assert_eq!(refused.context("ambiguous"), None, "{refused}");
+        assert_eq!(refused.retry(), Retry::Backoff);
+        assert_eq!(refused.kind(), ErrorKind::Export);
+        assert!(refused.context("answer").unwrap().starts_with("no connection: "), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_comes_back_gets_everything() {
+    for protocol in BOTH {
+        let collector = collector().await;
+        collector.refuse_for(Duration::from_millis(200)).await;
+        let delivery = delivery(&collector, protocol, Signal::Traces, &CancellationToken::new());
+        let done = delivery.deliver(traces(5), &mut Patience::default()).await.unwrap();
+        assert_eq!(done.accepted, 5);
+        assert!(done.retries > 0);
+        assert_eq!(stored(&collector), 5);
+    }
+}
+
+#[tokio::test]
+async fn a_partial_success_is_counted_and_never_sent_again() {
+    for protocol in BOTH {
+        for signal in Signal::ALL {
+            let fault = Fault::Partial { rejected: 2, reason: "trace_too_large".to_owned() };
+            let (done, collector) = through(protocol, signal, 5, [fault]).await;
+            let done = done.unwrap();
+            assert_eq!((done.accepted, done.rejected, done.retries), (3, 2, 0));
+            assert_eq!((done.dead[0].items, done.dead[0].reason.as_str()), (2, "trace_too_large"));
+            assert_eq!(collector.requests().len(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_warning_without_rejections_loses_nothing() {
+    let fault = Fault::Partial { rejected: 0, reason: "deprecated".to_owned() };
+    let (done, _collector) = through(Protocol::Grpc, Signal::Traces, 3, [fault]).await;
+    assert_eq!(done.unwrap(), Delivered { accepted: 3, ..Delivered::default() });
+}
+
+#[tokio::test]
+async fn what_is_refused_for_good_becomes_a_dead_letter_with_a_hint() {
+    let text =
+        "entry for stream '{}' has timestamp too old: 2025-01-01T00:00:00Z, oldest acceptable timestamp is: 2026";
+    for protocol in BOTH {
+        let (done, collector) = through(protocol, Signal::Logs, 3, [Fault::bad_request(text)]).await;
+        let done = done.unwrap();
+        assert_eq!((done.accepted, done.rejected, done.retries), (0, 3, 0));
+        assert!(done.dead[0].reason.ends_with(text), "{:?}", done.dead);
+        assert!(done.dead[0].hint.as_ref().unwrap().contains("reject_old_samples"));
+        assert_eq!((done.dead[0].signal, done.dead[0].items), (Signal::Logs, 3));
+        assert_eq!(collector.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_server_error_is_tried_four_times_and_then_set_aside() {
+    for protocol in BOTH {
+        let too_old = || Fault::server_error("too old sample");
+        let (done, collector) = through(protocol, Signal::Metrics, 2, std::iter::repeat_with(too_old).take(9)).await;
+        let done = done.unwrap();
+        assert_eq!((done.accepted, done.rejected, done.retries), (0, 2, 3));
+        assert!(done.dead[0].hint.as_ref().unwrap().contains("out_of_order_time_window"));
+        assert_eq!(collector.requests().len(), 4);
+        let (done, _collector) = through(protocol, Signal::Metrics, 2, std::iter::repeat_with(too_old).take(3)).await;
+        assert_eq!(done.unwrap(), Delivered { accepted: 2, retries: 3, ..Delivered::default() });
+    }
+}
+
+#[tokio::test]
+async fn a_known_server_error_that_lasted_once_is_not_tried_again_but_an_unknown_one_is() {
+    let collector = collector().await;
+    let delivery = delivery(&collector, Protocol::HttpProtobuf, Signal::Metrics, &CancellationToken::new());
+    let mut retries = Vec::new();
+    for text in ["too old sample", "too old sample", "disk full"] {
+        collector.always(Standin::Metrics, Some(Fault::server_error(text)));
+        retries.push(delivery.deliver(metrics(1), &mut Patience::default()).await.unwrap().retries);
+    }
+    assert_eq!(retries, [3, 0, 3]);
+}
+
+#[tokio::test]
+async fn a_batch_too_large_is_halved_until_it_fits_and_a_lone_giant_is_set_aside() {
+    for protocol in BOTH {
+        let options = Options { max_message: traces(3).encoded_len(), ..Options::default() };
+        let collector = Collector::start(options).await.unwrap();
+        let mut request = trace_request(8);
+        request.resource_spans[0].scope_spans[0].spans[4].name = "giant".repeat(200);
+        let batch = Batch::from(request);
+        let delivery = delivery(&collector, protocol, Signal::Traces, &CancellationToken::new());
+        let done = delivery.deliver(batch, &mut Patience::default()).await.unwrap();
+        assert_eq!((done.accepted, done.rejected, done.retries), (7, 1, 0));
+        assert!(done.dead[0].reason.contains("larger than max"), "{:?}", done.dead);
+        let names: Vec<String> = collector.spans().into_iter().map(|span| span.name).collect();
+        assert_eq!(names, ["span 0", "span 1", "span 2", "span 3", "span 5", "span 6", "span 7"]);
+        assert!(collector.spans().iter().all(|span| span.resource["service.name"] == "contextcore"));
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_address_or_credential_goes_up_and_buries_nothing() {
+    let stops = [
+        Fault::unauthenticated(),
+        Fault::refuse(403, Code::PermissionDenied, "no", None),
+        Fault::refuse(404, Code::Unimplemented, "404 page not found", None),
+        Fault::refuse(302, Code::NotFound, "elsewhere", None),
+    ];
+    for protocol in BOTH {
+        for fault in &stops {
+            let (done, collector) = through(protocol, Signal::Metrics, 2, [fault.clone()]).await;
+            let error = done.unwrap_err();
+            assert_eq!((error.kind(), error.retry()), (ErrorKind::Export, Retry::Never), "{error}");
+            assert_eq!(collector.requests().len(), 1, "{fault:?}");
+        }
+    }
+}
+
+/// Fails as often as told, then takes everything.
+struct Flaky(AtomicU32);
+
+#[async_trait]
+impl Sink for Flaky {
+    async fn export(&self, _batch: &Batch) -> Result<Outcome> {
+        let spent = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err();
+        if spent {
+            Ok(Outcome::Accepted)
+        } else {
+            Err(Error::new(ErrorKind::Export, "busy").with_retry(Retry::Backoff))
+        }
+    }
+
+    fn describe(&self) -> String {
+        "flaky".to_owned()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn patience_ends_and_is_renewed_by_progress() {
+    let flaky = std::sync::Arc::new(Flaky(AtomicU32::new(0)));
+    let delivery = Delivery::new(Box::new(flaky.clone()), CancellationToken::new());
+    let mut patience = Patience::new(Duration::from_secs(20));
+    let begun = tokio::time::Instant::now();
+    for _ in 0..6 {
+        flaky.0.store(4, Ordering::Relaxed);
+        assert_eq!(delivery.deliver(logs(1), &mut patience).await.unwrap().retries, 4);
+    }
+    assert!(begun.elapsed() > Duration::from_secs(40), "together they took longer than the patience");
+    flaky.0.store(u32::MAX, Ordering::Relaxed);
+    let begun = tokio::time::Instant::now();
+    let error = delivery.deliver(logs(1), &mut patience).await.unwrap_err();
+    assert!(begun.elapsed() <= Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_eq!((error.kind(), error.context("gave_up_after")), (ErrorKind::Export, Some("20s without progress")));
+    assert!(matches!(error.retry(), Retry::After(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_wait_longer_than_the_patience_is_not_begun() {
+    let collector = collector().await;
+    collector.script([Fault::rate_limited(Some(Duration::from_secs(3_600)))]);
+    let delivery = delivery(&collector, Protocol::HttpProtobuf, Signal::Logs, &CancellationToken::new());
+    let error = delivery.deliver(logs(1), &mut Patience::default()).await.unwrap_err();
+    assert!(matches!(error.retry(), Retry::After(wait) if wait >= Duration::from_secs(3_600)));
+}
+
+#[tokio::test]
+async fn a_stop_ends_waits_at_once_and_requests_after_their_grace() {
+    for protocol in BOTH {
+        for fault in [Fault::rate_limited(Some(Duration::from_secs(60))), Fault::Slow(Duration::from_secs(60))] {
+            let (collector, stop) = (collector().await, CancellationToken::new());
+            collector.script([fault.clone()]);
+            let slow = OtlpTarget { timeout: Duration::from_secs(60), ..target(&collector, protocol) };
+            let policy = RetryPolicy { stop_grace: Duration::from_millis(100), ..RetryPolicy::default() };
+            let delivery = Delivery::with_policy(connect(&slow, Signal::Traces).unwrap(), stop.clone(), policy);
+            let mut patience = Patience::endless();
+            let stopping = async {
+                assert!(collector.wait(Duration::from_secs(5), |counts| counts.requests == 1).await);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                stop.cancel();
+                Instant::now()
+            };
+            let (done, asked) = tokio::join!(delivery.deliver(traces(1), &mut patience), stopping);
+            assert_eq!(done.unwrap_err().kind(), ErrorKind::Cancelled, "{fault:?}");
+            assert!(asked.elapsed() < Duration::from_secs(10), "{fault:?}");
+            assert_eq!(delivery.deliver(traces(1), &mut patience).await.unwrap_err().kind(), ErrorKind::Cancelled);
+            assert_eq!(collector.requests().len(), 1, "nothing is sent after a stop");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_under_way_at_a_stop_may_still_finish() {
+    let (collector, stop) = (collector().await, CancellationToken::new());
+    collector.script([Fault::Slow(Duration::from_millis(150))]);
+    let policy = RetryPolicy::default();
+    let sink = connect(&target(&collector, Protocol::Grpc), Signal::Traces).unwrap();
+    let delivery = Delivery::with_policy(sink, stop.clone(), policy);
+    let stopping = async {
+        collector.wait(Duration::from_secs(5), |counts| counts.requests == 1).await;
+        stop.cancel();
+    };
+    let mut patience = Patience::default();
+    let (done, ()) = tokio::join!(delivery.deliver(traces(1), &mut patience), stopping);
+    assert_eq!(done.unwrap().accepted, 1);
+}
+
+#[tokio::test]
+async fn targets_that_cannot_work_are_config_errors_that_say_why() {
+    let target = |url: &str, protocol| OtlpTarget::new(url, protocol);
+    let bad = [
+        (target("localhost:4317", Protocol::Grpc), "scheme"),
+        (target("not a url", Protocol::Grpc), "no URL"),
+        (target("ftp://host:1", Protocol::Grpc), "http or https"),
+        (target("http://host:4318/otlp", Protocol::Grpc), "gRPC has no path"),
+        (target("http://user:hunter2@host:4318", Protocol::HttpProtobuf), "credentials"),
+        (target("http://host:4318/?a=b", Protocol::HttpProtobuf), "query"),
+    ];
+    for (target, why) in bad {
+        let error = connect(&target, Signal::Traces).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.full().contains(why) && !error.full().contains("hunter2"), "{}", error.full());
+    }
+    let mut header = target("http://host:4318", Protocol::HttpProtobuf);
+    header.headers = vec![("authorization".to_owned(), "hunter2\n".to_owned())];
+    let error = connect(&header, Signal::Traces).err().unwrap().full();
+    assert!(error.contains("authorization") && !error.contains("hunter2"), "{error}");
+    assert!(!format!("{header:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_counting_sink_takes_and_counts_everything() {
+    let sink = std::sync::Arc::new(CountingSink::default());
+    let delivery = Delivery::new(Box::new(sink.clone()), CancellationToken::new());
+    delivery.deliver(traces(3), &mut Patience::default()).await.unwrap();
+    delivery.deliver(metrics(4), &mut Patience::default()).await.unwrap();
+    assert_eq!(Signal::ALL.map(|signal| sink.count(signal)), [3, 0, 4]);
+}

@@ -1,0 +1,64 @@
+//! Parts: a history trace that would grow beyond what Tempo keeps goes on in a further trace.
+//!
+//! Tempo drops what is over its limit of bytes a trace while answering "ok" (`deploy/backends/README.md`), so we count what
+//! we send per root. Only spans that are final count, in the order of their ends: so every split of the same history ends
+//! up with the same parts. Re-sent anchors are covered by the room left below the limits.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::TaskKey;
+use crate::model::error::Result;
+use crate::store::Store;
+
+/// Final spans a part may hold. With an anchor for each it stays below 10,000.
+pub(crate) const MAX_SPANS: u32 = 5_000;
+/// Encoded bytes of final spans a part may hold. With the anchors it stays below 3 MB.
+pub(crate) const MAX_BYTES: u32 = 2_000_000;
+
+/// How full the current part of a root's history is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    /// Which part, from 1.
+    pub(crate) number: u32,
+    spans: u32,
+    bytes: u32,
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Self { number: 1, spans: 0, bytes: 0 }
+    }
+}
+
+impl Part {
+    /// Finds the part for one more span of this size, turning to the next one when this is full.
+    pub(crate) fn place(&mut self, bytes: usize) -> u32 {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if self.spans >= MAX_SPANS || (self.spans > 0 && self.bytes.saturating_add(bytes) > MAX_BYTES) {
+            *self = Self { number: self.number + 1, ..Self::default() };
+        }
+        self.spans += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.number
+    }
+}
+
+/// The number of the part that is being filled for a root.
+pub(crate) fn current(store: &Store, root: &TaskKey) -> Result<u32> {
+    Ok(store.part::<Part>(root)?.unwrap_or_default().number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_left_when_spans_or_bytes_would_not_fit() {
+        let mut part = Part::default();
+        assert!((0..MAX_SPANS).all(|_| part.place(10) == 1));
+        assert_eq!(part.place(10), 2);
+        let mut part = Part::default();
+        assert_eq!(part.place(3_000_000), 1, "a span larger than a part is still sent");
+        assert_eq!(part.place(1), 2);
+    }
+}

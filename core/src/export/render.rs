@@ -1,0 +1,439 @@
+//! Rendering history: what is final about a task or a sprint, as spans. Pure but for looking up other tasks in the [`Book`].
+//!
+//! A span is final when the fact that ends it is known: a phase when its status was left, a task when it was finished, a
+//! sprint when it was closed. [`Final`] is such a span before it has a trace, because which part of its root's history it
+//! goes to is decided in the order of ends (see [`super::parts`]).
+
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+
+use super::events::{self, Happened};
+use super::lineage::{self, Book, Lineage};
+use super::message::{Attributes, Events, Link, Outcome, Span};
+use super::setting::{ResourceKey, Setting};
+use crate::model::activity;
+use crate::model::error::Result;
+use crate::model::ids::{self, Role, SpanId, TraceId};
+use crate::model::inference;
+use crate::model::interval;
+use crate::model::link;
+use crate::model::semconv as names;
+use crate::model::sprint::Ledger;
+use crate::model::time::Millis;
+use crate::model::timeline::{self, Finish, Life, Phase, Summary};
+use crate::model::totals::points;
+use crate::model::{Facts, Kept, SmolStr, SprintFacts, Status, TaskKey, TaskRecord};
+
+/// A finished piece of history, ready but for its trace.
+#[derive(Debug, Clone)]
+pub(crate) struct Final {
+    /// The task it is about.
+    pub(crate) key: TaskKey,
+    /// When it became final: orders what is exported, and names the lineage in force.
+    pub(crate) end: Millis,
+    /// The resource it belongs to.
+    pub(crate) resource: ResourceKey,
+    /// The span.
+    pub(crate) span: Span,
+}
+
+/// About what the attributes of a span take, in bytes.
+const MANY: usize = 1_024;
+
+/// An anchor: its trace, its resource and its span.
+type Anchored = (TraceId, ResourceKey, Span);
+
+/// What is being rendered: facts with journal numbers in `seqs`, ended at `horizon` or later.
+#[derive(Debug, Clone)]
+pub(crate) struct Window {
+    pub(crate) seqs: RangeInclusive<u64>,
+    pub(crate) horizon: Millis,
+}
+
+impl Window {
+    fn holds(&self, seq: u64, end: Millis) -> bool {
+        self.seqs.contains(&seq) && end >= self.horizon
+    }
+}
+
+/// What was told of a task already. A fact that is heard late cuts a phase that was told whole: what would then be told
+/// under the same id, with other contents, stays untold, because what is exported is final; and so does a piece out of its
+/// middle, whose time was told to be another's.
+#[derive(Default)]
+struct Told {
+    phases: Vec<(Millis, Millis)>,
+    finishes: HashSet<u32>,
+}
+
+impl Told {
+    /// What the facts below journal number `seq` came to; nothing when no later fact lies among them.
+    fn before(seq: u64, timeline: &[Kept]) -> Self {
+        let newest = timeline.iter().rev().find(|kept| kept.seq < seq).map(|kept| kept.entry.at);
+        if !newest.is_some_and(|newest| timeline.iter().any(|kept| kept.seq >= seq && kept.entry.at <= newest)) {
+            return Self::default();
+        }
+        let then: Vec<Kept> = timeline.iter().filter(|kept| kept.seq < seq).cloned().collect();
+        let Some(life) = Life::new(&then) else { return Self::default() };
+        Self {
+            phases: life.phases().iter().filter_map(|phase| Some((phase.from, phase.to?))).collect(),
+            finishes: life.finishes().into_iter().map(|finish| finish.cycle).collect(),
+        }
+    }
+
+    fn phase(&self, from: Millis, to: Millis) -> bool {
+        self.phases.iter().any(|told| told.0 == from || (told.0 <= from && to <= told.1))
+    }
+
+    fn finish(&self, cycle: u32) -> bool {
+        self.finishes.contains(&cycle)
+    }
+}
+
+/// Looks things up while rendering.
+pub(crate) struct Scene<'a> {
+    pub(crate) book: &'a Book<'a>,
+    pub(crate) setting: &'a Setting<'a>,
+}
+
+impl Scene<'_> {
+    /// Everything about a task that became final in the window.
+    pub(crate) fn finals(&self, key: &TaskKey, record: &TaskRecord, window: &Window) -> Result<Vec<Final>> {
+        let mut finals = Vec::new();
+        let Some(life) = self.book.life(key)? else { return Ok(finals) };
+        let told = Told::before(*window.seqs.start(), &record.timeline);
+        for (seq, phase) in life.phases().iter().enumerate() {
+            if let (Some(to), Some(by)) = (phase.to, phase.ended_by)
+                && window.holds(by, to)
+                && !told.phase(phase.from, to)
+            {
+                finals.push(self.phase(key, record, seq, phase, to)?);
+            }
+        }
+        for finish in life.finishes() {
+            if window.holds(finish.seq, finish.at) && !told.finish(finish.cycle) {
+                let summary = life.until(finish.at).summary(finish.at);
+                finals.push(self.task(key, record, &finish, &summary)?);
+                if finish.status == Status::Done {
+                    finals.push(self.completion(key, record, &finish, &summary)?);
+                }
+            }
+        }
+        Ok(finals)
+    }
+
+    /// Hangs a span under its task's anchor.
+    fn under_anchor(&self, key: &TaskKey, facts: &Facts, span: Span) -> Result<Final> {
+        let parent = lineage::anchor(self.book, key, span.end)?.map(|anchor| anchor.span);
+        let resource = self.setting.resource_key(&key.source, &facts.project);
+        Ok(Final { key: key.clone(), end: span.end, resource, span: Span { parent, ..span } })
+    }
+
+    fn phase(&self, key: &TaskKey, record: &TaskRecord, seq: usize, phase: &Phase, to: Millis) -> Result<Final> {
+        let attributes = self
+            .identity(Role::Phase, key, &phase.facts, phase.status, to)?
+            .text(names::PHASE_STATUS, phase.status.as_str())
+            .int(names::PHASE_SEQ, i64::try_from(seq).unwrap_or(i64::MAX))
+            .maybe(names::PHASE_NEXT, phase.next)
+            .maybe(names::TASK_BLOCKED_REASON, phase.reason.as_deref());
+        let blocked = phase.status == Status::Blocked;
+        let blockers = if blocked { interval::blockers_at(&record.timeline, to) } else { Vec::new() };
+        let span = Span {
+            attributes: attributes.texts(names::TASK_BLOCKED_BY, &blockers),
+            links: self.blocker_links(key, &blockers, to)?,
+            outcome: blocked.then(|| Outcome::Blocked(phase.reason.clone().unwrap_or_default())),
+            ..Span::new(phase_span(key, phase.from), phase.status.as_str(), phase.from, to)
+        };
+        self.under_anchor(key, &phase.facts, span)
+    }
+
+    fn task(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish, summary: &Summary) -> Result<Final> {
+        let created = timeline::first(&record.timeline).map_or(finish.at, |(_, created)| created);
+        let upto = record.timeline.partition_point(|kept| kept.entry.at <= finish.at);
+        let past = &record.timeline[..upto];
+        let blockers = interval::blockers_at(past, finish.at);
+        let attributes = self
+            .finished(Role::Task, key, record, finish, summary)?
+            .maybe(names::TASK_URL, Some(record.url.as_str()))
+            .texts(names::TASK_BLOCKED_BY, &blockers);
+        let id = ids::span(key, Role::Task, finish.cycle.into());
+        let name = self.setting.label(&finish.facts.key, &finish.facts.title);
+        let span = Span {
+            attributes,
+            events: self.span_events(past),
+            links: self.blocker_links(key, &blockers, finish.at)?,
+            outcome: (finish.status == Status::Done).then_some(Outcome::Done),
+            ..Span::new(id, name, created, finish.at)
+        };
+        self.under_anchor(key, &finish.facts, span)
+    }
+
+    fn completion(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish, summary: &Summary) -> Result<Final> {
+        let id = ids::span(key, Role::Completion, finish.cycle.into());
+        let span = Span {
+            attributes: self.finished(Role::Completion, key, record, finish, summary)?,
+            outcome: Some(Outcome::Done),
+            ..Span::new(id, format!("{} done", finish.facts.key), finish.at, finish.at)
+        };
+        self.under_anchor(key, &finish.facts, span)
+    }
+
+    /// What `task` and `completion` spans say of a finished task.
+    fn finished(
+        &self,
+        role: Role,
+        key: &TaskKey,
+        record: &TaskRecord,
+        finish: &Finish,
+        summary: &Summary,
+    ) -> Result<Attributes> {
+        let facts = &finish.facts;
+        let attributes = self
+            .identity(role, key, facts, finish.status, finish.at)?
+            .text(names::TASK_NATIVE_TYPE, &facts.native_type)
+            .maybe(names::TASK_REPORTER, self.setting.person(record.reporter.as_deref()).as_deref())
+            .texts(names::TASK_LABELS, &facts.labels)
+            .maybe(names::TASK_DUE_DATE, facts.due.as_deref())
+            .int(names::TASK_CYCLE, finish.cycle.into());
+        Ok(self
+            .work(attributes, record, finish.at)
+            .moment(names::TASK_CREATED_AT, Some(summary.created))
+            .moment(names::TASK_STARTED_AT, summary.started)
+            .moment(names::TASK_COMPLETED_AT, summary.completed)
+            .maybe_double(names::TASK_LEAD_TIME, summary.lead_time())
+            .maybe_double(names::TASK_CYCLE_TIME, summary.cycle_time())
+            .double(names::TASK_BLOCKED_TIME, summary.blocked_time))
+    }
+
+    /// The newest commit and who was asked to review, up to a moment.
+    pub(crate) fn work(&self, attributes: Attributes, record: &TaskRecord, upto: Millis) -> Attributes {
+        let last = |kind| activity::last_of(&record.timeline, kind, upto);
+        let reviewer = last(inference::REVIEW_REQUESTED).map(|review| review.summary.as_str());
+        attributes
+            .maybe(names::TASK_LAST_COMMIT_SHA, last(inference::COMMIT).map(|commit| commit.reference.as_str()))
+            .maybe(names::TASK_REVIEWER, self.setting.person(reviewer).as_deref())
+    }
+
+    /// What every span of a task repeats, so that one span answers a question alone. Facts as of then.
+    pub(crate) fn identity(
+        &self,
+        role: Role,
+        key: &TaskKey,
+        facts: &Facts,
+        status: Status,
+        at: Millis,
+    ) -> Result<Attributes> {
+        let lineage = Lineage::at(self.book, key, at)?;
+        let name_of =
+            |key: &TaskKey| -> Result<Option<SmolStr>> { Ok(self.book.facts(key, at)?.map(|facts| facts.key.clone())) };
+        let parent = match &facts.parent {
+            Some(parent) => {
+                let known = name_of(&TaskKey::new(key.source.as_str(), parent.native_id.as_str()))?;
+                Some(known.or_else(|| parent.key.clone()).unwrap_or_else(|| parent.native_id.clone()))
+            }
+            None => None,
+        };
+        let epic = match lineage.epic(self.book, at)? {
+            Some(epic) => name_of(epic)?,
+            None => None,
+        };
+        let root = name_of(lineage.root())?.or_else(|| parent.clone()).unwrap_or_else(|| facts.key.clone());
+        let sprint = self.sprint_at(key, facts, at)?;
+        Ok(Attributes::with_room(MANY)
+            .text(names::ROLE, role.as_str())
+            .text(names::TASK_ID, &facts.key)
+            .text(names::TASK_NATIVE_ID, &key.native_id)
+            .text(names::TASK_TYPE, facts.task_type.as_str())
+            .maybe(names::TASK_TITLE, self.setting.title(&facts.title))
+            .text(names::TASK_STATUS, status.as_str())
+            .text(names::TASK_NATIVE_STATUS, &facts.native_status)
+            .maybe(names::TASK_PRIORITY, facts.priority.as_deref())
+            .maybe(names::TASK_ASSIGNEE, self.setting.person(facts.assignee.as_deref()).as_deref())
+            .maybe_double(names::TASK_STORY_POINTS, facts.estimate)
+            .maybe(names::TASK_PARENT_ID, parent.as_deref())
+            .text(names::TASK_ROOT_ID, &root)
+            .maybe(names::TASK_EPIC, epic.as_deref())
+            .maybe(names::SPRINT_ID, sprint.as_ref().map(|(id, _)| id.as_str()))
+            .maybe(names::SPRINT_NAME, sprint.as_ref().and_then(|(_, name)| name.as_deref())))
+    }
+
+    /// The sprint a task was in at a moment: the one running then, else the last it was put into.
+    fn sprint_at(&self, key: &TaskKey, facts: &Facts, at: Millis) -> Result<Option<(SmolStr, Option<String>)>> {
+        let mut best = None;
+        for id in &facts.sprints {
+            let sprint = self.book.sprint(&TaskKey::new(key.source.as_str(), id.as_str()))?;
+            let running = sprint.as_ref().is_some_and(|sprint| runs_at(&sprint.facts, at));
+            best = Some((id.clone(), sprint.map(|sprint| sprint.facts.name.clone())));
+            if running {
+                break;
+            }
+        }
+        Ok(best)
+    }
+
+    fn span_events(&self, past: &[Kept]) -> Events {
+        let mut events = Events::default();
+        let tell = |event: &Happened<'_>| {
+            if event.may_be_told(self.setting) {
+                events.push(event.at, event.name, &events::attributes(event, self.setting));
+            }
+        };
+        events::each(past, |_| true, tell);
+        events
+    }
+
+    /// Links to the anchors that blocking tasks had at a moment.
+    pub(crate) fn blocker_links(&self, key: &TaskKey, blockers: &[String], at: Millis) -> Result<Vec<Link>> {
+        let mut links = Vec::new();
+        for blocker in blockers {
+            let named = || self.book.store().named(blocker);
+            let anchor = |other: TaskKey| lineage::anchor(self.book, &other, at);
+            if let Some(anchor) = link::target(&key.source, None, named, anchor)? {
+                links.push(Link { trace: anchor.trace(1), span: anchor.span, kind: "blocked_by" });
+            }
+        }
+        Ok(links)
+    }
+
+    /// The anchors a final span needs: its own and those above it, root first; each re-sent unchanged.
+    /// Those in `built` are left out, with all above them: they were built together.
+    pub(crate) fn anchors(
+        &self,
+        key: &TaskKey,
+        at: Millis,
+        part: u32,
+        built: &mut HashSet<(TraceId, SpanId)>,
+    ) -> Result<Vec<Anchored>> {
+        let mut spans = Vec::new();
+        let mut next = Some(key.clone());
+        while let Some(key) = next.take().filter(|_| spans.len() < 64) {
+            let (Some(record), Some(anchor)) = (self.book.record(&key)?, lineage::anchor(self.book, &key, at)?) else {
+                break;
+            };
+            let Some((facts, created)) = timeline::first(&record.timeline) else { break };
+            let trace = anchor.trace(part);
+            if !built.insert((trace, anchor.span)) {
+                break;
+            }
+            let mut links = Vec::new();
+            if let Some((root, span)) = &anchor.former {
+                links.push(Link { trace: ids::history_trace(root, 1), span: *span, kind: "moved_from" });
+            }
+            if part > 1 && anchor.root == key {
+                links.push(Link { trace: ids::history_trace(&key, part - 1), span: anchor.span, kind: "continues" });
+            }
+            let attributes = Attributes::new()
+                .text(names::ROLE, Role::Anchor.as_str())
+                .text(names::TASK_ID, &facts.key)
+                .text(names::TASK_NATIVE_ID, &key.native_id)
+                .text(names::TASK_TYPE, facts.task_type.as_str())
+                .maybe(names::TASK_TITLE, self.setting.title(&facts.title))
+                .moment(names::TASK_CREATED_AT, Some(created));
+            let name = self.setting.label(&facts.key, &facts.title);
+            let parent = anchor.parent.as_ref().map(|(_, span)| *span);
+            let span = Span { parent, attributes, links, ..Span::new(anchor.span, name, created, created) };
+            spans.push((trace, self.setting.resource_key(&key.source, &facts.project), span));
+            next = anchor.parent.map(|(parent, _)| parent);
+        }
+        spans.reverse();
+        Ok(spans)
+    }
+
+    /// The span of a closed sprint, in a trace of its own.
+    pub(crate) fn sprint(&self, key: &TaskKey, facts: &SprintFacts, ledger: &Ledger) -> Option<(ResourceKey, Span)> {
+        let (start, finish) = (ledger.start?, ledger.finish?.max(ledger.start?));
+        let tally = ledger.at(finish);
+        let mut events = Events::default();
+        for (at, by) in ledger.scope_changes() {
+            let attributes = Attributes::new().double(names::SPRINT_SCOPE_CHANGE, points(by));
+            events.push(at, names::SPRINT_SCOPE_CHANGED, &attributes);
+        }
+        let attributes = Attributes::new()
+            .text(names::ROLE, Role::Sprint.as_str())
+            .text(names::SPRINT_ID, &key.native_id)
+            .text(names::SPRINT_NAME, &facts.name)
+            .maybe(names::SPRINT_GOAL, facts.goal.as_deref())
+            .text(names::SPRINT_STATE, facts.state.as_str())
+            .text(names::SPRINT_START_DATE, &start.to_string())
+            .maybe(names::SPRINT_END_DATE, facts.end.map(|end| end.to_string()).as_deref())
+            .double(names::SPRINT_PLANNED_POINTS, points(tally.committed))
+            .double(names::SPRINT_COMPLETED_POINTS, points(tally.completed))
+            .double(names::SPRINT_VELOCITY, points(tally.completed));
+        let id = ids::span(key, Role::Sprint, 1);
+        let span = Span { attributes, events, ..Span::new(id, facts.name.as_str(), start, finish) };
+        let project = facts.project.as_deref().unwrap_or(&key.source);
+        Some((self.setting.resource_key(&key.source, project), span))
+    }
+}
+
+/// The id of a phase: its start, because the number of a phase would shift if an older fact turned up later.
+pub(crate) fn phase_span(key: &TaskKey, from: Millis) -> SpanId {
+    ids::span(key, Role::Phase, from.0.cast_unsigned())
+}
+
+fn runs_at(sprint: &SprintFacts, at: Millis) -> bool {
+    let over = sprint.completed.or(sprint.end);
+    sprint.start.is_some_and(|start| start <= at) && over.is_none_or(|over| at <= over)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::model::samples::artifact;
+    use crate::model::samples::{facts, kept, to};
+    use crate::model::{Artifact, What};
+    use crate::store::Store;
+
+    fn evidence(at: i64, seq: u64, artifact: Artifact) -> Kept {
+        Kept { seq, ..kept(at, What::Evidence(artifact)) }
+    }
+
+    /// The names of what becomes final with journal numbers `from` and above.
+    fn finals(timeline: &[Kept], from: u64) -> Vec<(String, i64)> {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("data")).unwrap();
+        let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
+        let config = config::parse(source, "test.yaml", &["jira"]).unwrap();
+        let key = TaskKey::new("jira", "1");
+        let record = TaskRecord {
+            url: String::new(),
+            reporter: None,
+            updated: Millis(0),
+            blockers: vec![],
+            absences: 0,
+            timeline: timeline.to_vec(),
+        };
+        let mut transaction = store.begin().unwrap();
+        transaction.put_task(&key, None, &record, true).unwrap();
+        transaction.commit().unwrap();
+        let (book, setting) = (Book::new(&store), Setting::new(&config));
+        let window = Window { seqs: from..=u64::MAX, horizon: Millis(i64::MIN) };
+        let finals = Scene { book: &book, setting: &setting }.finals(&key, &record, &window).unwrap();
+        finals.iter().map(|last| (last.span.name.clone(), last.span.start.0)).collect()
+    }
+
+    fn finished() -> Vec<Kept> {
+        vec![kept(0, What::Created(Box::new(facts(Status::Todo)))), kept(100, to(Status::Done))]
+    }
+
+    #[test]
+    fn evidence_that_is_heard_late_changes_nothing_that_was_told() {
+        let mut timeline = finished();
+        assert_eq!(finals(&timeline, 1).len(), 3, "a phase, the task, its completion");
+        timeline.insert(1, evidence(50, 2, artifact("commit", "a1")));
+        timeline.insert(2, evidence(60, 2, artifact("merged", "acme/x#1")));
+        assert_eq!(finals(&timeline, 2), []);
+        timeline.push(Kept { seq: 3, ..kept(200, to(Status::Todo)) });
+        assert_eq!(finals(&timeline, 3), [("done".to_owned(), 60)]);
+    }
+
+    #[test]
+    fn evidence_heard_in_time_ends_phases_and_a_late_fact_of_the_tool_does_not_tell_them_again() {
+        let mut timeline = vec![finished().remove(0), evidence(50, 2, artifact("commit", "a1"))];
+        assert_eq!(finals(&timeline, 2), [("todo".to_owned(), 0)]);
+        timeline.insert(1, Kept { seq: 3, ..kept(40, to(Status::InProgress)) });
+        assert_eq!(finals(&timeline, 3), []);
+        timeline.push(Kept { seq: 4, ..kept(90, to(Status::InReview)) });
+        assert_eq!(finals(&timeline, 4), [("in_progress".to_owned(), 40)]);
+    }
+}

@@ -1,0 +1,114 @@
+//! What the configuration says about what is told: resources, names and titles as privacy allows.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use super::message::{Attributes, cut};
+use crate::config::{AssigneePrivacy, Config, TitlePrivacy};
+use crate::model::semconv as names;
+use crate::model::time::DAY;
+
+/// Which resource something belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ResourceKey {
+    /// The portfolio project's id, or the native project.
+    pub(crate) project_id: Arc<str>,
+    /// The source; empty for what unites several, as metrics do.
+    pub(crate) source: Arc<str>,
+    /// A log record older than an hour when sent.
+    pub(crate) backfill: bool,
+}
+
+/// What the configuration says about projects and privacy, looked up while rendering.
+pub(crate) struct Setting<'a> {
+    pub(crate) config: &'a Config,
+    tools: BTreeMap<&'a str, &'a str>,
+    /// Resource keys by source and native project, made once each.
+    keys: Mutex<HashMap<String, HashMap<String, ResourceKey>>>,
+}
+
+impl<'a> Setting<'a> {
+    pub(crate) fn new(config: &'a Config) -> Self {
+        let tools = config.sources.iter().map(|source| (source.name.as_str(), source.kind.as_str())).collect();
+        Self { config, tools, keys: Mutex::default() }
+    }
+
+    /// The id of the project that a native project belongs to.
+    pub(crate) fn project_id(&self, source: &str, native_project: &str) -> String {
+        self.config
+            .project_of(source, native_project)
+            .map_or_else(|| native_project.to_owned(), |project| project.id.clone())
+    }
+
+    /// The resource of something in a native project.
+    pub(crate) fn resource_key(&self, source: &str, native_project: &str) -> ResourceKey {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = keys.get(source).and_then(|of_source| of_source.get(native_project)) {
+            return key.clone();
+        }
+        let project_id = self.project_id(source, native_project).into();
+        let key = ResourceKey { project_id, source: source.into(), backfill: false };
+        keys.entry(source.to_owned()).or_default().insert(native_project.to_owned(), key.clone());
+        key
+    }
+
+    /// The resource of what unites all sources of a project.
+    pub(crate) fn project_key(project_id: &str) -> ResourceKey {
+        ResourceKey { project_id: project_id.into(), source: "".into(), backfill: false }
+    }
+
+    /// A resource with everything known of it, encoded.
+    pub(crate) fn resource(&self, key: &ResourceKey) -> Bytes {
+        let project = self.config.projects.iter().find(|project| *project.id == *key.project_id);
+        let attributes = Attributes::new()
+            .text(names::SERVICE_NAME, "contextcore")
+            .text(names::SERVICE_NAMESPACE, &key.project_id)
+            .text(names::PROJECT_ID, &key.project_id)
+            .text(names::PROJECT_NAME, project.map_or(&*key.project_id, |project| project.name.as_str()))
+            .maybe(
+                names::BUSINESS_CRITICALITY,
+                project.and_then(|project| project.criticality).map(|word| word.as_str()),
+            )
+            .maybe(names::BUSINESS_OWNER, project.and_then(|project| project.owner.as_deref()))
+            .maybe(names::BUSINESS_VALUE, project.and_then(|project| project.value.as_deref()))
+            .maybe(names::SOURCE_NAME, Some(&*key.source))
+            .maybe(names::SOURCE_TOOL, self.tools.get(&*key.source).copied())
+            .maybe(names::REPLAY, key.backfill.then_some("backfill"))
+            .text(names::SDK_NAME, "contextcore")
+            .text(names::SDK_LANGUAGE, "rust")
+            .text(names::SDK_VERSION, env!("CARGO_PKG_VERSION"));
+        attributes.into_resource()
+    }
+
+    /// After how many milliseconds without anything happening a source's open task is stale.
+    pub(crate) fn stale_after(&self, source: &str) -> i64 {
+        let after = self.config.source(source).map(|source| source.stale_after);
+        after.and_then(|after| i64::try_from(after.as_millis()).ok()).unwrap_or(14 * DAY)
+    }
+
+    /// A person's name as privacy allows.
+    pub(crate) fn person<'n>(&self, name: Option<&'n str>) -> Option<Cow<'n, str>> {
+        let name = name?;
+        match self.config.privacy.assignee {
+            AssigneePrivacy::Plain => Some(Cow::Borrowed(name)),
+            AssigneePrivacy::Hash => Some(Cow::Owned(blake3::hash(name.as_bytes()).to_hex()[..12].to_owned())),
+            AssigneePrivacy::Omit => None,
+        }
+    }
+
+    /// A title as privacy allows.
+    pub(crate) fn title<'t>(&self, title: &'t str) -> Option<&'t str> {
+        (self.config.privacy.title == TitlePrivacy::Plain).then_some(title)
+    }
+
+    /// `PROJ-123 Implement checkout`, or the key alone when titles are left out.
+    pub(crate) fn label(&self, key: &str, title: &str) -> String {
+        match self.title(title) {
+            Some(title) => cut(&format!("{key} {title}")).into_owned(),
+            None => key.to_owned(),
+        }
+    }
+}

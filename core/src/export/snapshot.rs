@@ -1,0 +1,304 @@
+//! The present: a project's whole open tree as one trace per tick, because what is exported is final and cannot be updated.
+//!
+//! A snapshot is sent when something in the project changed since the last one, and at least hourly. Its spans live for one
+//! interval from the tick; each is linked to its task's history anchor.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::lineage::{self, Book, MAX_DEPTH};
+use super::message::{self, Attributes, Link, Outcome, Span};
+use super::render::Scene;
+use super::setting::{ResourceKey, Setting};
+use super::{Replayer, Sent};
+use crate::export::otlp::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal};
+use crate::model::error::Result;
+use crate::model::ids::{self, Role, TraceId};
+use crate::model::link;
+use crate::model::semconv as names;
+use crate::model::time::{HOUR, Millis};
+use crate::model::timeline::{self, Summary};
+use crate::model::{Blocker, Status, TaskKey, TaskRecord};
+use crate::store::Store;
+
+/// The group of notes that says when each project's last snapshot was taken.
+const TOLD: &str = "snapshot";
+const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
+
+/// A project's last snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Taken {
+    at: Millis,
+    /// The journal number it covers.
+    seq: u64,
+}
+
+/// Sends a snapshot of every project that is due one at `tick`.
+pub(super) async fn run(
+    replayer: &Replayer<'_>,
+    book: &Book<'_>,
+    tick: Millis,
+    sent: &mut BTreeMap<String, Sent>,
+) -> Result<()> {
+    let store = replayer.store;
+    let setting = Setting::new(replayer.config);
+    let head = store.head()?;
+    let (projects, linked) = open_by_project(book, &setting)?;
+    let due = due(store, &setting, &projects, tick)?;
+    if due.is_empty() {
+        return Ok(());
+    }
+    let waiting = Waiting::among(book, &projects, &linked)?;
+    for (project_id, open) in projects.iter().filter(|(project_id, _)| due.contains(*project_id)) {
+        let present = Present { open, waiting: &waiting };
+        let mut snapshot = Snapshot::new(Scene { book, setting: &setting }, project_id, &present, tick);
+        while let Some(batch) = snapshot.next()? {
+            replayer.wait_for_room(&batch).await?;
+            sent.entry(project_id.clone()).or_default().spans += replayer.send(project_id, batch).await?;
+        }
+        let mut transaction = store.begin()?;
+        transaction.put_note(TOLD, project_id, &Taken { at: tick, seq: head })?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// The open tasks of a project. Their records are read one by one when their spans are made: all open tasks of a large site
+/// would be its whole recent history.
+type Open = BTreeSet<TaskKey>;
+
+/// What a snapshot is taken of.
+struct Present<'a> {
+    /// The open tasks of the project.
+    open: &'a Open,
+    waiting: &'a Waiting,
+}
+
+/// Which open task waits for which, over all projects: what people call each other's tasks, in order.
+#[derive(Debug, Default)]
+struct Waiting {
+    waits_for: BTreeMap<TaskKey, BTreeSet<String>>,
+    holds_up: BTreeMap<TaskKey, BTreeSet<String>>,
+}
+
+/// An open task with blockers: what people call it, and the links.
+type Linked = (TaskKey, String, Vec<Blocker>);
+
+impl Waiting {
+    fn among(book: &Book<'_>, projects: &BTreeMap<String, Open>, linked: &[Linked]) -> Result<Self> {
+        let mut waiting = Self::default();
+        for (key, name, blockers) in linked {
+            for blocker in blockers {
+                let other = known(book, key, blocker)?;
+                let open = other.as_ref().filter(|other| projects.values().any(|open| open.contains(*other)));
+                // A blocker that we hold is as its own record says; of one that we do not, only the link tells.
+                if open.is_none() && (other.is_some() || blocker.finished) {
+                    continue;
+                }
+                let record = open.map(|open| book.record(open)).transpose()?.flatten();
+                let state = record.as_ref().and_then(|record| timeline::last(&record.timeline));
+                let called = state.map_or_else(|| blocker.key.to_string(), |state| state.facts.key.to_string());
+                waiting.waits_for.entry(key.clone()).or_default().insert(called);
+                if let Some(other) = other {
+                    waiting.holds_up.entry(other).or_default().insert(name.clone());
+                }
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// Says of a task which others it waits for and holds up. Of what is blocked, also when there are none: so that a table
+    /// of what is blocked always has the columns.
+    fn told(&self, attributes: Attributes, key: &TaskKey, blocked: bool) -> Attributes {
+        let mut attributes = attributes;
+        for (name, all) in [(names::TASK_WAITS_FOR, &self.waits_for), (names::TASK_HOLDS_UP, &self.holds_up)] {
+            let keys = all.get(key).map(|keys| keys.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
+            if let Some(keys) = keys.or(blocked.then(String::new)) {
+                attributes = attributes.text(name, &keys);
+            }
+        }
+        attributes
+    }
+}
+
+/// The task a link to a blocker leads to, when we hold it.
+fn known(book: &Book<'_>, key: &TaskKey, blocker: &Blocker) -> Result<Option<TaskKey>> {
+    let named = || book.store().named(&blocker.key);
+    let held = |other: TaskKey| Ok(book.record(&other)?.map(|_| other));
+    link::target(&key.source, blocker.native_id.as_deref(), named, held)
+}
+
+/// The open tasks of each project, and those of them that have blockers.
+fn open_by_project(book: &Book<'_>, setting: &Setting<'_>) -> Result<(BTreeMap<String, Open>, Vec<Linked>)> {
+    let (mut projects, mut linked) = (BTreeMap::<String, Open>::new(), Vec::new());
+    for key in book.store().open_tasks(None) {
+        let key = key?;
+        let Some(record) = book.record(&key)? else { continue };
+        let Some(state) = timeline::last(&record.timeline) else { continue };
+        if !record.blockers.is_empty() {
+            linked.push((key.clone(), state.facts.key.to_string(), record.blockers.clone()));
+        }
+        projects.entry(setting.project_id(&key.source, &state.facts.project)).or_default().insert(key);
+    }
+    Ok((projects, linked))
+}
+
+/// The projects in which something changed since their last snapshot, or whose last one is an hour old. A project with a
+/// source whose first sweep is not through is not due: it would be shown by halves.
+fn due(
+    store: &Store,
+    setting: &Setting<'_>,
+    projects: &BTreeMap<String, Open>,
+    tick: Millis,
+) -> Result<BTreeSet<String>> {
+    let mut newest: BTreeMap<String, u64> = BTreeMap::new();
+    let mut halves = BTreeSet::new();
+    for (source, native, seq) in store.changed()? {
+        let project_id = setting.project_id(&source, &native);
+        if store.sealed(&source)? == 0 {
+            halves.insert(project_id.clone());
+        }
+        let newest = newest.entry(project_id).or_default();
+        *newest = seq.max(*newest);
+    }
+    let mut due = BTreeSet::new();
+    for project_id in projects.keys().filter(|project_id| !halves.contains(*project_id)) {
+        let changed = newest.get(project_id).copied().unwrap_or(0);
+        let taken = store.note::<Taken>(TOLD, project_id)?;
+        if taken.is_none_or(|taken| tick.0 - taken.at.0 >= HOUR || changed > taken.seq) {
+            due.insert(project_id.clone());
+        }
+    }
+    Ok(due)
+}
+
+/// Encoded spans on their way into a request, each with its trace.
+type Load = BTreeMap<ResourceKey, Vec<([u8; 16], Bytes)>>;
+
+/// One project's snapshot on its way: one request, unless it is too large for one.
+struct Snapshot<'a> {
+    scene: Scene<'a>,
+    present: &'a Present<'a>,
+    /// Those not told yet.
+    rest: std::collections::btree_set::Iter<'a, TaskKey>,
+    trace: TraceId,
+    tick: Millis,
+    /// How long each span lives, in milliseconds.
+    interval: i64,
+    /// A span that did not fit into the request before.
+    over: Option<(ResourceKey, Bytes)>,
+}
+
+impl<'a> Snapshot<'a> {
+    fn new(scene: Scene<'a>, project_id: &str, present: &'a Present<'a>, tick: Millis) -> Self {
+        let interval = scene.setting.config.export.snapshot_interval.as_millis();
+        let interval = i64::try_from(interval).unwrap_or(HOUR);
+        let trace = ids::snapshot_trace(project_id, tick);
+        Self { scene, present, rest: present.open.iter(), trace, tick, interval, over: None }
+    }
+
+    /// The next request; `None` when all was told.
+    fn next(&mut self) -> Result<Option<Batch>> {
+        let mut load: Load = BTreeMap::new();
+        let (mut count, mut bytes) = (0, 0);
+        while let Some((resource, span)) = self.next_span()? {
+            let size = span.len() + 8;
+            if count >= MAX_BATCH_SPANS || (count > 0 && bytes + size > BATCH_BYTES) {
+                self.over = Some((resource, span));
+                break;
+            }
+            (count, bytes) = (count + 1, bytes + size);
+            load.entry(resource).or_default().push((self.trace.0, span));
+        }
+        Ok((count > 0).then(|| request(self.scene.setting, load)))
+    }
+
+    fn next_span(&mut self) -> Result<Option<(ResourceKey, Bytes)>> {
+        if let Some(over) = self.over.take() {
+            return Ok(Some(over));
+        }
+        for key in self.rest.by_ref() {
+            let Some(record) = self.scene.book.record(key)? else { continue };
+            let Some(summary) = timeline::summary(&record.timeline, self.tick) else { continue };
+            let span = span(&self.scene, key, &record, &summary, self.present, self.tick, self.interval)?;
+            let resource = self.scene.setting.resource_key(&key.source, &summary.state.facts.project);
+            return Ok(Some((resource, span.encode().into_trace(self.trace))));
+        }
+        Ok(None)
+    }
+}
+
+fn request(setting: &Setting<'_>, load: Load) -> Batch {
+    let mut batch = Batch::empty(Signal::Traces);
+    for (key, spans) in load {
+        batch.add_spans(setting.resource(&key), message::scope(), spans);
+    }
+    batch
+}
+
+fn span(
+    scene: &Scene<'_>,
+    key: &TaskKey,
+    record: &TaskRecord,
+    summary: &Summary,
+    present: &Present<'_>,
+    tick: Millis,
+    interval: i64,
+) -> Result<Span> {
+    let facts = &summary.state.facts;
+    let rollup = scene.book.store().rollup(key)?;
+    let blockers: Vec<String> = record.blockers.iter().map(|blocker| blocker.key.clone()).collect();
+    let blocked = summary.status == Status::Blocked;
+    let stale = tick.0 - summary.last_activity.0 > scene.setting.stale_after(&key.source);
+    let attributes = scene
+        .identity(Role::Snapshot, key, facts, summary.status, tick)?
+        .text(names::TASK_NATIVE_TYPE, &facts.native_type)
+        .maybe(names::TASK_REPORTER, scene.setting.person(record.reporter.as_deref()).as_deref())
+        .texts(names::TASK_LABELS, &facts.labels)
+        .maybe(names::TASK_URL, Some(record.url.as_str()))
+        .maybe(names::TASK_DUE_DATE, facts.due.as_deref())
+        .texts(names::TASK_BLOCKED_BY, &blockers)
+        .maybe(names::TASK_BLOCKED_REASON, blocked.then(|| timeline::reason(facts)).as_deref())
+        .double(names::TASK_PERCENT_COMPLETE, rollup.percent_complete().unwrap_or(0.0))
+        .int(names::TASK_SUBTASK_COUNT, rollup.children)
+        .int(names::TASK_SUBTASK_COMPLETED, rollup.children_done)
+        .moment(names::TASK_CREATED_AT, Some(summary.created))
+        .moment(names::TASK_STARTED_AT, summary.started)
+        .double(names::TASK_BLOCKED_TIME, summary.blocked_time)
+        .double(names::TASK_STATUS_AGE, tick.seconds_since(summary.status_since).max(0.0))
+        .flag(names::TASK_STALE, stale);
+    let attributes = present.waiting.told(scene.work(attributes, record, tick), key, blocked);
+    let mut links = Vec::new();
+    if let Some((trace, anchor)) = lineage::current(scene.book, key)? {
+        links.push(Link { trace, span: anchor, kind: "history" });
+    }
+    links.extend(scene.blocker_links(key, &blockers, tick)?);
+    let parent = open_ancestor(scene.book, key, present.open, tick)?;
+    let name = scene.setting.label(&facts.key, &facts.title);
+    Ok(Span {
+        parent: parent.map(|parent| span_id(&parent, tick)),
+        attributes,
+        links,
+        outcome: blocked.then(|| Outcome::Blocked(timeline::reason(facts))),
+        ..Span::new(span_id(key, tick), name, tick, tick.plus(interval))
+    })
+}
+
+/// The nearest ancestor that is in the snapshot: what is left open below a finished story still belongs to its epic.
+fn open_ancestor(book: &Book<'_>, key: &TaskKey, open: &Open, tick: Millis) -> Result<Option<TaskKey>> {
+    let mut next = key.clone();
+    for _ in 0..MAX_DEPTH {
+        let Some(parent) = book.facts(&next, tick)?.and_then(|facts| facts.parent.clone()) else { break };
+        next = TaskKey::new(key.source.as_str(), parent.native_id);
+        if open.contains(&next) && next != *key {
+            return Ok(Some(next));
+        }
+    }
+    Ok(None)
+}
+
+fn span_id(key: &TaskKey, tick: Millis) -> ids::SpanId {
+    ids::span(key, Role::Snapshot, tick.0.cast_unsigned())
+}

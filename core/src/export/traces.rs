@@ -1,0 +1,360 @@
+//! Telling the traces backend: history, root by root.
+//!
+//! Work goes in a fixed order (by root, then by when things became final), so that it can stop anywhere and go on. A
+//! request carries whole roots' deltas where they fit, and every request re-sends the anchors above what it carries, so
+//! that structural queries work while an epic is open.
+//!
+//! One exception: what does not fit into one request goes on without the anchors that the one before had. While a trace is
+//! in memory Tempo takes the same span twice, and then the whole trace loses its tree: `>>` finds nothing (measured on 2.9
+//! by the tests in `tests/stack`). [`Planted`] remembers what it may still hold.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::PoisonError;
+
+use bytes::Bytes;
+
+use super::lineage::{Book, Lineage};
+use super::message::{self, Span};
+use super::parts::Part;
+use super::render::{Final, Scene, Window};
+use super::setting::{ResourceKey, Setting};
+use super::{Plan, Replayer, Sent};
+use crate::export::otlp::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal, TRACE_WINDOW};
+use crate::model::TaskKey;
+use crate::model::error::Result;
+use crate::model::ids::{self, SpanId, TraceId};
+use crate::model::time::Millis;
+use crate::store::{Item, Position};
+
+/// Room left in a request for resources, scopes and field headers.
+const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
+/// A request is sent once it holds this much and a root is through: in memory it takes several times as much.
+const ENOUGH_BYTES: usize = 384 * 1024;
+/// The position is kept after this many requests: each keeping is an fsync, and after a crash the same ids are sent again.
+const KEEP_EVERY: u32 = 8;
+/// Sprints come after all roots, whose keys start with a source's name.
+const SPRINTS: &[u8] = &[0xff];
+
+/// A span by its trace and its own id.
+type Id = (TraceId, SpanId);
+
+/// A span ready to be sent.
+struct Ready {
+    id: Id,
+    resource: ResourceKey,
+    encoded: Bytes,
+}
+
+impl Ready {
+    fn new(trace: TraceId, resource: ResourceKey, span: &Span) -> Self {
+        Self { id: (trace, span.id), resource, encoded: span.encode().into_trace(trace) }
+    }
+
+    /// What it takes on the wire.
+    fn weight(&self) -> usize {
+        self.encoded.len() + 8
+    }
+}
+
+/// The anchors that the backend was sent so lately that it may still hold their traces in memory.
+#[derive(Debug, Default)]
+pub(super) struct Planted(HashMap<Id, Millis>);
+
+impl Planted {
+    /// Whether an anchor would meet itself.
+    fn holds(&self, anchor: &Id, now: Millis) -> bool {
+        self.0.get(anchor).is_some_and(|at| now.seconds_since(*at) < TRACE_WINDOW.as_secs_f64())
+    }
+
+    /// Takes note of anchors that were taken at `now`, and forgets those of long ago.
+    fn extend(&mut self, anchors: impl IntoIterator<Item = Id>, now: Millis) {
+        self.0.retain(|_, at| now.seconds_since(*at) < TRACE_WINDOW.as_secs_f64());
+        self.0.extend(anchors.into_iter().map(|anchor| (anchor, now)));
+    }
+}
+
+/// A final span in its trace, and the anchors above it that no piece before it has.
+struct Piece {
+    anchors: Vec<Ready>,
+    last: Ready,
+}
+
+/// Spans on their way into one request.
+#[derive(Default)]
+struct Load {
+    spans: BTreeMap<ResourceKey, Vec<(Id, Bytes)>>,
+    count: usize,
+    bytes: usize,
+    anchors: HashSet<Id>,
+}
+
+impl Load {
+    /// Whether there is room for all of these.
+    fn fits(&self, pieces: &[Piece]) -> bool {
+        let mut fresh: HashSet<Id> = HashSet::new();
+        let (mut count, mut bytes) = (self.count, self.bytes);
+        for piece in pieces {
+            let anchors = piece.anchors.iter();
+            let anchors = anchors.filter(|anchor| !self.anchors.contains(&anchor.id) && fresh.insert(anchor.id));
+            for span in anchors.chain([&piece.last]) {
+                (count, bytes) = (count + 1, bytes + span.weight());
+            }
+        }
+        count <= MAX_BATCH_SPANS && bytes <= BATCH_BYTES
+    }
+
+    fn add(&mut self, span: Ready) {
+        self.count += 1;
+        self.bytes += span.weight();
+        self.spans.entry(span.resource).or_default().push((span.id, span.encoded));
+    }
+
+    /// Adds a span and those of its anchors that are not there yet.
+    fn place(&mut self, piece: Piece) {
+        for anchor in piece.anchors {
+            if self.anchors.insert(anchor.id) {
+                self.add(anchor);
+            }
+        }
+        self.add(piece.last);
+    }
+
+    /// Drops the anchors that `planted` holds.
+    fn thin(&mut self, planted: &Planted, now: Millis) {
+        let known: HashSet<Id> = self.anchors.extract_if(|anchor| planted.holds(anchor, now)).collect();
+        if !known.is_empty() {
+            self.spans.values_mut().for_each(|spans| spans.retain(|(id, _)| !known.contains(id)));
+        }
+    }
+
+    fn into_batch(self, setting: &Setting<'_>) -> Batch {
+        let mut batch = Batch::empty(Signal::Traces);
+        for (key, spans) in self.spans {
+            let spans = spans.into_iter().map(|((trace, _), span)| (trace.0, span));
+            batch.add_spans(setting.resource(&key), message::scope(), spans);
+        }
+        batch
+    }
+}
+
+/// One root's share of the work: everything that ended in its traces.
+struct Group {
+    root: TaskKey,
+    members: Vec<TaskKey>,
+}
+
+impl Group {
+    fn order(&self) -> Vec<u8> {
+        self.root.native_id.as_bytes().to_vec()
+    }
+}
+
+/// Work on one source's traces.
+pub(super) struct Traces<'a> {
+    replayer: &'a Replayer<'a>,
+    source: &'a str,
+    plan: &'a Plan,
+    setting: Setting<'a>,
+    book: &'a Book<'a>,
+    window: Window,
+    /// How far this work goes, in the journal.
+    upto: u64,
+    position: Position,
+    /// Parts of groups that are wholly in what was sent or is loaded: what may be kept with the position.
+    settled: HashMap<TaskKey, Part>,
+    load: Load,
+    /// The last group that is wholly in what was sent or is loaded.
+    covered: Option<Vec<u8>>,
+    /// Requests taken since the position was last kept.
+    unkept: u32,
+    sent: Sent,
+}
+
+impl<'a> Traces<'a> {
+    /// Tells everything a source has for the traces backend.
+    pub(super) async fn run(
+        replayer: &'a Replayer<'a>,
+        book: &'a Book<'a>,
+        source: &'a str,
+        plan: &'a Plan,
+        sent: &mut Sent,
+    ) -> Result<()> {
+        let position =
+            if plan.again.is_some() { Position::default() } else { replayer.store.position(Signal::Traces, source)? };
+        let upto = position.upto.unwrap_or(replayer.store.sealed(source)?);
+        if upto <= position.done {
+            return Ok(());
+        }
+        let horizon = replayer.horizon(plan);
+        let mut work = Self {
+            replayer,
+            source,
+            plan,
+            setting: Setting::new(replayer.config),
+            book,
+            window: Window { seqs: position.done + 1..=upto, horizon },
+            upto,
+            position,
+            settled: HashMap::new(),
+            load: Load::default(),
+            covered: None,
+            unkept: 0,
+            sent: Sent::default(),
+        };
+        let done = work.all().await;
+        sent.add(&work.sent);
+        done
+    }
+
+    async fn all(&mut self) -> Result<()> {
+        let (groups, sprints) = self.groups()?;
+        for group in groups {
+            if self.position.after.as_ref().is_none_or(|after| group.order() > *after) {
+                self.group(group).await?;
+            }
+        }
+        for sprint in sprints {
+            self.sprint(&sprint).await?;
+        }
+        self.flush().await?;
+        self.position = Position { done: self.upto, upto: None, after: None };
+        self.keep_position()
+    }
+
+    /// The tasks with news, by every root they ever had in the order of keys, and the sprints with news.
+    fn groups(&self) -> Result<(Vec<Group>, Vec<TaskKey>)> {
+        let mut roots: BTreeMap<TaskKey, BTreeSet<TaskKey>> = BTreeMap::new();
+        let mut sprints = BTreeSet::new();
+        self.replayer.each_changed(Signal::Traces, self.source, &self.window.seqs, self.plan, |item| {
+            match item {
+                Item::Task(key) => {
+                    for episode in self.book.episodes(&key)?.iter() {
+                        roots.entry(episode.lineage.root().clone()).or_default().insert(key.clone());
+                    }
+                }
+                Item::Sprint(key) => {
+                    sprints.insert(key);
+                }
+            }
+            Ok(())
+        })?;
+        let groups = roots.into_iter().map(|(root, members)| Group { root, members: members.into_iter().collect() });
+        Ok((groups.collect(), sprints.into_iter().collect()))
+    }
+
+    /// Loads everything that ended in a root's traces; sends what is loaded already first, if there is no room for all of it.
+    async fn group(&mut self, group: Group) -> Result<()> {
+        let mut finals = Vec::new();
+        for key in &group.members {
+            if let Some(record) = self.book.record(key)? {
+                finals.extend(Scene { book: self.book, setting: &self.setting }.finals(key, &record, &self.window)?);
+            }
+        }
+        finals.sort_by_key(|last| (last.end, last.span.id));
+        let mut part = self.part(&group.root)?;
+        let (mut pieces, mut built) = (Vec::new(), HashSet::new());
+        for last in finals {
+            pieces.extend(self.piece(&group.root, &mut part, last, &mut built)?);
+        }
+        if !self.load.fits(&pieces) {
+            self.flush().await?;
+        }
+        for piece in pieces {
+            if !self.load.fits(std::slice::from_ref(&piece)) {
+                self.flush().await?;
+            }
+            self.load.place(piece);
+        }
+        self.covered = Some(group.order());
+        self.settled.insert(group.root, part);
+        if self.load.bytes >= ENOUGH_BYTES { self.flush().await } else { Ok(()) }
+    }
+
+    /// A final span in its trace and with its anchors, if it ended in a trace of `root` and is wanted.
+    fn piece(&self, root: &TaskKey, part: &mut Part, last: Final, built: &mut HashSet<Id>) -> Result<Option<Piece>> {
+        if Lineage::at(self.book, &last.key, last.end)?.root() != root {
+            return Ok(None);
+        }
+        let encoded = last.span.encode();
+        let part = part.place(encoded.own_len());
+        if !self.plan.wants(last.end) || !self.plan.wants_project(&last.resource.project_id) {
+            return Ok(None);
+        }
+        let trace = ids::history_trace(root, part);
+        let (id, resource) = ((trace, last.span.id), last.resource);
+        let last_span = Ready { id, resource, encoded: encoded.into_trace(trace) };
+        let anchors = Scene { book: self.book, setting: &self.setting }.anchors(&last.key, last.end, part, built)?;
+        let anchors = anchors.into_iter().map(|(trace, resource, span)| Ready::new(trace, resource, &span)).collect();
+        Ok(Some(Piece { anchors, last: last_span }))
+    }
+
+    /// How full a root's history is so far.
+    fn part(&self, root: &TaskKey) -> Result<Part> {
+        if self.plan.again.is_some() {
+            Ok(Part::default())
+        } else {
+            Ok(self.replayer.store.part(root)?.unwrap_or_default())
+        }
+    }
+
+    async fn sprint(&mut self, key: &TaskKey) -> Result<()> {
+        let Some(record) = self.book.sprint(key)? else { return Ok(()) };
+        if !record.closed_seq.is_some_and(|seq| self.window.seqs.contains(&seq)) {
+            return Ok(());
+        }
+        let ledger = self.book.ledger(key)?;
+        let scene = Scene { book: self.book, setting: &self.setting };
+        let Some((resource, span)) = ledger.and_then(|ledger| scene.sprint(key, &record.facts, &ledger)) else {
+            return Ok(());
+        };
+        let wanted = span.end >= self.window.horizon && self.plan.wants(span.end);
+        if !wanted || !self.plan.wants_project(&resource.project_id) {
+            return Ok(());
+        }
+        let last = Ready::new(ids::sprint_trace(key), resource, &span);
+        let piece = Piece { anchors: Vec::new(), last };
+        if !self.load.fits(std::slice::from_ref(&piece)) {
+            self.flush().await?;
+        }
+        self.load.place(piece);
+        self.covered = self.covered.take().or_else(|| Some(SPRINTS.to_vec()));
+        Ok(())
+    }
+
+    /// Sends what is loaded; once it was taken, moves the position to the last group wholly sent.
+    async fn flush(&mut self) -> Result<()> {
+        let mut load = std::mem::take(&mut self.load);
+        if load.count > 0 {
+            let sinks = self.replayer.sinks;
+            let planted = &sinks.planted;
+            load.thin(&planted.lock().unwrap_or_else(PoisonError::into_inner), sinks.time());
+            let anchors = std::mem::take(&mut load.anchors);
+            let batch = load.into_batch(&self.setting);
+            self.replayer.wait_for_room(&batch).await?;
+            self.sent.spans += self.replayer.send(self.source, batch).await?;
+            planted.lock().unwrap_or_else(PoisonError::into_inner).extend(anchors, sinks.time());
+        }
+        if let Some(covered) = self.covered.take() {
+            self.position.after = Some(covered);
+            self.position.upto = Some(self.upto);
+            self.unkept += 1;
+            if self.unkept >= KEEP_EVERY {
+                self.keep_position()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_position(&mut self) -> Result<()> {
+        if self.plan.again.is_some() {
+            return Ok(());
+        }
+        let mut transaction = self.replayer.store.begin()?;
+        for (root, part) in self.settled.drain() {
+            transaction.put_part(&root, &part)?;
+        }
+        transaction.put_position(Signal::Traces, self.source, &self.position)?;
+        self.unkept = 0;
+        transaction.commit().map(drop)
+    }
+}

@@ -1,0 +1,94 @@
+//! The one place where HTTP clients are begun: TLS provider, private CA, proxies.
+//!
+//! [`client_builder`] gives a [`reqwest::ClientBuilder`] that verifies certificates with rustls (ring) against the system's
+//! roots and, if configured, one private CA; [`suited_to`] fits it to where it will connect. Time limits, redirects and
+//! authentication belong to the callers: [`crate::export::otlp`] and the connectors' HTTP client.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Once;
+
+use crate::model::error::{Error, ErrorKind, Result};
+
+/// A client under construction that trusts the system's roots and the certificates in `ca_file` (PEM, one or more).
+///
+/// # Errors
+/// [`ErrorKind::Config`] when `ca_file` cannot be read or holds no certificate.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that begins a client")]
+pub(crate) fn client_builder(ca_file: Option<&Path>) -> Result<reqwest::ClientBuilder> {
+    install_provider();
+    let builder = reqwest::Client::builder();
+    let Some(path) = ca_file else { return Ok(builder) };
+    let refused = |error: reqwest::Error| ca_error("read the certificates", path).caused_by(error);
+    let certificates = reqwest::Certificate::from_pem_bundle(&ca_pem(path)?).map_err(refused)?;
+    Ok(builder.tls_certs_merge(certificates))
+}
+
+/// Fits `builder` to the one place it will talk to.
+///
+/// A loopback address is never asked for through a proxy, whatever the environment says. A plain `http` address loads no
+/// system roots: a container without any would otherwise fail on them before the first request.
+pub(crate) fn suited_to(builder: reqwest::ClientBuilder, url: &http::Uri) -> reqwest::ClientBuilder {
+    let builder = if url.host().is_some_and(is_loopback) { builder.no_proxy() } else { builder };
+    if url.scheme() == Some(&http::uri::Scheme::HTTP) { builder.tls_certs_only([]) } else { builder }
+}
+
+/// The bytes of a private CA file.
+///
+/// # Errors
+/// [`ErrorKind::Config`] when it cannot be read or holds no PEM certificate.
+pub(crate) fn ca_pem(path: &Path) -> Result<Vec<u8>> {
+    let pem = std::fs::read(path).map_err(|error| ca_error("read the CA file", path).caused_by(error))?;
+    let marker = b"-----BEGIN CERTIFICATE-----";
+    if pem.windows(marker.len()).any(|window| window == marker) {
+        return Ok(pem);
+    }
+    Err(ca_error("find a PEM certificate in the CA file", path))
+}
+
+/// Makes ring the process's TLS provider, once; a provider somebody installed before us stays.
+pub(crate) fn install_provider() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+}
+
+/// Whether `host` (as in a URL, so IPv6 in brackets) is this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn ca_error(what: &str, path: &Path) -> Error {
+    Error::new(ErrorKind::Config, what).with("ca_file", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_recognised_in_every_spelling() {
+        for host in ["localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "[::1]"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["example.com", "10.0.0.1", "[::2]", "localhost.example.com"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_ca_file_without_a_certificate_is_a_config_error_that_names_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "not a certificate").unwrap();
+        let error = client_builder(Some(file.path())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert_eq!(error.context("ca_file"), Some(file.path().to_str().unwrap()));
+        assert_eq!(client_builder(Some(Path::new("/no/such/file"))).unwrap_err().kind(), ErrorKind::Config);
+    }
+
+    #[test]
+    fn a_client_for_plain_http_needs_no_system_roots() {
+        let url = http::Uri::from_static("http://127.0.0.1:4318");
+        assert!(suited_to(client_builder(None).unwrap(), &url).build().is_ok());
+    }
+}

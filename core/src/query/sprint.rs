@@ -1,0 +1,143 @@
+//! One sprint as people see it, with its numbers.
+
+use serde::{Deserialize, Serialize};
+
+use super::Viewer;
+use crate::model::error::Result;
+use crate::model::sprint::Ledger;
+use crate::model::time::Millis;
+use crate::model::totals::points;
+use crate::model::{Kept, SprintRecord, SprintState, TaskKey};
+
+/// A sprint, as `contextcore sprints --output json` prints it. Amounts are points unless they end in `_tasks`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SprintView {
+    /// The source's name in the config.
+    pub source: String,
+    /// The tool's immutable id.
+    pub native_id: String,
+    /// The same: sprints have no other key.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its goal.
+    pub goal: Option<String>,
+    /// The tool's project it belongs to.
+    pub project: Option<String>,
+    /// The project of the portfolio, or the tool's project when none includes it.
+    pub project_id: Option<String>,
+    /// To come, running or over.
+    pub state: SprintState,
+    /// When it started or shall start.
+    pub start: Option<Millis>,
+    /// When it shall end.
+    pub end: Option<Millis>,
+    /// When it was closed.
+    pub completed: Option<Millis>,
+    /// In it when it started.
+    pub committed: f64,
+    /// Came later.
+    pub added: f64,
+    /// Left before the end.
+    pub removed: f64,
+    /// Net change of members' estimates.
+    pub reestimated: f64,
+    /// In it: committed + added − removed + reestimated.
+    pub scope: f64,
+    /// In it and done.
+    pub completed_points: f64,
+    /// In it and in no finished status when it closed.
+    pub carried_over: f64,
+    /// In it and in no finished status.
+    pub remaining: f64,
+    /// Tasks in it when it started.
+    pub committed_tasks: i64,
+    /// Tasks that came later.
+    pub added_tasks: i64,
+    /// Tasks that left.
+    pub removed_tasks: i64,
+    /// Tasks in it and done.
+    pub completed_tasks: i64,
+    /// Tasks in it and in no finished status when it closed.
+    pub carried_over_tasks: i64,
+    /// Whether the tool keeps the history of its membership.
+    pub exact: bool,
+    /// One entry per UTC day, at 24:00 UTC; the last is the completion itself (or now).
+    pub burndown: Vec<DayView>,
+}
+
+/// A sprint at the end of one day. Points.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DayView {
+    /// The UTC date.
+    pub date: String,
+    /// In it and in no finished status.
+    pub remaining: f64,
+    /// In it.
+    pub scope: f64,
+    /// In it and done.
+    pub completed: f64,
+    /// What would remain on a straight line from what was committed to nothing at the end.
+    pub ideal: f64,
+}
+
+impl Viewer<'_> {
+    /// The ledger of a sprint, from everything that was ever in it.
+    pub fn ledger(&self, key: &TaskKey, record: &SprintRecord) -> Result<Ledger> {
+        let mut timelines: Vec<Vec<Kept>> = Vec::new();
+        for member in self.store.members(key) {
+            timelines.extend(self.store.task(&member?)?.map(|record| record.timeline));
+        }
+        Ok(Ledger::new(&key.native_id, &record.facts, timelines.iter().map(Vec::as_slice)))
+    }
+
+    pub(super) fn sprint(&self, key: &TaskKey, record: &SprintRecord) -> Result<SprintView> {
+        let ledger = self.ledger(key, record)?;
+        let facts = &record.facts;
+        let tally = ledger.at(ledger.until(self.now));
+        let (carried_over, carried_over_tasks) =
+            if facts.state == SprintState::Closed { (tally.remaining, tally.remaining_tasks) } else { (0, 0) };
+        Ok(SprintView {
+            source: key.source.to_string(),
+            native_id: key.native_id.to_string(),
+            id: key.native_id.to_string(),
+            name: facts.name.clone(),
+            goal: facts.goal.clone(),
+            project_id: facts.project.as_ref().map(|project| self.project_id(&key.source, project)),
+            project: facts.project.clone(),
+            state: facts.state,
+            start: facts.start,
+            end: facts.end,
+            completed: facts.completed,
+            committed: points(tally.committed),
+            added: points(tally.added),
+            removed: points(tally.removed),
+            reestimated: points(tally.reestimated),
+            scope: points(tally.scope),
+            completed_points: points(tally.completed),
+            carried_over: points(carried_over),
+            remaining: points(tally.remaining),
+            committed_tasks: tally.committed_tasks,
+            added_tasks: tally.added_tasks,
+            removed_tasks: tally.removed_tasks,
+            completed_tasks: tally.completed_tasks,
+            carried_over_tasks,
+            exact: facts.exact,
+            burndown: burndown(&ledger, self.now),
+        })
+    }
+}
+
+fn burndown(ledger: &Ledger, now: Millis) -> Vec<DayView> {
+    let day = |(date, at): (String, Millis)| {
+        let tally = ledger.at(at);
+        DayView {
+            date,
+            remaining: points(tally.remaining),
+            scope: points(tally.scope),
+            completed: points(tally.completed),
+            ideal: ledger.ideal(at),
+        }
+    };
+    ledger.days(now).into_iter().map(day).collect()
+}

@@ -1,0 +1,231 @@
+//! One task as people see it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Viewer;
+use super::entries::{self, EntryView};
+use crate::export::lineage;
+use crate::model::blocking::{self, Blocking};
+use crate::model::error::Result;
+use crate::model::interval::{self, Stretch};
+use crate::model::time::Millis;
+use crate::model::timeline::{self, Summary};
+use crate::model::{SmolStr, SprintState, Status, TaskKey, TaskRecord, TaskType};
+
+/// A task, as `contextcore tasks --output json` prints it. Durations are seconds; an absent fact is null.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskView {
+    /// The source's name in the config.
+    pub source: String,
+    /// The kind of tool; null when the configuration no longer has the source.
+    pub tool: Option<String>,
+    /// The tool's immutable id.
+    pub native_id: String,
+    /// The key people say.
+    pub id: String,
+    /// Where people look at it.
+    pub url: String,
+    /// The tool's project.
+    pub project: String,
+    /// The project of the portfolio, or the tool's project when none includes it.
+    pub project_id: String,
+    /// The common type.
+    #[serde(rename = "type")]
+    pub task_type: TaskType,
+    /// The tool's own word for the type.
+    pub native_type: String,
+    /// The title.
+    pub title: String,
+    /// The effective status.
+    pub status: Status,
+    /// The tool's own word for the workflow status.
+    pub native_status: String,
+    /// Whether an impediment lies over it.
+    pub blocked: bool,
+    /// The priority.
+    pub priority: Option<String>,
+    /// Who it is assigned to.
+    pub assignee: Option<String>,
+    /// Who asked for it.
+    pub reporter: Option<String>,
+    /// Labels, sorted.
+    pub labels: Vec<String>,
+    /// Points.
+    pub estimate: Option<f64>,
+    /// The parent's key.
+    pub parent: Option<String>,
+    /// The key of the epic-level ancestor, or else of the topmost one, or its own.
+    pub root: String,
+    /// The sprint that matters now: the active one it is in, else one to come, else the one closed last. A native id.
+    pub sprint: Option<String>,
+    /// All sprints it is in, by native id.
+    pub sprints: Vec<String>,
+    /// The due date.
+    pub due: Option<String>,
+    /// When it came to be.
+    pub created: Millis,
+    /// First entry into a status of the in-progress kind.
+    pub started: Option<Millis>,
+    /// Last entry into done, when it is done.
+    pub completed: Option<Millis>,
+    /// Last entry into cancelled, when it is cancelled.
+    pub cancelled: Option<Millis>,
+    /// The tool's time of the last change.
+    pub updated: Millis,
+    /// When it vanished from the tool.
+    pub deleted: Option<Millis>,
+    /// Created to completed.
+    pub lead_time: Option<f64>,
+    /// Started to completed.
+    pub cycle_time: Option<f64>,
+    /// Blocked while not finished.
+    pub blocked_time: f64,
+    /// Linked to an open blocker while not finished.
+    pub waiting_time: f64,
+    /// Time in each unfinished status.
+    pub status_time: BTreeMap<Status, f64>,
+    /// The keys of all tasks that block it by a link.
+    pub blocked_by: Vec<String>,
+    /// Those of them still open.
+    pub waiting_on: Vec<String>,
+    /// Done descendants; of a leaf 0 or 100.
+    pub percent_complete: f64,
+    /// Its direct children.
+    pub subtasks: Subtasks,
+    /// The history trace it is in.
+    pub trace_id: String,
+    /// Its anchor span there.
+    pub span_id: String,
+    /// Everything that happened, oldest first.
+    pub timeline: Vec<EntryView>,
+}
+
+/// How many direct children there are. Cancelled and vanished ones do not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subtasks {
+    /// All.
+    pub total: i64,
+    /// Those done.
+    pub completed: i64,
+}
+
+/// What the links to blockers come to.
+#[derive(Debug, Default)]
+struct Waiting {
+    blocked_by: Vec<String>,
+    waiting_on: Vec<String>,
+    /// When it was unfinished and so was a task that it was linked to as its blocker; an open stretch ends now.
+    spans: Vec<Stretch>,
+}
+
+impl Viewer<'_> {
+    /// A task; `None` when the store does not hold it.
+    pub fn task(&self, key: &TaskKey) -> Result<Option<TaskView>> {
+        let Some(record) = self.book.record(key)? else { return Ok(None) };
+        // A tool's clock may run a little before ours: what it says has happened has happened.
+        let last = record.timeline.last().map_or(self.now, |kept| kept.entry.at);
+        let now = self.now.max(last);
+        timeline::summary(&record.timeline, now).map(|summary| self.view(key, &record, summary, now)).transpose()
+    }
+
+    fn view(&self, key: &TaskKey, record: &TaskRecord, summary: Summary, now: Millis) -> Result<TaskView> {
+        let timeline = entries::entries(record, &|parent| self.parent_id(&key.source, parent))?;
+        let waiting = self.waiting(key, record, now)?;
+        let links_block = self.links_block(&key.source);
+        let rollup = self.store.rollup(key)?;
+        let leaf = if summary.status == Status::Done { 100.0 } else { 0.0 };
+        let (lead_time, cycle_time) = (summary.lead_time(), summary.cycle_time());
+        let facts = std::sync::Arc::unwrap_or_clone(summary.state.facts);
+        let ids = lineage::current(&self.book, key)?;
+        Ok(TaskView {
+            tool: self.tool(&key.source),
+            project_id: self.project_id(&key.source, &facts.project),
+            parent: facts
+                .parent
+                .as_ref()
+                .map(|parent| self.parent_id(&key.source, parent))
+                .transpose()?
+                .map(Into::into),
+            sprint: self.current_sprint(&key.source, &facts.sprints)?,
+            percent_complete: rollup.percent_complete().unwrap_or(leaf),
+            subtasks: Subtasks { total: rollup.children, completed: rollup.children_done },
+            waiting_time: if links_block { 0.0 } else { interval::seconds(&waiting.spans) },
+            blocked_by: waiting.blocked_by,
+            waiting_on: waiting.waiting_on,
+            root: self.root_id(key)?.into(),
+            source: key.source.to_string(),
+            native_id: key.native_id.to_string(),
+            url: record.url.clone(),
+            reporter: record.reporter.clone(),
+            updated: record.updated,
+            id: facts.key.into(),
+            project: facts.project.into(),
+            task_type: facts.task_type,
+            native_type: facts.native_type.into(),
+            title: facts.title.into(),
+            status: summary.status,
+            blocked: summary.status == Status::Blocked,
+            native_status: facts.native_status.into(),
+            priority: facts.priority.map(Into::into),
+            assignee: facts.assignee.map(Into::into),
+            labels: facts.labels.into_iter().map(Into::into).collect(),
+            estimate: facts.estimate,
+            sprints: facts.sprints.into_iter().map(Into::into).collect(),
+            due: facts.due.map(Into::into),
+            created: summary.created,
+            started: summary.started,
+            completed: summary.completed,
+            cancelled: summary.cancelled,
+            deleted: summary.state.deleted,
+            lead_time,
+            cycle_time,
+            blocked_time: summary.blocked_time,
+            status_time: summary.status_time,
+            trace_id: ids.map(|(trace, _)| trace.to_string()).unwrap_or_default(),
+            span_id: ids.map(|(_, span)| span.to_string()).unwrap_or_default(),
+            timeline,
+        })
+    }
+
+    /// The sprint that matters now among those a task is in.
+    fn current_sprint(&self, source: &str, sprints: &[SmolStr]) -> Result<Option<String>> {
+        let mut ranked = Vec::new();
+        for (place, id) in sprints.iter().enumerate() {
+            let record = self.sprint_record(&TaskKey::new(source, id.as_str()))?;
+            let rank = match record.as_deref().map(|record| &record.facts) {
+                Some(facts) if facts.state == SprintState::Active => (3, facts.start, place),
+                // Of those to come the next one: the first listed.
+                Some(facts) if facts.state == SprintState::Future => (2, None, sprints.len() - place),
+                Some(facts) => (1, facts.completed.or(facts.end).or(facts.start), place),
+                None => (0, None, place),
+            };
+            ranked.push((rank, id));
+        }
+        Ok(ranked.into_iter().max().map(|(_, id)| id.to_string()))
+    }
+
+    fn waiting(&self, key: &TaskKey, record: &TaskRecord, now: Millis) -> Result<Waiting> {
+        let all = blocking::blockings(record, now, |id, name| {
+            let found = self.linked_task(&key.source, id, name)?;
+            Ok(found.map(|known| (known.id.clone(), known.unfinished.clone())))
+        })?;
+        let names = |all: &mut dyn Iterator<Item = &Blocking>| all.map(|blocking| blocking.name.to_string()).collect();
+        Ok(Waiting {
+            blocked_by: names(&mut all.iter().filter(|blocking| blocking.now)),
+            waiting_on: names(&mut all.iter().filter(|blocking| blocking.is_open())),
+            spans: waiting_spans(record, &all, now),
+        })
+    }
+}
+
+/// When the task and one of its blockers were unfinished while the link between them held, up to `now`.
+fn waiting_spans(record: &TaskRecord, all: &[Blocking], now: Millis) -> Vec<Stretch> {
+    let Some((_, created)) = timeline::first(&record.timeline) else { return Vec::new() };
+    let held = blocking::held(created, all);
+    if held.is_empty() {
+        return held;
+    }
+    interval::overlap(&interval::overlap(&held, &interval::unfinished(&record.timeline)), &[(created, now)])
+}

@@ -1,0 +1,483 @@
+//! A small world in a store, looked at.
+
+use crate::config;
+use std::str::FromStr;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::*;
+use crate::model::samples::{facts, kept, to};
+use crate::model::time::{DAY, HOUR};
+use crate::model::{Blocker, Facts, Kept, SprintFacts, SprintState, Status, TaskType, What};
+
+const CONFIG: &str = "
+projects:
+  - {id: commerce, include: [{source: acme, project: PROJ}]}
+sources:
+  - {name: acme, kind: jira, url: 'http://127.0.0.1:1', auth: {token: {env: T}}}
+  - {name: strict, kind: jira, url: 'http://127.0.0.1:1', auth: {token: {env: T}}, blocked: {links: true}}
+";
+
+struct World {
+    _dir: TempDir,
+    store: Store,
+    config: Config,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        Self { _dir: dir, store, config: config::parse(CONFIG, "test.yaml", &["jira"]).unwrap() }
+    }
+
+    fn put(&self, key: &TaskKey, timeline: Vec<Kept>, blockers: Vec<Blocker>) {
+        let record = TaskRecord {
+            url: format!("https://example.com/{}", key.native_id),
+            reporter: Some("Lin".into()),
+            updated: timeline.last().unwrap().entry.at,
+            blockers,
+            absences: 0,
+            timeline,
+        };
+        let mut transaction = self.store.begin().unwrap();
+        transaction.put_task(key, None, &record, true).unwrap();
+        transaction.commit().unwrap();
+    }
+
+    /// A task of source `acme` that was created as `first` says and then lived through `rest`.
+    fn task(&self, native_id: &str, first: Facts, rest: Vec<Kept>) -> TaskKey {
+        let key = TaskKey::new("acme", native_id);
+        self.put(&key, born(first, rest), vec![]);
+        key
+    }
+
+    fn sprint(&self, id: &str, state: SprintState, start: i64) {
+        let facts = SprintFacts {
+            name: format!("Sprint {id}"),
+            goal: None,
+            project: Some("PROJ".into()),
+            state,
+            start: Some(Millis(start)),
+            end: Some(Millis(start + 2 * DAY)),
+            completed: (state == SprintState::Closed).then_some(Millis(start + 2 * DAY)),
+            exact: true,
+        };
+        let mut transaction = self.store.begin().unwrap();
+        let record = SprintRecord { facts, started_seq: None, closed_seq: None };
+        transaction.put_sprint(&TaskKey::new("acme", id), &record, false).unwrap();
+        transaction.commit().unwrap();
+    }
+
+    fn at(&self, now: i64) -> Viewer<'_> {
+        Viewer::new(&self.store, &self.config, Millis(now))
+    }
+
+    fn ids(&self, filter: &TaskFilter) -> Vec<String> {
+        self.at(10 * DAY).tasks(filter).unwrap().into_iter().map(|task| task.id).collect()
+    }
+}
+
+fn born(first: Facts, rest: Vec<Kept>) -> Vec<Kept> {
+    std::iter::once(kept(0, What::Created(Box::new(first)))).chain(rest).collect()
+}
+
+fn named(key: &str, status: Status) -> Facts {
+    Facts { key: key.into(), ..facts(status) }
+}
+
+fn under(native_id: &str, key: Option<&str>) -> Option<ParentRef> {
+    Some(ParentRef { native_id: native_id.into(), key: key.map(Into::into) })
+}
+
+fn blocker(key: &str, finished: bool) -> Blocker {
+    Blocker { native_id: None, key: key.into(), finished }
+}
+
+fn link(at: i64, key: &str, added: bool) -> Kept {
+    kept(at, What::Linked { text: format!("is blocked by {key}"), blocker: Some(key.into()), added })
+}
+
+fn close_to(left: f64, right: f64) -> bool {
+    (left - right).abs() < 1e-9
+}
+
+#[test]
+fn a_task_reads_as_the_contract_says() {
+    let world = World::new();
+    world.sprint("42", SprintState::Active, 0);
+    let first = Facts { sprints: vec!["42".into()], estimate: Some(5.0), ..named("PROJ-1", Status::Todo) };
+    let key = world.task("10042", first, vec![kept(2 * HOUR, to(Status::InProgress))]);
+    let view = serde_json::to_value(world.at(3 * HOUR).task(&key).unwrap().unwrap()).unwrap();
+    let keys: Vec<&str> = view.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut wanted = vec![
+        "source",
+        "tool",
+        "native_id",
+        "id",
+        "url",
+        "project",
+        "project_id",
+        "type",
+        "native_type",
+        "title",
+        "status",
+        "native_status",
+        "blocked",
+        "priority",
+        "assignee",
+        "reporter",
+        "labels",
+        "estimate",
+        "parent",
+        "root",
+        "sprint",
+        "sprints",
+        "due",
+        "created",
+        "started",
+        "completed",
+        "cancelled",
+        "updated",
+        "deleted",
+        "lead_time",
+        "cycle_time",
+        "blocked_time",
+        "waiting_time",
+        "status_time",
+        "blocked_by",
+        "waiting_on",
+        "percent_complete",
+        "subtasks",
+        "trace_id",
+        "span_id",
+        "timeline",
+    ];
+    wanted.sort_unstable();
+    assert_eq!(keys, wanted, "a JSON value sorts its keys");
+    let some = |names: &[&str]| names.iter().map(|name| view[name].clone()).collect::<Vec<Value>>();
+    assert_eq!(
+        some(&["tool", "project_id", "status", "blocked", "priority", "root", "sprint", "percent_complete"]),
+        [
+            json!("jira"),
+            json!("commerce"),
+            json!("in_progress"),
+            json!(false),
+            Value::Null,
+            json!("PROJ-1"),
+            json!("42"),
+            json!(0.0)
+        ]
+    );
+    let ids = [&view["trace_id"], &view["span_id"]].map(|id| id.as_str().unwrap().len());
+    assert_eq!(ids, [32, 16]);
+    assert_eq!(view["status_time"], json!({"todo": 7200.0, "in_progress": 3600.0}));
+    assert_eq!(
+        view["timeline"][1],
+        json!({"at": "1970-01-01T02:00:00.000Z", "kind": "status_changed", "from": "todo", "to": "in_progress", "actor": null})
+    );
+    let back: TaskView = serde_json::from_value(view.clone()).unwrap();
+    assert_eq!(serde_json::to_value(back).unwrap(), view);
+}
+
+#[test]
+fn the_fields_are_written_in_the_order_of_the_contract() {
+    let world = World::new();
+    let key = world.task("1", named("PROJ-1", Status::Todo), vec![]);
+    let text = serde_json::to_string(&world.at(DAY).task(&key).unwrap().unwrap()).unwrap();
+    let places: Vec<_> = ["\"source\"", "\"type\"", "\"root\"", "\"deleted\"", "\"waiting_on\"", "\"timeline\""]
+        .iter()
+        .map(|name| text.find(name).unwrap())
+        .collect();
+    assert!(places.is_sorted(), "{text}");
+}
+
+#[test]
+fn turns_follow_the_change_that_caused_them() {
+    let world = World::new();
+    let later =
+        vec![kept(HOUR, to(Status::Done)), kept(2 * HOUR, to(Status::Todo)), kept(3 * HOUR, to(Status::Cancelled))];
+    let key = world.task("1", named("PROJ-1", Status::Todo), later);
+    let kinds: Vec<_> =
+        world.at(DAY).task(&key).unwrap().unwrap().timeline.iter().map(|entry| entry.kind.as_str()).collect();
+    assert_eq!(
+        kinds,
+        ["created", "status_changed", "completed", "status_changed", "reopened", "status_changed", "cancelled"]
+    );
+}
+
+#[test]
+fn what_a_status_blocks_is_told_as_following_from_it_and_a_flag_from_the_start_is_not() {
+    let world = World::new();
+    let on_hold = What::Status { status: Status::Blocked, native: "On Hold".into() };
+    let flagged = Facts { flag: Some("vendor".into()), ..named("PROJ-1", Status::Todo) };
+    let key = world.task("1", flagged, vec![kept(HOUR, on_hold), kept(2 * HOUR, to(Status::Done))]);
+    let timeline = world.at(DAY).task(&key).unwrap().unwrap().timeline;
+    let entries: Vec<_> = timeline
+        .iter()
+        .map(|entry| (entry.kind.as_str(), entry.from.clone(), entry.to.clone(), entry.derived.as_deref()))
+        .collect();
+    let because = Some("status On Hold");
+    let expected = [
+        ("created", Value::Null, json!("todo"), None),
+        ("blocked", Value::Null, json!("vendor"), None),
+        ("status_changed", json!("todo"), json!("blocked"), None),
+        ("blocked", Value::Null, json!("On Hold"), because),
+        ("status_changed", json!("blocked"), json!("done"), None),
+        ("unblocked", json!("On Hold"), Value::Null, because),
+        ("completed", json!("blocked"), json!("done"), None),
+    ];
+    assert_eq!(entries, expected);
+}
+
+#[test]
+fn an_artifact_is_listed_and_what_follows_from_it_says_so() {
+    let world = World::new();
+    let merged = crate::model::samples::artifact("merged", "acme/checkout#12");
+    let key = world.task("1", named("PROJ-1", Status::Todo), vec![kept(HOUR, What::Evidence(merged))]);
+    let task = world.at(DAY).task(&key).unwrap().unwrap();
+    let entries: Vec<_> = task.timeline.iter().map(|entry| (entry.kind.as_str(), entry.derived.as_deref())).collect();
+    let because = Some("merged acme/checkout#12");
+    let expected = [("created", None), ("artifact", None), ("status_changed", because), ("completed", because)];
+    assert_eq!(entries, expected);
+    assert_eq!(task.timeline[1].to["reference"], "acme/checkout#12");
+    assert_eq!((task.timeline[2].from.clone(), task.timeline[2].to.clone()), (json!("todo"), json!("done")));
+    assert_eq!((task.status, task.completed), (Status::Done, Some(Millis(HOUR))));
+}
+
+#[test]
+fn what_was_before_comes_from_the_fold() {
+    let world = World::new();
+    let seen = |mut kept: Kept| {
+        kept.entry.observed = true;
+        kept
+    };
+    let later = vec![
+        kept(1, What::Estimated(Some(3.0))),
+        seen(kept(2, What::Estimated(Some(8.0)))),
+        kept(3, What::Blocked(Some("vendor".into()))),
+        kept(4, What::Unblocked),
+        kept(5, What::Parent(under("7", Some("PROJ-7")))),
+        link(6, "OPS-1", true),
+        link(7, "OPS-1", false),
+    ];
+    let key = world.task("1", named("PROJ-1", Status::Todo), later);
+    let entries = world.at(DAY).task(&key).unwrap().unwrap().timeline;
+    let changes: Vec<_> = entries[1..].iter().map(|entry| (entry.from.clone(), entry.to.clone())).collect();
+    let link = json!("is blocked by OPS-1");
+    assert_eq!(
+        changes,
+        [
+            (Value::Null, json!(3.0)),
+            (json!(3.0), json!(8.0)),
+            (Value::Null, json!("vendor")),
+            (json!("vendor"), Value::Null),
+            (Value::Null, json!("PROJ-7")),
+            (Value::Null, link.clone()),
+            (link, Value::Null),
+        ]
+    );
+    let observed: Vec<_> = entries.iter().map(|entry| entry.observed).collect();
+    assert_eq!(observed, [false, false, true, false, false, false, false, false]);
+    assert!(!serde_json::to_string(&entries[0]).unwrap().contains("observed"));
+}
+
+#[test]
+fn the_root_is_the_nearest_epic_else_the_topmost_ancestor() {
+    let world = World::new();
+    let of = |key: &str, task_type, parent| Facts { task_type, parent, ..named(key, Status::Todo) };
+    world.task("1", of("PROJ-1", TaskType::Epic, under("9", Some("TOP-9"))), vec![]);
+    world.task("2", of("PROJ-2", TaskType::Story, under("1", None)), vec![]);
+    let leaf = world.task("3", of("PROJ-3", TaskType::Subtask, under("2", Some("OLD-2"))), vec![]);
+    let orphan = world.task("4", of("PROJ-4", TaskType::Story, under("77", Some("HID-7"))), vec![]);
+    let nameless = world.task("5", of("PROJ-5", TaskType::Story, under("78", None)), vec![]);
+    let viewer = world.at(DAY);
+    let places = |key| {
+        let view = viewer.task(key).unwrap().unwrap();
+        (view.parent.unwrap(), view.root)
+    };
+    assert_eq!(places(&leaf), ("PROJ-2".into(), "PROJ-1".into()));
+    assert_eq!(places(&orphan), ("HID-7".into(), "HID-7".into()));
+    assert_eq!(places(&nameless), ("78".into(), "78".into()));
+    assert_eq!(viewer.task(&TaskKey::new("acme", "1")).unwrap().unwrap().root, "PROJ-1");
+}
+
+#[test]
+fn a_loop_of_parents_ends() {
+    let world = World::new();
+    let a = world.task("1", Facts { parent: under("2", None), ..named("PROJ-1", Status::Todo) }, vec![]);
+    world.task("2", Facts { parent: under("1", None), ..named("PROJ-2", Status::Todo) }, vec![]);
+    assert!(world.at(DAY).task(&a).unwrap().is_some());
+}
+
+#[test]
+fn percent_and_subtasks_are_those_of_the_descendants() {
+    let world = World::new();
+    let child = |key: &str, status| Facts { parent: under("1", None), estimate: Some(2.0), ..named(key, status) };
+    let parent = world.task("1", named("PROJ-1", Status::Todo), vec![]);
+    let done = world.task("2", child("PROJ-10", Status::Done), vec![]);
+    world.task("3", child("PROJ-9", Status::Todo), vec![]);
+    world.task("4", child("PROJ-8", Status::Todo), vec![kept(5, What::Deleted)]);
+    let viewer = world.at(DAY);
+    let view = viewer.task(&parent).unwrap().unwrap();
+    assert_eq!((view.percent_complete, view.subtasks), (50.0, Subtasks { total: 2, completed: 1 }));
+    assert!(close_to(viewer.task(&done).unwrap().unwrap().percent_complete, 100.0));
+    let children: Vec<_> = viewer.children(&parent).unwrap().into_iter().map(|child| child.id).collect();
+    assert_eq!(children, ["PROJ-9", "PROJ-10"]);
+}
+
+#[test]
+fn waiting_counts_once_from_the_link_to_the_end_of_the_blocker() {
+    let world = World::new();
+    world.task("8", named("OPS-8", Status::Todo), vec![kept(4 * HOUR, to(Status::Done))]);
+    world.task("9", named("OPS-9", Status::Todo), vec![]);
+    let key = TaskKey::new("acme", "1");
+    let links = vec![link(HOUR, "OPS-8", true), link(3 * HOUR, "OPS-9", true)];
+    world.put(&key, born(named("PROJ-1", Status::Todo), links), vec![blocker("OPS-8", false), blocker("OPS-9", true)]);
+    let view = world.at(10 * HOUR).task(&key).unwrap().unwrap();
+    assert_eq!(view.blocked_by, ["OPS-8", "OPS-9"]);
+    assert_eq!(view.waiting_on, ["OPS-9"], "its own record is better than what the link said");
+    assert!(close_to(view.waiting_time, 9.0 * 3600.0), "one to ten o'clock: {}", view.waiting_time);
+    assert_eq!((view.blocked, view.blocked_time), (false, 0.0));
+}
+
+#[test]
+fn waiting_ends_with_the_task_and_with_the_link() {
+    let world = World::new();
+    world.task("9", named("OPS-9", Status::Todo), vec![]);
+    let finished = TaskKey::new("acme", "1");
+    let later = vec![kept(6 * HOUR, to(Status::Done))];
+    world.put(&finished, born(named("PROJ-1", Status::Todo), later), vec![blocker("OPS-9", false)]);
+    let unlinked = TaskKey::new("acme", "2");
+    let later = vec![link(HOUR, "OPS-9", true), link(3 * HOUR, "OPS-9", false)];
+    world.put(&unlinked, born(named("PROJ-2", Status::Todo), later), vec![]);
+    let viewer = world.at(10 * HOUR);
+    let waited = |key| viewer.task(key).unwrap().unwrap().waiting_time;
+    assert!(close_to(waited(&finished), 6.0 * 3600.0));
+    assert!(close_to(waited(&unlinked), 2.0 * 3600.0));
+}
+
+#[test]
+fn where_links_block_waiting_is_blocked() {
+    let world = World::new();
+    let key = TaskKey::new("strict", "1");
+    let waits = kept(2 * HOUR, What::Waits("waits for OPS-9".into()));
+    let later = vec![kept(HOUR, to(Status::InProgress)), link(2 * HOUR, "OPS-9", true), waits];
+    world.put(&key, born(named("PROJ-1", Status::Todo), later), vec![blocker("OPS-9", false)]);
+    let view = world.at(5 * HOUR).task(&key).unwrap().unwrap();
+    assert_eq!((view.status, view.blocked), (Status::Blocked, true));
+    assert_eq!((view.blocked_time, view.waiting_time), (3.0 * 3600.0, 0.0));
+    let times: Vec<_> = view.status_time.into_iter().collect();
+    assert_eq!(times, [(Status::Todo, 3600.0), (Status::InProgress, 3600.0), (Status::Blocked, 3.0 * 3600.0)]);
+    let blocked = TaskFilter { status: Some(StatusFilter::Is(Status::Blocked)), ..TaskFilter::default() };
+    assert_eq!(world.ids(&blocked), ["PROJ-1"]);
+}
+
+#[test]
+fn a_fact_dated_after_now_by_a_fast_clock_has_happened() {
+    let world = World::new();
+    let key = world.task("1", named("PROJ-1", Status::Todo), vec![kept(HOUR + 5_000, to(Status::Done))]);
+    assert_eq!(world.at(HOUR).task(&key).unwrap().unwrap().status, Status::Done);
+}
+
+#[test]
+fn the_sprint_that_matters_is_the_running_one_then_the_next_then_the_last() {
+    let world = World::new();
+    world.sprint("40", SprintState::Closed, 0);
+    world.sprint("41", SprintState::Closed, 3 * DAY);
+    world.sprint("42", SprintState::Active, 6 * DAY);
+    world.sprint("43", SprintState::Future, 9 * DAY);
+    for (number, (sprints, wanted)) in [
+        (vec!["41", "42", "43"], Some("42")),
+        (vec!["41", "43"], Some("43")),
+        (vec!["41", "40"], Some("41")),
+        (vec!["99"], Some("99")),
+        (vec![], None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let sprints = sprints.into_iter().map(Into::into).collect();
+        let first = Facts { sprints, ..named(&format!("PROJ-{number}"), Status::Todo) };
+        let key = world.task(&number.to_string(), first, vec![]);
+        assert_eq!(world.at(7 * DAY).task(&key).unwrap().unwrap().sprint.as_deref(), wanted);
+    }
+}
+
+#[test]
+fn filters_choose_and_order() {
+    let world = World::new();
+    world.sprint("42", SprintState::Active, 0);
+    let in_sprint =
+        Facts { sprints: vec!["42".into()], assignee: Some("Ada".into()), ..named("PROJ-10", Status::Todo) };
+    world.task("1", in_sprint, vec![]);
+    world.task("2", named("PROJ-9", Status::Done), vec![]);
+    world.task("3", Facts { project: "OPS".into(), ..named("OPS-1", Status::InReview) }, vec![]);
+    world.task("4", named("PROJ-2", Status::Todo), vec![kept(5, What::Deleted)]);
+    world.put(&TaskKey::new("strict", "1"), born(named("A-1", Status::Cancelled), vec![]), vec![]);
+    let status = |word: &str| TaskFilter { status: Some(word.parse().unwrap()), ..TaskFilter::default() };
+    assert_eq!(world.ids(&TaskFilter::default()), ["OPS-1", "PROJ-2", "PROJ-9", "PROJ-10", "A-1"]);
+    assert_eq!(world.ids(&status("open")), ["OPS-1", "PROJ-10"]);
+    assert_eq!(world.ids(&status("todo")), ["PROJ-10"]);
+    assert_eq!(world.ids(&status("done")), ["PROJ-9"]);
+    assert_eq!(world.ids(&TaskFilter { project: Some("Commerce".into()), ..status("open") }), ["PROJ-10"]);
+    assert_eq!(world.ids(&TaskFilter { sprint: Some("sprint 42".into()), ..TaskFilter::default() }), ["PROJ-10"]);
+    assert_eq!(world.ids(&TaskFilter { assignee: Some("ada".into()), ..TaskFilter::default() }), ["PROJ-10"]);
+    assert_eq!(world.ids(&TaskFilter { source: Some("strict".into()), ..TaskFilter::default() }), ["A-1"]);
+    assert!(StatusFilter::from_str("opened").unwrap_err().ends_with("cancelled, open"));
+}
+
+#[test]
+fn a_key_finds_who_is_called_so_now_before_who_once_was() {
+    let world = World::new();
+    let moved = What::Moved { key: "OPS-5".into(), project: "OPS".into() };
+    world.task("1", named("PROJ-1", Status::Todo), vec![kept(5, moved)]);
+    let ids = |name: &str| {
+        let found = world.at(DAY).find(name, None).unwrap();
+        found.into_iter().map(|view| view.native_id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids("proj-1"), ["1"], "an old key still finds it");
+    world.task("2", named("PROJ-1", Status::Todo), vec![]);
+    assert_eq!(ids("PROJ-1"), ["2"]);
+    assert_eq!(ids("1"), ["1"], "a native id finds it as well");
+    assert!(ids("NONE-1").is_empty());
+}
+
+#[test]
+fn a_move_is_told_by_what_changed() {
+    let world = World::new();
+    let moved = |key: &str, project: &str| What::Moved { key: key.into(), project: project.into() };
+    world.task(
+        "1",
+        named("PROJ-1", Status::Todo),
+        vec![kept(5, moved("PROJ-1", "OPS")), kept(6, moved("OPS-5", "OPS"))],
+    );
+    let view = world.at(DAY).find("OPS-5", None).unwrap().pop().unwrap();
+    let told: Vec<_> = view.timeline.iter().skip(1).map(|entry| (entry.from.clone(), entry.to.clone())).collect();
+    assert_eq!(told, [(json!("PROJ"), json!("OPS")), (json!("PROJ-1"), json!("OPS-5"))]);
+}
+
+#[test]
+fn a_sprint_reads_as_the_contract_says() {
+    let world = World::new();
+    world.sprint("42", SprintState::Closed, 8 * HOUR);
+    let member =
+        |key: &str, points| Facts { estimate: Some(points), sprints: vec!["42".into()], ..named(key, Status::Todo) };
+    world.task("1", member("PROJ-1", 5.0), vec![kept(DAY, to(Status::Done))]);
+    world.task("2", member("PROJ-2", 3.0), vec![]);
+    let sprints =
+        world.at(9 * DAY).sprints(&SprintFilter { project: Some("commerce".into()), ..SprintFilter::default() });
+    let view = sprints.unwrap().pop().unwrap();
+    assert_eq!((view.committed, view.completed_points, view.carried_over, view.remaining), (8.0, 5.0, 3.0, 3.0));
+    assert_eq!((view.committed_tasks, view.completed_tasks, view.carried_over_tasks), (2, 1, 1));
+    assert_eq!(
+        view.burndown.iter().map(|day| &*day.date).collect::<Vec<_>>(),
+        ["1970-01-01", "1970-01-02", "1970-01-03"]
+    );
+    assert_eq!(view.burndown.last().map(|day| (day.remaining, day.ideal)), Some((3.0, 0.0)));
+    let back: SprintView = serde_json::from_value(serde_json::to_value(&view).unwrap()).unwrap();
+    assert_eq!(back, view);
+    let none = SprintFilter { state: Some(SprintState::Active), ..SprintFilter::default() };
+    assert!(world.at(9 * DAY).sprints(&none).unwrap().is_empty());
+}
