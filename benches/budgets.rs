@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use contextcore_standins::Clock;
-use contextcore_standins::github::{self, Github, GithubHandle};
-use contextcore_standins::jira::{Jira, JiraHandle, Options};
-use contextcore_standins::linear::{self, Linear};
-use contextcore_standins::otlp::{Collector, Handle};
-use contextcore_standins::world::{BoardKind, Draft, StatusId, TypeId, World};
+use contextcore_fakes::Clock;
+use contextcore_fakes::github::{self, Github, GithubHandle};
+use contextcore_fakes::jira::{Jira, JiraHandle, Options};
+use contextcore_fakes::linear::{self, Linear};
+use contextcore_fakes::otlp::{Collector, Handle};
+use contextcore_fakes::world::{BoardKind, Draft, StatusId, TypeId, World};
 
 const NOW: i64 = 1_795_000_000_000;
 const DAY: i64 = 86_400_000;
@@ -79,7 +79,7 @@ impl<T> Installation<T> {
     /// `source` is the inside of its source in the configuration, where `TOKEN` stands for the token.
     async fn beside(tool: T, source: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let options = contextcore_standins::otlp::Options { keep: false, ..Default::default() };
+        let options = contextcore_fakes::otlp::Options { keep: false, ..Default::default() };
         let collector = Collector::start(options).await.expect("a collector");
         let config = format!(
             "store: {{path: {}}}\nexport: {{otlp: {{endpoint: '{}'}}}}\nsources:\n  - {{name: bench, {}}}\n",

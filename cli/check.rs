@@ -19,17 +19,17 @@ use crate::table::{Column, Table};
 use crate::{stop, terminal};
 use tokio_util::sync::CancellationToken;
 
-/// What a check found.
+/// Change a check found.
 #[derive(Debug, Serialize)]
 struct Findings {
     sources: Vec<SourceFinding>,
     backends: Vec<BackendFinding>,
-    /// What the doctor found, if it was asked.
+    /// Change the doctor found, if it was asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     doctor: Vec<Finding>,
 }
 
-/// What was found of a source.
+/// Change was found of a source.
 #[derive(Debug, Serialize)]
 struct SourceFinding {
     name: String,
@@ -40,7 +40,7 @@ struct SourceFinding {
     error: Option<ErrorLine>,
 }
 
-/// What was found of one signal's backend.
+/// Change was found of one signal's backend.
 #[derive(Debug, Serialize)]
 struct BackendFinding {
     signal: Signal,
@@ -124,7 +124,7 @@ impl Findings {
         Exit::worst(sources.chain(problems).chain(backends).chain(doctor))
     }
 
-    /// What is wrong with sources that answered, by source.
+    /// Change is wrong with sources that answered, by source.
     fn problems(&self) -> impl Iterator<Item = (&str, &str)> {
         self.sources.iter().flat_map(|source| {
             let problems = source.report.iter().flat_map(|report| &report.problems);

@@ -13,11 +13,11 @@ use contextcore_core::ingest::sync::Options;
 use contextcore_core::query::Viewer;
 use contextcore_core::store::Store;
 use contextcore_core::{Error, Millis};
-use contextcore_standins::Clock;
-use contextcore_standins::github::{self, Github, GithubHandle};
-use contextcore_standins::jira::{self, Jira, JiraHandle};
-use contextcore_standins::linear::{self, Linear, LinearHandle};
-use contextcore_standins::world::{Foreign, HubDemo, World};
+use contextcore_fakes::Clock;
+use contextcore_fakes::github::{self, Github, GithubHandle};
+use contextcore_fakes::jira::{self, Jira, JiraHandle};
+use contextcore_fakes::linear::{self, Linear, LinearHandle};
+use contextcore_fakes::world::{Foreign, GithubDemo, World};
 use serde_json::json;
 
 use crate::app::{self, Context};
@@ -50,7 +50,7 @@ impl Tools {
         let world = World::demo(now.0, months, seed);
         // The code host tells whole seconds, and so must its world.
         let whole = now.0 - now.0.rem_euclid(1_000);
-        let hub = HubDemo::new(whole, months, seed).with_foreign(Foreign::of(&world, whole, WORKED_ON)).build();
+        let hub = GithubDemo::new(whole, months, seed).with_foreign(Foreign::of(&world, whole, WORKED_ON)).build();
         let mut apps = World::demo(now.0, months, seed.wrapping_add(1));
         apps.rename_project("SHOP", "APP", "Apps");
         Ok(Self {

@@ -4,8 +4,8 @@ use contextcore_core::Millis;
 use contextcore_core::config::{self, Config};
 use contextcore_core::model::time::{DAY, HOUR};
 use contextcore_core::model::{
-    Blocker, Entry, EntryId, Facts, Kept, ParentRef, SprintFacts, SprintRecord, SprintState, Status, TaskKey,
-    TaskRecord, TaskType, What,
+    Blocker, Change, Event, EventId, Facts, ParentRef, SprintFacts, SprintRecord, SprintState, Status, StoredEvent,
+    TaskKey, TaskRecord, TaskType,
 };
 use contextcore_core::query::{TaskFilter, TaskView, Viewer};
 use contextcore_core::store::Store;
@@ -40,21 +40,21 @@ fn facts(key: &str, title: &str, task_type: TaskType) -> Facts {
         parent: None,
         sprints: vec![],
         due: None,
-        waits: None,
+        blocked_by_links: None,
     }
 }
 
-fn put(store: &Store, native_id: &str, first: Facts, rest: &[(i64, What)], blockers: Vec<Blocker>) {
+fn put(store: &Store, native_id: &str, first: Facts, rest: &[(i64, Change)], blockers: Vec<Blocker>) {
     let key = TaskKey::new("acme", native_id);
-    let created = (NOW.plus(-5 * DAY), What::Created(Box::new(first)));
+    let created = (NOW.plus(-5 * DAY), Change::Created(Box::new(first)));
     let rest = rest.iter().map(|(before, what)| (NOW.plus(-before), what.clone()));
-    let timeline: Vec<Kept> = std::iter::once(created)
+    let timeline: Vec<StoredEvent> = std::iter::once(created)
         .chain(rest)
         .enumerate()
         .map(|(place, (at, what))| {
             let actor = (place > 0).then(|| "Ada".to_owned());
-            Kept {
-                entry: Entry { id: EntryId::of(&key, &place.to_string()), at, actor, observed: false, what },
+            StoredEvent {
+                event: Event { id: EventId::of(&key, &place.to_string()), at, actor, observed: false, change: what },
                 seq: 1,
             }
         })
@@ -62,7 +62,7 @@ fn put(store: &Store, native_id: &str, first: Facts, rest: &[(i64, What)], block
     let record = TaskRecord {
         url: format!("https://acme.example/browse/{native_id}"),
         reporter: Some("Lin".into()),
-        updated: timeline.last().unwrap().entry.at,
+        updated: timeline.last().unwrap().event.at,
         blockers,
         absences: 0,
         timeline,
@@ -72,8 +72,8 @@ fn put(store: &Store, native_id: &str, first: Facts, rest: &[(i64, What)], block
     transaction.commit().unwrap();
 }
 
-fn to(status: Status, native: &str) -> What {
-    What::Status { status, native: native.into() }
+fn to(status: Status, native: &str) -> Change {
+    Change::Status { status, native: native.into() }
 }
 
 fn fill(store: &Store) {
@@ -114,16 +114,16 @@ fn fill(store: &Store) {
         sprints: sprint(),
         ..facts("PROJ-12", "Pay by card, \"one click\" and invoice, in every currency we sell in", TaskType::Story)
     };
-    let link = What::Linked { text: "is blocked by OPS-4".into(), blocker: Some("OPS-4".into()), added: true };
+    let link = Change::Linked { text: "is blocked by OPS-4".into(), blocker: Some("OPS-4".into()), added: true };
     let life = [
         (4 * DAY, to(Status::InProgress, "In Development")),
         (3 * DAY, link),
-        (DAY, What::Blocked(Some("waiting for the vendor".into()))),
-        (6 * HOUR, What::Estimated(Some(8.0))),
+        (DAY, Change::Blocked(Some("waiting for the vendor".into()))),
+        (6 * HOUR, Change::Estimated(Some(8.0))),
     ];
     let blocker = Blocker { native_id: None, key: "OPS-4".into(), finished: false };
     put(store, "12", blocked, &life, vec![blocker]);
-    put(store, "13", facts("PROJ-13", "Old idea", TaskType::Task), &[(HOUR, What::Deleted)], vec![]);
+    put(store, "13", facts("PROJ-13", "Old idea", TaskType::Task), &[(HOUR, Change::Deleted)], vec![]);
 }
 
 /// A store with a few tasks, and the configuration for it. The directory goes away with the guard.

@@ -13,6 +13,7 @@ mod engine;
 mod failure;
 #[cfg(test)]
 mod fixture;
+mod humanize;
 mod init;
 mod logging;
 mod portfolio;
@@ -31,7 +32,6 @@ mod sync;
 mod table;
 mod tasks;
 mod terminal;
-mod words;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What runs the command. One thread does for what mostly waits: the C library keeps an arena of memory for every further
+/// Change runs the command. One thread does for what mostly waits: the C library keeps an arena of memory for every further
 /// one, which took half as much again. A service must answer while it works, and the demo is its own vendor.
 fn runtime(command: &Command) -> io::Result<Runtime> {
     match command {

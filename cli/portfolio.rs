@@ -3,13 +3,13 @@
 use contextcore_core::Millis;
 use contextcore_core::model::time::DAY;
 use contextcore_core::model::{SprintState, Status, TaskType};
-use contextcore_core::query::{EntryKind, SprintFilter, SprintView, StatusFilter, TaskFilter, TaskView, Viewer};
+use contextcore_core::query::{EventKind, SprintFilter, SprintView, StatusFilter, TaskFilter, TaskView, Viewer};
 use serde::Serialize;
 
+use crate::humanize;
 use crate::table::{Column, Table};
-use crate::words;
 
-/// What counts as lately.
+/// Change counts as lately.
 const LATELY: i64 = 30 * DAY;
 /// Epics and blocked tasks shown to people.
 const SHOWN: usize = 12;
@@ -132,12 +132,12 @@ fn blocked(task: &TaskView, now: Millis) -> Option<Blocked> {
         return None;
     }
     let cause = task.timeline.iter().rev().find(|entry| {
-        entry.kind == EntryKind::Blocked
-            || (entry.kind == EntryKind::StatusChanged && entry.to == Status::Blocked.as_str())
+        entry.kind == EventKind::Blocked
+            || (entry.kind == EventKind::StatusChanged && entry.to == Status::Blocked.as_str())
     });
     // Blocked from the start, or by an open link.
     let since = cause.map_or(task.created, |entry| entry.at);
-    let told = cause.filter(|entry| entry.kind == EntryKind::Blocked).and_then(|entry| entry.to.as_str());
+    let told = cause.filter(|entry| entry.kind == EventKind::Blocked).and_then(|entry| entry.to.as_str());
     let waits = || match task.waiting_on.as_slice() {
         [] => "no reason given".to_owned(),
         keys => format!("waiting on {}", keys.join(", ")),
@@ -186,7 +186,7 @@ impl Portfolio {
         for project in &self.projects {
             let sprint = project.sprint.as_ref();
             let points =
-                |pick: fn(&Sprint) -> f64| sprint.map(|sprint| words::points(pick(sprint))).unwrap_or_default();
+                |pick: fn(&Sprint) -> f64| sprint.map(|sprint| humanize::points(pick(sprint))).unwrap_or_default();
             table.row([
                 project.id.clone(),
                 project.open.to_string(),
@@ -229,7 +229,7 @@ impl Portfolio {
         for blocked in self.blocked.iter().take(SHOWN) {
             table.row([
                 blocked.id.clone(),
-                words::duration(blocked.seconds),
+                humanize::duration(blocked.seconds),
                 blocked.assignee.clone().unwrap_or_default(),
                 blocked.reason.clone(),
                 blocked.title.clone(),
@@ -241,7 +241,7 @@ impl Portfolio {
 
 /// How many are blocked, and in brackets for how long the oldest has been.
 fn blocked_count(project: &Project) -> String {
-    let oldest = project.oldest_blocked.map(|seconds| format!(" ({})", words::duration(seconds)));
+    let oldest = project.oldest_blocked.map(|seconds| format!(" ({})", humanize::duration(seconds)));
     format!("{}{}", project.blocked, oldest.unwrap_or_default())
 }
 

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use contextcore_core::progress::{Event, Progress};
+use contextcore_core::progress::{Progress, Update};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use crate::{terminal, words};
+use crate::{humanize, terminal};
 
 /// How often a source says in the log that it is still at work.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// What watches this run.
+/// Change watches this run.
 pub(crate) fn watcher(bars: &MultiProgress) -> Box<dyn Progress> {
     if terminal::is_watched() { Box::new(Bars::new(bars.clone())) } else { lines() }
 }
@@ -57,22 +57,22 @@ impl Bars {
 }
 
 impl Progress for Bars {
-    fn event(&self, source: &str, event: Event) {
+    fn event(&self, source: &str, event: Update) {
         let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
-        let template = if matches!(event, Event::Sent { .. }) { SENDING } else { UNKNOWN };
+        let template = if matches!(event, Update::Sent { .. }) { SENDING } else { UNKNOWN };
         let bar = bars.entry(source.to_owned()).or_insert_with(|| self.begin(source, template));
         match event {
-            Event::Began { total } => total.into_iter().for_each(|total| bar.expect(total)),
-            Event::Total(total) => bar.expect(total),
-            Event::Page { records, changes } => {
+            Update::Began { total } => total.into_iter().for_each(|total| bar.expect(total)),
+            Update::Total(total) => bar.expect(total),
+            Update::Page { records, changes } => {
                 bar.bar.inc(records);
                 if let Some(total) = bar.bar.length() {
                     bar.expect(total);
                 }
                 bar.changes += changes;
             }
-            Event::Sent { items, .. } => bar.sent += items,
-            Event::Done => bar.bar.abandon(),
+            Update::Sent { items, .. } => bar.sent += items,
+            Update::Done => bar.bar.abandon(),
         }
         bar.bar.set_message(bar.message());
     }
@@ -88,7 +88,7 @@ impl Bar {
     fn message(&self) -> String {
         let parts = [(self.changes, "changes"), (self.sent, "sent")];
         let told =
-            parts.iter().filter(|(count, _)| *count > 0).map(|(count, of)| format!("{} {of}", words::count(*count)));
+            parts.iter().filter(|(count, _)| *count > 0).map(|(count, of)| format!("{} {of}", humanize::count(*count)));
         told.collect::<Vec<_>>().join(", ")
     }
 }
@@ -105,7 +105,7 @@ const KNOWN: &str = "{prefix:14!} {bar:24.cyan/dim} {human_pos}/{human_len} reco
 /// While nobody knows.
 const UNKNOWN: &str = "{prefix:14!} {spinner} {human_pos} records {rate} {elapsed} · {msg}";
 
-/// What is sent of a project as a whole.
+/// Change is sent of a project as a whole.
 const SENDING: &str = "{prefix:14!} {spinner} {msg}";
 
 fn style(template: &str) -> ProgressStyle {
@@ -146,16 +146,16 @@ impl Counts {
 }
 
 impl Progress for Lines {
-    fn event(&self, source: &str, event: Event) {
+    fn event(&self, source: &str, event: Update) {
         let mut all = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = all.entry(source.to_owned()).or_default();
         match event {
-            Event::Began { .. } => {
+            Update::Began { .. } => {
                 *counts = Counts::default();
                 tracing::info!(source, "sync begins");
             }
-            Event::Total(total) => counts.total = Some(total),
-            Event::Page { records, changes } => {
+            Update::Total(total) => counts.total = Some(total),
+            Update::Page { records, changes } => {
                 counts.records += records;
                 counts.changes += changes;
                 if counts.is_due() {
@@ -163,13 +163,13 @@ impl Progress for Lines {
                     tracing::info!(source, records, total, changes, "sync goes on");
                 }
             }
-            Event::Sent { signal, items } => {
+            Update::Sent { signal, items } => {
                 counts.sent += items;
                 if counts.is_due() {
                     tracing::info!(source, signal = signal.as_str(), sent = counts.sent, "sending goes on");
                 }
             }
-            Event::Done => {
+            Update::Done => {
                 let seconds = counts.began.elapsed().as_secs_f64();
                 tracing::info!(source, records = counts.records, changes = counts.changes, seconds, "sync ended");
             }
@@ -195,10 +195,10 @@ mod tests {
     #[test]
     fn a_bar_counts_records_and_tells_changes() {
         let bars = hidden();
-        bars.event("acme", Event::Began { total: None });
-        bars.event("acme", Event::Total(1_200));
-        bars.event("acme", Event::Page { records: 300, changes: 1_500 });
-        bars.event("acme", Event::Sent { signal: contextcore_core::export::otlp::Signal::Logs, items: 7 });
+        bars.event("acme", Update::Began { total: None });
+        bars.event("acme", Update::Total(1_200));
+        bars.event("acme", Update::Page { records: 300, changes: 1_500 });
+        bars.event("acme", Update::Sent { signal: contextcore_core::export::otlp::Signal::Logs, items: 7 });
         let bars = bars.bars.lock().unwrap();
         let bar = &bars["acme"];
         assert_eq!((bar.bar.position(), bar.bar.length()), (300, Some(1_200)));

@@ -1,4 +1,4 @@
-//! What a run came to: the last lines of `sync`, `replay` and `demo`, or one JSON object, and the exit code that follows.
+//! Change a run came to: the last lines of `sync`, `replay` and `demo`, or one JSON object, and the exit code that follows.
 
 use std::collections::BTreeMap;
 
@@ -10,24 +10,24 @@ use contextcore_core::{Error, ErrorKind};
 use serde::Serialize;
 
 use crate::failure::Exit;
-use crate::words;
+use crate::humanize;
 
-/// What a run came to.
+/// Change a run came to.
 #[derive(Debug, Serialize)]
 pub(crate) struct RunReport {
     /// One entry a source.
     pub(crate) sources: Vec<SourceLine>,
-    /// What became of the telemetry.
+    /// Change became of the telemetry.
     pub(crate) export: ExportLine,
     /// Nothing was written or sent.
     pub(crate) dry_run: bool,
     /// How long everything took.
     pub(crate) seconds: f64,
-    /// What the process used, where the system tells.
+    /// Change the process used, where the system tells.
     pub(crate) process: Option<ProcessUse>,
 }
 
-/// What a source came to.
+/// Change a source came to.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct SourceLine {
     name: String,
@@ -43,7 +43,7 @@ pub(crate) struct SourceLine {
     error: Option<ErrorLine>,
 }
 
-/// What became of the telemetry.
+/// Change became of the telemetry.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct ExportLine {
     /// Spans the backend took, over all sources.
@@ -56,7 +56,7 @@ pub(crate) struct ExportLine {
     rejected: u64,
     /// Batches sent again.
     retries: u64,
-    /// What ended the sending early, by signal. What remains is in the journal.
+    /// Change ended the sending early, by signal. Change remains is in the journal.
     errors: BTreeMap<String, ErrorLine>,
 }
 
@@ -90,7 +90,7 @@ impl From<&Error> for ErrorLine {
 }
 
 impl RunReport {
-    /// Puts together what was read and what was sent. What was sent of a project as a whole (snapshots, metrics) is counted
+    /// Puts together what was read and what was sent. Change was sent of a project as a whole (snapshots, metrics) is counted
     /// with the source that `owners` has for it.
     pub(crate) fn new(
         read: Vec<SourceReport>,
@@ -148,18 +148,18 @@ impl RunReport {
         self.sources.iter().map(|line| line.text(self.dry_run)).collect()
     }
 
-    /// What a person should look at: warnings, then errors, a line each.
+    /// Change a person should look at: warnings, then errors, a line each.
     pub(crate) fn troubles(&self) -> String {
         let mut text = String::new();
         for line in &self.sources {
             line.warnings.iter().for_each(|warning| text.push_str(&format!("warning: {}: {warning}\n", line.name)));
             if line.set_aside > 0 {
-                let records = words::plural(line.set_aside, "record");
+                let records = humanize::plural(line.set_aside, "record");
                 text.push_str(&format!("warning: {}: {records} set aside: see `contextcore status`\n", line.name));
             }
         }
         if self.export.rejected > 0 {
-            let items = words::plural(self.export.rejected, "item");
+            let items = humanize::plural(self.export.rejected, "item");
             text.push_str(&format!("error: the backend refused {items} for good: see `contextcore status`\n"));
         }
         for line in &self.sources {
@@ -197,7 +197,7 @@ impl SourceLine {
     }
 
     fn text(&self, dry_run: bool) -> String {
-        let count = |number: u64| words::count(number);
+        let count = |number: u64| humanize::count(number);
         let failed = if self.error.is_some() { ", failed" } else { "" };
         let sent = if dry_run {
             "nothing written or sent".to_owned()

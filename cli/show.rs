@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use contextcore_core::config::Config;
 use contextcore_core::model::{Status, TaskType};
-use contextcore_core::query::{EntryKind, EntryView, TaskView, Viewer};
+use contextcore_core::query::{EventKind, EventView, TaskView, Viewer};
 use contextcore_core::store::Store;
 use contextcore_core::{Error, ErrorKind, Millis};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use crate::args;
 use crate::failure::{Exit, Outcome};
 use crate::reader::{Reader, Which};
 use crate::table::{Column, Table};
-use crate::{terminal, words};
+use crate::{humanize, terminal};
 
 /// A task, its children and its links.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ pub(crate) struct ShowView {
     pub(crate) links: Vec<String>,
 }
 
-/// What there is to say of a child in one line.
+/// Change there is to say of a child in one line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Child {
     id: String,
@@ -69,9 +69,9 @@ fn child(task: TaskView) -> Child {
 }
 
 /// The links that were made and not removed since.
-fn links(timeline: &[EntryView]) -> Vec<String> {
+fn links(timeline: &[EventView]) -> Vec<String> {
     let mut links: Vec<String> = Vec::new();
-    for entry in timeline.iter().filter(|entry| entry.kind == EntryKind::Linked) {
+    for entry in timeline.iter().filter(|entry| entry.kind == EventKind::Linked) {
         if let Some(gone) = entry.from.as_str() {
             links.retain(|link| link != gone);
         }
@@ -118,8 +118,8 @@ fn facts(task: &TaskView) -> Table {
         }
     };
     let word = |text: &Option<String>| text.clone().unwrap_or_default();
-    let time = |at: Option<Millis>| at.map(words::moment).unwrap_or_default();
-    let length = |seconds: f64| if seconds > 0.0 { words::duration(seconds) } else { String::new() };
+    let time = |at: Option<Millis>| at.map(humanize::moment).unwrap_or_default();
+    let length = |seconds: f64| if seconds > 0.0 { humanize::duration(seconds) } else { String::new() };
     row("source", format!("{} ({}), id {}", task.source, task.tool.as_deref().unwrap_or("unknown"), task.native_id));
     row("project", with_native(&task.project_id, &task.project));
     row("type", with_native(task.task_type.as_str(), &task.native_type));
@@ -128,7 +128,7 @@ fn facts(task: &TaskView) -> Table {
     row("assignee", word(&task.assignee));
     row("reporter", word(&task.reporter));
     row("labels", task.labels.join(", "));
-    row("estimate", task.estimate.map(words::points).unwrap_or_default());
+    row("estimate", task.estimate.map(humanize::points).unwrap_or_default());
     row("parent", word(&task.parent));
     row("root", task.root.clone());
     row("sprint", task.sprint.as_ref().map(|now| with_native(now, &task.sprints.join(", "))).unwrap_or_default());
@@ -138,11 +138,11 @@ fn facts(task: &TaskView) -> Table {
     row("completed", time(task.completed));
     row("cancelled", time(task.cancelled));
     row("deleted", time(task.deleted));
-    row("lead time", task.lead_time.map(words::duration).unwrap_or_default());
-    row("cycle time", task.cycle_time.map(words::duration).unwrap_or_default());
+    row("lead time", task.lead_time.map(humanize::duration).unwrap_or_default());
+    row("cycle time", task.cycle_time.map(humanize::duration).unwrap_or_default());
     row("blocked for", length(task.blocked_time));
     row("waited for", length(task.waiting_time));
-    let times = task.status_time.iter().map(|(status, seconds)| format!("{status} {}", words::duration(*seconds)));
+    let times = task.status_time.iter().map(|(status, seconds)| format!("{status} {}", humanize::duration(*seconds)));
     row("time in", times.collect::<Vec<_>>().join(", "));
     row("blocked by", task.blocked_by.join(", "));
     row("waiting on", task.waiting_on.join(", "));
@@ -187,7 +187,7 @@ fn list(lines: &[String]) -> Table {
     table
 }
 
-fn timeline(entries: &[EntryView]) -> Table {
+fn timeline(entries: &[EventView]) -> Table {
     let mut table = Table::new(&[("", Column::Left), ("", Column::Left), ("", Column::Flexible), ("", Column::Left)]);
     for entry in entries {
         let who = entry.actor.as_ref().map(|actor| format!("by {actor}"));
@@ -197,7 +197,7 @@ fn timeline(entries: &[EntryView]) -> Table {
         };
         let who = who.unwrap_or_default();
         table.row([
-            format!("  {}", words::moment(entry.at)),
+            format!("  {}", humanize::moment(entry.at)),
             entry.kind.to_string(),
             change(&entry.from, &entry.to),
             who,
@@ -221,7 +221,7 @@ fn plain(value: &Value) -> Option<String> {
     let text = match value {
         Value::Null => return None,
         Value::String(text) => text.clone(),
-        Value::Number(number) => number.as_f64().map_or_else(|| number.to_string(), words::points),
+        Value::Number(number) => number.as_f64().map_or_else(|| number.to_string(), humanize::points),
         Value::Array(items) => items.iter().filter_map(plain).collect::<Vec<_>>().join(", "),
         Value::Object(fields) => {
             let parts = ["kind", "reference", "summary"].iter().filter_map(|name| fields.get(*name).and_then(plain));
@@ -269,9 +269,9 @@ mod tests {
 
     #[test]
     fn a_removed_link_is_no_link() {
-        let entry = |from: Value, to: Value| EntryView {
+        let entry = |from: Value, to: Value| EventView {
             at: Millis(0),
-            kind: EntryKind::Linked,
+            kind: EventKind::Linked,
             from,
             to,
             actor: None,

@@ -11,7 +11,7 @@ use crate::failure::{Exit, Outcome};
 use crate::reader::Reader;
 use crate::table::{Column, Table, csv_record};
 use crate::tasks::csv_row;
-use crate::{terminal, words};
+use crate::{humanize, terminal};
 
 /// The columns of the CSV: all of the contract but the burndown.
 const CSV: &[&str] = &[
@@ -92,7 +92,7 @@ fn table(sprints: &[SprintView]) -> Table {
 fn add(table: &mut Table, sprint: &SprintView) {
     let number = |points: f64| match sprint.state {
         SprintState::Future => String::new(),
-        _ => words::points(points),
+        _ => humanize::points(points),
     };
     let tasks = match sprint.state {
         SprintState::Future => String::new(),

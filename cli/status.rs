@@ -14,7 +14,7 @@ use crate::app::Context;
 use crate::failure::{Exit, Outcome};
 use crate::reader::Reader;
 use crate::table::{Column, Table};
-use crate::{terminal, words};
+use crate::{humanize, terminal};
 
 /// Where everything stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub(crate) struct StatusView {
     pub(crate) now: Millis,
     /// The sources, in the order of the file.
     pub(crate) sources: Vec<SourceStatus>,
-    /// What backends refused for good, by signal and reason.
+    /// Change backends refused for good, by signal and reason.
     pub(crate) dead_letters: Vec<DeadLetters>,
     /// The store.
     pub(crate) store: StoreStatus,
@@ -60,7 +60,7 @@ struct Coverage {
     open: u64,
     /// Tasks held that are still there.
     live: u64,
-    /// What the tool itself counted when it was last asked.
+    /// Change the tool itself counted when it was last asked.
     tool_count: Option<u64>,
     /// Whether the history of every record that was read is held whole.
     histories_complete: bool,
@@ -74,11 +74,11 @@ struct SetAside {
     at: Millis,
 }
 
-/// What a backend refused for good, for one reason.
+/// Change a backend refused for good, for one reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct DeadLetters {
     signal: String,
-    /// What to do about it, if we know.
+    /// Change to do about it, if we know.
     hint: Option<String>,
     /// The backend's latest words.
     reason: String,
@@ -131,7 +131,7 @@ fn source_status(
     let status = store.source_status(name)?;
     let covered = if status.failures == 0 { status.last_attempt.or(status.last_success) } else { status.last_success };
     let backlog = Signal::ALL.iter().map(|signal| Ok((signal.as_str().to_owned(), store.backlog(*signal, name)?)));
-    let asides = store.asides(Some(name))?;
+    let asides = store.quarantined_records(Some(name))?;
     let histories_complete = telemetry::histories_complete(&status, &asides);
     let (finished, held) = sums.get(name).copied().unwrap_or_default();
     let mut open = 0;
@@ -207,7 +207,7 @@ fn render(view: &StatusView, all: bool, width: Option<usize>) -> String {
         text.push_str(&dead_table(&view.dead_letters, view.now).render(width));
         text.push('\n');
     }
-    text.push_str(&format!("store {}, {}\n", view.store.path, words::bytes(view.store.bytes)));
+    text.push_str(&format!("store {}, {}\n", view.store.path, humanize::bytes(view.store.bytes)));
     text
 }
 
@@ -215,44 +215,44 @@ fn source_table(source: &SourceStatus, now: Millis, all: bool) -> Table {
     let mut table = Table::new(&[("", Column::Left), ("", Column::Flexible)]);
     let mut row = |name: &str, value: String| table.row([format!("  {name}"), value]);
     let never = || "never; run `contextcore sync`".to_owned();
-    row("last success", source.last_success.map_or_else(never, |at| words::ago(at, now)));
-    row("cursor age", source.cursor_age.map_or_else(|| "none yet".to_owned(), words::duration));
+    row("last success", source.last_success.map_or_else(never, |at| humanize::ago(at, now)));
+    row("cursor age", source.cursor_age.map_or_else(|| "none yet".to_owned(), humanize::duration));
     row(
         "next run",
-        source.next_run.map_or_else(|| "none".to_owned(), |at| format!("{} (by `serve`)", words::moment(at))),
+        source.next_run.map_or_else(|| "none".to_owned(), |at| format!("{} (by `serve`)", humanize::moment(at))),
     );
-    let backlog = source.backlog.iter().map(|(signal, items)| format!("{signal} {}", words::count(*items)));
+    let backlog = source.backlog.iter().map(|(signal, items)| format!("{signal} {}", humanize::count(*items)));
     row("backlog", backlog.collect::<Vec<_>>().join(", "));
     row("coverage", coverage(&source.coverage));
     row("last error", last_error(source));
     if !source.set_aside.is_empty() {
-        row("set aside", words::plural(source.set_aside.len() as u64, "record"));
+        row("set aside", humanize::plural(source.set_aside.len() as u64, "record"));
         let shown = if all { usize::MAX } else { FIRST_FEW };
         for aside in source.set_aside.iter().take(shown) {
             row("", format!("{}: {}", aside.native_id, aside.reason));
         }
         let rest = source.set_aside.len().saturating_sub(shown);
         if rest > 0 {
-            row("", format!("and {} more: -v shows all", words::count(rest as u64)));
+            row("", format!("and {} more: -v shows all", humanize::count(rest as u64)));
         }
     }
     table
 }
 
 fn coverage(coverage: &Coverage) -> String {
-    let live = words::count(coverage.live);
+    let live = humanize::count(coverage.live);
     let of = match coverage.tool_count {
-        Some(told) => format!("{live} tasks held, the tool counts {}", words::count(told)),
+        Some(told) => format!("{live} tasks held, the tool counts {}", humanize::count(told)),
         None => format!("{live} tasks held"),
     };
     let histories = if coverage.histories_complete { "histories complete" } else { "histories not complete yet" };
-    format!("{of}, {} open, {histories}", words::count(coverage.open))
+    format!("{of}, {} open, {histories}", humanize::count(coverage.open))
 }
 
 fn last_error(source: &SourceStatus) -> String {
     let Some(error) = &source.last_error else { return "none".to_owned() };
     let kind = source.last_error_kind.as_deref().unwrap_or("unknown");
-    format!("{error} [{kind}, {} in a row]", words::plural(source.failures, "run"))
+    format!("{error} [{kind}, {} in a row]", humanize::plural(source.failures, "run"))
 }
 
 fn dead_table(letters: &[DeadLetters], now: Millis) -> Table {
@@ -262,14 +262,14 @@ fn dead_table(letters: &[DeadLetters], now: Millis) -> Table {
             Some(hint) => format!("{} — {hint}", dead.reason),
             None => dead.reason.clone(),
         };
-        table.row([format!("  {}", dead.signal), words::count(dead.items), what, words::ago(dead.last, now)]);
+        table.row([format!("  {}", dead.signal), humanize::count(dead.items), what, humanize::ago(dead.last, now)]);
     }
     table
 }
 
 #[cfg(test)]
 mod tests {
-    use contextcore_core::store::{Aside, Dead};
+    use contextcore_core::store::{DeadLetter, Quarantined};
 
     use super::*;
     use crate::fixture;
@@ -300,16 +300,16 @@ mod tests {
         };
         transaction.put_source_status("acme", &status).unwrap();
         for id in 1..=4 {
-            let aside = Aside {
+            let aside = Quarantined {
                 source: "acme".into(),
                 native_id: format!("1000{id}"),
                 reason: "its history could not be read".into(),
                 at: fixture::NOW,
                 json: "{}".into(),
             };
-            transaction.put_aside("acme", &aside.native_id.clone(), Some(aside)).unwrap();
+            transaction.put_quarantined("acme", &aside.native_id.clone(), Some(aside)).unwrap();
         }
-        let dead = |items| Dead {
+        let dead = |items| DeadLetter {
             signal: "metrics".into(),
             reason: "out of bounds".into(),
             hint: Some("raise out_of_order_time_window".into()),

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::app::{self, Context};
 use crate::args;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::words;
+use crate::humanize;
 
 /// Problems shown without `-v`.
 const FIRST_FEW: usize = 20;
@@ -35,7 +35,7 @@ pub(crate) async fn run(context: &Context, command: &args::Store) -> Outcome {
 
 fn compact(store: Store, json: bool) -> Outcome {
     let (before, after) = store.compact()?;
-    let text = format!("compacted: {} before, {} after", words::bytes(before), words::bytes(after));
+    let text = format!("compacted: {} before, {} after", humanize::bytes(before), humanize::bytes(after));
     say(json, &json!({"bytes_before": before, "bytes_after": after}), &text)
 }
 
@@ -48,7 +48,7 @@ fn export(store: &Store, file: &Path, json: bool) -> Outcome {
     let keys = store.export(&mut out)?;
     let synced = out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
     synced.map_err(|error| cannot("write", file, &error))?;
-    say(json, &json!({"keys": keys}), &format!("exported {} to {}", words::plural(keys, "key"), file.display()))
+    say(json, &json!({"keys": keys}), &format!("exported {} to {}", humanize::plural(keys, "key"), file.display()))
 }
 
 fn import(store: &Store, file: &Path, json: bool) -> Outcome {
@@ -58,7 +58,7 @@ fn import(store: &Store, file: &Path, json: bool) -> Outcome {
         Box::new(BufReader::new(File::open(file).map_err(|error| cannot("read", file, &error))?))
     };
     let keys = store.import(&mut *input)?;
-    say(json, &json!({"keys": keys}), &format!("imported {}", words::plural(keys, "key")))
+    say(json, &json!({"keys": keys}), &format!("imported {}", humanize::plural(keys, "key")))
 }
 
 fn verify(store: &Store, json: bool, all: bool) -> Outcome {
@@ -72,7 +72,7 @@ fn verify(store: &Store, json: bool, all: bool) -> Outcome {
             Exit::Internal,
             format!(
                 "{} found: move the store aside and sync again; the tools hold the truth, and ids stay the same",
-                words::plural(number as u64, "problem")
+                humanize::plural(number as u64, "problem")
             ),
         )),
     }
@@ -80,11 +80,11 @@ fn verify(store: &Store, json: bool, all: bool) -> Outcome {
 
 fn verified(found: &Verified) -> String {
     format!(
-        "read {}, {} timeline entries, {}, {}",
-        words::plural(found.tasks, "task"),
-        words::count(found.entries),
-        words::plural(found.sprints, "sprint"),
-        words::plural(found.journal, "journal item")
+        "read {}, {} timeline events, {}, {}",
+        humanize::plural(found.tasks, "task"),
+        humanize::count(found.events),
+        humanize::plural(found.sprints, "sprint"),
+        humanize::plural(found.journal, "journal item")
     )
 }
 
@@ -127,7 +127,7 @@ mod tests {
     fn a_sound_store_passes() {
         let (store, _, _dir) = fixture::world();
         assert_eq!(verify(&store, true, false), Ok(Exit::Done));
-        assert_eq!(verified(&store.verify().unwrap()), "read 4 tasks, 11 timeline entries, 2 sprints, 0 journal items");
+        assert_eq!(verified(&store.verify().unwrap()), "read 4 tasks, 11 timeline events, 2 sprints, 0 journal items");
     }
 
     #[test]

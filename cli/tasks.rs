@@ -9,10 +9,10 @@ use tempfile::SpooledTempFile;
 use crate::app::Context;
 use crate::args::Output;
 use crate::failure::{Exit, Failure, Outcome};
+use crate::humanize;
 use crate::reader::Reader;
 use crate::table::{Column, Table, csv_record};
 use crate::terminal;
-use crate::words;
 
 /// The columns of the CSV: the facts of the contract that fit into a cell, in its order.
 const CSV: &[&str] = &[
@@ -150,9 +150,9 @@ pub(crate) fn add(table: &mut Table, task: &TaskView) {
         status.to_owned(),
         task.priority.clone().unwrap_or_default(),
         task.assignee.clone().unwrap_or_default(),
-        task.estimate.map(words::points).unwrap_or_default(),
+        task.estimate.map(humanize::points).unwrap_or_default(),
         if task.subtasks.total > 0 { format!("{:.0}%", task.percent_complete) } else { String::new() },
-        words::duration(age),
+        humanize::duration(age),
         task.title.clone(),
     ]);
 }

@@ -1,4 +1,4 @@
-//! What kind of place we print to.
+//! Change kind of place we print to.
 
 use console::Term;
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use contextcore_standins::faults::{Fault, When};
-use contextcore_standins::otlp::{self, Signal};
+use contextcore_fakes::faults::{Fault, When};
+use contextcore_fakes::otlp::{self, Signal};
 
 use crate::stage::Stage;
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant};
 
-use contextcore_standins::Clock;
-use contextcore_standins::faults::{Fault, When};
-use contextcore_standins::github::{self, Github};
-use contextcore_standins::jira::Options;
-use contextcore_standins::linear::{self, Linear};
-use contextcore_standins::otlp::{self, Signal};
-use contextcore_standins::world::{HubDemo, World};
+use contextcore_fakes::Clock;
+use contextcore_fakes::faults::{Fault, When};
+use contextcore_fakes::github::{self, Github};
+use contextcore_fakes::jira::Options;
+use contextcore_fakes::linear::{self, Linear};
+use contextcore_fakes::otlp::{self, Signal};
+use contextcore_fakes::world::{GithubDemo, World};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -115,7 +115,7 @@ async fn killed_again_and_again<F: Future<Output = Home>>(home: impl Fn() -> F, 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_sync_of_github_killed_at_every_hop_ends_as_if_it_never_was() {
     let now = Arc::new(AtomicI64::new(NOW));
-    let world = HubDemo::new(NOW, 2, 7).build();
+    let world = GithubDemo::new(NOW, 2, 7).build();
     let options = github::Options { clock: Clock::fixed(NOW), latency: LATENCY, ..github::Options::dot_com() };
     let github = Github::start(world, options).await.unwrap();
     let source =

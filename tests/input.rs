@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
 
-use contextcore_standins::faults::{Fault, When};
-use contextcore_standins::jira::Credential;
+use contextcore_fakes::faults::{Fault, When};
+use contextcore_fakes::jira::Credential;
 
 use crate::rig::{HOUR, Home, LIMIT, Ran, Running, Setup, Tool};
 
@@ -80,7 +80,7 @@ async fn a_refused_token_is_the_sources_failure_and_the_next_sync_goes_on() {
     let home = tool.home().await;
     home.sync();
     let credential = |token: &str| {
-        let user = contextcore_standins::jira::Jira::EMAIL.to_owned();
+        let user = contextcore_fakes::jira::Jira::EMAIL.to_owned();
         vec![Credential::Basic { user, token: token.to_owned() }]
     };
     tool.jira.set_credentials(credential("another"));
@@ -88,7 +88,7 @@ async fn a_refused_token_is_the_sources_failure_and_the_next_sync_goes_on() {
     home.run(&["sync"]).expect(3).says(&["acme-jira", "the token was refused", "make a new one"]);
     let status = home.run(&["status"]).expect(0);
     assert!(status.out.contains("token was refused"), "{}", status.out);
-    tool.jira.set_credentials(credential(contextcore_standins::jira::Jira::TOKEN));
+    tool.jira.set_credentials(credential(contextcore_fakes::jira::Jira::TOKEN));
     home.sync();
     assert!(!home.run(&["status"]).expect(0).out.contains("refused"));
 }

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use contextcore_standins::faults::{self, When};
-use contextcore_standins::otlp::{Fault, Signal};
+use contextcore_fakes::faults::{self, When};
+use contextcore_fakes::otlp::{Fault, Signal};
 
 use crate::rig::{LIMIT, Tool};
 

@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use contextcore_standins::faults::{Fault, When};
-use contextcore_standins::jira::Options;
-use contextcore_standins::otlp::{self, Signal};
-use contextcore_standins::world::World;
+use contextcore_fakes::faults::{Fault, When};
+use contextcore_fakes::jira::Options;
+use contextcore_fakes::otlp::{self, Signal};
+use contextcore_fakes::world::World;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 

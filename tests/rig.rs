@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use contextcore_standins::Clock;
-use contextcore_standins::jira::{Jira, JiraHandle, Options};
-use contextcore_standins::otlp::{self, Attributes, Collector, Handle, Log, Point, Span};
-use contextcore_standins::world::{Edit, World};
+use contextcore_fakes::Clock;
+use contextcore_fakes::jira::{Jira, JiraHandle, Options};
+use contextcore_fakes::otlp::{self, Attributes, Collector, Handle, Log, Point, Span};
+use contextcore_fakes::world::{Edit, World};
 use serde_json::Value;
 
 /// 2026-11-18, when nothing special is going on with any clock.
@@ -46,7 +46,7 @@ impl Tool {
         Self { jira, now }
     }
 
-    /// What the clock says.
+    /// Change the clock says.
     pub(crate) fn now(&self) -> i64 {
         self.now.load(Ordering::Relaxed)
     }
@@ -100,7 +100,7 @@ impl Home {
     }
 }
 
-/// What a test changes of the usual configuration: YAML for the inside of each part.
+/// Change a test changes of the usual configuration: YAML for the inside of each part.
 #[derive(Default)]
 pub(crate) struct Setup<'a> {
     /// Keys of `export`, for example `give_up: 2s`.
@@ -195,7 +195,7 @@ impl Home {
         self.run(&[&["sync", "--output", "json"], arguments].concat()).expect(code).json()
     }
 
-    /// What `tasks` prints.
+    /// Change `tasks` prints.
     pub(crate) fn tasks(&self) -> Vec<Value> {
         let Value::Array(tasks) = self.run(&["tasks", "--output", "json"]).expect(0).json() else { panic!("no list") };
         tasks
@@ -207,7 +207,7 @@ impl Home {
         tasks.into_iter().find(|task| task["id"] == key).unwrap_or_else(|| panic!("{key} is not in the list"))
     }
 
-    /// What it knows and has told.
+    /// Change it knows and has told.
     pub(crate) fn told(&self) -> Told {
         Told {
             tasks: self.told_tasks(),
@@ -292,7 +292,7 @@ impl Drop for Running {
     }
 }
 
-/// What a stream of a child has said so far.
+/// Change a stream of a child has said so far.
 #[derive(Clone, Default)]
 struct Held {
     text: String,
@@ -365,14 +365,14 @@ impl Ran {
         self.err.lines().filter(|line| line.starts_with("error: ")).collect()
     }
 
-    /// What it printed, as JSON.
+    /// Change it printed, as JSON.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{}: {error}\n{}", self.name, self.out))
     }
 }
 
-/// What an installation knows and has told for good, by identity: two that are equal have told the same, each thing once.
+/// Change an installation knows and has told for good, by identity: two that are equal have told the same, each thing once.
 /// The tool's address is masked, so that installations beside different stand-ins of the same world compare.
 #[derive(PartialEq)]
 pub(crate) struct Told {

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use contextcore_standins::faults::{Fault, When};
-use contextcore_standins::jira::{Credential, Jira, Options};
-use contextcore_standins::otlp::{self, Signal};
-use contextcore_standins::world::World;
+use contextcore_fakes::faults::{Fault, When};
+use contextcore_fakes::jira::{Credential, Jira, Options};
+use contextcore_fakes::otlp::{self, Signal};
+use contextcore_fakes::world::World;
 
 use crate::rig::{Home, LIMIT, NOW, Ran, Setup, Tool};
 use crate::serving::{free_port, get};
@@ -20,7 +20,7 @@ const VARIABLE: &str = "0tel-key-from-the-environment";
 const HEADERS: &str = "headers: {Authorization: {env: OTLP_AUTHORIZATION}, X-Scope-OrgID: {file: ./tenant}}";
 const TENANT: &str = "tenant-s3cret-name";
 
-/// What must be nowhere.
+/// Change must be nowhere.
 fn secrets() -> Vec<String> {
     let basic = BASE64.encode(format!("{}:{TOKEN}", Jira::EMAIL));
     let header = HEADER.trim_start_matches("Basic ").to_owned();

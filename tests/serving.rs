@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use contextcore_standins::otlp::{Fault, Signal};
+use contextcore_fakes::otlp::{Fault, Signal};
 
 use crate::stage::Stage;
 

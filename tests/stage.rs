@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
-use contextcore_standins::Clock;
-use contextcore_standins::jira::{self, Jira, JiraHandle};
-use contextcore_standins::otlp::{self, Collector};
-use contextcore_standins::world::World;
+use contextcore_fakes::Clock;
+use contextcore_fakes::jira::{self, Jira, JiraHandle};
+use contextcore_fakes::otlp::{self, Collector};
+use contextcore_fakes::world::World;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -20,7 +20,7 @@ pub(crate) struct Stage {
     directory: TempDir,
 }
 
-/// What a run of the binary left.
+/// Change a run of the binary left.
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,

@@ -1,7 +1,7 @@
-//! What `sync` does when all goes well, and what it makes of a world that changes: deletions, moves, lost permissions.
+//! Change `sync` does when all goes well, and what it makes of a world that changes: deletions, moves, lost permissions.
 
-use contextcore_standins::otlp::Signal;
-use contextcore_standins::world::{IssueId, Visibility};
+use contextcore_fakes::otlp::Signal;
+use contextcore_fakes::world::{IssueId, Visibility};
 use serde_json::Value;
 
 use crate::rig::{HOUR, Home, MINUTE, SOURCE, Tool, nanos};
@@ -65,7 +65,7 @@ async fn a_dry_run_leaves_no_trace() {
     assert_eq!(home.collector.counts(), heard);
     assert_eq!(home.told().history, before.history);
     assert_eq!(home.tasks().iter().filter(|task| task["title"] == "Renamed").count(), 0);
-    // What a dry run saw counts as unseen.
+    // Change a dry run saw counts as unseen.
     assert_eq!(home.summary(0, &[])["sources"][0]["changes"], 1);
 }
 

@@ -1,9 +1,9 @@
-//! What the commands say of the sample world against what is true of it, task by task and sprint by sprint.
+//! Change the commands say of the sample world against what is true of it, task by task and sprint by sprint.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contextcore_standins::otlp::Span;
-use contextcore_standins::world::{IssueId, Stage as Standing, World};
+use contextcore_fakes::otlp::Span;
+use contextcore_fakes::world::{IssueId, Stage as Standing, World};
 use serde_json::Value;
 
 use crate::stage::{NOW, Stage};

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use contextcore_standins::faults::{Fault, Reset, When};
-use contextcore_standins::jira::{Jira, Options};
-use contextcore_standins::world::{IssueId, StatusId, World};
+use contextcore_fakes::faults::{Fault, Reset, When};
+use contextcore_fakes::jira::{Jira, Options};
+use contextcore_fakes::world::{IssueId, StatusId, World};
 
 use crate::rig::{HOUR, Home, LIMIT, NOW, Running, Told, Tool};
 
@@ -17,7 +17,7 @@ async fn tool() -> Tool {
     Tool::start(World::demo(NOW, 2, 7), Options { max_search_page: 40, ..Options::cloud() }).await
 }
 
-/// What is told of that tool when nothing goes wrong.
+/// Change is told of that tool when nothing goes wrong.
 async fn truth() -> Told {
     let tool = tool().await;
     let home = tool.home().await;

@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-/// What it keeps.
+/// Change it keeps.
 #[derive(Default)]
 struct World {
     version: String,

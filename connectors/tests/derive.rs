@@ -1,4 +1,4 @@
-//! What people do on GitHub moves the work in Jira: found by its key, told with the task's own source, once.
+//! Change people do on GitHub moves the work in Jira: found by its key, told with the task's own source, once.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
@@ -14,11 +14,11 @@ use contextcore_core::ingest::sync::{Options, Source, sync_source};
 use contextcore_core::progress::Quiet;
 use contextcore_core::query::{TaskFilter, TaskView, Viewer};
 use contextcore_core::store::Store;
-use contextcore_standins::Clock;
-use contextcore_standins::github::{self, Github, GithubHandle};
-use contextcore_standins::jira::{self, Jira, JiraHandle};
-use contextcore_standins::otlp::{Collector, Handle, Span};
-use contextcore_standins::world::{Draft, PullDraft, PullId, StatusId, TypeId, UserId, World};
+use contextcore_fakes::Clock;
+use contextcore_fakes::github::{self, Github, GithubHandle};
+use contextcore_fakes::jira::{self, Jira, JiraHandle};
+use contextcore_fakes::otlp::{Collector, Handle, Span};
+use contextcore_fakes::world::{Draft, PullDraft, PullId, StatusId, TypeId, UserId, World};
 use tokio_util::sync::CancellationToken;
 
 /// 2026-11-18.
@@ -50,7 +50,7 @@ impl Rig {
         let jira = Jira::start(tracker, jira::Options { clock: Clock::fixed(NOW), ..jira::Options::cloud() });
         let github = github::Options { clock: Clock::fixed(NOW), ..github::Options::dot_com() };
         let (jira, github) = (jira.await.unwrap(), Github::start(forge, github).await.unwrap());
-        let collector = Collector::start(contextcore_standins::otlp::Options::default()).await.unwrap();
+        let collector = Collector::start(contextcore_fakes::otlp::Options::default()).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         let secret = |name: &str, text: &str| {
             let path = dir.path().join(name);

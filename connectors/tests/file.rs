@@ -1,4 +1,4 @@
-//! What one installation prints another one reads: the tasks and sprints of a Jira, as lines of a file, are the same work.
+//! Change one installation prints another one reads: the tasks and sprints of a Jira, as lines of a file, are the same work.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
@@ -13,14 +13,14 @@ use contextcore_core::ingest::sync::{Options, Source, sync_source};
 use contextcore_core::progress::Quiet;
 use contextcore_core::query::{SprintFilter, TaskFilter, TaskView, Viewer};
 use contextcore_core::store::Store;
-use contextcore_standins::Clock;
-use contextcore_standins::jira::{Jira, Options as JiraOptions};
-use contextcore_standins::world::World;
+use contextcore_fakes::Clock;
+use contextcore_fakes::jira::{Jira, Options as JiraOptions};
+use contextcore_fakes::world::World;
 
 /// 2026-11-18.
 const NOW: i64 = 1_795_000_000_000;
 
-/// What must be the same of a task: everything but who it is to the store.
+/// Change must be the same of a task: everything but who it is to the store.
 fn essence(mut task: TaskView) -> TaskView {
     for text in [&mut task.source, &mut task.native_id, &mut task.trace_id, &mut task.span_id] {
         text.clear();
@@ -59,7 +59,7 @@ async fn what_is_printed_is_what_is_read() {
     let source = Source { config: config.sources[0].clone(), connector };
     let options = Options { now: Some(Millis(NOW)), ..Options::default() };
     let report = sync_source(&store, &source, &options, &Quiet, &rig.stop).await;
-    assert!(report.error.is_none() && report.set_aside == 0, "{report:?} {:?}", store.asides(None));
+    assert!(report.error.is_none() && report.set_aside == 0, "{report:?} {:?}", store.quarantined_records(None));
 
     let again = Viewer::new(&store, &config, Millis(NOW));
     let read = again.tasks(&TaskFilter::default()).unwrap();

@@ -1,5 +1,5 @@
 //! The GitHub connector against the stand-in: over real sockets, judged by what the stand-in heard and charged, and by what is
-//! true of its world. What the engine does between two polls is done here by [`Rig`], as plainly as possible.
+//! true of its world. Change the engine does between two polls is done here by [`Rig`], as plainly as possible.
 
 #![expect(clippy::unwrap_used, reason = "what fails here is a test")]
 
@@ -15,13 +15,13 @@ use contextcore_core::config::{BlockedConfig, CommentPrivacy, Privacy, SecretRef
 use contextcore_core::ingest::connector::{Connector, Cursor, RawRecord, Run};
 use contextcore_core::model::diff;
 use contextcore_core::model::observation::{Activity, Observation, TaskObservation};
-use contextcore_core::model::{SprintFacts, SprintState, Status, What};
+use contextcore_core::model::{Change, SprintFacts, SprintState, Status};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
-use contextcore_standins::Clock;
-use contextcore_standins::faults::{Fault, When};
-use contextcore_standins::github::{Edition, Github, GithubHandle, Options, Token, trouble};
-use contextcore_standins::world::{
-    BoardId, BoardKind, Content, Draft, Edit, HubDemo, IssueId, PullDraft, StatusId, TypeId, UserId, World,
+use contextcore_fakes::Clock;
+use contextcore_fakes::faults::{Fault, When};
+use contextcore_fakes::github::{Edition, Github, GithubHandle, Options, Token, trouble};
+use contextcore_fakes::world::{
+    BoardId, BoardKind, Content, Draft, Edit, GithubDemo, IssueId, PullDraft, StatusId, TypeId, UserId, World,
 };
 
 /// 2026-11-18.
@@ -41,7 +41,7 @@ struct Rig {
     _token: tempfile::TempDir,
 }
 
-/// What one run gave.
+/// Change one run gave.
 #[derive(Default)]
 struct Outcome {
     records: Vec<RawRecord>,
@@ -132,7 +132,7 @@ impl Rig {
     /// One page. Whether there is more.
     async fn step(&mut self, stream: &'static str, run: &Run, outcome: &mut Outcome) -> Result<bool> {
         let page = self.connector.poll(stream, self.cursors.get(stream), run).await?;
-        // What is kept is text.
+        // Change is kept is text.
         let text = serde_json::to_string(&page.cursor).unwrap();
         self.cursors.insert(stream, serde_json::from_str(&text).unwrap());
         outcome.seen.extend(page.seen);
@@ -196,9 +196,9 @@ fn add(world: &mut World, title: &str, at: i64) -> IssueId {
 
 /// A history that is folded must lead to the present, else the engine would note changes that never were.
 fn leads_to_present(task: &TaskObservation) {
-    let What::Created(first) = &task.history[0].what else { panic!("{:?}", task.history[0]) };
+    let Change::Created(first) = &task.history[0].change else { panic!("{:?}", task.history[0]) };
     let mut facts = (**first).clone();
-    task.history[1..].iter().for_each(|entry| facts.apply(&entry.what));
+    task.history[1..].iter().for_each(|entry| facts.apply(&entry.change));
     assert_eq!(diff::changes(&facts, &task.present), [], "{}", task.present.key);
     let ids: BTreeSet<_> = task.history.iter().map(|entry| entry.id).collect();
     assert_eq!(ids.len(), task.history.len(), "{}: every fact has its own id", task.present.key);
@@ -264,8 +264,11 @@ async fn what_is_heard_is_true() {
         assert_eq!(task.present.title, fields.title);
         assert_eq!(task.present.estimate, fields.points.map(f64::from), "{}", task.present.key);
         assert_eq!(task.history[0].at.0, second(issue.created), "{}", task.present.key);
-        let kept: Vec<_> =
-            task.history.iter().map(|entry| contextcore_core::model::Kept { entry: entry.clone(), seq: 1 }).collect();
+        let kept: Vec<_> = task
+            .history
+            .iter()
+            .map(|entry| contextcore_core::model::StoredEvent { event: entry.clone(), seq: 1 })
+            .collect();
         let summary = contextcore_core::model::timeline::summary(&kept, Millis(NOW)).unwrap();
         assert_eq!(summary.completed.map(|at| at.0), truth.completed(issue.id).map(second), "{}", task.present.key);
         assert_eq!(summary.cancelled.map(|at| at.0), truth.cancelled(issue.id).map(second), "{}", task.present.key);
@@ -474,7 +477,7 @@ async fn a_second_change_within_one_second_is_heard() {
 async fn what_is_put_away_hidden_or_deleted_is_missing_from_a_complete_pass() {
     let mut world = small();
     let [open, done, gone, hidden, kept] =
-        ["Open", "Done", "Gone", "Hidden", "Kept"].map(|title| add(&mut world, title, NOW - 9 * HOUR));
+        ["Open", "Done", "Gone", "Hidden", "StoredEvent"].map(|title| add(&mut world, title, NOW - 9 * HOUR));
     world.edit(NOW - 8 * HOUR).transition(done, StatusId::DONE);
     let mut rig = Rig::shop(world).await;
     assert_eq!(rig.sync().await.tasks.len(), 5);
@@ -506,7 +509,7 @@ async fn a_repository_out_of_sight_closes_nothing() {
     add(&mut world, "One", NOW - 9 * HOUR);
     let mut rig = Rig::shop(world).await;
     assert_eq!(rig.sync().await.tasks.len(), 1);
-    rig.github.world().projects[0].visibility = contextcore_standins::world::Visibility::Hidden;
+    rig.github.world().projects[0].visibility = contextcore_fakes::world::Visibility::Hidden;
     let after = rig.sync().await;
     assert!(after.tasks.is_empty() && after.failures.is_empty(), "its task stays as it was");
 }
@@ -579,7 +582,7 @@ async fn repositories_give_issues_outside_projects_and_what_people_did() {
     let next = rig.sync().await;
     assert!(next.tasks.contains_key(&rig.id(outside)));
     assert!(next.activities.iter().any(|activity| activity.artifact.kind == "merged"));
-    // What leaves the project comes home, however much else changed since and though it may not look changed itself.
+    // Change leaves the project comes home, however much else changed since and though it may not look changed itself.
     let board = BoardId(1);
     rig.edit(NOW - HOUR / 4, |edit| edit.place_card(board, Content::Issue(inside), false));
     assert!(!rig.sync().await.tasks.contains_key(&rig.id(inside)), "one absence says nothing");
@@ -589,7 +592,7 @@ async fn repositories_give_issues_outside_projects_and_what_people_did() {
     let seen = rig.ids().await;
     assert!([inside, outside].iter().all(|issue| seen.contains(&rig.id(*issue))));
     assert!(rig.connector.lost().is_empty());
-    rig.github.world().projects[usize::from(tools.0)].visibility = contextcore_standins::world::Visibility::Hidden;
+    rig.github.world().projects[usize::from(tools.0)].visibility = contextcore_fakes::world::Visibility::Hidden;
     assert!(rig.sync().await.tasks.is_empty());
     assert_eq!(rig.connector.lost(), ["acme/tools"], "a repository out of sight is told");
 }
@@ -652,8 +655,8 @@ async fn iterations_are_told_when_they_change_and_old_names_of_a_status_are_unde
     let entered: Vec<_> = task
         .history
         .iter()
-        .filter_map(|entry| match &entry.what {
-            What::Status { status, native } => Some((*status, native.as_str())),
+        .filter_map(|entry| match &entry.change {
+            Change::Status { status, native } => Some((*status, native.as_str())),
             _ => None,
         })
         .collect();
@@ -677,7 +680,7 @@ async fn a_check_says_who_what_and_how() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn github_counts_the_tasks_that_there_are() {
-    let hub = || HubDemo::new(NOW, 6, 7).build();
+    let hub = || GithubDemo::new(NOW, 6, 7).build();
     let repositories = || vec!["acme/web".to_owned(), "acme/api".to_owned()];
     for (projects, repositories) in
         [(vec!["acme/1".to_owned()], vec![]), (vec!["acme/1".to_owned()], repositories()), (vec![], repositories())]

@@ -1,5 +1,5 @@
 //! The Jira connector against the stand-in: over real sockets, judged by what the stand-in heard and by what is true of its
-//! world. What the engine does between two polls is done here by [`Rig`], as plainly as possible.
+//! world. Change the engine does between two polls is done here by [`Rig`], as plainly as possible.
 
 #![expect(clippy::unwrap_used, reason = "what fails here is a test")]
 
@@ -18,14 +18,12 @@ use contextcore_core::model::diff;
 use contextcore_core::model::observation::{Observation, TaskObservation};
 use contextcore_core::model::time::{DAY, MINUTE};
 use contextcore_core::model::timeline;
-use contextcore_core::model::{Kept, SprintFacts, SprintState, What};
+use contextcore_core::model::{Change, SprintFacts, SprintState, StoredEvent};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
-use contextcore_standins::faults::{Fault, Reset, When};
-use contextcore_standins::jira::{BulkOrder, BulkTime, Edition, Jira, JiraHandle, Options};
-use contextcore_standins::world::{
-    Category, Edit, IssueId, SprintId, Stage, Status, StatusId, TypeId, Visibility, World,
-};
-use contextcore_standins::{Clock, Request};
+use contextcore_fakes::faults::{Fault, Reset, When};
+use contextcore_fakes::jira::{BulkOrder, BulkTime, Edition, Jira, JiraHandle, Options};
+use contextcore_fakes::world::{Category, Edit, IssueId, SprintId, Stage, Status, StatusId, TypeId, Visibility, World};
+use contextcore_fakes::{Clock, Request};
 
 /// 2026-11-18, when nothing special is going on with any clock.
 const NOW: i64 = 1_795_000_000_000;
@@ -41,7 +39,7 @@ struct Rig {
     _token: tempfile::TempDir,
 }
 
-/// What one run gave.
+/// Change one run gave.
 #[derive(Default)]
 struct Outcome {
     records: Vec<RawRecord>,
@@ -208,7 +206,8 @@ fn assert_true(world: &World, tasks: &BTreeMap<String, TaskObservation>, at: i64
         let id = issue.id;
         let key = world.key_of(id);
         let task = tasks.get(&id.0.to_string()).unwrap_or_else(|| panic!("{key} is missing"));
-        let timeline: Vec<Kept> = task.history.iter().map(|entry| Kept { entry: entry.clone(), seq: 1 }).collect();
+        let timeline: Vec<StoredEvent> =
+            task.history.iter().map(|entry| StoredEvent { event: entry.clone(), seq: 1 }).collect();
         let summary = timeline::summary(&timeline, Millis(at)).unwrap();
         assert_eq!(task.present.key, key);
         assert_eq!(summary.status.as_str(), truth.status(id).as_str(), "{key}");
@@ -628,8 +627,8 @@ async fn statuses_that_only_histories_name_are_looked_up_before_they_are_told() 
         rig.now += 5 * MINUTE;
         let outcome = rig.sync().await;
         let told = outcome.task(issue).history.iter().filter(|entry| entry.at > Millis(NOW));
-        let told: Vec<_> = told.map(|entry| entry.what.clone()).collect();
-        let status = |status, native: &str| What::Status { status, native: native.into() };
+        let told: Vec<_> = told.map(|entry| entry.change.clone()).collect();
+        let status = |status, native: &str| Change::Status { status, native: native.into() };
         let expected = [status(Todo, "Parked"), status(Done, "Shipped"), status(Todo, "To Do")];
         assert_eq!(told, expected);
         let listed =
@@ -638,7 +637,7 @@ async fn statuses_that_only_histories_name_are_looked_up_before_they_are_told() 
     }
 }
 
-/// What the site has no word for any more is asked for once, not every time an issue with it changes.
+/// Change the site has no word for any more is asked for once, not every time an issue with it changes.
 #[tokio::test]
 async fn a_status_that_was_deleted_is_looked_up_once() {
     let mut rig = Rig::demo(cloud()).await;

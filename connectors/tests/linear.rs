@@ -1,5 +1,5 @@
 //! The Linear connector against the stand-in: over real sockets, with queries executed against the vendor's schema, judged by what
-//! the stand-in heard and charged and by what is true of its world. What the engine does between two polls is done here by
+//! the stand-in heard and charged and by what is true of its world. Change the engine does between two polls is done here by
 //! [`Rig`], as plainly as possible.
 
 #![expect(clippy::unwrap_used, reason = "what fails here is a test")]
@@ -20,12 +20,12 @@ use contextcore_core::model::diff;
 use contextcore_core::model::observation::{Activity, Observation, TaskObservation};
 use contextcore_core::model::time::{DAY, HOUR, MINUTE};
 use contextcore_core::model::timeline;
-use contextcore_core::model::{Kept, SprintFacts, SprintState, Status, TaskType, What};
+use contextcore_core::model::{Change, SprintFacts, SprintState, Status, StoredEvent, TaskType};
 use contextcore_core::{Error, ErrorKind, Millis, Result, Retry};
-use contextcore_standins::Clock;
-use contextcore_standins::faults::{Fault, When};
-use contextcore_standins::linear::{Credential, Linear, LinearHandle, Options};
-use contextcore_standins::world::{Draft, Edit, IssueId, ProjectId, SprintId, StatusId, TypeId, Visibility, World};
+use contextcore_fakes::Clock;
+use contextcore_fakes::faults::{Fault, When};
+use contextcore_fakes::linear::{Credential, Linear, LinearHandle, Options};
+use contextcore_fakes::world::{Draft, Edit, IssueId, ProjectId, SprintId, StatusId, TypeId, Visibility, World};
 
 /// 2026-11-18, when nothing special is going on with any clock.
 const NOW: i64 = 1_795_000_000_000;
@@ -40,7 +40,7 @@ struct Rig {
     _token: tempfile::TempDir,
 }
 
-/// What one run gave.
+/// Change one run gave.
 #[derive(Default)]
 struct Outcome {
     records: Vec<RawRecord>,
@@ -189,8 +189,8 @@ impl Outcome {
     }
 }
 
-fn kept(task: &TaskObservation) -> Vec<Kept> {
-    task.history.iter().map(|entry| Kept { entry: entry.clone(), seq: 1 }).collect()
+fn kept(task: &TaskObservation) -> Vec<StoredEvent> {
+    task.history.iter().map(|entry| StoredEvent { event: entry.clone(), seq: 1 }).collect()
 }
 
 /// Holds every task against what is true of the world. Of projects and initiatives Linear tells no history.
@@ -226,7 +226,9 @@ fn assert_true(world: &World, tasks: &BTreeMap<String, TaskObservation>, at: i64
         assert_eq!(open.filter_map(|blocker| blocker.native_id.clone()).collect::<BTreeSet<_>>(), waits, "{key}");
         assert_comments(task, &issue.comments, CommentPrivacy::Count, 1);
         let first = issue.initial();
-        let What::Created(created) = &task.history[0].what else { panic!("{key} begins with {:?}", task.history[0]) };
+        let Change::Created(created) = &task.history[0].change else {
+            panic!("{key} begins with {:?}", task.history[0])
+        };
         assert_eq!(created.title, first.title, "first title of {key}");
         assert_eq!(created.estimate, first.points.map(f64::from), "first points of {key}");
         assert_eq!(task.history[0].at, Millis(issue.created), "{key}");
@@ -530,7 +532,7 @@ async fn the_complete_pass_lists_everything_and_reads_what_is_open_again() {
 async fn what_is_trashed_is_deleted_at_that_moment_and_what_is_archived_is_not() {
     let mut rig = Rig::demo().await;
     let first = rig.sync().await;
-    let binned = |task: &&TaskObservation| task.history.iter().any(|entry| entry.what == What::Deleted);
+    let binned = |task: &&TaskObservation| task.history.iter().any(|entry| entry.change == Change::Deleted);
     for task in first.tasks.values().filter(binned) {
         let key = &task.present.key;
         assert!(rig.linear.world().find(key).is_none(), "{key} is archived, and no more");
@@ -540,7 +542,7 @@ async fn what_is_trashed_is_deleted_at_that_moment_and_what_is_archived_is_not()
     rig.pass(5 * MINUTE);
     let outcome = rig.sync().await;
     let last = outcome.task(id).history.last().unwrap();
-    assert_eq!((&last.what, last.at), (&What::Deleted, Millis(NOW + MINUTE)));
+    assert_eq!((&last.change, last.at), (&Change::Deleted, Millis(NOW + MINUTE)));
     rig.pass(40 * DAY);
     let outcome = rig.run(&["plan", "issues", "ids"]).await.unwrap();
     assert!(!outcome.seen.contains(&Linear::id(id)), "the bin was emptied");
@@ -599,11 +601,10 @@ async fn moves_links_and_parts_reach_the_other_issue_too() {
     let outcome = rig.sync().await;
     let blockers: Vec<_> = outcome.task(two).blockers.iter().map(|other| other.key.as_str()).collect();
     assert_eq!(blockers, ["ENG-1"]);
-    let linked = outcome
-        .task(two)
-        .history
-        .iter()
-        .any(|entry| matches!(&entry.what, What::Linked { blocker: Some(key), added: true, .. } if key == "ENG-1"));
+    let linked =
+        outcome.task(two).history.iter().any(
+            |entry| matches!(&entry.change, Change::Linked { blocker: Some(key), added: true, .. } if key == "ENG-1"),
+        );
     assert!(linked, "{:?}", outcome.task(two).history);
     assert_eq!((outcome.task(three).present.key.as_str(), outcome.task(three).history.len()), ("OPS-1", 2));
     // A part makes a story of a task that was not touched itself.
@@ -658,7 +659,7 @@ async fn cycles_roll_over_and_start_without_being_changed() {
     let state = |id: SprintId| outcome.sprints[&Linear::cycle_id(id)].state;
     assert_eq!((state(active), state(next)), (SprintState::Closed, SprintState::Active));
     let rolled = outcome.tasks.values().flat_map(|task| &task.history).filter(|entry| {
-        entry.what == What::Sprints(vec![Linear::cycle_id(next).into()]) && entry.actor.as_deref() == Some("Linear")
+        entry.change == Change::Sprints(vec![Linear::cycle_id(next).into()]) && entry.actor.as_deref() == Some("Linear")
     });
     assert!(rolled.count() > 0);
 }

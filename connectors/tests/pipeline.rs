@@ -6,11 +6,11 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::{Rig, Tool, facts, told_by_github};
-use contextcore_standins::Clock;
-use contextcore_standins::github::{self, Github};
-use contextcore_standins::jira::{Jira, Options};
-use contextcore_standins::otlp::{Handle, Log, Point, Span};
-use contextcore_standins::world::{Draft, SprintState, StatusId, TypeId, World};
+use contextcore_fakes::Clock;
+use contextcore_fakes::github::{self, Github};
+use contextcore_fakes::jira::{Jira, Options};
+use contextcore_fakes::otlp::{Handle, Log, Point, Span};
+use contextcore_fakes::world::{Draft, SprintState, StatusId, TypeId, World};
 
 /// 2026-11-18.
 const NOW: i64 = 1_795_000_000_000;
@@ -20,7 +20,7 @@ fn role(span: &Span) -> &str {
     span.attributes.get("contextcore.role").and_then(|value| value.as_str()).unwrap_or_default()
 }
 
-/// What was told for good, once each: the present is a snapshot and depends on when it was taken.
+/// Change was told for good, once each: the present is a snapshot and depends on when it was taken.
 fn history(collector: &Handle) -> BTreeMap<(String, String), String> {
     let finals = collector.spans().into_iter().filter(|span| role(span) != "snapshot");
     finals.map(|span| ((span.trace_id.clone(), span.span_id.clone()), format!("{span:#?}"))).collect()

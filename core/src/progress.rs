@@ -1,10 +1,10 @@
-//! What long work tells whoever watches: a progress bar, a log, or nobody.
+//! Change long work tells whoever watches: a progress bar, a log, or nobody.
 
 use crate::export::otlp::Signal;
 
 /// Something happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum Update {
     /// A source's run began; `total` is how many records are expected, when the tool told.
     Began {
         /// Records expected.
@@ -33,7 +33,7 @@ pub enum Event {
 /// Watches long work. Called often and from several tasks: must be quick.
 pub trait Progress: Send + Sync {
     /// Takes note.
-    fn event(&self, source: &str, event: Event);
+    fn event(&self, source: &str, event: Update);
 }
 
 /// Nobody watches.
@@ -41,5 +41,5 @@ pub trait Progress: Send + Sync {
 pub struct Quiet;
 
 impl Progress for Quiet {
-    fn event(&self, _source: &str, _event: Event) {}
+    fn event(&self, _source: &str, _event: Update) {}
 }

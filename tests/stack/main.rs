@@ -25,8 +25,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail, ensure};
-use contextcore_standins::jira::{Jira, JiraHandle, Options};
-use contextcore_standins::world::World;
+use contextcore_fakes::jira::{Jira, JiraHandle, Options};
+use contextcore_fakes::world::World;
 
 use dashboards::Gallery;
 use grafana::Dashboard;

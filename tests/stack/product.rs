@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
-use contextcore_standins::jira::Jira;
+use contextcore_fakes::jira::Jira;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

@@ -1,7 +1,7 @@
 //! What happens in the sample world between two runs, so that every kind of change is told once more.
 
 use anyhow::{Context, Result};
-use contextcore_standins::world::{
+use contextcore_fakes::world::{
     BoardId, BoardKind, Draft, Issue, IssueId, SprintId, SprintState, Stage, StatusId, TypeId, World,
 };
 

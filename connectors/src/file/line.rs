@@ -1,9 +1,9 @@
-//! What a line says: an object as `contextcore tasks --output json` or `contextcore sprints --output json` prints it, into
+//! Change a line says: an object as `contextcore tasks --output json` or `contextcore sprints --output json` prints it, into
 //! facts. Pure.
 //!
 //! A task needs `id`, `title`, `status` and `created` (or `updated`); everything else may be absent. Its `id` is its identity:
 //! that is how lines name parents and blockers. The values at the top are those of now; the `timeline` tells how they came
-//! about, else `started`, `completed` and `cancelled` do; what neither tells is noted when it is seen to change. What follows from other entries (`completed`, or a
+//! about, else `started`, `completed` and `cancelled` do; what neither tells is noted when it is seen to change. Change follows from other entries (`completed`, or a
 //! status that was derived from an artifact) is left out: it will follow again.
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, HashMap};
 use contextcore_core::config::CommentPrivacy;
 use contextcore_core::model::observation::{Activity, Observation, TaskObservation};
 use contextcore_core::model::{
-    Artifact, Blocker, Entry, EntryId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey, TaskType,
-    What,
+    Artifact, Blocker, Change, Event, EventId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey,
+    TaskType,
 };
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::Deserialize;
@@ -29,7 +29,7 @@ pub(super) struct Reading {
     pub(super) statuses: BTreeMap<String, Status>,
     /// Configured types by name in lower case.
     pub(super) types: BTreeMap<String, TaskType>,
-    /// What is kept of comments.
+    /// Change is kept of comments.
     pub(super) comments: CommentPrivacy,
 }
 
@@ -146,7 +146,7 @@ struct SprintLine {
     exact: bool,
 }
 
-/// What a numbered line says; nothing for a task of a project that is not wanted.
+/// Change a numbered line says; nothing for a task of a project that is not wanted.
 ///
 /// # Errors
 /// [`ErrorKind::Protocol`], with the line's number, when it cannot be understood.
@@ -186,9 +186,9 @@ fn task(reading: &Reading, line: TaskLine) -> Result<Vec<Observation>> {
         let Some(what) = what(reading, told)? else { continue };
         first.learn(told, &what);
         let ordinal: &mut u32 = ordinals.entry((told.at, told.kind.as_str())).or_default();
-        let id = EntryId::of(&key, &format!("{}:{}:{ordinal}", told.at.0, told.kind));
+        let id = EventId::of(&key, &format!("{}:{}:{ordinal}", told.at.0, told.kind));
         *ordinal += 1;
-        history.push(Entry { id, at: told.at, actor: told.actor.clone(), observed: told.observed, what });
+        history.push(Event { id, at: told.at, actor: told.actor.clone(), observed: told.observed, change: what });
     }
     let steps = steps(&key, &line, &present, &history);
     let creation = line.timeline.iter().find(|told| told.kind == "created");
@@ -198,9 +198,9 @@ fn task(reading: &Reading, line: TaskLine) -> Result<Vec<Observation>> {
     history.extend(deletion(&key, &line, &history));
     history.sort_by_key(|entry| entry.at);
     agree(&mut history, &begun, &mut present);
-    let id = EntryId::of(&key, "created");
+    let id = EventId::of(&key, "created");
     let actor = creation.and_then(|told| told.actor.clone());
-    history.insert(0, Entry { id, at: created, actor, observed: false, what: What::Created(Box::new(begun)) });
+    history.insert(0, Event { id, at: created, actor, observed: false, change: Change::Created(Box::new(begun)) });
     let artifacts = line.timeline.iter().filter(|told| told.kind == "artifact");
     let activities: Vec<Observation> = artifacts.filter_map(|told| activity(&line.id, told)).collect();
     let finished = |blocker: &String| line.waiting_on.as_ref().is_some_and(|open| !open.contains(blocker));
@@ -223,30 +223,30 @@ fn task(reading: &Reading, line: TaskLine) -> Result<Vec<Observation>> {
 }
 
 /// The changes of status that the times at the top tell, for a line whose timeline tells none.
-fn steps(key: &TaskKey, line: &TaskLine, present: &Facts, history: &[Entry]) -> Vec<Entry> {
-    if history.iter().any(|entry| matches!(entry.what, What::Status { .. })) {
+fn steps(key: &TaskKey, line: &TaskLine, present: &Facts, history: &[Event]) -> Vec<Event> {
+    if history.iter().any(|entry| matches!(entry.change, Change::Status { .. })) {
         return Vec::new();
     }
     let ended = line.completed.map(|at| (at, Status::Done)).or(line.cancelled.map(|at| (at, Status::Cancelled)));
     let ended = ended.filter(|(_, status)| *status == present.status);
     let steps = line.started.map(|at| (at, Status::InProgress)).into_iter().chain(ended);
     steps
-        .map(|(at, status)| Entry {
-            id: EntryId::of(key, &format!("{status}:{}", at.0)),
+        .map(|(at, status)| Event {
+            id: EventId::of(key, &format!("{status}:{}", at.0)),
             at,
             actor: None,
             observed: false,
-            what: What::Status { status, native: status.as_str().into() },
+            change: Change::Status { status, native: status.as_str().into() },
         })
         .collect()
 }
 
 /// That the task is gone, when the line says so at its top and its timeline does not.
-fn deletion(key: &TaskKey, line: &TaskLine, history: &[Entry]) -> Option<Entry> {
+fn deletion(key: &TaskKey, line: &TaskLine, history: &[Event]) -> Option<Event> {
     let at = line.deleted?;
-    let told = history.iter().any(|entry| entry.what == What::Deleted && entry.at == at);
-    let id = EntryId::of(key, &format!("deleted:{}", at.0));
-    (!told).then_some(Entry { id, at, actor: None, observed: false, what: What::Deleted })
+    let told = history.iter().any(|entry| entry.change == Change::Deleted && entry.at == at);
+    let id = EventId::of(key, &format!("deleted:{}", at.0));
+    (!told).then_some(Event { id, at, actor: None, observed: false, change: Change::Deleted })
 }
 
 /// The values at the top of a line.
@@ -276,7 +276,7 @@ fn present(reading: &Reading, line: &TaskLine) -> Result<Facts> {
         parent: line.parent.as_deref().map(parent),
         sprints: line.sprints.clone(),
         due: line.due.clone(),
-        waits: None,
+        blocked_by_links: None,
     })
 }
 
@@ -293,7 +293,7 @@ fn texts(value: &Value) -> Vec<SmolStr> {
 }
 
 /// The fact that an entry tells; `None` for one that only follows from others, and for artifacts, which are activities.
-fn what(reading: &Reading, told: &Told) -> Result<Option<What>> {
+fn what(reading: &Reading, told: &Told) -> Result<Option<Change>> {
     let status = |word: &str| {
         let known = reading.status(None, word);
         known
@@ -303,67 +303,67 @@ fn what(reading: &Reading, told: &Told) -> Result<Option<What>> {
     Ok(Some(match told.kind.as_str() {
         "status_changed" => {
             let word = to.as_str().unwrap_or_default();
-            What::Status { status: status(word)?, native: word.into() }
+            Change::Status { status: status(word)?, native: word.into() }
         }
-        "blocked" => What::Blocked(text(to)),
-        "unblocked" => What::Unblocked,
-        "assigned" => What::Assigned(text(to)),
-        "estimate_changed" => What::Estimated(to.as_f64()),
-        "sprint_changed" => What::Sprints(texts(to)),
-        "parent_changed" => What::Parent(to.as_str().map(parent)),
-        "title_changed" => What::Titled(text(to).unwrap_or_default()),
+        "blocked" => Change::Blocked(text(to)),
+        "unblocked" => Change::Unblocked,
+        "assigned" => Change::Assigned(text(to)),
+        "estimate_changed" => Change::Estimated(to.as_f64()),
+        "sprint_changed" => Change::Sprints(texts(to)),
+        "parent_changed" => Change::Parent(to.as_str().map(parent)),
+        "title_changed" => Change::Titled(text(to).unwrap_or_default()),
         "type_changed" => {
             let word = to.as_str().unwrap_or_default();
             let Some(task_type) = reading.task_type(None, Some(word)) else { return Ok(None) };
-            What::Typed { task_type, native: word.into() }
+            Change::Typed { task_type, native: word.into() }
         }
-        "priority_changed" => What::Prioritised(text(to)),
-        "labels_changed" => What::Labelled(texts(to)),
-        "due_changed" => What::Due(text(to)),
+        "priority_changed" => Change::Prioritised(text(to)),
+        "labels_changed" => Change::Labelled(texts(to)),
+        "due_changed" => Change::Due(text(to)),
         "commented" if !reading.comments.is_told() => return Ok(None),
-        "commented" => What::Commented(text(to).filter(|_| reading.comments.has_texts()).map(Into::into)),
+        "commented" => Change::Commented(text(to).filter(|_| reading.comments.has_texts()).map(Into::into)),
         "linked" => {
             let words = text(to).or_else(|| text(&told.from)).unwrap_or_default();
             let blocker = words.strip_prefix("is blocked by ").map(str::to_owned);
-            What::Linked { text: words.to_string(), blocker, added: to.is_string() }
+            Change::Linked { text: words.to_string(), blocker, added: to.is_string() }
         }
-        "deleted" => What::Deleted,
-        "restored" => What::Restored,
+        "deleted" => Change::Deleted,
+        "restored" => Change::Restored,
         _ => return Ok(None),
     }))
 }
 
 /// The first values: what the first change of a field says was there before.
 #[derive(Default)]
-struct First(Vec<What>);
+struct First(Vec<Change>);
 
 impl First {
-    fn learn(&mut self, told: &Told, what: &What) {
+    fn learn(&mut self, told: &Told, what: &Change) {
         let known = self.0.iter().any(|other| std::mem::discriminant(other) == std::mem::discriminant(what));
-        let flag = |what: &What| matches!(what, What::Blocked(_) | What::Unblocked);
+        let flag = |what: &Change| matches!(what, Change::Blocked(_) | Change::Unblocked);
         if known || (flag(what) && self.0.iter().any(flag)) {
             return;
         }
         let from = &told.from;
         self.0.push(match what {
-            What::Status { status, .. } => {
+            Change::Status { status, .. } => {
                 let word = from.as_str().unwrap_or_default();
-                What::Status { status: word.parse().unwrap_or(*status), native: word.into() }
+                Change::Status { status: word.parse().unwrap_or(*status), native: word.into() }
             }
-            What::Blocked(_) => What::Unblocked,
-            What::Unblocked => What::Blocked(text(from)),
-            What::Assigned(_) => What::Assigned(text(from)),
-            What::Estimated(_) => What::Estimated(from.as_f64()),
-            What::Sprints(_) => What::Sprints(texts(from)),
-            What::Parent(_) => What::Parent(from.as_str().map(parent)),
-            What::Titled(_) => What::Titled(text(from).unwrap_or_default()),
-            What::Typed { task_type, .. } => {
+            Change::Blocked(_) => Change::Unblocked,
+            Change::Unblocked => Change::Blocked(text(from)),
+            Change::Assigned(_) => Change::Assigned(text(from)),
+            Change::Estimated(_) => Change::Estimated(from.as_f64()),
+            Change::Sprints(_) => Change::Sprints(texts(from)),
+            Change::Parent(_) => Change::Parent(from.as_str().map(parent)),
+            Change::Titled(_) => Change::Titled(text(from).unwrap_or_default()),
+            Change::Typed { task_type, .. } => {
                 let word = from.as_str().unwrap_or_default();
-                What::Typed { task_type: word.parse().unwrap_or(*task_type), native: word.into() }
+                Change::Typed { task_type: word.parse().unwrap_or(*task_type), native: word.into() }
             }
-            What::Prioritised(_) => What::Prioritised(text(from)),
-            What::Labelled(_) => What::Labelled(texts(from)),
-            What::Due(_) => What::Due(text(from)),
+            Change::Prioritised(_) => Change::Prioritised(text(from)),
+            Change::Labelled(_) => Change::Labelled(texts(from)),
+            Change::Due(_) => Change::Due(text(from)),
             _ => return,
         });
     }
@@ -382,10 +382,10 @@ impl First {
 
 /// Makes history and present agree where a line says the same in two ways: `status: blocked` at the top is the flag of the
 /// timeline, and the tool's own words stand at the top only.
-fn agree(history: &mut [Entry], begun: &Facts, present: &mut Facts) {
-    let fold = |history: &[Entry]| {
+fn agree(history: &mut [Event], begun: &Facts, present: &mut Facts) {
+    let fold = |history: &[Event]| {
         let mut facts = begun.clone();
-        history.iter().for_each(|entry| facts.apply(&entry.what));
+        history.iter().for_each(|entry| facts.apply(&entry.change));
         facts
     };
     let now = fold(history);
@@ -393,8 +393,8 @@ fn agree(history: &mut [Entry], begun: &Facts, present: &mut Facts) {
     if present.status == Status::Blocked && now.flag.is_some() {
         present.status = now.status;
     }
-    let last = history.iter_mut().rev().find_map(|entry| match &mut entry.what {
-        What::Status { status, native } => Some((status, native)),
+    let last = history.iter_mut().rev().find_map(|entry| match &mut entry.change {
+        Change::Status { status, native } => Some((status, native)),
         _ => None,
     });
     if let Some((status, native)) = last
@@ -402,8 +402,8 @@ fn agree(history: &mut [Entry], begun: &Facts, present: &mut Facts) {
     {
         native.clone_from(&present.native_status);
     }
-    let last = history.iter_mut().rev().find_map(|entry| match &mut entry.what {
-        What::Typed { task_type, native } => Some((task_type, native)),
+    let last = history.iter_mut().rev().find_map(|entry| match &mut entry.change {
+        Change::Typed { task_type, native } => Some((task_type, native)),
         _ => None,
     });
     if let Some((task_type, native)) = last

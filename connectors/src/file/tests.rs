@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use contextcore_core::Millis;
 use contextcore_core::config;
-use contextcore_core::model::{Facts, Status, TaskType, What};
+use contextcore_core::model::{Change, Facts, Status, TaskType};
 
 use super::*;
 
@@ -44,9 +44,9 @@ impl Fixture {
 
 fn folded(observation: &Observation) -> (Facts, Facts) {
     let Observation::Task(task) = observation else { panic!("{observation:?}") };
-    let What::Created(first) = &task.history[0].what else { panic!("{task:?}") };
+    let Change::Created(first) = &task.history[0].change else { panic!("{task:?}") };
     let mut facts = (**first).clone();
-    task.history.iter().for_each(|entry| facts.apply(&entry.what));
+    task.history.iter().for_each(|entry| facts.apply(&entry.change));
     (facts, task.present.clone())
 }
 
@@ -70,7 +70,7 @@ async fn a_whole_line_folds_to_its_own_present() {
     assert_eq!((present.status, present.flag.as_deref()), (Status::InProgress, Some("vendor")));
     assert_eq!((present.native_status.as_str(), present.task_type), ("Doing", TaskType::Bug));
     let Observation::Task(task) = &observations[0] else { panic!() };
-    let What::Created(first) = &task.history[0].what else { panic!() };
+    let Change::Created(first) = &task.history[0].change else { panic!() };
     assert_eq!((first.status, first.estimate, first.flag.as_deref()), (Status::Backlog, None, None));
     assert_eq!(task.history.len(), 4, "what was derived will follow again");
     let finished: Vec<bool> = task.blockers.iter().map(|blocker| blocker.finished).collect();
@@ -146,7 +146,7 @@ async fn what_is_gone_is_not_among_the_ids() {
     let page = fixture.page(IDS).await;
     assert_eq!((page.seen.as_slice(), page.total), (["A-1".to_owned()].as_slice(), Some(1)));
     let Observation::Task(gone) = fixture.observations().await.pop().unwrap() else { panic!() };
-    assert_eq!(gone.history.last().unwrap().what, What::Deleted);
+    assert_eq!(gone.history.last().unwrap().change, Change::Deleted);
     std::fs::remove_file(&fixture.path).unwrap();
     assert_eq!(fixture.connector.poll(IDS, None, &RUN).await.unwrap_err().kind(), ErrorKind::NotFound);
 }

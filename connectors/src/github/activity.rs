@@ -57,7 +57,7 @@ struct Ledger {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct List {
-    /// What changed before this has been read.
+    /// ActivityList changed before this has been read.
     read: Option<Millis>,
     /// The pulse that was read for.
     pulse: Option<Millis>,
@@ -78,13 +78,13 @@ struct Going {
 
 /// The lists of a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
+enum ActivityList {
     PullRequests,
     Commits,
     Deployments,
 }
 
-impl What {
+impl ActivityList {
     const fn overlap(self) -> i64 {
         match self {
             Self::PullRequests => OVERLAP,
@@ -100,7 +100,7 @@ impl List {
         !self.refused && (self.going.is_some() || (pulse.is_some() && pulse != self.pulse))
     }
 
-    fn begin(&mut self, what: What, now: Millis) -> Going {
+    fn begin(&mut self, what: ActivityList, now: Millis) -> Going {
         let past = now.plus(-PAST);
         let until = self.read.map_or(past, |read| read.plus(-what.overlap()).max(past));
         self.going.take().unwrap_or(Going { until, ..Going::default() })
@@ -153,7 +153,9 @@ impl Poll<'_> {
         if !ledger.pull_requests.is_due(pulls) && !ledger.watched.is_empty() {
             self.look_again(&mut ledger).await?;
         }
-        for (what, pulse) in [(What::PullRequests, pulls), (What::Commits, pushed), (What::Deployments, pushed)] {
+        for (what, pulse) in
+            [(ActivityList::PullRequests, pulls), (ActivityList::Commits, pushed), (ActivityList::Deployments, pushed)]
+        {
             more = more || self.list(&repository.name, what, pulse, &mut ledger).await?;
         }
         self.position.repositories.insert(name, ledger);
@@ -164,14 +166,14 @@ impl Poll<'_> {
     async fn list(
         &mut self,
         name: &RepositoryName,
-        what: What,
+        what: ActivityList,
         pulse: Option<Millis>,
         ledger: &mut Ledger,
     ) -> Result<bool> {
         let list = match what {
-            What::PullRequests => &mut ledger.pull_requests,
-            What::Commits => &mut ledger.commits,
-            What::Deployments => &mut ledger.deployments,
+            ActivityList::PullRequests => &mut ledger.pull_requests,
+            ActivityList::Commits => &mut ledger.commits,
+            ActivityList::Deployments => &mut ledger.deployments,
         };
         if !list.is_due(pulse) {
             return Ok(false);
@@ -188,7 +190,7 @@ impl Poll<'_> {
             };
             let outlines: Vec<Outline> = rows.iter().map(|node| Outline::of(node)).collect();
             going.newest = going.newest.max(outlines.iter().filter_map(Outline::at).max());
-            if what == What::PullRequests {
+            if what == ActivityList::PullRequests {
                 ledger.watched.retain(|id| !outlines.iter().any(|outline| outline.id.as_ref() == Some(id)));
                 ledger
                     .watched
@@ -209,17 +211,22 @@ impl Poll<'_> {
     }
 
     /// A page of a list, as large as is answered.
-    async fn page(&mut self, name: &RepositoryName, what: What, going: &mut Going) -> Result<Rows<Box<RawValue>>> {
+    async fn page(
+        &mut self,
+        name: &RepositoryName,
+        what: ActivityList,
+        going: &mut Going,
+    ) -> Result<Rows<Box<RawValue>>> {
         loop {
             let size = match what {
-                What::PullRequests => &mut self.position.sizes.pulls,
-                What::Commits | What::Deployments => &mut self.position.sizes.sweep,
+                ActivityList::PullRequests => &mut self.position.sizes.pulls,
+                ActivityList::Commits | ActivityList::Deployments => &mut self.position.sizes.sweep,
             };
             let (api, after, rows) = (&self.github.api, going.after.as_deref(), *size);
             let answer: Result<Answer<Work>> = match what {
-                What::PullRequests => api.pull_requests(name, after, rows).await,
-                What::Commits => api.commits(name, going.until, after, rows).await,
-                What::Deployments => api.deployments(name, after, rows).await,
+                ActivityList::PullRequests => api.pull_requests(name, after, rows).await,
+                ActivityList::Commits => api.commits(name, going.until, after, rows).await,
+                ActivityList::Deployments => api.deployments(name, after, rows).await,
             };
             match answer {
                 Err(error) if api::is_too_much(&error) && rows > 1 => {
@@ -245,7 +252,7 @@ impl Poll<'_> {
                     if Outline::of(&node).is_unsettled() {
                         ledger.watched.push(id);
                     }
-                    self.records.push(record(What::PullRequests, &node, self.now)?);
+                    self.records.push(record(ActivityList::PullRequests, &node, self.now)?);
                 }
                 Fate::Torn => ledger.watched.push(id),
                 Fate::Gone | Fate::Hidden(_) => warn!(%id, "a pull request cannot be read any more"),
@@ -255,7 +262,7 @@ impl Poll<'_> {
     }
 }
 
-/// What the reading itself needs of a node.
+/// ActivityList the reading itself needs of a node.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Outline {
@@ -295,13 +302,13 @@ struct RecordText<'a> {
     seen: Millis,
 }
 
-fn record(what: What, node: &RawValue, seen: Millis) -> Result<RawRecord> {
+fn record(what: ActivityList, node: &RawValue, seen: Millis) -> Result<RawRecord> {
     let outline = Outline::of(node);
     let native_id = outline.id.or(outline.oid).unwrap_or_default().into();
     let what = match what {
-        What::PullRequests => "pull_request",
-        What::Commits => "commit",
-        What::Deployments => "deployment",
+        ActivityList::PullRequests => "pull_request",
+        ActivityList::Commits => "commit",
+        ActivityList::Deployments => "deployment",
     };
     let json = serde_json::to_string(&RecordText { what, node, seen });
     let json = json.map_err(|error| Error::new(ErrorKind::Internal, "write a record").caused_by(error))?;
@@ -475,7 +482,7 @@ fn in_branch(name: &str) -> String {
     name.to_uppercase()
 }
 
-/// What everything about a pull request belongs to.
+/// ActivityList everything about a pull request belongs to.
 #[derive(Debug, Clone, Default)]
 struct Belongs {
     tasks: Vec<String>,
@@ -508,13 +515,13 @@ fn of_pull_request(pull: &PullRequest, seen: Option<Millis>) -> Vec<Activity> {
     all.extend(pull.timeline_items.iter().filter_map(|event| {
         let reviewer = Login::of(event.requested_reviewer.as_ref())?;
         let origin = format!("review:{}", event.id.as_deref()?);
-        // What it says is who shall review.
+        // ActivityList it says is who shall review.
         Some(about(origin, event.created_at?, "review_requested", Login::of(event.actor.as_ref()), &reviewer))
     }));
     let merger = Login::of(pull.merged_by.as_ref()).or(author);
     all.extend(pull.merged_at.map(|at| about(format!("pull:{id}:merged"), at, "merged", merger, &pull.title)));
     all.extend(pull.commits.iter().filter_map(|node| of_commit(&node.commit, &belongs)));
-    // What is over was not seen to happen: its checks count only when they say when.
+    // ActivityList is over was not seen to happen: its checks count only when they say when.
     let seen = seen.filter(|_| &*pull.state == "OPEN");
     all.extend(pull.head.iter().filter_map(|node| of_checks(&node.commit, &belongs, &pull.url, seen)));
     all
@@ -541,7 +548,7 @@ fn of_commit(commit: &Commit, belongs: &Belongs) -> Option<Activity> {
     })
 }
 
-/// What the checks of a head commit came to: failed as soon as the first did, passed when the last has. Only the last of many
+/// ActivityList the checks of a head commit came to: failed as soon as the first did, passed when the last has. Only the last of many
 /// checks are listed; where those do not say when, it is when we saw it.
 fn of_checks(commit: &Commit, belongs: &Belongs, url: &str, seen: Option<Millis>) -> Option<Activity> {
     let checks = commit.status_check_rollup.as_ref()?;

@@ -1,12 +1,12 @@
-//! What GitHub's statuses, types, labels and priorities are in the common model: words in, our words out. All pure.
+//! Change GitHub's statuses, types, labels and priorities are in the common model: words in, our words out. All pure.
 //!
 //! GitHub has no categories of statuses: the options of a project's Status field are names that people made up, so names
 //! decide, after the configuration. A closed issue is finished whatever its column says.
 
 use contextcore_core::model::{Status, TaskType};
 
-use crate::words::{BACKLOG, REVIEW, gives_up};
-pub(super) use crate::words::{BLOCKED, priority, says};
+use crate::vocabulary::{BACKLOG, REVIEW, gives_up};
+pub(super) use crate::vocabulary::{BLOCKED, priority, says};
 
 use super::reference::Project;
 use super::settings::Settings;
@@ -18,7 +18,7 @@ pub(super) const PRIORITY_FIELDS: [&str; 2] = ["Priority", "Severity"];
 /// Fields that usually hold the due date.
 pub(super) const DUE_FIELDS: [&str; 6] = ["Due", "Due date", "Deadline", "Target date", "End date", "Target"];
 
-/// What an issue without a status in its project is shown as.
+/// Change an issue without a status in its project is shown as.
 pub(super) const OPEN: &str = "Open";
 /// The same when it is closed.
 pub(super) const CLOSED: &str = "Closed";
@@ -29,7 +29,7 @@ const DOING: [&str; 8] =
     ["in progress", "doing", "in development", "development", "working", "started", "wip", "implementing"];
 const FINISHED: [&str; 8] = ["done", "closed", "complete", "completed", "shipped", "released", "merged", "deployed"];
 
-/// What a status is for us, and why.
+/// Change a status is for us, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mapped {
     pub(super) status: Status,
@@ -84,7 +84,7 @@ pub(super) fn closed_status(reason: &str) -> Status {
     }
 }
 
-/// What a task's type is read from, the telling first.
+/// Change a task's type is read from, the telling first.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TypeSigns<'a> {
     /// GitHub's issue type.

@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use contextcore_core::model::diff;
 use contextcore_core::model::observation::{Activity, Observation, TaskObservation};
 use contextcore_core::model::{
-    Artifact, Blocker, Entry, EntryId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey, TaskType,
-    What,
+    Artifact, Blocker, Change, Event, EventId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey,
+    TaskType,
 };
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 
@@ -24,10 +24,10 @@ use super::reference::{Field, Project, Reference, sprint_id};
 use super::settings::Settings;
 use super::sprints;
 use super::wire::{
-    Comment, Content, Draft, Event, FieldValue, Issue, Item, LinkedPull, Login, Node, PullRequest, Record, Rows,
+    Comment, Content, Draft, FieldValue, Issue, Item, LinkedPull, Login, Node, PullRequest, Record, Rows, TimelineItem,
 };
 
-/// What a record is read with.
+/// Change a record is read with.
 pub(super) struct Context<'a> {
     pub(super) settings: &'a Settings,
     pub(super) reference: &'a Reference,
@@ -190,14 +190,14 @@ fn url_of(project: Option<&Project>) -> String {
     project.map(|project| project.url.to_string()).unwrap_or_default()
 }
 
-/// What people can call an item that has no number: `acme/1#draft-4711`.
+/// Change people can call an item that has no number: `acme/1#draft-4711`.
 fn key_of_item(project: Option<&Project>, item: &Item, what: &str) -> String {
     let project = project.map(|project| project.name.to_string()).unwrap_or_default();
     format!("{project}#{what}-{}", item.full_database_id.as_deref().unwrap_or(&item.id))
 }
 
 /// The events in the order they happened, each once.
-fn in_order<'a>(events: impl Iterator<Item = &'a Event>) -> Result<Vec<(Millis, &'a Event)>> {
+fn in_order<'a>(events: impl Iterator<Item = &'a TimelineItem>) -> Result<Vec<(Millis, &'a TimelineItem)>> {
     let dated = events.filter(|event| event.id.is_some() || event.created_at.is_some()).map(|event| {
         let at = event.created_at.ok_or_else(|| lacks("event date").with("event", &event.kind))?;
         if event.id.is_none() {
@@ -213,7 +213,7 @@ fn in_order<'a>(events: impl Iterator<Item = &'a Event>) -> Result<Vec<(Millis, 
 }
 
 /// Whether an event of a project is about this one.
-fn about(project: Option<&Project>, event: &Event) -> bool {
+fn about(project: Option<&Project>, event: &TimelineItem) -> bool {
     let told = event.project.as_ref().map(|project| &*project.id);
     project.is_some_and(|project| told == Some(&*project.id))
 }
@@ -334,7 +334,7 @@ impl State {
         }
     }
 
-    /// What the values of an item say, and nothing else.
+    /// Change the values of an item say, and nothing else.
     fn of_values(project: Option<&Project>, item: &Item) -> Self {
         let mut state = Self::default();
         for value in item.field_values.iter() {
@@ -354,7 +354,7 @@ fn parent(issue: &super::wire::IssueRef) -> Option<ParentRef> {
     Some(ParentRef { native_id: SmolStr::new(issue.id.as_ref()?), key: issue.key().map(Into::into) })
 }
 
-/// What a field of a project is to us.
+/// Change a field of a project is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     Status,
@@ -399,12 +399,12 @@ struct Step<'a> {
     origin: String,
     actor: Option<String>,
     observed: bool,
-    change: Change<'a>,
+    change: FieldChange<'a>,
 }
 
 #[derive(Debug, Clone)]
-enum Change<'a> {
-    Event(&'a Event),
+enum FieldChange<'a> {
+    TimelineItem(&'a TimelineItem),
     /// A field of the project was set to what it is now.
     Own(Own, String),
     /// The status was set; what it was before, and after.
@@ -415,7 +415,7 @@ enum Change<'a> {
 
 impl<'a> Step<'a> {
     fn close(at: Millis, reason: &'a str) -> Self {
-        let change = Change::Closed(reason);
+        let change = FieldChange::Closed(reason);
         Self { at, origin: format!("closed:{}", at.0), actor: None, observed: false, change }
     }
 }
@@ -445,14 +445,20 @@ impl<'a> Reader<'a> {
         Self { context, project, id, created, today, key: String::new(), kind: None, place: Place::default() }
     }
 
-    /// What happened to an issue, oldest first.
-    fn steps(&self, events: &[(Millis, &'a Event)], issue: &'a Issue, item: Option<&Item>) -> Result<Vec<Step<'a>>> {
-        let ours = |event: &Event| &*event.kind != "ProjectV2ItemStatusChangedEvent" || about(self.project, event);
+    /// Change happened to an issue, oldest first.
+    fn steps(
+        &self,
+        events: &[(Millis, &'a TimelineItem)],
+        issue: &'a Issue,
+        item: Option<&Item>,
+    ) -> Result<Vec<Step<'a>>> {
+        let ours =
+            |event: &TimelineItem| &*event.kind != "ProjectV2ItemStatusChangedEvent" || about(self.project, event);
         let mut steps: Vec<Step<'a>> = Vec::new();
         for (at, event) in events.iter().filter(|(_, event)| ours(event)) {
             let origin = event.id.as_deref().unwrap_or_default().to_owned();
             let actor = Login::of(event.actor.as_ref());
-            steps.push(Step { at: *at, origin, actor, observed: false, change: Change::Event(event) });
+            steps.push(Step { at: *at, origin, actor, observed: false, change: FieldChange::TimelineItem(event) });
         }
         steps.extend(self.untold_close(&steps, issue));
         if let Some(item) = item {
@@ -475,7 +481,9 @@ impl<'a> Reader<'a> {
         let reason = issue.state_reason.as_deref().unwrap_or("COMPLETED");
         self.today.closed.as_ref()?;
         let last = steps.iter().rev().find_map(|step| match &step.change {
-            Change::Event(event) if matches!(&*event.kind, "ClosedEvent" | "ReopenedEvent") => Some(&*event.kind),
+            FieldChange::TimelineItem(event) if matches!(&*event.kind, "ClosedEvent" | "ReopenedEvent") => {
+                Some(&*event.kind)
+            }
             _ => None,
         });
         (last != Some("ClosedEvent")).then(|| Some(Step::close(issue.closed_at?, reason)))?
@@ -490,7 +498,7 @@ impl<'a> Reader<'a> {
             .iter()
             .rev()
             .find_map(|step| match &step.change {
-                Change::Event(event) if event.status.is_some() => {
+                FieldChange::TimelineItem(event) if event.status.is_some() => {
                     Some((self.status_name(event.status.as_deref()), step.at))
                 }
                 _ => None,
@@ -499,7 +507,7 @@ impl<'a> Reader<'a> {
         let today = self.status_name(value.name.as_deref());
         let set = value.updated_at.filter(|_| last != today)?.max(at);
         let origin = format!("value:{}:{}", field.id, set.0);
-        Some(Step { at: set, origin, actor: None, observed: true, change: Change::Column(last, today) })
+        Some(Step { at: set, origin, actor: None, observed: true, change: FieldChange::Column(last, today) })
     }
 
     /// When the fields without a history were set to what they are now.
@@ -509,7 +517,7 @@ impl<'a> Reader<'a> {
             let (text, at) = (text_of(value, own)?, value.updated_at?.max(self.created));
             let field = value.field.as_ref()?.id.as_deref()?;
             let origin = format!("value:{field}:{}", at.0);
-            Some(Step { at, origin, actor: None, observed: true, change: Change::Own(own, text) })
+            Some(Step { at, origin, actor: None, observed: true, change: FieldChange::Own(own, text) })
         });
         steps.collect()
     }
@@ -534,14 +542,14 @@ impl<'a> Reader<'a> {
     }
 
     /// The dated facts, oldest first, and the state they lead to.
-    fn history(&self, author: Option<String>, steps: &[Step<'_>]) -> (Vec<Entry>, State) {
+    fn history(&self, author: Option<String>, steps: &[Step<'_>]) -> (Vec<Event>, State) {
         let mut state = self.today.clone();
         for step in steps.iter().rev() {
             self.take_back(&mut state, &step.change);
         }
         let mut facts = self.facts(&state);
         let mut entries =
-            vec![self.entry("created", self.created, author, false, What::Created(Box::new(facts.clone())))];
+            vec![self.entry("created", self.created, author, false, Change::Created(Box::new(facts.clone())))];
         for step in steps {
             self.apply(&mut state, &step.change);
             let next = self.facts(&state);
@@ -557,8 +565,8 @@ impl<'a> Reader<'a> {
     }
 
     /// A fact; nothing happens to a task before it exists.
-    fn entry(&self, origin: &str, at: Millis, actor: Option<String>, observed: bool, what: What) -> Entry {
-        Entry { id: EntryId::of(&self.id, origin), at: at.max(self.created), actor, observed, what }
+    fn entry(&self, origin: &str, at: Millis, actor: Option<String>, observed: bool, what: Change) -> Event {
+        Event { id: EventId::of(&self.id, origin), at: at.max(self.created), actor, observed, change: what }
     }
 
     /// The facts of today. Of several assignees the first counts, and only the history says who that is.
@@ -571,16 +579,16 @@ impl<'a> Reader<'a> {
         self.facts(&today)
     }
 
-    fn comments<'c>(&self, comments: impl Iterator<Item = &'c Comment>, into: &mut Vec<Entry>) {
+    fn comments<'c>(&self, comments: impl Iterator<Item = &'c Comment>, into: &mut Vec<Event>) {
         let privacy = self.context.settings.comments;
         into.extend(comments.filter(|_| privacy.is_told()).map(|comment| {
             let actor = Login::of(comment.author.as_ref());
-            let what = What::Commented(comment.body_text.clone().filter(|_| privacy.has_texts()));
+            let what = Change::Commented(comment.body_text.clone().filter(|_| privacy.has_texts()));
             self.entry(&format!("comment:{}", comment.id), comment.created_at, actor, false, what)
         }));
     }
 
-    /// What a state means.
+    /// Change a state means.
     fn facts(&self, state: &State) -> Facts {
         let settings = self.context.settings;
         let (status, native_status) = self.status(state);
@@ -610,7 +618,7 @@ impl<'a> Reader<'a> {
                 .or_else(|| issue_field(state, &mapping::DUE_FIELDS))
                 .and_then(|due| date(due))
                 .map(SmolStr::from),
-            waits: None,
+            blocked_by_links: None,
         }
     }
 
@@ -644,30 +652,30 @@ impl<'a> Reader<'a> {
     }
 
     /// Undoes a change.
-    fn take_back(&self, state: &mut State, change: &Change<'_>) {
+    fn take_back(&self, state: &mut State, change: &FieldChange<'_>) {
         match change {
-            Change::Own(own, _) => drop(state.own.remove(own)),
-            Change::Column(before, _) => state.column.clone_from(before),
-            Change::Closed(_) => state.closed = None,
-            Change::Event(event) => self.turn(state, event, false),
+            FieldChange::Own(own, _) => drop(state.own.remove(own)),
+            FieldChange::Column(before, _) => state.column.clone_from(before),
+            FieldChange::Closed(_) => state.closed = None,
+            FieldChange::TimelineItem(event) => self.turn(state, event, false),
         }
     }
 
     /// Does a change.
-    fn apply(&self, state: &mut State, change: &Change<'_>) {
+    fn apply(&self, state: &mut State, change: &FieldChange<'_>) {
         match change {
-            Change::Own(own, text) => drop(state.own.insert(*own, text.clone())),
-            Change::Column(_, after) => {
+            FieldChange::Own(own, text) => drop(state.own.insert(*own, text.clone())),
+            FieldChange::Column(_, after) => {
                 state.column.clone_from(after);
                 state.reopened = false;
             }
-            Change::Closed(reason) => state.closed = Some((*reason).to_owned()),
-            Change::Event(event) => self.turn(state, event, true),
+            FieldChange::Closed(reason) => state.closed = Some((*reason).to_owned()),
+            FieldChange::TimelineItem(event) => self.turn(state, event, true),
         }
     }
 
-    /// What an event does to the state, forwards or backwards: one place, so that the two cannot disagree.
-    fn turn(&self, state: &mut State, event: &Event, forwards: bool) {
+    /// Change an event does to the state, forwards or backwards: one place, so that the two cannot disagree.
+    fn turn(&self, state: &mut State, event: &TimelineItem, forwards: bool) {
         match &*event.kind {
             "LabeledEvent" => turn_label(state, event, forwards),
             "UnlabeledEvent" => turn_label(state, event, !forwards),
@@ -709,16 +717,16 @@ impl<'a> Reader<'a> {
             "IssueFieldChangedEvent" => {
                 turn_field(state, event, text(if forwards { &event.new_value } else { &event.previous_value }));
             }
-            // What it was before is told by the event that set it.
+            // Change it was before is told by the event that set it.
             "IssueFieldRemovedEvent" if forwards => turn_field(state, event, None),
             _ => {}
         }
     }
 
-    /// What a change says beside the facts it changes.
-    fn beside(&self, change: &Change<'_>, changes: &[What]) -> Option<What> {
-        let Change::Event(event) = change else { return None };
-        let linked = |text: String, blocker, added| Some(What::Linked { text, blocker, added });
+    /// Change a change says beside the facts it changes.
+    fn beside(&self, change: &FieldChange<'_>, changes: &[Change]) -> Option<Change> {
+        let FieldChange::TimelineItem(event) = change else { return None };
+        let linked = |text: String, blocker, added| Some(Change::Linked { text, blocker, added });
         match &*event.kind {
             "BlockedByAddedEvent" | "BlockedByRemovedEvent" => {
                 let key = event.blocking_issue.as_ref()?.key()?;
@@ -732,10 +740,10 @@ impl<'a> Reader<'a> {
             "ConvertedFromDraftEvent" if about(self.project, event) => {
                 linked("was a draft before".to_owned(), None, true)
             }
-            "TransferredEvent" if !changes.iter().any(|what| matches!(what, What::Moved { .. })) => {
+            "TransferredEvent" if !changes.iter().any(|what| matches!(what, Change::Moved { .. })) => {
                 let project = self.project.map(|project| project.name.to_string());
                 let project = project.unwrap_or_else(|| self.today.repository.clone());
-                Some(What::Moved { key: self.key.clone().into(), project: project.into() })
+                Some(Change::Moved { key: self.key.clone().into(), project: project.into() })
             }
             _ => None,
         }
@@ -750,7 +758,7 @@ fn name(named: &Option<super::wire::Named>) -> Option<String> {
     named.as_ref().map(|named| named.name.to_string())
 }
 
-fn turn_label(state: &mut State, event: &Event, on: bool) {
+fn turn_label(state: &mut State, event: &TimelineItem, on: bool) {
     let Some(label) = name(&event.label) else { return };
     if on {
         state.labels.insert(label);
@@ -759,7 +767,7 @@ fn turn_label(state: &mut State, event: &Event, on: bool) {
     }
 }
 
-fn turn_assignee(state: &mut State, event: &Event, on: bool) {
+fn turn_assignee(state: &mut State, event: &TimelineItem, on: bool) {
     let Some(who) = Login::of(event.assignee.as_ref()) else { return };
     state.assignees.retain(|other| *other != who);
     if on {
@@ -767,7 +775,7 @@ fn turn_assignee(state: &mut State, event: &Event, on: bool) {
     }
 }
 
-fn turn_field(state: &mut State, event: &Event, value: Option<String>) {
+fn turn_field(state: &mut State, event: &TimelineItem, value: Option<String>) {
     let Some(field) = name(&event.issue_field) else { return };
     let field = field.to_lowercase();
     match value {
@@ -795,29 +803,29 @@ fn date(text: &str) -> Option<String> {
     date.parse::<jiff::civil::Date>().ok().map(|_| date.to_owned())
 }
 
-/// What tells the facts of one event apart.
-const fn word(what: &What) -> &'static str {
+/// Change tells the facts of one event apart.
+const fn word(what: &Change) -> &'static str {
     match what {
-        What::Created(_) => "created",
-        What::Status { .. } => "status",
-        What::Blocked(_) => "blocked",
-        What::Unblocked => "unblocked",
-        What::Assigned(_) => "assigned",
-        What::Estimated(_) => "estimated",
-        What::Sprints(_) => "sprints",
-        What::Parent(_) => "parent",
-        What::Titled(_) => "titled",
-        What::Typed { .. } => "typed",
-        What::Prioritised(_) => "prioritised",
-        What::Labelled(_) => "labelled",
-        What::Due(_) => "due",
-        What::Moved { .. } => "moved",
-        What::Commented(_) => "commented",
-        What::Linked { .. } => "linked",
-        What::Artifact(_) | What::Evidence(_) => "artifact",
-        What::Deleted => "deleted",
-        What::Restored => "restored",
-        What::Waits(_) | What::Free => "waits",
+        Change::Created(_) => "created",
+        Change::Status { .. } => "status",
+        Change::Blocked(_) => "blocked",
+        Change::Unblocked => "unblocked",
+        Change::Assigned(_) => "assigned",
+        Change::Estimated(_) => "estimated",
+        Change::Sprints(_) => "sprints",
+        Change::Parent(_) => "parent",
+        Change::Titled(_) => "titled",
+        Change::Typed { .. } => "typed",
+        Change::Prioritised(_) => "prioritised",
+        Change::Labelled(_) => "labelled",
+        Change::Due(_) => "due",
+        Change::Moved { .. } => "moved",
+        Change::Commented(_) => "commented",
+        Change::Linked { .. } => "linked",
+        Change::Artifact(_) | Change::StatusArtifact(_) => "artifact",
+        Change::Deleted => "deleted",
+        Change::Restored => "restored",
+        Change::BlockedByLinks(_) | Change::UnblockedByLinks => "waits",
     }
 }
 

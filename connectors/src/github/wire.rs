@@ -116,7 +116,7 @@ pub(super) struct Record {
     pub(super) node: Node,
     /// Events beyond those in the node.
     #[serde(default)]
-    pub(super) events: Vec<Event>,
+    pub(super) events: Vec<TimelineItem>,
     /// Comments beyond those in the node.
     #[serde(default)]
     pub(super) comments: Vec<Comment>,
@@ -134,7 +134,7 @@ pub(super) struct RecordText<'a> {
     pub(super) comments: &'a [Box<RawValue>],
 }
 
-/// What a record is about.
+/// Change a record is about.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "__typename")]
 pub(super) enum Node {
@@ -160,7 +160,7 @@ pub(super) struct Item {
     pub(super) field_values: Rows<FieldValue>,
 }
 
-/// What an item wraps.
+/// Change an item wraps.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "__typename")]
 #[expect(clippy::large_enum_variant, reason = "one lives at a time, and nearly all are issues")]
@@ -214,7 +214,7 @@ pub(super) struct Issue {
     #[serde(default)]
     pub(super) comments: Rows<Comment>,
     #[serde(default)]
-    pub(super) timeline_items: Rows<Event>,
+    pub(super) timeline_items: Rows<TimelineItem>,
 }
 
 /// A sub-issue: whether it has some itself.
@@ -338,7 +338,7 @@ pub(super) struct Comment {
 /// An event of an issue's history, of any kind: what a kind does not have is absent.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Event {
+pub(super) struct TimelineItem {
     #[serde(rename = "__typename", default)]
     pub(super) kind: Box<str>,
     #[serde(default)]

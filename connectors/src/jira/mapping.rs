@@ -1,4 +1,4 @@
-//! What Jira's statuses, types, priorities and resolutions are in the common model: words and ids in, our words out.
+//! Change Jira's statuses, types, priorities and resolutions are in the common model: words and ids in, our words out.
 //!
 //! All pure. [`Mapping`] is made once from the settings and the site's reference data, so that the thousands of changes of a
 //! record cost a look-up each. Statuses go by id (project-local ones share names), refined by name; the category decides, even
@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::reference::Reference;
 use super::settings::Settings;
-use crate::words::{BACKLOG, REVIEW};
-pub(super) use crate::words::{gives_up, priority, says};
+use crate::vocabulary::{BACKLOG, REVIEW};
+pub(super) use crate::vocabulary::{gives_up, priority, says};
 
 /// Jira's status categories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ impl Category {
     }
 }
 
-/// What a status is for us, and why.
+/// Change a status is for us, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mapped {
     /// The common status, as long as no resolution says otherwise.

@@ -15,7 +15,7 @@ use contextcore_core::model::diff;
 use contextcore_core::model::observation::{Observation, TaskObservation};
 use contextcore_core::model::time::HOUR;
 use contextcore_core::model::{
-    Blocker, Entry, EntryId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey, What,
+    Blocker, Change, Event, EventId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey,
 };
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::Deserialize;
@@ -25,7 +25,7 @@ use super::reference::{Board, Field, Reference};
 use super::settings::Settings;
 use super::wire::{self, History, Issue, Item, Record, SprintRecord, Who};
 
-/// What a record is read with.
+/// Change a record is read with.
 pub(super) struct Context<'a> {
     pub(super) settings: &'a Settings,
     pub(super) reference: &'a Reference,
@@ -34,7 +34,7 @@ pub(super) struct Context<'a> {
     pub(super) unreadable: &'a BTreeSet<u64>,
 }
 
-/// What a record says, and what in it the reference data does not know (`status:10020`).
+/// Change a record says, and what in it the reference data does not know (`status:10020`).
 #[derive(Debug, Default)]
 pub(super) struct Read {
     pub(super) observations: Vec<Observation>,
@@ -87,7 +87,7 @@ fn browse<'a>(context: &'a Context<'_>) -> &'a str {
     context.reference.browse.as_deref().unwrap_or(&context.settings.url)
 }
 
-/// What a field change is about.
+/// Change a field change is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     Status,
@@ -269,7 +269,7 @@ impl<'a> Reader<'a> {
         choices.into_iter().next().map(|choice| choice.value)
     }
 
-    /// What raises the blocked flag.
+    /// Change raises the blocked flag.
     fn impediment(&self, state: &State) -> Option<SmolStr> {
         let label = || {
             self.context
@@ -280,7 +280,7 @@ impl<'a> Reader<'a> {
         state.flagged.clone().or_else(label)
     }
 
-    /// What a change is about, if it is about anything we tell. Ids go before names, which are translated; but pseudo fields
+    /// Change a change is about, if it is about anything we tell. Ids go before names, which are translated; but pseudo fields
     /// have no id, and Data Center tells none at all.
     fn role(&self, item: &Item) -> Option<Role> {
         let role = match item.field_id.as_deref() {
@@ -375,7 +375,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The dated facts, oldest first.
-    fn history(&mut self, record: &Record) -> Result<Vec<Entry>> {
+    fn history(&mut self, record: &Record) -> Result<Vec<Event>> {
         let told = self.as_of_the_search(in_order(&record.histories)?);
         let mut state = self.present.clone();
         for (_, history) in told.iter().rev() {
@@ -424,15 +424,15 @@ impl<'a> Reader<'a> {
     }
 
     /// The creation, with the facts of the first day.
-    fn first(&self, state: &State) -> Entry {
+    fn first(&self, state: &State) -> Event {
         let fields = &self.issue.fields;
         let actor = fields.creator.as_ref().or(fields.reporter.as_ref()).map(|who| who.name.to_string());
-        self.entry("created", self.created, actor, What::Created(Box::new(state.facts.clone())))
+        self.entry("created", self.created, actor, Change::Created(Box::new(state.facts.clone())))
     }
 
     /// A fact; nothing happens to a task before it exists.
-    fn entry(&self, origin: &str, at: Millis, actor: Option<String>, what: What) -> Entry {
-        Entry { id: EntryId::of(&self.key, origin), at: at.max(self.created), actor, observed: false, what }
+    fn entry(&self, origin: &str, at: Millis, actor: Option<String>, what: Change) -> Event {
+        Event { id: EventId::of(&self.key, origin), at: at.max(self.created), actor, observed: false, change: what }
     }
 
     /// Takes the changes of one act back: the resolution first, so that the status before the act is judged under the
@@ -449,7 +449,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Tells the changes of one act.
-    fn tell(&mut self, state: &mut State, at: Millis, history: &History, entries: &mut Vec<Entry>) {
+    fn tell(&mut self, state: &mut State, at: Millis, history: &History, entries: &mut Vec<Event>) {
         let (resolution, others) = self.by_resolution(history);
         let decided_with_status = others.iter().any(|(role, _)| *role == Role::Status);
         for (role, item) in resolution {
@@ -474,7 +474,7 @@ impl<'a> Reader<'a> {
         at: Millis,
         history: &History,
         (role, item): (Role, &Item),
-        entries: &mut Vec<Entry>,
+        entries: &mut Vec<Event>,
     ) {
         let parent_before = state.facts.parent.as_ref().map(|parent| parent.native_id.clone());
         self.set(state, role, Side::after(item));
@@ -486,8 +486,8 @@ impl<'a> Reader<'a> {
         }
         let raised = self.impediment(state);
         let what = match (&state.facts.flag, &raised) {
-            (None, Some(reason)) => Some(What::Blocked(Some(reason.clone()))),
-            (Some(_), None) => Some(What::Unblocked),
+            (None, Some(reason)) => Some(Change::Blocked(Some(reason.clone()))),
+            (Some(_), None) => Some(Change::Unblocked),
             _ => None,
         };
         if let Some(what) = what {
@@ -497,7 +497,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn push(&self, entries: &mut Vec<Entry>, at: Millis, history: &History, item: &Item, suffix: &str, what: What) {
+    fn push(&self, entries: &mut Vec<Event>, at: Millis, history: &History, item: &Item, suffix: &str, what: Change) {
         let id = history.id.as_deref().unwrap_or_default();
         let origin = format!("{id}:{}{suffix}", item.n.unwrap_or_default());
         let actor = history.author.as_ref().map(ToString::to_string);
@@ -517,7 +517,7 @@ impl<'a> Reader<'a> {
         self.set_status(state, Side { id: &id, text: &native });
     }
 
-    fn comments(&self, entries: &mut Vec<Entry>) -> Result<()> {
+    fn comments(&self, entries: &mut Vec<Event>) -> Result<()> {
         let privacy = self.context.settings.comments;
         if !privacy.is_told() {
             return Ok(());
@@ -527,45 +527,45 @@ impl<'a> Reader<'a> {
             let at = comment.created.ok_or_else(|| lacks("comment date").with("comment", id))?;
             let actor = comment.author.as_ref().map(|who| who.name.to_string());
             let text = if privacy.has_texts() { comment.text() } else { None };
-            entries.push(self.entry(&format!("comment:{id}"), at, actor, What::Commented(text)));
+            entries.push(self.entry(&format!("comment:{id}"), at, actor, Change::Commented(text)));
         }
         Ok(())
     }
 }
 
 /// The dated fact a change is, after it was taken into the state.
-fn what(role: Role, state: &State, item: &Item) -> Option<What> {
+fn what(role: Role, state: &State, item: &Item) -> Option<Change> {
     let facts = &state.facts;
     Some(match role {
         Role::Status => status_of(state),
-        Role::Sprint => What::Sprints(facts.sprints.clone()),
-        Role::Parent => What::Parent(facts.parent.clone()),
-        Role::Assignee => What::Assigned(facts.assignee.clone()),
-        Role::Points | Role::Hours => What::Estimated(facts.estimate),
-        Role::Priority => What::Prioritised(facts.priority.clone()),
-        Role::Type => What::Typed { task_type: facts.task_type, native: facts.native_type.clone() },
-        Role::Labels => What::Labelled(facts.labels.clone()),
-        Role::Title => What::Titled(facts.title.clone()),
-        Role::Due => What::Due(facts.due.clone()),
-        Role::Key => What::Moved { key: facts.key.clone(), project: facts.project.clone() },
+        Role::Sprint => Change::Sprints(facts.sprints.clone()),
+        Role::Parent => Change::Parent(facts.parent.clone()),
+        Role::Assignee => Change::Assigned(facts.assignee.clone()),
+        Role::Points | Role::Hours => Change::Estimated(facts.estimate),
+        Role::Priority => Change::Prioritised(facts.priority.clone()),
+        Role::Type => Change::Typed { task_type: facts.task_type, native: facts.native_type.clone() },
+        Role::Labels => Change::Labelled(facts.labels.clone()),
+        Role::Title => Change::Titled(facts.title.clone()),
+        Role::Due => Change::Due(facts.due.clone()),
+        Role::Key => Change::Moved { key: facts.key.clone(), project: facts.project.clone() },
         Role::Link => return linked(item),
         // The flag is told with the labels, since either may raise it; the resolution with the status.
         Role::Flag | Role::Resolution => return None,
     })
 }
 
-fn status_of(state: &State) -> What {
-    What::Status { status: state.facts.status, native: state.facts.native_status.clone() }
+fn status_of(state: &State) -> Change {
+    Change::Status { status: state.facts.status, native: state.facts.native_status.clone() }
 }
 
 /// A link made or removed. The history has only text, in which the inward words say that the other one blocks this one.
-fn linked(item: &Item) -> Option<What> {
+fn linked(item: &Item) -> Option<Change> {
     let after = Side::after(item);
     let added = !after.is_empty();
     let side = if added { after } else { Side::before(item) };
     let text = side.text.strip_prefix("This issue ").unwrap_or(side.text);
     let blocker = is_blocked_by(text).then(|| side.id.to_owned()).filter(|key| !key.is_empty());
-    (!side.is_empty()).then(|| What::Linked { text: text.to_owned(), blocker, added })
+    (!side.is_empty()).then(|| Change::Linked { text: text.to_owned(), blocker, added })
 }
 
 /// The inward words of a link by which the other issue blocks this one.
@@ -652,7 +652,7 @@ fn blank(key: &str) -> Facts {
         parent: None,
         sprints: Vec::new(),
         due: None,
-        waits: None,
+        blocked_by_links: None,
     }
 }
 

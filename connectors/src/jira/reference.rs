@@ -14,9 +14,9 @@ use tracing::info;
 use super::mapping::Category;
 use super::settings::Settings;
 use super::wire::{self, IssueType, Item, StatusValue};
-use crate::words::says;
+use crate::vocabulary::says;
 
-/// What is known of a site between polls.
+/// Change is known of a site between polls.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Reference {
     /// When it was fetched.
@@ -127,7 +127,7 @@ pub(super) struct FieldAnswer {
     pub(super) schema: Option<FieldSchema>,
 }
 
-/// What a field's schema says.
+/// Change a field's schema says.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct FieldSchema {
     /// The kind of a custom field, such as `com.pyxis.greenhopper.jira:gh-sprint`.

@@ -8,7 +8,7 @@ use contextcore_core::config::{CommentPrivacy, Privacy, SourceConfig};
 use contextcore_core::model::{SmolStr, Status, TaskType};
 use contextcore_core::{Error, ErrorKind, Result, Secret};
 
-use crate::words;
+use crate::vocabulary;
 
 /// The names that `fields` may have.
 const FIELDS: [&str; 5] = ["story_points", "sprint", "epic_link", "parent_link", "flagged"];
@@ -38,7 +38,7 @@ pub(super) struct Settings {
     statuses: BTreeMap<String, Status>,
     /// Configured types by id or name in lower case.
     types: BTreeMap<String, TaskType>,
-    /// What is asked for and kept of comments.
+    /// Change is asked for and kept of comments.
     pub(super) comments: CommentPrivacy,
 }
 
@@ -77,13 +77,13 @@ impl Settings {
         self.fields.get(name).map(String::as_str)
     }
 
-    /// What the configuration says of a status.
+    /// Change the configuration says of a status.
     pub(super) fn status(&self, id: &str, name: &str) -> Option<Status> {
         let known = |word: &str| self.statuses.get(&word.to_lowercase()).copied();
         if self.statuses.is_empty() { None } else { known(name).or_else(|| known(id)) }
     }
 
-    /// What the configuration says of a type.
+    /// Change the configuration says of a type.
     pub(super) fn task_type(&self, name: &str) -> Option<TaskType> {
         if self.types.is_empty() { None } else { self.types.get(&name.to_lowercase()).copied() }
     }
@@ -92,7 +92,7 @@ impl Settings {
     pub(super) fn means_blocked(&self, name: &str) -> bool {
         match &self.blocked_statuses {
             Some(names) => names.iter().any(|blocked| blocked.eq_ignore_ascii_case(name.trim())),
-            None => words::says(name, &words::BLOCKED),
+            None => vocabulary::says(name, &vocabulary::BLOCKED),
         }
     }
 

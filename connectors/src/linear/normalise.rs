@@ -17,8 +17,8 @@ use contextcore_core::model::diff;
 use contextcore_core::model::observation::{Activity, Observation, TaskObservation};
 use contextcore_core::model::time::MINUTE;
 use contextcore_core::model::{
-    Artifact, Blocker, Entry, EntryId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey, TaskType,
-    What,
+    Artifact, Blocker, Change, Event, EventId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey,
+    TaskType,
 };
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 
@@ -35,13 +35,13 @@ const TOLERANCE: i64 = 10 * MINUTE;
 /// The status of an issue that was made into a project.
 const CONVERTED: &str = "Converted to project";
 
-/// What a record is read with.
+/// Change a record is read with.
 pub(super) struct Context<'a> {
     pub(super) settings: &'a Settings,
     pub(super) reference: &'a Reference,
 }
 
-/// What a record says, and how many state changes of its history the spans contradict.
+/// Change a record says, and how many state changes of its history the spans contradict.
 #[derive(Debug, Default)]
 pub(super) struct Read {
     pub(super) observations: Vec<Observation>,
@@ -77,7 +77,7 @@ fn lacks(what: &str) -> Error {
     Error::new(ErrorKind::Protocol, format!("the record lacks a readable {what}"))
 }
 
-/// What the ids in a record mean.
+/// Change the ids in a record mean.
 impl Context<'_> {
     /// A state: its common status and its name. One that is in nobody's list goes by its id, as work not yet begun.
     fn state<'s>(&self, id: &str, shown: impl IntoIterator<Item = &'s StateValue>) -> (Status, SmolStr) {
@@ -151,7 +151,7 @@ type Ids<'a> = Option<&'a [Box<str>]>;
 
 /// A change of one field.
 #[derive(Debug, Clone, Copy)]
-enum Change<'a> {
+enum FieldChange<'a> {
     State(Swap<Id<'a>>),
     Assignee(Swap<Id<'a>>),
     Cycle(Swap<Id<'a>>),
@@ -167,7 +167,7 @@ enum Change<'a> {
     Converted,
 }
 
-impl Change<'_> {
+impl FieldChange<'_> {
     /// The name of the field, part of the ids of facts: never to be changed.
     const fn field(self) -> &'static str {
         match self {
@@ -189,7 +189,7 @@ impl Change<'_> {
 }
 
 /// The changes of one act, the state's apart.
-fn changes_of(act: &Act) -> Vec<Change<'_>> {
+fn changes_of(act: &Act) -> Vec<FieldChange<'_>> {
     fn ids<'a>(from: &'a Option<Box<str>>, to: &'a Option<Box<str>>) -> Option<Swap<Id<'a>>> {
         (from != to).then_some(Swap { from: from.as_deref(), to: to.as_deref() })
     }
@@ -201,18 +201,18 @@ fn changes_of(act: &Act) -> Vec<Change<'_>> {
     let (added, removed) = (act.added_label_ids.as_deref(), act.removed_label_ids.as_deref());
     let relabelled = [added, removed].into_iter().flatten().any(|ids| !ids.is_empty());
     let changes = [
-        ids(&act.from_team_id, &act.to_team_id).map(Change::Team),
-        ids(&act.from_assignee_id, &act.to_assignee_id).map(Change::Assignee),
-        ids(&act.from_cycle_id, &act.to_cycle_id).map(Change::Cycle),
-        numbers(act.from_estimate, act.to_estimate).map(Change::Estimate),
-        numbers(act.from_priority, act.to_priority).map(Change::Priority),
-        ids(&act.from_parent_id, &act.to_parent_id).map(Change::Parent),
-        ids(&act.from_project_id, &act.to_project_id).map(Change::Project),
-        refs(&act.from_project_milestone, &act.to_project_milestone).map(Change::Milestone),
-        ids(&act.from_title, &act.to_title).map(Change::Title),
-        ids(&act.from_due_date, &act.to_due_date).map(Change::Due),
-        relabelled.then_some(Change::Labels { added, removed }),
-        act.to_converted_project_id.is_some().then_some(Change::Converted),
+        ids(&act.from_team_id, &act.to_team_id).map(FieldChange::Team),
+        ids(&act.from_assignee_id, &act.to_assignee_id).map(FieldChange::Assignee),
+        ids(&act.from_cycle_id, &act.to_cycle_id).map(FieldChange::Cycle),
+        numbers(act.from_estimate, act.to_estimate).map(FieldChange::Estimate),
+        numbers(act.from_priority, act.to_priority).map(FieldChange::Priority),
+        ids(&act.from_parent_id, &act.to_parent_id).map(FieldChange::Parent),
+        ids(&act.from_project_id, &act.to_project_id).map(FieldChange::Project),
+        refs(&act.from_project_milestone, &act.to_project_milestone).map(FieldChange::Milestone),
+        ids(&act.from_title, &act.to_title).map(FieldChange::Title),
+        ids(&act.from_due_date, &act.to_due_date).map(FieldChange::Due),
+        relabelled.then_some(FieldChange::Labels { added, removed }),
+        act.to_converted_project_id.is_some().then_some(FieldChange::Converted),
     ];
     changes.into_iter().flatten().collect()
 }
@@ -229,10 +229,10 @@ fn state_change(act: &Act) -> Option<Swap<Option<Box<str>>>> {
 #[derive(Debug, Clone)]
 struct Step<'a> {
     at: Millis,
-    /// What its facts' ids begin with.
+    /// Change its facts' ids begin with.
     origin: String,
     actor: Option<String>,
-    change: Change<'a>,
+    change: FieldChange<'a>,
 }
 
 /// The facts of an issue at one moment, with what lies behind them.
@@ -285,7 +285,7 @@ fn issue(context: &Context<'_>, record: IssueRecord) -> Result<Read> {
     let privacy = context.settings.comments;
     history.extend(comments.iter().filter(|_| privacy.is_told()).map(|comment| {
         let actor = comment.user.as_ref().map(|who| context.person(&who.id));
-        let what = What::Commented(comment.body.as_ref().filter(|_| privacy.has_texts()).map(ToString::to_string));
+        let what = Change::Commented(comment.body.as_ref().filter(|_| privacy.has_texts()).map(ToString::to_string));
         reader.entry(&format!("comment:{}", comment.id), comment.created_at, actor, what)
     }));
     history.sort_by_key(|entry| entry.at);
@@ -352,7 +352,7 @@ fn states(context: &Context<'_>, acts: &[(Millis, &Act)], mut spans: Vec<Span>) 
     spans.dedup_by(|a, b| a.id == b.id);
     let mut told: Vec<Entered> = acts.iter().filter_map(|(at, act)| entered(context, *at, act)).collect();
     let Some(first) = spans.first() else { return (told, 0) };
-    // What lies before the first span is out of their reach, and the history's to tell.
+    // Change lies before the first span is out of their reach, and the history's to tell.
     let reach = first.started_at.plus(-TOLERANCE);
     let early = told.iter().position(|entered| entered.at >= reach).unwrap_or(told.len());
     let mut late = told.split_off(early);
@@ -457,27 +457,29 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes one side of a change into the state.
-    fn set(&self, state: &mut State, change: Change<'_>, side: Side) {
+    fn set(&self, state: &mut State, change: FieldChange<'_>, side: Side) {
         let owned = |swap: Swap<Id<'_>>| swap.side(side).map(str::to_owned);
         match change {
-            Change::State(swap) => state.state = owned(swap).unwrap_or_default(),
-            Change::Assignee(swap) => state.facts.assignee = swap.side(side).map(|id| self.context.person(id).into()),
-            Change::Cycle(swap) => state.facts.sprints = self.sprints(swap.side(side)),
-            Change::Estimate(swap) => state.facts.estimate = swap.side(side),
-            Change::Priority(swap) => state.facts.priority = swap.side(side).and_then(mapping::priority),
-            Change::Parent(swap) => state.parent = owned(swap),
-            Change::Project(swap) => state.project = owned(swap),
-            Change::Milestone(swap) => state.milestone = owned(swap),
-            Change::Title(swap) => state.facts.title = owned(swap).unwrap_or_default().into(),
-            Change::Due(swap) => state.facts.due = date(swap.side(side)),
-            Change::Team(swap) => self.set_team(state, swap, side),
-            Change::Labels { added, removed } => {
+            FieldChange::State(swap) => state.state = owned(swap).unwrap_or_default(),
+            FieldChange::Assignee(swap) => {
+                state.facts.assignee = swap.side(side).map(|id| self.context.person(id).into())
+            }
+            FieldChange::Cycle(swap) => state.facts.sprints = self.sprints(swap.side(side)),
+            FieldChange::Estimate(swap) => state.facts.estimate = swap.side(side),
+            FieldChange::Priority(swap) => state.facts.priority = swap.side(side).and_then(mapping::priority),
+            FieldChange::Parent(swap) => state.parent = owned(swap),
+            FieldChange::Project(swap) => state.project = owned(swap),
+            FieldChange::Milestone(swap) => state.milestone = owned(swap),
+            FieldChange::Title(swap) => state.facts.title = owned(swap).unwrap_or_default().into(),
+            FieldChange::Due(swap) => state.facts.due = date(swap.side(side)),
+            FieldChange::Team(swap) => self.set_team(state, swap, side),
+            FieldChange::Labels { added, removed } => {
                 let (come, gone) = if side == Side::After { (added, removed) } else { (removed, added) };
                 let gone: BTreeSet<&str> = gone.iter().flat_map(|ids| ids.iter()).map(|id| &**id).collect();
                 state.labels.retain(|id| !gone.contains(id.as_str()));
                 state.labels.extend(come.iter().flat_map(|ids| ids.iter()).map(ToString::to_string));
             }
-            Change::Converted => state.converted = side == Side::After,
+            FieldChange::Converted => state.converted = side == Side::After,
         }
         self.derive(state);
     }
@@ -499,14 +501,14 @@ impl<'a> Reader<'a> {
     }
 
     /// The dated facts, from the creation on.
-    fn history(&self, present: &State, acts: &[(Millis, &'a Act)], states: &'a [Entered]) -> Result<Vec<Entry>> {
+    fn history(&self, present: &State, acts: &[(Millis, &'a Act)], states: &'a [Entered]) -> Result<Vec<Event>> {
         let steps = self.steps(acts, states);
         let mut state = present.clone();
         for step in steps.iter().rev() {
             self.set(&mut state, step.change, Side::Before);
         }
         let creator = self.issue.creator.as_ref().map(|who| self.context.person(&who.id));
-        let first = What::Created(Box::new(state.facts.clone()));
+        let first = Change::Created(Box::new(state.facts.clone()));
         let mut entries = vec![self.entry("created", self.created, creator, first)];
         for step in &steps {
             let before = state.facts.clone();
@@ -529,16 +531,16 @@ impl<'a> Reader<'a> {
         }
         steps.extend(states.iter().map(|entered| {
             let Entered { at, origin, actor, from, to } = entered;
-            // What came before an unknown is the unknown itself: nothing is guessed.
+            // Change came before an unknown is the unknown itself: nothing is guessed.
             let swap = Swap { from: from.as_deref().or(Some(to)), to: Some(to.as_str()) };
-            Step { at: *at, origin: origin.clone(), actor: actor.clone(), change: Change::State(swap) }
+            Step { at: *at, origin: origin.clone(), actor: actor.clone(), change: FieldChange::State(swap) }
         }));
         steps.sort_by_key(|step| step.at);
         steps
     }
 
     /// Tells what a step changed: one fact for each field, the first under the field's own name.
-    fn tell(&self, step: &Step<'_>, before: &Facts, after: &Facts, entries: &mut Vec<Entry>) {
+    fn tell(&self, step: &Step<'_>, before: &Facts, after: &Facts, entries: &mut Vec<Event>) {
         let own = format!("{}:{}", step.origin, step.change.field());
         for what in diff::changes(before, after) {
             let word = word(&what);
@@ -549,7 +551,7 @@ impl<'a> Reader<'a> {
 
     /// Links that an act made or removed. The codes are not documented: `ab` and `rb` are known to be about blockers, the
     /// others are told as they are. That a blocker was completed (`br`) is no change of this issue.
-    fn links(&self, at: Millis, act: &Act) -> Vec<Entry> {
+    fn links(&self, at: Millis, act: &Act) -> Vec<Event> {
         let told = act.relation_changes.iter().flatten().enumerate().filter(|(_, change)| &*change.code != "br");
         told.map(|(n, change)| {
             let blocks = matches!(&*change.code, "ab" | "rb");
@@ -558,7 +560,7 @@ impl<'a> Reader<'a> {
                 false => format!("link {} {}", change.code, change.identifier),
             };
             let blocker = blocks.then(|| change.identifier.to_string());
-            let what = What::Linked { text, blocker, added: !change.code.starts_with('r') };
+            let what = Change::Linked { text, blocker, added: !change.code.starts_with('r') };
             let origin = format!("{}:relation:{n}", act.id.as_deref().unwrap_or_default());
             self.entry(&origin, at, actor(self.context, act), what)
         })
@@ -566,20 +568,20 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether and when it went into the bin and came out of it. Linear's word of today decides how it ends.
-    fn fate(&self, acts: &[(Millis, &Act)]) -> Vec<Entry> {
+    fn fate(&self, acts: &[(Millis, &Act)]) -> Vec<Event> {
         let told = acts.iter().filter_map(|(at, act)| Some((*at, *act, act.trashed?)));
-        let mut entries: Vec<Entry> = told
+        let mut entries: Vec<Event> = told
             .map(|(at, act, gone)| {
-                let what = if gone { What::Deleted } else { What::Restored };
+                let what = if gone { Change::Deleted } else { Change::Restored };
                 let origin = format!("{}:trashed", act.id.as_deref().unwrap_or_default());
                 self.entry(&origin, at, actor(self.context, act), what)
             })
             .collect();
-        let ends_gone = entries.last().is_some_and(|entry| entry.what == What::Deleted);
+        let ends_gone = entries.last().is_some_and(|entry| entry.change == Change::Deleted);
         match (self.issue.trashed == Some(true), ends_gone) {
             (true, false) => {
                 let at = self.issue.archived_at.or(self.issue.updated_at).unwrap_or(self.created);
-                entries.push(self.entry(&format!("trashed:{}", at.0), at, None, What::Deleted));
+                entries.push(self.entry(&format!("trashed:{}", at.0), at, None, Change::Deleted));
             }
             (false, true) => drop(entries.pop()),
             _ => {}
@@ -588,31 +590,31 @@ impl<'a> Reader<'a> {
     }
 
     /// A fact; nothing happens to a task before it exists.
-    fn entry(&self, origin: &str, at: Millis, actor: Option<String>, what: What) -> Entry {
+    fn entry(&self, origin: &str, at: Millis, actor: Option<String>, what: Change) -> Event {
         entry(&self.key, self.created, origin, at, actor, what)
     }
 }
 
-fn entry(key: &TaskKey, created: Millis, origin: &str, at: Millis, actor: Option<String>, what: What) -> Entry {
-    Entry { id: EntryId::of(key, origin), at: at.max(created), actor, observed: false, what }
+fn entry(key: &TaskKey, created: Millis, origin: &str, at: Millis, actor: Option<String>, what: Change) -> Event {
+    Event { id: EventId::of(key, origin), at: at.max(created), actor, observed: false, change: what }
 }
 
-/// What a fact is about, in the words of [`Change::field`].
-const fn word(what: &What) -> &'static str {
+/// Change a fact is about, in the words of [`FieldChange::field`].
+const fn word(what: &Change) -> &'static str {
     match what {
-        What::Status { .. } => "state",
-        What::Assigned(_) => "assignee",
-        What::Sprints(_) => "cycle",
-        What::Estimated(_) => "estimate",
-        What::Prioritised(_) => "priority",
-        What::Parent(_) => "parent",
-        What::Moved { .. } => "team",
-        What::Titled(_) => "title",
-        What::Due(_) => "due",
-        What::Labelled(_) => "labels",
-        What::Typed { .. } => "type",
-        What::Blocked(_) => "blocked",
-        What::Unblocked => "unblocked",
+        Change::Status { .. } => "state",
+        Change::Assigned(_) => "assignee",
+        Change::Sprints(_) => "cycle",
+        Change::Estimated(_) => "estimate",
+        Change::Prioritised(_) => "priority",
+        Change::Parent(_) => "parent",
+        Change::Moved { .. } => "team",
+        Change::Titled(_) => "title",
+        Change::Due(_) => "due",
+        Change::Labelled(_) => "labels",
+        Change::Typed { .. } => "type",
+        Change::Blocked(_) => "blocked",
+        Change::Unblocked => "unblocked",
         _ => "other",
     }
 }
@@ -645,7 +647,7 @@ fn blank(key: &str, project: Option<&str>) -> Facts {
         parent: None,
         sprints: Vec::new(),
         due: None,
-        waits: None,
+        blocked_by_links: None,
     }
 }
 
@@ -678,7 +680,7 @@ fn sprint(context: &Context<'_>, cycle: &Cycle) -> Observation {
     Observation::Sprint { native_id, facts }
 }
 
-/// What projects and initiatives have in common: no history but the moments of their turning points.
+/// Change projects and initiatives have in common: no history but the moments of their turning points.
 struct Epic<'a> {
     id: &'a str,
     key: String,
@@ -781,7 +783,7 @@ fn observe(context: &Context<'_>, epic: &Epic<'_>) -> Result<Observation> {
 }
 
 /// The turning points as dated facts. One that was ever started, completed or cancelled began on the backlog, as all do.
-fn course(key: &TaskKey, created: Millis, epic: &Epic<'_>, present: &Facts) -> Vec<Entry> {
+fn course(key: &TaskKey, created: Millis, epic: &Epic<'_>, present: &Facts) -> Vec<Event> {
     const TURNS: [(Status, &str); 3] =
         [(Status::InProgress, "In Progress"), (Status::Done, "Completed"), (Status::Cancelled, "Canceled")];
     let turned = epic.turns.iter().any(Option::is_some);
@@ -790,14 +792,14 @@ fn course(key: &TaskKey, created: Millis, epic: &Epic<'_>, present: &Facts) -> V
         false => present.clone(),
     };
     let mut entries =
-        vec![entry(key, created, "created", created, epic.creator.clone(), What::Created(Box::new(first)))];
+        vec![entry(key, created, "created", created, epic.creator.clone(), Change::Created(Box::new(first)))];
     for (at, (status, usual)) in epic.turns.iter().zip(TURNS) {
         let Some(at) = at else { continue };
         let native = if present.status == status { present.native_status.clone() } else { usual.into() };
-        entries.push(entry(key, created, status.as_str(), *at, None, What::Status { status, native }));
+        entries.push(entry(key, created, status.as_str(), *at, None, Change::Status { status, native }));
     }
     if let Some(at) = epic.trashed {
-        entries.push(entry(key, created, &format!("trashed:{}", at.0), at, None, What::Deleted));
+        entries.push(entry(key, created, &format!("trashed:{}", at.0), at, None, Change::Deleted));
     }
     entries.sort_by_key(|entry| entry.at);
     entries

@@ -1,17 +1,17 @@
 //! Comments as a connector tells them, held against those that were written in the world.
 
 use contextcore_core::config::CommentPrivacy;
-use contextcore_core::model::What;
+use contextcore_core::model::Change;
 use contextcore_core::model::observation::TaskObservation;
-use contextcore_standins::world::Comment;
+use contextcore_fakes::world::Comment;
 
 /// Holds the comments of a task against those of the world's issue. A tool tells times to so many milliseconds.
 pub(crate) fn assert_comments(told: &TaskObservation, written: &[Comment], comments: CommentPrivacy, precision: i64) {
     let told: Vec<_> = told
         .history
         .iter()
-        .filter_map(|entry| match &entry.what {
-            What::Commented(text) => Some((entry.at.0, entry.actor.is_some(), text.as_deref())),
+        .filter_map(|entry| match &entry.change {
+            Change::Commented(text) => Some((entry.at.0, entry.actor.is_some(), text.as_deref())),
             _ => None,
         })
         .collect();

@@ -17,15 +17,15 @@ use contextcore_core::config::{self, Config};
 use contextcore_core::export::otlp::RetryPolicy;
 use contextcore_core::export::{DrainReport, Present, Replayer, Sinks};
 use contextcore_core::ingest::sync::{Options, Source, SourceReport, sync_source};
-use contextcore_core::model::What;
+use contextcore_core::model::Change;
 use contextcore_core::progress::Quiet;
 use contextcore_core::store::Store;
-use contextcore_standins::Clock;
-use contextcore_standins::github::{Github, GithubHandle};
-use contextcore_standins::jira::{self, Jira, JiraHandle};
-use contextcore_standins::linear::{self, Linear, LinearHandle};
-use contextcore_standins::otlp::{Collector, Handle};
-use contextcore_standins::world::World;
+use contextcore_fakes::Clock;
+use contextcore_fakes::github::{Github, GithubHandle};
+use contextcore_fakes::jira::{self, Jira, JiraHandle};
+use contextcore_fakes::linear::{self, Linear, LinearHandle};
+use contextcore_fakes::otlp::{Collector, Handle};
+use contextcore_fakes::world::World;
 use tokio_util::sync::CancellationToken;
 
 /// A scripted tool of any vendor.
@@ -111,7 +111,7 @@ impl Rig {
     /// An empty installation with one source, in whose text `TOKEN` stands for this token.
     async fn of(text: &str, token: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let collector = Collector::start(contextcore_standins::otlp::Options::default()).await.unwrap();
+        let collector = Collector::start(contextcore_fakes::otlp::Options::default()).await.unwrap();
         let config = config(dir.path(), text, token, &collector);
         let store = Store::open(&config.store.path).unwrap();
         let source = source(&config);
@@ -161,21 +161,21 @@ fn source(config: &Config) -> Source {
 pub fn facts(store: &Store) -> BTreeMap<String, String> {
     let tasks = store.tasks(None).map(|item| {
         let (key, record) = item.unwrap();
-        let entries: Vec<_> = record.timeline.iter().map(|kept| &kept.entry).collect();
+        let entries: Vec<_> = record.timeline.iter().map(|stored| &stored.event).collect();
         (key.to_string(), format!("{entries:#?}"))
     });
     tasks.collect()
 }
 
-/// What GitHub itself keeps a history of. Fields of a project have none: of those a later reader knows only the last change.
+/// Change GitHub itself keeps a history of. Fields of a project have none: of those a later reader knows only the last change.
 pub fn told_by_github(store: &Store) -> BTreeMap<String, Vec<String>> {
     let tasks = store.tasks(None).map(|item| {
         let (key, record) = item.unwrap();
         let told = record
             .timeline
             .iter()
-            .map(|kept| &kept.entry)
-            .filter(|entry| !entry.observed && !matches!(entry.what, What::Created(_)));
+            .map(|stored| &stored.event)
+            .filter(|entry| !entry.observed && !matches!(entry.change, Change::Created(_)));
         (key.to_string(), told.map(|entry| format!("{entry:?}")).collect())
     });
     tasks.collect()

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use contextcore_standins::Clock;
-use contextcore_standins::faults::{Fault, When};
-use contextcore_standins::github::{Github, GithubHandle, Options, Token, trouble};
-use contextcore_standins::world::{BoardKind, Draft, IssueId, ProjectId, StatusId, TypeId, World};
+use contextcore_fakes::Clock;
+use contextcore_fakes::faults::{Fault, When};
+use contextcore_fakes::github::{Github, GithubHandle, Options, Token, trouble};
+use contextcore_fakes::world::{BoardKind, Draft, IssueId, ProjectId, StatusId, TypeId, World};
 
 use super::{Adapter, NOW, SECOND, Scene, Trouble};
 

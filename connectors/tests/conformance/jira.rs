@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use contextcore_standins::Clock;
-use contextcore_standins::faults::{Fault, When};
-use contextcore_standins::jira::{Jira, JiraHandle, Options};
-use contextcore_standins::world::{Draft, IssueId, ProjectId, StatusId, TypeId, World};
+use contextcore_fakes::Clock;
+use contextcore_fakes::faults::{Fault, When};
+use contextcore_fakes::jira::{Jira, JiraHandle, Options};
+use contextcore_fakes::world::{Draft, IssueId, ProjectId, StatusId, TypeId, World};
 
 use super::{Adapter, NOW, Scene, Trouble};
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use contextcore_standins::Clock;
-use contextcore_standins::faults::{Fault, When};
-use contextcore_standins::linear::{Linear, LinearHandle, Options};
-use contextcore_standins::world::{Draft, IssueId, ProjectId, StatusId, TypeId, Visibility, World};
+use contextcore_fakes::Clock;
+use contextcore_fakes::faults::{Fault, When};
+use contextcore_fakes::linear::{Linear, LinearHandle, Options};
+use contextcore_fakes::world::{Draft, IssueId, ProjectId, StatusId, TypeId, Visibility, World};
 
 use super::{Adapter, NOW, SECOND, Scene, Trouble};
 

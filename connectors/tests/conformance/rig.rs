@@ -8,7 +8,7 @@ use contextcore_core::config::{self, SourceConfig};
 use contextcore_core::http::Stats;
 use contextcore_core::ingest::connector::{CheckReport, Connector, Cursor, Page, RawRecord, Run, Stream};
 use contextcore_core::ingest::sync::{Options, Source, SourceReport, sync_source};
-use contextcore_core::model::What;
+use contextcore_core::model::Change;
 use contextcore_core::model::observation::Observation;
 use contextcore_core::model::timeline::{self, State};
 use contextcore_core::progress::Quiet;
@@ -82,7 +82,7 @@ impl Rig {
     /// How many creations all timelines hold.
     pub(super) fn creations(&self) -> usize {
         let entries = self.store.tasks(None).flat_map(|item| item.unwrap().1.timeline);
-        entries.filter(|kept| matches!(kept.entry.what, What::Created(_))).count()
+        entries.filter(|stored| matches!(stored.event.change, Change::Created(_))).count()
     }
 
     /// How many pages with records came.

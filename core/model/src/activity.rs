@@ -1,7 +1,7 @@
-//! What people did around the work, and which tasks it belongs to. Pure.
+//! Change people did around the work, and which tasks it belongs to. Pure.
 //!
 //! A connector tells an [`Activity`] with the texts that may name tasks; [`names`] finds the names in them, in the form the
-//! store's index has. A [`Deed`] is what is kept of it: it waits in the store under each name it mentions, because the task
+//! store's index has. A [`StoredActivity`] is what is kept of it: it waits in the store under each name it mentions, because the task
 //! of that name may come later and from another source, and [`attach`] makes it a fact of every task it belongs to, once.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::observation::Activity;
 use crate::time::Millis;
 use crate::timeline;
-use crate::{Artifact, Entry, EntryId, Kept, TaskKey, What};
+use crate::{Artifact, Change, Event, EventId, StoredEvent, TaskKey};
 
 /// Names that one activity can have; a text with more (a list of everything) says nothing about any of them.
 const MAX_NAMES: usize = 50;
@@ -20,21 +20,21 @@ const MAX_SUMMARY: usize = 200;
 
 /// An activity as it is kept: without the texts it was found by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deed {
+pub struct StoredActivity {
     /// The source that told it.
     pub source: String,
-    /// What identifies it within the source.
+    /// Change identifies it within the source.
     pub native_id: String,
     /// When it happened.
     pub at: Millis,
     /// Who did it, as people say it.
     pub actor: Option<String>,
-    /// What it was.
+    /// Change it was.
     pub artifact: Artifact,
 }
 
-impl Deed {
-    /// What is kept of an activity that `source` told.
+impl StoredActivity {
+    /// Change is kept of an activity that `source` told.
     pub fn of(source: &str, activity: &Activity) -> Self {
         let Artifact { kind, reference, url, summary } = &activity.artifact;
         let line = summary.lines().next().unwrap_or_default();
@@ -104,12 +104,12 @@ fn is_number(text: &str) -> bool {
     (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// What an artifact is to a task: evidence where its source derives status, else a fact that moves nothing.
-pub fn what(artifact: Artifact, derives: bool) -> What {
-    if derives { What::Evidence(artifact) } else { What::Artifact(artifact) }
+/// Change an artifact is to a task: evidence where its source derives status, else a fact that moves nothing.
+pub fn change(artifact: Artifact, derives: bool) -> Change {
+    if derives { Change::StatusArtifact(artifact) } else { Change::Artifact(artifact) }
 }
 
-/// What attaching a deed came to.
+/// Change attaching a deed came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attached {
     /// It was known.
@@ -121,24 +121,31 @@ pub enum Attached {
 }
 
 /// Makes a deed a fact of a task, once: whatever was heard first, the timeline comes out the same.
-pub fn attach(key: &TaskKey, timeline: &mut Vec<Kept>, deed: &Deed, derives: bool, seq: u64, now: Millis) -> Attached {
-    let id = EntryId::of(key, &format!("artifact:{}:{}", deed.source, deed.native_id));
+pub fn attach(
+    key: &TaskKey,
+    timeline: &mut Vec<StoredEvent>,
+    activity: &StoredActivity,
+    derives: bool,
+    seq: u64,
+    now: Millis,
+) -> Attached {
+    let id = EventId::of(key, &format!("artifact:{}:{}", activity.source, activity.native_id));
     let Some((_, created)) = timeline::first(timeline) else { return Attached::Known };
-    if timeline.iter().any(|kept| kept.entry.id == id) {
+    if timeline.iter().any(|stored| stored.event.id == id) {
         return Attached::Known;
     }
     // Clocks of people's machines are wrong, and work may begin before anybody writes a task for it.
-    let at = deed.at.max(created).min(now.max(created));
-    let what = what(deed.artifact.clone(), derives);
-    let entry = Entry { id, at, actor: deed.actor.clone(), observed: false, what };
-    timeline::insert(timeline, Kept { entry, seq });
-    if at == deed.at { Attached::New } else { Attached::Repaired }
+    let at = activity.at.max(created).min(now.max(created));
+    let change = change(activity.artifact.clone(), derives);
+    let event = Event { id, at, actor: activity.actor.clone(), observed: false, change };
+    timeline::insert(timeline, StoredEvent { event, seq });
+    if at == activity.at { Attached::New } else { Attached::Repaired }
 }
 
 /// The last artifact of a kind up to a moment.
-pub fn last_of<'a>(timeline: &'a [Kept], kind: &str, upto: Millis) -> Option<&'a Artifact> {
-    let past = timeline.iter().rev().filter(|kept| kept.entry.at <= upto);
-    past.filter_map(|kept| kept.entry.what.artifact()).find(|artifact| artifact.kind == kind)
+pub fn last_of<'a>(timeline: &'a [StoredEvent], kind: &str, upto: Millis) -> Option<&'a Artifact> {
+    let past = timeline.iter().rev().filter(|stored| stored.event.at <= upto);
+    past.filter_map(|stored| stored.event.change.artifact()).find(|artifact| artifact.kind == kind)
 }
 
 #[cfg(test)]
@@ -146,7 +153,7 @@ mod tests {
     use super::*;
     use crate::Status;
     use crate::samples::artifact;
-    use crate::samples::{facts, kept};
+    use crate::samples::{facts, stored};
 
     fn found(text: &str) -> Vec<String> {
         keys_in(text).into_iter().collect()
@@ -194,20 +201,20 @@ mod tests {
     #[test]
     fn a_deed_becomes_a_fact_once_and_at_a_time_that_can_be() {
         let key = TaskKey::new("jira", "1");
-        let deed = |id: &str, at| Deed {
+        let activity = |id: &str, at| StoredActivity {
             source: "gh".into(),
             native_id: id.into(),
             at: Millis(at),
             actor: Some("Ada".into()),
             artifact: artifact("commit", id),
         };
-        let mut timeline = vec![kept(1_000, What::Created(Box::new(facts(Status::Todo))))];
-        let mut attach = |deed: &Deed| attach(&key, &mut timeline, deed, true, 7, Millis(5_000));
-        assert_eq!(attach(&deed("a1", 2_000)), Attached::New);
-        assert_eq!(attach(&deed("a1", 2_000)), Attached::Known);
-        assert_eq!(attach(&deed("early", 10)), Attached::Repaired);
-        assert_eq!(attach(&deed("late", 9_000)), Attached::Repaired);
-        let times: Vec<_> = timeline.iter().map(|kept| kept.entry.at.0).collect();
+        let mut timeline = vec![stored(1_000, Change::Created(Box::new(facts(Status::Todo))))];
+        let mut attach = |activity: &StoredActivity| attach(&key, &mut timeline, activity, true, 7, Millis(5_000));
+        assert_eq!(attach(&activity("a1", 2_000)), Attached::New);
+        assert_eq!(attach(&activity("a1", 2_000)), Attached::Known);
+        assert_eq!(attach(&activity("early", 10)), Attached::Repaired);
+        assert_eq!(attach(&activity("late", 9_000)), Attached::Repaired);
+        let times: Vec<_> = timeline.iter().map(|stored| stored.event.at.0).collect();
         assert_eq!(times, [1_000, 1_000, 2_000, 5_000]);
         assert_eq!(last_of(&timeline, "commit", Millis(3_000)).unwrap().reference, "a1");
     }
@@ -223,6 +230,6 @@ mod tests {
             tasks: vec![],
             mentions: vec![],
         };
-        assert_eq!(Deed::of("gh", &activity).artifact.summary, "é".repeat(MAX_SUMMARY / 2));
+        assert_eq!(StoredActivity::of("gh", &activity).artifact.summary, "é".repeat(MAX_SUMMARY / 2));
     }
 }

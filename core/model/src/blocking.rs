@@ -6,10 +6,10 @@
 //! first, the same facts come of it.
 
 use crate::error::Result;
-use crate::interval::{self, FOREVER, Stretch};
+use crate::interval::{self, FOREVER, Interval};
 use crate::time::Millis;
 use crate::timeline;
-use crate::{Entry, EntryId, Kept, SmolStr, TaskKey, TaskRecord, What};
+use crate::{Change, Event, EventId, SmolStr, StoredEvent, TaskKey, TaskRecord};
 
 /// All that is known of one blocker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,11 +21,11 @@ pub struct Blocking {
     /// The dated makings (`true`) and removals of the link, oldest first.
     changes: Vec<(Millis, bool)>,
     /// When the blocker itself was there and unfinished.
-    unfinished: Vec<Stretch>,
+    unfinished: Vec<Interval>,
 }
 
 /// A task that was found for a link: the key people say, and when it was unfinished.
-pub type Found = (SmolStr, Vec<Stretch>);
+pub type Found = (SmolStr, Vec<Interval>);
 
 impl Blocking {
     /// Whether it holds the task up now.
@@ -33,7 +33,7 @@ impl Blocking {
         self.now && self.unfinished.last().is_some_and(|(_, to)| *to == FOREVER)
     }
 
-    fn held(&self, created: Millis) -> Vec<Stretch> {
+    fn held(&self, created: Millis) -> Vec<Interval> {
         interval::overlap(&interval::linked(created, &self.changes, self.now), &self.unfinished)
     }
 }
@@ -65,10 +65,10 @@ pub fn blockings(
 }
 
 /// When a blocker that we do not hold was unfinished. Nobody told when it was finished: it was when we saw that first.
-fn unseen(record: &TaskRecord, finished: bool, now: Millis) -> Vec<Stretch> {
-    let until = match record.timeline.iter().rev().find(|kept| kept.entry.what.is_waiting()) {
+fn unseen(record: &TaskRecord, finished: bool, now: Millis) -> Vec<Interval> {
+    let until = match record.timeline.iter().rev().find(|stored| stored.event.change.is_waiting()) {
         _ if !finished => Some(FOREVER),
-        Some(Kept { entry: Entry { at, what: What::Free, .. }, .. }) => Some(*at),
+        Some(StoredEvent { event: Event { at, change: Change::UnblockedByLinks, .. }, .. }) => Some(*at),
         Some(_) => Some(now),
         None => None,
     };
@@ -76,41 +76,41 @@ fn unseen(record: &TaskRecord, finished: bool, now: Millis) -> Vec<Stretch> {
 }
 
 /// When any blocker held the task up, from its creation on.
-pub fn held(created: Millis, all: &[Blocking]) -> Vec<Stretch> {
+pub fn held(created: Millis, all: &[Blocking]) -> Vec<Interval> {
     let any = interval::union(all.iter().flat_map(|blocking| blocking.held(created)).collect());
     interval::overlap(&any, &[(created, FOREVER)])
 }
 
 /// The facts that waiting comes to, for a source whose links block.
-pub fn entries(key: &TaskKey, created: Millis, all: &[Blocking]) -> Vec<Entry> {
-    let entry = |origin: &str, at: Millis, what| Entry {
-        id: EntryId::of(key, &format!("{origin}:{}", at.0)),
+pub fn events(key: &TaskKey, created: Millis, all: &[Blocking]) -> Vec<Event> {
+    let event = |origin: &str, at: Millis, change| Event {
+        id: EventId::of(key, &format!("{origin}:{}", at.0)),
         at,
         actor: None,
         observed: false,
-        what,
+        change,
     };
-    let mut entries = Vec::new();
+    let mut events = Vec::new();
     for (from, to) in held(created, all) {
         let holds = |blocking: &&Blocking| blocking.held(created).iter().any(|held| held.0 <= from && from < held.1);
         let names: Vec<&str> = all.iter().filter(holds).map(|blocking| blocking.name.as_str()).collect();
-        entries.push(entry("waits", from, What::Waits(format!("waits for {}", names.join(", ")).into())));
+        events.push(event("waits", from, Change::BlockedByLinks(format!("waits for {}", names.join(", ")).into())));
         if to != FOREVER {
-            entries.push(entry("free", to, What::Free));
+            events.push(event("free", to, Change::UnblockedByLinks));
         }
     }
-    entries
+    events
 }
 
 /// Puts the facts of waiting into a timeline in place of those that are there; a fact that stays keeps its journal number.
 /// Returns how many are new.
-pub fn lay(timeline: &mut Vec<Kept>, entries: Vec<Entry>, seq: u64) -> u64 {
-    let before: Vec<Kept> = timeline.extract_if(.., |kept| kept.entry.what.is_waiting()).collect();
+pub fn recompute(timeline: &mut Vec<StoredEvent>, events: Vec<Event>, seq: u64) -> u64 {
+    let before: Vec<StoredEvent> = timeline.extract_if(.., |stored| stored.event.change.is_waiting()).collect();
     let mut new = 0;
-    for entry in entries {
-        let known = before.iter().find(|kept| kept.entry.id == entry.id).map(|kept| kept.seq);
+    for event in events {
+        let known = before.iter().find(|stored| stored.event.id == event.id).map(|stored| stored.seq);
         new += u64::from(known.is_none());
-        timeline::insert(timeline, Kept { entry, seq: known.unwrap_or(seq) });
+        timeline::insert(timeline, StoredEvent { event, seq: known.unwrap_or(seq) });
     }
     new
 }
@@ -118,38 +118,38 @@ pub fn lay(timeline: &mut Vec<Kept>, entries: Vec<Entry>, seq: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::{facts, kept};
+    use crate::samples::{facts, stored};
     use crate::{Blocker, Status};
 
     const CREATED: Millis = Millis(100);
 
-    fn record(timeline: Vec<Kept>, finished: bool) -> TaskRecord {
+    fn record(timeline: Vec<StoredEvent>, finished: bool) -> TaskRecord {
         let blockers = vec![Blocker { native_id: None, key: "OPS-9".to_owned(), finished }];
         TaskRecord { url: String::new(), reporter: None, updated: CREATED, blockers, absences: 0, timeline }
     }
 
     /// A timeline with what is laid over it at `now`, when a blocker that nobody holds is open or `finished`.
-    fn laid(mut timeline: Vec<Kept>, finished: bool, now: i64) -> Vec<Kept> {
+    fn laid(mut timeline: Vec<StoredEvent>, finished: bool, now: i64) -> Vec<StoredEvent> {
         let record = record(timeline.clone(), finished);
         let all = blockings(&record, Millis(now), |_, _| Ok(None)).unwrap();
-        lay(&mut timeline, entries(&TaskKey::new("jira", "1"), CREATED, &all), 9);
+        recompute(&mut timeline, events(&TaskKey::new("jira", "1"), CREATED, &all), 9);
         timeline
     }
 
-    fn waits(timeline: &[Kept]) -> Vec<(i64, What)> {
-        let waiting = timeline.iter().filter(|kept| kept.entry.what.is_waiting());
-        waiting.map(|kept| (kept.entry.at.0, kept.entry.what.clone())).collect()
+    fn waits(timeline: &[StoredEvent]) -> Vec<(i64, Change)> {
+        let waiting = timeline.iter().filter(|stored| stored.event.change.is_waiting());
+        waiting.map(|stored| (stored.event.at.0, stored.event.change.clone())).collect()
     }
 
     #[test]
     fn a_blocker_nobody_holds_blocks_until_it_is_seen_finished_and_that_stays() {
-        let created = kept(CREATED.0, What::Created(Box::new(facts(Status::Todo))));
+        let created = stored(CREATED.0, Change::Created(Box::new(facts(Status::Todo))));
         let open = laid(vec![created], false, 200);
-        let begun = (100, What::Waits("waits for OPS-9".into()));
+        let begun = (100, Change::BlockedByLinks("waits for OPS-9".into()));
         assert_eq!(waits(&open), std::slice::from_ref(&begun));
         let over = laid(open, true, 300);
-        assert_eq!(waits(&over), [begun.clone(), (300, What::Free)]);
-        assert_eq!(waits(&laid(over, true, 400)), [begun, (300, What::Free)]);
+        assert_eq!(waits(&over), [begun.clone(), (300, Change::UnblockedByLinks)]);
+        assert_eq!(waits(&laid(over, true, 400)), [begun, (300, Change::UnblockedByLinks)]);
     }
 
     #[test]
@@ -161,17 +161,17 @@ mod tests {
             unfinished: vec![(Millis(0), to)],
         };
         let all = [of("OPS-8", 200, Millis(400)), of("OPS-9", 300, Millis(500)), of("OPS-7", 50, Millis(80))];
-        let laid = entries(&TaskKey::new("jira", "1"), CREATED, &all);
-        let said: Vec<_> = laid.iter().map(|entry| (entry.at.0, entry.what.clone())).collect();
-        assert_eq!(said, [(200, What::Waits("waits for OPS-8".into())), (500, What::Free)]);
+        let laid = events(&TaskKey::new("jira", "1"), CREATED, &all);
+        let said: Vec<_> = laid.iter().map(|event| (event.at.0, event.change.clone())).collect();
+        assert_eq!(said, [(200, Change::BlockedByLinks("waits for OPS-8".into())), (500, Change::UnblockedByLinks)]);
     }
 
     #[test]
     fn a_fact_that_stays_keeps_its_number() {
-        let created = kept(CREATED.0, What::Created(Box::new(facts(Status::Todo))));
+        let created = stored(CREATED.0, Change::Created(Box::new(facts(Status::Todo))));
         let mut timeline = laid(vec![created], false, 200);
-        let again: Vec<Entry> = timeline[1..].iter().map(|kept| kept.entry.clone()).collect();
-        assert_eq!((lay(&mut timeline, again, 10), timeline[1].seq), (0, 9));
-        assert_eq!((lay(&mut timeline, Vec::new(), 11), timeline.len()), (0, 1));
+        let again: Vec<Event> = timeline[1..].iter().map(|stored| stored.event.clone()).collect();
+        assert_eq!((recompute(&mut timeline, again, 10), timeline[1].seq), (0, 9));
+        assert_eq!((recompute(&mut timeline, Vec::new(), 11), timeline.len()), (0, 1));
     }
 }

@@ -11,9 +11,9 @@ use crate::activity;
 use crate::observation::TaskObservation;
 use crate::time::Millis;
 use crate::timeline;
-use crate::{Entry, EntryId, Facts, Kept, SmolStr, TaskKey, TaskRecord, What};
+use crate::{Change, Event, EventId, Facts, SmolStr, StoredEvent, TaskKey, TaskRecord};
 
-/// What an observation changes.
+/// Change an observation changes.
 #[derive(Debug, PartialEq)]
 pub struct Delta {
     /// The task as it is to be kept.
@@ -40,8 +40,8 @@ pub fn diff(
     let (mut timeline, mut added) =
         merge(known.map(|known| known.timeline.as_slice()).unwrap_or_default(), history, seq);
     weigh(&mut timeline, derives);
-    for entry in observed(key, &timeline, &seen.present, gone, now) {
-        timeline::insert(&mut timeline, Kept { entry, seq });
+    for event in observed(key, &timeline, &seen.present, gone, now) {
+        timeline::insert(&mut timeline, StoredEvent { event, seq });
         added += 1;
     }
     let record = TaskRecord {
@@ -56,37 +56,37 @@ pub fn diff(
 }
 
 /// Makes artifacts evidence, or takes that from them: the setting may have changed since they were attached.
-fn weigh(timeline: &mut [Kept], derives: bool) {
-    for kept in timeline {
-        if let Some(artifact) = kept.entry.what.artifact() {
-            kept.entry.what = activity::what(artifact.clone(), derives);
+fn weigh(timeline: &mut [StoredEvent], derives: bool) {
+    for stored in timeline {
+        if let Some(artifact) = stored.event.change.artifact() {
+            stored.event.change = activity::change(artifact.clone(), derives);
         }
     }
 }
 
 /// Nothing happens to a task before it exists: earlier facts move to its creation.
-fn repair(history: &mut [Entry]) -> usize {
+fn repair(history: &mut [Event]) -> usize {
     let Some(created) = history.first().map(|first| first.at) else { return 0 };
-    let early = history.iter_mut().filter(|entry| entry.at < created);
-    early.map(|entry| entry.at = created).count()
+    let early = history.iter_mut().filter(|event| event.at < created);
+    early.map(|event| event.at = created).count()
 }
 
 /// Unites what is kept with the tool's history. A fact we hold keeps its journal number and takes the tool's newest
 /// wording (a mapping may have changed); what the tool no longer tells stays, because it happened.
-fn merge(known: &[Kept], history: Vec<Entry>, seq: u64) -> (Vec<Kept>, usize) {
+fn merge(known: &[StoredEvent], history: Vec<Event>, seq: u64) -> (Vec<StoredEvent>, usize) {
     let mut timeline = known.to_vec();
     let mut added = 0;
-    let kinds: HashSet<_> = history.iter().map(|entry| mem::discriminant(&entry.what)).collect();
-    for mut entry in history {
-        match timeline.iter_mut().find(|kept| kept.entry.id == entry.id) {
-            Some(kept) => {
-                if let (What::Created(old), What::Created(new)) = (&kept.entry.what, &mut entry.what) {
+    let kinds: HashSet<_> = history.iter().map(|event| mem::discriminant(&event.change)).collect();
+    for mut event in history {
+        match timeline.iter_mut().find(|stored| stored.event.id == event.id) {
+            Some(stored) => {
+                if let (Change::Created(old), Change::Created(new)) = (&stored.event.change, &mut event.change) {
                     keep_first_values(old, new, &kinds);
                 }
-                kept.entry = entry;
+                stored.event = event;
             }
             None => {
-                timeline::insert(&mut timeline, Kept { entry, seq });
+                timeline::insert(&mut timeline, StoredEvent { event, seq });
                 added += 1;
             }
         }
@@ -98,105 +98,109 @@ fn merge(known: &[Kept], history: Vec<Entry>, seq: u64) -> (Vec<Kept>, usize) {
 /// A tool that keeps no history of a field shows today's value as its first one. So the first value we saw ourselves
 /// stays, unless the tool's history holds a change of that field (whose "from" is the truth). Words that only follow from
 /// the mapping (common status, common type) are always taken anew.
-fn keep_first_values(old: &Facts, new: &mut Facts, changed: &HashSet<mem::Discriminant<What>>) {
-    let told = |what: What| changed.contains(&mem::discriminant(&what));
-    let renamed = told(What::Moved { key: SmolStr::default(), project: SmolStr::default() });
+fn keep_first_values(old: &Facts, new: &mut Facts, changed: &HashSet<mem::Discriminant<Change>>) {
+    let told = |change: Change| changed.contains(&mem::discriminant(&change));
+    let renamed = told(Change::Moved { key: SmolStr::default(), project: SmolStr::default() });
     if !renamed {
         new.key.clone_from(&old.key);
         new.project.clone_from(&old.project);
     }
-    if !told(What::Titled(SmolStr::default())) {
+    if !told(Change::Titled(SmolStr::default())) {
         new.title.clone_from(&old.title);
     }
-    if !told(What::Typed { task_type: old.task_type, native: SmolStr::default() }) && new.native_type != old.native_type
+    if !told(Change::Typed { task_type: old.task_type, native: SmolStr::default() })
+        && new.native_type != old.native_type
     {
         new.task_type = old.task_type;
         new.native_type.clone_from(&old.native_type);
     }
-    if !told(What::Status { status: old.status, native: SmolStr::default() }) && new.native_status != old.native_status
+    if !told(Change::Status { status: old.status, native: SmolStr::default() })
+        && new.native_status != old.native_status
     {
         new.status = old.status;
         new.native_status.clone_from(&old.native_status);
     }
-    if !told(What::Blocked(None)) && !told(What::Unblocked) {
+    if !told(Change::Blocked(None)) && !told(Change::Unblocked) {
         new.flag.clone_from(&old.flag);
     }
-    if !told(What::Assigned(None)) {
+    if !told(Change::Assigned(None)) {
         new.assignee.clone_from(&old.assignee);
     }
-    if !told(What::Prioritised(None)) {
+    if !told(Change::Prioritised(None)) {
         new.priority.clone_from(&old.priority);
     }
-    if !told(What::Labelled(vec![])) {
+    if !told(Change::Labelled(vec![])) {
         new.labels.clone_from(&old.labels);
     }
-    if !told(What::Estimated(None)) {
+    if !told(Change::Estimated(None)) {
         new.estimate = old.estimate;
     }
-    if !told(What::Parent(None)) {
+    if !told(Change::Parent(None)) {
         new.parent.clone_from(&old.parent);
     }
-    if !told(What::Sprints(vec![])) {
+    if !told(Change::Sprints(vec![])) {
         new.sprints.clone_from(&old.sprints);
     }
-    if !told(What::Due(None)) {
+    if !told(Change::Due(None)) {
         new.due.clone_from(&old.due);
     }
 }
 
 /// Whether the tool itself tells that the task is gone: some keep showing what lies in their bin.
-fn tells_deletion(history: &[Entry]) -> bool {
-    let fate = history.iter().rev().find(|entry| matches!(entry.what, What::Deleted | What::Restored));
-    fate.is_some_and(|entry| entry.what == What::Deleted)
+fn tells_deletion(history: &[Event]) -> bool {
+    let fate = history.iter().rev().find(|event| matches!(event.change, Change::Deleted | Change::Restored));
+    fate.is_some_and(|event| event.change == Change::Deleted)
 }
 
-/// The changes that lead from where the timeline ends to what is seen now. What is seen again has come back, unless the tool
+/// The changes that lead from where the timeline ends to what is seen now. Change is seen again has come back, unless the tool
 /// says it is `gone`.
-fn observed(key: &TaskKey, timeline: &[Kept], present: &Facts, gone: bool, now: Millis) -> Vec<Entry> {
+fn observed(key: &TaskKey, timeline: &[StoredEvent], present: &Facts, gone: bool, now: Millis) -> Vec<Event> {
     let Some(state) = timeline::told(timeline) else { return Vec::new() };
-    let last = timeline.iter().rfind(|kept| kept.entry.what.is_told());
-    let at = last.map_or(now, |kept| kept.entry.at.max(now));
-    let restored = state.deleted.filter(|_| !gone).map(|_| What::Restored);
+    let last = timeline.iter().rfind(|stored| stored.event.change.is_told());
+    let at = last.map_or(now, |stored| stored.event.at.max(now));
+    let restored = state.deleted.filter(|_| !gone).map(|_| Change::Restored);
     restored
         .into_iter()
         .chain(changes(&state.facts, present))
-        .map(|what| {
-            let id = EntryId::of(key, &format!("observed:{}:{what:?}", at.0));
-            Entry { id, at, actor: None, observed: true, what }
+        .map(|change| {
+            let id = EventId::of(key, &format!("observed:{}:{change:?}", at.0));
+            Event { id, at, actor: None, observed: true, change }
         })
         .collect()
 }
 
 /// The facts that turn `old` into `new`: applied to `old`, they give `new`.
-pub fn changes(old: &Facts, new: &Facts) -> Vec<What> {
+pub fn changes(old: &Facts, new: &Facts) -> Vec<Change> {
     let mut changes = Vec::new();
-    let mut note = |differs: bool, what: &dyn Fn() -> What| {
+    let mut note = |differs: bool, change: &dyn Fn() -> Change| {
         if differs {
-            changes.push(what());
+            changes.push(change());
         }
     };
-    note(old.key != new.key || old.project != new.project, &|| What::Moved {
+    note(old.key != new.key || old.project != new.project, &|| Change::Moved {
         key: new.key.clone(),
         project: new.project.clone(),
     });
-    note(old.title != new.title, &|| What::Titled(new.title.clone()));
-    note(old.task_type != new.task_type || old.native_type != new.native_type, &|| What::Typed {
+    note(old.title != new.title, &|| Change::Titled(new.title.clone()));
+    note(old.task_type != new.task_type || old.native_type != new.native_type, &|| Change::Typed {
         task_type: new.task_type,
         native: new.native_type.clone(),
     });
-    note(old.assignee != new.assignee, &|| What::Assigned(new.assignee.clone()));
-    note(old.priority != new.priority, &|| What::Prioritised(new.priority.clone()));
-    note(set(&old.labels) != set(&new.labels), &|| What::Labelled(new.labels.clone()));
-    note(old.estimate != new.estimate, &|| What::Estimated(new.estimate));
-    note(parent_id(old) != parent_id(new), &|| What::Parent(new.parent.clone()));
-    note(set(&old.sprints) != set(&new.sprints), &|| What::Sprints(new.sprints.clone()));
-    note(old.due != new.due, &|| What::Due(new.due.clone()));
-    note(old.status != new.status || old.native_status != new.native_status, &|| What::Status {
+    note(old.assignee != new.assignee, &|| Change::Assigned(new.assignee.clone()));
+    note(old.priority != new.priority, &|| Change::Prioritised(new.priority.clone()));
+    note(set(&old.labels) != set(&new.labels), &|| Change::Labelled(new.labels.clone()));
+    note(old.estimate != new.estimate, &|| Change::Estimated(new.estimate));
+    note(parent_id(old) != parent_id(new), &|| Change::Parent(new.parent.clone()));
+    note(set(&old.sprints) != set(&new.sprints), &|| Change::Sprints(new.sprints.clone()));
+    note(old.due != new.due, &|| Change::Due(new.due.clone()));
+    note(old.status != new.status || old.native_status != new.native_status, &|| Change::Status {
         status: new.status,
         native: new.native_status.clone(),
     });
-    note(old.flag.is_none() && new.flag.is_some(), &|| What::Blocked(new.flag.clone().filter(|text| !text.is_empty())));
-    note(old.flag.is_some() && new.flag.is_none(), &|| What::Unblocked);
+    note(old.flag.is_none() && new.flag.is_some(), &|| {
+        Change::Blocked(new.flag.clone().filter(|text| !text.is_empty()))
+    });
+    note(old.flag.is_some() && new.flag.is_none(), &|| Change::Unblocked);
     changes
 }
 
@@ -213,31 +217,31 @@ fn parent_id(facts: &Facts) -> Option<&str> {
 mod tests {
     use super::*;
     use crate::Status;
-    use crate::samples::{facts, kept, to};
+    use crate::samples::{facts, stored, to};
 
     fn key() -> TaskKey {
         TaskKey::new("jira", "1")
     }
 
-    fn seen(history: Vec<Kept>, present: Facts) -> TaskObservation {
+    fn seen(history: Vec<StoredEvent>, present: Facts) -> TaskObservation {
         TaskObservation {
             native_id: "1".into(),
             url: "https://example.com/1".into(),
             reporter: None,
             updated: Millis(9),
-            history: history.into_iter().map(|kept| kept.entry).collect(),
+            history: history.into_iter().map(|stored| stored.event).collect(),
             present,
             blockers: vec![],
         }
     }
 
-    fn created(status: Status) -> Kept {
-        kept(1_000, What::Created(Box::new(facts(status))))
+    fn created(status: Status) -> StoredEvent {
+        stored(1_000, Change::Created(Box::new(facts(status))))
     }
 
     #[test]
     fn the_same_observation_twice_changes_nothing() {
-        let history = || vec![created(Status::Todo), kept(2_000, to(Status::Done))];
+        let history = || vec![created(Status::Todo), stored(2_000, to(Status::Done))];
         let first = diff(&key(), None, seen(history(), facts(Status::Done)), false, 1, Millis(5_000)).unwrap();
         assert_eq!(first.added, 2);
         assert_eq!(
@@ -250,22 +254,22 @@ mod tests {
     fn a_new_fact_carries_the_new_number_and_old_ones_keep_theirs() {
         let first = diff(&key(), None, seen(vec![created(Status::Todo)], facts(Status::Todo)), false, 1, Millis(5_000))
             .unwrap();
-        let history = vec![created(Status::Todo), kept(2_000, to(Status::Done))];
+        let history = vec![created(Status::Todo), stored(2_000, to(Status::Done))];
         let next =
             diff(&key(), Some(&first.record), seen(history, facts(Status::Done)), false, 2, Millis(6_000)).unwrap();
-        assert_eq!(next.record.timeline.iter().map(|kept| kept.seq).collect::<Vec<_>>(), vec![1, 2]);
+        assert_eq!(next.record.timeline.iter().map(|stored| stored.seq).collect::<Vec<_>>(), vec![1, 2]);
     }
 
     #[test]
     fn a_field_without_history_is_observed_once_and_its_first_value_stays() {
         let with = |estimate| Facts { estimate: Some(estimate), ..facts(Status::Todo) };
-        let history = |estimate| vec![kept(1_000, What::Created(Box::new(with(estimate))))];
+        let history = |estimate| vec![stored(1_000, Change::Created(Box::new(with(estimate))))];
         let first = diff(&key(), None, seen(history(3.0), with(3.0)), false, 1, Millis(5_000)).unwrap();
         let next = diff(&key(), Some(&first.record), seen(history(5.0), with(5.0)), false, 2, Millis(6_000)).unwrap();
         let last = next.record.timeline.last().unwrap();
         assert_eq!(
-            (&last.entry.what, last.entry.at, last.entry.observed),
-            (&What::Estimated(Some(5.0)), Millis(6_000), true)
+            (&last.event.change, last.event.at, last.event.observed),
+            (&Change::Estimated(Some(5.0)), Millis(6_000), true)
         );
         assert_eq!(timeline::at(&next.record.timeline, Millis(5_500)).unwrap().facts.estimate, Some(3.0));
         assert_eq!(diff(&key(), Some(&next.record), seen(history(5.0), with(5.0)), false, 3, Millis(7_000)), None);
@@ -273,9 +277,9 @@ mod tests {
 
     #[test]
     fn a_fact_from_before_creation_moves_to_it_and_is_counted() {
-        let history = vec![created(Status::Todo), kept(500, to(Status::Done))];
+        let history = vec![created(Status::Todo), stored(500, to(Status::Done))];
         let delta = diff(&key(), None, seen(history, facts(Status::Done)), false, 1, Millis(5_000)).unwrap();
-        assert_eq!((delta.repaired, delta.record.timeline[1].entry.at), (1, Millis(1_000)));
+        assert_eq!((delta.repaired, delta.record.timeline[1].event.at), (1, Millis(1_000)));
     }
 
     #[test]
@@ -283,7 +287,7 @@ mod tests {
         let mut first =
             diff(&key(), None, seen(vec![created(Status::Todo)], facts(Status::Todo)), false, 1, Millis(5_000))
                 .unwrap();
-        first.record.timeline.push(kept(6_000, What::Deleted));
+        first.record.timeline.push(stored(6_000, Change::Deleted));
         let back = diff(
             &key(),
             Some(&first.record),
@@ -292,20 +296,20 @@ mod tests {
             2,
             Millis(7_000),
         );
-        assert_eq!(back.unwrap().record.timeline.last().unwrap().entry.what, What::Restored);
+        assert_eq!(back.unwrap().record.timeline.last().unwrap().event.change, Change::Restored);
     }
 
     #[test]
     fn what_the_tool_shows_in_its_bin_stays_deleted() {
-        let binned = || vec![created(Status::Todo), kept(6_000, What::Deleted)];
+        let binned = || vec![created(Status::Todo), stored(6_000, Change::Deleted)];
         let first = diff(&key(), None, seen(binned(), facts(Status::Todo)), false, 1, Millis(7_000)).unwrap();
-        assert_eq!(first.record.timeline.last().unwrap().entry.what, What::Deleted);
+        assert_eq!(first.record.timeline.last().unwrap().event.change, Change::Deleted);
         assert_eq!(
             diff(&key(), Some(&first.record), seen(binned(), facts(Status::Todo)), false, 2, Millis(8_000)),
             None
         );
         let back = seen(vec![created(Status::Todo)], facts(Status::Todo));
         let back = diff(&key(), Some(&first.record), back, false, 3, Millis(9_000)).unwrap();
-        assert_eq!(back.record.timeline.last().unwrap().entry.what, What::Restored);
+        assert_eq!(back.record.timeline.last().unwrap().event.change, Change::Restored);
     }
 }

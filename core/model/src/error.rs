@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-/// What went wrong, as a small closed set: it labels metrics (`error.type`) and decides exit codes.
+/// Change went wrong, as a small closed set: it labels metrics (`error.type`) and decides exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
@@ -114,7 +114,7 @@ impl Error {
         self
     }
 
-    /// What went wrong.
+    /// Change went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

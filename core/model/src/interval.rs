@@ -2,19 +2,19 @@
 
 use crate::time::Millis;
 use crate::timeline;
-use crate::{Kept, What};
+use crate::{Change, StoredEvent};
 
 /// A stretch from its first moment up to, not with, its second.
-pub type Stretch = (Millis, Millis);
+pub type Interval = (Millis, Millis);
 
 /// The end of what has no end yet.
 pub const FOREVER: Millis = Millis(i64::MAX);
 
 /// The same stretches sorted, without overlaps, without empty ones.
-pub fn union(mut spans: Vec<Stretch>) -> Vec<Stretch> {
+pub fn union(mut spans: Vec<Interval>) -> Vec<Interval> {
     spans.retain(|(from, to)| from < to);
     spans.sort_unstable();
-    let mut merged: Vec<Stretch> = Vec::with_capacity(spans.len());
+    let mut merged: Vec<Interval> = Vec::with_capacity(spans.len());
     for (from, to) in spans {
         match merged.last_mut() {
             Some(last) if from <= last.1 => last.1 = last.1.max(to),
@@ -24,20 +24,20 @@ pub fn union(mut spans: Vec<Stretch>) -> Vec<Stretch> {
     merged
 }
 
-/// What lies in both of two unions.
-pub fn overlap(a: &[Stretch], b: &[Stretch]) -> Vec<Stretch> {
+/// Change lies in both of two unions.
+pub fn overlap(a: &[Interval], b: &[Interval]) -> Vec<Interval> {
     let pairs = a.iter().flat_map(|a| b.iter().map(move |b| (a.0.max(b.0), a.1.min(b.1))));
     union(pairs.collect())
 }
 
 /// The length of a union in seconds.
-pub fn seconds(spans: &[Stretch]) -> f64 {
+pub fn seconds(spans: &[Interval]) -> f64 {
     // Not `sum`: that of nothing is -0.0.
     spans.iter().fold(0.0, |all, (from, to)| all + to.seconds_since(*from))
 }
 
 /// When a task was there and in no finished status.
-pub fn unfinished(timeline: &[Kept]) -> Vec<Stretch> {
+pub fn unfinished(timeline: &[StoredEvent]) -> Vec<Interval> {
     let phases = timeline::phases(timeline);
     let open = phases.iter().filter(|phase| !phase.status.is_finished());
     union(open.map(|phase| (phase.from, phase.to.unwrap_or(FOREVER))).collect())
@@ -47,7 +47,7 @@ pub fn unfinished(timeline: &[Kept]) -> Vec<Stretch> {
 ///
 /// A link whose making nobody recorded held from `created` on. One that is gone although its removal was not recorded has
 /// an end nobody knows: that last stretch is left out.
-pub fn linked(created: Millis, changes: &[(Millis, bool)], now: bool) -> Vec<Stretch> {
+pub fn linked(created: Millis, changes: &[(Millis, bool)], now: bool) -> Vec<Interval> {
     let mut since = changes.first().is_none_or(|(_, made)| !made).then_some(created);
     let mut spans = Vec::new();
     for (at, made) in changes {
@@ -65,15 +65,15 @@ pub fn linked(created: Millis, changes: &[(Millis, bool)], now: bool) -> Vec<Str
 }
 
 /// The dated makings and removals of "is blocked by" links: the key of the other task, when, and whether it was made.
-pub fn blocking_links(timeline: &[Kept]) -> impl Iterator<Item = (&str, Millis, bool)> {
-    timeline.iter().filter_map(|kept| match &kept.entry.what {
-        What::Linked { blocker: Some(key), added, .. } => Some((key.as_str(), kept.entry.at, *added)),
+pub fn blocking_links(timeline: &[StoredEvent]) -> impl Iterator<Item = (&str, Millis, bool)> {
+    timeline.iter().filter_map(|stored| match &stored.event.change {
+        Change::Linked { blocker: Some(key), added, .. } => Some((key.as_str(), stored.event.at, *added)),
         _ => None,
     })
 }
 
 /// The keys of the tasks that blocked this one at a moment, by the links its history tells of.
-pub fn blockers_at(timeline: &[Kept], at: Millis) -> Vec<String> {
+pub fn blockers_at(timeline: &[StoredEvent], at: Millis) -> Vec<String> {
     let mut blockers: Vec<String> = Vec::new();
     for (blocker, _, made) in blocking_links(timeline).take_while(|(_, when, _)| *when <= at) {
         blockers.retain(|other| other != blocker);
@@ -88,7 +88,7 @@ pub fn blockers_at(timeline: &[Kept], at: Millis) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn spans(pairs: &[(i64, i64)]) -> Vec<Stretch> {
+    fn spans(pairs: &[(i64, i64)]) -> Vec<Interval> {
         pairs.iter().map(|(from, to)| (Millis(*from), Millis(*to))).collect()
     }
 

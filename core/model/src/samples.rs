@@ -1,7 +1,7 @@
 //! Small values that the tests of several crates begin with.
 
 use crate::time::Millis;
-use crate::{Artifact, Entry, EntryId, Facts, Kept, Status, TaskType, What};
+use crate::{Artifact, Change, Event, EventId, Facts, Status, StoredEvent, TaskType};
 
 /// A story in this status.
 pub fn facts(status: Status) -> Facts {
@@ -21,19 +21,19 @@ pub fn facts(status: Status) -> Facts {
         parent: None,
         sprints: vec![],
         due: None,
-        waits: None,
+        blocked_by_links: None,
     }
 }
 
 /// A fact at this moment, with an id of its own.
-pub fn kept(at: i64, what: What) -> Kept {
-    let id = EntryId(at.unsigned_abs() * 100 + u64::from(what_number(&what)));
-    Kept { entry: Entry { id, at: Millis(at), actor: None, observed: false, what }, seq: 1 }
+pub fn stored(at: i64, change: Change) -> StoredEvent {
+    let id = EventId(at.unsigned_abs() * 100 + u64::from(what_number(&change)));
+    StoredEvent { event: Event { id, at: Millis(at), actor: None, observed: false, change }, seq: 1 }
 }
 
 /// A change to this status.
-pub fn to(status: Status) -> What {
-    What::Status { status, native: status.as_str().into() }
+pub fn to(status: Status) -> Change {
+    Change::Status { status, native: status.as_str().into() }
 }
 
 /// A piece of evidence of this kind.
@@ -46,12 +46,12 @@ pub fn artifact(kind: &str, reference: &str) -> Artifact {
     }
 }
 
-fn what_number(what: &What) -> u8 {
-    match what {
-        What::Created(_) => 0,
-        What::Status { status, .. } => 10 + *status as u8,
-        What::Blocked(_) => 2,
-        What::Unblocked => 3,
+fn what_number(change: &Change) -> u8 {
+    match change {
+        Change::Created(_) => 0,
+        Change::Status { status, .. } => 10 + *status as u8,
+        Change::Blocked(_) => 2,
+        Change::Unblocked => 3,
         _ => 4,
     }
 }

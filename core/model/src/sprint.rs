@@ -1,12 +1,12 @@
 //! Sprint truth: what was committed, added, removed, re-estimated, completed and carried over, at any moment. Pure.
 //!
-//! A [`Ledger`] turns the timelines of everything that was ever in a sprint into dated differences; what the sprint was at a
+//! A [`SprintHistory`] turns the timelines of everything that was ever in a sprint into dated differences; what the sprint was at a
 //! moment is their sum up to it. So the burndown, the metrics on the history grid and the final numbers are one function.
 
 use crate::time::{DAY, Millis};
 use crate::timeline::{Life, State};
 use crate::totals::{milli, points};
-use crate::{Kept, SmolStr, SprintFacts, SprintState, What};
+use crate::{Change, SmolStr, SprintFacts, SprintState, StoredEvent};
 
 /// The numbers of a sprint at one moment. Points in thousandths.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Standing {
         }
     }
 
-    /// What it weighs in the sprint just now.
+    /// Change it weighs in the sprint just now.
     fn weight(self) -> Tally {
         let counts = |yes: bool| if self.member && yes { (self.estimate, 1) } else { (0, 0) };
         let (scope, _) = counts(true);
@@ -90,7 +90,7 @@ impl Standing {
 
 /// The dated differences of one sprint.
 #[derive(Debug, Clone)]
-pub struct Ledger {
+pub struct SprintHistory {
     /// When it started, if it has.
     pub start: Option<Millis>,
     /// When it shall end.
@@ -100,9 +100,9 @@ pub struct Ledger {
     changes: Vec<(Millis, Tally)>,
 }
 
-impl Ledger {
+impl SprintHistory {
     /// The ledger of sprint `id` from the timelines of all that were ever in it. Tasks that vanished since are left out.
-    pub fn new<'a>(id: &str, facts: &SprintFacts, members: impl IntoIterator<Item = &'a [Kept]>) -> Self {
+    pub fn new<'a>(id: &str, facts: &SprintFacts, members: impl IntoIterator<Item = &'a [StoredEvent]>) -> Self {
         let start = facts.start.filter(|_| facts.state != SprintState::Future);
         let finish = facts.completed.or(facts.end).filter(|_| facts.state == SprintState::Closed);
         let mut ledger = Self { start, end: facts.end, finish, changes: Vec::new() };
@@ -115,7 +115,7 @@ impl Ledger {
         ledger
     }
 
-    fn enter(&mut self, id: &str, start: Millis, timeline: &[Kept]) {
+    fn enter(&mut self, id: &str, start: Millis, timeline: &[StoredEvent]) {
         let Some(life) = Life::new(timeline).filter(|life| life.last().state.deleted.is_none()) else { return };
         let mut standing = Standing::default();
         if life.created() <= start {
@@ -127,12 +127,12 @@ impl Ledger {
             self.changes.push((start, tally));
         }
         let finish = self.finish;
-        for turn in life.turns() {
-            let at = turn.at;
+        for snapshot in life.snapshots() {
+            let at = snapshot.at;
             if at <= start || finish.is_some_and(|finish| at > finish) {
                 continue;
             }
-            let mut next = Standing::of(&turn.state, id);
+            let mut next = Standing::of(&snapshot.state, id);
             if finish == Some(at) {
                 // Who leaves at the very completion was carried over, not removed; who enters then came too late.
                 next.member = standing.member;
@@ -208,8 +208,8 @@ fn difference(old: Standing, new: Standing) -> Tally {
 }
 
 /// Whether a fact put the task into (`true`) or out of (`false`) a sprint, given the sprints before it.
-pub fn membership_changes<'a>(before: &'a [SmolStr], what: &'a What) -> Vec<(&'a str, bool)> {
-    let What::Sprints(after) = what else { return Vec::new() };
+pub fn membership_changes<'a>(before: &'a [SmolStr], change: &'a Change) -> Vec<(&'a str, bool)> {
+    let Change::Sprints(after) = change else { return Vec::new() };
     let entered = after.iter().filter(|id| !before.contains(id)).map(|id| (id.as_str(), true));
     let left = before.iter().filter(|id| !after.contains(id)).map(|id| (id.as_str(), false));
     entered.chain(left).collect()
@@ -218,7 +218,7 @@ pub fn membership_changes<'a>(before: &'a [SmolStr], what: &'a What) -> Vec<(&'a
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::{facts, kept, to};
+    use crate::samples::{facts, stored, to};
     use crate::time::HOUR;
     use crate::{Facts, Status};
 
@@ -237,25 +237,25 @@ mod tests {
         }
     }
 
-    fn task(estimate: f64, member: bool) -> Kept {
+    fn task(estimate: f64, member: bool) -> StoredEvent {
         let sprints = if member { vec!["42".into()] } else { vec![] };
-        kept(0, What::Created(Box::new(Facts { estimate: Some(estimate), sprints, ..facts(Status::Todo) })))
+        stored(0, Change::Created(Box::new(Facts { estimate: Some(estimate), sprints, ..facts(Status::Todo) })))
     }
 
-    fn closed(tasks: &[Vec<Kept>]) -> Tally {
+    fn closed(tasks: &[Vec<StoredEvent>]) -> Tally {
         let facts = sprint(SprintState::Closed, Some(START + 10 * DAY));
-        Ledger::new("42", &facts, tasks.iter().map(Vec::as_slice)).at(Millis(i64::MAX))
+        SprintHistory::new("42", &facts, tasks.iter().map(Vec::as_slice)).at(Millis(i64::MAX))
     }
 
     #[test]
     fn scope_is_committed_plus_added_minus_removed_plus_reestimated() {
-        let into = || What::Sprints(vec!["42".into()]);
+        let into = || Change::Sprints(vec!["42".into()]);
         let tally = closed(&[
-            vec![task(5.0, true), kept(START + DAY, to(Status::Done))],
-            vec![task(3.0, true), kept(START + DAY, What::Estimated(Some(8.0)))],
-            vec![task(2.0, false), kept(START + 2 * DAY, into())],
-            vec![task(1.0, true), kept(START + 3 * DAY, What::Sprints(vec![]))],
-            vec![task(4.0, true), kept(START + 4 * DAY, to(Status::Cancelled))],
+            vec![task(5.0, true), stored(START + DAY, to(Status::Done))],
+            vec![task(3.0, true), stored(START + DAY, Change::Estimated(Some(8.0)))],
+            vec![task(2.0, false), stored(START + 2 * DAY, into())],
+            vec![task(1.0, true), stored(START + 3 * DAY, Change::Sprints(vec![]))],
+            vec![task(4.0, true), stored(START + 4 * DAY, to(Status::Cancelled))],
         ]);
         assert_eq!((tally.committed, tally.added, tally.removed, tally.reestimated), (13_000, 2_000, 1_000, 5_000));
         assert_eq!(tally.scope, tally.committed + tally.added - tally.removed + tally.reestimated);
@@ -270,20 +270,20 @@ mod tests {
     #[test]
     fn who_leaves_at_the_completion_was_carried_over() {
         let end = START + 10 * DAY;
-        let tally = closed(&[vec![task(5.0, true), kept(end, What::Sprints(vec!["43".into()]))]]);
+        let tally = closed(&[vec![task(5.0, true), stored(end, Change::Sprints(vec!["43".into()]))]]);
         assert_eq!((tally.removed, tally.remaining, tally.remaining_tasks), (0, 5_000, 1));
     }
 
     #[test]
     fn a_vanished_task_is_left_out() {
-        let tally = closed(&[vec![task(5.0, true), kept(START + DAY, What::Deleted)]]);
+        let tally = closed(&[vec![task(5.0, true), stored(START + DAY, Change::Deleted)]]);
         assert_eq!(tally, Tally::default());
     }
 
     #[test]
     fn a_future_sprint_has_no_numbers_yet() {
         let timeline = vec![task(5.0, true)];
-        let ledger = Ledger::new("42", &sprint(SprintState::Future, None), [timeline.as_slice()]);
+        let ledger = SprintHistory::new("42", &sprint(SprintState::Future, None), [timeline.as_slice()]);
         assert_eq!(ledger.at(Millis(i64::MAX)), Tally::default());
         assert!(ledger.days(Millis(i64::MAX)).is_empty());
     }
@@ -292,7 +292,7 @@ mod tests {
     fn the_burndown_has_a_moment_a_day_and_ends_with_the_completion() {
         let timeline = vec![task(20.0, true)];
         let facts = sprint(SprintState::Closed, Some(START + 2 * DAY));
-        let ledger = Ledger::new("42", &facts, [timeline.as_slice()]);
+        let ledger = SprintHistory::new("42", &facts, [timeline.as_slice()]);
         let days: Vec<_> = ledger.days(Millis(i64::MAX)).into_iter().map(|(date, at)| (date, at.0)).collect();
         assert_eq!(
             days,

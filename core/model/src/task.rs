@@ -1,8 +1,8 @@
 //! The common model: what every tool's epics, stories, tasks and sprints become.
 //!
-//! Read [`Entry`] and [`What`] first: a task *is* its timeline, a sorted list of dated facts, and everything else about it
+//! Read [`Event`] and [`Change`] first: a task *is* its timeline, a sorted list of dated facts, and everything else about it
 //! (status, durations, estimates as of then) is folded from that list by [`crate::timeline`]. [`TaskRecord`] is what the
-//! store keeps of a task, [`SprintRecord`] of a sprint. What people see of them is made in [`crate::view`].
+//! store keeps of a task, [`SprintRecord`] of a sprint. Change people see of them is made in [`crate::view`].
 
 use std::fmt;
 
@@ -51,7 +51,7 @@ macro_rules! string_enum {
 }
 
 string_enum! {
-    /// What kind of work a task is.
+    /// Change kind of work a task is.
     TaskType {
         /// A body of work that other tasks belong to.
         Epic = "epic",
@@ -184,17 +184,17 @@ pub struct Facts {
     pub sprints: Vec<SmolStr>,
     /// The due date, `YYYY-MM-DD`.
     pub due: Option<SmolStr>,
-    /// Where links block: what it waits for, e.g. `waits for OPS-9`. Only [`What::Waits`] and [`What::Free`] change it, so it
+    /// Where links block: what it waits for, e.g. `waits for OPS-9`. Only [`Change::BlockedByLinks`] and [`Change::UnblockedByLinks`] change it, so it
     /// is never kept with the first facts.
     #[serde(skip)]
-    pub waits: Option<SmolStr>,
+    pub blocked_by_links: Option<SmolStr>,
 }
 
 /// The identity of one dated fact: a hash of the task and the place in the tool's history it came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct EntryId(pub u64);
+pub struct EventId(pub u64);
 
-impl EntryId {
+impl EventId {
     /// The id of the fact that `origin` (unique within the task, e.g. `10069:0`) names.
     pub fn of(key: &TaskKey, origin: &str) -> Self {
         let mut first = [0; 8];
@@ -205,22 +205,22 @@ impl EntryId {
 
 /// One dated fact about a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct Event {
     /// Which fact it is; the same fact always has the same id.
-    pub id: EntryId,
+    pub id: EventId,
     /// When it happened (or, if `observed`, when we saw it).
     pub at: Millis,
     /// Who did it, as people say it.
     pub actor: Option<String>,
     /// The tool keeps no history of this; we saw the change ourselves.
     pub observed: bool,
-    /// What happened.
-    pub what: What,
+    /// Change happened.
+    pub change: Change,
 }
 
-/// What a dated fact says. Only the new value is kept; the old one is what the fold held before it.
+/// Change a dated fact says. Only the new value is kept; the old one is what the fold held before it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum What {
+pub enum Change {
     /// It came to be, with these first values. Always the first entry.
     Created(Box<Facts>),
     /// It entered this status.
@@ -281,16 +281,16 @@ pub enum What {
     Deleted,
     /// It came back after it had vanished.
     Restored,
-    /// The same as [`What::Artifact`], of a task whose source derives status from what people do: the fold in
+    /// The same as [`Change::Artifact`], of a task whose source derives status from what people do: the fold in
     /// [`crate::inference`] moves the task by it.
-    Evidence(Artifact),
+    StatusArtifact(Artifact),
     /// Open blockers hold it up, and its source says that this blocks it: a sentence that names them.
-    Waits(SmolStr),
-    /// What it waited for is out of the way.
-    Free,
+    BlockedByLinks(SmolStr),
+    /// Change it waited for is out of the way.
+    UnblockedByLinks,
 }
 
-impl What {
+impl Change {
     /// Whether it changes any of the task's [`Facts`]; creation sets them all, and does not change them.
     pub const fn changes_facts(&self) -> bool {
         !matches!(
@@ -299,7 +299,7 @@ impl What {
                 | Self::Commented(_)
                 | Self::Linked { .. }
                 | Self::Artifact(_)
-                | Self::Evidence(_)
+                | Self::StatusArtifact(_)
                 | Self::Deleted
                 | Self::Restored
         )
@@ -307,7 +307,7 @@ impl What {
 
     /// Whether it follows from the links to other tasks, where those block.
     pub const fn is_waiting(&self) -> bool {
-        matches!(self, Self::Waits(_) | Self::Free)
+        matches!(self, Self::BlockedByLinks(_) | Self::UnblockedByLinks)
     }
 
     /// Whether the task's tool said so, and it was not concluded from artifacts or links.
@@ -318,7 +318,7 @@ impl What {
     /// The artifact it tells of, whether or not the task's status is derived from it.
     pub const fn artifact(&self) -> Option<&Artifact> {
         match self {
-            Self::Artifact(artifact) | Self::Evidence(artifact) => Some(artifact),
+            Self::Artifact(artifact) | Self::StatusArtifact(artifact) => Some(artifact),
             _ => None,
         }
     }
@@ -329,12 +329,12 @@ impl What {
 pub struct Artifact {
     /// `commit`, `pull_request`, `review_requested`, `merged`, `ci_failed`, `ci_passed` or `deployment`.
     pub kind: String,
-    /// What identifies it as people say it: a commit hash (of `commit`, `ci_failed` and `ci_passed`), or a pull request
+    /// Change identifies it as people say it: a commit hash (of `commit`, `ci_failed` and `ci_passed`), or a pull request
     /// such as `acme/checkout#12`.
     pub reference: String,
     /// Where to look at it.
     pub url: String,
-    /// What it says: the first line of a commit's message, a pull request's title, the check that failed; of
+    /// Change it says: the first line of a commit's message, a pull request's title, the check that failed; of
     /// `review_requested` who was asked.
     pub summary: String,
 }
@@ -352,14 +352,14 @@ pub struct Blocker {
 
 /// A timeline entry as kept: the fact, and the journal number it was first written with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct StoredEvent {
     /// The fact.
-    pub entry: Entry,
+    pub event: Event,
     /// The journal number of the transaction that first held it; replay sends what is above a signal's position.
     pub seq: u64,
 }
 
-/// What the store keeps of a task.
+/// Change the store keeps of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskRecord {
     /// Where people look at it.
@@ -372,14 +372,14 @@ pub struct TaskRecord {
     pub blockers: Vec<Blocker>,
     /// In how many complete passes in a row it was missing.
     pub absences: u32,
-    /// The dated facts, sorted by time; the first is [`What::Created`].
-    pub timeline: Vec<Kept>,
+    /// The dated facts, sorted by time; the first is [`Change::Created`].
+    pub timeline: Vec<StoredEvent>,
 }
 
-/// What the store keeps of a sprint (GitHub iterations and Linear cycles are sprints).
+/// Change the store keeps of a sprint (GitHub iterations and Linear cycles are sprints).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SprintRecord {
-    /// What the tool says of it.
+    /// Change the tool says of it.
     pub facts: SprintFacts,
     /// The journal number with which it was first seen started.
     pub started_seq: Option<u64>,
@@ -387,7 +387,7 @@ pub struct SprintRecord {
     pub closed_seq: Option<u64>,
 }
 
-/// What a tool says of a sprint.
+/// Change a tool says of a sprint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SprintFacts {
     /// Its name.

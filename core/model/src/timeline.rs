@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use smol_str::SmolStr;
 
-use crate::inference::{self, Signs};
+use crate::inference::{self, InferenceState};
 use crate::time::Millis;
-use crate::{Entry, Facts, Kept, Status, What};
+use crate::{Change, Event, Facts, Status, StoredEvent};
 
 impl Facts {
     /// How a move is told to people: from key to key, or from project to project where the key stays the same (an issue that is
@@ -23,44 +23,44 @@ impl Facts {
 
     /// The status with impediments laid over it: while one holds and the task is not finished, `blocked`.
     pub fn effective_status(&self) -> Status {
-        let impeded = self.flag.is_some() || self.waits.is_some();
+        let impeded = self.flag.is_some() || self.blocked_by_links.is_some();
         if impeded && !self.status.is_finished() { Status::Blocked } else { self.status }
     }
 
-    /// Takes in one fact. [`What::Created`] replaces everything.
-    pub fn apply(&mut self, what: &What) {
-        match what {
-            What::Created(facts) => self.clone_from(facts),
-            What::Status { status, native } => {
+    /// Takes in one fact. [`Change::Created`] replaces everything.
+    pub fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Created(facts) => self.clone_from(facts),
+            Change::Status { status, native } => {
                 self.status = *status;
                 self.native_status.clone_from(native);
             }
-            What::Blocked(reason) => self.flag = Some(reason.clone().unwrap_or_default()),
-            What::Unblocked => self.flag = None,
-            What::Waits(reason) => self.waits = Some(reason.clone()),
-            What::Free => self.waits = None,
-            What::Assigned(to) => self.assignee.clone_from(to),
-            What::Estimated(to) => self.estimate = *to,
-            What::Sprints(to) => self.sprints.clone_from(to),
-            What::Parent(to) => self.parent.clone_from(to),
-            What::Titled(to) => self.title.clone_from(to),
-            What::Typed { task_type, native } => {
+            Change::Blocked(reason) => self.flag = Some(reason.clone().unwrap_or_default()),
+            Change::Unblocked => self.flag = None,
+            Change::BlockedByLinks(reason) => self.blocked_by_links = Some(reason.clone()),
+            Change::UnblockedByLinks => self.blocked_by_links = None,
+            Change::Assigned(to) => self.assignee.clone_from(to),
+            Change::Estimated(to) => self.estimate = *to,
+            Change::Sprints(to) => self.sprints.clone_from(to),
+            Change::Parent(to) => self.parent.clone_from(to),
+            Change::Titled(to) => self.title.clone_from(to),
+            Change::Typed { task_type, native } => {
                 self.task_type = *task_type;
                 self.native_type.clone_from(native);
             }
-            What::Prioritised(to) => self.priority.clone_from(to),
-            What::Labelled(to) => self.labels.clone_from(to),
-            What::Due(to) => self.due.clone_from(to),
-            What::Moved { key, project } => {
+            Change::Prioritised(to) => self.priority.clone_from(to),
+            Change::Labelled(to) => self.labels.clone_from(to),
+            Change::Due(to) => self.due.clone_from(to),
+            Change::Moved { key, project } => {
                 self.key.clone_from(key);
                 self.project.clone_from(project);
             }
-            What::Commented(_)
-            | What::Linked { .. }
-            | What::Artifact(_)
-            | What::Evidence(_)
-            | What::Deleted
-            | What::Restored => {}
+            Change::Commented(_)
+            | Change::Linked { .. }
+            | Change::Artifact(_)
+            | Change::StatusArtifact(_)
+            | Change::Deleted
+            | Change::Restored => {}
         }
     }
 }
@@ -72,38 +72,41 @@ pub struct State {
     pub facts: Arc<Facts>,
     /// When it vanished, if it has.
     pub deleted: Option<Millis>,
-    /// What artifacts said that matters for the next ones.
-    signs: Signs,
+    /// Change artifacts said that matters for the next ones.
+    inference_state: InferenceState,
 }
 
 impl State {
     fn of(facts: &Facts) -> Self {
-        Self { facts: Arc::new(facts.clone()), deleted: None, signs: Signs::default() }
+        Self { facts: Arc::new(facts.clone()), deleted: None, inference_state: InferenceState::default() }
     }
 
     /// The state at the creation, before any other fact; `None` when the timeline does not begin with it.
-    pub fn first(timeline: &[Kept]) -> Option<Self> {
+    pub fn first(timeline: &[StoredEvent]) -> Option<Self> {
         first(timeline).map(|(facts, _)| Self::of(facts))
     }
 
     /// Takes in one fact. When it is evidence that moves the task, the ordinary fact it comes to is returned.
-    pub fn apply(&mut self, entry: &Entry) -> Option<What> {
-        match &entry.what {
-            What::Deleted => self.deleted = Some(entry.at),
-            What::Restored => self.deleted = None,
-            What::Evidence(artifact) => {
-                let step =
-                    self.deleted.is_none().then(|| inference::step(&self.facts, &self.signs, artifact)).flatten();
-                self.signs.note(artifact, step.as_ref());
+    pub fn apply(&mut self, event: &Event) -> Option<Change> {
+        match &event.change {
+            Change::Deleted => self.deleted = Some(event.at),
+            Change::Restored => self.deleted = None,
+            Change::StatusArtifact(artifact) => {
+                let step = self
+                    .deleted
+                    .is_none()
+                    .then(|| inference::step(&self.facts, &self.inference_state, artifact))
+                    .flatten();
+                self.inference_state.note(artifact, step.as_ref());
                 if let Some(step) = &step {
                     self.change(step);
                 }
                 return step;
             }
-            what if what.changes_facts() => {
-                self.change(what);
-                if matches!(what, What::Blocked(_) | What::Unblocked) {
-                    self.signs.lower();
+            change if change.changes_facts() => {
+                self.change(change);
+                if matches!(change, Change::Blocked(_) | Change::Unblocked) {
+                    self.inference_state.lower();
                 }
             }
             _ => {}
@@ -112,10 +115,10 @@ impl State {
     }
 
     /// Changes the facts; what was only blocked by its build is not any more once it is finished.
-    fn change(&mut self, what: &What) {
+    fn change(&mut self, change: &Change) {
         let facts = Arc::make_mut(&mut self.facts);
-        facts.apply(what);
-        if facts.status.is_finished() && self.signs.lower() {
+        facts.apply(change);
+        if facts.status.is_finished() && self.inference_state.lower() {
             facts.flag = None;
         }
     }
@@ -126,57 +129,57 @@ impl State {
     }
 }
 
-/// The first facts of a task. Every kept timeline begins with [`What::Created`]; an empty or headless one has none.
-pub fn first(timeline: &[Kept]) -> Option<(&Facts, Millis)> {
-    timeline.first().and_then(|kept| match &kept.entry.what {
-        What::Created(facts) => Some((&**facts, kept.entry.at)),
+/// The first facts of a task. Every kept timeline begins with [`Change::Created`]; an empty or headless one has none.
+pub fn first(timeline: &[StoredEvent]) -> Option<(&Facts, Millis)> {
+    timeline.first().and_then(|stored| match &stored.event.change {
+        Change::Created(facts) => Some((&**facts, stored.event.at)),
         _ => None,
     })
 }
 
 /// The task as it is after its whole timeline.
-pub fn last(timeline: &[Kept]) -> Option<State> {
+pub fn last(timeline: &[StoredEvent]) -> Option<State> {
     at(timeline, Millis(i64::MAX))
 }
 
 /// The task as it was at `moment`, facts of that very millisecond included. Before its creation it is as created.
-pub fn at(timeline: &[Kept], moment: Millis) -> Option<State> {
+pub fn at(timeline: &[StoredEvent], moment: Millis) -> Option<State> {
     let mut state = State::first(timeline)?;
-    for kept in timeline[1..].iter().take_while(|kept| kept.entry.at <= moment) {
-        state.apply(&kept.entry);
+    for stored in timeline[1..].iter().take_while(|stored| stored.event.at <= moment) {
+        state.apply(&stored.event);
     }
     Some(state)
 }
 
 /// The task as the tool itself tells it: after its whole timeline, but for what was concluded from artifacts and links.
-pub fn told(timeline: &[Kept]) -> Option<State> {
+pub fn told(timeline: &[StoredEvent]) -> Option<State> {
     let mut state = State::first(timeline)?;
-    for kept in timeline[1..].iter().filter(|kept| kept.entry.what.is_told()) {
-        state.apply(&kept.entry);
+    for stored in timeline[1..].iter().filter(|stored| stored.event.change.is_told()) {
+        state.apply(&stored.event);
     }
     Some(state)
 }
 
 /// The order of a timeline: by time, creation first, what was concluded last and by ids. So the same facts make the same
 /// timeline whatever was heard first; the tool's own facts of one millisecond stay in the tool's order.
-pub fn order(kept: &Kept) -> (Millis, bool, Option<crate::EntryId>) {
-    let Entry { at, what, id, .. } = &kept.entry;
-    (*at, !matches!(what, What::Created(_)), (!what.is_told()).then_some(*id))
+pub fn order(stored: &StoredEvent) -> (Millis, bool, Option<crate::EventId>) {
+    let Event { at, change, id, .. } = &stored.event;
+    (*at, !matches!(change, Change::Created(_)), (!change.is_told()).then_some(*id))
 }
 
 /// Puts a fact at its place: after everything of the same rank.
-pub fn insert(timeline: &mut Vec<Kept>, kept: Kept) {
-    let place = timeline.partition_point(|other| order(other) <= order(&kept));
-    timeline.insert(place, kept);
+pub fn insert(timeline: &mut Vec<StoredEvent>, stored: StoredEvent) {
+    let place = timeline.partition_point(|other| order(other) <= order(&stored));
+    timeline.insert(place, stored);
 }
 
 /// Walks through the life of a task: calls `visit` with each group of facts of one millisecond, the state before them
 /// (`None` before creation) and the state after.
-pub fn walk(timeline: &[Kept], mut visit: impl FnMut(&[Kept], Option<&State>, &State)) {
+pub fn walk(timeline: &[StoredEvent], mut visit: impl FnMut(&[StoredEvent], Option<&State>, &State)) {
     let Some(mut state) = State::first(timeline) else { return };
     let mut before: Option<State> = None;
-    for group in timeline.chunk_by(|one, next| one.entry.at == next.entry.at) {
-        group.iter().for_each(|kept| drop(state.apply(&kept.entry)));
+    for group in timeline.chunk_by(|one, next| one.event.at == next.event.at) {
+        group.iter().for_each(|stored| drop(state.apply(&stored.event)));
         visit(group, before.as_ref(), &state);
         before = Some(state.clone());
     }
@@ -184,12 +187,12 @@ pub fn walk(timeline: &[Kept], mut visit: impl FnMut(&[Kept], Option<&State>, &S
 
 /// A task after all facts of one millisecond.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Turn {
+pub struct Snapshot {
     /// When.
     pub at: Millis,
     /// The greatest journal number among those facts.
     pub seq: u64,
-    /// What they led to.
+    /// Change they led to.
     pub state: State,
 }
 
@@ -197,63 +200,63 @@ pub struct Turn {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Life {
     /// Oldest first; the first is the creation.
-    turns: Vec<Turn>,
+    snapshots: Vec<Snapshot>,
 }
 
 impl Life {
     /// The life that a timeline tells; `None` when it does not begin with a creation.
-    pub fn new(timeline: &[Kept]) -> Option<Self> {
-        let mut turns = Vec::with_capacity(timeline.len());
+    pub fn new(timeline: &[StoredEvent]) -> Option<Self> {
+        let mut snapshots = Vec::with_capacity(timeline.len());
         walk(timeline, |group, _, state| {
-            if let Some(kept) = group.iter().max_by_key(|kept| kept.seq) {
-                turns.push(Turn { at: kept.entry.at, seq: kept.seq, state: state.clone() });
+            if let Some(stored) = group.iter().max_by_key(|stored| stored.seq) {
+                snapshots.push(Snapshot { at: stored.event.at, seq: stored.seq, state: state.clone() });
             }
         });
-        (!turns.is_empty()).then_some(Self { turns })
+        (!snapshots.is_empty()).then_some(Self { snapshots })
     }
 
     /// Its turns, oldest first; never empty.
-    pub fn turns(&self) -> &[Turn] {
-        &self.turns
+    pub fn snapshots(&self) -> &[Snapshot] {
+        &self.snapshots
     }
 
     /// When it came to be.
     pub fn created(&self) -> Millis {
-        self.turns[0].at
+        self.snapshots[0].at
     }
 
     /// The turn in force at a moment; before the creation, the creation.
-    pub fn at(&self, moment: Millis) -> &Turn {
-        &self.turns[self.turns.partition_point(|turn| turn.at <= moment).max(1) - 1]
+    pub fn at(&self, moment: Millis) -> &Snapshot {
+        &self.snapshots[self.snapshots.partition_point(|snapshot| snapshot.at <= moment).max(1) - 1]
     }
 
     /// The newest turn.
-    pub fn last(&self) -> &Turn {
+    pub fn last(&self) -> &Snapshot {
         self.at(Millis(i64::MAX))
     }
 
     /// The life as it was known at a moment: later facts count as not yet happened, except that creation always has.
     pub fn until(&self, moment: Millis) -> Self {
-        let known = self.turns.partition_point(|turn| turn.at <= moment).max(1);
-        Self { turns: self.turns[..known].to_vec() }
+        let known = self.snapshots.partition_point(|snapshot| snapshot.at <= moment).max(1);
+        Self { snapshots: self.snapshots[..known].to_vec() }
     }
 
     /// Cuts the life into stretches of one effective status, oldest first. A deleted task has no open phase.
     pub fn phases(&self) -> Vec<Phase> {
-        let mut phases: Vec<Phase> = Vec::with_capacity(self.turns.len().min(16));
-        let mut before: Option<&Turn> = None;
-        for turn in &self.turns {
-            let (was, now) = (before.and_then(|before| before.state.status()), turn.state.status());
+        let mut phases: Vec<Phase> = Vec::with_capacity(self.snapshots.len().min(16));
+        let mut before: Option<&Snapshot> = None;
+        for snapshot in &self.snapshots {
+            let (was, now) = (before.and_then(|before| before.state.status()), snapshot.state.status());
             if was != now {
                 if let (Some(open), Some(before)) = (phases.last_mut().filter(|phase| phase.to.is_none()), before) {
-                    open.to = Some(turn.at);
+                    open.to = Some(snapshot.at);
                     open.next = Some(now.map_or("deleted", Status::as_str));
                     open.facts = before.state.facts.clone();
-                    open.ended_by = Some(turn.seq);
+                    open.ended_by = Some(snapshot.seq);
                 }
-                phases.extend(now.map(|status| Phase::open(status, turn)));
+                phases.extend(now.map(|status| Phase::open(status, snapshot)));
             }
-            before = Some(turn);
+            before = Some(snapshot);
         }
         if let Some(open) = phases.last_mut().filter(|phase| phase.to.is_none()) {
             open.facts = self.last().state.facts.clone();
@@ -265,12 +268,12 @@ impl Life {
     pub fn finishes(&self) -> Vec<Finish> {
         let mut finishes: Vec<Finish> = Vec::new();
         let mut was = None;
-        for turn in &self.turns {
-            let status = turn.state.facts.status;
+        for snapshot in &self.snapshots {
+            let status = snapshot.state.facts.status;
             if status.is_finished() && was != Some(status) {
                 let cycle = u32::try_from(finishes.len()).unwrap_or(u32::MAX).saturating_add(1);
-                let facts = turn.state.facts.clone();
-                finishes.push(Finish { cycle, at: turn.at, status, facts, seq: turn.seq });
+                let facts = snapshot.state.facts.clone();
+                finishes.push(Finish { cycle, at: snapshot.at, status, facts, seq: snapshot.seq });
             }
             was = Some(status);
         }
@@ -281,7 +284,7 @@ impl Life {
     /// tools file among those. The blocked *flag* starts nothing.
     pub fn started(&self) -> Option<Millis> {
         let begun = |status: Status| status.is_wip(true);
-        self.turns.iter().find(|turn| begun(turn.state.facts.status)).map(|turn| turn.at)
+        self.snapshots.iter().find(|snapshot| begun(snapshot.state.facts.status)).map(|snapshot| snapshot.at)
     }
 
     /// Its numbers at `now`. Facts dated later must not be in it.
@@ -329,27 +332,27 @@ pub struct Phase {
 }
 
 impl Phase {
-    fn open(status: Status, turn: &Turn) -> Self {
-        let facts = turn.state.facts.clone();
+    fn open(status: Status, snapshot: &Snapshot) -> Self {
+        let facts = snapshot.state.facts.clone();
         let reason = (status == Status::Blocked).then(|| reason(&facts));
-        Self { status, from: turn.at, to: None, next: None, facts, reason, ended_by: None }
+        Self { status, from: snapshot.at, to: None, next: None, facts, reason, ended_by: None }
     }
 }
 
 /// Cuts a life into stretches of one effective status, oldest first. A deleted task has no open phase.
-pub fn phases(timeline: &[Kept]) -> Vec<Phase> {
+pub fn phases(timeline: &[StoredEvent]) -> Vec<Phase> {
     Life::new(timeline).map(|life| life.phases()).unwrap_or_default()
 }
 
 /// When each phase of a life begins and ends, and its status: what [`phases`] tells, without the facts in force, which cost
 /// most of it.
-pub fn stretches(timeline: &[Kept]) -> Vec<(Millis, Option<Millis>, Status)> {
+pub fn stretches(timeline: &[StoredEvent]) -> Vec<(Millis, Option<Millis>, Status)> {
     let mut stretches: Vec<(Millis, Option<Millis>, Status)> = Vec::new();
     let Some(mut state) = State::first(timeline) else { return stretches };
     let mut was = None;
-    for group in timeline.chunk_by(|one, next| one.entry.at == next.entry.at) {
-        group.iter().for_each(|kept| drop(state.apply(&kept.entry)));
-        let (at, is) = (group[0].entry.at, state.status());
+    for group in timeline.chunk_by(|one, next| one.event.at == next.event.at) {
+        group.iter().for_each(|stored| drop(state.apply(&stored.event)));
+        let (at, is) = (group[0].event.at, state.status());
         if was != is {
             if let Some(open) = stretches.last_mut().filter(|(_, until, _)| until.is_none()) {
                 open.1 = Some(at);
@@ -366,7 +369,7 @@ pub fn reason(facts: &Facts) -> String {
     match facts.flag.as_deref() {
         Some("") => "flagged".to_owned(),
         Some(text) => text.to_owned(),
-        None => facts.waits.as_ref().unwrap_or(&facts.native_status).to_string(),
+        None => facts.blocked_by_links.as_ref().unwrap_or(&facts.native_status).to_string(),
     }
 }
 
@@ -386,11 +389,11 @@ pub struct Finish {
 }
 
 /// Every time a task was finished, oldest first. Going from cancelled to done counts as finishing again.
-pub fn finishes(timeline: &[Kept]) -> Vec<Finish> {
+pub fn finishes(timeline: &[StoredEvent]) -> Vec<Finish> {
     Life::new(timeline).map(|life| life.finishes()).unwrap_or_default()
 }
 
-/// What a task's timeline says of it at one moment, as `model.md` defines it. Durations are seconds.
+/// Change a task's timeline says of it at one moment, as `model.md` defines it. Durations are seconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     /// The facts and whether it is there.
@@ -439,24 +442,24 @@ impl Summary {
 }
 
 /// The numbers of a task at `now`; facts dated later count as not yet happened, except that creation always has.
-pub fn summary(timeline: &[Kept], now: Millis) -> Option<Summary> {
-    let known = timeline.partition_point(|kept| kept.entry.at <= now).max(1);
+pub fn summary(timeline: &[StoredEvent], now: Millis) -> Option<Summary> {
+    let known = timeline.partition_point(|stored| stored.event.at <= now).max(1);
     Some(Life::new(timeline.get(..known)?)?.summary(now))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::{facts, kept, to};
+    use crate::samples::{facts, stored, to};
 
-    fn life() -> Vec<Kept> {
+    fn life() -> Vec<StoredEvent> {
         vec![
-            kept(0, What::Created(Box::new(facts(Status::Todo)))),
-            kept(7_200_000, to(Status::InProgress)),
-            kept(10_000_000, What::Blocked(Some("vendor".into()))),
-            kept(11_000_000, to(Status::InReview)),
-            kept(12_000_000, What::Unblocked),
-            kept(13_000_000, to(Status::Done)),
+            stored(0, Change::Created(Box::new(facts(Status::Todo)))),
+            stored(7_200_000, to(Status::InProgress)),
+            stored(10_000_000, Change::Blocked(Some("vendor".into()))),
+            stored(11_000_000, to(Status::InReview)),
+            stored(12_000_000, Change::Unblocked),
+            stored(13_000_000, to(Status::Done)),
         ]
     }
 
@@ -492,21 +495,21 @@ mod tests {
     #[test]
     fn a_flag_starts_nothing_and_a_status_named_blocked_does() {
         let mut life = vec![
-            kept(0, What::Created(Box::new(facts(Status::Todo)))),
-            kept(1_000, What::Blocked(None)),
-            kept(2_000, What::Unblocked),
+            stored(0, Change::Created(Box::new(facts(Status::Todo)))),
+            stored(1_000, Change::Blocked(None)),
+            stored(2_000, Change::Unblocked),
         ];
         assert_eq!(summary(&life, Millis(4_000)).unwrap().started, None);
-        life.push(kept(5_000, to(Status::Blocked)));
+        life.push(stored(5_000, to(Status::Blocked)));
         assert_eq!(summary(&life, Millis(7_000)).unwrap().started, Some(Millis(5_000)));
     }
 
     #[test]
     fn a_reopened_task_is_not_completed_and_finishes_again_with_the_next_cycle() {
         let mut life = life();
-        life.push(kept(14_000_000, to(Status::InProgress)));
+        life.push(stored(14_000_000, to(Status::InProgress)));
         assert_eq!(summary(&life, Millis(15_000_000)).unwrap().completed, None);
-        life.push(kept(16_000_000, to(Status::Cancelled)));
+        life.push(stored(16_000_000, to(Status::Cancelled)));
         let cycles: Vec<_> = finishes(&life).iter().map(|f| (f.cycle, f.status)).collect();
         assert_eq!(cycles, vec![(1, Status::Done), (2, Status::Cancelled)]);
         let summary = summary(&life, Millis(17_000_000)).unwrap();
@@ -524,7 +527,7 @@ mod tests {
     fn a_vanished_task_has_no_open_phase() {
         let mut life = life();
         life.truncate(2);
-        life.push(kept(8_000_000, What::Deleted));
+        life.push(stored(8_000_000, Change::Deleted));
         let last = phases(&life).pop().unwrap();
         assert_eq!((last.status, last.to, last.next), (Status::InProgress, Some(Millis(8_000_000)), Some("deleted")));
     }
@@ -532,10 +535,10 @@ mod tests {
     #[test]
     fn changes_at_one_millisecond_count_together() {
         let life = vec![
-            kept(0, What::Created(Box::new(facts(Status::Todo)))),
-            kept(1_000, What::Blocked(None)),
-            kept(2_000, What::Unblocked),
-            kept(2_000, to(Status::Done)),
+            stored(0, Change::Created(Box::new(facts(Status::Todo)))),
+            stored(1_000, Change::Blocked(None)),
+            stored(2_000, Change::Unblocked),
+            stored(2_000, to(Status::Done)),
         ];
         let cut: Vec<_> = phases(&life).iter().map(|p| p.status).collect();
         assert_eq!(cut, vec![Status::Todo, Status::Blocked, Status::Done]);

@@ -104,7 +104,7 @@ pub fn points(milli_points: i64) -> f64 {
     milli_points as f64 / 1_000.0
 }
 
-/// What finished work adds up to, per native project.
+/// Change finished work adds up to, per native project.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Tasks ever created, by type; none of a type that tasks only moved into or were turned into.
@@ -149,11 +149,11 @@ pub struct Happening {
     pub at: Millis,
     /// The native project it happened in.
     pub project: SmolStr,
-    /// What it adds.
+    /// Change it adds.
     pub adds: Adds,
 }
 
-/// What a happening adds to the totals.
+/// Change a happening adds to the totals.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Adds {
     /// A task came to be.
@@ -197,7 +197,7 @@ impl Happening {
 /// undone later: counters never fall.
 pub fn happenings(life: &Life) -> Vec<Happening> {
     let (created, phases, started) = (life.created(), life.phases(), life.started());
-    let first = &life.turns()[0].state.facts;
+    let first = &life.snapshots()[0].state.facts;
     let mut all = vec![Happening { at: created, project: first.project.clone(), adds: Adds::Created(first.task_type) }];
     for finish in life.finishes().iter().filter(|finish| finish.status == Status::Done) {
         let blocked = phases.iter().filter(|phase| phase.status == Status::Blocked && phase.from < finish.at);
@@ -219,14 +219,14 @@ pub fn happenings(life: &Life) -> Vec<Happening> {
     all
 }
 
-/// What a task contributes to the totals of each native project it was ever in.
+/// Change a task contributes to the totals of each native project it was ever in.
 pub fn contribution(life: &Life) -> BTreeMap<SmolStr, Totals> {
     let mut all: BTreeMap<SmolStr, Totals> = BTreeMap::new();
     for happening in happenings(life) {
         happening.count(all.entry(happening.project.clone()).or_default());
     }
-    // What moved in or was retyped was created elsewhere, or as something else: its place is known all the same.
-    for facts in life.turns().iter().map(|turn| &turn.state.facts) {
+    // Change moved in or was retyped was created elsewhere, or as something else: its place is known all the same.
+    for facts in life.snapshots().iter().map(|snapshot| &snapshot.state.facts) {
         all.entry(facts.project.clone()).or_default().created.entry(facts.task_type).or_default();
     }
     let State { facts, deleted, .. } = &life.last().state;
@@ -252,7 +252,7 @@ pub struct Rollup {
 }
 
 impl Rollup {
-    /// What a task itself adds to each of its ancestors.
+    /// Change a task itself adds to each of its ancestors.
     pub fn own(state: &State) -> Self {
         let mut own = Self::default();
         if state.deleted.is_none() && state.facts.status != Status::Cancelled {
@@ -287,17 +287,17 @@ impl Rollup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::{facts, kept, to};
-    use crate::{Kept, What};
+    use crate::samples::{facts, stored, to};
+    use crate::{Change, StoredEvent};
 
-    fn life() -> Vec<Kept> {
+    fn life() -> Vec<StoredEvent> {
         vec![
-            kept(0, What::Created(Box::new(facts(Status::Todo)))),
-            kept(HOUR, to(Status::InProgress)),
-            kept(2 * HOUR, What::Estimated(Some(3.0))),
-            kept(DAY, to(Status::Done)),
-            kept(2 * DAY, to(Status::InProgress)),
-            kept(3 * DAY, to(Status::Done)),
+            stored(0, Change::Created(Box::new(facts(Status::Todo)))),
+            stored(HOUR, to(Status::InProgress)),
+            stored(2 * HOUR, Change::Estimated(Some(3.0))),
+            stored(DAY, to(Status::Done)),
+            stored(2 * DAY, to(Status::InProgress)),
+            stored(3 * DAY, to(Status::Done)),
         ]
     }
 
@@ -314,10 +314,13 @@ mod tests {
 
     #[test]
     fn a_project_moved_into_and_a_type_turned_into_are_known() {
-        let moved = What::Moved { key: "OPS-1".into(), project: "OPS".into() };
-        let typed = What::Typed { task_type: TaskType::Bug, native: "Bug".into() };
-        let life =
-            vec![kept(0, What::Created(Box::new(facts(Status::Todo)))), kept(HOUR, moved), kept(2 * HOUR, typed)];
+        let moved = Change::Moved { key: "OPS-1".into(), project: "OPS".into() };
+        let typed = Change::Typed { task_type: TaskType::Bug, native: "Bug".into() };
+        let life = vec![
+            stored(0, Change::Created(Box::new(facts(Status::Todo)))),
+            stored(HOUR, moved),
+            stored(2 * HOUR, typed),
+        ];
         let all = contribution(&Life::new(&life).unwrap());
         assert_eq!(all["PROJ"].created, BTreeMap::from([(TaskType::Story, 1)]));
         assert_eq!(all["OPS"].created, BTreeMap::from([(TaskType::Story, 0), (TaskType::Bug, 0)]));

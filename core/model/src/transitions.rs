@@ -6,11 +6,11 @@
 
 use crate::inference;
 use crate::timeline;
-use crate::{Facts, Kept, SmolStr, Status, What};
+use crate::{Change, Facts, SmolStr, Status, StoredEvent};
 
-/// What a change of status came to.
+/// Change a change of status came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Turn {
+pub enum StatusTransition {
     /// It came to be with an impediment of its own: why.
     Flagged(SmolStr),
     /// It left a status that blocks: the tool's own word for it.
@@ -27,48 +27,54 @@ pub enum Turn {
 
 /// Walks beside the fold of a timeline and tells the turns in it.
 #[derive(Debug, Default)]
-pub struct Course {
+pub struct StatusTracker {
     /// The workflow status so far, and the tool's own word for it; none before the creation.
     status: Option<(Status, SmolStr)>,
 }
 
-impl Course {
-    /// What the fact in this `place` of the timeline came to, which left these facts behind it; in the order it is told.
-    pub fn turns(&mut self, timeline: &[Kept], place: usize, after: &Facts) -> impl Iterator<Item = Turn> {
-        decides(&timeline[place..]).then(|| self.turn(after)).into_iter().flatten().flatten()
+impl StatusTracker {
+    /// Change the fact in this `place` of the timeline came to, which left these facts behind it; in the order it is told.
+    pub fn snapshots(
+        &mut self,
+        timeline: &[StoredEvent],
+        place: usize,
+        after: &Facts,
+    ) -> impl Iterator<Item = StatusTransition> {
+        decides(&timeline[place..]).then(|| self.snapshot(after)).into_iter().flatten().flatten()
     }
 
-    fn turn(&mut self, after: &Facts) -> [Option<Turn>; 3] {
+    fn snapshot(&mut self, after: &Facts) -> [Option<StatusTransition>; 3] {
         let before = self.status.replace((after.status, after.native_status.clone()));
         let (was, is) = (before.as_ref().map(|(status, _)| *status), after.status);
         if was == Some(is) {
             return [None, None, None];
         }
         let ended = match before {
-            Some((was, native)) => (was == Status::Blocked).then_some(Turn::Unblocked(native)),
-            None => (after.flag.is_some() && !is.is_finished()).then(|| Turn::Flagged(timeline::reason(after).into())),
+            Some((was, native)) => (was == Status::Blocked).then_some(StatusTransition::Unblocked(native)),
+            None => (after.flag.is_some() && !is.is_finished())
+                .then(|| StatusTransition::Flagged(timeline::reason(after).into())),
         };
         let finish = match is {
-            Status::Done => Some(Turn::Completed),
-            Status::Cancelled => Some(Turn::Cancelled),
-            _ => was.filter(|was| was.is_finished()).map(|_| Turn::Reopened),
+            Status::Done => Some(StatusTransition::Completed),
+            Status::Cancelled => Some(StatusTransition::Cancelled),
+            _ => was.filter(|was| was.is_finished()).map(|_| StatusTransition::Reopened),
         };
-        let begun = (is == Status::Blocked).then(|| Turn::Blocked(after.native_status.clone()));
+        let begun = (is == Status::Blocked).then(|| StatusTransition::Blocked(after.native_status.clone()));
         [ended, finish, begun]
     }
 }
 
 /// Whether the first of these facts is the one, among those of its millisecond, that decides the workflow status after them.
-fn decides(timeline: &[Kept]) -> bool {
+fn decides(timeline: &[StoredEvent]) -> bool {
     let Some((first, rest)) = timeline.split_first() else { return false };
-    moves(first) && !rest.iter().take_while(|kept| kept.entry.at == first.entry.at).any(moves)
+    moves(first) && !rest.iter().take_while(|stored| stored.event.at == first.event.at).any(moves)
 }
 
 /// Whether a fact can change the workflow status.
-fn moves(kept: &Kept) -> bool {
-    match &kept.entry.what {
-        What::Created(_) | What::Status { .. } => true,
-        What::Evidence(artifact) => inference::moves(&artifact.kind),
+fn moves(stored: &StoredEvent) -> bool {
+    match &stored.event.change {
+        Change::Created(_) | Change::Status { .. } => true,
+        Change::StatusArtifact(artifact) => inference::moves(&artifact.kind),
         _ => false,
     }
 }
@@ -77,12 +83,12 @@ fn moves(kept: &Kept) -> bool {
 mod tests {
     use super::*;
     use crate::samples::artifact;
-    use crate::samples::{facts, kept, to};
+    use crate::samples::{facts, stored, to};
 
-    /// What it comes to that a task was in a status (`None`: was not) and has these facts after.
-    fn after(before: Option<Status>, after: &Facts) -> Vec<Turn> {
-        let mut course = Course { status: before.map(|status| (status, "On Hold".into())) };
-        course.turn(after).into_iter().flatten().collect()
+    /// Change it comes to that a task was in a status (`None`: was not) and has these facts after.
+    fn after(before: Option<Status>, after: &Facts) -> Vec<StatusTransition> {
+        let mut tracker = StatusTracker { status: before.map(|status| (status, "On Hold".into())) };
+        tracker.snapshot(after).into_iter().flatten().collect()
     }
 
     fn flagged(status: Status) -> Facts {
@@ -92,45 +98,54 @@ mod tests {
     #[test]
     fn a_status_that_blocks_is_an_impediment_that_begins_and_ends() {
         let (held, on_hold) = (facts(Status::Blocked), || "On Hold".into());
-        let blocked = || Turn::Blocked("blocked".into());
+        let blocked = || StatusTransition::Blocked("blocked".into());
         assert_eq!(after(Some(Status::Todo), &held), [blocked()]);
         assert_eq!(after(None, &held), [blocked()]);
-        assert_eq!(after(Some(Status::Blocked), &facts(Status::Todo)), [Turn::Unblocked(on_hold())]);
+        assert_eq!(after(Some(Status::Blocked), &facts(Status::Todo)), [StatusTransition::Unblocked(on_hold())]);
         assert_eq!(after(Some(Status::Blocked), &held), [], "another status of the same kind");
         let finished = after(Some(Status::Blocked), &facts(Status::Done));
-        assert_eq!(finished, [Turn::Unblocked(on_hold()), Turn::Completed]);
-        assert_eq!(after(Some(Status::Done), &held), [Turn::Reopened, blocked()]);
+        assert_eq!(finished, [StatusTransition::Unblocked(on_hold()), StatusTransition::Completed]);
+        assert_eq!(after(Some(Status::Done), &held), [StatusTransition::Reopened, blocked()]);
     }
 
     #[test]
     fn a_flag_tells_itself_unless_the_task_came_with_it() {
-        let came = || Turn::Flagged("vendor".into());
+        let came = || StatusTransition::Flagged("vendor".into());
         assert_eq!(after(None, &flagged(Status::Todo)), [came()]);
-        assert_eq!(after(None, &flagged(Status::Blocked)), [came(), Turn::Blocked("blocked".into())]);
-        assert_eq!(after(None, &flagged(Status::Done)), [Turn::Completed], "what is finished is not blocked");
+        assert_eq!(after(None, &flagged(Status::Blocked)), [came(), StatusTransition::Blocked("blocked".into())]);
+        assert_eq!(
+            after(None, &flagged(Status::Done)),
+            [StatusTransition::Completed],
+            "what is finished is not blocked"
+        );
         assert_eq!(after(Some(Status::Todo), &flagged(Status::InProgress)), []);
-        assert_eq!(after(Some(Status::Todo), &flagged(Status::Blocked)), [Turn::Blocked("blocked".into())]);
+        assert_eq!(after(Some(Status::Todo), &flagged(Status::Blocked)), [StatusTransition::Blocked("blocked".into())]);
     }
 
     #[test]
     fn finishing_and_reopening_are_told_once() {
-        assert_eq!(after(Some(Status::Todo), &facts(Status::Done)), [Turn::Completed]);
+        assert_eq!(after(Some(Status::Todo), &facts(Status::Done)), [StatusTransition::Completed]);
         assert_eq!(after(Some(Status::Done), &facts(Status::Done)), []);
-        assert_eq!(after(Some(Status::Cancelled), &facts(Status::Done)), [Turn::Completed]);
-        assert_eq!(after(Some(Status::Done), &facts(Status::Cancelled)), [Turn::Cancelled]);
-        assert_eq!(after(Some(Status::Cancelled), &facts(Status::Todo)), [Turn::Reopened]);
+        assert_eq!(after(Some(Status::Cancelled), &facts(Status::Done)), [StatusTransition::Completed]);
+        assert_eq!(after(Some(Status::Done), &facts(Status::Cancelled)), [StatusTransition::Cancelled]);
+        assert_eq!(after(Some(Status::Cancelled), &facts(Status::Todo)), [StatusTransition::Reopened]);
         assert_eq!(after(None, &facts(Status::Todo)), []);
     }
 
     #[test]
     fn of_one_millisecond_the_last_fact_that_can_move_the_status_decides() {
-        let evidence = |kind| kept(5, What::Evidence(artifact(kind, "a1")));
-        let deciding =
-            |timeline: &[Kept]| -> Vec<bool> { (0..timeline.len()).map(|place| decides(&timeline[place..])).collect() };
-        let told =
-            [kept(5, to(Status::Done)), kept(5, to(Status::Todo)), kept(5, What::Unblocked), kept(6, to(Status::Done))];
+        let evidence = |kind| stored(5, Change::StatusArtifact(artifact(kind, "a1")));
+        let deciding = |timeline: &[StoredEvent]| -> Vec<bool> {
+            (0..timeline.len()).map(|place| decides(&timeline[place..])).collect()
+        };
+        let told = [
+            stored(5, to(Status::Done)),
+            stored(5, to(Status::Todo)),
+            stored(5, Change::Unblocked),
+            stored(6, to(Status::Done)),
+        ];
         assert_eq!(deciding(&told), [false, true, false, true]);
-        assert_eq!(deciding(&[kept(5, to(Status::Done)), evidence(inference::CI_PASSED)]), [true, false]);
-        assert_eq!(deciding(&[kept(5, What::Unblocked), evidence(inference::MERGED)]), [false, true]);
+        assert_eq!(deciding(&[stored(5, to(Status::Done)), evidence(inference::CI_PASSED)]), [true, false]);
+        assert_eq!(deciding(&[stored(5, Change::Unblocked), evidence(inference::MERGED)]), [false, true]);
     }
 }

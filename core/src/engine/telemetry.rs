@@ -1,4 +1,4 @@
-//! What we say about ourselves: the values of every `contextcore.*` metric, read from the store. Pushed through the OTel
+//! Change we say about ourselves: the values of every `contextcore.*` metric, read from the store. Pushed through the OTel
 //! SDK by the program, and served on `/metrics`.
 //!
 //! Totals live in the store, so that they never fall, not even over restarts.
@@ -12,7 +12,7 @@ use crate::model::SmolStr;
 use crate::model::error::Result;
 use crate::model::semconv::{self as names, Instrument, Metric};
 use crate::model::time::Millis;
-use crate::store::{Aside, SourceStatus, Store};
+use crate::store::{Quarantined, SourceStatus, Store};
 
 /// One value of one of our own metrics.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +44,7 @@ pub fn readings(store: &Store, config: &Config, now: Millis) -> Result<Vec<Readi
     Ok(all)
 }
 
-/// Every reason, also one that never was: a counter that begins with its first count seems not to have moved. What was counted
+/// Every reason, also one that never was: a counter that begins with its first count seems not to have moved. Change was counted
 /// before there were reasons stays a series of its own, so that none of them falls or jumps.
 fn refused(signal: Signal, counters: &ExportCounters) -> Vec<Reading> {
     let of = |labels: &[_], items| reading(names::M_EXPORT_REJECTED, labels, number(items));
@@ -71,9 +71,9 @@ fn source_readings(store: &Store, config: &Config, source: &str, now: Millis) ->
     say(names::M_SYNC_CHANGES, number(status.counters.changes));
     say(names::M_RATE_WAITS, number(status.counters.waits));
     say(names::M_SYNC_TASKS, number(held(store, source)?));
-    let asides = store.asides(Some(source))?;
-    say(names::M_SYNC_SET_ASIDE, number(asides.len() as u64));
-    say(names::M_SYNC_HISTORIES, if histories_complete(&status, &asides) { 1.0 } else { 0.0 });
+    let quarantined_records = store.quarantined_records(Some(source))?;
+    say(names::M_SYNC_SET_ASIDE, number(quarantined_records.len() as u64));
+    say(names::M_SYNC_HISTORIES, if histories_complete(&status, &quarantined_records) { 1.0 } else { 0.0 });
     if let Some(count) = status.tool_count {
         say(names::M_SYNC_TOOL_TASKS, number(count));
     }
@@ -93,8 +93,8 @@ fn source_readings(store: &Store, config: &Config, source: &str, now: Millis) ->
 
 /// Whether the history of every record that was read is held whole: the first run came to its end, and no record waits for being
 /// understood. A history that could not be had makes its whole record one of those.
-pub fn histories_complete(status: &SourceStatus, asides: &[Aside]) -> bool {
-    status.last_success.is_some() && asides.is_empty()
+pub fn histories_complete(status: &SourceStatus, quarantined_records: &[Quarantined]) -> bool {
+    status.last_success.is_some() && quarantined_records.is_empty()
 }
 
 /// How fresh each project is, by each source that tells of it: what a project's own numbers cannot say, since they unite its
@@ -171,7 +171,7 @@ pub fn prometheus(store: &Store, config: &Config, now: Millis) -> Result<String>
     Ok(text)
 }
 
-/// What this process has used so far.
+/// Change this process has used so far.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct ProcessUse {
     /// CPU time, user and system, in seconds; good to a hundredth.
@@ -180,7 +180,7 @@ pub struct ProcessUse {
     pub peak_memory_bytes: u64,
 }
 
-/// What this process has used so far, where the system tells (`/proc`, as Linux has it).
+/// Change this process has used so far, where the system tells (`/proc`, as Linux has it).
 pub fn process_use() -> Option<ProcessUse> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -238,16 +238,16 @@ mod tests {
         transaction.put_source_status("acme", &status).unwrap();
         transaction.commit().unwrap();
         assert_eq!(told(), 1.0);
-        let aside = Aside {
+        let quarantined = Quarantined {
             source: "acme".into(),
             native_id: "1".into(),
             reason: "its history could not be read".into(),
             at: Millis(2),
             json: "{}".into(),
         };
-        for (aside, whole) in [(Some(aside), 0.0), (None, 1.0)] {
+        for (quarantined, whole) in [(Some(quarantined), 0.0), (None, 1.0)] {
             let mut transaction = store.begin().unwrap();
-            transaction.put_aside("acme", "1", aside).unwrap();
+            transaction.put_quarantined("acme", "1", quarantined).unwrap();
             transaction.commit().unwrap();
             assert_eq!(told(), whole);
         }

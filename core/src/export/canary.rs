@@ -6,8 +6,8 @@
 use bytes::Bytes;
 use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 
+use super::context::{ExportContext, ResourceKey};
 use super::message::{self, Attributes, Record, Span};
-use super::setting::{ResourceKey, Setting};
 use crate::config::Config;
 use crate::export::otlp::{Batch, Heading, Kind, Signal};
 use crate::model::ids::{SpanId, TraceId};
@@ -24,7 +24,7 @@ pub const ROLE: &str = "canary";
 /// The canaries of one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Canary {
-    /// What marks them.
+    /// Change marks them.
     mark: u64,
 }
 
@@ -98,7 +98,7 @@ impl Canary {
 }
 
 fn resource(config: &Config, backfill: bool) -> Bytes {
-    Setting::new(config).resource(&ResourceKey { project_id: PROJECT.into(), source: SOURCE.into(), backfill })
+    ExportContext::new(config).resource(&ResourceKey { project_id: PROJECT.into(), source: SOURCE.into(), backfill })
 }
 
 #[cfg(test)]

@@ -8,15 +8,15 @@ use std::fmt;
 
 use contextcore_model::ToSmolStr;
 
+use super::context::ExportContext;
 use super::message::Attributes;
-use super::setting::Setting;
 use crate::model::inference;
 use crate::model::interval;
 use crate::model::semconv as names;
 use crate::model::time::Millis;
 use crate::model::timeline::State;
-use crate::model::transitions::{Course, Turn};
-use crate::model::{Entry, EntryId, Facts, Kept, SmolStr, What};
+use crate::model::transitions::{StatusTracker, StatusTransition};
+use crate::model::{Change, Event, EventId, Facts, SmolStr, StoredEvent};
 
 /// Something that happened to a task.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Happened<'a> {
     /// When.
     pub(crate) at: Millis,
     /// The fact it comes from.
-    pub(crate) id: EntryId,
+    pub(crate) id: EventId,
     /// Its place among those that come from the same fact.
     pub(crate) place: u8,
     /// Its name in [`names::EVENTS`].
@@ -37,7 +37,7 @@ pub(crate) struct Happened<'a> {
     pub(crate) from: Option<SmolStr>,
     /// The value after.
     pub(crate) to: Option<SmolStr>,
-    /// What it was derived from, when the tool did not say it itself.
+    /// Change it was derived from, when the tool did not say it itself.
     pub(crate) because: Option<String>,
     /// The sprints it was in before, when those changed.
     pub(crate) sprints_before: Vec<SmolStr>,
@@ -48,56 +48,60 @@ pub(crate) struct Happened<'a> {
 }
 
 impl Happened<'_> {
-    /// Whether it may leave the program at all. What may not keeps its place: a later setting moves nothing else.
-    pub(crate) fn may_be_told(&self, setting: &Setting<'_>) -> bool {
-        self.name != names::TASK_COMMENTED || setting.config.privacy.comments.is_told()
+    /// Whether it may leave the program at all. Change may not keeps its place: a later setting moves nothing else.
+    pub(crate) fn may_be_told(&self, context: &ExportContext<'_>) -> bool {
+        self.name != names::TASK_COMMENTED || context.config.privacy.comments.is_told()
     }
 }
 
 /// Tells a timeline as events, oldest first; only of the facts that are `wanted`.
-pub(crate) fn each(timeline: &[Kept], wanted: impl Fn(&Kept) -> bool, mut visit: impl FnMut(&Happened<'_>)) {
+pub(crate) fn each(
+    timeline: &[StoredEvent],
+    wanted: impl Fn(&StoredEvent) -> bool,
+    mut visit: impl FnMut(&Happened<'_>),
+) {
     let Some(mut state) = State::first(timeline) else { return };
     let mut visit = |event: &mut Happened<'_>| {
         let blocked = event.name == names::TASK_BLOCKED;
         event.blocked_by = if blocked { interval::blockers_at(timeline, event.at) } else { Vec::new() };
         visit(event);
     };
-    let mut course = Course::default();
-    for (number, kept) in timeline.iter().enumerate() {
-        let what = &kept.entry.what;
-        let told = wanted(kept).then(|| (tell(&state.facts, what), sprints_before(&state.facts, what)));
+    let mut tracker = StatusTracker::default();
+    for (number, stored) in timeline.iter().enumerate() {
+        let change = &stored.event.change;
+        let told = wanted(stored).then(|| (tell(&state.facts, change), sprints_before(&state.facts, change)));
         // Holding on to the facts makes changing them dear, so only where they are needed again.
-        let before = matches!(what, What::Evidence(_)).then(|| state.facts.clone());
-        let step = state.apply(&kept.entry);
-        let turns = course.turns(timeline, number, &state.facts);
+        let before = matches!(change, Change::StatusArtifact(_)).then(|| state.facts.clone());
+        let step = state.apply(&stored.event);
+        let snapshots = tracker.snapshots(timeline, number, &state.facts);
         let Some((words, sprints_before)) = told else { continue };
-        let mut event = Happened { sprints_before, ..happened(kept, words, &state.facts) };
+        let mut event = Happened { sprints_before, ..happened(stored, words, &state.facts) };
         visit(&mut event);
         if let Some((step, before)) = step.zip(before) {
-            event = derived(&before, &step, what, event);
+            event = derived(&before, &step, change, event);
             visit(&mut event);
         }
-        for turn in turns {
-            event = turned(turn, event);
+        for snapshot in snapshots {
+            event = turned(snapshot, event);
             visit(&mut event);
         }
     }
 }
 
 /// The sprints a task is in, where the next fact changes them.
-fn sprints_before(facts: &Facts, what: &What) -> Vec<SmolStr> {
-    if matches!(what, What::Sprints(_)) { facts.sprints.clone() } else { Vec::new() }
+fn sprints_before(facts: &Facts, change: &Change) -> Vec<SmolStr> {
+    if matches!(change, Change::Sprints(_)) { facts.sprints.clone() } else { Vec::new() }
 }
 
-/// What happened with a fact.
-fn happened<'a>(kept: &'a Kept, (name, from, to): Words, facts: &'a Facts) -> Happened<'a> {
-    let Entry { id, at, observed, .. } = kept.entry;
+/// Change happened with a fact.
+fn happened<'a>(stored: &'a StoredEvent, (name, from, to): Words, facts: &'a Facts) -> Happened<'a> {
+    let Event { id, at, observed, .. } = stored.event;
     Happened {
         at,
         id,
         place: 0,
         name,
-        actor: kept.entry.actor.as_deref(),
+        actor: stored.event.actor.as_deref(),
         observed,
         from,
         to,
@@ -109,35 +113,37 @@ fn happened<'a>(kept: &'a Kept, (name, from, to): Words, facts: &'a Facts) -> Ha
 }
 
 /// The change that an artifact came to: told after it, with what it follows from.
-fn derived<'a>(before: &Facts, step: &What, evidence: &What, artifact: Happened<'a>) -> Happened<'a> {
+fn derived<'a>(before: &Facts, step: &Change, evidence: &Change, artifact: Happened<'a>) -> Happened<'a> {
     let (name, from, to) = tell(before, step);
     let because = evidence.artifact().map(inference::said);
     Happened { name, from, to, because, place: artifact.place + 1, ..artifact }
 }
 
-/// What a change of status came to: told after it.
-fn turned(turn: Turn, change: Happened<'_>) -> Happened<'_> {
-    let (name, from, to) = match turn {
-        Turn::Unblocked(native) => (names::TASK_UNBLOCKED, Some(native), None),
-        Turn::Completed => (names::TASK_COMPLETED, None, None),
-        Turn::Cancelled => (names::TASK_CANCELLED, None, None),
-        Turn::Reopened => (names::TASK_REOPENED, None, None),
-        Turn::Flagged(reason) | Turn::Blocked(reason) => (names::TASK_BLOCKED, None, Some(reason)),
+/// Change a change of status came to: told after it.
+fn turned(snapshot: StatusTransition, change: Happened<'_>) -> Happened<'_> {
+    let (name, from, to) = match snapshot {
+        StatusTransition::Unblocked(native) => (names::TASK_UNBLOCKED, Some(native), None),
+        StatusTransition::Completed => (names::TASK_COMPLETED, None, None),
+        StatusTransition::Cancelled => (names::TASK_CANCELLED, None, None),
+        StatusTransition::Reopened => (names::TASK_REOPENED, None, None),
+        StatusTransition::Flagged(reason) | StatusTransition::Blocked(reason) => {
+            (names::TASK_BLOCKED, None, Some(reason))
+        }
     };
     Happened { name, from, to, place: change.place + 1, sprints_before: Vec::new(), ..change }
 }
 
 /// When, from which fact, in which place and with which journal number each event of a timeline is: [`each`] without the
 /// words.
-pub(crate) fn marks(timeline: &[Kept]) -> Vec<(Millis, EntryId, u8, u64)> {
+pub(crate) fn marks(timeline: &[StoredEvent]) -> Vec<(Millis, EventId, u8, u64)> {
     let Some(mut state) = State::first(timeline) else { return Vec::new() };
     let mut marks = Vec::with_capacity(timeline.len() + 2);
-    let mut course = Course::default();
-    for (number, kept) in timeline.iter().enumerate() {
-        let derived = usize::from(state.apply(&kept.entry).is_some());
-        let turned = course.turns(timeline, number, &state.facts).count();
+    let mut tracker = StatusTracker::default();
+    for (number, stored) in timeline.iter().enumerate() {
+        let derived = usize::from(state.apply(&stored.event).is_some());
+        let turned = tracker.snapshots(timeline, number, &state.facts).count();
         let places = (0..=u8::MAX).take(1 + derived + turned);
-        marks.extend(places.map(|place| (kept.entry.at, kept.entry.id, place, kept.seq)));
+        marks.extend(places.map(|place| (stored.event.at, stored.event.id, place, stored.seq)));
     }
     marks
 }
@@ -146,53 +152,53 @@ pub(crate) fn marks(timeline: &[Kept]) -> Vec<(Millis, EntryId, u8, u64)> {
 type Words = (&'static str, Option<SmolStr>, Option<SmolStr>);
 
 /// The name of a fact, and its values before and after, as people read them.
-fn tell(before: &Facts, what: &What) -> Words {
+fn tell(before: &Facts, change: &Change) -> Words {
     let number = |value: Option<f64>| value.map(|value| value.to_smolstr());
     let word = |value: &'static str| Some(SmolStr::new_static(value));
     let list = |values: &[SmolStr]| (!values.is_empty()).then(|| values.join(", ").into());
     let parent = |facts: &Option<crate::model::ParentRef>| {
         facts.as_ref().map(|parent| parent.key.clone().unwrap_or_else(|| parent.native_id.clone()))
     };
-    match what {
-        What::Created(facts) => (names::TASK_CREATED, None, word(facts.status.as_str())),
-        What::Status { status, .. } => {
+    match change {
+        Change::Created(facts) => (names::TASK_CREATED, None, word(facts.status.as_str())),
+        Change::Status { status, .. } => {
             (names::TASK_STATUS_CHANGED, word(before.status.as_str()), word(status.as_str()))
         }
-        What::Blocked(reason) => (names::TASK_BLOCKED, None, reason.clone()),
-        What::Waits(reason) => (names::TASK_BLOCKED, None, Some(reason.clone())),
-        What::Free => (names::TASK_UNBLOCKED, before.waits.clone(), None),
-        What::Unblocked => (names::TASK_UNBLOCKED, before.flag.clone().filter(|text| !text.is_empty()), None),
-        What::Assigned(to) => (names::TASK_ASSIGNED, before.assignee.clone(), to.clone()),
-        What::Estimated(to) => (names::TASK_ESTIMATE_CHANGED, number(before.estimate), number(*to)),
-        What::Sprints(to) => (names::TASK_SPRINT_CHANGED, list(&before.sprints), list(to)),
-        What::Parent(to) => (names::TASK_PARENT_CHANGED, parent(&before.parent), parent(to)),
-        What::Titled(to) => (names::TASK_RENAMED, Some(before.title.clone()), Some(to.clone())),
-        What::Typed { task_type, .. } => {
+        Change::Blocked(reason) => (names::TASK_BLOCKED, None, reason.clone()),
+        Change::BlockedByLinks(reason) => (names::TASK_BLOCKED, None, Some(reason.clone())),
+        Change::UnblockedByLinks => (names::TASK_UNBLOCKED, before.blocked_by_links.clone(), None),
+        Change::Unblocked => (names::TASK_UNBLOCKED, before.flag.clone().filter(|text| !text.is_empty()), None),
+        Change::Assigned(to) => (names::TASK_ASSIGNED, before.assignee.clone(), to.clone()),
+        Change::Estimated(to) => (names::TASK_ESTIMATE_CHANGED, number(before.estimate), number(*to)),
+        Change::Sprints(to) => (names::TASK_SPRINT_CHANGED, list(&before.sprints), list(to)),
+        Change::Parent(to) => (names::TASK_PARENT_CHANGED, parent(&before.parent), parent(to)),
+        Change::Titled(to) => (names::TASK_RENAMED, Some(before.title.clone()), Some(to.clone())),
+        Change::Typed { task_type, .. } => {
             (names::TASK_RETYPED, word(before.task_type.as_str()), word(task_type.as_str()))
         }
-        What::Prioritised(to) => (names::TASK_REPRIORITISED, before.priority.clone(), to.clone()),
-        What::Labelled(to) => (names::TASK_RELABELLED, list(&before.labels), list(to)),
-        What::Due(to) => (names::TASK_DUE_CHANGED, before.due.clone(), to.clone()),
-        What::Moved { key, project } => {
+        Change::Prioritised(to) => (names::TASK_REPRIORITISED, before.priority.clone(), to.clone()),
+        Change::Labelled(to) => (names::TASK_RELABELLED, list(&before.labels), list(to)),
+        Change::Due(to) => (names::TASK_DUE_CHANGED, before.due.clone(), to.clone()),
+        Change::Moved { key, project } => {
             let (from, to) = before.moved(key, project);
             (names::TASK_MOVED, Some(from.clone()), Some(to.clone()))
         }
-        What::Commented(text) => (names::TASK_COMMENTED, None, text.as_deref().map(SmolStr::new)),
-        What::Linked { text, added, .. } => {
+        Change::Commented(text) => (names::TASK_COMMENTED, None, text.as_deref().map(SmolStr::new)),
+        Change::Linked { text, added, .. } => {
             let text = Some(SmolStr::new(text));
             if *added { (names::TASK_LINKED, None, text) } else { (names::TASK_LINKED, text, None) }
         }
-        What::Artifact(artifact) | What::Evidence(artifact) => {
+        Change::Artifact(artifact) | Change::StatusArtifact(artifact) => {
             (names::TASK_ARTIFACT, Some(inference::said(artifact).into()), Some(SmolStr::new(&artifact.summary)))
         }
-        What::Deleted => (names::TASK_DELETED, None, None),
-        What::Restored => (names::TASK_REOPENED, None, None),
+        Change::Deleted => (names::TASK_DELETED, None, None),
+        Change::Restored => (names::TASK_REOPENED, None, None),
     }
 }
 
 /// The attributes of an event, as privacy allows.
-pub(crate) fn attributes(event: &Happened<'_>, setting: &Setting<'_>) -> Attributes {
-    let mut attributes = Attributes::new().maybe(names::EVENT_ACTOR, setting.person(event.actor).as_deref());
+pub(crate) fn attributes(event: &Happened<'_>, context: &ExportContext<'_>) -> Attributes {
+    let mut attributes = Attributes::new().maybe(names::EVENT_ACTOR, context.person(event.actor).as_deref());
     if event.observed {
         attributes = attributes.flag(names::EVENT_OBSERVED, true);
     }
@@ -206,52 +212,52 @@ pub(crate) fn attributes(event: &Happened<'_>, setting: &Setting<'_>) -> Attribu
             .text(names::EVENT_REASON, to.unwrap_or("flagged"))
             .texts(names::EVENT_BLOCKED_BY, &event.blocked_by),
         names::TASK_ASSIGNED => attributes
-            .maybe(names::EVENT_FROM, setting.person(from).as_deref())
-            .maybe(names::EVENT_TO, setting.person(to).as_deref()),
+            .maybe(names::EVENT_FROM, context.person(from).as_deref())
+            .maybe(names::EVENT_TO, context.person(to).as_deref()),
         names::TASK_ARTIFACT => {
-            attributes.maybe(names::EVENT_TO, from).maybe(names::EVENT_TEXT, summary(event, setting).as_deref())
+            attributes.maybe(names::EVENT_TO, from).maybe(names::EVENT_TEXT, summary(event, context).as_deref())
         }
         names::TASK_UNBLOCKED if event.because.is_some() => {
             attributes.maybe(names::EVENT_FROM, from).maybe(names::EVENT_REASON, event.because.as_deref())
         }
         names::TASK_RENAMED => attributes
-            .maybe(names::EVENT_FROM, from.and_then(|title| setting.title(title)))
-            .maybe(names::EVENT_TO, to.and_then(|title| setting.title(title))),
-        names::TASK_COMMENTED if !setting.config.privacy.comments.has_texts() => attributes,
+            .maybe(names::EVENT_FROM, from.and_then(|title| context.title(title)))
+            .maybe(names::EVENT_TO, to.and_then(|title| context.title(title))),
+        names::TASK_COMMENTED if !context.config.privacy.comments.has_texts() => attributes,
         names::TASK_COMMENTED => attributes.maybe(names::EVENT_TEXT, to),
         _ => attributes.maybe(names::EVENT_FROM, from).maybe(names::EVENT_TO, to),
     }
 }
 
-/// What an artifact says, as privacy allows: who was asked to review is a person, all else is a title.
-fn summary<'e>(event: &'e Happened<'_>, setting: &Setting<'_>) -> Option<Cow<'e, str>> {
+/// Change an artifact says, as privacy allows: who was asked to review is a person, all else is a title.
+fn summary<'e>(event: &'e Happened<'_>, context: &ExportContext<'_>) -> Option<Cow<'e, str>> {
     let asked = event.from.as_deref().is_some_and(|said| said.starts_with("review requested"));
     let summary = event.to.as_deref().filter(|text| !text.is_empty());
-    if asked { setting.person(summary) } else { summary.and_then(|text| setting.title(text)).map(Cow::Borrowed) }
+    if asked { context.person(summary) } else { summary.and_then(|text| context.title(text)).map(Cow::Borrowed) }
 }
 
-/// What a person reads: `PROJ-123 in_progress → in_review by Ada`. `sprints` are the names of those it was in before and is
+/// Change a person reads: `PROJ-123 in_progress → in_review by Ada`. `sprints` are the names of those it was in before and is
 /// in after, when they changed: an event holds their ids, which say nothing to anybody.
 pub(crate) fn sentence(
     event: &Happened<'_>,
-    setting: &Setting<'_>,
+    context: &ExportContext<'_>,
     sprints: (Option<String>, Option<String>),
 ) -> String {
     let key = &event.facts.key;
-    let actor = setting.person(event.actor);
+    let actor = context.person(event.actor);
     let by = ByWhom(actor.as_deref());
     let word = Spaced(event.name.strip_prefix("task.").unwrap_or(event.name));
     let (from, to) = match event.name {
-        names::TASK_ASSIGNED => (setting.person(event.from.as_deref()), setting.person(event.to.as_deref())),
-        names::TASK_RENAMED if setting.title("").is_none() => (None, None),
-        names::TASK_COMMENTED if !setting.config.privacy.comments.has_texts() => (None, None),
+        names::TASK_ASSIGNED => (context.person(event.from.as_deref()), context.person(event.to.as_deref())),
+        names::TASK_RENAMED if context.title("").is_none() => (None, None),
+        names::TASK_COMMENTED if !context.config.privacy.comments.has_texts() => (None, None),
         names::TASK_SPRINT_CHANGED => (sprints.0.map(Cow::Owned), sprints.1.map(Cow::Owned)),
         _ => (event.from.as_deref().map(Cow::Borrowed), event.to.as_deref().map(Cow::Borrowed)),
     };
     match (event.name, from, to) {
-        (names::TASK_ARTIFACT, Some(what), _) => match summary(event, setting) {
-            Some(summary) => format!("{key} {what}{by}: {summary}"),
-            None => format!("{key} {what}{by}"),
+        (names::TASK_ARTIFACT, Some(change), _) => match summary(event, context) {
+            Some(summary) => format!("{key} {change}{by}: {summary}"),
+            None => format!("{key} {change}{by}"),
         },
         (names::TASK_STATUS_CHANGED, Some(from), Some(to)) if event.because.is_some() => {
             format!("{key} {from} → {to}, by {}", event.because.as_deref().unwrap_or_default())
@@ -261,7 +267,7 @@ pub(crate) fn sentence(
             format!("{key} {to}, now “{}”{by}", event.facts.native_status)
         }
         (names::TASK_STATUS_CHANGED, Some(from), Some(to)) => format!("{key} {from} → {to}{by}"),
-        (names::TASK_CREATED, _, _) => match setting.title(&event.facts.title) {
+        (names::TASK_CREATED, _, _) => match context.title(&event.facts.title) {
             Some(title) => format!("{key} created{by}: {title}"),
             None => format!("{key} created{by}"),
         },
@@ -298,18 +304,18 @@ mod tests {
     use crate::config;
     use crate::model::Status;
     use crate::model::samples::artifact;
-    use crate::model::samples::{facts, kept, to};
+    use crate::model::samples::{facts, stored, to};
 
-    fn life() -> Vec<Kept> {
-        let evidence = |at, kind, reference| kept(at, What::Evidence(artifact(kind, reference)));
+    fn life() -> Vec<StoredEvent> {
+        let evidence = |at, kind, reference| stored(at, Change::StatusArtifact(artifact(kind, reference)));
         vec![
-            kept(0, What::Created(Box::new(facts(Status::Todo)))),
+            stored(0, Change::Created(Box::new(facts(Status::Todo)))),
             evidence(10, inference::COMMIT, "a1"),
             evidence(20, inference::COMMIT, "b2"),
             evidence(30, inference::CI_FAILED, "b2"),
             evidence(40, inference::CI_PASSED, "b2"),
             evidence(50, inference::MERGED, "acme/checkout#12"),
-            kept(60, to(Status::Todo)),
+            stored(60, to(Status::Todo)),
         ]
     }
 
@@ -341,9 +347,9 @@ mod tests {
     fn sentences_say_where_a_derived_status_comes_from() {
         let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
         let config = config::parse(source, "test.yaml", &["jira"]).unwrap();
-        let setting = Setting::new(&config);
+        let context = ExportContext::new(&config);
         let mut said = Vec::new();
-        each(&life(), |_| true, |event| said.push(sentence(event, &setting, (None, None))));
+        each(&life(), |_| true, |event| said.push(sentence(event, &context, (None, None))));
         assert_eq!(said[1], "PROJ-1 commit a1: build");
         assert_eq!(said[2], "PROJ-1 todo → in_progress, by commit a1");
         assert_eq!(said[5], "PROJ-1 blocked: ci failed b2: build");
@@ -352,20 +358,20 @@ mod tests {
     #[test]
     fn a_comment_is_told_as_far_as_it_may_be_whatever_the_journal_holds() {
         let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
-        let mut comment = kept(10, What::Commented(Some("Why?".into())));
-        comment.entry.actor = Some("Ada".into());
-        let life = [kept(0, What::Created(Box::new(facts(Status::Todo)))), comment];
+        let mut comment = stored(10, Change::Commented(Some("Why?".into())));
+        comment.event.actor = Some("Ada".into());
+        let life = [stored(0, Change::Created(Box::new(facts(Status::Todo)))), comment];
         let said = |privacy: &str| {
             let config = config::parse(&format!("{source}\n{privacy}"), "test.yaml", &["jira"]).unwrap();
-            let setting = Setting::new(&config);
+            let context = ExportContext::new(&config);
             let mut said = Vec::new();
             each(
                 &life,
-                |kept| kept.entry.at > Millis(0),
+                |stored| stored.event.at > Millis(0),
                 |event| {
-                    if event.may_be_told(&setting) {
+                    if event.may_be_told(&context) {
                         let bare = Attributes::new().maybe(names::EVENT_ACTOR, event.actor);
-                        said.push((sentence(event, &setting, (None, None)), attributes(event, &setting) != bare));
+                        said.push((sentence(event, &context, (None, None)), attributes(event, &context) != bare));
                     }
                 },
             );
@@ -381,18 +387,18 @@ mod tests {
     fn sentences_name_sprints_and_what_only_the_tool_tells_apart() {
         let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
         let config = config::parse(source, "test.yaml", &["jira"]).unwrap();
-        let setting = Setting::new(&config);
+        let context = ExportContext::new(&config);
         let life = vec![
-            kept(0, What::Created(Box::new(facts(Status::Todo)))),
-            kept(10, What::Sprints(vec!["4".into()])),
-            kept(20, What::Status { status: Status::Todo, native: "Ready".into() }),
+            stored(0, Change::Created(Box::new(facts(Status::Todo)))),
+            stored(10, Change::Sprints(vec!["4".into()])),
+            stored(20, Change::Status { status: Status::Todo, native: "Ready".into() }),
         ];
         let named = |event: &Happened<'_>| {
             let of = |ids: &[SmolStr]| ids.first().map(|id| format!("Sprint {id}"));
             (of(&event.sprints_before), of(&event.facts.sprints))
         };
         let mut said = Vec::new();
-        each(&life, |_| true, |event| said.push(sentence(event, &setting, named(event))));
+        each(&life, |_| true, |event| said.push(sentence(event, &context, named(event))));
         assert_eq!(said[1..], ["PROJ-1 sprint changed: Sprint 4", "PROJ-1 todo, now “Ready”"]);
     }
 
@@ -400,22 +406,22 @@ mod tests {
     fn a_status_that_blocks_is_told_as_an_impediment_with_the_tasks_that_block_it() {
         let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
         let config = config::parse(source, "test.yaml", &["jira"]).unwrap();
-        let setting = Setting::new(&config);
-        let on_hold = || What::Status { status: Status::Blocked, native: "On Hold".into() };
-        let link = What::Linked { text: "is blocked by OPS-4".into(), blocker: Some("OPS-4".into()), added: true };
+        let context = ExportContext::new(&config);
+        let on_hold = || Change::Status { status: Status::Blocked, native: "On Hold".into() };
+        let link = Change::Linked { text: "is blocked by OPS-4".into(), blocker: Some("OPS-4".into()), added: true };
         let life = vec![
-            kept(0, What::Created(Box::new(facts(Status::Todo)))),
-            kept(5, link),
-            kept(10, on_hold()),
-            kept(20, to(Status::Done)),
-            kept(30, on_hold()),
+            stored(0, Change::Created(Box::new(facts(Status::Todo)))),
+            stored(5, link),
+            stored(10, on_hold()),
+            stored(20, to(Status::Done)),
+            stored(30, on_hold()),
         ];
         let mut told = Vec::new();
         each(
             &life,
-            |kept| kept.entry.at > Millis(5),
+            |stored| stored.event.at > Millis(5),
             |event| {
-                told.push((event.place, sentence(event, &setting, (None, None)), event.blocked_by.clone()));
+                told.push((event.place, sentence(event, &context, (None, None)), event.blocked_by.clone()));
             },
         );
         let say = |place, text: &str| (place, format!("PROJ-1 {text}"), Vec::<String>::new());

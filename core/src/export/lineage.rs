@@ -2,23 +2,23 @@
 //!
 //! A root is the epic-level ancestor, or without one the topmost. When a task or any of its ancestors gets another parent,
 //! a new *episode* begins: the task goes on under a new anchor, perhaps in another root's trace, and what was exported
-//! before stays true. [`Book`] reads records once; everything else is derived.
+//! before stays true. [`TimelineCache`] reads records once; everything else is derived.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::error::Result;
 use crate::model::ids::{self, Role, SpanId, TraceId};
-use crate::model::sprint::Ledger;
+use crate::model::sprint::SprintHistory;
 use crate::model::time::Millis;
 use crate::model::timeline::{self, Life};
-use crate::model::{Facts, ParentRef, SmolStr, SprintRecord, TaskKey, TaskRecord, TaskType, What};
+use crate::model::{Change, Facts, ParentRef, SmolStr, SprintRecord, TaskKey, TaskRecord, TaskType};
 use crate::store::Store;
 
 /// No real hierarchy is deeper; a loop of parents must end.
 pub(super) const MAX_DEPTH: usize = 32;
 /// Records kept in memory at once; some 5 kB each.
-const PAGES: usize = 1_024;
+const RECORDS: usize = 1_024;
 /// Lives kept in memory at once; they hold the facts after every change.
 const LIVES: usize = 128;
 /// Stances and episodes kept in memory at once; a few hundred bytes each.
@@ -27,27 +27,27 @@ const PLACES: usize = 8_192;
 const UNKNOWN_PARENT: u64 = 1 << 32;
 
 /// Records read from the store, each once.
-pub struct Book<'a> {
+pub struct TimelineCache<'a> {
     store: &'a Store,
-    pages: Mutex<HashMap<TaskKey, Option<Arc<TaskRecord>>>>,
+    records: Mutex<HashMap<TaskKey, Option<Arc<TaskRecord>>>>,
     lives: Mutex<HashMap<TaskKey, Option<Arc<Life>>>>,
-    stances: Mutex<HashMap<TaskKey, Arc<[Stance]>>>,
-    episodes: Mutex<HashMap<TaskKey, Arc<Vec<Episode>>>>,
+    parent_states: Mutex<HashMap<TaskKey, Arc<[ParentState]>>>,
+    periods: Mutex<HashMap<TaskKey, Arc<Vec<LineagePeriod>>>>,
     sprints: Mutex<HashMap<TaskKey, Option<Arc<SprintRecord>>>>,
-    ledgers: Mutex<HashMap<TaskKey, Option<Arc<Ledger>>>>,
+    sprint_histories: Mutex<HashMap<TaskKey, Option<Arc<SprintHistory>>>>,
 }
 
-impl<'a> Book<'a> {
+impl<'a> TimelineCache<'a> {
     /// An empty book over a store.
     pub fn new(store: &'a Store) -> Self {
         Self {
             store,
-            pages: Mutex::default(),
+            records: Mutex::default(),
             lives: Mutex::default(),
-            stances: Mutex::default(),
-            episodes: Mutex::default(),
+            parent_states: Mutex::default(),
+            periods: Mutex::default(),
             sprints: Mutex::default(),
-            ledgers: Mutex::default(),
+            sprint_histories: Mutex::default(),
         }
     }
 
@@ -58,11 +58,11 @@ impl<'a> Book<'a> {
 
     /// A task's record, if it is known.
     pub fn record(&self, key: &TaskKey) -> Result<Option<Arc<TaskRecord>>> {
-        if let Some(page) = open(&self.pages).get(key) {
+        if let Some(page) = open(&self.records).get(key) {
             return Ok(page.clone());
         }
         let record = self.store.task(key)?.map(Arc::new);
-        shelve(&self.pages, PAGES, key, &record);
+        insert(&self.records, RECORDS, key, &record);
         Ok(record)
     }
 
@@ -72,48 +72,49 @@ impl<'a> Book<'a> {
             return Ok(sprint.clone());
         }
         let sprint = self.store.sprint(key)?.map(Arc::new);
-        shelve(&self.sprints, PLACES, key, &sprint);
+        insert(&self.sprints, PLACES, key, &sprint);
         Ok(sprint)
     }
 
     /// The episodes of a task's life, oldest first; none when it is not known.
-    pub fn episodes(&self, key: &TaskKey) -> Result<Arc<Vec<Episode>>> {
-        if let Some(episodes) = open(&self.episodes).get(key) {
-            return Ok(episodes.clone());
+    pub fn periods(&self, key: &TaskKey) -> Result<Arc<Vec<LineagePeriod>>> {
+        if let Some(periods) = open(&self.periods).get(key) {
+            return Ok(periods.clone());
         }
-        let episodes = Arc::new(episodes(self, key)?);
-        shelve(&self.episodes, PLACES, key, &episodes);
-        Ok(episodes)
+        let periods = Arc::new(periods(self, key)?);
+        insert(&self.periods, PLACES, key, &periods);
+        Ok(periods)
     }
 
-    /// What decided where a task hung, oldest first; nothing when it is not known.
-    fn stances(&self, key: &TaskKey) -> Result<Arc<[Stance]>> {
-        if let Some(stances) = open(&self.stances).get(key) {
-            return Ok(stances.clone());
+    /// Change decided where a task hung, oldest first; nothing when it is not known.
+    fn parent_states(&self, key: &TaskKey) -> Result<Arc<[ParentState]>> {
+        if let Some(parent_states) = open(&self.parent_states).get(key) {
+            return Ok(parent_states.clone());
         }
-        let stances: Arc<[Stance]> = self.record(key)?.map(|record| stances(&record)).unwrap_or_default().into();
-        shelve(&self.stances, PLACES, key, &stances);
-        Ok(stances)
+        let parent_states: Arc<[ParentState]> =
+            self.record(key)?.map(|record| parent_states(&record)).unwrap_or_default().into();
+        insert(&self.parent_states, PLACES, key, &parent_states);
+        Ok(parent_states)
     }
 
     /// The ledger of a sprint, from everything that was ever in it.
-    pub fn ledger(&self, key: &TaskKey) -> Result<Option<Arc<Ledger>>> {
-        if let Some(ledger) = open(&self.ledgers).get(key) {
-            return Ok(ledger.clone());
+    pub fn sprint_history(&self, key: &TaskKey) -> Result<Option<Arc<SprintHistory>>> {
+        if let Some(sprint_history) = open(&self.sprint_histories).get(key) {
+            return Ok(sprint_history.clone());
         }
-        let ledger = self.reckon(key)?.map(Arc::new);
-        shelve(&self.ledgers, PLACES, key, &ledger);
-        Ok(ledger)
+        let sprint_history = self.read_sprint_history(key)?.map(Arc::new);
+        insert(&self.sprint_histories, PLACES, key, &sprint_history);
+        Ok(sprint_history)
     }
 
-    fn reckon(&self, key: &TaskKey) -> Result<Option<Ledger>> {
+    fn read_sprint_history(&self, key: &TaskKey) -> Result<Option<SprintHistory>> {
         let Some(sprint) = self.sprint(key)? else { return Ok(None) };
         let mut records = Vec::new();
         for member in self.store.members(key) {
             records.extend(self.record(&member?)?);
         }
         let timelines = records.iter().map(|record| record.timeline.as_slice());
-        Ok(Some(Ledger::new(&key.native_id, &sprint.facts, timelines)))
+        Ok(Some(SprintHistory::new(&key.native_id, &sprint.facts, timelines)))
     }
 
     /// A task's life, if it is known.
@@ -122,7 +123,7 @@ impl<'a> Book<'a> {
             return Ok(life.clone());
         }
         let life = self.record(key)?.and_then(|record| Life::new(&record.timeline)).map(Arc::new);
-        shelve(&self.lives, LIVES, key, &life);
+        insert(&self.lives, LIVES, key, &life);
         Ok(life)
     }
 
@@ -137,7 +138,7 @@ fn open<T>(shelf: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// Keeps a value at hand; a full shelf is cleared first.
-fn shelve<T: Clone>(shelf: &Mutex<HashMap<TaskKey, T>>, room: usize, key: &TaskKey, value: &T) {
+fn insert<T: Clone>(shelf: &Mutex<HashMap<TaskKey, T>>, room: usize, key: &TaskKey, value: &T) {
     let mut shelf = open(shelf);
     if shelf.len() >= room {
         shelf.clear();
@@ -145,41 +146,41 @@ fn shelve<T: Clone>(shelf: &Mutex<HashMap<TaskKey, T>>, room: usize, key: &TaskK
     shelf.insert(key.clone(), value.clone());
 }
 
-/// What decides where a task hangs, from a moment on.
+/// Change decides where a task hangs, from a moment on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stance {
+struct ParentState {
     from: Millis,
     is_epic: bool,
     parent: Option<SmolStr>,
 }
 
 /// The stances of a task, oldest first. Cheaper than its whole life, and needed of everybody above a task too.
-fn stances(record: &TaskRecord) -> Vec<Stance> {
+fn parent_states(record: &TaskRecord) -> Vec<ParentState> {
     let Some((facts, created)) = timeline::first(&record.timeline) else { return Vec::new() };
-    let mut stances = vec![Stance::of(created, facts.task_type, facts.parent.as_ref())];
-    for kept in &record.timeline[1..] {
-        let Some(mut next) = stances.last().cloned() else { break };
-        match &kept.entry.what {
-            What::Parent(parent) => next.parent = parent.as_ref().map(|parent| parent.native_id.clone()),
-            What::Typed { task_type, .. } => next.is_epic = *task_type == TaskType::Epic,
+    let mut parent_states = vec![ParentState::of(created, facts.task_type, facts.parent.as_ref())];
+    for stored in &record.timeline[1..] {
+        let Some(mut next) = parent_states.last().cloned() else { break };
+        match &stored.event.change {
+            Change::Parent(parent) => next.parent = parent.as_ref().map(|parent| parent.native_id.clone()),
+            Change::Typed { task_type, .. } => next.is_epic = *task_type == TaskType::Epic,
             _ => continue,
         }
-        next.from = kept.entry.at;
+        next.from = stored.event.at;
         // Only what holds after all facts of one millisecond counts.
-        stances.pop_if(|last| last.from == next.from);
-        stances.push(next);
+        parent_states.pop_if(|last| last.from == next.from);
+        parent_states.push(next);
     }
-    stances
+    parent_states
 }
 
-impl Stance {
+impl ParentState {
     fn of(from: Millis, task_type: TaskType, parent: Option<&ParentRef>) -> Self {
         Self { from, is_epic: task_type == TaskType::Epic, parent: parent.map(|parent| parent.native_id.clone()) }
     }
 
     /// The one in force at a moment; before the creation, the first.
-    fn at(stances: &[Self], moment: Millis) -> Option<&Self> {
-        stances.get(stances.partition_point(|stance| stance.from <= moment).max(1) - 1)
+    fn at(parent_states: &[Self], moment: Millis) -> Option<&Self> {
+        parent_states.get(parent_states.partition_point(|parent_state| parent_state.from <= moment).max(1) - 1)
     }
 }
 
@@ -194,17 +195,17 @@ pub struct Lineage {
 
 impl Lineage {
     /// The lineage of a task at a moment.
-    pub fn at(book: &Book<'_>, key: &TaskKey, at: Millis) -> Result<Self> {
+    pub fn at(cache: &TimelineCache<'_>, key: &TaskKey, at: Millis) -> Result<Self> {
         let mut lineage = Self { chain: Vec::new(), root_unknown: false };
         let mut next = Some(key.clone());
         while let Some(key) = next.take().filter(|key| !lineage.chain.contains(key) && lineage.chain.len() < MAX_DEPTH)
         {
-            let stances = book.stances(&key)?;
-            let stance = Stance::at(&stances, at);
-            lineage.root_unknown = stance.is_none();
-            next = stance
-                .filter(|stance| !stance.is_epic)
-                .and_then(|stance| stance.parent.as_deref())
+            let parent_states = cache.parent_states(&key)?;
+            let parent_state = ParentState::at(&parent_states, at);
+            lineage.root_unknown = parent_state.is_none();
+            next = parent_state
+                .filter(|parent_state| !parent_state.is_epic)
+                .and_then(|parent_state| parent_state.parent.as_deref())
                 .map(|parent| TaskKey::new(key.source.as_str(), parent));
             lineage.chain.push(key);
         }
@@ -218,16 +219,16 @@ impl Lineage {
     }
 
     /// The epic above a task, if there is one and it is not the task itself.
-    pub fn epic<'k>(&'k self, book: &Book<'_>, at: Millis) -> Result<Option<&'k TaskKey>> {
+    pub fn epic<'k>(&'k self, cache: &TimelineCache<'_>, at: Millis) -> Result<Option<&'k TaskKey>> {
         let root = self.root();
-        let is_epic = Stance::at(&book.stances(root)?, at).is_some_and(|stance| stance.is_epic);
+        let is_epic = ParentState::at(&cache.parent_states(root)?, at).is_some_and(|parent_state| parent_state.is_epic);
         Ok((is_epic && self.chain.len() > 1).then_some(root))
     }
 }
 
 /// A stretch of a task's life with one lineage.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Episode {
+pub struct LineagePeriod {
     /// When it began.
     pub from: Millis,
     /// The lineage during it.
@@ -238,7 +239,7 @@ pub struct Episode {
     span: SpanId,
 }
 
-impl Episode {
+impl LineagePeriod {
     fn new(key: &TaskKey, place: usize, from: Millis, lineage: Lineage) -> Self {
         let unknown = if lineage.root_unknown { UNKNOWN_PARENT } else { 0 };
         let span = ids::span(key, Role::Anchor, place as u64 + unknown);
@@ -247,28 +248,28 @@ impl Episode {
 }
 
 /// The episodes of a task, oldest first.
-fn episodes(book: &Book<'_>, key: &TaskKey) -> Result<Vec<Episode>> {
-    let Some(created) = book.stances(key)?.first().map(|first| first.from) else { return Ok(Vec::new()) };
-    let mut episodes = vec![Episode::new(key, 0, created, Lineage::at(book, key, created)?)];
+fn periods(cache: &TimelineCache<'_>, key: &TaskKey) -> Result<Vec<LineagePeriod>> {
+    let Some(created) = cache.parent_states(key)?.first().map(|first| first.from) else { return Ok(Vec::new()) };
+    let mut periods = vec![LineagePeriod::new(key, 0, created, Lineage::at(cache, key, created)?)];
     let mut moment = created;
-    while let Some(last) = episodes.last() {
-        let Some(next) = next_turn(book, &last.lineage, moment)? else { break };
+    while let Some(last) = periods.last() {
+        let Some(next) = next_turn(cache, &last.lineage, moment)? else { break };
         moment = next;
-        let lineage = Lineage::at(book, key, next)?;
+        let lineage = Lineage::at(cache, key, next)?;
         if lineage != last.lineage {
-            episodes.push(Episode::new(key, episodes.len(), next, lineage));
+            periods.push(LineagePeriod::new(key, periods.len(), next, lineage));
         }
     }
-    Ok(episodes)
+    Ok(periods)
 }
 
 /// The next moment after `after` at which anybody in the lineage changed parent or type.
-fn next_turn(book: &Book<'_>, lineage: &Lineage, after: Millis) -> Result<Option<Millis>> {
+fn next_turn(cache: &TimelineCache<'_>, lineage: &Lineage, after: Millis) -> Result<Option<Millis>> {
     let mut next: Option<Millis> = None;
     for key in &lineage.chain {
-        let stances = book.stances(key)?;
-        let turn = stances.iter().skip(1).find(|stance| stance.from > after);
-        next = turn.map(|stance| stance.from).into_iter().chain(next).min();
+        let parent_states = cache.parent_states(key)?;
+        let snapshot = parent_states.iter().skip(1).find(|parent_state| parent_state.from > after);
+        next = snapshot.map(|parent_state| parent_state.from).into_iter().chain(next).min();
     }
     Ok(next)
 }
@@ -296,13 +297,13 @@ impl Anchor {
 }
 
 /// The anchor of a task at a moment.
-pub fn anchor(book: &Book<'_>, key: &TaskKey, at: Millis) -> Result<Option<Anchor>> {
-    let episodes = book.episodes(key)?;
-    let place = in_force(&episodes, at);
-    let Some(Episode { from, lineage, trace, span }) = episodes.get(place) else { return Ok(None) };
-    let former = place.checked_sub(1).and_then(|place| episodes.get(place));
+pub fn anchor(cache: &TimelineCache<'_>, key: &TaskKey, at: Millis) -> Result<Option<Anchor>> {
+    let periods = cache.periods(key)?;
+    let place = in_force(&periods, at);
+    let Some(LineagePeriod { from, lineage, trace, span }) = periods.get(place) else { return Ok(None) };
+    let former = place.checked_sub(1).and_then(|place| periods.get(place));
     let parent = match lineage.chain.get(1) {
-        Some(parent) => parent_anchor(book, parent, *from)?,
+        Some(parent) => parent_anchor(cache, parent, *from)?,
         None => None,
     };
     Ok(Some(Anchor {
@@ -315,27 +316,27 @@ pub fn anchor(book: &Book<'_>, key: &TaskKey, at: Millis) -> Result<Option<Ancho
 }
 
 /// The place of the episode in force at a moment; before the first, the first.
-fn in_force(episodes: &[Episode], at: Millis) -> usize {
-    episodes.partition_point(|episode| episode.from <= at).max(1) - 1
+fn in_force(periods: &[LineagePeriod], at: Millis) -> usize {
+    periods.partition_point(|period| period.from <= at).max(1) - 1
 }
 
 /// The parent's anchor at a moment; a parent that is not known has none, and the task stands at the top of its trace.
-fn parent_anchor(book: &Book<'_>, parent: &TaskKey, at: Millis) -> Result<Option<(TaskKey, SpanId)>> {
-    let episodes = book.episodes(parent)?;
-    Ok(episodes.get(in_force(&episodes, at)).map(|episode| (parent.clone(), episode.span)))
+fn parent_anchor(cache: &TimelineCache<'_>, parent: &TaskKey, at: Millis) -> Result<Option<(TaskKey, SpanId)>> {
+    let periods = cache.periods(parent)?;
+    Ok(periods.get(in_force(&periods, at)).map(|period| (parent.clone(), period.span)))
 }
 
 /// Where a task's spans are now: the trace of its root (in the part being filled) and its anchor there.
-pub fn current(book: &Book<'_>, key: &TaskKey) -> Result<Option<(TraceId, SpanId)>> {
-    let Some(anchor) = anchor(book, key, Millis(i64::MAX))? else { return Ok(None) };
-    let part = super::parts::current(book.store(), &anchor.root)?;
+pub fn current(cache: &TimelineCache<'_>, key: &TaskKey) -> Result<Option<(TraceId, SpanId)>> {
+    let Some(anchor) = anchor(cache, key, Millis(i64::MAX))? else { return Ok(None) };
+    let part = super::parts::current(cache.store(), &anchor.root)?;
     Ok(Some((anchor.trace(part), anchor.span)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::samples::{facts, kept};
+    use crate::model::samples::{facts, stored};
     use crate::model::{ParentRef, Status};
 
     fn task(
@@ -346,8 +347,8 @@ mod tests {
     ) -> (TaskKey, TaskRecord) {
         let reference = |id: &str| ParentRef { native_id: id.into(), key: None };
         let first = Facts { task_type, parent: parent.map(reference), ..facts(Status::Todo) };
-        let mut timeline = vec![kept(100, What::Created(Box::new(first)))];
-        timeline.extend(later.iter().map(|(at, parent)| kept(*at, What::Parent(parent.map(reference)))));
+        let mut timeline = vec![stored(100, Change::Created(Box::new(first)))];
+        timeline.extend(later.iter().map(|(at, parent)| stored(*at, Change::Parent(parent.map(reference)))));
         let record = TaskRecord {
             url: String::new(),
             reporter: None,
@@ -378,13 +379,13 @@ mod tests {
             task("story", TaskType::Story, Some("epic"), &[]),
             task("part", TaskType::Subtask, Some("story"), &[]),
         ]);
-        let book = Book::new(&store);
-        let lineage = Lineage::at(&book, &TaskKey::new("jira", "part"), Millis(500)).unwrap();
+        let cache = TimelineCache::new(&store);
+        let lineage = Lineage::at(&cache, &TaskKey::new("jira", "part"), Millis(500)).unwrap();
         assert_eq!(
             lineage.chain.iter().map(|key| key.native_id.as_str()).collect::<Vec<_>>(),
             ["part", "story", "epic"]
         );
-        let top = Lineage::at(&book, &TaskKey::new("jira", "epic"), Millis(500)).unwrap();
+        let top = Lineage::at(&cache, &TaskKey::new("jira", "epic"), Millis(500)).unwrap();
         assert_eq!(top.root().native_id, "epic");
     }
 
@@ -396,13 +397,13 @@ mod tests {
             task("story", TaskType::Story, Some("e1"), &[(300, Some("e2"))]),
             task("part", TaskType::Subtask, Some("story"), &[]),
         ]);
-        let book = Book::new(&store);
+        let cache = TimelineCache::new(&store);
         let key = TaskKey::new("jira", "part");
         let roots: Vec<_> =
-            episodes(&book, &key).unwrap().iter().map(|e| (e.from.0, e.lineage.root().native_id.clone())).collect();
+            periods(&cache, &key).unwrap().iter().map(|e| (e.from.0, e.lineage.root().native_id.clone())).collect();
         assert_eq!(roots, [(100, "e1".into()), (300, "e2".into())]);
         let (old, new) =
-            (anchor(&book, &key, Millis(200)).unwrap().unwrap(), anchor(&book, &key, Millis(300)).unwrap().unwrap());
+            (anchor(&cache, &key, Millis(200)).unwrap().unwrap(), anchor(&cache, &key, Millis(300)).unwrap().unwrap());
         assert_ne!(old.span, new.span);
         assert_eq!(new.former, Some((TaskKey::new("jira", "e1"), old.span)));
     }
@@ -413,8 +414,8 @@ mod tests {
         let key = TaskKey::new("jira", "story");
         let (_dir, before) = store(&[story()]);
         let (_dir, after) = store(&[story(), task("e1", TaskType::Epic, None, &[])]);
-        let unknown = anchor(&Book::new(&before), &key, Millis(200)).unwrap().unwrap();
-        let known = anchor(&Book::new(&after), &key, Millis(200)).unwrap().unwrap();
+        let unknown = anchor(&TimelineCache::new(&before), &key, Millis(200)).unwrap().unwrap();
+        let known = anchor(&TimelineCache::new(&after), &key, Millis(200)).unwrap().unwrap();
         assert_eq!((unknown.root.native_id.as_str(), unknown.parent), ("e1", None));
         assert_ne!(unknown.span, known.span);
         assert!(known.parent.is_some());
@@ -424,7 +425,7 @@ mod tests {
     fn a_loop_of_parents_ends() {
         let (_dir, store) =
             store(&[task("a", TaskType::Task, Some("b"), &[]), task("b", TaskType::Task, Some("a"), &[])]);
-        let lineage = Lineage::at(&Book::new(&store), &TaskKey::new("jira", "a"), Millis(500)).unwrap();
+        let lineage = Lineage::at(&TimelineCache::new(&store), &TaskKey::new("jira", "a"), Millis(500)).unwrap();
         assert_eq!(lineage.chain.len(), 2);
     }
 }

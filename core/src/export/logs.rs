@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 
+use super::context::{ExportContext, ResourceKey};
 use super::events::{self, Happened};
-use super::lineage::{self, Book};
+use super::lineage::{self, TimelineCache};
 use super::message::{self, Attributes, Record};
-use super::setting::{ResourceKey, Setting};
 use super::{Plan, Replayer, Sent, render};
 use crate::export::otlp::{Batch, MAX_BATCH_BYTES, Signal};
 use crate::model::error::Result;
@@ -24,7 +24,7 @@ use crate::model::semconv as names;
 use crate::model::time::{HOUR, Millis};
 use crate::model::timeline;
 use crate::model::totals::points;
-use crate::model::{Kept, SmolStr, SprintRecord, TaskKey, TaskRecord};
+use crate::model::{SmolStr, SprintRecord, StoredEvent, TaskKey, TaskRecord};
 use crate::store::{Item, Position};
 
 /// Records a request.
@@ -56,8 +56,8 @@ pub(super) struct Logs<'a> {
     replayer: &'a Replayer<'a>,
     source: &'a str,
     plan: &'a Plan,
-    setting: Setting<'a>,
-    book: &'a Book<'a>,
+    context: ExportContext<'a>,
+    cache: &'a TimelineCache<'a>,
     now: Millis,
     owners: Vec<Item>,
 }
@@ -69,7 +69,7 @@ impl<'a> Logs<'a> {
     /// Tells everything a source has for the logs backend.
     pub(super) async fn run(
         replayer: &'a Replayer<'a>,
-        book: &'a Book<'a>,
+        cache: &'a TimelineCache<'a>,
         source: &'a str,
         plan: &'a Plan,
         sent: &mut Sent,
@@ -85,8 +85,8 @@ impl<'a> Logs<'a> {
             replayer,
             source,
             plan,
-            setting: Setting::new(replayer.config),
-            book,
+            context: ExportContext::new(replayer.config),
+            cache,
             now: plan.now,
             owners: Vec::new(),
         };
@@ -131,8 +131,8 @@ impl<'a> Logs<'a> {
         for item in items {
             let owner = u32::try_from(self.owners.len()).unwrap_or(u32::MAX);
             let fresh = match &item {
-                Item::Task(key) => self.book.record(key)?.map(|record| task_tickets(&record, &seqs, owner)),
-                Item::Sprint(key) => self.book.sprint(key)?.map(|sprint| sprint_tickets(&sprint, &seqs, owner)),
+                Item::Task(key) => self.cache.record(key)?.map(|record| task_tickets(&record, &seqs, owner)),
+                Item::Sprint(key) => self.cache.sprint(key)?.map(|sprint| sprint_tickets(&sprint, &seqs, owner)),
             };
             let wanted = |ticket: &Ticket| ticket.at >= horizon && self.plan.wants(ticket.at);
             tickets.extend(fresh.unwrap_or_default().into_iter().filter(wanted));
@@ -158,7 +158,7 @@ impl<'a> Logs<'a> {
         }
         let mut batch = Batch::empty(Signal::Logs);
         for (key, records) in streams {
-            batch.add_records(self.setting.resource(&key), message::scope(), &records);
+            batch.add_records(self.context.resource(&key), message::scope(), &records);
         }
         (batch, taken)
     }
@@ -191,14 +191,15 @@ impl<'a> Logs<'a> {
 
     /// Tells a task's events that are at these `places` of the window.
     fn task_records(&self, key: &TaskKey, window: &[Ticket], places: &[usize], into: &mut [Records]) -> Result<()> {
-        let Some(task) = self.book.record(key)? else { return Ok(()) };
-        let spans = spans(self.book, key)?;
+        let Some(task) = self.cache.record(key)? else { return Ok(()) };
+        let spans = spans(self.cache, key)?;
         let mut asked: Vec<(u64, u8, usize)> =
             places.iter().map(|place| (window[*place].id, window[*place].place, *place)).collect();
         asked.sort_unstable();
         let first = |of: (u64, u8)| asked.partition_point(|(id, place, _)| (*id, *place) < of);
-        let wanted =
-            |kept: &Kept| asked.get(first((kept.entry.id.0, 0))).is_some_and(|(id, ..)| *id == kept.entry.id.0);
+        let wanted = |stored: &StoredEvent| {
+            asked.get(first((stored.event.id.0, 0))).is_some_and(|(id, ..)| *id == stored.event.id.0)
+        };
         let mut outcome = Ok(());
         events::each(&task.timeline, wanted, |event| {
             let told = (event.id.0, event.place);
@@ -213,24 +214,24 @@ impl<'a> Logs<'a> {
         outcome
     }
 
-    fn event_records(&self, key: &TaskKey, event: &Happened<'_>, spans: &[Stretch]) -> Result<Records> {
-        if !event.may_be_told(&self.setting) {
+    fn event_records(&self, key: &TaskKey, event: &Happened<'_>, spans: &[Interval]) -> Result<Records> {
+        if !event.may_be_told(&self.context) {
             return Ok(Records::new());
         }
         let attributes = Attributes::new()
             .text(names::TASK_ID, &event.facts.key)
             .text(names::TASK_TYPE, event.facts.task_type.as_str())
-            .maybe(names::TASK_TITLE, self.setting.title(&event.facts.title))
-            .and(&events::attributes(event, &self.setting));
+            .maybe(names::TASK_TITLE, self.context.title(&event.facts.title))
+            .and(&events::attributes(event, &self.context));
         let sprints = match event.name {
             names::TASK_SPRINT_CHANGED => {
                 (self.sprint_names(key, &event.sprints_before)?, self.sprint_names(key, &event.facts.sprints)?)
             }
             _ => (None, None),
         };
-        let body = events::sentence(event, &self.setting, sprints);
+        let body = events::sentence(event, &self.context, sprints);
         let span = spans.iter().rev().find(|(from, ..)| *from <= event.at).or(spans.first());
-        let resource = self.setting.resource_key(&key.source, &event.facts.project);
+        let resource = self.context.resource_key(&key.source, &event.facts.project);
         let mut records = vec![(resource.clone(), record(event.at, event.name, &body, attributes, span))];
         if event.name == names::TASK_SPRINT_CHANGED {
             let changes = self.scope_changes(key, event, span)?;
@@ -239,10 +240,10 @@ impl<'a> Logs<'a> {
         Ok(records)
     }
 
-    /// What people call these sprints; none when there are none.
+    /// Change people call these sprints; none when there are none.
     fn sprint_names(&self, key: &TaskKey, ids: &[SmolStr]) -> Result<Option<String>> {
         let name = |id: &SmolStr| -> Result<String> {
-            let known = self.book.sprint(&TaskKey::new(key.source.as_str(), id.as_str()))?;
+            let known = self.cache.sprint(&TaskKey::new(key.source.as_str(), id.as_str()))?;
             Ok(known.map_or_else(|| id.to_string(), |known| known.facts.name.to_string()))
         };
         let named: Vec<String> = ids.iter().map(name).collect::<Result<_>>()?;
@@ -250,11 +251,11 @@ impl<'a> Logs<'a> {
     }
 
     /// A task that entered or left a running sprint changed its scope.
-    fn scope_changes(&self, key: &TaskKey, event: &Happened<'_>, span: Option<&Stretch>) -> Result<Vec<Bytes>> {
-        let what = crate::model::What::Sprints(event.facts.sprints.clone());
+    fn scope_changes(&self, key: &TaskKey, event: &Happened<'_>, span: Option<&Interval>) -> Result<Vec<Bytes>> {
+        let change = crate::model::Change::Sprints(event.facts.sprints.clone());
         let mut records = Vec::new();
-        for (sprint, entered) in crate::model::sprint::membership_changes(&event.sprints_before, &what) {
-            let Some(known) = self.book.sprint(&TaskKey::new(key.source.as_str(), sprint))? else { continue };
+        for (sprint, entered) in crate::model::sprint::membership_changes(&event.sprints_before, &change) {
+            let Some(known) = self.cache.sprint(&TaskKey::new(key.source.as_str(), sprint))? else { continue };
             let over = known.facts.completed.is_some_and(|completed| event.at >= completed);
             if over || known.facts.start.is_none_or(|start| event.at <= start) {
                 continue;
@@ -273,9 +274,9 @@ impl<'a> Logs<'a> {
     }
 
     fn sprint_record(&self, ticket: Ticket, key: &TaskKey) -> Result<Option<(ResourceKey, Bytes)>> {
-        let Some(sprint) = self.book.sprint(key)? else { return Ok(None) };
-        let Some(ledger) = self.book.ledger(key)? else { return Ok(None) };
-        let (facts, tally) = (&sprint.facts, ledger.at(ticket.at));
+        let Some(sprint) = self.cache.sprint(key)? else { return Ok(None) };
+        let Some(sprint_history) = self.cache.sprint_history(key)? else { return Ok(None) };
+        let (facts, tally) = (&sprint.facts, sprint_history.at(ticket.at));
         let closed = ticket.place == CLOSED;
         let (name, body) = if closed {
             let done = format!("{} of {} points done", points(tally.completed), points(tally.scope));
@@ -292,18 +293,18 @@ impl<'a> Logs<'a> {
         let span = (ticket.at, ids::sprint_trace(key), ids::span(key, Role::Sprint, 1));
         let project = facts.project.as_deref().unwrap_or(&key.source);
         let record = record(ticket.at, name, &body, attributes, Some(&span));
-        Ok(Some((self.setting.resource_key(&key.source, project), record)))
+        Ok(Some((self.context.resource_key(&key.source, project), record)))
     }
 }
 
 /// From when on which span holds what happened.
-type Stretch = (Millis, TraceId, SpanId);
+type Interval = (Millis, TraceId, SpanId);
 
 /// The span that each stretch of a task's life belongs to: its phase, or when it was finished, the finished task.
-fn spans(book: &Book<'_>, key: &TaskKey) -> Result<Vec<Stretch>> {
+fn spans(cache: &TimelineCache<'_>, key: &TaskKey) -> Result<Vec<Interval>> {
     let mut spans = Vec::new();
     let mut cycle = 0;
-    let Some(record) = book.record(key)? else { return Ok(spans) };
+    let Some(record) = cache.record(key)? else { return Ok(spans) };
     for (from, until, status) in timeline::stretches(&record.timeline) {
         let span = if status.is_finished() {
             cycle += 1;
@@ -311,7 +312,7 @@ fn spans(book: &Book<'_>, key: &TaskKey) -> Result<Vec<Stretch>> {
         } else {
             render::phase_span(key, from)
         };
-        if let Some(anchor) = lineage::anchor(book, key, until.unwrap_or(Millis(i64::MAX)))? {
+        if let Some(anchor) = lineage::anchor(cache, key, until.unwrap_or(Millis(i64::MAX)))? {
             spans.push((from, anchor.trace(1), span));
         }
     }
@@ -334,7 +335,7 @@ fn sprint_tickets(sprint: &SprintRecord, seqs: &std::ops::RangeInclusive<u64>, o
     started.into_iter().chain(closed).map(|(at, place)| Ticket { at, id: 0, place, owner }).collect()
 }
 
-fn record(at: Millis, name: &str, body: &str, attributes: Attributes, span: Option<&Stretch>) -> Bytes {
+fn record(at: Millis, name: &str, body: &str, attributes: Attributes, span: Option<&Interval>) -> Bytes {
     let severity = if name == names::TASK_BLOCKED { SeverityNumber::Warn } else { SeverityNumber::Info };
     let span = span.map(|(_, trace, span)| (*trace, *span));
     Record { at, severity, name, body, attributes, span }.encode()

@@ -16,10 +16,10 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use prost::Message;
 
-use super::board::{self, Axis, Board, FLOW_WINDOW, Line};
-use super::lineage::Book;
+use super::context::{ExportContext, ResourceKey};
+use super::lineage::TimelineCache;
 use super::message::{self, Attributes, Owner};
-use super::setting::{ResourceKey, Setting};
+use super::series::{self, Axis, FLOW_WINDOW, Line, ProjectSeries};
 use super::{Plan, Replayer, Sent};
 use crate::export::otlp::{Batch, Heading, Kind, MAX_BATCH_BYTES, Signal};
 use crate::model::error::Result;
@@ -78,28 +78,28 @@ pub(crate) struct ProjectMetrics {
 /// Tells the metrics backend everything up to `now`.
 pub(super) async fn run(
     replayer: &Replayer<'_>,
-    book: &Book<'_>,
+    cache: &TimelineCache<'_>,
     plan: &Plan,
     sent: &mut BTreeMap<String, Sent>,
 ) -> Result<()> {
     let now = plan.now;
-    let setting = Setting::new(replayer.config);
+    let context = ExportContext::new(replayer.config);
     let step = i64::try_from(replayer.config.export.history_step.as_millis()).unwrap_or(DAY).max(1);
-    let heard = heard(replayer.store, &setting, now)?;
+    let heard = heard(replayer.store, &context, now)?;
     let axis_of = |project: &str| -> Result<Axis> {
-        let told: Option<Millis> = if plan.again.is_some() { None } else { replayer.store.note(TOLD, project)? };
+        let told: Option<Millis> = if plan.again.is_some() { None } else { replayer.store.metadata(TOLD, project)? };
         let first = replayer.first_moment(plan)?;
         let heard = heard.get(project).copied().unwrap_or(now);
         Ok(Axis::new(Some(told.unwrap_or(first).max(first).min(now)), step, heard, now))
     };
     let again = plan.again.is_some();
-    let projects = collect(book, &setting, now, &axis_of, again)?;
+    let projects = collect(cache, &context, now, &axis_of, again)?;
     for project in projects {
         if !plan.wants_project(&project.project_id) {
             continue;
         }
         let project_id = project.project_id.clone();
-        let resource = setting.resource(&Setting::project_key(&project_id));
+        let resource = context.resource(&ExportContext::project_key(&project_id));
         let mut packer = Packer::new(resource, project.series);
         while let Some(batch) = packer.next() {
             sent.entry(project_id.clone()).or_default().points += replayer.send(&project_id, batch).await?;
@@ -111,17 +111,17 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// How far each project is known: as far as all of its sources were heard. What a source that is away has not told yet would
+/// How far each project is known: as far as all of its sources were heard. Change a source that is away has not told yet would
 /// be missing from the history for good.
-fn heard(store: &Store, setting: &Setting<'_>, now: Millis) -> Result<BTreeMap<String, Millis>> {
+fn heard(store: &Store, context: &ExportContext<'_>, now: Millis) -> Result<BTreeMap<String, Millis>> {
     let mut heard = BTreeMap::new();
     for (source, native, _) in store.totals()? {
-        if setting.config.sources.iter().all(|configured| configured.name != source) {
+        if context.config.sources.iter().all(|configured| configured.name != source) {
             continue;
         }
         let upto = store.source_status(&source)?.heard.map_or(now, |heard| heard.min(now));
         heard
-            .entry(setting.project_id(&source, &native))
+            .entry(context.project_id(&source, &native))
             .and_modify(|known: &mut Millis| *known = upto.min(*known))
             .or_insert(upto);
     }
@@ -130,50 +130,53 @@ fn heard(store: &Store, setting: &Setting<'_>, now: Millis) -> Result<BTreeMap<S
 
 /// Keeps how far a project's grid was told.
 fn note_told(store: &Store, project_id: &str, upto: Millis) -> Result<()> {
-    let known: Option<Millis> = store.note(TOLD, project_id)?;
+    let known: Option<Millis> = store.metadata(TOLD, project_id)?;
     if known.is_some_and(|known| known >= upto) {
         return Ok(());
     }
     let mut transaction = store.begin()?;
-    transaction.put_note(TOLD, project_id, &upto)?;
+    transaction.put_metadata(TOLD, project_id, &upto)?;
     transaction.commit().map(drop)
 }
 
 /// The metrics of every project at `now` alone, e.g. for a scrape.
-pub(crate) fn now(store: &Store, setting: &Setting<'_>, now: Millis) -> Result<Vec<(ResourceKey, Vec<Metric>)>> {
+pub(crate) fn now(store: &Store, context: &ExportContext<'_>, now: Millis) -> Result<Vec<(ResourceKey, Vec<Metric>)>> {
     let axis_of = |_: &str| Ok(Axis::new(None, DAY, now, now));
-    let projects = collect(&Book::new(store), setting, now, &axis_of, false)?;
+    let projects = collect(&TimelineCache::new(store), context, now, &axis_of, false)?;
     Ok(projects
         .into_iter()
         .map(|project| {
-            (Setting::project_key(&project.project_id), project.series.into_iter().map(Points::into_metric).collect())
+            (
+                ExportContext::project_key(&project.project_id),
+                project.series.into_iter().map(Points::into_metric).collect(),
+            )
         })
         .collect())
 }
 
 /// Counts every project's tasks and sprints on its axis.
 fn collect(
-    book: &Book<'_>,
-    setting: &Setting<'_>,
+    cache: &TimelineCache<'_>,
+    context: &ExportContext<'_>,
     now: Millis,
     axis_of: &dyn Fn(&str) -> Result<Axis>,
     everything: bool,
 ) -> Result<Vec<ProjectMetrics>> {
-    let store = book.store();
-    let mut boards = boards(store, setting, axis_of)?;
-    let earliest = boards.values().filter_map(|board| board.axis.moments().first()).min().copied().unwrap_or(now);
-    let all = everything || boards.values().any(|board| board.axis.moments().len() > 1);
+    let store = cache.store();
+    let mut all_series = all_series(store, context, axis_of)?;
+    let earliest = all_series.values().filter_map(|series| series.axis.moments().first()).min().copied().unwrap_or(now);
+    let all = everything || all_series.values().any(|series| series.axis.moments().len() > 1);
     let mut infos: BTreeMap<String, Vec<Points>> = BTreeMap::new();
     let open = store.open_tasks(None).count();
-    let with_info = open <= setting.config.export.task_info_limit;
+    let with_info = open <= context.config.export.task_info_limit;
     let mut place = |key: &TaskKey, record: &TaskRecord| -> Result<()> {
         let Some(life) = Life::new(&record.timeline) else { return Ok(()) };
-        place(&mut boards, setting, key, &life, &record.url);
-        let turn = life.at(now);
-        if turn.state.deleted.is_none()
-            && !turn.state.facts.status.is_finished()
+        place(&mut all_series, context, key, &life, &record.url);
+        let snapshot = life.at(now);
+        if snapshot.state.deleted.is_none()
+            && !snapshot.state.facts.status.is_finished()
             && let Some((project, series)) =
-                open_task(book, setting, key, &record.url, &turn.state.facts, now, with_info)?
+                open_task(cache, context, key, &record.url, &snapshot.state.facts, now, with_info)?
         {
             infos.entry(project).or_default().extend(series);
         }
@@ -193,9 +196,9 @@ fn collect(
             }
         }
     }
-    let mut sprints = sprint_series(book, setting, &boards, now)?;
-    let projects = boards.into_iter().map(|(project_id, board)| {
-        let mut series = board_series(&board, setting, &project_id);
+    let mut sprints = sprint_series(cache, context, &all_series, now)?;
+    let projects = all_series.into_iter().map(|(project_id, series)| {
+        let mut series = project_points(&series, context, &project_id);
         series.extend(infos.remove(&project_id).unwrap_or_default());
         series.extend(sprints.remove(&project_id).unwrap_or_default());
         ProjectMetrics { project_id, series }
@@ -204,45 +207,51 @@ fn collect(
 }
 
 /// A board per project, holding the running totals.
-fn boards(
+fn all_series(
     store: &Store,
-    setting: &Setting<'_>,
+    context: &ExportContext<'_>,
     axis_of: &dyn Fn(&str) -> Result<Axis>,
-) -> Result<BTreeMap<String, Board>> {
-    let mut boards: BTreeMap<String, Board> = BTreeMap::new();
+) -> Result<BTreeMap<String, ProjectSeries>> {
+    let mut all_series: BTreeMap<String, ProjectSeries> = BTreeMap::new();
     let mut halves = Vec::new();
     for (source, native, totals) in store.totals()? {
-        let project_id = setting.project_id(&source, &native);
+        let project_id = context.project_id(&source, &native);
         if store.sealed(&source)? == 0 {
             halves.push(project_id.clone());
         }
-        if !boards.contains_key(&project_id) {
-            boards.insert(project_id.clone(), Board::new(axis_of(&project_id)?));
+        if !all_series.contains_key(&project_id) {
+            all_series.insert(project_id.clone(), ProjectSeries::new(axis_of(&project_id)?));
         }
-        if let Some(board) = boards.get_mut(&project_id) {
-            board.base.add(&totals, 1);
+        if let Some(series) = all_series.get_mut(&project_id) {
+            series.base.add(&totals, 1);
         }
     }
     // The first sweep of a source is not through: its history would be told by halves, and for good.
-    boards.retain(|project_id, _| !halves.contains(project_id));
-    Ok(boards)
+    all_series.retain(|project_id, _| !halves.contains(project_id));
+    Ok(all_series)
 }
 
 /// Puts a task on the boards, and takes what it adds to the running totals out of them.
-fn place(boards: &mut BTreeMap<String, Board>, setting: &Setting<'_>, key: &TaskKey, life: &Life, url: &str) {
+fn place(
+    all_series: &mut BTreeMap<String, ProjectSeries>,
+    context: &ExportContext<'_>,
+    key: &TaskKey,
+    life: &Life,
+    url: &str,
+) {
     for (native, totals) in totals::contribution(life) {
-        if let Some(board) = boards.get_mut(&setting.project_id(&key.source, &native)) {
-            board.base.add(&totals, -1);
+        if let Some(series) = all_series.get_mut(&context.project_id(&key.source, &native)) {
+            series.base.add(&totals, -1);
         }
     }
-    let stale_after = setting.stale_after(&key.source);
-    board::place_task(boards, &|native| setting.project_id(&key.source, native), life, url, stale_after);
+    let stale_after = context.stale_after(&key.source);
+    series::place_task(all_series, &|native| context.project_id(&key.source, native), life, url, stale_after);
 }
 
-/// What is said of an open task by name: its info, and an open epic's progress.
+/// Change is said of an open task by name: its info, and an open epic's progress.
 fn open_task(
-    book: &Book<'_>,
-    setting: &Setting<'_>,
+    cache: &TimelineCache<'_>,
+    context: &ExportContext<'_>,
     key: &TaskKey,
     url: &str,
     facts: &Facts,
@@ -254,77 +263,77 @@ fn open_task(
         attributes,
         values: Values::Numbers(vec![(now, value)]),
     };
-    let project_id = setting.project_id(&key.source, &facts.project);
+    let project_id = context.project_id(&key.source, &facts.project);
     let own = || Attributes::new().text(names::PROJECT_ID, &project_id);
     let mut series = Vec::new();
     if with_info {
         let parent = match &facts.parent {
             Some(parent) => {
-                let known = book.facts(&TaskKey::new(key.source.as_str(), parent.native_id.as_str()), now)?;
+                let known = cache.facts(&TaskKey::new(key.source.as_str(), parent.native_id.as_str()), now)?;
                 known.map(|facts| facts.key.clone()).or_else(|| parent.key.clone())
             }
             None => None,
         };
         let attributes = own()
             .text(names::TASK_ID, &facts.key)
-            .maybe(names::TASK_TITLE, setting.title(&facts.title))
+            .maybe(names::TASK_TITLE, context.title(&facts.title))
             .text(names::TASK_TYPE, facts.task_type.as_str())
             .text(names::TASK_STATUS, facts.effective_status().as_str())
-            .maybe(names::TASK_ASSIGNEE, setting.person(facts.assignee.as_deref()).as_deref())
+            .maybe(names::TASK_ASSIGNEE, context.person(facts.assignee.as_deref()).as_deref())
             .maybe(names::TASK_PARENT_ID, parent.as_deref())
             .maybe(names::SPRINT_ID, facts.sprints.last().map(SmolStr::as_str))
             .text(names::TASK_URL, url);
         series.push(one(names::M_TASK_INFO, attributes, 1.0));
     }
     if facts.task_type == TaskType::Epic {
-        let percent = book.store().rollup(key)?.percent_complete().unwrap_or(0.0);
-        let attributes = own().text(names::EPIC_ID, &facts.key).maybe(names::EPIC_TITLE, setting.title(&facts.title));
+        let percent = cache.store().rollup(key)?.percent_complete().unwrap_or(0.0);
+        let attributes = own().text(names::EPIC_ID, &facts.key).maybe(names::EPIC_TITLE, context.title(&facts.title));
         series.push(one(names::M_EPIC_PERCENT, attributes, percent));
     }
     Ok(Some((project_id, series)))
 }
 
-/// Everything a board says.
-fn board_series(board: &Board, setting: &Setting<'_>, project_id: &str) -> Vec<Points> {
-    let types = types(board);
-    let mut out = Output { board, project_id, first: first_moment(board), types, series: Vec::new() };
+/// Every point of a project's series.
+fn project_points(project: &ProjectSeries, context: &ExportContext<'_>, project_id: &str) -> Vec<Points> {
+    let types = types(project);
+    let mut out = Output { project, project_id, first: first_moment(project), types, series: Vec::new() };
     out.by_kind();
     for (metric, line) in [
-        (names::M_TASK_WIP, &board.wip),
-        (names::M_TASK_BLOCKED, &board.blocked),
-        (names::M_TASK_STALE, &board.stale),
-        (names::M_TASK_UNESTIMATED, &board.unestimated),
-        (names::M_TASK_OVERDUE, &board.overdue),
+        (names::M_TASK_WIP, &project.wip),
+        (names::M_TASK_BLOCKED, &project.blocked),
+        (names::M_TASK_STALE, &project.stale),
+        (names::M_TASK_UNESTIMATED, &project.unestimated),
+        (names::M_TASK_OVERDUE, &project.overdue),
     ] {
-        let zeros = || vec![0; board.axis.moments().len()];
-        let values = line.values(&board.axis, 0).unwrap_or_else(zeros);
+        let zeros = || vec![0; project.axis.moments().len()];
+        let values = line.values(&project.axis, 0).unwrap_or_else(zeros);
         out.numbers(metric, Attributes::new(), &values, count);
     }
     out.counters();
     out.histograms();
-    out.blocked_ages(setting);
+    out.blocked_ages(context);
     out.wip_ages();
     out.shares();
-    out.info(setting);
+    out.info(context);
     out.series
 }
 
 /// The types a project ever had: a series that fell to nothing must go on saying so.
-fn types(board: &Board) -> Vec<TaskType> {
-    let had = |kind: &&TaskType| board.created.contains_key(kind) || board.base.created.contains_key(kind);
+fn types(series: &ProjectSeries) -> Vec<TaskType> {
+    let had = |kind: &&TaskType| series.created.contains_key(kind) || series.base.created.contains_key(kind);
     TaskType::ALL.iter().filter(had).copied().collect()
 }
 
 /// The first place on the axis at which the project had any task.
-fn first_moment(board: &Board) -> usize {
+fn first_moment(series: &ProjectSeries) -> usize {
     let created = |kind: &TaskType| {
-        let base = board.base.created.get(kind).copied().unwrap_or(0);
-        let line = board.created.get(kind).cloned().unwrap_or_default();
-        line.values(&board.axis, base)?.iter().position(|value| *value != 0)
+        let base = series.base.created.get(kind).copied().unwrap_or(0);
+        let line = series.created.get(kind).cloned().unwrap_or_default();
+        line.values(&series.axis, base)?.iter().position(|value| *value != 0)
     };
     // A task that moved in was created elsewhere.
     let there =
-        board.count.values().filter_map(|line| line.values(&board.axis, 0)?.iter().position(|value| *value != 0));
+        series.count.values().filter_map(|line| line.values(&series.axis, 0)?.iter().position(|value| *value != 0));
     TaskType::ALL.iter().filter_map(created).chain(there).min().unwrap_or(0)
 }
 
@@ -334,7 +343,7 @@ fn count(value: i64) -> f64 {
 }
 
 struct Output<'a> {
-    board: &'a Board,
+    project: &'a ProjectSeries,
     project_id: &'a str,
     /// The first place on the axis there is something to say about.
     first: usize,
@@ -349,7 +358,7 @@ impl Output<'_> {
     }
 
     fn numbers(&mut self, metric: names::Metric, attributes: Attributes, values: &[i64], as_number: fn(i64) -> f64) {
-        let moments = self.board.axis.moments().iter().copied();
+        let moments = self.project.axis.moments().iter().copied();
         let values = moments.zip(values.iter().map(|value| as_number(*value))).skip(self.first).collect();
         self.push(metric, attributes, Values::Numbers(values));
     }
@@ -362,45 +371,45 @@ impl Output<'_> {
         base: i64,
         as_number: fn(i64) -> f64,
     ) {
-        let values = line.and_then(|line| line.values(&self.board.axis, base));
-        let values = values.unwrap_or_else(|| vec![base; self.board.axis.moments().len()]);
+        let values = line.and_then(|line| line.values(&self.project.axis, base));
+        let values = values.unwrap_or_else(|| vec![base; self.project.axis.moments().len()]);
         self.numbers(metric, attributes, &values, as_number);
     }
 
     fn by_kind(&mut self) {
-        let board = self.board;
+        let project = self.project;
         let types = self.types.clone();
         for kind in types.iter().flat_map(|kind| Status::ALL.iter().map(move |status| (*status, *kind))) {
             let (status, task_type) = kind;
-            let base = board.base.finished.get(&kind).copied().unwrap_or_default();
+            let base = project.base.finished.get(&kind).copied().unwrap_or_default();
             let attributes = || {
                 Attributes::new().text(names::TASK_STATUS, status.as_str()).text(names::TASK_TYPE, task_type.as_str())
             };
-            self.line(names::M_TASK_COUNT, attributes(), board.count.get(&kind), base.tasks, count);
-            self.line(names::M_TASK_POINTS, attributes(), board.points.get(&kind), base.milli_points, points);
+            self.line(names::M_TASK_COUNT, attributes(), project.count.get(&kind), base.tasks, count);
+            self.line(names::M_TASK_POINTS, attributes(), project.points.get(&kind), base.milli_points, points);
         }
     }
 
     fn counters(&mut self) {
-        let board = self.board;
+        let project = self.project;
         for task_type in &self.types.clone() {
             let attributes = || Attributes::new().text(names::TASK_TYPE, task_type.as_str());
-            let created = board.base.created.get(task_type).copied().unwrap_or(0);
-            let completed = board.base.completed.get(task_type).copied().unwrap_or_default();
-            self.line(names::M_TASK_CREATED, attributes(), board.created.get(task_type), created, count);
-            self.line(names::M_TASK_COMPLETED, attributes(), board.completed.get(task_type), completed.tasks, count);
-            let line = board.completed_points.get(task_type);
+            let created = project.base.created.get(task_type).copied().unwrap_or(0);
+            let completed = project.base.completed.get(task_type).copied().unwrap_or_default();
+            self.line(names::M_TASK_CREATED, attributes(), project.created.get(task_type), created, count);
+            self.line(names::M_TASK_COMPLETED, attributes(), project.completed.get(task_type), completed.tasks, count);
+            let line = project.completed_points.get(task_type);
             self.line(names::M_TASK_COMPLETED_POINTS, attributes(), line, completed.milli_points, points);
         }
     }
 
     fn histograms(&mut self) {
-        let board = self.board;
+        let project = self.project;
         for task_type in TaskType::ALL {
             for (metric, base, durations) in [
-                (names::M_TASK_LEAD_TIME, &board.base.lead_time, &board.lead_time),
-                (names::M_TASK_CYCLE_TIME, &board.base.cycle_time, &board.cycle_time),
-                (names::M_TASK_BLOCKED_TIME, &board.base.blocked_time, &board.blocked_time),
+                (names::M_TASK_LEAD_TIME, &project.base.lead_time, &project.lead_time),
+                (names::M_TASK_CYCLE_TIME, &project.base.cycle_time, &project.cycle_time),
+                (names::M_TASK_BLOCKED_TIME, &project.base.blocked_time, &project.blocked_time),
             ] {
                 let attributes = Attributes::new().text(names::TASK_TYPE, task_type.as_str());
                 self.histogram(metric, attributes, base.get(task_type), durations.get(task_type));
@@ -408,7 +417,7 @@ impl Output<'_> {
         }
         for status in Status::ALL {
             let attributes = Attributes::new().text(names::TASK_STATUS, status.as_str());
-            let (base, durations) = (board.base.status_time.get(status), board.status_time.get(status));
+            let (base, durations) = (project.base.status_time.get(status), project.status_time.get(status));
             self.histogram(names::M_TASK_STATUS_TIME, attributes, base, durations);
         }
     }
@@ -423,28 +432,28 @@ impl Output<'_> {
         if base.is_none_or(|base| base.count() == 0) && durations.is_none() {
             return;
         }
-        let moments = self.board.axis.moments().iter().copied();
-        let values = moments.zip(board::histograms(&self.board.axis, base, durations));
+        let moments = self.project.axis.moments().iter().copied();
+        let values = moments.zip(series::histograms(&self.project.axis, base, durations));
         let values = values.skip_while(|(_, histogram)| histogram.count() == 0).collect();
         self.push(metric, attributes, Values::Histograms(values));
     }
 
-    fn blocked_ages(&mut self, setting: &Setting<'_>) {
-        for task in &self.board.blocked_tasks {
+    fn blocked_ages(&mut self, context: &ExportContext<'_>) {
+        for task in &self.project.blocked_tasks {
             let attributes = Attributes::new()
                 .text(names::TASK_ID, &task.key)
-                .maybe(names::TASK_TITLE, setting.title(&task.title))
-                .maybe(names::TASK_ASSIGNEE, setting.person(task.assignee.as_deref()).as_deref())
+                .maybe(names::TASK_TITLE, context.title(&task.title))
+                .maybe(names::TASK_ASSIGNEE, context.person(task.assignee.as_deref()).as_deref())
                 .text(names::EVENT_REASON, &task.reason)
                 .text(names::TASK_URL, &task.url);
-            let moments = self.board.axis.moments().clone();
+            let moments = self.project.axis.moments().clone();
             let ages = Ages { since: task.from, moments, places: task.places.clone() };
             self.push(names::M_TASK_BLOCKED_AGE, attributes, Values::Ages(ages));
         }
     }
 
     fn wip_ages(&mut self) {
-        let all = board::wip_ages(&self.board.axis, &self.board.begun, [0.5, 0.85, 1.0]);
+        let all = series::wip_ages(&self.project.axis, &self.project.begun, [0.5, 0.85, 1.0]);
         for (name, ages) in ["0.5", "0.85", "1"].into_iter().zip(all).filter(|(_, ages)| !ages.is_empty()) {
             let attributes = Attributes::new().text(names::QUANTILE, name);
             self.push(names::M_TASK_WIP_AGE, attributes, Values::Numbers(ages));
@@ -453,15 +462,16 @@ impl Output<'_> {
 
     /// Progress and flow efficiency, in percent; moments at which there is nothing to divide by are left out.
     fn shares(&mut self) {
-        let board = self.board;
-        let moments = || board.axis.moments().iter().copied();
-        let progress = moments().zip(board.progress()).filter_map(|(at, (all, done))| {
+        let project = self.project;
+        let moments = || project.axis.moments().iter().copied();
+        let progress = moments().zip(project.progress()).filter_map(|(at, (all, done))| {
             let rollup = totals::Rollup { all, done, ..totals::Rollup::default() };
             Some((at, rollup.percent_complete()?))
         });
         let progress: Vec<_> = progress.collect();
-        let active = board.flow_active.values(&board.axis, 0).unwrap_or_else(|| vec![0; board.axis.moments().len()]);
-        let total = board.flow_total.values(&board.axis, 0).unwrap_or_default();
+        let active =
+            project.flow_active.values(&project.axis, 0).unwrap_or_else(|| vec![0; project.axis.moments().len()]);
+        let total = project.flow_total.values(&project.axis, 0).unwrap_or_default();
         let flow = moments().zip(active.into_iter().zip(total)).filter(|(_, (_, total))| *total > 0);
         let flow: Vec<_> = flow.map(|(at, (active, total))| (at, 100.0 * count(active) / count(total))).collect();
         for (metric, values) in [(names::M_PROJECT_PERCENT, progress), (names::M_PROJECT_FLOW, flow)] {
@@ -471,9 +481,9 @@ impl Output<'_> {
         }
     }
 
-    fn info(&mut self, setting: &Setting<'_>) {
-        let Some(now) = self.board.axis.moments().last().copied() else { return };
-        let project = setting.config.projects.iter().find(|project| project.id == self.project_id);
+    fn info(&mut self, context: &ExportContext<'_>) {
+        let Some(now) = self.project.axis.moments().last().copied() else { return };
+        let project = context.config.projects.iter().find(|project| project.id == self.project_id);
         let attributes = Attributes::new()
             .text(names::PROJECT_NAME, project.map_or(self.project_id, |project| &project.name))
             .maybe(names::BUSINESS_OWNER, project.and_then(|project| project.owner.as_deref()))
@@ -488,18 +498,18 @@ impl Output<'_> {
 
 /// The series of every sprint that has something to say on its project's axis.
 fn sprint_series(
-    book: &Book<'_>,
-    setting: &Setting<'_>,
-    boards: &BTreeMap<String, Board>,
+    cache: &TimelineCache<'_>,
+    context: &ExportContext<'_>,
+    all_series: &BTreeMap<String, ProjectSeries>,
     now: Millis,
 ) -> Result<BTreeMap<String, Vec<Points>>> {
     let mut all: BTreeMap<String, Vec<Points>> = BTreeMap::new();
-    for (key, sprint) in book.store().sprints(None)? {
-        let project_id = setting.project_id(&key.source, sprint.facts.project.as_deref().unwrap_or(&key.source));
-        let Some(board) = boards.get(&project_id) else { continue };
-        let moments = sprint_moments(&sprint, &board.axis, now);
+    for (key, sprint) in cache.store().sprints(None)? {
+        let project_id = context.project_id(&key.source, sprint.facts.project.as_deref().unwrap_or(&key.source));
+        let Some(series) = all_series.get(&project_id) else { continue };
+        let moments = sprint_moments(&sprint, &series.axis, now);
         if !moments.is_empty() {
-            let series = one_sprint(book, &key, &sprint, &project_id, &moments, now)?;
+            let series = one_sprint(cache, &key, &sprint, &project_id, &moments, now)?;
             all.entry(project_id).or_default().extend(series);
         }
     }
@@ -522,22 +532,22 @@ fn sprint_moments(sprint: &SprintRecord, axis: &Axis, now: Millis) -> Vec<Millis
 }
 
 fn one_sprint(
-    book: &Book<'_>,
+    cache: &TimelineCache<'_>,
     key: &TaskKey,
     sprint: &SprintRecord,
     project_id: &str,
     moments: &[Millis],
     now: Millis,
 ) -> Result<Vec<Points>> {
-    let Some(ledger) = book.ledger(key)? else { return Ok(Vec::new()) };
+    let Some(sprint_history) = cache.sprint_history(key)? else { return Ok(Vec::new()) };
     let own = || {
         Attributes::new()
             .text(names::PROJECT_ID, project_id)
             .text(names::SPRINT_ID, &key.native_id)
             .text(names::SPRINT_NAME, &sprint.facts.name)
     };
-    let tallies: Vec<_> = moments.iter().map(|at| (*at, ledger.at(*at))).collect();
-    let closed = ledger.finish;
+    let tallies: Vec<_> = moments.iter().map(|at| (*at, sprint_history.at(*at))).collect();
+    let closed = sprint_history.finish;
     let numbers =
         |metric, values: Vec<(Millis, f64)>| Points { metric, attributes: own(), values: Values::Numbers(values) };
     type Pick = fn(&crate::model::sprint::Tally) -> i64;
@@ -553,15 +563,15 @@ fn one_sprint(
         .iter()
         .map(|(metric, pick)| numbers(*metric, tallies.iter().map(|(at, tally)| (*at, points(pick(tally)))).collect()))
         .collect();
-    series.push(numbers(names::M_SPRINT_IDEAL, moments.iter().map(|at| (*at, ledger.ideal(*at))).collect()));
+    series.push(numbers(names::M_SPRINT_IDEAL, moments.iter().map(|at| (*at, sprint_history.ideal(*at))).collect()));
     let over = || tallies.iter().filter(|(at, _)| closed.is_some_and(|closed| *at >= closed));
     let velocity: Vec<_> = over().map(|(at, tally)| (*at, points(tally.completed))).collect();
     let carried: Vec<_> = over().map(|(at, tally)| (*at, points(tally.remaining))).collect();
-    let kept: Vec<_> = over().filter_map(|(at, tally)| Some((*at, tally.predictability()?))).collect();
+    let stored: Vec<_> = over().filter_map(|(at, tally)| Some((*at, tally.predictability()?))).collect();
     let finals = [
         (names::M_SPRINT_VELOCITY, velocity),
         (names::M_SPRINT_CARRIED, carried),
-        (names::M_SPRINT_PREDICTABILITY, kept),
+        (names::M_SPRINT_PREDICTABILITY, stored),
     ];
     series.extend(
         finals.into_iter().filter(|(_, values)| !values.is_empty()).map(|(metric, values)| numbers(metric, values)),
@@ -641,14 +651,14 @@ fn bounds() -> impl Iterator<Item = f64> {
 
 /// A series on its way to the backend. A message may be written in pieces: what all its points share is encoded once and put
 /// in front of each.
-struct Feed {
+struct SeriesEncoder {
     heading: Heading,
     shared: Box<[u8]>,
     /// Newest first, so that the next is taken from the end.
     values: Values,
 }
 
-impl Feed {
+impl SeriesEncoder {
     /// The points of a series, and `headings` for those that are not the first of their metric.
     fn new(points: Points, headings: &mut HashMap<&'static str, Heading>) -> Self {
         let Points { metric, attributes, mut values } = points;
@@ -696,7 +706,7 @@ impl Feed {
 struct Packer {
     resource: Bytes,
     scope: Bytes,
-    feeds: Vec<Feed>,
+    encoders: Vec<SeriesEncoder>,
     /// Which feeds have a point, moment by moment.
     due: std::collections::btree_map::IntoIter<Millis, Vec<u32>>,
     /// The moment that the last request did not finish.
@@ -710,8 +720,8 @@ impl Packer {
             points.values.moments().for_each(|at| due.entry(at).or_default().push(place));
         }
         let mut headings = HashMap::new();
-        let feeds = series.into_iter().map(|points| Feed::new(points, &mut headings)).collect();
-        Self { resource, scope: message::scope(), feeds, due: due.into_iter(), rest: Vec::new() }
+        let encoders = series.into_iter().map(|points| SeriesEncoder::new(points, &mut headings)).collect();
+        Self { resource, scope: message::scope(), encoders, due: due.into_iter(), rest: Vec::new() }
     }
 
     /// The next request, its moments oldest first; `None` when all points were given.
@@ -739,8 +749,8 @@ impl Packer {
                 self.rest = places.split_off(done);
                 break;
             }
-            let Some(feed) = self.feeds.get_mut(*place as usize) else { continue };
-            bytes += feed.give(batch);
+            let Some(encoder) = self.encoders.get_mut(*place as usize) else { continue };
+            bytes += encoder.give(batch);
         }
         bytes
     }
@@ -817,23 +827,23 @@ mod tests {
 
     #[test]
     fn what_moved_in_and_was_retyped_is_counted_where_it_is() {
-        use crate::model::What;
-        use crate::model::samples::{facts, kept};
+        use crate::model::Change;
+        use crate::model::samples::{facts, stored};
         use crate::model::time::HOUR;
 
-        let moved = What::Moved { key: "OPS-1".into(), project: "OPS".into() };
-        let typed = What::Typed { task_type: TaskType::Bug, native: "Bug".into() };
-        let created = What::Created(Box::new(facts(Status::Todo)));
-        let timeline = [kept(HOUR, created), kept(2 * HOUR, moved), kept(3 * HOUR, typed)];
+        let moved = Change::Moved { key: "OPS-1".into(), project: "OPS".into() };
+        let typed = Change::Typed { task_type: TaskType::Bug, native: "Bug".into() };
+        let created = Change::Created(Box::new(facts(Status::Todo)));
+        let timeline = [stored(HOUR, created), stored(2 * HOUR, moved), stored(3 * HOUR, typed)];
         let life = Life::new(&timeline).unwrap();
         let axis = Axis::new(Some(Millis(0)), HOUR, Millis(4 * HOUR), Millis(4 * HOUR));
-        let mut boards = BTreeMap::from([("OPS".to_owned(), Board::new(axis))]);
-        board::place_task(&mut boards, &|native| native.to_owned(), &life, "", DAY);
-        let board = boards.get_mut("OPS").unwrap();
+        let mut all_series = BTreeMap::from([("OPS".to_owned(), ProjectSeries::new(axis))]);
+        series::place_task(&mut all_series, &|native| native.to_owned(), &life, "", DAY);
+        let series = all_series.get_mut("OPS").unwrap();
         // The task's share of the running totals, put in with all others and taken out when it is placed by itself.
-        board.base.add(&totals::contribution(&life)["OPS"], 1);
-        board.base.add(&totals::contribution(&life)["OPS"], -1);
-        assert_eq!((types(board), first_moment(board)), (vec![TaskType::Story, TaskType::Bug], 1));
+        series.base.add(&totals::contribution(&life)["OPS"], 1);
+        series.base.add(&totals::contribution(&life)["OPS"], -1);
+        assert_eq!((types(series), first_moment(series)), (vec![TaskType::Story, TaskType::Bug], 1));
     }
 
     #[test]

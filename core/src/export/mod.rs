@@ -1,13 +1,13 @@
 //! Replay: from what is kept to what the backends are told, each signal at its own pace.
 //!
 //! [`Replayer::drain`] tells every backend what it has not been told; [`Replayer::replay`] tells history again without
-//! moving anything. What is sent is decided by pure functions: [`render`](self) turns timelines into final spans, `events`
+//! moving anything. Change is sent is decided by pure functions: [`render`](self) turns timelines into final spans, `events`
 //! into log records, `board` into numbers; [`ids`] gives the same ids to the same facts for ever, [`semconv`] holds every
-//! name. What a backend refused for good is kept as a dead letter, and only then, after its acknowledgement, does the
+//! name. Change a backend refused for good is kept as a dead letter, and only then, after its acknowledgement, does the
 //! position move.
 
-mod board;
 pub mod canary;
+mod context;
 mod events;
 mod exposition;
 pub mod lineage;
@@ -17,7 +17,7 @@ mod metrics;
 pub mod otlp;
 mod parts;
 mod render;
-mod setting;
+mod series;
 mod snapshot;
 mod traces;
 
@@ -26,7 +26,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use lineage::Book;
+use lineage::TimelineCache;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -37,8 +37,8 @@ use crate::export::otlp::{
 };
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::time::Millis;
-use crate::progress::{Event, Progress};
-use crate::store::{Dead, Item, Position, Store};
+use crate::progress::{Progress, Update};
+use crate::store::{DeadLetter, Item, Position, Store};
 
 /// The group of notes that holds each signal's export counters.
 const EXPORT: &str = "export";
@@ -47,7 +47,7 @@ const EXPORT: &str = "export";
 pub struct Sinks {
     deliveries: BTreeMap<Signal, Delivery>,
     budget: Mutex<TraceBudget>,
-    planted: Mutex<traces::Planted>,
+    recent_anchors: Mutex<traces::RecentAnchors>,
     since: Instant,
 }
 
@@ -74,7 +74,7 @@ impl Sinks {
     }
 
     fn of(deliveries: BTreeMap<Signal, Delivery>) -> Self {
-        Self { deliveries, budget: Mutex::default(), planted: Mutex::default(), since: Instant::now() }
+        Self { deliveries, budget: Mutex::default(), recent_anchors: Mutex::default(), since: Instant::now() }
     }
 
     /// The time by which a backend's memory is reckoned: it never stands still or goes back, as the wall clock may.
@@ -88,7 +88,7 @@ impl Sinks {
     }
 }
 
-/// What was taken by the backends.
+/// Change was taken by the backends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Sent {
     /// Spans.
@@ -107,7 +107,7 @@ impl Sent {
     }
 }
 
-/// What a drain came to.
+/// Change a drain came to.
 #[derive(Debug, Default)]
 pub struct DrainReport {
     /// History told, by source.
@@ -118,9 +118,9 @@ pub struct DrainReport {
     pub rejected: u64,
     /// Batches sent again.
     pub retries: u64,
-    /// Dead letters written.
+    /// DeadLetter letters written.
     pub dead: u64,
-    /// Signals whose backend did not take everything, and why. What remains is still in the journal.
+    /// Signals whose backend did not take everything, and why. Change remains is still in the journal.
     pub errors: Vec<(Signal, Error)>,
 }
 
@@ -147,7 +147,7 @@ impl Present {
     pub const ALL: Self = Self { snapshots: true, metrics: true };
 }
 
-/// What to tell again.
+/// Change to tell again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Only what became final then or later.
@@ -158,7 +158,7 @@ pub struct Selection {
     pub project: Option<String>,
 }
 
-/// What a drain or replay is about.
+/// Change a drain or replay is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Plan {
     /// The moment it is.
@@ -209,7 +209,7 @@ impl ExportCounters {
         }
     }
 
-    /// What became of a batch.
+    /// Change became of a batch.
     fn of(delivered: &Delivered) -> Self {
         let mut reasons = BTreeMap::new();
         for letter in &delivered.dead {
@@ -280,12 +280,13 @@ impl<'a> Replayer<'a> {
     }
 
     async fn all_signals(&self, plan: &Plan, present: Present) -> DrainReport {
-        let (mut traces, mut logs, mut metrics) = (Ledger::default(), Ledger::default(), Ledger::default());
-        let book = Book::new(self.store);
+        let (mut traces, mut logs, mut metrics) =
+            (SentBreakdown::default(), SentBreakdown::default(), SentBreakdown::default());
+        let cache = TimelineCache::new(self.store);
         let outcomes = tokio::join!(
-            self.traces(&book, plan, present, &mut traces),
-            self.logs(&book, plan, &mut logs),
-            self.metrics(&book, plan, present, &mut metrics),
+            self.traces(&cache, plan, present, &mut traces),
+            self.logs(&cache, plan, &mut logs),
+            self.metrics(&cache, plan, present, &mut metrics),
         );
         let mut report = DrainReport::default();
         for part in [traces, logs, metrics] {
@@ -311,33 +312,46 @@ impl<'a> Replayer<'a> {
         self.config.sources.iter().map(|source| source.name.as_str()).filter(|source| plan.wants_source(source))
     }
 
-    async fn traces(&self, book: &Book<'_>, plan: &Plan, present: Present, into: &mut Ledger) -> Result<()> {
+    async fn traces(
+        &self,
+        cache: &TimelineCache<'_>,
+        plan: &Plan,
+        present: Present,
+        into: &mut SentBreakdown,
+    ) -> Result<()> {
         if !self.sinks.deliveries.contains_key(&Signal::Traces) {
             return Ok(());
         }
         for source in self.sources(plan) {
-            traces::Traces::run(self, book, source, plan, into.by_source.entry(source.to_owned()).or_default()).await?;
+            traces::Traces::run(self, cache, source, plan, into.by_source.entry(source.to_owned()).or_default())
+                .await?;
         }
-        if present.snapshots { snapshot::run(self, book, plan.now, &mut into.by_project).await } else { Ok(()) }
+        if present.snapshots { snapshot::run(self, cache, plan.now, &mut into.by_project).await } else { Ok(()) }
     }
 
-    async fn logs(&self, book: &Book<'_>, plan: &Plan, into: &mut Ledger) -> Result<()> {
+    async fn logs(&self, cache: &TimelineCache<'_>, plan: &Plan, into: &mut SentBreakdown) -> Result<()> {
         if !self.sinks.deliveries.contains_key(&Signal::Logs) {
             return Ok(());
         }
         for source in self.sources(plan) {
-            logs::Logs::run(self, book, source, plan, into.by_source.entry(source.to_owned()).or_default()).await?;
+            logs::Logs::run(self, cache, source, plan, into.by_source.entry(source.to_owned()).or_default()).await?;
         }
         Ok(())
     }
 
-    async fn metrics(&self, book: &Book<'_>, plan: &Plan, present: Present, into: &mut Ledger) -> Result<()> {
+    async fn metrics(
+        &self,
+        cache: &TimelineCache<'_>,
+        plan: &Plan,
+        present: Present,
+        into: &mut SentBreakdown,
+    ) -> Result<()> {
         if !present.metrics || !self.sinks.deliveries.contains_key(&Signal::Metrics) {
             return Ok(());
         }
         let sealed: Vec<(&str, u64)> =
             self.sources(plan).map(|source| Ok((source, self.store.sealed(source)?))).collect::<Result<_>>()?;
-        metrics::run(self, book, plan, &mut into.by_project).await?;
+        metrics::run(self, cache, plan, &mut into.by_project).await?;
         if plan.again.is_some() {
             return Ok(());
         }
@@ -397,7 +411,7 @@ impl<'a> Replayer<'a> {
         Ok(())
     }
 
-    /// Waits until the backend can hold the traces of a batch besides those it still holds.
+    /// BlockedByLinks until the backend can hold the traces of a batch besides those it still holds.
     async fn wait_for_room(&self, batch: &Batch) -> Result<()> {
         let ids = batch.trace_ids();
         loop {
@@ -425,7 +439,7 @@ impl<'a> Replayer<'a> {
         };
         let delivered = delivery.deliver(batch, &mut *patience.lock().await).await?;
         self.keep(signal, &delivered)?;
-        self.progress.event(owner, Event::Sent { signal, items: delivered.accepted });
+        self.progress.event(owner, Update::Sent { signal, items: delivered.accepted });
         Ok(delivered.accepted)
     }
 
@@ -444,7 +458,7 @@ impl<'a> Replayer<'a> {
         let mut transaction = self.store.begin()?;
         for letter in &delivered.dead {
             tracing::warn!(%signal, reason = %letter.reason, hint = letter.hint.as_deref(), items = letter.items, "refused for good");
-            transaction.put_dead(&Dead {
+            transaction.put_dead(&DeadLetter {
                 signal: signal.as_str().to_owned(),
                 reason: letter.reason.clone(),
                 hint: letter.hint.clone(),
@@ -460,9 +474,9 @@ impl<'a> Replayer<'a> {
         let fresh = std::mem::take(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner).counters);
         let mut transaction = self.store.begin()?;
         for (signal, more) in fresh {
-            let mut counters: ExportCounters = self.store.note(EXPORT, signal.as_str())?.unwrap_or_default();
+            let mut counters: ExportCounters = self.store.metadata(EXPORT, signal.as_str())?.unwrap_or_default();
             counters.add(&more);
-            transaction.put_note(EXPORT, signal.as_str(), &counters)?;
+            transaction.put_metadata(EXPORT, signal.as_str(), &counters)?;
         }
         transaction.commit().map(drop)
     }
@@ -489,7 +503,7 @@ impl<'a> Replayer<'a> {
     }
 }
 
-/// What went wrong on the way, for the report.
+/// Change went wrong on the way, for the report.
 #[derive(Debug, Default)]
 struct Tally {
     rejected: u64,
@@ -499,9 +513,9 @@ struct Tally {
     counters: BTreeMap<Signal, ExportCounters>,
 }
 
-/// What one signal told.
+/// Change one signal told.
 #[derive(Debug, Default)]
-struct Ledger {
+struct SentBreakdown {
     by_source: BTreeMap<String, Sent>,
     by_project: BTreeMap<String, Sent>,
 }
@@ -511,14 +525,14 @@ pub use exposition::name as exposition_name;
 
 /// A signal's export counters.
 pub fn export_counters(store: &Store, signal: Signal) -> Result<ExportCounters> {
-    Ok(store.note(EXPORT, signal.as_str())?.unwrap_or_default())
+    Ok(store.metadata(EXPORT, signal.as_str())?.unwrap_or_default())
 }
 
 /// The metrics of every project at `now` as a scrape sees them: the same function that is pushed.
 pub fn scrape(store: &Store, config: &Config, now: Millis) -> Result<String> {
-    let setting = setting::Setting::new(config);
+    let context = context::ExportContext::new(config);
     let mut all = Vec::new();
-    for (_, metrics) in metrics::now(store, &setting, now)? {
+    for (_, metrics) in metrics::now(store, &context, now)? {
         all.extend(metrics);
     }
     Ok(exposition::text(&metrics::united(all)))

@@ -1,4 +1,4 @@
-//! Rendering history: what is final about a task or a sprint, as spans. Pure but for looking up other tasks in the [`Book`].
+//! Rendering history: what is final about a task or a sprint, as spans. Pure but for looking up other tasks in the [`TimelineCache`].
 //!
 //! A span is final when the fact that ends it is known: a phase when its status was left, a task when it was finished, a
 //! sprint when it was closed. [`Final`] is such a span before it has a trace, because which part of its root's history it
@@ -7,10 +7,10 @@
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
+use super::context::{ExportContext, ResourceKey};
 use super::events::{self, Happened};
-use super::lineage::{self, Book, Lineage};
+use super::lineage::{self, Lineage, TimelineCache};
 use super::message::{Attributes, Events, Link, Outcome, Span};
-use super::setting::{ResourceKey, Setting};
 use crate::model::activity;
 use crate::model::error::Result;
 use crate::model::ids::{self, Role, SpanId, TraceId};
@@ -18,11 +18,11 @@ use crate::model::inference;
 use crate::model::interval;
 use crate::model::link;
 use crate::model::semconv as names;
-use crate::model::sprint::Ledger;
+use crate::model::sprint::SprintHistory;
 use crate::model::time::Millis;
 use crate::model::timeline::{self, Finish, Life, Phase, Summary};
 use crate::model::totals::points;
-use crate::model::{Facts, Kept, SmolStr, SprintFacts, Status, TaskKey, TaskRecord};
+use crate::model::{Facts, SmolStr, SprintFacts, Status, StoredEvent, TaskKey, TaskRecord};
 
 /// A finished piece of history, ready but for its trace.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ const MANY: usize = 1_024;
 /// An anchor: its trace, its resource and its span.
 type Anchored = (TraceId, ResourceKey, Span);
 
-/// What is being rendered: facts with journal numbers in `seqs`, ended at `horizon` or later.
+/// Change is being rendered: facts with journal numbers in `seqs`, ended at `horizon` or later.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
     pub(crate) seqs: RangeInclusive<u64>,
@@ -56,23 +56,23 @@ impl Window {
     }
 }
 
-/// What was told of a task already. A fact that is heard late cuts a phase that was told whole: what would then be told
+/// Change was told of a task already. A fact that is heard late cuts a phase that was told whole: what would then be told
 /// under the same id, with other contents, stays untold, because what is exported is final; and so does a piece out of its
 /// middle, whose time was told to be another's.
 #[derive(Default)]
-struct Told {
+struct AlreadyExported {
     phases: Vec<(Millis, Millis)>,
     finishes: HashSet<u32>,
 }
 
-impl Told {
-    /// What the facts below journal number `seq` came to; nothing when no later fact lies among them.
-    fn before(seq: u64, timeline: &[Kept]) -> Self {
-        let newest = timeline.iter().rev().find(|kept| kept.seq < seq).map(|kept| kept.entry.at);
-        if !newest.is_some_and(|newest| timeline.iter().any(|kept| kept.seq >= seq && kept.entry.at <= newest)) {
+impl AlreadyExported {
+    /// Change the facts below journal number `seq` came to; nothing when no later fact lies among them.
+    fn before(seq: u64, timeline: &[StoredEvent]) -> Self {
+        let newest = timeline.iter().rev().find(|stored| stored.seq < seq).map(|stored| stored.event.at);
+        if !newest.is_some_and(|newest| timeline.iter().any(|stored| stored.seq >= seq && stored.event.at <= newest)) {
             return Self::default();
         }
-        let then: Vec<Kept> = timeline.iter().filter(|kept| kept.seq < seq).cloned().collect();
+        let then: Vec<StoredEvent> = timeline.iter().filter(|stored| stored.seq < seq).cloned().collect();
         let Some(life) = Life::new(&then) else { return Self::default() };
         Self {
             phases: life.phases().iter().filter_map(|phase| Some((phase.from, phase.to?))).collect(),
@@ -90,17 +90,17 @@ impl Told {
 }
 
 /// Looks things up while rendering.
-pub(crate) struct Scene<'a> {
-    pub(crate) book: &'a Book<'a>,
-    pub(crate) setting: &'a Setting<'a>,
+pub(crate) struct RenderContext<'a> {
+    pub(crate) cache: &'a TimelineCache<'a>,
+    pub(crate) context: &'a ExportContext<'a>,
 }
 
-impl Scene<'_> {
+impl RenderContext<'_> {
     /// Everything about a task that became final in the window.
     pub(crate) fn finals(&self, key: &TaskKey, record: &TaskRecord, window: &Window) -> Result<Vec<Final>> {
         let mut finals = Vec::new();
-        let Some(life) = self.book.life(key)? else { return Ok(finals) };
-        let told = Told::before(*window.seqs.start(), &record.timeline);
+        let Some(life) = self.cache.life(key)? else { return Ok(finals) };
+        let told = AlreadyExported::before(*window.seqs.start(), &record.timeline);
         for (seq, phase) in life.phases().iter().enumerate() {
             if let (Some(to), Some(by)) = (phase.to, phase.ended_by)
                 && window.holds(by, to)
@@ -123,8 +123,8 @@ impl Scene<'_> {
 
     /// Hangs a span under its task's anchor.
     fn under_anchor(&self, key: &TaskKey, facts: &Facts, span: Span) -> Result<Final> {
-        let parent = lineage::anchor(self.book, key, span.end)?.map(|anchor| anchor.span);
-        let resource = self.setting.resource_key(&key.source, &facts.project);
+        let parent = lineage::anchor(self.cache, key, span.end)?.map(|anchor| anchor.span);
+        let resource = self.context.resource_key(&key.source, &facts.project);
         Ok(Final { key: key.clone(), end: span.end, resource, span: Span { parent, ..span } })
     }
 
@@ -148,7 +148,7 @@ impl Scene<'_> {
 
     fn task(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish, summary: &Summary) -> Result<Final> {
         let created = timeline::first(&record.timeline).map_or(finish.at, |(_, created)| created);
-        let upto = record.timeline.partition_point(|kept| kept.entry.at <= finish.at);
+        let upto = record.timeline.partition_point(|stored| stored.event.at <= finish.at);
         let past = &record.timeline[..upto];
         let blockers = interval::blockers_at(past, finish.at);
         let attributes = self
@@ -156,7 +156,7 @@ impl Scene<'_> {
             .maybe(names::TASK_URL, Some(record.url.as_str()))
             .texts(names::TASK_BLOCKED_BY, &blockers);
         let id = ids::span(key, Role::Task, finish.cycle.into());
-        let name = self.setting.label(&finish.facts.key, &finish.facts.title);
+        let name = self.context.label(&finish.facts.key, &finish.facts.title);
         let span = Span {
             attributes,
             events: self.span_events(past),
@@ -177,7 +177,7 @@ impl Scene<'_> {
         self.under_anchor(key, &finish.facts, span)
     }
 
-    /// What `task` and `completion` spans say of a finished task.
+    /// Change `task` and `completion` spans say of a finished task.
     fn finished(
         &self,
         role: Role,
@@ -190,7 +190,7 @@ impl Scene<'_> {
         let attributes = self
             .identity(role, key, facts, finish.status, finish.at)?
             .text(names::TASK_NATIVE_TYPE, &facts.native_type)
-            .maybe(names::TASK_REPORTER, self.setting.person(record.reporter.as_deref()).as_deref())
+            .maybe(names::TASK_REPORTER, self.context.person(record.reporter.as_deref()).as_deref())
             .texts(names::TASK_LABELS, &facts.labels)
             .maybe(names::TASK_DUE_DATE, facts.due.as_deref())
             .int(names::TASK_CYCLE, finish.cycle.into());
@@ -210,10 +210,10 @@ impl Scene<'_> {
         let reviewer = last(inference::REVIEW_REQUESTED).map(|review| review.summary.as_str());
         attributes
             .maybe(names::TASK_LAST_COMMIT_SHA, last(inference::COMMIT).map(|commit| commit.reference.as_str()))
-            .maybe(names::TASK_REVIEWER, self.setting.person(reviewer).as_deref())
+            .maybe(names::TASK_REVIEWER, self.context.person(reviewer).as_deref())
     }
 
-    /// What every span of a task repeats, so that one span answers a question alone. Facts as of then.
+    /// Change every span of a task repeats, so that one span answers a question alone. Facts as of then.
     pub(crate) fn identity(
         &self,
         role: Role,
@@ -222,9 +222,10 @@ impl Scene<'_> {
         status: Status,
         at: Millis,
     ) -> Result<Attributes> {
-        let lineage = Lineage::at(self.book, key, at)?;
-        let name_of =
-            |key: &TaskKey| -> Result<Option<SmolStr>> { Ok(self.book.facts(key, at)?.map(|facts| facts.key.clone())) };
+        let lineage = Lineage::at(self.cache, key, at)?;
+        let name_of = |key: &TaskKey| -> Result<Option<SmolStr>> {
+            Ok(self.cache.facts(key, at)?.map(|facts| facts.key.clone()))
+        };
         let parent = match &facts.parent {
             Some(parent) => {
                 let known = name_of(&TaskKey::new(key.source.as_str(), parent.native_id.as_str()))?;
@@ -232,7 +233,7 @@ impl Scene<'_> {
             }
             None => None,
         };
-        let epic = match lineage.epic(self.book, at)? {
+        let epic = match lineage.epic(self.cache, at)? {
             Some(epic) => name_of(epic)?,
             None => None,
         };
@@ -243,11 +244,11 @@ impl Scene<'_> {
             .text(names::TASK_ID, &facts.key)
             .text(names::TASK_NATIVE_ID, &key.native_id)
             .text(names::TASK_TYPE, facts.task_type.as_str())
-            .maybe(names::TASK_TITLE, self.setting.title(&facts.title))
+            .maybe(names::TASK_TITLE, self.context.title(&facts.title))
             .text(names::TASK_STATUS, status.as_str())
             .text(names::TASK_NATIVE_STATUS, &facts.native_status)
             .maybe(names::TASK_PRIORITY, facts.priority.as_deref())
-            .maybe(names::TASK_ASSIGNEE, self.setting.person(facts.assignee.as_deref()).as_deref())
+            .maybe(names::TASK_ASSIGNEE, self.context.person(facts.assignee.as_deref()).as_deref())
             .maybe_double(names::TASK_STORY_POINTS, facts.estimate)
             .maybe(names::TASK_PARENT_ID, parent.as_deref())
             .text(names::TASK_ROOT_ID, &root)
@@ -260,7 +261,7 @@ impl Scene<'_> {
     fn sprint_at(&self, key: &TaskKey, facts: &Facts, at: Millis) -> Result<Option<(SmolStr, Option<String>)>> {
         let mut best = None;
         for id in &facts.sprints {
-            let sprint = self.book.sprint(&TaskKey::new(key.source.as_str(), id.as_str()))?;
+            let sprint = self.cache.sprint(&TaskKey::new(key.source.as_str(), id.as_str()))?;
             let running = sprint.as_ref().is_some_and(|sprint| runs_at(&sprint.facts, at));
             best = Some((id.clone(), sprint.map(|sprint| sprint.facts.name.clone())));
             if running {
@@ -270,11 +271,11 @@ impl Scene<'_> {
         Ok(best)
     }
 
-    fn span_events(&self, past: &[Kept]) -> Events {
+    fn span_events(&self, past: &[StoredEvent]) -> Events {
         let mut events = Events::default();
         let tell = |event: &Happened<'_>| {
-            if event.may_be_told(self.setting) {
-                events.push(event.at, event.name, &events::attributes(event, self.setting));
+            if event.may_be_told(self.context) {
+                events.push(event.at, event.name, &events::attributes(event, self.context));
             }
         };
         events::each(past, |_| true, tell);
@@ -285,8 +286,8 @@ impl Scene<'_> {
     pub(crate) fn blocker_links(&self, key: &TaskKey, blockers: &[String], at: Millis) -> Result<Vec<Link>> {
         let mut links = Vec::new();
         for blocker in blockers {
-            let named = || self.book.store().named(blocker);
-            let anchor = |other: TaskKey| lineage::anchor(self.book, &other, at);
+            let named = || self.cache.store().named(blocker);
+            let anchor = |other: TaskKey| lineage::anchor(self.cache, &other, at);
             if let Some(anchor) = link::target(&key.source, None, named, anchor)? {
                 links.push(Link { trace: anchor.trace(1), span: anchor.span, kind: "blocked_by" });
             }
@@ -306,7 +307,8 @@ impl Scene<'_> {
         let mut spans = Vec::new();
         let mut next = Some(key.clone());
         while let Some(key) = next.take().filter(|_| spans.len() < 64) {
-            let (Some(record), Some(anchor)) = (self.book.record(&key)?, lineage::anchor(self.book, &key, at)?) else {
+            let (Some(record), Some(anchor)) = (self.cache.record(&key)?, lineage::anchor(self.cache, &key, at)?)
+            else {
                 break;
             };
             let Some((facts, created)) = timeline::first(&record.timeline) else { break };
@@ -326,12 +328,12 @@ impl Scene<'_> {
                 .text(names::TASK_ID, &facts.key)
                 .text(names::TASK_NATIVE_ID, &key.native_id)
                 .text(names::TASK_TYPE, facts.task_type.as_str())
-                .maybe(names::TASK_TITLE, self.setting.title(&facts.title))
+                .maybe(names::TASK_TITLE, self.context.title(&facts.title))
                 .moment(names::TASK_CREATED_AT, Some(created));
-            let name = self.setting.label(&facts.key, &facts.title);
+            let name = self.context.label(&facts.key, &facts.title);
             let parent = anchor.parent.as_ref().map(|(_, span)| *span);
             let span = Span { parent, attributes, links, ..Span::new(anchor.span, name, created, created) };
-            spans.push((trace, self.setting.resource_key(&key.source, &facts.project), span));
+            spans.push((trace, self.context.resource_key(&key.source, &facts.project), span));
             next = anchor.parent.map(|(parent, _)| parent);
         }
         spans.reverse();
@@ -339,11 +341,16 @@ impl Scene<'_> {
     }
 
     /// The span of a closed sprint, in a trace of its own.
-    pub(crate) fn sprint(&self, key: &TaskKey, facts: &SprintFacts, ledger: &Ledger) -> Option<(ResourceKey, Span)> {
-        let (start, finish) = (ledger.start?, ledger.finish?.max(ledger.start?));
-        let tally = ledger.at(finish);
+    pub(crate) fn sprint(
+        &self,
+        key: &TaskKey,
+        facts: &SprintFacts,
+        sprint_history: &SprintHistory,
+    ) -> Option<(ResourceKey, Span)> {
+        let (start, finish) = (sprint_history.start?, sprint_history.finish?.max(sprint_history.start?));
+        let tally = sprint_history.at(finish);
         let mut events = Events::default();
-        for (at, by) in ledger.scope_changes() {
+        for (at, by) in sprint_history.scope_changes() {
             let attributes = Attributes::new().double(names::SPRINT_SCOPE_CHANGE, points(by));
             events.push(at, names::SPRINT_SCOPE_CHANGED, &attributes);
         }
@@ -361,7 +368,7 @@ impl Scene<'_> {
         let id = ids::span(key, Role::Sprint, 1);
         let span = Span { attributes, events, ..Span::new(id, facts.name.as_str(), start, finish) };
         let project = facts.project.as_deref().unwrap_or(&key.source);
-        Some((self.setting.resource_key(&key.source, project), span))
+        Some((self.context.resource_key(&key.source, project), span))
     }
 }
 
@@ -380,16 +387,16 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::model::samples::artifact;
-    use crate::model::samples::{facts, kept, to};
-    use crate::model::{Artifact, What};
+    use crate::model::samples::{facts, stored, to};
+    use crate::model::{Artifact, Change};
     use crate::store::Store;
 
-    fn evidence(at: i64, seq: u64, artifact: Artifact) -> Kept {
-        Kept { seq, ..kept(at, What::Evidence(artifact)) }
+    fn evidence(at: i64, seq: u64, artifact: Artifact) -> StoredEvent {
+        StoredEvent { seq, ..stored(at, Change::StatusArtifact(artifact)) }
     }
 
     /// The names of what becomes final with journal numbers `from` and above.
-    fn finals(timeline: &[Kept], from: u64) -> Vec<(String, i64)> {
+    fn finals(timeline: &[StoredEvent], from: u64) -> Vec<(String, i64)> {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("data")).unwrap();
         let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
@@ -406,14 +413,14 @@ mod tests {
         let mut transaction = store.begin().unwrap();
         transaction.put_task(&key, None, &record, true).unwrap();
         transaction.commit().unwrap();
-        let (book, setting) = (Book::new(&store), Setting::new(&config));
+        let (cache, context) = (TimelineCache::new(&store), ExportContext::new(&config));
         let window = Window { seqs: from..=u64::MAX, horizon: Millis(i64::MIN) };
-        let finals = Scene { book: &book, setting: &setting }.finals(&key, &record, &window).unwrap();
+        let finals = RenderContext { cache: &cache, context: &context }.finals(&key, &record, &window).unwrap();
         finals.iter().map(|last| (last.span.name.clone(), last.span.start.0)).collect()
     }
 
-    fn finished() -> Vec<Kept> {
-        vec![kept(0, What::Created(Box::new(facts(Status::Todo)))), kept(100, to(Status::Done))]
+    fn finished() -> Vec<StoredEvent> {
+        vec![stored(0, Change::Created(Box::new(facts(Status::Todo)))), stored(100, to(Status::Done))]
     }
 
     #[test]
@@ -423,7 +430,7 @@ mod tests {
         timeline.insert(1, evidence(50, 2, artifact("commit", "a1")));
         timeline.insert(2, evidence(60, 2, artifact("merged", "acme/x#1")));
         assert_eq!(finals(&timeline, 2), []);
-        timeline.push(Kept { seq: 3, ..kept(200, to(Status::Todo)) });
+        timeline.push(StoredEvent { seq: 3, ..stored(200, to(Status::Todo)) });
         assert_eq!(finals(&timeline, 3), [("done".to_owned(), 60)]);
     }
 
@@ -431,9 +438,9 @@ mod tests {
     fn evidence_heard_in_time_ends_phases_and_a_late_fact_of_the_tool_does_not_tell_them_again() {
         let mut timeline = vec![finished().remove(0), evidence(50, 2, artifact("commit", "a1"))];
         assert_eq!(finals(&timeline, 2), [("todo".to_owned(), 0)]);
-        timeline.insert(1, Kept { seq: 3, ..kept(40, to(Status::InProgress)) });
+        timeline.insert(1, StoredEvent { seq: 3, ..stored(40, to(Status::InProgress)) });
         assert_eq!(finals(&timeline, 3), []);
-        timeline.push(Kept { seq: 4, ..kept(90, to(Status::InReview)) });
+        timeline.push(StoredEvent { seq: 4, ..stored(90, to(Status::InReview)) });
         assert_eq!(finals(&timeline, 4), [("in_progress".to_owned(), 40)]);
     }
 }

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::lineage::{self, Book, MAX_DEPTH};
+use super::context::{ExportContext, ResourceKey};
+use super::lineage::{self, MAX_DEPTH, TimelineCache};
 use super::message::{self, Attributes, Link, Outcome, Span};
-use super::render::Scene;
-use super::setting::{ResourceKey, Setting};
+use super::render::RenderContext;
 use super::{Replayer, Sent};
 use crate::export::otlp::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal};
 use crate::model::error::Result;
@@ -38,28 +38,28 @@ struct Taken {
 /// Sends a snapshot of every project that is due one at `tick`.
 pub(super) async fn run(
     replayer: &Replayer<'_>,
-    book: &Book<'_>,
+    cache: &TimelineCache<'_>,
     tick: Millis,
     sent: &mut BTreeMap<String, Sent>,
 ) -> Result<()> {
     let store = replayer.store;
-    let setting = Setting::new(replayer.config);
+    let context = ExportContext::new(replayer.config);
     let head = store.head()?;
-    let (projects, linked) = open_by_project(book, &setting)?;
-    let due = due(store, &setting, &projects, tick)?;
+    let (projects, linked) = open_by_project(cache, &context)?;
+    let due = due(store, &context, &projects, tick)?;
     if due.is_empty() {
         return Ok(());
     }
-    let waiting = Waiting::among(book, &projects, &linked)?;
+    let waiting = Waiting::among(cache, &projects, &linked)?;
     for (project_id, open) in projects.iter().filter(|(project_id, _)| due.contains(*project_id)) {
         let present = Present { open, waiting: &waiting };
-        let mut snapshot = Snapshot::new(Scene { book, setting: &setting }, project_id, &present, tick);
+        let mut snapshot = Snapshot::new(RenderContext { cache, context: &context }, project_id, &present, tick);
         while let Some(batch) = snapshot.next()? {
             replayer.wait_for_room(&batch).await?;
             sent.entry(project_id.clone()).or_default().spans += replayer.send(project_id, batch).await?;
         }
         let mut transaction = store.begin()?;
-        transaction.put_note(TOLD, project_id, &Taken { at: tick, seq: head })?;
+        transaction.put_metadata(TOLD, project_id, &Taken { at: tick, seq: head })?;
         transaction.commit()?;
     }
     Ok(())
@@ -69,7 +69,7 @@ pub(super) async fn run(
 /// would be its whole recent history.
 type Open = BTreeSet<TaskKey>;
 
-/// What a snapshot is taken of.
+/// Change a snapshot is taken of.
 struct Present<'a> {
     /// The open tasks of the project.
     open: &'a Open,
@@ -87,17 +87,17 @@ struct Waiting {
 type Linked = (TaskKey, String, Vec<Blocker>);
 
 impl Waiting {
-    fn among(book: &Book<'_>, projects: &BTreeMap<String, Open>, linked: &[Linked]) -> Result<Self> {
+    fn among(cache: &TimelineCache<'_>, projects: &BTreeMap<String, Open>, linked: &[Linked]) -> Result<Self> {
         let mut waiting = Self::default();
         for (key, name, blockers) in linked {
             for blocker in blockers {
-                let other = known(book, key, blocker)?;
+                let other = known(cache, key, blocker)?;
                 let open = other.as_ref().filter(|other| projects.values().any(|open| open.contains(*other)));
                 // A blocker that we hold is as its own record says; of one that we do not, only the link tells.
                 if open.is_none() && (other.is_some() || blocker.finished) {
                     continue;
                 }
-                let record = open.map(|open| book.record(open)).transpose()?.flatten();
+                let record = open.map(|open| cache.record(open)).transpose()?.flatten();
                 let state = record.as_ref().and_then(|record| timeline::last(&record.timeline));
                 let called = state.map_or_else(|| blocker.key.to_string(), |state| state.facts.key.to_string());
                 waiting.waits_for.entry(key.clone()).or_default().insert(called);
@@ -124,23 +124,26 @@ impl Waiting {
 }
 
 /// The task a link to a blocker leads to, when we hold it.
-fn known(book: &Book<'_>, key: &TaskKey, blocker: &Blocker) -> Result<Option<TaskKey>> {
-    let named = || book.store().named(&blocker.key);
-    let held = |other: TaskKey| Ok(book.record(&other)?.map(|_| other));
+fn known(cache: &TimelineCache<'_>, key: &TaskKey, blocker: &Blocker) -> Result<Option<TaskKey>> {
+    let named = || cache.store().named(&blocker.key);
+    let held = |other: TaskKey| Ok(cache.record(&other)?.map(|_| other));
     link::target(&key.source, blocker.native_id.as_deref(), named, held)
 }
 
 /// The open tasks of each project, and those of them that have blockers.
-fn open_by_project(book: &Book<'_>, setting: &Setting<'_>) -> Result<(BTreeMap<String, Open>, Vec<Linked>)> {
+fn open_by_project(
+    cache: &TimelineCache<'_>,
+    context: &ExportContext<'_>,
+) -> Result<(BTreeMap<String, Open>, Vec<Linked>)> {
     let (mut projects, mut linked) = (BTreeMap::<String, Open>::new(), Vec::new());
-    for key in book.store().open_tasks(None) {
+    for key in cache.store().open_tasks(None) {
         let key = key?;
-        let Some(record) = book.record(&key)? else { continue };
+        let Some(record) = cache.record(&key)? else { continue };
         let Some(state) = timeline::last(&record.timeline) else { continue };
         if !record.blockers.is_empty() {
             linked.push((key.clone(), state.facts.key.to_string(), record.blockers.clone()));
         }
-        projects.entry(setting.project_id(&key.source, &state.facts.project)).or_default().insert(key);
+        projects.entry(context.project_id(&key.source, &state.facts.project)).or_default().insert(key);
     }
     Ok((projects, linked))
 }
@@ -149,14 +152,14 @@ fn open_by_project(book: &Book<'_>, setting: &Setting<'_>) -> Result<(BTreeMap<S
 /// source whose first sweep is not through is not due: it would be shown by halves.
 fn due(
     store: &Store,
-    setting: &Setting<'_>,
+    context: &ExportContext<'_>,
     projects: &BTreeMap<String, Open>,
     tick: Millis,
 ) -> Result<BTreeSet<String>> {
     let mut newest: BTreeMap<String, u64> = BTreeMap::new();
     let mut halves = BTreeSet::new();
     for (source, native, seq) in store.changed()? {
-        let project_id = setting.project_id(&source, &native);
+        let project_id = context.project_id(&source, &native);
         if store.sealed(&source)? == 0 {
             halves.insert(project_id.clone());
         }
@@ -166,7 +169,7 @@ fn due(
     let mut due = BTreeSet::new();
     for project_id in projects.keys().filter(|project_id| !halves.contains(*project_id)) {
         let changed = newest.get(project_id).copied().unwrap_or(0);
-        let taken = store.note::<Taken>(TOLD, project_id)?;
+        let taken = store.metadata::<Taken>(TOLD, project_id)?;
         if taken.is_none_or(|taken| tick.0 - taken.at.0 >= HOUR || changed > taken.seq) {
             due.insert(project_id.clone());
         }
@@ -175,11 +178,11 @@ fn due(
 }
 
 /// Encoded spans on their way into a request, each with its trace.
-type Load = BTreeMap<ResourceKey, Vec<([u8; 16], Bytes)>>;
+type SpansByResource = BTreeMap<ResourceKey, Vec<([u8; 16], Bytes)>>;
 
 /// One project's snapshot on its way: one request, unless it is too large for one.
 struct Snapshot<'a> {
-    scene: Scene<'a>,
+    render: RenderContext<'a>,
     present: &'a Present<'a>,
     /// Those not told yet.
     rest: std::collections::btree_set::Iter<'a, TaskKey>,
@@ -192,16 +195,16 @@ struct Snapshot<'a> {
 }
 
 impl<'a> Snapshot<'a> {
-    fn new(scene: Scene<'a>, project_id: &str, present: &'a Present<'a>, tick: Millis) -> Self {
-        let interval = scene.setting.config.export.snapshot_interval.as_millis();
+    fn new(render: RenderContext<'a>, project_id: &str, present: &'a Present<'a>, tick: Millis) -> Self {
+        let interval = render.context.config.export.snapshot_interval.as_millis();
         let interval = i64::try_from(interval).unwrap_or(HOUR);
         let trace = ids::snapshot_trace(project_id, tick);
-        Self { scene, present, rest: present.open.iter(), trace, tick, interval, over: None }
+        Self { render, present, rest: present.open.iter(), trace, tick, interval, over: None }
     }
 
     /// The next request; `None` when all was told.
     fn next(&mut self) -> Result<Option<Batch>> {
-        let mut load: Load = BTreeMap::new();
+        let mut load: SpansByResource = BTreeMap::new();
         let (mut count, mut bytes) = (0, 0);
         while let Some((resource, span)) = self.next_span()? {
             let size = span.len() + 8;
@@ -212,7 +215,7 @@ impl<'a> Snapshot<'a> {
             (count, bytes) = (count + 1, bytes + size);
             load.entry(resource).or_default().push((self.trace.0, span));
         }
-        Ok((count > 0).then(|| request(self.scene.setting, load)))
+        Ok((count > 0).then(|| request(self.render.context, load)))
     }
 
     fn next_span(&mut self) -> Result<Option<(ResourceKey, Bytes)>> {
@@ -220,26 +223,26 @@ impl<'a> Snapshot<'a> {
             return Ok(Some(over));
         }
         for key in self.rest.by_ref() {
-            let Some(record) = self.scene.book.record(key)? else { continue };
+            let Some(record) = self.render.cache.record(key)? else { continue };
             let Some(summary) = timeline::summary(&record.timeline, self.tick) else { continue };
-            let span = span(&self.scene, key, &record, &summary, self.present, self.tick, self.interval)?;
-            let resource = self.scene.setting.resource_key(&key.source, &summary.state.facts.project);
+            let span = span(&self.render, key, &record, &summary, self.present, self.tick, self.interval)?;
+            let resource = self.render.context.resource_key(&key.source, &summary.state.facts.project);
             return Ok(Some((resource, span.encode().into_trace(self.trace))));
         }
         Ok(None)
     }
 }
 
-fn request(setting: &Setting<'_>, load: Load) -> Batch {
+fn request(context: &ExportContext<'_>, load: SpansByResource) -> Batch {
     let mut batch = Batch::empty(Signal::Traces);
     for (key, spans) in load {
-        batch.add_spans(setting.resource(&key), message::scope(), spans);
+        batch.add_spans(context.resource(&key), message::scope(), spans);
     }
     batch
 }
 
 fn span(
-    scene: &Scene<'_>,
+    render: &RenderContext<'_>,
     key: &TaskKey,
     record: &TaskRecord,
     summary: &Summary,
@@ -248,14 +251,14 @@ fn span(
     interval: i64,
 ) -> Result<Span> {
     let facts = &summary.state.facts;
-    let rollup = scene.book.store().rollup(key)?;
+    let rollup = render.cache.store().rollup(key)?;
     let blockers: Vec<String> = record.blockers.iter().map(|blocker| blocker.key.clone()).collect();
     let blocked = summary.status == Status::Blocked;
-    let stale = tick.0 - summary.last_activity.0 > scene.setting.stale_after(&key.source);
-    let attributes = scene
+    let stale = tick.0 - summary.last_activity.0 > render.context.stale_after(&key.source);
+    let attributes = render
         .identity(Role::Snapshot, key, facts, summary.status, tick)?
         .text(names::TASK_NATIVE_TYPE, &facts.native_type)
-        .maybe(names::TASK_REPORTER, scene.setting.person(record.reporter.as_deref()).as_deref())
+        .maybe(names::TASK_REPORTER, render.context.person(record.reporter.as_deref()).as_deref())
         .texts(names::TASK_LABELS, &facts.labels)
         .maybe(names::TASK_URL, Some(record.url.as_str()))
         .maybe(names::TASK_DUE_DATE, facts.due.as_deref())
@@ -269,14 +272,14 @@ fn span(
         .double(names::TASK_BLOCKED_TIME, summary.blocked_time)
         .double(names::TASK_STATUS_AGE, tick.seconds_since(summary.status_since).max(0.0))
         .flag(names::TASK_STALE, stale);
-    let attributes = present.waiting.told(scene.work(attributes, record, tick), key, blocked);
+    let attributes = present.waiting.told(render.work(attributes, record, tick), key, blocked);
     let mut links = Vec::new();
-    if let Some((trace, anchor)) = lineage::current(scene.book, key)? {
+    if let Some((trace, anchor)) = lineage::current(render.cache, key)? {
         links.push(Link { trace, span: anchor, kind: "history" });
     }
-    links.extend(scene.blocker_links(key, &blockers, tick)?);
-    let parent = open_ancestor(scene.book, key, present.open, tick)?;
-    let name = scene.setting.label(&facts.key, &facts.title);
+    links.extend(render.blocker_links(key, &blockers, tick)?);
+    let parent = open_ancestor(render.cache, key, present.open, tick)?;
+    let name = render.context.label(&facts.key, &facts.title);
     Ok(Span {
         parent: parent.map(|parent| span_id(&parent, tick)),
         attributes,
@@ -287,10 +290,10 @@ fn span(
 }
 
 /// The nearest ancestor that is in the snapshot: what is left open below a finished story still belongs to its epic.
-fn open_ancestor(book: &Book<'_>, key: &TaskKey, open: &Open, tick: Millis) -> Result<Option<TaskKey>> {
+fn open_ancestor(cache: &TimelineCache<'_>, key: &TaskKey, open: &Open, tick: Millis) -> Result<Option<TaskKey>> {
     let mut next = key.clone();
     for _ in 0..MAX_DEPTH {
-        let Some(parent) = book.facts(&next, tick)?.and_then(|facts| facts.parent.clone()) else { break };
+        let Some(parent) = cache.facts(&next, tick)?.and_then(|facts| facts.parent.clone()) else { break };
         next = TaskKey::new(key.source.as_str(), parent.native_id);
         if open.contains(&next) && next != *key {
             return Ok(Some(next));

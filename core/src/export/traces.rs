@@ -6,18 +6,18 @@
 //!
 //! One exception: what does not fit into one request goes on without the anchors that the one before had. While a trace is
 //! in memory Tempo takes the same span twice, and then the whole trace loses its tree: `>>` finds nothing (measured on 2.9
-//! by the tests in `tests/stack`). [`Planted`] remembers what it may still hold.
+//! by the tests in `tests/stack`). [`RecentAnchors`] remembers what it may still hold.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::PoisonError;
 
 use bytes::Bytes;
 
-use super::lineage::{Book, Lineage};
+use super::context::{ExportContext, ResourceKey};
+use super::lineage::{Lineage, TimelineCache};
 use super::message::{self, Span};
 use super::parts::Part;
-use super::render::{Final, Scene, Window};
-use super::setting::{ResourceKey, Setting};
+use super::render::{Final, RenderContext, Window};
 use super::{Plan, Replayer, Sent};
 use crate::export::otlp::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal, TRACE_WINDOW};
 use crate::model::TaskKey;
@@ -50,7 +50,7 @@ impl Ready {
         Self { id: (trace, span.id), resource, encoded: span.encode().into_trace(trace) }
     }
 
-    /// What it takes on the wire.
+    /// Change it takes on the wire.
     fn weight(&self) -> usize {
         self.encoded.len() + 8
     }
@@ -58,9 +58,9 @@ impl Ready {
 
 /// The anchors that the backend was sent so lately that it may still hold their traces in memory.
 #[derive(Debug, Default)]
-pub(super) struct Planted(HashMap<Id, Millis>);
+pub(super) struct RecentAnchors(HashMap<Id, Millis>);
 
-impl Planted {
+impl RecentAnchors {
     /// Whether an anchor would meet itself.
     fn holds(&self, anchor: &Id, now: Millis) -> bool {
         self.0.get(anchor).is_some_and(|at| now.seconds_since(*at) < TRACE_WINDOW.as_secs_f64())
@@ -74,29 +74,29 @@ impl Planted {
 }
 
 /// A final span in its trace, and the anchors above it that no piece before it has.
-struct Piece {
+struct SpanWithAnchors {
     anchors: Vec<Ready>,
     last: Ready,
 }
 
 /// Spans on their way into one request.
 #[derive(Default)]
-struct Load {
+struct BatchBuilder {
     spans: BTreeMap<ResourceKey, Vec<(Id, Bytes)>>,
     count: usize,
     bytes: usize,
     anchors: HashSet<Id>,
 }
 
-impl Load {
+impl BatchBuilder {
     /// Whether there is room for all of these.
-    fn fits(&self, pieces: &[Piece]) -> bool {
+    fn fits(&self, group_spans: &[SpanWithAnchors]) -> bool {
         let mut fresh: HashSet<Id> = HashSet::new();
         let (mut count, mut bytes) = (self.count, self.bytes);
-        for piece in pieces {
-            let anchors = piece.anchors.iter();
+        for with_anchors in group_spans {
+            let anchors = with_anchors.anchors.iter();
             let anchors = anchors.filter(|anchor| !self.anchors.contains(&anchor.id) && fresh.insert(anchor.id));
-            for span in anchors.chain([&piece.last]) {
+            for span in anchors.chain([&with_anchors.last]) {
                 (count, bytes) = (count + 1, bytes + span.weight());
             }
         }
@@ -110,28 +110,28 @@ impl Load {
     }
 
     /// Adds a span and those of its anchors that are not there yet.
-    fn place(&mut self, piece: Piece) {
-        for anchor in piece.anchors {
+    fn place(&mut self, with_anchors: SpanWithAnchors) {
+        for anchor in with_anchors.anchors {
             if self.anchors.insert(anchor.id) {
                 self.add(anchor);
             }
         }
-        self.add(piece.last);
+        self.add(with_anchors.last);
     }
 
     /// Drops the anchors that `planted` holds.
-    fn thin(&mut self, planted: &Planted, now: Millis) {
-        let known: HashSet<Id> = self.anchors.extract_if(|anchor| planted.holds(anchor, now)).collect();
+    fn drop_recent(&mut self, recent_anchors: &RecentAnchors, now: Millis) {
+        let known: HashSet<Id> = self.anchors.extract_if(|anchor| recent_anchors.holds(anchor, now)).collect();
         if !known.is_empty() {
             self.spans.values_mut().for_each(|spans| spans.retain(|(id, _)| !known.contains(id)));
         }
     }
 
-    fn into_batch(self, setting: &Setting<'_>) -> Batch {
+    fn into_batch(self, context: &ExportContext<'_>) -> Batch {
         let mut batch = Batch::empty(Signal::Traces);
         for (key, spans) in self.spans {
             let spans = spans.into_iter().map(|((trace, _), span)| (trace.0, span));
-            batch.add_spans(setting.resource(&key), message::scope(), spans);
+            batch.add_spans(context.resource(&key), message::scope(), spans);
         }
         batch
     }
@@ -154,15 +154,15 @@ pub(super) struct Traces<'a> {
     replayer: &'a Replayer<'a>,
     source: &'a str,
     plan: &'a Plan,
-    setting: Setting<'a>,
-    book: &'a Book<'a>,
+    context: ExportContext<'a>,
+    cache: &'a TimelineCache<'a>,
     window: Window,
     /// How far this work goes, in the journal.
     upto: u64,
     position: Position,
     /// Parts of groups that are wholly in what was sent or is loaded: what may be kept with the position.
     settled: HashMap<TaskKey, Part>,
-    load: Load,
+    builder: BatchBuilder,
     /// The last group that is wholly in what was sent or is loaded.
     covered: Option<Vec<u8>>,
     /// Requests taken since the position was last kept.
@@ -174,7 +174,7 @@ impl<'a> Traces<'a> {
     /// Tells everything a source has for the traces backend.
     pub(super) async fn run(
         replayer: &'a Replayer<'a>,
-        book: &'a Book<'a>,
+        cache: &'a TimelineCache<'a>,
         source: &'a str,
         plan: &'a Plan,
         sent: &mut Sent,
@@ -190,13 +190,13 @@ impl<'a> Traces<'a> {
             replayer,
             source,
             plan,
-            setting: Setting::new(replayer.config),
-            book,
+            context: ExportContext::new(replayer.config),
+            cache,
             window: Window { seqs: position.done + 1..=upto, horizon },
             upto,
             position,
             settled: HashMap::new(),
-            load: Load::default(),
+            builder: BatchBuilder::default(),
             covered: None,
             unkept: 0,
             sent: Sent::default(),
@@ -228,8 +228,8 @@ impl<'a> Traces<'a> {
         self.replayer.each_changed(Signal::Traces, self.source, &self.window.seqs, self.plan, |item| {
             match item {
                 Item::Task(key) => {
-                    for episode in self.book.episodes(&key)?.iter() {
-                        roots.entry(episode.lineage.root().clone()).or_default().insert(key.clone());
+                    for period in self.cache.periods(&key)?.iter() {
+                        roots.entry(period.lineage.root().clone()).or_default().insert(key.clone());
                     }
                 }
                 Item::Sprint(key) => {
@@ -246,33 +246,43 @@ impl<'a> Traces<'a> {
     async fn group(&mut self, group: Group) -> Result<()> {
         let mut finals = Vec::new();
         for key in &group.members {
-            if let Some(record) = self.book.record(key)? {
-                finals.extend(Scene { book: self.book, setting: &self.setting }.finals(key, &record, &self.window)?);
+            if let Some(record) = self.cache.record(key)? {
+                finals.extend(RenderContext { cache: self.cache, context: &self.context }.finals(
+                    key,
+                    &record,
+                    &self.window,
+                )?);
             }
         }
         finals.sort_by_key(|last| (last.end, last.span.id));
         let mut part = self.part(&group.root)?;
-        let (mut pieces, mut built) = (Vec::new(), HashSet::new());
+        let (mut group_spans, mut built) = (Vec::new(), HashSet::new());
         for last in finals {
-            pieces.extend(self.piece(&group.root, &mut part, last, &mut built)?);
+            group_spans.extend(self.with_anchors(&group.root, &mut part, last, &mut built)?);
         }
-        if !self.load.fits(&pieces) {
+        if !self.builder.fits(&group_spans) {
             self.flush().await?;
         }
-        for piece in pieces {
-            if !self.load.fits(std::slice::from_ref(&piece)) {
+        for with_anchors in group_spans {
+            if !self.builder.fits(std::slice::from_ref(&with_anchors)) {
                 self.flush().await?;
             }
-            self.load.place(piece);
+            self.builder.place(with_anchors);
         }
         self.covered = Some(group.order());
         self.settled.insert(group.root, part);
-        if self.load.bytes >= ENOUGH_BYTES { self.flush().await } else { Ok(()) }
+        if self.builder.bytes >= ENOUGH_BYTES { self.flush().await } else { Ok(()) }
     }
 
     /// A final span in its trace and with its anchors, if it ended in a trace of `root` and is wanted.
-    fn piece(&self, root: &TaskKey, part: &mut Part, last: Final, built: &mut HashSet<Id>) -> Result<Option<Piece>> {
-        if Lineage::at(self.book, &last.key, last.end)?.root() != root {
+    fn with_anchors(
+        &self,
+        root: &TaskKey,
+        part: &mut Part,
+        last: Final,
+        built: &mut HashSet<Id>,
+    ) -> Result<Option<SpanWithAnchors>> {
+        if Lineage::at(self.cache, &last.key, last.end)?.root() != root {
             return Ok(None);
         }
         let encoded = last.span.encode();
@@ -283,9 +293,10 @@ impl<'a> Traces<'a> {
         let trace = ids::history_trace(root, part);
         let (id, resource) = ((trace, last.span.id), last.resource);
         let last_span = Ready { id, resource, encoded: encoded.into_trace(trace) };
-        let anchors = Scene { book: self.book, setting: &self.setting }.anchors(&last.key, last.end, part, built)?;
+        let anchors =
+            RenderContext { cache: self.cache, context: &self.context }.anchors(&last.key, last.end, part, built)?;
         let anchors = anchors.into_iter().map(|(trace, resource, span)| Ready::new(trace, resource, &span)).collect();
-        Ok(Some(Piece { anchors, last: last_span }))
+        Ok(Some(SpanWithAnchors { anchors, last: last_span }))
     }
 
     /// How full a root's history is so far.
@@ -298,13 +309,15 @@ impl<'a> Traces<'a> {
     }
 
     async fn sprint(&mut self, key: &TaskKey) -> Result<()> {
-        let Some(record) = self.book.sprint(key)? else { return Ok(()) };
+        let Some(record) = self.cache.sprint(key)? else { return Ok(()) };
         if !record.closed_seq.is_some_and(|seq| self.window.seqs.contains(&seq)) {
             return Ok(());
         }
-        let ledger = self.book.ledger(key)?;
-        let scene = Scene { book: self.book, setting: &self.setting };
-        let Some((resource, span)) = ledger.and_then(|ledger| scene.sprint(key, &record.facts, &ledger)) else {
+        let sprint_history = self.cache.sprint_history(key)?;
+        let render = RenderContext { cache: self.cache, context: &self.context };
+        let Some((resource, span)) =
+            sprint_history.and_then(|sprint_history| render.sprint(key, &record.facts, &sprint_history))
+        else {
             return Ok(());
         };
         let wanted = span.end >= self.window.horizon && self.plan.wants(span.end);
@@ -312,27 +325,27 @@ impl<'a> Traces<'a> {
             return Ok(());
         }
         let last = Ready::new(ids::sprint_trace(key), resource, &span);
-        let piece = Piece { anchors: Vec::new(), last };
-        if !self.load.fits(std::slice::from_ref(&piece)) {
+        let with_anchors = SpanWithAnchors { anchors: Vec::new(), last };
+        if !self.builder.fits(std::slice::from_ref(&with_anchors)) {
             self.flush().await?;
         }
-        self.load.place(piece);
+        self.builder.place(with_anchors);
         self.covered = self.covered.take().or_else(|| Some(SPRINTS.to_vec()));
         Ok(())
     }
 
     /// Sends what is loaded; once it was taken, moves the position to the last group wholly sent.
     async fn flush(&mut self) -> Result<()> {
-        let mut load = std::mem::take(&mut self.load);
-        if load.count > 0 {
+        let mut builder = std::mem::take(&mut self.builder);
+        if builder.count > 0 {
             let sinks = self.replayer.sinks;
-            let planted = &sinks.planted;
-            load.thin(&planted.lock().unwrap_or_else(PoisonError::into_inner), sinks.time());
-            let anchors = std::mem::take(&mut load.anchors);
-            let batch = load.into_batch(&self.setting);
+            let recent_anchors = &sinks.recent_anchors;
+            builder.drop_recent(&recent_anchors.lock().unwrap_or_else(PoisonError::into_inner), sinks.time());
+            let anchors = std::mem::take(&mut builder.anchors);
+            let batch = builder.into_batch(&self.context);
             self.replayer.wait_for_room(&batch).await?;
             self.sent.spans += self.replayer.send(self.source, batch).await?;
-            planted.lock().unwrap_or_else(PoisonError::into_inner).extend(anchors, sinks.time());
+            recent_anchors.lock().unwrap_or_else(PoisonError::into_inner).extend(anchors, sinks.time());
         }
         if let Some(covered) = self.covered.take() {
             self.position.after = Some(covered);

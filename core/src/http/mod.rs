@@ -11,10 +11,10 @@
 //!   [`SessionConfig::max_wait`], `Backoff` when the tries are spent, `Never` when a person has to act.
 
 mod client;
-mod gate;
 pub mod limits;
 pub mod local;
 mod quota;
+mod rate_limiter;
 pub mod redact;
 pub mod service;
 mod stats;
@@ -43,9 +43,9 @@ pub use verdict::{Answer, Dialect, PlainDialect, Scope, Verdict, default_verdict
 use crate::model::error::{Error, Result, Retry};
 use crate::model::secret::Secret;
 use client::Credential;
-use gate::{Gate, Lane};
+use rate_limiter::{BucketLimiter, RateLimiter};
 use stats::Meter;
-use transfer::{Call, Setback};
+use transfer::{AttemptError, Call};
 
 /// How often a torn or unreadable answer is asked for before it is taken for the truth.
 const TORN_TRIES: u32 = 3;
@@ -169,7 +169,7 @@ pub struct Session {
     base: Url,
     dialect: Arc<dyn Dialect>,
     credential: RwLock<Arc<Credential>>,
-    gate: Gate,
+    gate: RateLimiter,
     meter: Meter,
     /// Whether the server ever answered.
     reached: AtomicBool,
@@ -200,7 +200,7 @@ impl Session {
             client: client::build(&config, &base)?,
             base,
             credential: RwLock::new(Arc::new(Credential::new(&config.auth)?)),
-            gate: Gate::new(config.buckets, config.in_flight, config.max_wait)?,
+            gate: RateLimiter::new(config.buckets, config.in_flight, config.max_wait)?,
             meter: Meter::default(),
             reached: AtomicBool::new(false),
             dialect: config.dialect,
@@ -295,8 +295,8 @@ impl Session {
         loop {
             let setback = match self.attempt(lane, call).await {
                 Ok(value) => return Ok(value),
-                Err(Setback::Final(error)) => return Err(call.about(error)),
-                Err(Setback::Again(setback)) => setback,
+                Err(AttemptError::Final(error)) => return Err(call.about(error)),
+                Err(AttemptError::Again(setback)) => setback,
             };
             let plan = failures.plan(setback, tries, self);
             plan.hold(&self.gate, lane);
@@ -363,7 +363,7 @@ impl Failures {
 }
 
 impl Plan {
-    fn hold(&self, gate: &Gate, lane: &Lane) {
+    fn hold(&self, gate: &RateLimiter, lane: &BucketLimiter) {
         if let Some((scope, wait)) = self.pause {
             info!(bucket = lane.name(), ?scope, wait_ms = wait.as_millis(), "told to slow down");
             gate.pause(lane, scope, wait);

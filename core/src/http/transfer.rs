@@ -13,9 +13,9 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::gate::Lane;
+use super::rate_limiter::BucketLimiter;
 use super::verdict::{Answer, Scope, Verdict, default_verdict, spent};
-use super::{Session, client, gate, limits, redact};
+use super::{Session, client, limits, rate_limiter, redact};
 use crate::model::error::{Error, ErrorKind, Result};
 
 /// How much of a body a dialect is shown.
@@ -64,7 +64,7 @@ impl Call {
 }
 
 /// Why a try gave no data.
-pub(super) enum Setback {
+pub(super) enum AttemptError {
     /// No other try will mend it.
     Final(Error),
     /// Another try may.
@@ -88,7 +88,7 @@ pub(super) struct Again {
 impl Again {
     /// The error when the wait we were told to make is longer than we are willing to.
     pub(super) fn beyond_patience(self, told: Duration) -> Error {
-        let error = gate::too_long(told);
+        let error = rate_limiter::too_long(told);
         let error = match self.error.context("status") {
             Some(status) => error.with("status", status),
             None => error,
@@ -97,7 +97,7 @@ impl Again {
     }
 }
 
-impl From<Again> for Setback {
+impl From<Again> for AttemptError {
     fn from(again: Again) -> Self {
         Self::Again(again)
     }
@@ -114,8 +114,12 @@ struct Received {
 
 impl Session {
     /// One try, from waiting for its turn to the parsed answer.
-    pub(super) async fn attempt<T: DeserializeOwned>(&self, lane: &Lane, call: &Call) -> Result<T, Setback> {
-        let permit = self.gate.admit(lane, call.points, &self.meter).await.map_err(Setback::Final)?;
+    pub(super) async fn attempt<T: DeserializeOwned>(
+        &self,
+        lane: &BucketLimiter,
+        call: &Call,
+    ) -> Result<T, AttemptError> {
+        let permit = self.gate.admit(lane, call.points, &self.meter).await.map_err(AttemptError::Final)?;
         let started = Instant::now();
         self.meter.request();
         let received = self.exchange(call).await;
@@ -128,7 +132,7 @@ impl Session {
         self.parse(received)
     }
 
-    async fn exchange(&self, call: &Call) -> Result<Received, Setback> {
+    async fn exchange(&self, call: &Call) -> Result<Received, AttemptError> {
         let mut request = self.client.request(call.method.clone(), call.url.clone());
         if let Some((name, value)) = &self.credential().header {
             request = request.header(name, value);
@@ -143,7 +147,7 @@ impl Session {
         let torn = match self.read(&mut response, &mut body).await {
             Ok(()) => None,
             Err(Torn::Broken(error)) => Some(error),
-            Err(Torn::TooLarge) => return Err(Setback::Final(self.too_large(status))),
+            Err(Torn::TooLarge) => return Err(AttemptError::Final(self.too_large(status))),
         };
         Ok(Received { status, headers, body, torn })
     }
@@ -160,14 +164,14 @@ impl Session {
     }
 
     /// Asks the dialect, then the default reading. The secrets are masked first, so that no message can quote them.
-    fn judge(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), Setback> {
+    fn judge(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), AttemptError> {
         let head = self.credential().known.mask_bytes(&body[..body.len().min(HEAD_BYTES)]);
         let now = limits::server_time(headers).unwrap_or_else(clock::now);
         let answer = Answer::new(status, headers, &head, now);
         self.gate.told(&self.dialect.quotas(&answer));
         match self.dialect.verdict(&answer).unwrap_or_else(|| default_verdict(&answer)) {
             Verdict::Accept => Ok(()),
-            Verdict::Fail(error) => Err(Setback::Final(with_status(error, status))),
+            Verdict::Fail(error) => Err(AttemptError::Final(with_status(error, status))),
             Verdict::Retry { after, scope } => {
                 // A server that is unwell without saying for how long holds back this call only.
                 let mine = answer.status.is_server_error() && after.is_none() && scope == Scope::Bucket;
@@ -184,7 +188,7 @@ impl Session {
         }
     }
 
-    fn parse<T: DeserializeOwned>(&self, received: Received) -> Result<T, Setback> {
+    fn parse<T: DeserializeOwned>(&self, received: Received) -> Result<T, AttemptError> {
         let status = received.status;
         if let Some(error) = received.torn {
             return Err(self.torn(error, status).into());
@@ -196,7 +200,7 @@ impl Session {
             Err(_) => serde_json::from_slice(body),
         };
         parsed.map_err(|error| match error.is_data() {
-            true => Setback::Final(self.misshapen::<T>(&error, body, status)),
+            true => AttemptError::Final(self.misshapen::<T>(&error, body, status)),
             false => self.damaged(&error, body, status).into(),
         })
     }
@@ -230,13 +234,15 @@ impl Session {
         Again { error, after: None, scope: None, torn: kind == ErrorKind::Protocol, unreached: false }
     }
 
-    fn unreachable(&self, error: reqwest::Error) -> Setback {
+    fn unreachable(&self, error: reqwest::Error) -> AttemptError {
         if error.is_builder() {
-            return Setback::Final(Error::new(ErrorKind::Internal, "build the request").caused_by(self.causes(error)));
+            return AttemptError::Final(
+                Error::new(ErrorKind::Internal, "build the request").caused_by(self.causes(error)),
+            );
         }
         if certificate_refused(&error) {
             let text = "the server's certificate is not trusted, tls.ca_file can name its CA";
-            return Setback::Final(Error::new(ErrorKind::Config, text).caused_by(self.causes(error)));
+            return AttemptError::Final(Error::new(ErrorKind::Config, text).caused_by(self.causes(error)));
         }
         let text = match (error.is_timeout(), error.is_connect()) {
             (_, true) => "the server cannot be reached, check the address",
@@ -272,7 +278,7 @@ impl Session {
         }
     }
 
-    fn log(&self, call: &Call, took: Duration, received: Result<&Received, &Setback>) {
+    fn log(&self, call: &Call, took: Duration, received: Result<&Received, &AttemptError>) {
         let (method, path, query) = (call.method.as_str(), call.path(), call.query_keys());
         let ms = took.as_millis();
         match received {
@@ -280,7 +286,7 @@ impl Session {
                 let (status, bytes) = (received.status.as_u16(), received.body.len());
                 debug!(method, path, query, status, ms, bytes, "answered");
             }
-            Err(Setback::Final(error) | Setback::Again(Again { error, .. })) => {
+            Err(AttemptError::Final(error) | AttemptError::Again(Again { error, .. })) => {
                 debug!(method, path, query, ms, error = error.full(), "no answer");
             }
         }

@@ -155,7 +155,7 @@ impl Viewer<'_> {
         };
         for key in keys {
             let key = key?;
-            if let Some(record) = self.book.record(&key)? {
+            if let Some(record) = self.cache.record(&key)? {
                 visit(key, &record)?;
             }
         }

@@ -1,10 +1,10 @@
-//! What people see of tasks and sprints: the objects of the `tasks`, `sprints` and `show` commands. Only reads.
+//! Change people see of tasks and sprints: the objects of the `tasks`, `sprints` and `show` commands. Only reads.
 //!
 //! Read [`Viewer`] first: it makes a [`TaskView`] or [`SprintView`] of what the store keeps, at one moment. Every number in
 //! them follows from timelines through [`crate::model::timeline`], [`crate::model::sprint`] and [`crate::model::totals`]; what is added here is the
 //! neighbourhood: parents, blockers, sprints, children. Printing is left to the command line.
 
-mod entries;
+mod events;
 mod filter;
 mod natural;
 mod sprint;
@@ -16,15 +16,15 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-pub use entries::{EntryKind, EntryView};
+pub use events::{EventKind, EventView};
 pub use filter::{SprintFilter, StatusFilter, TaskFilter};
 pub use sprint::{DayView, SprintView};
 pub use task::{Subtasks, TaskView};
 
 use crate::config::Config;
-use crate::export::lineage::{Book, Lineage};
+use crate::export::lineage::{Lineage, TimelineCache};
 use crate::model::error::Result;
-use crate::model::interval::{self, Stretch};
+use crate::model::interval::{self, Interval};
 use crate::model::link;
 use crate::model::time::Millis;
 use crate::model::timeline;
@@ -36,19 +36,19 @@ pub struct Viewer<'a> {
     store: &'a Store,
     config: &'a Config,
     now: Millis,
-    book: Book<'a>,
+    cache: TimelineCache<'a>,
     neighbours: RefCell<HashMap<TaskKey, Option<Rc<Neighbour>>>>,
     sprints: RefCell<HashMap<TaskKey, Option<Rc<SprintRecord>>>>,
 }
 
-/// What others need to know of a task: little enough to remember for many.
+/// Change others need to know of a task: little enough to remember for many.
 #[derive(Debug)]
 struct Neighbour {
     /// The key people say now.
     id: SmolStr,
     parent: Option<ParentRef>,
     /// When it was there and unfinished.
-    unfinished: Vec<Stretch>,
+    unfinished: Vec<Interval>,
 }
 
 impl Neighbour {
@@ -62,7 +62,14 @@ impl Neighbour {
 impl<'a> Viewer<'a> {
     /// A look at `store` at `now`; projects, tools and the meaning of links come from `config`.
     pub fn new(store: &'a Store, config: &'a Config, now: Millis) -> Self {
-        Self { store, config, now, book: Book::new(store), neighbours: RefCell::default(), sprints: RefCell::default() }
+        Self {
+            store,
+            config,
+            now,
+            cache: TimelineCache::new(store),
+            neighbours: RefCell::default(),
+            sprints: RefCell::default(),
+        }
     }
 
     /// The project a native project belongs to: the one of the portfolio that includes it, else itself.
@@ -84,7 +91,7 @@ impl<'a> Viewer<'a> {
         if let Some(known) = self.neighbours.borrow().get(key) {
             return Ok(known.clone());
         }
-        let found = self.book.record(key)?.and_then(|record| Neighbour::of(&record)).map(Rc::new);
+        let found = self.cache.record(key)?.and_then(|record| Neighbour::of(&record)).map(Rc::new);
         self.neighbours.borrow_mut().insert(key.clone(), found.clone());
         Ok(found)
     }
@@ -107,7 +114,7 @@ impl<'a> Viewer<'a> {
 
     /// The key people say for the root of a task: the nearest epic among itself and its ancestors, else the topmost ancestor.
     fn root_id(&self, key: &TaskKey) -> Result<SmolStr> {
-        let chain = Lineage::at(&self.book, key, interval::FOREVER)?.chain;
+        let chain = Lineage::at(&self.cache, key, interval::FOREVER)?.chain;
         let root = chain.last().unwrap_or(key);
         if let Some(known) = self.neighbour(root)? {
             return Ok(known.id.clone());

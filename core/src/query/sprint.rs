@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Viewer;
 use crate::model::error::Result;
-use crate::model::sprint::Ledger;
+use crate::model::sprint::SprintHistory;
 use crate::model::time::Millis;
 use crate::model::totals::points;
-use crate::model::{Kept, SprintRecord, SprintState, TaskKey};
+use crate::model::{SprintRecord, SprintState, StoredEvent, TaskKey};
 
 /// A sprint, as `contextcore sprints --output json` prints it. Amounts are points unless they end in `_tasks`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,24 +77,24 @@ pub struct DayView {
     pub scope: f64,
     /// In it and done.
     pub completed: f64,
-    /// What would remain on a straight line from what was committed to nothing at the end.
+    /// Change would remain on a straight line from what was committed to nothing at the end.
     pub ideal: f64,
 }
 
 impl Viewer<'_> {
     /// The ledger of a sprint, from everything that was ever in it.
-    pub fn ledger(&self, key: &TaskKey, record: &SprintRecord) -> Result<Ledger> {
-        let mut timelines: Vec<Vec<Kept>> = Vec::new();
+    pub fn sprint_history(&self, key: &TaskKey, record: &SprintRecord) -> Result<SprintHistory> {
+        let mut timelines: Vec<Vec<StoredEvent>> = Vec::new();
         for member in self.store.members(key) {
             timelines.extend(self.store.task(&member?)?.map(|record| record.timeline));
         }
-        Ok(Ledger::new(&key.native_id, &record.facts, timelines.iter().map(Vec::as_slice)))
+        Ok(SprintHistory::new(&key.native_id, &record.facts, timelines.iter().map(Vec::as_slice)))
     }
 
     pub(super) fn sprint(&self, key: &TaskKey, record: &SprintRecord) -> Result<SprintView> {
-        let ledger = self.ledger(key, record)?;
+        let sprint_history = self.sprint_history(key, record)?;
         let facts = &record.facts;
-        let tally = ledger.at(ledger.until(self.now));
+        let tally = sprint_history.at(sprint_history.until(self.now));
         let (carried_over, carried_over_tasks) =
             if facts.state == SprintState::Closed { (tally.remaining, tally.remaining_tasks) } else { (0, 0) };
         Ok(SprintView {
@@ -123,21 +123,21 @@ impl Viewer<'_> {
             completed_tasks: tally.completed_tasks,
             carried_over_tasks,
             exact: facts.exact,
-            burndown: burndown(&ledger, self.now),
+            burndown: burndown(&sprint_history, self.now),
         })
     }
 }
 
-fn burndown(ledger: &Ledger, now: Millis) -> Vec<DayView> {
+fn burndown(sprint_history: &SprintHistory, now: Millis) -> Vec<DayView> {
     let day = |(date, at): (String, Millis)| {
-        let tally = ledger.at(at);
+        let tally = sprint_history.at(at);
         DayView {
             date,
             remaining: points(tally.remaining),
             scope: points(tally.scope),
             completed: points(tally.completed),
-            ideal: ledger.ideal(at),
+            ideal: sprint_history.ideal(at),
         }
     };
-    ledger.days(now).into_iter().map(day).collect()
+    sprint_history.days(now).into_iter().map(day).collect()
 }

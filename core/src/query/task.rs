@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Viewer;
-use super::entries::{self, EntryView};
+use super::events::{self, EventView};
 use crate::export::lineage;
 use crate::model::blocking::{self, Blocking};
 use crate::model::error::Result;
-use crate::model::interval::{self, Stretch};
+use crate::model::interval::{self, Interval};
 use crate::model::time::Millis;
 use crate::model::timeline::{self, Summary};
 use crate::model::{SmolStr, SprintState, Status, TaskKey, TaskRecord, TaskType};
@@ -99,7 +99,7 @@ pub struct TaskView {
     /// Its anchor span there.
     pub span_id: String,
     /// Everything that happened, oldest first.
-    pub timeline: Vec<EntryView>,
+    pub timeline: Vec<EventView>,
 }
 
 /// How many direct children there are. Cancelled and vanished ones do not count.
@@ -111,34 +111,34 @@ pub struct Subtasks {
     pub completed: i64,
 }
 
-/// What the links to blockers come to.
+/// Change the links to blockers come to.
 #[derive(Debug, Default)]
 struct Waiting {
     blocked_by: Vec<String>,
     waiting_on: Vec<String>,
     /// When it was unfinished and so was a task that it was linked to as its blocker; an open stretch ends now.
-    spans: Vec<Stretch>,
+    spans: Vec<Interval>,
 }
 
 impl Viewer<'_> {
     /// A task; `None` when the store does not hold it.
     pub fn task(&self, key: &TaskKey) -> Result<Option<TaskView>> {
-        let Some(record) = self.book.record(key)? else { return Ok(None) };
+        let Some(record) = self.cache.record(key)? else { return Ok(None) };
         // A tool's clock may run a little before ours: what it says has happened has happened.
-        let last = record.timeline.last().map_or(self.now, |kept| kept.entry.at);
+        let last = record.timeline.last().map_or(self.now, |stored| stored.event.at);
         let now = self.now.max(last);
         timeline::summary(&record.timeline, now).map(|summary| self.view(key, &record, summary, now)).transpose()
     }
 
     fn view(&self, key: &TaskKey, record: &TaskRecord, summary: Summary, now: Millis) -> Result<TaskView> {
-        let timeline = entries::entries(record, &|parent| self.parent_id(&key.source, parent))?;
+        let timeline = events::events(record, &|parent| self.parent_id(&key.source, parent))?;
         let waiting = self.waiting(key, record, now)?;
         let links_block = self.links_block(&key.source);
         let rollup = self.store.rollup(key)?;
         let leaf = if summary.status == Status::Done { 100.0 } else { 0.0 };
         let (lead_time, cycle_time) = (summary.lead_time(), summary.cycle_time());
         let facts = std::sync::Arc::unwrap_or_clone(summary.state.facts);
-        let ids = lineage::current(&self.book, key)?;
+        let ids = lineage::current(&self.cache, key)?;
         Ok(TaskView {
             tool: self.tool(&key.source),
             project_id: self.project_id(&key.source, &facts.project),
@@ -221,7 +221,7 @@ impl Viewer<'_> {
 }
 
 /// When the task and one of its blockers were unfinished while the link between them held, up to `now`.
-fn waiting_spans(record: &TaskRecord, all: &[Blocking], now: Millis) -> Vec<Stretch> {
+fn waiting_spans(record: &TaskRecord, all: &[Blocking], now: Millis) -> Vec<Interval> {
     let Some((_, created)) = timeline::first(&record.timeline) else { return Vec::new() };
     let held = blocking::held(created, all);
     if held.is_empty() {

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::model::samples::{facts, kept, to};
+use crate::model::samples::{facts, stored, to};
 use crate::model::time::{DAY, HOUR};
-use crate::model::{Blocker, Facts, Kept, SprintFacts, SprintState, Status, TaskType, What};
+use crate::model::{Blocker, Change, Facts, SprintFacts, SprintState, Status, StoredEvent, TaskType};
 
 const CONFIG: &str = "
 projects:
@@ -32,11 +32,11 @@ impl World {
         Self { _dir: dir, store, config: config::parse(CONFIG, "test.yaml", &["jira"]).unwrap() }
     }
 
-    fn put(&self, key: &TaskKey, timeline: Vec<Kept>, blockers: Vec<Blocker>) {
+    fn put(&self, key: &TaskKey, timeline: Vec<StoredEvent>, blockers: Vec<Blocker>) {
         let record = TaskRecord {
             url: format!("https://example.com/{}", key.native_id),
             reporter: Some("Lin".into()),
-            updated: timeline.last().unwrap().entry.at,
+            updated: timeline.last().unwrap().event.at,
             blockers,
             absences: 0,
             timeline,
@@ -47,7 +47,7 @@ impl World {
     }
 
     /// A task of source `acme` that was created as `first` says and then lived through `rest`.
-    fn task(&self, native_id: &str, first: Facts, rest: Vec<Kept>) -> TaskKey {
+    fn task(&self, native_id: &str, first: Facts, rest: Vec<StoredEvent>) -> TaskKey {
         let key = TaskKey::new("acme", native_id);
         self.put(&key, born(first, rest), vec![]);
         key
@@ -79,8 +79,8 @@ impl World {
     }
 }
 
-fn born(first: Facts, rest: Vec<Kept>) -> Vec<Kept> {
-    std::iter::once(kept(0, What::Created(Box::new(first)))).chain(rest).collect()
+fn born(first: Facts, rest: Vec<StoredEvent>) -> Vec<StoredEvent> {
+    std::iter::once(stored(0, Change::Created(Box::new(first)))).chain(rest).collect()
 }
 
 fn named(key: &str, status: Status) -> Facts {
@@ -95,8 +95,8 @@ fn blocker(key: &str, finished: bool) -> Blocker {
     Blocker { native_id: None, key: key.into(), finished }
 }
 
-fn link(at: i64, key: &str, added: bool) -> Kept {
-    kept(at, What::Linked { text: format!("is blocked by {key}"), blocker: Some(key.into()), added })
+fn link(at: i64, key: &str, added: bool) -> StoredEvent {
+    stored(at, Change::Linked { text: format!("is blocked by {key}"), blocker: Some(key.into()), added })
 }
 
 fn close_to(left: f64, right: f64) -> bool {
@@ -108,7 +108,7 @@ fn a_task_reads_as_the_contract_says() {
     let world = World::new();
     world.sprint("42", SprintState::Active, 0);
     let first = Facts { sprints: vec!["42".into()], estimate: Some(5.0), ..named("PROJ-1", Status::Todo) };
-    let key = world.task("10042", first, vec![kept(2 * HOUR, to(Status::InProgress))]);
+    let key = world.task("10042", first, vec![stored(2 * HOUR, to(Status::InProgress))]);
     let view = serde_json::to_value(world.at(3 * HOUR).task(&key).unwrap().unwrap()).unwrap();
     let keys: Vec<&str> = view.as_object().unwrap().keys().map(String::as_str).collect();
     let mut wanted = vec![
@@ -196,11 +196,14 @@ fn the_fields_are_written_in_the_order_of_the_contract() {
 #[test]
 fn turns_follow_the_change_that_caused_them() {
     let world = World::new();
-    let later =
-        vec![kept(HOUR, to(Status::Done)), kept(2 * HOUR, to(Status::Todo)), kept(3 * HOUR, to(Status::Cancelled))];
+    let later = vec![
+        stored(HOUR, to(Status::Done)),
+        stored(2 * HOUR, to(Status::Todo)),
+        stored(3 * HOUR, to(Status::Cancelled)),
+    ];
     let key = world.task("1", named("PROJ-1", Status::Todo), later);
     let kinds: Vec<_> =
-        world.at(DAY).task(&key).unwrap().unwrap().timeline.iter().map(|entry| entry.kind.as_str()).collect();
+        world.at(DAY).task(&key).unwrap().unwrap().timeline.iter().map(|event| event.kind.as_str()).collect();
     assert_eq!(
         kinds,
         ["created", "status_changed", "completed", "status_changed", "reopened", "status_changed", "cancelled"]
@@ -210,13 +213,13 @@ fn turns_follow_the_change_that_caused_them() {
 #[test]
 fn what_a_status_blocks_is_told_as_following_from_it_and_a_flag_from_the_start_is_not() {
     let world = World::new();
-    let on_hold = What::Status { status: Status::Blocked, native: "On Hold".into() };
+    let on_hold = Change::Status { status: Status::Blocked, native: "On Hold".into() };
     let flagged = Facts { flag: Some("vendor".into()), ..named("PROJ-1", Status::Todo) };
-    let key = world.task("1", flagged, vec![kept(HOUR, on_hold), kept(2 * HOUR, to(Status::Done))]);
+    let key = world.task("1", flagged, vec![stored(HOUR, on_hold), stored(2 * HOUR, to(Status::Done))]);
     let timeline = world.at(DAY).task(&key).unwrap().unwrap().timeline;
-    let entries: Vec<_> = timeline
+    let events: Vec<_> = timeline
         .iter()
-        .map(|entry| (entry.kind.as_str(), entry.from.clone(), entry.to.clone(), entry.derived.as_deref()))
+        .map(|event| (event.kind.as_str(), event.from.clone(), event.to.clone(), event.derived.as_deref()))
         .collect();
     let because = Some("status On Hold");
     let expected = [
@@ -228,19 +231,19 @@ fn what_a_status_blocks_is_told_as_following_from_it_and_a_flag_from_the_start_i
         ("unblocked", json!("On Hold"), Value::Null, because),
         ("completed", json!("blocked"), json!("done"), None),
     ];
-    assert_eq!(entries, expected);
+    assert_eq!(events, expected);
 }
 
 #[test]
 fn an_artifact_is_listed_and_what_follows_from_it_says_so() {
     let world = World::new();
     let merged = crate::model::samples::artifact("merged", "acme/checkout#12");
-    let key = world.task("1", named("PROJ-1", Status::Todo), vec![kept(HOUR, What::Evidence(merged))]);
+    let key = world.task("1", named("PROJ-1", Status::Todo), vec![stored(HOUR, Change::StatusArtifact(merged))]);
     let task = world.at(DAY).task(&key).unwrap().unwrap();
-    let entries: Vec<_> = task.timeline.iter().map(|entry| (entry.kind.as_str(), entry.derived.as_deref())).collect();
+    let events: Vec<_> = task.timeline.iter().map(|event| (event.kind.as_str(), event.derived.as_deref())).collect();
     let because = Some("merged acme/checkout#12");
     let expected = [("created", None), ("artifact", None), ("status_changed", because), ("completed", because)];
-    assert_eq!(entries, expected);
+    assert_eq!(events, expected);
     assert_eq!(task.timeline[1].to["reference"], "acme/checkout#12");
     assert_eq!((task.timeline[2].from.clone(), task.timeline[2].to.clone()), (json!("todo"), json!("done")));
     assert_eq!((task.status, task.completed), (Status::Done, Some(Millis(HOUR))));
@@ -249,22 +252,22 @@ fn an_artifact_is_listed_and_what_follows_from_it_says_so() {
 #[test]
 fn what_was_before_comes_from_the_fold() {
     let world = World::new();
-    let seen = |mut kept: Kept| {
-        kept.entry.observed = true;
-        kept
+    let seen = |mut stored: StoredEvent| {
+        stored.event.observed = true;
+        stored
     };
     let later = vec![
-        kept(1, What::Estimated(Some(3.0))),
-        seen(kept(2, What::Estimated(Some(8.0)))),
-        kept(3, What::Blocked(Some("vendor".into()))),
-        kept(4, What::Unblocked),
-        kept(5, What::Parent(under("7", Some("PROJ-7")))),
+        stored(1, Change::Estimated(Some(3.0))),
+        seen(stored(2, Change::Estimated(Some(8.0)))),
+        stored(3, Change::Blocked(Some("vendor".into()))),
+        stored(4, Change::Unblocked),
+        stored(5, Change::Parent(under("7", Some("PROJ-7")))),
         link(6, "OPS-1", true),
         link(7, "OPS-1", false),
     ];
     let key = world.task("1", named("PROJ-1", Status::Todo), later);
-    let entries = world.at(DAY).task(&key).unwrap().unwrap().timeline;
-    let changes: Vec<_> = entries[1..].iter().map(|entry| (entry.from.clone(), entry.to.clone())).collect();
+    let events = world.at(DAY).task(&key).unwrap().unwrap().timeline;
+    let changes: Vec<_> = events[1..].iter().map(|event| (event.from.clone(), event.to.clone())).collect();
     let link = json!("is blocked by OPS-1");
     assert_eq!(
         changes,
@@ -278,9 +281,9 @@ fn what_was_before_comes_from_the_fold() {
             (link, Value::Null),
         ]
     );
-    let observed: Vec<_> = entries.iter().map(|entry| entry.observed).collect();
+    let observed: Vec<_> = events.iter().map(|event| event.observed).collect();
     assert_eq!(observed, [false, false, true, false, false, false, false, false]);
-    assert!(!serde_json::to_string(&entries[0]).unwrap().contains("observed"));
+    assert!(!serde_json::to_string(&events[0]).unwrap().contains("observed"));
 }
 
 #[test]
@@ -318,7 +321,7 @@ fn percent_and_subtasks_are_those_of_the_descendants() {
     let parent = world.task("1", named("PROJ-1", Status::Todo), vec![]);
     let done = world.task("2", child("PROJ-10", Status::Done), vec![]);
     world.task("3", child("PROJ-9", Status::Todo), vec![]);
-    world.task("4", child("PROJ-8", Status::Todo), vec![kept(5, What::Deleted)]);
+    world.task("4", child("PROJ-8", Status::Todo), vec![stored(5, Change::Deleted)]);
     let viewer = world.at(DAY);
     let view = viewer.task(&parent).unwrap().unwrap();
     assert_eq!((view.percent_complete, view.subtasks), (50.0, Subtasks { total: 2, completed: 1 }));
@@ -330,7 +333,7 @@ fn percent_and_subtasks_are_those_of_the_descendants() {
 #[test]
 fn waiting_counts_once_from_the_link_to_the_end_of_the_blocker() {
     let world = World::new();
-    world.task("8", named("OPS-8", Status::Todo), vec![kept(4 * HOUR, to(Status::Done))]);
+    world.task("8", named("OPS-8", Status::Todo), vec![stored(4 * HOUR, to(Status::Done))]);
     world.task("9", named("OPS-9", Status::Todo), vec![]);
     let key = TaskKey::new("acme", "1");
     let links = vec![link(HOUR, "OPS-8", true), link(3 * HOUR, "OPS-9", true)];
@@ -347,7 +350,7 @@ fn waiting_ends_with_the_task_and_with_the_link() {
     let world = World::new();
     world.task("9", named("OPS-9", Status::Todo), vec![]);
     let finished = TaskKey::new("acme", "1");
-    let later = vec![kept(6 * HOUR, to(Status::Done))];
+    let later = vec![stored(6 * HOUR, to(Status::Done))];
     world.put(&finished, born(named("PROJ-1", Status::Todo), later), vec![blocker("OPS-9", false)]);
     let unlinked = TaskKey::new("acme", "2");
     let later = vec![link(HOUR, "OPS-9", true), link(3 * HOUR, "OPS-9", false)];
@@ -362,8 +365,8 @@ fn waiting_ends_with_the_task_and_with_the_link() {
 fn where_links_block_waiting_is_blocked() {
     let world = World::new();
     let key = TaskKey::new("strict", "1");
-    let waits = kept(2 * HOUR, What::Waits("waits for OPS-9".into()));
-    let later = vec![kept(HOUR, to(Status::InProgress)), link(2 * HOUR, "OPS-9", true), waits];
+    let waits = stored(2 * HOUR, Change::BlockedByLinks("waits for OPS-9".into()));
+    let later = vec![stored(HOUR, to(Status::InProgress)), link(2 * HOUR, "OPS-9", true), waits];
     world.put(&key, born(named("PROJ-1", Status::Todo), later), vec![blocker("OPS-9", false)]);
     let view = world.at(5 * HOUR).task(&key).unwrap().unwrap();
     assert_eq!((view.status, view.blocked), (Status::Blocked, true));
@@ -377,7 +380,7 @@ fn where_links_block_waiting_is_blocked() {
 #[test]
 fn a_fact_dated_after_now_by_a_fast_clock_has_happened() {
     let world = World::new();
-    let key = world.task("1", named("PROJ-1", Status::Todo), vec![kept(HOUR + 5_000, to(Status::Done))]);
+    let key = world.task("1", named("PROJ-1", Status::Todo), vec![stored(HOUR + 5_000, to(Status::Done))]);
     assert_eq!(world.at(HOUR).task(&key).unwrap().unwrap().status, Status::Done);
 }
 
@@ -414,7 +417,7 @@ fn filters_choose_and_order() {
     world.task("1", in_sprint, vec![]);
     world.task("2", named("PROJ-9", Status::Done), vec![]);
     world.task("3", Facts { project: "OPS".into(), ..named("OPS-1", Status::InReview) }, vec![]);
-    world.task("4", named("PROJ-2", Status::Todo), vec![kept(5, What::Deleted)]);
+    world.task("4", named("PROJ-2", Status::Todo), vec![stored(5, Change::Deleted)]);
     world.put(&TaskKey::new("strict", "1"), born(named("A-1", Status::Cancelled), vec![]), vec![]);
     let status = |word: &str| TaskFilter { status: Some(word.parse().unwrap()), ..TaskFilter::default() };
     assert_eq!(world.ids(&TaskFilter::default()), ["OPS-1", "PROJ-2", "PROJ-9", "PROJ-10", "A-1"]);
@@ -431,8 +434,8 @@ fn filters_choose_and_order() {
 #[test]
 fn a_key_finds_who_is_called_so_now_before_who_once_was() {
     let world = World::new();
-    let moved = What::Moved { key: "OPS-5".into(), project: "OPS".into() };
-    world.task("1", named("PROJ-1", Status::Todo), vec![kept(5, moved)]);
+    let moved = Change::Moved { key: "OPS-5".into(), project: "OPS".into() };
+    world.task("1", named("PROJ-1", Status::Todo), vec![stored(5, moved)]);
     let ids = |name: &str| {
         let found = world.at(DAY).find(name, None).unwrap();
         found.into_iter().map(|view| view.native_id).collect::<Vec<_>>()
@@ -447,14 +450,14 @@ fn a_key_finds_who_is_called_so_now_before_who_once_was() {
 #[test]
 fn a_move_is_told_by_what_changed() {
     let world = World::new();
-    let moved = |key: &str, project: &str| What::Moved { key: key.into(), project: project.into() };
+    let moved = |key: &str, project: &str| Change::Moved { key: key.into(), project: project.into() };
     world.task(
         "1",
         named("PROJ-1", Status::Todo),
-        vec![kept(5, moved("PROJ-1", "OPS")), kept(6, moved("OPS-5", "OPS"))],
+        vec![stored(5, moved("PROJ-1", "OPS")), stored(6, moved("OPS-5", "OPS"))],
     );
     let view = world.at(DAY).find("OPS-5", None).unwrap().pop().unwrap();
-    let told: Vec<_> = view.timeline.iter().skip(1).map(|entry| (entry.from.clone(), entry.to.clone())).collect();
+    let told: Vec<_> = view.timeline.iter().skip(1).map(|event| (event.from.clone(), event.to.clone())).collect();
     assert_eq!(told, [(json!("PROJ"), json!("OPS")), (json!("PROJ-1"), json!("OPS-5"))]);
 }
 
@@ -464,7 +467,7 @@ fn a_sprint_reads_as_the_contract_says() {
     world.sprint("42", SprintState::Closed, 8 * HOUR);
     let member =
         |key: &str, points| Facts { estimate: Some(points), sprints: vec!["42".into()], ..named(key, Status::Todo) };
-    world.task("1", member("PROJ-1", 5.0), vec![kept(DAY, to(Status::Done))]);
+    world.task("1", member("PROJ-1", 5.0), vec![stored(DAY, to(Status::Done))]);
     world.task("2", member("PROJ-2", 3.0), vec![]);
     let sprints =
         world.at(9 * DAY).sprints(&SprintFilter { project: Some("commerce".into()), ..SprintFilter::default() });

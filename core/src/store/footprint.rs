@@ -1,4 +1,4 @@
-//! What a task leaves in the indexes: a pure function of its record. A changed task moves the indexes by the difference.
+//! Change a task leaves in the indexes: a pure function of its record. A changed task moves the indexes by the difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use super::key::{Key, Kind};
 use crate::model::interval;
 use crate::model::timeline::{Life, State};
 use crate::model::totals::{self, Rollup, Totals};
-use crate::model::{SmolStr, TaskKey, TaskRecord, What};
+use crate::model::{Change, SmolStr, TaskKey, TaskRecord};
 
 /// Everything the indexes know of one task.
 #[derive(Debug, Default, PartialEq)]
@@ -17,9 +17,9 @@ pub(crate) struct Footprint {
     pub(crate) parent: Option<SmolStr>,
     /// The native project it is in.
     pub(crate) project: Option<SmolStr>,
-    /// What it adds to each ancestor by itself.
+    /// Change it adds to each ancestor by itself.
     pub(crate) own: Rollup,
-    /// What it adds to the totals of each native project.
+    /// Change it adds to the totals of each native project.
     pub(crate) totals: BTreeMap<SmolStr, Totals>,
 }
 
@@ -62,9 +62,9 @@ fn index_keys(key: &TaskKey, record: &TaskRecord, life: &Life) -> BTreeSet<Vec<u
 
 /// Every sprint the task was ever in.
 fn sprints_ever(record: &TaskRecord) -> BTreeSet<&str> {
-    let lists = record.timeline.iter().filter_map(|kept| match &kept.entry.what {
-        What::Created(facts) => Some(&facts.sprints),
-        What::Sprints(sprints) => Some(sprints),
+    let lists = record.timeline.iter().filter_map(|stored| match &stored.event.change {
+        Change::Created(facts) => Some(&facts.sprints),
+        Change::Sprints(sprints) => Some(sprints),
         _ => None,
     });
     lists.flatten().map(SmolStr::as_str).collect()
@@ -81,9 +81,9 @@ fn blockers_ever(record: &TaskRecord) -> BTreeSet<String> {
 
 /// Every key people ever said for it: an old one still finds a moved task.
 pub(crate) fn names_ever(record: &TaskRecord) -> BTreeSet<&str> {
-    let names = record.timeline.iter().filter_map(|kept| match &kept.entry.what {
-        What::Created(facts) => Some(facts.key.as_str()),
-        What::Moved { key, .. } => Some(key.as_str()),
+    let names = record.timeline.iter().filter_map(|stored| match &stored.event.change {
+        Change::Created(facts) => Some(facts.key.as_str()),
+        Change::Moved { key, .. } => Some(key.as_str()),
         _ => None,
     });
     names.collect()

@@ -63,8 +63,8 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     }
 }
 
-/// What is said when a stored value cannot be read.
-const BROKEN: &str = "read the store: a value is damaged; run `contextcore store verify`, or move the directory aside and \
+/// Change is said when a stored value cannot be read.
+const BROKEN: &str = "read the store: a value is damaged; run `contextcore store verify`, or move the directory quarantined and \
                       sync again (the tools hold the truth, and ids stay the same)";
 
 /// The error for something a newer program wrote.
@@ -80,8 +80,8 @@ mod tests {
     use base64::engine::general_purpose::STANDARD as BASE64;
 
     use super::*;
-    use crate::model::activity::Deed;
-    use crate::model::samples::{facts, kept};
+    use crate::model::activity::StoredActivity;
+    use crate::model::samples::{facts, stored};
     use crate::model::time::Millis;
     use crate::model::timeline::Life;
     use crate::model::totals;
@@ -117,26 +117,26 @@ mod tests {
             summary: "PROJ-1 checkout".into(),
         };
         let whats = vec![
-            What::Created(Box::new(facts)),
-            What::Status { status: Status::Done, native: "Done".into() },
-            What::Blocked(Some("vendor".into())),
-            What::Unblocked,
-            What::Assigned(None),
-            What::Estimated(Some(8.0)),
-            What::Sprints(vec!["42".into()]),
-            What::Parent(None),
-            What::Titled("Checkout".into()),
-            What::Typed { task_type: TaskType::Bug, native: "Bug".into() },
-            What::Prioritised(None),
-            What::Labelled(vec![]),
-            What::Due(None),
-            What::Moved { key: "OPS-1".into(), project: "OPS".into() },
-            What::Commented(Some("done?".into())),
-            What::Linked { text: "is blocked by OPS-4".into(), blocker: Some("OPS-4".into()), added: true },
-            What::Artifact(artifact.clone()),
-            What::Deleted,
-            What::Restored,
-            What::Evidence(artifact.clone()),
+            Change::Created(Box::new(facts)),
+            Change::Status { status: Status::Done, native: "Done".into() },
+            Change::Blocked(Some("vendor".into())),
+            Change::Unblocked,
+            Change::Assigned(None),
+            Change::Estimated(Some(8.0)),
+            Change::Sprints(vec!["42".into()]),
+            Change::Parent(None),
+            Change::Titled("Checkout".into()),
+            Change::Typed { task_type: TaskType::Bug, native: "Bug".into() },
+            Change::Prioritised(None),
+            Change::Labelled(vec![]),
+            Change::Due(None),
+            Change::Moved { key: "OPS-1".into(), project: "OPS".into() },
+            Change::Commented(Some("done?".into())),
+            Change::Linked { text: "is blocked by OPS-4".into(), blocker: Some("OPS-4".into()), added: true },
+            Change::Artifact(artifact.clone()),
+            Change::Deleted,
+            Change::Restored,
+            Change::StatusArtifact(artifact.clone()),
         ];
         let task = TaskRecord {
             url: "https://example.com/browse/PROJ-1".into(),
@@ -144,7 +144,7 @@ mod tests {
             updated: Millis(1_795_000_000_000),
             blockers: vec![Blocker { native_id: Some("9".into()), key: "OPS-4".into(), finished: false }],
             absences: 1,
-            timeline: (1_000..).zip(whats).map(|(at, what)| kept(at, what)).collect(),
+            timeline: (1_000..).zip(whats).map(|(at, change)| stored(at, change)).collect(),
         };
         let sprint = SprintRecord {
             facts: SprintFacts {
@@ -160,7 +160,7 @@ mod tests {
             started_seq: Some(4),
             closed_seq: None,
         };
-        let deed = Deed {
+        let activity = StoredActivity {
             source: "github".into(),
             native_id: "commit:c0ffee".into(),
             at: Millis(1_795_000_000_000),
@@ -175,7 +175,7 @@ mod tests {
             ("totals", encode(&totals["PROJ"]).unwrap()),
             ("rollup", encode(&totals::Rollup::own(&Life::new(&task.timeline).unwrap().last().state)).unwrap()),
             ("position", encode(&position).unwrap()),
-            ("deed", encode(&deed).unwrap()),
+            ("deed", encode(&activity).unwrap()),
             ("item", encode(&Item::Task(TaskKey::new("jira", "1"))).unwrap()),
         ]
     }
@@ -198,7 +198,7 @@ mod tests {
                 "sprint" => decode::<SprintRecord>(&old).unwrap() == decode::<SprintRecord>(&bytes).unwrap(),
                 "totals" => decode::<totals::Totals>(&old).unwrap() == decode::<totals::Totals>(&bytes).unwrap(),
                 "rollup" => decode::<totals::Rollup>(&old).unwrap() == decode::<totals::Rollup>(&bytes).unwrap(),
-                "deed" => decode::<Deed>(&old).unwrap() == decode::<Deed>(&bytes).unwrap(),
+                "deed" => decode::<StoredActivity>(&old).unwrap() == decode::<StoredActivity>(&bytes).unwrap(),
                 "position" => decode::<Position>(&old).unwrap() == decode::<Position>(&bytes).unwrap(),
                 _ => decode::<Item>(&old).unwrap() == decode::<Item>(&bytes).unwrap(),
             };

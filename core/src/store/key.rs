@@ -36,9 +36,9 @@ pub(crate) enum Kind {
     /// `changed source project` -> the newest journal number of a change in a native project
     Changed = b'h',
     /// `aside source native` -> a record that could not be understood, with the reason
-    Aside = b'a',
+    Quarantined = b'a',
     /// `dead number` -> a dead letter
-    Dead = b'd',
+    DeadLetter = b'd',
     /// `position signal` -> how far a signal's backend has been told
     Position = b'x',
     /// `seen source native` -> the pass number that last saw the id, while a complete pass runs

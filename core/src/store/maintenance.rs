@@ -20,18 +20,18 @@ const HEADER: &str = "contextcore-store";
 /// Keys written per batch while importing.
 const IMPORT_BATCH: usize = 1_000;
 
-/// What a verification found.
+/// Change a verification found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Verified {
     /// Tasks read.
     pub tasks: u64,
-    /// Timeline entries read.
-    pub entries: u64,
+    /// Timeline events read.
+    pub events: u64,
     /// Sprints read.
     pub sprints: u64,
     /// Journal items read.
     pub journal: u64,
-    /// What is wrong; empty when all is well.
+    /// Change is wrong; empty when all is well.
     pub problems: Vec<String>,
 }
 
@@ -45,11 +45,11 @@ impl Store {
                 Some(kind) if *kind == Kind::Task as u8 => self.verify_task(&key, &bytes, &mut found)?,
                 Some(kind) if *kind == Kind::Sprint as u8 => {
                     found.sprints += 1;
-                    note(&mut found, &key, format::decode::<SprintRecord>(&bytes).err());
+                    record(&mut found, &key, format::decode::<SprintRecord>(&bytes).err());
                 }
                 Some(kind) if *kind == Kind::Journal as u8 => {
                     found.journal += 1;
-                    note(&mut found, &key, format::decode::<super::Item>(&bytes).err());
+                    record(&mut found, &key, format::decode::<super::Item>(&bytes).err());
                 }
                 _ => {}
             }
@@ -62,16 +62,16 @@ impl Store {
         let record: TaskRecord = match format::decode(bytes) {
             Ok(record) => record,
             Err(error) => {
-                note(found, key, Some(error));
+                record(found, key, Some(error));
                 return Ok(());
             }
         };
-        found.entries += record.timeline.len() as u64;
+        found.events += record.timeline.len() as u64;
         let Some(task) = key::task_of(key, 1) else { return Ok(()) };
         if timeline::first(&record.timeline).is_none() {
             found.problems.push(format!("{task}: the timeline does not begin with its creation"));
         }
-        if !record.timeline.is_sorted_by_key(|kept| kept.entry.at) {
+        if !record.timeline.is_sorted_by_key(|stored| stored.event.at) {
             found.problems.push(format!("{task}: the timeline is not sorted"));
         }
         for index in Footprint::of(&task, Some(&record)).keys {
@@ -134,7 +134,7 @@ impl Store {
         let (fresh_path, old_path) = (beside(&path, "compact"), beside(&path, "old"));
         let moved =
             |error: std::io::Error| Error::new(ErrorKind::Store, "put the compacted store in place").caused_by(error);
-        // What a compaction that was killed left behind: this store is open, so it is the whole one.
+        // Change a compaction that was killed left behind: this store is open, so it is the whole one.
         for left in [&fresh_path, &old_path].into_iter().filter(|left| left.exists()) {
             std::fs::remove_dir_all(left).map_err(moved)?;
         }
@@ -176,7 +176,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn note(found: &mut Verified, key: &[u8], error: Option<Error>) {
+fn record(found: &mut Verified, key: &[u8], error: Option<Error>) {
     if let Some(error) = error {
         found.problems.push(format!("{}: {}", key::texts(key, 1).join("/"), error.full()));
     }
@@ -210,13 +210,13 @@ mod tests {
     use super::*;
 
     fn noted(path: &Path) -> Option<u32> {
-        Store::open(path).unwrap().note("test", "answer").unwrap()
+        Store::open(path).unwrap().metadata("test", "answer").unwrap()
     }
 
     fn store(path: &Path) -> Store {
         let store = Store::open(path).unwrap();
         let mut transaction = store.begin().unwrap();
-        transaction.put_note("test", "answer", &42).unwrap();
+        transaction.put_metadata("test", "answer", &42).unwrap();
         transaction.commit().unwrap();
         store
     }

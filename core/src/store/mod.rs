@@ -34,7 +34,7 @@ const FREE_SPACE_FLOOR: u64 = 32 << 20;
 /// Memory sled may use for pages.
 const CACHE_BYTES: u64 = 8 << 20;
 
-/// One thing that changed, as the journal lists it. What exactly is in the record, under the same journal number.
+/// One thing that changed, as the journal lists it. Change exactly is in the record, under the same journal number.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Item {
     /// A task has new facts.
@@ -56,7 +56,7 @@ pub struct Position {
 
 /// A record that could not be understood.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Aside {
+pub struct Quarantined {
     /// The source.
     pub source: String,
     /// The tool's id, as far as it could be read.
@@ -71,12 +71,12 @@ pub struct Aside {
 
 /// Something a backend refused for good.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Dead {
+pub struct DeadLetter {
     /// Which signal.
     pub signal: String,
     /// The backend's words.
     pub reason: String,
-    /// What to do about it, if we know.
+    /// Change to do about it, if we know.
     pub hint: Option<String>,
     /// How many spans, records or points.
     pub items: u64,
@@ -84,7 +84,7 @@ pub struct Dead {
     pub at: Millis,
 }
 
-/// What is remembered of a source's runs.
+/// Change is remembered of a source's runs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SourceStatus {
     /// When a run last began.
@@ -127,7 +127,7 @@ pub struct Counters {
     pub records: u64,
     /// Facts that were new.
     pub changes: u64,
-    /// Waits for a rate limit.
+    /// BlockedByLinks for a rate limit.
     pub waits: u64,
     /// Errors by kind.
     pub errors: std::collections::BTreeMap<String, u64>,
@@ -334,7 +334,7 @@ impl Store {
         self.json(&Key::new(Kind::Cursor).text(source).text(stream).build())
     }
 
-    /// What is remembered of a source's runs.
+    /// Change is remembered of a source's runs.
     pub fn source_status(&self, source: &str) -> Result<SourceStatus> {
         Ok(self.json(&Key::new(Kind::Meta).text("source").text(source).build())?.unwrap_or_default())
     }
@@ -355,7 +355,7 @@ impl Store {
     }
 
     /// A small named value, e.g. when a project's last snapshot was sent.
-    pub fn note<T: DeserializeOwned>(&self, group: &str, name: &str) -> Result<Option<T>> {
+    pub fn metadata<T: DeserializeOwned>(&self, group: &str, name: &str) -> Result<Option<T>> {
         self.json(&Key::new(Kind::Meta).text("note").text(group).text(name).build())
     }
 
@@ -389,14 +389,14 @@ impl Store {
     }
 
     /// Records set aside, of one source or of all.
-    pub fn asides(&self, source: Option<&str>) -> Result<Vec<Aside>> {
-        let prefix = source.into_iter().fold(Key::new(Kind::Aside), Key::text).build();
+    pub fn quarantined_records(&self, source: Option<&str>) -> Result<Vec<Quarantined>> {
+        let prefix = source.into_iter().fold(Key::new(Kind::Quarantined), Key::text).build();
         self.scan(prefix).map(|item| format::decode(&item?.1)).collect()
     }
 
     /// Everything backends refused for good, oldest first.
-    pub fn dead_letters(&self) -> Result<Vec<Dead>> {
-        self.scan(Key::new(Kind::Dead).build()).map(|item| format::decode(&item?.1)).collect()
+    pub fn dead_letters(&self) -> Result<Vec<DeadLetter>> {
+        self.scan(Key::new(Kind::DeadLetter).build()).map(|item| format::decode(&item?.1)).collect()
     }
 
     /// How many tasks of a source are held, and how many of them are still there.
@@ -464,11 +464,11 @@ fn open_error(path: &Path, error: sled::Error) -> Error {
     if locked { error.with("locked", "true") } else { error }
 }
 
-/// What to do about a damaged store.
-const ASIDE: &str = "its data is damaged; move the directory aside and sync again (the tools hold the truth, and ids stay \
+/// Change to do about a damaged store.
+const ASIDE: &str = "its data is damaged; move the directory quarantined and sync again (the tools hold the truth, and ids stay \
                      the same)";
 
-/// What is said of a store that has lost something.
+/// Change is said of a store that has lost something.
 fn damaged() -> Error {
     Error::new(ErrorKind::Store, format!("open the store: {ASIDE}"))
 }

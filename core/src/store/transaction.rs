@@ -7,10 +7,10 @@ use serde::de::DeserializeOwned;
 
 use super::footprint::Footprint;
 use super::key::{self, Key, Kind};
-use super::{Aside, Dead, Guard, Item, Position, SourceStatus, Store, format, store_error, witness};
+use super::{DeadLetter, Guard, Item, Position, Quarantined, SourceStatus, Store, format, store_error, witness};
 use crate::export::otlp::Signal;
 use crate::ingest::connector::Cursor;
-use crate::model::activity::Deed;
+use crate::model::activity::StoredActivity;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::time::Millis;
 use crate::model::totals::{Rollup, Totals};
@@ -22,7 +22,7 @@ const MAX_DEPTH: usize = 64;
 const ASIDE_BYTES: usize = 16 << 10;
 /// Journal entries cut in one transaction.
 const PRUNED_AT_ONCE: usize = 4_096;
-/// Dead letters kept; the oldest go first.
+/// DeadLetter letters kept; the oldest go first.
 const DEAD_LETTERS: usize = 1_000;
 
 /// A set of changes that becomes durable as a whole, or not at all.
@@ -170,18 +170,18 @@ impl<'a> Transaction<'a> {
     }
 
     /// Keeps a deed under a name it mentions, for tasks of that name that come later.
-    pub fn put_waiting(&mut self, name: &str, deed: &Deed) -> Result<()> {
-        let key = Key::new(Kind::Waiting).text(name).text(&deed.source).text(&deed.native_id);
+    pub fn put_waiting(&mut self, name: &str, activity: &StoredActivity) -> Result<()> {
+        let key = Key::new(Kind::Waiting).text(name).text(&activity.source).text(&activity.native_id);
         let bytes = key.build();
-        if self.get::<Deed>(&bytes)?.as_ref() != Some(deed) {
+        if self.get::<StoredActivity>(&bytes)?.as_ref() != Some(activity) {
             self.fresh.insert(bytes.clone());
-            self.writes.insert(bytes, Some(format::encode(deed)?));
+            self.writes.insert(bytes, Some(format::encode(activity)?));
         }
         Ok(())
     }
 
-    /// What waits for a task of this name, in the order of sources and ids.
-    pub fn waiting(&self, name: &str) -> Result<Vec<Deed>> {
+    /// Change waits for a task of this name, in the order of sources and ids.
+    pub fn waiting(&self, name: &str) -> Result<Vec<StoredActivity>> {
         let keys = self.beginning(Key::new(Kind::Waiting).text(name).build())?;
         keys.iter().filter_map(|key| self.get(key).transpose()).collect()
     }
@@ -191,7 +191,7 @@ impl<'a> Transaction<'a> {
         let mut forgotten = 0;
         for item in self.store.scan(Key::new(Kind::Waiting).build()) {
             let (key, bytes) = item?;
-            if format::decode::<Deed>(&bytes)?.at < oldest {
+            if format::decode::<StoredActivity>(&bytes)?.at < oldest {
                 self.writes.insert(key.to_vec(), None);
                 forgotten += 1;
             }
@@ -251,7 +251,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Keeps a small named value.
-    pub fn put_note<T: Serialize>(&mut self, group: &str, name: &str, value: &T) -> Result<()> {
+    pub fn put_metadata<T: Serialize>(&mut self, group: &str, name: &str, value: &T) -> Result<()> {
         self.put_json(Key::new(Kind::Meta).text("note").text(group).text(name), value)
     }
 
@@ -279,13 +279,13 @@ impl<'a> Transaction<'a> {
     }
 
     /// Sets a record aside, or (with `None`) clears it: it was understood since.
-    pub fn put_aside(&mut self, source: &str, native_id: &str, aside: Option<Aside>) -> Result<()> {
-        let key = Key::new(Kind::Aside).text(source).text(native_id);
-        match aside {
-            Some(mut aside) => {
-                let cut = aside.json.floor_char_boundary(ASIDE_BYTES);
-                aside.json.truncate(cut);
-                self.put(key, &aside)
+    pub fn put_quarantined(&mut self, source: &str, native_id: &str, quarantined: Option<Quarantined>) -> Result<()> {
+        let key = Key::new(Kind::Quarantined).text(source).text(native_id);
+        match quarantined {
+            Some(mut quarantined) => {
+                let cut = quarantined.json.floor_char_boundary(ASIDE_BYTES);
+                quarantined.json.truncate(cut);
+                self.put(key, &quarantined)
             }
             None => {
                 let key = key.build();
@@ -298,16 +298,16 @@ impl<'a> Transaction<'a> {
     }
 
     /// Keeps a dead letter; beyond [`DEAD_LETTERS`] the oldest goes.
-    pub fn put_dead(&mut self, dead: &Dead) -> Result<()> {
-        let kept: Vec<_> = self
+    pub fn put_dead(&mut self, dead: &DeadLetter) -> Result<()> {
+        let stored: Vec<_> = self
             .store
-            .scan(Key::new(Kind::Dead).build())
+            .scan(Key::new(Kind::DeadLetter).build())
             .map(|item| item.map(|(key, _)| key))
             .collect::<Result<_>>()?;
-        for old in kept.iter().take(kept.len().saturating_sub(DEAD_LETTERS - 1)) {
+        for old in stored.iter().take(stored.len().saturating_sub(DEAD_LETTERS - 1)) {
             self.writes.insert(old.to_vec(), None);
         }
-        let key = Key::new(Kind::Dead).number(self.seq).number(self.items.into());
+        let key = Key::new(Kind::DeadLetter).number(self.seq).number(self.items.into());
         self.items += 1;
         self.put(key, dead)
     }
@@ -353,7 +353,7 @@ impl<'a> Transaction<'a> {
         }
         self.store.db.apply_batch(batch).map_err(|error| store_error("write to the store", error))?;
         self.store.db.flush().map_err(|error| store_error("flush the store", error))?;
-        witness::note(&self.store.path, seq);
+        witness::record(&self.store.path, seq);
         Ok(seq)
     }
 }

@@ -34,7 +34,7 @@ fn read(store: &Path) -> Option<u64> {
 }
 
 /// Notes the journal number of a commit that is durable.
-pub(super) fn note(store: &Path, head: u64) {
+pub(super) fn record(store: &Path, head: u64) {
     if let Err(error) = write(store, head) {
         tracing::warn!(%error, "could not note how far the store has come");
     }
@@ -65,7 +65,7 @@ mod tests {
         };
         for number in 0..commits {
             let mut transaction = store.begin().unwrap();
-            transaction.put_note("test", &format!("{number}"), &"x".repeat(100)).unwrap();
+            transaction.put_metadata("test", &format!("{number}"), &"x".repeat(100)).unwrap();
             transaction.commit().unwrap();
         }
     }

@@ -2,7 +2,7 @@
 
 use contextcore_core::model::observation::{Observation, TaskObservation};
 use contextcore_core::model::time::DAY;
-use contextcore_core::model::{Status, TaskType, What};
+use contextcore_core::model::{Change, Status, TaskType};
 use serde_json::{Value, json};
 
 use super::super::reference::tests::scrum_board;
@@ -95,24 +95,24 @@ fn status(name: &str, since: u32) -> Value {
 }
 
 /// Days and what happened, without the creation.
-fn told(task: &TaskObservation) -> Vec<(i64, What)> {
-    task.history[1..].iter().map(|entry| ((entry.at.0 - at(1).0) / DAY + 1, entry.what.clone())).collect()
+fn told(task: &TaskObservation) -> Vec<(i64, Change)> {
+    task.history[1..].iter().map(|entry| ((entry.at.0 - at(1).0) / DAY + 1, entry.change.clone())).collect()
 }
 
 fn created(task: &TaskObservation) -> &Facts {
-    let What::Created(facts) = &task.history[0].what else { panic!("{:?}", task.history[0]) };
+    let Change::Created(facts) = &task.history[0].change else { panic!("{:?}", task.history[0]) };
     facts
 }
 
-fn to(status: Status, native: &str) -> What {
-    What::Status { status, native: native.into() }
+fn to(status: Status, native: &str) -> Change {
+    Change::Status { status, native: native.into() }
 }
 
 /// A history that is folded must lead to the present, else the engine would note changes that never were.
 fn leads_to_present(task: &TaskObservation) {
     let mut facts = created(task).clone();
     for entry in &task.history[1..] {
-        facts.apply(&entry.what);
+        facts.apply(&entry.change);
     }
     assert_eq!(diff::changes(&facts, &task.present), []);
 }
@@ -150,18 +150,18 @@ fn a_life_is_taken_back_and_told_forwards() {
     assert_eq!(
         told(&task),
         [
-            (2, What::Typed { task_type: TaskType::Bug, native: "bug".into() }),
-            (2, What::Labelled(vec!["bug".into()])),
-            (2, What::Assigned(Some("ada".into()))),
+            (2, Change::Typed { task_type: TaskType::Bug, native: "bug".into() }),
+            (2, Change::Labelled(vec!["bug".into()])),
+            (2, Change::Assigned(Some("ada".into()))),
             (3, to(Status::Backlog, "Backlog")),
             (5, to(Status::InProgress, "In Progress")),
-            (6, What::Titled("Pay by card".into())),
-            (7, What::Labelled(vec!["blocked".into(), "bug".into()])),
-            (7, What::Blocked(Some("label blocked".into()))),
-            (8, What::Labelled(vec!["bug".into()])),
-            (8, What::Unblocked),
-            (9, What::Assigned(None)),
-            (9, What::Assigned(Some("lin".into()))),
+            (6, Change::Titled("Pay by card".into())),
+            (7, Change::Labelled(vec!["blocked".into(), "bug".into()])),
+            (7, Change::Blocked(Some("label blocked".into()))),
+            (8, Change::Labelled(vec!["bug".into()])),
+            (8, Change::Unblocked),
+            (9, Change::Assigned(None)),
+            (9, Change::Assigned(Some("lin".into()))),
             (10, to(Status::InReview, "In Review")),
             (12, to(Status::Done, "In Review")),
             (12, to(Status::Done, "Done")),
@@ -232,7 +232,11 @@ fn values_without_a_history_are_observed_when_they_were_set() {
     let iteration = "PVTIF_lAHOAmfLjc4BWiTtzhR1soM:07155ad6".to_owned();
     assert_eq!(
         told(&task),
-        [(4, to(Status::Todo, "Ready")), (6, What::Estimated(Some(5.0))), (7, What::Sprints(vec![iteration.into()])),]
+        [
+            (4, to(Status::Todo, "Ready")),
+            (6, Change::Estimated(Some(5.0))),
+            (7, Change::Sprints(vec![iteration.into()])),
+        ]
     );
     assert!(task.history[1..].iter().all(|entry| entry.observed) && !task.history[0].observed);
     assert_eq!((created(&task).status, created(&task).estimate), (Status::Backlog, None));
@@ -265,11 +269,11 @@ fn a_parent_a_transfer_and_a_blocker_are_told() {
     assert_eq!(
         told(&task),
         [
-            (2, What::Moved { key: "acme/web#12".into(), project: "acme/web".into() }),
-            (3, What::Parent(Some(parent))),
+            (2, Change::Moved { key: "acme/web#12".into(), project: "acme/web".into() }),
+            (3, Change::Parent(Some(parent))),
             (
                 4,
-                What::Linked {
+                Change::Linked {
                     text: "is blocked by acme/web#8".into(),
                     blocker: Some("acme/web#8".into()),
                     added: true
@@ -301,10 +305,10 @@ fn issue_types_and_fields_of_the_organisation_have_a_history() {
     assert_eq!(
         told(&task),
         [
-            (2, What::Typed { task_type: TaskType::Task, native: "Task".into() }),
-            (3, What::Typed { task_type: TaskType::Bug, native: "Bug".into() }),
-            (4, What::Prioritised(Some("low".into()))),
-            (5, What::Prioritised(Some("highest".into()))),
+            (2, Change::Typed { task_type: TaskType::Task, native: "Task".into() }),
+            (3, Change::Typed { task_type: TaskType::Bug, native: "Bug".into() }),
+            (4, Change::Prioritised(Some("low".into()))),
+            (5, Change::Prioritised(Some("highest".into()))),
         ]
     );
 }

@@ -82,8 +82,8 @@ fn tell(task: &TaskObservation) -> String {
     writeln!(text, "reporter {:?}, updated {}", task.reporter, task.updated).unwrap();
     for entry in &task.history {
         let actor = entry.actor.as_deref().unwrap_or("somebody");
-        match &entry.what {
-            What::Created(facts) => writeln!(text, "{} {actor}: created {}", entry.at, brief(facts)),
+        match &entry.change {
+            Change::Created(facts) => writeln!(text, "{} {actor}: created {}", entry.at, brief(facts)),
             what => writeln!(text, "{} {actor}: {what:?}", entry.at),
         }
         .unwrap();
@@ -102,24 +102,24 @@ fn brief(facts: &Facts) -> String {
     )
 }
 
-/// What must hold for every task: the facts of the first day and all changes lead to the facts of today.
+/// Change must hold for every task: the facts of the first day and all changes lead to the facts of today.
 fn assert_closed(task: &TaskObservation) {
     let mut facts = None;
     for entry in &task.history {
-        match (&entry.what, &mut facts) {
-            (What::Created(first), None) => facts = Some((**first).clone()),
-            (What::Created(_), Some(_)) => panic!("created twice"),
+        match (&entry.change, &mut facts) {
+            (Change::Created(first), None) => facts = Some((**first).clone()),
+            (Change::Created(_), Some(_)) => panic!("created twice"),
             (_, None) => panic!("something happened before the creation"),
             (what, Some(facts)) => facts.apply(what),
         }
     }
     let facts = facts.expect("a creation");
     // An epic that was deleted leaves no trace in the history of its children.
-    let unknown_to_history = |what: &What| *what == What::Parent(None);
+    let unknown_to_history = |what: &Change| *what == Change::Parent(None);
     let changes = contextcore_core::model::diff::changes(&facts, &task.present);
     assert!(changes.iter().all(unknown_to_history), "{changes:?}\n{}", tell(task));
     assert!(task.history.is_sorted_by_key(|entry| entry.at));
-    let ids: BTreeSet<EntryId> = task.history.iter().map(|entry| entry.id).collect();
+    let ids: BTreeSet<EventId> = task.history.iter().map(|entry| entry.id).collect();
     assert_eq!(ids.len(), task.history.len(), "every fact has an id of its own");
 }
 
@@ -177,7 +177,7 @@ fn the_configuration_has_the_last_word() {
     let chinese = site(CHINESE_STATUSES, None, Some(CHINESE_TYPES));
     let task = task(&settings, &chinese, &on_page(CHINESE, "EE-1"));
     assert_eq!((task.present.status, task.present.task_type), (Status::InReview, TaskType::Spike));
-    let backlog = |entry: &&Entry| matches!(entry.what, What::Status { status: Status::Backlog, .. });
+    let backlog = |entry: &&Event| matches!(entry.change, Change::Status { status: Status::Backlog, .. });
     assert_eq!(task.history.iter().filter(backlog).count(), 1);
     assert_closed(&task);
 }
@@ -194,8 +194,8 @@ fn made(fields: Value, histories: Value) -> String {
     json!({"id": "1", "key": "SP-1", "fields": all, "changelog": {"total": 0, "histories": histories}}).to_string()
 }
 
-fn whats(task: &TaskObservation) -> Vec<&What> {
-    task.history.iter().map(|entry| &entry.what).collect()
+fn whats(task: &TaskObservation) -> Vec<&Change> {
+    task.history.iter().map(|entry| &entry.change).collect()
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn a_resolution_decides_between_done_and_cancelled_as_of_then() {
     let statuses: Vec<Status> = whats(&task)
         .into_iter()
         .filter_map(|what| match what {
-            What::Status { status, .. } => Some(*status),
+            Change::Status { status, .. } => Some(*status),
             _ => None,
         })
         .collect();
@@ -251,14 +251,14 @@ fn a_change_that_search_has_not_seen_yet_is_not_told_and_undone() {
     let told: Vec<&str> = task
         .history
         .iter()
-        .filter_map(|entry| match &entry.what {
-            What::Status { native, .. } => Some(native.as_str()),
+        .filter_map(|entry| match &entry.change {
+            Change::Status { native, .. } => Some(native.as_str()),
             _ => None,
         })
         .collect();
     assert_eq!(told, ["Review", "In Progress"]);
-    assert!(whats(&task).iter().any(|what| matches!(what, What::Linked { .. })));
-    assert!(!whats(&task).iter().any(|what| matches!(what, What::Labelled(_))));
+    assert!(whats(&task).iter().any(|what| matches!(what, Change::Linked { .. })));
+    assert!(!whats(&task).iter().any(|what| matches!(what, Change::Labelled(_))));
 }
 
 #[test]
@@ -305,9 +305,9 @@ fn labels_raise_the_flag_when_they_are_configured_to() {
     let settings = plain().with_blocked(&[], &["stuck"]);
     let task = task(&settings, &site(SP_STATUSES, None, None), &answer);
     assert_closed(&task);
-    let flags: Vec<&What> =
-        whats(&task).into_iter().filter(|what| matches!(what, What::Blocked(_) | What::Unblocked)).collect();
-    assert_eq!(flags, [&What::Blocked(Some("label Stuck".into())), &What::Unblocked]);
+    let flags: Vec<&Change> =
+        whats(&task).into_iter().filter(|what| matches!(what, Change::Blocked(_) | Change::Unblocked)).collect();
+    assert_eq!(flags, [&Change::Blocked(Some("label Stuck".into())), &Change::Unblocked]);
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn estimates_are_hours_where_the_site_has_no_points() {
     assert_eq!((with_points.present.estimate, with_points.history.len()), (None, 1));
     site.fields.points.clear();
     let with_hours = task(&plain(), &site, &answer);
-    assert_eq!(whats(&with_hours)[1], &What::Estimated(Some(2.0)));
+    assert_eq!(whats(&with_hours)[1], &Change::Estimated(Some(2.0)));
     assert_closed(&with_hours);
 }
 
@@ -369,6 +369,6 @@ fn comments_are_told_only_when_they_may_be() {
     for (comments, text) in [(CommentPrivacy::Count, None), (CommentPrivacy::Plain, Some("Why?".to_owned()))] {
         let task = task(&plain().with_comments(comments), &site, &answer);
         assert_eq!(task.history[1].actor.as_deref(), Some("Ada"));
-        assert_eq!(whats(&task)[1], &What::Commented(text));
+        assert_eq!(whats(&task)[1], &Change::Commented(text));
     }
 }

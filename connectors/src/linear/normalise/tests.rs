@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use contextcore_core::config::CommentPrivacy;
-use contextcore_core::model::Kept;
+use contextcore_core::model::StoredEvent;
 use contextcore_core::model::timeline;
 use serde_json::{Value, json};
 
@@ -62,11 +62,11 @@ fn span(id: &str, state: &str, at: &str) -> Value {
     json!({"id": id, "stateId": state, "startedAt": at})
 }
 
-/// What was told, a line a fact.
+/// Change was told, a line a fact.
 fn tell(task: &TaskObservation) -> String {
     let mut text = format!("{} {} by {:?}, {:?}\n", task.native_id, task.url, task.reporter, task.blockers);
     for entry in &task.history {
-        writeln!(text, "{} {:?} {:?}", entry.at, entry.actor, entry.what).unwrap();
+        writeln!(text, "{} {:?} {:?}", entry.at, entry.actor, entry.change).unwrap();
     }
     write!(text, "now {:?}", task.present).unwrap();
     text
@@ -74,7 +74,8 @@ fn tell(task: &TaskObservation) -> String {
 
 /// The history must lead to the present.
 fn assert_sound(task: &TaskObservation) {
-    let timeline: Vec<Kept> = task.history.iter().map(|entry| Kept { entry: entry.clone(), seq: 1 }).collect();
+    let timeline: Vec<StoredEvent> =
+        task.history.iter().map(|entry| StoredEvent { event: entry.clone(), seq: 1 }).collect();
     let last = timeline::last(&timeline).unwrap();
     assert_eq!(diff::changes(&last.facts, &task.present), []);
 }
@@ -101,7 +102,7 @@ fn answers_that_others_recorded_are_read() {
 fn acts_that_say_little_say_nothing() {
     let history: Value = serde_json::from_str(SDK_HISTORY).unwrap();
     let task = task(&issue(json!({"history": history})));
-    let told: Vec<_> = task.history.iter().map(|entry| &entry.what).collect();
+    let told: Vec<_> = task.history.iter().map(|entry| &entry.change).collect();
     assert_eq!(told.len(), 1, "the same id twice is one act, and neither tells a change by ids we know: {told:?}");
 }
 
@@ -169,9 +170,9 @@ fn a_move_to_another_team_keeps_the_task_and_tells_its_former_key() {
         "history": {"nodes": [act("h1", "2026-05-02T08:00:00.000Z", json!({"fromTeamId": "t1", "toTeamId": "t2"}))]},
     })));
     assert_sound(&task);
-    let What::Created(first) = &task.history[0].what else { panic!() };
+    let Change::Created(first) = &task.history[0].change else { panic!() };
     assert_eq!((first.key.as_str(), first.project.as_str()), ("ENG-7", "ENG"));
-    assert_eq!(task.history[1].what, What::Moved { key: "OPS-3".into(), project: "OPS".into() });
+    assert_eq!(task.history[1].change, Change::Moved { key: "OPS-3".into(), project: "OPS".into() });
 }
 
 #[test]
@@ -194,7 +195,7 @@ fn spans_of_states_count_where_the_history_says_otherwise() {
     let states: Vec<_> = task.history[1..].iter().map(|entry| (entry.at.to_string(), entry.actor.as_deref())).collect();
     let want = [("2026-05-03T08:00:00.000Z", None), ("2026-05-05T08:02:00.000Z", Some("Ada"))];
     assert_eq!(states, want.map(|(at, who)| (at.to_owned(), who)));
-    let What::Created(first) = &task.history[0].what else { panic!() };
+    let Change::Created(first) = &task.history[0].change else { panic!() };
     assert_eq!((first.status, first.native_status.as_str()), (Status::Backlog, "Backlog"));
 }
 
@@ -237,8 +238,8 @@ fn the_bin_is_deletion_and_the_archive_is_not() {
     let binned = json!({"trashed": true, "archivedAt": "2026-05-08T08:00:00.000Z"});
     let silent = task(&issue(binned.clone()));
     assert_eq!(
-        (&silent.history[1].what, silent.history[1].at),
-        (&What::Deleted, Millis::parse("2026-05-08T08:00:00Z").unwrap())
+        (&silent.history[1].change, silent.history[1].at),
+        (&Change::Deleted, Millis::parse("2026-05-08T08:00:00Z").unwrap())
     );
     let acts = json!({"nodes": [act("h1", "2026-05-08T07:00:00.000Z", json!({"trashed": true}))]});
     let mut told = binned;
@@ -272,8 +273,8 @@ fn links_say_who_blocks_and_the_history_since_when() {
     })));
     let blockers: Vec<_> = task.blockers.iter().map(|other| (other.key.as_str(), other.finished)).collect();
     assert_eq!(blockers, [("ENG-1", false), ("ENG-3", true)]);
-    let links: Vec<_> = task.history[1..].iter().map(|entry| entry.what.clone()).collect();
-    let linked = |text: &str, blocker: Option<&str>, added| What::Linked {
+    let links: Vec<_> = task.history[1..].iter().map(|entry| entry.change.clone()).collect();
+    let linked = |text: &str, blocker: Option<&str>, added| Change::Linked {
         text: text.into(),
         blocker: blocker.map(str::to_owned),
         added,
@@ -299,7 +300,7 @@ fn rests_of_long_lists_belong_to_the_issue() {
     assert_eq!(quiet.history.len(), 3);
     for (comments, text) in [(CommentPrivacy::Count, None), (CommentPrivacy::Plain, Some("Done soon".to_owned()))] {
         let loud = task_of(read_with(&with_comments(comments), &record).unwrap());
-        assert_eq!(loud.history[3].what, What::Commented(text));
+        assert_eq!(loud.history[3].change, Change::Commented(text));
     }
 }
 

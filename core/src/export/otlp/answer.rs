@@ -25,20 +25,20 @@ pub(super) enum Verdict {
     /// The request is too large: send it in two.
     Split,
     /// The backend will never take these items: set them aside and go on.
-    DeadLetter,
+    RefusedBatch,
     /// Nothing is wrong with the items but with us (address, credential): stop, so that nothing is lost.
     Stop,
 }
 
 impl Verdict {
-    const ALL: [Self; 5] = [Self::Retry, Self::RetryBounded, Self::Split, Self::DeadLetter, Self::Stop];
+    const ALL: [Self; 5] = [Self::Retry, Self::RetryBounded, Self::Split, Self::RefusedBatch, Self::Stop];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Retry => "retry",
             Self::RetryBounded => "retry_bounded",
             Self::Split => "split",
-            Self::DeadLetter => "dead_letter",
+            Self::RefusedBatch => "dead_letter",
             Self::Stop => "stop",
         }
     }
@@ -99,7 +99,7 @@ fn grpc_verdict(code: Code, text: &str, after: Option<Duration>) -> Verdict {
         Code::ResourceExhausted | Code::Internal | Code::Unknown => Verdict::RetryBounded,
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Aborted => Verdict::Retry,
         Code::OutOfRange | Code::DataLoss => Verdict::Retry,
-        Code::InvalidArgument | Code::FailedPrecondition | Code::AlreadyExists => Verdict::DeadLetter,
+        Code::InvalidArgument | Code::FailedPrecondition | Code::AlreadyExists => Verdict::RefusedBatch,
         Code::Unauthenticated | Code::PermissionDenied | Code::NotFound | Code::Unimplemented | Code::Ok => {
             Verdict::Stop
         }
@@ -134,7 +134,7 @@ fn http_verdict(status: u16, text: &str) -> Verdict {
         408 | 429 | 502 | 503 | 504 => Verdict::Retry,
         401 | 403 | 404 | 405 | 407 | 415 | 501 => Verdict::Stop,
         500.. => Verdict::RetryBounded,
-        400.. => Verdict::DeadLetter,
+        400.. => Verdict::RefusedBatch,
         // A redirect or an informational answer: not an OTLP endpoint.
         _ => Verdict::Stop,
     }
@@ -328,12 +328,12 @@ mod tests {
 
     #[test]
     fn http_statuses_mean_what_the_contract_says() {
-        use Verdict::{DeadLetter, Retry, RetryBounded, Split, Stop};
+        use Verdict::{RefusedBatch, Retry, RetryBounded, Split, Stop};
         let table = [
             (Stop, &[301, 302, 304, 401, 403, 404, 405, 407, 415, 501][..]),
             (Retry, &[408, 429, 502, 503, 504]),
             (RetryBounded, &[500, 507, 520, 599]),
-            (DeadLetter, &[400, 402, 409, 422, 431]),
+            (RefusedBatch, &[400, 402, 409, 422, 431]),
             (Split, &[413]),
         ];
         for (verdict, statuses) in table {
@@ -347,11 +347,11 @@ mod tests {
 
     #[test]
     fn grpc_codes_mean_what_the_contract_says() {
-        use Verdict::{DeadLetter, Retry, RetryBounded, Split, Stop};
+        use Verdict::{RefusedBatch, Retry, RetryBounded, Split, Stop};
         let table = [
             (Retry, &[Code::Unavailable, Code::DeadlineExceeded, Code::Aborted, Code::Cancelled, Code::DataLoss][..]),
             (RetryBounded, &[Code::Internal, Code::Unknown, Code::ResourceExhausted]),
-            (DeadLetter, &[Code::InvalidArgument, Code::FailedPrecondition, Code::AlreadyExists]),
+            (RefusedBatch, &[Code::InvalidArgument, Code::FailedPrecondition, Code::AlreadyExists]),
             (Stop, &[Code::Unauthenticated, Code::PermissionDenied, Code::NotFound, Code::Unimplemented]),
         ];
         for (verdict, codes) in table {

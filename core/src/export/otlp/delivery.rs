@@ -6,7 +6,7 @@
 //! - What may pass is sent again, with backoff and jitter or when the backend asked for it, as long as [`Patience`] lasts.
 //! - Traces wait longer after an ambiguous failure, since Tempo stores twice what it is sent twice within 30 s.
 //! - A 500 is tried a few times: Prometheus answers so to what it will never take.
-//! - What is too large is halved; what is refused for good is set aside as a [`DeadLetter`], and the rest goes on.
+//! - What is too large is halved; what is refused for good is set aside as a [`RefusedBatch`], and the rest goes on.
 //! - A wrong address or credential goes up at once: no item is to blame, and none may be lost.
 
 use crate::clock;
@@ -101,7 +101,7 @@ impl Default for Patience {
 
 /// Items a backend will never take: counted, explained, never sent again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadLetter {
+pub struct RefusedBatch {
     pub signal: Signal,
     /// The backend's own words, with its code.
     pub reason: String,
@@ -121,7 +121,7 @@ pub struct Delivered {
     /// Items it refused for good, in a `partial_success` or with a whole request: the sum over `dead`.
     pub rejected: u64,
     /// Why, one entry a refusal.
-    pub dead: Vec<DeadLetter>,
+    pub dead: Vec<RefusedBatch>,
     /// How often something was sent again.
     pub retries: u64,
 }
@@ -147,7 +147,7 @@ impl Delivered {
         let hint = hint(signal, &reason).map(str::to_owned);
         tracing::warn!(signal = signal.as_str(), items, reason, hint, "the backend refused telemetry for good");
         self.rejected += items;
-        self.dead.push(DeadLetter { signal, reason, hint, items, at: clock::now() });
+        self.dead.push(RefusedBatch { signal, reason, hint, items, at: clock::now() });
     }
 }
 
@@ -294,7 +294,7 @@ fn step(policy: &RetryPolicy, signal: Signal, items: usize, failures: &mut Failu
     match verdict {
         Verdict::Stop => Step::Up,
         Verdict::Split if items > 1 => Step::Split,
-        Verdict::Split | Verdict::DeadLetter => Step::Bury,
+        Verdict::Split | Verdict::RefusedBatch => Step::Bury,
         Verdict::RetryBounded if failures.server_errors > tries => {
             failures.proven |= known;
             Step::Bury

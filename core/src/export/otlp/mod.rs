@@ -30,7 +30,7 @@ pub use answer::hint;
 pub use batch::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, TraceId, within_limits};
 pub(crate) use batch::{Heading, Kind};
 pub use budget::{Admission, MAX_LIVE_TRACES, TRACE_WINDOW, TraceBudget};
-pub use delivery::{DeadLetter, Delivered, Delivery, Patience, RetryPolicy};
+pub use delivery::{Delivered, Delivery, Patience, RefusedBatch, RetryPolicy};
 pub use reason::Reason;
 
 use crate::config::{OtlpConfig, Resolve};

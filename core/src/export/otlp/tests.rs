@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use contextcore_standins::otlp::{Collector, Fault, Handle, Options, PointValue, Signal as Standin};
+use contextcore_fakes::otlp::{Collector, Fault, Handle, Options, PointValue, Signal as Standin};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;

@@ -45,24 +45,24 @@ impl Job<'_> {
         if !linked && !is_laid(&known) {
             return Ok(());
         }
-        let entries = if linked {
+        let events = if linked {
             let find = |id: Option<&str>, name: &str| find(to, key, id, name);
-            blocking::entries(key, created, &blocking::blockings(&known, self.run.now, find)?)
+            blocking::events(key, created, &blocking::blockings(&known, self.run.now, find)?)
         } else {
             Vec::new()
         };
         let mut next: TaskRecord = known.clone();
-        self.report.changes += blocking::lay(&mut next.timeline, entries, to.seq());
+        self.report.changes += blocking::recompute(&mut next.timeline, events, to.seq());
         if next != known { to.put_task(key, Some(&known), &next, true) } else { Ok(()) }
     }
 }
 
 /// Whether waiting was laid over a task.
 fn is_laid(record: &TaskRecord) -> bool {
-    record.timeline.iter().any(|kept| kept.entry.what.is_waiting())
+    record.timeline.iter().any(|stored| stored.event.change.is_waiting())
 }
 
-/// What is known of the task that a link means, if we hold it.
+/// Change is known of the task that a link means, if we hold it.
 fn find(to: &Transaction<'_>, of: &TaskKey, id: Option<&str>, name: &str) -> Result<Option<blocking::Found>> {
     let named = || Ok(to.named(&name.to_uppercase())?.into_iter().collect());
     link::target(&of.source, id, named, |key| {

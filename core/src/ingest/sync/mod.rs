@@ -20,19 +20,19 @@ use tokio_util::sync::CancellationToken;
 use crate::config::SourceConfig;
 use crate::http::Stats;
 use crate::ingest::connector::{Connector, Cursor, Page, RawRecord, Run, Stream};
-use crate::model::activity::Deed;
+use crate::model::activity::StoredActivity;
 use crate::model::diff;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::time::{DAY, Millis};
 use crate::model::{SmolStr, SprintFacts, SprintRecord, SprintState, TaskKey};
-use crate::progress::{Event, Progress};
-use crate::store::{Aside, SourceStatus, Store, Transaction};
+use crate::progress::{Progress, Update};
+use crate::store::{Quarantined, SourceStatus, Store, Transaction};
 
 /// A source and the connector that reads it.
 pub struct Source {
     /// Its configuration.
     pub config: SourceConfig,
-    /// What reads it.
+    /// Change reads it.
     pub connector: Box<dyn Connector>,
 }
 
@@ -47,7 +47,7 @@ pub struct Options {
     pub now: Option<Millis>,
 }
 
-/// What a run of one source came to.
+/// Change a run of one source came to.
 #[derive(Debug, Default)]
 pub struct SourceReport {
     /// The source.
@@ -64,9 +64,9 @@ pub struct SourceReport {
     pub requests: u64,
     /// How long it took.
     pub seconds: f64,
-    /// What a person should know.
+    /// Change a person should know.
     pub warnings: Vec<String>,
-    /// Why it stopped early, if it did. What was kept until then stays.
+    /// Why it stopped early, if it did. Change was kept until then stays.
     pub error: Option<Error>,
 }
 
@@ -80,7 +80,7 @@ pub async fn sync_source(
 ) -> SourceReport {
     let name = &source.config.name;
     let (clock, before) = (Instant::now(), source.connector.stats());
-    progress.event(name, Event::Began { total: None });
+    progress.event(name, Update::Began { total: None });
     let mut job = Job {
         store,
         source,
@@ -90,7 +90,7 @@ pub async fn sync_source(
         run: Run { now: options.now.unwrap_or_else(clock::now), full: options.full },
         report: SourceReport { name: name.clone(), ..SourceReport::default() },
         heard: false,
-        deeds: BTreeMap::new(),
+        activities: BTreeMap::new(),
         told: BTreeSet::new(),
         touched: BTreeSet::new(),
     };
@@ -107,7 +107,7 @@ pub async fn sync_source(
     {
         report.error.get_or_insert(error);
     }
-    progress.event(name, Event::Done);
+    progress.event(name, Update::Done);
     report
 }
 
@@ -161,8 +161,8 @@ struct Job<'a> {
     report: SourceReport,
     /// Every stream of changes was read to its end.
     heard: bool,
-    /// What people did, by the tasks it belongs to, until the end of the page that told it.
-    deeds: BTreeMap<TaskKey, Vec<Deed>>,
+    /// Change people did, by the tasks it belongs to, until the end of the page that told it.
+    activities: BTreeMap<TaskKey, Vec<StoredActivity>>,
     /// The tasks that the page told of and whose waiting may change by it, until its end.
     told: BTreeSet<TaskKey>,
     /// Other sources whose tasks got new facts.
@@ -179,7 +179,7 @@ impl Job<'_> {
         let settings = settings_hash(&self.source.config);
         let changed = status.settings != settings;
         let first = status.last_success.is_none() || changed;
-        let state = if changed { None } else { self.store.note(STATE, self.name())? };
+        let state = if changed { None } else { self.store.metadata(STATE, self.name())? };
         let known_state: Option<serde_json::Value> = state;
         let state = self.or_cancelled(self.source.connector.begin(known_state.clone(), &self.run)).await?;
         if self.run.full || changed {
@@ -240,7 +240,7 @@ impl Job<'_> {
         transaction.put_source_status(self.name(), status)?;
         self.note_derives(&mut transaction)?;
         if let Some(state) = state {
-            transaction.put_note(STATE, self.name(), state)?;
+            transaction.put_metadata(STATE, self.name(), state)?;
         }
         transaction.commit().map(drop)
     }
@@ -267,7 +267,7 @@ impl Job<'_> {
     fn keep(&mut self, stream: &Stream, page: Page) -> Result<()> {
         self.report.warnings.extend(page.warnings);
         if let Some(total) = page.total {
-            self.progress.event(self.name(), Event::Total(total));
+            self.progress.event(self.name(), Update::Total(total));
             self.note_total(total)?;
         }
         let records = page.records.len() as u64;
@@ -293,7 +293,7 @@ impl Job<'_> {
             transaction.commit()?;
         }
         self.report.records += records;
-        self.progress.event(self.name(), Event::Page { records, changes: self.report.changes - before });
+        self.progress.event(self.name(), Update::Page { records, changes: self.report.changes - before });
         Ok(())
     }
 
@@ -328,7 +328,7 @@ impl Job<'_> {
                 Observation::Gone { native_id } => self.take_gone(to, &native_id)?,
             }
         }
-        to.put_aside(self.name(), &record.native_id, None)
+        to.put_quarantined(self.name(), &record.native_id, None)
     }
 
     fn take_sprint(&mut self, to: &mut Transaction<'_>, native_id: &str, facts: SprintFacts) -> Result<()> {
@@ -345,14 +345,14 @@ impl Job<'_> {
     fn set_aside(&mut self, to: &mut Transaction<'_>, record: RawRecord, error: &Error) -> Result<()> {
         tracing::warn!(source = self.name(), record = %record.native_id, reason = %error, "set a record aside");
         self.report.set_aside += 1;
-        let aside = Aside {
+        let quarantined = Quarantined {
             source: self.name().to_owned(),
             native_id: record.native_id.clone(),
             reason: error.full(),
             at: self.run.now,
             json: record.json,
         };
-        to.put_aside(self.name(), &record.native_id, Some(aside))
+        to.put_quarantined(self.name(), &record.native_id, Some(quarantined))
     }
 
     /// All streams came to their end: the backends may be told.

@@ -1,4 +1,4 @@
-//! What a complete pass means: a task missing from two passes in a row is gone; a project missing as a whole is not.
+//! Change a complete pass means: a task missing from two passes in a row is gone; a project missing as a whole is not.
 //!
 //! Absence from an incremental query means nothing, and one absence from a complete pass may be the tool's index lagging.
 //! When everything (or most) of a project is missing at once, the likelier story is a lost permission: nothing is closed,
@@ -10,7 +10,7 @@ use super::Job;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::time::Millis;
 use crate::model::timeline;
-use crate::model::{Entry, EntryId, Kept, SmolStr, TaskKey, TaskRecord, What};
+use crate::model::{Change, Event, EventId, SmolStr, StoredEvent, TaskKey, TaskRecord};
 use crate::store::Transaction;
 
 /// Passes in a row a task must be missing from before it counts as gone.
@@ -46,9 +46,9 @@ impl Job<'_> {
         let wanted: Vec<&String> = config.projects.iter().chain(&config.repositories).collect();
         // A project that the configuration does not name any more was taken out on purpose.
         let in_scope = |project: &SmolStr| wanted.is_empty() || wanted.iter().any(|wanted| *wanted == project);
-        let (lost, kept): (Vec<_>, Vec<_>) =
+        let (lost, stored): (Vec<_>, Vec<_>) =
             census.into_iter().partition(|(project, census)| in_scope(project) && census.is_lost());
-        let missing: Vec<TaskKey> = kept.into_iter().flat_map(|(_, census)| census.missing).collect();
+        let missing: Vec<TaskKey> = stored.into_iter().flat_map(|(_, census)| census.missing).collect();
         for chunk in missing.chunks(CHUNK) {
             self.in_transaction(chunk, |job, transaction, key, record| job.note_absence(transaction, key, record))?;
         }
@@ -137,9 +137,10 @@ fn absent(key: &TaskKey, record: &TaskRecord, seq: u64, now: Millis) -> (TaskRec
 /// The record of a task that is gone as of now.
 fn deleted(key: &TaskKey, record: &TaskRecord, seq: u64, now: Millis) -> TaskRecord {
     let mut next = record.clone();
-    let at = next.timeline.last().map_or(now, |last| last.entry.at.max(now));
-    let id = EntryId::of(key, &format!("deleted:{}", at.0));
-    next.timeline.push(Kept { entry: Entry { id, at, actor: None, observed: true, what: What::Deleted }, seq });
+    let at = next.timeline.last().map_or(now, |last| last.event.at.max(now));
+    let id = EventId::of(key, &format!("deleted:{}", at.0));
+    next.timeline
+        .push(StoredEvent { event: Event { id, at, actor: None, observed: true, change: Change::Deleted }, seq });
     next
 }
 
@@ -171,7 +172,7 @@ fn lost_error(lost: &[(SmolStr, Census)]) -> Error {
 mod tests {
     use super::*;
     use crate::model::Status;
-    use crate::model::samples::{facts, kept};
+    use crate::model::samples::{facts, stored};
 
     fn census(seen: usize, missing: usize) -> Census {
         let missing = (0..missing).map(|n| TaskKey::new("jira", n.to_string())).collect();
@@ -196,7 +197,7 @@ mod tests {
             updated: Millis(0),
             blockers: vec![],
             absences: 0,
-            timeline: vec![kept(0, What::Created(Box::new(facts(Status::Todo))))],
+            timeline: vec![stored(0, Change::Created(Box::new(facts(Status::Todo))))],
         };
         let (once, gone) = absent(&key, &record, 7, Millis(50));
         assert!(!gone && once.timeline.len() == 1);

@@ -13,7 +13,7 @@ use crate::model::observation::{Activity, TaskObservation};
 use crate::model::samples::artifact;
 use crate::model::samples::{facts, to};
 use crate::model::timeline;
-use crate::model::{Entry, EntryId, Facts, Kept, Status, What};
+use crate::model::{Change, Event, EventId, Facts, Status, StoredEvent};
 use crate::progress::Quiet;
 use crate::store::Item;
 
@@ -105,9 +105,9 @@ impl Bench {
         sync_source(&self.store, &source, &options, &Quiet, &CancellationToken::new()).await
     }
 
-    fn timelines(&self) -> BTreeMap<TaskKey, Vec<Entry>> {
+    fn timelines(&self) -> BTreeMap<TaskKey, Vec<Event>> {
         let tasks = self.store.tasks(None).map(|item| item.unwrap());
-        tasks.map(|(key, record)| (key, record.timeline.into_iter().map(|kept| kept.entry).collect())).collect()
+        tasks.map(|(key, record)| (key, record.timeline.into_iter().map(|stored| stored.event).collect())).collect()
     }
 
     fn status(&self, id: &str) -> Status {
@@ -122,22 +122,22 @@ impl Bench {
 }
 
 /// A task of Jira called `PROJ-{id}` with the first `upto` facts of its history.
-fn task(id: &str, history: &[(i64, What)]) -> Observation {
+fn task(id: &str, history: &[(i64, Change)]) -> Observation {
     let key = TaskKey::new("jira", id);
     let first = Facts { key: format!("PROJ-{id}").into(), ..facts(Status::Todo) };
-    let created = (1_000, What::Created(Box::new(first.clone())));
-    let entries = std::iter::once(&created).chain(history).enumerate();
-    let history: Vec<Entry> = entries
-        .map(|(n, (at, what))| Entry {
-            id: EntryId::of(&key, &format!("{n}")),
+    let created = (1_000, Change::Created(Box::new(first.clone())));
+    let events = std::iter::once(&created).chain(history).enumerate();
+    let history: Vec<Event> = events
+        .map(|(n, (at, change))| Event {
+            id: EventId::of(&key, &format!("{n}")),
             at: Millis(*at),
             actor: None,
             observed: false,
-            what: what.clone(),
+            change: change.clone(),
         })
         .collect();
     let mut present = first;
-    history.iter().for_each(|entry| present.apply(&entry.what));
+    history.iter().for_each(|event| present.apply(&event.change));
     Observation::Task(Box::new(TaskObservation {
         native_id: id.into(),
         url: String::new(),
@@ -200,7 +200,7 @@ async fn a_name_that_nobody_has_yet_waits_for_its_task_also_after_a_move() {
     bench
         .hear("github", vec![activity(2_000, "commit", "a1", "OPS-7"), activity(3_000, "merged", "acme/x#1", "PROJ-1")])
         .await;
-    let moved = What::Moved { key: "OPS-7".into(), project: "OPS".into() };
+    let moved = Change::Moved { key: "OPS-7".into(), project: "OPS".into() };
     bench.hear("jira", vec![task("1", &[])]).await;
     assert_eq!(bench.status("1"), Status::Done);
     bench.hear("jira", vec![task("1", &[(1_500, moved)])]).await;
@@ -215,7 +215,7 @@ async fn a_source_that_does_not_derive_keeps_its_status_and_shows_the_artifact()
     bench.hear("jira", vec![task("1", &[])]).await;
     bench.hear("github", vec![activity(2_000, "merged", "acme/x#1", "PROJ-1")]).await;
     let timeline = &bench.timelines()[&TaskKey::new("jira", "1")];
-    assert!(matches!(timeline[1].what, What::Artifact(_)));
+    assert!(matches!(timeline[1].change, Change::Artifact(_)));
     assert_eq!(bench.status("1"), Status::Todo);
 }
 
@@ -224,7 +224,7 @@ async fn half_a_sweep_of_the_tasks_source_stays_unsealed() {
     let bench = Bench::new(true);
     bench.hear("jira", vec![task("1", &[])]).await;
     let mut half = bench.store.begin().unwrap();
-    half.put_note("open", "jira", &true).unwrap();
+    half.put_metadata("open", "jira", &true).unwrap();
     half.commit().unwrap();
     let before = bench.store.sealed("jira").unwrap();
     bench.hear("github", vec![activity(2_000, "commit", "a1", "PROJ-1")]).await;
@@ -235,7 +235,7 @@ async fn half_a_sweep_of_the_tasks_source_stays_unsealed() {
 
 /// Task 1, blocked by task 2 from 2,000 on until the link was removed, as far as `upto` of its history was told.
 fn waiting(upto: usize) -> Observation {
-    let link = |added| What::Linked { text: "is blocked by PROJ-2".into(), blocker: Some("PROJ-2".into()), added };
+    let link = |added| Change::Linked { text: "is blocked by PROJ-2".into(), blocker: Some("PROJ-2".into()), added };
     let history = [(2_000, link(true)), (2_500, to(Status::InProgress)), (9_000, link(false))];
     let Observation::Task(mut seen) = task("1", &history[..upto]) else { panic!("a task") };
     let blocker = crate::model::Blocker { native_id: Some("2".into()), key: "PROJ-2".into(), finished: false };
@@ -248,9 +248,9 @@ fn blocking(upto: usize) -> Observation {
     task("2", &[(4_000, to(Status::Done)), (6_000, to(Status::Todo)), (8_000, to(Status::Done))][..upto])
 }
 
-fn waits_of(timeline: &[Entry]) -> Vec<(i64, What)> {
-    let waits = timeline.iter().filter(|entry| entry.what.is_waiting());
-    waits.map(|entry| (entry.at.0, entry.what.clone())).collect()
+fn waits_of(timeline: &[Event]) -> Vec<(i64, Change)> {
+    let waits = timeline.iter().filter(|event| event.change.is_waiting());
+    waits.map(|event| (event.at.0, event.change.clone())).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -264,7 +264,7 @@ async fn where_links_block_a_task_is_blocked_while_its_blocker_is_open_and_told_
     assert_eq!(bench.told("jira").len(), before + 2);
     assert_eq!(bench.hear("jira", vec![waiting(2), blocking(1)]).await.changes, 0);
     bench.hear("jira", vec![waiting(3), blocking(3)]).await;
-    let waited = |from, to| [(from, What::Waits("waits for PROJ-2".into())), (to, What::Free)];
+    let waited = |from, to| [(from, Change::BlockedByLinks("waits for PROJ-2".into())), (to, Change::UnblockedByLinks)];
     let timeline = &bench.timelines()[&TaskKey::new("jira", "1")];
     assert_eq!(waits_of(timeline), [waited(2_000, 4_000), waited(6_000, 8_000)].concat());
 }
@@ -323,18 +323,18 @@ proptest! {
     }
 }
 
-/// What one run tells: how much of each task's history, or some of the activities.
+/// Change one run tells: how much of each task's history, or some of the activities.
 #[derive(Debug, Clone)]
 enum Heard {
     Jira { upto: usize },
     Github { from: usize, upto: usize },
 }
 
-fn world() -> (Vec<(i64, What)>, Vec<Observation>) {
+fn world() -> (Vec<(i64, Change)>, Vec<Observation>) {
     let history = vec![
         (2_000, to(Status::InProgress)),
-        (3_000, What::Blocked(Some("vendor".into()))),
-        (4_000, What::Unblocked),
+        (3_000, Change::Blocked(Some("vendor".into()))),
+        (4_000, Change::Unblocked),
         (5_000, to(Status::InReview)),
         (6_000, to(Status::Todo)),
     ];
@@ -356,7 +356,7 @@ fn heard() -> impl Strategy<Value = Vec<Heard>> {
     proptest::collection::vec(prop_oneof![jira, github], 0..6)
 }
 
-async fn run_all(order: &[Heard]) -> BTreeMap<TaskKey, Vec<Entry>> {
+async fn run_all(order: &[Heard]) -> BTreeMap<TaskKey, Vec<Event>> {
     let (history, github) = world();
     let bench = Bench::new(true);
     for heard in order {
@@ -375,7 +375,7 @@ proptest! {
 
     #[test]
     fn any_interleaving_of_the_tool_and_of_what_people_did_gives_the_same_facts(order in heard(), jira_last: bool) {
-        // What a tool tells only grows: it never shows less of its history than before.
+        // Change a tool tells only grows: it never shows less of its history than before.
         let mut order = order;
         let mut most = 0;
         for heard in &mut order {
@@ -391,7 +391,7 @@ proptest! {
             (run_all(&order).await, run_all(&[Heard::Jira { upto: 5 }, Heard::Github { from: 0, upto: 7 }]).await)
         });
         prop_assert_eq!(&many, &once);
-        let one: Vec<Kept> = many[&TaskKey::new("jira", "1")].iter().map(|entry| Kept { entry: entry.clone(), seq: 1 }).collect();
+        let one: Vec<StoredEvent> = many[&TaskKey::new("jira", "1")].iter().map(|event| StoredEvent { event: event.clone(), seq: 1 }).collect();
         prop_assert_eq!(timeline::last(&one).unwrap().facts.status, Status::InReview);
     }
 }

@@ -10,24 +10,24 @@
 mod activity;
 mod demo;
 mod edit;
+mod github_demo;
 mod history;
 mod hub;
-mod hub_demo;
 mod issue;
 mod live;
+mod sample_text;
 mod tables;
 mod truth;
-mod words;
 
-pub use activity::{Act, Deed, Derived, derive};
+pub use activity::{Act, Activity, Derived, derive};
 pub use demo::Demo;
 pub use edit::{Draft, Edit};
+pub use github_demo::{Foreign, GithubDemo};
 pub(crate) use hub::{Astray, Card};
 pub use hub::{
     Check, Commit, CommitId, Content, Deployment, DeploymentId, Hub, Milestone, MilestoneId, Note, NoteId, Pull,
     PullDraft, PullId, Review, Verdict,
 };
-pub use hub_demo::{Foreign, HubDemo};
 pub use issue::{Change, Comment, Event, Fields, Issue, Link, LinkKind, Swap};
 pub use tables::{Category, IssueType, Priority, Resolution, Stage, Status};
 pub use truth::{Burn, SprintTruth, Truth};
@@ -213,7 +213,7 @@ impl World {
     /// A world with the usual users, statuses, types, priorities and resolutions, and nothing to do yet.
     pub fn empty() -> Self {
         Self {
-            users: words::users(),
+            users: sample_text::users(),
             statuses: tables::statuses(),
             types: tables::types(),
             priorities: tables::priorities(),

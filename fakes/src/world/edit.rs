@@ -1,6 +1,6 @@
 //! Making history: every change goes through [`Edit`], which writes the events and bumps `updated` where a tool would.
 
-use super::words::remark;
+use super::sample_text::remark;
 use super::{
     BoardId, Change, Comment, Event, Fields, Issue, IssueId, Key, Link, LinkKind, PriorityId, ProjectId, ResolutionId,
     SprintId, SprintState, StatusId, Swap, TypeId, UserId, World,

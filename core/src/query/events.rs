@@ -8,12 +8,12 @@ use crate::model::error::Result;
 use crate::model::inference;
 use crate::model::time::Millis;
 use crate::model::timeline::State;
-use crate::model::transitions::{Course, Turn};
-use crate::model::{Artifact, Facts, Kept, ParentRef, SmolStr, TaskRecord, What, string_enum};
+use crate::model::transitions::{StatusTracker, StatusTransition};
+use crate::model::{Artifact, Change, Facts, ParentRef, SmolStr, StoredEvent, TaskRecord, string_enum};
 
 string_enum! {
-    /// What an entry of a timeline is about.
-    EntryKind {
+    /// Change an entry of a timeline is about.
+    EventKind {
         /// It came to be; `to` is its first status.
         Created = "created",
         /// Its workflow status changed.
@@ -63,12 +63,12 @@ string_enum! {
 
 /// One entry of a timeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EntryView {
+pub struct EventView {
     /// When it happened, or was seen.
     pub at: Millis,
-    /// What it is about.
-    pub kind: EntryKind,
-    /// The value before: a word, number, list or null, as [`EntryKind`] tells.
+    /// Change it is about.
+    pub kind: EventKind,
+    /// The value before: a word, number, list or null, as [`EventKind`] tells.
     pub from: Value,
     /// The value after.
     pub to: Value,
@@ -84,94 +84,93 @@ pub struct EntryView {
 }
 
 /// The entries of a task. `parent_id` gives the key people say for a parent.
-pub(super) fn entries(
-    record: &TaskRecord,
-    parent_id: &dyn Fn(&ParentRef) -> Result<SmolStr>,
-) -> Result<Vec<EntryView>> {
+pub(super) fn events(record: &TaskRecord, parent_id: &dyn Fn(&ParentRef) -> Result<SmolStr>) -> Result<Vec<EventView>> {
     let Some(mut state) = State::first(&record.timeline) else { return Ok(Vec::new()) };
-    let mut entries = Vec::with_capacity(record.timeline.len() + 2);
-    let mut course = Course::default();
-    for (place, kept) in record.timeline.iter().enumerate() {
-        let (fact, step) = told(&mut state, kept, parent_id)?;
+    let mut events = Vec::with_capacity(record.timeline.len() + 2);
+    let mut tracker = StatusTracker::default();
+    for (place, stored) in record.timeline.iter().enumerate() {
+        let (fact, step) = told(&mut state, stored, parent_id)?;
         let cause = step.clone().unwrap_or_else(|| fact.clone());
-        entries.push(fact);
-        entries.extend(step);
-        entries.extend(course.turns(&record.timeline, place, &state.facts).map(|turn| shown(turn, &cause)));
+        events.push(fact);
+        events.extend(step);
+        events.extend(tracker.snapshots(&record.timeline, place, &state.facts).map(|snapshot| shown(snapshot, &cause)));
     }
-    Ok(entries)
+    Ok(events)
 }
 
 /// A fact as an entry, and as another what it came to when it is evidence that moves the task.
 fn told(
     state: &mut State,
-    kept: &Kept,
+    stored: &StoredEvent,
     parent_id: &dyn Fn(&ParentRef) -> Result<SmolStr>,
-) -> Result<(EntryView, Option<EntryView>)> {
-    let (before, entry) = (state.facts.clone(), &kept.entry);
-    let step = state.apply(entry);
-    let (kind, from, to) = change(&before, &entry.what, parent_id)?;
-    let (actor, observed) = (entry.actor.clone(), entry.observed);
-    let fact = EntryView { at: entry.at, kind, from, to, actor, observed, derived: None };
+) -> Result<(EventView, Option<EventView>)> {
+    let (before, event) = (state.facts.clone(), &stored.event);
+    let step = state.apply(event);
+    let (kind, from, to) = change(&before, &event.change, parent_id)?;
+    let (actor, observed) = (event.actor.clone(), event.observed);
+    let fact = EventView { at: event.at, kind, from, to, actor, observed, derived: None };
     let Some(step) = step else { return Ok((fact, None)) };
     let (kind, from, to) = change(&before, &step, parent_id)?;
-    let step = EntryView { kind, from, to, derived: entry.what.artifact().map(inference::said), ..fact.clone() };
+    let step = EventView { kind, from, to, derived: event.change.artifact().map(inference::said), ..fact.clone() };
     Ok((fact, Some(step)))
 }
 
 /// A turn as an entry, right after the one that caused it.
-fn shown(turn: Turn, cause: &EntryView) -> EntryView {
-    let like = |kind| EntryView { kind, ..cause.clone() };
-    let impediment = |kind, from, to| EntryView { kind, from, to, ..cause.clone() };
+fn shown(snapshot: StatusTransition, cause: &EventView) -> EventView {
+    let like = |kind| EventView { kind, ..cause.clone() };
+    let impediment = |kind, from, to| EventView { kind, from, to, ..cause.clone() };
     // Who reads entries back must not take what follows from a status for an impediment of its own.
     let by_status = |native: &str| cause.derived.clone().or_else(|| Some(format!("status {native}")));
-    match turn {
-        Turn::Completed => like(EntryKind::Completed),
-        Turn::Cancelled => like(EntryKind::Cancelled),
-        Turn::Reopened => like(EntryKind::Reopened),
-        Turn::Flagged(reason) => impediment(EntryKind::Blocked, Value::Null, json!(reason)),
-        Turn::Blocked(native) => {
-            EntryView { derived: by_status(&native), ..impediment(EntryKind::Blocked, Value::Null, json!(native)) }
+    match snapshot {
+        StatusTransition::Completed => like(EventKind::Completed),
+        StatusTransition::Cancelled => like(EventKind::Cancelled),
+        StatusTransition::Reopened => like(EventKind::Reopened),
+        StatusTransition::Flagged(reason) => impediment(EventKind::Blocked, Value::Null, json!(reason)),
+        StatusTransition::Blocked(native) => {
+            EventView { derived: by_status(&native), ..impediment(EventKind::Blocked, Value::Null, json!(native)) }
         }
-        Turn::Unblocked(native) => {
-            EntryView { derived: by_status(&native), ..impediment(EntryKind::Unblocked, json!(native), Value::Null) }
+        StatusTransition::Unblocked(native) => {
+            EventView { derived: by_status(&native), ..impediment(EventKind::Unblocked, json!(native), Value::Null) }
         }
     }
 }
 
-/// What a fact changed: its kind, the value before it and the value after it.
+/// Change a fact changed: its kind, the value before it and the value after it.
 fn change(
     before: &Facts,
-    what: &What,
+    change: &Change,
     parent_id: &dyn Fn(&ParentRef) -> Result<SmolStr>,
-) -> Result<(EntryKind, Value, Value)> {
-    use EntryKind as Kind;
+) -> Result<(EventKind, Value, Value)> {
+    use EventKind as Kind;
     let parent = |parent: Option<&ParentRef>| Ok::<_, crate::Error>(json!(parent.map(parent_id).transpose()?));
-    Ok(match what {
-        What::Created(facts) => (Kind::Created, Value::Null, json!(facts.status)),
-        What::Status { status, .. } => (Kind::StatusChanged, json!(before.status), json!(status)),
-        What::Blocked(reason) => (Kind::Blocked, Value::Null, said(reason.as_deref())),
-        What::Waits(reason) => (Kind::Blocked, Value::Null, json!(reason)),
-        What::Free => (Kind::Unblocked, json!(before.waits), Value::Null),
-        What::Unblocked => (Kind::Unblocked, said(before.flag.as_deref()), Value::Null),
-        What::Assigned(to) => (Kind::Assigned, json!(before.assignee), json!(to)),
-        What::Estimated(to) => (Kind::EstimateChanged, json!(before.estimate), json!(to)),
-        What::Sprints(to) => (Kind::SprintChanged, json!(before.sprints), json!(to)),
-        What::Parent(to) => (Kind::ParentChanged, parent(before.parent.as_ref())?, parent(to.as_ref())?),
-        What::Titled(to) => (Kind::TitleChanged, json!(before.title), json!(to)),
-        What::Typed { task_type, .. } => (Kind::TypeChanged, json!(before.task_type), json!(task_type)),
-        What::Prioritised(to) => (Kind::PriorityChanged, json!(before.priority), json!(to)),
-        What::Labelled(to) => (Kind::LabelsChanged, json!(before.labels), json!(to)),
-        What::Due(to) => (Kind::DueChanged, json!(before.due), json!(to)),
-        What::Moved { key, project } => {
+    Ok(match change {
+        Change::Created(facts) => (Kind::Created, Value::Null, json!(facts.status)),
+        Change::Status { status, .. } => (Kind::StatusChanged, json!(before.status), json!(status)),
+        Change::Blocked(reason) => (Kind::Blocked, Value::Null, said(reason.as_deref())),
+        Change::BlockedByLinks(reason) => (Kind::Blocked, Value::Null, json!(reason)),
+        Change::UnblockedByLinks => (Kind::Unblocked, json!(before.blocked_by_links), Value::Null),
+        Change::Unblocked => (Kind::Unblocked, said(before.flag.as_deref()), Value::Null),
+        Change::Assigned(to) => (Kind::Assigned, json!(before.assignee), json!(to)),
+        Change::Estimated(to) => (Kind::EstimateChanged, json!(before.estimate), json!(to)),
+        Change::Sprints(to) => (Kind::SprintChanged, json!(before.sprints), json!(to)),
+        Change::Parent(to) => (Kind::ParentChanged, parent(before.parent.as_ref())?, parent(to.as_ref())?),
+        Change::Titled(to) => (Kind::TitleChanged, json!(before.title), json!(to)),
+        Change::Typed { task_type, .. } => (Kind::TypeChanged, json!(before.task_type), json!(task_type)),
+        Change::Prioritised(to) => (Kind::PriorityChanged, json!(before.priority), json!(to)),
+        Change::Labelled(to) => (Kind::LabelsChanged, json!(before.labels), json!(to)),
+        Change::Due(to) => (Kind::DueChanged, json!(before.due), json!(to)),
+        Change::Moved { key, project } => {
             let (from, to) = before.moved(key, project);
             (Kind::Moved, json!(from), json!(to))
         }
-        What::Commented(text) => (Kind::Commented, Value::Null, said(text.as_deref())),
-        What::Linked { text, added: true, .. } => (Kind::Linked, Value::Null, json!(text)),
-        What::Linked { text, added: false, .. } => (Kind::Linked, json!(text), Value::Null),
-        What::Artifact(artifact) | What::Evidence(artifact) => (Kind::Artifact, Value::Null, artifact_json(artifact)),
-        What::Deleted => (Kind::Deleted, Value::Null, Value::Null),
-        What::Restored => (Kind::Restored, Value::Null, Value::Null),
+        Change::Commented(text) => (Kind::Commented, Value::Null, said(text.as_deref())),
+        Change::Linked { text, added: true, .. } => (Kind::Linked, Value::Null, json!(text)),
+        Change::Linked { text, added: false, .. } => (Kind::Linked, json!(text), Value::Null),
+        Change::Artifact(artifact) | Change::StatusArtifact(artifact) => {
+            (Kind::Artifact, Value::Null, artifact_json(artifact))
+        }
+        Change::Deleted => (Kind::Deleted, Value::Null, Value::Null),
+        Change::Restored => (Kind::Restored, Value::Null, Value::Null),
     })
 }
 

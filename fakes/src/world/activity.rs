@@ -11,7 +11,7 @@ use super::{CommitId, Hub, IssueId, Pull, Stage, Truth, UserId, Verdict};
 pub struct Act {
     pub at: i64,
     pub by: UserId,
-    pub deed: Deed,
+    pub deed: Activity,
     /// Branch, title and body of the pull request it belongs to; the message of the commit.
     pub texts: Vec<String>,
     /// Issues of the same world that its pull request closes.
@@ -20,7 +20,7 @@ pub struct Act {
 
 /// What it was.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Deed {
+pub enum Activity {
     /// The commit's hash.
     Commit(String),
     Opened,
@@ -82,7 +82,7 @@ impl Truth<'_> {
         for deployment in &hub.deployments {
             if let Some((at, worked)) = deployment.ended {
                 let (texts, closes) = context(hub, deployment.commit);
-                let deed = Deed::Deployed(deployment.environment.clone(), worked);
+                let deed = Activity::Deployed(deployment.environment.clone(), worked);
                 acts.push(Act { at, by: deployment.by, deed, texts, closes });
             }
         }
@@ -125,19 +125,19 @@ pub fn derive(acts: &[Act]) -> Derived {
     let mut broken = false;
     for act in acts {
         match &act.deed {
-            Deed::Commit(oid) => {
+            Activity::Commit(oid) => {
                 beneath = beneath.or(Some(Stage::InProgress));
                 derived.last_commit = Some(oid.clone());
             }
-            Deed::ReviewRequested(of) => {
+            Activity::ReviewRequested(of) => {
                 beneath = Some(Stage::InReview);
                 derived.reviewer = Some(*of);
             }
-            Deed::Merged => {
+            Activity::Merged => {
                 beneath = Some(Stage::Done);
                 derived.merged = Some(act.at);
             }
-            Deed::Checked { head: true, passed, .. } => broken = !passed,
+            Activity::Checked { head: true, passed, .. } => broken = !passed,
             _ => {}
         }
         let blocked = broken && beneath.is_none_or(|stage| !stage.is_finished());
@@ -164,16 +164,16 @@ fn context(hub: &Hub, id: CommitId) -> (Vec<String>, Vec<IssueId>) {
 
 fn pull_acts(pull: &Pull, acts: &mut Vec<Act>) {
     let mut add = |at, by, deed| acts.push(Act { at, by, deed, texts: texts_of(pull), closes: pull.closes.clone() });
-    add(pull.created, pull.author, Deed::Opened);
+    add(pull.created, pull.author, Activity::Opened);
     for (at, by, of) in &pull.requests {
-        add(*at, *by, Deed::ReviewRequested(*of));
+        add(*at, *by, Activity::ReviewRequested(*of));
     }
     for review in &pull.reviews {
-        add(review.at, review.by, Deed::Reviewed(review.verdict));
+        add(review.at, review.by, Activity::Reviewed(review.verdict));
     }
     match (pull.merged, pull.closed) {
-        (Some((at, by)), _) => add(at, by, Deed::Merged),
-        (None, Some(at)) => add(at, pull.author, Deed::ClosedUnmerged),
+        (Some((at, by)), _) => add(at, by, Activity::Merged),
+        (None, Some(at)) => add(at, pull.author, Activity::ClosedUnmerged),
         (None, None) => {}
     }
 }
@@ -182,12 +182,12 @@ fn commit_acts(hub: &Hub, id: CommitId, acts: &mut Vec<Act>) {
     let commit = hub.commit(id);
     let (texts, closes) = context(hub, id);
     let mut add = |at, deed| acts.push(Act { at, by: commit.by, deed, texts: texts.clone(), closes: closes.clone() });
-    add(commit.at, Deed::Commit(commit.oid.clone()));
+    add(commit.at, Activity::Commit(commit.oid.clone()));
     let siblings = hub.pulls.iter().find(|pull| pull.commits.contains(&id)).map(|pull| &pull.commits);
     for check in &commit.checks {
         let newer = |other: &&CommitId| hub.commit(**other).at <= check.at && **other > id;
         let head = siblings.is_none_or(|siblings| !siblings.iter().any(|other| newer(&other)));
-        add(check.at, Deed::Checked { oid: commit.oid.clone(), head, passed: check.passed });
+        add(check.at, Activity::Checked { oid: commit.oid.clone(), head, passed: check.passed });
     }
 }
 

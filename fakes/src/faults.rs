@@ -1,7 +1,7 @@
 //! A script of faults for a stand-in, of whatever vendor: which requests, and what goes wrong with them.
 //!
 //! ```
-//! use contextcore_standins::faults::{Fault, Faults, When};
+//! use contextcore_fakes::faults::{Fault, Faults, When};
 //!
 //! let faults = Faults::default();
 //! faults.on("POST */search/jql", When::Nth(2), Fault::rate_limited(Some(1)));

@@ -4,7 +4,7 @@
 //! birth, so that keys and ids grow with time; then play all moments of all lives in order through [`Edit`]. Moments after
 //! the world's end have not happened yet, which is why work is in flight there.
 
-use super::words::{OPS, PARTS, PLAT, SHOP, Vocabulary, pick};
+use super::sample_text::{OPS, PARTS, PLAT, SHOP, Vocabulary, pick};
 use super::{
     BoardId, BoardKind, DAY, Draft, Edit, HOUR, IssueId, MINUTE, PriorityId, ProjectId, ResolutionId, SprintId,
     StatusId, TypeId, UserId, World, timestamp,

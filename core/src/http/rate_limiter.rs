@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota as Rate, RateLimiter};
+use governor::{DefaultDirectRateLimiter, Quota as Rate};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -16,8 +16,8 @@ use super::{Bucket, Scope, stats::Meter};
 use crate::model::error::{Error, ErrorKind, Result, Retry};
 
 /// The gate of one session. Dropping a future that waits in it gives everything back.
-pub(super) struct Gate {
-    lanes: Vec<Lane>,
+pub(super) struct RateLimiter {
+    lanes: Vec<BucketLimiter>,
     all: Pause,
     pools: Pools,
     permits: Semaphore,
@@ -25,7 +25,7 @@ pub(super) struct Gate {
 }
 
 /// One bucket: its limiter, and the pause it was told to make.
-pub(super) struct Lane {
+pub(super) struct BucketLimiter {
     name: &'static str,
     limiter: DefaultDirectRateLimiter,
     clock: DefaultClock,
@@ -50,24 +50,24 @@ impl Pause {
     }
 }
 
-impl Gate {
+impl RateLimiter {
     /// A gate with these buckets; a rate or a number in flight of zero would never let anything pass and is refused.
     pub(super) fn new(buckets: &[Bucket], in_flight: usize, max_wait: Duration) -> Result<Self> {
         if in_flight == 0 {
             return Err(Error::new(ErrorKind::Internal, "no request may be in flight"));
         }
-        let lanes = buckets.iter().map(Lane::new).collect::<Result<_>>()?;
+        let lanes = buckets.iter().map(BucketLimiter::new).collect::<Result<_>>()?;
         Ok(Self { lanes, all: Pause::default(), pools: Pools::default(), permits: Semaphore::new(in_flight), max_wait })
     }
 
     /// The bucket of this name; an unknown one is a mistake in the connector.
-    pub(super) fn lane(&self, name: &str) -> Result<&Lane> {
+    pub(super) fn lane(&self, name: &str) -> Result<&BucketLimiter> {
         let unknown = || Error::new(ErrorKind::Internal, "no such bucket").with("bucket", name);
         self.lanes.iter().find(|lane| lane.name == name).ok_or_else(unknown)
     }
 
     /// Waits until a request of this bucket and price may go. The permit is kept until its answer has been read.
-    pub(super) async fn admit(&self, lane: &Lane, points: u32, meter: &Meter) -> Result<SemaphorePermit<'_>> {
+    pub(super) async fn admit(&self, lane: &BucketLimiter, points: u32, meter: &Meter) -> Result<SemaphorePermit<'_>> {
         self.sit_out(lane, meter).await?;
         lane.pace(meter).await;
         self.afford(points, meter).await?;
@@ -103,7 +103,7 @@ impl Gate {
     }
 
     /// Holds back everything in `scope` for at least `wait` from now.
-    pub(super) fn pause(&self, lane: &Lane, scope: Scope, wait: Duration) {
+    pub(super) fn pause(&self, lane: &BucketLimiter, scope: Scope, wait: Duration) {
         let until = Instant::now() + wait.min(FOREVER);
         match scope {
             Scope::All => self.all.extend(until),
@@ -111,12 +111,12 @@ impl Gate {
         }
     }
 
-    fn paused_until(&self, lane: &Lane) -> Option<Instant> {
+    fn paused_until(&self, lane: &BucketLimiter) -> Option<Instant> {
         self.all.until().max(lane.pause.until())
     }
 
     /// Waits for the pauses to end, or fails at once when that takes longer than we have patience for.
-    async fn sit_out(&self, lane: &Lane, meter: &Meter) -> Result<()> {
+    async fn sit_out(&self, lane: &BucketLimiter, meter: &Meter) -> Result<()> {
         while let Some(until) = self.paused_until(lane) {
             let left = until.saturating_duration_since(Instant::now());
             if left > self.max_wait {
@@ -139,7 +139,7 @@ pub(super) fn too_long(wait: Duration) -> Error {
         .with("wait_seconds", wait.as_secs())
 }
 
-impl Lane {
+impl BucketLimiter {
     fn new(bucket: &Bucket) -> Result<Self> {
         let positive = |rate| {
             NonZeroU32::new(rate)
@@ -148,7 +148,7 @@ impl Lane {
         let quota = Rate::per_second(positive(bucket.per_second)?).allow_burst(positive(bucket.burst)?);
         Ok(Self {
             name: bucket.name,
-            limiter: RateLimiter::direct(quota),
+            limiter: DefaultDirectRateLimiter::direct(quota),
             clock: DefaultClock::default(),
             turn: tokio::sync::Mutex::default(),
             pause: Pause::default(),
@@ -177,12 +177,12 @@ mod tests {
     const FAST: Bucket = Bucket { name: "fast", per_second: 1_000, burst: 1_000 };
     const OTHER: Bucket = Bucket { name: "other", per_second: 1_000, burst: 1_000 };
 
-    fn gate(in_flight: usize) -> Gate {
-        Gate::new(&[FAST, OTHER], in_flight, Duration::from_secs(300)).unwrap()
+    fn gate(in_flight: usize) -> RateLimiter {
+        RateLimiter::new(&[FAST, OTHER], in_flight, Duration::from_secs(300)).unwrap()
     }
 
     /// How long a request of this bucket is held back, on tokio's clock.
-    async fn held(gate: &Gate, bucket: &str) -> Duration {
+    async fn held(gate: &RateLimiter, bucket: &str) -> Duration {
         let start = Instant::now();
         drop(gate.admit(gate.lane(bucket).unwrap(), 0, &Meter::default()).await.unwrap());
         start.elapsed()
@@ -234,8 +234,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_and_an_unknown_bucket_is_named() {
-        assert!(Gate::new(&[FAST], 0, Duration::MAX).is_err());
-        assert!(Gate::new(&[Bucket { name: "no", per_second: 0, burst: 1 }], 1, Duration::MAX).is_err());
+        assert!(RateLimiter::new(&[FAST], 0, Duration::MAX).is_err());
+        assert!(RateLimiter::new(&[Bucket { name: "no", per_second: 0, burst: 1 }], 1, Duration::MAX).is_err());
         let Err(error) = gate(1).lane("typo").map(|_| ()) else { panic!("an unknown bucket was found") };
         assert_eq!(error.context("bucket"), Some("typo"));
     }

@@ -1,6 +1,6 @@
 //! Worlds for measuring: many plain issues with an exact amount of history.
 
-use super::words::{PLAT, pick};
+use super::sample_text::{PLAT, pick};
 use super::{
     BoardKind, DAY, Draft, Edit, HOUR, IssueId, MINUTE, PriorityId, SprintId, StatusId, TypeId, UserId, World,
 };

@@ -4,7 +4,7 @@
 //! Every task to be has its steps planned first, with their times; then all steps of all tasks are played in order. What lies
 //! after the world's end has not happened yet. All times are whole seconds, as a code host tells them.
 
-use super::words::{PLAT, SHOP, Vocabulary, pick};
+use super::sample_text::{PLAT, SHOP, Vocabulary, pick};
 use super::{
     BoardId, BoardKind, CommitId, Content, DAY, Draft, Edit, HOUR, IssueId, MINUTE, ProjectId, PullDraft, PullId,
     SECOND, Stage, StatusId, TypeId, UserId, Verdict, World,
@@ -16,7 +16,7 @@ const WEEK: i64 = 7 * DAY;
 
 /// How a code host's world is to be.
 #[derive(Clone, Debug)]
-pub struct HubDemo {
+pub struct GithubDemo {
     /// The end of the world, usually now.
     pub now: i64,
     /// How far back it goes.
@@ -100,7 +100,7 @@ struct Plan {
 }
 
 struct Builder {
-    demo: HubDemo,
+    demo: GithubDemo,
     rng: StdRng,
     world: World,
     repositories: [ProjectId; 2],
@@ -108,7 +108,7 @@ struct Builder {
     steps: Vec<(i64, usize, Step)>,
 }
 
-impl HubDemo {
+impl GithubDemo {
     /// A world that works on nothing but its own tasks.
     pub fn new(now: i64, months: u32, seed: u64) -> Self {
         Self { now, months, seed, foreign: vec![] }
@@ -146,7 +146,7 @@ impl HubDemo {
 }
 
 impl Builder {
-    fn new(demo: HubDemo) -> Self {
+    fn new(demo: GithubDemo) -> Self {
         let mut world = World::empty();
         let web = world.add_project("WEB", "Storefront", StatusId::BACKLOG);
         let api = world.add_project("API", "Storefront services", StatusId::BACKLOG);
@@ -494,7 +494,7 @@ mod tests {
     fn the_same_seed_builds_the_same_world_with_something_of_everything() {
         let jira = World::demo(NOW, 6, 1);
         let foreign = Foreign::of(&jira, NOW, 3);
-        let build = || HubDemo::new(NOW, 3, 7).with_foreign(foreign.clone()).build();
+        let build = || GithubDemo::new(NOW, 3, 7).with_foreign(foreign.clone()).build();
         let world = build();
         assert_eq!(format!("{:?}", world.hub), format!("{:?}", build().hub));
         let hub = &world.hub;
@@ -510,7 +510,7 @@ mod tests {
 
     #[test]
     fn the_world_goes_on_around_its_code() {
-        let mut world = HubDemo::new(NOW, 3, 7).build();
+        let mut world = GithubDemo::new(NOW, 3, 7).build();
         let before = world.hub.pulls.iter().filter(|pull| pull.merged.is_some()).count();
         for step in 0..200 {
             world.tick_code(NOW + step * MINUTE);
@@ -526,7 +526,7 @@ mod tests {
         let jira = World::demo(NOW, 6, 1);
         let foreign = Foreign::of(&jira, NOW, 3);
         assert!(foreign.len() > 20);
-        let world = HubDemo::new(NOW, 6, 7).with_foreign(foreign.clone()).build();
+        let world = GithubDemo::new(NOW, 6, 7).with_foreign(foreign.clone()).build();
         let truth = world.truth(NOW);
         for task in &foreign {
             let derived = truth.derived(&task.key);

@@ -1,6 +1,6 @@
 //! Keeps a world alive: one small, plausible act at a time, for a demo that runs for a while.
 
-use super::words::{SHOP, pick};
+use super::sample_text::{SHOP, pick};
 use super::{
     Category, DAY, Draft, Issue, IssueId, ProjectId, PullDraft, PullId, Sprint, SprintId, SprintState, StatusId,
     TypeId, UserId, Verdict, World,

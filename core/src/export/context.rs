@@ -1,4 +1,4 @@
-//! What the configuration says about what is told: resources, names and titles as privacy allows.
+//! Change the configuration says about what is told: resources, names and titles as privacy allows.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -22,15 +22,15 @@ pub(crate) struct ResourceKey {
     pub(crate) backfill: bool,
 }
 
-/// What the configuration says about projects and privacy, looked up while rendering.
-pub(crate) struct Setting<'a> {
+/// Change the configuration says about projects and privacy, looked up while rendering.
+pub(crate) struct ExportContext<'a> {
     pub(crate) config: &'a Config,
     tools: BTreeMap<&'a str, &'a str>,
     /// Resource keys by source and native project, made once each.
     keys: Mutex<HashMap<String, HashMap<String, ResourceKey>>>,
 }
 
-impl<'a> Setting<'a> {
+impl<'a> ExportContext<'a> {
     pub(crate) fn new(config: &'a Config) -> Self {
         let tools = config.sources.iter().map(|source| (source.name.as_str(), source.kind.as_str())).collect();
         Self { config, tools, keys: Mutex::default() }

@@ -1,7 +1,9 @@
 //! Tests of the stand-in over real sockets, with a client of our own: a test must see what is on the wire.
 
 use super::*;
-use crate::world::{BoardKind, Draft, HOUR, HubDemo, MINUTE, PullDraft, StatusId, TypeId, UserId, Verdict, Visibility};
+use crate::world::{
+    BoardKind, Draft, GithubDemo, HOUR, MINUTE, PullDraft, StatusId, TypeId, UserId, Verdict, Visibility,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -264,7 +266,7 @@ fn check_history(world: &World, id: IssueId, events: &Value) {
 
 #[tokio::test]
 async fn a_code_hosts_own_world_is_told_as_it_is() {
-    let github = with(HubDemo::new(NOW, 3, 7).build(), Options::dot_com()).await;
+    let github = with(GithubDemo::new(NOW, 3, 7).build(), Options::dot_com()).await;
     let items = sweep(&github, SHOP).await;
     let count = |kind: &str| items.iter().filter(|item| item["type"] == kind).count();
     assert_eq!((count("DRAFT_ISSUE"), count("PULL_REQUEST")), (2, 1));

@@ -1,6 +1,6 @@
 //! The numbers of a project at any moments: a pure function of timelines and those moments.
 //!
-//! A [`Board`] counts tasks on an [`Axis`] of moments. Each task is a few stretches of constant facts, and a stretch adds
+//! A [`ProjectSeries`] counts tasks on an [`Axis`] of moments. Each task is a few stretches of constant facts, and a stretch adds
 //! one number from the first moment it covers to the last: so a year of six-hourly values costs little more than one value,
 //! and "now" is the same function on an axis with one moment. Work finished before the axis begins is not read at all: it
 //! comes in as running totals.
@@ -22,7 +22,7 @@ pub(crate) const FLOW_WINDOW: i64 = 30 * DAY;
 pub(crate) struct Axis {
     /// Everything up to here was told before.
     told: Option<Millis>,
-    /// What happened up to here is known.
+    /// Change happened up to here is known.
     heard: Millis,
     moments: Arc<[Millis]>,
 }
@@ -105,12 +105,12 @@ pub(crate) struct Begun {
     at: Millis,
 }
 
-/// What is known of each kind of histogram: when, and how long.
+/// Change is known of each kind of histogram: when, and how long.
 pub(crate) type Durations<K> = BTreeMap<K, Vec<(usize, i64)>>;
 
 /// The numbers of one project on an axis.
 #[derive(Debug)]
-pub(crate) struct Board {
+pub(crate) struct ProjectSeries {
     pub(crate) axis: Axis,
     /// Finished work that is not on the board task by task.
     pub(crate) base: Totals,
@@ -123,7 +123,7 @@ pub(crate) struct Board {
     pub(crate) overdue: Line,
     /// Tasks without an estimate among those that count for progress.
     pub(crate) unestimated_work: Line,
-    /// What was in progress, and since when.
+    /// Change was in progress, and since when.
     pub(crate) begun: Vec<Begun>,
     pub(crate) blocked_tasks: Vec<BlockedStretch>,
     pub(crate) created: BTreeMap<TaskType, Line>,
@@ -137,7 +137,7 @@ pub(crate) struct Board {
     pub(crate) flow_total: Line,
 }
 
-impl Board {
+impl ProjectSeries {
     /// An empty board.
     pub(crate) fn new(axis: Axis) -> Self {
         Self {
@@ -342,36 +342,41 @@ fn overdue_from(due: &str) -> Option<Millis> {
 
 /// Puts one task on the boards of the projects it was in; `id_of` gives the project id of a native project.
 pub(crate) fn place_task(
-    boards: &mut BTreeMap<String, Board>,
+    all_series: &mut BTreeMap<String, ProjectSeries>,
     id_of: &dyn Fn(&str) -> String,
     life: &Life,
     url: &str,
     stale_after: i64,
 ) {
     let started = life.started();
-    for (place, turn) in life.turns().iter().enumerate() {
-        let until = life.turns().get(place + 1).map_or(Millis(i64::MAX), |next| next.at);
-        if let Some(board) = boards.get_mut(&id_of(&turn.state.facts.project)) {
-            board.stretch(&turn.state, turn.at, until, started, stale_after);
+    for (place, snapshot) in life.snapshots().iter().enumerate() {
+        let until = life.snapshots().get(place + 1).map_or(Millis(i64::MAX), |next| next.at);
+        if let Some(series) = all_series.get_mut(&id_of(&snapshot.state.facts.project)) {
+            series.stretch(&snapshot.state, snapshot.at, until, started, stale_after);
         }
     }
     for happening in totals::happenings(life) {
-        if let Some(board) = boards.get_mut(&id_of(&happening.project)) {
-            board.happening(happening.at, &happening.adds);
+        if let Some(series) = all_series.get_mut(&id_of(&happening.project)) {
+            series.happening(happening.at, &happening.adds);
         }
     }
-    place_phases(boards, id_of, life, url);
+    place_phases(all_series, id_of, life, url);
 }
 
 /// Blocked stretches by name, and the active share of what was completed.
-fn place_phases(boards: &mut BTreeMap<String, Board>, id_of: &dyn Fn(&str) -> String, life: &Life, url: &str) {
+fn place_phases(
+    all_series: &mut BTreeMap<String, ProjectSeries>,
+    id_of: &dyn Fn(&str) -> String,
+    life: &Life,
+    url: &str,
+) {
     let phases = life.phases();
     for phase in phases.iter().filter(|phase| phase.status == Status::Blocked) {
         let until = phase.to.unwrap_or(Millis(i64::MAX));
-        let Some(board) = boards.get_mut(&id_of(&phase.facts.project)) else { continue };
-        let places = board.axis.place(phase.from)..board.axis.place(until);
+        let Some(series) = all_series.get_mut(&id_of(&phase.facts.project)) else { continue };
+        let places = series.axis.place(phase.from)..series.axis.place(until);
         if !places.is_empty() {
-            board.blocked_tasks.push(BlockedStretch {
+            series.blocked_tasks.push(BlockedStretch {
                 from: phase.from,
                 places,
                 key: phase.facts.key.clone(),
@@ -386,8 +391,8 @@ fn place_phases(boards: &mut BTreeMap<String, Board>, id_of: &dyn Fn(&str) -> St
     for finish in life.finishes().iter().filter(|finish| finish.status == Status::Done) {
         let within = phases.iter().filter(|phase| phase.status.is_active() && phase.from < finish.at);
         let active = within.map(|phase| phase.to.unwrap_or(finish.at).min(finish.at).0 - phase.from.0).sum();
-        if let Some(board) = boards.get_mut(&id_of(&finish.facts.project)) {
-            board.flow(finish.at, active, (finish.at.0 - started.0).max(0));
+        if let Some(series) = all_series.get_mut(&id_of(&finish.facts.project)) {
+            series.flow(finish.at, active, (finish.at.0 - started.0).max(0));
         }
     }
 }
@@ -397,36 +402,38 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::samples::{facts, kept, to};
-    use crate::model::{Kept, What};
+    use crate::model::samples::{facts, stored, to};
+    use crate::model::{Change, StoredEvent};
 
     /// The moments, of every ten, at which a task was in progress, and its age then.
-    fn wip(life: &[Kept]) -> Vec<(i64, f64)> {
+    fn wip(life: &[StoredEvent]) -> Vec<(i64, f64)> {
         let axis = Axis::new(Some(Millis(0)), 10, Millis(50), Millis(55));
-        let mut boards = BTreeMap::from([("shop".to_owned(), Board::new(axis))]);
-        place_task(&mut boards, &|_| "shop".to_owned(), &Life::new(life).unwrap(), "", DAY);
-        let board = boards.remove("shop").unwrap();
-        let [ages] = wip_ages(&board.axis, &board.begun, [1.0]);
-        let counts = board.wip.values(&board.axis, 0).unwrap_or_default();
-        let counted = board.axis.moments().iter().zip(counts).filter(|(_, count)| *count == 1).map(|(at, _)| *at);
+        let mut all_series = BTreeMap::from([("shop".to_owned(), ProjectSeries::new(axis))]);
+        place_task(&mut all_series, &|_| "shop".to_owned(), &Life::new(life).unwrap(), "", DAY);
+        let series = all_series.remove("shop").unwrap();
+        let [ages] = wip_ages(&series.axis, &series.begun, [1.0]);
+        let counts = series.wip.values(&series.axis, 0).unwrap_or_default();
+        let counted = series.axis.moments().iter().zip(counts).filter(|(_, count)| *count == 1).map(|(at, _)| *at);
         assert_eq!(counted.collect::<Vec<_>>(), ages.iter().map(|(at, _)| *at).collect::<Vec<_>>(), "the same set");
         ages.into_iter().map(|(at, age)| (at.0, age * 1_000.0)).collect()
     }
 
     #[test]
     fn work_in_progress_is_begun_and_not_finished() {
-        let todo = || kept(0, What::Created(Box::new(facts(Status::Todo))));
-        let flagged = |at| kept(at, What::Blocked(None));
-        let blocked_after_start = [todo(), kept(10, to(Status::InProgress)), flagged(20), kept(40, to(Status::Done))];
+        let todo = || stored(0, Change::Created(Box::new(facts(Status::Todo))));
+        let flagged = |at| stored(at, Change::Blocked(None));
+        let blocked_after_start =
+            [todo(), stored(10, to(Status::InProgress)), flagged(20), stored(40, to(Status::Done))];
         assert_eq!(wip(&blocked_after_start), [(10, 0.0), (20, 10.0), (30, 20.0)]);
         // A column named blocked is one of work begun; a flag begins nothing.
-        let column = |from| [todo(), kept(10, to(from)), kept(20, to(Status::Blocked)), kept(40, to(Status::Done))];
+        let column =
+            |from| [todo(), stored(10, to(from)), stored(20, to(Status::Blocked)), stored(40, to(Status::Done))];
         assert_eq!(wip(&column(Status::InReview)), wip(&blocked_after_start));
         assert_eq!(wip(&column(Status::Backlog)), [(20, 0.0), (30, 10.0)]);
         assert_eq!(wip(&[todo(), flagged(10)]), [], "never begun");
-        let begun_later = [todo(), flagged(10), kept(20, What::Unblocked), kept(40, to(Status::InProgress))];
+        let begun_later = [todo(), flagged(10), stored(20, Change::Unblocked), stored(40, to(Status::InProgress))];
         assert_eq!(wip(&begun_later)[0], (40, 0.0), "its age is that of work, not of waiting for it");
-        let sent_back = [todo(), kept(10, to(Status::InProgress)), kept(20, to(Status::Todo))];
+        let sent_back = [todo(), stored(10, to(Status::InProgress)), stored(20, to(Status::Todo))];
         assert_eq!(wip(&sent_back), [(10, 0.0)]);
     }
 
