@@ -8,9 +8,11 @@ pub mod engine;
 pub mod export;
 pub mod http;
 pub mod ingest;
+mod lock;
 pub mod progress;
 pub mod query;
 pub mod store;
 
 pub use contextcore_model as model;
 pub use contextcore_model::{Error, ErrorKind, Millis, Result, Retry, Secret};
+pub use lock::lock;
