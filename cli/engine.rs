@@ -1,4 +1,4 @@
-//! Change `sync`, `serve`, `replay` and `demo` have in common: running sources and draining the journal.
+//! What `sync`, `serve`, `replay` and `demo` have in common: running sources and draining the journal.
 
 use contextcore_core::clock;
 use std::collections::BTreeMap;
@@ -75,7 +75,7 @@ impl Engine {
         Sinks::connect(&self.config.export.otlp, &self.cancel, &RetryPolicy::default())
     }
 
-    /// Change tells the backends. It gives up on one that takes nothing for `export.give_up`, or (`endless`) never.
+    /// What tells the backends. It gives up on one that takes nothing for `export.give_up`, or (`endless`) never.
     pub(crate) fn replayer<'a>(&'a self, sinks: &'a Sinks, endless: bool) -> Replayer<'a> {
         Replayer::new(&self.store, &self.config, sinks, &*self.progress, &self.cancel, endless)
     }

@@ -1,4 +1,4 @@
-//! Change people do on GitHub moves the work in Jira: found by its key, told with the task's own source, once.
+//! What people do on GitHub moves the work in Jira: found by its key, told with the task's own source, once.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 

@@ -167,7 +167,7 @@ pub fn facts(store: &Store) -> BTreeMap<String, String> {
     tasks.collect()
 }
 
-/// Change GitHub itself keeps a history of. Fields of a project have none: of those a later reader knows only the last change.
+/// What GitHub itself keeps a history of. Fields of a project have none: of those a later reader knows only the last change.
 pub fn told_by_github(store: &Store) -> BTreeMap<String, Vec<String>> {
     let tasks = store.tasks(None).map(|item| {
         let (key, record) = item.unwrap();

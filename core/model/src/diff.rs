@@ -13,7 +13,7 @@ use crate::time::Millis;
 use crate::timeline;
 use crate::{Change, Event, EventId, Facts, SmolStr, StoredEvent, TaskKey, TaskRecord};
 
-/// Change an observation changes.
+/// What an observation changes.
 #[derive(Debug, PartialEq)]
 pub struct Delta {
     /// The task as it is to be kept.
@@ -152,7 +152,7 @@ fn tells_deletion(history: &[Event]) -> bool {
     fate.is_some_and(|event| event.change == Change::Deleted)
 }
 
-/// The changes that lead from where the timeline ends to what is seen now. Change is seen again has come back, unless the tool
+/// The changes that lead from where the timeline ends to what is seen now. What is seen again has come back, unless the tool
 /// says it is `gone`.
 fn observed(key: &TaskKey, timeline: &[StoredEvent], present: &Facts, gone: bool, now: Millis) -> Vec<Event> {
     let Some(state) = timeline::told(timeline) else { return Vec::new() };

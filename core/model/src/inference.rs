@@ -1,4 +1,4 @@
-//! Change people do moves the status: from a commit, a review, a merge or a build to an ordinary change of status. Pure.
+//! What people do moves the status: from a commit, a review, a merge or a build to an ordinary change of status. Pure.
 //!
 //! Nothing derived is stored. A task whose source says `derive_status` holds its artifacts as [`Change::StatusArtifact`], and the
 //! fold of its timeline asks [`step`] what each of them comes to *there*: so facts may arrive in any order and give the same
@@ -22,7 +22,7 @@ pub const CI_PASSED: &str = "ci_passed";
 /// As much of a commit hash as people read.
 const SHORT_HASH: usize = 8;
 
-/// Change artifacts said so far that matters for the next ones.
+/// What artifacts said so far that matters for the next ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InferenceState {
     /// The newest commit.
@@ -96,7 +96,7 @@ const fn progress(status: Status) -> u8 {
     }
 }
 
-/// Change happened, as people say it: `merged acme/checkout#12`. It stands where the tool's word for a status stands.
+/// What happened, as people say it: `merged acme/checkout#12`. It stands where the tool's word for a status stands.
 pub fn said(artifact: &Artifact) -> String {
     format!("{} {}", artifact.kind.replace('_', " "), short(&artifact.reference))
 }

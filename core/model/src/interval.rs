@@ -24,7 +24,7 @@ pub fn union(mut spans: Vec<Interval>) -> Vec<Interval> {
     merged
 }
 
-/// Change lies in both of two unions.
+/// What lies in both of two unions.
 pub fn overlap(a: &[Interval], b: &[Interval]) -> Vec<Interval> {
     let pairs = a.iter().flat_map(|a| b.iter().map(move |b| (a.0.max(b.0), a.1.min(b.1))));
     union(pairs.collect())

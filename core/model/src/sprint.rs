@@ -78,7 +78,7 @@ impl Standing {
         }
     }
 
-    /// Change it weighs in the sprint just now.
+    /// What it weighs in the sprint just now.
     fn weight(self) -> Tally {
         let counts = |yes: bool| if self.member && yes { (self.estimate, 1) } else { (0, 0) };
         let (scope, _) = counts(true);

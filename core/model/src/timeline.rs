@@ -72,7 +72,7 @@ pub struct State {
     pub facts: Arc<Facts>,
     /// When it vanished, if it has.
     pub deleted: Option<Millis>,
-    /// Change artifacts said that matters for the next ones.
+    /// What artifacts said that matters for the next ones.
     inference_state: InferenceState,
 }
 
@@ -192,7 +192,7 @@ pub struct Snapshot {
     pub at: Millis,
     /// The greatest journal number among those facts.
     pub seq: u64,
-    /// Change they led to.
+    /// What they led to.
     pub state: State,
 }
 
@@ -393,7 +393,7 @@ pub fn finishes(timeline: &[StoredEvent]) -> Vec<Finish> {
     Life::new(timeline).map(|life| life.finishes()).unwrap_or_default()
 }
 
-/// Change a task's timeline says of it at one moment, as `model.md` defines it. Durations are seconds.
+/// What a task's timeline says of it at one moment, as `model.md` defines it. Durations are seconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     /// The facts and whether it is there.

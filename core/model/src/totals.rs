@@ -104,7 +104,7 @@ pub fn points(milli_points: i64) -> f64 {
     milli_points as f64 / 1_000.0
 }
 
-/// Change finished work adds up to, per native project.
+/// What finished work adds up to, per native project.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Tasks ever created, by type; none of a type that tasks only moved into or were turned into.
@@ -149,11 +149,11 @@ pub struct Happening {
     pub at: Millis,
     /// The native project it happened in.
     pub project: SmolStr,
-    /// Change it adds.
+    /// What it adds.
     pub adds: Adds,
 }
 
-/// Change a happening adds to the totals.
+/// What a happening adds to the totals.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Adds {
     /// A task came to be.
@@ -219,13 +219,13 @@ pub fn happenings(life: &Life) -> Vec<Happening> {
     all
 }
 
-/// Change a task contributes to the totals of each native project it was ever in.
+/// What a task contributes to the totals of each native project it was ever in.
 pub fn contribution(life: &Life) -> BTreeMap<SmolStr, Totals> {
     let mut all: BTreeMap<SmolStr, Totals> = BTreeMap::new();
     for happening in happenings(life) {
         happening.count(all.entry(happening.project.clone()).or_default());
     }
-    // Change moved in or was retyped was created elsewhere, or as something else: its place is known all the same.
+    // What moved in or was retyped was created elsewhere, or as something else: its place is known all the same.
     for facts in life.snapshots().iter().map(|snapshot| &snapshot.state.facts) {
         all.entry(facts.project.clone()).or_default().created.entry(facts.task_type).or_default();
     }
@@ -252,7 +252,7 @@ pub struct Rollup {
 }
 
 impl Rollup {
-    /// Change a task itself adds to each of its ancestors.
+    /// What a task itself adds to each of its ancestors.
     pub fn own(state: &State) -> Self {
         let mut own = Self::default();
         if state.deleted.is_none() && state.facts.status != Status::Cancelled {

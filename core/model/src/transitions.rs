@@ -8,7 +8,7 @@ use crate::inference;
 use crate::timeline;
 use crate::{Change, Facts, SmolStr, Status, StoredEvent};
 
-/// Change a change of status came to.
+/// What a change of status came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StatusTransition {
     /// It came to be with an impediment of its own: why.
@@ -33,7 +33,7 @@ pub struct StatusTracker {
 }
 
 impl StatusTracker {
-    /// Change the fact in this `place` of the timeline came to, which left these facts behind it; in the order it is told.
+    /// What the fact in this `place` of the timeline came to, which left these facts behind it; in the order it is told.
     pub fn snapshots(
         &mut self,
         timeline: &[StoredEvent],
@@ -85,7 +85,7 @@ mod tests {
     use crate::samples::artifact;
     use crate::samples::{facts, stored, to};
 
-    /// Change it comes to that a task was in a status (`None`: was not) and has these facts after.
+    /// What it comes to that a task was in a status (`None`: was not) and has these facts after.
     fn after(before: Option<Status>, after: &Facts) -> Vec<StatusTransition> {
         let mut tracker = StatusTracker { status: before.map(|status| (status, "On Hold".into())) };
         tracker.snapshot(after).into_iter().flatten().collect()

@@ -1,4 +1,4 @@
-//! Change the configuration says about what is told: resources, names and titles as privacy allows.
+//! What the configuration says about what is told: resources, names and titles as privacy allows.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -22,7 +22,7 @@ pub(crate) struct ResourceKey {
     pub(crate) backfill: bool,
 }
 
-/// Change the configuration says about projects and privacy, looked up while rendering.
+/// What the configuration says about projects and privacy, looked up while rendering.
 pub(crate) struct ExportContext<'a> {
     pub(crate) config: &'a Config,
     tools: BTreeMap<&'a str, &'a str>,

@@ -37,7 +37,7 @@ pub(crate) struct Happened<'a> {
     pub(crate) from: Option<SmolStr>,
     /// The value after.
     pub(crate) to: Option<SmolStr>,
-    /// Change it was derived from, when the tool did not say it itself.
+    /// What it was derived from, when the tool did not say it itself.
     pub(crate) because: Option<String>,
     /// The sprints it was in before, when those changed.
     pub(crate) sprints_before: Vec<SmolStr>,
@@ -48,7 +48,7 @@ pub(crate) struct Happened<'a> {
 }
 
 impl Happened<'_> {
-    /// Whether it may leave the program at all. Change may not keeps its place: a later setting moves nothing else.
+    /// Whether it may leave the program at all. What may not keeps its place: a later setting moves nothing else.
     pub(crate) fn may_be_told(&self, context: &ExportContext<'_>) -> bool {
         self.name != names::TASK_COMMENTED || context.config.privacy.comments.is_told()
     }
@@ -93,7 +93,7 @@ fn sprints_before(facts: &Facts, change: &Change) -> Vec<SmolStr> {
     if matches!(change, Change::Sprints(_)) { facts.sprints.clone() } else { Vec::new() }
 }
 
-/// Change happened with a fact.
+/// What happened with a fact.
 fn happened<'a>(stored: &'a StoredEvent, (name, from, to): Words, facts: &'a Facts) -> Happened<'a> {
     let Event { id, at, observed, .. } = stored.event;
     Happened {
@@ -119,7 +119,7 @@ fn derived<'a>(before: &Facts, step: &Change, evidence: &Change, artifact: Happe
     Happened { name, from, to, because, place: artifact.place + 1, ..artifact }
 }
 
-/// Change a change of status came to: told after it.
+/// What a change of status came to: told after it.
 fn turned(snapshot: StatusTransition, change: Happened<'_>) -> Happened<'_> {
     let (name, from, to) = match snapshot {
         StatusTransition::Unblocked(native) => (names::TASK_UNBLOCKED, Some(native), None),
@@ -229,14 +229,14 @@ pub(crate) fn attributes(event: &Happened<'_>, context: &ExportContext<'_>) -> A
     }
 }
 
-/// Change an artifact says, as privacy allows: who was asked to review is a person, all else is a title.
+/// What an artifact says, as privacy allows: who was asked to review is a person, all else is a title.
 fn summary<'e>(event: &'e Happened<'_>, context: &ExportContext<'_>) -> Option<Cow<'e, str>> {
     let asked = event.from.as_deref().is_some_and(|said| said.starts_with("review requested"));
     let summary = event.to.as_deref().filter(|text| !text.is_empty());
     if asked { context.person(summary) } else { summary.and_then(|text| context.title(text)).map(Cow::Borrowed) }
 }
 
-/// Change a person reads: `PROJ-123 in_progress → in_review by Ada`. `sprints` are the names of those it was in before and is
+/// What a person reads: `PROJ-123 in_progress → in_review by Ada`. `sprints` are the names of those it was in before and is
 /// in after, when they changed: an event holds their ids, which say nothing to anybody.
 pub(crate) fn sentence(
     event: &Happened<'_>,

@@ -86,7 +86,7 @@ impl<'a> TimelineCache<'a> {
         Ok(periods)
     }
 
-    /// Change decided where a task hung, oldest first; nothing when it is not known.
+    /// What decided where a task hung, oldest first; nothing when it is not known.
     fn parent_states(&self, key: &TaskKey) -> Result<Arc<[ParentState]>> {
         if let Some(parent_states) = open(&self.parent_states).get(key) {
             return Ok(parent_states.clone());
@@ -146,7 +146,7 @@ fn insert<T: Clone>(shelf: &Mutex<HashMap<TaskKey, T>>, room: usize, key: &TaskK
     shelf.insert(key.clone(), value.clone());
 }
 
-/// Change decides where a task hangs, from a moment on.
+/// What decides where a task hangs, from a moment on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ParentState {
     from: Millis,

@@ -240,7 +240,7 @@ impl<'a> Logs<'a> {
         Ok(records)
     }
 
-    /// Change people call these sprints; none when there are none.
+    /// What people call these sprints; none when there are none.
     fn sprint_names(&self, key: &TaskKey, ids: &[SmolStr]) -> Result<Option<String>> {
         let name = |id: &SmolStr| -> Result<String> {
             let known = self.cache.sprint(&TaskKey::new(key.source.as_str(), id.as_str()))?;

@@ -111,7 +111,7 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// How far each project is known: as far as all of its sources were heard. Change a source that is away has not told yet would
+/// How far each project is known: as far as all of its sources were heard. What a source that is away has not told yet would
 /// be missing from the history for good.
 fn heard(store: &Store, context: &ExportContext<'_>, now: Millis) -> Result<BTreeMap<String, Millis>> {
     let mut heard = BTreeMap::new();
@@ -248,7 +248,7 @@ fn place(
     series::place_task(all_series, &|native| context.project_id(&key.source, native), life, url, stale_after);
 }
 
-/// Change is said of an open task by name: its info, and an open epic's progress.
+/// What is said of an open task by name: its info, and an open epic's progress.
 fn open_task(
     cache: &TimelineCache<'_>,
     context: &ExportContext<'_>,

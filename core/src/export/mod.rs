@@ -1,9 +1,9 @@
 //! Replay: from what is kept to what the backends are told, each signal at its own pace.
 //!
 //! [`Replayer::drain`] tells every backend what it has not been told; [`Replayer::replay`] tells history again without
-//! moving anything. Change is sent is decided by pure functions: [`render`](self) turns timelines into final spans, `events`
+//! moving anything. What is sent is decided by pure functions: [`render`](self) turns timelines into final spans, `events`
 //! into log records, `board` into numbers; [`ids`] gives the same ids to the same facts for ever, [`semconv`] holds every
-//! name. Change a backend refused for good is kept as a dead letter, and only then, after its acknowledgement, does the
+//! name. What a backend refused for good is kept as a dead letter, and only then, after its acknowledgement, does the
 //! position move.
 
 pub mod canary;
@@ -88,7 +88,7 @@ impl Sinks {
     }
 }
 
-/// Change was taken by the backends.
+/// What was taken by the backends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Sent {
     /// Spans.
@@ -107,7 +107,7 @@ impl Sent {
     }
 }
 
-/// Change a drain came to.
+/// What a drain came to.
 #[derive(Debug, Default)]
 pub struct DrainReport {
     /// History told, by source.
@@ -120,7 +120,7 @@ pub struct DrainReport {
     pub retries: u64,
     /// DeadLetter letters written.
     pub dead: u64,
-    /// Signals whose backend did not take everything, and why. Change remains is still in the journal.
+    /// Signals whose backend did not take everything, and why. What remains is still in the journal.
     pub errors: Vec<(Signal, Error)>,
 }
 
@@ -147,7 +147,7 @@ impl Present {
     pub const ALL: Self = Self { snapshots: true, metrics: true };
 }
 
-/// Change to tell again.
+/// What to tell again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Only what became final then or later.
@@ -158,7 +158,7 @@ pub struct Selection {
     pub project: Option<String>,
 }
 
-/// Change a drain or replay is about.
+/// What a drain or replay is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Plan {
     /// The moment it is.
@@ -209,7 +209,7 @@ impl ExportCounters {
         }
     }
 
-    /// Change became of a batch.
+    /// What became of a batch.
     fn of(delivered: &Delivered) -> Self {
         let mut reasons = BTreeMap::new();
         for letter in &delivered.dead {
@@ -503,7 +503,7 @@ impl<'a> Replayer<'a> {
     }
 }
 
-/// Change went wrong on the way, for the report.
+/// What went wrong on the way, for the report.
 #[derive(Debug, Default)]
 struct Tally {
     rejected: u64,
@@ -513,7 +513,7 @@ struct Tally {
     counters: BTreeMap<Signal, ExportCounters>,
 }
 
-/// Change one signal told.
+/// What one signal told.
 #[derive(Debug, Default)]
 struct SentBreakdown {
     by_source: BTreeMap<String, Sent>,

@@ -43,7 +43,7 @@ const MANY: usize = 1_024;
 /// An anchor: its trace, its resource and its span.
 type Anchored = (TraceId, ResourceKey, Span);
 
-/// Change is being rendered: facts with journal numbers in `seqs`, ended at `horizon` or later.
+/// What is being rendered: facts with journal numbers in `seqs`, ended at `horizon` or later.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
     pub(crate) seqs: RangeInclusive<u64>,
@@ -56,7 +56,7 @@ impl Window {
     }
 }
 
-/// Change was told of a task already. A fact that is heard late cuts a phase that was told whole: what would then be told
+/// What was told of a task already. A fact that is heard late cuts a phase that was told whole: what would then be told
 /// under the same id, with other contents, stays untold, because what is exported is final; and so does a piece out of its
 /// middle, whose time was told to be another's.
 #[derive(Default)]
@@ -66,7 +66,7 @@ struct AlreadyExported {
 }
 
 impl AlreadyExported {
-    /// Change the facts below journal number `seq` came to; nothing when no later fact lies among them.
+    /// What the facts below journal number `seq` came to; nothing when no later fact lies among them.
     fn before(seq: u64, timeline: &[StoredEvent]) -> Self {
         let newest = timeline.iter().rev().find(|stored| stored.seq < seq).map(|stored| stored.event.at);
         if !newest.is_some_and(|newest| timeline.iter().any(|stored| stored.seq >= seq && stored.event.at <= newest)) {
@@ -177,7 +177,7 @@ impl RenderContext<'_> {
         self.under_anchor(key, &finish.facts, span)
     }
 
-    /// Change `task` and `completion` spans say of a finished task.
+    /// What `task` and `completion` spans say of a finished task.
     fn finished(
         &self,
         role: Role,
@@ -213,7 +213,7 @@ impl RenderContext<'_> {
             .maybe(names::TASK_REVIEWER, self.context.person(reviewer).as_deref())
     }
 
-    /// Change every span of a task repeats, so that one span answers a question alone. Facts as of then.
+    /// What every span of a task repeats, so that one span answers a question alone. Facts as of then.
     pub(crate) fn identity(
         &self,
         role: Role,

@@ -22,7 +22,7 @@ pub(crate) const FLOW_WINDOW: i64 = 30 * DAY;
 pub(crate) struct Axis {
     /// Everything up to here was told before.
     told: Option<Millis>,
-    /// Change happened up to here is known.
+    /// What happened up to here is known.
     heard: Millis,
     moments: Arc<[Millis]>,
 }
@@ -105,7 +105,7 @@ pub(crate) struct Begun {
     at: Millis,
 }
 
-/// Change is known of each kind of histogram: when, and how long.
+/// What is known of each kind of histogram: when, and how long.
 pub(crate) type Durations<K> = BTreeMap<K, Vec<(usize, i64)>>;
 
 /// The numbers of one project on an axis.
@@ -123,7 +123,7 @@ pub(crate) struct ProjectSeries {
     pub(crate) overdue: Line,
     /// Tasks without an estimate among those that count for progress.
     pub(crate) unestimated_work: Line,
-    /// Change was in progress, and since when.
+    /// What was in progress, and since when.
     pub(crate) begun: Vec<Begun>,
     pub(crate) blocked_tasks: Vec<BlockedStretch>,
     pub(crate) created: BTreeMap<TaskType, Line>,

@@ -69,7 +69,7 @@ pub(super) async fn run(
 /// would be its whole recent history.
 type Open = BTreeSet<TaskKey>;
 
-/// Change a snapshot is taken of.
+/// What a snapshot is taken of.
 struct Present<'a> {
     /// The open tasks of the project.
     open: &'a Open,

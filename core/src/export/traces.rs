@@ -50,7 +50,7 @@ impl Ready {
         Self { id: (trace, span.id), resource, encoded: span.encode().into_trace(trace) }
     }
 
-    /// Change it takes on the wire.
+    /// What it takes on the wire.
     fn weight(&self) -> usize {
         self.encoded.len() + 8
     }

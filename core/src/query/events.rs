@@ -12,7 +12,7 @@ use crate::model::transitions::{StatusTracker, StatusTransition};
 use crate::model::{Artifact, Change, Facts, ParentRef, SmolStr, StoredEvent, TaskRecord, string_enum};
 
 string_enum! {
-    /// Change an entry of a timeline is about.
+    /// What an entry of a timeline is about.
     EventKind {
         /// It came to be; `to` is its first status.
         Created = "created",
@@ -66,7 +66,7 @@ string_enum! {
 pub struct EventView {
     /// When it happened, or was seen.
     pub at: Millis,
-    /// Change it is about.
+    /// What it is about.
     pub kind: EventKind,
     /// The value before: a word, number, list or null, as [`EventKind`] tells.
     pub from: Value,
@@ -135,7 +135,7 @@ fn shown(snapshot: StatusTransition, cause: &EventView) -> EventView {
     }
 }
 
-/// Change a fact changed: its kind, the value before it and the value after it.
+/// What a fact changed: its kind, the value before it and the value after it.
 fn change(
     before: &Facts,
     change: &Change,

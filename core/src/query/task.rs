@@ -111,7 +111,7 @@ pub struct Subtasks {
     pub completed: i64,
 }
 
-/// Change the links to blockers come to.
+/// What the links to blockers come to.
 #[derive(Debug, Default)]
 struct Waiting {
     blocked_by: Vec<String>,

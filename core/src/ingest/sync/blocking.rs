@@ -62,7 +62,7 @@ fn is_laid(record: &TaskRecord) -> bool {
     record.timeline.iter().any(|stored| stored.event.change.is_waiting())
 }
 
-/// Change is known of the task that a link means, if we hold it.
+/// What is known of the task that a link means, if we hold it.
 fn find(to: &Transaction<'_>, of: &TaskKey, id: Option<&str>, name: &str) -> Result<Option<blocking::Found>> {
     let named = || Ok(to.named(&name.to_uppercase())?.into_iter().collect());
     link::target(&of.source, id, named, |key| {
