@@ -87,6 +87,7 @@ impl Exam<'_> {
         self.ask(run, "every span", || received.every_span()).await;
         self.ask(run, "spans make trees", || received.trees()).await;
         self.ask(run, "events of spans", || received.span_events()).await;
+        self.ask(run, "links", || received.links()).await;
         self.ask(run, "snapshots", || received.snapshots()).await;
         self.ask(run, "every record", || received.every_record()).await;
         self.ask(run, "records point to spans", || received.records_point_to_spans()).await;

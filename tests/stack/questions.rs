@@ -621,13 +621,17 @@ impl<'a> Case<'a> {
         Ok(format!("{found} blocked once, {links} links"))
     }
 
-    /// A finished task links to the anchors of those that blocked it.
-    async fn links(&self) -> Result<usize> {
+    /// Finished tasks, each with one that blocked it and has the one anchor that `tasks` names.
+    pub(crate) fn blockers(&self) -> Vec<(&Task, &Task)> {
         let done = self.told.alive().filter(|task| task.status == "done");
         let pairs =
             done.flat_map(|task| task.blocked_by.iter().filter_map(move |key| Some((task, self.told.task(key)?))));
-        let pairs = pairs.filter(|(task, other)| self.told.kept_its_place(other) && task.was_blocked_by(&other.id));
-        let some: Vec<_> = pairs.take(6).collect();
+        pairs.filter(|(task, other)| self.told.kept_its_place(other) && task.was_blocked_by(&other.id)).collect()
+    }
+
+    /// A finished task links to the anchors of those that blocked it.
+    async fn links(&self) -> Result<usize> {
+        let some: Vec<_> = self.blockers().into_iter().take(6).collect();
         ensure!(!some.is_empty(), "nothing was blocked by anything");
         for (task, blocker) in &some {
             let (role, anchor) = (self.role("task"), &blocker.span_id);
