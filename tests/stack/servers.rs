@@ -4,6 +4,7 @@
 //! beside this file has the command lines and how they were measured. What is asked of the servers is in [`crate::ask`] and
 //! [`crate::received`].
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,11 @@ impl Reference {
     ///
     /// A variable that names no file: what was to be tested would be skipped.
     pub(crate) fn find() -> Result<Option<Self>> {
-        let (tempo, loki) = (given("CONTEXTCORE_TEMPO_BIN")?, given("CONTEXTCORE_LOKI_BIN")?);
+        Self::at(std::env::var_os("CONTEXTCORE_TEMPO_BIN"), std::env::var_os("CONTEXTCORE_LOKI_BIN"))
+    }
+
+    fn at(tempo: Option<OsString>, loki: Option<OsString>) -> Result<Option<Self>> {
+        let (tempo, loki) = (given("CONTEXTCORE_TEMPO_BIN", tempo)?, given("CONTEXTCORE_LOKI_BIN", loki)?);
         Ok(tempo.zip(loki).zip(built("prometheus")).map(|((tempo, loki), prometheus)| Self { tempo, loki, prometheus }))
     }
 }
@@ -63,15 +68,15 @@ pub(crate) fn folder() -> PathBuf {
 }
 
 fn built(name: &str) -> Option<PathBuf> {
-    Some(folder().join(name)).filter(|path| path.is_file())
+    // Servers are started in a directory of their own.
+    std::path::absolute(folder().join(name)).ok().filter(|path| path.is_file())
 }
 
-/// A program that the environment names.
-fn given(variable: &str) -> Result<Option<PathBuf>> {
-    let Some(path) = std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from) else {
+/// A program that a variable of the environment names.
+fn given(variable: &str, value: Option<OsString>) -> Result<Option<PathBuf>> {
+    let Some(path) = value.filter(|value| !value.is_empty()).map(PathBuf::from) else {
         return Ok(None);
     };
-    // Servers are started in a directory of their own.
     let path = std::path::absolute(path)?;
     ensure!(path.is_file(), "{variable} names {}, which is no file", path.display());
     Ok(Some(path))
@@ -175,7 +180,7 @@ impl Stack {
         ];
         let prometheus = prometheus_command(&programs.prometheus, data.path(), prometheus_port);
         let mut servers = vec![
-            Server::spawn("tempo", tempo_command(&programs.tempo, data.path(), &tempo_ports), data.path())?,
+            Server::spawn("tempo", tempo_command(&programs.tempo, data.path(), &tempo_ports)?, data.path())?,
             Server::spawn("loki", loki_command(&programs.loki, data.path(), loki_port, loki_grpc), data.path())?,
             Server::spawn("prometheus", prometheus, data.path())?,
         ];
@@ -311,15 +316,22 @@ fn flag(name: &str, value: &Path) -> String {
     format!("{name}={}", value.display())
 }
 
+/// The shipped configuration for a Tempo that says this of its version: each major version refuses the other's file.
+fn tempo_config(version: &str) -> &'static str {
+    if version.contains("version 2.") || version.contains("version v2.") { "tempo-2.yaml" } else { "tempo.yaml" }
+}
+
 /// Tempo with the shipped configuration; everything that makes found sooner what was sent is shortened.
-fn tempo_command(program: &Path, data: &Path, ports: &[(&str, u16)]) -> Command {
+fn tempo_command(program: &Path, data: &Path, ports: &[(&str, u16)]) -> Result<Command> {
+    let version = Command::new(program).arg("-version").output().context("ask Tempo for its version")?;
+    let file = tempo_config(&String::from_utf8_lossy(&[version.stdout, version.stderr].concat()));
     let mut command = Command::new(program);
-    command.arg(flag("-config.file", &config("tempo-2.yaml"))).arg("-config.expand-env=true");
+    command.arg(flag("-config.file", &config(file))).arg("-config.expand-env=true");
     command.envs(ports.iter().map(|(name, port)| (name, port.to_string())));
     command.env("TEMPO_DATA_DIR", data.join("tempo")).env("TEMPO_LOG_LEVEL", "warn");
     command.env("TEMPO_TRACE_IDLE_PERIOD", "1s").env("TEMPO_FLUSH_CHECK_PERIOD", "1s");
     command.env("TEMPO_MAX_BLOCK_DURATION", "2s").env("TEMPO_BLOCKLIST_POLL", "1s");
-    command
+    Ok(command)
 }
 
 /// Loki with the shipped configuration; the flags only make it ready sooner.
@@ -363,4 +375,22 @@ fn collector_command(program: &Path, endpoints: &Endpoints, spans: &Path) -> Com
 /// Host and port of a URL of ours.
 fn address(url: &str) -> &str {
     url.trim_start_matches("http://")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tempo_gets_the_file_of_its_major_version() {
+        assert_eq!(tempo_config("tempo, version 2.9.0 (branch: , revision: unknown)"), "tempo-2.yaml");
+        assert_eq!(tempo_config("tempo, version v2.10.1 (branch: HEAD)"), "tempo-2.yaml");
+        assert_eq!(tempo_config("tempo, version 3.0.3 (branch: main)"), "tempo.yaml");
+    }
+
+    #[test]
+    fn a_variable_that_names_no_file_is_an_error() {
+        assert!(Reference::at(Some("/nowhere/tempo".into()), None).is_err());
+        assert!(Reference::at(None, None).is_ok_and(|found| found.is_none()));
+    }
 }
