@@ -31,24 +31,24 @@ impl Exam<'_> {
         let jira = crate::jira(World::demo(Millis::now().0, 12, 42)).await?;
         let product = Product::over_grpc("year", jira.url(), &open.grpc)?;
         self.run("the first sync", &product, &[]).await?;
-        let told = product.told().await?;
-        self.open_questions("the first sync", open, &newest(open, &product, &told).await?).await;
+        let expected = product.told().await?;
+        self.open_questions("the first sync", open, &newest(open, &product, &expected).await?).await;
 
         let export = self.run("a sync without news", &product, &[]).await?;
-        self.check("a sync without news tells no history", export.spans == 0 && export.logs == 0, &export);
-        self.received("a sync without news", open, &newest(open, &product, &told).await?).await;
+        self.check("a sync without news exports no history", export.spans == 0 && export.logs == 0, &export);
+        self.received("a sync without news", open, &newest(open, &product, &expected).await?).await;
 
         scene::work(&mut jira.world(), Millis::now().0)?;
         self.run("a sync with news", &product, &[]).await?;
-        let told = product.told().await?;
-        self.open_questions("a sync with news", open, &newest(open, &product, &told).await?).await;
+        let expected = product.told().await?;
+        self.open_questions("a sync with news", open, &newest(open, &product, &expected).await?).await;
 
         scene::delete_one(&mut jira.world(), Millis::now().0)?;
         // A task missing from one complete pass may be the tool's index lagging; missing from two it is gone.
         self.run("a full sync after a deletion", &product, &["--full"]).await?;
         self.run("another full sync", &product, &["--full"]).await?;
-        let told = product.told().await?;
-        self.received("another full sync", open, &newest(open, &product, &told).await?).await;
+        let expected = product.told().await?;
+        self.received("another full sync", open, &newest(open, &product, &expected).await?).await;
         Ok(())
     }
 
@@ -58,8 +58,8 @@ impl Exam<'_> {
         let jira = crate::jira(World::demo(Millis::now().0, 13, 7)).await?;
         let product = Product::new("longer", jira.url(), "http/protobuf", &open.stack.endpoints)?;
         self.run("13 months over HTTP", &product, &[]).await?;
-        let told = product.told().await?;
-        let case = newest(open, &product, &told).await?;
+        let expected = product.told().await?;
+        let case = newest(open, &product, &expected).await?;
         self.open_questions("13 months over HTTP", open, &case).await;
         self.open_dashboards("13 months over HTTP", &case).await?;
 
@@ -105,7 +105,7 @@ impl Exam<'_> {
     }
 }
 
-async fn newest<'a>(open: &'a OpenStack, product: &Product, told: &'a Told) -> Result<Case<'a>> {
-    let case = Case::at_newest(&open.stack, product, told, Millis::now().0).await;
+async fn newest<'a>(open: &'a OpenStack, product: &Product, expected: &'a Told) -> Result<Case<'a>> {
+    let case = Case::at_newest(&open.stack, product, expected, Millis::now().0).await;
     case.map_err(|error| anyhow!("{} is not found: {error:#}\n{}", product.source, open.stack.tails()))
 }
