@@ -306,13 +306,14 @@ fn spans(cache: &TimelineCache<'_>, key: &TaskKey) -> Result<Vec<Interval>> {
     let mut cycle = 0;
     let Some(record) = cache.record(key)? else { return Ok(spans) };
     for (from, until, status) in timeline::stretches(&record.timeline) {
-        let span = if status.is_finished() {
+        // A span hangs where its task was when it ended: a finished task when it was finished, whatever became of it.
+        let (span, ended) = if status.is_finished() {
             cycle += 1;
-            ids::span(key, Role::Task, cycle)
+            (ids::span(key, Role::Task, cycle), from)
         } else {
-            render::phase_span(key, from)
+            (render::phase_span(key, from), until.unwrap_or(Millis(i64::MAX)))
         };
-        if let Some(anchor) = lineage::anchor(cache, key, until.unwrap_or(Millis(i64::MAX)))? {
+        if let Some(anchor) = lineage::anchor(cache, key, ended)? {
             spans.push((from, anchor.trace(1), span));
         }
     }
