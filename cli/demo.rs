@@ -136,6 +136,11 @@ async fn set_stage(arguments: &args::Demo, directory: &Path, now: Millis) -> Res
         return Err(Failure::usage(message));
     }
     std::fs::create_dir_all(directory).map_err(|error| failed("make the store's directory", error))?;
+    // The first thing to be seen: a debug build needs a second to read the vendors' schemas.
+    eprintln!(
+        "Starting fakes of Jira, GitHub and Linear on this machine, with {} months of history.",
+        arguments.months
+    );
     let tools = Tools::start(now, arguments.months, arguments.seed).await;
     let tools = tools.map_err(|error| failed("start the stand-ins of the tools", error))?;
     let tokens = directory.join(TOKENS);

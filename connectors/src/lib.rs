@@ -5,6 +5,7 @@
 
 mod file;
 mod github;
+mod graphql;
 mod jira;
 mod linear;
 mod vocabulary;

@@ -11,7 +11,6 @@ use std::time::Duration;
 use contextcore_core::config::CommentPrivacy;
 use contextcore_core::http::{Auth, Session, SessionConfig, Stats, Tries, redact};
 use contextcore_core::{Error, ErrorKind, Millis, Result, Retry};
-use graphql_client::GraphQLQuery;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -21,9 +20,10 @@ use tracing::{debug, info, warn};
 
 use super::app::{App, Minted};
 use super::dialect::{BUCKETS, GRAPHQL, GitHubDialect, Scopes};
-use super::queries::{common, full, reduced};
+use super::queries::{self, Document};
 use super::settings::{ProjectName, RepositoryName, Settings};
 use super::wire::Rows;
+use crate::graphql::Operation;
 
 /// Tries of a query that can be made smaller: a second timeout says that it is too large.
 const TRIES: Tries = Tries(2);
@@ -412,24 +412,6 @@ struct ListPage {
     list: Rows<Box<RawValue>>,
 }
 
-/// Asks a document of the set that the server understands, and goes over to the smaller set when it refuses the larger.
-macro_rules! paired {
-    ($api:ident, $tries:expr, $name:ident, $module:ident { $($field:ident: $value:expr),* $(,)? }) => {{
-        let asked = async |reduced: bool| match reduced {
-            true => $api.ask::<reduced::$name, _>(reduced::$module::Variables { $($field: $value),* }, $tries).await,
-            false => $api.ask::<full::$name, _>(full::$module::Variables { $($field: $value),* }, $tries).await,
-        };
-        match asked($api.is_reduced()).await {
-            Err(error) if !$api.is_reduced() && error.context("reason") == Some(VALIDATION) => {
-                warn!(error = error.full(), "the server is older than it said, will ask for less");
-                $api.set_reduced(true);
-                asked(true).await
-            }
-            answer => answer,
-        }
-    }};
-}
-
 impl Api {
     /// Sends nothing yet.
     pub(super) fn new(settings: &Settings) -> Result<Self> {
@@ -504,15 +486,25 @@ impl Api {
         Some(Duration::from_millis(left))
     }
 
-    /// Sends one query. With an App the token is renewed before it ends, and once when it is refused.
-    async fn ask<Q: GraphQLQuery, T: DeserializeOwned>(
-        &self,
-        variables: Q::Variables,
-        tries: Tries,
-    ) -> Result<Answer<T>> {
-        self.send(&Q::build_query(variables), tries).await
+    /// Asks in the document that the server understands, and in the smaller one from then on when it refuses the larger.
+    async fn ask<O, T>(&self, operation: &O, tries: Tries) -> Result<Answer<T>>
+    where
+        O: Operation<Document = Document>,
+        T: DeserializeOwned,
+    {
+        let asked = async |reduced| self.send(&operation.request(O::DOCUMENT.text(reduced)), tries).await;
+        let reduced = self.is_reduced();
+        match asked(reduced).await {
+            Err(error) if !reduced && O::DOCUMENT.has_reduced() && error.context("reason") == Some(VALIDATION) => {
+                warn!(error = error.full(), "the server is older than it said, will ask for less");
+                self.set_reduced(true);
+                asked(true).await
+            }
+            answer => answer,
+        }
     }
 
+    /// Sends one query. With an App the token is renewed before it ends, and once when it is refused.
     async fn send<T: DeserializeOwned>(&self, body: &impl Serialize, tries: Tries) -> Result<Answer<T>> {
         let minted = self.authorise(false).await?;
         let reply: Result<Reply<T>> = self.session.post_with(GRAPHQL, "graphql", body, tries).await;
@@ -560,8 +552,8 @@ impl Api {
             #[serde(default = "Vec::new")]
             nodes: Vec<Option<P>>,
         }
-        let variables = common::reference::Variables { ids };
-        let answer: Answer<Found<P>> = self.ask::<common::Reference, _>(variables, ALL_TRIES).await?;
+        let variables = queries::Reference { ids };
+        let answer: Answer<Found<P>> = self.ask(&variables, ALL_TRIES).await?;
         self.note(answer.data.rate_limit);
         let odd = |error: &&GraphError| error.node().is_some() && !error.is_not_found() && !error.is_forbidden();
         if let Some(error) = answer.errors.iter().find(odd) {
@@ -586,8 +578,8 @@ impl Api {
             #[serde(default = "none")]
             user: Option<Owner<P>>,
         }
-        let variables = common::find_project::Variables { login: name.owner.clone(), number: i64::from(name.number) };
-        let answer: Answer<Found<P>> = self.ask::<common::FindProject, _>(variables, ALL_TRIES).await?;
+        let variables = queries::FindProject { login: name.owner.clone(), number: i64::from(name.number) };
+        let answer: Answer<Found<P>> = self.ask(&variables, ALL_TRIES).await?;
         let owners = [answer.data.organization, answer.data.user];
         if let Some(project) = owners.into_iter().flatten().find_map(|owner| owner.project_v2) {
             return Ok(Some(project));
@@ -618,8 +610,8 @@ impl Api {
         struct Found {
             viewer: Option<Owner>,
         }
-        let variables = common::visible_projects::Variables {};
-        let answer: Answer<Found> = self.ask::<common::VisibleProjects, _>(variables, ALL_TRIES).await?;
+        let variables = queries::VisibleProjects {};
+        let answer: Answer<Found> = self.ask(&variables, ALL_TRIES).await?;
         let Some(viewer) = answer.data.viewer else {
             return Err(answer.errors.into_iter().next().unwrap_or_default().into_error());
         };
@@ -636,8 +628,8 @@ impl Api {
 
     /// A repository and when something last happened in it; `None` when there is no such one for us.
     pub(super) async fn find_repository<R: DeserializeOwned>(&self, name: &RepositoryName) -> Result<Option<R>> {
-        let variables = common::find_repository::Variables { owner: name.owner.clone(), name: name.name.clone() };
-        let answer: Answer<One<R>> = self.ask::<common::FindRepository, _>(variables, ALL_TRIES).await?;
+        let variables = queries::FindRepository { owner: name.owner.clone(), name: name.name.clone() };
+        let answer: Answer<One<R>> = self.ask(&variables, ALL_TRIES).await?;
         let refusal = answer.errors.into_iter().find(|error| !error.is_not_found());
         match (answer.data.node, refusal) {
             (Some(repository), _) => Ok(Some(repository)),
@@ -654,13 +646,9 @@ impl Api {
         rows: u32,
     ) -> Result<Answer<Option<ItemsPage<T>>>> {
         let (project, after, first) = (project.to_owned(), after.map(str::to_owned), i64::from(rows));
-        let answer: Result<Answer<One<ItemsPage<T>>>> = paired!(
-            self,
-            if rows > 1 { TRIES } else { ALL_TRIES },
-            ItemSweep,
-            item_sweep { project: project.clone(), after: after.clone(), first: first }
-        );
-        let Answer { data, errors } = answer?;
+        let tries = if rows > 1 { TRIES } else { ALL_TRIES };
+        let sweep = queries::ItemSweep { project, after, first };
+        let Answer { data, errors } = self.ask::<_, One<ItemsPage<T>>>(&sweep, tries).await?;
         self.note(data.rate_limit);
         Ok(Answer { data: data.node, errors })
     }
@@ -673,7 +661,7 @@ impl Api {
         after: Option<&str>,
         rows: u32,
     ) -> Result<Answer<Option<IssuesPage<T>>>> {
-        let variables = common::repository_issues::Variables {
+        let variables = queries::RepositoryIssues {
             owner: repository.owner.clone(),
             name: repository.name.clone(),
             since: since.map(|since| since.to_string()),
@@ -681,7 +669,7 @@ impl Api {
             first: i64::from(rows),
         };
         let tries = if rows > 1 { TRIES } else { ALL_TRIES };
-        let answer: Answer<One<IssuesPage<T>>> = self.ask::<common::RepositoryIssues, _>(variables, tries).await?;
+        let answer: Answer<One<IssuesPage<T>>> = self.ask(&variables, tries).await?;
         self.note(answer.data.rate_limit);
         Ok(Answer { data: answer.data.node, errors: answer.errors })
     }
@@ -693,13 +681,13 @@ impl Api {
         after: Option<&str>,
         rows: u32,
     ) -> Result<Answer<Work>> {
-        let variables = common::pull_requests::Variables {
+        let variables = queries::PullRequests {
             owner: name.owner.clone(),
             name: name.name.clone(),
             after: after.map(str::to_owned),
             first: i64::from(rows),
         };
-        self.work::<common::PullRequests>(name, variables, rows).await
+        self.work(name, &variables, rows).await
     }
 
     /// A page of the commits of a repository's default branch since then, the newest first.
@@ -710,14 +698,14 @@ impl Api {
         after: Option<&str>,
         rows: u32,
     ) -> Result<Answer<Work>> {
-        let variables = common::commits::Variables {
+        let variables = queries::Commits {
             owner: name.owner.clone(),
             name: name.name.clone(),
             since: Some(since.to_string()),
             after: after.map(str::to_owned),
             first: i64::from(rows),
         };
-        self.work::<common::Commits>(name, variables, rows).await
+        self.work(name, &variables, rows).await
     }
 
     /// A page of the deployments of a repository, the newest first.
@@ -727,23 +715,23 @@ impl Api {
         after: Option<&str>,
         rows: u32,
     ) -> Result<Answer<Work>> {
-        let variables = common::deployments::Variables {
+        let variables = queries::Deployments {
             owner: name.owner.clone(),
             name: name.name.clone(),
             after: after.map(str::to_owned),
             first: i64::from(rows),
         };
-        self.work::<common::Deployments>(name, variables, rows).await
+        self.work(name, &variables, rows).await
     }
 
-    async fn work<Q: GraphQLQuery>(
+    async fn work<O: Operation<Document = Document>>(
         &self,
         name: &RepositoryName,
-        variables: Q::Variables,
+        operation: &O,
         rows: u32,
     ) -> Result<Answer<Work>> {
         let tries = if rows > 1 { TRIES } else { ALL_TRIES };
-        let Answer { data, errors } = self.ask::<Q, One<Work>>(variables, tries).await?;
+        let Answer { data, errors } = self.ask::<O, One<Work>>(operation, tries).await?;
         self.note(data.rate_limit);
         match (data.node, errors.iter().find(|error| error.is_forbidden() || error.is_not_found())) {
             (Some(work), _) => Ok(Answer { data: work, errors }),
@@ -800,19 +788,11 @@ impl Api {
         let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let (comments, texts) = (self.comments.is_told(), self.comments.has_texts());
         let answer: Result<Answer<Nodes>> = match kind {
-            Kind::IssueItems => {
-                paired!(self, tries, Items, items { ids: ids.clone(), comments: comments, texts: texts })
-            }
-            Kind::Issues => paired!(self, tries, Issues, issues { ids: ids.clone(), comments: comments, texts: texts }),
-            Kind::PullRequestItems => {
-                let variables = common::pull_request_items::Variables { ids };
-                self.ask::<common::PullRequestItems, _>(variables, tries).await
-            }
-            Kind::OtherItems => paired!(self, tries, OtherItems, other_items { ids: ids.clone() }),
-            Kind::PullRequests => {
-                let variables = common::pull_request_states::Variables { ids };
-                self.ask::<common::PullRequestStates, _>(variables, tries).await
-            }
+            Kind::IssueItems => self.ask(&queries::Items { ids, comments, texts }, tries).await,
+            Kind::Issues => self.ask(&queries::Issues { ids, comments, texts }, tries).await,
+            Kind::PullRequestItems => self.ask(&queries::PullRequestItems { ids }, tries).await,
+            Kind::OtherItems => self.ask(&queries::OtherItems { ids }, tries).await,
+            Kind::PullRequests => self.ask(&queries::PullRequestStates { ids }, tries).await,
         };
         let Answer { data, errors } = answer?;
         if data.nodes.len() != wanted {
@@ -845,10 +825,8 @@ impl Api {
     async fn list_page(&self, list: List, id: &str, after: &str) -> Result<Answer<One<ListPage>>> {
         let (id, after, texts) = (id.to_owned(), Some(after.to_owned()), self.comments.has_texts());
         match list {
-            List::Events => paired!(self, ALL_TRIES, Timeline, timeline { id: id.clone(), after: after.clone() }),
-            List::Comments => {
-                paired!(self, ALL_TRIES, Comments, comments { id: id.clone(), after: after.clone(), texts: texts })
-            }
+            List::Events => self.ask(&queries::Timeline { id, after }, ALL_TRIES).await,
+            List::Comments => self.ask(&queries::Comments { id, after, texts }, ALL_TRIES).await,
         }
     }
 }

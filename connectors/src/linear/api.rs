@@ -1,22 +1,23 @@
-//! The calls to Linear, one function each: documents, variables and the shapes of the answers, nothing else.
+//! The calls to Linear, one function each: what is asked and the shapes of the answers, nothing else.
 //!
-//! The documents are in `queries/` and checked against the schema when this is compiled; what they ask for is read into
-//! the shapes of [`super::wire`], leniently, because rows are kept one by one and an odd one must not spoil its page. An
-//! answer may hold data *and* errors: [`Told`] says which rows are not to be believed.
+//! Documents and variables are in [`super::queries`]; what they ask for is read into the shapes of [`super::wire`],
+//! leniently, because rows are kept one by one and an odd one must not spoil its page. An answer may hold data *and*
+//! errors: [`Told`] says which rows are not to be believed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use contextcore_core::http::{Session, SessionConfig, Stats, Tries};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
-use graphql_client::{GraphQLQuery, PathFragment};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::dialect::{BUCKETS, GRAPHQL, LinearDialect, Trouble};
+use super::queries::{Changed, ChangedInTeams, Issues, PaginationOrderBy, Plan, Reference, Whoami};
 use super::settings::Settings;
 use super::sizes::{self, Price};
 use super::wire::{Connection, Cycle, Initiative, Organization, Project, Ref, Sight, User};
+use crate::graphql::Operation;
 
 /// The one address.
 const PATH: &str = "graphql";
@@ -26,43 +27,6 @@ const IN_FLIGHT: usize = 2;
 const TRIES: Tries = Tries(3);
 /// Tries of every other call.
 const ALL_TRIES: Tries = Tries(u32::MAX);
-
-/// A moment or a duration, as Linear's filters take it.
-type DateTimeOrDuration = String;
-/// A moment, as Linear writes it.
-type DateTime = String;
-/// A date without a time.
-type TimelessDate = String;
-/// Anything.
-type JSONObject = serde_json::Value;
-
-macro_rules! documents {
-    ($($(#[$doc:meta])* $name:ident = $path:tt;)*) => {$(
-        $(#[$doc])*
-        #[derive(GraphQLQuery)]
-        #[graphql(
-            schema_path = "../schemas/linear.graphql",
-            query_path = $path,
-            variables_derives = "Debug, Clone"
-        )]
-        struct $name;
-    )*};
-}
-
-documents! {
-    /// Who we are.
-    Whoami = "src/linear/queries/whoami.graphql";
-    /// Teams, states, labels, people: what ids mean.
-    Reference = "src/linear/queries/reference.graphql";
-    /// Which issues changed.
-    Changed = "src/linear/queries/changed.graphql";
-    /// Which issues of some teams changed.
-    ChangedInTeams = "src/linear/queries/changed_in_teams.graphql";
-    /// Issues with their histories.
-    Issues = "src/linear/queries/issues.graphql";
-    /// Cycles, projects, initiatives and attachments.
-    Plan = "src/linear/queries/plan.graphql";
-}
 
 /// Linear, with one credential.
 #[derive(Debug)]
@@ -276,7 +240,7 @@ impl Api {
     /// # Errors
     /// [`ErrorKind::Auth`] for a refused token; else as the session's.
     pub(super) async fn whoami(&self, teams: &[&str]) -> Result<Identity> {
-        self.whole::<Whoami, _>(whoami_variables(teams), sizes::whoami(teams.len())).await
+        self.whole(&whoami_variables(teams), sizes::whoami(teams.len())).await
     }
 
     /// A page of the reference data: of those connections that are named.
@@ -284,7 +248,7 @@ impl Api {
     /// # Errors
     /// As the session's.
     pub(super) async fn reference(&self, from: &Cursors) -> Result<ReferencePage> {
-        self.whole::<Reference, _>(reference_variables(from), sizes::REFERENCE).await
+        self.whole(&reference_variables(from), sizes::REFERENCE).await
     }
 
     /// A page of a sweep.
@@ -295,9 +259,9 @@ impl Api {
         let price = sizes::changed(sweep.first);
         let variables = changed_variables(sweep);
         if sweep.teams.is_empty() {
-            return self.ask::<Changed, _>(variables, price, ALL_TRIES).await;
+            return self.ask(&variables, price, ALL_TRIES).await;
         }
-        self.ask::<ChangedInTeams, _>(in_teams(sweep.teams, variables), price, ALL_TRIES).await
+        self.ask(&in_teams(sweep.teams, variables), price, ALL_TRIES).await
     }
 
     /// These issues with the first page of each of their lists.
@@ -305,7 +269,7 @@ impl Api {
     /// # Errors
     /// As the session's; [`ErrorKind::Unavailable`] soon, so that fewer can be asked for.
     pub(super) async fn issues(&self, ids: &[&str], price: &Price) -> Result<Told<IssuesPage>> {
-        self.ask::<Issues, _>(issues_variables(ids, price, self.texts), price.of(ids.len()), TRIES).await
+        self.ask(&issues_variables(ids, price, self.texts), price.of(ids.len()), TRIES).await
     }
 
     /// The next `first` of each of these lists, in one request. The document is put together from the fragments of
@@ -324,12 +288,16 @@ impl Api {
     /// # Errors
     /// As the session's.
     pub(super) async fn plan(&self, wish: &PlanWish) -> Result<Told<PlanPage>> {
-        self.ask::<Plan, _>(plan_variables(wish), sizes::plan(wish.first), ALL_TRIES).await
+        self.ask(&plan_variables(wish), sizes::plan(wish.first), ALL_TRIES).await
     }
 
     /// Asks a question whose answer is of use only when it is whole.
-    async fn whole<Q: GraphQLQuery, T: DeserializeOwned>(&self, variables: Q::Variables, price: f64) -> Result<T> {
-        let told = self.ask::<Q, T>(variables, price, ALL_TRIES).await?;
+    async fn whole<O, T>(&self, operation: &O, price: f64) -> Result<T>
+    where
+        O: Operation<Document = &'static str>,
+        T: DeserializeOwned,
+    {
+        let told: Told<T> = self.ask(operation, price, ALL_TRIES).await?;
         match told.troubles.first() {
             None => Ok(told.data),
             Some(flaw) => {
@@ -339,13 +307,12 @@ impl Api {
         }
     }
 
-    async fn ask<Q: GraphQLQuery, T: DeserializeOwned>(
-        &self,
-        variables: Q::Variables,
-        price: f64,
-        tries: Tries,
-    ) -> Result<Told<T>> {
-        self.send(&Q::build_query(variables), price, tries).await
+    async fn ask<O, T>(&self, operation: &O, price: f64, tries: Tries) -> Result<Told<T>>
+    where
+        O: Operation<Document = &'static str>,
+        T: DeserializeOwned,
+    {
+        self.send(&operation.request(O::DOCUMENT), price, tries).await
     }
 
     async fn send<T: DeserializeOwned>(&self, body: &impl Serialize, price: f64, tries: Tries) -> Result<Told<T>> {
@@ -361,15 +328,9 @@ impl Api {
 
 impl Flaw {
     fn of(error: &serde_json::Value) -> Self {
-        let path: Vec<PathFragment> = serde_json::from_value(error["path"].clone()).unwrap_or_default();
-        let row = path.iter().find_map(|part| match part {
-            PathFragment::Index(index) => usize::try_from(*index).ok(),
-            PathFragment::Key(_) => None,
-        });
-        let root = path.into_iter().next().and_then(|part| match part {
-            PathFragment::Key(key) => Some(key),
-            PathFragment::Index(_) => None,
-        });
+        let path = error["path"].as_array().map_or(&[][..], Vec::as_slice);
+        let row = path.iter().find_map(|part| usize::try_from(part.as_u64()?).ok());
+        let root = path.first().and_then(|part| part.as_str()).map(str::to_owned);
         let kind = Trouble::of(error).kind();
         let said = contextcore_core::http::redact::excerpt(error["message"].as_str().unwrap_or_default());
         Self { text: format!("{said} ({})", kind.as_str()), root, row }
@@ -396,10 +357,10 @@ impl<T> Told<T> {
 }
 
 /// The variables of the reference data's document.
-fn reference_variables(from: &Cursors) -> reference::Variables {
+fn reference_variables(from: &Cursors) -> Reference {
     let with = |name: &str| from.contains_key(name);
     let after = |name: &str| from.get(name).cloned().flatten();
-    reference::Variables {
+    Reference {
         with_teams: with("teams"),
         teams: after("teams"),
         with_states: with("states"),
@@ -416,14 +377,13 @@ fn reference_variables(from: &Cursors) -> reference::Variables {
 }
 
 /// The variables of a sweep's document.
-fn changed_variables(sweep: &Sweep<'_>) -> changed::Variables {
-    use changed::PaginationOrderBy::{createdAt, updatedAt};
+fn changed_variables(sweep: &Sweep<'_>) -> Changed {
     let text = |cursor: Option<&str>| cursor.map(str::to_owned);
-    changed::Variables {
+    Changed {
         since: moment(sweep.since),
         first: i64::from(sweep.first),
         after: text(sweep.after),
-        order: if sweep.all { createdAt } else { updatedAt },
+        order: if sweep.all { PaginationOrderBy::CreatedAt } else { PaginationOrderBy::UpdatedAt },
         with_sides: sweep.links.is_some(),
         sides: i64::from(sizes::SIDES),
         links: text(sweep.links.flatten()),
@@ -433,21 +393,15 @@ fn changed_variables(sweep: &Sweep<'_>) -> changed::Variables {
 }
 
 /// The same for some teams only.
-fn in_teams(teams: &[String], all: changed::Variables) -> changed_in_teams::Variables {
-    use changed_in_teams::PaginationOrderBy as Order;
-    let changed::Variables { since, first, after, order, with_sides, sides, links, with_comments, comments } = all;
-    let order = match order {
-        changed::PaginationOrderBy::createdAt => Order::createdAt,
-        changed::PaginationOrderBy::updatedAt => Order::updatedAt,
-        changed::PaginationOrderBy::Other(word) => Order::Other(word),
-    };
+fn in_teams(teams: &[String], all: Changed) -> ChangedInTeams {
+    let Changed { since, first, after, order, with_sides, sides, links, with_comments, comments } = all;
     let teams = teams.to_vec();
-    changed_in_teams::Variables { teams, since, first, after, order, with_sides, sides, links, with_comments, comments }
+    ChangedInTeams { teams, since, first, after, order, with_sides, sides, links, with_comments, comments }
 }
 
 /// The variables of the issues' document.
-fn issues_variables(ids: &[&str], price: &Price, texts: bool) -> issues::Variables {
-    issues::Variables {
+fn issues_variables(ids: &[&str], price: &Price, texts: bool) -> Issues {
+    Issues {
         ids: ids.iter().map(ToString::to_string).collect(),
         first: i64::try_from(ids.len()).unwrap_or(i64::MAX),
         history: i64::from(price.history),
@@ -460,11 +414,11 @@ fn issues_variables(ids: &[&str], price: &Price, texts: bool) -> issues::Variabl
 }
 
 /// The variables of the plan's document.
-fn plan_variables(wish: &PlanWish) -> plan::Variables {
+fn plan_variables(wish: &PlanWish) -> Plan {
     let with = |name: &str| wish.feeds.contains_key(name);
     let after = |name: &str| wish.feeds.get(name).and_then(|(_, after)| after.clone());
     let since = |name: &str| moment(wish.feeds.get(name).and_then(|(since, _)| *since));
-    plan::Variables {
+    Plan {
         first: i64::from(wish.first),
         with_cycles: with("cycles"),
         cycles: after("cycles"),
@@ -482,7 +436,7 @@ fn plan_variables(wish: &PlanWish) -> plan::Variables {
 }
 
 /// A moment as filters take it; the beginning of time for everything.
-fn moment(since: Option<Millis>) -> DateTimeOrDuration {
+fn moment(since: Option<Millis>) -> String {
     since.unwrap_or_default().to_string()
 }
 
@@ -519,14 +473,14 @@ impl RestBody {
     }
 }
 
-fn whoami_variables(teams: &[&str]) -> whoami::Variables {
+fn whoami_variables(teams: &[&str]) -> Whoami {
     let count = i64::try_from(teams.len().max(1)).unwrap_or(1);
-    whoami::Variables { teams: teams.iter().map(ToString::to_string).collect(), count, named: !teams.is_empty() }
+    Whoami { teams: teams.iter().map(ToString::to_string).collect(), count, named: !teams.is_empty() }
 }
 
 /// The text of a fragment of `issues.graphql`.
 fn fragment(name: &str) -> &'static str {
-    let text = issues::QUERY;
+    let text = Issues::DOCUMENT;
     let start = text.find(&format!("fragment {name} on ")).unwrap_or(text.len());
     let end = text[start..].find("\n}\n").map_or(text.len(), |end| start + end + 3);
     &text[start..end]
@@ -560,6 +514,10 @@ mod tests {
         contextcore_fakes::linear::Linear::price(&serde_json::to_value(body).unwrap()).expect("it fits the schema")
     }
 
+    fn body<O: Operation<Document = &'static str>>(operation: &O) -> serde_json::Value {
+        serde_json::to_value(operation.request(O::DOCUMENT)).unwrap()
+    }
+
     #[track_caller]
     fn assert_close(reckoned: f64, body: &impl Serialize) {
         let charged = charged(body);
@@ -570,24 +528,24 @@ mod tests {
     #[test]
     fn what_questions_cost_is_reckoned_as_the_vendor_does() {
         for teams in [&[][..], &["t1", "t2"]] {
-            assert_close(sizes::whoami(teams.len()), &Whoami::build_query(whoami_variables(teams)));
+            assert_close(sizes::whoami(teams.len()), &body(&whoami_variables(teams)));
         }
         let from = super::super::reference::Reference::from_start();
-        assert_close(sizes::REFERENCE, &Reference::build_query(reference_variables(&from)));
+        assert_close(sizes::REFERENCE, &body(&reference_variables(&from)));
         for comments in [false, true] {
             let price = sizes::Sizes::default().price(comments);
             let ids = vec!["id"; price.most()];
-            assert_close(price.of(ids.len()), &Issues::build_query(issues_variables(&ids, &price, true)));
+            assert_close(price.of(ids.len()), &body(&issues_variables(&ids, &price, true)));
         }
         let sides = Some(None);
         let (teams, first) = (vec!["ENG".to_owned()], sizes::IDS);
         let sweep = Sweep { teams: &teams, since: None, first, after: None, all: false, links: sides, comments: sides };
-        assert_close(sizes::changed(first), &Changed::build_query(changed_variables(&sweep)));
+        assert_close(sizes::changed(first), &body(&changed_variables(&sweep)));
         let variables = in_teams(&teams, changed_variables(&sweep));
-        assert_close(sizes::changed(first), &ChangedInTeams::build_query(variables));
+        assert_close(sizes::changed(first), &body(&variables));
         let names = ["cycles", "projects", "initiatives", "attachments"];
         let wish = PlanWish { first: sizes::PLAN, feeds: names.map(|name| (name, (None, None))).into() };
-        assert_close(sizes::plan(sizes::PLAN), &Plan::build_query(plan_variables(&wish)));
+        assert_close(sizes::plan(sizes::PLAN), &body(&plan_variables(&wish)));
         for list in [List::History, List::Spans, List::Links, List::Comments] {
             let rests = vec![Rest { issue: "id".into(), list, after: "x".into() }; 3];
             assert_close(3.0 * sizes::rest(list, 10), &RestBody::new(&rests, 10, true));

@@ -19,6 +19,7 @@ mod issues;
 mod mapping;
 mod normalise;
 mod plan;
+mod queries;
 mod reference;
 mod settings;
 mod sizes;
