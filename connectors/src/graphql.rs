@@ -7,6 +7,7 @@
 //! `validation` is the test that every vendor's operations must pass: each document is validated against the vendor's full published
 //! schema, arguments and input values included, and each struct is checked against the variables that its operation declares.
 
+use graphql_client::QueryBody;
 use serde::Serialize;
 
 #[cfg(test)]
@@ -23,18 +24,9 @@ pub(crate) trait Operation: Serialize {
     const DOCUMENT: Self::Document;
 
     /// The body of a request, given the text of [`Self::DOCUMENT`].
-    fn request<'a>(&'a self, query: &'a str) -> Request<'a, Self> {
-        Request { variables: self, query, operation_name: Self::NAME }
+    fn request(&self, query: &'static str) -> QueryBody<&Self> {
+        QueryBody { variables: self, query, operation_name: Self::NAME }
     }
-}
-
-/// The body of a request.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Request<'a, V: ?Sized> {
-    variables: &'a V,
-    query: &'a str,
-    operation_name: &'static str,
 }
 
 /// Declares the operations of documents: `operations! { DocumentType; DOCUMENT => Name { variable: Type }, Other {}; }`, and in
