@@ -10,7 +10,7 @@ use std::time::Duration;
 use contextcore_core::config::{self, Config, SourceConfig};
 use contextcore_core::export::Sinks;
 use contextcore_core::ingest::sync::Options;
-use contextcore_core::query::Viewer;
+use contextcore_core::query::{PortfolioView, Viewer};
 use contextcore_core::store::Store;
 use contextcore_core::{Error, Millis};
 use contextcore_fakes::Clock;
@@ -24,7 +24,7 @@ use crate::app::{self, Context};
 use crate::args;
 use crate::engine::Engine;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::portfolio::{self, Portfolio};
+use crate::portfolio;
 use crate::report::RunReport;
 use crate::{progress, self_metrics, stop, sync, terminal};
 
@@ -97,7 +97,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
     };
     let report = stop::stoppable(&engine.cancel, work).await??;
     progress::end(&context.bars);
-    let portfolio = portfolio::gather(&Viewer::new(&engine.store, &engine.config, now), now)?;
+    let portfolio = Viewer::new(&engine.store, &engine.config, now).portfolio()?;
     if json {
         let mut out = io::stdout().lock();
         serde_json::to_writer(&mut out, &json!({"portfolio": portfolio, "run": report}))?;
@@ -106,7 +106,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
         let kept = arguments.store.is_some().then_some(stage.directory.as_path());
         io::stdout().write_all(render(&portfolio, &report, arguments.endpoint.as_deref(), kept).as_bytes())?;
     }
-    eprint!("{}", report.troubles());
+    eprint!("{}", report.problems());
     if arguments.stay && !engine.cancel.is_cancelled() {
         stop::stoppable(&engine.cancel, stay(&engine, &sources, &sinks)).await??;
     }
@@ -212,7 +212,7 @@ sources:
     text
 }
 
-fn render(portfolio: &Portfolio, report: &RunReport, endpoint: Option<&str>, kept: Option<&Path>) -> String {
+fn render(portfolio: &PortfolioView, report: &RunReport, endpoint: Option<&str>, kept: Option<&Path>) -> String {
     let sent = match endpoint {
         Some(endpoint) => format!("Sent to {endpoint}:"),
         None => "Counted, and sent nowhere (--endpoint URL sends it to your backend):".to_owned(),
@@ -220,7 +220,7 @@ fn render(portfolio: &Portfolio, report: &RunReport, endpoint: Option<&str>, kep
     let sources = report.lines().replace('\n', "\n  ");
     format!(
         "\n{}\n{sent}\n  {}\n\nWhere to look next\n{}",
-        portfolio.render(terminal::width()),
+        portfolio::render(portfolio, terminal::width()),
         sources.trim_end(),
         next_steps(endpoint, kept)
     )

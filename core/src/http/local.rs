@@ -35,7 +35,8 @@ impl Local {
     /// # Errors
     /// [`ErrorKind::Internal`] when no client can be made.
     pub fn new(socket: &Path) -> Result<Self> {
-        let builder = tls::client_builder(None)?.tls_certs_only([]).no_proxy().unix_socket(socket).read_timeout(TIMEOUT);
+        let builder =
+            tls::client_builder(None)?.tls_certs_only([]).no_proxy().unix_socket(socket).read_timeout(TIMEOUT);
         let client = builder
             .build()
             .map_err(|error| Error::new(ErrorKind::Internal, "make a client for the socket").caused_by(error))?;

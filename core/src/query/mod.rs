@@ -24,7 +24,7 @@ pub use list::{Cursor, Fields, List, ListLine, ListOptions, ListQuery};
 pub use portfolio::{BlockedView, EpicView, PortfolioView, ProjectSprint, ProjectView};
 pub use show::{ChildView, ShowView, TaskSelector};
 pub use sprint::{DayView, SprintView};
-pub use status::{Coverage, DeadLetterView, QuarantinedView, SourceView, StatusView, StoreView, coverage};
 pub use status::histories_complete;
+pub use status::{Coverage, DeadLetterView, QuarantinedView, SourceView, StatusView, StoreView, coverage};
 pub use task::{Subtasks, TaskView};
 pub use viewer::Viewer;
