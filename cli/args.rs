@@ -251,7 +251,7 @@ pub(crate) struct Tasks {
     page: Page,
     /// Print only these fields, in this order, e.g. id,status,title: the names are those of the JSON output
     #[arg(long, value_name = "FIELD,...", value_delimiter = ',', hide_possible_values = true)]
-    #[arg(value_parser = PossibleValuesParser::new(TaskFilter::FIELDS))]
+    #[arg(value_parser = PossibleValuesParser::new(TaskFilter::fields()))]
     fields: Vec<String>,
 }
 
@@ -283,7 +283,7 @@ pub(crate) struct Sprints {
     page: Page,
     /// Print only these fields, in this order, e.g. id,name,state: the names are those of the JSON output
     #[arg(long, value_name = "FIELD,...", value_delimiter = ',', hide_possible_values = true)]
-    #[arg(value_parser = PossibleValuesParser::new(SprintFilter::FIELDS))]
+    #[arg(value_parser = PossibleValuesParser::new(SprintFilter::fields()))]
     fields: Vec<String>,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Seek, Write};
 
-use contextcore_core::query::{Cursor, Fields, List, ListQuery};
+use contextcore_core::query::{Cursor, Fields, List, ListQuery, fields_of};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -20,8 +20,6 @@ use crate::terminal;
 pub(crate) trait Printed: List {
     /// The fields of an item that a row of the table needs.
     type Row: DeserializeOwned;
-    /// Their names.
-    const ROW: &'static [&'static str];
     /// The columns of the table.
     const COLUMNS: &'static [(&'static str, Column)];
     /// The fields that do not fit into a cell of CSV.
@@ -86,7 +84,12 @@ async fn indented<F: List>(
     out: &mut impl Write,
 ) -> Result<Option<Cursor>, Failure> {
     let mut items: Vec<F::View> = Vec::new();
-    let next = reader.list(query, &mut |item| Ok(items.push(serde_json::from_str(item.get())?))).await?;
+    let next = reader
+        .list(query, &mut |item| {
+            items.push(serde_json::from_str(item.get())?);
+            Ok(())
+        })
+        .await?;
     serde_json::to_writer_pretty(&mut *out, &items)?;
     out.write_all(b"\n")?;
     Ok(next)
@@ -94,7 +97,7 @@ async fn indented<F: List>(
 
 /// A record for each item. Lists are joined with `;`, and an absent value is empty.
 async fn csv<F: Printed>(reader: &Reader, mut query: ListQuery<F>, out: &mut Spool) -> Result<Option<Cursor>, Failure> {
-    let flat = || Fields::new(F::FIELDS.iter().copied().filter(|name| !F::NESTED.contains(name)));
+    let flat = || Fields::new(F::fields().iter().copied().filter(|name| !F::NESTED.contains(name)));
     let fields = query.options.fields.get_or_insert_with(flat).clone();
     let mut records = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
     records.write_record(fields.names()).map_err(io::Error::from)?;
@@ -115,7 +118,7 @@ async fn table<F: Printed>(
         Some(fields) => plain_table(fields),
         None => Table::new(F::COLUMNS),
     };
-    query.options.fields.get_or_insert_with(|| Fields::new(F::ROW.iter().copied()));
+    query.options.fields.get_or_insert_with(|| Fields::new(fields_of::<F::Row>().iter().copied()));
     let next = reader
         .list(&query, &mut |item| {
             table.row(match &chosen {
@@ -186,10 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn csv_leaves_out_only_what_does_not_fit_into_a_cell() {
-        assert_eq!(TaskFilter::NESTED, ["status_time", "subtasks", "timeline"]);
-        assert_eq!(SprintFilter::NESTED, ["burndown"]);
-        assert!(TaskFilter::ROW.iter().all(|name| TaskFilter::FIELDS.contains(name)));
+    fn rows_and_nested_fields_are_fields_of_the_view() {
+        fn check<F: Printed>() {
+            let known = |name: &&&str| F::fields().contains(*name);
+            assert_eq!(F::NESTED.iter().filter(known).count(), F::NESTED.len());
+            assert_eq!(fields_of::<F::Row>().iter().filter(known).count(), fields_of::<F::Row>().len());
+        }
+        check::<TaskFilter>();
+        check::<SprintFilter>();
     }
 
     #[tokio::test]
@@ -230,7 +237,13 @@ mod tests {
         assert_eq!(String::from_utf8(out).unwrap().lines().nth(1), Some("{\"title\":\"Checkout\",\"id\":\"PROJ-7\"},"));
         let mut out = Vec::new();
         table(&reader, query(Some("id,trace_id,percent_complete")), &mut out).await.unwrap();
-        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @"");
+        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r"
+        ID       TRACE_ID                          PERCENT_COMPLETE
+        PROJ-7   eef6bcbc97a64c8f462784cce72cadcd  27.272727272727273
+        PROJ-9   eef6bcbc97a64c8f462784cce72cadcd  100.0
+        PROJ-12  eef6bcbc97a64c8f462784cce72cadcd  0.0
+        PROJ-13  TRACE13                           0.0
+        ");
     }
 
     #[tokio::test]
@@ -241,7 +254,10 @@ mod tests {
             let options = ListOptions { limit: "3".parse().ok(), cursor, fields: Some(Fields::new(["id"])) };
             let mut page = Vec::new();
             let query = ListQuery { filter: TaskFilter::default(), options };
-            let mut visit = |item: &RawValue| Ok(page.push(item.get().to_owned()));
+            let mut visit = |item: &RawValue| {
+                page.push(item.get().to_owned());
+                Ok(())
+            };
             cursor = reader.list(&query, &mut visit).await.unwrap();
             pages.push(page.join(" "));
             if cursor.is_none() {

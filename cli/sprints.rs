@@ -1,7 +1,7 @@
 //! The list of `contextcore sprints`.
 
 use contextcore_core::model::SprintState;
-use contextcore_core::query::{List, SprintFilter, SprintView};
+use contextcore_core::query::{SprintFilter, SprintView};
 
 use crate::humanize;
 use crate::list::Printed;
@@ -9,7 +9,6 @@ use crate::table::Column;
 
 impl Printed for SprintFilter {
     type Row = SprintView;
-    const ROW: &'static [&'static str] = SprintFilter::FIELDS;
     const COLUMNS: &'static [(&'static str, Column)] = &[
         ("ID", Column::Left),
         ("NAME", Column::Flexible),

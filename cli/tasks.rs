@@ -31,20 +31,6 @@ pub(crate) struct Row {
 
 impl Printed for TaskFilter {
     type Row = Row;
-    const ROW: &'static [&'static str] = &[
-        "id",
-        "type",
-        "status",
-        "deleted",
-        "priority",
-        "assignee",
-        "estimate",
-        "percent_complete",
-        "subtasks",
-        "lead_time",
-        "status_time",
-        "title",
-    ];
     const COLUMNS: &'static [(&'static str, Column)] = &[
         ("KEY", Column::Left),
         ("TYPE", Column::Left),

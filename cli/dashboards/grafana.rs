@@ -66,7 +66,7 @@ impl Grafana {
 
     async fn send(&self, method: Method, path: &str, body: &Value, doing: &str) -> Result<Value> {
         let mut headers = HeaderMap::new();
-        // Without it, what the API provisions is locked in Grafana, and nobody can pause a rule there.
+        // Without it, what the API provisions is locked in Grafana, and rules cannot be paused there.
         headers.insert("x-disable-provenance", HeaderValue::from_static("true"));
         let reply = self.service.send(method, path, headers, body).await.map_err(unreachable)?;
         done(&reply, doing)

@@ -419,7 +419,7 @@ mod tests {
         let elsewhere = Grafana::new(&format!("{}/elsewhere", fake.url), Secret::new(Fake::TOKEN), None).unwrap();
         let error = provision(&elsewhere, &desired(false)).await.unwrap_err();
         assert!(error.to_string().contains("no Grafana at this address"), "{error}");
-        let nobody = Grafana::new("http://127.0.0.1:1", Secret::new(Fake::TOKEN), None).unwrap();
-        assert_eq!(provision(&nobody, &desired(false)).await.unwrap_err().kind(), ErrorKind::Export);
+        let unreachable = Grafana::new("http://127.0.0.1:1", Secret::new(Fake::TOKEN), None).unwrap();
+        assert_eq!(provision(&unreachable, &desired(false)).await.unwrap_err().kind(), ErrorKind::Export);
     }
 }

@@ -178,7 +178,7 @@ async fn list<F: List>(State(engine): State<Arc<Engine>>, Query(query): Query<Li
     let (chunks, mut received) = mpsc::channel(CHUNKS_AHEAD);
     drop(tokio::task::spawn_blocking(move || {
         if let Err(error) = send_page(&viewer(&engine), &query, &chunks) {
-            // Without a client there is nobody to answer.
+            // A client that left needs no answer.
             chunks.blocking_send(Err(error)).unwrap_or_default();
         }
     }));
@@ -246,7 +246,10 @@ mod tests {
 
     async fn items<F: List>(reader: &Reader, query: &ListQuery<F>) -> Result<(Vec<String>, Option<Cursor>), Failure> {
         let mut items = Vec::new();
-        let mut visit = |item: &RawValue| Ok(items.push(item.get().to_owned()));
+        let mut visit = |item: &RawValue| {
+            items.push(item.get().to_owned());
+            Ok(())
+        };
         let next = reader.list(query, &mut visit).await?;
         Ok((items, next))
     }
@@ -265,7 +268,10 @@ mod tests {
         let (ids, end) = items(&there, &ListQuery { options: fields("id"), ..whole.clone() }).await?;
         assert_eq!((ids, end), (vec![r#"{"id":"PROJ-7"}"#.to_owned(), r#"{"id":"PROJ-12"}"#.to_owned()], None));
         let mut near = Vec::new();
-        viewer(&engine).each_json(&whole, |item| Ok::<_, Error>(near.push(item.get().len())))?;
+        viewer(&engine).each_json(&whole, |item| {
+            near.push(item.get().len());
+            Ok::<_, Error>(())
+        })?;
         assert_eq!(items(&there, &whole).await?.0.iter().map(String::len).collect::<Vec<_>>(), near);
         let first = ListOptions { limit: "1".parse().ok(), ..fields("id") };
         let (_, cursor) = items(&there, &ListQuery { filter: filter.clone(), options: first.clone() }).await?;

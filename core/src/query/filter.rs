@@ -121,7 +121,6 @@ impl List for TaskFilter {
     type View = TaskView;
     type Place = TaskPlace;
     const NAME: &'static str = "tasks";
-    const FIELDS: &'static [&'static str] = TaskView::FIELDS;
 
     fn places(&self, viewer: &Viewer<'_>) -> Result<Vec<TaskPlace>> {
         let sprints = viewer.sprints_named(self)?;
@@ -159,7 +158,6 @@ impl List for SprintFilter {
     type View = SprintView;
     type Place = SprintPlace;
     const NAME: &'static str = "sprints";
-    const FIELDS: &'static [&'static str] = SprintView::FIELDS;
 
     fn places(&self, viewer: &Viewer<'_>) -> Result<Vec<SprintPlace>> {
         let mut found = viewer.store.sprints(self.source.as_deref())?;

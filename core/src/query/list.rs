@@ -11,8 +11,8 @@ use std::num::NonZeroUsize;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::{DeserializeOwned, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, forward_to_deserialize_any};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::viewer::Viewer;
@@ -27,14 +27,17 @@ pub trait List: Serialize + DeserializeOwned + Send + Sync + 'static {
     type Place: Place;
     /// The name of the list, in the plural: `tasks`.
     const NAME: &'static str;
-    /// The fields of a view, in the order they are written.
-    const FIELDS: &'static [&'static str];
 
     /// The place of every item that matches, in any order.
     ///
     /// # Errors
     /// [`ErrorKind::Store`] when the store cannot be read.
     fn places(&self, viewer: &Viewer<'_>) -> Result<Vec<Self::Place>>;
+
+    /// The names of the fields of a view, in the order they are written.
+    fn fields() -> &'static [&'static str] {
+        fields_of::<Self::View>()
+    }
 
     /// The item at a place; `None` when the store no longer holds it.
     ///
@@ -143,8 +146,8 @@ impl Fields {
     }
 
     fn check<F: List>(&self) -> Result<()> {
-        let Some(unknown) = self.0.iter().find(|name| !F::FIELDS.contains(&name.as_str())) else { return Ok(()) };
-        let message = format!("{} have no field `{unknown}`; they have {}", F::NAME, F::FIELDS.join(", "));
+        let Some(unknown) = self.0.iter().find(|name| !F::fields().contains(&name.as_str())) else { return Ok(()) };
+        let message = format!("{} have no field `{unknown}`; they have {}", F::NAME, F::fields().join(", "));
         Err(Error::new(ErrorKind::Config, message))
     }
 
@@ -167,6 +170,38 @@ impl From<Fields> for String {
     fn from(fields: Fields) -> Self {
         fields.0.join(",")
     }
+}
+
+/// The names of the fields of a struct, as its derived `Deserialize` has them. Empty for what is no struct.
+pub fn fields_of<T: DeserializeOwned>() -> &'static [&'static str] {
+    struct Names<'a>(&'a mut &'static [&'static str]);
+
+    impl<'de> Deserializer<'de> for Names<'_> {
+        type Error = serde::de::value::Error;
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            visitor: V,
+        ) -> std::result::Result<V::Value, Self::Error> {
+            *self.0 = fields;
+            self.deserialize_any(visitor)
+        }
+
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> std::result::Result<V::Value, Self::Error> {
+            Err(serde::de::Error::custom("there is no value, only names"))
+        }
+
+        forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct
+            seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    let mut fields: &'static [&'static str] = &[];
+    drop(T::deserialize(Names(&mut fields)));
+    fields
 }
 
 /// Reads a limit out of a query string too, where `flatten` hands every value over as text.

@@ -20,7 +20,7 @@ mod viewer;
 
 pub use events::{EventKind, EventView};
 pub use filter::{SprintFilter, StatusFilter, TaskFilter};
-pub use list::{Cursor, Fields, List, ListLine, ListOptions, ListQuery};
+pub use list::{Cursor, Fields, List, ListLine, ListOptions, ListQuery, fields_of};
 pub use portfolio::{BlockedView, EpicView, PortfolioView, ProjectSprint, ProjectView};
 pub use show::{ChildView, ShowView, TaskSelector};
 pub use sprint::{DayView, SprintView};

@@ -66,38 +66,6 @@ pub struct SprintView {
     pub burndown: Vec<DayView>,
 }
 
-impl SprintView {
-    /// The names of its fields in JSON, in order.
-    pub const FIELDS: &'static [&'static str] = &[
-        "source",
-        "native_id",
-        "id",
-        "name",
-        "goal",
-        "project",
-        "project_id",
-        "state",
-        "start",
-        "end",
-        "completed",
-        "committed",
-        "added",
-        "removed",
-        "reestimated",
-        "scope",
-        "completed_points",
-        "carried_over",
-        "remaining",
-        "committed_tasks",
-        "added_tasks",
-        "removed_tasks",
-        "completed_tasks",
-        "carried_over_tasks",
-        "exact",
-        "burndown",
-    ];
-}
-
 /// A sprint at the end of one day. Points.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DayView {

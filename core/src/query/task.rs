@@ -102,53 +102,6 @@ pub struct TaskView {
     pub timeline: Vec<EventView>,
 }
 
-impl TaskView {
-    /// The names of its fields in JSON, in order.
-    pub const FIELDS: &'static [&'static str] = &[
-        "source",
-        "tool",
-        "native_id",
-        "id",
-        "url",
-        "project",
-        "project_id",
-        "type",
-        "native_type",
-        "title",
-        "status",
-        "native_status",
-        "blocked",
-        "priority",
-        "assignee",
-        "reporter",
-        "labels",
-        "estimate",
-        "parent",
-        "root",
-        "sprint",
-        "sprints",
-        "due",
-        "created",
-        "started",
-        "completed",
-        "cancelled",
-        "updated",
-        "deleted",
-        "lead_time",
-        "cycle_time",
-        "blocked_time",
-        "waiting_time",
-        "status_time",
-        "blocked_by",
-        "waiting_on",
-        "percent_complete",
-        "subtasks",
-        "trace_id",
-        "span_id",
-        "timeline",
-    ];
-}
-
 /// The number of direct children. Cancelled and deleted ones do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subtasks {
