@@ -12,7 +12,7 @@ use indicatif::MultiProgress;
 
 use crate::args::{Global, Output};
 use crate::failure::Failure;
-use crate::reader;
+use crate::socket;
 
 /// What `main` hands to every command.
 pub(crate) struct Context {
@@ -61,7 +61,7 @@ pub(crate) async fn open_store(config: &Config) -> Result<Store, Error> {
     loop {
         match Store::open(path) {
             Err(error) if error.context("locked").is_some() => {
-                let for_good = UnixStream::connect(reader::socket_path(path)).is_ok();
+                let for_good = UnixStream::connect(socket::path(path)).is_ok();
                 if for_good || begun.elapsed() >= LOCK_PATIENCE {
                     return Err(error);
                 }

@@ -1,10 +1,12 @@
-//! The command line: what can be typed and what it says about itself. What the words do is in the file of each command.
+//! The command line: commands, flags and help texts. The file of each command has what it does.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use contextcore_core::model::{SprintState, TaskType};
-use contextcore_core::query::{SprintFilter, StatusFilter, TaskFilter};
+use contextcore_core::query::{Cursor, Fields, List, ListOptions, ListQuery, SprintFilter, StatusFilter, TaskFilter};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 all done; 1 internal error; 2 usage or config; 3 a source failed (others were still synced); 4 the backend \
@@ -52,15 +54,15 @@ pub(crate) enum Output {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show it at work on a sample world: no token, no network
+    /// Run everything on a sample world: no token, no network
     Demo(Demo),
     /// Write a commented contextcore.yaml
     Init(Init),
-    /// Prove each token, show what a sync would read, ping the backend
+    /// Test each token, show what a sync would read, ping the backend
     Check(Check),
-    /// Read all sources once, send what is new, and exit
+    /// Read all sources once, export what is new, and exit
     Sync(Sync),
-    /// Keep syncing on schedule until stopped
+    /// Sync on schedule until stopped
     Serve,
     /// List tasks
     Tasks(Tasks),
@@ -68,14 +70,14 @@ pub(crate) enum Command {
     Sprints(Sprints),
     /// Show one task: facts, timeline, children, trace id and span id, links
     Show(Show),
-    /// Show where each source and each backend stands
+    /// Show the state of each source and backend
     Status,
-    /// Send history again: to a new backend, or a wiped one. Ids stay the same
+    /// Export history again, to a new or wiped backend; ids stay the same
     Replay(Replay),
-    /// Give Grafana the dashboards and alert rules
+    /// Provision or export the Grafana dashboards and alert rules
     #[command(subcommand)]
     Dashboards(Dashboards),
-    /// Look after the store
+    /// Maintain the store
     #[command(subcommand)]
     Store(Store),
     /// Print the JSON Schema of the configuration file
@@ -89,19 +91,19 @@ pub(crate) struct Demo {
     /// Months of history in the sample world
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=60))]
     pub(crate) months: u32,
-    /// Another seed makes another world
+    /// Seed of the sample world
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
-    /// Send it to this OTLP backend, e.g. http://127.0.0.1:4317
+    /// Export to this OTLP backend, e.g. http://127.0.0.1:4317
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
-    /// How to speak to it
+    /// Protocol of the endpoint
     #[arg(long, value_name = "PROTOCOL", requires = "endpoint", value_parser = ["grpc", "http/protobuf"])]
     pub(crate) protocol: Option<String>,
-    /// Keep the store in this directory, to look at it afterwards
+    /// Keep the store in this directory, for the commands that read
     #[arg(long, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
-    /// Stay, and tell the backend every minute how things stand, until stopped
+    /// Keep exporting the current state every minute until stopped
     #[arg(long, requires = "endpoint")]
     pub(crate) stay: bool,
 }
@@ -114,25 +116,25 @@ pub(crate) struct Init {
     /// Name of the source; becomes part of every id
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// Where the tool answers, e.g. https://acme.atlassian.net
+    /// URL of the tool, e.g. https://acme.atlassian.net
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
     /// The file to read (kind `file`)
     #[arg(long, value_name = "FILE")]
     pub(crate) path: Option<String>,
-    /// The account the token belongs to (Jira Cloud); without it the token stands alone
+    /// Account of the token (Jira Cloud); without it the token is a bearer token
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) email: Option<String>,
     /// Environment variable that holds the token
     #[arg(long, value_name = "NAME")]
     pub(crate) token_env: Option<String>,
-    /// Project to read; give it once for each [default: all the token can see]
+    /// Project to read; repeat for several [default: all that the token can see]
     #[arg(long = "project", value_name = "KEY")]
     pub(crate) projects: Vec<String>,
     /// OTLP backend [default: http://127.0.0.1:4317]
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
-    /// Overwrite the file if it is there
+    /// Overwrite an existing file
     #[arg(long)]
     pub(crate) force: bool,
     /// Do not run `check` afterwards
@@ -149,10 +151,10 @@ pub(crate) struct Check {
     pub(crate) doctor: Doctor,
 }
 
-/// Where the backends answer queries, for `check` to find again what it sends.
+/// The query addresses of the backends, where `check` looks up the canaries it sends.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Doctor {
-    /// Look a back-dated canary up in this Tempo, and name each wrong setting
+    /// Look up a back-dated canary in this Tempo, and name each wrong setting
     #[arg(long, value_name = "URL", help_heading = "Doctor")]
     pub(crate) tempo_url: Option<String>,
     /// The same in this Loki
@@ -164,10 +166,10 @@ pub(crate) struct Doctor {
     /// Check the dashboards and data sources of this Grafana
     #[arg(long, value_name = "URL", help_heading = "Doctor")]
     pub(crate) grafana_url: Option<String>,
-    /// File that holds a token for Grafana [default: the variable GRAFANA_TOKEN]
+    /// File with a token for Grafana [default: the variable GRAFANA_TOKEN]
     #[arg(long, value_name = "FILE", help_heading = "Doctor")]
     pub(crate) token_file: Option<PathBuf>,
-    /// File that holds USER:TOKEN, or a bearer token, for Tempo [default: the variable TEMPO_TOKEN]
+    /// File with USER:TOKEN, or a bearer token, for Tempo [default: the variable TEMPO_TOKEN]
     #[arg(long, value_name = "FILE", requires = "tempo_url", help_heading = "Doctor")]
     pub(crate) tempo_token_file: Option<PathBuf>,
     /// The same for Loki [default: the variable LOKI_TOKEN]
@@ -176,19 +178,19 @@ pub(crate) struct Doctor {
     /// The same for Prometheus [default: the variable PROMETHEUS_TOKEN]
     #[arg(long, value_name = "FILE", requires = "prometheus_url", help_heading = "Doctor")]
     pub(crate) prometheus_token_file: Option<PathBuf>,
-    /// Tenant to ask Tempo, Loki and Mimir for [default: X-Scope-OrgID of `export.otlp.headers`]
+    /// Tenant in Tempo, Loki and Mimir [default: X-Scope-OrgID of `export.otlp.headers`]
     #[arg(long, value_name = "TENANT", help_heading = "Doctor")]
     pub(crate) org_id: Option<String>,
-    /// Certificates to trust beside the platform's, in PEM form [default: `export.otlp.tls.ca_file`]
+    /// PEM file of certificates to trust besides those of the platform [default: `export.otlp.tls.ca_file`]
     #[arg(long, value_name = "FILE", help_heading = "Doctor")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// Seconds to wait for a canary to be found: Tempo takes up to 10 minutes
+    /// Seconds to wait until a canary is found; Tempo takes up to 10 minutes
     #[arg(long, value_name = "SECONDS", default_value_t = 30, help_heading = "Doctor")]
     pub(crate) wait: u64,
 }
 
 impl Doctor {
-    /// Whether there is anything to look into.
+    /// Whether any backend is named.
     pub(crate) fn is_asked(&self) -> bool {
         [&self.tempo_url, &self.loki_url, &self.prometheus_url, &self.grafana_url].into_iter().any(Option::is_some)
     }
@@ -199,17 +201,35 @@ pub(crate) struct Sync {
     /// Sync only these sources
     #[arg(value_name = "SOURCE")]
     pub(crate) sources: Vec<String>,
-    /// Read everything again, not only what changed
+    /// Read everything again, not only changes
     #[arg(long)]
     pub(crate) full: bool,
-    /// Read and report, but write and send nothing
+    /// Read and report, but write and export nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
 
+/// Which page of a list.
+#[derive(Debug, Args)]
+struct Page {
+    /// Print at most this many; stderr then has the cursor of the next page
+    #[arg(long, value_name = "N")]
+    limit: Option<NonZeroUsize>,
+    /// Continue where an earlier page ended
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
+}
+
+impl Page {
+    fn options(self, fields: Vec<String>) -> ListOptions {
+        let fields = (!fields.is_empty()).then(|| Fields::new(fields));
+        ListOptions { limit: self.limit, cursor: self.cursor.map(Cursor::from), fields }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Tasks {
-    /// Of this project: one of the portfolio, or the tool's own
+    /// In this project: one of the portfolio, or the tool's own
     #[arg(long, value_name = "PROJECT")]
     project: Option<String>,
     /// In this status, or `open`: backlog, todo, in_progress, in_review, blocked, done, cancelled
@@ -224,28 +244,30 @@ pub(crate) struct Tasks {
     /// Assigned to this person
     #[arg(long, value_name = "NAME")]
     assignee: Option<String>,
-    /// Of this source
+    /// From this source
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
+    #[command(flatten)]
+    page: Page,
+    /// Print only these fields, in this order, e.g. id,status,title: the names are those of the JSON output
+    #[arg(long, value_name = "FIELD,...", value_delimiter = ',', hide_possible_values = true)]
+    #[arg(value_parser = PossibleValuesParser::new(TaskFilter::fields()))]
+    fields: Vec<String>,
 }
 
 impl Tasks {
-    pub(crate) fn filter(&self) -> TaskFilter {
-        let Self { project, status, task_type, sprint, assignee, source } = self;
-        TaskFilter {
-            project: project.clone(),
-            status: *status,
-            task_type: *task_type,
-            sprint: sprint.clone(),
-            assignee: assignee.clone(),
-            source: source.clone(),
+    pub(crate) fn query(self) -> ListQuery<TaskFilter> {
+        let Self { project, status, task_type, sprint, assignee, source, page, fields } = self;
+        ListQuery {
+            filter: TaskFilter { project, status, task_type, sprint, assignee, source },
+            options: page.options(fields),
         }
     }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Sprints {
-    /// Of this project: one of the portfolio, or the tool's own
+    /// In this project: one of the portfolio, or the tool's own
     #[arg(long, value_name = "PROJECT")]
     project: Option<String>,
     /// In this state: future, active, closed
@@ -254,31 +276,37 @@ pub(crate) struct Sprints {
     /// This one (id or name)
     #[arg(long, value_name = "SPRINT")]
     sprint: Option<String>,
-    /// Of this source
+    /// From this source
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
+    #[command(flatten)]
+    page: Page,
+    /// Print only these fields, in this order, e.g. id,name,state: the names are those of the JSON output
+    #[arg(long, value_name = "FIELD,...", value_delimiter = ',', hide_possible_values = true)]
+    #[arg(value_parser = PossibleValuesParser::new(SprintFilter::fields()))]
+    fields: Vec<String>,
 }
 
 impl Sprints {
-    pub(crate) fn filter(&self) -> SprintFilter {
-        let Self { project, state, sprint, source } = self;
-        SprintFilter { project: project.clone(), state: *state, sprint: sprint.clone(), source: source.clone() }
+    pub(crate) fn query(self) -> ListQuery<SprintFilter> {
+        let Self { project, state, sprint, source, page, fields } = self;
+        ListQuery { filter: SprintFilter { project, state, sprint, source }, options: page.options(fields) }
     }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// The key people say (PROJ-123), or the tool's own id
+    /// The key people use (PROJ-123), or the tool's own id
     #[arg(value_name = "KEY")]
     pub(crate) key: String,
-    /// Of this source, when two hold the same key
+    /// From this source, when several have this key
     #[arg(long, value_name = "SOURCE")]
     pub(crate) source: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
-    /// Only what happened since: a date, a time (RFC 3339) or an age such as 30d
+    /// Only events since this date, time (RFC 3339) or age such as 30d
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
     /// Only this source
@@ -293,19 +321,19 @@ pub(crate) struct Replay {
 pub(crate) enum Dashboards {
     /// Create or update folder, data sources, dashboards and alert rules in a Grafana (11 or newer)
     Provision(Provision),
-    /// Write them as files: for GitOps, Grafana's file provisioning, its Kubernetes sidecar, and Prometheus
+    /// Write them as files, for GitOps, Grafana's file provisioning, its Kubernetes sidecar, and Prometheus
     Export(DashboardsExport),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Provision {
-    /// Where Grafana answers, e.g. https://grafana.acme.example
+    /// URL of Grafana, e.g. https://grafana.acme.example
     #[arg(long, value_name = "URL")]
     pub(crate) grafana_url: String,
-    /// File that holds a service-account token [default: the variable GRAFANA_TOKEN]
+    /// File with a service-account token [default: the variable GRAFANA_TOKEN]
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
-    /// Certificates to trust beside the platform's, in PEM form
+    /// PEM file of certificates to trust besides those of the platform
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
     /// Folder in Grafana
@@ -313,14 +341,14 @@ pub(crate) struct Provision {
     pub(crate) folder: String,
     #[command(flatten)]
     pub(crate) sources: SourceUrls,
-    /// Overwrite what people changed in Grafana
+    /// Overwrite changes made in Grafana
     #[arg(long)]
     pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct DashboardsExport {
-    /// The directory, made if it is not there
+    /// The directory; created when missing
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
     /// Folder in Grafana
@@ -330,22 +358,22 @@ pub(crate) struct DashboardsExport {
     pub(crate) sources: SourceUrls,
 }
 
-/// Where Grafana reaches the backends.
+/// The addresses of the backends, as Grafana reaches them.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct SourceUrls {
-    /// Prometheus as Grafana reaches it; without it, the data source that is there
+    /// URL of Prometheus for Grafana [default: an existing data source]
     #[arg(long, value_name = "URL")]
     pub(crate) prometheus_url: Option<String>,
-    /// Tempo as Grafana reaches it; without it, the data source that is there
+    /// URL of Tempo for Grafana [default: an existing data source]
     #[arg(long, value_name = "URL")]
     pub(crate) tempo_url: Option<String>,
-    /// Loki as Grafana reaches it; without it, the data source that is there
+    /// URL of Loki for Grafana [default: an existing data source]
     #[arg(long, value_name = "URL")]
     pub(crate) loki_url: Option<String>,
 }
 
 impl SourceUrls {
-    /// Those that were given, by kind.
+    /// The given ones, by kind.
     pub(crate) fn given(&self) -> Vec<(&'static str, String)> {
         let all = [("prometheus", &self.prometheus_url), ("loki", &self.loki_url), ("tempo", &self.tempo_url)];
         all.into_iter().filter_map(|(kind, url)| Some((kind, url.clone()?))).collect()
@@ -354,9 +382,9 @@ impl SourceUrls {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Store {
-    /// Rewrite it without the space that changes left behind
+    /// Rewrite it to reclaim unused space
     Compact,
-    /// Write everything to a file (`-` for stdout)
+    /// Write all of it to a file (`-` for stdout)
     Export {
         /// The file
         file: PathBuf,
@@ -366,7 +394,7 @@ pub(crate) enum Store {
         /// The file
         file: PathBuf,
     },
-    /// Read everything and check that it holds together
+    /// Read all of it and check that it is consistent
     Verify,
 }
 
@@ -384,12 +412,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_definition_is_valid() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn global_options_are_taken_before_and_after_the_command() {
+    fn global_options_work_before_and_after_the_command() {
         let before =
             Cli::try_parse_from(["contextcore", "--output", "json", "-vv", "--config", "x.yaml", "tasks"]).unwrap();
         let after =
@@ -401,15 +429,19 @@ mod tests {
     }
 
     #[test]
-    fn filters_take_only_words_there_are() {
+    fn filters_and_fields_accept_only_known_names() {
         assert!(Cli::try_parse_from(["contextcore", "tasks", "--status", "open"]).is_ok());
         let error = Cli::try_parse_from(["contextcore", "tasks", "--status", "doing"]).unwrap_err();
         assert!(error.to_string().contains("in_progress"), "{error}");
         assert_eq!(error.exit_code(), 2);
+        assert!(Cli::try_parse_from(["contextcore", "tasks", "--fields", "id,title", "--limit", "5"]).is_ok());
+        let error = Cli::try_parse_from(["contextcore", "sprints", "--fields", "id,titel"]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(Cli::try_parse_from(["contextcore", "tasks", "--limit", "0"]).is_err());
     }
 
     #[test]
-    fn every_command_explains_itself() {
+    fn every_command_has_help() {
         let mut help = Vec::new();
         let mut root = Cli::command().term_width(100);
         root.build();

@@ -1,7 +1,6 @@
-//! `contextcore demo`: everything at work on a sample world, with no token and no network. The stand-ins speak the tools'
-//! real APIs on this machine, so what runs here is what runs for real.
+//! `contextcore demo`: everything on a sample world, without a token or network. Fakes on this machine speak the tools' real APIs,
+//! so the demo runs the same code as a real sync.
 
-use contextcore_core::clock;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,9 +9,9 @@ use std::time::Duration;
 use contextcore_core::config::{self, Config, SourceConfig};
 use contextcore_core::export::Sinks;
 use contextcore_core::ingest::sync::Options;
-use contextcore_core::query::Viewer;
+use contextcore_core::query::{PortfolioView, Viewer};
 use contextcore_core::store::Store;
-use contextcore_core::{Error, Millis};
+use contextcore_core::{Error, Millis, clock};
 use contextcore_fakes::Clock;
 use contextcore_fakes::github::{self, Github, GithubHandle};
 use contextcore_fakes::jira::{self, Jira, JiraHandle};
@@ -24,19 +23,19 @@ use crate::app::{self, Context};
 use crate::args;
 use crate::engine::Engine;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::portfolio::{self, Portfolio};
+use crate::portfolio;
 use crate::report::RunReport;
 use crate::{progress, self_metrics, stop, sync, terminal};
 
-/// The files of a demo inside its directory; none of them a name of something people have of their own.
+/// The files of a demo inside its directory, with names that collide with no files of a user.
 const DATA: &str = "demo-data";
 const TOKENS: &str = "demo-tokens";
 const CONFIG: &str = "demo.yaml";
 
-/// How many tasks of Jira are left alone for one that is worked on in the repositories.
+/// For each Jira task that the repositories work on, this many are left alone.
 const WORKED_ON: usize = 4;
 
-/// The sample world's tools, running.
+/// The running fakes of the tools.
 struct Tools {
     jira: JiraHandle,
     github: GithubHandle,
@@ -44,18 +43,18 @@ struct Tools {
 }
 
 impl Tools {
-    /// Three teams in Jira; a code host whose pull requests also name tasks of Jira; and a team that uses Linear.
+    /// Three teams in Jira, a code host whose pull requests also name Jira tasks, and a team that uses Linear.
     async fn start(now: Millis, months: u32, seed: u64) -> io::Result<Self> {
         let clock = || Clock::fixed(now.0);
         let world = World::demo(now.0, months, seed);
-        // The code host tells whole seconds, and so must its world.
+        // The code host has whole seconds, so its world must have them too.
         let whole = now.0 - now.0.rem_euclid(1_000);
-        let hub = GithubDemo::new(whole, months, seed).with_foreign(Foreign::of(&world, whole, WORKED_ON)).build();
+        let github = GithubDemo::new(whole, months, seed).with_foreign(Foreign::of(&world, whole, WORKED_ON)).build();
         let mut apps = World::demo(now.0, months, seed.wrapping_add(1));
         apps.rename_project("SHOP", "APP", "Apps");
         Ok(Self {
             jira: Jira::start(world, jira::Options { clock: clock(), ..jira::Options::cloud() }).await?,
-            github: Github::start(hub, github::Options { clock: clock(), ..github::Options::dot_com() }).await?,
+            github: Github::start(github, github::Options { clock: clock(), ..github::Options::dot_com() }).await?,
             linear: Linear::start(apps, linear::Options { clock: clock(), ..linear::Options::default() }).await?,
         })
     }
@@ -67,10 +66,10 @@ impl Tools {
     }
 }
 
-/// The tools, and what is needed to sync them.
-struct Stage {
+/// The tools, and the configuration to sync them.
+struct Sample {
     tools: Tools,
-    /// Where the store, the token and the configuration are.
+    /// The directory of the store, the tokens and the configuration.
     directory: PathBuf,
     config: Config,
 }
@@ -80,14 +79,14 @@ pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
     let scratch = sync::scratch()?;
     let directory = arguments.store.clone().unwrap_or_else(|| scratch.path().to_owned());
     let now = clock::now();
-    let stage = set_stage(arguments, &directory, now).await?;
-    let store = Store::open(&stage.config.store.path)?;
-    let engine = Arc::new(Engine::new(stage.config.clone(), store, progress::watcher(&context.bars)));
+    let sample = start(arguments, &directory, now).await?;
+    let store = Store::open(&sample.config.store.path)?;
+    let engine = Arc::new(Engine::new(sample.config.clone(), store, progress::watcher(&context.bars)));
     let sinks = match arguments.endpoint {
         Some(_) => engine.sinks()?,
         None => Sinks::counting(&engine.cancel),
     };
-    let sources: Vec<SourceConfig> = stage.config.sources.clone();
+    let sources: Vec<SourceConfig> = sample.config.sources.clone();
     let work = async {
         let report = sync::pass(&engine, &sources, Options { now: Some(now), ..Options::default() }, &sinks).await?;
         if arguments.endpoint.is_some() {
@@ -97,27 +96,27 @@ pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
     };
     let report = stop::stoppable(&engine.cancel, work).await??;
     progress::end(&context.bars);
-    let portfolio = portfolio::gather(&Viewer::new(&engine.store, &engine.config, now), now)?;
+    let portfolio = Viewer::new(&engine.store, &engine.config, now).portfolio()?;
     if json {
         let mut out = io::stdout().lock();
         serde_json::to_writer(&mut out, &json!({"portfolio": portfolio, "run": report}))?;
         out.write_all(b"\n")?;
     } else {
-        let kept = arguments.store.is_some().then_some(stage.directory.as_path());
+        let kept = arguments.store.is_some().then_some(sample.directory.as_path());
         io::stdout().write_all(render(&portfolio, &report, arguments.endpoint.as_deref(), kept).as_bytes())?;
     }
-    eprint!("{}", report.troubles());
+    eprint!("{}", report.problems());
     if arguments.stay && !engine.cancel.is_cancelled() {
         stop::stoppable(&engine.cancel, stay(&engine, &sources, &sinks)).await??;
     }
-    stage.tools.shutdown().await;
+    sample.tools.shutdown().await;
     Ok(report.exit())
 }
 
-/// How often the sample world is told again while the demo stays.
+/// How often the sample world is exported again with `--stay`.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// Goes on telling how things stand, so that dashboards stay fresh; what is blocked grows older meanwhile.
+/// Keeps exporting the current state, so that dashboards stay fresh while blocked tasks grow older.
 async fn stay(engine: &Arc<Engine>, sources: &[SourceConfig], sinks: &Sinks) -> Result<(), Error> {
     while engine.cancel.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_some() {
         let report = sync::pass(engine, sources, Options::default(), sinks).await?;
@@ -126,25 +125,25 @@ async fn stay(engine: &Arc<Engine>, sources: &[SourceConfig], sinks: &Sinks) -> 
     Ok(())
 }
 
-/// Starts the stand-ins and writes what is needed to sync them.
-async fn set_stage(arguments: &args::Demo, directory: &Path, now: Millis) -> Result<Stage, Failure> {
-    let failed = |what: &str, error: io::Error| Failure::new(Exit::Internal, format!("{what}: {error}"));
+/// Starts the fakes and writes the configuration to sync them.
+async fn start(arguments: &args::Demo, directory: &Path, now: Millis) -> Result<Sample, Failure> {
+    let failed = |action: &str, error: io::Error| Failure::new(Exit::Internal, format!("{action}: {error}"));
     let data = directory.join(DATA);
     if data.exists() {
         let message =
             format!("{} already holds a store: remove it, or name another directory with --store", data.display());
         return Err(Failure::usage(message));
     }
-    std::fs::create_dir_all(directory).map_err(|error| failed("make the store's directory", error))?;
+    std::fs::create_dir_all(directory).map_err(|error| failed("create the store's directory", error))?;
     // The first thing to be seen: a debug build needs a second to read the vendors' schemas.
     eprintln!(
         "Starting fakes of Jira, GitHub and Linear on this machine, with {} months of history.",
         arguments.months
     );
     let tools = Tools::start(now, arguments.months, arguments.seed).await;
-    let tools = tools.map_err(|error| failed("start the stand-ins of the tools", error))?;
+    let tools = tools.map_err(|error| failed("start the fakes of the tools", error))?;
     let tokens = directory.join(TOKENS);
-    std::fs::create_dir_all(&tokens).map_err(|error| failed("make the directory of the sample tokens", error))?;
+    std::fs::create_dir_all(&tokens).map_err(|error| failed("create the directory of the sample tokens", error))?;
     for (name, token) in [("jira", Jira::TOKEN), ("github", Github::TOKEN), ("linear", Linear::KEY)] {
         std::fs::write(tokens.join(name), token).map_err(|error| failed("write a sample token", error))?;
     }
@@ -152,18 +151,18 @@ async fn set_stage(arguments: &args::Demo, directory: &Path, now: Millis) -> Res
     let text = config_text(arguments, directory, [tools.jira.url(), tools.github.url(), tools.linear.url()]);
     std::fs::write(&file, &text).map_err(|error| failed("write the configuration", error))?;
     let config = config::load(&file, &app::kinds())?;
-    Ok(Stage { tools, directory: directory.to_owned(), config })
+    Ok(Sample { tools, directory: directory.to_owned(), config })
 }
 
-/// The configuration of the sample world: native projects of three tools, the first project of the portfolio being at home in
-/// two of them. It can be used from any directory.
+/// The configuration of the sample world: native projects of three tools. The first portfolio project spans two of them. It works
+/// from any directory.
 fn config_text(arguments: &args::Demo, directory: &Path, urls: [&str; 3]) -> String {
     let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
     let path = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
     let token = |name: &str| path(&directory.join(TOKENS).join(name));
     let [jira, github, linear] = urls;
     let mut text = format!(
-        "# The sample world of `contextcore demo`. Its stand-ins of the tools stopped with the demo; commands that read still work.
+        "# The sample world of `contextcore demo`. The fakes of its tools stopped with the demo; commands that read still work.
 store: {{path: {}}}
 projects:
   - id: commerce-platform
@@ -217,15 +216,15 @@ sources:
     text
 }
 
-fn render(portfolio: &Portfolio, report: &RunReport, endpoint: Option<&str>, kept: Option<&Path>) -> String {
+fn render(portfolio: &PortfolioView, report: &RunReport, endpoint: Option<&str>, kept: Option<&Path>) -> String {
     let sent = match endpoint {
-        Some(endpoint) => format!("Sent to {endpoint}:"),
-        None => "Counted, and sent nowhere (--endpoint URL sends it to your backend):".to_owned(),
+        Some(endpoint) => format!("Exported to {endpoint}:"),
+        None => "Counted but not exported (--endpoint URL exports to your backend):".to_owned(),
     };
     let sources = report.lines().replace('\n', "\n  ");
     format!(
         "\n{}\n{sent}\n  {}\n\nWhere to look next\n{}",
-        portfolio.render(terminal::width()),
+        portfolio::render(portfolio, terminal::width()),
         sources.trim_end(),
         next_steps(endpoint, kept)
     )
@@ -240,16 +239,16 @@ fn next_steps(endpoint: Option<&str>, kept: Option<&Path>) -> String {
             steps.push(format!("contextcore sprints --config {}", file.display()));
         }
         None => steps.push(
-            "contextcore demo --store ./demo                       keep it, to look around with tasks, sprints and show".into(),
+            "contextcore demo --store ./demo                       keep the store, for tasks, sprints and show".into(),
         ),
     }
     match endpoint {
         Some(_) => steps.push(
             "in Tempo: {span.task.status=\"blocked\"}    in Prometheus: task_blocked, sprint_remaining_points".into(),
         ),
-        None => steps.push("contextcore demo --endpoint http://127.0.0.1:4317     send it to an OTLP backend".into()),
+        None => steps.push("contextcore demo --endpoint http://127.0.0.1:4317     export to an OTLP backend".into()),
     }
-    steps.push("contextcore init                                      your own tools".into());
+    steps.push("contextcore init                                      configure your own tools".into());
     steps.iter().map(|step| format!("  {step}\n")).collect()
 }
 
@@ -269,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_of_the_sample_world_is_sound() {
+    fn the_configuration_of_the_sample_world_is_valid() {
         let dir = Path::new("/tmp/with \"quotes\"");
         for endpoint in [None, Some("http://127.0.0.1:4318")] {
             let text = config_text(&arguments(endpoint), dir, ["http://127.0.0.1:1"; 3]);
@@ -283,14 +282,14 @@ mod tests {
     }
 
     #[test]
-    fn the_sample_world_is_found_from_any_directory() {
+    fn the_sample_world_works_from_any_directory() {
         let text = config_text(&arguments(None), Path::new("demo"), ["http://127.0.0.1:1"; 3]);
         let config = config::parse(&text, "demo", &app::kinds()).unwrap();
         assert_eq!(config.store.path, std::env::current_dir().unwrap().join("demo").join(DATA));
     }
 
     #[test]
-    fn the_next_steps_depend_on_what_was_done() {
+    fn the_next_steps_depend_on_the_arguments() {
         insta::assert_snapshot!(
             "next_steps",
             format!(

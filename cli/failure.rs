@@ -1,4 +1,4 @@
-//! How a command ends: the exit codes of the contract, and the one place that decides which error means which.
+//! How a command ends: the exit codes, and the one place that maps errors to them.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -11,13 +11,13 @@ use contextcore_core::{Error, ErrorKind};
 pub(crate) enum Exit {
     /// All done.
     Done,
-    /// A bug, or a store that cannot be used.
+    /// A bug, or an unusable store.
     Internal,
     /// Wrong usage or configuration.
     Usage,
     /// A source failed; others were still synced.
     Source,
-    /// The backend did not take everything; what remains is still in the journal.
+    /// The backend did not accept everything; the rest stays in the journal.
     Backend,
 }
 
@@ -32,7 +32,7 @@ impl Exit {
         }
     }
 
-    /// What an error of this kind means for the whole command.
+    /// The exit code for an error of this kind.
     pub(crate) const fn of(kind: ErrorKind) -> Self {
         match kind {
             ErrorKind::Config => Self::Usage,
@@ -50,8 +50,8 @@ impl Exit {
         }
     }
 
-    /// The code for several outcomes together: what a person must mend first. A store that fails comes before a
-    /// configuration, that before a source, that before a backend, which catches up by itself.
+    /// The code for several results: that of the failure to fix first. A failed store comes before a wrong configuration, that
+    /// before a failed source, and last comes a backend, since its export resumes by itself.
     pub(crate) fn worst(all: impl IntoIterator<Item = Self>) -> Self {
         all.into_iter().filter(|exit| *exit != Self::Done).min().unwrap_or(Self::Done)
     }
@@ -63,14 +63,14 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command could not be done: an exit code and what to tell, a line each.
+/// Why a command failed: its exit code, and the error messages.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
     pub(crate) lines: Vec<String>,
 }
 
-/// The result of a command: even one that ran to its end may have a code to give.
+/// The result of a command. One that completes can still have an exit code other than 0.
 pub(crate) type Outcome = Result<Exit, Failure>;
 
 impl Failure {
@@ -78,12 +78,12 @@ impl Failure {
         Self { exit, lines: vec![line.into()] }
     }
 
-    /// The person asked for something that cannot be.
+    /// A wrong argument or configuration.
     pub(crate) fn usage(line: impl Into<String>) -> Self {
         Self::new(Exit::Usage, line)
     }
 
-    /// Whoever read our output went away (`contextcore tasks | head`): nothing is wrong, and nobody listens.
+    /// The reader of stdout closed it (`contextcore tasks | head`), which is no failure.
     pub(crate) fn is_closed_pipe(error: &std::io::Error) -> bool {
         error.kind() == std::io::ErrorKind::BrokenPipe
     }
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_those_of_the_contract() {
+    fn exit_codes_are_those_of_the_contract() {
         let codes = [Exit::Done, Exit::Internal, Exit::Usage, Exit::Source, Exit::Backend].map(Exit::code);
         assert_eq!(codes, [0, 1, 2, 3, 4]);
         assert_eq!(Exit::of(ErrorKind::Config).code(), 2);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_source_is_told_before_a_backend_that_catches_up_by_itself() {
+    fn a_failed_source_outranks_a_failed_backend() {
         assert_eq!(Exit::worst([Exit::Backend, Exit::Done, Exit::Source]), Exit::Source);
         assert_eq!(Exit::worst([Exit::Done, Exit::Done]), Exit::Done);
         assert_eq!(Exit::worst([]), Exit::Done);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_went_away_is_no_failure() {
+    fn a_closed_pipe_is_no_failure() {
         let failure = Failure::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
         assert_eq!((failure.exit, failure.to_string()), (Exit::Done, String::new()));
     }

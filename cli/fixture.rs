@@ -1,4 +1,4 @@
-//! A small store for the tests of what the commands print.
+//! A small store for tests of what the commands print.
 
 use contextcore_core::Millis;
 use contextcore_core::config::{self, Config};
@@ -47,14 +47,14 @@ fn facts(key: &str, title: &str, task_type: TaskType) -> Facts {
 fn put(store: &Store, native_id: &str, first: Facts, rest: &[(i64, Change)], blockers: Vec<Blocker>) {
     let key = TaskKey::new("acme", native_id);
     let created = (NOW.plus(-5 * DAY), Change::Created(Box::new(first)));
-    let rest = rest.iter().map(|(before, what)| (NOW.plus(-before), what.clone()));
+    let rest = rest.iter().map(|(before, change)| (NOW.plus(-before), change.clone()));
     let timeline: Vec<StoredEvent> = std::iter::once(created)
         .chain(rest)
         .enumerate()
-        .map(|(place, (at, what))| {
+        .map(|(place, (at, change))| {
             let actor = (place > 0).then(|| "Ada".to_owned());
             StoredEvent {
-                event: Event { id: EventId::of(&key, &place.to_string()), at, actor, observed: false, change: what },
+                event: Event { id: EventId::of(&key, &place.to_string()), at, actor, observed: false, change },
                 seq: 1,
             }
         })
@@ -126,7 +126,7 @@ fn fill(store: &Store) {
     put(store, "13", facts("PROJ-13", "Old idea", TaskType::Task), &[(HOUR, Change::Deleted)], vec![]);
 }
 
-/// A store with a few tasks, and the configuration for it. The directory goes away with the guard.
+/// A store with a few tasks, and its configuration. The directory is removed when the guard is dropped.
 pub(crate) fn world() -> (Store, Config, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
@@ -140,7 +140,7 @@ pub(crate) fn reader() -> (Reader, TempDir) {
     (Reader::Here { store: Box::new(store), config: Box::new(config), now: NOW }, dir)
 }
 
-/// Its tasks, as they are at [`NOW`].
+/// Its tasks at [`NOW`].
 pub(crate) fn tasks() -> Vec<TaskView> {
     let (store, config, _dir) = world();
     Viewer::new(&store, &config, NOW).tasks(&TaskFilter::default()).unwrap()

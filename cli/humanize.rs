@@ -1,4 +1,4 @@
-//! Numbers and times in words people read quickly.
+//! Numbers and times as text for people.
 
 use contextcore_core::Millis;
 
@@ -22,7 +22,7 @@ pub(crate) fn duration(seconds: f64) -> String {
     }
 }
 
-/// A moment as people read it, to the second: `2026-11-10 09:30:00Z`.
+/// A moment to the second: `2026-11-10 09:30:00Z`.
 pub(crate) fn moment(at: Millis) -> String {
     at.timestamp().strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
@@ -50,13 +50,13 @@ pub(crate) fn count(number: impl Into<i128>) -> String {
     if number < 0 { format!("-{text}") } else { text }
 }
 
-/// Points without decimals nobody gave: `5`, `2.5`.
+/// Points without superfluous decimals: `5`, `2.5`.
 pub(crate) fn points(points: f64) -> String {
     let rounded = (points * 100.0).round() / 100.0;
     format!("{}", if rounded == 0.0 { 0.0 } else { rounded })
 }
 
-/// Bytes in the unit that keeps them short: `12.3 MiB`.
+/// Bytes in a unit that keeps the number short: `12.3 MiB`.
 #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
 pub(crate) fn bytes(number: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_to_come_is_not_ago() {
+    fn a_future_moment_is_not_ago() {
         assert_eq!(ago(Millis(0), Millis(90_000)), "1970-01-01 00:00:00Z (1m 30s ago)");
         assert_eq!(ago(Millis(90_000), Millis(0)), "1970-01-01 00:01:30Z (in 1m 30s)");
     }

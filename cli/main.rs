@@ -1,7 +1,8 @@
-//! The `contextcore` command: reads the arguments, runs the subcommand, and turns its end into an exit code.
+//! The `contextcore` command: reads the arguments, runs the subcommand, and turns its result into an exit code.
 //!
 //! Read [`args`] for what can be typed, [`failure`] for what the codes mean. Each subcommand has a file of its own name; what
-//! they share is in [`app`] (configuration, store, connectors), [`engine`] (syncing and sending) and [`reader`] (looking).
+//! they share is in [`app`] (configuration, store, connectors), [`engine`] (syncing and exporting), [`reader`] (reading the store)
+//! and [`list`] (printing lists).
 
 mod app;
 mod args;
@@ -9,13 +10,16 @@ mod check;
 mod dashboards;
 mod demo;
 mod doctor;
+mod duration;
 mod engine;
 mod failure;
 #[cfg(test)]
 mod fixture;
 mod humanize;
 mod init;
+mod list;
 mod logging;
+mod output;
 mod portfolio;
 mod progress;
 mod reader;
@@ -24,6 +28,7 @@ mod report;
 mod self_metrics;
 mod serve;
 mod show;
+mod socket;
 mod sprints;
 mod status;
 mod stop;
@@ -47,13 +52,13 @@ use crate::failure::{Exit, Outcome};
 fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     let bars = MultiProgress::new();
-    logging::start(global.verbose, chattiness(&command), &bars);
+    logging::start(global.verbose, base_verbosity(&command), &bars);
     let context = Context { global, bars };
-    let ended = match runtime(&command) {
+    let result = match runtime(&command) {
         Ok(runtime) => runtime.block_on(run(&context, command)),
         Err(error) => Err(error.into()),
     };
-    match ended {
+    match result {
         Ok(exit) => exit.into(),
         Err(failure) => {
             eprint!("{failure}");
@@ -62,8 +67,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// What runs the command. One thread does for what mostly waits: the C library keeps an arena of memory for every further
-/// one, which took half as much again. A service must answer while it works, and the demo is its own vendor.
+/// The runtime of a command. One thread is enough for work that mostly waits, and each further one costs memory: the C library
+/// keeps an arena for it, which added half as much again. A service must answer while it works, and the demo runs its own vendors.
 fn runtime(command: &Command) -> io::Result<Runtime> {
     match command {
         Command::Serve | Command::Demo(_) => Builder::new_multi_thread().worker_threads(2).enable_all().build(),
@@ -71,8 +76,8 @@ fn runtime(command: &Command) -> io::Result<Runtime> {
     }
 }
 
-/// How much a command logs without `-v`: a service says what happens, and so does long work that draws no bar.
-fn chattiness(command: &Command) -> u8 {
+/// How much a command logs without `-v`. A service logs what happens, and so does long work that draws no progress bar.
+fn base_verbosity(command: &Command) -> u8 {
     match command {
         Command::Serve => 1,
         Command::Sync(_) | Command::Replay(_) | Command::Demo(_) => u8::from(!terminal::is_watched()),
@@ -87,8 +92,8 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Check(arguments) => check::run(context, &arguments).await,
         Command::Sync(arguments) => sync::run(context, &arguments).await,
         Command::Serve => serve::run(context).await,
-        Command::Tasks(arguments) => tasks::run(context, &arguments.filter()).await,
-        Command::Sprints(arguments) => sprints::run(context, &arguments.filter()).await,
+        Command::Tasks(arguments) => list::print(context, arguments.query()).await,
+        Command::Sprints(arguments) => list::print(context, arguments.query()).await,
         Command::Show(arguments) => show::run(context, &arguments).await,
         Command::Status => status::run(context).await,
         Command::Replay(arguments) => replay::run(context, &arguments).await,

@@ -1,41 +1,42 @@
-//! Progress for whoever watches: bars on a terminal, a log line now and then otherwise.
+//! Progress of a run: bars on a terminal, otherwise a log line now and then.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use contextcore_core::lock;
 use contextcore_core::progress::{Progress, Update};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::{humanize, terminal};
 
-/// How often a source says in the log that it is still at work.
+/// How often a running source writes a log line.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// What watches this run.
+/// The progress display of a run.
 pub(crate) fn watcher(bars: &MultiProgress) -> Box<dyn Progress> {
     if terminal::is_watched() { Box::new(Bars::new(bars.clone())) } else { lines() }
 }
 
-/// Log lines, whoever watches: for a service.
+/// Log lines, for a service.
 pub(crate) fn lines() -> Box<dyn Progress> {
     Box::<Lines>::default()
 }
 
-/// Takes the bars away, before the result is printed where they were. Logs go on as without them.
+/// Removes the bars before the result is printed in their place. Logging continues.
 pub(crate) fn end(bars: &MultiProgress) {
-    // Nothing can be done about a terminal that does not obey.
+    // A terminal that cannot be cleared is no reason to fail.
     bars.clear().unwrap_or_default();
     bars.set_draw_target(ProgressDrawTarget::hidden());
 }
 
-/// A bar for each source, and one for each project of which something is sent.
+/// A bar for each source, and one for each project with exported items.
 struct Bars {
     all: MultiProgress,
     bars: Mutex<HashMap<String, Bar>>,
 }
 
-/// One bar, and what it counts besides its position.
+/// One bar, and its counts besides its position.
 struct Bar {
     bar: ProgressBar,
     changes: u64,
@@ -58,7 +59,7 @@ impl Bars {
 
 impl Progress for Bars {
     fn event(&self, source: &str, event: Update) {
-        let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bars = lock(&self.bars);
         let template = if matches!(event, Update::Sent { .. }) { SENDING } else { UNKNOWN };
         let bar = bars.entry(source.to_owned()).or_insert_with(|| self.begin(source, template));
         match event {
@@ -80,39 +81,39 @@ impl Progress for Bars {
 
 impl Bar {
     fn expect(&self, total: u64) {
-        // A tool that counts less than it sends must not make a bar that is over 100 %.
+        // A tool can count fewer records than it returns; the bar must not exceed 100 %.
         self.bar.set_length(total.max(self.bar.position()));
         self.bar.set_style(style(KNOWN));
     }
 
     fn message(&self) -> String {
         let parts = [(self.changes, "changes"), (self.sent, "sent")];
-        let told =
+        let texts =
             parts.iter().filter(|(count, _)| *count > 0).map(|(count, of)| format!("{} {of}", humanize::count(*count)));
-        told.collect::<Vec<_>>().join(", ")
+        texts.collect::<Vec<_>>().join(", ")
     }
 }
 
-/// Records a second.
+/// Records per second.
 fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
     if write!(out, "{:.0}/s", state.per_sec()).is_err() {
         tracing::trace!("a progress bar could not be drawn");
     }
 }
 
-/// When the tool told how many records there are.
+/// The template when the number of records is known.
 const KNOWN: &str = "{prefix:14!} {bar:24.cyan/dim} {human_pos}/{human_len} records {rate} eta {eta} · {msg}";
-/// While nobody knows.
+/// The template until then.
 const UNKNOWN: &str = "{prefix:14!} {spinner} {human_pos} records {rate} {elapsed} · {msg}";
 
-/// What is sent of a project as a whole.
+/// The template for the export of a whole project.
 const SENDING: &str = "{prefix:14!} {spinner} {msg}";
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).with_key("rate", rate)
 }
 
-/// A line in the log when a source begins, now and then, and when it is done.
+/// A log line when a source begins, now and then while it runs, and when it ends.
 #[derive(Default)]
 struct Lines {
     counts: Mutex<HashMap<String, Counts>>,
@@ -120,7 +121,7 @@ struct Lines {
 
 struct Counts {
     began: Instant,
-    spoke: Instant,
+    logged: Instant,
     records: u64,
     changes: u64,
     sent: u64,
@@ -130,16 +131,16 @@ struct Counts {
 impl Default for Counts {
     fn default() -> Self {
         let now = Instant::now();
-        Self { began: now, spoke: now, records: 0, changes: 0, sent: 0, total: None }
+        Self { began: now, logged: now, records: 0, changes: 0, sent: 0, total: None }
     }
 }
 
 impl Counts {
-    /// Whether it is time for another line.
+    /// Whether another line is due.
     fn is_due(&mut self) -> bool {
-        let due = self.spoke.elapsed() >= LOG_EVERY;
+        let due = self.logged.elapsed() >= LOG_EVERY;
         if due {
-            self.spoke = Instant::now();
+            self.logged = Instant::now();
         }
         due
     }
@@ -147,7 +148,7 @@ impl Counts {
 
 impl Progress for Lines {
     fn event(&self, source: &str, event: Update) {
-        let mut all = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.counts);
         let counts = all.entry(source.to_owned()).or_default();
         match event {
             Update::Began { .. } => {
@@ -160,13 +161,13 @@ impl Progress for Lines {
                 counts.changes += changes;
                 if counts.is_due() {
                     let Counts { records, changes, total, .. } = *counts;
-                    tracing::info!(source, records, total, changes, "sync goes on");
+                    tracing::info!(source, records, total, changes, "sync continues");
                 }
             }
             Update::Sent { signal, items } => {
                 counts.sent += items;
                 if counts.is_due() {
-                    tracing::info!(source, signal = signal.as_str(), sent = counts.sent, "sending goes on");
+                    tracing::info!(source, signal = signal.as_str(), sent = counts.sent, "export continues");
                 }
             }
             Update::Done => {
@@ -186,14 +187,14 @@ mod tests {
     }
 
     #[test]
-    fn the_templates_are_sound() {
+    fn the_templates_are_valid() {
         for template in [KNOWN, UNKNOWN, SENDING] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }
 
     #[test]
-    fn a_bar_counts_records_and_tells_changes() {
+    fn a_bar_counts_records_and_shows_changes() {
         let bars = hidden();
         bars.event("acme", Update::Began { total: None });
         bars.event("acme", Update::Total(1_200));
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_was_too_low_does_not_pass_the_end() {
+    fn a_total_that_is_too_low_does_not_exceed_the_end() {
         let bars = hidden();
         let bar = bars.begin("acme", UNKNOWN);
         bar.bar.inc(50);

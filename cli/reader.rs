@@ -1,56 +1,28 @@
-//! Reading for the commands that only look: from the store itself, or, while another process holds it, through the socket
-//! of the `serve` that does. Both ways give the same objects.
+//! Access for the commands that read: the store itself, or, while a `serve` holds it, the socket of that `serve`. Both answer
+//! with the same functions of [`contextcore_core::query`].
 
 use contextcore_core::clock;
-use std::path::{Path, PathBuf};
-
 use contextcore_core::config::Config;
-use contextcore_core::http::local::Local;
-use contextcore_core::query::{SprintFilter, SprintView, TaskFilter, TaskView, Viewer};
+use contextcore_core::http::local::{Local, Refusal};
+use contextcore_core::query::{Cursor, List, ListLine, ListQuery, ShowView, StatusView, TaskSelector, Viewer};
 use contextcore_core::store::Store;
 use contextcore_core::{Error, ErrorKind, Millis};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
-use crate::app;
 use crate::failure::Failure;
-use crate::show::{self, ShowView};
-use crate::status::{self, StatusView};
+use crate::{app, socket};
 
-/// The name of the socket inside the store's directory.
-const SOCKET: &str = "serve.sock";
-/// The longest path a Unix socket may have on every system we run on.
-const LONGEST_SOCKET_PATH: usize = 100;
-
-/// Which task to show.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Which {
-    /// The key people say, or the tool's own id.
-    pub(crate) key: String,
-    /// Its source, when two hold the same key.
-    pub(crate) source: Option<String>,
-}
-
-/// Where the socket of a `serve` that holds this store is. In the store's own directory, so that who may write there owns
-/// it; a directory too deep for a socket's path has it among the temporary files instead.
-pub(crate) fn socket_path(store: &Path) -> PathBuf {
-    let inside = store.join(SOCKET);
-    if inside.as_os_str().len() <= LONGEST_SOCKET_PATH {
-        return inside;
-    }
-    let whole = store.canonicalize().unwrap_or_else(|_| store.to_owned());
-    let name: String = whole.to_string_lossy().chars().rev().filter(|c| c.is_ascii_alphanumeric()).take(40).collect();
-    std::env::temp_dir().join(format!("contextcore-{name}.sock"))
-}
-
-/// Answers what the reading commands ask.
+/// Reads the store, directly or through the `serve` that holds it.
 pub(crate) enum Reader {
-    /// We hold the store.
+    /// This process holds the store.
     Here {
         /// The store.
         store: Box<Store>,
         /// The configuration.
         config: Box<Config>,
-        /// The moment it is looked at.
+        /// The moment of every view.
         now: Millis,
     },
     /// A `serve` holds it.
@@ -58,72 +30,85 @@ pub(crate) enum Reader {
 }
 
 impl Reader {
-    /// Opens the store, or finds the way to who holds it.
+    /// Opens the store, or connects to the process that holds it.
     pub(crate) async fn open(config: Config) -> Result<Self, Failure> {
         match app::open_store(&config).await {
             Ok(store) => Ok(Self::Here { store: Box::new(store), config: Box::new(config), now: clock::now() }),
             Err(error) if error.context("locked").is_some() => {
-                Ok(Self::There(Local::new(&socket_path(&config.store.path))?))
+                Ok(Self::There(Local::new(&socket::path(&config.store.path))?))
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Visits the tasks that fit, one at a time.
-    pub(crate) async fn each_task(
+    /// Visits the items of a page as JSON, and gives the cursor of the next page.
+    pub(crate) async fn list<F: List>(
         &self,
-        filter: &TaskFilter,
-        visit: &mut dyn FnMut(TaskView) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        match self {
+        query: &ListQuery<F>,
+        visit: &mut dyn FnMut(&RawValue) -> Result<(), Failure>,
+    ) -> Result<Option<Cursor>, Failure> {
+        let local = match self {
             Self::Here { store, config, now } => {
-                let viewer = Viewer::new(store, config, *now);
-                for key in viewer.keys(filter)? {
-                    if let Some(view) = viewer.task(&key)? {
-                        visit(view)?;
-                    }
-                }
+                return Viewer::new(store, config, *now).each_json(query, |item| visit(&item));
             }
-            Self::There(local) => {
-                let all: Vec<TaskView> = local.get("/v1/tasks", filter).await.map_err(unheard)?;
-                all.into_iter().try_for_each(visit)?;
+            Self::There(local) => local,
+        };
+        let mut end = None;
+        let read = |line: &[u8]| match serde_json::from_slice(line).map_err(torn)? {
+            ListLine::Item(item) => visit(&item).map_err(Stop),
+            ListLine::End { next_cursor } => {
+                end = Some(next_cursor);
+                Ok(())
             }
-        }
-        Ok(())
-    }
-
-    /// The sprints that fit.
-    pub(crate) async fn sprints(&self, filter: &SprintFilter) -> Result<Vec<SprintView>, Failure> {
-        match self {
-            Self::Here { store, config, now } => Ok(Viewer::new(store, config, *now).sprints(filter)?),
-            Self::There(local) => Ok(local.get("/v1/sprints", filter).await.map_err(unheard)?),
-        }
+            ListLine::Error(Refusal { kind, message }) => Err(Error::new(kind, message).into()),
+        };
+        local.lines(&format!("/v1/{}", F::NAME), query, read).await.map_err(|Stop(failure)| failure)?;
+        end.ok_or_else(|| Error::new(ErrorKind::Protocol, "read the whole answer of the running contextcore").into())
     }
 
     /// One task with its neighbourhood.
-    pub(crate) async fn show(&self, which: &Which) -> Result<ShowView, Failure> {
-        let view = match self {
-            Self::Here { store, config, now } => show::look(store, config, *now, which),
-            Self::There(local) => local.get("/v1/show", which).await.map_err(unheard),
-        };
+    pub(crate) async fn show(&self, selector: &TaskSelector) -> Result<ShowView, Failure> {
+        let view = self.view("show", selector, |viewer| viewer.show(selector)).await;
         view.map_err(|error| match error.kind() {
-            // No source failed here: the key is wrong.
+            // The key is wrong; no source failed.
             ErrorKind::NotFound => Failure::usage(error.full()),
             _ => error.into(),
         })
     }
 
-    /// Where everything stands.
+    /// The state of every source, backend and of the store.
     pub(crate) async fn status(&self) -> Result<StatusView, Failure> {
+        Ok(self.view("status", &(), |viewer| viewer.status()).await?)
+    }
+
+    async fn view<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        query: &impl Serialize,
+        read: impl FnOnce(&Viewer<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         match self {
-            Self::Here { store, config, now } => Ok(status::look(store, config, *now)?),
-            Self::There(local) => Ok(local.get("/v1/status", &()).await.map_err(unheard)?),
+            Self::Here { store, config, now } => read(&Viewer::new(store, config, *now)),
+            Self::There(local) => local.get(&format!("/v1/{name}"), query).await.map_err(unanswered),
         }
     }
 }
 
-/// Who holds the store does not answer: a `sync` under way, most often.
-fn unheard(error: Error) -> Error {
+/// Why reading lines ended early.
+struct Stop(Failure);
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self(unanswered(error).into())
+    }
+}
+
+fn torn(error: serde_json::Error) -> Error {
+    Error::new(ErrorKind::Protocol, "understand the running contextcore; is it of another version?").caused_by(error)
+}
+
+/// The process that holds the store does not answer: most often a running `sync`.
+fn unanswered(error: Error) -> Error {
     if error.kind() != ErrorKind::Unavailable {
         return error;
     }
@@ -135,25 +120,19 @@ fn unheard(error: Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use contextcore_core::config;
 
-    #[test]
-    fn a_socket_lies_in_the_store_unless_its_path_would_be_too_long() {
-        assert_eq!(socket_path(Path::new("data")), Path::new("data/serve.sock"));
-        let deep = PathBuf::from("/x".repeat(80));
-        assert!(socket_path(&deep).as_os_str().len() <= LONGEST_SOCKET_PATH + 20);
-        assert_ne!(socket_path(&deep), socket_path(&deep.join("y")));
-    }
+    use super::*;
+    use crate::failure::Exit;
 
     #[tokio::test]
-    async fn a_store_that_is_held_by_somebody_mute_says_what_to_do() {
+    async fn a_store_held_by_a_process_that_does_not_answer_says_what_to_do() {
         let dir = tempfile::tempdir().unwrap();
         let config = config::parse(&format!("store: {{path: '{}'}}", dir.path().display()), "x.yaml", &[]).unwrap();
         let _held = Store::open(dir.path()).unwrap();
         let reader = Reader::open(config).await.unwrap();
         let failure = reader.status().await.unwrap_err();
         assert!(failure.lines[0].contains("wait until its `sync` has ended"), "{failure}");
-        assert_eq!(failure.exit, crate::failure::Exit::Internal);
+        assert_eq!(failure.exit, Exit::Internal);
     }
 }

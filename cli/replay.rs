@@ -1,12 +1,11 @@
-//! `contextcore replay`: sends history again, with the ids it always had.
+//! `contextcore replay`: exports history again, with the same ids.
 
-use contextcore_core::clock;
 use std::sync::Arc;
 use std::time::Instant;
 
-use contextcore_core::Millis;
 use contextcore_core::config::{Config, nearest_known};
 use contextcore_core::export::Selection;
+use contextcore_core::{Millis, clock};
 
 use crate::app::{self, Context};
 use crate::args;
@@ -27,16 +26,16 @@ pub(crate) async fn run(context: &Context, arguments: &args::Replay) -> Outcome 
         known_project(project, &known)?;
     }
     let sinks = engine.sinks()?;
-    let clock = Instant::now();
+    let begun = Instant::now();
     let replayer = engine.replayer(&sinks, false);
     let sent = stop::stoppable(&engine.cancel, replayer.replay(&selection, clock::now())).await?;
     progress::end(&context.bars);
-    let report = RunReport::new(Vec::new(), sent, &engine.owners()?, false, clock.elapsed().as_secs_f64());
+    let report = RunReport::new(Vec::new(), sent, &engine.owners()?, false, begun.elapsed().as_secs_f64());
     sync::print(&report, json)?;
     Ok(report.exit())
 }
 
-/// What to send again, with every name checked: a slip must not look like "nothing to send".
+/// What to export again. Every name is checked, since a typing error must not look like "nothing to export".
 fn selection(config: &Config, arguments: &args::Replay, now: Millis) -> Result<Selection, Failure> {
     let args::Replay { since, source, project } = arguments;
     if let Some(source) = source {
@@ -47,32 +46,32 @@ fn selection(config: &Config, arguments: &args::Replay, now: Millis) -> Result<S
     Ok(Selection { since, source: source.clone(), project })
 }
 
-/// A project by its id, or the project of the portfolio that includes the native project of that name.
+/// A project by its id, or the portfolio project that includes the native project with that name.
 fn project_id(config: &Config, typed: &str) -> String {
     let by_id = config.projects.iter().find(|project| project.id.eq_ignore_ascii_case(typed));
     let including = || config.projects.iter().find(|project| project.include.iter().any(|(_, native)| native == typed));
     by_id.or_else(including).map_or_else(|| typed.to_owned(), |project| project.id.clone())
 }
 
-/// Whether the store holds anything of a project.
+/// Fails unless the store holds something of a project.
 fn known_project(project: &str, known: &[&str]) -> Result<(), Failure> {
     if known.contains(&project) {
         return Ok(());
     }
     let hint = nearest_known(project, known).map(|near| format!("did you mean `{near}`?"));
     let hint = hint.unwrap_or_else(|| match known {
-        [] => "nothing was synced yet".to_owned(),
+        [] => "nothing has been synced yet".to_owned(),
         known => format!("known: {}", known.join(", ")),
     });
     Err(Failure::usage(format!("the store holds no project `{project}`; {hint}")))
 }
 
-/// A moment as people type it: RFC 3339, a date (its first moment, UTC), or an age such as `30d`.
+/// A moment on the command line: RFC 3339, a date (its first moment, UTC), or an age such as `30d`.
 fn moment(text: &str, now: Millis) -> Result<Millis, Failure> {
     let date = || Millis::parse(&format!("{text}T00:00:00Z"));
     let age = || age(text).map(|age| now.plus(-age));
     Millis::parse(text).or_else(date).or_else(age).ok_or_else(|| {
-        let message = format!("`{text}` is no time: write 2026-11-10, 2026-11-10T09:30:00Z, or an age such as 30d");
+        let message = format!("`{text}` is not a time: write 2026-11-10, 2026-11-10T09:30:00Z, or an age such as 30d");
         Failure::usage(message)
     })
 }
@@ -98,7 +97,7 @@ mod tests {
     use crate::fixture;
 
     #[test]
-    fn a_time_may_be_typed_in_three_ways() {
+    fn a_time_can_be_written_in_three_ways() {
         let now = fixture::NOW;
         let read = |text| moment(text, now).map(|at| at.to_string());
         assert_eq!(read("2026-11-10T09:30:00Z").unwrap(), "2026-11-10T09:30:00.000Z");
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_checked_and_native_projects_are_found_in_the_portfolio() {
+    fn names_are_checked_and_native_projects_map_to_the_portfolio() {
         let (_store, config, _dir) = fixture::world();
         let typed = |source: Option<&str>, project: Option<&str>| args::Replay {
             since: None,
@@ -124,15 +123,16 @@ mod tests {
         assert_eq!(project("OPS").as_deref(), Some("OPS"));
         assert!(selection(&config, &typed(Some("acne"), None), fixture::NOW).unwrap_err().lines[0].contains("`acme`"));
     }
+
     #[test]
-    fn a_slip_in_a_projects_name_does_not_look_like_nothing_to_send() {
-        let said = |project, known: &[&str]| known_project(project, known).unwrap_err().lines[0].clone();
+    fn an_unknown_project_is_an_error() {
+        let message = |project, known: &[&str]| known_project(project, known).unwrap_err().lines[0].clone();
         assert!(known_project("commerce", &["commerce", "OPS"]).is_ok());
         assert_eq!(
-            said("comerce", &["commerce", "OPS"]),
+            message("comerce", &["commerce", "OPS"]),
             "the store holds no project `comerce`; did you mean `commerce`?"
         );
-        assert_eq!(said("nope", &["commerce", "OPS"]), "the store holds no project `nope`; known: commerce, OPS");
-        assert_eq!(said("nope", &[]), "the store holds no project `nope`; nothing was synced yet");
+        assert_eq!(message("nope", &["commerce", "OPS"]), "the store holds no project `nope`; known: commerce, OPS");
+        assert_eq!(message("nope", &[]), "the store holds no project `nope`; nothing has been synced yet");
     }
 }

@@ -1,8 +1,8 @@
-//! What a run came to: the last lines of `sync`, `replay` and `demo`, or one JSON object, and the exit code that follows.
+//! The report of a run: the last lines of `sync`, `replay` and `demo`, or one JSON object, and the exit code.
 
 use std::collections::BTreeMap;
 
-use contextcore_core::engine::telemetry::ProcessUse;
+use contextcore_core::engine::telemetry::{ProcessUse, process_use};
 use contextcore_core::export::otlp::Signal;
 use contextcore_core::export::{DrainReport, Sent};
 use contextcore_core::ingest::sync::SourceReport;
@@ -12,22 +12,22 @@ use serde::Serialize;
 use crate::failure::Exit;
 use crate::humanize;
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct RunReport {
-    /// One entry a source.
+    /// One entry for each source.
     pub(crate) sources: Vec<SourceLine>,
-    /// What became of the telemetry.
+    /// What was exported.
     pub(crate) export: ExportLine,
-    /// Nothing was written or sent.
+    /// Nothing was written or exported.
     pub(crate) dry_run: bool,
-    /// How long everything took.
+    /// How long the run took.
     pub(crate) seconds: f64,
-    /// What the process used, where the system tells.
+    /// The resources the process used, on systems that show them.
     pub(crate) process: Option<ProcessUse>,
 }
 
-/// What a source came to.
+/// The result for one source.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct SourceLine {
     name: String,
@@ -43,32 +43,32 @@ pub(crate) struct SourceLine {
     error: Option<ErrorLine>,
 }
 
-/// What became of the telemetry.
+/// What was exported.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct ExportLine {
-    /// Spans the backend took, over all sources.
+    /// Spans that the backend accepted, over all sources.
     spans: u64,
-    /// Log records it took.
+    /// Accepted log records.
     logs: u64,
-    /// Metric points it took.
+    /// Accepted metric points.
     points: u64,
-    /// Items it refused for good.
+    /// Permanently refused items.
     rejected: u64,
     /// Batches sent again.
     retries: u64,
-    /// What ended the sending early, by signal. What remains is in the journal.
+    /// Why the export ended early, by signal. The rest stays in the journal.
     errors: BTreeMap<String, ErrorLine>,
 }
 
 /// An error, for programs.
 #[derive(Debug, Serialize)]
 pub(crate) struct ErrorLine {
-    #[serde(serialize_with = "kind_word")]
+    #[serde(serialize_with = "kind_name")]
     kind: ErrorKind,
     message: String,
 }
 
-fn kind_word<S: serde::Serializer>(kind: &ErrorKind, serializer: S) -> Result<S::Ok, S::Error> {
+fn kind_name<S: serde::Serializer>(kind: &ErrorKind, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(kind.as_str())
 }
 
@@ -77,7 +77,7 @@ impl ErrorLine {
         &self.message
     }
 
-    /// The exit code this error alone means.
+    /// The exit code for this error alone.
     pub(crate) fn exit(&self) -> Exit {
         Exit::of(self.kind)
     }
@@ -90,8 +90,8 @@ impl From<&Error> for ErrorLine {
 }
 
 impl RunReport {
-    /// Puts together what was read and what was sent. What was sent of a project as a whole (snapshots, metrics) is counted
-    /// with the source that `owners` has for it.
+    /// Combines what was read and what was exported. What belongs to a whole project (snapshots, metrics) is counted with the
+    /// source that `owners` has for it.
     pub(crate) fn new(
         read: Vec<SourceReport>,
         sent: DrainReport,
@@ -102,8 +102,7 @@ impl RunReport {
         let errors = sent.errors.iter().map(|(signal, error)| (signal.as_str().to_owned(), error.into())).collect();
         let export = ExportLine { rejected: sent.rejected, retries: sent.retries, errors, ..ExportLine::default() };
         let sources = read.into_iter().map(SourceLine::of).collect();
-        let process = contextcore_core::engine::telemetry::process_use();
-        let mut report = Self { sources, export, dry_run, seconds, process };
+        let mut report = Self { sources, export, dry_run, seconds, process: process_use() };
         for (source, counts) in &sent.by_source {
             report.count(Some(source), counts);
         }
@@ -113,12 +112,12 @@ impl RunReport {
         report
     }
 
-    /// Whether the backend of `signal` did not take everything.
+    /// Whether the backend of `signal` did not accept everything.
     pub(crate) fn failed(&self, signal: Signal) -> bool {
         self.export.errors.contains_key(signal.as_str())
     }
 
-    /// Counts what was sent, with a line for its source: what waited in the journal of others is sent as well.
+    /// Adds exported items to the line of their source. A source that was not read has a line too when its backlog was exported.
     fn count(&mut self, source: Option<&String>, counts: &Sent) {
         let Sent { spans, logs, points } = *counts;
         self.export.spans += spans;
@@ -135,7 +134,7 @@ impl RunReport {
         line.points += points;
     }
 
-    /// The exit code all of it means. Whatever the sending failed of, what counts is that the backend has not taken everything.
+    /// The exit code of the run. For the export, any failure means that the backend did not accept everything.
     pub(crate) fn exit(&self) -> Exit {
         let sources = self.sources.iter().filter_map(|line| line.error.as_ref()).map(ErrorLine::exit);
         let left = !self.export.errors.is_empty() || self.export.rejected > 0;
@@ -143,13 +142,13 @@ impl RunReport {
         Exit::worst(sources.chain(left.then_some(Exit::Backend)).chain(fatal))
     }
 
-    /// One line a source, for people.
+    /// One line for each source.
     pub(crate) fn lines(&self) -> String {
         self.sources.iter().map(|line| line.text(self.dry_run)).collect()
     }
 
-    /// What a person should look at: warnings, then errors, a line each.
-    pub(crate) fn troubles(&self) -> String {
+    /// Warnings, then errors, one on each line.
+    pub(crate) fn problems(&self) -> String {
         let mut text = String::new();
         for line in &self.sources {
             line.warnings.iter().for_each(|warning| text.push_str(&format!("warning: {}: {warning}\n", line.name)));
@@ -160,12 +159,12 @@ impl RunReport {
         }
         if self.export.rejected > 0 {
             let items = humanize::plural(self.export.rejected, "item");
-            text.push_str(&format!("error: the backend refused {items} for good: see `contextcore status`\n"));
+            text.push_str(&format!("error: the backend permanently refused {items}: see `contextcore status`\n"));
         }
         for line in &self.sources {
             line.error.iter().for_each(|error| text.push_str(&format!("error: {}: {}\n", line.name, error.message)));
         }
-        // A store that failed fails every signal alike: the first says it all.
+        // A failed store fails every signal in the same way, so one line is enough.
         let of_store = |error: &ErrorLine| error.kind == ErrorKind::Store;
         let first = self.export.errors.values().position(of_store);
         for (place, (signal, error)) in self.export.errors.iter().enumerate() {
@@ -200,7 +199,7 @@ impl SourceLine {
         let count = |number: u64| humanize::count(number);
         let failed = if self.error.is_some() { ", failed" } else { "" };
         let sent = if dry_run {
-            "nothing written or sent".to_owned()
+            "nothing written or exported".to_owned()
         } else {
             format!("{} spans, {} logs, {} points", count(self.spans), count(self.logs), count(self.points))
         };
@@ -245,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_a_source_and_the_troubles_after() {
+    fn each_source_has_a_line_and_problems_follow() {
         let owners = BTreeMap::from([("shop".to_owned(), "acme".to_owned())]);
         let broken = (Signal::Logs, Error::new(ErrorKind::Export, "reach the backend"));
         let report = RunReport::new(
@@ -255,7 +254,7 @@ mod tests {
             false,
             13.0,
         );
-        insta::assert_snapshot!(report.lines() + &report.troubles(), @"
+        insta::assert_snapshot!(report.lines() + &report.problems(), @"
         acme: 1,204 records, 5,310 changes, 10 spans, 20 logs, 530 points, 42 requests, 12.3 s
         ops: 1,204 records, 5,310 changes, 0 spans, 0 logs, 0 points, 42 requests, 12.3 s, failed
         old: 0 records, 0 changes, 10 spans, 20 logs, 30 points, 0 requests, 0.0 s
@@ -266,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exit_code_says_who_failed() {
+    fn the_exit_code_is_that_of_the_worst_failure() {
         let exit = |read, sent| RunReport::new(read, sent, &BTreeMap::new(), false, 1.0).exit();
         let export = || vec![(Signal::Traces, Error::new(ErrorKind::Export, "x"))];
         assert_eq!(exit(vec![read("a", None)], sent(&["a"], vec![])), Exit::Done);

@@ -1,13 +1,12 @@
-//! Our own metrics (`contextcore.*`), pushed over OTLP through the OpenTelemetry SDK.
+//! The program's own metrics (`contextcore.*`), pushed over OTLP through the OpenTelemetry SDK.
 //!
-//! [`SelfMetrics`] is the pipeline: one observable instrument a metric, over the newest
-//! [`readings`](telemetry::readings). Counters are totals out of the store, so they go on over restarts. Nothing runs by
-//! itself: each [`SelfMetrics::push`] is one collection and one request. What there is to say is [`telemetry`]'s matter, and
-//! `/metrics` serves the same. A push that fails is one line in the log, never the end of anything: the next one says it all.
+//! [`SelfMetrics`] is the pipeline: one observable instrument for each metric, over the newest
+//! [`readings`](telemetry::readings). Counters are totals from the store, so they continue across restarts. Each
+//! [`SelfMetrics::push`] is one collection and one request; there is no thread of its own. A push that fails is one line in the
+//! log, and the next push sends the totals again.
 
-use contextcore_core::clock;
 use std::error::Error as StdError;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,7 +14,7 @@ use contextcore_core::config::OtlpConfig;
 use contextcore_core::engine::telemetry::{self, Reading};
 use contextcore_core::export::otlp::{self, OtlpTarget, Signal, Transport};
 use contextcore_core::model::semconv::{self, Instrument, METRICS, Metric};
-use contextcore_core::{Error, ErrorKind, Result};
+use contextcore_core::{Error, ErrorKind, Result, clock, lock};
 use http::HeaderMap;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter, MeterProvider};
@@ -33,22 +32,23 @@ use opentelemetry_sdk::metrics::{InstrumentKind, ManualReader, Pipeline, SdkMete
 use crate::engine::Engine;
 use crate::report::RunReport;
 
-/// How long a push may take, its retries and all.
+/// How long a push may take, with its retries.
 const LIMIT: Duration = Duration::from_secs(5);
-/// What the names of our own metrics begin with.
+/// The prefix of the names of these metrics.
 const OWN: &str = "contextcore.";
 
-/// The readings the instruments show.
+/// The readings that the instruments report.
 type Newest = Arc<Mutex<Vec<Reading>>>;
 
-/// The way our own metrics take to the backend.
+/// The pipeline of these metrics to the backend.
 pub(crate) struct SelfMetrics {
     instruments: Instruments,
     exporter: MetricExporter,
 }
 
 impl SelfMetrics {
-    /// Sets it up; contacts nothing yet. `None` when metrics are not sent or, told in the log, when it cannot be.
+    /// Creates the pipeline without contacting the backend. `None` when metrics are not exported, or, with a warning in the log,
+    /// when it cannot be created.
     pub(crate) fn start(config: &OtlpConfig) -> Option<Self> {
         Self::connect(config).inspect_err(warn).ok().flatten()
     }
@@ -58,7 +58,7 @@ impl SelfMetrics {
         Ok(Some(Self { instruments: Instruments::new(), exporter: exporter(&target)? }))
     }
 
-    /// Says how things stand, within [`LIMIT`]. A failure is told in the log.
+    /// Pushes the current readings, within [`LIMIT`]. A failure is logged.
     pub(crate) async fn push(&self, engine: &Engine) {
         if let Err(error) = self.try_push(engine).await {
             warn(&error);
@@ -75,7 +75,7 @@ impl SelfMetrics {
     }
 }
 
-/// Says how things stand after a run, unless the run was stopped, was only for show, or its backend takes no metrics anyway.
+/// Pushes after a run, unless the run was stopped, was a dry run, or its backend did not accept metrics.
 pub(crate) async fn push_after(engine: &Engine, report: &RunReport) {
     if report.dry_run || report.failed(Signal::Metrics) || engine.cancel.is_cancelled() {
         return;
@@ -91,10 +91,10 @@ fn failed(cause: impl StdError + Send + Sync + 'static) -> Error {
 }
 
 fn warn(error: &Error) {
-    tracing::warn!(error = %error.full(), "our own metrics were not told");
+    tracing::warn!(error = %error.full(), "our own metrics were not exported");
 }
 
-/// The instruments of the SDK and how they are read.
+/// The instruments of the SDK and their reader.
 struct Instruments {
     newest: Newest,
     reader: Reader,
@@ -116,7 +116,7 @@ impl Instruments {
         Self { newest, reader, _provider: provider }
     }
 
-    /// What the SDK makes of these readings.
+    /// The readings as the SDK's metrics.
     fn collect(&self, readings: Vec<Reading>) -> Result<ResourceMetrics> {
         *lock(&self.newest) = readings;
         let mut metrics = ResourceMetrics::default();
@@ -125,7 +125,7 @@ impl Instruments {
     }
 }
 
-/// Registers what shows a metric's newest readings. The pipeline keeps it; the handle is of no further use.
+/// Registers the instrument of a metric. The pipeline owns its callback, so the handle is dropped.
 fn instrument(meter: &Meter, metric: &'static Metric, newest: Newest) {
     let observe = move |to: &dyn AsyncInstrument<f64>| {
         for reading in lock(&newest).iter().filter(|reading| reading.metric.name == metric.name) {
@@ -137,7 +137,7 @@ fn instrument(meter: &Meter, metric: &'static Metric, newest: Newest) {
         Instrument::Counter => drop(
             meter.f64_observable_counter(name).with_unit(unit).with_description(about).with_callback(observe).build(),
         ),
-        // There is no distribution among them.
+        // None of these metrics is a distribution.
         Instrument::Gauge | Instrument::Histogram => drop(
             meter.f64_observable_gauge(name).with_unit(unit).with_description(about).with_callback(observe).build(),
         ),
@@ -148,11 +148,7 @@ fn attributes(reading: &Reading) -> Vec<KeyValue> {
     reading.attributes.iter().map(|(key, value)| KeyValue::new(*key, value.clone())).collect()
 }
 
-fn lock(newest: &Newest) -> MutexGuard<'_, Vec<Reading>> {
-    newest.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Collects when asked. The SDK wants to own its reader, and so do we.
+/// A reader that collects on request. The SDK takes ownership of its reader, and this shares it.
 #[derive(Debug, Clone, Default)]
 struct Reader(Arc<ManualReader>);
 
@@ -178,36 +174,36 @@ impl MetricReader for Reader {
     }
 }
 
-/// The exporter to `target`. Whatever `OTEL_EXPORTER_OTLP_*` says is in the configuration already, which also knows what the
-/// file says instead; so everything the exporter would look up by itself is settled here.
+/// The exporter to `target`. The configuration already combines `OTEL_EXPORTER_OTLP_*` with the file, so everything that the
+/// exporter would look up itself is set here.
 fn exporter(target: &OtlpTarget) -> Result<MetricExporter> {
     let builder = MetricExporter::builder().with_temporality(Temporality::Cumulative);
     let built: Result<_, ExporterBuildError> = match otlp::transport(target)? {
         Transport::Grpc { channel, metadata } => {
-            let ours = move |mut request: tonic::Request<()>| {
+            let with_metadata = move |mut request: tonic::Request<()>| {
                 *request.metadata_mut() = metadata.clone();
                 Ok(request)
             };
-            let builder = builder.with_tonic().with_channel(channel).with_interceptor(ours);
+            let builder = builder.with_tonic().with_channel(channel).with_interceptor(with_metadata);
             builder.with_protocol(Protocol::Grpc).with_timeout(LIMIT).build()
         }
         Transport::Http { client, headers } => {
-            let builder = builder.with_http().with_http_client(OurHeaders { client, headers });
+            let builder = builder.with_http().with_http_client(FixedHeaders { client, headers });
             builder.with_endpoint(&target.url).with_protocol(Protocol::HttpBinary).with_timeout(LIMIT).build()
         }
     };
     built.map_err(failed)
 }
 
-/// A client that sends with our headers alone.
+/// A client that sends the configured headers and no others.
 #[derive(Debug)]
-struct OurHeaders<C> {
+struct FixedHeaders<C> {
     client: C,
     headers: HeaderMap,
 }
 
 #[async_trait]
-impl<C: HttpClient> HttpClient for OurHeaders<C> {
+impl<C: HttpClient> HttpClient for FixedHeaders<C> {
     async fn send_bytes(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         request.headers_mut().clone_from(&self.headers);
         self.client.send_bytes(request).await
@@ -256,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn readings_become_points_and_one_that_is_gone_is_not_told_again() {
+    fn readings_become_points_and_a_removed_one_is_not_exported_again() {
         let instruments = Instruments::new();
         let sent = |value| reading(semconv::M_EXPORT_SENT, &[(semconv::SIGNAL, "logs")], value);
         let backlog = |source, value| reading(semconv::M_JOURNAL_BACKLOG, &[(semconv::SOURCE_NAME, source)], value);
@@ -282,13 +278,13 @@ mod tests {
     }
 
     #[test]
-    fn without_metrics_among_the_signals_there_is_nothing_to_push() {
+    fn without_the_metrics_signal_there_is_no_pipeline() {
         let config = config::parse("export: {otlp: {signals: [traces, logs]}}", "x.yaml", &[]).unwrap();
         assert!(SelfMetrics::connect(&config.export.otlp).unwrap().is_none());
     }
 
     #[tokio::test]
-    async fn a_backend_that_never_answers_holds_up_nothing_for_long() {
+    async fn a_backend_that_never_answers_ends_the_push_at_its_limit() {
         let dir = tempfile::tempdir().unwrap();
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         for protocol in ["grpc", "http/protobuf"] {

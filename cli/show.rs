@@ -1,96 +1,21 @@
 //! `contextcore show KEY`: one task with its neighbourhood, and where to find it in the backends.
 
-use std::io::{self, Write};
-
-use contextcore_core::config::Config;
-use contextcore_core::model::{Status, TaskType};
-use contextcore_core::query::{EventKind, EventView, TaskView, Viewer};
-use contextcore_core::store::Store;
-use contextcore_core::{Error, ErrorKind, Millis};
-use serde::{Deserialize, Serialize};
+use contextcore_core::Millis;
+use contextcore_core::query::{ChildView, EventView, ShowView, TaskSelector, TaskView};
 use serde_json::Value;
 
 use crate::app::Context;
 use crate::args;
 use crate::failure::{Exit, Outcome};
-use crate::reader::{Reader, Which};
+use crate::reader::Reader;
 use crate::table::{Column, Table};
-use crate::{humanize, terminal};
-
-/// A task, its children and its links.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct ShowView {
-    /// The task, as `tasks` lists it.
-    #[serde(flatten)]
-    pub(crate) task: TaskView,
-    /// Its direct children.
-    pub(crate) children: Vec<Child>,
-    /// The links it has now, in the tool's words.
-    pub(crate) links: Vec<String>,
-}
-
-/// What there is to say of a child in one line.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Child {
-    id: String,
-    #[serde(rename = "type")]
-    task_type: TaskType,
-    status: Status,
-    assignee: Option<String>,
-    percent_complete: f64,
-    title: String,
-}
-
-/// Looks a task up.
-///
-/// # Errors
-/// [`ErrorKind::NotFound`] when there is none, [`ErrorKind::Config`] when two sources have one.
-pub(crate) fn look(store: &Store, config: &Config, now: Millis, which: &Which) -> Result<ShowView, Error> {
-    let viewer = Viewer::new(store, config, now);
-    let mut found = viewer.find(&which.key, which.source.as_deref())?;
-    if found.len() > 1 {
-        let sources: Vec<&str> = found.iter().map(|task| task.source.as_str()).collect();
-        let message =
-            format!("`{}` means a task in each of {}: choose one with --source", which.key, sources.join(", "));
-        return Err(Error::new(ErrorKind::Config, message));
-    }
-    let Some(task) = found.pop() else {
-        let message = format!("there is no task `{}` in the store; `contextcore sync` fetches what is new", which.key);
-        return Err(Error::new(ErrorKind::NotFound, message));
-    };
-    let key = contextcore_core::model::TaskKey::new(&*task.source, &*task.native_id);
-    let children = viewer.children(&key)?.into_iter().map(child).collect();
-    Ok(ShowView { links: links(&task.timeline), children, task })
-}
-
-fn child(task: TaskView) -> Child {
-    let TaskView { id, task_type, status, assignee, percent_complete, title, .. } = task;
-    Child { id, task_type, status, assignee, percent_complete, title }
-}
-
-/// The links that were made and not removed since.
-fn links(timeline: &[EventView]) -> Vec<String> {
-    let mut links: Vec<String> = Vec::new();
-    for entry in timeline.iter().filter(|entry| entry.kind == EventKind::Linked) {
-        if let Some(gone) = entry.from.as_str() {
-            links.retain(|link| link != gone);
-        }
-        links.extend(entry.to.as_str().filter(|made| !links.iter().any(|link| link == made)).map(str::to_owned));
-    }
-    links
-}
+use crate::{humanize, output, terminal};
 
 pub(crate) async fn run(context: &Context, arguments: &args::Show) -> Outcome {
     let json = context.is_json("show")?;
-    let which = Which { key: arguments.key.clone(), source: arguments.source.clone() };
-    let view = Reader::open(context.config()?).await?.show(&which).await?;
-    let mut out = io::stdout().lock();
-    if json {
-        serde_json::to_writer_pretty(&mut out, &view)?;
-        out.write_all(b"\n")?;
-    } else {
-        out.write_all(render(&view, terminal::width()).as_bytes())?;
-    }
+    let selector = TaskSelector { key: arguments.key.clone(), source: arguments.source.clone() };
+    let view = Reader::open(context.config()?).await?.show(&selector).await?;
+    output::print(json, &view, |view| render(view, terminal::width()))?;
     Ok(Exit::Done)
 }
 
@@ -117,22 +42,22 @@ fn facts(task: &TaskView) -> Table {
             table.row([format!("  {name}"), value]);
         }
     };
-    let word = |text: &Option<String>| text.clone().unwrap_or_default();
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let time = |at: Option<Millis>| at.map(humanize::moment).unwrap_or_default();
     let length = |seconds: f64| if seconds > 0.0 { humanize::duration(seconds) } else { String::new() };
     row("source", format!("{} ({}), id {}", task.source, task.tool.as_deref().unwrap_or("unknown"), task.native_id));
     row("project", with_native(&task.project_id, &task.project));
     row("type", with_native(task.task_type.as_str(), &task.native_type));
     row("status", with_native(task.status.as_str(), &task.native_status));
-    row("priority", word(&task.priority));
-    row("assignee", word(&task.assignee));
-    row("reporter", word(&task.reporter));
+    row("priority", text(&task.priority));
+    row("assignee", text(&task.assignee));
+    row("reporter", text(&task.reporter));
     row("labels", task.labels.join(", "));
     row("estimate", task.estimate.map(humanize::points).unwrap_or_default());
-    row("parent", word(&task.parent));
+    row("parent", text(&task.parent));
     row("root", task.root.clone());
     row("sprint", task.sprint.as_ref().map(|now| with_native(now, &task.sprints.join(", "))).unwrap_or_default());
-    row("due", word(&task.due));
+    row("due", text(&task.due));
     row("created", time(Some(task.created)));
     row("started", time(task.started));
     row("completed", time(task.completed));
@@ -156,13 +81,13 @@ fn facts(task: &TaskView) -> Table {
     table
 }
 
-/// Our word, and the tool's own in brackets unless it says the same.
+/// Our name, and the tool's own in brackets unless they are equal.
 fn with_native(ours: &str, native: &str) -> String {
     let same = ours.to_lowercase().replace('_', " ") == native.to_lowercase();
     if same || native.is_empty() { ours.to_owned() } else { format!("{ours} ({native})") }
 }
 
-fn children(children: &[Child]) -> Table {
+fn children(children: &[ChildView]) -> Table {
     let columns = [Column::Left, Column::Left, Column::Left, Column::Left, Column::Right, Column::Flexible];
     let mut table = Table::new(&columns.map(|column| ("", column)));
     for child in children {
@@ -187,26 +112,25 @@ fn list(lines: &[String]) -> Table {
     table
 }
 
-fn timeline(entries: &[EventView]) -> Table {
+fn timeline(events: &[EventView]) -> Table {
     let mut table = Table::new(&[("", Column::Left), ("", Column::Left), ("", Column::Flexible), ("", Column::Left)]);
-    for entry in entries {
-        let who = entry.actor.as_ref().map(|actor| format!("by {actor}"));
-        let who = match &entry.derived {
-            Some(from) => Some(format!("derived: {from}")),
-            None => who.or_else(|| entry.observed.then(|| "observed".to_owned())),
+    for event in events {
+        let actor = event.actor.as_ref().map(|actor| format!("by {actor}"));
+        let origin = match &event.derived {
+            Some(cause) => Some(format!("derived: {cause}")),
+            None => actor.or_else(|| event.observed.then(|| "observed".to_owned())),
         };
-        let who = who.unwrap_or_default();
         table.row([
-            format!("  {}", humanize::moment(entry.at)),
-            entry.kind.to_string(),
-            change(&entry.from, &entry.to),
-            who,
+            format!("  {}", humanize::moment(event.at)),
+            event.kind.to_string(),
+            change(&event.from, &event.to),
+            origin.unwrap_or_default(),
         ]);
     }
     table
 }
 
-/// `old → new`, or the side there is.
+/// `old → new`, or one side alone when the other is absent.
 fn change(from: &Value, to: &Value) -> String {
     match (plain(from), plain(to)) {
         (None, None) => String::new(),
@@ -216,7 +140,7 @@ fn change(from: &Value, to: &Value) -> String {
     }
 }
 
-/// A value as people write it; nothing for what is absent or empty.
+/// A value as text; `None` when it is absent or empty.
 fn plain(value: &Value) -> Option<String> {
     let text = match value {
         Value::Null => return None,
@@ -237,22 +161,22 @@ mod tests {
     use super::*;
     use crate::fixture;
 
-    fn which(key: &str) -> Which {
-        Which { key: key.into(), source: None }
+    fn select(key: &str) -> TaskSelector {
+        TaskSelector { key: key.into(), source: None }
     }
 
     #[tokio::test]
     async fn a_task_reads_well() {
         let (reader, _dir) = fixture::reader();
-        let view = reader.show(&which("PROJ-7")).await.unwrap();
+        let view = reader.show(&select("PROJ-7")).await.unwrap();
         insta::assert_snapshot!("show", render(&view, None));
-        insta::assert_snapshot!("show_leaf", render(&reader.show(&which("proj-12")).await.unwrap(), Some(80)));
+        insta::assert_snapshot!("show_leaf", render(&reader.show(&select("proj-12")).await.unwrap(), Some(80)));
     }
 
     #[tokio::test]
     async fn json_is_the_task_with_children_and_links() {
         let (reader, _dir) = fixture::reader();
-        let view = reader.show(&which("PROJ-7")).await.unwrap();
+        let view = reader.show(&select("PROJ-7")).await.unwrap();
         let value = serde_json::to_value(&view).unwrap();
         assert_eq!(value["id"], "PROJ-7");
         assert_eq!(value["children"][0]["id"], "PROJ-9");
@@ -260,26 +184,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unknown_key_is_wrong_usage_that_says_what_to_do() {
+    async fn an_unknown_key_is_a_usage_error_that_says_what_to_do() {
         let (reader, _dir) = fixture::reader();
-        let failure = reader.show(&which("NONE-1")).await.unwrap_err();
+        let failure = reader.show(&select("NONE-1")).await.unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.lines[0].contains("contextcore sync"));
-    }
-
-    #[test]
-    fn a_removed_link_is_no_link() {
-        let entry = |from: Value, to: Value| EventView {
-            at: Millis(0),
-            kind: EventKind::Linked,
-            from,
-            to,
-            actor: None,
-            observed: false,
-            derived: None,
-        };
-        let made = |text: &str| entry(Value::Null, text.into());
-        let gone = |text: &str| entry(text.into(), Value::Null);
-        assert_eq!(links(&[made("blocks A"), made("clones B"), gone("blocks A"), made("clones B")]), ["clones B"]);
     }
 }

@@ -1,11 +1,11 @@
-//! Stopping when asked: Ctrl-C and SIGTERM end work after its current step; asked twice, at once.
+//! Stopping on request: Ctrl-C and SIGTERM end work after its current step; a second request ends it at once.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::{Exit, Failure};
 
-/// The signals that ask us to stop.
+/// The signals that request a stop.
 struct Requests {
     interrupt: Signal,
     terminate: Signal,
@@ -26,7 +26,7 @@ impl Requests {
     }
 }
 
-/// Does `work` to its end; when asked to stop, cancels `cancel` and waits until `work` has come to a clean end.
+/// Runs `work`. On a request to stop it cancels `cancel` and waits until `work` has ended cleanly.
 pub(crate) async fn stoppable<T>(cancel: &CancellationToken, work: impl Future<Output = T>) -> Result<T, Failure> {
     let mut requests = Requests::listen()?;
     tokio::pin!(work);
@@ -35,12 +35,12 @@ pub(crate) async fn stoppable<T>(cancel: &CancellationToken, work: impl Future<O
         done = &mut work => return Ok(done),
         () = requests.next() => {}
     }
-    tracing::info!("stopping after the current step; ask again to stop at once");
+    tracing::info!("stopping after the current step; signal again to stop at once");
     cancel.cancel();
     tokio::select! {
         biased;
         done = &mut work => Ok(done),
-        () = requests.next() => Err(Failure::new(Exit::Internal, "stopped at once; the next run goes on with the last page kept")),
+        () = requests.next() => Err(Failure::new(Exit::Internal, "stopped at once; the next run continues after the last stored page")),
     }
 }
 
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_that_ends_by_itself_is_not_cancelled() {
+    async fn work_that_completes_is_not_cancelled() {
         let cancel = CancellationToken::new();
         assert_eq!(stoppable(&cancel, async { 7 }).await.unwrap(), 7);
         assert!(!cancel.is_cancelled());

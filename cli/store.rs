@@ -1,4 +1,4 @@
-//! `contextcore store`: verify, export, import, compact. Nobody else may hold the store meanwhile.
+//! `contextcore store`: verify, export, import, compact. No other process may hold the store meanwhile.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -19,10 +19,10 @@ pub(crate) async fn run(context: &Context, command: &args::Store) -> Outcome {
     let json = context.is_json("store")?;
     let config = context.config()?;
     if matches!(command, args::Store::Import { .. }) {
-        // Only an import may begin with nothing.
+        // Only an import can begin without a store.
     } else if !config.store.path.exists() {
         let path = config.store.path.display();
-        return Err(Failure::usage(format!("there is no store at {path}: `contextcore sync` makes one")));
+        return Err(Failure::usage(format!("there is no store at {path}: `contextcore sync` creates one")));
     }
     let store = app::open_store(&config).await?;
     match command {
@@ -36,7 +36,7 @@ pub(crate) async fn run(context: &Context, command: &args::Store) -> Outcome {
 fn compact(store: Store, json: bool) -> Outcome {
     let (before, after) = store.compact()?;
     let text = format!("compacted: {} before, {} after", humanize::bytes(before), humanize::bytes(after));
-    say(json, &json!({"bytes_before": before, "bytes_after": after}), &text)
+    print(json, &json!({"bytes_before": before, "bytes_after": after}), &text)
 }
 
 fn export(store: &Store, file: &Path, json: bool) -> Outcome {
@@ -44,26 +44,26 @@ fn export(store: &Store, file: &Path, json: bool) -> Outcome {
         store.export(&mut BufWriter::new(io::stdout().lock()))?;
         return Ok(Exit::Done);
     }
-    let mut out = BufWriter::new(File::create(file).map_err(|error| cannot("write", file, &error))?);
+    let mut out = BufWriter::new(File::create(file).map_err(|error| failed("write", file, &error))?);
     let keys = store.export(&mut out)?;
     let synced = out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
-    synced.map_err(|error| cannot("write", file, &error))?;
-    say(json, &json!({"keys": keys}), &format!("exported {} to {}", humanize::plural(keys, "key"), file.display()))
+    synced.map_err(|error| failed("write", file, &error))?;
+    print(json, &json!({"keys": keys}), &format!("exported {} to {}", humanize::plural(keys, "key"), file.display()))
 }
 
 fn import(store: &Store, file: &Path, json: bool) -> Outcome {
     let mut input: Box<dyn BufRead> = if is_standard(file) {
         Box::new(BufReader::new(io::stdin()))
     } else {
-        Box::new(BufReader::new(File::open(file).map_err(|error| cannot("read", file, &error))?))
+        Box::new(BufReader::new(File::open(file).map_err(|error| failed("read", file, &error))?))
     };
     let keys = store.import(&mut *input)?;
-    say(json, &json!({"keys": keys}), &format!("imported {}", humanize::plural(keys, "key")))
+    print(json, &json!({"keys": keys}), &format!("imported {}", humanize::plural(keys, "key")))
 }
 
 fn verify(store: &Store, json: bool, all: bool) -> Outcome {
     let found = store.verify()?;
-    say(json, &json!(found), &verified(&found))?;
+    print(json, &json!(found), &verified(&found))?;
     let shown = if all { found.problems.len() } else { FIRST_FEW };
     found.problems.iter().take(shown).for_each(|problem| eprintln!("error: {problem}"));
     match found.problems.len() {
@@ -71,7 +71,7 @@ fn verify(store: &Store, json: bool, all: bool) -> Outcome {
         number => Err(Failure::new(
             Exit::Internal,
             format!(
-                "{} found: move the store aside and sync again; the tools hold the truth, and ids stay the same",
+                "{} found: move the store aside and sync again: the tools still have all data, and ids stay the same",
                 humanize::plural(number as u64, "problem")
             ),
         )),
@@ -92,11 +92,11 @@ fn is_standard(file: &Path) -> bool {
     file == Path::new("-")
 }
 
-fn cannot(what: &str, file: &Path, error: &io::Error) -> Failure {
-    Failure::usage(format!("{what} {}: {error}", file.display()))
+fn failed(action: &str, file: &Path, error: &io::Error) -> Failure {
+    Failure::usage(format!("{action} {}: {error}", file.display()))
 }
 
-fn say(json: bool, value: &serde_json::Value, text: &str) -> Outcome {
+fn print(json: bool, value: &serde_json::Value, text: &str) -> Outcome {
     let mut out = io::stdout().lock();
     if json {
         writeln!(out, "{value}")?
@@ -112,7 +112,7 @@ mod tests {
     use crate::fixture;
 
     #[test]
-    fn an_export_brings_everything_to_another_store() {
+    fn an_export_imports_into_another_store() {
         let (store, _, _dir) = fixture::world();
         let other_dir = tempfile::tempdir().unwrap();
         let file = other_dir.path().join("export");
@@ -124,14 +124,14 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_store_passes() {
+    fn a_consistent_store_passes() {
         let (store, _, _dir) = fixture::world();
         assert_eq!(verify(&store, true, false), Ok(Exit::Done));
         assert_eq!(verified(&store.verify().unwrap()), "read 4 tasks, 11 timeline events, 2 sprints, 0 journal items");
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_named() {
+    fn a_missing_file_is_named() {
         let (store, _, _dir) = fixture::world();
         let failure = import(&store, Path::new("/no/such/file"), false).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);

@@ -1,6 +1,5 @@
-//! `contextcore sync`: one pass over the sources, then the journal is drained.
+//! `contextcore sync`: one pass over the sources, then export of the journal.
 
-use contextcore_core::clock;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +8,7 @@ use contextcore_core::config::{Config, SourceConfig};
 use contextcore_core::export::{DrainReport, Present, Sinks};
 use contextcore_core::ingest::sync::Options;
 use contextcore_core::store::Store;
-use contextcore_core::{Error, ErrorKind};
+use contextcore_core::{Error, ErrorKind, clock};
 use tempfile::TempDir;
 
 use crate::app::{self, Context};
@@ -38,22 +37,22 @@ pub(crate) async fn run(context: &Context, arguments: &args::Sync) -> Outcome {
     Ok(report.exit())
 }
 
-/// Reads and sends.
+/// Reads the sources and exports the journal.
 pub(crate) async fn pass(
     engine: &Arc<Engine>,
     sources: &[SourceConfig],
     options: Options,
     sinks: &Sinks,
 ) -> Result<RunReport, Error> {
-    let clock = Instant::now();
+    let begun = Instant::now();
     let read = engine.sync(sources, options).await;
-    // A store that failed once fails everybody who asks it next: one error is enough.
+    // A store that failed once fails the export too, and one error is enough.
     let broken = read.iter().filter_map(|report| report.error.as_ref()).any(|error| error.kind() == ErrorKind::Store);
     let sent = match options.dry_run || broken {
         true => DrainReport::default(),
         false => engine.replayer(sinks, false).drain(clock::now(), Present::ALL).await,
     };
-    Ok(RunReport::new(read, sent, &engine.owners()?, options.dry_run, clock.elapsed().as_secs_f64()))
+    Ok(RunReport::new(read, sent, &engine.owners()?, options.dry_run, begun.elapsed().as_secs_f64()))
 }
 
 /// The store of a run. A dry run leaves nothing behind, not even an empty store.
@@ -65,13 +64,13 @@ async fn store_for(config: &Config, dry_run: bool) -> Result<(Store, Option<Temp
     Ok((app::open_store(config).await?, None))
 }
 
-/// A directory that goes away by itself.
+/// A directory that is removed when the guard is dropped.
 pub(crate) fn scratch() -> Result<TempDir, Failure> {
     let named = tempfile::Builder::new().prefix("contextcore-").tempdir();
     named.map_err(|error| Failure::new(Exit::Internal, format!("make a temporary directory: {error}")))
 }
 
-/// The result on stdout, what to look at on stderr.
+/// Prints the report on stdout, and its problems on stderr.
 pub(crate) fn print(report: &RunReport, json: bool) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     if json {
@@ -81,6 +80,6 @@ pub(crate) fn print(report: &RunReport, json: bool) -> Result<(), Failure> {
         out.write_all(report.lines().as_bytes())?;
     }
     out.flush()?;
-    eprint!("{}", report.troubles());
+    eprint!("{}", report.problems());
     Ok(())
 }

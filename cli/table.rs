@@ -1,15 +1,15 @@
-//! Tables for people and CSV for spreadsheets. Pure: rows in, text out.
+//! Tables for people. Pure: rows in, text out.
 
 use console::{Alignment, measure_text_width, pad_str, truncate_str};
 
-/// How a column is set.
+/// How a column is aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Column {
-    /// Text, to the left.
+    /// Text, aligned left.
     Left,
-    /// Numbers, to the right.
+    /// Numbers, aligned right.
     Right,
-    /// Long text, to the left; gives way when the terminal is narrow.
+    /// Long text, aligned left; cut when the terminal is narrow.
     Flexible,
 }
 
@@ -21,19 +21,19 @@ const NARROWEST: usize = 12;
 /// A table under construction.
 #[derive(Debug)]
 pub(crate) struct Table {
-    columns: Vec<(&'static str, Column)>,
+    columns: Vec<(String, Column)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// A table with these headings. Without any text in them there is no heading line.
-    pub(crate) fn new(columns: &[(&'static str, Column)]) -> Self {
-        Self { columns: columns.to_vec(), rows: Vec::new() }
+    /// A table with these headings. When all of them are empty, there is no heading line.
+    pub(crate) fn new(columns: &[(&str, Column)]) -> Self {
+        Self { columns: columns.iter().map(|(name, column)| ((*name).to_owned(), *column)).collect(), rows: Vec::new() }
     }
 
-    /// Adds a row; a value a column.
+    /// Adds a row, with a cell for each column.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        // A line break inside a title would tear the table.
+        // A line break inside a title would break the table.
         self.rows.push(cells.into_iter().map(|cell| cell.replace(['\n', '\r', '\t'], " ")).collect());
     }
 
@@ -41,10 +41,10 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// The text, at most `width` columns wide if that is given; every line ends with a line end.
+    /// The text, at most `width` columns wide if that is given.
     pub(crate) fn render(&self, width: Option<usize>) -> String {
         let widths = self.widths(width);
-        let headings = self.columns.iter().map(|(heading, _)| *heading);
+        let headings = self.columns.iter().map(|(heading, _)| heading.as_str());
         let mut text = String::new();
         if self.columns.iter().any(|(heading, _)| !heading.is_empty()) {
             self.line(headings, &widths, &mut text);
@@ -69,7 +69,7 @@ impl Table {
         text.push('\n');
     }
 
-    /// What each column takes: as much as its widest cell, but flexible ones give way until the line fits.
+    /// The width of each column: that of its widest cell. Flexible columns shrink until the line fits.
     fn widths(&self, limit: Option<usize>) -> Vec<usize> {
         let widest =
             |place: usize| self.rows.iter().filter_map(|row| row.get(place)).map(|cell| measure_text_width(cell)).max();
@@ -92,16 +92,6 @@ impl Table {
     }
 }
 
-/// One record of CSV as RFC 4180 has it, with its line end.
-pub(crate) fn csv_record<'a>(fields: impl IntoIterator<Item = &'a str>) -> String {
-    let fields: Vec<String> = fields.into_iter().map(csv_field).collect();
-    format!("{}\r\n", fields.join(","))
-}
-
-fn csv_field(text: &str) -> String {
-    if text.contains([',', '"', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_line_up_also_under_wide_characters() {
+    fn columns_line_up_under_wide_characters() {
         insta::assert_snapshot!(sample().render(None), @r"
         KEY      TITLE                 POINTS
         PROJ-9   Checkout flow              5
@@ -123,19 +113,11 @@ mod tests {
     }
 
     #[test]
-    fn long_text_gives_way_and_numbers_never_do() {
+    fn long_text_is_cut_and_numbers_are_not() {
         insta::assert_snapshot!(sample().render(Some(30)), @r"
         KEY      TITLE          POINTS
         PROJ-9   Checkout flow       5
         PROJ-10  見積もりを画…      13
         ");
-    }
-
-    #[test]
-    fn csv_quotes_what_it_must_and_nothing_else() {
-        assert_eq!(
-            csv_record(["plain", "a,b", "say \"x\"", "two\nlines", ""]),
-            "plain,\"a,b\",\"say \"\"x\"\"\",\"two\nlines\",\r\n"
-        );
     }
 }

@@ -1,8 +1,8 @@
-//! What kind of place we print to.
+//! What stdout and stderr are connected to.
 
 use console::Term;
 
-/// How wide stdout is; `None` when it is no terminal, and nothing is to be cut.
+/// The width of stdout; `None` when it is no terminal, so nothing must be cut.
 pub(crate) fn width() -> Option<usize> {
     let term = Term::stdout();
     if !term.is_term() {
@@ -11,12 +11,12 @@ pub(crate) fn width() -> Option<usize> {
     term.size_checked().map(|(_, columns)| usize::from(columns))
 }
 
-/// Whether somebody watches stderr, so that progress bars make sense.
+/// Whether stderr is a terminal, so that progress bars can be drawn.
 pub(crate) fn is_watched() -> bool {
     Term::stderr().is_term()
 }
 
-/// Whether questions can be asked and answered.
+/// Whether the user can be asked questions.
 pub(crate) fn is_interactive() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stdin()) && Term::stderr().is_term()
 }

@@ -1,17 +1,18 @@
-//! A Grafana for tests: as much of its API as provisioning uses, with what it keeps in memory.
+//! A fake Grafana in memory, with the part of the API that provisioning uses.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use contextcore_core::lock;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-/// What it keeps.
+/// Its state.
 #[derive(Default)]
 struct World {
     version: String,
@@ -19,7 +20,7 @@ struct World {
     sources: BTreeMap<String, Value>,
     dashboards: BTreeMap<String, Dashboard>,
     rules: BTreeMap<String, Value>,
-    /// Writes under this path are answered with this status.
+    /// Writes under this path get this status.
     refusal: Option<(String, u16)>,
     writes: usize,
 }
@@ -38,10 +39,6 @@ pub(super) struct Fake {
     pub(super) url: String,
     world: Shared,
     _serving: JoinSet<()>,
-}
-
-fn lock(world: &Shared) -> MutexGuard<'_, World> {
-    world.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Fake {
@@ -78,14 +75,14 @@ impl Fake {
         lock(&self.world).sources.get_mut(uid).unwrap()["url"] = json!("http://mine");
     }
 
-    /// As if an older version of ours had written them.
+    /// Makes them look as if an older version of this program had written them.
     pub(super) fn age(&self, dashboard: &str, rule: &str) {
         let mut world = lock(&self.world);
         let messages = &mut world.dashboards.get_mut(dashboard).unwrap().messages;
         messages.push("contextcore dashboards provision 000000000000".to_owned());
         let rule = world.rules.get_mut(rule).unwrap();
         rule["title"] = json!("Older");
-        let hash = super::provision::rule_hash(rule);
+        let hash = super::fingerprint::rule_hash(rule);
         rule["annotations"]["contextcore_hash"] = json!(hash);
     }
 
@@ -121,7 +118,7 @@ impl Fake {
         lock(&self.world).rules[rule]["data"][0]["datasourceUid"].as_str().unwrap().to_owned()
     }
 
-    /// The data source that a variable of a dashboard has at first.
+    /// The default data source of a variable of a dashboard.
     pub(super) fn chosen_source(&self, dashboard: &str, variable: &str) -> String {
         let world = lock(&self.world);
         let list = world.dashboards[dashboard].json["templating"]["list"].as_array().unwrap();
@@ -138,11 +135,11 @@ async fn answer(State(world): State<Shared>, method: Method, uri: Uri, headers: 
         return (StatusCode::OK, axum::Json(json!({"database": "ok", "version": world.version}))).into_response();
     }
     if token != Some(&format!("Bearer {}", Fake::TOKEN)) {
-        return said(401, "Invalid API key");
+        return message(401, "Invalid API key");
     }
     if method != Method::GET {
         if let Some((refused, status)) = world.refusal.clone().filter(|(refused, _)| path.starts_with(refused)) {
-            return said(status, &format!("refused: {refused}"));
+            return message(status, &format!("refused: {refused}"));
         }
         world.writes += 1;
     }
@@ -150,12 +147,12 @@ async fn answer(State(world): State<Shared>, method: Method, uri: Uri, headers: 
     world.route(&method, path, &body)
 }
 
-fn said(status: u16, message: &str) -> Response {
+fn message(status: u16, message: &str) -> Response {
     (StatusCode::from_u16(status).unwrap(), axum::Json(json!({"message": message}))).into_response()
 }
 
 fn found(value: Option<&Value>) -> Response {
-    value.map_or_else(|| said(404, "not found"), |value| axum::Json(value).into_response())
+    value.map_or_else(|| message(404, "not found"), |value| axum::Json(value).into_response())
 }
 
 impl World {
@@ -174,7 +171,7 @@ impl World {
             ("PUT", ["api", "folders", uid]) => {
                 let folder = self.folders.get_mut(*uid).unwrap();
                 if folder["version"] != body["version"] {
-                    return said(412, "the folder has been changed by someone else");
+                    return message(412, "the folder has been changed by someone else");
                 }
                 folder["title"] = body["title"].clone();
                 found(self.folders.get(*uid))
@@ -192,7 +189,7 @@ impl World {
                 keep(&mut self.rules, body["uid"].as_str().unwrap(), body.clone())
             }
             ("PUT", ["api", "v1", "provisioning", "alert-rules", uid]) => keep(&mut self.rules, uid, body.clone()),
-            _ => said(404, "not found"),
+            _ => message(404, "not found"),
         }
     }
 
@@ -220,12 +217,12 @@ impl World {
         let known = self.dashboards.entry(uid).or_default();
         let clash = !known.messages.is_empty() && version != known.messages.len() as u64;
         if clash && body["overwrite"] != json!(true) {
-            return said(412, "The dashboard has been changed by someone else");
+            return message(412, "The dashboard has been changed by someone else");
         }
         known.json = body["dashboard"].clone();
         known.folder = body["folderUid"].as_str().unwrap().to_owned();
         known.messages.push(body["message"].as_str().unwrap().to_owned());
-        said(200, "saved")
+        message(200, "saved")
     }
 }
 

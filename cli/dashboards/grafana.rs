@@ -1,6 +1,7 @@
-//! Grafana's HTTP API, as far as we need it. Works with Grafana 11 and 12 and service-account tokens.
+//! The client for the part of Grafana's HTTP API that provisioning needs. It works with Grafana 11 and 12 and service-account
+//! tokens.
 //!
-//! Every call gives what it found, or an error that says what to do. A 404 for something that may be missing is no error.
+//! Every call returns what it found, or an error that says what to do. A 404 is no error where the object may be missing.
 
 use std::path::Path;
 
@@ -12,7 +13,7 @@ use contextcore_dashboards::datasources::DataSource;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
-/// The oldest major version that reads the dashboards as they are.
+/// The oldest major version that can read the dashboards.
 const OLDEST: u32 = 11;
 
 /// A Grafana.
@@ -25,20 +26,20 @@ pub(crate) struct Grafana {
 pub(crate) struct Folder {
     pub(crate) uid: String,
     pub(crate) title: String,
-    /// What an update must name.
+    /// The version, which an update must name.
     pub(crate) version: i64,
 }
 
-/// A dashboard that is there.
+/// An existing dashboard.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Stored {
     pub(crate) version: i64,
     pub(crate) folder: String,
-    /// Comes from a file: cannot be written.
+    /// It comes from a file and cannot be written.
     pub(crate) provisioned: bool,
 }
 
-/// A data source that is there.
+/// An existing data source.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StoredSource {
     pub(crate) source: DataSource,
@@ -65,13 +66,13 @@ impl Grafana {
 
     async fn send(&self, method: Method, path: &str, body: &Value, doing: &str) -> Result<Value> {
         let mut headers = HeaderMap::new();
-        // What is provisioned by the API is otherwise locked in Grafana, and nobody could pause a rule there.
+        // Without it, what the API provisions is locked in Grafana, and rules cannot be paused there.
         headers.insert("x-disable-provenance", HeaderValue::from_static("true"));
         let reply = self.service.send(method, path, headers, body).await.map_err(unreachable)?;
         done(&reply, doing)
     }
 
-    /// Its version, checked; `None` when it keeps that to itself. Proves the token, too.
+    /// Its version, which must be new enough; `None` when Grafana does not show it. This also proves the token.
     pub(crate) async fn version(&self) -> Result<Option<String>> {
         let health = self.get("/api/health", &[], "ask for its version").await?;
         let Some(version) = health.filter(|health| health.get("database").is_some()) else {
@@ -88,7 +89,7 @@ impl Grafana {
         Ok(Some(version))
     }
 
-    /// The folder of this title, or else of this uid.
+    /// The folder with this title, else the one with this uid.
     pub(crate) async fn folder(&self, title: &str, uid: &str) -> Result<Option<Folder>> {
         let all = self.get("/api/folders", &[("limit", "1000")], "list folders").await?.unwrap_or_default();
         let named = all.as_array().into_iter().flatten().find(|folder| text(folder, "title") == title);
@@ -140,7 +141,7 @@ impl Grafana {
         }))
     }
 
-    /// What whoever wrote the newest version of a dashboard said about it. Grafana 11 gives a list, later ones an object.
+    /// The message of the newest version of a dashboard. Grafana 11 returns a list, later versions an object.
     pub(crate) async fn newest_message(&self, uid: &str) -> Result<Option<String>> {
         let path = format!("/api/dashboards/uid/{uid}/versions");
         let found = self.get(&path, &[("limit", "10")], "read a dashboard's history").await?.unwrap_or_default();
@@ -149,7 +150,7 @@ impl Grafana {
         Ok(newest.map(|version| text(&version, "message")))
     }
 
-    /// Writes a dashboard over the version it names; over any with `overwrite`.
+    /// Saves a dashboard over the version that it names, or over any with `overwrite`.
     pub(crate) async fn save_dashboard(
         &self,
         dashboard: &Value,
@@ -174,7 +175,7 @@ impl Grafana {
         self.send(Method::PUT, &path, rule, "update an alert rule").await.map(drop)
     }
 
-    /// Asks a data source's own health check, as Grafana sees it.
+    /// Runs the health check of a data source in Grafana.
     pub(crate) async fn source_health(&self, uid: &str) -> Result<()> {
         let path = format!("/api/datasources/uid/{uid}/health");
         let reply = self.service.get(&path, &[]).await.map_err(unreachable)?;
@@ -192,12 +193,12 @@ fn stored_source(value: &Value) -> Option<StoredSource> {
     Some(StoredSource { source, read_only: flag("readOnly"), is_default: flag("isDefault") })
 }
 
-/// No answer is the backend's matter, as far as exit codes go.
+/// For the exit code, no answer is a failure of the backend.
 fn unreachable(error: Error) -> Error {
     if error.kind() == ErrorKind::Unavailable { Error::new(ErrorKind::Export, error.full()) } else { error }
 }
 
-/// The answer as JSON, or what to do about it.
+/// The answer as JSON, or an error that says what to do.
 fn done(reply: &Reply, doing: &str) -> Result<Value> {
     if reply.is_success() {
         return Ok(reply.json());
@@ -210,12 +211,12 @@ fn done(reply: &Reply, doing: &str) -> Result<Value> {
         ),
         404 => format!("{doing}: not found (404): {message}"),
         409 | 412 => format!(
-            "{doing}: it clashes with what is there, or somebody changed it just now ({}): {message}; look at it, then run \
+            "{doing}: it conflicts with what exists, or somebody changed it just now ({}): {message}; look at it, then run \
              this again",
             reply.status
         ),
         300..=399 => format!(
-            "{doing}: redirected to {}; give the address that Grafana itself has, with the path it is served under",
+            "{doing}: redirected to {}; give the address of Grafana itself, with the path it is served under",
             reply.location.as_deref().unwrap_or("nowhere")
         ),
         status => format!("{doing}: Grafana answered {status}: {message}"),
@@ -230,14 +231,14 @@ mod tests {
     #[test]
     fn refusals_say_what_to_do() {
         let reply = |status, body: &str| Reply { status, body: body.to_owned(), location: Some("/login".to_owned()) };
-        let said = |status| {
+        let text = |status| {
             let reply = reply(status, r#"{"message":"Permissions needed: folders:create"}"#);
             done(&reply, "create the folder").unwrap_err().to_string()
         };
-        assert!(said(401).contains("service account"));
-        assert!(said(403).contains("may not create the folder") && said(403).contains("folders:create"));
-        assert!(said(412).contains("run this again"));
-        assert!(said(302).contains("/login"));
-        assert!(said(500).contains("answered 500"));
+        assert!(text(401).contains("service account"));
+        assert!(text(403).contains("may not create the folder") && text(403).contains("folders:create"));
+        assert!(text(412).contains("run this again"));
+        assert!(text(302).contains("/login"));
+        assert!(text(500).contains("answered 500"));
     }
 }

@@ -1,59 +1,55 @@
-//! Provisioning: compares what a Grafana has with what it shall have, and does what is missing.
+//! Provisioning: compares a Grafana with the desired state, and makes the missing changes.
 //!
-//! What a person changed in Grafana is left alone, unless `--force` is given. How that is seen: the message of a dashboard's
-//! newest version is ours only if we wrote it; a data source and an alert rule carry a hash of what we wrote, which no longer
-//! fits what is there once somebody changed it.
+//! Changes made in Grafana are left alone unless `--force` is given. A dashboard was changed there when the message of its newest
+//! version is not one of ours; a data source or an alert rule, when it no longer matches its [fingerprint](super::fingerprint).
 
 use contextcore_core::Result;
 use contextcore_dashboards::alerts::{self, Place};
 use contextcore_dashboards::datasources::{self, DataSource, Uids};
 use contextcore_dashboards::{dashboards, model};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::fingerprint::{hash, rule_hash, sign_rule, sign_source, source_hash, stored_rule_hash, stored_source_hash};
 use super::grafana::{Folder, Grafana, StoredSource};
 use crate::table::{Column, Table};
 
-/// The uid of the folder we make.
+/// The uid of the folder that is created.
 const FOLDER: &str = "contextcore";
-/// What the message of a version begins with that we wrote.
+/// How the message of a version written by this program begins.
 const MESSAGE: &str = "contextcore dashboards provision";
-/// Where a data source keeps the hash of what we wrote.
-const SOURCE_HASH: &str = "contextcoreHash";
-/// Where an alert rule keeps it.
-const RULE_HASH: &str = "contextcore_hash";
 
-/// What somebody wants.
+/// What Grafana should have.
 #[derive(Debug, Clone)]
-pub(crate) struct Wish {
+pub(crate) struct DesiredState {
     pub(crate) folder: String,
-    /// Addresses of data sources by kind.
+    /// The addresses of data sources, by kind.
     pub(crate) urls: Vec<(&'static str, String)>,
-    /// Overwrite what people changed.
+    /// Overwrite changes made in Grafana.
     pub(crate) force: bool,
 }
 
-/// What was done with one thing.
+/// The result for one object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Step {
     /// `folder`, `data source`, `dashboard` or `alert rule`.
     pub(crate) what: &'static str,
     pub(crate) name: String,
     pub(crate) done: Done,
-    /// Why it was left, or where it is.
+    /// Why it was left alone, or where it is.
     pub(crate) note: String,
 }
 
-/// What was done.
+/// What was done with an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Done {
     Created,
     Updated,
     Unchanged,
-    /// It is there, not ours, and used.
+    /// It exists, belongs to somebody else, and is used.
     Found,
-    /// It should have been changed, and was not.
+    /// It should have been changed and was not.
     Left,
 }
 
@@ -69,13 +65,13 @@ impl Done {
     }
 }
 
-/// Everything that was done.
+/// The result of provisioning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Report {
-    /// Of Grafana; absent when it does not say.
+    /// The version of Grafana, if it says.
     pub(crate) version: Option<String>,
     pub(crate) steps: Vec<Step>,
-    /// Where to begin looking.
+    /// The address of the first dashboard.
     pub(crate) url: String,
 }
 
@@ -105,21 +101,21 @@ fn step(what: &'static str, name: impl Into<String>, done: Done, note: impl Into
 
 const EDITED: &str = "somebody changed it in Grafana; --force overwrites that";
 
-/// Gives a Grafana everything.
-pub(crate) async fn provision(grafana: &Grafana, wish: &Wish) -> Result<Report> {
+/// Brings a Grafana to the desired state.
+pub(crate) async fn provision(grafana: &Grafana, desired: &DesiredState) -> Result<Report> {
     let version = grafana.version().await?;
     let mut steps = Vec::new();
-    let folder = folder(grafana, wish, &mut steps).await?;
-    let uids = data_sources(grafana, wish, &mut steps).await?;
+    let folder = folder(grafana, desired, &mut steps).await?;
+    let uids = data_sources(grafana, desired, &mut steps).await?;
     for (_, dashboard) in dashboards() {
         let known = uids.as_ref();
-        steps.push(save(grafana, wish, &folder, &dashboard, known).await?);
+        steps.push(save(grafana, desired, &folder, &dashboard, known).await?);
     }
     match &uids {
         Some(uids) => {
             let place = Place { folder: folder.uid.clone(), prometheus: uids.prometheus.clone() };
             for rule in alerts::rules() {
-                steps.push(alert(grafana, wish, &rule, &place).await?);
+                steps.push(alert(grafana, desired, &rule, &place).await?);
             }
         }
         None => steps.push(step(
@@ -133,33 +129,33 @@ pub(crate) async fn provision(grafana: &Grafana, wish: &Wish) -> Result<Report> 
     Ok(Report { version, steps, url })
 }
 
-async fn folder(grafana: &Grafana, wish: &Wish, steps: &mut Vec<Step>) -> Result<Folder> {
-    let Some(found) = grafana.folder(&wish.folder, FOLDER).await? else {
-        let made = grafana.create_folder(&wish.folder, FOLDER).await?;
-        steps.push(step("folder", &wish.folder, Done::Created, ""));
+async fn folder(grafana: &Grafana, desired: &DesiredState, steps: &mut Vec<Step>) -> Result<Folder> {
+    let Some(found) = grafana.folder(&desired.folder, FOLDER).await? else {
+        let made = grafana.create_folder(&desired.folder, FOLDER).await?;
+        steps.push(step("folder", &desired.folder, Done::Created, ""));
         return Ok(made);
     };
-    let done = if found.title == wish.folder {
+    let done = if found.title == desired.folder {
         Done::Unchanged
     } else {
-        grafana.rename_folder(&found, &wish.folder).await?;
+        grafana.rename_folder(&found, &desired.folder).await?;
         Done::Updated
     };
-    steps.push(step("folder", &wish.folder, done, ""));
+    steps.push(step("folder", &desired.folder, done, ""));
     Ok(found)
 }
 
 const KINDS: [&str; 3] = ["prometheus", "loki", "tempo"];
 
-/// The data sources to ask: ours where an address was given or they are there already, else those that are there. `None` when
-/// there is no Prometheus, or the token may not see it.
-async fn data_sources(grafana: &Grafana, wish: &Wish, steps: &mut Vec<Step>) -> Result<Option<Uids>> {
-    let there = grafana.sources().await?;
+/// The data sources for the dashboards: ours where an address is given or they exist, else the existing ones. `None` when there
+/// is no Prometheus, or the token may not see it.
+async fn data_sources(grafana: &Grafana, desired: &DesiredState, steps: &mut Vec<Step>) -> Result<Option<Uids>> {
+    let existing = grafana.sources().await?;
     let mut uids = Uids::default();
     let mut known = true;
     for kind in KINDS {
-        let given = wish.urls.iter().any(|(of, _)| *of == kind);
-        match suitable(&there, kind, uids.of(kind)).filter(|_| !given) {
+        let given = desired.urls.iter().any(|(of, _)| *of == kind);
+        match suitable(&existing, kind, uids.of(kind)).filter(|_| !given) {
             Some(found) => {
                 steps.push(step("data source", &found.source.name, Done::Found, &found.source.url));
                 let uid = found.source.uid.clone();
@@ -177,110 +173,77 @@ async fn data_sources(grafana: &Grafana, wish: &Wish, steps: &mut Vec<Step>) -> 
             None => {}
         }
     }
-    for (kind, url) in &wish.urls {
-        steps.push(ensure_source(grafana, wish, &there, &datasources::data_source(kind, url, &uids)).await?);
+    for (kind, url) in &desired.urls {
+        steps.push(ensure_source(grafana, desired, &existing, &datasources::data_source(kind, url, &uids)).await?);
     }
     Ok(known.then_some(uids))
 }
 
 /// Ours, else the default of the kind, else the first.
-fn suitable<'a>(there: &'a [StoredSource], kind: &str, ours: &str) -> Option<&'a StoredSource> {
-    let of_kind = || there.iter().filter(|stored| stored.source.kind == kind);
+fn suitable<'a>(existing: &'a [StoredSource], kind: &str, ours: &str) -> Option<&'a StoredSource> {
+    let of_kind = || existing.iter().filter(|stored| stored.source.kind == kind);
     of_kind()
         .find(|stored| stored.source.uid == ours)
         .or_else(|| of_kind().find(|stored| stored.is_default))
         .or_else(|| of_kind().next())
 }
 
-async fn ensure_source(grafana: &Grafana, wish: &Wish, there: &[StoredSource], source: &DataSource) -> Result<Step> {
-    let signed = signed(source);
-    let say = |done, note: &str| Ok(step("data source", &source.name, done, note));
-    let Some(stored) = there.iter().find(|stored| stored.source.uid == source.uid) else {
+async fn ensure_source(
+    grafana: &Grafana,
+    desired: &DesiredState,
+    existing: &[StoredSource],
+    source: &DataSource,
+) -> Result<Step> {
+    let signed = sign_source(source);
+    let result = |done, note: &str| Ok(step("data source", &source.name, done, note));
+    let Some(stored) = existing.iter().find(|stored| stored.source.uid == source.uid) else {
         grafana.create_source(&signed).await?;
-        return say(Done::Created, &source.url);
+        return result(Done::Created, &source.url);
     };
     let (as_written, now, wanted) =
-        (source_hash_kept(&stored.source), source_hash(&stored.source), source_hash(source));
+        (stored_source_hash(&stored.source), source_hash(&stored.source), source_hash(source));
     if now == wanted {
-        return say(Done::Unchanged, &source.url);
+        return result(Done::Unchanged, &source.url);
     }
     if stored.read_only {
-        return say(Done::Left, "it is provisioned by a file, and can only be changed there");
+        return result(Done::Left, "it is provisioned by a file, and can only be changed there");
     }
-    if as_written.as_deref() != Some(now.as_str()) && !wish.force {
-        return say(Done::Left, EDITED);
+    if as_written.as_deref() != Some(now.as_str()) && !desired.force {
+        return result(Done::Left, EDITED);
     }
     grafana.update_source(&signed).await?;
-    say(Done::Updated, &source.url)
-}
-
-/// The data source with the hash of itself.
-fn signed(source: &DataSource) -> DataSource {
-    let mut signed = source.clone();
-    if let Some(data) = signed.json_data.as_object_mut() {
-        data.insert(SOURCE_HASH.to_owned(), Value::from(source_hash(source)));
-    }
-    signed
-}
-
-fn source_hash_kept(source: &DataSource) -> Option<String> {
-    source.json_data.get(SOURCE_HASH)?.as_str().map(str::to_owned)
-}
-
-fn source_hash(source: &DataSource) -> String {
-    let mut data = source.json_data.clone();
-    if let Some(data) = data.as_object_mut() {
-        data.remove(SOURCE_HASH);
-    }
-    hash(&json!([source.name, source.kind, source.url, data]))
-}
-
-/// The same value gives the same hash: keys are sorted, and numbers are as large as they are.
-fn hash(value: &Value) -> String {
-    blake3::hash(canonical(value).to_string().as_bytes()).to_hex()[..12].to_owned()
-}
-
-/// `3` and `3.0` are one number: Grafana does not keep them apart.
-fn canonical(value: &Value) -> Value {
-    match value {
-        Value::Number(number) => json!(number.as_f64()),
-        Value::Array(items) => items.iter().map(canonical).collect(),
-        Value::Object(map) => {
-            map.iter().map(|(key, value)| (key.clone(), canonical(value))).collect::<Map<_, _>>().into()
-        }
-        plain => plain.clone(),
-    }
+    result(Done::Updated, &source.url)
 }
 
 async fn save(
     grafana: &Grafana,
-    wish: &Wish,
+    desired: &DesiredState,
     folder: &Folder,
     dashboard: &model::Dashboard,
     uids: Option<&Uids>,
 ) -> Result<Step> {
     let mut json = with_sources(dashboard, uids);
     let message = format!("{MESSAGE} {}", hash(&json));
-    let say = |done, note: &str| Ok(step("dashboard", dashboard.title, done, note));
+    let result = |done, note: &str| Ok(step("dashboard", dashboard.title, done, note));
     let place = format!("{}/d/{}", grafana.url(), dashboard.uid);
     let Some(stored) = grafana.dashboard(dashboard.uid).await? else {
         grafana.save_dashboard(&json, &folder.uid, &message, false).await?;
-        return say(Done::Created, &place);
+        return result(Done::Created, &place);
     };
     if stored.provisioned {
-        return say(Done::Left, "it is provisioned by a file, and can only be changed there");
+        return result(Done::Left, "it is provisioned by a file, and can only be changed there");
     }
     let newest = grafana.newest_message(dashboard.uid).await?.unwrap_or_default();
     if newest == message && stored.folder == folder.uid {
-        return say(Done::Unchanged, &place);
+        return result(Done::Unchanged, &place);
     }
-    if !newest.starts_with(MESSAGE) && !wish.force {
-        return say(Done::Left, EDITED);
+    if !newest.starts_with(MESSAGE) && !desired.force {
+        return result(Done::Left, EDITED);
     }
-    // Over just the version that was looked at: what is saved meanwhile is a clash.
+    // Only over the version that was read: a concurrent change is a conflict.
     json["version"] = json!(stored.version);
-    grafana.save_dashboard(&json, &folder.uid, &message, wish.force).await?;
-    say(Done::Updated, &place)
+    grafana.save_dashboard(&json, &folder.uid, &message, desired.force).await?;
+    result(Done::Updated, &place)
 }
 
 /// The dashboard's JSON, with these data sources chosen at first.
@@ -296,65 +259,25 @@ fn with_sources(dashboard: &model::Dashboard, uids: Option<&Uids>) -> Value {
     json
 }
 
-async fn alert(grafana: &Grafana, wish: &Wish, rule: &alerts::Rule, place: &Place) -> Result<Step> {
-    let wanted = signed_rule(rule.grafana(place));
-    let say = |done, note: &str| Ok(step("alert rule", rule.title, done, note));
+async fn alert(grafana: &Grafana, desired: &DesiredState, rule: &alerts::Rule, place: &Place) -> Result<Step> {
+    let wanted = sign_rule(rule.grafana(place));
+    let result = |done, note: &str| Ok(step("alert rule", rule.title, done, note));
     let Some(stored) = grafana.rule(rule.uid).await? else {
         grafana.create_rule(&wanted).await?;
-        return say(Done::Created, "");
+        return result(Done::Created, "");
     };
-    let (kept, now) = (stored["annotations"][RULE_HASH].as_str().map(str::to_owned), rule_hash(&stored));
+    let (as_written, now) = (stored_rule_hash(&stored), rule_hash(&stored));
     if now == rule_hash(&wanted) && stored["folderUID"] == wanted["folderUID"] {
-        return say(Done::Unchanged, "");
+        return result(Done::Unchanged, "");
     }
-    if kept.as_deref() != Some(now.as_str()) && !wish.force {
-        return say(Done::Left, EDITED);
+    if as_written.as_deref() != Some(now.as_str()) && !desired.force {
+        return result(Done::Left, EDITED);
     }
     let mut update = wanted;
-    // Pausing a rule is no change of it, and stays.
+    // Pausing a rule does not change it, and stays.
     update["isPaused"] = stored["isPaused"].clone();
     grafana.update_rule(rule.uid, &update).await?;
-    say(Done::Updated, "")
-}
-
-fn signed_rule(mut rule: Value) -> Value {
-    let hash = rule_hash(&rule);
-    rule["annotations"][RULE_HASH] = Value::from(hash);
-    rule
-}
-
-/// The hash of what a rule says. Grafana adds to what it was given, so only what matters is looked at.
-pub(super) fn rule_hash(rule: &Value) -> String {
-    let mut annotations = rule["annotations"].clone();
-    if let Some(annotations) = annotations.as_object_mut() {
-        annotations.remove(RULE_HASH);
-    }
-    let queries: Vec<Value> = rule["data"].as_array().into_iter().flatten().map(what_is_asked).collect();
-    let kept = ["title", "condition", "noDataState", "execErrState", "labels"].map(|key| rule[key].clone());
-    hash(&json!([kept, annotations, queries, seconds(rule["for"].as_str().unwrap_or_default())]))
-}
-
-fn what_is_asked(query: &Value) -> Value {
-    let model = &query["model"];
-    let conditions = model["conditions"].as_array().into_iter().flatten();
-    let evaluators: Vec<&Value> = conditions.map(|condition| &condition["evaluator"]).collect();
-    json!([query["refId"], query["datasourceUid"], model["expr"], evaluators])
-}
-
-/// Seconds of `1h30m`, `5m0s`, `0s`.
-fn seconds(text: &str) -> u64 {
-    let mut total = 0;
-    let mut number = 0;
-    for c in text.chars() {
-        match (c.to_digit(10), c) {
-            (Some(digit), _) => number = number * 10 + u64::from(digit),
-            (None, 'd') => total += std::mem::take(&mut number) * 86_400,
-            (None, 'h') => total += std::mem::take(&mut number) * 3_600,
-            (None, 'm') => total += std::mem::take(&mut number) * 60,
-            (None, _) => total += std::mem::take(&mut number),
-        }
-    }
-    total
+    result(Done::Updated, "")
 }
 
 #[cfg(test)]
@@ -365,19 +288,19 @@ mod tests {
     use super::super::fake::Fake;
     use super::*;
 
-    fn wish(force: bool) -> Wish {
+    fn desired(force: bool) -> DesiredState {
         let urls =
             [("prometheus", "http://prometheus:9090"), ("loki", "http://loki:3100"), ("tempo", "http://tempo:3200")];
         let urls = urls.map(|(kind, url)| (kind, url.to_owned())).to_vec();
-        Wish { folder: "ContextCore".to_owned(), urls, force }
+        DesiredState { folder: "ContextCore".to_owned(), urls, force }
     }
 
     fn grafana(fake: &Fake) -> Grafana {
         Grafana::new(&fake.url, Secret::new(Fake::TOKEN), None).unwrap()
     }
 
-    async fn run(fake: &Fake, wish: &Wish) -> Result<Report> {
-        provision(&grafana(fake), wish).await
+    async fn run(fake: &Fake, desired: &DesiredState) -> Result<Report> {
+        provision(&grafana(fake), desired).await
     }
 
     fn count(report: &Report, done: Done) -> usize {
@@ -393,10 +316,10 @@ mod tests {
     async fn an_empty_grafana_gets_everything_and_a_second_run_changes_nothing() {
         for version in ["11.0.0", "12.2.1"] {
             let fake = Fake::start(version).await;
-            let first = run(&fake, &wish(false)).await.unwrap();
+            let first = run(&fake, &desired(false)).await.unwrap();
             assert_eq!(count(&first, Done::Created), everything(), "{first:?}");
             let writes = fake.writes();
-            let second = run(&fake, &wish(false)).await.unwrap();
+            let second = run(&fake, &desired(false)).await.unwrap();
             assert_eq!(count(&second, Done::Unchanged), everything(), "{second:?}");
             assert_eq!(fake.writes(), writes);
             assert_eq!(fake.chosen_source("contextcore-project", "tempo"), "contextcore-tempo");
@@ -404,36 +327,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_person_changed_stays_unless_forced() {
+    async fn changes_made_in_grafana_stay_unless_forced() {
         let fake = Fake::start("12.0.0").await;
-        run(&fake, &wish(false)).await.unwrap();
+        run(&fake, &desired(false)).await.unwrap();
         fake.edit_dashboard("contextcore-project");
         fake.edit_rule("contextcore-data-old");
         fake.edit_source("contextcore-loki");
-        let report = run(&fake, &wish(false)).await.unwrap();
+        let report = run(&fake, &desired(false)).await.unwrap();
         let left: Vec<&str> = report.left().map(|step| step.name.as_str()).collect();
         assert_eq!(left, ["ContextCore Loki", "Project Details", "Data older than an hour"]);
         assert!(report.errors().contains("--force"));
-        let forced = run(&fake, &wish(true)).await.unwrap();
+        let forced = run(&fake, &desired(true)).await.unwrap();
         assert_eq!((count(&forced, Done::Updated), forced.left().count()), (3, 0), "{forced:?}");
-        assert_eq!(count(&run(&fake, &wish(false)).await.unwrap(), Done::Unchanged), everything());
+        assert_eq!(count(&run(&fake, &desired(false)).await.unwrap(), Done::Unchanged), everything());
     }
 
     #[tokio::test]
-    async fn our_own_older_writing_is_updated_and_a_paused_rule_stays_paused() {
+    async fn older_versions_of_ours_are_updated_and_a_paused_rule_stays_paused() {
         let fake = Fake::start("12.0.0").await;
-        run(&fake, &wish(false)).await.unwrap();
+        run(&fake, &desired(false)).await.unwrap();
         fake.age("contextcore-portfolio", "contextcore-task-blocked");
         fake.pause("contextcore-task-blocked");
-        let report = run(&fake, &wish(false)).await.unwrap();
+        let report = run(&fake, &desired(false)).await.unwrap();
         assert_eq!(count(&report, Done::Updated), 2, "{report:?}");
         assert!(fake.is_paused("contextcore-task-blocked"));
     }
 
     #[tokio::test]
-    async fn data_sources_that_are_there_are_used() {
+    async fn existing_data_sources_are_used() {
         let fake = Fake::start("12.0.0").await;
-        let without = Wish { urls: vec![], ..wish(false) };
+        let without = DesiredState { urls: vec![], ..desired(false) };
         let report = run(&fake, &without).await.unwrap();
         assert_eq!(report.left().count(), 4, "three data sources and the rules: {report:?}");
         for kind in KINDS {
@@ -446,11 +369,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_comes_from_files_is_left_alone() {
+    async fn objects_provisioned_by_files_are_left_alone() {
         let fake = Fake::start("12.0.0").await;
-        run(&fake, &wish(false)).await.unwrap();
+        run(&fake, &desired(false)).await.unwrap();
         fake.provision_by_file("contextcore-health", "contextcore-tempo");
-        let other = Wish { urls: vec![("tempo", "http://elsewhere".to_owned())], ..wish(true) };
+        let other = DesiredState { urls: vec![("tempo", "http://elsewhere".to_owned())], ..desired(true) };
         let report = run(&fake, &other).await.unwrap();
         let left: Vec<&str> = report.left().map(|step| step.name.as_str()).collect();
         assert_eq!(left, ["ContextCore Tempo", "ContextCore Health"]);
@@ -460,20 +383,20 @@ mod tests {
     async fn a_folder_is_found_by_its_title_or_renamed() {
         let fake = Fake::start("12.0.0").await;
         fake.add_folder("theirs", "Work");
-        let work = Wish { folder: "Work".to_owned(), ..wish(false) };
+        let work = DesiredState { folder: "Work".to_owned(), ..desired(false) };
         let report = run(&fake, &work).await.unwrap();
         assert_eq!(report.steps[0], step("folder", "Work", Done::Unchanged, ""));
         assert_eq!(fake.folder_of("contextcore-portfolio"), "theirs");
         fake.add_folder(FOLDER, "Old name");
-        let report = run(&fake, &wish(false)).await.unwrap();
+        let report = run(&fake, &desired(false)).await.unwrap();
         assert_eq!(report.steps[0].done, Done::Updated);
     }
 
     #[tokio::test]
-    async fn refusals_name_what_is_missing() {
+    async fn refusals_name_the_missing_permission() {
         let fake = Fake::start("12.0.0").await;
         let wrong = Grafana::new(&fake.url, Secret::new("wrong"), None).unwrap();
-        let error = provision(&wrong, &wish(false)).await.unwrap_err();
+        let error = provision(&wrong, &desired(false)).await.unwrap_err();
         assert!(error.to_string().contains("401") && error.kind() == ErrorKind::Export, "{error}");
         for (path, status, said) in [
             ("/api/folders", 403, "may not create the folder"),
@@ -483,26 +406,20 @@ mod tests {
         ] {
             let fake = Fake::start("12.0.0").await;
             fake.refuse_writes(path, status);
-            let error = run(&fake, &wish(false)).await.unwrap_err();
+            let error = run(&fake, &desired(false)).await.unwrap_err();
             assert!(error.to_string().contains(said), "{error}");
         }
-        let old = run(&Fake::start("10.4.2").await, &wish(false)).await.unwrap_err();
+        let old = run(&Fake::start("10.4.2").await, &desired(false)).await.unwrap_err();
         assert!(old.to_string().contains("Grafana 10.4.2 is too old"), "{old}");
     }
 
     #[tokio::test]
-    async fn an_address_that_is_no_grafana_is_told() {
+    async fn an_address_without_grafana_is_an_error() {
         let fake = Fake::start("12.0.0").await;
         let elsewhere = Grafana::new(&format!("{}/elsewhere", fake.url), Secret::new(Fake::TOKEN), None).unwrap();
-        let error = provision(&elsewhere, &wish(false)).await.unwrap_err();
+        let error = provision(&elsewhere, &desired(false)).await.unwrap_err();
         assert!(error.to_string().contains("no Grafana at this address"), "{error}");
-        let nobody = Grafana::new("http://127.0.0.1:1", Secret::new(Fake::TOKEN), None).unwrap();
-        assert_eq!(provision(&nobody, &wish(false)).await.unwrap_err().kind(), ErrorKind::Export);
-    }
-
-    #[test]
-    fn durations_of_both_spellings_are_one() {
-        assert_eq!((seconds("5m"), seconds("5m0s"), seconds("1h30m"), seconds("0s")), (300, 300, 5_400, 0));
-        assert_eq!(hash(&json!({"a": 3})), hash(&json!({"a": 3.0})));
+        let unreachable = Grafana::new("http://127.0.0.1:1", Secret::new(Fake::TOKEN), None).unwrap();
+        assert_eq!(provision(&unreachable, &desired(false)).await.unwrap_err().kind(), ErrorKind::Export);
     }
 }

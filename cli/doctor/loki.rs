@@ -1,4 +1,4 @@
-//! Loki: old records must be taken, also behind newer ones of their stream, and be found under their project.
+//! Loki: it must accept old records, also after newer ones of their stream, and find them under their project.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use contextcore_core::model::time::{DAY, HOUR, Millis};
 use contextcore_dashboards::knowledge::{self as known, Backend, Setting};
 
 use super::access::Access;
-use super::{Finding, OLD, Practice, Verdict, YEAR, is_sent, refuses_range};
+use super::examination::{Examination, Finding, OLD, Verdict, YEAR, is_sent, refuses_range};
 
 const THIS: Backend = Backend::Loki;
-/// What was taken is found within this time.
+/// An accepted record is found within this time.
 const SOON: Duration = Duration::from_secs(20);
 
-pub(super) async fn examine(practice: &Practice<'_>, loki: &Access) -> Result<Vec<Finding>> {
-    let mut findings = vec![range(practice, loki).await?];
-    if is_sent(practice.config, Signal::Logs) {
-        findings.extend(canaries(practice, loki).await?);
+pub(super) async fn examine(examination: &Examination<'_>, loki: &Access) -> Result<Vec<Finding>> {
+    let mut findings = vec![range(examination, loki).await?];
+    if is_sent(examination.config, Signal::Logs) {
+        findings.extend(canaries(examination, loki).await?);
     }
     Ok(findings)
 }
@@ -28,29 +28,29 @@ fn nanos(at: Millis) -> String {
     at.as_nanos().to_string()
 }
 
-async fn range(practice: &Practice<'_>, loki: &Access) -> Result<Finding> {
-    let (start, end) = (nanos(practice.now.plus(-YEAR)), nanos(practice.now));
+async fn range(examination: &Examination<'_>, loki: &Access) -> Result<Finding> {
+    let (start, end) = (nanos(examination.now.plus(-YEAR)), nanos(examination.now));
     let asked = [("query", "{service_name=\"contextcore\"}"), ("start", &start), ("end", &end), ("limit", "1")];
     let reply = loki.get("/loki/api/v1/query_range", &asked).await?;
     Ok(match reply.status {
-        200 => Finding::ok(THIS, "a year can be asked for"),
+        200 => Finding::ok(THIS, "a year can be queried"),
         _ if refuses_range(&reply) => Finding::wrong(&known::LOKI_RANGE),
         status => Finding::unknown(THIS, format!("/loki/api/v1/query_range answered {status}: {}", reply.message())),
     })
 }
 
-/// Two records into one stream: an old one, then one that is older still.
-async fn canaries(practice: &Practice<'_>, loki: &Access) -> Result<Vec<Finding>> {
+/// Two records in one stream: an old one, then an even older one.
+async fn canaries(examination: &Examination<'_>, loki: &Access) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for (at, well) in [
-        (practice.ago(OLD / 2), "a record of 150 days ago is found at its own time"),
-        (practice.ago(OLD).plus(-DAY), "so is one of 300 days ago, sent behind it"),
+    for (at, ok) in [
+        (examination.ago(OLD / 2), "a record of 150 days ago is found at its own time"),
+        (examination.ago(OLD).plus(-DAY), "a record of 300 days ago, sent after it, is found too"),
     ] {
-        if let Err(refusal) = practice.send(&practice.canary.record(practice.config, at)).await {
+        if let Err(refusal) = examination.send(&examination.canary.record(examination.config, at)).await {
             findings.push(refused(&refusal));
             continue;
         }
-        findings.push(look(practice, loki, at, well).await?);
+        findings.push(look_up(examination, loki, at, ok).await?);
     }
     Ok(findings)
 }
@@ -68,9 +68,9 @@ fn refused(refusal: &str) -> Finding {
     )
 }
 
-/// Looks for the record at `at`: under its project, else anywhere.
-async fn look(practice: &Practice<'_>, loki: &Access, at: Millis, well: &str) -> Result<Finding> {
-    let task = practice.canary.task_id();
+/// Looks up the record at `at`: under its project, else anywhere.
+async fn look_up(examination: &Examination<'_>, loki: &Access, at: Millis, ok: &str) -> Result<Finding> {
+    let task = examination.canary.task_id();
     let (start, end) = (nanos(at.plus(-HOUR)), nanos(at.plus(HOUR)));
     let found = |stream: String| {
         let query = format!("{{{stream}}} | {}=\"{task}\"", names::TASK_ID.replace('.', "_"));
@@ -83,8 +83,8 @@ async fn look(practice: &Practice<'_>, loki: &Access, at: Millis, well: &str) ->
     };
     let of_project = || found(format!("{}=\"{}\"", names::PROJECT_ID.replace('.', "_"), canary::PROJECT));
     let anywhere = || found("service_name=~\".+\"".to_owned());
-    if practice.until(SOON, of_project).await? {
-        return Ok(Finding::ok(THIS, well));
+    if examination.until(SOON, of_project).await? {
+        return Ok(Finding::ok(THIS, ok));
     }
     if anywhere().await? {
         return Ok(Finding::wrong(&known::LOKI_LABELS));
@@ -92,7 +92,7 @@ async fn look(practice: &Practice<'_>, loki: &Access, at: Millis, well: &str) ->
     Ok(Finding::new(
         THIS,
         Verdict::Wrong,
-        "a record was taken, and is not found at its own time",
+        "a record was accepted and is not found at its own time",
         Some(known::LOKI_OLD.advice()),
     ))
 }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_lead_to_the_setting_behind_them() {
+    fn refusals_name_the_setting_that_causes_them() {
         let advice = |text: &str| refused(text).advice.unwrap_or_default();
         assert!(
             advice("400: entry for stream has timestamp too old: 2025-01-01, oldest acceptable")

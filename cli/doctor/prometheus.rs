@@ -1,4 +1,4 @@
-//! Prometheus: old samples must be taken behind new ones, be found at their own time, carry their project, and be kept.
+//! Prometheus: it must accept old samples after new ones, find them at their own time under their project, and retain them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,28 +13,29 @@ use contextcore_dashboards::knowledge::{self as known, Backend};
 use serde_json::Value;
 
 use super::access::Access;
-use super::{Finding, OLD, Practice, Verdict, compare, is_sent, seconds, yaml};
+use super::examination::{Examination, Finding, OLD, Verdict, compare, is_sent, seconds};
+use crate::duration;
 
 const THIS: Backend = Backend::Prometheus;
 const QUERY: &str = "/api/v1/query";
 const SOON: Duration = Duration::from_secs(10);
 const LONG: u64 = 365 * 86_400;
 
-pub(super) async fn examine(practice: &Practice<'_>, prometheus: &Access) -> Result<Vec<Finding>> {
+pub(super) async fn examine(examination: &Examination<'_>, prometheus: &Access) -> Result<Vec<Finding>> {
     let reply = prometheus.get(QUERY, &[("query", "vector(1)")]).await?;
     if !reply.is_success() {
         let found = format!("{QUERY} answered {}: {}", reply.status, reply.message());
-        let advice = "give the address that is the URL of Grafana's data source, with its path".to_owned();
+        let advice = "give the URL of Grafana's data source, with its path".to_owned();
         return Ok(vec![Finding::new(THIS, Verdict::Wrong, found, Some(advice))]);
     }
     let mut findings = configured(&flags(prometheus).await?);
-    if is_sent(practice.config, Signal::Metrics) {
-        findings.extend(canaries(practice, prometheus).await?);
+    if is_sent(examination.config, Signal::Metrics) {
+        findings.extend(canaries(examination, prometheus).await?);
     }
     Ok(findings)
 }
 
-/// The flags of the command line; none where it does not show them, as in Mimir or Grafana Cloud.
+/// The flags of the command line; empty where they are not shown, as in Mimir or Grafana Cloud.
 async fn flags(prometheus: &Access) -> Result<BTreeMap<String, String>> {
     let reply = prometheus.peek("/api/v1/status/flags").await?;
     let flags = reply.json()["data"].as_object().cloned().unwrap_or_default();
@@ -43,8 +44,8 @@ async fn flags(prometheus: &Access) -> Result<BTreeMap<String, String>> {
 
 fn configured(flags: &BTreeMap<String, String>) -> Vec<Finding> {
     let get = |name: &str| flags.get(name).map(String::as_str);
-    // 0s: the default of 15 days, or what the file says.
-    let long = |value: &str| yaml::duration(value).is_none_or(|kept| kept >= LONG || kept == 0);
+    // 0s stands for the default of 15 days, or for what the file says.
+    let long = |value: &str| duration::seconds(value).is_none_or(|seconds| seconds >= LONG || seconds == 0);
     let all = [
         compare(get("web.enable-otlp-receiver"), |value| value == "true", &known::PROMETHEUS_RECEIVER),
         compare(get("storage.tsdb.retention.time"), long, &known::PROMETHEUS_RETENTION),
@@ -53,53 +54,53 @@ fn configured(flags: &BTreeMap<String, String>) -> Vec<Finding> {
 }
 
 /// A sample now, then one of last month, then one of last year.
-async fn canaries(practice: &Practice<'_>, prometheus: &Access) -> Result<Vec<Finding>> {
+async fn canaries(examination: &Examination<'_>, prometheus: &Access) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for (at, what) in [
-        (practice.now, "a sample of now"),
-        (practice.ago(30 * DAY), "a sample of 30 days ago"),
-        (practice.ago(OLD), "a sample of 300 days ago"),
+    for (at, sample) in [
+        (examination.now, "a sample of now"),
+        (examination.ago(30 * DAY), "a sample of 30 days ago"),
+        (examination.ago(OLD), "a sample of 300 days ago"),
     ] {
-        if let Err(refusal) = practice.send(&practice.canary.sample(practice.config, at)).await {
-            findings.push(refused(what, &refusal));
+        if let Err(refusal) = examination.send(&examination.canary.sample(examination.config, at)).await {
+            findings.push(refused(sample, &refusal));
             continue;
         }
-        findings.push(look(practice, prometheus, at, what).await?);
+        findings.push(look_up(examination, prometheus, at, sample).await?);
     }
     Ok(findings)
 }
 
-fn refused(what: &str, refusal: &str) -> Finding {
+fn refused(sample: &str, refusal: &str) -> Finding {
     let text = refusal.to_ascii_lowercase();
     let setting = match () {
-        () if ["out of bounds", "too old", "out of order"].iter().any(|told| text.contains(told)) => {
+        () if ["out of bounds", "too old", "out of order"].iter().any(|word| text.contains(word)) => {
             &known::PROMETHEUS_OLD
         }
         () if text.contains("404") => &known::PROMETHEUS_RECEIVER,
-        () => return Finding::new(THIS, Verdict::Wrong, format!("{what} was refused: {refusal}"), None),
+        () => return Finding::new(THIS, Verdict::Wrong, format!("{sample} was refused: {refusal}"), None),
     };
     Finding::wrong(setting)
 }
 
-/// Looks for the sample at its own time.
-async fn look(practice: &Practice<'_>, prometheus: &Access, at: Millis, what: &str) -> Result<Finding> {
+/// Looks up the sample at its own time.
+async fn look_up(examination: &Examination<'_>, prometheus: &Access, at: Millis, sample: &str) -> Result<Finding> {
     let metric = names::M_CANARY;
     let query = exposition_name(metric.name, metric.unit, false);
-    let value = practice.canary.value();
+    let value = examination.canary.value();
     let series = || async {
-        // A second later: a moment is given in whole seconds.
+        // A second later, since a moment is given in whole seconds.
         let time = seconds(at.plus(1_000));
         let reply = prometheus.get(QUERY, &[("query", &query), ("time", &time)]).await?;
         let all = reply.json()["data"]["result"].as_array().cloned().unwrap_or_default();
         Ok::<_, contextcore_core::Error>(all.into_iter().find(|series| of_value(series, value)))
     };
-    if !practice.until(SOON, || async { Ok(series().await?.is_some()) }).await? {
+    if !examination.until(SOON, || async { Ok(series().await?.is_some()) }).await? {
         return Ok(Finding::wrong(&known::PROMETHEUS_RETENTION));
     }
     let labels = series().await?.unwrap_or_default();
     let of_project = labels["metric"][names::PROJECT_ID.replace('.', "_")] == canary::PROJECT;
     Ok(if of_project {
-        Finding::ok(THIS, format!("{what} is found at its own time"))
+        Finding::ok(THIS, format!("{sample} is found at its own time"))
     } else {
         Finding::wrong(&known::PROMETHEUS_LABELS)
     })
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_and_refusals_lead_to_the_setting_behind_them() {
+    fn flags_and_refusals_name_the_setting_that_causes_them() {
         let flags = |pairs: [(&str, &str); 2]| pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let wrong = configured(&flags([("web.enable-otlp-receiver", "false"), ("storage.tsdb.retention.time", "15d")]));
         assert_eq!(wrong.len(), 2);

@@ -1,7 +1,7 @@
-//! What we say about ourselves: the values of every `contextcore.*` metric, read from the store. Pushed through the OTel
-//! SDK by the program, and served on `/metrics`.
+//! The program's own metrics (`contextcore.*`): every value, read from the store. The program pushes them over OTLP and serves
+//! them on `/metrics`.
 //!
-//! Totals live in the store, so that they never fall, not even over restarts.
+//! Totals live in the store, so counters never fall, not even across restarts.
 
 use std::collections::BTreeSet;
 
@@ -12,9 +12,10 @@ use crate::model::SmolStr;
 use crate::model::error::Result;
 use crate::model::semconv::{self as names, Instrument, Metric};
 use crate::model::time::Millis;
-use crate::store::{Quarantined, SourceStatus, Store};
+use crate::query::coverage;
+use crate::store::Store;
 
-/// One value of one of our own metrics.
+/// One value of one of these metrics.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
     /// Which metric.
@@ -25,7 +26,10 @@ pub struct Reading {
     pub value: f64,
 }
 
-/// Every value there is to say at `now`.
+/// Every value at `now`.
+///
+/// # Errors
+/// [`crate::ErrorKind::Store`] when the store cannot be read.
 pub fn readings(store: &Store, config: &Config, now: Millis) -> Result<Vec<Reading>> {
     let mut all = Vec::new();
     for source in &config.sources {
@@ -34,18 +38,18 @@ pub fn readings(store: &Store, config: &Config, now: Millis) -> Result<Vec<Readi
     all.extend(project_readings(store, config)?);
     for signal in config.export.otlp.targets.keys() {
         let counters = export_counters(store, *signal)?;
-        let mut say = |metric, value| all.push(reading(metric, &[(names::SIGNAL, signal.as_str())], value));
-        say(names::M_EXPORT_SENT, number(counters.sent));
-        say(names::M_EXPORT_RETRIES, number(counters.retries));
-        say(names::M_EXPORT_LAG, export_lag(store, config, *signal, now)?);
+        let mut add = |metric, value| all.push(reading(metric, &[(names::SIGNAL, signal.as_str())], value));
+        add(names::M_EXPORT_SENT, number(counters.sent));
+        add(names::M_EXPORT_RETRIES, number(counters.retries));
+        add(names::M_EXPORT_LAG, export_lag(store, config, *signal, now)?);
         all.extend(refused(*signal, &counters));
     }
     all.push(reading(names::M_STORE_SIZE, &[], number(store.size_on_disk()?)));
     Ok(all)
 }
 
-/// Every reason, also one that never was: a counter that begins with its first count seems not to have moved. What was counted
-/// before there were reasons stays a series of its own, so that none of them falls or jumps.
+/// A counter for every reason, including those that never occurred: a counter that starts with its first count seems not to have
+/// moved. Items counted before reasons existed stay a series of their own, so that no series falls or jumps.
 fn refused(signal: Signal, counters: &ExportCounters) -> Vec<Reading> {
     let of = |labels: &[_], items| reading(names::M_EXPORT_REJECTED, labels, number(items));
     let signal = (names::SIGNAL, signal.as_str());
@@ -58,27 +62,28 @@ fn source_readings(store: &Store, config: &Config, source: &str, now: Millis) ->
     let status = store.source_status(source)?;
     let of_source = [(names::SOURCE_NAME, source)];
     let mut all = Vec::new();
-    let mut say = |metric, value| all.push(reading(metric, &of_source, value));
+    let mut add = |metric, value| all.push(reading(metric, &of_source, value));
     if let Some(last) = status.last_success {
-        say(names::M_SYNC_LAST_SUCCESS, last.seconds_since(Millis(0)));
-        say(names::M_SYNC_LAG, now.seconds_since(last).max(0.0));
+        add(names::M_SYNC_LAST_SUCCESS, last.seconds_since(Millis(0)));
+        add(names::M_SYNC_LAG, now.seconds_since(last).max(0.0));
     }
     if let Some(seconds) = status.last_duration {
-        say(names::M_SYNC_DURATION, seconds);
+        add(names::M_SYNC_DURATION, seconds);
     }
-    say(names::M_SYNC_REQUESTS, number(status.counters.requests));
-    say(names::M_SYNC_RECORDS, number(status.counters.records));
-    say(names::M_SYNC_CHANGES, number(status.counters.changes));
-    say(names::M_RATE_WAITS, number(status.counters.waits));
-    say(names::M_SYNC_TASKS, number(held(store, source)?));
-    let quarantined_records = store.quarantined_records(Some(source))?;
-    say(names::M_SYNC_SET_ASIDE, number(quarantined_records.len() as u64));
-    say(names::M_SYNC_HISTORIES, if histories_complete(&status, &quarantined_records) { 1.0 } else { 0.0 });
+    add(names::M_SYNC_REQUESTS, number(status.counters.requests));
+    add(names::M_SYNC_RECORDS, number(status.counters.records));
+    add(names::M_SYNC_CHANGES, number(status.counters.changes));
+    add(names::M_RATE_WAITS, number(status.counters.waits));
+    let quarantined = store.quarantined_records(Some(source))?;
+    let coverage = coverage(store, source, &status, &quarantined)?;
+    add(names::M_SYNC_TASKS, number(coverage.live));
+    add(names::M_SYNC_SET_ASIDE, number(quarantined.len() as u64));
+    add(names::M_SYNC_HISTORIES, if coverage.histories_complete { 1.0 } else { 0.0 });
     if let Some(count) = status.tool_count {
-        say(names::M_SYNC_TOOL_TASKS, number(count));
+        add(names::M_SYNC_TOOL_TASKS, number(count));
     }
     if let Some(left) = status.rate_limit_remaining {
-        say(names::M_RATE_REMAINING, number(left));
+        add(names::M_RATE_REMAINING, number(left));
     }
     for (kind, count) in &status.counters.errors {
         let labels = [(names::SOURCE_NAME, source), (names::ERROR_TYPE, kind.as_str())];
@@ -91,13 +96,7 @@ fn source_readings(store: &Store, config: &Config, source: &str, now: Millis) ->
     Ok(all)
 }
 
-/// Whether the history of every record that was read is held whole: the first run came to its end, and no record waits for being
-/// understood. A history that could not be had makes its whole record one of those.
-pub fn histories_complete(status: &SourceStatus, quarantined_records: &[Quarantined]) -> bool {
-    status.last_success.is_some() && quarantined_records.is_empty()
-}
-
-/// How fresh each project is, by each source that tells of it: what a project's own numbers cannot say, since they unite its
+/// How fresh each project is, for each source it has tasks in. The project's own metrics cannot say this, since they unite its
 /// sources.
 fn project_readings(store: &Store, config: &Config) -> Result<Vec<Reading>> {
     let mut pairs = BTreeSet::new();
@@ -119,15 +118,7 @@ fn project_readings(store: &Store, config: &Config) -> Result<Vec<Reading>> {
     Ok(all)
 }
 
-/// Tasks held that are still there: finished ones by the running totals, open ones by their index.
-fn held(store: &Store, source: &str) -> Result<u64> {
-    let totals = store.totals()?.into_iter().filter(|(of, ..)| of == source);
-    let finished: i64 = totals.flat_map(|(.., totals)| totals.finished.into_values()).map(|weight| weight.tasks).sum();
-    let open = store.open_tasks(Some(source)).count() as u64;
-    Ok(u64::try_from(finished).unwrap_or(0) + open)
-}
-
-/// Since when a backend has been behind, in seconds: 0 when it has been told everything.
+/// For how many seconds a backend has been behind; 0 when everything has been exported.
 fn export_lag(store: &Store, config: &Config, signal: Signal, now: Millis) -> Result<f64> {
     let mut lag: f64 = 0.0;
     for source in &config.sources {
@@ -149,7 +140,10 @@ fn number(value: u64) -> f64 {
     value as f64
 }
 
-/// Everything `/metrics` serves: the projects' numbers, then our own.
+/// Everything `/metrics` serves: the metrics of the projects, then those of the program.
+///
+/// # Errors
+/// [`crate::ErrorKind::Store`] when the store cannot be read.
 pub fn prometheus(store: &Store, config: &Config, now: Millis) -> Result<String> {
     let mut text = crate::export::scrape(store, config, now)?;
     let mut readings = readings(store, config, now)?;
@@ -171,16 +165,16 @@ pub fn prometheus(store: &Store, config: &Config, now: Millis) -> Result<String>
     Ok(text)
 }
 
-/// What this process has used so far.
+/// The resources this process has used so far.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct ProcessUse {
-    /// CPU time, user and system, in seconds; good to a hundredth.
+    /// CPU time, user and system, in seconds, to a hundredth of a second.
     pub cpu_seconds: f64,
-    /// The most memory it ever held at once, in bytes.
+    /// Peak resident memory, in bytes.
     pub peak_memory_bytes: u64,
 }
 
-/// What this process has used so far, where the system tells (`/proc`, as Linux has it).
+/// The resources this process has used so far; `None` on systems without `/proc`.
 pub fn process_use() -> Option<ProcessUse> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -190,7 +184,7 @@ pub fn process_use() -> Option<ProcessUse> {
 }
 
 /// Fields 14 and 15 of `/proc/PID/stat`, in ticks of a hundredth of a second; see proc_pid_stat(5). The name in field 2 may
-/// hold spaces and brackets, so counting starts behind its closing one.
+/// contain spaces and brackets, so counting starts after its closing bracket.
 fn cpu_seconds(stat: &str) -> Option<f64> {
     let (_, rest) = stat.rsplit_once(')')?;
     let ticks = |place: usize| rest.split_whitespace().nth(place)?.parse::<u64>().ok();
@@ -201,43 +195,44 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::config;
+    use crate::store::{Quarantined, SourceStatus};
 
     #[test]
-    fn what_was_refused_before_there_were_reasons_neither_falls_nor_jumps() {
-        let said = |counters: &ExportCounters| {
+    fn items_refused_before_reasons_existed_stay_a_series_of_their_own() {
+        let values = |counters: &ExportCounters| {
             let label =
                 |reading: &Reading| reading.attributes.get(1).map_or("none".to_owned(), |(_, text)| text.clone());
-            let told = refused(Signal::Logs, counters);
-            told.into_iter().filter(|told| told.value > 0.0).map(|told| (label(&told), told.value)).collect::<Vec<_>>()
+            let all = refused(Signal::Logs, counters).into_iter().filter(|reading| reading.value > 0.0);
+            all.map(|reading| (label(&reading), reading.value)).collect::<Vec<_>>()
         };
         let mut counters: ExportCounters = serde_json::from_str(r#"{"sent":9,"rejected":5,"retries":1}"#).unwrap();
-        assert_eq!(said(&counters), [("none".to_owned(), 5.0)]);
+        assert_eq!(values(&counters), [("none".to_owned(), 5.0)]);
         counters.rejected += 3;
         counters.reasons.insert(Reason::TooOld.as_str().to_owned(), 3);
-        assert_eq!(said(&counters), [("too_old".to_owned(), 3.0), ("none".to_owned(), 5.0)]);
+        assert_eq!(values(&counters), [("too_old".to_owned(), 3.0), ("none".to_owned(), 5.0)]);
         assert_eq!(refused(Signal::Logs, &counters).len(), Reason::ALL.len() + 1);
         let back: ExportCounters = serde_json::from_str(&serde_json::to_string(&counters).unwrap()).unwrap();
         assert_eq!(back, counters);
     }
 
     #[test]
-    fn histories_are_complete_once_a_run_ended_well_and_while_nothing_is_set_aside() {
+    fn histories_are_complete_after_a_successful_run_while_no_record_is_quarantined() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let source = "{name: acme, kind: jira, url: 'https://a.example', auth: {token: {env: T}}}";
         let config = config::parse(&format!("sources: [{source}]"), "x.yaml", &["jira"]).unwrap();
-        let told = || {
+        let complete = || {
             let all = readings(&store, &config, Millis(60_000)).unwrap();
             let found = all.into_iter().find(|reading| reading.metric.name == names::M_SYNC_HISTORIES.name).unwrap();
             assert_eq!(found.attributes, [(names::SOURCE_NAME, "acme".to_owned())]);
             found.value
         };
-        assert_eq!(told(), 0.0, "nothing was read");
+        assert_eq!(complete(), 0.0, "nothing was read");
         let mut transaction = store.begin().unwrap();
         let status = SourceStatus { last_success: Some(Millis(1)), ..SourceStatus::default() };
         transaction.put_source_status("acme", &status).unwrap();
         transaction.commit().unwrap();
-        assert_eq!(told(), 1.0);
+        assert_eq!(complete(), 1.0);
         let quarantined = Quarantined {
             source: "acme".into(),
             native_id: "1".into(),
@@ -249,12 +244,12 @@ mod tests {
             let mut transaction = store.begin().unwrap();
             transaction.put_quarantined("acme", "1", quarantined).unwrap();
             transaction.commit().unwrap();
-            assert_eq!(told(), whole);
+            assert_eq!(complete(), whole);
         }
     }
 
     #[test]
-    fn cpu_time_is_read_behind_a_strange_name() {
+    fn cpu_time_is_read_after_a_name_with_brackets() {
         let stat = "42 (a) b) c) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20";
         assert_eq!(cpu_seconds(stat), Some(2.0));
         assert!(process_use().is_none_or(|used| used.peak_memory_bytes > 0));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::http::tls;
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// Reading a large store takes a while; a program that hangs must not hang its callers for ever.
+/// How long the program may stay silent. Reading a large store takes a while, but one that hangs must not hang its callers.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What a program answers instead of what it was asked for.
@@ -35,7 +35,8 @@ impl Local {
     /// # Errors
     /// [`ErrorKind::Internal`] when no client can be made.
     pub fn new(socket: &Path) -> Result<Self> {
-        let builder = tls::client_builder(None)?.tls_certs_only([]).no_proxy().unix_socket(socket).timeout(TIMEOUT);
+        let builder =
+            tls::client_builder(None)?.tls_certs_only([]).no_proxy().unix_socket(socket).read_timeout(TIMEOUT);
         let client = builder
             .build()
             .map_err(|error| Error::new(ErrorKind::Internal, "make a client for the socket").caused_by(error))?;
@@ -47,16 +48,50 @@ impl Local {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when nobody listens; else what the program itself says.
     pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &impl Serialize) -> Result<T> {
-        let failed = |error: reqwest::Error| {
-            let message =
-                if error.is_connect() { "nobody answers on the socket" } else { "ask the running contextcore" };
-            Error::new(ErrorKind::Unavailable, message).with("socket", self.socket.display()).caused_by(error)
-        };
-        let request = self.client.get(format!("http://contextcore{path}")).query(query);
-        let answer = request.send().await.map_err(failed)?;
+        let answer = self.send(path, query).await?;
         let status = answer.status();
-        let body = answer.bytes().await.map_err(failed)?;
+        let body = answer.bytes().await.map_err(|error| self.failed(error))?;
         read(status, &body)
+    }
+
+    /// Asks for `path` with `query`, and visits each line of the answer as it arrives.
+    ///
+    /// # Errors
+    /// As [`Local::get`], and what `visit` returns.
+    pub async fn lines<E: From<Error>>(
+        &self,
+        path: &str,
+        query: &impl Serialize,
+        mut visit: impl FnMut(&[u8]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let mut answer = self.send(path, query).await?;
+        if !answer.status().is_success() {
+            let status = answer.status();
+            let body = answer.bytes().await.map_err(|error| self.failed(error))?;
+            return read::<serde::de::IgnoredAny>(status, &body).map(drop).map_err(E::from);
+        }
+        let mut partial = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| self.failed(error))? {
+            let mut rest = &chunk[..];
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                partial.extend_from_slice(&rest[..end]);
+                visit(&partial)?;
+                partial.clear();
+                rest = &rest[end + 1..];
+            }
+            partial.extend_from_slice(rest);
+        }
+        Ok(())
+    }
+
+    async fn send(&self, path: &str, query: &impl Serialize) -> Result<reqwest::Response> {
+        let request = self.client.get(format!("http://contextcore{path}")).query(query);
+        request.send().await.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: reqwest::Error) -> Error {
+        let message = if error.is_connect() { "nobody answers on the socket" } else { "ask the running contextcore" };
+        Error::new(ErrorKind::Unavailable, message).with("socket", self.socket.display()).caused_by(error)
     }
 }
 

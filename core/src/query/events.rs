@@ -1,5 +1,5 @@
-//! The timeline as people see it: each stored fact with the value before it, and the turns that follow from them
-//! (`completed`, `cancelled`, `reopened`, and `blocked` or `unblocked` by a status) right after the fact that brought them about.
+//! The timeline in a view: each stored event with the value before it, and right after it the status transitions that follow
+//! from it (`completed`, `cancelled`, `reopened`, and `blocked` or `unblocked` by a status).
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,25 +12,25 @@ use crate::model::transitions::{StatusTracker, StatusTransition};
 use crate::model::{Artifact, Change, Facts, ParentRef, SmolStr, StoredEvent, TaskRecord, string_enum};
 
 string_enum! {
-    /// What an entry of a timeline is about.
+    /// What an event of a timeline is about.
     EventKind {
-        /// It came to be; `to` is its first status.
+        /// The task was created; `to` is its first status.
         Created = "created",
         /// Its workflow status changed.
         StatusChanged = "status_changed",
-        /// An impediment was raised; `to` is the reason, if one was given.
+        /// An impediment began; `to` is the reason, if there is one.
         Blocked = "blocked",
-        /// The impediment was lifted; `from` is the reason it had.
+        /// The impediment ended; `from` is its reason.
         Unblocked = "unblocked",
-        /// It was given to somebody, or to nobody.
+        /// Its assignee changed.
         Assigned = "assigned",
         /// Its estimate changed.
         EstimateChanged = "estimate_changed",
         /// It entered or left sprints; both sides are lists of native ids.
         SprintChanged = "sprint_changed",
-        /// It got another parent; both sides are keys.
+        /// Its parent changed; both sides are keys.
         ParentChanged = "parent_changed",
-        /// It was renamed.
+        /// Its title changed.
         TitleChanged = "title_changed",
         /// Its type changed.
         TypeChanged = "type_changed",
@@ -40,13 +40,13 @@ string_enum! {
         LabelsChanged = "labels_changed",
         /// Its due date changed.
         DueChanged = "due_changed",
-        /// It got another key, and perhaps another project; both sides are keys.
+        /// Its key changed, or its project; both sides are of what changed.
         Moved = "moved",
-        /// Somebody commented; `to` is the text where it is kept.
+        /// A comment was written; `to` is its text where comments are kept.
         Commented = "commented",
-        /// A link was made (`to` says what) or removed (`from` says what).
+        /// A link was made (`to` is its text) or removed (`from` is its text).
         Linked = "linked",
-        /// Somebody did something that names it; `to` is the artifact.
+        /// An artifact names the task; `to` is the artifact.
         Artifact = "artifact",
         /// It entered a done status; both sides are statuses.
         Completed = "completed",
@@ -54,74 +54,75 @@ string_enum! {
         Cancelled = "cancelled",
         /// It left a finished status; both sides are statuses.
         Reopened = "reopened",
-        /// It vanished from the tool.
+        /// The tool no longer has it.
         Deleted = "deleted",
-        /// It came back after it had vanished.
+        /// The tool has it again.
         Restored = "restored",
     }
 }
 
-/// One entry of a timeline.
+/// One event of a timeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventView {
-    /// When it happened, or was seen.
+    /// When it happened, or was observed.
     pub at: Millis,
     /// What it is about.
     pub kind: EventKind,
-    /// The value before: a word, number, list or null, as [`EventKind`] tells.
+    /// The value before: a string, number, list or null, as [`EventKind`] says.
     pub from: Value,
     /// The value after.
     pub to: Value,
     /// Who did it.
     pub actor: Option<String>,
-    /// The tool keeps no history of this: it is dated when we saw it.
+    /// The tool keeps no history of this, so it is dated when the change was first seen.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub observed: bool,
-    /// The tool did not say so: it follows from what people did, or from the status it is in, which is named here, e.g.
-    /// `merged acme/checkout#12` or `status On Hold`.
+    /// Why it happened, when the tool did not record it itself: an artifact (`merged acme/checkout#12`) or the status the task
+    /// is in (`status On Hold`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub derived: Option<String>,
 }
 
-/// The entries of a task. `parent_id` gives the key people say for a parent.
+/// The events of a task. `parent_id` gives the key people use for a parent.
 pub(super) fn events(record: &TaskRecord, parent_id: &dyn Fn(&ParentRef) -> Result<SmolStr>) -> Result<Vec<EventView>> {
     let Some(mut state) = State::first(&record.timeline) else { return Ok(Vec::new()) };
     let mut events = Vec::with_capacity(record.timeline.len() + 2);
     let mut tracker = StatusTracker::default();
     for (place, stored) in record.timeline.iter().enumerate() {
-        let (fact, step) = told(&mut state, stored, parent_id)?;
-        let cause = step.clone().unwrap_or_else(|| fact.clone());
-        events.push(fact);
-        events.extend(step);
-        events.extend(tracker.snapshots(&record.timeline, place, &state.facts).map(|snapshot| shown(snapshot, &cause)));
+        let (event, derived) = stored_event(&mut state, stored, parent_id)?;
+        let cause = derived.clone().unwrap_or_else(|| event.clone());
+        events.push(event);
+        events.extend(derived);
+        let transitions = tracker.snapshots(&record.timeline, place, &state.facts);
+        events.extend(transitions.map(|transition| transition_event(transition, &cause)));
     }
     Ok(events)
 }
 
-/// A fact as an entry, and as another what it came to when it is evidence that moves the task.
-fn told(
+/// The view of a stored event, and of the change that follows from it when it is an artifact that moves the task.
+fn stored_event(
     state: &mut State,
     stored: &StoredEvent,
     parent_id: &dyn Fn(&ParentRef) -> Result<SmolStr>,
 ) -> Result<(EventView, Option<EventView>)> {
     let (before, event) = (state.facts.clone(), &stored.event);
-    let step = state.apply(event);
+    let inferred = state.apply(event);
     let (kind, from, to) = change(&before, &event.change, parent_id)?;
     let (actor, observed) = (event.actor.clone(), event.observed);
-    let fact = EventView { at: event.at, kind, from, to, actor, observed, derived: None };
-    let Some(step) = step else { return Ok((fact, None)) };
-    let (kind, from, to) = change(&before, &step, parent_id)?;
-    let step = EventView { kind, from, to, derived: event.change.artifact().map(inference::said), ..fact.clone() };
-    Ok((fact, Some(step)))
+    let view = EventView { at: event.at, kind, from, to, actor, observed, derived: None };
+    let Some(inferred) = inferred else { return Ok((view, None)) };
+    let (kind, from, to) = change(&before, &inferred, parent_id)?;
+    let derived = EventView { kind, from, to, derived: event.change.artifact().map(inference::said), ..view.clone() };
+    Ok((view, Some(derived)))
 }
 
-/// A turn as an entry, right after the one that caused it.
-fn shown(snapshot: StatusTransition, cause: &EventView) -> EventView {
+/// The view of a status transition, which stands right after the event that caused it.
+fn transition_event(transition: StatusTransition, cause: &EventView) -> EventView {
     let like = |kind| EventView { kind, ..cause.clone() };
     let impediment = |kind, from, to| EventView { kind, from, to, ..cause.clone() };
-    // Who reads entries back must not take what follows from a status for an impediment of its own.
+    // Readers must not mistake what follows from a status for an impediment of its own.
     let by_status = |native: &str| cause.derived.clone().or_else(|| Some(format!("status {native}")));
-    match snapshot {
+    match transition {
         StatusTransition::Completed => like(EventKind::Completed),
         StatusTransition::Cancelled => like(EventKind::Cancelled),
         StatusTransition::Reopened => like(EventKind::Reopened),
@@ -135,7 +136,7 @@ fn shown(snapshot: StatusTransition, cause: &EventView) -> EventView {
     }
 }
 
-/// What a fact changed: its kind, the value before it and the value after it.
+/// What an event changed: its kind, the value before and the value after.
 fn change(
     before: &Facts,
     change: &Change,
@@ -146,10 +147,10 @@ fn change(
     Ok(match change {
         Change::Created(facts) => (Kind::Created, Value::Null, json!(facts.status)),
         Change::Status { status, .. } => (Kind::StatusChanged, json!(before.status), json!(status)),
-        Change::Blocked(reason) => (Kind::Blocked, Value::Null, said(reason.as_deref())),
+        Change::Blocked(reason) => (Kind::Blocked, Value::Null, text_or_null(reason.as_deref())),
         Change::BlockedByLinks(reason) => (Kind::Blocked, Value::Null, json!(reason)),
         Change::UnblockedByLinks => (Kind::Unblocked, json!(before.blocked_by_links), Value::Null),
-        Change::Unblocked => (Kind::Unblocked, said(before.flag.as_deref()), Value::Null),
+        Change::Unblocked => (Kind::Unblocked, text_or_null(before.flag.as_deref()), Value::Null),
         Change::Assigned(to) => (Kind::Assigned, json!(before.assignee), json!(to)),
         Change::Estimated(to) => (Kind::EstimateChanged, json!(before.estimate), json!(to)),
         Change::Sprints(to) => (Kind::SprintChanged, json!(before.sprints), json!(to)),
@@ -163,7 +164,7 @@ fn change(
             let (from, to) = before.moved(key, project);
             (Kind::Moved, json!(from), json!(to))
         }
-        Change::Commented(text) => (Kind::Commented, Value::Null, said(text.as_deref())),
+        Change::Commented(text) => (Kind::Commented, Value::Null, text_or_null(text.as_deref())),
         Change::Linked { text, added: true, .. } => (Kind::Linked, Value::Null, json!(text)),
         Change::Linked { text, added: false, .. } => (Kind::Linked, json!(text), Value::Null),
         Change::Artifact(artifact) | Change::StatusArtifact(artifact) => {
@@ -174,8 +175,8 @@ fn change(
     })
 }
 
-/// A text that may be missing; an empty one says nothing either.
-fn said(text: Option<&str>) -> Value {
+/// A text, or null when it is missing or empty.
+fn text_or_null(text: Option<&str>) -> Value {
     json!(text.filter(|text| !text.is_empty()))
 }
 

@@ -1,4 +1,4 @@
-//! Which tasks and sprints are asked for, and finding them without reading more of the store than the question needs.
+//! Filters for tasks and sprints, and how they find their matches through the narrowest index of the store.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -7,19 +7,23 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{SprintView, TaskView, Viewer, natural};
+use super::list::{List, Place};
+use super::natural;
+use super::sprint::SprintView;
+use super::task::TaskView;
+use super::viewer::Viewer;
 use crate::model::error::Result;
 use crate::model::time::Millis;
 use crate::model::timeline;
 use crate::model::{SmolStr, SprintRecord, SprintState, Status, TaskKey, TaskRecord, TaskType};
 
-/// A status, or the word `open` for all that are neither finished nor vanished.
+/// A status, or `open` for every task that is neither finished nor deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum StatusFilter {
-    /// Neither finished nor vanished.
+    /// Neither finished nor deleted.
     Open,
-    /// In this effective status, and not vanished.
+    /// In this effective status, and not deleted.
     Is(Status),
 }
 
@@ -57,70 +61,139 @@ impl TryFrom<String> for StatusFilter {
     }
 }
 
-/// Which tasks: all that fit everything given.
+/// Which tasks: those that match every given condition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TaskFilter {
-    /// A project of the portfolio or a native one, in any case.
+    /// A portfolio project or a native one; case does not matter.
     pub project: Option<String>,
-    /// Where it stands.
+    /// Its effective status, or `open`.
     pub status: Option<StatusFilter>,
     /// The common type.
     #[serde(rename = "type")]
     pub task_type: Option<TaskType>,
-    /// A sprint it is in now: native id, or name in any case.
+    /// A sprint it is in now, by native id or name; case does not matter.
     pub sprint: Option<String>,
-    /// Who it is assigned to, in any case.
+    /// Its assignee; case does not matter.
     pub assignee: Option<String>,
     /// The source.
     pub source: Option<String>,
 }
 
-/// Which sprints: all that fit everything given.
+/// Which sprints: those that match every given condition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SprintFilter {
-    /// A project of the portfolio or a native one, in any case.
+    /// A portfolio project or a native one; case does not matter.
     pub project: Option<String>,
-    /// To come, running or over.
+    /// Future, active or closed.
     pub state: Option<SprintState>,
-    /// Native id, or name in any case.
+    /// Native id or name; case does not matter.
     pub sprint: Option<String>,
     /// The source.
     pub source: Option<String>,
 }
 
-/// Whether a word a person typed means this one.
-fn means(typed: &str, word: &str) -> bool {
-    typed.to_lowercase() == word.to_lowercase()
+/// Whether two names are equal when case does not matter.
+fn is_same(typed: &str, name: &str) -> bool {
+    typed.to_lowercase() == name.to_lowercase()
 }
 
 fn names_sprint(typed: &str, key: &TaskKey, record: &SprintRecord) -> bool {
-    typed == key.native_id || means(typed, &record.facts.name)
+    typed == key.native_id || is_same(typed, &record.facts.name)
 }
 
-impl Viewer<'_> {
-    /// The tasks that fit, sorted by source, then by the key people say.
-    pub fn tasks(&self, filter: &TaskFilter) -> Result<Vec<TaskView>> {
-        let mut views = Vec::new();
-        for key in self.keys(filter)? {
-            views.extend(self.task(&key)?);
-        }
-        Ok(views)
-    }
+/// Where a task stands in a list: by source, then by the key people use, then by native id.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TaskPlace {
+    key: TaskKey,
+    id: SmolStr,
+}
 
-    /// The tasks that fit, in the order of [`Viewer::tasks`], without what is to be seen of them: for lists too long to hold.
-    pub fn keys(&self, filter: &TaskFilter) -> Result<Vec<TaskKey>> {
-        let sprints = self.sprints_named(filter)?;
+impl Place for TaskPlace {
+    fn order(&self, other: &Self) -> Ordering {
+        let by_id = self.key.source.cmp(&other.key.source).then_with(|| natural::compare(&self.id, &other.id));
+        by_id.then_with(|| natural::compare(&self.key.native_id, &other.key.native_id))
+    }
+}
+
+impl List for TaskFilter {
+    type View = TaskView;
+    type Place = TaskPlace;
+    const NAME: &'static str = "tasks";
+
+    fn places(&self, viewer: &Viewer<'_>) -> Result<Vec<TaskPlace>> {
+        let sprints = viewer.sprints_named(self)?;
         let mut found = Vec::new();
-        self.each_candidate(filter, sprints.as_ref(), &mut |key, record| {
-            if let Some(id) = self.fits(&key, record, filter, sprints.as_ref())? {
-                found.push((id, key));
+        viewer.each_candidate(self, sprints.as_ref(), &mut |key, record| {
+            if let Some(id) = viewer.matching_id(&key, record, self, sprints.as_ref())? {
+                found.push(TaskPlace { key, id });
             }
             Ok(())
         })?;
-        found.sort_by(|(a_id, a), (b_id, b)| in_order((a, a_id), (b, b_id)));
-        Ok(found.into_iter().map(|(_, key)| key).collect())
+        Ok(found)
+    }
+
+    fn view(viewer: &Viewer<'_>, place: &TaskPlace) -> Result<Option<TaskView>> {
+        viewer.task(&place.key)
+    }
+}
+
+/// Where a sprint stands in a list: by source, then by start (those without one last), then by native id.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SprintPlace {
+    key: TaskKey,
+    start: Option<Millis>,
+}
+
+impl Place for SprintPlace {
+    fn order(&self, other: &Self) -> Ordering {
+        let start = |place: &Self| place.start.unwrap_or(Millis(i64::MAX));
+        let by_start = self.key.source.cmp(&other.key.source).then_with(|| start(self).cmp(&start(other)));
+        by_start.then_with(|| natural::compare(&self.key.native_id, &other.key.native_id))
+    }
+}
+
+impl List for SprintFilter {
+    type View = SprintView;
+    type Place = SprintPlace;
+    const NAME: &'static str = "sprints";
+
+    fn places(&self, viewer: &Viewer<'_>) -> Result<Vec<SprintPlace>> {
+        let mut found = viewer.store.sprints(self.source.as_deref())?;
+        found.retain(|(key, record)| {
+            let facts = &record.facts;
+            let in_project = |typed: &String| {
+                facts.project.as_ref().is_some_and(|project| viewer.is_in_project(typed, &key.source, project))
+            };
+            self.state.is_none_or(|state| state == facts.state)
+                && self.sprint.as_ref().is_none_or(|typed| names_sprint(typed, key, record))
+                && self.project.as_ref().is_none_or(in_project)
+        });
+        Ok(found.into_iter().map(|(key, record)| SprintPlace { key, start: record.facts.start }).collect())
+    }
+
+    fn view(viewer: &Viewer<'_>, place: &SprintPlace) -> Result<Option<SprintView>> {
+        let record = viewer.sprint_record(&place.key)?;
+        record.map(|record| viewer.sprint(&place.key, &record)).transpose()
+    }
+}
+
+impl Viewer<'_> {
+    /// The tasks that match, sorted by source, then by the key people use.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Store`] when the store cannot be read.
+    pub fn tasks(&self, filter: &TaskFilter) -> Result<Vec<TaskView>> {
+        self.all(filter)
+    }
+
+    /// The sprints that match, sorted by source, then by start (those without one last), then by id.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Store`] when the store cannot be read.
+    pub fn sprints(&self, filter: &SprintFilter) -> Result<Vec<SprintView>> {
+        self.all(filter)
     }
 
     fn sprints_named(&self, filter: &TaskFilter) -> Result<Option<BTreeSet<TaskKey>>> {
@@ -129,7 +202,7 @@ impl Viewer<'_> {
         Ok(Some(all.into_iter().filter(|(key, record)| names_sprint(typed, key, record)).map(|(key, _)| key).collect()))
     }
 
-    /// Visits every task that can fit, by the narrowest index there is.
+    /// Visits every task that can match, through the narrowest index there is.
     fn each_candidate(
         &self,
         filter: &TaskFilter,
@@ -162,8 +235,8 @@ impl Viewer<'_> {
         Ok(())
     }
 
-    /// The key people say for a task that fits; `None` when it does not.
-    fn fits(
+    /// The key people use for a task that matches; `None` for one that does not.
+    fn matching_id(
         &self,
         key: &TaskKey,
         record: &TaskRecord,
@@ -175,29 +248,32 @@ impl Viewer<'_> {
         let in_one_of = |sprints: &BTreeSet<TaskKey>| {
             facts.sprints.iter().any(|id| sprints.contains(&TaskKey::new(&*key.source, id.as_str())))
         };
-        let plain = filter.source.as_ref().is_none_or(|source| *source == key.source)
+        let matches = filter.source.as_ref().is_none_or(|source| *source == key.source)
             && filter.task_type.is_none_or(|wanted| wanted == facts.task_type)
             && filter.project.as_ref().is_none_or(|typed| self.is_in_project(typed, &key.source, &facts.project))
             && filter
                 .assignee
                 .as_ref()
-                .is_none_or(|typed| facts.assignee.as_ref().is_some_and(|who| means(typed, who)))
+                .is_none_or(|typed| facts.assignee.as_ref().is_some_and(|who| is_same(typed, who)))
             && sprints.is_none_or(in_one_of);
-        let fits = plain
+        let matches = matches
             && match filter.status {
                 None => true,
                 Some(_) if state.deleted.is_some() => false,
                 Some(StatusFilter::Open) => !facts.status.is_finished(),
                 Some(StatusFilter::Is(wanted)) => facts.effective_status() == wanted,
             };
-        Ok(fits.then(|| state.facts.key.clone()))
+        Ok(matches.then(|| state.facts.key.clone()))
     }
 
     fn is_in_project(&self, typed: &str, source: &str, project: &str) -> bool {
-        means(typed, project) || means(typed, &self.project_id(source, project))
+        is_same(typed, project) || is_same(typed, &self.project_id(source, project))
     }
 
-    /// The direct children of a task that are still there, sorted by the key people say.
+    /// The direct children of a task that are not deleted, sorted by the key people use.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Store`] when the store cannot be read.
     pub fn children(&self, key: &TaskKey) -> Result<Vec<TaskView>> {
         let mut views = Vec::new();
         for child in self.store.children(key) {
@@ -207,8 +283,11 @@ impl Viewer<'_> {
         Ok(views)
     }
 
-    /// The tasks that people mean by `name`: a key (in any case) or a native id. A task that is called so now is meant
-    /// before those that were called so once; one of each source may be.
+    /// The tasks with this key (case does not matter) or native id, at most one in each source. A task that has the key now
+    /// comes before one that had it once.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Store`] when the store cannot be read.
     pub fn find(&self, name: &str, source: Option<&str>) -> Result<Vec<TaskView>> {
         let mut keys = self.store.named(name)?;
         if keys.is_empty() {
@@ -216,35 +295,9 @@ impl Viewer<'_> {
         }
         keys.retain(|key| source.is_none_or(|source| source == key.source));
         let mut views = keys.iter().filter_map(|key| self.task(key).transpose()).collect::<Result<Vec<_>>>()?;
-        if views.iter().any(|view| means(name, &view.id)) {
-            views.retain(|view| means(name, &view.id));
+        if views.iter().any(|view| is_same(name, &view.id)) {
+            views.retain(|view| is_same(name, &view.id));
         }
         Ok(views)
     }
-
-    /// The sprints that fit, sorted by source, then by their start (those without one last), then by id.
-    pub fn sprints(&self, filter: &SprintFilter) -> Result<Vec<SprintView>> {
-        let mut found = self.store.sprints(filter.source.as_deref())?;
-        found.retain(|(key, record)| {
-            let facts = &record.facts;
-            let in_project = |typed: &String| {
-                facts.project.as_ref().is_some_and(|project| self.is_in_project(typed, &key.source, project))
-            };
-            filter.state.is_none_or(|state| state == facts.state)
-                && filter.sprint.as_ref().is_none_or(|typed| names_sprint(typed, key, record))
-                && filter.project.as_ref().is_none_or(in_project)
-        });
-        found.sort_by(|(a_key, a), (b_key, b)| {
-            let start = |record: &SprintRecord| record.facts.start.unwrap_or(Millis(i64::MAX));
-            let by_start = a_key.source.cmp(&b_key.source).then(start(a).cmp(&start(b)));
-            by_start.then_with(|| natural::compare(&a_key.native_id, &b_key.native_id))
-        });
-        found.iter().map(|(key, record)| self.sprint(key, record)).collect()
-    }
-}
-
-/// The order tasks are listed in: source, key people say, native id.
-fn in_order((a, a_id): (&TaskKey, &str), (b, b_id): (&TaskKey, &str)) -> Ordering {
-    let by_name = a.source.cmp(&b.source).then_with(|| natural::compare(a_id, b_id));
-    by_name.then_with(|| natural::compare(&a.native_id, &b.native_id))
 }

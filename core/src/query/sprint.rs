@@ -1,8 +1,8 @@
-//! One sprint as people see it, with its numbers.
+//! The view of one sprint, with its numbers.
 
 use serde::{Deserialize, Serialize};
 
-use super::Viewer;
+use super::viewer::Viewer;
 use crate::model::error::Result;
 use crate::model::sprint::SprintHistory;
 use crate::model::time::Millis;
@@ -16,7 +16,7 @@ pub struct SprintView {
     pub source: String,
     /// The tool's immutable id.
     pub native_id: String,
-    /// The same: sprints have no other key.
+    /// The same as `native_id`: sprints have no other key.
     pub id: String,
     /// Its name.
     pub name: String,
@@ -24,41 +24,41 @@ pub struct SprintView {
     pub goal: Option<String>,
     /// The tool's project it belongs to.
     pub project: Option<String>,
-    /// The project of the portfolio, or the tool's project when none includes it.
+    /// The portfolio project, or the tool's project when none includes it.
     pub project_id: Option<String>,
-    /// To come, running or over.
+    /// Future, active or closed.
     pub state: SprintState,
-    /// When it started or shall start.
+    /// When it started, or is planned to start.
     pub start: Option<Millis>,
-    /// When it shall end.
+    /// When it is planned to end.
     pub end: Option<Millis>,
     /// When it was closed.
     pub completed: Option<Millis>,
-    /// In it when it started.
+    /// In the sprint when it started.
     pub committed: f64,
-    /// Came later.
+    /// Added after the start.
     pub added: f64,
-    /// Left before the end.
+    /// Removed before the end.
     pub removed: f64,
-    /// Net change of members' estimates.
+    /// Net change of the estimates of its members.
     pub reestimated: f64,
-    /// In it: committed + added − removed + reestimated.
+    /// In the sprint: committed + added − removed + reestimated.
     pub scope: f64,
-    /// In it and done.
+    /// In the sprint and done.
     pub completed_points: f64,
-    /// In it and in no finished status when it closed.
+    /// In the sprint and unfinished when it closed.
     pub carried_over: f64,
-    /// In it and in no finished status.
+    /// In the sprint and unfinished.
     pub remaining: f64,
-    /// Tasks in it when it started.
+    /// Tasks in the sprint when it started.
     pub committed_tasks: i64,
-    /// Tasks that came later.
+    /// Tasks added after the start.
     pub added_tasks: i64,
-    /// Tasks that left.
+    /// Tasks removed before the end.
     pub removed_tasks: i64,
-    /// Tasks in it and done.
+    /// Tasks in the sprint and done.
     pub completed_tasks: i64,
-    /// Tasks in it and in no finished status when it closed.
+    /// Tasks in the sprint and unfinished when it closed.
     pub carried_over_tasks: i64,
     /// Whether the tool keeps the history of its membership.
     pub exact: bool,
@@ -71,18 +71,21 @@ pub struct SprintView {
 pub struct DayView {
     /// The UTC date.
     pub date: String,
-    /// In it and in no finished status.
+    /// In the sprint and unfinished.
     pub remaining: f64,
-    /// In it.
+    /// In the sprint.
     pub scope: f64,
-    /// In it and done.
+    /// In the sprint and done.
     pub completed: f64,
-    /// What would remain on a straight line from what was committed to nothing at the end.
+    /// What would remain on a straight line from the committed points to zero at the end.
     pub ideal: f64,
 }
 
 impl Viewer<'_> {
-    /// The ledger of a sprint, from everything that was ever in it.
+    /// The history of a sprint, from every task that was ever in it.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Store`] when the store cannot be read.
     pub fn sprint_history(&self, key: &TaskKey, record: &SprintRecord) -> Result<SprintHistory> {
         let mut timelines: Vec<Vec<StoredEvent>> = Vec::new();
         for member in self.store.members(key) {

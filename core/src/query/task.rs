@@ -1,11 +1,11 @@
-//! One task as people see it.
+//! The view of one task.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Viewer;
 use super::events::{self, EventView};
+use super::viewer::Viewer;
 use crate::export::lineage;
 use crate::model::blocking::{self, Blocking};
 use crate::model::error::Result;
@@ -23,26 +23,26 @@ pub struct TaskView {
     pub tool: Option<String>,
     /// The tool's immutable id.
     pub native_id: String,
-    /// The key people say.
+    /// The key people use.
     pub id: String,
-    /// Where people look at it.
+    /// Its page in the tool.
     pub url: String,
     /// The tool's project.
     pub project: String,
-    /// The project of the portfolio, or the tool's project when none includes it.
+    /// The portfolio project, or the tool's project when none includes it.
     pub project_id: String,
     /// The common type.
     #[serde(rename = "type")]
     pub task_type: TaskType,
-    /// The tool's own word for the type.
+    /// The tool's own name of the type.
     pub native_type: String,
     /// The title.
     pub title: String,
     /// The effective status.
     pub status: Status,
-    /// The tool's own word for the workflow status.
+    /// The tool's own name of the workflow status.
     pub native_status: String,
-    /// Whether an impediment lies over it.
+    /// Whether an impediment holds it up.
     pub blocked: bool,
     /// The priority.
     pub priority: Option<String>,
@@ -58,13 +58,13 @@ pub struct TaskView {
     pub parent: Option<String>,
     /// The key of the epic-level ancestor, or else of the topmost one, or its own.
     pub root: String,
-    /// The sprint that matters now: the active one it is in, else one to come, else the one closed last. A native id.
+    /// The native id of its active sprint, else of a future one, else of the one closed last.
     pub sprint: Option<String>,
     /// All sprints it is in, by native id.
     pub sprints: Vec<String>,
     /// The due date.
     pub due: Option<String>,
-    /// When it came to be.
+    /// When it was created.
     pub created: Millis,
     /// First entry into a status of the in-progress kind.
     pub started: Option<Millis>,
@@ -74,57 +74,60 @@ pub struct TaskView {
     pub cancelled: Option<Millis>,
     /// The tool's time of the last change.
     pub updated: Millis,
-    /// When it vanished from the tool.
+    /// When the tool no longer had it.
     pub deleted: Option<Millis>,
     /// Created to completed.
     pub lead_time: Option<f64>,
     /// Started to completed.
     pub cycle_time: Option<f64>,
-    /// Blocked while not finished.
+    /// How long it was blocked while unfinished.
     pub blocked_time: f64,
-    /// Linked to an open blocker while not finished.
+    /// How long it was linked to an open blocker while unfinished.
     pub waiting_time: f64,
     /// Time in each unfinished status.
     pub status_time: BTreeMap<Status, f64>,
-    /// The keys of all tasks that block it by a link.
+    /// The keys of all tasks linked as its blockers.
     pub blocked_by: Vec<String>,
-    /// Those of them still open.
+    /// The blockers that are still open.
     pub waiting_on: Vec<String>,
-    /// Done descendants; of a leaf 0 or 100.
+    /// How much of its descendants is done, by estimate; 0 or 100 for a leaf.
     pub percent_complete: f64,
     /// Its direct children.
     pub subtasks: Subtasks,
-    /// The history trace it is in.
+    /// The history trace that holds it.
     pub trace_id: String,
     /// Its anchor span there.
     pub span_id: String,
-    /// Everything that happened, oldest first.
+    /// Its events, oldest first.
     pub timeline: Vec<EventView>,
 }
 
-/// How many direct children there are. Cancelled and vanished ones do not count.
+/// The number of direct children. Cancelled and deleted ones do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subtasks {
-    /// All.
+    /// All of them.
     pub total: i64,
-    /// Those done.
+    /// The done ones.
     pub completed: i64,
 }
 
-/// What the links to blockers come to.
+/// The blockers of a task, and how long it waited for them.
 #[derive(Debug, Default)]
 struct Waiting {
     blocked_by: Vec<String>,
     waiting_on: Vec<String>,
-    /// When it was unfinished and so was a task that it was linked to as its blocker; an open stretch ends now.
-    spans: Vec<Interval>,
+    /// When it and one of its linked blockers were unfinished; an open interval ends now.
+    intervals: Vec<Interval>,
 }
 
 impl Viewer<'_> {
     /// A task; `None` when the store does not hold it.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Store`] when the store cannot be read.
     pub fn task(&self, key: &TaskKey) -> Result<Option<TaskView>> {
         let Some(record) = self.cache.record(key)? else { return Ok(None) };
-        // A tool's clock may run a little before ours: what it says has happened has happened.
+        // A tool's clock may run a little ahead of ours: its latest event is in the past all the same.
         let last = record.timeline.last().map_or(self.now, |stored| stored.event.at);
         let now = self.now.max(last);
         timeline::summary(&record.timeline, now).map(|summary| self.view(key, &record, summary, now)).transpose()
@@ -151,7 +154,7 @@ impl Viewer<'_> {
             sprint: self.current_sprint(&key.source, &facts.sprints)?,
             percent_complete: rollup.percent_complete().unwrap_or(leaf),
             subtasks: Subtasks { total: rollup.children, completed: rollup.children_done },
-            waiting_time: if links_block { 0.0 } else { interval::seconds(&waiting.spans) },
+            waiting_time: if links_block { 0.0 } else { interval::seconds(&waiting.intervals) },
             blocked_by: waiting.blocked_by,
             waiting_on: waiting.waiting_on,
             root: self.root_id(key)?.into(),
@@ -189,14 +192,14 @@ impl Viewer<'_> {
         })
     }
 
-    /// The sprint that matters now among those a task is in.
+    /// The current sprint among those a task is in.
     fn current_sprint(&self, source: &str, sprints: &[SmolStr]) -> Result<Option<String>> {
         let mut ranked = Vec::new();
         for (place, id) in sprints.iter().enumerate() {
             let record = self.sprint_record(&TaskKey::new(source, id.as_str()))?;
             let rank = match record.as_deref().map(|record| &record.facts) {
                 Some(facts) if facts.state == SprintState::Active => (3, facts.start, place),
-                // Of those to come the next one: the first listed.
+                // Of future sprints the next one, which is listed first.
                 Some(facts) if facts.state == SprintState::Future => (2, None, sprints.len() - place),
                 Some(facts) => (1, facts.completed.or(facts.end).or(facts.start), place),
                 None => (0, None, place),
@@ -215,13 +218,13 @@ impl Viewer<'_> {
         Ok(Waiting {
             blocked_by: names(&mut all.iter().filter(|blocking| blocking.now)),
             waiting_on: names(&mut all.iter().filter(|blocking| blocking.is_open())),
-            spans: waiting_spans(record, &all, now),
+            intervals: waiting_intervals(record, &all, now),
         })
     }
 }
 
 /// When the task and one of its blockers were unfinished while the link between them held, up to `now`.
-fn waiting_spans(record: &TaskRecord, all: &[Blocking], now: Millis) -> Vec<Interval> {
+fn waiting_intervals(record: &TaskRecord, all: &[Blocking], now: Millis) -> Vec<Interval> {
     let Some((_, created)) = timeline::first(&record.timeline) else { return Vec::new() };
     let held = blocking::held(created, all);
     if held.is_empty() {

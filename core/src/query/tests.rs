@@ -1,15 +1,22 @@
-//! A small world in a store, looked at.
+//! A small world in a store, and the views of it.
 
-use crate::config;
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::{self, Config};
+use crate::model::error::{Error, Result};
 use crate::model::samples::{facts, stored, to};
+use crate::model::time::Millis;
 use crate::model::time::{DAY, HOUR};
-use crate::model::{Blocker, Change, Facts, SprintFacts, SprintState, Status, StoredEvent, TaskType};
+use crate::model::{
+    Blocker, Change, Facts, ParentRef, SprintFacts, SprintRecord, SprintState, Status, StoredEvent, TaskKey,
+    TaskRecord, TaskType,
+};
+use crate::store::Store;
 
 const CONFIG: &str = "
 projects:
@@ -46,7 +53,7 @@ impl World {
         transaction.commit().unwrap();
     }
 
-    /// A task of source `acme` that was created as `first` says and then lived through `rest`.
+    /// A task of source `acme` with the facts `first` at its creation and the events `rest` after it.
     fn task(&self, native_id: &str, first: Facts, rest: Vec<StoredEvent>) -> TaskKey {
         let key = TaskKey::new("acme", native_id);
         self.put(&key, born(first, rest), vec![]);
@@ -111,49 +118,7 @@ fn a_task_reads_as_the_contract_says() {
     let key = world.task("10042", first, vec![stored(2 * HOUR, to(Status::InProgress))]);
     let view = serde_json::to_value(world.at(3 * HOUR).task(&key).unwrap().unwrap()).unwrap();
     let keys: Vec<&str> = view.as_object().unwrap().keys().map(String::as_str).collect();
-    let mut wanted = vec![
-        "source",
-        "tool",
-        "native_id",
-        "id",
-        "url",
-        "project",
-        "project_id",
-        "type",
-        "native_type",
-        "title",
-        "status",
-        "native_status",
-        "blocked",
-        "priority",
-        "assignee",
-        "reporter",
-        "labels",
-        "estimate",
-        "parent",
-        "root",
-        "sprint",
-        "sprints",
-        "due",
-        "created",
-        "started",
-        "completed",
-        "cancelled",
-        "updated",
-        "deleted",
-        "lead_time",
-        "cycle_time",
-        "blocked_time",
-        "waiting_time",
-        "status_time",
-        "blocked_by",
-        "waiting_on",
-        "percent_complete",
-        "subtasks",
-        "trace_id",
-        "span_id",
-        "timeline",
-    ];
+    let mut wanted = TASK.split(' ').collect::<Vec<_>>();
     wanted.sort_unstable();
     assert_eq!(keys, wanted, "a JSON value sorts its keys");
     let some = |names: &[&str]| names.iter().map(|name| view[name].clone()).collect::<Vec<Value>>();
@@ -181,20 +146,31 @@ fn a_task_reads_as_the_contract_says() {
     assert_eq!(serde_json::to_value(back).unwrap(), view);
 }
 
+const TASK: &str = "source tool native_id id url project project_id type native_type title status native_status blocked priority \
+    assignee reporter labels estimate parent root sprint sprints due created started completed cancelled updated \
+    deleted lead_time cycle_time blocked_time waiting_time status_time blocked_by waiting_on percent_complete \
+    subtasks trace_id span_id timeline";
+const SPRINT: &str = "source native_id id name goal project project_id state start end completed committed added removed reestimated \
+    scope completed_points carried_over remaining committed_tasks added_tasks removed_tasks completed_tasks \
+    carried_over_tasks exact burndown";
+
 #[test]
-fn the_fields_are_written_in_the_order_of_the_contract() {
+fn fields_are_written_in_the_order_of_the_contract() {
     let world = World::new();
     let key = world.task("1", named("PROJ-1", Status::Todo), vec![]);
-    let text = serde_json::to_string(&world.at(DAY).task(&key).unwrap().unwrap()).unwrap();
-    let places: Vec<_> = ["\"source\"", "\"type\"", "\"root\"", "\"deleted\"", "\"waiting_on\"", "\"timeline\""]
-        .iter()
-        .map(|name| text.find(name).unwrap())
-        .collect();
-    assert!(places.is_sorted(), "{text}");
+    world.sprint("42", SprintState::Active, 0);
+    let viewer = world.at(DAY);
+    let task = serde_json::to_string(&viewer.task(&key).unwrap().unwrap()).unwrap();
+    let sprint = serde_json::to_string(&viewer.sprints(&SprintFilter::default()).unwrap()[0]).unwrap();
+    for (json, known, fields) in [(task, TaskFilter::fields(), TASK), (sprint, SprintFilter::fields(), SPRINT)] {
+        assert_eq!(known.join(" "), fields);
+        let places: Vec<_> = fields.split(' ').map(|name| json.find(&format!("\"{name}\":")).unwrap()).collect();
+        assert!(places.is_sorted(), "{json}");
+    }
 }
 
 #[test]
-fn turns_follow_the_change_that_caused_them() {
+fn status_transitions_follow_the_change_that_caused_them() {
     let world = World::new();
     let later = vec![
         stored(HOUR, to(Status::Done)),
@@ -211,7 +187,7 @@ fn turns_follow_the_change_that_caused_them() {
 }
 
 #[test]
-fn what_a_status_blocks_is_told_as_following_from_it_and_a_flag_from_the_start_is_not() {
+fn an_impediment_names_the_status_it_follows_from_and_a_flag_names_none() {
     let world = World::new();
     let on_hold = Change::Status { status: Status::Blocked, native: "On Hold".into() };
     let flagged = Facts { flag: Some("vendor".into()), ..named("PROJ-1", Status::Todo) };
@@ -235,7 +211,7 @@ fn what_a_status_blocks_is_told_as_following_from_it_and_a_flag_from_the_start_i
 }
 
 #[test]
-fn an_artifact_is_listed_and_what_follows_from_it_says_so() {
+fn an_artifact_is_listed_and_what_follows_names_it() {
     let world = World::new();
     let merged = crate::model::samples::artifact("merged", "acme/checkout#12");
     let key = world.task("1", named("PROJ-1", Status::Todo), vec![stored(HOUR, Change::StatusArtifact(merged))]);
@@ -250,7 +226,7 @@ fn an_artifact_is_listed_and_what_follows_from_it_says_so() {
 }
 
 #[test]
-fn what_was_before_comes_from_the_fold() {
+fn values_before_a_change_come_from_the_timeline() {
     let world = World::new();
     let seen = |mut stored: StoredEvent| {
         stored.event.observed = true;
@@ -307,7 +283,7 @@ fn the_root_is_the_nearest_epic_else_the_topmost_ancestor() {
 }
 
 #[test]
-fn a_loop_of_parents_ends() {
+fn a_cycle_of_parents_ends() {
     let world = World::new();
     let a = world.task("1", Facts { parent: under("2", None), ..named("PROJ-1", Status::Todo) }, vec![]);
     world.task("2", Facts { parent: under("1", None), ..named("PROJ-2", Status::Todo) }, vec![]);
@@ -419,7 +395,7 @@ fn filters_choose_and_order() {
     world.task("3", Facts { project: "OPS".into(), ..named("OPS-1", Status::InReview) }, vec![]);
     world.task("4", named("PROJ-2", Status::Todo), vec![stored(5, Change::Deleted)]);
     world.put(&TaskKey::new("strict", "1"), born(named("A-1", Status::Cancelled), vec![]), vec![]);
-    let status = |word: &str| TaskFilter { status: Some(word.parse().unwrap()), ..TaskFilter::default() };
+    let status = |name: &str| TaskFilter { status: Some(name.parse().unwrap()), ..TaskFilter::default() };
     assert_eq!(world.ids(&TaskFilter::default()), ["OPS-1", "PROJ-2", "PROJ-9", "PROJ-10", "A-1"]);
     assert_eq!(world.ids(&status("open")), ["OPS-1", "PROJ-10"]);
     assert_eq!(world.ids(&status("todo")), ["PROJ-10"]);
@@ -432,7 +408,7 @@ fn filters_choose_and_order() {
 }
 
 #[test]
-fn a_key_finds_who_is_called_so_now_before_who_once_was() {
+fn a_key_finds_its_current_task_before_a_former_one() {
     let world = World::new();
     let moved = Change::Moved { key: "OPS-5".into(), project: "OPS".into() };
     world.task("1", named("PROJ-1", Status::Todo), vec![stored(5, moved)]);
@@ -448,7 +424,7 @@ fn a_key_finds_who_is_called_so_now_before_who_once_was() {
 }
 
 #[test]
-fn a_move_is_told_by_what_changed() {
+fn a_move_shows_what_changed() {
     let world = World::new();
     let moved = |key: &str, project: &str| Change::Moved { key: key.into(), project: project.into() };
     world.task(
@@ -457,8 +433,8 @@ fn a_move_is_told_by_what_changed() {
         vec![stored(5, moved("PROJ-1", "OPS")), stored(6, moved("OPS-5", "OPS"))],
     );
     let view = world.at(DAY).find("OPS-5", None).unwrap().pop().unwrap();
-    let told: Vec<_> = view.timeline.iter().skip(1).map(|event| (event.from.clone(), event.to.clone())).collect();
-    assert_eq!(told, [(json!("PROJ"), json!("OPS")), (json!("PROJ-1"), json!("OPS-5"))]);
+    let moves: Vec<_> = view.timeline.iter().skip(1).map(|event| (event.from.clone(), event.to.clone())).collect();
+    assert_eq!(moves, [(json!("PROJ"), json!("OPS")), (json!("PROJ-1"), json!("OPS-5"))]);
 }
 
 #[test]
@@ -483,4 +459,74 @@ fn a_sprint_reads_as_the_contract_says() {
     assert_eq!(back, view);
     let none = SprintFilter { state: Some(SprintState::Active), ..SprintFilter::default() };
     assert!(world.at(9 * DAY).sprints(&none).unwrap().is_empty());
+}
+
+fn page(world: &World, limit: usize, cursor: Option<Cursor>) -> (Vec<String>, Option<Cursor>) {
+    let options = ListOptions { limit: NonZeroUsize::new(limit), cursor, fields: None };
+    let mut ids = Vec::new();
+    let query = ListQuery { filter: TaskFilter::default(), options };
+    let next = world.at(DAY).each(&query, |task| {
+        ids.push(task.id);
+        Ok::<_, Error>(())
+    });
+    let next = next.unwrap();
+    (ids, next)
+}
+
+#[test]
+fn pages_of_any_size_are_the_whole_list() {
+    let world = World::new();
+    for number in 1..=7 {
+        world.task(&number.to_string(), named(&format!("PROJ-{}", number * 3), Status::Todo), vec![]);
+    }
+    let whole = world.ids(&TaskFilter::default());
+    for limit in 1..=9 {
+        let (mut all, mut cursor) = (Vec::new(), None);
+        loop {
+            let (ids, next) = page(&world, limit, cursor);
+            assert!(ids.len() == limit || next.is_none());
+            all.extend(ids);
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(all, whole, "limit {limit}");
+    }
+}
+
+#[test]
+fn tasks_that_come_or_go_between_two_pages_shift_nothing() {
+    let world = World::new();
+    for number in [1, 3, 5, 7] {
+        world.task(&number.to_string(), named(&format!("PROJ-{number}"), Status::Todo), vec![]);
+    }
+    let (first, cursor) = page(&world, 2, None);
+    world.task("2", named("PROJ-2", Status::Todo), vec![]);
+    world.task("6", named("PROJ-6", Status::Todo), vec![]);
+    let (second, end) = page(&world, 9, cursor);
+    assert_eq!(
+        (first, second),
+        (vec!["PROJ-1".into(), "PROJ-3".into()], vec!["PROJ-5".into(), "PROJ-6".into(), "PROJ-7".into()])
+    );
+    assert_eq!(end, None);
+}
+
+#[test]
+fn a_cursor_of_another_list_and_an_unknown_field_are_refused() {
+    let world = World::new();
+    world.task("1", named("PROJ-1", Status::Todo), vec![]);
+    world.task("2", named("PROJ-2", Status::Todo), vec![]);
+    let (_, cursor) = page(&world, 1, None);
+    let refuse = |options: ListOptions| {
+        let query = ListQuery { filter: SprintFilter::default(), options };
+        let result: Result<_> = world.at(DAY).each_json(&query, |_| Ok(()));
+        result.unwrap_err().to_string()
+    };
+    assert!(refuse(ListOptions { cursor, ..ListOptions::default() }).contains("is no cursor of sprints"));
+    let fields = Some(Fields::new(["id", "title"]));
+    assert!(
+        refuse(ListOptions { fields, ..ListOptions::default() })
+            .starts_with("sprints have no field `title`; they have source,")
+    );
 }

@@ -1,0 +1,115 @@
+//! One task with its neighbourhood: the object of `contextcore show`.
+
+use serde::{Deserialize, Serialize};
+
+use super::events::{EventKind, EventView};
+use super::task::TaskView;
+use super::viewer::Viewer;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::{Status, TaskKey, TaskType};
+
+/// Selects one task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSelector {
+    /// The key people use, or the tool's own id.
+    pub key: String,
+    /// Its source, when several have a task with this key.
+    pub source: Option<String>,
+}
+
+/// A task, its children and its links.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShowView {
+    /// The task, as `tasks` lists it.
+    #[serde(flatten)]
+    pub task: TaskView,
+    /// Its direct children.
+    pub children: Vec<ChildView>,
+    /// Its current links, in the tool's wording.
+    pub links: Vec<String>,
+}
+
+/// A child in one line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChildView {
+    /// The key people use.
+    pub id: String,
+    /// The common type.
+    #[serde(rename = "type")]
+    pub task_type: TaskType,
+    /// The effective status.
+    pub status: Status,
+    /// Who it is assigned to.
+    pub assignee: Option<String>,
+    /// How much of its descendants is done; 0 or 100 for a leaf.
+    pub percent_complete: f64,
+    /// The title.
+    pub title: String,
+}
+
+impl From<TaskView> for ChildView {
+    fn from(task: TaskView) -> Self {
+        let TaskView { id, task_type, status, assignee, percent_complete, title, .. } = task;
+        Self { id, task_type, status, assignee, percent_complete, title }
+    }
+}
+
+impl Viewer<'_> {
+    /// The selected task with its children and links.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is none, [`ErrorKind::Config`] when several sources have one, [`ErrorKind::Store`]
+    /// when the store cannot be read.
+    pub fn show(&self, selector: &TaskSelector) -> Result<ShowView> {
+        let TaskSelector { key, source } = selector;
+        let mut found = self.find(key, source.as_deref())?;
+        if found.len() > 1 {
+            let sources: Vec<&str> = found.iter().map(|task| task.source.as_str()).collect();
+            let message = format!("`{key}` is a task in each of {}: choose one with --source", sources.join(", "));
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        let Some(task) = found.pop() else {
+            let message = format!("there is no task `{key}` in the store; `contextcore sync` fetches what is new");
+            return Err(Error::new(ErrorKind::NotFound, message));
+        };
+        let children = self.children(&TaskKey::new(&*task.source, &*task.native_id))?;
+        let children = children.into_iter().map(ChildView::from).collect();
+        Ok(ShowView { links: links(&task.timeline), children, task })
+    }
+}
+
+/// The links that were made and not removed since.
+fn links(timeline: &[EventView]) -> Vec<String> {
+    let mut links: Vec<String> = Vec::new();
+    for event in timeline.iter().filter(|event| event.kind == EventKind::Linked) {
+        if let Some(removed) = event.from.as_str() {
+            links.retain(|link| link != removed);
+        }
+        links.extend(event.to.as_str().filter(|made| !links.iter().any(|link| link == made)).map(str::to_owned));
+    }
+    links
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::Millis;
+
+    #[test]
+    fn removed_links_are_left_out() {
+        let event = |from: Value, to: Value| EventView {
+            at: Millis(0),
+            kind: EventKind::Linked,
+            from,
+            to,
+            actor: None,
+            observed: false,
+            derived: None,
+        };
+        let made = |text: &str| event(Value::Null, text.into());
+        let removed = |text: &str| event(text.into(), Value::Null);
+        assert_eq!(links(&[made("blocks A"), made("clones B"), removed("blocks A"), made("clones B")]), ["clones B"]);
+    }
+}

@@ -1,0 +1,197 @@
+//! The state of each source, backend and of the store: the object of `contextcore status`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::viewer::Viewer;
+use crate::config::SourceConfig;
+use crate::export::otlp::Signal;
+use crate::model::error::Result;
+use crate::model::time::Millis;
+use crate::store::{Quarantined, SourceStatus, Store};
+
+/// The state of everything at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusView {
+    /// The moment.
+    pub now: Millis,
+    /// The sources, in the order of the configuration.
+    pub sources: Vec<SourceView>,
+    /// What backends refused permanently, by signal and reason.
+    pub dead_letters: Vec<DeadLetterView>,
+    /// The store.
+    pub store: StoreView,
+}
+
+/// The state of one source.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceView {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The kind of tool.
+    pub tool: String,
+    /// When its last run began.
+    pub last_attempt: Option<Millis>,
+    /// When its last successful run began.
+    pub last_success: Option<Millis>,
+    /// Seconds since the start of the run that the cursors cover.
+    pub cursor_age: Option<f64>,
+    /// When `serve` runs it next.
+    pub next_run: Option<Millis>,
+    /// The message of the error that ended its last run.
+    pub last_error: Option<String>,
+    /// The kind of that error.
+    pub last_error_kind: Option<String>,
+    /// How many runs failed in a row.
+    pub failures: u64,
+    /// Journal items that are not exported yet, by signal.
+    pub backlog: BTreeMap<String, u64>,
+    /// How much of it the store holds.
+    pub coverage: Coverage,
+    /// Records that could not be normalised.
+    pub set_aside: Vec<QuarantinedView>,
+}
+
+/// How much of a source the store holds, in tasks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// All of them, deleted ones included.
+    pub held: u64,
+    /// Those neither finished nor deleted.
+    pub open: u64,
+    /// Those not deleted.
+    pub live: u64,
+    /// The tool's own count, from the last time it was asked.
+    pub tool_count: Option<u64>,
+    /// Whether the history of every record that was read is complete.
+    pub histories_complete: bool,
+}
+
+/// A record that could not be normalised.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantinedView {
+    /// The tool's id of the record.
+    pub native_id: String,
+    /// Why it could not be normalised.
+    pub reason: String,
+    /// When this happened.
+    pub at: Millis,
+}
+
+/// What a backend refused permanently for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetterView {
+    /// The signal.
+    pub signal: String,
+    /// What to do about it, if that is known.
+    pub hint: Option<String>,
+    /// The backend's latest message.
+    pub reason: String,
+    /// Spans, records or points.
+    pub items: u64,
+    /// When this happened last.
+    pub last: Millis,
+}
+
+/// The store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreView {
+    /// Its directory.
+    pub path: String,
+    /// Its size on disk.
+    pub bytes: u64,
+}
+
+impl Viewer<'_> {
+    /// The state of every source, of the backends and of the store.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Store`] when the store cannot be read.
+    pub fn status(&self) -> Result<StatusView> {
+        let sources = self.config.sources.iter().map(|source| self.source_view(source));
+        Ok(StatusView {
+            now: self.now,
+            sources: sources.collect::<Result<_>>()?,
+            dead_letters: dead_letters(self.store)?,
+            store: StoreView { path: self.store.path().display().to_string(), bytes: self.store.size_on_disk()? },
+        })
+    }
+
+    fn source_view(&self, source: &SourceConfig) -> Result<SourceView> {
+        let name = source.name.as_str();
+        let status = self.store.source_status(name)?;
+        // A run in progress has not succeeded yet, but its cursors already cover its start.
+        let covered =
+            if status.failures == 0 { status.last_attempt.or(status.last_success) } else { status.last_success };
+        let backlog = |signal: &Signal| Ok((signal.as_str().to_owned(), self.store.backlog(*signal, name)?));
+        let quarantined = self.store.quarantined_records(Some(name))?;
+        Ok(SourceView {
+            name: name.to_owned(),
+            tool: source.kind.clone(),
+            last_attempt: status.last_attempt,
+            last_success: status.last_success,
+            cursor_age: status.last_success.and(covered).map(|at| self.now.seconds_since(at)),
+            next_run: source.schedule.next_after(self.now),
+            backlog: Signal::ALL.iter().map(backlog).collect::<Result<_>>()?,
+            coverage: coverage(self.store, name, &status, &quarantined)?,
+            failures: status.failures,
+            last_error: status.last_error,
+            last_error_kind: status.last_error_kind.map(|kind| kind.as_str().to_owned()),
+            set_aside: quarantined.into_iter().map(QuarantinedView::from).collect(),
+        })
+    }
+}
+
+impl From<Quarantined> for QuarantinedView {
+    fn from(record: Quarantined) -> Self {
+        Self { native_id: record.native_id, reason: record.reason, at: record.at }
+    }
+}
+
+/// How much of `source` the store holds. Finished tasks come from the running totals, open ones from their index, so no task is
+/// read.
+///
+/// # Errors
+/// [`crate::ErrorKind::Store`] when the store cannot be read.
+pub fn coverage(store: &Store, source: &str, status: &SourceStatus, quarantined: &[Quarantined]) -> Result<Coverage> {
+    let (mut finished, mut created) = (0_i64, 0_i64);
+    for (_, _, totals) in store.totals()?.into_iter().filter(|(of, ..)| of == source) {
+        finished += totals.finished.values().map(|weight| weight.tasks).sum::<i64>();
+        created += totals.created.values().sum::<i64>();
+    }
+    let open = store.open_tasks(Some(source)).try_fold(0, |open, key| key.map(|_| open + 1))?;
+    let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+    Ok(Coverage {
+        held: unsigned(created),
+        open,
+        live: open + unsigned(finished),
+        tool_count: status.tool_count,
+        histories_complete: histories_complete(status, quarantined),
+    })
+}
+
+/// Whether the history of every record that was read is complete: the first run reached its end, and no record is quarantined.
+/// A record whose history cannot be read is quarantined as a whole.
+pub fn histories_complete(status: &SourceStatus, quarantined: &[Quarantined]) -> bool {
+    status.last_success.is_some() && quarantined.is_empty()
+}
+
+/// Dead letters, grouped by signal and by hint, or by reason where there is no hint.
+fn dead_letters(store: &Store) -> Result<Vec<DeadLetterView>> {
+    let mut groups: BTreeMap<(String, String), DeadLetterView> = BTreeMap::new();
+    for letter in store.dead_letters()? {
+        let kind = letter.hint.clone().unwrap_or_else(|| letter.reason.clone());
+        let group = groups.entry((letter.signal.clone(), kind)).or_insert_with(|| DeadLetterView {
+            signal: letter.signal,
+            hint: letter.hint,
+            reason: String::new(),
+            items: 0,
+            last: letter.at,
+        });
+        group.items += letter.items;
+        group.last = group.last.max(letter.at);
+        group.reason = letter.reason;
+    }
+    Ok(groups.into_values().collect())
+}
