@@ -1,4 +1,4 @@
-//! Change most commands begin with: the configuration, the store, the connectors.
+//! What most commands begin with: the configuration, the store, the connectors.
 
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::args::{Global, Output};
 use crate::failure::Failure;
 use crate::reader;
 
-/// Change `main` hands to every command.
+/// What `main` hands to every command.
 pub(crate) struct Context {
     pub(crate) global: Global,
     /// Where progress is drawn; logs know of it.

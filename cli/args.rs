@@ -1,4 +1,4 @@
-//! The command line: what can be typed and what it says about itself. Change the words do is in the file of each command.
+//! The command line: what can be typed and what it says about itself. What the words do is in the file of each command.
 
 use std::path::PathBuf;
 

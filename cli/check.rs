@@ -19,17 +19,17 @@ use crate::table::{Column, Table};
 use crate::{stop, terminal};
 use tokio_util::sync::CancellationToken;
 
-/// Change a check found.
+/// What a check found.
 #[derive(Debug, Serialize)]
 struct Findings {
     sources: Vec<SourceFinding>,
     backends: Vec<BackendFinding>,
-    /// Change the doctor found, if it was asked.
+    /// What the doctor found, if it was asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     doctor: Vec<Finding>,
 }
 
-/// Change was found of a source.
+/// What was found of a source.
 #[derive(Debug, Serialize)]
 struct SourceFinding {
     name: String,
@@ -40,7 +40,7 @@ struct SourceFinding {
     error: Option<ErrorLine>,
 }
 
-/// Change was found of one signal's backend.
+/// What was found of one signal's backend.
 #[derive(Debug, Serialize)]
 struct BackendFinding {
     signal: Signal,
@@ -124,7 +124,7 @@ impl Findings {
         Exit::worst(sources.chain(problems).chain(backends).chain(doctor))
     }
 
-    /// Change is wrong with sources that answered, by source.
+    /// What is wrong with sources that answered, by source.
     fn problems(&self) -> impl Iterator<Item = (&str, &str)> {
         self.sources.iter().flat_map(|source| {
             let problems = source.report.iter().flat_map(|report| &report.problems);

@@ -32,7 +32,7 @@ impl Exit {
         }
     }
 
-    /// Change an error of this kind means for the whole command.
+    /// What an error of this kind means for the whole command.
     pub(crate) const fn of(kind: ErrorKind) -> Self {
         match kind {
             ErrorKind::Config => Self::Usage,

@@ -49,7 +49,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Init) -> Outcome {
         ask(arguments, &mut io::empty(), &mut io::sink())?
     };
     let text = text(&answers);
-    // Change we write must be what we would read.
+    // What we write must be what we would read.
     config::parse(&text, &path.display().to_string(), &app::kinds())?;
     write(&path, &text, arguments.force)?;
     eprintln!("wrote {}", path.display());
@@ -74,7 +74,7 @@ fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
     options.open(path).and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)
 }
 
-/// Takes what the flags say and asks for the rest. Change has no default and no answer is named with its flag.
+/// Takes what the flags say and asks for the rest. What has no default and no answer is named with its flag.
 fn ask(arguments: &args::Init, input: &mut impl BufRead, out: &mut impl Write) -> Result<Answers, Failure> {
     let mut form = Form { input, out };
     let kinds = app::kinds();
@@ -214,10 +214,10 @@ fn text(answers: &Answers) -> String {
     };
     format!(
         "\
-# Configuration of contextcore. Change is not here has its default; `contextcore schema` describes every key.
+# Configuration of contextcore. What is not here has its default; `contextcore schema` describes every key.
 # Check it with `contextcore check`, then run `contextcore sync` once, or `contextcore serve` for good.
 
-# Change was heard from the tools, and what the backend was told.
+# What was heard from the tools, and what the backend was told.
 store:
   path: ./data
 

@@ -62,7 +62,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Change runs the command. One thread does for what mostly waits: the C library keeps an arena of memory for every further
+/// What runs the command. One thread does for what mostly waits: the C library keeps an arena of memory for every further
 /// one, which took half as much again. A service must answer while it works, and the demo is its own vendor.
 fn runtime(command: &Command) -> io::Result<Runtime> {
     match command {

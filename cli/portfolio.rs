@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::humanize;
 use crate::table::{Column, Table};
 
-/// Change counts as lately.
+/// What counts as lately.
 const LATELY: i64 = 30 * DAY;
 /// Epics and blocked tasks shown to people.
 const SHOWN: usize = 12;

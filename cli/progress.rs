@@ -12,7 +12,7 @@ use crate::{humanize, terminal};
 /// How often a source says in the log that it is still at work.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// Change watches this run.
+/// What watches this run.
 pub(crate) fn watcher(bars: &MultiProgress) -> Box<dyn Progress> {
     if terminal::is_watched() { Box::new(Bars::new(bars.clone())) } else { lines() }
 }
@@ -105,7 +105,7 @@ const KNOWN: &str = "{prefix:14!} {bar:24.cyan/dim} {human_pos}/{human_len} reco
 /// While nobody knows.
 const UNKNOWN: &str = "{prefix:14!} {spinner} {human_pos} records {rate} {elapsed} · {msg}";
 
-/// Change is sent of a project as a whole.
+/// What is sent of a project as a whole.
 const SENDING: &str = "{prefix:14!} {spinner} {msg}";
 
 fn style(template: &str) -> ProgressStyle {

@@ -36,7 +36,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Replay) -> Outcome 
     Ok(report.exit())
 }
 
-/// Change to send again, with every name checked: a slip must not look like "nothing to send".
+/// What to send again, with every name checked: a slip must not look like "nothing to send".
 fn selection(config: &Config, arguments: &args::Replay, now: Millis) -> Result<Selection, Failure> {
     let args::Replay { since, source, project } = arguments;
     if let Some(source) = source {

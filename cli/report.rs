@@ -1,4 +1,4 @@
-//! Change a run came to: the last lines of `sync`, `replay` and `demo`, or one JSON object, and the exit code that follows.
+//! What a run came to: the last lines of `sync`, `replay` and `demo`, or one JSON object, and the exit code that follows.
 
 use std::collections::BTreeMap;
 
@@ -12,22 +12,22 @@ use serde::Serialize;
 use crate::failure::Exit;
 use crate::humanize;
 
-/// Change a run came to.
+/// What a run came to.
 #[derive(Debug, Serialize)]
 pub(crate) struct RunReport {
     /// One entry a source.
     pub(crate) sources: Vec<SourceLine>,
-    /// Change became of the telemetry.
+    /// What became of the telemetry.
     pub(crate) export: ExportLine,
     /// Nothing was written or sent.
     pub(crate) dry_run: bool,
     /// How long everything took.
     pub(crate) seconds: f64,
-    /// Change the process used, where the system tells.
+    /// What the process used, where the system tells.
     pub(crate) process: Option<ProcessUse>,
 }
 
-/// Change a source came to.
+/// What a source came to.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct SourceLine {
     name: String,
@@ -43,7 +43,7 @@ pub(crate) struct SourceLine {
     error: Option<ErrorLine>,
 }
 
-/// Change became of the telemetry.
+/// What became of the telemetry.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct ExportLine {
     /// Spans the backend took, over all sources.
@@ -56,7 +56,7 @@ pub(crate) struct ExportLine {
     rejected: u64,
     /// Batches sent again.
     retries: u64,
-    /// Change ended the sending early, by signal. Change remains is in the journal.
+    /// What ended the sending early, by signal. What remains is in the journal.
     errors: BTreeMap<String, ErrorLine>,
 }
 
@@ -90,7 +90,7 @@ impl From<&Error> for ErrorLine {
 }
 
 impl RunReport {
-    /// Puts together what was read and what was sent. Change was sent of a project as a whole (snapshots, metrics) is counted
+    /// Puts together what was read and what was sent. What was sent of a project as a whole (snapshots, metrics) is counted
     /// with the source that `owners` has for it.
     pub(crate) fn new(
         read: Vec<SourceReport>,
@@ -148,7 +148,7 @@ impl RunReport {
         self.sources.iter().map(|line| line.text(self.dry_run)).collect()
     }
 
-    /// Change a person should look at: warnings, then errors, a line each.
+    /// What a person should look at: warnings, then errors, a line each.
     pub(crate) fn troubles(&self) -> String {
         let mut text = String::new();
         for line in &self.sources {

@@ -2,7 +2,7 @@
 //!
 //! [`SelfMetrics`] is the pipeline: one observable instrument a metric, over the newest
 //! [`readings`](telemetry::readings). Counters are totals out of the store, so they go on over restarts. Nothing runs by
-//! itself: each [`SelfMetrics::push`] is one collection and one request. Change there is to say is [`telemetry`]'s matter, and
+//! itself: each [`SelfMetrics::push`] is one collection and one request. What there is to say is [`telemetry`]'s matter, and
 //! `/metrics` serves the same. A push that fails is one line in the log, never the end of anything: the next one says it all.
 
 use contextcore_core::clock;
@@ -35,7 +35,7 @@ use crate::report::RunReport;
 
 /// How long a push may take, its retries and all.
 const LIMIT: Duration = Duration::from_secs(5);
-/// Change the names of our own metrics begin with.
+/// What the names of our own metrics begin with.
 const OWN: &str = "contextcore.";
 
 /// The readings the instruments show.
@@ -116,7 +116,7 @@ impl Instruments {
         Self { newest, reader, _provider: provider }
     }
 
-    /// Change the SDK makes of these readings.
+    /// What the SDK makes of these readings.
     fn collect(&self, readings: Vec<Reading>) -> Result<ResourceMetrics> {
         *lock(&self.newest) = readings;
         let mut metrics = ResourceMetrics::default();

@@ -29,7 +29,7 @@ pub(crate) struct ShowView {
     pub(crate) links: Vec<String>,
 }
 
-/// Change there is to say of a child in one line.
+/// What there is to say of a child in one line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Child {
     id: String,

@@ -23,7 +23,7 @@ pub(crate) struct StatusView {
     pub(crate) now: Millis,
     /// The sources, in the order of the file.
     pub(crate) sources: Vec<SourceStatus>,
-    /// Change backends refused for good, by signal and reason.
+    /// What backends refused for good, by signal and reason.
     pub(crate) dead_letters: Vec<DeadLetters>,
     /// The store.
     pub(crate) store: StoreStatus,
@@ -60,7 +60,7 @@ struct Coverage {
     open: u64,
     /// Tasks held that are still there.
     live: u64,
-    /// Change the tool itself counted when it was last asked.
+    /// What the tool itself counted when it was last asked.
     tool_count: Option<u64>,
     /// Whether the history of every record that was read is held whole.
     histories_complete: bool,
@@ -74,11 +74,11 @@ struct SetAside {
     at: Millis,
 }
 
-/// Change a backend refused for good, for one reason.
+/// What a backend refused for good, for one reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct DeadLetters {
     signal: String,
-    /// Change to do about it, if we know.
+    /// What to do about it, if we know.
     hint: Option<String>,
     /// The backend's latest words.
     reason: String,

@@ -69,7 +69,7 @@ impl Table {
         text.push('\n');
     }
 
-    /// Change each column takes: as much as its widest cell, but flexible ones give way until the line fits.
+    /// What each column takes: as much as its widest cell, but flexible ones give way until the line fits.
     fn widths(&self, limit: Option<usize>) -> Vec<usize> {
         let widest =
             |place: usize| self.rows.iter().filter_map(|row| row.get(place)).map(|cell| measure_text_width(cell)).max();

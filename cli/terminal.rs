@@ -1,4 +1,4 @@
-//! Change kind of place we print to.
+//! What kind of place we print to.
 
 use console::Term;
 

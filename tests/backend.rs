@@ -81,7 +81,7 @@ async fn a_backend_with_small_messages_gets_small_messages() {
     home.told().assert_same(&truth);
 }
 
-/// Change the newest of our own metrics say was refused, by signal: all of it for being too old.
+/// What the newest of our own metrics say was refused, by signal: all of it for being too old.
 fn refused(home: &Home) -> BTreeMap<String, f64> {
     let text = |point: &Point, key: &str| point.attributes[key].as_str().unwrap().to_owned();
     let told = home.collector.points().into_iter().filter(|point| point.name == "contextcore.export.rejected");

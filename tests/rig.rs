@@ -46,7 +46,7 @@ impl Tool {
         Self { jira, now }
     }
 
-    /// Change the clock says.
+    /// What the clock says.
     pub(crate) fn now(&self) -> i64 {
         self.now.load(Ordering::Relaxed)
     }
@@ -100,7 +100,7 @@ impl Home {
     }
 }
 
-/// Change a test changes of the usual configuration: YAML for the inside of each part.
+/// What a test changes of the usual configuration: YAML for the inside of each part.
 #[derive(Default)]
 pub(crate) struct Setup<'a> {
     /// Keys of `export`, for example `give_up: 2s`.
@@ -195,7 +195,7 @@ impl Home {
         self.run(&[&["sync", "--output", "json"], arguments].concat()).expect(code).json()
     }
 
-    /// Change `tasks` prints.
+    /// What `tasks` prints.
     pub(crate) fn tasks(&self) -> Vec<Value> {
         let Value::Array(tasks) = self.run(&["tasks", "--output", "json"]).expect(0).json() else { panic!("no list") };
         tasks
@@ -207,7 +207,7 @@ impl Home {
         tasks.into_iter().find(|task| task["id"] == key).unwrap_or_else(|| panic!("{key} is not in the list"))
     }
 
-    /// Change it knows and has told.
+    /// What it knows and has told.
     pub(crate) fn told(&self) -> Told {
         Told {
             tasks: self.told_tasks(),
@@ -292,7 +292,7 @@ impl Drop for Running {
     }
 }
 
-/// Change a stream of a child has said so far.
+/// What a stream of a child has said so far.
 #[derive(Clone, Default)]
 struct Held {
     text: String,
@@ -365,14 +365,14 @@ impl Ran {
         self.err.lines().filter(|line| line.starts_with("error: ")).collect()
     }
 
-    /// Change it printed, as JSON.
+    /// What it printed, as JSON.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{}: {error}\n{}", self.name, self.out))
     }
 }
 
-/// Change an installation knows and has told for good, by identity: two that are equal have told the same, each thing once.
+/// What an installation knows and has told for good, by identity: two that are equal have told the same, each thing once.
 /// The tool's address is masked, so that installations beside different stand-ins of the same world compare.
 #[derive(PartialEq)]
 pub(crate) struct Told {

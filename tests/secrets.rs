@@ -20,7 +20,7 @@ const VARIABLE: &str = "0tel-key-from-the-environment";
 const HEADERS: &str = "headers: {Authorization: {env: OTLP_AUTHORIZATION}, X-Scope-OrgID: {file: ./tenant}}";
 const TENANT: &str = "tenant-s3cret-name";
 
-/// Change must be nowhere.
+/// What must be nowhere.
 fn secrets() -> Vec<String> {
     let basic = BASE64.encode(format!("{}:{TOKEN}", Jira::EMAIL));
     let header = HEADER.trim_start_matches("Basic ").to_owned();

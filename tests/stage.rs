@@ -20,7 +20,7 @@ pub(crate) struct Stage {
     directory: TempDir,
 }
 
-/// Change a run of the binary left.
+/// What a run of the binary left.
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,

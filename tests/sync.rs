@@ -1,4 +1,4 @@
-//! Change `sync` does when all goes well, and what it makes of a world that changes: deletions, moves, lost permissions.
+//! What `sync` does when all goes well, and what it makes of a world that changes: deletions, moves, lost permissions.
 
 use contextcore_fakes::otlp::Signal;
 use contextcore_fakes::world::{IssueId, Visibility};
@@ -65,7 +65,7 @@ async fn a_dry_run_leaves_no_trace() {
     assert_eq!(home.collector.counts(), heard);
     assert_eq!(home.told().history, before.history);
     assert_eq!(home.tasks().iter().filter(|task| task["title"] == "Renamed").count(), 0);
-    // Change a dry run saw counts as unseen.
+    // What a dry run saw counts as unseen.
     assert_eq!(home.summary(0, &[])["sources"][0]["changes"], 1);
 }
 

@@ -1,4 +1,4 @@
-//! Change the commands say of the sample world against what is true of it, task by task and sprint by sprint.
+//! What the commands say of the sample world against what is true of it, task by task and sprint by sprint.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -17,7 +17,7 @@ async fn tool() -> Tool {
     Tool::start(World::demo(NOW, 2, 7), Options { max_search_page: 40, ..Options::cloud() }).await
 }
 
-/// Change is told of that tool when nothing goes wrong.
+/// What is told of that tool when nothing goes wrong.
 async fn truth() -> Told {
     let tool = tool().await;
     let home = tool.home().await;

@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-/// Change it keeps.
+/// What it keeps.
 #[derive(Default)]
 struct World {
     version: String,

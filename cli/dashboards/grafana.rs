@@ -25,7 +25,7 @@ pub(crate) struct Grafana {
 pub(crate) struct Folder {
     pub(crate) uid: String,
     pub(crate) title: String,
-    /// Change an update must name.
+    /// What an update must name.
     pub(crate) version: i64,
 }
 
@@ -65,7 +65,7 @@ impl Grafana {
 
     async fn send(&self, method: Method, path: &str, body: &Value, doing: &str) -> Result<Value> {
         let mut headers = HeaderMap::new();
-        // Change is provisioned by the API is otherwise locked in Grafana, and nobody could pause a rule there.
+        // What is provisioned by the API is otherwise locked in Grafana, and nobody could pause a rule there.
         headers.insert("x-disable-provenance", HeaderValue::from_static("true"));
         let reply = self.service.send(method, path, headers, body).await.map_err(unreachable)?;
         done(&reply, doing)
@@ -140,7 +140,7 @@ impl Grafana {
         }))
     }
 
-    /// Change whoever wrote the newest version of a dashboard said about it. Grafana 11 gives a list, later ones an object.
+    /// What whoever wrote the newest version of a dashboard said about it. Grafana 11 gives a list, later ones an object.
     pub(crate) async fn newest_message(&self, uid: &str) -> Result<Option<String>> {
         let path = format!("/api/dashboards/uid/{uid}/versions");
         let found = self.get(&path, &[("limit", "10")], "read a dashboard's history").await?.unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Provisioning: compares what a Grafana has with what it shall have, and does what is missing.
 //!
-//! Change a person changed in Grafana is left alone, unless `--force` is given. How that is seen: the message of a dashboard's
+//! What a person changed in Grafana is left alone, unless `--force` is given. How that is seen: the message of a dashboard's
 //! newest version is ours only if we wrote it; a data source and an alert rule carry a hash of what we wrote, which no longer
 //! fits what is there once somebody changed it.
 
@@ -16,14 +16,14 @@ use crate::table::{Column, Table};
 
 /// The uid of the folder we make.
 const FOLDER: &str = "contextcore";
-/// Change the message of a version begins with that we wrote.
+/// What the message of a version begins with that we wrote.
 const MESSAGE: &str = "contextcore dashboards provision";
 /// Where a data source keeps the hash of what we wrote.
 const SOURCE_HASH: &str = "contextcoreHash";
 /// Where an alert rule keeps it.
 const RULE_HASH: &str = "contextcore_hash";
 
-/// Change somebody wants.
+/// What somebody wants.
 #[derive(Debug, Clone)]
 pub(crate) struct Wish {
     pub(crate) folder: String,
@@ -33,7 +33,7 @@ pub(crate) struct Wish {
     pub(crate) force: bool,
 }
 
-/// Change was done with one thing.
+/// What was done with one thing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Step {
     /// `folder`, `data source`, `dashboard` or `alert rule`.
@@ -44,7 +44,7 @@ pub(crate) struct Step {
     pub(crate) note: String,
 }
 
-/// Change was done.
+/// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Done {

@@ -1,7 +1,7 @@
 //! Access to the backends that the doctor asks: the address, the credential, the tenant, all said on the command line, of which
 //! no secret is; and what to do when a backend refuses it.
 //!
-//! [`Access`] is a backend as it can be asked. Change a hosted one keeps to itself (its configuration) is [peeked](Access::peek) at,
+//! [`Access`] is a backend as it can be asked. What a hosted one keeps to itself (its configuration) is [peeked](Access::peek) at,
 //! everything else must be [readable](Access::get).
 
 use contextcore_core::config::Resolve;
@@ -28,7 +28,7 @@ struct Words {
     url: &'static str,
     file: &'static str,
     variable: &'static str,
-    /// Change a token of Grafana Cloud needs to read it.
+    /// What a token of Grafana Cloud needs to read it.
     scope: &'static str,
 }
 
@@ -174,7 +174,7 @@ fn literal(url: &str, what: &str, file: &str, variable: &str) -> Failure {
     ))
 }
 
-/// Change to do when an answer is a refusal of who asks.
+/// What to do when an answer is a refusal of who asks.
 fn refusal(words: &Words, credential: Option<&str>, reply: &Reply) -> Option<Error> {
     let Words { file, variable, scope, .. } = words;
     let told = reply.message();

@@ -13,7 +13,7 @@ use super::access::Access;
 use super::{Finding, OLD, Practice, Verdict, YEAR, is_sent, refuses_range};
 
 const THIS: Backend = Backend::Loki;
-/// Change was taken is found within this time.
+/// What was taken is found within this time.
 const SOON: Duration = Duration::from_secs(20);
 
 pub(super) async fn examine(practice: &Practice<'_>, loki: &Access) -> Result<Vec<Finding>> {

@@ -1,7 +1,7 @@
 //! The doctor of `contextcore check`: sends back-dated canaries the way everything is sent, looks them up at their own time,
 //! and names each setting that is wrong, with the line for the backend's configuration.
 //!
-//! [`examine`] is the whole; each backend has a file of its own. Change can be wrong, and the lines, are
+//! [`examine`] is the whole; each backend has a file of its own. What can be wrong, and the lines, are
 //! [`contextcore_dashboards::knowledge`]'s. Where a backend shows its configuration, that is read too: some settings show only
 //! weeks later.
 
@@ -31,7 +31,7 @@ pub(crate) use access::Backends;
 
 /// How old canaries are at most: within the reach of the configurations that are shipped.
 const OLD: i64 = 300 * DAY;
-/// Change people look back over.
+/// What people look back over.
 const YEAR: i64 = 365 * DAY;
 /// How often a canary is looked for.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -48,14 +48,14 @@ pub(crate) enum Verdict {
     Unknown,
 }
 
-/// Change was found out.
+/// What was found out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Finding {
     pub(crate) backend: &'static str,
     pub(crate) verdict: Verdict,
-    /// Change was looked at, and how it is.
+    /// What was looked at, and how it is.
     pub(crate) found: String,
-    /// Change to do.
+    /// What to do.
     pub(crate) advice: Option<String>,
 }
 
@@ -81,7 +81,7 @@ impl Finding {
     }
 }
 
-/// Change a doctor works with.
+/// What a doctor works with.
 struct Practice<'a> {
     config: &'a Config,
     canary: Canary,

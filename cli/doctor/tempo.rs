@@ -63,7 +63,7 @@ async fn settings(tempo: &Access) -> Result<Option<BTreeMap<String, String>>> {
     Ok(reply.is_success().then(|| yaml::flat(&reply.body)).filter(|values| !values.is_empty()))
 }
 
-/// Change the configuration says that shows only later, or only in large.
+/// What the configuration says that shows only later, or only in large.
 fn configured(values: &BTreeMap<String, String>) -> Vec<Finding> {
     let get = |path: &str| values.get(path).map(String::as_str);
     let long = |value: &str| yaml::duration(value).is_none_or(|seconds| seconds >= LONG);
@@ -132,7 +132,7 @@ fn not_found(configured: Option<Vec<Finding>>) -> Finding {
     }
 }
 
-/// Change it dropped while it answered "ok", by its own counters.
+/// What it dropped while it answered "ok", by its own counters.
 async fn discarded(tempo: &Access) -> Result<Vec<Finding>> {
     let reply = tempo.peek("/metrics").await?;
     if !reply.is_success() {

@@ -29,7 +29,7 @@ const AT_ONCE: usize = 16;
 /// Deliveries remembered per source: tools repeat the last few, not the last thousand.
 const REMEMBERED: usize = 256;
 
-/// Change a call sets off: the next poll of one source.
+/// What a call sets off: the next poll of one source.
 #[derive(Debug, Default)]
 pub(super) struct Bell {
     rung: Notify,
@@ -62,7 +62,7 @@ impl Bell {
 /// The bells of all sources.
 pub(super) type Bells = BTreeMap<String, Arc<Bell>>;
 
-/// Change answering a call needs.
+/// What answering a call needs.
 pub(super) struct Door {
     engine: Arc<Engine>,
     bells: Bells,

@@ -1,7 +1,7 @@
 //! The connectors of ContextCore: one folder a vendor, one line in the registry.
 //!
 //! A connector is a folder with the same file names as its siblings (`mod.rs`, `settings.rs`, `api.rs`, `normalise.rs`), a
-//! `mod` line here and its line in [`ALL`]. Change it must do is written on [`contextcore_core::ingest::connector::Connector`].
+//! `mod` line here and its line in [`ALL`]. What it must do is written on [`contextcore_core::ingest::connector::Connector`].
 
 mod file;
 mod github;

@@ -1,6 +1,6 @@
 //! Words of people, as every tool has them in the names of statuses, types and priorities: which of our words they mean.
 //!
-//! All pure. Change decides first (an id, a category, the configuration) is each connector's matter.
+//! All pure. What decides first (an id, a category, the configuration) is each connector's matter.
 
 /// Phrases of names that mean waiting outside the board.
 pub(crate) const BACKLOG: [&str; 1] = ["backlog"];

@@ -41,7 +41,7 @@ pub(crate) fn github(call: &Call<'_>, secret: &[u8]) -> Result<Called, Unproven>
     Ok(Called { delivery: text(call, "x-github-delivery"), relevant, event })
 }
 
-/// Change a poll of GitHub sees: projects, issues, and the work around them.
+/// What a poll of GitHub sees: projects, issues, and the work around them.
 const GITHUB_EVENTS: [&str; 20] = [
     "check_run",
     "check_suite",

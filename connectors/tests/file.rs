@@ -1,4 +1,4 @@
-//! Change one installation prints another one reads: the tasks and sprints of a Jira, as lines of a file, are the same work.
+//! What one installation prints another one reads: the tasks and sprints of a Jira, as lines of a file, are the same work.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
@@ -20,7 +20,7 @@ use contextcore_fakes::world::World;
 /// 2026-11-18.
 const NOW: i64 = 1_795_000_000_000;
 
-/// Change must be the same of a task: everything but who it is to the store.
+/// What must be the same of a task: everything but who it is to the store.
 fn essence(mut task: TaskView) -> TaskView {
     for text in [&mut task.source, &mut task.native_id, &mut task.trace_id, &mut task.span_id] {
         text.clear();

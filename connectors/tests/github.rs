@@ -1,5 +1,5 @@
 //! The GitHub connector against the stand-in: over real sockets, judged by what the stand-in heard and charged, and by what is
-//! true of its world. Change the engine does between two polls is done here by [`Rig`], as plainly as possible.
+//! true of its world. What the engine does between two polls is done here by [`Rig`], as plainly as possible.
 
 #![expect(clippy::unwrap_used, reason = "what fails here is a test")]
 
@@ -41,7 +41,7 @@ struct Rig {
     _token: tempfile::TempDir,
 }
 
-/// Change one run gave.
+/// What one run gave.
 #[derive(Default)]
 struct Outcome {
     records: Vec<RawRecord>,
@@ -132,7 +132,7 @@ impl Rig {
     /// One page. Whether there is more.
     async fn step(&mut self, stream: &'static str, run: &Run, outcome: &mut Outcome) -> Result<bool> {
         let page = self.connector.poll(stream, self.cursors.get(stream), run).await?;
-        // Change is kept is text.
+        // What is kept is text.
         let text = serde_json::to_string(&page.cursor).unwrap();
         self.cursors.insert(stream, serde_json::from_str(&text).unwrap());
         outcome.seen.extend(page.seen);
@@ -477,7 +477,7 @@ async fn a_second_change_within_one_second_is_heard() {
 async fn what_is_put_away_hidden_or_deleted_is_missing_from_a_complete_pass() {
     let mut world = small();
     let [open, done, gone, hidden, kept] =
-        ["Open", "Done", "Gone", "Hidden", "StoredEvent"].map(|title| add(&mut world, title, NOW - 9 * HOUR));
+        ["Open", "Done", "Gone", "Hidden", "Kept"].map(|title| add(&mut world, title, NOW - 9 * HOUR));
     world.edit(NOW - 8 * HOUR).transition(done, StatusId::DONE);
     let mut rig = Rig::shop(world).await;
     assert_eq!(rig.sync().await.tasks.len(), 5);
@@ -582,7 +582,7 @@ async fn repositories_give_issues_outside_projects_and_what_people_did() {
     let next = rig.sync().await;
     assert!(next.tasks.contains_key(&rig.id(outside)));
     assert!(next.activities.iter().any(|activity| activity.artifact.kind == "merged"));
-    // Change leaves the project comes home, however much else changed since and though it may not look changed itself.
+    // What leaves the project comes home, however much else changed since and though it may not look changed itself.
     let board = BoardId(1);
     rig.edit(NOW - HOUR / 4, |edit| edit.place_card(board, Content::Issue(inside), false));
     assert!(!rig.sync().await.tasks.contains_key(&rig.id(inside)), "one absence says nothing");

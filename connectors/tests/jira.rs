@@ -1,5 +1,5 @@
 //! The Jira connector against the stand-in: over real sockets, judged by what the stand-in heard and by what is true of its
-//! world. Change the engine does between two polls is done here by [`Rig`], as plainly as possible.
+//! world. What the engine does between two polls is done here by [`Rig`], as plainly as possible.
 
 #![expect(clippy::unwrap_used, reason = "what fails here is a test")]
 
@@ -39,7 +39,7 @@ struct Rig {
     _token: tempfile::TempDir,
 }
 
-/// Change one run gave.
+/// What one run gave.
 #[derive(Default)]
 struct Outcome {
     records: Vec<RawRecord>,
@@ -637,7 +637,7 @@ async fn statuses_that_only_histories_name_are_looked_up_before_they_are_told() 
     }
 }
 
-/// Change the site has no word for any more is asked for once, not every time an issue with it changes.
+/// What the site has no word for any more is asked for once, not every time an issue with it changes.
 #[tokio::test]
 async fn a_status_that_was_deleted_is_looked_up_once() {
     let mut rig = Rig::demo(cloud()).await;

@@ -1,5 +1,5 @@
 //! The Linear connector against the stand-in: over real sockets, with queries executed against the vendor's schema, judged by what
-//! the stand-in heard and charged and by what is true of its world. Change the engine does between two polls is done here by
+//! the stand-in heard and charged and by what is true of its world. What the engine does between two polls is done here by
 //! [`Rig`], as plainly as possible.
 
 #![expect(clippy::unwrap_used, reason = "what fails here is a test")]
@@ -40,7 +40,7 @@ struct Rig {
     _token: tempfile::TempDir,
 }
 
-/// Change one run gave.
+/// What one run gave.
 #[derive(Default)]
 struct Outcome {
     records: Vec<RawRecord>,

@@ -20,7 +20,7 @@ fn role(span: &Span) -> &str {
     span.attributes.get("contextcore.role").and_then(|value| value.as_str()).unwrap_or_default()
 }
 
-/// Change was told for good, once each: the present is a snapshot and depends on when it was taken.
+/// What was told for good, once each: the present is a snapshot and depends on when it was taken.
 fn history(collector: &Handle) -> BTreeMap<(String, String), String> {
     let finals = collector.spans().into_iter().filter(|span| role(span) != "snapshot");
     finals.map(|span| ((span.trace_id.clone(), span.span_id.clone()), format!("{span:#?}"))).collect()

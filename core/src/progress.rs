@@ -1,4 +1,4 @@
-//! Change long work tells whoever watches: a progress bar, a log, or nobody.
+//! What long work tells whoever watches: a progress bar, a log, or nobody.
 
 use crate::export::otlp::Signal;
 

@@ -1,9 +1,9 @@
-//! Change a line says: an object as `contextcore tasks --output json` or `contextcore sprints --output json` prints it, into
+//! What a line says: an object as `contextcore tasks --output json` or `contextcore sprints --output json` prints it, into
 //! facts. Pure.
 //!
 //! A task needs `id`, `title`, `status` and `created` (or `updated`); everything else may be absent. Its `id` is its identity:
 //! that is how lines name parents and blockers. The values at the top are those of now; the `timeline` tells how they came
-//! about, else `started`, `completed` and `cancelled` do; what neither tells is noted when it is seen to change. Change follows from other entries (`completed`, or a
+//! about, else `started`, `completed` and `cancelled` do; what neither tells is noted when it is seen to change. What follows from other entries (`completed`, or a
 //! status that was derived from an artifact) is left out: it will follow again.
 
 use std::collections::{BTreeMap, HashMap};
@@ -29,7 +29,7 @@ pub(super) struct Reading {
     pub(super) statuses: BTreeMap<String, Status>,
     /// Configured types by name in lower case.
     pub(super) types: BTreeMap<String, TaskType>,
-    /// Change is kept of comments.
+    /// What is kept of comments.
     pub(super) comments: CommentPrivacy,
 }
 
@@ -146,7 +146,7 @@ struct SprintLine {
     exact: bool,
 }
 
-/// Change a numbered line says; nothing for a task of a project that is not wanted.
+/// What a numbered line says; nothing for a task of a project that is not wanted.
 ///
 /// # Errors
 /// [`ErrorKind::Protocol`], with the line's number, when it cannot be understood.

@@ -46,7 +46,7 @@ pub(super) struct Api {
     scopes: Scopes,
 }
 
-/// Change is left of the hour.
+/// What is left of the hour.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Points {
@@ -222,7 +222,7 @@ impl<T> Reply<T> {
     }
 }
 
-/// Change came of one of the nodes asked for.
+/// What came of one of the nodes asked for.
 #[derive(Debug)]
 pub(super) enum Fate {
     /// Here it is.
@@ -238,7 +238,7 @@ pub(super) enum Fate {
 /// Parts without which a record would tell something untrue. Anything else that the credential may not see is simply absent.
 const ESSENTIAL: [&str; 5] = ["content", "fieldValues", "timelineItems", "labels", "assignees"];
 
-/// Change came of each node. A null node whose error says that it is gone or forbidden is that; any other was torn, and is never
+/// What came of each node. A null node whose error says that it is gone or forbidden is that; any other was torn, and is never
 /// taken for a deletion. A node of which a part failed is torn as well, since a record is given whole or not at all; a part that is
 /// forbidden will stay so, and only matters where it is essential.
 fn fates(nodes: Vec<Option<Box<RawValue>>>, errors: &[GraphError]) -> Vec<Fate> {
@@ -369,7 +369,7 @@ pub(super) struct IssuesPage<T> {
     pub(super) issues: Rows<T>,
 }
 
-/// Change people did in a repository: one of the lists, whichever was asked for.
+/// What people did in a repository: one of the lists, whichever was asked for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Work {
@@ -752,7 +752,7 @@ impl Api {
         }
     }
 
-    /// Nodes by their ids, in the order asked for: as many at once as works. Change cannot be had whole even alone is
+    /// Nodes by their ids, in the order asked for: as many at once as works. What cannot be had whole even alone is
     /// [`Fate::Torn`].
     ///
     /// # Errors
@@ -822,7 +822,7 @@ impl Api {
         Ok(fates(data.nodes, &errors))
     }
 
-    /// Change a list of an issue holds after this cursor, to the end.
+    /// What a list of an issue holds after this cursor, to the end.
     pub(super) async fn rest_of(&self, list: List, id: &str, after: Box<str>) -> Result<Vec<Box<RawValue>>> {
         let mut rows = Vec::new();
         let mut after = Some(after);

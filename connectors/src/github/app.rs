@@ -108,7 +108,7 @@ fn explained(error: Error) -> Error {
     Error::new(error.kind(), text).caused_by(error)
 }
 
-/// The key as GitHub gives it: RSA in PEM form. Change cannot be read is not repeated.
+/// The key as GitHub gives it: RSA in PEM form. What cannot be read is not repeated.
 fn signer(key: &Secret) -> Result<Box<dyn Signer>> {
     let unfit = || {
         let text = "auth.app.private_key holds no RSA key in PEM form: download one from the App's settings";

@@ -5,7 +5,7 @@
 //! crash in the middle of a sweep loses nothing; what could not be had whole keeps its old mark and is asked for again.
 //!
 //! - An issue that is in several projects belongs to the first of them, in the order of the configuration.
-//! - Change is archived while open is out of sight, as GitHub's own boards have it; what was finished is only tidied away.
+//! - What is archived while open is out of sight, as GitHub's own boards have it; what was finished is only tidied away.
 //! - A pull request that closes an issue is that issue's business and no task.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -41,7 +41,7 @@ struct Position {
     sweep: Option<Sweep>,
 }
 
-/// Change is known of one project.
+/// What is known of one project.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Ledger {
@@ -109,7 +109,7 @@ struct Content {
     updated_at: Box<str>,
     #[serde(default)]
     repository: Option<NameWithOwner>,
-    /// Change may change without touching `updatedAt`: compared as a text.
+    /// What may change without touching `updatedAt`: compared as a text.
     #[serde(default)]
     parent: Option<serde_json::Value>,
     #[serde(default)]
@@ -213,7 +213,7 @@ impl Position {
         })
     }
 
-    /// The sweep to go on with, or a new one. Change projects out of sight held is remembered until they are back.
+    /// The sweep to go on with, or a new one. What projects out of sight held is remembered until they are back.
     fn begin(&mut self, projects: &[&str], lost: &[&str], now: Millis) -> Sweep {
         self.projects.retain(|id, _| projects.contains(&&**id) || lost.contains(&&**id));
         let going = self.sweep.take().filter(|sweep| sweep.left.iter().all(|id| projects.contains(&&**id)));
@@ -284,7 +284,7 @@ impl Position {
     fn settle(&mut self, change: &Change) {
         let Some(ledger) = self.projects.get_mut(&change.project) else { return };
         let item = Short::of(&[&change.row.id]);
-        // Change is fresh is given once more.
+        // What is fresh is given once more.
         let look = if change.fresh { Short::NONE } else { change.row.look() };
         let sweep = ledger.sweep;
         ledger.marks.set(item, Mark { content: change.row.content(), look, sweep });
@@ -326,7 +326,7 @@ impl Position {
         order.iter().map(tasks).sum()
     }
 
-    /// Change the projects before this one hold, and those out of sight.
+    /// What the projects before this one hold, and those out of sight.
     fn before(&self, order: &[&str], lost: &[&str], project: &str) -> BTreeSet<Short> {
         let before = order.iter().take_while(|id| **id != project).chain(lost);
         before.filter_map(|id| self.projects.get(*id)).flat_map(|ledger| ledger.marks.contents()).collect()
@@ -431,7 +431,7 @@ impl Poll<'_> {
         Ok(())
     }
 
-    /// Whole records of what changed. Change could not be had keeps its old mark.
+    /// Whole records of what changed. What could not be had keeps its old mark.
     async fn records(&mut self) -> Result<Vec<RawRecord>> {
         let converted = |id: Box<str>| RawRecord { stream: CONVERTED, native_id: id.into(), json: "{}".to_owned() };
         let mut records: Vec<RawRecord> = std::mem::take(&mut self.converted).into_iter().map(converted).collect();

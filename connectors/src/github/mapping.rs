@@ -1,4 +1,4 @@
-//! Change GitHub's statuses, types, labels and priorities are in the common model: words in, our words out. All pure.
+//! What GitHub's statuses, types, labels and priorities are in the common model: words in, our words out. All pure.
 //!
 //! GitHub has no categories of statuses: the options of a project's Status field are names that people made up, so names
 //! decide, after the configuration. A closed issue is finished whatever its column says.
@@ -18,7 +18,7 @@ pub(super) const PRIORITY_FIELDS: [&str; 2] = ["Priority", "Severity"];
 /// Fields that usually hold the due date.
 pub(super) const DUE_FIELDS: [&str; 6] = ["Due", "Due date", "Deadline", "Target date", "End date", "Target"];
 
-/// Change an issue without a status in its project is shown as.
+/// What an issue without a status in its project is shown as.
 pub(super) const OPEN: &str = "Open";
 /// The same when it is closed.
 pub(super) const CLOSED: &str = "Closed";
@@ -29,7 +29,7 @@ const DOING: [&str; 8] =
     ["in progress", "doing", "in development", "development", "working", "started", "wip", "implementing"];
 const FINISHED: [&str; 8] = ["done", "closed", "complete", "completed", "shipped", "released", "merged", "deployed"];
 
-/// Change a status is for us, and why.
+/// What a status is for us, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mapped {
     pub(super) status: Status,
@@ -84,7 +84,7 @@ pub(super) fn closed_status(reason: &str) -> Status {
     }
 }
 
-/// Change a task's type is read from, the telling first.
+/// What a task's type is read from, the telling first.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TypeSigns<'a> {
     /// GitHub's issue type.

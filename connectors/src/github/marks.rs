@@ -1,4 +1,4 @@
-//! Change is remembered of each item between two polls: sixteen bytes, since it is kept with every page.
+//! What is remembered of each item between two polls: sixteen bytes, since it is kept with every page.
 //!
 //! GitHub cannot be asked which items changed, so every poll lists all of them and compares. [`Marks`] says for each item, by a
 //! hash of its id, what it wrapped, how it looked when it was given last, and in which sweep it was seen last. Two items
@@ -37,7 +37,7 @@ impl Short {
     }
 }
 
-/// Change is remembered of one item.
+/// What is remembered of one item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
     /// The id of what it wraps.
@@ -48,7 +48,7 @@ pub(super) struct Mark {
     pub(super) sweep: u8,
 }
 
-/// Change is remembered of the items of one project.
+/// What is remembered of the items of one project.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Marks(BTreeMap<Short, Mark>);
 
@@ -61,7 +61,7 @@ impl Marks {
         self.0.insert(item, mark);
     }
 
-    /// Change the remembered items wrap.
+    /// What the remembered items wrap.
     pub(super) fn contents(&self) -> impl Iterator<Item = Short> {
         self.0.values().map(|mark| mark.content).filter(|content| *content != Short::NONE)
     }

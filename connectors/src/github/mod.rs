@@ -50,7 +50,7 @@ const SPRINTS: &str = "sprints";
 const ITEMS: &str = "items";
 /// Changed issues of our repositories that are in no project of ours.
 const REPOSITORIES: &str = "repositories";
-/// Change people did in our repositories.
+/// What people did in our repositories.
 const ACTIVITY: &str = "activity";
 /// All there is.
 const IDS: &str = "ids";
@@ -77,15 +77,15 @@ fn build(config: &SourceConfig, privacy: &Privacy) -> Result<Box<dyn Connector>>
 struct GitHub {
     settings: Settings,
     api: Api,
-    /// Change the last `begin` found.
+    /// What the last `begin` found.
     live: RwLock<Option<Arc<Live>>>,
-    /// Change the items of our projects wrap, once a sweep has come to its end.
+    /// What the items of our projects wrap, once a sweep has come to its end.
     members: Mutex<Option<Arc<Members>>>,
     /// Issues that the sweep met until now.
     issues: Mutex<Issues>,
 }
 
-/// Change the items of our projects wrap.
+/// What the items of our projects wrap.
 #[derive(Debug, Default)]
 struct Members {
     all: BTreeSet<Short>,
@@ -104,12 +104,12 @@ impl Members {
 /// Ids of issues by the name of their repository, as the configuration writes it.
 type Issues = BTreeMap<String, BTreeSet<Box<str>>>;
 
-/// Change a run knows of GitHub.
+/// What a run knows of GitHub.
 #[derive(Debug)]
 struct Live {
     reference: Reference,
     repositories: Vec<Repository>,
-    /// Change a person should know of what was not found.
+    /// What a person should know of what was not found.
     warnings: Vec<String>,
 }
 
@@ -164,7 +164,7 @@ impl GitHub {
         *self.members.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(members));
     }
 
-    /// Change the items of our projects wrap.
+    /// What the items of our projects wrap.
     fn members(&self, live: &Live) -> Result<Arc<Members>> {
         if live.reference.projects.is_empty() && live.reference.lost.is_empty() {
             return Ok(Arc::new(Members { tasks: Some(0), ..Members::default() }));

@@ -27,7 +27,7 @@ use super::wire::{
     Comment, Content, Draft, FieldValue, Issue, Item, LinkedPull, Login, Node, PullRequest, Record, Rows, TimelineItem,
 };
 
-/// Change a record is read with.
+/// What a record is read with.
 pub(super) struct Context<'a> {
     pub(super) settings: &'a Settings,
     pub(super) reference: &'a Reference,
@@ -190,7 +190,7 @@ fn url_of(project: Option<&Project>) -> String {
     project.map(|project| project.url.to_string()).unwrap_or_default()
 }
 
-/// Change people can call an item that has no number: `acme/1#draft-4711`.
+/// What people can call an item that has no number: `acme/1#draft-4711`.
 fn key_of_item(project: Option<&Project>, item: &Item, what: &str) -> String {
     let project = project.map(|project| project.name.to_string()).unwrap_or_default();
     format!("{project}#{what}-{}", item.full_database_id.as_deref().unwrap_or(&item.id))
@@ -334,7 +334,7 @@ impl State {
         }
     }
 
-    /// Change the values of an item say, and nothing else.
+    /// What the values of an item say, and nothing else.
     fn of_values(project: Option<&Project>, item: &Item) -> Self {
         let mut state = Self::default();
         for value in item.field_values.iter() {
@@ -354,7 +354,7 @@ fn parent(issue: &super::wire::IssueRef) -> Option<ParentRef> {
     Some(ParentRef { native_id: SmolStr::new(issue.id.as_ref()?), key: issue.key().map(Into::into) })
 }
 
-/// Change a field of a project is to us.
+/// What a field of a project is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     Status,
@@ -445,7 +445,7 @@ impl<'a> Reader<'a> {
         Self { context, project, id, created, today, key: String::new(), kind: None, place: Place::default() }
     }
 
-    /// Change happened to an issue, oldest first.
+    /// What happened to an issue, oldest first.
     fn steps(
         &self,
         events: &[(Millis, &'a TimelineItem)],
@@ -588,7 +588,7 @@ impl<'a> Reader<'a> {
         }));
     }
 
-    /// Change a state means.
+    /// What a state means.
     fn facts(&self, state: &State) -> Facts {
         let settings = self.context.settings;
         let (status, native_status) = self.status(state);
@@ -674,7 +674,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Change an event does to the state, forwards or backwards: one place, so that the two cannot disagree.
+    /// What an event does to the state, forwards or backwards: one place, so that the two cannot disagree.
     fn turn(&self, state: &mut State, event: &TimelineItem, forwards: bool) {
         match &*event.kind {
             "LabeledEvent" => turn_label(state, event, forwards),
@@ -717,13 +717,13 @@ impl<'a> Reader<'a> {
             "IssueFieldChangedEvent" => {
                 turn_field(state, event, text(if forwards { &event.new_value } else { &event.previous_value }));
             }
-            // Change it was before is told by the event that set it.
+            // What it was before is told by the event that set it.
             "IssueFieldRemovedEvent" if forwards => turn_field(state, event, None),
             _ => {}
         }
     }
 
-    /// Change a change says beside the facts it changes.
+    /// What a change says beside the facts it changes.
     fn beside(&self, change: &FieldChange<'_>, changes: &[Change]) -> Option<Change> {
         let FieldChange::TimelineItem(event) = change else { return None };
         let linked = |text: String, blocker, added| Some(Change::Linked { text, blocker, added });
@@ -803,7 +803,7 @@ fn date(text: &str) -> Option<String> {
     date.parse::<jiff::civil::Date>().ok().map(|_| date.to_owned())
 }
 
-/// Change tells the facts of one event apart.
+/// What tells the facts of one event apart.
 const fn word(what: &Change) -> &'static str {
     match what {
         Change::Created(_) => "created",

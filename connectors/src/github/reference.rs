@@ -1,4 +1,4 @@
-//! Change is known of the projects between runs: their fields, the options of their status, and every iteration ever seen.
+//! What is known of the projects between runs: their fields, the options of their status, and every iteration ever seen.
 //!
 //! [`Reference`] is what `begin` returns. GitHub forgets iterations that are edited away and tells status changes by the name
 //! an option had then, so both are kept here: old iterations stay, old names of an option stand for it.
@@ -14,7 +14,7 @@ use super::mapping;
 use super::settings::{ProjectName, Settings};
 use super::wire::Rows;
 
-/// Change is kept between runs.
+/// What is kept between runs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Reference {

@@ -82,7 +82,7 @@ struct Position {
 struct Ledger {
     /// Everything that changed before this has been read.
     watermark: Option<Millis>,
-    /// Change was given of the overlap before the watermark: by id, when it changed.
+    /// What was given of the overlap before the watermark: by id, when it changed.
     recent: BTreeMap<Box<str>, Millis>,
     /// Its issues that are in our projects: whatever leaves them comes home, though it may not have changed.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
@@ -166,7 +166,7 @@ pub(super) async fn poll(github: &GitHub, live: &Live, cursor: Option<&Cursor>, 
     Ok(page)
 }
 
-/// How many tasks GitHub counts: in our projects, and of our repositories those outside. Change is out of sight nobody counts, and
+/// How many tasks GitHub counts: in our projects, and of our repositories those outside. What is out of sight nobody counts, and
 /// we hold it, so then there is no saying.
 fn tasks(live: &Live, members: &Members) -> Option<u64> {
     if live.repositories.is_empty() || !live.lost().is_empty() {

@@ -88,7 +88,7 @@ pub(super) struct Settings {
     statuses: BTreeMap<String, Status>,
     /// Configured types by name in lower case.
     types: BTreeMap<String, TaskType>,
-    /// Change is asked for and kept of comments.
+    /// What is asked for and kept of comments.
     pub(super) comments: CommentPrivacy,
 }
 
@@ -136,12 +136,12 @@ impl Settings {
         self.fields.get(name).map(String::as_str)
     }
 
-    /// Change the configuration says of a status.
+    /// What the configuration says of a status.
     pub(super) fn status(&self, name: &str) -> Option<Status> {
         if self.statuses.is_empty() { None } else { self.statuses.get(&name.to_lowercase()).copied() }
     }
 
-    /// Change the configuration says of a type, which may be an issue type, a label or a value of the type field.
+    /// What the configuration says of a type, which may be an issue type, a label or a value of the type field.
     pub(super) fn task_type(&self, name: &str) -> Option<TaskType> {
         if self.types.is_empty() { None } else { self.types.get(&name.to_lowercase()).copied() }
     }

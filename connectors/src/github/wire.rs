@@ -134,7 +134,7 @@ pub(super) struct RecordText<'a> {
     pub(super) comments: &'a [Box<RawValue>],
 }
 
-/// Change a record is about.
+/// What a record is about.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "__typename")]
 pub(super) enum Node {
@@ -160,7 +160,7 @@ pub(super) struct Item {
     pub(super) field_values: Rows<FieldValue>,
 }
 
-/// Change an item wraps.
+/// What an item wraps.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "__typename")]
 #[expect(clippy::large_enum_variant, reason = "one lives at a time, and nearly all are issues")]

@@ -85,7 +85,7 @@ impl Myself {
     }
 }
 
-/// Change the site is.
+/// What the site is.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ServerInfo {
@@ -375,7 +375,7 @@ struct OutlineFields {
 }
 
 impl Outline {
-    /// Change can be read of an issue of any shape.
+    /// What can be read of an issue of any shape.
     pub(super) fn of(json: &str) -> Self {
         serde_json::from_str(json).unwrap_or_default()
     }

@@ -69,7 +69,7 @@ pub(super) struct Position {
     /// Of these projects; an empty list means all. A project that was unknown, or is new in the configuration, is not among
     /// them, and its past is still to be read.
     covered: Option<Vec<String>>,
-    /// Change was seen within the overlap before the watermark.
+    /// What was seen within the overlap before the watermark.
     recent: Sights,
     /// When a sweep last looked back a whole day (or read everything).
     wide_at: Option<Millis>,
@@ -89,7 +89,7 @@ struct Sweep {
     walk: Walk,
     /// The latest change seen.
     high: Option<Millis>,
-    /// Change was seen within the overlap before that.
+    /// What was seen within the overlap before that.
     fresh: Sights,
     wide: bool,
     /// Jira said that its answer was incomplete.
@@ -189,7 +189,7 @@ struct Poll<'a> {
     position: &'a Position,
     now: Millis,
     sweep: Sweep,
-    /// Change was given already: ids and the change they were given with.
+    /// What was given already: ids and the change they were given with.
     known: HashMap<Box<str>, i64>,
     batch: Batch,
     inline: Vec<(Box<str>, Inline)>,

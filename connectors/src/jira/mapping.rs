@@ -1,4 +1,4 @@
-//! Change Jira's statuses, types, priorities and resolutions are in the common model: words and ids in, our words out.
+//! What Jira's statuses, types, priorities and resolutions are in the common model: words and ids in, our words out.
 //!
 //! All pure. [`Mapping`] is made once from the settings and the site's reference data, so that the thousands of changes of a
 //! record cost a look-up each. Statuses go by id (project-local ones share names), refined by name; the category decides, even
@@ -45,7 +45,7 @@ impl Category {
     }
 }
 
-/// Change a status is for us, and why.
+/// What a status is for us, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mapped {
     /// The common status, as long as no resolution says otherwise.

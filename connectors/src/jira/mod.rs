@@ -69,7 +69,7 @@ fn build(config: &SourceConfig, privacy: &Privacy) -> Result<Box<dyn Connector>>
 struct Jira {
     settings: Settings,
     api: Api,
-    /// Change the last `begin` found.
+    /// What the last `begin` found.
     live: RwLock<Option<Arc<Live>>>,
     /// Ids met in records that the reference data does not know.
     unknown: Mutex<BTreeSet<String>>,
@@ -79,7 +79,7 @@ struct Jira {
     no_bulk: AtomicBool,
 }
 
-/// Change a run knows of the site.
+/// What a run knows of the site.
 #[derive(Debug)]
 struct Live {
     site: Site,
@@ -157,7 +157,7 @@ impl Jira {
         Ok(self.install(Live { site, account, reference, mapping, fresh }))
     }
 
-    /// Change was kept, unless this process has learned more since.
+    /// What was kept, unless this process has learned more since.
     fn newest(&self, kept: Option<Reference>) -> Reference {
         let Some(kept) = kept else { return Reference::default() };
         let learned = self.live().ok().filter(|live| live.reference.fetched_at >= kept.fetched_at);
@@ -236,7 +236,7 @@ impl Jira {
         Ok(())
     }
 
-    /// Change histories name and neither the site's lists nor the configuration know.
+    /// What histories name and neither the site's lists nor the configuration know.
     fn strange(&self, live: &Live, mentions: &Mentions) -> BTreeSet<String> {
         let known =
             |id: &str, name: &str| live.mapping.status_by_id(id).is_some() || self.settings.status(id, name).is_some();

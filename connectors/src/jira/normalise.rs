@@ -25,7 +25,7 @@ use super::reference::{Board, Field, Reference};
 use super::settings::Settings;
 use super::wire::{self, History, Issue, Item, Record, SprintRecord, Who};
 
-/// Change a record is read with.
+/// What a record is read with.
 pub(super) struct Context<'a> {
     pub(super) settings: &'a Settings,
     pub(super) reference: &'a Reference,
@@ -34,7 +34,7 @@ pub(super) struct Context<'a> {
     pub(super) unreadable: &'a BTreeSet<u64>,
 }
 
-/// Change a record says, and what in it the reference data does not know (`status:10020`).
+/// What a record says, and what in it the reference data does not know (`status:10020`).
 #[derive(Debug, Default)]
 pub(super) struct Read {
     pub(super) observations: Vec<Observation>,
@@ -87,7 +87,7 @@ fn browse<'a>(context: &'a Context<'_>) -> &'a str {
     context.reference.browse.as_deref().unwrap_or(&context.settings.url)
 }
 
-/// Change a field change is about.
+/// What a field change is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     Status,
@@ -269,7 +269,7 @@ impl<'a> Reader<'a> {
         choices.into_iter().next().map(|choice| choice.value)
     }
 
-    /// Change raises the blocked flag.
+    /// What raises the blocked flag.
     fn impediment(&self, state: &State) -> Option<SmolStr> {
         let label = || {
             self.context
@@ -280,7 +280,7 @@ impl<'a> Reader<'a> {
         state.flagged.clone().or_else(label)
     }
 
-    /// Change a change is about, if it is about anything we tell. Ids go before names, which are translated; but pseudo fields
+    /// What a change is about, if it is about anything we tell. Ids go before names, which are translated; but pseudo fields
     /// have no id, and Data Center tells none at all.
     fn role(&self, item: &Item) -> Option<Role> {
         let role = match item.field_id.as_deref() {

@@ -16,7 +16,7 @@ use super::settings::Settings;
 use super::wire::{self, IssueType, Item, StatusValue};
 use crate::vocabulary::says;
 
-/// Change is known of a site between polls.
+/// What is known of a site between polls.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Reference {
     /// When it was fetched.
@@ -127,7 +127,7 @@ pub(super) struct FieldAnswer {
     pub(super) schema: Option<FieldSchema>,
 }
 
-/// Change a field's schema says.
+/// What a field's schema says.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct FieldSchema {
     /// The kind of a custom field, such as `com.pyxis.greenhopper.jira:gh-sprint`.

@@ -38,7 +38,7 @@ pub(super) struct Settings {
     statuses: BTreeMap<String, Status>,
     /// Configured types by id or name in lower case.
     types: BTreeMap<String, TaskType>,
-    /// Change is asked for and kept of comments.
+    /// What is asked for and kept of comments.
     pub(super) comments: CommentPrivacy,
 }
 
@@ -77,13 +77,13 @@ impl Settings {
         self.fields.get(name).map(String::as_str)
     }
 
-    /// Change the configuration says of a status.
+    /// What the configuration says of a status.
     pub(super) fn status(&self, id: &str, name: &str) -> Option<Status> {
         let known = |word: &str| self.statuses.get(&word.to_lowercase()).copied();
         if self.statuses.is_empty() { None } else { known(name).or_else(|| known(id)) }
     }
 
-    /// Change the configuration says of a type.
+    /// What the configuration says of a type.
     pub(super) fn task_type(&self, name: &str) -> Option<TaskType> {
         if self.types.is_empty() { None } else { self.types.get(&name.to_lowercase()).copied() }
     }

@@ -54,13 +54,13 @@ pub(super) async fn account(api: &Api, site: Site) -> Result<Account> {
     Ok(Account { shown, zone })
 }
 
-/// Change is known of the site beyond doubt before anything is asked: an e-mail address goes with Cloud's API tokens only.
+/// What is known of the site beyond doubt before anything is asked: an e-mail address goes with Cloud's API tokens only.
 pub(super) fn known_site(settings: &Settings, reference: Option<&Reference>) -> Option<Site> {
     let kept = reference.map(|reference| if reference.data_center { Site::DataCenter } else { Site::Cloud });
     settings.email.as_ref().map(|_| Site::Cloud).or(kept)
 }
 
-/// Fetches the reference data. Change `old` knew of statuses that vanished since is kept.
+/// Fetches the reference data. What `old` knew of statuses that vanished since is kept.
 ///
 /// # Errors
 /// As the session's. Boards and their configuration are left out where they are refused: not every token may see them.

@@ -34,7 +34,7 @@ pub(super) struct Position {
     after: Option<u64>,
 }
 
-/// Change a page gathers. A sprint that several boards list is taken once.
+/// What a page gathers. A sprint that several boards list is taken once.
 #[derive(Default)]
 struct Gathered {
     sprints: BTreeMap<u64, SprintRecord>,

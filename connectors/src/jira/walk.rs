@@ -27,7 +27,7 @@ const HALVINGS: u32 = 2;
 /// Rows that are asked for again when rows are counted, because one that vanished shifts the others towards us.
 const OVERLAP_ROWS: u64 = 5;
 
-/// Change is searched, in which order.
+/// What is searched, in which order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Order {
@@ -99,7 +99,7 @@ impl Walk {
         self.start_at = 0;
     }
 
-    /// Change to do about a refused search: begin anew without the projects that do not exist (the warnings name them), or once
+    /// What to do about a refused search: begin anew without the projects that do not exist (the warnings name them), or once
     /// with a new token.
     ///
     /// # Errors
@@ -188,7 +188,7 @@ impl Walk {
     }
 }
 
-/// Change is asked of a search beside the query.
+/// What is asked of a search beside the query.
 #[derive(Debug)]
 pub(super) struct Wish<'a> {
     pub(super) fields: BTreeSet<&'a str>,

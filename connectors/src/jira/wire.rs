@@ -3,7 +3,7 @@
 //! Read [`Record`] first: it is the JSON of a raw record of the `issues` stream. The same types read Jira's own answers and
 //! the record made of them, so trimming is nothing but reading and writing again: avatars, descriptions and change items that
 //! say nothing about work (ranks, workflows, remote links) are dropped while they are parsed and never held in memory.
-//! Change the values mean is the business of [`super::normalise`].
+//! What the values mean is the business of [`super::normalise`].
 //!
 //! Cloud and Data Center differ in small things (an account id or a user key, a date as text or as a number, an id as text or
 //! as a number), so everything here reads all the forms that were seen.
@@ -23,7 +23,7 @@ use serde_json::value::RawValue;
 pub(super) struct Record {
     /// The issue as it is now.
     pub(super) issue: Issue,
-    /// Change happened to it, in the order the pages came in.
+    /// What happened to it, in the order the pages came in.
     #[serde(default)]
     pub(super) histories: Vec<History>,
 }
@@ -150,7 +150,7 @@ pub(super) struct IssueRef {
     pub(super) fields: IssueRefFields,
 }
 
-/// Change is told of another issue.
+/// What is told of another issue.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct IssueRefFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -236,7 +236,7 @@ pub(super) struct Comment {
 }
 
 impl Comment {
-    /// Change it says; nothing where that is in a form nobody knows.
+    /// What it says; nothing where that is in a form nobody knows.
     pub(super) fn text(&self) -> Option<String> {
         let body = self.body.as_deref()?;
         document(&mut serde_json::Deserializer::from_str(body.get())).ok().flatten()
@@ -332,7 +332,7 @@ impl Item {
     }
 
     /// Whether anything of ours may be learned from it. A custom field may be one of those that were discovered, which is
-    /// decided when the record is made. Change has its place already was kept before.
+    /// decided when the record is made. What has its place already was kept before.
     fn may_be_read(&self) -> bool {
         let custom = self.field_id.as_ref().map_or(&*self.kind == "custom", |id| id.starts_with("customfield_"));
         self.n.is_some() || self.is_known() || (custom && &*self.field != "Rank")
@@ -396,7 +396,7 @@ pub(super) fn text<'de, D: Deserializer<'de>, T: Text>(deserializer: D) -> Resul
     deserializer.deserialize_any(TextVisitor(PhantomData))
 }
 
-/// Change a text is kept as: of histories, of which there are many, small texts in place.
+/// What a text is kept as: of histories, of which there are many, small texts in place.
 pub(super) trait Text: From<String> + for<'a> From<&'a str> {}
 
 impl<T: From<String> + for<'a> From<&'a str>> Text for T {}

@@ -132,7 +132,7 @@ pub(super) struct ReferencePage {
     pub(super) project_milestones: Option<Connection<super::wire::Named>>,
 }
 
-/// Change is asked of a sweep for changed issues.
+/// What is asked of a sweep for changed issues.
 #[derive(Debug, Clone)]
 pub(super) struct Sweep<'a> {
     /// Keys of teams; empty means all.
@@ -204,7 +204,7 @@ pub(super) struct PlanPage {
 /// Where one resource of the plan is asked from: since when, and after which cursor.
 pub(super) type Start = (Option<Millis>, Option<String>);
 
-/// Change is asked of the plan: the resources by name, those that are not to be asked left out.
+/// What is asked of the plan: the resources by name, those that are not to be asked left out.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PlanWish {
     pub(super) first: u32,
@@ -266,7 +266,7 @@ impl Api {
         Ok(Self { session: Session::new(config)?, texts: settings.comments.has_texts() })
     }
 
-    /// Change has been done so far.
+    /// What has been done so far.
     pub(super) fn stats(&self) -> Stats {
         self.session.stats()
     }
@@ -319,7 +319,7 @@ impl Api {
         self.send(&body, price, TRIES).await
     }
 
-    /// Change surrounds the issues.
+    /// What surrounds the issues.
     ///
     /// # Errors
     /// As the session's.
@@ -555,7 +555,7 @@ mod tests {
         assert_eq!(told.troubles[1].text, "oops (unavailable)");
     }
 
-    /// Change the vendor charges for a question, by the stand-in's count.
+    /// What the vendor charges for a question, by the stand-in's count.
     fn charged(body: &impl Serialize) -> f64 {
         contextcore_fakes::linear::Linear::price(&serde_json::to_value(body).unwrap()).expect("it fits the schema")
     }

@@ -19,7 +19,7 @@ pub(super) const TOO_COMPLEX: &str = "complexity";
 /// The rate we keep to beside the hourly quotas that the answers tell of.
 pub(super) const BUCKETS: &[Bucket] = &[Bucket { name: GRAPHQL, per_second: 10, burst: 20 }];
 
-/// Change is waited when nobody says for how long.
+/// What is waited when nobody says for how long.
 const UNTOLD: Duration = Duration::from_secs(60);
 /// Both quotas are told by the hour.
 const PERIOD: Duration = Duration::from_secs(3_600);
@@ -55,7 +55,7 @@ fn errors_of(answer: &Answer<'_>) -> Option<Value> {
     body["errors"].get(0).is_some().then_some(body)
 }
 
-/// Change kind of trouble an error is.
+/// What kind of trouble an error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trouble {
     Auth,

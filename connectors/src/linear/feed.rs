@@ -29,7 +29,7 @@ type Sights = Vec<(Box<str>, i64)>;
 pub(super) struct Feed {
     /// Everything that changed before this has been read.
     watermark: Option<Millis>,
-    /// Change was given within the overlap before the watermark.
+    /// What was given within the overlap before the watermark.
     recent: Sights,
     /// A sweep came to its end, be it without finding anything.
     swept: bool,
@@ -45,9 +45,9 @@ struct Sweep {
     began: Millis,
     /// The page cursor.
     after: Option<Box<str>>,
-    /// Change the watermark becomes: the largest change of the first page.
+    /// What the watermark becomes: the largest change of the first page.
     candidate: Option<Millis>,
-    /// Change was given within the overlap before that.
+    /// What was given within the overlap before that.
     fresh: Sights,
     pages: u32,
     /// Something could not be read: the watermark stays.
@@ -140,7 +140,7 @@ impl Feed {
         Ok(false)
     }
 
-    /// Change to do about a refused page: begin anew, once, when it may be for its cursor.
+    /// What to do about a refused page: begin anew, once, when it may be for its cursor.
     ///
     /// # Errors
     /// The refusal, when beginning anew would not help.

@@ -19,7 +19,7 @@ use super::sizes::{self, Lengths, Sizes};
 use super::wire::{Act, Connection, Issue, Whole};
 use super::{Linear, Live};
 
-/// Change reading some issues gave.
+/// What reading some issues gave.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     /// The issues by id.
@@ -37,7 +37,7 @@ pub(super) struct Taken {
     whole: Whole,
     /// Its team, if it could be read.
     team: Option<Box<str>>,
-    /// Change it names in reference data.
+    /// What it names in reference data.
     pub(super) names: BTreeSet<String>,
     /// The issues it is or was a part of.
     pub(super) parents: BTreeSet<Box<str>>,
@@ -77,7 +77,7 @@ pub(super) async fn read(linear: &Linear, ids: &[Box<str>]) -> Result<Gathered> 
     Ok(gathered)
 }
 
-/// Change to do about a failed request for so many things: how many to ask for at most from now on.
+/// What to do about a failed request for so many things: how many to ask for at most from now on.
 fn smaller(error: Error, count: usize, remember: impl FnOnce(usize) -> bool) -> Result<usize> {
     let again = match error.kind() {
         ErrorKind::Rejected if error.context("reason") == Some(TOO_COMPLEX) => remember(count),
@@ -160,7 +160,7 @@ impl Gathered {
         !self.issues.is_empty()
     }
 
-    /// The next page of each of these lists. Change goes on after it.
+    /// The next page of each of these lists. What goes on after it.
     async fn round(&mut self, api: &Api, sizes: &SharedSizes, rests: &[Rest], first: u32) -> Result<Vec<Rest>> {
         let mut more = Vec::new();
         let (mut from, mut most) = (0, usize::MAX);
@@ -299,7 +299,7 @@ fn rests(issue: &Issue, id: &str) -> Vec<Rest> {
     more.map(|(list, after)| Rest { issue: id.into(), list, after: after.into() }).collect()
 }
 
-/// Change an issue names in reference data, each with its kind in front.
+/// What an issue names in reference data, each with its kind in front.
 fn names_of(issue: &Issue, into: &mut BTreeSet<String>) {
     let mut note = |kind: &str, id: Option<&str>| into.extend(id.map(|id| format!("{kind}:{id}")));
     note("state", issue.state.as_ref().and_then(|state| state.id.as_deref()));

@@ -15,7 +15,7 @@ use super::plan::wants;
 use super::wire::{PageInfo, Sight};
 use super::{IDS, Linear, Live, sizes};
 
-/// Change a pass lists, in this order.
+/// What a pass lists, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Phase {
@@ -108,7 +108,7 @@ async fn surroundings(linear: &Linear, live: &Arc<Live>, position: &Position, ru
     let from = (None, position.after.clone().map(Into::into));
     let wish = PlanWish { first: sizes::PLAN, feeds: [(name, from)].into() };
     let told = match linear.api.plan(&wish).await {
-        // Change may not be read has no tasks here that could be missing.
+        // What may not be read has no tasks here that could be missing.
         Err(error) if error.kind() == ErrorKind::Permission => return Ok((blank(), PageInfo::default())),
         told => believed(told?)?,
     };

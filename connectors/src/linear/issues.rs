@@ -38,7 +38,7 @@ pub(super) struct Position {
     queue: BTreeSet<Box<str>>,
     /// Ids that could not be read whole: the next sweep tries again.
     again: BTreeSet<Box<str>>,
-    /// Change was learned of how much can be asked for at once.
+    /// What was learned of how much can be asked for at once.
     sizes: Option<Sizes>,
 }
 

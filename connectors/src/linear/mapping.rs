@@ -1,4 +1,4 @@
-//! Change Linear's states, labels, priorities and statuses of projects are in the common model: words in, our words out.
+//! What Linear's states, labels, priorities and statuses of projects are in the common model: words in, our words out.
 //!
 //! All pure. States go by their type, refined by name; the type decides, because it is what Linear's own views count by.
 //! Linear has no issue types: labels say what kind of work it is, else whether it has a parent or parts of its own.
@@ -44,7 +44,7 @@ pub(super) fn state(settings: &Settings, id: &str, name: &str, kind: &str) -> Ma
     mapped(plain, format!("type {kind}"))
 }
 
-/// Change is known of an issue when its type is chosen.
+/// What is known of an issue when its type is chosen.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape<'a> {
     pub(super) labels: &'a [SmolStr],
@@ -114,7 +114,7 @@ pub(super) fn initiative(status: &str) -> Status {
     }
 }
 
-/// Change an attachment is among the artifacts, if it is one: by its address, since the names of sources change.
+/// What an attachment is among the artifacts, if it is one: by its address, since the names of sources change.
 pub(super) fn artifact(url: &str) -> Option<(&'static str, String)> {
     const PLACES: [(&str, &str); 4] = [
         ("/pull/", "pull_request"),

@@ -71,15 +71,15 @@ fn build(config: &SourceConfig, privacy: &Privacy) -> Result<Box<dyn Connector>>
 struct Linear {
     settings: Settings,
     api: Api,
-    /// Change the last `begin` found.
+    /// What the last `begin` found.
     live: RwLock<Option<Arc<Live>>>,
-    /// Change was learned of how much can be asked for at once.
+    /// What was learned of how much can be asked for at once.
     sizes: Mutex<Sizes>,
     /// State changes in histories that the spans of states contradict.
     disputes: AtomicU64,
 }
 
-/// Change a run knows of the workspace.
+/// What a run knows of the workspace.
 #[derive(Debug, Clone)]
 struct Live {
     /// Who the token is, for people.
@@ -147,7 +147,7 @@ impl Linear {
         Ok(self.install(Live::new(&self.settings, shown(&identity.viewer)?, reference)))
     }
 
-    /// Change was kept, unless this process has learned more since.
+    /// What was kept, unless this process has learned more since.
     fn newest(&self, kept: Option<Reference>) -> Reference {
         let Some(kept) = kept else { return Reference::default() };
         let learned = self.live().ok().filter(|live| live.reference.fetched_at >= kept.fetched_at);
@@ -184,7 +184,7 @@ impl Linear {
         Ok(self.install(next))
     }
 
-    /// Change people should know about the configured teams.
+    /// What people should know about the configured teams.
     fn teams_warning(&self, live: &Live) -> Result<Vec<String>> {
         check::missing_teams(live)
     }

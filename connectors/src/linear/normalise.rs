@@ -35,13 +35,13 @@ const TOLERANCE: i64 = 10 * MINUTE;
 /// The status of an issue that was made into a project.
 const CONVERTED: &str = "Converted to project";
 
-/// Change a record is read with.
+/// What a record is read with.
 pub(super) struct Context<'a> {
     pub(super) settings: &'a Settings,
     pub(super) reference: &'a Reference,
 }
 
-/// Change a record says, and how many state changes of its history the spans contradict.
+/// What a record says, and how many state changes of its history the spans contradict.
 #[derive(Debug, Default)]
 pub(super) struct Read {
     pub(super) observations: Vec<Observation>,
@@ -77,7 +77,7 @@ fn lacks(what: &str) -> Error {
     Error::new(ErrorKind::Protocol, format!("the record lacks a readable {what}"))
 }
 
-/// Change the ids in a record mean.
+/// What the ids in a record mean.
 impl Context<'_> {
     /// A state: its common status and its name. One that is in nobody's list goes by its id, as work not yet begun.
     fn state<'s>(&self, id: &str, shown: impl IntoIterator<Item = &'s StateValue>) -> (Status, SmolStr) {
@@ -229,7 +229,7 @@ fn state_change(act: &Act) -> Option<Swap<Option<Box<str>>>> {
 #[derive(Debug, Clone)]
 struct Step<'a> {
     at: Millis,
-    /// Change its facts' ids begin with.
+    /// What its facts' ids begin with.
     origin: String,
     actor: Option<String>,
     change: FieldChange<'a>,
@@ -352,7 +352,7 @@ fn states(context: &Context<'_>, acts: &[(Millis, &Act)], mut spans: Vec<Span>) 
     spans.dedup_by(|a, b| a.id == b.id);
     let mut told: Vec<Entered> = acts.iter().filter_map(|(at, act)| entered(context, *at, act)).collect();
     let Some(first) = spans.first() else { return (told, 0) };
-    // Change lies before the first span is out of their reach, and the history's to tell.
+    // What lies before the first span is out of their reach, and the history's to tell.
     let reach = first.started_at.plus(-TOLERANCE);
     let early = told.iter().position(|entered| entered.at >= reach).unwrap_or(told.len());
     let mut late = told.split_off(early);
@@ -531,7 +531,7 @@ impl<'a> Reader<'a> {
         }
         steps.extend(states.iter().map(|entered| {
             let Entered { at, origin, actor, from, to } = entered;
-            // Change came before an unknown is the unknown itself: nothing is guessed.
+            // What came before an unknown is the unknown itself: nothing is guessed.
             let swap = Swap { from: from.as_deref().or(Some(to)), to: Some(to.as_str()) };
             Step { at: *at, origin: origin.clone(), actor: actor.clone(), change: FieldChange::State(swap) }
         }));
@@ -599,7 +599,7 @@ fn entry(key: &TaskKey, created: Millis, origin: &str, at: Millis, actor: Option
     Event { id: EventId::of(key, origin), at: at.max(created), actor, observed: false, change: what }
 }
 
-/// Change a fact is about, in the words of [`FieldChange::field`].
+/// What a fact is about, in the words of [`FieldChange::field`].
 const fn word(what: &Change) -> &'static str {
     match what {
         Change::Status { .. } => "state",
@@ -680,7 +680,7 @@ fn sprint(context: &Context<'_>, cycle: &Cycle) -> Observation {
     Observation::Sprint { native_id, facts }
 }
 
-/// Change projects and initiatives have in common: no history but the moments of their turning points.
+/// What projects and initiatives have in common: no history but the moments of their turning points.
 struct Epic<'a> {
     id: &'a str,
     key: String,

@@ -45,7 +45,7 @@ impl Position {
         }
     }
 
-    /// Change to ask for: the resources whose feed has pages left.
+    /// What to ask for: the resources whose feed has pages left.
     fn wish(&self) -> PlanWish {
         let open = NAMES.into_iter().filter_map(|name| Some((name, self.feeds.get(name)?)));
         let feeds: Vec<(&'static str, &Feed)> = open.filter(|(_, feed)| feed.is_open()).collect();
@@ -174,7 +174,7 @@ fn rows<T>(
     Ok(Some(feed))
 }
 
-/// Change a page gathers.
+/// What a page gathers.
 struct Taking<'a> {
     linear: &'a Linear,
     live: &'a Live,

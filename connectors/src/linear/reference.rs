@@ -25,7 +25,7 @@ const CONNECTIONS: [&str; 6] = ["teams", "states", "labels", "users", "cycles", 
 /// Names by id.
 type Names = BTreeMap<Box<str>, Box<str>>;
 
-/// Change is known of a workspace between polls.
+/// What is known of a workspace between polls.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Reference {
@@ -103,7 +103,7 @@ impl Reference {
         now.0 - self.fetched_at.0 >= AGE || unknown.iter().any(|id| !self.missing.contains(id))
     }
 
-    /// Takes a page in. Change goes on, and from where.
+    /// Takes a page in. What goes on, and from where.
     pub(super) fn take(&mut self, page: ReferencePage) -> Cursors {
         let mut more = Cursors::new();
         self.organization = page.organization;

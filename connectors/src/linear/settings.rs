@@ -12,7 +12,7 @@ use http::header::AUTHORIZATION;
 
 use crate::vocabulary;
 
-/// Change personal API keys begin with. They go into the header as they are; anything else is an OAuth access token.
+/// What personal API keys begin with. They go into the header as they are; anything else is an OAuth access token.
 const KEY_PREFIX: &str = "lin_api_";
 
 /// A Linear source, ready to be used.
@@ -36,7 +36,7 @@ pub(super) struct Settings {
     statuses: BTreeMap<String, Status>,
     /// Configured types by the name of a label, in lower case.
     types: BTreeMap<String, TaskType>,
-    /// Change is asked for and kept of comments.
+    /// What is asked for and kept of comments.
     pub(super) comments: CommentPrivacy,
 }
 
@@ -78,13 +78,13 @@ impl Settings {
         }
     }
 
-    /// Change the configuration says of a state.
+    /// What the configuration says of a state.
     pub(super) fn status(&self, id: &str, name: &str) -> Option<Status> {
         let known = |word: &str| self.statuses.get(&word.to_lowercase()).copied();
         if self.statuses.is_empty() { None } else { known(name).or_else(|| known(id)) }
     }
 
-    /// Change the configuration says of a label as a type.
+    /// What the configuration says of a label as a type.
     pub(super) fn task_type(&self, label: &str) -> Option<TaskType> {
         if self.types.is_empty() { None } else { self.types.get(&label.to_lowercase()).copied() }
     }

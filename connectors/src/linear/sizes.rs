@@ -1,4 +1,4 @@
-//! Change questions cost, and how much to ask for at once.
+//! What questions cost, and how much to ask for at once.
 //!
 //! Linear charges a query before it runs it: 0.1 for a scalar, 1 for an object, and a list multiplies what is asked of
 //! its rows by `first`, whether there are so many rows or not. One query may cost 10,000, and an hour has a quota of points
@@ -17,10 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use super::api::List;
 
-/// Change one query of ours may cost. The rest of the 10,000 is air: were the page infos of lists charged for every row, which the
+/// What one query of ours may cost. The rest of the 10,000 is air: were the page infos of lists charged for every row, which the
 /// documentation leaves open, an issue would cost a sixth more.
 const MOST: f64 = 8_200.0;
-/// Change anybody's query may cost.
+/// What anybody's query may cost.
 #[cfg(test)]
 const LIMIT: f64 = 10_000.0;
 
@@ -45,7 +45,7 @@ const ACT: f64 = 8.2;
 const SPAN: f64 = 1.3;
 const LINK: f64 = 3.5;
 const COMMENT: f64 = 2.4;
-/// Change tells whether a list goes on.
+/// What tells whether a list goes on.
 const PAGE_INFO: f64 = 1.2;
 /// An issue without its lists; the page infos of those that are always asked for are included.
 const ISSUE: f64 = 17.1;
@@ -53,12 +53,12 @@ const ISSUE: f64 = 17.1;
 const WHOAMI: f64 = 4.0;
 pub(super) const REFERENCE: f64 = 2_050.0;
 
-/// Change it costs to ask who we are, and which of so many teams we may see.
+/// What it costs to ask who we are, and which of so many teams we may see.
 pub(super) fn whoami(teams: usize) -> f64 {
     WHOAMI + 1.1 * teams as f64
 }
 
-/// Change a list costs that is asked for by itself.
+/// What a list costs that is asked for by itself.
 const LIST: f64 = 2.5;
 
 /// The first pages that are tried.
@@ -120,7 +120,7 @@ impl Price {
         ISSUE + f64::from(self.history) * ACT + f64::from(self.spans) * SPAN + f64::from(LINKS) * LINK + comments
     }
 
-    /// Change so many issues cost.
+    /// What so many issues cost.
     pub(super) fn of(self, issues: usize) -> f64 {
         f64::from(u32::try_from(issues).unwrap_or(u32::MAX)) * self.of_issue() + 3.0
     }
@@ -140,7 +140,7 @@ pub(super) struct Lengths {
     pub(super) comments: usize,
 }
 
-/// Change was learned about how much to ask for at once.
+/// What was learned about how much to ask for at once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Sizes {
@@ -211,7 +211,7 @@ fn cheapest(choices: &[u32], lengths: &[u16], row: f64) -> Option<u32> {
     choices.min_by(|one, other| cost(*one).total_cmp(&cost(*other)))
 }
 
-/// Change is paid to read a list of this length.
+/// What is paid to read a list of this length.
 fn charged(first: u32, length: u32, row: f64) -> f64 {
     let mut charged = f64::from(first) * row;
     let (mut left, mut round) = (length.saturating_sub(first), 0);

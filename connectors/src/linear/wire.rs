@@ -90,7 +90,7 @@ impl Sight {
     }
 }
 
-/// Change a raw record holds.
+/// What a raw record holds.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Record {

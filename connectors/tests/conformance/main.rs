@@ -26,7 +26,7 @@ const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 
-/// Change goes wrong, each in the tool's own form.
+/// What goes wrong, each in the tool's own form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trouble {
     /// The credential is refused, until [`Scene::mend`].

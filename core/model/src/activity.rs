@@ -1,4 +1,4 @@
-//! Change people did around the work, and which tasks it belongs to. Pure.
+//! What people did around the work, and which tasks it belongs to. Pure.
 //!
 //! A connector tells an [`Activity`] with the texts that may name tasks; [`names`] finds the names in them, in the form the
 //! store's index has. A [`StoredActivity`] is what is kept of it: it waits in the store under each name it mentions, because the task
@@ -23,18 +23,18 @@ const MAX_SUMMARY: usize = 200;
 pub struct StoredActivity {
     /// The source that told it.
     pub source: String,
-    /// Change identifies it within the source.
+    /// What identifies it within the source.
     pub native_id: String,
     /// When it happened.
     pub at: Millis,
     /// Who did it, as people say it.
     pub actor: Option<String>,
-    /// Change it was.
+    /// What it was.
     pub artifact: Artifact,
 }
 
 impl StoredActivity {
-    /// Change is kept of an activity that `source` told.
+    /// What is kept of an activity that `source` told.
     pub fn of(source: &str, activity: &Activity) -> Self {
         let Artifact { kind, reference, url, summary } = &activity.artifact;
         let line = summary.lines().next().unwrap_or_default();
@@ -104,12 +104,12 @@ fn is_number(text: &str) -> bool {
     (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Change an artifact is to a task: evidence where its source derives status, else a fact that moves nothing.
+/// What an artifact is to a task: evidence where its source derives status, else a fact that moves nothing.
 pub fn change(artifact: Artifact, derives: bool) -> Change {
     if derives { Change::StatusArtifact(artifact) } else { Change::Artifact(artifact) }
 }
 
-/// Change attaching a deed came to.
+/// What attaching a deed came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attached {
     /// It was known.

@@ -13,7 +13,7 @@ use crate::time::Millis;
 use crate::timeline;
 use crate::{Change, Event, EventId, Facts, SmolStr, StoredEvent, TaskKey, TaskRecord};
 
-/// Change an observation changes.
+/// What an observation changes.
 #[derive(Debug, PartialEq)]
 pub struct Delta {
     /// The task as it is to be kept.
@@ -29,26 +29,26 @@ pub struct Delta {
 pub fn diff(
     key: &TaskKey,
     known: Option<&TaskRecord>,
-    seen: TaskObservation,
+    observation: TaskObservation,
     derives: bool,
     seq: u64,
     now: Millis,
 ) -> Option<Delta> {
-    let mut history = seen.history;
+    let mut history = observation.history;
     let repaired = repair(&mut history);
-    let gone = tells_deletion(&history);
+    let gone = reports_deletion(&history);
     let (mut timeline, mut added) =
         merge(known.map(|known| known.timeline.as_slice()).unwrap_or_default(), history, seq);
-    weigh(&mut timeline, derives);
-    for event in observed(key, &timeline, &seen.present, gone, now) {
+    set_derivation(&mut timeline, derives);
+    for event in observed(key, &timeline, &observation.present, gone, now) {
         timeline::insert(&mut timeline, StoredEvent { event, seq });
         added += 1;
     }
     let record = TaskRecord {
-        url: seen.url,
-        reporter: seen.reporter,
-        updated: seen.updated,
-        blockers: seen.blockers,
+        url: observation.url,
+        reporter: observation.reporter,
+        updated: observation.updated,
+        blockers: observation.blockers,
         absences: 0,
         timeline,
     };
@@ -56,7 +56,7 @@ pub fn diff(
 }
 
 /// Makes artifacts evidence, or takes that from them: the setting may have changed since they were attached.
-fn weigh(timeline: &mut [StoredEvent], derives: bool) {
+fn set_derivation(timeline: &mut [StoredEvent], derives: bool) {
     for stored in timeline {
         if let Some(artifact) = stored.event.change.artifact() {
             stored.event.change = activity::change(artifact.clone(), derives);
@@ -99,64 +99,64 @@ fn merge(known: &[StoredEvent], history: Vec<Event>, seq: u64) -> (Vec<StoredEve
 /// stays, unless the tool's history holds a change of that field (whose "from" is the truth). Words that only follow from
 /// the mapping (common status, common type) are always taken anew.
 fn keep_first_values(old: &Facts, new: &mut Facts, changed: &HashSet<mem::Discriminant<Change>>) {
-    let told = |change: Change| changed.contains(&mem::discriminant(&change));
-    let renamed = told(Change::Moved { key: SmolStr::default(), project: SmolStr::default() });
+    let has_history = |change: Change| changed.contains(&mem::discriminant(&change));
+    let renamed = has_history(Change::Moved { key: SmolStr::default(), project: SmolStr::default() });
     if !renamed {
         new.key.clone_from(&old.key);
         new.project.clone_from(&old.project);
     }
-    if !told(Change::Titled(SmolStr::default())) {
+    if !has_history(Change::Titled(SmolStr::default())) {
         new.title.clone_from(&old.title);
     }
-    if !told(Change::Typed { task_type: old.task_type, native: SmolStr::default() })
+    if !has_history(Change::Typed { task_type: old.task_type, native: SmolStr::default() })
         && new.native_type != old.native_type
     {
         new.task_type = old.task_type;
         new.native_type.clone_from(&old.native_type);
     }
-    if !told(Change::Status { status: old.status, native: SmolStr::default() })
+    if !has_history(Change::Status { status: old.status, native: SmolStr::default() })
         && new.native_status != old.native_status
     {
         new.status = old.status;
         new.native_status.clone_from(&old.native_status);
     }
-    if !told(Change::Blocked(None)) && !told(Change::Unblocked) {
+    if !has_history(Change::Blocked(None)) && !has_history(Change::Unblocked) {
         new.flag.clone_from(&old.flag);
     }
-    if !told(Change::Assigned(None)) {
+    if !has_history(Change::Assigned(None)) {
         new.assignee.clone_from(&old.assignee);
     }
-    if !told(Change::Prioritised(None)) {
+    if !has_history(Change::Prioritised(None)) {
         new.priority.clone_from(&old.priority);
     }
-    if !told(Change::Labelled(vec![])) {
+    if !has_history(Change::Labelled(vec![])) {
         new.labels.clone_from(&old.labels);
     }
-    if !told(Change::Estimated(None)) {
+    if !has_history(Change::Estimated(None)) {
         new.estimate = old.estimate;
     }
-    if !told(Change::Parent(None)) {
+    if !has_history(Change::Parent(None)) {
         new.parent.clone_from(&old.parent);
     }
-    if !told(Change::Sprints(vec![])) {
+    if !has_history(Change::Sprints(vec![])) {
         new.sprints.clone_from(&old.sprints);
     }
-    if !told(Change::Due(None)) {
+    if !has_history(Change::Due(None)) {
         new.due.clone_from(&old.due);
     }
 }
 
 /// Whether the tool itself tells that the task is gone: some keep showing what lies in their bin.
-fn tells_deletion(history: &[Event]) -> bool {
-    let fate = history.iter().rev().find(|event| matches!(event.change, Change::Deleted | Change::Restored));
-    fate.is_some_and(|event| event.change == Change::Deleted)
+fn reports_deletion(history: &[Event]) -> bool {
+    let last = history.iter().rev().find(|event| matches!(event.change, Change::Deleted | Change::Restored));
+    last.is_some_and(|event| event.change == Change::Deleted)
 }
 
-/// The changes that lead from where the timeline ends to what is seen now. Change is seen again has come back, unless the tool
+/// The changes that lead from where the timeline ends to what is seen now. What is seen again has come back, unless the tool
 /// says it is `gone`.
 fn observed(key: &TaskKey, timeline: &[StoredEvent], present: &Facts, gone: bool, now: Millis) -> Vec<Event> {
-    let Some(state) = timeline::told(timeline) else { return Vec::new() };
-    let last = timeline.iter().rfind(|stored| stored.event.change.is_told());
+    let Some(state) = timeline::reported(timeline) else { return Vec::new() };
+    let last = timeline.iter().rfind(|stored| stored.event.change.is_from_tool());
     let at = last.map_or(now, |stored| stored.event.at.max(now));
     let restored = state.deleted.filter(|_| !gone).map(|_| Change::Restored);
     restored
@@ -172,35 +172,35 @@ fn observed(key: &TaskKey, timeline: &[StoredEvent], present: &Facts, gone: bool
 /// The facts that turn `old` into `new`: applied to `old`, they give `new`.
 pub fn changes(old: &Facts, new: &Facts) -> Vec<Change> {
     let mut changes = Vec::new();
-    let mut note = |differs: bool, change: &dyn Fn() -> Change| {
+    let mut push_if = |differs: bool, change: &dyn Fn() -> Change| {
         if differs {
             changes.push(change());
         }
     };
-    note(old.key != new.key || old.project != new.project, &|| Change::Moved {
+    push_if(old.key != new.key || old.project != new.project, &|| Change::Moved {
         key: new.key.clone(),
         project: new.project.clone(),
     });
-    note(old.title != new.title, &|| Change::Titled(new.title.clone()));
-    note(old.task_type != new.task_type || old.native_type != new.native_type, &|| Change::Typed {
+    push_if(old.title != new.title, &|| Change::Titled(new.title.clone()));
+    push_if(old.task_type != new.task_type || old.native_type != new.native_type, &|| Change::Typed {
         task_type: new.task_type,
         native: new.native_type.clone(),
     });
-    note(old.assignee != new.assignee, &|| Change::Assigned(new.assignee.clone()));
-    note(old.priority != new.priority, &|| Change::Prioritised(new.priority.clone()));
-    note(set(&old.labels) != set(&new.labels), &|| Change::Labelled(new.labels.clone()));
-    note(old.estimate != new.estimate, &|| Change::Estimated(new.estimate));
-    note(parent_id(old) != parent_id(new), &|| Change::Parent(new.parent.clone()));
-    note(set(&old.sprints) != set(&new.sprints), &|| Change::Sprints(new.sprints.clone()));
-    note(old.due != new.due, &|| Change::Due(new.due.clone()));
-    note(old.status != new.status || old.native_status != new.native_status, &|| Change::Status {
+    push_if(old.assignee != new.assignee, &|| Change::Assigned(new.assignee.clone()));
+    push_if(old.priority != new.priority, &|| Change::Prioritised(new.priority.clone()));
+    push_if(set(&old.labels) != set(&new.labels), &|| Change::Labelled(new.labels.clone()));
+    push_if(old.estimate != new.estimate, &|| Change::Estimated(new.estimate));
+    push_if(parent_id(old) != parent_id(new), &|| Change::Parent(new.parent.clone()));
+    push_if(set(&old.sprints) != set(&new.sprints), &|| Change::Sprints(new.sprints.clone()));
+    push_if(old.due != new.due, &|| Change::Due(new.due.clone()));
+    push_if(old.status != new.status || old.native_status != new.native_status, &|| Change::Status {
         status: new.status,
         native: new.native_status.clone(),
     });
-    note(old.flag.is_none() && new.flag.is_some(), &|| {
+    push_if(old.flag.is_none() && new.flag.is_some(), &|| {
         Change::Blocked(new.flag.clone().filter(|text| !text.is_empty()))
     });
-    note(old.flag.is_some() && new.flag.is_none(), &|| Change::Unblocked);
+    push_if(old.flag.is_some() && new.flag.is_none(), &|| Change::Unblocked);
     changes
 }
 

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-/// Change went wrong, as a small closed set: it labels metrics (`error.type`) and decides exit codes.
+/// What went wrong, as a small closed set: it labels metrics (`error.type`) and decides exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
@@ -114,7 +114,7 @@ impl Error {
         self
     }
 
-    /// Change went wrong.
+    /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

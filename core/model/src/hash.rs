@@ -1,6 +1,6 @@
 //! Hashing a list of texts, for ids that follow from facts.
 
-/// Change the parts of most ids come to, with their lengths.
+/// What the parts of most ids come to, with their lengths.
 const USUAL_BYTES: usize = 128;
 
 /// The hash of a list of texts. The length of each goes first, so that no two lists run together into the same bytes.

@@ -40,7 +40,7 @@ macro_rules! hex {
 }
 hex!(TraceId, SpanId);
 
-/// Change a span is for; its word is the attribute `contextcore.role` and part of its id.
+/// What a span is for; its word is the attribute `contextcore.role` and part of its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// The fixed point a task's spans hang under.

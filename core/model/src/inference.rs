@@ -1,4 +1,4 @@
-//! Change people do moves the status: from a commit, a review, a merge or a build to an ordinary change of status. Pure.
+//! What people do moves the status: from a commit, a review, a merge or a build to an ordinary change of status. Pure.
 //!
 //! Nothing derived is stored. A task whose source says `derive_status` holds its artifacts as [`Change::StatusArtifact`], and the
 //! fold of its timeline asks [`step`] what each of them comes to *there*: so facts may arrive in any order and give the same
@@ -22,7 +22,7 @@ pub const CI_PASSED: &str = "ci_passed";
 /// As much of a commit hash as people read.
 const SHORT_HASH: usize = 8;
 
-/// Change artifacts said so far that matters for the next ones.
+/// What artifacts said so far that matters for the next ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InferenceState {
     /// The newest commit.
@@ -33,7 +33,7 @@ pub struct InferenceState {
 
 impl InferenceState {
     /// Remembers an artifact and what it came to.
-    pub fn note(&mut self, artifact: &Artifact, step: Option<&Change>) {
+    pub fn record(&mut self, artifact: &Artifact, step: Option<&Change>) {
         if artifact.kind == COMMIT {
             self.head = Some(artifact.reference.as_str().into());
         }
@@ -47,7 +47,7 @@ impl InferenceState {
     }
 
     /// The impediment is the tool's own from now on, or gone. Says whether it was ours.
-    pub fn lower(&mut self) -> bool {
+    pub fn clear_failed_build(&mut self) -> bool {
         self.failed.take().is_some()
     }
 
@@ -61,7 +61,7 @@ impl InferenceState {
 ///
 /// It only ever moves forwards: a commit on a task in review or finished changes nothing, until the tool reopens it.
 pub fn step(facts: &Facts, inference_state: &InferenceState, artifact: &Artifact) -> Option<Change> {
-    let to = |status: Status| Change::Status { status, native: said(artifact).into() };
+    let to = |status: Status| Change::Status { status, native: label(artifact).into() };
     let reached = progress(facts.status);
     match artifact.kind.as_str() {
         COMMIT => (reached < progress(Status::InProgress)).then(|| to(Status::InProgress)),
@@ -96,15 +96,15 @@ const fn progress(status: Status) -> u8 {
     }
 }
 
-/// Change happened, as people say it: `merged acme/checkout#12`. It stands where the tool's word for a status stands.
-pub fn said(artifact: &Artifact) -> String {
+/// What happened, as people say it: `merged acme/checkout#12`. It stands where the tool's word for a status stands.
+pub fn label(artifact: &Artifact) -> String {
     format!("{} {}", artifact.kind.replace('_', " "), short(&artifact.reference))
 }
 
 /// Why a failed build blocks: `ci failed 6dcb09b5: test`.
 fn reason(artifact: &Artifact) -> String {
-    let said = said(artifact);
-    if artifact.summary.is_empty() { said } else { format!("{said}: {}", artifact.summary) }
+    let label = label(artifact);
+    if artifact.summary.is_empty() { label } else { format!("{label}: {}", artifact.summary) }
 }
 
 /// A hash as people write it; anything else as it is.
@@ -200,8 +200,11 @@ mod tests {
             (now.native_status.as_str(), now.flag.as_deref()),
             ("commit 6dcb09b5", Some("ci failed 6dcb09b5: build"))
         );
-        let told = timeline::told(&life).unwrap().facts;
-        assert_eq!((told.status, told.native_status.as_str(), told.flag.as_deref()), (Status::Todo, "todo", None));
+        let reported = timeline::reported(&life).unwrap().facts;
+        assert_eq!(
+            (reported.status, reported.native_status.as_str(), reported.flag.as_deref()),
+            (Status::Todo, "todo", None)
+        );
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub fn union(mut spans: Vec<Interval>) -> Vec<Interval> {
     merged
 }
 
-/// Change lies in both of two unions.
+/// What lies in both of two unions.
 pub fn overlap(a: &[Interval], b: &[Interval]) -> Vec<Interval> {
     let pairs = a.iter().flat_map(|a| b.iter().map(move |b| (a.0.max(b.0), a.1.min(b.1))));
     union(pairs.collect())
@@ -48,10 +48,10 @@ pub fn unfinished(timeline: &[StoredEvent]) -> Vec<Interval> {
 /// A link whose making nobody recorded held from `created` on. One that is gone although its removal was not recorded has
 /// an end nobody knows: that last stretch is left out.
 pub fn linked(created: Millis, changes: &[(Millis, bool)], now: bool) -> Vec<Interval> {
-    let mut since = changes.first().is_none_or(|(_, made)| !made).then_some(created);
+    let mut since = changes.first().is_none_or(|(_, added)| !added).then_some(created);
     let mut spans = Vec::new();
-    for (at, made) in changes {
-        match (since, made) {
+    for (at, added) in changes {
+        match (since, added) {
             (None, true) => since = Some(*at),
             (Some(from), false) => {
                 spans.push((from, *at));
@@ -75,9 +75,9 @@ pub fn blocking_links(timeline: &[StoredEvent]) -> impl Iterator<Item = (&str, M
 /// The keys of the tasks that blocked this one at a moment, by the links its history tells of.
 pub fn blockers_at(timeline: &[StoredEvent], at: Millis) -> Vec<String> {
     let mut blockers: Vec<String> = Vec::new();
-    for (blocker, _, made) in blocking_links(timeline).take_while(|(_, when, _)| *when <= at) {
+    for (blocker, _, added) in blocking_links(timeline).take_while(|(_, when, _)| *when <= at) {
         blockers.retain(|other| other != blocker);
-        if made {
+        if added {
             blockers.push(blocker.to_owned());
         }
     }

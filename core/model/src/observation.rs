@@ -1,10 +1,10 @@
-//! Change a connector makes of a tool's record: tasks, sprints and activities in the words of the common model, before
+//! What a connector makes of a tool's record: tasks, sprints and activities in the words of the common model, before
 //! [`crate::diff`] compares them with what is known.
 
 use crate::time::Millis;
 use crate::{Artifact, Blocker, Event, Facts, SprintFacts};
 
-/// Change a raw record says, in the words of the common model.
+/// What a raw record says, in the words of the common model.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Observation {
     /// A task as it is now, with the history the tool tells.
@@ -13,7 +13,7 @@ pub enum Observation {
     Sprint {
         /// The tool's immutable id.
         native_id: String,
-        /// Change the tool says of it.
+        /// What the tool says of it.
         facts: SprintFacts,
     },
     /// Something people did around the work: a commit, a review, a run of CI.
@@ -29,13 +29,13 @@ pub enum Observation {
 /// Something people did that may belong to tasks of any source: the engine finds them by id and by the keys it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Activity {
-    /// Change identifies it within the source, for ever, e.g. `commit:6dcb09b5` or `pull:PR_kwDO:merged`.
+    /// What identifies it within the source, for ever, e.g. `commit:6dcb09b5` or `pull:PR_kwDO:merged`.
     pub native_id: String,
     /// When it happened.
     pub at: Millis,
     /// Who did it, as people say it.
     pub actor: Option<String>,
-    /// Change it was.
+    /// What it was.
     pub artifact: Artifact,
     /// Native ids of tasks of this same source that it belongs to (closing references, links).
     pub tasks: Vec<String>,

@@ -27,7 +27,7 @@ pub fn facts(status: Status) -> Facts {
 
 /// A fact at this moment, with an id of its own.
 pub fn stored(at: i64, change: Change) -> StoredEvent {
-    let id = EventId(at.unsigned_abs() * 100 + u64::from(what_number(&change)));
+    let id = EventId(at.unsigned_abs() * 100 + u64::from(change_number(&change)));
     StoredEvent { event: Event { id, at: Millis(at), actor: None, observed: false, change }, seq: 1 }
 }
 
@@ -46,7 +46,7 @@ pub fn artifact(kind: &str, reference: &str) -> Artifact {
     }
 }
 
-fn what_number(change: &Change) -> u8 {
+fn change_number(change: &Change) -> u8 {
     match change {
         Change::Created(_) => 0,
         Change::Status { status, .. } => 10 + *status as u8,

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-/// Change is printed in the place of a secret.
+/// What is printed in the place of a secret.
 pub const REDACTED: &str = "[redacted]";
 
 /// A token or password. Only [`Secret::expose`] gives the text, so every use can be found by that name.

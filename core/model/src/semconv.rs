@@ -45,7 +45,7 @@ pub struct Attribute {
     pub kind: Type,
     /// Where it occurs.
     pub on: On,
-    /// Change it says.
+    /// What it says.
     pub about: &'static str,
 }
 
@@ -147,7 +147,7 @@ attributes! {
 pub struct EventName {
     /// Its name.
     pub name: &'static str,
-    /// Change it says.
+    /// What it says.
     pub about: &'static str,
 }
 
@@ -210,7 +210,7 @@ pub struct Metric {
     pub instrument: Instrument,
     /// Its attributes besides `project.id` (self metrics: all of them).
     pub attributes: &'static [&'static str],
-    /// Change it counts.
+    /// What it counts.
     pub about: &'static str,
 }
 

@@ -78,7 +78,7 @@ impl Standing {
         }
     }
 
-    /// Change it weighs in the sprint just now.
+    /// What it weighs in the sprint just now.
     fn weight(self) -> Tally {
         let counts = |yes: bool| if self.member && yes { (self.estimate, 1) } else { (0, 0) };
         let (scope, _) = counts(true);
@@ -101,21 +101,21 @@ pub struct SprintHistory {
 }
 
 impl SprintHistory {
-    /// The ledger of sprint `id` from the timelines of all that were ever in it. Tasks that vanished since are left out.
+    /// The history of sprint `id` from the timelines of all that were ever in it. Tasks that vanished since are left out.
     pub fn new<'a>(id: &str, facts: &SprintFacts, members: impl IntoIterator<Item = &'a [StoredEvent]>) -> Self {
         let start = facts.start.filter(|_| facts.state != SprintState::Future);
         let finish = facts.completed.or(facts.end).filter(|_| facts.state == SprintState::Closed);
-        let mut ledger = Self { start, end: facts.end, finish, changes: Vec::new() };
+        let mut history = Self { start, end: facts.end, finish, changes: Vec::new() };
         if let Some(start) = start {
             for timeline in members {
-                ledger.enter(id, start, timeline);
+                history.add_member(id, start, timeline);
             }
-            ledger.changes.sort_by_key(|(at, _)| *at);
+            history.changes.sort_by_key(|(at, _)| *at);
         }
-        ledger
+        history
     }
 
-    fn enter(&mut self, id: &str, start: Millis, timeline: &[StoredEvent]) {
+    fn add_member(&mut self, id: &str, start: Millis, timeline: &[StoredEvent]) {
         let Some(life) = Life::new(timeline).filter(|life| life.last().state.deleted.is_none()) else { return };
         let mut standing = Standing::default();
         if life.created() <= start {
@@ -283,17 +283,17 @@ mod tests {
     #[test]
     fn a_future_sprint_has_no_numbers_yet() {
         let timeline = vec![task(5.0, true)];
-        let ledger = SprintHistory::new("42", &sprint(SprintState::Future, None), [timeline.as_slice()]);
-        assert_eq!(ledger.at(Millis(i64::MAX)), Tally::default());
-        assert!(ledger.days(Millis(i64::MAX)).is_empty());
+        let history = SprintHistory::new("42", &sprint(SprintState::Future, None), [timeline.as_slice()]);
+        assert_eq!(history.at(Millis(i64::MAX)), Tally::default());
+        assert!(history.days(Millis(i64::MAX)).is_empty());
     }
 
     #[test]
     fn the_burndown_has_a_moment_a_day_and_ends_with_the_completion() {
         let timeline = vec![task(20.0, true)];
         let facts = sprint(SprintState::Closed, Some(START + 2 * DAY));
-        let ledger = SprintHistory::new("42", &facts, [timeline.as_slice()]);
-        let days: Vec<_> = ledger.days(Millis(i64::MAX)).into_iter().map(|(date, at)| (date, at.0)).collect();
+        let history = SprintHistory::new("42", &facts, [timeline.as_slice()]);
+        let days: Vec<_> = history.days(Millis(i64::MAX)).into_iter().map(|(date, at)| (date, at.0)).collect();
         assert_eq!(
             days,
             vec![
@@ -302,7 +302,7 @@ mod tests {
                 ("1970-01-13".to_owned(), START + 2 * DAY),
             ]
         );
-        assert!((ledger.ideal(Millis(START + 5 * DAY)) - 10.0).abs() < 1e-9);
-        assert!(ledger.ideal(Millis(START + 50 * DAY)).abs() < 1e-9);
+        assert!((history.ideal(Millis(START + 5 * DAY)) - 10.0).abs() < 1e-9);
+        assert!(history.ideal(Millis(START + 50 * DAY)).abs() < 1e-9);
     }
 }

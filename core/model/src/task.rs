@@ -2,7 +2,7 @@
 //!
 //! Read [`Event`] and [`Change`] first: a task *is* its timeline, a sorted list of dated facts, and everything else about it
 //! (status, durations, estimates as of then) is folded from that list by [`crate::timeline`]. [`TaskRecord`] is what the
-//! store keeps of a task, [`SprintRecord`] of a sprint. Change people see of them is made in [`crate::view`].
+//! store keeps of a task, [`SprintRecord`] of a sprint. What people see of them is made in [`crate::view`].
 
 use std::fmt;
 
@@ -51,7 +51,7 @@ macro_rules! string_enum {
 }
 
 string_enum! {
-    /// Change kind of work a task is.
+    /// What kind of work a task is.
     TaskType {
         /// A body of work that other tasks belong to.
         Epic = "epic",
@@ -214,11 +214,11 @@ pub struct Event {
     pub actor: Option<String>,
     /// The tool keeps no history of this; we saw the change ourselves.
     pub observed: bool,
-    /// Change happened.
+    /// What happened.
     pub change: Change,
 }
 
-/// Change a dated fact says. Only the new value is kept; the old one is what the fold held before it.
+/// What a dated fact says. Only the new value is kept; the old one is what the fold held before it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Change {
     /// It came to be, with these first values. Always the first entry.
@@ -286,7 +286,7 @@ pub enum Change {
     StatusArtifact(Artifact),
     /// Open blockers hold it up, and its source says that this blocks it: a sentence that names them.
     BlockedByLinks(SmolStr),
-    /// Change it waited for is out of the way.
+    /// What it waited for is out of the way.
     UnblockedByLinks,
 }
 
@@ -306,13 +306,13 @@ impl Change {
     }
 
     /// Whether it follows from the links to other tasks, where those block.
-    pub const fn is_waiting(&self) -> bool {
+    pub const fn is_from_links(&self) -> bool {
         matches!(self, Self::BlockedByLinks(_) | Self::UnblockedByLinks)
     }
 
     /// Whether the task's tool said so, and it was not concluded from artifacts or links.
-    pub const fn is_told(&self) -> bool {
-        self.artifact().is_none() && !self.is_waiting()
+    pub const fn is_from_tool(&self) -> bool {
+        self.artifact().is_none() && !self.is_from_links()
     }
 
     /// The artifact it tells of, whether or not the task's status is derived from it.
@@ -329,12 +329,12 @@ impl Change {
 pub struct Artifact {
     /// `commit`, `pull_request`, `review_requested`, `merged`, `ci_failed`, `ci_passed` or `deployment`.
     pub kind: String,
-    /// Change identifies it as people say it: a commit hash (of `commit`, `ci_failed` and `ci_passed`), or a pull request
+    /// What identifies it as people say it: a commit hash (of `commit`, `ci_failed` and `ci_passed`), or a pull request
     /// such as `acme/checkout#12`.
     pub reference: String,
     /// Where to look at it.
     pub url: String,
-    /// Change it says: the first line of a commit's message, a pull request's title, the check that failed; of
+    /// What it says: the first line of a commit's message, a pull request's title, the check that failed; of
     /// `review_requested` who was asked.
     pub summary: String,
 }
@@ -359,7 +359,7 @@ pub struct StoredEvent {
     pub seq: u64,
 }
 
-/// Change the store keeps of a task.
+/// What the store keeps of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskRecord {
     /// Where people look at it.
@@ -376,10 +376,10 @@ pub struct TaskRecord {
     pub timeline: Vec<StoredEvent>,
 }
 
-/// Change the store keeps of a sprint (GitHub iterations and Linear cycles are sprints).
+/// What the store keeps of a sprint (GitHub iterations and Linear cycles are sprints).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SprintRecord {
-    /// Change the tool says of it.
+    /// What the tool says of it.
     pub facts: SprintFacts,
     /// The journal number with which it was first seen started.
     pub started_seq: Option<u64>,
@@ -387,7 +387,7 @@ pub struct SprintRecord {
     pub closed_seq: Option<u64>,
 }
 
-/// Change a tool says of a sprint.
+/// What a tool says of a sprint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SprintFacts {
     /// Its name.

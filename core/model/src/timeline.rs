@@ -1,7 +1,7 @@
 //! Folding a timeline: what a task was at a moment, its phases, and the times that follow from them.
 //!
 //! Everything here is a pure function of dated facts and a moment. [`Facts::apply`] is the fold's step, [`phases`] cuts a
-//! life into stretches of one effective status, [`summary`] gives the numbers of `model.md`; [`Life`] is for whoever needs
+//! life into phase_intervals of one effective status, [`summary`] gives the numbers of `model.md`; [`Life`] is for whoever needs
 //! several of them. Facts at the same
 //! millisecond count together: only what holds after all of them is a state of the task.
 
@@ -72,7 +72,7 @@ pub struct State {
     pub facts: Arc<Facts>,
     /// When it vanished, if it has.
     pub deleted: Option<Millis>,
-    /// Change artifacts said that matters for the next ones.
+    /// What artifacts said that matters for the next ones.
     inference_state: InferenceState,
 }
 
@@ -97,7 +97,7 @@ impl State {
                     .is_none()
                     .then(|| inference::step(&self.facts, &self.inference_state, artifact))
                     .flatten();
-                self.inference_state.note(artifact, step.as_ref());
+                self.inference_state.record(artifact, step.as_ref());
                 if let Some(step) = &step {
                     self.change(step);
                 }
@@ -106,7 +106,7 @@ impl State {
             change if change.changes_facts() => {
                 self.change(change);
                 if matches!(change, Change::Blocked(_) | Change::Unblocked) {
-                    self.inference_state.lower();
+                    self.inference_state.clear_failed_build();
                 }
             }
             _ => {}
@@ -118,7 +118,7 @@ impl State {
     fn change(&mut self, change: &Change) {
         let facts = Arc::make_mut(&mut self.facts);
         facts.apply(change);
-        if facts.status.is_finished() && self.inference_state.lower() {
+        if facts.status.is_finished() && self.inference_state.clear_failed_build() {
             facts.flag = None;
         }
     }
@@ -152,9 +152,9 @@ pub fn at(timeline: &[StoredEvent], moment: Millis) -> Option<State> {
 }
 
 /// The task as the tool itself tells it: after its whole timeline, but for what was concluded from artifacts and links.
-pub fn told(timeline: &[StoredEvent]) -> Option<State> {
+pub fn reported(timeline: &[StoredEvent]) -> Option<State> {
     let mut state = State::first(timeline)?;
-    for stored in timeline[1..].iter().filter(|stored| stored.event.change.is_told()) {
+    for stored in timeline[1..].iter().filter(|stored| stored.event.change.is_from_tool()) {
         state.apply(&stored.event);
     }
     Some(state)
@@ -164,7 +164,7 @@ pub fn told(timeline: &[StoredEvent]) -> Option<State> {
 /// timeline whatever was heard first; the tool's own facts of one millisecond stay in the tool's order.
 pub fn order(stored: &StoredEvent) -> (Millis, bool, Option<crate::EventId>) {
     let Event { at, change, id, .. } = &stored.event;
-    (*at, !matches!(change, Change::Created(_)), (!change.is_told()).then_some(*id))
+    (*at, !matches!(change, Change::Created(_)), (!change.is_from_tool()).then_some(*id))
 }
 
 /// Puts a fact at its place: after everything of the same rank.
@@ -192,7 +192,7 @@ pub struct Snapshot {
     pub at: Millis,
     /// The greatest journal number among those facts.
     pub seq: u64,
-    /// Change they led to.
+    /// What they led to.
     pub state: State,
 }
 
@@ -241,7 +241,7 @@ impl Life {
         Self { snapshots: self.snapshots[..known].to_vec() }
     }
 
-    /// Cuts the life into stretches of one effective status, oldest first. A deleted task has no open phase.
+    /// Cuts the life into phase_intervals of one effective status, oldest first. A deleted task has no open phase.
     pub fn phases(&self) -> Vec<Phase> {
         let mut phases: Vec<Phase> = Vec::with_capacity(self.snapshots.len().min(16));
         let mut before: Option<&Snapshot> = None;
@@ -339,29 +339,29 @@ impl Phase {
     }
 }
 
-/// Cuts a life into stretches of one effective status, oldest first. A deleted task has no open phase.
+/// Cuts a life into phase_intervals of one effective status, oldest first. A deleted task has no open phase.
 pub fn phases(timeline: &[StoredEvent]) -> Vec<Phase> {
     Life::new(timeline).map(|life| life.phases()).unwrap_or_default()
 }
 
 /// When each phase of a life begins and ends, and its status: what [`phases`] tells, without the facts in force, which cost
 /// most of it.
-pub fn stretches(timeline: &[StoredEvent]) -> Vec<(Millis, Option<Millis>, Status)> {
-    let mut stretches: Vec<(Millis, Option<Millis>, Status)> = Vec::new();
-    let Some(mut state) = State::first(timeline) else { return stretches };
+pub fn phase_intervals(timeline: &[StoredEvent]) -> Vec<(Millis, Option<Millis>, Status)> {
+    let mut phase_intervals: Vec<(Millis, Option<Millis>, Status)> = Vec::new();
+    let Some(mut state) = State::first(timeline) else { return phase_intervals };
     let mut was = None;
     for group in timeline.chunk_by(|one, next| one.event.at == next.event.at) {
         group.iter().for_each(|stored| drop(state.apply(&stored.event)));
         let (at, is) = (group[0].event.at, state.status());
         if was != is {
-            if let Some(open) = stretches.last_mut().filter(|(_, until, _)| until.is_none()) {
+            if let Some(open) = phase_intervals.last_mut().filter(|(_, until, _)| until.is_none()) {
                 open.1 = Some(at);
             }
-            stretches.extend(is.map(|status| (at, None, status)));
+            phase_intervals.extend(is.map(|status| (at, None, status)));
         }
         was = is;
     }
-    stretches
+    phase_intervals
 }
 
 /// Why a blocked task is blocked: the flag's reason, else what it waits for, else the status that says so.
@@ -393,7 +393,7 @@ pub fn finishes(timeline: &[StoredEvent]) -> Vec<Finish> {
     Life::new(timeline).map(|life| life.finishes()).unwrap_or_default()
 }
 
-/// Change a task's timeline says of it at one moment, as `model.md` defines it. Durations are seconds.
+/// What a task's timeline says of it at one moment, as `model.md` defines it. Durations are seconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     /// The facts and whether it is there.
@@ -467,7 +467,7 @@ mod tests {
     fn a_life_is_cut_into_phases_of_the_effective_status() {
         let cut: Vec<_> = phases(&life()).iter().map(|p| (p.status, p.from.0, p.to.map(|t| t.0), p.next)).collect();
         let bare: Vec<_> = phases(&life()).iter().map(|p| (p.from, p.to, p.status)).collect();
-        assert_eq!(stretches(&life()), bare);
+        assert_eq!(phase_intervals(&life()), bare);
         assert_eq!(
             cut,
             vec![

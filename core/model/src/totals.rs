@@ -104,7 +104,7 @@ pub fn points(milli_points: i64) -> f64 {
     milli_points as f64 / 1_000.0
 }
 
-/// Change finished work adds up to, per native project.
+/// What finished work adds up to, per native project.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Tasks ever created, by type; none of a type that tasks only moved into or were turned into.
@@ -144,18 +144,18 @@ fn add_map<K: Ord + Clone, V: Default>(mine: &mut BTreeMap<K, V>, theirs: &BTree
 
 /// One thing that counts for ever in a project: its moment is needed to count up to any `t`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Happening {
+pub struct CounterEvent {
     /// When.
     pub at: Millis,
     /// The native project it happened in.
     pub project: SmolStr,
-    /// Change it adds.
-    pub adds: Adds,
+    /// What it adds.
+    pub counted: Counted,
 }
 
-/// Change a happening adds to the totals.
+/// What a event adds to the totals.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Adds {
+pub enum Counted {
     /// A task came to be.
     Created(TaskType),
     /// A task was completed. Durations in milliseconds.
@@ -175,13 +175,13 @@ pub enum Adds {
     Phase(Status, i64),
 }
 
-impl Happening {
+impl CounterEvent {
     /// Counts it.
     pub fn count(&self, totals: &mut Totals) {
-        match &self.adds {
-            Adds::Created(task_type) => *totals.created.entry(*task_type).or_default() += 1,
-            Adds::Phase(status, length) => totals.status_time.entry(*status).or_default().record(*length),
-            Adds::Completed { task_type, estimate, lead, cycle, blocked } => {
+        match &self.counted {
+            Counted::Created(task_type) => *totals.created.entry(*task_type).or_default() += 1,
+            Counted::Phase(status, length) => totals.status_time.entry(*status).or_default().record(*length),
+            Counted::Completed { task_type, estimate, lead, cycle, blocked } => {
                 totals.completed.entry(*task_type).or_default().add(&Weight::of(*estimate), 1);
                 totals.lead_time.entry(*task_type).or_default().record(*lead);
                 if let Some(cycle) = cycle {
@@ -195,37 +195,38 @@ impl Happening {
 
 /// Everything in a life that counts for ever, in the project it happened in. Every completion counts, also one that was
 /// undone later: counters never fall.
-pub fn happenings(life: &Life) -> Vec<Happening> {
+pub fn counter_events(life: &Life) -> Vec<CounterEvent> {
     let (created, phases, started) = (life.created(), life.phases(), life.started());
     let first = &life.snapshots()[0].state.facts;
-    let mut all = vec![Happening { at: created, project: first.project.clone(), adds: Adds::Created(first.task_type) }];
+    let mut all =
+        vec![CounterEvent { at: created, project: first.project.clone(), counted: Counted::Created(first.task_type) }];
     for finish in life.finishes().iter().filter(|finish| finish.status == Status::Done) {
         let blocked = phases.iter().filter(|phase| phase.status == Status::Blocked && phase.from < finish.at);
-        let adds = Adds::Completed {
+        let counted = Counted::Completed {
             task_type: finish.facts.task_type,
             estimate: finish.facts.estimate,
             lead: finish.at.0 - created.0,
             cycle: started.map(|started| finish.at.0 - started.0).filter(|cycle| *cycle >= 0),
             blocked: blocked.map(|phase| phase.to.unwrap_or(finish.at).min(finish.at).0 - phase.from.0).sum(),
         };
-        all.push(Happening { at: finish.at, project: finish.facts.project.clone(), adds });
+        all.push(CounterEvent { at: finish.at, project: finish.facts.project.clone(), counted });
     }
     for phase in phases.into_iter().filter(|phase| !phase.status.is_finished()) {
         if let Some(to) = phase.to {
-            let adds = Adds::Phase(phase.status, to.0 - phase.from.0);
-            all.push(Happening { at: to, project: phase.facts.project.clone(), adds });
+            let counted = Counted::Phase(phase.status, to.0 - phase.from.0);
+            all.push(CounterEvent { at: to, project: phase.facts.project.clone(), counted });
         }
     }
     all
 }
 
-/// Change a task contributes to the totals of each native project it was ever in.
+/// What a task contributes to the totals of each native project it was ever in.
 pub fn contribution(life: &Life) -> BTreeMap<SmolStr, Totals> {
     let mut all: BTreeMap<SmolStr, Totals> = BTreeMap::new();
-    for happening in happenings(life) {
-        happening.count(all.entry(happening.project.clone()).or_default());
+    for event in counter_events(life) {
+        event.count(all.entry(event.project.clone()).or_default());
     }
-    // Change moved in or was retyped was created elsewhere, or as something else: its place is known all the same.
+    // What moved in or was retyped was created elsewhere, or as something else: its place is known all the same.
     for facts in life.snapshots().iter().map(|snapshot| &snapshot.state.facts) {
         all.entry(facts.project.clone()).or_default().created.entry(facts.task_type).or_default();
     }
@@ -252,7 +253,7 @@ pub struct Rollup {
 }
 
 impl Rollup {
-    /// Change a task itself adds to each of its ancestors.
+    /// What a task itself adds to each of its ancestors.
     pub fn own(state: &State) -> Self {
         let mut own = Self::default();
         if state.deleted.is_none() && state.facts.status != Status::Cancelled {

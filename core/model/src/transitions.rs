@@ -8,7 +8,7 @@ use crate::inference;
 use crate::timeline;
 use crate::{Change, Facts, SmolStr, Status, StoredEvent};
 
-/// Change a change of status came to.
+/// What a change of status came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StatusTransition {
     /// It came to be with an impediment of its own: why.
@@ -33,17 +33,17 @@ pub struct StatusTracker {
 }
 
 impl StatusTracker {
-    /// Change the fact in this `place` of the timeline came to, which left these facts behind it; in the order it is told.
-    pub fn snapshots(
+    /// What the fact in this `place` of the timeline came to, which left these facts behind it; in the order it is told.
+    pub fn transitions(
         &mut self,
         timeline: &[StoredEvent],
         place: usize,
         after: &Facts,
     ) -> impl Iterator<Item = StatusTransition> {
-        decides(&timeline[place..]).then(|| self.snapshot(after)).into_iter().flatten().flatten()
+        decides(&timeline[place..]).then(|| self.transition(after)).into_iter().flatten().flatten()
     }
 
-    fn snapshot(&mut self, after: &Facts) -> [Option<StatusTransition>; 3] {
+    fn transition(&mut self, after: &Facts) -> [Option<StatusTransition>; 3] {
         let before = self.status.replace((after.status, after.native_status.clone()));
         let (was, is) = (before.as_ref().map(|(status, _)| *status), after.status);
         if was == Some(is) {
@@ -85,10 +85,10 @@ mod tests {
     use crate::samples::artifact;
     use crate::samples::{facts, stored, to};
 
-    /// Change it comes to that a task was in a status (`None`: was not) and has these facts after.
+    /// What it comes to that a task was in a status (`None`: was not) and has these facts after.
     fn after(before: Option<Status>, after: &Facts) -> Vec<StatusTransition> {
         let mut tracker = StatusTracker { status: before.map(|status| (status, "On Hold".into())) };
-        tracker.snapshot(after).into_iter().flatten().collect()
+        tracker.transition(after).into_iter().flatten().collect()
     }
 
     fn flagged(status: Status) -> Facts {
@@ -138,13 +138,13 @@ mod tests {
         let deciding = |timeline: &[StoredEvent]| -> Vec<bool> {
             (0..timeline.len()).map(|place| decides(&timeline[place..])).collect()
         };
-        let told = [
+        let stored_events = [
             stored(5, to(Status::Done)),
             stored(5, to(Status::Todo)),
             stored(5, Change::Unblocked),
             stored(6, to(Status::Done)),
         ];
-        assert_eq!(deciding(&told), [false, true, false, true]);
+        assert_eq!(deciding(&stored_events), [false, true, false, true]);
         assert_eq!(deciding(&[stored(5, to(Status::Done)), evidence(inference::CI_PASSED)]), [true, false]);
         assert_eq!(deciding(&[stored(5, Change::Unblocked), evidence(inference::MERGED)]), [false, true]);
     }

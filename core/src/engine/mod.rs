@@ -1,3 +1,3 @@
-//! Change runs: sources and their schedules, exporters and their loops, and the metrics of the program itself.
+//! What runs: sources and their schedules, exporters and their loops, and the metrics of the program itself.
 
 pub mod telemetry;

@@ -1,4 +1,4 @@
-//! Change we say about ourselves: the values of every `contextcore.*` metric, read from the store. Pushed through the OTel
+//! What we say about ourselves: the values of every `contextcore.*` metric, read from the store. Pushed through the OTel
 //! SDK by the program, and served on `/metrics`.
 //!
 //! Totals live in the store, so that they never fall, not even over restarts.
@@ -44,7 +44,7 @@ pub fn readings(store: &Store, config: &Config, now: Millis) -> Result<Vec<Readi
     Ok(all)
 }
 
-/// Every reason, also one that never was: a counter that begins with its first count seems not to have moved. Change was counted
+/// Every reason, also one that never was: a counter that begins with its first count seems not to have moved. What was counted
 /// before there were reasons stays a series of its own, so that none of them falls or jumps.
 fn refused(signal: Signal, counters: &ExportCounters) -> Vec<Reading> {
     let of = |labels: &[_], items| reading(names::M_EXPORT_REJECTED, labels, number(items));
@@ -171,7 +171,7 @@ pub fn prometheus(store: &Store, config: &Config, now: Millis) -> Result<String>
     Ok(text)
 }
 
-/// Change this process has used so far.
+/// What this process has used so far.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct ProcessUse {
     /// CPU time, user and system, in seconds; good to a hundredth.
@@ -180,7 +180,7 @@ pub struct ProcessUse {
     pub peak_memory_bytes: u64,
 }
 
-/// Change this process has used so far, where the system tells (`/proc`, as Linux has it).
+/// What this process has used so far, where the system tells (`/proc`, as Linux has it).
 pub fn process_use() -> Option<ProcessUse> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

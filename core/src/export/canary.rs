@@ -24,7 +24,7 @@ pub const ROLE: &str = "canary";
 /// The canaries of one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Canary {
-    /// Change marks them.
+    /// What marks them.
     mark: u64,
 }
 

@@ -1,13 +1,14 @@
-//! Change the configuration says about what is told: resources, names and titles as privacy allows.
+//! What the configuration says about what is told: resources, names and titles as privacy allows.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
 use super::message::{Attributes, cut};
 use crate::config::{AssigneePrivacy, Config, TitlePrivacy};
+use crate::lock;
 use crate::model::semconv as names;
 use crate::model::time::DAY;
 
@@ -22,7 +23,7 @@ pub(crate) struct ResourceKey {
     pub(crate) backfill: bool,
 }
 
-/// Change the configuration says about projects and privacy, looked up while rendering.
+/// What the configuration says about projects and privacy, looked up while rendering.
 pub(crate) struct ExportContext<'a> {
     pub(crate) config: &'a Config,
     tools: BTreeMap<&'a str, &'a str>,
@@ -45,7 +46,7 @@ impl<'a> ExportContext<'a> {
 
     /// The resource of something in a native project.
     pub(crate) fn resource_key(&self, source: &str, native_project: &str) -> ResourceKey {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = lock(&self.keys);
         if let Some(key) = keys.get(source).and_then(|of_source| of_source.get(native_project)) {
             return key.clone();
         }

@@ -20,7 +20,7 @@ use crate::model::{Change, Event, EventId, Facts, SmolStr, StoredEvent};
 
 /// Something that happened to a task.
 #[derive(Debug)]
-pub(crate) struct Happened<'a> {
+pub(crate) struct ExportedEvent<'a> {
     /// When.
     pub(crate) at: Millis,
     /// The fact it comes from.
@@ -37,8 +37,8 @@ pub(crate) struct Happened<'a> {
     pub(crate) from: Option<SmolStr>,
     /// The value after.
     pub(crate) to: Option<SmolStr>,
-    /// Change it was derived from, when the tool did not say it itself.
-    pub(crate) because: Option<String>,
+    /// What it was derived from, when the tool did not say it itself.
+    pub(crate) derived_from: Option<String>,
     /// The sprints it was in before, when those changed.
     pub(crate) sprints_before: Vec<SmolStr>,
     /// Of [`names::TASK_BLOCKED`]: the keys of the tasks that blocked it then, by the tool's links.
@@ -47,9 +47,9 @@ pub(crate) struct Happened<'a> {
     pub(crate) facts: &'a Facts,
 }
 
-impl Happened<'_> {
-    /// Whether it may leave the program at all. Change may not keeps its place: a later setting moves nothing else.
-    pub(crate) fn may_be_told(&self, context: &ExportContext<'_>) -> bool {
+impl ExportedEvent<'_> {
+    /// Whether it may leave the program at all. What may not keeps its place: a later setting moves nothing else.
+    pub(crate) fn is_allowed(&self, context: &ExportContext<'_>) -> bool {
         self.name != names::TASK_COMMENTED || context.config.privacy.comments.is_told()
     }
 }
@@ -58,10 +58,10 @@ impl Happened<'_> {
 pub(crate) fn each(
     timeline: &[StoredEvent],
     wanted: impl Fn(&StoredEvent) -> bool,
-    mut visit: impl FnMut(&Happened<'_>),
+    mut visit: impl FnMut(&ExportedEvent<'_>),
 ) {
     let Some(mut state) = State::first(timeline) else { return };
-    let mut visit = |event: &mut Happened<'_>| {
+    let mut visit = |event: &mut ExportedEvent<'_>| {
         let blocked = event.name == names::TASK_BLOCKED;
         event.blocked_by = if blocked { interval::blockers_at(timeline, event.at) } else { Vec::new() };
         visit(event);
@@ -69,20 +69,20 @@ pub(crate) fn each(
     let mut tracker = StatusTracker::default();
     for (number, stored) in timeline.iter().enumerate() {
         let change = &stored.event.change;
-        let told = wanted(stored).then(|| (tell(&state.facts, change), sprints_before(&state.facts, change)));
+        let described = wanted(stored).then(|| (describe(&state.facts, change), sprints_before(&state.facts, change)));
         // Holding on to the facts makes changing them dear, so only where they are needed again.
         let before = matches!(change, Change::StatusArtifact(_)).then(|| state.facts.clone());
         let step = state.apply(&stored.event);
-        let snapshots = tracker.snapshots(timeline, number, &state.facts);
-        let Some((words, sprints_before)) = told else { continue };
-        let mut event = Happened { sprints_before, ..happened(stored, words, &state.facts) };
+        let transitions = tracker.transitions(timeline, number, &state.facts);
+        let Some((description, sprints_before)) = described else { continue };
+        let mut event = ExportedEvent { sprints_before, ..base_event(stored, description, &state.facts) };
         visit(&mut event);
         if let Some((step, before)) = step.zip(before) {
             event = derived(&before, &step, change, event);
             visit(&mut event);
         }
-        for snapshot in snapshots {
-            event = turned(snapshot, event);
+        for transition in transitions {
+            event = transitioned(transition, event);
             visit(&mut event);
         }
     }
@@ -93,10 +93,10 @@ fn sprints_before(facts: &Facts, change: &Change) -> Vec<SmolStr> {
     if matches!(change, Change::Sprints(_)) { facts.sprints.clone() } else { Vec::new() }
 }
 
-/// Change happened with a fact.
-fn happened<'a>(stored: &'a StoredEvent, (name, from, to): Words, facts: &'a Facts) -> Happened<'a> {
+/// What happened with a fact.
+fn base_event<'a>(stored: &'a StoredEvent, (name, from, to): Description, facts: &'a Facts) -> ExportedEvent<'a> {
     let Event { id, at, observed, .. } = stored.event;
-    Happened {
+    ExportedEvent {
         at,
         id,
         place: 0,
@@ -105,7 +105,7 @@ fn happened<'a>(stored: &'a StoredEvent, (name, from, to): Words, facts: &'a Fac
         observed,
         from,
         to,
-        because: None,
+        derived_from: None,
         sprints_before: Vec::new(),
         blocked_by: Vec::new(),
         facts,
@@ -113,15 +113,15 @@ fn happened<'a>(stored: &'a StoredEvent, (name, from, to): Words, facts: &'a Fac
 }
 
 /// The change that an artifact came to: told after it, with what it follows from.
-fn derived<'a>(before: &Facts, step: &Change, evidence: &Change, artifact: Happened<'a>) -> Happened<'a> {
-    let (name, from, to) = tell(before, step);
-    let because = evidence.artifact().map(inference::said);
-    Happened { name, from, to, because, place: artifact.place + 1, ..artifact }
+fn derived<'a>(before: &Facts, step: &Change, evidence: &Change, artifact: ExportedEvent<'a>) -> ExportedEvent<'a> {
+    let (name, from, to) = describe(before, step);
+    let derived_from = evidence.artifact().map(inference::label);
+    ExportedEvent { name, from, to, derived_from, place: artifact.place + 1, ..artifact }
 }
 
-/// Change a change of status came to: told after it.
-fn turned(snapshot: StatusTransition, change: Happened<'_>) -> Happened<'_> {
-    let (name, from, to) = match snapshot {
+/// What a change of status came to: told after it.
+fn transitioned(transition: StatusTransition, change: ExportedEvent<'_>) -> ExportedEvent<'_> {
+    let (name, from, to) = match transition {
         StatusTransition::Unblocked(native) => (names::TASK_UNBLOCKED, Some(native), None),
         StatusTransition::Completed => (names::TASK_COMPLETED, None, None),
         StatusTransition::Cancelled => (names::TASK_CANCELLED, None, None),
@@ -130,29 +130,29 @@ fn turned(snapshot: StatusTransition, change: Happened<'_>) -> Happened<'_> {
             (names::TASK_BLOCKED, None, Some(reason))
         }
     };
-    Happened { name, from, to, place: change.place + 1, sprints_before: Vec::new(), ..change }
+    ExportedEvent { name, from, to, place: change.place + 1, sprints_before: Vec::new(), ..change }
 }
 
 /// When, from which fact, in which place and with which journal number each event of a timeline is: [`each`] without the
 /// words.
-pub(crate) fn marks(timeline: &[StoredEvent]) -> Vec<(Millis, EventId, u8, u64)> {
+pub(crate) fn places(timeline: &[StoredEvent]) -> Vec<(Millis, EventId, u8, u64)> {
     let Some(mut state) = State::first(timeline) else { return Vec::new() };
-    let mut marks = Vec::with_capacity(timeline.len() + 2);
+    let mut places = Vec::with_capacity(timeline.len() + 2);
     let mut tracker = StatusTracker::default();
     for (number, stored) in timeline.iter().enumerate() {
         let derived = usize::from(state.apply(&stored.event).is_some());
-        let turned = tracker.snapshots(timeline, number, &state.facts).count();
-        let places = (0..=u8::MAX).take(1 + derived + turned);
-        marks.extend(places.map(|place| (stored.event.at, stored.event.id, place, stored.seq)));
+        let transitions = tracker.transitions(timeline, number, &state.facts).count();
+        let of_event = (0..=u8::MAX).take(1 + derived + transitions);
+        places.extend(of_event.map(|place| (stored.event.at, stored.event.id, place, stored.seq)));
     }
-    marks
+    places
 }
 
 /// The name of a fact, and its values before and after.
-type Words = (&'static str, Option<SmolStr>, Option<SmolStr>);
+type Description = (&'static str, Option<SmolStr>, Option<SmolStr>);
 
 /// The name of a fact, and its values before and after, as people read them.
-fn tell(before: &Facts, change: &Change) -> Words {
+fn describe(before: &Facts, change: &Change) -> Description {
     let number = |value: Option<f64>| value.map(|value| value.to_smolstr());
     let word = |value: &'static str| Some(SmolStr::new_static(value));
     let list = |values: &[SmolStr]| (!values.is_empty()).then(|| values.join(", ").into());
@@ -189,7 +189,7 @@ fn tell(before: &Facts, change: &Change) -> Words {
             if *added { (names::TASK_LINKED, None, text) } else { (names::TASK_LINKED, text, None) }
         }
         Change::Artifact(artifact) | Change::StatusArtifact(artifact) => {
-            (names::TASK_ARTIFACT, Some(inference::said(artifact).into()), Some(SmolStr::new(&artifact.summary)))
+            (names::TASK_ARTIFACT, Some(inference::label(artifact).into()), Some(SmolStr::new(&artifact.summary)))
         }
         Change::Deleted => (names::TASK_DELETED, None, None),
         Change::Restored => (names::TASK_REOPENED, None, None),
@@ -197,7 +197,7 @@ fn tell(before: &Facts, change: &Change) -> Words {
 }
 
 /// The attributes of an event, as privacy allows.
-pub(crate) fn attributes(event: &Happened<'_>, context: &ExportContext<'_>) -> Attributes {
+pub(crate) fn attributes(event: &ExportedEvent<'_>, context: &ExportContext<'_>) -> Attributes {
     let mut attributes = Attributes::new().maybe(names::EVENT_ACTOR, context.person(event.actor).as_deref());
     if event.observed {
         attributes = attributes.flag(names::EVENT_OBSERVED, true);
@@ -207,7 +207,7 @@ pub(crate) fn attributes(event: &Happened<'_>, context: &ExportContext<'_>) -> A
         names::TASK_STATUS_CHANGED => attributes
             .maybe(names::TASK_STATUS, to)
             .maybe(names::TASK_STATUS_OLD, from)
-            .maybe(names::EVENT_REASON, event.because.as_deref()),
+            .maybe(names::EVENT_REASON, event.derived_from.as_deref()),
         names::TASK_BLOCKED => attributes
             .text(names::EVENT_REASON, to.unwrap_or("flagged"))
             .texts(names::EVENT_BLOCKED_BY, &event.blocked_by),
@@ -217,8 +217,8 @@ pub(crate) fn attributes(event: &Happened<'_>, context: &ExportContext<'_>) -> A
         names::TASK_ARTIFACT => {
             attributes.maybe(names::EVENT_TO, from).maybe(names::EVENT_TEXT, summary(event, context).as_deref())
         }
-        names::TASK_UNBLOCKED if event.because.is_some() => {
-            attributes.maybe(names::EVENT_FROM, from).maybe(names::EVENT_REASON, event.because.as_deref())
+        names::TASK_UNBLOCKED if event.derived_from.is_some() => {
+            attributes.maybe(names::EVENT_FROM, from).maybe(names::EVENT_REASON, event.derived_from.as_deref())
         }
         names::TASK_RENAMED => attributes
             .maybe(names::EVENT_FROM, from.and_then(|title| context.title(title)))
@@ -229,17 +229,17 @@ pub(crate) fn attributes(event: &Happened<'_>, context: &ExportContext<'_>) -> A
     }
 }
 
-/// Change an artifact says, as privacy allows: who was asked to review is a person, all else is a title.
-fn summary<'e>(event: &'e Happened<'_>, context: &ExportContext<'_>) -> Option<Cow<'e, str>> {
+/// What an artifact says, as privacy allows: who was asked to review is a person, all else is a title.
+fn summary<'e>(event: &'e ExportedEvent<'_>, context: &ExportContext<'_>) -> Option<Cow<'e, str>> {
     let asked = event.from.as_deref().is_some_and(|said| said.starts_with("review requested"));
     let summary = event.to.as_deref().filter(|text| !text.is_empty());
     if asked { context.person(summary) } else { summary.and_then(|text| context.title(text)).map(Cow::Borrowed) }
 }
 
-/// Change a person reads: `PROJ-123 in_progress → in_review by Ada`. `sprints` are the names of those it was in before and is
+/// What a person reads: `PROJ-123 in_progress → in_review by Ada`. `sprints` are the names of those it was in before and is
 /// in after, when they changed: an event holds their ids, which say nothing to anybody.
 pub(crate) fn sentence(
-    event: &Happened<'_>,
+    event: &ExportedEvent<'_>,
     context: &ExportContext<'_>,
     sprints: (Option<String>, Option<String>),
 ) -> String {
@@ -259,8 +259,8 @@ pub(crate) fn sentence(
             Some(summary) => format!("{key} {change}{by}: {summary}"),
             None => format!("{key} {change}{by}"),
         },
-        (names::TASK_STATUS_CHANGED, Some(from), Some(to)) if event.because.is_some() => {
-            format!("{key} {from} → {to}, by {}", event.because.as_deref().unwrap_or_default())
+        (names::TASK_STATUS_CHANGED, Some(from), Some(to)) if event.derived_from.is_some() => {
+            format!("{key} {from} → {to}, by {}", event.derived_from.as_deref().unwrap_or_default())
         }
         // The tool tells more statuses apart than we do: then only its own word says what changed.
         (names::TASK_STATUS_CHANGED, Some(from), Some(to)) if from == to => {
@@ -321,8 +321,8 @@ mod tests {
 
     #[test]
     fn an_artifact_is_told_and_then_what_it_came_to() {
-        let mut told = Vec::new();
-        each(&life(), |_| true, |event| told.push((event.at.0, event.place, event.name)));
+        let mut events = Vec::new();
+        each(&life(), |_| true, |event| events.push((event.at.0, event.place, event.name)));
         let expected = [
             (0, 0, names::TASK_CREATED),
             (10, 0, names::TASK_ARTIFACT),
@@ -338,9 +338,9 @@ mod tests {
             (60, 0, names::TASK_STATUS_CHANGED),
             (60, 1, names::TASK_REOPENED),
         ];
-        assert_eq!(told, expected);
-        let of_marks: Vec<_> = marks(&life()).iter().map(|(at, _, place, _)| (at.0, *place)).collect();
-        assert_eq!(of_marks, expected.map(|(at, place, _)| (at, place)), "listing and telling agree");
+        assert_eq!(events, expected);
+        let of_marks: Vec<_> = places(&life()).iter().map(|(at, _, place, _)| (at.0, *place)).collect();
+        assert_eq!(of_marks, expected.map(|(at, place, _)| (at, place)), "`places` and `each` agree");
     }
 
     #[test]
@@ -369,7 +369,7 @@ mod tests {
                 &life,
                 |stored| stored.event.at > Millis(0),
                 |event| {
-                    if event.may_be_told(&context) {
+                    if event.is_allowed(&context) {
                         let bare = Attributes::new().maybe(names::EVENT_ACTOR, event.actor);
                         said.push((sentence(event, &context, (None, None)), attributes(event, &context) != bare));
                     }
@@ -393,7 +393,7 @@ mod tests {
             stored(10, Change::Sprints(vec!["4".into()])),
             stored(20, Change::Status { status: Status::Todo, native: "Ready".into() }),
         ];
-        let named = |event: &Happened<'_>| {
+        let named = |event: &ExportedEvent<'_>| {
             let of = |ids: &[SmolStr]| ids.first().map(|id| format!("Sprint {id}"));
             (of(&event.sprints_before), of(&event.facts.sprints))
         };
@@ -416,12 +416,12 @@ mod tests {
             stored(20, to(Status::Done)),
             stored(30, on_hold()),
         ];
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         each(
             &life,
             |stored| stored.event.at > Millis(5),
             |event| {
-                told.push((event.place, sentence(event, &context, (None, None)), event.blocked_by.clone()));
+                events.push((event.place, sentence(event, &context, (None, None)), event.blocked_by.clone()));
             },
         );
         let say = |place, text: &str| (place, format!("PROJ-1 {text}"), Vec::<String>::new());
@@ -436,7 +436,7 @@ mod tests {
             say(1, "reopened"),
             blocked(2),
         ];
-        assert_eq!(told, expected);
-        assert_eq!(marks(&life).len(), 2 + told.len(), "listing and telling agree");
+        assert_eq!(events, expected);
+        assert_eq!(places(&life).len(), 2 + events.len(), "`places` and `each` agree");
     }
 }

@@ -5,8 +5,9 @@
 //! before stays true. [`TimelineCache`] reads records once; everything else is derived.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use crate::lock;
 use crate::model::error::Result;
 use crate::model::ids::{self, Role, SpanId, TraceId};
 use crate::model::sprint::SprintHistory;
@@ -22,7 +23,7 @@ const RECORDS: usize = 1_024;
 /// Lives kept in memory at once; they hold the facts after every change.
 const LIVES: usize = 128;
 /// Stances and episodes kept in memory at once; a few hundred bytes each.
-const PLACES: usize = 8_192;
+const SMALL_VALUES: usize = 8_192;
 /// Added to the ordinal of an anchor whose parent's record is not known: should it become known, another anchor begins.
 const UNKNOWN_PARENT: u64 = 1 << 32;
 
@@ -58,8 +59,8 @@ impl<'a> TimelineCache<'a> {
 
     /// A task's record, if it is known.
     pub fn record(&self, key: &TaskKey) -> Result<Option<Arc<TaskRecord>>> {
-        if let Some(page) = open(&self.records).get(key) {
-            return Ok(page.clone());
+        if let Some(record) = lock(&self.records).get(key) {
+            return Ok(record.clone());
         }
         let record = self.store.task(key)?.map(Arc::new);
         insert(&self.records, RECORDS, key, &record);
@@ -68,42 +69,42 @@ impl<'a> TimelineCache<'a> {
 
     /// A sprint's record, if it is known.
     pub fn sprint(&self, key: &TaskKey) -> Result<Option<Arc<SprintRecord>>> {
-        if let Some(sprint) = open(&self.sprints).get(key) {
+        if let Some(sprint) = lock(&self.sprints).get(key) {
             return Ok(sprint.clone());
         }
         let sprint = self.store.sprint(key)?.map(Arc::new);
-        insert(&self.sprints, PLACES, key, &sprint);
+        insert(&self.sprints, SMALL_VALUES, key, &sprint);
         Ok(sprint)
     }
 
     /// The episodes of a task's life, oldest first; none when it is not known.
     pub fn periods(&self, key: &TaskKey) -> Result<Arc<Vec<LineagePeriod>>> {
-        if let Some(periods) = open(&self.periods).get(key) {
+        if let Some(periods) = lock(&self.periods).get(key) {
             return Ok(periods.clone());
         }
         let periods = Arc::new(periods(self, key)?);
-        insert(&self.periods, PLACES, key, &periods);
+        insert(&self.periods, SMALL_VALUES, key, &periods);
         Ok(periods)
     }
 
-    /// Change decided where a task hung, oldest first; nothing when it is not known.
+    /// What decided where a task hung, oldest first; nothing when it is not known.
     fn parent_states(&self, key: &TaskKey) -> Result<Arc<[ParentState]>> {
-        if let Some(parent_states) = open(&self.parent_states).get(key) {
+        if let Some(parent_states) = lock(&self.parent_states).get(key) {
             return Ok(parent_states.clone());
         }
         let parent_states: Arc<[ParentState]> =
             self.record(key)?.map(|record| parent_states(&record)).unwrap_or_default().into();
-        insert(&self.parent_states, PLACES, key, &parent_states);
+        insert(&self.parent_states, SMALL_VALUES, key, &parent_states);
         Ok(parent_states)
     }
 
     /// The ledger of a sprint, from everything that was ever in it.
     pub fn sprint_history(&self, key: &TaskKey) -> Result<Option<Arc<SprintHistory>>> {
-        if let Some(sprint_history) = open(&self.sprint_histories).get(key) {
+        if let Some(sprint_history) = lock(&self.sprint_histories).get(key) {
             return Ok(sprint_history.clone());
         }
         let sprint_history = self.read_sprint_history(key)?.map(Arc::new);
-        insert(&self.sprint_histories, PLACES, key, &sprint_history);
+        insert(&self.sprint_histories, SMALL_VALUES, key, &sprint_history);
         Ok(sprint_history)
     }
 
@@ -119,7 +120,7 @@ impl<'a> TimelineCache<'a> {
 
     /// A task's life, if it is known.
     pub fn life(&self, key: &TaskKey) -> Result<Option<Arc<Life>>> {
-        if let Some(life) = open(&self.lives).get(key) {
+        if let Some(life) = lock(&self.lives).get(key) {
             return Ok(life.clone());
         }
         let life = self.record(key)?.and_then(|record| Life::new(&record.timeline)).map(Arc::new);
@@ -133,20 +134,16 @@ impl<'a> TimelineCache<'a> {
     }
 }
 
-fn open<T>(shelf: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    shelf.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Keeps a value at hand; a full shelf is cleared first.
-fn insert<T: Clone>(shelf: &Mutex<HashMap<TaskKey, T>>, room: usize, key: &TaskKey, value: &T) {
-    let mut shelf = open(shelf);
-    if shelf.len() >= room {
-        shelf.clear();
+/// Keeps a value at hand; a full cache is cleared first.
+fn insert<T: Clone>(cache: &Mutex<HashMap<TaskKey, T>>, room: usize, key: &TaskKey, value: &T) {
+    let mut cache = lock(cache);
+    if cache.len() >= room {
+        cache.clear();
     }
-    shelf.insert(key.clone(), value.clone());
+    cache.insert(key.clone(), value.clone());
 }
 
-/// Change decides where a task hangs, from a moment on.
+/// What decides where a task hangs, from a moment on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ParentState {
     from: Millis,
@@ -253,7 +250,7 @@ fn periods(cache: &TimelineCache<'_>, key: &TaskKey) -> Result<Vec<LineagePeriod
     let mut periods = vec![LineagePeriod::new(key, 0, created, Lineage::at(cache, key, created)?)];
     let mut moment = created;
     while let Some(last) = periods.last() {
-        let Some(next) = next_turn(cache, &last.lineage, moment)? else { break };
+        let Some(next) = next_change(cache, &last.lineage, moment)? else { break };
         moment = next;
         let lineage = Lineage::at(cache, key, next)?;
         if lineage != last.lineage {
@@ -264,12 +261,12 @@ fn periods(cache: &TimelineCache<'_>, key: &TaskKey) -> Result<Vec<LineagePeriod
 }
 
 /// The next moment after `after` at which anybody in the lineage changed parent or type.
-fn next_turn(cache: &TimelineCache<'_>, lineage: &Lineage, after: Millis) -> Result<Option<Millis>> {
+fn next_change(cache: &TimelineCache<'_>, lineage: &Lineage, after: Millis) -> Result<Option<Millis>> {
     let mut next: Option<Millis> = None;
     for key in &lineage.chain {
         let parent_states = cache.parent_states(key)?;
-        let snapshot = parent_states.iter().skip(1).find(|parent_state| parent_state.from > after);
-        next = snapshot.map(|parent_state| parent_state.from).into_iter().chain(next).min();
+        let next_state = parent_states.iter().skip(1).find(|parent_state| parent_state.from > after);
+        next = next_state.map(|parent_state| parent_state.from).into_iter().chain(next).min();
     }
     Ok(next)
 }

@@ -23,7 +23,7 @@ use crate::model::time::Millis;
 
 /// Tempo cuts attribute values at 2,048 bytes without a word.
 const MAX_VALUE_BYTES: usize = 2_000;
-/// Change most lists of attributes stay below.
+/// What most lists of attributes stay below.
 const USUAL_BYTES: usize = 256;
 
 /// The fields of `KeyValue`.
@@ -190,7 +190,7 @@ impl Attributes {
     }
 }
 
-/// Change a text takes as an `AnyValue`.
+/// What a text takes as an `AnyValue`.
 fn text_len(text: &str) -> usize {
     field_len(value::TEXT, text.len())
 }
@@ -324,10 +324,10 @@ impl Outcome {
 pub(crate) struct Traceless(Vec<u8>);
 
 impl Traceless {
-    /// Change the field of the trace takes: key, length and id.
+    /// What the field of the trace takes: key, length and id.
     const HEAD: usize = 18;
 
-    /// Change the span takes besides its trace.
+    /// What the span takes besides its trace.
     pub(crate) fn own_len(&self) -> usize {
         self.0.len() - Self::HEAD
     }
@@ -346,7 +346,7 @@ pub(crate) struct Record<'a> {
     pub(crate) severity: SeverityNumber,
     /// The event's name, also given as an attribute because Loki drops the field.
     pub(crate) name: &'a str,
-    /// Change a person reads.
+    /// What a person reads.
     pub(crate) body: &'a str,
     pub(crate) attributes: Attributes,
     /// The span it belongs to.

@@ -20,7 +20,7 @@ use super::context::{ExportContext, ResourceKey};
 use super::lineage::TimelineCache;
 use super::message::{self, Attributes, Owner};
 use super::series::{self, Axis, FLOW_WINDOW, Line, ProjectSeries};
-use super::{Plan, Replayer, Sent};
+use super::{Exporter, Plan, Sent};
 use crate::export::otlp::{Batch, Heading, Kind, MAX_BATCH_BYTES, Signal};
 use crate::model::error::Result;
 use crate::model::semconv::{self as names, Instrument};
@@ -37,7 +37,7 @@ const MOMENT_BYTES: usize = 4_000;
 /// A closed sprint's numbers are repeated in every "now" for this long.
 const CLOSED_FOR: i64 = 30 * DAY;
 /// The group of notes that says how far each project's metrics were told.
-const TOLD: &str = "metrics";
+const METADATA_GROUP: &str = "metrics";
 
 /// A stream of points of one metric: its attributes and its values by moment.
 struct Points {
@@ -77,65 +77,66 @@ pub(crate) struct ProjectMetrics {
 
 /// Tells the metrics backend everything up to `now`.
 pub(super) async fn run(
-    replayer: &Replayer<'_>,
+    exporter: &Exporter<'_>,
     cache: &TimelineCache<'_>,
     plan: &Plan,
     sent: &mut BTreeMap<String, Sent>,
 ) -> Result<()> {
     let now = plan.now;
-    let context = ExportContext::new(replayer.config);
-    let step = i64::try_from(replayer.config.export.history_step.as_millis()).unwrap_or(DAY).max(1);
-    let heard = heard(replayer.store, &context, now)?;
+    let context = ExportContext::new(exporter.config);
+    let step = i64::try_from(exporter.config.export.history_step.as_millis()).unwrap_or(DAY).max(1);
+    let read_until = read_until(exporter.store, &context, now)?;
     let axis_of = |project: &str| -> Result<Axis> {
-        let told: Option<Millis> = if plan.again.is_some() { None } else { replayer.store.metadata(TOLD, project)? };
-        let first = replayer.first_moment(plan)?;
-        let heard = heard.get(project).copied().unwrap_or(now);
-        Ok(Axis::new(Some(told.unwrap_or(first).max(first).min(now)), step, heard, now))
+        let exported: Option<Millis> =
+            if plan.again.is_some() { None } else { exporter.store.metadata(METADATA_GROUP, project)? };
+        let first = exporter.first_moment(plan)?;
+        let read_until = read_until.get(project).copied().unwrap_or(now);
+        Ok(Axis::new(Some(exported.unwrap_or(first).max(first).min(now)), step, read_until, now))
     };
     let again = plan.again.is_some();
     let projects = collect(cache, &context, now, &axis_of, again)?;
     for project in projects {
-        if !plan.wants_project(&project.project_id) {
+        if !plan.includes_project(&project.project_id) {
             continue;
         }
         let project_id = project.project_id.clone();
         let resource = context.resource(&ExportContext::project_key(&project_id));
         let mut packer = Packer::new(resource, project.series);
         while let Some(batch) = packer.next() {
-            sent.entry(project_id.clone()).or_default().points += replayer.send(&project_id, batch).await?;
+            sent.entry(project_id.clone()).or_default().points += exporter.send(&project_id, batch).await?;
         }
         if !again {
-            note_told(replayer.store, &project_id, heard.get(&project_id).copied().unwrap_or(now))?;
+            save_exported_until(exporter.store, &project_id, read_until.get(&project_id).copied().unwrap_or(now))?;
         }
     }
     Ok(())
 }
 
-/// How far each project is known: as far as all of its sources were heard. Change a source that is away has not told yet would
+/// How far each project is known: as far as all of its sources were heard. What a source that is away has not told yet would
 /// be missing from the history for good.
-fn heard(store: &Store, context: &ExportContext<'_>, now: Millis) -> Result<BTreeMap<String, Millis>> {
-    let mut heard = BTreeMap::new();
+fn read_until(store: &Store, context: &ExportContext<'_>, now: Millis) -> Result<BTreeMap<String, Millis>> {
+    let mut read_until = BTreeMap::new();
     for (source, native, _) in store.totals()? {
         if context.config.sources.iter().all(|configured| configured.name != source) {
             continue;
         }
         let upto = store.source_status(&source)?.heard.map_or(now, |heard| heard.min(now));
-        heard
+        read_until
             .entry(context.project_id(&source, &native))
             .and_modify(|known: &mut Millis| *known = upto.min(*known))
             .or_insert(upto);
     }
-    Ok(heard)
+    Ok(read_until)
 }
 
 /// Keeps how far a project's grid was told.
-fn note_told(store: &Store, project_id: &str, upto: Millis) -> Result<()> {
-    let known: Option<Millis> = store.metadata(TOLD, project_id)?;
+fn save_exported_until(store: &Store, project_id: &str, upto: Millis) -> Result<()> {
+    let known: Option<Millis> = store.metadata(METADATA_GROUP, project_id)?;
     if known.is_some_and(|known| known >= upto) {
         return Ok(());
     }
     let mut transaction = store.begin()?;
-    transaction.put_metadata(TOLD, project_id, &upto)?;
+    transaction.put_metadata(METADATA_GROUP, project_id, &upto)?;
     transaction.commit().map(drop)
 }
 
@@ -213,11 +214,11 @@ fn all_series(
     axis_of: &dyn Fn(&str) -> Result<Axis>,
 ) -> Result<BTreeMap<String, ProjectSeries>> {
     let mut all_series: BTreeMap<String, ProjectSeries> = BTreeMap::new();
-    let mut halves = Vec::new();
+    let mut incomplete = Vec::new();
     for (source, native, totals) in store.totals()? {
         let project_id = context.project_id(&source, &native);
         if store.sealed(&source)? == 0 {
-            halves.push(project_id.clone());
+            incomplete.push(project_id.clone());
         }
         if !all_series.contains_key(&project_id) {
             all_series.insert(project_id.clone(), ProjectSeries::new(axis_of(&project_id)?));
@@ -226,8 +227,8 @@ fn all_series(
             series.base.add(&totals, 1);
         }
     }
-    // The first sweep of a source is not through: its history would be told by halves, and for good.
-    all_series.retain(|project_id, _| !halves.contains(project_id));
+    // The first sweep of a source is not through: its history would be told by incomplete, and for good.
+    all_series.retain(|project_id, _| !incomplete.contains(project_id));
     Ok(all_series)
 }
 
@@ -248,7 +249,7 @@ fn place(
     series::place_task(all_series, &|native| context.project_id(&key.source, native), life, url, stale_after);
 }
 
-/// Change is said of an open task by name: its info, and an open epic's progress.
+/// What is said of an open task by name: its info, and an open epic's progress.
 fn open_task(
     cache: &TimelineCache<'_>,
     context: &ExportContext<'_>,
@@ -313,7 +314,7 @@ fn project_points(project: &ProjectSeries, context: &ExportContext<'_>, project_
     out.histograms();
     out.blocked_ages(context);
     out.wip_ages();
-    out.shares();
+    out.percentages();
     out.info(context);
     out.series
 }
@@ -453,7 +454,7 @@ impl Output<'_> {
     }
 
     fn wip_ages(&mut self) {
-        let all = series::wip_ages(&self.project.axis, &self.project.begun, [0.5, 0.85, 1.0]);
+        let all = series::wip_ages(&self.project.axis, &self.project.wip_intervals, [0.5, 0.85, 1.0]);
         for (name, ages) in ["0.5", "0.85", "1"].into_iter().zip(all).filter(|(_, ages)| !ages.is_empty()) {
             let attributes = Attributes::new().text(names::QUANTILE, name);
             self.push(names::M_TASK_WIP_AGE, attributes, Values::Numbers(ages));
@@ -461,7 +462,7 @@ impl Output<'_> {
     }
 
     /// Progress and flow efficiency, in percent; moments at which there is nothing to divide by are left out.
-    fn shares(&mut self) {
+    fn percentages(&mut self) {
         let project = self.project;
         let moments = || project.axis.moments().iter().copied();
         let progress = moments().zip(project.progress()).filter_map(|(at, (all, done))| {
@@ -684,7 +685,7 @@ impl SeriesEncoder {
     }
 
     /// Adds the next point to a batch; returns its size.
-    fn give(&mut self, batch: &mut Batch) -> usize {
+    fn write_next(&mut self, batch: &mut Batch) -> usize {
         let add = |(at, value)| batch.add_point(&self.heading, &self.shared, &message::number_point(at, value));
         let bytes = match &mut self.values {
             Values::Numbers(values) => values.pop().map(add),
@@ -750,7 +751,7 @@ impl Packer {
                 break;
             }
             let Some(encoder) = self.encoders.get_mut(*place as usize) else { continue };
-            bytes += encoder.give(batch);
+            bytes += encoder.write_next(batch);
         }
         bytes
     }
@@ -768,20 +769,20 @@ impl Values {
 }
 
 /// Puts the points of equally named metrics into one message, as OTLP wants it.
-pub(crate) fn united(metrics: Vec<Metric>) -> Vec<Metric> {
-    let mut united: Vec<Metric> = Vec::new();
+pub(crate) fn merged(metrics: Vec<Metric>) -> Vec<Metric> {
+    let mut merged: Vec<Metric> = Vec::new();
     for metric in metrics {
         match (
-            united.iter_mut().find(|other| other.name == metric.name).and_then(|other| other.data.as_mut()),
+            merged.iter_mut().find(|other| other.name == metric.name).and_then(|other| other.data.as_mut()),
             metric.data,
         ) {
             (Some(Data::Gauge(all)), Some(Data::Gauge(more))) => all.data_points.extend(more.data_points),
             (Some(Data::Sum(all)), Some(Data::Sum(more))) => all.data_points.extend(more.data_points),
             (Some(Data::Histogram(all)), Some(Data::Histogram(more))) => all.data_points.extend(more.data_points),
-            (_, data) => united.push(Metric { data, ..metric }),
+            (_, data) => merged.push(Metric { data, ..metric }),
         }
     }
-    united
+    merged
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Replay: from what is kept to what the backends are told, each signal at its own pace.
 //!
-//! [`Replayer::drain`] tells every backend what it has not been told; [`Replayer::replay`] tells history again without
-//! moving anything. Change is sent is decided by pure functions: [`render`](self) turns timelines into final spans, `events`
+//! [`Exporter::drain`] tells every backend what it has not been told; [`Exporter::replay`] tells history again without
+//! moving anything. What is sent is decided by pure functions: [`render`](self) turns timelines into final spans, `events`
 //! into log records, `board` into numbers; [`ids`] gives the same ids to the same facts for ever, [`semconv`] holds every
-//! name. Change a backend refused for good is kept as a dead letter, and only then, after its acknowledgement, does the
+//! name. What a backend refused for good is kept as a dead letter, and only then, after its acknowledgement, does the
 //! position move.
 
 pub mod canary;
@@ -23,7 +23,7 @@ mod traces;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use lineage::TimelineCache;
@@ -33,8 +33,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, OtlpConfig};
 use crate::export::otlp::{
-    Admission, Batch, CountingSink, Delivered, Delivery, OtlpTarget, Patience, Reason, RetryPolicy, Signal, TraceBudget,
+    Admission, Batch, CountingSink, Delivered, Delivery, OtlpTarget, ProgressDeadline, Reason, RetryPolicy, Signal,
+    TraceBudget,
 };
+use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::time::Millis;
 use crate::progress::{Progress, Update};
@@ -44,15 +46,15 @@ use crate::store::{DeadLetter, Item, Position, Store};
 const EXPORT: &str = "export";
 
 /// Where each signal goes.
-pub struct Sinks {
+pub struct Destinations {
     deliveries: BTreeMap<Signal, Delivery>,
     budget: Mutex<TraceBudget>,
     recent_anchors: Mutex<traces::RecentAnchors>,
     since: Instant,
 }
 
-impl Sinks {
-    /// The sinks of the configuration. Contacts nothing yet. Cancelling `stop` ends every wait.
+impl Destinations {
+    /// The destinations of the configuration. Contacts nothing yet. Cancelling `stop` ends every wait.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] when an address, header or certificate cannot be used.
@@ -66,7 +68,7 @@ impl Sinks {
         Ok(Self::of(deliveries))
     }
 
-    /// Sinks that take and count everything, and send nothing.
+    /// Destinations that take and count everything, and send nothing.
     pub fn counting(stop: &CancellationToken) -> Self {
         let one = |signal: &Signal| (*signal, Delivery::new(Box::new(CountingSink::default()), stop.clone()));
         let deliveries = Signal::ALL.iter().map(one).collect();
@@ -88,7 +90,7 @@ impl Sinks {
     }
 }
 
-/// Change was taken by the backends.
+/// What was taken by the backends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Sent {
     /// Spans.
@@ -107,7 +109,7 @@ impl Sent {
     }
 }
 
-/// Change a drain came to.
+/// What a drain came to.
 #[derive(Debug, Default)]
 pub struct DrainReport {
     /// History told, by source.
@@ -120,7 +122,7 @@ pub struct DrainReport {
     pub retries: u64,
     /// DeadLetter letters written.
     pub dead: u64,
-    /// Signals whose backend did not take everything, and why. Change remains is still in the journal.
+    /// Signals whose backend did not take everything, and why. What remains is still in the journal.
     pub errors: Vec<(Signal, Error)>,
 }
 
@@ -147,7 +149,7 @@ impl Present {
     pub const ALL: Self = Self { snapshots: true, metrics: true };
 }
 
-/// Change to tell again.
+/// What to tell again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Only what became final then or later.
@@ -158,7 +160,7 @@ pub struct Selection {
     pub project: Option<String>,
 }
 
-/// Change a drain or replay is about.
+/// What a drain or replay is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Plan {
     /// The moment it is.
@@ -172,15 +174,15 @@ impl Plan {
         self.again.as_ref().and_then(pick)
     }
 
-    fn wants(&self, end: Millis) -> bool {
+    fn includes(&self, end: Millis) -> bool {
         self.selection(|selection| selection.since).is_none_or(|since| end >= since)
     }
 
-    fn wants_project(&self, project_id: &str) -> bool {
+    fn includes_project(&self, project_id: &str) -> bool {
         self.selection(|selection| selection.project.clone()).is_none_or(|only| only == project_id)
     }
 
-    fn wants_source(&self, source: &str) -> bool {
+    fn includes_source(&self, source: &str) -> bool {
         self.selection(|selection| selection.source.clone()).is_none_or(|only| only == source)
     }
 }
@@ -209,7 +211,7 @@ impl ExportCounters {
         }
     }
 
-    /// Change became of a batch.
+    /// What became of a batch.
     fn of(delivered: &Delivered) -> Self {
         let mut reasons = BTreeMap::new();
         for letter in &delivered.dead {
@@ -230,33 +232,34 @@ impl ExportCounters {
 }
 
 /// Tells the backends what is kept.
-pub struct Replayer<'a> {
+pub struct Exporter<'a> {
     store: &'a Store,
     config: &'a Config,
-    sinks: &'a Sinks,
+    destinations: &'a Destinations,
     progress: &'a dyn Progress,
     cancel: &'a CancellationToken,
     endless: bool,
-    patience: BTreeMap<Signal, tokio::sync::Mutex<Patience>>,
+    deadlines: BTreeMap<Signal, tokio::sync::Mutex<ProgressDeadline>>,
     tally: Mutex<Tally>,
 }
 
-impl<'a> Replayer<'a> {
-    /// A replayer that gives up on a backend after `export.give_up` without progress, or (`endless`) never.
+impl<'a> Exporter<'a> {
+    /// A exporter that gives up on a backend after `export.give_up` without progress, or (`endless`) never.
     pub fn new(
         store: &'a Store,
         config: &'a Config,
-        sinks: &'a Sinks,
+        destinations: &'a Destinations,
         progress: &'a dyn Progress,
         cancel: &'a CancellationToken,
         endless: bool,
     ) -> Self {
-        let patience = |signal: Signal| {
-            let patience = if endless { Patience::endless() } else { Patience::new(config.export.give_up) };
-            (signal, tokio::sync::Mutex::new(patience))
+        let deadlines = |signal: Signal| {
+            let deadlines =
+                if endless { ProgressDeadline::unlimited() } else { ProgressDeadline::new(config.export.give_up) };
+            (signal, tokio::sync::Mutex::new(deadlines))
         };
-        let patience = sinks.signals().map(patience).collect();
-        Self { store, config, sinks, progress, cancel, endless, patience, tally: Mutex::default() }
+        let deadlines = destinations.signals().map(deadlines).collect();
+        Self { store, config, destinations, progress, cancel, endless, deadlines, tally: Mutex::default() }
     }
 
     /// Whether it never gives up.
@@ -300,16 +303,16 @@ impl<'a> Replayer<'a> {
                 report.errors.push((signal, error));
             }
         }
-        if let Err(error) = self.keep_counters() {
+        if let Err(error) = self.save_counters() {
             tracing::warn!(error = %error.full(), "keep the export counters");
         }
-        let tally = std::mem::take(&mut *self.tally.lock().unwrap_or_else(PoisonError::into_inner));
+        let tally = std::mem::take(&mut *lock(&self.tally));
         (report.rejected, report.retries, report.dead) = (tally.rejected, tally.retries, tally.dead);
         report
     }
 
     fn sources<'s>(&'s self, plan: &'s Plan) -> impl Iterator<Item = &'s str> {
-        self.config.sources.iter().map(|source| source.name.as_str()).filter(|source| plan.wants_source(source))
+        self.config.sources.iter().map(|source| source.name.as_str()).filter(|source| plan.includes_source(source))
     }
 
     async fn traces(
@@ -319,7 +322,7 @@ impl<'a> Replayer<'a> {
         present: Present,
         into: &mut SentBreakdown,
     ) -> Result<()> {
-        if !self.sinks.deliveries.contains_key(&Signal::Traces) {
+        if !self.destinations.deliveries.contains_key(&Signal::Traces) {
             return Ok(());
         }
         for source in self.sources(plan) {
@@ -330,7 +333,7 @@ impl<'a> Replayer<'a> {
     }
 
     async fn logs(&self, cache: &TimelineCache<'_>, plan: &Plan, into: &mut SentBreakdown) -> Result<()> {
-        if !self.sinks.deliveries.contains_key(&Signal::Logs) {
+        if !self.destinations.deliveries.contains_key(&Signal::Logs) {
             return Ok(());
         }
         for source in self.sources(plan) {
@@ -346,7 +349,7 @@ impl<'a> Replayer<'a> {
         present: Present,
         into: &mut SentBreakdown,
     ) -> Result<()> {
-        if !present.metrics || !self.sinks.deliveries.contains_key(&Signal::Metrics) {
+        if !present.metrics || !self.destinations.deliveries.contains_key(&Signal::Metrics) {
             return Ok(());
         }
         let sealed: Vec<(&str, u64)> =
@@ -415,8 +418,7 @@ impl<'a> Replayer<'a> {
     async fn wait_for_room(&self, batch: &Batch) -> Result<()> {
         let ids = batch.trace_ids();
         loop {
-            let admission =
-                self.sinks.budget.lock().unwrap_or_else(PoisonError::into_inner).admit(&ids, self.sinks.time());
+            let admission = lock(&self.destinations.budget).admit(&ids, self.destinations.time());
             match admission {
                 Admission::Go => return Ok(()),
                 Admission::Wait(wait) => self.rest(wait).await?,
@@ -434,19 +436,21 @@ impl<'a> Replayer<'a> {
     /// Delivers a batch, keeps count and dead letters, and returns how many items were taken.
     async fn send(&self, owner: &str, batch: Batch) -> Result<u64> {
         let signal = batch.signal();
-        let (Some(delivery), Some(patience)) = (self.sinks.deliveries.get(&signal), self.patience.get(&signal)) else {
+        let (Some(delivery), Some(deadlines)) =
+            (self.destinations.deliveries.get(&signal), self.deadlines.get(&signal))
+        else {
             return Err(Error::new(ErrorKind::Internal, "send a signal that has no sink"));
         };
-        let delivered = delivery.deliver(batch, &mut *patience.lock().await).await?;
-        self.keep(signal, &delivered)?;
+        let delivered = delivery.deliver(batch, &mut *deadlines.lock().await).await?;
+        self.record(signal, &delivered)?;
         self.progress.event(owner, Update::Sent { signal, items: delivered.accepted });
         Ok(delivered.accepted)
     }
 
     /// Counts what became of a batch; what was refused for good is kept at once.
-    fn keep(&self, signal: Signal, delivered: &Delivered) -> Result<()> {
+    fn record(&self, signal: Signal, delivered: &Delivered) -> Result<()> {
         {
-            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tally = lock(&self.tally);
             tally.rejected += delivered.rejected;
             tally.retries += delivered.retries;
             tally.dead += delivered.dead.len() as u64;
@@ -470,8 +474,8 @@ impl<'a> Replayer<'a> {
     }
 
     /// Adds what was counted since the last time to the totals in the store.
-    fn keep_counters(&self) -> Result<()> {
-        let fresh = std::mem::take(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner).counters);
+    fn save_counters(&self) -> Result<()> {
+        let fresh = std::mem::take(&mut lock(&self.tally).counters);
         let mut transaction = self.store.begin()?;
         for (signal, more) in fresh {
             let mut counters: ExportCounters = self.store.metadata(EXPORT, signal.as_str())?.unwrap_or_default();
@@ -483,10 +487,10 @@ impl<'a> Replayer<'a> {
 
     /// Cuts each source's journal behind the slowest signal.
     fn prune(&self) -> Result<()> {
-        // By the configuration, not by our sinks: a service has a replayer for each signal.
+        // By the configuration, not by our destinations: a service has a exporter for each signal.
         for source in self.config.sources.iter().map(|source| source.name.as_str()) {
             let mut slowest = self.store.sealed(source)?;
-            // Every signal of the configuration, also those that another replayer tells.
+            // Every signal of the configuration, also those that another exporter tells.
             for signal in self.config.export.otlp.targets.keys() {
                 slowest = slowest.min(self.store.position(*signal, source)?.done);
             }
@@ -503,7 +507,7 @@ impl<'a> Replayer<'a> {
     }
 }
 
-/// Change went wrong on the way, for the report.
+/// What went wrong on the way, for the report.
 #[derive(Debug, Default)]
 struct Tally {
     rejected: u64,
@@ -513,7 +517,7 @@ struct Tally {
     counters: BTreeMap<Signal, ExportCounters>,
 }
 
-/// Change one signal told.
+/// What one signal told.
 #[derive(Debug, Default)]
 struct SentBreakdown {
     by_source: BTreeMap<String, Sent>,
@@ -535,5 +539,5 @@ pub fn scrape(store: &Store, config: &Config, now: Millis) -> Result<String> {
     for (_, metrics) in metrics::now(store, &context, now)? {
         all.extend(metrics);
     }
-    Ok(exposition::text(&metrics::united(all)))
+    Ok(exposition::text(&metrics::merged(all)))
 }

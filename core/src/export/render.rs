@@ -1,14 +1,14 @@
 //! Rendering history: what is final about a task or a sprint, as spans. Pure but for looking up other tasks in the [`TimelineCache`].
 //!
 //! A span is final when the fact that ends it is known: a phase when its status was left, a task when it was finished, a
-//! sprint when it was closed. [`Final`] is such a span before it has a trace, because which part of its root's history it
+//! sprint when it was closed. [`FinalSpan`] is such a span before it has a trace, because which part of its root's history it
 //! goes to is decided in the order of ends (see [`super::parts`]).
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use super::context::{ExportContext, ResourceKey};
-use super::events::{self, Happened};
+use super::events::{self, ExportedEvent};
 use super::lineage::{self, Lineage, TimelineCache};
 use super::message::{Attributes, Events, Link, Outcome, Span};
 use crate::model::activity;
@@ -26,7 +26,7 @@ use crate::model::{Facts, SmolStr, SprintFacts, Status, StoredEvent, TaskKey, Ta
 
 /// A finished piece of history, ready but for its trace.
 #[derive(Debug, Clone)]
-pub(crate) struct Final {
+pub(crate) struct FinalSpan {
     /// The task it is about.
     pub(crate) key: TaskKey,
     /// When it became final: orders what is exported, and names the lineage in force.
@@ -38,12 +38,12 @@ pub(crate) struct Final {
 }
 
 /// About what the attributes of a span take, in bytes.
-const MANY: usize = 1_024;
+const ATTRIBUTES_CAPACITY: usize = 1_024;
 
 /// An anchor: its trace, its resource and its span.
 type Anchored = (TraceId, ResourceKey, Span);
 
-/// Change is being rendered: facts with journal numbers in `seqs`, ended at `horizon` or later.
+/// What is being rendered: facts with journal numbers in `seqs`, ended at `horizon` or later.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
     pub(crate) seqs: RangeInclusive<u64>,
@@ -56,7 +56,7 @@ impl Window {
     }
 }
 
-/// Change was told of a task already. A fact that is heard late cuts a phase that was told whole: what would then be told
+/// What was told of a task already. A fact that is heard late cuts a phase that was told whole: what would then be told
 /// under the same id, with other contents, stays untold, because what is exported is final; and so does a piece out of its
 /// middle, whose time was told to be another's.
 #[derive(Default)]
@@ -66,7 +66,7 @@ struct AlreadyExported {
 }
 
 impl AlreadyExported {
-    /// Change the facts below journal number `seq` came to; nothing when no later fact lies among them.
+    /// What the facts below journal number `seq` came to; nothing when no later fact lies among them.
     fn before(seq: u64, timeline: &[StoredEvent]) -> Self {
         let newest = timeline.iter().rev().find(|stored| stored.seq < seq).map(|stored| stored.event.at);
         if !newest.is_some_and(|newest| timeline.iter().any(|stored| stored.seq >= seq && stored.event.at <= newest)) {
@@ -81,7 +81,7 @@ impl AlreadyExported {
     }
 
     fn phase(&self, from: Millis, to: Millis) -> bool {
-        self.phases.iter().any(|told| told.0 == from || (told.0 <= from && to <= told.1))
+        self.phases.iter().any(|(start, end)| *start == from || (*start <= from && to <= *end))
     }
 
     fn finish(&self, cycle: u32) -> bool {
@@ -97,20 +97,20 @@ pub(crate) struct RenderContext<'a> {
 
 impl RenderContext<'_> {
     /// Everything about a task that became final in the window.
-    pub(crate) fn finals(&self, key: &TaskKey, record: &TaskRecord, window: &Window) -> Result<Vec<Final>> {
+    pub(crate) fn finals(&self, key: &TaskKey, record: &TaskRecord, window: &Window) -> Result<Vec<FinalSpan>> {
         let mut finals = Vec::new();
         let Some(life) = self.cache.life(key)? else { return Ok(finals) };
-        let told = AlreadyExported::before(*window.seqs.start(), &record.timeline);
+        let exported = AlreadyExported::before(*window.seqs.start(), &record.timeline);
         for (seq, phase) in life.phases().iter().enumerate() {
             if let (Some(to), Some(by)) = (phase.to, phase.ended_by)
                 && window.holds(by, to)
-                && !told.phase(phase.from, to)
+                && !exported.phase(phase.from, to)
             {
                 finals.push(self.phase(key, record, seq, phase, to)?);
             }
         }
         for finish in life.finishes() {
-            if window.holds(finish.seq, finish.at) && !told.finish(finish.cycle) {
+            if window.holds(finish.seq, finish.at) && !exported.finish(finish.cycle) {
                 let summary = life.until(finish.at).summary(finish.at);
                 finals.push(self.task(key, record, &finish, &summary)?);
                 if finish.status == Status::Done {
@@ -122,13 +122,13 @@ impl RenderContext<'_> {
     }
 
     /// Hangs a span under its task's anchor.
-    fn under_anchor(&self, key: &TaskKey, facts: &Facts, span: Span) -> Result<Final> {
+    fn under_anchor(&self, key: &TaskKey, facts: &Facts, span: Span) -> Result<FinalSpan> {
         let parent = lineage::anchor(self.cache, key, span.end)?.map(|anchor| anchor.span);
         let resource = self.context.resource_key(&key.source, &facts.project);
-        Ok(Final { key: key.clone(), end: span.end, resource, span: Span { parent, ..span } })
+        Ok(FinalSpan { key: key.clone(), end: span.end, resource, span: Span { parent, ..span } })
     }
 
-    fn phase(&self, key: &TaskKey, record: &TaskRecord, seq: usize, phase: &Phase, to: Millis) -> Result<Final> {
+    fn phase(&self, key: &TaskKey, record: &TaskRecord, seq: usize, phase: &Phase, to: Millis) -> Result<FinalSpan> {
         let attributes = self
             .identity(Role::Phase, key, &phase.facts, phase.status, to)?
             .text(names::PHASE_STATUS, phase.status.as_str())
@@ -146,7 +146,7 @@ impl RenderContext<'_> {
         self.under_anchor(key, &phase.facts, span)
     }
 
-    fn task(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish, summary: &Summary) -> Result<Final> {
+    fn task(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish, summary: &Summary) -> Result<FinalSpan> {
         let created = timeline::first(&record.timeline).map_or(finish.at, |(_, created)| created);
         let upto = record.timeline.partition_point(|stored| stored.event.at <= finish.at);
         let past = &record.timeline[..upto];
@@ -167,7 +167,7 @@ impl RenderContext<'_> {
         self.under_anchor(key, &finish.facts, span)
     }
 
-    fn completion(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish, summary: &Summary) -> Result<Final> {
+    fn completion(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish, summary: &Summary) -> Result<FinalSpan> {
         let id = ids::span(key, Role::Completion, finish.cycle.into());
         let span = Span {
             attributes: self.finished(Role::Completion, key, record, finish, summary)?,
@@ -177,7 +177,7 @@ impl RenderContext<'_> {
         self.under_anchor(key, &finish.facts, span)
     }
 
-    /// Change `task` and `completion` spans say of a finished task.
+    /// What `task` and `completion` spans say of a finished task.
     fn finished(
         &self,
         role: Role,
@@ -213,7 +213,7 @@ impl RenderContext<'_> {
             .maybe(names::TASK_REVIEWER, self.context.person(reviewer).as_deref())
     }
 
-    /// Change every span of a task repeats, so that one span answers a question alone. Facts as of then.
+    /// What every span of a task repeats, so that one span answers a question alone. Facts as of then.
     pub(crate) fn identity(
         &self,
         role: Role,
@@ -239,7 +239,7 @@ impl RenderContext<'_> {
         };
         let root = name_of(lineage.root())?.or_else(|| parent.clone()).unwrap_or_else(|| facts.key.clone());
         let sprint = self.sprint_at(key, facts, at)?;
-        Ok(Attributes::with_room(MANY)
+        Ok(Attributes::with_room(ATTRIBUTES_CAPACITY)
             .text(names::ROLE, role.as_str())
             .text(names::TASK_ID, &facts.key)
             .text(names::TASK_NATIVE_ID, &key.native_id)
@@ -273,12 +273,12 @@ impl RenderContext<'_> {
 
     fn span_events(&self, past: &[StoredEvent]) -> Events {
         let mut events = Events::default();
-        let tell = |event: &Happened<'_>| {
-            if event.may_be_told(self.context) {
+        let push = |event: &ExportedEvent<'_>| {
+            if event.is_allowed(self.context) {
                 events.push(event.at, event.name, &events::attributes(event, self.context));
             }
         };
-        events::each(past, |_| true, tell);
+        events::each(past, |_| true, push);
         events
     }
 

@@ -9,7 +9,6 @@
 //! by the tests in `tests/stack`). [`RecentAnchors`] remembers what it may still hold.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::PoisonError;
 
 use bytes::Bytes;
 
@@ -17,9 +16,10 @@ use super::context::{ExportContext, ResourceKey};
 use super::lineage::{Lineage, TimelineCache};
 use super::message::{self, Span};
 use super::parts::Part;
-use super::render::{Final, RenderContext, Window};
-use super::{Plan, Replayer, Sent};
+use super::render::{FinalSpan, RenderContext, Window};
+use super::{Exporter, Plan, Sent};
 use crate::export::otlp::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal, TRACE_WINDOW};
+use crate::lock;
 use crate::model::TaskKey;
 use crate::model::error::Result;
 use crate::model::ids::{self, SpanId, TraceId};
@@ -31,7 +31,7 @@ const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
 /// A request is sent once it holds this much and a root is through: in memory it takes several times as much.
 const ENOUGH_BYTES: usize = 384 * 1024;
 /// The position is kept after this many requests: each keeping is an fsync, and after a crash the same ids are sent again.
-const KEEP_EVERY: u32 = 8;
+const SAVE_EVERY: u32 = 8;
 /// Sprints come after all roots, whose keys start with a source's name.
 const SPRINTS: &[u8] = &[0xff];
 
@@ -39,19 +39,19 @@ const SPRINTS: &[u8] = &[0xff];
 type Id = (TraceId, SpanId);
 
 /// A span ready to be sent.
-struct Ready {
+struct EncodedSpan {
     id: Id,
     resource: ResourceKey,
     encoded: Bytes,
 }
 
-impl Ready {
+impl EncodedSpan {
     fn new(trace: TraceId, resource: ResourceKey, span: &Span) -> Self {
         Self { id: (trace, span.id), resource, encoded: span.encode().into_trace(trace) }
     }
 
-    /// Change it takes on the wire.
-    fn weight(&self) -> usize {
+    /// What it takes on the wire.
+    fn wire_len(&self) -> usize {
         self.encoded.len() + 8
     }
 }
@@ -75,8 +75,8 @@ impl RecentAnchors {
 
 /// A final span in its trace, and the anchors above it that no piece before it has.
 struct SpanWithAnchors {
-    anchors: Vec<Ready>,
-    last: Ready,
+    anchors: Vec<EncodedSpan>,
+    last: EncodedSpan,
 }
 
 /// Spans on their way into one request.
@@ -97,15 +97,15 @@ impl BatchBuilder {
             let anchors = with_anchors.anchors.iter();
             let anchors = anchors.filter(|anchor| !self.anchors.contains(&anchor.id) && fresh.insert(anchor.id));
             for span in anchors.chain([&with_anchors.last]) {
-                (count, bytes) = (count + 1, bytes + span.weight());
+                (count, bytes) = (count + 1, bytes + span.wire_len());
             }
         }
         count <= MAX_BATCH_SPANS && bytes <= BATCH_BYTES
     }
 
-    fn add(&mut self, span: Ready) {
+    fn add(&mut self, span: EncodedSpan) {
         self.count += 1;
-        self.bytes += span.weight();
+        self.bytes += span.wire_len();
         self.spans.entry(span.resource).or_default().push((span.id, span.encoded));
     }
 
@@ -151,7 +151,7 @@ impl Group {
 
 /// Work on one source's traces.
 pub(super) struct Traces<'a> {
-    replayer: &'a Replayer<'a>,
+    exporter: &'a Exporter<'a>,
     source: &'a str,
     plan: &'a Plan,
     context: ExportContext<'a>,
@@ -166,31 +166,31 @@ pub(super) struct Traces<'a> {
     /// The last group that is wholly in what was sent or is loaded.
     covered: Option<Vec<u8>>,
     /// Requests taken since the position was last kept.
-    unkept: u32,
+    unsaved: u32,
     sent: Sent,
 }
 
 impl<'a> Traces<'a> {
     /// Tells everything a source has for the traces backend.
     pub(super) async fn run(
-        replayer: &'a Replayer<'a>,
+        exporter: &'a Exporter<'a>,
         cache: &'a TimelineCache<'a>,
         source: &'a str,
         plan: &'a Plan,
         sent: &mut Sent,
     ) -> Result<()> {
         let position =
-            if plan.again.is_some() { Position::default() } else { replayer.store.position(Signal::Traces, source)? };
-        let upto = position.upto.unwrap_or(replayer.store.sealed(source)?);
+            if plan.again.is_some() { Position::default() } else { exporter.store.position(Signal::Traces, source)? };
+        let upto = position.upto.unwrap_or(exporter.store.sealed(source)?);
         if upto <= position.done {
             return Ok(());
         }
-        let horizon = replayer.horizon(plan);
+        let horizon = exporter.horizon(plan);
         let mut work = Self {
-            replayer,
+            exporter,
             source,
             plan,
-            context: ExportContext::new(replayer.config),
+            context: ExportContext::new(exporter.config),
             cache,
             window: Window { seqs: position.done + 1..=upto, horizon },
             upto,
@@ -198,7 +198,7 @@ impl<'a> Traces<'a> {
             settled: HashMap::new(),
             builder: BatchBuilder::default(),
             covered: None,
-            unkept: 0,
+            unsaved: 0,
             sent: Sent::default(),
         };
         let done = work.all().await;
@@ -218,14 +218,14 @@ impl<'a> Traces<'a> {
         }
         self.flush().await?;
         self.position = Position { done: self.upto, upto: None, after: None };
-        self.keep_position()
+        self.save_position()
     }
 
     /// The tasks with news, by every root they ever had in the order of keys, and the sprints with news.
     fn groups(&self) -> Result<(Vec<Group>, Vec<TaskKey>)> {
         let mut roots: BTreeMap<TaskKey, BTreeSet<TaskKey>> = BTreeMap::new();
         let mut sprints = BTreeSet::new();
-        self.replayer.each_changed(Signal::Traces, self.source, &self.window.seqs, self.plan, |item| {
+        self.exporter.each_changed(Signal::Traces, self.source, &self.window.seqs, self.plan, |item| {
             match item {
                 Item::Task(key) => {
                     for period in self.cache.periods(&key)?.iter() {
@@ -279,7 +279,7 @@ impl<'a> Traces<'a> {
         &self,
         root: &TaskKey,
         part: &mut Part,
-        last: Final,
+        last: FinalSpan,
         built: &mut HashSet<Id>,
     ) -> Result<Option<SpanWithAnchors>> {
         if Lineage::at(self.cache, &last.key, last.end)?.root() != root {
@@ -287,15 +287,16 @@ impl<'a> Traces<'a> {
         }
         let encoded = last.span.encode();
         let part = part.place(encoded.own_len());
-        if !self.plan.wants(last.end) || !self.plan.wants_project(&last.resource.project_id) {
+        if !self.plan.includes(last.end) || !self.plan.includes_project(&last.resource.project_id) {
             return Ok(None);
         }
         let trace = ids::history_trace(root, part);
         let (id, resource) = ((trace, last.span.id), last.resource);
-        let last_span = Ready { id, resource, encoded: encoded.into_trace(trace) };
+        let last_span = EncodedSpan { id, resource, encoded: encoded.into_trace(trace) };
         let anchors =
             RenderContext { cache: self.cache, context: &self.context }.anchors(&last.key, last.end, part, built)?;
-        let anchors = anchors.into_iter().map(|(trace, resource, span)| Ready::new(trace, resource, &span)).collect();
+        let anchors =
+            anchors.into_iter().map(|(trace, resource, span)| EncodedSpan::new(trace, resource, &span)).collect();
         Ok(Some(SpanWithAnchors { anchors, last: last_span }))
     }
 
@@ -304,7 +305,7 @@ impl<'a> Traces<'a> {
         if self.plan.again.is_some() {
             Ok(Part::default())
         } else {
-            Ok(self.replayer.store.part(root)?.unwrap_or_default())
+            Ok(self.exporter.store.part(root)?.unwrap_or_default())
         }
     }
 
@@ -320,11 +321,11 @@ impl<'a> Traces<'a> {
         else {
             return Ok(());
         };
-        let wanted = span.end >= self.window.horizon && self.plan.wants(span.end);
-        if !wanted || !self.plan.wants_project(&resource.project_id) {
+        let wanted = span.end >= self.window.horizon && self.plan.includes(span.end);
+        if !wanted || !self.plan.includes_project(&resource.project_id) {
             return Ok(());
         }
-        let last = Ready::new(ids::sprint_trace(key), resource, &span);
+        let last = EncodedSpan::new(ids::sprint_trace(key), resource, &span);
         let with_anchors = SpanWithAnchors { anchors: Vec::new(), last };
         if !self.builder.fits(std::slice::from_ref(&with_anchors)) {
             self.flush().await?;
@@ -338,36 +339,36 @@ impl<'a> Traces<'a> {
     async fn flush(&mut self) -> Result<()> {
         let mut builder = std::mem::take(&mut self.builder);
         if builder.count > 0 {
-            let sinks = self.replayer.sinks;
-            let recent_anchors = &sinks.recent_anchors;
-            builder.drop_recent(&recent_anchors.lock().unwrap_or_else(PoisonError::into_inner), sinks.time());
+            let destinations = self.exporter.destinations;
+            let recent_anchors = &destinations.recent_anchors;
+            builder.drop_recent(&lock(recent_anchors), destinations.time());
             let anchors = std::mem::take(&mut builder.anchors);
             let batch = builder.into_batch(&self.context);
-            self.replayer.wait_for_room(&batch).await?;
-            self.sent.spans += self.replayer.send(self.source, batch).await?;
-            recent_anchors.lock().unwrap_or_else(PoisonError::into_inner).extend(anchors, sinks.time());
+            self.exporter.wait_for_room(&batch).await?;
+            self.sent.spans += self.exporter.send(self.source, batch).await?;
+            lock(recent_anchors).extend(anchors, destinations.time());
         }
         if let Some(covered) = self.covered.take() {
             self.position.after = Some(covered);
             self.position.upto = Some(self.upto);
-            self.unkept += 1;
-            if self.unkept >= KEEP_EVERY {
-                self.keep_position()?;
+            self.unsaved += 1;
+            if self.unsaved >= SAVE_EVERY {
+                self.save_position()?;
             }
         }
         Ok(())
     }
 
-    fn keep_position(&mut self) -> Result<()> {
+    fn save_position(&mut self) -> Result<()> {
         if self.plan.again.is_some() {
             return Ok(());
         }
-        let mut transaction = self.replayer.store.begin()?;
+        let mut transaction = self.exporter.store.begin()?;
         for (root, part) in self.settled.drain() {
             transaction.put_part(&root, &part)?;
         }
         transaction.put_position(Signal::Traces, self.source, &self.position)?;
-        self.unkept = 0;
+        self.unsaved = 0;
         transaction.commit().map(drop)
     }
 }

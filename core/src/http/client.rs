@@ -2,57 +2,33 @@
 //!
 //! This is the only place in the product that builds a client for talking to vendors.
 
-use std::net::IpAddr;
-use std::path::Path;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Certificate, Client, ClientBuilder, Url, redirect};
+use reqwest::{Client, Url, redirect};
 
-use super::redact::Known;
-use super::{Auth, SessionConfig};
+use super::redact::KnownSecrets;
+use super::{Auth, SessionConfig, tls};
 use crate::model::error::{Error, ErrorKind, Result};
 
 /// A client for one vendor: no redirects (they would carry the credential elsewhere, and mean a login page), gzip, the
 /// platform's roots and those of the configuration. No proxy is used for a loopback address, whatever the environment says.
 pub(super) fn build(config: &SessionConfig, base: &Url) -> Result<Client> {
-    install_crypto();
     let refused =
         |error: reqwest::Error| Error::new(ErrorKind::Config, "set up the HTTP client").caused_by(error.without_url());
-    let mut builder = ClientBuilder::new()
+    let builder = tls::client_builder(config.tls_ca_file.as_deref())?
         .user_agent(&config.user_agent)
         .timeout(config.timeout)
         .redirect(redirect::Policy::none())
         .default_headers(HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]));
-    if is_loopback(base) {
-        builder = builder.no_proxy();
-    }
-    let extra = config.tls_ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
-    // Without TLS there is nothing to verify, and an image without any root certificate must do.
-    let builder = if base.scheme() == "http" { builder.tls_certs_only(extra) } else { builder.tls_certs_merge(extra) };
-    builder.build().map_err(refused)
-}
-
-/// Chooses ring for the whole process, once; whoever was first has chosen the same.
-fn install_crypto() {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        drop(rustls::crypto::ring::default_provider().install_default());
-    }
-}
-
-fn certificates(file: &Path) -> Result<Vec<Certificate>> {
-    let refused = |text| Error::new(ErrorKind::Config, text).with("tls.ca_file", file.display());
-    let pem = std::fs::read(file).map_err(|error| refused("read the CA file").caused_by(error))?;
-    let found = Certificate::from_pem_bundle(&pem).map_err(|error| refused("parse the CA file").caused_by(error))?;
-    if found.is_empty() { Err(refused("the CA file holds no certificate in PEM form")) } else { Ok(found) }
+    tls::suited_to(builder, base.scheme(), base.host_str()).build().map_err(refused)
 }
 
 /// What proves who we are: the header to send, and the secrets in it to mask.
 pub(super) struct Credential {
     /// Not part of the client, because it can be renewed.
     pub(super) header: Option<(HeaderName, HeaderValue)>,
-    pub(super) known: Known,
+    pub(super) known: KnownSecrets,
 }
 
 impl Credential {
@@ -84,8 +60,8 @@ fn basic(user: &str, password: &str) -> String {
 }
 
 /// The secrets of this credential in each form in which they could be echoed.
-fn known_secrets(auth: &Auth) -> Known {
-    Known::new(match auth {
+fn known_secrets(auth: &Auth) -> KnownSecrets {
+    KnownSecrets::new(match auth {
         Auth::None => vec![],
         Auth::Basic { user, password } => vec![basic(user, password.expose()), password.expose().to_owned()],
         Auth::Bearer(secret) | Auth::Header { value: secret, .. } => vec![secret.expose().to_owned()],
@@ -122,12 +98,6 @@ pub(super) fn address(base: &Url, path: &str, query: &[(&str, &str)]) -> Result<
         url.query_pairs_mut().extend_pairs(query);
     }
     Ok(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || literal.is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -190,27 +160,5 @@ mod tests {
         }
         let error = Credential::new(&Auth::Bearer(Secret::new("s3cret\n"))).err().unwrap();
         assert!(error.kind() == ErrorKind::Config && !error.full().contains("s3cret"), "{}", error.full());
-    }
-
-    #[test]
-    fn only_this_machine_is_loopback() {
-        for (text, want) in [
-            ("http://127.0.0.1:8080", true),
-            ("http://[::1]/", true),
-            ("http://localhost", true),
-            ("http://127.0.0.1.a.example", false),
-            ("https://a.example", false),
-        ] {
-            assert_eq!(is_loopback(&base(text).unwrap()), want, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_ca_file_that_holds_none_is_named() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let error = certificates(file.path()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Config);
-        assert!(error.context("tls.ca_file").is_some());
-        assert!(certificates(Path::new("/nonexistent/ca.pem")).is_err());
     }
 }

@@ -10,12 +10,6 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use crate::model::time::{Millis, SECOND};
 
-/// The longest pause between two tries of our own choosing.
-const BACKOFF_MAX: Duration = Duration::from_secs(300);
-
-/// The most that is added to a wait, as a part of it, so that several clients do not come back in the same instant.
-const JITTER: f64 = 0.2;
-
 /// From here on a number is an epoch time (2001 as seconds); below it is a distance in seconds.
 const EPOCH_FROM: i64 = 1_000_000_000;
 /// From here on an epoch time is in milliseconds.
@@ -29,9 +23,14 @@ pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-/// `Retry-After`, from `now`. Zero counts as absent: clients and gateways in the wild write 0 for "unknown".
+/// The wait that `Retry-After` asks for, from `now`. Zero counts as absent: some clients and gateways write 0 for "unknown".
 pub fn retry_after(headers: &HeaderMap, now: Millis) -> Option<Duration> {
-    let value = text(headers, RETRY_AFTER.as_str())?;
+    parse_retry_after(text(headers, RETRY_AFTER.as_str())?, now)
+}
+
+/// The wait that a value of `Retry-After` asks for: seconds, or an HTTP date.
+pub(crate) fn parse_retry_after(value: &str, now: Millis) -> Option<Duration> {
+    let value = value.trim();
     match value.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).ok().filter(|wait| !wait.is_zero()),
         Err(_) => until(http_date(value)?, now),
@@ -75,17 +74,6 @@ fn http_date(value: &str) -> Option<Millis> {
 
 fn until(then: Millis, now: Millis) -> Option<Duration> {
     u64::try_from(then.0.saturating_sub(now.0)).ok().filter(|ms| *ms > 0).map(Duration::from_millis)
-}
-
-/// The pause after failure number `failure` (from 1): `base`, doubled each time, at most five minutes.
-pub(super) fn backoff(base: Duration, failure: u32) -> Duration {
-    let factor = 2_u32.checked_pow(failure.saturating_sub(1)).unwrap_or(u32::MAX);
-    base.saturating_mul(factor).min(BACKOFF_MAX)
-}
-
-/// `wait` and 0–20 % of it; `luck` is between 0 and 1.
-pub(super) fn jittered(wait: Duration, luck: f64) -> Duration {
-    wait.saturating_add(wait.mul_f64(JITTER * luck.clamp(0.0, 1.0)))
 }
 
 #[cfg(test)]
@@ -147,15 +135,5 @@ mod tests {
         assert_eq!(remaining(&headers(&[("x-ratelimit-requests-remaining", "3")])), Some(3));
         assert_eq!(remaining(&headers(&[("x-ratelimit-remaining", "0"), ("x-ratelimit-limit", "0")])), None);
         assert_eq!(remaining(&HeaderMap::new()), None);
-    }
-
-    #[test]
-    fn backoff_doubles_up_to_five_minutes_and_jitter_adds_a_fifth_at_most() {
-        let base = Duration::from_secs(2);
-        let waits: Vec<u64> = (1..=9).map(|n| backoff(base, n).as_secs()).collect();
-        assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 256, 300]);
-        assert_eq!(backoff(base, u32::MAX), BACKOFF_MAX);
-        assert_eq!(jittered(base, 0.0), base);
-        assert_eq!(jittered(base, 1.0), Duration::from_millis(2_400));
     }
 }

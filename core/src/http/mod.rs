@@ -27,7 +27,7 @@ pub mod verdict;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::header::HeaderName;
@@ -42,6 +42,7 @@ pub use verdict::{Answer, Dialect, PlainDialect, Scope, Verdict, default_verdict
 
 use crate::model::error::{Error, Result, Retry};
 use crate::model::secret::Secret;
+use crate::{backoff, lock};
 use client::Credential;
 use rate_limiter::{BucketLimiter, RateLimiter};
 use stats::Meter;
@@ -49,6 +50,8 @@ use transfer::{AttemptError, Call};
 
 /// How often a torn or unreadable answer is asked for before it is taken for the truth.
 const TORN_TRIES: u32 = 3;
+/// The longest wait between two tries that we choose ourselves.
+const BACKOFF_MAX: Duration = Duration::from_secs(300);
 /// How often an address where nobody ever answered is tried: it is more likely wrong than its server restarting.
 const UNREACHED_TRIES: u32 = 3;
 
@@ -168,8 +171,8 @@ pub struct Session {
     client: Client,
     base: Url,
     dialect: Arc<dyn Dialect>,
-    credential: RwLock<Arc<Credential>>,
-    gate: RateLimiter,
+    credential: Mutex<Arc<Credential>>,
+    limiter: RateLimiter,
     meter: Meter,
     /// Whether the server ever answered.
     reached: AtomicBool,
@@ -199,8 +202,8 @@ impl Session {
         Ok(Self {
             client: client::build(&config, &base)?,
             base,
-            credential: RwLock::new(Arc::new(Credential::new(&config.auth)?)),
-            gate: RateLimiter::new(config.buckets, config.in_flight, config.max_wait)?,
+            credential: Mutex::new(Arc::new(Credential::new(&config.auth)?)),
+            limiter: RateLimiter::new(config.buckets, config.in_flight, config.max_wait)?,
             meter: Meter::default(),
             reached: AtomicBool::new(false),
             dialect: config.dialect,
@@ -217,12 +220,12 @@ impl Session {
     /// [`crate::ErrorKind::Config`] for a secret that no header may hold.
     pub fn authorize(&self, auth: &Auth) -> Result<()> {
         let fresh = Arc::new(Credential::new(auth)?);
-        *self.credential.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        *lock(&self.credential) = fresh;
         Ok(())
     }
 
     fn credential(&self) -> Arc<Credential> {
-        self.credential.read().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.credential).clone()
     }
 
     /// Reads JSON from `path` under the base address.
@@ -290,16 +293,16 @@ impl Session {
     }
 
     async fn run<T: DeserializeOwned>(&self, bucket: &'static str, call: &Call, tries: u32) -> Result<T> {
-        let lane = self.gate.lane(bucket)?;
+        let bucket = self.limiter.bucket(bucket)?;
         let mut failures = Failures::default();
         loop {
-            let setback = match self.attempt(lane, call).await {
+            let failure = match self.attempt(bucket, call).await {
                 Ok(value) => return Ok(value),
                 Err(AttemptError::Final(error)) => return Err(call.about(error)),
-                Err(AttemptError::Again(setback)) => setback,
+                Err(AttemptError::Again(failure)) => failure,
             };
-            let plan = failures.plan(setback, tries, self);
-            plan.hold(&self.gate, lane);
+            let plan = failures.plan(failure, tries, self);
+            plan.hold(&self.limiter, bucket);
             match plan.next {
                 Next::GiveUp(error) => return Err(call.about(error)),
                 Next::Wait(wait) => self.wait(call, wait, plan.pause.is_none()).await,
@@ -307,7 +310,7 @@ impl Session {
         }
     }
 
-    /// A pause of the bucket or the session is waited for at the gate, where it holds for everybody; the rest here.
+    /// A pause of the bucket or the session is waited for at the limiter, where it holds for everybody; the rest here.
     async fn wait(&self, call: &Call, wait: Duration, here: bool) {
         debug!(path = call.path(), wait_ms = wait.as_millis(), "will try again");
         self.meter.retry();
@@ -339,22 +342,22 @@ enum Next {
 
 impl Failures {
     /// Decides after one more failure.
-    fn plan(&mut self, setback: transfer::Again, tries: u32, session: &Session) -> Plan {
+    fn plan(&mut self, failure: transfer::Again, tries: u32, session: &Session) -> Plan {
         self.all += 1;
-        self.torn += u32::from(setback.torn);
-        let luck = rand::random::<f64>();
-        let wait = match setback.after {
-            Some(told) => limits::jittered(told, luck).min(told.max(session.max_wait)),
-            None => limits::jittered(limits::backoff(session.backoff_base, self.all), luck).min(session.max_wait),
+        self.torn += u32::from(failure.torn);
+        let random = rand::random::<f64>();
+        let wait = match failure.after {
+            Some(asked) => backoff::with_jitter(asked, random).min(asked.max(session.max_wait)),
+            None => backoff::delay(session.backoff_base, BACKOFF_MAX, self.all, random).min(session.max_wait),
         };
-        let nobody = setback.unreached && !session.reached.load(Ordering::Relaxed);
+        let nobody = failure.unreached && !session.reached.load(Ordering::Relaxed);
         let tries = if nobody { tries.min(UNREACHED_TRIES) } else { tries };
-        let pause = setback.scope.map(|scope| (scope, wait));
-        let next = match setback.after {
-            Some(told) if told > session.max_wait => Next::GiveUp(setback.beyond_patience(told)),
-            told if self.all >= tries || self.torn >= TORN_TRIES => {
-                let retry = told.map_or(Retry::Backoff, Retry::After);
-                Next::GiveUp(setback.error.with_retry(retry).with("tries", self.all))
+        let pause = failure.scope.map(|scope| (scope, wait));
+        let next = match failure.after {
+            Some(asked) if asked > session.max_wait => Next::GiveUp(failure.beyond_max_wait(asked, session.max_wait)),
+            asked if self.all >= tries || self.torn >= TORN_TRIES => {
+                let retry = asked.map_or(Retry::Backoff, Retry::After);
+                Next::GiveUp(failure.error.with_retry(retry).with("tries", self.all))
             }
             _ => Next::Wait(wait),
         };
@@ -363,10 +366,10 @@ impl Failures {
 }
 
 impl Plan {
-    fn hold(&self, gate: &RateLimiter, lane: &BucketLimiter) {
+    fn hold(&self, limiter: &RateLimiter, bucket: &BucketLimiter) {
         if let Some((scope, wait)) = self.pause {
-            info!(bucket = lane.name(), ?scope, wait_ms = wait.as_millis(), "told to slow down");
-            gate.pause(lane, scope, wait);
+            info!(bucket = bucket.name(), ?scope, wait_ms = wait.as_millis(), "rate limited");
+            limiter.pause(bucket, scope, wait);
         }
     }
 }

@@ -6,11 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota as Rate, RateLimiter};
+
+use crate::lock;
 
 /// The quota of which every request takes one.
 pub const REQUESTS: &str = "requests";
@@ -41,14 +43,14 @@ struct Pool {
 
 impl Pools {
     /// Takes what an answer told.
-    pub(super) fn told(&self, quotas: &[Quota]) {
-        let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn update(&self, quotas: &[Quota]) {
+        let mut pools = lock(&self.0);
         pools.extend(quotas.iter().filter_map(|quota| Some((quota.name, Pool::of(quota)?))));
     }
 
     /// Takes the price of one request out of every pool, or says how long until it could be.
     pub(super) fn take(&self, points: u32) -> Result<(), Duration> {
-        let pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let pools = lock(&self.0);
         for (name, pool) in &*pools {
             pool.take(if *name == POINTS { points } else { 1 })?;
         }
@@ -93,14 +95,14 @@ mod tests {
     fn nothing_is_held_back_before_a_quota_is_told_of() {
         let pools = Pools::default();
         assert_eq!(pools.take(1_000_000), Ok(()));
-        pools.told(&[quota(POINTS, 0, 0)]);
+        pools.update(&[quota(POINTS, 0, 0)]);
         assert_eq!(pools.take(1_000_000), Ok(()), "a limit of nothing is none");
     }
 
     #[test]
     fn a_request_waits_for_as_many_points_as_it_costs() {
         let pools = Pools::default();
-        pools.told(&[quota(REQUESTS, 3_600, 3_600), quota(POINTS, 3_600, 100)]);
+        pools.update(&[quota(REQUESTS, 3_600, 3_600), quota(POINTS, 3_600, 100)]);
         assert_eq!(pools.take(60), Ok(()));
         let wait = pools.take(90).unwrap_err();
         assert!((45..=50).contains(&wait.as_secs()), "{wait:?}");
@@ -110,16 +112,16 @@ mod tests {
     #[test]
     fn the_last_answer_goes_before_what_was_reckoned() {
         let pools = Pools::default();
-        pools.told(&[quota(REQUESTS, 3_600, 0)]);
+        pools.update(&[quota(REQUESTS, 3_600, 0)]);
         assert!(pools.take(0).is_err());
-        pools.told(&[quota(REQUESTS, 7_200, 5)]);
+        pools.update(&[quota(REQUESTS, 7_200, 5)]);
         assert_eq!(pools.take(0), Ok(()));
     }
 
     #[test]
     fn what_no_pool_can_hold_is_left_to_the_vendor() {
         let pools = Pools::default();
-        pools.told(&[quota(POINTS, 100, 100)]);
+        pools.update(&[quota(POINTS, 100, 100)]);
         assert_eq!(pools.take(5_000), Ok(()));
     }
 }

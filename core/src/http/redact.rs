@@ -1,6 +1,6 @@
 //! Making texts from outside fit to print: short, on one line, and without anything that could be a credential.
 //!
-//! Two nets, because each has holes: [`Known`] masks the session's own secrets wherever they are echoed, and [`excerpt`] masks
+//! Two nets, because each has holes: [`KnownSecrets`] masks the session's own secrets wherever they are echoed, and [`excerpt`] masks
 //! what looks like anybody's.
 
 use std::borrow::Cow;
@@ -14,9 +14,9 @@ pub const EXCERPT_CHARS: usize = 200;
 const OPAQUE_RUN: usize = 32;
 
 /// The session's own secrets, in each form in which the other side could echo them. Its `Debug` is left out on purpose.
-pub(crate) struct Known(Vec<String>);
+pub(crate) struct KnownSecrets(Vec<String>);
 
-impl Known {
+impl KnownSecrets {
     /// Texts shorter than four characters are left out: masking them would only riddle every message. Each is looked for as it
     /// is and as JSON escapes it.
     pub(crate) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
@@ -40,7 +40,7 @@ impl Known {
         })
     }
 
-    /// As [`Known::mask`], for the head of a body that need not be UTF-8.
+    /// As [`KnownSecrets::mask`], for the head of a body that need not be UTF-8.
     pub(crate) fn mask_bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         let text = String::from_utf8_lossy(bytes);
         match self.mask(&text) {
@@ -150,10 +150,10 @@ mod tests {
 
     #[test]
     fn own_secrets_are_masked_however_short_the_line() {
-        let known = Known::new(["hunter2".to_owned(), "x".to_owned()]);
+        let known = KnownSecrets::new(["hunter2".to_owned(), "x".to_owned()]);
         assert_eq!(known.mask("you sent hunter2, x"), "you sent [redacted], x");
         assert_eq!(
-            Known::new([r#"hun"ter"#.to_owned()]).mask(r#"{"message":"hun\"ter"}"#),
+            KnownSecrets::new([r#"hun"ter"#.to_owned()]).mask(r#"{"message":"hun\"ter"}"#),
             r#"{"message":"[redacted]"}"#
         );
         assert_eq!(known.mask_bytes(b"\xffhunter2").as_ref(), "\u{fffd}[redacted]".as_bytes());

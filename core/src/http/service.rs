@@ -55,8 +55,8 @@ impl Reply {
     /// What the service says about it, on one line.
     pub fn message(&self) -> String {
         let json = self.json();
-        let told = ["message", "error"].iter().find_map(|key| json.get(key)?.as_str());
-        redact::excerpt(told.unwrap_or(&self.body))
+        let message = ["message", "error"].iter().find_map(|key| json.get(key)?.as_str());
+        redact::excerpt(message.unwrap_or(&self.body))
     }
 }
 

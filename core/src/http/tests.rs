@@ -267,7 +267,7 @@ async fn a_caller_may_choose_fewer_tries_but_not_more() {
 }
 
 /// How long a session takes over a limited answer and the good one after it.
-async fn told_wait(status: u16, headers: &'static [(&'static str, &'static str)]) -> Duration {
+async fn requested_wait(status: u16, headers: &'static [(&'static str, &'static str)]) -> Duration {
     let server = Server::start(move |n, _| if n == 1 { answer(status, headers, "{}") } else { ok() }).await;
     let session = server.session();
     let start = Instant::now();
@@ -287,7 +287,7 @@ async fn waits_are_as_long_as_told_by_the_other_sides_clock() {
         &[("Date", "Sun, 09 Sep 2001 01:46:59 GMT"), ("X-RateLimit-Reset", "2001-09-09T01:47Z")],
         &[DATE, ("Retry-After", "Sun, 09 Sep 2001 01:46:41 GMT")],
     ];
-    let waits = futures::future::join_all(CASES.map(|headers| told_wait(429, headers))).await;
+    let waits = futures::future::join_all(CASES.map(|headers| requested_wait(429, headers))).await;
     for (wait, want) in waits.into_iter().zip([300, 300, 300, 1_000, 1_000]) {
         let range = Duration::from_millis(want)..Duration::from_millis(want * 6 / 5 + 2_000);
         assert!(range.contains(&wait), "{wait:?} for {want} ms");

@@ -87,8 +87,8 @@ pub(super) struct Again {
 
 impl Again {
     /// The error when the wait we were told to make is longer than we are willing to.
-    pub(super) fn beyond_patience(self, told: Duration) -> Error {
-        let error = rate_limiter::too_long(told);
+    pub(super) fn beyond_max_wait(self, asked: Duration, limit: Duration) -> Error {
+        let error = rate_limiter::rate_limited(asked, limit);
         let error = match self.error.context("status") {
             Some(status) => error.with("status", status),
             None => error,
@@ -116,10 +116,10 @@ impl Session {
     /// One try, from waiting for its turn to the parsed answer.
     pub(super) async fn attempt<T: DeserializeOwned>(
         &self,
-        lane: &BucketLimiter,
+        bucket: &BucketLimiter,
         call: &Call,
     ) -> Result<T, AttemptError> {
-        let permit = self.gate.admit(lane, call.points, &self.meter).await.map_err(AttemptError::Final)?;
+        let permit = self.limiter.admit(bucket, call.points, &self.meter).await.map_err(AttemptError::Final)?;
         let started = Instant::now();
         self.meter.request();
         let received = self.exchange(call).await;
@@ -127,8 +127,8 @@ impl Session {
         self.log(call, started.elapsed(), received.as_ref());
         let received = received?;
         self.reached.store(true, Ordering::Relaxed);
-        self.note(&received.headers);
-        self.judge(received.status, &received.headers, &received.body)?;
+        self.record_headers(&received.headers);
+        self.check_verdict(received.status, &received.headers, &received.body)?;
         self.parse(received)
     }
 
@@ -142,8 +142,8 @@ impl Session {
         }
         let mut response = request.send().await.map_err(|error| self.unreachable(error))?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let told = response.content_length().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
-        let mut body = Vec::with_capacity(told.min(self.body_cap));
+        let announced = response.content_length().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
+        let mut body = Vec::with_capacity(announced.min(self.body_cap));
         let torn = match self.read(&mut response, &mut body).await {
             Ok(()) => None,
             Err(Torn::Broken(error)) => Some(error),
@@ -164,11 +164,11 @@ impl Session {
     }
 
     /// Asks the dialect, then the default reading. The secrets are masked first, so that no message can quote them.
-    fn judge(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), AttemptError> {
+    fn check_verdict(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), AttemptError> {
         let head = self.credential().known.mask_bytes(&body[..body.len().min(HEAD_BYTES)]);
         let now = limits::server_time(headers).unwrap_or_else(clock::now);
         let answer = Answer::new(status, headers, &head, now);
-        self.gate.told(&self.dialect.quotas(&answer));
+        self.limiter.update_quotas(&self.dialect.quotas(&answer));
         match self.dialect.verdict(&answer).unwrap_or_else(|| default_verdict(&answer)) {
             Verdict::Accept => Ok(()),
             Verdict::Fail(error) => Err(AttemptError::Final(with_status(error, status))),
@@ -271,7 +271,7 @@ impl Session {
         self.printable(&texts.join(": "))
     }
 
-    fn note(&self, headers: &HeaderMap) {
+    fn record_headers(&self, headers: &HeaderMap) {
         self.meter.remaining(limits::remaining(headers));
         if let Some(theirs) = limits::server_time(headers) {
             self.meter.clocks(theirs, clock::now());

@@ -141,7 +141,7 @@ pub fn default_verdict(answer: &Answer<'_>) -> Verdict {
         403 => fail(ErrorKind::Permission, "the credential may not do this"),
         404 => fail(ErrorKind::NotFound, "not found, or hidden from this credential"),
         410 => fail(ErrorKind::Gone, "the endpoint was removed, an upgrade is needed"),
-        408 | 425 | 429 | 500..=599 => Verdict::Retry { after: told_wait(answer), scope: Scope::Bucket },
+        408 | 425 | 429 | 500..=599 => Verdict::Retry { after: requested_wait(answer), scope: Scope::Bucket },
         _ => fail(ErrorKind::Rejected, "the request was refused"),
     }
 }
@@ -153,7 +153,7 @@ fn captcha(answer: &Answer<'_>) -> bool {
 
 /// `Retry-After`, else for a 429 the reset, unless calls are left: then that reset is not what stands in the way. Servers
 /// send the reset with every answer, so on a 5xx it says nothing.
-fn told_wait(answer: &Answer<'_>) -> Option<Duration> {
+fn requested_wait(answer: &Answer<'_>) -> Option<Duration> {
     let reset = || {
         let spent = limits::remaining(answer.headers).unwrap_or(0) == 0;
         let counts = answer.status == StatusCode::TOO_MANY_REQUESTS && spent;
@@ -169,7 +169,7 @@ pub(super) fn spent(answer: &Answer<'_>, after: Option<Duration>) -> Error {
     let (kind, text) = match answer.status.as_u16() {
         408 | 425 | 500..=599 => (ErrorKind::Unavailable, "the server is unwell"),
         200..=299 if after.is_none() => (ErrorKind::Unavailable, "the server is unwell"),
-        _ => (ErrorKind::RateLimited, "told to slow down"),
+        _ => (ErrorKind::RateLimited, "rate limited"),
     };
     Error::new(kind, with_message(text, answer))
 }

@@ -27,7 +27,7 @@ pub struct Stream {
     pub complete: bool,
 }
 
-/// Change a connector is told about the run it takes part in.
+/// What a connector is told about the run it takes part in.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
     /// The moment the run began.
@@ -64,7 +64,7 @@ pub struct RawRecord {
     pub json: String,
 }
 
-/// Change `contextcore check` shows of a source.
+/// What `contextcore check` shows of a source.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct CheckReport {
     /// Who the token is.
@@ -79,9 +79,9 @@ pub struct CheckReport {
     pub fields: Vec<(String, String, String)>,
     /// The status mapping: native name, common status, and why.
     pub statuses: Vec<(String, String, String)>,
-    /// Change a person should look at; each says what to do.
+    /// What a person should look at; each says what to do.
     pub warnings: Vec<String>,
-    /// Change of the configuration the tool does not have, such as a project: a sync would leave it out. Each says what to do.
+    /// What of the configuration the tool does not have, such as a project: a sync would leave it out. Each says what to do.
     pub problems: Vec<String>,
 }
 
@@ -107,7 +107,7 @@ pub struct Call<'a> {
     pub now: Millis,
 }
 
-/// Change a call that was proven to come from the tool says.
+/// What a call that was proven to come from the tool says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Called {
     /// The tool's id of this delivery: the same again is the same news.
@@ -137,7 +137,7 @@ pub type Webhook = fn(&Call<'_>, secret: &[u8]) -> std::result::Result<Called, U
 /// A tool we can poll.
 #[async_trait]
 pub trait Connector: Send + Sync {
-    /// Change can be polled, in the order it should be.
+    /// What can be polled, in the order it should be.
     fn streams(&self) -> &'static [Stream];
 
     /// Proves the credential and shows what a sync would do. Sends only reads.
@@ -149,7 +149,7 @@ pub trait Connector: Send + Sync {
     /// Opens a run: proves the credential, so that an empty answer can be believed, and brings reference data up to date.
     ///
     /// - `state` is what the last `begin` returned (`None` at first, or when the configuration of the source changed).
-    /// - Change it returns is kept and given to the next `begin`; reference data younger than a day costs no request.
+    /// - What it returns is kept and given to the next `begin`; reference data younger than a day costs no request.
     async fn begin(&self, state: Option<serde_json::Value>, run: &Run) -> Result<serde_json::Value>;
 
     /// Fetches what follows `cursor` (`None`: from the start), as many requests as one page needs.

@@ -12,7 +12,7 @@ use crate::model::transitions::{StatusTracker, StatusTransition};
 use crate::model::{Artifact, Change, Facts, ParentRef, SmolStr, StoredEvent, TaskRecord, string_enum};
 
 string_enum! {
-    /// Change an entry of a timeline is about.
+    /// What an entry of a timeline is about.
     EventKind {
         /// It came to be; `to` is its first status.
         Created = "created",
@@ -66,7 +66,7 @@ string_enum! {
 pub struct EventView {
     /// When it happened, or was seen.
     pub at: Millis,
-    /// Change it is about.
+    /// What it is about.
     pub kind: EventKind,
     /// The value before: a word, number, list or null, as [`EventKind`] tells.
     pub from: Value,
@@ -93,7 +93,8 @@ pub(super) fn events(record: &TaskRecord, parent_id: &dyn Fn(&ParentRef) -> Resu
         let cause = step.clone().unwrap_or_else(|| fact.clone());
         events.push(fact);
         events.extend(step);
-        events.extend(tracker.snapshots(&record.timeline, place, &state.facts).map(|snapshot| shown(snapshot, &cause)));
+        events
+            .extend(tracker.transitions(&record.timeline, place, &state.facts).map(|snapshot| shown(snapshot, &cause)));
     }
     Ok(events)
 }
@@ -111,7 +112,7 @@ fn told(
     let fact = EventView { at: event.at, kind, from, to, actor, observed, derived: None };
     let Some(step) = step else { return Ok((fact, None)) };
     let (kind, from, to) = change(&before, &step, parent_id)?;
-    let step = EventView { kind, from, to, derived: event.change.artifact().map(inference::said), ..fact.clone() };
+    let step = EventView { kind, from, to, derived: event.change.artifact().map(inference::label), ..fact.clone() };
     Ok((fact, Some(step)))
 }
 
@@ -135,7 +136,7 @@ fn shown(snapshot: StatusTransition, cause: &EventView) -> EventView {
     }
 }
 
-/// Change a fact changed: its kind, the value before it and the value after it.
+/// What a fact changed: its kind, the value before it and the value after it.
 fn change(
     before: &Facts,
     change: &Change,

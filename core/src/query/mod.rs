@@ -1,4 +1,4 @@
-//! Change people see of tasks and sprints: the objects of the `tasks`, `sprints` and `show` commands. Only reads.
+//! What people see of tasks and sprints: the objects of the `tasks`, `sprints` and `show` commands. Only reads.
 //!
 //! Read [`Viewer`] first: it makes a [`TaskView`] or [`SprintView`] of what the store keeps, at one moment. Every number in
 //! them follows from timelines through [`crate::model::timeline`], [`crate::model::sprint`] and [`crate::model::totals`]; what is added here is the
@@ -41,7 +41,7 @@ pub struct Viewer<'a> {
     sprints: RefCell<HashMap<TaskKey, Option<Rc<SprintRecord>>>>,
 }
 
-/// Change others need to know of a task: little enough to remember for many.
+/// What others need to know of a task: little enough to remember for many.
 #[derive(Debug)]
 struct Neighbour {
     /// The key people say now.

@@ -77,7 +77,7 @@ pub struct DayView {
     pub scope: f64,
     /// In it and done.
     pub completed: f64,
-    /// Change would remain on a straight line from what was committed to nothing at the end.
+    /// What would remain on a straight line from what was committed to nothing at the end.
     pub ideal: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Change a task leaves in the indexes: a pure function of its record. A changed task moves the indexes by the difference.
+//! What a task leaves in the indexes: a pure function of its record. A changed task moves the indexes by the difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,9 +17,9 @@ pub(crate) struct Footprint {
     pub(crate) parent: Option<SmolStr>,
     /// The native project it is in.
     pub(crate) project: Option<SmolStr>,
-    /// Change it adds to each ancestor by itself.
+    /// What it adds to each ancestor by itself.
     pub(crate) own: Rollup,
-    /// Change it adds to the totals of each native project.
+    /// What it adds to the totals of each native project.
     pub(crate) totals: BTreeMap<SmolStr, Totals>,
 }
 

@@ -63,8 +63,8 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     }
 }
 
-/// Change is said when a stored value cannot be read.
-const BROKEN: &str = "read the store: a value is damaged; run `contextcore store verify`, or move the directory quarantined and \
+/// What is said when a stored value cannot be read.
+const BROKEN: &str = "read the store: a value is damaged; run `contextcore store verify`, or move the directory aside and \
                       sync again (the tools hold the truth, and ids stay the same)";
 
 /// The error for something a newer program wrote.

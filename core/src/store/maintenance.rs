@@ -20,7 +20,7 @@ const HEADER: &str = "contextcore-store";
 /// Keys written per batch while importing.
 const IMPORT_BATCH: usize = 1_000;
 
-/// Change a verification found.
+/// What a verification found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Verified {
     /// Tasks read.
@@ -31,7 +31,7 @@ pub struct Verified {
     pub sprints: u64,
     /// Journal items read.
     pub journal: u64,
-    /// Change is wrong; empty when all is well.
+    /// What is wrong; empty when all is well.
     pub problems: Vec<String>,
 }
 
@@ -134,7 +134,7 @@ impl Store {
         let (fresh_path, old_path) = (beside(&path, "compact"), beside(&path, "old"));
         let moved =
             |error: std::io::Error| Error::new(ErrorKind::Store, "put the compacted store in place").caused_by(error);
-        // Change a compaction that was killed left behind: this store is open, so it is the whole one.
+        // What a compaction that was killed left behind: this store is open, so it is the whole one.
         for left in [&fresh_path, &old_path].into_iter().filter(|left| left.exists()) {
             std::fs::remove_dir_all(left).map_err(moved)?;
         }

@@ -34,7 +34,7 @@ const FREE_SPACE_FLOOR: u64 = 32 << 20;
 /// Memory sled may use for pages.
 const CACHE_BYTES: u64 = 8 << 20;
 
-/// One thing that changed, as the journal lists it. Change exactly is in the record, under the same journal number.
+/// One thing that changed, as the journal lists it. What exactly is in the record, under the same journal number.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Item {
     /// A task has new facts.
@@ -76,7 +76,7 @@ pub struct DeadLetter {
     pub signal: String,
     /// The backend's words.
     pub reason: String,
-    /// Change to do about it, if we know.
+    /// What to do about it, if we know.
     pub hint: Option<String>,
     /// How many spans, records or points.
     pub items: u64,
@@ -84,7 +84,7 @@ pub struct DeadLetter {
     pub at: Millis,
 }
 
-/// Change is remembered of a source's runs.
+/// What is remembered of a source's runs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SourceStatus {
     /// When a run last began.
@@ -334,7 +334,7 @@ impl Store {
         self.json(&Key::new(Kind::Cursor).text(source).text(stream).build())
     }
 
-    /// Change is remembered of a source's runs.
+    /// What is remembered of a source's runs.
     pub fn source_status(&self, source: &str) -> Result<SourceStatus> {
         Ok(self.json(&Key::new(Kind::Meta).text("source").text(source).build())?.unwrap_or_default())
     }
@@ -464,11 +464,11 @@ fn open_error(path: &Path, error: sled::Error) -> Error {
     if locked { error.with("locked", "true") } else { error }
 }
 
-/// Change to do about a damaged store.
-const ASIDE: &str = "its data is damaged; move the directory quarantined and sync again (the tools hold the truth, and ids stay \
+/// What to do about a damaged store.
+const ASIDE: &str = "its data is damaged; move the directory aside and sync again (the tools hold the truth, and ids stay \
                      the same)";
 
-/// Change is said of a store that has lost something.
+/// What is said of a store that has lost something.
 fn damaged() -> Error {
     Error::new(ErrorKind::Store, format!("open the store: {ASIDE}"))
 }

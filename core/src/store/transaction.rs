@@ -180,7 +180,7 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Change waits for a task of this name, in the order of sources and ids.
+    /// What waits for a task of this name, in the order of sources and ids.
     pub fn waiting(&self, name: &str) -> Result<Vec<StoredActivity>> {
         let keys = self.beginning(Key::new(Kind::Waiting).text(name).build())?;
         keys.iter().filter_map(|key| self.get(key).transpose()).collect()

@@ -102,7 +102,7 @@ fn brief(facts: &Facts) -> String {
     )
 }
 
-/// Change must hold for every task: the facts of the first day and all changes lead to the facts of today.
+/// What must hold for every task: the facts of the first day and all changes lead to the facts of today.
 fn assert_closed(task: &TaskObservation) {
     let mut facts = None;
     for entry in &task.history {

@@ -62,7 +62,7 @@ fn span(id: &str, state: &str, at: &str) -> Value {
     json!({"id": id, "stateId": state, "startedAt": at})
 }
 
-/// Change was told, a line a fact.
+/// What was told, a line a fact.
 fn tell(task: &TaskObservation) -> String {
     let mut text = format!("{} {} by {:?}, {:?}\n", task.native_id, task.url, task.reporter, task.blockers);
     for entry in &task.history {

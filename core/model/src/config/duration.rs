@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Change [`parse`] accepts, for the JSON Schema.
+/// What [`parse`] accepts, for the JSON Schema.
 pub const PATTERN: &str = r"^([0-9]+(ms|s|m|h|d|w))+$";
 
 /// Milliseconds of each unit. Months and years are left out on purpose: they have no fixed length.

@@ -1,4 +1,4 @@
-//! Change the program runs on: the configuration after validation. Every value is present, in range and of its own type;
+//! What the program runs on: the configuration after validation. Every value is present, in range and of its own type;
 //! an `Option` here means that absence itself is a setting, and its doc says which.
 
 use std::collections::BTreeMap;
@@ -18,11 +18,11 @@ use crate::{Status, TaskType};
 pub struct Config {
     /// Where the store lives.
     pub store: StoreConfig,
-    /// Change is sent, how far back and where to.
+    /// What is sent, how far back and where to.
     pub export: ExportConfig,
     /// Where `serve` listens for health checks, scrapes and webhooks.
     pub listen: SocketAddr,
-    /// Change personal data leaves the program.
+    /// What personal data leaves the program.
     pub privacy: Privacy,
     /// The portfolio view over native projects, in file order. Ids are unique, and no native project is in two of them.
     pub projects: Vec<ProjectConfig>,
@@ -51,7 +51,7 @@ pub struct StoreConfig {
     pub path: PathBuf,
 }
 
-/// Change is sent, how far back and how often.
+/// What is sent, how far back and how often.
 #[derive(Debug, Clone)]
 pub struct ExportConfig {
     /// How far back the first sync replays, in milliseconds. `None` is `all`.
@@ -90,7 +90,7 @@ pub struct SignalTarget {
     pub protocol: Protocol,
 }
 
-/// Change personal data leaves the program.
+/// What personal data leaves the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Privacy {
@@ -102,7 +102,7 @@ pub struct Privacy {
     pub comments: CommentPrivacy,
 }
 
-/// Change is told of people.
+/// What is told of people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AssigneePrivacy {
@@ -115,7 +115,7 @@ pub enum AssigneePrivacy {
     Omit,
 }
 
-/// Change is told of titles.
+/// What is told of titles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TitlePrivacy {
@@ -126,7 +126,7 @@ pub enum TitlePrivacy {
     Omit,
 }
 
-/// Change is told of comments.
+/// What is told of comments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CommentPrivacy {
@@ -164,7 +164,7 @@ pub struct ProjectConfig {
     pub owner: Option<String>,
     /// How much hangs on it, where known.
     pub criticality: Option<Criticality>,
-    /// Change it is worth to the business, where known, e.g. `revenue-primary`.
+    /// What it is worth to the business, where known, e.g. `revenue-primary`.
     pub value: Option<String>,
     /// Pairs of source name and native project. Every source exists.
     pub include: Vec<(String, String)>,
@@ -208,7 +208,7 @@ pub struct SourceConfig {
     pub url: String,
     /// The file to read, for a kind that reads one instead of asking a tool.
     pub path: Option<PathBuf>,
-    /// Change the tool signs its calls to our webhook with, read late. `None`: nobody may call.
+    /// What the tool signs its calls to our webhook with, read late. `None`: nobody may call.
     pub webhook: Option<SecretRef>,
     /// The account the token belongs to. `None`: the token stands alone (a bearer token).
     pub email: Option<String>,
@@ -227,7 +227,7 @@ pub struct SourceConfig {
     /// The tool's fields by our name for them. One that is absent is discovered. The names are the connector's to
     /// check.
     pub fields: BTreeMap<String, String>,
-    /// Change counts as blocked.
+    /// What counts as blocked.
     pub blocked: BlockedConfig,
     /// Whether commits, pull requests and CI move the status.
     pub derive_status: bool,
@@ -255,7 +255,7 @@ pub struct AppConfig {
     pub installation: u32,
 }
 
-/// Change counts as blocked.
+/// What counts as blocked.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BlockedConfig {

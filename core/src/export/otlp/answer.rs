@@ -12,6 +12,7 @@ use prost::Message;
 use tonic::Code;
 
 use super::Signal;
+use crate::http::limits::parse_retry_after;
 use crate::model::error::{Error, ErrorKind, Retry};
 use crate::model::time::Millis;
 
@@ -25,20 +26,20 @@ pub(super) enum Verdict {
     /// The request is too large: send it in two.
     Split,
     /// The backend will never take these items: set them aside and go on.
-    RefusedBatch,
+    DeadLetter,
     /// Nothing is wrong with the items but with us (address, credential): stop, so that nothing is lost.
     Stop,
 }
 
 impl Verdict {
-    const ALL: [Self; 5] = [Self::Retry, Self::RetryBounded, Self::Split, Self::RefusedBatch, Self::Stop];
+    const ALL: [Self; 5] = [Self::Retry, Self::RetryBounded, Self::Split, Self::DeadLetter, Self::Stop];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Retry => "retry",
             Self::RetryBounded => "retry_bounded",
             Self::Split => "split",
-            Self::RefusedBatch => "dead_letter",
+            Self::DeadLetter => "dead_letter",
             Self::Stop => "stop",
         }
     }
@@ -99,7 +100,7 @@ fn grpc_verdict(code: Code, text: &str, after: Option<Duration>) -> Verdict {
         Code::ResourceExhausted | Code::Internal | Code::Unknown => Verdict::RetryBounded,
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Aborted => Verdict::Retry,
         Code::OutOfRange | Code::DataLoss => Verdict::Retry,
-        Code::InvalidArgument | Code::FailedPrecondition | Code::AlreadyExists => Verdict::RefusedBatch,
+        Code::InvalidArgument | Code::FailedPrecondition | Code::AlreadyExists => Verdict::DeadLetter,
         Code::Unauthenticated | Code::PermissionDenied | Code::NotFound | Code::Unimplemented | Code::Ok => {
             Verdict::Stop
         }
@@ -134,7 +135,7 @@ fn http_verdict(status: u16, text: &str) -> Verdict {
         408 | 429 | 502 | 503 | 504 => Verdict::Retry,
         401 | 403 | 404 | 405 | 407 | 415 | 501 => Verdict::Stop,
         500.. => Verdict::RetryBounded,
-        400.. => Verdict::RefusedBatch,
+        400.. => Verdict::DeadLetter,
         // A redirect or an informational answer: not an OTLP endpoint.
         _ => Verdict::Stop,
     }
@@ -229,16 +230,6 @@ fn is_rate_limit(text: &str) -> bool {
     text.contains("rate_limited") || text.contains("rate limit")
 }
 
-/// Reads `Retry-After`: seconds, or a date (RFC 9110).
-fn parse_retry_after(value: &str, now: Millis) -> Option<Duration> {
-    let value = value.trim();
-    if let Ok(seconds) = value.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = jiff::fmt::rfc2822::parse(value).ok()?.timestamp().as_millisecond();
-    Some(Duration::from_millis(u64::try_from(at - now.0).unwrap_or(0)))
-}
-
 /// The longest text of a backend we repeat, in characters.
 const MAX_TEXT: usize = 300;
 
@@ -328,12 +319,12 @@ mod tests {
 
     #[test]
     fn http_statuses_mean_what_the_contract_says() {
-        use Verdict::{RefusedBatch, Retry, RetryBounded, Split, Stop};
+        use Verdict::{DeadLetter, Retry, RetryBounded, Split, Stop};
         let table = [
             (Stop, &[301, 302, 304, 401, 403, 404, 405, 407, 415, 501][..]),
             (Retry, &[408, 429, 502, 503, 504]),
             (RetryBounded, &[500, 507, 520, 599]),
-            (RefusedBatch, &[400, 402, 409, 422, 431]),
+            (DeadLetter, &[400, 402, 409, 422, 431]),
             (Split, &[413]),
         ];
         for (verdict, statuses) in table {
@@ -347,11 +338,11 @@ mod tests {
 
     #[test]
     fn grpc_codes_mean_what_the_contract_says() {
-        use Verdict::{RefusedBatch, Retry, RetryBounded, Split, Stop};
+        use Verdict::{DeadLetter, Retry, RetryBounded, Split, Stop};
         let table = [
             (Retry, &[Code::Unavailable, Code::DeadlineExceeded, Code::Aborted, Code::Cancelled, Code::DataLoss][..]),
             (RetryBounded, &[Code::Internal, Code::Unknown, Code::ResourceExhausted]),
-            (RefusedBatch, &[Code::InvalidArgument, Code::FailedPrecondition, Code::AlreadyExists]),
+            (DeadLetter, &[Code::InvalidArgument, Code::FailedPrecondition, Code::AlreadyExists]),
             (Stop, &[Code::Unauthenticated, Code::PermissionDenied, Code::NotFound, Code::Unimplemented]),
         ];
         for (verdict, codes) in table {
@@ -411,7 +402,7 @@ mod tests {
         let after = |value| http(503, b"", Some(value), now).after;
         assert_eq!(after("5"), Some(Duration::from_secs(5)));
         assert_eq!(after("Sun, 22 Nov 2026 10:00:30 GMT"), Some(Duration::from_secs(30)));
-        assert_eq!(after("Sun, 22 Nov 2026 09:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(after("Sun, 22 Nov 2026 09:00:00 GMT"), None, "a time that is past asks for nothing");
         assert_eq!(after("soon"), None);
     }
 

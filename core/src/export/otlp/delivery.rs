@@ -3,13 +3,13 @@
 //! Read [`Delivery::deliver`] first. [`step`] is the policy itself, pure: what a failure leads to. The rules are the ones of
 //! the telemetry contract, section Delivery:
 //!
-//! - What may pass is sent again, with backoff and jitter or when the backend asked for it, as long as [`Patience`] lasts.
+//! - What may pass is sent again, with backoff and jitter or when the backend asked for it, as long as [`ProgressDeadline`] lasts.
 //! - Traces wait longer after an ambiguous failure, since Tempo stores twice what it is sent twice within 30 s.
 //! - A 500 is tried a few times: Prometheus answers so to what it will never take.
 //! - What is too large is halved; what is refused for good is set aside as a [`RefusedBatch`], and the rest goes on.
 //! - A wrong address or credential goes up at once: no item is to blame, and none may be lost.
 
-use crate::clock;
+use crate::{backoff, clock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -50,31 +50,22 @@ impl Default for RetryPolicy {
     }
 }
 
-impl RetryPolicy {
-    /// The pause after the `failures`-th failure in a row (from 1): doubling, and between half of it and all of it as `roll`
-    /// (0 to 1) has it, so that many clients do not come back together.
-    fn backoff(&self, failures: u32, roll: f64) -> Duration {
-        let doubled = self.first_wait.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
-        doubled.min(self.longest_wait).mul_f64(0.5 + roll.clamp(0.0, 1.0) / 2.0)
-    }
-}
-
 /// How long to go on without any progress. One for all deliveries that share a fate: progress of one is progress.
 #[derive(Debug)]
-pub struct Patience {
+pub struct ProgressDeadline {
     give_up: Option<Duration>,
     /// When the first attempt began that has not been followed by a success.
     trying_since: Option<Instant>,
 }
 
-impl Patience {
+impl ProgressDeadline {
     /// Gives up when nothing was taken for `give_up`.
     pub fn new(give_up: Duration) -> Self {
         Self { give_up: Some(give_up), trying_since: None }
     }
 
     /// Never gives up: for a service that runs until it is told to stop.
-    pub fn endless() -> Self {
+    pub fn unlimited() -> Self {
         Self { give_up: None, trying_since: None }
     }
 
@@ -88,11 +79,11 @@ impl Patience {
 
     fn allows(&self, pause: Duration) -> bool {
         let spent = self.trying_since.map_or(Duration::ZERO, |since| since.elapsed());
-        self.give_up.is_none_or(|give_up| spent + pause <= give_up)
+        self.give_up.is_none_or(|give_up| spent.saturating_add(pause) <= give_up)
     }
 }
 
-impl Default for Patience {
+impl Default for ProgressDeadline {
     /// Two minutes, as `export.give_up` has it.
     fn default() -> Self {
         Self::new(Duration::from_secs(120))
@@ -135,7 +126,7 @@ impl Delivered {
         };
         self.accepted += items - rejected;
         match reason {
-            Some(reason) if rejected > 0 => self.bury(signal, reason, rejected),
+            Some(reason) if rejected > 0 => self.refuse(signal, reason, rejected),
             Some(reason) => {
                 tracing::warn!(signal = signal.as_str(), reason, "the backend took the batch with a warning")
             }
@@ -143,7 +134,7 @@ impl Delivered {
         }
     }
 
-    fn bury(&mut self, signal: Signal, reason: String, items: u64) {
+    fn refuse(&mut self, signal: Signal, reason: String, items: u64) {
         let hint = hint(signal, &reason).map(str::to_owned);
         tracing::warn!(signal = signal.as_str(), items, reason, hint, "the backend refused telemetry for good");
         self.rejected += items;
@@ -158,7 +149,7 @@ pub struct Delivery {
     stop: CancellationToken,
     /// A server error with a text we know has outlasted its tries once: the next one need not prove itself again. (A year of
     /// samples that are too old would otherwise cost seven seconds a batch.)
-    proven: AtomicBool,
+    known_permanent: AtomicBool,
 }
 
 impl Delivery {
@@ -169,7 +160,7 @@ impl Delivery {
 
     /// The same with other times.
     pub fn with_policy(sink: Box<dyn Sink>, stop: CancellationToken, policy: RetryPolicy) -> Self {
-        Self { sink, policy, stop, proven: AtomicBool::new(false) }
+        Self { sink, policy, stop, known_permanent: AtomicBool::new(false) }
     }
 
     /// The sink's own description.
@@ -180,14 +171,14 @@ impl Delivery {
     /// Sends `batch` until every item of it was taken or refused for good.
     ///
     /// # Errors
-    /// [`ErrorKind::Export`] when the destination or the credential is wrong, or nothing was taken for as long as `patience`
+    /// [`ErrorKind::Export`] when the destination or the credential is wrong, or nothing was taken for as long as `deadline`
     /// lasts; [`ErrorKind::Cancelled`] when asked to stop, at the latest after [`RetryPolicy::stop_grace`]. The batch must
     /// then be delivered again as a whole; [`Error::retry`] says when.
-    pub async fn deliver(&self, batch: Batch, patience: &mut Patience) -> Result<Delivered> {
+    pub async fn deliver(&self, batch: Batch, deadline: &mut ProgressDeadline) -> Result<Delivered> {
         let mut done = Delivered::default();
         let mut waiting = vec![batch];
         while let Some(batch) = waiting.pop() {
-            if let Some((first, second)) = self.settle(batch, patience, &mut done).await? {
+            if let Some((first, second)) = self.settle(batch, deadline, &mut done).await? {
                 waiting.extend([second, first]);
             }
         }
@@ -198,16 +189,17 @@ impl Delivery {
     async fn settle(
         &self,
         batch: Batch,
-        patience: &mut Patience,
+        deadline: &mut ProgressDeadline,
         done: &mut Delivered,
     ) -> Result<Option<(Batch, Batch)>> {
         let (signal, items) = (batch.signal(), batch.items());
         if items == 0 {
             return Ok(None);
         }
-        let mut failures = Failures { proven: self.proven.load(Ordering::Relaxed), ..Failures::default() };
+        let mut failures =
+            Failures { known_permanent: self.known_permanent.load(Ordering::Relaxed), ..Failures::default() };
         loop {
-            patience.attempt();
+            deadline.attempt();
             let error = match self.attempt(&batch).await? {
                 Ok(outcome) => {
                     done.take(outcome, signal, items as u64);
@@ -216,10 +208,10 @@ impl Delivery {
                 Err(error) => error,
             };
             match step(&self.policy, signal, items, &mut failures, &error, rand::random()) {
-                Step::Up => return Err(error),
-                Step::Bury => {
-                    self.proven.fetch_or(failures.proven, Ordering::Relaxed);
-                    done.bury(signal, reason(&error), items as u64);
+                Step::Fail => return Err(error),
+                Step::DeadLetter => {
+                    self.known_permanent.fetch_or(failures.known_permanent, Ordering::Relaxed);
+                    done.refuse(signal, reason(&error), items as u64);
                     break;
                 }
                 Step::Split => {
@@ -230,12 +222,12 @@ impl Delivery {
                     );
                     return Ok(batch.halves());
                 }
-                Step::Wait(pause) if patience.allows(pause) => self.pause(signal, pause, &error).await?,
-                Step::Wait(pause) => return Err(gave_up(error, pause, patience)),
+                Step::Wait(pause) if deadline.allows(pause) => self.pause(signal, pause, &error).await?,
+                Step::Wait(pause) => return Err(gave_up(error, pause, deadline)),
             }
             done.retries += 1;
         }
-        patience.progress();
+        deadline.progress();
         Ok(None)
     }
 
@@ -272,7 +264,7 @@ struct Failures {
     all: u32,
     server_errors: u32,
     /// Server errors whose text we know are known to last.
-    proven: bool,
+    known_permanent: bool,
 }
 
 /// What a failure leads to.
@@ -280,34 +272,40 @@ struct Failures {
 enum Step {
     Wait(Duration),
     Split,
-    Bury,
-    Up,
+    DeadLetter,
+    Fail,
 }
 
 /// The policy: counts `error` among the `failures` of a batch with `items`, and says what comes next.
-fn step(policy: &RetryPolicy, signal: Signal, items: usize, failures: &mut Failures, error: &Error, roll: f64) -> Step {
+fn step(
+    policy: &RetryPolicy,
+    signal: Signal,
+    items: usize,
+    failures: &mut Failures,
+    error: &Error,
+    random: f64,
+) -> Step {
     let verdict = Verdict::of(error);
     let known = hint(signal, &reason(error)).is_some();
-    let tries = if failures.proven && known { 0 } else { policy.server_error_retries };
+    let tries = if failures.known_permanent && known { 0 } else { policy.server_error_retries };
     failures.all += 1;
     failures.server_errors += u32::from(verdict == Verdict::RetryBounded);
     match verdict {
-        Verdict::Stop => Step::Up,
+        Verdict::Stop => Step::Fail,
         Verdict::Split if items > 1 => Step::Split,
-        Verdict::Split | Verdict::RefusedBatch => Step::Bury,
+        Verdict::Split | Verdict::DeadLetter => Step::DeadLetter,
         Verdict::RetryBounded if failures.server_errors > tries => {
-            failures.proven |= known;
-            Step::Bury
+            failures.known_permanent |= known;
+            Step::DeadLetter
         }
-        Verdict::Retry | Verdict::RetryBounded => Step::Wait(pause(policy, signal, failures.all, error, roll)),
+        Verdict::Retry | Verdict::RetryBounded => Step::Wait(pause(policy, signal, failures.all, error, random)),
     }
 }
 
-fn pause(policy: &RetryPolicy, signal: Signal, failures: u32, error: &Error, roll: f64) -> Duration {
+fn pause(policy: &RetryPolicy, signal: Signal, failures: u32, error: &Error, random: f64) -> Duration {
     let pause = match error.retry() {
-        // Never sooner than asked; a little later, so that not all come at that moment.
-        Retry::After(asked) => asked.max(policy.first_wait).mul_f64(1.0 + roll / 10.0),
-        Retry::Backoff | Retry::Never => policy.backoff(failures, roll),
+        Retry::After(asked) => backoff::with_jitter(asked.max(policy.first_wait), random),
+        Retry::Backoff | Retry::Never => backoff::delay(policy.first_wait, policy.longest_wait, failures, random),
     };
     let twice_hurts = signal == Signal::Traces && error.context("ambiguous") == Some("true");
     if twice_hurts { pause.max(policy.ambiguous_wait) } else { pause }
@@ -317,8 +315,8 @@ fn reason(error: &Error) -> String {
     error.context("answer").map_or_else(|| error.full(), str::to_owned)
 }
 
-fn gave_up(error: Error, pause: Duration, patience: &Patience) -> Error {
-    let limit = patience.give_up.unwrap_or_default();
+fn gave_up(error: Error, pause: Duration, deadline: &ProgressDeadline) -> Error {
+    let limit = deadline.give_up.unwrap_or_default();
     error.with_retry(Retry::After(pause)).with("gave_up_after", format!("{limit:?} without progress"))
 }
 
@@ -334,18 +332,18 @@ mod tests {
         Error::new(ErrorKind::Export, "export").with_retry(retry).with("verdict", verdict)
     }
 
-    fn waits(signal: Signal, error: &Error, failures: u32, roll: f64) -> Step {
+    fn waits(signal: Signal, error: &Error, failures: u32, random: f64) -> Step {
         let mut failures = Failures { all: failures - 1, ..Failures::default() };
-        step(&RetryPolicy::default(), signal, 10, &mut failures, error, roll)
+        step(&RetryPolicy::default(), signal, 10, &mut failures, error, random)
     }
 
     #[test]
-    fn waits_double_up_to_the_longest_with_jitter_below() {
+    fn waits_double_up_to_the_longest_and_jitter_adds_to_them() {
         let error = error("retry", Retry::Backoff);
         for (failures, seconds) in [(1, 1), (2, 2), (3, 4), (5, 16), (6, 30), (40, 30), (u32::MAX, 30)] {
-            let most = Duration::from_secs(seconds);
-            assert_eq!(waits(Signal::Logs, &error, failures, 1.0), Step::Wait(most));
-            assert_eq!(waits(Signal::Logs, &error, failures, 0.0), Step::Wait(most / 2));
+            let least = Duration::from_secs(seconds);
+            assert_eq!(waits(Signal::Logs, &error, failures, 0.0), Step::Wait(least));
+            assert_eq!(waits(Signal::Logs, &error, failures, 1.0), Step::Wait(least * 6 / 5));
         }
     }
 
@@ -353,14 +351,24 @@ mod tests {
     fn a_time_asked_for_is_never_cut_short() {
         let error = error("retry", Retry::After(Duration::from_secs(50)));
         assert_eq!(waits(Signal::Traces, &error, 9, 0.0), Step::Wait(Duration::from_secs(50)));
-        assert_eq!(waits(Signal::Traces, &error, 9, 1.0), Step::Wait(Duration::from_secs(55)));
+        assert_eq!(waits(Signal::Traces, &error, 9, 1.0), Step::Wait(Duration::from_secs(60)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_absurd_time_asked_for_is_given_up_on() {
+        let error = error("retry", Retry::After(Duration::MAX));
+        assert_eq!(waits(Signal::Logs, &error, 1, 1.0), Step::Wait(Duration::MAX));
+        let mut deadline = ProgressDeadline::default();
+        deadline.attempt();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!deadline.allows(Duration::MAX));
     }
 
     #[test]
     fn ambiguous_traces_wait_at_least_35_seconds() {
         let error = error("retry", Retry::Backoff).with("ambiguous", true);
         assert_eq!(waits(Signal::Traces, &error, 1, 0.5), Step::Wait(Duration::from_secs(35)));
-        assert!(matches!(waits(Signal::Metrics, &error, 1, 0.5), Step::Wait(wait) if wait < Duration::from_secs(1)));
+        assert!(matches!(waits(Signal::Metrics, &error, 1, 0.5), Step::Wait(wait) if wait < Duration::from_secs(2)));
     }
 
     #[test]
@@ -372,21 +380,21 @@ mod tests {
             assert!(matches!(step(&bounded), Step::Wait(_)));
             assert!(matches!(step(&plain), Step::Wait(_)));
         }
-        assert_eq!(step(&bounded), Step::Bury);
+        assert_eq!(step(&bounded), Step::DeadLetter);
     }
 
     #[tokio::test(start_paused = true)]
     async fn patience_counts_from_the_first_attempt_after_progress() {
-        let mut patience = Patience::new(Duration::from_secs(60));
-        assert!(patience.allows(Duration::from_secs(60)));
-        patience.attempt();
+        let mut deadline = ProgressDeadline::new(Duration::from_secs(60));
+        assert!(deadline.allows(Duration::from_secs(60)));
+        deadline.attempt();
         tokio::time::advance(Duration::from_secs(40)).await;
-        patience.attempt();
-        assert!(patience.allows(Duration::from_secs(20)) && !patience.allows(Duration::from_secs(21)));
-        patience.progress();
+        deadline.attempt();
+        assert!(deadline.allows(Duration::from_secs(20)) && !deadline.allows(Duration::from_secs(21)));
+        deadline.progress();
         tokio::time::advance(Duration::from_secs(600)).await;
-        patience.attempt();
-        assert!(patience.allows(Duration::from_secs(60)));
-        assert!(Patience::endless().allows(Duration::MAX));
+        deadline.attempt();
+        assert!(deadline.allows(Duration::from_secs(60)));
+        assert!(ProgressDeadline::unlimited().allows(Duration::MAX));
     }
 }

@@ -16,7 +16,7 @@ use tonic::{ConnectError, Request, Status};
 
 use super::answer::{self, Refusal};
 use super::{Batch, OtlpTarget, Outcome, Signal, Sink, outcome};
-use crate::http::redact::Known;
+use crate::http::redact::KnownSecrets;
 use crate::http::tls;
 use crate::model::error::{Error, ErrorKind, Result};
 
@@ -32,7 +32,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct GrpcSink {
     channel: Channel,
     metadata: MetadataMap,
-    known: Known,
+    known: KnownSecrets,
     timeout: Duration,
     gzip: bool,
     endpoint: String,
@@ -156,7 +156,7 @@ fn endpoint(target: &OtlpTarget, url: &Uri) -> Result<Endpoint> {
 }
 
 /// What a failed call means: the server's own status, or a connection that failed before or after the request was sent.
-fn refusal(status: &Status, known: &Known) -> Refusal {
+fn refusal(status: &Status, known: &KnownSecrets) -> Refusal {
     let Some(cause) = status.source() else {
         return answer::grpc(status.code(), &known.mask(status.message()), status.details());
     };

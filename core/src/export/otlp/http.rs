@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::answer::{self, Refusal, Verdict};
 use super::{Batch, OtlpTarget, Outcome, Signal, Sink, outcome};
-use crate::http::redact::Known;
+use crate::http::redact::KnownSecrets;
 use crate::http::tls;
 use crate::model::error::{Error, ErrorKind, Result};
 
@@ -24,7 +24,7 @@ pub(super) struct HttpSink {
     client: reqwest::Client,
     url: String,
     headers: HeaderMap,
-    known: Known,
+    known: KnownSecrets,
     timeout: Duration,
     gzip: bool,
     signal: Signal,
@@ -90,8 +90,9 @@ impl Sink for HttpSink {
 
 /// The client for `url`. The time limit of a request is the sender's.
 pub(super) fn client(target: &OtlpTarget, url: &Uri) -> Result<reqwest::Client> {
+    let builder = tls::client_builder(target.ca_file.as_deref())?;
     // A redirect would turn the POST into a GET; it is an answer like another, and it stops the export.
-    let builder = tls::suited_to(tls::client_builder(target.ca_file.as_deref())?, url)
+    let builder = tls::suited_to(builder, url.scheme_str().unwrap_or_default(), url.host())
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(10).min(target.timeout));
     let refused = |error: reqwest::Error| {
@@ -141,7 +142,7 @@ async fn read(response: &mut reqwest::Response) -> reqwest::Result<Bytes> {
 }
 
 /// Reads a 2xx. Loki and Prometheus answer without a body; a web page means that this is no OTLP endpoint.
-fn success(headers: &HeaderMap, body: &Bytes, known: &Known) -> Result<Outcome, Refusal> {
+fn success(headers: &HeaderMap, body: &Bytes, known: &KnownSecrets) -> Result<Outcome, Refusal> {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if kind.starts_with("application/x-protobuf") {
         return Ok(outcome(super::partial(body.clone()), known));
@@ -173,7 +174,7 @@ mod tests {
 
     fn answered(kind: &'static str, body: &'static str) -> Result<Outcome, Refusal> {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
-        success(&headers, &Bytes::from_static(body.as_bytes()), &Known::new([]))
+        success(&headers, &Bytes::from_static(body.as_bytes()), &KnownSecrets::new([]))
     }
 
     #[test]
@@ -184,7 +185,7 @@ mod tests {
 
     #[test]
     fn answers_without_a_body_or_in_json_are_read() {
-        assert_eq!(success(&HeaderMap::new(), &Bytes::new(), &Known::new([])).unwrap(), Outcome::Accepted);
+        assert_eq!(success(&HeaderMap::new(), &Bytes::new(), &KnownSecrets::new([])).unwrap(), Outcome::Accepted);
         assert_eq!(answered("application/json", "{}").unwrap(), Outcome::Accepted);
         let partial = r#"{"partialSuccess": {"rejectedSpans": "3", "errorMessage": "too big"}}"#;
         let expected = Outcome::Partial { rejected: 3, reason: "too big".to_owned() };

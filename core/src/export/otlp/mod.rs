@@ -30,11 +30,12 @@ pub use answer::hint;
 pub use batch::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, TraceId, within_limits};
 pub(crate) use batch::{Heading, Kind};
 pub use budget::{Admission, MAX_LIVE_TRACES, TRACE_WINDOW, TraceBudget};
-pub use delivery::{Delivered, Delivery, Patience, RefusedBatch, RetryPolicy};
+pub use delivery::{Delivered, Delivery, ProgressDeadline, RefusedBatch, RetryPolicy};
 pub use reason::Reason;
 
 use crate::config::{OtlpConfig, Resolve};
-use crate::http::redact::Known;
+use crate::http::redact::KnownSecrets;
+use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
 pub use crate::model::signal::{Protocol, Signal};
 
@@ -129,9 +130,9 @@ pub fn connect(target: &OtlpTarget, signal: Signal) -> Result<Box<dyn Sink>> {
 }
 
 /// The header values a backend might quote in its answers, whole and without their scheme (`Basic`, `Bearer`).
-fn known_secrets(target: &OtlpTarget) -> Known {
+fn known_secrets(target: &OtlpTarget) -> KnownSecrets {
     let forms = |value: &str| [value.to_owned(), value.rsplit(' ').next().unwrap_or_default().to_owned()];
-    Known::new(target.headers.iter().flat_map(|(_, value)| forms(value.trim())))
+    KnownSecrets::new(target.headers.iter().flat_map(|(_, value)| forms(value.trim())))
 }
 
 /// The way to a backend, for somebody who speaks OTLP by other means than a [`Sink`] (the OpenTelemetry SDK): TLS, private CA,
@@ -218,7 +219,7 @@ fn partial(answer: impl Buf) -> Option<(i64, String)> {
 }
 
 /// The outcome an OTLP `partial_success` describes: its (signed) count and its message, in which our own secrets are masked.
-fn outcome(partial: Option<(i64, String)>, known: &Known) -> Outcome {
+fn outcome(partial: Option<(i64, String)>, known: &KnownSecrets) -> Outcome {
     match partial {
         Some((rejected, reason)) if rejected > 0 || !reason.is_empty() => {
             let reason = answer::one_line(&known.mask(&reason));
@@ -237,14 +238,14 @@ pub struct CountingSink {
 impl CountingSink {
     /// How many items of `signal` it took.
     pub fn count(&self, signal: Signal) -> u64 {
-        self.items.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[signal as usize]
+        lock(&self.items)[signal as usize]
     }
 }
 
 #[async_trait]
 impl Sink for CountingSink {
     async fn export(&self, batch: &Batch) -> Result<Outcome> {
-        let mut items = self.items.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut items = lock(&self.items);
         items[batch.signal() as usize] += batch.items() as u64;
         Ok(Outcome::Accepted)
     }

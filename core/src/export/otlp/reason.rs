@@ -56,22 +56,22 @@ impl Reason {
     /// The reason behind a refusal in a backend's words, code included.
     ///
     /// Sources: what Tempo, Loki and Prometheus answered when tried, and the messages in their sources; Mimir's from its error catalogue.
-    pub fn of(words: &str) -> Self {
-        let words = words.to_ascii_lowercase().replace('-', " ");
-        let told = WORDS.iter().find(|(_, needles)| needles.iter().any(|needle| words.contains(needle)));
-        told.map_or_else(|| Self::of_code(&words), |(reason, _)| *reason)
+    pub fn of(message: &str) -> Self {
+        let message = message.to_ascii_lowercase().replace('-', " ");
+        let named = PATTERNS.iter().find(|(_, needles)| needles.iter().any(|needle| message.contains(needle)));
+        named.map_or_else(|| Self::of_code(&message), |(reason, _)| *reason)
     }
 
     /// What a code without known words means.
-    fn of_code(words: &str) -> Self {
+    fn of_code(message: &str) -> Self {
         let wrong = ["http 400", "http 422", "grpc invalid_argument", "grpc failed_precondition"];
-        if wrong.iter().any(|code| words.starts_with(code)) { Self::Invalid } else { Self::Other }
+        if wrong.iter().any(|code| message.starts_with(code)) { Self::Invalid } else { Self::Other }
     }
 }
 
 /// What refusals say, in lower case and with spaces for hyphens. The first match counts: Loki's "too far behind" also names the
 /// oldest timestamp it takes.
-const WORDS: &[(Reason, &[&str])] = &[
+const PATTERNS: &[(Reason, &[&str])] = &[
     (
         Reason::RateLimited,
         &["rate limit", "rate_limited", "too many requests", "max ingestion rate", "max request rate"],
@@ -153,9 +153,9 @@ mod tests {
 
     #[test]
     fn refusals_in_the_words_of_the_backends_have_their_reasons() {
-        for (reason, words) in REFUSALS {
-            assert_eq!(Reason::of(words), *reason, "{words}");
+        for (reason, message) in REFUSALS {
+            assert_eq!(Reason::of(message), *reason, "{message}");
         }
-        assert!(Reason::ALL.iter().all(|reason| REFUSALS.iter().any(|(told, _)| told == reason)));
+        assert!(Reason::ALL.iter().all(|reason| REFUSALS.iter().any(|(named, _)| named == reason)));
     }
 }

@@ -117,7 +117,7 @@ async fn through(
     let collector = collector().await;
     collector.script(faults);
     let delivery = delivery(&collector, protocol, signal, &CancellationToken::new());
-    let done = delivery.deliver(batch(signal, count), &mut Patience::default()).await;
+    let done = delivery.deliver(batch(signal, count), &mut ProgressDeadline::default()).await;
     (done, collector)
 }
 
@@ -250,7 +250,7 @@ async fn a_backend_that_comes_back_gets_everything() {
         let collector = collector().await;
         collector.refuse_for(Duration::from_millis(200)).await;
         let delivery = delivery(&collector, protocol, Signal::Traces, &CancellationToken::new());
-        let done = delivery.deliver(traces(5), &mut Patience::default()).await.unwrap();
+        let done = delivery.deliver(traces(5), &mut ProgressDeadline::default()).await.unwrap();
         assert_eq!(done.accepted, 5);
         assert!(done.retries > 0);
         assert_eq!(stored(&collector), 5);
@@ -314,7 +314,7 @@ async fn a_known_server_error_that_lasted_once_is_not_tried_again_but_an_unknown
     let mut retries = Vec::new();
     for text in ["too old sample", "too old sample", "disk full"] {
         collector.always(Standin::Metrics, Some(Fault::server_error(text)));
-        retries.push(delivery.deliver(metrics(1), &mut Patience::default()).await.unwrap().retries);
+        retries.push(delivery.deliver(metrics(1), &mut ProgressDeadline::default()).await.unwrap().retries);
     }
     assert_eq!(retries, [3, 0, 3]);
 }
@@ -328,7 +328,7 @@ async fn a_batch_too_large_is_halved_until_it_fits_and_a_lone_giant_is_set_aside
         request.resource_spans[0].scope_spans[0].spans[4].name = "giant".repeat(200);
         let batch = Batch::from(request);
         let delivery = delivery(&collector, protocol, Signal::Traces, &CancellationToken::new());
-        let done = delivery.deliver(batch, &mut Patience::default()).await.unwrap();
+        let done = delivery.deliver(batch, &mut ProgressDeadline::default()).await.unwrap();
         assert_eq!((done.accepted, done.rejected, done.retries), (7, 1, 0));
         assert!(done.dead[0].reason.contains("larger than max"), "{:?}", done.dead);
         let names: Vec<String> = collector.spans().into_iter().map(|span| span.name).collect();
@@ -378,16 +378,16 @@ impl Sink for Flaky {
 async fn patience_ends_and_is_renewed_by_progress() {
     let flaky = std::sync::Arc::new(Flaky(AtomicU32::new(0)));
     let delivery = Delivery::new(Box::new(flaky.clone()), CancellationToken::new());
-    let mut patience = Patience::new(Duration::from_secs(20));
+    let mut deadline = ProgressDeadline::new(Duration::from_secs(20));
     let begun = tokio::time::Instant::now();
     for _ in 0..6 {
         flaky.0.store(4, Ordering::Relaxed);
-        assert_eq!(delivery.deliver(logs(1), &mut patience).await.unwrap().retries, 4);
+        assert_eq!(delivery.deliver(logs(1), &mut deadline).await.unwrap().retries, 4);
     }
-    assert!(begun.elapsed() > Duration::from_secs(40), "together they took longer than the patience");
+    assert!(begun.elapsed() > Duration::from_secs(40), "together they took longer than the deadline");
     flaky.0.store(u32::MAX, Ordering::Relaxed);
     let begun = tokio::time::Instant::now();
-    let error = delivery.deliver(logs(1), &mut patience).await.unwrap_err();
+    let error = delivery.deliver(logs(1), &mut deadline).await.unwrap_err();
     assert!(begun.elapsed() <= Duration::from_secs(20), "{:?}", begun.elapsed());
     assert_eq!((error.kind(), error.context("gave_up_after")), (ErrorKind::Export, Some("20s without progress")));
     assert!(matches!(error.retry(), Retry::After(_)), "{error}");
@@ -398,7 +398,7 @@ async fn a_wait_longer_than_the_patience_is_not_begun() {
     let collector = collector().await;
     collector.script([Fault::rate_limited(Some(Duration::from_secs(3_600)))]);
     let delivery = delivery(&collector, Protocol::HttpProtobuf, Signal::Logs, &CancellationToken::new());
-    let error = delivery.deliver(logs(1), &mut Patience::default()).await.unwrap_err();
+    let error = delivery.deliver(logs(1), &mut ProgressDeadline::default()).await.unwrap_err();
     assert!(matches!(error.retry(), Retry::After(wait) if wait >= Duration::from_secs(3_600)));
 }
 
@@ -411,17 +411,17 @@ async fn a_stop_ends_waits_at_once_and_requests_after_their_grace() {
             let slow = OtlpTarget { timeout: Duration::from_secs(60), ..target(&collector, protocol) };
             let policy = RetryPolicy { stop_grace: Duration::from_millis(100), ..RetryPolicy::default() };
             let delivery = Delivery::with_policy(connect(&slow, Signal::Traces).unwrap(), stop.clone(), policy);
-            let mut patience = Patience::endless();
+            let mut deadline = ProgressDeadline::unlimited();
             let stopping = async {
                 assert!(collector.wait(Duration::from_secs(5), |counts| counts.requests == 1).await);
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 stop.cancel();
                 Instant::now()
             };
-            let (done, asked) = tokio::join!(delivery.deliver(traces(1), &mut patience), stopping);
+            let (done, asked) = tokio::join!(delivery.deliver(traces(1), &mut deadline), stopping);
             assert_eq!(done.unwrap_err().kind(), ErrorKind::Cancelled, "{fault:?}");
             assert!(asked.elapsed() < Duration::from_secs(10), "{fault:?}");
-            assert_eq!(delivery.deliver(traces(1), &mut patience).await.unwrap_err().kind(), ErrorKind::Cancelled);
+            assert_eq!(delivery.deliver(traces(1), &mut deadline).await.unwrap_err().kind(), ErrorKind::Cancelled);
             assert_eq!(collector.requests().len(), 1, "nothing is sent after a stop");
         }
     }
@@ -438,8 +438,8 @@ async fn a_request_under_way_at_a_stop_may_still_finish() {
         collector.wait(Duration::from_secs(5), |counts| counts.requests == 1).await;
         stop.cancel();
     };
-    let mut patience = Patience::default();
-    let (done, ()) = tokio::join!(delivery.deliver(traces(1), &mut patience), stopping);
+    let mut deadline = ProgressDeadline::default();
+    let (done, ()) = tokio::join!(delivery.deliver(traces(1), &mut deadline), stopping);
     assert_eq!(done.unwrap().accepted, 1);
 }
 
@@ -470,7 +470,7 @@ async fn targets_that_cannot_work_are_config_errors_that_say_why() {
 async fn a_counting_sink_takes_and_counts_everything() {
     let sink = std::sync::Arc::new(CountingSink::default());
     let delivery = Delivery::new(Box::new(sink.clone()), CancellationToken::new());
-    delivery.deliver(traces(3), &mut Patience::default()).await.unwrap();
-    delivery.deliver(metrics(4), &mut Patience::default()).await.unwrap();
+    delivery.deliver(traces(3), &mut ProgressDeadline::default()).await.unwrap();
+    delivery.deliver(metrics(4), &mut ProgressDeadline::default()).await.unwrap();
     assert_eq!(Signal::ALL.map(|signal| sink.count(signal)), [3, 0, 4]);
 }

@@ -1,4 +1,4 @@
-//! Change people did reaches the tasks it belongs to: those known by now, and those that come later.
+//! What people did reaches the tasks it belongs to: those known by now, and those that come later.
 //!
 //! A deed is attached to every task it names, and it also waits under each name, for a task that appears under it (from
 //! whatever source) takes what waits there in the transaction that keeps it. So the order in which sources are heard never

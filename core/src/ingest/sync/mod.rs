@@ -32,7 +32,7 @@ use crate::store::{Quarantined, SourceStatus, Store, Transaction};
 pub struct Source {
     /// Its configuration.
     pub config: SourceConfig,
-    /// Change reads it.
+    /// What reads it.
     pub connector: Box<dyn Connector>,
 }
 
@@ -47,7 +47,7 @@ pub struct Options {
     pub now: Option<Millis>,
 }
 
-/// Change a run of one source came to.
+/// What a run of one source came to.
 #[derive(Debug, Default)]
 pub struct SourceReport {
     /// The source.
@@ -64,9 +64,9 @@ pub struct SourceReport {
     pub requests: u64,
     /// How long it took.
     pub seconds: f64,
-    /// Change a person should know.
+    /// What a person should know.
     pub warnings: Vec<String>,
-    /// Why it stopped early, if it did. Change was kept until then stays.
+    /// Why it stopped early, if it did. What was kept until then stays.
     pub error: Option<Error>,
 }
 
@@ -161,7 +161,7 @@ struct Job<'a> {
     report: SourceReport,
     /// Every stream of changes was read to its end.
     heard: bool,
-    /// Change people did, by the tasks it belongs to, until the end of the page that told it.
+    /// What people did, by the tasks it belongs to, until the end of the page that told it.
     activities: BTreeMap<TaskKey, Vec<StoredActivity>>,
     /// The tasks that the page told of and whose waiting may change by it, until its end.
     told: BTreeSet<TaskKey>,

@@ -1,4 +1,4 @@
-//! Change a complete pass means: a task missing from two passes in a row is gone; a project missing as a whole is not.
+//! What a complete pass means: a task missing from two passes in a row is gone; a project missing as a whole is not.
 //!
 //! Absence from an incremental query means nothing, and one absence from a complete pass may be the tool's index lagging.
 //! When everything (or most) of a project is missing at once, the likelier story is a lost permission: nothing is closed,

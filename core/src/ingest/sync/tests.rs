@@ -249,7 +249,7 @@ fn blocking(upto: usize) -> Observation {
 }
 
 fn waits_of(timeline: &[Event]) -> Vec<(i64, Change)> {
-    let waits = timeline.iter().filter(|event| event.change.is_waiting());
+    let waits = timeline.iter().filter(|event| event.change.is_from_links());
     waits.map(|event| (event.at.0, event.change.clone())).collect()
 }
 
@@ -323,7 +323,7 @@ proptest! {
     }
 }
 
-/// Change one run tells: how much of each task's history, or some of the activities.
+/// What one run tells: how much of each task's history, or some of the activities.
 #[derive(Debug, Clone)]
 enum Heard {
     Jira { upto: usize },
@@ -375,7 +375,7 @@ proptest! {
 
     #[test]
     fn any_interleaving_of_the_tool_and_of_what_people_did_gives_the_same_facts(order in heard(), jira_last: bool) {
-        // Change a tool tells only grows: it never shows less of its history than before.
+        // What a tool tells only grows: it never shows less of its history than before.
         let mut order = order;
         let mut most = 0;
         for heard in &mut order {
