@@ -1,9 +1,10 @@
-//! Waiting: when open blockers held a task up and, where its source says that links block, the facts that this comes to. Pure.
+//! Blocked by links: when open blockers blocked a task. Pure.
 //!
-//! [`blocker_histories`] gathers what is known of each blocker, by its link now and by the history of links; [`held`] unites it.
-//! A source with `blocked: {links: true}` keeps [`entries`] among a task's facts, so that spans, events and numbers need to
-//! know nothing of links. They are with_blocked_intervals anew whenever the task or one of its blockers changes ([`lay`]): whatever is heard
-//! first, the same facts come of it.
+//! [`blocker_histories`] collects what is known of each blocker from its present link and from the history of links;
+//! [`blocked_intervals`] unites them. For a source with `blocked: {links: true}`, [`events`] turns the intervals into
+//! ordinary events of the task, so that spans, log records and metrics need not know about links. [`recompute`]
+//! replaces those events whenever the task or one of its blockers changes, so that the result does not depend on which
+//! was read first.
 
 use crate::error::Result;
 use crate::interval::{self, FOREVER, Interval};
@@ -11,24 +12,24 @@ use crate::time::Millis;
 use crate::timeline;
 use crate::{Change, Event, EventId, SmolStr, StoredEvent, TaskKey, TaskRecord};
 
-/// All that is known of one blocker.
+/// What is known of one blocker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BlockerHistory {
-    /// The key people say.
+    /// The blocker's key.
     pub name: SmolStr,
     /// Whether the link holds now.
     pub now: bool,
-    /// The dated makings (`true`) and removals of the link, oldest first.
+    /// When the link was added (`true`) or removed, oldest first.
     changes: Vec<(Millis, bool)>,
-    /// When the blocker itself was there and unfinished.
+    /// When the blocker existed and was unfinished.
     unfinished: Vec<Interval>,
 }
 
-/// A task that was found for a link: the key people say, and when it was unfinished.
+/// The task a link leads to: its key, and when it was unfinished.
 pub type LinkedTask = (SmolStr, Vec<Interval>);
 
 impl BlockerHistory {
-    /// Whether it holds the task up now.
+    /// Whether it blocks the task now.
     pub fn is_open(&self) -> bool {
         self.now && self.unfinished.last().is_some_and(|(_, to)| *to == FOREVER)
     }
@@ -38,7 +39,8 @@ impl BlockerHistory {
     }
 }
 
-/// The blockers of a task, those of now first. `find` looks a task up by the tool's id, if that was told, or by its key.
+/// The blockers of a task, those that are linked now first. `find` looks a task up by the tool's id where that is
+/// known, else by its key.
 ///
 /// # Errors
 /// Those of `find`.
@@ -64,7 +66,8 @@ pub fn blocker_histories(
     Ok(all)
 }
 
-/// When a blocker that we do not hold was unfinished. Nobody told when it was finished: it was when we saw that first.
+/// When a blocker outside the store was unfinished. The tool does not report when it was finished, so the moment we
+/// first saw that counts.
 fn unknown_blocker(record: &TaskRecord, finished: bool, now: Millis) -> Vec<Interval> {
     let until = match record.timeline.iter().rev().find(|stored| stored.event.change.is_from_links()) {
         _ if !finished => Some(FOREVER),
@@ -75,13 +78,13 @@ fn unknown_blocker(record: &TaskRecord, finished: bool, now: Millis) -> Vec<Inte
     until.map(|until| (Millis(i64::MIN), until)).into_iter().collect()
 }
 
-/// When any blocker held the task up, from its creation on.
+/// When any blocker blocked the task, from the task's creation on.
 pub fn blocked_intervals(created: Millis, all: &[BlockerHistory]) -> Vec<Interval> {
     let any = interval::union(all.iter().flat_map(|blocking| blocking.intervals(created)).collect());
     interval::overlap(&any, &[(created, FOREVER)])
 }
 
-/// The facts that waiting comes to, for a source whose links block.
+/// The events that represent the blocked intervals, for a source whose links block.
 pub fn events(key: &TaskKey, created: Millis, all: &[BlockerHistory]) -> Vec<Event> {
     let event = |origin: &str, at: Millis, change| Event {
         id: EventId::of(key, &format!("{origin}:{}", at.0)),
@@ -103,8 +106,8 @@ pub fn events(key: &TaskKey, created: Millis, all: &[BlockerHistory]) -> Vec<Eve
     events
 }
 
-/// Puts the facts of waiting into a timeline in place of those that are there; a fact that stays keeps its journal number.
-/// Returns how many are new.
+/// Replaces the events that follow from links by `events`. An event that stays keeps its journal number. Returns how
+/// many are new.
 pub fn recompute(timeline: &mut Vec<StoredEvent>, events: Vec<Event>, seq: u64) -> u64 {
     let before: Vec<StoredEvent> = timeline.extract_if(.., |stored| stored.event.change.is_from_links()).collect();
     let mut new = 0;
@@ -129,7 +132,7 @@ mod tests {
         TaskRecord { url: String::new(), reporter: None, updated: CREATED, blockers, absences: 0, timeline }
     }
 
-    /// A timeline with what is with_blocked_intervals over it at `now`, when a blocker that nobody holds is open or `finished`.
+    /// A timeline with its blocked intervals as of `now`, when a blocker outside the store is open or `finished`.
     fn with_blocked_intervals(mut timeline: Vec<StoredEvent>, finished: bool, now: i64) -> Vec<StoredEvent> {
         let record = record(timeline.clone(), finished);
         let all = blocker_histories(&record, Millis(now), |_, _| Ok(None)).unwrap();
@@ -143,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blocker_nobody_holds_blocks_until_it_is_seen_finished_and_that_stays() {
+    fn a_blocker_outside_the_store_blocks_until_it_is_seen_finished() {
         let created = stored(CREATED.0, Change::Created(Box::new(facts(Status::Todo))));
         let open = with_blocked_intervals(vec![created], false, 200);
         let begun = (100, Change::BlockedByLinks("waits for OPS-9".into()));
@@ -154,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn stretches_of_several_blockers_are_one_and_name_those_it_began_with() {
+    fn overlapping_blockers_are_one_interval_named_after_the_first() {
         let of = |name: &str, from: i64, to: Millis| BlockerHistory {
             name: name.into(),
             now: true,
@@ -162,13 +165,13 @@ mod tests {
             unfinished: vec![(Millis(0), to)],
         };
         let all = [of("OPS-8", 200, Millis(400)), of("OPS-9", 300, Millis(500)), of("OPS-7", 50, Millis(80))];
-        let with_blocked_intervals = events(&TaskKey::new("jira", "1"), CREATED, &all);
-        let said: Vec<_> = with_blocked_intervals.iter().map(|event| (event.at.0, event.change.clone())).collect();
-        assert_eq!(said, [(200, Change::BlockedByLinks("waits for OPS-8".into())), (500, Change::UnblockedByLinks)]);
+        let blocked = super::events(&TaskKey::new("jira", "1"), CREATED, &all);
+        let events: Vec<_> = blocked.iter().map(|event| (event.at.0, event.change.clone())).collect();
+        assert_eq!(events, [(200, Change::BlockedByLinks("waits for OPS-8".into())), (500, Change::UnblockedByLinks)]);
     }
 
     #[test]
-    fn a_fact_that_stays_keeps_its_number() {
+    fn an_event_that_stays_keeps_its_journal_number() {
         let created = stored(CREATED.0, Change::Created(Box::new(facts(Status::Todo))));
         let mut timeline = with_blocked_intervals(vec![created], false, 200);
         let again: Vec<Event> = timeline[1..].iter().map(|stored| stored.event.clone()).collect();

@@ -1,11 +1,12 @@
-//! Telling the logs backend: every event, oldest first.
+//! The export of logs: every event, oldest first.
 //!
-//! A record has the event's own time as time and observed time: a fresh observed time would defeat Loki's removal of
-//! duplicates. Records older than an hour go to a stream of their own (`replay=backfill`), because one live line closes a
-//! stream for anything much older.
+//! A record has the event's time as its time and as its observed time, because a new observed time would defeat Loki's
+//! deduplication. Records older than an hour go to a stream of their own (`replay=backfill`), because one live line
+//! closes a stream for anything much older.
 //!
-//! Oldest first means jumping from task to task. So what is to be sent is first listed as [`PendingRecord`]s, small and sorted,
-//! and then made into records a window at a time: within a window each task is told once, and only a window is in memory.
+//! Oldest first means jumping from task to task. So the records to send are first listed as [`PendingRecord`]s, which
+//! are small and sorted, and then rendered window by window: each task is folded once per window, and only one window
+//! is in memory.
 
 use std::collections::BTreeMap;
 
@@ -27,13 +28,14 @@ use crate::model::totals::points;
 use crate::model::{SmolStr, SprintRecord, StoredEvent, TaskKey, TaskRecord};
 use crate::store::{Item, Position};
 
-/// Records a request.
+/// The most records in a request.
 const BATCH_RECORDS: usize = 1_000;
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
-/// Records made at once, some 400 bytes each. A task is told anew in each window it reaches into.
+/// The number of records rendered at once, of some 400 bytes each. A task is folded again for each window that has
+/// events of it.
 const WINDOW: usize = 16 * BATCH_RECORDS;
 
-/// One record to send: when, which fact, which of its events, and whose.
+/// A record to send: when, which stored event, which of its exported events, and whose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct PendingRecord {
     at: Millis,
@@ -51,7 +53,7 @@ impl PendingRecord {
     }
 }
 
-/// Work on one source's logs.
+/// The export of one source's logs.
 pub(super) struct Logs<'a> {
     exporter: &'a Exporter<'a>,
     source: &'a str,
@@ -62,11 +64,11 @@ pub(super) struct Logs<'a> {
     owners: Vec<Item>,
 }
 
-/// The encoded records of one ticket, each with its resource.
+/// The encoded records of one pending record, each with its resource.
 type Records = Vec<(ResourceKey, Bytes)>;
 
 impl<'a> Logs<'a> {
-    /// Tells everything a source has for the logs backend.
+    /// Exports everything new of a source.
     pub(super) async fn run(
         exporter: &'a Exporter<'a>,
         cache: &'a TimelineCache<'a>,
@@ -117,7 +119,7 @@ impl<'a> Logs<'a> {
         transaction.commit().map(drop)
     }
 
-    /// Everything to send, oldest first.
+    /// The records to send, oldest first.
     fn pending(&mut self, seqs: std::ops::RangeInclusive<u64>) -> Result<Vec<PendingRecord>> {
         let horizon = self.exporter.horizon(self.plan);
         let mut items: Vec<Item> = Vec::new();
@@ -142,7 +144,7 @@ impl<'a> Logs<'a> {
         Ok(pending)
     }
 
-    /// The next batch, and how many pending it took.
+    /// The next batch, and the number of pending records in it.
     fn batch(&self, records: &mut std::vec::IntoIter<Records>) -> (Batch, usize) {
         let mut streams: BTreeMap<ResourceKey, Vec<Bytes>> = BTreeMap::new();
         let (mut bytes, mut taken) = (0, 0);
@@ -163,7 +165,7 @@ impl<'a> Logs<'a> {
         (batch, taken)
     }
 
-    /// The records of a window of pending, in their order. Each task is told once.
+    /// The records of a window, in its order. Each task is folded once.
     fn records(&self, window: &[PendingRecord]) -> Result<Vec<Records>> {
         let mut by_owner: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
         for (place, ticket) in window.iter().enumerate() {
@@ -189,7 +191,7 @@ impl<'a> Logs<'a> {
         Ok(records)
     }
 
-    /// Tells a task's events that are at these `places` of the window.
+    /// Renders a task's events at these `places` of the window.
     fn task_records(
         &self,
         key: &TaskKey,
@@ -246,7 +248,7 @@ impl<'a> Logs<'a> {
         Ok(records)
     }
 
-    /// What people call these sprints; none when there are none.
+    /// The names of these sprints; `None` when there are none.
     fn sprint_names(&self, key: &TaskKey, ids: &[SmolStr]) -> Result<Option<String>> {
         let name = |id: &SmolStr| -> Result<String> {
             let known = self.cache.sprint(&TaskKey::new(key.source.as_str(), id.as_str()))?;
@@ -256,7 +258,7 @@ impl<'a> Logs<'a> {
         Ok((!named.is_empty()).then(|| named.join(", ")))
     }
 
-    /// A task that entered or left a running sprint changed its scope.
+    /// The records for changes of scope: the task entered or left a running sprint.
     fn scope_changes(&self, key: &TaskKey, event: &ExportedEvent<'_>, span: Option<&Interval>) -> Result<Vec<Bytes>> {
         let change = crate::model::Change::Sprints(event.facts.sprints.clone());
         let mut records = Vec::new();
@@ -303,10 +305,10 @@ impl<'a> Logs<'a> {
     }
 }
 
-/// From when on which span holds what happened.
+/// A span and the start of the interval in which events belong to it.
 type Interval = (Millis, TraceId, SpanId);
 
-/// The span that each stretch of a task's life belongs to: its phase, or when it was finished, the finished task.
+/// The span of each interval of a task's history: the phase or, once it was finished, the finished task.
 fn spans(cache: &TimelineCache<'_>, key: &TaskKey) -> Result<Vec<Interval>> {
     let mut spans = Vec::new();
     let mut cycle = 0;

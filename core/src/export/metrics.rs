@@ -1,8 +1,8 @@
-//! Telling the metrics backend: the history grid up to now, then now. Values come from [`super::board`]; here they become
-//! OTLP, in requests that ascend in time.
+//! The export of metrics: the history grid up to now, then now. The values come from [`super::series`]; here they
+//! become OTLP, in requests that ascend in time.
 //!
-//! How far the grid was told is kept per project, after the backend took it: so a service that was down fills the gap, and
-//! nothing is told twice with another value. The grid goes no further than its sources were heard.
+//! How far the grid was exported is stored per project, after the backend accepted it. So a service that was down fills
+//! the gap, and no point is sent twice with different values. The grid goes no further than its sources were read.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -25,21 +25,21 @@ use crate::export::otlp::{Batch, Heading, Kind, MAX_BATCH_BYTES, Signal};
 use crate::model::error::Result;
 use crate::model::semconv::{self as names, Instrument};
 use crate::model::time::{DAY, Millis};
-use crate::model::timeline::Life;
+use crate::model::timeline::TaskHistory;
 use crate::model::totals::{self, BOUNDS, Histogram, points};
 use crate::model::{Facts, SmolStr, SprintRecord, SprintState, Status, TaskKey, TaskRecord, TaskType};
 use crate::store::Store;
 
-/// A request is full once it holds this much: small requests are soon forgotten.
+/// A request is full at this size. Small requests need little memory.
 const BATCH_BYTES: usize = MAX_BATCH_BYTES / 4;
-/// About what a moment adds to its points: a resource, and what each metric is called.
+/// The approximate overhead of a moment: a resource, and the heading of each metric.
 const MOMENT_BYTES: usize = 4_000;
-/// A closed sprint's numbers are repeated in every "now" for this long.
+/// The numbers of a closed sprint are repeated in every "now" for this long.
 const CLOSED_FOR: i64 = 30 * DAY;
-/// The group of notes that says how far each project's metrics were told.
+/// The metadata group that holds how far each project's metrics were exported.
 const METADATA_GROUP: &str = "metrics";
 
-/// A stream of points of one metric: its attributes and its values by moment.
+/// A series of points of one metric: its attributes, and its values by moment.
 struct Points {
     metric: names::Metric,
     attributes: Attributes,
@@ -52,8 +52,8 @@ enum Values {
     Histograms(Vec<(Millis, Histogram)>),
 }
 
-/// How old something was at some moments of an axis, in seconds: counted when it is told, because there is one of these for
-/// every blocked stretch of a history.
+/// The age of something at some moments of an axis, in seconds. Computed while it is sent, because there is one for
+/// every blocked interval of a history.
 struct Ages {
     since: Millis,
     moments: Arc<[Millis]>,
@@ -75,7 +75,7 @@ pub(crate) struct ProjectMetrics {
     series: Vec<Points>,
 }
 
-/// Tells the metrics backend everything up to `now`.
+/// Exports the metrics of every project up to `plan.now`.
 pub(super) async fn run(
     exporter: &Exporter<'_>,
     cache: &TimelineCache<'_>,
@@ -112,15 +112,15 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// How far each project is known: as far as all of its sources were heard. What a source that is away has not told yet would
-/// be missing from the history for good.
+/// How far each project's sources have been read: the earliest of them. Exporting beyond that would publish a history
+/// without the changes that a source has yet to return, and it cannot be corrected.
 fn read_until(store: &Store, context: &ExportContext<'_>, now: Millis) -> Result<BTreeMap<String, Millis>> {
     let mut read_until = BTreeMap::new();
     for (source, native, _) in store.totals()? {
         if context.config.sources.iter().all(|configured| configured.name != source) {
             continue;
         }
-        let upto = store.source_status(&source)?.heard.map_or(now, |heard| heard.min(now));
+        let upto = store.source_status(&source)?.heard.map_or(now, |until| until.min(now));
         read_until
             .entry(context.project_id(&source, &native))
             .and_modify(|known: &mut Millis| *known = upto.min(*known))
@@ -129,7 +129,7 @@ fn read_until(store: &Store, context: &ExportContext<'_>, now: Millis) -> Result
     Ok(read_until)
 }
 
-/// Keeps how far a project's grid was told.
+/// Stores how far a project's grid was exported.
 fn save_exported_until(store: &Store, project_id: &str, upto: Millis) -> Result<()> {
     let known: Option<Millis> = store.metadata(METADATA_GROUP, project_id)?;
     if known.is_some_and(|known| known >= upto) {
@@ -155,7 +155,7 @@ pub(crate) fn now(store: &Store, context: &ExportContext<'_>, now: Millis) -> Re
         .collect())
 }
 
-/// Counts every project's tasks and sprints on its axis.
+/// Computes every project's series, from its tasks and sprints.
 fn collect(
     cache: &TimelineCache<'_>,
     context: &ExportContext<'_>,
@@ -171,9 +171,9 @@ fn collect(
     let open = store.open_tasks(None).count();
     let with_info = open <= context.config.export.task_info_limit;
     let mut place = |key: &TaskKey, record: &TaskRecord| -> Result<()> {
-        let Some(life) = Life::new(&record.timeline) else { return Ok(()) };
-        place(&mut all_series, context, key, &life, &record.url);
-        let snapshot = life.at(now);
+        let Some(history) = TaskHistory::new(&record.timeline) else { return Ok(()) };
+        place(&mut all_series, context, key, &history, &record.url);
+        let snapshot = history.at(now);
         if snapshot.state.deleted.is_none()
             && !snapshot.state.facts.status.is_finished()
             && let Some((project, series)) =
@@ -207,7 +207,7 @@ fn collect(
     Ok(projects.collect())
 }
 
-/// A board per project, holding the running totals.
+/// An empty series per project, with the running totals as its base.
 fn all_series(
     store: &Store,
     context: &ExportContext<'_>,
@@ -227,29 +227,30 @@ fn all_series(
             series.base.add(&totals, 1);
         }
     }
-    // The first sweep of a source is not through: its history would be told by incomplete, and for good.
+    // The first pass of a source is not complete: exporting now would publish a partial history that cannot be
+    // corrected.
     all_series.retain(|project_id, _| !incomplete.contains(project_id));
     Ok(all_series)
 }
 
-/// Puts a task on the boards, and takes what it adds to the running totals out of them.
+/// Adds a task to the series, and subtracts its contribution from their running totals.
 fn place(
     all_series: &mut BTreeMap<String, ProjectSeries>,
     context: &ExportContext<'_>,
     key: &TaskKey,
-    life: &Life,
+    history: &TaskHistory,
     url: &str,
 ) {
-    for (native, totals) in totals::contribution(life) {
+    for (native, totals) in totals::contribution(history) {
         if let Some(series) = all_series.get_mut(&context.project_id(&key.source, &native)) {
             series.base.add(&totals, -1);
         }
     }
     let stale_after = context.stale_after(&key.source);
-    series::place_task(all_series, &|native| context.project_id(&key.source, native), life, url, stale_after);
+    series::place_task(all_series, &|native| context.project_id(&key.source, native), history, url, stale_after);
 }
 
-/// What is said of an open task by name: its info, and an open epic's progress.
+/// The series of one open task: its info, and an open epic's progress.
 fn open_task(
     cache: &TimelineCache<'_>,
     context: &ExportContext<'_>,
@@ -294,7 +295,7 @@ fn open_task(
     Ok(Some((project_id, series)))
 }
 
-/// Every point of a project's series.
+/// All points of a project.
 fn project_points(project: &ProjectSeries, context: &ExportContext<'_>, project_id: &str) -> Vec<Points> {
     let types = types(project);
     let mut out = Output { project, project_id, first: first_moment(project), types, series: Vec::new() };
@@ -319,7 +320,7 @@ fn project_points(project: &ProjectSeries, context: &ExportContext<'_>, project_
     out.series
 }
 
-/// The types a project ever had: a series that fell to nothing must go on saying so.
+/// The types a project ever had: a series that fell to zero must still be exported.
 fn types(series: &ProjectSeries) -> Vec<TaskType> {
     let had = |kind: &&TaskType| series.created.contains_key(kind) || series.base.created.contains_key(kind);
     TaskType::ALL.iter().filter(had).copied().collect()
@@ -346,7 +347,7 @@ fn count(value: i64) -> f64 {
 struct Output<'a> {
     project: &'a ProjectSeries,
     project_id: &'a str,
-    /// The first place on the axis there is something to say about.
+    /// The first place on the axis with any data.
     first: usize,
     types: Vec<TaskType>,
     series: Vec<Points>,
@@ -461,7 +462,7 @@ impl Output<'_> {
         }
     }
 
-    /// Progress and flow efficiency, in percent; moments at which there is nothing to divide by are left out.
+    /// Progress and flow efficiency, in percent, without the moments at which the divisor is zero.
     fn percentages(&mut self) {
         let project = self.project;
         let moments = || project.axis.moments().iter().copied();
@@ -497,7 +498,7 @@ impl Output<'_> {
     }
 }
 
-/// The series of every sprint that has something to say on its project's axis.
+/// The series of every sprint with data on its project's axis.
 fn sprint_series(
     cache: &TimelineCache<'_>,
     context: &ExportContext<'_>,
@@ -517,8 +518,8 @@ fn sprint_series(
     Ok(all)
 }
 
-/// The moments at which a sprint's numbers are told: those of the axis while it runs, its completion, and every "now" for a
-/// while after it.
+/// The moments of a sprint's series: those of the axis while it runs, its completion, and every "now" for a while after
+/// it.
 fn sprint_moments(sprint: &SprintRecord, axis: &Axis, now: Millis) -> Vec<Millis> {
     let facts = &sprint.facts;
     let Some(start) = facts.start.filter(|_| facts.state != SprintState::Future) else { return Vec::new() };
@@ -633,7 +634,7 @@ fn numbers(metric: names::Metric, attributes: &[KeyValue], values: impl Iterator
     }
 }
 
-/// A point without what it shares with the others of its series.
+/// A point without what all points of its series share.
 fn histogram_point(at: Millis, histogram: &Histogram) -> HistogramDataPoint {
     let unsigned = |value: &i64| u64::try_from(*value).unwrap_or(0);
     HistogramDataPoint {
@@ -650,17 +651,17 @@ fn bounds() -> impl Iterator<Item = f64> {
     BOUNDS.iter().map(|bound| count(*bound) / 1_000.0)
 }
 
-/// A series on its way to the backend. A message may be written in pieces: what all its points share is encoded once and put
-/// in front of each.
+/// A series being sent. As a protobuf message may be written in pieces, what all its points share is encoded once and
+/// put in front of each.
 struct SeriesEncoder {
     heading: Heading,
     shared: Box<[u8]>,
-    /// Newest first, so that the next is taken from the end.
+    /// Newest first, so that the next is popped from the end.
     values: Values,
 }
 
 impl SeriesEncoder {
-    /// The points of a series, and `headings` for those that are not the first of their metric.
+    /// A series with its heading, which is shared with those of the same metric through `headings`.
     fn new(points: Points, headings: &mut HashMap<&'static str, Heading>) -> Self {
         let Points { metric, attributes, mut values } = points;
         let mut shared = Vec::new();
@@ -698,19 +699,18 @@ impl SeriesEncoder {
     }
 }
 
-/// Packs series into requests, one at a time, so that only one is ever held encoded: everything of the first moment, then of
-/// the next.
+/// Packs series into requests, moment by moment. Only one request is encoded at a time.
 ///
-/// Moments are kept apart because Prometheus writes a `target_info` sample for every two and a half minutes between the
-/// first and the last point of a resource. A year of one series in one resource is 210,000 of them, and every request costs
-/// as many again; a resource whose points are of one moment has one.
+/// Each moment has a resource of its own, because Prometheus writes a `target_info` sample for every two and a half
+/// minutes between the first and the last point of a resource. A year of one series in one resource is 210,000 samples,
+/// and every request costs as many again; a resource whose points have one moment costs one.
 struct Packer {
     resource: Bytes,
     scope: Bytes,
     encoders: Vec<SeriesEncoder>,
-    /// Which feeds have a point, moment by moment.
+    /// The encoders that have a point, by moment.
     due: std::collections::btree_map::IntoIter<Millis, Vec<u32>>,
-    /// The moment that the last request did not finish.
+    /// What is left of a moment that did not fit into the last request.
     rest: Vec<u32>,
 }
 
@@ -725,7 +725,7 @@ impl Packer {
         Self { resource, scope: message::scope(), encoders, due: due.into_iter(), rest: Vec::new() }
     }
 
-    /// The next request, its moments oldest first; `None` when all points were given.
+    /// The next request, oldest moments first; `None` when all points were packed.
     fn next(&mut self) -> Option<Batch> {
         let (mut batch, mut bytes) = (Batch::empty(Signal::Metrics), 0);
         while bytes < BATCH_BYTES {
@@ -742,7 +742,7 @@ impl Packer {
         (batch.items() > 0).then_some(batch)
     }
 
-    /// Adds the points of a moment, as many as there is room for; returns their size.
+    /// Adds the points of a moment as far as there is room. Returns their size.
     fn moment(&mut self, batch: &mut Batch, mut places: Vec<u32>) -> usize {
         let mut bytes = 0;
         for (done, place) in places.iter().enumerate() {
@@ -758,7 +758,7 @@ impl Packer {
 }
 
 impl Values {
-    /// The moments there is a value of.
+    /// The moments that have a value.
     fn moments(&self) -> Box<dyn Iterator<Item = Millis> + '_> {
         match self {
             Self::Numbers(values) => Box::new(values.iter().map(|(at, _)| *at)),
@@ -768,7 +768,7 @@ impl Values {
     }
 }
 
-/// Puts the points of equally named metrics into one message, as OTLP wants it.
+/// Merges metrics of the same name into one message, as OTLP requires.
 pub(crate) fn merged(metrics: Vec<Metric>) -> Vec<Metric> {
     let mut merged: Vec<Metric> = Vec::new();
     for metric in metrics {
@@ -797,7 +797,7 @@ mod tests {
         Points { metric, attributes, values: Values::Numbers(values) }
     }
 
-    /// The requests as the backend reads them.
+    /// The requests as a backend decodes them.
     fn packed(series: Vec<Points>) -> Vec<ExportMetricsServiceRequest> {
         let mut packer = Packer::new(Bytes::from_static(b""), series);
         let batches = std::iter::from_fn(|| packer.next());
@@ -827,7 +827,7 @@ mod tests {
     }
 
     #[test]
-    fn what_moved_in_and_was_retyped_is_counted_where_it_is() {
+    fn a_task_that_moved_in_and_changed_its_type_counts_where_it_is() {
         use crate::model::Change;
         use crate::model::samples::{facts, stored};
         use crate::model::time::HOUR;
@@ -836,19 +836,19 @@ mod tests {
         let typed = Change::Typed { task_type: TaskType::Bug, native: "Bug".into() };
         let created = Change::Created(Box::new(facts(Status::Todo)));
         let timeline = [stored(HOUR, created), stored(2 * HOUR, moved), stored(3 * HOUR, typed)];
-        let life = Life::new(&timeline).unwrap();
+        let history = TaskHistory::new(&timeline).unwrap();
         let axis = Axis::new(Some(Millis(0)), HOUR, Millis(4 * HOUR), Millis(4 * HOUR));
         let mut all_series = BTreeMap::from([("OPS".to_owned(), ProjectSeries::new(axis))]);
-        series::place_task(&mut all_series, &|native| native.to_owned(), &life, "", DAY);
+        series::place_task(&mut all_series, &|native| native.to_owned(), &history, "", DAY);
         let series = all_series.get_mut("OPS").unwrap();
-        // The task's share of the running totals, put in with all others and taken out when it is placed by itself.
-        series.base.add(&totals::contribution(&life)["OPS"], 1);
-        series.base.add(&totals::contribution(&life)["OPS"], -1);
+        // The task's part of the running totals: added with all others, and subtracted when the task is placed.
+        series.base.add(&totals::contribution(&history)["OPS"], 1);
+        series.base.add(&totals::contribution(&history)["OPS"], -1);
         assert_eq!((types(series), first_moment(series)), (vec![TaskType::Story, TaskType::Bug], 1));
     }
 
     #[test]
-    fn each_moment_is_told_alone_and_in_order() {
+    fn each_moment_has_its_own_resource_and_moments_ascend() {
         let wip = series(names::M_TASK_WIP, "story", 1..4);
         let late = series(names::M_TASK_WIP, "bug", 3..5);
         let created = series(names::M_TASK_CREATED, "story", 2..4);
@@ -871,13 +871,13 @@ mod tests {
     }
 
     #[test]
-    fn a_long_history_is_told_in_several_requests_and_completely() {
+    fn a_long_history_takes_several_requests_and_is_complete() {
         let long = |name: &str| series(names::M_TASK_WIP, name, 0..5_000);
         let requests = packed((0..20).map(|n| long(&n.to_string())).collect());
         assert!(requests.len() > 3, "{} requests", requests.len());
-        let told = points(&requests);
-        assert!(told.is_sorted_by_key(|(at, ..)| *at));
-        assert_eq!(told.len(), 100_000);
+        let points = points(&requests);
+        assert!(points.is_sorted_by_key(|(at, ..)| *at));
+        assert_eq!(points.len(), 100_000);
         for request in &requests {
             assert!(request.encoded_len() < MAX_BATCH_BYTES / 2, "{} bytes", request.encoded_len());
         }

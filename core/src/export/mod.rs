@@ -1,10 +1,10 @@
-//! Replay: from what is kept to what the backends are told, each signal at its own pace.
+//! The export: sends what is stored to the backends, each signal at its own pace.
 //!
-//! [`Exporter::drain`] tells every backend what it has not been told; [`Exporter::replay`] tells history again without
-//! moving anything. What is sent is decided by pure functions: [`render`](self) turns timelines into final spans, `events`
-//! into log records, `board` into numbers; [`ids`] gives the same ids to the same facts for ever, [`semconv`] holds every
-//! name. What a backend refused for good is kept as a dead letter, and only then, after its acknowledgement, does the
-//! position move.
+//! [`Exporter::drain`] sends every backend what it does not have yet; [`Exporter::replay`] sends history again without
+//! moving any position. Pure functions decide what is sent: `render` turns timelines into final spans, `events` into
+//! log records, `series` into numbers. [`ids`](crate::model::ids) gives the same ids to the same facts, and
+//! [`semconv`](crate::model::semconv) has every name. What a backend permanently rejects is stored as a dead letter. A
+//! position moves only after the backend acknowledged the data.
 
 pub mod canary;
 mod context;
@@ -42,10 +42,10 @@ use crate::model::time::Millis;
 use crate::progress::{Progress, Update};
 use crate::store::{DeadLetter, Item, Position, Store};
 
-/// The group of notes that holds each signal's export counters.
+/// The metadata group that holds each signal's export counters.
 const EXPORT: &str = "export";
 
-/// Where each signal goes.
+/// The destination of each signal, and what it may still hold in memory.
 pub struct Destinations {
     deliveries: BTreeMap<Signal, Delivery>,
     budget: Mutex<TraceBudget>,
@@ -54,7 +54,7 @@ pub struct Destinations {
 }
 
 impl Destinations {
-    /// The destinations of the configuration. Contacts nothing yet. Cancelling `stop` ends every wait.
+    /// The destinations in the configuration. Contacts nothing yet. Cancelling `stop` ends every wait.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] when an address, header or certificate cannot be used.
@@ -68,7 +68,7 @@ impl Destinations {
         Ok(Self::of(deliveries))
     }
 
-    /// Destinations that take and count everything, and send nothing.
+    /// Destinations that accept and count everything, and send nothing.
     pub fn counting(stop: &CancellationToken) -> Self {
         let one = |signal: &Signal| (*signal, Delivery::new(Box::new(CountingSink::default()), stop.clone()));
         let deliveries = Signal::ALL.iter().map(one).collect();
@@ -79,18 +79,18 @@ impl Destinations {
         Self { deliveries, budget: Mutex::default(), recent_anchors: Mutex::default(), since: Instant::now() }
     }
 
-    /// The time by which a backend's memory is reckoned: it never stands still or goes back, as the wall clock may.
+    /// The time for what backends hold in memory. It is monotonic, unlike the wall clock.
     fn time(&self) -> Millis {
         Millis(i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// The signals that go anywhere.
+    /// The signals that have a destination.
     pub fn signals(&self) -> impl Iterator<Item = Signal> + '_ {
         self.deliveries.keys().copied()
     }
 }
 
-/// What was taken by the backends.
+/// What the backends accepted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Sent {
     /// Spans.
@@ -109,25 +109,25 @@ impl Sent {
     }
 }
 
-/// What a drain came to.
+/// Result of a drain or replay.
 #[derive(Debug, Default)]
 pub struct DrainReport {
-    /// History told, by source.
+    /// History sent, by source.
     pub by_source: BTreeMap<String, Sent>,
-    /// Snapshots and metrics told, by project id.
+    /// Snapshots and metrics sent, by project id.
     pub by_project: BTreeMap<String, Sent>,
-    /// Items refused for good.
+    /// Items permanently rejected.
     pub rejected: u64,
     /// Batches sent again.
     pub retries: u64,
-    /// DeadLetter letters written.
+    /// Dead letters written.
     pub dead: u64,
-    /// Signals whose backend did not take everything, and why. What remains is still in the journal.
+    /// Signals whose backend did not accept everything, and why. The rest is still in the journal.
     pub errors: Vec<(Signal, Error)>,
 }
 
 impl DrainReport {
-    /// Everything taken.
+    /// The sum over all sources and projects.
     pub fn total(&self) -> Sent {
         let mut sum = Sent::default();
         self.by_source.values().chain(self.by_project.values()).for_each(|sent| sum.add(sent));
@@ -135,24 +135,24 @@ impl DrainReport {
     }
 }
 
-/// Whether a drain also tells the present.
+/// What a drain sends besides history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Present {
-    /// Snapshots of projects that are due one.
+    /// Snapshots of projects that are due.
     pub snapshots: bool,
-    /// The history grid up to now, and now.
+    /// The history grid up to now, and the values now.
     pub metrics: bool,
 }
 
 impl Present {
-    /// Both: the end of a `sync`.
+    /// Both, as at the end of a `sync`.
     pub const ALL: Self = Self { snapshots: true, metrics: true };
 }
 
-/// What to tell again.
+/// The history that a replay sends again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Only what became final then or later.
+    /// Only what became final at this moment or later.
     pub since: Option<Millis>,
     /// Only this source.
     pub source: Option<String>,
@@ -160,12 +160,12 @@ pub struct Selection {
     pub project: Option<String>,
 }
 
-/// What a drain or replay is about.
+/// The parameters of one drain or replay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Plan {
-    /// The moment it is.
+    /// The present moment.
     now: Millis,
-    /// History to tell again; `None` when what was not told yet is told, and positions move.
+    /// The history to send again; `None` for a drain, which sends what is new and moves positions.
     again: Option<Selection>,
 }
 
@@ -187,14 +187,14 @@ impl Plan {
     }
 }
 
-/// Running totals of a signal's exports, for our own metrics.
+/// Running totals of a signal's export, for the self metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportCounters {
-    /// Items taken.
+    /// Items accepted.
     pub sent: u64,
-    /// Items refused for good.
+    /// Items permanently rejected.
     pub rejected: u64,
-    /// Those of them whose reason is known, by [`Reason::as_str`]; older versions noted none.
+    /// Rejected items by [`Reason::as_str`]. Older versions did not count reasons.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reasons: BTreeMap<String, u64>,
     /// Batches sent again.
@@ -211,7 +211,7 @@ impl ExportCounters {
         }
     }
 
-    /// What became of a batch.
+    /// The counts of one delivered batch.
     fn of(delivered: &Delivered) -> Self {
         let mut reasons = BTreeMap::new();
         for letter in &delivered.dead {
@@ -220,18 +220,18 @@ impl ExportCounters {
         Self { sent: delivered.accepted, rejected: delivered.rejected, reasons, retries: delivered.retries }
     }
 
-    /// Items refused for good for this reason.
+    /// Items permanently rejected for this reason.
     pub fn refused(&self, reason: Reason) -> u64 {
         self.reasons.get(reason.as_str()).copied().unwrap_or(0)
     }
 
-    /// Items refused for good by a version that noted no reasons.
+    /// Items permanently rejected by a version that did not count reasons.
     pub fn refused_before(&self) -> u64 {
         self.rejected.saturating_sub(self.reasons.values().sum())
     }
 }
 
-/// Tells the backends what is kept.
+/// Sends what is stored to the backends.
 pub struct Exporter<'a> {
     store: &'a Store,
     config: &'a Config,
@@ -244,7 +244,7 @@ pub struct Exporter<'a> {
 }
 
 impl<'a> Exporter<'a> {
-    /// A exporter that gives up on a backend after `export.give_up` without progress, or (`endless`) never.
+    /// An exporter that gives up on a backend after `export.give_up` without progress, or (`endless`) never.
     pub fn new(
         store: &'a Store,
         config: &'a Config,
@@ -267,16 +267,17 @@ impl<'a> Exporter<'a> {
         self.endless
     }
 
-    /// Tells every backend what it has not been told, signals side by side: one that is down does not hold up the others.
+    /// Sends every backend what it does not have yet. Signals run concurrently, so that one failing backend does not
+    /// delay the others.
     pub async fn drain(&self, now: Millis, present: Present) -> DrainReport {
         let report = self.all_signals(&Plan { now, again: None }, present).await;
         if let Err(error) = self.prune() {
-            tracing::warn!(error = %error.full(), "cut the journal");
+            tracing::warn!(error = %error.full(), "prune the journal");
         }
         report
     }
 
-    /// Tells history again: the same ids, no position moves.
+    /// Sends history again, with the same ids. No position moves.
     pub async fn replay(&self, selection: &Selection, now: Millis) -> DrainReport {
         let present = Present { snapshots: false, metrics: true };
         self.all_signals(&Plan { now, again: Some(selection.clone()) }, present).await
@@ -304,7 +305,7 @@ impl<'a> Exporter<'a> {
             }
         }
         if let Err(error) = self.save_counters() {
-            tracing::warn!(error = %error.full(), "keep the export counters");
+            tracing::warn!(error = %error.full(), "store the export counters");
         }
         let tally = std::mem::take(&mut *lock(&self.tally));
         (report.rejected, report.retries, report.dead) = (tally.rejected, tally.retries, tally.dead);
@@ -366,13 +367,13 @@ impl<'a> Exporter<'a> {
         transaction.commit().map(drop)
     }
 
-    /// The moment before which nothing is told.
+    /// The moment before which nothing is sent.
     fn horizon(&self, plan: &Plan) -> Millis {
         let oldest = self.config.export.history.map_or(Millis(i64::MIN), |history| plan.now.plus(-history));
         plan.selection(|selection| selection.since).map_or(oldest, |since| oldest.min(since))
     }
 
-    /// Where the history grid of a project that was never told begins.
+    /// Where the history grid of a project that was never exported begins.
     fn first_moment(&self, plan: &Plan) -> Result<Millis> {
         if let Some(since) = plan.selection(|selection| selection.since) {
             return Ok(since);
@@ -388,7 +389,8 @@ impl<'a> Exporter<'a> {
         Ok(first)
     }
 
-    /// Everything of a source that has news for a signal: from the journal while it reaches back far enough, else all.
+    /// Visits everything of a source that changed for a signal: from the journal if it reaches back far enough, else
+    /// all tasks and sprints.
     fn each_changed(
         &self,
         signal: Signal,
@@ -399,7 +401,7 @@ impl<'a> Exporter<'a> {
     ) -> Result<()> {
         let cut = *seqs.start() <= self.store.pruned(source)?;
         if cut || plan.again.is_some() {
-            tracing::debug!(%signal, source, "telling from the tasks themselves");
+            tracing::debug!(%signal, source, "the journal does not reach back far enough; reading all tasks");
             for key in self.store.task_keys(Some(source)) {
                 visit(Item::Task(key?))?;
             }
@@ -414,7 +416,7 @@ impl<'a> Exporter<'a> {
         Ok(())
     }
 
-    /// BlockedByLinks until the backend can hold the traces of a batch besides those it still holds.
+    /// Waits until the backend has room for the traces of a batch besides those it still holds.
     async fn wait_for_room(&self, batch: &Batch) -> Result<()> {
         let ids = batch.trace_ids();
         loop {
@@ -428,18 +430,18 @@ impl<'a> Exporter<'a> {
 
     async fn rest(&self, wait: Duration) -> Result<()> {
         tokio::select! {
-            () = self.cancel.cancelled() => Err(Error::new(ErrorKind::Cancelled, "stopped on request; the next run goes on")),
+            () = self.cancel.cancelled() => Err(Error::new(ErrorKind::Cancelled, "stopped on request; the next run continues")),
             () = tokio::time::sleep(wait) => Ok(()),
         }
     }
 
-    /// Delivers a batch, keeps count and dead letters, and returns how many items were taken.
+    /// Delivers a batch, counts it, stores dead letters, and returns the number of accepted items.
     async fn send(&self, owner: &str, batch: Batch) -> Result<u64> {
         let signal = batch.signal();
         let (Some(delivery), Some(deadlines)) =
             (self.destinations.deliveries.get(&signal), self.deadlines.get(&signal))
         else {
-            return Err(Error::new(ErrorKind::Internal, "send a signal that has no sink"));
+            return Err(Error::new(ErrorKind::Internal, "send a signal without a destination"));
         };
         let delivered = delivery.deliver(batch, &mut *deadlines.lock().await).await?;
         self.record(signal, &delivered)?;
@@ -447,7 +449,7 @@ impl<'a> Exporter<'a> {
         Ok(delivered.accepted)
     }
 
-    /// Counts what became of a batch; what was refused for good is kept at once.
+    /// Counts the result of a batch, and stores at once what was permanently rejected.
     fn record(&self, signal: Signal, delivered: &Delivered) -> Result<()> {
         {
             let mut tally = lock(&self.tally);
@@ -461,7 +463,7 @@ impl<'a> Exporter<'a> {
         }
         let mut transaction = self.store.begin()?;
         for letter in &delivered.dead {
-            tracing::warn!(%signal, reason = %letter.reason, hint = letter.hint.as_deref(), items = letter.items, "refused for good");
+            tracing::warn!(%signal, reason = %letter.reason, hint = letter.hint.as_deref(), items = letter.items, "permanently rejected");
             transaction.put_dead(&DeadLetter {
                 signal: signal.as_str().to_owned(),
                 reason: letter.reason.clone(),
@@ -473,7 +475,7 @@ impl<'a> Exporter<'a> {
         transaction.commit().map(drop)
     }
 
-    /// Adds what was counted since the last time to the totals in the store.
+    /// Adds the counts since the last time to the totals in the store.
     fn save_counters(&self) -> Result<()> {
         let fresh = std::mem::take(&mut lock(&self.tally).counters);
         let mut transaction = self.store.begin()?;
@@ -485,12 +487,11 @@ impl<'a> Exporter<'a> {
         transaction.commit().map(drop)
     }
 
-    /// Cuts each source's journal behind the slowest signal.
+    /// Prunes each source's journal behind the slowest signal.
     fn prune(&self) -> Result<()> {
-        // By the configuration, not by our destinations: a service has a exporter for each signal.
         for source in self.config.sources.iter().map(|source| source.name.as_str()) {
             let mut slowest = self.store.sealed(source)?;
-            // Every signal of the configuration, also those that another exporter tells.
+            // Every configured signal, also those of other exporters: a service has one for each signal.
             for signal in self.config.export.otlp.targets.keys() {
                 slowest = slowest.min(self.store.position(*signal, source)?.done);
             }
@@ -507,17 +508,17 @@ impl<'a> Exporter<'a> {
     }
 }
 
-/// What went wrong on the way, for the report.
+/// Counts of one run, for the report.
 #[derive(Debug, Default)]
 struct Tally {
     rejected: u64,
     retries: u64,
     dead: u64,
-    /// Not yet in the store's totals.
+    /// Not yet added to the totals in the store.
     counters: BTreeMap<Signal, ExportCounters>,
 }
 
-/// What one signal told.
+/// What one signal sent.
 #[derive(Debug, Default)]
 struct SentBreakdown {
     by_source: BTreeMap<String, Sent>,
@@ -528,11 +529,17 @@ struct SentBreakdown {
 pub use exposition::name as exposition_name;
 
 /// A signal's export counters.
+///
+/// # Errors
+/// Those of reading the store.
 pub fn export_counters(store: &Store, signal: Signal) -> Result<ExportCounters> {
     Ok(store.metadata(EXPORT, signal.as_str())?.unwrap_or_default())
 }
 
-/// The metrics of every project at `now` as a scrape sees them: the same function that is pushed.
+/// The metrics of every project at `now` as a scrape reads them, from the same function as the pushed ones.
+///
+/// # Errors
+/// Those of reading the store.
 pub fn scrape(store: &Store, config: &Config, now: Millis) -> Result<String> {
     let context = context::ExportContext::new(config);
     let mut all = Vec::new();

@@ -1,7 +1,7 @@
-//! The present: a project's whole open tree as one trace per tick, because what is exported is final and cannot be updated.
+//! Snapshots: a project's open tasks as one trace per tick, because exported spans are final and cannot be updated.
 //!
-//! A snapshot is sent when something in the project changed since the last one, and at least hourly. Its spans live for one
-//! interval from the tick; each is linked to its task's history anchor.
+//! A snapshot is sent when something in the project changed since the last one, and at least hourly. Its spans last one
+//! interval from the tick, and each links to its task's history anchor.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ use crate::model::timeline::{self, Summary};
 use crate::model::{Blocker, Status, TaskKey, TaskRecord};
 use crate::store::Store;
 
-/// The group of notes that says when each project's last snapshot was taken.
+/// The metadata group that holds each project's last snapshot.
 const METADATA_GROUP: &str = "snapshot";
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
 
@@ -65,25 +65,25 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// The open tasks of a project. Their records are read one by one when their spans are made: all open tasks of a large site
+/// The open tasks of a project. Their records are read one by one while the spans are rendered: those of a large site
 /// would be its whole recent history.
 type Open = BTreeSet<TaskKey>;
 
-/// What a snapshot is taken of.
+/// What a snapshot renders.
 struct OpenTasks<'a> {
     /// The open tasks of the project.
     open: &'a Open,
     waiting: &'a Waiting,
 }
 
-/// Which open task waits for which, over all projects: what people call each other's tasks, in order.
+/// Which open task is blocked by which, over all projects, by key and in order.
 #[derive(Debug, Default)]
 struct Waiting {
     waits_for: BTreeMap<TaskKey, BTreeSet<String>>,
     holds_up: BTreeMap<TaskKey, BTreeSet<String>>,
 }
 
-/// An open task with blockers: what people call it, and the links.
+/// An open task with blockers: its id, its key and the links.
 type Linked = (TaskKey, String, Vec<Blocker>);
 
 impl Waiting {
@@ -93,7 +93,7 @@ impl Waiting {
             for blocker in blockers {
                 let other = known(cache, key, blocker)?;
                 let open = other.as_ref().filter(|other| projects.values().any(|open| open.contains(*other)));
-                // A blocker that we hold is as its own record says; of one that we do not, only the link tells.
+                // A blocker in the store counts by its own record; for any other, only the link has its state.
                 if open.is_none() && (other.is_some() || blocker.finished) {
                     continue;
                 }
@@ -109,8 +109,8 @@ impl Waiting {
         Ok(waiting)
     }
 
-    /// Says of a task which others it waits for and holds up. Of what is blocked, also when there are none: so that a table
-    /// of what is blocked always has the columns.
+    /// Adds the attributes with the keys of the tasks it waits for and holds up. A blocked task gets them even if
+    /// empty, so that a table of blocked tasks always has the columns.
     fn add_to(&self, attributes: Attributes, key: &TaskKey, blocked: bool) -> Attributes {
         let mut attributes = attributes;
         for (name, all) in [(names::TASK_WAITS_FOR, &self.waits_for), (names::TASK_HOLDS_UP, &self.holds_up)] {
@@ -123,7 +123,7 @@ impl Waiting {
     }
 }
 
-/// The task a link to a blocker leads to, when we hold it.
+/// The task that a link to a blocker leads to, if it is in the store.
 fn known(cache: &TimelineCache<'_>, key: &TaskKey, blocker: &Blocker) -> Result<Option<TaskKey>> {
     let named = || cache.store().named(&blocker.key);
     let held = |other: TaskKey| Ok(cache.record(&other)?.map(|_| other));
@@ -148,8 +148,8 @@ fn open_by_project(
     Ok((projects, linked))
 }
 
-/// The projects in which something changed since their last snapshot, or whose last one is an hour old. A project with a
-/// source whose first sweep is not through is not due: it would be shown by incomplete.
+/// The projects in which something changed since their last snapshot, or whose last one is an hour old. A project is
+/// not due while the first pass of one of its sources is incomplete: the snapshot would be partial.
 fn due(
     store: &Store,
     context: &ExportContext<'_>,
@@ -177,20 +177,20 @@ fn due(
     Ok(due)
 }
 
-/// Encoded spans on their way into a request, each with its trace.
+/// Encoded spans of a request by resource, each with its trace.
 type SpansByResource = BTreeMap<ResourceKey, Vec<([u8; 16], Bytes)>>;
 
-/// One project's snapshot on its way: one request, unless it is too large for one.
+/// One project's snapshot while it is sent: one request, or more if it is too large.
 struct Snapshot<'a> {
     render: RenderContext<'a>,
     tasks: &'a OpenTasks<'a>,
-    /// Those not told yet.
+    /// The tasks not rendered yet.
     rest: std::collections::btree_set::Iter<'a, TaskKey>,
     trace: TraceId,
     tick: Millis,
-    /// How long each span lives, in milliseconds.
+    /// How long each span lasts, in milliseconds.
     interval: i64,
-    /// A span that did not fit into the request before.
+    /// A span that did not fit into the last request.
     leftover: Option<(ResourceKey, Bytes)>,
 }
 
@@ -202,7 +202,7 @@ impl<'a> Snapshot<'a> {
         Self { render, tasks, rest: tasks.open.iter(), trace, tick, interval, leftover: None }
     }
 
-    /// The next request; `None` when all was told.
+    /// The next request; `None` when everything was rendered.
     fn next(&mut self) -> Result<Option<Batch>> {
         let mut spans: SpansByResource = BTreeMap::new();
         let (mut count, mut bytes) = (0, 0);
@@ -289,7 +289,7 @@ fn span(
     })
 }
 
-/// The nearest ancestor that is in the snapshot: what is left open below a finished story still belongs to its epic.
+/// The nearest ancestor in the snapshot. An open task below a finished story still belongs to its epic.
 fn open_ancestor(cache: &TimelineCache<'_>, key: &TaskKey, open: &Open, tick: Millis) -> Result<Option<TaskKey>> {
     let mut next = key.clone();
     for _ in 0..MAX_DEPTH {

@@ -1,12 +1,13 @@
-//! Telling the traces backend: history, root by root.
+//! The export of traces: history, root by root.
 //!
-//! Work goes in a fixed order (by root, then by when things became final), so that it can stop anywhere and go on. A
-//! request carries whole roots' deltas where they fit, and every request re-sends the anchors above what it carries, so
-//! that structural queries work while an epic is open.
+//! The order is fixed (by root, then by when spans became final), so that the export can stop anywhere and continue. A
+//! request carries all new spans of a root where they fit, and re-sends the anchors above them, so that structural
+//! queries work while an epic is open.
 //!
-//! One exception: what does not fit into one request goes on without the anchors that the one before had. While a trace is
-//! in memory Tempo takes the same span twice, and then the whole trace loses its tree: `>>` finds nothing (measured on 2.9
-//! by the tests in `tests/stack`). [`RecentAnchors`] remembers what it may still hold.
+//! There is one exception. When a root does not fit into one request, the next one omits the anchors that the last one
+//! had. While a trace is in its memory, Tempo accepts the same span twice, and then the whole trace loses its tree:
+//! `>>` finds nothing (measured on 2.9 by the tests in `tests/stack`). [`RecentAnchors`] keeps what Tempo may still
+//! hold.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -26,16 +27,16 @@ use crate::model::ids::{self, SpanId, TraceId};
 use crate::model::time::Millis;
 use crate::store::{Item, Position};
 
-/// Room left in a request for resources, scopes and field headers.
+/// Leaves room in a request for resources, scopes and field headers.
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
-/// A request is sent once it holds this much and a root is through: in memory it takes several times as much.
+/// A request is sent at this size once a root is complete: it needs several times as much memory.
 const ENOUGH_BYTES: usize = 384 * 1024;
-/// The position is kept after this many requests: each keeping is an fsync, and after a crash the same ids are sent again.
+/// The position is saved after this many requests: saving is an fsync, and after a crash the same ids are sent again.
 const SAVE_EVERY: u32 = 8;
-/// Sprints come after all roots, whose keys start with a source's name.
+/// Sprints follow all roots, whose keys start with a source's name.
 const SPRINTS: &[u8] = &[0xff];
 
-/// A span by its trace and its own id.
+/// A span's trace and span id.
 type Id = (TraceId, SpanId);
 
 /// A span ready to be sent.
@@ -50,36 +51,36 @@ impl EncodedSpan {
         Self { id: (trace, span.id), resource, encoded: span.encode().into_trace(trace) }
     }
 
-    /// What it takes on the wire.
+    /// Its size on the wire.
     fn wire_len(&self) -> usize {
         self.encoded.len() + 8
     }
 }
 
-/// The anchors that the backend was sent so lately that it may still hold their traces in memory.
+/// The anchors sent so recently that the backend may still hold their traces in memory.
 #[derive(Debug, Default)]
 pub(super) struct RecentAnchors(HashMap<Id, Millis>);
 
 impl RecentAnchors {
-    /// Whether an anchor would meet itself.
+    /// Whether the backend may still hold an anchor.
     fn holds(&self, anchor: &Id, now: Millis) -> bool {
         self.0.get(anchor).is_some_and(|at| now.seconds_since(*at) < TRACE_WINDOW.as_secs_f64())
     }
 
-    /// Takes note of anchors that were taken at `now`, and forgets those of long ago.
+    /// Adds anchors that were accepted at `now`, and removes old ones.
     fn extend(&mut self, anchors: impl IntoIterator<Item = Id>, now: Millis) {
         self.0.retain(|_, at| now.seconds_since(*at) < TRACE_WINDOW.as_secs_f64());
         self.0.extend(anchors.into_iter().map(|anchor| (anchor, now)));
     }
 }
 
-/// A final span in its trace, and the anchors above it that no piece before it has.
+/// A final span in its trace, with the anchors above it that no span before it has.
 struct SpanWithAnchors {
     anchors: Vec<EncodedSpan>,
     last: EncodedSpan,
 }
 
-/// Spans on their way into one request.
+/// The spans of the next request.
 #[derive(Default)]
 struct BatchBuilder {
     spans: BTreeMap<ResourceKey, Vec<(Id, Bytes)>>,
@@ -109,7 +110,7 @@ impl BatchBuilder {
         self.spans.entry(span.resource).or_default().push((span.id, span.encoded));
     }
 
-    /// Adds a span and those of its anchors that are not there yet.
+    /// Adds a span and those of its anchors that are missing.
     fn place(&mut self, with_anchors: SpanWithAnchors) {
         for anchor in with_anchors.anchors {
             if self.anchors.insert(anchor.id) {
@@ -119,7 +120,7 @@ impl BatchBuilder {
         self.add(with_anchors.last);
     }
 
-    /// Drops the anchors that `planted` holds.
+    /// Removes the anchors in `recent_anchors`.
     fn drop_recent(&mut self, recent_anchors: &RecentAnchors, now: Millis) {
         let known: HashSet<Id> = self.anchors.extract_if(|anchor| recent_anchors.holds(anchor, now)).collect();
         if !known.is_empty() {
@@ -137,7 +138,7 @@ impl BatchBuilder {
     }
 }
 
-/// One root's share of the work: everything that ended in its traces.
+/// A root, and the tasks that may have spans in its traces.
 struct Group {
     root: TaskKey,
     members: Vec<TaskKey>,
@@ -149,7 +150,7 @@ impl Group {
     }
 }
 
-/// Work on one source's traces.
+/// The export of one source's traces.
 pub(super) struct Traces<'a> {
     exporter: &'a Exporter<'a>,
     source: &'a str,
@@ -157,21 +158,21 @@ pub(super) struct Traces<'a> {
     context: ExportContext<'a>,
     cache: &'a TimelineCache<'a>,
     window: Window,
-    /// How far this work goes, in the journal.
+    /// The last journal number of this run.
     upto: u64,
     position: Position,
-    /// Parts of groups that are wholly in what was sent or is loaded: what may be kept with the position.
+    /// The parts of groups that are complete in what was sent or is loaded. They may be saved with the position.
     settled: HashMap<TaskKey, Part>,
     builder: BatchBuilder,
-    /// The last group that is wholly in what was sent or is loaded.
+    /// The last group that is complete in what was sent or is loaded.
     covered: Option<Vec<u8>>,
-    /// Requests taken since the position was last kept.
+    /// Requests accepted since the position was last saved.
     unsaved: u32,
     sent: Sent,
 }
 
 impl<'a> Traces<'a> {
-    /// Tells everything a source has for the traces backend.
+    /// Exports everything new of a source.
     pub(super) async fn run(
         exporter: &'a Exporter<'a>,
         cache: &'a TimelineCache<'a>,
@@ -221,7 +222,7 @@ impl<'a> Traces<'a> {
         self.save_position()
     }
 
-    /// The tasks with news, by every root they ever had in the order of keys, and the sprints with news.
+    /// The changed tasks, by every root they ever had in the order of keys, and the changed sprints.
     fn groups(&self) -> Result<(Vec<Group>, Vec<TaskKey>)> {
         let mut roots: BTreeMap<TaskKey, BTreeSet<TaskKey>> = BTreeMap::new();
         let mut sprints = BTreeSet::new();
@@ -242,7 +243,8 @@ impl<'a> Traces<'a> {
         Ok((groups.collect(), sprints.into_iter().collect()))
     }
 
-    /// Loads everything that ended in a root's traces; sends what is loaded already first, if there is no room for all of it.
+    /// Loads everything that ended in a root's traces. Sends what is already loaded first if there is no room for all
+    /// of it.
     async fn group(&mut self, group: Group) -> Result<()> {
         let mut finals = Vec::new();
         for key in &group.members {
@@ -274,7 +276,7 @@ impl<'a> Traces<'a> {
         if self.builder.bytes >= ENOUGH_BYTES { self.flush().await } else { Ok(()) }
     }
 
-    /// A final span in its trace and with its anchors, if it ended in a trace of `root` and is wanted.
+    /// A final span in its trace and with its anchors, if it ended in a trace of `root` and the plan includes it.
     fn with_anchors(
         &self,
         root: &TaskKey,
@@ -335,7 +337,7 @@ impl<'a> Traces<'a> {
         Ok(())
     }
 
-    /// Sends what is loaded; once it was taken, moves the position to the last group wholly sent.
+    /// Sends what is loaded. Once accepted, moves the position to the last group that was completely sent.
     async fn flush(&mut self) -> Result<()> {
         let mut builder = std::mem::take(&mut self.builder);
         if builder.count > 0 {

@@ -1,6 +1,6 @@
-//! Building what a session sends with: the reqwest client, the address of a request, the authorization header.
+//! The parts of a session's requests: the reqwest client, the address, the authorization header.
 //!
-//! This is the only place in the product that builds a client for talking to vendors.
+//! This is the only place that builds a client for vendors.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -11,8 +11,8 @@ use super::redact::KnownSecrets;
 use super::{Auth, SessionConfig, tls};
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// A client for one vendor: no redirects (they would carry the credential elsewhere, and mean a login page), gzip, the
-/// platform's roots and those of the configuration. No proxy is used for a loopback address, whatever the environment says.
+/// A client for one vendor. It follows no redirect: a redirect would send the credential elsewhere, and usually leads
+/// to a login page.
 pub(super) fn build(config: &SessionConfig, base: &Url) -> Result<Client> {
     let refused =
         |error: reqwest::Error| Error::new(ErrorKind::Config, "set up the HTTP client").caused_by(error.without_url());
@@ -24,9 +24,9 @@ pub(super) fn build(config: &SessionConfig, base: &Url) -> Result<Client> {
     tls::suited_to(builder, base.scheme(), base.host_str()).build().map_err(refused)
 }
 
-/// What proves who we are: the header to send, and the secrets in it to mask.
+/// The header to send, and the secrets in it to mask.
 pub(super) struct Credential {
-    /// Not part of the client, because it can be renewed.
+    /// Kept apart from the client, because it can be renewed.
     pub(super) header: Option<(HeaderName, HeaderValue)>,
     pub(super) known: KnownSecrets,
 }
@@ -59,7 +59,7 @@ fn basic(user: &str, password: &str) -> String {
     BASE64.encode(format!("{user}:{password}"))
 }
 
-/// The secrets of this credential in each form in which they could be echoed.
+/// The secrets of this credential in every form in which an answer could repeat them.
 fn known_secrets(auth: &Auth) -> KnownSecrets {
     KnownSecrets::new(match auth {
         Auth::None => vec![],
@@ -68,8 +68,8 @@ fn known_secrets(auth: &Auth) -> KnownSecrets {
     })
 }
 
-/// The address every request is built under. A user part, a query or a fragment in it is a mistake (and may be a secret, so
-/// the message does not repeat the address).
+/// The base address of every request. A user, a query or a fragment in it is an error; as it may be a secret, the
+/// message does not repeat the address.
 pub(super) fn base(text: &str) -> Result<Url> {
     let wrong = |text: &str| Error::new(ErrorKind::Config, text);
     let url = Url::parse(text.trim()).map_err(|error| wrong("the url is not an absolute URL").caused_by(error))?;
@@ -77,7 +77,7 @@ pub(super) fn base(text: &str) -> Result<Url> {
         return Err(wrong("the url must begin with https:// or http:// and name a host"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("the url holds a user or password, which belong into the credential"));
+        return Err(wrong("the url holds a user or password, which belong in the credential"));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(wrong("the url must not hold a query or a fragment"));
@@ -85,7 +85,8 @@ pub(super) fn base(text: &str) -> Result<Url> {
     Ok(url)
 }
 
-/// The address of one request. The prefix of `base` is kept; a path that would leave it (`..` in an id) is refused.
+/// The address of one request under the prefix of `base`. A path that would leave the prefix (`..` in an id) is an
+/// error.
 pub(super) fn address(base: &Url, path: &str, query: &[(&str, &str)]) -> Result<Url> {
     let prefix = base.path().trim_end_matches('/');
     let mut url = base.clone();

@@ -1,8 +1,8 @@
-//! How long to wait: what the headers say, and what we choose when they say nothing.
+//! Reads from headers how long to wait and how many calls are left. Pure.
 //!
-//! All pure. The forms read here are those the vendors are known to send: `Retry-After` in seconds or as an HTTP date
-//! (RFC 9110, 10.2.3), and reset headers as ISO time, epoch seconds, epoch milliseconds or seconds from now. Which header
-//! counts in which answer is [`super::verdict`]'s and the dialects' to say.
+//! The forms are those that vendors send: `Retry-After` in seconds or as an HTTP date (RFC 9110, 10.2.3), and reset
+//! headers as ISO time, epoch seconds, epoch milliseconds or seconds from now. Which header applies to which answer is
+//! decided in [`super::verdict`] and by the dialects.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use crate::model::time::{Millis, SECOND};
 
-/// From here on a number is an epoch time (2001 as seconds); below it is a distance in seconds.
+/// Numbers from here on are epoch times (2001 in seconds); smaller ones are seconds from now.
 const EPOCH_FROM: i64 = 1_000_000_000;
-/// From here on an epoch time is in milliseconds.
+/// Epoch times from here on are in milliseconds.
 const EPOCH_MILLIS_FROM: i64 = 100_000_000_000;
 
-/// Names under which the number of calls left is sent, without regard to case.
+/// The headers that give the number of calls left.
 const REMAINING: [&str; 3] = ["x-ratelimit-remaining", "ratelimit-remaining", "x-ratelimit-requests-remaining"];
 
 /// A header as text.
@@ -28,7 +28,7 @@ pub fn retry_after(headers: &HeaderMap, now: Millis) -> Option<Duration> {
     parse_retry_after(text(headers, RETRY_AFTER.as_str())?, now)
 }
 
-/// The wait that a value of `Retry-After` asks for: seconds, or an HTTP date.
+/// The wait that a value of `Retry-After` asks for: seconds or an HTTP date.
 pub(crate) fn parse_retry_after(value: &str, now: Millis) -> Option<Duration> {
     let value = value.trim();
     match value.parse::<f64>() {
@@ -37,13 +37,13 @@ pub(crate) fn parse_retry_after(value: &str, now: Millis) -> Option<Duration> {
     }
 }
 
-/// The time from `now` to the reset that header `name` tells; none when it is absent, unreadable or past.
+/// The time from `now` to the reset in header `name`; `None` when it is absent, unreadable or past.
 pub fn reset_after(headers: &HeaderMap, name: &str, now: Millis) -> Option<Duration> {
     until(parse_reset(text(headers, name)?, now)?, now)
 }
 
-/// A reset in any of its forms: ISO time (also without seconds: `2026-03-26T16:00Z`), epoch seconds, epoch milliseconds, or
-/// a small number of seconds from `now`.
+/// Parses a reset: ISO time (also without seconds: `2026-03-26T16:00Z`), epoch seconds, epoch milliseconds, or a small
+/// number of seconds from `now`.
 pub fn parse_reset(value: &str, now: Millis) -> Option<Millis> {
     let value = value.trim();
     let Ok(number) = value.parse::<f64>() else { return Millis::parse(value).or_else(|| http_date(value)) };
@@ -56,7 +56,8 @@ pub fn parse_reset(value: &str, now: Millis) -> Option<Millis> {
     })
 }
 
-/// The number of calls left, if the answer tells. A server whose limit is 0 has limiting switched off and says 0 left.
+/// The number of calls left, if a header gives it. A server with a limit of 0 has limiting switched off and reports 0
+/// left.
 pub(super) fn remaining(headers: &HeaderMap) -> Option<u64> {
     let unlimited = text(headers, "x-ratelimit-limit") == Some("0");
     REMAINING.iter().filter(|_| !unlimited).find_map(|name| text(headers, name)?.parse().ok())
@@ -67,7 +68,7 @@ pub(super) fn server_time(headers: &HeaderMap) -> Option<Millis> {
     http_date(text(headers, DATE.as_str())?)
 }
 
-/// An HTTP date in the form RFC 9110 asks for; the two obsolete forms are not read.
+/// Parses an HTTP date in the form RFC 9110 requires; the two obsolete forms are not supported.
 fn http_date(value: &str) -> Option<Millis> {
     jiff::fmt::rfc2822::parse(value).ok().map(|moment| Millis(moment.timestamp().as_millisecond()))
 }
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_seconds_or_a_date_and_zero_is_no_answer() {
+    fn retry_after_is_seconds_or_a_date_and_zero_counts_as_absent() {
         let table = [
             ("7", Some(7_000)),
             ("1.5", Some(1_500)),
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn resets_are_read_in_every_form_vendors_send() {
+    fn every_form_of_reset_is_parsed() {
         let table = [
             ("2026-03-26T16:01Z", Some(60_000)),
             ("2026-03-26T16:00:05.250Z", Some(5_250)),

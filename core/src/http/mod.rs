@@ -1,14 +1,15 @@
-//! The only HTTP client of the product for talking to vendors: one [`Session`] a source, with auth, time limits, a body cap,
-//! retries that obey what the other side says, rate limits of our own, and no secret in any text.
+//! The HTTP client for vendors: one [`Session`] per source, with authentication, timeouts, a body limit, retries that
+//! obey the vendor, and rate limits. No text it produces contains a secret.
 //!
-//! Read [`SessionConfig`], [`Session`] and [`Dialect`] first. The deciding parts are pure and have their own files: [`verdict`]
-//! (what does an answer mean), [`limits`] (how long to wait), [`redact`] (what may be printed). Core names no vendor: each
-//! connector says its vendor's habits in a [`Dialect`]. What the data means, and paging, are the connectors' matter.
+//! Read [`SessionConfig`], [`Session`] and [`Dialect`] first. The decisions are pure and have files of their own:
+//! [`verdict`] (what an answer means), [`limits`] (how long to wait), [`redact`] (what may be printed). Core names no
+//! vendor: each connector describes its vendor's habits in a [`Dialect`]. The meaning of the data, and paging, are left
+//! to the connectors.
 //!
-//! - Every call only reads, so a POST is tried again like a GET.
-//! - Dropping a call's future stops all it does; nothing runs in the background.
-//! - An error says what the caller should do: [`crate::Retry::After`] when we were told to wait longer than
-//!   [`SessionConfig::max_wait`], `Backoff` when the tries are spent, `Never` when a person has to act.
+//! - Every call only reads, so a POST is retried like a GET.
+//! - Dropping a call's future stops the call; nothing runs in the background.
+//! - An error says what the caller should do: [`crate::Retry::After`] when the vendor asks for a longer wait than
+//!   [`SessionConfig::max_wait`], `Backoff` when the tries are used up, `Never` when a person has to act.
 
 mod client;
 pub mod limits;
@@ -48,44 +49,44 @@ use rate_limiter::{BucketLimiter, RateLimiter};
 use stats::Meter;
 use transfer::{AttemptError, Call};
 
-/// How often a torn or unreadable answer is asked for before it is taken for the truth.
+/// How often a truncated or unreadable answer is requested before it is accepted as such.
 const TORN_TRIES: u32 = 3;
-/// The longest wait between two tries that we choose ourselves.
+/// The longest wait between two tries when the vendor does not ask for one.
 const BACKOFF_MAX: Duration = Duration::from_secs(300);
-/// How often an address where nobody ever answered is tried: it is more likely wrong than its server restarting.
+/// How often an address that never answered is tried: it is more likely wrong than its server restarting.
 const UNREACHED_TRIES: u32 = 3;
 
-/// What a session needs to know. `Debug` shows no secret.
+/// The configuration of a session. `Debug` shows no secret.
 #[derive(Clone)]
 pub struct SessionConfig {
-    /// The address under which every request is built; a path in it is kept.
+    /// The base address of every request; a path in it is kept.
     pub base_url: String,
     /// The credential.
     pub auth: Auth,
-    /// A PEM file with certificates to trust beside the platform's.
+    /// A PEM file with certificates to trust besides the platform's.
     pub tls_ca_file: Option<PathBuf>,
     /// The `User-Agent`.
     pub user_agent: String,
-    /// The most one try may take, body included.
+    /// The most time one try may take, body included.
     pub timeout: Duration,
-    /// The most bytes of a body we take, after decompression.
+    /// The largest body accepted, in bytes after decompression.
     pub body_cap: usize,
-    /// How often one call is tried in all.
+    /// How often one call is tried in total.
     pub tries: u32,
-    /// The rates we keep to, by class of endpoint.
+    /// The request rates to keep, by class of endpoint.
     pub buckets: &'static [Bucket],
     /// The vendor's habits.
     pub dialect: Arc<dyn Dialect>,
-    /// How many requests may be under way at once.
+    /// How many requests may be in flight at once.
     pub in_flight: usize,
-    /// The longest single wait we accept before giving up with [`crate::ErrorKind::RateLimited`].
+    /// The longest single wait accepted before a call fails with [`crate::ErrorKind::RateLimited`].
     pub max_wait: Duration,
-    /// The first pause when nobody tells us how long; it doubles up to five minutes.
+    /// The first wait when the vendor does not ask for one. It doubles up to five minutes.
     pub backoff_base: Duration,
 }
 
 impl SessionConfig {
-    /// The usual settings: 30 s a try, 64 MiB, 8 tries, 4 in flight, waits of 5 min at most, backoff from 2 s.
+    /// The usual settings: 30 s per try, 64 MiB, 8 tries, 4 in flight, waits of at most 5 min, backoff from 2 s.
     pub fn new(
         base_url: impl Into<String>,
         auth: Auth,
@@ -129,7 +130,7 @@ impl fmt::Debug for SessionConfig {
 /// A credential. `Debug` shows its kind, not the secret.
 #[derive(Debug, Clone)]
 pub enum Auth {
-    /// None: public data, or a stand-in.
+    /// None: public data, or a fake.
     None,
     /// `Authorization: Basic`.
     Basic {
@@ -140,7 +141,7 @@ pub enum Auth {
     },
     /// `Authorization: Bearer`.
     Bearer(Secret),
-    /// A header of its own, with the secret as it stands.
+    /// A header with the secret as its value.
     Header {
         /// The header's name.
         name: HeaderName,
@@ -149,24 +150,24 @@ pub enum Auth {
     },
 }
 
-/// A class of endpoints with a rate of its own.
+/// A class of endpoints with its own rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {
     /// The name by which calls choose it.
     pub name: &'static str,
-    /// Requests per second, steadily.
+    /// Steady requests per second.
     pub per_second: u32,
-    /// Requests that may go at once after a rest.
+    /// Requests that may be sent at once after a pause.
     pub burst: u32,
 }
 
-/// How often one call may be tried in all, when the caller wants to act sooner than the session would give up: after three
-/// failures with a server error a smaller page may go through.
+/// How often one call may be tried in total, for a caller that acts sooner than the session gives up: after three
+/// server errors a smaller page may succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tries(pub u32);
 
-/// A connection to one vendor with one credential. Share it by reference: calls go side by side up to
-/// [`SessionConfig::in_flight`].
+/// A connection to one vendor with one credential. Share it by reference: up to [`SessionConfig::in_flight`] calls run
+/// concurrently.
 pub struct Session {
     client: Client,
     base: Url,
@@ -192,11 +193,11 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// A session. Nothing is sent yet.
+    /// A session. Sends nothing yet.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Config`] for an unusable address, CA file or secret; [`crate::ErrorKind::Internal`] for a bucket that lets nothing
-    /// pass.
+    /// [`crate::ErrorKind::Config`] for an unusable address, CA file or secret; [`crate::ErrorKind::Internal`] for a
+    /// bucket without a rate.
     pub fn new(config: SessionConfig) -> Result<Self> {
         let base = client::base(&config.base_url)?;
         Ok(Self {
@@ -214,10 +215,10 @@ impl Session {
         })
     }
 
-    /// Goes on with another credential, for those that expire within hours. Calls under way keep the one they began with.
+    /// Replaces the credential, for those that expire within hours. Calls in flight keep the one they started with.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Config`] for a secret that no header may hold.
+    /// [`crate::ErrorKind::Config`] for a secret that cannot be a header value.
     pub fn authorize(&self, auth: &Auth) -> Result<()> {
         let fresh = Arc::new(Credential::new(auth)?);
         *lock(&self.credential) = fresh;
@@ -231,8 +232,8 @@ impl Session {
     /// Reads JSON from `path` under the base address.
     ///
     /// # Errors
-    /// By the default reading of statuses ([`default_verdict`]) and the dialect. The context holds `path`, `status` (when there
-    /// was an answer) and `tries` (when they are spent).
+    /// By the status ([`default_verdict`]) and the dialect. The context holds `path`, `status` (when there was an
+    /// answer) and `tries` (when they are used up).
     pub async fn get<T: DeserializeOwned>(
         &self,
         bucket: &'static str,
@@ -242,7 +243,7 @@ impl Session {
         self.run(bucket, &Call::get(&self.base, path, query)?, self.tries).await
     }
 
-    /// Sends `body` as JSON and reads JSON: for searches and GraphQL, that is for reading too.
+    /// Sends `body` as JSON and reads JSON, for searches and GraphQL.
     ///
     /// # Errors
     /// As [`Session::get`].
@@ -255,8 +256,8 @@ impl Session {
         self.run(bucket, &Call::post(&self.base, path, body)?, self.tries).await
     }
 
-    /// As [`Session::post`], with fewer tries (never more than the session's), for a caller that will ask for a smaller page
-    /// when it gets [`crate::ErrorKind::Unavailable`].
+    /// As [`Session::post`] with fewer tries (never more than the session's), for a caller that requests a smaller page
+    /// on [`crate::ErrorKind::Unavailable`].
     ///
     /// # Errors
     /// As [`Session::get`].
@@ -270,8 +271,8 @@ impl Session {
         self.run(bucket, &Call::post(&self.base, path, body)?, tries.0.min(self.tries)).await
     }
 
-    /// As [`Session::post_with`], for a vendor that charges points: the request waits until the quota of points that the
-    /// vendor's answers told of ([`Dialect::quotas`]) has so many left.
+    /// As [`Session::post_with`], for a vendor that charges points: the request waits until the quota of points in the
+    /// vendor's answers ([`Dialect::quotas`]) has enough left.
     ///
     /// # Errors
     /// As [`Session::get`].
@@ -287,7 +288,7 @@ impl Session {
         self.run(bucket, &call, tries.0.min(self.tries)).await
     }
 
-    /// What has been done so far.
+    /// What the session has done so far.
     pub fn stats(&self) -> Stats {
         self.meter.stats()
     }
@@ -310,9 +311,10 @@ impl Session {
         }
     }
 
-    /// A pause of the bucket or the session is waited for at the limiter, where it holds for everybody; the rest here.
+    /// Waits for the next try. A pause of the bucket or the session is waited for in the limiter, where it applies to
+    /// all calls.
     async fn wait(&self, call: &Call, wait: Duration, here: bool) {
-        debug!(path = call.path(), wait_ms = wait.as_millis(), "will try again");
+        debug!(path = call.path(), wait_ms = wait.as_millis(), "retrying");
         self.meter.retry();
         if here {
             self.meter.waiting(wait);
@@ -330,7 +332,7 @@ struct Failures {
 
 /// What to do after a failure.
 struct Plan {
-    /// Whom to hold back for how long.
+    /// Which requests to hold back, and for how long.
     pause: Option<(Scope, Duration)>,
     next: Next,
 }
@@ -341,7 +343,7 @@ enum Next {
 }
 
 impl Failures {
-    /// Decides after one more failure.
+    /// Counts one more failure and decides what comes next.
     fn plan(&mut self, failure: transfer::Again, tries: u32, session: &Session) -> Plan {
         self.all += 1;
         self.torn += u32::from(failure.torn);
@@ -350,8 +352,8 @@ impl Failures {
             Some(asked) => backoff::with_jitter(asked, random).min(asked.max(session.max_wait)),
             None => backoff::delay(session.backoff_base, BACKOFF_MAX, self.all, random).min(session.max_wait),
         };
-        let nobody = failure.unreached && !session.reached.load(Ordering::Relaxed);
-        let tries = if nobody { tries.min(UNREACHED_TRIES) } else { tries };
+        let unreached = failure.unreached && !session.reached.load(Ordering::Relaxed);
+        let tries = if unreached { tries.min(UNREACHED_TRIES) } else { tries };
         let pause = failure.scope.map(|scope| (scope, wait));
         let next = match failure.after {
             Some(asked) if asked > session.max_wait => Next::GiveUp(failure.beyond_max_wait(asked, session.max_wait)),

@@ -1,6 +1,7 @@
-//! When a request may go: the buckets, the pauses we were told to make, and the number of requests in flight.
+//! When a request may be sent: rates per bucket, pauses the vendor asked for, quotas, and the number of requests in
+//! flight.
 //!
-//! Pauses use tokio's clock, so tests can turn it; the buckets use governor's own.
+//! Pauses use tokio's clock, so tests can advance it; the buckets use governor's own.
 
 use std::num::NonZeroU32;
 use std::sync::Mutex;
@@ -16,7 +17,7 @@ use super::{Bucket, Scope, stats::Meter};
 use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result, Retry};
 
-/// The limiter of one session. Dropping a future that waits in it gives everything back.
+/// The limits of one session. Dropping a future that waits in it releases everything.
 pub(super) struct RateLimiter {
     buckets: Vec<BucketLimiter>,
     all: Pause,
@@ -25,17 +26,17 @@ pub(super) struct RateLimiter {
     max_wait: Duration,
 }
 
-/// One bucket: its limiter, and the pause it was told to make.
+/// One bucket: its rate, and the pause it has to make.
 pub(super) struct BucketLimiter {
     name: &'static str,
     limiter: DefaultDirectRateLimiter,
     clock: DefaultClock,
     /// Held while waiting for the limiter, because tokio's mutex is fair and governor's waiters are not.
-    turn: tokio::sync::Mutex<()>,
+    queue: tokio::sync::Mutex<()>,
     pause: Pause,
 }
 
-/// A moment before which nothing may go. It only ever moves later.
+/// The end of a pause. It only ever moves later.
 #[derive(Default)]
 struct Pause(Mutex<Option<Instant>>);
 
@@ -52,10 +53,10 @@ impl Pause {
 }
 
 impl RateLimiter {
-    /// A limiter with these buckets; a rate or a number in flight of zero would never let anything pass and is refused.
+    /// A limiter with these buckets. A rate or a number in flight of zero would let nothing pass and is an error.
     pub(super) fn new(buckets: &[Bucket], in_flight: usize, max_wait: Duration) -> Result<Self> {
         if in_flight == 0 {
-            return Err(Error::new(ErrorKind::Internal, "no request may be in flight"));
+            return Err(Error::new(ErrorKind::Internal, "the number of requests in flight is zero"));
         }
         let buckets = buckets.iter().map(BucketLimiter::new).collect::<Result<_>>()?;
         Ok(Self {
@@ -67,13 +68,13 @@ impl RateLimiter {
         })
     }
 
-    /// The bucket of this name; an unknown one is a mistake in the connector.
+    /// The bucket of this name. An unknown name is a mistake in the connector.
     pub(super) fn bucket(&self, name: &str) -> Result<&BucketLimiter> {
         let unknown = || Error::new(ErrorKind::Internal, "no such bucket").with("bucket", name);
         self.buckets.iter().find(|bucket| bucket.name == name).ok_or_else(unknown)
     }
 
-    /// Waits until a request of this bucket and price may go. The permit is kept until its answer has been read.
+    /// Waits until a request of this bucket and price may be sent. Hold the permit until its answer is read.
     pub(super) async fn admit(
         &self,
         bucket: &BucketLimiter,
@@ -94,15 +95,15 @@ impl RateLimiter {
         }
     }
 
-    /// Takes what an answer told of the vendor's quotas.
+    /// Updates the vendor's quotas from an answer.
     pub(super) fn update_quotas(&self, quotas: &[Quota]) {
         if !quotas.is_empty() {
             self.pools.update(quotas);
         }
     }
 
-    /// Waits until the vendor's quotas have room for a request, or fails at once when that takes longer than we have patience
-    /// for.
+    /// Waits until the vendor's quotas allow the request. Fails at once when that takes longer than the longest wait
+    /// accepted.
     async fn wait_for_quota(&self, points: u32, meter: &Meter) -> Result<()> {
         while let Err(wait) = self.pools.take(points) {
             if wait > self.max_wait {
@@ -114,7 +115,7 @@ impl RateLimiter {
         Ok(())
     }
 
-    /// Holds back everything in `scope` for at least `wait` from now.
+    /// Pauses everything in `scope` for at least `wait` from now.
     pub(super) fn pause(&self, bucket: &BucketLimiter, scope: Scope, wait: Duration) {
         let until = Instant::now() + wait.min(LONGEST_PAUSE);
         match scope {
@@ -127,7 +128,7 @@ impl RateLimiter {
         self.all.until().max(bucket.pause.until())
     }
 
-    /// Waits for the pauses to end, or fails at once when that takes longer than we have patience for.
+    /// Waits for the pauses to end. Fails at once when that takes longer than the longest wait accepted.
     async fn wait_for_pauses(&self, bucket: &BucketLimiter, meter: &Meter) -> Result<()> {
         while let Some(until) = self.paused_until(bucket) {
             let left = until.saturating_duration_since(Instant::now());
@@ -141,10 +142,10 @@ impl RateLimiter {
     }
 }
 
-/// Longer than any process lives, and short enough to be added to an instant.
+/// Longer than any process runs, and short enough to be added to an instant.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// We were told to wait longer than we are willing to: the caller keeps its checkpoint and comes back then.
+/// The error for a wait that is longer than the limit. The caller keeps its checkpoint and retries after the wait.
 pub(super) fn rate_limited(wait: Duration, limit: Duration) -> Error {
     let (wait_seconds, limit_seconds) = (wait.as_secs(), limit.as_secs());
     Error::new(ErrorKind::RateLimited, format!("rate limited: retry in {wait_seconds} s (limit {limit_seconds} s)"))
@@ -163,7 +164,7 @@ impl BucketLimiter {
             name: bucket.name,
             limiter: DefaultDirectRateLimiter::direct(quota),
             clock: DefaultClock::default(),
-            turn: tokio::sync::Mutex::default(),
+            queue: tokio::sync::Mutex::default(),
             pause: Pause::default(),
         })
     }
@@ -172,9 +173,9 @@ impl BucketLimiter {
         self.name
     }
 
-    /// Waits until the bucket holds a token, and takes it.
+    /// Waits until the bucket has a token, and takes it.
     async fn pace(&self, meter: &Meter) {
-        let _turn = self.turn.lock().await;
+        let _queue = self.queue.lock().await;
         while let Err(denied) = self.limiter.check() {
             let wait = denied.wait_time_from(self.clock.now());
             meter.pacing(wait);
@@ -194,7 +195,7 @@ mod tests {
         RateLimiter::new(&[FAST, OTHER], in_flight, Duration::from_secs(300)).unwrap()
     }
 
-    /// How long a request of this bucket is held back, on tokio's clock.
+    /// How long a request of this bucket waits, on tokio's clock.
     async fn held(limiter: &RateLimiter, bucket: &str) -> Duration {
         let start = Instant::now();
         drop(limiter.admit(limiter.bucket(bucket).unwrap(), 0, &Meter::default()).await.unwrap());
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_bucket_pause_leaves_the_others_alone_and_a_session_pause_does_not() {
+    async fn a_pause_holds_back_its_bucket_or_the_whole_session() {
         let limiter = limiter(4);
         limiter.pause(limiter.bucket("fast").unwrap(), Scope::Bucket, Duration::from_secs(60));
         assert_eq!(held(&limiter, "other").await.as_secs(), 0);
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_that_begins_while_waiting_for_a_permit_counts_too() {
+    async fn a_pause_that_starts_during_the_wait_for_a_permit_counts() {
         let limiter = limiter(1);
         let bucket = limiter.bucket("fast").unwrap();
         let first = limiter.admit(bucket, 0, &Meter::default()).await.unwrap();
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_beyond_patience_fails_at_once_and_says_until_when() {
+    async fn a_pause_beyond_the_limit_fails_at_once_and_says_when_to_retry() {
         let limiter = limiter(4);
         let bucket = limiter.bucket("fast").unwrap();
         limiter.pause(bucket, Scope::All, Duration::MAX);
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_and_an_unknown_bucket_is_named() {
+    fn rates_of_zero_are_refused_and_an_unknown_bucket_is_named() {
         assert!(RateLimiter::new(&[FAST], 0, Duration::MAX).is_err());
         assert!(RateLimiter::new(&[Bucket { name: "no", per_second: 0, burst: 1 }], 1, Duration::MAX).is_err());
         let Err(error) = limiter(1).bucket("typo").map(|_| ()) else { panic!("an unknown bucket was found") };

@@ -1,8 +1,8 @@
-//! The one place where HTTP clients are begun: TLS provider, private CA, proxies.
+//! The one place where HTTP clients are created: TLS provider, private CA, proxies.
 //!
-//! [`client_builder`] gives a [`reqwest::ClientBuilder`] that verifies certificates with rustls (ring) against the system's
-//! roots and, if configured, one private CA; [`suited_to`] fits it to where it will connect. Time limits, redirects and
-//! authentication belong to the callers: [`crate::export::otlp`] and the connectors' HTTP client.
+//! [`client_builder`] returns a [`reqwest::ClientBuilder`] that verifies certificates with rustls (ring) against the
+//! system's roots and, if configured, one private CA. [`suited_to`] fits it to its target. Timeouts, redirects and
+//! authentication are left to the callers.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -12,10 +12,10 @@ use reqwest::ClientBuilder;
 
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// A client under construction that trusts the system's roots and the certificates in `ca_file` (PEM, one or more).
+/// A client builder that trusts the system's roots and the certificates in `ca_file` (PEM, one or more).
 ///
 /// # Errors
-/// [`ErrorKind::Config`] when `ca_file` cannot be read or holds no certificate.
+/// [`ErrorKind::Config`] when `ca_file` cannot be read or has no certificate.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that begins a client")]
 pub(crate) fn client_builder(ca_file: Option<&Path>) -> Result<ClientBuilder> {
     install_provider();
@@ -26,10 +26,10 @@ pub(crate) fn client_builder(ca_file: Option<&Path>) -> Result<ClientBuilder> {
     Ok(builder.tls_certs_merge(certificates))
 }
 
-/// Fits `builder` to the one place it will talk to.
+/// Fits `builder` to the only target it connects to.
 ///
-/// A loopback address is never asked for through a proxy, whatever the environment says. A plain `http` address loads no
-/// system roots: a container without any would otherwise fail on them before the first request.
+/// A loopback address is never reached through a proxy, whatever the environment says. Plain `http` loads no system
+/// roots: a container without any would otherwise fail before the first request.
 pub(crate) fn suited_to(builder: ClientBuilder, scheme: &str, host: Option<&str>) -> ClientBuilder {
     let builder = if host.is_some_and(is_loopback) { builder.no_proxy() } else { builder };
     if scheme == "http" { builder.tls_certs_only([]) } else { builder }
@@ -38,7 +38,7 @@ pub(crate) fn suited_to(builder: ClientBuilder, scheme: &str, host: Option<&str>
 /// The bytes of a private CA file.
 ///
 /// # Errors
-/// [`ErrorKind::Config`] when it cannot be read or holds no PEM certificate.
+/// [`ErrorKind::Config`] when it cannot be read or has no PEM certificate.
 pub(crate) fn ca_pem(path: &Path) -> Result<Vec<u8>> {
     let pem = std::fs::read(path).map_err(|error| ca_error("read the CA file", path).caused_by(error))?;
     let marker = b"-----BEGIN CERTIFICATE-----";
@@ -48,13 +48,13 @@ pub(crate) fn ca_pem(path: &Path) -> Result<Vec<u8>> {
     Err(ca_error("find a PEM certificate in the CA file", path))
 }
 
-/// Makes ring the process's TLS provider, once; a provider somebody installed before us stays.
+/// Makes ring the process's TLS provider, once. A provider that is already installed stays.
 pub(crate) fn install_provider() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
 }
 
-/// Whether `host` (as in a URL, so IPv6 in brackets) is this machine.
+/// Whether `host` (as in a URL, so IPv6 in brackets) is a loopback address.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_file_without_a_certificate_is_a_config_error_that_names_it() {
+    fn a_ca_file_without_a_certificate_is_an_error_that_names_it() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "not a certificate").unwrap();
         let error = client_builder(Some(file.path())).unwrap_err();

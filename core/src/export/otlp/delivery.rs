@@ -1,13 +1,16 @@
-//! The retry policy: makes of a [`Sink`]'s single attempts a delivery that ends in "taken", "set aside" or an error.
+//! The retry policy: turns the single attempts of a [`Sink`] into a delivery that ends accepted, as a dead letter, or
+//! with an error.
 //!
-//! Read [`Delivery::deliver`] first. [`step`] is the policy itself, pure: what a failure leads to. The rules are the ones of
-//! the telemetry contract, section Delivery:
+//! Read [`Delivery::deliver`] first. [`step`] is the policy itself: what a failure leads to. Pure. The rules are those
+//! of the telemetry contract, section Delivery:
 //!
-//! - What may pass is sent again, with backoff and jitter or when the backend asked for it, as long as [`ProgressDeadline`] lasts.
-//! - Traces wait longer after an ambiguous failure, since Tempo stores twice what it is sent twice within 30 s.
-//! - A 500 is tried a few times: Prometheus answers so to what it will never take.
-//! - What is too large is halved; what is refused for good is set aside as a [`RefusedBatch`], and the rest goes on.
-//! - A wrong address or credential goes up at once: no item is to blame, and none may be lost.
+//! - Transient failures are retried, with backoff and jitter or when the backend asked for it, until the
+//!   [`ProgressDeadline`].
+//! - Traces wait longer after an ambiguous failure, because Tempo stores twice what it receives twice within 30 s.
+//! - A 500 is retried a few times only: Prometheus answers so to what it will never accept.
+//! - A batch that is too large is halved. What is permanently rejected becomes a [`RefusedBatch`], and the rest
+//!   continues.
+//! - A wrong address or credential fails at once: no item is to blame, and none may be lost.
 
 use crate::{backoff, clock};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,16 +28,16 @@ use crate::model::time::Millis;
 /// The times and counts of the retry policy.
 #[derive(Clone, Debug)]
 pub struct RetryPolicy {
-    /// The first pause; each further one is twice as long (1 s).
+    /// The first wait; each further one is twice as long (1 s).
     pub first_wait: Duration,
-    /// The longest pause we choose ourselves (30 s).
+    /// The longest wait without a request of the backend (30 s).
     pub longest_wait: Duration,
-    /// The least pause before traces are sent again that may have been stored (35 s): Tempo keeps a live trace for up to
-    /// 30 s, in which it does not notice duplicates.
+    /// The least wait before traces are sent again that may have been stored (35 s). Tempo keeps a trace in memory for
+    /// up to 30 s, in which it does not notice duplicates.
     pub ambiguous_wait: Duration,
-    /// How often a server error (HTTP 500) is tried again before the batch is set aside (3).
+    /// How often a server error (HTTP 500) is retried before the batch becomes a dead letter (3).
     pub server_error_retries: u32,
-    /// How long a request under way may still take after a stop was asked for (5 s).
+    /// How long a request in flight may still take after a stop (5 s).
     pub stop_grace: Duration,
 }
 
@@ -50,21 +53,21 @@ impl Default for RetryPolicy {
     }
 }
 
-/// How long to go on without any progress. One for all deliveries that share a fate: progress of one is progress.
+/// How long to continue without progress. Shared by deliveries to the same backend: progress of one is progress of all.
 #[derive(Debug)]
 pub struct ProgressDeadline {
     give_up: Option<Duration>,
-    /// When the first attempt began that has not been followed by a success.
+    /// The start of the first attempt since the last success.
     trying_since: Option<Instant>,
 }
 
 impl ProgressDeadline {
-    /// Gives up when nothing was taken for `give_up`.
+    /// Gives up when nothing was accepted for `give_up`.
     pub fn new(give_up: Duration) -> Self {
         Self { give_up: Some(give_up), trying_since: None }
     }
 
-    /// Never gives up: for a service that runs until it is told to stop.
+    /// Never gives up, for a service that runs until it is stopped.
     pub fn unlimited() -> Self {
         Self { give_up: None, trying_since: None }
     }
@@ -84,36 +87,36 @@ impl ProgressDeadline {
 }
 
 impl Default for ProgressDeadline {
-    /// Two minutes, as `export.give_up` has it.
+    /// Two minutes, the default of `export.give_up`.
     fn default() -> Self {
         Self::new(Duration::from_secs(120))
     }
 }
 
-/// Items a backend will never take: counted, explained, never sent again.
+/// Items a backend will never accept: counted, explained, not sent again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedBatch {
     pub signal: Signal,
-    /// The backend's own words, with its code.
+    /// The backend's message, with its code.
     pub reason: String,
-    /// The setting to look at, when we know it.
+    /// The setting to look at, if we know it.
     pub hint: Option<String>,
-    /// How many spans, log records or data points.
+    /// The number of spans, log records or data points.
     pub items: u64,
-    /// When it was refused.
+    /// When it was rejected.
     pub at: Millis,
 }
 
-/// What became of a batch. `accepted + rejected` is what it held.
+/// Result of delivering a batch. `accepted + rejected` is the number of its items.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
-    /// Items the backend took.
+    /// Items accepted.
     pub accepted: u64,
-    /// Items it refused for good, in a `partial_success` or with a whole request: the sum over `dead`.
+    /// Items permanently rejected, by a `partial_success` or with a whole request: the sum over `dead`.
     pub rejected: u64,
-    /// Why, one entry a refusal.
+    /// The reasons, one entry per rejection.
     pub dead: Vec<RefusedBatch>,
-    /// How often something was sent again.
+    /// How often a request was sent again.
     pub retries: u64,
 }
 
@@ -121,14 +124,14 @@ impl Delivered {
     fn take(&mut self, outcome: Outcome, signal: Signal, items: u64) {
         let (rejected, reason) = match outcome {
             Outcome::Accepted => (0, None),
-            // More than we sent cannot have been rejected.
+            // A backend cannot reject more than it was sent.
             Outcome::Partial { rejected, reason } => (rejected.min(items), Some(reason)),
         };
         self.accepted += items - rejected;
         match reason {
             Some(reason) if rejected > 0 => self.refuse(signal, reason, rejected),
             Some(reason) => {
-                tracing::warn!(signal = signal.as_str(), reason, "the backend took the batch with a warning")
+                tracing::warn!(signal = signal.as_str(), reason, "the backend accepted the batch with a warning")
             }
             None => {}
         }
@@ -136,7 +139,7 @@ impl Delivered {
 
     fn refuse(&mut self, signal: Signal, reason: String, items: u64) {
         let hint = hint(signal, &reason).map(str::to_owned);
-        tracing::warn!(signal = signal.as_str(), items, reason, hint, "the backend refused telemetry for good");
+        tracing::warn!(signal = signal.as_str(), items, reason, hint, "the backend permanently rejected telemetry");
         self.rejected += items;
         self.dead.push(RefusedBatch { signal, reason, hint, items, at: clock::now() });
     }
@@ -147,18 +150,18 @@ pub struct Delivery {
     sink: Box<dyn Sink>,
     policy: RetryPolicy,
     stop: CancellationToken,
-    /// A server error with a text we know has outlasted its tries once: the next one need not prove itself again. (A year of
-    /// samples that are too old would otherwise cost seven seconds a batch.)
+    /// Whether a server error with a known text has outlasted its retries once. The next one is then not retried: a
+    /// year of samples that are too old would cost seven seconds per batch.
     known_permanent: AtomicBool,
 }
 
 impl Delivery {
-    /// Delivers to `sink` until `stop` is cancelled, with the contract's times.
+    /// Delivers to `sink` until `stop` is cancelled, with the waits of the contract.
     pub fn new(sink: Box<dyn Sink>, stop: CancellationToken) -> Self {
         Self::with_policy(sink, stop, RetryPolicy::default())
     }
 
-    /// The same with other times.
+    /// The same with another policy.
     pub fn with_policy(sink: Box<dyn Sink>, stop: CancellationToken, policy: RetryPolicy) -> Self {
         Self { sink, policy, stop, known_permanent: AtomicBool::new(false) }
     }
@@ -168,12 +171,12 @@ impl Delivery {
         self.sink.describe()
     }
 
-    /// Sends `batch` until every item of it was taken or refused for good.
+    /// Sends `batch` until every item of it is accepted or permanently rejected.
     ///
     /// # Errors
-    /// [`ErrorKind::Export`] when the destination or the credential is wrong, or nothing was taken for as long as `deadline`
-    /// lasts; [`ErrorKind::Cancelled`] when asked to stop, at the latest after [`RetryPolicy::stop_grace`]. The batch must
-    /// then be delivered again as a whole; [`Error::retry`] says when.
+    /// [`ErrorKind::Export`] when the address or the credential is wrong, or nothing was accepted until the `deadline`;
+    /// [`ErrorKind::Cancelled`] after a stop, at the latest after [`RetryPolicy::stop_grace`]. The whole batch must
+    /// then be delivered again; [`Error::retry`] says when.
     pub async fn deliver(&self, batch: Batch, deadline: &mut ProgressDeadline) -> Result<Delivered> {
         let mut done = Delivered::default();
         let mut waiting = vec![batch];
@@ -185,7 +188,7 @@ impl Delivery {
         Ok(done)
     }
 
-    /// Sends `batch` until it was taken or refused for good, or comes back in two halves.
+    /// Sends `batch` until it is accepted or permanently rejected, or returns it in two halves.
     async fn settle(
         &self,
         batch: Batch,
@@ -218,7 +221,7 @@ impl Delivery {
                     tracing::info!(
                         signal = signal.as_str(),
                         items,
-                        "the backend found the batch too large; sending it in two"
+                        "the batch is too large for the backend; sending it in two halves"
                     );
                     return Ok(batch.halves());
                 }
@@ -231,7 +234,7 @@ impl Delivery {
         Ok(None)
     }
 
-    /// One attempt; the outer error is the request to stop.
+    /// One attempt. The outer error is a stop.
     async fn attempt(&self, batch: &Batch) -> Result<Result<Outcome>> {
         let signal = batch.signal();
         if self.stop.is_cancelled() {
@@ -249,7 +252,7 @@ impl Delivery {
     }
 
     async fn pause(&self, signal: Signal, pause: Duration, error: &Error) -> Result<()> {
-        tracing::warn!(signal = signal.as_str(), reason = reason(error), wait = ?pause, "the backend took nothing; waiting");
+        tracing::warn!(signal = signal.as_str(), reason = reason(error), wait = ?pause, "export failed; retrying");
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(stopped(signal)),
@@ -263,7 +266,7 @@ impl Delivery {
 struct Failures {
     all: u32,
     server_errors: u32,
-    /// Server errors whose text we know are known to last.
+    /// Whether server errors with a known text are known to be permanent.
     known_permanent: bool,
 }
 
@@ -276,7 +279,7 @@ enum Step {
     Fail,
 }
 
-/// The policy: counts `error` among the `failures` of a batch with `items`, and says what comes next.
+/// The policy: counts `error` among the `failures` of a batch with `items`, and decides what comes next.
 fn step(
     policy: &RetryPolicy,
     signal: Signal,
@@ -348,14 +351,14 @@ mod tests {
     }
 
     #[test]
-    fn a_time_asked_for_is_never_cut_short() {
+    fn a_requested_wait_is_never_shortened() {
         let error = error("retry", Retry::After(Duration::from_secs(50)));
         assert_eq!(waits(Signal::Traces, &error, 9, 0.0), Step::Wait(Duration::from_secs(50)));
         assert_eq!(waits(Signal::Traces, &error, 9, 1.0), Step::Wait(Duration::from_secs(60)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_absurd_time_asked_for_is_given_up_on() {
+    async fn an_absurd_requested_wait_exceeds_the_deadline() {
         let error = error("retry", Retry::After(Duration::MAX));
         assert_eq!(waits(Signal::Logs, &error, 1, 1.0), Step::Wait(Duration::MAX));
         let mut deadline = ProgressDeadline::default();
@@ -372,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn other_failures_between_do_not_use_up_the_tries_of_a_server_error() {
+    fn other_failures_do_not_use_up_the_retries_of_a_server_error() {
         let mut failures = Failures::default();
         let mut step = |error: &Error| step(&RetryPolicy::default(), Signal::Metrics, 10, &mut failures, error, 0.0);
         let (bounded, plain) = (error("retry_bounded", Retry::Backoff), error("retry", Retry::Backoff));
@@ -384,7 +387,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn patience_counts_from_the_first_attempt_after_progress() {
+    async fn the_deadline_counts_from_the_first_attempt_after_progress() {
         let mut deadline = ProgressDeadline::new(Duration::from_secs(60));
         assert!(deadline.allows(Duration::from_secs(60)));
         deadline.attempt();

@@ -1,4 +1,4 @@
-//! OTLP over gRPC: one channel a sink, opened when first needed and re-opened by itself.
+//! OTLP over gRPC: one channel per sink, opened when first needed and reopened automatically.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -20,11 +20,11 @@ use crate::http::redact::KnownSecrets;
 use crate::http::tls;
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// How long a connection may take to open; less than a request may take, so that the two can be told apart.
+/// The longest time for opening a connection. Less than for a request, so that the two failures can be distinguished.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Pings while a request waits, so that a connection whose other end has vanished is given up together with the request and
-/// does not swallow its retries too. Seldom enough for Go servers, which allow two unasked pings between their answers.
+/// The interval of pings while a request waits, so that a dead connection is closed with the request and does not fail
+/// its retries too. Rare enough for Go servers, which allow two pings between their answers.
 const PING_EVERY: Duration = Duration::from_secs(15);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -76,7 +76,7 @@ const fn method(signal: Signal) -> &'static str {
     }
 }
 
-/// Puts requests on the wire that are encoded already, and reads `partial_success` out of the answers.
+/// Sends requests that are already encoded, and reads `partial_success` from the answers.
 #[derive(Default)]
 struct Encoded;
 
@@ -130,7 +130,7 @@ impl Sink for GrpcSink {
     }
 }
 
-/// The channel to `url`. The time limit of a request is the sender's.
+/// The channel to `url`. The caller limits the time of requests.
 pub(super) fn channel(target: &OtlpTarget, url: &Uri) -> Result<Channel> {
     Ok(endpoint(target, url)?.connect_lazy())
 }

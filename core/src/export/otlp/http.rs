@@ -15,7 +15,7 @@ use crate::http::redact::KnownSecrets;
 use crate::http::tls;
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// The most of an answer we read; a success is a few bytes, an error a sentence.
+/// The most bytes of an answer we read. A success is a few bytes, an error a sentence.
 const MAX_ANSWER: usize = 64 * 1024;
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 
@@ -63,12 +63,12 @@ impl HttpSink {
         Err(refusal)
     }
 
-    /// What a request without an answer means. Only a connection that was never there proves that nothing was stored.
+    /// What a request without an answer means. Only a connection that was never made proves that nothing was stored.
     fn broken(&self, error: &reqwest::Error) -> Refusal {
         if error.is_timeout() && !error.is_connect() {
             return answer::timed_out(self.timeout);
         }
-        // Its own text repeats the URL.
+        // The error's own text repeats the URL.
         let cause = std::error::Error::source(error).unwrap_or(error);
         answer::no_answer(cause, !error.is_connect())
     }
@@ -88,10 +88,10 @@ impl Sink for HttpSink {
     }
 }
 
-/// The client for `url`. The time limit of a request is the sender's.
+/// The client for `url`. The caller limits the time of requests.
 pub(super) fn client(target: &OtlpTarget, url: &Uri) -> Result<reqwest::Client> {
     let builder = tls::client_builder(target.ca_file.as_deref())?;
-    // A redirect would turn the POST into a GET; it is an answer like another, and it stops the export.
+    // A redirect would turn the POST into a GET, so it is not followed, and stops the export.
     let builder = tls::suited_to(builder, url.scheme_str().unwrap_or_default(), url.host())
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(10).min(target.timeout));
@@ -101,7 +101,7 @@ pub(super) fn client(target: &OtlpTarget, url: &Uri) -> Result<reqwest::Client> 
     builder.build().map_err(refused)
 }
 
-/// The address of one signal: `/v1/<signal>` behind the base, unless it is there already.
+/// The address of one signal: `/v1/<signal>` after the base, unless the base already ends so.
 fn signal_url(base: &Uri, signal: Signal) -> String {
     let base = base.to_string();
     let base = base.trim_end_matches('/');
@@ -109,7 +109,7 @@ fn signal_url(base: &Uri, signal: Signal) -> String {
     if base.ends_with(&path) { base.to_owned() } else { format!("{base}{path}") }
 }
 
-/// The configured headers and ours; ours win where the protocol depends on them.
+/// The configured headers and ours. Ours take precedence where the protocol depends on them.
 pub(super) fn headers(mut headers: HeaderMap, gzip: bool) -> HeaderMap {
     headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(super::USER_AGENT));
     headers.insert(CONTENT_TYPE, PROTOBUF);
@@ -141,7 +141,7 @@ async fn read(response: &mut reqwest::Response) -> reqwest::Result<Bytes> {
     Ok(body.into())
 }
 
-/// Reads a 2xx. Loki and Prometheus answer without a body; a web page means that this is no OTLP endpoint.
+/// Reads a 2xx. Loki and Prometheus answer without a body; a web page means that this is not an OTLP endpoint.
 fn success(headers: &HeaderMap, body: &Bytes, known: &KnownSecrets) -> Result<Outcome, Refusal> {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if kind.starts_with("application/x-protobuf") {
@@ -151,13 +151,14 @@ fn success(headers: &HeaderMap, body: &Bytes, known: &KnownSecrets) -> Result<Ou
         return Ok(outcome(json_partial(body), known));
     }
     if kind.starts_with("text/html") {
-        let answer = "a web page came where an OTLP answer was expected: is this the right address?".to_owned();
+        let answer = "a web page instead of an OTLP answer: check the address".to_owned();
         return Err(Refusal { verdict: Verdict::Stop, answer, after: None, ambiguous: false });
     }
     Ok(Outcome::Accepted)
 }
 
-/// `partialSuccess` of a JSON answer, which some backends send whatever was asked; 64-bit numbers are strings there.
+/// `partialSuccess` of a JSON answer, which some backends send whatever was requested. 64-bit numbers are strings
+/// there.
 fn json_partial(body: &[u8]) -> Option<(i64, String)> {
     let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
     let partial = answer.get("partialSuccess")?;
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_signals_path_is_put_behind_the_base_once() {
+    fn the_path_of_the_signal_is_appended_once() {
         for (base, url) in [
             ("http://tempo:4318", "http://tempo:4318/v1/traces"),
             ("http://tempo:4318/", "http://tempo:4318/v1/traces"),

@@ -1,8 +1,8 @@
-//! Where telemetry goes: one batch, one attempt, one answer; and the policy that makes a delivery of it.
+//! OTLP: one batch, one attempt, one answer, and the retry policy around them.
 //!
-//! Read [`Sink`] (one attempt) and [`Delivery`] (the retry policy around it) first. [`connect`] makes the OTLP sinks, over
-//! gRPC or HTTP/protobuf, [`transport`] only what lies under them; [`TraceBudget`] says when a batch of traces may go. What to send, and moving a signal's position
-//! once it was taken, is the replay's business.
+//! Read [`Sink`] (one attempt) and [`Delivery`] (the retry policy) first. [`connect`] makes the sinks, over gRPC or
+//! HTTP/protobuf; [`transport`] only the connection. [`TraceBudget`] says when a batch of traces may be sent. What to
+//! send, and moving a signal's position, is left to the exporter.
 
 mod answer;
 mod batch;
@@ -39,26 +39,27 @@ use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
 pub use crate::model::signal::{Protocol, Signal};
 
-/// A backend's answer to a batch it took.
+/// A backend's answer to a batch that it accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// All of it.
+    /// It accepted all of it.
     Accepted,
-    /// All but `rejected` items (OTLP `partial_success`); they must not be sent again. Zero rejected is a mere warning.
+    /// It accepted all but `rejected` items (OTLP `partial_success`), which must not be sent again. Zero rejected is a
+    /// warning.
     Partial { rejected: u64, reason: String },
 }
 
 /// A destination for batches.
 ///
 /// - `export` makes one attempt and never retries; [`Delivery`] does that.
-/// - An error has kind [`ErrorKind::Export`]; [`Error::retry`] says whether the same batch may be taken later.
-/// - The context `ambiguous` is `"true"` when the batch may have been stored although no answer said so.
+/// - An error has kind [`ErrorKind::Export`]; [`Error::retry`] says whether the same batch may be accepted later.
+/// - The context `ambiguous` is `"true"` when the batch may have been stored without an answer.
 #[async_trait]
 pub trait Sink: Send + Sync {
     /// Sends `batch` once.
     async fn export(&self, batch: &Batch) -> Result<Outcome>;
 
-    /// What it is and where it sends, for people: `otlp/grpc http://127.0.0.1:4317`. Holds no secret.
+    /// The protocol and address for people, without secrets: `otlp/grpc http://127.0.0.1:4317`.
     fn describe(&self) -> String;
 }
 
@@ -70,18 +71,18 @@ pub struct OtlpTarget {
     /// `http://` or `https://`, without credentials, e.g. `http://127.0.0.1:4317`.
     pub url: String,
     pub protocol: Protocol,
-    /// Sent with each request. The values may be secret: they are never printed.
+    /// Headers of every request. The values may be secret and are never printed.
     pub headers: Vec<(String, String)>,
-    /// A private CA (PEM) that counts besides the system's.
+    /// A PEM file with a private CA to trust besides the system's.
     pub ca_file: Option<PathBuf>,
-    /// How long one request may take.
+    /// The longest time for one request.
     pub timeout: Duration,
     /// Whether to compress requests.
     pub gzip: bool,
 }
 
 impl OtlpTarget {
-    /// Where and how to send `signal`, its headers read now; `None` when it is not sent.
+    /// The target of `signal`, with its headers read now; `None` when the signal is not sent.
     ///
     /// # Errors
     /// As [`Resolve::resolve`].
@@ -95,7 +96,7 @@ impl OtlpTarget {
         Ok(Some(to))
     }
 
-    /// A target without headers, private CA or compression, and 30 s a request.
+    /// A target without headers, private CA or compression, and with 30 s per request.
     pub fn new(url: impl Into<String>, protocol: Protocol) -> Self {
         let timeout = Duration::from_secs(30);
         Self { url: url.into(), protocol, headers: Vec::new(), ca_file: None, timeout, gzip: false }
@@ -116,7 +117,7 @@ impl fmt::Debug for OtlpTarget {
     }
 }
 
-/// The sink for `signal` at `target`. Lazy: nothing is contacted before the first export. Needs a tokio runtime around it.
+/// The sink for `signal` at `target`. Contacts nothing before the first export. Needs a tokio runtime.
 ///
 /// # Errors
 /// [`ErrorKind::Config`] when the URL, a header or the CA file cannot be used.
@@ -129,32 +130,32 @@ pub fn connect(target: &OtlpTarget, signal: Signal) -> Result<Box<dyn Sink>> {
     })
 }
 
-/// The header values a backend might quote in its answers, whole and without their scheme (`Basic`, `Bearer`).
+/// The header values that a backend might quote in its answers, whole and without their scheme (`Basic`, `Bearer`).
 fn known_secrets(target: &OtlpTarget) -> KnownSecrets {
     let forms = |value: &str| [value.to_owned(), value.rsplit(' ').next().unwrap_or_default().to_owned()];
     KnownSecrets::new(target.headers.iter().flat_map(|(_, value)| forms(value.trim())))
 }
 
-/// The way to a backend, for somebody who speaks OTLP by other means than a [`Sink`] (the OpenTelemetry SDK): TLS, private CA,
-/// proxies and headers are seen to, time limits of requests are not.
+/// The connection to a backend, for code that speaks OTLP by other means than a [`Sink`] (the OpenTelemetry SDK). TLS,
+/// private CA, proxies and headers are set; timeouts are not.
 pub enum Transport {
-    /// For gRPC; opened when first needed.
+    /// For gRPC. Opens when first needed.
     Grpc {
         /// The connection.
         channel: tonic::transport::Channel,
-        /// What goes with every request.
+        /// The metadata of every request.
         metadata: tonic::metadata::MetadataMap,
     },
     /// For HTTP with protobuf bodies.
     Http {
-        /// The client; it follows no redirect.
+        /// The client. It follows no redirect.
         client: reqwest::Client,
-        /// What goes with every request.
+        /// The headers of every request.
         headers: HeaderMap,
     },
 }
 
-/// The way to `target`. Lazy and needing a runtime like [`connect`].
+/// The connection to `target`. Contacts nothing yet and needs a tokio runtime, like [`connect`].
 ///
 /// # Errors
 /// As [`connect`].
@@ -172,12 +173,15 @@ pub fn transport(target: &OtlpTarget) -> Result<Transport> {
     })
 }
 
-/// Reads a target's URL, and refuses what would silently not work.
+/// Parses a target's URL, and rejects what would silently not work.
 fn parse_url(target: &OtlpTarget) -> Result<Uri> {
     let refuse = |why: &str| Error::new(ErrorKind::Config, format!("use the OTLP endpoint: {why}"));
-    let url: Uri =
-        target.url.trim().parse().map_err(|error: ::http::uri::InvalidUri| refuse("it is no URL").caused_by(error))?;
-    // Named only once it is known to hold no credential.
+    let url: Uri = target
+        .url
+        .trim()
+        .parse()
+        .map_err(|error: ::http::uri::InvalidUri| refuse("it is not a URL").caused_by(error))?;
+    // The URL is named only once it is known to hold no credential.
     let authority =
         url.authority().ok_or_else(|| refuse("it needs a scheme and a host, e.g. http://127.0.0.1:4317"))?;
     if authority.as_str().contains('@') {
@@ -196,7 +200,7 @@ fn parse_url(target: &OtlpTarget) -> Result<Uri> {
     Ok(url)
 }
 
-/// Reads the configured headers; values are marked sensitive, so that no debug output shows them.
+/// Parses the configured headers. Values are marked sensitive, so that no debug output shows them.
 fn parse_headers(pairs: &[(String, String)]) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
@@ -211,14 +215,14 @@ fn parse_headers(pairs: &[(String, String)]) -> Result<HeaderMap> {
     Ok(headers)
 }
 
-/// `partial_success` of an encoded answer: its count and its message, which have the same places in the answers of all three
-/// signals. One that cannot be decoded counts as none: the status already said yes.
+/// The count and the message of `partial_success` in an encoded answer. The fields are the same for all three signals.
+/// An answer that cannot be decoded counts as none, because the status was a success.
 fn partial(answer: impl Buf) -> Option<(i64, String)> {
     let partial = ExportTraceServiceResponse::decode(answer).ok()?.partial_success?;
     Some((partial.rejected_spans, partial.error_message))
 }
 
-/// The outcome an OTLP `partial_success` describes: its (signed) count and its message, in which our own secrets are masked.
+/// The outcome that a `partial_success` describes. Our own secrets are masked in its message.
 fn outcome(partial: Option<(i64, String)>, known: &KnownSecrets) -> Outcome {
     match partial {
         Some((rejected, reason)) if rejected > 0 || !reason.is_empty() => {
@@ -229,14 +233,14 @@ fn outcome(partial: Option<(i64, String)>, known: &KnownSecrets) -> Outcome {
     }
 }
 
-/// A sink that takes everything and only counts: for a demo without an endpoint, and for dry runs.
+/// A sink that accepts and counts everything, for a demo without an endpoint and for dry runs.
 #[derive(Debug, Default)]
 pub struct CountingSink {
     items: Mutex<[u64; 3]>,
 }
 
 impl CountingSink {
-    /// How many items of `signal` it took.
+    /// The number of items of `signal` it accepted.
     pub fn count(&self, signal: Signal) -> u64 {
         lock(&self.items)[signal as usize]
     }
