@@ -17,7 +17,9 @@ use super::context::{ExportContext, ResourceKey};
 use super::events::{self, ExportedEvent};
 use super::lineage::{self, TimelineCache};
 use super::message::{self, Attributes, Record};
-use super::{Exporter, Plan, Sent, render};
+use super::plan::{Plan, Sent};
+use super::render;
+use super::sender::Sender;
 use crate::export::otlp::{Batch, MAX_BATCH_BYTES, Signal};
 use crate::model::error::Result;
 use crate::model::ids::{self, Role, SpanId, TraceId};
@@ -55,7 +57,7 @@ impl PendingRecord {
 
 /// The export of one source's logs.
 pub(super) struct Logs<'a> {
-    exporter: &'a Exporter<'a>,
+    sender: &'a Sender<'a>,
     source: &'a str,
     plan: &'a Plan,
     context: ExportContext<'a>,
@@ -70,13 +72,13 @@ type Records = Vec<(ResourceKey, Bytes)>;
 impl<'a> Logs<'a> {
     /// Exports everything new of a source.
     pub(super) async fn run(
-        exporter: &'a Exporter<'a>,
+        sender: &'a Sender<'a>,
         cache: &'a TimelineCache<'a>,
         source: &'a str,
         plan: &'a Plan,
         sent: &mut Sent,
     ) -> Result<()> {
-        let store = exporter.store;
+        let store = sender.store;
         let mut position =
             if plan.again.is_some() { Position::default() } else { store.position(Signal::Logs, source)? };
         let upto = position.upto.unwrap_or(store.sealed(source)?);
@@ -84,10 +86,10 @@ impl<'a> Logs<'a> {
             return Ok(());
         }
         let mut work = Self {
-            exporter,
+            sender,
             source,
             plan,
-            context: ExportContext::new(exporter.config),
+            context: ExportContext::new(sender.config),
             cache,
             now: plan.now,
             owners: Vec::new(),
@@ -100,7 +102,7 @@ impl<'a> Logs<'a> {
             let mut rest = window;
             while !rest.is_empty() {
                 let (batch, taken) = work.batch(&mut records);
-                sent.logs += exporter.send(source, batch).await?;
+                sent.logs += sender.send(source, batch).await?;
                 rest = &rest[taken..];
             }
             position.upto = Some(upto);
@@ -114,16 +116,16 @@ impl<'a> Logs<'a> {
         if self.plan.again.is_some() {
             return Ok(());
         }
-        let mut transaction = self.exporter.store.begin()?;
+        let mut transaction = self.sender.store.begin()?;
         transaction.put_position(Signal::Logs, self.source, position)?;
         transaction.commit().map(drop)
     }
 
     /// The records to send, oldest first.
     fn pending(&mut self, seqs: std::ops::RangeInclusive<u64>) -> Result<Vec<PendingRecord>> {
-        let horizon = self.exporter.horizon(self.plan);
+        let horizon = self.sender.horizon(self.plan);
         let mut items: Vec<Item> = Vec::new();
-        self.exporter.each_changed(Signal::Logs, self.source, &seqs, self.plan, |item| {
+        self.sender.each_changed(Signal::Logs, self.source, &seqs, self.plan, |item| {
             items.push(item);
             Ok(())
         })?;

@@ -19,8 +19,9 @@ use prost::Message;
 use super::context::{ExportContext, ResourceKey};
 use super::lineage::TimelineCache;
 use super::message::{self, Attributes, Owner};
+use super::plan::{Plan, Sent};
+use super::sender::Sender;
 use super::series::{self, Axis, FLOW_WINDOW, Line, ProjectSeries};
-use super::{Exporter, Plan, Sent};
 use crate::export::otlp::{Batch, Heading, Kind, MAX_BATCH_BYTES, Signal};
 use crate::model::error::Result;
 use crate::model::semconv::{self as names, Instrument};
@@ -77,19 +78,19 @@ pub(crate) struct ProjectMetrics {
 
 /// Exports the metrics of every project up to `plan.now`.
 pub(super) async fn run(
-    exporter: &Exporter<'_>,
+    sender: &Sender<'_>,
     cache: &TimelineCache<'_>,
     plan: &Plan,
     sent: &mut BTreeMap<String, Sent>,
 ) -> Result<()> {
     let now = plan.now;
-    let context = ExportContext::new(exporter.config);
-    let step = i64::try_from(exporter.config.export.history_step.as_millis()).unwrap_or(DAY).max(1);
-    let read_until = read_until(exporter.store, &context, now)?;
+    let context = ExportContext::new(sender.config);
+    let step = i64::try_from(sender.config.export.history_step.as_millis()).unwrap_or(DAY).max(1);
+    let read_until = read_until(sender.store, &context, now)?;
     let axis_of = |project: &str| -> Result<Axis> {
         let exported: Option<Millis> =
-            if plan.again.is_some() { None } else { exporter.store.metadata(METADATA_GROUP, project)? };
-        let first = exporter.first_moment(plan)?;
+            if plan.again.is_some() { None } else { sender.store.metadata(METADATA_GROUP, project)? };
+        let first = sender.first_moment(plan)?;
         let read_until = read_until.get(project).copied().unwrap_or(now);
         Ok(Axis::new(Some(exported.unwrap_or(first).max(first).min(now)), step, read_until, now))
     };
@@ -103,10 +104,10 @@ pub(super) async fn run(
         let resource = context.resource(&ExportContext::project_key(&project_id));
         let mut packer = Packer::new(resource, project.series);
         while let Some(batch) = packer.next() {
-            sent.entry(project_id.clone()).or_default().points += exporter.send(&project_id, batch).await?;
+            sent.entry(project_id.clone()).or_default().points += sender.send(&project_id, batch).await?;
         }
         if !again {
-            save_exported_until(exporter.store, &project_id, read_until.get(&project_id).copied().unwrap_or(now))?;
+            save_exported_until(sender.store, &project_id, read_until.get(&project_id).copied().unwrap_or(now))?;
         }
     }
     Ok(())

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::context::{ExportContext, ResourceKey};
 use super::lineage::{self, MAX_DEPTH, TimelineCache};
 use super::message::{self, Attributes, Link, Outcome, Span};
+use super::plan::Sent;
 use super::render::RenderContext;
-use super::{Exporter, Sent};
+use super::sender::Sender;
 use crate::export::otlp::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal};
 use crate::model::error::Result;
 use crate::model::ids::{self, Role, TraceId};
@@ -37,13 +38,13 @@ struct Taken {
 
 /// Sends a snapshot of every project that is due one at `tick`.
 pub(super) async fn run(
-    exporter: &Exporter<'_>,
+    sender: &Sender<'_>,
     cache: &TimelineCache<'_>,
     tick: Millis,
     sent: &mut BTreeMap<String, Sent>,
 ) -> Result<()> {
-    let store = exporter.store;
-    let context = ExportContext::new(exporter.config);
+    let store = sender.store;
+    let context = ExportContext::new(sender.config);
     let head = store.head()?;
     let (projects, linked) = open_by_project(cache, &context)?;
     let due = due(store, &context, &projects, tick)?;
@@ -55,8 +56,8 @@ pub(super) async fn run(
         let tasks = OpenTasks { open, waiting: &waiting };
         let mut snapshot = Snapshot::new(RenderContext { cache, context: &context }, project_id, &tasks, tick);
         while let Some(batch) = snapshot.next()? {
-            exporter.wait_for_room(&batch).await?;
-            sent.entry(project_id.clone()).or_default().spans += exporter.send(project_id, batch).await?;
+            sender.wait_for_room(&batch).await?;
+            sent.entry(project_id.clone()).or_default().spans += sender.send(project_id, batch).await?;
         }
         let mut transaction = store.begin()?;
         transaction.put_metadata(METADATA_GROUP, project_id, &Taken { at: tick, seq: head })?;

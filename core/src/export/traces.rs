@@ -14,16 +14,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use bytes::Bytes;
 
 use super::context::{ExportContext, ResourceKey};
+use super::destinations::{Id, RecentAnchors};
 use super::lineage::{Lineage, TimelineCache};
 use super::message::{self, Span};
 use super::parts::Part;
+use super::plan::{Plan, Sent};
 use super::render::{FinalSpan, RenderContext, Window};
-use super::{Exporter, Plan, Sent};
-use crate::export::otlp::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal, TRACE_WINDOW};
+use super::sender::Sender;
+use crate::export::otlp::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal};
 use crate::lock;
 use crate::model::TaskKey;
 use crate::model::error::Result;
-use crate::model::ids::{self, SpanId, TraceId};
+use crate::model::ids::{self, TraceId};
 use crate::model::time::Millis;
 use crate::store::{Item, Position};
 
@@ -35,9 +37,6 @@ const ENOUGH_BYTES: usize = 384 * 1024;
 const SAVE_EVERY: u32 = 8;
 /// Sprints follow all roots, whose keys start with a source's name.
 const SPRINTS: &[u8] = &[0xff];
-
-/// A span's trace and span id.
-type Id = (TraceId, SpanId);
 
 /// A span ready to be sent.
 struct EncodedSpan {
@@ -54,23 +53,6 @@ impl EncodedSpan {
     /// Its size on the wire.
     fn wire_len(&self) -> usize {
         self.encoded.len() + 8
-    }
-}
-
-/// The anchors sent so recently that the backend may still hold their traces in memory.
-#[derive(Debug, Default)]
-pub(super) struct RecentAnchors(HashMap<Id, Millis>);
-
-impl RecentAnchors {
-    /// Whether the backend may still hold an anchor.
-    fn holds(&self, anchor: &Id, now: Millis) -> bool {
-        self.0.get(anchor).is_some_and(|at| now.seconds_since(*at) < TRACE_WINDOW.as_secs_f64())
-    }
-
-    /// Adds anchors that were accepted at `now`, and removes old ones.
-    fn extend(&mut self, anchors: impl IntoIterator<Item = Id>, now: Millis) {
-        self.0.retain(|_, at| now.seconds_since(*at) < TRACE_WINDOW.as_secs_f64());
-        self.0.extend(anchors.into_iter().map(|anchor| (anchor, now)));
     }
 }
 
@@ -152,7 +134,7 @@ impl Group {
 
 /// The export of one source's traces.
 pub(super) struct Traces<'a> {
-    exporter: &'a Exporter<'a>,
+    sender: &'a Sender<'a>,
     source: &'a str,
     plan: &'a Plan,
     context: ExportContext<'a>,
@@ -174,24 +156,24 @@ pub(super) struct Traces<'a> {
 impl<'a> Traces<'a> {
     /// Exports everything new of a source.
     pub(super) async fn run(
-        exporter: &'a Exporter<'a>,
+        sender: &'a Sender<'a>,
         cache: &'a TimelineCache<'a>,
         source: &'a str,
         plan: &'a Plan,
         sent: &mut Sent,
     ) -> Result<()> {
         let position =
-            if plan.again.is_some() { Position::default() } else { exporter.store.position(Signal::Traces, source)? };
-        let upto = position.upto.unwrap_or(exporter.store.sealed(source)?);
+            if plan.again.is_some() { Position::default() } else { sender.store.position(Signal::Traces, source)? };
+        let upto = position.upto.unwrap_or(sender.store.sealed(source)?);
         if upto <= position.done {
             return Ok(());
         }
-        let horizon = exporter.horizon(plan);
+        let horizon = sender.horizon(plan);
         let mut work = Self {
-            exporter,
+            sender,
             source,
             plan,
-            context: ExportContext::new(exporter.config),
+            context: ExportContext::new(sender.config),
             cache,
             window: Window { seqs: position.done + 1..=upto, horizon },
             upto,
@@ -226,7 +208,7 @@ impl<'a> Traces<'a> {
     fn groups(&self) -> Result<(Vec<Group>, Vec<TaskKey>)> {
         let mut roots: BTreeMap<TaskKey, BTreeSet<TaskKey>> = BTreeMap::new();
         let mut sprints = BTreeSet::new();
-        self.exporter.each_changed(Signal::Traces, self.source, &self.window.seqs, self.plan, |item| {
+        self.sender.each_changed(Signal::Traces, self.source, &self.window.seqs, self.plan, |item| {
             match item {
                 Item::Task(key) => {
                     for period in self.cache.periods(&key)?.iter() {
@@ -307,7 +289,7 @@ impl<'a> Traces<'a> {
         if self.plan.again.is_some() {
             Ok(Part::default())
         } else {
-            Ok(self.exporter.store.part(root)?.unwrap_or_default())
+            Ok(self.sender.store.part(root)?.unwrap_or_default())
         }
     }
 
@@ -341,13 +323,13 @@ impl<'a> Traces<'a> {
     async fn flush(&mut self) -> Result<()> {
         let mut builder = std::mem::take(&mut self.builder);
         if builder.count > 0 {
-            let destinations = self.exporter.destinations;
+            let destinations = self.sender.destinations;
             let recent_anchors = &destinations.recent_anchors;
             builder.drop_recent(&lock(recent_anchors), destinations.time());
             let anchors = std::mem::take(&mut builder.anchors);
             let batch = builder.into_batch(&self.context);
-            self.exporter.wait_for_room(&batch).await?;
-            self.sent.spans += self.exporter.send(self.source, batch).await?;
+            self.sender.wait_for_room(&batch).await?;
+            self.sent.spans += self.sender.send(self.source, batch).await?;
             lock(recent_anchors).extend(anchors, destinations.time());
         }
         if let Some(covered) = self.covered.take() {
@@ -365,7 +347,7 @@ impl<'a> Traces<'a> {
         if self.plan.again.is_some() {
             return Ok(());
         }
-        let mut transaction = self.exporter.store.begin()?;
+        let mut transaction = self.sender.store.begin()?;
         for (root, part) in self.settled.drain() {
             transaction.put_part(&root, &part)?;
         }
