@@ -7,8 +7,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url, redirect};
 
+use super::config::{Auth, SessionConfig};
 use super::redact::KnownSecrets;
-use super::{Auth, SessionConfig, tls};
+use super::tls;
 use crate::model::error::{Error, ErrorKind, Result};
 
 /// A client for one vendor. It follows no redirect: a redirect would send the credential elsewhere, and usually leads

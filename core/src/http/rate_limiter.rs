@@ -12,8 +12,10 @@ use governor::{DefaultDirectRateLimiter, Quota as Rate};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::config::Bucket;
 use super::quota::{Pools, Quota};
-use super::{Bucket, Scope, stats::Meter};
+use super::stats::Meter;
+use super::verdict::Scope;
 use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result, Retry};
 

@@ -9,8 +9,9 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION
 use serde_json::Value;
 
 use super::client::Credential;
+use super::config::{Auth, SessionConfig};
 use super::verdict::PlainDialect;
-use super::{Auth, SessionConfig, client, redact};
+use super::{client, redact};
 use crate::config::{HeaderValue as Configured, Resolve};
 use crate::model::error::{Error, ErrorKind, Result};
 

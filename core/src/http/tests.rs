@@ -1,7 +1,6 @@
 //! The session against a scripted server on loopback. The server writes raw bytes, because server libraries cannot be
 //! made to send half of what matters here: truncated bodies, resets, silence.
 
-use crate::clock;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -18,7 +17,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::*;
-use crate::model::error::ErrorKind;
+use crate::clock;
+use crate::model::error::{Error, ErrorKind, Result, Retry};
+use crate::model::secret::Secret;
 use crate::model::time::Millis;
 
 const BUCKETS: &[Bucket] = &[

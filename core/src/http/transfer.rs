@@ -1,21 +1,26 @@
 //! One try of a call: sends it, reads the body up to the limit, decides what the answer means, parses it.
 
-use crate::clock;
 use std::error::Error as StdError;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::rate_limiter::BucketLimiter;
-use super::verdict::{Answer, Scope, Verdict, default_verdict, spent};
-use super::{Session, client, limits, rate_limiter, redact};
+use super::client::Credential;
+use super::config::{Auth, SessionConfig};
+use super::rate_limiter::{BucketLimiter, RateLimiter};
+use super::stats::Meter;
+use super::verdict::{Answer, Dialect, Scope, Verdict, default_verdict, spent};
+use super::{client, limits, rate_limiter, redact};
+use crate::clock;
+use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
 
 /// How much of a body a dialect sees.
@@ -112,7 +117,47 @@ struct Received {
     torn: Option<reqwest::Error>,
 }
 
-impl Session {
+/// Sends single requests, within the limits of the session.
+pub(super) struct Transfer {
+    client: Client,
+    dialect: Arc<dyn Dialect>,
+    credential: Mutex<Arc<Credential>>,
+    pub(super) limiter: RateLimiter,
+    pub(super) meter: Meter,
+    /// Whether the server ever answered.
+    reached: AtomicBool,
+    body_cap: usize,
+}
+
+impl Transfer {
+    pub(super) fn new(config: &SessionConfig, base: &Url) -> Result<Self> {
+        Ok(Self {
+            client: client::build(config, base)?,
+            dialect: Arc::clone(&config.dialect),
+            credential: Mutex::new(Arc::new(Credential::new(&config.auth)?)),
+            limiter: RateLimiter::new(config.buckets, config.in_flight, config.max_wait)?,
+            meter: Meter::default(),
+            reached: AtomicBool::new(false),
+            body_cap: config.body_cap,
+        })
+    }
+
+    /// Replaces the credential.
+    pub(super) fn authorize(&self, auth: &Auth) -> Result<()> {
+        let fresh = Arc::new(Credential::new(auth)?);
+        *lock(&self.credential) = fresh;
+        Ok(())
+    }
+
+    fn credential(&self) -> Arc<Credential> {
+        lock(&self.credential).clone()
+    }
+
+    /// Whether the server ever answered.
+    pub(super) fn is_reached(&self) -> bool {
+        self.reached.load(Ordering::Relaxed)
+    }
+
     /// One try, from waiting for the limits to the parsed answer.
     pub(super) async fn attempt<T: DeserializeOwned>(
         &self,

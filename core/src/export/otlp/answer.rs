@@ -11,9 +11,9 @@ use std::time::Duration;
 use prost::Message;
 use tonic::Code;
 
-use super::Signal;
 use crate::http::limits::parse_retry_after;
 use crate::model::error::{Error, ErrorKind, Retry};
+use crate::model::signal::Signal;
 use crate::model::time::Millis;
 
 /// What to do with a batch that was not accepted.

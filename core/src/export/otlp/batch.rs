@@ -14,8 +14,8 @@ use opentelemetry_proto::tonic::metrics::v1::AggregationTemporality;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
-use super::Signal;
-use crate::export::otlp::protobuf::{begin, field_len};
+use super::protobuf::{begin, field_len};
+use crate::model::signal::Signal;
 
 /// The largest request we send, in encoded bytes. Below the 4 MiB that gRPC receivers allow by default.
 pub const MAX_BATCH_BYTES: usize = 3 * 1024 * 1024;

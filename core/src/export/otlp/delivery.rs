@@ -12,7 +12,6 @@
 //!   continues.
 //! - A wrong address or credential fails at once: no item is to blame, and none may be lost.
 
-use crate::{backoff, clock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -21,9 +20,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Verdict, hint};
-use super::{Batch, Outcome, Signal, Sink};
+use super::batch::Batch;
+use super::sink::{Outcome, Sink};
 use crate::model::error::{Error, ErrorKind, Result, Retry};
+use crate::model::signal::Signal;
 use crate::model::time::Millis;
+use crate::{backoff, clock};
 
 /// The times and counts of the retry policy.
 #[derive(Clone, Debug)]

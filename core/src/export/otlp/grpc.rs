@@ -15,10 +15,13 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{ConnectError, Request, Status};
 
 use super::answer::{self, Refusal};
-use super::{Batch, OtlpTarget, Outcome, Signal, Sink, outcome};
+use super::batch::Batch;
+use super::sink::{self, Outcome, Sink, outcome};
+use super::target::{self, OtlpTarget};
 use crate::http::redact::KnownSecrets;
 use crate::http::tls;
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::signal::Signal;
 
 /// The longest time for opening a connection. Less than for a request, so that the two failures can be distinguished.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,7 +48,7 @@ impl GrpcSink {
         Ok(Self {
             channel: channel(target, url)?,
             metadata: MetadataMap::from_headers(headers),
-            known: super::known_secrets(target),
+            known: target::known_secrets(target),
             timeout: target.timeout,
             gzip: target.gzip,
             endpoint: url.to_string().trim_end_matches('/').to_owned(),
@@ -110,7 +113,7 @@ impl Decoder for Encoded {
     type Error = Status;
 
     fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
-        Ok(Some(super::partial(from)))
+        Ok(Some(sink::partial(from)))
     }
 }
 
@@ -143,7 +146,7 @@ fn endpoint(target: &OtlpTarget, url: &Uri) -> Result<Endpoint> {
     let refused = |error: tonic::transport::Error| {
         Error::new(ErrorKind::Config, "set up the OTLP endpoint").with("url", url).caused_by(error)
     };
-    let endpoint = endpoint.user_agent(super::USER_AGENT).map_err(refused)?;
+    let endpoint = endpoint.user_agent(target::USER_AGENT).map_err(refused)?;
     if url.scheme_str() != Some("https") {
         return Ok(endpoint);
     }

@@ -1,6 +1,5 @@
 //! OTLP over HTTP with protobuf bodies.
 
-use crate::clock;
 use std::io::Write;
 use std::time::Duration;
 
@@ -10,10 +9,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::answer::{self, Refusal, Verdict};
-use super::{Batch, OtlpTarget, Outcome, Signal, Sink, outcome};
+use super::batch::Batch;
+use super::sink::{self, Outcome, Sink, outcome};
+use super::target::{self, OtlpTarget};
+use crate::clock;
 use crate::http::redact::KnownSecrets;
 use crate::http::tls;
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::signal::Signal;
 
 /// The most bytes of an answer we read. A success is a few bytes, an error a sentence.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -37,7 +40,7 @@ impl HttpSink {
             client: client(target, url)?,
             url: signal_url(url, signal),
             headers: headers(configured, target.gzip),
-            known: super::known_secrets(target),
+            known: target::known_secrets(target),
             timeout: target.timeout,
             gzip: target.gzip,
             signal,
@@ -111,7 +114,7 @@ fn signal_url(base: &Uri, signal: Signal) -> String {
 
 /// The configured headers and ours. Ours take precedence where the protocol depends on them.
 pub(super) fn headers(mut headers: HeaderMap, gzip: bool) -> HeaderMap {
-    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(super::USER_AGENT));
+    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(target::USER_AGENT));
     headers.insert(CONTENT_TYPE, PROTOBUF);
     headers.insert(ACCEPT, PROTOBUF);
     if gzip {
@@ -145,7 +148,7 @@ async fn read(response: &mut reqwest::Response) -> reqwest::Result<Bytes> {
 fn success(headers: &HeaderMap, body: &Bytes, known: &KnownSecrets) -> Result<Outcome, Refusal> {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if kind.starts_with("application/x-protobuf") {
-        return Ok(outcome(super::partial(body.clone()), known));
+        return Ok(outcome(sink::partial(body.clone()), known));
     }
     if kind.starts_with("application/json") {
         return Ok(outcome(json_partial(body), known));

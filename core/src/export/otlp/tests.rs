@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use contextcore_fakes::otlp::{Collector, Fault, Handle, Options, PointValue, Signal as Standin};
+use async_trait::async_trait;
+use contextcore_fakes::otlp::{Collector, Fault, Handle, Options, PointValue, Signal as FakeSignal};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use super::*;
-use crate::model::error::Retry;
+use crate::model::error::{Error, ErrorKind, Retry};
 
 const BOTH: [Protocol; 2] = [Protocol::Grpc, Protocol::HttpProtobuf];
 /// Long enough that a slow machine is not mistaken for a wait.
@@ -313,7 +314,7 @@ async fn a_known_server_error_that_lasted_once_is_not_retried() {
     let delivery = delivery(&collector, Protocol::HttpProtobuf, Signal::Metrics, &CancellationToken::new());
     let mut retries = Vec::new();
     for text in ["too old sample", "too old sample", "disk full"] {
-        collector.always(Standin::Metrics, Some(Fault::server_error(text)));
+        collector.always(FakeSignal::Metrics, Some(Fault::server_error(text)));
         retries.push(delivery.deliver(metrics(1), &mut ProgressDeadline::default()).await.unwrap().retries);
     }
     assert_eq!(retries, [3, 0, 3]);
