@@ -14,6 +14,7 @@ mod crash;
 mod doctor;
 mod filing;
 mod input;
+mod licences;
 mod patience;
 mod reading;
 mod rig;

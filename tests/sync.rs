@@ -1,10 +1,10 @@
 //! What `sync` does when all goes well, and what it makes of a world that changes: deletions, moves, lost permissions.
 
-use contextcore_fakes::otlp::Signal;
-use contextcore_fakes::world::{IssueId, Visibility};
+use contextcore_fakes::otlp::{Signal, Span};
+use contextcore_fakes::world::{IssueId, Stage, TypeId, Visibility};
 use serde_json::Value;
 
-use crate::rig::{HOUR, Home, MINUTE, SOURCE, Tool, nanos};
+use crate::rig::{HOUR, Home, MINUTE, NOW, SOURCE, Tool, nanos};
 
 /// How many requests of one signal came in.
 fn requests(home: &Home, signal: Signal) -> usize {
@@ -113,6 +113,33 @@ async fn a_moved_issue_stays_the_same_task() {
     // People still say the old key.
     let shown = home.run(&["show", old, "--output", "json"]).expect(0);
     assert!(shown.out.contains(&new), "{}", shown.out);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_record_of_a_completion_points_to_its_span_when_the_task_got_another_epic_later() {
+    let tool = Tool::sample().await;
+    let key = {
+        let mut world = tool.jira.world();
+        let is_epic = |id: IssueId| world.issue(id).fields.kind == TypeId::EPIC;
+        let truth = world.truth(NOW);
+        let is_done = |id: IssueId| truth.status(id) == Stage::Done && !is_epic(id);
+        let (id, parent) = world
+            .issues()
+            .find_map(|issue| Some((issue.id, issue.fields.parent.filter(|_| is_done(issue.id))?)))
+            .unwrap();
+        let other = world.issues().find(|issue| is_epic(issue.id) && issue.id != parent).unwrap().id;
+        world.edit(NOW - HOUR).set_parent(id, Some(other));
+        world.key_of(id)
+    };
+    let home = tool.home().await;
+    home.sync();
+    let (spans, logs) = (home.collector.spans(), home.collector.logs());
+    let mut completions = logs.iter().filter(|log| log.event_name == "task.completed");
+    assert!(completions.any(|log| log.attributes["task.id"] == key.as_str()), "{key} was not completed");
+    for log in logs.iter().filter(|log| log.event_name == "task.completed") {
+        let there = |span: &Span| span.trace_id == log.trace_id && span.span_id == log.span_id && span.end == log.time;
+        assert!(spans.iter().any(there), "{log:?} points to no span");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -26,7 +26,7 @@ pub(crate) fn client() -> Result<reqwest::Client> {
     Ok(reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(60)).build()?)
 }
 
-async fn get(client: &reqwest::Client, url: &str, query: &[(&str, String)]) -> Result<String> {
+pub(crate) async fn get(client: &reqwest::Client, url: &str, query: &[(&str, String)]) -> Result<String> {
     let answer = client.get(url).query(query).send().await?;
     let status = answer.status();
     let text = answer.text().await?;
@@ -223,7 +223,7 @@ fn whole(span: &Value) -> Span {
     }
 }
 
-fn attributes(list: &Value) -> BTreeMap<String, String> {
+pub(crate) fn attributes(list: &Value) -> BTreeMap<String, String> {
     items(list).iter().map(|one| (text(&one["key"]), any_value(&one["value"]))).collect()
 }
 
@@ -232,7 +232,7 @@ fn any_value(value: &Value) -> String {
     value.as_object().and_then(|typed| typed.values().next()).map(text).unwrap_or_default()
 }
 
-fn nanos(value: &Value) -> i64 {
+pub(crate) fn nanos(value: &Value) -> i64 {
     text(value).parse().unwrap_or(0)
 }
 

@@ -7,7 +7,6 @@
 
 use contextcore_core::clock;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -26,7 +25,7 @@ use crate::dashboards;
 use crate::grafana::Dashboard;
 use crate::product::Product;
 use crate::scene;
-use crate::servers::{self, Stack};
+use crate::servers::{self, Reference, Stack};
 
 const PROJECTS: usize = 200;
 const OPEN_EACH: usize = 100;
@@ -38,10 +37,10 @@ const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 
 /// Fills the servers, puts every query of every dashboard, and says which took how long.
-pub(crate) async fn large_portfolio(binaries: &Path) -> Result<()> {
+pub(crate) async fn large_portfolio(programs: &Reference) -> Result<()> {
     let began = Instant::now();
     let say = |text: &str| println!("{:>6.1} s  {text}", began.elapsed().as_secs_f64());
-    let stack = Stack::start(binaries).await?;
+    let stack = Stack::start(programs).await?;
     let jira = Jira::start(scene::portfolio(clock::now().0, PROJECTS, OPEN_EACH), Options::cloud()).await?;
     say("the world is there");
     let product = Product::with_projects("large", jira.url(), "grpc", &stack.endpoints, &projects())?;
@@ -49,7 +48,7 @@ pub(crate) async fn large_portfolio(binaries: &Path) -> Result<()> {
     say(&format!("synced: {export:?}"));
     let tick = newest(&stack).await?;
     say(&format!("{} series, now told every minute", every_minute(&stack, tick).await?));
-    stack.tempo.flush().await?;
+    stack.tempo()?.flush().await?;
     let mut timings = Vec::new();
     let all = Dashboard::all(&servers::repository().join("dashboards"))?;
     let now = clock::now().0;

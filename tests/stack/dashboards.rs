@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::grafana::{Dashboard, View};
+use crate::grafana::{Dashboard, Query, View};
 use crate::product::{Day, Entry, Sprint, Task};
 use crate::questions::{Case, DAY, SECOND, STEP, date_before, same, same_set};
 
@@ -80,11 +80,20 @@ impl<'a> Gallery<'a> {
 
     /// Puts every query of every panel; says which gave nothing although they should, and how long the slowest took.
     pub(crate) async fn every_query(&self) -> Result<String> {
+        self.every_query_that(|_| true).await
+    }
+
+    /// The same with those in PromQL alone.
+    pub(crate) async fn every_promql_query(&self) -> Result<String> {
+        self.every_query_that(Query::is_promql).await
+    }
+
+    async fn every_query_that(&self, wanted: impl Fn(&Query) -> bool) -> Result<String> {
         let (mut wrong, mut asked, mut slowest) = (Vec::new(), 0, (0.0, String::new()));
         for view in [&self.portfolio, &self.project, &self.health] {
             let queries = view.queries()?;
             ensure!(queries.len() == view.asking_targets(), "{}: not every query was found", view.uid());
-            for query in queries {
+            for query in queries.into_iter().filter(&wanted) {
                 let began = Instant::now();
                 let answer = view.ask(&query).await;
                 let took = began.elapsed().as_secs_f64();
@@ -159,6 +168,11 @@ impl<'a> Gallery<'a> {
         for (letter, expected) in expected {
             equal(&format!("project, done of all, {letter}"), self.project.number(3, letter).await?, expected)?;
         }
+        Ok(format!("{} columns", columns.len() + 4))
+    }
+
+    /// The open tasks of the project's board, which asks in TraceQL.
+    pub(crate) async fn board(&self) -> Result<String> {
         let board = self.project.panel(20, "A").await?;
         let found = board.spans()?.iter().map(|span| span.get("task.id").to_owned()).collect();
         let open = self.alive().filter(|task| task.project_id == self.commerce() && task.is_open());

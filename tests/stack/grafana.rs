@@ -110,6 +110,10 @@ pub(crate) struct Query {
 }
 
 impl Query {
+    pub(crate) fn is_promql(&self) -> bool {
+        self.backend == Backend::Prometheus
+    }
+
     /// What it is called in a message.
     pub(crate) fn name(&self) -> String {
         let Self { panel, title, letter, text, .. } = self;
@@ -234,13 +238,15 @@ impl View<'_> {
                 let (from, to) = (round(range.from), round(range.to));
                 Answer::Samples(self.stack.prometheus.range(text, from, to, *step).await?)
             }
-            (Backend::Loki, None) => Answer::Samples(self.stack.loki.instant(text, range.to).await?),
+            (Backend::Loki, None) => Answer::Samples(self.stack.loki()?.instant(text, range.to).await?),
             (Backend::Loki, Some(step)) => {
-                let (lines, samples) = self.stack.loki.range(text, range, *step, *limit).await?;
+                let (lines, samples) = self.stack.loki()?.range(text, range, *step, *limit).await?;
                 if samples.is_empty() { Answer::Lines(lines) } else { Answer::Samples(samples) }
             }
-            (Backend::Tempo, None) => Answer::Spans(self.stack.tempo.search_as(text, range, *limit, *spans).await?),
-            (Backend::Tempo, Some(step)) => Answer::Samples(self.stack.tempo.metric_range(text, range, *step).await?),
+            (Backend::Tempo, None) => Answer::Spans(self.stack.tempo()?.search_as(text, range, *limit, *spans).await?),
+            (Backend::Tempo, Some(step)) => {
+                Answer::Samples(self.stack.tempo()?.metric_range(text, range, *step).await?)
+            }
         })
     }
 

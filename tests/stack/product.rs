@@ -102,12 +102,22 @@ pub(crate) struct Product {
 impl Product {
     /// Writes the configuration for a Jira with the projects of the sample world, sending traces to `traces`.
     pub(crate) fn new(source: &str, jira: &str, traces: &str, endpoints: &Endpoints) -> Result<Self> {
+        Self::with_projects(source, jira, traces, endpoints, &Self::sample_projects(source))
+    }
+
+    /// The same, sending all three signals to one address over gRPC.
+    pub(crate) fn over_grpc(source: &str, jira: &str, url: &str) -> Result<Self> {
+        let here = json!({"url": url, "protocol": "grpc"});
+        let endpoints = json!({"traces": here, "logs": here, "metrics": here});
+        Self::write(source, jira, &endpoints, &Self::sample_projects(source))
+    }
+
+    fn sample_projects(source: &str) -> Value {
         let include = |project: &str| json!({"source": source, "project": project});
-        let projects = json!([
+        json!([
             {"id": format!("{source}-commerce"), "name": "Commerce", "criticality": "critical", "include": [include("SHOP")]},
             {"id": format!("{source}-platform"), "name": "Platform", "include": [include("PLAT"), include("OPS")]},
-        ]);
-        Self::with_projects(source, jira, traces, endpoints, &projects)
+        ])
     }
 
     /// The same with `projects:` of one's own.
@@ -118,10 +128,19 @@ impl Product {
         endpoints: &Endpoints,
         projects: &Value,
     ) -> Result<Self> {
+        let endpoints = json!({
+            "traces": traces_of(traces, endpoints),
+            "logs": endpoints.logs,
+            "metrics": endpoints.metrics,
+        });
+        Self::write(source, jira, &endpoints, projects)
+    }
+
+    fn write(source: &str, jira: &str, endpoints: &Value, projects: &Value) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("contextcore-product-").tempdir()?;
         std::fs::write(directory.path().join("token"), Jira::TOKEN)?;
         let product = Self { source: source.to_owned(), directory };
-        std::fs::write(product.config(), product.config_text(jira, traces, endpoints, projects))?;
+        std::fs::write(product.config(), product.config_text(jira, endpoints, projects))?;
         Ok(product)
     }
 
@@ -140,13 +159,13 @@ impl Product {
     }
 
     /// JSON is YAML, and needs no thought about quotes.
-    fn config_text(&self, jira: &str, traces: &str, endpoints: &Endpoints, projects: &Value) -> String {
+    fn config_text(&self, jira: &str, endpoints: &Value, projects: &Value) -> String {
         json!({
             "store": {"path": self.directory.path().join("store")},
             "export": {
                 "history": "400d",
                 "give_up": "30s",
-                "otlp": {"endpoints": {"traces": traces_of(traces, endpoints), "logs": endpoints.logs, "metrics": endpoints.metrics}},
+                "otlp": {"endpoints": endpoints},
             },
             "projects": projects,
             "sources": [{
@@ -186,15 +205,33 @@ impl Product {
         std::fs::write(&token, "123456:of-nobody")?;
         let token = token.to_string_lossy();
         let urls = [
-            ["--tempo-url", stack.tempo.url(), "--tempo-token-file", &token],
-            ["--loki-url", stack.loki.url(), "--loki-token-file", &token],
+            ["--tempo-url", stack.tempo()?.url(), "--tempo-token-file", &token],
+            ["--loki-url", stack.loki()?.url(), "--loki-token-file", &token],
             ["--prometheus-url", stack.prometheus.url(), "--prometheus-token-file", &token],
         ];
+        self.findings(urls.as_flattened(), 7).await
+    }
+
+    /// The same for Prometheus alone.
+    pub(crate) async fn examine_prometheus(&self, stack: &Stack) -> Result<String> {
+        self.findings(&["--prometheus-url", stack.prometheus.url()], 2).await
+    }
+
+    /// Lets the doctor look at servers, whatever it finds.
+    pub(crate) async fn consult(&self, urls: &[&str]) -> Result<()> {
+        let Output { stderr, .. } = self.output(CONFIG, &[&["check", "--output", "json"], urls].concat()).await?;
+        let said = String::from_utf8_lossy(&stderr);
+        ensure!(!said.contains("panicked"), "the doctor failed: {said}");
+        Ok(())
+    }
+
+    /// Runs the doctor: so many findings there must be at least, all of them good.
+    async fn findings(&self, urls: &[&str], least: usize) -> Result<String> {
         let examine = ["check", "--output", "json", "--wait", "60", "--org-id", "anybody"];
-        let found: Value = self.run(&[&examine, urls.as_flattened()].concat()).await?;
+        let found: Value = self.run(&[&examine, urls].concat()).await?;
         let found = found["doctor"].as_array().context("the doctor said nothing")?;
         let unwell: Vec<_> = found.iter().filter(|finding| finding["verdict"] != "ok").collect();
-        ensure!(found.len() > 6 && unwell.is_empty(), "{unwell:#?} among {}", found.len());
+        ensure!(found.len() >= least && unwell.is_empty(), "{unwell:#?} among {}", found.len());
         Ok(format!("{} findings", found.len()))
     }
 
@@ -209,16 +246,21 @@ impl Product {
         self.run_with(CONFIG, arguments).await
     }
 
-    /// Runs the binary and reads its JSON. The stand-in of Jira answers meanwhile, so this thread may not wait.
+    /// Runs the binary and reads its JSON.
     async fn run_with<T: DeserializeOwned>(&self, config: &str, arguments: &[&str]) -> Result<T> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_contextcore"));
-        command.arg("--config").arg(self.directory.path().join(config)).args(arguments);
-        command.env_remove("CONTEXTCORE_NOW").env("NO_PROXY", "127.0.0.1");
-        let Output { status, stdout, stderr } = tokio::task::spawn_blocking(move || command.output()).await??;
+        let Output { status, stdout, stderr } = self.output(config, arguments).await?;
         let said = String::from_utf8_lossy(&stderr);
         ensure!(status.success(), "contextcore {arguments:?} ended with {status}\n{said}");
         serde_json::from_slice(&stdout)
             .with_context(|| format!("contextcore {arguments:?} printed no such JSON\n{said}"))
+    }
+
+    /// Runs the binary to its end. The fake Jira answers meanwhile, so this thread may not wait.
+    async fn output(&self, config: &str, arguments: &[&str]) -> Result<Output> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_contextcore"));
+        command.arg("--config").arg(self.directory.path().join(config)).args(arguments);
+        command.env_remove("CONTEXTCORE_NOW").env("NO_PROXY", "127.0.0.1");
+        Ok(tokio::task::spawn_blocking(move || command.output()).await??)
     }
 }
 

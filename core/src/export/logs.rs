@@ -318,11 +318,11 @@ fn spans(cache: &TimelineCache<'_>, key: &TaskKey) -> Result<Vec<Interval>> {
     for (from, until, status) in timeline::phase_intervals(&record.timeline) {
         let span = if status.is_finished() {
             cycle += 1;
-            ids::span(key, Role::Task, cycle)
+            (ids::span(key, Role::Task, cycle), from)
         } else {
-            render::phase_span(key, from)
+            (render::phase_span(key, from), until.unwrap_or(Millis(i64::MAX)))
         };
-        if let Some(anchor) = lineage::anchor(cache, key, until.unwrap_or(Millis(i64::MAX)))? {
+        if let Some(anchor) = lineage::anchor(cache, key, ended)? {
             spans.push((from, anchor.trace(1), span));
         }
     }
