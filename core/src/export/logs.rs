@@ -316,7 +316,8 @@ fn spans(cache: &TimelineCache<'_>, key: &TaskKey) -> Result<Vec<Interval>> {
     let mut cycle = 0;
     let Some(record) = cache.record(key)? else { return Ok(spans) };
     for (from, until, status) in timeline::phase_intervals(&record.timeline) {
-        let span = if status.is_finished() {
+        // A span is in the trace of the task's root at the span's end. A finished task's span ends when it was finished.
+        let (span, ended) = if status.is_finished() {
             cycle += 1;
             (ids::span(key, Role::Task, cycle), from)
         } else {
