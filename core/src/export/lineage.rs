@@ -144,6 +144,13 @@ impl<'a> TimelineCache<'a> {
         Ok(history)
     }
 
+    /// The key that the parent of a task with these facts has at a moment, if it is known.
+    pub(super) fn parent_key(&self, key: &TaskKey, facts: &Facts, at: Millis) -> Result<Option<SmolStr>> {
+        let Some(parent) = &facts.parent else { return Ok(None) };
+        let known = self.facts(&TaskKey::new(key.source.as_str(), parent.native_id.as_str()), at)?;
+        Ok(known.map(|facts| facts.key.clone()).or_else(|| parent.key.clone()))
+    }
+
     /// The facts of a task at a moment, if it is in the store.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ use super::series::{self, Axis, FLOW_WINDOW, Line, ProjectSeries};
 use crate::export::otlp::{Batch, Heading, Kind, MAX_BATCH_BYTES, Signal};
 use crate::model::error::Result;
 use crate::model::semconv::{self as names, Instrument};
+use crate::model::sprint::Tally;
 use crate::model::time::{DAY, Millis};
 use crate::model::timeline::TaskHistory;
 use crate::model::totals::{self, BOUNDS, Histogram, points};
@@ -175,29 +176,14 @@ fn collect(
         let Some(history) = TaskHistory::new(&record.timeline) else { return Ok(()) };
         place(&mut all_series, context, key, &history, &record.url);
         let snapshot = history.at(now);
-        if snapshot.state.deleted.is_none()
-            && !snapshot.state.facts.status.is_finished()
-            && let Some((project, series)) =
-                open_task(cache, context, key, &record.url, &snapshot.state.facts, now, with_info)?
-        {
+        if snapshot.state.deleted.is_none() && !snapshot.state.facts.status.is_finished() {
+            let facts = &snapshot.state.facts;
+            let (project, series) = open_task(cache, context, key, &record.url, facts, now, with_info)?;
             infos.entry(project).or_default().extend(series);
         }
         Ok(())
     };
-    if all {
-        for item in store.tasks(None) {
-            let (key, record) = item?;
-            place(&key, &record)?;
-        }
-    } else {
-        let ended = store.ended_since(earliest.plus(-FLOW_WINDOW));
-        for key in store.open_tasks(None).chain(ended) {
-            let key = key?;
-            if let Some(record) = store.task(&key)? {
-                place(&key, &record)?;
-            }
-        }
-    }
+    each_task(store, (!all).then(|| earliest.plus(-FLOW_WINDOW)), &mut place)?;
     let mut sprints = sprint_series(cache, context, &all_series, now)?;
     let projects = all_series.into_iter().map(|(project_id, series)| {
         let mut series = project_points(&series, context, &project_id);
@@ -206,6 +192,24 @@ fn collect(
         ProjectMetrics { project_id, series }
     });
     Ok(projects.collect())
+}
+
+/// Visits every task, or with `since` only those that are open or ended then or later.
+fn each_task(
+    store: &Store,
+    since: Option<Millis>,
+    visit: &mut dyn FnMut(&TaskKey, &TaskRecord) -> Result<()>,
+) -> Result<()> {
+    let Some(since) = since else {
+        return store.tasks(None).try_for_each(|item| item.and_then(|(key, record)| visit(&key, &record)));
+    };
+    for key in store.open_tasks(None).chain(store.ended_since(since)) {
+        let key = key?;
+        if let Some(record) = store.task(&key)? {
+            visit(&key, &record)?;
+        }
+    }
+    Ok(())
 }
 
 /// An empty series per project, with the running totals as its base.
@@ -260,7 +264,7 @@ fn open_task(
     facts: &Facts,
     now: Millis,
     with_info: bool,
-) -> Result<Option<(String, Vec<Points>)>> {
+) -> Result<(String, Vec<Points>)> {
     let one = |metric, attributes: Attributes, value| Points {
         metric,
         attributes,
@@ -270,13 +274,7 @@ fn open_task(
     let own = || Attributes::new().text(names::PROJECT_ID, &project_id);
     let mut series = Vec::new();
     if with_info {
-        let parent = match &facts.parent {
-            Some(parent) => {
-                let known = cache.facts(&TaskKey::new(key.source.as_str(), parent.native_id.as_str()), now)?;
-                known.map(|facts| facts.key.clone()).or_else(|| parent.key.clone())
-            }
-            None => None,
-        };
+        let parent = cache.parent_key(key, facts, now)?;
         let attributes = own()
             .text(names::TASK_ID, &facts.key)
             .maybe(names::TASK_TITLE, context.title(&facts.title))
@@ -293,7 +291,7 @@ fn open_task(
         let attributes = own().text(names::EPIC_ID, &facts.key).maybe(names::EPIC_TITLE, context.title(&facts.title));
         series.push(one(names::M_EPIC_PERCENT, attributes, percent));
     }
-    Ok(Some((project_id, series)))
+    Ok((project_id, series))
 }
 
 /// All points of a project.
@@ -549,11 +547,10 @@ fn one_sprint(
             .text(names::SPRINT_ID, &key.native_id)
             .text(names::SPRINT_NAME, &sprint.facts.name)
     };
-    let tallies: Vec<_> = moments.iter().map(|at| (*at, sprint_history.at(*at))).collect();
-    let closed = sprint_history.finish;
+    let tallies: Vec<(Millis, Tally)> = moments.iter().map(|at| (*at, sprint_history.at(*at))).collect();
     let numbers =
         |metric, values: Vec<(Millis, f64)>| Points { metric, attributes: own(), values: Values::Numbers(values) };
-    type Pick = fn(&crate::model::sprint::Tally) -> i64;
+    type Pick = fn(&Tally) -> i64;
     let picks: [(names::Metric, Pick); 6] = [
         (names::M_SPRINT_PLANNED, |tally| tally.committed),
         (names::M_SPRINT_SCOPE, |tally| tally.scope),
@@ -567,18 +564,8 @@ fn one_sprint(
         .map(|(metric, pick)| numbers(*metric, tallies.iter().map(|(at, tally)| (*at, points(pick(tally)))).collect()))
         .collect();
     series.push(numbers(names::M_SPRINT_IDEAL, moments.iter().map(|at| (*at, sprint_history.ideal(*at))).collect()));
-    let over = || tallies.iter().filter(|(at, _)| closed.is_some_and(|closed| *at >= closed));
-    let velocity: Vec<_> = over().map(|(at, tally)| (*at, points(tally.completed))).collect();
-    let carried: Vec<_> = over().map(|(at, tally)| (*at, points(tally.remaining))).collect();
-    let stored: Vec<_> = over().filter_map(|(at, tally)| Some((*at, tally.predictability()?))).collect();
-    let finals = [
-        (names::M_SPRINT_VELOCITY, velocity),
-        (names::M_SPRINT_CARRIED, carried),
-        (names::M_SPRINT_PREDICTABILITY, stored),
-    ];
-    series.extend(
-        finals.into_iter().filter(|(_, values)| !values.is_empty()).map(|(metric, values)| numbers(metric, values)),
-    );
+    let finals = final_numbers(&tallies, sprint_history.finish).into_iter().filter(|(_, values)| !values.is_empty());
+    series.extend(finals.map(|(metric, values)| numbers(metric, values)));
     if moments.last() == Some(&now) {
         let attributes = own()
             .text(names::SPRINT_STATE, sprint.facts.state.as_str())
@@ -588,6 +575,19 @@ fn one_sprint(
         series.push(Points { metric: names::M_SPRINT_INFO, attributes, values });
     }
     Ok(series)
+}
+
+/// The metrics that a sprint has from its completion on.
+fn final_numbers(tallies: &[(Millis, Tally)], closed: Option<Millis>) -> [(names::Metric, Vec<(Millis, f64)>); 3] {
+    let over = || tallies.iter().filter(|(at, _)| closed.is_some_and(|closed| *at >= closed));
+    [
+        (names::M_SPRINT_VELOCITY, over().map(|(at, tally)| (*at, points(tally.completed))).collect()),
+        (names::M_SPRINT_CARRIED, over().map(|(at, tally)| (*at, points(tally.remaining))).collect()),
+        (
+            names::M_SPRINT_PREDICTABILITY,
+            over().filter_map(|(at, tally)| Some((*at, tally.predictability()?))).collect(),
+        ),
+    ]
 }
 
 impl Points {

@@ -228,13 +228,8 @@ impl RenderContext<'_> {
         let name_of = |key: &TaskKey| -> Result<Option<SmolStr>> {
             Ok(self.cache.facts(key, at)?.map(|facts| facts.key.clone()))
         };
-        let parent = match &facts.parent {
-            Some(parent) => {
-                let known = name_of(&TaskKey::new(key.source.as_str(), parent.native_id.as_str()))?;
-                Some(known.or_else(|| parent.key.clone()).unwrap_or_else(|| parent.native_id.clone()))
-            }
-            None => None,
-        };
+        let parent_id = || facts.parent.as_ref().map(|parent| parent.native_id.clone());
+        let parent = self.cache.parent_key(key, facts, at)?.or_else(parent_id);
         let epic = match lineage.epic(self.cache, at)? {
             Some(epic) => name_of(epic)?,
             None => None,

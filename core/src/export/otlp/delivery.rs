@@ -201,8 +201,8 @@ impl Delivery {
         if items == 0 {
             return Ok(None);
         }
-        let mut failures =
-            Failures { known_permanent: self.known_permanent.load(Ordering::Relaxed), ..Failures::default() };
+        let known_permanent = self.known_permanent.load(Ordering::Relaxed);
+        let mut failures = Failures { known_permanent, ..Failures::default() };
         loop {
             deadline.attempt();
             let error = match self.attempt(&batch).await? {
@@ -220,11 +220,7 @@ impl Delivery {
                     break;
                 }
                 Step::Split => {
-                    tracing::info!(
-                        signal = signal.as_str(),
-                        items,
-                        "the batch is too large for the backend; sending it in two halves"
-                    );
+                    tracing::info!(%signal, items, "the batch is too large for the backend; sending two halves");
                     return Ok(batch.halves());
                 }
                 Step::Wait(pause) if deadline.allows(pause) => self.pause(signal, pause, &error).await?,
