@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contextcore_core::config::{self, Config, SourceConfig};
-use contextcore_core::export::Sinks;
+use contextcore_core::export::Destinations;
 use contextcore_core::ingest::sync::Options;
 use contextcore_core::query::{PortfolioView, Viewer};
 use contextcore_core::store::Store;
@@ -84,7 +84,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
     let engine = Arc::new(Engine::new(sample.config.clone(), store, progress::watcher(&context.bars)));
     let sinks = match arguments.endpoint {
         Some(_) => engine.sinks()?,
-        None => Sinks::counting(&engine.cancel),
+        None => Destinations::counting(&engine.cancel),
     };
     let sources: Vec<SourceConfig> = sample.config.sources.clone();
     let work = async {
@@ -117,7 +117,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// Keeps exporting the current state, so that dashboards stay fresh while blocked tasks grow older.
-async fn stay(engine: &Arc<Engine>, sources: &[SourceConfig], sinks: &Sinks) -> Result<(), Error> {
+async fn stay(engine: &Arc<Engine>, sources: &[SourceConfig], sinks: &Destinations) -> Result<(), Error> {
     while engine.cancel.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_some() {
         let report = sync::pass(engine, sources, Options::default(), sinks).await?;
         self_metrics::push_after(engine, &report).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use contextcore_core::config::{Config, SourceConfig};
 use contextcore_core::export::otlp::RetryPolicy;
-use contextcore_core::export::{Replayer, Sinks};
+use contextcore_core::export::{Destinations, Exporter};
 use contextcore_core::ingest::sync::{self, Options, SourceReport};
 use contextcore_core::progress::Progress;
 use contextcore_core::store::Store;
@@ -71,13 +71,13 @@ impl Engine {
     }
 
     /// The way to the backend of the configuration. Contacts nothing yet.
-    pub(crate) fn sinks(&self) -> Result<Sinks> {
-        Sinks::connect(&self.config.export.otlp, &self.cancel, &RetryPolicy::default())
+    pub(crate) fn sinks(&self) -> Result<Destinations> {
+        Destinations::connect(&self.config.export.otlp, &self.cancel, &RetryPolicy::default())
     }
 
     /// What tells the backends. It gives up on one that takes nothing for `export.give_up`, or (`endless`) never.
-    pub(crate) fn replayer<'a>(&'a self, sinks: &'a Sinks, endless: bool) -> Replayer<'a> {
-        Replayer::new(&self.store, &self.config, sinks, &*self.progress, &self.cancel, endless)
+    pub(crate) fn replayer<'a>(&'a self, sinks: &'a Destinations, endless: bool) -> Exporter<'a> {
+        Exporter::new(&self.store, &self.config, sinks, &*self.progress, &self.cancel, endless)
     }
 
     /// Which source a project's own telemetry is counted with: the first that has anything in it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use contextcore_core::config::{Config, SourceConfig};
-use contextcore_core::export::{DrainReport, Present, Sinks};
+use contextcore_core::export::{Destinations, DrainReport, Present};
 use contextcore_core::ingest::sync::Options;
 use contextcore_core::store::Store;
 use contextcore_core::{Error, ErrorKind, clock};
@@ -42,7 +42,7 @@ pub(crate) async fn pass(
     engine: &Arc<Engine>,
     sources: &[SourceConfig],
     options: Options,
-    sinks: &Sinks,
+    sinks: &Destinations,
 ) -> Result<RunReport, Error> {
     let begun = Instant::now();
     let read = engine.sync(sources, options).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use contextcore_core::config::OtlpConfig;
 use contextcore_core::export::otlp::{RetryPolicy, Signal};
-use contextcore_core::export::{DrainReport, Present, Replayer, Sinks};
+use contextcore_core::export::{Destinations, DrainReport, Exporter, Present};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -20,18 +20,18 @@ use crate::self_metrics::SelfMetrics;
 pub(super) const STOP_GRACE: Duration = Duration::from_secs(3);
 
 /// The sinks of one signal; cancelling `hurry` cuts them short.
-pub(super) fn sinks(engine: &Engine, signal: Signal, hurry: &CancellationToken) -> Result<Sinks, Failure> {
+pub(super) fn sinks(engine: &Engine, signal: Signal, hurry: &CancellationToken) -> Result<Destinations, Failure> {
     let mut config: OtlpConfig = engine.config.export.otlp.clone();
     config.targets.retain(|other, _| *other == signal);
     let policy = RetryPolicy { stop_grace: STOP_GRACE, ..RetryPolicy::default() };
-    Ok(Sinks::connect(&config, hurry, &policy)?)
+    Ok(Destinations::connect(&config, hurry, &policy)?)
 }
 
 /// Tells until the engine is cancelled, and then once more what came in last.
 pub(super) async fn run(
     engine: Arc<Engine>,
     signal: Signal,
-    sinks: Sinks,
+    sinks: Destinations,
     mut news: watch::Receiver<u64>,
     hurry: CancellationToken,
 ) -> Result<(), Failure> {
@@ -92,8 +92,8 @@ async fn tick(ticks: &mut Option<Interval>) {
 }
 
 /// Sends what there is to send; whether the backend took it all.
-async fn drain(engine: &Engine, sinks: &Sinks, hurry: &CancellationToken, present: Present) -> bool {
-    let replayer = Replayer::new(&engine.store, &engine.config, sinks, &*engine.progress, hurry, true);
+async fn drain(engine: &Engine, sinks: &Destinations, hurry: &CancellationToken, present: Present) -> bool {
+    let replayer = Exporter::new(&engine.store, &engine.config, sinks, &*engine.progress, hurry, true);
     let report = replayer.drain(clock::now(), present).await;
     tell(&report);
     report.errors.is_empty()

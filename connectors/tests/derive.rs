@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use contextcore_core::Millis;
 use contextcore_core::config::{self, Config};
 use contextcore_core::export::otlp::RetryPolicy;
-use contextcore_core::export::{Present, Replayer, Sinks};
+use contextcore_core::export::{Destinations, Exporter, Present};
 use contextcore_core::ingest::sync::{Options, Source, sync_source};
 use contextcore_core::progress::Quiet;
 use contextcore_core::query::{TaskFilter, TaskView, Viewer};
@@ -32,7 +32,7 @@ struct Rig {
     collector: Handle,
     config: Config,
     store: Store,
-    sinks: Sinks,
+    sinks: Destinations,
     stop: CancellationToken,
     _dir: tempfile::TempDir,
 }
@@ -71,7 +71,7 @@ impl Rig {
         let config = config::parse(&text, "test.yaml", &["jira", "github"]).unwrap();
         let store = Store::open(&config.store.path).unwrap();
         let stop = CancellationToken::new();
-        let sinks = Sinks::connect(&config.export.otlp, &stop, &RetryPolicy::default()).unwrap();
+        let sinks = Destinations::connect(&config.export.otlp, &stop, &RetryPolicy::default()).unwrap();
         Self { jira, github, collector, config, store, sinks, stop, _dir: dir }
     }
 
@@ -86,7 +86,7 @@ impl Rig {
     }
 
     async fn tell(&self, now: i64) {
-        let replayer = Replayer::new(&self.store, &self.config, &self.sinks, &Quiet, &self.stop, false);
+        let replayer = Exporter::new(&self.store, &self.config, &self.sinks, &Quiet, &self.stop, false);
         let drained = replayer.drain(Millis(now), Present { snapshots: true, metrics: false }).await;
         assert!(drained.errors.is_empty() && drained.rejected == 0, "{drained:?}");
     }

@@ -2,6 +2,7 @@
 //!
 //! The domain itself, which does no I/O, is [`model`], a crate of its own.
 
+mod backoff;
 pub mod clock;
 pub mod config;
 pub mod engine;

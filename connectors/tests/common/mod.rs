@@ -15,7 +15,7 @@ use contextcore_connectors::ALL;
 use contextcore_core::Millis;
 use contextcore_core::config::{self, Config};
 use contextcore_core::export::otlp::RetryPolicy;
-use contextcore_core::export::{DrainReport, Present, Replayer, Sinks};
+use contextcore_core::export::{Destinations, DrainReport, Exporter, Present};
 use contextcore_core::ingest::sync::{Options, Source, SourceReport, sync_source};
 use contextcore_core::model::Change;
 use contextcore_core::progress::Quiet;
@@ -76,7 +76,7 @@ pub struct Rig {
     pub store: Store,
     pub source: Source,
     pub collector: Handle,
-    pub sinks: Sinks,
+    pub sinks: Destinations,
     pub stop: CancellationToken,
     _dir: tempfile::TempDir,
 }
@@ -116,7 +116,7 @@ impl Rig {
         let store = Store::open(&config.store.path).unwrap();
         let source = source(&config);
         let stop = CancellationToken::new();
-        let sinks = Sinks::connect(&config.export.otlp, &stop, &RetryPolicy::default()).unwrap();
+        let sinks = Destinations::connect(&config.export.otlp, &stop, &RetryPolicy::default()).unwrap();
         Self { config, store, source, collector, sinks, stop, _dir: dir }
     }
 
@@ -133,8 +133,8 @@ impl Rig {
         (report, drained)
     }
 
-    pub fn replayer(&self) -> Replayer<'_> {
-        Replayer::new(&self.store, &self.config, &self.sinks, &Quiet, &self.stop, false)
+    pub fn replayer(&self) -> Exporter<'_> {
+        Exporter::new(&self.store, &self.config, &self.sinks, &Quiet, &self.stop, false)
     }
 }
 

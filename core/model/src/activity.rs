@@ -1,8 +1,9 @@
-//! What people did around the work, and which tasks it belongs to. Pure.
+//! What people did around the work (commits, reviews, CI runs) and which tasks it belongs to. Pure.
 //!
-//! A connector tells an [`Activity`] with the texts that may name tasks; [`names`] finds the names in them, in the form the
-//! store's index has. A [`StoredActivity`] is what is kept of it: it waits in the store under each name it mentions, because the task
-//! of that name may come later and from another source, and [`attach`] makes it a fact of every task it belongs to, once.
+//! A connector reports an [`Activity`] with the texts that may name tasks. [`names`] extracts the task names from them,
+//! in the form the store's index uses. An activity is stored as a [`StoredActivity`] under each name it mentions, so
+//! that a task that appears later, or in another source, picks it up. [`attach`] adds it to the timeline of a task,
+//! once.
 
 use std::collections::BTreeSet;
 
@@ -13,28 +14,28 @@ use crate::time::Millis;
 use crate::timeline;
 use crate::{Artifact, Change, Event, EventId, StoredEvent, TaskKey};
 
-/// Names that one activity can have; a text with more (a list of everything) says nothing about any of them.
+/// The most names one activity may have. A text that lists more tasks than this belongs to none of them.
 const MAX_NAMES: usize = 50;
-/// Bytes kept of what an artifact says.
+/// The most bytes kept of an artifact's summary.
 const MAX_SUMMARY: usize = 200;
 
-/// An activity as it is kept: without the texts it was found by.
+/// An activity as the store keeps it: without the texts that named tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredActivity {
-    /// The source that told it.
+    /// The name of the source that reported it.
     pub source: String,
-    /// What identifies it within the source.
+    /// The id of the activity within its source.
     pub native_id: String,
     /// When it happened.
     pub at: Millis,
-    /// Who did it, as people say it.
+    /// The person who did it, by display name.
     pub actor: Option<String>,
-    /// What it was.
+    /// The commit, review, run or other artifact.
     pub artifact: Artifact,
 }
 
 impl StoredActivity {
-    /// What is kept of an activity that `source` told.
+    /// The stored form of an activity that `source` reported.
     pub fn of(source: &str, activity: &Activity) -> Self {
         let Artifact { kind, reference, url, summary } = &activity.artifact;
         let line = summary.lines().next().unwrap_or_default();
@@ -49,32 +50,34 @@ impl StoredActivity {
     }
 }
 
-/// The name under which a deed waits for a task by its id. No key that people say is in lower case in the index.
+/// The index name of a task known only by its id. It is lower case, and the keys in the index are upper case, so the
+/// two never collide.
 pub fn name_of_id(key: &TaskKey) -> String {
     format!("id:{key}")
 }
 
-/// Every name by which an activity of `source` mentions tasks: keys in upper case, and ids by [`name_of_id`].
+/// Every name by which an activity of `source` mentions tasks: keys in upper case, and ids as [`name_of_id`] writes
+/// them.
 pub fn names(source: &str, activity: &Activity) -> BTreeSet<String> {
     let ids = activity.tasks.iter().map(|id| name_of_id(&TaskKey::new(source, id.as_str())));
     let keys: BTreeSet<String> = activity.mentions.iter().flat_map(|text| keys_in(text)).collect();
     ids.chain(keys.into_iter().take(MAX_NAMES)).collect()
 }
 
-/// The keys in a text, in upper case: `PROJ-123` standing alone (upper case as written, as the trackers themselves ask), and
-/// `owner/repo#12`.
-pub fn keys_in(text: &str) -> BTreeSet<String> {
+/// The task keys in a text, in upper case: `PROJ-123` as a word of its own (written in upper case, as the trackers
+/// themselves require) and `owner/repo#12`.
+fn keys_in(text: &str) -> BTreeSet<String> {
     let between = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '#'));
     text.split(between).flat_map(|word| numbered(word).into_iter().chain(dashed(word))).collect()
 }
 
-/// `owner/repo#12` in a word, as it ends a sentence or a list, too.
+/// `owner/repo#12` in a word, also at the end of a sentence or list.
 fn numbered(word: &str) -> Option<String> {
     let (repository, number) = word.trim_end_matches(['.', '-', '/']).split_once('#')?;
     let (owner, name) = repository.rsplit_once('/')?;
     let owner = owner.rsplit('/').next().unwrap_or(owner);
-    let sound = !owner.is_empty() && !name.is_empty() && is_number(number);
-    sound.then(|| format!("{owner}/{name}#{number}").to_uppercase())
+    let valid = !owner.is_empty() && !name.is_empty() && is_number(number);
+    valid.then(|| format!("{owner}/{name}#{number}").to_uppercase())
 }
 
 /// Every `PROJ-123` in a word such as `feature/PROJ-123-checkout`.
@@ -86,7 +89,7 @@ fn dashed(word: &str) -> Vec<String> {
 fn dashed_in(part: &str) -> Vec<String> {
     let pieces: Vec<&str> = part.split('-').collect();
     let pairs = pieces.windows(2).filter_map(|pair| {
-        // `PROJ-123_fix` is how branches are named, too.
+        // Branches are also named like `PROJ-123_fix`.
         let number = pair[1].split('_').next().unwrap_or_default();
         (is_project(pair[0]) && is_number(number)).then(|| format!("{}-{number}", pair[0]))
     });
@@ -104,23 +107,24 @@ fn is_number(text: &str) -> bool {
     (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// What an artifact is to a task: evidence where its source derives status, else a fact that moves nothing.
-pub fn change(artifact: Artifact, derives: bool) -> Change {
+/// The change an artifact makes to a task: it moves the status if the task's source derives status, and nothing
+/// otherwise.
+pub(crate) fn change(artifact: Artifact, derives: bool) -> Change {
     if derives { Change::StatusArtifact(artifact) } else { Change::Artifact(artifact) }
 }
 
-/// What attaching a deed came to.
+/// Result of attaching an activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attached {
-    /// It was known.
+    /// The task already had it.
     Known,
-    /// It is a new fact.
+    /// It was added.
     New,
-    /// It is a new fact, whose time cannot be and was moved to the nearest sound one.
+    /// It was added at another time, because its own lies before the creation or in the future.
     Repaired,
 }
 
-/// Makes a deed a fact of a task, once: whatever was heard first, the timeline comes out the same.
+/// Adds an activity to a task's timeline, once. The result does not depend on the order in which activities arrive.
 pub fn attach(
     key: &TaskKey,
     timeline: &mut Vec<StoredEvent>,
@@ -134,7 +138,7 @@ pub fn attach(
     if timeline.iter().any(|stored| stored.event.id == id) {
         return Attached::Known;
     }
-    // Clocks of people's machines are wrong, and work may begin before anybody writes a task for it.
+    // Clocks of people's machines are wrong, and work may begin before anybody creates a task for it.
     let at = activity.at.max(created).min(now.max(created));
     let change = change(activity.artifact.clone(), derives);
     let event = Event { id, at, actor: activity.actor.clone(), observed: false, change };
@@ -177,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_key_is_none() {
+    fn texts_that_only_look_like_keys_are_ignored() {
         for text in
             ["proj-12", "xPROJ-12", "PROJ-12a", "A-1", "PROJ-", "-12", "#12", "12-12", "PROJ-1234567890", "é-1", ""]
         {
@@ -186,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn an_activity_has_the_names_of_ids_and_of_keys() {
+    fn ids_and_keys_are_both_names() {
         let activity = Activity {
             native_id: "commit:a1".into(),
             at: Millis(1),
@@ -199,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deed_becomes_a_fact_once_and_at_a_time_that_can_be() {
+    fn an_activity_is_attached_once_and_at_a_possible_time() {
         let key = TaskKey::new("jira", "1");
         let activity = |id: &str, at| StoredActivity {
             source: "gh".into(),
@@ -220,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_summary_is_cut_where_a_letter_ends() {
+    fn a_long_summary_is_cut_at_a_character_boundary() {
         let summary = format!("{}\nmore", "é".repeat(300));
         let activity = Activity {
             native_id: "x".into(),

@@ -1,8 +1,9 @@
-//! The diff: what is known of a task, and what was observed, give what is new. Pure.
+//! Compares an observation of a task with what is stored, and returns what is new. Pure.
 //!
-//! Dated facts from the tool's history are new when their id is. Where the present differs from what the history leads to,
-//! the tool keeps no history of that field (or hid it from us): the change is dated when we saw it and marked `observed`.
-//! The present is the tool's word, so it is compared with what the tool told: what was derived from artifacts lies over it.
+//! A dated event from the tool's history is new if its id is new. Where the present differs from what the history leads
+//! to, the tool keeps no history of that field (or hides it from us): such a change is dated when we saw it and marked
+//! `observed`. The present is compared with what the tool itself reported, without what was derived from artifacts and
+//! links.
 
 use std::collections::{BTreeSet, HashSet};
 use std::mem;
@@ -16,47 +17,48 @@ use crate::{Change, Event, EventId, Facts, SmolStr, StoredEvent, TaskKey, TaskRe
 /// What an observation changes.
 #[derive(Debug, PartialEq)]
 pub struct Delta {
-    /// The task as it is to be kept.
+    /// The new record of the task.
     pub record: TaskRecord,
-    /// How many facts are new.
+    /// The number of new events.
     pub added: usize,
-    /// How many facts had a time that cannot be (before creation) and were moved to the nearest sound one.
+    /// The number of events dated before the creation, which were moved to it.
     pub repaired: usize,
 }
 
-/// Compares an observation with what is known. New facts carry `seq`. `None` when nothing changed at all. `derives` says
-/// whether the task's source derives status from artifacts.
+/// Compares an observation with the stored record. New events get the journal number `seq`. `None` when nothing
+/// changed. `derives` is true if the task's source derives status from artifacts.
 pub fn diff(
     key: &TaskKey,
     known: Option<&TaskRecord>,
-    seen: TaskObservation,
+    observation: TaskObservation,
     derives: bool,
     seq: u64,
     now: Millis,
 ) -> Option<Delta> {
-    let mut history = seen.history;
+    let mut history = observation.history;
     let repaired = repair(&mut history);
-    let gone = tells_deletion(&history);
+    let gone = reports_deletion(&history);
     let (mut timeline, mut added) =
         merge(known.map(|known| known.timeline.as_slice()).unwrap_or_default(), history, seq);
-    weigh(&mut timeline, derives);
-    for event in observed(key, &timeline, &seen.present, gone, now) {
+    set_derivation(&mut timeline, derives);
+    for event in observed(key, &timeline, &observation.present, gone, now) {
         timeline::insert(&mut timeline, StoredEvent { event, seq });
         added += 1;
     }
     let record = TaskRecord {
-        url: seen.url,
-        reporter: seen.reporter,
-        updated: seen.updated,
-        blockers: seen.blockers,
+        url: observation.url,
+        reporter: observation.reporter,
+        updated: observation.updated,
+        blockers: observation.blockers,
         absences: 0,
         timeline,
     };
     (known != Some(&record)).then_some(Delta { record, added, repaired })
 }
 
-/// Makes artifacts evidence, or takes that from them: the setting may have changed since they were attached.
-fn weigh(timeline: &mut [StoredEvent], derives: bool) {
+/// Makes artifacts move the status, or stops them from doing so: `derive_status` may have changed since they were
+/// attached.
+fn set_derivation(timeline: &mut [StoredEvent], derives: bool) {
     for stored in timeline {
         if let Some(artifact) = stored.event.change.artifact() {
             stored.event.change = activity::change(artifact.clone(), derives);
@@ -64,15 +66,16 @@ fn weigh(timeline: &mut [StoredEvent], derives: bool) {
     }
 }
 
-/// Nothing happens to a task before it exists: earlier facts move to its creation.
+/// Moves events dated before the task's creation to it. Returns how many there were.
 fn repair(history: &mut [Event]) -> usize {
     let Some(created) = history.first().map(|first| first.at) else { return 0 };
     let early = history.iter_mut().filter(|event| event.at < created);
     early.map(|event| event.at = created).count()
 }
 
-/// Unites what is kept with the tool's history. A fact we hold keeps its journal number and takes the tool's newest
-/// wording (a mapping may have changed); what the tool no longer tells stays, because it happened.
+/// Merges the tool's history into the stored timeline. An event already stored keeps its journal number and takes the
+/// tool's newest values (a mapping may have changed). An event that the tool no longer lists stays, because it
+/// happened.
 fn merge(known: &[StoredEvent], history: Vec<Event>, seq: u64) -> (Vec<StoredEvent>, usize) {
     let mut timeline = known.to_vec();
     let mut added = 0;
@@ -95,68 +98,68 @@ fn merge(known: &[StoredEvent], history: Vec<Event>, seq: u64) -> (Vec<StoredEve
     (timeline, added)
 }
 
-/// A tool that keeps no history of a field shows today's value as its first one. So the first value we saw ourselves
-/// stays, unless the tool's history holds a change of that field (whose "from" is the truth). Words that only follow from
-/// the mapping (common status, common type) are always taken anew.
+/// A tool that keeps no history of a field shows today's value as its first one. So the first value we saw stays,
+/// unless the tool's history has a change of that field (whose "from" is then right). Values that follow from the
+/// mapping alone (common status, common type) are always taken anew.
 fn keep_first_values(old: &Facts, new: &mut Facts, changed: &HashSet<mem::Discriminant<Change>>) {
-    let told = |change: Change| changed.contains(&mem::discriminant(&change));
-    let renamed = told(Change::Moved { key: SmolStr::default(), project: SmolStr::default() });
+    let has_history = |change: Change| changed.contains(&mem::discriminant(&change));
+    let renamed = has_history(Change::Moved { key: SmolStr::default(), project: SmolStr::default() });
     if !renamed {
         new.key.clone_from(&old.key);
         new.project.clone_from(&old.project);
     }
-    if !told(Change::Titled(SmolStr::default())) {
+    if !has_history(Change::Titled(SmolStr::default())) {
         new.title.clone_from(&old.title);
     }
-    if !told(Change::Typed { task_type: old.task_type, native: SmolStr::default() })
+    if !has_history(Change::Typed { task_type: old.task_type, native: SmolStr::default() })
         && new.native_type != old.native_type
     {
         new.task_type = old.task_type;
         new.native_type.clone_from(&old.native_type);
     }
-    if !told(Change::Status { status: old.status, native: SmolStr::default() })
+    if !has_history(Change::Status { status: old.status, native: SmolStr::default() })
         && new.native_status != old.native_status
     {
         new.status = old.status;
         new.native_status.clone_from(&old.native_status);
     }
-    if !told(Change::Blocked(None)) && !told(Change::Unblocked) {
+    if !has_history(Change::Blocked(None)) && !has_history(Change::Unblocked) {
         new.flag.clone_from(&old.flag);
     }
-    if !told(Change::Assigned(None)) {
+    if !has_history(Change::Assigned(None)) {
         new.assignee.clone_from(&old.assignee);
     }
-    if !told(Change::Prioritised(None)) {
+    if !has_history(Change::Prioritised(None)) {
         new.priority.clone_from(&old.priority);
     }
-    if !told(Change::Labelled(vec![])) {
+    if !has_history(Change::Labelled(vec![])) {
         new.labels.clone_from(&old.labels);
     }
-    if !told(Change::Estimated(None)) {
+    if !has_history(Change::Estimated(None)) {
         new.estimate = old.estimate;
     }
-    if !told(Change::Parent(None)) {
+    if !has_history(Change::Parent(None)) {
         new.parent.clone_from(&old.parent);
     }
-    if !told(Change::Sprints(vec![])) {
+    if !has_history(Change::Sprints(vec![])) {
         new.sprints.clone_from(&old.sprints);
     }
-    if !told(Change::Due(None)) {
+    if !has_history(Change::Due(None)) {
         new.due.clone_from(&old.due);
     }
 }
 
-/// Whether the tool itself tells that the task is gone: some keep showing what lies in their bin.
-fn tells_deletion(history: &[Event]) -> bool {
-    let fate = history.iter().rev().find(|event| matches!(event.change, Change::Deleted | Change::Restored));
-    fate.is_some_and(|event| event.change == Change::Deleted)
+/// Whether the tool's own history ends with a deletion: some tools go on listing what is in their bin.
+fn reports_deletion(history: &[Event]) -> bool {
+    let last = history.iter().rev().find(|event| matches!(event.change, Change::Deleted | Change::Restored));
+    last.is_some_and(|event| event.change == Change::Deleted)
 }
 
-/// The changes that lead from where the timeline ends to what is seen now. What is seen again has come back, unless the tool
-/// says it is `gone`.
+/// The changes that lead from the end of the timeline to what is seen now. A task that is seen again is restored,
+/// unless the tool reports it as `gone`.
 fn observed(key: &TaskKey, timeline: &[StoredEvent], present: &Facts, gone: bool, now: Millis) -> Vec<Event> {
-    let Some(state) = timeline::told(timeline) else { return Vec::new() };
-    let last = timeline.iter().rfind(|stored| stored.event.change.is_told());
+    let Some(state) = timeline::reported(timeline) else { return Vec::new() };
+    let last = timeline.iter().rfind(|stored| stored.event.change.is_from_tool());
     let at = last.map_or(now, |stored| stored.event.at.max(now));
     let restored = state.deleted.filter(|_| !gone).map(|_| Change::Restored);
     restored
@@ -169,42 +172,42 @@ fn observed(key: &TaskKey, timeline: &[StoredEvent], present: &Facts, gone: bool
         .collect()
 }
 
-/// The facts that turn `old` into `new`: applied to `old`, they give `new`.
+/// The changes that turn `old` into `new`: applied to `old`, they give `new`.
 pub fn changes(old: &Facts, new: &Facts) -> Vec<Change> {
     let mut changes = Vec::new();
-    let mut note = |differs: bool, change: &dyn Fn() -> Change| {
+    let mut push_if = |differs: bool, change: &dyn Fn() -> Change| {
         if differs {
             changes.push(change());
         }
     };
-    note(old.key != new.key || old.project != new.project, &|| Change::Moved {
+    push_if(old.key != new.key || old.project != new.project, &|| Change::Moved {
         key: new.key.clone(),
         project: new.project.clone(),
     });
-    note(old.title != new.title, &|| Change::Titled(new.title.clone()));
-    note(old.task_type != new.task_type || old.native_type != new.native_type, &|| Change::Typed {
+    push_if(old.title != new.title, &|| Change::Titled(new.title.clone()));
+    push_if(old.task_type != new.task_type || old.native_type != new.native_type, &|| Change::Typed {
         task_type: new.task_type,
         native: new.native_type.clone(),
     });
-    note(old.assignee != new.assignee, &|| Change::Assigned(new.assignee.clone()));
-    note(old.priority != new.priority, &|| Change::Prioritised(new.priority.clone()));
-    note(set(&old.labels) != set(&new.labels), &|| Change::Labelled(new.labels.clone()));
-    note(old.estimate != new.estimate, &|| Change::Estimated(new.estimate));
-    note(parent_id(old) != parent_id(new), &|| Change::Parent(new.parent.clone()));
-    note(set(&old.sprints) != set(&new.sprints), &|| Change::Sprints(new.sprints.clone()));
-    note(old.due != new.due, &|| Change::Due(new.due.clone()));
-    note(old.status != new.status || old.native_status != new.native_status, &|| Change::Status {
+    push_if(old.assignee != new.assignee, &|| Change::Assigned(new.assignee.clone()));
+    push_if(old.priority != new.priority, &|| Change::Prioritised(new.priority.clone()));
+    push_if(set(&old.labels) != set(&new.labels), &|| Change::Labelled(new.labels.clone()));
+    push_if(old.estimate != new.estimate, &|| Change::Estimated(new.estimate));
+    push_if(parent_id(old) != parent_id(new), &|| Change::Parent(new.parent.clone()));
+    push_if(set(&old.sprints) != set(&new.sprints), &|| Change::Sprints(new.sprints.clone()));
+    push_if(old.due != new.due, &|| Change::Due(new.due.clone()));
+    push_if(old.status != new.status || old.native_status != new.native_status, &|| Change::Status {
         status: new.status,
         native: new.native_status.clone(),
     });
-    note(old.flag.is_none() && new.flag.is_some(), &|| {
+    push_if(old.flag.is_none() && new.flag.is_some(), &|| {
         Change::Blocked(new.flag.clone().filter(|text| !text.is_empty()))
     });
-    note(old.flag.is_some() && new.flag.is_none(), &|| Change::Unblocked);
+    push_if(old.flag.is_some() && new.flag.is_none(), &|| Change::Unblocked);
     changes
 }
 
-/// Tools list labels and sprints in an order that means nothing.
+/// The order in which tools list labels and sprints has no meaning.
 fn set(words: &[SmolStr]) -> BTreeSet<&str> {
     words.iter().map(SmolStr::as_str).collect()
 }
@@ -251,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_fact_carries_the_new_number_and_old_ones_keep_theirs() {
+    fn new_events_get_the_new_journal_number_and_old_ones_keep_theirs() {
         let first = diff(&key(), None, seen(vec![created(Status::Todo)], facts(Status::Todo)), false, 1, Millis(5_000))
             .unwrap();
         let history = vec![created(Status::Todo), stored(2_000, to(Status::Done))];
@@ -261,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_without_history_is_observed_once_and_its_first_value_stays() {
+    fn a_field_without_history_is_observed_once_and_keeps_its_first_value() {
         let with = |estimate| Facts { estimate: Some(estimate), ..facts(Status::Todo) };
         let history = |estimate| vec![stored(1_000, Change::Created(Box::new(with(estimate))))];
         let first = diff(&key(), None, seen(history(3.0), with(3.0)), false, 1, Millis(5_000)).unwrap();
@@ -276,14 +279,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fact_from_before_creation_moves_to_it_and_is_counted() {
+    fn an_event_before_the_creation_moves_to_it_and_is_counted() {
         let history = vec![created(Status::Todo), stored(500, to(Status::Done))];
         let delta = diff(&key(), None, seen(history, facts(Status::Done)), false, 1, Millis(5_000)).unwrap();
         assert_eq!((delta.repaired, delta.record.timeline[1].event.at), (1, Millis(1_000)));
     }
 
     #[test]
-    fn a_task_that_comes_back_is_restored() {
+    fn a_task_that_is_seen_again_is_restored() {
         let mut first =
             diff(&key(), None, seen(vec![created(Status::Todo)], facts(Status::Todo)), false, 1, Millis(5_000))
                 .unwrap();
@@ -300,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_tool_shows_in_its_bin_stays_deleted() {
+    fn a_task_that_the_tool_lists_in_its_bin_stays_deleted() {
         let binned = || vec![created(Status::Todo), stored(6_000, Change::Deleted)];
         let first = diff(&key(), None, seen(binned(), facts(Status::Todo)), false, 1, Millis(7_000)).unwrap();
         assert_eq!(first.record.timeline.last().unwrap().event.change, Change::Deleted);

@@ -1,39 +1,40 @@
-//! One error type for everything that can fail outside the program.
+//! The error type for everything that can fail outside the program.
 //!
-//! Callers need three answers, so the type holds just those: whose fault it was ([`ErrorKind`], also the metric label and
-//! the way to an exit code), whether another try makes sense ([`Retry`]), and which thing it was about (context pairs).
-//! Messages are lowercase fragments that fit after "failed to"; [`std::fmt::Display`] leaves the source to whoever prints.
+//! An error answers three questions: what kind of failure it was ([`ErrorKind`], also the metric label, and mapped to
+//! an exit code), whether another try makes sense ([`Retry`]), and what it was about (context pairs). Messages are
+//! lowercase fragments that fit after "failed to". [`std::fmt::Display`] does not include the source; [`Error::full`]
+//! does.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What went wrong, as a small closed set: it labels metrics (`error.type`) and decides exit codes.
+/// The kind of failure, as a small closed set: it labels metrics (`error.type`) and decides exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// The configuration is wrong: unknown key, literal secret, missing value. Exit code 2.
     Config,
-    /// The credential was refused, or a login page came where data was expected.
+    /// The credential was refused, or a login page was returned instead of data.
     Auth,
-    /// The credential is good but may not see or do this.
+    /// The credential is valid but lacks permission.
     Permission,
-    /// The thing asked for does not exist (or is hidden from this credential).
+    /// The requested object does not exist, or is hidden from this credential.
     NotFound,
-    /// The vendor says the request itself is wrong (bad query, unknown project, stale page token).
+    /// The vendor rejected the request itself (bad query, unknown project, stale page token).
     Rejected,
-    /// The endpoint was removed by the vendor: an upgrade is needed.
+    /// The vendor removed the endpoint: an upgrade is needed.
     Gone,
-    /// Told to slow down, and it did not clear within the patience we have.
+    /// The rate limit did not clear within the longest wait we accept.
     RateLimited,
-    /// No answer, a broken connection, a 5xx: the other side or the way there is unwell.
+    /// No answer, a broken connection, or a 5xx.
     Unavailable,
-    /// An answer that is not what its API promises (not JSON, torn, a repeated page token).
+    /// An answer that its API does not allow (not JSON, truncated, a repeated page token).
     Protocol,
     /// The local store cannot be used: locked, corrupt, full, read-only, written by a newer version.
     Store,
-    /// The telemetry backend refused or did not take the data. Exit code 4.
+    /// The telemetry backend rejected or did not accept the data. Exit code 4.
     Export,
-    /// A whole project vanished at once: closing its tasks would be a lie.
+    /// A whole project disappeared at once: closing its tasks would report a deletion that did not happen.
     Coverage,
     /// Stopped on request.
     Cancelled,
@@ -66,11 +67,11 @@ impl ErrorKind {
 /// Whether the same request may succeed later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
-    /// It will fail again until a person changes something.
+    /// It fails again until a person changes something.
     Never,
-    /// At once, or with the caller's own backoff.
+    /// With the caller's own backoff.
     Backoff,
-    /// Not before this long from now (the other side said so).
+    /// Not before this long from now, as the other side asked.
     After(Duration),
 }
 
@@ -88,33 +89,33 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error of `kind` that no retry can mend.
+    /// An error of `kind` that a retry cannot fix.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, retry: Retry::Never, message: message.into(), context: Vec::new(), source: None }
     }
 
-    /// Says when another try makes sense.
+    /// Sets when another try makes sense.
     #[must_use]
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Adds what it was about. Never pass a secret: context is printed.
+    /// Adds a context pair. Never pass a secret: context is printed.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl fmt::Display) -> Self {
         self.context.push((key, value.to_string()));
         self
     }
 
-    /// Keeps the error underneath.
+    /// Sets the underlying error.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// What went wrong.
+    /// The kind of failure.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
@@ -124,12 +125,12 @@ impl Error {
         self.retry
     }
 
-    /// The value of a context pair, if it was given.
+    /// The value of a context pair, if it is set.
     pub fn context(&self, key: &str) -> Option<&str> {
         self.context.iter().find(|(k, _)| *k == key).map(|(_, v)| v.as_str())
     }
 
-    /// The error with every cause behind it, on one line: for the last line a person reads.
+    /// The error with every cause, on one line.
     pub fn full(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
@@ -167,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn display_names_the_context_and_leaves_the_cause_to_the_printer() {
+    fn display_shows_the_context_and_full_adds_the_causes() {
         let error = Error::new(ErrorKind::Store, "open the store")
             .with("path", "/data")
             .caused_by(std::io::Error::other("disk on fire"));

@@ -1,11 +1,11 @@
-//! Hashing a list of texts, for ids that follow from facts.
+//! Hashes of lists of texts, for ids that follow from facts.
 
-/// What the parts of most ids come to, with their lengths.
+/// Enough for the parts of most ids, with their lengths.
 const USUAL_BYTES: usize = 128;
 
-/// The hash of a list of texts. The length of each goes first, so that no two lists run together into the same bytes.
-pub fn of<'a>(parts: impl IntoIterator<Item = &'a str>) -> blake3::Hash {
-    // All at once: feeding a hasher piece by piece costs several times as much, and every span and record has some ids.
+/// The hash of a list of texts. Each is preceded by its length, so that different lists never give the same bytes.
+pub(crate) fn of<'a>(parts: impl IntoIterator<Item = &'a str>) -> blake3::Hash {
+    // One buffer: feeding a hasher piece by piece costs several times as much, and every span and record has some ids.
     let mut bytes = Vec::with_capacity(USUAL_BYTES);
     for part in parts {
         bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());

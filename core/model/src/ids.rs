@@ -1,8 +1,8 @@
-//! Identity: every trace and span id is a hash of facts that never change, so the same facts give the same ids: after a
-//! crash, a re-install, a replay, on another machine.
+//! Trace and span ids. Each is a hash of facts that never change, so the same facts give the same ids after a crash, a
+//! reinstallation or a replay, and on another machine.
 //!
-//! Each hash takes a version tag, the source's name, the native id, the span's role and an ordinal. Changing anything here
-//! changes every id in every backend: raise [`VERSION`] and say so in the changelog.
+//! A hash covers a version tag, the source's name, the native id, the span's role and an ordinal. A change here changes
+//! every id in every backend: raise [`VERSION`] and note it in the changelog.
 
 use std::fmt;
 
@@ -40,12 +40,12 @@ macro_rules! hex {
 }
 hex!(TraceId, SpanId);
 
-/// What a span is for; its word is the attribute `contextcore.role` and part of its id.
+/// What a span represents. Its name is the attribute `contextcore.role` and part of the span's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The fixed point a task's spans hang under.
+    /// The fixed span under which a task's spans are placed.
     Anchor,
-    /// A stretch of one status.
+    /// An interval of one status.
     Phase,
     /// A finished task, from creation to completion.
     Task,
@@ -53,12 +53,12 @@ pub enum Role {
     Completion,
     /// A closed sprint.
     Sprint,
-    /// An open task as it is now.
+    /// An open task at one tick.
     Snapshot,
 }
 
 impl Role {
-    /// The word.
+    /// The name in ids and telemetry.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Anchor => "anchor",
@@ -71,12 +71,13 @@ impl Role {
     }
 }
 
-/// The history trace of a root task; part 1 is its first, further parts continue a root that grew too large for one.
+/// The history trace of a root task. Part 1 is its first; further parts continue a root that grew too large for one
+/// trace.
 pub fn history_trace(root: &TaskKey, part: u32) -> TraceId {
     trace(&[&root.source, &root.native_id, "history", &part.to_smolstr()])
 }
 
-/// The trace of a sprint's own.
+/// The trace of a sprint.
 pub fn sprint_trace(sprint: &TaskKey) -> TraceId {
     trace(&[&sprint.source, &sprint.native_id, "sprint", "1"])
 }
@@ -86,7 +87,7 @@ pub fn snapshot_trace(project_id: &str, tick: Millis) -> TraceId {
     trace(&[project_id, "", "snapshot", &tick.0.to_smolstr()])
 }
 
-/// A span of a task (or sprint) with this role and ordinal.
+/// The id of a task's or sprint's span with this role and ordinal.
 pub fn span(key: &TaskKey, role: Role, ordinal: u64) -> SpanId {
     let mut id = [0; 8];
     id.copy_from_slice(&hash(&[&key.source, &key.native_id, role.as_str(), &ordinal.to_smolstr()])[..8]);
@@ -105,7 +106,7 @@ fn trace(parts: &[&str]) -> TraceId {
     TraceId(id)
 }
 
-/// The hash of these and the version tag.
+/// The hash of these parts and the version tag.
 fn hash(parts: &[&str]) -> [u8; 32] {
     *hash::of(std::iter::once(VERSION).chain(parts.iter().copied())).as_bytes()
 }
@@ -115,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_what_they_have_always_been() {
+    fn ids_never_change() {
         let key = TaskKey::new("acme-jira", "10042");
         // A change here changes every id in every backend of every user.
         insta::assert_snapshot!(
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_do_not_run_together() {
+    fn neighbouring_parts_do_not_collide() {
         assert_ne!(history_trace(&TaskKey::new("ab", "c"), 1), history_trace(&TaskKey::new("a", "bc"), 1));
         assert_ne!(span(&TaskKey::new("a", "1"), Role::Task, 1), span(&TaskKey::new("a", "1"), Role::Completion, 1));
     }

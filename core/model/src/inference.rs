@@ -1,8 +1,9 @@
-//! What people do moves the status: from a commit, a review, a merge or a build to an ordinary change of status. Pure.
+//! Derived status: a commit, a review, a merge or a CI run becomes an ordinary change of status. Pure.
 //!
-//! Nothing derived is stored. A task whose source says `derive_status` holds its artifacts as [`Change::StatusArtifact`], and the
-//! fold of its timeline asks [`step`] what each of them comes to *there*: so facts may arrive in any order and give the same
-//! history, and the tool's own status wins when it is newer, simply because it is folded later.
+//! Nothing derived is stored. A task whose source sets `derive_status` holds its artifacts as
+//! [`Change::StatusArtifact`], and the fold of its timeline calls [`step`] for each of them in its place. So events may
+//! arrive in any order and give the same history, and the tool's own status wins where it is newer, because it is
+//! folded later.
 
 use std::sync::Arc;
 
@@ -19,21 +20,21 @@ pub const CI_FAILED: &str = "ci_failed";
 /// Checks of a commit passed.
 pub const CI_PASSED: &str = "ci_passed";
 
-/// As much of a commit hash as people read.
+/// The number of characters of a commit hash that people read.
 const SHORT_HASH: usize = 8;
 
-/// What artifacts said so far that matters for the next ones.
+/// What later artifacts need to know of the earlier ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct InferenceState {
+pub(crate) struct InferenceState {
     /// The newest commit.
     head: Option<Arc<str>>,
-    /// The impediment that lies over the task was raised by a failed build: of this commit.
+    /// The commit whose failed checks raised the present impediment.
     failed: Option<Arc<str>>,
 }
 
 impl InferenceState {
-    /// Remembers an artifact and what it came to.
-    pub fn note(&mut self, artifact: &Artifact, step: Option<&Change>) {
+    /// Records an artifact and the change it made.
+    pub(crate) fn record(&mut self, artifact: &Artifact, step: Option<&Change>) {
         if artifact.kind == COMMIT {
             self.head = Some(artifact.reference.as_str().into());
         }
@@ -46,22 +47,22 @@ impl InferenceState {
         }
     }
 
-    /// The impediment is the tool's own from now on, or gone. Says whether it was ours.
-    pub fn lower(&mut self) -> bool {
+    /// Forgets the failed checks: the tool set the impediment itself, or it is gone. Returns whether there were any.
+    pub(crate) fn clear_failed_build(&mut self) -> bool {
         self.failed.take().is_some()
     }
 
-    /// Whether a build is of the newest commit, as far as commits are known.
+    /// Whether an artifact belongs to the newest commit, as far as commits are known.
     fn is_head(&self, reference: &str) -> bool {
         self.head.as_deref().is_none_or(|head| head == reference)
     }
 }
 
-/// The ordinary fact that an artifact comes to, given the task before it; `None` when it moves nothing.
+/// The ordinary change that an artifact makes to a task with these facts; `None` when it changes nothing.
 ///
-/// It only ever moves forwards: a commit on a task in review or finished changes nothing, until the tool reopens it.
-pub fn step(facts: &Facts, inference_state: &InferenceState, artifact: &Artifact) -> Option<Change> {
-    let to = |status: Status| Change::Status { status, native: said(artifact).into() };
+/// It only moves forwards: a commit on a task in review or finished changes nothing until the tool reopens the task.
+pub(crate) fn step(facts: &Facts, inference_state: &InferenceState, artifact: &Artifact) -> Option<Change> {
+    let to = |status: Status| Change::Status { status, native: label(artifact).into() };
     let reached = progress(facts.status);
     match artifact.kind.as_str() {
         COMMIT => (reached < progress(Status::InProgress)).then(|| to(Status::InProgress)),
@@ -82,11 +83,11 @@ pub fn step(facts: &Facts, inference_state: &InferenceState, artifact: &Artifact
 }
 
 /// Whether an artifact of this kind can change the workflow status.
-pub fn moves(kind: &str) -> bool {
+pub(crate) fn moves(kind: &str) -> bool {
     matches!(kind, COMMIT | REVIEW_REQUESTED | MERGED)
 }
 
-/// How far a status is. One *named* blocked is a word of the tool that only a merge overrules.
+/// How far along a status is. Only a merge overrules a status that the tool *names* blocked.
 const fn progress(status: Status) -> u8 {
     match status {
         Status::Backlog | Status::Todo => 0,
@@ -96,18 +97,18 @@ const fn progress(status: Status) -> u8 {
     }
 }
 
-/// What happened, as people say it: `merged acme/checkout#12`. It stands where the tool's word for a status stands.
-pub fn said(artifact: &Artifact) -> String {
+/// An artifact as people read it: `merged acme/checkout#12`. Used in place of the tool's status name.
+pub fn label(artifact: &Artifact) -> String {
     format!("{} {}", artifact.kind.replace('_', " "), short(&artifact.reference))
 }
 
-/// Why a failed build blocks: `ci failed 6dcb09b5: test`.
+/// Why failed checks block: `ci failed 6dcb09b5: test`.
 fn reason(artifact: &Artifact) -> String {
-    let said = said(artifact);
-    if artifact.summary.is_empty() { said } else { format!("{said}: {}", artifact.summary) }
+    let label = label(artifact);
+    if artifact.summary.is_empty() { label } else { format!("{label}: {}", artifact.summary) }
 }
 
-/// A hash as people write it; anything else as it is.
+/// A commit hash in its short form; anything else as it is.
 fn short(reference: &str) -> &str {
     let is_hash = reference.len() >= 40 && reference.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_hash { &reference[..SHORT_HASH] } else { reference }
@@ -119,21 +120,21 @@ mod tests {
     use crate::StoredEvent;
     use crate::samples::{artifact, facts, stored, to};
     use crate::time::Millis;
-    use crate::timeline::{self, Life};
+    use crate::timeline::{self, TaskHistory};
 
     fn evidence(at: i64, kind: &str, reference: &str) -> StoredEvent {
         stored(at, Change::StatusArtifact(artifact(kind, reference)))
     }
 
-    /// The effective statuses of a life, with when each began.
+    /// The effective statuses of a task, with the start of each.
     fn tracker(later: Vec<StoredEvent>) -> Vec<(i64, Status)> {
-        let mut life = vec![stored(0, Change::Created(Box::new(facts(Status::Todo))))];
-        life.extend(later);
-        Life::new(&life).unwrap().phases().iter().map(|phase| (phase.from.0, phase.status)).collect()
+        let mut timeline = vec![stored(0, Change::Created(Box::new(facts(Status::Todo))))];
+        timeline.extend(later);
+        TaskHistory::new(&timeline).unwrap().phases().iter().map(|phase| (phase.from.0, phase.status)).collect()
     }
 
     #[test]
-    fn work_moves_a_task_from_commit_to_merge() {
+    fn commits_reviews_and_merges_move_a_task_forwards() {
         let tracker = tracker(vec![
             evidence(10, COMMIT, "a1"),
             evidence(20, REVIEW_REQUESTED, "acme/checkout#12"),
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tools_own_status_wins_when_it_is_newer_and_reopening_lets_work_move_it_again() {
+    fn a_newer_status_of_the_tool_wins_and_reopening_allows_progress_again() {
         let tracker = tracker(vec![
             evidence(10, MERGED, "acme/checkout#12"),
             stored(20, to(Status::Todo)),
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_build_of_the_newest_commit_blocks_until_one_passes() {
+    fn failed_checks_of_the_newest_commit_block_until_checks_pass() {
         let tracker = tracker(vec![
             evidence(10, COMMIT, "a1"),
             evidence(20, COMMIT, "b2"),
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_build_neither_replaces_nor_lifts_an_impediment_of_the_tool() {
+    fn checks_neither_replace_nor_lift_an_impediment_of_the_tool() {
         let later = vec![
             stored(10, Change::Blocked(Some("vendor".into()))),
             evidence(20, CI_FAILED, "a1"),
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_finished_while_its_build_failed_is_not_blocked_when_it_is_reopened() {
+    fn a_task_finished_with_failed_checks_is_not_blocked_when_reopened() {
         let later =
             vec![evidence(10, CI_FAILED, "a1"), evidence(20, MERGED, "acme/x#1"), stored(30, to(Status::InProgress))];
         let expected = [(0, Status::Todo), (10, Status::Blocked), (20, Status::Done), (30, Status::InProgress)];
@@ -189,33 +190,36 @@ mod tests {
     }
 
     #[test]
-    fn every_derived_fact_says_where_it_came_from_and_the_tools_word_is_kept_apart() {
-        let life = vec![
+    fn derived_values_name_their_artifact_and_leave_the_tools_values_alone() {
+        let timeline = vec![
             stored(0, Change::Created(Box::new(facts(Status::Todo)))),
             evidence(10, COMMIT, "6dcb09b5b57875f334f61aebed695e2e4193db5e"),
             evidence(20, CI_FAILED, "6dcb09b5b57875f334f61aebed695e2e4193db5e"),
         ];
-        let now = timeline::last(&life).unwrap().facts;
+        let now = timeline::last(&timeline).unwrap().facts;
         assert_eq!(
             (now.native_status.as_str(), now.flag.as_deref()),
             ("commit 6dcb09b5", Some("ci failed 6dcb09b5: build"))
         );
-        let told = timeline::told(&life).unwrap().facts;
-        assert_eq!((told.status, told.native_status.as_str(), told.flag.as_deref()), (Status::Todo, "todo", None));
+        let reported = timeline::reported(&timeline).unwrap().facts;
+        assert_eq!(
+            (reported.status, reported.native_status.as_str(), reported.flag.as_deref()),
+            (Status::Todo, "todo", None)
+        );
     }
 
     #[test]
-    fn nothing_moves_a_task_that_vanished_or_whose_source_does_not_derive() {
-        let life = |change: Change| {
+    fn deleted_tasks_and_sources_that_do_not_derive_are_not_moved() {
+        let timeline = |change: Change| {
             vec![
                 stored(0, Change::Created(Box::new(facts(Status::Todo)))),
                 stored(5, Change::Deleted),
                 stored(10, change),
             ]
         };
-        let gone = timeline::last(&life(Change::StatusArtifact(artifact(MERGED, "acme/x#1")))).unwrap();
+        let gone = timeline::last(&timeline(Change::StatusArtifact(artifact(MERGED, "acme/x#1")))).unwrap();
         assert_eq!((gone.facts.status, gone.deleted), (Status::Todo, Some(Millis(5))));
-        let mut plain = life(Change::Artifact(artifact(MERGED, "acme/x#1")));
+        let mut plain = timeline(Change::Artifact(artifact(MERGED, "acme/x#1")));
         plain.remove(1);
         assert_eq!(timeline::last(&plain).unwrap().facts.status, Status::Todo);
     }

@@ -1,17 +1,17 @@
-//! Arithmetic with stretches of time, for the times that are unions and overlaps. Pure.
+//! Intervals of time: unions and overlaps. Pure.
 
 use crate::time::Millis;
 use crate::timeline;
 use crate::{Change, StoredEvent};
 
-/// A stretch from its first moment up to, not with, its second.
+/// An interval, from its start up to and without its end.
 pub type Interval = (Millis, Millis);
 
-/// The end of what has no end yet.
+/// The end of an interval that has not ended.
 pub const FOREVER: Millis = Millis(i64::MAX);
 
-/// The same stretches sorted, without overlaps, without empty ones.
-pub fn union(mut spans: Vec<Interval>) -> Vec<Interval> {
+/// The same intervals sorted, without overlaps and empty ones.
+pub(crate) fn union(mut spans: Vec<Interval>) -> Vec<Interval> {
     spans.retain(|(from, to)| from < to);
     spans.sort_unstable();
     let mut merged: Vec<Interval> = Vec::with_capacity(spans.len());
@@ -24,7 +24,7 @@ pub fn union(mut spans: Vec<Interval>) -> Vec<Interval> {
     merged
 }
 
-/// What lies in both of two unions.
+/// The times that lie in both unions.
 pub fn overlap(a: &[Interval], b: &[Interval]) -> Vec<Interval> {
     let pairs = a.iter().flat_map(|a| b.iter().map(move |b| (a.0.max(b.0), a.1.min(b.1))));
     union(pairs.collect())
@@ -32,26 +32,27 @@ pub fn overlap(a: &[Interval], b: &[Interval]) -> Vec<Interval> {
 
 /// The length of a union in seconds.
 pub fn seconds(spans: &[Interval]) -> f64 {
-    // Not `sum`: that of nothing is -0.0.
+    // Not `sum`: the sum of nothing is -0.0.
     spans.iter().fold(0.0, |all, (from, to)| all + to.seconds_since(*from))
 }
 
-/// When a task was there and in no finished status.
+/// When a task existed and was in no finished status.
 pub fn unfinished(timeline: &[StoredEvent]) -> Vec<Interval> {
-    let phases = timeline::phases(timeline);
-    let open = phases.iter().filter(|phase| !phase.status.is_finished());
-    union(open.map(|phase| (phase.from, phase.to.unwrap_or(FOREVER))).collect())
+    let phases = timeline::phase_intervals(timeline).into_iter();
+    let open = phases.filter(|(_, _, status)| !status.is_finished());
+    union(open.map(|(from, to, _)| (from, to.unwrap_or(FOREVER))).collect())
 }
 
-/// When a link held: `changes` are its dated makings (`true`) and removals, oldest first; `now` whether it holds now.
+/// When a link existed. `changes` are the dates on which it was added (`true`) or removed, oldest first; `now` is
+/// whether it exists now.
 ///
-/// A link whose making nobody recorded held from `created` on. One that is gone although its removal was not recorded has
-/// an end nobody knows: that last stretch is left out.
-pub fn linked(created: Millis, changes: &[(Millis, bool)], now: bool) -> Vec<Interval> {
-    let mut since = changes.first().is_none_or(|(_, made)| !made).then_some(created);
+/// A link without a recorded addition existed from `created` on. A link that is gone without a recorded removal has no
+/// known end, so its last interval is left out.
+pub(crate) fn linked(created: Millis, changes: &[(Millis, bool)], now: bool) -> Vec<Interval> {
+    let mut since = changes.first().is_none_or(|(_, added)| !added).then_some(created);
     let mut spans = Vec::new();
-    for (at, made) in changes {
-        match (since, made) {
+    for (at, added) in changes {
+        match (since, added) {
             (None, true) => since = Some(*at),
             (Some(from), false) => {
                 spans.push((from, *at));
@@ -64,7 +65,7 @@ pub fn linked(created: Millis, changes: &[(Millis, bool)], now: bool) -> Vec<Int
     union(spans)
 }
 
-/// The dated makings and removals of "is blocked by" links: the key of the other task, when, and whether it was made.
+/// The dated changes of "is blocked by" links: the key of the other task, when, and whether the link was added.
 pub fn blocking_links(timeline: &[StoredEvent]) -> impl Iterator<Item = (&str, Millis, bool)> {
     timeline.iter().filter_map(|stored| match &stored.event.change {
         Change::Linked { blocker: Some(key), added, .. } => Some((key.as_str(), stored.event.at, *added)),
@@ -72,12 +73,12 @@ pub fn blocking_links(timeline: &[StoredEvent]) -> impl Iterator<Item = (&str, M
     })
 }
 
-/// The keys of the tasks that blocked this one at a moment, by the links its history tells of.
+/// The keys of the tasks that blocked this one at a moment, by the history of its links.
 pub fn blockers_at(timeline: &[StoredEvent], at: Millis) -> Vec<String> {
     let mut blockers: Vec<String> = Vec::new();
-    for (blocker, _, made) in blocking_links(timeline).take_while(|(_, when, _)| *when <= at) {
+    for (blocker, _, added) in blocking_links(timeline).take_while(|(_, when, _)| *when <= at) {
         blockers.retain(|other| other != blocker);
-        if made {
+        if added {
             blockers.push(blocker.to_owned());
         }
     }
@@ -93,12 +94,12 @@ mod tests {
     }
 
     #[test]
-    fn overlapping_and_touching_stretches_become_one() {
+    fn overlapping_and_touching_intervals_become_one() {
         assert_eq!(union(spans(&[(5, 9), (1, 3), (3, 4), (6, 7), (8, 8)])), spans(&[(1, 4), (5, 9)]));
     }
 
     #[test]
-    fn only_what_lies_in_both_is_overlap() {
+    fn an_overlap_holds_what_lies_in_both() {
         assert_eq!(
             overlap(&spans(&[(0, 10), (20, 30)]), &spans(&[(5, 25), (29, 40)])),
             spans(&[(5, 10), (20, 25), (29, 30)])
@@ -106,18 +107,18 @@ mod tests {
     }
 
     #[test]
-    fn nothing_takes_no_time_and_is_not_less_than_nothing() {
+    fn the_length_of_nothing_is_positive_zero() {
         assert!(seconds(&[]).is_sign_positive());
         assert!((seconds(&spans(&[(0, 1_500), (2_000, 2_250)])) - 1.75).abs() < 1e-9);
     }
 
     #[test]
-    fn a_link_holds_from_its_making_or_else_from_creation() {
+    fn a_link_exists_from_its_addition_or_else_from_creation() {
         let created = Millis(0);
         assert_eq!(linked(created, &[], true), vec![(created, FOREVER)]);
         assert_eq!(linked(created, &[(Millis(4), true)], true), vec![(Millis(4), FOREVER)]);
         assert_eq!(linked(created, &[(Millis(4), false)], false), spans(&[(0, 4)]));
         assert_eq!(linked(created, &[(Millis(4), true), (Millis(6), false)], false), spans(&[(4, 6)]));
-        assert_eq!(linked(created, &[(Millis(4), true)], false), vec![], "removed, nobody knows when");
+        assert_eq!(linked(created, &[(Millis(4), true)], false), vec![], "the removal is not dated");
     }
 }

@@ -4,12 +4,14 @@
 //! Everything here is a pure function or a plain type. Nothing reads a clock, a file, the environment or the network, so
 //! that a controller or an SDK can depend on it alone. Read [`task`] first, then [`timeline`].
 
+#![warn(missing_docs)]
+
 pub mod activity;
 pub mod blocking;
 pub mod config;
 pub mod diff;
 pub mod error;
-pub mod hash;
+mod hash;
 pub mod ids;
 pub mod inference;
 pub mod interval;

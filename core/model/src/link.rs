@@ -1,11 +1,11 @@
-//! Which task a link means: of those we hold, the one with the tool's id, when that was told; else the one of the same source
-//! that is, or ever was, called so.
+//! Resolves a link to a task: by the tool's id where the link has one, else by any key that a task of the same source
+//! has or had.
 
 use crate::TaskKey;
 use crate::error::Result;
 
-/// Finds the task a link means. `named` gives the tasks that are or were called as the link says, `held` what is wanted of one
-/// if we hold it.
+/// Finds the task a link leads to. `named` returns the tasks that have or had the link's key; `held` returns what the
+/// caller needs of a task, if it is in the store.
 ///
 /// # Errors
 /// Those of `named` and `held`.
@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_means_that_task_alone_and_a_name_the_first_of_its_source_that_is_held() {
+    fn an_id_selects_one_task_and_a_key_the_first_stored_one_of_the_source() {
         assert_eq!(target_of(Some("7"), &["7", "2"]).as_deref(), Some("jira/7"));
         assert_eq!(target_of(Some("7"), &["2"]), None, "who is called so is another one");
         assert_eq!(target_of(None, &["1", "2", "3"]).as_deref(), Some("jira/2"));

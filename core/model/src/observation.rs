@@ -1,45 +1,47 @@
-//! What a connector makes of a tool's record: tasks, sprints and activities in the words of the common model, before
-//! [`crate::diff`] compares them with what is known.
+//! What a connector reports: tasks, sprints and activities in the common model, before [`crate::diff`] compares them
+//! with the store.
 
 use crate::time::Millis;
 use crate::{Artifact, Blocker, Event, Facts, SprintFacts};
 
-/// What a raw record says, in the words of the common model.
+/// What a raw record contains, in the common model.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Observation {
-    /// A task as it is now, with the history the tool tells.
+    /// A task as it is now, with the history the tool keeps.
     Task(Box<TaskObservation>),
     /// A sprint as it is now.
     Sprint {
         /// The tool's immutable id.
         native_id: String,
-        /// What the tool says of it.
+        /// The sprint's data.
         facts: SprintFacts,
     },
-    /// Something people did around the work: a commit, a review, a run of CI.
+    /// Something people did around the work: a commit, a review, a CI run.
     Activity(Box<Activity>),
-    /// The tool says that this task is no more, and nothing else of it (a draft that became an issue, a pull request that closes one now). Silence is no such word: of
-    /// what is merely not listed, a stream that is `complete` decides.
+    /// The tool reports that this task no longer exists, and nothing else about it (a draft that became an issue, a
+    /// pull request that now closes one). Absence from a list is not deletion: only a stream that is `complete` decides
+    /// about tasks it does not list.
     Gone {
         /// The tool's immutable id.
         native_id: String,
     },
 }
 
-/// Something people did that may belong to tasks of any source: the engine finds them by id and by the keys it names.
+/// Something people did that may belong to tasks of any source. The engine finds them by id and by the keys that the
+/// texts mention.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Activity {
-    /// What identifies it within the source, for ever, e.g. `commit:6dcb09b5` or `pull:PR_kwDO:merged`.
+    /// Its permanent id within the source, e.g. `commit:6dcb09b5` or `pull:PR_kwDO:merged`.
     pub native_id: String,
     /// When it happened.
     pub at: Millis,
-    /// Who did it, as people say it.
+    /// The person who did it, by display name.
     pub actor: Option<String>,
-    /// What it was.
+    /// The commit, review, run or other artifact.
     pub artifact: Artifact,
-    /// Native ids of tasks of this same source that it belongs to (closing references, links).
+    /// Native ids of tasks of the same source that it belongs to (closing references, links).
     pub tasks: Vec<String>,
-    /// Texts that may name tasks of any source by key: branch, title, body, commit message.
+    /// Texts that may mention tasks of any source by key: branch, title, body, commit message.
     pub mentions: Vec<String>,
 }
 
@@ -48,16 +50,16 @@ pub struct Activity {
 pub struct TaskObservation {
     /// The tool's immutable id.
     pub native_id: String,
-    /// Where people look at it.
+    /// The address of the task in the tool.
     pub url: String,
-    /// Who asked for it.
+    /// The person who requested it, by display name.
     pub reporter: Option<String>,
-    /// The tool's time of the last change.
+    /// When it last changed, by the tool's clock.
     pub updated: Millis,
-    /// Dated facts, oldest first, the first being [`crate::Change::Created`]. Complete for the fields the tool keeps
-    /// a history of; a record whose history could not be had must be an error instead.
+    /// Dated events, oldest first; the first is [`crate::Change::Created`]. Complete for the fields whose history the
+    /// tool keeps: if the history cannot be read, the connector returns an error for the record instead.
     pub history: Vec<Event>,
-    /// The values now. Where they differ from what the history leads to, the engine notes an observed change.
+    /// The values now. Where they differ from what the history leads to, an observed change is recorded.
     pub present: Facts,
     /// Tasks that block it now.
     pub blockers: Vec<Blocker>,

@@ -1,4 +1,4 @@
-//! Small values that the tests of several crates begin with.
+//! Small sample values that the tests of several crates start from.
 
 use crate::time::Millis;
 use crate::{Artifact, Change, Event, EventId, Facts, Status, StoredEvent, TaskType};
@@ -25,9 +25,9 @@ pub fn facts(status: Status) -> Facts {
     }
 }
 
-/// A fact at this moment, with an id of its own.
+/// An event at this moment, with an id of its own.
 pub fn stored(at: i64, change: Change) -> StoredEvent {
-    let id = EventId(at.unsigned_abs() * 100 + u64::from(what_number(&change)));
+    let id = EventId(at.unsigned_abs() * 100 + u64::from(change_number(&change)));
     StoredEvent { event: Event { id, at: Millis(at), actor: None, observed: false, change }, seq: 1 }
 }
 
@@ -36,7 +36,7 @@ pub fn to(status: Status) -> Change {
     Change::Status { status, native: status.as_str().into() }
 }
 
-/// A piece of evidence of this kind.
+/// An artifact of this kind.
 pub fn artifact(kind: &str, reference: &str) -> Artifact {
     Artifact {
         kind: kind.into(),
@@ -46,7 +46,7 @@ pub fn artifact(kind: &str, reference: &str) -> Artifact {
     }
 }
 
-fn what_number(change: &Change) -> u8 {
+fn change_number(change: &Change) -> u8 {
     match change {
         Change::Created(_) => 0,
         Change::Status { status, .. } => 10 + *status as u8,

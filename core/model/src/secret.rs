@@ -1,30 +1,30 @@
 //! A secret in memory: a text that cannot be printed by accident.
 //!
-//! [`Secret`] has no `Serialize`, and its `Debug` and `Display` say `[redacted]`, so it may sit inside any struct that is
-//! logged. Where it comes from (an environment variable, a file) is the configuration's matter; what is masked in texts that
-//! come from the other side is [`crate::http`]'s.
+//! [`Secret`] has no `Serialize`, and its `Debug` and `Display` print `[redacted]`, so it may be part of any struct
+//! that is logged. Reading secrets (from an environment variable or a file) is left to the configuration; masking
+//! secrets in texts that vendors return is left to the HTTP client.
 
 use std::fmt;
 
-/// What is printed in the place of a secret.
+/// Printed in place of a secret.
 pub const REDACTED: &str = "[redacted]";
 
-/// A token or password. Only [`Secret::expose`] gives the text, so every use can be found by that name.
+/// A token or password. Only [`Secret::expose`] returns the text, so every use can be found by that name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes the text over.
+    /// A secret with this text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself: for building a header, never for a message.
+    /// The text itself, for building a header. Never put it into a message.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is no text at all, which is nearly always a configuration mistake.
+    /// Whether the text is empty, which is nearly always a configuration mistake.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_way_of_printing_shows_the_text() {
+    fn printing_never_shows_the_text() {
         let secret = Secret::new("hunter2");
         assert_eq!(
             format!("{secret} {secret:?} {:#?}", Some(&secret)),

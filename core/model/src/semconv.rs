@@ -1,12 +1,12 @@
-//! The registry of every name we emit: attributes, events, metrics. One type per name, for ever.
+//! The registry of every name we emit: attributes, events, metrics. A name never changes its type.
 //!
-//! Renderers take names from here, documentation is generated from here, and dashboards are checked against it. A name not
-//! in this module is not emitted.
+//! The renderers take names from here, the documentation is generated from here, and dashboards are checked against it.
+//! A name that is not in this module is not emitted.
 
-/// The scope of everything replayed.
+/// The instrumentation scope of everything exported.
 pub const SCOPE: &str = "contextcore";
 
-/// The type of an attribute's value. Backends index by type: it never changes.
+/// The type of an attribute's value. Backends index by type, so it never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {
     /// Text.
@@ -15,7 +15,7 @@ pub enum Type {
     Texts,
     /// A whole number.
     Int,
-    /// A floating-point number, also when it is whole: TraceQL wants `3.0` for it.
+    /// A floating-point number, also when it is whole: TraceQL requires `3.0` for it.
     Double,
     /// True or false.
     Bool,
@@ -45,7 +45,7 @@ pub struct Attribute {
     pub kind: Type,
     /// Where it occurs.
     pub on: On,
-    /// What it says.
+    /// What it means.
     pub about: &'static str,
 }
 
@@ -68,77 +68,77 @@ attributes! {
     BUSINESS_VALUE = "business.value", Text, Resource, "what it is worth";
     SOURCE_NAME = "source.name", Text, Resource, "the source's name in the configuration";
     SOURCE_TOOL = "source.tool", Text, Resource, "`jira`, `github`, `linear`, …";
-    REPLAY = "replay", Text, Resource, "`backfill` on log records older than an hour when sent: a stream of their own";
+    REPLAY = "replay", Text, Resource, "`backfill` on log records that are older than an hour when sent; they form a stream of their own";
     SDK_NAME = "telemetry.sdk.name", Text, Resource, "always `contextcore`";
     SDK_LANGUAGE = "telemetry.sdk.language", Text, Resource, "always `rust`";
     SDK_VERSION = "telemetry.sdk.version", Text, Resource, "the program's version";
 
-    ROLE = "contextcore.role", Text, Span, "`anchor`, `phase`, `task`, `completion`, `sprint`, `snapshot` or `insight`; `canary` when `check` looks";
-    TASK_ID = "task.id", Text, Span, "the key people say, e.g. `PROJ-123`";
+    ROLE = "contextcore.role", Text, Span, "`anchor`, `phase`, `task`, `completion`, `sprint`, `snapshot` or `insight`; `canary` on test data of `check`";
+    TASK_ID = "task.id", Text, Span, "the key, e.g. `PROJ-123`";
     TASK_NATIVE_ID = "task.key_native_id", Text, Span, "the tool's immutable id";
     TASK_TYPE = "task.type", Text, Span, "`epic`, `story`, `task`, `subtask`, `bug`, `spike` or `incident`";
-    TASK_NATIVE_TYPE = "task.native_type", Text, Span, "the tool's own word for the type";
+    TASK_NATIVE_TYPE = "task.native_type", Text, Span, "the tool's name of the type";
     TASK_TITLE = "task.title", Text, Span, "the title";
     TASK_STATUS = "task.status", Text, Span, "`backlog`, `todo`, `in_progress`, `in_review`, `blocked`, `done` or `cancelled`";
     TASK_STATUS_OLD = "task.status.old", Text, Event, "the status before";
-    TASK_NATIVE_STATUS = "task.native_status", Text, Span, "the tool's own word for the status";
-    TASK_PRIORITY = "task.priority", Text, Span, "`highest` to `lowest`, or the tool's own word";
+    TASK_NATIVE_STATUS = "task.native_status", Text, Span, "the tool's name of the status";
+    TASK_PRIORITY = "task.priority", Text, Span, "`highest` to `lowest`, or the tool's own name";
     TASK_ASSIGNEE = "task.assignee", Text, Span, "who it is assigned to";
-    TASK_REPORTER = "task.reporter", Text, Span, "who asked for it";
+    TASK_REPORTER = "task.reporter", Text, Span, "who requested it";
     TASK_LABELS = "task.labels", Texts, Span, "its labels";
     TASK_STORY_POINTS = "task.story_points", Double, Span, "its estimate";
     TASK_PARENT_ID = "task.parent_id", Text, Span, "its parent's key";
     TASK_ROOT_ID = "task.root_id", Text, Span, "its root's key";
     TASK_EPIC = "task.epic", Text, Span, "the key of the epic above it";
-    TASK_URL = "task.url", Text, Span, "where to look at it";
+    TASK_URL = "task.url", Text, Span, "its address in the tool";
     TASK_DUE_DATE = "task.due_date", Text, Span, "when it is due, `YYYY-MM-DD`";
     TASK_BLOCKED_BY = "task.blocked_by", Texts, Span, "keys of tasks that block it";
-    TASK_WAITS_FOR = "task.waits_for", Text, Span, "keys of the unfinished tasks that block it, as one text: Grafana's tables leave lists out (snapshots; empty when blocked by no task)";
+    TASK_WAITS_FOR = "task.waits_for", Text, Span, "keys of the unfinished tasks that block it, as one text, because Grafana's tables omit lists (snapshots; empty when blocked by no task)";
     TASK_HOLDS_UP = "task.holds_up", Text, Span, "keys of the open tasks that it blocks, as one text (snapshots; empty when it is blocked and blocks none)";
     TASK_BLOCKED_REASON = "task.blocked_reason", Text, Span, "why it is blocked";
     TASK_PERCENT_COMPLETE = "task.percent_complete", Double, Span, "done descendants, in percent";
     TASK_SUBTASK_COUNT = "task.subtask_count", Int, Span, "direct children";
     TASK_SUBTASK_COMPLETED = "task.subtask_completed", Int, Span, "direct children done";
-    TASK_CREATED_AT = "task.created_at", Int, Span, "when it came to be, epoch seconds";
-    TASK_STARTED_AT = "task.started_at", Int, Span, "when work on it began, epoch seconds";
+    TASK_CREATED_AT = "task.created_at", Int, Span, "when it was created, epoch seconds";
+    TASK_STARTED_AT = "task.started_at", Int, Span, "when work on it started, epoch seconds";
     TASK_COMPLETED_AT = "task.completed_at", Int, Span, "when it was completed, epoch seconds";
     TASK_LEAD_TIME = "task.lead_time_s", Double, Span, "completed − created, seconds";
     TASK_CYCLE_TIME = "task.cycle_time_s", Double, Span, "completed − started, seconds";
     TASK_BLOCKED_TIME = "task.blocked_time_s", Double, Span, "blocked while not finished, seconds";
-    TASK_STATUS_AGE = "task.status_age_s", Double, Span, "in its status for this long, seconds (snapshots)";
+    TASK_STATUS_AGE = "task.status_age_s", Double, Span, "time in its present status, seconds (snapshots)";
     TASK_CYCLE = "task.cycle", Int, Span, "1 for the first completion, 2 after it was reopened, …";
-    TASK_STALE = "task.stale", Bool, Span, "nothing happened for longer than `stale_after`";
-    TASK_LAST_COMMIT_SHA = "task.last_commit_sha", Text, Span, "the last commit that names it";
-    TASK_REVIEWER = "task.reviewer", Text, Span, "who was asked to review";
+    TASK_STALE = "task.stale", Bool, Span, "no activity for longer than `stale_after`";
+    TASK_LAST_COMMIT_SHA = "task.last_commit_sha", Text, Span, "the last commit that mentions it";
+    TASK_REVIEWER = "task.reviewer", Text, Span, "the person asked to review";
     PHASE_STATUS = "phase.status", Text, Span, "the status of this phase";
-    PHASE_SEQ = "phase.seq", Int, Span, "which phase of the task, from 0";
+    PHASE_SEQ = "phase.seq", Int, Span, "the number of the phase within the task, from 0";
     PHASE_NEXT = "phase.next", Text, Span, "the status that followed";
     SPRINT_ID = "sprint.id", Text, Span, "the tool's id of the sprint";
     SPRINT_NAME = "sprint.name", Text, Span, "its name";
     SPRINT_GOAL = "sprint.goal", Text, Span, "its goal";
     SPRINT_STATE = "sprint.state", Text, Span, "`future`, `active` or `closed`";
     SPRINT_START_DATE = "sprint.start_date", Text, Span, "when it started, RFC 3339";
-    SPRINT_END_DATE = "sprint.end_date", Text, Span, "when it shall end, RFC 3339";
+    SPRINT_END_DATE = "sprint.end_date", Text, Span, "when it is planned to end, RFC 3339";
     SPRINT_PLANNED_POINTS = "sprint.planned_points", Double, Span, "points committed at its start";
     SPRINT_COMPLETED_POINTS = "sprint.completed_points", Double, Span, "points done at its end";
-    SPRINT_VELOCITY = "sprint.velocity", Double, Span, "the same, by the name charts look for";
-    SPRINT_SCOPE_CHANGE = "sprint.scope_change_points", Double, Event, "points that came (or, negative, went)";
+    SPRINT_VELOCITY = "sprint.velocity", Double, Span, "the same, under the name that charts use";
+    SPRINT_SCOPE_CHANGE = "sprint.scope_change_points", Double, Event, "points added (negative: removed)";
 
-    EVENT_NAME = "event.name", Text, Event, "the event's name: Loki drops the field of that name, but keeps the attribute";
-    EVENT_REASON = "reason", Text, Event, "why: an impediment, or what a derived status follows from";
+    EVENT_NAME = "event.name", Text, Event, "the event's name; Loki drops the field of that name but keeps the attribute";
+    EVENT_REASON = "reason", Text, Event, "the impediment, or the artifact that a derived status follows from";
     EVENT_BLOCKED_BY = "blocked_by", Texts, Event, "keys of tasks that block it";
     EVENT_FROM = "from", Text, Event, "the value before";
     EVENT_TO = "to", Text, Event, "the value after";
     EVENT_ACTOR = "actor", Text, Event, "who did it";
-    EVENT_OBSERVED = "observed", Bool, Event, "the tool keeps no history of this: dated when we saw it";
-    EVENT_TEXT = "text", Text, Event, "what was written: a comment, when `privacy.comments` is `plain`, or the title of an artifact";
+    EVENT_OBSERVED = "observed", Bool, Event, "true if the tool keeps no history of this, so that it is dated when we saw it";
+    EVENT_TEXT = "text", Text, Event, "a comment (when `privacy.comments` is `plain`) or the title of an artifact";
 
     LINK_TYPE = "link.type", Text, Link, "`blocked_by`, `history`, `moved_from`, `continues` or `parent`";
 
     EPIC_ID = "epic.id", Text, Point, "the epic's key";
     EPIC_TITLE = "epic.title", Text, Point, "the epic's title";
     QUANTILE = "quantile", Text, Point, "`0.5`, `0.85` or `1`";
-    ERROR_TYPE = "error.type", Text, Point, "the kind of error, or why a backend refused something: a small closed set";
+    ERROR_TYPE = "error.type", Text, Point, "the kind of error, or why a backend rejected something; a small closed set";
     SIGNAL = "signal", Text, Point, "`traces`, `logs` or `metrics`";
 }
 
@@ -147,7 +147,7 @@ attributes! {
 pub struct EventName {
     /// Its name.
     pub name: &'static str,
-    /// What it says.
+    /// What it means.
     pub about: &'static str,
 }
 
@@ -160,11 +160,11 @@ macro_rules! events {
 }
 
 events! {
-    TASK_CREATED = "task.created", "a task came to be";
+    TASK_CREATED = "task.created", "a task was created";
     TASK_STATUS_CHANGED = "task.status_changed", "it entered another status";
-    TASK_BLOCKED = "task.blocked", "an impediment was raised, a status named so was entered, or, where links block, a blocker was open";
-    TASK_UNBLOCKED = "task.unblocked", "the impediment was lifted, the status left, or the blocker out of the way";
-    TASK_ASSIGNED = "task.assigned", "it was given to somebody, or to nobody";
+    TASK_BLOCKED = "task.blocked", "an impediment was raised, a status named blocked was entered or, where links block, a blocker was open";
+    TASK_UNBLOCKED = "task.unblocked", "the impediment was lifted, the status was left, or no blocker is open any more";
+    TASK_ASSIGNED = "task.assigned", "it was assigned to somebody, or unassigned";
     TASK_ESTIMATE_CHANGED = "task.estimate_changed", "its estimate changed";
     TASK_SPRINT_CHANGED = "task.sprint_changed", "it entered or left a sprint";
     TASK_PARENT_CHANGED = "task.parent_changed", "it got another parent";
@@ -175,17 +175,17 @@ events! {
     TASK_DUE_CHANGED = "task.due_changed", "its due date changed";
     TASK_MOVED = "task.moved", "it got another key, and perhaps another project";
     TASK_COMMENTED = "task.commented", "somebody commented";
-    TASK_LINKED = "task.linked", "a link was made or removed";
-    TASK_ARTIFACT = "task.artifact", "a commit, pull request, review, CI run or deployment named it";
+    TASK_LINKED = "task.linked", "a link was added or removed";
+    TASK_ARTIFACT = "task.artifact", "a commit, pull request, review, CI run or deployment mentioned it";
     TASK_COMPLETED = "task.completed", "it was finished";
-    TASK_CANCELLED = "task.cancelled", "it was given up";
-    TASK_REOPENED = "task.reopened", "it was finished and is not any more";
-    TASK_DELETED = "task.deleted", "it vanished from the tool";
+    TASK_CANCELLED = "task.cancelled", "it was cancelled";
+    TASK_REOPENED = "task.reopened", "it was finished and is open again";
+    TASK_DELETED = "task.deleted", "it disappeared from the tool";
     TASK_PROGRESS_UPDATED = "task.progress_updated", "somebody reported progress (SDK)";
     SPRINT_STARTED = "sprint.started", "a sprint started";
     SPRINT_SCOPE_CHANGED = "sprint.scope_changed", "work entered or left a running sprint";
     SPRINT_CLOSED = "sprint.closed", "a sprint was closed";
-    CANARY = "contextcore.canary", "nothing happened: `check` looks whether it finds this again";
+    CANARY = "contextcore.canary", "test data of `check`, which sends it and reads it back";
 }
 
 /// How a metric behaves.
@@ -210,7 +210,7 @@ pub struct Metric {
     pub instrument: Instrument,
     /// Its attributes besides `project.id` (self metrics: all of them).
     pub attributes: &'static [&'static str],
-    /// What it counts.
+    /// What it measures.
     pub about: &'static str,
 }
 
@@ -225,14 +225,14 @@ macro_rules! metrics {
 }
 
 metrics! {
-    M_TASK_COUNT = "task.count", "{task}", Gauge, [TASK_STATUS, TASK_TYPE], "tasks that are there, by status and type";
+    M_TASK_COUNT = "task.count", "{task}", Gauge, [TASK_STATUS, TASK_TYPE], "existing tasks, by status and type";
     M_TASK_POINTS = "task.points", "{point}", Gauge, [TASK_STATUS, TASK_TYPE], "their points";
-    M_TASK_WIP = "task.wip", "{task}", Gauge, [], "work in progress, begun and not finished: of `tasks` those in_progress, in_review, and blocked with a `started`; what is blocked and was never begun is not in it (with epics)";
-    M_TASK_BLOCKED = "task.blocked", "{task}", Gauge, [], "tasks blocked";
-    M_TASK_STALE = "task.stale", "{task}", Gauge, [], "open tasks with nothing happening for longer than `stale_after`";
-    M_TASK_UNESTIMATED = "task.unestimated", "{task}", Gauge, [], "open tasks without an estimate (epics and sub-tasks aside)";
+    M_TASK_WIP = "task.wip", "{task}", Gauge, [], "work in progress, started and not finished: of `tasks` those in_progress, in_review, and blocked with a `started`; blocked tasks that were never started do not count (with epics)";
+    M_TASK_BLOCKED = "task.blocked", "{task}", Gauge, [], "blocked tasks";
+    M_TASK_STALE = "task.stale", "{task}", Gauge, [], "open tasks without activity for longer than `stale_after`";
+    M_TASK_UNESTIMATED = "task.unestimated", "{task}", Gauge, [], "open tasks without an estimate (without epics and sub-tasks)";
     M_TASK_OVERDUE = "task.overdue", "{task}", Gauge, [], "open tasks past their due date";
-    M_TASK_BLOCKED_AGE = "task.blocked_age", "s", Gauge, [TASK_ID, TASK_TITLE, TASK_ASSIGNEE, EVENT_REASON, TASK_URL], "how long a task has been blocked, one series a blocked task";
+    M_TASK_BLOCKED_AGE = "task.blocked_age", "s", Gauge, [TASK_ID, TASK_TITLE, TASK_ASSIGNEE, EVENT_REASON, TASK_URL], "how long a task has been blocked, one series per blocked task";
     M_TASK_INFO = "task.info", "", Gauge, [TASK_ID, TASK_TITLE, TASK_TYPE, TASK_STATUS, TASK_ASSIGNEE, TASK_PARENT_ID, SPRINT_ID, TASK_URL], "1 per open task; off above `task_info_limit`";
     M_TASK_CREATED = "task.created", "{task}", Counter, [TASK_TYPE], "tasks created";
     M_TASK_COMPLETED = "task.completed", "{task}", Counter, [TASK_TYPE], "completions";
@@ -241,43 +241,43 @@ metrics! {
     M_TASK_CYCLE_TIME = "task.cycle_time", "s", Histogram, [TASK_TYPE], "started to completed, at completion";
     M_TASK_BLOCKED_TIME = "task.blocked_time", "s", Histogram, [TASK_TYPE], "blocked until completed, at completion";
     M_TASK_STATUS_TIME = "task.status_time", "s", Histogram, [TASK_STATUS], "length of a phase, at its end";
-    M_TASK_WIP_AGE = "task.wip_age", "s", Gauge, [QUANTILE], "how long ago each task that `task.wip` counts was started (epics aside)";
+    M_TASK_WIP_AGE = "task.wip_age", "s", Gauge, [QUANTILE], "how long ago each task that `task.wip` counts was started (without epics)";
     M_PROJECT_INFO = "project.info", "", Gauge, [PROJECT_NAME, BUSINESS_OWNER, BUSINESS_CRITICALITY, BUSINESS_VALUE], "1 per project";
-    M_PROJECT_PERCENT = "project.percent_complete", "%", Gauge, [], "done work of all work that is not cancelled (epics aside)";
+    M_PROJECT_PERCENT = "project.percent_complete", "%", Gauge, [], "done work as part of all work that is not cancelled (without epics)";
     M_EPIC_PERCENT = "epic.percent_complete", "%", Gauge, [EPIC_ID, EPIC_TITLE], "done descendants of an open epic";
     M_PROJECT_FLOW = "project.flow_efficiency", "%", Gauge, [], "active share of the cycle time of what was completed in the last 30 days";
     M_SPRINT_INFO = "sprint.info", "", Gauge, [SPRINT_ID, SPRINT_NAME, SPRINT_STATE, SPRINT_START_DATE, SPRINT_END_DATE], "1 per sprint";
     M_SPRINT_PLANNED = "sprint.planned_points", "{point}", Gauge, [SPRINT_ID, SPRINT_NAME], "points committed at the start";
     M_SPRINT_SCOPE = "sprint.scope_points", "{point}", Gauge, [SPRINT_ID, SPRINT_NAME], "points in it";
-    M_SPRINT_ADDED = "sprint.added_points", "{point}", Gauge, [SPRINT_ID, SPRINT_NAME], "points that came after the start";
-    M_SPRINT_REMOVED = "sprint.removed_points", "{point}", Gauge, [SPRINT_ID, SPRINT_NAME], "points that left";
+    M_SPRINT_ADDED = "sprint.added_points", "{point}", Gauge, [SPRINT_ID, SPRINT_NAME], "points added after the start";
+    M_SPRINT_REMOVED = "sprint.removed_points", "{point}", Gauge, [SPRINT_ID, SPRINT_NAME], "points removed after the start";
     M_SPRINT_COMPLETED = "sprint.completed_points", "{point}", Gauge, [SPRINT_ID, SPRINT_NAME], "points in it and done";
     M_SPRINT_REMAINING = "sprint.remaining_points", "{point}", Gauge, [SPRINT_ID, SPRINT_NAME], "points in it and not finished";
     M_SPRINT_IDEAL = "sprint.ideal_points", "{point}", Gauge, [SPRINT_ID, SPRINT_NAME], "points that would remain on a straight line";
     M_SPRINT_CARRIED = "sprint.carried_over_points", "{point}", Gauge, [SPRINT_ID, SPRINT_NAME], "points not finished when it was closed";
     M_SPRINT_VELOCITY = "sprint.velocity", "{point}", Gauge, [SPRINT_ID, SPRINT_NAME], "points done when it was closed";
-    M_SPRINT_PREDICTABILITY = "sprint.predictability", "%", Gauge, [SPRINT_ID, SPRINT_NAME], "done of committed when it was closed";
-    M_SYNC_LAST_SUCCESS = "contextcore.sync.last_success", "s", Gauge, [SOURCE_NAME], "when a run last ended well, epoch seconds";
+    M_SPRINT_PREDICTABILITY = "sprint.predictability", "%", Gauge, [SPRINT_ID, SPRINT_NAME], "done points in percent of committed points, when it was closed";
+    M_SYNC_LAST_SUCCESS = "contextcore.sync.last_success", "s", Gauge, [SOURCE_NAME], "when a run last succeeded, epoch seconds";
     M_SYNC_LAG = "contextcore.sync.lag", "s", Gauge, [SOURCE_NAME], "seconds since then";
-    M_PROJECT_LAST_SUCCESS = "contextcore.project.last_success", "s", Gauge, [PROJECT_ID, SOURCE_NAME, SOURCE_TOOL], "when a source that tells of a project last ended a run well, epoch seconds";
+    M_PROJECT_LAST_SUCCESS = "contextcore.project.last_success", "s", Gauge, [PROJECT_ID, SOURCE_NAME, SOURCE_TOOL], "when a run of a source of the project last succeeded, epoch seconds";
     M_SYNC_DURATION = "contextcore.sync.duration", "s", Gauge, [SOURCE_NAME], "how long the last run took";
     M_SYNC_REQUESTS = "contextcore.sync.requests", "{request}", Counter, [SOURCE_NAME], "requests sent to the tool";
     M_SYNC_ERRORS = "contextcore.sync.errors", "{error}", Counter, [SOURCE_NAME, ERROR_TYPE], "runs that failed";
     M_SYNC_RECORDS = "contextcore.sync.records", "{record}", Counter, [SOURCE_NAME], "records read";
-    M_SYNC_CHANGES = "contextcore.sync.changes", "{change}", Counter, [SOURCE_NAME], "facts that were new";
-    M_SYNC_SET_ASIDE = "contextcore.sync.set_aside", "{record}", Gauge, [SOURCE_NAME], "records that could not be understood";
-    M_SYNC_HISTORIES = "contextcore.sync.histories_complete", "", Gauge, [SOURCE_NAME], "1 when the history of every record that was read is held whole: a run ended well, and nothing is set aside; else 0";
-    M_SYNC_TASKS = "contextcore.sync.tasks", "{task}", Gauge, [SOURCE_NAME], "tasks held";
-    M_SYNC_TOOL_TASKS = "contextcore.sync.tool_tasks", "{task}", Gauge, [SOURCE_NAME], "tasks the tool itself counts";
+    M_SYNC_CHANGES = "contextcore.sync.changes", "{change}", Counter, [SOURCE_NAME], "new events";
+    M_SYNC_SET_ASIDE = "contextcore.sync.set_aside", "{record}", Gauge, [SOURCE_NAME], "quarantined records: they could not be read";
+    M_SYNC_HISTORIES = "contextcore.sync.histories_complete", "", Gauge, [SOURCE_NAME], "1 when the history of every record read is complete in the store: a run succeeded and no record is quarantined; else 0";
+    M_SYNC_TASKS = "contextcore.sync.tasks", "{task}", Gauge, [SOURCE_NAME], "tasks in the store";
+    M_SYNC_TOOL_TASKS = "contextcore.sync.tool_tasks", "{task}", Gauge, [SOURCE_NAME], "tasks by the tool's own count";
     M_RATE_REMAINING = "contextcore.sync.rate_limit.remaining", "{request}", Gauge, [SOURCE_NAME], "requests left by the tool's own count";
-    M_RATE_WAITS = "contextcore.sync.rate_limit.waits", "{wait}", Counter, [SOURCE_NAME], "waits the tool asked for";
-    M_JOURNAL_BACKLOG = "contextcore.journal.backlog", "{change}", Gauge, [SOURCE_NAME, SIGNAL], "changes a backend has not been told";
+    M_RATE_WAITS = "contextcore.sync.rate_limit.waits", "{wait}", Counter, [SOURCE_NAME], "waits that the tool requested";
+    M_JOURNAL_BACKLOG = "contextcore.journal.backlog", "{change}", Gauge, [SOURCE_NAME, SIGNAL], "changes not yet exported to a backend";
     M_STORE_SIZE = "contextcore.store.size", "By", Gauge, [], "bytes of the store on disk";
-    M_EXPORT_SENT = "contextcore.export.sent", "{item}", Counter, [SIGNAL], "spans, records and points taken by the backend";
-    M_EXPORT_REJECTED = "contextcore.export.rejected", "{item}", Counter, [SIGNAL, ERROR_TYPE], "refused by the backend for good, by reason: too_old, out_of_order, too_new, too_large, rate_limited, limit_reached, duplicate, invalid, other; without one what was counted before there were reasons";
+    M_EXPORT_SENT = "contextcore.export.sent", "{item}", Counter, [SIGNAL], "spans, records and points accepted by the backend";
+    M_EXPORT_REJECTED = "contextcore.export.rejected", "{item}", Counter, [SIGNAL, ERROR_TYPE], "permanently rejected by the backend, by reason: too_old, out_of_order, too_new, too_large, rate_limited, limit_reached, duplicate, invalid, other; without a reason where an older version counted";
     M_EXPORT_RETRIES = "contextcore.export.retries", "{retry}", Counter, [SIGNAL], "batches sent again";
-    M_CANARY = "contextcore.canary", "", Gauge, [], "sent by `check` to look whether it finds it again";
-    M_EXPORT_LAG = "contextcore.export.lag", "s", Gauge, [SIGNAL], "age of the oldest change the backend has not been told";
+    M_CANARY = "contextcore.canary", "", Gauge, [], "test data of `check`, which sends it and reads it back";
+    M_EXPORT_LAG = "contextcore.export.lag", "s", Gauge, [SIGNAL], "age of the oldest change not yet exported to the backend";
 }
 
 #[cfg(test)]
@@ -287,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_is_there_once_and_every_metric_names_known_attributes() {
+    fn names_are_unique_and_metrics_use_known_attributes() {
         let names: HashSet<_> = ATTRIBUTES.iter().map(|attribute| attribute.name).collect();
         assert_eq!(names.len(), ATTRIBUTES.len());
         assert_eq!(METRICS.iter().map(|metric| metric.name).collect::<HashSet<_>>().len(), METRICS.len());

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The three kinds of telemetry; each is delivered on its own.
+/// The three kinds of telemetry. Each is delivered independently.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
 )]
@@ -36,7 +36,7 @@ impl fmt::Display for Signal {
     }
 }
 
-/// How OTLP is spoken.
+/// The OTLP transport.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub enum Protocol {
     /// OTLP over gRPC, usually port 4317; the URL has no path.

@@ -1,23 +1,24 @@
-//! Sprint truth: what was committed, added, removed, re-estimated, completed and carried over, at any moment. Pure.
+//! Sprint numbers: what was committed, added, removed, re-estimated, completed and carried over, at any moment. Pure.
 //!
-//! A [`SprintHistory`] turns the timelines of everything that was ever in a sprint into dated differences; what the sprint was at a
-//! moment is their sum up to it. So the burndown, the metrics on the history grid and the final numbers are one function.
+//! A [`SprintHistory`] turns the timelines of all tasks that were ever in a sprint into dated differences. The numbers
+//! at a moment are their sum up to it, so the burndown, the metrics on the history grid and the final numbers come from
+//! one function.
 
 use crate::time::{DAY, Millis};
-use crate::timeline::{Life, State};
+use crate::timeline::{State, TaskHistory};
 use crate::totals::{milli, points};
 use crate::{Change, SmolStr, SprintFacts, SprintState, StoredEvent};
 
 /// The numbers of a sprint at one moment. Points in thousandths.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// In it when it started, at the estimates of that instant.
+    /// In it when it started, by the estimates of that moment.
     pub committed: i64,
-    /// Came later, at the estimate of the entry.
+    /// Added later, by the estimate at the entry.
     pub added: i64,
-    /// Left before the end, at the estimate of the leaving.
+    /// Removed before the end, by the estimate at the removal.
     pub removed: i64,
-    /// Net change of members' estimates while in it.
+    /// Net change of the estimates of members while in it.
     pub reestimated: i64,
     /// In it now: committed + added − removed + reestimated.
     pub scope: i64,
@@ -25,15 +26,15 @@ pub struct Tally {
     pub completed: i64,
     /// In it and in no finished status.
     pub remaining: i64,
-    /// The same in numbers of tasks.
+    /// `committed`, in tasks.
     pub committed_tasks: i64,
-    /// Tasks that came later.
+    /// `added`, in tasks.
     pub added_tasks: i64,
-    /// Tasks that left.
+    /// `removed`, in tasks.
     pub removed_tasks: i64,
-    /// Tasks in it and done.
+    /// `completed`, in tasks.
     pub completed_tasks: i64,
-    /// Tasks in it and in no finished status.
+    /// `remaining`, in tasks.
     pub remaining_tasks: i64,
 }
 
@@ -59,7 +60,7 @@ impl Tally {
     }
 }
 
-/// A task's standing in one sprint at one moment.
+/// The state of a task in one sprint at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Standing {
     member: bool,
@@ -78,7 +79,7 @@ impl Standing {
         }
     }
 
-    /// What it weighs in the sprint just now.
+    /// What it adds to the sprint's numbers now.
     fn weight(self) -> Tally {
         let counts = |yes: bool| if self.member && yes { (self.estimate, 1) } else { (0, 0) };
         let (scope, _) = counts(true);
@@ -93,7 +94,7 @@ impl Standing {
 pub struct SprintHistory {
     /// When it started, if it has.
     pub start: Option<Millis>,
-    /// When it shall end.
+    /// When it is planned to end.
     pub end: Option<Millis>,
     /// When it was completed; `None` while it runs.
     pub finish: Option<Millis>,
@@ -101,25 +102,27 @@ pub struct SprintHistory {
 }
 
 impl SprintHistory {
-    /// The ledger of sprint `id` from the timelines of all that were ever in it. Tasks that vanished since are left out.
+    /// The history of sprint `id`, from the timelines of all tasks that were ever in it. Deleted tasks are left out.
     pub fn new<'a>(id: &str, facts: &SprintFacts, members: impl IntoIterator<Item = &'a [StoredEvent]>) -> Self {
         let start = facts.start.filter(|_| facts.state != SprintState::Future);
         let finish = facts.completed.or(facts.end).filter(|_| facts.state == SprintState::Closed);
-        let mut ledger = Self { start, end: facts.end, finish, changes: Vec::new() };
+        let mut history = Self { start, end: facts.end, finish, changes: Vec::new() };
         if let Some(start) = start {
             for timeline in members {
-                ledger.enter(id, start, timeline);
+                history.add_member(id, start, timeline);
             }
-            ledger.changes.sort_by_key(|(at, _)| *at);
+            history.changes.sort_by_key(|(at, _)| *at);
         }
-        ledger
+        history
     }
 
-    fn enter(&mut self, id: &str, start: Millis, timeline: &[StoredEvent]) {
-        let Some(life) = Life::new(timeline).filter(|life| life.last().state.deleted.is_none()) else { return };
+    fn add_member(&mut self, id: &str, start: Millis, timeline: &[StoredEvent]) {
+        let Some(history) = TaskHistory::new(timeline).filter(|history| history.last().state.deleted.is_none()) else {
+            return;
+        };
         let mut standing = Standing::default();
-        if life.created() <= start {
-            standing = Standing::of(&life.at(start).state, id);
+        if history.created() <= start {
+            standing = Standing::of(&history.at(start).state, id);
         }
         if standing.member {
             let weight = standing.weight();
@@ -127,14 +130,15 @@ impl SprintHistory {
             self.changes.push((start, tally));
         }
         let finish = self.finish;
-        for snapshot in life.snapshots() {
+        for snapshot in history.snapshots() {
             let at = snapshot.at;
             if at <= start || finish.is_some_and(|finish| at > finish) {
                 continue;
             }
             let mut next = Standing::of(&snapshot.state, id);
             if finish == Some(at) {
-                // Who leaves at the very completion was carried over, not removed; who enters then came too late.
+                // A task that leaves at the very completion was carried over, not removed. One that enters then came
+                // too late.
                 next.member = standing.member;
             }
             if next != standing {
@@ -153,13 +157,14 @@ impl SprintHistory {
         tally
     }
 
-    /// Every moment at which scope came or went after the start: when, and the points added (negative: removed).
+    /// Every change of scope after the start: when, and the points added (negative: removed).
     pub fn scope_changes(&self) -> Vec<(Millis, i64)> {
         let later = self.changes.iter().filter(|(at, _)| Some(*at) != self.start);
         later.map(|(at, tally)| (*at, tally.scope)).filter(|(_, scope)| *scope != 0).collect()
     }
 
-    /// The ideal remaining points at a moment: a straight line from what was committed at the start to nothing at the end.
+    /// The ideal remaining points at a moment: a straight line from the committed points at the start to zero at the
+    /// end.
     #[expect(clippy::cast_precision_loss, reason = "a sprint is shorter than 2^53 ms")]
     pub fn ideal(&self, moment: Millis) -> f64 {
         let (Some(start), Some(end)) = (self.start, self.end.or(self.finish)) else { return 0.0 };
@@ -168,12 +173,12 @@ impl SprintHistory {
         if end <= start { 0.0 } else { committed * left / (end.0 - start.0) as f64 }
     }
 
-    /// The last moment there is something to say about: the completion, or now.
+    /// The last moment for which there are numbers: the completion, or now.
     pub fn until(&self, now: Millis) -> Millis {
         self.finish.map_or(now, |finish| finish.min(now))
     }
 
-    /// One moment per UTC day from the start: 24:00 UTC of each day, the last being the completion itself (or now).
+    /// One moment per UTC day from the start: 24:00 UTC of each day. The last is the completion (or now).
     pub fn days(&self, now: Millis) -> Vec<(String, Millis)> {
         let Some(start) = self.start else { return Vec::new() };
         let until = self.until(now);
@@ -207,7 +212,7 @@ fn difference(old: Standing, new: Standing) -> Tally {
     tally
 }
 
-/// Whether a fact put the task into (`true`) or out of (`false`) a sprint, given the sprints before it.
+/// The sprints that a change puts the task into (`true`) or takes it out of (`false`), given the sprints before it.
 pub fn membership_changes<'a>(before: &'a [SmolStr], change: &'a Change) -> Vec<(&'a str, bool)> {
     let Change::Sprints(after) = change else { return Vec::new() };
     let entered = after.iter().filter(|id| !before.contains(id)).map(|id| (id.as_str(), true));
@@ -268,32 +273,32 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_at_the_completion_was_carried_over() {
+    fn a_task_that_leaves_at_the_completion_was_carried_over() {
         let end = START + 10 * DAY;
         let tally = closed(&[vec![task(5.0, true), stored(end, Change::Sprints(vec!["43".into()]))]]);
         assert_eq!((tally.removed, tally.remaining, tally.remaining_tasks), (0, 5_000, 1));
     }
 
     #[test]
-    fn a_vanished_task_is_left_out() {
+    fn deleted_tasks_are_left_out() {
         let tally = closed(&[vec![task(5.0, true), stored(START + DAY, Change::Deleted)]]);
         assert_eq!(tally, Tally::default());
     }
 
     #[test]
-    fn a_future_sprint_has_no_numbers_yet() {
+    fn a_future_sprint_has_no_numbers() {
         let timeline = vec![task(5.0, true)];
-        let ledger = SprintHistory::new("42", &sprint(SprintState::Future, None), [timeline.as_slice()]);
-        assert_eq!(ledger.at(Millis(i64::MAX)), Tally::default());
-        assert!(ledger.days(Millis(i64::MAX)).is_empty());
+        let history = SprintHistory::new("42", &sprint(SprintState::Future, None), [timeline.as_slice()]);
+        assert_eq!(history.at(Millis(i64::MAX)), Tally::default());
+        assert!(history.days(Millis(i64::MAX)).is_empty());
     }
 
     #[test]
-    fn the_burndown_has_a_moment_a_day_and_ends_with_the_completion() {
+    fn the_burndown_has_one_moment_a_day_and_ends_with_the_completion() {
         let timeline = vec![task(20.0, true)];
         let facts = sprint(SprintState::Closed, Some(START + 2 * DAY));
-        let ledger = SprintHistory::new("42", &facts, [timeline.as_slice()]);
-        let days: Vec<_> = ledger.days(Millis(i64::MAX)).into_iter().map(|(date, at)| (date, at.0)).collect();
+        let history = SprintHistory::new("42", &facts, [timeline.as_slice()]);
+        let days: Vec<_> = history.days(Millis(i64::MAX)).into_iter().map(|(date, at)| (date, at.0)).collect();
         assert_eq!(
             days,
             vec![
@@ -302,7 +307,7 @@ mod tests {
                 ("1970-01-13".to_owned(), START + 2 * DAY),
             ]
         );
-        assert!((ledger.ideal(Millis(START + 5 * DAY)) - 10.0).abs() < 1e-9);
-        assert!(ledger.ideal(Millis(START + 50 * DAY)).abs() < 1e-9);
+        assert!((history.ideal(Millis(START + 5 * DAY)) - 10.0).abs() < 1e-9);
+        assert!(history.ideal(Millis(START + 50 * DAY)).abs() < 1e-9);
     }
 }

@@ -1,8 +1,8 @@
-//! The common model: what every tool's epics, stories, tasks and sprints become.
+//! The common model: what the epics, stories, tasks and sprints of every tool become.
 //!
-//! Read [`Event`] and [`Change`] first: a task *is* its timeline, a sorted list of dated facts, and everything else about it
-//! (status, durations, estimates as of then) is folded from that list by [`crate::timeline`]. [`TaskRecord`] is what the
-//! store keeps of a task, [`SprintRecord`] of a sprint. What people see of them is made in [`crate::view`].
+//! Read [`Event`] and [`Change`] first. A task is its timeline, a sorted list of dated events; everything else about it
+//! (status, durations, estimates at a moment) is folded from that list by [`crate::timeline`]. The store keeps a
+//! [`TaskRecord`] of each task and a [`SprintRecord`] of each sprint.
 
 use std::fmt;
 
@@ -12,10 +12,10 @@ pub use smol_str::{SmolStr, ToSmolStr};
 use crate::hash;
 use crate::time::Millis;
 
-/// A closed set of words: `as_str`, `FromStr`, `Display` and `ALL` for an enum whose variants each have one name.
+/// An enum whose variants each have one fixed name: gives it `as_str`, `FromStr`, `Display` and `ALL`.
 #[macro_export]
 macro_rules! string_enum {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
         #[serde(rename_all = "snake_case")]
@@ -25,9 +25,9 @@ macro_rules! string_enum {
             /// Every member, in order.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// The word used in files, on the command line and in telemetry.
+            /// The name used in files, on the command line and in telemetry.
             pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
+                match self { $(Self::$variant => $text),+ }
             }
         }
 
@@ -41,8 +41,8 @@ macro_rules! string_enum {
             type Err = String;
 
             fn from_str(text: &str) -> Result<Self, String> {
-                Self::ALL.iter().copied().find(|word| word.as_str() == text).ok_or_else(|| {
-                    let known: Vec<_> = Self::ALL.iter().map(|word| word.as_str()).collect();
+                Self::ALL.iter().copied().find(|member| member.as_str() == text).ok_or_else(|| {
+                    let known: Vec<_> = Self::ALL.iter().map(|member| member.as_str()).collect();
                     format!("`{text}` is none of {}", known.join(", "))
                 })
             }
@@ -51,17 +51,17 @@ macro_rules! string_enum {
 }
 
 string_enum! {
-    /// What kind of work a task is.
+    /// The kind of work a task is.
     TaskType {
-        /// A body of work that other tasks belong to.
+        /// A body of work that contains other tasks.
         Epic = "epic",
-        /// Something a user asked for.
+        /// Something a user requested.
         Story = "story",
         /// Work that is none of the others.
         Task = "task",
         /// A part of another task.
         Subtask = "subtask",
-        /// Something that does not work as it should.
+        /// A defect.
         Bug = "bug",
         /// Time-boxed research.
         Spike = "spike",
@@ -71,21 +71,21 @@ string_enum! {
 }
 
 string_enum! {
-    /// Where a task stands.
+    /// The state of a task in its workflow.
     Status {
-        /// Not yet picked for doing.
+        /// Not yet selected.
         Backlog = "backlog",
-        /// Picked, not begun.
+        /// Selected, not started.
         Todo = "todo",
         /// Somebody works on it.
         InProgress = "in_progress",
-        /// Finished by its author, looked at by somebody else.
+        /// Finished by its author, being reviewed.
         InReview = "in_review",
-        /// An explicit impediment lies over it.
+        /// Blocked by an explicit impediment.
         Blocked = "blocked",
         /// Finished.
         Done = "done",
-        /// Given up.
+        /// Abandoned.
         Cancelled = "cancelled",
     }
 }
@@ -96,20 +96,20 @@ impl Status {
         matches!(self, Self::Done | Self::Cancelled)
     }
 
-    /// Of the in-progress kind: somebody works on it, or looks at what was done.
+    /// Being worked on or reviewed.
     pub const fn is_active(self) -> bool {
         matches!(self, Self::InProgress | Self::InReview)
     }
 
-    /// Work in progress: begun and not finished. An impediment lies over begun and waiting work alike, so what is blocked counts
-    /// only if it was `started` before.
+    /// Work in progress: started and not finished. Both started and unstarted work can be blocked, so a blocked task
+    /// counts only if it was `started` before.
     pub const fn is_wip(self, started: bool) -> bool {
         self.is_active() || (matches!(self, Self::Blocked) && started)
     }
 }
 
 string_enum! {
-    /// Whether a sprint is to come, running or over.
+    /// Whether a sprint is planned, running or over.
     SprintState {
         /// Planned.
         Future = "future",
@@ -120,10 +120,11 @@ string_enum! {
     }
 }
 
-/// Who a task is, for ever: the source's name in the config and the tool's immutable id. Keys people say can change.
+/// The permanent identity of a task: the source's name in the configuration and the tool's immutable id. The key that
+/// people read can change.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TaskKey {
-    /// The source's `name` in the config.
+    /// The source's `name` in the configuration.
     pub source: SmolStr,
     /// The tool's immutable id, e.g. Jira's `10042`.
     pub native_id: SmolStr,
@@ -142,60 +143,62 @@ impl fmt::Display for TaskKey {
     }
 }
 
-/// A parent by the tool's id, with the key it had when this was said (its record may be outside what we can see).
+/// A reference to a parent: the tool's id, and the key it had at that time (its record may be outside what the token
+/// can see).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParentRef {
     /// The tool's immutable id of the parent.
     pub native_id: SmolStr,
-    /// The key people say, if the tool told it.
+    /// The parent's key, if the tool returned it.
     pub key: Option<SmolStr>,
 }
 
-/// Everything about a task that changes with time, at one moment. Its words are cheap to copy: a life holds them once a turn.
+/// Everything about a task that changes with time, at one moment. Texts are cheap to clone, because a timeline's fold
+/// holds them once per snapshot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
-    /// The key people say, e.g. `PROJ-123`.
+    /// The key, e.g. `PROJ-123`.
     pub key: SmolStr,
     /// The tool's project, e.g. `PROJ`.
     pub project: SmolStr,
     /// The common type.
     pub task_type: TaskType,
-    /// The tool's own word for the type.
+    /// The tool's name of the type.
     pub native_type: SmolStr,
     /// The title.
     pub title: SmolStr,
-    /// The workflow status, without the blocked flag laid over it (a status *named* blocked is [`Status::Blocked`]).
+    /// The workflow status, regardless of the blocked flag. A status that is *named* blocked is [`Status::Blocked`].
     pub status: Status,
-    /// The tool's own word for the status.
+    /// The tool's name of the status.
     pub native_status: SmolStr,
-    /// The blocked flag: `Some` while an impediment is raised, with its reason if one was given.
+    /// The blocked flag: `Some` while an impediment is raised, with its reason if there is one.
     pub flag: Option<SmolStr>,
-    /// The priority: `highest`, `high`, `medium`, `low`, `lowest`, or the tool's own word in lower case.
+    /// The priority: `highest`, `high`, `medium`, `low`, `lowest`, or the tool's own name in lower case.
     pub priority: Option<SmolStr>,
-    /// Who it is assigned to, as people say it.
+    /// The assignee, by display name.
     pub assignee: Option<SmolStr>,
     /// Labels, sorted.
     pub labels: Vec<SmolStr>,
-    /// Story points (or the tool's estimate).
+    /// Story points, or the tool's estimate.
     pub estimate: Option<f64>,
     /// The parent task.
     pub parent: Option<ParentRef>,
-    /// The sprints it is in (native ids), in the tool's order; closed ones stay listed where the tool keeps them.
+    /// The sprints it is in (native ids), in the tool's order. Closed ones stay listed where the tool keeps them.
     pub sprints: Vec<SmolStr>,
     /// The due date, `YYYY-MM-DD`.
     pub due: Option<SmolStr>,
-    /// Where links block: what it waits for, e.g. `waits for OPS-9`. Only [`Change::BlockedByLinks`] and [`Change::UnblockedByLinks`] change it, so it
-    /// is never kept with the first facts.
+    /// The tasks that block it, where links block, e.g. `waits for OPS-9`. Only [`Change::BlockedByLinks`] and
+    /// [`Change::UnblockedByLinks`] change it, so it is never stored with the first facts.
     #[serde(skip)]
     pub blocked_by_links: Option<SmolStr>,
 }
 
-/// The identity of one dated fact: a hash of the task and the place in the tool's history it came from.
+/// The id of one event: a hash of the task and of the place in the tool's history that the event came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventId(pub u64);
 
 impl EventId {
-    /// The id of the fact that `origin` (unique within the task, e.g. `10069:0`) names.
+    /// The id of the event with this `origin`, which is unique within the task, e.g. `10069:0`.
     pub fn of(key: &TaskKey, origin: &str) -> Self {
         let mut first = [0; 8];
         first.copy_from_slice(&hash::of([&*key.source, &*key.native_id, origin]).as_bytes()[..8]);
@@ -203,96 +206,96 @@ impl EventId {
     }
 }
 
-/// One dated fact about a task.
+/// A dated event of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// Which fact it is; the same fact always has the same id.
+    /// Its id. The same event always has the same id.
     pub id: EventId,
     /// When it happened (or, if `observed`, when we saw it).
     pub at: Millis,
-    /// Who did it, as people say it.
+    /// The person who did it, by display name.
     pub actor: Option<String>,
-    /// The tool keeps no history of this; we saw the change ourselves.
+    /// Whether the tool keeps no history of this and we saw the change ourselves.
     pub observed: bool,
     /// What happened.
     pub change: Change,
 }
 
-/// What a dated fact says. Only the new value is kept; the old one is what the fold held before it.
+/// What an event changes. Only the new value is stored; the old one is what the fold held before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Change {
-    /// It came to be, with these first values. Always the first entry.
+    /// The task was created, with these first values. Always the first event.
     Created(Box<Facts>),
-    /// It entered this status.
+    /// The task entered this status.
     Status {
         /// The common status.
         status: Status,
-        /// The tool's own word for it.
+        /// The tool's name of it.
         native: SmolStr,
     },
-    /// An impediment was raised, with its reason if one was given.
+    /// An impediment was raised, with its reason if there is one.
     Blocked(Option<SmolStr>),
     /// The impediment was lifted.
     Unblocked,
-    /// It was given to somebody, or to nobody.
+    /// The task was assigned to somebody, or unassigned.
     Assigned(Option<SmolStr>),
-    /// Its estimate is now this.
+    /// The estimate is now this.
     Estimated(Option<f64>),
-    /// It is now in these sprints (native ids).
+    /// The task is now in these sprints (native ids).
     Sprints(Vec<SmolStr>),
-    /// Its parent is now this.
+    /// The parent is now this.
     Parent(Option<ParentRef>),
-    /// Its title is now this.
+    /// The title is now this.
     Titled(SmolStr),
-    /// Its type is now this.
+    /// The type is now this.
     Typed {
         /// The common type.
         task_type: TaskType,
-        /// The tool's own word for it.
+        /// The tool's name of it.
         native: SmolStr,
     },
-    /// Its priority is now this.
+    /// The priority is now this.
     Prioritised(Option<SmolStr>),
-    /// Its labels are now these.
+    /// The labels are now these.
     Labelled(Vec<SmolStr>),
-    /// Its due date is now this.
+    /// The due date is now this.
     Due(Option<SmolStr>),
-    /// It got another key, and perhaps another project.
+    /// The task got another key, and perhaps another project.
     Moved {
         /// The new key.
         key: SmolStr,
-        /// The project it is now in.
+        /// The project it is in now.
         project: SmolStr,
     },
-    /// Somebody commented; the text only when `privacy.comments` is `plain`.
+    /// Somebody commented. The text is stored only when `privacy.comments` is `plain`.
     Commented(Option<String>),
-    /// A link was made or removed.
+    /// A link was added or removed.
     Linked {
-        /// The tool's words for it, e.g. `is blocked by OPS-4`.
+        /// The tool's text for it, e.g. `is blocked by OPS-4`.
         text: String,
-        /// The key of the other task when the link says that *it blocks this one*.
+        /// The key of the other task, if that task blocks this one.
         blocker: Option<String>,
-        /// Made (true) or removed (false).
+        /// Added (true) or removed (false).
         added: bool,
     },
-    /// Somebody did something that names this task.
+    /// A commit, review, CI run or other artifact mentions the task.
     Artifact(Artifact),
-    /// It vanished from the tool (deleted, archived, or hidden from us).
+    /// The task disappeared from the tool (deleted, archived or hidden from the token).
     Deleted,
-    /// It came back after it had vanished.
+    /// The task appeared again after it had disappeared.
     Restored,
-    /// The same as [`Change::Artifact`], of a task whose source derives status from what people do: the fold in
-    /// [`crate::inference`] moves the task by it.
+    /// The same as [`Change::Artifact`], of a task whose source derives status: [`crate::inference`] moves the task by
+    /// it.
     StatusArtifact(Artifact),
-    /// Open blockers hold it up, and its source says that this blocks it: a sentence that names them.
+    /// Open blockers block the task, by links that block in its source. The text names them.
     BlockedByLinks(SmolStr),
-    /// What it waited for is out of the way.
+    /// None of the linked blockers is open any more.
     UnblockedByLinks,
 }
 
 impl Change {
-    /// Whether it changes any of the task's [`Facts`]; creation sets them all, and does not change them.
-    pub const fn changes_facts(&self) -> bool {
+    /// Whether it changes any of the task's [`Facts`]. Creation sets them all and does not count.
+    pub(crate) const fn changes_facts(&self) -> bool {
         !matches!(
             self,
             Self::Created(_)
@@ -305,17 +308,17 @@ impl Change {
         )
     }
 
-    /// Whether it follows from the links to other tasks, where those block.
-    pub const fn is_waiting(&self) -> bool {
+    /// Whether it follows from links to other tasks.
+    pub const fn is_from_links(&self) -> bool {
         matches!(self, Self::BlockedByLinks(_) | Self::UnblockedByLinks)
     }
 
-    /// Whether the task's tool said so, and it was not concluded from artifacts or links.
-    pub const fn is_told(&self) -> bool {
-        self.artifact().is_none() && !self.is_waiting()
+    /// Whether the tool reported it, as opposed to derived from artifacts or links.
+    pub(crate) const fn is_from_tool(&self) -> bool {
+        self.artifact().is_none() && !self.is_from_links()
     }
 
-    /// The artifact it tells of, whether or not the task's status is derived from it.
+    /// The artifact, whether or not it moves the status.
     pub const fn artifact(&self) -> Option<&Artifact> {
         match self {
             Self::Artifact(artifact) | Self::StatusArtifact(artifact) => Some(artifact),
@@ -324,62 +327,61 @@ impl Change {
     }
 }
 
-/// A commit, pull request, review, CI run or deployment that names a task.
+/// A commit, pull request, review, CI run or deployment that mentions a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
     /// `commit`, `pull_request`, `review_requested`, `merged`, `ci_failed`, `ci_passed` or `deployment`.
     pub kind: String,
-    /// What identifies it as people say it: a commit hash (of `commit`, `ci_failed` and `ci_passed`), or a pull request
-    /// such as `acme/checkout#12`.
+    /// The commit hash (of `commit`, `ci_failed` and `ci_passed`), or a pull request such as `acme/checkout#12`.
     pub reference: String,
-    /// Where to look at it.
+    /// Its address.
     pub url: String,
-    /// What it says: the first line of a commit's message, a pull request's title, the check that failed; of
-    /// `review_requested` who was asked.
+    /// The first line of a commit's message, a pull request's title or the check that failed. Of `review_requested`:
+    /// the reviewer.
     pub summary: String,
 }
 
-/// A task that blocks this one, by a link of the tool.
+/// A task that blocks this one, by a link in the tool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blocker {
-    /// The tool's immutable id of the blocking task, when told.
+    /// The tool's immutable id of the blocking task, if the tool returned it.
     pub native_id: Option<String>,
     /// Its key.
     pub key: String,
-    /// Whether the tool said it is finished; used when its own record is outside what we can see.
+    /// Whether the tool reports it as finished. Used when its own record is not in the store.
     pub finished: bool,
 }
 
-/// A timeline entry as kept: the fact, and the journal number it was first written with.
+/// An event as stored: with the journal number it was first written with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredEvent {
-    /// The fact.
+    /// The event.
     pub event: Event,
-    /// The journal number of the transaction that first held it; replay sends what is above a signal's position.
+    /// The journal number of the transaction that first stored it. The export sends what is above a signal's position.
     pub seq: u64,
 }
 
 /// What the store keeps of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskRecord {
-    /// Where people look at it.
+    /// The address of the task in the tool.
     pub url: String,
-    /// Who asked for it.
+    /// The person who requested it, by display name.
     pub reporter: Option<String>,
-    /// The tool's own time of the last change.
+    /// When it last changed, by the tool's clock.
     pub updated: Millis,
-    /// Tasks that block it, by links of the tool.
+    /// Tasks that block it, by links in the tool.
     pub blockers: Vec<Blocker>,
-    /// In how many complete passes in a row it was missing.
+    /// The number of consecutive complete passes in which it was missing.
     pub absences: u32,
-    /// The dated facts, sorted by time; the first is [`Change::Created`].
+    /// The events, sorted by time; the first is [`Change::Created`].
     pub timeline: Vec<StoredEvent>,
 }
 
-/// What the store keeps of a sprint (GitHub iterations and Linear cycles are sprints).
+/// What the store keeps of a sprint. GitHub iterations and Linear cycles are sprints.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SprintRecord {
-    /// What the tool says of it.
+    /// The sprint's data, as the tool reports it.
     pub facts: SprintFacts,
     /// The journal number with which it was first seen started.
     pub started_seq: Option<u64>,
@@ -387,23 +389,23 @@ pub struct SprintRecord {
     pub closed_seq: Option<u64>,
 }
 
-/// What a tool says of a sprint.
+/// A sprint as a tool reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SprintFacts {
     /// Its name.
     pub name: String,
-    /// Its goal, if one was written.
+    /// Its goal, if it has one.
     pub goal: Option<String>,
     /// The tool's project it belongs to, if known.
     pub project: Option<String>,
-    /// To come, running or over.
+    /// Planned, running or over.
     pub state: SprintState,
-    /// When it started (or shall start).
+    /// When it started, or is planned to.
     pub start: Option<Millis>,
-    /// When it shall end.
+    /// When it is planned to end.
     pub end: Option<Millis>,
     /// When it was closed.
     pub completed: Option<Millis>,
-    /// Whether the tool keeps the history of its membership, so that its numbers are exact.
+    /// Whether the tool keeps the history of its members, so that its numbers are exact.
     pub exact: bool,
 }

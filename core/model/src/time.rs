@@ -1,7 +1,7 @@
 //! Points in time.
 //!
-//! Everything the tools tell us is kept as UTC milliseconds: that is the finest any of them gives, it sorts as a number,
-//! and it prints as RFC 3339 with milliseconds wherever people read it.
+//! Times are UTC milliseconds: no tool has a finer resolution, they sort as numbers, and they print as RFC 3339 with
+//! milliseconds.
 
 use std::fmt;
 
@@ -21,7 +21,8 @@ pub const HOUR: i64 = 60 * MINUTE;
 pub const DAY: i64 = 24 * HOUR;
 
 impl Millis {
-    /// Reads the forms the tools use: RFC 3339, and ISO 8601 with a zone without a colon (`+0800`, as Jira writes it).
+    /// Parses the forms that tools use: RFC 3339, and ISO 8601 with a zone without a colon (`+0800`, as Jira writes
+    /// it).
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Ok(stamp) = text.parse::<jiff::Timestamp>() {
@@ -34,7 +35,7 @@ impl Millis {
             .map(|stamp| Self(stamp.as_millisecond()))
     }
 
-    /// Nanoseconds since 1970, as OTLP counts; times before 1970 become 1 ns, because zero means "absent" there.
+    /// Nanoseconds since 1970, as in OTLP. Times before 1970 become 1 ns, because zero means "absent" there.
     pub fn as_nanos(self) -> u64 {
         u64::try_from(self.0).ok().and_then(|ms| ms.checked_mul(1_000_000)).unwrap_or(1).max(1)
     }
@@ -44,13 +45,13 @@ impl Millis {
         self.0.div_euclid(SECOND)
     }
 
-    /// Seconds from `earlier` to here; negative when it is later.
+    /// Seconds from `earlier` to this moment; negative when `earlier` is later.
     #[expect(clippy::cast_precision_loss, reason = "durations in milliseconds are far below 2^53")]
     pub fn seconds_since(self, earlier: Self) -> f64 {
         (self.0 - earlier.0) as f64 / 1_000.0
     }
 
-    /// This moment and `ms` milliseconds.
+    /// This moment plus `ms` milliseconds.
     #[must_use]
     pub fn plus(self, ms: i64) -> Self {
         Self(self.0.saturating_add(ms))
@@ -61,7 +62,7 @@ impl Millis {
         self.timestamp().strftime("%Y-%m-%d").to_string()
     }
 
-    /// As a [`jiff::Timestamp`]; clamped to what jiff can hold.
+    /// This moment as a [`jiff::Timestamp`], clamped to what jiff can represent.
     pub fn timestamp(self) -> jiff::Timestamp {
         jiff::Timestamp::from_millisecond(self.0).unwrap_or(if self.0 < 0 {
             jiff::Timestamp::MIN
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_forms_the_tools_write() {
+    fn the_forms_that_tools_write_are_parsed() {
         let want = Millis(1_675_325_926_199);
         for text in ["2023-02-02T16:18:46.199+0800", "2023-02-02T08:18:46.199Z", "2023-02-02T16:18:46.199+08:00"] {
             assert_eq!(Millis::parse(text), Some(want), "{text}");
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn prints_with_milliseconds() {
+    fn times_print_with_milliseconds() {
         assert_eq!(Millis(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(serde_json::to_string(&Millis(1_500)).ok().as_deref(), Some("\"1970-01-01T00:00:01.500Z\""));
     }

@@ -1,9 +1,9 @@
-//! Folding a timeline: what a task was at a moment, its phases, and the times that follow from them.
+//! The fold of a timeline: a task at a moment, its phases, and the durations that follow from them.
 //!
-//! Everything here is a pure function of dated facts and a moment. [`Facts::apply`] is the fold's step, [`phases`] cuts a
-//! life into stretches of one effective status, [`summary`] gives the numbers of `model.md`; [`Life`] is for whoever needs
-//! several of them. Facts at the same
-//! millisecond count together: only what holds after all of them is a state of the task.
+//! Everything here is a pure function of events and a moment. [`Facts::apply`] is one step of the fold, [`TaskHistory::phases`] cuts
+//! a timeline into intervals of one effective status, [`summary`] gives the durations of `model.md`. [`TaskHistory`] serves
+//! callers that need several of these. Events of the same millisecond count together: only what holds after all of them
+//! is a state of the task.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,19 +15,19 @@ use crate::time::Millis;
 use crate::{Change, Event, Facts, Status, StoredEvent};
 
 impl Facts {
-    /// How a move is told to people: from key to key, or from project to project where the key stays the same (an issue that is
-    /// put into another GitHub project).
+    /// A move as people read it: from key to key, or from project to project where the key stays the same (an issue
+    /// that is put into another GitHub project).
     pub fn moved<'a>(&'a self, key: &'a SmolStr, project: &'a SmolStr) -> (&'a SmolStr, &'a SmolStr) {
         if self.key == *key { (&self.project, project) } else { (&self.key, key) }
     }
 
-    /// The status with impediments laid over it: while one holds and the task is not finished, `blocked`.
+    /// The status including impediments: while one is raised and the task is not finished, `blocked`.
     pub fn effective_status(&self) -> Status {
         let impeded = self.flag.is_some() || self.blocked_by_links.is_some();
         if impeded && !self.status.is_finished() { Status::Blocked } else { self.status }
     }
 
-    /// Takes in one fact. [`Change::Created`] replaces everything.
+    /// Applies one change. [`Change::Created`] replaces everything.
     pub fn apply(&mut self, change: &Change) {
         match change {
             Change::Created(facts) => self.clone_from(facts),
@@ -65,14 +65,14 @@ impl Facts {
     }
 }
 
-/// A task as its timeline leaves it at one moment: the facts and whether it is there at all.
+/// A task at one moment of its timeline: the facts, and whether it exists.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
-    /// The facts in force. Shared: a stretch in which nothing changed costs nothing to keep.
+    /// The facts in force. Shared, so that snapshots in which nothing changed cost nothing.
     pub facts: Arc<Facts>,
-    /// When it vanished, if it has.
+    /// When it was deleted, if it was.
     pub deleted: Option<Millis>,
-    /// What artifacts said that matters for the next ones.
+    /// What later artifacts need to know of the earlier ones.
     inference_state: InferenceState,
 }
 
@@ -81,12 +81,12 @@ impl State {
         Self { facts: Arc::new(facts.clone()), deleted: None, inference_state: InferenceState::default() }
     }
 
-    /// The state at the creation, before any other fact; `None` when the timeline does not begin with it.
+    /// The state at the creation, before any other event; `None` when the timeline does not begin with it.
     pub fn first(timeline: &[StoredEvent]) -> Option<Self> {
         first(timeline).map(|(facts, _)| Self::of(facts))
     }
 
-    /// Takes in one fact. When it is evidence that moves the task, the ordinary fact it comes to is returned.
+    /// Applies one event. Returns the change that an artifact made, if it moved the task.
     pub fn apply(&mut self, event: &Event) -> Option<Change> {
         match &event.change {
             Change::Deleted => self.deleted = Some(event.at),
@@ -97,7 +97,7 @@ impl State {
                     .is_none()
                     .then(|| inference::step(&self.facts, &self.inference_state, artifact))
                     .flatten();
-                self.inference_state.note(artifact, step.as_ref());
+                self.inference_state.record(artifact, step.as_ref());
                 if let Some(step) = &step {
                     self.change(step);
                 }
@@ -106,7 +106,7 @@ impl State {
             change if change.changes_facts() => {
                 self.change(change);
                 if matches!(change, Change::Blocked(_) | Change::Unblocked) {
-                    self.inference_state.lower();
+                    self.inference_state.clear_failed_build();
                 }
             }
             _ => {}
@@ -114,22 +114,22 @@ impl State {
         None
     }
 
-    /// Changes the facts; what was only blocked by its build is not any more once it is finished.
+    /// Changes the facts. A finished task is no longer blocked by its failed checks.
     fn change(&mut self, change: &Change) {
         let facts = Arc::make_mut(&mut self.facts);
         facts.apply(change);
-        if facts.status.is_finished() && self.inference_state.lower() {
+        if facts.status.is_finished() && self.inference_state.clear_failed_build() {
             facts.flag = None;
         }
     }
 
-    /// The effective status, unless the task has vanished.
+    /// The effective status, unless the task is deleted.
     fn status(&self) -> Option<Status> {
         self.deleted.is_none().then(|| self.facts.effective_status())
     }
 }
 
-/// The first facts of a task. Every kept timeline begins with [`Change::Created`]; an empty or headless one has none.
+/// The first facts of a task. Every stored timeline begins with [`Change::Created`]; `None` for any other.
 pub fn first(timeline: &[StoredEvent]) -> Option<(&Facts, Millis)> {
     timeline.first().and_then(|stored| match &stored.event.change {
         Change::Created(facts) => Some((&**facts, stored.event.at)),
@@ -142,8 +142,8 @@ pub fn last(timeline: &[StoredEvent]) -> Option<State> {
     at(timeline, Millis(i64::MAX))
 }
 
-/// The task as it was at `moment`, facts of that very millisecond included. Before its creation it is as created.
-pub fn at(timeline: &[StoredEvent], moment: Millis) -> Option<State> {
+/// The task as it was at `moment`, including the events of that millisecond. Before its creation it is as created.
+pub(crate) fn at(timeline: &[StoredEvent], moment: Millis) -> Option<State> {
     let mut state = State::first(timeline)?;
     for stored in timeline[1..].iter().take_while(|stored| stored.event.at <= moment) {
         state.apply(&stored.event);
@@ -151,31 +151,31 @@ pub fn at(timeline: &[StoredEvent], moment: Millis) -> Option<State> {
     Some(state)
 }
 
-/// The task as the tool itself tells it: after its whole timeline, but for what was concluded from artifacts and links.
-pub fn told(timeline: &[StoredEvent]) -> Option<State> {
+/// The task as the tool reports it: after its whole timeline, without what was derived from artifacts and links.
+pub(crate) fn reported(timeline: &[StoredEvent]) -> Option<State> {
     let mut state = State::first(timeline)?;
-    for stored in timeline[1..].iter().filter(|stored| stored.event.change.is_told()) {
+    for stored in timeline[1..].iter().filter(|stored| stored.event.change.is_from_tool()) {
         state.apply(&stored.event);
     }
     Some(state)
 }
 
-/// The order of a timeline: by time, creation first, what was concluded last and by ids. So the same facts make the same
-/// timeline whatever was heard first; the tool's own facts of one millisecond stay in the tool's order.
-pub fn order(stored: &StoredEvent) -> (Millis, bool, Option<crate::EventId>) {
+/// The order of a timeline: by time, creation first, derived events last and by id. So the same events make the same
+/// timeline in whatever order they arrive; the tool's own events of one millisecond stay in the tool's order.
+pub(crate) fn order(stored: &StoredEvent) -> (Millis, bool, Option<crate::EventId>) {
     let Event { at, change, id, .. } = &stored.event;
-    (*at, !matches!(change, Change::Created(_)), (!change.is_told()).then_some(*id))
+    (*at, !matches!(change, Change::Created(_)), (!change.is_from_tool()).then_some(*id))
 }
 
-/// Puts a fact at its place: after everything of the same rank.
-pub fn insert(timeline: &mut Vec<StoredEvent>, stored: StoredEvent) {
+/// Inserts an event after everything of the same rank.
+pub(crate) fn insert(timeline: &mut Vec<StoredEvent>, stored: StoredEvent) {
     let place = timeline.partition_point(|other| order(other) <= order(&stored));
     timeline.insert(place, stored);
 }
 
-/// Walks through the life of a task: calls `visit` with each group of facts of one millisecond, the state before them
-/// (`None` before creation) and the state after.
-pub fn walk(timeline: &[StoredEvent], mut visit: impl FnMut(&[StoredEvent], Option<&State>, &State)) {
+/// Folds a timeline: calls `visit` with each group of events of one millisecond, the state before them (`None` before
+/// creation) and the state after.
+fn walk(timeline: &[StoredEvent], mut visit: impl FnMut(&[StoredEvent], Option<&State>, &State)) {
     let Some(mut state) = State::first(timeline) else { return };
     let mut before: Option<State> = None;
     for group in timeline.chunk_by(|one, next| one.event.at == next.event.at) {
@@ -185,26 +185,26 @@ pub fn walk(timeline: &[StoredEvent], mut visit: impl FnMut(&[StoredEvent], Opti
     }
 }
 
-/// A task after all facts of one millisecond.
+/// A task after all events of one millisecond.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
-    /// When.
+    /// The millisecond.
     pub at: Millis,
-    /// The greatest journal number among those facts.
+    /// The greatest journal number among those events.
     pub seq: u64,
-    /// What they led to.
+    /// The state after them.
     pub state: State,
 }
 
-/// A task's whole life, walked once: what phases, finishes and numbers are read from.
+/// A whole timeline, folded once: phases, finishes and durations are read from it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Life {
+pub struct TaskHistory {
     /// Oldest first; the first is the creation.
     snapshots: Vec<Snapshot>,
 }
 
-impl Life {
-    /// The life that a timeline tells; `None` when it does not begin with a creation.
+impl TaskHistory {
+    /// Folds a timeline; `None` when it does not begin with a creation.
     pub fn new(timeline: &[StoredEvent]) -> Option<Self> {
         let mut snapshots = Vec::with_capacity(timeline.len());
         walk(timeline, |group, _, state| {
@@ -215,33 +215,33 @@ impl Life {
         (!snapshots.is_empty()).then_some(Self { snapshots })
     }
 
-    /// Its turns, oldest first; never empty.
+    /// Its snapshots, oldest first; never empty.
     pub fn snapshots(&self) -> &[Snapshot] {
         &self.snapshots
     }
 
-    /// When it came to be.
+    /// When the task was created.
     pub fn created(&self) -> Millis {
         self.snapshots[0].at
     }
 
-    /// The turn in force at a moment; before the creation, the creation.
+    /// The snapshot in force at a moment; before the creation, the first.
     pub fn at(&self, moment: Millis) -> &Snapshot {
         &self.snapshots[self.snapshots.partition_point(|snapshot| snapshot.at <= moment).max(1) - 1]
     }
 
-    /// The newest turn.
+    /// The newest snapshot.
     pub fn last(&self) -> &Snapshot {
         self.at(Millis(i64::MAX))
     }
 
-    /// The life as it was known at a moment: later facts count as not yet happened, except that creation always has.
+    /// The same, without the snapshots after a moment; the creation always stays.
     pub fn until(&self, moment: Millis) -> Self {
         let known = self.snapshots.partition_point(|snapshot| snapshot.at <= moment).max(1);
         Self { snapshots: self.snapshots[..known].to_vec() }
     }
 
-    /// Cuts the life into stretches of one effective status, oldest first. A deleted task has no open phase.
+    /// Cuts the timeline into phases of one effective status, oldest first. A deleted task has no open phase.
     pub fn phases(&self) -> Vec<Phase> {
         let mut phases: Vec<Phase> = Vec::with_capacity(self.snapshots.len().min(16));
         let mut before: Option<&Snapshot> = None;
@@ -280,14 +280,14 @@ impl Life {
         finishes
     }
 
-    /// First entry into a status of the in-progress kind: in progress, in review, or a workflow status named blocked, which the
+    /// When work first started: the first entry into in progress, in review, or a workflow status named blocked, which
     /// tools file among those. The blocked *flag* starts nothing.
     pub fn started(&self) -> Option<Millis> {
         let begun = |status: Status| status.is_wip(true);
         self.snapshots.iter().find(|snapshot| begun(snapshot.state.facts.status)).map(|snapshot| snapshot.at)
     }
 
-    /// Its numbers at `now`. Facts dated later must not be in it.
+    /// Its durations at `now`. It must not hold snapshots after that.
     pub fn summary(&self, now: Millis) -> Summary {
         let (phases, last) = (self.phases(), self.last());
         let mut status_time = BTreeMap::new();
@@ -312,14 +312,14 @@ impl Life {
     }
 }
 
-/// A stretch of one effective status.
+/// An interval of one effective status.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Phase {
     /// The effective status.
     pub status: Status,
     /// When it was entered.
     pub from: Millis,
-    /// When it was left; `None` while it lasts. A finished status lasts for ever.
+    /// When it was left; `None` while it lasts. A finished status has no end.
     pub to: Option<Millis>,
     /// The status that followed, or `deleted`.
     pub next: Option<&'static str>,
@@ -327,7 +327,7 @@ pub struct Phase {
     pub facts: Arc<Facts>,
     /// Why it was blocked, if it was and a reason is known.
     pub reason: Option<String>,
-    /// The journal number of the fact that ended it: what replay compares with a signal's position.
+    /// The journal number of the event that ended it, which the export compares with a signal's position.
     pub ended_by: Option<u64>,
 }
 
@@ -339,32 +339,27 @@ impl Phase {
     }
 }
 
-/// Cuts a life into stretches of one effective status, oldest first. A deleted task has no open phase.
-pub fn phases(timeline: &[StoredEvent]) -> Vec<Phase> {
-    Life::new(timeline).map(|life| life.phases()).unwrap_or_default()
-}
-
-/// When each phase of a life begins and ends, and its status: what [`phases`] tells, without the facts in force, which cost
-/// most of it.
-pub fn stretches(timeline: &[StoredEvent]) -> Vec<(Millis, Option<Millis>, Status)> {
-    let mut stretches: Vec<(Millis, Option<Millis>, Status)> = Vec::new();
-    let Some(mut state) = State::first(timeline) else { return stretches };
+/// The start, end and status of each phase: what [`TaskHistory::phases`] returns without the facts in force, which are most of its
+/// cost.
+pub fn phase_intervals(timeline: &[StoredEvent]) -> Vec<(Millis, Option<Millis>, Status)> {
+    let mut phase_intervals: Vec<(Millis, Option<Millis>, Status)> = Vec::new();
+    let Some(mut state) = State::first(timeline) else { return phase_intervals };
     let mut was = None;
     for group in timeline.chunk_by(|one, next| one.event.at == next.event.at) {
         group.iter().for_each(|stored| drop(state.apply(&stored.event)));
         let (at, is) = (group[0].event.at, state.status());
         if was != is {
-            if let Some(open) = stretches.last_mut().filter(|(_, until, _)| until.is_none()) {
+            if let Some(open) = phase_intervals.last_mut().filter(|(_, until, _)| until.is_none()) {
                 open.1 = Some(at);
             }
-            stretches.extend(is.map(|status| (at, None, status)));
+            phase_intervals.extend(is.map(|status| (at, None, status)));
         }
         was = is;
     }
-    stretches
+    phase_intervals
 }
 
-/// Why a blocked task is blocked: the flag's reason, else what it waits for, else the status that says so.
+/// Why a blocked task is blocked: the flag's reason, else the blockers by link, else the name of the status.
 pub fn reason(facts: &Facts) -> String {
     match facts.flag.as_deref() {
         Some("") => "flagged".to_owned(),
@@ -378,33 +373,28 @@ pub fn reason(facts: &Facts) -> String {
 pub struct Finish {
     /// 1 for the first time, 2 after it was reopened and finished again, …
     pub cycle: u32,
-    /// When.
+    /// When it was finished.
     pub at: Millis,
     /// Done or cancelled.
     pub status: Status,
     /// The facts in force then.
     pub facts: Arc<Facts>,
-    /// The journal number of the fact that finished it.
+    /// The journal number of the event that finished it.
     pub seq: u64,
 }
 
-/// Every time a task was finished, oldest first. Going from cancelled to done counts as finishing again.
-pub fn finishes(timeline: &[StoredEvent]) -> Vec<Finish> {
-    Life::new(timeline).map(|life| life.finishes()).unwrap_or_default()
-}
-
-/// What a task's timeline says of it at one moment, as `model.md` defines it. Durations are seconds.
+/// The state and durations of a task at one moment, as `model.md` defines them. Durations are seconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
-    /// The facts and whether it is there.
+    /// The facts, and whether the task exists.
     pub state: State,
     /// The effective status.
     pub status: Status,
     /// When the effective status was entered.
     pub status_since: Millis,
-    /// When it came to be.
+    /// When it was created.
     pub created: Millis,
-    /// First entry into a status of the in-progress kind.
+    /// When work on it first started.
     pub started: Option<Millis>,
     /// Last entry into done, when it is done.
     pub completed: Option<Millis>,
@@ -414,37 +404,32 @@ pub struct Summary {
     pub status_time: BTreeMap<Status, f64>,
     /// Seconds blocked while not finished.
     pub blocked_time: f64,
-    /// The last thing that happened.
+    /// The time of the last event.
     pub last_activity: Millis,
 }
 
 impl Summary {
-    /// Not finished and not vanished.
+    /// Whether it is neither finished nor deleted.
     pub fn is_open(&self) -> bool {
         self.state.deleted.is_none() && !self.status.is_finished()
     }
 
-    /// Completed − created.
+    /// Completed − created, in seconds.
     pub fn lead_time(&self) -> Option<f64> {
         self.completed.map(|completed| completed.seconds_since(self.created))
     }
 
-    /// Completed − started; `None` when it never started (or only after it was completed).
+    /// Completed − started, in seconds; `None` when it never started, or only after it was completed.
     pub fn cycle_time(&self) -> Option<f64> {
         let (completed, started) = (self.completed?, self.started?);
         (started <= completed).then(|| completed.seconds_since(started))
     }
-
-    /// When the work ended: finished or vanished.
-    pub fn ended(&self) -> Option<Millis> {
-        self.state.deleted.or(self.completed).or(self.cancelled)
-    }
 }
 
-/// The numbers of a task at `now`; facts dated later count as not yet happened, except that creation always has.
+/// The durations of a task at `now`. Later events are ignored, except that the creation always counts.
 pub fn summary(timeline: &[StoredEvent], now: Millis) -> Option<Summary> {
     let known = timeline.partition_point(|stored| stored.event.at <= now).max(1);
-    Some(Life::new(timeline.get(..known)?)?.summary(now))
+    Some(TaskHistory::new(timeline.get(..known)?)?.summary(now))
 }
 
 #[cfg(test)]
@@ -452,7 +437,7 @@ mod tests {
     use super::*;
     use crate::samples::{facts, stored, to};
 
-    fn life() -> Vec<StoredEvent> {
+    fn timeline() -> Vec<StoredEvent> {
         vec![
             stored(0, Change::Created(Box::new(facts(Status::Todo)))),
             stored(7_200_000, to(Status::InProgress)),
@@ -464,10 +449,16 @@ mod tests {
     }
 
     #[test]
-    fn a_life_is_cut_into_phases_of_the_effective_status() {
-        let cut: Vec<_> = phases(&life()).iter().map(|p| (p.status, p.from.0, p.to.map(|t| t.0), p.next)).collect();
-        let bare: Vec<_> = phases(&life()).iter().map(|p| (p.from, p.to, p.status)).collect();
-        assert_eq!(stretches(&life()), bare);
+    fn a_timeline_is_cut_into_phases_of_the_effective_status() {
+        let cut: Vec<_> = TaskHistory::new(&timeline())
+            .unwrap()
+            .phases()
+            .iter()
+            .map(|p| (p.status, p.from.0, p.to.map(|t| t.0), p.next))
+            .collect();
+        let bare: Vec<_> =
+            TaskHistory::new(&timeline()).unwrap().phases().iter().map(|p| (p.from, p.to, p.status)).collect();
+        assert_eq!(phase_intervals(&timeline()), bare);
         assert_eq!(
             cut,
             vec![
@@ -481,8 +472,8 @@ mod tests {
     }
 
     #[test]
-    fn the_numbers_follow_from_the_phases() {
-        let summary = summary(&life(), Millis(20_000_000)).unwrap();
+    fn durations_follow_from_the_phases() {
+        let summary = summary(&timeline(), Millis(20_000_000)).unwrap();
         assert_eq!(summary.started, Some(Millis(7_200_000)));
         assert_eq!(summary.completed, Some(Millis(13_000_000)));
         assert_eq!(summary.lead_time(), Some(13_000.0));
@@ -494,53 +485,54 @@ mod tests {
 
     #[test]
     fn a_flag_starts_nothing_and_a_status_named_blocked_does() {
-        let mut life = vec![
+        let mut timeline = vec![
             stored(0, Change::Created(Box::new(facts(Status::Todo)))),
             stored(1_000, Change::Blocked(None)),
             stored(2_000, Change::Unblocked),
         ];
-        assert_eq!(summary(&life, Millis(4_000)).unwrap().started, None);
-        life.push(stored(5_000, to(Status::Blocked)));
-        assert_eq!(summary(&life, Millis(7_000)).unwrap().started, Some(Millis(5_000)));
+        assert_eq!(summary(&timeline, Millis(4_000)).unwrap().started, None);
+        timeline.push(stored(5_000, to(Status::Blocked)));
+        assert_eq!(summary(&timeline, Millis(7_000)).unwrap().started, Some(Millis(5_000)));
     }
 
     #[test]
-    fn a_reopened_task_is_not_completed_and_finishes_again_with_the_next_cycle() {
-        let mut life = life();
-        life.push(stored(14_000_000, to(Status::InProgress)));
-        assert_eq!(summary(&life, Millis(15_000_000)).unwrap().completed, None);
-        life.push(stored(16_000_000, to(Status::Cancelled)));
-        let cycles: Vec<_> = finishes(&life).iter().map(|f| (f.cycle, f.status)).collect();
+    fn a_reopened_task_is_not_completed_and_finishes_again_in_the_next_cycle() {
+        let mut timeline = timeline();
+        timeline.push(stored(14_000_000, to(Status::InProgress)));
+        assert_eq!(summary(&timeline, Millis(15_000_000)).unwrap().completed, None);
+        timeline.push(stored(16_000_000, to(Status::Cancelled)));
+        let cycles: Vec<_> =
+            TaskHistory::new(&timeline).unwrap().finishes().iter().map(|f| (f.cycle, f.status)).collect();
         assert_eq!(cycles, vec![(1, Status::Done), (2, Status::Cancelled)]);
-        let summary = summary(&life, Millis(17_000_000)).unwrap();
+        let summary = summary(&timeline, Millis(17_000_000)).unwrap();
         assert_eq!((summary.completed, summary.cancelled), (None, Some(Millis(16_000_000))));
     }
 
     #[test]
-    fn an_earlier_moment_sees_only_what_had_happened() {
-        let summary = summary(&life(), Millis(10_500_000)).unwrap();
+    fn later_events_are_ignored() {
+        let summary = summary(&timeline(), Millis(10_500_000)).unwrap();
         assert_eq!((summary.status, summary.completed), (Status::Blocked, None));
         assert!((summary.blocked_time - 500.0).abs() < 1e-9);
     }
 
     #[test]
-    fn a_vanished_task_has_no_open_phase() {
-        let mut life = life();
-        life.truncate(2);
-        life.push(stored(8_000_000, Change::Deleted));
-        let last = phases(&life).pop().unwrap();
+    fn a_deleted_task_has_no_open_phase() {
+        let mut timeline = timeline();
+        timeline.truncate(2);
+        timeline.push(stored(8_000_000, Change::Deleted));
+        let last = TaskHistory::new(&timeline).unwrap().phases().pop().unwrap();
         assert_eq!((last.status, last.to, last.next), (Status::InProgress, Some(Millis(8_000_000)), Some("deleted")));
     }
 
     #[test]
-    fn changes_at_one_millisecond_count_together() {
-        let life = vec![
+    fn events_of_one_millisecond_count_together() {
+        let timeline = vec![
             stored(0, Change::Created(Box::new(facts(Status::Todo)))),
             stored(1_000, Change::Blocked(None)),
             stored(2_000, Change::Unblocked),
             stored(2_000, to(Status::Done)),
         ];
-        let cut: Vec<_> = phases(&life).iter().map(|p| p.status).collect();
+        let cut: Vec<_> = TaskHistory::new(&timeline).unwrap().phases().iter().map(|p| p.status).collect();
         assert_eq!(cut, vec![Status::Todo, Status::Blocked, Status::Done]);
     }
 }

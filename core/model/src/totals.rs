@@ -1,18 +1,18 @@
-//! Running totals: the sums over finished work that metrics need without reading it again.
+//! Running totals: sums over finished work, so that metrics need not read it again.
 //!
-//! Everything here is additive: a task's [`Totals`] is what it contributes, a project's the sum over its tasks, kept in the
-//! store and moved by the difference whenever a task changes. Sums are whole milliseconds and thousandths of a point, so
-//! that the order of adding never shows. [`Rollup`] is the same idea up the tree of parents.
+//! Everything here is additive. A task's [`Totals`] is its contribution; a project's is the sum over its tasks, kept in
+//! the store and adjusted by the difference whenever a task changes. Sums are whole milliseconds and thousandths of a
+//! point, so that the order of adding does not matter. [`Rollup`] is the same along the tree of parents.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::time::{DAY, HOUR, MINUTE, Millis};
-use crate::timeline::{Life, State};
+use crate::timeline::{State, TaskHistory};
 use crate::{SmolStr, Status, TaskType};
 
-/// Upper bounds of histogram buckets in milliseconds: from minutes to a year, as work takes.
+/// Upper bounds of histogram buckets in milliseconds, from 15 minutes to 180 days.
 pub const BOUNDS: [i64; 14] = [
     15 * MINUTE,
     HOUR,
@@ -33,14 +33,14 @@ pub const BOUNDS: [i64; 14] = [
 /// A cumulative histogram of durations.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram {
-    /// How many fell into each bucket of [`BOUNDS`], the last being above all bounds.
+    /// The count of each bucket of [`BOUNDS`]; the last is for what is above all bounds.
     pub buckets: Vec<i64>,
     /// The sum of all, in milliseconds.
     pub sum: i64,
 }
 
 impl Histogram {
-    /// Counts one duration in milliseconds.
+    /// Adds one duration in milliseconds.
     pub fn record(&mut self, duration: i64) {
         self.buckets.resize(BOUNDS.len() + 1, 0);
         let place = BOUNDS.partition_point(|bound| *bound < duration);
@@ -48,7 +48,7 @@ impl Histogram {
         self.sum += duration;
     }
 
-    /// How many were counted.
+    /// The number of durations.
     pub fn count(&self) -> i64 {
         self.buckets.iter().sum()
     }
@@ -67,7 +67,7 @@ impl Histogram {
 pub struct Weight {
     /// Tasks.
     pub tasks: i64,
-    /// Points in thousandths; no estimate counts nothing.
+    /// Points in thousandths; a task without an estimate adds zero.
     pub milli_points: i64,
     /// Tasks without an estimate.
     pub unestimated: i64,
@@ -104,12 +104,12 @@ pub fn points(milli_points: i64) -> f64 {
     milli_points as f64 / 1_000.0
 }
 
-/// What finished work adds up to, per native project.
+/// The totals of finished work, per native project.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Tasks ever created, by type; none of a type that tasks only moved into or were turned into.
+    /// Tasks ever created, by type. Zero for a type that tasks only moved into or changed to.
     pub created: BTreeMap<TaskType, i64>,
-    /// Completions ever, by type as of then, with their points.
+    /// Completions ever, by type at that time, with their points.
     pub completed: BTreeMap<TaskType, Weight>,
     /// Created to completed.
     pub lead_time: BTreeMap<TaskType, Histogram>,
@@ -119,7 +119,7 @@ pub struct Totals {
     pub blocked_time: BTreeMap<TaskType, Histogram>,
     /// Lengths of ended phases.
     pub status_time: BTreeMap<Status, Histogram>,
-    /// Tasks that are finished and still there, by status and type.
+    /// Finished tasks that still exist, by status and type.
     pub finished: BTreeMap<(Status, TaskType), Weight>,
 }
 
@@ -142,46 +142,46 @@ fn add_map<K: Ord + Clone, V: Default>(mine: &mut BTreeMap<K, V>, theirs: &BTree
     }
 }
 
-/// One thing that counts for ever in a project: its moment is needed to count up to any `t`.
+/// One increment of a project's counters, with its moment, so that counters can be summed up to any time.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Happening {
-    /// When.
+pub struct CounterEvent {
+    /// When it happened.
     pub at: Millis,
     /// The native project it happened in.
     pub project: SmolStr,
-    /// What it adds.
-    pub adds: Adds,
+    /// What it counts.
+    pub counted: Counted,
 }
 
-/// What a happening adds to the totals.
+/// What an event adds to the totals.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Adds {
-    /// A task came to be.
+pub enum Counted {
+    /// A task was created.
     Created(TaskType),
     /// A task was completed. Durations in milliseconds.
     Completed {
-        /// Its type then.
+        /// Its type at that time.
         task_type: TaskType,
-        /// Its estimate then.
+        /// Its estimate at that time.
         estimate: Option<f64>,
         /// Since creation.
         lead: i64,
         /// Since the first start, if it was ever started.
         cycle: Option<i64>,
-        /// Blocked until then.
+        /// Blocked before it.
         blocked: i64,
     },
-    /// A phase ended after this long.
+    /// A phase ended after this many milliseconds.
     Phase(Status, i64),
 }
 
-impl Happening {
-    /// Counts it.
+impl CounterEvent {
+    /// Adds it to the totals.
     pub fn count(&self, totals: &mut Totals) {
-        match &self.adds {
-            Adds::Created(task_type) => *totals.created.entry(*task_type).or_default() += 1,
-            Adds::Phase(status, length) => totals.status_time.entry(*status).or_default().record(*length),
-            Adds::Completed { task_type, estimate, lead, cycle, blocked } => {
+        match &self.counted {
+            Counted::Created(task_type) => *totals.created.entry(*task_type).or_default() += 1,
+            Counted::Phase(status, length) => totals.status_time.entry(*status).or_default().record(*length),
+            Counted::Completed { task_type, estimate, lead, cycle, blocked } => {
                 totals.completed.entry(*task_type).or_default().add(&Weight::of(*estimate), 1);
                 totals.lead_time.entry(*task_type).or_default().record(*lead);
                 if let Some(cycle) = cycle {
@@ -193,43 +193,45 @@ impl Happening {
     }
 }
 
-/// Everything in a life that counts for ever, in the project it happened in. Every completion counts, also one that was
-/// undone later: counters never fall.
-pub fn happenings(life: &Life) -> Vec<Happening> {
-    let (created, phases, started) = (life.created(), life.phases(), life.started());
-    let first = &life.snapshots()[0].state.facts;
-    let mut all = vec![Happening { at: created, project: first.project.clone(), adds: Adds::Created(first.task_type) }];
-    for finish in life.finishes().iter().filter(|finish| finish.status == Status::Done) {
+/// Everything in a timeline that counters count, in the project it happened in. Every completion counts, also one that
+/// was undone later, because counters never fall.
+pub fn counter_events(history: &TaskHistory) -> Vec<CounterEvent> {
+    let (created, phases, started) = (history.created(), history.phases(), history.started());
+    let first = &history.snapshots()[0].state.facts;
+    let mut all =
+        vec![CounterEvent { at: created, project: first.project.clone(), counted: Counted::Created(first.task_type) }];
+    for finish in history.finishes().iter().filter(|finish| finish.status == Status::Done) {
         let blocked = phases.iter().filter(|phase| phase.status == Status::Blocked && phase.from < finish.at);
-        let adds = Adds::Completed {
+        let counted = Counted::Completed {
             task_type: finish.facts.task_type,
             estimate: finish.facts.estimate,
             lead: finish.at.0 - created.0,
             cycle: started.map(|started| finish.at.0 - started.0).filter(|cycle| *cycle >= 0),
             blocked: blocked.map(|phase| phase.to.unwrap_or(finish.at).min(finish.at).0 - phase.from.0).sum(),
         };
-        all.push(Happening { at: finish.at, project: finish.facts.project.clone(), adds });
+        all.push(CounterEvent { at: finish.at, project: finish.facts.project.clone(), counted });
     }
     for phase in phases.into_iter().filter(|phase| !phase.status.is_finished()) {
         if let Some(to) = phase.to {
-            let adds = Adds::Phase(phase.status, to.0 - phase.from.0);
-            all.push(Happening { at: to, project: phase.facts.project.clone(), adds });
+            let counted = Counted::Phase(phase.status, to.0 - phase.from.0);
+            all.push(CounterEvent { at: to, project: phase.facts.project.clone(), counted });
         }
     }
     all
 }
 
-/// What a task contributes to the totals of each native project it was ever in.
-pub fn contribution(life: &Life) -> BTreeMap<SmolStr, Totals> {
+/// The contribution of a task to the totals of each native project it was ever in.
+pub fn contribution(history: &TaskHistory) -> BTreeMap<SmolStr, Totals> {
     let mut all: BTreeMap<SmolStr, Totals> = BTreeMap::new();
-    for happening in happenings(life) {
-        happening.count(all.entry(happening.project.clone()).or_default());
+    for event in counter_events(history) {
+        event.count(all.entry(event.project.clone()).or_default());
     }
-    // What moved in or was retyped was created elsewhere, or as something else: its place is known all the same.
-    for facts in life.snapshots().iter().map(|snapshot| &snapshot.state.facts) {
+    // A task that moved in or changed its type was created elsewhere, or as something else. Its project and type get a
+    // zero.
+    for facts in history.snapshots().iter().map(|snapshot| &snapshot.state.facts) {
         all.entry(facts.project.clone()).or_default().created.entry(facts.task_type).or_default();
     }
-    let State { facts, deleted, .. } = &life.last().state;
+    let State { facts, deleted, .. } = &history.last().state;
     let status = facts.effective_status();
     if status.is_finished() && deleted.is_none() {
         let finished = &mut all.entry(facts.project.clone()).or_default().finished;
@@ -238,21 +240,21 @@ pub fn contribution(life: &Life) -> BTreeMap<SmolStr, Totals> {
     all
 }
 
-/// Sums over all descendants of a task that are still there and not cancelled.
+/// Sums over all descendants of a task that exist and are not cancelled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rollup {
     /// All of them.
     pub all: Weight,
     /// Those done.
     pub done: Weight,
-    /// Direct children still there.
+    /// Direct children that exist.
     pub children: i64,
     /// Direct children done.
     pub children_done: i64,
 }
 
 impl Rollup {
-    /// What a task itself adds to each of its ancestors.
+    /// What a task adds to each of its ancestors.
     pub fn own(state: &State) -> Self {
         let mut own = Self::default();
         if state.deleted.is_none() && state.facts.status != Status::Cancelled {
@@ -264,13 +266,13 @@ impl Rollup {
         own
     }
 
-    /// Adds `sign` times another's descendants (not its direct children: those are its own).
+    /// Adds `sign` times the descendants of another. Its direct children are not added.
     pub fn add_descendants(&mut self, other: &Self, sign: i64) {
         self.all.add(&other.all, sign);
         self.done.add(&other.done, sign);
     }
 
-    /// Done descendants by estimate, or by number when any has none; `None` without descendants.
+    /// Done descendants in percent, by estimate, or by number when any has none; `None` without descendants.
     #[expect(clippy::cast_precision_loss, reason = "numbers of tasks are far below 2^53")]
     pub fn percent_complete(&self) -> Option<f64> {
         let share = |part: i64, whole: i64| 100.0 * part as f64 / whole as f64;
@@ -290,7 +292,7 @@ mod tests {
     use crate::samples::{facts, stored, to};
     use crate::{Change, StoredEvent};
 
-    fn life() -> Vec<StoredEvent> {
+    fn timeline() -> Vec<StoredEvent> {
         vec![
             stored(0, Change::Created(Box::new(facts(Status::Todo)))),
             stored(HOUR, to(Status::InProgress)),
@@ -302,8 +304,8 @@ mod tests {
     }
 
     #[test]
-    fn every_completion_counts_but_the_task_is_finished_once() {
-        let all = contribution(&Life::new(&life()).unwrap());
+    fn every_completion_counts_but_a_finished_task_counts_once() {
+        let all = contribution(&TaskHistory::new(&timeline()).unwrap());
         let totals = &all["PROJ"];
         assert_eq!(totals.completed[&TaskType::Story], Weight { tasks: 2, milli_points: 6_000, unestimated: 0 });
         assert_eq!(totals.finished[&(Status::Done, TaskType::Story)].tasks, 1);
@@ -313,22 +315,22 @@ mod tests {
     }
 
     #[test]
-    fn a_project_moved_into_and_a_type_turned_into_are_known() {
+    fn projects_moved_into_and_types_changed_to_have_zero_counters() {
         let moved = Change::Moved { key: "OPS-1".into(), project: "OPS".into() };
         let typed = Change::Typed { task_type: TaskType::Bug, native: "Bug".into() };
-        let life = vec![
+        let timeline = vec![
             stored(0, Change::Created(Box::new(facts(Status::Todo)))),
             stored(HOUR, moved),
             stored(2 * HOUR, typed),
         ];
-        let all = contribution(&Life::new(&life).unwrap());
+        let all = contribution(&TaskHistory::new(&timeline).unwrap());
         assert_eq!(all["PROJ"].created, BTreeMap::from([(TaskType::Story, 1)]));
         assert_eq!(all["OPS"].created, BTreeMap::from([(TaskType::Story, 0), (TaskType::Bug, 0)]));
     }
 
     #[test]
-    fn adding_and_taking_away_leaves_nothing() {
-        let one = contribution(&Life::new(&life()).unwrap()).remove("PROJ").unwrap();
+    fn adding_and_subtracting_restores_the_sum() {
+        let one = contribution(&TaskHistory::new(&timeline()).unwrap()).remove("PROJ").unwrap();
         let mut sum = one.clone();
         sum.add(&one, 1);
         sum.add(&one, -1);
@@ -336,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn percent_goes_by_points_only_when_all_are_estimated() {
+    fn percent_uses_points_only_when_all_tasks_are_estimated() {
         let mut rollup = Rollup::default();
         assert_eq!(rollup.percent_complete(), None);
         rollup.all = Weight { tasks: 2, milli_points: 8_000, unestimated: 0 };
@@ -347,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_on_a_bound_belongs_to_the_bucket_below() {
+    fn a_duration_equal_to_a_bound_belongs_to_the_lower_bucket() {
         let mut histogram = Histogram::default();
         histogram.record(HOUR);
         histogram.record(HOUR + 1);

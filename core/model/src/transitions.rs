@@ -1,49 +1,49 @@
-//! Turns: what a change of workflow status means besides itself. A status named blocked is an impediment that begins and
-//! ends, a finished one is a completion, leaving that is a reopening. Pure.
+//! Status transitions: what a change of the workflow status means. A status named blocked starts and ends an
+//! impediment, a finished status is a completion or cancellation, leaving it is a reopening. Pure.
 //!
-//! Facts of one millisecond count together: a turn is told once, right after the fact that decides the status of all of them.
-//! Impediments that are facts of their own (a flag, a label, an open blocker) are told by those.
+//! Events of one millisecond count together: their transition follows the event that decides the status after all of
+//! them. Impediments with events of their own (a flag, a label, an open blocker) are not transitions.
 
 use crate::inference;
 use crate::timeline;
 use crate::{Change, Facts, SmolStr, Status, StoredEvent};
 
-/// What a change of status came to.
+/// What a change of the workflow status means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StatusTransition {
-    /// It came to be with an impediment of its own: why.
+    /// The task was created with an impediment: its reason.
     Flagged(SmolStr),
-    /// It left a status that blocks: the tool's own word for it.
+    /// The task left a status that blocks: the tool's name of it.
     Unblocked(SmolStr),
-    /// It entered a done status.
+    /// The task entered a done status.
     Completed,
-    /// It entered a cancelled status.
+    /// The task entered a cancelled status.
     Cancelled,
-    /// It left a finished status.
+    /// The task left a finished status.
     Reopened,
-    /// It entered a status that blocks: the tool's own word for it.
+    /// The task entered a status that blocks: the tool's name of it.
     Blocked(SmolStr),
 }
 
-/// Walks beside the fold of a timeline and tells the turns in it.
+/// Finds the status transitions during the fold of a timeline.
 #[derive(Debug, Default)]
 pub struct StatusTracker {
-    /// The workflow status so far, and the tool's own word for it; none before the creation.
+    /// The workflow status so far and the tool's name of it; `None` before the creation.
     status: Option<(Status, SmolStr)>,
 }
 
 impl StatusTracker {
-    /// What the fact in this `place` of the timeline came to, which left these facts behind it; in the order it is told.
-    pub fn snapshots(
+    /// The transitions, in order, that follow the event at `place` in the timeline, given the facts after it.
+    pub fn transitions(
         &mut self,
         timeline: &[StoredEvent],
         place: usize,
         after: &Facts,
     ) -> impl Iterator<Item = StatusTransition> {
-        decides(&timeline[place..]).then(|| self.snapshot(after)).into_iter().flatten().flatten()
+        decides(&timeline[place..]).then(|| self.transition(after)).into_iter().flatten().flatten()
     }
 
-    fn snapshot(&mut self, after: &Facts) -> [Option<StatusTransition>; 3] {
+    fn transition(&mut self, after: &Facts) -> [Option<StatusTransition>; 3] {
         let before = self.status.replace((after.status, after.native_status.clone()));
         let (was, is) = (before.as_ref().map(|(status, _)| *status), after.status);
         if was == Some(is) {
@@ -64,13 +64,13 @@ impl StatusTracker {
     }
 }
 
-/// Whether the first of these facts is the one, among those of its millisecond, that decides the workflow status after them.
+/// Whether the first of these events decides the workflow status after all events of its millisecond.
 fn decides(timeline: &[StoredEvent]) -> bool {
     let Some((first, rest)) = timeline.split_first() else { return false };
     moves(first) && !rest.iter().take_while(|stored| stored.event.at == first.event.at).any(moves)
 }
 
-/// Whether a fact can change the workflow status.
+/// Whether an event can change the workflow status.
 fn moves(stored: &StoredEvent) -> bool {
     match &stored.event.change {
         Change::Created(_) | Change::Status { .. } => true,
@@ -85,10 +85,10 @@ mod tests {
     use crate::samples::artifact;
     use crate::samples::{facts, stored, to};
 
-    /// What it comes to that a task was in a status (`None`: was not) and has these facts after.
+    /// The transitions of a task that was in a status (`None`: did not exist) and has these facts after.
     fn after(before: Option<Status>, after: &Facts) -> Vec<StatusTransition> {
         let mut tracker = StatusTracker { status: before.map(|status| (status, "On Hold".into())) };
-        tracker.snapshot(after).into_iter().flatten().collect()
+        tracker.transition(after).into_iter().flatten().collect()
     }
 
     fn flagged(status: Status) -> Facts {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_that_blocks_is_an_impediment_that_begins_and_ends() {
+    fn a_status_that_blocks_starts_and_ends_an_impediment() {
         let (held, on_hold) = (facts(Status::Blocked), || "On Hold".into());
         let blocked = || StatusTransition::Blocked("blocked".into());
         assert_eq!(after(Some(Status::Todo), &held), [blocked()]);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_tells_itself_unless_the_task_came_with_it() {
+    fn a_flag_is_no_transition_unless_the_task_was_created_with_it() {
         let came = || StatusTransition::Flagged("vendor".into());
         assert_eq!(after(None, &flagged(Status::Todo)), [came()]);
         assert_eq!(after(None, &flagged(Status::Blocked)), [came(), StatusTransition::Blocked("blocked".into())]);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn finishing_and_reopening_are_told_once() {
+    fn finishing_and_reopening_happen_once() {
         assert_eq!(after(Some(Status::Todo), &facts(Status::Done)), [StatusTransition::Completed]);
         assert_eq!(after(Some(Status::Done), &facts(Status::Done)), []);
         assert_eq!(after(Some(Status::Cancelled), &facts(Status::Done)), [StatusTransition::Completed]);
@@ -133,18 +133,18 @@ mod tests {
     }
 
     #[test]
-    fn of_one_millisecond_the_last_fact_that_can_move_the_status_decides() {
+    fn the_last_event_of_a_millisecond_that_can_move_the_status_decides() {
         let evidence = |kind| stored(5, Change::StatusArtifact(artifact(kind, "a1")));
         let deciding = |timeline: &[StoredEvent]| -> Vec<bool> {
             (0..timeline.len()).map(|place| decides(&timeline[place..])).collect()
         };
-        let told = [
+        let stored_events = [
             stored(5, to(Status::Done)),
             stored(5, to(Status::Todo)),
             stored(5, Change::Unblocked),
             stored(6, to(Status::Done)),
         ];
-        assert_eq!(deciding(&told), [false, true, false, true]);
+        assert_eq!(deciding(&stored_events), [false, true, false, true]);
         assert_eq!(deciding(&[stored(5, to(Status::Done)), evidence(inference::CI_PASSED)]), [true, false]);
         assert_eq!(deciding(&[stored(5, Change::Unblocked), evidence(inference::MERGED)]), [false, true]);
     }

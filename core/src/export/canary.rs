@@ -1,7 +1,7 @@
-//! Canaries: a marked span, log record and sample, dated in the past, that `check` sends and then looks for at their own time.
+//! Canaries: a marked span, log record and sample, dated in the past, that `check` sends and reads back.
 //!
-//! A backend's "ok" proves little: some keep what is old where no search finds it. Canaries belong to a project of their own,
-//! and their span to a role of its own, so that no dashboard counts them.
+//! An "ok" is not enough: some backends accept old data and then do not return it from a search. Canaries have a
+//! project of their own, and their span a role of its own, so that no dashboard counts them.
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
@@ -14,9 +14,9 @@ use crate::model::ids::{SpanId, TraceId};
 use crate::model::semconv as names;
 use crate::model::time::{HOUR, Millis};
 
-/// The project that canaries belong to.
+/// The project of canaries.
 pub const PROJECT: &str = "contextcore-canary";
-/// The source that canaries name.
+/// The source name of canaries.
 pub const SOURCE: &str = "contextcore-check";
 /// The role of a canary span.
 pub const ROLE: &str = "canary";
@@ -24,12 +24,12 @@ pub const ROLE: &str = "canary";
 /// The canaries of one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Canary {
-    /// What marks them.
+    /// The number in all of them.
     mark: u64,
 }
 
 impl Canary {
-    /// Canaries with a mark that no other check has: the moment of the check does.
+    /// Canaries that differ from those of every other check: they carry the moment of the check.
     pub fn new(now: Millis) -> Self {
         Self { mark: now.0.cast_unsigned() }
     }
@@ -60,7 +60,7 @@ impl Canary {
         Attributes::new().text(names::TASK_ID, &self.task_id())
     }
 
-    /// A span of an hour from `at`.
+    /// A span of one hour from `at`.
     pub fn span(self, config: &Config, at: Millis) -> Batch {
         let id = SpanId(self.mark.to_be_bytes());
         let attributes = self.attributes().text(names::ROLE, ROLE);
@@ -71,7 +71,7 @@ impl Canary {
         batch
     }
 
-    /// A log record at `at`, in the stream of what is told late.
+    /// A log record at `at`, in the stream of back-dated records.
     pub fn record(self, config: &Config, at: Millis) -> Batch {
         let record = Record {
             at,
@@ -107,7 +107,7 @@ mod tests {
     use crate::config;
 
     #[test]
-    fn canaries_of_two_checks_are_never_taken_for_each_other() {
+    fn canaries_of_two_checks_differ() {
         let config = config::parse("{}", "x.yaml", &[]).unwrap();
         let (one, other) = (Canary::new(Millis(1_795_000_000_001)), Canary::new(Millis(1_795_000_000_002)));
         assert_ne!((one.task_id(), one.trace_id()), (other.task_id(), other.trace_id()));

@@ -1,32 +1,33 @@
-//! What the configuration says about what is told: resources, names and titles as privacy allows.
+//! What the configuration says about the export: resources, and people and titles as privacy allows.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
 use super::message::{Attributes, cut};
 use crate::config::{AssigneePrivacy, Config, TitlePrivacy};
+use crate::lock;
 use crate::model::semconv as names;
 use crate::model::time::DAY;
 
-/// Which resource something belongs to.
+/// Identifies a resource.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ResourceKey {
     /// The portfolio project's id, or the native project.
     pub(crate) project_id: Arc<str>,
-    /// The source; empty for what unites several, as metrics do.
+    /// The source; empty for what combines several, as metrics do.
     pub(crate) source: Arc<str>,
-    /// A log record older than an hour when sent.
+    /// Whether it holds log records older than an hour when sent.
     pub(crate) backfill: bool,
 }
 
-/// What the configuration says about projects and privacy, looked up while rendering.
+/// The configuration of projects and privacy, prepared for rendering.
 pub(crate) struct ExportContext<'a> {
     pub(crate) config: &'a Config,
     tools: BTreeMap<&'a str, &'a str>,
-    /// Resource keys by source and native project, made once each.
+    /// Resource keys by source and native project, each created once.
     keys: Mutex<HashMap<String, HashMap<String, ResourceKey>>>,
 }
 
@@ -43,9 +44,9 @@ impl<'a> ExportContext<'a> {
             .map_or_else(|| native_project.to_owned(), |project| project.id.clone())
     }
 
-    /// The resource of something in a native project.
+    /// The resource of a native project of a source.
     pub(crate) fn resource_key(&self, source: &str, native_project: &str) -> ResourceKey {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = lock(&self.keys);
         if let Some(key) = keys.get(source).and_then(|of_source| of_source.get(native_project)) {
             return key.clone();
         }
@@ -55,12 +56,12 @@ impl<'a> ExportContext<'a> {
         key
     }
 
-    /// The resource of what unites all sources of a project.
+    /// The resource of a project across its sources.
     pub(crate) fn project_key(project_id: &str) -> ResourceKey {
         ResourceKey { project_id: project_id.into(), source: "".into(), backfill: false }
     }
 
-    /// A resource with everything known of it, encoded.
+    /// A resource with all its attributes, encoded.
     pub(crate) fn resource(&self, key: &ResourceKey) -> Bytes {
         let project = self.config.projects.iter().find(|project| *project.id == *key.project_id);
         let attributes = Attributes::new()
@@ -83,13 +84,13 @@ impl<'a> ExportContext<'a> {
         attributes.into_resource()
     }
 
-    /// After how many milliseconds without anything happening a source's open task is stale.
+    /// The number of milliseconds without activity after which an open task of a source is stale.
     pub(crate) fn stale_after(&self, source: &str) -> i64 {
         let after = self.config.source(source).map(|source| source.stale_after);
         after.and_then(|after| i64::try_from(after.as_millis()).ok()).unwrap_or(14 * DAY)
     }
 
-    /// A person's name as privacy allows.
+    /// A person's name, as privacy allows.
     pub(crate) fn person<'n>(&self, name: Option<&'n str>) -> Option<Cow<'n, str>> {
         let name = name?;
         match self.config.privacy.assignee {
@@ -99,7 +100,7 @@ impl<'a> ExportContext<'a> {
         }
     }
 
-    /// A title as privacy allows.
+    /// A title, as privacy allows.
     pub(crate) fn title<'t>(&self, title: &'t str) -> Option<&'t str> {
         (self.config.privacy.title == TitlePrivacy::Plain).then_some(title)
     }

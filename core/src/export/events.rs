@@ -1,7 +1,7 @@
-//! Events: a timeline told as named happenings, for span events and log records alike. Pure.
+//! Exported events: what happened to a task, named, for span events and log records alike. Pure.
 //!
-//! Besides the facts kept, events say what follows from them: that a task was completed, cancelled or reopened, and that a
-//! status blocked or freed it.
+//! Besides the stored events there are those that follow from them: a task was completed, cancelled or reopened, or a
+//! status blocked or unblocked it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,50 +18,51 @@ use crate::model::timeline::State;
 use crate::model::transitions::{StatusTracker, StatusTransition};
 use crate::model::{Change, Event, EventId, Facts, SmolStr, StoredEvent};
 
-/// Something that happened to a task.
+/// An event of a task, as it is exported.
 #[derive(Debug)]
-pub(crate) struct Happened<'a> {
+pub(crate) struct ExportedEvent<'a> {
     /// When.
     pub(crate) at: Millis,
-    /// The fact it comes from.
+    /// The id of the stored event it comes from.
     pub(crate) id: EventId,
-    /// Its place among those that come from the same fact.
+    /// Its place among the exported events of the same stored event.
     pub(crate) place: u8,
     /// Its name in [`names::EVENTS`].
     pub(crate) name: &'static str,
-    /// Who did it.
+    /// The person who did it, by display name.
     pub(crate) actor: Option<&'a str>,
-    /// Dated when we saw it.
+    /// Whether it is dated when we saw it.
     pub(crate) observed: bool,
     /// The value before.
     pub(crate) from: Option<SmolStr>,
     /// The value after.
     pub(crate) to: Option<SmolStr>,
-    /// What it was derived from, when the tool did not say it itself.
-    pub(crate) because: Option<String>,
-    /// The sprints it was in before, when those changed.
+    /// The artifact it was derived from, when the tool did not report it itself.
+    pub(crate) derived_from: Option<String>,
+    /// The sprints of the task before, if the event changes them.
     pub(crate) sprints_before: Vec<SmolStr>,
-    /// Of [`names::TASK_BLOCKED`]: the keys of the tasks that blocked it then, by the tool's links.
+    /// Of [`names::TASK_BLOCKED`]: the keys of the tasks that blocked it then, by links in the tool.
     pub(crate) blocked_by: Vec<String>,
     /// The facts in force after it.
     pub(crate) facts: &'a Facts,
 }
 
-impl Happened<'_> {
-    /// Whether it may leave the program at all. What may not keeps its place: a later setting moves nothing else.
-    pub(crate) fn may_be_told(&self, context: &ExportContext<'_>) -> bool {
+impl ExportedEvent<'_> {
+    /// Whether privacy allows exporting it. A suppressed event still has a place, so that changing the setting moves no
+    /// other event.
+    pub(crate) fn is_allowed(&self, context: &ExportContext<'_>) -> bool {
         self.name != names::TASK_COMMENTED || context.config.privacy.comments.is_told()
     }
 }
 
-/// Tells a timeline as events, oldest first; only of the facts that are `wanted`.
+/// Calls `visit` with the exported events of a timeline, oldest first, for the stored events that `wanted` selects.
 pub(crate) fn each(
     timeline: &[StoredEvent],
     wanted: impl Fn(&StoredEvent) -> bool,
-    mut visit: impl FnMut(&Happened<'_>),
+    mut visit: impl FnMut(&ExportedEvent<'_>),
 ) {
     let Some(mut state) = State::first(timeline) else { return };
-    let mut visit = |event: &mut Happened<'_>| {
+    let mut visit = |event: &mut ExportedEvent<'_>| {
         let blocked = event.name == names::TASK_BLOCKED;
         event.blocked_by = if blocked { interval::blockers_at(timeline, event.at) } else { Vec::new() };
         visit(event);
@@ -69,34 +70,34 @@ pub(crate) fn each(
     let mut tracker = StatusTracker::default();
     for (number, stored) in timeline.iter().enumerate() {
         let change = &stored.event.change;
-        let told = wanted(stored).then(|| (tell(&state.facts, change), sprints_before(&state.facts, change)));
-        // Holding on to the facts makes changing them dear, so only where they are needed again.
+        let described = wanted(stored).then(|| (describe(&state.facts, change), sprints_before(&state.facts, change)));
+        // A clone of the facts makes the next change copy them, so they are kept only where they are needed.
         let before = matches!(change, Change::StatusArtifact(_)).then(|| state.facts.clone());
         let step = state.apply(&stored.event);
-        let snapshots = tracker.snapshots(timeline, number, &state.facts);
-        let Some((words, sprints_before)) = told else { continue };
-        let mut event = Happened { sprints_before, ..happened(stored, words, &state.facts) };
+        let transitions = tracker.transitions(timeline, number, &state.facts);
+        let Some((description, sprints_before)) = described else { continue };
+        let mut event = ExportedEvent { sprints_before, ..base_event(stored, description, &state.facts) };
         visit(&mut event);
         if let Some((step, before)) = step.zip(before) {
             event = derived(&before, &step, change, event);
             visit(&mut event);
         }
-        for snapshot in snapshots {
-            event = turned(snapshot, event);
+        for transition in transitions {
+            event = transitioned(transition, event);
             visit(&mut event);
         }
     }
 }
 
-/// The sprints a task is in, where the next fact changes them.
+/// The sprints of the task, if the change replaces them.
 fn sprints_before(facts: &Facts, change: &Change) -> Vec<SmolStr> {
     if matches!(change, Change::Sprints(_)) { facts.sprints.clone() } else { Vec::new() }
 }
 
-/// What happened with a fact.
-fn happened<'a>(stored: &'a StoredEvent, (name, from, to): Words, facts: &'a Facts) -> Happened<'a> {
+/// The exported event of the stored event itself.
+fn base_event<'a>(stored: &'a StoredEvent, (name, from, to): Description, facts: &'a Facts) -> ExportedEvent<'a> {
     let Event { id, at, observed, .. } = stored.event;
-    Happened {
+    ExportedEvent {
         at,
         id,
         place: 0,
@@ -105,23 +106,23 @@ fn happened<'a>(stored: &'a StoredEvent, (name, from, to): Words, facts: &'a Fac
         observed,
         from,
         to,
-        because: None,
+        derived_from: None,
         sprints_before: Vec::new(),
         blocked_by: Vec::new(),
         facts,
     }
 }
 
-/// The change that an artifact came to: told after it, with what it follows from.
-fn derived<'a>(before: &Facts, step: &Change, evidence: &Change, artifact: Happened<'a>) -> Happened<'a> {
-    let (name, from, to) = tell(before, step);
-    let because = evidence.artifact().map(inference::said);
-    Happened { name, from, to, because, place: artifact.place + 1, ..artifact }
+/// The event for the change that an artifact made. It follows the artifact's own event.
+fn derived<'a>(before: &Facts, step: &Change, evidence: &Change, artifact: ExportedEvent<'a>) -> ExportedEvent<'a> {
+    let (name, from, to) = describe(before, step);
+    let derived_from = evidence.artifact().map(inference::label);
+    ExportedEvent { name, from, to, derived_from, place: artifact.place + 1, ..artifact }
 }
 
-/// What a change of status came to: told after it.
-fn turned(snapshot: StatusTransition, change: Happened<'_>) -> Happened<'_> {
-    let (name, from, to) = match snapshot {
+/// The event for a status transition. It follows the event that caused it.
+fn transitioned(transition: StatusTransition, change: ExportedEvent<'_>) -> ExportedEvent<'_> {
+    let (name, from, to) = match transition {
         StatusTransition::Unblocked(native) => (names::TASK_UNBLOCKED, Some(native), None),
         StatusTransition::Completed => (names::TASK_COMPLETED, None, None),
         StatusTransition::Cancelled => (names::TASK_CANCELLED, None, None),
@@ -130,29 +131,28 @@ fn turned(snapshot: StatusTransition, change: Happened<'_>) -> Happened<'_> {
             (names::TASK_BLOCKED, None, Some(reason))
         }
     };
-    Happened { name, from, to, place: change.place + 1, sprints_before: Vec::new(), ..change }
+    ExportedEvent { name, from, to, place: change.place + 1, sprints_before: Vec::new(), ..change }
 }
 
-/// When, from which fact, in which place and with which journal number each event of a timeline is: [`each`] without the
-/// words.
-pub(crate) fn marks(timeline: &[StoredEvent]) -> Vec<(Millis, EventId, u8, u64)> {
+/// The time, stored id, place and journal number of every event that [`each`] visits, without describing them.
+pub(crate) fn places(timeline: &[StoredEvent]) -> Vec<(Millis, EventId, u8, u64)> {
     let Some(mut state) = State::first(timeline) else { return Vec::new() };
-    let mut marks = Vec::with_capacity(timeline.len() + 2);
+    let mut places = Vec::with_capacity(timeline.len() + 2);
     let mut tracker = StatusTracker::default();
     for (number, stored) in timeline.iter().enumerate() {
         let derived = usize::from(state.apply(&stored.event).is_some());
-        let turned = tracker.snapshots(timeline, number, &state.facts).count();
-        let places = (0..=u8::MAX).take(1 + derived + turned);
-        marks.extend(places.map(|place| (stored.event.at, stored.event.id, place, stored.seq)));
+        let transitions = tracker.transitions(timeline, number, &state.facts).count();
+        let of_event = (0..=u8::MAX).take(1 + derived + transitions);
+        places.extend(of_event.map(|place| (stored.event.at, stored.event.id, place, stored.seq)));
     }
-    marks
+    places
 }
 
-/// The name of a fact, and its values before and after.
-type Words = (&'static str, Option<SmolStr>, Option<SmolStr>);
+/// The name of an event and its values before and after.
+type Description = (&'static str, Option<SmolStr>, Option<SmolStr>);
 
-/// The name of a fact, and its values before and after, as people read them.
-fn tell(before: &Facts, change: &Change) -> Words {
+/// Describes a change: the event's name, and its values before and after, as people read them.
+fn describe(before: &Facts, change: &Change) -> Description {
     let number = |value: Option<f64>| value.map(|value| value.to_smolstr());
     let word = |value: &'static str| Some(SmolStr::new_static(value));
     let list = |values: &[SmolStr]| (!values.is_empty()).then(|| values.join(", ").into());
@@ -189,7 +189,7 @@ fn tell(before: &Facts, change: &Change) -> Words {
             if *added { (names::TASK_LINKED, None, text) } else { (names::TASK_LINKED, text, None) }
         }
         Change::Artifact(artifact) | Change::StatusArtifact(artifact) => {
-            (names::TASK_ARTIFACT, Some(inference::said(artifact).into()), Some(SmolStr::new(&artifact.summary)))
+            (names::TASK_ARTIFACT, Some(inference::label(artifact).into()), Some(SmolStr::new(&artifact.summary)))
         }
         Change::Deleted => (names::TASK_DELETED, None, None),
         Change::Restored => (names::TASK_REOPENED, None, None),
@@ -197,7 +197,7 @@ fn tell(before: &Facts, change: &Change) -> Words {
 }
 
 /// The attributes of an event, as privacy allows.
-pub(crate) fn attributes(event: &Happened<'_>, context: &ExportContext<'_>) -> Attributes {
+pub(crate) fn attributes(event: &ExportedEvent<'_>, context: &ExportContext<'_>) -> Attributes {
     let mut attributes = Attributes::new().maybe(names::EVENT_ACTOR, context.person(event.actor).as_deref());
     if event.observed {
         attributes = attributes.flag(names::EVENT_OBSERVED, true);
@@ -207,7 +207,7 @@ pub(crate) fn attributes(event: &Happened<'_>, context: &ExportContext<'_>) -> A
         names::TASK_STATUS_CHANGED => attributes
             .maybe(names::TASK_STATUS, to)
             .maybe(names::TASK_STATUS_OLD, from)
-            .maybe(names::EVENT_REASON, event.because.as_deref()),
+            .maybe(names::EVENT_REASON, event.derived_from.as_deref()),
         names::TASK_BLOCKED => attributes
             .text(names::EVENT_REASON, to.unwrap_or("flagged"))
             .texts(names::EVENT_BLOCKED_BY, &event.blocked_by),
@@ -217,8 +217,8 @@ pub(crate) fn attributes(event: &Happened<'_>, context: &ExportContext<'_>) -> A
         names::TASK_ARTIFACT => {
             attributes.maybe(names::EVENT_TO, from).maybe(names::EVENT_TEXT, summary(event, context).as_deref())
         }
-        names::TASK_UNBLOCKED if event.because.is_some() => {
-            attributes.maybe(names::EVENT_FROM, from).maybe(names::EVENT_REASON, event.because.as_deref())
+        names::TASK_UNBLOCKED if event.derived_from.is_some() => {
+            attributes.maybe(names::EVENT_FROM, from).maybe(names::EVENT_REASON, event.derived_from.as_deref())
         }
         names::TASK_RENAMED => attributes
             .maybe(names::EVENT_FROM, from.and_then(|title| context.title(title)))
@@ -229,17 +229,17 @@ pub(crate) fn attributes(event: &Happened<'_>, context: &ExportContext<'_>) -> A
     }
 }
 
-/// What an artifact says, as privacy allows: who was asked to review is a person, all else is a title.
-fn summary<'e>(event: &'e Happened<'_>, context: &ExportContext<'_>) -> Option<Cow<'e, str>> {
+/// An artifact's summary, as privacy allows: of a review request it is a person, else a title.
+fn summary<'e>(event: &'e ExportedEvent<'_>, context: &ExportContext<'_>) -> Option<Cow<'e, str>> {
     let asked = event.from.as_deref().is_some_and(|said| said.starts_with("review requested"));
     let summary = event.to.as_deref().filter(|text| !text.is_empty());
     if asked { context.person(summary) } else { summary.and_then(|text| context.title(text)).map(Cow::Borrowed) }
 }
 
-/// What a person reads: `PROJ-123 in_progress → in_review by Ada`. `sprints` are the names of those it was in before and is
-/// in after, when they changed: an event holds their ids, which say nothing to anybody.
+/// The event as a sentence: `PROJ-123 in_progress → in_review by Ada`. `sprints` are the names of the sprints before
+/// and after, if they changed, because the event only has their ids.
 pub(crate) fn sentence(
-    event: &Happened<'_>,
+    event: &ExportedEvent<'_>,
     context: &ExportContext<'_>,
     sprints: (Option<String>, Option<String>),
 ) -> String {
@@ -259,10 +259,10 @@ pub(crate) fn sentence(
             Some(summary) => format!("{key} {change}{by}: {summary}"),
             None => format!("{key} {change}{by}"),
         },
-        (names::TASK_STATUS_CHANGED, Some(from), Some(to)) if event.because.is_some() => {
-            format!("{key} {from} → {to}, by {}", event.because.as_deref().unwrap_or_default())
+        (names::TASK_STATUS_CHANGED, Some(from), Some(to)) if event.derived_from.is_some() => {
+            format!("{key} {from} → {to}, by {}", event.derived_from.as_deref().unwrap_or_default())
         }
-        // The tool tells more statuses apart than we do: then only its own word says what changed.
+        // The tool distinguishes more statuses than the common model: only its own name shows the change.
         (names::TASK_STATUS_CHANGED, Some(from), Some(to)) if from == to => {
             format!("{key} {to}, now “{}”{by}", event.facts.native_status)
         }
@@ -287,7 +287,7 @@ impl fmt::Display for ByWhom<'_> {
     }
 }
 
-/// `sprint_changed` as words.
+/// `sprint_changed` with spaces.
 struct Spaced<'a>(&'a str);
 
 impl fmt::Display for Spaced<'_> {
@@ -306,7 +306,7 @@ mod tests {
     use crate::model::samples::artifact;
     use crate::model::samples::{facts, stored, to};
 
-    fn life() -> Vec<StoredEvent> {
+    fn timeline() -> Vec<StoredEvent> {
         let evidence = |at, kind, reference| stored(at, Change::StatusArtifact(artifact(kind, reference)));
         vec![
             stored(0, Change::Created(Box::new(facts(Status::Todo)))),
@@ -320,9 +320,9 @@ mod tests {
     }
 
     #[test]
-    fn an_artifact_is_told_and_then_what_it_came_to() {
-        let mut told = Vec::new();
-        each(&life(), |_| true, |event| told.push((event.at.0, event.place, event.name)));
+    fn an_artifact_is_followed_by_the_change_it_made() {
+        let mut events = Vec::new();
+        each(&timeline(), |_| true, |event| events.push((event.at.0, event.place, event.name)));
         let expected = [
             (0, 0, names::TASK_CREATED),
             (10, 0, names::TASK_ARTIFACT),
@@ -338,38 +338,38 @@ mod tests {
             (60, 0, names::TASK_STATUS_CHANGED),
             (60, 1, names::TASK_REOPENED),
         ];
-        assert_eq!(told, expected);
-        let of_marks: Vec<_> = marks(&life()).iter().map(|(at, _, place, _)| (at.0, *place)).collect();
-        assert_eq!(of_marks, expected.map(|(at, place, _)| (at, place)), "listing and telling agree");
+        assert_eq!(events, expected);
+        let of_marks: Vec<_> = places(&timeline()).iter().map(|(at, _, place, _)| (at.0, *place)).collect();
+        assert_eq!(of_marks, expected.map(|(at, place, _)| (at, place)), "`places` and `each` agree");
     }
 
     #[test]
-    fn sentences_say_where_a_derived_status_comes_from() {
+    fn sentences_name_the_artifact_behind_a_derived_status() {
         let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
         let config = config::parse(source, "test.yaml", &["jira"]).unwrap();
         let context = ExportContext::new(&config);
         let mut said = Vec::new();
-        each(&life(), |_| true, |event| said.push(sentence(event, &context, (None, None))));
+        each(&timeline(), |_| true, |event| said.push(sentence(event, &context, (None, None))));
         assert_eq!(said[1], "PROJ-1 commit a1: build");
         assert_eq!(said[2], "PROJ-1 todo → in_progress, by commit a1");
         assert_eq!(said[5], "PROJ-1 blocked: ci failed b2: build");
     }
 
     #[test]
-    fn a_comment_is_told_as_far_as_it_may_be_whatever_the_journal_holds() {
+    fn comments_are_exported_as_far_as_privacy_allows() {
         let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
         let mut comment = stored(10, Change::Commented(Some("Why?".into())));
         comment.event.actor = Some("Ada".into());
-        let life = [stored(0, Change::Created(Box::new(facts(Status::Todo)))), comment];
+        let timeline = [stored(0, Change::Created(Box::new(facts(Status::Todo)))), comment];
         let said = |privacy: &str| {
             let config = config::parse(&format!("{source}\n{privacy}"), "test.yaml", &["jira"]).unwrap();
             let context = ExportContext::new(&config);
             let mut said = Vec::new();
             each(
-                &life,
+                &timeline,
                 |stored| stored.event.at > Millis(0),
                 |event| {
-                    if event.may_be_told(&context) {
+                    if event.is_allowed(&context) {
                         let bare = Attributes::new().maybe(names::EVENT_ACTOR, event.actor);
                         said.push((sentence(event, &context, (None, None)), attributes(event, &context) != bare));
                     }
@@ -384,44 +384,44 @@ mod tests {
     }
 
     #[test]
-    fn sentences_name_sprints_and_what_only_the_tool_tells_apart() {
+    fn sentences_name_sprints_and_native_statuses() {
         let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
         let config = config::parse(source, "test.yaml", &["jira"]).unwrap();
         let context = ExportContext::new(&config);
-        let life = vec![
+        let timeline = vec![
             stored(0, Change::Created(Box::new(facts(Status::Todo)))),
             stored(10, Change::Sprints(vec!["4".into()])),
             stored(20, Change::Status { status: Status::Todo, native: "Ready".into() }),
         ];
-        let named = |event: &Happened<'_>| {
+        let named = |event: &ExportedEvent<'_>| {
             let of = |ids: &[SmolStr]| ids.first().map(|id| format!("Sprint {id}"));
             (of(&event.sprints_before), of(&event.facts.sprints))
         };
         let mut said = Vec::new();
-        each(&life, |_| true, |event| said.push(sentence(event, &context, named(event))));
+        each(&timeline, |_| true, |event| said.push(sentence(event, &context, named(event))));
         assert_eq!(said[1..], ["PROJ-1 sprint changed: Sprint 4", "PROJ-1 todo, now “Ready”"]);
     }
 
     #[test]
-    fn a_status_that_blocks_is_told_as_an_impediment_with_the_tasks_that_block_it() {
+    fn a_status_that_blocks_is_an_impediment_with_its_blockers() {
         let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
         let config = config::parse(source, "test.yaml", &["jira"]).unwrap();
         let context = ExportContext::new(&config);
         let on_hold = || Change::Status { status: Status::Blocked, native: "On Hold".into() };
         let link = Change::Linked { text: "is blocked by OPS-4".into(), blocker: Some("OPS-4".into()), added: true };
-        let life = vec![
+        let timeline = vec![
             stored(0, Change::Created(Box::new(facts(Status::Todo)))),
             stored(5, link),
             stored(10, on_hold()),
             stored(20, to(Status::Done)),
             stored(30, on_hold()),
         ];
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         each(
-            &life,
+            &timeline,
             |stored| stored.event.at > Millis(5),
             |event| {
-                told.push((event.place, sentence(event, &context, (None, None)), event.blocked_by.clone()));
+                events.push((event.place, sentence(event, &context, (None, None)), event.blocked_by.clone()));
             },
         );
         let say = |place, text: &str| (place, format!("PROJ-1 {text}"), Vec::<String>::new());
@@ -436,7 +436,7 @@ mod tests {
             say(1, "reopened"),
             blocked(2),
         ];
-        assert_eq!(told, expected);
-        assert_eq!(marks(&life).len(), 2 + told.len(), "listing and telling agree");
+        assert_eq!(events, expected);
+        assert_eq!(places(&timeline).len(), 2 + events.len(), "`places` and `each` agree");
     }
 }

@@ -1,7 +1,7 @@
-//! Metrics as a Prometheus scrape reads them: the text exposition format, with the names that Prometheus itself gives to
-//! OTLP metrics, so that pushed and scraped series are the same.
+//! Metrics in the Prometheus text exposition format, under the names that Prometheus itself gives to OTLP metrics, so
+//! that pushed and scraped series are equal.
 //!
-//! Source of the naming rules: the OpenTelemetry specification, "Prometheus and OpenMetrics compatibility".
+//! The naming rules are those of the OpenTelemetry specification, "Prometheus and OpenMetrics compatibility".
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, Metric, NumberDataPoint};
 
-/// The text of these metrics.
+/// The exposition of these metrics.
 pub(crate) fn text(metrics: &[Metric]) -> String {
     let mut out = String::new();
     for metric in metrics {
@@ -35,9 +35,9 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.push_str(&format!("{text}\n"));
 }
 
-/// The name that Prometheus gives to an OTLP metric: `task.blocked_age` in `s` is `task_blocked_age_seconds`; a counter ends
-/// in `_total`; `{task}` is no unit. A unit that is among the words already is not said again: `project.percent_complete` in
-/// `%` is `project_percent_complete`.
+/// The name that Prometheus gives to an OTLP metric. `task.blocked_age` in `s` becomes `task_blocked_age_seconds`; a
+/// counter ends in `_total`; `{task}` is not a unit. A unit that is part of the name already is not repeated:
+/// `project.percent_complete` in `%` becomes `project_percent_complete`.
 pub fn name(name: &str, unit: &str, is_counter: bool) -> String {
     let mut full: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
     let suffix = match unit {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scrape_reads_as_prometheus_expects() {
+    fn the_exposition_is_what_prometheus_expects() {
         let point = |value| NumberDataPoint {
             attributes: Attributes::new().text("task.title", "say \"hi\"\n").read(),
             value: Some(Number::AsDouble(value)),

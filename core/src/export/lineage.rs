@@ -1,36 +1,38 @@
-//! Where a task hangs in the tree, as of a moment: its ancestors, its root, and the anchor its spans hang under.
+//! The place of a task in the tree at a moment: its ancestors, its root, and the anchor of its spans.
 //!
-//! A root is the epic-level ancestor, or without one the topmost. When a task or any of its ancestors gets another parent,
-//! a new *episode* begins: the task goes on under a new anchor, perhaps in another root's trace, and what was exported
-//! before stays true. [`TimelineCache`] reads records once; everything else is derived.
+//! A root is the epic-level ancestor, or without one the topmost. When a task or one of its ancestors gets another
+//! parent, a new lineage period begins: the task continues under a new anchor, perhaps in another root's trace, and
+//! what was exported before stays valid. [`TimelineCache`] reads each record once; everything else is derived.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use crate::lock;
 use crate::model::error::Result;
 use crate::model::ids::{self, Role, SpanId, TraceId};
 use crate::model::sprint::SprintHistory;
 use crate::model::time::Millis;
-use crate::model::timeline::{self, Life};
+use crate::model::timeline::{self, TaskHistory};
 use crate::model::{Change, Facts, ParentRef, SmolStr, SprintRecord, TaskKey, TaskRecord, TaskType};
 use crate::store::Store;
 
-/// No real hierarchy is deeper; a loop of parents must end.
+/// The greatest depth of the tree: it ends loops of parents, and no real hierarchy is deeper.
 pub(super) const MAX_DEPTH: usize = 32;
-/// Records kept in memory at once; some 5 kB each.
+/// The number of records kept in memory, of some 5 kB each.
 const RECORDS: usize = 1_024;
-/// Lives kept in memory at once; they hold the facts after every change.
-const LIVES: usize = 128;
-/// Stances and episodes kept in memory at once; a few hundred bytes each.
-const PLACES: usize = 8_192;
-/// Added to the ordinal of an anchor whose parent's record is not known: should it become known, another anchor begins.
+/// The number of folded timelines kept in memory. They hold the facts after every change.
+const TASK_HISTORIES: usize = 128;
+/// The number of parent states and lineage periods kept in memory, of a few hundred bytes each.
+const SMALL_VALUES: usize = 8_192;
+/// Added to the ordinal of an anchor whose parent is not in the store. If the parent appears later, another anchor
+/// begins.
 const UNKNOWN_PARENT: u64 = 1 << 32;
 
-/// Records read from the store, each once.
+/// Reads from the store, each done once: records, and what is derived from them.
 pub struct TimelineCache<'a> {
     store: &'a Store,
     records: Mutex<HashMap<TaskKey, Option<Arc<TaskRecord>>>>,
-    lives: Mutex<HashMap<TaskKey, Option<Arc<Life>>>>,
+    task_histories: Mutex<HashMap<TaskKey, Option<Arc<TaskHistory>>>>,
     parent_states: Mutex<HashMap<TaskKey, Arc<[ParentState]>>>,
     periods: Mutex<HashMap<TaskKey, Arc<Vec<LineagePeriod>>>>,
     sprints: Mutex<HashMap<TaskKey, Option<Arc<SprintRecord>>>>,
@@ -38,12 +40,12 @@ pub struct TimelineCache<'a> {
 }
 
 impl<'a> TimelineCache<'a> {
-    /// An empty book over a store.
+    /// An empty cache over a store.
     pub fn new(store: &'a Store) -> Self {
         Self {
             store,
             records: Mutex::default(),
-            lives: Mutex::default(),
+            task_histories: Mutex::default(),
             parent_states: Mutex::default(),
             periods: Mutex::default(),
             sprints: Mutex::default(),
@@ -56,54 +58,66 @@ impl<'a> TimelineCache<'a> {
         self.store
     }
 
-    /// A task's record, if it is known.
+    /// A task's record, if it is in the store.
+    ///
+    /// # Errors
+    /// Those of reading the store.
     pub fn record(&self, key: &TaskKey) -> Result<Option<Arc<TaskRecord>>> {
-        if let Some(page) = open(&self.records).get(key) {
-            return Ok(page.clone());
+        if let Some(record) = lock(&self.records).get(key) {
+            return Ok(record.clone());
         }
         let record = self.store.task(key)?.map(Arc::new);
         insert(&self.records, RECORDS, key, &record);
         Ok(record)
     }
 
-    /// A sprint's record, if it is known.
+    /// A sprint's record, if it is in the store.
+    ///
+    /// # Errors
+    /// Those of reading the store.
     pub fn sprint(&self, key: &TaskKey) -> Result<Option<Arc<SprintRecord>>> {
-        if let Some(sprint) = open(&self.sprints).get(key) {
+        if let Some(sprint) = lock(&self.sprints).get(key) {
             return Ok(sprint.clone());
         }
         let sprint = self.store.sprint(key)?.map(Arc::new);
-        insert(&self.sprints, PLACES, key, &sprint);
+        insert(&self.sprints, SMALL_VALUES, key, &sprint);
         Ok(sprint)
     }
 
-    /// The episodes of a task's life, oldest first; none when it is not known.
+    /// The lineage periods of a task, oldest first; none when it is not in the store.
+    ///
+    /// # Errors
+    /// Those of reading the store.
     pub fn periods(&self, key: &TaskKey) -> Result<Arc<Vec<LineagePeriod>>> {
-        if let Some(periods) = open(&self.periods).get(key) {
+        if let Some(periods) = lock(&self.periods).get(key) {
             return Ok(periods.clone());
         }
         let periods = Arc::new(periods(self, key)?);
-        insert(&self.periods, PLACES, key, &periods);
+        insert(&self.periods, SMALL_VALUES, key, &periods);
         Ok(periods)
     }
 
-    /// What decided where a task hung, oldest first; nothing when it is not known.
+    /// The parent states of a task, oldest first; none when it is not in the store.
     fn parent_states(&self, key: &TaskKey) -> Result<Arc<[ParentState]>> {
-        if let Some(parent_states) = open(&self.parent_states).get(key) {
+        if let Some(parent_states) = lock(&self.parent_states).get(key) {
             return Ok(parent_states.clone());
         }
         let parent_states: Arc<[ParentState]> =
             self.record(key)?.map(|record| parent_states(&record)).unwrap_or_default().into();
-        insert(&self.parent_states, PLACES, key, &parent_states);
+        insert(&self.parent_states, SMALL_VALUES, key, &parent_states);
         Ok(parent_states)
     }
 
-    /// The ledger of a sprint, from everything that was ever in it.
+    /// The history of a sprint, from all tasks that were ever in it.
+    ///
+    /// # Errors
+    /// Those of reading the store.
     pub fn sprint_history(&self, key: &TaskKey) -> Result<Option<Arc<SprintHistory>>> {
-        if let Some(sprint_history) = open(&self.sprint_histories).get(key) {
+        if let Some(sprint_history) = lock(&self.sprint_histories).get(key) {
             return Ok(sprint_history.clone());
         }
         let sprint_history = self.read_sprint_history(key)?.map(Arc::new);
-        insert(&self.sprint_histories, PLACES, key, &sprint_history);
+        insert(&self.sprint_histories, SMALL_VALUES, key, &sprint_history);
         Ok(sprint_history)
     }
 
@@ -117,36 +131,45 @@ impl<'a> TimelineCache<'a> {
         Ok(Some(SprintHistory::new(&key.native_id, &sprint.facts, timelines)))
     }
 
-    /// A task's life, if it is known.
-    pub fn life(&self, key: &TaskKey) -> Result<Option<Arc<Life>>> {
-        if let Some(life) = open(&self.lives).get(key) {
-            return Ok(life.clone());
+    /// A task's folded timeline, if it is in the store.
+    ///
+    /// # Errors
+    /// Those of reading the store.
+    pub fn task_history(&self, key: &TaskKey) -> Result<Option<Arc<TaskHistory>>> {
+        if let Some(history) = lock(&self.task_histories).get(key) {
+            return Ok(history.clone());
         }
-        let life = self.record(key)?.and_then(|record| Life::new(&record.timeline)).map(Arc::new);
-        insert(&self.lives, LIVES, key, &life);
-        Ok(life)
+        let history = self.record(key)?.and_then(|record| TaskHistory::new(&record.timeline)).map(Arc::new);
+        insert(&self.task_histories, TASK_HISTORIES, key, &history);
+        Ok(history)
     }
 
-    /// The facts of a task at a moment, if it is known.
+    /// The key that the parent of a task with these facts has at a moment, if it is known.
+    pub(super) fn parent_key(&self, key: &TaskKey, facts: &Facts, at: Millis) -> Result<Option<SmolStr>> {
+        let Some(parent) = &facts.parent else { return Ok(None) };
+        let known = self.facts(&TaskKey::new(key.source.as_str(), parent.native_id.as_str()), at)?;
+        Ok(known.map(|facts| facts.key.clone()).or_else(|| parent.key.clone()))
+    }
+
+    /// The facts of a task at a moment, if it is in the store.
+    ///
+    /// # Errors
+    /// Those of reading the store.
     pub fn facts(&self, key: &TaskKey, at: Millis) -> Result<Option<Arc<Facts>>> {
-        Ok(self.life(key)?.map(|life| life.at(at).state.facts.clone()))
+        Ok(self.task_history(key)?.map(|history| history.at(at).state.facts.clone()))
     }
 }
 
-fn open<T>(shelf: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    shelf.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Keeps a value at hand; a full shelf is cleared first.
-fn insert<T: Clone>(shelf: &Mutex<HashMap<TaskKey, T>>, room: usize, key: &TaskKey, value: &T) {
-    let mut shelf = open(shelf);
-    if shelf.len() >= room {
-        shelf.clear();
+/// Adds a value to a cache. A full cache is cleared first.
+fn insert<T: Clone>(cache: &Mutex<HashMap<TaskKey, T>>, room: usize, key: &TaskKey, value: &T) {
+    let mut cache = lock(cache);
+    if cache.len() >= room {
+        cache.clear();
     }
-    shelf.insert(key.clone(), value.clone());
+    cache.insert(key.clone(), value.clone());
 }
 
-/// What decides where a task hangs, from a moment on.
+/// What decides a task's place in the tree, from a moment on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ParentState {
     from: Millis,
@@ -154,7 +177,7 @@ struct ParentState {
     parent: Option<SmolStr>,
 }
 
-/// The stances of a task, oldest first. Cheaper than its whole life, and needed of everybody above a task too.
+/// The parent states of a task, oldest first. Cheaper than folding its timeline, and needed of all its ancestors too.
 fn parent_states(record: &TaskRecord) -> Vec<ParentState> {
     let Some((facts, created)) = timeline::first(&record.timeline) else { return Vec::new() };
     let mut parent_states = vec![ParentState::of(created, facts.task_type, facts.parent.as_ref())];
@@ -166,7 +189,7 @@ fn parent_states(record: &TaskRecord) -> Vec<ParentState> {
             _ => continue,
         }
         next.from = stored.event.at;
-        // Only what holds after all facts of one millisecond counts.
+        // Only the state after all events of one millisecond counts.
         parent_states.pop_if(|last| last.from == next.from);
         parent_states.push(next);
     }
@@ -189,12 +212,15 @@ impl ParentState {
 pub struct Lineage {
     /// The task, its parent, and so on up to its root.
     pub chain: Vec<TaskKey>,
-    /// The last of the chain is only named by its child: its own record is outside what we can see.
+    /// The last of the chain is known only as somebody's parent: its own record is not in the store.
     pub root_unknown: bool,
 }
 
 impl Lineage {
     /// The lineage of a task at a moment.
+    ///
+    /// # Errors
+    /// Those of reading the store.
     pub fn at(cache: &TimelineCache<'_>, key: &TaskKey, at: Millis) -> Result<Self> {
         let mut lineage = Self { chain: Vec::new(), root_unknown: false };
         let mut next = Some(key.clone());
@@ -214,11 +240,14 @@ impl Lineage {
 
     /// The root: the epic-level ancestor, or the topmost.
     pub fn root(&self) -> &TaskKey {
-        // A lineage always holds at least the task itself.
+        // The chain always has at least the task itself.
         &self.chain[self.chain.len() - 1]
     }
 
-    /// The epic above a task, if there is one and it is not the task itself.
+    /// The epic above a task; `None` when there is none or the task is the epic.
+    ///
+    /// # Errors
+    /// Those of reading the store.
     pub fn epic<'k>(&'k self, cache: &TimelineCache<'_>, at: Millis) -> Result<Option<&'k TaskKey>> {
         let root = self.root();
         let is_epic = ParentState::at(&cache.parent_states(root)?, at).is_some_and(|parent_state| parent_state.is_epic);
@@ -226,16 +255,16 @@ impl Lineage {
     }
 }
 
-/// A stretch of a task's life with one lineage.
+/// An interval of a task's history with one lineage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineagePeriod {
     /// When it began.
     pub from: Millis,
-    /// The lineage during it.
+    /// The lineage in it.
     pub lineage: Lineage,
     /// The first part of its root's history trace.
     trace: TraceId,
-    /// The task's anchor in it.
+    /// The span id of the task's anchor in it.
     span: SpanId,
 }
 
@@ -247,13 +276,13 @@ impl LineagePeriod {
     }
 }
 
-/// The episodes of a task, oldest first.
+/// The lineage periods of a task, oldest first.
 fn periods(cache: &TimelineCache<'_>, key: &TaskKey) -> Result<Vec<LineagePeriod>> {
     let Some(created) = cache.parent_states(key)?.first().map(|first| first.from) else { return Ok(Vec::new()) };
     let mut periods = vec![LineagePeriod::new(key, 0, created, Lineage::at(cache, key, created)?)];
     let mut moment = created;
     while let Some(last) = periods.last() {
-        let Some(next) = next_turn(cache, &last.lineage, moment)? else { break };
+        let Some(next) = next_change(cache, &last.lineage, moment)? else { break };
         moment = next;
         let lineage = Lineage::at(cache, key, next)?;
         if lineage != last.lineage {
@@ -263,40 +292,43 @@ fn periods(cache: &TimelineCache<'_>, key: &TaskKey) -> Result<Vec<LineagePeriod
     Ok(periods)
 }
 
-/// The next moment after `after` at which anybody in the lineage changed parent or type.
-fn next_turn(cache: &TimelineCache<'_>, lineage: &Lineage, after: Millis) -> Result<Option<Millis>> {
+/// The next moment after `after` at which a task of the lineage changed its parent or type.
+fn next_change(cache: &TimelineCache<'_>, lineage: &Lineage, after: Millis) -> Result<Option<Millis>> {
     let mut next: Option<Millis> = None;
     for key in &lineage.chain {
         let parent_states = cache.parent_states(key)?;
-        let snapshot = parent_states.iter().skip(1).find(|parent_state| parent_state.from > after);
-        next = snapshot.map(|parent_state| parent_state.from).into_iter().chain(next).min();
+        let next_state = parent_states.iter().skip(1).find(|parent_state| parent_state.from > after);
+        next = next_state.map(|parent_state| parent_state.from).into_iter().chain(next).min();
     }
     Ok(next)
 }
 
-/// The anchor a task's spans hang under during one episode.
+/// The anchor of a task's spans during one lineage period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Anchor {
-    /// The root whose history trace it is in.
+    /// The root of its history trace.
     pub root: TaskKey,
     /// The first part of that trace.
     first: TraceId,
-    /// Its span id.
+    /// The span id.
     pub span: SpanId,
     /// The parent task's anchor, in the same trace.
     pub parent: Option<(TaskKey, SpanId)>,
-    /// The task's former anchor: the root of its trace and its span id.
+    /// The task's previous anchor: the root of its trace and its span id.
     pub former: Option<(TaskKey, SpanId)>,
 }
 
 impl Anchor {
-    /// A part of the history trace it is in.
+    /// The id of a part of its history trace.
     pub fn trace(&self, part: u32) -> TraceId {
         if part == 1 { self.first } else { ids::history_trace(&self.root, part) }
     }
 }
 
 /// The anchor of a task at a moment.
+///
+/// # Errors
+/// Those of reading the store.
 pub fn anchor(cache: &TimelineCache<'_>, key: &TaskKey, at: Millis) -> Result<Option<Anchor>> {
     let periods = cache.periods(key)?;
     let place = in_force(&periods, at);
@@ -315,18 +347,22 @@ pub fn anchor(cache: &TimelineCache<'_>, key: &TaskKey, at: Millis) -> Result<Op
     }))
 }
 
-/// The place of the episode in force at a moment; before the first, the first.
+/// The index of the period in force at a moment; before the first, the first.
 fn in_force(periods: &[LineagePeriod], at: Millis) -> usize {
     periods.partition_point(|period| period.from <= at).max(1) - 1
 }
 
-/// The parent's anchor at a moment; a parent that is not known has none, and the task stands at the top of its trace.
+/// The parent's anchor at a moment. A parent that is not in the store has none, and the task is at the top of its
+/// trace.
 fn parent_anchor(cache: &TimelineCache<'_>, parent: &TaskKey, at: Millis) -> Result<Option<(TaskKey, SpanId)>> {
     let periods = cache.periods(parent)?;
     Ok(periods.get(in_force(&periods, at)).map(|period| (parent.clone(), period.span)))
 }
 
-/// Where a task's spans are now: the trace of its root (in the part being filled) and its anchor there.
+/// Where a task's spans go now: the trace of its root (the part being filled) and its anchor there.
+///
+/// # Errors
+/// Those of reading the store.
 pub fn current(cache: &TimelineCache<'_>, key: &TaskKey) -> Result<Option<(TraceId, SpanId)>> {
     let Some(anchor) = anchor(cache, key, Millis(i64::MAX))? else { return Ok(None) };
     let part = super::parts::current(cache.store(), &anchor.root)?;
@@ -372,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn the_root_is_the_epic_and_an_initiative_above_it_is_not() {
+    fn the_root_is_the_epic_and_not_an_initiative_above_it() {
         let (_dir, store) = store(&[
             task("initiative", TaskType::Epic, None, &[]),
             task("epic", TaskType::Epic, Some("initiative"), &[]),
@@ -390,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_parent_begins_an_episode_for_everybody_below() {
+    fn a_new_parent_begins_a_period_for_all_tasks_below() {
         let (_dir, store) = store(&[
             task("e1", TaskType::Epic, None, &[]),
             task("e2", TaskType::Epic, None, &[]),
@@ -409,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn an_anchor_under_an_unknown_parent_is_another_once_the_parent_is_known() {
+    fn an_anchor_changes_once_an_unknown_parent_appears() {
         let story = || task("story", TaskType::Story, Some("e1"), &[]);
         let key = TaskKey::new("jira", "story");
         let (_dir, before) = store(&[story()]);

@@ -1,11 +1,12 @@
-//! Telling the logs backend: every event, oldest first.
+//! The export of logs: every event, oldest first.
 //!
-//! A record has the event's own time as time and observed time: a fresh observed time would defeat Loki's removal of
-//! duplicates. Records older than an hour go to a stream of their own (`replay=backfill`), because one live line closes a
-//! stream for anything much older.
+//! A record has the event's time as its time and as its observed time, because a new observed time would defeat Loki's
+//! deduplication. Records older than an hour go to a stream of their own (`replay=backfill`), because one live line
+//! closes a stream for anything much older.
 //!
-//! Oldest first means jumping from task to task. So what is to be sent is first listed as [`Ticket`]s, small and sorted,
-//! and then made into records a window at a time: within a window each task is told once, and only a window is in memory.
+//! Oldest first means jumping from task to task. So the records to send are first listed as [`PendingRecord`]s, which
+//! are small and sorted, and then rendered window by window: each task is folded once per window, and only one window
+//! is in memory.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +14,12 @@ use bytes::Bytes;
 use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 
 use super::context::{ExportContext, ResourceKey};
-use super::events::{self, Happened};
+use super::events::{self, ExportedEvent};
 use super::lineage::{self, TimelineCache};
 use super::message::{self, Attributes, Record};
-use super::{Plan, Replayer, Sent, render};
+use super::plan::{Plan, Sent};
+use super::render;
+use super::sender::Sender;
 use crate::export::otlp::{Batch, MAX_BATCH_BYTES, Signal};
 use crate::model::error::Result;
 use crate::model::ids::{self, Role, SpanId, TraceId};
@@ -27,22 +30,23 @@ use crate::model::totals::points;
 use crate::model::{SmolStr, SprintRecord, StoredEvent, TaskKey, TaskRecord};
 use crate::store::{Item, Position};
 
-/// Records a request.
+/// The most records in a request.
 const BATCH_RECORDS: usize = 1_000;
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
-/// Records made at once, some 400 bytes each. A task is told anew in each window it reaches into.
+/// The number of records rendered at once, of some 400 bytes each. A task is folded again for each window that has
+/// events of it.
 const WINDOW: usize = 16 * BATCH_RECORDS;
 
-/// One record to send: when, which fact, which of its events, and whose.
+/// A record to send: when, which stored event, which of its exported events, and whose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Ticket {
+struct PendingRecord {
     at: Millis,
     id: u64,
     place: u8,
     owner: u32,
 }
 
-impl Ticket {
+impl PendingRecord {
     fn order(self) -> Vec<u8> {
         let mut order = (self.at.0.cast_unsigned() ^ (1 << 63)).to_be_bytes().to_vec();
         order.extend(self.id.to_be_bytes());
@@ -51,9 +55,9 @@ impl Ticket {
     }
 }
 
-/// Work on one source's logs.
+/// The export of one source's logs.
 pub(super) struct Logs<'a> {
-    replayer: &'a Replayer<'a>,
+    sender: &'a Sender<'a>,
     source: &'a str,
     plan: &'a Plan,
     context: ExportContext<'a>,
@@ -62,19 +66,19 @@ pub(super) struct Logs<'a> {
     owners: Vec<Item>,
 }
 
-/// The encoded records of one ticket, each with its resource.
+/// The encoded records of one pending record, each with its resource.
 type Records = Vec<(ResourceKey, Bytes)>;
 
 impl<'a> Logs<'a> {
-    /// Tells everything a source has for the logs backend.
+    /// Exports everything new of a source.
     pub(super) async fn run(
-        replayer: &'a Replayer<'a>,
+        sender: &'a Sender<'a>,
         cache: &'a TimelineCache<'a>,
         source: &'a str,
         plan: &'a Plan,
         sent: &mut Sent,
     ) -> Result<()> {
-        let store = replayer.store;
+        let store = sender.store;
         let mut position =
             if plan.again.is_some() { Position::default() } else { store.position(Signal::Logs, source)? };
         let upto = position.upto.unwrap_or(store.sealed(source)?);
@@ -82,67 +86,67 @@ impl<'a> Logs<'a> {
             return Ok(());
         }
         let mut work = Self {
-            replayer,
+            sender,
             source,
             plan,
-            context: ExportContext::new(replayer.config),
+            context: ExportContext::new(sender.config),
             cache,
             now: plan.now,
             owners: Vec::new(),
         };
-        let tickets = work.tickets(position.done + 1..=upto)?;
+        let pending = work.pending(position.done + 1..=upto)?;
         let start =
-            position.after.as_ref().map_or(0, |after| tickets.partition_point(|ticket| ticket.order() <= *after));
-        for window in tickets[start..].chunks(WINDOW) {
+            position.after.as_ref().map_or(0, |after| pending.partition_point(|ticket| ticket.order() <= *after));
+        for window in pending[start..].chunks(WINDOW) {
             let mut records = work.records(window)?.into_iter();
             let mut rest = window;
             while !rest.is_empty() {
                 let (batch, taken) = work.batch(&mut records);
-                sent.logs += replayer.send(source, batch).await?;
+                sent.logs += sender.send(source, batch).await?;
                 rest = &rest[taken..];
             }
             position.upto = Some(upto);
             position.after = window.last().map(|ticket| ticket.order());
-            work.keep(&position)?;
+            work.save_position(&position)?;
         }
-        work.keep(&Position { done: upto, upto: None, after: None })
+        work.save_position(&Position { done: upto, upto: None, after: None })
     }
 
-    fn keep(&self, position: &Position) -> Result<()> {
+    fn save_position(&self, position: &Position) -> Result<()> {
         if self.plan.again.is_some() {
             return Ok(());
         }
-        let mut transaction = self.replayer.store.begin()?;
+        let mut transaction = self.sender.store.begin()?;
         transaction.put_position(Signal::Logs, self.source, position)?;
         transaction.commit().map(drop)
     }
 
-    /// Everything to send, oldest first.
-    fn tickets(&mut self, seqs: std::ops::RangeInclusive<u64>) -> Result<Vec<Ticket>> {
-        let horizon = self.replayer.horizon(self.plan);
+    /// The records to send, oldest first.
+    fn pending(&mut self, seqs: std::ops::RangeInclusive<u64>) -> Result<Vec<PendingRecord>> {
+        let horizon = self.sender.horizon(self.plan);
         let mut items: Vec<Item> = Vec::new();
-        self.replayer.each_changed(Signal::Logs, self.source, &seqs, self.plan, |item| {
+        self.sender.each_changed(Signal::Logs, self.source, &seqs, self.plan, |item| {
             items.push(item);
             Ok(())
         })?;
         items.sort();
         items.dedup();
-        let mut tickets = Vec::new();
+        let mut pending = Vec::new();
         for item in items {
             let owner = u32::try_from(self.owners.len()).unwrap_or(u32::MAX);
             let fresh = match &item {
-                Item::Task(key) => self.cache.record(key)?.map(|record| task_tickets(&record, &seqs, owner)),
-                Item::Sprint(key) => self.cache.sprint(key)?.map(|sprint| sprint_tickets(&sprint, &seqs, owner)),
+                Item::Task(key) => self.cache.record(key)?.map(|record| task_pending(&record, &seqs, owner)),
+                Item::Sprint(key) => self.cache.sprint(key)?.map(|sprint| sprint_pending(&sprint, &seqs, owner)),
             };
-            let wanted = |ticket: &Ticket| ticket.at >= horizon && self.plan.wants(ticket.at);
-            tickets.extend(fresh.unwrap_or_default().into_iter().filter(wanted));
+            let wanted = |ticket: &PendingRecord| ticket.at >= horizon && self.plan.includes(ticket.at);
+            pending.extend(fresh.unwrap_or_default().into_iter().filter(wanted));
             self.owners.push(item);
         }
-        tickets.sort_unstable();
-        Ok(tickets)
+        pending.sort_unstable();
+        Ok(pending)
     }
 
-    /// The next batch, and how many tickets it took.
+    /// The next batch, and the number of pending records in it.
     fn batch(&self, records: &mut std::vec::IntoIter<Records>) -> (Batch, usize) {
         let mut streams: BTreeMap<ResourceKey, Vec<Bytes>> = BTreeMap::new();
         let (mut bytes, mut taken) = (0, 0);
@@ -163,8 +167,8 @@ impl<'a> Logs<'a> {
         (batch, taken)
     }
 
-    /// The records of a window of tickets, in their order. Each task is told once.
-    fn records(&self, window: &[Ticket]) -> Result<Vec<Records>> {
+    /// The records of a window, in its order. Each task is folded once.
+    fn records(&self, window: &[PendingRecord]) -> Result<Vec<Records>> {
         let mut by_owner: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
         for (place, ticket) in window.iter().enumerate() {
             by_owner.entry(ticket.owner).or_default().push(place);
@@ -182,15 +186,21 @@ impl<'a> Logs<'a> {
             }
         }
         for (ticket, of_one) in window.iter().zip(&mut records) {
-            of_one.retain(|(resource, _)| self.plan.wants_project(&resource.project_id));
+            of_one.retain(|(resource, _)| self.plan.includes_project(&resource.project_id));
             let backfill = self.now.0 - ticket.at.0 > HOUR;
             of_one.iter_mut().for_each(|(resource, _)| resource.backfill = backfill);
         }
         Ok(records)
     }
 
-    /// Tells a task's events that are at these `places` of the window.
-    fn task_records(&self, key: &TaskKey, window: &[Ticket], places: &[usize], into: &mut [Records]) -> Result<()> {
+    /// Renders a task's events at these `places` of the window.
+    fn task_records(
+        &self,
+        key: &TaskKey,
+        window: &[PendingRecord],
+        places: &[usize],
+        into: &mut [Records],
+    ) -> Result<()> {
         let Some(task) = self.cache.record(key)? else { return Ok(()) };
         let spans = spans(self.cache, key)?;
         let mut asked: Vec<(u64, u8, usize)> =
@@ -202,8 +212,8 @@ impl<'a> Logs<'a> {
         };
         let mut outcome = Ok(());
         events::each(&task.timeline, wanted, |event| {
-            let told = (event.id.0, event.place);
-            let Some((_, _, place)) = asked.get(first(told)).filter(|(id, place, _)| (*id, *place) == told) else {
+            let wanted = (event.id.0, event.place);
+            let Some((_, _, place)) = asked.get(first(wanted)).filter(|(id, place, _)| (*id, *place) == wanted) else {
                 return;
             };
             match self.event_records(key, event, &spans) {
@@ -214,8 +224,8 @@ impl<'a> Logs<'a> {
         outcome
     }
 
-    fn event_records(&self, key: &TaskKey, event: &Happened<'_>, spans: &[Interval]) -> Result<Records> {
-        if !event.may_be_told(&self.context) {
+    fn event_records(&self, key: &TaskKey, event: &ExportedEvent<'_>, spans: &[Interval]) -> Result<Records> {
+        if !event.is_allowed(&self.context) {
             return Ok(Records::new());
         }
         let attributes = Attributes::new()
@@ -240,7 +250,7 @@ impl<'a> Logs<'a> {
         Ok(records)
     }
 
-    /// What people call these sprints; none when there are none.
+    /// The names of these sprints; `None` when there are none.
     fn sprint_names(&self, key: &TaskKey, ids: &[SmolStr]) -> Result<Option<String>> {
         let name = |id: &SmolStr| -> Result<String> {
             let known = self.cache.sprint(&TaskKey::new(key.source.as_str(), id.as_str()))?;
@@ -250,8 +260,8 @@ impl<'a> Logs<'a> {
         Ok((!named.is_empty()).then(|| named.join(", ")))
     }
 
-    /// A task that entered or left a running sprint changed its scope.
-    fn scope_changes(&self, key: &TaskKey, event: &Happened<'_>, span: Option<&Interval>) -> Result<Vec<Bytes>> {
+    /// The records for changes of scope: the task entered or left a running sprint.
+    fn scope_changes(&self, key: &TaskKey, event: &ExportedEvent<'_>, span: Option<&Interval>) -> Result<Vec<Bytes>> {
         let change = crate::model::Change::Sprints(event.facts.sprints.clone());
         let mut records = Vec::new();
         for (sprint, entered) in crate::model::sprint::membership_changes(&event.sprints_before, &change) {
@@ -273,7 +283,7 @@ impl<'a> Logs<'a> {
         Ok(records)
     }
 
-    fn sprint_record(&self, ticket: Ticket, key: &TaskKey) -> Result<Option<(ResourceKey, Bytes)>> {
+    fn sprint_record(&self, ticket: PendingRecord, key: &TaskKey) -> Result<Option<(ResourceKey, Bytes)>> {
         let Some(sprint) = self.cache.sprint(key)? else { return Ok(None) };
         let Some(sprint_history) = self.cache.sprint_history(key)? else { return Ok(None) };
         let (facts, tally) = (&sprint.facts, sprint_history.at(ticket.at));
@@ -297,16 +307,16 @@ impl<'a> Logs<'a> {
     }
 }
 
-/// From when on which span holds what happened.
+/// A span and the start of the interval in which events belong to it.
 type Interval = (Millis, TraceId, SpanId);
 
-/// The span that each stretch of a task's life belongs to: its phase, or when it was finished, the finished task.
+/// The span of each interval of a task's history: the phase or, once it was finished, the finished task.
 fn spans(cache: &TimelineCache<'_>, key: &TaskKey) -> Result<Vec<Interval>> {
     let mut spans = Vec::new();
     let mut cycle = 0;
     let Some(record) = cache.record(key)? else { return Ok(spans) };
-    for (from, until, status) in timeline::stretches(&record.timeline) {
-        // A span hangs where its task was when it ended: a finished task when it was finished, whatever became of it.
+    for (from, until, status) in timeline::phase_intervals(&record.timeline) {
+        // A span is in the trace of the task's root at the span's end. A finished task's span ends when it was finished.
         let (span, ended) = if status.is_finished() {
             cycle += 1;
             (ids::span(key, Role::Task, cycle), from)
@@ -323,17 +333,17 @@ fn spans(cache: &TimelineCache<'_>, key: &TaskKey) -> Result<Vec<Interval>> {
 const STARTED: u8 = 0;
 const CLOSED: u8 = 1;
 
-fn task_tickets(record: &TaskRecord, seqs: &std::ops::RangeInclusive<u64>, owner: u32) -> Vec<Ticket> {
-    let fresh = events::marks(&record.timeline).into_iter().filter(|(_, _, _, seq)| seqs.contains(seq));
-    fresh.map(|(at, id, place, _)| Ticket { at, id: id.0, place, owner }).collect()
+fn task_pending(record: &TaskRecord, seqs: &std::ops::RangeInclusive<u64>, owner: u32) -> Vec<PendingRecord> {
+    let fresh = events::places(&record.timeline).into_iter().filter(|(_, _, _, seq)| seqs.contains(seq));
+    fresh.map(|(at, id, place, _)| PendingRecord { at, id: id.0, place, owner }).collect()
 }
 
-fn sprint_tickets(sprint: &SprintRecord, seqs: &std::ops::RangeInclusive<u64>, owner: u32) -> Vec<Ticket> {
+fn sprint_pending(sprint: &SprintRecord, seqs: &std::ops::RangeInclusive<u64>, owner: u32) -> Vec<PendingRecord> {
     let fresh = |seq: Option<u64>| seq.is_some_and(|seq| seqs.contains(&seq));
     let started = sprint.facts.start.filter(|_| fresh(sprint.started_seq)).map(|at| (at, STARTED));
     let over = sprint.facts.completed.or(sprint.facts.end);
     let closed = over.filter(|_| fresh(sprint.closed_seq)).map(|at| (at, CLOSED));
-    started.into_iter().chain(closed).map(|(at, place)| Ticket { at, id: 0, place, owner }).collect()
+    started.into_iter().chain(closed).map(|(at, place)| PendingRecord { at, id: 0, place, owner }).collect()
 }
 
 fn record(at: Millis, name: &str, body: &str, attributes: Attributes, span: Option<&Interval>) -> Bytes {

@@ -1,9 +1,9 @@
-//! OTLP messages as they go on the wire: attributes, spans and log records, encoded as they are told.
+//! OTLP messages: attributes, spans and log records, encoded while they are rendered.
 //!
-//! A history has some ten attributes for every fact in it. As structs of `opentelemetry-proto` each would be three
-//! allocations, walked twice to be encoded; here it is a few bytes more in a buffer. The numbers of the fields are those of
-//! opentelemetry-proto 1.x, and the tests read with that crate what is written here. Values over 2,000 bytes are cut,
-//! visibly, before a backend cuts them silently.
+//! A history has some ten attributes per event. As structs of `opentelemetry-proto` each would be three allocations,
+//! traversed twice for encoding; here it is a few more bytes in a buffer. The field numbers are those of
+//! opentelemetry-proto 1.x, and the tests decode the messages with that crate. Values over 2,000 bytes are cut visibly,
+//! before a backend cuts them silently.
 
 use std::borrow::Cow;
 
@@ -21,9 +21,9 @@ use crate::model::ids::{SpanId, TraceId};
 use crate::model::semconv as names;
 use crate::model::time::Millis;
 
-/// Tempo cuts attribute values at 2,048 bytes without a word.
+/// Tempo silently cuts attribute values at 2,048 bytes.
 const MAX_VALUE_BYTES: usize = 2_000;
-/// What most lists of attributes stay below.
+/// Enough for most lists of attributes.
 const USUAL_BYTES: usize = 256;
 
 /// The fields of `KeyValue`.
@@ -32,7 +32,7 @@ mod pair {
     pub(super) const VALUE: u32 = 2;
 }
 
-/// The fields of `AnyValue`, and the one of `ArrayValue`.
+/// The fields of `AnyValue`, and that of `ArrayValue`.
 mod value {
     pub(super) const TEXT: u32 = 1;
     pub(super) const FLAG: u32 = 2;
@@ -42,7 +42,7 @@ mod value {
     pub(super) const MEMBER: u32 = 1;
 }
 
-/// Which message has attributes: in each their field has another number.
+/// The message that has the attributes: the field number differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// `Resource`.
@@ -62,7 +62,7 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
-    /// The number of the field. All are below 16, so that its key is one byte.
+    /// The field number. All are below 16, so that the field's key is one byte.
     const fn tag(self) -> u8 {
         match self {
             Self::Resource => 1,
@@ -74,15 +74,15 @@ impl Owner {
         }
     }
 
-    /// The key of the field, on the wire.
+    /// The field's key on the wire.
     const fn key(self) -> u8 {
         self.tag() << 3 | 2
     }
 }
 
-/// A list of attributes under construction; absent values leave nothing.
+/// A list of attributes under construction. Absent values add nothing.
 ///
-/// It holds them as those of a `Resource`; [`Attributes::write`] makes them another message's.
+/// The bytes are the attributes of a `Resource`; [`Attributes::write`] turns them into those of another message.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Attributes(Vec<u8>);
 
@@ -91,7 +91,7 @@ impl Attributes {
         Self(Vec::with_capacity(USUAL_BYTES))
     }
 
-    /// With room for this many bytes, where it is known that there will be many.
+    /// With this capacity in bytes, for long lists.
     pub(crate) fn with_room(bytes: usize) -> Self {
         Self(Vec::with_capacity(bytes))
     }
@@ -161,7 +161,7 @@ impl Attributes {
         }
     }
 
-    /// These, and then those.
+    /// These attributes followed by `more`.
     pub(crate) fn and(mut self, more: &Self) -> Self {
         self.0.extend_from_slice(&more.0);
         self
@@ -184,13 +184,13 @@ impl Attributes {
         self.0.into()
     }
 
-    /// Them as the structs of `opentelemetry-proto`, for whoever reads them again.
+    /// These attributes as structs of `opentelemetry-proto`.
     pub(crate) fn read(&self) -> Vec<KeyValue> {
         Resource::decode(self.0.as_slice()).unwrap_or_default().attributes
     }
 }
 
-/// What a text takes as an `AnyValue`.
+/// The size of a text as an `AnyValue`.
 fn text_len(text: &str) -> usize {
     field_len(value::TEXT, text.len())
 }
@@ -214,11 +214,11 @@ pub(crate) fn cut(text: &str) -> Cow<'_, str> {
 pub(crate) enum Outcome {
     /// `OK`.
     Done,
-    /// `ERROR`, with why.
+    /// `ERROR`, with the reason.
     Blocked(String),
 }
 
-/// A link to another span, and what it means.
+/// A link to another span, and its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Link {
     pub(crate) trace: TraceId,
@@ -241,7 +241,7 @@ impl Events {
     }
 }
 
-/// A span before it has a trace.
+/// A span that is not in a trace yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) id: SpanId,
@@ -256,7 +256,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// A span with nothing said of it yet.
+    /// A span without attributes, events and links.
     pub(crate) fn new(id: SpanId, name: impl Into<String>, start: Millis, end: Millis) -> Self {
         Self {
             id,
@@ -271,7 +271,7 @@ impl Span {
         }
     }
 
-    /// Encodes it, field by field as `trace.proto` numbers them; its trace is still to come.
+    /// Encodes the span, field by field as `trace.proto` numbers them. The trace id is filled in later.
     pub(crate) fn encode(&self) -> Traceless {
         let room = Traceless::HEAD + 64 + self.name.len() + self.attributes.0.len() + self.events.0.len();
         let mut to = Vec::with_capacity(room + self.links.len() * 64);
@@ -319,20 +319,20 @@ impl Outcome {
     }
 }
 
-/// An encoded span that wants only its trace, which lies in front.
+/// An encoded span that lacks only its trace id, at the front.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Traceless(Vec<u8>);
 
 impl Traceless {
-    /// What the field of the trace takes: key, length and id.
+    /// The size of the trace id's field: key, length and id.
     const HEAD: usize = 18;
 
-    /// What the span takes besides its trace.
+    /// The size of the span without its trace id.
     pub(crate) fn own_len(&self) -> usize {
         self.0.len() - Self::HEAD
     }
 
-    /// The span, in its trace.
+    /// The span in its trace.
     pub(crate) fn into_trace(mut self, trace: TraceId) -> Bytes {
         self.0[2..Self::HEAD].copy_from_slice(&trace.0);
         self.0.into()
@@ -341,12 +341,12 @@ impl Traceless {
 
 /// A log record.
 pub(crate) struct Record<'a> {
-    /// When it happened; the observed time as well.
+    /// When it happened; also the observed time.
     pub(crate) at: Millis,
     pub(crate) severity: SeverityNumber,
-    /// The event's name, also given as an attribute because Loki drops the field.
+    /// The event's name. Also written as an attribute, because Loki drops the field.
     pub(crate) name: &'a str,
-    /// What a person reads.
+    /// A sentence for people.
     pub(crate) body: &'a str,
     pub(crate) attributes: Attributes,
     /// The span it belongs to.
@@ -376,7 +376,7 @@ impl Record<'_> {
     }
 }
 
-/// The scope of everything replayed, encoded.
+/// The encoded instrumentation scope of everything exported.
 pub(crate) fn scope() -> Bytes {
     let scope = InstrumentationScope {
         name: names::SCOPE.to_owned(),
@@ -386,7 +386,7 @@ pub(crate) fn scope() -> Bytes {
     scope.encode_to_vec().into()
 }
 
-/// A `NumberDataPoint`'s time and value, encoded: a year of history is a million of them.
+/// The encoded time and value of a `NumberDataPoint`. A year of history has a million of them.
 pub(crate) fn number_point(at: Millis, value: f64) -> [u8; 18] {
     let mut point = [0; 18];
     let (time, number) = point.split_at_mut(9);
@@ -415,7 +415,7 @@ mod tests {
         pair(key, Value::StringValue(text.to_owned()))
     }
 
-    /// Attributes of every kind, and what a reader shall find.
+    /// Attributes of every kind, and what decoding must give.
     fn every_kind() -> (Attributes, Vec<KeyValue>) {
         let long = "long ".repeat(60);
         let attributes = Attributes::new()
@@ -448,14 +448,14 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_finds_every_attribute() {
+    fn attributes_can_be_decoded() {
         let (attributes, read) = every_kind();
         assert_eq!(attributes.read(), read);
         assert_eq!(Resource::decode(attributes.into_resource()).unwrap().attributes, read);
     }
 
     #[test]
-    fn a_reader_finds_everything_of_a_span() {
+    fn a_span_can_be_decoded() {
         let (attributes, read) = every_kind();
         let (trace, id, parent) = (TraceId([7; 16]), SpanId([8; 8]), SpanId([9; 8]));
         let mut events = Events::default();
@@ -507,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_finds_everything_of_a_log_record() {
+    fn a_log_record_can_be_decoded() {
         let (attributes, mut read) = every_kind();
         read.push(text(names::EVENT_NAME, "task.blocked"));
         let record = Record {
@@ -534,7 +534,7 @@ mod tests {
     }
 
     #[test]
-    fn long_values_are_cut_visibly_and_between_characters() {
+    fn long_values_are_cut_visibly_at_a_character_boundary() {
         let text = "ü".repeat(3_000);
         let short = cut(&text);
         assert!(short.len() <= MAX_VALUE_BYTES && short.ends_with('…'));
@@ -542,7 +542,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_finds_time_and_value_of_a_point() {
+    fn a_number_point_can_be_decoded() {
         let point = NumberDataPoint::decode(number_point(Millis(1_500), -2.5).as_slice()).unwrap();
         assert_eq!(
             (point.time_unix_nano, point.value),

@@ -1,8 +1,8 @@
-//! Telling the metrics backend: the history grid up to now, then now. Values come from [`super::board`]; here they become
-//! OTLP, in requests that ascend in time.
+//! The export of metrics: the history grid up to now, then now. The values come from [`super::series`]; here they
+//! become OTLP, in requests that ascend in time.
 //!
-//! How far the grid was told is kept per project, after the backend took it: so a service that was down fills the gap, and
-//! nothing is told twice with another value. The grid goes no further than its sources were heard.
+//! How far the grid was exported is stored per project, after the backend accepted it. So a service that was down fills
+//! the gap, and no point is sent twice with different values. The grid goes no further than its sources were read.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -19,27 +19,29 @@ use prost::Message;
 use super::context::{ExportContext, ResourceKey};
 use super::lineage::TimelineCache;
 use super::message::{self, Attributes, Owner};
+use super::plan::{Plan, Sent};
+use super::sender::Sender;
 use super::series::{self, Axis, FLOW_WINDOW, Line, ProjectSeries};
-use super::{Plan, Replayer, Sent};
 use crate::export::otlp::{Batch, Heading, Kind, MAX_BATCH_BYTES, Signal};
 use crate::model::error::Result;
 use crate::model::semconv::{self as names, Instrument};
+use crate::model::sprint::Tally;
 use crate::model::time::{DAY, Millis};
-use crate::model::timeline::Life;
+use crate::model::timeline::TaskHistory;
 use crate::model::totals::{self, BOUNDS, Histogram, points};
 use crate::model::{Facts, SmolStr, SprintRecord, SprintState, Status, TaskKey, TaskRecord, TaskType};
 use crate::store::Store;
 
-/// A request is full once it holds this much: small requests are soon forgotten.
+/// A request is full at this size. Small requests need little memory.
 const BATCH_BYTES: usize = MAX_BATCH_BYTES / 4;
-/// About what a moment adds to its points: a resource, and what each metric is called.
+/// The approximate overhead of a moment: a resource, and the heading of each metric.
 const MOMENT_BYTES: usize = 4_000;
-/// A closed sprint's numbers are repeated in every "now" for this long.
+/// The numbers of a closed sprint are repeated in every "now" for this long.
 const CLOSED_FOR: i64 = 30 * DAY;
-/// The group of notes that says how far each project's metrics were told.
-const TOLD: &str = "metrics";
+/// The metadata group that holds how far each project's metrics were exported.
+const METADATA_GROUP: &str = "metrics";
 
-/// A stream of points of one metric: its attributes and its values by moment.
+/// A series of points of one metric: its attributes, and its values by moment.
 struct Points {
     metric: names::Metric,
     attributes: Attributes,
@@ -52,8 +54,8 @@ enum Values {
     Histograms(Vec<(Millis, Histogram)>),
 }
 
-/// How old something was at some moments of an axis, in seconds: counted when it is told, because there is one of these for
-/// every blocked stretch of a history.
+/// The age of something at some moments of an axis, in seconds. Computed while it is sent, because there is one for
+/// every blocked interval of a history.
 struct Ages {
     since: Millis,
     moments: Arc<[Millis]>,
@@ -75,67 +77,68 @@ pub(crate) struct ProjectMetrics {
     series: Vec<Points>,
 }
 
-/// Tells the metrics backend everything up to `now`.
+/// Exports the metrics of every project up to `plan.now`.
 pub(super) async fn run(
-    replayer: &Replayer<'_>,
+    sender: &Sender<'_>,
     cache: &TimelineCache<'_>,
     plan: &Plan,
     sent: &mut BTreeMap<String, Sent>,
 ) -> Result<()> {
     let now = plan.now;
-    let context = ExportContext::new(replayer.config);
-    let step = i64::try_from(replayer.config.export.history_step.as_millis()).unwrap_or(DAY).max(1);
-    let heard = heard(replayer.store, &context, now)?;
+    let context = ExportContext::new(sender.config);
+    let step = i64::try_from(sender.config.export.history_step.as_millis()).unwrap_or(DAY).max(1);
+    let read_until = read_until(sender.store, &context, now)?;
     let axis_of = |project: &str| -> Result<Axis> {
-        let told: Option<Millis> = if plan.again.is_some() { None } else { replayer.store.metadata(TOLD, project)? };
-        let first = replayer.first_moment(plan)?;
-        let heard = heard.get(project).copied().unwrap_or(now);
-        Ok(Axis::new(Some(told.unwrap_or(first).max(first).min(now)), step, heard, now))
+        let exported: Option<Millis> =
+            if plan.again.is_some() { None } else { sender.store.metadata(METADATA_GROUP, project)? };
+        let first = sender.first_moment(plan)?;
+        let read_until = read_until.get(project).copied().unwrap_or(now);
+        Ok(Axis::new(Some(exported.unwrap_or(first).max(first).min(now)), step, read_until, now))
     };
     let again = plan.again.is_some();
     let projects = collect(cache, &context, now, &axis_of, again)?;
     for project in projects {
-        if !plan.wants_project(&project.project_id) {
+        if !plan.includes_project(&project.project_id) {
             continue;
         }
         let project_id = project.project_id.clone();
         let resource = context.resource(&ExportContext::project_key(&project_id));
         let mut packer = Packer::new(resource, project.series);
         while let Some(batch) = packer.next() {
-            sent.entry(project_id.clone()).or_default().points += replayer.send(&project_id, batch).await?;
+            sent.entry(project_id.clone()).or_default().points += sender.send(&project_id, batch).await?;
         }
         if !again {
-            note_told(replayer.store, &project_id, heard.get(&project_id).copied().unwrap_or(now))?;
+            save_exported_until(sender.store, &project_id, read_until.get(&project_id).copied().unwrap_or(now))?;
         }
     }
     Ok(())
 }
 
-/// How far each project is known: as far as all of its sources were heard. What a source that is away has not told yet would
-/// be missing from the history for good.
-fn heard(store: &Store, context: &ExportContext<'_>, now: Millis) -> Result<BTreeMap<String, Millis>> {
-    let mut heard = BTreeMap::new();
+/// How far each project's sources have been read: the earliest of them. Exporting beyond that would publish a history
+/// without the changes that a source has yet to return, and it cannot be corrected.
+fn read_until(store: &Store, context: &ExportContext<'_>, now: Millis) -> Result<BTreeMap<String, Millis>> {
+    let mut read_until = BTreeMap::new();
     for (source, native, _) in store.totals()? {
         if context.config.sources.iter().all(|configured| configured.name != source) {
             continue;
         }
-        let upto = store.source_status(&source)?.heard.map_or(now, |heard| heard.min(now));
-        heard
+        let upto = store.source_status(&source)?.heard.map_or(now, |until| until.min(now));
+        read_until
             .entry(context.project_id(&source, &native))
             .and_modify(|known: &mut Millis| *known = upto.min(*known))
             .or_insert(upto);
     }
-    Ok(heard)
+    Ok(read_until)
 }
 
-/// Keeps how far a project's grid was told.
-fn note_told(store: &Store, project_id: &str, upto: Millis) -> Result<()> {
-    let known: Option<Millis> = store.metadata(TOLD, project_id)?;
+/// Stores how far a project's grid was exported.
+fn save_exported_until(store: &Store, project_id: &str, upto: Millis) -> Result<()> {
+    let known: Option<Millis> = store.metadata(METADATA_GROUP, project_id)?;
     if known.is_some_and(|known| known >= upto) {
         return Ok(());
     }
     let mut transaction = store.begin()?;
-    transaction.put_metadata(TOLD, project_id, &upto)?;
+    transaction.put_metadata(METADATA_GROUP, project_id, &upto)?;
     transaction.commit().map(drop)
 }
 
@@ -154,7 +157,7 @@ pub(crate) fn now(store: &Store, context: &ExportContext<'_>, now: Millis) -> Re
         .collect())
 }
 
-/// Counts every project's tasks and sprints on its axis.
+/// Computes every project's series, from its tasks and sprints.
 fn collect(
     cache: &TimelineCache<'_>,
     context: &ExportContext<'_>,
@@ -170,32 +173,17 @@ fn collect(
     let open = store.open_tasks(None).count();
     let with_info = open <= context.config.export.task_info_limit;
     let mut place = |key: &TaskKey, record: &TaskRecord| -> Result<()> {
-        let Some(life) = Life::new(&record.timeline) else { return Ok(()) };
-        place(&mut all_series, context, key, &life, &record.url);
-        let snapshot = life.at(now);
-        if snapshot.state.deleted.is_none()
-            && !snapshot.state.facts.status.is_finished()
-            && let Some((project, series)) =
-                open_task(cache, context, key, &record.url, &snapshot.state.facts, now, with_info)?
-        {
+        let Some(history) = TaskHistory::new(&record.timeline) else { return Ok(()) };
+        place(&mut all_series, context, key, &history, &record.url);
+        let snapshot = history.at(now);
+        if snapshot.state.deleted.is_none() && !snapshot.state.facts.status.is_finished() {
+            let facts = &snapshot.state.facts;
+            let (project, series) = open_task(cache, context, key, &record.url, facts, now, with_info)?;
             infos.entry(project).or_default().extend(series);
         }
         Ok(())
     };
-    if all {
-        for item in store.tasks(None) {
-            let (key, record) = item?;
-            place(&key, &record)?;
-        }
-    } else {
-        let ended = store.ended_since(earliest.plus(-FLOW_WINDOW));
-        for key in store.open_tasks(None).chain(ended) {
-            let key = key?;
-            if let Some(record) = store.task(&key)? {
-                place(&key, &record)?;
-            }
-        }
-    }
+    each_task(store, (!all).then(|| earliest.plus(-FLOW_WINDOW)), &mut place)?;
     let mut sprints = sprint_series(cache, context, &all_series, now)?;
     let projects = all_series.into_iter().map(|(project_id, series)| {
         let mut series = project_points(&series, context, &project_id);
@@ -206,18 +194,36 @@ fn collect(
     Ok(projects.collect())
 }
 
-/// A board per project, holding the running totals.
+/// Visits every task, or with `since` only those that are open or ended then or later.
+fn each_task(
+    store: &Store,
+    since: Option<Millis>,
+    visit: &mut dyn FnMut(&TaskKey, &TaskRecord) -> Result<()>,
+) -> Result<()> {
+    let Some(since) = since else {
+        return store.tasks(None).try_for_each(|item| item.and_then(|(key, record)| visit(&key, &record)));
+    };
+    for key in store.open_tasks(None).chain(store.ended_since(since)) {
+        let key = key?;
+        if let Some(record) = store.task(&key)? {
+            visit(&key, &record)?;
+        }
+    }
+    Ok(())
+}
+
+/// An empty series per project, with the running totals as its base.
 fn all_series(
     store: &Store,
     context: &ExportContext<'_>,
     axis_of: &dyn Fn(&str) -> Result<Axis>,
 ) -> Result<BTreeMap<String, ProjectSeries>> {
     let mut all_series: BTreeMap<String, ProjectSeries> = BTreeMap::new();
-    let mut halves = Vec::new();
+    let mut incomplete = Vec::new();
     for (source, native, totals) in store.totals()? {
         let project_id = context.project_id(&source, &native);
         if store.sealed(&source)? == 0 {
-            halves.push(project_id.clone());
+            incomplete.push(project_id.clone());
         }
         if !all_series.contains_key(&project_id) {
             all_series.insert(project_id.clone(), ProjectSeries::new(axis_of(&project_id)?));
@@ -226,29 +232,30 @@ fn all_series(
             series.base.add(&totals, 1);
         }
     }
-    // The first sweep of a source is not through: its history would be told by halves, and for good.
-    all_series.retain(|project_id, _| !halves.contains(project_id));
+    // The first pass of a source is not complete: exporting now would publish a partial history that cannot be
+    // corrected.
+    all_series.retain(|project_id, _| !incomplete.contains(project_id));
     Ok(all_series)
 }
 
-/// Puts a task on the boards, and takes what it adds to the running totals out of them.
+/// Adds a task to the series, and subtracts its contribution from their running totals.
 fn place(
     all_series: &mut BTreeMap<String, ProjectSeries>,
     context: &ExportContext<'_>,
     key: &TaskKey,
-    life: &Life,
+    history: &TaskHistory,
     url: &str,
 ) {
-    for (native, totals) in totals::contribution(life) {
+    for (native, totals) in totals::contribution(history) {
         if let Some(series) = all_series.get_mut(&context.project_id(&key.source, &native)) {
             series.base.add(&totals, -1);
         }
     }
     let stale_after = context.stale_after(&key.source);
-    series::place_task(all_series, &|native| context.project_id(&key.source, native), life, url, stale_after);
+    series::place_task(all_series, &|native| context.project_id(&key.source, native), history, url, stale_after);
 }
 
-/// What is said of an open task by name: its info, and an open epic's progress.
+/// The series of one open task: its info, and an open epic's progress.
 fn open_task(
     cache: &TimelineCache<'_>,
     context: &ExportContext<'_>,
@@ -257,7 +264,7 @@ fn open_task(
     facts: &Facts,
     now: Millis,
     with_info: bool,
-) -> Result<Option<(String, Vec<Points>)>> {
+) -> Result<(String, Vec<Points>)> {
     let one = |metric, attributes: Attributes, value| Points {
         metric,
         attributes,
@@ -267,13 +274,7 @@ fn open_task(
     let own = || Attributes::new().text(names::PROJECT_ID, &project_id);
     let mut series = Vec::new();
     if with_info {
-        let parent = match &facts.parent {
-            Some(parent) => {
-                let known = cache.facts(&TaskKey::new(key.source.as_str(), parent.native_id.as_str()), now)?;
-                known.map(|facts| facts.key.clone()).or_else(|| parent.key.clone())
-            }
-            None => None,
-        };
+        let parent = cache.parent_key(key, facts, now)?;
         let attributes = own()
             .text(names::TASK_ID, &facts.key)
             .maybe(names::TASK_TITLE, context.title(&facts.title))
@@ -290,10 +291,10 @@ fn open_task(
         let attributes = own().text(names::EPIC_ID, &facts.key).maybe(names::EPIC_TITLE, context.title(&facts.title));
         series.push(one(names::M_EPIC_PERCENT, attributes, percent));
     }
-    Ok(Some((project_id, series)))
+    Ok((project_id, series))
 }
 
-/// Every point of a project's series.
+/// All points of a project.
 fn project_points(project: &ProjectSeries, context: &ExportContext<'_>, project_id: &str) -> Vec<Points> {
     let types = types(project);
     let mut out = Output { project, project_id, first: first_moment(project), types, series: Vec::new() };
@@ -313,12 +314,12 @@ fn project_points(project: &ProjectSeries, context: &ExportContext<'_>, project_
     out.histograms();
     out.blocked_ages(context);
     out.wip_ages();
-    out.shares();
+    out.percentages();
     out.info(context);
     out.series
 }
 
-/// The types a project ever had: a series that fell to nothing must go on saying so.
+/// The types a project ever had: a series that fell to zero must still be exported.
 fn types(series: &ProjectSeries) -> Vec<TaskType> {
     let had = |kind: &&TaskType| series.created.contains_key(kind) || series.base.created.contains_key(kind);
     TaskType::ALL.iter().filter(had).copied().collect()
@@ -345,7 +346,7 @@ fn count(value: i64) -> f64 {
 struct Output<'a> {
     project: &'a ProjectSeries,
     project_id: &'a str,
-    /// The first place on the axis there is something to say about.
+    /// The first place on the axis with any data.
     first: usize,
     types: Vec<TaskType>,
     series: Vec<Points>,
@@ -453,15 +454,15 @@ impl Output<'_> {
     }
 
     fn wip_ages(&mut self) {
-        let all = series::wip_ages(&self.project.axis, &self.project.begun, [0.5, 0.85, 1.0]);
+        let all = series::wip_ages(&self.project.axis, &self.project.wip_intervals, [0.5, 0.85, 1.0]);
         for (name, ages) in ["0.5", "0.85", "1"].into_iter().zip(all).filter(|(_, ages)| !ages.is_empty()) {
             let attributes = Attributes::new().text(names::QUANTILE, name);
             self.push(names::M_TASK_WIP_AGE, attributes, Values::Numbers(ages));
         }
     }
 
-    /// Progress and flow efficiency, in percent; moments at which there is nothing to divide by are left out.
-    fn shares(&mut self) {
+    /// Progress and flow efficiency, in percent, without the moments at which the divisor is zero.
+    fn percentages(&mut self) {
         let project = self.project;
         let moments = || project.axis.moments().iter().copied();
         let progress = moments().zip(project.progress()).filter_map(|(at, (all, done))| {
@@ -496,7 +497,7 @@ impl Output<'_> {
     }
 }
 
-/// The series of every sprint that has something to say on its project's axis.
+/// The series of every sprint with data on its project's axis.
 fn sprint_series(
     cache: &TimelineCache<'_>,
     context: &ExportContext<'_>,
@@ -516,8 +517,8 @@ fn sprint_series(
     Ok(all)
 }
 
-/// The moments at which a sprint's numbers are told: those of the axis while it runs, its completion, and every "now" for a
-/// while after it.
+/// The moments of a sprint's series: those of the axis while it runs, its completion, and every "now" for a while after
+/// it.
 fn sprint_moments(sprint: &SprintRecord, axis: &Axis, now: Millis) -> Vec<Millis> {
     let facts = &sprint.facts;
     let Some(start) = facts.start.filter(|_| facts.state != SprintState::Future) else { return Vec::new() };
@@ -546,11 +547,10 @@ fn one_sprint(
             .text(names::SPRINT_ID, &key.native_id)
             .text(names::SPRINT_NAME, &sprint.facts.name)
     };
-    let tallies: Vec<_> = moments.iter().map(|at| (*at, sprint_history.at(*at))).collect();
-    let closed = sprint_history.finish;
+    let tallies: Vec<(Millis, Tally)> = moments.iter().map(|at| (*at, sprint_history.at(*at))).collect();
     let numbers =
         |metric, values: Vec<(Millis, f64)>| Points { metric, attributes: own(), values: Values::Numbers(values) };
-    type Pick = fn(&crate::model::sprint::Tally) -> i64;
+    type Pick = fn(&Tally) -> i64;
     let picks: [(names::Metric, Pick); 6] = [
         (names::M_SPRINT_PLANNED, |tally| tally.committed),
         (names::M_SPRINT_SCOPE, |tally| tally.scope),
@@ -564,18 +564,8 @@ fn one_sprint(
         .map(|(metric, pick)| numbers(*metric, tallies.iter().map(|(at, tally)| (*at, points(pick(tally)))).collect()))
         .collect();
     series.push(numbers(names::M_SPRINT_IDEAL, moments.iter().map(|at| (*at, sprint_history.ideal(*at))).collect()));
-    let over = || tallies.iter().filter(|(at, _)| closed.is_some_and(|closed| *at >= closed));
-    let velocity: Vec<_> = over().map(|(at, tally)| (*at, points(tally.completed))).collect();
-    let carried: Vec<_> = over().map(|(at, tally)| (*at, points(tally.remaining))).collect();
-    let stored: Vec<_> = over().filter_map(|(at, tally)| Some((*at, tally.predictability()?))).collect();
-    let finals = [
-        (names::M_SPRINT_VELOCITY, velocity),
-        (names::M_SPRINT_CARRIED, carried),
-        (names::M_SPRINT_PREDICTABILITY, stored),
-    ];
-    series.extend(
-        finals.into_iter().filter(|(_, values)| !values.is_empty()).map(|(metric, values)| numbers(metric, values)),
-    );
+    let finals = final_numbers(&tallies, sprint_history.finish).into_iter().filter(|(_, values)| !values.is_empty());
+    series.extend(finals.map(|(metric, values)| numbers(metric, values)));
     if moments.last() == Some(&now) {
         let attributes = own()
             .text(names::SPRINT_STATE, sprint.facts.state.as_str())
@@ -585,6 +575,19 @@ fn one_sprint(
         series.push(Points { metric: names::M_SPRINT_INFO, attributes, values });
     }
     Ok(series)
+}
+
+/// The metrics that a sprint has from its completion on.
+fn final_numbers(tallies: &[(Millis, Tally)], closed: Option<Millis>) -> [(names::Metric, Vec<(Millis, f64)>); 3] {
+    let over = || tallies.iter().filter(|(at, _)| closed.is_some_and(|closed| *at >= closed));
+    [
+        (names::M_SPRINT_VELOCITY, over().map(|(at, tally)| (*at, points(tally.completed))).collect()),
+        (names::M_SPRINT_CARRIED, over().map(|(at, tally)| (*at, points(tally.remaining))).collect()),
+        (
+            names::M_SPRINT_PREDICTABILITY,
+            over().filter_map(|(at, tally)| Some((*at, tally.predictability()?))).collect(),
+        ),
+    ]
 }
 
 impl Points {
@@ -632,7 +635,7 @@ fn numbers(metric: names::Metric, attributes: &[KeyValue], values: impl Iterator
     }
 }
 
-/// A point without what it shares with the others of its series.
+/// A point without what all points of its series share.
 fn histogram_point(at: Millis, histogram: &Histogram) -> HistogramDataPoint {
     let unsigned = |value: &i64| u64::try_from(*value).unwrap_or(0);
     HistogramDataPoint {
@@ -649,17 +652,17 @@ fn bounds() -> impl Iterator<Item = f64> {
     BOUNDS.iter().map(|bound| count(*bound) / 1_000.0)
 }
 
-/// A series on its way to the backend. A message may be written in pieces: what all its points share is encoded once and put
-/// in front of each.
+/// A series being sent. As a protobuf message may be written in pieces, what all its points share is encoded once and
+/// put in front of each.
 struct SeriesEncoder {
     heading: Heading,
     shared: Box<[u8]>,
-    /// Newest first, so that the next is taken from the end.
+    /// Newest first, so that the next is popped from the end.
     values: Values,
 }
 
 impl SeriesEncoder {
-    /// The points of a series, and `headings` for those that are not the first of their metric.
+    /// A series with its heading, which is shared with those of the same metric through `headings`.
     fn new(points: Points, headings: &mut HashMap<&'static str, Heading>) -> Self {
         let Points { metric, attributes, mut values } = points;
         let mut shared = Vec::new();
@@ -684,7 +687,7 @@ impl SeriesEncoder {
     }
 
     /// Adds the next point to a batch; returns its size.
-    fn give(&mut self, batch: &mut Batch) -> usize {
+    fn write_next(&mut self, batch: &mut Batch) -> usize {
         let add = |(at, value)| batch.add_point(&self.heading, &self.shared, &message::number_point(at, value));
         let bytes = match &mut self.values {
             Values::Numbers(values) => values.pop().map(add),
@@ -697,19 +700,18 @@ impl SeriesEncoder {
     }
 }
 
-/// Packs series into requests, one at a time, so that only one is ever held encoded: everything of the first moment, then of
-/// the next.
+/// Packs series into requests, moment by moment. Only one request is encoded at a time.
 ///
-/// Moments are kept apart because Prometheus writes a `target_info` sample for every two and a half minutes between the
-/// first and the last point of a resource. A year of one series in one resource is 210,000 of them, and every request costs
-/// as many again; a resource whose points are of one moment has one.
+/// Each moment has a resource of its own, because Prometheus writes a `target_info` sample for every two and a half
+/// minutes between the first and the last point of a resource. A year of one series in one resource is 210,000 samples,
+/// and every request costs as many again; a resource whose points have one moment costs one.
 struct Packer {
     resource: Bytes,
     scope: Bytes,
     encoders: Vec<SeriesEncoder>,
-    /// Which feeds have a point, moment by moment.
+    /// The encoders that have a point, by moment.
     due: std::collections::btree_map::IntoIter<Millis, Vec<u32>>,
-    /// The moment that the last request did not finish.
+    /// What is left of a moment that did not fit into the last request.
     rest: Vec<u32>,
 }
 
@@ -724,7 +726,7 @@ impl Packer {
         Self { resource, scope: message::scope(), encoders, due: due.into_iter(), rest: Vec::new() }
     }
 
-    /// The next request, its moments oldest first; `None` when all points were given.
+    /// The next request, oldest moments first; `None` when all points were packed.
     fn next(&mut self) -> Option<Batch> {
         let (mut batch, mut bytes) = (Batch::empty(Signal::Metrics), 0);
         while bytes < BATCH_BYTES {
@@ -741,7 +743,7 @@ impl Packer {
         (batch.items() > 0).then_some(batch)
     }
 
-    /// Adds the points of a moment, as many as there is room for; returns their size.
+    /// Adds the points of a moment as far as there is room. Returns their size.
     fn moment(&mut self, batch: &mut Batch, mut places: Vec<u32>) -> usize {
         let mut bytes = 0;
         for (done, place) in places.iter().enumerate() {
@@ -750,14 +752,14 @@ impl Packer {
                 break;
             }
             let Some(encoder) = self.encoders.get_mut(*place as usize) else { continue };
-            bytes += encoder.give(batch);
+            bytes += encoder.write_next(batch);
         }
         bytes
     }
 }
 
 impl Values {
-    /// The moments there is a value of.
+    /// The moments that have a value.
     fn moments(&self) -> Box<dyn Iterator<Item = Millis> + '_> {
         match self {
             Self::Numbers(values) => Box::new(values.iter().map(|(at, _)| *at)),
@@ -767,21 +769,21 @@ impl Values {
     }
 }
 
-/// Puts the points of equally named metrics into one message, as OTLP wants it.
-pub(crate) fn united(metrics: Vec<Metric>) -> Vec<Metric> {
-    let mut united: Vec<Metric> = Vec::new();
+/// Merges metrics of the same name into one message, as OTLP requires.
+pub(crate) fn merged(metrics: Vec<Metric>) -> Vec<Metric> {
+    let mut merged: Vec<Metric> = Vec::new();
     for metric in metrics {
         match (
-            united.iter_mut().find(|other| other.name == metric.name).and_then(|other| other.data.as_mut()),
+            merged.iter_mut().find(|other| other.name == metric.name).and_then(|other| other.data.as_mut()),
             metric.data,
         ) {
             (Some(Data::Gauge(all)), Some(Data::Gauge(more))) => all.data_points.extend(more.data_points),
             (Some(Data::Sum(all)), Some(Data::Sum(more))) => all.data_points.extend(more.data_points),
             (Some(Data::Histogram(all)), Some(Data::Histogram(more))) => all.data_points.extend(more.data_points),
-            (_, data) => united.push(Metric { data, ..metric }),
+            (_, data) => merged.push(Metric { data, ..metric }),
         }
     }
-    united
+    merged
 }
 
 #[cfg(test)]
@@ -796,7 +798,7 @@ mod tests {
         Points { metric, attributes, values: Values::Numbers(values) }
     }
 
-    /// The requests as the backend reads them.
+    /// The requests as a backend decodes them.
     fn packed(series: Vec<Points>) -> Vec<ExportMetricsServiceRequest> {
         let mut packer = Packer::new(Bytes::from_static(b""), series);
         let batches = std::iter::from_fn(|| packer.next());
@@ -826,7 +828,7 @@ mod tests {
     }
 
     #[test]
-    fn what_moved_in_and_was_retyped_is_counted_where_it_is() {
+    fn a_task_that_moved_in_and_changed_its_type_counts_where_it_is() {
         use crate::model::Change;
         use crate::model::samples::{facts, stored};
         use crate::model::time::HOUR;
@@ -835,19 +837,19 @@ mod tests {
         let typed = Change::Typed { task_type: TaskType::Bug, native: "Bug".into() };
         let created = Change::Created(Box::new(facts(Status::Todo)));
         let timeline = [stored(HOUR, created), stored(2 * HOUR, moved), stored(3 * HOUR, typed)];
-        let life = Life::new(&timeline).unwrap();
+        let history = TaskHistory::new(&timeline).unwrap();
         let axis = Axis::new(Some(Millis(0)), HOUR, Millis(4 * HOUR), Millis(4 * HOUR));
         let mut all_series = BTreeMap::from([("OPS".to_owned(), ProjectSeries::new(axis))]);
-        series::place_task(&mut all_series, &|native| native.to_owned(), &life, "", DAY);
+        series::place_task(&mut all_series, &|native| native.to_owned(), &history, "", DAY);
         let series = all_series.get_mut("OPS").unwrap();
-        // The task's share of the running totals, put in with all others and taken out when it is placed by itself.
-        series.base.add(&totals::contribution(&life)["OPS"], 1);
-        series.base.add(&totals::contribution(&life)["OPS"], -1);
+        // The task's part of the running totals: added with all others, and subtracted when the task is placed.
+        series.base.add(&totals::contribution(&history)["OPS"], 1);
+        series.base.add(&totals::contribution(&history)["OPS"], -1);
         assert_eq!((types(series), first_moment(series)), (vec![TaskType::Story, TaskType::Bug], 1));
     }
 
     #[test]
-    fn each_moment_is_told_alone_and_in_order() {
+    fn each_moment_has_its_own_resource_and_moments_ascend() {
         let wip = series(names::M_TASK_WIP, "story", 1..4);
         let late = series(names::M_TASK_WIP, "bug", 3..5);
         let created = series(names::M_TASK_CREATED, "story", 2..4);
@@ -870,13 +872,13 @@ mod tests {
     }
 
     #[test]
-    fn a_long_history_is_told_in_several_requests_and_completely() {
+    fn a_long_history_takes_several_requests_and_is_complete() {
         let long = |name: &str| series(names::M_TASK_WIP, name, 0..5_000);
         let requests = packed((0..20).map(|n| long(&n.to_string())).collect());
         assert!(requests.len() > 3, "{} requests", requests.len());
-        let told = points(&requests);
-        assert!(told.is_sorted_by_key(|(at, ..)| *at));
-        assert_eq!(told.len(), 100_000);
+        let points = points(&requests);
+        assert!(points.is_sorted_by_key(|(at, ..)| *at));
+        assert_eq!(points.len(), 100_000);
         for request in &requests {
             assert!(request.encoded_len() < MAX_BATCH_BYTES / 2, "{} bytes", request.encoded_len());
         }

@@ -1,8 +1,8 @@
-//! Parts: a history trace that would grow beyond what Tempo keeps goes on in a further trace.
+//! Parts: a history trace that would grow beyond Tempo's limit continues in another trace.
 //!
-//! Tempo drops what is over its limit of bytes a trace while answering "ok" (`deploy/backends/README.md`), so we count what
-//! we send per root. Only spans that are final count, in the order of their ends: so every split of the same history ends
-//! up with the same parts. Re-sent anchors are covered by the room left below the limits.
+//! Tempo drops what exceeds its limit of bytes per trace while answering "ok" (`deploy/backends/README.md`), so we
+//! count what we send per root. Only final spans count, in the order of their ends, so that the same history gives the
+//! same parts however it is split into exports. Re-sent anchors fit into the room left below the limits.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ pub(crate) const MAX_BYTES: u32 = 2_000_000;
 /// How full the current part of a root's history is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Part {
-    /// Which part, from 1.
+    /// The number of the part, from 1.
     pub(crate) number: u32,
     spans: u32,
     bytes: u32,
@@ -31,7 +31,7 @@ impl Default for Part {
 }
 
 impl Part {
-    /// Finds the part for one more span of this size, turning to the next one when this is full.
+    /// The part for one more span of this size. Starts the next part when this one is full.
     pub(crate) fn place(&mut self, bytes: usize) -> u32 {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         if self.spans >= MAX_SPANS || (self.spans > 0 && self.bytes.saturating_add(bytes) > MAX_BYTES) {
@@ -43,7 +43,7 @@ impl Part {
     }
 }
 
-/// The number of the part that is being filled for a root.
+/// The number of the part being filled for a root.
 pub(crate) fn current(store: &Store, root: &TaskKey) -> Result<u32> {
     Ok(store.part::<Part>(root)?.unwrap_or_default().number)
 }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_is_left_when_spans_or_bytes_would_not_fit() {
+    fn a_full_part_is_followed_by_the_next() {
         let mut part = Part::default();
         assert!((0..MAX_SPANS).all(|_| part.place(10) == 1));
         assert_eq!(part.place(10), 2);

@@ -1,14 +1,15 @@
-//! Rendering history: what is final about a task or a sprint, as spans. Pure but for looking up other tasks in the [`TimelineCache`].
+//! Renders history: what is final about a task or sprint, as spans. Pure, except that it reads other tasks from the
+//! [`TimelineCache`].
 //!
-//! A span is final when the fact that ends it is known: a phase when its status was left, a task when it was finished, a
-//! sprint when it was closed. [`Final`] is such a span before it has a trace, because which part of its root's history it
-//! goes to is decided in the order of ends (see [`super::parts`]).
+//! A span is final when the event that ends it is known: a phase when its status was left, a task when it was finished,
+//! a sprint when it was closed. A [`FinalSpan`] has no trace yet, because its part of the root's history is chosen in
+//! the order of ends (see [`super::parts`]).
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use super::context::{ExportContext, ResourceKey};
-use super::events::{self, Happened};
+use super::events::{self, ExportedEvent};
 use super::lineage::{self, Lineage, TimelineCache};
 use super::message::{Attributes, Events, Link, Outcome, Span};
 use crate::model::activity;
@@ -20,16 +21,16 @@ use crate::model::link;
 use crate::model::semconv as names;
 use crate::model::sprint::SprintHistory;
 use crate::model::time::Millis;
-use crate::model::timeline::{self, Finish, Life, Phase, Summary};
+use crate::model::timeline::{self, Finish, Phase, Summary, TaskHistory};
 use crate::model::totals::points;
 use crate::model::{Facts, SmolStr, SprintFacts, Status, StoredEvent, TaskKey, TaskRecord};
 
-/// A finished piece of history, ready but for its trace.
+/// A final span that is not in a trace yet.
 #[derive(Debug, Clone)]
-pub(crate) struct Final {
+pub(crate) struct FinalSpan {
     /// The task it is about.
     pub(crate) key: TaskKey,
-    /// When it became final: orders what is exported, and names the lineage in force.
+    /// When it became final. Orders the export, and selects the lineage.
     pub(crate) end: Millis,
     /// The resource it belongs to.
     pub(crate) resource: ResourceKey,
@@ -37,13 +38,13 @@ pub(crate) struct Final {
     pub(crate) span: Span,
 }
 
-/// About what the attributes of a span take, in bytes.
-const MANY: usize = 1_024;
+/// Enough bytes for the attributes of a span.
+const ATTRIBUTES_CAPACITY: usize = 1_024;
 
 /// An anchor: its trace, its resource and its span.
 type Anchored = (TraceId, ResourceKey, Span);
 
-/// What is being rendered: facts with journal numbers in `seqs`, ended at `horizon` or later.
+/// What to render: spans ended by events with journal numbers in `seqs`, at `horizon` or later.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
     pub(crate) seqs: RangeInclusive<u64>,
@@ -56,9 +57,9 @@ impl Window {
     }
 }
 
-/// What was told of a task already. A fact that is heard late cuts a phase that was told whole: what would then be told
-/// under the same id, with other contents, stays untold, because what is exported is final; and so does a piece out of its
-/// middle, whose time was told to be another's.
+/// What was already exported of a task. An event that arrives late can cut a phase that was exported whole. The new
+/// phase would have the same id with other contents, or lie inside the exported one, so it is not exported: what is
+/// exported is final.
 #[derive(Default)]
 struct AlreadyExported {
     phases: Vec<(Millis, Millis)>,
@@ -66,22 +67,22 @@ struct AlreadyExported {
 }
 
 impl AlreadyExported {
-    /// What the facts below journal number `seq` came to; nothing when no later fact lies among them.
+    /// What the events below journal number `seq` gave; nothing when no later event lies among them.
     fn before(seq: u64, timeline: &[StoredEvent]) -> Self {
         let newest = timeline.iter().rev().find(|stored| stored.seq < seq).map(|stored| stored.event.at);
         if !newest.is_some_and(|newest| timeline.iter().any(|stored| stored.seq >= seq && stored.event.at <= newest)) {
             return Self::default();
         }
         let then: Vec<StoredEvent> = timeline.iter().filter(|stored| stored.seq < seq).cloned().collect();
-        let Some(life) = Life::new(&then) else { return Self::default() };
+        let Some(history) = TaskHistory::new(&then) else { return Self::default() };
         Self {
-            phases: life.phases().iter().filter_map(|phase| Some((phase.from, phase.to?))).collect(),
-            finishes: life.finishes().into_iter().map(|finish| finish.cycle).collect(),
+            phases: history.phases().iter().filter_map(|phase| Some((phase.from, phase.to?))).collect(),
+            finishes: history.finishes().into_iter().map(|finish| finish.cycle).collect(),
         }
     }
 
     fn phase(&self, from: Millis, to: Millis) -> bool {
-        self.phases.iter().any(|told| told.0 == from || (told.0 <= from && to <= told.1))
+        self.phases.iter().any(|(start, end)| *start == from || (*start <= from && to <= *end))
     }
 
     fn finish(&self, cycle: u32) -> bool {
@@ -89,29 +90,29 @@ impl AlreadyExported {
     }
 }
 
-/// Looks things up while rendering.
+/// Renders, with the cache and the configuration at hand.
 pub(crate) struct RenderContext<'a> {
     pub(crate) cache: &'a TimelineCache<'a>,
     pub(crate) context: &'a ExportContext<'a>,
 }
 
 impl RenderContext<'_> {
-    /// Everything about a task that became final in the window.
-    pub(crate) fn finals(&self, key: &TaskKey, record: &TaskRecord, window: &Window) -> Result<Vec<Final>> {
+    /// Every span of a task that became final in the window.
+    pub(crate) fn finals(&self, key: &TaskKey, record: &TaskRecord, window: &Window) -> Result<Vec<FinalSpan>> {
         let mut finals = Vec::new();
-        let Some(life) = self.cache.life(key)? else { return Ok(finals) };
-        let told = AlreadyExported::before(*window.seqs.start(), &record.timeline);
-        for (seq, phase) in life.phases().iter().enumerate() {
+        let Some(history) = self.cache.task_history(key)? else { return Ok(finals) };
+        let exported = AlreadyExported::before(*window.seqs.start(), &record.timeline);
+        for (seq, phase) in history.phases().iter().enumerate() {
             if let (Some(to), Some(by)) = (phase.to, phase.ended_by)
                 && window.holds(by, to)
-                && !told.phase(phase.from, to)
+                && !exported.phase(phase.from, to)
             {
                 finals.push(self.phase(key, record, seq, phase, to)?);
             }
         }
-        for finish in life.finishes() {
-            if window.holds(finish.seq, finish.at) && !told.finish(finish.cycle) {
-                let summary = life.until(finish.at).summary(finish.at);
+        for finish in history.finishes() {
+            if window.holds(finish.seq, finish.at) && !exported.finish(finish.cycle) {
+                let summary = history.until(finish.at).summary(finish.at);
                 finals.push(self.task(key, record, &finish, &summary)?);
                 if finish.status == Status::Done {
                     finals.push(self.completion(key, record, &finish, &summary)?);
@@ -121,14 +122,14 @@ impl RenderContext<'_> {
         Ok(finals)
     }
 
-    /// Hangs a span under its task's anchor.
-    fn under_anchor(&self, key: &TaskKey, facts: &Facts, span: Span) -> Result<Final> {
+    /// Puts a span under its task's anchor.
+    fn under_anchor(&self, key: &TaskKey, facts: &Facts, span: Span) -> Result<FinalSpan> {
         let parent = lineage::anchor(self.cache, key, span.end)?.map(|anchor| anchor.span);
         let resource = self.context.resource_key(&key.source, &facts.project);
-        Ok(Final { key: key.clone(), end: span.end, resource, span: Span { parent, ..span } })
+        Ok(FinalSpan { key: key.clone(), end: span.end, resource, span: Span { parent, ..span } })
     }
 
-    fn phase(&self, key: &TaskKey, record: &TaskRecord, seq: usize, phase: &Phase, to: Millis) -> Result<Final> {
+    fn phase(&self, key: &TaskKey, record: &TaskRecord, seq: usize, phase: &Phase, to: Millis) -> Result<FinalSpan> {
         let attributes = self
             .identity(Role::Phase, key, &phase.facts, phase.status, to)?
             .text(names::PHASE_STATUS, phase.status.as_str())
@@ -146,7 +147,7 @@ impl RenderContext<'_> {
         self.under_anchor(key, &phase.facts, span)
     }
 
-    fn task(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish, summary: &Summary) -> Result<Final> {
+    fn task(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish, summary: &Summary) -> Result<FinalSpan> {
         let created = timeline::first(&record.timeline).map_or(finish.at, |(_, created)| created);
         let upto = record.timeline.partition_point(|stored| stored.event.at <= finish.at);
         let past = &record.timeline[..upto];
@@ -167,7 +168,7 @@ impl RenderContext<'_> {
         self.under_anchor(key, &finish.facts, span)
     }
 
-    fn completion(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish, summary: &Summary) -> Result<Final> {
+    fn completion(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish, summary: &Summary) -> Result<FinalSpan> {
         let id = ids::span(key, Role::Completion, finish.cycle.into());
         let span = Span {
             attributes: self.finished(Role::Completion, key, record, finish, summary)?,
@@ -177,7 +178,7 @@ impl RenderContext<'_> {
         self.under_anchor(key, &finish.facts, span)
     }
 
-    /// What `task` and `completion` spans say of a finished task.
+    /// The attributes that `task` and `completion` spans of a finished task share.
     fn finished(
         &self,
         role: Role,
@@ -204,7 +205,7 @@ impl RenderContext<'_> {
             .double(names::TASK_BLOCKED_TIME, summary.blocked_time))
     }
 
-    /// The newest commit and who was asked to review, up to a moment.
+    /// The newest commit and the reviewer, up to a moment.
     pub(crate) fn work(&self, attributes: Attributes, record: &TaskRecord, upto: Millis) -> Attributes {
         let last = |kind| activity::last_of(&record.timeline, kind, upto);
         let reviewer = last(inference::REVIEW_REQUESTED).map(|review| review.summary.as_str());
@@ -213,7 +214,8 @@ impl RenderContext<'_> {
             .maybe(names::TASK_REVIEWER, self.context.person(reviewer).as_deref())
     }
 
-    /// What every span of a task repeats, so that one span answers a question alone. Facts as of then.
+    /// The attributes that every span of a task has, so that one span answers a question alone. The facts are those of
+    /// that moment.
     pub(crate) fn identity(
         &self,
         role: Role,
@@ -226,20 +228,15 @@ impl RenderContext<'_> {
         let name_of = |key: &TaskKey| -> Result<Option<SmolStr>> {
             Ok(self.cache.facts(key, at)?.map(|facts| facts.key.clone()))
         };
-        let parent = match &facts.parent {
-            Some(parent) => {
-                let known = name_of(&TaskKey::new(key.source.as_str(), parent.native_id.as_str()))?;
-                Some(known.or_else(|| parent.key.clone()).unwrap_or_else(|| parent.native_id.clone()))
-            }
-            None => None,
-        };
+        let parent_id = || facts.parent.as_ref().map(|parent| parent.native_id.clone());
+        let parent = self.cache.parent_key(key, facts, at)?.or_else(parent_id);
         let epic = match lineage.epic(self.cache, at)? {
             Some(epic) => name_of(epic)?,
             None => None,
         };
         let root = name_of(lineage.root())?.or_else(|| parent.clone()).unwrap_or_else(|| facts.key.clone());
         let sprint = self.sprint_at(key, facts, at)?;
-        Ok(Attributes::with_room(MANY)
+        Ok(Attributes::with_room(ATTRIBUTES_CAPACITY)
             .text(names::ROLE, role.as_str())
             .text(names::TASK_ID, &facts.key)
             .text(names::TASK_NATIVE_ID, &key.native_id)
@@ -257,7 +254,7 @@ impl RenderContext<'_> {
             .maybe(names::SPRINT_NAME, sprint.as_ref().and_then(|(_, name)| name.as_deref())))
     }
 
-    /// The sprint a task was in at a moment: the one running then, else the last it was put into.
+    /// The sprint of a task at a moment: the one running then, else the last it was put into.
     fn sprint_at(&self, key: &TaskKey, facts: &Facts, at: Millis) -> Result<Option<(SmolStr, Option<String>)>> {
         let mut best = None;
         for id in &facts.sprints {
@@ -273,16 +270,16 @@ impl RenderContext<'_> {
 
     fn span_events(&self, past: &[StoredEvent]) -> Events {
         let mut events = Events::default();
-        let tell = |event: &Happened<'_>| {
-            if event.may_be_told(self.context) {
+        let push = |event: &ExportedEvent<'_>| {
+            if event.is_allowed(self.context) {
                 events.push(event.at, event.name, &events::attributes(event, self.context));
             }
         };
-        events::each(past, |_| true, tell);
+        events::each(past, |_| true, push);
         events
     }
 
-    /// Links to the anchors that blocking tasks had at a moment.
+    /// Links to the anchors of the blocking tasks at a moment.
     pub(crate) fn blocker_links(&self, key: &TaskKey, blockers: &[String], at: Millis) -> Result<Vec<Link>> {
         let mut links = Vec::new();
         for blocker in blockers {
@@ -295,8 +292,8 @@ impl RenderContext<'_> {
         Ok(links)
     }
 
-    /// The anchors a final span needs: its own and those above it, root first; each re-sent unchanged.
-    /// Those in `built` are left out, with all above them: they were built together.
+    /// The anchors of a final span: its task's and those above it, root first. They are re-sent unchanged. Those in
+    /// `built` are left out, with all above them, because they were built together.
     pub(crate) fn anchors(
         &self,
         key: &TaskKey,
@@ -372,7 +369,7 @@ impl RenderContext<'_> {
     }
 }
 
-/// The id of a phase: its start, because the number of a phase would shift if an older fact turned up later.
+/// The id of a phase, from its start: the phase's number would shift when an older event arrives later.
 pub(crate) fn phase_span(key: &TaskKey, from: Millis) -> SpanId {
     ids::span(key, Role::Phase, from.0.cast_unsigned())
 }
@@ -395,7 +392,7 @@ mod tests {
         StoredEvent { seq, ..stored(at, Change::StatusArtifact(artifact)) }
     }
 
-    /// The names of what becomes final with journal numbers `from` and above.
+    /// The names of the spans that become final with journal numbers `from` and above.
     fn finals(timeline: &[StoredEvent], from: u64) -> Vec<(String, i64)> {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("data")).unwrap();
@@ -424,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn evidence_that_is_heard_late_changes_nothing_that_was_told() {
+    fn artifacts_that_arrive_late_change_nothing_already_exported() {
         let mut timeline = finished();
         assert_eq!(finals(&timeline, 1).len(), 3, "a phase, the task, its completion");
         timeline.insert(1, evidence(50, 2, artifact("commit", "a1")));
@@ -435,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn evidence_heard_in_time_ends_phases_and_a_late_fact_of_the_tool_does_not_tell_them_again() {
+    fn a_late_event_of_the_tool_does_not_export_a_phase_again() {
         let mut timeline = vec![finished().remove(0), evidence(50, 2, artifact("commit", "a1"))];
         assert_eq!(finals(&timeline, 2), [("todo".to_owned(), 0)]);
         timeline.insert(1, StoredEvent { seq: 3, ..stored(40, to(Status::InProgress)) });

@@ -1,56 +1,56 @@
-//! The numbers of a project at any moments: a pure function of timelines and those moments.
+//! The numbers of a project at given moments: a pure function of timelines and moments.
 //!
-//! A [`ProjectSeries`] counts tasks on an [`Axis`] of moments. Each task is a few stretches of constant facts, and a stretch adds
-//! one number from the first moment it covers to the last: so a year of six-hourly values costs little more than one value,
-//! and "now" is the same function on an axis with one moment. Work finished before the axis begins is not read at all: it
-//! comes in as running totals.
+//! A [`ProjectSeries`] counts tasks on an [`Axis`] of moments. A task is a few intervals of constant facts, and an
+//! interval adds one number from the first moment it covers to the last. So a year of six-hourly values costs little
+//! more than one value, and "now" is the same function on an axis with one moment. Work finished before the axis begins
+//! is not read; it comes in as running totals.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::model::time::{DAY, Millis};
-use crate::model::timeline::{Life, State};
-use crate::model::totals::{self, Adds, Histogram, Totals, Weight};
+use crate::model::timeline::{State, TaskHistory};
+use crate::model::totals::{self, Counted, Histogram, Totals, Weight};
 use crate::model::{Facts, SmolStr, Status, TaskType};
 
 /// The window of the flow efficiency.
 pub(crate) const FLOW_WINDOW: i64 = 30 * DAY;
 
-/// Moments at which values are wanted, ascending.
+/// The moments of the values, ascending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Axis {
-    /// Everything up to here was told before.
-    told: Option<Millis>,
-    /// What happened up to here is known.
-    heard: Millis,
+    /// What was exported before, up to here.
+    exported_until: Option<Millis>,
+    /// How far the sources have been read.
+    read_until: Millis,
     moments: Arc<[Millis]>,
 }
 
 impl Axis {
-    /// The multiples of `step` after `from`, as far as `heard` goes and before `now`; and `now` itself.
-    pub(crate) fn new(from: Option<Millis>, step: i64, heard: Millis, now: Millis) -> Self {
+    /// The multiples of `step` after `from`, up to `read_until` and before `now`; and `now` itself.
+    pub(crate) fn new(from: Option<Millis>, step: i64, read_until: Millis, now: Millis) -> Self {
         let first = from.map_or(now.0, |from| (from.0.div_euclid(step) + 1) * step);
-        let grid = (0..).map(|n| Millis(first + n * step)).take_while(|at| *at <= heard && *at < now);
-        Self { told: from, heard, moments: grid.chain(std::iter::once(now)).collect() }
+        let grid = (0..).map(|n| Millis(first + n * step)).take_while(|at| *at <= read_until && *at < now);
+        Self { exported_until: from, read_until, moments: grid.chain(std::iter::once(now)).collect() }
     }
 
     pub(crate) fn moments(&self) -> &Arc<[Millis]> {
         &self.moments
     }
 
-    /// Whether something that happened then is told with this axis, though it may lie between its moments.
+    /// Whether something at that time is exported with this axis, even if it lies between two moments.
     pub(crate) fn covers(&self, at: Millis) -> bool {
-        self.told.is_some_and(|told| at > told) && at <= self.heard
+        self.exported_until.is_some_and(|exported| at > exported) && at <= self.read_until
     }
 
-    /// The first moment at or after `at`.
+    /// The index of the first moment at or after `at`.
     fn place(&self, at: Millis) -> usize {
         self.moments.partition_point(|moment| *moment < at)
     }
 }
 
-/// A value per moment, under construction as differences.
+/// A value per moment, built from differences.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Line(Vec<i64>);
 
@@ -65,7 +65,7 @@ impl Line {
         self.0[end] -= by;
     }
 
-    /// The values, on top of `base`; `None` when there was never anything but zero.
+    /// The values, on top of `base`; `None` when all are zero.
     pub(crate) fn values(&self, axis: &Axis, base: i64) -> Option<Vec<i64>> {
         if base == 0 && self.0.iter().all(|by| *by == 0) {
             return None;
@@ -82,12 +82,12 @@ impl Line {
     }
 }
 
-/// A task blocked for a while, at some moments of the axis. There is one for every such stretch of a whole history, so it
-/// holds what is said of it and no more.
+/// An interval in which a task was blocked, at some moments of the axis. There is one for every such interval of a
+/// whole history, so it is small.
 #[derive(Debug, Clone)]
-pub(crate) struct BlockedStretch {
+pub(crate) struct BlockedInterval {
     pub(crate) from: Millis,
-    /// The places on the axis at which it was blocked.
+    /// The places on the axis at which the task was blocked.
     pub(crate) places: Range<usize>,
     pub(crate) key: SmolStr,
     pub(crate) title: SmolStr,
@@ -96,23 +96,23 @@ pub(crate) struct BlockedStretch {
     pub(crate) url: SmolStr,
 }
 
-/// Work in progress at some moments of the axis.
+/// An interval of work in progress, at some moments of the axis.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Begun {
-    /// The places on the axis at which it was in progress.
+pub(crate) struct WipInterval {
+    /// The places on the axis at which the task was in progress.
     places: Range<usize>,
-    /// When it was started.
+    /// When work on the task started.
     at: Millis,
 }
 
-/// What is known of each kind of histogram: when, and how long.
+/// The durations of a histogram by key: the place on the axis, and the length in milliseconds.
 pub(crate) type Durations<K> = BTreeMap<K, Vec<(usize, i64)>>;
 
 /// The numbers of one project on an axis.
 #[derive(Debug)]
 pub(crate) struct ProjectSeries {
     pub(crate) axis: Axis,
-    /// Finished work that is not on the board task by task.
+    /// Finished work that is not placed task by task.
     pub(crate) base: Totals,
     pub(crate) count: BTreeMap<(Status, TaskType), Line>,
     pub(crate) points: BTreeMap<(Status, TaskType), Line>,
@@ -123,9 +123,9 @@ pub(crate) struct ProjectSeries {
     pub(crate) overdue: Line,
     /// Tasks without an estimate among those that count for progress.
     pub(crate) unestimated_work: Line,
-    /// What was in progress, and since when.
-    pub(crate) begun: Vec<Begun>,
-    pub(crate) blocked_tasks: Vec<BlockedStretch>,
+    /// The intervals of work in progress.
+    pub(crate) wip_intervals: Vec<WipInterval>,
+    pub(crate) blocked_tasks: Vec<BlockedInterval>,
     pub(crate) created: BTreeMap<TaskType, Line>,
     pub(crate) completed: BTreeMap<TaskType, Line>,
     pub(crate) completed_points: BTreeMap<TaskType, Line>,
@@ -138,7 +138,7 @@ pub(crate) struct ProjectSeries {
 }
 
 impl ProjectSeries {
-    /// An empty board.
+    /// An empty series.
     pub(crate) fn new(axis: Axis) -> Self {
         Self {
             axis,
@@ -151,7 +151,7 @@ impl ProjectSeries {
             unestimated: Line::default(),
             overdue: Line::default(),
             unestimated_work: Line::default(),
-            begun: Vec::new(),
+            wip_intervals: Vec::new(),
             blocked_tasks: Vec::new(),
             created: BTreeMap::new(),
             completed: BTreeMap::new(),
@@ -165,8 +165,8 @@ impl ProjectSeries {
         }
     }
 
-    /// A stretch of constant facts of a task in this project.
-    pub(crate) fn stretch(
+    /// Adds an interval of constant facts of a task.
+    pub(crate) fn add_interval(
         &mut self,
         state: &State,
         from: Millis,
@@ -192,9 +192,12 @@ impl ProjectSeries {
         }
         if status.is_wip(started.is_some_and(|started| started <= from)) {
             self.wip.add(axis, from, to, 1);
-            // An epic is in progress as long as anything below it is: its age says nothing of how work flows.
+            // An epic is in progress as long as anything below it is, so its age says nothing about the flow of work.
             if facts.task_type != TaskType::Epic {
-                begin(&mut self.begun, Begun { places: axis.place(from)..axis.place(to), at: started.unwrap_or(from) });
+                add_wip(
+                    &mut self.wip_intervals,
+                    WipInterval { places: axis.place(from)..axis.place(to), at: started.unwrap_or(from) },
+                );
             }
         }
         if facts.estimate.is_none() && !matches!(facts.task_type, TaskType::Epic | TaskType::Subtask) {
@@ -206,17 +209,17 @@ impl ProjectSeries {
         self.stale.add(axis, from.plus(stale_after + 1), to, 1);
     }
 
-    /// Something that counts for ever.
-    pub(crate) fn happening(&mut self, at: Millis, adds: &Adds) {
+    /// Adds an event that counters count.
+    pub(crate) fn add_counter_event(&mut self, at: Millis, counted: &Counted) {
         let (axis, place) = (&self.axis, self.axis.place(at));
-        let for_ever = Millis(i64::MAX);
-        match adds {
-            Adds::Created(task_type) => self.created.entry(*task_type).or_default().add(axis, at, for_ever, 1),
-            Adds::Phase(status, length) => self.status_time.entry(*status).or_default().push((place, *length)),
-            Adds::Completed { task_type, estimate, lead, cycle, blocked } => {
-                self.completed.entry(*task_type).or_default().add(axis, at, for_ever, 1);
+        let forever = Millis(i64::MAX);
+        match counted {
+            Counted::Created(task_type) => self.created.entry(*task_type).or_default().add(axis, at, forever, 1),
+            Counted::Phase(status, length) => self.status_time.entry(*status).or_default().push((place, *length)),
+            Counted::Completed { task_type, estimate, lead, cycle, blocked } => {
+                self.completed.entry(*task_type).or_default().add(axis, at, forever, 1);
                 let points = self.completed_points.entry(*task_type).or_default();
-                points.add(axis, at, for_ever, totals::milli(*estimate));
+                points.add(axis, at, forever, totals::milli(*estimate));
                 self.lead_time.entry(*task_type).or_default().push((place, *lead));
                 if let Some(cycle) = cycle {
                     self.cycle_time.entry(*task_type).or_default().push((place, *cycle));
@@ -226,13 +229,13 @@ impl ProjectSeries {
         }
     }
 
-    /// A completion's share of the flow efficiency: `active` of `total` milliseconds, for as long as the window holds it.
+    /// Adds a completion to the flow efficiency: `active` of `total` milliseconds, as long as the window covers it.
     pub(crate) fn flow(&mut self, at: Millis, active: i64, total: i64) {
         self.flow_active.add(&self.axis, at, at.plus(FLOW_WINDOW), active);
         self.flow_total.add(&self.axis, at, at.plus(FLOW_WINDOW), total);
     }
 
-    /// All and done work at each moment, epics and cancelled work aside.
+    /// All work and done work at each moment, without epics and cancelled work.
     pub(crate) fn progress(&self) -> Vec<(Weight, Weight)> {
         let size = self.axis.moments.len();
         let mut progress = vec![(Weight::default(), Weight::default()); size];
@@ -261,30 +264,34 @@ impl ProjectSeries {
     }
 }
 
-/// Takes note of work in progress; what only goes on with other facts stays one.
-fn begin(begun: &mut Vec<Begun>, next: Begun) {
-    match begun.last_mut() {
+/// Adds an interval of work in progress, or extends the last one if only other facts changed.
+fn add_wip(intervals: &mut Vec<WipInterval>, next: WipInterval) {
+    match intervals.last_mut() {
         Some(last) if last.at == next.at && last.places.end == next.places.start => last.places.end = next.places.end,
-        _ => begun.push(next),
+        _ => intervals.push(next),
     }
 }
 
-/// The age of what is in progress at each moment, by nearest rank: for each quantile, the moments at which anything was. All
-/// of it is gone through once, and only what is in progress at one moment is held.
-pub(crate) fn wip_ages<const N: usize>(axis: &Axis, begun: &[Begun], quantiles: [f64; N]) -> [Vec<(Millis, f64)>; N] {
-    let by = |place: fn(&Begun) -> usize| {
-        let mut ordered: Vec<&Begun> = begun.iter().collect();
-        ordered.sort_unstable_by_key(|begun| std::cmp::Reverse(place(begun)));
+/// The age of work in progress at each moment, by nearest rank: for each quantile, the moments with any work in
+/// progress. One pass; only the work in progress at one moment is held.
+pub(crate) fn wip_ages<const N: usize>(
+    axis: &Axis,
+    intervals: &[WipInterval],
+    quantiles: [f64; N],
+) -> [Vec<(Millis, f64)>; N] {
+    let by = |place: fn(&WipInterval) -> usize| {
+        let mut ordered: Vec<&WipInterval> = intervals.iter().collect();
+        ordered.sort_unstable_by_key(|interval| std::cmp::Reverse(place(interval)));
         ordered
     };
-    let (mut coming, mut going) = (by(|begun| begun.places.start), by(|begun| begun.places.end));
+    let (mut starting, mut ending) = (by(|interval| interval.places.start), by(|interval| interval.places.end));
     let mut oldest_first: Vec<Millis> = Vec::new();
     let mut ages = [const { Vec::new() }; N];
     for (place, at) in axis.moments.iter().enumerate() {
-        while let Some(next) = coming.pop_if(|next| next.places.start <= place) {
+        while let Some(next) = starting.pop_if(|next| next.places.start <= place) {
             oldest_first.insert(oldest_first.partition_point(|other| *other < next.at), next.at);
         }
-        while let Some(next) = going.pop_if(|next| next.places.end <= place) {
+        while let Some(next) = ending.pop_if(|next| next.places.end <= place) {
             oldest_first.remove(oldest_first.partition_point(|other| *other < next.at));
         }
         for (quantile, ages) in quantiles.iter().zip(&mut ages) {
@@ -297,7 +304,7 @@ pub(crate) fn wip_ages<const N: usize>(axis: &Axis, begun: &[Begun], quantiles: 
     ages
 }
 
-/// The place, in ascending order, of the smallest of so many values that at least this share of all does not exceed.
+/// The index, in ascending order, of the smallest value that is at least as great as this share of all values.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -309,7 +316,7 @@ fn nearest_rank(length: usize, quantile: f64) -> Option<usize> {
     (length > 0).then(|| rank.clamp(1, length) - 1)
 }
 
-/// A cumulative histogram at each moment.
+/// The cumulative histogram at each moment.
 pub(crate) fn histograms(
     axis: &Axis,
     base: Option<&Histogram>,
@@ -335,48 +342,48 @@ fn counts_for_progress(facts: &Facts) -> bool {
     facts.task_type != TaskType::Epic && facts.status != Status::Cancelled
 }
 
-/// The first moment after a due day, in UTC.
+/// The first moment after a due date, in UTC.
 fn overdue_from(due: &str) -> Option<Millis> {
     Millis::parse(&format!("{due}T00:00:00Z")).map(|day| day.plus(DAY))
 }
 
-/// Puts one task on the boards of the projects it was in; `id_of` gives the project id of a native project.
+/// Adds one task to the series of the projects it was in. `id_of` gives the project id of a native project.
 pub(crate) fn place_task(
     all_series: &mut BTreeMap<String, ProjectSeries>,
     id_of: &dyn Fn(&str) -> String,
-    life: &Life,
+    history: &TaskHistory,
     url: &str,
     stale_after: i64,
 ) {
-    let started = life.started();
-    for (place, snapshot) in life.snapshots().iter().enumerate() {
-        let until = life.snapshots().get(place + 1).map_or(Millis(i64::MAX), |next| next.at);
+    let started = history.started();
+    for (place, snapshot) in history.snapshots().iter().enumerate() {
+        let until = history.snapshots().get(place + 1).map_or(Millis(i64::MAX), |next| next.at);
         if let Some(series) = all_series.get_mut(&id_of(&snapshot.state.facts.project)) {
-            series.stretch(&snapshot.state, snapshot.at, until, started, stale_after);
+            series.add_interval(&snapshot.state, snapshot.at, until, started, stale_after);
         }
     }
-    for happening in totals::happenings(life) {
-        if let Some(series) = all_series.get_mut(&id_of(&happening.project)) {
-            series.happening(happening.at, &happening.adds);
+    for event in totals::counter_events(history) {
+        if let Some(series) = all_series.get_mut(&id_of(&event.project)) {
+            series.add_counter_event(event.at, &event.counted);
         }
     }
-    place_phases(all_series, id_of, life, url);
+    place_phases(all_series, id_of, history, url);
 }
 
-/// Blocked stretches by name, and the active share of what was completed.
+/// Adds blocked intervals, and the active share of completed work.
 fn place_phases(
     all_series: &mut BTreeMap<String, ProjectSeries>,
     id_of: &dyn Fn(&str) -> String,
-    life: &Life,
+    history: &TaskHistory,
     url: &str,
 ) {
-    let phases = life.phases();
+    let phases = history.phases();
     for phase in phases.iter().filter(|phase| phase.status == Status::Blocked) {
         let until = phase.to.unwrap_or(Millis(i64::MAX));
         let Some(series) = all_series.get_mut(&id_of(&phase.facts.project)) else { continue };
         let places = series.axis.place(phase.from)..series.axis.place(until);
         if !places.is_empty() {
-            series.blocked_tasks.push(BlockedStretch {
+            series.blocked_tasks.push(BlockedInterval {
                 from: phase.from,
                 places,
                 key: phase.facts.key.clone(),
@@ -387,8 +394,8 @@ fn place_phases(
             });
         }
     }
-    let Some(started) = life.started() else { return };
-    for finish in life.finishes().iter().filter(|finish| finish.status == Status::Done) {
+    let Some(started) = history.started() else { return };
+    for finish in history.finishes().iter().filter(|finish| finish.status == Status::Done) {
         let within = phases.iter().filter(|phase| phase.status.is_active() && phase.from < finish.at);
         let active = within.map(|phase| phase.to.unwrap_or(finish.at).min(finish.at).0 - phase.from.0).sum();
         if let Some(series) = all_series.get_mut(&id_of(&finish.facts.project)) {
@@ -406,12 +413,12 @@ mod tests {
     use crate::model::{Change, StoredEvent};
 
     /// The moments, of every ten, at which a task was in progress, and its age then.
-    fn wip(life: &[StoredEvent]) -> Vec<(i64, f64)> {
+    fn wip(timeline: &[StoredEvent]) -> Vec<(i64, f64)> {
         let axis = Axis::new(Some(Millis(0)), 10, Millis(50), Millis(55));
         let mut all_series = BTreeMap::from([("shop".to_owned(), ProjectSeries::new(axis))]);
-        place_task(&mut all_series, &|_| "shop".to_owned(), &Life::new(life).unwrap(), "", DAY);
+        place_task(&mut all_series, &|_| "shop".to_owned(), &TaskHistory::new(timeline).unwrap(), "", DAY);
         let series = all_series.remove("shop").unwrap();
-        let [ages] = wip_ages(&series.axis, &series.begun, [1.0]);
+        let [ages] = wip_ages(&series.axis, &series.wip_intervals, [1.0]);
         let counts = series.wip.values(&series.axis, 0).unwrap_or_default();
         let counted = series.axis.moments().iter().zip(counts).filter(|(_, count)| *count == 1).map(|(at, _)| *at);
         assert_eq!(counted.collect::<Vec<_>>(), ages.iter().map(|(at, _)| *at).collect::<Vec<_>>(), "the same set");
@@ -419,18 +426,18 @@ mod tests {
     }
 
     #[test]
-    fn work_in_progress_is_begun_and_not_finished() {
+    fn work_in_progress_is_started_and_not_finished() {
         let todo = || stored(0, Change::Created(Box::new(facts(Status::Todo))));
         let flagged = |at| stored(at, Change::Blocked(None));
         let blocked_after_start =
             [todo(), stored(10, to(Status::InProgress)), flagged(20), stored(40, to(Status::Done))];
         assert_eq!(wip(&blocked_after_start), [(10, 0.0), (20, 10.0), (30, 20.0)]);
-        // A column named blocked is one of work begun; a flag begins nothing.
+        // A column named blocked means started work; a flag starts nothing.
         let column =
             |from| [todo(), stored(10, to(from)), stored(20, to(Status::Blocked)), stored(40, to(Status::Done))];
         assert_eq!(wip(&column(Status::InReview)), wip(&blocked_after_start));
         assert_eq!(wip(&column(Status::Backlog)), [(20, 0.0), (30, 10.0)]);
-        assert_eq!(wip(&[todo(), flagged(10)]), [], "never begun");
+        assert_eq!(wip(&[todo(), flagged(10)]), [], "never wip_intervals");
         let begun_later = [todo(), flagged(10), stored(20, Change::Unblocked), stored(40, to(Status::InProgress))];
         assert_eq!(wip(&begun_later)[0], (40, 0.0), "its age is that of work, not of waiting for it");
         let sent_back = [todo(), stored(10, to(Status::InProgress)), stored(20, to(Status::Todo))];
@@ -440,19 +447,19 @@ mod tests {
     proptest! {
         #[test]
         fn the_age_of_work_in_progress_is_that_of_counting_at_every_moment(
-            stretches in proptest::collection::vec((0_i64..60, 0_i64..30, 0_i64..60), 0..12)
+            intervals in proptest::collection::vec((0_i64..60, 0_i64..30, 0_i64..60), 0..12)
         ) {
             let axis = Axis::new(Some(Millis(0)), 10, Millis(50), Millis(55));
-            let stretches: Vec<(i64, i64, i64)> =
-                stretches.into_iter().map(|(from, length, before)| (from, from + length, from - before)).collect();
-            let mut begun = Vec::new();
-            for (from, to, at) in &stretches {
+            let intervals: Vec<(i64, i64, i64)> =
+                intervals.into_iter().map(|(from, length, before)| (from, from + length, from - before)).collect();
+            let mut wip_intervals = Vec::new();
+            for (from, to, at) in &intervals {
                 let places = axis.place(Millis(*from))..axis.place(Millis(*to));
-                begin(&mut begun, Begun { places, at: Millis(*at) });
+                add_wip(&mut wip_intervals, WipInterval { places, at: Millis(*at) });
             }
             let counted = |quantile: f64| {
                 let ages_at = |at: &Millis| {
-                    let within = stretches.iter().filter(|(from, to, _)| *from <= at.0 && at.0 < *to);
+                    let within = intervals.iter().filter(|(from, to, _)| *from <= at.0 && at.0 < *to);
                     let mut ages: Vec<f64> = within.map(|(_, _, began)| at.seconds_since(Millis(*began))).collect();
                     ages.sort_by(f64::total_cmp);
                     let rank = (1..=ages.len()).find(|rank| *rank as f64 >= quantile * ages.len() as f64)?;
@@ -460,7 +467,7 @@ mod tests {
                 };
                 axis.moments().iter().filter_map(ages_at).collect::<Vec<_>>()
             };
-            prop_assert_eq!(wip_ages(&axis, &begun, [0.5, 0.85, 1.0]), [counted(0.5), counted(0.85), counted(1.0)]);
+            prop_assert_eq!(wip_ages(&axis, &wip_intervals, [0.5, 0.85, 1.0]), [counted(0.5), counted(0.85), counted(1.0)]);
         }
     }
 }

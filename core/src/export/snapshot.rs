@@ -1,7 +1,7 @@
-//! The present: a project's whole open tree as one trace per tick, because what is exported is final and cannot be updated.
+//! Snapshots: a project's open tasks as one trace per tick, because exported spans are final and cannot be updated.
 //!
-//! A snapshot is sent when something in the project changed since the last one, and at least hourly. Its spans live for one
-//! interval from the tick; each is linked to its task's history anchor.
+//! A snapshot is sent when something in the project changed since the last one, and at least hourly. Its spans last one
+//! interval from the tick, and each links to its task's history anchor.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::context::{ExportContext, ResourceKey};
 use super::lineage::{self, MAX_DEPTH, TimelineCache};
 use super::message::{self, Attributes, Link, Outcome, Span};
+use super::plan::Sent;
 use super::render::RenderContext;
-use super::{Replayer, Sent};
+use super::sender::Sender;
 use crate::export::otlp::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal};
 use crate::model::error::Result;
 use crate::model::ids::{self, Role, TraceId};
@@ -23,8 +24,8 @@ use crate::model::timeline::{self, Summary};
 use crate::model::{Blocker, Status, TaskKey, TaskRecord};
 use crate::store::Store;
 
-/// The group of notes that says when each project's last snapshot was taken.
-const TOLD: &str = "snapshot";
+/// The metadata group that holds each project's last snapshot.
+const METADATA_GROUP: &str = "snapshot";
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
 
 /// A project's last snapshot.
@@ -37,13 +38,13 @@ struct Taken {
 
 /// Sends a snapshot of every project that is due one at `tick`.
 pub(super) async fn run(
-    replayer: &Replayer<'_>,
+    sender: &Sender<'_>,
     cache: &TimelineCache<'_>,
     tick: Millis,
     sent: &mut BTreeMap<String, Sent>,
 ) -> Result<()> {
-    let store = replayer.store;
-    let context = ExportContext::new(replayer.config);
+    let store = sender.store;
+    let context = ExportContext::new(sender.config);
     let head = store.head()?;
     let (projects, linked) = open_by_project(cache, &context)?;
     let due = due(store, &context, &projects, tick)?;
@@ -52,38 +53,38 @@ pub(super) async fn run(
     }
     let waiting = Waiting::among(cache, &projects, &linked)?;
     for (project_id, open) in projects.iter().filter(|(project_id, _)| due.contains(*project_id)) {
-        let present = Present { open, waiting: &waiting };
-        let mut snapshot = Snapshot::new(RenderContext { cache, context: &context }, project_id, &present, tick);
+        let tasks = OpenTasks { open, waiting: &waiting };
+        let mut snapshot = Snapshot::new(RenderContext { cache, context: &context }, project_id, &tasks, tick);
         while let Some(batch) = snapshot.next()? {
-            replayer.wait_for_room(&batch).await?;
-            sent.entry(project_id.clone()).or_default().spans += replayer.send(project_id, batch).await?;
+            sender.wait_for_room(&batch).await?;
+            sent.entry(project_id.clone()).or_default().spans += sender.send(project_id, batch).await?;
         }
         let mut transaction = store.begin()?;
-        transaction.put_metadata(TOLD, project_id, &Taken { at: tick, seq: head })?;
+        transaction.put_metadata(METADATA_GROUP, project_id, &Taken { at: tick, seq: head })?;
         transaction.commit()?;
     }
     Ok(())
 }
 
-/// The open tasks of a project. Their records are read one by one when their spans are made: all open tasks of a large site
+/// The open tasks of a project. Their records are read one by one while the spans are rendered: those of a large site
 /// would be its whole recent history.
 type Open = BTreeSet<TaskKey>;
 
-/// What a snapshot is taken of.
-struct Present<'a> {
+/// What a snapshot renders.
+struct OpenTasks<'a> {
     /// The open tasks of the project.
     open: &'a Open,
     waiting: &'a Waiting,
 }
 
-/// Which open task waits for which, over all projects: what people call each other's tasks, in order.
+/// Which open task is blocked by which, over all projects, by key and in order.
 #[derive(Debug, Default)]
 struct Waiting {
     waits_for: BTreeMap<TaskKey, BTreeSet<String>>,
     holds_up: BTreeMap<TaskKey, BTreeSet<String>>,
 }
 
-/// An open task with blockers: what people call it, and the links.
+/// An open task with blockers: its id, its key and the links.
 type Linked = (TaskKey, String, Vec<Blocker>);
 
 impl Waiting {
@@ -93,7 +94,7 @@ impl Waiting {
             for blocker in blockers {
                 let other = known(cache, key, blocker)?;
                 let open = other.as_ref().filter(|other| projects.values().any(|open| open.contains(*other)));
-                // A blocker that we hold is as its own record says; of one that we do not, only the link tells.
+                // A blocker in the store counts by its own record; for any other, only the link has its state.
                 if open.is_none() && (other.is_some() || blocker.finished) {
                     continue;
                 }
@@ -109,9 +110,9 @@ impl Waiting {
         Ok(waiting)
     }
 
-    /// Says of a task which others it waits for and holds up. Of what is blocked, also when there are none: so that a table
-    /// of what is blocked always has the columns.
-    fn told(&self, attributes: Attributes, key: &TaskKey, blocked: bool) -> Attributes {
+    /// Adds the attributes with the keys of the tasks it waits for and holds up. A blocked task gets them even if
+    /// empty, so that a table of blocked tasks always has the columns.
+    fn add_to(&self, attributes: Attributes, key: &TaskKey, blocked: bool) -> Attributes {
         let mut attributes = attributes;
         for (name, all) in [(names::TASK_WAITS_FOR, &self.waits_for), (names::TASK_HOLDS_UP, &self.holds_up)] {
             let keys = all.get(key).map(|keys| keys.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
@@ -123,7 +124,7 @@ impl Waiting {
     }
 }
 
-/// The task a link to a blocker leads to, when we hold it.
+/// The task that a link to a blocker leads to, if it is in the store.
 fn known(cache: &TimelineCache<'_>, key: &TaskKey, blocker: &Blocker) -> Result<Option<TaskKey>> {
     let named = || cache.store().named(&blocker.key);
     let held = |other: TaskKey| Ok(cache.record(&other)?.map(|_| other));
@@ -148,8 +149,8 @@ fn open_by_project(
     Ok((projects, linked))
 }
 
-/// The projects in which something changed since their last snapshot, or whose last one is an hour old. A project with a
-/// source whose first sweep is not through is not due: it would be shown by halves.
+/// The projects in which something changed since their last snapshot, or whose last one is an hour old. A project is
+/// not due while the first pass of one of its sources is incomplete: the snapshot would be partial.
 fn due(
     store: &Store,
     context: &ExportContext<'_>,
@@ -157,19 +158,19 @@ fn due(
     tick: Millis,
 ) -> Result<BTreeSet<String>> {
     let mut newest: BTreeMap<String, u64> = BTreeMap::new();
-    let mut halves = BTreeSet::new();
+    let mut incomplete = BTreeSet::new();
     for (source, native, seq) in store.changed()? {
         let project_id = context.project_id(&source, &native);
         if store.sealed(&source)? == 0 {
-            halves.insert(project_id.clone());
+            incomplete.insert(project_id.clone());
         }
         let newest = newest.entry(project_id).or_default();
         *newest = seq.max(*newest);
     }
     let mut due = BTreeSet::new();
-    for project_id in projects.keys().filter(|project_id| !halves.contains(*project_id)) {
+    for project_id in projects.keys().filter(|project_id| !incomplete.contains(*project_id)) {
         let changed = newest.get(project_id).copied().unwrap_or(0);
-        let taken = store.metadata::<Taken>(TOLD, project_id)?;
+        let taken = store.metadata::<Taken>(METADATA_GROUP, project_id)?;
         if taken.is_none_or(|taken| tick.0 - taken.at.0 >= HOUR || changed > taken.seq) {
             due.insert(project_id.clone());
         }
@@ -177,55 +178,55 @@ fn due(
     Ok(due)
 }
 
-/// Encoded spans on their way into a request, each with its trace.
+/// Encoded spans of a request by resource, each with its trace.
 type SpansByResource = BTreeMap<ResourceKey, Vec<([u8; 16], Bytes)>>;
 
-/// One project's snapshot on its way: one request, unless it is too large for one.
+/// One project's snapshot while it is sent: one request, or more if it is too large.
 struct Snapshot<'a> {
     render: RenderContext<'a>,
-    present: &'a Present<'a>,
-    /// Those not told yet.
+    tasks: &'a OpenTasks<'a>,
+    /// The tasks not rendered yet.
     rest: std::collections::btree_set::Iter<'a, TaskKey>,
     trace: TraceId,
     tick: Millis,
-    /// How long each span lives, in milliseconds.
+    /// How long each span lasts, in milliseconds.
     interval: i64,
-    /// A span that did not fit into the request before.
-    over: Option<(ResourceKey, Bytes)>,
+    /// A span that did not fit into the last request.
+    leftover: Option<(ResourceKey, Bytes)>,
 }
 
 impl<'a> Snapshot<'a> {
-    fn new(render: RenderContext<'a>, project_id: &str, present: &'a Present<'a>, tick: Millis) -> Self {
+    fn new(render: RenderContext<'a>, project_id: &str, tasks: &'a OpenTasks<'a>, tick: Millis) -> Self {
         let interval = render.context.config.export.snapshot_interval.as_millis();
         let interval = i64::try_from(interval).unwrap_or(HOUR);
         let trace = ids::snapshot_trace(project_id, tick);
-        Self { render, present, rest: present.open.iter(), trace, tick, interval, over: None }
+        Self { render, tasks, rest: tasks.open.iter(), trace, tick, interval, leftover: None }
     }
 
-    /// The next request; `None` when all was told.
+    /// The next request; `None` when everything was rendered.
     fn next(&mut self) -> Result<Option<Batch>> {
-        let mut load: SpansByResource = BTreeMap::new();
+        let mut spans: SpansByResource = BTreeMap::new();
         let (mut count, mut bytes) = (0, 0);
         while let Some((resource, span)) = self.next_span()? {
             let size = span.len() + 8;
             if count >= MAX_BATCH_SPANS || (count > 0 && bytes + size > BATCH_BYTES) {
-                self.over = Some((resource, span));
+                self.leftover = Some((resource, span));
                 break;
             }
             (count, bytes) = (count + 1, bytes + size);
-            load.entry(resource).or_default().push((self.trace.0, span));
+            spans.entry(resource).or_default().push((self.trace.0, span));
         }
-        Ok((count > 0).then(|| request(self.render.context, load)))
+        Ok((count > 0).then(|| request(self.render.context, spans)))
     }
 
     fn next_span(&mut self) -> Result<Option<(ResourceKey, Bytes)>> {
-        if let Some(over) = self.over.take() {
-            return Ok(Some(over));
+        if let Some(leftover) = self.leftover.take() {
+            return Ok(Some(leftover));
         }
         for key in self.rest.by_ref() {
             let Some(record) = self.render.cache.record(key)? else { continue };
             let Some(summary) = timeline::summary(&record.timeline, self.tick) else { continue };
-            let span = span(&self.render, key, &record, &summary, self.present, self.tick, self.interval)?;
+            let span = span(&self.render, key, &record, &summary, self.tasks, self.tick, self.interval)?;
             let resource = self.render.context.resource_key(&key.source, &summary.state.facts.project);
             return Ok(Some((resource, span.encode().into_trace(self.trace))));
         }
@@ -233,9 +234,9 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-fn request(context: &ExportContext<'_>, load: SpansByResource) -> Batch {
+fn request(context: &ExportContext<'_>, spans: SpansByResource) -> Batch {
     let mut batch = Batch::empty(Signal::Traces);
-    for (key, spans) in load {
+    for (key, spans) in spans {
         batch.add_spans(context.resource(&key), message::scope(), spans);
     }
     batch
@@ -246,7 +247,7 @@ fn span(
     key: &TaskKey,
     record: &TaskRecord,
     summary: &Summary,
-    present: &Present<'_>,
+    tasks: &OpenTasks<'_>,
     tick: Millis,
     interval: i64,
 ) -> Result<Span> {
@@ -272,13 +273,13 @@ fn span(
         .double(names::TASK_BLOCKED_TIME, summary.blocked_time)
         .double(names::TASK_STATUS_AGE, tick.seconds_since(summary.status_since).max(0.0))
         .flag(names::TASK_STALE, stale);
-    let attributes = present.waiting.told(render.work(attributes, record, tick), key, blocked);
+    let attributes = tasks.waiting.add_to(render.work(attributes, record, tick), key, blocked);
     let mut links = Vec::new();
     if let Some((trace, anchor)) = lineage::current(render.cache, key)? {
         links.push(Link { trace, span: anchor, kind: "history" });
     }
     links.extend(render.blocker_links(key, &blockers, tick)?);
-    let parent = open_ancestor(render.cache, key, present.open, tick)?;
+    let parent = open_ancestor(render.cache, key, tasks.open, tick)?;
     let name = render.context.label(&facts.key, &facts.title);
     Ok(Span {
         parent: parent.map(|parent| span_id(&parent, tick)),
@@ -289,7 +290,7 @@ fn span(
     })
 }
 
-/// The nearest ancestor that is in the snapshot: what is left open below a finished story still belongs to its epic.
+/// The nearest ancestor in the snapshot. An open task below a finished story still belongs to its epic.
 fn open_ancestor(cache: &TimelineCache<'_>, key: &TaskKey, open: &Open, tick: Millis) -> Result<Option<TaskKey>> {
     let mut next = key.clone();
     for _ in 0..MAX_DEPTH {

@@ -1,85 +1,68 @@
-//! Telling the traces backend: history, root by root.
+//! The export of traces: history, root by root.
 //!
-//! Work goes in a fixed order (by root, then by when things became final), so that it can stop anywhere and go on. A
-//! request carries whole roots' deltas where they fit, and every request re-sends the anchors above what it carries, so
-//! that structural queries work while an epic is open.
+//! The order is fixed (by root, then by when spans became final), so that the export can stop anywhere and continue. A
+//! request carries all new spans of a root where they fit, and re-sends the anchors above them, so that structural
+//! queries work while an epic is open.
 //!
-//! One exception: what does not fit into one request goes on without the anchors that the one before had. While a trace is
-//! in memory Tempo takes the same span twice, and then the whole trace loses its tree: `>>` finds nothing (measured on 2.9
-//! by the tests in `tests/stack`). [`RecentAnchors`] remembers what it may still hold.
+//! There is one exception. When a root does not fit into one request, the next one omits the anchors that the last one
+//! had. While a trace is in its memory, Tempo accepts the same span twice, and then the whole trace loses its tree:
+//! `>>` finds nothing (measured on 2.9 by the tests in `tests/stack`). [`RecentAnchors`] keeps what Tempo may still
+//! hold.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::PoisonError;
 
 use bytes::Bytes;
 
 use super::context::{ExportContext, ResourceKey};
+use super::destinations::{Id, RecentAnchors};
 use super::lineage::{Lineage, TimelineCache};
 use super::message::{self, Span};
 use super::parts::Part;
-use super::render::{Final, RenderContext, Window};
-use super::{Plan, Replayer, Sent};
-use crate::export::otlp::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal, TRACE_WINDOW};
+use super::plan::{Plan, Sent};
+use super::render::{FinalSpan, RenderContext, Window};
+use super::sender::Sender;
+use crate::export::otlp::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal};
+use crate::lock;
 use crate::model::TaskKey;
 use crate::model::error::Result;
-use crate::model::ids::{self, SpanId, TraceId};
+use crate::model::ids::{self, TraceId};
 use crate::model::time::Millis;
 use crate::store::{Item, Position};
 
-/// Room left in a request for resources, scopes and field headers.
+/// Leaves room in a request for resources, scopes and field headers.
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
-/// A request is sent once it holds this much and a root is through: in memory it takes several times as much.
+/// A request is sent at this size once a root is complete: it needs several times as much memory.
 const ENOUGH_BYTES: usize = 384 * 1024;
-/// The position is kept after this many requests: each keeping is an fsync, and after a crash the same ids are sent again.
-const KEEP_EVERY: u32 = 8;
-/// Sprints come after all roots, whose keys start with a source's name.
+/// The position is saved after this many requests: saving is an fsync, and after a crash the same ids are sent again.
+const SAVE_EVERY: u32 = 8;
+/// Sprints follow all roots, whose keys start with a source's name.
 const SPRINTS: &[u8] = &[0xff];
 
-/// A span by its trace and its own id.
-type Id = (TraceId, SpanId);
-
 /// A span ready to be sent.
-struct Ready {
+struct EncodedSpan {
     id: Id,
     resource: ResourceKey,
     encoded: Bytes,
 }
 
-impl Ready {
+impl EncodedSpan {
     fn new(trace: TraceId, resource: ResourceKey, span: &Span) -> Self {
         Self { id: (trace, span.id), resource, encoded: span.encode().into_trace(trace) }
     }
 
-    /// What it takes on the wire.
-    fn weight(&self) -> usize {
+    /// Its size on the wire.
+    fn wire_len(&self) -> usize {
         self.encoded.len() + 8
     }
 }
 
-/// The anchors that the backend was sent so lately that it may still hold their traces in memory.
-#[derive(Debug, Default)]
-pub(super) struct RecentAnchors(HashMap<Id, Millis>);
-
-impl RecentAnchors {
-    /// Whether an anchor would meet itself.
-    fn holds(&self, anchor: &Id, now: Millis) -> bool {
-        self.0.get(anchor).is_some_and(|at| now.seconds_since(*at) < TRACE_WINDOW.as_secs_f64())
-    }
-
-    /// Takes note of anchors that were taken at `now`, and forgets those of long ago.
-    fn extend(&mut self, anchors: impl IntoIterator<Item = Id>, now: Millis) {
-        self.0.retain(|_, at| now.seconds_since(*at) < TRACE_WINDOW.as_secs_f64());
-        self.0.extend(anchors.into_iter().map(|anchor| (anchor, now)));
-    }
-}
-
-/// A final span in its trace, and the anchors above it that no piece before it has.
+/// A final span in its trace, with the anchors above it that no span before it has.
 struct SpanWithAnchors {
-    anchors: Vec<Ready>,
-    last: Ready,
+    anchors: Vec<EncodedSpan>,
+    last: EncodedSpan,
 }
 
-/// Spans on their way into one request.
+/// The spans of the next request.
 #[derive(Default)]
 struct BatchBuilder {
     spans: BTreeMap<ResourceKey, Vec<(Id, Bytes)>>,
@@ -97,19 +80,19 @@ impl BatchBuilder {
             let anchors = with_anchors.anchors.iter();
             let anchors = anchors.filter(|anchor| !self.anchors.contains(&anchor.id) && fresh.insert(anchor.id));
             for span in anchors.chain([&with_anchors.last]) {
-                (count, bytes) = (count + 1, bytes + span.weight());
+                (count, bytes) = (count + 1, bytes + span.wire_len());
             }
         }
         count <= MAX_BATCH_SPANS && bytes <= BATCH_BYTES
     }
 
-    fn add(&mut self, span: Ready) {
+    fn add(&mut self, span: EncodedSpan) {
         self.count += 1;
-        self.bytes += span.weight();
+        self.bytes += span.wire_len();
         self.spans.entry(span.resource).or_default().push((span.id, span.encoded));
     }
 
-    /// Adds a span and those of its anchors that are not there yet.
+    /// Adds a span and those of its anchors that are missing.
     fn place(&mut self, with_anchors: SpanWithAnchors) {
         for anchor in with_anchors.anchors {
             if self.anchors.insert(anchor.id) {
@@ -119,7 +102,7 @@ impl BatchBuilder {
         self.add(with_anchors.last);
     }
 
-    /// Drops the anchors that `planted` holds.
+    /// Removes the anchors in `recent_anchors`.
     fn drop_recent(&mut self, recent_anchors: &RecentAnchors, now: Millis) {
         let known: HashSet<Id> = self.anchors.extract_if(|anchor| recent_anchors.holds(anchor, now)).collect();
         if !known.is_empty() {
@@ -137,7 +120,7 @@ impl BatchBuilder {
     }
 }
 
-/// One root's share of the work: everything that ended in its traces.
+/// A root, and the tasks that may have spans in its traces.
 struct Group {
     root: TaskKey,
     members: Vec<TaskKey>,
@@ -149,48 +132,48 @@ impl Group {
     }
 }
 
-/// Work on one source's traces.
+/// The export of one source's traces.
 pub(super) struct Traces<'a> {
-    replayer: &'a Replayer<'a>,
+    sender: &'a Sender<'a>,
     source: &'a str,
     plan: &'a Plan,
     context: ExportContext<'a>,
     cache: &'a TimelineCache<'a>,
     window: Window,
-    /// How far this work goes, in the journal.
+    /// The last journal number of this run.
     upto: u64,
     position: Position,
-    /// Parts of groups that are wholly in what was sent or is loaded: what may be kept with the position.
+    /// The parts of groups that are complete in what was sent or is loaded. They may be saved with the position.
     settled: HashMap<TaskKey, Part>,
     builder: BatchBuilder,
-    /// The last group that is wholly in what was sent or is loaded.
+    /// The last group that is complete in what was sent or is loaded.
     covered: Option<Vec<u8>>,
-    /// Requests taken since the position was last kept.
-    unkept: u32,
+    /// Requests accepted since the position was last saved.
+    unsaved: u32,
     sent: Sent,
 }
 
 impl<'a> Traces<'a> {
-    /// Tells everything a source has for the traces backend.
+    /// Exports everything new of a source.
     pub(super) async fn run(
-        replayer: &'a Replayer<'a>,
+        sender: &'a Sender<'a>,
         cache: &'a TimelineCache<'a>,
         source: &'a str,
         plan: &'a Plan,
         sent: &mut Sent,
     ) -> Result<()> {
         let position =
-            if plan.again.is_some() { Position::default() } else { replayer.store.position(Signal::Traces, source)? };
-        let upto = position.upto.unwrap_or(replayer.store.sealed(source)?);
+            if plan.again.is_some() { Position::default() } else { sender.store.position(Signal::Traces, source)? };
+        let upto = position.upto.unwrap_or(sender.store.sealed(source)?);
         if upto <= position.done {
             return Ok(());
         }
-        let horizon = replayer.horizon(plan);
+        let horizon = sender.horizon(plan);
         let mut work = Self {
-            replayer,
+            sender,
             source,
             plan,
-            context: ExportContext::new(replayer.config),
+            context: ExportContext::new(sender.config),
             cache,
             window: Window { seqs: position.done + 1..=upto, horizon },
             upto,
@@ -198,7 +181,7 @@ impl<'a> Traces<'a> {
             settled: HashMap::new(),
             builder: BatchBuilder::default(),
             covered: None,
-            unkept: 0,
+            unsaved: 0,
             sent: Sent::default(),
         };
         let done = work.all().await;
@@ -218,14 +201,14 @@ impl<'a> Traces<'a> {
         }
         self.flush().await?;
         self.position = Position { done: self.upto, upto: None, after: None };
-        self.keep_position()
+        self.save_position()
     }
 
-    /// The tasks with news, by every root they ever had in the order of keys, and the sprints with news.
+    /// The changed tasks, by every root they ever had in the order of keys, and the changed sprints.
     fn groups(&self) -> Result<(Vec<Group>, Vec<TaskKey>)> {
         let mut roots: BTreeMap<TaskKey, BTreeSet<TaskKey>> = BTreeMap::new();
         let mut sprints = BTreeSet::new();
-        self.replayer.each_changed(Signal::Traces, self.source, &self.window.seqs, self.plan, |item| {
+        self.sender.each_changed(Signal::Traces, self.source, &self.window.seqs, self.plan, |item| {
             match item {
                 Item::Task(key) => {
                     for period in self.cache.periods(&key)?.iter() {
@@ -242,7 +225,8 @@ impl<'a> Traces<'a> {
         Ok((groups.collect(), sprints.into_iter().collect()))
     }
 
-    /// Loads everything that ended in a root's traces; sends what is loaded already first, if there is no room for all of it.
+    /// Loads everything that ended in a root's traces. Sends what is already loaded first if there is no room for all
+    /// of it.
     async fn group(&mut self, group: Group) -> Result<()> {
         let mut finals = Vec::new();
         for key in &group.members {
@@ -274,12 +258,12 @@ impl<'a> Traces<'a> {
         if self.builder.bytes >= ENOUGH_BYTES { self.flush().await } else { Ok(()) }
     }
 
-    /// A final span in its trace and with its anchors, if it ended in a trace of `root` and is wanted.
+    /// A final span in its trace and with its anchors, if it ended in a trace of `root` and the plan includes it.
     fn with_anchors(
         &self,
         root: &TaskKey,
         part: &mut Part,
-        last: Final,
+        last: FinalSpan,
         built: &mut HashSet<Id>,
     ) -> Result<Option<SpanWithAnchors>> {
         if Lineage::at(self.cache, &last.key, last.end)?.root() != root {
@@ -287,15 +271,16 @@ impl<'a> Traces<'a> {
         }
         let encoded = last.span.encode();
         let part = part.place(encoded.own_len());
-        if !self.plan.wants(last.end) || !self.plan.wants_project(&last.resource.project_id) {
+        if !self.plan.includes(last.end) || !self.plan.includes_project(&last.resource.project_id) {
             return Ok(None);
         }
         let trace = ids::history_trace(root, part);
         let (id, resource) = ((trace, last.span.id), last.resource);
-        let last_span = Ready { id, resource, encoded: encoded.into_trace(trace) };
+        let last_span = EncodedSpan { id, resource, encoded: encoded.into_trace(trace) };
         let anchors =
             RenderContext { cache: self.cache, context: &self.context }.anchors(&last.key, last.end, part, built)?;
-        let anchors = anchors.into_iter().map(|(trace, resource, span)| Ready::new(trace, resource, &span)).collect();
+        let anchors =
+            anchors.into_iter().map(|(trace, resource, span)| EncodedSpan::new(trace, resource, &span)).collect();
         Ok(Some(SpanWithAnchors { anchors, last: last_span }))
     }
 
@@ -304,7 +289,7 @@ impl<'a> Traces<'a> {
         if self.plan.again.is_some() {
             Ok(Part::default())
         } else {
-            Ok(self.replayer.store.part(root)?.unwrap_or_default())
+            Ok(self.sender.store.part(root)?.unwrap_or_default())
         }
     }
 
@@ -320,11 +305,11 @@ impl<'a> Traces<'a> {
         else {
             return Ok(());
         };
-        let wanted = span.end >= self.window.horizon && self.plan.wants(span.end);
-        if !wanted || !self.plan.wants_project(&resource.project_id) {
+        let wanted = span.end >= self.window.horizon && self.plan.includes(span.end);
+        if !wanted || !self.plan.includes_project(&resource.project_id) {
             return Ok(());
         }
-        let last = Ready::new(ids::sprint_trace(key), resource, &span);
+        let last = EncodedSpan::new(ids::sprint_trace(key), resource, &span);
         let with_anchors = SpanWithAnchors { anchors: Vec::new(), last };
         if !self.builder.fits(std::slice::from_ref(&with_anchors)) {
             self.flush().await?;
@@ -334,40 +319,40 @@ impl<'a> Traces<'a> {
         Ok(())
     }
 
-    /// Sends what is loaded; once it was taken, moves the position to the last group wholly sent.
+    /// Sends what is loaded. Once accepted, moves the position to the last group that was completely sent.
     async fn flush(&mut self) -> Result<()> {
         let mut builder = std::mem::take(&mut self.builder);
         if builder.count > 0 {
-            let sinks = self.replayer.sinks;
-            let recent_anchors = &sinks.recent_anchors;
-            builder.drop_recent(&recent_anchors.lock().unwrap_or_else(PoisonError::into_inner), sinks.time());
+            let destinations = self.sender.destinations;
+            let recent_anchors = &destinations.recent_anchors;
+            builder.drop_recent(&lock(recent_anchors), destinations.time());
             let anchors = std::mem::take(&mut builder.anchors);
             let batch = builder.into_batch(&self.context);
-            self.replayer.wait_for_room(&batch).await?;
-            self.sent.spans += self.replayer.send(self.source, batch).await?;
-            recent_anchors.lock().unwrap_or_else(PoisonError::into_inner).extend(anchors, sinks.time());
+            self.sender.wait_for_room(&batch).await?;
+            self.sent.spans += self.sender.send(self.source, batch).await?;
+            lock(recent_anchors).extend(anchors, destinations.time());
         }
         if let Some(covered) = self.covered.take() {
             self.position.after = Some(covered);
             self.position.upto = Some(self.upto);
-            self.unkept += 1;
-            if self.unkept >= KEEP_EVERY {
-                self.keep_position()?;
+            self.unsaved += 1;
+            if self.unsaved >= SAVE_EVERY {
+                self.save_position()?;
             }
         }
         Ok(())
     }
 
-    fn keep_position(&mut self) -> Result<()> {
+    fn save_position(&mut self) -> Result<()> {
         if self.plan.again.is_some() {
             return Ok(());
         }
-        let mut transaction = self.replayer.store.begin()?;
+        let mut transaction = self.sender.store.begin()?;
         for (root, part) in self.settled.drain() {
             transaction.put_part(&root, &part)?;
         }
         transaction.put_position(Signal::Traces, self.source, &self.position)?;
-        self.unkept = 0;
+        self.unsaved = 0;
         transaction.commit().map(drop)
     }
 }

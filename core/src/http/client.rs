@@ -1,58 +1,35 @@
-//! Building what a session sends with: the reqwest client, the address of a request, the authorization header.
+//! The parts of a session's requests: the reqwest client, the address, the authorization header.
 //!
-//! This is the only place in the product that builds a client for talking to vendors.
-
-use std::net::IpAddr;
-use std::path::Path;
+//! This is the only place that builds a client for vendors.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Certificate, Client, ClientBuilder, Url, redirect};
+use reqwest::{Client, Url, redirect};
 
-use super::redact::Known;
-use super::{Auth, SessionConfig};
+use super::config::{Auth, SessionConfig};
+use super::redact::KnownSecrets;
+use super::tls;
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// A client for one vendor: no redirects (they would carry the credential elsewhere, and mean a login page), gzip, the
-/// platform's roots and those of the configuration. No proxy is used for a loopback address, whatever the environment says.
+/// A client for one vendor. It follows no redirect: a redirect would send the credential elsewhere, and usually leads
+/// to a login page.
 pub(super) fn build(config: &SessionConfig, base: &Url) -> Result<Client> {
-    install_crypto();
     let refused =
         |error: reqwest::Error| Error::new(ErrorKind::Config, "set up the HTTP client").caused_by(error.without_url());
-    let mut builder = ClientBuilder::new()
+    let builder = tls::client_builder(config.tls_ca_file.as_deref())?
         .user_agent(&config.user_agent)
         .timeout(config.timeout)
         .redirect(redirect::Policy::none())
         .default_headers(HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]));
-    if is_loopback(base) {
-        builder = builder.no_proxy();
-    }
-    let extra = config.tls_ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
-    // Without TLS there is nothing to verify, and an image without any root certificate must do.
-    let builder = if base.scheme() == "http" { builder.tls_certs_only(extra) } else { builder.tls_certs_merge(extra) };
-    builder.build().map_err(refused)
+    tls::suited_to(builder, base.scheme(), base.host_str()).build().map_err(refused)
 }
 
-/// Chooses ring for the whole process, once; whoever was first has chosen the same.
-fn install_crypto() {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        drop(rustls::crypto::ring::default_provider().install_default());
-    }
-}
-
-fn certificates(file: &Path) -> Result<Vec<Certificate>> {
-    let refused = |text| Error::new(ErrorKind::Config, text).with("tls.ca_file", file.display());
-    let pem = std::fs::read(file).map_err(|error| refused("read the CA file").caused_by(error))?;
-    let found = Certificate::from_pem_bundle(&pem).map_err(|error| refused("parse the CA file").caused_by(error))?;
-    if found.is_empty() { Err(refused("the CA file holds no certificate in PEM form")) } else { Ok(found) }
-}
-
-/// What proves who we are: the header to send, and the secrets in it to mask.
+/// The header to send, and the secrets in it to mask.
 pub(super) struct Credential {
-    /// Not part of the client, because it can be renewed.
+    /// Kept apart from the client, because it can be renewed.
     pub(super) header: Option<(HeaderName, HeaderValue)>,
-    pub(super) known: Known,
+    pub(super) known: KnownSecrets,
 }
 
 impl Credential {
@@ -83,17 +60,17 @@ fn basic(user: &str, password: &str) -> String {
     BASE64.encode(format!("{user}:{password}"))
 }
 
-/// The secrets of this credential in each form in which they could be echoed.
-fn known_secrets(auth: &Auth) -> Known {
-    Known::new(match auth {
+/// The secrets of this credential in every form in which an answer could repeat them.
+fn known_secrets(auth: &Auth) -> KnownSecrets {
+    KnownSecrets::new(match auth {
         Auth::None => vec![],
         Auth::Basic { user, password } => vec![basic(user, password.expose()), password.expose().to_owned()],
         Auth::Bearer(secret) | Auth::Header { value: secret, .. } => vec![secret.expose().to_owned()],
     })
 }
 
-/// The address every request is built under. A user part, a query or a fragment in it is a mistake (and may be a secret, so
-/// the message does not repeat the address).
+/// The base address of every request. A user, a query or a fragment in it is an error; as it may be a secret, the
+/// message does not repeat the address.
 pub(super) fn base(text: &str) -> Result<Url> {
     let wrong = |text: &str| Error::new(ErrorKind::Config, text);
     let url = Url::parse(text.trim()).map_err(|error| wrong("the url is not an absolute URL").caused_by(error))?;
@@ -101,7 +78,7 @@ pub(super) fn base(text: &str) -> Result<Url> {
         return Err(wrong("the url must begin with https:// or http:// and name a host"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("the url holds a user or password, which belong into the credential"));
+        return Err(wrong("the url holds a user or password, which belong in the credential"));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(wrong("the url must not hold a query or a fragment"));
@@ -109,7 +86,8 @@ pub(super) fn base(text: &str) -> Result<Url> {
     Ok(url)
 }
 
-/// The address of one request. The prefix of `base` is kept; a path that would leave it (`..` in an id) is refused.
+/// The address of one request under the prefix of `base`. A path that would leave the prefix (`..` in an id) is an
+/// error.
 pub(super) fn address(base: &Url, path: &str, query: &[(&str, &str)]) -> Result<Url> {
     let prefix = base.path().trim_end_matches('/');
     let mut url = base.clone();
@@ -122,12 +100,6 @@ pub(super) fn address(base: &Url, path: &str, query: &[(&str, &str)]) -> Result<
         url.query_pairs_mut().extend_pairs(query);
     }
     Ok(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || literal.is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -190,27 +162,5 @@ mod tests {
         }
         let error = Credential::new(&Auth::Bearer(Secret::new("s3cret\n"))).err().unwrap();
         assert!(error.kind() == ErrorKind::Config && !error.full().contains("s3cret"), "{}", error.full());
-    }
-
-    #[test]
-    fn only_this_machine_is_loopback() {
-        for (text, want) in [
-            ("http://127.0.0.1:8080", true),
-            ("http://[::1]/", true),
-            ("http://localhost", true),
-            ("http://127.0.0.1.a.example", false),
-            ("https://a.example", false),
-        ] {
-            assert_eq!(is_loopback(&base(text).unwrap()), want, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_ca_file_that_holds_none_is_named() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let error = certificates(file.path()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Config);
-        assert!(error.context("tls.ca_file").is_some());
-        assert!(certificates(Path::new("/nonexistent/ca.pem")).is_err());
     }
 }

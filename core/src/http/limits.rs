@@ -1,8 +1,8 @@
-//! How long to wait: what the headers say, and what we choose when they say nothing.
+//! Reads from headers how long to wait and how many calls are left. Pure.
 //!
-//! All pure. The forms read here are those the vendors are known to send: `Retry-After` in seconds or as an HTTP date
-//! (RFC 9110, 10.2.3), and reset headers as ISO time, epoch seconds, epoch milliseconds or seconds from now. Which header
-//! counts in which answer is [`super::verdict`]'s and the dialects' to say.
+//! The forms are those that vendors send: `Retry-After` in seconds or as an HTTP date (RFC 9110, 10.2.3), and reset
+//! headers as ISO time, epoch seconds, epoch milliseconds or seconds from now. Which header applies to which answer is
+//! decided in [`super::verdict`] and by the dialects.
 
 use std::time::Duration;
 
@@ -10,18 +10,12 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use crate::model::time::{Millis, SECOND};
 
-/// The longest pause between two tries of our own choosing.
-const BACKOFF_MAX: Duration = Duration::from_secs(300);
-
-/// The most that is added to a wait, as a part of it, so that several clients do not come back in the same instant.
-const JITTER: f64 = 0.2;
-
-/// From here on a number is an epoch time (2001 as seconds); below it is a distance in seconds.
+/// Numbers from here on are epoch times (2001 in seconds); smaller ones are seconds from now.
 const EPOCH_FROM: i64 = 1_000_000_000;
-/// From here on an epoch time is in milliseconds.
+/// Epoch times from here on are in milliseconds.
 const EPOCH_MILLIS_FROM: i64 = 100_000_000_000;
 
-/// Names under which the number of calls left is sent, without regard to case.
+/// The headers that give the number of calls left.
 const REMAINING: [&str; 3] = ["x-ratelimit-remaining", "ratelimit-remaining", "x-ratelimit-requests-remaining"];
 
 /// A header as text.
@@ -29,22 +23,27 @@ pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-/// `Retry-After`, from `now`. Zero counts as absent: clients and gateways in the wild write 0 for "unknown".
+/// The wait that `Retry-After` asks for, from `now`. Zero counts as absent: some clients and gateways write 0 for "unknown".
 pub fn retry_after(headers: &HeaderMap, now: Millis) -> Option<Duration> {
-    let value = text(headers, RETRY_AFTER.as_str())?;
+    parse_retry_after(text(headers, RETRY_AFTER.as_str())?, now)
+}
+
+/// The wait that a value of `Retry-After` asks for: seconds or an HTTP date.
+pub(crate) fn parse_retry_after(value: &str, now: Millis) -> Option<Duration> {
+    let value = value.trim();
     match value.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).ok().filter(|wait| !wait.is_zero()),
         Err(_) => until(http_date(value)?, now),
     }
 }
 
-/// The time from `now` to the reset that header `name` tells; none when it is absent, unreadable or past.
+/// The time from `now` to the reset in header `name`; `None` when it is absent, unreadable or past.
 pub fn reset_after(headers: &HeaderMap, name: &str, now: Millis) -> Option<Duration> {
     until(parse_reset(text(headers, name)?, now)?, now)
 }
 
-/// A reset in any of its forms: ISO time (also without seconds: `2026-03-26T16:00Z`), epoch seconds, epoch milliseconds, or
-/// a small number of seconds from `now`.
+/// Parses a reset: ISO time (also without seconds: `2026-03-26T16:00Z`), epoch seconds, epoch milliseconds, or a small
+/// number of seconds from `now`.
 pub fn parse_reset(value: &str, now: Millis) -> Option<Millis> {
     let value = value.trim();
     let Ok(number) = value.parse::<f64>() else { return Millis::parse(value).or_else(|| http_date(value)) };
@@ -57,7 +56,8 @@ pub fn parse_reset(value: &str, now: Millis) -> Option<Millis> {
     })
 }
 
-/// The number of calls left, if the answer tells. A server whose limit is 0 has limiting switched off and says 0 left.
+/// The number of calls left, if a header gives it. A server with a limit of 0 has limiting switched off and reports 0
+/// left.
 pub(super) fn remaining(headers: &HeaderMap) -> Option<u64> {
     let unlimited = text(headers, "x-ratelimit-limit") == Some("0");
     REMAINING.iter().filter(|_| !unlimited).find_map(|name| text(headers, name)?.parse().ok())
@@ -68,24 +68,13 @@ pub(super) fn server_time(headers: &HeaderMap) -> Option<Millis> {
     http_date(text(headers, DATE.as_str())?)
 }
 
-/// An HTTP date in the form RFC 9110 asks for; the two obsolete forms are not read.
+/// Parses an HTTP date in the form RFC 9110 requires; the two obsolete forms are not supported.
 fn http_date(value: &str) -> Option<Millis> {
     jiff::fmt::rfc2822::parse(value).ok().map(|moment| Millis(moment.timestamp().as_millisecond()))
 }
 
 fn until(then: Millis, now: Millis) -> Option<Duration> {
     u64::try_from(then.0.saturating_sub(now.0)).ok().filter(|ms| *ms > 0).map(Duration::from_millis)
-}
-
-/// The pause after failure number `failure` (from 1): `base`, doubled each time, at most five minutes.
-pub(super) fn backoff(base: Duration, failure: u32) -> Duration {
-    let factor = 2_u32.checked_pow(failure.saturating_sub(1)).unwrap_or(u32::MAX);
-    base.saturating_mul(factor).min(BACKOFF_MAX)
-}
-
-/// `wait` and 0–20 % of it; `luck` is between 0 and 1.
-pub(super) fn jittered(wait: Duration, luck: f64) -> Duration {
-    wait.saturating_add(wait.mul_f64(JITTER * luck.clamp(0.0, 1.0)))
 }
 
 #[cfg(test)]
@@ -101,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_seconds_or_a_date_and_zero_is_no_answer() {
+    fn retry_after_is_seconds_or_a_date_and_zero_counts_as_absent() {
         let table = [
             ("7", Some(7_000)),
             ("1.5", Some(1_500)),
@@ -121,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn resets_are_read_in_every_form_vendors_send() {
+    fn every_form_of_reset_is_parsed() {
         let table = [
             ("2026-03-26T16:01Z", Some(60_000)),
             ("2026-03-26T16:00:05.250Z", Some(5_250)),
@@ -147,15 +136,5 @@ mod tests {
         assert_eq!(remaining(&headers(&[("x-ratelimit-requests-remaining", "3")])), Some(3));
         assert_eq!(remaining(&headers(&[("x-ratelimit-remaining", "0"), ("x-ratelimit-limit", "0")])), None);
         assert_eq!(remaining(&HeaderMap::new()), None);
-    }
-
-    #[test]
-    fn backoff_doubles_up_to_five_minutes_and_jitter_adds_a_fifth_at_most() {
-        let base = Duration::from_secs(2);
-        let waits: Vec<u64> = (1..=9).map(|n| backoff(base, n).as_secs()).collect();
-        assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 256, 300]);
-        assert_eq!(backoff(base, u32::MAX), BACKOFF_MAX);
-        assert_eq!(jittered(base, 0.0), base);
-        assert_eq!(jittered(base, 1.0), Duration::from_millis(2_400));
     }
 }

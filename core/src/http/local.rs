@@ -1,4 +1,5 @@
-//! Asking another program on this machine through its Unix socket: how commands read a store that `serve` holds.
+//! A client for another contextcore process on this machine, through its Unix socket. Commands use it to read a store
+//! that `serve` holds.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,12 +14,12 @@ use crate::model::error::{Error, ErrorKind, Result};
 /// How long the program may stay silent. Reading a large store takes a while, but one that hangs must not hang its callers.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What a program answers instead of what it was asked for.
+/// An error answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Refusal {
-    /// What kind of error.
+    /// The kind of error.
     pub kind: ErrorKind,
-    /// Its message, whole.
+    /// Its whole message.
     pub message: String,
 }
 
@@ -30,23 +31,23 @@ pub struct Local {
 }
 
 impl Local {
-    /// A client for the program that listens on `socket`. Sends nothing yet.
+    /// A client for the process that listens on `socket`. Sends nothing yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] when no client can be made.
+    /// [`ErrorKind::Internal`] when the client cannot be built.
     pub fn new(socket: &Path) -> Result<Self> {
         let builder =
             tls::client_builder(None)?.tls_certs_only([]).no_proxy().unix_socket(socket).read_timeout(TIMEOUT);
         let client = builder
             .build()
-            .map_err(|error| Error::new(ErrorKind::Internal, "make a client for the socket").caused_by(error))?;
+            .map_err(|error| Error::new(ErrorKind::Internal, "build a client for the socket").caused_by(error))?;
         Ok(Self { client, socket: socket.to_owned() })
     }
 
-    /// Asks for `path` with `query`.
+    /// Requests `path` with `query`.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when nobody listens; else what the program itself says.
+    /// [`ErrorKind::Unavailable`] when no process listens; else the error that the process returns.
     pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &impl Serialize) -> Result<T> {
         let answer = self.send(path, query).await?;
         let status = answer.status();
@@ -97,7 +98,7 @@ impl Local {
 
 fn read<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T> {
     let strange = |error: serde_json::Error| {
-        let message = "understand the running contextcore; is it of another version?";
+        let message = "read the answer of the running contextcore: is it another version?";
         Error::new(ErrorKind::Protocol, message).with("status", status.as_u16()).caused_by(error)
     };
     if status.is_success() {
@@ -112,14 +113,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn nobody_there_is_unavailable_and_names_the_socket() {
+    async fn a_socket_without_a_listener_is_unavailable_and_named() {
         let local = Local::new(Path::new("/no/such.sock")).unwrap();
         let error = local.get::<u8>("/v1/status", &[("a", "b")]).await.unwrap_err();
         assert_eq!((error.kind(), error.context("socket")), (ErrorKind::Unavailable, Some("/no/such.sock")));
     }
 
     #[test]
-    fn a_refusal_keeps_its_kind() {
+    fn an_error_answer_keeps_its_kind() {
         let body = serde_json::to_vec(&Refusal { kind: ErrorKind::NotFound, message: "no such task".into() }).unwrap();
         let error = read::<u8>(StatusCode::NOT_FOUND, &body).unwrap_err();
         assert_eq!((error.kind(), error.to_string()), (ErrorKind::NotFound, "no such task".to_owned()));

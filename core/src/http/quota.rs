@@ -1,36 +1,38 @@
-//! The vendor's own quotas, as its answers tell them: so many requests an hour, so many points an hour.
+//! The vendor's quotas as its answers give them: requests per hour, points per hour.
 //!
-//! [`Quota`] is what a [`super::Dialect`] reads out of an answer; [`Pools`] holds one leaky bucket for each, sized anew by every
-//! answer, from which each request takes its price before it goes. Other programs drink from the same pools, so what the
-//! answer says is left always goes before what we reckoned ourselves.
+//! [`Quota`] is what a [`Dialect`](super::Dialect) reads from an answer. [`Pools`] holds one leaky bucket per quota,
+//! resized by every answer, from which each request takes its price before it is sent. Other programs use the same
+//! quotas, so the numbers of an answer always replace our own count.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota as Rate, RateLimiter};
 
-/// The quota of which every request takes one.
+use crate::lock;
+
+/// The quota from which every request takes one.
 pub const REQUESTS: &str = "requests";
-/// The quota of which a request takes the points it was priced at.
+/// The quota from which a request takes its price in points.
 pub const POINTS: &str = "points";
 
-/// A quota, as an answer told it.
+/// A quota, as an answer gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
     /// [`REQUESTS`] or [`POINTS`].
     pub name: &'static str,
-    /// How much there is in a full pool.
+    /// The size of a full quota.
     pub limit: u32,
-    /// How much is left now.
+    /// What is left of it.
     pub left: u32,
-    /// How long an empty pool takes to fill.
+    /// How long an empty quota takes to refill.
     pub period: Duration,
 }
 
-/// The pools of one session. Empty until the first answer that tells of one.
+/// The quotas of one session. Empty until an answer gives one.
 #[derive(Default)]
 pub(super) struct Pools(Mutex<BTreeMap<&'static str, Pool>>);
 
@@ -40,15 +42,15 @@ struct Pool {
 }
 
 impl Pools {
-    /// Takes what an answer told.
-    pub(super) fn told(&self, quotas: &[Quota]) {
-        let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Replaces quotas by those of an answer.
+    pub(super) fn update(&self, quotas: &[Quota]) {
+        let mut pools = lock(&self.0);
         pools.extend(quotas.iter().filter_map(|quota| Some((quota.name, Pool::of(quota)?))));
     }
 
-    /// Takes the price of one request out of every pool, or says how long until it could be.
+    /// Takes the price of one request from every quota, or returns how long until that is possible.
     pub(super) fn take(&self, points: u32) -> Result<(), Duration> {
-        let pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let pools = lock(&self.0);
         for (name, pool) in &*pools {
             pool.take(if *name == POINTS { points } else { 1 })?;
         }
@@ -57,19 +59,19 @@ impl Pools {
 }
 
 impl Pool {
-    /// A pool with so much in it. None for a quota of nothing, which means that it is switched off.
+    /// A pool with this quota left; `None` for a limit of zero, which means that the quota is switched off.
     fn of(quota: &Quota) -> Option<Self> {
         let burst = NonZeroU32::new(quota.limit)?;
         let rate = Rate::with_period(quota.period / quota.limit)?.allow_burst(burst);
         let pool = Self { limiter: RateLimiter::direct(rate), limit: quota.limit };
         if let Some(spent) = NonZeroU32::new(quota.limit.saturating_sub(quota.left)) {
-            // At most as much as a full pool holds: always granted.
+            // At most as much as a full pool holds, so it is always granted.
             drop(pool.limiter.check_n(spent));
         }
         Some(pool)
     }
 
-    /// A price above what the pool ever holds is the vendor's to refuse: it takes all there is.
+    /// A price above the limit takes the whole pool; rejecting it is left to the vendor.
     fn take(&self, price: u32) -> Result<(), Duration> {
         let Some(price) = NonZeroU32::new(price.min(self.limit)) else { return Ok(()) };
         match self.limiter.check_n(price) {
@@ -90,36 +92,36 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_held_back_before_a_quota_is_told_of() {
+    fn nothing_waits_before_an_answer_gives_a_quota() {
         let pools = Pools::default();
         assert_eq!(pools.take(1_000_000), Ok(()));
-        pools.told(&[quota(POINTS, 0, 0)]);
-        assert_eq!(pools.take(1_000_000), Ok(()), "a limit of nothing is none");
+        pools.update(&[quota(POINTS, 0, 0)]);
+        assert_eq!(pools.take(1_000_000), Ok(()), "a limit of zero is no limit");
     }
 
     #[test]
     fn a_request_waits_for_as_many_points_as_it_costs() {
         let pools = Pools::default();
-        pools.told(&[quota(REQUESTS, 3_600, 3_600), quota(POINTS, 3_600, 100)]);
+        pools.update(&[quota(REQUESTS, 3_600, 3_600), quota(POINTS, 3_600, 100)]);
         assert_eq!(pools.take(60), Ok(()));
         let wait = pools.take(90).unwrap_err();
         assert!((45..=50).contains(&wait.as_secs()), "{wait:?}");
-        assert_eq!(pools.take(30), Ok(()), "a cheaper one may go");
+        assert_eq!(pools.take(30), Ok(()), "a cheaper one need not wait");
     }
 
     #[test]
-    fn the_last_answer_goes_before_what_was_reckoned() {
+    fn the_last_answer_replaces_our_own_count() {
         let pools = Pools::default();
-        pools.told(&[quota(REQUESTS, 3_600, 0)]);
+        pools.update(&[quota(REQUESTS, 3_600, 0)]);
         assert!(pools.take(0).is_err());
-        pools.told(&[quota(REQUESTS, 7_200, 5)]);
+        pools.update(&[quota(REQUESTS, 7_200, 5)]);
         assert_eq!(pools.take(0), Ok(()));
     }
 
     #[test]
-    fn what_no_pool_can_hold_is_left_to_the_vendor() {
+    fn a_price_above_the_limit_is_left_to_the_vendor() {
         let pools = Pools::default();
-        pools.told(&[quota(POINTS, 100, 100)]);
+        pools.update(&[quota(POINTS, 100, 100)]);
         assert_eq!(pools.take(5_000), Ok(()));
     }
 }

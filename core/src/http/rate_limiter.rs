@@ -1,9 +1,10 @@
-//! When a request may go: the buckets, the pauses we were told to make, and the number of requests in flight.
+//! When a request may be sent: rates per bucket, pauses the vendor asked for, quotas, and the number of requests in
+//! flight.
 //!
-//! Pauses use tokio's clock, so tests can turn it; the buckets use governor's own.
+//! Pauses use tokio's clock, so tests can advance it; the buckets use governor's own.
 
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
@@ -11,90 +12,104 @@ use governor::{DefaultDirectRateLimiter, Quota as Rate};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::config::Bucket;
 use super::quota::{Pools, Quota};
-use super::{Bucket, Scope, stats::Meter};
+use super::stats::Meter;
+use super::verdict::Scope;
+use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result, Retry};
 
-/// The gate of one session. Dropping a future that waits in it gives everything back.
+/// The limits of one session. Dropping a future that waits in it releases everything.
 pub(super) struct RateLimiter {
-    lanes: Vec<BucketLimiter>,
+    buckets: Vec<BucketLimiter>,
     all: Pause,
     pools: Pools,
     permits: Semaphore,
     max_wait: Duration,
 }
 
-/// One bucket: its limiter, and the pause it was told to make.
+/// One bucket: its rate, and the pause it has to make.
 pub(super) struct BucketLimiter {
     name: &'static str,
     limiter: DefaultDirectRateLimiter,
     clock: DefaultClock,
     /// Held while waiting for the limiter, because tokio's mutex is fair and governor's waiters are not.
-    turn: tokio::sync::Mutex<()>,
+    queue: tokio::sync::Mutex<()>,
     pause: Pause,
 }
 
-/// A moment before which nothing may go. It only ever moves later.
+/// The end of a pause. It only ever moves later.
 #[derive(Default)]
 struct Pause(Mutex<Option<Instant>>);
 
 impl Pause {
     fn extend(&self, until: Instant) {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.0);
         *held = (*held).max(Some(until));
     }
 
     fn until(&self) -> Option<Instant> {
-        let held = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = *lock(&self.0);
         held.filter(|until| *until > Instant::now())
     }
 }
 
 impl RateLimiter {
-    /// A gate with these buckets; a rate or a number in flight of zero would never let anything pass and is refused.
+    /// A limiter with these buckets. A rate or a number in flight of zero would let nothing pass and is an error.
     pub(super) fn new(buckets: &[Bucket], in_flight: usize, max_wait: Duration) -> Result<Self> {
         if in_flight == 0 {
-            return Err(Error::new(ErrorKind::Internal, "no request may be in flight"));
+            return Err(Error::new(ErrorKind::Internal, "the number of requests in flight is zero"));
         }
-        let lanes = buckets.iter().map(BucketLimiter::new).collect::<Result<_>>()?;
-        Ok(Self { lanes, all: Pause::default(), pools: Pools::default(), permits: Semaphore::new(in_flight), max_wait })
+        let buckets = buckets.iter().map(BucketLimiter::new).collect::<Result<_>>()?;
+        Ok(Self {
+            buckets,
+            all: Pause::default(),
+            pools: Pools::default(),
+            permits: Semaphore::new(in_flight),
+            max_wait,
+        })
     }
 
-    /// The bucket of this name; an unknown one is a mistake in the connector.
-    pub(super) fn lane(&self, name: &str) -> Result<&BucketLimiter> {
+    /// The bucket of this name. An unknown name is a mistake in the connector.
+    pub(super) fn bucket(&self, name: &str) -> Result<&BucketLimiter> {
         let unknown = || Error::new(ErrorKind::Internal, "no such bucket").with("bucket", name);
-        self.lanes.iter().find(|lane| lane.name == name).ok_or_else(unknown)
+        self.buckets.iter().find(|bucket| bucket.name == name).ok_or_else(unknown)
     }
 
-    /// Waits until a request of this bucket and price may go. The permit is kept until its answer has been read.
-    pub(super) async fn admit(&self, lane: &BucketLimiter, points: u32, meter: &Meter) -> Result<SemaphorePermit<'_>> {
-        self.sit_out(lane, meter).await?;
-        lane.pace(meter).await;
-        self.afford(points, meter).await?;
+    /// Waits until a request of this bucket and price may be sent. Hold the permit until its answer is read.
+    pub(super) async fn admit(
+        &self,
+        bucket: &BucketLimiter,
+        points: u32,
+        meter: &Meter,
+    ) -> Result<SemaphorePermit<'_>> {
+        self.wait_for_pauses(bucket, meter).await?;
+        bucket.pace(meter).await;
+        self.wait_for_quota(points, meter).await?;
         loop {
             let closed = |error| Error::new(ErrorKind::Internal, "the session is closed").caused_by(error);
             let permit = self.permits.acquire().await.map_err(closed)?;
-            if self.paused_until(lane).is_none() {
+            if self.paused_until(bucket).is_none() {
                 return Ok(permit);
             }
             drop(permit);
-            self.sit_out(lane, meter).await?;
+            self.wait_for_pauses(bucket, meter).await?;
         }
     }
 
-    /// Takes what an answer told of the vendor's quotas.
-    pub(super) fn told(&self, quotas: &[Quota]) {
+    /// Updates the vendor's quotas from an answer.
+    pub(super) fn update_quotas(&self, quotas: &[Quota]) {
         if !quotas.is_empty() {
-            self.pools.told(quotas);
+            self.pools.update(quotas);
         }
     }
 
-    /// Waits until the vendor's quotas have room for a request, or fails at once when that takes longer than we have patience
-    /// for.
-    async fn afford(&self, points: u32, meter: &Meter) -> Result<()> {
+    /// Waits until the vendor's quotas allow the request. Fails at once when that takes longer than the longest wait
+    /// accepted.
+    async fn wait_for_quota(&self, points: u32, meter: &Meter) -> Result<()> {
         while let Err(wait) = self.pools.take(points) {
             if wait > self.max_wait {
-                return Err(too_long(wait));
+                return Err(rate_limited(wait, self.max_wait));
             }
             meter.pacing(wait);
             sleep(wait).await;
@@ -102,25 +117,25 @@ impl RateLimiter {
         Ok(())
     }
 
-    /// Holds back everything in `scope` for at least `wait` from now.
-    pub(super) fn pause(&self, lane: &BucketLimiter, scope: Scope, wait: Duration) {
-        let until = Instant::now() + wait.min(FOREVER);
+    /// Pauses everything in `scope` for at least `wait` from now.
+    pub(super) fn pause(&self, bucket: &BucketLimiter, scope: Scope, wait: Duration) {
+        let until = Instant::now() + wait.min(LONGEST_PAUSE);
         match scope {
             Scope::All => self.all.extend(until),
-            Scope::Bucket => lane.pause.extend(until),
+            Scope::Bucket => bucket.pause.extend(until),
         }
     }
 
-    fn paused_until(&self, lane: &BucketLimiter) -> Option<Instant> {
-        self.all.until().max(lane.pause.until())
+    fn paused_until(&self, bucket: &BucketLimiter) -> Option<Instant> {
+        self.all.until().max(bucket.pause.until())
     }
 
-    /// Waits for the pauses to end, or fails at once when that takes longer than we have patience for.
-    async fn sit_out(&self, lane: &BucketLimiter, meter: &Meter) -> Result<()> {
-        while let Some(until) = self.paused_until(lane) {
+    /// Waits for the pauses to end. Fails at once when that takes longer than the longest wait accepted.
+    async fn wait_for_pauses(&self, bucket: &BucketLimiter, meter: &Meter) -> Result<()> {
+        while let Some(until) = self.paused_until(bucket) {
             let left = until.saturating_duration_since(Instant::now());
             if left > self.max_wait {
-                return Err(too_long(left));
+                return Err(rate_limited(left, self.max_wait));
             }
             meter.waiting(left);
             sleep_until(until).await;
@@ -129,14 +144,15 @@ impl RateLimiter {
     }
 }
 
-/// Longer than any process lives, and short enough to be added to an instant.
-const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// Longer than any process runs, and short enough to be added to an instant.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// We were told to wait longer than we are willing to: the caller keeps its checkpoint and comes back then.
-pub(super) fn too_long(wait: Duration) -> Error {
-    Error::new(ErrorKind::RateLimited, "told to wait longer than is worth it")
+/// The error for a wait that is longer than the limit. The caller keeps its checkpoint and retries after the wait.
+pub(super) fn rate_limited(wait: Duration, limit: Duration) -> Error {
+    let (wait_seconds, limit_seconds) = (wait.as_secs(), limit.as_secs());
+    Error::new(ErrorKind::RateLimited, format!("rate limited: retry in {wait_seconds} s (limit {limit_seconds} s)"))
         .with_retry(Retry::After(wait))
-        .with("wait_seconds", wait.as_secs())
+        .with("wait_seconds", wait_seconds)
 }
 
 impl BucketLimiter {
@@ -150,7 +166,7 @@ impl BucketLimiter {
             name: bucket.name,
             limiter: DefaultDirectRateLimiter::direct(quota),
             clock: DefaultClock::default(),
-            turn: tokio::sync::Mutex::default(),
+            queue: tokio::sync::Mutex::default(),
             pause: Pause::default(),
         })
     }
@@ -159,9 +175,9 @@ impl BucketLimiter {
         self.name
     }
 
-    /// Waits until the bucket holds a token, and takes it.
+    /// Waits until the bucket has a token, and takes it.
     async fn pace(&self, meter: &Meter) {
-        let _turn = self.turn.lock().await;
+        let _queue = self.queue.lock().await;
         while let Err(denied) = self.limiter.check() {
             let wait = denied.wait_time_from(self.clock.now());
             meter.pacing(wait);
@@ -177,66 +193,66 @@ mod tests {
     const FAST: Bucket = Bucket { name: "fast", per_second: 1_000, burst: 1_000 };
     const OTHER: Bucket = Bucket { name: "other", per_second: 1_000, burst: 1_000 };
 
-    fn gate(in_flight: usize) -> RateLimiter {
+    fn limiter(in_flight: usize) -> RateLimiter {
         RateLimiter::new(&[FAST, OTHER], in_flight, Duration::from_secs(300)).unwrap()
     }
 
-    /// How long a request of this bucket is held back, on tokio's clock.
-    async fn held(gate: &RateLimiter, bucket: &str) -> Duration {
+    /// How long a request of this bucket waits, on tokio's clock.
+    async fn held(limiter: &RateLimiter, bucket: &str) -> Duration {
         let start = Instant::now();
-        drop(gate.admit(gate.lane(bucket).unwrap(), 0, &Meter::default()).await.unwrap());
+        drop(limiter.admit(limiter.bucket(bucket).unwrap(), 0, &Meter::default()).await.unwrap());
         start.elapsed()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_bucket_pause_leaves_the_others_alone_and_a_session_pause_does_not() {
-        let gate = gate(4);
-        gate.pause(gate.lane("fast").unwrap(), Scope::Bucket, Duration::from_secs(60));
-        assert_eq!(held(&gate, "other").await.as_secs(), 0);
-        assert_eq!(held(&gate, "fast").await.as_secs(), 60);
-        gate.pause(gate.lane("fast").unwrap(), Scope::All, Duration::from_secs(30));
-        assert_eq!(held(&gate, "other").await.as_secs(), 30);
+    async fn a_pause_holds_back_its_bucket_or_the_whole_session() {
+        let limiter = limiter(4);
+        limiter.pause(limiter.bucket("fast").unwrap(), Scope::Bucket, Duration::from_secs(60));
+        assert_eq!(held(&limiter, "other").await.as_secs(), 0);
+        assert_eq!(held(&limiter, "fast").await.as_secs(), 60);
+        limiter.pause(limiter.bucket("fast").unwrap(), Scope::All, Duration::from_secs(30));
+        assert_eq!(held(&limiter, "other").await.as_secs(), 30);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_only_moves_later() {
-        let gate = gate(4);
-        let lane = gate.lane("fast").unwrap();
-        gate.pause(lane, Scope::Bucket, Duration::from_secs(60));
-        gate.pause(lane, Scope::Bucket, Duration::from_secs(1));
-        assert_eq!(held(&gate, "fast").await.as_secs(), 60);
+        let limiter = limiter(4);
+        let bucket = limiter.bucket("fast").unwrap();
+        limiter.pause(bucket, Scope::Bucket, Duration::from_secs(60));
+        limiter.pause(bucket, Scope::Bucket, Duration::from_secs(1));
+        assert_eq!(held(&limiter, "fast").await.as_secs(), 60);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_that_begins_while_waiting_for_a_permit_counts_too() {
-        let gate = gate(1);
-        let lane = gate.lane("fast").unwrap();
-        let first = gate.admit(lane, 0, &Meter::default()).await.unwrap();
+    async fn a_pause_that_starts_during_the_wait_for_a_permit_counts() {
+        let limiter = limiter(1);
+        let bucket = limiter.bucket("fast").unwrap();
+        let first = limiter.admit(bucket, 0, &Meter::default()).await.unwrap();
         let release = async {
             sleep(Duration::from_secs(5)).await;
-            gate.pause(lane, Scope::All, Duration::from_secs(20));
+            limiter.pause(bucket, Scope::All, Duration::from_secs(20));
             drop(first);
         };
-        let (waited, ()) = tokio::join!(held(&gate, "fast"), release);
+        let (waited, ()) = tokio::join!(held(&limiter, "fast"), release);
         assert_eq!(waited.as_secs(), 25);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_beyond_patience_fails_at_once_and_says_until_when() {
-        let gate = gate(4);
-        let lane = gate.lane("fast").unwrap();
-        gate.pause(lane, Scope::All, Duration::MAX);
-        gate.pause(lane, Scope::All, Duration::from_secs(3_600));
-        let error = gate.admit(lane, 0, &Meter::default()).await.unwrap_err();
+    async fn a_pause_beyond_the_limit_fails_at_once_and_says_when_to_retry() {
+        let limiter = limiter(4);
+        let bucket = limiter.bucket("fast").unwrap();
+        limiter.pause(bucket, Scope::All, Duration::MAX);
+        limiter.pause(bucket, Scope::All, Duration::from_secs(3_600));
+        let error = limiter.admit(bucket, 0, &Meter::default()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::RateLimited);
-        assert!(matches!(error.retry(), Retry::After(wait) if wait >= FOREVER));
+        assert!(matches!(error.retry(), Retry::After(wait) if wait >= LONGEST_PAUSE));
     }
 
     #[test]
-    fn nonsense_is_refused_and_an_unknown_bucket_is_named() {
+    fn rates_of_zero_are_refused_and_an_unknown_bucket_is_named() {
         assert!(RateLimiter::new(&[FAST], 0, Duration::MAX).is_err());
         assert!(RateLimiter::new(&[Bucket { name: "no", per_second: 0, burst: 1 }], 1, Duration::MAX).is_err());
-        let Err(error) = gate(1).lane("typo").map(|_| ()) else { panic!("an unknown bucket was found") };
+        let Err(error) = limiter(1).bucket("typo").map(|_| ()) else { panic!("an unknown bucket was found") };
         assert_eq!(error.context("bucket"), Some("typo"));
     }
 }

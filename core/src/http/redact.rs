@@ -1,38 +1,39 @@
-//! Making texts from outside fit to print: short, on one line, and without anything that could be a credential.
+//! Makes texts from outside printable: short, on one line, and without credentials.
 //!
-//! Two nets, because each has holes: [`Known`] masks the session's own secrets wherever they are echoed, and [`excerpt`] masks
-//! what looks like anybody's.
+//! There are two filters, as each has gaps: [`KnownSecrets`] masks the session's own secrets wherever they appear, and
+//! [`excerpt`] masks whatever looks like a secret.
 
 use std::borrow::Cow;
 
 use crate::model::secret::REDACTED;
 
-/// How much of a text from outside a message may quote, in characters.
+/// How much of a text from outside a message quotes, in characters.
 pub const EXCERPT_CHARS: usize = 200;
 
-/// A run of letters and digits this long that mixes both is taken for a token: words and UUID groups are shorter.
+/// A run of letters and digits of this length that mixes both is taken for a token: words and groups of UUIDs are
+/// shorter.
 const OPAQUE_RUN: usize = 32;
 
-/// The session's own secrets, in each form in which the other side could echo them. Its `Debug` is left out on purpose.
-pub(crate) struct Known(Vec<String>);
+/// The session's own secrets, in every form in which an answer could repeat them. It has no `Debug` on purpose.
+pub(crate) struct KnownSecrets(Vec<String>);
 
-impl Known {
-    /// Texts shorter than four characters are left out: masking them would only riddle every message. Each is looked for as it
-    /// is and as JSON escapes it.
+impl KnownSecrets {
+    /// Texts shorter than four characters are ignored: masking them would spoil every message. Each is searched for as
+    /// it is and as JSON escapes it.
     pub(crate) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
         let mut known = Self(Vec::new());
         secrets.into_iter().for_each(|secret| known.add(&secret));
         known
     }
 
-    /// Knows one more.
+    /// Adds a secret.
     pub(crate) fn add(&mut self, secret: &str) {
         if secret.len() >= 4 {
             self.0.extend([json_escaped(secret), secret.to_owned()]);
         }
     }
 
-    /// The text with every own secret masked; borrowed when there was none.
+    /// The text with every known secret masked; borrowed when it has none.
     pub(crate) fn mask<'a>(&self, text: &'a str) -> Cow<'a, str> {
         self.0.iter().fold(Cow::Borrowed(text), |text, secret| match text.contains(secret.as_str()) {
             true => Cow::Owned(text.replace(secret.as_str(), REDACTED)),
@@ -40,7 +41,7 @@ impl Known {
         })
     }
 
-    /// As [`Known::mask`], for the head of a body that need not be UTF-8.
+    /// As [`KnownSecrets::mask`], for the head of a body that need not be UTF-8.
     pub(crate) fn mask_bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         let text = String::from_utf8_lossy(bytes);
         match self.mask(&text) {
@@ -55,8 +56,8 @@ fn json_escaped(text: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// A text from outside as a message may quote it: one line of at most [`EXCERPT_CHARS`] characters in which credentials in
-/// URLs, URL queries, `Bearer`/`Basic` values and long opaque runs are masked.
+/// A text from outside as a message may quote it: one line of at most [`EXCERPT_CHARS`] characters, in which
+/// credentials in URLs, URL queries, `Bearer`/`Basic` values and long opaque runs are masked.
 pub fn excerpt(text: &str) -> String {
     let mut words: Vec<String> = Vec::new();
     let mut length = 0;
@@ -71,7 +72,7 @@ pub fn excerpt(text: &str) -> String {
     cut(&words.join(" "), EXCERPT_CHARS)
 }
 
-/// The first `limit` characters, with an ellipsis as the last when something was dropped.
+/// The first `limit` characters; the last is an ellipsis when something was dropped.
 fn cut(text: &str, limit: usize) -> String {
     if text.chars().count() <= limit {
         return text.to_owned();
@@ -88,7 +89,7 @@ fn safe_word(previous: Option<&str>, word: &str) -> String {
     mask_opaque_runs(&bare_url(word))
 }
 
-/// Drops the user part of a URL inside a word, and its query, also when there is only a path before it.
+/// Removes the user part of a URL in a word, and its query, also when the word is only a path.
 fn bare_url(word: &str) -> Cow<'_, str> {
     let query = word.find('?').filter(|at| word[*at..].contains('=') || word[..*at].contains("://"));
     let word = &word[..query.unwrap_or(word.len())];
@@ -149,11 +150,11 @@ mod tests {
     }
 
     #[test]
-    fn own_secrets_are_masked_however_short_the_line() {
-        let known = Known::new(["hunter2".to_owned(), "x".to_owned()]);
+    fn known_secrets_are_masked_even_in_short_texts() {
+        let known = KnownSecrets::new(["hunter2".to_owned(), "x".to_owned()]);
         assert_eq!(known.mask("you sent hunter2, x"), "you sent [redacted], x");
         assert_eq!(
-            Known::new([r#"hun"ter"#.to_owned()]).mask(r#"{"message":"hun\"ter"}"#),
+            KnownSecrets::new([r#"hun"ter"#.to_owned()]).mask(r#"{"message":"hun\"ter"}"#),
             r#"{"message":"[redacted]"}"#
         );
         assert_eq!(known.mask_bytes(b"\xffhunter2").as_ref(), "\u{fffd}[redacted]".as_bytes());

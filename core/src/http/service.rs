@@ -1,7 +1,5 @@
-//! Asking a service of one's own (Grafana, Tempo, Loki, Prometheus) one thing at a time: no retries, no rates, and a refusal is
-//! an answer like another, since the caller knows what it means.
-//!
-//! The client is built where all clients are; secrets are masked in what comes back.
+//! A client for the user's own services (Grafana, Tempo, Loki, Prometheus). It sends one request at a time, without
+//! retries or rate limits. An error status is a reply like any other, because the caller knows what it means.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,17 +9,18 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION
 use serde_json::Value;
 
 use super::client::Credential;
+use super::config::{Auth, SessionConfig};
 use super::verdict::PlainDialect;
-use super::{Auth, SessionConfig, client, redact};
+use super::{client, redact};
 use crate::config::{HeaderValue as Configured, Resolve};
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// The most one request may take.
+/// The most time one request may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The most bytes of an answer that are read.
 const MAX_ANSWER: usize = 32 << 20;
 
-/// A service at an address, asked with one credential.
+/// A service at an address, with one credential.
 pub struct Service {
     name: &'static str,
     client: reqwest::Client,
@@ -30,38 +29,38 @@ pub struct Service {
     headers: HeaderMap,
 }
 
-/// What a service answered.
+/// A service's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// The status.
+    /// The HTTP status.
     pub status: u16,
-    /// The body as text, secrets masked.
+    /// The body as text, with secrets masked.
     pub body: String,
-    /// Where a redirect points to.
+    /// The target of a redirect.
     pub location: Option<String>,
 }
 
 impl Reply {
-    /// Whether the status says that it was done.
+    /// Whether the status is a success.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// The body as JSON; null when it is none.
+    /// The body as JSON; null when it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 
-    /// What the service says about it, on one line.
+    /// The service's message, on one line.
     pub fn message(&self) -> String {
         let json = self.json();
-        let told = ["message", "error"].iter().find_map(|key| json.get(key)?.as_str());
-        redact::excerpt(told.unwrap_or(&self.body))
+        let message = ["message", "error"].iter().find_map(|key| json.get(key)?.as_str());
+        redact::excerpt(message.unwrap_or(&self.body))
     }
 }
 
 impl Service {
-    /// A service called `name` at an address, which may have a path. Nothing is sent yet.
+    /// A service called `name` at an address, which may have a path. Sends nothing yet.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] for an unusable address, CA file or secret.
@@ -74,10 +73,10 @@ impl Service {
         Ok(Self { name, client: client::build(&config, &base)?, base, credential, headers: HeaderMap::new() })
     }
 
-    /// The same, which every request brings this header along with; a value that was read from elsewhere is masked like a secret.
+    /// Adds a header to every request. A value that was read from elsewhere is masked like a secret.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when the value cannot be read, or holds what no header may hold.
+    /// [`ErrorKind::Config`] when the value cannot be read or cannot be a header value.
     pub fn with_header(mut self, name: HeaderName, value: &Configured) -> Result<Self> {
         let text = value.resolve()?;
         let unfit = |_| Error::new(ErrorKind::Config, "a character that no HTTP header may hold").with("header", &name);
@@ -98,7 +97,7 @@ impl Service {
     /// Reads `path`.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when there is no answer. A refusal is no error.
+    /// [`ErrorKind::Unavailable`] when there is no answer. An error status is not an error here.
     pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Reply> {
         let url = client::address(&self.base, path, query)?;
         self.exchange(self.client.get(url)).await
@@ -127,7 +126,7 @@ impl Service {
         while let Some(part) = response.chunk().await.map_err(|error| self.unreachable(error))? {
             body.extend_from_slice(&part);
             if body.len() > MAX_ANSWER {
-                let text = "the answer is larger than we read";
+                let text = "the answer exceeds the size limit";
                 return Err(Error::new(ErrorKind::Protocol, text).with("service", self.name));
             }
         }

@@ -1,4 +1,4 @@
-//! What a session counts, for metrics and for the skew between the clocks. [`Stats`] is a copy; the session keeps atomics.
+//! The counters of a session, for metrics and for the clock skew. [`Stats`] is a copy of the session's atomics.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -8,25 +8,25 @@ use crate::model::time::{Millis, SECOND};
 /// What a session has done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Requests sent, every try counted.
+    /// Requests sent, each try counted.
     pub requests: u64,
     /// Tries after the first.
     pub retries: u64,
-    /// Times a request was held back because the other side asked for it or was unwell.
+    /// How often a request was held back because the vendor asked for it or failed.
     pub waits: u64,
-    /// The time those waits took together.
+    /// The total time of those waits.
     pub waited: Duration,
-    /// The time our own buckets held requests back.
+    /// The total time requests waited for our own rates.
     pub paced: Duration,
-    /// Calls left by the last answer that told.
+    /// Calls left, by the last answer that gave the number.
     pub rate_limit_remaining: Option<u64>,
     /// Bytes of bodies read, after decompression.
     pub bytes: u64,
-    /// How far the other side's clock is ahead of ours, in ms, by its last `Date` header: good to about a second.
+    /// How far the vendor's clock is ahead of ours, in ms, by its last `Date` header; exact to about a second.
     pub clock_skew_ms: Option<i64>,
 }
 
-/// Stands for "not told yet" in the atomics: neither number occurs.
+/// "Unknown" in the atomics: neither number occurs.
 const UNKNOWN_COUNT: u64 = u64::MAX;
 const UNKNOWN_SKEW: i64 = i64::MIN;
 
@@ -86,7 +86,7 @@ impl Meter {
         }
     }
 
-    /// A `Date` header is cut to the second, so the moment meant is on average half a second later.
+    /// A `Date` header is cut to the second, so the moment it means is on average half a second later.
     pub(super) fn clocks(&self, theirs: Millis, ours: Millis) {
         self.skew_ms.store(theirs.plus(SECOND / 2).0.saturating_sub(ours.0).max(UNKNOWN_SKEW + 1), Relaxed);
     }

@@ -1,7 +1,6 @@
-//! The session against a scripted server on loopback. The server speaks raw bytes, because half of what matters here is what
-//! no well-behaved server library can be made to send: torn bodies, resets, silence.
+//! The session against a scripted server on loopback. The server writes raw bytes, because server libraries cannot be
+//! made to send half of what matters here: truncated bodies, resets, silence.
 
-use crate::clock;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -18,7 +17,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::*;
-use crate::model::error::ErrorKind;
+use crate::clock;
+use crate::model::error::{Error, ErrorKind, Result, Retry};
+use crate::model::secret::Secret;
 use crate::model::time::Millis;
 
 const BUCKETS: &[Bucket] = &[
@@ -33,13 +34,13 @@ enum Reply {
     Bytes(Vec<u8>),
     /// Closes with a TCP reset.
     Reset,
-    /// Writes these bytes and then says nothing.
+    /// Writes these bytes and then nothing more.
     Silence(Vec<u8>),
-    /// Answers `{}` after a while.
+    /// Answers `{}` after a delay.
     Late(Duration),
 }
 
-/// An HTTP answer with a right length.
+/// An HTTP answer with a correct length.
 fn answer(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Reply {
     let body = body.as_ref();
     let extra: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -61,7 +62,7 @@ struct Seen {
     most_open: usize,
 }
 
-/// A server that answers by a script; it ends with the value.
+/// A server that answers by a script. It stops when dropped.
 struct Server {
     addr: SocketAddr,
     seen: Arc<Mutex<Seen>>,
@@ -150,7 +151,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
     }
 }
 
-/// Calls are spawned on many threads: this fails to compile when their future cannot be sent there.
+/// Calls are spawned on other threads: this does not compile when their future is not `Send`.
 #[test]
 fn calls_can_move_between_threads() {
     fn sendable<T: Send>(_: impl FnOnce(&'static Session) -> T) {}
@@ -162,7 +163,7 @@ async fn get(session: &Session) -> Result<Value> {
     session.get("search", "/x", &[]).await
 }
 
-/// The session's answer to a server that always replies so, and how many requests that took.
+/// The session's error from a server that always replies so, and the number of requests.
 async fn failing(reply: impl Fn() -> Reply + Send + Sync + 'static) -> (Error, usize) {
     let server = Server::start(move |_, _| reply()).await;
     let error = get(&server.session_with(|config| config.tries = 4)).await.unwrap_err();
@@ -170,7 +171,7 @@ async fn failing(reply: impl Fn() -> Reply + Send + Sync + 'static) -> (Error, u
 }
 
 #[tokio::test]
-async fn a_request_goes_under_the_prefix_with_the_credential_and_says_what_it_wants() {
+async fn a_request_goes_under_the_prefix_with_the_credential_and_headers() {
     let server = Server::start(|_, _| ok()).await;
     let auth = Auth::Basic { user: "ada@a.example".to_owned(), password: Secret::new("s3cret") };
     let session = server.session_with(|config| config.auth = auth);
@@ -220,7 +221,7 @@ async fn a_renewed_credential_is_sent_from_then_on_and_masked() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_final_and_says_what_it_was_about() {
+async fn a_rejection_is_final_and_has_its_context() {
     use ErrorKind::{Auth, Gone, NotFound, Permission, Rejected};
     let table =
         [(302, Auth), (400, Rejected), (401, Auth), (403, Permission), (404, NotFound), (410, Gone), (422, Rejected)];
@@ -234,7 +235,7 @@ async fn a_refusal_is_final_and_says_what_it_was_about() {
 }
 
 #[tokio::test]
-async fn an_unwell_server_is_asked_again() {
+async fn a_failing_server_is_retried() {
     for status in [408, 425, 429, 500, 502, 503, 504] {
         let server = Server::start(move |n, _| if n < 3 { answer(status, &[], "<html>oops") } else { ok() }).await;
         let session = server.session();
@@ -245,7 +246,7 @@ async fn an_unwell_server_is_asked_again() {
 }
 
 #[tokio::test]
-async fn spent_tries_tell_the_status_and_leave_the_rest_to_the_caller() {
+async fn used_up_tries_report_the_status_and_leave_the_backoff_to_the_caller() {
     let (error, requests) = failing(|| answer(503, &[], r#"{"message":"maintenance"}"#)).await;
     assert_eq!((error.kind(), error.retry(), requests), (ErrorKind::Unavailable, Retry::Backoff, 4));
     assert_eq!((error.context("status"), error.context("tries")), (Some("503"), Some("4")));
@@ -266,8 +267,8 @@ async fn a_caller_may_choose_fewer_tries_but_not_more() {
     }
 }
 
-/// How long a session takes over a limited answer and the good one after it.
-async fn told_wait(status: u16, headers: &'static [(&'static str, &'static str)]) -> Duration {
+/// How long a session takes over a rate-limited answer and the good one after it.
+async fn requested_wait(status: u16, headers: &'static [(&'static str, &'static str)]) -> Duration {
     let server = Server::start(move |n, _| if n == 1 { answer(status, headers, "{}") } else { ok() }).await;
     let session = server.session();
     let start = Instant::now();
@@ -277,8 +278,8 @@ async fn told_wait(status: u16, headers: &'static [(&'static str, &'static str)]
 }
 
 #[tokio::test]
-async fn waits_are_as_long_as_told_by_the_other_sides_clock() {
-    // The server lives in 2001: were our clock used, the waits would be none or many years.
+async fn requested_waits_use_the_servers_clock() {
+    // The server's clock is in 2001: with our clock, the waits would be zero or many years.
     const DATE: (&str, &str) = ("Date", "Sun, 09 Sep 2001 01:46:40 GMT"); // 1 000 000 000
     const CASES: [&[(&str, &str)]; 5] = [
         &[("Retry-After", "0.3")],
@@ -287,7 +288,7 @@ async fn waits_are_as_long_as_told_by_the_other_sides_clock() {
         &[("Date", "Sun, 09 Sep 2001 01:46:59 GMT"), ("X-RateLimit-Reset", "2001-09-09T01:47Z")],
         &[DATE, ("Retry-After", "Sun, 09 Sep 2001 01:46:41 GMT")],
     ];
-    let waits = futures::future::join_all(CASES.map(|headers| told_wait(429, headers))).await;
+    let waits = futures::future::join_all(CASES.map(|headers| requested_wait(429, headers))).await;
     for (wait, want) in waits.into_iter().zip([300, 300, 300, 1_000, 1_000]) {
         let range = Duration::from_millis(want)..Duration::from_millis(want * 6 / 5 + 2_000);
         assert!(range.contains(&wait), "{wait:?} for {want} ms");
@@ -295,7 +296,7 @@ async fn waits_are_as_long_as_told_by_the_other_sides_clock() {
 }
 
 #[tokio::test]
-async fn a_wait_beyond_patience_fails_at_once_and_keeps_others_from_asking() {
+async fn a_requested_wait_above_the_limit_fails_at_once_and_pauses_the_session() {
     let server = Server::start(|_, _| answer(429, &[("Retry-After", "3600")], "")).await;
     let session = server.session();
     let error = get(&session).await.unwrap_err();
@@ -306,7 +307,7 @@ async fn a_wait_beyond_patience_fails_at_once_and_keeps_others_from_asking() {
     assert_eq!(server.requests().len(), 1);
 }
 
-/// Limits as GraphQL vendors say them: in a 200, or in a 400 with an own reset header.
+/// Limits as GraphQL vendors report them: in a 200, or in a 400 with a reset header of its own.
 struct Habits;
 
 impl Dialect for Habits {
@@ -324,7 +325,7 @@ impl Dialect for Habits {
     }
 }
 
-/// What `other` waits while `search` is being limited with `code`.
+/// How long a call in `bulk` waits while `search` is limited with `code`.
 async fn bystander(code: &'static str) -> Duration {
     let limited = format!(r#"{{"errors":[{{"code":"{code}"}}]}}"#);
     let headers = [("Date", "Sun, 09 Sep 2001 01:46:40 GMT"), ("X-Requests-Reset", "1000000000400")];
@@ -344,14 +345,14 @@ async fn bystander(code: &'static str) -> Duration {
 }
 
 #[tokio::test]
-async fn a_limit_of_everything_pauses_the_other_buckets_and_a_limit_of_one_does_not() {
+async fn a_limit_pauses_its_scope_only() {
     let (all, one) = tokio::join!(bystander("LIMIT_ALL"), bystander("LIMIT"));
     assert!(all >= Duration::from_millis(250), "{all:?}");
     assert!(one + Duration::from_millis(50) < all, "{one:?} and {all:?}");
 }
 
 #[tokio::test]
-async fn a_dialect_has_the_first_word_on_any_status() {
+async fn a_dialect_overrides_any_status() {
     let server = Server::start(|_, request| {
         let code = if request.contains("/fine") { "FINE" } else { "NEVER" };
         answer(if code == "FINE" { 400 } else { 200 }, &[], format!(r#"{{"errors":[{{"code":"{code}"}}]}}"#))
@@ -365,7 +366,7 @@ async fn a_dialect_has_the_first_word_on_any_status() {
 }
 
 #[tokio::test]
-async fn a_page_for_people_is_an_auth_error() {
+async fn a_web_page_is_an_auth_error() {
     let page = "<html><title>Log in to Example</title><form>";
     let (error, requests) = failing(move || answer(200, &[("Content-Type", "text/html;charset=UTF-8")], page)).await;
     assert_eq!((error.kind(), requests), (ErrorKind::Auth, 1));
@@ -384,7 +385,7 @@ async fn a_redirect_is_not_followed_with_the_credential() {
 }
 
 #[tokio::test]
-async fn a_torn_answer_is_asked_for_three_times() {
+async fn a_truncated_answer_is_requested_three_times() {
     let torn = || Reply::Bytes(b"HTTP/1.1 200 X\r\nContent-Length: 100\r\n\r\n{\"ok\":".to_vec());
     let (error, requests) = failing(torn).await;
     assert_eq!((error.kind(), error.retry(), requests), (ErrorKind::Protocol, Retry::Backoff, 3));
@@ -393,7 +394,7 @@ async fn a_torn_answer_is_asked_for_three_times() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_json_is_asked_for_three_times() {
+async fn an_answer_that_is_not_json_is_requested_three_times() {
     for body in [r#"{"ok":"#, "", "upstream says no"] {
         let (error, requests) = failing(move || answer(200, &[], body)).await;
         assert_eq!((error.kind(), requests), (ErrorKind::Protocol, 3), "{body}");
@@ -402,7 +403,7 @@ async fn an_answer_that_is_not_json_is_asked_for_three_times() {
 }
 
 #[tokio::test]
-async fn an_answer_of_another_shape_says_where_and_is_not_asked_for_again() {
+async fn an_answer_of_another_shape_is_final_and_says_where() {
     #[derive(Deserialize, Debug)]
     struct Page {
         #[expect(dead_code, reason = "only its type matters")]
@@ -424,13 +425,13 @@ async fn an_answer_of_another_shape_says_where_and_is_not_asked_for_again() {
 }
 
 #[tokio::test]
-async fn an_empty_answer_is_data_only_when_the_status_says_so() {
+async fn an_empty_answer_is_data_only_with_status_204() {
     let server = Server::start(|_, _| Reply::Bytes(b"HTTP/1.1 204 X\r\nConnection: close\r\n\r\n".to_vec())).await;
     assert_eq!(get(&server.session()).await.unwrap(), Value::Null);
 }
 
 #[tokio::test]
-async fn a_reset_connection_is_tried_again() {
+async fn a_reset_connection_is_retried() {
     let server = Server::start(|n, _| if n == 1 { Reply::Reset } else { ok() }).await;
     get(&server.session()).await.unwrap();
     let (error, requests) = failing(|| Reply::Reset).await;
@@ -439,7 +440,7 @@ async fn a_reset_connection_is_tried_again() {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_unavailable() {
+async fn a_server_that_never_answered_is_tried_three_times() {
     let server = Server::start(|_, _| ok()).await;
     let config = server.config();
     drop(server);
@@ -449,7 +450,7 @@ async fn nobody_listening_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_server_that_answered_once_is_waited_for() {
+async fn a_server_that_answered_before_is_retried_longer() {
     let server = Server::start(|_, _| ok()).await;
     let session = server.session();
     get(&session).await.unwrap();
@@ -473,7 +474,7 @@ async fn silence_ends_with_the_timeout_before_and_within_the_body() {
 }
 
 #[tokio::test]
-async fn a_body_is_unpacked_and_capped_unpacked() {
+async fn a_body_is_decompressed_and_limited_after_decompression() {
     let small = "H4sIAAAAAAACA6tWys9WsiopKk2tBQCQX9SnCwAAAA==";
     let bomb = "H4sIAAAAAAACA+3BMQ0AIAwAMCtkMvCzi4OEwLXgHRscbSvmiL7XyQYAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\
                 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB86z67mFPuq4YBAA==";
@@ -506,7 +507,7 @@ async fn a_bucket_keeps_its_rate() {
 }
 
 #[tokio::test]
-async fn no_more_are_in_flight_than_allowed() {
+async fn no_more_requests_are_in_flight_than_allowed() {
     let server = Server::start(|_, _| Reply::Late(Duration::from_millis(50))).await;
     let session = server.session_with(|config| config.in_flight = 2);
     futures::future::try_join_all((0..6).map(|_| get(&session))).await.unwrap();
@@ -523,7 +524,7 @@ async fn dropping_a_call_stops_it_and_frees_its_place() {
 }
 
 #[tokio::test]
-async fn stats_tell_what_is_left_and_how_far_the_clocks_are_apart() {
+async fn stats_have_the_calls_left_and_the_clock_skew() {
     let server = Server::start(|_, _| {
         answer(200, &[("X-RateLimit-Remaining", "42"), ("Date", "Sun, 09 Sep 2001 01:46:40 GMT")], "[1]")
     })
@@ -536,7 +537,7 @@ async fn stats_tell_what_is_left_and_how_far_the_clocks_are_apart() {
     assert!((stats.clock_skew_ms.unwrap() - want).abs() < 2_000, "{stats:?}");
 }
 
-/// Everything logged in a test, on its thread.
+/// The log of one test, on its thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -556,7 +557,7 @@ impl Log {
 }
 
 #[tokio::test]
-async fn no_secret_shows_in_any_log_message_or_debug_text() {
+async fn no_secret_appears_in_any_log_message_or_debug_text() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -565,7 +566,7 @@ async fn no_secret_shows_in_any_log_message_or_debug_text() {
         .with_ansi(false)
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    // A server that echoes all it was sent, in every place from which a message is made.
+    // A server that echoes every request, in every place from which a message is made.
     let server = Server::start(|n, request| {
         let echo = request.replace(['\r', '\n', '"'], " ");
         match n % 5 {

@@ -1,32 +1,37 @@
-//! One try of one call: send, read the body under the cap, ask what the answer means, parse it.
+//! One try of a call: sends it, reads the body up to the limit, decides what the answer means, parses it.
 
-use crate::clock;
 use std::error::Error as StdError;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::rate_limiter::BucketLimiter;
-use super::verdict::{Answer, Scope, Verdict, default_verdict, spent};
-use super::{Session, client, limits, rate_limiter, redact};
+use super::client::Credential;
+use super::config::{Auth, SessionConfig};
+use super::rate_limiter::{BucketLimiter, RateLimiter};
+use super::stats::Meter;
+use super::verdict::{Answer, Dialect, Scope, Verdict, default_verdict, spent};
+use super::{client, limits, rate_limiter, redact};
+use crate::clock;
+use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// How much of a body a dialect is shown.
+/// How much of a body a dialect sees.
 const HEAD_BYTES: usize = 64 << 10;
 
-/// A request, ready to be sent as often as needed.
+/// A request that can be sent any number of times.
 pub(super) struct Call {
     method: Method,
     url: Url,
     body: Option<Bytes>,
-    /// What it takes of the vendor's quota of points.
+    /// Its price in points of the vendor's quota.
     points: u32,
 }
 
@@ -41,54 +46,54 @@ impl Call {
         Ok(Self { method: Method::POST, url: client::address(base, path, &[])?, body: Some(body.into()), points: 0 })
     }
 
-    /// The call with its price.
+    /// Sets the price.
     pub(super) fn priced(self, points: u32) -> Self {
         Self { points, ..self }
     }
 
-    /// The path, which is what logs and errors show of the address.
+    /// The path. Logs and errors show no more of the address.
     pub(super) fn path(&self) -> &str {
         self.url.path()
     }
 
-    /// The keys of the query: its values may be anything.
+    /// The keys of the query. Its values may be secret.
     fn query_keys(&self) -> String {
         let keys: Vec<_> = self.url.query_pairs().map(|(key, _)| key.into_owned()).collect();
         keys.join(",")
     }
 
-    /// The error with what it was about.
+    /// Adds the path to an error.
     pub(super) fn about(&self, error: Error) -> Error {
         if error.context("path").is_some() { error } else { error.with("path", self.path()) }
     }
 }
 
-/// Why a try gave no data.
+/// Why a try returned no data.
 pub(super) enum AttemptError {
-    /// No other try will mend it.
+    /// Another try cannot succeed.
     Final(Error),
-    /// Another try may.
+    /// Another try may succeed.
     Again(Again),
 }
 
 /// A failure worth another try.
 pub(super) struct Again {
-    /// What it becomes when the tries are spent.
+    /// The error to return when the tries are used up.
     pub(super) error: Error,
-    /// How long we were told to wait.
+    /// How long the vendor asked us to wait.
     pub(super) after: Option<Duration>,
-    /// Whom it concerns beside this call.
+    /// What else to pause besides this call.
     pub(super) scope: Option<Scope>,
-    /// Whether an answer came that could not be read.
+    /// Whether the answer could not be read.
     pub(super) torn: bool,
-    /// Whether there was nobody to ask.
+    /// Whether the server could not be reached.
     pub(super) unreached: bool,
 }
 
 impl Again {
-    /// The error when the wait we were told to make is longer than we are willing to.
-    pub(super) fn beyond_patience(self, told: Duration) -> Error {
-        let error = rate_limiter::too_long(told);
+    /// The error for a requested wait above the limit.
+    pub(super) fn beyond_max_wait(self, asked: Duration, limit: Duration) -> Error {
+        let error = rate_limiter::rate_limited(asked, limit);
         let error = match self.error.context("status") {
             Some(status) => error.with("status", status),
             None => error,
@@ -103,23 +108,63 @@ impl From<Again> for AttemptError {
     }
 }
 
-/// The head of an answer and as much of its body as came.
+/// The head of an answer and as much of its body as arrived.
 struct Received {
     status: StatusCode,
     headers: HeaderMap,
     body: Vec<u8>,
-    /// Why the body ended before its end.
+    /// Why the body ended early.
     torn: Option<reqwest::Error>,
 }
 
-impl Session {
-    /// One try, from waiting for its turn to the parsed answer.
+/// Sends single requests, within the limits of the session.
+pub(super) struct Transfer {
+    client: Client,
+    dialect: Arc<dyn Dialect>,
+    credential: Mutex<Arc<Credential>>,
+    pub(super) limiter: RateLimiter,
+    pub(super) meter: Meter,
+    /// Whether the server ever answered.
+    reached: AtomicBool,
+    body_cap: usize,
+}
+
+impl Transfer {
+    pub(super) fn new(config: &SessionConfig, base: &Url) -> Result<Self> {
+        Ok(Self {
+            client: client::build(config, base)?,
+            dialect: Arc::clone(&config.dialect),
+            credential: Mutex::new(Arc::new(Credential::new(&config.auth)?)),
+            limiter: RateLimiter::new(config.buckets, config.in_flight, config.max_wait)?,
+            meter: Meter::default(),
+            reached: AtomicBool::new(false),
+            body_cap: config.body_cap,
+        })
+    }
+
+    /// Replaces the credential.
+    pub(super) fn authorize(&self, auth: &Auth) -> Result<()> {
+        let fresh = Arc::new(Credential::new(auth)?);
+        *lock(&self.credential) = fresh;
+        Ok(())
+    }
+
+    fn credential(&self) -> Arc<Credential> {
+        lock(&self.credential).clone()
+    }
+
+    /// Whether the server ever answered.
+    pub(super) fn is_reached(&self) -> bool {
+        self.reached.load(Ordering::Relaxed)
+    }
+
+    /// One try, from waiting for the limits to the parsed answer.
     pub(super) async fn attempt<T: DeserializeOwned>(
         &self,
-        lane: &BucketLimiter,
+        bucket: &BucketLimiter,
         call: &Call,
     ) -> Result<T, AttemptError> {
-        let permit = self.gate.admit(lane, call.points, &self.meter).await.map_err(AttemptError::Final)?;
+        let permit = self.limiter.admit(bucket, call.points, &self.meter).await.map_err(AttemptError::Final)?;
         let started = Instant::now();
         self.meter.request();
         let received = self.exchange(call).await;
@@ -127,8 +172,8 @@ impl Session {
         self.log(call, started.elapsed(), received.as_ref());
         let received = received?;
         self.reached.store(true, Ordering::Relaxed);
-        self.note(&received.headers);
-        self.judge(received.status, &received.headers, &received.body)?;
+        self.record_headers(&received.headers);
+        self.check_verdict(received.status, &received.headers, &received.body)?;
         self.parse(received)
     }
 
@@ -142,8 +187,8 @@ impl Session {
         }
         let mut response = request.send().await.map_err(|error| self.unreachable(error))?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let told = response.content_length().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
-        let mut body = Vec::with_capacity(told.min(self.body_cap));
+        let announced = response.content_length().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
+        let mut body = Vec::with_capacity(announced.min(self.body_cap));
         let torn = match self.read(&mut response, &mut body).await {
             Ok(()) => None,
             Err(Torn::Broken(error)) => Some(error),
@@ -163,17 +208,18 @@ impl Session {
         Ok(())
     }
 
-    /// Asks the dialect, then the default reading. The secrets are masked first, so that no message can quote them.
-    fn judge(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), AttemptError> {
+    /// Asks the dialect, then uses the default reading. The body is masked first, so that no message can quote a
+    /// secret.
+    fn check_verdict(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), AttemptError> {
         let head = self.credential().known.mask_bytes(&body[..body.len().min(HEAD_BYTES)]);
         let now = limits::server_time(headers).unwrap_or_else(clock::now);
         let answer = Answer::new(status, headers, &head, now);
-        self.gate.told(&self.dialect.quotas(&answer));
+        self.limiter.update_quotas(&self.dialect.quotas(&answer));
         match self.dialect.verdict(&answer).unwrap_or_else(|| default_verdict(&answer)) {
             Verdict::Accept => Ok(()),
             Verdict::Fail(error) => Err(AttemptError::Final(with_status(error, status))),
             Verdict::Retry { after, scope } => {
-                // A server that is unwell without saying for how long holds back this call only.
+                // A failing server that does not say for how long holds back this call only.
                 let mine = answer.status.is_server_error() && after.is_none() && scope == Scope::Bucket;
                 let scope = if mine { None } else { Some(scope) };
                 Err(Again {
@@ -194,7 +240,7 @@ impl Session {
             return Err(self.torn(error, status).into());
         }
         let body = if status == StatusCode::NO_CONTENT { b"null" } else { received.body.as_slice() };
-        // All of it is looked at once to be text, and not each of its words.
+        // The body is checked to be UTF-8 once, instead of string by string.
         let parsed = match std::str::from_utf8(body) {
             Ok(text) => serde_json::from_str(text),
             Err(_) => serde_json::from_slice(body),
@@ -205,7 +251,7 @@ impl Session {
         })
     }
 
-    /// JSON of another shape than expected stays so, however often it is asked for. Parsed again to learn where.
+    /// JSON of an unexpected shape does not change with another request. It is parsed again to find the place.
     fn misshapen<T: DeserializeOwned>(&self, error: &serde_json::Error, body: &[u8], status: StatusCode) -> Error {
         let again: Result<T, _> = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(body));
         let place = again.err().map(|error| error.path().to_string()).unwrap_or_default();
@@ -213,7 +259,7 @@ impl Session {
         with_status(Error::new(ErrorKind::Protocol, text), status).with("at", self.printable(&place))
     }
 
-    /// No JSON at all: perhaps it was damaged on the way.
+    /// The answer is not JSON: it may have been damaged on the way.
     fn damaged(&self, error: &serde_json::Error, body: &[u8], status: StatusCode) -> Again {
         let text = format!("the answer is not JSON: {}", self.printable(&error.to_string()));
         let error = with_status(Error::new(ErrorKind::Protocol, text), status).with("bytes", body.len());
@@ -255,11 +301,12 @@ impl Session {
     }
 
     fn too_large(&self, status: StatusCode) -> Error {
-        with_status(Error::new(ErrorKind::Protocol, "the answer is larger than we take"), status)
+        with_status(Error::new(ErrorKind::Protocol, "the answer exceeds the size limit"), status)
             .with("cap", self.body_cap)
     }
 
-    /// The chain of causes as a text that is fit to print: reqwest's own text may hold the address with its query.
+    /// The chain of causes, printable. The text of a reqwest error may contain the address with its query, so the
+    /// address is removed.
     fn causes(&self, error: reqwest::Error) -> String {
         let error = error.without_url();
         let mut texts = Vec::new();
@@ -271,16 +318,16 @@ impl Session {
         self.printable(&texts.join(": "))
     }
 
-    fn note(&self, headers: &HeaderMap) {
+    fn record_headers(&self, headers: &HeaderMap) {
         self.meter.remaining(limits::remaining(headers));
         if let Some(theirs) = limits::server_time(headers) {
             self.meter.clocks(theirs, clock::now());
         }
     }
 
-    fn log(&self, call: &Call, took: Duration, received: Result<&Received, &AttemptError>) {
+    fn log(&self, call: &Call, elapsed: Duration, received: Result<&Received, &AttemptError>) {
         let (method, path, query) = (call.method.as_str(), call.path(), call.query_keys());
-        let ms = took.as_millis();
+        let ms = elapsed.as_millis();
         match received {
             Ok(received) => {
                 let (status, bytes) = (received.status.as_u16(), received.body.len());
@@ -303,14 +350,14 @@ fn with_status(error: Error, status: StatusCode) -> Error {
     if error.context("status").is_some() { error } else { error.with("status", status.as_u16()) }
 }
 
-/// Whether TLS failed over the server's certificate: another try would only hide the reason from the operator.
+/// Whether TLS failed because of the server's certificate: retrying would only hide the reason.
 fn certificate_refused(error: &(dyn StdError + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
             return true;
         }
-        // An `io::Error` answers `source` with the source of what it wraps, skipping that itself.
+        // `io::Error::source` returns the source of the wrapped error and skips the wrapped error itself.
         cause = match error.downcast_ref::<std::io::Error>() {
             Some(io) => io.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
             None => error.source(),
@@ -324,7 +371,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refused_certificate_is_found_under_the_io_errors() {
+    fn a_rejected_certificate_is_found_inside_io_errors() {
         let wrapped = |error| std::io::Error::other(std::io::Error::other(error));
         let untrusted = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
         assert!(certificate_refused(&wrapped(untrusted)));
@@ -332,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_shows_its_query_keys_only() {
+    fn a_call_shows_only_the_keys_of_its_query() {
         let base = client::base("https://a.example/x").unwrap();
         let call = Call::get(&base, "/y", &[("token", "s3cret"), ("n", "1")]).unwrap();
         assert_eq!((call.path(), call.query_keys().as_str()), ("/x/y", "token,n"));

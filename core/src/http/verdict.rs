@@ -1,6 +1,6 @@
 //! What an answer means: the default reading of statuses, and the trait by which a connector adds its vendor's habits.
 //!
-//! Read [`Answer`] and [`Verdict`] first. Everything here is pure; acting on a verdict is the session's part.
+//! Read [`Answer`] and [`Verdict`] first. Everything here is pure; the session acts on verdicts.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,23 +14,23 @@ use super::{limits, redact};
 use crate::model::error::{Error, ErrorKind};
 use crate::model::time::Millis;
 
-/// One vendor's habits in answering: limits in unusual places, errors in a 200. Core names no vendor, so these come in here.
+/// One vendor's habits: limits in unusual places, errors in a 200. Core names no vendor, so connectors provide them.
 ///
-/// - It is asked about every complete answer, whatever the status, before the default reading.
-/// - It is pure: no I/O, no clock; [`Answer::now`] is the time.
+/// - It sees every complete answer, whatever the status, before the default reading.
+/// - It is pure: no I/O and no clock; [`Answer::now`] is the time.
 /// - `None` leaves the answer to [`default_verdict`].
 /// - Texts from the body that go into an [`Error`] pass through [`redact::excerpt`].
 pub trait Dialect: Send + Sync {
-    /// What this answer means, if it means something special.
+    /// What this answer means, if it is special.
     fn verdict(&self, answer: &Answer<'_>) -> Option<Verdict>;
 
-    /// What this answer tells of the vendor's own quotas; requests are held back before they run dry.
+    /// The vendor's quotas in this answer. Requests are held back before a quota runs out.
     fn quotas(&self, _: &Answer<'_>) -> Vec<Quota> {
         Vec::new()
     }
 }
 
-/// The dialect without habits: the default reading for everything.
+/// The dialect without habits: every answer gets the default reading.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PlainDialect;
 
@@ -47,11 +47,11 @@ pub struct Answer<'a> {
     pub status: StatusCode,
     /// All headers.
     pub headers: &'a HeaderMap,
-    /// The media type without parameters (`application/json`), in the case it came in; empty when absent.
+    /// The media type without parameters (`application/json`), in its original case; empty when absent.
     pub content_type: &'a str,
-    /// The first 64 KiB of the decoded body, with the session's own secrets masked. Cut in the middle when the body is larger.
+    /// The first 64 KiB of the decoded body, with the session's own secrets masked. A larger body is cut.
     pub body: &'a [u8],
-    /// The other side's clock when it sent a `Date`, else ours: what reset times are to be compared with.
+    /// The vendor's clock when it sent a `Date`, else ours. Reset times are compared with it.
     pub now: Millis,
 }
 
@@ -73,15 +73,16 @@ impl<'a> Answer<'a> {
         serde_json::from_slice(self.body).ok()
     }
 
-    /// Whether this is a page for people: a login form, a proxy's error. Decided by the content type, or by how it begins.
+    /// Whether this is a web page: a login form, a proxy's error. Decided by the content type or the beginning of the
+    /// body.
     pub fn is_html(&self) -> bool {
         let begins = self.body.trim_ascii_start();
         let tag = |tag: &str| begins.get(..tag.len()).is_some_and(|head| head.eq_ignore_ascii_case(tag.as_bytes()));
         self.content_type.eq_ignore_ascii_case("text/html") || tag("<!doctype html") || tag("<html")
     }
 
-    /// The other side's own words about what went wrong, fit to print: from `errorMessages`, `errors`, `message` or `error` of
-    /// a JSON body, or the title of a page.
+    /// The vendor's error message, printable: from `errorMessages`, `errors`, `message` or `error` of a JSON body, or
+    /// the title of a page.
     pub fn message(&self) -> Option<String> {
         let text = match self.json() {
             Some(value) => json_messages(&value).join("; "),
@@ -105,20 +106,20 @@ impl fmt::Debug for Answer<'_> {
 /// What to do with an answer.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It is the data asked for, whatever the status.
+    /// Accept it as the requested data, whatever the status.
     Accept,
-    /// Ask again, after so long if the other side said so, else with our own backoff.
+    /// Retry, after the requested time or with our own backoff.
     Retry {
-        /// How long we were told to wait.
+        /// How long the vendor asked us to wait.
         after: Option<Duration>,
-        /// Who has to wait.
+        /// What to pause.
         scope: Scope,
     },
-    /// It failed for good.
+    /// Fail without another try.
     Fail(Error),
 }
 
-/// Whom a limit concerns.
+/// What a limit applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Requests of the same bucket.
@@ -127,7 +128,7 @@ pub enum Scope {
     All,
 }
 
-/// What an answer means by its status alone. A [`Dialect`] may call it too, to change only a detail.
+/// What an answer means by its status alone. A [`Dialect`] may call it to change only a detail.
 pub fn default_verdict(answer: &Answer<'_>) -> Verdict {
     let fail = |kind, text| Verdict::Fail(Error::new(kind, with_message(text, answer)));
     match answer.status.as_u16() {
@@ -141,19 +142,19 @@ pub fn default_verdict(answer: &Answer<'_>) -> Verdict {
         403 => fail(ErrorKind::Permission, "the credential may not do this"),
         404 => fail(ErrorKind::NotFound, "not found, or hidden from this credential"),
         410 => fail(ErrorKind::Gone, "the endpoint was removed, an upgrade is needed"),
-        408 | 425 | 429 | 500..=599 => Verdict::Retry { after: told_wait(answer), scope: Scope::Bucket },
+        408 | 425 | 429 | 500..=599 => Verdict::Retry { after: requested_wait(answer), scope: Scope::Bucket },
         _ => fail(ErrorKind::Rejected, "the request was refused"),
     }
 }
 
-/// Too many failed passwords, as the Seraph login filter says it.
+/// Too many failed passwords, as the Seraph login filter reports it.
 fn captcha(answer: &Answer<'_>) -> bool {
     answer.header("x-seraph-loginreason").is_some_and(|reason| reason.contains("AUTHENTICATION_DENIED"))
 }
 
-/// `Retry-After`, else for a 429 the reset, unless calls are left: then that reset is not what stands in the way. Servers
-/// send the reset with every answer, so on a 5xx it says nothing.
-fn told_wait(answer: &Answer<'_>) -> Option<Duration> {
+/// `Retry-After`; else for a 429 the reset, unless calls are left, because then another limit applies. Servers send the
+/// reset with every answer, so on a 5xx it means nothing.
+fn requested_wait(answer: &Answer<'_>) -> Option<Duration> {
     let reset = || {
         let spent = limits::remaining(answer.headers).unwrap_or(0) == 0;
         let counts = answer.status == StatusCode::TOO_MANY_REQUESTS && spent;
@@ -163,13 +164,13 @@ fn told_wait(answer: &Answer<'_>) -> Option<Duration> {
     limits::retry_after(answer.headers, answer.now).or_else(reset)
 }
 
-/// The error an answer becomes when it was to be asked again but the tries are spent. A 200 that was no data, and did not
-/// say when to come back, is a server that is unwell.
+/// The error for an answer to be retried when the tries are used up. A 200 without data and without a requested wait is
+/// a failing server.
 pub(super) fn spent(answer: &Answer<'_>, after: Option<Duration>) -> Error {
     let (kind, text) = match answer.status.as_u16() {
-        408 | 425 | 500..=599 => (ErrorKind::Unavailable, "the server is unwell"),
-        200..=299 if after.is_none() => (ErrorKind::Unavailable, "the server is unwell"),
-        _ => (ErrorKind::RateLimited, "told to slow down"),
+        408 | 425 | 500..=599 => (ErrorKind::Unavailable, "the server failed"),
+        200..=299 if after.is_none() => (ErrorKind::Unavailable, "the server failed"),
+        _ => (ErrorKind::RateLimited, "rate limited"),
     };
     Error::new(kind, with_message(text, answer))
 }
@@ -178,8 +179,8 @@ fn with_message(text: &str, answer: &Answer<'_>) -> String {
     answer.message().map_or_else(|| text.to_owned(), |message| format!("{text}: {message}"))
 }
 
-/// The texts of an error body, in the shapes in use: `errorMessages` with `errors` as a map, GraphQL's `errors` as a list, or
-/// a lone `message` or `error`.
+/// The messages of an error body, in the usual shapes: `errorMessages` with `errors` as a map, GraphQL's `errors` as a
+/// list, or a single `message` or `error`.
 fn json_messages(value: &Value) -> Vec<String> {
     let mut texts: Vec<String> = Vec::new();
     texts.extend(value["errorMessages"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn each_status_has_its_kind_and_never_mends_by_itself() {
+    fn each_status_has_its_kind_and_is_never_retried() {
         use ErrorKind::{Auth, Gone, NotFound, Permission, Rejected};
         let table = [
             (301, Auth),
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn these_statuses_are_worth_another_try() {
+    fn transient_statuses_are_retried() {
         for status in [408, 425, 429, 500, 502, 503, 504, 522] {
             let verdict = read(status, &[], "");
             assert!(matches!(verdict, Verdict::Retry { after: None, scope: Scope::Bucket }), "{status}: {verdict:?}");
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_is_retry_after_first_and_the_reset_only_where_it_counts() {
+    fn retry_after_takes_precedence_and_the_reset_counts_only_on_429() {
         let reset = ("X-RateLimit-Reset", "2026-03-26T16:01Z");
         type Case<'a> = (u16, &'a [(&'a str, &'a str)], Option<u64>);
         let cases: [Case<'_>; 7] = [
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_for_people_is_a_login_page() {
+    fn a_web_page_is_an_auth_error() {
         let html = "<!DOCTYPE html><html><head><TITLE lang=en> Log in </TITLE></head></html>";
         for pairs in [&[("Content-Type", "text/html; charset=utf-8")][..], &[]] {
             let Verdict::Fail(error) = read(200, pairs, html) else { panic!("a page is not data") };
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_quote_the_other_side() {
+    fn errors_quote_the_vendors_message() {
         let table = [
             (r#"{"errorMessages":["bad JQL"],"errors":{"jql":"no such field"}}"#, ": bad JQL; jql: no such field"),
             (r#"{"errors":[{"message":"unknown project"},"and more"]}"#, ": unknown project; and more"),

@@ -93,7 +93,7 @@ pub(super) fn events(record: &TaskRecord, parent_id: &dyn Fn(&ParentRef) -> Resu
         let cause = derived.clone().unwrap_or_else(|| event.clone());
         events.push(event);
         events.extend(derived);
-        let transitions = tracker.snapshots(&record.timeline, place, &state.facts);
+        let transitions = tracker.transitions(&record.timeline, place, &state.facts);
         events.extend(transitions.map(|transition| transition_event(transition, &cause)));
     }
     Ok(events)
@@ -112,7 +112,7 @@ fn stored_event(
     let view = EventView { at: event.at, kind, from, to, actor, observed, derived: None };
     let Some(inferred) = inferred else { return Ok((view, None)) };
     let (kind, from, to) = change(&before, &inferred, parent_id)?;
-    let derived = EventView { kind, from, to, derived: event.change.artifact().map(inference::said), ..view.clone() };
+    let derived = EventView { kind, from, to, derived: event.change.artifact().map(inference::label), ..view.clone() };
     Ok((view, Some(derived)))
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::events::{self, EventView};
 use super::viewer::Viewer;
 use crate::export::lineage;
-use crate::model::blocking::{self, Blocking};
+use crate::model::blocking::{self, BlockerHistory};
 use crate::model::error::Result;
 use crate::model::interval::{self, Interval};
 use crate::model::time::Millis;
@@ -210,11 +210,12 @@ impl Viewer<'_> {
     }
 
     fn waiting(&self, key: &TaskKey, record: &TaskRecord, now: Millis) -> Result<Waiting> {
-        let all = blocking::blockings(record, now, |id, name| {
+        let all = blocking::blocker_histories(record, now, |id, name| {
             let found = self.linked_task(&key.source, id, name)?;
             Ok(found.map(|known| (known.id.clone(), known.unfinished.clone())))
         })?;
-        let names = |all: &mut dyn Iterator<Item = &Blocking>| all.map(|blocking| blocking.name.to_string()).collect();
+        let names =
+            |all: &mut dyn Iterator<Item = &BlockerHistory>| all.map(|blocking| blocking.name.to_string()).collect();
         Ok(Waiting {
             blocked_by: names(&mut all.iter().filter(|blocking| blocking.now)),
             waiting_on: names(&mut all.iter().filter(|blocking| blocking.is_open())),
@@ -224,9 +225,9 @@ impl Viewer<'_> {
 }
 
 /// When the task and one of its blockers were unfinished while the link between them held, up to `now`.
-fn waiting_intervals(record: &TaskRecord, all: &[Blocking], now: Millis) -> Vec<Interval> {
+fn waiting_intervals(record: &TaskRecord, all: &[BlockerHistory], now: Millis) -> Vec<Interval> {
     let Some((_, created)) = timeline::first(&record.timeline) else { return Vec::new() };
-    let held = blocking::held(created, all);
+    let held = blocking::blocked_intervals(created, all);
     if held.is_empty() {
         return held;
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::key::{Key, Kind};
 use crate::model::interval;
-use crate::model::timeline::{Life, State};
+use crate::model::timeline::{State, TaskHistory};
 use crate::model::totals::{self, Rollup, Totals};
 use crate::model::{Change, SmolStr, TaskKey, TaskRecord};
 
@@ -26,7 +26,7 @@ pub(crate) struct Footprint {
 impl Footprint {
     /// The footprint of a record; that of a task that is not known is empty.
     pub(crate) fn of(key: &TaskKey, record: Option<&TaskRecord>) -> Self {
-        let Some((record, life)) = record.and_then(|record| Some((record, Life::new(&record.timeline)?))) else {
+        let Some((record, life)) = record.and_then(|record| Some((record, TaskHistory::new(&record.timeline)?))) else {
             return Self::default();
         };
         let state = &life.last().state;
@@ -40,7 +40,7 @@ impl Footprint {
     }
 }
 
-fn index_keys(key: &TaskKey, record: &TaskRecord, life: &Life) -> BTreeSet<Vec<u8>> {
+fn index_keys(key: &TaskKey, record: &TaskRecord, life: &TaskHistory) -> BTreeSet<Vec<u8>> {
     let State { facts, deleted, .. } = &life.last().state;
     let finished = || life.finishes().pop().filter(|_| facts.status.is_finished()).map(|finish| finish.at);
     let index = match deleted.or_else(finished) {

@@ -83,7 +83,7 @@ mod tests {
     use crate::model::activity::StoredActivity;
     use crate::model::samples::{facts, stored};
     use crate::model::time::Millis;
-    use crate::model::timeline::Life;
+    use crate::model::timeline::TaskHistory;
     use crate::model::totals;
     use crate::model::*;
     use crate::store::{Item, Position};
@@ -167,13 +167,13 @@ mod tests {
             actor: Some("Ada".into()),
             artifact,
         };
-        let totals = totals::contribution(&Life::new(&task.timeline).unwrap());
+        let totals = totals::contribution(&TaskHistory::new(&task.timeline).unwrap());
         let position = Position { done: 7, upto: Some(9), after: Some(vec![1, 2]) };
         vec![
             ("task", encode(&task).unwrap()),
             ("sprint", encode(&sprint).unwrap()),
             ("totals", encode(&totals["PROJ"]).unwrap()),
-            ("rollup", encode(&totals::Rollup::own(&Life::new(&task.timeline).unwrap().last().state)).unwrap()),
+            ("rollup", encode(&totals::Rollup::own(&TaskHistory::new(&task.timeline).unwrap().last().state)).unwrap()),
             ("position", encode(&position).unwrap()),
             ("deed", encode(&activity).unwrap()),
             ("item", encode(&Item::Task(TaskKey::new("jira", "1"))).unwrap()),

@@ -16,7 +16,7 @@ use crate::{Status, TaskType};
 /// The whole configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the store lives.
+    /// Where the store task_histories.
     pub store: StoreConfig,
     /// What is sent, how far back and where to.
     pub export: ExportConfig,

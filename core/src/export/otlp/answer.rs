@@ -1,9 +1,9 @@
-//! What a backend's answer means. Pure: codes and texts in, a [`Verdict`] out.
+//! What a backend's answer means: codes and texts in, a [`Verdict`] out. Pure.
 //!
 //! The tables follow the OTLP specification (<https://opentelemetry.io/docs/specs/otlp/#failures>) and, where backends
-//! behave otherwise, what was measured: Prometheus answers 500 to a sample that is too old, Loki 400 to a batch of which it
-//! kept the good lines, Tempo's receiver RESOURCE_EXHAUSTED to a message that is too large. [`Refusal`] carries a verdict
-//! into the crate's [`Error`]; [`Verdict::of`] reads it back.
+//! differ, what was measured: Prometheus answers 500 to a sample that is too old, Loki 400 to a batch of which it
+//! stored the good lines, Tempo's receiver RESOURCE_EXHAUSTED to a message that is too large. [`Refusal`] carries a
+//! verdict into the crate's [`Error`]; [`Verdict::of`] reads it back.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -11,60 +11,62 @@ use std::time::Duration;
 use prost::Message;
 use tonic::Code;
 
-use super::Signal;
+use crate::http::limits::parse_retry_after;
 use crate::model::error::{Error, ErrorKind, Retry};
+use crate::model::signal::Signal;
 use crate::model::time::Millis;
 
-/// What to do with a batch that was not taken.
+/// What to do with a batch that was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Send the same again later.
     Retry,
-    /// Send the same again a few times; some backends report permanent trouble this way.
+    /// Send the same again a few times. Some backends report permanent failures this way.
     RetryBounded,
-    /// The request is too large: send it in two.
+    /// Send it in two halves: the request is too large.
     Split,
-    /// The backend will never take these items: set them aside and go on.
-    RefusedBatch,
-    /// Nothing is wrong with the items but with us (address, credential): stop, so that nothing is lost.
+    /// Write a dead letter and continue: the backend will never accept these items.
+    DeadLetter,
+    /// Stop, so that nothing is lost: our address or credential is wrong, not the items.
     Stop,
 }
 
 impl Verdict {
-    const ALL: [Self; 5] = [Self::Retry, Self::RetryBounded, Self::Split, Self::RefusedBatch, Self::Stop];
+    const ALL: [Self; 5] = [Self::Retry, Self::RetryBounded, Self::Split, Self::DeadLetter, Self::Stop];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Retry => "retry",
             Self::RetryBounded => "retry_bounded",
             Self::Split => "split",
-            Self::RefusedBatch => "dead_letter",
+            Self::DeadLetter => "dead_letter",
             Self::Stop => "stop",
         }
     }
 
-    /// The verdict an error of a sink carries. A sink that gave none is judged by what it said about retrying.
+    /// The verdict in an error of a sink. Without one, the error's [`Retry`] decides.
     pub(super) fn of(error: &Error) -> Self {
         let named = error.context("verdict").and_then(|name| Self::ALL.into_iter().find(|v| v.as_str() == name));
         named.unwrap_or(if error.retry() == Retry::Never { Self::Stop } else { Self::Retry })
     }
 }
 
-/// A request that was not taken, before it becomes an [`Error`].
+/// A request that was not accepted, before it becomes an [`Error`].
 #[derive(Debug)]
 pub(super) struct Refusal {
     /// What to do about it.
     pub(super) verdict: Verdict,
-    /// The answer for people: code and text, one line.
+    /// The answer for people: code and text, on one line.
     pub(super) answer: String,
     /// How long the backend asked us to wait.
     pub(super) after: Option<Duration>,
-    /// The backend may have stored the items all the same.
+    /// Whether the backend may have stored the items anyway.
     pub(super) ambiguous: bool,
 }
 
 impl Refusal {
-    /// As the crate's error: kind [`ErrorKind::Export`], with `endpoint`, `answer`, `verdict` and, if so, `ambiguous`.
+    /// Converts it to the crate's error: kind [`ErrorKind::Export`], with `endpoint`, `answer`, `verdict` and, if so,
+    /// `ambiguous`.
     pub(super) fn into_error(self, signal: Signal, endpoint: &str) -> Error {
         let retry = match (self.verdict, self.after) {
             (Verdict::Retry | Verdict::RetryBounded, Some(after)) => Retry::After(after),
@@ -72,7 +74,9 @@ impl Refusal {
             _ => Retry::Never,
         };
         let what_to_do = match self.verdict {
-            Verdict::Stop => ": the backend refuses us, check the address and the headers under `export.otlp`",
+            Verdict::Stop => {
+                ": the backend rejected the request, check the address and the headers under `export.otlp`"
+            }
             _ => "",
         };
         let error = Error::new(ErrorKind::Export, format!("export {}{what_to_do}", signal.as_str()))
@@ -84,7 +88,7 @@ impl Refusal {
     }
 }
 
-/// What a gRPC status that the server sent means.
+/// What a gRPC status of the server means.
 pub(super) fn grpc(code: Code, text: &str, details: &[u8]) -> Refusal {
     let after = retry_delay(details);
     let answer = format!("gRPC {}: {}", grpc_name(code), one_line(text));
@@ -94,12 +98,13 @@ pub(super) fn grpc(code: Code, text: &str, details: &[u8]) -> Refusal {
 fn grpc_verdict(code: Code, text: &str, after: Option<Duration>) -> Verdict {
     match code {
         Code::ResourceExhausted | Code::OutOfRange if is_too_large(text) => Verdict::Split,
-        // Without RetryInfo the specification calls it permanent, but quotas and limits pass, and losing data does not.
+        // Without RetryInfo the specification calls it permanent. But quotas and limits clear, and lost data does not
+        // come back.
         Code::ResourceExhausted if after.is_some() || is_rate_limit(text) => Verdict::Retry,
         Code::ResourceExhausted | Code::Internal | Code::Unknown => Verdict::RetryBounded,
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Aborted => Verdict::Retry,
         Code::OutOfRange | Code::DataLoss => Verdict::Retry,
-        Code::InvalidArgument | Code::FailedPrecondition | Code::AlreadyExists => Verdict::RefusedBatch,
+        Code::InvalidArgument | Code::FailedPrecondition | Code::AlreadyExists => Verdict::DeadLetter,
         Code::Unauthenticated | Code::PermissionDenied | Code::NotFound | Code::Unimplemented | Code::Ok => {
             Verdict::Stop
         }
@@ -112,8 +117,8 @@ const fn grpc_ambiguous(code: Code) -> bool {
     matches!(code, DeadlineExceeded | Cancelled | Aborted | DataLoss | Internal | Unknown)
 }
 
-/// What an HTTP status that is not a success means. `body` is a protobuf `google.rpc.Status`, as OTLP asks, or any text;
-/// `retry_after` is the header of that name.
+/// What an HTTP status other than a success means. `body` is a protobuf `google.rpc.Status`, as OTLP requires, or any
+/// text; `retry_after` is the header of that name.
 pub(super) fn http(status: u16, body: &[u8], retry_after: Option<&str>, now: Millis) -> Refusal {
     let decoded = RpcStatus::decode(body).ok().filter(|status| !status.message.is_empty());
     let text = decoded.as_ref().map_or_else(|| String::from_utf8_lossy(body).into_owned(), |s| s.message.clone());
@@ -134,20 +139,20 @@ fn http_verdict(status: u16, text: &str) -> Verdict {
         408 | 429 | 502 | 503 | 504 => Verdict::Retry,
         401 | 403 | 404 | 405 | 407 | 415 | 501 => Verdict::Stop,
         500.. => Verdict::RetryBounded,
-        400.. => Verdict::RefusedBatch,
-        // A redirect or an informational answer: not an OTLP endpoint.
+        400.. => Verdict::DeadLetter,
+        // A redirect or an informational answer: this is not an OTLP endpoint.
         _ => Verdict::Stop,
     }
 }
 
-/// What a request without an answer means. `sent` is false only when the connection never came about, which proves that
-/// nothing was stored. A certificate we do not trust is a matter of configuration: waiting will not mend it.
+/// What a request without an answer means. `sent` is false only when the connection was never made, which proves that
+/// nothing was stored. An untrusted certificate is a configuration error: waiting does not fix it.
 pub(super) fn no_answer(cause: &(dyn StdError + 'static), sent: bool) -> Refusal {
     let mut causes: Vec<String> = chain(cause).map(ToString::to_string).collect();
     causes.dedup();
     let what = if sent { "the connection broke" } else { "no connection" };
     let answer = one_line(&format!("{what}: {}", causes.join(": ")));
-    // rustls words all of its certificate errors so; the io::Error around it hides the type from the chain.
+    // The prefix of all certificate errors of rustls. The `io::Error` around them hides the type from the chain.
     let untrusted = answer.contains("invalid peer certificate");
     let verdict = if untrusted { Verdict::Stop } else { Verdict::Retry };
     Refusal { verdict, answer, after: None, ambiguous: sent && !untrusted }
@@ -158,21 +163,21 @@ pub(super) fn timed_out(after: Duration) -> Refusal {
     Refusal { verdict: Verdict::Retry, answer: format!("no answer within {after:?}"), after: None, ambiguous: true }
 }
 
-/// An error and everything behind it.
+/// An error and its chain of causes.
 pub(super) fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |error| (*error).source())
 }
 
-/// The setting to look at when a backend refuses items of `signal` with `text`.
+/// The setting to look at when a backend rejects items of `signal` with `text`.
 ///
-/// Sources: the backends' own messages, measured on Loki, Prometheus 2.42 and Tempo; Mimir's from its error catalogue.
+/// The texts are those of Loki, Prometheus 2.42 and Tempo, as measured; Mimir's are from its error catalogue.
 pub fn hint(signal: Signal, text: &str) -> Option<&'static str> {
     let text = text.to_ascii_lowercase();
     let fits = |(of, needle, _): &&(Signal, &str, &str)| *of == signal && text.contains(needle);
     HINTS.iter().find(fits).map(|(_, _, hint)| *hint)
 }
 
-/// Signal, what its refusal says (lower case), and the setting behind it. The first match counts.
+/// The signal, a part of the rejection (lower case), and the setting behind it. The first match counts.
 const HINTS: &[(Signal, &str, &str)] = &[
     (
         Signal::Logs,
@@ -217,7 +222,7 @@ const PROMETHEUS_WINDOW: &str =
     "Prometheus: set storage.tsdb.out_of_order_time_window above export.history (10080h covers 400 days)";
 const MIMIR_WINDOW: &str = "Mimir: set limits.out_of_order_time_window above export.history (10080h covers 400 days)";
 
-/// Go's gRPC says "received message larger than max", Rust's "decoded message length too large", Tempo over HTTP
+/// Go's gRPC reports "received message larger than max", Rust's "decoded message length too large", Tempo over HTTP
 /// "request body too large".
 fn is_too_large(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
@@ -229,17 +234,7 @@ fn is_rate_limit(text: &str) -> bool {
     text.contains("rate_limited") || text.contains("rate limit")
 }
 
-/// Reads `Retry-After`: seconds, or a date (RFC 9110).
-fn parse_retry_after(value: &str, now: Millis) -> Option<Duration> {
-    let value = value.trim();
-    if let Ok(seconds) = value.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = jiff::fmt::rfc2822::parse(value).ok()?.timestamp().as_millisecond();
-    Some(Duration::from_millis(u64::try_from(at - now.0).unwrap_or(0)))
-}
-
-/// The longest text of a backend we repeat, in characters.
+/// The longest text of a backend we quote, in characters.
 const MAX_TEXT: usize = 300;
 
 /// `text` on one line, without control characters, cut at [`MAX_TEXT`].
@@ -280,7 +275,7 @@ fn retry_delay(details: &[u8]) -> Option<Duration> {
     RpcStatus::decode(details).ok()?.retry_delay()
 }
 
-/// `google.rpc.Status`, as far as we read it (googleapis `google/rpc/status.proto`).
+/// The fields we read of `google.rpc.Status` (googleapis `google/rpc/status.proto`).
 #[derive(Clone, PartialEq, prost::Message)]
 struct RpcStatus {
     #[prost(string, tag = "2")]
@@ -327,13 +322,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn http_statuses_mean_what_the_contract_says() {
-        use Verdict::{RefusedBatch, Retry, RetryBounded, Split, Stop};
+    fn http_statuses_have_the_verdicts_of_the_contract() {
+        use Verdict::{DeadLetter, Retry, RetryBounded, Split, Stop};
         let table = [
             (Stop, &[301, 302, 304, 401, 403, 404, 405, 407, 415, 501][..]),
             (Retry, &[408, 429, 502, 503, 504]),
             (RetryBounded, &[500, 507, 520, 599]),
-            (RefusedBatch, &[400, 402, 409, 422, 431]),
+            (DeadLetter, &[400, 402, 409, 422, 431]),
             (Split, &[413]),
         ];
         for (verdict, statuses) in table {
@@ -346,12 +341,12 @@ mod tests {
     }
 
     #[test]
-    fn grpc_codes_mean_what_the_contract_says() {
-        use Verdict::{RefusedBatch, Retry, RetryBounded, Split, Stop};
+    fn grpc_codes_have_the_verdicts_of_the_contract() {
+        use Verdict::{DeadLetter, Retry, RetryBounded, Split, Stop};
         let table = [
             (Retry, &[Code::Unavailable, Code::DeadlineExceeded, Code::Aborted, Code::Cancelled, Code::DataLoss][..]),
             (RetryBounded, &[Code::Internal, Code::Unknown, Code::ResourceExhausted]),
-            (RefusedBatch, &[Code::InvalidArgument, Code::FailedPrecondition, Code::AlreadyExists]),
+            (DeadLetter, &[Code::InvalidArgument, Code::FailedPrecondition, Code::AlreadyExists]),
             (Stop, &[Code::Unauthenticated, Code::PermissionDenied, Code::NotFound, Code::Unimplemented]),
         ];
         for (verdict, codes) in table {
@@ -367,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn only_answers_that_prove_nothing_was_stored_are_unambiguous() {
+    fn failures_are_ambiguous_unless_nothing_can_have_been_stored() {
         for (status, ambiguous) in [(429, false), (503, false), (400, false), (500, true), (502, true), (504, true)] {
             assert_eq!(http(status, b"", None, Millis(0)).ambiguous, ambiguous, "{status}");
         }
@@ -382,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_info_is_read_from_bytes_another_encoder_wrote() {
+    fn a_retry_info_of_another_encoder_is_read() {
         // google.rpc.Status{code: 8, message: "slow", details: [RetryInfo{retry_delay: 5.5 s}]}, spelled out by hand.
         let mut bytes = vec![0x08, 8, 0x12, 4];
         bytes.extend(b"slow");
@@ -399,7 +394,7 @@ mod tests {
         bytes.extend(retry_info);
         let refusal = grpc(Code::ResourceExhausted, "slow", &bytes);
         assert_eq!((refusal.verdict, refusal.after), (Verdict::Retry, Some(Duration::from_millis(5_500))));
-        // The same as a body of HTTP 429, where the header has the last word.
+        // The same as a body of HTTP 429, where the header takes precedence.
         let refusal = http(429, &bytes, None, Millis(0));
         assert_eq!((refusal.answer.as_str(), refusal.after), ("HTTP 429: slow", Some(Duration::from_millis(5_500))));
         assert_eq!(http(429, &bytes, Some("7"), Millis(0)).after, Some(Duration::from_secs(7)));
@@ -411,12 +406,12 @@ mod tests {
         let after = |value| http(503, b"", Some(value), now).after;
         assert_eq!(after("5"), Some(Duration::from_secs(5)));
         assert_eq!(after("Sun, 22 Nov 2026 10:00:30 GMT"), Some(Duration::from_secs(30)));
-        assert_eq!(after("Sun, 22 Nov 2026 09:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(after("Sun, 22 Nov 2026 09:00:00 GMT"), None, "a time that is past asks for nothing");
         assert_eq!(after("soon"), None);
     }
 
     #[test]
-    fn texts_of_backends_are_one_short_line() {
+    fn backend_texts_become_one_short_line() {
         let long = format!("first\n\tsecond \u{1b}[31m{}", "é".repeat(1_000));
         let line = http(500, long.as_bytes(), None, Millis(0)).answer;
         assert!(line.starts_with("HTTP 500: first second [31mé"), "{line}");
@@ -425,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn hints_name_the_setting_behind_measured_refusals() {
+    fn hints_name_the_setting_behind_measured_rejections() {
         let table = [
             (Signal::Logs, "entry for stream has timestamp too old", "reject_old_samples"),
             (Signal::Logs, "entry too far behind, entry timestamp is", "max_chunk_age"),

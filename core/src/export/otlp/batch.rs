@@ -1,8 +1,8 @@
-//! A rendered batch of one signal: how big it is, and how to halve it without losing where its items belong.
+//! A rendered batch of one signal: its size, and how to halve it while each item keeps its resource and scope.
 //!
-//! Items (spans, log records, data points) are encoded once, when they are rendered, and lie one after the other as they
-//! will on the wire: a batch takes little more memory than its bytes, and sending it again costs a copy of those. The
-//! envelope around them is put on by [`Batch::encode`]; [`wire`] has it as messages, to take requests apart.
+//! Items (spans, log records, data points) are encoded once, when they are rendered, and stored one after the other as
+//! on the wire. So a batch takes little more memory than its bytes, and sending it again costs a copy of those.
+//! [`Batch::encode`] adds the envelope around them; [`wire`] has the envelope as messages, to parse requests.
 
 use std::collections::HashSet;
 
@@ -14,10 +14,10 @@ use opentelemetry_proto::tonic::metrics::v1::AggregationTemporality;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
-use super::Signal;
-use crate::export::otlp::protobuf::{begin, field_len};
+use super::protobuf::{begin, field_len};
+use crate::model::signal::Signal;
 
-/// The largest request we send, in encoded bytes: below the 4 MiB every gRPC receiver allows by default.
+/// The largest request we send, in encoded bytes. Below the 4 MiB that gRPC receivers allow by default.
 pub const MAX_BATCH_BYTES: usize = 3 * 1024 * 1024;
 /// The most spans in one request.
 pub const MAX_BATCH_SPANS: usize = 2_000;
@@ -29,11 +29,11 @@ const ITEMS: u32 = 2;
 /// The field of a gauge, sum or histogram that holds its points.
 const POINTS: u32 = 1;
 
-/// The id of a trace, as it goes on the wire.
+/// A trace id on the wire.
 pub type TraceId = [u8; 16];
 
-/// The messages of OTLP's envelope, with what they hold left encoded: on the wire a message and bytes are the same. The
-/// numbers of the fields are equal for all signals (source: opentelemetry-proto 1.x).
+/// The messages of OTLP's envelope, with their contents left encoded: on the wire, a message and bytes are the same.
+/// The field numbers are equal for all signals (opentelemetry-proto 1.x).
 mod wire {
     use bytes::Bytes;
 
@@ -91,7 +91,7 @@ mod wire {
     }
 }
 
-/// What kind of metric a run of points belongs to.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A value now; `NumberDataPoint`.
@@ -102,8 +102,7 @@ pub(crate) enum Kind {
     Histogram,
 }
 
-/// What is said once for all points of a metric: its name, description and unit, encoded, its kind, and what follows the
-/// points.
+/// What all points of a metric share: its name, description and unit, encoded, its kind, and what follows the points.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Heading {
     encoded: Bytes,
@@ -129,7 +128,7 @@ impl Heading {
         }
     }
 
-    /// The size of the metric with points of so many bytes.
+    /// The size of the metric with this many bytes of points.
     fn len_over(&self, points: usize) -> usize {
         self.encoded.len() + field_len(self.tag(), points + self.tail.len())
     }
@@ -146,18 +145,18 @@ impl Heading {
 /// Encoded items of one kind: spans, log records, or the points of one metric.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Items {
-    /// For data points: their metric.
+    /// The metric of data points.
     heading: Option<Heading>,
-    /// The items one after the other, each as a field of the message that holds them.
+    /// The items in a row, each as a field of the message that holds them.
     framed: Vec<u8>,
-    /// Where each ends.
+    /// The end of each item in `framed`.
     ends: Vec<usize>,
-    /// For spans: the trace of each. Empty for the other signals.
+    /// The trace of each span. Empty for the other signals.
     traces: Vec<TraceId>,
 }
 
 impl Items {
-    /// Adds an item; its bytes are written by `write`.
+    /// Adds an item whose bytes `write` appends.
     fn push(&mut self, bytes: usize, write: impl FnOnce(&mut Vec<u8>)) {
         begin(if self.heading.is_some() { POINTS } else { ITEMS }, bytes, &mut self.framed);
         write(&mut self.framed);
@@ -175,7 +174,7 @@ impl Items {
         all
     }
 
-    /// Moves the first `count` out.
+    /// Moves the first `count` items out.
     fn cut(&mut self, count: usize) -> Self {
         let at = count.checked_sub(1).and_then(|last| self.ends.get(last)).copied().unwrap_or(0);
         let rest = self.framed.split_off(at);
@@ -192,7 +191,7 @@ impl Items {
         }
     }
 
-    /// Writes what goes into their scope: the items, or the metric that holds them.
+    /// Writes the field of the scope: the items, or the metric that holds them.
     fn write(&self, to: &mut Vec<u8>) {
         match &self.heading {
             Some(heading) => {
@@ -243,7 +242,7 @@ impl Group {
     }
 }
 
-/// Moves the first `count` items out of `parts`: whole parts as long as they fit, then the front of one by `cut`.
+/// Moves the first `count` items out of `parts`: whole parts while they fit, then the front of one by `cut`.
 fn front<T>(
     parts: &mut Vec<T>,
     mut count: usize,
@@ -263,7 +262,7 @@ fn front<T>(
     taken
 }
 
-/// One request's worth of one signal, ready to send.
+/// One request of one signal, ready to send.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     signal: Signal,
@@ -271,12 +270,12 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Which signal it carries.
+    /// The signal it carries.
     pub const fn signal(&self) -> Signal {
         self.signal
     }
 
-    /// A batch with nothing in it: enough to prove an address and a credential.
+    /// An empty batch, which is enough to test an address and a credential.
     pub const fn empty(signal: Signal) -> Self {
         Self { signal, groups: Vec::new() }
     }
@@ -297,12 +296,12 @@ impl Batch {
         self.groups.push(Group { resource, scope, items: vec![Items::of(records)] });
     }
 
-    /// Begins a resource whose data points follow.
+    /// Starts a resource for the data points that follow.
     pub(crate) fn begin_points(&mut self, resource: Bytes, scope: Bytes) {
         self.groups.push(Group { resource, scope, items: Vec::new() });
     }
 
-    /// Adds a data point of a metric under the resource begun last: `shared` and what is its own, both encoded. Returns its size.
+    /// Adds a data point of a metric under the current resource: `shared` and `own`, both encoded. Returns its size.
     pub(crate) fn add_point(&mut self, heading: &Heading, shared: &[u8], own: &[u8]) -> usize {
         let bytes = shared.len() + own.len();
         if let Some(items) = self.of_metric(heading) {
@@ -314,10 +313,10 @@ impl Batch {
         bytes
     }
 
-    /// The points of a metric under the resource begun last.
+    /// The points of a metric under the current resource.
     fn of_metric(&mut self, heading: &Heading) -> Option<&mut Items> {
         let items = &mut self.groups.last_mut()?.items;
-        // Most often the one before was of the same metric.
+        // Usually the last point was of the same metric.
         let place = items.iter().rposition(|items| items.heading.as_ref() == Some(heading));
         let place = place.unwrap_or_else(|| {
             items.push(Items { heading: Some(heading.clone()), ..Items::default() });
@@ -326,7 +325,7 @@ impl Batch {
         items.get_mut(place)
     }
 
-    /// How many spans, log records or data points it holds: the unit in which a backend rejects.
+    /// The number of spans, log records or data points: the unit in which a backend rejects.
     pub fn items(&self) -> usize {
         self.groups.iter().map(Group::len).sum()
     }
@@ -352,8 +351,8 @@ impl Batch {
         items.flat_map(|items| items.traces.iter().copied()).collect()
     }
 
-    /// Two batches with the first and the second half of the items, each item under a copy of its resource and scope.
-    /// `None` when there is nothing left to halve.
+    /// Splits it into two batches with the first and the second half of the items, each item under a copy of its
+    /// resource and scope. `None` with fewer than two items.
     pub(super) fn halves(mut self) -> Option<(Self, Self)> {
         let items = self.items();
         if items < 2 {
@@ -363,9 +362,9 @@ impl Batch {
         Some((Self { signal: self.signal, groups: first }, self))
     }
 
-    /// Takes an encoded request apart.
+    /// Parses an encoded request.
     fn parse(signal: Signal, request: Vec<u8>) -> Self {
-        // What comes here was encoded a moment ago, by the crate that defines it.
+        // The request was encoded a moment ago by the crate that defines it.
         let request = wire::Request::decode(Bytes::from(request)).unwrap_or_default();
         let scopes = request.resources.into_iter().flat_map(|of| {
             let resource = of.resource;
@@ -403,7 +402,7 @@ impl Batch {
     }
 }
 
-/// The trace of an encoded span; zeroes when it names none.
+/// The trace of an encoded span; zeros when it has none.
 fn trace_of(span: &Bytes) -> TraceId {
     let span = Span::decode(span.clone()).ok();
     span.and_then(|span| span.trace_id.try_into().ok()).unwrap_or_default()
@@ -421,14 +420,14 @@ impl From<ExportLogsServiceRequest> for Batch {
     }
 }
 
-/// Gauges, monotonic cumulative sums and explicit histograms: what we send.
+/// Gauges, monotonic cumulative sums and explicit histograms, which are what we send.
 impl From<ExportMetricsServiceRequest> for Batch {
     fn from(request: ExportMetricsServiceRequest) -> Self {
         Self::parse(Signal::Metrics, request.encode_to_vec())
     }
 }
 
-/// Whether `batch` keeps to the contract's limits ([`MAX_BATCH_BYTES`], [`MAX_BATCH_SPANS`]).
+/// Whether `batch` keeps the contract's limits ([`MAX_BATCH_BYTES`], [`MAX_BATCH_SPANS`]).
 pub fn within_limits(batch: &Batch) -> bool {
     let few_enough = batch.signal() != Signal::Traces || batch.items() <= MAX_BATCH_SPANS;
     few_enough && batch.encoded_len() <= MAX_BATCH_BYTES
@@ -447,7 +446,8 @@ mod tests {
 
     use super::*;
 
-    /// Traces with one resource an inner list, one scope a number, that many spans in it; ids count through.
+    /// A request of traces: one resource per inner list, one scope per number, with that many spans. Ids are
+    /// consecutive.
     fn request(shape: &[Vec<usize>]) -> ExportTraceServiceRequest {
         let mut next = 0_u64;
         let mut span = || {
@@ -469,7 +469,7 @@ mod tests {
         ExportTraceServiceRequest { resource_spans: resource_spans.collect() }
     }
 
-    /// Each span of what a batch says on the wire, with what stands above it.
+    /// Each span of a batch as it is on the wire, with its resource and scope.
     fn flat(batch: &Batch) -> Vec<(Vec<u8>, u32, String)> {
         let request = ExportTraceServiceRequest::decode(batch.encode()).unwrap();
         let mut all = Vec::new();
@@ -504,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_of_every_kind_are_halved_by_data_point_and_stay_what_they_are() {
+    fn metrics_of_every_kind_are_halved_by_data_point() {
         let histogram = Histogram { data_points: vec![HistogramDataPoint::default(); 3], aggregation_temporality: 2 };
         let sum =
             Sum { data_points: vec![NumberDataPoint::default(); 3], aggregation_temporality: 2, is_monotonic: true };

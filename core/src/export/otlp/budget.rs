@@ -1,7 +1,8 @@
-//! How many traces may be touched at once.
+//! Limits the number of traces sent in a window of time.
 //!
-//! Tempo keeps every trace it is sent alive for up to 30 s and silently drops what exceeds `max_traces_per_user` (10,000)
-//! while answering "ok" (measured). So we stay at half of that, and count ourselves, since no answer will tell.
+//! Tempo keeps every trace it receives in memory for up to 30 s, and silently drops what exceeds `max_traces_per_user`
+//! (10,000) while answering "ok" (measured). So we stay at half of that and count ourselves, because no answer reports
+//! it.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -9,31 +10,31 @@ use std::time::Duration;
 use super::batch::TraceId;
 use crate::model::time::Millis;
 
-/// The most distinct traces we touch in any [`TRACE_WINDOW`].
+/// The most distinct traces sent in any [`TRACE_WINDOW`].
 pub const MAX_LIVE_TRACES: usize = 5_000;
-/// How long a trace counts as alive after we touched it.
+/// How long a trace counts after it was sent.
 pub const TRACE_WINDOW: Duration = Duration::from_secs(30);
 
-/// The answer to "may these traces be sent now?".
+/// Whether traces may be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// Yes, and they are counted from now on.
+    /// They may, and they are counted from now on.
     Go,
-    /// Not yet; ask again after this long. Nothing was counted.
+    /// Not yet: ask again after this long. Nothing was counted.
     Wait(Duration),
 }
 
-/// At most [`MAX_LIVE_TRACES`] distinct traces in any [`TRACE_WINDOW`]. Pure: fed with ids and the time.
+/// At most [`MAX_LIVE_TRACES`] distinct traces in any [`TRACE_WINDOW`]. Pure: ids and the time are passed in.
 #[derive(Debug, Default)]
 pub struct TraceBudget {
     touched: HashMap<TraceId, Millis>,
 }
 
 impl TraceBudget {
-    /// Whether a batch that touches `ids` may be sent at `now`; if so, they count.
+    /// Whether a batch with the traces `ids` may be sent at `now`. If so, they are counted.
     ///
-    /// A batch that alone holds more than the budget waits for an empty window and then goes: refusing it for ever would
-    /// stop the export.
+    /// A batch that alone exceeds the budget waits for an empty window and is then sent, because refusing it would stop
+    /// the export.
     pub fn admit(&mut self, ids: &HashSet<TraceId>, now: Millis) -> Admission {
         self.forget(now);
         let excess = (self.touched.len() + self.fresh(ids)).saturating_sub(MAX_LIVE_TRACES);
@@ -44,12 +45,12 @@ impl TraceBudget {
         Admission::Go
     }
 
-    /// How many of `ids` are not alive yet.
+    /// How many of `ids` are not counted yet.
     fn fresh(&self, ids: &HashSet<TraceId>) -> usize {
         ids.iter().filter(|id| !self.touched.contains_key(*id)).count()
     }
 
-    /// Drops what is no longer alive. A clock that went back makes an entry as young as can be, never immortal.
+    /// Removes traces outside the window. A clock that went back makes an entry new again, so that it still expires.
     fn forget(&mut self, now: Millis) {
         self.touched.retain(|_, at| {
             *at = (*at).min(now);
@@ -57,7 +58,8 @@ impl TraceBudget {
         });
     }
 
-    /// How long until `count` live traces that are not among `ids` have expired, or all of those if there are fewer.
+    /// How long until `count` of the counted traces that are not among `ids` have expired, or all of them if there are
+    /// fewer.
     fn until_expired(&self, count: usize, ids: &HashSet<TraceId>, now: Millis) -> Option<Duration> {
         let others = self.touched.iter().filter(|(id, _)| !ids.contains(*id));
         let mut others: Vec<i64> = others.map(|(_, at)| at.0).collect();
@@ -80,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn traces_beyond_the_budget_wait_until_just_enough_have_expired() {
+    fn traces_above_the_budget_wait_until_just_enough_have_expired() {
         let mut budget = TraceBudget::default();
         assert_eq!(budget.admit(&ids(0..3_000), Millis(0)), Admission::Go);
         assert_eq!(budget.admit(&ids(3_000..5_000), Millis(10_000)), Admission::Go);
@@ -90,17 +92,17 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_touched_again_costs_nothing_and_lives_longer() {
+    fn a_trace_sent_again_costs_nothing_and_counts_longer() {
         let mut budget = TraceBudget::default();
         budget.admit(&ids(0..5_000), Millis(0));
         assert_eq!(budget.admit(&ids(0..2_000), Millis(20_000)), Admission::Go);
-        // 3,000 expire at 30 s; the other 2,000 live on until 50 s.
+        // 3,000 expire at 30 s; the other 2,000 at 50 s.
         assert_eq!(budget.admit(&ids(5_000..8_000), Millis(30_000)), Admission::Go);
         assert_eq!(budget.admit(&ids(8_000..8_001), Millis(30_001)), Admission::Wait(Duration::from_millis(19_999)));
     }
 
     #[test]
-    fn no_window_ever_holds_more_than_the_budget_when_waits_are_kept() {
+    fn no_window_exceeds_the_budget_when_waits_are_kept() {
         let mut budget = TraceBudget::default();
         let (mut now, mut sent) = (Millis(0), Vec::new());
         for n in 0..20u128 {
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_larger_than_the_budget_goes_alone() {
+    fn a_batch_above_the_budget_is_sent_alone() {
         let mut budget = TraceBudget::default();
         budget.admit(&ids(0..1), Millis(0));
         let huge = ids(10..7_000);

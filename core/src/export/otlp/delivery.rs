@@ -1,15 +1,17 @@
-//! The retry policy: makes of a [`Sink`]'s single attempts a delivery that ends in "taken", "set aside" or an error.
+//! The retry policy: turns the single attempts of a [`Sink`] into a delivery that ends accepted, as a dead letter, or
+//! with an error.
 //!
-//! Read [`Delivery::deliver`] first. [`step`] is the policy itself, pure: what a failure leads to. The rules are the ones of
-//! the telemetry contract, section Delivery:
+//! Read [`Delivery::deliver`] first. [`step`] is the policy itself: what a failure leads to. Pure. The rules are those
+//! of the telemetry contract, section Delivery:
 //!
-//! - What may pass is sent again, with backoff and jitter or when the backend asked for it, as long as [`Patience`] lasts.
-//! - Traces wait longer after an ambiguous failure, since Tempo stores twice what it is sent twice within 30 s.
-//! - A 500 is tried a few times: Prometheus answers so to what it will never take.
-//! - What is too large is halved; what is refused for good is set aside as a [`RefusedBatch`], and the rest goes on.
-//! - A wrong address or credential goes up at once: no item is to blame, and none may be lost.
+//! - Transient failures are retried, with backoff and jitter or when the backend asked for it, until the
+//!   [`ProgressDeadline`].
+//! - Traces wait longer after an ambiguous failure, because Tempo stores twice what it receives twice within 30 s.
+//! - A 500 is retried a few times only: Prometheus answers so to what it will never accept.
+//! - A batch that is too large is halved. What is permanently rejected becomes a [`RefusedBatch`], and the rest
+//!   continues.
+//! - A wrong address or credential fails at once: no item is to blame, and none may be lost.
 
-use crate::clock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -18,23 +20,26 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Verdict, hint};
-use super::{Batch, Outcome, Signal, Sink};
+use super::batch::Batch;
+use super::sink::{Outcome, Sink};
 use crate::model::error::{Error, ErrorKind, Result, Retry};
+use crate::model::signal::Signal;
 use crate::model::time::Millis;
+use crate::{backoff, clock};
 
 /// The times and counts of the retry policy.
 #[derive(Clone, Debug)]
 pub struct RetryPolicy {
-    /// The first pause; each further one is twice as long (1 s).
+    /// The first wait; each further one is twice as long (1 s).
     pub first_wait: Duration,
-    /// The longest pause we choose ourselves (30 s).
+    /// The longest wait without a request of the backend (30 s).
     pub longest_wait: Duration,
-    /// The least pause before traces are sent again that may have been stored (35 s): Tempo keeps a live trace for up to
-    /// 30 s, in which it does not notice duplicates.
+    /// The least wait before traces are sent again that may have been stored (35 s). Tempo keeps a trace in memory for
+    /// up to 30 s, in which it does not notice duplicates.
     pub ambiguous_wait: Duration,
-    /// How often a server error (HTTP 500) is tried again before the batch is set aside (3).
+    /// How often a server error (HTTP 500) is retried before the batch becomes a dead letter (3).
     pub server_error_retries: u32,
-    /// How long a request under way may still take after a stop was asked for (5 s).
+    /// How long a request in flight may still take after a stop (5 s).
     pub stop_grace: Duration,
 }
 
@@ -50,31 +55,22 @@ impl Default for RetryPolicy {
     }
 }
 
-impl RetryPolicy {
-    /// The pause after the `failures`-th failure in a row (from 1): doubling, and between half of it and all of it as `roll`
-    /// (0 to 1) has it, so that many clients do not come back together.
-    fn backoff(&self, failures: u32, roll: f64) -> Duration {
-        let doubled = self.first_wait.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
-        doubled.min(self.longest_wait).mul_f64(0.5 + roll.clamp(0.0, 1.0) / 2.0)
-    }
-}
-
-/// How long to go on without any progress. One for all deliveries that share a fate: progress of one is progress.
+/// How long to continue without progress. Shared by deliveries to the same backend: progress of one is progress of all.
 #[derive(Debug)]
-pub struct Patience {
+pub struct ProgressDeadline {
     give_up: Option<Duration>,
-    /// When the first attempt began that has not been followed by a success.
+    /// The start of the first attempt since the last success.
     trying_since: Option<Instant>,
 }
 
-impl Patience {
-    /// Gives up when nothing was taken for `give_up`.
+impl ProgressDeadline {
+    /// Gives up when nothing was accepted for `give_up`.
     pub fn new(give_up: Duration) -> Self {
         Self { give_up: Some(give_up), trying_since: None }
     }
 
-    /// Never gives up: for a service that runs until it is told to stop.
-    pub fn endless() -> Self {
+    /// Never gives up, for a service that runs until it is stopped.
+    pub fn unlimited() -> Self {
         Self { give_up: None, trying_since: None }
     }
 
@@ -88,41 +84,41 @@ impl Patience {
 
     fn allows(&self, pause: Duration) -> bool {
         let spent = self.trying_since.map_or(Duration::ZERO, |since| since.elapsed());
-        self.give_up.is_none_or(|give_up| spent + pause <= give_up)
+        self.give_up.is_none_or(|give_up| spent.saturating_add(pause) <= give_up)
     }
 }
 
-impl Default for Patience {
-    /// Two minutes, as `export.give_up` has it.
+impl Default for ProgressDeadline {
+    /// Two minutes, the default of `export.give_up`.
     fn default() -> Self {
         Self::new(Duration::from_secs(120))
     }
 }
 
-/// Items a backend will never take: counted, explained, never sent again.
+/// Items a backend will never accept: counted, explained, not sent again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedBatch {
     pub signal: Signal,
-    /// The backend's own words, with its code.
+    /// The backend's message, with its code.
     pub reason: String,
-    /// The setting to look at, when we know it.
+    /// The setting to look at, if we know it.
     pub hint: Option<String>,
-    /// How many spans, log records or data points.
+    /// The number of spans, log records or data points.
     pub items: u64,
-    /// When it was refused.
+    /// When it was rejected.
     pub at: Millis,
 }
 
-/// What became of a batch. `accepted + rejected` is what it held.
+/// Result of delivering a batch. `accepted + rejected` is the number of its items.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
-    /// Items the backend took.
+    /// Items accepted.
     pub accepted: u64,
-    /// Items it refused for good, in a `partial_success` or with a whole request: the sum over `dead`.
+    /// Items permanently rejected, by a `partial_success` or with a whole request: the sum over `dead`.
     pub rejected: u64,
-    /// Why, one entry a refusal.
+    /// The reasons, one entry per rejection.
     pub dead: Vec<RefusedBatch>,
-    /// How often something was sent again.
+    /// How often a request was sent again.
     pub retries: u64,
 }
 
@@ -130,22 +126,22 @@ impl Delivered {
     fn take(&mut self, outcome: Outcome, signal: Signal, items: u64) {
         let (rejected, reason) = match outcome {
             Outcome::Accepted => (0, None),
-            // More than we sent cannot have been rejected.
+            // A backend cannot reject more than it was sent.
             Outcome::Partial { rejected, reason } => (rejected.min(items), Some(reason)),
         };
         self.accepted += items - rejected;
         match reason {
-            Some(reason) if rejected > 0 => self.bury(signal, reason, rejected),
+            Some(reason) if rejected > 0 => self.refuse(signal, reason, rejected),
             Some(reason) => {
-                tracing::warn!(signal = signal.as_str(), reason, "the backend took the batch with a warning")
+                tracing::warn!(signal = signal.as_str(), reason, "the backend accepted the batch with a warning")
             }
             None => {}
         }
     }
 
-    fn bury(&mut self, signal: Signal, reason: String, items: u64) {
+    fn refuse(&mut self, signal: Signal, reason: String, items: u64) {
         let hint = hint(signal, &reason).map(str::to_owned);
-        tracing::warn!(signal = signal.as_str(), items, reason, hint, "the backend refused telemetry for good");
+        tracing::warn!(signal = signal.as_str(), items, reason, hint, "the backend permanently rejected telemetry");
         self.rejected += items;
         self.dead.push(RefusedBatch { signal, reason, hint, items, at: clock::now() });
     }
@@ -156,20 +152,20 @@ pub struct Delivery {
     sink: Box<dyn Sink>,
     policy: RetryPolicy,
     stop: CancellationToken,
-    /// A server error with a text we know has outlasted its tries once: the next one need not prove itself again. (A year of
-    /// samples that are too old would otherwise cost seven seconds a batch.)
-    proven: AtomicBool,
+    /// Whether a server error with a known text has outlasted its retries once. The next one is then not retried: a
+    /// year of samples that are too old would cost seven seconds per batch.
+    known_permanent: AtomicBool,
 }
 
 impl Delivery {
-    /// Delivers to `sink` until `stop` is cancelled, with the contract's times.
+    /// Delivers to `sink` until `stop` is cancelled, with the waits of the contract.
     pub fn new(sink: Box<dyn Sink>, stop: CancellationToken) -> Self {
         Self::with_policy(sink, stop, RetryPolicy::default())
     }
 
-    /// The same with other times.
+    /// The same with another policy.
     pub fn with_policy(sink: Box<dyn Sink>, stop: CancellationToken, policy: RetryPolicy) -> Self {
-        Self { sink, policy, stop, proven: AtomicBool::new(false) }
+        Self { sink, policy, stop, known_permanent: AtomicBool::new(false) }
     }
 
     /// The sink's own description.
@@ -177,37 +173,38 @@ impl Delivery {
         self.sink.describe()
     }
 
-    /// Sends `batch` until every item of it was taken or refused for good.
+    /// Sends `batch` until every item of it is accepted or permanently rejected.
     ///
     /// # Errors
-    /// [`ErrorKind::Export`] when the destination or the credential is wrong, or nothing was taken for as long as `patience`
-    /// lasts; [`ErrorKind::Cancelled`] when asked to stop, at the latest after [`RetryPolicy::stop_grace`]. The batch must
-    /// then be delivered again as a whole; [`Error::retry`] says when.
-    pub async fn deliver(&self, batch: Batch, patience: &mut Patience) -> Result<Delivered> {
+    /// [`ErrorKind::Export`] when the address or the credential is wrong, or nothing was accepted until the `deadline`;
+    /// [`ErrorKind::Cancelled`] after a stop, at the latest after [`RetryPolicy::stop_grace`]. The whole batch must
+    /// then be delivered again; [`Error::retry`] says when.
+    pub async fn deliver(&self, batch: Batch, deadline: &mut ProgressDeadline) -> Result<Delivered> {
         let mut done = Delivered::default();
         let mut waiting = vec![batch];
         while let Some(batch) = waiting.pop() {
-            if let Some((first, second)) = self.settle(batch, patience, &mut done).await? {
+            if let Some((first, second)) = self.settle(batch, deadline, &mut done).await? {
                 waiting.extend([second, first]);
             }
         }
         Ok(done)
     }
 
-    /// Sends `batch` until it was taken or refused for good, or comes back in two halves.
+    /// Sends `batch` until it is accepted or permanently rejected, or returns it in two halves.
     async fn settle(
         &self,
         batch: Batch,
-        patience: &mut Patience,
+        deadline: &mut ProgressDeadline,
         done: &mut Delivered,
     ) -> Result<Option<(Batch, Batch)>> {
         let (signal, items) = (batch.signal(), batch.items());
         if items == 0 {
             return Ok(None);
         }
-        let mut failures = Failures { proven: self.proven.load(Ordering::Relaxed), ..Failures::default() };
+        let known_permanent = self.known_permanent.load(Ordering::Relaxed);
+        let mut failures = Failures { known_permanent, ..Failures::default() };
         loop {
-            patience.attempt();
+            deadline.attempt();
             let error = match self.attempt(&batch).await? {
                 Ok(outcome) => {
                     done.take(outcome, signal, items as u64);
@@ -216,30 +213,26 @@ impl Delivery {
                 Err(error) => error,
             };
             match step(&self.policy, signal, items, &mut failures, &error, rand::random()) {
-                Step::Up => return Err(error),
-                Step::Bury => {
-                    self.proven.fetch_or(failures.proven, Ordering::Relaxed);
-                    done.bury(signal, reason(&error), items as u64);
+                Step::Fail => return Err(error),
+                Step::DeadLetter => {
+                    self.known_permanent.fetch_or(failures.known_permanent, Ordering::Relaxed);
+                    done.refuse(signal, reason(&error), items as u64);
                     break;
                 }
                 Step::Split => {
-                    tracing::info!(
-                        signal = signal.as_str(),
-                        items,
-                        "the backend found the batch too large; sending it in two"
-                    );
+                    tracing::info!(%signal, items, "the batch is too large for the backend; sending two halves");
                     return Ok(batch.halves());
                 }
-                Step::Wait(pause) if patience.allows(pause) => self.pause(signal, pause, &error).await?,
-                Step::Wait(pause) => return Err(gave_up(error, pause, patience)),
+                Step::Wait(pause) if deadline.allows(pause) => self.pause(signal, pause, &error).await?,
+                Step::Wait(pause) => return Err(gave_up(error, pause, deadline)),
             }
             done.retries += 1;
         }
-        patience.progress();
+        deadline.progress();
         Ok(None)
     }
 
-    /// One attempt; the outer error is the request to stop.
+    /// One attempt. The outer error is a stop.
     async fn attempt(&self, batch: &Batch) -> Result<Result<Outcome>> {
         let signal = batch.signal();
         if self.stop.is_cancelled() {
@@ -257,7 +250,7 @@ impl Delivery {
     }
 
     async fn pause(&self, signal: Signal, pause: Duration, error: &Error) -> Result<()> {
-        tracing::warn!(signal = signal.as_str(), reason = reason(error), wait = ?pause, "the backend took nothing; waiting");
+        tracing::warn!(signal = signal.as_str(), reason = reason(error), wait = ?pause, "export failed; retrying");
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(stopped(signal)),
@@ -271,8 +264,8 @@ impl Delivery {
 struct Failures {
     all: u32,
     server_errors: u32,
-    /// Server errors whose text we know are known to last.
-    proven: bool,
+    /// Whether server errors with a known text are known to be permanent.
+    known_permanent: bool,
 }
 
 /// What a failure leads to.
@@ -280,34 +273,40 @@ struct Failures {
 enum Step {
     Wait(Duration),
     Split,
-    Bury,
-    Up,
+    DeadLetter,
+    Fail,
 }
 
-/// The policy: counts `error` among the `failures` of a batch with `items`, and says what comes next.
-fn step(policy: &RetryPolicy, signal: Signal, items: usize, failures: &mut Failures, error: &Error, roll: f64) -> Step {
+/// The policy: counts `error` among the `failures` of a batch with `items`, and decides what comes next.
+fn step(
+    policy: &RetryPolicy,
+    signal: Signal,
+    items: usize,
+    failures: &mut Failures,
+    error: &Error,
+    random: f64,
+) -> Step {
     let verdict = Verdict::of(error);
     let known = hint(signal, &reason(error)).is_some();
-    let tries = if failures.proven && known { 0 } else { policy.server_error_retries };
+    let tries = if failures.known_permanent && known { 0 } else { policy.server_error_retries };
     failures.all += 1;
     failures.server_errors += u32::from(verdict == Verdict::RetryBounded);
     match verdict {
-        Verdict::Stop => Step::Up,
+        Verdict::Stop => Step::Fail,
         Verdict::Split if items > 1 => Step::Split,
-        Verdict::Split | Verdict::RefusedBatch => Step::Bury,
+        Verdict::Split | Verdict::DeadLetter => Step::DeadLetter,
         Verdict::RetryBounded if failures.server_errors > tries => {
-            failures.proven |= known;
-            Step::Bury
+            failures.known_permanent |= known;
+            Step::DeadLetter
         }
-        Verdict::Retry | Verdict::RetryBounded => Step::Wait(pause(policy, signal, failures.all, error, roll)),
+        Verdict::Retry | Verdict::RetryBounded => Step::Wait(pause(policy, signal, failures.all, error, random)),
     }
 }
 
-fn pause(policy: &RetryPolicy, signal: Signal, failures: u32, error: &Error, roll: f64) -> Duration {
+fn pause(policy: &RetryPolicy, signal: Signal, failures: u32, error: &Error, random: f64) -> Duration {
     let pause = match error.retry() {
-        // Never sooner than asked; a little later, so that not all come at that moment.
-        Retry::After(asked) => asked.max(policy.first_wait).mul_f64(1.0 + roll / 10.0),
-        Retry::Backoff | Retry::Never => policy.backoff(failures, roll),
+        Retry::After(asked) => backoff::with_jitter(asked.max(policy.first_wait), random),
+        Retry::Backoff | Retry::Never => backoff::delay(policy.first_wait, policy.longest_wait, failures, random),
     };
     let twice_hurts = signal == Signal::Traces && error.context("ambiguous") == Some("true");
     if twice_hurts { pause.max(policy.ambiguous_wait) } else { pause }
@@ -317,8 +316,8 @@ fn reason(error: &Error) -> String {
     error.context("answer").map_or_else(|| error.full(), str::to_owned)
 }
 
-fn gave_up(error: Error, pause: Duration, patience: &Patience) -> Error {
-    let limit = patience.give_up.unwrap_or_default();
+fn gave_up(error: Error, pause: Duration, deadline: &ProgressDeadline) -> Error {
+    let limit = deadline.give_up.unwrap_or_default();
     error.with_retry(Retry::After(pause)).with("gave_up_after", format!("{limit:?} without progress"))
 }
 
@@ -334,37 +333,47 @@ mod tests {
         Error::new(ErrorKind::Export, "export").with_retry(retry).with("verdict", verdict)
     }
 
-    fn waits(signal: Signal, error: &Error, failures: u32, roll: f64) -> Step {
+    fn waits(signal: Signal, error: &Error, failures: u32, random: f64) -> Step {
         let mut failures = Failures { all: failures - 1, ..Failures::default() };
-        step(&RetryPolicy::default(), signal, 10, &mut failures, error, roll)
+        step(&RetryPolicy::default(), signal, 10, &mut failures, error, random)
     }
 
     #[test]
-    fn waits_double_up_to_the_longest_with_jitter_below() {
+    fn waits_double_up_to_the_longest_and_jitter_adds_to_them() {
         let error = error("retry", Retry::Backoff);
         for (failures, seconds) in [(1, 1), (2, 2), (3, 4), (5, 16), (6, 30), (40, 30), (u32::MAX, 30)] {
-            let most = Duration::from_secs(seconds);
-            assert_eq!(waits(Signal::Logs, &error, failures, 1.0), Step::Wait(most));
-            assert_eq!(waits(Signal::Logs, &error, failures, 0.0), Step::Wait(most / 2));
+            let least = Duration::from_secs(seconds);
+            assert_eq!(waits(Signal::Logs, &error, failures, 0.0), Step::Wait(least));
+            assert_eq!(waits(Signal::Logs, &error, failures, 1.0), Step::Wait(least * 6 / 5));
         }
     }
 
     #[test]
-    fn a_time_asked_for_is_never_cut_short() {
+    fn a_requested_wait_is_never_shortened() {
         let error = error("retry", Retry::After(Duration::from_secs(50)));
         assert_eq!(waits(Signal::Traces, &error, 9, 0.0), Step::Wait(Duration::from_secs(50)));
-        assert_eq!(waits(Signal::Traces, &error, 9, 1.0), Step::Wait(Duration::from_secs(55)));
+        assert_eq!(waits(Signal::Traces, &error, 9, 1.0), Step::Wait(Duration::from_secs(60)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_absurd_requested_wait_exceeds_the_deadline() {
+        let error = error("retry", Retry::After(Duration::MAX));
+        assert_eq!(waits(Signal::Logs, &error, 1, 1.0), Step::Wait(Duration::MAX));
+        let mut deadline = ProgressDeadline::default();
+        deadline.attempt();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!deadline.allows(Duration::MAX));
     }
 
     #[test]
     fn ambiguous_traces_wait_at_least_35_seconds() {
         let error = error("retry", Retry::Backoff).with("ambiguous", true);
         assert_eq!(waits(Signal::Traces, &error, 1, 0.5), Step::Wait(Duration::from_secs(35)));
-        assert!(matches!(waits(Signal::Metrics, &error, 1, 0.5), Step::Wait(wait) if wait < Duration::from_secs(1)));
+        assert!(matches!(waits(Signal::Metrics, &error, 1, 0.5), Step::Wait(wait) if wait < Duration::from_secs(2)));
     }
 
     #[test]
-    fn other_failures_between_do_not_use_up_the_tries_of_a_server_error() {
+    fn other_failures_do_not_use_up_the_retries_of_a_server_error() {
         let mut failures = Failures::default();
         let mut step = |error: &Error| step(&RetryPolicy::default(), Signal::Metrics, 10, &mut failures, error, 0.0);
         let (bounded, plain) = (error("retry_bounded", Retry::Backoff), error("retry", Retry::Backoff));
@@ -372,21 +381,21 @@ mod tests {
             assert!(matches!(step(&bounded), Step::Wait(_)));
             assert!(matches!(step(&plain), Step::Wait(_)));
         }
-        assert_eq!(step(&bounded), Step::Bury);
+        assert_eq!(step(&bounded), Step::DeadLetter);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn patience_counts_from_the_first_attempt_after_progress() {
-        let mut patience = Patience::new(Duration::from_secs(60));
-        assert!(patience.allows(Duration::from_secs(60)));
-        patience.attempt();
+    async fn the_deadline_counts_from_the_first_attempt_after_progress() {
+        let mut deadline = ProgressDeadline::new(Duration::from_secs(60));
+        assert!(deadline.allows(Duration::from_secs(60)));
+        deadline.attempt();
         tokio::time::advance(Duration::from_secs(40)).await;
-        patience.attempt();
-        assert!(patience.allows(Duration::from_secs(20)) && !patience.allows(Duration::from_secs(21)));
-        patience.progress();
+        deadline.attempt();
+        assert!(deadline.allows(Duration::from_secs(20)) && !deadline.allows(Duration::from_secs(21)));
+        deadline.progress();
         tokio::time::advance(Duration::from_secs(600)).await;
-        patience.attempt();
-        assert!(patience.allows(Duration::from_secs(60)));
-        assert!(Patience::endless().allows(Duration::MAX));
+        deadline.attempt();
+        assert!(deadline.allows(Duration::from_secs(60)));
+        assert!(ProgressDeadline::unlimited().allows(Duration::MAX));
     }
 }

@@ -1,4 +1,4 @@
-//! OTLP over gRPC: one channel a sink, opened when first needed and re-opened by itself.
+//! OTLP over gRPC: one channel per sink, opened when first needed and reopened automatically.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -15,16 +15,19 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{ConnectError, Request, Status};
 
 use super::answer::{self, Refusal};
-use super::{Batch, OtlpTarget, Outcome, Signal, Sink, outcome};
-use crate::http::redact::Known;
+use super::batch::Batch;
+use super::sink::{self, Outcome, Sink, outcome};
+use super::target::{self, OtlpTarget};
+use crate::http::redact::KnownSecrets;
 use crate::http::tls;
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::signal::Signal;
 
-/// How long a connection may take to open; less than a request may take, so that the two can be told apart.
+/// The longest time for opening a connection. Less than for a request, so that the two failures can be distinguished.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Pings while a request waits, so that a connection whose other end has vanished is given up together with the request and
-/// does not swallow its retries too. Seldom enough for Go servers, which allow two unasked pings between their answers.
+/// The interval of pings while a request waits, so that a dead connection is closed with the request and does not fail
+/// its retries too. Rare enough for Go servers, which allow two pings between their answers.
 const PING_EVERY: Duration = Duration::from_secs(15);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -32,7 +35,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct GrpcSink {
     channel: Channel,
     metadata: MetadataMap,
-    known: Known,
+    known: KnownSecrets,
     timeout: Duration,
     gzip: bool,
     endpoint: String,
@@ -45,7 +48,7 @@ impl GrpcSink {
         Ok(Self {
             channel: channel(target, url)?,
             metadata: MetadataMap::from_headers(headers),
-            known: super::known_secrets(target),
+            known: target::known_secrets(target),
             timeout: target.timeout,
             gzip: target.gzip,
             endpoint: url.to_string().trim_end_matches('/').to_owned(),
@@ -76,7 +79,7 @@ const fn method(signal: Signal) -> &'static str {
     }
 }
 
-/// Puts requests on the wire that are encoded already, and reads `partial_success` out of the answers.
+/// Sends requests that are already encoded, and reads `partial_success` from the answers.
 #[derive(Default)]
 struct Encoded;
 
@@ -110,7 +113,7 @@ impl Decoder for Encoded {
     type Error = Status;
 
     fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
-        Ok(Some(super::partial(from)))
+        Ok(Some(sink::partial(from)))
     }
 }
 
@@ -130,7 +133,7 @@ impl Sink for GrpcSink {
     }
 }
 
-/// The channel to `url`. The time limit of a request is the sender's.
+/// The channel to `url`. The caller limits the time of requests.
 pub(super) fn channel(target: &OtlpTarget, url: &Uri) -> Result<Channel> {
     Ok(endpoint(target, url)?.connect_lazy())
 }
@@ -143,7 +146,7 @@ fn endpoint(target: &OtlpTarget, url: &Uri) -> Result<Endpoint> {
     let refused = |error: tonic::transport::Error| {
         Error::new(ErrorKind::Config, "set up the OTLP endpoint").with("url", url).caused_by(error)
     };
-    let endpoint = endpoint.user_agent(super::USER_AGENT).map_err(refused)?;
+    let endpoint = endpoint.user_agent(target::USER_AGENT).map_err(refused)?;
     if url.scheme_str() != Some("https") {
         return Ok(endpoint);
     }
@@ -156,7 +159,7 @@ fn endpoint(target: &OtlpTarget, url: &Uri) -> Result<Endpoint> {
 }
 
 /// What a failed call means: the server's own status, or a connection that failed before or after the request was sent.
-fn refusal(status: &Status, known: &Known) -> Refusal {
+fn refusal(status: &Status, known: &KnownSecrets) -> Refusal {
     let Some(cause) = status.source() else {
         return answer::grpc(status.code(), &known.mask(status.message()), status.details());
     };

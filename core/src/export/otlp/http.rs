@@ -1,6 +1,5 @@
 //! OTLP over HTTP with protobuf bodies.
 
-use crate::clock;
 use std::io::Write;
 use std::time::Duration;
 
@@ -10,12 +9,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::answer::{self, Refusal, Verdict};
-use super::{Batch, OtlpTarget, Outcome, Signal, Sink, outcome};
-use crate::http::redact::Known;
+use super::batch::Batch;
+use super::sink::{self, Outcome, Sink, outcome};
+use super::target::{self, OtlpTarget};
+use crate::clock;
+use crate::http::redact::KnownSecrets;
 use crate::http::tls;
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::signal::Signal;
 
-/// The most of an answer we read; a success is a few bytes, an error a sentence.
+/// The most bytes of an answer we read. A success is a few bytes, an error a sentence.
 const MAX_ANSWER: usize = 64 * 1024;
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 
@@ -24,7 +27,7 @@ pub(super) struct HttpSink {
     client: reqwest::Client,
     url: String,
     headers: HeaderMap,
-    known: Known,
+    known: KnownSecrets,
     timeout: Duration,
     gzip: bool,
     signal: Signal,
@@ -37,7 +40,7 @@ impl HttpSink {
             client: client(target, url)?,
             url: signal_url(url, signal),
             headers: headers(configured, target.gzip),
-            known: super::known_secrets(target),
+            known: target::known_secrets(target),
             timeout: target.timeout,
             gzip: target.gzip,
             signal,
@@ -63,12 +66,12 @@ impl HttpSink {
         Err(refusal)
     }
 
-    /// What a request without an answer means. Only a connection that was never there proves that nothing was stored.
+    /// What a request without an answer means. Only a connection that was never made proves that nothing was stored.
     fn broken(&self, error: &reqwest::Error) -> Refusal {
         if error.is_timeout() && !error.is_connect() {
             return answer::timed_out(self.timeout);
         }
-        // Its own text repeats the URL.
+        // The error's own text repeats the URL.
         let cause = std::error::Error::source(error).unwrap_or(error);
         answer::no_answer(cause, !error.is_connect())
     }
@@ -88,10 +91,11 @@ impl Sink for HttpSink {
     }
 }
 
-/// The client for `url`. The time limit of a request is the sender's.
+/// The client for `url`. The caller limits the time of requests.
 pub(super) fn client(target: &OtlpTarget, url: &Uri) -> Result<reqwest::Client> {
-    // A redirect would turn the POST into a GET; it is an answer like another, and it stops the export.
-    let builder = tls::suited_to(tls::client_builder(target.ca_file.as_deref())?, url)
+    let builder = tls::client_builder(target.ca_file.as_deref())?;
+    // A redirect would turn the POST into a GET, so it is not followed, and stops the export.
+    let builder = tls::suited_to(builder, url.scheme_str().unwrap_or_default(), url.host())
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(10).min(target.timeout));
     let refused = |error: reqwest::Error| {
@@ -100,7 +104,7 @@ pub(super) fn client(target: &OtlpTarget, url: &Uri) -> Result<reqwest::Client> 
     builder.build().map_err(refused)
 }
 
-/// The address of one signal: `/v1/<signal>` behind the base, unless it is there already.
+/// The address of one signal: `/v1/<signal>` after the base, unless the base already ends so.
 fn signal_url(base: &Uri, signal: Signal) -> String {
     let base = base.to_string();
     let base = base.trim_end_matches('/');
@@ -108,9 +112,9 @@ fn signal_url(base: &Uri, signal: Signal) -> String {
     if base.ends_with(&path) { base.to_owned() } else { format!("{base}{path}") }
 }
 
-/// The configured headers and ours; ours win where the protocol depends on them.
+/// The configured headers and ours. Ours take precedence where the protocol depends on them.
 pub(super) fn headers(mut headers: HeaderMap, gzip: bool) -> HeaderMap {
-    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(super::USER_AGENT));
+    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(target::USER_AGENT));
     headers.insert(CONTENT_TYPE, PROTOBUF);
     headers.insert(ACCEPT, PROTOBUF);
     if gzip {
@@ -140,23 +144,24 @@ async fn read(response: &mut reqwest::Response) -> reqwest::Result<Bytes> {
     Ok(body.into())
 }
 
-/// Reads a 2xx. Loki and Prometheus answer without a body; a web page means that this is no OTLP endpoint.
-fn success(headers: &HeaderMap, body: &Bytes, known: &Known) -> Result<Outcome, Refusal> {
+/// Reads a 2xx. Loki and Prometheus answer without a body; a web page means that this is not an OTLP endpoint.
+fn success(headers: &HeaderMap, body: &Bytes, known: &KnownSecrets) -> Result<Outcome, Refusal> {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if kind.starts_with("application/x-protobuf") {
-        return Ok(outcome(super::partial(body.clone()), known));
+        return Ok(outcome(sink::partial(body.clone()), known));
     }
     if kind.starts_with("application/json") {
         return Ok(outcome(json_partial(body), known));
     }
     if kind.starts_with("text/html") {
-        let answer = "a web page came where an OTLP answer was expected: is this the right address?".to_owned();
+        let answer = "a web page instead of an OTLP answer: check the address".to_owned();
         return Err(Refusal { verdict: Verdict::Stop, answer, after: None, ambiguous: false });
     }
     Ok(Outcome::Accepted)
 }
 
-/// `partialSuccess` of a JSON answer, which some backends send whatever was asked; 64-bit numbers are strings there.
+/// `partialSuccess` of a JSON answer, which some backends send whatever was requested. 64-bit numbers are strings
+/// there.
 fn json_partial(body: &[u8]) -> Option<(i64, String)> {
     let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
     let partial = answer.get("partialSuccess")?;
@@ -173,7 +178,7 @@ mod tests {
 
     fn answered(kind: &'static str, body: &'static str) -> Result<Outcome, Refusal> {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
-        success(&headers, &Bytes::from_static(body.as_bytes()), &Known::new([]))
+        success(&headers, &Bytes::from_static(body.as_bytes()), &KnownSecrets::new([]))
     }
 
     #[test]
@@ -184,7 +189,7 @@ mod tests {
 
     #[test]
     fn answers_without_a_body_or_in_json_are_read() {
-        assert_eq!(success(&HeaderMap::new(), &Bytes::new(), &Known::new([])).unwrap(), Outcome::Accepted);
+        assert_eq!(success(&HeaderMap::new(), &Bytes::new(), &KnownSecrets::new([])).unwrap(), Outcome::Accepted);
         assert_eq!(answered("application/json", "{}").unwrap(), Outcome::Accepted);
         let partial = r#"{"partialSuccess": {"rejectedSpans": "3", "errorMessage": "too big"}}"#;
         let expected = Outcome::Partial { rejected: 3, reason: "too big".to_owned() };
@@ -192,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_signals_path_is_put_behind_the_base_once() {
+    fn the_path_of_the_signal_is_appended_once() {
         for (base, url) in [
             ("http://tempo:4318", "http://tempo:4318/v1/traces"),
             ("http://tempo:4318/", "http://tempo:4318/v1/traces"),

@@ -1,11 +1,11 @@
-//! Protobuf as it is written: the frame of a field, and fields of the few kinds that OTLP is made of.
+//! Writes protobuf: field headers, and fields of the few kinds that OTLP uses.
 //!
-//! For what is encoded piece by piece, in [`crate::export::otlp`] and [`crate::export`]: a message may be written in any order and
-//! in pieces, and a field that holds a message looks like one that holds bytes.
+//! For messages that are encoded piece by piece. A message may be written in any order and in pieces, and a field that
+//! holds a message looks like one that holds bytes.
 
 use prost::encoding::{WireType, encode_varint, encoded_len_varint, key_len};
 
-/// Writes a number of any length. Most tags and lengths fit a byte, and there are millions of them.
+/// Writes a varint. Most tags and lengths fit into a byte, and there are millions of them.
 fn varint(value: u64, to: &mut Vec<u8>) {
     match u8::try_from(value) {
         Ok(byte) if byte < 0x80 => to.push(byte),
@@ -13,18 +13,18 @@ fn varint(value: u64, to: &mut Vec<u8>) {
     }
 }
 
-/// Writes what a field begins with.
+/// Writes the key of a field.
 fn key(tag: u32, wire: WireType, to: &mut Vec<u8>) {
     varint(u64::from(tag) << 3 | wire as u64, to);
 }
 
-/// Begins a field that holds a message (or text, or bytes) of so many bytes.
+/// Begins a field that holds a message (or text, or bytes) of this many bytes.
 pub(crate) fn begin(tag: u32, bytes: usize, to: &mut Vec<u8>) {
     key(tag, WireType::LengthDelimited, to);
     varint(bytes as u64, to);
 }
 
-/// What such a field takes, its beginning included.
+/// The size of such a field, with its header.
 pub(crate) fn field_len(tag: u32, bytes: usize) -> usize {
     key_len(tag) + encoded_len_varint(bytes as u64) + bytes
 }
@@ -35,13 +35,13 @@ pub(crate) fn put(tag: u32, bytes: &[u8], to: &mut Vec<u8>) {
     to.extend_from_slice(bytes);
 }
 
-/// Writes a field that holds a number, a truth value or a member of an enumeration.
+/// Writes a field that holds an integer, a bool or an enum.
 pub(crate) fn put_varint(tag: u32, value: u64, to: &mut Vec<u8>) {
     key(tag, WireType::Varint, to);
     varint(value, to);
 }
 
-/// What such a field takes.
+/// The size of such a field.
 pub(crate) fn varint_len(tag: u32, value: u64) -> usize {
     key_len(tag) + encoded_len_varint(value)
 }
@@ -52,7 +52,7 @@ pub(crate) fn put_fixed(tag: u32, value: u64, to: &mut Vec<u8>) {
     to.extend_from_slice(&value.to_le_bytes());
 }
 
-/// What such a field takes.
+/// The size of such a field.
 pub(crate) fn fixed_len(tag: u32) -> usize {
     key_len(tag) + 8
 }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_keys_are_written_as_protobuf_writes_them() {
+    fn numbers_and_keys_are_encoded_as_by_prost() {
         for value in [0, 1, 0x7f, 0x80, 300, u64::from(u32::MAX), u64::MAX] {
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());
             for tag in [1, 15, 16, 3_000] {

@@ -1,24 +1,25 @@
-//! Why a backend refused items for good, as a small closed set: it labels `contextcore.export.rejected` (`error.type`). Pure: the
-//! backend's words in, a [`Reason`] out; the words themselves are in the dead letters.
+//! Why a backend permanently rejected items, as a small closed set: it labels `contextcore.export.rejected`
+//! (`error.type`). The backend's message goes in, a [`Reason`] comes out; the message itself is in the dead letters.
+//! Pure.
 
-/// Why a backend refused items for good.
+/// Why a backend permanently rejected items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
-    /// Older than it takes at all.
+    /// Older than the backend accepts.
     TooOld,
-    /// Older than what its stream or series already has, by more than it allows.
+    /// Older than the newest of its stream or series by more than the backend allows.
     OutOfOrder,
-    /// Ahead of its clock.
+    /// Ahead of the backend's clock.
     TooNew,
-    /// A message, trace, line or value over a limit of size.
+    /// A message, trace, line or value above a size limit.
     TooLarge,
-    /// More in a time than it takes.
+    /// More per time than the backend accepts.
     RateLimited,
-    /// More streams, series or live traces than it keeps.
+    /// More streams, series or live traces than the backend keeps.
     LimitReached,
-    /// Another value is stored for that moment already.
+    /// Another value is already stored for that moment.
     Duplicate,
-    /// It calls the items wrong, or a feature they need is off.
+    /// The backend calls the items invalid, or a feature they need is off.
     Invalid,
     /// Anything else.
     Other,
@@ -53,25 +54,26 @@ impl Reason {
         }
     }
 
-    /// The reason behind a refusal in a backend's words, code included.
+    /// The reason behind a backend's message, which includes the code.
     ///
-    /// Sources: what Tempo, Loki and Prometheus answered when tried, and the messages in their sources; Mimir's from its error catalogue.
-    pub fn of(words: &str) -> Self {
-        let words = words.to_ascii_lowercase().replace('-', " ");
-        let told = WORDS.iter().find(|(_, needles)| needles.iter().any(|needle| words.contains(needle)));
-        told.map_or_else(|| Self::of_code(&words), |(reason, _)| *reason)
+    /// The messages are those that Tempo, Loki and Prometheus answered when tried, or that are in their sources;
+    /// Mimir's are from its error catalogue.
+    pub fn of(message: &str) -> Self {
+        let message = message.to_ascii_lowercase().replace('-', " ");
+        let named = PATTERNS.iter().find(|(_, needles)| needles.iter().any(|needle| message.contains(needle)));
+        named.map_or_else(|| Self::of_code(&message), |(reason, _)| *reason)
     }
 
-    /// What a code without known words means.
-    fn of_code(words: &str) -> Self {
+    /// The reason for a code without a known message.
+    fn of_code(message: &str) -> Self {
         let wrong = ["http 400", "http 422", "grpc invalid_argument", "grpc failed_precondition"];
-        if wrong.iter().any(|code| words.starts_with(code)) { Self::Invalid } else { Self::Other }
+        if wrong.iter().any(|code| message.starts_with(code)) { Self::Invalid } else { Self::Other }
     }
 }
 
-/// What refusals say, in lower case and with spaces for hyphens. The first match counts: Loki's "too far behind" also names the
-/// oldest timestamp it takes.
-const WORDS: &[(Reason, &[&str])] = &[
+/// Parts of messages, in lower case and with spaces for hyphens. The first match counts: Loki's "too far behind" also
+/// names the oldest timestamp it accepts.
+const PATTERNS: &[(Reason, &[&str])] = &[
     (
         Reason::RateLimited,
         &["rate limit", "rate_limited", "too many requests", "max ingestion rate", "max request rate"],
@@ -105,7 +107,7 @@ const WORDS: &[(Reason, &[&str])] = &[
 mod tests {
     use super::*;
 
-    /// In the backends' words: seen, or by their sources.
+    /// Messages of the backends, as seen or from their sources.
     const REFUSALS: &[(Reason, &str)] = &[
         (
             Reason::TooOld,
@@ -152,10 +154,10 @@ mod tests {
     ];
 
     #[test]
-    fn refusals_in_the_words_of_the_backends_have_their_reasons() {
-        for (reason, words) in REFUSALS {
-            assert_eq!(Reason::of(words), *reason, "{words}");
+    fn messages_of_backends_have_their_reasons() {
+        for (reason, message) in REFUSALS {
+            assert_eq!(Reason::of(message), *reason, "{message}");
         }
-        assert!(Reason::ALL.iter().all(|reason| REFUSALS.iter().any(|(told, _)| told == reason)));
+        assert!(Reason::ALL.iter().all(|reason| REFUSALS.iter().any(|(named, _)| named == reason)));
     }
 }

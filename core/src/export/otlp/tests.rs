@@ -1,9 +1,10 @@
-//! Every row of the delivery policy against a real server, over both protocols.
+//! Every rule of the delivery policy against a real server, over both protocols.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use contextcore_fakes::otlp::{Collector, Fault, Handle, Options, PointValue, Signal as Standin};
+use async_trait::async_trait;
+use contextcore_fakes::otlp::{Collector, Fault, Handle, Options, PointValue, Signal as FakeSignal};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -18,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use super::*;
-use crate::model::error::Retry;
+use crate::model::error::{Error, ErrorKind, Retry};
 
 const BOTH: [Protocol; 2] = [Protocol::Grpc, Protocol::HttpProtobuf];
-/// Long enough that a busy machine is not mistaken for a wait.
+/// Long enough that a slow machine is not mistaken for a wait.
 const AMBIGUOUS_WAIT: Duration = Duration::from_secs(1);
 
 fn attribute(key: &str, value: &str) -> KeyValue {
@@ -95,7 +96,7 @@ fn target(collector: &Handle, protocol: Protocol) -> OtlpTarget {
     OtlpTarget { timeout: Duration::from_secs(10), ..OtlpTarget::new(url, protocol) }
 }
 
-/// A delivery with times short enough for a test.
+/// A delivery with waits short enough for a test.
 fn delivery(collector: &Handle, protocol: Protocol, signal: Signal, stop: &CancellationToken) -> Delivery {
     let policy = RetryPolicy {
         first_wait: Duration::from_millis(10),
@@ -107,7 +108,7 @@ fn delivery(collector: &Handle, protocol: Protocol, signal: Signal, stop: &Cance
     Delivery::with_policy(connect(&target(collector, protocol), signal).unwrap(), stop.clone(), policy)
 }
 
-/// Delivers one batch of `count` items through `faults`, each of which meets one request.
+/// Delivers one batch of `count` items through `faults`, one per request.
 async fn through(
     protocol: Protocol,
     signal: Signal,
@@ -117,7 +118,7 @@ async fn through(
     let collector = collector().await;
     collector.script(faults);
     let delivery = delivery(&collector, protocol, signal, &CancellationToken::new());
-    let done = delivery.deliver(batch(signal, count), &mut Patience::default()).await;
+    let done = delivery.deliver(batch(signal, count), &mut ProgressDeadline::default()).await;
     (done, collector)
 }
 
@@ -173,7 +174,7 @@ async fn configured_headers_and_a_path_prefix_are_used() {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_sent_again_and_stored_once() {
+async fn transient_failures_are_retried_and_stored_once() {
     for protocol in BOTH {
         let busy = |http, grpc| Fault::refuse(http, grpc, "busy", None);
         let faults = [
@@ -190,7 +191,7 @@ async fn what_may_pass_is_sent_again_and_stored_once() {
 }
 
 #[tokio::test]
-async fn the_backends_own_waiting_time_is_kept() {
+async fn a_requested_wait_is_kept() {
     let asked = Duration::from_secs(1);
     for protocol in BOTH {
         let (done, collector) = through(protocol, Signal::Traces, 1, [Fault::rate_limited(Some(asked))]).await;
@@ -200,7 +201,7 @@ async fn the_backends_own_waiting_time_is_kept() {
 }
 
 #[tokio::test]
-async fn traces_that_may_have_been_stored_wait_and_logs_do_not() {
+async fn ambiguous_traces_wait_and_ambiguous_logs_do_not() {
     for protocol in BOTH {
         let (done, collector) = through(protocol, Signal::Traces, 2, [Fault::StoreThenDrop]).await;
         assert_eq!(done.unwrap().accepted, 2);
@@ -245,12 +246,12 @@ async fn a_broken_connection_is_ambiguous_and_a_refused_one_is_not() {
 }
 
 #[tokio::test]
-async fn a_backend_that_comes_back_gets_everything() {
+async fn a_backend_that_recovers_gets_everything() {
     for protocol in BOTH {
         let collector = collector().await;
         collector.refuse_for(Duration::from_millis(200)).await;
         let delivery = delivery(&collector, protocol, Signal::Traces, &CancellationToken::new());
-        let done = delivery.deliver(traces(5), &mut Patience::default()).await.unwrap();
+        let done = delivery.deliver(traces(5), &mut ProgressDeadline::default()).await.unwrap();
         assert_eq!(done.accepted, 5);
         assert!(done.retries > 0);
         assert_eq!(stored(&collector), 5);
@@ -258,7 +259,7 @@ async fn a_backend_that_comes_back_gets_everything() {
 }
 
 #[tokio::test]
-async fn a_partial_success_is_counted_and_never_sent_again() {
+async fn a_partial_success_is_counted_and_not_sent_again() {
     for protocol in BOTH {
         for signal in Signal::ALL {
             let fault = Fault::Partial { rejected: 2, reason: "trace_too_large".to_owned() };
@@ -279,7 +280,7 @@ async fn a_warning_without_rejections_loses_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_refused_for_good_becomes_a_dead_letter_with_a_hint() {
+async fn a_permanent_rejection_becomes_a_dead_letter_with_a_hint() {
     let text =
         "entry for stream '{}' has timestamp too old: 2025-01-01T00:00:00Z, oldest acceptable timestamp is: 2026";
     for protocol in BOTH {
@@ -294,7 +295,7 @@ async fn what_is_refused_for_good_becomes_a_dead_letter_with_a_hint() {
 }
 
 #[tokio::test]
-async fn a_server_error_is_tried_four_times_and_then_set_aside() {
+async fn a_server_error_is_tried_four_times_before_the_dead_letter() {
     for protocol in BOTH {
         let too_old = || Fault::server_error("too old sample");
         let (done, collector) = through(protocol, Signal::Metrics, 2, std::iter::repeat_with(too_old).take(9)).await;
@@ -308,19 +309,19 @@ async fn a_server_error_is_tried_four_times_and_then_set_aside() {
 }
 
 #[tokio::test]
-async fn a_known_server_error_that_lasted_once_is_not_tried_again_but_an_unknown_one_is() {
+async fn a_known_server_error_that_lasted_once_is_not_retried() {
     let collector = collector().await;
     let delivery = delivery(&collector, Protocol::HttpProtobuf, Signal::Metrics, &CancellationToken::new());
     let mut retries = Vec::new();
     for text in ["too old sample", "too old sample", "disk full"] {
-        collector.always(Standin::Metrics, Some(Fault::server_error(text)));
-        retries.push(delivery.deliver(metrics(1), &mut Patience::default()).await.unwrap().retries);
+        collector.always(FakeSignal::Metrics, Some(Fault::server_error(text)));
+        retries.push(delivery.deliver(metrics(1), &mut ProgressDeadline::default()).await.unwrap().retries);
     }
     assert_eq!(retries, [3, 0, 3]);
 }
 
 #[tokio::test]
-async fn a_batch_too_large_is_halved_until_it_fits_and_a_lone_giant_is_set_aside() {
+async fn a_batch_too_large_is_halved_until_it_fits() {
     for protocol in BOTH {
         let options = Options { max_message: traces(3).encoded_len(), ..Options::default() };
         let collector = Collector::start(options).await.unwrap();
@@ -328,7 +329,7 @@ async fn a_batch_too_large_is_halved_until_it_fits_and_a_lone_giant_is_set_aside
         request.resource_spans[0].scope_spans[0].spans[4].name = "giant".repeat(200);
         let batch = Batch::from(request);
         let delivery = delivery(&collector, protocol, Signal::Traces, &CancellationToken::new());
-        let done = delivery.deliver(batch, &mut Patience::default()).await.unwrap();
+        let done = delivery.deliver(batch, &mut ProgressDeadline::default()).await.unwrap();
         assert_eq!((done.accepted, done.rejected, done.retries), (7, 1, 0));
         assert!(done.dead[0].reason.contains("larger than max"), "{:?}", done.dead);
         let names: Vec<String> = collector.spans().into_iter().map(|span| span.name).collect();
@@ -338,7 +339,7 @@ async fn a_batch_too_large_is_halved_until_it_fits_and_a_lone_giant_is_set_aside
 }
 
 #[tokio::test]
-async fn a_wrong_address_or_credential_goes_up_and_buries_nothing() {
+async fn a_wrong_address_or_credential_fails_at_once_without_dead_letters() {
     let stops = [
         Fault::unauthenticated(),
         Fault::refuse(403, Code::PermissionDenied, "no", None),
@@ -355,7 +356,7 @@ async fn a_wrong_address_or_credential_goes_up_and_buries_nothing() {
     }
 }
 
-/// Fails as often as told, then takes everything.
+/// Fails this many times, then accepts everything.
 struct Flaky(AtomicU32);
 
 #[async_trait]
@@ -375,35 +376,35 @@ impl Sink for Flaky {
 }
 
 #[tokio::test(start_paused = true)]
-async fn patience_ends_and_is_renewed_by_progress() {
+async fn the_deadline_passes_and_is_renewed_by_progress() {
     let flaky = std::sync::Arc::new(Flaky(AtomicU32::new(0)));
     let delivery = Delivery::new(Box::new(flaky.clone()), CancellationToken::new());
-    let mut patience = Patience::new(Duration::from_secs(20));
+    let mut deadline = ProgressDeadline::new(Duration::from_secs(20));
     let begun = tokio::time::Instant::now();
     for _ in 0..6 {
         flaky.0.store(4, Ordering::Relaxed);
-        assert_eq!(delivery.deliver(logs(1), &mut patience).await.unwrap().retries, 4);
+        assert_eq!(delivery.deliver(logs(1), &mut deadline).await.unwrap().retries, 4);
     }
-    assert!(begun.elapsed() > Duration::from_secs(40), "together they took longer than the patience");
+    assert!(begun.elapsed() > Duration::from_secs(40), "together they took longer than the deadline");
     flaky.0.store(u32::MAX, Ordering::Relaxed);
     let begun = tokio::time::Instant::now();
-    let error = delivery.deliver(logs(1), &mut patience).await.unwrap_err();
+    let error = delivery.deliver(logs(1), &mut deadline).await.unwrap_err();
     assert!(begun.elapsed() <= Duration::from_secs(20), "{:?}", begun.elapsed());
     assert_eq!((error.kind(), error.context("gave_up_after")), (ErrorKind::Export, Some("20s without progress")));
     assert!(matches!(error.retry(), Retry::After(_)), "{error}");
 }
 
 #[tokio::test]
-async fn a_wait_longer_than_the_patience_is_not_begun() {
+async fn a_wait_beyond_the_deadline_is_not_started() {
     let collector = collector().await;
     collector.script([Fault::rate_limited(Some(Duration::from_secs(3_600)))]);
     let delivery = delivery(&collector, Protocol::HttpProtobuf, Signal::Logs, &CancellationToken::new());
-    let error = delivery.deliver(logs(1), &mut Patience::default()).await.unwrap_err();
+    let error = delivery.deliver(logs(1), &mut ProgressDeadline::default()).await.unwrap_err();
     assert!(matches!(error.retry(), Retry::After(wait) if wait >= Duration::from_secs(3_600)));
 }
 
 #[tokio::test]
-async fn a_stop_ends_waits_at_once_and_requests_after_their_grace() {
+async fn a_stop_ends_waits_at_once_and_requests_after_the_grace() {
     for protocol in BOTH {
         for fault in [Fault::rate_limited(Some(Duration::from_secs(60))), Fault::Slow(Duration::from_secs(60))] {
             let (collector, stop) = (collector().await, CancellationToken::new());
@@ -411,24 +412,24 @@ async fn a_stop_ends_waits_at_once_and_requests_after_their_grace() {
             let slow = OtlpTarget { timeout: Duration::from_secs(60), ..target(&collector, protocol) };
             let policy = RetryPolicy { stop_grace: Duration::from_millis(100), ..RetryPolicy::default() };
             let delivery = Delivery::with_policy(connect(&slow, Signal::Traces).unwrap(), stop.clone(), policy);
-            let mut patience = Patience::endless();
+            let mut deadline = ProgressDeadline::unlimited();
             let stopping = async {
                 assert!(collector.wait(Duration::from_secs(5), |counts| counts.requests == 1).await);
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 stop.cancel();
                 Instant::now()
             };
-            let (done, asked) = tokio::join!(delivery.deliver(traces(1), &mut patience), stopping);
+            let (done, asked) = tokio::join!(delivery.deliver(traces(1), &mut deadline), stopping);
             assert_eq!(done.unwrap_err().kind(), ErrorKind::Cancelled, "{fault:?}");
             assert!(asked.elapsed() < Duration::from_secs(10), "{fault:?}");
-            assert_eq!(delivery.deliver(traces(1), &mut patience).await.unwrap_err().kind(), ErrorKind::Cancelled);
+            assert_eq!(delivery.deliver(traces(1), &mut deadline).await.unwrap_err().kind(), ErrorKind::Cancelled);
             assert_eq!(collector.requests().len(), 1, "nothing is sent after a stop");
         }
     }
 }
 
 #[tokio::test]
-async fn a_request_under_way_at_a_stop_may_still_finish() {
+async fn a_request_in_flight_at_a_stop_may_still_finish() {
     let (collector, stop) = (collector().await, CancellationToken::new());
     collector.script([Fault::Slow(Duration::from_millis(150))]);
     let policy = RetryPolicy::default();
@@ -438,17 +439,17 @@ async fn a_request_under_way_at_a_stop_may_still_finish() {
         collector.wait(Duration::from_secs(5), |counts| counts.requests == 1).await;
         stop.cancel();
     };
-    let mut patience = Patience::default();
-    let (done, ()) = tokio::join!(delivery.deliver(traces(1), &mut patience), stopping);
+    let mut deadline = ProgressDeadline::default();
+    let (done, ()) = tokio::join!(delivery.deliver(traces(1), &mut deadline), stopping);
     assert_eq!(done.unwrap().accepted, 1);
 }
 
 #[tokio::test]
-async fn targets_that_cannot_work_are_config_errors_that_say_why() {
+async fn unusable_targets_are_config_errors_that_say_why() {
     let target = |url: &str, protocol| OtlpTarget::new(url, protocol);
     let bad = [
         (target("localhost:4317", Protocol::Grpc), "scheme"),
-        (target("not a url", Protocol::Grpc), "no URL"),
+        (target("not a url", Protocol::Grpc), "not a URL"),
         (target("ftp://host:1", Protocol::Grpc), "http or https"),
         (target("http://host:4318/otlp", Protocol::Grpc), "gRPC has no path"),
         (target("http://user:hunter2@host:4318", Protocol::HttpProtobuf), "credentials"),
@@ -467,10 +468,10 @@ async fn targets_that_cannot_work_are_config_errors_that_say_why() {
 }
 
 #[tokio::test]
-async fn a_counting_sink_takes_and_counts_everything() {
+async fn a_counting_sink_accepts_and_counts_everything() {
     let sink = std::sync::Arc::new(CountingSink::default());
     let delivery = Delivery::new(Box::new(sink.clone()), CancellationToken::new());
-    delivery.deliver(traces(3), &mut Patience::default()).await.unwrap();
-    delivery.deliver(metrics(4), &mut Patience::default()).await.unwrap();
+    delivery.deliver(traces(3), &mut ProgressDeadline::default()).await.unwrap();
+    delivery.deliver(metrics(4), &mut ProgressDeadline::default()).await.unwrap();
     assert_eq!(Signal::ALL.map(|signal| sink.count(signal)), [3, 0, 4]);
 }

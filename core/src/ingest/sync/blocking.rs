@@ -47,7 +47,7 @@ impl Job<'_> {
         }
         let events = if linked {
             let find = |id: Option<&str>, name: &str| find(to, key, id, name);
-            blocking::events(key, created, &blocking::blockings(&known, self.run.now, find)?)
+            blocking::events(key, created, &blocking::blocker_histories(&known, self.run.now, find)?)
         } else {
             Vec::new()
         };
@@ -59,11 +59,11 @@ impl Job<'_> {
 
 /// Whether waiting was laid over a task.
 fn is_laid(record: &TaskRecord) -> bool {
-    record.timeline.iter().any(|stored| stored.event.change.is_waiting())
+    record.timeline.iter().any(|stored| stored.event.change.is_from_links())
 }
 
 /// What is known of the task that a link means, if we hold it.
-fn find(to: &Transaction<'_>, of: &TaskKey, id: Option<&str>, name: &str) -> Result<Option<blocking::Found>> {
+fn find(to: &Transaction<'_>, of: &TaskKey, id: Option<&str>, name: &str) -> Result<Option<blocking::LinkedTask>> {
     let named = || Ok(to.named(&name.to_uppercase())?.into_iter().collect());
     link::target(&of.source, id, named, |key| {
         let Some(record) = to.task(&key)? else { return Ok(None) };

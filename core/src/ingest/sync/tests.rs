@@ -249,7 +249,7 @@ fn blocking(upto: usize) -> Observation {
 }
 
 fn waits_of(timeline: &[Event]) -> Vec<(i64, Change)> {
-    let waits = timeline.iter().filter(|event| event.change.is_waiting());
+    let waits = timeline.iter().filter(|event| event.change.is_from_links());
     waits.map(|event| (event.at.0, event.change.clone())).collect()
 }
 

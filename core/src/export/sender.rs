@@ -1,0 +1,241 @@
+//! Sends batches: waits for room, delivers, counts, and stores dead letters. Also finds what changed for a signal.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::destinations::Destinations;
+use super::otlp::{Admission, Batch, Delivered, ProgressDeadline, Reason};
+use super::plan::Plan;
+use crate::config::Config;
+use crate::lock;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::signal::Signal;
+use crate::model::time::Millis;
+use crate::model::timeline;
+use crate::progress::{Progress, Update};
+use crate::store::{DeadLetter, Item, Store};
+
+/// The metadata group that holds each signal's export counters.
+const EXPORT: &str = "export";
+
+/// Running totals of a signal's export, for the self metrics.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportCounters {
+    /// Items accepted.
+    pub sent: u64,
+    /// Items permanently rejected.
+    pub rejected: u64,
+    /// Rejected items by [`Reason::as_str`]. Older versions did not count reasons.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reasons: BTreeMap<String, u64>,
+    /// Batches sent again.
+    pub retries: u64,
+}
+
+impl ExportCounters {
+    fn add(&mut self, more: &Self) {
+        self.sent += more.sent;
+        self.rejected += more.rejected;
+        self.retries += more.retries;
+        for (reason, items) in &more.reasons {
+            *self.reasons.entry(reason.clone()).or_default() += items;
+        }
+    }
+
+    /// The counts of one delivered batch.
+    fn of(delivered: &Delivered) -> Self {
+        let mut reasons = BTreeMap::new();
+        for letter in &delivered.dead {
+            *reasons.entry(Reason::of(&letter.reason).as_str().to_owned()).or_default() += letter.items;
+        }
+        Self { sent: delivered.accepted, rejected: delivered.rejected, reasons, retries: delivered.retries }
+    }
+
+    /// Items permanently rejected for this reason.
+    pub fn refused(&self, reason: Reason) -> u64 {
+        self.reasons.get(reason.as_str()).copied().unwrap_or(0)
+    }
+
+    /// Items permanently rejected by a version that did not count reasons.
+    pub fn refused_before(&self) -> u64 {
+        self.rejected.saturating_sub(self.reasons.values().sum())
+    }
+}
+
+/// A signal's export counters.
+///
+/// # Errors
+/// Those of reading the store.
+pub fn export_counters(store: &Store, signal: Signal) -> Result<ExportCounters> {
+    Ok(store.metadata(EXPORT, signal.as_str())?.unwrap_or_default())
+}
+
+/// Counts of one run, for the report.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) rejected: u64,
+    pub(super) retries: u64,
+    pub(super) dead: u64,
+    /// Not yet added to the totals in the store.
+    counters: BTreeMap<Signal, ExportCounters>,
+}
+
+/// What the exports of all signals share: the store, the configuration, and sending a batch with everything it entails.
+pub(super) struct Sender<'a> {
+    pub(super) store: &'a Store,
+    pub(super) config: &'a Config,
+    pub(super) destinations: &'a Destinations,
+    progress: &'a dyn Progress,
+    cancel: &'a CancellationToken,
+    deadlines: BTreeMap<Signal, tokio::sync::Mutex<ProgressDeadline>>,
+    tally: Mutex<Tally>,
+}
+
+impl<'a> Sender<'a> {
+    /// A sender that gives up on a backend after `export.give_up` without progress, or (`endless`) never.
+    pub(super) fn new(
+        store: &'a Store,
+        config: &'a Config,
+        destinations: &'a Destinations,
+        progress: &'a dyn Progress,
+        cancel: &'a CancellationToken,
+        endless: bool,
+    ) -> Self {
+        let deadline = |signal: Signal| {
+            let deadline =
+                if endless { ProgressDeadline::unlimited() } else { ProgressDeadline::new(config.export.give_up) };
+            (signal, tokio::sync::Mutex::new(deadline))
+        };
+        let deadlines = destinations.signals().map(deadline).collect();
+        Self { store, config, destinations, progress, cancel, deadlines, tally: Mutex::default() }
+    }
+
+    /// The moment before which nothing is sent.
+    pub(super) fn horizon(&self, plan: &Plan) -> Millis {
+        let oldest = self.config.export.history.map_or(Millis(i64::MIN), |history| plan.now.plus(-history));
+        plan.selection(|selection| selection.since).map_or(oldest, |since| oldest.min(since))
+    }
+
+    /// Where the history grid of a project that was never exported begins.
+    pub(super) fn first_moment(&self, plan: &Plan) -> Result<Millis> {
+        if let Some(since) = plan.selection(|selection| selection.since) {
+            return Ok(since);
+        }
+        if let Some(history) = self.config.export.history {
+            return Ok(plan.now.plus(-history));
+        }
+        let mut first = plan.now;
+        for item in self.store.tasks(None) {
+            let created = timeline::first(&item?.1.timeline).map(|(_, created)| created);
+            first = created.map_or(first, |created| first.min(created));
+        }
+        Ok(first)
+    }
+
+    /// Visits everything of a source that changed for a signal: from the journal if it reaches back far enough, else
+    /// all tasks and sprints.
+    pub(super) fn each_changed(
+        &self,
+        signal: Signal,
+        source: &str,
+        seqs: &RangeInclusive<u64>,
+        plan: &Plan,
+        mut visit: impl FnMut(Item) -> Result<()>,
+    ) -> Result<()> {
+        let cut = *seqs.start() <= self.store.pruned(source)?;
+        if cut || plan.again.is_some() {
+            tracing::debug!(%signal, source, "the journal does not reach back far enough; reading all tasks");
+            for key in self.store.task_keys(Some(source)) {
+                visit(Item::Task(key?))?;
+            }
+            for (key, _) in self.store.sprints(Some(source))? {
+                visit(Item::Sprint(key))?;
+            }
+            return Ok(());
+        }
+        for item in self.store.journal(source, seqs.start() - 1, *seqs.end()) {
+            visit(item?.1)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the backend has room for the traces of a batch besides those it still holds.
+    pub(super) async fn wait_for_room(&self, batch: &Batch) -> Result<()> {
+        let ids = batch.trace_ids();
+        loop {
+            let admission = self.destinations.admit(&ids);
+            match admission {
+                Admission::Go => return Ok(()),
+                Admission::Wait(wait) => self.rest(wait).await?,
+            }
+        }
+    }
+
+    async fn rest(&self, wait: Duration) -> Result<()> {
+        tokio::select! {
+            () = self.cancel.cancelled() => Err(Error::new(ErrorKind::Cancelled, "stopped on request; the next run continues")),
+            () = tokio::time::sleep(wait) => Ok(()),
+        }
+    }
+
+    /// Delivers a batch, counts it, stores dead letters, and returns the number of accepted items.
+    pub(super) async fn send(&self, owner: &str, batch: Batch) -> Result<u64> {
+        let signal = batch.signal();
+        let (Some(delivery), Some(deadlines)) = (self.destinations.delivery(signal), self.deadlines.get(&signal))
+        else {
+            return Err(Error::new(ErrorKind::Internal, "send a signal without a destination"));
+        };
+        let delivered = delivery.deliver(batch, &mut *deadlines.lock().await).await?;
+        self.record(signal, &delivered)?;
+        self.progress.event(owner, Update::Sent { signal, items: delivered.accepted });
+        Ok(delivered.accepted)
+    }
+
+    /// Counts the result of a batch, and stores at once what was permanently rejected.
+    fn record(&self, signal: Signal, delivered: &Delivered) -> Result<()> {
+        {
+            let mut tally = lock(&self.tally);
+            tally.rejected += delivered.rejected;
+            tally.retries += delivered.retries;
+            tally.dead += delivered.dead.len() as u64;
+            tally.counters.entry(signal).or_default().add(&ExportCounters::of(delivered));
+        }
+        if delivered.dead.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = self.store.begin()?;
+        for letter in &delivered.dead {
+            tracing::warn!(%signal, reason = %letter.reason, hint = letter.hint.as_deref(), items = letter.items, "permanently rejected");
+            transaction.put_dead(&DeadLetter {
+                signal: signal.as_str().to_owned(),
+                reason: letter.reason.clone(),
+                hint: letter.hint.clone(),
+                items: letter.items,
+                at: letter.at,
+            })?;
+        }
+        transaction.commit().map(drop)
+    }
+
+    /// Adds the counts since the last time to the totals in the store.
+    pub(super) fn save_counters(&self) -> Result<()> {
+        let fresh = std::mem::take(&mut lock(&self.tally).counters);
+        let mut transaction = self.store.begin()?;
+        for (signal, more) in fresh {
+            let mut counters: ExportCounters = self.store.metadata(EXPORT, signal.as_str())?.unwrap_or_default();
+            counters.add(&more);
+            transaction.put_metadata(EXPORT, signal.as_str(), &counters)?;
+        }
+        transaction.commit().map(drop)
+    }
+
+    /// The counts since the last time.
+    pub(super) fn take_tally(&self) -> Tally {
+        std::mem::take(&mut *lock(&self.tally))
+    }
+}
