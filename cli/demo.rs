@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contextcore_core::config::{self, Config, SourceConfig};
+use contextcore_core::engine::Engine;
 use contextcore_core::export::Sinks;
 use contextcore_core::ingest::sync::Options;
 use contextcore_core::query::Viewer;
@@ -22,7 +23,6 @@ use serde_json::json;
 
 use crate::app::{self, Context};
 use crate::args;
-use crate::engine::Engine;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::portfolio::{self, Portfolio};
 use crate::report::RunReport;
@@ -82,7 +82,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
     let now = clock::now();
     let stage = set_stage(arguments, &directory, now).await?;
     let store = Store::open(&stage.config.store.path)?;
-    let engine = Arc::new(Engine::new(stage.config.clone(), store, progress::watcher(&context.bars)));
+    let engine = Arc::new(app::engine(stage.config.clone(), store, progress::watcher(&context.bars)));
     let sinks = match arguments.endpoint {
         Some(_) => engine.sinks()?,
         None => Sinks::counting(&engine.cancel),

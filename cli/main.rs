@@ -1,7 +1,7 @@
 //! The `contextcore` command: reads the arguments, runs the subcommand, and turns its end into an exit code.
 //!
 //! Read [`args`] for what can be typed, [`failure`] for what the codes mean. Each subcommand has a file of its own name; what
-//! they share is in [`app`] (configuration, store, connectors), [`engine`] (syncing and sending) and [`reader`] (looking).
+//! they share is in [`app`] (configuration, store, engine) and [`reader`] (looking).
 
 mod app;
 mod args;
@@ -9,7 +9,6 @@ mod check;
 mod dashboards;
 mod demo;
 mod doctor;
-mod engine;
 mod failure;
 #[cfg(test)]
 mod fixture;
@@ -94,7 +93,7 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Replay(arguments) => replay::run(context, &arguments).await,
         Command::Dashboards(command) => dashboards::run(context, &command).await,
         Command::Store(command) => store::run(context, &command).await,
-        Command::Schema => print(&contextcore_core::config::json_schema()),
+        Command::Schema => print(&contextcore_core::config::json_schema(&app::kinds())),
         Command::Completions(arguments) => {
             let mut script = Vec::new();
             clap_complete::generate(arguments.shell, &mut Cli::command(), "contextcore", &mut script);

@@ -9,18 +9,17 @@ use std::sync::Arc;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router};
-use contextcore_core::engine::telemetry;
+use contextcore_core::engine::webhook::WebhookState;
+use contextcore_core::engine::{Engine, telemetry};
 use contextcore_core::http::local::Refusal;
 use contextcore_core::query::{SprintFilter, TaskFilter, Viewer};
 use contextcore_core::{Error, ErrorKind};
 use serde::Serialize;
 use tokio::net::{TcpListener, UnixListener};
 
-use super::webhook::{self, Bells, Door};
-use crate::engine::Engine;
-use crate::failure::{Exit, Failure};
+use super::webhook;
 use crate::reader::{self, Which};
 use crate::{show, status};
 
@@ -28,19 +27,18 @@ use crate::{show, status};
 const TOO_OFTEN: u64 = 3;
 
 /// Answers health checks and scrapes until the engine is cancelled.
-pub(super) async fn run(engine: Arc<Engine>, bells: Bells, listener: TcpListener) -> Result<(), Failure> {
+pub(super) async fn run(engine: Arc<Engine>, webhooks: WebhookState, listener: TcpListener) -> Result<(), Error> {
     let cancel = engine.cancel.clone();
-    let server = axum::serve(listener, public(engine, bells)).with_graceful_shutdown(cancel.cancelled_owned());
-    server.await.map_err(|error| Failure::new(Exit::Internal, format!("answer on `listen`: {error}")))
+    let server = axum::serve(listener, public(engine, webhooks)).with_graceful_shutdown(cancel.cancelled_owned());
+    server.await.map_err(|error| Error::new(ErrorKind::Internal, "answer on `listen`").caused_by(error))
 }
 
-fn public(engine: Arc<Engine>, bells: Bells) -> Router {
-    let calls = post(webhook::called).with_state(Door::new(Arc::clone(&engine), bells));
+fn public(engine: Arc<Engine>, webhooks: WebhookState) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .route("/webhooks/{source}", calls)
+        .route("/webhooks/{source}", webhook::route(webhooks))
         .with_state(engine)
 }
 
@@ -106,10 +104,10 @@ impl Socket {
 }
 
 /// Answers the reading commands until the engine is cancelled.
-pub(super) async fn run_socket(engine: Arc<Engine>, socket: Socket) -> Result<(), Failure> {
+pub(super) async fn run_socket(engine: Arc<Engine>, socket: Socket) -> Result<(), Error> {
     let cancel = engine.cancel.clone();
     let server = axum::serve(socket.listener, private(engine)).with_graceful_shutdown(cancel.cancelled_owned());
-    let ended = server.await.map_err(|error| Failure::new(Exit::Internal, format!("answer on the socket: {error}")));
+    let ended = server.await.map_err(|error| Error::new(ErrorKind::Internal, "answer on the socket").caused_by(error));
     if let Err(error) = std::fs::remove_file(&socket.path) {
         tracing::debug!(%error, "could not remove the socket");
     }
@@ -177,13 +175,14 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
-    use crate::failure::Outcome;
+    use crate::app;
+    use crate::failure::{Exit, Failure, Outcome};
     use crate::fixture;
     use crate::reader::Reader;
 
     fn engine() -> (Arc<Engine>, tempfile::TempDir) {
         let (store, config, dir) = fixture::world();
-        (Arc::new(Engine::new(config, store, Box::new(Quiet))), dir)
+        (Arc::new(app::engine(config, store, Box::new(Quiet))), dir)
     }
 
     #[tokio::test]
