@@ -1,12 +1,13 @@
-//! What most commands begin with: the configuration, the store, the connectors.
+//! What most commands begin with: the configuration, the store, the engine.
 
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use contextcore_connectors::ALL;
 use contextcore_core::Error;
-use contextcore_core::config::{self, Config, SourceConfig, nearest_known};
-use contextcore_core::ingest::connector::{Connector, Registration};
-use contextcore_core::ingest::sync::Source;
+use contextcore_core::config::{self, Config, SourceConfig, SourceKind, nearest_known};
+use contextcore_core::engine::Engine;
+use contextcore_core::progress::Progress;
 use contextcore_core::store::Store;
 use indicatif::MultiProgress;
 
@@ -40,21 +41,22 @@ impl Context {
     }
 }
 
-/// The kinds of sources there are.
-pub(crate) fn kinds() -> Vec<&'static str> {
-    contextcore_connectors::ALL.iter().map(|registration| registration.kind).collect()
+/// The kinds of sources.
+pub(crate) fn kinds() -> Vec<SourceKind> {
+    contextcore_connectors::kinds()
 }
 
-fn registration(kind: &str) -> Option<&'static Registration> {
-    contextcore_connectors::ALL.iter().find(|registration| registration.kind == kind)
+/// An engine with all connectors.
+pub(crate) fn engine(config: Config, store: Store, progress: Box<dyn Progress>) -> Engine {
+    Engine::new(config, store, progress, ALL)
 }
 
-/// How long a store that somebody else holds is waited for: commands that only read have it for moments.
+/// How long to wait for a store that another process holds: commands that only read have it for moments.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 /// How often it is tried meanwhile.
 const LOCK_RETRY: Duration = Duration::from_millis(50);
 
-/// The store. One that is held by a `serve` is not waited for: that goes on for good.
+/// The store. One that a `serve` holds is not waited for: it holds it until it is stopped.
 pub(crate) async fn open_store(config: &Config) -> Result<Store, Error> {
     let path = &config.store.path;
     let begun = Instant::now();
@@ -88,21 +90,6 @@ pub(crate) fn chosen<'a>(config: &'a Config, names: &[String]) -> Result<Vec<&'a
     Ok(config.sources.iter().filter(|source| names.is_empty() || names.contains(&source.name)).collect())
 }
 
-/// The connector of a source: resolves its token, sends nothing.
-pub(crate) fn connector(config: &Config, source: &SourceConfig) -> Result<Box<dyn Connector>, Error> {
-    // A configuration that was read with these kinds has no other.
-    let Some(registration) = registration(&source.kind) else {
-        return Err(Error::new(contextcore_core::ErrorKind::Config, "find a connector for the source")
-            .with("kind", &source.kind));
-    };
-    (registration.build)(source, &config.privacy)
-}
-
-/// A source that can be polled.
-pub(crate) fn source(config: &Config, source: &SourceConfig) -> Result<Source, Error> {
-    Ok(Source { config: source.clone(), connector: connector(config, source)? })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,7 +102,7 @@ sources:
 
     #[test]
     fn sources_are_chosen_by_name_and_a_slip_is_answered() {
-        let config = config::parse(YAML, "x.yaml", &["jira"]).unwrap();
+        let config = config::parse(YAML, "x.yaml", &kinds()).unwrap();
         let names =
             |chosen: Vec<&SourceConfig>| chosen.into_iter().map(|source| source.name.clone()).collect::<Vec<_>>();
         assert_eq!(names(chosen(&config, &[]).unwrap()), ["acme", "other"]);
@@ -139,7 +126,7 @@ sources:
 
     #[test]
     fn a_configuration_without_sources_says_what_to_do() {
-        let config = config::parse("{}", "x.yaml", &["jira"]).unwrap();
+        let config = config::parse("{}", "x.yaml", &kinds()).unwrap();
         assert!(chosen(&config, &[]).unwrap_err().lines[0].contains("contextcore init"));
     }
 }

@@ -4,8 +4,10 @@
 use contextcore_core::clock;
 use std::io::{self, Write};
 
+use contextcore_connectors::ALL;
 use contextcore_core::Error;
 use contextcore_core::config::{Config, OtlpConfig, SourceConfig};
+use contextcore_core::engine;
 use contextcore_core::export::otlp::{self, Batch, OtlpTarget, Signal};
 use contextcore_core::ingest::connector::{CheckReport, Run};
 use serde::Serialize;
@@ -99,7 +101,8 @@ async fn find(config: &Config, sources: &[&SourceConfig]) -> Findings {
 }
 
 async fn check_source(config: &Config, source: &SourceConfig) -> Result<CheckReport, Error> {
-    app::connector(config, source)?.check(&Run { now: clock::now(), full: false }).await
+    let connector = engine::connect(ALL, source, &config.privacy)?;
+    connector.open(None, &Run { now: clock::now(), full: false }).await?.check().await
 }
 
 /// Sends a request with nothing in it: proves address, protocol and credential, and leaves nothing behind.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contextcore_core::config::{self, Config, SourceConfig};
+use contextcore_core::engine::Engine;
 use contextcore_core::export::Destinations;
 use contextcore_core::ingest::sync::Options;
 use contextcore_core::query::{PortfolioView, Viewer};
@@ -21,7 +22,6 @@ use serde_json::json;
 
 use crate::app::{self, Context};
 use crate::args;
-use crate::engine::Engine;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::portfolio;
 use crate::report::RunReport;
@@ -81,7 +81,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
     let now = clock::now();
     let sample = start(arguments, &directory, now).await?;
     let store = Store::open(&sample.config.store.path)?;
-    let engine = Arc::new(Engine::new(sample.config.clone(), store, progress::watcher(&context.bars)));
+    let engine = Arc::new(app::engine(sample.config.clone(), store, progress::watcher(&context.bars)));
     let sinks = match arguments.endpoint {
         Some(_) => engine.sinks()?,
         None => Destinations::counting(&engine.cancel),

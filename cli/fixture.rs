@@ -131,7 +131,7 @@ pub(crate) fn world() -> (Store, Config, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     fill(&store);
-    (store, config::parse(CONFIG, "fixture.yaml", &["jira"]).unwrap(), dir)
+    (store, config::parse(CONFIG, "fixture.yaml", &crate::app::kinds()).unwrap(), dir)
 }
 
 /// A reader of that store.

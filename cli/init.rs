@@ -4,7 +4,9 @@ use std::fs::OpenOptions;
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 
+use contextcore_connectors::ALL;
 use contextcore_core::config::{self, FILE_NAME};
+use contextcore_core::ingest::connector::{InitQuestion, Registration};
 
 use crate::app::{self, Context};
 use crate::args;
@@ -14,26 +16,15 @@ use crate::{check, terminal};
 const ENDPOINT: &str = "http://127.0.0.1:4317";
 
 /// Everything the file needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 struct Answers {
-    kind: String,
+    registration: &'static Registration,
     name: String,
-    place: Place,
+    /// The keys of the kind that were answered, in the order of its questions.
+    keys: Vec<(&'static str, String)>,
     projects: Vec<String>,
     endpoint: String,
 }
-
-/// Where the work is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
-    /// In a tool.
-    Tool { url: String, email: Option<String>, token_env: String },
-    /// In a file.
-    File(String),
-}
-
-/// The kind that reads a file, and so needs neither address nor token.
-const FILE: &str = "file";
 
 pub(crate) async fn run(context: &Context, arguments: &args::Init) -> Outcome {
     context.is_json("init")?;
@@ -49,7 +40,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Init) -> Outcome {
         ask(arguments, &mut io::empty(), &mut io::sink())?
     };
     let text = text(&answers);
-    // What we write must be what we would read.
+    // The file must be one that we would read.
     config::parse(&text, &path.display().to_string(), &app::kinds())?;
     write(&path, &text, arguments.force)?;
     eprintln!("wrote {}", path.display());
@@ -65,7 +56,7 @@ fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
     let failed = |error| Failure::usage(format!("write {}: {error}", path.display()));
     let mut options = OpenOptions::new();
     options.write(true).truncate(true);
-    // Somebody may have written it while we asked.
+    // It may have been written while we asked.
     if force {
         options.create(true)
     } else {
@@ -74,64 +65,89 @@ fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
     options.open(path).and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)
 }
 
-/// Takes what the flags say and asks for the rest. What has no default and no answer is named with its flag.
+/// Takes the values of flags and asks for the rest. What has neither a default nor an answer is an error that names the flag.
 fn ask(arguments: &args::Init, input: &mut impl BufRead, out: &mut impl Write) -> Result<Answers, Failure> {
     let mut form = Form { input, out };
-    let kinds = app::kinds();
+    let kinds: Vec<&str> = ALL.iter().map(|registration| registration.kind).collect();
     let kind = form.field("--kind", &format!("Tool ({})", kinds.join(", ")), &arguments.kind, Some("jira"))?;
-    if !kinds.contains(&kind.as_str()) {
-        return Err(Failure::usage(format!("there is no connector for `{kind}`; known: {}", kinds.join(", "))));
+    let unknown = || Failure::usage(format!("there is no connector for `{kind}`; known: {}", kinds.join(", ")));
+    let registration = contextcore_connectors::registration(&kind).ok_or_else(unknown)?;
+    let mut keys = Vec::new();
+    let mut name = None;
+    for question in registration.init.questions {
+        if let Some(answer) = key(&mut form, arguments, &kind, question)? {
+            keys.push((question.key, answer));
+        }
+        // The first question says where the work is, and so what to call it.
+        if name.is_none() {
+            let default = usual_name(&kind, keys.iter().find(|(key, _)| *key == "url").map(|(_, url)| url.as_str()));
+            name = Some(form.field("--name", "Name of the source", &arguments.name, Some(&default))?);
+        }
     }
-    let (name, place) = if kind == FILE {
-        let path = form.field("--path", "File of JSON lines", &arguments.path, None)?;
-        (form.field("--name", "Name of the source", &arguments.name, Some("my-file"))?, Place::File(path))
-    } else {
-        tool(&mut form, arguments, &kind)?
-    };
     let projects = match arguments.projects.as_slice() {
         [] => form.optional("Projects, separated by commas (empty for all the token can see)", &None)?.map(split),
         given => Some(given.iter().cloned().flat_map(split).collect()),
     };
     let endpoint = form.field("--endpoint", "OTLP backend", &arguments.endpoint, Some(ENDPOINT))?;
-    Ok(Answers { kind, name, place, projects: projects.unwrap_or_default(), endpoint })
+    let name = name.unwrap_or_else(|| usual_name(&kind, None));
+    Ok(Answers { registration, name, keys, projects: projects.unwrap_or_default(), endpoint })
 }
 
-/// A source's name, and how its tool is reached.
-fn tool(
+/// The value of a key of the kind; `None` for an optional one without an answer.
+fn key(
     form: &mut Form<'_, impl BufRead, impl Write>,
     arguments: &args::Init,
     kind: &str,
-) -> Result<(String, Place), Failure> {
-    let url = form.field("--url", "Address, e.g. https://acme.atlassian.net", &arguments.url, usual_url(kind))?;
-    let name = form.field("--name", "Name of the source", &arguments.name, Some(&usual_name(kind, &url)))?;
-    let email = if kind == "jira" {
-        form.optional("E-mail of the token's account (Jira Cloud; empty for Data Center)", &arguments.email)?
-    } else {
-        arguments.email.clone()
+    question: &InitQuestion,
+) -> Result<Option<String>, Failure> {
+    let given = match question.flag {
+        "--url" => &arguments.url,
+        "--path" => &arguments.path,
+        "--email" => &arguments.email,
+        "--token-env" => &arguments.token_env,
+        _ => &None,
     };
+    if question.optional {
+        return form.optional(question.question, given);
+    }
     let variable = format!("{}_TOKEN", kind.to_uppercase());
-    let token_env =
-        form.field("--token-env", "Environment variable that holds the token", &arguments.token_env, Some(&variable))?;
-    Ok((name, Place::Tool { url, email, token_env }))
+    let default = question.default.or(is_secret(question.key).then_some(variable.as_str()));
+    form.field(question.flag, question.question, given, default).map(Some)
 }
 
-/// The keys that say where a source's work is.
-fn place_text(place: &Place) -> String {
-    match place {
-        Place::File(path) => format!("    path: {}", quoted(path)),
-        Place::Tool { url, email, token_env } => {
-            let email = email.as_ref().map(|email| format!("email: {}, ", quoted(email))).unwrap_or_default();
-            format!(
-                "    url: {}\n    # The token itself stays in the environment, or in a {{file: PATH}}.\n    \
-                 auth: {{{email}token: {{env: {}}}}}",
-                quoted(url),
-                quoted(token_env)
-            )
+/// Whether the answer for a key is the name of an environment variable.
+fn is_secret(key: &str) -> bool {
+    key.ends_with("token")
+}
+
+/// The keys of the kind as YAML; those of one mapping, such as `auth`, on one line.
+fn keys_text(answers: &Answers) -> String {
+    let mut lines: Vec<(&str, Vec<String>)> = Vec::new();
+    for (key, answer) in &answers.keys {
+        let value = if is_secret(key) { format!("{{env: {}}}", quoted(answer)) } else { quoted(answer) };
+        let (group, text) = match key.split_once('.') {
+            Some((group, key)) => (group, format!("{key}: {value}")),
+            None => (*key, value),
+        };
+        match lines.iter_mut().find(|(known, _)| *known == group) {
+            Some((_, texts)) => texts.push(text),
+            None => lines.push((group, vec![text])),
         }
     }
+    let line = |(group, texts): &(&str, Vec<String>)| match answers.keys.iter().any(|(key, _)| key == group) {
+        true => format!("    {group}: {}\n", texts.join(", ")),
+        false => format!("{}    {group}: {{{}}}\n", secret_comment(answers), texts.join(", ")),
+    };
+    lines.iter().map(line).collect()
 }
 
-/// Asks questions, one a line. Where nobody answers, the input is at its end.
+fn secret_comment(answers: &Answers) -> String {
+    let page = answers.registration.init.token_page;
+    let page = page.map(|page| format!("    # Make a token at {page}.\n")).unwrap_or_default();
+    format!("{page}    # The token itself stays in the environment, or in a {{file: PATH}}.\n")
+}
+
+/// Asks questions, one a line. Without a terminal the input is at its end.
 struct Form<'a, R, W> {
     input: &'a mut R,
     out: &'a mut W,
@@ -173,17 +189,9 @@ fn split(text: String) -> Vec<String> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
-/// The address of tools that have only one.
-fn usual_url(kind: &str) -> Option<&'static str> {
-    match kind {
-        "github" => Some("https://api.github.com"),
-        "linear" => Some("https://api.linear.app"),
-        _ => None,
-    }
-}
-
 /// `acme-jira` for `https://acme.atlassian.net`.
-fn usual_name(kind: &str, url: &str) -> String {
+fn usual_name(kind: &str, url: Option<&str>) -> String {
+    let url = url.unwrap_or_default();
     let host = url.split("://").nth(1).unwrap_or(url).split(['/', ':']).next().unwrap_or_default();
     let labels: Vec<&str> = host.split('.').collect();
     let word = match labels.as_slice() {
@@ -205,7 +213,7 @@ fn quoted(text: &str) -> String {
 }
 
 fn text(answers: &Answers) -> String {
-    let Answers { kind, name, place, projects, endpoint } = answers;
+    let Answers { registration, name, projects, endpoint, .. } = answers;
     let projects = match projects.as_slice() {
         [] => "    #projects: [PROJ]".to_owned(),
         some => {
@@ -215,9 +223,9 @@ fn text(answers: &Answers) -> String {
     format!(
         "\
 # Configuration of contextcore. What is not here has its default; `contextcore schema` describes every key.
-# Check it with `contextcore check`, then run `contextcore sync` once, or `contextcore serve` for good.
+# Check it with `contextcore check`, then run `contextcore sync` once, or `contextcore serve` as a service.
 
-# What was heard from the tools, and what the backend was told.
+# What was read from the tools, and how far it has been exported.
 store:
   path: ./data
 
@@ -231,8 +239,7 @@ sources:
   # The name becomes part of every id: do not change it later.
   - name: {}
     kind: {}
-{}
-    # Absent: all that there are.
+{}    # Absent: all that the token can see.
 {projects}
     # Cron, UTC; for `contextcore serve`.
     schedule: \"*/5 * * * *\"
@@ -248,8 +255,8 @@ sources:
 ",
         quoted(endpoint),
         quoted(name),
-        quoted(kind),
-        place_text(place),
+        quoted(registration.kind),
+        keys_text(answers),
         quoted(name),
     )
 }
@@ -278,7 +285,7 @@ mod tests {
         let answers = ask(&flags(), &mut io::empty(), &mut io::sink()).unwrap();
         let text = text(&answers);
         insta::assert_snapshot!("init", text);
-        let config = config::parse(&text, "x.yaml", &["jira"]).unwrap();
+        let config = config::parse(&text, "x.yaml", &app::kinds()).unwrap();
         assert_eq!(config.sources[0].projects, ["PROJ", "OPS", "HR"]);
         assert_eq!(config.sources[0].name, "acme-jira");
     }
@@ -286,7 +293,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_named_with_its_flag() {
         let none = args::Init { url: None, ..flags() };
-        let failure = ask(&none, &mut io::empty(), &mut io::sink()).unwrap_err();
+        let failure = ask(&none, &mut io::empty(), &mut io::sink()).err().unwrap();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.lines[0].contains("--url"));
     }
@@ -297,41 +304,56 @@ mod tests {
         let mut typed = "jira\nhttps://jira.acme.example/x\n\n\nDC_TOKEN\nA, B\n\n".as_bytes();
         let mut asked = Vec::new();
         let answers = ask(&none, &mut typed, &mut asked).unwrap();
-        let Place::Tool { email, token_env, .. } = answers.place else { panic!("{:?}", answers.place) };
-        assert_eq!((answers.name.as_str(), email, token_env.as_str()), ("acme-jira", None, "DC_TOKEN"));
+        assert_eq!(answers.name, "acme-jira");
+        let url = "https://jira.acme.example/x".to_owned();
+        assert_eq!(answers.keys, [("url", url), ("auth.token", "DC_TOKEN".to_owned())]);
         assert_eq!((answers.projects, answers.endpoint.as_str()), (vec!["A".to_owned(), "B".to_owned()], ENDPOINT));
         assert_eq!(String::from_utf8(asked).unwrap().matches(": ").count(), 7);
     }
 
     #[test]
     fn whatever_is_answered_the_file_holds_it_and_no_more() {
+        let keys =
+            [("url", "http://127.0.0.1:8080/jira"), ("auth.email", "o'neil+\"x\"@acme.example"), ("auth.token", "T")];
         let odd = Answers {
-            kind: "jira".into(),
+            registration: contextcore_connectors::registration("jira").unwrap(),
             name: "a-b".into(),
-            place: Place::Tool {
-                url: "http://127.0.0.1:8080/jira".into(),
-                email: Some("o'neil+\"x\"@acme.example".into()),
-                token_env: "T".into(),
-            },
+            keys: keys.map(|(key, answer)| (key, answer.to_owned())).to_vec(),
             projects: vec!["ON".into(), "12".into(), "A: {b}".into()],
             endpoint: "https://otlp.acme.example:443/x".into(),
         };
-        let config = config::parse(&text(&odd), "x.yaml", &["jira"]).unwrap();
+        let config = config::parse(&text(&odd), "x.yaml", &app::kinds()).unwrap();
         let source = &config.sources[0];
-        let Place::Tool { url, email, .. } = &odd.place else { panic!() };
-        assert_eq!((&source.projects, &source.email, &source.url), (&odd.projects, email, url));
+        assert_eq!((&source.projects, source.url.as_str()), (&odd.projects, keys[0].1));
+        let auth = serde_json::json!({"auth": {"email": keys[1].1, "token": {"env": "T"}}});
+        assert_eq!(source.settings, auth);
+    }
+
+    #[test]
+    fn every_kind_can_be_written_from_its_own_questions() {
+        for registration in ALL {
+            let mut typed = format!("{}\n", registration.kind);
+            for (index, question) in registration.init.questions.iter().enumerate() {
+                typed.push_str(if question.key == "url" { "https://tool.example\n" } else { "VALUE\n" });
+                typed.push_str(if index == 0 { "\n" } else { "" });
+            }
+            let none = args::Init { url: None, email: None, projects: vec![], ..flags() };
+            let answers = ask(&none, &mut typed.as_bytes(), &mut io::sink()).unwrap();
+            let config = config::parse(&text(&answers), "x.yaml", &app::kinds()).unwrap();
+            assert_eq!(config.sources[0].kind, registration.kind);
+        }
     }
 
     #[test]
     fn a_file_needs_a_path_and_no_token() {
         let flags = || args::Init { kind: Some("file".into()), url: None, email: None, ..flags() };
-        let failure = ask(&flags(), &mut io::empty(), &mut io::sink()).unwrap_err();
+        let failure = ask(&flags(), &mut io::empty(), &mut io::sink()).err().unwrap();
         assert!(failure.lines[0].contains("--path"), "{failure}");
         let path = "/var/lib/my tracker/tasks.jsonl";
         let answers =
             ask(&args::Init { path: Some(path.into()), ..flags() }, &mut io::empty(), &mut io::sink()).unwrap();
-        let config = config::parse(&text(&answers), "x.yaml", &["file"]).unwrap();
-        assert_eq!(config.sources[0].path.as_deref(), Some(Path::new(path)));
+        let config = config::parse(&text(&answers), "x.yaml", &app::kinds()).unwrap();
+        assert_eq!(config.sources[0].place(), path);
     }
 
     #[test]

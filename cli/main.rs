@@ -1,8 +1,7 @@
 //! The `contextcore` command: reads the arguments, runs the subcommand, and turns its result into an exit code.
 //!
 //! Read [`args`] for what can be typed, [`failure`] for what the codes mean. Each subcommand has a file of its own name; what
-//! they share is in [`app`] (configuration, store, connectors), [`engine`] (syncing and exporting), [`reader`] (reading the store)
-//! and [`list`] (printing lists).
+//! they share is in [`app`] (configuration, store, engine), [`reader`] (reading the store) and [`list`] (printing lists).
 
 mod app;
 mod args;
@@ -11,7 +10,6 @@ mod dashboards;
 mod demo;
 mod doctor;
 mod duration;
-mod engine;
 mod failure;
 #[cfg(test)]
 mod fixture;
@@ -99,7 +97,7 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Replay(arguments) => replay::run(context, &arguments).await,
         Command::Dashboards(command) => dashboards::run(context, &command).await,
         Command::Store(command) => store::run(context, &command).await,
-        Command::Schema => print(&contextcore_core::config::json_schema()),
+        Command::Schema => print(&contextcore_core::config::json_schema(&app::kinds())),
         Command::Completions(arguments) => {
             let mut script = Vec::new();
             clap_complete::generate(arguments.shell, &mut Cli::command(), "contextcore", &mut script);

@@ -9,7 +9,6 @@ use contextcore_core::{Millis, clock};
 
 use crate::app::{self, Context};
 use crate::args;
-use crate::engine::Engine;
 use crate::failure::{Failure, Outcome};
 use crate::report::RunReport;
 use crate::{progress, stop, sync};
@@ -19,7 +18,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Replay) -> Outcome 
     let config = context.config()?;
     let selection = selection(&config, arguments, clock::now())?;
     let store = app::open_store(&config).await?;
-    let engine = Arc::new(Engine::new(config, store, progress::watcher(&context.bars)));
+    let engine = Arc::new(app::engine(config, store, progress::watcher(&context.bars)));
     if let Some(project) = &selection.project {
         let held = engine.owners()?;
         let known: Vec<&str> = held.keys().map(String::as_str).collect();

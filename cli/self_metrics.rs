@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use contextcore_core::config::OtlpConfig;
+use contextcore_core::engine::Engine;
 use contextcore_core::engine::telemetry::{self, Reading};
 use contextcore_core::export::otlp::{self, OtlpTarget, Signal, Transport};
 use contextcore_core::model::semconv::{self, Instrument, METRICS, Metric};
@@ -29,7 +30,6 @@ use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::metrics::reader::MetricReader;
 use opentelemetry_sdk::metrics::{InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Temporality};
 
-use crate::engine::Engine;
 use crate::report::RunReport;
 
 /// How long a push may take, with its retries.
@@ -292,7 +292,7 @@ mod tests {
             let config = config::parse(&format!("export: {{otlp: {endpoint}}}"), "x.yaml", &[]).unwrap();
             let store = Store::open(&dir.path().join(&protocol[..4])).unwrap();
             let own = SelfMetrics::start(&config.export.otlp).unwrap();
-            let engine = Engine::new(config, store, Box::new(Quiet));
+            let engine = crate::app::engine(config, store, Box::new(Quiet));
             tokio::time::pause();
             let begun = tokio::time::Instant::now();
             let error = own.try_push(&engine).await.unwrap_err();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use contextcore_core::config::{Config, SourceConfig};
+use contextcore_core::engine::Engine;
 use contextcore_core::export::{Destinations, DrainReport, Present};
 use contextcore_core::ingest::sync::Options;
 use contextcore_core::store::Store;
@@ -13,7 +14,6 @@ use tempfile::TempDir;
 
 use crate::app::{self, Context};
 use crate::args;
-use crate::engine::Engine;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::report::RunReport;
 use crate::{progress, self_metrics, stop};
@@ -24,7 +24,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Sync) -> Outcome {
     let chosen: Vec<SourceConfig> = app::chosen(&config, &arguments.sources)?.into_iter().cloned().collect();
     let (store, _scratch) = store_for(&config, arguments.dry_run).await?;
     let options = Options { full: arguments.full, dry_run: arguments.dry_run, now: None };
-    let engine = Arc::new(Engine::new(config, store, progress::watcher(&context.bars)));
+    let engine = Arc::new(app::engine(config, store, progress::watcher(&context.bars)));
     let sinks = engine.sinks()?;
     let work = async {
         let report = pass(&engine, &chosen, options, &sinks).await?;

@@ -12,10 +12,11 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router};
 use contextcore_core::clock;
-use contextcore_core::engine::telemetry;
+use contextcore_core::engine::webhook::WebhookState;
+use contextcore_core::engine::{Engine, telemetry};
 use contextcore_core::http::local::Refusal;
 use contextcore_core::query::{List, ListLine, ListQuery, SprintFilter, TaskFilter, TaskSelector, Viewer};
 use contextcore_core::{Error, ErrorKind};
@@ -24,28 +25,25 @@ use serde::Serialize;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
 
-use super::webhook::{self, Bells, Door};
-use crate::engine::Engine;
-use crate::failure::{Exit, Failure};
+use super::webhook;
 use crate::socket;
 
 /// A source that fails this often in a row makes the service not ready.
 const TOO_OFTEN: u64 = 3;
 
 /// Answers health checks and scrapes until the engine is cancelled.
-pub(super) async fn run(engine: Arc<Engine>, bells: Bells, listener: TcpListener) -> Result<(), Failure> {
+pub(super) async fn run(engine: Arc<Engine>, webhooks: WebhookState, listener: TcpListener) -> Result<(), Error> {
     let cancel = engine.cancel.clone();
-    let server = axum::serve(listener, public(engine, bells)).with_graceful_shutdown(cancel.cancelled_owned());
-    server.await.map_err(|error| Failure::new(Exit::Internal, format!("answer on `listen`: {error}")))
+    let server = axum::serve(listener, public(engine, webhooks)).with_graceful_shutdown(cancel.cancelled_owned());
+    server.await.map_err(|error| Error::new(ErrorKind::Internal, "answer on `listen`").caused_by(error))
 }
 
-fn public(engine: Arc<Engine>, bells: Bells) -> Router {
-    let calls = post(webhook::called).with_state(Door::new(Arc::clone(&engine), bells));
+fn public(engine: Arc<Engine>, webhooks: WebhookState) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .route("/webhooks/{source}", calls)
+        .route("/webhooks/{source}", webhook::route(webhooks))
         .with_state(engine)
 }
 
@@ -111,10 +109,10 @@ impl Socket {
 }
 
 /// Answers the reading commands until the engine is cancelled.
-pub(super) async fn run_socket(engine: Arc<Engine>, socket: Socket) -> Result<(), Failure> {
+pub(super) async fn run_socket(engine: Arc<Engine>, socket: Socket) -> Result<(), Error> {
     let cancel = engine.cancel.clone();
     let server = axum::serve(socket.listener, private(engine)).with_graceful_shutdown(cancel.cancelled_owned());
-    let ended = server.await.map_err(|error| Failure::new(Exit::Internal, format!("answer on the socket: {error}")));
+    let ended = server.await.map_err(|error| Error::new(ErrorKind::Internal, "answer on the socket").caused_by(error));
     if let Err(error) = std::fs::remove_file(&socket.path) {
         tracing::debug!(%error, "could not remove the socket");
     }
@@ -236,12 +234,14 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
+    use crate::app;
+    use crate::failure::{Exit, Failure};
     use crate::fixture;
     use crate::reader::Reader;
 
     fn engine() -> (Arc<Engine>, tempfile::TempDir) {
         let (store, config, dir) = fixture::world();
-        (Arc::new(Engine::new(config, store, Box::new(Quiet))), dir)
+        (Arc::new(app::engine(config, store, Box::new(Quiet))), dir)
     }
 
     async fn items<F: List>(reader: &Reader, query: &ListQuery<F>) -> Result<(Vec<String>, Option<Cursor>), Failure> {

@@ -1,174 +1,91 @@
-//! Calls of the tools: `POST /webhooks/{source}` proves who calls and rings that source's [`Bell`], which makes its next poll
-//! come at once. Nothing of a call is kept: polling stays the source of truth, so a lost call costs only time.
+//! `POST /webhooks/{source}`: reads the request of a tool and hands it to the engine, which proves it and polls the source.
 //!
-//! Whoever can reach `listen` can call. So a body is bounded, read within a time limit and by a few at once, and never parsed
-//! before its signature is proven.
+//! Whoever can reach `listen` can send requests. So a body is bounded, read within a time limit and by a few at once, and never
+//! parsed before its signature is proven.
 
-use contextcore_core::clock;
-use contextcore_core::config::Resolve;
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use contextcore_core::config::SourceConfig;
-use contextcore_core::ingest::connector::{Call, Called, Unproven, Webhook};
-use tokio::sync::{Notify, Semaphore};
+use axum::routing::{MethodRouter, post};
+use contextcore_core::engine::webhook::{Accepted, Refused, WebhookState};
+use contextcore_core::ingest::connector::WebhookError;
+use tokio::sync::Semaphore;
 
-use crate::engine::Engine;
-
-/// No tool's call that says what to poll is larger (GitHub's own limit is 25 MB; what is refused here is polled later).
+/// Requests that say what to poll are not larger (GitHub's own limit is 25 MB; what is refused here is polled later).
 const MAX_BODY: usize = 1 << 20;
-/// A call that is not through by then is cut off. GitHub waits for 10 s, Linear for 5.
+/// A request that is not complete by then is cut off. GitHub waits for 10 s, Linear for 5.
 const READ_LIMIT: Duration = Duration::from_secs(5);
-/// Calls read at once; a tool sends a refused one again, or the next poll finds what it was about.
-const AT_ONCE: usize = 16;
-/// Deliveries remembered per source: tools repeat the last few, not the last thousand.
-const REMEMBERED: usize = 256;
+/// Requests read at once; a tool sends a refused one again, or the next poll finds what it was about.
+const CONCURRENT: usize = 16;
 
-/// What a call sets off: the next poll of one source.
-#[derive(Debug, Default)]
-pub(super) struct Bell {
-    rung: Notify,
-    seen: Mutex<VecDeque<String>>,
-}
-
-impl Bell {
-    /// Waits until somebody rang since the last time this returned. However often it was rung, it returns once.
-    pub(super) async fn heard(&self) {
-        self.rung.notified().await;
-    }
-
-    /// Rings, unless this very delivery did before. Says whether it was news.
-    fn ring(&self, delivery: Option<String>) -> bool {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(delivery) = delivery {
-            if seen.contains(&delivery) {
-                return false;
-            }
-            seen.push_back(delivery);
-            if seen.len() > REMEMBERED {
-                seen.pop_front();
-            }
-        }
-        self.rung.notify_one();
-        true
-    }
-}
-
-/// The bells of all sources.
-pub(super) type Bells = BTreeMap<String, Arc<Bell>>;
-
-/// What answering a call needs.
-pub(super) struct Door {
-    engine: Arc<Engine>,
-    bells: Bells,
+struct Webhooks {
+    state: WebhookState,
     readers: Semaphore,
 }
 
-impl Door {
-    /// The door to the sources whose bells these are.
-    pub(super) fn new(engine: Arc<Engine>, bells: Bells) -> Arc<Self> {
-        Arc::new(Self { engine, bells, readers: Semaphore::new(AT_ONCE) })
-    }
+/// The route for the webhooks of these sources.
+pub(super) fn route<S: Clone + Send + Sync + 'static>(state: WebhookState) -> MethodRouter<S> {
+    post(receive).with_state(Arc::new(Webhooks { state, readers: Semaphore::new(CONCURRENT) }))
 }
 
-/// Answers one call.
-pub(super) async fn called(State(door): State<Arc<Door>>, Path(name): Path<String>, request: Request) -> Response {
+async fn receive(State(webhooks): State<Arc<Webhooks>>, Path(name): Path<String>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    match answer(&door, &name, &head.headers, body).await {
-        Ok(said) => (StatusCode::ACCEPTED, said).into_response(),
-        Err((status, why)) => (status, why).into_response(),
+    match answer(&webhooks, &name, &head.headers, body).await {
+        Ok(text) => (StatusCode::ACCEPTED, text).into_response(),
+        Err((status, text)) => (status, format!("{text}\n")).into_response(),
     }
 }
 
-type Refused = (StatusCode, String);
+type Answer<T> = Result<T, (StatusCode, &'static str)>;
 
-async fn answer(door: &Door, name: &str, headers: &HeaderMap, body: Body) -> Result<&'static str, Refused> {
-    let (source, bell, webhook) = find(door, name)?;
-    let _reading =
-        door.readers.try_acquire().map_err(|_| refused(StatusCode::SERVICE_UNAVAILABLE, "too many calls at once"))?;
+async fn answer(webhooks: &Webhooks, name: &str, headers: &HeaderMap, body: Body) -> Answer<&'static str> {
+    let endpoint = webhooks.state.endpoint(name).map_err(refusal)?;
+    let busy = (StatusCode::SERVICE_UNAVAILABLE, "too many requests at once");
+    let _reading = webhooks.readers.try_acquire().map_err(|_| busy)?;
     let body = read(body).await?;
-    let called = prove(source, webhook, headers, &body)?;
-    tracing::debug!(source = name, event = called.event, delivery = called.delivery, "called");
-    Ok(if !called.relevant {
-        "nothing to poll for\n"
-    } else if bell.ring(called.delivery) {
-        "polling soon\n"
-    } else {
-        "known\n"
+    Ok(match endpoint.accept(headers, &body).map_err(refusal)? {
+        Accepted::Irrelevant => "nothing to poll for\n",
+        Accepted::Triggered => "polling soon\n",
+        Accepted::Repeated => "known\n",
     })
 }
 
-fn refused(status: StatusCode, why: impl Into<String>) -> Refused {
-    (status, why.into() + "\n")
-}
-
-/// The source of a name, and how its tool's calls are proven.
-fn find<'a>(door: &'a Door, name: &str) -> Result<(&'a SourceConfig, &'a Bell, Webhook), Refused> {
-    let found = door.engine.config.source(name).zip(door.bells.get(name));
-    let (source, bell) = found.ok_or_else(|| refused(StatusCode::NOT_FOUND, "there is no source of this name"))?;
-    let webhook = contextcore_connectors::webhook(&source.kind);
-    let webhook = webhook.ok_or_else(|| refused(StatusCode::NOT_FOUND, "sources of this kind are not called"))?;
-    Ok((source, bell, webhook))
-}
-
-async fn read(body: Body) -> Result<Bytes, Refused> {
+async fn read(body: Body) -> Answer<Bytes> {
     match tokio::time::timeout(READ_LIMIT, to_bytes(body, MAX_BODY)).await {
         Ok(Ok(body)) => Ok(body),
-        Ok(Err(_)) => Err(refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 1 MiB, or broke off")),
-        Err(_) => Err(refused(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
+        Ok(Err(_)) => Err((StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 1 MiB, or broke off")),
+        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
     }
 }
 
-fn prove(source: &SourceConfig, webhook: Webhook, headers: &HeaderMap, body: &[u8]) -> Result<Called, Refused> {
-    let Some(secret) = &source.webhook else {
-        let why = "this source takes no calls: set `webhook: {secret: {env: NAME}}` in its configuration, and the same secret \
-                   in the tool";
-        return Err(refused(StatusCode::FORBIDDEN, why));
-    };
-    let secret = secret.resolve().map_err(|error| {
-        tracing::error!(source = source.name, reason = %error.full(), "cannot prove a webhook call");
-        refused(StatusCode::INTERNAL_SERVER_ERROR, "the secret cannot be read; the log says why")
-    })?;
-    let call = Call { headers, body, now: clock::now() };
-    webhook(&call, secret.expose().as_bytes()).map_err(|unproven| {
-        tracing::warn!(source = source.name, why = ?unproven, "refused a webhook call");
-        match unproven {
-            Unproven::Unreadable => refused(StatusCode::BAD_REQUEST, "signed, but not what the tool sends"),
-            Unproven::Unsigned => refused(StatusCode::UNAUTHORIZED, "not signed: set the secret in the tool"),
-            Unproven::Wrong => refused(StatusCode::UNAUTHORIZED, "the signature is wrong"),
-            Unproven::Stale => refused(StatusCode::UNAUTHORIZED, "sent too long ago"),
+fn refusal(refused: Refused) -> (StatusCode, &'static str) {
+    match refused {
+        Refused::UnknownSource => (StatusCode::NOT_FOUND, "there is no source of this name"),
+        Refused::Unsupported => (StatusCode::NOT_FOUND, "sources of this kind have no webhooks"),
+        Refused::NotConfigured => (
+            StatusCode::FORBIDDEN,
+            "this source accepts no webhook requests: set `webhook: {secret: {env: NAME}}` in its configuration, and the \
+             same secret in the tool",
+        ),
+        Refused::SecretUnreadable => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "the secret cannot be read; the log has the reason")
         }
-    })
+        Refused::Unproven(WebhookError::Malformed) => (StatusCode::BAD_REQUEST, "signed, but not what the tool sends"),
+        Refused::Unproven(WebhookError::Unsigned) => {
+            (StatusCode::UNAUTHORIZED, "not signed: set the secret in the tool")
+        }
+        Refused::Unproven(WebhookError::WrongSignature) => (StatusCode::UNAUTHORIZED, "the signature is wrong"),
+        Refused::Unproven(WebhookError::Stale) => (StatusCode::UNAUTHORIZED, "sent too long ago"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn many_rings_are_heard_once_and_a_delivery_rings_once() {
-        let bell = Bell::default();
-        assert!(bell.ring(Some("a".into())) && bell.ring(Some("b".into())) && bell.ring(None));
-        assert!(!bell.ring(Some("a".into())));
-        bell.heard().await;
-        let again = tokio::time::timeout(Duration::from_secs(1), bell.heard()).await;
-        assert!(again.is_err(), "heard once");
-    }
-
-    #[test]
-    fn old_deliveries_are_forgotten_so_that_memory_stays_bounded() {
-        let bell = Bell::default();
-        for number in 0..=REMEMBERED {
-            assert!(bell.ring(Some(number.to_string())));
-        }
-        assert!(bell.ring(Some("0".into())), "forgotten");
-        assert_eq!(bell.seen.lock().unwrap().len(), REMEMBERED);
-    }
 
     #[tokio::test]
     async fn a_body_is_bounded() {

@@ -3,25 +3,28 @@
 //! A connector is a folder with the same file names as its siblings (`mod.rs`, `settings.rs`, `api.rs`, `normalise.rs`), a
 //! `mod` line here and its line in [`ALL`]. What it must do is written on [`contextcore_core::ingest::connector::Connector`].
 
+mod credential;
 mod file;
 mod github;
 mod graphql;
 mod jira;
 mod linear;
+mod reference_data;
 mod vocabulary;
 mod webhook;
 
-use contextcore_core::ingest::connector::{Registration, Webhook};
+use contextcore_core::config::SourceKind;
+use contextcore_core::ingest::connector::Registration;
 
 /// Every kind of source there is.
 pub static ALL: &[Registration] = &[jira::REGISTRATION, github::REGISTRATION, linear::REGISTRATION, file::REGISTRATION];
 
-/// How calls of a kind's tool are proven; `None` for a kind whose tool does not call.
-pub fn webhook(kind: &str) -> Option<Webhook> {
-    match kind {
-        "github" => Some(webhook::github),
-        "jira" => Some(webhook::jira),
-        "linear" => Some(webhook::linear),
-        _ => None,
-    }
+/// What reading a configuration needs to know of them.
+pub fn kinds() -> Vec<SourceKind> {
+    ALL.iter().map(Registration::source_kind).collect()
+}
+
+/// The kind of this name.
+pub fn registration(kind: &str) -> Option<&'static Registration> {
+    ALL.iter().find(|registration| registration.kind == kind)
 }

@@ -68,7 +68,7 @@ impl Rig {
             store = dir.path().join("data").display(),
             otlp = collector.grpc_url(),
         );
-        let config = config::parse(&text, "test.yaml", &["jira", "github"]).unwrap();
+        let config = config::parse(&text, "test.yaml", &contextcore_connectors::kinds()).unwrap();
         let store = Store::open(&config.store.path).unwrap();
         let stop = CancellationToken::new();
         let sinks = Destinations::connect(&config.export.otlp, &stop, &RetryPolicy::default()).unwrap();

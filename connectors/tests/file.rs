@@ -52,9 +52,9 @@ async fn what_is_printed_is_what_is_read() {
         writeln!(file, "{}", serde_json::to_string(task).unwrap()).unwrap();
     }
     let text = format!("sources: [{{name: acme, kind: file, path: {}}}]", path.display());
-    let config = config::parse(&text, "test.yaml", &["file"]).unwrap();
+    let config = config::parse(&text, "test.yaml", &contextcore_connectors::kinds()).unwrap();
     let store = Store::open(&dir.path().join("data")).unwrap();
-    let registration = contextcore_connectors::ALL.iter().find(|kind| kind.kind == "file").unwrap();
+    let registration = contextcore_connectors::registration("file").unwrap();
     let connector = (registration.build)(&config.sources[0], &config.privacy).unwrap();
     let source = Source { config: config.sources[0].clone(), connector };
     let options = Options { now: Some(Millis(NOW)), ..Options::default() };

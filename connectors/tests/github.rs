@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use comments::assert_comments;
 use contextcore_connectors::ALL;
-use contextcore_core::config::{BlockedConfig, CommentPrivacy, Privacy, SecretRef, SourceConfig};
-use contextcore_core::ingest::connector::{Connector, Cursor, RawRecord, Run};
+use contextcore_core::config::{BlockedConfig, CommentPrivacy, Privacy, SourceConfig};
+use contextcore_core::ingest::connector::{Connector, Cursor, RawRecord, Run, SourceSession};
 use contextcore_core::model::diff;
 use contextcore_core::model::observation::{Activity, Observation, TaskObservation};
 use contextcore_core::model::{Change, SprintFacts, SprintState, Status};
@@ -23,6 +23,7 @@ use contextcore_fakes::github::{Edition, Github, GithubHandle, Options, Token, t
 use contextcore_fakes::world::{
     BoardId, BoardKind, Content, Draft, Edit, GithubDemo, IssueId, PullDraft, StatusId, TypeId, UserId, World,
 };
+use serde_json::json;
 
 /// 2026-11-18.
 const NOW: i64 = 1_795_000_000_000;
@@ -35,6 +36,7 @@ struct Rig {
     github: GithubHandle,
     connector: Box<dyn Connector>,
     config: SourceConfig,
+    session: Option<Box<dyn SourceSession>>,
     state: Option<serde_json::Value>,
     cursors: HashMap<&'static str, Cursor>,
     now: i64,
@@ -70,14 +72,12 @@ fn config(github: &GithubHandle, edition: Edition, token: &tempfile::TempDir) ->
         name: "acme-github".into(),
         kind: "github".into(),
         url: format!("{}{root}", github.url()),
-        email: None,
-        token: SecretRef::File(file),
-        app: None,
-        path: None,
+        location: None,
+        settings: json!({"auth": {"token": {"file": file}}}),
         webhook: None,
         tls_ca_file: None,
         projects: vec!["acme/1".into()],
-        repositories: Vec::new(),
+        extra_scopes: Vec::new(),
         schedule: "*/5 * * * *".parse().unwrap(),
         fields: BTreeMap::new(),
         blocked: BlockedConfig::default(),
@@ -86,6 +86,11 @@ fn config(github: &GithubHandle, edition: Edition, token: &tempfile::TempDir) ->
         statuses: BTreeMap::new(),
         types: BTreeMap::new(),
     }
+}
+
+fn set_repositories(config: &mut SourceConfig, repositories: &[String]) {
+    config.settings["repositories"] = json!(repositories);
+    config.extra_scopes = repositories.to_vec();
 }
 
 fn connect(config: &SourceConfig) -> Box<dyn Connector> {
@@ -104,7 +109,7 @@ impl Rig {
         let mut config = config(&github, edition, &token);
         set(&mut config);
         let connector = connect(&config);
-        Self { github, connector, config, state: None, cursors: HashMap::new(), now: NOW, _token: token }
+        Self { github, connector, config, session: None, state: None, cursors: HashMap::new(), now: NOW, _token: token }
     }
 
     async fn shop(world: World) -> Self {
@@ -119,19 +124,30 @@ impl Rig {
     async fn run(&mut self, streams: &[&'static str]) -> Result<Outcome> {
         let run = Run { now: Millis(self.now), full: false };
         let (requests, points) = (self.connector.stats().requests, self.github.points_spent());
-        self.state = Some(self.connector.begin(self.state.clone(), &run).await?);
+        self.open(&run).await?;
         let mut outcome = Outcome::default();
         for stream in streams {
-            while self.step(stream, &run, &mut outcome).await? {}
+            while self.step(stream, &mut outcome).await? {}
         }
         outcome.requests = self.connector.stats().requests - requests;
         outcome.points = self.github.points_spent() - points;
         Ok(outcome)
     }
 
+    async fn open(&mut self, run: &Run) -> Result<()> {
+        let session = self.connector.open(self.state.clone(), run).await?;
+        self.state = Some(session.state()?);
+        self.session = Some(session);
+        Ok(())
+    }
+
+    fn session(&self) -> &dyn SourceSession {
+        self.session.as_deref().unwrap()
+    }
+
     /// One page. Whether there is more.
-    async fn step(&mut self, stream: &'static str, run: &Run, outcome: &mut Outcome) -> Result<bool> {
-        let page = self.connector.poll(stream, self.cursors.get(stream), run).await?;
+    async fn step(&mut self, stream: &'static str, outcome: &mut Outcome) -> Result<bool> {
+        let page = self.session().poll(stream, self.cursors.get(stream)).await?;
         // What is kept is text.
         let text = serde_json::to_string(&page.cursor).unwrap();
         self.cursors.insert(stream, serde_json::from_str(&text).unwrap());
@@ -139,7 +155,7 @@ impl Rig {
         outcome.warnings.extend(page.warnings);
         outcome.total = page.total.or(outcome.total);
         for record in &page.records {
-            outcome.take(self.connector.normalise(record));
+            outcome.take(self.session().normalise(record));
         }
         outcome.records.extend(page.records);
         Ok(page.more)
@@ -373,8 +389,8 @@ async fn an_app_mints_its_token_keeps_it_and_mints_another_when_it_is_refused() 
     let key = concat!(env!("CARGO_MANIFEST_DIR"), "/src/github/fixtures/app_key.pem");
     let app = |installation| {
         move |config: &mut SourceConfig| {
-            config.token = SecretRef::File(key.into());
-            config.app = Some(contextcore_core::config::AppConfig { id: "1".into(), installation });
+            let app = json!({"id": 1, "installation": installation, "private_key": {"file": key}});
+            config.settings = json!({"auth": {"app": app}});
         }
     };
     let options = Options { tokens: vec![], ..dot_com() };
@@ -403,7 +419,7 @@ async fn an_older_enterprise_server_is_asked_for_less() {
     let id = add(&mut world, "One", NOW - 9 * HOUR);
     world.edit(NOW - 8 * HOUR).transition(id, StatusId::IN_PROGRESS);
     world.edit(NOW - 7 * HOUR).note(SHOP, "Ideas");
-    let mut rig = Rig::start(world, options, |config| config.repositories = vec!["acme/shop".into()]).await;
+    let mut rig = Rig::start(world, options, |config| set_repositories(config, &vec!["acme/shop".into()])).await;
     let outcome = rig.sync().await;
     assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
     assert_eq!(outcome.tasks.len(), 2, "{:?} {:?}", outcome.tasks, outcome.warnings);
@@ -425,10 +441,10 @@ async fn a_crash_anywhere_in_a_sweep_loses_nothing() {
     let mut heard = Outcome::default();
     for _ in 0..20 {
         rig.restart();
-        rig.state = Some(rig.connector.begin(rig.state.clone(), &run).await.unwrap());
+        rig.open(&run).await.unwrap();
         // A page whose cursor was never kept, then one that is.
-        rig.connector.poll("items", rig.cursors.get("items"), &run).await.unwrap();
-        if !rig.step("items", &run, &mut heard).await.unwrap() {
+        rig.session().poll("items", rig.cursors.get("items")).await.unwrap();
+        if !rig.step("items", &mut heard).await.unwrap() {
             break;
         }
     }
@@ -461,7 +477,7 @@ async fn changes_while_we_page_are_heard_now_or_next_time() {
 async fn a_second_change_within_one_second_is_heard() {
     let mut world = small();
     let id = add(&mut world, "One", NOW - HOUR);
-    let mut rig = Rig::start(world, dot_com(), |config| config.repositories = vec!["acme/shop".into()]).await;
+    let mut rig = Rig::start(world, dot_com(), |config| set_repositories(config, &vec!["acme/shop".into()])).await;
     rig.sync().await;
     for title in ["Two", "Three"] {
         rig.edit(NOW, |edit| edit.rename(id, title));
@@ -560,7 +576,7 @@ async fn repositories_give_issues_outside_projects_and_what_people_did() {
     edit.check(commit, "test", false);
     edit.request_review(pull, UserId(2));
     let mut rig = Rig::start(world, dot_com(), |config| {
-        config.repositories = vec!["acme/shop".into(), "acme/tools".into()];
+        set_repositories(config, &vec!["acme/shop".into(), "acme/tools".into()]);
     })
     .await;
     let first = rig.sync().await;
@@ -591,17 +607,17 @@ async fn repositories_give_issues_outside_projects_and_what_people_did() {
     assert_eq!(home.tasks[&rig.id(inside)].present.project, "acme/shop");
     let seen = rig.ids().await;
     assert!([inside, outside].iter().all(|issue| seen.contains(&rig.id(*issue))));
-    assert!(rig.connector.lost().is_empty());
+    assert!(rig.session().lost().is_empty());
     rig.github.world().projects[usize::from(tools.0)].visibility = contextcore_fakes::world::Visibility::Hidden;
     assert!(rig.sync().await.tasks.is_empty());
-    assert_eq!(rig.connector.lost(), ["acme/tools"], "a repository out of sight is told");
+    assert_eq!(rig.session().lost(), ["acme/tools"], "a repository out of sight is told");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_put_away_in_a_project_comes_home_once() {
     let mut world = small();
     let id = add(&mut world, "One", NOW - 9 * HOUR);
-    let mut rig = Rig::start(world, dot_com(), |config| config.repositories = vec!["acme/shop".into()]).await;
+    let mut rig = Rig::start(world, dot_com(), |config| set_repositories(config, &vec!["acme/shop".into()])).await;
     assert_eq!(rig.sync().await.tasks[&rig.id(id)].present.project, "acme/1");
     let quiet = rig.sync().await.requests;
     rig.edit(NOW - 3 * HOUR, |edit| edit.archive_card(SHOP, Content::Issue(id), true));
@@ -668,7 +684,7 @@ async fn a_check_says_who_what_and_how() {
     let mut world = small();
     add(&mut world, "One", NOW - HOUR);
     let rig = Rig::start(world, dot_com(), |config| config.projects.push("acme/99".into())).await;
-    let report = rig.connector.check(&Run { now: Millis(NOW), full: false }).await.unwrap();
+    let report = rig.connector.open(None, &Run { now: Millis(NOW), full: false }).await.unwrap().check().await.unwrap();
     assert_eq!((report.identity.as_str(), report.product.as_str()), (Github::LOGIN, "GitHub"));
     assert_eq!(report.scopes, ["read:org", "read:project", "repo"]);
     assert_eq!(report.projects, [("acme/1".to_owned(), "Shop".to_owned())]);
@@ -687,7 +703,8 @@ async fn github_counts_the_tasks_that_there_are() {
     {
         let named = format!("{projects:?} {repositories:?}");
         let mut rig = Rig::start(hub(), dot_com(), |config| {
-            (config.projects, config.repositories) = (projects, repositories);
+            config.projects = projects;
+            set_repositories(config, &repositories);
         })
         .await;
         for restarted in [false, true] {

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use comments::assert_comments;
 use contextcore_connectors::ALL;
-use contextcore_core::config::{BlockedConfig, CommentPrivacy, Privacy, SecretRef, SourceConfig};
-use contextcore_core::ingest::connector::{Connector, Cursor, RawRecord, Run};
+use contextcore_core::config::{BlockedConfig, CommentPrivacy, Privacy, SourceConfig};
+use contextcore_core::ingest::connector::{Connector, Cursor, RawRecord, Run, SourceSession};
 use contextcore_core::model::Status::{Done, Todo};
 use contextcore_core::model::diff;
 use contextcore_core::model::observation::{Observation, TaskObservation};
@@ -24,6 +24,7 @@ use contextcore_fakes::faults::{Fault, Reset, When};
 use contextcore_fakes::jira::{BulkOrder, BulkTime, Edition, Jira, JiraHandle, Options};
 use contextcore_fakes::world::{Category, Edit, IssueId, SprintId, Stage, Status, StatusId, TypeId, Visibility, World};
 use contextcore_fakes::{Clock, Request};
+use serde_json::json;
 
 /// 2026-11-18, when nothing special is going on with any clock.
 const NOW: i64 = 1_795_000_000_000;
@@ -62,18 +63,17 @@ fn data_center() -> Options {
 fn config(jira: &JiraHandle, edition: Edition, token: &tempfile::TempDir, projects: &[&str]) -> SourceConfig {
     let file = token.path().join("token");
     std::fs::write(&file, Jira::TOKEN).unwrap();
+    let email = (edition == Edition::Cloud).then_some(Jira::EMAIL);
     SourceConfig {
         name: "acme-jira".into(),
         kind: "jira".into(),
         url: jira.url().into(),
-        email: (edition == Edition::Cloud).then(|| Jira::EMAIL.into()),
-        path: None,
+        location: None,
+        settings: json!({"auth": {"email": email, "token": {"file": file}}}),
         webhook: None,
-        token: SecretRef::File(file),
-        app: None,
         tls_ca_file: None,
         projects: projects.iter().map(ToString::to_string).collect(),
-        repositories: Vec::new(),
+        extra_scopes: Vec::new(),
         schedule: "*/5 * * * *".parse().unwrap(),
         fields: BTreeMap::new(),
         blocked: BlockedConfig::default(),
@@ -116,23 +116,24 @@ impl Rig {
     /// One run over these streams, every page kept.
     async fn run(&mut self, streams: &[&'static str]) -> Result<Outcome> {
         let run = Run { now: Millis(self.now), full: false };
-        self.state = Some(self.connector.begin(self.state.clone(), &run).await?);
+        let session = self.connector.open(self.state.clone(), &run).await?;
+        self.state = Some(session.state()?);
         let mut outcome = Outcome::default();
         for stream in streams {
-            self.drain(stream, &run, &mut outcome).await?;
+            self.drain(&*session, stream, &mut outcome).await?;
         }
         Ok(outcome)
     }
 
-    async fn drain(&mut self, stream: &'static str, run: &Run, outcome: &mut Outcome) -> Result<()> {
+    async fn drain(&mut self, session: &dyn SourceSession, stream: &'static str, outcome: &mut Outcome) -> Result<()> {
         loop {
-            let page = self.connector.poll(stream, self.cursors.get(stream), run).await?;
+            let page = session.poll(stream, self.cursors.get(stream)).await?;
             self.cursors.insert(stream, page.cursor);
             outcome.seen.extend(page.seen);
             outcome.total = page.total.or(outcome.total);
             outcome.warnings.extend(page.warnings);
             for record in &page.records {
-                outcome.take(self.connector.normalise(record));
+                outcome.take(session.normalise(record));
             }
             outcome.records.extend(page.records);
             if !page.more {
@@ -783,7 +784,7 @@ async fn check_tells_what_a_sync_would_do() {
     let hidden = world.find_project("OPS").unwrap();
     world.projects[usize::from(hidden.0)].visibility = Visibility::Hidden;
     let rig = Rig::start(world, cloud(), &["SHOP", "OPS"]).await;
-    let report = rig.connector.check(&Run { now: Millis(NOW), full: false }).await.unwrap();
+    let report = rig.connector.open(None, &Run { now: Millis(NOW), full: false }).await.unwrap().check().await.unwrap();
     assert_eq!(report.product, "Jira Cloud");
     assert_eq!(report.projects.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["SHOP"]);
     assert!(report.problems.iter().any(|problem| problem.starts_with("project OPS ")), "{:?}", report.problems);

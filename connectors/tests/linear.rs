@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use comments::assert_comments;
 use contextcore_connectors::ALL;
-use contextcore_core::config::{BlockedConfig, CommentPrivacy, Privacy, SecretRef, SourceConfig};
-use contextcore_core::ingest::connector::{Connector, Cursor, RawRecord, Run};
+use contextcore_core::config::{BlockedConfig, CommentPrivacy, Privacy, SourceConfig};
+use contextcore_core::ingest::connector::{Connector, Cursor, RawRecord, Run, SourceSession};
 use contextcore_core::model::diff;
 use contextcore_core::model::observation::{Activity, Observation, TaskObservation};
 use contextcore_core::model::time::{DAY, HOUR, MINUTE};
@@ -26,6 +26,7 @@ use contextcore_fakes::Clock;
 use contextcore_fakes::faults::{Fault, When};
 use contextcore_fakes::linear::{Credential, Linear, LinearHandle, Options};
 use contextcore_fakes::world::{Draft, Edit, IssueId, ProjectId, SprintId, StatusId, TypeId, Visibility, World};
+use serde_json::json;
 
 /// 2026-11-18, when nothing special is going on with any clock.
 const NOW: i64 = 1_795_000_000_000;
@@ -50,6 +51,7 @@ struct Outcome {
     failures: Vec<Error>,
     seen: BTreeSet<String>,
     warnings: Vec<String>,
+    lost: Vec<String>,
 }
 
 fn config(linear: &LinearHandle, token: &tempfile::TempDir, secret: &str, teams: &[&str]) -> SourceConfig {
@@ -59,14 +61,12 @@ fn config(linear: &LinearHandle, token: &tempfile::TempDir, secret: &str, teams:
         name: "acme-linear".into(),
         kind: "linear".into(),
         url: linear.url().into(),
-        path: None,
+        location: None,
+        settings: json!({"auth": {"token": {"file": file}}}),
         webhook: None,
-        app: None,
-        email: None,
-        token: SecretRef::File(file),
         tls_ca_file: None,
         projects: teams.iter().map(ToString::to_string).collect(),
-        repositories: Vec::new(),
+        extra_scopes: Vec::new(),
         schedule: "*/5 * * * *".parse().unwrap(),
         fields: BTreeMap::new(),
         blocked: BlockedConfig::default(),
@@ -118,22 +118,23 @@ impl Rig {
     /// One run over these streams, every page kept.
     async fn run(&mut self, streams: &[&'static str]) -> Result<Outcome> {
         let run = Run { now: Millis(self.now()), full: false };
-        self.state = Some(self.connector.begin(self.state.clone(), &run).await?);
-        let mut outcome = Outcome::default();
+        let session = self.connector.open(self.state.clone(), &run).await?;
+        self.state = Some(session.state()?);
+        let mut outcome = Outcome { lost: session.lost(), ..Outcome::default() };
         for stream in streams {
-            self.drain(stream, &run, &mut outcome).await?;
+            self.drain(&*session, stream, &mut outcome).await?;
         }
         Ok(outcome)
     }
 
-    async fn drain(&mut self, stream: &'static str, run: &Run, outcome: &mut Outcome) -> Result<()> {
+    async fn drain(&mut self, session: &dyn SourceSession, stream: &'static str, outcome: &mut Outcome) -> Result<()> {
         loop {
-            let page = self.connector.poll(stream, self.cursors.get(stream), run).await?;
+            let page = session.poll(stream, self.cursors.get(stream)).await?;
             self.cursors.insert(stream, page.cursor);
             outcome.seen.extend(page.seen);
             outcome.warnings.extend(page.warnings);
             for record in &page.records {
-                outcome.take(self.connector.normalise(record));
+                outcome.take(session.normalise(record));
             }
             outcome.records.extend(page.records);
             if !page.more {
@@ -145,10 +146,10 @@ impl Rig {
     /// A run over the issues that keeps every page it got, as the engine does. Whether it came to its end.
     async fn sync_into(&mut self, told: &mut BTreeMap<String, TaskObservation>) -> bool {
         let run = Run { now: Millis(self.now()), full: false };
-        let Ok(state) = self.connector.begin(self.state.clone(), &run).await else { return false };
-        self.state = Some(state);
+        let Ok(session) = self.connector.open(self.state.clone(), &run).await else { return false };
+        self.state = Some(session.state().unwrap());
         let mut outcome = Outcome::default();
-        let done = self.drain("issues", &run, &mut outcome).await;
+        let done = self.drain(&*session, "issues", &mut outcome).await;
         told.extend(outcome.tasks);
         done.is_ok()
     }
@@ -569,20 +570,20 @@ async fn a_configured_team_out_of_sight_is_told_at_once_and_read_whole_when_it_i
     let mut edit = world.edit(NOW - DAY);
     let [hidden, open] = [team, other].map(|team| edit.add_issue(Draft::new(team, TypeId::TASK, "Something")));
     let mut rig = Rig::start(world, Options::default(), &["ENG", "OPS"]).await;
-    assert_eq!(rig.sync().await.tasks.len(), 2);
-    assert!(rig.connector.lost().is_empty());
+    let first = rig.sync().await;
+    assert!(first.tasks.len() == 2 && first.lost.is_empty());
     let show = |rig: &Rig, visibility| rig.linear.world().projects[usize::from(team.0)].visibility = visibility;
     show(&rig, Visibility::Hidden);
     rig.edit(NOW + MINUTE, |edit| edit.transition(hidden, StatusId::DONE));
     rig.edit(NOW + 8 * MINUTE, |edit| edit.rename(open, "Something else"));
     rig.pass(10 * MINUTE);
-    assert_eq!(rig.sync().await.tasks.len(), 1);
-    assert_eq!(rig.connector.lost(), ["ENG"]);
+    let without = rig.sync().await;
+    assert_eq!((without.tasks.len(), without.lost), (1, vec!["ENG".to_owned()]));
     show(&rig, Visibility::Open);
     rig.pass(MINUTE);
     let back = rig.sync().await;
     assert_eq!(back.task(hidden).present.status, Status::Done, "what was done out of sight is heard");
-    assert!(rig.connector.lost().is_empty());
+    assert!(back.lost.is_empty());
 }
 
 #[tokio::test]
@@ -636,9 +637,9 @@ async fn a_full_run_learns_what_states_and_labels_are_called_now() {
     let before = fetched(rig.state.as_ref().unwrap());
     rig.pass(MINUTE);
     let run = |full| Run { now: Millis(NOW + MINUTE), full };
-    let plain = rig.connector.begin(rig.state.clone(), &run(false)).await.unwrap();
+    let plain = rig.connector.open(rig.state.clone(), &run(false)).await.unwrap().state().unwrap();
     assert_eq!(fetched(&plain), before);
-    let full = rig.connector.begin(rig.state.clone(), &run(true)).await.unwrap();
+    let full = rig.connector.open(rig.state.clone(), &run(true)).await.unwrap().state().unwrap();
     assert_eq!(fetched(&full), Millis(NOW + MINUTE).to_string());
 }
 
@@ -712,7 +713,7 @@ async fn what_is_not_paid_for_is_left_out_and_said_once_a_day() {
 #[tokio::test]
 async fn check_shows_what_a_sync_would_do() {
     let rig = Rig::start(World::demo(NOW, 2, 7), Options::default(), &["PLAT", "NOPE"]).await;
-    let report = rig.connector.check(&Run { now: Millis(NOW), full: false }).await.unwrap();
+    let report = rig.connector.open(None, &Run { now: Millis(NOW), full: false }).await.unwrap().check().await.unwrap();
     assert!(report.identity.contains('@') && report.product == "Linear (Acme)", "{report:?}");
     assert_eq!(report.projects.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["PLAT"]);
     let review = report.statuses.iter().find(|(name, ..)| name == "In Review (PLAT)").unwrap();

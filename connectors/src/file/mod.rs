@@ -1,30 +1,75 @@
 //! The file connector: JSON lines of the common model, from whatever writes them. Also the smallest connector there is, and
 //! so the one to copy.
 //!
-//! [`File`] is the [`Connector`]; [`tail`] reads lines and knows where it stands, [`mod@line`] says what a line means. Its tool is
-//! a file that holds every task there is: a line is a task's (or sprint's) whole present and history, the newest line of an
-//! id counts, and a task whose lines are gone is gone.
+//! [`File`] is the [`Connector`] and, since a file has no reference data, its own [`SourceSession`]; [`tail`] reads lines and
+//! keeps the position, [`mod@line`] says what a line means. The tool is a file that holds every task there is: a line is a
+//! task's (or sprint's) whole present and history, the newest line of an id counts, and a task without lines is deleted.
 
 mod line;
 mod tail;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use contextcore_core::config::{Privacy, SourceConfig};
+use contextcore_core::config::kind::{self, KeyProblems, KindSettings};
+use contextcore_core::config::{KindKeys, Privacy, SourceConfig};
 use contextcore_core::http::Stats;
-use contextcore_core::ingest::connector::{CheckReport, Connector, Cursor, Page, RawRecord, Registration, Run, Stream};
+use contextcore_core::ingest::connector::{
+    CheckReport, Connector, Cursor, InitHints, InitQuestion, Page, RawRecord, Registration, Run, SourceSession, Stream,
+};
 use contextcore_core::model::observation::Observation;
 use contextcore_core::{Error, ErrorKind, Result};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use line::{Glimpse, Reading};
 use tail::{Place, Text};
 
 /// Its line in the registry.
-pub(crate) const REGISTRATION: Registration =
-    Registration { kind: "file", about: "JSON lines of the common model, from another tool", build };
+pub(crate) const REGISTRATION: Registration = Registration {
+    kind: "file",
+    about: "JSON lines of the common model, from another tool",
+    keys: KindKeys::of::<FileKeys>(),
+    init: InitHints {
+        questions: &[InitQuestion {
+            key: "path",
+            flag: "--path",
+            question: "File of JSON lines",
+            default: None,
+            optional: false,
+        }],
+        token_page: None,
+    },
+    webhook: None,
+    build,
+};
+
+/// The keys that only file sources have.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "FileKeys", extend("required" = ["path"]))]
+struct FileKeys {
+    /// The file to read: JSON lines of the common model.
+    #[schemars(required)]
+    path: Option<PathBuf>,
+}
+
+impl KindSettings for FileKeys {
+    const HAS_URL: bool = false;
+
+    fn check(&self, _source: &SourceConfig, problems: &mut KeyProblems<'_>) {
+        if self.path.as_ref().is_none_or(|path| path.to_string_lossy().trim().is_empty()) {
+            problems.add("path", "is missing: add `path: FILE`");
+        }
+    }
+
+    fn location(&self) -> Option<String> {
+        self.path.as_ref().map(|path| path.display().to_string())
+    }
+}
 
 /// New lines.
 const LINES: &str = "lines";
@@ -34,10 +79,8 @@ const IDS: &str = "ids";
 const STREAMS: &[Stream] = &[Stream { name: LINES, complete: false }, Stream { name: IDS, complete: true }];
 
 fn build(config: &SourceConfig, privacy: &Privacy) -> Result<Box<dyn Connector>> {
-    let Some(path) = config.path.clone() else {
-        let text = "a source of kind `file` needs `path: FILE` in place of `url` and `auth`";
-        return Err(Error::new(ErrorKind::Config, text).with("source", &config.name));
-    };
+    let missing = || Error::new(ErrorKind::Config, "add `path: FILE`").with("source", &config.name);
+    let path = kind::settings::<FileKeys>(config)?.path.ok_or_else(missing)?;
     let reading = Reading {
         source: config.name.clone(),
         projects: config.projects.clone(),
@@ -45,25 +88,26 @@ fn build(config: &SourceConfig, privacy: &Privacy) -> Result<Box<dyn Connector>>
         types: config.types.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
         comments: privacy.comments,
     };
-    Ok(Box::new(File { path, reading, reads: AtomicU64::new(0) }))
+    Ok(Box::new(File { path, reading: Arc::new(reading), reads: Arc::default() }))
 }
 
 /// A file that another tool writes.
+#[derive(Clone)]
 struct File {
     path: PathBuf,
-    reading: Reading,
+    reading: Arc<Reading>,
     /// How often it was opened: what a request is to other connectors.
-    reads: AtomicU64,
+    reads: Arc<AtomicU64>,
 }
 
 impl File {
-    fn open(&self) -> Result<tail::Tail> {
+    fn tail(&self) -> Result<tail::Tail> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         tail::Tail::open(&self.path)
     }
 
     fn lines(&self, cursor: Option<&Cursor>) -> Result<Page> {
-        let mut tail = self.open()?;
+        let mut tail = self.tail()?;
         // A cursor that cannot be read is none: everything is read again, and what is known is recognised.
         let place = cursor.and_then(|cursor| serde_json::from_value::<Place>(cursor.0.clone()).ok());
         let chunk = tail.chunk(place)?;
@@ -87,7 +131,7 @@ impl File {
 
     /// Every task by its newest line. Ids are few bytes each, so they fit where the lines would not.
     fn census(&self) -> Result<BTreeMap<String, Glimpse>> {
-        let mut tail = self.open()?;
+        let mut tail = self.tail()?;
         let mut tasks = BTreeMap::new();
         let mut place = None;
         loop {
@@ -129,7 +173,24 @@ impl Connector for File {
         STREAMS
     }
 
-    async fn check(&self, _run: &Run) -> Result<CheckReport> {
+    async fn open(&self, _state: Option<serde_json::Value>, _run: &Run) -> Result<Box<dyn SourceSession>> {
+        // The credential of a file is that it can be read.
+        self.tail()?;
+        Ok(Box::new(self.clone()))
+    }
+
+    fn stats(&self) -> Stats {
+        Stats { requests: self.reads.load(Ordering::Relaxed), ..Stats::default() }
+    }
+}
+
+#[async_trait]
+impl SourceSession for File {
+    fn state(&self) -> Result<serde_json::Value> {
+        Ok(serde_json::Value::Null)
+    }
+
+    async fn check(&self) -> Result<CheckReport> {
         let tasks = self.census()?;
         let projects = tasks.values().filter_map(|task| task.project.clone());
         let projects: std::collections::BTreeSet<String> = projects.collect();
@@ -148,12 +209,7 @@ impl Connector for File {
         })
     }
 
-    async fn begin(&self, _state: Option<serde_json::Value>, _run: &Run) -> Result<serde_json::Value> {
-        // The credential of a file is that it can be read.
-        self.open().map(|_| serde_json::Value::Null)
-    }
-
-    async fn poll(&self, stream: &'static str, cursor: Option<&Cursor>, _run: &Run) -> Result<Page> {
+    async fn poll(&self, stream: &'static str, cursor: Option<&Cursor>) -> Result<Page> {
         match stream {
             LINES => self.lines(cursor),
             IDS => self.ids(),
@@ -165,10 +221,6 @@ impl Connector for File {
 
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {
         line::observations(&self.reading, &record.json)
-    }
-
-    fn stats(&self) -> Stats {
-        Stats { requests: self.reads.load(Ordering::Relaxed), ..Stats::default() }
     }
 }
 

@@ -1,7 +1,6 @@
 //! From lines to observations, as the engine sees them.
 
 use std::path::Path;
-use std::time::Duration;
 
 use contextcore_core::Millis;
 use contextcore_core::config;
@@ -11,7 +10,7 @@ use super::*;
 
 fn source(path: &Path, more: &str) -> Box<dyn Connector> {
     let text = format!("sources: [{{name: other, kind: file, path: {}{more}}}]", path.display());
-    let config = config::parse(&text, "test.yaml", &["file"]).unwrap();
+    let config = config::parse(&text, "test.yaml", &[REGISTRATION.source_kind()]).unwrap();
     build(&config.sources[0], &config.privacy).unwrap()
 }
 
@@ -31,14 +30,18 @@ fn fixture(lines: &str, more: &str) -> Fixture {
 }
 
 impl Fixture {
+    async fn session(&self) -> Box<dyn SourceSession> {
+        self.connector.open(None, &RUN).await.unwrap()
+    }
+
     async fn page(&self, stream: &'static str) -> Page {
-        self.connector.begin(None, &RUN).await.unwrap();
-        self.connector.poll(stream, None, &RUN).await.unwrap()
+        self.session().await.poll(stream, None).await.unwrap()
     }
 
     async fn observations(&self) -> Vec<Observation> {
-        let page = self.page(LINES).await;
-        page.records.iter().flat_map(|record| self.connector.normalise(record).unwrap()).collect()
+        let session = self.session().await;
+        let page = session.poll(LINES, None).await.unwrap();
+        page.records.iter().flat_map(|record| session.normalise(record).unwrap()).collect()
     }
 }
 
@@ -105,7 +108,8 @@ async fn a_bad_line_is_an_error_that_names_it_and_the_rest_goes_on() {
     let odd = r#"{"id": "A-2", "title": "x", "status": "Dancing", "created": "2026-11-01T00:00:00Z"}"#;
     let fixture = fixture(&format!("{good}\nnot JSON\n{odd}\n"), "");
     let page = fixture.page(LINES).await;
-    let read: Vec<_> = page.records.iter().map(|record| fixture.connector.normalise(record)).collect();
+    let session = fixture.session().await;
+    let read: Vec<_> = page.records.iter().map(|record| session.normalise(record)).collect();
     assert!(read[0].is_ok());
     assert_eq!(page.records[1].native_id, "line 2");
     assert!(read[1].as_ref().unwrap_err().full().contains("line=2"), "{}", read[1].as_ref().unwrap_err().full());
@@ -130,7 +134,7 @@ async fn words_of_another_tool_are_mapped_and_other_projects_left_out() {
         (Status::InProgress, TaskType::Story, "Dancing")
     );
     assert_eq!(fixture.page(IDS).await.seen, ["A-1"]);
-    let report = fixture.connector.check(&RUN).await.unwrap();
+    let report = fixture.session().await.check().await.unwrap();
     assert_eq!(report.projects, [("A".to_owned(), "A".to_owned())]);
 }
 
@@ -147,15 +151,17 @@ async fn what_is_gone_is_not_among_the_ids() {
     assert_eq!((page.seen.as_slice(), page.total), (["A-1".to_owned()].as_slice(), Some(1)));
     let Observation::Task(gone) = fixture.observations().await.pop().unwrap() else { panic!() };
     assert_eq!(gone.history.last().unwrap().change, Change::Deleted);
+    let session = fixture.session().await;
     std::fs::remove_file(&fixture.path).unwrap();
-    assert_eq!(fixture.connector.poll(IDS, None, &RUN).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(session.poll(IDS, None).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(fixture.connector.open(None, &RUN).await.err().unwrap().kind(), ErrorKind::NotFound);
 }
 
 #[test]
 fn without_a_path_it_says_what_is_missing() {
     let text = "sources: [{name: other, kind: file, url: 'https://example.com', auth: {token: {env: T}}}]";
-    let config = config::parse(text, "test.yaml", &["file"]).unwrap();
-    assert!(config.sources[0].stale_after > Duration::ZERO);
-    let error = build(&config.sources[0], &config.privacy).err().unwrap();
-    assert!(error.to_string().contains("path: FILE"), "{error}");
+    let errors = config::parse(text, "test.yaml", &[REGISTRATION.source_kind()]).unwrap_err().to_string();
+    for want in ["sources[0].path: is missing: add `path: FILE`", "unknown key `url`", "unknown key `auth`"] {
+        assert!(errors.contains(want), "{errors}");
+    }
 }

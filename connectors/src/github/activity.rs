@@ -17,9 +17,10 @@ use serde_json::value::RawValue;
 use tracing::{info, warn};
 
 use super::api::{self, Answer, Fate, Kind, Sizes, Work};
+use super::session::{ACTIVITY, GitHub, MOMENT, Repository, SiteContext};
 use super::settings::RepositoryName;
 use super::wire::{Identified, Login, Named, RepositoryName as NameWithOwner, Rows};
-use super::{ACTIVITY, GitHub, Live, MOMENT, Repository, items, normalise};
+use super::{items, normalise};
 
 /// How far back the first reading goes: as far as the export's usual history.
 const PAST: i64 = 400 * DAY;
@@ -116,7 +117,7 @@ impl List {
 ///
 /// # Errors
 /// As the session's, except for lists that the credential may not see: those are left out with a warning.
-pub(super) async fn poll(github: &GitHub, live: &Live, cursor: Option<&Cursor>, now: Millis) -> Result<Page> {
+pub(super) async fn poll(github: &GitHub, live: &SiteContext, cursor: Option<&Cursor>, now: Millis) -> Result<Page> {
     let kept = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok());
     let mut poll = Poll { github, now, position: kept.unwrap_or_default(), records: Vec::new(), warnings: Vec::new() };
     let mut more = false;
@@ -147,7 +148,7 @@ impl Poll<'_> {
     async fn repository(&mut self, repository: &Repository) -> Result<bool> {
         let name = repository.name.to_string();
         let mut ledger = self.position.repositories.remove(&name).unwrap_or_default();
-        let pulse = &repository.pulse;
+        let pulse = &repository.activity;
         let (pulls, pushed) = (pulse.pull_requests(), pulse.pushed_at);
         let mut more = false;
         if !ledger.pull_requests.is_due(pulls) && !ledger.watched.is_empty() {

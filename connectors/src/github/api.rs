@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use contextcore_core::config::CommentPrivacy;
 use contextcore_core::http::{Auth, Session, SessionConfig, Stats, Tries, redact};
-use contextcore_core::{Error, ErrorKind, Millis, Result, Retry};
+use contextcore_core::{Error, ErrorKind, Millis, Result, Retry, Secret};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -416,19 +416,16 @@ impl Api {
     /// Sends nothing yet.
     pub(super) fn new(settings: &Settings) -> Result<Self> {
         let scopes = Scopes::default();
-        let session = |auth| {
+        let session = || {
             let dialect = GitHubDialect { scopes: scopes.clone() };
-            let mut config = SessionConfig::new(&settings.url, auth, BUCKETS, dialect);
+            let mut config = SessionConfig::new(&settings.url, Auth::None, BUCKETS, dialect);
             config.tls_ca_file.clone_from(&settings.tls_ca_file);
             Session::new(config)
         };
-        let (auth, app) = match &settings.app {
-            None => (Auth::Bearer(settings.token.clone()), None),
-            Some(app) => (Auth::None, Some(App::new(app, &settings.url, &settings.token, session(Auth::None)?)?)),
-        };
+        let app = |app| Ok::<_, Error>(App::new(app, &settings.url, session()?));
         Ok(Self {
-            session: session(auth)?,
-            app,
+            session: session()?,
+            app: settings.app.as_ref().map(app).transpose()?,
             minted: tokio::sync::Mutex::default(),
             clock: Mutex::default(),
             points: Mutex::default(),
@@ -436,6 +433,14 @@ impl Api {
             comments: settings.comments,
             scopes,
         })
+    }
+
+    /// Sends this token from now on; an App signs with it from now on.
+    pub(super) fn authorize(&self, credential: &Secret) -> Result<()> {
+        match &self.app {
+            Some(app) => app.set_key(credential),
+            None => self.session.authorize(&Auth::Bearer(credential.clone())),
+        }
     }
 
     /// The scopes of a classic token; other credentials tell none.

@@ -3,12 +3,13 @@
 //! The App proves itself with a JWT it signs (RS256, ten minutes at most) and is given a token of the installation. It is
 //! minted anew before it expires, and once when it is refused, which happens when an administrator changes its rights.
 
+use std::sync::Mutex;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use contextcore_core::config::AppConfig;
 use contextcore_core::http::{Auth, Session};
 use contextcore_core::model::time::MINUTE;
-use contextcore_core::{Error, ErrorKind, Millis, Result, Secret};
+use contextcore_core::{Error, ErrorKind, Millis, Result, Secret, lock};
 use rustls::SignatureScheme;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::dialect::REST;
+use super::settings::AppSettings;
 
 /// How long before its end a token is replaced: longer than any one request takes.
 const EARLY: i64 = 5 * MINUTE;
@@ -29,7 +31,8 @@ const LIFE: i64 = 8 * MINUTE;
 pub(super) struct App {
     id: String,
     path: String,
-    signer: Box<dyn Signer>,
+    /// Signs with the private key; there is one once the key was read.
+    signer: Mutex<Option<Box<dyn Signer>>>,
     session: Session,
 }
 
@@ -47,15 +50,21 @@ impl Minted {
 }
 
 impl App {
-    /// `session` speaks to the address at which GraphQL is asked as well, and has no credential yet.
+    /// An App without a key yet. `session` sends to the same address as the requests for GraphQL, and has no credential.
+    pub(super) fn new(settings: &AppSettings, url: &str, session: Session) -> Self {
+        // On Enterprise Server both APIs are under /api: REST at /api/v3, GraphQL at /api/graphql.
+        let root = if url.ends_with("/api") { "v3/" } else { "" };
+        let path = format!("{root}app/installations/{}/access_tokens", settings.installation);
+        Self { id: settings.id.clone(), path, signer: Mutex::default(), session }
+    }
+
+    /// Signs with this key from now on.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] for a private key that cannot be used.
-    pub(super) fn new(config: &AppConfig, url: &str, key: &Secret, session: Session) -> Result<Self> {
-        // On Enterprise Server both APIs are under /api: REST at /api/v3, GraphQL at /api/graphql.
-        let root = if url.ends_with("/api") { "v3/" } else { "" };
-        let path = format!("{root}app/installations/{}/access_tokens", config.installation);
-        Ok(Self { id: config.id.clone(), path, signer: signer(key)?, session })
+    pub(super) fn set_key(&self, key: &Secret) -> Result<()> {
+        *lock(&self.signer) = Some(signer(key)?);
+        Ok(())
     }
 
     /// A new token.
@@ -88,7 +97,9 @@ impl App {
         let claims = Claims { iat: now.plus(-BACKDATED).as_seconds(), exp: now.plus(LIFE).as_seconds(), iss: &self.id };
         let text = serde_json::to_vec(&claims).map_err(|error| unsigned().caused_by(error))?;
         let mut jwt = format!("{}.{}", BASE64.encode(r#"{"alg":"RS256","typ":"JWT"}"#), BASE64.encode(text));
-        let signature = self.signer.sign(jwt.as_bytes()).map_err(|error| unsigned().caused_by(error))?;
+        let signer = lock(&self.signer);
+        let signer = signer.as_ref().ok_or_else(unsigned)?;
+        let signature = signer.sign(jwt.as_bytes()).map_err(|error| unsigned().caused_by(error))?;
         jwt.push('.');
         jwt.push_str(&BASE64.encode(signature));
         Ok(jwt)
@@ -130,7 +141,9 @@ mod tests {
 
     fn app(url: &str, key: &str) -> Result<App> {
         let session = Session::new(SessionConfig::new(url, Auth::None, BUCKETS, GitHubDialect::default())).unwrap();
-        App::new(&AppConfig { id: "12345".into(), installation: 678 }, url, &Secret::new(key), session)
+        let app = App::new(&AppSettings { id: "12345".into(), installation: 678 }, url, session);
+        app.set_key(&Secret::new(key))?;
+        Ok(app)
     }
 
     #[test]

@@ -1,35 +1,35 @@
-//! `contextcore check` for a GitHub source: what a sync would do, said to people.
+//! `contextcore check` for a GitHub source: what a sync would do.
 
 use contextcore_core::ingest::connector::CheckReport;
 
 use super::mapping::{self, UNMAPPED, UNMAPPED_FIRST};
 use super::reference::Project;
-use super::{GitHub, Live};
+use super::session::{GitHub, SiteContext};
 
-/// Describes what `begin` found.
-pub(super) fn report(github: &GitHub, live: &Live) -> CheckReport {
-    let projects = &live.reference.projects;
+/// Describes what opening the source found.
+pub(super) fn report(github: &GitHub, context: &SiteContext) -> CheckReport {
+    let projects = &context.reference.projects;
     let mut warnings = Vec::new();
     for project in projects {
         warn_of(github, project, &mut warnings);
     }
     let mut shown: Vec<(String, String)> =
         projects.iter().map(|project| (project.name.to_string(), project.title.to_string())).collect();
-    shown.extend(live.repositories.iter().map(|repository| (repository.name.to_string(), "repository".to_owned())));
+    shown.extend(context.repositories.iter().map(|repository| (repository.name.to_string(), "repository".to_owned())));
     let fields = projects.iter().flat_map(|project| {
         project.fields.all().map(|(meaning, field)| {
             (meaning.to_owned(), field.id.to_string(), format!("{} of {}", field.name, project.name))
         })
     });
     CheckReport {
-        identity: live.reference.login.clone(),
+        identity: context.reference.login.clone(),
         product: product(github),
         scopes: github.api.scopes(),
         projects: shown,
         fields: fields.collect(),
         statuses: projects.iter().flat_map(|project| statuses(github, project)).collect(),
         warnings,
-        problems: live.warnings.clone(),
+        problems: context.warnings.clone(),
     }
 }
 

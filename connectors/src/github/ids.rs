@@ -5,7 +5,8 @@ use contextcore_core::{Error, ErrorKind, Result, Retry};
 use serde::{Deserialize, Serialize};
 
 use super::api::Sizes;
-use super::{GitHub, Live, items, repositories};
+use super::session::{GitHub, SiteContext};
+use super::{items, repositories};
 
 /// Where a pass stands. A finished pass leaves none.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -21,7 +22,7 @@ struct Position {
 ///
 /// # Errors
 /// As the session's; a project that is not there any more ends the pass, since silence about it would mean deletion.
-pub(super) async fn poll(github: &GitHub, live: &Live, cursor: Option<&Cursor>) -> Result<Page> {
+pub(super) async fn poll(github: &GitHub, live: &SiteContext, cursor: Option<&Cursor>) -> Result<Page> {
     let kept = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok());
     let mut position = kept.unwrap_or_default();
     if let Some(left) = github.api.low_for() {

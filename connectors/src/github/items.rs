@@ -19,8 +19,8 @@ use tracing::{info, warn};
 
 use super::api::{self, Answer, Api, Fate, ItemsPage, Kind, List, Sizes};
 use super::marks::{Mark, Marks, Short};
+use super::session::{CONVERTED, GitHub, ITEMS, MOMENT, SiteContext};
 use super::wire::{PageInfo, RecordText, RepositoryName as NameWithOwner, Rows};
-use super::{CONVERTED, GitHub, ITEMS, Live, MOMENT};
 
 /// Changed items of one page of records.
 const BATCH: usize = 100;
@@ -355,7 +355,7 @@ struct Poll<'a> {
 ///
 /// # Errors
 /// As the session's; [`ErrorKind::NotFound`] when a project vanishes under our hands.
-pub(super) async fn poll(github: &GitHub, live: &Live, cursor: Option<&Cursor>) -> Result<Page> {
+pub(super) async fn poll(github: &GitHub, live: &SiteContext, cursor: Option<&Cursor>) -> Result<Page> {
     let order: Vec<&str> = live.reference.projects.iter().map(|project| &*project.id).collect();
     let mut position = Position::of(cursor);
     let lost: Vec<&str> = live.reference.lost.iter().map(|project| &*project.id).collect();

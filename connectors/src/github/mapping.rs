@@ -6,7 +6,7 @@
 use contextcore_core::model::{Status, TaskType};
 
 use crate::vocabulary::{BACKLOG, REVIEW, gives_up};
-pub(super) use crate::vocabulary::{BLOCKED, priority, says};
+pub(super) use crate::vocabulary::{priority, says};
 
 use super::reference::Project;
 use super::settings::Settings;

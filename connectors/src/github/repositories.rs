@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use tracing::info;
 
 use super::api::{self, Api, Fate, Kind, Sizes};
+use super::items;
+use super::session::{GitHub, MOMENT, Members, REPOSITORIES, SiteContext};
 use super::settings::RepositoryName;
-use super::wire::Rows;
-use super::{GitHub, Live, MOMENT, Members, REPOSITORIES, items};
+use super::wire::{RepositoryActivity, Rows};
 
 /// How far before the watermark a sweep begins: GitHub's own replicas lag behind each other.
 const OVERLAP: i64 = 2 * contextcore_core::model::time::MINUTE;
@@ -22,42 +23,6 @@ const OVERLAP: i64 = 2 * contextcore_core::model::time::MINUTE;
 const SWEEPS: usize = 40;
 /// Changed issues of one page of records.
 const BATCH: usize = 100;
-
-/// A repository and when something last happened in it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Pulse {
-    #[serde(default)]
-    pub(super) pushed_at: Option<Millis>,
-    #[serde(default)]
-    issues: Rows<Changed>,
-    #[serde(default)]
-    pull_requests: Rows<Changed>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Changed {
-    #[serde(default)]
-    updated_at: Option<Millis>,
-}
-
-impl Pulse {
-    /// When an issue changed last.
-    fn issues(&self) -> Option<Millis> {
-        self.issues.iter().find_map(|issue| issue.updated_at)
-    }
-
-    /// How many of its issues are in none of our projects.
-    fn outside(&self, inside: usize) -> Option<u64> {
-        self.issues.total_count.map(|all| all.saturating_sub(inside as u64))
-    }
-
-    /// When a pull request changed last.
-    pub(super) fn pull_requests(&self) -> Option<Millis> {
-        self.pull_requests.iter().find_map(|pull| pull.updated_at)
-    }
-}
 
 /// An issue as the sweep sees it.
 #[derive(Debug, Clone, Deserialize)]
@@ -105,7 +70,7 @@ struct Sweep {
 
 impl Ledger {
     /// Whether there is anything to ask for.
-    fn is_due(&self, pulse: &Pulse) -> bool {
+    fn is_due(&self, pulse: &RepositoryActivity) -> bool {
         let news = |last: Millis| self.watermark.is_none_or(|watermark| last > watermark);
         self.sweep.is_some() || pulse.issues().is_some_and(news)
     }
@@ -136,7 +101,7 @@ impl Ledger {
 ///
 /// # Errors
 /// As the session's.
-pub(super) async fn poll(github: &GitHub, live: &Live, cursor: Option<&Cursor>, now: Millis) -> Result<Page> {
+pub(super) async fn poll(github: &GitHub, live: &SiteContext, cursor: Option<&Cursor>, now: Millis) -> Result<Page> {
     let kept = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok());
     let mut position = kept.unwrap_or_default();
     let members = github.members(live)?;
@@ -153,7 +118,7 @@ pub(super) async fn poll(github: &GitHub, live: &Live, cursor: Option<&Cursor>, 
         let mut ledger = position.repositories.remove(&name).unwrap_or_default();
         ledger.away.extend(members.issues.get(&name).into_iter().flatten().cloned());
         welcome(github, &mut ledger, &mut position.sizes, &members, &mut page).await?;
-        if !page.more && ledger.is_due(&repository.pulse) {
+        if !page.more && ledger.is_due(&repository.activity) {
             let sizes = &mut position.sizes;
             page.more = read(github, &repository.name, &mut ledger, sizes, &members, now, &mut page).await?;
         }
@@ -168,12 +133,12 @@ pub(super) async fn poll(github: &GitHub, live: &Live, cursor: Option<&Cursor>, 
 
 /// How many tasks GitHub counts: in our projects, and of our repositories those outside. What is out of sight nobody counts, and
 /// we hold it, so then there is no saying.
-fn tasks(live: &Live, members: &Members) -> Option<u64> {
+fn tasks(live: &SiteContext, members: &Members) -> Option<u64> {
     if live.repositories.is_empty() || !live.lost().is_empty() {
         return None;
     }
     let inside = |name: &RepositoryName| members.issues.get(&name.to_string()).map_or(0, BTreeSet::len);
-    let outside = live.repositories.iter().map(|repository| repository.pulse.outside(inside(&repository.name)));
+    let outside = live.repositories.iter().map(|repository| repository.activity.outside(inside(&repository.name)));
     outside.sum::<Option<u64>>()?.checked_add(members.tasks?)
 }
 

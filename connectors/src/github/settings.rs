@@ -1,18 +1,121 @@
-//! The settings of a GitHub source, checked: what [`SourceConfig`] says, in the form the connector asks for.
+//! The settings of a GitHub source: the keys that only GitHub has, and all settings in the form the connector uses.
 
-use contextcore_core::config::Resolve;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use contextcore_core::config::{AppConfig, CommentPrivacy, Privacy, SourceConfig};
+use contextcore_core::config::kind::{self, KeyProblems, KindSettings};
+use contextcore_core::config::{CommentPrivacy, Privacy, SecretRef, SourceConfig};
 use contextcore_core::model::{Status, TaskType};
-use contextcore_core::{Error, ErrorKind, Result, Secret};
+use contextcore_core::{Error, ErrorKind, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::mapping;
+use crate::credential::{Credential, require_known_fields, require_token};
+use crate::vocabulary;
 
 /// The names that `fields` may have.
 const FIELDS: [&str; 6] = ["status", "estimate", "iteration", "priority", "type", "due"];
+
+/// The keys that only GitHub sources have.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "GithubKeys", extend("required" = ["auth"]))]
+pub(super) struct GithubKeys {
+    /// The credential: a token, or an App.
+    auth: GithubAuth,
+    /// Repositories to read besides projects, each OWNER/NAME.
+    repositories: Vec<String>,
+}
+
+/// The credential of a GitHub source.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct GithubAuth {
+    /// The token.
+    token: Option<SecretRef>,
+    /// An App that mints its own tokens, in place of a token.
+    app: Option<App>,
+}
+
+/// An App and where it is installed.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["id", "installation", "private_key"]))]
+struct App {
+    /// The App's id, or its client id.
+    #[schemars(required)]
+    id: Option<AppId>,
+    /// The number of the installation whose projects are read.
+    #[schemars(required)]
+    installation: Option<u32>,
+    /// The App's private key in PEM form.
+    #[schemars(required)]
+    private_key: Option<SecretRef>,
+}
+
+/// The id of an App: a number, or the text of a client id.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum AppId {
+    /// The number.
+    Number(u32),
+    /// The client id.
+    Text(String),
+}
+
+impl KindSettings for GithubKeys {
+    fn check(&self, source: &SourceConfig, problems: &mut KeyProblems<'_>) {
+        match &self.auth {
+            GithubAuth { token: Some(_), app: Some(_) } => {
+                problems.add("auth", "has both `token` and `app`: keep one of them");
+            }
+            GithubAuth { app: Some(app), .. } => app.check(problems),
+            GithubAuth { token, app: None } => require_token(token.as_ref(), problems),
+        }
+        for (index, text) in source.projects.iter().enumerate() {
+            if let Err(message) = ProjectName::parse(text) {
+                problems.add(&format!("projects[{index}]"), message);
+            }
+        }
+        for (index, text) in self.repositories.iter().enumerate() {
+            if let Err(message) = RepositoryName::parse(text) {
+                problems.add(&format!("repositories[{index}]"), message);
+            }
+        }
+        require_known_fields(source.fields.keys(), &FIELDS, problems);
+    }
+
+    fn extra_scopes(&self) -> Vec<String> {
+        self.repositories.clone()
+    }
+}
+
+impl App {
+    fn check(&self, problems: &mut KeyProblems<'_>) {
+        let has_id = self.id.as_ref().is_some_and(|id| !matches!(id, AppId::Text(text) if text.trim().is_empty()));
+        let missing = [
+            ("id", has_id, "is missing: add `id: NUMBER`"),
+            (
+                "installation",
+                self.installation.is_some(),
+                "is missing: add `installation: NUMBER`, the end of the installation's address",
+            ),
+            ("private_key", self.private_key.is_some(), "is missing: add `private_key: {file: PATH}`, or {env: NAME}"),
+        ];
+        for (key, _, message) in missing.into_iter().filter(|(_, there, _)| !there) {
+            problems.add(&format!("auth.app.{key}"), message);
+        }
+    }
+}
+
+/// An App that mints its own short-lived tokens, and where it is installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AppSettings {
+    /// The App's id or client id; never empty.
+    pub(super) id: String,
+    /// The installation whose projects are read.
+    pub(super) installation: u32,
+}
 
 /// A project as the configuration names it: `OWNER/NUMBER`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,10 +133,12 @@ impl std::fmt::Display for ProjectName {
 }
 
 impl ProjectName {
-    fn parse(text: &str) -> Option<Self> {
-        let (owner, number) = text.trim().split_once('/')?;
-        let number = number.parse().ok().filter(|number| *number > 0 && !owner.is_empty())?;
-        Some(Self { owner: owner.to_owned(), number })
+    fn parse(text: &str) -> Result<Self, String> {
+        let parts = text.trim().split_once('/').filter(|(owner, _)| !owner.is_empty());
+        let number = parts.and_then(|(owner, number)| Some((owner, number.parse().ok().filter(|number| *number > 0)?)));
+        let (owner, number) = number
+            .ok_or_else(|| format!("`{text}` is not OWNER/NUMBER, as in github.com/orgs/OWNER/projects/NUMBER"))?;
+        Ok(Self { owner: owner.to_owned(), number })
     }
 }
 
@@ -53,10 +158,11 @@ impl std::fmt::Display for RepositoryName {
 }
 
 impl RepositoryName {
-    fn parse(text: &str) -> Option<Self> {
-        let (owner, name) = text.trim().split_once('/')?;
-        let good = !owner.is_empty() && !name.is_empty() && !name.contains('/');
-        good.then(|| Self { owner: owner.to_owned(), name: name.to_owned() })
+    fn parse(text: &str) -> Result<Self, String> {
+        let parts = text.trim().split_once('/');
+        let good = parts.filter(|(owner, name)| !owner.is_empty() && !name.is_empty() && !name.contains('/'));
+        let (owner, name) = good.ok_or_else(|| format!("`{text}` is not OWNER/NAME"))?;
+        Ok(Self { owner: owner.to_owned(), name: name.to_owned() })
     }
 }
 
@@ -67,10 +173,8 @@ pub(super) struct Settings {
     pub(super) source: String,
     /// Where GitHub's API answers, without a trailing slash: `https://api.github.com`, or `https://HOST/api`.
     pub(super) url: String,
-    /// The token, or the App's private key.
-    pub(super) token: Secret,
-    /// The App that mints tokens with the key.
-    pub(super) app: Option<AppConfig>,
+    /// The App whose private key the credential is; `None`: it is a token.
+    pub(super) app: Option<AppSettings>,
     /// A private CA to trust besides the usual ones.
     pub(super) tls_ca_file: Option<PathBuf>,
     /// Projects, in the order that decides where an issue belongs that is in several; empty with no repositories either
@@ -88,47 +192,45 @@ pub(super) struct Settings {
     statuses: BTreeMap<String, Status>,
     /// Configured types by name in lower case.
     types: BTreeMap<String, TaskType>,
-    /// What is asked for and kept of comments.
+    /// How much of comments is read and stored.
     pub(super) comments: CommentPrivacy,
 }
 
 impl Settings {
-    /// Checks the settings and reads the credential.
+    /// The settings, and the credential, which is not read yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for a project or repository that is not written as such, for an unknown name in `fields`, for an
-    /// e-mail address, and when the credential cannot be read.
-    pub(super) fn new(config: &SourceConfig, privacy: &Privacy) -> Result<Self> {
+    /// [`ErrorKind::Config`] for a configuration that was not checked.
+    pub(super) fn new(config: &SourceConfig, privacy: &Privacy) -> Result<(Self, Credential)> {
         let wrong = |text: String| Error::new(ErrorKind::Config, text).with("source", &config.name);
-        if let Some(unknown) = config.fields.keys().find(|name| !FIELDS.contains(&name.as_str())) {
-            return Err(wrong(format!("fields: `{unknown}` is none of {}", FIELDS.join(", "))));
-        }
-        if config.email.is_some() {
-            return Err(wrong("auth.email: a GitHub token stands alone, take the address out".into()));
-        }
-        let project = |text: &String| {
-            ProjectName::parse(text).ok_or_else(|| {
-                wrong(format!("projects: `{text}` is not OWNER/NUMBER, as in github.com/orgs/OWNER/projects/NUMBER"))
-            })
-        };
-        let repository = |text: &String| {
-            RepositoryName::parse(text).ok_or_else(|| wrong(format!("repositories: `{text}` is not OWNER/NAME")))
-        };
-        Ok(Self {
+        let GithubKeys { auth, repositories } = kind::settings(config)?;
+        let (secret, app) = auth.app.map_or((auth.token, None), |app| (app.private_key, app.id.zip(app.installation)));
+        let app = app.map(|(id, installation)| match id {
+            AppId::Number(number) => AppSettings { id: number.to_string(), installation },
+            AppId::Text(id) => AppSettings { id, installation },
+        });
+        let settings = Self {
             source: config.name.clone(),
             url: config.url.trim_end_matches('/').to_owned(),
-            token: config.token.resolve()?,
-            app: config.app.clone(),
+            app,
             tls_ca_file: config.tls_ca_file.clone(),
-            projects: config.projects.iter().map(project).collect::<Result<_>>()?,
-            repositories: config.repositories.iter().map(repository).collect::<Result<_>>()?,
+            projects: config
+                .projects
+                .iter()
+                .map(|text| ProjectName::parse(text).map_err(wrong))
+                .collect::<Result<_>>()?,
+            repositories: repositories
+                .iter()
+                .map(|text| RepositoryName::parse(text).map_err(wrong))
+                .collect::<Result<_>>()?,
             fields: config.fields.clone(),
             blocked_statuses: config.blocked.statuses.clone(),
             blocked_labels: config.blocked.labels.as_deref().map(lower),
             statuses: config.statuses.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
             types: config.types.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
             comments: privacy.comments,
-        })
+        };
+        Ok((settings, Credential::of(secret, &config.name)?))
     }
 
     /// The configured name of one of our fields.
@@ -136,12 +238,12 @@ impl Settings {
         self.fields.get(name).map(String::as_str)
     }
 
-    /// What the configuration says of a status.
+    /// The configured status for one of the tool's.
     pub(super) fn status(&self, name: &str) -> Option<Status> {
         if self.statuses.is_empty() { None } else { self.statuses.get(&name.to_lowercase()).copied() }
     }
 
-    /// What the configuration says of a type, which may be an issue type, a label or a value of the type field.
+    /// The configured type for one of the tool's, which may be an issue type, a label or a value of the type field.
     pub(super) fn task_type(&self, name: &str) -> Option<TaskType> {
         if self.types.is_empty() { None } else { self.types.get(&name.to_lowercase()).copied() }
     }
@@ -150,7 +252,7 @@ impl Settings {
     pub(super) fn means_blocked(&self, name: &str) -> bool {
         match &self.blocked_statuses {
             Some(names) => names.iter().any(|blocked| blocked.eq_ignore_ascii_case(name.trim())),
-            None => mapping::says(name, &mapping::BLOCKED),
+            None => vocabulary::says(name, &vocabulary::BLOCKED),
         }
     }
 
@@ -158,7 +260,7 @@ impl Settings {
     pub(super) fn blocking_label<'a>(&self, labels: impl IntoIterator<Item = &'a String>) -> Option<&'a str> {
         let means = |label: &&String| match &self.blocked_labels {
             Some(names) => names.contains(&label.to_lowercase()),
-            None => mapping::says(label, &mapping::BLOCKED),
+            None => vocabulary::says(label, &vocabulary::BLOCKED),
         };
         labels.into_iter().find(means).map(String::as_str)
     }
@@ -172,12 +274,11 @@ fn lower(words: &[String]) -> Vec<String> {
 pub(super) mod tests {
     use super::*;
 
-    /// Settings of a source without any wishes.
+    /// Settings of a source with defaults.
     pub(in super::super) fn plain() -> Settings {
         Settings {
             source: "acme-github".into(),
             url: "https://api.github.com".into(),
-            token: Secret::new("token"),
             app: None,
             tls_ca_file: None,
             projects: vec![ProjectName { owner: "acme".into(), number: 1 }],
@@ -210,13 +311,13 @@ pub(super) mod tests {
 
     #[test]
     fn names_are_read_or_refused() {
-        let number = |text: &str| ProjectName::parse(text).map(|name| (name.owner, name.number));
+        let number = |text: &str| ProjectName::parse(text).ok().map(|name| (name.owner, name.number));
         assert_eq!(number("acme/12"), Some(("acme".into(), 12)));
         for text in ["acme", "acme/x", "/3", "acme/0", "acme/1/2", ""] {
             assert_eq!(number(text), None, "{text}");
         }
-        assert_eq!(RepositoryName::parse("acme/web").map(|name| name.to_string()).as_deref(), Some("acme/web"));
-        assert!(RepositoryName::parse("acme/web/x").is_none() && RepositoryName::parse("web").is_none());
+        assert_eq!(RepositoryName::parse("acme/web").map(|name| name.to_string()).as_deref(), Ok("acme/web"));
+        assert!(RepositoryName::parse("acme/web/x").is_err() && RepositoryName::parse("web").is_err());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::marks::Short;
 use super::reference::Iteration;
-use super::{Live, SPRINTS};
+use super::session::{SPRINTS, SiteContext};
 
 /// An iteration as a record.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ struct Position {
 ///
 /// # Errors
 /// [`ErrorKind::Internal`] when a record cannot be written.
-pub(super) fn poll(live: &Live, cursor: Option<&Cursor>, run: &Run) -> Result<Page> {
+pub(super) fn poll(live: &SiteContext, cursor: Option<&Cursor>, run: &Run) -> Result<Page> {
     let told = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok()).unwrap_or_default();
     let mut records = live.reference.projects.iter().flat_map(|project| {
         project.iterations.iter().map(|(id, iteration)| Record {

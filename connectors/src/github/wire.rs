@@ -417,3 +417,39 @@ fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Box<
         _ => None,
     })
 }
+
+/// A repository and when something last happened in it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RepositoryActivity {
+    #[serde(default)]
+    pub(super) pushed_at: Option<Millis>,
+    #[serde(default)]
+    issues: Rows<Changed>,
+    #[serde(default)]
+    pull_requests: Rows<Changed>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Changed {
+    #[serde(default)]
+    updated_at: Option<Millis>,
+}
+
+impl RepositoryActivity {
+    /// When an issue changed last.
+    pub(super) fn issues(&self) -> Option<Millis> {
+        self.issues.iter().find_map(|issue| issue.updated_at)
+    }
+
+    /// How many of its issues are in none of our projects.
+    pub(super) fn outside(&self, inside: usize) -> Option<u64> {
+        self.issues.total_count.map(|all| all.saturating_sub(inside as u64))
+    }
+
+    /// When a pull request changed last.
+    pub(super) fn pull_requests(&self) -> Option<Millis> {
+        self.pull_requests.iter().find_map(|pull| pull.updated_at)
+    }
+}

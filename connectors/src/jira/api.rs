@@ -205,13 +205,14 @@ pub(super) struct ProjectAnswer {
 impl Api {
     /// Sends nothing yet.
     pub(super) fn new(settings: &Settings) -> Result<Self> {
-        let auth = match &settings.email {
-            Some(user) => Auth::Basic { user: user.clone(), password: settings.token.clone() },
-            None => Auth::Bearer(settings.token.clone()),
-        };
-        let mut config = SessionConfig::new(&settings.url, auth, BUCKETS, JiraDialect);
+        let mut config = SessionConfig::new(&settings.url, Auth::None, BUCKETS, JiraDialect);
         config.tls_ca_file.clone_from(&settings.tls_ca_file);
         Ok(Self { session: Session::new(config)? })
+    }
+
+    /// Sends this credential from now on.
+    pub(super) fn authorize(&self, auth: &Auth) -> Result<()> {
+        self.session.authorize(auth)
     }
 
     pub(super) fn stats(&self) -> Stats {

@@ -1,31 +1,31 @@
-//! `contextcore check` for a Jira source: what a sync would do, said to people.
+//! `contextcore check` for a Jira source: what a sync would do.
 
 use contextcore_core::ingest::connector::CheckReport;
 use contextcore_core::{Error, ErrorKind, Result};
 
 use super::api::{self, Site};
 use super::reference::{Field, NOT_HERE};
-use super::{Jira, Live};
+use super::session::{Jira, SiteContext};
 
-/// Describes what `begin` found, and asks for the projects.
+/// Describes what opening the site found, and asks for the projects.
 ///
 /// # Errors
 /// [`ErrorKind::Rejected`] when none of the configured projects can be seen; else as the session's.
-pub(super) async fn report(jira: &Jira, live: &Live) -> Result<CheckReport> {
+pub(super) async fn report(jira: &Jira, context: &SiteContext) -> Result<CheckReport> {
     let (mut warnings, mut problems) = (Vec::new(), Vec::new());
-    let projects = projects(jira, live.site, &mut problems).await?;
+    let projects = projects(jira, context.site, &mut problems).await?;
     if projects.is_empty() {
         warnings.push("the token sees no project: give its account the permission to browse one".to_owned());
     }
-    boards(jira, live, &mut warnings).await?;
-    fields(live, &mut warnings, &mut problems);
+    boards(jira, context, &mut warnings).await?;
+    fields(context, &mut warnings, &mut problems);
     Ok(CheckReport {
-        identity: live.account.shown.clone(),
-        product: live.reference.product.clone(),
+        identity: context.account.shown.clone(),
+        product: context.reference.product.clone(),
         scopes: Vec::new(),
         projects,
-        fields: found_fields(live),
-        statuses: statuses(live),
+        fields: found_fields(context),
+        statuses: statuses(context),
         warnings,
         problems,
     })
@@ -52,8 +52,8 @@ async fn projects(jira: &Jira, site: Site, problems: &mut Vec<String>) -> Result
 }
 
 /// Asks every board once, since only asking tells whether its sprints can be read.
-async fn boards(jira: &Jira, live: &Live, warnings: &mut Vec<String>) -> Result<()> {
-    for (id, board) in live.reference.boards.iter().filter(|(_, board)| board.may_have_sprints()) {
+async fn boards(jira: &Jira, context: &SiteContext, warnings: &mut Vec<String>) -> Result<()> {
+    for (id, board) in context.reference.boards.iter().filter(|(_, board)| board.may_have_sprints()) {
         match jira.api.sprints(*id, Some("active")).await {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::Rejected && &*board.kind == "simple" => {}
@@ -64,14 +64,14 @@ async fn boards(jira: &Jira, live: &Live, warnings: &mut Vec<String>) -> Result<
             Err(error) => return Err(error),
         }
     }
-    if live.reference.boards.is_empty() {
+    if context.reference.boards.is_empty() {
         warnings.push("no board of these projects can be seen: sprints are known from issues only".to_owned());
     }
     Ok(())
 }
 
-fn fields(live: &Live, warnings: &mut Vec<String>, problems: &mut Vec<String>) {
-    let fields = &live.reference.fields;
+fn fields(context: &SiteContext, warnings: &mut Vec<String>, problems: &mut Vec<String>) {
+    let fields = &context.reference.fields;
     if fields.points.is_empty() {
         let text = "no story points field was found, the original estimate counts instead, in hours: \
                     set fields.story_points to the field's id";
@@ -86,17 +86,17 @@ fn fields(live: &Live, warnings: &mut Vec<String>, problems: &mut Vec<String>) {
     );
 }
 
-fn found_fields(live: &Live) -> Vec<(String, String, String)> {
+fn found_fields(context: &SiteContext) -> Vec<(String, String, String)> {
     let shown = |(meaning, field): (&str, &Field)| {
         (meaning.to_owned(), field.id.to_string(), format!("{} ({})", field.name, field.why))
     };
-    live.reference.fields.all().map(shown).collect()
+    context.reference.fields.all().map(shown).collect()
 }
 
-fn statuses(live: &Live) -> Vec<(String, String, String)> {
-    let known = live.reference.statuses.iter();
+fn statuses(context: &SiteContext) -> Vec<(String, String, String)> {
+    let known = context.reference.statuses.iter();
     let mapped = known.filter_map(|(id, status)| {
-        let mapped = live.mapping.status_by_id(id)?;
+        let mapped = context.mapping.status_by_id(id)?;
         Some((format!("{} ({id})", status.name), mapped.status.to_string(), mapped.why.clone()))
     });
     mapped.collect()

@@ -8,15 +8,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use contextcore_core::ingest::connector::RawRecord;
-use contextcore_core::model::SmolStr;
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use tracing::warn;
 
 use super::api::{self, Api, Changelog, Inline, Outline, Site};
 use super::reference::Reference;
+use super::session::{ISSUES, Mentions, SiteContext};
 use super::settings::Settings;
-use super::wire::{Comments, History, Issue, IssueRef, Item};
-use super::{ISSUES, Live, walk};
+use super::walk;
+use super::wire::{Comments, History, Issue, IssueRef};
 
 /// Keys that one search asks for.
 const KEYS_PER_CALL: usize = 100;
@@ -66,28 +66,6 @@ pub(super) struct Batch {
     rows: Vec<Row>,
     places: HashMap<Box<str>, usize>,
     mentions: Mentions,
-}
-
-/// Statuses and types that histories name: ids, and their names as of then.
-#[derive(Debug, Default)]
-pub(super) struct Mentions {
-    pub(super) statuses: BTreeMap<SmolStr, SmolStr>,
-    pub(super) types: BTreeMap<SmolStr, SmolStr>,
-}
-
-impl Mentions {
-    fn note(&mut self, item: &Item) {
-        let named = match item.field_id.as_deref().unwrap_or(&item.field) {
-            "status" => &mut self.statuses,
-            "issuetype" => &mut self.types,
-            _ => return,
-        };
-        for (id, name) in [(&item.from, &item.from_string), (&item.to, &item.to_string)] {
-            if let Some(id) = id.as_ref().filter(|id| !named.contains_key(*id)) {
-                named.insert(id.clone(), name.clone().unwrap_or_default());
-            }
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -192,7 +170,7 @@ fn unwritable(error: serde_json::Error) -> Error {
 pub(super) struct Completer<'a> {
     pub(super) api: &'a Api,
     pub(super) settings: &'a Settings,
-    pub(super) live: &'a Live,
+    pub(super) live: &'a SiteContext,
     /// The bulk call was refused once; it will not be asked again.
     pub(super) no_bulk: &'a AtomicBool,
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::api::{Found, Outline, Site};
+use super::session::{Jira, SiteContext};
 use super::walk::{self, Order, Walk, Wish};
-use super::{Jira, Live};
 
 /// Rows wished for: Cloud gives so many when only ids are asked for.
 const ROWS: u64 = 5_000;
@@ -35,7 +35,7 @@ struct Pass {
 /// # Errors
 /// As the session's; [`ErrorKind::Protocol`] for a search that goes in circles; [`ErrorKind::Rejected`] when none of the
 /// configured projects exists.
-pub(super) async fn poll(jira: &Jira, live: &Live, cursor: Option<&Cursor>) -> Result<Page> {
+pub(super) async fn poll(jira: &Jira, live: &SiteContext, cursor: Option<&Cursor>) -> Result<Page> {
     let kept = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok());
     let kept = kept.and_then(|position| position.pass).filter(|pass| pass.projects == jira.settings.projects);
     let mut pass = match kept {
@@ -59,7 +59,7 @@ pub(super) async fn poll(jira: &Jira, live: &Live, cursor: Option<&Cursor>) -> R
 }
 
 /// A new pass, with Jira's own count where it will give one.
-async fn begin(jira: &Jira, live: &Live) -> Pass {
+async fn begin(jira: &Jira, live: &SiteContext) -> Pass {
     let projects = jira.settings.projects.clone();
     let walk = Walk::new(Order::All, projects.clone(), None);
     let total = match live.site {
@@ -69,7 +69,7 @@ async fn begin(jira: &Jira, live: &Live) -> Pass {
     Pass { projects, walk, total }
 }
 
-async fn ask(jira: &Jira, live: &Live, pass: &mut Pass) -> Result<(Found, Vec<String>)> {
+async fn ask(jira: &Jira, live: &SiteContext, pass: &mut Pass) -> Result<(Found, Vec<String>)> {
     let rows = if live.site == Site::Cloud { ROWS } else { SERVER_ROWS };
     let mut wish = Wish::new(["id"].into(), rows);
     let mut warnings = Vec::new();

@@ -19,8 +19,9 @@ use tracing::warn;
 
 use super::api::{Found, Inline, Site};
 use super::histories::{Batch, Completer, Taken};
+use super::session::{Jira, SiteContext};
 use super::walk::{self, Order, Walk, Wish};
-use super::{Jira, Live, jql, site};
+use super::{jql, site};
 
 /// How far before the watermark a sweep begins.
 const OVERLAP: i64 = 5 * MINUTE;
@@ -118,7 +119,7 @@ impl Position {
     }
 
     /// The sweep to go on with, or a new one.
-    fn sweep(&mut self, projects: &[String], live: &Live, now: Millis) -> Sweep {
+    fn sweep(&mut self, projects: &[String], live: &SiteContext, now: Millis) -> Sweep {
         if let Some(sweep) = self.sweep.take().filter(|sweep| sweep.projects == projects) {
             return sweep;
         }
@@ -141,7 +142,7 @@ impl Position {
     }
 
     /// The minute a sweep begins with, as JQL reads it; none at first.
-    fn since(&self, live: &Live, now: Millis) -> Option<String> {
+    fn since(&self, live: &SiteContext, now: Millis) -> Option<String> {
         let overlap = if self.is_wide(now) { WIDE_OVERLAP } else { OVERLAP };
         Some(jql::minute(self.watermark?.plus(-overlap), live.zone()))
     }
@@ -184,7 +185,7 @@ fn remember(sights: &mut Sights, watermark: Option<Millis>) {
 /// One poll of the stream.
 struct Poll<'a> {
     jira: &'a Jira,
-    live: &'a Live,
+    live: &'a SiteContext,
     /// Where the stream stood before.
     position: &'a Position,
     now: Millis,
@@ -201,7 +202,7 @@ struct Poll<'a> {
 /// # Errors
 /// As the session's; [`ErrorKind::Protocol`] for a search that goes in circles; [`ErrorKind::Rejected`] when none of the
 /// configured projects exists.
-pub(super) async fn poll(jira: &Jira, live: &Arc<Live>, cursor: Option<&Cursor>, run: &Run) -> Result<Page> {
+pub(super) async fn poll(jira: &Jira, live: &Arc<SiteContext>, cursor: Option<&Cursor>, run: &Run) -> Result<Page> {
     let mut position = Position::of(cursor);
     let sweep = position.sweep(&jira.settings.projects, live, run.now);
     let known = position.recent.iter().chain(&sweep.fresh).cloned().collect();
@@ -224,7 +225,7 @@ pub(super) async fn poll(jira: &Jira, live: &Arc<Live>, cursor: Option<&Cursor>,
     }
     let Poll { sweep, batch, inline, warnings, .. } = poll;
     let live = jira.explain(live, batch.issues()).await?;
-    let completer = Completer { api: &jira.api, settings: &jira.settings, live: &live, no_bulk: &jira.no_bulk };
+    let completer = Completer { api: &jira.api, settings: &jira.settings, live: &live, no_bulk: jira.no_bulk() };
     let (records, mentions) = completer.complete(batch, inline).await?;
     jira.explain_past(&live, &mentions, &mut position.unlisted, run).await?;
     let total = sweep.total;
@@ -339,7 +340,7 @@ impl Poll<'_> {
 }
 
 /// The fields to ask for.
-fn wished<'a>(jira: &Jira, live: &'a Live) -> BTreeSet<&'a str> {
+fn wished<'a>(jira: &Jira, live: &'a SiteContext) -> BTreeSet<&'a str> {
     let comment = jira.settings.comments.is_told().then_some("comment");
     FIELDS.into_iter().chain(comment).chain(live.reference.custom_fields()).collect()
 }

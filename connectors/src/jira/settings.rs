@@ -1,17 +1,49 @@
-//! The settings of a Jira source, checked: what [`SourceConfig`] says, in the form the connector asks for.
+//! The settings of a Jira source: the keys that only Jira has, and all settings in the form the connector uses.
 
-use contextcore_core::config::Resolve;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use contextcore_core::config::{CommentPrivacy, Privacy, SourceConfig};
+use contextcore_core::config::kind::{self, KeyProblems, KindSettings};
+use contextcore_core::config::{CommentPrivacy, Privacy, SecretRef, SourceConfig};
+use contextcore_core::http::Auth;
 use contextcore_core::model::{SmolStr, Status, TaskType};
-use contextcore_core::{Error, ErrorKind, Result, Secret};
+use contextcore_core::{Result, Secret};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
+use crate::credential::{Credential, require_known_fields, require_token};
 use crate::vocabulary;
 
 /// The names that `fields` may have.
 const FIELDS: [&str; 5] = ["story_points", "sprint", "epic_link", "parent_link", "flagged"];
+
+/// The keys that only Jira sources have.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "JiraKeys", extend("required" = ["auth"]))]
+pub(super) struct JiraKeys {
+    /// The credential: for Cloud the account and its API token, for Data Center a personal access token alone.
+    auth: JiraAuth,
+}
+
+/// The credential of a Jira source.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["token"]))]
+struct JiraAuth {
+    /// The account that the API token belongs to (Cloud). Absent: the token is sent as a bearer.
+    email: Option<String>,
+    /// The token.
+    #[schemars(required)]
+    token: Option<SecretRef>,
+}
+
+impl KindSettings for JiraKeys {
+    fn check(&self, source: &SourceConfig, problems: &mut KeyProblems<'_>) {
+        require_token(self.auth.token.as_ref(), problems);
+        require_known_fields(source.fields.keys(), &FIELDS, problems);
+    }
+}
 
 /// A Jira source, ready to be used.
 #[derive(Debug, Clone)]
@@ -22,8 +54,6 @@ pub(super) struct Settings {
     pub(super) url: String,
     /// The account of an API token. With one it is Cloud; without, the token is a bearer and the site says what it is.
     pub(super) email: Option<String>,
-    /// The API token or personal access token.
-    pub(super) token: Secret,
     /// A private CA to trust besides the usual ones.
     pub(super) tls_ca_file: Option<PathBuf>,
     /// Project keys; empty means all that the token can see.
@@ -38,29 +68,21 @@ pub(super) struct Settings {
     statuses: BTreeMap<String, Status>,
     /// Configured types by id or name in lower case.
     types: BTreeMap<String, TaskType>,
-    /// What is asked for and kept of comments.
+    /// How much of comments is read and stored.
     pub(super) comments: CommentPrivacy,
 }
 
 impl Settings {
-    /// Checks the settings and reads the token.
+    /// The settings, and the credential, which is not read yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for an unknown name in `fields`, for an App, and when the token cannot be read.
-    pub(super) fn new(config: &SourceConfig, privacy: &Privacy) -> Result<Self> {
-        if let Some(unknown) = config.fields.keys().find(|name| !FIELDS.contains(&name.as_str())) {
-            let text = format!("fields: `{unknown}` is none of {}", FIELDS.join(", "));
-            return Err(Error::new(ErrorKind::Config, text).with("source", &config.name));
-        }
-        if config.app.is_some() {
-            let text = "auth.app is for github: use {email, token} for Cloud, or {token} for Data Center";
-            return Err(Error::new(ErrorKind::Config, text).with("source", &config.name));
-        }
-        Ok(Self {
+    /// [`contextcore_core::ErrorKind::Config`] for a configuration that was not checked.
+    pub(super) fn new(config: &SourceConfig, privacy: &Privacy) -> Result<(Self, Credential)> {
+        let JiraAuth { email, token } = kind::settings::<JiraKeys>(config)?.auth;
+        let settings = Self {
             source: config.name.clone(),
             url: config.url.trim_end_matches('/').to_owned(),
-            email: config.email.clone(),
-            token: config.token.resolve()?,
+            email: email.filter(|email| !email.trim().is_empty()),
             tls_ca_file: config.tls_ca_file.clone(),
             projects: config.projects.clone(),
             fields: config.fields.clone(),
@@ -69,7 +91,16 @@ impl Settings {
             statuses: config.statuses.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
             types: config.types.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
             comments: privacy.comments,
-        })
+        };
+        Ok((settings, Credential::of(token, &config.name)?))
+    }
+
+    /// How a token is sent.
+    pub(super) fn auth(&self, token: &Secret) -> Auth {
+        match &self.email {
+            Some(user) => Auth::Basic { user: user.clone(), password: token.clone() },
+            None => Auth::Bearer(token.clone()),
+        }
     }
 
     /// The configured id of one of our fields.
@@ -77,13 +108,13 @@ impl Settings {
         self.fields.get(name).map(String::as_str)
     }
 
-    /// What the configuration says of a status.
+    /// The configured status of the tool's.
     pub(super) fn status(&self, id: &str, name: &str) -> Option<Status> {
         let known = |word: &str| self.statuses.get(&word.to_lowercase()).copied();
         if self.statuses.is_empty() { None } else { known(name).or_else(|| known(id)) }
     }
 
-    /// What the configuration says of a type.
+    /// The configured type.
     pub(super) fn task_type(&self, name: &str) -> Option<TaskType> {
         if self.types.is_empty() { None } else { self.types.get(&name.to_lowercase()).copied() }
     }
@@ -118,13 +149,12 @@ fn lower(words: &[String]) -> Vec<String> {
 pub(super) mod tests {
     use super::*;
 
-    /// Settings of a Cloud source without any wishes.
+    /// Settings of a Cloud source with defaults.
     pub(in super::super) fn plain() -> Settings {
         Settings {
             source: "acme-jira".into(),
             url: "https://acme.atlassian.net".into(),
             email: Some("bot@acme.io".into()),
-            token: Secret::new("token"),
             tls_ca_file: None,
             projects: Vec::new(),
             fields: BTreeMap::new(),

@@ -11,8 +11,9 @@ use contextcore_core::ingest::connector::{Cursor, Page, RawRecord};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 
+use super::api;
+use super::session::{Jira, SPRINTS, SiteContext};
 use super::wire::{Sprint, SprintRecord};
-use super::{Jira, Live, SPRINTS, api};
 
 /// Boards of one page of records.
 const BOARDS: usize = 50;
@@ -45,7 +46,7 @@ struct Gathered {
 ///
 /// # Errors
 /// As the session's, except for boards that cannot be read: those are skipped with a warning.
-pub(super) async fn poll(jira: &Jira, live: &Live, cursor: Option<&Cursor>) -> Result<Page> {
+pub(super) async fn poll(jira: &Jira, live: &SiteContext, cursor: Option<&Cursor>) -> Result<Page> {
     let kept = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok());
     let mut position = kept.unwrap_or_default();
     position.renew(live.reference.fetched_at);
@@ -63,7 +64,7 @@ pub(super) async fn poll(jira: &Jira, live: &Live, cursor: Option<&Cursor>) -> R
 }
 
 /// Boards that may have sprints, from the one after this on.
-fn boards_after(live: &Live, after: Option<u64>) -> Vec<u64> {
+fn boards_after(live: &SiteContext, after: Option<u64>) -> Vec<u64> {
     let from = after.map_or(Bound::Unbounded, Bound::Excluded);
     let boards = live.reference.boards.range((from, Bound::Unbounded));
     boards.filter(|(_, board)| board.may_have_sprints()).map(|(id, _)| *id).collect()

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contextcore_core::http::{Session, SessionConfig, Stats, Tries};
+use contextcore_core::http::{Auth, Session, SessionConfig, Stats, Tries};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -224,10 +224,18 @@ impl Api {
     /// # Errors
     /// As [`Session::new`].
     pub(super) fn new(settings: &Settings) -> Result<Self> {
-        let mut config = SessionConfig::new(&settings.url, settings.auth(), BUCKETS, LinearDialect);
+        let mut config = SessionConfig::new(&settings.url, Auth::None, BUCKETS, LinearDialect);
         config.tls_ca_file.clone_from(&settings.tls_ca_file);
         config.in_flight = IN_FLIGHT;
         Ok(Self { session: Session::new(config)?, texts: settings.comments.has_texts() })
+    }
+
+    /// Sends this credential from now on.
+    ///
+    /// # Errors
+    /// As [`Session::authorize`].
+    pub(super) fn authorize(&self, auth: &Auth) -> Result<()> {
+        self.session.authorize(auth)
     }
 
     /// What has been done so far.

@@ -1,26 +1,27 @@
-//! `contextcore check` for a Linear source: what a sync would do, said to people.
+//! `contextcore check` for a Linear source: what a sync would do.
 
+use contextcore_core::Result;
 use contextcore_core::ingest::connector::CheckReport;
-use contextcore_core::{Error, ErrorKind, Result};
 
+use super::mapping;
 use super::reference::KnownState;
-use super::{Linear, Live, mapping};
+use super::session::{Linear, SiteContext};
 
-/// Describes what `begin` found.
+/// Describes what opening the workspace found.
 ///
 /// # Errors
-/// [`ErrorKind::Rejected`] when none of the configured teams can be seen.
-pub(super) fn report(linear: &Linear, live: &Live) -> Result<CheckReport> {
-    let (mut warnings, problems) = (Vec::new(), linear.teams_warning(live)?);
-    let projects = teams(linear, live);
+/// [`contextcore_core::ErrorKind::Rejected`] when none of the configured teams can be seen.
+pub(super) fn report(linear: &Linear, context: &SiteContext) -> Result<CheckReport> {
+    let (mut warnings, problems) = (Vec::new(), context.missing_teams()?);
+    let projects = teams(linear, context);
     if projects.is_empty() {
         warnings
             .push("the token sees no team: let it into one, or make a key that is not limited to others".to_owned());
     }
-    let statuses = statuses(linear, live, &mut warnings);
+    let statuses = statuses(linear, context, &mut warnings);
     Ok(CheckReport {
-        identity: live.shown.clone(),
-        product: format!("Linear ({})", live.reference.organization.name),
+        identity: context.shown.clone(),
+        product: format!("Linear ({})", context.reference.organization.name),
         scopes: Vec::new(),
         projects,
         fields: vec![estimates()],
@@ -30,23 +31,8 @@ pub(super) fn report(linear: &Linear, live: &Live) -> Result<CheckReport> {
     })
 }
 
-/// Says what a configuration that names unknown teams comes to.
-///
-/// # Errors
-/// [`ErrorKind::Rejected`] when no team is left.
-pub(super) fn missing_teams(live: &Live) -> Result<Vec<String>> {
-    if live.teams.is_empty() && !live.unknown_teams.is_empty() {
-        let text = "none of the configured teams exists for this token";
-        return Err(Error::new(ErrorKind::Rejected, text).with("projects", live.unknown_teams.join(", ")));
-    }
-    let warn = |team: &String| {
-        format!("team {team} does not exist or is hidden from this token: correct `projects`, or let the token into it")
-    };
-    Ok(live.unknown_teams.iter().map(warn).collect())
-}
-
-fn teams(linear: &Linear, live: &Live) -> Vec<(String, String)> {
-    let listed = live.reference.listed.iter().filter_map(|id| live.reference.teams.get(id));
+fn teams(linear: &Linear, context: &SiteContext) -> Vec<(String, String)> {
+    let listed = context.reference.listed.iter().filter_map(|id| context.reference.teams.get(id));
     let read = listed.filter(|team| linear.settings.wants(&team.key));
     let mut teams: Vec<_> = read.map(|team| (team.key.to_string(), team.name.to_string())).collect();
     teams.sort();
@@ -57,8 +43,8 @@ fn estimates() -> (String, String, String) {
     ("story_points".to_owned(), "estimate".to_owned(), "Estimate (every issue has it)".to_owned())
 }
 
-fn statuses(linear: &Linear, live: &Live, warnings: &mut Vec<String>) -> Vec<(String, String, String)> {
-    let reference = &live.reference;
+fn statuses(linear: &Linear, context: &SiteContext, warnings: &mut Vec<String>) -> Vec<(String, String, String)> {
+    let reference = &context.reference;
     let team = |state: &KnownState| state.team.as_deref().and_then(|id| reference.team_key(id)).unwrap_or("all");
     let read = reference
         .states

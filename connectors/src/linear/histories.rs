@@ -15,9 +15,9 @@ use tracing::{info, warn};
 
 use super::api::{Api, List, Rest, Told};
 use super::dialect::TOO_COMPLEX;
+use super::session::{Linear, SiteContext};
 use super::sizes::{self, Lengths, Sizes};
 use super::wire::{Act, Connection, Issue, Whole};
-use super::{Linear, Live};
 
 /// What reading some issues gave.
 #[derive(Debug, Default)]
@@ -63,7 +63,7 @@ pub(super) async fn read(linear: &Linear, ids: &[Box<str>]) -> Result<Gathered> 
         let chunk: Vec<&str> = ids[from..].iter().take(price.most().min(most)).map(|id| &**id).collect();
         match linear.api.issues(&chunk, &price).await {
             Ok(told) => {
-                gathered.take(told.data.issues.as_ref(), &told, &chunk, &mut rests, &linear.sizes);
+                gathered.take(told.data.issues.as_ref(), &told, &chunk, &mut rests, linear.learned_sizes());
                 from += chunk.len();
             }
             Err(error) if error.kind() == ErrorKind::RateLimited && !gathered.issues.is_empty() => {
@@ -73,7 +73,7 @@ pub(super) async fn read(linear: &Linear, ids: &[Box<str>]) -> Result<Gathered> 
             Err(error) => most = smaller(error, chunk.len(), |count| linear.sizes().halve(count))?,
         }
     }
-    gathered.complete(&linear.api, &linear.sizes, rests).await?;
+    gathered.complete(&linear.api, linear.learned_sizes(), rests).await?;
     Ok(gathered)
 }
 
@@ -206,7 +206,7 @@ impl Gathered {
     }
 
     /// The issues as records of this stream, those of teams that are not read left out.
-    pub(super) fn records(self, linear: &Linear, live: &Live, stream: &'static str) -> Result<Vec<RawRecord>> {
+    pub(super) fn records(self, linear: &Linear, live: &SiteContext, stream: &'static str) -> Result<Vec<RawRecord>> {
         let wanted =
             |taken: &Taken| taken.team.as_ref().is_none_or(|team| live.reference.wants(&linear.settings, team));
         let issues = self.issues.into_iter().filter(|(_, taken)| wanted(taken));

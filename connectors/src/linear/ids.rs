@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::api::{ChangedPage, PlanPage, PlanWish, Sweep, Told};
 use super::histories::{self, record};
 use super::plan::wants;
+use super::session::{IDS, Linear, SiteContext};
+use super::sizes;
 use super::wire::{PageInfo, Sight};
-use super::{IDS, Linear, Live, sizes};
 
 /// What a pass lists, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -47,7 +48,7 @@ struct Position {
 ///
 /// # Errors
 /// As the session's; an answer with errors beside its data is one too, since a list with holes would look like deletions.
-pub(super) async fn poll(linear: &Linear, live: Arc<Live>, cursor: Option<&Cursor>, run: &Run) -> Result<Page> {
+pub(super) async fn poll(linear: &Linear, live: Arc<SiteContext>, cursor: Option<&Cursor>, run: &Run) -> Result<Page> {
     // Where no configured team is left, the list of all teams would be the wrong one.
     linear.teams_warning(&live)?;
     let kept = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok());
@@ -75,7 +76,7 @@ fn blank() -> Page {
     Page { records: Vec::new(), seen: Vec::new(), cursor, more: false, total: None, warnings: Vec::new() }
 }
 
-async fn issues(linear: &Linear, live: Arc<Live>, position: &Position, run: &Run) -> Result<(Page, PageInfo)> {
+async fn issues(linear: &Linear, live: Arc<SiteContext>, position: &Position, run: &Run) -> Result<(Page, PageInfo)> {
     let sweep = Sweep {
         teams: &live.teams,
         since: None,
@@ -103,7 +104,12 @@ async fn issues(linear: &Linear, live: Arc<Live>, position: &Position, run: &Run
 }
 
 /// Projects or initiatives, each with its record.
-async fn surroundings(linear: &Linear, live: &Arc<Live>, position: &Position, run: &Run) -> Result<(Page, PageInfo)> {
+async fn surroundings(
+    linear: &Linear,
+    live: &Arc<SiteContext>,
+    position: &Position,
+    run: &Run,
+) -> Result<(Page, PageInfo)> {
     let name = if position.phase == Phase::Projects { "projects" } else { "initiatives" };
     let from = (None, position.after.clone().map(Into::into));
     let wish = PlanWish { first: sizes::PLAN, feeds: [(name, from)].into() };

@@ -16,9 +16,9 @@ use tracing::{info, warn};
 use super::api::{ChangedPage, Sweep, Told};
 use super::feed::Feed;
 use super::histories::{self, Gathered};
+use super::session::{ISSUES, Linear, SiteContext};
 use super::sizes::{self, Sizes};
 use super::wire::Connection;
-use super::{ISSUES, Linear, Live};
 
 /// Requests for ids of one page of records, for a sweep that meets hardly anything new.
 const SWEEPS: usize = 40;
@@ -101,7 +101,7 @@ impl Position {
 /// One poll of the stream.
 struct Poll<'a> {
     linear: &'a Linear,
-    live: &'a Live,
+    live: &'a SiteContext,
     now: Millis,
     position: Position,
     warnings: Vec<String>,
@@ -112,7 +112,7 @@ struct Poll<'a> {
 /// # Errors
 /// As the session's; [`ErrorKind::Protocol`] for a sweep that goes in circles; [`ErrorKind::Rejected`] when none of the
 /// configured teams exists.
-pub(super) async fn poll(linear: &Linear, live: Arc<Live>, cursor: Option<&Cursor>, run: &Run) -> Result<Page> {
+pub(super) async fn poll(linear: &Linear, live: Arc<SiteContext>, cursor: Option<&Cursor>, run: &Run) -> Result<Page> {
     let mut position = Position::of(cursor);
     linear.adopt(position.sizes.take());
     position.meet(&live.teams);

@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::api::{PlanPage, PlanWish, Told};
 use super::feed::Feed;
 use super::histories::record;
+use super::session::{Linear, PLAN, SiteContext};
 use super::wire::{Attachment, Connection, Cycle, Initiative, OneOf, Project, TeamRef};
-use super::{Linear, Live, PLAN, mapping, sizes};
+use super::{mapping, sizes};
 
 /// The resources, as the wish and the answer name them.
 const NAMES: [&str; 4] = ["cycles", "projects", "initiatives", "attachments"];
@@ -72,7 +73,7 @@ impl Position {
 ///
 /// # Errors
 /// As the session's; [`ErrorKind::Protocol`] for a list that goes in circles.
-pub(super) async fn poll(linear: &Linear, live: Arc<Live>, cursor: Option<&Cursor>, run: &Run) -> Result<Page> {
+pub(super) async fn poll(linear: &Linear, live: Arc<SiteContext>, cursor: Option<&Cursor>, run: &Run) -> Result<Page> {
     let kept = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok());
     let mut position = kept.unwrap_or_default();
     position.open(run.now);
@@ -177,7 +178,7 @@ fn rows<T>(
 /// What a page gathers.
 struct Taking<'a> {
     linear: &'a Linear,
-    live: &'a Live,
+    live: &'a SiteContext,
     news: Vec<Result<RawRecord>>,
     names: BTreeSet<String>,
 }
@@ -229,7 +230,7 @@ impl Taking<'_> {
 }
 
 /// Whether something that these teams work on is read.
-pub(super) fn wants<'t>(linear: &Linear, live: &Live, mut teams: impl Iterator<Item = &'t TeamRef>) -> bool {
+pub(super) fn wants<'t>(linear: &Linear, live: &SiteContext, mut teams: impl Iterator<Item = &'t TeamRef>) -> bool {
     let read = |team: &TeamRef| team.id.as_deref().is_some_and(|id| live.reference.wants(&linear.settings, id));
     linear.settings.teams.is_empty() || teams.any(read)
 }

@@ -1,19 +1,49 @@
-//! The settings of a Linear source, checked: what [`SourceConfig`] says, in the form the connector asks for.
+//! The settings of a Linear source: the keys that only Linear has, and all settings in the form the connector uses.
 
-use contextcore_core::config::Resolve;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use contextcore_core::config::kind::{self, KeyProblems, KindSettings};
 use contextcore_core::config::{CommentPrivacy, Privacy, SourceConfig};
 use contextcore_core::http::Auth;
 use contextcore_core::model::{SmolStr, Status, TaskType};
-use contextcore_core::{Error, ErrorKind, Result, Secret};
+use contextcore_core::{Result, Secret};
 use http::header::AUTHORIZATION;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
+use crate::credential::{Credential, TokenAuth, require_token};
 use crate::vocabulary;
 
 /// What personal API keys begin with. They go into the header as they are; anything else is an OAuth access token.
 const KEY_PREFIX: &str = "lin_api_";
+
+/// The keys that only Linear sources have.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "LinearKeys", extend("required" = ["auth"]))]
+pub(super) struct LinearKeys {
+    /// The credential: a personal API key or an OAuth access token.
+    auth: TokenAuth,
+}
+
+impl KindSettings for LinearKeys {
+    fn check(&self, source: &SourceConfig, problems: &mut KeyProblems<'_>) {
+        require_token(self.auth.token.as_ref(), problems);
+        for name in source.fields.keys() {
+            problems.add(&format!("fields.{name}"), "means nothing here: Linear has no fields to choose from");
+        }
+    }
+}
+
+/// The credential, in the header that its kind wants: with a personal key in front, "Bearer" is refused.
+pub(super) fn auth(token: &Secret) -> Auth {
+    if token.expose().starts_with(KEY_PREFIX) {
+        Auth::Header { name: AUTHORIZATION, value: token.clone() }
+    } else {
+        Auth::Bearer(token.clone())
+    }
+}
 
 /// A Linear source, ready to be used.
 #[derive(Debug, Clone)]
@@ -22,8 +52,6 @@ pub(super) struct Settings {
     pub(super) source: String,
     /// Where Linear answers, without a trailing slash.
     pub(super) url: String,
-    /// The personal API key or OAuth access token.
-    token: Secret,
     /// A private CA to trust besides the usual ones.
     pub(super) tls_ca_file: Option<PathBuf>,
     /// Team keys; empty means all that the token can see.
@@ -36,29 +64,20 @@ pub(super) struct Settings {
     statuses: BTreeMap<String, Status>,
     /// Configured types by the name of a label, in lower case.
     types: BTreeMap<String, TaskType>,
-    /// What is asked for and kept of comments.
+    /// How much of comments is read and stored.
     pub(super) comments: CommentPrivacy,
 }
 
 impl Settings {
-    /// Checks the settings and reads the token.
+    /// The settings, and the credential, which is not read yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for anything in `fields`, of which Linear has none to choose, and when the token cannot be read.
-    pub(super) fn new(config: &SourceConfig, privacy: &Privacy) -> Result<Self> {
-        if let Some(name) = config.fields.keys().next() {
-            let text = format!("fields: `{name}` means nothing here, Linear has no fields to choose from");
-            return Err(Error::new(ErrorKind::Config, text).with("source", &config.name));
-        }
-        if config.app.is_some() {
-            // Or the App's private key would be sent as the token.
-            let text = "auth.app is for github: use {token}";
-            return Err(Error::new(ErrorKind::Config, text).with("source", &config.name));
-        }
-        Ok(Self {
+    /// [`contextcore_core::ErrorKind::Config`] for a configuration that was not checked.
+    pub(super) fn new(config: &SourceConfig, privacy: &Privacy) -> Result<(Self, Credential)> {
+        let LinearKeys { auth } = kind::settings(config)?;
+        let settings = Self {
             source: config.name.clone(),
             url: base(&config.url).to_owned(),
-            token: config.token.resolve()?,
             tls_ca_file: config.tls_ca_file.clone(),
             teams: config.projects.clone(),
             blocked_states: config.blocked.statuses.clone(),
@@ -66,25 +85,17 @@ impl Settings {
             statuses: config.statuses.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
             types: config.types.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
             comments: privacy.comments,
-        })
+        };
+        Ok((settings, Credential::of(auth.token, &config.name)?))
     }
 
-    /// The credential, in the header that its kind wants: with a personal key in front, "Bearer" is refused.
-    pub(super) fn auth(&self) -> Auth {
-        if self.token.expose().starts_with(KEY_PREFIX) {
-            Auth::Header { name: AUTHORIZATION, value: self.token.clone() }
-        } else {
-            Auth::Bearer(self.token.clone())
-        }
-    }
-
-    /// What the configuration says of a state.
+    /// The configured status for one of the tool's states.
     pub(super) fn status(&self, id: &str, name: &str) -> Option<Status> {
         let known = |word: &str| self.statuses.get(&word.to_lowercase()).copied();
         if self.statuses.is_empty() { None } else { known(name).or_else(|| known(id)) }
     }
 
-    /// What the configuration says of a label as a type.
+    /// The configured type for a label.
     pub(super) fn task_type(&self, label: &str) -> Option<TaskType> {
         if self.types.is_empty() { None } else { self.types.get(&label.to_lowercase()).copied() }
     }
@@ -122,12 +133,11 @@ fn lower(words: &[String]) -> Vec<String> {
 pub(super) mod tests {
     use super::*;
 
-    /// Settings of a source without any wishes.
+    /// Settings of a source with defaults.
     pub(in super::super) fn plain() -> Settings {
         Settings {
             source: "acme-linear".into(),
             url: "https://api.linear.app".into(),
-            token: Secret::new("lin_api_sample"),
             tls_ca_file: None,
             teams: Vec::new(),
             blocked_states: None,
@@ -156,10 +166,9 @@ pub(super) mod tests {
 
     #[test]
     fn a_personal_key_goes_without_bearer_and_an_access_token_with_it() {
-        let key = plain();
-        assert!(matches!(key.auth(), Auth::Header { name, value } if name == AUTHORIZATION && value == key.token));
-        let access = Settings { token: Secret::new("lin_oauth_sample"), ..plain() };
-        assert!(matches!(access.auth(), Auth::Bearer(token) if token == access.token));
+        let (key, access) = (Secret::new("lin_api_sample"), Secret::new("lin_oauth_sample"));
+        assert!(matches!(auth(&key), Auth::Header { name, value } if name == AUTHORIZATION && value == key));
+        assert!(matches!(auth(&access), Auth::Bearer(token) if token == access));
     }
 
     #[test]

@@ -1,13 +1,18 @@
-//! Comments as a connector tells them, held against those that were written in the world.
+//! Comments as a connector reads them, compared with those that were written in the world.
 
 use contextcore_core::config::CommentPrivacy;
 use contextcore_core::model::Change;
 use contextcore_core::model::observation::TaskObservation;
 use contextcore_fakes::world::Comment;
 
-/// Holds the comments of a task against those of the world's issue. A tool tells times to so many milliseconds.
-pub(crate) fn assert_comments(told: &TaskObservation, written: &[Comment], comments: CommentPrivacy, precision: i64) {
-    let told: Vec<_> = told
+/// Compares the comments of a task with those of the world's issue. The tool's times are whole multiples of `precision` ms.
+pub(crate) fn assert_comments(
+    observed: &TaskObservation,
+    written: &[Comment],
+    comments: CommentPrivacy,
+    precision: i64,
+) {
+    let observed: Vec<_> = observed
         .history
         .iter()
         .filter_map(|entry| match &entry.change {
@@ -20,5 +25,5 @@ pub(crate) fn assert_comments(told: &TaskObservation, written: &[Comment], comme
     let time = |comment: &Comment| comment.at - comment.at.rem_euclid(precision);
     let mut written: Vec<_> = written.map(|comment| (time(comment), true, text(comment))).collect();
     written.sort_by_key(|(at, ..)| *at);
-    assert_eq!(told, written, "{comments:?}");
+    assert_eq!(observed, written, "{comments:?}");
 }

@@ -1,4 +1,5 @@
-//! One whole installation in a test: a scripted tool, its connector, a store, and a collector that keeps what it is told.
+//! One whole installation in a test: a fake tool, its connector (one for the life of the rig, as in `serve`), a store, and a
+//! collector that keeps what it receives.
 
 #![allow(
     dead_code,
@@ -11,7 +12,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::MutexGuard;
 
-use contextcore_connectors::ALL;
 use contextcore_core::Millis;
 use contextcore_core::config::{self, Config};
 use contextcore_core::export::otlp::RetryPolicy;
@@ -78,7 +78,7 @@ pub struct Rig {
     pub collector: Handle,
     pub sinks: Destinations,
     pub stop: CancellationToken,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Rig {
@@ -117,7 +117,7 @@ impl Rig {
         let source = source(&config);
         let stop = CancellationToken::new();
         let sinks = Destinations::connect(&config.export.otlp, &stop, &RetryPolicy::default()).unwrap();
-        Self { config, store, source, collector, sinks, stop, _dir: dir }
+        Self { config, store, source, collector, sinks, stop, dir }
     }
 
     /// One `sync` at a moment: poll, then drain.
@@ -131,6 +131,11 @@ impl Rig {
         let report = sync_source(&self.store, &self.source, &options, &Quiet, &self.stop).await;
         let drained = self.replayer().drain(Millis(now), Present::ALL).await;
         (report, drained)
+    }
+
+    /// Puts another token into the file that the configuration names.
+    pub fn rotate_token(&self, token: &str) {
+        std::fs::write(self.dir.path().join("token"), token).unwrap();
     }
 
     pub fn replayer(&self) -> Exporter<'_> {
@@ -147,17 +152,17 @@ fn config(dir: &Path, source: &str, token: &str, collector: &Handle) -> Config {
         otlp = collector.grpc_url(),
         source = source.replace("TOKEN", &format!("{{file: '{}'}}", file.display())),
     );
-    config::parse(&text, "test.yaml", &["jira", "github", "linear"]).unwrap()
+    config::parse(&text, "test.yaml", &contextcore_connectors::kinds()).unwrap()
 }
 
 fn source(config: &Config) -> Source {
     let settings = config.sources[0].clone();
-    let registration = ALL.iter().find(|registration| registration.kind == settings.kind).unwrap();
+    let registration = contextcore_connectors::registration(&settings.kind).unwrap();
     let connector = (registration.build)(&settings, &config.privacy).unwrap();
     Source { config: settings, connector }
 }
 
-/// Everything kept of each task, without the journal numbers that depend on when it was heard.
+/// Everything stored of each task, without the journal numbers, which depend on when it was polled.
 pub fn facts(store: &Store) -> BTreeMap<String, String> {
     let tasks = store.tasks(None).map(|item| {
         let (key, record) = item.unwrap();

@@ -1,4 +1,5 @@
-//! An installation before a stand-in: a store, a connector, and runs of the engine at given moments.
+//! An installation that reads a fake: a store, one connector that lives as long as the rig, and runs of the engine at given
+//! times.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use contextcore_core::config::{self, SourceConfig};
 use contextcore_core::http::Stats;
-use contextcore_core::ingest::connector::{CheckReport, Connector, Cursor, Page, RawRecord, Run, Stream};
+use contextcore_core::ingest::connector::{
+    CheckReport, Connector, Cursor, Page, RawRecord, Run, SourceSession, Stream,
+};
 use contextcore_core::ingest::sync::{Options, Source, SourceReport, sync_source};
 use contextcore_core::model::Change;
 use contextcore_core::model::observation::Observation;
@@ -31,13 +34,19 @@ struct Counted {
     pages: Arc<AtomicU64>,
 }
 
+/// A session of it.
+struct CountedSession {
+    inner: Box<dyn SourceSession>,
+    pages: Arc<AtomicU64>,
+}
+
 impl Rig {
     /// An empty installation with one source of a kind; `keys` are its own keys of the configuration.
     pub(super) fn new(kind: &str, keys: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let text = format!("sources: [{{name: acme, kind: {kind}, {keys}}}]");
-        let config = config::parse(&text, "test.yaml", &[kind]).unwrap();
-        let registration = contextcore_connectors::ALL.iter().find(|registration| registration.kind == kind).unwrap();
+        let config = config::parse(&text, "test.yaml", &contextcore_connectors::kinds()).unwrap();
+        let registration = contextcore_connectors::registration(kind).unwrap();
         let inner = (registration.build)(&config.sources[0], &config.privacy).unwrap();
         let pages = Arc::new(AtomicU64::new(0));
         let connector = Box::new(Counted { inner, pages: pages.clone() });
@@ -102,16 +111,27 @@ impl Connector for Counted {
         self.inner.streams()
     }
 
-    async fn check(&self, run: &Run) -> Result<CheckReport> {
-        self.inner.check(run).await
+    async fn open(&self, state: Option<serde_json::Value>, run: &Run) -> Result<Box<dyn SourceSession>> {
+        Ok(Box::new(CountedSession { inner: self.inner.open(state, run).await?, pages: Arc::clone(&self.pages) }))
     }
 
-    async fn begin(&self, state: Option<serde_json::Value>, run: &Run) -> Result<serde_json::Value> {
-        self.inner.begin(state, run).await
+    fn stats(&self) -> Stats {
+        self.inner.stats()
+    }
+}
+
+#[async_trait]
+impl SourceSession for CountedSession {
+    fn state(&self) -> Result<serde_json::Value> {
+        self.inner.state()
     }
 
-    async fn poll(&self, stream: &'static str, cursor: Option<&Cursor>, run: &Run) -> Result<Page> {
-        let page = self.inner.poll(stream, cursor, run).await?;
+    async fn check(&self) -> Result<CheckReport> {
+        self.inner.check().await
+    }
+
+    async fn poll(&self, stream: &'static str, cursor: Option<&Cursor>) -> Result<Page> {
+        let page = self.inner.poll(stream, cursor).await?;
         self.pages.fetch_add(u64::from(!page.records.is_empty()), Ordering::Relaxed);
         Ok(page)
     }
@@ -122,9 +142,5 @@ impl Connector for Counted {
 
     fn lost(&self) -> Vec<String> {
         self.inner.lost()
-    }
-
-    fn stats(&self) -> Stats {
-        self.inner.stats()
     }
 }

@@ -1,30 +1,33 @@
 //! The configuration file: read, checked, and turned into types the program can run on.
 //!
-//! Read [`Config`] first: that is what everybody else uses. On the way to it a file is taken apart into a tree with
-//! line numbers (`document`), held against the JSON Schema of its types (`raw`, `shape`), and put under the rules that
-//! a schema cannot tell (`validate`, `otlp`). All problems are found in one go, and no message repeats a secret.
+//! Read [`Config`] first: that is what the program uses. On the way to it a file becomes a tree with line numbers
+//! (`document`), is checked against the JSON Schema of its types (`raw`, `shape`), and then against the rules that a schema
+//! cannot express (`validate`, `otlp`). All problems are found in one go, and no message repeats a secret.
 //!
-//! `config/default.yaml`, embedded as [`DEFAULT_YAML`], is the reference of all keys; tests hold it to that. Relative
-//! paths are taken from the working directory, wherever the file lies. What the keys *mean* to a tool (`fields`, native
-//! projects) is left to its connector.
+//! A source has keys that every kind has, and keys of its kind, which come in as [`SourceKind`]s: this module knows no tool.
+//! `config/default.yaml`, embedded as [`DEFAULT_YAML`], is the reference of all keys; tests compare the two. Relative paths
+//! are taken from the working directory, wherever the file is.
 
 mod document;
 mod env;
+pub mod kind;
 mod otlp;
 mod problems;
 mod raw;
 mod secret_ref;
 mod shape;
 mod validate;
+mod values;
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::Deserialize as _;
 
 use crate::model::error::{Error, ErrorKind, Result};
 
 pub use contextcore_model::config::*;
 pub(crate) use env::Env;
+pub use kind::{KeyProblems, KindKeys, KindSettings, SourceKind};
 pub use problems::{ConfigErrors, Place, Problem, nearest_known};
 pub use secret_ref::Resolve;
 
@@ -54,11 +57,11 @@ fn locate_in(cli: Option<&Path>, env: &Env) -> Result<PathBuf> {
     })
 }
 
-/// Reads and checks a file. `kinds` are the connectors there are.
+/// Reads and checks a file with sources of these kinds.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn load(path: &Path, kinds: &[&str]) -> Result<Config, ConfigErrors> {
+pub fn load(path: &Path, kinds: &[SourceKind]) -> Result<Config, ConfigErrors> {
     let origin = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
         let message = match error.kind() {
@@ -76,17 +79,18 @@ pub fn load(path: &Path, kinds: &[&str]) -> Result<Config, ConfigErrors> {
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn parse(text: &str, origin: &str, kinds: &[&str]) -> Result<Config, ConfigErrors> {
+pub fn parse(text: &str, origin: &str, kinds: &[SourceKind]) -> Result<Config, ConfigErrors> {
     parse_in(text, origin, kinds, &Env::process())
 }
 
-fn parse_in(text: &str, origin: &str, kinds: &[&str], env: &Env) -> Result<Config, ConfigErrors> {
+fn parse_in(text: &str, origin: &str, kinds: &[SourceKind], env: &Env) -> Result<Config, ConfigErrors> {
     let (mut document, lines) =
         document::parse(text).map_err(|(line, message)| ConfigErrors::whole_file(origin, line, message))?;
     let mut problems = problems::Problems::new(lines);
-    shape::check(raw::schema().as_value(), &mut document, &mut problems);
+    shape::check(&raw::schema(kinds), &mut document, &mut problems);
+    let settings = raw::take_settings(&mut document);
     let config = match raw::RawConfig::deserialize(document) {
-        Ok(raw) => validate::config(raw, kinds, env, &mut problems),
+        Ok(raw) => validate::config(raw, settings, kinds, env, &mut problems),
         Err(_) => None,
     };
     // The second problem cannot be while `shape` and `raw` agree; a file must not pass if they ever do not.
@@ -95,8 +99,8 @@ fn parse_in(text: &str, origin: &str, kinds: &[&str], env: &Env) -> Result<Confi
 }
 
 /// The JSON Schema of the file, as `config/schema.json` holds it and `contextcore schema` prints it.
-pub fn json_schema() -> String {
-    format!("{:#}\n", raw::schema().as_value())
+pub fn json_schema(kinds: &[SourceKind]) -> String {
+    format!("{:#}\n", raw::schema(kinds))
 }
 
 #[cfg(test)]

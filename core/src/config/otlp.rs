@@ -1,7 +1,7 @@
 //! Where telemetry goes: file keys, the `OTEL_EXPORTER_OTLP_*` variables and defaults brought together.
 //!
-//! Each key by itself is taken from the file, else from its variable, else from its default; then what is said of one
-//! signal beats what is said of all. The variables mean what the specification says
+//! Each key by itself is taken from the file, else from its variable, else from its default; then a key of one signal goes
+//! before the key of all. The variables mean what the specification says
 //! (<https://opentelemetry.io/docs/specs/otel/protocol/exporter/>): `…_ENDPOINT` is a base, to which HTTP adds
 //! `/v1/<signal>`, while `…_<SIGNAL>_ENDPOINT` is used as it is. Addresses in the file are bases all of them, because
 //! people copy them from the manuals of backends (`http://loki:3100/otlp`); one that already ends in `/v1/<signal>` is
@@ -13,13 +13,14 @@ use std::collections::BTreeMap;
 
 use reqwest::Url;
 
-use super::HeaderValue;
+use super::env::Env;
 use super::problems::Problems;
 use super::raw::{RawEndpoint, RawHeader, RawOtlp};
-use super::validate::{self, optional_path};
-use super::{Env, Protocol, Signal};
-use crate::model::config::{OtlpConfig, SignalTarget};
+use super::shape::LITERAL_SECRET;
+use super::values::{http_url, optional_path, required};
+use crate::model::config::{HeaderValue, OtlpConfig, SignalTarget};
 use crate::model::secret::Secret;
+use crate::model::signal::{Protocol, Signal};
 
 const PATH: &str = "export.otlp";
 
@@ -108,7 +109,7 @@ fn common_base(
 ) -> Option<Base> {
     const VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
     let base = |text: &str| {
-        let url = validate::http_url(text)?;
+        let url = http_url(text)?;
         match Signal::ALL.iter().find(|signal| url.path().trim_end_matches('/').ends_with(&format!("/v1/{signal}"))) {
             Some(signal) => {
                 Err(format!("is the address of one signal: drop `/v1/{signal}`, which is added where needed"))
@@ -136,12 +137,12 @@ fn from_file(
     let (url, beside, path) = match endpoint {
         RawEndpoint::Url(url) => (url, None, path),
         RawEndpoint::Target(target) => (
-            validate::required(target.url, &format!("{path}.url"), "url: http://HOST:PORT", problems)?,
+            required(target.url, &format!("{path}.url"), "url: http://HOST:PORT", problems)?,
             target.protocol,
             format!("{path}.url"),
         ),
     };
-    let base = validate::http_url(&url).and_then(|url| Base::new(url, beside, general));
+    let base = http_url(&url).and_then(|url| Base::new(url, beside, general));
     base.map(|base| base.target(signal)).map_err(|message| problems.add(&path, message)).ok()
 }
 
@@ -155,7 +156,7 @@ fn from_variable(
     let variable = format!("{prefix}_ENDPOINT");
     let text = env.get(&variable)?;
     let beside = protocol_variable(&format!("{prefix}_PROTOCOL"), env, problems);
-    let base = validate::http_url(&text).and_then(|url| Base::new(url, beside, general));
+    let base = http_url(&text).and_then(|url| Base::new(url, beside, general));
     base.map(Base::exact_target).map_err(|message| problems.add_variable(&variable, message)).ok()
 }
 
@@ -189,9 +190,9 @@ fn file_header(name: &str, value: RawHeader, path: &str, problems: &mut Problems
         return None;
     }
     match value {
-        RawHeader::Secret(raw) => validate::secret_ref(raw, path, problems).map(HeaderValue::Ref),
+        RawHeader::Secret(reference) => Some(HeaderValue::Ref(reference)),
         RawHeader::Plain(_) if is_sensitive(name) => {
-            problems.add(path, super::shape::LITERAL_SECRET);
+            problems.add(path, LITERAL_SECRET);
             None
         }
         RawHeader::Plain(text) if http::HeaderValue::from_str(&text).is_err() => {

@@ -1,8 +1,9 @@
 //! The file as it is written: the only place that lists its keys, their defaults and their docs.
 //!
-//! From these types come the JSON Schema, the check for unknown keys and wrong shapes (see [`super::shape`]), and the
-//! values that [`super::validate`] turns into [`super::Config`]. Nothing else uses them. No `flatten`, since it would
-//! lose keys' lines; a default is written as a person would write it, so that it is parsed like any other value.
+//! From these types, and those of the kinds of sources, come the JSON Schema, the check for unknown keys and wrong shapes
+//! (see [`super::shape`]), and the values that [`super::validate`] turns into [`super::Config`]. Nothing else uses them. No
+//! `flatten`, since it would lose keys' lines; a default is written as a person would write it, so that it is parsed like any
+//! other value.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +11,11 @@ use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-use super::{Protocol, Signal};
-use crate::model::config::duration;
-use crate::model::config::{BlockedConfig, Criticality, Privacy};
+use super::kind::SourceKind;
+use crate::model::config::{BlockedConfig, Criticality, Privacy, SecretRef, duration};
+use crate::model::signal::{Protocol, Signal};
 use crate::model::{Status, TaskType};
 
 /// Configuration of ContextCore. `config/default.yaml` explains every key.
@@ -82,7 +83,7 @@ pub(super) struct RawMetrics {
     /// Time between two pushes of the present values (`serve` only).
     #[schemars(regex(pattern = duration::PATTERN))]
     pub interval: String,
-    /// Grid on which the past is told.
+    /// Grid of the values of the past.
     #[schemars(regex(pattern = duration::PATTERN))]
     pub history_step: String,
     /// Above this many open tasks `task.info` is not sent.
@@ -155,18 +156,7 @@ pub(super) enum RawHeader {
     /// In the open.
     Plain(String),
     /// A reference.
-    Secret(RawSecret),
-}
-
-/// A secret: `{env: NAME}` or `{file: PATH}`, never a literal.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(rename = "SecretRef", transform = mark_secret)]
-pub(super) struct RawSecret {
-    /// Name of the environment variable that holds it.
-    pub env: Option<String>,
-    /// Path of the file that holds it.
-    pub file: Option<String>,
+    Secret(SecretRef),
 }
 
 /// TLS towards a server. Certificates are always verified.
@@ -212,14 +202,10 @@ pub(super) struct RawInclude {
     pub project: Option<String>,
 }
 
-/// A tool to poll.
+/// A tool to poll: the keys that every kind has. [`schema`] adds those of each kind.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(rename = "Source", extend(
-    "required" = ["name", "kind"],
-    "if" = {"required": ["path"]},
-    "else" = {"required": ["url", "auth"]}
-))]
+#[schemars(rename = "Source", description = "A tool to poll.", extend("required" = ["name", "kind"]))]
 pub(super) struct RawSource {
     /// Unique; becomes part of every id, so it must not change later.
     #[schemars(required, regex(pattern = "^[A-Za-z0-9._-]+$"))]
@@ -229,18 +215,12 @@ pub(super) struct RawSource {
     pub kind: Option<String>,
     /// Where the tool answers; may have a path, under which every request is built.
     pub url: Option<String>,
-    /// The file to read, for a kind that reads one instead of asking a tool; then neither `url` nor `auth` is needed.
-    pub path: Option<String>,
-    /// The credential.
-    pub auth: Option<RawAuth>,
-    /// Lets the tool call `POST /webhooks/{name}` (`serve` only), so that changes are polled at once.
+    /// Accepts the tool's requests to `POST /webhooks/{name}` (`serve` only), so that changes are polled at once.
     pub webhook: Option<RawWebhook>,
     /// TLS towards the tool.
     pub tls: RawTls,
     /// Native projects to poll. Absent or empty: all that the token can see.
     pub projects: Vec<String>,
-    /// Repositories to poll besides projects, where the tool has them.
-    pub repositories: Vec<String>,
     /// Cron line of five fields, UTC, or `@hourly` and the like (`serve` only).
     pub schedule: String,
     /// The tool's fields by our name for them. Absent: discovered.
@@ -249,7 +229,7 @@ pub(super) struct RawSource {
     pub blocked: BlockedConfig,
     /// Let commits, pull requests and CI move the derived status.
     pub derive_status: bool,
-    /// After this long without any sign of life an open task is stale.
+    /// An open task without any activity for this long is stale.
     #[schemars(regex(pattern = duration::PATTERN))]
     pub stale_after: String,
     /// Our status for the tool's, by name. Absent: by the tool's own status category.
@@ -258,74 +238,88 @@ pub(super) struct RawSource {
     pub types: BTreeMap<String, TaskType>,
 }
 
-/// How the tool's calls are told from a stranger's.
+/// How the tool's webhook requests are proven.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Webhook", extend("required" = ["secret"]))]
 pub(super) struct RawWebhook {
-    /// What the tool signs its calls with.
+    /// What the tool signs its requests with.
     #[schemars(required)]
-    pub secret: Option<RawSecret>,
+    pub secret: Option<SecretRef>,
 }
 
-/// The credential of a source.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(rename = "Auth")]
-pub(super) struct RawAuth {
-    /// The account the token belongs to. Absent: the token stands alone.
-    pub email: Option<String>,
-    /// The token.
-    pub token: Option<RawSecret>,
-    /// An App that mints its own tokens, in place of a token (`github` only).
-    pub app: Option<RawApp>,
-}
-
-/// An App and where it is installed.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(rename = "App", extend("required" = ["id", "installation", "private_key"]))]
-pub(super) struct RawApp {
-    /// The App's id, or its client id.
-    #[schemars(required)]
-    pub id: Option<RawAppId>,
-    /// The number of the installation whose projects are read.
-    #[schemars(required)]
-    pub installation: Option<u32>,
-    /// The App's private key in PEM form.
-    #[schemars(required)]
-    pub private_key: Option<RawSecret>,
-}
-
-/// The id of an App: a number, or the text of a client id.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-#[schemars(rename = "AppId")]
-pub(super) enum RawAppId {
-    /// The number.
-    Number(u32),
-    /// The client id.
-    Text(String),
-}
-
-/// The JSON Schema of the file. An absent `Option` has no default worth telling.
-pub(super) fn schema() -> Schema {
+/// The JSON Schema of the file, with a schema of its own for the sources of each kind. An absent `Option` has no default to
+/// show.
+pub(super) fn schema(kinds: &[SourceKind]) -> Value {
     let without_null = |schema: &mut Schema| {
         if schema.get("default").is_some_and(Value::is_null) {
             schema.remove("default");
         }
     };
-    SchemaSettings::draft2020_12()
-        .with_transform(RecursiveTransform(without_null))
-        .into_generator()
-        .into_root_schema_for::<RawConfig>()
+    let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(without_null));
+    let mut generator = settings.into_generator();
+    let own: Vec<Schema> = kinds.iter().map(|kind| (kind.keys.schema)(&mut generator)).collect();
+    let mut root = generator.into_root_schema_for::<RawConfig>().to_value();
+    let sources = kinds.iter().zip(&own).map(|(kind, own)| (definition(kind), source_schema(&root, kind, own)));
+    let sources: Vec<(String, Value)> = sources.collect();
+    if sources.is_empty() {
+        return root;
+    }
+    let references = sources.iter().map(|(name, _)| json!({"$ref": format!("#/$defs/{name}")}));
+    root["properties"]["sources"]["items"] = json!({"oneOf": references.collect::<Vec<_>>()});
+    if let Some(definitions) = root["$defs"].as_object_mut() {
+        definitions.remove(SOURCE);
+        definitions.retain(|name, _| !own.iter().any(|own| name_of(own) == Some(name)));
+        definitions.extend(sources);
+    }
+    root
 }
 
-/// Lets [`super::shape`] know secrets, and editors that exactly one of the two keys is wanted.
-fn mark_secret(schema: &mut Schema) {
-    schema.insert("minProperties".to_owned(), 1.into());
-    schema.insert("maxProperties".to_owned(), 1.into());
-    schema.insert("writeOnly".to_owned(), true.into());
+/// The definition of the common keys.
+const SOURCE: &str = "Source";
+
+/// The name of the definition of a kind's sources: `JiraSource` for `jira`.
+fn definition(kind: &SourceKind) -> String {
+    let (first, rest) = kind.name.split_at(kind.name.len().min(1));
+    format!("{}{rest}{SOURCE}", first.to_uppercase())
+}
+
+/// The name of the definition that a schema refers to.
+fn name_of(reference: &Schema) -> Option<&str> {
+    reference.get("$ref")?.as_str()?.strip_prefix("#/$defs/")
+}
+
+/// The common keys and those of one kind.
+fn source_schema(root: &Value, kind: &SourceKind, own: &Schema) -> Value {
+    let own = name_of(own).map_or(own.as_value(), |name| &root["$defs"][name]);
+    let mut schema = root["$defs"][SOURCE].clone();
+    let list = |schema: &Value| schema["required"].as_array().cloned().unwrap_or_default();
+    let mut required = list(&schema);
+    required.extend(kind.keys.has_url.then(|| "url".into()));
+    required.extend(list(own));
+    schema["required"] = required.into();
+    schema["properties"]["kind"]["const"] = kind.name.into();
+    if let Some(properties) = schema["properties"].as_object_mut() {
+        if !kind.keys.has_url {
+            properties.remove("url");
+        }
+        properties.extend(own["properties"].as_object().cloned().unwrap_or_default());
+    }
+    schema
+}
+
+/// Takes the keys that only some kinds have out of the sources of a document, an object for each source.
+pub(super) fn take_settings(document: &mut Value) -> Vec<Value> {
+    let common = schemars::schema_for!(RawSource);
+    let is_common = |key: &str| common.as_value()["properties"].get(key).is_some();
+    let sources = document["sources"].as_array_mut().map(Vec::as_mut_slice).unwrap_or_default();
+    let settings = sources.iter_mut().filter_map(Value::as_object_mut).map(|source| {
+        let (common, own): (Map<_, _>, Map<_, _>) =
+            std::mem::take(source).into_iter().partition(|(key, _)| is_common(key));
+        *source = common;
+        Value::Object(own)
+    });
+    settings.collect()
 }
 
 impl Default for RawConfig {
@@ -390,12 +384,9 @@ impl Default for RawSource {
             name: None,
             kind: None,
             url: None,
-            path: None,
-            auth: None,
             webhook: None,
             tls: RawTls::default(),
             projects: Vec::new(),
-            repositories: Vec::new(),
             schedule: "*/5 * * * *".to_owned(),
             fields: BTreeMap::new(),
             blocked: BlockedConfig::default(),

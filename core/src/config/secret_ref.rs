@@ -2,7 +2,7 @@
 
 use contextcore_model::config::{HeaderValue, SecretRef};
 
-use super::Env;
+use super::env::Env;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::secret::Secret;
 
@@ -43,10 +43,6 @@ fn resolve_from(reference: &SecretRef, env: &Env) -> Result<Secret> {
             let text = "read the secret's file: write it, make it readable to this user, or correct the path";
             Error::new(ErrorKind::Config, text).with("path", path.display()).caused_by(cause)
         })?,
-        SecretRef::Nowhere => {
-            let message = "there is no credential: add `auth: {token: {env: NAME}}` and `url` in place of `path`";
-            return Err(Error::new(ErrorKind::Config, message));
-        }
     };
     match text.trim() {
         "" => Err(Error::new(ErrorKind::Config, format!("the secret at {reference} is empty"))),

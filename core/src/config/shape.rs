@@ -31,6 +31,9 @@ struct Shape<'a> {
 impl<'a> Shape<'a> {
     /// Whether `value` is worth keeping; problems are noted, those inside it taken out.
     fn fits(&self, schema: &'a Value, value: &mut Value, path: &str, problems: &mut Problems) -> bool {
+        if let Some(kinds) = self.kinds(schema) {
+            return self.fits_kind(&kinds, value, path, problems);
+        }
         let schema = self.alternative(schema, value);
         if schema["writeOnly"] == true {
             return fits_secret(value, path, problems);
@@ -49,6 +52,26 @@ impl<'a> Shape<'a> {
             }
         }
         true
+    }
+
+    /// The alternatives of a mapping that its `kind` chooses from.
+    fn kinds(&self, schema: &'a Value) -> Option<Vec<&'a Value>> {
+        let alternatives = schema["oneOf"].as_array()?.iter().map(|one| self.resolve(one));
+        let kinds: Vec<_> = alternatives.filter(|one| !one["properties"]["kind"]["const"].is_null()).collect();
+        (!kinds.is_empty()).then_some(kinds)
+    }
+
+    /// Checks a mapping against the alternative of its kind. One of no known kind may have the keys of all, read as the first
+    /// kind does that has them: that the kind is wrong is said elsewhere.
+    fn fits_kind(&self, kinds: &[&'a Value], value: &mut Value, path: &str, problems: &mut Problems) -> bool {
+        let own = kinds.iter().find(|one| one["properties"]["kind"]["const"] == value["kind"]);
+        let Some(own) = own else {
+            return Shape { root: self.root }.fits(&any_kind(kinds), value, path, problems);
+        };
+        if let Value::Object(entries) = value {
+            entries.retain(|key, value| is_of_kind(own, kinds, key, value, path, problems));
+        }
+        self.fits(own, value, path, problems)
     }
 
     fn fits_object(&self, schema: &'a Value, entries: &mut Map<String, Value>, path: &str, problems: &mut Problems) {
@@ -90,7 +113,7 @@ impl<'a> Shape<'a> {
                 *item = Value::Object(Map::new());
             }
         }
-        all_fit || kind(self.resolve(&schema["items"])) == "object"
+        all_fit || self.kinds(&schema["items"]).is_some() || kind(self.resolve(&schema["items"])) == "object"
     }
 
     fn resolve(&self, schema: &'a Value) -> &'a Value {
@@ -140,19 +163,62 @@ fn fits_words(words: &[&str], value: &Value, path: &str, problems: &mut Problems
     false
 }
 
-/// A secret must be a reference with exactly one of its keys. Neither its value nor its keys are repeated in the
-/// message: with a slip of the pen (`token: {abc}`) the secret is the key.
-fn fits_secret(value: &mut Value, path: &str, problems: &mut Problems) -> bool {
+/// The keys of all kinds in one schema.
+fn any_kind(kinds: &[&Value]) -> Value {
+    let mut merged = kinds.first().map_or(Value::Null, |first| (*first).clone());
+    for (key, schema) in kinds.iter().filter_map(|one| one["properties"].as_object()).flatten() {
+        if merged["properties"].get(key).is_none() {
+            merged["properties"][key] = schema.clone();
+        }
+    }
+    merged
+}
+
+/// Whether a key may stay in a mapping of its kind. One that only other kinds have is reported with their names; without
+/// content it is dropped in silence, as it stands in configurations that were copied from an example of all keys.
+fn is_of_kind(own: &Value, kinds: &[&Value], key: &str, value: &Value, path: &str, problems: &mut Problems) -> bool {
+    let has = |one: &Value| one["properties"].get(key).is_some();
+    let name = |one: &Value| one["properties"]["kind"]["const"].as_str().unwrap_or_default().to_owned();
+    let others: Vec<String> = kinds.iter().filter(|one| has(one)).map(|one| name(one)).collect();
+    if has(own) || others.is_empty() {
+        return true;
+    }
+    if !value.as_array().is_some_and(Vec::is_empty) && !value.is_null() {
+        let (own, others) = (name(own), others.join(" and "));
+        problems.add(&join(path, key), format!("is a key of {others}, not of {own}: take it out, or correct `kind`"));
+    }
+    false
+}
+
+/// A secret must be a reference with exactly one of its keys, and not itself the secret by mistake. Neither its value nor its
+/// keys are repeated in the message: with a slip of the pen (`token: {abc}`) the secret is the key.
+fn fits_secret(value: &Value, path: &str, problems: &mut Problems) -> bool {
     let Value::Object(entries) = value else {
         problems.add(path, LITERAL_SECRET);
         return false;
     };
-    let good = entries.len() == 1
-        && entries.iter().all(|(key, value)| matches!(key.as_str(), "env" | "file") && value.is_string());
-    if !good {
-        problems.add(path, "needs exactly one of {env: NAME} and {file: PATH}");
+    let only = entries.iter().next().filter(|_| entries.len() == 1);
+    match only.map(|(key, value)| (key.as_str(), value.as_str())) {
+        Some(("env", Some(name))) if is_variable_name(name) => return true,
+        Some(("env", Some(_))) => {
+            let message =
+                "names no environment variable, and may be the secret itself: write {env: NAME} and export NAME";
+            problems.add(path, message);
+        }
+        Some(("file", Some(file))) if !file.trim().is_empty() => return true,
+        _ => problems.add(path, "needs exactly one of {env: NAME} and {file: PATH}"),
     }
-    good
+    false
+}
+
+/// Whether a text can be the name of a variable and does not look like a token, many of which could be one: those are
+/// long and mix small letters with digits.
+fn is_variable_name(text: &str) -> bool {
+    let spelled = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !text.starts_with(|c: char| c.is_ascii_digit());
+    let like_token =
+        text.len() >= 20 && text.bytes().any(|b| b.is_ascii_lowercase()) && text.bytes().any(|b| b.is_ascii_digit());
+    !text.is_empty() && spelled && !like_token
 }
 
 fn mismatch(schema: &Value, value: &Value) -> String {

@@ -1,17 +1,67 @@
-//! The file as people meet it: the reference, the examples, the schema, and the messages when something is wrong.
+//! The messages when a file is wrong. The reference, the examples and the schema are tested with the kinds of sources, in the
+//! connectors.
 
 use crate::config;
-use std::fs;
 use std::path::Path;
-use std::time::Duration;
-
-use serde_json::Value;
 
 use super::*;
-use crate::model::time::Millis;
-use crate::model::{Status, TaskType};
 
-const KINDS: &[&str] = &["jira", "github", "linear"];
+/// The keys of a tool as these tests use it.
+#[derive(Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["auth"]))]
+struct Tool {
+    /// The credential.
+    auth: Auth,
+}
+
+#[derive(Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Auth {
+    #[serde(rename = "email")]
+    _email: Option<String>,
+    token: Option<SecretRef>,
+}
+
+impl KindSettings for Tool {
+    fn check(&self, _: &SourceConfig, problems: &mut KeyProblems<'_>) {
+        if self.auth.token.is_none() {
+            problems.add("auth.token", "is missing: add `auth: {token: {env: NAME}}`, or {file: PATH}");
+        }
+    }
+}
+
+/// The keys of a kind that reads a file and lists.
+#[derive(Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Reader {
+    path: Option<String>,
+    lists: Vec<String>,
+}
+
+impl KindSettings for Reader {
+    const HAS_URL: bool = false;
+
+    fn check(&self, source: &SourceConfig, problems: &mut KeyProblems<'_>) {
+        if source.projects.len() > 1 {
+            problems.add("projects[1]", "one project is enough for a file");
+        }
+    }
+
+    fn extra_scopes(&self) -> Vec<String> {
+        self.lists.clone()
+    }
+
+    fn location(&self) -> Option<String> {
+        self.path.clone()
+    }
+}
+
+const fn tool(name: &'static str) -> SourceKind {
+    SourceKind { name, keys: KindKeys::of::<Tool>() }
+}
+
+const KINDS: &[SourceKind] = &[tool("jira"), tool("github"), tool("linear")];
 
 fn read(text: &str) -> Result<Config, String> {
     parse_in(text, "contextcore.yaml", KINDS, &Env::fixed([])).map_err(|errors| errors.to_string())
@@ -32,113 +82,11 @@ fn source_messages(keys: &str) -> String {
     messages(&format!("sources: [{{{keys}{}}}]", rest.collect::<String>()))
 }
 
-fn config_dir() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../config")
-}
-
-/// The reference with its examples made live: a commented line whose text starts with a key or deeper indentation is an
-/// example, one with a single space is prose.
-fn reference_with_examples() -> String {
-    let live = DEFAULT_YAML
-        .lines()
-        .filter(|line| !line.ends_with(": []") || line.contains('#'))
-        .filter(|line| !line.ends_with(": {}"));
-    let uncommented = live.map(|line| match line.trim_start().strip_prefix('#') {
-        Some(text) if !text.starts_with(' ') || text.starts_with("  ") => line.replacen('#', "", 1),
-        _ => line.to_owned(),
-    });
-    uncommented.collect::<Vec<_>>().join("\n")
-}
-
 #[test]
 fn the_reference_gives_what_an_empty_file_gives() {
     let empty = read("").unwrap();
     assert_eq!(format!("{:?}", read(DEFAULT_YAML).unwrap()), format!("{empty:?}"));
     insta::assert_debug_snapshot!(empty);
-}
-
-#[test]
-fn the_examples_in_the_reference_are_right_and_state_the_defaults_they_claim() {
-    let config = read(&reference_with_examples()).unwrap();
-    let source = &config.sources[0];
-    let minimal = read("sources: [{name: a, kind: jira, url: 'http://a', auth: {token: {env: T}}}]").unwrap();
-    assert_eq!(source.schedule.to_string(), minimal.sources[0].schedule.to_string());
-    assert_eq!(source.stale_after, minimal.sources[0].stale_after);
-    assert_eq!(source.derive_status, minimal.sources[0].derive_status);
-    assert_eq!(source.blocked.links, minimal.sources[0].blocked.links);
-}
-
-#[test]
-fn the_reference_has_every_key() {
-    let schema: Value = serde_json::from_str(&json_schema()).unwrap();
-    let reference = reference_with_examples();
-    let mut keys = 0;
-    for definition in schema["$defs"].as_object().unwrap().values().chain([&schema]) {
-        for key in definition["properties"].as_object().into_iter().flat_map(|properties| properties.keys()) {
-            assert!(reference.contains(&format!("{key}:")), "config/default.yaml does not tell of `{key}`");
-            keys += 1;
-        }
-    }
-    assert!(keys > 50, "only {keys} keys found in the schema");
-}
-
-#[test]
-fn the_committed_schema_is_fresh() {
-    let path = config_dir().join("schema.json");
-    if Env::process().get("UPDATE_SCHEMA").is_some() {
-        fs::write(&path, json_schema()).unwrap();
-    }
-    let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == json_schema(), "config/schema.json is stale: run this test with UPDATE_SCHEMA=1");
-}
-
-#[test]
-fn every_key_in_the_schema_is_described() {
-    fn undescribed(schema: &Value, path: &str, found: &mut Vec<String>) {
-        for (key, property) in schema["properties"].as_object().into_iter().flatten() {
-            if property["description"].is_null() {
-                found.push(format!("{path}.{key}"));
-            }
-        }
-    }
-    let schema: Value = serde_json::from_str(&json_schema()).unwrap();
-    let mut found = Vec::new();
-    undescribed(&schema, "", &mut found);
-    for (name, definition) in schema["$defs"].as_object().unwrap() {
-        undescribed(definition, name, &mut found);
-    }
-    assert!(found.is_empty(), "{found:?}");
-}
-
-#[test]
-fn the_examples_are_right() {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(config_dir().join("examples")).unwrap() {
-        let path = entry.unwrap().path();
-        let config = read(&fs::read_to_string(&path).unwrap()).unwrap_or_else(|errors| panic!("{errors}"));
-        assert!(!config.sources.is_empty(), "{}", path.display());
-        names.push(path.file_stem().unwrap().to_string_lossy().into_owned());
-    }
-    names.sort();
-    assert_eq!(names, ["all-three-tools", "jira-cloud", "jira-data-center"]);
-}
-
-#[test]
-fn a_file_with_everything_is_read_as_written() {
-    let config = read(&reference_with_examples()).unwrap();
-    let source = config.source("acme-jira").unwrap();
-    assert_eq!(source.url, "https://acme.atlassian.net");
-    assert_eq!(source.email.as_deref(), Some("bot@acme.io"));
-    assert_eq!(source.token, SecretRef::Env("JIRA_TOKEN".into()));
-    assert_eq!(source.projects, ["PROJ", "OPS"]);
-    assert_eq!(source.statuses["Awaiting QA"], Status::InReview);
-    assert_eq!(source.types["Tech Debt"], TaskType::Task);
-    assert_eq!(source.blocked.statuses.as_deref(), Some(&["Blocked".to_owned(), "On Hold".to_owned()][..]));
-    assert_eq!(source.schedule.next_after(Millis(0)), Some(Millis(300_000)));
-    assert_eq!(config.project_of("acme-jira", "PROJ").unwrap().criticality, Some(Criticality::Critical));
-    assert!(config.project_of("acme-jira", "OPS").is_none());
-    assert_eq!(config.export.history, Some(34_560_000_000));
-    assert_eq!(config.export.give_up, Duration::from_secs(120));
 }
 
 #[test]
@@ -420,23 +368,38 @@ no/such.yaml: does not exist: write it with `contextcore init`, or name another
 ");
 }
 
+/// What a file says when its sources may also be of the kind `file`.
+fn read_with_files(text: &str) -> Result<Config, String> {
+    let kinds = [tool("jira"), SourceKind { name: "file", keys: KindKeys::of::<Reader>() }];
+    parse_in(text, "f.yaml", &kinds, &Env::fixed([])).map_err(|errors| errors.to_string())
+}
+
 #[test]
-fn an_app_stands_in_for_a_token() {
-    let with = |auth: &str| format!("sources: [{{name: a, kind: github, url: 'https://a', auth: {auth}}}]");
-    for (id, want) in [("12345", "12345"), ("Iv23liAbc", "Iv23liAbc")] {
-        let auth = format!("{{app: {{id: {id}, installation: 678, private_key: {{file: /run/key.pem}}}}}}");
-        let source = read(&with(&auth)).unwrap().sources.remove(0);
-        assert_eq!(source.app, Some(AppConfig { id: want.into(), installation: 678 }));
-        assert_eq!(source.token, SecretRef::File("/run/key.pem".into()));
-    }
-    let table = [
-        ("{app: {id: 1, installation: 2}}", "auth.app.private_key: is missing"),
-        ("{app: {id: 1, private_key: {env: KEY}}}", "auth.app.installation: is missing"),
-        ("{app: {id: 1, installation: 2, private_key: {env: K}}, token: {env: T}}", "auth: has both `token` and `app`"),
-        ("{app: {id: 1, installation: 2, private_key: hunter2}}", "auth.app.private_key: is a literal secret"),
-    ];
-    for (auth, want) in table {
-        let messages = messages(&with(auth));
-        assert!(messages.contains(want) && !messages.contains("hunter2"), "{auth}: {messages}");
-    }
+fn each_kind_has_keys_of_its_own() {
+    let file =
+        read_with_files("sources: [{name: a, kind: file, path: x.jsonl, lists: [one]}]").unwrap().sources.remove(0);
+    assert_eq!(
+        (file.place().as_str(), file.url.as_str(), file.extra_scopes.as_slice()),
+        ("x.jsonl", "", &["one".to_owned()][..])
+    );
+    let text = "sources:
+  - {name: a, kind: jira, url: 'https://a', auth: {token: {env: T}}, path: x.jsonl, lists: []}
+  - {name: b, kind: file, pth: x.jsonl, projects: [A, B]}
+  - {name: c, kind: file, url: 'https://a', auth: hunter2}
+  - {name: d, kind: fiel, path: x.jsonl}
+";
+    insta::assert_snapshot!(read_with_files(text).unwrap_err(), @"");
+}
+
+#[test]
+fn the_schema_has_a_definition_for_each_kind() {
+    let kinds = [tool("jira"), SourceKind { name: "file", keys: KindKeys::of::<Reader>() }];
+    let schema: serde_json::Value = serde_json::from_str(&json_schema(&kinds)).unwrap();
+    let definitions = &schema["$defs"];
+    assert_eq!(schema["properties"]["sources"]["items"]["oneOf"][1]["$ref"], "#/$defs/FileSource");
+    assert_eq!(definitions["JiraSource"]["required"], serde_json::json!(["name", "kind", "url", "auth"]));
+    assert_eq!(definitions["FileSource"]["required"], serde_json::json!(["name", "kind"]));
+    assert_eq!(definitions["FileSource"]["properties"]["kind"]["const"], "file");
+    assert!(definitions["FileSource"]["properties"]["url"].is_null());
+    assert!(definitions["Tool"].is_null() && definitions["Source"].is_null(), "only whole sources are published");
 }

@@ -1,32 +1,41 @@
 //! The rules beyond shape: from the file as written to the types the program runs on.
 //!
-//! Every rule takes its part of [`super::raw`] and the key path of that part, notes what is wrong, and goes on with
-//! some stand-in value so that the rest is checked too. Whoever calls [`config`] must therefore look at the problems
-//! first.
+//! Every rule takes its part of [`super::raw`] and the key path of that part, notes what is wrong, and goes on with a
+//! placeholder so that the rest is checked too. Callers of [`config`] must therefore look at the problems first.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::Url;
+use serde_json::Value;
 
-use super::Env;
-use super::SecretRef;
+use super::env::Env;
+use super::kind::{KeyProblems, SourceKind};
+use super::otlp;
 use super::problems::{Problems, hint, nearest_known};
-use super::raw::{RawAppId, RawAuth, RawConfig, RawExport, RawInclude, RawProject, RawSecret, RawSource, RawWebhook};
-use super::{duration, otlp};
-use crate::model::config::Schedule;
-use crate::model::config::{AppConfig, Config, ExportConfig, ProjectConfig, SourceConfig, StoreConfig};
+use super::raw::{RawConfig, RawExport, RawInclude, RawProject, RawSource, RawWebhook};
+use super::values::{http_url, optional_path, required};
+use crate::model::config::{
+    Config, ExportConfig, ProjectConfig, Schedule, SecretRef, SourceConfig, StoreConfig, duration,
+};
 
 /// Applies every rule.
-pub(super) fn config(raw: RawConfig, kinds: &[&str], env: &Env, problems: &mut Problems) -> Option<Config> {
+///
+/// `settings` are the keys of the sources' kinds, one object for each source.
+pub(super) fn config(
+    raw: RawConfig,
+    settings: Vec<Value>,
+    kinds: &[SourceKind],
+    env: &Env,
+    problems: &mut Problems,
+) -> Option<Config> {
     if raw.store.path.trim().is_empty() {
         problems.add("store.path", "is empty: name a directory");
     }
     let listen = listen(&raw.listen, problems);
     let export = export(raw.export, env, problems);
-    let sources = sources(raw.sources, kinds, problems);
+    let sources = sources(raw.sources, settings, kinds, problems);
     let projects = projects(raw.projects, &sources, problems);
     let sources = sources.into_iter().flatten().collect();
     let store = StoreConfig { path: PathBuf::from(raw.store.path) };
@@ -78,17 +87,22 @@ fn interval(path: &str, text: &str, problems: &mut Problems) -> Duration {
 }
 
 /// The sources; one with a problem is `None`, but keeps its place.
-fn sources(raw: Vec<RawSource>, kinds: &[&str], problems: &mut Problems) -> Vec<Option<SourceConfig>> {
+fn sources(
+    raw: Vec<RawSource>,
+    settings: Vec<Value>,
+    kinds: &[SourceKind],
+    problems: &mut Problems,
+) -> Vec<Option<SourceConfig>> {
     let mut names = BTreeMap::new();
     let mut sources = Vec::new();
-    for (index, raw) in raw.into_iter().enumerate() {
+    for (index, (raw, settings)) in raw.into_iter().zip(settings).enumerate() {
         let path = format!("sources[{index}]");
         if let Some(first) = first_use(&mut names, raw.name.as_deref(), index) {
             let message =
                 format!("is the name of sources[{first}] already: names become part of ids, so each needs its own");
             problems.add(&format!("{path}.name"), message);
         }
-        sources.push(source(raw, kinds, &path, problems));
+        sources.push(source(raw, settings, kinds, &path, problems));
     }
     sources
 }
@@ -99,45 +113,43 @@ fn first_use(uses: &mut BTreeMap<String, usize>, value: Option<&str>, index: usi
     (first != index).then_some(first)
 }
 
-fn source(raw: RawSource, kinds: &[&str], path: &str, problems: &mut Problems) -> Option<SourceConfig> {
+fn source(
+    raw: RawSource,
+    settings: Value,
+    kinds: &[SourceKind],
+    path: &str,
+    problems: &mut Problems,
+) -> Option<SourceConfig> {
     let at = |key: &str| format!("{path}.{key}");
     let name = source_name(raw.name, &at("name"), problems);
     let kind = known_kind(raw.kind, kinds, &at("kind"), problems);
-    let file = optional_path(raw.path);
-    let url = match (raw.url, &file) {
-        (None, Some(_)) => Some(String::new()),
-        (url, _) => base_url(url, &at("url"), problems),
-    };
-    let auth = raw.auth.unwrap_or_default();
-    let email = auth.email.clone();
-    let bare = auth.token.is_none() && auth.app.is_none();
-    let (token, app) = match &file {
-        Some(_) if bare => (Some(SecretRef::Nowhere), None),
-        _ => credential(auth, &at("auth"), problems),
-    };
+    // What a source of no known kind lacks is found by the rules of the first.
+    let rules = kind.or(kinds.first()).map(|kind| kind.keys)?;
+    let url = if rules.has_url { base_url(raw.url, &at("url"), problems) } else { Some(String::new()) };
     let webhook = raw.webhook.and_then(|raw| webhook(raw, &at("webhook.secret"), problems));
-    let schedule = schedule(&raw.schedule, &at("schedule"), problems);
     let stale_after = interval(&at("stale_after"), &raw.stale_after, problems);
-    Some(SourceConfig {
-        name: name?,
-        kind: kind?,
-        url: url?,
-        path: file,
+    let schedule = schedule(&raw.schedule, &at("schedule"), problems);
+    let complete = name.is_some() && kind.is_some() && url.is_some() && schedule.is_some();
+    let mut source = SourceConfig {
+        name: name.unwrap_or_default(),
+        kind: kind.map(|kind| kind.name.to_owned()).unwrap_or_default(),
+        url: url.unwrap_or_default(),
+        location: None,
+        settings,
         webhook,
-        email: email.filter(|email| !email.trim().is_empty()),
-        token: token?,
-        app,
         tls_ca_file: optional_path(raw.tls.ca_file),
         projects: raw.projects,
-        repositories: raw.repositories,
-        schedule: schedule?,
+        extra_scopes: Vec::new(),
+        schedule: schedule.or_else(|| RawSource::default().schedule.parse().ok())?,
         fields: raw.fields,
         blocked: raw.blocked,
         derive_status: raw.derive_status,
         stale_after,
         statuses: raw.statuses,
         types: raw.types,
-    })
+    };
+    (rules.read)(&mut source, &mut KeyProblems { source: path, problems });
+    complete.then_some(source)
 }
 
 fn source_name(name: Option<String>, path: &str, problems: &mut Problems) -> Option<String> {
@@ -149,52 +161,27 @@ fn source_name(name: Option<String>, path: &str, problems: &mut Problems) -> Opt
     None
 }
 
-fn known_kind(kind: Option<String>, kinds: &[&str], path: &str, problems: &mut Problems) -> Option<String> {
-    let kind = required(kind, path, &format!("kind: {}", kinds.join(" | ")), problems)?;
-    if kinds.contains(&kind.as_str()) {
-        return Some(kind);
+fn known_kind<'a>(
+    kind: Option<String>,
+    kinds: &'a [SourceKind],
+    path: &str,
+    problems: &mut Problems,
+) -> Option<&'a SourceKind> {
+    let names: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
+    let kind = required(kind, path, &format!("kind: {}", names.join(" | ")), problems)?;
+    let known = kinds.iter().find(|known| known.name == kind);
+    if known.is_none() {
+        let near = nearest_known(&kind, &names).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
+        problems.add(path, format!("`{kind}` is none of {}{near}", names.join(", ")));
     }
-    let near = nearest_known(&kind, kinds).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
-    problems.add(path, format!("`{kind}` is none of {}{near}", kinds.join(", ")));
-    None
-}
-
-/// A token, or an App with its private key.
-fn credential(raw: RawAuth, path: &str, problems: &mut Problems) -> (Option<SecretRef>, Option<AppConfig>) {
-    let Some(app) = raw.app else { return (token(raw.token, &format!("{path}.token"), problems), None) };
-    let at = |key: &str| format!("{path}.app.{key}");
-    if raw.token.is_some() {
-        problems.add(path, "has both `token` and `app`: keep one of them");
-    }
-    let id = app.id.map(|id| match id {
-        RawAppId::Number(number) => number.to_string(),
-        RawAppId::Text(text) => text,
-    });
-    let id = required(id, &at("id"), "id: NUMBER", problems);
-    if app.installation.is_none() {
-        problems
-            .add(&at("installation"), "is missing: add `installation: NUMBER`, the end of the installation's address");
-    }
-    let key = app.private_key.and_then(|key| secret_ref(key, &at("private_key"), problems));
-    if key.is_none() {
-        problems.add(&at("private_key"), "is missing: add `private_key: {file: PATH}`, or {env: NAME}");
-    }
-    let app = id.zip(app.installation).map(|(id, installation)| AppConfig { id, installation });
-    (key, app)
-}
-
-fn token(raw: Option<RawSecret>, path: &str, problems: &mut Problems) -> Option<SecretRef> {
-    if raw.is_none() {
-        problems.add(path, "is missing: add `auth: {token: {env: NAME}}`, or {file: PATH}");
-    }
-    secret_ref(raw?, path, problems)
+    known
 }
 
 fn webhook(raw: RawWebhook, path: &str, problems: &mut Problems) -> Option<SecretRef> {
     if raw.secret.is_none() {
         problems.add(path, "is missing: add `webhook: {secret: {env: NAME}}`, or {file: PATH}");
     }
-    secret_ref(raw.secret?, path, problems)
+    raw.secret
 }
 
 fn schedule(line: &str, path: &str, problems: &mut Problems) -> Option<Schedule> {
@@ -213,60 +200,6 @@ fn base_url(text: Option<String>, path: &str, problems: &mut Problems) -> Option
         _ => Err("has a `?` or `#` part: give the base address only".to_owned()),
     });
     url.map_err(|message| problems.add(path, message)).ok()
-}
-
-/// Parses an `http` or `https` address. Messages do not repeat it, since people paste credentials into addresses.
-pub(super) fn http_url(text: &str) -> Result<Url, String> {
-    let example = "write it like https://host:port/path";
-    let url = Url::parse(text.trim()).map_err(|error| format!("is not an address ({error}): {example}"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("does not start with http:// or https://: {example}"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("has a user or password in it: take it out, since secrets stay out of the file".to_owned());
-    }
-    Ok(url)
-}
-
-/// The value of a key that must be there; `example` shows how to write it.
-pub(super) fn required(value: Option<String>, path: &str, example: &str, problems: &mut Problems) -> Option<String> {
-    let value = value.filter(|text| !text.trim().is_empty());
-    if value.is_none() {
-        problems.add(path, format!("is missing: add `{example}`"));
-    }
-    value
-}
-
-/// A reference of the right shape, provided that it is not itself the secret by mistake.
-pub(super) fn secret_ref(raw: RawSecret, path: &str, problems: &mut Problems) -> Option<SecretRef> {
-    match (raw.env, raw.file) {
-        (Some(name), None) if is_variable_name(&name) => Some(SecretRef::Env(name)),
-        (Some(_), None) => {
-            let message =
-                "names no environment variable, and may be the secret itself: write {env: NAME} and export NAME";
-            problems.add(path, message);
-            None
-        }
-        (None, Some(file)) if !file.trim().is_empty() => Some(SecretRef::File(PathBuf::from(file))),
-        _ => {
-            problems.add(path, "needs exactly one of {env: NAME} and {file: PATH}");
-            None
-        }
-    }
-}
-
-/// Whether a text can be the name of a variable and does not look like a token, many of which could be one: those are
-/// long and mix small letters with digits.
-fn is_variable_name(text: &str) -> bool {
-    let spelled = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        && !text.starts_with(|c: char| c.is_ascii_digit());
-    let like_token =
-        text.len() >= 20 && text.bytes().any(|b| b.is_ascii_lowercase()) && text.bytes().any(|b| b.is_ascii_digit());
-    !text.is_empty() && spelled && !like_token
-}
-
-pub(super) fn optional_path(text: Option<String>) -> Option<PathBuf> {
-    text.filter(|text| !text.trim().is_empty()).map(PathBuf::from)
 }
 
 /// The portfolio. A native project belongs to at most one project, or its tasks would have two ids to report.
@@ -336,9 +269,9 @@ fn included(
     Some(pair)
 }
 
-/// A project that its source does not poll would stay empty without a word.
+/// A project that its source does not poll would stay empty without an error.
 fn polled(source: &SourceConfig, project: &str, path: &str, problems: &mut Problems) {
-    let known: Vec<&str> = source.projects.iter().chain(&source.repositories).map(String::as_str).collect();
+    let known: Vec<&str> = source.scopes().map(String::as_str).collect();
     if !source.projects.is_empty() && !known.contains(&project) {
         problems.add(path, format!("{} does not poll `{project}`: {}", source.name, hint(project, &known)));
     }

@@ -220,7 +220,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let source = "{name: acme, kind: jira, url: 'https://a.example', auth: {token: {env: T}}}";
-        let config = config::parse(&format!("sources: [{source}]"), "x.yaml", &["jira"]).unwrap();
+        let config =
+            config::parse(&format!("sources: [{source}]"), "x.yaml", &[config::kind::unchecked("jira")]).unwrap();
         let complete = || {
             let all = readings(&store, &config, Millis(60_000)).unwrap();
             let found = all.into_iter().find(|reading| reading.metric.name == names::M_SYNC_HISTORIES.name).unwrap();

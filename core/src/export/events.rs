@@ -346,7 +346,7 @@ mod tests {
     #[test]
     fn sentences_name_the_artifact_behind_a_derived_status() {
         let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
-        let config = config::parse(source, "test.yaml", &["jira"]).unwrap();
+        let config = config::parse(source, "test.yaml", &[config::kind::unchecked("jira")]).unwrap();
         let context = ExportContext::new(&config);
         let mut said = Vec::new();
         each(&timeline(), |_| true, |event| said.push(sentence(event, &context, (None, None))));
@@ -362,7 +362,9 @@ mod tests {
         comment.event.actor = Some("Ada".into());
         let timeline = [stored(0, Change::Created(Box::new(facts(Status::Todo)))), comment];
         let said = |privacy: &str| {
-            let config = config::parse(&format!("{source}\n{privacy}"), "test.yaml", &["jira"]).unwrap();
+            let config =
+                config::parse(&format!("{source}\n{privacy}"), "test.yaml", &[config::kind::unchecked("jira")])
+                    .unwrap();
             let context = ExportContext::new(&config);
             let mut said = Vec::new();
             each(
@@ -386,7 +388,7 @@ mod tests {
     #[test]
     fn sentences_name_sprints_and_native_statuses() {
         let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
-        let config = config::parse(source, "test.yaml", &["jira"]).unwrap();
+        let config = config::parse(source, "test.yaml", &[config::kind::unchecked("jira")]).unwrap();
         let context = ExportContext::new(&config);
         let timeline = vec![
             stored(0, Change::Created(Box::new(facts(Status::Todo)))),
@@ -405,7 +407,7 @@ mod tests {
     #[test]
     fn a_status_that_blocks_is_an_impediment_with_its_blockers() {
         let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
-        let config = config::parse(source, "test.yaml", &["jira"]).unwrap();
+        let config = config::parse(source, "test.yaml", &[config::kind::unchecked("jira")]).unwrap();
         let context = ExportContext::new(&config);
         let on_hold = || Change::Status { status: Status::Blocked, native: "On Hold".into() };
         let link = Change::Linked { text: "is blocked by OPS-4".into(), blocker: Some("OPS-4".into()), added: true };

@@ -397,7 +397,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("data")).unwrap();
         let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
-        let config = config::parse(source, "test.yaml", &["jira"]).unwrap();
+        let config = config::parse(source, "test.yaml", &[config::kind::unchecked("jira")]).unwrap();
         let key = TaskKey::new("jira", "1");
         let record = TaskRecord {
             url: String::new(),

@@ -1,36 +1,40 @@
 //! The plug-in contract: what a connector of a tool must do, and all it gets to see.
 //!
-//! A [`Connector`] asks its tool and translates the answers. It never sees the store, the clock or OTLP: where it stands
-//! comes in as a [`Cursor`] it made itself, the moment comes in with the [`Run`], and pacing, retries and rate limits are
-//! the business of the [`crate::http::Session`] it asks through. The engine in [`crate::ingest::sync`] does the rest.
+//! A [`Registration`] makes a [`Connector`], which lives as long as the process: it holds the HTTP session with its rate
+//! limits, minted tokens and whatever it has learned. Each run opens it, and gets a [`SourceSession`] that can be polled.
+//!
+//! A connector never sees the store, the clock or OTLP: its position comes in as a [`Cursor`] it made itself, the time comes
+//! in with the [`Run`], and pacing, retries and rate limits belong to the [`crate::http::Session`] it sends requests
+//! through. The engine in [`crate::ingest::sync`] does the rest.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Privacy, SourceConfig};
+use crate::config::kind::{KindKeys, SourceKind};
 use crate::http::Stats;
+use crate::model::config::{Privacy, SourceConfig};
 use crate::model::error::Result;
 use crate::model::observation::Observation;
 use crate::model::time::Millis;
 
-/// Where a connector stands in a stream: a value it made and only it understands. Opaque to everybody else.
+/// How far a stream has been read: a value that the connector made and only it understands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cursor(pub serde_json::Value);
 
 /// One thing a tool lets us poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stream {
-    /// Its name, unique within the connector; part of the key its cursor is kept under.
+    /// Its name, unique within the connector; part of the key its cursor is stored under.
     pub name: &'static str,
     /// A finished pass lists *every* task there is ([`Page::seen`]), so that absence means something. Run daily and with
     /// `--full`; the other streams run on every poll.
     pub complete: bool,
 }
 
-/// What a connector is told about the run it takes part in.
+/// The run a connector takes part in.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
-    /// The moment the run began.
+    /// When the run began.
     pub now: Millis,
     /// Read everything again.
     pub full: bool,
@@ -43,7 +47,7 @@ pub struct Page {
     pub records: Vec<RawRecord>,
     /// Native ids that a pass over a `complete` stream saw on this page.
     pub seen: Vec<String>,
-    /// Where the stream stands once these records are kept.
+    /// The stream's cursor once these records are stored.
     pub cursor: Cursor,
     /// Whether there is more to fetch now.
     pub more: bool,
@@ -53,7 +57,7 @@ pub struct Page {
     pub warnings: Vec<String>,
 }
 
-/// A record as the tool gave it (trimmed of what nobody reads, such as avatars), histories included.
+/// A record as the tool gave it (without what is never read, such as avatars), histories included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawRecord {
     /// The stream it came from.
@@ -67,111 +71,188 @@ pub struct RawRecord {
 /// What `contextcore check` shows of a source.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct CheckReport {
-    /// Who the token is.
+    /// Whose token it is.
     pub identity: String,
     /// Which product answered, e.g. `Jira Cloud` or `Jira Data Center 9.12`.
     pub product: String,
-    /// Scopes or rights, where the tool tells them.
+    /// Scopes or rights, where the tool names them.
     pub scopes: Vec<String>,
     /// Projects the token can see and the source will read: key and name.
     pub projects: Vec<(String, String)>,
-    /// Fields found by discovery: meaning, the tool's id, the tool's name.
+    /// Discovered fields: meaning, the tool's id, the tool's name.
     pub fields: Vec<(String, String, String)>,
     /// The status mapping: native name, common status, and why.
     pub statuses: Vec<(String, String, String)>,
     /// What a person should look at; each says what to do.
     pub warnings: Vec<String>,
-    /// What of the configuration the tool does not have, such as a project: a sync would leave it out. Each says what to do.
+    /// What the configuration names and the tool does not have, such as a project: a sync would leave it out. Each says
+    /// what to do.
     pub problems: Vec<String>,
 }
 
-/// One kind of source: its word in the config and how to make a connector for it.
+/// One kind of source: everything the program needs to know about it.
 #[derive(Clone, Copy)]
 pub struct Registration {
-    /// The word in the config, e.g. `jira`.
+    /// The word in the configuration, e.g. `jira`.
     pub kind: &'static str,
     /// One line for `--help` and docs.
     pub about: &'static str,
-    /// Makes the connector. Resolves the token, sends nothing.
+    /// Its own keys in the configuration: their schema and the rules for them.
+    pub keys: KindKeys,
+    /// What `contextcore init` asks.
+    pub init: InitHints,
+    /// How calls to its webhook are proven; `None` for a tool that makes none.
+    pub webhook: Option<WebhookProof>,
+    /// Makes the connector. Reads no secret and sends nothing.
     pub build: fn(&SourceConfig, &Privacy) -> Result<Box<dyn Connector>>,
 }
 
-/// A call of a tool to our webhook, not believed yet.
+impl Registration {
+    /// The part of it that reading a configuration needs.
+    pub const fn source_kind(&self) -> SourceKind {
+        SourceKind { name: self.kind, keys: self.keys }
+    }
+}
+
+/// What `contextcore init` asks for a kind of source.
 #[derive(Debug, Clone, Copy)]
-pub struct Call<'a> {
+pub struct InitHints {
+    /// The questions in order; the first one says where the work is.
+    pub questions: &'static [InitQuestion],
+    /// Where a person makes a token.
+    pub token_page: Option<&'static str>,
+}
+
+/// One key that `contextcore init` asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct InitQuestion {
+    /// The key within the source, such as `url` or `auth.email`. The answer for a key that ends in `token` is the name of an
+    /// environment variable.
+    pub key: &'static str,
+    /// The flag that answers it.
+    pub flag: &'static str,
+    /// The question.
+    pub question: &'static str,
+    /// The answer when none is given. A `token` without one is `<KIND>_TOKEN`.
+    pub default: Option<&'static str>,
+    /// Whether it may stay without an answer.
+    pub optional: bool,
+}
+
+impl InitQuestion {
+    /// The question for the address, with the default where the tool has only one.
+    pub const fn url(question: &'static str, default: Option<&'static str>) -> Self {
+        Self { key: "url", flag: "--url", question, default, optional: false }
+    }
+
+    /// The question for the environment variable that holds the token.
+    pub const TOKEN: Self = Self {
+        key: "auth.token",
+        flag: "--token-env",
+        question: "Environment variable that holds the token",
+        default: None,
+        optional: false,
+    };
+}
+
+/// A request to our webhook whose sender is not proven yet.
+#[derive(Debug, Clone, Copy)]
+pub struct WebhookCall<'a> {
     /// Its headers.
     pub headers: &'a http::HeaderMap,
-    /// Its body, as it came: what is signed is bytes.
+    /// Its body as it came: signatures are over bytes.
     pub body: &'a [u8],
-    /// The moment it came.
+    /// When it came.
     pub now: Millis,
 }
 
-/// What a call that was proven to come from the tool says.
+/// What a request to our webhook says, once it is proven to come from the tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Called {
-    /// The tool's id of this delivery: the same again is the same news.
+pub struct WebhookEvent {
+    /// The tool's id of this delivery: the same id again is a repetition.
     pub delivery: Option<String>,
-    /// The tool's word for what happened, e.g. `issues.labeled`.
+    /// The tool's name for what happened, e.g. `issues.labeled`.
     pub event: String,
     /// Whether it is about something a poll would see.
     pub relevant: bool,
 }
 
-/// Why a call is not believed; says nothing that would help to forge one.
+/// Why a request to our webhook is refused; says nothing that would help to forge one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unproven {
-    /// No signature came with it.
+pub enum WebhookError {
+    /// It has no signature.
     Unsigned,
     /// The signature is not of this body and our secret.
-    Wrong,
+    WrongSignature,
     /// It was sent too long ago, or is dated in the future.
     Stale,
     /// It is signed, but is not what the tool sends.
-    Unreadable,
+    Malformed,
 }
 
-/// Proves a call by its signature and reads what it is about. Pure; it never parses what it has not proven.
-pub type Webhook = fn(&Call<'_>, secret: &[u8]) -> std::result::Result<Called, Unproven>;
+/// Proves a request by its signature and reads what it is about. Pure; it never parses what it has not proven.
+pub type WebhookProof = fn(&WebhookCall<'_>, secret: &[u8]) -> std::result::Result<WebhookEvent, WebhookError>;
 
-/// A tool we can poll.
+/// A tool we can poll. One connector serves a source for the life of the process.
 #[async_trait]
 pub trait Connector: Send + Sync {
     /// What can be polled, in the order it should be.
     fn streams(&self) -> &'static [Stream];
 
-    /// Proves the credential and shows what a sync would do. Sends only reads.
+    /// Begins a run: reads the credential again, proves it, so that an empty answer can be believed, and refreshes reference
+    /// data.
     ///
-    /// - A refused credential is [`crate::ErrorKind::Auth`], a missing right [`crate::ErrorKind::Permission`].
-    /// - A configured project that does not exist is a warning that names it, unless none exists.
-    async fn check(&self, run: &Run) -> Result<CheckReport>;
-
-    /// Opens a run: proves the credential, so that an empty answer can be believed, and brings reference data up to date.
+    /// - `state` is what [`SourceSession::state`] returned last (`None` at first, or when the configuration of the source
+    ///   changed). Reference data younger than a day costs no request.
+    /// - Sends only reads.
     ///
-    /// - `state` is what the last `begin` returned (`None` at first, or when the configuration of the source changed).
-    /// - What it returns is kept and given to the next `begin`; reference data younger than a day costs no request.
-    async fn begin(&self, state: Option<serde_json::Value>, run: &Run) -> Result<serde_json::Value>;
-
-    /// Fetches what follows `cursor` (`None`: from the start), as many requests as one page needs.
-    ///
-    /// - A page either holds whole records, complete histories included, or is an error: nothing is half given.
-    /// - Polling again with the same cursor gives at least the same records: at-least-once, never at-most-once.
-    /// - The cursor moves past a record only when no tie at its position can follow.
-    /// - With `run.full` and no cursor it reads everything again.
-    async fn poll(&self, stream: &'static str, cursor: Option<&Cursor>, run: &Run) -> Result<Page>;
-
-    /// Translates one record. Synchronous, deterministic, no I/O; reference data comes from the last `begin`.
-    ///
-    /// - A record that cannot be understood is an error; it is set aside with its reason, and the rest goes on.
-    /// - The same record always gives the same observations, with the same entry ids.
-    fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>>;
-
-    /// Configured projects that were read once and that the last `begin` did not find: more likely a lost permission than
-    /// the end of them. Nothing of them is closed, and the run ends with an error once everything else is done.
-    fn lost(&self) -> Vec<String> {
-        Vec::new()
-    }
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] when the credential cannot be read, [`crate::ErrorKind::Auth`] when it is refused,
+    /// [`crate::ErrorKind::Permission`] when it lacks a right; else as the HTTP session's.
+    async fn open(&self, state: Option<serde_json::Value>, run: &Run) -> Result<Box<dyn SourceSession>>;
 
     /// Requests made, waits and what is left of the limits, since the connector was made.
     fn stats(&self) -> Stats;
+}
+
+/// A connector that was opened for one run.
+#[async_trait]
+pub trait SourceSession: Send + Sync {
+    /// What is stored for the next run: reference data.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Internal`] when it cannot be written as JSON.
+    fn state(&self) -> Result<serde_json::Value>;
+
+    /// Shows what a sync would do. Sends only reads. A configured project that does not exist is a problem that names it.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Rejected`] when none of the configured projects exists; else as the HTTP session's.
+    async fn check(&self) -> Result<CheckReport>;
+
+    /// Fetches what follows `cursor` (`None`: from the start), with as many requests as one page needs.
+    ///
+    /// - A page holds whole records, complete histories included, or is an error: nothing is half given.
+    /// - Polling again with the same cursor gives at least the same records: at-least-once, never at-most-once.
+    /// - The cursor moves past a record only when no tie at its position can follow.
+    /// - With `full` in the run and no cursor it reads everything again.
+    ///
+    /// # Errors
+    /// As the HTTP session's; [`crate::ErrorKind::Protocol`] for an answer that cannot be believed.
+    async fn poll(&self, stream: &'static str, cursor: Option<&Cursor>) -> Result<Page>;
+
+    /// Translates one record. Synchronous, deterministic, no I/O; reference data is that of the session.
+    ///
+    /// - A record that cannot be understood is an error; it is quarantined with its reason, and the rest goes on.
+    /// - The same record always gives the same observations, with the same event ids.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Protocol`] for a record that cannot be understood.
+    fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>>;
+
+    /// Configured projects that were read once and that this session did not find: more likely a lost permission than the
+    /// end of them. Nothing of them is closed, and the run ends with an error once everything else is done.
+    fn lost(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

@@ -36,7 +36,11 @@ impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        Self { _dir: dir, store, config: config::parse(CONFIG, "test.yaml", &["jira"]).unwrap() }
+        Self {
+            _dir: dir,
+            store,
+            config: config::parse(CONFIG, "test.yaml", &[config::kind::unchecked("jira")]).unwrap(),
+        }
     }
 
     fn put(&self, key: &TaskKey, timeline: Vec<StoredEvent>, blockers: Vec<Blocker>) {

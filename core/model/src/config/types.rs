@@ -203,35 +203,31 @@ pub struct SourceConfig {
     pub name: String,
     /// Which connector polls it; one of the kinds that were known when the file was read.
     pub kind: String,
-    /// Where the tool answers, without a trailing slash; may have a path, under which every request is built.
-    /// Empty for a source that reads a file.
+    /// Where the tool answers, without a trailing slash; may have a path, under which every request is built. Empty for a
+    /// kind without an address.
     pub url: String,
-    /// The file to read, for a kind that reads one instead of asking a tool.
-    pub path: Option<PathBuf>,
-    /// What the tool signs its calls to our webhook with, read late. `None`: nobody may call.
+    /// Where the work is, for a kind without an address, such as the path of a file.
+    pub location: Option<String>,
+    /// The keys of its kind, such as `auth`, as an object: the connector reads them as a type of its own. Secrets in it are
+    /// references.
+    pub settings: serde_json::Value,
+    /// The secret with which the tool signs requests to our webhook, read late. `None`: webhook requests are refused.
     pub webhook: Option<SecretRef>,
-    /// The account the token belongs to. `None`: the token stands alone (a bearer token).
-    pub email: Option<String>,
-    /// The credential, read late: the token, or the private key of [`Self::app`].
-    pub token: SecretRef,
-    /// The App that mints tokens with the private key in [`Self::token`]. `None`: that is the token itself.
-    pub app: Option<AppConfig>,
     /// A PEM file with a private CA to trust besides the usual ones. `None`: the usual ones only.
     pub tls_ca_file: Option<PathBuf>,
     /// Native projects to poll. Empty: all that the token can see.
     pub projects: Vec<String>,
-    /// Repositories to poll besides projects, where the tool has them.
-    pub repositories: Vec<String>,
+    /// Native scopes that its kind reads besides projects, such as repositories.
+    pub extra_scopes: Vec<String>,
     /// When `serve` polls it.
     pub schedule: Schedule,
-    /// The tool's fields by our name for them. One that is absent is discovered. The names are the connector's to
-    /// check.
+    /// The tool's fields by our name for them. One that is absent is discovered. The connector checks the names.
     pub fields: BTreeMap<String, String>,
     /// What counts as blocked.
     pub blocked: BlockedConfig,
     /// Whether commits, pull requests and CI move the status.
     pub derive_status: bool,
-    /// After this long without any sign of life an open task is stale; above zero.
+    /// An open task without any activity for this long is stale; above zero.
     pub stale_after: Duration,
     /// The tool's statuses by name, where they differ from what the tool's own category says.
     pub statuses: BTreeMap<String, Status>,
@@ -242,17 +238,13 @@ pub struct SourceConfig {
 impl SourceConfig {
     /// Where its work is, as people read it: the address, or the path.
     pub fn place(&self) -> String {
-        self.path.as_ref().map_or_else(|| self.url.clone(), |path| path.display().to_string())
+        self.location.clone().unwrap_or_else(|| self.url.clone())
     }
-}
 
-/// An App that mints its own short-lived tokens, and where it is installed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AppConfig {
-    /// The App's id or client id; never empty.
-    pub id: String,
-    /// The installation whose projects are read.
-    pub installation: u32,
+    /// Everything it is told to read: projects, and what its kind reads besides. Empty: all that the token can see.
+    pub fn scopes(&self) -> impl Iterator<Item = &String> {
+        self.projects.iter().chain(&self.extra_scopes)
+    }
 }
 
 /// What counts as blocked.

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::SourceConfig;
 use crate::http::Stats;
-use crate::ingest::connector::{Connector, Cursor, Page, RawRecord, Run, Stream};
+use crate::ingest::connector::{Connector, Cursor, Page, RawRecord, Run, SourceSession, Stream};
 use crate::model::activity::StoredActivity;
 use crate::model::diff;
 use crate::model::error::{Error, ErrorKind, Result};
@@ -133,6 +133,7 @@ fn remember(
         Some(error) => {
             *counters.errors.entry(error.kind().as_str().to_owned()).or_default() += 1;
             status.failures += 1;
+            status.last_attempt = Some(now);
             status.last_error = Some(error.full());
             status.last_error_kind = Some(error.kind());
         }
@@ -181,7 +182,8 @@ impl Job<'_> {
         let first = status.last_success.is_none() || changed;
         let state = if changed { None } else { self.store.metadata(STATE, self.name())? };
         let known_state: Option<serde_json::Value> = state;
-        let state = self.or_cancelled(self.source.connector.begin(known_state.clone(), &self.run)).await?;
+        let session = self.or_cancelled(self.source.connector.open(known_state.clone(), &self.run)).await?;
+        let (session, state) = (&*session, session.state()?);
         if self.run.full || changed {
             self.forget_cursors()?;
         }
@@ -189,19 +191,19 @@ impl Job<'_> {
         status.last_attempt = Some(self.run.now);
         self.keep_start(&status, (known_state.as_ref() != Some(&state)).then_some(&state))?;
         for stream in self.source.connector.streams().iter().filter(|stream| !stream.complete) {
-            self.sweep(stream).await?;
+            self.sweep(session, stream).await?;
         }
         self.heard = true;
         // Whatever becomes of a complete pass: what changed was heard to its end, and can be told.
-        let passed = self.pass(&status, first).await;
+        let passed = self.pass(session, &status, first).await;
         self.finish(first)?;
-        passed.and_then(|()| pass::nothing_lost(self.source.connector.lost()))
+        passed.and_then(|()| pass::nothing_lost(session.lost()))
     }
 
-    async fn pass(&mut self, status: &SourceStatus, first: bool) -> Result<()> {
+    async fn pass(&mut self, session: &dyn SourceSession, status: &SourceStatus, first: bool) -> Result<()> {
         for stream in self.source.connector.streams().iter().filter(|stream| stream.complete) {
             if self.pass_is_due(status, first) {
-                self.sweep(stream).await?;
+                self.sweep(session, stream).await?;
             }
         }
         Ok(())
@@ -245,13 +247,13 @@ impl Job<'_> {
         transaction.commit().map(drop)
     }
 
-    async fn sweep(&mut self, stream: &Stream) -> Result<()> {
+    async fn sweep(&mut self, session: &dyn SourceSession, stream: &Stream) -> Result<()> {
         let forgotten = self.dry_run && self.run.full;
         let mut cursor = if forgotten { None } else { self.store.cursor(self.name(), stream.name)? };
         loop {
-            let page = self.or_cancelled(self.source.connector.poll(stream.name, cursor.as_ref(), &self.run)).await?;
+            let page = self.or_cancelled(session.poll(stream.name, cursor.as_ref())).await?;
             let (more, next) = (page.more, page.cursor.clone());
-            blocking(|| self.keep(stream, page))?;
+            blocking(|| self.keep(session, stream, page))?;
             if !more {
                 break;
             }
@@ -264,7 +266,7 @@ impl Job<'_> {
     }
 
     /// Keeps one page: new facts, records set aside, ids seen, and the cursor that covers them, as one transaction.
-    fn keep(&mut self, stream: &Stream, page: Page) -> Result<()> {
+    fn keep(&mut self, session: &dyn SourceSession, stream: &Stream, page: Page) -> Result<()> {
         self.report.warnings.extend(page.warnings);
         if let Some(total) = page.total {
             self.progress.event(self.name(), Update::Total(total));
@@ -274,7 +276,7 @@ impl Job<'_> {
         let before = self.report.changes;
         let mut transaction = self.store.begin()?;
         for record in page.records {
-            match self.source.connector.normalise(&record) {
+            match session.normalise(&record) {
                 Ok(observations) => self.take(&mut transaction, &record, observations)?,
                 Err(error) => self.set_aside(&mut transaction, record, &error)?,
             }
@@ -395,17 +397,21 @@ fn next_sprint(known: Option<&SprintRecord>, facts: SprintFacts, seq: u64) -> (S
 
 /// Whatever changes how a source is read or understood changes this number, and everything is read again.
 fn settings_hash(config: &SourceConfig) -> u64 {
-    let SourceConfig {
-        kind, url, path, projects, repositories, fields, blocked, statuses, types, derive_status, ..
-    } = config;
-    let (labels, names, links) = (&blocked.labels, &blocked.statuses, blocked.links);
-    let all = format!(
-        "{kind:?}{url:?}{projects:?}{repositories:?}{fields:?}{labels:?}{names:?}{links}{statuses:?}{types:?}{derive_status}{path}",
-        path = path.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
-    );
     let mut first = [0; 8];
-    first.copy_from_slice(&blake3::hash(all.as_bytes()).as_bytes()[..8]);
+    first.copy_from_slice(&blake3::hash(settings_text(config).as_bytes()).as_bytes()[..8]);
     u64::from_le_bytes(first)
+}
+
+/// What [`settings_hash`] is the hash of. Its hash is stored: another text for the same configuration would read everything
+/// again after an upgrade.
+fn settings_text(config: &SourceConfig) -> String {
+    let SourceConfig { kind, url, projects, extra_scopes, fields, blocked, statuses, types, derive_status, .. } =
+        config;
+    let (labels, names, links) = (&blocked.labels, &blocked.statuses, blocked.links);
+    let location = config.location.as_deref().unwrap_or_default();
+    format!(
+        "{kind:?}{url:?}{projects:?}{extra_scopes:?}{fields:?}{labels:?}{names:?}{links}{statuses:?}{types:?}{derive_status}{location}"
+    )
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ impl Job<'_> {
         status.pass += 1;
         let (census, back) = self.census(status.pass)?;
         let config = &self.source.config;
-        let wanted: Vec<&String> = config.projects.iter().chain(&config.repositories).collect();
+        let wanted: Vec<&String> = config.scopes().collect();
         // A project that the configuration does not name any more was taken out on purpose.
         let in_scope = |project: &SmolStr| wanted.is_empty() || wanted.iter().any(|wanted| *wanted == project);
         let (lost, stored): (Vec<_>, Vec<_>) =

@@ -1,12 +1,13 @@
 //! A scripted connector: what activities come to, whatever is heard first.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::kind::unchecked;
 use crate::config::{self, Config};
 use crate::ingest::connector::CheckReport;
 use crate::model::observation::{Activity, TaskObservation};
@@ -19,10 +20,10 @@ use crate::store::Item;
 
 const NOW: Millis = Millis(1_000_000);
 
-/// Tells what it is given, once.
-#[derive(Default)]
+/// Gives these observations on every run.
+#[derive(Clone, Default)]
 struct Script {
-    told: Mutex<Vec<Observation>>,
+    told: Arc<Mutex<Vec<Observation>>>,
     lost: Vec<String>,
 }
 
@@ -32,15 +33,26 @@ impl Connector for Script {
         &[Stream { name: "all", complete: false }]
     }
 
-    async fn check(&self, _: &Run) -> Result<CheckReport> {
-        Ok(CheckReport::default())
+    async fn open(&self, _: Option<serde_json::Value>, _: &Run) -> Result<Box<dyn SourceSession>> {
+        Ok(Box::new(self.clone()))
     }
 
-    async fn begin(&self, _: Option<serde_json::Value>, _: &Run) -> Result<serde_json::Value> {
+    fn stats(&self) -> Stats {
+        Stats::default()
+    }
+}
+
+#[async_trait]
+impl SourceSession for Script {
+    fn state(&self) -> Result<serde_json::Value> {
         Ok(serde_json::Value::Null)
     }
 
-    async fn poll(&self, stream: &'static str, _: Option<&Cursor>, _: &Run) -> Result<Page> {
+    async fn check(&self) -> Result<CheckReport> {
+        Ok(CheckReport::default())
+    }
+
+    async fn poll(&self, stream: &'static str, _: Option<&Cursor>) -> Result<Page> {
         let count = self.told.lock().unwrap().len();
         let record = |n: usize| RawRecord { stream, native_id: n.to_string(), json: n.to_string() };
         Ok(Page {
@@ -60,10 +72,6 @@ impl Connector for Script {
 
     fn lost(&self) -> Vec<String> {
         self.lost.clone()
-    }
-
-    fn stats(&self) -> Stats {
-        Stats::default()
     }
 }
 
@@ -87,13 +95,13 @@ impl Bench {
             )
         };
         let text = format!("sources:\n{}{}", source("jira"), source("github"));
-        let config = config::parse(&text, "test.yaml", &["jira"]).unwrap();
+        let config = config::parse(&text, "test.yaml", &[unchecked("jira")]).unwrap();
         Self { store: Store::open(&dir.path().join("data")).unwrap(), config, _dir: dir }
     }
 
     /// One run of a source that tells this.
     async fn hear(&self, name: &str, observations: Vec<Observation>) -> SourceReport {
-        let report = self.run(name, Script { told: Mutex::new(observations), lost: vec![] }).await;
+        let report = self.run(name, Script { told: Arc::new(Mutex::new(observations)), lost: vec![] }).await;
         assert!(report.error.is_none(), "{:?}", report.error);
         report
     }
@@ -174,7 +182,7 @@ async fn what_the_tool_says_is_no_more_is_gone_at_once_and_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_project_out_of_sight_is_an_error_after_everything_else_was_kept_and_told() {
     let bench = Bench::new(false);
-    let script = Script { told: Mutex::new(vec![task("1", &[])]), lost: vec!["OPS".into()] };
+    let script = Script { told: Arc::new(Mutex::new(vec![task("1", &[])])), lost: vec!["OPS".into()] };
     let error = bench.run("jira", script).await.error.unwrap();
     assert_eq!((error.kind(), error.context("missing")), (ErrorKind::Coverage, Some("OPS")));
     assert!(!bench.told("jira").is_empty());
@@ -394,4 +402,28 @@ proptest! {
         let one: Vec<StoredEvent> = many[&TaskKey::new("jira", "1")].iter().map(|event| StoredEvent { event: event.clone(), seq: 1 }).collect();
         prop_assert_eq!(timeline::last(&one).unwrap().facts.status, Status::InReview);
     }
+}
+
+/// The hash of the settings is stored. These texts are those of the first release, when `repositories` and `path` were fields of
+/// every source.
+#[test]
+fn the_settings_of_existing_configurations_keep_their_hash() {
+    let keys =
+        "schedule: '@daily', blocked: {labels: [stuck], links: true}, statuses: {QA: in_review}, types: {Debt: task}";
+    let jira = Bench::with(keys).config.sources[0].clone();
+    let blocked = r#"Some(["stuck"])Nonetrue{"QA": InReview}{"Debt": Task}false"#;
+    assert_eq!(settings_text(&jira), format!(r#""jira""https://example.com"[][]{{}}{blocked}"#));
+    let scopes = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let github = SourceConfig {
+        kind: "github".into(),
+        projects: scopes(&["acme/1"]),
+        extra_scopes: scopes(&["acme/web", "acme/api"]),
+        ..jira.clone()
+    };
+    let lists = r#"["acme/1"]["acme/web", "acme/api"]{}"#;
+    assert_eq!(settings_text(&github), format!(r#""github""https://example.com"{lists}{blocked}"#));
+    let file = SourceConfig { kind: "file".into(), url: String::new(), location: Some("/var/x.jsonl".into()), ..jira };
+    assert_eq!(settings_text(&file), format!(r#""file"""[][]{{}}{blocked}/var/x.jsonl"#));
+    assert_eq!(settings_hash(&file), settings_hash(&file.clone()));
+    assert_ne!(settings_hash(&file), settings_hash(&github));
 }

@@ -1,0 +1,198 @@
+//! GitHub as it was opened for a run: the projects and repositories that are read, and what the streams tell each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use contextcore_core::ingest::connector::Run;
+use contextcore_core::model::time::SECOND;
+use contextcore_core::{Error, ErrorKind, Result, lock};
+
+use super::api::Api;
+use super::marks::Short;
+use super::reference::{Project, ProjectAnswer, Reference};
+use super::settings::{ProjectName, RepositoryName, Settings};
+use super::wire::RepositoryActivity;
+
+/// Iterations of our projects.
+pub(super) const SPRINTS: &str = "sprints";
+/// Changed items of our projects with their histories.
+pub(super) const ITEMS: &str = "items";
+/// Changed issues of our repositories that are in no project of ours.
+pub(super) const REPOSITORIES: &str = "repositories";
+/// What people did in our repositories.
+pub(super) const ACTIVITY: &str = "activity";
+/// The ids of all tasks.
+pub(super) const IDS: &str = "ids";
+/// Records (of the `items` stream) of drafts that became issues; their id is all they hold.
+pub(super) const CONVERTED: &str = "converted";
+
+/// GitHub's times are whole seconds: what changed as lately as this may change again and look the same, so it is read again.
+pub(super) const MOMENT: i64 = 2 * SECOND;
+
+/// GitHub, opened.
+pub(super) struct GitHub {
+    pub(super) settings: Arc<Settings>,
+    pub(super) api: Arc<Api>,
+    pub(super) run: Run,
+    pub(super) context: SiteContext,
+    /// What the items of our projects wrap, once a sweep has come to its end.
+    members: Mutex<Option<Arc<Members>>>,
+    /// Issues that the sweep has seen so far.
+    issues: Mutex<Issues>,
+}
+
+/// What the items of our projects wrap.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    all: BTreeSet<Short>,
+    /// The issues among them that this run has seen, for those whose repository is configured.
+    pub(super) issues: Issues,
+    /// How many tasks GitHub counts in our projects.
+    pub(super) tasks: Option<u64>,
+}
+
+impl Members {
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.all.contains(&Short::of(&[id]))
+    }
+}
+
+/// Ids of issues by the name of their repository, as the configuration writes it.
+type Issues = BTreeMap<String, BTreeSet<Box<str>>>;
+
+/// What a run knows of GitHub.
+#[derive(Debug)]
+pub(super) struct SiteContext {
+    pub(super) reference: Reference,
+    pub(super) repositories: Vec<Repository>,
+    /// What a person should know of what was not found.
+    pub(super) warnings: Vec<String>,
+}
+
+impl SiteContext {
+    /// Projects and repositories that were read once and are out of sight.
+    pub(super) fn lost(&self) -> Vec<String> {
+        let projects = self.reference.lost.iter().map(|project| project.name.to_string());
+        let is_here = |name: &String| self.repositories.iter().any(|repository| repository.name.to_string() == *name);
+        let repositories = self.reference.repositories.iter().filter(|name| !is_here(name)).cloned();
+        projects.chain(repositories).collect()
+    }
+}
+
+/// A configured repository.
+#[derive(Debug, Clone)]
+pub(super) struct Repository {
+    pub(super) name: RepositoryName,
+    pub(super) activity: RepositoryActivity,
+}
+
+impl GitHub {
+    /// Opens GitHub with what was stored after the last run.
+    pub(super) async fn open(settings: Arc<Settings>, api: Arc<Api>, stored: Reference, run: &Run) -> Result<Self> {
+        api.set_now(run.now);
+        let mut reference = match stored.reduced {
+            Some(reduced) => {
+                api.set_reduced(reduced || api.is_reduced());
+                stored
+            }
+            None => Reference { login: api.start().await?.login, ..stored },
+        };
+        let fresh = reference.reduced.is_none();
+        reference.reduced = Some(api.is_reduced());
+        let mut warnings = Vec::new();
+        projects(&api, &settings, &mut reference, fresh, &mut warnings).await?;
+        let repositories = repositories(&api, &settings, &mut warnings).await?;
+        let found = repositories.iter().map(|repository| repository.name.to_string());
+        reference.repositories.extend(found);
+        if reference.projects.is_empty() && repositories.is_empty() {
+            let text = "nothing of what is configured exists for this token: correct `projects` and `repositories`, or give \
+                        the token access";
+            return Err(Error::new(ErrorKind::NotFound, text).with("missing", warnings.join("; ")));
+        }
+        let context = SiteContext { reference, repositories, warnings };
+        Ok(Self { settings, api, run: *run, context, members: Mutex::default(), issues: Mutex::default() })
+    }
+
+    /// Notes issues that the sweep has seen, each with the name of its repository.
+    pub(super) fn note_issues(&self, context: &SiteContext, seen: Vec<(Box<str>, Box<str>)>) {
+        let mut issues = lock(&self.issues);
+        for (id, name) in seen {
+            let mut names = context.repositories.iter().map(|repository| repository.name.to_string());
+            if let Some(name) = names.find(|ours| ours.eq_ignore_ascii_case(&name)) {
+                issues.entry(name).or_default().insert(id);
+            }
+        }
+    }
+
+    /// Notes what the items wrap: the sweep came to its end.
+    pub(super) fn note_members(&self, all: BTreeSet<Short>, tasks: Option<u64>) {
+        let issues = std::mem::take(&mut *lock(&self.issues));
+        *lock(&self.members) = Some(Arc::new(Members { all, issues, tasks }));
+    }
+
+    /// What the items of our projects wrap.
+    pub(super) fn members(&self, context: &SiteContext) -> Result<Arc<Members>> {
+        if context.reference.projects.is_empty() && context.reference.lost.is_empty() {
+            return Ok(Arc::new(Members { tasks: Some(0), ..Members::default() }));
+        }
+        let members = lock(&self.members).clone();
+        members.ok_or_else(|| Error::new(ErrorKind::Internal, "poll repositories before the items of projects"))
+    }
+}
+
+/// Brings the projects up to date: those known in one request, which proves the credential as well, the others by name.
+async fn projects(
+    api: &Api,
+    settings: &Settings,
+    reference: &mut Reference,
+    fresh: bool,
+    warnings: &mut Vec<String>,
+) -> Result<()> {
+    let mut known = std::mem::take(&mut reference.projects);
+    known.append(&mut reference.lost);
+    let mut answers: Vec<ProjectAnswer> = Vec::new();
+    if !fresh {
+        let ids = known.iter().map(|project| project.id.to_string()).collect();
+        let (viewer, found) = api.reference(ids).await?;
+        reference.login = viewer.login;
+        answers.extend(found.into_iter().flatten());
+    }
+    for name in wanted(api, settings).await? {
+        let old = known.iter().find(|project| project.name == name);
+        let answer = match old.and_then(|old| answers.iter().find(|answer| answer.id == old.id)) {
+            Some(answer) => Some(answer.clone()),
+            None => api.find_project(&name).await?,
+        };
+        match answer {
+            Some(answer) => reference.projects.push(Project::new(settings, name, &answer, old)),
+            None => {
+                warnings.push(format!(
+                    "project {name} does not exist or is hidden from this token: correct `projects`, or give the token access"
+                ));
+                // Only this has its iterations and the former names of its statuses.
+                reference.lost.extend(old.cloned());
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn wanted(api: &Api, settings: &Settings) -> Result<Vec<ProjectName>> {
+    if settings.projects.is_empty() && settings.repositories.is_empty() {
+        return api.visible_projects().await;
+    }
+    Ok(settings.projects.clone())
+}
+
+async fn repositories(api: &Api, settings: &Settings, warnings: &mut Vec<String>) -> Result<Vec<Repository>> {
+    let mut found = Vec::new();
+    for name in &settings.repositories {
+        match api.find_repository(name).await? {
+            Some(activity) => found.push(Repository { name: name.clone(), activity }),
+            None => warnings.push(format!(
+                "repository {name} does not exist or is hidden from this token: correct `repositories`, or give the token access"
+            )),
+        }
+    }
+    Ok(found)
+}

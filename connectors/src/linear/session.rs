@@ -1,0 +1,220 @@
+//! A Linear workspace that was opened for a run: what the streams work with, and how they learn more of it as they go.
+//!
+//! [`Linear`] holds what lives as long as the process behind `Arc`s ([`Api`], [`Memory`]) and what belongs to this run
+//! ([`SiteContext`]).
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use contextcore_core::ingest::connector::Run;
+use contextcore_core::{Error, ErrorKind, Millis, Result, lock};
+use tracing::info;
+
+use super::api::Api;
+use super::reference::Reference;
+use super::settings::Settings;
+use super::sizes::Sizes;
+use super::wire::User;
+
+/// Cycles, projects, initiatives and attachments.
+pub(super) const PLAN: &str = "plan";
+/// Changed issues with their histories.
+pub(super) const ISSUES: &str = "issues";
+/// The ids of everything.
+pub(super) const IDS: &str = "ids";
+
+/// Ids of deleted things that are remembered, so that they are not looked for again.
+const MISSING: usize = 5_000;
+/// Pages of reference data after which its lists are taken to be endless.
+const MAX_PAGES: usize = 1_000;
+
+/// What was learned of a workspace and is worth keeping from one run to the next.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// The newest context.
+    newest: Mutex<Option<Arc<SiteContext>>>,
+    /// How much can be asked for at once.
+    sizes: Mutex<Sizes>,
+}
+
+/// What a run knows of the workspace.
+#[derive(Debug, Clone)]
+pub(super) struct SiteContext {
+    /// Who the token is, for people.
+    pub(super) shown: String,
+    pub(super) reference: Reference,
+    /// Keys of the teams to read; empty means all.
+    pub(super) teams: Vec<String>,
+    /// Configured teams that the workspace does not list.
+    pub(super) unknown_teams: Vec<String>,
+}
+
+impl SiteContext {
+    fn new(settings: &Settings, shown: String, reference: Reference) -> Self {
+        let (teams, unknown_teams) = reference.configured(settings);
+        Self { shown, reference, teams, unknown_teams }
+    }
+
+    /// Configured teams that were read once and that the workspace does not list any more.
+    pub(super) fn lost(&self) -> Vec<String> {
+        let known = |wanted: &&String| self.reference.teams.values().any(|team| team.key.eq_ignore_ascii_case(wanted));
+        self.unknown_teams.iter().filter(known).cloned().collect()
+    }
+
+    /// What a person should know of configured teams that the workspace does not list.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Rejected`] when no team is left.
+    pub(super) fn missing_teams(&self) -> Result<Vec<String>> {
+        if self.teams.is_empty() && !self.unknown_teams.is_empty() {
+            let text = "none of the configured teams exists for this token";
+            return Err(Error::new(ErrorKind::Rejected, text).with("projects", self.unknown_teams.join(", ")));
+        }
+        let warn = |team: &String| {
+            format!(
+                "team {team} does not exist or is hidden from this token: correct `projects`, or let the token into it"
+            )
+        };
+        Ok(self.unknown_teams.iter().map(warn).collect())
+    }
+}
+
+/// An opened workspace.
+pub(super) struct Linear {
+    pub(super) settings: Arc<Settings>,
+    pub(super) api: Arc<Api>,
+    pub(super) run: Run,
+    memory: Arc<Memory>,
+    context: Mutex<Arc<SiteContext>>,
+    /// State changes in histories that the spans of states contradict.
+    disputes: AtomicU64,
+}
+
+impl Linear {
+    /// Opens the workspace with what was stored after the last run: one request, either for who we are or for that and all
+    /// reference data.
+    pub(super) async fn open(
+        settings: Arc<Settings>,
+        api: Arc<Api>,
+        memory: Arc<Memory>,
+        stored: Option<Reference>,
+        run: &Run,
+    ) -> Result<Self> {
+        let reference = newest(stored, lock(&memory.newest).as_deref());
+        let context = if run.full || reference.is_due(run.now, &BTreeSet::new()) {
+            fetch(&api, &settings, reference, run.now).await?
+        } else {
+            let named = reference.named(&settings);
+            let identity = api.whoami(&named).await?;
+            let seen = identity.teams.into_iter().flat_map(|teams| teams.nodes).map(|team| team.id).collect();
+            let named: Vec<Box<str>> = named.into_iter().map(Box::from).collect();
+            let mut reference = Reference { organization: identity.organization, ..reference };
+            reference.sight(&named, &seen);
+            SiteContext::new(&settings, shown(&identity.viewer)?, reference)
+        };
+        let context = Arc::new(context);
+        *lock(&memory.newest) = Some(Arc::clone(&context));
+        Ok(Self { settings, api, run: *run, memory, context: Mutex::new(context), disputes: AtomicU64::new(0) })
+    }
+
+    /// What is known of the workspace by now.
+    pub(super) fn context(&self) -> Arc<SiteContext> {
+        lock(&self.context).clone()
+    }
+
+    fn install(&self, context: SiteContext) -> Arc<SiteContext> {
+        let context = Arc::new(context);
+        *lock(&self.context) = Arc::clone(&context);
+        *lock(&self.memory.newest) = Some(Arc::clone(&context));
+        context
+    }
+
+    /// How much can be asked for at once.
+    pub(super) fn sizes(&self) -> MutexGuard<'_, Sizes> {
+        lock(self.learned_sizes())
+    }
+
+    /// The same, for whoever locks it by themselves.
+    pub(super) fn learned_sizes(&self) -> &Mutex<Sizes> {
+        &self.memory.sizes
+    }
+
+    /// Takes over what an earlier process learned, unless this one knows better.
+    pub(super) fn adopt(&self, stored: Option<Sizes>) {
+        let mut sizes = self.sizes();
+        if let Some(stored) = stored.filter(|_| *sizes == Sizes::default()) {
+            *sizes = stored;
+        }
+    }
+
+    /// Makes sure that these names (`state:…`, `label:…`) are known: the first time one is not, the workspace is asked again.
+    pub(super) async fn explain(
+        &self,
+        context: &Arc<SiteContext>,
+        names: BTreeSet<String>,
+        run: &Run,
+    ) -> Result<Arc<SiteContext>> {
+        let unknown: BTreeSet<String> = names.into_iter().filter(|name| !context.reference.knows(name)).collect();
+        if !context.reference.is_due(run.now, &unknown) {
+            return Ok(context.clone());
+        }
+        let mut next = fetch(&self.api, &self.settings, context.reference.clone(), run.now).await?;
+        let gone = unknown.into_iter().filter(|name| !next.reference.knows(name)).collect::<Vec<_>>();
+        next.reference.missing.extend(gone.into_iter().take(MISSING));
+        Ok(self.install(next))
+    }
+
+    /// What people should know about the configured teams.
+    pub(super) fn teams_warning(&self, context: &SiteContext) -> Result<Vec<String>> {
+        context.missing_teams()
+    }
+
+    /// Counts state changes of histories that the spans of states contradict.
+    pub(super) fn note_disputes(&self, disputes: u64) {
+        self.disputes.fetch_add(disputes, Ordering::Relaxed);
+    }
+
+    /// How often histories and spans disagreed since the last time, as a warning.
+    pub(super) fn take_disputes(&self) -> Option<String> {
+        let disputes = self.disputes.swap(0, Ordering::Relaxed);
+        (disputes > 0)
+            .then(|| format!("{disputes} state changes of histories are not in the spans of states, which count"))
+    }
+}
+
+/// What was stored, unless this process has learned more since.
+fn newest(stored: Option<Reference>, last: Option<&SiteContext>) -> Reference {
+    let Some(stored) = stored else { return Reference::default() };
+    let learned = last.filter(|last| last.reference.fetched_at >= stored.fetched_at);
+    learned.map_or(stored, |last| last.reference.clone())
+}
+
+/// Fetches the reference data: a page of every list in one request, then of those that go on.
+async fn fetch(api: &Api, settings: &Settings, mut reference: Reference, now: Millis) -> Result<SiteContext> {
+    info!(source = settings.source, "fetching the workspace's teams, states, labels and people");
+    reference.listed.clear();
+    reference.fetched_at = now;
+    let mut from = Reference::from_start();
+    for _ in 0..MAX_PAGES {
+        let page = api.reference(&from).await?;
+        let shown = shown(&page.viewer)?;
+        from = reference.take(page);
+        if from.is_empty() {
+            return Ok(SiteContext::new(settings, shown, reference));
+        }
+    }
+    Err(Error::new(ErrorKind::Protocol, "the lists of reference data do not end"))
+}
+
+/// Who the token is. Without anybody an empty answer is not to be believed.
+fn shown(viewer: &User) -> Result<String> {
+    if viewer.id.as_deref().is_none_or(str::is_empty) {
+        return Err(Error::new(ErrorKind::Auth, "the token belongs to nobody, make a new one"));
+    }
+    let name = viewer.name.as_deref().unwrap_or_default();
+    Ok(match viewer.email.as_deref() {
+        Some(email) if !email.is_empty() => format!("{name} <{email}>"),
+        _ => name.to_owned(),
+    })
+}

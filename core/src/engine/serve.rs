@@ -1,0 +1,155 @@
+//! A service: a poll loop for every source, an export loop for every signal, whatever else the caller adds (such as HTTP
+//! endpoints), and a stop that ends within ten seconds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::export_loop::{self, ExportLoop, OwnMetrics};
+use super::webhook::PollTriggers;
+use super::{Engine, poll_loop};
+use crate::export::otlp::Signal;
+use crate::model::error::{Error, ErrorKind, Result};
+
+/// How long exporting goes on after a stop was asked for; then it is cut short, which takes [`export_loop::STOP_GRACE`] at
+/// most.
+const FORCE_STOP: Duration = Duration::from_secs(4);
+/// When the process gives up waiting: it promises to end within ten seconds.
+const GIVE_UP: Duration = Duration::from_secs(9);
+
+/// The tasks of a service.
+pub struct Service {
+    cancel: CancellationToken,
+    force_stop: CancellationToken,
+    tasks: JoinSet<Result<()>>,
+    triggers: PollTriggers,
+}
+
+impl Service {
+    /// Starts polling and exporting.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when an exporter cannot be made. Nothing was started then.
+    pub fn start(engine: &Arc<Engine>, mut own_metrics: Option<Box<dyn OwnMetrics>>) -> Result<Self> {
+        let force_stop = CancellationToken::new();
+        let (sender, stored) = watch::channel(0);
+        let export_loop = |signal: &Signal| {
+            Ok(ExportLoop {
+                signal: *signal,
+                sinks: export_loop::sinks(engine, *signal, &force_stop)?,
+                stored: stored.clone(),
+                force_stop: force_stop.clone(),
+                own_metrics: if *signal == Signal::Metrics { own_metrics.take() } else { None },
+            })
+        };
+        let exports: Vec<_> =
+            engine.config.export.otlp.targets.keys().map(export_loop).collect::<Result<Vec<ExportLoop>>>()?;
+        let (mut tasks, mut triggers, sender) = (JoinSet::new(), PollTriggers::new(), Arc::new(sender));
+        for source in &engine.config.sources {
+            let trigger = Arc::clone(triggers.entry(source.name.clone()).or_default());
+            tasks.spawn(poll_loop::run(Arc::clone(engine), source.clone(), trigger, Arc::clone(&sender)));
+        }
+        for export in exports {
+            tasks.spawn(export.run(Arc::clone(engine)));
+        }
+        Ok(Self { cancel: engine.cancel.clone(), force_stop, tasks, triggers })
+    }
+
+    /// What makes the next poll of each source come at once.
+    pub fn triggers(&self) -> PollTriggers {
+        self.triggers.clone()
+    }
+
+    /// Adds work that ends when the engine is cancelled.
+    pub fn spawn(&mut self, work: impl Future<Output = Result<()>> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+
+    /// Waits for the stop, or for a task to fail; then for all tasks to end.
+    ///
+    /// # Errors
+    /// As the task that failed.
+    pub async fn run(mut self) -> Result<()> {
+        let failed = tokio::select! {
+            () = self.cancel.cancelled() => None,
+            ended = self.tasks.join_next() => ended.and_then(error),
+        };
+        self.cancel.cancel();
+        let tasks = &mut self.tasks;
+        let end = async {
+            while let Some(ended) = tasks.join_next().await {
+                if let Some(error) = error(ended) {
+                    tracing::warn!(error = %error.full(), "a task failed while stopping");
+                }
+            }
+        };
+        let force = async {
+            tokio::time::sleep(FORCE_STOP).await;
+            self.force_stop.cancel();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = end => tracing::info!("stopped"),
+            () = force => {}
+            () = tokio::time::sleep(GIVE_UP) => tracing::warn!("stopped before every task ended; the journal keeps the rest"),
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+fn error(ended: std::result::Result<Result<()>, JoinError>) -> Option<Error> {
+    match ended {
+        Ok(done) => done.err(),
+        Err(error) => Some(Error::new(ErrorKind::Internal, "a task of the service panicked").caused_by(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service() -> Service {
+        let (cancel, force_stop) = (CancellationToken::new(), CancellationToken::new());
+        Service { cancel, force_stop, tasks: JoinSet::new(), triggers: PollTriggers::new() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_waits_for_work_that_ends_in_time() {
+        let mut service = service();
+        let (cancel, force_stop) = (service.cancel.clone(), service.force_stop.clone());
+        service.spawn(async move {
+            cancel.cancelled().await;
+            force_stop.cancelled().await;
+            Ok(())
+        });
+        service.cancel.cancel();
+        let begun = tokio::time::Instant::now();
+        assert!(service.run().await.is_ok());
+        assert_eq!(begun.elapsed(), FORCE_STOP);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_hangs_does_not_hold_up_the_stop() {
+        let mut service = service();
+        service.spawn(std::future::pending());
+        service.cancel.cancel();
+        let begun = tokio::time::Instant::now();
+        assert!(service.run().await.is_ok());
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_fails_stops_the_rest_and_is_the_result() {
+        let mut service = service();
+        service.spawn(async { Err(Error::new(ErrorKind::Internal, "the listener broke")) });
+        let cancel = service.cancel.clone();
+        service.spawn(async move {
+            cancel.cancelled().await;
+            Ok(())
+        });
+        assert_eq!(service.run().await.unwrap_err().to_string(), "the listener broke");
+    }
+}
