@@ -104,7 +104,7 @@ impl RateLimiter {
 
     /// Holds back everything in `scope` for at least `wait` from now.
     pub(super) fn pause(&self, lane: &BucketLimiter, scope: Scope, wait: Duration) {
-        let until = Instant::now() + wait.min(FOREVER);
+        let until = Instant::now() + wait.min(LONGEST_PAUSE);
         match scope {
             Scope::All => self.all.extend(until),
             Scope::Bucket => lane.pause.extend(until),
@@ -129,8 +129,9 @@ impl RateLimiter {
     }
 }
 
-/// Longer than any process lives, and short enough to be added to an instant.
-const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// The longest pause. Sessions live as long as the process: a wrong `Retry-After` must not stop a source for good, so the
+/// vendor is asked again after this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 
 /// We were told to wait longer than we are willing to: the caller keeps its checkpoint and comes back then.
 pub(super) fn too_long(wait: Duration) -> Error {
@@ -229,7 +230,7 @@ mod tests {
         gate.pause(lane, Scope::All, Duration::from_secs(3_600));
         let error = gate.admit(lane, 0, &Meter::default()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::RateLimited);
-        assert!(matches!(error.retry(), Retry::After(wait) if wait >= FOREVER));
+        assert!(matches!(error.retry(), Retry::After(wait) if wait <= LONGEST_PAUSE));
     }
 
     #[test]
