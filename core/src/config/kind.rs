@@ -5,8 +5,6 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
-#[cfg(test)]
-use serde_json::Value;
 
 use super::problems::Problems;
 use crate::model::config::SourceConfig;
@@ -58,8 +56,13 @@ impl KindKeys {
 
 /// Checks the settings of a source and takes over what they mean to the engine.
 fn read<T: KindSettings>(source: &mut SourceConfig, problems: &mut KeyProblems<'_>) {
-    // What does not fit the schema was reported and taken out.
-    let Ok(settings) = settings::<T>(source) else { return problems.add("", "does not fit the schema of its kind") };
+    let Ok(settings) = settings::<T>(source) else {
+        // What does not fit the schema was reported and taken out; a source of no known kind may have keys of another.
+        if !source.kind.is_empty() {
+            problems.add("", "does not fit the schema of its kind");
+        }
+        return;
+    };
     settings.check(source, problems);
     source.extra_scopes = settings.extra_scopes();
     source.location = settings.location();
@@ -98,11 +101,19 @@ pub const fn unchecked(name: &'static str) -> SourceKind {
 }
 
 #[cfg(test)]
-#[derive(serde::Deserialize, JsonSchema)]
+#[derive(Default, serde::Deserialize, JsonSchema)]
+#[serde(default)]
 struct Unchecked {
-    /// Whatever a test gives.
-    #[serde(rename = "auth", default)]
-    _auth: Value,
+    #[serde(rename = "auth")]
+    _auth: UncheckedAuth,
+}
+
+#[cfg(test)]
+#[derive(Default, serde::Deserialize, JsonSchema)]
+#[serde(default)]
+struct UncheckedAuth {
+    #[serde(rename = "token")]
+    _token: Option<super::SecretRef>,
 }
 
 #[cfg(test)]

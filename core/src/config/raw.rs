@@ -312,7 +312,8 @@ fn source_schema(root: &Value, kind: &SourceKind, own: &Schema) -> Value {
 pub(super) fn take_settings(document: &mut Value) -> Vec<Value> {
     let common = schemars::schema_for!(RawSource);
     let is_common = |key: &str| common.as_value()["properties"].get(key).is_some();
-    let sources = document["sources"].as_array_mut().map(Vec::as_mut_slice).unwrap_or_default();
+    let sources = document.get_mut("sources").and_then(Value::as_array_mut);
+    let sources = sources.map(Vec::as_mut_slice).unwrap_or_default();
     let settings = sources.iter_mut().filter_map(Value::as_object_mut).map(|source| {
         let (common, own): (Map<_, _>, Map<_, _>) =
             std::mem::take(source).into_iter().partition(|(key, _)| is_common(key));

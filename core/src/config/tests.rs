@@ -388,7 +388,15 @@ fn each_kind_has_keys_of_its_own() {
   - {name: c, kind: file, url: 'https://a', auth: hunter2}
   - {name: d, kind: fiel, path: x.jsonl}
 ";
-    insta::assert_snapshot!(read_with_files(text).unwrap_err(), @"");
+    insta::assert_snapshot!(read_with_files(text).unwrap_err(), @r"
+f.yaml:2: sources[0].path: is a key of file, not of jira: take it out, or correct `kind`
+f.yaml:3: sources[1].pth: unknown key `pth`: did you mean `path`?
+f.yaml:3: sources[1].projects[1]: one project is enough for a file
+f.yaml:4: sources[2].auth: is a key of jira, not of file: take it out, or correct `kind`
+f.yaml:4: sources[2].url: is a key of jira, not of file: take it out, or correct `kind`
+f.yaml:5: sources[3].kind: `fiel` is none of jira, file (did you mean `file`?)
+f.yaml:5: sources[3].url: is missing: add `url: https://HOST`
+");
 }
 
 #[test]

@@ -127,8 +127,8 @@ fn source(
     let rules = kind.or(kinds.first()).map(|kind| kind.keys)?;
     let url = if rules.has_url { base_url(raw.url, &at("url"), problems) } else { Some(String::new()) };
     let webhook = raw.webhook.and_then(|raw| webhook(raw, &at("webhook.secret"), problems));
-    let stale_after = interval(&at("stale_after"), &raw.stale_after, problems);
     let schedule = schedule(&raw.schedule, &at("schedule"), problems);
+    let stale_after = interval(&at("stale_after"), &raw.stale_after, problems);
     let complete = name.is_some() && kind.is_some() && url.is_some() && schedule.is_some();
     let mut source = SourceConfig {
         name: name.unwrap_or_default(),

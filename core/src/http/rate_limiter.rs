@@ -144,8 +144,9 @@ impl RateLimiter {
     }
 }
 
-/// Longer than any process runs, and short enough to be added to an instant.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// The longest pause. Sessions live as long as the process: a wrong `Retry-After` must not stop a source for good, so the
+/// vendor is asked again after this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 
 /// The error for a wait that is longer than the limit. The caller keeps its checkpoint and retries after the wait.
 pub(super) fn rate_limited(wait: Duration, limit: Duration) -> Error {
