@@ -242,7 +242,7 @@ mod tests {
         PROJ-7   eef6bcbc97a64c8f462784cce72cadcd  27.272727272727273
         PROJ-9   eef6bcbc97a64c8f462784cce72cadcd  100.0
         PROJ-12  eef6bcbc97a64c8f462784cce72cadcd  0.0
-        PROJ-13  TRACE13                           0.0
+        PROJ-13  8a52ff8a264eba999e35d2bdaedf0806  0.0
         ");
     }
 

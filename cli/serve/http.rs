@@ -267,12 +267,14 @@ mod tests {
         let whole = ListQuery { filter: filter.clone(), ..ListQuery::default() };
         let (ids, end) = items(&there, &ListQuery { options: fields("id"), ..whole.clone() }).await?;
         assert_eq!((ids, end), (vec![r#"{"id":"PROJ-7"}"#.to_owned(), r#"{"id":"PROJ-12"}"#.to_owned()], None));
+        // Fields that do not depend on the moment of the query.
+        let timeless = ListQuery { options: fields("id,title,labels,root,trace_id,timeline"), ..whole };
         let mut near = Vec::new();
-        viewer(&engine).each_json(&whole, |item| {
-            near.push(item.get().len());
+        viewer(&engine).each_json(&timeless, |item| {
+            near.push(item.get().to_owned());
             Ok::<_, Error>(())
         })?;
-        assert_eq!(items(&there, &whole).await?.0.iter().map(String::len).collect::<Vec<_>>(), near);
+        assert_eq!(items(&there, &timeless).await?.0, near);
         let first = ListOptions { limit: "1".parse().ok(), ..fields("id") };
         let (_, cursor) = items(&there, &ListQuery { filter: filter.clone(), options: first.clone() }).await?;
         let second = ListQuery { filter, options: ListOptions { cursor, ..first } };

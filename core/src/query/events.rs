@@ -40,7 +40,7 @@ string_enum! {
         LabelsChanged = "labels_changed",
         /// Its due date changed.
         DueChanged = "due_changed",
-        /// Its key changed, or its project; both sides are of what changed.
+        /// Its key changed, or its project; both sides are keys, or projects when the key stayed.
         Moved = "moved",
         /// A comment was written; `to` is its text where comments are kept.
         Commented = "commented",

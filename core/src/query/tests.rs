@@ -358,14 +358,14 @@ fn where_links_block_waiting_is_blocked() {
 }
 
 #[test]
-fn a_fact_dated_after_now_by_a_fast_clock_has_happened() {
+fn an_event_dated_after_now_by_a_fast_clock_counts() {
     let world = World::new();
     let key = world.task("1", named("PROJ-1", Status::Todo), vec![stored(HOUR + 5_000, to(Status::Done))]);
     assert_eq!(world.at(HOUR).task(&key).unwrap().unwrap().status, Status::Done);
 }
 
 #[test]
-fn the_sprint_that_matters_is_the_running_one_then_the_next_then_the_last() {
+fn the_current_sprint_is_the_active_one_then_the_next_then_the_last() {
     let world = World::new();
     world.sprint("40", SprintState::Closed, 0);
     world.sprint("41", SprintState::Closed, 3 * DAY);
