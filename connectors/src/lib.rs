@@ -3,10 +3,13 @@
 //! A connector is a folder with the same file names as its siblings (`mod.rs`, `settings.rs`, `api.rs`, `normalise.rs`), a
 //! `mod` line here and its line in [`ALL`]. What it must do is written on [`contextcore_core::ingest::connector::Connector`].
 
+mod cursor;
 mod file;
 mod github;
 mod jira;
 mod linear;
+mod rewind;
+mod scan;
 mod vocabulary;
 mod webhook;
 

@@ -5,18 +5,10 @@
 
 use contextcore_core::model::{Status, TaskType};
 
-use crate::vocabulary::{BACKLOG, REVIEW, gives_up};
-pub(super) use crate::vocabulary::{BLOCKED, priority, says};
-
 use super::reference::Project;
 use super::settings::Settings;
-
-/// Number fields (or T-shirt sizes) that usually hold the estimate.
-pub(super) const ESTIMATE_FIELDS: [&str; 5] = ["Estimate", "Story Points", "Points", "Size", "Effort"];
-/// Fields that usually hold the priority.
-pub(super) const PRIORITY_FIELDS: [&str; 2] = ["Priority", "Severity"];
-/// Fields that usually hold the due date.
-pub(super) const DUE_FIELDS: [&str; 6] = ["Due", "Due date", "Deadline", "Target date", "End date", "Target"];
+pub(super) use crate::vocabulary::priority;
+use crate::vocabulary::{BACKLOG, REVIEW, gives_up, says};
 
 /// What an issue without a status in its project is shown as.
 pub(super) const OPEN: &str = "Open";

@@ -2,7 +2,7 @@
 //!
 //! [`GitHub`] is the [`Connector`]. The rest is by concern: [`settings`] (what the configuration says), [`queries`] (the
 //! documents, checked against GitHub's schema), [`api`] (the calls) with [`dialect`] (limits and refusals) and [`app`]
-//! (tokens of an App), [`mod@reference`] (what the projects are like), [`items`] with [`marks`], [`repositories`], [`sprints`],
+//! (tokens of an App), [`mod@reference`] (what the projects are like), [`items`] with [`fingerprints`], [`repositories`], [`sprints`],
 //! [`activity`] and [`ids`] (the streams), [`wire`] (the shapes of records), and [`normalise`] with [`mapping`] (what they mean).
 
 mod activity;
@@ -10,10 +10,10 @@ mod api;
 mod app;
 mod check;
 mod dialect;
+mod fingerprints;
 mod ids;
 mod items;
 mod mapping;
-mod marks;
 mod normalise;
 mod queries;
 mod reference;
@@ -35,10 +35,10 @@ use contextcore_core::{Error, ErrorKind, Result};
 use tracing::warn;
 
 use api::Api;
-use marks::Short;
+use fingerprints::Short;
 use reference::{Project, ProjectAnswer, Reference};
-use repositories::Pulse;
 use settings::{ProjectName, RepositoryName, Settings};
+use wire::RepositoryActivity;
 
 /// GitHub's line in the registry.
 pub(crate) const REGISTRATION: Registration =
@@ -127,7 +127,7 @@ impl Live {
 #[derive(Debug, Clone)]
 struct Repository {
     name: RepositoryName,
-    pulse: Pulse,
+    activity: RepositoryActivity,
 }
 
 impl GitHub {
@@ -242,7 +242,7 @@ impl GitHub {
         let mut found = Vec::new();
         for name in &self.settings.repositories {
             match self.api.find_repository(name).await? {
-                Some(pulse) => found.push(Repository { name: name.clone(), pulse }),
+                Some(activity) => found.push(Repository { name: name.clone(), activity }),
                 None => warnings.push(format!(
                     "repository {name} does not exist or is hidden from this token: correct `repositories`, or give the token access"
                 )),

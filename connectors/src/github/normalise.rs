@@ -20,7 +20,7 @@ use contextcore_core::model::{
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 
 use super::mapping::{self, TypeSigns};
-use super::reference::{Field, Project, Reference, sprint_id};
+use super::reference::{DUE_FIELDS, ESTIMATE_FIELDS, Field, PRIORITY_FIELDS, Project, Reference, sprint_id};
 use super::settings::Settings;
 use super::sprints;
 use super::wire::{
@@ -596,7 +596,7 @@ impl<'a> Reader<'a> {
         let milestone = state.milestone.iter().map(|title| format!("milestone:{title}"));
         let labels: BTreeSet<String> = state.labels.iter().cloned().chain(milestone).collect();
         let by_label = || state.labels.iter().find_map(|label| mapping::priority_of_label(label));
-        let priority = state.own.get(&Own::Priority).or_else(|| issue_field(state, &mapping::PRIORITY_FIELDS));
+        let priority = state.own.get(&Own::Priority).or_else(|| issue_field(state, &PRIORITY_FIELDS));
         Facts {
             key: self.key.clone().into(),
             project: self.project.map_or_else(|| state.repository.clone(), |project| project.name.to_string()).into(),
@@ -615,7 +615,7 @@ impl<'a> Reader<'a> {
             due: state
                 .own
                 .get(&Own::Due)
-                .or_else(|| issue_field(state, &mapping::DUE_FIELDS))
+                .or_else(|| issue_field(state, &DUE_FIELDS))
                 .and_then(|due| date(due))
                 .map(SmolStr::from),
             blocked_by_links: None,
@@ -793,7 +793,7 @@ fn estimate(state: &State) -> Option<f64> {
     let number = |text: &String| text.parse().ok().filter(|number: &f64| number.is_finite());
     let own = state.own.get(&Own::Estimate).and_then(number);
     let size = || state.own.get(&Own::Size).and_then(|size| mapping::points_of_size(size));
-    let given = || issue_field(state, &mapping::ESTIMATE_FIELDS).and_then(|text| mapping::points_of_size(text));
+    let given = || issue_field(state, &ESTIMATE_FIELDS).and_then(|text| mapping::points_of_size(text));
     own.or_else(size).or_else(given)
 }
 

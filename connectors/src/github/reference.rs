@@ -10,9 +10,15 @@ use contextcore_core::model::SprintState;
 use contextcore_core::model::time::DAY;
 use serde::{Deserialize, Serialize};
 
-use super::mapping;
 use super::settings::{ProjectName, Settings};
 use super::wire::Rows;
+
+/// Number fields (or T-shirt sizes) that usually hold the estimate.
+pub(super) const ESTIMATE_FIELDS: [&str; 5] = ["Estimate", "Story Points", "Points", "Size", "Effort"];
+/// Fields that usually hold the priority.
+pub(super) const PRIORITY_FIELDS: [&str; 2] = ["Priority", "Severity"];
+/// Fields that usually hold the due date.
+pub(super) const DUE_FIELDS: [&str; 6] = ["Due", "Due date", "Deadline", "Target date", "End date", "Target"];
 
 /// What is kept between runs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -222,15 +228,15 @@ fn discover(settings: &Settings, answer: &ProjectAnswer) -> Fields {
     };
     let iteration = || answer.fields.iter().find(|field| &*field.data_type == "ITERATION").and_then(as_field);
     let named_iteration = find("iteration", "ITERATION", &["Iteration", "Sprint"]);
-    let estimate = find("estimate", "NUMBER", &mapping::ESTIMATE_FIELDS);
+    let estimate = find("estimate", "NUMBER", &ESTIMATE_FIELDS);
     Fields {
         status: find("status", "SINGLE_SELECT", &["Status"]),
-        size: find("estimate", "SINGLE_SELECT", &mapping::ESTIMATE_FIELDS).filter(|_| estimate.is_none()),
+        size: find("estimate", "SINGLE_SELECT", &ESTIMATE_FIELDS).filter(|_| estimate.is_none()),
         estimate,
         iteration: named_iteration.or_else(|| iteration().filter(|_| settings.field("iteration").is_none())),
-        priority: find("priority", "SINGLE_SELECT", &mapping::PRIORITY_FIELDS),
+        priority: find("priority", "SINGLE_SELECT", &PRIORITY_FIELDS),
         kind: find("type", "SINGLE_SELECT", &["Type", "Kind", "Issue type"]),
-        due: find("due", "DATE", &mapping::DUE_FIELDS),
+        due: find("due", "DATE", &DUE_FIELDS),
     }
 }
 

@@ -9,7 +9,7 @@ use contextcore_core::model::{Status, TaskType};
 use contextcore_core::{Error, ErrorKind, Result, Secret};
 use serde::{Deserialize, Serialize};
 
-use super::mapping;
+use crate::vocabulary;
 
 /// The names that `fields` may have.
 const FIELDS: [&str; 6] = ["status", "estimate", "iteration", "priority", "type", "due"];
@@ -150,7 +150,7 @@ impl Settings {
     pub(super) fn means_blocked(&self, name: &str) -> bool {
         match &self.blocked_statuses {
             Some(names) => names.iter().any(|blocked| blocked.eq_ignore_ascii_case(name.trim())),
-            None => mapping::says(name, &mapping::BLOCKED),
+            None => vocabulary::says(name, &vocabulary::BLOCKED),
         }
     }
 
@@ -158,7 +158,7 @@ impl Settings {
     pub(super) fn blocking_label<'a>(&self, labels: impl IntoIterator<Item = &'a String>) -> Option<&'a str> {
         let means = |label: &&String| match &self.blocked_labels {
             Some(names) => names.contains(&label.to_lowercase()),
-            None => mapping::says(label, &mapping::BLOCKED),
+            None => vocabulary::says(label, &vocabulary::BLOCKED),
         };
         labels.into_iter().find(means).map(String::as_str)
     }

@@ -7,6 +7,8 @@ use contextcore_core::Millis;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::cursor::PageInfo;
+
 /// A list as GraphQL connections give it. Null nodes are things hidden from the token.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", bound = "T: Deserialize<'de>")]
@@ -29,16 +31,6 @@ impl<T> Rows<T> {
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
         self.nodes.iter().flatten()
     }
-}
-
-/// Whether a list goes on, and from where.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct PageInfo {
-    #[serde(default)]
-    pub(super) has_next_page: bool,
-    #[serde(default)]
-    pub(super) end_cursor: Option<Box<str>>,
 }
 
 /// Anybody who acts, as GitHub names them.
@@ -101,6 +93,42 @@ impl IssueRef {
     /// `owner/repo#number`, when both are told.
     pub(super) fn key(&self) -> Option<String> {
         Some(format!("{}#{}", self.repository.as_ref()?.name_with_owner, self.number?))
+    }
+}
+
+/// When something last happened in a repository.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RepositoryActivity {
+    #[serde(default)]
+    pub(super) pushed_at: Option<Millis>,
+    #[serde(default)]
+    issues: Rows<Changed>,
+    #[serde(default)]
+    pull_requests: Rows<Changed>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Changed {
+    #[serde(default)]
+    updated_at: Option<Millis>,
+}
+
+impl RepositoryActivity {
+    /// When an issue changed last.
+    pub(super) fn issues(&self) -> Option<Millis> {
+        self.issues.iter().find_map(|issue| issue.updated_at)
+    }
+
+    /// How many of its issues are in none of our projects.
+    pub(super) fn outside(&self, inside: usize) -> Option<u64> {
+        self.issues.total_count.map(|all| all.saturating_sub(inside as u64))
+    }
+
+    /// When a pull request changed last.
+    pub(super) fn pull_requests(&self) -> Option<Millis> {
+        self.pull_requests.iter().find_map(|pull| pull.updated_at)
     }
 }
 

@@ -1,7 +1,6 @@
 //! The calls to Jira, one function each: addresses, parameters and the shapes of the answers, nothing else.
 //!
-//! Cloud is spoken to in REST v3 and token paging, Data Center in REST v2 and `startAt`; boards and sprints are the same on
-//! both. Facts are from Atlassian's published OpenAPI documents of both products (platform v3, Jira Software).
+//! Cloud uses REST v3 and page tokens, Data Center REST v2 and `startAt`; boards and sprints are the same on both. Facts are from Atlassian's published OpenAPI documents of both products (platform v3, Jira Software).
 
 use std::collections::BTreeSet;
 
@@ -49,7 +48,7 @@ pub(super) struct Api {
     session: Session,
 }
 
-/// Who the credential is.
+/// Whose credential it is.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Myself {
@@ -75,7 +74,7 @@ impl Changelog {
 }
 
 impl Myself {
-    /// The account's id: its absence means that we are nobody.
+    /// The account's id. Without one, the answer is that for an anonymous caller.
     pub(super) fn id(&self, site: Site) -> Option<&str> {
         let id = match site {
             Site::Cloud => self.account_id.as_deref(),
@@ -98,16 +97,16 @@ pub(super) struct ServerInfo {
 }
 
 impl ServerInfo {
-    /// Data Center says `Server`, and very old ones say nothing.
+    /// Data Center answers `Server`; very old versions leave it out.
     pub(super) fn site(&self) -> Site {
         if self.deployment_type.eq_ignore_ascii_case("cloud") { Site::Cloud } else { Site::DataCenter }
     }
 }
 
-/// A question to Cloud's search.
+/// The body of Cloud's search.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Search<'a> {
+pub(super) struct SearchBody<'a> {
     pub(super) jql: &'a str,
     pub(super) fields: &'a BTreeSet<&'a str>,
     pub(super) max_results: u64,
@@ -115,10 +114,10 @@ pub(super) struct Search<'a> {
     pub(super) next_page_token: Option<&'a str>,
 }
 
-/// A question to Data Center's search.
+/// The body of Data Center's search.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ServerSearch<'a> {
+pub(super) struct ServerSearchBody<'a> {
     pub(super) jql: &'a str,
     pub(super) fields: &'a BTreeSet<&'a str>,
     pub(super) max_results: u64,
@@ -203,7 +202,10 @@ pub(super) struct ProjectAnswer {
 }
 
 impl Api {
-    /// Sends nothing yet.
+    /// A client under these settings. Sends nothing.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
     pub(super) fn new(settings: &Settings) -> Result<Self> {
         let auth = match &settings.email {
             Some(user) => Auth::Basic { user: user.clone(), password: settings.token.clone() },
@@ -268,25 +270,25 @@ impl Api {
         self.session.get(AGILE, &format!("rest/agile/1.0/sprint/{id}"), &[]).await
     }
 
-    pub(super) async fn search(&self, search: &Search<'_>, tries: Tries) -> Result<Found> {
-        self.session.post_with(SEARCH, "rest/api/3/search/jql", search, tries).await
+    pub(super) async fn search(&self, body: &SearchBody<'_>, tries: Tries) -> Result<Found> {
+        self.session.post_with(SEARCH, "rest/api/3/search/jql", body, tries).await
     }
 
-    pub(super) async fn server_search(&self, search: &ServerSearch<'_>, tries: Tries) -> Result<Found> {
-        self.session.post_with(SEARCH, "rest/api/2/search", search, tries).await
+    pub(super) async fn server_search(&self, body: &ServerSearchBody<'_>, tries: Tries) -> Result<Found> {
+        self.session.post_with(SEARCH, "rest/api/2/search", body, tries).await
     }
 
-    /// About how many issues a query has.
+    /// About how many issues a query finds.
     pub(super) async fn count(&self, jql: &str) -> Result<u64> {
         #[derive(Serialize)]
-        struct Question<'a> {
+        struct Body<'a> {
             jql: &'a str,
         }
         #[derive(Deserialize)]
         struct Count {
             count: u64,
         }
-        let count: Count = self.session.post(SEARCH, "rest/api/3/search/approximate-count", &Question { jql }).await?;
+        let count: Count = self.session.post(SEARCH, "rest/api/3/search/approximate-count", &Body { jql }).await?;
         Ok(count.count)
     }
 
@@ -294,14 +296,14 @@ impl Api {
     pub(super) async fn histories(&self, ids: &[&str], token: Option<&str>) -> Result<Histories> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
-        struct Question<'a> {
+        struct Body<'a> {
             issue_ids_or_keys: &'a [&'a str],
             max_results: u32,
             #[serde(skip_serializing_if = "Option::is_none")]
             next_page_token: Option<&'a str>,
         }
-        let question = Question { issue_ids_or_keys: ids, max_results: HISTORIES_PER_PAGE, next_page_token: token };
-        self.session.post(HISTORY, "rest/api/3/changelog/bulkfetch", &question).await
+        let body = Body { issue_ids_or_keys: ids, max_results: HISTORIES_PER_PAGE, next_page_token: token };
+        self.session.post(HISTORY, "rest/api/3/changelog/bulkfetch", &body).await
     }
 
     /// The whole history of one issue of Cloud, page by page.
@@ -350,8 +352,8 @@ impl Api {
     }
 }
 
-/// Whether an answer says "not for you" or "not here" rather than that something is broken: then what was asked for is left
-/// out, if it is something one can do without.
+/// Whether an error means that the credential may not see something or that it does not exist. Then it is left out, where a
+/// sync can do without it.
 pub(super) fn is_refusal(kind: ErrorKind) -> bool {
     matches!(
         kind,
@@ -359,7 +361,7 @@ pub(super) fn is_refusal(kind: ErrorKind) -> bool {
     )
 }
 
-/// When an issue was changed last, as far as it can be read.
+/// The id and last change of an issue, as far as they can be read.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Outline {
     #[serde(default, deserialize_with = "wire::text")]

@@ -7,43 +7,11 @@
 use std::collections::HashMap;
 
 use contextcore_core::model::{Status, TaskType};
-use serde::{Deserialize, Serialize};
 
-use super::reference::Reference;
+use super::reference::{Category, Reference};
 use super::settings::Settings;
 use crate::vocabulary::{BACKLOG, REVIEW};
 pub(super) use crate::vocabulary::{gives_up, priority, says};
-
-/// Jira's status categories.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Category {
-    /// Not begun; also the category `undefined`.
-    New,
-    /// Begun.
-    Indeterminate,
-    /// Finished, one way or another.
-    Done,
-}
-
-impl Category {
-    /// By Jira's key.
-    pub(super) fn of(key: &str) -> Self {
-        match key {
-            "done" => Self::Done,
-            "indeterminate" => Self::Indeterminate,
-            _ => Self::New,
-        }
-    }
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Indeterminate => "indeterminate",
-            Self::Done => "done",
-        }
-    }
-}
 
 /// What a status is for us, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The Jira connector: Cloud and Data Center.
 //!
 //! [`Jira`] is the [`Connector`]. The rest is by concern: [`settings`] (what the configuration says), [`api`] (the calls) and
-//! [`dialect`] (limits and refusals), [`site`] and [`mod@reference`] (what a site is like), [`walk`] and [`jql`] (searching),
+//! [`dialect`] (limits and refusals), [`site`] and [`mod@reference`] (what a site is like), [`search`] and [`jql`] (searching),
 //! [`issues`], [`sprints`] and [`ids`] (the streams), [`histories`] (whole records), [`wire`] (the shapes of answers and
 //! records), and [`normalise`] with [`mapping`] (what they mean). All knowledge of Jira's habits is in one of these.
 
@@ -15,10 +15,10 @@ mod jql;
 mod mapping;
 mod normalise;
 mod reference;
+mod search;
 mod settings;
 mod site;
 mod sprints;
-mod walk;
 mod wire;
 
 use std::collections::BTreeSet;

@@ -20,8 +20,8 @@ use contextcore_core::model::{
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::Deserialize;
 
-use super::mapping::{self, Category, Mapping, StatusName};
-use super::reference::{Board, Field, Reference};
+use super::mapping::{self, Mapping, StatusName};
+use super::reference::{Board, Category, Field, Reference};
 use super::settings::Settings;
 use super::wire::{self, History, Issue, Item, Record, SprintRecord, Who};
 

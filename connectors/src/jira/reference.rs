@@ -11,7 +11,6 @@ use contextcore_core::model::time::DAY;
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
-use super::mapping::Category;
 use super::settings::Settings;
 use super::wire::{self, IssueType, Item, StatusValue};
 use crate::vocabulary::says;
@@ -78,6 +77,37 @@ pub(super) struct Field {
     pub(super) name: Box<str>,
     /// Why it was chosen, for people.
     pub(super) why: Box<str>,
+}
+
+/// Jira's status categories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Category {
+    /// Not begun; also the category `undefined`.
+    New,
+    /// Begun.
+    Indeterminate,
+    /// Finished, one way or another.
+    Done,
+}
+
+impl Category {
+    /// By Jira's key.
+    pub(super) fn of(key: &str) -> Self {
+        match key {
+            "done" => Self::Done,
+            "indeterminate" => Self::Indeterminate,
+            _ => Self::New,
+        }
+    }
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Indeterminate => "indeterminate",
+            Self::Done => "done",
+        }
+    }
 }
 
 /// A status of the site's list.

@@ -2,7 +2,7 @@
 //!
 //! [`Linear`] is the [`Connector`]. The rest is by concern: [`settings`] (what the configuration says), [`api`] (the calls,
 //! with their documents in `queries/`), [`dialect`] (limits and refusals) and [`sizes`] (what a question costs), [`mod@reference`]
-//! (what a workspace is like), [`feed`] (reading by what changed), [`issues`], [`plan`] and [`ids`] (the streams), [`histories`]
+//! (what a workspace is like), [`paged_scan`] (reading by what changed), [`issues`], [`plan`] and [`ids`] (the streams), [`histories`]
 //! (whole issues), [`wire`] (the shapes of answers and records), and [`normalise`] with [`mapping`] (what they mean). All
 //! knowledge of Linear's habits is in one of these.
 //!
@@ -12,12 +12,12 @@
 mod api;
 mod check;
 mod dialect;
-mod feed;
 mod histories;
 mod ids;
 mod issues;
 mod mapping;
 mod normalise;
+mod paged_scan;
 mod plan;
 mod reference;
 mod settings;

@@ -9,9 +9,9 @@ use contextcore_core::Millis;
 use contextcore_core::model::time::DAY;
 use serde::{Deserialize, Serialize};
 
-use super::api::{Cursors, ReferencePage};
 use super::settings::Settings;
-use super::wire::{Connection, Named, Organization, PageInfo, Ref};
+use super::wire::{Connection, Named, Organization, Ref, User};
+use crate::cursor::PageInfo;
 
 /// How long it is good for.
 const AGE: i64 = DAY;
@@ -95,6 +95,29 @@ pub(super) struct CycleRow {
     id: Box<str>,
     #[serde(default)]
     inherited_from: Option<Ref>,
+}
+
+/// The page cursors of the reference data's lists: every list from its start, then those that have another page.
+pub(super) type Cursors = BTreeMap<&'static str, Option<String>>;
+
+/// A page of each connection of the reference data.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReferencePage {
+    pub(super) viewer: User,
+    pub(super) organization: Organization,
+    #[serde(default)]
+    pub(super) teams: Option<Connection<Team>>,
+    #[serde(default)]
+    pub(super) workflow_states: Option<Connection<StateRow>>,
+    #[serde(default)]
+    pub(super) issue_labels: Option<Connection<Named>>,
+    #[serde(default)]
+    pub(super) users: Option<Connection<Named>>,
+    #[serde(default)]
+    pub(super) cycles: Option<Connection<CycleRow>>,
+    #[serde(default)]
+    pub(super) project_milestones: Option<Connection<Named>>,
 }
 
 impl Reference {

@@ -7,7 +7,7 @@
 //! - 4 requests for 250 ids each (470 points each): which issues there are, newest change first;
 //! - about 26 requests for [`Price::most`] issues each, with the first 20 or so acts of their history, 8 spans of their state
 //!   history, 2 links and 1 or 2 comments: about 210 points an issue;
-//! - a few for the rests of long lists, many lists a request ([`super::api::List`]);
+//! - a few for the rests of long lists, many lists a request ([`List`]);
 //! - 1 for reference data (2,050 points), 1 for cycles, projects, initiatives and attachments (3,800 points).
 //!
 //! Together about 35 requests and 220,000 points. [`Sizes`] chooses how many acts, spans and comments to ask for from the lengths
@@ -15,7 +15,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::api::List;
+use super::wire::List;
 
 /// What one query of ours may cost. The rest of the 10,000 is air: were the page infos of lists charged for every row, which the
 /// documentation leaves open, an issue would cost a sixth more.

@@ -7,6 +7,8 @@ use contextcore_core::Millis;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::cursor::PageInfo;
+
 /// A page of rows.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -20,21 +22,6 @@ pub(super) struct Connection<T> {
 impl<T> Default for Connection<T> {
     fn default() -> Self {
         Self { page_info: PageInfo::default(), nodes: Vec::new() }
-    }
-}
-
-/// Whether there is more, and from where.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct PageInfo {
-    pub(super) has_next_page: bool,
-    pub(super) end_cursor: Option<Box<str>>,
-}
-
-impl PageInfo {
-    /// The cursor of what comes next, if anything does.
-    pub(super) fn next(&self) -> Option<&str> {
-        self.end_cursor.as_deref().filter(|_| self.has_next_page)
     }
 }
 
@@ -71,10 +58,10 @@ pub(super) struct Organization {
     pub(super) url_key: Box<str>,
 }
 
-/// A changed issue, as a sweep shows it.
+/// A version of an issue, as a list of changes shows it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Sight {
+pub(super) struct IssueVersion {
     pub(super) id: Box<str>,
     pub(super) updated_at: Millis,
     #[serde(default)]
@@ -83,10 +70,26 @@ pub(super) struct Sight {
     pub(super) canceled_at: Option<Millis>,
 }
 
-impl Sight {
+impl IssueVersion {
     /// Neither completed nor cancelled.
     pub(super) fn is_open(&self) -> bool {
         self.completed_at.is_none() && self.canceled_at.is_none()
+    }
+}
+
+/// The lists of an issue that may be long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum List {
+    History,
+    Spans,
+    Links,
+    Comments,
+}
+
+impl List {
+    /// Whether it is learned how long this list is wont to be.
+    pub(super) const fn is_measured(self) -> bool {
+        !matches!(self, Self::Links)
     }
 }
 
