@@ -9,6 +9,7 @@ mod github;
 mod jira;
 mod linear;
 mod rewind;
+mod rules;
 mod scan;
 mod vocabulary;
 mod webhook;

@@ -321,7 +321,6 @@ fn record(list: ActivityList, node: &RawValue, seen: Millis) -> Result<RawRecord
 struct Record {
     #[serde(flatten)]
     node: Node,
-    #[serde(default)]
     seen: Option<Millis>,
 }
 
@@ -349,14 +348,10 @@ struct PullRequest {
     #[serde(default)]
     head_ref_name: Box<str>,
     created_at: Millis,
-    #[serde(default)]
     merged_at: Option<Millis>,
     repository: NameWithOwner,
-    #[serde(default)]
     author: Option<Login>,
-    #[serde(default)]
     merged_by: Option<Login>,
-    #[serde(default)]
     closing_issues_references: Option<Rows<Identified>>,
     #[serde(default)]
     timeline_items: Rows<Requested>,
@@ -370,13 +365,9 @@ struct PullRequest {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Requested {
-    #[serde(default)]
     id: Option<Box<str>>,
-    #[serde(default)]
     created_at: Option<Millis>,
-    #[serde(default)]
     actor: Option<Login>,
-    #[serde(default)]
     requested_reviewer: Option<Login>,
 }
 
@@ -435,19 +426,14 @@ impl Check {
 #[serde(rename_all = "camelCase")]
 struct Deployment {
     id: Box<str>,
-    #[serde(default)]
     environment: Option<Box<str>>,
-    #[serde(default)]
     description: Option<Box<str>>,
     #[serde(default)]
     commit_oid: Box<str>,
-    #[serde(default)]
     creator: Option<Login>,
     #[serde(rename = "ref", default)]
     branch: Option<Named>,
-    #[serde(default)]
     commit: Option<Commit>,
-    #[serde(default)]
     latest_status: Option<DeploymentStatus>,
 }
 
@@ -456,9 +442,7 @@ struct Deployment {
 struct DeploymentStatus {
     #[serde(default)]
     state: Box<str>,
-    #[serde(default)]
     created_at: Option<Millis>,
-    #[serde(default)]
     environment_url: Option<Box<str>>,
 }
 

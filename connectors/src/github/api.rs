@@ -105,7 +105,6 @@ enum Step {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 struct Extensions {
-    #[serde(default)]
     code: Option<String>,
     #[serde(default)]
     saml_failure: bool,
@@ -339,7 +338,6 @@ struct Nodes {
 #[derive(Debug, Deserialize)]
 #[serde(bound = "T: DeserializeOwned", rename_all = "camelCase")]
 struct One<T> {
-    #[serde(default)]
     rate_limit: Option<Points>,
     #[serde(default = "none", alias = "repository")]
     node: Option<T>,
@@ -561,7 +559,6 @@ impl Api {
         #[serde(bound = "P: DeserializeOwned", rename_all = "camelCase")]
         struct Found<P> {
             viewer: Option<Viewer>,
-            #[serde(default)]
             rate_limit: Option<Points>,
             #[serde(default = "Vec::new")]
             nodes: Vec<Option<P>>,

@@ -97,27 +97,21 @@ pub(super) struct Row {
     is_archived: bool,
     #[serde(default)]
     updated_at: Box<str>,
-    #[serde(default)]
     content: Option<Content>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Content {
-    #[serde(default)]
     id: Option<Box<str>>,
     #[serde(default, alias = "pullState")]
     state: Box<str>,
     #[serde(default)]
     updated_at: Box<str>,
-    #[serde(default)]
     repository: Option<NameWithOwner>,
     /// What may change without `updatedAt`: compared as text.
-    #[serde(default)]
     parent: Option<serde_json::Value>,
-    #[serde(default)]
     issue_dependencies_summary: Option<serde_json::Value>,
-    #[serde(default)]
     sub_issues_summary: Option<serde_json::Value>,
     /// Issues that a pull request closes.
     #[serde(default)]

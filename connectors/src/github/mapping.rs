@@ -33,13 +33,13 @@ pub(super) struct Mapped {
 pub(super) fn map_status(settings: &Settings, project: Option<&Project>, name: &str) -> Mapped {
     let mapped = |status, why| Mapped { status, why };
     let shown = if name.is_empty() { OPEN } else { name };
-    if let Some(status) = settings.status(shown) {
+    if let Some(status) = settings.rules.status(&[shown]) {
         return mapped(status, "configured in statuses");
     }
     if name.is_empty() {
         return mapped(Status::Backlog, "no status");
     }
-    if settings.means_blocked(name) {
+    if settings.rules.means_blocked(name) {
         return mapped(Status::Blocked, "named like blocked");
     }
     let by_name: [(Status, &[&str]); 7] = [
@@ -96,8 +96,10 @@ pub(super) fn task_type<'a>(
     labels: impl Iterator<Item = &'a String> + Clone,
 ) -> (TaskType, String) {
     let words = signs.issue_type.into_iter().chain(signs.field);
-    if let Some((task_type, word)) =
-        words.clone().chain(labels.clone().map(String::as_str)).find_map(|word| Some((settings.task_type(word)?, word)))
+    if let Some((task_type, word)) = words
+        .clone()
+        .chain(labels.clone().map(String::as_str))
+        .find_map(|word| Some((settings.rules.task_type(word)?, word)))
     {
         return (task_type, word.to_owned());
     }

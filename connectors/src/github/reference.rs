@@ -160,7 +160,6 @@ pub(super) struct ProjectAnswer {
 #[serde(rename_all = "camelCase")]
 struct FieldAnswer {
     /// Absent for kinds that are not read.
-    #[serde(default)]
     id: Option<Box<str>>,
     #[serde(default)]
     name: Box<str>,
@@ -168,7 +167,6 @@ struct FieldAnswer {
     data_type: Box<str>,
     #[serde(default)]
     options: Vec<OptionAnswer>,
-    #[serde(default)]
     configuration: Option<Configuration>,
 }
 

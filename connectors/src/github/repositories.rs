@@ -68,7 +68,6 @@ struct RepositorySweep {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "IncrementalScan")]
 struct StoredScan {
-    #[serde(default)]
     watermark: Option<Millis>,
     #[serde(default, with = "scan::by_id")]
     recent: SeenVersions,
@@ -78,7 +77,6 @@ struct StoredScan {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Sweep")]
 struct StoredSweep {
-    #[serde(default)]
     high: Option<Millis>,
     #[serde(skip)]
     fresh: SeenVersions,

@@ -13,7 +13,6 @@ use crate::cursor::PageInfo;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", bound = "T: Deserialize<'de>")]
 pub(super) struct Rows<T> {
-    #[serde(default)]
     pub(super) total_count: Option<u64>,
     #[serde(default)]
     pub(super) page_info: PageInfo,
@@ -77,15 +76,10 @@ pub(super) struct RepositoryName {
 /// Another issue (or pull request), as a reference names it.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct IssueRef {
-    #[serde(default)]
     pub(super) id: Option<Box<str>>,
-    #[serde(default)]
     pub(super) number: Option<u64>,
-    #[serde(default)]
     pub(super) state: Option<Box<str>>,
-    #[serde(default)]
     pub(super) repository: Option<RepositoryName>,
-    #[serde(default)]
     pub(super) parent: Option<Identified>,
 }
 
@@ -100,7 +94,6 @@ impl IssueRef {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RepositoryActivity {
-    #[serde(default)]
     pub(super) pushed_at: Option<Millis>,
     #[serde(default)]
     issues: Rows<Changed>,
@@ -111,7 +104,6 @@ pub(super) struct RepositoryActivity {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Changed {
-    #[serde(default)]
     updated_at: Option<Millis>,
 }
 
@@ -138,7 +130,6 @@ impl RepositoryActivity {
 #[derive(Debug, Deserialize)]
 pub(super) struct Record {
     /// The node id of the project it was read through; none for an issue outside our projects.
-    #[serde(default)]
     pub(super) project: Option<Box<str>>,
     /// An item, or an issue.
     pub(super) node: Node,
@@ -177,12 +168,9 @@ pub(super) struct Item {
     pub(super) id: Box<str>,
     #[serde(default, deserialize_with = "text")]
     pub(super) full_database_id: Option<Box<str>>,
-    #[serde(default)]
     pub(super) created_at: Option<Millis>,
-    #[serde(default)]
     pub(super) updated_at: Option<Millis>,
     /// Null when it is hidden from the token.
-    #[serde(default)]
     pub(super) content: Option<Content>,
     #[serde(default)]
     pub(super) field_values: Rows<FieldValue>,
@@ -210,34 +198,23 @@ pub(super) struct Issue {
     pub(super) url: Box<str>,
     #[serde(default)]
     pub(super) state: Box<str>,
-    #[serde(default)]
     pub(super) state_reason: Option<Box<str>>,
-    #[serde(default)]
     pub(super) created_at: Option<Millis>,
-    #[serde(default)]
     pub(super) updated_at: Option<Millis>,
-    #[serde(default)]
     pub(super) closed_at: Option<Millis>,
     pub(super) repository: RepositoryName,
-    #[serde(default)]
     pub(super) author: Option<Login>,
-    #[serde(default)]
     pub(super) issue_type: Option<Named>,
-    #[serde(default)]
     pub(super) parent: Option<IssueRef>,
     #[serde(default)]
     pub(super) sub_issues: Rows<Child>,
-    #[serde(default)]
     pub(super) milestone: Option<Milestone>,
     #[serde(default)]
     pub(super) assignees: Rows<Login>,
-    #[serde(default)]
     pub(super) labels: Option<Rows<Named>>,
     #[serde(default)]
     pub(super) blocked_by: Rows<IssueRef>,
-    #[serde(default)]
     pub(super) issue_field_values: Option<Rows<IssueFieldValue>>,
-    #[serde(default)]
     pub(super) closed_by_pull_requests_references: Option<Rows<LinkedPull>>,
     #[serde(default)]
     pub(super) comments: Rows<Comment>,
@@ -274,24 +251,16 @@ pub(super) struct PullRequest {
     pub(super) state: Box<str>,
     #[serde(default)]
     pub(super) is_draft: bool,
-    #[serde(default)]
     pub(super) created_at: Option<Millis>,
-    #[serde(default)]
     pub(super) updated_at: Option<Millis>,
-    #[serde(default)]
     pub(super) merged_at: Option<Millis>,
-    #[serde(default)]
     pub(super) closed_at: Option<Millis>,
     pub(super) repository: RepositoryName,
-    #[serde(default)]
     pub(super) author: Option<Login>,
-    #[serde(default)]
     pub(super) milestone: Option<Milestone>,
     #[serde(default)]
     pub(super) assignees: Rows<Login>,
-    #[serde(default)]
     pub(super) labels: Option<Rows<Named>>,
-    #[serde(default)]
     pub(super) closing_issues_references: Option<Rows<Identified>>,
 }
 
@@ -302,11 +271,8 @@ pub(super) struct Draft {
     pub(super) id: Box<str>,
     #[serde(default)]
     pub(super) title: Box<str>,
-    #[serde(default)]
     pub(super) created_at: Option<Millis>,
-    #[serde(default)]
     pub(super) updated_at: Option<Millis>,
-    #[serde(default)]
     pub(super) creator: Option<Login>,
     #[serde(default)]
     pub(super) assignees: Rows<Login>,
@@ -316,38 +282,27 @@ pub(super) struct Draft {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct FieldValue {
-    #[serde(default)]
     pub(super) updated_at: Option<Millis>,
-    #[serde(default)]
     pub(super) field: Option<FieldRef>,
     /// Of a single select.
-    #[serde(default)]
     pub(super) name: Option<Box<str>>,
-    #[serde(default)]
     pub(super) iteration_id: Option<Box<str>>,
-    #[serde(default)]
     pub(super) number: Option<f64>,
-    #[serde(default)]
     pub(super) date: Option<Box<str>>,
 }
 
 /// The field of a value. Empty for those that are only derived.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct FieldRef {
-    #[serde(default)]
     pub(super) id: Option<Box<str>>,
 }
 
 /// The value of a field that the organisation gives all its issues.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct IssueFieldValue {
-    #[serde(default)]
     pub(super) field: Option<Named>,
-    #[serde(default)]
     pub(super) selected: Option<Box<str>>,
-    #[serde(default)]
     pub(super) number: Option<f64>,
-    #[serde(default)]
     pub(super) date: Option<Box<str>>,
 }
 
@@ -357,9 +312,7 @@ pub(super) struct IssueFieldValue {
 pub(super) struct Comment {
     pub(super) id: Box<str>,
     pub(super) created_at: Millis,
-    #[serde(default)]
     pub(super) body_text: Option<String>,
-    #[serde(default)]
     pub(super) author: Option<Login>,
 }
 
@@ -369,51 +322,28 @@ pub(super) struct Comment {
 pub(super) struct TimelineItem {
     #[serde(rename = "__typename", default)]
     pub(super) kind: Box<str>,
-    #[serde(default)]
     pub(super) id: Option<Box<str>>,
-    #[serde(default)]
     pub(super) created_at: Option<Millis>,
-    #[serde(default)]
     pub(super) actor: Option<Login>,
-    #[serde(default)]
     pub(super) state_reason: Option<Box<str>>,
-    #[serde(default)]
     pub(super) assignee: Option<Login>,
-    #[serde(default)]
     pub(super) label: Option<Named>,
-    #[serde(default)]
     pub(super) milestone_title: Option<Box<str>>,
-    #[serde(default)]
     pub(super) previous_title: Option<Box<str>>,
-    #[serde(default)]
     pub(super) current_title: Option<Box<str>>,
-    #[serde(default)]
     pub(super) from_repository: Option<RepositoryName>,
-    #[serde(default)]
     pub(super) project: Option<Identified>,
-    #[serde(default)]
     pub(super) previous_status: Option<Box<str>>,
-    #[serde(default)]
     pub(super) status: Option<Box<str>>,
-    #[serde(default)]
     pub(super) parent: Option<IssueRef>,
-    #[serde(default)]
     pub(super) blocking_issue: Option<IssueRef>,
-    #[serde(default)]
     pub(super) issue_type: Option<Named>,
-    #[serde(default)]
     pub(super) prev_issue_type: Option<Named>,
-    #[serde(default)]
     pub(super) issue_field: Option<Named>,
-    #[serde(default)]
     pub(super) value: Option<Box<str>>,
-    #[serde(default)]
     pub(super) previous_value: Option<Box<str>>,
-    #[serde(default)]
     pub(super) new_value: Option<Box<str>>,
-    #[serde(default)]
     pub(super) source: Option<IssueRef>,
-    #[serde(default)]
     pub(super) subject: Option<IssueRef>,
 }
 
@@ -430,10 +360,8 @@ pub(super) struct LinkedPull {
     #[serde(default)]
     pub(super) head_ref_name: Box<str>,
     pub(super) created_at: Millis,
-    #[serde(default)]
     pub(super) merged_at: Option<Millis>,
     pub(super) repository: RepositoryName,
-    #[serde(default)]
     pub(super) author: Option<Login>,
 }
 

@@ -52,17 +52,11 @@ pub(super) struct Api {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Myself {
-    #[serde(default)]
     account_id: Option<String>,
-    #[serde(default)]
     key: Option<String>,
-    #[serde(default)]
     name: Option<String>,
-    #[serde(default)]
     pub(super) display_name: Option<String>,
-    #[serde(default)]
     pub(super) email_address: Option<String>,
-    #[serde(default)]
     pub(super) time_zone: Option<String>,
 }
 
@@ -88,7 +82,6 @@ impl Myself {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ServerInfo {
-    #[serde(default)]
     pub(super) base_url: Option<String>,
     #[serde(default)]
     pub(super) version: String,
@@ -131,12 +124,9 @@ pub(super) struct ServerSearchBody<'a> {
 pub(super) struct Found {
     #[serde(default)]
     pub(super) issues: Vec<Box<RawValue>>,
-    #[serde(default)]
     pub(super) next_page_token: Option<Box<str>>,
-    #[serde(default)]
     pub(super) is_last: Option<bool>,
     /// All issues of the query; Data Center only.
-    #[serde(default)]
     pub(super) total: Option<u64>,
     /// Why the answer is incomplete; Cloud only.
     #[serde(default)]
@@ -149,7 +139,6 @@ pub(super) struct Found {
 pub(super) struct Histories {
     #[serde(default)]
     pub(super) issue_change_logs: Vec<IssueHistories>,
-    #[serde(default)]
     pub(super) next_page_token: Option<Box<str>>,
 }
 
@@ -167,7 +156,6 @@ pub(super) struct IssueHistories {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Inline {
     /// Absent when the server did not write it.
-    #[serde(default)]
     pub(super) changelog: Option<Changelog>,
 }
 
@@ -186,9 +174,7 @@ pub(super) struct Changelog {
 struct Rows<T> {
     #[serde(default = "Vec::new")]
     values: Vec<T>,
-    #[serde(default)]
     is_last: Option<bool>,
-    #[serde(default)]
     total: Option<u64>,
 }
 

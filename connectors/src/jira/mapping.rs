@@ -81,7 +81,7 @@ impl Mapping {
     /// A record tells the category of its present status itself, and that is newer than the list. A status deleted since is
     /// only a name: then the last category known for that name counts, else it is taken for work.
     pub(super) fn status(&self, settings: &Settings, named: StatusName<'_>, given_up: bool) -> (Status, bool) {
-        if let Some(configured) = settings.status(named.id, named.name) {
+        if let Some(configured) = settings.rules.status(&[named.name, named.id]) {
             return (configured, true);
         }
         let listed = self.statuses.get(named.id);
@@ -116,10 +116,10 @@ pub(super) fn map_status(
     column: Option<&str>,
 ) -> Mapped {
     let mapped = |status, why: String| Mapped { status, category, fixed: false, why };
-    if let Some(status) = settings.status(id, name) {
+    if let Some(status) = settings.rules.status(&[name, id]) {
         return Mapped { fixed: true, ..mapped(status, "configured in statuses".into()) };
     }
-    if category != Category::Done && settings.means_blocked(name) {
+    if category != Category::Done && settings.rules.means_blocked(name) {
         return mapped(Status::Blocked, "named like blocked".into());
     }
     let column = |phrases: &[&str]| column.is_some_and(|column| says(column, phrases));
@@ -138,7 +138,7 @@ pub(super) fn map_status(
 /// The common type, and whether anything but "it is none of the others" speaks for it. `names` are the id, the name and the
 /// untranslated name.
 pub(super) fn type_of(settings: &Settings, names: [&str; 3], level: Option<i32>, subtask: bool) -> (TaskType, bool) {
-    if let Some(configured) = names.iter().find_map(|name| settings.task_type(name)) {
+    if let Some(configured) = names.iter().find_map(|name| settings.rules.task_type(name)) {
         return (configured, true);
     }
     match level {

@@ -238,8 +238,9 @@ impl Jira {
 
     /// What histories name and neither the site's lists nor the configuration know.
     fn strange(&self, live: &Live, mentions: &Mentions) -> BTreeSet<String> {
-        let known =
-            |id: &str, name: &str| live.mapping.status_by_id(id).is_some() || self.settings.status(id, name).is_some();
+        let known = |id: &str, name: &str| {
+            live.mapping.status_by_id(id).is_some() || self.settings.rules.status(&[name, id]).is_some()
+        };
         let statuses = mentions.statuses.iter().filter(|(id, name)| !known(id, name));
         let statuses = statuses.map(|(id, _)| format!("status:{id}"));
         statuses.chain(self.strange_types(live, mentions)).collect()

@@ -153,7 +153,6 @@ pub(super) struct FieldAnswer {
     pub(super) id: Box<str>,
     #[serde(default)]
     pub(super) name: Box<str>,
-    #[serde(default)]
     pub(super) schema: Option<FieldSchema>,
 }
 
@@ -161,7 +160,6 @@ pub(super) struct FieldAnswer {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct FieldSchema {
     /// The kind of a custom field, such as `com.pyxis.greenhopper.jira:gh-sprint`.
-    #[serde(default)]
     pub(super) custom: Option<Box<str>>,
 }
 
@@ -173,7 +171,6 @@ pub(super) struct BoardAnswer {
     pub(super) name: Box<str>,
     #[serde(default, rename = "type")]
     pub(super) kind: Box<str>,
-    #[serde(default)]
     pub(super) location: Option<BoardLocation>,
 }
 
@@ -181,7 +178,6 @@ pub(super) struct BoardAnswer {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BoardLocation {
-    #[serde(default)]
     pub(super) project_key: Option<Box<str>>,
 }
 
@@ -191,17 +187,14 @@ pub(super) struct BoardLocation {
 pub(super) struct BoardConfiguration {
     #[serde(default)]
     pub(super) column_config: ColumnConfig,
-    #[serde(default)]
     pub(super) estimation: Option<Estimation>,
     /// Where the board lives; older servers tell it only here.
-    #[serde(default)]
     pub(super) location: Option<ConfiguredLocation>,
 }
 
 /// Where a board lives, as its configuration says it.
 #[derive(Debug, Deserialize)]
 pub(super) struct ConfiguredLocation {
-    #[serde(default)]
     pub(super) key: Option<Box<str>>,
 }
 
@@ -231,7 +224,6 @@ pub(super) struct ColumnStatus {
 /// How a board estimates.
 #[derive(Debug, Deserialize)]
 pub(super) struct Estimation {
-    #[serde(default)]
     pub(super) field: Option<EstimationField>,
 }
 

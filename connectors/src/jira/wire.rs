@@ -226,7 +226,6 @@ impl Comments {
 pub(super) struct Comment {
     #[serde(default, deserialize_with = "text")]
     pub(super) id: Option<Box<str>>,
-    #[serde(default)]
     pub(super) author: Option<Who>,
     #[serde(default, deserialize_with = "stamp")]
     pub(super) created: Option<Millis>,
@@ -527,7 +526,6 @@ fn document<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>
     struct Node {
         #[serde(default, rename = "type")]
         kind: Box<str>,
-        #[serde(default)]
         text: Option<Box<str>>,
         #[serde(default)]
         content: Vec<Node>,

@@ -96,7 +96,6 @@ pub(super) struct GraphError {
 struct Reply<T> {
     #[serde(default = "Option::default")]
     data: Option<T>,
-    #[serde(default)]
     errors: Option<Vec<serde_json::Value>>,
 }
 
@@ -106,7 +105,6 @@ pub(super) struct Identity {
     pub(super) viewer: User,
     pub(super) organization: Organization,
     /// Those of the teams asked about that it may see.
-    #[serde(default)]
     pub(super) teams: Option<Connection<Ref>>,
 }
 
@@ -130,11 +128,8 @@ pub(super) struct ChangesRequest<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ChangedPage {
-    #[serde(default)]
     pub(super) issues: Option<Connection<IssueVersion>>,
-    #[serde(default)]
     pub(super) issue_relations: Option<Connection<LinkVersion>>,
-    #[serde(default)]
     pub(super) comments: Option<Connection<CommentVersion>>,
 }
 
@@ -144,7 +139,6 @@ pub(super) struct ChangedPage {
 pub(super) struct LinkVersion {
     pub(super) id: Box<str>,
     pub(super) updated_at: Millis,
-    #[serde(default)]
     pub(super) related_issue: Option<Ref>,
 }
 
@@ -154,14 +148,12 @@ pub(super) struct LinkVersion {
 pub(super) struct CommentVersion {
     pub(super) id: Box<str>,
     pub(super) updated_at: Millis,
-    #[serde(default)]
     pub(super) issue: Option<Ref>,
 }
 
 /// Issues as they come, row by row.
 #[derive(Debug, Deserialize)]
 pub(super) struct IssuesPage {
-    #[serde(default)]
     pub(super) issues: Option<Connection<Option<Box<RawValue>>>>,
 }
 
@@ -169,13 +161,9 @@ pub(super) struct IssuesPage {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct PlanPage {
-    #[serde(default)]
     pub(super) cycles: Option<Connection<Cycle>>,
-    #[serde(default)]
     pub(super) projects: Option<Connection<Project>>,
-    #[serde(default)]
     pub(super) initiatives: Option<Connection<Initiative>>,
-    #[serde(default)]
     pub(super) attachments: Option<Connection<super::wire::Attachment>>,
 }
 

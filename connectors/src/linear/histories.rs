@@ -46,7 +46,6 @@ pub(super) struct FetchedIssue {
 /// An id, as far as it can be read.
 #[derive(Default, Deserialize)]
 struct Outline {
-    #[serde(default)]
     id: Option<Box<str>>,
 }
 

@@ -84,7 +84,6 @@ pub(super) struct StateRow {
     name: Box<str>,
     #[serde(default, rename = "type")]
     kind: Box<str>,
-    #[serde(default)]
     team: Option<Ref>,
 }
 
@@ -93,7 +92,6 @@ pub(super) struct StateRow {
 #[serde(rename_all = "camelCase")]
 pub(super) struct CycleRow {
     id: Box<str>,
-    #[serde(default)]
     inherited_from: Option<Ref>,
 }
 
@@ -106,17 +104,11 @@ pub(super) type Cursors = BTreeMap<&'static str, Option<String>>;
 pub(super) struct ReferencePage {
     pub(super) viewer: User,
     pub(super) organization: Organization,
-    #[serde(default)]
     pub(super) teams: Option<Connection<Team>>,
-    #[serde(default)]
     pub(super) workflow_states: Option<Connection<StateRow>>,
-    #[serde(default)]
     pub(super) issue_labels: Option<Connection<Named>>,
-    #[serde(default)]
     pub(super) users: Option<Connection<Named>>,
-    #[serde(default)]
     pub(super) cycles: Option<Connection<CycleRow>>,
-    #[serde(default)]
     pub(super) project_milestones: Option<Connection<Named>>,
 }
 

@@ -42,11 +42,8 @@ pub(super) struct Named {
 /// A person, where one is shown with a name.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 pub(super) struct User {
-    #[serde(default)]
     pub(super) id: Option<Box<str>>,
-    #[serde(default)]
     pub(super) name: Option<Box<str>>,
-    #[serde(default)]
     pub(super) email: Option<Box<str>>,
 }
 
@@ -64,9 +61,7 @@ pub(super) struct Organization {
 pub(super) struct IssueVersion {
     pub(super) id: Box<str>,
     pub(super) updated_at: Millis,
-    #[serde(default)]
     pub(super) completed_at: Option<Millis>,
-    #[serde(default)]
     pub(super) canceled_at: Option<Millis>,
 }
 
@@ -170,9 +165,7 @@ pub(super) struct Issue {
 /// A state: its id, and where somebody asked for it, the rest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct StateValue {
-    #[serde(default)]
     pub(super) id: Option<Box<str>>,
-    #[serde(default)]
     pub(super) name: Option<Box<str>>,
     #[serde(default, rename = "type")]
     pub(super) kind: Option<Box<str>>,
@@ -182,7 +175,6 @@ pub(super) struct StateValue {
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Parent {
     pub(super) id: Box<str>,
-    #[serde(default)]
     pub(super) identifier: Option<Box<str>>,
 }
 
@@ -231,7 +223,6 @@ pub(super) struct Act {
 /// An integration or an automation.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Bot {
-    #[serde(default)]
     pub(super) name: Option<Box<str>>,
 }
 
@@ -259,9 +250,7 @@ pub(super) struct Span {
 pub(super) struct Link {
     #[serde(default, rename = "type")]
     pub(super) kind: Box<str>,
-    #[serde(default)]
     pub(super) archived_at: Option<Millis>,
-    #[serde(default)]
     pub(super) issue: Option<LinkedIssue>,
 }
 
@@ -271,7 +260,6 @@ pub(super) struct LinkedIssue {
     pub(super) id: Box<str>,
     #[serde(default)]
     pub(super) identifier: Box<str>,
-    #[serde(default)]
     pub(super) state: Option<StateValue>,
 }
 
@@ -281,9 +269,7 @@ pub(super) struct LinkedIssue {
 pub(super) struct Comment {
     pub(super) id: Box<str>,
     pub(super) created_at: Millis,
-    #[serde(default)]
     pub(super) body: Option<Box<str>>,
-    #[serde(default)]
     pub(super) user: Option<Ref>,
 }
 
@@ -295,15 +281,10 @@ pub(super) struct Cycle {
     pub(super) id: Box<str>,
     #[serde(default)]
     pub(super) number: f64,
-    #[serde(default)]
     pub(super) name: Option<Box<str>>,
-    #[serde(default)]
     pub(super) description: Option<Box<str>>,
-    #[serde(default)]
     pub(super) starts_at: Option<Millis>,
-    #[serde(default)]
     pub(super) ends_at: Option<Millis>,
-    #[serde(default)]
     pub(super) completed_at: Option<Millis>,
     #[serde(default)]
     pub(super) is_active: bool,
@@ -318,9 +299,7 @@ pub(super) struct Cycle {
     pub(super) issue_count_history: Vec<f64>,
     #[serde(default)]
     pub(super) completed_issue_count_history: Vec<f64>,
-    #[serde(default)]
     pub(super) team: Option<Ref>,
-    #[serde(default)]
     pub(super) inherited_from: Option<Inherited>,
 }
 
@@ -328,7 +307,6 @@ pub(super) struct Cycle {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub(super) struct Inherited {
     pub(super) id: Box<str>,
-    #[serde(default)]
     pub(super) team: Option<Ref>,
 }
 
@@ -343,50 +321,33 @@ pub(super) struct Project {
     pub(super) slug_id: Box<str>,
     #[serde(default)]
     pub(super) url: Box<str>,
-    #[serde(default)]
     pub(super) priority: Option<f64>,
-    #[serde(default)]
     pub(super) target_date: Option<Box<str>>,
-    #[serde(default)]
     pub(super) started_at: Option<Millis>,
-    #[serde(default)]
     pub(super) completed_at: Option<Millis>,
-    #[serde(default)]
     pub(super) canceled_at: Option<Millis>,
-    #[serde(default)]
     pub(super) created_at: Option<Millis>,
     pub(super) updated_at: Millis,
-    #[serde(default)]
     pub(super) trashed: Option<bool>,
-    #[serde(default)]
     pub(super) archived_at: Option<Millis>,
-    #[serde(default)]
     pub(super) status: Option<ProjectStatus>,
-    #[serde(default)]
     pub(super) lead: Option<OneOf>,
-    #[serde(default)]
     pub(super) creator: Option<OneOf>,
-    #[serde(default)]
     pub(super) teams: Option<Connection<TeamRef>>,
-    #[serde(default)]
     pub(super) initiatives: Option<Connection<Ref>>,
 }
 
 /// Somebody by an id, or by a name where only that was asked for.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub(super) struct OneOf {
-    #[serde(default)]
     pub(super) id: Option<Box<str>>,
-    #[serde(default)]
     pub(super) name: Option<Box<str>>,
 }
 
 /// A team by its id, or by its key where only that was asked for.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub(super) struct TeamRef {
-    #[serde(default)]
     pub(super) id: Option<Box<str>>,
-    #[serde(default)]
     pub(super) key: Option<Box<str>>,
 }
 
@@ -404,7 +365,6 @@ pub(super) struct ProjectStatus {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Initiative {
     pub(super) id: Box<str>,
-    #[serde(default)]
     pub(super) identifier: Option<Box<str>>,
     #[serde(default)]
     pub(super) name: Box<str>,
@@ -414,30 +374,18 @@ pub(super) struct Initiative {
     pub(super) url: Box<str>,
     #[serde(default)]
     pub(super) status: Box<str>,
-    #[serde(default)]
     pub(super) target_date: Option<Box<str>>,
-    #[serde(default)]
     pub(super) started_at: Option<Millis>,
-    #[serde(default)]
     pub(super) completed_at: Option<Millis>,
-    #[serde(default)]
     pub(super) canceled_at: Option<Millis>,
-    #[serde(default)]
     pub(super) created_at: Option<Millis>,
     pub(super) updated_at: Millis,
-    #[serde(default)]
     pub(super) trashed: Option<bool>,
-    #[serde(default)]
     pub(super) archived_at: Option<Millis>,
-    #[serde(default)]
     pub(super) owner: Option<OneOf>,
-    #[serde(default)]
     pub(super) creator: Option<OneOf>,
-    #[serde(default)]
     pub(super) parent_initiative: Option<Ref>,
-    #[serde(default)]
     pub(super) lead_team: Option<TeamRef>,
-    #[serde(default)]
     pub(super) projects: Option<Connection<ProjectTeams>>,
 }
 
@@ -453,7 +401,6 @@ impl Initiative {
 /// The teams of a project.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub(super) struct ProjectTeams {
-    #[serde(default)]
     pub(super) teams: Option<Connection<TeamRef>>,
 }
 
@@ -466,13 +413,9 @@ pub(super) struct Attachment {
     pub(super) url: Box<str>,
     #[serde(default)]
     pub(super) title: Box<str>,
-    #[serde(default)]
     pub(super) source_type: Option<Box<str>>,
-    #[serde(default)]
     pub(super) created_at: Option<Millis>,
     pub(super) updated_at: Millis,
-    #[serde(default)]
     pub(super) creator: Option<OneOf>,
-    #[serde(default)]
     pub(super) issue: Option<Ref>,
 }

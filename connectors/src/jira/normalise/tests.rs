@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use contextcore_core::ErrorKind;
 use contextcore_core::config::CommentPrivacy;
-use contextcore_core::model::TaskType;
+use contextcore_core::model::{EventId, Status, TaskType};
 use serde_json::{Value, json};
 
 use super::super::api::Inline;

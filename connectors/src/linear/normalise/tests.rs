@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use contextcore_core::ErrorKind;
 use contextcore_core::config::CommentPrivacy;
-use contextcore_core::model::StoredEvent;
+use contextcore_core::model::{StoredEvent, diff};
 use contextcore_core::model::timeline;
 use serde_json::{Value, json};
 
