@@ -143,27 +143,26 @@ impl Timeline {
     }
 }
 
-/// The entries of a history that has ids and dates, oldest first, each once. `what` names an entry in errors. Entries of one
+/// The entries of a history that has ids and dates, oldest first, each once (the earliest of those with one id). `what` names an
+/// entry in errors. Entries of one
 /// moment keep their order.
 ///
 /// # Errors
 /// [`ErrorKind::Protocol`] when an entry lacks its id or its date.
 pub(crate) fn in_order<'a, T>(
     entries: impl Iterator<Item = &'a T>,
-    what: &str,
+    what: &'static str,
     id: impl Fn(&'a T) -> Option<&'a str>,
     at: impl Fn(&'a T) -> Option<Millis>,
 ) -> Result<Vec<(Millis, &'a T)>> {
-    let mut seen = BTreeSet::new();
     let mut dated = Vec::new();
     for entry in entries {
         let id = id(entry).ok_or_else(|| lacks(&format!("{what} id")))?;
-        let at = at(entry).ok_or_else(|| lacks(&format!("{what} date")).with("entry", id))?;
-        if seen.insert(id) {
-            dated.push((at, entry));
-        }
+        dated.push((at(entry).ok_or_else(|| lacks(&format!("{what} date")).with(what, id))?, entry));
     }
     dated.sort_by_key(|(at, _)| *at);
+    let mut seen = BTreeSet::new();
+    dated.retain(|(_, entry)| seen.insert(id(entry)));
     Ok(dated)
 }
 
@@ -374,10 +373,7 @@ mod tests {
         };
         assert_eq!(sorted(&entries).unwrap(), ["a", "c", "b"]);
         let error = sorted(&[("d", None)]).unwrap_err();
-        assert_eq!(
-            (error.to_string().as_str(), error.context("entry")),
-            ("the record lacks a readable history date", Some("d"))
-        );
+        assert_eq!(error.to_string(), "the record lacks a readable history date (history=d)");
     }
 
     #[test]

@@ -26,6 +26,9 @@
 //! | another time of change | new |
 //! | the same time of change | not new |
 //!
+//! Nothing is missed as long as a change shows within the overlap: its delay, and where the oldest change comes first the time
+//! that a sweep spends at the end of its list, together stay below it.
+//!
 //! Lists come in either order. Where the oldest change comes first, a row that changes meanwhile moves to the end of the list
 //! and is listed again, so every row raises `high`. Where the newest comes first, it moves in front of the pages still to be
 //! read and is missed, so only the first page may raise `high`.

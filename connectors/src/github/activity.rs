@@ -505,7 +505,7 @@ fn of_pull_request(pull: &PullRequest, seen: Option<Millis>) -> Vec<Activity> {
     let merger = Login::of(pull.merged_by.as_ref()).or(author);
     all.extend(pull.merged_at.map(|at| about(format!("pull:{id}:merged"), at, "merged", merger, &pull.title)));
     all.extend(pull.commits.iter().filter_map(|node| of_commit(&node.commit, &belongs)));
-    // Nobody saw the checks of a closed pull request end: they count only when they say when.
+    // The checks of a closed pull request count only when they have a date: their end was not observed.
     let seen = seen.filter(|_| &*pull.state == "OPEN");
     all.extend(pull.head.iter().filter_map(|node| of_checks(&node.commit, &belongs, &pull.url, seen)));
     all

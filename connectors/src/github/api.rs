@@ -236,7 +236,7 @@ pub(super) enum FetchOutcome {
     Torn,
 }
 
-/// Parts without which a record would tell something untrue. Anything else that the credential may not see is simply absent.
+/// Parts without which a record would be wrong. Anything else that the credential may not see is absent.
 const ESSENTIAL: [&str; 5] = ["content", "fieldValues", "timelineItems", "labels", "assignees"];
 
 /// The result for each node. A null node is gone or forbidden when its error says so; any other is torn and never taken for a
@@ -595,7 +595,7 @@ impl Api {
         if let Some(project) = owners.into_iter().flatten().find_map(|owner| owner.project_v2) {
             return Ok(Some(project));
         }
-        // An owner is an organisation or a user: that it is not the other is no news.
+        // An owner is an organisation or a user: that it is not the other says nothing.
         let refusal = answer.errors.into_iter().find(|error| !error.is_not_found());
         refusal.map_or(Ok(None), |error| Err(error.into_error().with("project", name)))
     }
@@ -871,7 +871,7 @@ fn viewer(viewer: Option<Viewer>, errors: Vec<GraphError>) -> Result<Viewer> {
     let refusal = || errors.into_iter().next().map(GraphError::into_error);
     match viewer {
         Some(viewer) => Ok(viewer),
-        None => Err(refusal().unwrap_or_else(|| Error::new(ErrorKind::Auth, "the token belongs to nobody"))),
+        None => Err(refusal().unwrap_or_else(|| Error::new(ErrorKind::Auth, "the token belongs to no account"))),
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) fn closed_status(reason: &str) -> Status {
     }
 }
 
-/// What a task's type is read from, the telling first.
+/// What a task's type is read from, the most specific first.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TypeSigns<'a> {
     /// GitHub's issue type.

@@ -1,6 +1,6 @@
 //! What is known of the projects between runs: their fields, the options of their status, and every iteration ever seen.
 //!
-//! [`Reference`] is what `begin` returns. GitHub forgets iterations that are edited away and tells status changes by the name
+//! [`Reference`] is stored between runs. GitHub forgets iterations that are edited away and lists status changes by the name
 //! an option had then, so both are kept here: old iterations stay, old names of an option stand for it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +30,7 @@ pub(super) struct Reference {
     pub(super) login: String,
     /// The projects, in the order of the configuration.
     pub(super) projects: Vec<Project>,
-    /// Projects that are configured and were read once, and are out of sight now.
+    /// Projects that are configured and were read once, and are hidden now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) lost: Vec<Project>,
     /// Configured repositories that were ever found.
@@ -341,7 +341,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_github_forgets_is_kept() {
+    fn iterations_and_names_that_github_forgets_are_kept() {
         let project = |status: &str, iteration: &str| {
             format!(
                 r#"{{"data":{{"user":{{"projectV2":{{"id":"P","fields":{{"nodes":[

@@ -84,7 +84,7 @@ pub(super) struct IssueRef {
 }
 
 impl IssueRef {
-    /// `owner/repo#number`, when both are told.
+    /// `owner/repo#number`, when both are known.
     pub(super) fn key(&self) -> Option<String> {
         Some(format!("{}#{}", self.repository.as_ref()?.name_with_owner, self.number?))
     }

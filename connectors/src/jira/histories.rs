@@ -1,6 +1,6 @@
 //! From found issues to whole records: every issue gets its complete history, or the page is an error.
 //!
-//! Cloud gives the histories of a thousand issues in a few large pages. Each page is cut down to what is told and written into
+//! Cloud gives the histories of a thousand issues in a few large pages. Each page is cut down to what is read and written into
 //! the records at once, so that never more than one page is held; an issue's history may begin on one page and end on the
 //! next. Where that call is refused, issues are asked one by one. Data Center writes the history into the issue.
 
@@ -21,12 +21,12 @@ use super::wire::{Comments, History, Issue, IssueRef, Item};
 /// Keys that one search asks for.
 const KEYS_PER_CALL: usize = 100;
 
-/// An issue on its way to becoming a record.
+/// An issue that a search found.
 #[derive(Debug)]
 pub(super) enum FoundIssue {
     /// An issue we can read.
     Issue(Box<Issue>),
-    /// One that has an odd shape: kept as it came, to be set aside with the reason.
+    /// One that has an odd shape: kept as it came, to be quarantined with the reason.
     Odd { id: Option<Box<str>>, json: Box<str> },
 }
 
@@ -116,7 +116,7 @@ impl Batch {
         })
     }
 
-    /// Takes an issue in; the newer sight of one replaces the older.
+    /// Takes an issue; a newer version of one replaces the older.
     pub(super) fn add(&mut self, found: FoundIssue) {
         let row = |found| Row { found, histories: Vec::new(), gone: false };
         match found.id() {
@@ -330,7 +330,7 @@ impl Completer<'_> {
         Ok(())
     }
 
-    /// Where the parent is told as a key (the old epic link, Data Center's parent link), its id is looked for: among the issues
+    /// Where the parent is only a key (the old epic link, Data Center's parent link), its id is looked for: among the issues
     /// at hand, else with one more search.
     async fn parents(&self, batch: &mut Batch) -> Result<()> {
         let wanted: BTreeSet<String> = batch.issues().filter_map(|issue| self.parent_key(issue)).collect();
@@ -354,7 +354,7 @@ impl Completer<'_> {
         Ok(())
     }
 
-    /// The key of a parent that is told by no more than its key.
+    /// The key of a parent of which only the key is known.
     fn parent_key(&self, issue: &Issue) -> Option<String> {
         let mut fields = self.reference.fields.parent_keys().filter(|_| issue.fields.parent.is_none());
         fields.find_map(|field| serde_json::from_str(issue.custom.get(&field.id)?.get()).ok())
@@ -376,7 +376,7 @@ impl Completer<'_> {
     }
 }
 
-/// An issue of an odd shape without its comments, whose texts are nobody's business.
+/// An issue of an odd shape without its comments, whose texts may not be stored.
 fn without_comments(json: &str) -> Box<str> {
     let Ok(mut issue) = serde_json::from_str::<serde_json::Value>(json) else { return json.into() };
     let Some(fields) = issue.get_mut("fields").and_then(serde_json::Value::as_object_mut) else { return json.into() };

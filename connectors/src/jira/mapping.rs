@@ -49,7 +49,7 @@ pub(super) struct Mapping {
 pub(super) struct StatusName<'a> {
     pub(super) id: &'a str,
     pub(super) name: &'a str,
-    /// The category, where the record tells it.
+    /// The category, where the record has it.
     pub(super) category: Option<Category>,
 }
 
@@ -78,7 +78,7 @@ impl Mapping {
     /// The common status of a named status, given whether the resolution in force means giving up; and whether the site's
     /// list, the record or the configuration knows it.
     ///
-    /// A record tells the category of its present status itself, and that is newer than the list. A status deleted since is
+    /// A record has the category of its present status, which is newer than the list. A status deleted since is
     /// only a name: then the last category known for that name counts, else it is taken for work.
     pub(super) fn status(&self, settings: &Settings, named: StatusName<'_>, given_up: bool) -> (Status, bool) {
         if let Some(configured) = settings.rules.status(&[named.name, named.id]) {
@@ -153,11 +153,11 @@ pub(super) fn type_of(settings: &Settings, names: [&str; 3], level: Option<i32>,
     by_name.map_or((TaskType::Task, false), |(task_type, _)| (*task_type, true))
 }
 
-/// Types that a level tells, by words of their names where none does: in histories and on Data Center.
+/// Types that go by level, by words of their names where there is none: in histories and on Data Center.
 const RANKS: [(TaskType, &[&str]); 2] =
     [(TaskType::Subtask, &["subtask", "sub task"]), (TaskType::Epic, &["epic", "initiative"])];
 
-/// The other types by words of their names, the telling ones first.
+/// The other types by words of their names, the most specific first.
 const TYPES: [(TaskType, &[&str]); 5] = [
     (TaskType::Bug, &["bug", "defect"]),
     (TaskType::Spike, &["spike", "research"]),

@@ -1,8 +1,8 @@
 //! Reference data of a site: which field means what, which status is in which category, which boards there are.
 //!
-//! [`Reference`] is what `begin` keeps as its state. Everything here is pure: it is made of answers that [`super::api`]
-//! fetched, and asked by [`super::mapping`] and [`super::normalise`]. Fields are recognised by what their schema says and
-//! never by a fixed id, because every site numbers its custom fields itself, and names are translated and edited.
+//! [`Reference`] is stored between runs. Everything here is pure: it is made of answers that [`super::api`] fetched, and used by
+//! [`super::mapping`] and [`super::normalise`]. Fields are recognised by their schema and never by a fixed id, because every
+//! site numbers its custom fields itself, and names are translated and edited.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +34,7 @@ pub(super) struct Reference {
     pub(super) types: Option<BTreeMap<Box<str>, KnownType>>,
     /// Boards that may have sprints or explain a status, by id.
     pub(super) boards: BTreeMap<u64, Board>,
-    /// Ids that are in nobody's list (deleted since): meeting them again is no reason to ask again.
+    /// Ids that the site does not list (deleted since): they are not looked for again.
     pub(super) missing: BTreeSet<String>,
 }
 
@@ -188,7 +188,7 @@ pub(super) struct BoardConfiguration {
     #[serde(default)]
     pub(super) column_config: ColumnConfig,
     pub(super) estimation: Option<Estimation>,
-    /// Where the board lives; older servers tell it only here.
+    /// Where the board lives; older servers send it only here.
     pub(super) location: Option<ConfiguredLocation>,
 }
 
@@ -263,7 +263,7 @@ impl Reference {
         self.fields.all().map(|(_, field)| &*field.id).chain(boards).collect()
     }
 
-    /// Whether this change is one that is read. Data Center tells no field ids, so there the name of today decides.
+    /// Whether this change is one that is read. Data Center sends no field ids, so there today's name decides.
     pub(super) fn reads(&self, item: &Item) -> bool {
         let board = |id: &str| self.boards.values().any(|board| board.estimate.as_deref() == Some(id));
         item.is_known()

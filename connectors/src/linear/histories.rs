@@ -1,8 +1,8 @@
-//! From ids to whole issues: every issue gets its complete history, or it is said that it did not.
+//! From ids to whole issues: every issue gets its complete history, or is listed as incomplete.
 //!
 //! Issues come with the first page of each of their lists, as many a request as one query may cost; then the rests of the
 //! long lists are asked for, many lists a request, until none goes on. A query that is too complex is asked for half as
-//! much at once and for ever; one that an unwell server fails over, just this time.
+//! much at once from then on; one that a failing server rejects, just this time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,14 +19,14 @@ use super::sizes::{self, Lengths, Sizes};
 use super::wire::{Act, Connection, Issue, List, Whole};
 use super::{Linear, Live};
 
-/// What reading some issues gave.
+/// Result of reading some issues.
 #[derive(Debug, Default)]
 pub(super) struct FetchedIssues {
     /// The issues by id.
     pub(super) issues: BTreeMap<Box<str>, FetchedIssue>,
     /// Issues that could not be read whole this time.
     pub(super) incomplete: BTreeSet<Box<str>>,
-    /// Issues that were not read because the quota is spent: what was read is worth keeping before anybody waits.
+    /// Issues that were not read because the quota is spent: what was read is given first.
     pub(super) postponed: BTreeSet<Box<str>>,
     pub(super) warnings: Vec<String>,
 }
@@ -185,7 +185,7 @@ impl FetchedIssues {
             let incomplete = answer.is_incomplete(&name) || !answer.incomplete_rows(&name).is_empty();
             let row = answer.data.get(&name).and_then(Option::as_ref).and_then(|page| page.nodes.first());
             let Some(row) = row.filter(|_| !incomplete) else {
-                // Gone between two requests, or not to be had now: never told with half its history.
+                // Gone between two requests, or unreadable now: an issue is never given with half its history.
                 info!(issue = %rest.issue, "the rest of an issue could not be had, will be read again");
                 self.incomplete.insert(rest.issue.clone());
                 continue;
@@ -237,7 +237,7 @@ impl FetchedIssue {
             comments: Vec::new(),
         };
         let mut fetched = Self { whole, team: None, names: BTreeSet::new(), parents: BTreeSet::new() };
-        // One of an odd shape is kept as it came, to be set aside with the reason.
+        // One of an odd shape is kept as it came, to be quarantined with the reason.
         let Ok(issue) = serde_json::from_str::<Issue>(json.get()) else { return (fetched, Vec::new()) };
         fetched.note(&issue);
         (fetched, rests(&issue, id))

@@ -71,7 +71,7 @@ pub(super) fn task_type(settings: &Settings, shape: Shape<'_>) -> (TaskType, Smo
     })
 }
 
-/// Labels that name a kind of work, the telling ones first.
+/// Labels that name a kind of work, the most specific first.
 const LABELS: [(TaskType, &[&str]); 4] = [
     (TaskType::Bug, &["bug", "defect"]),
     (TaskType::Incident, &["incident", "outage"]),
@@ -156,8 +156,8 @@ mod tests {
         }
         let new = state(&plain(), "s", "Dreaming", "dreaming");
         assert_eq!((new.status, new.known), (Status::Todo, false));
-        let wished = with_words(("x", TaskType::Bug), ("todo", Status::Backlog));
-        assert_eq!(state(&wished, "s", "Todo", "unstarted").status, Status::Backlog);
+        let configured = with_words(("x", TaskType::Bug), ("todo", Status::Backlog));
+        assert_eq!(state(&configured, "s", "Todo", "unstarted").status, Status::Backlog);
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub(super) fn record(context: &Context<'_>, json: &str) -> Result<Read> {
 
 /// What the ids in a record mean.
 impl Context<'_> {
-    /// A state: its common status and its name. One that is in nobody's list goes by its id, as work not yet begun.
+    /// A state: its common status and its name. One that is not listed goes by its id, as work not yet begun.
     fn state<'s>(&self, id: &str, shown: impl IntoIterator<Item = &'s StateValue>) -> (Status, SmolStr) {
         if let Some(known) = self.reference.states.get(id) {
             let mapped = mapping::state(self.settings, id, &known.name, &known.kind);
@@ -240,7 +240,7 @@ struct Reader<'a> {
     has_parts: bool,
     /// Former keys, the oldest first.
     former: Vec<&'a str>,
-    /// States that the record itself shows, for those that nobody lists.
+    /// States that the record itself shows, for those that are not listed.
     shown: Vec<&'a StateValue>,
 }
 

@@ -226,7 +226,7 @@ pub(super) struct Bot {
     pub(super) name: Option<Box<str>>,
 }
 
-/// A link that was made or removed, by a code that nobody documents.
+/// A link that was made or removed, by an undocumented code.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct RelationChange {
     #[serde(default)]
@@ -274,7 +274,7 @@ pub(super) struct Comment {
 }
 
 /// A cycle. The arrays have one number for each day, taken at its end; they are kept in the record and not read, since the
-/// histories of the issues tell the same and more.
+/// histories of the issues hold the same and more.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Cycle {
@@ -390,7 +390,7 @@ pub(super) struct Initiative {
 }
 
 impl Initiative {
-    /// The teams that work on it, as far as they are told: the leading one first.
+    /// The teams that work on it, as far as they are known: the leading one first.
     pub(super) fn teams(&self) -> impl Iterator<Item = &TeamRef> {
         let projects = self.projects.iter().flat_map(|projects| &projects.nodes);
         let teams = projects.filter_map(|project| project.teams.as_ref()).flat_map(|teams| &teams.nodes);

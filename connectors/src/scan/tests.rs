@@ -190,24 +190,22 @@ fn order() -> impl Strategy<Value = Order> {
     prop_oneof![Just(Order::OldestFirst), Just(Order::NewestFirst)]
 }
 
-/// Time hardly passes, so that many rows share a moment.
+/// Time passes mostly between sweeps (see [`play`]), so that many rows share a moment.
 fn edit() -> impl Strategy<Value = Edit> {
-    (0..9_u8, 0..OVERLAP / 2, prop_oneof![Just(0), 0..3_i64, 0..2 * OVERLAP]).prop_map(|(id, lag, pass)| Edit {
-        id,
-        lag,
-        pass,
-    })
+    let pass = prop_oneof![Just(0), 0..3_i64, 0..2 * OVERLAP];
+    (0..9_u8, 0..OVERLAP / 4, pass).prop_map(|(id, lag, pass)| Edit { id, lag, pass })
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(prop_oneof![edit().prop_map(Step::Edit), (1..4_usize).prop_map(Step::Page)], 0..60)
 }
 
-/// Lets the steps happen.
+/// Lets the steps happen. A sweep is over within the overlap.
 fn play(order: Order, steps: &[Step]) -> (Tool, Reader) {
     let (mut tool, mut reader) = (Tool::default(), Reader::new(order));
     for step in steps {
         match step {
+            Step::Edit(edit) if reader.sweep.is_some() => tool.edit(Edit { pass: edit.pass.min(1), ..*edit }),
             Step::Edit(edit) => tool.edit(*edit),
             Step::Page(size) => drop(reader.read(&tool, *size)),
         }

@@ -78,7 +78,7 @@ fn on_page(page: &str, key: &str) -> String {
 }
 
 /// A task as people read it.
-fn tell(task: &TaskObservation) -> String {
+fn shown(task: &TaskObservation) -> String {
     let mut text = format!("{} {}\n", task.native_id, task.url);
     writeln!(text, "reporter {:?}, updated {}", task.reporter, task.updated).unwrap();
     for entry in &task.history {
@@ -118,7 +118,7 @@ fn assert_closed(task: &TaskObservation) {
     // An epic that was deleted leaves no trace in the history of its children.
     let unknown_to_history = |what: &Change| *what == Change::Parent(None);
     let changes = contextcore_core::model::diff::changes(&facts, &task.present);
-    assert!(changes.iter().all(unknown_to_history), "{changes:?}\n{}", tell(task));
+    assert!(changes.iter().all(unknown_to_history), "{changes:?}\n{}", shown(task));
     assert!(task.history.is_sorted_by_key(|entry| entry.at));
     let ids: BTreeSet<EventId> = task.history.iter().map(|entry| entry.id).collect();
     assert_eq!(ids.len(), task.history.len(), "every fact has an id of its own");
@@ -142,24 +142,24 @@ fn every_real_issue_leads_from_its_first_day_to_today() {
 #[test]
 fn statuses_flags_and_priorities_of_a_company_managed_project() {
     let english = site(SP_STATUSES, Some(SP_BOARD), None);
-    insta::assert_snapshot!("flagged", tell(&task(&plain(), &english, SP_1)));
-    insta::assert_snapshot!("reviewed", tell(&task(&plain(), &english, SP_10)));
-    insta::assert_snapshot!("in_a_sprint", tell(&task(&plain(), &english, SP_13)));
+    insta::assert_snapshot!("flagged", shown(&task(&plain(), &english, SP_1)));
+    insta::assert_snapshot!("reviewed", shown(&task(&plain(), &english, SP_10)));
+    insta::assert_snapshot!("in_a_sprint", shown(&task(&plain(), &english, SP_13)));
 }
 
 #[test]
 fn translated_names_go_by_their_ids() {
     let chinese = site(CHINESE_STATUSES, None, Some(CHINESE_TYPES));
-    insta::assert_snapshot!("chinese_story", tell(&task(&plain(), &chinese, &on_page(CHINESE, "EE-1"))));
-    insta::assert_snapshot!("chinese_subtask", tell(&task(&plain(), &chinese, &on_page(CHINESE, "EE-25"))));
-    insta::assert_snapshot!("epic_child", tell(&task(&plain(), &chinese, &on_page(CHINESE, "K5-2"))));
+    insta::assert_snapshot!("chinese_story", shown(&task(&plain(), &chinese, &on_page(CHINESE, "EE-1"))));
+    insta::assert_snapshot!("chinese_subtask", shown(&task(&plain(), &chinese, &on_page(CHINESE, "EE-25"))));
+    insta::assert_snapshot!("epic_child", shown(&task(&plain(), &chinese, &on_page(CHINESE, "K5-2"))));
 }
 
 #[test]
 fn data_center_tells_blockers_by_links() {
     let site = site(SP_STATUSES, None, None);
-    insta::assert_snapshot!("server_blocked_by", tell(&task(&plain(), &site, &on_page(SERVER, "DZFNK0168-1"))));
-    insta::assert_snapshot!("server_blocks", tell(&task(&plain(), &site, &on_page(SERVER, "DZFNK0168-5"))));
+    insta::assert_snapshot!("server_blocked_by", shown(&task(&plain(), &site, &on_page(SERVER, "DZFNK0168-1"))));
+    insta::assert_snapshot!("server_blocks", shown(&task(&plain(), &site, &on_page(SERVER, "DZFNK0168-5"))));
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn a_resolution_decides_between_done_and_cancelled_as_of_then() {
     assert_eq!(statuses, [Status::Done, Status::InProgress, Status::Done, Status::Cancelled]);
 }
 
-/// Search is asked before the history, and its index may lag behind: what it does not know yet is told by the next run.
+/// The search comes before the history, and its index may lag behind: the next run reads what it does not know yet.
 #[test]
 fn a_change_that_search_has_not_seen_yet_is_not_told_and_undone() {
     let status = |id: &str, at: &str, from: (&str, &str), to: (&str, &str)| {
@@ -249,7 +249,7 @@ fn a_change_that_search_has_not_seen_yet_is_not_told_and_undone() {
     ]);
     let task = task(&plain(), &site(SP_STATUSES, None, None), &made(json!({}), histories));
     assert_closed(&task);
-    let told: Vec<&str> = task
+    let statuses: Vec<&str> = task
         .history
         .iter()
         .filter_map(|entry| match &entry.change {
@@ -257,7 +257,7 @@ fn a_change_that_search_has_not_seen_yet_is_not_told_and_undone() {
             _ => None,
         })
         .collect();
-    assert_eq!(told, ["Review", "In Progress"]);
+    assert_eq!(statuses, ["Review", "In Progress"]);
     assert!(whats(&task).iter().any(|what| matches!(what, Change::Linked { .. })));
     assert!(!whats(&task).iter().any(|what| matches!(what, Change::Labelled(_))));
 }
@@ -285,7 +285,7 @@ fn moves_sprints_points_labels_and_dates_are_told_with_their_first_values() {
     );
     let task = task(&plain(), &site(SP_STATUSES, None, None), &answer);
     assert_closed(&task);
-    insta::assert_snapshot!("moved", tell(&task));
+    insta::assert_snapshot!("moved", shown(&task));
 }
 
 #[test]
