@@ -337,7 +337,7 @@ mod tests {
             changes in changes(),
             other in values(),
         ) {
-            let (steps, told) = true_history(values, &changes);
+            let (steps, led_to) = true_history(values, &changes);
             let present = first(other);
             let (events, end) = replayed(&present, &steps);
             let differs = diff::changes(&end, &present).len();
@@ -345,7 +345,7 @@ mod tests {
             prop_assert_eq!((last, observed), (present.clone(), differs));
             let changed: BTreeSet<usize> = steps.iter().map(|step| step.field).collect();
             let all = changed.len() == 3;
-            prop_assert!(!all || diff::changes(&end, &told).is_empty(), "every field ends as its history says");
+            prop_assert!(!all || diff::changes(&end, &led_to).is_empty(), "every field ends as its history says");
         }
 
         #[test]

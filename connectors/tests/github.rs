@@ -23,7 +23,7 @@ use contextcore_fakes::github::{Edition, Github, GithubHandle, Options, Token, t
 use contextcore_fakes::world::{
     BoardId, BoardKind, Content, Draft, Edit, GithubDemo, IssueId, PullDraft, StatusId, TypeId, UserId, World,
 };
-use source::{NOW, Outcome, Source, config};
+use source::{NOW, Outcome, Source, config, rig_of_source};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -41,19 +41,7 @@ fn dot_com() -> Options {
     Options { clock: Clock::fixed(NOW), ..Options::dot_com() }
 }
 
-impl std::ops::Deref for Rig {
-    type Target = Source;
-
-    fn deref(&self) -> &Source {
-        &self.source
-    }
-}
-
-impl std::ops::DerefMut for Rig {
-    fn deref_mut(&mut self) -> &mut Source {
-        &mut self.source
-    }
-}
+rig_of_source!(Rig);
 
 impl Rig {
     async fn start(world: World, options: Options, set: impl FnOnce(&mut SourceConfig)) -> Self {
@@ -500,7 +488,7 @@ async fn repositories_give_issues_outside_projects_and_what_people_did() {
     let next = rig.sync().await;
     assert!(next.tasks.contains_key(&rig.id(outside)));
     assert!(next.activities.iter().any(|activity| activity.artifact.kind == "merged"));
-    // What leaves the project comes home, however much else changed since and though it may not look changed itself.
+    // What leaves the project moves back, however much else changed since and though it may not look changed itself.
     let board = BoardId(1);
     rig.edit(NOW - HOUR / 4, |edit| edit.place_card(board, Content::Issue(inside), false));
     assert!(!rig.sync().await.tasks.contains_key(&rig.id(inside)), "one absence says nothing");

@@ -24,7 +24,7 @@ use contextcore_fakes::faults::{Fault, Reset, When};
 use contextcore_fakes::jira::{BulkOrder, BulkTime, Edition, Jira, JiraHandle, Options};
 use contextcore_fakes::world::{Category, Edit, IssueId, SprintId, Stage, Status, StatusId, TypeId, Visibility, World};
 use contextcore_fakes::{Clock, Request};
-use source::{NOW, Outcome, Source, config};
+use source::{NOW, Outcome, Source, config, rig_of_source};
 
 /// A source and what the engine would keep of it.
 struct Rig {
@@ -43,19 +43,7 @@ fn data_center() -> Options {
     Options { clock: Clock::fixed(NOW), ..Options::data_center() }
 }
 
-impl std::ops::Deref for Rig {
-    type Target = Source;
-
-    fn deref(&self) -> &Source {
-        &self.source
-    }
-}
-
-impl std::ops::DerefMut for Rig {
-    fn deref_mut(&mut self) -> &mut Source {
-        &mut self.source
-    }
-}
+rig_of_source!(Rig);
 
 impl Rig {
     async fn start(world: World, options: Options, projects: &[&str]) -> Self {

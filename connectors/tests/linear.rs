@@ -26,7 +26,7 @@ use contextcore_fakes::Clock;
 use contextcore_fakes::faults::{Fault, When};
 use contextcore_fakes::linear::{Credential, Linear, LinearHandle, Options};
 use contextcore_fakes::world::{Draft, Edit, IssueId, ProjectId, SprintId, StatusId, TypeId, Visibility, World};
-use source::{NOW, Outcome, Source, config};
+use source::{NOW, Outcome, Source, config, rig_of_source};
 
 /// A source and what the engine would keep of it.
 struct Rig {
@@ -36,19 +36,7 @@ struct Rig {
     _token: tempfile::TempDir,
 }
 
-impl std::ops::Deref for Rig {
-    type Target = Source;
-
-    fn deref(&self) -> &Source {
-        &self.source
-    }
-}
-
-impl std::ops::DerefMut for Rig {
-    fn deref_mut(&mut self) -> &mut Source {
-        &mut self.source
-    }
-}
+rig_of_source!(Rig);
 
 impl Rig {
     async fn start(world: World, options: Options, teams: &[&str]) -> Self {

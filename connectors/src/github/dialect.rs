@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secondary_limit_waits_as_told_or_a_minute_and_not_for_the_hour() {
+    fn a_secondary_limit_waits_as_stated_or_a_minute_and_not_for_the_hour() {
         let body = r#"{"message":"You have exceeded a secondary rate limit."}"#;
         let reset = ("x-ratelimit-reset", "1784541900");
         assert_eq!(waits(verdict(403, &[("retry-after", "7"), reset], body)), 7);

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn types_go_by_the_telling_sign_then_by_place() {
+    fn types_go_by_the_most_specific_sign_then_by_place() {
         let none = TypeSigns {
             issue_type: None,
             field: None,

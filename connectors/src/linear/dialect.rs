@@ -112,7 +112,7 @@ fn judge(answer: &Answer<'_>, error: &Value) -> Verdict {
     let said = answer.message().unwrap_or_default();
     let refused = |trouble: Trouble, text: &str| Verdict::Fail(Error::new(trouble.kind(), format!("{text}: {said}")));
     match Trouble::of(error) {
-        Trouble::RateLimited => Verdict::Retry { after: Some(told_wait(answer, error)), scope: Scope::All },
+        Trouble::RateLimited => Verdict::Retry { after: Some(stated_wait(answer, error)), scope: Scope::All },
         trouble @ Trouble::Auth => {
             refused(trouble, "the token was refused, it may be wrong, revoked or expired: make a new one (Linear says)")
         }
@@ -131,7 +131,7 @@ fn judge(answer: &Answer<'_>, error: &Value) -> Verdict {
 }
 
 /// Until the reset of whichever bucket is empty; else what the answer says in some other way.
-fn told_wait(answer: &Answer<'_>, error: &Value) -> Duration {
+fn stated_wait(answer: &Answer<'_>, error: &Value) -> Duration {
     let buckets = ["requests", "complexity", "endpoint-requests"];
     let empty = buckets.iter().filter(|bucket| {
         let left = answer.header(&format!("x-ratelimit-{bucket}-remaining"));

@@ -142,3 +142,23 @@ impl Outcome {
         }
     }
 }
+
+/// Lets a rig be used as the [`Source`] in its field `source`.
+macro_rules! rig_of_source {
+    ($rig:ty) => {
+        impl std::ops::Deref for $rig {
+            type Target = Source;
+
+            fn deref(&self) -> &Source {
+                &self.source
+            }
+        }
+
+        impl std::ops::DerefMut for $rig {
+            fn deref_mut(&mut self) -> &mut Source {
+                &mut self.source
+            }
+        }
+    };
+}
+pub(crate) use rig_of_source;

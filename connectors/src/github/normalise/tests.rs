@@ -125,7 +125,7 @@ fn a_captured_item() {
 }
 
 #[test]
-fn a_life_is_taken_back_and_told_forwards() {
+fn a_history_is_rewound_and_replayed() {
     let events = [
         event("LabeledEvent", 2, &json!({"label": {"name": "bug"}})),
         event("AssignedEvent", 2, &json!({"assignee": {"login": "ada"}})),
@@ -251,7 +251,7 @@ fn moves_in_other_projects_are_not_ours() {
 }
 
 #[test]
-fn a_parent_a_transfer_and_a_blocker_are_told() {
+fn a_parent_a_transfer_and_a_blocker_become_events() {
     let other = |number: u32| json!({"id": format!("I_{number}"), "number": number, "repository": {"nameWithOwner": "acme/web"}});
     let events = [
         event("TransferredEvent", 2, &json!({"fromRepository": {"nameWithOwner": "acme/old"}})),
@@ -353,7 +353,7 @@ fn an_issue_that_was_a_draft_began_as_one() {
 }
 
 #[test]
-fn linked_pull_requests_are_told_as_what_people_did() {
+fn linked_pull_requests_become_activities() {
     let pulls = json!({"nodes": [{"id": "PR_9", "number": 9, "title": "Card", "url": "u", "headRefName": "card",
         "createdAt": day(3), "mergedAt": day(4), "repository": {"nameWithOwner": "acme/web"}, "author": {"login": "ada"}}]});
     let facts = json!({"closedByPullRequestsReferences": pulls});

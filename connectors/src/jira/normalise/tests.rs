@@ -156,14 +156,14 @@ fn translated_names_go_by_their_ids() {
 }
 
 #[test]
-fn data_center_tells_blockers_by_links() {
+fn data_center_names_blockers_by_links() {
     let site = site(SP_STATUSES, None, None);
     insta::assert_snapshot!("server_blocked_by", shown(&task(&plain(), &site, &on_page(SERVER, "DZFNK0168-1"))));
     insta::assert_snapshot!("server_blocks", shown(&task(&plain(), &site, &on_page(SERVER, "DZFNK0168-5"))));
 }
 
 #[test]
-fn a_status_nobody_knows_is_told_once_and_taken_for_work() {
+fn an_unknown_status_is_reported_once_and_taken_for_work() {
     let read = read(&plain(), &site(CHINESE_STATUSES, None, None), &on_page(CHINESE, "EE-1")).unwrap();
     let unknown: Vec<&str> = read.unknown.iter().map(String::as_str).collect();
     assert_eq!(unknown, ["status:Inbox", "status:Ready for Dev", "type:故事"]);
@@ -231,7 +231,7 @@ fn a_resolution_decides_between_done_and_cancelled_as_of_then() {
 
 /// The search comes before the history, and its index may lag behind: the next run reads what it does not know yet.
 #[test]
-fn a_change_that_search_has_not_seen_yet_is_not_told_and_undone() {
+fn a_change_that_search_has_not_seen_yet_is_left_to_the_next_run() {
     let status = |id: &str, at: &str, from: (&str, &str), to: (&str, &str)| {
         json!({"id": id, "created": at, "items": [{"field": "status", "fieldId": "status",
             "from": from.0, "fromString": from.1, "to": to.0, "toString": to.1}]})
@@ -263,7 +263,7 @@ fn a_change_that_search_has_not_seen_yet_is_not_told_and_undone() {
 }
 
 #[test]
-fn moves_sprints_points_labels_and_dates_are_told_with_their_first_values() {
+fn moves_sprints_points_labels_and_dates_have_their_first_values() {
     let answer = made(
         json!({
             "labels": ["b", "a"], "duedate": "2026-03-01", "customfield_10036": 8,
@@ -328,7 +328,7 @@ fn estimates_are_hours_where_the_site_has_no_points() {
 }
 
 #[test]
-fn sprints_are_read_in_every_form_and_told_when_no_board_lists_them() {
+fn sprints_are_read_in_every_form_and_given_when_no_board_lists_them() {
     let texts = json!({"customfield_10020": ["com.atlassian.greenhopper.service.sprint.Sprint@1f[id=7,state=CLOSED,name=Sprint, the 7th]"]});
     let site = site(SP_STATUSES, None, None);
     assert_eq!(task(&plain(), &site, &made(texts, json!([]))).present.sprints, ["7"]);
@@ -361,7 +361,7 @@ fn a_record_without_what_matters_says_what_is_missing() {
 }
 
 #[test]
-fn comments_are_told_only_when_they_may_be() {
+fn comments_are_given_only_where_privacy_allows() {
     let comment = json!({"total": 1, "comments": [{"id": "8", "author": {"displayName": "Ada"},
         "created": "2026-01-06T10:00:00.000+0000", "body": {"type": "doc", "content": [{"type": "text", "text": "Why?"}]}}]});
     let answer = made(json!({"comment": comment}), json!([]));

@@ -165,7 +165,7 @@ fn one_act_may_change_many_fields_and_first_values_are_walked_back_to() {
 }
 
 #[test]
-fn a_move_to_another_team_keeps_the_task_and_tells_its_former_key() {
+fn a_move_to_another_team_keeps_the_task_and_its_former_key() {
     let task = task(&issue(json!({
         "identifier": "OPS-3", "previousIdentifiers": ["ENG-7"], "team": {"id": "t2"},
         "history": {"nodes": [act("h1", "2026-05-02T08:00:00.000Z", json!({"fromTeamId": "t1", "toTeamId": "t2"}))]},
@@ -201,7 +201,7 @@ fn spans_of_states_count_where_the_history_says_otherwise() {
 }
 
 #[test]
-fn what_lies_before_the_first_span_is_the_historys_to_tell() {
+fn what_lies_before_the_first_span_comes_from_the_history() {
     let read = read_with(
         &plain(),
         &issue(json!({
