@@ -4,12 +4,16 @@
 //! `mod` line here and its line in [`ALL`]. What it must do is written on [`contextcore_core::ingest::connector::Connector`].
 
 mod credential;
+mod cursor;
 mod file;
 mod github;
 mod graphql;
 mod jira;
 mod linear;
 mod reference_data;
+mod rewind;
+mod rules;
+mod scan;
 mod vocabulary;
 mod webhook;
 

@@ -1,4 +1,4 @@
-//! What people do on GitHub moves the work in Jira: found by its key, told with the task's own source, once.
+//! What people do on GitHub moves the work in Jira: found by its key, exported with the task's own source, once.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
@@ -85,7 +85,7 @@ impl Rig {
         report.changes
     }
 
-    async fn tell(&self, now: i64) {
+    async fn export(&self, now: i64) {
         let replayer = Exporter::new(&self.store, &self.config, &self.sinks, &Quiet, &self.stop, false);
         let drained = replayer.drain(Millis(now), Present { snapshots: true, metrics: false }).await;
         assert!(drained.errors.is_empty() && drained.rejected == 0, "{drained:?}");
@@ -96,7 +96,7 @@ impl Rig {
         tasks.into_iter().find(|task| task.id == id).unwrap()
     }
 
-    /// History spans by id; one told twice must be told the same.
+    /// History spans by id; one exported twice must be the same.
     fn history(&self) -> BTreeMap<String, Span> {
         let mut history: BTreeMap<String, Span> = BTreeMap::new();
         for span in self.collector.spans() {
@@ -130,16 +130,16 @@ impl Rig {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pull_request_moves_the_task_it_names_and_is_told_once() {
+async fn a_pull_request_moves_the_task_it_names_and_is_exported_once() {
     let rig = Rig::new().await;
     rig.sync("jira", NOW).await;
-    rig.tell(NOW).await;
+    rig.export(NOW).await;
     assert!(rig.history().is_empty(), "nothing is final yet");
 
     let pull = rig.work("PROJ-1", NOW + MINUTE);
     rig.sync("github", NOW + 2 * MINUTE).await;
     assert_eq!(rig.task("PROJ-1", NOW + 2 * MINUTE).status.as_str(), "in_progress");
-    rig.tell(NOW + 2 * MINUTE).await;
+    rig.export(NOW + 2 * MINUTE).await;
     assert_eq!(rig.names(), ["PROJ-1 Story 1", "todo"], "its anchor and the phase that ended");
 
     rig.github.world().edit(NOW + 3 * MINUTE).request_review(pull, UserId(0));
@@ -152,7 +152,7 @@ async fn a_pull_request_moves_the_task_it_names_and_is_told_once() {
     let derived: Vec<_> = task.timeline.iter().filter_map(|entry| entry.derived.clone()).collect();
     assert!(derived.iter().any(|because| because == "merged acme/web#1"), "{derived:?}");
     for minute in 5..8 {
-        rig.tell(NOW + minute * MINUTE).await;
+        rig.export(NOW + minute * MINUTE).await;
         rig.sync("github", NOW + minute * MINUTE).await;
         rig.sync("jira", NOW + minute * MINUTE).await;
     }
@@ -170,23 +170,23 @@ async fn a_pull_request_moves_the_task_it_names_and_is_told_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn work_that_is_heard_after_its_time_was_told_changes_nothing_told() {
+async fn work_that_is_read_after_its_time_was_exported_changes_nothing_exported() {
     let rig = Rig::new().await;
     let proj = rig.jira.world().find("PROJ-2").unwrap();
     rig.jira.world().edit(NOW - HOUR).transition(proj, StatusId::DONE);
     let pull = rig.work("PROJ-2", NOW - 3 * HOUR);
     rig.github.world().edit(NOW - 2 * HOUR).merge(pull);
     rig.sync("jira", NOW).await;
-    rig.tell(NOW).await;
+    rig.export(NOW).await;
     let before = rig.history();
     assert!(before.values().any(|span| span.name == "PROJ-2 done"));
 
     rig.sync("github", NOW + MINUTE).await;
-    rig.tell(NOW + MINUTE).await;
+    rig.export(NOW + MINUTE).await;
     let after = rig.history();
     assert_eq!(format!("{after:?}"), format!("{before:?}"));
     let artifacts = rig.collector.logs().into_iter().filter(|log| log.event_name == "task.artifact").count();
-    assert_eq!(artifacts, 3, "the logs tell that it was opened, committed and merged");
+    assert_eq!(artifacts, 3, "the logs show that it was opened, committed and merged");
     assert_eq!(rig.task("PROJ-2", NOW + MINUTE).completed, Some(Millis(NOW - 2 * HOUR)), "and the views know better");
 }
 
@@ -200,7 +200,7 @@ async fn the_order_in_which_tools_are_asked_does_not_show() {
         for name in order {
             rig.sync(name, NOW).await;
         }
-        rig.tell(NOW).await;
+        rig.export(NOW).await;
         let task = rig.task("PROJ-3", NOW);
         assert_eq!(task.status.as_str(), "done");
         let history: Vec<String> =

@@ -1,22 +1,22 @@
-//! The GitHub connector against the stand-in: over real sockets, judged by what the stand-in heard and charged, and by what is
-//! true of its world. What the engine does between two polls is done here by [`Rig`], as plainly as possible.
+//! The GitHub connector against the fake, over real sockets: compared with the requests that the fake received and charged, and
+//! with the truth of its world. [`Source`] does what the engine does between two polls, as plainly as possible.
 
 #![expect(clippy::unwrap_used, reason = "what fails here is a test")]
 
 #[path = "common/comments.rs"]
 mod comments;
+#[path = "common/source.rs"]
+mod source;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use comments::assert_comments;
-use contextcore_connectors::ALL;
-use contextcore_core::config::{BlockedConfig, CommentPrivacy, Privacy, SourceConfig};
-use contextcore_core::ingest::connector::{Connector, Cursor, RawRecord, Run, SourceSession};
+use contextcore_core::config::{CommentPrivacy, SourceConfig};
+use contextcore_core::ingest::connector::Run;
 use contextcore_core::model::diff;
-use contextcore_core::model::observation::{Activity, Observation, TaskObservation};
-use contextcore_core::model::{Change, SprintFacts, SprintState, Status};
-use contextcore_core::{Error, ErrorKind, Millis, Result};
+use contextcore_core::model::observation::TaskObservation;
+use contextcore_core::model::{Change, SprintState, Status};
+use contextcore_core::{ErrorKind, Millis, Result};
 use contextcore_fakes::Clock;
 use contextcore_fakes::faults::{Fault, When};
 use contextcore_fakes::github::{Edition, Github, GithubHandle, Options, Token, trouble};
@@ -24,9 +24,8 @@ use contextcore_fakes::world::{
     BoardId, BoardKind, Content, Draft, Edit, GithubDemo, IssueId, PullDraft, StatusId, TypeId, UserId, World,
 };
 use serde_json::json;
+use source::{NOW, Outcome, Source, config, rig_of_source};
 
-/// 2026-11-18.
-const NOW: i64 = 1_795_000_000_000;
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 const SHOP: BoardId = BoardId(1);
@@ -34,131 +33,42 @@ const SHOP: BoardId = BoardId(1);
 /// A source and what the engine would keep of it.
 struct Rig {
     github: GithubHandle,
-    connector: Box<dyn Connector>,
-    config: SourceConfig,
-    session: Option<Box<dyn SourceSession>>,
-    state: Option<serde_json::Value>,
-    cursors: HashMap<&'static str, Cursor>,
+    source: Source,
     now: i64,
     _token: tempfile::TempDir,
-}
-
-/// What one run gave.
-#[derive(Default)]
-struct Outcome {
-    records: Vec<RawRecord>,
-    tasks: BTreeMap<String, TaskObservation>,
-    gone: BTreeSet<String>,
-    sprints: BTreeMap<String, SprintFacts>,
-    activities: Vec<Activity>,
-    failures: Vec<Error>,
-    seen: BTreeSet<String>,
-    warnings: Vec<String>,
-    /// The last count of tasks that was given.
-    total: Option<u64>,
-    requests: u64,
-    points: i64,
 }
 
 fn dot_com() -> Options {
     Options { clock: Clock::fixed(NOW), ..Options::dot_com() }
 }
 
-fn config(github: &GithubHandle, edition: Edition, token: &tempfile::TempDir) -> SourceConfig {
-    let file = token.path().join("token");
-    std::fs::write(&file, Github::TOKEN).unwrap();
-    let root = if edition == Edition::Enterprise { "/api" } else { "" };
-    SourceConfig {
-        name: "acme-github".into(),
-        kind: "github".into(),
-        url: format!("{}{root}", github.url()),
-        location: None,
-        settings: json!({"auth": {"token": {"file": file}}}),
-        webhook: None,
-        tls_ca_file: None,
-        projects: vec!["acme/1".into()],
-        extra_scopes: Vec::new(),
-        schedule: "*/5 * * * *".parse().unwrap(),
-        fields: BTreeMap::new(),
-        blocked: BlockedConfig::default(),
-        derive_status: false,
-        stale_after: Duration::from_secs(86_400),
-        statuses: BTreeMap::new(),
-        types: BTreeMap::new(),
-    }
-}
+rig_of_source!(Rig);
 
 fn set_repositories(config: &mut SourceConfig, repositories: &[String]) {
     config.settings["repositories"] = json!(repositories);
     config.extra_scopes = repositories.to_vec();
 }
 
-fn connect(config: &SourceConfig) -> Box<dyn Connector> {
-    connect_with(config, CommentPrivacy::default())
-}
-
-fn connect_with(config: &SourceConfig, comments: CommentPrivacy) -> Box<dyn Connector> {
-    let registration = ALL.iter().find(|registration| registration.kind == "github").unwrap();
-    (registration.build)(config, &Privacy { comments, ..Privacy::default() }).unwrap()
-}
-
 impl Rig {
     async fn start(world: World, options: Options, set: impl FnOnce(&mut SourceConfig)) -> Self {
         let (token, edition) = (tempfile::tempdir().unwrap(), options.edition);
         let github = Github::start(world, options).await.unwrap();
-        let mut config = config(&github, edition, &token);
+        let root = if edition == Edition::Enterprise { "/api" } else { "" };
+        let url = format!("{}{root}", github.url());
+        let mut config = config("github", &url, &token, Github::TOKEN, &["acme/1"]);
         set(&mut config);
-        let connector = connect(&config);
-        Self { github, connector, config, session: None, state: None, cursors: HashMap::new(), now: NOW, _token: token }
+        Self { github, source: Source::new(config), now: NOW, _token: token }
     }
 
     async fn shop(world: World) -> Self {
         Self::start(world, dot_com(), |_| {}).await
     }
 
-    /// A new process that knows what was kept.
-    fn restart(&mut self) {
-        self.connector = connect(&self.config);
-    }
-
     async fn run(&mut self, streams: &[&'static str]) -> Result<Outcome> {
-        let run = Run { now: Millis(self.now), full: false };
-        let (requests, points) = (self.connector.stats().requests, self.github.points_spent());
-        self.open(&run).await?;
-        let mut outcome = Outcome::default();
-        for stream in streams {
-            while self.step(stream, &mut outcome).await? {}
-        }
-        outcome.requests = self.connector.stats().requests - requests;
+        let points = self.github.points_spent();
+        let mut outcome = self.source.run(self.now, streams).await?;
         outcome.points = self.github.points_spent() - points;
         Ok(outcome)
-    }
-
-    async fn open(&mut self, run: &Run) -> Result<()> {
-        let session = self.connector.open(self.state.clone(), run).await?;
-        self.state = Some(session.state()?);
-        self.session = Some(session);
-        Ok(())
-    }
-
-    fn session(&self) -> &dyn SourceSession {
-        self.session.as_deref().unwrap()
-    }
-
-    /// One page. Whether there is more.
-    async fn step(&mut self, stream: &'static str, outcome: &mut Outcome) -> Result<bool> {
-        let page = self.session().poll(stream, self.cursors.get(stream)).await?;
-        // What is kept is text.
-        let text = serde_json::to_string(&page.cursor).unwrap();
-        self.cursors.insert(stream, serde_json::from_str(&text).unwrap());
-        outcome.seen.extend(page.seen);
-        outcome.warnings.extend(page.warnings);
-        outcome.total = page.total.or(outcome.total);
-        for record in &page.records {
-            outcome.take(self.session().normalise(record));
-        }
-        outcome.records.extend(page.records);
-        Ok(page.more)
     }
 
     /// A run like the engine's, without the complete pass.
@@ -179,22 +89,8 @@ impl Rig {
     }
 }
 
-impl Outcome {
-    fn take(&mut self, observed: Result<Vec<Observation>>) {
-        match observed {
-            Err(error) => self.failures.push(error),
-            Ok(all) => all.into_iter().for_each(|observation| match observation {
-                Observation::Task(task) => drop(self.tasks.insert(task.native_id.clone(), *task)),
-                Observation::Sprint { native_id, facts } => drop(self.sprints.insert(native_id, facts)),
-                Observation::Activity(activity) => self.activities.push(*activity),
-                Observation::Gone { native_id } => drop(self.gone.insert(native_id)),
-            }),
-        }
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        self.tasks.values().map(|task| task.present.key.as_str()).collect()
-    }
+fn keys(outcome: &Outcome) -> Vec<&str> {
+    outcome.tasks.values().map(|task| task.present.key.as_str()).collect()
 }
 
 /// One repository `acme/shop` with one scrum project.
@@ -237,7 +133,7 @@ async fn a_thousand_issues_cost_what_was_promised_and_a_quiet_poll_next_to_nothi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn comments_are_told_as_far_as_they_may_be_and_long_lists_to_their_end() {
+async fn comments_are_given_as_far_as_privacy_allows_and_long_lists_to_their_end() {
     for options in [dot_com(), Options { clock: Clock::fixed(NOW), ..Options::enterprise() }] {
         for comments in [CommentPrivacy::Omit, CommentPrivacy::Count, CommentPrivacy::Plain] {
             let mut world = small();
@@ -245,7 +141,7 @@ async fn comments_are_told_as_far_as_they_may_be_and_long_lists_to_their_end() {
             world.edit(NOW - HOUR).comment(few);
             (0..250).for_each(|n| world.edit(NOW - HOUR + n * 1_000).comment(many));
             let mut rig = Rig::start(world, options.clone(), |_| {}).await;
-            rig.connector = connect_with(&rig.config, comments);
+            rig.restart(comments);
             let outcome = rig.sync().await;
             assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
             let world = rig.github.world();
@@ -261,7 +157,7 @@ async fn comments_are_told_as_far_as_they_may_be_and_long_lists_to_their_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_heard_is_true() {
+async fn what_is_read_agrees_with_the_world() {
     let mut rig = Rig::start(World::demo(NOW, 6, 1), dot_com(), |config| {
         config.projects = vec!["acme/1".into(), "acme/2".into(), "acme/3".into()];
     })
@@ -300,7 +196,7 @@ async fn what_is_heard_is_true() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn troubles_that_pass_are_sat_out_and_lose_nothing() {
+async fn transient_failures_are_retried_without_loss() {
     let world = || World::history(NOW, 150, 6, 10, 130, 3);
     let calm = Rig::shop(world()).await.sync().await;
     let faults = [
@@ -328,7 +224,7 @@ async fn a_page_that_is_too_heavy_is_halved_and_its_size_remembered() {
     assert!(first.requests < 30, "{} requests", first.requests);
     let ids: Vec<IssueId> = rig.github.world().issues().map(|issue| issue.id).collect();
     ids.iter().for_each(|id| rig.edit(NOW, |edit| edit.rename(*id, "Again")));
-    rig.restart();
+    rig.restart(CommentPrivacy::default());
     let next = rig.sync().await;
     assert_eq!(next.tasks.len(), 120);
     assert!(next.requests < first.requests + 3, "{} requests after {}", next.requests, first.requests);
@@ -347,12 +243,12 @@ async fn refusals_name_what_to_do() {
         (trouble::bad_credentials(), ErrorKind::Auth, "make a new one"),
         (trouble::single_sign_on(), ErrorKind::Permission, "orgs/acme/sso"),
     ];
-    for (fault, kind, told) in table {
+    for (fault, kind, text) in table {
         let mut rig = Rig::shop(small()).await;
         rig.github.faults().on("POST */graphql", When::Always, fault);
         let error = rig.run(&[]).await.err().unwrap();
         assert_eq!(error.kind(), kind);
-        assert!(error.full().contains(told), "{}", error.full());
+        assert!(error.full().contains(text), "{}", error.full());
     }
     for (token, kind) in [
         (Token::classic(Github::TOKEN).without("projects"), ErrorKind::Permission),
@@ -428,7 +324,7 @@ async fn an_older_enterprise_server_is_asked_for_less() {
     assert_eq!(task.present.status, Status::InProgress);
     let moved = task.history.last().unwrap();
     assert!(moved.observed && moved.at.0 == NOW - 8 * HOUR, "the value says since when: {moved:?}");
-    rig.restart();
+    rig.restart(CommentPrivacy::default());
     assert_eq!(rig.sync().await.records.len(), 0);
 }
 
@@ -438,22 +334,22 @@ async fn a_crash_anywhere_in_a_sweep_loses_nothing() {
     let whole = Rig::shop(world()).await.sync().await;
     let mut rig = Rig::shop(world()).await;
     let run = Run { now: Millis(NOW), full: false };
-    let mut heard = Outcome::default();
+    let mut outcome = Outcome::default();
     for _ in 0..20 {
-        rig.restart();
+        rig.restart(CommentPrivacy::default());
         rig.open(&run).await.unwrap();
         // A page whose cursor was never kept, then one that is.
         rig.session().poll("items", rig.cursors.get("items")).await.unwrap();
-        if !rig.step("items", &mut heard).await.unwrap() {
+        if !rig.step("items", &mut outcome).await.unwrap() {
             break;
         }
     }
-    assert_eq!(heard.tasks, whole.tasks);
+    assert_eq!(outcome.tasks, whole.tasks);
     assert_eq!(rig.sync().await.tasks.len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changes_while_we_page_are_heard_now_or_next_time() {
+async fn changes_between_two_pages_are_read_now_or_by_the_next_run() {
     let mut rig = Rig::shop(World::history(NOW, 250, 4, 0, 0, 5)).await;
     for n in 1..6 {
         rig.github.after("POST */graphql", When::Nth(n + 1), move |world| {
@@ -474,15 +370,15 @@ async fn changes_while_we_page_are_heard_now_or_next_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_change_within_one_second_is_heard() {
+async fn a_second_change_within_one_second_is_read() {
     let mut world = small();
     let id = add(&mut world, "One", NOW - HOUR);
     let mut rig = Rig::start(world, dot_com(), |config| set_repositories(config, &vec!["acme/shop".into()])).await;
     rig.sync().await;
     for title in ["Two", "Three"] {
         rig.edit(NOW, |edit| edit.rename(id, title));
-        let heard = rig.sync().await;
-        assert_eq!(heard.tasks.values().map(|task| task.present.title.as_str()).collect::<Vec<_>>(), [title]);
+        let outcome = rig.sync().await;
+        assert_eq!(outcome.tasks.values().map(|task| task.present.title.as_str()).collect::<Vec<_>>(), [title]);
     }
     rig.now = NOW + 5_000;
     rig.sync().await;
@@ -508,7 +404,7 @@ async fn what_is_put_away_hidden_or_deleted_is_missing_from_a_complete_pass() {
     });
     let after = rig.sync().await;
     assert!(after.failures.is_empty(), "{:?}", after.failures);
-    assert!(!after.tasks.contains_key(&ids[0]) && !after.tasks.contains_key(&ids[3]), "{:?}", after.keys());
+    assert!(!after.tasks.contains_key(&ids[0]) && !after.tasks.contains_key(&ids[3]), "{:?}", keys(&after));
     let seen = rig.ids().await;
     assert!(!seen.contains(&ids[0]) && !seen.contains(&ids[2]) && !seen.contains(&ids[3]));
     assert!(
@@ -516,7 +412,7 @@ async fn what_is_put_away_hidden_or_deleted_is_missing_from_a_complete_pass() {
         "what was finished is only tidied away: {seen:?} of {ids:?}"
     );
     rig.edit(NOW, |edit| edit.archive_card(SHOP, Content::Issue(open), false));
-    assert_eq!(rig.sync().await.keys(), ["acme/shop#1"], "and is back when it is");
+    assert_eq!(keys(&rig.sync().await), ["acme/shop#1"], "and is back when it is");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -548,7 +444,7 @@ async fn drafts_become_issues_and_pull_requests_are_tasks_when_they_close_none()
     assert_eq!(kinds, ["Draft issue", "Pull request", "Story"].into());
     assert!(
         first.activities.iter().any(|activity| activity.tasks == [rig.id(issue)]),
-        "the linked pull request is told"
+        "the linked pull request is given"
     );
     let draft = |task: &&TaskObservation| task.present.native_type == "Draft issue";
     let draft = first.tasks.values().find(draft).unwrap().native_id.clone();
@@ -598,7 +494,7 @@ async fn repositories_give_issues_outside_projects_and_what_people_did() {
     let next = rig.sync().await;
     assert!(next.tasks.contains_key(&rig.id(outside)));
     assert!(next.activities.iter().any(|activity| activity.artifact.kind == "merged"));
-    // What leaves the project comes home, however much else changed since and though it may not look changed itself.
+    // What leaves the project moves back, however much else changed since and though it may not look changed itself.
     let board = BoardId(1);
     rig.edit(NOW - HOUR / 4, |edit| edit.place_card(board, Content::Issue(inside), false));
     assert!(!rig.sync().await.tasks.contains_key(&rig.id(inside)), "one absence says nothing");
@@ -610,7 +506,7 @@ async fn repositories_give_issues_outside_projects_and_what_people_did() {
     assert!(rig.session().lost().is_empty());
     rig.github.world().projects[usize::from(tools.0)].visibility = contextcore_fakes::world::Visibility::Hidden;
     assert!(rig.sync().await.tasks.is_empty());
-    assert_eq!(rig.session().lost(), ["acme/tools"], "a repository out of sight is told");
+    assert_eq!(rig.session().lost(), ["acme/tools"], "a hidden repository is reported");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -648,7 +544,7 @@ async fn an_issue_in_two_projects_is_one_task_of_the_first() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn iterations_are_told_when_they_change_and_old_names_of_a_status_are_understood() {
+async fn iterations_are_given_when_they_change_and_old_names_of_a_status_are_understood() {
     let mut world = small();
     let id = add(&mut world, "One", NOW - 20 * DAY);
     world.edit(NOW - 19 * DAY).transition(id, StatusId::IN_PROGRESS);
@@ -714,7 +610,7 @@ async fn github_counts_the_tasks_that_there_are() {
             run.tasks.retain(|id, _| !held.contains(id));
             assert!(run.tasks.is_empty(), "{named}: what is held is listed");
             assert_eq!(run.total, Some(held.len() as u64), "{named}, restarted: {restarted}");
-            rig.restart();
+            rig.restart(CommentPrivacy::default());
         }
     }
 }

@@ -1,55 +1,38 @@
-//! The Jira connector against the stand-in: over real sockets, judged by what the stand-in heard and by what is true of its
-//! world. What the engine does between two polls is done here by [`Rig`], as plainly as possible.
+//! The Jira connector against the fake, over real sockets: compared with the requests that the fake received and with the truth
+//! of its world. [`Source`] does what the engine does between two polls, as plainly as possible.
 
 #![expect(clippy::unwrap_used, reason = "what fails here is a test")]
 
 #[path = "common/comments.rs"]
 mod comments;
+#[path = "common/source.rs"]
+mod source;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use comments::assert_comments;
-use contextcore_connectors::ALL;
-use contextcore_core::config::{BlockedConfig, CommentPrivacy, Privacy, SourceConfig};
-use contextcore_core::ingest::connector::{Connector, Cursor, RawRecord, Run, SourceSession};
+use contextcore_core::config::CommentPrivacy;
+use contextcore_core::ingest::connector::Run;
 use contextcore_core::model::Status::{Done, Todo};
 use contextcore_core::model::diff;
-use contextcore_core::model::observation::{Observation, TaskObservation};
+use contextcore_core::model::observation::TaskObservation;
 use contextcore_core::model::time::{DAY, MINUTE};
 use contextcore_core::model::timeline;
-use contextcore_core::model::{Change, SprintFacts, SprintState, StoredEvent};
-use contextcore_core::{Error, ErrorKind, Millis, Result};
+use contextcore_core::model::{Change, SprintState, StoredEvent};
+use contextcore_core::{ErrorKind, Millis, Result};
 use contextcore_fakes::faults::{Fault, Reset, When};
 use contextcore_fakes::jira::{BulkOrder, BulkTime, Edition, Jira, JiraHandle, Options};
 use contextcore_fakes::world::{Category, Edit, IssueId, SprintId, Stage, Status, StatusId, TypeId, Visibility, World};
 use contextcore_fakes::{Clock, Request};
-use serde_json::json;
-
-/// 2026-11-18, when nothing special is going on with any clock.
-const NOW: i64 = 1_795_000_000_000;
+use source::{NOW, Outcome, Source, config, rig_of_source};
 
 /// A source and what the engine would keep of it.
 struct Rig {
     jira: JiraHandle,
     edition: Edition,
-    connector: Box<dyn Connector>,
-    state: Option<serde_json::Value>,
-    cursors: HashMap<&'static str, Cursor>,
+    source: Source,
     now: i64,
     _token: tempfile::TempDir,
-}
-
-/// What one run gave.
-#[derive(Default)]
-struct Outcome {
-    records: Vec<RawRecord>,
-    tasks: BTreeMap<String, TaskObservation>,
-    sprints: BTreeMap<String, SprintFacts>,
-    failures: Vec<Error>,
-    seen: BTreeSet<String>,
-    total: Option<u64>,
-    warnings: Vec<String>,
 }
 
 fn cloud() -> Options {
@@ -60,86 +43,32 @@ fn data_center() -> Options {
     Options { clock: Clock::fixed(NOW), ..Options::data_center() }
 }
 
-fn config(jira: &JiraHandle, edition: Edition, token: &tempfile::TempDir, projects: &[&str]) -> SourceConfig {
-    let file = token.path().join("token");
-    std::fs::write(&file, Jira::TOKEN).unwrap();
-    let email = (edition == Edition::Cloud).then_some(Jira::EMAIL);
-    SourceConfig {
-        name: "acme-jira".into(),
-        kind: "jira".into(),
-        url: jira.url().into(),
-        location: None,
-        settings: json!({"auth": {"email": email, "token": {"file": file}}}),
-        webhook: None,
-        tls_ca_file: None,
-        projects: projects.iter().map(ToString::to_string).collect(),
-        extra_scopes: Vec::new(),
-        schedule: "*/5 * * * *".parse().unwrap(),
-        fields: BTreeMap::new(),
-        blocked: BlockedConfig::default(),
-        derive_status: false,
-        stale_after: Duration::from_secs(86_400),
-        statuses: BTreeMap::new(),
-        types: BTreeMap::new(),
-    }
-}
+rig_of_source!(Rig);
 
 impl Rig {
     async fn start(world: World, options: Options, projects: &[&str]) -> Self {
         let (token, edition) = (tempfile::tempdir().unwrap(), options.edition);
         let jira = Jira::start(world, options).await.unwrap();
-        let config = config(&jira, edition, &token, projects);
-        let registration = ALL.iter().find(|registration| registration.kind == "jira").unwrap();
-        let connector = (registration.build)(&config, &Privacy::default()).unwrap();
-        Self { jira, edition, connector, state: None, cursors: HashMap::new(), now: NOW, _token: token }
+        let mut config = config("jira", jira.url(), &token, Jira::TOKEN, projects);
+        if edition == Edition::Cloud {
+            config.settings["auth"]["email"] = Jira::EMAIL.into();
+        }
+        Self { jira, edition, source: Source::new(config), now: NOW, _token: token }
     }
 
     /// A new process with other rules for comments.
     fn with_comments(mut self, comments: CommentPrivacy) -> Self {
-        let config = config(&self.jira, self.edition, &self._token, &["SHOP", "PLAT", "OPS"]);
-        let registration = ALL.iter().find(|registration| registration.kind == "jira").unwrap();
-        self.connector = (registration.build)(&config, &Privacy { comments, ..Privacy::default() }).unwrap();
+        self.restart(comments);
         self
-    }
-
-    /// A new process over what was kept.
-    fn restart(&mut self) {
-        let config = config(&self.jira, self.edition, &self._token, &["SHOP", "PLAT", "OPS"]);
-        let registration = ALL.iter().find(|registration| registration.kind == "jira").unwrap();
-        self.connector = (registration.build)(&config, &Privacy::default()).unwrap();
     }
 
     async fn demo(options: Options) -> Self {
         Self::start(World::demo(NOW, 3, 7), options, &["SHOP", "PLAT", "OPS"]).await
     }
 
-    /// One run over these streams, every page kept.
+    /// One run over these streams, every page stored.
     async fn run(&mut self, streams: &[&'static str]) -> Result<Outcome> {
-        let run = Run { now: Millis(self.now), full: false };
-        let session = self.connector.open(self.state.clone(), &run).await?;
-        self.state = Some(session.state()?);
-        let mut outcome = Outcome::default();
-        for stream in streams {
-            self.drain(&*session, stream, &mut outcome).await?;
-        }
-        Ok(outcome)
-    }
-
-    async fn drain(&mut self, session: &dyn SourceSession, stream: &'static str, outcome: &mut Outcome) -> Result<()> {
-        loop {
-            let page = session.poll(stream, self.cursors.get(stream)).await?;
-            self.cursors.insert(stream, page.cursor);
-            outcome.seen.extend(page.seen);
-            outcome.total = page.total.or(outcome.total);
-            outcome.warnings.extend(page.warnings);
-            for record in &page.records {
-                outcome.take(session.normalise(record));
-            }
-            outcome.records.extend(page.records);
-            if !page.more {
-                return Ok(());
-            }
-        }
+        self.source.run(self.now, streams).await
     }
 
     /// A run like the engine's, without the complete pass.
@@ -161,26 +90,13 @@ impl Rig {
     }
 }
 
-impl Outcome {
-    fn take(&mut self, observed: Result<Vec<Observation>>) {
-        match observed {
-            Err(error) => self.failures.push(error),
-            Ok(observations) => observations.into_iter().for_each(|observation| match observation {
-                Observation::Task(task) => drop(self.tasks.insert(task.native_id.clone(), *task)),
-                Observation::Sprint { native_id, facts } => drop(self.sprints.insert(native_id, facts)),
-                Observation::Activity(_) | Observation::Gone { .. } => panic!("Jira tells neither"),
-            }),
-        }
-    }
+/// Dated events beside the creations.
+fn events(outcome: &Outcome) -> usize {
+    outcome.tasks.values().map(|task| task.history.len() - 1).sum()
+}
 
-    /// Dated facts beside the creations.
-    fn entries(&self) -> usize {
-        self.tasks.values().map(|task| task.history.len() - 1).sum()
-    }
-
-    fn task(&self, id: IssueId) -> &TaskObservation {
-        &self.tasks[&id.0.to_string()]
-    }
+fn task(outcome: &Outcome, id: IssueId) -> &TaskObservation {
+    &outcome.tasks[&id.0.to_string()]
 }
 
 /// Requests by what they ask for, those that only find out about the site apart.
@@ -245,7 +161,7 @@ async fn a_thousand_issues_with_all_their_history_take_fifteen_requests() {
     assert_eq!((outcome.tasks.len(), outcome.failures.len()), (1_000, 0));
     assert_eq!(outcome.total, Some(1_000));
     assert_true(&rig.jira.world(), &outcome.tasks, NOW);
-    assert!(outcome.entries() > 20_000, "{}", outcome.entries());
+    assert!(events(&outcome) > 20_000, "{}", events(&outcome));
     let requests = rig.jira.requests();
     let asked = kinds(&requests);
     assert_eq!((asked["myself"], asked["search"], asked["bulkfetch"]), (1, 10, 3), "{asked:?}");
@@ -272,7 +188,7 @@ async fn histories_are_read_in_every_form_they_come_in() {
 }
 
 #[tokio::test]
-async fn comments_are_told_as_far_as_they_may_be_and_texts_kept_no_longer_than_that() {
+async fn comments_and_their_texts_are_given_as_far_as_privacy_allows() {
     for options in [cloud(), data_center()] {
         for comments in [CommentPrivacy::Omit, CommentPrivacy::Count, CommentPrivacy::Plain] {
             let mut rig = Rig::demo(options.clone()).await.with_comments(comments);
@@ -281,7 +197,7 @@ async fn comments_are_told_as_far_as_they_may_be_and_texts_kept_no_longer_than_t
             let world = rig.jira.world();
             let mut texts = BTreeSet::new();
             for issue in world.truth(NOW).issues() {
-                assert_comments(outcome.task(issue.id), &issue.comments, comments, 1);
+                assert_comments(task(&outcome, issue.id), &issue.comments, comments, 1);
                 texts.extend(issue.comments.iter().map(|comment| comment.text));
             }
             let holds = |text: &str| outcome.records.iter().any(|record| record.json.contains(text));
@@ -307,17 +223,17 @@ async fn comments_that_search_leaves_out_are_asked_for() {
     };
     let outcome = rig.sync().await;
     let written = |rig: &Rig, id: IssueId| rig.jira.world().issue(id).comments.clone();
-    assert_comments(outcome.task(many), &written(&rig, many), CommentPrivacy::Plain, 1);
-    assert_comments(outcome.task(few), &written(&rig, few), CommentPrivacy::Plain, 1);
+    assert_comments(task(&outcome, many), &written(&rig, many), CommentPrivacy::Plain, 1);
+    assert_comments(task(&outcome, few), &written(&rig, few), CommentPrivacy::Plain, 1);
     assert_eq!(asked(&rig, many), 3, "the oldest 225 or so in pages of a hundred");
     rig.jira.world().edit(NOW + 1_000).take_back_comment(many);
     rig.now += 5 * MINUTE;
     let outcome = rig.sync().await;
-    assert_comments(outcome.task(many), &written(&rig, many), CommentPrivacy::Plain, 1);
+    assert_comments(task(&outcome, many), &written(&rig, many), CommentPrivacy::Plain, 1);
 }
 
 #[tokio::test]
-async fn an_issue_whose_further_comments_are_refused_is_told_with_those_that_came() {
+async fn an_issue_whose_further_comments_are_refused_keeps_those_that_came() {
     let mut rig = Rig::demo(Options { inline_comments: 5, ..cloud() }).await;
     let id = rig.find("SHOP-2");
     (0..9).for_each(|n| rig.jira.world().edit(NOW - 1_000 + n).comment(id));
@@ -325,7 +241,7 @@ async fn an_issue_whose_further_comments_are_refused_is_told_with_those_that_cam
     let outcome = rig.sync().await;
     assert!(outcome.failures.is_empty());
     let written = rig.jira.world().issue(id).comments.clone();
-    assert_comments(outcome.task(id), &written[written.len() - 5..], CommentPrivacy::Count, 1);
+    assert_comments(task(&outcome, id), &written[written.len() - 5..], CommentPrivacy::Count, 1);
 }
 
 #[tokio::test]
@@ -358,7 +274,7 @@ async fn only_what_changed_is_given_again() {
     rig.now += 5 * MINUTE;
     let outcome = rig.sync().await;
     assert_eq!(outcome.tasks.len(), 1);
-    assert_eq!(outcome.task(id).present.title, "Renamed");
+    assert_eq!(task(&outcome, id).present.title, "Renamed");
 }
 
 #[tokio::test]
@@ -410,19 +326,19 @@ async fn changes_are_found_in_every_time_zone() {
 }
 
 #[tokio::test]
-async fn data_center_tells_the_same_as_cloud() {
+async fn data_center_gives_the_same_as_cloud() {
     let mut here = Rig::demo(cloud()).await;
     let mut there = Rig::demo(Options { prefix: "/jira".into(), ..data_center() }).await;
-    let (here_told, there_told) = (here.sync().await, there.sync().await);
-    assert_true(&there.jira.world(), &there_told.tasks, NOW);
-    assert_eq!(here_told.tasks.len(), there_told.tasks.len());
-    for (id, task) in &here_told.tasks {
-        let other = &there_told.tasks[id];
+    let (here_outcome, there_outcome) = (here.sync().await, there.sync().await);
+    assert_true(&there.jira.world(), &there_outcome.tasks, NOW);
+    assert_eq!(here_outcome.tasks.len(), there_outcome.tasks.len());
+    for (id, task) in &here_outcome.tasks {
+        let other = &there_outcome.tasks[id];
         assert_eq!((&task.present, &task.history), (&other.present, &other.history));
     }
-    assert_eq!(here_told.sprints, there_told.sprints);
+    assert_eq!(here_outcome.sprints, there_outcome.sprints);
     assert!(there.jira.requests().iter().all(|request| request.path().starts_with("/jira/rest/")));
-    assert!(there_told.tasks.values().all(|task| task.url.contains("/jira/browse/")));
+    assert!(there_outcome.tasks.values().all(|task| task.url.contains("/jira/browse/")));
 }
 
 #[tokio::test]
@@ -495,7 +411,7 @@ async fn an_account_that_is_nobody_is_an_error_and_not_an_empty_site() {
 }
 
 #[tokio::test]
-async fn limits_and_torn_answers_are_sat_out() {
+async fn transient_failures_are_retried_without_loss() {
     let mut rig = Rig::demo(cloud()).await;
     let quota = Fault::RateLimited {
         retry_after: Some(1),
@@ -527,7 +443,7 @@ async fn a_server_that_fails_over_a_page_is_asked_for_a_smaller_one() {
 }
 
 #[tokio::test]
-async fn a_repeated_page_token_stops_the_run_and_not_the_position() {
+async fn a_repeated_page_token_stops_the_run_and_moves_no_cursor() {
     let mut rig = Rig::start(World::history(NOW, 250, 2, 50, 2, 1), cloud(), &[]).await;
     rig.jira.faults().on("*/search/jql", When::From(2), Fault::RepeatToken);
     let error = rig.run(&["issues"]).await.err().unwrap();
@@ -542,7 +458,7 @@ async fn a_repeated_page_token_stops_the_run_and_not_the_position() {
 }
 
 #[tokio::test]
-async fn a_refused_page_token_begins_the_sweep_anew() {
+async fn a_refused_page_token_restarts_the_sweep() {
     let mut rig = Rig::start(World::history(NOW, 250, 2, 50, 2, 1), cloud(), &[]).await;
     let refusal = r#"{"errorMessages":["The provided nextPageToken is invalid or expired."],"errors":{}}"#;
     rig.jira.faults().on("*/search/jql", When::Nth(2), Fault::status(400, refusal));
@@ -605,7 +521,7 @@ async fn issue_types_are_listed_only_when_one_does_not_explain_itself() {
 
 /// An issue went through statuses that came to the site after it was learned, and rests in a known one.
 #[tokio::test]
-async fn statuses_that_only_histories_name_are_looked_up_before_they_are_told() {
+async fn statuses_that_only_histories_name_are_looked_up_before_they_are_given() {
     for options in [cloud(), data_center()] {
         let mut rig = Rig::demo(options).await;
         rig.sync().await;
@@ -627,11 +543,11 @@ async fn statuses_that_only_histories_name_are_looked_up_before_they_are_told() 
         rig.jira.take_requests();
         rig.now += 5 * MINUTE;
         let outcome = rig.sync().await;
-        let told = outcome.task(issue).history.iter().filter(|entry| entry.at > Millis(NOW));
-        let told: Vec<_> = told.map(|entry| entry.change.clone()).collect();
+        let events = task(&outcome, issue).history.iter().filter(|entry| entry.at > Millis(NOW));
+        let changes: Vec<_> = events.map(|entry| entry.change.clone()).collect();
         let status = |status, native: &str| Change::Status { status, native: native.into() };
         let expected = [status(Todo, "Parked"), status(Done, "Shipped"), status(Todo, "To Do")];
-        assert_eq!(told, expected);
+        assert_eq!(changes, expected);
         let listed =
             |rig: &Rig| rig.jira.take_requests().iter().filter(|request| request.path().ends_with("/status")).count();
         assert_eq!(listed(&rig), 1);
@@ -664,7 +580,7 @@ async fn a_status_that_was_deleted_is_looked_up_once() {
         rig.edit(rig.now + 4 * MINUTE, |edit| edit.rename(issue, format!("again {expected}")));
         rig.now += 5 * MINUTE;
         // Each run of `sync` is a process of its own: nothing but the state and the cursors is kept.
-        rig.restart();
+        rig.restart(CommentPrivacy::default());
         rig.sync().await;
         assert_eq!(listed(&rig), expected);
     }
@@ -690,10 +606,9 @@ async fn a_translated_type_that_only_histories_name_is_looked_up() {
 #[tokio::test]
 async fn a_configured_estimate_goes_before_what_boards_estimate_in() {
     let mut rig = Rig::demo(cloud()).await;
-    let mut config = config(&rig.jira, rig.edition, &rig._token, &["SHOP", "PLAT", "OPS"]);
+    let mut config = rig.config.clone();
     config.fields.insert("story_points".into(), "customfield_99999".into());
-    let registration = ALL.iter().find(|registration| registration.kind == "jira").unwrap();
-    rig.connector = (registration.build)(&config, &Privacy::default()).unwrap();
+    rig.connector = source::connect(&config, CommentPrivacy::default());
     let outcome = rig.sync().await;
     assert!(outcome.tasks.values().all(|task| task.present.estimate.is_none()));
 }
@@ -750,7 +665,7 @@ async fn boards_that_cannot_be_read_are_skipped_once_and_their_sprints_come_with
 }
 
 #[tokio::test]
-async fn a_sprint_that_was_closed_since_is_told_so() {
+async fn a_sprint_closed_since_the_last_run_is_given_as_closed() {
     let mut rig = Rig::demo(cloud()).await;
     let first = rig.sync().await;
     let (id, _) = first.sprints.iter().find(|(_, sprint)| sprint.state == SprintState::Active).unwrap();
@@ -779,7 +694,7 @@ async fn once_a_day_a_sweep_looks_back_a_day_and_the_site_is_learned_anew() {
 }
 
 #[tokio::test]
-async fn check_tells_what_a_sync_would_do() {
+async fn check_shows_what_a_sync_would_do() {
     let mut world = World::demo(NOW, 3, 7);
     let hidden = world.find_project("OPS").unwrap();
     world.projects[usize::from(hidden.0)].visibility = Visibility::Hidden;

@@ -1,86 +1,42 @@
-//! The Linear connector against the stand-in: over real sockets, with queries executed against the vendor's schema, judged by what
-//! the stand-in heard and charged and by what is true of its world. What the engine does between two polls is done here by
-//! [`Rig`], as plainly as possible.
+//! The Linear connector against the fake, over real sockets and with queries executed against the vendor's schema: compared with
+//! the requests that the fake received and charged, and with the truth of its world. [`Source`] does what the engine does between
+//! two polls, as plainly as possible.
 
 #![expect(clippy::unwrap_used, reason = "what fails here is a test")]
 
 #[path = "common/comments.rs"]
 mod comments;
+#[path = "common/source.rs"]
+mod source;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use comments::assert_comments;
-use contextcore_connectors::ALL;
-use contextcore_core::config::{BlockedConfig, CommentPrivacy, Privacy, SourceConfig};
-use contextcore_core::ingest::connector::{Connector, Cursor, RawRecord, Run, SourceSession};
+use contextcore_core::config::CommentPrivacy;
+use contextcore_core::ingest::connector::Run;
 use contextcore_core::model::diff;
-use contextcore_core::model::observation::{Activity, Observation, TaskObservation};
+use contextcore_core::model::observation::TaskObservation;
 use contextcore_core::model::time::{DAY, HOUR, MINUTE};
 use contextcore_core::model::timeline;
-use contextcore_core::model::{Change, SprintFacts, SprintState, Status, StoredEvent, TaskType};
-use contextcore_core::{Error, ErrorKind, Millis, Result, Retry};
+use contextcore_core::model::{Change, SprintState, Status, StoredEvent, TaskType};
+use contextcore_core::{ErrorKind, Millis, Result, Retry};
 use contextcore_fakes::Clock;
 use contextcore_fakes::faults::{Fault, When};
 use contextcore_fakes::linear::{Credential, Linear, LinearHandle, Options};
 use contextcore_fakes::world::{Draft, Edit, IssueId, ProjectId, SprintId, StatusId, TypeId, Visibility, World};
-use serde_json::json;
-
-/// 2026-11-18, when nothing special is going on with any clock.
-const NOW: i64 = 1_795_000_000_000;
+use source::{NOW, Outcome, Source, config, rig_of_source};
 
 /// A source and what the engine would keep of it.
 struct Rig {
     linear: LinearHandle,
-    connector: Box<dyn Connector>,
-    state: Option<serde_json::Value>,
-    cursors: HashMap<&'static str, Cursor>,
+    source: Source,
     clock: Arc<AtomicI64>,
     _token: tempfile::TempDir,
 }
 
-/// What one run gave.
-#[derive(Default)]
-struct Outcome {
-    records: Vec<RawRecord>,
-    tasks: BTreeMap<String, TaskObservation>,
-    sprints: BTreeMap<String, SprintFacts>,
-    activities: Vec<Activity>,
-    failures: Vec<Error>,
-    seen: BTreeSet<String>,
-    warnings: Vec<String>,
-    lost: Vec<String>,
-}
-
-fn config(linear: &LinearHandle, token: &tempfile::TempDir, secret: &str, teams: &[&str]) -> SourceConfig {
-    let file = token.path().join("token");
-    std::fs::write(&file, secret).unwrap();
-    SourceConfig {
-        name: "acme-linear".into(),
-        kind: "linear".into(),
-        url: linear.url().into(),
-        location: None,
-        settings: json!({"auth": {"token": {"file": file}}}),
-        webhook: None,
-        tls_ca_file: None,
-        projects: teams.iter().map(ToString::to_string).collect(),
-        extra_scopes: Vec::new(),
-        schedule: "*/5 * * * *".parse().unwrap(),
-        fields: BTreeMap::new(),
-        blocked: BlockedConfig::default(),
-        derive_status: false,
-        stale_after: Duration::from_secs(86_400),
-        statuses: BTreeMap::new(),
-        types: BTreeMap::new(),
-    }
-}
-
-fn connector(config: &SourceConfig, comments: CommentPrivacy) -> Box<dyn Connector> {
-    let registration = ALL.iter().find(|registration| registration.kind == "linear").unwrap();
-    (registration.build)(config, &Privacy { comments, ..Privacy::default() }).unwrap()
-}
+rig_of_source!(Rig);
 
 impl Rig {
     async fn start(world: World, options: Options, teams: &[&str]) -> Self {
@@ -93,8 +49,8 @@ impl Rig {
         let options = Options { clock: Clock::of(move || ticking.load(Ordering::Relaxed)), ..options };
         let token = tempfile::tempdir().unwrap();
         let linear = Linear::start(world, options).await.unwrap();
-        let connector = connector(&config(&linear, &token, secret, teams), CommentPrivacy::default());
-        Self { linear, connector, state: None, cursors: HashMap::new(), clock, _token: token }
+        let source = Source::new(config("linear", linear.url(), &token, secret, teams));
+        Self { linear, source, clock, _token: token }
     }
 
     async fn demo() -> Self {
@@ -103,7 +59,7 @@ impl Rig {
 
     /// A new process with other rules for comments.
     fn with_comments(mut self, comments: CommentPrivacy) -> Self {
-        self.connector = connector(&config(&self.linear, &self._token, Linear::KEY, &[]), comments);
+        self.restart(comments);
         self
     }
 
@@ -115,42 +71,21 @@ impl Rig {
         self.clock.fetch_add(time, Ordering::Relaxed);
     }
 
-    /// One run over these streams, every page kept.
+    /// One run over these streams, every page stored.
     async fn run(&mut self, streams: &[&'static str]) -> Result<Outcome> {
-        let run = Run { now: Millis(self.now()), full: false };
-        let session = self.connector.open(self.state.clone(), &run).await?;
-        self.state = Some(session.state()?);
-        let mut outcome = Outcome { lost: session.lost(), ..Outcome::default() };
-        for stream in streams {
-            self.drain(&*session, stream, &mut outcome).await?;
-        }
-        Ok(outcome)
+        let now = self.now();
+        self.source.run(now, streams).await
     }
 
-    async fn drain(&mut self, session: &dyn SourceSession, stream: &'static str, outcome: &mut Outcome) -> Result<()> {
-        loop {
-            let page = session.poll(stream, self.cursors.get(stream)).await?;
-            self.cursors.insert(stream, page.cursor);
-            outcome.seen.extend(page.seen);
-            outcome.warnings.extend(page.warnings);
-            for record in &page.records {
-                outcome.take(session.normalise(record));
-            }
-            outcome.records.extend(page.records);
-            if !page.more {
-                return Ok(());
-            }
-        }
-    }
-
-    /// A run over the issues that keeps every page it got, as the engine does. Whether it came to its end.
-    async fn sync_into(&mut self, told: &mut BTreeMap<String, TaskObservation>) -> bool {
+    /// A run over the issues that stores every page it got, as the engine does. Whether it reached its end.
+    async fn sync_into(&mut self, tasks: &mut BTreeMap<String, TaskObservation>) -> bool {
         let run = Run { now: Millis(self.now()), full: false };
-        let Ok(session) = self.connector.open(self.state.clone(), &run).await else { return false };
-        self.state = Some(session.state().unwrap());
+        if self.open(&run).await.is_err() {
+            return false;
+        }
         let mut outcome = Outcome::default();
-        let done = self.drain(&*session, "issues", &mut outcome).await;
-        told.extend(outcome.tasks);
+        let done = self.drain("issues", &mut outcome).await;
+        tasks.extend(outcome.tasks);
         done.is_ok()
     }
 
@@ -172,29 +107,15 @@ impl Rig {
     }
 }
 
-impl Outcome {
-    fn take(&mut self, observed: Result<Vec<Observation>>) {
-        match observed {
-            Err(error) => self.failures.push(error),
-            Ok(observations) => observations.into_iter().for_each(|observation| match observation {
-                Observation::Task(task) => drop(self.tasks.insert(task.native_id.clone(), *task)),
-                Observation::Sprint { native_id, facts } => drop(self.sprints.insert(native_id, facts)),
-                Observation::Activity(activity) => self.activities.push(*activity),
-                Observation::Gone { native_id } => panic!("Linear does not say that {native_id} is gone"),
-            }),
-        }
-    }
-
-    fn task(&self, id: IssueId) -> &TaskObservation {
-        &self.tasks[&Linear::id(id)]
-    }
+fn task(outcome: &Outcome, id: IssueId) -> &TaskObservation {
+    &outcome.tasks[&Linear::id(id)]
 }
 
 fn kept(task: &TaskObservation) -> Vec<StoredEvent> {
     task.history.iter().map(|entry| StoredEvent { event: entry.clone(), seq: 1 }).collect()
 }
 
-/// Holds every task against what is true of the world. Of projects and initiatives Linear tells no history.
+/// Holds every task against what is true of the world. Of projects and initiatives Linear has no history.
 fn assert_true(world: &World, tasks: &BTreeMap<String, TaskObservation>, at: i64) {
     let truth = world.truth(at);
     let mut checked = 0;
@@ -259,7 +180,7 @@ async fn everything_is_read_and_agrees_with_the_world() {
 }
 
 #[tokio::test]
-async fn comments_are_told_as_far_as_they_may_be_and_long_lists_to_their_end() {
+async fn comments_are_given_as_far_as_privacy_allows_and_long_lists_to_their_end() {
     for comments in [CommentPrivacy::Omit, CommentPrivacy::Count, CommentPrivacy::Plain] {
         let mut rig = Rig::demo().await.with_comments(comments);
         let many = rig.find("PLAT-4");
@@ -269,7 +190,7 @@ async fn comments_are_told_as_far_as_they_may_be_and_long_lists_to_their_end() {
         let world = rig.linear.world();
         let tasks = world.truth(NOW).issues().filter(|issue| world.issue_type(issue.fields.kind).level <= 0);
         for issue in tasks {
-            assert_comments(outcome.task(issue.id), &issue.comments, comments, 1);
+            assert_comments(task(&outcome, issue.id), &issue.comments, comments, 1);
         }
         let text = world.issue(many).comments[0].text;
         let held = outcome.records.iter().any(|record| record.json.contains(text));
@@ -278,7 +199,7 @@ async fn comments_are_told_as_far_as_they_may_be_and_long_lists_to_their_end() {
 }
 
 #[tokio::test]
-async fn a_new_comment_is_told_with_the_next_poll() {
+async fn a_new_comment_is_given_with_the_next_poll() {
     let mut rig = Rig::demo().await;
     rig.sync().await;
     let id = rig.find("PLAT-4");
@@ -286,11 +207,11 @@ async fn a_new_comment_is_told_with_the_next_poll() {
     rig.linear.world().edit(rig.now()).comment(id);
     rig.pass(MINUTE);
     let outcome = rig.sync().await;
-    assert_comments(outcome.task(id), &rig.linear.world().issue(id).comments, CommentPrivacy::Count, 1);
+    assert_comments(task(&outcome, id), &rig.linear.world().issue(id).comments, CommentPrivacy::Count, 1);
 }
 
 #[tokio::test]
-async fn a_poll_without_changes_is_three_requests_and_tells_nothing() {
+async fn a_poll_without_changes_is_three_requests_and_gives_nothing() {
     let mut rig = Rig::demo().await;
     rig.sync().await;
     for _ in 0..3 {
@@ -299,9 +220,9 @@ async fn a_poll_without_changes_is_three_requests_and_tells_nothing() {
         let before = rig.linear.charged();
         let outcome = rig.sync().await;
         assert!(outcome.tasks.is_empty(), "{:?}", outcome.tasks.keys());
-        let heard = rig.linear.take_requests().len();
+        let requests = rig.linear.take_requests().len();
         let charged = rig.linear.charged() - before;
-        assert!(heard <= 3 && charged < 1_500.0, "{heard} requests, {charged} points");
+        assert!(requests <= 3 && charged < 1_500.0, "{requests} requests, {charged} points");
     }
 }
 
@@ -316,12 +237,12 @@ async fn a_thousand_issues_with_their_histories_stay_within_the_budget() {
         }
         let mut rig = Rig::start(world, Options::default(), &[]).await;
         let outcome = rig.sync().await;
-        let (heard, charged) = (rig.linear.requests().len(), rig.linear.charged());
+        let (requests, charged) = (rig.linear.requests().len(), rig.linear.charged());
         println!(
-            "{each} acts, {comments} comments each, {heavy} on every {heavy_every}th: {heard} requests, {charged:.0} points"
+            "{each} acts, {comments} comments each, {heavy} on every {heavy_every}th: {requests} requests, {charged:.0} points"
         );
         assert_true(&rig.linear.world(), &outcome.tasks, NOW);
-        assert!(heard <= 45, "{heard} requests");
+        assert!(requests <= 45, "{requests} requests");
         assert!(charged <= 250_000.0, "{charged} points");
     }
 }
@@ -337,7 +258,7 @@ async fn only_what_changed_is_given_again() {
     let parent = rig.linear.world().issue(id).fields.parent;
     let given: BTreeSet<String> = outcome.tasks.keys().cloned().collect();
     assert!(given.contains(&Linear::id(id)) && given.len() <= 1 + usize::from(parent.is_some()), "{given:?}");
-    assert_eq!(outcome.task(id).present.title, "Renamed");
+    assert_eq!(task(&outcome, id).present.title, "Renamed");
 }
 
 #[tokio::test]
@@ -401,7 +322,7 @@ async fn a_token_that_is_revoked_moves_nothing() {
 }
 
 #[tokio::test]
-async fn a_spent_quota_is_waited_for_or_told_as_long_as_it_is() {
+async fn a_spent_quota_is_waited_for_or_reported_with_its_length() {
     let mut rig = Rig::demo().await;
     rig.linear.faults().on("POST /graphql", When::Nth(2), Linear::rate_limited(NOW + 150));
     let outcome = rig.sync().await;
@@ -418,15 +339,15 @@ async fn an_hourly_quota_too_small_for_everything_holds_us_back_before_it_is_spe
     // Short histories, so that what is lacking in the end is much more than five minutes bring.
     let world = World::history(NOW, 300, 2, 0, 0, 1);
     let mut rig = Rig::start(world, Options { points: 20_000.0, ..Options::default() }, &[]).await;
-    let mut told = BTreeMap::new();
+    let mut tasks = BTreeMap::new();
     let mut hours = 0;
-    while !rig.sync_into(&mut told).await {
+    while !rig.sync_into(&mut tasks).await {
         assert!(rig.linear.requests().iter().all(|request| request.status == 200), "nothing was ever refused");
         rig.pass(HOUR);
         hours += 1;
-        assert!(hours < 10, "{} issues in {hours} hours", told.len());
+        assert!(hours < 10, "{} issues in {hours} hours", tasks.len());
     }
-    assert!(told.len() == 300 && hours > 0, "{} issues in {hours} hours", told.len());
+    assert!(tasks.len() == 300 && hours > 0, "{} issues in {hours} hours", tasks.len());
 }
 
 #[tokio::test]
@@ -478,7 +399,7 @@ async fn a_schema_that_changed_stops_the_stream_and_says_so() {
 }
 
 #[tokio::test]
-async fn of_a_partial_answer_only_what_is_whole_is_told_and_the_rest_read_again() {
+async fn of_a_partial_answer_only_whole_issues_are_given_and_the_rest_is_read_again() {
     let mut rig = Rig::demo().await;
     let id = rig.find("PLAT-4");
     for field in ["assignee", "history"] {
@@ -542,7 +463,7 @@ async fn what_is_trashed_is_deleted_at_that_moment_and_what_is_archived_is_not()
     rig.edit(NOW + MINUTE, |edit| edit.delete(id));
     rig.pass(5 * MINUTE);
     let outcome = rig.sync().await;
-    let last = outcome.task(id).history.last().unwrap();
+    let last = task(&outcome, id).history.last().unwrap();
     assert_eq!((&last.change, last.at), (&Change::Deleted, Millis(NOW + MINUTE)));
     rig.pass(40 * DAY);
     let outcome = rig.run(&["plan", "issues", "ids"]).await.unwrap();
@@ -558,12 +479,12 @@ async fn a_lost_team_is_absent_and_says_nothing_else() {
     let outcome = rig.run(&["plan", "issues", "ids"]).await.unwrap();
     let world = rig.linear.world();
     let lost = world.projects[0].key.clone();
-    assert!(outcome.tasks.values().all(|task| task.present.project != lost), "nothing of it is told, deleted or else");
+    assert!(outcome.tasks.values().all(|task| task.present.project != lost), "nothing of it is given, deleted or else");
     assert!(!outcome.seen.is_empty());
 }
 
 #[tokio::test]
-async fn a_configured_team_out_of_sight_is_told_at_once_and_read_whole_when_it_is_back() {
+async fn a_hidden_team_is_reported_at_once_and_read_whole_when_it_is_visible_again() {
     let mut world = World::empty();
     let team = world.add_project("ENG", "Engineering", StatusId::TO_DO);
     let other = world.add_project("OPS", "Operations", StatusId::TO_DO);
@@ -582,8 +503,8 @@ async fn a_configured_team_out_of_sight_is_told_at_once_and_read_whole_when_it_i
     show(&rig, Visibility::Open);
     rig.pass(MINUTE);
     let back = rig.sync().await;
-    assert_eq!(back.task(hidden).present.status, Status::Done, "what was done out of sight is heard");
-    assert!(back.lost.is_empty());
+    assert_eq!(task(&back, hidden).present.status, Status::Done, "what was done while it was hidden is read");
+    assert!(rig.session().lost().is_empty());
 }
 
 #[tokio::test]
@@ -600,20 +521,20 @@ async fn moves_links_and_parts_reach_the_other_issue_too() {
     rig.edit(NOW + 2, |edit| edit.move_project(three, other));
     rig.pass(5 * MINUTE);
     let outcome = rig.sync().await;
-    let blockers: Vec<_> = outcome.task(two).blockers.iter().map(|other| other.key.as_str()).collect();
+    let blockers: Vec<_> = task(&outcome, two).blockers.iter().map(|other| other.key.as_str()).collect();
     assert_eq!(blockers, ["ENG-1"]);
-    let linked =
-        outcome.task(two).history.iter().any(
-            |entry| matches!(&entry.change, Change::Linked { blocker: Some(key), added: true, .. } if key == "ENG-1"),
-        );
-    assert!(linked, "{:?}", outcome.task(two).history);
-    assert_eq!((outcome.task(three).present.key.as_str(), outcome.task(three).history.len()), ("OPS-1", 2));
+    let linked = task(&outcome, two)
+        .history
+        .iter()
+        .any(|entry| matches!(&entry.change, Change::Linked { blocker: Some(key), added: true, .. } if key == "ENG-1"));
+    assert!(linked, "{:?}", task(&outcome, two).history);
+    assert_eq!((task(&outcome, three).present.key.as_str(), task(&outcome, three).history.len()), ("OPS-1", 2));
     // A part makes a story of a task that was not touched itself.
     let part = Draft { parent: Some(one), ..Draft::new(team, TypeId::SUBTASK, "A part") };
     rig.add(NOW + 6 * MINUTE, part);
     rig.pass(5 * MINUTE);
     let outcome = rig.sync().await;
-    assert_eq!(outcome.task(one).present.task_type, TaskType::Story);
+    assert_eq!(task(&outcome, one).present.task_type, TaskType::Story);
     assert_eq!(outcome.tasks.len(), 2);
 }
 
@@ -625,7 +546,7 @@ async fn new_labels_people_and_cycles_are_known_by_their_names_at_once() {
     rig.edit(NOW + MINUTE, |edit| edit.set_labels(id, &["brand-new", "milestone:Beta"]));
     rig.pass(5 * MINUTE);
     let outcome = rig.sync().await;
-    let labels = &outcome.task(id).present.labels;
+    let labels = &task(&outcome, id).present.labels;
     assert!(labels.contains(&"brand-new".into()) && labels.contains(&"milestone:Beta".into()), "{labels:?}");
 }
 
@@ -682,14 +603,15 @@ async fn a_sub_teams_copy_of_a_cycle_is_its_original() {
 }
 
 #[tokio::test]
-async fn attachments_that_lead_to_code_are_told_once() {
+async fn attachments_that_lead_to_code_are_given_once() {
     let mut rig = Rig::demo().await;
     let id = rig.find("PLAT-4");
     rig.linear.attach(id, "https://github.com/acme/checkout/pull/42", "Pay by card", NOW - HOUR);
     rig.linear.attach(id, "https://acme.slack.com/archives/C1", "A conversation", NOW - HOUR);
     let outcome = rig.sync().await;
-    let told: Vec<_> = outcome.activities.iter().map(|told| (told.artifact.reference.as_str(), &told.tasks)).collect();
-    assert_eq!(told, [("42", &vec![Linear::id(id)])]);
+    let found: Vec<_> =
+        outcome.activities.iter().map(|activity| (activity.artifact.reference.as_str(), &activity.tasks)).collect();
+    assert_eq!(found, [("42", &vec![Linear::id(id)])]);
     rig.pass(5 * MINUTE);
     assert!(rig.sync().await.activities.is_empty());
 }
@@ -726,14 +648,14 @@ async fn check_shows_what_a_sync_would_do() {
 async fn a_run_that_dies_goes_on_and_misses_nothing() {
     let world = World::history(NOW, 1_200, 4, 0, 0, 5);
     let mut rig = Rig::start(world, Options::default(), &[]).await;
-    let mut told = BTreeMap::new();
+    let mut tasks = BTreeMap::new();
     for _ in 0..20 {
         // The twelfth request of each run fails for good.
         rig.linear.faults().clear();
         rig.linear.faults().on("POST /graphql", When::Nth(12), Fault::status(403, r#"{"message":"no"}"#));
-        if rig.sync_into(&mut told).await {
+        if rig.sync_into(&mut tasks).await {
             break;
         }
     }
-    assert_eq!(told.len(), 1_200);
+    assert_eq!(tasks.len(), 1_200);
 }

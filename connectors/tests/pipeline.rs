@@ -1,5 +1,5 @@
-//! From a tool to the backends and back: what is heard, kept and told agrees with what is true of the world, and it does
-//! not matter in how many runs it was heard.
+//! From a tool to the backends: what is read, stored and exported agrees with the truth of the world, and it does not matter in
+//! how many runs it was read.
 
 mod common;
 
@@ -20,7 +20,7 @@ fn role(span: &Span) -> &str {
     span.attributes.get("contextcore.role").and_then(|value| value.as_str()).unwrap_or_default()
 }
 
-/// What was told for good, once each: the present is a snapshot and depends on when it was taken.
+/// The history spans, once each: the present is a snapshot and depends on when it was taken.
 fn history(collector: &Handle) -> BTreeMap<(String, String), String> {
     let finals = collector.spans().into_iter().filter(|span| role(span) != "snapshot");
     finals.map(|span| ((span.trace_id.clone(), span.span_id.clone()), format!("{span:#?}"))).collect()
@@ -34,7 +34,7 @@ fn lines(collector: &Handle) -> BTreeSet<String> {
     collector.logs().iter().map(line).collect()
 }
 
-/// The values of the last moment told.
+/// The values of the last moment exported.
 fn last_values(collector: &Handle) -> BTreeMap<String, String> {
     let points = collector.points();
     let last = points.iter().map(|point| point.time).max().unwrap_or(0);
@@ -43,7 +43,7 @@ fn last_values(collector: &Handle) -> BTreeMap<String, String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_run_or_fifty_with_the_clock_moving_between_tell_the_same() {
+async fn one_run_or_fifty_with_the_clock_moving_between_export_the_same() {
     for kind in Tool::KINDS {
         one_run_or_fifty(kind).await;
     }
@@ -89,7 +89,7 @@ async fn one_run_or_fifty(kind: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_told_agrees_with_the_world() {
+async fn what_is_exported_agrees_with_the_world() {
     let options = Options { clock: Clock::fixed(NOW), ..Options::cloud() };
     let jira = Jira::start(World::demo(NOW, 6, 3), options).await.unwrap();
     let rig = Rig::new(&jira).await;
@@ -175,7 +175,7 @@ async fn a_trace_that_fits_goes_in_one_request_with_every_anchor_it_needs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sprint_closed_between_two_runs_is_told_at_the_moment_it_was_closed() {
+async fn a_sprint_closed_between_two_runs_is_exported_at_the_moment_it_was_closed() {
     let options = Options { clock: Clock::fixed(NOW + 3 * HOUR), ..Options::cloud() };
     let jira = Jira::start(World::demo(NOW, 2, 7), options).await.unwrap();
     let rig = Rig::new(&jira).await;
@@ -214,7 +214,7 @@ async fn what_is_open_below_finished_work_stays_in_the_tree_of_its_epic() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_run_or_twenty_hear_the_same_history_from_github() {
+async fn one_run_or_twenty_read_the_same_history_from_github() {
     let clock = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(NOW));
     let ticking = clock.clone();
     let options = github::Options {

@@ -1,9 +1,9 @@
 //! The `activity` stream: what people did in the configured repositories (pull requests, commits, reviews, checks,
 //! deployments), for the engine to find the tasks it belongs to.
 //!
-//! `begin` has learned when something was last pushed and when a pull request changed last, so that a quiet repository is not
-//! asked at all. Lists come newest first and are read back to where the last reading began. The end of a check changes
-//! neither time: pull requests whose checks were not done are looked at again by themselves.
+//! The run knows when something was last pushed and when a pull request changed last, so that a quiet repository is not asked
+//! at all. Lists come newest first and are read back to the watermark less an overlap. The end of a check changes neither time,
+//! so pull requests whose checks were not done are read again by themselves.
 
 use std::collections::BTreeMap;
 
@@ -16,15 +16,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tracing::{info, warn};
 
-use super::api::{self, Answer, Fate, Kind, Sizes, Work};
+use super::api::{self, Answer, FetchOutcome, Kind, Sizes, Work};
 use super::session::{ACTIVITY, GitHub, MOMENT, Repository, SiteContext};
 use super::settings::RepositoryName;
 use super::wire::{Identified, Login, Named, RepositoryName as NameWithOwner, Rows};
-use super::{items, normalise};
+use crate::{cursor, rewind, scan};
 
-/// How far back the first reading goes: as far as the export's usual history.
+/// How far back the first sweep goes: as far as the export's usual history.
 const PAST: i64 = 400 * DAY;
-/// How far before the last reading pull requests are read again.
+/// How far before the watermark pull requests are read again.
 const OVERLAP: i64 = 2 * MINUTE;
 /// The same for commits, which are dated when they were made, not when they were pushed.
 const COMMIT_OVERLAP: i64 = 7 * DAY;
@@ -32,46 +32,48 @@ const COMMIT_OVERLAP: i64 = 7 * DAY;
 const DEPLOYMENT_OVERLAP: i64 = DAY;
 /// Pages of one page of records.
 const PAGES: usize = 20;
-/// Pull requests that are looked at again.
+/// Pull requests that are read again, at most.
 const WATCHED: usize = 100;
 
-/// Where the stream stands, by repository.
+/// How far the stream has been read, by repository.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Position {
-    repositories: BTreeMap<String, Ledger>,
+struct ActivityCursor {
+    repositories: BTreeMap<String, RepositoryCursor>,
     sizes: Sizes,
 }
 
-/// Where one repository stands.
+/// How far one repository has been read.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Ledger {
-    pull_requests: List,
-    commits: List,
-    deployments: List,
+struct RepositoryCursor {
+    pull_requests: ListCursor,
+    commits: ListCursor,
+    deployments: ListCursor,
     /// Pull requests whose checks were not done, or had failed.
     watched: Vec<Box<str>>,
 }
 
-/// Where the reading of one list stands.
+/// How far one list has been read.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct List {
-    /// ActivityList changed before this has been read.
-    read: Option<Millis>,
-    /// The pulse that was read for.
-    pulse: Option<Millis>,
+struct ListCursor {
+    /// What changed before this has been read.
+    #[serde(rename = "read")]
+    watermark: Option<Millis>,
+    /// The last activity of the repository that was read for.
+    #[serde(rename = "pulse")]
+    activity: Option<Millis>,
     /// The credential may not see it.
     refused: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    going: Option<Going>,
+    #[serde(rename = "going", skip_serializing_if = "Option::is_none")]
+    sweep: Option<ListSweep>,
 }
 
-/// A reading under way: from the newest back to `until`.
+/// A sweep under way: from the newest row back to `until`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Going {
+struct ListSweep {
     after: Option<Box<str>>,
     until: Millis,
     newest: Option<Millis>,
@@ -95,21 +97,21 @@ impl ActivityList {
     }
 }
 
-impl List {
-    /// Whether something happened since it was read for.
-    fn is_due(&self, pulse: Option<Millis>) -> bool {
-        !self.refused && (self.going.is_some() || (pulse.is_some() && pulse != self.pulse))
+impl ListCursor {
+    /// Whether something happened since it was last read.
+    fn is_due(&self, activity: Option<Millis>) -> bool {
+        !self.refused && (self.sweep.is_some() || (activity.is_some() && activity != self.activity))
     }
 
-    fn begin(&mut self, what: ActivityList, now: Millis) -> Going {
+    fn begin(&mut self, list: ActivityList, now: Millis) -> ListSweep {
         let past = now.plus(-PAST);
-        let until = self.read.map_or(past, |read| read.plus(-what.overlap()).max(past));
-        self.going.take().unwrap_or(Going { until, ..Going::default() })
+        let until = self.watermark.map_or(past, |watermark| watermark.plus(-list.overlap()).max(past));
+        self.sweep.take().unwrap_or(ListSweep { until, ..ListSweep::default() })
     }
 
-    fn end(&mut self, going: &Going, pulse: Option<Millis>, now: Millis) {
-        self.read = self.read.max(going.newest.map(|newest| newest.min(now)));
-        self.pulse = pulse.filter(|pulse| pulse.plus(MOMENT) < now);
+    fn settle(&mut self, sweep: &ListSweep, activity: Option<Millis>, now: Millis) {
+        self.watermark = scan::advance(self.watermark, sweep.newest, now);
+        self.activity = activity.filter(|activity| activity.plus(MOMENT) < now);
     }
 }
 
@@ -117,153 +119,150 @@ impl List {
 ///
 /// # Errors
 /// As the session's, except for lists that the credential may not see: those are left out with a warning.
-pub(super) async fn poll(github: &GitHub, live: &SiteContext, cursor: Option<&Cursor>, now: Millis) -> Result<Page> {
-    let kept = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok());
-    let mut poll = Poll { github, now, position: kept.unwrap_or_default(), records: Vec::new(), warnings: Vec::new() };
+pub(super) async fn poll(github: &GitHub, live: &SiteContext, stored: Option<&Cursor>, now: Millis) -> Result<Page> {
+    let cursor = cursor::read(stored, ACTIVITY);
+    let mut poll = Poll { github, now, cursor, records: Vec::new(), warnings: Vec::new() };
     let mut more = false;
     if github.api.low_for().is_some() {
-        poll.warnings.push("few points are left of this hour: what people did is read by a later run".to_owned());
+        poll.warnings.push("few points are left of this hour: a later run reads what people did".to_owned());
     } else {
         for repository in &live.repositories {
             more = more || poll.repository(repository).await?;
         }
     }
-    let Poll { position, records, warnings, .. } = poll;
-    let cursor = serde_json::to_value(position).map(Cursor);
-    let unwritable = |error| Error::new(ErrorKind::Internal, "write the cursor of activity").caused_by(error);
-    Ok(Page { records, seen: Vec::new(), cursor: cursor.map_err(unwritable)?, more, total: None, warnings })
+    let Poll { cursor, records, warnings, .. } = poll;
+    Ok(Page { records, seen: Vec::new(), cursor: cursor::write(&cursor, ACTIVITY)?, more, total: None, warnings })
 }
 
 /// One poll of the stream.
 struct Poll<'a> {
     github: &'a GitHub,
     now: Millis,
-    position: Position,
+    cursor: ActivityCursor,
     records: Vec<RawRecord>,
     warnings: Vec<String>,
 }
 
 impl Poll<'_> {
-    /// Reads on in a repository. Whether there is more.
+    /// Reads the next pages of a repository. Whether there is more.
     async fn repository(&mut self, repository: &Repository) -> Result<bool> {
         let name = repository.name.to_string();
-        let mut ledger = self.position.repositories.remove(&name).unwrap_or_default();
-        let pulse = &repository.activity;
-        let (pulls, pushed) = (pulse.pull_requests(), pulse.pushed_at);
+        let mut cursor = self.cursor.repositories.remove(&name).unwrap_or_default();
+        let (pulls, pushed) = (repository.activity.pull_requests(), repository.activity.pushed_at);
         let mut more = false;
-        if !ledger.pull_requests.is_due(pulls) && !ledger.watched.is_empty() {
-            self.look_again(&mut ledger).await?;
+        if !cursor.pull_requests.is_due(pulls) && !cursor.watched.is_empty() {
+            self.read_watched(&mut cursor).await?;
         }
-        for (what, pulse) in
+        for (list, activity) in
             [(ActivityList::PullRequests, pulls), (ActivityList::Commits, pushed), (ActivityList::Deployments, pushed)]
         {
-            more = more || self.list(&repository.name, what, pulse, &mut ledger).await?;
+            more = more || self.list(&repository.name, list, activity, &mut cursor).await?;
         }
-        self.position.repositories.insert(name, ledger);
+        self.cursor.repositories.insert(name, cursor);
         Ok(more)
     }
 
-    /// Reads on in one list. Whether there is more.
+    /// Reads the next pages of one list. Whether there is more.
     async fn list(
         &mut self,
         name: &RepositoryName,
-        what: ActivityList,
-        pulse: Option<Millis>,
-        ledger: &mut Ledger,
+        list: ActivityList,
+        activity: Option<Millis>,
+        cursor: &mut RepositoryCursor,
     ) -> Result<bool> {
-        let list = match what {
-            ActivityList::PullRequests => &mut ledger.pull_requests,
-            ActivityList::Commits => &mut ledger.commits,
-            ActivityList::Deployments => &mut ledger.deployments,
+        let read = match list {
+            ActivityList::PullRequests => &mut cursor.pull_requests,
+            ActivityList::Commits => &mut cursor.commits,
+            ActivityList::Deployments => &mut cursor.deployments,
         };
-        if !list.is_due(pulse) {
+        if !read.is_due(activity) {
             return Ok(false);
         }
-        let mut going = list.begin(what, self.now);
+        let mut sweep = read.begin(list, self.now);
         for _ in 0..PAGES {
-            let rows = match self.page(name, what, &mut going).await {
+            let rows = match self.page(name, list, &mut sweep).await {
                 Err(error) if matches!(error.kind(), ErrorKind::Permission | ErrorKind::NotFound) => {
-                    self.warnings.push(format!("{what:?} of {name} are left out, the token may not see them: {error}"));
-                    list.refused = true;
+                    self.warnings.push(format!("{list:?} of {name} are left out, the token may not see them: {error}"));
+                    read.refused = true;
                     return Ok(false);
                 }
                 rows => rows?,
             };
             let outlines: Vec<Outline> = rows.iter().map(|node| Outline::of(node)).collect();
-            going.newest = going.newest.max(outlines.iter().filter_map(Outline::at).max());
-            if what == ActivityList::PullRequests {
-                ledger.watched.retain(|id| !outlines.iter().any(|outline| outline.id.as_ref() == Some(id)));
-                ledger
+            sweep.newest = sweep.newest.max(outlines.iter().filter_map(Outline::at).max());
+            if list == ActivityList::PullRequests {
+                cursor.watched.retain(|id| !outlines.iter().any(|outline| outline.id.as_ref() == Some(id)));
+                cursor
                     .watched
                     .extend(outlines.iter().filter(|outline| outline.is_unsettled()).filter_map(|o| o.id.clone()));
-                ledger.watched.truncate(WATCHED);
+                cursor.watched.truncate(WATCHED);
             }
             let oldest = outlines.iter().filter_map(Outline::at).min();
             for node in rows.iter() {
-                self.records.push(record(what, node, self.now)?);
+                self.records.push(record(list, node, self.now)?);
             }
-            if !rows.page_info.has_next_page || oldest.is_some_and(|oldest| oldest < going.until) {
-                list.end(&going, pulse, self.now);
+            if !rows.page_info.has_next_page || oldest.is_some_and(|oldest| oldest < sweep.until) {
+                read.settle(&sweep, activity, self.now);
                 return Ok(false);
             }
         }
-        list.going = Some(going);
+        read.sweep = Some(sweep);
         Ok(true)
     }
 
-    /// A page of a list, as large as is answered.
+    /// A page of a list, as large as GitHub answers.
     async fn page(
         &mut self,
         name: &RepositoryName,
-        what: ActivityList,
-        going: &mut Going,
+        list: ActivityList,
+        sweep: &mut ListSweep,
     ) -> Result<Rows<Box<RawValue>>> {
         loop {
-            let size = match what {
-                ActivityList::PullRequests => &mut self.position.sizes.pulls,
-                ActivityList::Commits | ActivityList::Deployments => &mut self.position.sizes.sweep,
+            let size = match list {
+                ActivityList::PullRequests => &mut self.cursor.sizes.pulls,
+                ActivityList::Commits | ActivityList::Deployments => &mut self.cursor.sizes.sweep,
             };
-            let (api, after, rows) = (&self.github.api, going.after.as_deref(), *size);
-            let answer: Result<Answer<Work>> = match what {
+            let (api, after, rows) = (&self.github.api, sweep.after.as_deref(), *size);
+            let answer: Result<Answer<Work>> = match list {
                 ActivityList::PullRequests => api.pull_requests(name, after, rows).await,
-                ActivityList::Commits => api.commits(name, going.until, after, rows).await,
+                ActivityList::Commits => api.commits(name, sweep.until, after, rows).await,
                 ActivityList::Deployments => api.deployments(name, after, rows).await,
             };
             match answer {
                 Err(error) if api::is_too_much(&error) && rows > 1 => {
                     *size = rows.div_ceil(2);
-                    info!(?what, rows = *size, "will ask for fewer at once");
+                    info!(?list, rows = *size, "asking for fewer at once");
                 }
                 Err(error) => return Err(error),
                 Ok(answer) => {
                     let rows = answer.data.rows();
-                    items::step(&rows.page_info, &mut going.after, &name.to_string())?;
+                    rows.page_info.step(&mut sweep.after, &name.to_string())?;
                     return Ok(rows);
                 }
             }
         }
     }
 
-    /// Looks again at pull requests whose checks were not done.
-    async fn look_again(&mut self, ledger: &mut Ledger) -> Result<()> {
-        let watched = std::mem::take(&mut ledger.watched);
-        for (id, fate) in self.github.api.nodes(Kind::PullRequests, &watched, &mut self.position.sizes).await? {
-            match fate {
-                Fate::Whole(node) => {
+    /// Reads pull requests again whose checks were not done.
+    async fn read_watched(&mut self, cursor: &mut RepositoryCursor) -> Result<()> {
+        let watched = std::mem::take(&mut cursor.watched);
+        for (id, outcome) in self.github.api.nodes(Kind::PullRequests, &watched, &mut self.cursor.sizes).await? {
+            match outcome {
+                FetchOutcome::Whole(node) => {
                     if Outline::of(&node).is_unsettled() {
-                        ledger.watched.push(id);
+                        cursor.watched.push(id);
                     }
                     self.records.push(record(ActivityList::PullRequests, &node, self.now)?);
                 }
-                Fate::Torn => ledger.watched.push(id),
-                Fate::Gone | Fate::Hidden(_) => warn!(%id, "a pull request cannot be read any more"),
+                FetchOutcome::Torn => cursor.watched.push(id),
+                FetchOutcome::Gone | FetchOutcome::Hidden(_) => warn!(%id, "a pull request cannot be read any more"),
             }
         }
         Ok(())
     }
 }
 
-/// ActivityList the reading itself needs of a node.
+/// What the sweep itself needs of a node.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Outline {
@@ -303,10 +302,10 @@ struct RecordText<'a> {
     seen: Millis,
 }
 
-fn record(what: ActivityList, node: &RawValue, seen: Millis) -> Result<RawRecord> {
+fn record(list: ActivityList, node: &RawValue, seen: Millis) -> Result<RawRecord> {
     let outline = Outline::of(node);
     let native_id = outline.id.or(outline.oid).unwrap_or_default().into();
-    let what = match what {
+    let what = match list {
         ActivityList::PullRequests => "pull_request",
         ActivityList::Commits => "commit",
         ActivityList::Deployments => "deployment",
@@ -322,7 +321,6 @@ fn record(what: ActivityList, node: &RawValue, seen: Millis) -> Result<RawRecord
 struct Record {
     #[serde(flatten)]
     node: Node,
-    #[serde(default)]
     seen: Option<Millis>,
 }
 
@@ -350,14 +348,10 @@ struct PullRequest {
     #[serde(default)]
     head_ref_name: Box<str>,
     created_at: Millis,
-    #[serde(default)]
     merged_at: Option<Millis>,
     repository: NameWithOwner,
-    #[serde(default)]
     author: Option<Login>,
-    #[serde(default)]
     merged_by: Option<Login>,
-    #[serde(default)]
     closing_issues_references: Option<Rows<Identified>>,
     #[serde(default)]
     timeline_items: Rows<Requested>,
@@ -371,13 +365,9 @@ struct PullRequest {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Requested {
-    #[serde(default)]
     id: Option<Box<str>>,
-    #[serde(default)]
     created_at: Option<Millis>,
-    #[serde(default)]
     actor: Option<Login>,
-    #[serde(default)]
     requested_reviewer: Option<Login>,
 }
 
@@ -436,19 +426,14 @@ impl Check {
 #[serde(rename_all = "camelCase")]
 struct Deployment {
     id: Box<str>,
-    #[serde(default)]
     environment: Option<Box<str>>,
-    #[serde(default)]
     description: Option<Box<str>>,
     #[serde(default)]
     commit_oid: Box<str>,
-    #[serde(default)]
     creator: Option<Login>,
     #[serde(rename = "ref", default)]
     branch: Option<Named>,
-    #[serde(default)]
     commit: Option<Commit>,
-    #[serde(default)]
     latest_status: Option<DeploymentStatus>,
 }
 
@@ -457,9 +442,7 @@ struct Deployment {
 struct DeploymentStatus {
     #[serde(default)]
     state: Box<str>,
-    #[serde(default)]
     created_at: Option<Millis>,
-    #[serde(default)]
     environment_url: Option<Box<str>>,
 }
 
@@ -468,7 +451,7 @@ struct DeploymentStatus {
 /// # Errors
 /// [`ErrorKind::Protocol`] when it is not such a record.
 pub(super) fn read(json: &str) -> Result<Vec<Observation>> {
-    let record: Record = serde_json::from_str(json).map_err(|error| normalise::unreadable(&error))?;
+    let record: Record = serde_json::from_str(json).map_err(|error| rewind::unreadable(&error))?;
     let activities = match &record.node {
         Node::PullRequest(pull) => of_pull_request(pull, record.seen),
         Node::Commit(commit) => of_commit(commit, &Belongs::default()).into_iter().collect(),
@@ -477,13 +460,13 @@ pub(super) fn read(json: &str) -> Result<Vec<Observation>> {
     Ok(activities.into_iter().map(|activity| Observation::Activity(Box::new(activity))).collect())
 }
 
-/// A branch as a text that may name tasks. Branches are often written in lower case throughout (Linear proposes
-/// `ada/eng-12-checkout`), which is how no sentence names a task.
+/// A branch as a text that may name tasks. Branches are often in lower case (Linear proposes `ada/eng-12-checkout`), while keys
+/// are only recognised in upper case.
 fn in_branch(name: &str) -> String {
     name.to_uppercase()
 }
 
-/// ActivityList everything about a pull request belongs to.
+/// What everything about a pull request belongs to.
 #[derive(Debug, Clone, Default)]
 struct Belongs {
     tasks: Vec<String>,
@@ -516,13 +499,13 @@ fn of_pull_request(pull: &PullRequest, seen: Option<Millis>) -> Vec<Activity> {
     all.extend(pull.timeline_items.iter().filter_map(|event| {
         let reviewer = Login::of(event.requested_reviewer.as_ref())?;
         let origin = format!("review:{}", event.id.as_deref()?);
-        // ActivityList it says is who shall review.
+        // The summary is who is asked to review.
         Some(about(origin, event.created_at?, "review_requested", Login::of(event.actor.as_ref()), &reviewer))
     }));
     let merger = Login::of(pull.merged_by.as_ref()).or(author);
     all.extend(pull.merged_at.map(|at| about(format!("pull:{id}:merged"), at, "merged", merger, &pull.title)));
     all.extend(pull.commits.iter().filter_map(|node| of_commit(&node.commit, &belongs)));
-    // ActivityList is over was not seen to happen: its checks count only when they say when.
+    // The checks of a closed pull request count only when they have a date: their end was not observed.
     let seen = seen.filter(|_| &*pull.state == "OPEN");
     all.extend(pull.head.iter().filter_map(|node| of_checks(&node.commit, &belongs, &pull.url, seen)));
     all
@@ -549,8 +532,8 @@ fn of_commit(commit: &Commit, belongs: &Belongs) -> Option<Activity> {
     })
 }
 
-/// ActivityList the checks of a head commit came to: failed as soon as the first did, passed when the last has. Only the last of many
-/// checks are listed; where those do not say when, it is when we saw it.
+/// The result of a head commit's checks: failed as soon as the first did, passed when the last has. Of many checks only the
+/// last are listed; where those do not say when, it is when we saw it.
 fn of_checks(commit: &Commit, belongs: &Belongs, url: &str, seen: Option<Millis>) -> Option<Activity> {
     let checks = commit.status_check_rollup.as_ref()?;
     let ends = |failed: bool| checks.contexts.iter().filter(move |check| check.failed() == failed || !failed);
@@ -563,9 +546,9 @@ fn of_checks(commit: &Commit, belongs: &Belongs, url: &str, seen: Option<Millis>
         }
         _ => return None,
     };
-    let told = at.map(|at| format!(":{}", at.0)).unwrap_or_default();
+    let time = at.map(|at| format!(":{}", at.0)).unwrap_or_default();
     Some(Activity {
-        native_id: format!("{kind}:{}{told}", commit.oid),
+        native_id: format!("{kind}:{}{time}", commit.oid),
         at: at.or(seen)?,
         actor: None,
         artifact: Artifact { kind: kind.to_owned(), reference: commit.oid.to_string(), url: url.to_owned(), summary },
@@ -603,6 +586,11 @@ fn of_deployment(deployment: &Deployment) -> Option<Activity> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn stored_cursors_are_read_and_written_as_before() {
+        cursor::golden::assert_unchanged::<ActivityCursor>(include_str!("fixtures/cursors.json"), "activity");
+    }
+
     const PULL: &str = r#"{"of":"pull_request","node":{
         "id":"PR_1","number":7,"title":"Pay by card","bodyText":"Closes #3, see OPS-9","url":"https://github.com/acme/web/pull/7",
         "headRefName":"feature/PROJ-12-card","state":"OPEN","createdAt":"2026-03-01T10:00:00Z","updatedAt":"2026-03-03T10:00:00Z",
@@ -626,9 +614,9 @@ mod tests {
     }
 
     #[test]
-    fn a_pull_request_tells_what_people_did_to_it() {
-        let told = activities(PULL);
-        let shown: Vec<_> = told
+    fn a_pull_request_gives_an_activity_for_each_thing_people_did() {
+        let found = activities(PULL);
+        let shown: Vec<_> = found
             .iter()
             .map(|activity| {
                 let artifact = &activity.artifact;
@@ -650,12 +638,12 @@ mod tests {
                 ("ci_failed", "abc", None, "lint"),
             ]
         );
-        assert!(told.iter().all(|activity| activity.tasks == ["I_3"] && activity.mentions[0].contains("PROJ-12")));
-        assert_eq!(told[4].at, Millis::parse("2026-03-01T09:06:00Z").unwrap());
+        assert!(found.iter().all(|activity| activity.tasks == ["I_3"] && activity.mentions[0].contains("PROJ-12")));
+        assert_eq!(found[4].at, Millis::parse("2026-03-01T09:06:00Z").unwrap());
     }
 
     #[test]
-    fn checks_that_are_not_done_say_nothing_and_are_watched() {
+    fn unfinished_checks_give_no_activity_and_are_watched() {
         let pending = PULL.replace(r#""state":"FAILURE","contexts""#, r#""state":"PENDING","contexts""#);
         assert!(activities(&pending).iter().all(|activity| !activity.artifact.kind.starts_with("ci_")));
         let node: serde_json::Value = serde_json::from_str(&pending).unwrap();
@@ -664,24 +652,24 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_names_tasks_in_lower_case_too() {
+    fn a_branch_in_lower_case_names_tasks() {
         let pull = PULL.replace("feature/PROJ-12-card", "ada/eng-12-card");
-        let told = activities(&pull);
+        let found = activities(&pull);
         assert!(
-            told.iter().all(|activity| contextcore_core::model::activity::names("gh", activity).contains("ENG-12"))
+            found.iter().all(|activity| contextcore_core::model::activity::names("gh", activity).contains("ENG-12"))
         );
     }
 
     #[test]
-    fn a_failure_that_no_listed_check_tells_is_dated_when_it_was_seen() {
+    fn a_failure_without_a_listed_check_is_dated_when_it_was_seen() {
         let nodes = PULL.find(r#"{"__typename":"CheckRun""#).unwrap();
         let end = PULL.find("]}}}}]}}}").unwrap();
         let of = |state: &str| {
             let pull = format!("{}{}", &PULL[..nodes], &PULL[end..]).replace("OPEN", state);
             format!(r#"{},"seen":"2026-03-01T21:20:00Z"}}"#, &pull[..pull.len() - 1])
         };
-        let told = activities(&of("OPEN"));
-        let failed = told.last().unwrap();
+        let found = activities(&of("OPEN"));
+        let failed = found.last().unwrap();
         assert_eq!(
             (&*failed.artifact.kind, &*failed.native_id, failed.at),
             ("ci_failed", "ci_failed:abc", Millis::parse("2026-03-01T21:20:00Z").unwrap())
@@ -698,11 +686,11 @@ mod tests {
             )
         };
         assert!(activities(&of("IN_PROGRESS")).is_empty());
-        let told = activities(&of("SUCCESS"));
+        let found = activities(&of("SUCCESS"));
         assert_eq!(
-            (told[0].artifact.kind.as_str(), told[0].artifact.summary.as_str()),
+            (found[0].artifact.kind.as_str(), found[0].artifact.summary.as_str()),
             ("deployment", "to production")
         );
-        assert_eq!(told[0].mentions, ["MAIN", "PROJ-1: go"]);
+        assert_eq!(found[0].mentions, ["MAIN", "PROJ-1: go"]);
     }
 }

@@ -1,8 +1,8 @@
-//! The calls to GitHub, one function each, and what an answer with errors in it is worth.
+//! The calls to GitHub, one function each, and the reading of answers that hold errors.
 //!
-//! GraphQL answers 200 to nearly everything, so the reading is here: no data at all is an error by its type; data beside errors
-//! is data, except for what an error's path names ([`fates`]). Too much asked for at once ([`is_too_much`]) is no failure but a
-//! hint to ask for less, which [`Api::nodes`] does.
+//! GraphQL answers 200 to nearly everything, so answers are judged here. An answer without data is an error by its type. Data
+//! beside errors is used, except for what an error's path names ([`outcomes`]). A query that is too large ([`is_too_much`]) is
+//! not a failure: [`Api::nodes`] asks for less.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -46,7 +46,7 @@ pub(super) struct Api {
     scopes: Scopes,
 }
 
-/// What is left of the hour.
+/// What is left of the hour's points.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Points {
@@ -76,7 +76,7 @@ fn none<T>() -> Option<T> {
     None
 }
 
-/// Data, and what of it could not be had.
+/// Data, and the errors beside it.
 #[derive(Debug)]
 pub(super) struct Answer<T> {
     pub(super) data: T,
@@ -105,7 +105,6 @@ enum Step {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 struct Extensions {
-    #[serde(default)]
     code: Option<String>,
     #[serde(default)]
     saml_failure: bool,
@@ -124,7 +123,7 @@ impl GraphError {
         self.is("NOT_FOUND")
     }
 
-    /// GitHub gave up, or was told to do too much.
+    /// GitHub gave up, or the query was too large.
     fn is_too_much(&self) -> bool {
         let gave_up =
             self.kind.is_none() && self.message.starts_with("Something went wrong while executing your query");
@@ -176,7 +175,9 @@ impl GraphError {
                     .with_retry(Retry::Backoff)
                     .with("reason", TOO_MUCH)
             }
-            _ if self.is_rate_limit() => error(ErrorKind::RateLimited, "told to slow down").with_retry(Retry::Backoff),
+            _ if self.is_rate_limit() => {
+                error(ErrorKind::RateLimited, "GitHub limits the rate").with_retry(Retry::Backoff)
+            }
             _ if self.extensions.saml_failure => error(
                 ErrorKind::Permission,
                 "the organisation asks for single sign-on: authorise the token for it in its settings",
@@ -206,7 +207,7 @@ pub(super) fn is_too_much(error: &Error) -> bool {
 }
 
 impl<T> Reply<T> {
-    /// Data, if there is any that can be believed.
+    /// The data, if there is any that can be used.
     fn read(self) -> Result<Answer<T>> {
         let hopeless = |error: &&GraphError| error.is_too_much() || error.is_rate_limit();
         if let Some(error) = self.errors.iter().find(hopeless) {
@@ -222,27 +223,27 @@ impl<T> Reply<T> {
     }
 }
 
-/// What came of one of the nodes asked for.
+/// Result of fetching one node.
 #[derive(Debug)]
-pub(super) enum Fate {
-    /// Here it is.
+pub(super) enum FetchOutcome {
+    /// The whole node.
     Whole(Box<RawValue>),
     /// The credential may not see it.
     Hidden(String),
-    /// It is not there any more.
+    /// It does not exist any more.
     Gone,
-    /// Not all of it could be had this time.
+    /// It is incomplete this time.
     Torn,
 }
 
-/// Parts without which a record would tell something untrue. Anything else that the credential may not see is simply absent.
+/// Parts without which a record would be wrong. Anything else that the credential may not see is absent.
 const ESSENTIAL: [&str; 5] = ["content", "fieldValues", "timelineItems", "labels", "assignees"];
 
-/// What came of each node. A null node whose error says that it is gone or forbidden is that; any other was torn, and is never
-/// taken for a deletion. A node of which a part failed is torn as well, since a record is given whole or not at all; a part that is
-/// forbidden will stay so, and only matters where it is essential.
-fn fates(nodes: Vec<Option<Box<RawValue>>>, errors: &[GraphError]) -> Vec<Fate> {
-    let fate = |(index, node): (usize, Option<Box<RawValue>>)| {
+/// The result for each node. A null node is gone or forbidden when its error says so; any other is torn and never taken for a
+/// deletion. A node of which a part failed is torn as well, since a record is given whole or not at all. A part that is
+/// forbidden stays so, and only matters where it is essential.
+fn outcomes(nodes: Vec<Option<Box<RawValue>>>, errors: &[GraphError]) -> Vec<FetchOutcome> {
+    let outcome = |(index, node): (usize, Option<Box<RawValue>>)| {
         let about = || {
             let mine = errors.iter().filter_map(|error| Some((error, error.node()?)));
             mine.filter(move |(_, (at, _))| *at == index).map(|(error, (_, field))| (error, field))
@@ -250,20 +251,24 @@ fn fates(nodes: Vec<Option<Box<RawValue>>>, errors: &[GraphError]) -> Vec<Fate> 
         let node = node.filter(|node| node.get() != "null");
         let Some(node) = node else {
             return match about().next() {
-                Some((error, _)) if error.is_forbidden() => Fate::Hidden(error.text()),
-                Some((error, _)) if error.is_not_found() => Fate::Gone,
-                _ => Fate::Torn,
+                Some((error, _)) if error.is_forbidden() => FetchOutcome::Hidden(error.text()),
+                Some((error, _)) if error.is_not_found() => FetchOutcome::Gone,
+                _ => FetchOutcome::Torn,
             };
         };
         let harmless = |error: &GraphError, field: Option<&str>| {
             (error.is_forbidden() || error.is_not_found()) && field.is_some_and(|field| !ESSENTIAL.contains(&field))
         };
-        if about().all(|(error, field)| harmless(error, field)) { Fate::Whole(node) } else { Fate::Torn }
+        if about().all(|(error, field)| harmless(error, field)) {
+            FetchOutcome::Whole(node)
+        } else {
+            FetchOutcome::Torn
+        }
     };
-    nodes.into_iter().enumerate().map(fate).collect()
+    nodes.into_iter().enumerate().map(outcome).collect()
 }
 
-/// How much is asked for at once, as far as it was learned.
+/// How much one request asks for, as far as it was learned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Sizes {
@@ -297,7 +302,7 @@ impl Sizes {
     }
 }
 
-/// Nodes that are asked for by their ids.
+/// Nodes that are requested by their ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Items that wrap issues.
@@ -333,7 +338,6 @@ struct Nodes {
 #[derive(Debug, Deserialize)]
 #[serde(bound = "T: DeserializeOwned", rename_all = "camelCase")]
 struct One<T> {
-    #[serde(default)]
     rate_limit: Option<Points>,
     #[serde(default = "none", alias = "repository")]
     node: Option<T>,
@@ -369,7 +373,7 @@ pub(super) struct IssuesPage<T> {
     pub(super) issues: Rows<T>,
 }
 
-/// What people did in a repository: one of the lists, whichever was asked for.
+/// What people did in a repository: the one list that was requested.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Work {
@@ -405,7 +409,7 @@ pub(super) enum List {
     Comments,
 }
 
-/// A page of the one list that was asked for.
+/// A page of the one list that was requested.
 #[derive(Debug, Deserialize)]
 struct ListPage {
     #[serde(alias = "timelineItems", alias = "comments", default)]
@@ -443,7 +447,7 @@ impl Api {
         }
     }
 
-    /// The scopes of a classic token; other credentials tell none.
+    /// The scopes of a classic token; other credentials have none.
     pub(super) fn scopes(&self) -> Vec<String> {
         self.scopes.get().cloned().unwrap_or_default()
     }
@@ -454,7 +458,7 @@ impl Api {
         stats
     }
 
-    /// Tells the moment a run began.
+    /// Sets the moment a run began.
     pub(super) fn set_now(&self, now: Millis) {
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         if clock.is_none_or(|(known, _)| known != now) {
@@ -552,7 +556,6 @@ impl Api {
         #[serde(bound = "P: DeserializeOwned", rename_all = "camelCase")]
         struct Found<P> {
             viewer: Option<Viewer>,
-            #[serde(default)]
             rate_limit: Option<Points>,
             #[serde(default = "Vec::new")]
             nodes: Vec<Option<P>>,
@@ -589,7 +592,7 @@ impl Api {
         if let Some(project) = owners.into_iter().flatten().find_map(|owner| owner.project_v2) {
             return Ok(Some(project));
         }
-        // An owner is an organisation or a user: that it is not the other is no news.
+        // An owner is an organisation or a user: that it is not the other says nothing.
         let refusal = answer.errors.into_iter().find(|error| !error.is_not_found());
         refusal.map_or(Ok(None), |error| Err(error.into_error().with("project", name)))
     }
@@ -745,12 +748,17 @@ impl Api {
         }
     }
 
-    /// Nodes by their ids, in the order asked for: as many at once as works. What cannot be had whole even alone is
-    /// [`Fate::Torn`].
+    /// Nodes by their ids, in the order requested, as many at once as GitHub answers. A node that is incomplete even by itself is
+    /// [`FetchOutcome::Torn`].
     ///
     /// # Errors
     /// As the session's, and when GitHub gives up even over one.
-    pub(super) async fn nodes(&self, kind: Kind, ids: &[Box<str>], sizes: &mut Sizes) -> Result<Vec<(Box<str>, Fate)>> {
+    pub(super) async fn nodes(
+        &self,
+        kind: Kind,
+        ids: &[Box<str>],
+        sizes: &mut Sizes,
+    ) -> Result<Vec<(Box<str>, FetchOutcome)>> {
         let mut done = Vec::with_capacity(ids.len());
         let mut rest: Vec<Box<str>> = ids.iter().rev().cloned().collect();
         // Parts of what failed, to be asked for before the rest.
@@ -772,14 +780,16 @@ impl Api {
                     halve(part, &mut parts);
                 }
                 Err(error) => return Err(error),
-                Ok(fates) => {
-                    let torn = fates.iter().filter(|fate| matches!(fate, Fate::Torn)).count();
+                Ok(outcomes) => {
+                    let torn = outcomes.iter().filter(|outcome| matches!(outcome, FetchOutcome::Torn)).count();
                     if torn == part.len() && torn > 1 {
                         *kind.size(sizes) = u32::try_from(torn.div_ceil(2)).unwrap_or(1).min(*kind.size(sizes));
                     }
                     let again = part.len() > 1;
-                    let (torn, good): (Vec<_>, Vec<_>) =
-                        part.into_iter().zip(fates).partition(|(_, fate)| again && matches!(fate, Fate::Torn));
+                    let (torn, good): (Vec<_>, Vec<_>) = part
+                        .into_iter()
+                        .zip(outcomes)
+                        .partition(|(_, outcome)| again && matches!(outcome, FetchOutcome::Torn));
                     done.extend(good);
                     halve(torn.into_iter().map(|(id, _)| id).collect(), &mut parts);
                 }
@@ -787,7 +797,7 @@ impl Api {
         }
     }
 
-    async fn some_nodes(&self, kind: Kind, ids: &[Box<str>]) -> Result<Vec<Fate>> {
+    async fn some_nodes(&self, kind: Kind, ids: &[Box<str>]) -> Result<Vec<FetchOutcome>> {
         let tries = if ids.len() > 1 { TRIES } else { ALL_TRIES };
         let wanted = ids.len();
         let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
@@ -804,24 +814,22 @@ impl Api {
             let text = "the answer holds another number of nodes than was asked for";
             return Err(Error::new(ErrorKind::Protocol, text).with("asked", wanted).with("got", data.nodes.len()));
         }
-        Ok(fates(data.nodes, &errors))
+        Ok(outcomes(data.nodes, &errors))
     }
 
-    /// What a list of an issue holds after this cursor, to the end.
+    /// The rows of an issue's list after this cursor, to the end.
     pub(super) async fn rest_of(&self, list: List, id: &str, after: Box<str>) -> Result<Vec<Box<RawValue>>> {
-        let mut rows = Vec::new();
-        let mut after = Some(after);
-        while let Some(cursor) = after.take() {
-            let Answer { data, errors } = self.list_page(list, id, &cursor).await?;
+        let (mut rows, mut after) = (Vec::new(), Some(after));
+        while let Some(cursor) = after.as_deref() {
+            let Answer { data, errors } = self.list_page(list, id, cursor).await?;
             let page = match (data.node, errors.into_iter().next()) {
                 (Some(page), None) => page.list,
                 (_, Some(error)) => return Err(error.into_error().with("issue", id)),
                 (None, None) => return Err(Error::new(ErrorKind::NotFound, "the issue vanished").with("issue", id)),
             };
             rows.extend(page.nodes.into_iter().flatten());
-            after = page.page_info.end_cursor.filter(|next| page.page_info.has_next_page && *next != cursor);
-            if page.page_info.has_next_page && after.is_none() {
-                return Err(Error::new(ErrorKind::Protocol, "a list gave the same cursor again").with("issue", id));
+            if page.page_info.step(&mut after, id)? {
+                break;
             }
         }
         Ok(rows)
@@ -846,7 +854,7 @@ fn viewer(viewer: Option<Viewer>, errors: Vec<GraphError>) -> Result<Viewer> {
     let refusal = || errors.into_iter().next().map(GraphError::into_error);
     match viewer {
         Some(viewer) => Ok(viewer),
-        None => Err(refusal().unwrap_or_else(|| Error::new(ErrorKind::Auth, "the token belongs to nobody"))),
+        None => Err(refusal().unwrap_or_else(|| Error::new(ErrorKind::Auth, "the token belongs to no account"))),
     }
 }
 
@@ -862,16 +870,16 @@ mod tests {
         reply(json).read().map(|_| ()).unwrap_err()
     }
 
-    /// One letter for what came of each node.
-    fn fates_of(json: &str) -> String {
+    /// One letter for the result of each node.
+    fn outcomes_of(json: &str) -> String {
         let Answer { data, errors } = reply(json).read().unwrap();
-        let letter = |fate: Fate| match fate {
-            Fate::Whole(_) => 'w',
-            Fate::Hidden(_) => 'h',
-            Fate::Gone => 'g',
-            Fate::Torn => 't',
+        let letter = |outcome: FetchOutcome| match outcome {
+            FetchOutcome::Whole(_) => 'w',
+            FetchOutcome::Hidden(_) => 'h',
+            FetchOutcome::Gone => 'g',
+            FetchOutcome::Torn => 't',
         };
-        fates(data.nodes, &errors).into_iter().map(letter).collect()
+        outcomes(data.nodes, &errors).into_iter().map(letter).collect()
     }
 
     #[test]
@@ -881,18 +889,18 @@ mod tests {
             {"type":"FORBIDDEN","path":["nodes",2],"extensions":{"saml_failure":true},"message":"SAML"},
             {"message":"Something broke","path":["nodes",4,"content","timelineItems"]},
             {"type":"FORBIDDEN","path":["nodes",5,"content","closedByPullRequestsReferences","nodes",0],"message":"no"}]}"#;
-        assert_eq!(fates_of(answer), "wghttw");
-        for (field, fate) in [("labels", "t"), ("parent", "w"), ("timelineItems", "t"), ("blockedBy", "w")] {
+        assert_eq!(outcomes_of(answer), "wghttw");
+        for (field, outcome) in [("labels", "t"), ("parent", "w"), ("timelineItems", "t"), ("blockedBy", "w")] {
             let answer = format!(
                 r#"{{"data":{{"nodes":[{{"id":"1"}}]}},"errors":[
                 {{"type":"FORBIDDEN","path":["nodes",0,"content","{field}"],"message":"no"}}]}}"#
             );
-            assert_eq!(fates_of(&answer), fate, "{field}");
+            assert_eq!(outcomes_of(&answer), outcome, "{field}");
         }
     }
 
     #[test]
-    fn too_much_at_once_is_told_from_a_refusal() {
+    fn too_large_queries_are_distinguished_from_refusals() {
         for json in [
             r#"{"data":{"nodes":[null]},"errors":[{"type":"RESOURCE_LIMITS_EXCEEDED","message":"Resource limits for this query exceeded."}]}"#,
             r#"{"errors":[{"type":"MAX_NODE_LIMIT_EXCEEDED","message":"up to 600,000 possible nodes"}]}"#,

@@ -29,11 +29,11 @@ const A_MINUTE: Duration = Duration::from_secs(60);
 /// How GitHub says "slow down", "who are you" and "log in first".
 #[derive(Debug, Clone, Default)]
 pub(super) struct GitHubDialect {
-    /// Noted from the first answer, since nothing but a header tells it.
+    /// Noted from the first answer, since only a header holds it.
     pub(super) scopes: Scopes,
 }
 
-/// The scopes of a classic token, once an answer told them.
+/// The scopes of a classic token, once an answer had them.
 pub(super) type Scopes = Arc<OnceLock<Vec<String>>>;
 
 impl Dialect for GitHubDialect {
@@ -53,8 +53,8 @@ impl Dialect for GitHubDialect {
 /// Whether the body is the error of a spent hour. Data beside it would be worth keeping, so there must be none.
 fn limited(answer: &Answer<'_>) -> bool {
     let holds = |text: &str| answer.body.windows(text.len()).any(|part| part == text.as_bytes());
-    let told = || holds("RATE_LIMIT") || holds("graphql_rate_limit");
-    let Some(body) = Some(()).filter(|()| told()).and_then(|()| answer.json()) else { return false };
+    let named_in_body = || holds("RATE_LIMIT") || holds("graphql_rate_limit");
+    let Some(body) = Some(()).filter(|()| named_in_body()).and_then(|()| answer.json()) else { return false };
     let named = |error: &serde_json::Value| {
         matches!(error["type"].as_str(), Some("RATE_LIMITED" | "RATE_LIMIT"))
             || error["extensions"]["code"] == "graphql_rate_limit"
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secondary_limit_waits_as_told_or_a_minute_and_not_for_the_hour() {
+    fn a_secondary_limit_waits_as_stated_or_a_minute_and_not_for_the_hour() {
         let body = r#"{"message":"You have exceeded a secondary rate limit."}"#;
         let reset = ("x-ratelimit-reset", "1784541900");
         assert_eq!(waits(verdict(403, &[("retry-after", "7"), reset], body)), 7);

@@ -1,17 +1,18 @@
-//! The `ids` stream: all tasks there are, so that absence means something. Items and issues are deleted without a trace.
+//! The `ids` stream: all tasks there are, so that absence means something. GitHub does not list deletions.
 
 use contextcore_core::ingest::connector::{Cursor, Page};
 use contextcore_core::{Error, ErrorKind, Result, Retry};
 use serde::{Deserialize, Serialize};
 
 use super::api::Sizes;
-use super::session::{GitHub, SiteContext};
+use super::session::{GitHub, IDS, SiteContext};
 use super::{items, repositories};
+use crate::cursor;
 
-/// Where a pass stands. A finished pass leaves none.
+/// How far a pass has come. A finished pass leaves the default.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Position {
+struct IdCursor {
     /// Lists that were read to their end: projects, then repositories.
     done: usize,
     after: Option<Box<str>>,
@@ -21,10 +22,9 @@ struct Position {
 /// Fetches the next page of ids.
 ///
 /// # Errors
-/// As the session's; a project that is not there any more ends the pass, since silence about it would mean deletion.
-pub(super) async fn poll(github: &GitHub, live: &SiteContext, cursor: Option<&Cursor>) -> Result<Page> {
-    let kept = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok());
-    let mut position = kept.unwrap_or_default();
+/// As the session's; a project that does not exist any more ends the pass, since its absence would look like deletions.
+pub(super) async fn poll(github: &GitHub, live: &SiteContext, stored: Option<&Cursor>) -> Result<Page> {
+    let mut position: IdCursor = cursor::read(stored, IDS);
     if let Some(left) = github.api.low_for() {
         let text = "few points are left of this hour, the complete pass waits for the next";
         return Err(Error::new(ErrorKind::RateLimited, text).with_retry(Retry::After(left)));
@@ -49,9 +49,18 @@ pub(super) async fn poll(github: &GitHub, live: &SiteContext, cursor: Option<&Cu
     }
     let more = position.done < projects.len() + live.repositories.len();
     if !more {
-        position = Position::default();
+        position = IdCursor::default();
     }
-    let cursor = serde_json::to_value(position).map(Cursor);
-    let cursor = cursor.map_err(|error| Error::new(ErrorKind::Internal, "write the cursor of ids").caused_by(error))?;
+    let cursor = cursor::write(&position, IDS)?;
     Ok(Page { records: Vec::new(), seen, cursor, more, total: None, warnings: Vec::new() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_cursors_are_read_and_written_as_before() {
+        cursor::golden::assert_unchanged::<IdCursor>(include_str!("fixtures/cursors.json"), "ids");
+    }
 }

@@ -1,12 +1,13 @@
 //! The `items` stream: the items of our projects that changed, with their whole histories.
 //!
-//! There is no asking for changed items, so each run sweeps all of them lean (a point for a hundred) and compares with what is
-//! remembered of each ([`Marks`]). [`Position`] is the cursor. A mark moves only with the page that holds the record, so a
-//! crash in the middle of a sweep loses nothing; what could not be had whole keeps its old mark and is asked for again.
+//! GitHub cannot list changed items, so each run lists all of them with few fields (a point for a hundred) and compares them
+//! with what is remembered of each ([`Fingerprints`]). [`ItemCursor`] is the cursor. A fingerprint moves only with the page that
+//! holds the record, so a crash in the middle of a sweep loses nothing. An item that could not be read whole keeps its old
+//! fingerprint and is requested again.
 //!
 //! - An issue that is in several projects belongs to the first of them, in the order of the configuration.
-//! - What is archived while open is out of sight, as GitHub's own boards have it; what was finished is only tidied away.
-//! - A pull request that closes an issue is that issue's business and no task.
+//! - An item that is archived while open is hidden, as on GitHub's own boards; one that is finished is only put away.
+//! - A pull request that closes an issue belongs to that issue and is not a task.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -17,22 +18,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tracing::{info, warn};
 
-use super::api::{self, Answer, Api, Fate, ItemsPage, Kind, List, Sizes};
-use super::marks::{Mark, Marks, Short};
+use super::api::{self, Answer, Api, FetchOutcome, ItemsPage, Kind, List, Sizes};
+use super::fingerprints::{Fingerprint, Fingerprints, Short};
 use super::session::{CONVERTED, GitHub, ITEMS, MOMENT, SiteContext};
-use super::wire::{PageInfo, RecordText, RepositoryName as NameWithOwner, Rows};
+use super::wire::{RecordText, RepositoryName as NameWithOwner, Rows};
+use crate::cursor::{self, PageInfo};
 
 /// Changed items of one page of records.
 const BATCH: usize = 100;
 /// Requests of the sweep in one page of records, when hardly anything changed.
 const SWEEPS: usize = 40;
 
-/// Where the stream stands.
+/// How far the stream has been read.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Position {
+struct ItemCursor {
     /// By the node id of the project.
-    projects: BTreeMap<Box<str>, Ledger>,
+    projects: BTreeMap<Box<str>, ProjectCursor>,
     sizes: Sizes,
     /// When issues that something blocks were last read whether they looked changed or not.
     blocked_read: Option<Millis>,
@@ -41,22 +43,23 @@ struct Position {
     sweep: Option<Sweep>,
 }
 
-/// What is known of one project.
+/// How far one project has been read.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Ledger {
-    marks: Marks,
+struct ProjectCursor {
+    #[serde(rename = "marks")]
+    fingerprints: Fingerprints,
     /// Drafts by the item that wraps them, since an item stays when its draft becomes an issue.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     drafts: BTreeMap<Box<str>, Box<str>>,
-    /// The number of the last sweep, counted round the clock of a byte.
+    /// The number of the last sweep, modulo 256.
     sweep: u8,
-    /// By how many items the last sweep fell short of what GitHub counted, twice in a row: then it will again.
+    /// How many items the last sweep saw fewer than GitHub counts, twice in a row: then it will again.
     gap: u64,
-    /// Items met in the last sweep that GitHub counts and that are no tasks of this project.
-    #[serde(skip_serializing_if = "is_zero")]
-    aside: u64,
-    /// How many tasks GitHub counts in it, by the last sweep that came to its end.
+    /// Items of the last sweep that GitHub counts and that are no tasks of this project.
+    #[serde(rename = "aside", skip_serializing_if = "is_zero")]
+    other_items: u64,
+    /// How many tasks GitHub counts in it, by the last sweep that ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     tasks: Option<u64>,
 }
@@ -70,20 +73,20 @@ const fn is_zero(number: &u64) -> bool {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Sweep {
-    /// The projects that are still to be swept, the present one first.
+    /// The projects that are still to be listed, the current one first.
     left: VecDeque<Box<str>>,
-    /// The place in the present one.
+    /// The page cursor in the current one.
     after: Option<Box<str>>,
-    /// Items of the present one that were hidden altogether.
+    /// Items of the current one that were hidden altogether.
     hidden: u64,
-    /// The present one is swept for the second time, because items moved while we paged.
+    /// The current one is listed for the second time, because items moved between the pages.
     again: bool,
-    /// Since when this sweep reads issues that something blocks whether they look changed or not: that one blocker took the place
-    /// of another changes no number, and perhaps no date.
+    /// Since when this sweep reads blocked issues whether they look changed or not: one blocker in place of another changes no
+    /// count, and perhaps no date.
     blocked: Option<Millis>,
 }
 
-/// An item as the sweep sees it.
+/// An item as the sweep lists it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Row {
@@ -94,27 +97,21 @@ pub(super) struct Row {
     is_archived: bool,
     #[serde(default)]
     updated_at: Box<str>,
-    #[serde(default)]
     content: Option<Content>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Content {
-    #[serde(default)]
     id: Option<Box<str>>,
     #[serde(default, alias = "pullState")]
     state: Box<str>,
     #[serde(default)]
     updated_at: Box<str>,
-    #[serde(default)]
     repository: Option<NameWithOwner>,
-    /// What may change without touching `updatedAt`: compared as a text.
-    #[serde(default)]
+    /// What may change without `updatedAt`: compared as text.
     parent: Option<serde_json::Value>,
-    #[serde(default)]
     issue_dependencies_summary: Option<serde_json::Value>,
-    #[serde(default)]
     sub_issues_summary: Option<serde_json::Value>,
     /// Issues that a pull request closes.
     #[serde(default)]
@@ -137,13 +134,13 @@ impl Row {
         self.content.as_ref()?.id.as_deref()
     }
 
-    /// Whether it is out of sight.
+    /// Whether it is hidden.
     pub(super) fn is_put_away(&self) -> bool {
         let finished = self.content.as_ref().is_some_and(|content| matches!(&*content.state, "CLOSED" | "MERGED"));
         self.is_archived && !finished
     }
 
-    /// Whether GitHub counts something that is no task: one that is out of sight, or an issue's own pull request.
+    /// Whether GitHub counts it although it is no task: a hidden item, or an issue's own pull request.
     pub(super) fn is_no_task(&self) -> bool {
         self.is_put_away() || self.content.as_ref().is_some_and(Content::closes)
     }
@@ -165,7 +162,7 @@ impl Row {
         self.content_id().map_or(Short::NONE, |id| Short::of(&[id]))
     }
 
-    /// How it looks: any change of it gives another one.
+    /// A hash of how it looks: any change of it gives another one.
     fn look(&self) -> Short {
         let archived = if self.is_archived { "archived" } else { "" };
         let Some(content) = &self.content else { return Short::of(&[&self.updated_at, &self.kind, archived]) };
@@ -178,15 +175,15 @@ impl Row {
         Short::of(&parts)
     }
 
-    /// Whether it changed so lately that it may change again without looking different.
+    /// Whether it changed so recently that it may change again without looking different.
     fn is_fresh(&self, now: Millis) -> bool {
         let times = [Some(&self.updated_at), self.content.as_ref().map(|content| &content.updated_at)];
         let latest = times.into_iter().flatten().filter_map(|time| Millis::parse(time)).max();
         latest.is_some_and(|latest| latest.plus(MOMENT) >= now)
     }
 
-    /// How its record is asked for.
-    fn ask(&self) -> Kind {
+    /// How its record is requested.
+    fn kind(&self) -> Kind {
         match &*self.kind {
             "ISSUE" if self.content.is_some() => Kind::IssueItems,
             "PULL_REQUEST" if self.content.is_some() => Kind::PullRequestItems,
@@ -197,23 +194,14 @@ impl Row {
 
 /// An item to be given.
 #[derive(Debug)]
-struct Change {
+struct ChangedItem {
     project: Box<str>,
     row: Row,
     fresh: bool,
 }
 
-impl Position {
-    /// Reads a cursor. One that an older version made is worth a new start, not an error.
-    fn of(cursor: Option<&Cursor>) -> Self {
-        let Some(cursor) = cursor else { return Self::default() };
-        serde_json::from_value(cursor.0.clone()).unwrap_or_else(|error| {
-            warn!(%error, "the cursor of items cannot be read, will read everything again");
-            Self::default()
-        })
-    }
-
-    /// The sweep to go on with, or a new one. What projects out of sight held is remembered until they are back.
+impl ItemCursor {
+    /// The sweep under way, or a new one. What hidden projects held is remembered until they are visible again.
     fn begin(&mut self, projects: &[&str], lost: &[&str], now: Millis) -> Sweep {
         self.projects.retain(|id, _| projects.contains(&&**id) || lost.contains(&&**id));
         let going = self.sweep.take().filter(|sweep| sweep.left.iter().all(|id| projects.contains(&&**id)));
@@ -232,42 +220,42 @@ impl Position {
     fn enter(&mut self, sweep: &mut Sweep) {
         (sweep.after, sweep.hidden, sweep.again) = (None, 0, false);
         if let Some(project) = sweep.left.front() {
-            let ledger = self.projects.entry(project.clone()).or_default();
-            (ledger.sweep, ledger.aside) = (ledger.sweep.wrapping_add(1), 0);
+            let tracked = self.projects.entry(project.clone()).or_default();
+            (tracked.sweep, tracked.other_items) = (tracked.sweep.wrapping_add(1), 0);
         }
     }
 
-    /// Takes in a row: whether it is to be given; `anyhow` if it is blocked, even if it looks as before.
+    /// Takes a row. Whether it is to be given: when it changed, or with `anyhow` when it is blocked.
     fn take(&mut self, project: &str, row: &Row, elsewhere: &BTreeSet<Short>, anyhow: bool) -> bool {
-        let Some(ledger) = self.projects.get_mut(project) else { return false };
-        let (item, content, sweep) = (Short::of(&[&row.id]), row.content(), ledger.sweep);
-        let known = ledger.marks.get(&item).copied();
+        let Some(tracked) = self.projects.get_mut(project) else { return false };
+        let (item, content, sweep) = (Short::of(&[&row.id]), row.content(), tracked.sweep);
+        let known = tracked.fingerprints.get(&item).copied();
         let hidden_now = content == Short::NONE && known.is_some_and(|known| known.content != Short::NONE);
         let is_met_first = known.is_none_or(|known| known.sweep != sweep);
         let wraps = known.filter(|_| hidden_now).map_or(content, |known| known.content);
-        let at_home = wraps == Short::NONE || !elsewhere.contains(&wraps);
-        ledger.aside += u64::from(is_met_first && (row.is_no_task() || !at_home));
-        let mut mark = known.unwrap_or(Mark { content, look: Short::NONE, sweep });
-        mark.sweep = sweep;
+        let is_ours = wraps == Short::NONE || !elsewhere.contains(&wraps);
+        tracked.other_items += u64::from(is_met_first && (row.is_no_task() || !is_ours));
+        let mut fingerprint = known.unwrap_or(Fingerprint { content, look: Short::NONE, sweep });
+        fingerprint.sweep = sweep;
         if hidden_now {
             // Its task stays as it was until the complete pass has missed it.
-            ledger.marks.set(item, mark);
+            tracked.fingerprints.set(item, fingerprint);
             return false;
         }
-        mark.content = content;
+        fingerprint.content = content;
         let look = row.look();
-        let give = at_home && !row.is_put_away() && (mark.look != look || (anyhow && row.is_blocked()));
+        let give = is_ours && !row.is_put_away() && (fingerprint.look != look || (anyhow && row.is_blocked()));
         if row.is_put_away() {
-            // It is not at home here any more: another project may show it.
-            (mark.content, mark.look) = (Short::NONE, look);
-        } else if !at_home {
-            mark.look = Short::NONE;
+            // It does not belong here any more: another project may show it.
+            (fingerprint.content, fingerprint.look) = (Short::NONE, look);
+        } else if !is_ours {
+            fingerprint.look = Short::NONE;
         }
-        ledger.marks.set(item, mark);
+        tracked.fingerprints.set(item, fingerprint);
         give
     }
 
-    /// Notes the draft that an item wraps. Where it wraps an issue now, the draft became that.
+    /// Remembers the draft that an item wraps. Returns the draft that became the issue which the item wraps now.
     fn convert(&mut self, project: &str, row: &Row) -> Option<Box<str>> {
         let drafts = &mut self.projects.get_mut(project)?.drafts;
         match (&*row.kind, row.content_id()) {
@@ -280,32 +268,32 @@ impl Position {
         }
     }
 
-    /// Notes that a row was given, or that there is nothing to give.
-    fn settle(&mut self, change: &Change) {
-        let Some(ledger) = self.projects.get_mut(&change.project) else { return };
+    /// Remembers that a row was given, or that there is nothing to give.
+    fn settle(&mut self, change: &ChangedItem) {
+        let Some(tracked) = self.projects.get_mut(&change.project) else { return };
         let item = Short::of(&[&change.row.id]);
-        // What is fresh is given once more.
+        // A fresh row is given once more.
         let look = if change.fresh { Short::NONE } else { change.row.look() };
-        let sweep = ledger.sweep;
-        ledger.marks.set(item, Mark { content: change.row.content(), look, sweep });
+        let sweep = tracked.sweep;
+        tracked.fingerprints.set(item, Fingerprint { content: change.row.content(), look, sweep });
     }
 
-    /// Ends a project, or sweeps it again when fewer items were seen than GitHub counts and that is news. Whether it ended.
+    /// Ends a project, or lists it again when fewer items were seen than GitHub counts and the gap is new. Whether it ended.
     fn end(&mut self, sweep: &mut Sweep, total: Option<u64>) -> bool {
         let Some(project) = sweep.left.front().cloned() else { return true };
-        let ledger = self.projects.entry(project.clone()).or_default();
-        let seen = ledger.marks.seen(ledger.sweep) as u64 + sweep.hidden;
+        let tracked = self.projects.entry(project.clone()).or_default();
+        let seen = tracked.fingerprints.seen(tracked.sweep) as u64 + sweep.hidden;
         let gap = total.unwrap_or(seen).saturating_sub(seen);
-        if gap > 0 && gap != ledger.gap && !sweep.again {
+        if gap > 0 && gap != tracked.gap && !sweep.again {
             info!(%project, seen, ?total, "items moved while they were listed, listing them again");
             (sweep.after, sweep.hidden, sweep.again) = (None, 0, true);
             return false;
         }
-        ledger.gap = gap;
-        ledger.tasks = total.map(|total| total.saturating_sub(ledger.aside));
-        ledger.marks.forget_absent(ledger.sweep);
-        let Ledger { marks, drafts, .. } = ledger;
-        drafts.retain(|item, _| marks.get(&Short::of(&[item])).is_some());
+        tracked.gap = gap;
+        tracked.tasks = total.map(|total| total.saturating_sub(tracked.other_items));
+        tracked.fingerprints.forget_absent(tracked.sweep);
+        let ProjectCursor { fingerprints, drafts, .. } = tracked;
+        drafts.retain(|item, _| fingerprints.get(&Short::of(&[item])).is_some());
         sweep.left.pop_front();
         if sweep.left.is_empty() {
             self.blocked_read = sweep.blocked.or(self.blocked_read);
@@ -314,22 +302,23 @@ impl Position {
         true
     }
 
-    /// How many tasks GitHub counts in these projects, if that is known of each: of one that was never swept to its end, by what
-    /// was told of it just now.
-    fn tasks(&self, order: &[&str], told: Option<&(Box<str>, u64)>) -> Option<u64> {
+    /// How many tasks GitHub counts in these projects, if that is known of each. For one that was never listed to its end,
+    /// `counted` is the count of the last page.
+    fn tasks(&self, order: &[&str], counted: Option<&(Box<str>, u64)>) -> Option<u64> {
         let tasks = |id: &&str| {
-            let ledger = self.projects.get(*id)?;
-            let present =
-                told.filter(|(project, _)| **project == **id).map(|(_, total)| total.saturating_sub(ledger.aside));
-            ledger.tasks.or(present)
+            let tracked = self.projects.get(*id)?;
+            let present = counted
+                .filter(|(project, _)| **project == **id)
+                .map(|(_, total)| total.saturating_sub(tracked.other_items));
+            tracked.tasks.or(present)
         };
         order.iter().map(tasks).sum()
     }
 
-    /// What the projects before this one hold, and those out of sight.
+    /// What the projects before this one hold, and the hidden ones.
     fn before(&self, order: &[&str], lost: &[&str], project: &str) -> BTreeSet<Short> {
         let before = order.iter().take_while(|id| **id != project).chain(lost);
-        before.filter_map(|id| self.projects.get(*id)).flat_map(|ledger| ledger.marks.contents()).collect()
+        before.filter_map(|id| self.projects.get(*id)).flat_map(|tracked| tracked.fingerprints.contents()).collect()
     }
 }
 
@@ -337,92 +326,86 @@ impl Position {
 struct Poll<'a> {
     api: &'a Api,
     order: Vec<&'a str>,
-    /// Projects out of sight: their issues stay theirs.
+    /// Hidden projects: their issues stay theirs.
     lost: Vec<&'a str>,
-    position: Position,
+    cursor: ItemCursor,
     sweep: Sweep,
-    changes: Vec<Change>,
+    changes: Vec<ChangedItem>,
     /// Drafts that became issues.
     converted: Vec<Box<str>>,
-    /// Issues that were met, each with the name of its repository.
+    /// Issues that were listed, each with the name of its repository.
     issues: Vec<(Box<str>, Box<str>)>,
     warnings: Vec<String>,
-    /// How many items GitHub counts in a project, told last.
-    told: Option<(Box<str>, u64)>,
+    /// How many items GitHub counts in a project, by the last page.
+    counted: Option<(Box<str>, u64)>,
 }
 
 /// Fetches the next page of records.
 ///
 /// # Errors
-/// As the session's; [`ErrorKind::NotFound`] when a project vanishes under our hands.
-pub(super) async fn poll(github: &GitHub, live: &SiteContext, cursor: Option<&Cursor>) -> Result<Page> {
+/// As the session's; [`ErrorKind::NotFound`] when a project vanishes during the sweep.
+pub(super) async fn poll(github: &GitHub, live: &SiteContext, stored: Option<&Cursor>) -> Result<Page> {
     let order: Vec<&str> = live.reference.projects.iter().map(|project| &*project.id).collect();
-    let mut position = Position::of(cursor);
+    let mut cursor: ItemCursor = cursor::read(stored, ITEMS);
     let lost: Vec<&str> = live.reference.lost.iter().map(|project| &*project.id).collect();
-    let sweep = position.begin(&order, &lost, github.api.now());
+    let sweep = cursor.begin(&order, &lost, github.api.now());
     let mut poll = Poll {
         api: &github.api,
         order,
         lost,
-        position,
+        cursor,
         sweep,
         changes: Vec::new(),
         converted: Vec::new(),
         issues: Vec::new(),
         warnings: Vec::new(),
-        told: None,
+        counted: None,
     };
     poll.gather().await?;
     let records = poll.records().await?;
-    let Poll { order, mut position, sweep, issues, warnings, told, .. } = poll;
+    let Poll { order, mut cursor, sweep, issues, warnings, counted, .. } = poll;
     github.note_issues(live, issues);
     let more = !sweep.left.is_empty();
-    let known = position.tasks(&order, None);
+    let known = cursor.tasks(&order, None);
     if !more {
-        let all = position.projects.values().flat_map(|ledger| ledger.marks.contents()).collect();
+        let all = cursor.projects.values().flat_map(|tracked| tracked.fingerprints.contents()).collect();
         github.note_members(all, known);
     }
-    // With repositories the count is theirs to give; until there is one, that of the items says how far a first sweep is.
+    // With repositories, the `repositories` stream gives the count. Until it has one, that of the items shows the progress.
     let total = match known {
         Some(tasks) => (live.repositories.is_empty() && live.lost().is_empty()).then_some(tasks),
-        None => position.tasks(&order, told.as_ref()),
+        None => cursor.tasks(&order, counted.as_ref()),
     };
-    position.sweep = more.then_some(sweep);
-    Ok(Page { records, seen: Vec::new(), cursor: cursor_of(&position)?, more, total, warnings })
-}
-
-fn cursor_of(position: &impl Serialize) -> Result<Cursor> {
-    let value = serde_json::to_value(position);
-    value.map(Cursor).map_err(|error| Error::new(ErrorKind::Internal, "write the cursor of items").caused_by(error))
+    cursor.sweep = more.then_some(sweep);
+    Ok(Page { records, seen: Vec::new(), cursor: cursor::write(&cursor, ITEMS)?, more, total, warnings })
 }
 
 impl Poll<'_> {
-    /// Sweeps on until there is enough for a page.
+    /// Lists items until there are enough for a page.
     async fn gather(&mut self) -> Result<()> {
         let mut elsewhere: Option<(Box<str>, BTreeSet<Short>)> = None;
         for _ in 0..SWEEPS {
             let Some(project) = self.sweep.left.front().cloned() else { return Ok(()) };
             let home = elsewhere.take().filter(|(known, _)| *known == project);
-            let home =
-                home.unwrap_or_else(|| (project.clone(), self.position.before(&self.order, &self.lost, &project)));
+            let home = home.unwrap_or_else(|| (project.clone(), self.cursor.before(&self.order, &self.lost, &project)));
             let now = self.api.now();
-            let (rows, hidden) = page(self.api, &project, &mut self.sweep.after, &mut self.position.sizes).await?;
+            let (rows, hidden) = page(self.api, &project, &mut self.sweep.after, &mut self.cursor.sizes).await?;
             self.warnings.extend(hidden);
-            self.told = rows.total_count.map(|total| (project.clone(), total));
+            self.counted = rows.total_count.map(|total| (project.clone(), total));
             self.sweep.hidden += (rows.nodes.len() - rows.iter().count()) as u64;
             let anyhow = self.sweep.blocked.is_some();
             for row in rows.iter() {
-                self.converted.extend(self.position.convert(&project, row));
+                self.converted.extend(self.cursor.convert(&project, row));
                 let issue = row.issue().filter(|_| !row.is_put_away());
                 self.issues.extend(issue.map(|(id, repository)| (id.into(), repository.into())));
-                if self.position.take(&project, row, &home.1, anyhow) {
+                if self.cursor.take(&project, row, &home.1, anyhow) {
                     let fresh = row.is_fresh(now);
-                    self.changes.push(Change { project: project.clone(), row: row.clone(), fresh });
+                    self.changes.push(ChangedItem { project: project.clone(), row: row.clone(), fresh });
                 }
             }
             elsewhere = Some(home);
             if !rows.page_info.has_next_page {
-                self.position.end(&mut self.sweep, rows.total_count);
+                self.cursor.end(&mut self.sweep, rows.total_count);
             }
             if self.changes.len() >= BATCH {
                 return Ok(());
@@ -431,41 +414,41 @@ impl Poll<'_> {
         Ok(())
     }
 
-    /// Whole records of what changed. What could not be had keeps its old mark.
+    /// Whole records of what changed. An item that could not be read keeps its old fingerprint.
     async fn records(&mut self) -> Result<Vec<RawRecord>> {
         let converted = |id: Box<str>| RawRecord { stream: CONVERTED, native_id: id.into(), json: "{}".to_owned() };
         let mut records: Vec<RawRecord> = std::mem::take(&mut self.converted).into_iter().map(converted).collect();
         let mut changes = std::mem::take(&mut self.changes);
         changes.dedup_by(|a, b| a.row.id == b.row.id);
         for kind in [Kind::IssueItems, Kind::PullRequestItems, Kind::OtherItems] {
-            let wanted: Vec<&Change> = changes.iter().filter(|change| change.row.ask() == kind).collect();
+            let wanted: Vec<&ChangedItem> = changes.iter().filter(|change| change.row.kind() == kind).collect();
             let ids: Vec<Box<str>> = wanted.iter().map(|change| change.row.id.clone()).collect();
-            let fates = self.api.nodes(kind, &ids, &mut self.position.sizes).await?;
-            let by_id: BTreeMap<&str, &Change> = wanted.iter().map(|change| (&*change.row.id, *change)).collect();
-            for (id, fate) in fates {
+            let outcomes = self.api.nodes(kind, &ids, &mut self.cursor.sizes).await?;
+            let by_id: BTreeMap<&str, &ChangedItem> = wanted.iter().map(|change| (&*change.row.id, *change)).collect();
+            for (id, outcome) in outcomes {
                 if let Some(change) = by_id.get(&*id) {
-                    records.extend(self.record(change, fate).await?);
+                    records.extend(self.record(change, outcome).await?);
                 }
             }
         }
         Ok(records)
     }
 
-    async fn record(&mut self, change: &Change, fate: Fate) -> Result<Option<RawRecord>> {
+    async fn record(&mut self, change: &ChangedItem, outcome: FetchOutcome) -> Result<Option<RawRecord>> {
         let id = change.row.native_id();
-        match fate {
-            Fate::Whole(node) => {
+        match outcome {
+            FetchOutcome::Whole(node) => {
                 let record = whole(self.api, ITEMS, id, Some(&change.project), &node).await?;
-                self.position.settle(change);
+                self.cursor.settle(change);
                 Ok(Some(record))
             }
-            Fate::Hidden(why) => {
+            FetchOutcome::Hidden(why) => {
                 self.warnings.push(format!("{id} cannot be read, its task stays as it was: {why}"));
-                self.position.settle(change);
+                self.cursor.settle(change);
                 Ok(None)
             }
-            Fate::Gone => Ok(None),
-            Fate::Torn => {
+            FetchOutcome::Gone => Ok(None),
+            FetchOutcome::Torn => {
                 self.warnings.push(format!("{id} could not be read whole, the next run asks for it again"));
                 Ok(None)
             }
@@ -473,8 +456,8 @@ impl Poll<'_> {
     }
 }
 
-/// The next page of a project's items, and what a person should know of those that are missing on it; `after` moves on. It is
-/// made smaller until it is answered.
+/// The next page of a project's items, and a warning when some are missing on it. `after` moves on. The page is made smaller
+/// until GitHub answers it.
 pub(super) async fn page(
     api: &Api,
     project: &str,
@@ -494,17 +477,17 @@ pub(super) async fn page(
                     return Err(Error::new(ErrorKind::NotFound, format!("the project is not there any more: {text}"))
                         .with("project", project));
                 };
-                step(&items.page_info, after, project)?;
-                // A row of which a part failed would look as if it had none: it is met again by the next sweep.
+                items.page_info.step(after, project)?;
+                // A row of which a part failed would look as if it had no such part. The next sweep lists it again.
                 let failed = errors.iter().filter(|error| !error.is_forbidden() && !error.is_not_found());
                 for index in failed.filter_map(api::GraphError::item) {
                     items.nodes.get_mut(index).map(Option::take);
                 }
                 let text = errors.first().map(api::GraphError::text);
-                return Ok((items, text.map(|text| format!("some items of a project are not told whole: {text}"))));
+                return Ok((items, text.map(|text| format!("some items of a project are incomplete: {text}"))));
             }
         }
-        info!(rows = sizes.sweep, "will list fewer items at once");
+        info!(rows = sizes.sweep, "listing fewer items at once");
     }
 }
 
@@ -516,23 +499,10 @@ fn is_torn(answer: &Answer<Option<ItemsPage<Row>>>) -> bool {
     nulls > 0 && nulls == page.items.nodes.len() && hidden < nulls
 }
 
-/// Steps on, and refuses to go in a circle.
-pub(super) fn step(info: &PageInfo, after: &mut Option<Box<str>>, what: &str) -> Result<()> {
-    if !info.has_next_page {
-        return Ok(());
-    }
-    if info.end_cursor.is_none() || info.end_cursor == *after {
-        let text = "a list says that it goes on and gives no new place";
-        return Err(Error::new(ErrorKind::Protocol, text).with("list", what));
-    }
-    after.clone_from(&info.end_cursor);
-    Ok(())
-}
-
 /// A record with its whole history: what did not fit into the node is fetched.
 ///
 /// # Errors
-/// When the rest cannot be had: half a record is none.
+/// As the session's: a record without the rest of its history is not given.
 pub(super) async fn whole(
     api: &Api,
     stream: &'static str,
@@ -555,18 +525,18 @@ pub(super) async fn whole(
     Ok(RawRecord { stream, native_id: native_id.to_owned(), json })
 }
 
-/// The comments of an issue after this cursor. Where they are refused, the first page must do: the issue matters more.
+/// The comments of an issue after this cursor. Where they are refused, the issue is given with its first page.
 async fn rest_of_comments(api: &Api, id: &str, after: Box<str>) -> Result<Vec<Box<RawValue>>> {
     match api.rest_of(List::Comments, id, after).await {
         Err(error) if matches!(error.kind(), ErrorKind::Permission | ErrorKind::NotFound) => {
-            warn!(issue = id, error = error.full(), "not all comments can be had");
+            warn!(issue = id, error = error.full(), "not all comments can be read");
             Ok(Vec::new())
         }
         rows => rows,
     }
 }
 
-/// Where the lists of an issue go on after what its node holds.
+/// Where the lists of an issue continue after what its node holds.
 #[derive(Debug, Default)]
 struct Outline {
     events: Option<Box<str>>,
@@ -596,7 +566,7 @@ impl Outline {
         let part: Part = serde_json::from_str(node.get()).unwrap_or_default();
         let own = Lists { timeline_items: part.timeline_items, comments: part.comments };
         let lists = part.content.unwrap_or(own);
-        let next = |Info { page_info }: Info| page_info.end_cursor.filter(|_| page_info.has_next_page);
+        let next = |info: Info| info.page_info.next().map(Box::from);
         Self { events: next(lists.timeline_items), comments: next(lists.comments) }
     }
 }
@@ -604,6 +574,11 @@ impl Outline {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stored_cursors_are_read_and_written_as_before() {
+        cursor::golden::assert_unchanged::<ItemCursor>(include_str!("fixtures/cursors.json"), "items");
+    }
 
     const NOW: Millis = Millis(1_800_000_000_000);
 
@@ -616,28 +591,28 @@ mod tests {
         serde_json::from_value(json).unwrap()
     }
 
-    /// A sweep at a moment over two issues of which one is blocked; those that are to be given, by their number of blockers.
-    fn sweep(position: &mut Position, now: Millis) -> Vec<u32> {
-        let mut sweep = position.begin(&["P"], &[], now);
+    /// A sweep at a moment over two issues of which one is blocked. Returns those that are to be given, by their number of blockers.
+    fn sweep(cursor: &mut ItemCursor, now: Millis) -> Vec<u32> {
+        let mut sweep = cursor.begin(&["P"], &[], now);
         let anyhow = sweep.blocked.is_some();
         let mut given = Vec::new();
         for blockers in [0, 1] {
             let row = row(blockers, blockers);
-            if position.take("P", &row, &BTreeSet::new(), anyhow) {
-                position.settle(&Change { project: "P".into(), row, fresh: false });
+            if cursor.take("P", &row, &BTreeSet::new(), anyhow) {
+                cursor.settle(&ChangedItem { project: "P".into(), row, fresh: false });
                 given.push(blockers);
             }
         }
-        assert!(position.end(&mut sweep, Some(2)));
+        assert!(cursor.end(&mut sweep, Some(2)));
         given
     }
 
     #[test]
-    fn a_blocked_issue_is_read_daily_though_it_looks_as_before() {
-        let mut position = Position::default();
-        assert_eq!(sweep(&mut position, NOW), [0, 1]);
-        assert!(sweep(&mut position, NOW.plus(DAY - 1)).is_empty());
-        assert_eq!(sweep(&mut position, NOW.plus(DAY)), [1]);
-        assert!(sweep(&mut position, NOW.plus(DAY + 1)).is_empty());
+    fn a_blocked_issue_is_read_daily_even_if_it_looks_unchanged() {
+        let mut cursor = ItemCursor::default();
+        assert_eq!(sweep(&mut cursor, NOW), [0, 1]);
+        assert!(sweep(&mut cursor, NOW.plus(DAY - 1)).is_empty());
+        assert_eq!(sweep(&mut cursor, NOW.plus(DAY)), [1]);
+        assert!(sweep(&mut cursor, NOW.plus(DAY + 1)).is_empty());
     }
 }

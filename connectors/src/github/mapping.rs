@@ -5,18 +5,10 @@
 
 use contextcore_core::model::{Status, TaskType};
 
-use crate::vocabulary::{BACKLOG, REVIEW, gives_up};
-pub(super) use crate::vocabulary::{priority, says};
-
 use super::reference::Project;
 use super::settings::Settings;
-
-/// Number fields (or T-shirt sizes) that usually hold the estimate.
-pub(super) const ESTIMATE_FIELDS: [&str; 5] = ["Estimate", "Story Points", "Points", "Size", "Effort"];
-/// Fields that usually hold the priority.
-pub(super) const PRIORITY_FIELDS: [&str; 2] = ["Priority", "Severity"];
-/// Fields that usually hold the due date.
-pub(super) const DUE_FIELDS: [&str; 6] = ["Due", "Due date", "Deadline", "Target date", "End date", "Target"];
+pub(super) use crate::vocabulary::priority;
+use crate::vocabulary::{BACKLOG, REVIEW, gives_up, says};
 
 /// What an issue without a status in its project is shown as.
 pub(super) const OPEN: &str = "Open";
@@ -41,13 +33,13 @@ pub(super) struct Mapped {
 pub(super) fn map_status(settings: &Settings, project: Option<&Project>, name: &str) -> Mapped {
     let mapped = |status, why| Mapped { status, why };
     let shown = if name.is_empty() { OPEN } else { name };
-    if let Some(status) = settings.status(shown) {
+    if let Some(status) = settings.rules.status(&[shown]) {
         return mapped(status, "configured in statuses");
     }
     if name.is_empty() {
         return mapped(Status::Backlog, "no status");
     }
-    if settings.means_blocked(name) {
+    if settings.rules.means_blocked(name) {
         return mapped(Status::Blocked, "named like blocked");
     }
     let by_name: [(Status, &[&str]); 7] = [
@@ -84,7 +76,7 @@ pub(super) fn closed_status(reason: &str) -> Status {
     }
 }
 
-/// What a task's type is read from, the telling first.
+/// What a task's type is read from, the most specific first.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TypeSigns<'a> {
     /// GitHub's issue type.
@@ -104,8 +96,10 @@ pub(super) fn task_type<'a>(
     labels: impl Iterator<Item = &'a String> + Clone,
 ) -> (TaskType, String) {
     let words = signs.issue_type.into_iter().chain(signs.field);
-    if let Some((task_type, word)) =
-        words.clone().chain(labels.clone().map(String::as_str)).find_map(|word| Some((settings.task_type(word)?, word)))
+    if let Some((task_type, word)) = words
+        .clone()
+        .chain(labels.clone().map(String::as_str))
+        .find_map(|word| Some((settings.rules.task_type(word)?, word)))
     {
         return (task_type, word.to_owned());
     }
@@ -215,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn types_go_by_the_telling_sign_then_by_place() {
+    fn types_go_by_the_most_specific_sign_then_by_place() {
         let none = TypeSigns {
             issue_type: None,
             field: None,

@@ -3,7 +3,7 @@
 //! [`GitHubConnector`] is the [`Connector`], [`GitHub`] its [`SourceSession`]. The rest is by concern: [`settings`] (what the
 //! configuration says), [`queries`] (the documents, checked against GitHub's schema), [`api`] (the calls) with [`dialect`]
 //! (limits and refusals) and [`app`] (tokens of an App), [`session`] and [`mod@reference`] (what the projects are like),
-//! [`items`] with [`marks`], [`repositories`], [`sprints`], [`activity`] and [`ids`] (the streams), [`wire`] (the shapes of
+//! [`items`] with [`fingerprints`], [`repositories`], [`sprints`], [`activity`] and [`ids`] (the streams), [`wire`] (the shapes of
 //! records), [`normalise`] with [`mapping`] (what they mean), and [`webhook`].
 
 mod activity;
@@ -11,10 +11,10 @@ mod api;
 mod app;
 mod check;
 mod dialect;
+mod fingerprints;
 mod ids;
 mod items;
 mod mapping;
-mod marks;
 mod normalise;
 mod queries;
 mod reference;

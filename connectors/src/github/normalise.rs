@@ -1,12 +1,12 @@
 //! From GitHub's records to the common model: pure, and the place where every reading of GitHub's habits is written down.
 //!
-//! [`task`] is the way in. GitHub tells what happened, not what was first, so the facts of today are taken back event by event
-//! until those of the first day remain; then the events are told forwards again. [`State`] is what the events are about,
-//! [`Reader::facts`] says what a state means; a dated fact is whatever an event changed about the meaning.
+//! [`task`] is the entry point. GitHub lists what happened and no first values: [`crate::rewind`] finds them. [`State`] is what the
+//! events are about, and [`Reader::facts`] says what a state means. One function, [`Reader::set`], says what an event does in
+//! either direction, so the two passes cannot disagree.
 //!
-//! - A project's Status has events, told by the names its options had. All other fields of a project have none: the value
-//!   tells when it was last set, which is told as an observed fact of that moment, and before it there was nothing we know of.
-//! - A closed issue is finished whatever its column says; an open one in a finished column counts as finished too (people
+//! - A project's Status has events, with the names its options had then. All other fields of a project have none: the value has
+//!   the date it was last set, which becomes an observed event of that moment; what it was before is unknown.
+//! - A closed issue is finished whatever its column says. An open one in a finished column counts as finished too (people
 //!   forget to close), unless it was reopened since.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,18 +14,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use contextcore_core::model::diff;
 use contextcore_core::model::observation::{Activity, Observation, TaskObservation};
 use contextcore_core::model::{
-    Artifact, Blocker, Change, Event, EventId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey,
-    TaskType,
+    Artifact, Blocker, Change, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey, TaskType,
 };
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 
 use super::mapping::{self, TypeSigns};
-use super::reference::{Field, Project, Reference, sprint_id};
+use super::reference::{DUE_FIELDS, ESTIMATE_FIELDS, Field, PRIORITY_FIELDS, Project, Reference, sprint_id};
 use super::settings::Settings;
 use super::sprints;
 use super::wire::{
-    Comment, Content, Draft, FieldValue, Issue, Item, LinkedPull, Login, Node, PullRequest, Record, Rows, TimelineItem,
+    Content, Draft, FieldValue, Issue, Item, LinkedPull, Login, Node, PullRequest, Record, Rows, TimelineItem,
 };
+use crate::rewind::{self, Occasion, Rewind, Side, Timeline, date, lacks, unreadable};
 
 /// What a record is read with.
 pub(super) struct Context<'a> {
@@ -80,14 +80,6 @@ pub(super) fn sprint(json: &str) -> Result<Vec<Observation>> {
     Ok(vec![Observation::Sprint { native_id: record.id.into(), facts }])
 }
 
-pub(super) fn unreadable(error: &serde_json::Error) -> Error {
-    Error::new(ErrorKind::Protocol, format!("the record has an unexpected shape: {error}"))
-}
-
-fn lacks(what: &str) -> Error {
-    Error::new(ErrorKind::Protocol, format!("the record lacks a readable {what}"))
-}
-
 fn of_issue(
     context: &Context<'_>,
     project: Option<&Project>,
@@ -104,16 +96,18 @@ fn of_issue(
     reader.key = format!("{}#{}", issue.repository.name_with_owner, issue.number);
     reader.place = Place::of(issue);
     let steps = reader.steps(&events, issue, item)?;
-    let (mut history, end) = reader.history(Login::of(issue.author.as_ref()), &steps);
-    reader.comments(issue.comments.iter().chain(&record.comments), &mut history);
-    history.sort_by_key(|entry| entry.at);
+    let (mut timeline, end) = reader.history(Login::of(issue.author.as_ref()), &steps);
+    for comment in issue.comments.iter().chain(&record.comments) {
+        let (actor, text) = (Login::of(comment.author.as_ref()), || comment.body_text.clone());
+        timeline.comment(context.settings.comments, &comment.id, comment.created_at, actor, text);
+    }
     let updated = issue.updated_at.max(item.and_then(|item| item.updated_at)).unwrap_or(created);
     let task = TaskObservation {
         native_id: issue.id.to_string(),
         url: issue.url.to_string(),
         reporter: Login::of(issue.author.as_ref()),
         updated,
-        history,
+        history: timeline.into_events(),
         present: reader.present(&end),
         blockers: issue.blocked_by.iter().filter_map(blocker).collect(),
     };
@@ -196,26 +190,16 @@ fn key_of_item(project: Option<&Project>, item: &Item, what: &str) -> String {
     format!("{project}#{what}-{}", item.full_database_id.as_deref().unwrap_or(&item.id))
 }
 
-/// The events in the order they happened, each once.
+/// The events in the order they happened, each once. What has neither id nor date is of a kind that is not read.
 fn in_order<'a>(events: impl Iterator<Item = &'a TimelineItem>) -> Result<Vec<(Millis, &'a TimelineItem)>> {
-    let dated = events.filter(|event| event.id.is_some() || event.created_at.is_some()).map(|event| {
-        let at = event.created_at.ok_or_else(|| lacks("event date").with("event", &event.kind))?;
-        if event.id.is_none() {
-            return Err(lacks("event id").with("event", &event.kind));
-        }
-        Ok((at, event))
-    });
-    let mut told = dated.collect::<Result<Vec<_>>>()?;
-    let mut seen = BTreeSet::new();
-    told.retain(|(_, event)| seen.insert(event.id.as_deref()));
-    told.sort_by_key(|(at, _)| *at);
-    Ok(told)
+    let known = events.filter(|event| event.id.is_some() || event.created_at.is_some());
+    rewind::in_order(known, "event", |event| event.id.as_deref(), |event| event.created_at)
 }
 
 /// Whether an event of a project is about this one.
 fn about(project: Option<&Project>, event: &TimelineItem) -> bool {
-    let told = event.project.as_ref().map(|project| &*project.id);
-    project.is_some_and(|project| told == Some(&*project.id))
+    let named = event.project.as_ref().map(|project| &*project.id);
+    project.is_some_and(|project| named == Some(&*project.id))
 }
 
 fn names(labels: Option<&Rows<super::wire::Named>>) -> BTreeSet<String> {
@@ -427,8 +411,10 @@ struct Reader<'a> {
     id: TaskKey,
     created: Millis,
     today: State,
+    /// The facts before the next step.
+    known: Option<Facts>,
     key: String,
-    /// The tool's word for the type, where there is none of an issue.
+    /// GitHub's name for the type, where it is not that of an issue.
     kind: Option<&'static str>,
     place: Place,
 }
@@ -442,10 +428,20 @@ impl<'a> Reader<'a> {
         today: State,
     ) -> Self {
         let id = TaskKey::new(&context.settings.source, native_id);
-        Self { context, project, id, created, today, key: String::new(), kind: None, place: Place::default() }
+        Self {
+            context,
+            project,
+            id,
+            created,
+            today,
+            known: None,
+            key: String::new(),
+            kind: None,
+            place: Place::default(),
+        }
     }
 
-    /// What happened to an issue, oldest first.
+    /// The steps of an issue, oldest first.
     fn steps(
         &self,
         events: &[(Millis, &'a TimelineItem)],
@@ -460,9 +456,9 @@ impl<'a> Reader<'a> {
             let actor = Login::of(event.actor.as_ref());
             steps.push(Step { at: *at, origin, actor, observed: false, change: FieldChange::TimelineItem(event) });
         }
-        steps.extend(self.untold_close(&steps, issue));
+        steps.extend(self.unlisted_close(&steps, issue));
         if let Some(item) = item {
-            steps.extend(self.untold_column(&steps, item));
+            steps.extend(self.unlisted_column(&steps, item));
             steps.extend(self.own_steps(item));
         }
         steps.sort_by_key(|step| step.at);
@@ -471,13 +467,14 @@ impl<'a> Reader<'a> {
 
     /// Steps of something that has no events at all.
     fn value_steps<'s>(&self, item: &Item) -> Vec<Step<'s>> {
-        let mut steps: Vec<Step<'s>> = self.untold_column(&[], item).into_iter().chain(self.own_steps(item)).collect();
+        let mut steps: Vec<Step<'s>> =
+            self.unlisted_column(&[], item).into_iter().chain(self.own_steps(item)).collect();
         steps.sort_by_key(|step| step.at);
         steps
     }
 
     /// The closing of an issue that is closed although its events do not lead there.
-    fn untold_close(&self, steps: &[Step<'a>], issue: &'a Issue) -> Option<Step<'a>> {
+    fn unlisted_close(&self, steps: &[Step<'a>], issue: &'a Issue) -> Option<Step<'a>> {
         let reason = issue.state_reason.as_deref().unwrap_or("COMPLETED");
         self.today.closed.as_ref()?;
         let last = steps.iter().rev().find_map(|step| match &step.change {
@@ -489,9 +486,9 @@ impl<'a> Reader<'a> {
         (last != Some("ClosedEvent")).then(|| Some(Step::close(issue.closed_at?, reason)))?
     }
 
-    /// The setting of the present status when no event tells of it: an older server, a draft, a move from before there were
-    /// such events.
-    fn untold_column<'s>(&self, steps: &[Step<'_>], item: &Item) -> Option<Step<'s>> {
+    /// The setting of the present status where no event lists it: on an older server, for a draft, or from before there were such
+    /// events.
+    fn unlisted_column<'s>(&self, steps: &[Step<'_>], item: &Item) -> Option<Step<'s>> {
         let field = self.project?.fields.status.as_ref()?;
         let value = item.field_values.iter().find(|value| role(self.project, value) == Some(Role::Status))?;
         let (last, at) = steps
@@ -528,45 +525,25 @@ impl<'a> Reader<'a> {
     }
 
     /// A task without events of its own.
-    fn observe(&self, author: Option<String>, url: String, updated: Millis, steps: &[Step<'_>]) -> Observation {
-        let (history, end) = self.history(author.clone(), steps);
+    fn observe(mut self, author: Option<String>, url: String, updated: Millis, steps: &[Step<'a>]) -> Observation {
+        let (timeline, end) = self.history(author.clone(), steps);
         Observation::Task(Box::new(TaskObservation {
-            native_id: self.id.native_id.to_string(),
+            native_id: timeline.key.native_id.to_string(),
             url,
             reporter: author,
             updated,
-            history,
+            history: timeline.into_events(),
             present: self.present(&end),
             blockers: Vec::new(),
         }))
     }
 
-    /// The dated facts, oldest first, and the state they lead to.
-    fn history(&self, author: Option<String>, steps: &[Step<'_>]) -> (Vec<Event>, State) {
-        let mut state = self.today.clone();
-        for step in steps.iter().rev() {
-            self.take_back(&mut state, &step.change);
-        }
-        let mut facts = self.facts(&state);
-        let mut entries =
-            vec![self.entry("created", self.created, author, false, Change::Created(Box::new(facts.clone())))];
-        for step in steps {
-            self.apply(&mut state, &step.change);
-            let next = self.facts(&state);
-            let changes = diff::changes(&facts, &next);
-            let extra = self.beside(&step.change, &changes);
-            for what in changes.into_iter().chain(extra) {
-                let origin = format!("{}:{}", step.origin, word(&what));
-                entries.push(self.entry(&origin, step.at, step.actor.clone(), step.observed, what));
-            }
-            facts = next;
-        }
-        (entries, state)
-    }
-
-    /// A fact; nothing happens to a task before it exists.
-    fn entry(&self, origin: &str, at: Millis, actor: Option<String>, observed: bool, what: Change) -> Event {
-        Event { id: EventId::of(&self.id, origin), at: at.max(self.created), actor, observed, change: what }
+    /// The timeline, and the state it leads to.
+    fn history(&mut self, author: Option<String>, steps: &[Step<'a>]) -> (Timeline, State) {
+        let mut timeline = Timeline::new(self.id.clone(), self.created);
+        let today = self.today.clone();
+        let end = self.replay(&today, steps, author, &mut timeline);
+        (timeline, end)
     }
 
     /// The facts of today. Of several assignees the first counts, and only the history says who that is.
@@ -579,49 +556,6 @@ impl<'a> Reader<'a> {
         self.facts(&today)
     }
 
-    fn comments<'c>(&self, comments: impl Iterator<Item = &'c Comment>, into: &mut Vec<Event>) {
-        let privacy = self.context.settings.comments;
-        into.extend(comments.filter(|_| privacy.is_told()).map(|comment| {
-            let actor = Login::of(comment.author.as_ref());
-            let what = Change::Commented(comment.body_text.clone().filter(|_| privacy.has_texts()));
-            self.entry(&format!("comment:{}", comment.id), comment.created_at, actor, false, what)
-        }));
-    }
-
-    /// What a state means.
-    fn facts(&self, state: &State) -> Facts {
-        let settings = self.context.settings;
-        let (status, native_status) = self.status(state);
-        let (task_type, native_type) = self.task_type(state);
-        let milestone = state.milestone.iter().map(|title| format!("milestone:{title}"));
-        let labels: BTreeSet<String> = state.labels.iter().cloned().chain(milestone).collect();
-        let by_label = || state.labels.iter().find_map(|label| mapping::priority_of_label(label));
-        let priority = state.own.get(&Own::Priority).or_else(|| issue_field(state, &mapping::PRIORITY_FIELDS));
-        Facts {
-            key: self.key.clone().into(),
-            project: self.project.map_or_else(|| state.repository.clone(), |project| project.name.to_string()).into(),
-            task_type,
-            native_type: native_type.into(),
-            title: state.title.clone().into(),
-            status,
-            native_status: native_status.into(),
-            flag: settings.blocking_label(&state.labels).map(|label| format!("label {label}").into()),
-            priority: priority.and_then(|name| mapping::priority(name)).or_else(by_label).map(Into::into),
-            assignee: state.assignees.first().map(SmolStr::new),
-            labels: labels.into_iter().map(SmolStr::from).collect(),
-            estimate: estimate(state),
-            parent: state.parent.clone(),
-            sprints: state.own.get(&Own::Iteration).map(SmolStr::new).into_iter().collect(),
-            due: state
-                .own
-                .get(&Own::Due)
-                .or_else(|| issue_field(state, &mapping::DUE_FIELDS))
-                .and_then(|due| date(due))
-                .map(SmolStr::from),
-            blocked_by_links: None,
-        }
-    }
-
     /// A closed issue is finished; else its column says.
     fn status(&self, state: &State) -> (Status, String) {
         let settings = self.context.settings;
@@ -632,7 +566,7 @@ impl<'a> Reader<'a> {
         }
         if let Some(stage) = state.stage.filter(|_| column.is_empty()) {
             let usual = if stage == "Draft" { Status::InProgress } else { Status::InReview };
-            return (settings.status(stage).unwrap_or(usual), stage.to_owned());
+            return (settings.rules.status(&[stage]).unwrap_or(usual), stage.to_owned());
         }
         let status = mapping::map_status(settings, self.project, &column).status;
         let status = if status.is_finished() && state.reopened { Status::Todo } else { status };
@@ -651,36 +585,14 @@ impl<'a> Reader<'a> {
         mapping::task_type(self.context.settings, &signs, state.labels.iter())
     }
 
-    /// Undoes a change.
-    fn take_back(&self, state: &mut State, change: &FieldChange<'_>) {
-        match change {
-            FieldChange::Own(own, _) => drop(state.own.remove(own)),
-            FieldChange::Column(before, _) => state.column.clone_from(before),
-            FieldChange::Closed(_) => state.closed = None,
-            FieldChange::TimelineItem(event) => self.turn(state, event, false),
-        }
-    }
-
-    /// Does a change.
-    fn apply(&self, state: &mut State, change: &FieldChange<'_>) {
-        match change {
-            FieldChange::Own(own, text) => drop(state.own.insert(*own, text.clone())),
-            FieldChange::Column(_, after) => {
-                state.column.clone_from(after);
-                state.reopened = false;
-            }
-            FieldChange::Closed(reason) => state.closed = Some((*reason).to_owned()),
-            FieldChange::TimelineItem(event) => self.turn(state, event, true),
-        }
-    }
-
-    /// What an event does to the state, forwards or backwards: one place, so that the two cannot disagree.
-    fn turn(&self, state: &mut State, event: &TimelineItem, forwards: bool) {
+    /// Takes one side of an event into the state.
+    fn set(&self, state: &mut State, event: &TimelineItem, side: Side) {
+        let forwards = side == Side::After;
         match &*event.kind {
-            "LabeledEvent" => turn_label(state, event, forwards),
-            "UnlabeledEvent" => turn_label(state, event, !forwards),
-            "AssignedEvent" => turn_assignee(state, event, forwards),
-            "UnassignedEvent" => turn_assignee(state, event, !forwards),
+            "LabeledEvent" => set_label(state, event, forwards),
+            "UnlabeledEvent" => set_label(state, event, !forwards),
+            "AssignedEvent" => set_assignee(state, event, forwards),
+            "UnassignedEvent" => set_assignee(state, event, !forwards),
             "MilestonedEvent" => state.milestone = text(&event.milestone_title).filter(|_| forwards),
             "DemilestonedEvent" => state.milestone = text(&event.milestone_title).filter(|_| !forwards),
             "ParentIssueAddedEvent" => state.parent = event.parent.as_ref().and_then(parent).filter(|_| forwards),
@@ -713,17 +625,17 @@ impl<'a> Reader<'a> {
             "IssueTypeChangedEvent" => {
                 state.issue_type = name(if forwards { &event.issue_type } else { &event.prev_issue_type });
             }
-            "IssueFieldAddedEvent" => turn_field(state, event, text(&event.value).filter(|_| forwards)),
+            "IssueFieldAddedEvent" => set_field(state, event, text(&event.value).filter(|_| forwards)),
             "IssueFieldChangedEvent" => {
-                turn_field(state, event, text(if forwards { &event.new_value } else { &event.previous_value }));
+                set_field(state, event, text(if forwards { &event.new_value } else { &event.previous_value }));
             }
-            // What it was before is told by the event that set it.
-            "IssueFieldRemovedEvent" if forwards => turn_field(state, event, None),
+            // What it was before is in the event that set it.
+            "IssueFieldRemovedEvent" if forwards => set_field(state, event, None),
             _ => {}
         }
     }
 
-    /// What a change says beside the facts it changes.
+    /// What a change adds beside the facts it changes.
     fn beside(&self, change: &FieldChange<'_>, changes: &[Change]) -> Option<Change> {
         let FieldChange::TimelineItem(event) = change else { return None };
         let linked = |text: String, blocker, added| Some(Change::Linked { text, blocker, added });
@@ -750,6 +662,70 @@ impl<'a> Reader<'a> {
     }
 }
 
+impl<'a> Rewind for Reader<'a> {
+    type State = State;
+    type Step = Step<'a>;
+
+    /// What a state means.
+    fn facts(&self, state: &State) -> Facts {
+        let settings = self.context.settings;
+        let (status, native_status) = self.status(state);
+        let (task_type, native_type) = self.task_type(state);
+        let milestone = state.milestone.iter().map(|title| format!("milestone:{title}"));
+        let labels: BTreeSet<String> = state.labels.iter().cloned().chain(milestone).collect();
+        let by_label = || state.labels.iter().find_map(|label| mapping::priority_of_label(label));
+        let priority = state.own.get(&Own::Priority).or_else(|| issue_field(state, &PRIORITY_FIELDS));
+        Facts {
+            key: self.key.clone().into(),
+            project: self.project.map_or_else(|| state.repository.clone(), |project| project.name.to_string()).into(),
+            task_type,
+            native_type: native_type.into(),
+            title: state.title.clone().into(),
+            status,
+            native_status: native_status.into(),
+            flag: settings.rules.blocking_label(&state.labels).map(|label| format!("label {label}").into()),
+            priority: priority.and_then(|name| mapping::priority(name)).or_else(by_label).map(Into::into),
+            assignee: state.assignees.first().map(SmolStr::new),
+            labels: labels.into_iter().map(SmolStr::from).collect(),
+            estimate: estimate(state),
+            parent: state.parent.clone(),
+            sprints: state.own.get(&Own::Iteration).map(SmolStr::new).into_iter().collect(),
+            due: state.own.get(&Own::Due).or_else(|| issue_field(state, &DUE_FIELDS)).and_then(|due| date(due)),
+            blocked_by_links: None,
+        }
+    }
+
+    fn undo(&mut self, state: &mut State, step: &Step<'a>) {
+        match &step.change {
+            FieldChange::Own(own, _) => drop(state.own.remove(own)),
+            FieldChange::Column(before, _) => state.column.clone_from(before),
+            FieldChange::Closed(_) => state.closed = None,
+            FieldChange::TimelineItem(event) => self.set(state, event, Side::Before),
+        }
+    }
+
+    fn redo(&mut self, state: &mut State, step: &Step<'a>, timeline: &mut Timeline) {
+        let before = self.known.take().unwrap_or_else(|| self.facts(state));
+        match &step.change {
+            FieldChange::Own(own, text) => drop(state.own.insert(*own, text.clone())),
+            FieldChange::Column(_, after) => {
+                state.column.clone_from(after);
+                state.reopened = false;
+            }
+            FieldChange::Closed(reason) => state.closed = Some((*reason).to_owned()),
+            FieldChange::TimelineItem(event) => self.set(state, event, Side::After),
+        }
+        let after = self.facts(state);
+        let occasion = Occasion { at: step.at, actor: step.actor.as_deref(), observed: step.observed };
+        let changes = diff::changes(&before, &after);
+        let beside = self.beside(&step.change, &changes);
+        for change in changes.into_iter().chain(beside) {
+            timeline.push_on(occasion, &format!("{}:{}", step.origin, word(&change)), change);
+        }
+        self.known = Some(after);
+    }
+}
+
 fn text(text: &Option<Box<str>>) -> Option<String> {
     text.as_deref().map(str::to_owned)
 }
@@ -758,7 +734,7 @@ fn name(named: &Option<super::wire::Named>) -> Option<String> {
     named.as_ref().map(|named| named.name.to_string())
 }
 
-fn turn_label(state: &mut State, event: &TimelineItem, on: bool) {
+fn set_label(state: &mut State, event: &TimelineItem, on: bool) {
     let Some(label) = name(&event.label) else { return };
     if on {
         state.labels.insert(label);
@@ -767,7 +743,7 @@ fn turn_label(state: &mut State, event: &TimelineItem, on: bool) {
     }
 }
 
-fn turn_assignee(state: &mut State, event: &TimelineItem, on: bool) {
+fn set_assignee(state: &mut State, event: &TimelineItem, on: bool) {
     let Some(who) = Login::of(event.assignee.as_ref()) else { return };
     state.assignees.retain(|other| *other != who);
     if on {
@@ -775,7 +751,7 @@ fn turn_assignee(state: &mut State, event: &TimelineItem, on: bool) {
     }
 }
 
-fn turn_field(state: &mut State, event: &TimelineItem, value: Option<String>) {
+fn set_field(state: &mut State, event: &TimelineItem, value: Option<String>) {
     let Some(field) = name(&event.issue_field) else { return };
     let field = field.to_lowercase();
     match value {
@@ -793,17 +769,11 @@ fn estimate(state: &State) -> Option<f64> {
     let number = |text: &String| text.parse().ok().filter(|number: &f64| number.is_finite());
     let own = state.own.get(&Own::Estimate).and_then(number);
     let size = || state.own.get(&Own::Size).and_then(|size| mapping::points_of_size(size));
-    let given = || issue_field(state, &mapping::ESTIMATE_FIELDS).and_then(|text| mapping::points_of_size(text));
+    let given = || issue_field(state, &ESTIMATE_FIELDS).and_then(|text| mapping::points_of_size(text));
     own.or_else(size).or_else(given)
 }
 
-/// The date a text begins with, `YYYY-MM-DD`.
-fn date(text: &str) -> Option<String> {
-    let date = text.get(..10)?;
-    date.parse::<jiff::civil::Date>().ok().map(|_| date.to_owned())
-}
-
-/// What tells the facts of one event apart.
+/// What distinguishes the events of one step: part of their ids, never to be changed.
 const fn word(what: &Change) -> &'static str {
     match what {
         Change::Created(_) => "created",

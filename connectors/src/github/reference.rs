@@ -1,6 +1,6 @@
 //! What is known of the projects between runs: their fields, the options of their status, and every iteration ever seen.
 //!
-//! [`Reference`] is what `begin` returns. GitHub forgets iterations that are edited away and tells status changes by the name
+//! [`Reference`] is stored between runs. GitHub forgets iterations that are edited away and lists status changes by the name
 //! an option had then, so both are kept here: old iterations stay, old names of an option stand for it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,9 +10,15 @@ use contextcore_core::model::SprintState;
 use contextcore_core::model::time::DAY;
 use serde::{Deserialize, Serialize};
 
-use super::mapping;
 use super::settings::{ProjectName, Settings};
 use super::wire::Rows;
+
+/// Number fields (or T-shirt sizes) that usually hold the estimate.
+pub(super) const ESTIMATE_FIELDS: [&str; 5] = ["Estimate", "Story Points", "Points", "Size", "Effort"];
+/// Fields that usually hold the priority.
+pub(super) const PRIORITY_FIELDS: [&str; 2] = ["Priority", "Severity"];
+/// Fields that usually hold the due date.
+pub(super) const DUE_FIELDS: [&str; 6] = ["Due", "Due date", "Deadline", "Target date", "End date", "Target"];
 
 /// What is kept between runs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -24,7 +30,7 @@ pub(super) struct Reference {
     pub(super) login: String,
     /// The projects, in the order of the configuration.
     pub(super) projects: Vec<Project>,
-    /// Projects that are configured and were read once, and are out of sight now.
+    /// Projects that are configured and were read once, and are hidden now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) lost: Vec<Project>,
     /// Configured repositories that were ever found.
@@ -154,7 +160,6 @@ pub(super) struct ProjectAnswer {
 #[serde(rename_all = "camelCase")]
 struct FieldAnswer {
     /// Absent for kinds that are not read.
-    #[serde(default)]
     id: Option<Box<str>>,
     #[serde(default)]
     name: Box<str>,
@@ -162,7 +167,6 @@ struct FieldAnswer {
     data_type: Box<str>,
     #[serde(default)]
     options: Vec<OptionAnswer>,
-    #[serde(default)]
     configuration: Option<Configuration>,
 }
 
@@ -222,15 +226,15 @@ fn discover(settings: &Settings, answer: &ProjectAnswer) -> Fields {
     };
     let iteration = || answer.fields.iter().find(|field| &*field.data_type == "ITERATION").and_then(as_field);
     let named_iteration = find("iteration", "ITERATION", &["Iteration", "Sprint"]);
-    let estimate = find("estimate", "NUMBER", &mapping::ESTIMATE_FIELDS);
+    let estimate = find("estimate", "NUMBER", &ESTIMATE_FIELDS);
     Fields {
         status: find("status", "SINGLE_SELECT", &["Status"]),
-        size: find("estimate", "SINGLE_SELECT", &mapping::ESTIMATE_FIELDS).filter(|_| estimate.is_none()),
+        size: find("estimate", "SINGLE_SELECT", &ESTIMATE_FIELDS).filter(|_| estimate.is_none()),
         estimate,
         iteration: named_iteration.or_else(|| iteration().filter(|_| settings.field("iteration").is_none())),
-        priority: find("priority", "SINGLE_SELECT", &mapping::PRIORITY_FIELDS),
+        priority: find("priority", "SINGLE_SELECT", &PRIORITY_FIELDS),
         kind: find("type", "SINGLE_SELECT", &["Type", "Kind", "Issue type"]),
-        due: find("due", "DATE", &mapping::DUE_FIELDS),
+        due: find("due", "DATE", &DUE_FIELDS),
     }
 }
 
@@ -337,7 +341,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_github_forgets_is_kept() {
+    fn iterations_and_names_that_github_forgets_are_kept() {
         let project = |status: &str, iteration: &str| {
             format!(
                 r#"{{"data":{{"user":{{"projectV2":{{"id":"P","fields":{{"nodes":[

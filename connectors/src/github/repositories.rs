@@ -1,8 +1,7 @@
 //! The `repositories` stream: issues of the configured repositories that are in none of our projects.
 //!
-//! A repository can be asked for what changed since. `begin` has learned when an issue changed last, so that a repository in
-//! which nothing happened is not asked at all. [`Position`] is the cursor: the watermark moves only when a sweep came to its
-//! end, and what was given at the very moment of the watermark is remembered, since it will be met again.
+//! A repository can be asked for what changed since ([`crate::scan`]), the oldest change first. The run knows when an issue
+//! changed last, so that a repository in which nothing happened is not asked at all. [`RepositoriesCursor`] is the cursor.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,11 +10,13 @@ use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
-use super::api::{self, Api, Fate, Kind, Sizes};
+use super::api::{self, Api, FetchOutcome, Kind, Sizes};
 use super::items;
 use super::session::{GitHub, MOMENT, Members, REPOSITORIES, SiteContext};
 use super::settings::RepositoryName;
 use super::wire::{RepositoryActivity, Rows};
+use crate::cursor;
+use crate::scan::{self, IncrementalScan, SeenVersions, Sweep};
 
 /// How far before the watermark a sweep begins: GitHub's own replicas lag behind each other.
 const OVERLAP: i64 = 2 * contextcore_core::model::time::MINUTE;
@@ -33,67 +34,67 @@ pub(super) struct Row {
     updated_at: Millis,
 }
 
-/// Where the stream stands.
+/// How far the stream has been read, by repository.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Position {
-    repositories: BTreeMap<String, Ledger>,
+struct RepositoriesCursor {
+    repositories: BTreeMap<String, RepositoryCursor>,
     sizes: Sizes,
 }
 
-/// Where one repository stands.
+/// How far one repository has been read.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Ledger {
-    /// Everything that changed before this has been read.
-    watermark: Option<Millis>,
-    /// What was given of the overlap before the watermark: by id, when it changed.
-    recent: BTreeMap<Box<str>, Millis>,
-    /// Its issues that are in our projects: whatever leaves them comes home, though it may not have changed.
+struct RepositoryCursor {
+    #[serde(flatten, with = "StoredScan")]
+    scan: IncrementalScan,
+    /// Its issues that are in our projects. One that leaves them is given here, though it may not have changed.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     away: BTreeSet<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sweep: Option<Sweep>,
+    sweep: Option<RepositorySweep>,
 }
 
 /// A sweep under way.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Sweep {
+struct RepositorySweep {
     since: Option<Millis>,
     after: Option<Box<str>>,
-    /// The latest change seen.
+    #[serde(flatten, with = "StoredSweep")]
+    listed: Sweep,
+}
+
+/// The form in which cursors of repositories store a scan.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "IncrementalScan")]
+struct StoredScan {
+    watermark: Option<Millis>,
+    #[serde(default, with = "scan::by_id")]
+    recent: SeenVersions,
+}
+
+/// The form in which they store a sweep: each page moves what it gave to the scan.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Sweep")]
+struct StoredSweep {
     high: Option<Millis>,
-    /// Something could not be read whole: the watermark stays.
+    #[serde(skip)]
+    fresh: SeenVersions,
+    #[serde(default)]
     incomplete: bool,
 }
 
-impl Ledger {
-    /// Whether there is anything to ask for.
-    fn is_due(&self, pulse: &RepositoryActivity) -> bool {
-        let news = |last: Millis| self.watermark.is_none_or(|watermark| last > watermark);
-        self.sweep.is_some() || pulse.issues().is_some_and(news)
+impl RepositoryCursor {
+    /// Whether there is anything to request.
+    fn is_due(&self, activity: &RepositoryActivity) -> bool {
+        let later = |last: Millis| self.scan.watermark.is_none_or(|watermark| last > watermark);
+        self.sweep.is_some() || activity.issues().is_some_and(later)
     }
 
-    fn begin(&mut self) -> Sweep {
-        let since = self.watermark.map(|watermark| watermark.plus(-OVERLAP));
-        self.sweep.take().unwrap_or(Sweep { since, ..Sweep::default() })
-    }
-
-    /// The sweep came to its end.
-    fn end(&mut self, sweep: Sweep, now: Millis) {
-        if sweep.incomplete {
-            return;
-        }
-        // An issue dated in the future must not hide those of today, nor one of this moment those that follow within it.
-        self.watermark = self.watermark.max(sweep.high.map(|high| high.min(now.plus(-MOMENT))));
-    }
-
-    /// Remembers only what the next sweep will meet again.
-    fn forget_old(&mut self, high: Option<Millis>) {
-        if let Some(high) = self.watermark.max(high) {
-            self.recent.retain(|_, updated| *updated >= high.plus(-OVERLAP));
-        }
+    fn begin(&mut self) -> RepositorySweep {
+        let since = self.scan.since(OVERLAP);
+        self.sweep.take().unwrap_or(RepositorySweep { since, ..RepositorySweep::default() })
     }
 }
 
@@ -101,38 +102,34 @@ impl Ledger {
 ///
 /// # Errors
 /// As the session's.
-pub(super) async fn poll(github: &GitHub, live: &SiteContext, cursor: Option<&Cursor>, now: Millis) -> Result<Page> {
-    let kept = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok());
-    let mut position = kept.unwrap_or_default();
+pub(super) async fn poll(github: &GitHub, live: &SiteContext, stored: Option<&Cursor>, now: Millis) -> Result<Page> {
+    let mut cursor: RepositoriesCursor = cursor::read(stored, REPOSITORIES);
     let members = github.members(live)?;
     let mut page = Page {
         records: Vec::new(),
         seen: Vec::new(),
         cursor: Cursor(serde_json::Value::Null),
         more: false,
-        total: None,
+        total: tasks(live, &members),
         warnings: Vec::new(),
     };
     for repository in &live.repositories {
         let name = repository.name.to_string();
-        let mut ledger = position.repositories.remove(&name).unwrap_or_default();
-        ledger.away.extend(members.issues.get(&name).into_iter().flatten().cloned());
-        welcome(github, &mut ledger, &mut position.sizes, &members, &mut page).await?;
-        if !page.more && ledger.is_due(&repository.activity) {
-            let sizes = &mut position.sizes;
-            page.more = read(github, &repository.name, &mut ledger, sizes, &members, now, &mut page).await?;
+        let mut one = cursor.repositories.remove(&name).unwrap_or_default();
+        one.away.extend(members.issues.get(&name).into_iter().flatten().cloned());
+        let mut poll = Poll { api: &github.api, cursor: &mut one, sizes: &mut cursor.sizes, members: &members, now };
+        poll.give_moved_back(&mut page).await?;
+        if !page.more && poll.cursor.is_due(&repository.activity) {
+            page.more = poll.read(&repository.name, &mut page).await?;
         }
-        position.repositories.insert(name, ledger);
+        cursor.repositories.insert(name, one);
     }
-    page.total = tasks(live, &members);
-    let cursor = serde_json::to_value(position).map(Cursor);
-    page.cursor =
-        cursor.map_err(|error| Error::new(ErrorKind::Internal, "write the cursor of repositories").caused_by(error))?;
+    page.cursor = cursor::write(&cursor, REPOSITORIES)?;
     Ok(page)
 }
 
-/// How many tasks GitHub counts: in our projects, and of our repositories those outside. What is out of sight nobody counts, and
-/// we hold it, so then there is no saying.
+/// How many tasks GitHub counts: those in our projects, and those of our repositories outside. Unknown while a project or
+/// repository is hidden: GitHub does not count its tasks, and the store holds them.
 fn tasks(live: &SiteContext, members: &Members) -> Option<u64> {
     if live.repositories.is_empty() || !live.lost().is_empty() {
         return None;
@@ -142,75 +139,82 @@ fn tasks(live: &SiteContext, members: &Members) -> Option<u64> {
     outside.sum::<Option<u64>>()?.checked_add(members.tasks?)
 }
 
-/// Gives the issues that left our projects since the last run.
-async fn welcome(
-    github: &GitHub,
-    ledger: &mut Ledger,
-    sizes: &mut Sizes,
-    members: &Members,
-    into: &mut Page,
-) -> Result<()> {
-    let home: Vec<Box<str>> = ledger.away.iter().filter(|id| !members.has(id)).take(BATCH).cloned().collect();
-    for (id, fate) in github.api.nodes(Kind::Issues, &home, sizes).await? {
-        match fate {
-            Fate::Whole(node) => {
-                into.records.push(items::whole(&github.api, REPOSITORIES, &id, None, &node).await?);
-                ledger.away.remove(&id);
-            }
-            Fate::Gone | Fate::Hidden(_) => drop(ledger.away.remove(&id)),
-            Fate::Torn => {}
-        }
-    }
-    Ok(())
+/// One poll of one repository.
+struct Poll<'a> {
+    api: &'a Api,
+    cursor: &'a mut RepositoryCursor,
+    sizes: &'a mut Sizes,
+    members: &'a Members,
+    now: Millis,
 }
 
-/// Reads on in one repository. Whether there is more.
-async fn read(
-    github: &GitHub,
-    name: &RepositoryName,
-    ledger: &mut Ledger,
-    sizes: &mut Sizes,
-    members: &Members,
-    now: Millis,
-    into: &mut Page,
-) -> Result<bool> {
-    let mut sweep = ledger.begin();
-    let mut changed: Vec<Row> = Vec::new();
-    let mut more = true;
-    for _ in 0..SWEEPS {
-        let rows = page(&github.api, name, sweep.since, &mut sweep.after, sizes).await?;
-        let last = rows.iter().map(|row| row.updated_at).max();
-        sweep.high = sweep.high.max(last);
-        let ours = |row: &&Row| !members.has(&row.id) && ledger.recent.get(&row.id) != Some(&row.updated_at);
-        changed.extend(rows.iter().filter(ours).cloned());
-        more = rows.page_info.has_next_page;
-        if !more || changed.len() >= BATCH {
-            break;
-        }
-    }
-    let ids: Vec<Box<str>> = changed.iter().map(|row| row.id.clone()).collect();
-    let when: BTreeMap<Box<str>, Millis> = changed.into_iter().map(|row| (row.id, row.updated_at)).collect();
-    for (id, fate) in github.api.nodes(Kind::Issues, &ids, sizes).await? {
-        match fate {
-            Fate::Whole(node) => {
-                into.records.push(items::whole(&github.api, REPOSITORIES, &id, None, &node).await?);
-                let settled = when.get(&id).filter(|at| at.plus(MOMENT) < now);
-                ledger.recent.extend(settled.map(|at| (id.clone(), *at)));
-            }
-            Fate::Gone => {}
-            Fate::Hidden(why) => into.warnings.push(format!("{id} cannot be read, its task stays as it was: {why}")),
-            Fate::Torn => {
-                into.warnings.push(format!("{id} could not be read whole, the next run asks for it again"));
-                sweep.incomplete = true;
+impl Poll<'_> {
+    /// Gives the issues that left our projects since the last run.
+    async fn give_moved_back(&mut self, into: &mut Page) -> Result<()> {
+        let left = self.cursor.away.iter().filter(|id| !self.members.has(id));
+        let left: Vec<Box<str>> = left.take(BATCH).cloned().collect();
+        for (id, outcome) in self.api.nodes(Kind::Issues, &left, self.sizes).await? {
+            match outcome {
+                FetchOutcome::Whole(node) => {
+                    into.records.push(items::whole(self.api, REPOSITORIES, &id, None, &node).await?);
+                    self.cursor.away.remove(&id);
+                }
+                FetchOutcome::Gone | FetchOutcome::Hidden(_) => drop(self.cursor.away.remove(&id)),
+                FetchOutcome::Torn => {}
             }
         }
+        Ok(())
     }
-    ledger.forget_old(sweep.high);
-    match more {
-        true => ledger.sweep = Some(sweep),
-        false => ledger.end(sweep, now),
+
+    /// Lists changes and reads the issues that are new. Whether there is more.
+    async fn read(&mut self, name: &RepositoryName, into: &mut Page) -> Result<bool> {
+        let mut sweep = self.cursor.begin();
+        let mut changed: BTreeMap<Box<str>, Millis> = BTreeMap::new();
+        let mut more = true;
+        for _ in 0..SWEEPS {
+            let rows = page(self.api, name, sweep.since, &mut sweep.after, self.sizes).await?;
+            rows.iter().for_each(|row| sweep.listed.raise(row.updated_at));
+            let is_new = |row: &&Row| self.cursor.scan.is_new(&sweep.listed, &row.id, row.updated_at);
+            let ours = rows.iter().filter(|row| !self.members.has(&row.id)).filter(is_new);
+            changed.extend(ours.map(|row| (row.id.clone(), row.updated_at)));
+            more = rows.page_info.has_next_page;
+            if !more || changed.len() >= BATCH {
+                break;
+            }
+        }
+        self.fetch(&changed, &mut sweep.listed, into).await?;
+        self.cursor.scan.absorb(&mut sweep.listed, OVERLAP);
+        match more {
+            true => self.cursor.sweep = Some(sweep),
+            // An issue of this moment does not hide those that follow within it.
+            false => self.cursor.scan.settle(sweep.listed, self.now.plus(-MOMENT), OVERLAP),
+        }
+        Ok(more)
     }
-    Ok(more)
+
+    /// Reads these issues whole.
+    async fn fetch(&mut self, changed: &BTreeMap<Box<str>, Millis>, listed: &mut Sweep, into: &mut Page) -> Result<()> {
+        let ids: Vec<Box<str>> = changed.keys().cloned().collect();
+        for (id, outcome) in self.api.nodes(Kind::Issues, &ids, self.sizes).await? {
+            match outcome {
+                FetchOutcome::Whole(node) => {
+                    into.records.push(items::whole(self.api, REPOSITORIES, &id, None, &node).await?);
+                    if let Some(at) = changed.get(&id).filter(|at| at.plus(MOMENT) < self.now) {
+                        listed.remember(&id, *at);
+                    }
+                }
+                FetchOutcome::Gone => {}
+                FetchOutcome::Hidden(why) => {
+                    into.warnings.push(format!("{id} cannot be read, its task stays as it was: {why}"));
+                }
+                FetchOutcome::Torn => {
+                    into.warnings.push(format!("{id} could not be read whole, the next run asks for it again"));
+                    listed.incomplete = true;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The next page of a repository's issues; `after` moves on. It is made smaller until it is answered.
@@ -225,7 +229,7 @@ pub(super) async fn page(
         match api.repository_issues::<Row>(name, since, after.as_deref(), sizes.sweep).await {
             Err(error) if api::is_too_much(&error) && sizes.sweep > 1 => {
                 sizes.sweep = sizes.sweep.div_ceil(2);
-                info!(rows = sizes.sweep, "will list fewer issues at once");
+                info!(rows = sizes.sweep, "listing fewer issues at once");
             }
             Err(error) => return Err(error),
             Ok(answer) => {
@@ -234,9 +238,19 @@ pub(super) async fn page(
                     let text = format!("the repository is not there any more: {text}");
                     return Err(Error::new(ErrorKind::NotFound, text).with("repository", name));
                 };
-                items::step(&page.issues.page_info, after, &name.to_string())?;
+                page.issues.page_info.step(after, &name.to_string())?;
                 return Ok(page.issues);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_cursors_are_read_and_written_as_before() {
+        cursor::golden::assert_unchanged::<RepositoriesCursor>(include_str!("fixtures/cursors.json"), "repositories");
     }
 }

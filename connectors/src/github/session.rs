@@ -8,7 +8,7 @@ use contextcore_core::model::time::SECOND;
 use contextcore_core::{Error, ErrorKind, Result, lock};
 
 use super::api::Api;
-use super::marks::Short;
+use super::fingerprints::Short;
 use super::reference::{Project, ProjectAnswer, Reference};
 use super::settings::{ProjectName, RepositoryName, Settings};
 use super::wire::RepositoryActivity;

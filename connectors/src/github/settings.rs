@@ -5,13 +5,12 @@ use std::path::PathBuf;
 
 use contextcore_core::config::kind::{self, KeyProblems, KindSettings};
 use contextcore_core::config::{CommentPrivacy, Privacy, SecretRef, SourceConfig};
-use contextcore_core::model::{Status, TaskType};
 use contextcore_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::credential::{Credential, require_known_fields, require_token};
-use crate::vocabulary;
+use crate::rules::{MappingRules, UsualLabels};
 
 /// The names that `fields` may have.
 const FIELDS: [&str; 6] = ["status", "estimate", "iteration", "priority", "type", "due"];
@@ -184,14 +183,8 @@ pub(super) struct Settings {
     pub(super) repositories: Vec<RepositoryName>,
     /// Configured field names by our name for them.
     fields: BTreeMap<String, String>,
-    /// Status names that mean blocked; `None` for those that usually do.
-    blocked_statuses: Option<Vec<String>>,
-    /// Labels that mean blocked, in lower case; `None` for those that usually do.
-    blocked_labels: Option<Vec<String>>,
-    /// Configured statuses by name in lower case.
-    statuses: BTreeMap<String, Status>,
-    /// Configured types by name in lower case.
-    types: BTreeMap<String, TaskType>,
+    /// What statuses, types and impediments are configured.
+    pub(super) rules: MappingRules,
     /// How much of comments is read and stored.
     pub(super) comments: CommentPrivacy,
 }
@@ -224,10 +217,7 @@ impl Settings {
                 .map(|text| RepositoryName::parse(text).map_err(wrong))
                 .collect::<Result<_>>()?,
             fields: config.fields.clone(),
-            blocked_statuses: config.blocked.statuses.clone(),
-            blocked_labels: config.blocked.labels.as_deref().map(lower),
-            statuses: config.statuses.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
-            types: config.types.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
+            rules: MappingRules::new(config, UsualLabels::ByWords),
             comments: privacy.comments,
         };
         Ok((settings, Credential::of(secret, &config.name)?))
@@ -237,41 +227,12 @@ impl Settings {
     pub(super) fn field(&self, name: &str) -> Option<&str> {
         self.fields.get(name).map(String::as_str)
     }
-
-    /// The configured status for one of the tool's.
-    pub(super) fn status(&self, name: &str) -> Option<Status> {
-        if self.statuses.is_empty() { None } else { self.statuses.get(&name.to_lowercase()).copied() }
-    }
-
-    /// The configured type for one of the tool's, which may be an issue type, a label or a value of the type field.
-    pub(super) fn task_type(&self, name: &str) -> Option<TaskType> {
-        if self.types.is_empty() { None } else { self.types.get(&name.to_lowercase()).copied() }
-    }
-
-    /// Whether a status of this name is an impediment: one of the configured names, else named like those that usually are.
-    pub(super) fn means_blocked(&self, name: &str) -> bool {
-        match &self.blocked_statuses {
-            Some(names) => names.iter().any(|blocked| blocked.eq_ignore_ascii_case(name.trim())),
-            None => vocabulary::says(name, &vocabulary::BLOCKED),
-        }
-    }
-
-    /// The first of these labels that means blocked: one of those configured, else one named so.
-    pub(super) fn blocking_label<'a>(&self, labels: impl IntoIterator<Item = &'a String>) -> Option<&'a str> {
-        let means = |label: &&String| match &self.blocked_labels {
-            Some(names) => names.contains(&label.to_lowercase()),
-            None => vocabulary::says(label, &vocabulary::BLOCKED),
-        };
-        labels.into_iter().find(means).map(String::as_str)
-    }
-}
-
-fn lower(words: &[String]) -> Vec<String> {
-    words.iter().map(|word| word.to_lowercase()).collect()
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use contextcore_core::model::{Status, TaskType};
+
     use super::*;
 
     /// Settings of a source with defaults.
@@ -284,22 +245,19 @@ pub(super) mod tests {
             projects: vec![ProjectName { owner: "acme".into(), number: 1 }],
             repositories: Vec::new(),
             fields: BTreeMap::new(),
-            blocked_statuses: None,
-            blocked_labels: None,
-            statuses: BTreeMap::new(),
-            types: BTreeMap::new(),
+            rules: MappingRules::usual(UsualLabels::ByWords),
             comments: CommentPrivacy::Omit,
         }
     }
 
     impl Settings {
         pub(in super::super) fn with_status(mut self, name: &str, to: Status) -> Self {
-            self.statuses.insert(name.to_lowercase(), to);
+            self.rules.set_status(name, to);
             self
         }
 
         pub(in super::super) fn with_type(mut self, name: &str, to: TaskType) -> Self {
-            self.types.insert(name.to_lowercase(), to);
+            self.rules.set_type(name, to);
             self
         }
 
@@ -318,16 +276,5 @@ pub(super) mod tests {
         }
         assert_eq!(RepositoryName::parse("acme/web").map(|name| name.to_string()).as_deref(), Ok("acme/web"));
         assert!(RepositoryName::parse("acme/web/x").is_err() && RepositoryName::parse("web").is_err());
-    }
-
-    #[test]
-    fn blocked_goes_by_whole_words_unless_names_are_configured() {
-        let labels = ["bug".to_owned(), "status: Blocked".to_owned()];
-        assert_eq!(plain().blocking_label(&labels), Some("status: Blocked"));
-        let own = Settings { blocked_labels: Some(vec!["bug".into()]), ..plain() };
-        assert_eq!(own.blocking_label(&labels), Some("bug"));
-        let none = Settings { blocked_labels: Some(vec![]), blocked_statuses: Some(vec![]), ..plain() };
-        assert!(none.blocking_label(&labels).is_none() && !none.means_blocked("Blocked"));
-        assert!(plain().means_blocked("On hold") && !plain().means_blocked("Unblocked"));
     }
 }

@@ -1,14 +1,15 @@
-//! The `sprints` stream: the iterations of our projects, told anew when one changed or when its state did. `begin` has
-//! fetched them, so that this asks for nothing.
+//! The `sprints` stream: the iterations of our projects, given again when one changed or when its state did. They are reference
+//! data, so this stream sends no request.
 
 use contextcore_core::ingest::connector::{Cursor, Page, RawRecord, Run};
 use contextcore_core::model::SprintState;
 use contextcore_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
-use super::marks::Short;
+use super::fingerprints::Short;
 use super::reference::Iteration;
 use super::session::{SPRINTS, SiteContext};
+use crate::cursor;
 
 /// An iteration as a record.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -18,23 +19,24 @@ pub(super) struct Record {
     /// The native project.
     pub(super) project: String,
     pub(super) iteration: Iteration,
-    /// By its dates, when it was told.
+    /// By its dates, when it was given.
     pub(super) state: SprintState,
 }
 
-/// Where the stream stands: what was told last.
+/// A hash of what was given last.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Position {
-    told: String,
+struct SprintCursor {
+    #[serde(rename = "told")]
+    given: String,
 }
 
-/// All iterations, if any of them is not as it was told last.
+/// All iterations, if any of them is not as it was given last.
 ///
 /// # Errors
 /// [`ErrorKind::Internal`] when a record cannot be written.
-pub(super) fn poll(live: &SiteContext, cursor: Option<&Cursor>, run: &Run) -> Result<Page> {
-    let told = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok()).unwrap_or_default();
+pub(super) fn poll(live: &SiteContext, stored: Option<&Cursor>, run: &Run) -> Result<Page> {
+    let last: SprintCursor = cursor::read(stored, SPRINTS);
     let mut records = live.reference.projects.iter().flat_map(|project| {
         project.iterations.iter().map(|(id, iteration)| Record {
             id: id.clone(),
@@ -49,12 +51,22 @@ pub(super) fn poll(live: &SiteContext, cursor: Option<&Cursor>, run: &Run) -> Re
         Ok::<_, Error>(records)
     })?;
     let texts: Vec<&str> = records.iter().map(|record| record.json.as_str()).collect();
-    let now = format!("{:?}", Short::of(&texts));
-    let records = if now == told.told { Vec::new() } else { records };
-    let cursor = serde_json::to_value(Position { told: now }).map(Cursor).map_err(unwritable)?;
+    let given = format!("{:?}", Short::of(&texts));
+    let records = if given == last.given { Vec::new() } else { records };
+    let cursor = cursor::write(&SprintCursor { given }, SPRINTS)?;
     Ok(Page { records, seen: Vec::new(), cursor, more: false, total: None, warnings: live.warnings.clone() })
 }
 
 fn unwritable(error: serde_json::Error) -> Error {
     Error::new(ErrorKind::Internal, "write an iteration").caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_cursors_are_read_and_written_as_before() {
+        cursor::golden::assert_unchanged::<SprintCursor>(include_str!("fixtures/cursors.json"), "sprints");
+    }
 }

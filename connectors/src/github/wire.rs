@@ -7,11 +7,12 @@ use contextcore_core::Millis;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::cursor::PageInfo;
+
 /// A list as GraphQL connections give it. Null nodes are things hidden from the token.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", bound = "T: Deserialize<'de>")]
 pub(super) struct Rows<T> {
-    #[serde(default)]
     pub(super) total_count: Option<u64>,
     #[serde(default)]
     pub(super) page_info: PageInfo,
@@ -29,16 +30,6 @@ impl<T> Rows<T> {
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
         self.nodes.iter().flatten()
     }
-}
-
-/// Whether a list goes on, and from where.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct PageInfo {
-    #[serde(default)]
-    pub(super) has_next_page: bool,
-    #[serde(default)]
-    pub(super) end_cursor: Option<Box<str>>,
 }
 
 /// Anybody who acts, as GitHub names them.
@@ -85,22 +76,51 @@ pub(super) struct RepositoryName {
 /// Another issue (or pull request), as a reference names it.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct IssueRef {
-    #[serde(default)]
     pub(super) id: Option<Box<str>>,
-    #[serde(default)]
     pub(super) number: Option<u64>,
-    #[serde(default)]
     pub(super) state: Option<Box<str>>,
-    #[serde(default)]
     pub(super) repository: Option<RepositoryName>,
-    #[serde(default)]
     pub(super) parent: Option<Identified>,
 }
 
 impl IssueRef {
-    /// `owner/repo#number`, when both are told.
+    /// `owner/repo#number`, when both are known.
     pub(super) fn key(&self) -> Option<String> {
         Some(format!("{}#{}", self.repository.as_ref()?.name_with_owner, self.number?))
+    }
+}
+
+/// When something last happened in a repository.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RepositoryActivity {
+    pub(super) pushed_at: Option<Millis>,
+    #[serde(default)]
+    issues: Rows<Changed>,
+    #[serde(default)]
+    pull_requests: Rows<Changed>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Changed {
+    updated_at: Option<Millis>,
+}
+
+impl RepositoryActivity {
+    /// When an issue changed last.
+    pub(super) fn issues(&self) -> Option<Millis> {
+        self.issues.iter().find_map(|issue| issue.updated_at)
+    }
+
+    /// How many of its issues are in none of our projects.
+    pub(super) fn outside(&self, inside: usize) -> Option<u64> {
+        self.issues.total_count.map(|all| all.saturating_sub(inside as u64))
+    }
+
+    /// When a pull request changed last.
+    pub(super) fn pull_requests(&self) -> Option<Millis> {
+        self.pull_requests.iter().find_map(|pull| pull.updated_at)
     }
 }
 
@@ -110,7 +130,6 @@ impl IssueRef {
 #[derive(Debug, Deserialize)]
 pub(super) struct Record {
     /// The node id of the project it was read through; none for an issue outside our projects.
-    #[serde(default)]
     pub(super) project: Option<Box<str>>,
     /// An item, or an issue.
     pub(super) node: Node,
@@ -149,12 +168,9 @@ pub(super) struct Item {
     pub(super) id: Box<str>,
     #[serde(default, deserialize_with = "text")]
     pub(super) full_database_id: Option<Box<str>>,
-    #[serde(default)]
     pub(super) created_at: Option<Millis>,
-    #[serde(default)]
     pub(super) updated_at: Option<Millis>,
     /// Null when it is hidden from the token.
-    #[serde(default)]
     pub(super) content: Option<Content>,
     #[serde(default)]
     pub(super) field_values: Rows<FieldValue>,
@@ -182,34 +198,23 @@ pub(super) struct Issue {
     pub(super) url: Box<str>,
     #[serde(default)]
     pub(super) state: Box<str>,
-    #[serde(default)]
     pub(super) state_reason: Option<Box<str>>,
-    #[serde(default)]
     pub(super) created_at: Option<Millis>,
-    #[serde(default)]
     pub(super) updated_at: Option<Millis>,
-    #[serde(default)]
     pub(super) closed_at: Option<Millis>,
     pub(super) repository: RepositoryName,
-    #[serde(default)]
     pub(super) author: Option<Login>,
-    #[serde(default)]
     pub(super) issue_type: Option<Named>,
-    #[serde(default)]
     pub(super) parent: Option<IssueRef>,
     #[serde(default)]
     pub(super) sub_issues: Rows<Child>,
-    #[serde(default)]
     pub(super) milestone: Option<Milestone>,
     #[serde(default)]
     pub(super) assignees: Rows<Login>,
-    #[serde(default)]
     pub(super) labels: Option<Rows<Named>>,
     #[serde(default)]
     pub(super) blocked_by: Rows<IssueRef>,
-    #[serde(default)]
     pub(super) issue_field_values: Option<Rows<IssueFieldValue>>,
-    #[serde(default)]
     pub(super) closed_by_pull_requests_references: Option<Rows<LinkedPull>>,
     #[serde(default)]
     pub(super) comments: Rows<Comment>,
@@ -246,24 +251,16 @@ pub(super) struct PullRequest {
     pub(super) state: Box<str>,
     #[serde(default)]
     pub(super) is_draft: bool,
-    #[serde(default)]
     pub(super) created_at: Option<Millis>,
-    #[serde(default)]
     pub(super) updated_at: Option<Millis>,
-    #[serde(default)]
     pub(super) merged_at: Option<Millis>,
-    #[serde(default)]
     pub(super) closed_at: Option<Millis>,
     pub(super) repository: RepositoryName,
-    #[serde(default)]
     pub(super) author: Option<Login>,
-    #[serde(default)]
     pub(super) milestone: Option<Milestone>,
     #[serde(default)]
     pub(super) assignees: Rows<Login>,
-    #[serde(default)]
     pub(super) labels: Option<Rows<Named>>,
-    #[serde(default)]
     pub(super) closing_issues_references: Option<Rows<Identified>>,
 }
 
@@ -274,11 +271,8 @@ pub(super) struct Draft {
     pub(super) id: Box<str>,
     #[serde(default)]
     pub(super) title: Box<str>,
-    #[serde(default)]
     pub(super) created_at: Option<Millis>,
-    #[serde(default)]
     pub(super) updated_at: Option<Millis>,
-    #[serde(default)]
     pub(super) creator: Option<Login>,
     #[serde(default)]
     pub(super) assignees: Rows<Login>,
@@ -288,38 +282,27 @@ pub(super) struct Draft {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct FieldValue {
-    #[serde(default)]
     pub(super) updated_at: Option<Millis>,
-    #[serde(default)]
     pub(super) field: Option<FieldRef>,
     /// Of a single select.
-    #[serde(default)]
     pub(super) name: Option<Box<str>>,
-    #[serde(default)]
     pub(super) iteration_id: Option<Box<str>>,
-    #[serde(default)]
     pub(super) number: Option<f64>,
-    #[serde(default)]
     pub(super) date: Option<Box<str>>,
 }
 
 /// The field of a value. Empty for those that are only derived.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct FieldRef {
-    #[serde(default)]
     pub(super) id: Option<Box<str>>,
 }
 
 /// The value of a field that the organisation gives all its issues.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct IssueFieldValue {
-    #[serde(default)]
     pub(super) field: Option<Named>,
-    #[serde(default)]
     pub(super) selected: Option<Box<str>>,
-    #[serde(default)]
     pub(super) number: Option<f64>,
-    #[serde(default)]
     pub(super) date: Option<Box<str>>,
 }
 
@@ -329,9 +312,7 @@ pub(super) struct IssueFieldValue {
 pub(super) struct Comment {
     pub(super) id: Box<str>,
     pub(super) created_at: Millis,
-    #[serde(default)]
     pub(super) body_text: Option<String>,
-    #[serde(default)]
     pub(super) author: Option<Login>,
 }
 
@@ -341,51 +322,28 @@ pub(super) struct Comment {
 pub(super) struct TimelineItem {
     #[serde(rename = "__typename", default)]
     pub(super) kind: Box<str>,
-    #[serde(default)]
     pub(super) id: Option<Box<str>>,
-    #[serde(default)]
     pub(super) created_at: Option<Millis>,
-    #[serde(default)]
     pub(super) actor: Option<Login>,
-    #[serde(default)]
     pub(super) state_reason: Option<Box<str>>,
-    #[serde(default)]
     pub(super) assignee: Option<Login>,
-    #[serde(default)]
     pub(super) label: Option<Named>,
-    #[serde(default)]
     pub(super) milestone_title: Option<Box<str>>,
-    #[serde(default)]
     pub(super) previous_title: Option<Box<str>>,
-    #[serde(default)]
     pub(super) current_title: Option<Box<str>>,
-    #[serde(default)]
     pub(super) from_repository: Option<RepositoryName>,
-    #[serde(default)]
     pub(super) project: Option<Identified>,
-    #[serde(default)]
     pub(super) previous_status: Option<Box<str>>,
-    #[serde(default)]
     pub(super) status: Option<Box<str>>,
-    #[serde(default)]
     pub(super) parent: Option<IssueRef>,
-    #[serde(default)]
     pub(super) blocking_issue: Option<IssueRef>,
-    #[serde(default)]
     pub(super) issue_type: Option<Named>,
-    #[serde(default)]
     pub(super) prev_issue_type: Option<Named>,
-    #[serde(default)]
     pub(super) issue_field: Option<Named>,
-    #[serde(default)]
     pub(super) value: Option<Box<str>>,
-    #[serde(default)]
     pub(super) previous_value: Option<Box<str>>,
-    #[serde(default)]
     pub(super) new_value: Option<Box<str>>,
-    #[serde(default)]
     pub(super) source: Option<IssueRef>,
-    #[serde(default)]
     pub(super) subject: Option<IssueRef>,
 }
 
@@ -402,10 +360,8 @@ pub(super) struct LinkedPull {
     #[serde(default)]
     pub(super) head_ref_name: Box<str>,
     pub(super) created_at: Millis,
-    #[serde(default)]
     pub(super) merged_at: Option<Millis>,
     pub(super) repository: RepositoryName,
-    #[serde(default)]
     pub(super) author: Option<Login>,
 }
 
@@ -416,40 +372,4 @@ fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Box<
         serde_json::Value::Number(number) => Some(number.to_string().into()),
         _ => None,
     })
-}
-
-/// A repository and when something last happened in it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct RepositoryActivity {
-    #[serde(default)]
-    pub(super) pushed_at: Option<Millis>,
-    #[serde(default)]
-    issues: Rows<Changed>,
-    #[serde(default)]
-    pull_requests: Rows<Changed>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Changed {
-    #[serde(default)]
-    updated_at: Option<Millis>,
-}
-
-impl RepositoryActivity {
-    /// When an issue changed last.
-    pub(super) fn issues(&self) -> Option<Millis> {
-        self.issues.iter().find_map(|issue| issue.updated_at)
-    }
-
-    /// How many of its issues are in none of our projects.
-    pub(super) fn outside(&self, inside: usize) -> Option<u64> {
-        self.issues.total_count.map(|all| all.saturating_sub(inside as u64))
-    }
-
-    /// When a pull request changed last.
-    pub(super) fn pull_requests(&self) -> Option<Millis> {
-        self.pull_requests.iter().find_map(|pull| pull.updated_at)
-    }
 }

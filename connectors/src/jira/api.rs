@@ -1,7 +1,6 @@
 //! The calls to Jira, one function each: addresses, parameters and the shapes of the answers, nothing else.
 //!
-//! Cloud is spoken to in REST v3 and token paging, Data Center in REST v2 and `startAt`; boards and sprints are the same on
-//! both. Facts are from Atlassian's published OpenAPI documents of both products (platform v3, Jira Software).
+//! Cloud uses REST v3 and page tokens, Data Center REST v2 and `startAt`; boards and sprints are the same on both. Facts are from Atlassian's published OpenAPI documents of both products (platform v3, Jira Software).
 
 use std::collections::BTreeSet;
 
@@ -49,21 +48,15 @@ pub(super) struct Api {
     session: Session,
 }
 
-/// Who the credential is.
+/// Whose credential it is.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Myself {
-    #[serde(default)]
     account_id: Option<String>,
-    #[serde(default)]
     key: Option<String>,
-    #[serde(default)]
     name: Option<String>,
-    #[serde(default)]
     pub(super) display_name: Option<String>,
-    #[serde(default)]
     pub(super) email_address: Option<String>,
-    #[serde(default)]
     pub(super) time_zone: Option<String>,
 }
 
@@ -75,7 +68,7 @@ impl Changelog {
 }
 
 impl Myself {
-    /// The account's id: its absence means that we are nobody.
+    /// The account's id. Without one, the answer is that for an anonymous caller.
     pub(super) fn id(&self, site: Site) -> Option<&str> {
         let id = match site {
             Site::Cloud => self.account_id.as_deref(),
@@ -89,7 +82,6 @@ impl Myself {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ServerInfo {
-    #[serde(default)]
     pub(super) base_url: Option<String>,
     #[serde(default)]
     pub(super) version: String,
@@ -98,16 +90,16 @@ pub(super) struct ServerInfo {
 }
 
 impl ServerInfo {
-    /// Data Center says `Server`, and very old ones say nothing.
+    /// Data Center answers `Server`; very old versions leave it out.
     pub(super) fn site(&self) -> Site {
         if self.deployment_type.eq_ignore_ascii_case("cloud") { Site::Cloud } else { Site::DataCenter }
     }
 }
 
-/// A question to Cloud's search.
+/// The body of Cloud's search.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Search<'a> {
+pub(super) struct SearchBody<'a> {
     pub(super) jql: &'a str,
     pub(super) fields: &'a BTreeSet<&'a str>,
     pub(super) max_results: u64,
@@ -115,10 +107,10 @@ pub(super) struct Search<'a> {
     pub(super) next_page_token: Option<&'a str>,
 }
 
-/// A question to Data Center's search.
+/// The body of Data Center's search.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ServerSearch<'a> {
+pub(super) struct ServerSearchBody<'a> {
     pub(super) jql: &'a str,
     pub(super) fields: &'a BTreeSet<&'a str>,
     pub(super) max_results: u64,
@@ -132,12 +124,9 @@ pub(super) struct ServerSearch<'a> {
 pub(super) struct Found {
     #[serde(default)]
     pub(super) issues: Vec<Box<RawValue>>,
-    #[serde(default)]
     pub(super) next_page_token: Option<Box<str>>,
-    #[serde(default)]
     pub(super) is_last: Option<bool>,
     /// All issues of the query; Data Center only.
-    #[serde(default)]
     pub(super) total: Option<u64>,
     /// Why the answer is incomplete; Cloud only.
     #[serde(default)]
@@ -150,7 +139,6 @@ pub(super) struct Found {
 pub(super) struct Histories {
     #[serde(default)]
     pub(super) issue_change_logs: Vec<IssueHistories>,
-    #[serde(default)]
     pub(super) next_page_token: Option<Box<str>>,
 }
 
@@ -168,7 +156,6 @@ pub(super) struct IssueHistories {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Inline {
     /// Absent when the server did not write it.
-    #[serde(default)]
     pub(super) changelog: Option<Changelog>,
 }
 
@@ -187,9 +174,7 @@ pub(super) struct Changelog {
 struct Rows<T> {
     #[serde(default = "Vec::new")]
     values: Vec<T>,
-    #[serde(default)]
     is_last: Option<bool>,
-    #[serde(default)]
     total: Option<u64>,
 }
 
@@ -203,7 +188,10 @@ pub(super) struct ProjectAnswer {
 }
 
 impl Api {
-    /// Sends nothing yet.
+    /// A client under these settings. Sends nothing.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
     pub(super) fn new(settings: &Settings) -> Result<Self> {
         let mut config = SessionConfig::new(&settings.url, Auth::None, BUCKETS, JiraDialect);
         config.tls_ca_file.clone_from(&settings.tls_ca_file);
@@ -269,25 +257,25 @@ impl Api {
         self.session.get(AGILE, &format!("rest/agile/1.0/sprint/{id}"), &[]).await
     }
 
-    pub(super) async fn search(&self, search: &Search<'_>, tries: Tries) -> Result<Found> {
-        self.session.post_with(SEARCH, "rest/api/3/search/jql", search, tries).await
+    pub(super) async fn search(&self, body: &SearchBody<'_>, tries: Tries) -> Result<Found> {
+        self.session.post_with(SEARCH, "rest/api/3/search/jql", body, tries).await
     }
 
-    pub(super) async fn server_search(&self, search: &ServerSearch<'_>, tries: Tries) -> Result<Found> {
-        self.session.post_with(SEARCH, "rest/api/2/search", search, tries).await
+    pub(super) async fn server_search(&self, body: &ServerSearchBody<'_>, tries: Tries) -> Result<Found> {
+        self.session.post_with(SEARCH, "rest/api/2/search", body, tries).await
     }
 
-    /// About how many issues a query has.
+    /// About how many issues a query finds.
     pub(super) async fn count(&self, jql: &str) -> Result<u64> {
         #[derive(Serialize)]
-        struct Question<'a> {
+        struct Body<'a> {
             jql: &'a str,
         }
         #[derive(Deserialize)]
         struct Count {
             count: u64,
         }
-        let count: Count = self.session.post(SEARCH, "rest/api/3/search/approximate-count", &Question { jql }).await?;
+        let count: Count = self.session.post(SEARCH, "rest/api/3/search/approximate-count", &Body { jql }).await?;
         Ok(count.count)
     }
 
@@ -295,14 +283,14 @@ impl Api {
     pub(super) async fn histories(&self, ids: &[&str], token: Option<&str>) -> Result<Histories> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
-        struct Question<'a> {
+        struct Body<'a> {
             issue_ids_or_keys: &'a [&'a str],
             max_results: u32,
             #[serde(skip_serializing_if = "Option::is_none")]
             next_page_token: Option<&'a str>,
         }
-        let question = Question { issue_ids_or_keys: ids, max_results: HISTORIES_PER_PAGE, next_page_token: token };
-        self.session.post(HISTORY, "rest/api/3/changelog/bulkfetch", &question).await
+        let body = Body { issue_ids_or_keys: ids, max_results: HISTORIES_PER_PAGE, next_page_token: token };
+        self.session.post(HISTORY, "rest/api/3/changelog/bulkfetch", &body).await
     }
 
     /// The whole history of one issue of Cloud, page by page.
@@ -351,8 +339,8 @@ impl Api {
     }
 }
 
-/// Whether an answer says "not for you" or "not here" rather than that something is broken: then what was asked for is left
-/// out, if it is something one can do without.
+/// Whether an error means that the credential may not see something or that it does not exist. Then it is left out, where a
+/// sync can do without it.
 pub(super) fn is_refusal(kind: ErrorKind) -> bool {
     matches!(
         kind,
@@ -360,7 +348,7 @@ pub(super) fn is_refusal(kind: ErrorKind) -> bool {
     )
 }
 
-/// When an issue was changed last, as far as it can be read.
+/// The id and last change of an issue, as far as they can be read.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Outline {
     #[serde(default, deserialize_with = "wire::text")]

@@ -1,4 +1,4 @@
-//! Jira's habits in answering, as the HTTP session asks for them: which limit a 429 means, and what a 401 should tell people.
+//! How Jira answers, for the HTTP session: which limit a 429 means, and what people should do about a 401.
 //!
 //! Cloud has two kinds of limit side by side. A spent quota (`RateLimit-Reason: jira-quota-…`) holds for everything the
 //! account asks; a burst limit only for the endpoint that met it. Data Center names no reason. Both say when to come back in

@@ -1,6 +1,6 @@
 //! From found issues to whole records: every issue gets its complete history, or the page is an error.
 //!
-//! Cloud gives the histories of a thousand issues in a few large pages. Each page is cut down to what is told and written into
+//! Cloud gives the histories of a thousand issues in a few large pages. Each page is cut down to what is read and written into
 //! the records at once, so that never more than one page is held; an issue's history may begin on one page and end on the
 //! next. Where that call is refused, issues are asked one by one. Data Center writes the history into the issue.
 
@@ -13,24 +13,24 @@ use tracing::warn;
 
 use super::api::{self, Api, Changelog, Inline, Outline, Site};
 use super::reference::Reference;
-use super::session::{ISSUES, Mentions, SiteContext};
+use super::search::{self, PageRequest, Search};
+use super::session::Mentions;
 use super::settings::Settings;
-use super::walk;
 use super::wire::{Comments, History, Issue, IssueRef};
 
 /// Keys that one search asks for.
 const KEYS_PER_CALL: usize = 100;
 
-/// An issue on its way to becoming a record.
+/// An issue that a search found.
 #[derive(Debug)]
-pub(super) enum Taken {
+pub(super) enum FoundIssue {
     /// An issue we can read.
     Issue(Box<Issue>),
-    /// One that has an odd shape: kept as it came, to be set aside with the reason.
+    /// One that has an odd shape: kept as it came, to be quarantined with the reason.
     Odd { id: Option<Box<str>>, json: Box<str> },
 }
 
-impl Taken {
+impl FoundIssue {
     /// Reads a row of a search, and when it was changed last. Texts of comments, which Jira sends in any case, go no further
     /// than here where they are not to be kept.
     pub(super) fn of(json: &str, texts: bool) -> (Self, Option<Millis>) {
@@ -70,7 +70,7 @@ pub(super) struct Batch {
 
 #[derive(Debug)]
 struct Row {
-    taken: Taken,
+    found: FoundIssue,
     /// Histories as JSON, separated by commas.
     histories: Vec<u8>,
     /// It vanished while we asked.
@@ -88,31 +88,31 @@ impl Batch {
 
     /// Issues that can be read.
     pub(super) fn issues(&self) -> impl Iterator<Item = &Issue> {
-        self.rows.iter().filter_map(|row| match &row.taken {
-            Taken::Issue(issue) => Some(&**issue),
-            Taken::Odd { .. } => None,
+        self.rows.iter().filter_map(|row| match &row.found {
+            FoundIssue::Issue(issue) => Some(&**issue),
+            FoundIssue::Odd { .. } => None,
         })
     }
 
-    /// Takes an issue in; the newer sight of one replaces the older.
-    pub(super) fn add(&mut self, taken: Taken) {
-        let row = |taken| Row { taken, histories: Vec::new(), gone: false };
-        match taken.id() {
+    /// Takes an issue; a newer version of one replaces the older.
+    pub(super) fn add(&mut self, found: FoundIssue) {
+        let row = |found| Row { found, histories: Vec::new(), gone: false };
+        match found.id() {
             Some(id) if self.places.contains_key(id) => {
                 let place = self.places[id];
-                self.rows[place] = row(taken);
+                self.rows[place] = row(found);
             }
             Some(id) => {
                 self.places.insert(id.into(), self.rows.len());
-                self.rows.push(row(taken));
+                self.rows.push(row(found));
             }
-            None => self.rows.push(row(taken)),
+            None => self.rows.push(row(found)),
         }
     }
 
     /// Ids of issues whose history is to be asked for.
     fn ids(&self) -> Vec<&str> {
-        self.rows.iter().filter_map(|row| row.taken.id()).collect()
+        self.rows.iter().filter_map(|row| row.found.id()).collect()
     }
 
     /// Adds histories of an issue to those it has.
@@ -138,19 +138,19 @@ impl Batch {
         }
     }
 
-    fn into_records(self) -> Result<Vec<RawRecord>> {
-        self.rows.into_iter().filter(|row| !row.gone).map(Row::into_record).collect()
+    fn into_records(self, stream: &'static str) -> Result<Vec<RawRecord>> {
+        self.rows.into_iter().filter(|row| !row.gone).map(|row| row.into_record(stream)).collect()
     }
 }
 
 impl Row {
-    fn into_record(self) -> Result<RawRecord> {
-        let native_id = self.taken.id().unwrap_or_default().to_owned();
+    fn into_record(self, stream: &'static str) -> Result<RawRecord> {
+        let native_id = self.found.id().unwrap_or_default().to_owned();
         let mut json = Vec::with_capacity(self.histories.len() + 1_024);
         json.extend_from_slice(b"{\"issue\":");
-        match &self.taken {
-            Taken::Issue(issue) => serde_json::to_writer(&mut json, issue).map_err(unwritable)?,
-            Taken::Odd { json: odd, .. } => json.extend_from_slice(odd.as_bytes()),
+        match &self.found {
+            FoundIssue::Issue(issue) => serde_json::to_writer(&mut json, issue).map_err(unwritable)?,
+            FoundIssue::Odd { json: odd, .. } => json.extend_from_slice(odd.as_bytes()),
         }
         json.extend_from_slice(b",\"histories\":[");
         json.extend_from_slice(&self.histories);
@@ -158,7 +158,7 @@ impl Row {
         json.shrink_to_fit();
         let json = String::from_utf8(json)
             .map_err(|error| Error::new(ErrorKind::Internal, "write a record").caused_by(error))?;
-        Ok(RawRecord { stream: ISSUES, native_id, json })
+        Ok(RawRecord { stream, native_id, json })
     }
 }
 
@@ -170,7 +170,8 @@ fn unwritable(error: serde_json::Error) -> Error {
 pub(super) struct Completer<'a> {
     pub(super) api: &'a Api,
     pub(super) settings: &'a Settings,
-    pub(super) live: &'a SiteContext,
+    pub(super) site: Site,
+    pub(super) reference: &'a Reference,
     /// The bulk call was refused once; it will not be asked again.
     pub(super) no_bulk: &'a AtomicBool,
 }
@@ -184,8 +185,9 @@ impl Completer<'_> {
         &self,
         mut batch: Batch,
         inline: Vec<(Box<str>, Inline)>,
+        stream: &'static str,
     ) -> Result<(Vec<RawRecord>, Mentions)> {
-        match self.live.site {
+        match self.site {
             Site::Cloud => self.cloud_histories(&mut batch).await?,
             Site::DataCenter => self.server_histories(&mut batch, inline).await?,
         }
@@ -194,7 +196,7 @@ impl Completer<'_> {
         }
         self.parents(&mut batch).await?;
         let mentions = std::mem::take(&mut batch.mentions);
-        Ok((batch.into_records()?, mentions))
+        Ok((batch.into_records(stream)?, mentions))
     }
 
     async fn cloud_histories(&self, batch: &mut Batch) -> Result<()> {
@@ -231,7 +233,7 @@ impl Completer<'_> {
             let page = self.api.histories(ids, token.as_deref()).await?;
             for part in page.issue_change_logs {
                 let id = part.issue_id.unwrap_or_default();
-                batch.append(&self.live.reference, &id, part.change_histories)?;
+                batch.append(self.reference, &id, part.change_histories)?;
             }
             let Some(next) = page.next_page_token else { return Ok(()) };
             if !used.insert(next.clone()) {
@@ -244,7 +246,7 @@ impl Completer<'_> {
     async fn one_by_one(&self, batch: &mut Batch, ids: &[&str]) -> Result<()> {
         for id in ids {
             match self.api.history(id).await {
-                Ok(histories) => batch.append(&self.live.reference, id, histories)?,
+                Ok(histories) => batch.append(self.reference, id, histories)?,
                 Err(error) if error.kind() == ErrorKind::NotFound => batch.forget(id),
                 Err(error) => return Err(error),
             }
@@ -269,7 +271,7 @@ impl Completer<'_> {
                 let text = "the history of an issue is absent or shorter than it says";
                 return Err(Error::new(ErrorKind::Protocol, text).with("issue", id));
             };
-            batch.append(&self.live.reference, &id, log.histories)?;
+            batch.append(self.reference, &id, log.histories)?;
         }
         Ok(())
     }
@@ -277,7 +279,7 @@ impl Completer<'_> {
     /// Search gives only some comments of an issue; the others are asked for. Where that is refused, some must do.
     async fn comments(&self, batch: &mut Batch) -> Result<()> {
         for row in &mut batch.rows {
-            let Taken::Issue(issue) = &mut row.taken else { continue };
+            let FoundIssue::Issue(issue) = &mut row.found else { continue };
             let (Some(id), Some(comments)) = (&issue.id, &mut issue.fields.comment) else { continue };
             match self.more_comments(id, comments).await {
                 Err(error) if api::is_refusal(error.kind()) || error.kind() == ErrorKind::Protocol => {
@@ -294,7 +296,7 @@ impl Completer<'_> {
     async fn more_comments(&self, id: &str, known: &mut Comments) -> Result<()> {
         let mut from = 0;
         while !known.is_whole() {
-            let mut page = self.api.comments(self.live.site, id, from).await?;
+            let mut page = self.api.comments(self.site, id, from).await?;
             page.trim(self.settings.comments.has_texts());
             let end = page.comments.is_empty();
             from += page.comments.len();
@@ -306,7 +308,7 @@ impl Completer<'_> {
         Ok(())
     }
 
-    /// Where the parent is told as a key (the old epic link, Data Center's parent link), its id is looked for: among the issues
+    /// Where the parent is only a key (the old epic link, Data Center's parent link), its id is looked for: among the issues
     /// at hand, else with one more search.
     async fn parents(&self, batch: &mut Batch) -> Result<()> {
         let wanted: BTreeSet<String> = batch.issues().filter_map(|issue| self.parent_key(issue)).collect();
@@ -320,7 +322,7 @@ impl Completer<'_> {
             ids.extend(self.ids_of(keys).await?);
         }
         for row in &mut batch.rows {
-            let Taken::Issue(issue) = &mut row.taken else { continue };
+            let FoundIssue::Issue(issue) = &mut row.found else { continue };
             let Some(key) = self.parent_key(issue) else { continue };
             if let Some(id) = ids.get(&key) {
                 let parent = IssueRef { id: Some(id.clone()), key: Some(key.into()), fields: Default::default() };
@@ -330,17 +332,17 @@ impl Completer<'_> {
         Ok(())
     }
 
-    /// The key of a parent that is told by no more than its key.
+    /// The key of a parent of which only the key is known.
     fn parent_key(&self, issue: &Issue) -> Option<String> {
-        let mut fields = self.live.reference.fields.parent_keys().filter(|_| issue.fields.parent.is_none());
+        let mut fields = self.reference.fields.parent_keys().filter(|_| issue.fields.parent.is_none());
         fields.find_map(|field| serde_json::from_str(issue.custom.get(&field.id)?.get()).ok())
     }
 
     /// The ids of these keys, as far as we may see them.
     async fn ids_of(&self, keys: &[&str]) -> Result<BTreeMap<String, Box<str>>> {
-        let search = walk::Walk::of_keys(keys);
-        let mut wish = walk::Wish::new(["id"].into(), KEYS_PER_CALL as u64);
-        let found = match walk::page(self.api, self.live.site, &search, &mut wish).await {
+        let search = Search::of_keys(keys);
+        let mut request = PageRequest::new(["id"].into(), KEYS_PER_CALL as u64);
+        let found = match search::page(self.api, self.site, &search, &mut request).await {
             Err(error) if api::is_refusal(error.kind()) => {
                 warn!(error = error.full(), "the ids of parents cannot be had");
                 return Ok(BTreeMap::new());
@@ -352,7 +354,7 @@ impl Completer<'_> {
     }
 }
 
-/// An issue of an odd shape without its comments, whose texts are nobody's business.
+/// An issue of an odd shape without its comments, whose texts may not be stored.
 fn without_comments(json: &str) -> Box<str> {
     let Ok(mut issue) = serde_json::from_str::<serde_json::Value>(json) else { return json.into() };
     let Some(fields) = issue.get_mut("fields").and_then(serde_json::Value::as_object_mut) else { return json.into() };
@@ -384,16 +386,16 @@ mod tests {
     #[test]
     fn an_issue_is_kept_once_and_its_history_grows_page_by_page() {
         let mut batch = Batch::default();
-        batch.add(Taken::of(r#"{"id":"1","key":"A-1","fields":{"summary":"old"}}"#, false).0);
-        batch.add(Taken::of(r#"{"id":"2","key":"A-2","fields":{}}"#, false).0);
-        batch.add(Taken::of(r#"{"id":"1","key":"A-1","fields":{"summary":"new"}}"#, false).0);
+        batch.add(FoundIssue::of(r#"{"id":"1","key":"A-1","fields":{"summary":"old"}}"#, false).0);
+        batch.add(FoundIssue::of(r#"{"id":"2","key":"A-2","fields":{}}"#, false).0);
+        batch.add(FoundIssue::of(r#"{"id":"1","key":"A-1","fields":{"summary":"new"}}"#, false).0);
         let reference = Reference::default();
         let page = r#"[{"id":"7","created":1700000000000,"items":[{"field":"summary","fieldId":"summary"},
             {"field":"Size","fieldId":"customfield_1","fieldtype":"custom"}]},{"id":"8","items":[]}]"#;
         batch.append(&reference, "1", history(page)).unwrap();
         batch.append(&reference, "1", history(&page.replace("\"7\"", "\"9\""))).unwrap();
         batch.append(&reference, "99", history(page)).unwrap();
-        let records = batch.into_records().unwrap();
+        let records = batch.into_records("issues").unwrap();
         let ids: Vec<&str> = records.iter().map(|record| record.native_id.as_str()).collect();
         assert_eq!(ids, ["1", "2"]);
         let first: crate::jira::wire::Record = serde_json::from_str(&records[0].json).unwrap();
@@ -405,11 +407,11 @@ mod tests {
     #[test]
     fn an_odd_issue_is_kept_as_it_came_with_what_can_be_read_of_it() {
         let odd = r#"{"id":"5","fields":{"summary":["?"],"updated":"2026-01-05T10:00:00.000+0000"}}"#;
-        let (taken, updated) = Taken::of(odd, false);
-        assert_eq!((taken.id(), updated), (Some("5"), Millis::parse("2026-01-05T10:00:00Z")));
+        let (found, updated) = FoundIssue::of(odd, false);
+        assert_eq!((found.id(), updated), (Some("5"), Millis::parse("2026-01-05T10:00:00Z")));
         let mut batch = Batch::default();
-        batch.add(taken);
-        let records = batch.into_records().unwrap();
+        batch.add(found);
+        let records = batch.into_records("issues").unwrap();
         assert_eq!(records[0].json, format!(r#"{{"issue":{odd},"histories":[]}}"#));
     }
 
@@ -424,8 +426,8 @@ mod tests {
         };
         for (summary, texts) in [("\"fine\"", false), ("\"fine\"", true), ("[\"odd\"]", false), ("[\"odd\"]", true)] {
             let mut batch = Batch::default();
-            batch.add(Taken::of(&issue(summary), texts).0);
-            let record = batch.into_records().unwrap().remove(0);
+            batch.add(FoundIssue::of(&issue(summary), texts).0);
+            let record = batch.into_records("issues").unwrap().remove(0);
             assert_eq!(record.json.contains("secret words"), texts, "{summary}");
             assert!(record.json.contains(summary));
         }

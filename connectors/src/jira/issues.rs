@@ -1,41 +1,41 @@
-//! The `issues` stream: changed issues with their whole histories, and the position that makes sure none is missed.
+//! The `issues` stream: changed issues with their whole histories.
 //!
-//! [`Position`] is the cursor. Reading goes in sweeps: a search for everything changed since the watermark, less an overlap,
-//! read to its end. Only then does the watermark move, to the latest change seen. Issues inside the overlap whose time of
-//! change is known already are neither given nor asked for again, so that a poll without changes costs one search.
+//! [`IssueCursor`] is the cursor. [`crate::scan`] decides what a sweep lists and when the watermark moves; here a sweep is a
+//! search, the oldest change first. A poll without changes costs one search.
 //!
 //! - Search is only eventually consistent, so once a day a sweep looks back a day instead of five minutes.
 //! - A page that says its answer is incomplete is read, but the watermark stays.
-//! - The watermark never passes the moment of the run: an issue dated in the future must not hide those of today.
+//! - The watermark never passes the moment of the run: an issue dated in the future does not hide those of today.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use contextcore_core::ingest::connector::{Cursor, Page, Run};
 use contextcore_core::model::time::{DAY, MINUTE};
-use contextcore_core::{Error, ErrorKind, Millis, Result};
+use contextcore_core::{Error, Millis, Result};
 use serde::{Deserialize, Serialize};
-use tracing::warn;
 
 use super::api::{Found, Inline, Site};
-use super::histories::{Batch, Completer, Taken};
-use super::session::{Jira, SiteContext};
-use super::walk::{self, Order, Walk, Wish};
+use super::histories::{Batch, Completer, FoundIssue};
+use super::search::{self, Order, PageRequest, Search};
+use super::session::{ISSUES, Jira, SiteContext};
 use super::{jql, site};
+use crate::cursor;
+use crate::scan::{IncrementalScan, Sweep};
 
 /// How far before the watermark a sweep begins.
 const OVERLAP: i64 = 5 * MINUTE;
+/// How far before the watermark versions are remembered: JQL floors the start of a sweep to the minute.
+const REMEMBERED: i64 = OVERLAP + MINUTE;
 /// How far the daily sweep looks back.
 const WIDE_OVERLAP: i64 = DAY;
 /// Issues of one page of records: what one call for histories takes.
 const BATCH: usize = super::api::IDS_PER_CALL;
-/// Search pages of one page of records, for a sweep that meets hardly anything new.
+/// Search pages of one page of records, for a sweep that finds hardly anything new.
 const SEARCHES: usize = 40;
-/// Issues of the overlap that are remembered.
-const REMEMBERED: usize = 2_000;
-/// Rows wished for: Cloud gives as many of them as it likes, a hundred with our fields.
+/// Rows requested of Cloud, which sends as many as it likes: about a hundred with our fields.
 const ROWS: u64 = 1_000;
-/// Rows wished for where each brings its history along.
+/// Rows requested of Data Center, where each brings its history along.
 const SERVER_ROWS: u64 = 100;
 
 /// The fields that every Jira has and that are read.
@@ -58,20 +58,15 @@ const FIELDS: [&str; 16] = [
     "timeoriginalestimate",
 ];
 
-/// Issues and when they were changed, in milliseconds.
-type Sights = Vec<(Box<str>, i64)>;
-
-/// Where the stream stands.
+/// How far the stream has been read.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Position {
-    /// Everything that changed before this has been read.
-    watermark: Option<Millis>,
-    /// Of these projects; an empty list means all. A project that was unknown, or is new in the configuration, is not among
-    /// them, and its past is still to be read.
+pub(super) struct IssueCursor {
+    #[serde(flatten)]
+    scan: IncrementalScan,
+    /// The projects whose past has been read; an empty list means all. A project that was unknown, or is new in the
+    /// configuration, is not among them.
     covered: Option<Vec<String>>,
-    /// What was seen within the overlap before the watermark.
-    recent: Sights,
     /// When a sweep last looked back a whole day (or read everything).
     wide_at: Option<Millis>,
     /// Statuses and types that histories name and the site no longer lists, so that they are not looked for again.
@@ -79,58 +74,37 @@ pub(super) struct Position {
     unlisted: BTreeSet<String>,
     /// The sweep under way.
     #[serde(skip_serializing_if = "Option::is_none")]
-    sweep: Option<Sweep>,
+    sweep: Option<IssueSweep>,
 }
 
-/// One reading of everything since the watermark.
+/// A sweep under way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Sweep {
+struct IssueSweep {
+    #[serde(flatten)]
+    listed: Sweep,
     /// The projects of the configuration when it began.
     projects: Vec<String>,
-    walk: Walk,
-    /// The latest change seen.
-    high: Option<Millis>,
-    /// What was seen within the overlap before that.
-    fresh: Sights,
+    #[serde(rename = "walk")]
+    search: Search,
     wide: bool,
-    /// Jira said that its answer was incomplete.
-    incomplete: bool,
-    /// Issues seen.
+    /// Issues listed.
     seen: u64,
-    /// Issues there are, when it was asked.
+    /// Issues there are, where the site was asked.
     total: Option<u64>,
 }
 
-impl Position {
-    /// Reads a cursor. One that an older version made is worth a new start, not an error.
-    fn of(cursor: Option<&Cursor>) -> Self {
-        let Some(cursor) = cursor else { return Self::default() };
-        serde_json::from_value(cursor.0.clone()).unwrap_or_else(|error| {
-            warn!(%error, "the cursor of issues cannot be read, will read everything again");
-            Self::default()
-        })
-    }
-
-    fn into_cursor(self) -> Result<Cursor> {
-        let value = serde_json::to_value(self);
-        value
-            .map(Cursor)
-            .map_err(|error| Error::new(ErrorKind::Internal, "write the cursor of issues").caused_by(error))
-    }
-
-    /// The sweep to go on with, or a new one.
-    fn sweep(&mut self, projects: &[String], live: &SiteContext, now: Millis) -> Sweep {
+impl IssueCursor {
+    /// The sweep under way, or a new one.
+    fn sweep(&mut self, projects: &[String], live: &SiteContext, now: Millis) -> IssueSweep {
         if let Some(sweep) = self.sweep.take().filter(|sweep| sweep.projects == projects) {
             return sweep;
         }
         let since = self.since(live, now).filter(|_| self.covers(projects));
-        Sweep {
+        IssueSweep {
+            listed: Sweep::default(),
             projects: projects.to_vec(),
-            walk: Walk::new(Order::Changed, projects.to_vec(), since),
-            high: None,
-            fresh: Vec::new(),
+            search: Search::new(Order::Changed, projects.to_vec(), since),
             wide: self.is_wide(now),
-            incomplete: false,
             seen: 0,
             total: None,
         }
@@ -144,7 +118,7 @@ impl Position {
     /// The minute a sweep begins with, as JQL reads it; none at first.
     fn since(&self, live: &SiteContext, now: Millis) -> Option<String> {
         let overlap = if self.is_wide(now) { WIDE_OVERLAP } else { OVERLAP };
-        Some(jql::minute(self.watermark?.plus(-overlap), live.zone()))
+        Some(jql::minute(self.scan.since(overlap)?, live.zone()))
     }
 
     /// Whether the past of all these projects has been read.
@@ -154,31 +128,14 @@ impl Position {
         })
     }
 
-    /// The position after a sweep was read to its end.
-    fn after(self, sweep: Sweep, now: Millis) -> Self {
-        let Self { watermark, mut covered, mut recent, mut wide_at, unlisted, .. } = self;
-        recent.retain(|(id, _)| !sweep.fresh.iter().any(|(fresh, _)| fresh == id));
-        recent.extend(sweep.fresh);
-        let mut watermark = watermark;
-        if !sweep.incomplete {
-            watermark = watermark.max(sweep.high.map(|high| high.min(now)));
-            covered = Some(sweep.walk.projects);
-            wide_at = if sweep.wide { Some(now) } else { wide_at };
+    /// Ends a sweep that was read to its last page.
+    fn settle(&mut self, sweep: IssueSweep, now: Millis) {
+        let IssueSweep { listed, search, wide, .. } = sweep;
+        if !listed.incomplete {
+            self.covered = Some(search.projects);
+            self.wide_at = if wide { Some(now) } else { self.wide_at };
         }
-        remember(&mut recent, watermark);
-        Self { watermark, covered, recent, wide_at, unlisted, sweep: None }
-    }
-}
-
-/// Drops what no sweep will meet again, and the oldest of what is too much.
-fn remember(sights: &mut Sights, watermark: Option<Millis>) {
-    if let Some(watermark) = watermark {
-        let from = watermark.0 - OVERLAP - MINUTE;
-        sights.retain(|(_, updated)| *updated >= from);
-    }
-    if sights.len() > REMEMBERED {
-        sights.sort_by_key(|(_, updated)| *updated);
-        sights.drain(..sights.len() - REMEMBERED);
+        self.scan.settle(listed, now, REMEMBERED);
     }
 }
 
@@ -186,12 +143,10 @@ fn remember(sights: &mut Sights, watermark: Option<Millis>) {
 struct Poll<'a> {
     jira: &'a Jira,
     live: &'a SiteContext,
-    /// Where the stream stood before.
-    position: &'a Position,
+    /// How far the stream was read before.
+    cursor: &'a IssueCursor,
     now: Millis,
-    sweep: Sweep,
-    /// What was given already: ids and the change they were given with.
-    known: HashMap<Box<str>, i64>,
+    sweep: IssueSweep,
     batch: Batch,
     inline: Vec<(Box<str>, Inline)>,
     warnings: Vec<String>,
@@ -200,54 +155,46 @@ struct Poll<'a> {
 /// Fetches the next page of records.
 ///
 /// # Errors
-/// As the session's; [`ErrorKind::Protocol`] for a search that goes in circles; [`ErrorKind::Rejected`] when none of the
-/// configured projects exists.
-pub(super) async fn poll(jira: &Jira, live: &Arc<SiteContext>, cursor: Option<&Cursor>, run: &Run) -> Result<Page> {
-    let mut position = Position::of(cursor);
-    let sweep = position.sweep(&jira.settings.projects, live, run.now);
-    let known = position.recent.iter().chain(&sweep.fresh).cloned().collect();
-    let mut poll = Poll {
-        jira,
-        live,
-        position: &position,
-        now: run.now,
-        sweep,
-        known,
-        batch: Batch::default(),
-        inline: Vec::new(),
-        warnings: Vec::new(),
-    };
+/// As the session's; [`contextcore_core::ErrorKind::Protocol`] for a search that does not end;
+/// [`contextcore_core::ErrorKind::Rejected`] when none of the configured projects exists.
+pub(super) async fn poll(jira: &Jira, live: &Arc<SiteContext>, stored: Option<&Cursor>, run: &Run) -> Result<Page> {
+    let mut cursor: IssueCursor = cursor::read(stored, ISSUES);
+    let sweep = cursor.sweep(&jira.settings.projects, live, run.now);
+    let first = cursor.scan.watermark.is_none();
+    let (batch, inline, warnings) = Default::default();
+    let mut poll = Poll { jira, live, cursor: &cursor, now: run.now, sweep, batch, inline, warnings };
     let last = poll.gather().await?;
-    poll.count(last, position.watermark.is_none()).await;
-    if last && poll.sweep.seen == 0 && position.watermark.is_none() {
-        // An empty site. Nobody at all is told the same, and the token may have expired since the run began.
+    poll.count(last, first).await;
+    if last && poll.sweep.seen == 0 && first {
+        // An empty site. An anonymous caller gets the same answer, and the token may have expired since the run began.
         site::account(&jira.api, live.site).await?;
     }
     let Poll { sweep, batch, inline, warnings, .. } = poll;
     let live = jira.explain(live, batch.issues()).await?;
-    let completer = Completer { api: &jira.api, settings: &jira.settings, live: &live, no_bulk: jira.no_bulk() };
-    let (records, mentions) = completer.complete(batch, inline).await?;
-    jira.explain_past(&live, &mentions, &mut position.unlisted, run).await?;
+    let (reference, site) = (&live.reference, live.site);
+    let completer = Completer { api: &jira.api, settings: &jira.settings, site, reference, no_bulk: jira.no_bulk() };
+    let (records, mentions) = completer.complete(batch, inline, ISSUES).await?;
+    jira.explain_past(&live, &mentions, &mut cursor.unlisted, run).await?;
     let total = sweep.total;
-    let position = match last {
-        true => position.after(sweep, run.now),
-        false => Position { sweep: Some(sweep), ..position },
-    };
-    Ok(Page { records, seen: Vec::new(), cursor: position.into_cursor()?, more: !last, total, warnings })
+    match last {
+        true => cursor.settle(sweep, run.now),
+        false => cursor.sweep = Some(sweep),
+    }
+    Ok(Page { records, seen: Vec::new(), cursor: cursor::write(&cursor, ISSUES)?, more: !last, total, warnings })
 }
 
 impl Poll<'_> {
-    /// Searches until the page of records is full or the sweep at its end, which it tells.
+    /// Searches until the page of records is full or the sweep has ended. Whether it has ended.
     async fn gather(&mut self) -> Result<bool> {
         let server = self.live.site == Site::DataCenter;
         let rows = if server { SERVER_ROWS } else { ROWS };
-        let mut wish = Wish::new(wished(self.jira, self.live), rows);
-        wish.histories = server;
+        let mut request = PageRequest::new(requested_fields(self.jira, self.live), rows);
+        request.histories = server;
         for _ in 0..SEARCHES {
-            let found = match walk::page(&self.jira.api, self.live.site, &self.sweep.walk, &mut wish).await {
+            let found = match search::page(&self.jira.api, self.live.site, &self.sweep.search, &mut request).await {
                 Ok(found) => found,
                 Err(error) => {
-                    self.begin_again(error)?;
+                    self.restart(error)?;
                     continue;
                 }
             };
@@ -262,24 +209,25 @@ impl Poll<'_> {
         Ok(false)
     }
 
-    /// The sweep is read anew, so what it gave so far counts as not seen. The watermark has not moved.
-    fn begin_again(&mut self, refusal: Error) -> Result<()> {
-        let warnings = self.sweep.walk.recover(refusal)?;
+    /// Starts the sweep again: what it gave so far counts as not seen. The watermark has not moved.
+    fn restart(&mut self, refusal: Error) -> Result<()> {
+        let warnings = self.sweep.search.recover(refusal)?;
         self.warnings.extend(warnings);
-        if self.position.covers(&self.sweep.walk.projects) {
-            self.sweep.walk.begin_from(self.position.since(self.live, self.now));
+        if self.cursor.covers(&self.sweep.search.projects) {
+            self.sweep.search.restart_from(self.cursor.since(self.live, self.now));
         }
         self.batch.clear();
         self.inline.clear();
-        self.known = self.position.recent.iter().cloned().collect();
-        self.sweep = Sweep { high: None, fresh: Vec::new(), seen: 0, total: None, ..self.sweep.clone() };
+        let incomplete = self.sweep.listed.incomplete;
+        self.sweep.listed = Sweep { incomplete, ..Sweep::default() };
+        (self.sweep.seen, self.sweep.total) = (0, None);
         Ok(())
     }
 
-    /// Takes a search page in. Whether it was the last.
+    /// Takes a search page. Whether it was the last one.
     fn take(&mut self, found: Found) -> Result<bool> {
         for warning in &found.warnings {
-            self.sweep.incomplete = true;
+            self.sweep.listed.incomplete = true;
             self.warnings
                 .push(format!("the search answer is incomplete, the same changes will be read again: {warning}"));
         }
@@ -287,60 +235,66 @@ impl Poll<'_> {
         for json in &found.issues {
             latest = self.take_issue(json.get()).or(latest);
         }
-        self.forget_old();
+        self.sweep.listed.trim(REMEMBERED);
         match self.live.site {
-            Site::Cloud => self.sweep.walk.step(&found),
-            Site::DataCenter => self.sweep.walk.step_rows(&found, latest, self.live.zone()),
+            Site::Cloud => self.sweep.search.step(&found),
+            Site::DataCenter => self.sweep.search.step_rows(&found, latest, self.live.zone()),
         }
     }
 
-    /// Takes an issue in, unless it was given with this very change. When it was changed.
+    /// Takes an issue, unless this version of it was given before. Returns when it changed.
     fn take_issue(&mut self, json: &str) -> Option<Millis> {
-        let (taken, updated) = Taken::of(json, self.jira.settings.comments.has_texts());
-        if let (Some(id), Some(updated)) = (taken.id(), updated) {
-            if self.known.insert(id.into(), updated.0) == Some(updated.0) {
+        let (found, updated) = FoundIssue::of(json, self.jira.settings.comments.has_texts());
+        if let (Some(id), Some(updated)) = (found.id(), updated) {
+            let listed = &mut self.sweep.listed;
+            listed.raise(updated);
+            if !self.cursor.scan.is_new(listed, id, updated) {
                 return Some(updated);
             }
-            self.sweep.fresh.push((id.into(), updated.0));
-            self.sweep.high = self.sweep.high.max(Some(updated));
+            listed.remember(id, updated);
         }
         self.sweep.seen += 1;
-        let taken = if self.live.site == Site::DataCenter { self.take_inline(taken, json) } else { taken };
-        self.batch.add(taken);
+        let found = if self.live.site == Site::DataCenter { self.take_inline(found, json) } else { found };
+        self.batch.add(found);
         updated
     }
 
     /// Takes the history out of an issue of Data Center. One that cannot be read makes the whole issue an odd one.
-    fn take_inline(&mut self, taken: Taken, json: &str) -> Taken {
-        match (&taken, serde_json::from_str(json)) {
-            (Taken::Issue(issue), Ok(inline)) => {
+    fn take_inline(&mut self, found: FoundIssue, json: &str) -> FoundIssue {
+        match (&found, serde_json::from_str(json)) {
+            (FoundIssue::Issue(issue), Ok(inline)) => {
                 self.inline.extend(issue.id.clone().map(|id| (id, inline)));
-                taken
+                found
             }
-            _ => Taken::odd(json, self.jira.settings.comments.has_texts()).0,
+            _ => FoundIssue::odd(json, self.jira.settings.comments.has_texts()).0,
         }
     }
 
-    fn forget_old(&mut self) {
-        remember(&mut self.sweep.fresh, self.sweep.high);
-    }
-
-    /// How many issues a first sweep will meet: asked when it is long, told by itself when it is short. Only for people, so a
-    /// refusal does not matter.
+    /// Counts the issues of a first sweep, for people only: a long sweep asks the site, and a refusal does not matter.
     async fn count(&mut self, last: bool, first: bool) {
         if !first || self.sweep.total.is_some() {
             return;
         }
         self.sweep.total = match (last, self.live.site) {
             (true, _) => Some(self.sweep.seen),
-            (false, Site::Cloud) => self.jira.api.count(&self.sweep.walk.jql).await.ok(),
+            (false, Site::Cloud) => self.jira.api.count(&self.sweep.search.jql).await.ok(),
             (false, Site::DataCenter) => None,
         };
     }
 }
 
-/// The fields to ask for.
-fn wished<'a>(jira: &Jira, live: &'a SiteContext) -> BTreeSet<&'a str> {
+/// The fields to request.
+fn requested_fields<'a>(jira: &Jira, live: &'a SiteContext) -> BTreeSet<&'a str> {
     let comment = jira.settings.comments.is_told().then_some("comment");
     FIELDS.into_iter().chain(comment).chain(live.reference.custom_fields()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_cursors_are_read_and_written_as_before() {
+        cursor::golden::assert_unchanged::<IssueCursor>(include_str!("fixtures/cursors.json"), "issues");
+    }
 }

@@ -10,7 +10,7 @@ use contextcore_core::model::time::HOUR;
 use jiff::ToSpan;
 use jiff::tz::TimeZone;
 
-/// How far the easternmost zones read a UTC text too late: when the account tells no zone, so much is added to the overlap.
+/// How far the easternmost zones read a UTC text too late: when the account's zone is unknown, so much is added to the overlap.
 const UNKNOWN_ZONE: i64 = 12 * HOUR;
 
 /// A moment as JQL reads it: `2026-11-10 09:30`.

@@ -7,43 +7,11 @@
 use std::collections::HashMap;
 
 use contextcore_core::model::{Status, TaskType};
-use serde::{Deserialize, Serialize};
 
-use super::reference::Reference;
+use super::reference::{Category, Reference};
 use super::settings::Settings;
 use crate::vocabulary::{BACKLOG, REVIEW};
 pub(super) use crate::vocabulary::{gives_up, priority, says};
-
-/// Jira's status categories.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Category {
-    /// Not begun; also the category `undefined`.
-    New,
-    /// Begun.
-    Indeterminate,
-    /// Finished, one way or another.
-    Done,
-}
-
-impl Category {
-    /// By Jira's key.
-    pub(super) fn of(key: &str) -> Self {
-        match key {
-            "done" => Self::Done,
-            "indeterminate" => Self::Indeterminate,
-            _ => Self::New,
-        }
-    }
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Indeterminate => "indeterminate",
-            Self::Done => "done",
-        }
-    }
-}
 
 /// What a status is for us, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +49,7 @@ pub(super) struct Mapping {
 pub(super) struct StatusName<'a> {
     pub(super) id: &'a str,
     pub(super) name: &'a str,
-    /// The category, where the record tells it.
+    /// The category, where the record has it.
     pub(super) category: Option<Category>,
 }
 
@@ -110,10 +78,10 @@ impl Mapping {
     /// The common status of a named status, given whether the resolution in force means giving up; and whether the site's
     /// list, the record or the configuration knows it.
     ///
-    /// A record tells the category of its present status itself, and that is newer than the list. A status deleted since is
+    /// A record has the category of its present status, which is newer than the list. A status deleted since is
     /// only a name: then the last category known for that name counts, else it is taken for work.
     pub(super) fn status(&self, settings: &Settings, named: StatusName<'_>, given_up: bool) -> (Status, bool) {
-        if let Some(configured) = settings.status(named.id, named.name) {
+        if let Some(configured) = settings.rules.status(&[named.name, named.id]) {
             return (configured, true);
         }
         let listed = self.statuses.get(named.id);
@@ -148,10 +116,10 @@ pub(super) fn map_status(
     column: Option<&str>,
 ) -> Mapped {
     let mapped = |status, why: String| Mapped { status, category, fixed: false, why };
-    if let Some(status) = settings.status(id, name) {
+    if let Some(status) = settings.rules.status(&[name, id]) {
         return Mapped { fixed: true, ..mapped(status, "configured in statuses".into()) };
     }
-    if category != Category::Done && settings.means_blocked(name) {
+    if category != Category::Done && settings.rules.means_blocked(name) {
         return mapped(Status::Blocked, "named like blocked".into());
     }
     let column = |phrases: &[&str]| column.is_some_and(|column| says(column, phrases));
@@ -170,7 +138,7 @@ pub(super) fn map_status(
 /// The common type, and whether anything but "it is none of the others" speaks for it. `names` are the id, the name and the
 /// untranslated name.
 pub(super) fn type_of(settings: &Settings, names: [&str; 3], level: Option<i32>, subtask: bool) -> (TaskType, bool) {
-    if let Some(configured) = names.iter().find_map(|name| settings.task_type(name)) {
+    if let Some(configured) = names.iter().find_map(|name| settings.rules.task_type(name)) {
         return (configured, true);
     }
     match level {
@@ -185,11 +153,11 @@ pub(super) fn type_of(settings: &Settings, names: [&str; 3], level: Option<i32>,
     by_name.map_or((TaskType::Task, false), |(task_type, _)| (*task_type, true))
 }
 
-/// Types that a level tells, by words of their names where none does: in histories and on Data Center.
+/// Types that go by level, by words of their names where there is none: in histories and on Data Center.
 const RANKS: [(TaskType, &[&str]); 2] =
     [(TaskType::Subtask, &["subtask", "sub task"]), (TaskType::Epic, &["epic", "initiative"])];
 
-/// The other types by words of their names, the telling ones first.
+/// The other types by words of their names, the most specific first.
 const TYPES: [(TaskType, &[&str]); 5] = [
     (TaskType::Bug, &["bug", "defect"]),
     (TaskType::Spike, &["spike", "research"]),

@@ -2,7 +2,7 @@
 //!
 //! [`JiraConnector`] is the [`Connector`], [`Jira`] its [`SourceSession`]. The rest is by concern: [`settings`] (what the
 //! configuration says), [`api`] (the calls) and [`dialect`] (limits and refusals), [`session`], [`site`] and
-//! [`mod@reference`] (what a site is like), [`walk`] and [`jql`] (searching), [`issues`], [`sprints`] and [`ids`] (the
+//! [`mod@reference`] (what a site is like), [`search`] and [`jql`] (searching), [`issues`], [`sprints`] and [`ids`] (the
 //! streams), [`histories`] (whole records), [`wire`] (the shapes of answers and records), [`normalise`] with [`mapping`]
 //! (what they mean), and [`webhook`]. All knowledge of Jira's habits is in one of these.
 
@@ -16,11 +16,11 @@ mod jql;
 mod mapping;
 mod normalise;
 mod reference;
+mod search;
 mod session;
 mod settings;
 mod site;
 mod sprints;
-mod walk;
 mod webhook;
 mod wire;
 

@@ -1,12 +1,10 @@
 //! From Jira's records to the common model: pure, and the place where every reading of Jira's habits is written down.
 //!
-//! [`issue`] is the way in. A task's history is told backwards: Jira has no created-event, so the facts of today are taken
-//! back change by change (each tells what was before it) until the facts of the first day remain; then the changes are told
-//! forwards again as dated facts. One function, [`Reader::set`], says what a change means for either direction, so the two
-//! passes cannot disagree.
+//! [`issue`] is the entry point. Jira lists changes, each with the value before it, and no first values: [`crate::rewind`] finds
+//! them. One function, [`Reader::set`], says what a change means in either direction, so the two passes cannot disagree.
 //!
-//! - Ids decide, names are for people: statuses, types and people go by id where the history tells one, and a thing that is
-//!   still the same id today bears its name of today, so that a renaming is no change.
+//! - Ids decide, names are for people: statuses, types and people go by id where the history has one. A thing with the same id
+//!   as today has today's name, so that a renaming is no change.
 //! - The blocked flag is Jira's Flagged field, or a label that is configured to mean it.
 
 use std::collections::BTreeSet;
@@ -14,16 +12,15 @@ use std::collections::BTreeSet;
 use contextcore_core::model::diff;
 use contextcore_core::model::observation::{Observation, TaskObservation};
 use contextcore_core::model::time::HOUR;
-use contextcore_core::model::{
-    Blocker, Change, Event, EventId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey,
-};
-use contextcore_core::{Error, ErrorKind, Millis, Result};
+use contextcore_core::model::{Blocker, Change, Event, Facts, ParentRef, SmolStr, SprintFacts, SprintState, TaskKey};
+use contextcore_core::{Millis, Result};
 use serde::Deserialize;
 
-use super::mapping::{self, Category, Mapping, StatusName};
-use super::reference::{Board, Field, Reference};
+use super::mapping::{self, Mapping, StatusName};
+use super::reference::{Board, Category, Field, Reference};
 use super::settings::Settings;
 use super::wire::{self, History, Issue, Item, Record, SprintRecord, Who};
+use crate::rewind::{self, Rewind, Side, Timeline, blank, date, lacks, number, project_of, unreadable};
 
 /// What a record is read with.
 pub(super) struct Context<'a> {
@@ -75,14 +72,6 @@ pub(super) fn sprint(context: &Context<'_>, json: &str) -> Result<Read> {
     Ok(Read { observations: vec![observe_sprint(&record.sprint, project)], unknown: BTreeSet::new() })
 }
 
-fn unreadable(error: &serde_json::Error) -> Error {
-    Error::new(ErrorKind::Protocol, format!("the record has an unexpected shape: {error}"))
-}
-
-fn lacks(what: &str) -> Error {
-    Error::new(ErrorKind::Protocol, format!("the record lacks a readable {what}"))
-}
-
 fn browse<'a>(context: &'a Context<'_>) -> &'a str {
     context.reference.browse.as_deref().unwrap_or(&context.settings.url)
 }
@@ -127,20 +116,20 @@ fn system_role(name: &str) -> Option<Role> {
     ROLES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, role)| *role)
 }
 
-/// One side of a change: what the field was, or became.
+/// What a field was before a change, or after it.
 #[derive(Debug, Clone, Copy)]
-struct Side<'a> {
+struct Value<'a> {
     id: &'a str,
     text: &'a str,
 }
 
-impl<'a> Side<'a> {
-    fn before(item: &'a Item) -> Self {
-        Self { id: item.from.as_deref().unwrap_or_default(), text: item.from_string.as_deref().unwrap_or_default() }
-    }
-
-    fn after(item: &'a Item) -> Self {
-        Self { id: item.to.as_deref().unwrap_or_default(), text: item.to_string.as_deref().unwrap_or_default() }
+impl<'a> Value<'a> {
+    fn of(item: &'a Item, side: Side) -> Self {
+        let (id, text) = match side {
+            Side::Before => (&item.from, &item.from_string),
+            Side::After => (&item.to, &item.to_string),
+        };
+        Self { id: id.as_deref().unwrap_or_default(), text: text.as_deref().unwrap_or_default() }
     }
 
     fn is_empty(self) -> bool {
@@ -154,7 +143,7 @@ impl<'a> Side<'a> {
 }
 
 /// Changes with what they are about.
-type Told<'a> = Vec<(Role, &'a Item)>;
+type Changes<'a> = Vec<(Role, &'a Item)>;
 
 /// The facts of a task at one moment, with what lies behind them.
 #[derive(Debug, Clone)]
@@ -192,9 +181,9 @@ impl<'a> Reader<'a> {
             issue,
             key: TaskKey::new(&context.settings.source, id),
             created,
-            points: points_field(context, record, &project_of(name)),
+            points: points_field(context, record, project_of(name)),
             resolution: resolution_in_history(record),
-            present: State { facts: blank(name), status_id: Box::default(), given_up: false, flagged: None },
+            present: State { facts: blank(name, None), status_id: Box::default(), given_up: false, flagged: None },
             unknown: BTreeSet::new(),
         };
         reader.present = reader.read_present(record);
@@ -211,10 +200,10 @@ impl<'a> Reader<'a> {
         }
         if let Some(status) = &fields.status {
             let id = status.id.as_deref().unwrap_or_default();
-            self.set_status(&mut state, Side { id, text: &status.name });
+            self.set_status(&mut state, Value { id, text: &status.name });
         }
         if let Some(kind) = &fields.issuetype {
-            self.set_type(&mut state, Side { id: kind.id.as_deref().unwrap_or_default(), text: &kind.name });
+            self.set_type(&mut state, Value { id: kind.id.as_deref().unwrap_or_default(), text: &kind.name });
         }
         let facts = &mut state.facts;
         facts.title = fields.summary.as_deref().unwrap_or_default().into();
@@ -253,9 +242,10 @@ impl<'a> Reader<'a> {
         let mut fields = self.context.reference.fields.parent_keys();
         let key: String = fields.find_map(|field| serde_json::from_str(self.custom(Some(&field.id))?).ok())?;
         let items = record.histories.iter().flat_map(|history| &history.items);
-        let mut parents = items.filter(|item| self.role(item) == Some(Role::Parent)).map(Side::after);
-        let told = parents.find(|side| side.text == key && !side.id.is_empty()).map(|side| side.id.to_owned());
-        Some(ParentRef { native_id: told.unwrap_or_else(|| key.clone()).into(), key: Some(key.into()) })
+        let mut parents =
+            items.filter(|item| self.role(item) == Some(Role::Parent)).map(|item| Value::of(item, Side::After));
+        let known = parents.find(|value| value.text == key && !value.id.is_empty()).map(|value| value.id.to_owned());
+        Some(ParentRef { native_id: known.unwrap_or_else(|| key.clone()).into(), key: Some(key.into()) })
     }
 
     fn present_flag(&self) -> Option<SmolStr> {
@@ -274,14 +264,15 @@ impl<'a> Reader<'a> {
         let label = || {
             self.context
                 .settings
+                .rules
                 .blocking_label(&state.facts.labels)
                 .map(|label| SmolStr::from(format!("label {label}")))
         };
         state.flagged.clone().or_else(label)
     }
 
-    /// What a change is about, if it is about anything we tell. Ids go before names, which are translated; but pseudo fields
-    /// have no id, and Data Center tells none at all.
+    /// What a change is about, if it is about anything that is read. Ids go before names, which are translated; but pseudo
+    /// fields have no id, and Data Center sends none at all.
     fn role(&self, item: &Item) -> Option<Role> {
         let role = match item.field_id.as_deref() {
             Some(id) if id.starts_with("customfield_") => self.custom_role(&|field| *field.id == *id),
@@ -302,239 +293,229 @@ impl<'a> Reader<'a> {
         points.chain(single).chain(parents).find(|(field, _)| is_it(field)).map(|(_, role)| role)
     }
 
-    /// Takes one side of a change into the state.
-    fn set(&mut self, state: &mut State, role: Role, side: Side<'_>) {
+    /// Takes a value of a field into the state.
+    fn set(&mut self, state: &mut State, role: Role, value: Value<'_>) {
         let facts = &mut state.facts;
         match role {
-            Role::Status => self.set_status(state, side),
-            Role::Type => self.set_type(state, side),
-            Role::Resolution => state.given_up = mapping::gives_up(side.text),
-            Role::Sprint => facts.sprints = list(side.id),
-            Role::Parent => facts.parent = parent(side),
-            Role::Assignee => facts.assignee = self.person(side),
-            Role::Points => facts.estimate = number(side.shown()),
-            Role::Hours => facts.estimate = number(side.shown()).map(hours),
-            Role::Flag => state.flagged = (!side.is_empty()).then(|| flag_value(side)),
-            Role::Priority => facts.priority = self.priority(side),
-            Role::Labels => facts.labels = sorted(side.text.split_whitespace()),
-            Role::Title => facts.title = side.text.into(),
-            Role::Due => facts.due = date(side.id).or_else(|| date(side.text)),
+            Role::Status => self.set_status(state, value),
+            Role::Type => self.set_type(state, value),
+            Role::Resolution => state.given_up = mapping::gives_up(value.text),
+            Role::Sprint => facts.sprints = list(value.id),
+            Role::Parent => facts.parent = parent(value),
+            Role::Assignee => facts.assignee = self.person(value),
+            Role::Points => facts.estimate = number(value.shown()),
+            Role::Hours => facts.estimate = number(value.shown()).map(hours),
+            Role::Flag => state.flagged = (!value.is_empty()).then(|| flag_value(value)),
+            Role::Priority => facts.priority = self.priority(value),
+            Role::Labels => facts.labels = sorted(value.text.split_whitespace()),
+            Role::Title => facts.title = value.text.into(),
+            Role::Due => facts.due = date(value.id).or_else(|| date(value.text)),
             Role::Key => {
-                facts.key = side.shown().into();
+                facts.key = value.shown().into();
                 facts.project = project_of(&facts.key).into();
             }
             Role::Link => {}
         }
     }
 
-    /// The status of one side of a change, under the resolution in force.
-    fn set_status(&mut self, state: &mut State, side: Side<'_>) {
+    /// The status of a value, under the resolution in force.
+    fn set_status(&mut self, state: &mut State, value: Value<'_>) {
         let today =
-            self.issue.fields.status.as_ref().filter(|status| status.id.as_deref().is_some_and(|id| id == side.id));
+            self.issue.fields.status.as_ref().filter(|status| status.id.as_deref().is_some_and(|id| id == value.id));
         let category =
             today.and_then(|status| status.status_category.as_ref()).map(|category| Category::of(&category.key));
-        let named = StatusName { id: side.id, name: side.text, category };
+        let named = StatusName { id: value.id, name: value.text, category };
         let (status, known) = self.context.mapping.status(self.context.settings, named, state.given_up);
         if !known {
-            self.unknown.insert(format!("status:{}", side.shown()));
+            self.unknown.insert(format!("status:{}", value.shown()));
         }
-        state.status_id = side.id.into();
+        state.status_id = value.id.into();
         state.facts.status = status;
         state.facts.native_status =
-            today.map_or_else(|| side.shown().to_owned(), |status| status.name.to_string()).into();
+            today.map_or_else(|| value.shown().to_owned(), |status| status.name.to_string()).into();
     }
 
-    fn set_type(&mut self, state: &mut State, side: Side<'_>) {
+    fn set_type(&mut self, state: &mut State, value: Value<'_>) {
         let today =
-            self.issue.fields.issuetype.as_ref().filter(|kind| kind.id.as_deref().is_some_and(|id| id == side.id));
+            self.issue.fields.issuetype.as_ref().filter(|kind| kind.id.as_deref().is_some_and(|id| id == value.id));
         let (level, subtask) = today.map_or((None, false), |kind| (kind.hierarchy_level, kind.subtask));
-        let untranslated = today.and_then(|kind| kind.untranslated_name.as_deref()).unwrap_or(side.text);
-        let configured = self.context.settings.task_type(side.text);
-        let (task_type, explained) = match configured.or_else(|| self.context.mapping.type_by_id(side.id)) {
+        let untranslated = today.and_then(|kind| kind.untranslated_name.as_deref()).unwrap_or(value.text);
+        let configured = self.context.settings.rules.task_type(value.text);
+        let (task_type, explained) = match configured.or_else(|| self.context.mapping.type_by_id(value.id)) {
             Some(task_type) => (task_type, true),
-            None => mapping::type_of(self.context.settings, [side.id, side.text, untranslated], level, subtask),
+            None => mapping::type_of(self.context.settings, [value.id, value.text, untranslated], level, subtask),
         };
         if !explained {
-            self.unknown.insert(format!("type:{}", side.shown()));
+            self.unknown.insert(format!("type:{}", value.shown()));
         }
         state.facts.task_type = task_type;
-        state.facts.native_type = today.map_or_else(|| side.shown().to_owned(), |kind| kind.name.to_string()).into();
+        state.facts.native_type = today.map_or_else(|| value.shown().to_owned(), |kind| kind.name.to_string()).into();
     }
 
-    /// Somebody who still has the task bears the name of today.
-    fn person(&self, side: Side<'_>) -> Option<SmolStr> {
-        let same = |who: &&Who| !side.id.is_empty() && who.id.as_deref() == Some(side.id);
+    /// A person's name. Somebody who still has the task has today's name.
+    fn person(&self, value: Value<'_>) -> Option<SmolStr> {
+        let same = |who: &&Who| !value.id.is_empty() && who.id.as_deref() == Some(value.id);
         let today = self.issue.fields.assignee.as_ref().filter(same).map(|who| SmolStr::new(&who.name));
-        today.or_else(|| (!side.is_empty()).then(|| side.shown().into()))
+        today.or_else(|| (!value.is_empty()).then(|| value.shown().into()))
     }
 
-    fn priority(&self, side: Side<'_>) -> Option<SmolStr> {
-        let same = |named: &&wire::Named| !side.id.is_empty() && named.id.as_deref() == Some(side.id);
+    fn priority(&self, value: Value<'_>) -> Option<SmolStr> {
+        let same = |named: &&wire::Named| !value.id.is_empty() && named.id.as_deref() == Some(value.id);
         let today = self.issue.fields.priority.as_ref().filter(same).map(|named| &*named.name);
-        mapping::priority(today.unwrap_or(side.text)).map(Into::into)
+        mapping::priority(today.unwrap_or(value.text)).map(Into::into)
     }
 
-    /// The dated facts, oldest first.
-    fn history(&mut self, record: &Record) -> Result<Vec<Event>> {
-        let told = self.as_of_the_search(in_order(&record.histories)?);
-        let mut state = self.present.clone();
-        for (_, history) in told.iter().rev() {
-            self.take_back(&mut state, history);
-        }
-        state.facts.flag = self.impediment(&state);
-        let mut entries = vec![self.first(&state)];
-        for (at, history) in told {
-            self.tell(&mut state, at, history, &mut entries);
-        }
-        self.comments(&mut entries)?;
-        entries.sort_by_key(|entry| entry.at);
-        Ok(entries)
+    /// The dated events, oldest first.
+    fn history(&mut self, record: &'a Record) -> Result<Vec<Event>> {
+        let acts = self.as_of_the_search(in_order(&record.histories)?);
+        let mut timeline = Timeline::new(self.key.clone(), self.created);
+        let fields = &self.issue.fields;
+        let creator = fields.creator.as_ref().or(fields.reporter.as_ref()).map(|who| who.name.to_string());
+        let present = self.present.clone();
+        self.replay(&present, &acts, creator, &mut timeline);
+        self.comments(&mut timeline)?;
+        Ok(timeline.into_events())
     }
 
-    /// The history without what happened since the search that gave the issue: that is asked for first, and may lag behind
-    /// besides, so the facts of today do not have it yet. Told with them it would look undone at once. The issue has changed
+    /// The acts without those after the search that gave the issue. The issue is requested before its history, and search may
+    /// lag behind besides, so today's facts do not have those acts yet, and would look like their undoing. The issue has changed
     /// since, so it is read again, and then both agree.
     ///
-    /// A change may be dated a few milliseconds after the issue's own date, so only one that today's facts contradict counts
+    /// An act may be dated a few milliseconds after the issue's own date, so only one that today's facts contradict counts
     /// as later.
-    fn as_of_the_search<'h>(&mut self, mut told: Vec<(Millis, &'h History)>) -> Vec<(Millis, &'h History)> {
-        let Some(updated) = self.issue.fields.updated else { return told };
-        let certain = told.partition_point(|(at, _)| *at <= updated);
-        while told.len() > certain && !self.leads_to_today(&told[certain..]) {
-            told.pop();
+    fn as_of_the_search<'h>(&mut self, mut acts: Vec<(Millis, &'h History)>) -> Vec<(Millis, &'h History)> {
+        let Some(updated) = self.issue.fields.updated else { return acts };
+        let certain = acts.partition_point(|(at, _)| *at <= updated);
+        while acts.len() > certain && !self.leads_to_today(&acts[certain..]) {
+            acts.pop();
         }
-        told
+        acts
     }
 
-    /// Whether these changes leave the facts of today as they are.
-    fn leads_to_today(&mut self, told: &[(Millis, &History)]) -> bool {
+    /// Whether these acts leave the facts of today as they are.
+    fn leads_to_today(&mut self, acts: &[(Millis, &History)]) -> bool {
         let mut state = self.present.clone();
-        for (_, history) in told {
-            let (resolution, others) = self.by_resolution(history);
-            let decided = !resolution.is_empty();
-            for (role, item) in resolution.into_iter().chain(others) {
-                self.set(&mut state, role, Side::after(item));
-            }
-            if decided {
-                self.judge_again(&mut state);
-            }
-        }
-        state.facts.flag = self.impediment(&state);
+        acts.iter().for_each(|(_, act)| self.set_all(&mut state, act, Side::After));
         diff::changes(&self.present.facts, &state.facts).is_empty()
     }
 
-    /// The creation, with the facts of the first day.
-    fn first(&self, state: &State) -> Event {
-        let fields = &self.issue.fields;
-        let actor = fields.creator.as_ref().or(fields.reporter.as_ref()).map(|who| who.name.to_string());
-        self.entry("created", self.created, actor, Change::Created(Box::new(state.facts.clone())))
-    }
-
-    /// A fact; nothing happens to a task before it exists.
-    fn entry(&self, origin: &str, at: Millis, actor: Option<String>, what: Change) -> Event {
-        Event { id: EventId::of(&self.key, origin), at: at.max(self.created), actor, observed: false, change: what }
-    }
-
-    /// Takes the changes of one act back: the resolution first, so that the status before the act is judged under the
-    /// resolution before it.
-    fn take_back(&mut self, state: &mut State, history: &History) {
-        let (resolution, others) = self.by_resolution(history);
+    /// Takes one side of all changes of an act into the state: the resolution first, so that the status is judged under the
+    /// resolution of the same side.
+    fn set_all(&mut self, state: &mut State, act: &History, side: Side) {
+        let (mut resolution, mut others) = self.by_resolution(act);
+        if side == Side::Before {
+            resolution.reverse();
+            others.reverse();
+        }
         let judge_again = !resolution.is_empty();
-        for (role, item) in resolution.into_iter().rev().chain(others.into_iter().rev()) {
-            self.set(state, role, Side::before(item));
+        for (role, item) in resolution.into_iter().chain(others) {
+            self.set(state, role, Value::of(item, side));
         }
         if judge_again {
             self.judge_again(state);
         }
+        state.facts.flag = self.impediment(state);
     }
 
-    /// Tells the changes of one act.
-    fn tell(&mut self, state: &mut State, at: Millis, history: &History, entries: &mut Vec<Event>) {
-        let (resolution, others) = self.by_resolution(history);
-        let decided_with_status = others.iter().any(|(role, _)| *role == Role::Status);
-        for (role, item) in resolution {
-            let before = state.facts.status;
-            self.set(state, role, Side::after(item));
-            if !decided_with_status {
-                self.judge_again(state);
-            }
-            if before != state.facts.status {
-                let what = status_of(state);
-                self.push(entries, at, history, item, "", what);
-            }
-        }
-        for (role, item) in others {
-            self.tell_item(state, at, history, (role, item), entries);
-        }
-    }
-
-    fn tell_item(
-        &mut self,
-        state: &mut State,
-        at: Millis,
-        history: &History,
-        (role, item): (Role, &Item),
-        entries: &mut Vec<Event>,
-    ) {
+    fn redo_item(&mut self, state: &mut State, act: Act<'_>, (role, item): (Role, &Item), timeline: &mut Timeline) {
         let parent_before = state.facts.parent.as_ref().map(|parent| parent.native_id.clone());
-        self.set(state, role, Side::after(item));
+        self.set(state, role, Value::of(item, Side::After));
         // Cloud writes the same act in its old and its new form.
         let repeated =
             role == Role::Parent && parent_before == state.facts.parent.as_ref().map(|parent| parent.native_id.clone());
-        if let Some(what) = what(role, state, item).filter(|_| !repeated) {
-            self.push(entries, at, history, item, "", what);
+        if let Some(change) = change_of(role, state, item).filter(|_| !repeated) {
+            act.push(timeline, item, "", change);
         }
         let raised = self.impediment(state);
-        let what = match (&state.facts.flag, &raised) {
+        let change = match (&state.facts.flag, &raised) {
             (None, Some(reason)) => Some(Change::Blocked(Some(reason.clone()))),
             (Some(_), None) => Some(Change::Unblocked),
             _ => None,
         };
-        if let Some(what) = what {
+        if let Some(change) = change {
             state.facts.flag = raised;
             let suffix = if role == Role::Flag { "" } else { ":blocked" };
-            self.push(entries, at, history, item, suffix, what);
+            act.push(timeline, item, suffix, change);
         }
     }
 
-    fn push(&self, entries: &mut Vec<Event>, at: Millis, history: &History, item: &Item, suffix: &str, what: Change) {
-        let id = history.id.as_deref().unwrap_or_default();
-        let origin = format!("{id}:{}{suffix}", item.n.unwrap_or_default());
-        let actor = history.author.as_ref().map(ToString::to_string);
-        entries.push(self.entry(&origin, at, actor, what));
-    }
-
-    /// The changes that are told, those of the resolution apart.
-    fn by_resolution<'h>(&self, history: &'h History) -> (Told<'h>, Told<'h>) {
-        let told = history.items.iter().filter_map(|item| Some((self.role(item)?, item)));
-        told.partition(|(role, _)| *role == Role::Resolution)
+    /// The changes of an act that are read, those of the resolution apart.
+    fn by_resolution<'h>(&self, act: &'h History) -> (Changes<'h>, Changes<'h>) {
+        let changes = act.items.iter().filter_map(|item| Some((self.role(item)?, item)));
+        changes.partition(|(role, _)| *role == Role::Resolution)
     }
 
     /// The status anew, after the resolution changed.
     fn judge_again(&mut self, state: &mut State) {
         let native = std::mem::take(&mut state.facts.native_status);
         let id = std::mem::take(&mut state.status_id);
-        self.set_status(state, Side { id: &id, text: &native });
+        self.set_status(state, Value { id: &id, text: &native });
     }
 
-    fn comments(&self, entries: &mut Vec<Event>) -> Result<()> {
+    fn comments(&self, timeline: &mut Timeline) -> Result<()> {
         let privacy = self.context.settings.comments;
-        if !privacy.is_told() {
-            return Ok(());
-        }
         for comment in self.issue.fields.comment.iter().flat_map(|comments| &comments.comments) {
-            let id = comment.id.as_deref().ok_or_else(|| lacks("comment id"))?;
-            let at = comment.created.ok_or_else(|| lacks("comment date").with("comment", id))?;
-            let actor = comment.author.as_ref().map(|who| who.name.to_string());
-            let text = if privacy.has_texts() { comment.text() } else { None };
-            entries.push(self.entry(&format!("comment:{id}"), at, actor, Change::Commented(text)));
+            if privacy.is_told() {
+                let id = comment.id.as_deref().ok_or_else(|| lacks("comment id"))?;
+                let at = comment.created.ok_or_else(|| lacks("comment date").with("comment", id))?;
+                let actor = comment.author.as_ref().map(|who| who.name.to_string());
+                timeline.comment(privacy, id, at, actor, || comment.text());
+            }
         }
         Ok(())
     }
 }
 
-/// The dated fact a change is, after it was taken into the state.
-fn what(role: Role, state: &State, item: &Item) -> Option<Change> {
+impl<'a> Rewind for Reader<'a> {
+    type State = State;
+    type Step = (Millis, &'a History);
+
+    fn facts(&self, state: &State) -> Facts {
+        state.facts.clone()
+    }
+
+    fn undo(&mut self, state: &mut State, (_, act): &Self::Step) {
+        self.set_all(state, act, Side::Before);
+    }
+
+    fn redo(&mut self, state: &mut State, &(at, history): &Self::Step, timeline: &mut Timeline) {
+        let act = Act { at, history };
+        let (resolution, others) = self.by_resolution(history);
+        let decided_with_status = others.iter().any(|(role, _)| *role == Role::Status);
+        for (role, item) in resolution {
+            let before = state.facts.status;
+            self.set(state, role, Value::of(item, Side::After));
+            if !decided_with_status {
+                self.judge_again(state);
+            }
+            if before != state.facts.status {
+                act.push(timeline, item, "", status_of(state));
+            }
+        }
+        for change in others {
+            self.redo_item(state, act, change, timeline);
+        }
+    }
+}
+
+/// One act of one person.
+#[derive(Clone, Copy)]
+struct Act<'a> {
+    at: Millis,
+    history: &'a History,
+}
+
+impl Act<'_> {
+    /// Adds an event: `ACT:PLACE` names the change within the task.
+    fn push(self, timeline: &mut Timeline, item: &Item, suffix: &str, change: Change) {
+        let id = self.history.id.as_deref().unwrap_or_default();
+        let origin = format!("{id}:{}{suffix}", item.n.unwrap_or_default());
+        timeline.push(&origin, self.at, self.history.author.as_ref().map(ToString::to_string), change);
+    }
+}
+
+/// What a change is in the common model, after it was taken into the state.
+fn change_of(role: Role, state: &State, item: &Item) -> Option<Change> {
     let facts = &state.facts;
     Some(match role {
         Role::Status => status_of(state),
@@ -549,7 +530,7 @@ fn what(role: Role, state: &State, item: &Item) -> Option<Change> {
         Role::Due => Change::Due(facts.due.clone()),
         Role::Key => Change::Moved { key: facts.key.clone(), project: facts.project.clone() },
         Role::Link => return linked(item),
-        // The flag is told with the labels, since either may raise it; the resolution with the status.
+        // The flag is handled with the labels, since either may raise it; the resolution with the status.
         Role::Flag | Role::Resolution => return None,
     })
 }
@@ -560,12 +541,12 @@ fn status_of(state: &State) -> Change {
 
 /// A link made or removed. The history has only text, in which the inward words say that the other one blocks this one.
 fn linked(item: &Item) -> Option<Change> {
-    let after = Side::after(item);
+    let after = Value::of(item, Side::After);
     let added = !after.is_empty();
-    let side = if added { after } else { Side::before(item) };
-    let text = side.text.strip_prefix("This issue ").unwrap_or(side.text);
-    let blocker = is_blocked_by(text).then(|| side.id.to_owned()).filter(|key| !key.is_empty());
-    (!side.is_empty()).then(|| Change::Linked { text: text.to_owned(), blocker, added })
+    let value = if added { after } else { Value::of(item, Side::Before) };
+    let text = value.text.strip_prefix("This issue ").unwrap_or(value.text);
+    let blocker = is_blocked_by(text).then(|| value.id.to_owned()).filter(|key| !key.is_empty());
+    (!value.is_empty()).then(|| Change::Linked { text: text.to_owned(), blocker, added })
 }
 
 /// The inward words of a link by which the other issue blocks this one.
@@ -596,16 +577,10 @@ fn is_finished(context: &Context<'_>, status: &wire::StatusValue) -> bool {
 
 /// The acts in the order they happened, each once. Several can share a moment; their ids count upwards.
 fn in_order(histories: &[History]) -> Result<Vec<(Millis, &History)>> {
-    let dated = histories.iter().map(|history| {
-        let id = history.id.as_deref().ok_or_else(|| lacks("history id"))?;
-        let at = history.created.ok_or_else(|| lacks("history date").with("history", id))?;
-        Ok((at, history))
-    });
-    let mut told = dated.collect::<Result<Vec<_>>>()?;
-    let number = |history: &History| history.id.as_deref().and_then(|id| id.parse::<u64>().ok());
-    told.sort_by(|(a_at, a), (b_at, b)| (a_at, number(a), &a.id).cmp(&(b_at, number(b), &b.id)));
-    told.dedup_by(|(_, a), (_, b)| a.id == b.id);
-    Ok(told)
+    let mut acts = rewind::in_order(histories.iter(), "history", |act| act.id.as_deref(), |act| act.created)?;
+    let number = |act: &History| act.id.as_deref().and_then(|id| id.parse::<u64>().ok());
+    acts.sort_by(|(a_at, a), (b_at, b)| (a_at, number(a), &a.id).cmp(&(b_at, number(b), &b.id)));
+    Ok(acts)
 }
 
 /// The field an issue's estimate is in: the first candidate that has a value or a history here, else the first one.
@@ -634,41 +609,14 @@ fn resolution_in_history(record: &Record) -> Option<SmolStr> {
     Some(same.find_map(|item| item.to_string.clone()).unwrap_or_else(|| SmolStr::new(&today.name)))
 }
 
-/// Facts before anything is known of the task but its key.
-fn blank(key: &str) -> Facts {
-    Facts {
-        key: key.into(),
-        project: project_of(key).into(),
-        task_type: contextcore_core::model::TaskType::Task,
-        native_type: SmolStr::default(),
-        title: SmolStr::default(),
-        status: Status::Todo,
-        native_status: SmolStr::default(),
-        flag: None,
-        priority: None,
-        assignee: None,
-        labels: Vec::new(),
-        estimate: None,
-        parent: None,
-        sprints: Vec::new(),
-        due: None,
-        blocked_by_links: None,
-    }
+fn parent(value: Value<'_>) -> Option<ParentRef> {
+    let key = (!value.text.is_empty()).then(|| value.text.into());
+    (!value.is_empty())
+        .then(|| ParentRef { native_id: if value.id.is_empty() { value.text } else { value.id }.into(), key })
 }
 
-/// `PROJ` of `PROJ-123`.
-fn project_of(key: &str) -> String {
-    key.rsplit_once('-').map_or(key, |(project, _)| project).to_owned()
-}
-
-fn parent(side: Side<'_>) -> Option<ParentRef> {
-    let key = (!side.text.is_empty()).then(|| side.text.into());
-    (!side.is_empty())
-        .then(|| ParentRef { native_id: if side.id.is_empty() { side.text } else { side.id }.into(), key })
-}
-
-fn flag_value(side: Side<'_>) -> SmolStr {
-    if side.text.is_empty() { SmolStr::new_static("Impediment") } else { side.text.into() }
+fn flag_value(value: Value<'_>) -> SmolStr {
+    if value.text.is_empty() { SmolStr::new_static("Impediment") } else { value.text.into() }
 }
 
 /// `7, 9` as a list.
@@ -680,19 +628,9 @@ fn sorted<'a>(words: impl Iterator<Item = &'a str>) -> Vec<SmolStr> {
     words.collect::<BTreeSet<_>>().into_iter().map(SmolStr::new).collect()
 }
 
-fn number(text: &str) -> Option<f64> {
-    text.trim().parse().ok().filter(|number: &f64| number.is_finite())
-}
-
 /// Seconds as hours.
 fn hours(seconds: f64) -> f64 {
     seconds * 1_000.0 / f64::from(i32::try_from(HOUR).unwrap_or(i32::MAX))
-}
-
-/// The date a text begins with, `YYYY-MM-DD`.
-fn date(text: &str) -> Option<SmolStr> {
-    let date = text.get(..10)?;
-    date.parse::<jiff::civil::Date>().ok().map(|_| date.into())
 }
 
 /// An element of the sprint field: an object, or on old servers a text such as `…Sprint@1f[id=7,state=CLOSED,…]`.
@@ -719,7 +657,7 @@ fn sprint_ids(value: Option<&str>) -> Vec<SmolStr> {
     sprint_values(value).into_iter().filter_map(id).collect()
 }
 
-/// Sprints that no board of ours lists: all that is known of them is what their issues say.
+/// Sprints that no board of ours lists: all that is known of them comes from their issues.
 fn sprints_of(context: &Context<'_>, issue: &Issue) -> Vec<Observation> {
     let Some(field) = &context.reference.fields.sprint else { return Vec::new() };
     let listed = |board: u64| {

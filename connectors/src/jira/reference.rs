@@ -1,8 +1,8 @@
 //! Reference data of a site: which field means what, which status is in which category, which boards there are.
 //!
-//! [`Reference`] is what `begin` keeps as its state. Everything here is pure: it is made of answers that [`super::api`]
-//! fetched, and asked by [`super::mapping`] and [`super::normalise`]. Fields are recognised by what their schema says and
-//! never by a fixed id, because every site numbers its custom fields itself, and names are translated and edited.
+//! [`Reference`] is stored between runs. Everything here is pure: it is made of answers that [`super::api`] fetched, and used by
+//! [`super::mapping`] and [`super::normalise`]. Fields are recognised by their schema and never by a fixed id, because every
+//! site numbers its custom fields itself, and names are translated and edited.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,6 @@ use contextcore_core::model::time::DAY;
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
-use super::mapping::Category;
 use super::settings::Settings;
 use super::wire::{self, IssueType, Item, StatusValue};
 use crate::vocabulary::says;
@@ -35,7 +34,7 @@ pub(super) struct Reference {
     pub(super) types: Option<BTreeMap<Box<str>, KnownType>>,
     /// Boards that may have sprints or explain a status, by id.
     pub(super) boards: BTreeMap<u64, Board>,
-    /// Ids that are in nobody's list (deleted since): meeting them again is no reason to ask again.
+    /// Ids that the site does not list (deleted since): they are not looked for again.
     pub(super) missing: BTreeSet<String>,
 }
 
@@ -78,6 +77,37 @@ pub(super) struct Field {
     pub(super) name: Box<str>,
     /// Why it was chosen, for people.
     pub(super) why: Box<str>,
+}
+
+/// Jira's status categories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Category {
+    /// Not begun; also the category `undefined`.
+    New,
+    /// Begun.
+    Indeterminate,
+    /// Finished, one way or another.
+    Done,
+}
+
+impl Category {
+    /// By Jira's key.
+    pub(super) fn of(key: &str) -> Self {
+        match key {
+            "done" => Self::Done,
+            "indeterminate" => Self::Indeterminate,
+            _ => Self::New,
+        }
+    }
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Indeterminate => "indeterminate",
+            Self::Done => "done",
+        }
+    }
 }
 
 /// A status of the site's list.
@@ -123,7 +153,6 @@ pub(super) struct FieldAnswer {
     pub(super) id: Box<str>,
     #[serde(default)]
     pub(super) name: Box<str>,
-    #[serde(default)]
     pub(super) schema: Option<FieldSchema>,
 }
 
@@ -131,7 +160,6 @@ pub(super) struct FieldAnswer {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct FieldSchema {
     /// The kind of a custom field, such as `com.pyxis.greenhopper.jira:gh-sprint`.
-    #[serde(default)]
     pub(super) custom: Option<Box<str>>,
 }
 
@@ -143,7 +171,6 @@ pub(super) struct BoardAnswer {
     pub(super) name: Box<str>,
     #[serde(default, rename = "type")]
     pub(super) kind: Box<str>,
-    #[serde(default)]
     pub(super) location: Option<BoardLocation>,
 }
 
@@ -151,7 +178,6 @@ pub(super) struct BoardAnswer {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BoardLocation {
-    #[serde(default)]
     pub(super) project_key: Option<Box<str>>,
 }
 
@@ -161,17 +187,14 @@ pub(super) struct BoardLocation {
 pub(super) struct BoardConfiguration {
     #[serde(default)]
     pub(super) column_config: ColumnConfig,
-    #[serde(default)]
     pub(super) estimation: Option<Estimation>,
-    /// Where the board lives; older servers tell it only here.
-    #[serde(default)]
+    /// Where the board lives; older servers send it only here.
     pub(super) location: Option<ConfiguredLocation>,
 }
 
 /// Where a board lives, as its configuration says it.
 #[derive(Debug, Deserialize)]
 pub(super) struct ConfiguredLocation {
-    #[serde(default)]
     pub(super) key: Option<Box<str>>,
 }
 
@@ -201,7 +224,6 @@ pub(super) struct ColumnStatus {
 /// How a board estimates.
 #[derive(Debug, Deserialize)]
 pub(super) struct Estimation {
-    #[serde(default)]
     pub(super) field: Option<EstimationField>,
 }
 
@@ -241,7 +263,7 @@ impl Reference {
         self.fields.all().map(|(_, field)| &*field.id).chain(boards).collect()
     }
 
-    /// Whether this change is one that is read. Data Center tells no field ids, so there the name of today decides.
+    /// Whether this change is one that is read. Data Center sends no field ids, so there today's name decides.
     pub(super) fn reads(&self, item: &Item) -> bool {
         let board = |id: &str| self.boards.values().any(|board| board.estimate.as_deref() == Some(id));
         item.is_known()

@@ -233,7 +233,7 @@ impl Jira {
     /// What histories name and neither the site's lists nor the configuration know.
     fn unknown_ids(&self, context: &SiteContext, mentions: &Mentions) -> BTreeSet<String> {
         let known = |id: &str, name: &str| {
-            context.mapping.status_by_id(id).is_some() || self.settings.status(id, name).is_some()
+            context.mapping.status_by_id(id).is_some() || self.settings.rules.status(&[name, id]).is_some()
         };
         let statuses = mentions.statuses.iter().filter(|(id, name)| !known(id, name));
         let statuses = statuses.map(|(id, _)| format!("status:{id}"));

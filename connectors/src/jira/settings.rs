@@ -6,13 +6,12 @@ use std::path::PathBuf;
 use contextcore_core::config::kind::{self, KeyProblems, KindSettings};
 use contextcore_core::config::{CommentPrivacy, Privacy, SecretRef, SourceConfig};
 use contextcore_core::http::Auth;
-use contextcore_core::model::{SmolStr, Status, TaskType};
 use contextcore_core::{Result, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::credential::{Credential, require_known_fields, require_token};
-use crate::vocabulary;
+use crate::rules::{self, MappingRules, UsualLabels};
 
 /// The names that `fields` may have.
 const FIELDS: [&str; 5] = ["story_points", "sprint", "epic_link", "parent_link", "flagged"];
@@ -60,14 +59,8 @@ pub(super) struct Settings {
     pub(super) projects: Vec<String>,
     /// Configured field ids by our name for them.
     fields: BTreeMap<String, String>,
-    /// Status names that mean blocked; `None` for those that usually do.
-    blocked_statuses: Option<Vec<String>>,
-    /// Labels that mean blocked, in lower case.
-    blocked_labels: Vec<String>,
-    /// Configured statuses by id or name in lower case.
-    statuses: BTreeMap<String, Status>,
-    /// Configured types by id or name in lower case.
-    types: BTreeMap<String, TaskType>,
+    /// What statuses, types and impediments are configured.
+    pub(super) rules: MappingRules,
     /// How much of comments is read and stored.
     pub(super) comments: CommentPrivacy,
 }
@@ -86,10 +79,7 @@ impl Settings {
             tls_ca_file: config.tls_ca_file.clone(),
             projects: config.projects.clone(),
             fields: config.fields.clone(),
-            blocked_statuses: config.blocked.statuses.clone(),
-            blocked_labels: lower(config.blocked.labels.as_deref().unwrap_or_default()),
-            statuses: config.statuses.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
-            types: config.types.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
+            rules: MappingRules::new(config, UsualLabels::None),
             comments: privacy.comments,
         };
         Ok((settings, Credential::of(token, &config.name)?))
@@ -108,45 +98,16 @@ impl Settings {
         self.fields.get(name).map(String::as_str)
     }
 
-    /// The configured status of the tool's.
-    pub(super) fn status(&self, id: &str, name: &str) -> Option<Status> {
-        let known = |word: &str| self.statuses.get(&word.to_lowercase()).copied();
-        if self.statuses.is_empty() { None } else { known(name).or_else(|| known(id)) }
-    }
-
-    /// The configured type.
-    pub(super) fn task_type(&self, name: &str) -> Option<TaskType> {
-        if self.types.is_empty() { None } else { self.types.get(&name.to_lowercase()).copied() }
-    }
-
-    /// Whether a status of this name is an impediment: one of the configured names, else named like those that usually are.
-    pub(super) fn means_blocked(&self, name: &str) -> bool {
-        match &self.blocked_statuses {
-            Some(names) => names.iter().any(|blocked| blocked.eq_ignore_ascii_case(name.trim())),
-            None => vocabulary::says(name, &vocabulary::BLOCKED),
-        }
-    }
-
-    /// The first of these labels that means blocked.
-    pub(super) fn blocking_label<'a>(&self, labels: &'a [SmolStr]) -> Option<&'a str> {
-        if self.blocked_labels.is_empty() {
-            return None;
-        }
-        labels.iter().find(|label| self.blocked_labels.contains(&label.to_lowercase())).map(SmolStr::as_str)
-    }
-
     /// Whether this project is to be read.
     pub(super) fn wants(&self, project: &str) -> bool {
-        self.projects.is_empty() || self.projects.iter().any(|key| key.eq_ignore_ascii_case(project))
+        rules::includes(&self.projects, project)
     }
-}
-
-fn lower(words: &[String]) -> Vec<String> {
-    words.iter().map(|word| word.to_lowercase()).collect()
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use contextcore_core::model::{Status, TaskType};
+
     use super::*;
 
     /// Settings of a Cloud source with defaults.
@@ -158,10 +119,7 @@ pub(super) mod tests {
             tls_ca_file: None,
             projects: Vec::new(),
             fields: BTreeMap::new(),
-            blocked_statuses: None,
-            blocked_labels: Vec::new(),
-            statuses: BTreeMap::new(),
-            types: BTreeMap::new(),
+            rules: MappingRules::usual(UsualLabels::None),
             comments: CommentPrivacy::Omit,
         }
     }
@@ -172,18 +130,17 @@ pub(super) mod tests {
         }
 
         pub(in super::super) fn with_status(mut self, name: &str, to: Status) -> Self {
-            self.statuses.insert(name.to_lowercase(), to);
+            self.rules.set_status(name, to);
             self
         }
 
         pub(in super::super) fn with_type(mut self, name: &str, to: TaskType) -> Self {
-            self.types.insert(name.to_lowercase(), to);
+            self.rules.set_type(name, to);
             self
         }
 
         pub(in super::super) fn with_blocked(mut self, statuses: &[&str], labels: &[&str]) -> Self {
-            self.blocked_statuses = Some(statuses.iter().map(ToString::to_string).collect());
-            self.blocked_labels = labels.iter().map(|label| label.to_lowercase()).collect();
+            self.rules.set_blocked(statuses, labels);
             self
         }
 
@@ -191,15 +148,5 @@ pub(super) mod tests {
             self.fields.insert(name.into(), id.into());
             self
         }
-    }
-
-    #[test]
-    fn blocked_goes_by_whole_words_unless_names_are_configured() {
-        let usual = plain();
-        for (name, want) in [("Blocked", true), ("On-Hold (vendor)", true), ("Unblocked", false), ("Doing", false)] {
-            assert_eq!(usual.means_blocked(name), want, "{name}");
-        }
-        let own = plain().with_blocked(&["Waiting"], &[]);
-        assert!(own.means_blocked("waiting") && !own.means_blocked("Blocked"));
     }
 }

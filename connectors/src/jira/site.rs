@@ -1,4 +1,4 @@
-//! Getting to know a site: who we are there, what it is, and its reference data.
+//! What a site is: the account, the product and the reference data.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,17 +15,17 @@ const PROJECTS_ASKED: usize = 20;
 /// Boards whose configuration is read.
 const CONFIGURATIONS: usize = 100;
 
-/// Who we are.
+/// Whose token it is.
 #[derive(Debug)]
 pub(super) struct Account {
     /// For people.
     pub(super) shown: String,
-    /// The zone in which this account's JQL is read; `None` when it is not told.
+    /// The zone in which this account's JQL is read; `None` when it is unknown.
     pub(super) zone: Option<TimeZone>,
 }
 
-/// Proves the credential. Many calls of Jira also answer nobody at all, with empty lists; so only this answer, with an account
-/// in it, lets emptiness be believed.
+/// Proves the credential. Jira answers many calls of anonymous callers too, with empty lists. So an empty list counts only
+/// after this answer, which names an account.
 ///
 /// # Errors
 /// [`ErrorKind::Auth`] when the answer names no account.
@@ -38,7 +38,7 @@ pub(super) async fn account(api: &Api, site: Site) -> Result<Account> {
         _ => error,
     })?;
     let Some(id) = myself.id(site) else {
-        let text = "Jira took us for nobody: the token is wrong or expired, make a new one";
+        let text = "Jira does not know the account: the token is wrong or expired, make a new one";
         return Err(Error::new(ErrorKind::Auth, text));
     };
     let Myself { display_name, email_address, time_zone, .. } = &myself;
@@ -49,7 +49,7 @@ pub(super) async fn account(api: &Api, site: Site) -> Result<Account> {
     };
     let zone = time_zone.as_deref().and_then(|zone| TimeZone::get(zone).ok());
     if zone.is_none() {
-        warn!(time_zone, "the account tells no time zone we know, searches look back half a day more");
+        warn!(time_zone, "the account has no known time zone, searches look back half a day more");
     }
     Ok(Account { shown, zone })
 }
@@ -75,8 +75,11 @@ pub(super) async fn fetch(
     let answers = api.fields(site).await?;
     let statuses = api.statuses(site).await?;
     if statuses.is_empty() {
-        // Every Jira has statuses, but to nobody it lists none, and every status of every history would be a guess.
-        return Err(Error::new(ErrorKind::Protocol, "the site lists no statuses at all, as it does to nobody"));
+        // Every Jira has statuses, but lists none to anonymous callers, and every status of every history would be a guess.
+        return Err(Error::new(
+            ErrorKind::Protocol,
+            "the site lists no statuses, as for an anonymous caller: check the token",
+        ));
     }
     let (mut boards, columns) = boards(api, settings).await?;
     if settings.field("story_points").is_some() {
@@ -114,7 +117,7 @@ fn product(site: Site, info: Option<&ServerInfo>) -> String {
     }
 }
 
-/// Scoped tokens ask through a gateway, where nobody can look at an issue.
+/// Scoped tokens go through a gateway, where people cannot open an issue.
 fn browse(settings: &Settings, info: &ServerInfo) -> Option<String> {
     let base = info.base_url.as_deref().filter(|_| is_gateway(settings))?;
     Some(base.trim_end_matches('/').to_owned())

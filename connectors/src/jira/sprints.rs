@@ -1,7 +1,7 @@
 //! The `sprints` stream: the sprints of the boards that live in our projects.
 //!
-//! A board is read whole once; after that only its running and future sprints are asked for, one request a board. A sprint that
-//! was among those and is so no more is asked for by itself: it was closed, moved or deleted. Starting, closing or renaming a
+//! A board is read whole once. After that only its running and future sprints are requested, one request a board. A sprint that
+//! was among those and is not any more is requested by itself: it was closed, moved or deleted. Starting, closing or renaming a
 //! sprint does not touch its issues, which is why sprints are polled on their own.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,21 +14,22 @@ use serde::{Deserialize, Serialize};
 use super::api;
 use super::session::{Jira, SPRINTS, SiteContext};
 use super::wire::{Sprint, SprintRecord};
+use crate::cursor;
 
 /// Boards of one page of records.
 const BOARDS: usize = 50;
 
-/// Where the stream stands.
+/// How far the stream has been read.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Position {
-    /// Sprints that were running or to come when their board was last asked, and that board.
+pub(super) struct SprintCursor {
+    /// Sprints that were running or in the future when their board was last asked, and that board.
     open: BTreeMap<u64, u64>,
     /// Boards that were read whole.
     read: BTreeSet<u64>,
     /// Boards that have no sprints, or none for us.
     skipped: BTreeSet<u64>,
-    /// Which reference data said so: with new data they are asked again.
+    /// When the reference data that says so was fetched: with new data they are asked again.
     reference: Millis,
     /// The last board asked in the pass under way.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,20 +47,19 @@ struct Gathered {
 ///
 /// # Errors
 /// As the session's, except for boards that cannot be read: those are skipped with a warning.
-pub(super) async fn poll(jira: &Jira, live: &SiteContext, cursor: Option<&Cursor>) -> Result<Page> {
-    let kept = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok());
-    let mut position = kept.unwrap_or_default();
-    position.renew(live.reference.fetched_at);
-    let boards = boards_after(live, position.after);
+pub(super) async fn poll(jira: &Jira, live: &SiteContext, stored: Option<&Cursor>) -> Result<Page> {
+    let mut cursor: SprintCursor = cursor::read(stored, SPRINTS);
+    cursor.renew(live.reference.fetched_at);
+    let boards = boards_after(live, cursor.after);
     let mut gathered = Gathered::default();
     for board in boards.iter().take(BOARDS) {
-        position.ask(jira, *board, &mut gathered).await?;
+        cursor.ask(jira, *board, &mut gathered).await?;
     }
     let more = boards.len() > BOARDS;
-    position.after = boards.get(BOARDS - 1).copied().filter(|_| more);
-    jira.note_unreadable(&position.skipped);
+    cursor.after = boards.get(BOARDS - 1).copied().filter(|_| more);
+    jira.note_unreadable(&cursor.skipped);
     let records = gathered.sprints.values().map(record).collect::<Result<_>>()?;
-    let cursor = serde_json::to_value(position).map(Cursor).map_err(unwritable)?;
+    let cursor = cursor::write(&cursor, SPRINTS)?;
     Ok(Page { records, seen: Vec::new(), cursor, more, total: None, warnings: gathered.warnings })
 }
 
@@ -79,7 +79,7 @@ fn unwritable(error: serde_json::Error) -> Error {
     Error::new(ErrorKind::Internal, "write a sprint").caused_by(error)
 }
 
-impl Position {
+impl SprintCursor {
     /// New reference data may know more of the boards that were skipped.
     fn renew(&mut self, reference: Millis) {
         if self.reference != reference {
@@ -110,7 +110,7 @@ impl Position {
         }
     }
 
-    /// Asks for sprints that were open on this board and are not any more.
+    /// Requests sprints that were open on this board and are not any more.
     async fn ask_missing(
         &mut self,
         jira: &Jira,
@@ -138,5 +138,15 @@ impl Position {
             self.open.insert(sprint.id, board);
         }
         gathered.sprints.insert(sprint.id, SprintRecord { sprint, board });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_cursors_are_read_and_written_as_before() {
+        cursor::golden::assert_unchanged::<SprintCursor>(include_str!("fixtures/cursors.json"), "sprints");
     }
 }

@@ -101,7 +101,7 @@ pub(super) struct Named {
     pub(super) name: Box<str>,
 }
 
-/// An issue type. Data Center tells neither the level nor the untranslated name.
+/// An issue type. Data Center sends neither the level nor the untranslated name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct IssueType {
@@ -150,7 +150,7 @@ pub(super) struct IssueRef {
     pub(super) fields: IssueRefFields,
 }
 
-/// What is told of another issue.
+/// What is known of another issue.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct IssueRefFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -226,7 +226,6 @@ impl Comments {
 pub(super) struct Comment {
     #[serde(default, deserialize_with = "text")]
     pub(super) id: Option<Box<str>>,
-    #[serde(default)]
     pub(super) author: Option<Who>,
     #[serde(default, deserialize_with = "stamp")]
     pub(super) created: Option<Millis>,
@@ -236,7 +235,7 @@ pub(super) struct Comment {
 }
 
 impl Comment {
-    /// What it says; nothing where that is in a form nobody knows.
+    /// Its text; `None` for an unknown form.
     pub(super) fn text(&self) -> Option<String> {
         let body = self.body.as_deref()?;
         document(&mut serde_json::Deserializer::from_str(body.get())).ok().flatten()
@@ -272,7 +271,7 @@ pub(super) struct History {
     pub(super) id: Option<SmolStr>,
     #[serde(default, deserialize_with = "shown", skip_serializing_if = "Option::is_none")]
     pub(super) author: Option<SmolStr>,
-    /// StoredEvent as a number: there are many.
+    /// Kept as a number: there are many.
     #[serde(default, deserialize_with = "stamp", serialize_with = "as_number")]
     pub(super) created: Option<Millis>,
     #[serde(default, deserialize_with = "items")]
@@ -527,7 +526,6 @@ fn document<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>
     struct Node {
         #[serde(default, rename = "type")]
         kind: Box<str>,
-        #[serde(default)]
         text: Option<Box<str>>,
         #[serde(default)]
         content: Vec<Node>,

@@ -2,7 +2,7 @@
 //!
 //! Documents and variables are in [`super::queries`]; what they ask for is read into the shapes of [`super::wire`],
 //! leniently, because rows are kept one by one and an odd one must not spoil its page. An answer may hold data *and*
-//! errors: [`Told`] says which rows are not to be believed.
+//! errors: [`Answer`] says which rows are incomplete.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,9 +14,10 @@ use serde_json::value::RawValue;
 
 use super::dialect::{BUCKETS, GRAPHQL, LinearDialect, Trouble};
 use super::queries::{Changed, ChangedInTeams, Issues, PaginationOrderBy, Plan, Reference, Whoami};
+use super::reference::{Cursors, ReferencePage};
 use super::settings::Settings;
 use super::sizes::{self, Price};
-use super::wire::{Connection, Cycle, Initiative, Organization, Project, Ref, Sight, User};
+use super::wire::{Connection, Cycle, Initiative, IssueVersion, List, Organization, Project, Ref, User};
 use crate::graphql::Operation;
 
 /// The one address.
@@ -36,16 +37,16 @@ pub(super) struct Api {
     texts: bool,
 }
 
-/// An answer's data, and what was wrong with it.
+/// An answer's data, and the errors beside it.
 #[derive(Debug)]
-pub(super) struct Told<T> {
+pub(super) struct Answer<T> {
     pub(super) data: T,
-    pub(super) troubles: Vec<Flaw>,
+    pub(super) errors: Vec<GraphError>,
 }
 
 /// An error beside data.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Flaw {
+pub(super) struct GraphError {
     /// In Linear's words.
     pub(super) text: String,
     /// The root it is under, as named in the answer.
@@ -54,12 +55,11 @@ pub(super) struct Flaw {
     pub(super) row: Option<usize>,
 }
 
-/// An answer as it comes.
+/// An answer as it is sent.
 #[derive(Deserialize)]
-struct Answer<T> {
+struct Reply<T> {
     #[serde(default = "Option::default")]
     data: Option<T>,
-    #[serde(default)]
     errors: Option<Vec<serde_json::Value>>,
 }
 
@@ -69,46 +69,22 @@ pub(super) struct Identity {
     pub(super) viewer: User,
     pub(super) organization: Organization,
     /// Those of the teams asked about that it may see.
-    #[serde(default)]
     pub(super) teams: Option<Connection<Ref>>,
 }
 
-/// Which connections of the reference data are asked, and from where: every one from its start, then those that go on.
-pub(super) type Cursors = BTreeMap<&'static str, Option<String>>;
-
-/// A page of each connection of the reference data.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ReferencePage {
-    pub(super) viewer: User,
-    pub(super) organization: Organization,
-    #[serde(default)]
-    pub(super) teams: Option<Connection<super::reference::Team>>,
-    #[serde(default)]
-    pub(super) workflow_states: Option<Connection<super::reference::StateRow>>,
-    #[serde(default)]
-    pub(super) issue_labels: Option<Connection<super::wire::Named>>,
-    #[serde(default)]
-    pub(super) users: Option<Connection<super::wire::Named>>,
-    #[serde(default)]
-    pub(super) cycles: Option<Connection<super::reference::CycleRow>>,
-    #[serde(default)]
-    pub(super) project_milestones: Option<Connection<super::wire::Named>>,
-}
-
-/// What is asked of a sweep for changed issues.
+/// What a page of changes asks for.
 #[derive(Debug, Clone)]
-pub(super) struct Sweep<'a> {
+pub(super) struct ChangesRequest<'a> {
     /// Keys of teams; empty means all.
     pub(super) teams: &'a [String],
     pub(super) since: Option<Millis>,
     pub(super) first: u32,
     pub(super) after: Option<&'a str>,
-    /// By creation rather than by change: for a list of all that stands still while it is read.
+    /// By creation rather than by change: such a list of everything does not move while it is read.
     pub(super) all: bool,
-    /// Whether changed links are asked for too, and from where on.
+    /// The page cursor of changed links, where they are listed too.
     pub(super) links: Option<Option<&'a str>>,
-    /// Whether changed comments are asked for too, and from where on.
+    /// The page cursor of changed comments, where they are listed too.
     pub(super) comments: Option<Option<&'a str>>,
 }
 
@@ -116,97 +92,61 @@ pub(super) struct Sweep<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ChangedPage {
-    #[serde(default)]
-    pub(super) issues: Option<Connection<Sight>>,
-    #[serde(default)]
-    pub(super) issue_relations: Option<Connection<LinkSight>>,
-    #[serde(default)]
-    pub(super) comments: Option<Connection<CommentSight>>,
+    pub(super) issues: Option<Connection<IssueVersion>>,
+    pub(super) issue_relations: Option<Connection<LinkVersion>>,
+    pub(super) comments: Option<Connection<CommentVersion>>,
 }
 
 /// A link that changed: the issue it blocks is worth reading again.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct LinkSight {
+pub(super) struct LinkVersion {
     pub(super) id: Box<str>,
     pub(super) updated_at: Millis,
-    #[serde(default)]
     pub(super) related_issue: Option<Ref>,
 }
 
 /// A comment that changed.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct CommentSight {
+pub(super) struct CommentVersion {
     pub(super) id: Box<str>,
     pub(super) updated_at: Millis,
-    #[serde(default)]
     pub(super) issue: Option<Ref>,
 }
 
 /// Issues as they come, row by row.
 #[derive(Debug, Deserialize)]
 pub(super) struct IssuesPage {
-    #[serde(default)]
     pub(super) issues: Option<Connection<Option<Box<RawValue>>>>,
 }
 
 /// A page of each connection of what surrounds the issues.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub(super) struct PlanPage {
-    #[serde(default)]
     pub(super) cycles: Option<Connection<Cycle>>,
-    #[serde(default)]
     pub(super) projects: Option<Connection<Project>>,
-    #[serde(default)]
     pub(super) initiatives: Option<Connection<Initiative>>,
-    #[serde(default)]
     pub(super) attachments: Option<Connection<super::wire::Attachment>>,
 }
 
-/// Where one resource of the plan is asked from: since when, and after which cursor.
+/// Where a list of the plan continues: since when, and after which page cursor.
 pub(super) type Start = (Option<Millis>, Option<String>);
 
-/// What is asked of the plan: the resources by name, those that are not to be asked left out.
+/// What a page of the plan asks for: the lists by name, without those that are not read.
 #[derive(Debug, Clone, Default)]
-pub(super) struct PlanWish {
+pub(super) struct PlanRequest {
     pub(super) first: u32,
-    pub(super) feeds: BTreeMap<&'static str, Start>,
+    pub(super) lists: BTreeMap<&'static str, Start>,
 }
 
-/// Something of an issue that did not fit on its first page.
+/// A list of an issue that did not fit on its first page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rest {
     pub(super) issue: Box<str>,
     pub(super) list: List,
     pub(super) after: Box<str>,
-}
-
-/// The lists of an issue that may be long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum List {
-    History,
-    Spans,
-    Links,
-    Comments,
-}
-
-impl List {
-    /// Whether it is learned how long this list is wont to be.
-    pub(super) const fn is_measured(self) -> bool {
-        !matches!(self, Self::Links)
-    }
-
-    /// The field, its fixed arguments, and the fragment of `issues.graphql` that says what is asked of it.
-    const fn field(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::History => ("history", ", includeArchived: true", "Acts"),
-            Self::Spans => ("stateHistory", "", "Spans"),
-            Self::Links => ("inverseRelations", ", includeArchived: true", "Links"),
-            Self::Comments => ("comments", "", "Comments"),
-        }
-    }
 }
 
 /// The next page of each list asked for: `None` for an issue that is gone.
@@ -238,7 +178,7 @@ impl Api {
         self.session.authorize(auth)
     }
 
-    /// What has been done so far.
+    /// What was requested so far.
     pub(super) fn stats(&self) -> Stats {
         self.session.stats()
     }
@@ -248,7 +188,7 @@ impl Api {
     /// # Errors
     /// [`ErrorKind::Auth`] for a refused token; else as the session's.
     pub(super) async fn whoami(&self, teams: &[&str]) -> Result<Identity> {
-        self.whole(&whoami_variables(teams), sizes::whoami(teams.len())).await
+        self.complete(&whoami_variables(teams), sizes::whoami(teams.len())).await
     }
 
     /// A page of the reference data: of those connections that are named.
@@ -256,27 +196,27 @@ impl Api {
     /// # Errors
     /// As the session's.
     pub(super) async fn reference(&self, from: &Cursors) -> Result<ReferencePage> {
-        self.whole(&reference_variables(from), sizes::REFERENCE).await
+        self.complete(&reference_variables(from), sizes::REFERENCE).await
     }
 
-    /// A page of a sweep.
+    /// A page of a request.
     ///
     /// # Errors
     /// As the session's.
-    pub(super) async fn changed(&self, sweep: &Sweep<'_>) -> Result<Told<ChangedPage>> {
-        let price = sizes::changed(sweep.first);
-        let variables = changed_variables(sweep);
-        if sweep.teams.is_empty() {
+    pub(super) async fn changed(&self, request: &ChangesRequest<'_>) -> Result<Answer<ChangedPage>> {
+        let price = sizes::changed(request.first);
+        let variables = changed_variables(request);
+        if request.teams.is_empty() {
             return self.ask(&variables, price, ALL_TRIES).await;
         }
-        self.ask(&in_teams(sweep.teams, variables), price, ALL_TRIES).await
+        self.ask(&in_teams(request.teams, variables), price, ALL_TRIES).await
     }
 
     /// These issues with the first page of each of their lists.
     ///
     /// # Errors
     /// As the session's; [`ErrorKind::Unavailable`] soon, so that fewer can be asked for.
-    pub(super) async fn issues(&self, ids: &[&str], price: &Price) -> Result<Told<IssuesPage>> {
+    pub(super) async fn issues(&self, ids: &[&str], price: &Price) -> Result<Answer<IssuesPage>> {
         self.ask(&issues_variables(ids, price, self.texts), price.of(ids.len()), TRIES).await
     }
 
@@ -285,37 +225,37 @@ impl Api {
     ///
     /// # Errors
     /// As the session's; [`ErrorKind::Unavailable`] soon, so that fewer can be asked for.
-    pub(super) async fn rests(&self, rests: &[Rest], first: u32) -> Result<Told<RestPage>> {
+    pub(super) async fn rests(&self, rests: &[Rest], first: u32) -> Result<Answer<RestPage>> {
         let price = rests.iter().map(|rest| sizes::rest(rest.list, first)).sum();
         let body = RestBody::new(rests, first, self.texts);
         self.send(&body, price, TRIES).await
     }
 
-    /// What surrounds the issues.
+    /// A page of what surrounds the issues.
     ///
     /// # Errors
     /// As the session's.
-    pub(super) async fn plan(&self, wish: &PlanWish) -> Result<Told<PlanPage>> {
-        self.ask(&plan_variables(wish), sizes::plan(wish.first), ALL_TRIES).await
+    pub(super) async fn plan(&self, request: &PlanRequest) -> Result<Answer<PlanPage>> {
+        self.ask(&plan_variables(request), sizes::plan(request.first), ALL_TRIES).await
     }
 
-    /// Asks a question whose answer is of use only when it is whole.
-    async fn whole<O, T>(&self, operation: &O, price: f64) -> Result<T>
+    /// Sends a query whose answer is of use only when it is complete.
+    async fn complete<O, T>(&self, operation: &O, price: f64) -> Result<T>
     where
         O: Operation<Document = &'static str>,
         T: DeserializeOwned,
     {
-        let told: Told<T> = self.ask(operation, price, ALL_TRIES).await?;
-        match told.troubles.first() {
-            None => Ok(told.data),
-            Some(flaw) => {
-                let text = format!("the answer is incomplete: {}", flaw.text);
+        let answer: Answer<T> = self.ask(operation, price, ALL_TRIES).await?;
+        match answer.errors.first() {
+            None => Ok(answer.data),
+            Some(error) => {
+                let text = format!("the answer is incomplete: {}", error.text);
                 Err(Error::new(ErrorKind::Unavailable, text).with_retry(contextcore_core::Retry::Backoff))
             }
         }
     }
 
-    async fn ask<O, T>(&self, operation: &O, price: f64, tries: Tries) -> Result<Told<T>>
+    async fn ask<O, T>(&self, operation: &O, price: f64, tries: Tries) -> Result<Answer<T>>
     where
         O: Operation<Document = &'static str>,
         T: DeserializeOwned,
@@ -323,18 +263,18 @@ impl Api {
         self.send(&operation.request(O::DOCUMENT), price, tries).await
     }
 
-    async fn send<T: DeserializeOwned>(&self, body: &impl Serialize, price: f64, tries: Tries) -> Result<Told<T>> {
-        let answer: Answer<T> = self.session.post_priced(GRAPHQL, PATH, body, tries, sizes::points(price)).await?;
-        let troubles: Vec<Flaw> = answer.errors.iter().flatten().map(Flaw::of).collect();
+    async fn send<T: DeserializeOwned>(&self, body: &impl Serialize, price: f64, tries: Tries) -> Result<Answer<T>> {
+        let answer: Reply<T> = self.session.post_priced(GRAPHQL, PATH, body, tries, sizes::points(price)).await?;
+        let errors: Vec<GraphError> = answer.errors.iter().flatten().map(GraphError::of).collect();
         let nothing = || {
-            let said = troubles.first().map_or("", |flaw| &flaw.text);
+            let said = errors.first().map_or("", |error| &error.text);
             Error::new(ErrorKind::Protocol, format!("the answer has neither data nor a reason: {said}"))
         };
-        Ok(Told { data: answer.data.ok_or_else(nothing)?, troubles })
+        Ok(Answer { data: answer.data.ok_or_else(nothing)?, errors })
     }
 }
 
-impl Flaw {
+impl GraphError {
     fn of(error: &serde_json::Value) -> Self {
         let path = error["path"].as_array().map_or(&[][..], Vec::as_slice);
         let row = path.iter().find_map(|part| usize::try_from(part.as_u64()?).ok());
@@ -345,22 +285,22 @@ impl Flaw {
     }
 }
 
-impl<T> Told<T> {
-    /// Whether this root, as named in the answer, is not to be believed as a whole.
-    pub(super) fn is_spoilt(&self, root: &str) -> bool {
-        let hits = |flaw: &&Flaw| flaw.root.as_deref().is_none_or(|name| name == root);
-        self.troubles.iter().filter(hits).any(|flaw| flaw.row.is_none())
+impl<T> Answer<T> {
+    /// Whether this root, as named in the answer, is incomplete as a whole.
+    pub(super) fn is_incomplete(&self, root: &str) -> bool {
+        let hits = |error: &&GraphError| error.root.as_deref().is_none_or(|name| name == root);
+        self.errors.iter().filter(hits).any(|error| error.row.is_none())
     }
 
-    /// Whether any error is about this root, or about nothing in particular.
+    /// Whether any error is about this root, or about the whole answer.
     pub(super) fn touches(&self, root: &str) -> bool {
-        self.troubles.iter().any(|flaw| flaw.root.as_deref().is_none_or(|name| name == root))
+        self.errors.iter().any(|error| error.root.as_deref().is_none_or(|name| name == root))
     }
 
-    /// The rows of this root that are not to be believed.
-    pub(super) fn spoilt_rows(&self, root: &str) -> BTreeSet<usize> {
-        let hits = |flaw: &&Flaw| flaw.root.as_deref() == Some(root);
-        self.troubles.iter().filter(hits).filter_map(|flaw| flaw.row).collect()
+    /// The rows of this root that are incomplete.
+    pub(super) fn incomplete_rows(&self, root: &str) -> BTreeSet<usize> {
+        let hits = |error: &&GraphError| error.root.as_deref() == Some(root);
+        self.errors.iter().filter(hits).filter_map(|error| error.row).collect()
     }
 }
 
@@ -385,18 +325,18 @@ fn reference_variables(from: &Cursors) -> Reference {
 }
 
 /// The variables of a sweep's document.
-fn changed_variables(sweep: &Sweep<'_>) -> Changed {
+fn changed_variables(request: &ChangesRequest<'_>) -> Changed {
     let text = |cursor: Option<&str>| cursor.map(str::to_owned);
     Changed {
-        since: moment(sweep.since),
-        first: i64::from(sweep.first),
-        after: text(sweep.after),
-        order: if sweep.all { PaginationOrderBy::CreatedAt } else { PaginationOrderBy::UpdatedAt },
-        with_sides: sweep.links.is_some(),
+        since: moment(request.since),
+        first: i64::from(request.first),
+        after: text(request.after),
+        order: if request.all { PaginationOrderBy::CreatedAt } else { PaginationOrderBy::UpdatedAt },
+        with_sides: request.links.is_some(),
         sides: i64::from(sizes::SIDES),
-        links: text(sweep.links.flatten()),
-        with_comments: sweep.comments.is_some(),
-        comments: text(sweep.comments.flatten()),
+        links: text(request.links.flatten()),
+        with_comments: request.comments.is_some(),
+        comments: text(request.comments.flatten()),
     }
 }
 
@@ -422,12 +362,12 @@ fn issues_variables(ids: &[&str], price: &Price, texts: bool) -> Issues {
 }
 
 /// The variables of the plan's document.
-fn plan_variables(wish: &PlanWish) -> Plan {
-    let with = |name: &str| wish.feeds.contains_key(name);
-    let after = |name: &str| wish.feeds.get(name).and_then(|(_, after)| after.clone());
-    let since = |name: &str| moment(wish.feeds.get(name).and_then(|(since, _)| *since));
+fn plan_variables(request: &PlanRequest) -> Plan {
+    let with = |name: &str| request.lists.contains_key(name);
+    let after = |name: &str| request.lists.get(name).and_then(|(_, after)| after.clone());
+    let since = |name: &str| moment(request.lists.get(name).and_then(|(since, _)| *since));
     Plan {
-        first: i64::from(wish.first),
+        first: i64::from(request.first),
         with_cycles: with("cycles"),
         cycles: after("cycles"),
         cycles_since: since("cycles"),
@@ -462,7 +402,7 @@ impl RestBody {
         let mut variables = BTreeMap::from([("first".to_owned(), first.into())]);
         let (mut head, mut fields) = ("$first: Int!".to_owned(), String::new());
         for (n, rest) in rests.iter().enumerate() {
-            let (field, fixed, fragment) = rest.list.field();
+            let (field, fixed, fragment) = field(rest.list);
             head.push_str(&format!(", $i{n}: ID!, $a{n}: String!"));
             fields.push_str(&format!(
                 "  r{n}: issues(first: 1, includeArchived: true, filter: {{ id: {{ eq: $i{n} }} }}) {{ nodes {{ \
@@ -475,7 +415,7 @@ impl RestBody {
             head.push_str(", $withTexts: Boolean!");
             variables.insert("withTexts".to_owned(), texts.into());
         }
-        let used: BTreeSet<_> = rests.iter().map(|rest| rest.list.field().2).collect();
+        let used: BTreeSet<_> = rests.iter().map(|rest| field(rest.list).2).collect();
         let fragments: String = used.into_iter().map(fragment).collect();
         Self { query: format!("query Rests({head}) {{\n{fields}}}\n{fragments}"), operation_name: "Rests", variables }
     }
@@ -484,6 +424,16 @@ impl RestBody {
 fn whoami_variables(teams: &[&str]) -> Whoami {
     let count = i64::try_from(teams.len().max(1)).unwrap_or(1);
     Whoami { teams: teams.iter().map(ToString::to_string).collect(), count, named: !teams.is_empty() }
+}
+
+/// The field of a list, its fixed arguments, and the fragment of `issues.graphql` that says what is requested of it.
+const fn field(list: List) -> (&'static str, &'static str, &'static str) {
+    match list {
+        List::History => ("history", ", includeArchived: true", "Acts"),
+        List::Spans => ("stateHistory", "", "Spans"),
+        List::Links => ("inverseRelations", ", includeArchived: true", "Links"),
+        List::Comments => ("comments", "", "Comments"),
+    }
 }
 
 /// The text of a fragment of `issues.graphql`.
@@ -499,25 +449,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rests_of_several_lists_are_asked_for_at_once() {
+    fn the_rests_of_several_lists_are_requested_at_once() {
         let rest = |issue: &str, list, after: &str| Rest { issue: issue.into(), list, after: after.into() };
         let body = RestBody::new(&[rest("a", List::History, "x"), rest("b", List::Spans, "y")], 10, false);
         insta::assert_snapshot!(format!("{}\n{:?}", body.query, body.variables));
     }
 
     #[test]
-    fn errors_beside_data_name_the_rows_they_spoil() {
+    fn errors_beside_data_name_the_incomplete_rows() {
         let errors = serde_json::json!([
             {"message": "no", "path": ["issues", "nodes", 3, "assignee"]},
             {"message": "oops", "path": ["comments"], "extensions": {"type": "internal error"}},
         ]);
-        let told = Told { data: (), troubles: errors.as_array().unwrap().iter().map(Flaw::of).collect() };
-        assert_eq!(told.spoilt_rows("issues"), [3].into());
-        assert!(!told.is_spoilt("issues") && told.is_spoilt("comments"));
-        assert_eq!(told.troubles[1].text, "oops (unavailable)");
+        let answer = Answer { data: (), errors: errors.as_array().unwrap().iter().map(GraphError::of).collect() };
+        assert_eq!(answer.incomplete_rows("issues"), [3].into());
+        assert!(!answer.is_incomplete("issues") && answer.is_incomplete("comments"));
+        assert_eq!(answer.errors[1].text, "oops (unavailable)");
     }
 
-    /// What the vendor charges for a question, by the stand-in's count.
+    /// What the vendor charges for a query, as the fake counts it.
     fn charged(body: &impl Serialize) -> f64 {
         contextcore_fakes::linear::Linear::price(&serde_json::to_value(body).unwrap()).expect("it fits the schema")
     }
@@ -534,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn what_questions_cost_is_reckoned_as_the_vendor_does() {
+    fn prices_are_those_the_vendor_charges() {
         for teams in [&[][..], &["t1", "t2"]] {
             assert_close(sizes::whoami(teams.len()), &body(&whoami_variables(teams)));
         }
@@ -547,13 +497,21 @@ mod tests {
         }
         let sides = Some(None);
         let (teams, first) = (vec!["ENG".to_owned()], sizes::IDS);
-        let sweep = Sweep { teams: &teams, since: None, first, after: None, all: false, links: sides, comments: sides };
-        assert_close(sizes::changed(first), &body(&changed_variables(&sweep)));
-        let variables = in_teams(&teams, changed_variables(&sweep));
+        let request = ChangesRequest {
+            teams: &teams,
+            since: None,
+            first,
+            after: None,
+            all: false,
+            links: sides,
+            comments: sides,
+        };
+        assert_close(sizes::changed(first), &body(&changed_variables(&request)));
+        let variables = in_teams(&teams, changed_variables(&request));
         assert_close(sizes::changed(first), &body(&variables));
         let names = ["cycles", "projects", "initiatives", "attachments"];
-        let wish = PlanWish { first: sizes::PLAN, feeds: names.map(|name| (name, (None, None))).into() };
-        assert_close(sizes::plan(sizes::PLAN), &body(&plan_variables(&wish)));
+        let request = PlanRequest { first: sizes::PLAN, lists: names.map(|name| (name, (None, None))).into() };
+        assert_close(sizes::plan(sizes::PLAN), &body(&plan_variables(&request)));
         for list in [List::History, List::Spans, List::Links, List::Comments] {
             let rests = vec![Rest { issue: "id".into(), list, after: "x".into() }; 3];
             assert_close(3.0 * sizes::rest(list, 10), &RestBody::new(&rests, 10, true));

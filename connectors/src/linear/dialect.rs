@@ -1,7 +1,7 @@
 //! Linear's habits in answering, as the HTTP session asks for them: refusals and limits come as GraphQL errors, mostly in a 400,
 //! and what is left of the two quotas comes in headers.
 //!
-//! Errors are told by `extensions.code`, then `extensions.type`, then the HTTP status; texts change. Resets are epoch
+//! Errors are distinguished by `extensions.code`, then `extensions.type`, then the HTTP status; texts change. Resets are epoch
 //! milliseconds. An answer that holds data is accepted whatever its errors: which part of it to believe is [`super::api`]'s
 //! to say. (Linear's developer documentation on errors and rate limiting; recorded answers in `fixtures/`.)
 
@@ -16,12 +16,12 @@ pub(super) const GRAPHQL: &str = "graphql";
 /// The context of a refusal because of a query's price, which asking for less mends.
 pub(super) const TOO_COMPLEX: &str = "complexity";
 
-/// The rate we keep to beside the hourly quotas that the answers tell of.
+/// The rate we keep to beside the hourly quotas that the answers report.
 pub(super) const BUCKETS: &[Bucket] = &[Bucket { name: GRAPHQL, per_second: 10, burst: 20 }];
 
-/// What is waited when nobody says for how long.
-const UNTOLD: Duration = Duration::from_secs(60);
-/// Both quotas are told by the hour.
+/// The wait where an answer does not say for how long.
+const DEFAULT_WAIT: Duration = Duration::from_secs(60);
+/// Both quotas are for an hour.
 const PERIOD: Duration = Duration::from_secs(3_600);
 
 /// How Linear says "slow down", "who are you" and "too much at once".
@@ -48,7 +48,7 @@ impl Dialect for LinearDialect {
     }
 }
 
-/// The body, if it tells of errors. Good answers are large, and are not parsed twice.
+/// The body, if it holds errors. Good answers are large, and are not parsed twice.
 fn errors_of(answer: &Answer<'_>) -> Option<Value> {
     let mentioned = !answer.status.is_success() || answer.body.windows(8).any(|bytes| bytes == b"\"errors\"");
     let body = mentioned.then(|| answer.json()).flatten()?;
@@ -112,7 +112,7 @@ fn judge(answer: &Answer<'_>, error: &Value) -> Verdict {
     let said = answer.message().unwrap_or_default();
     let refused = |trouble: Trouble, text: &str| Verdict::Fail(Error::new(trouble.kind(), format!("{text}: {said}")));
     match Trouble::of(error) {
-        Trouble::RateLimited => Verdict::Retry { after: Some(told_wait(answer, error)), scope: Scope::All },
+        Trouble::RateLimited => Verdict::Retry { after: Some(stated_wait(answer, error)), scope: Scope::All },
         trouble @ Trouble::Auth => {
             refused(trouble, "the token was refused, it may be wrong, revoked or expired: make a new one (Linear says)")
         }
@@ -131,19 +131,19 @@ fn judge(answer: &Answer<'_>, error: &Value) -> Verdict {
 }
 
 /// Until the reset of whichever bucket is empty; else what the answer says in some other way.
-fn told_wait(answer: &Answer<'_>, error: &Value) -> Duration {
+fn stated_wait(answer: &Answer<'_>, error: &Value) -> Duration {
     let buckets = ["requests", "complexity", "endpoint-requests"];
     let empty = buckets.iter().filter(|bucket| {
         let left = answer.header(&format!("x-ratelimit-{bucket}-remaining"));
         left.and_then(|left| left.parse::<f64>().ok()).is_some_and(|left| left < 1.0)
     });
     let reset = |bucket| limits::reset_after(answer.headers, &format!("x-ratelimit-{bucket}-reset"), answer.now);
-    let told = || {
+    let stated = || {
         let milliseconds = error["extensions"]["meta"]["rateLimitResult"]["duration"].as_f64();
         milliseconds.map(|ms| Duration::from_millis(u64::from(whole(ms)))).filter(|wait| !wait.is_zero())
     };
     let resets = empty.filter_map(reset).max();
-    resets.or_else(|| limits::retry_after(answer.headers, answer.now)).or_else(told).unwrap_or(UNTOLD)
+    resets.or_else(|| limits::retry_after(answer.headers, answer.now)).or_else(stated).unwrap_or(DEFAULT_WAIT)
 }
 
 /// A count that may come with a fraction.
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn without_headers_the_wait_is_told_in_the_error_or_a_minute() {
+    fn without_headers_the_wait_is_in_the_error_or_a_minute() {
         let limited = |extra: Value| {
             let mut body = error("RATELIMITED", "Rate limit exceeded");
             body["errors"][0]["extensions"]["meta"] = extra;
@@ -201,7 +201,7 @@ mod tests {
             after.unwrap()
         };
         assert_eq!(limited(json!({"rateLimitResult": {"duration": 1500}})), Duration::from_millis(1_500));
-        assert_eq!(limited(json!(null)), UNTOLD);
+        assert_eq!(limited(json!(null)), DEFAULT_WAIT);
     }
 
     #[test]
@@ -254,7 +254,7 @@ mod tests {
         ]);
         let answer = Answer::new(StatusCode::OK, &headers, b"{}", Millis(0));
         let quotas = LinearDialect.quotas(&answer);
-        let told: Vec<_> = quotas.iter().map(|quota| (quota.name, quota.limit, quota.left)).collect();
-        assert_eq!(told, [(REQUESTS, 2_500, 2_499), (POINTS, 3_000_000, 2_998_690)]);
+        let read: Vec<_> = quotas.iter().map(|quota| (quota.name, quota.limit, quota.left)).collect();
+        assert_eq!(read, [(REQUESTS, 2_500, 2_499), (POINTS, 3_000_000, 2_998_690)]);
     }
 }

@@ -1,8 +1,8 @@
-//! From ids to whole issues: every issue gets its complete history, or it is said that it did not.
+//! From ids to whole issues: every issue gets its complete history, or is listed as incomplete.
 //!
 //! Issues come with the first page of each of their lists, as many a request as one query may cost; then the rests of the
 //! long lists are asked for, many lists a request, until none goes on. A query that is too complex is asked for half as
-//! much at once and for ever; one that an unwell server fails over, just this time.
+//! much at once from then on; one that a failing server rejects, just this time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,27 +13,27 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use tracing::{info, warn};
 
-use super::api::{Api, List, Rest, Told};
+use super::api::{Answer, Api, Rest};
 use super::dialect::TOO_COMPLEX;
 use super::session::{Linear, SiteContext};
 use super::sizes::{self, Lengths, Sizes};
-use super::wire::{Act, Connection, Issue, Whole};
+use super::wire::{Act, Connection, Issue, List, Whole};
 
-/// What reading some issues gave.
+/// Result of reading some issues.
 #[derive(Debug, Default)]
-pub(super) struct Gathered {
+pub(super) struct FetchedIssues {
     /// The issues by id.
-    pub(super) issues: BTreeMap<Box<str>, Taken>,
+    pub(super) issues: BTreeMap<Box<str>, FetchedIssue>,
     /// Issues that could not be read whole this time.
-    pub(super) spoilt: BTreeSet<Box<str>>,
-    /// Issues that were not read because the quota is spent: what was read is worth keeping before anybody waits.
-    pub(super) left: BTreeSet<Box<str>>,
+    pub(super) incomplete: BTreeSet<Box<str>>,
+    /// Issues that were not read because the quota is spent: what was read is given first.
+    pub(super) postponed: BTreeSet<Box<str>>,
     pub(super) warnings: Vec<String>,
 }
 
 /// An issue at hand.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct FetchedIssue {
     whole: Whole,
     /// Its team, if it could be read.
     team: Option<Box<str>>,
@@ -46,7 +46,6 @@ pub(super) struct Taken {
 /// An id, as far as it can be read.
 #[derive(Default, Deserialize)]
 struct Outline {
-    #[serde(default)]
     id: Option<Box<str>>,
 }
 
@@ -54,27 +53,27 @@ struct Outline {
 ///
 /// # Errors
 /// As the session's.
-pub(super) async fn read(linear: &Linear, ids: &[Box<str>]) -> Result<Gathered> {
-    let mut gathered = Gathered::default();
+pub(super) async fn read(linear: &Linear, ids: &[Box<str>]) -> Result<FetchedIssues> {
+    let mut fetched = FetchedIssues::default();
     let mut rests = Vec::new();
     let (mut from, mut most) = (0, usize::MAX);
     while from < ids.len() {
         let price = linear.sizes().price(linear.settings.comments.is_told());
         let chunk: Vec<&str> = ids[from..].iter().take(price.most().min(most)).map(|id| &**id).collect();
         match linear.api.issues(&chunk, &price).await {
-            Ok(told) => {
-                gathered.take(told.data.issues.as_ref(), &told, &chunk, &mut rests, linear.learned_sizes());
+            Ok(answer) => {
+                fetched.take(answer.data.issues.as_ref(), &answer, &chunk, &mut rests, linear.learned_sizes());
                 from += chunk.len();
             }
-            Err(error) if error.kind() == ErrorKind::RateLimited && !gathered.issues.is_empty() => {
-                gathered.left.extend(ids[from..].iter().cloned());
+            Err(error) if error.kind() == ErrorKind::RateLimited && !fetched.issues.is_empty() => {
+                fetched.postponed.extend(ids[from..].iter().cloned());
                 break;
             }
             Err(error) => most = smaller(error, chunk.len(), |count| linear.sizes().halve(count))?,
         }
     }
-    gathered.complete(&linear.api, linear.learned_sizes(), rests).await?;
-    Ok(gathered)
+    fetched.complete(&linear.api, linear.learned_sizes(), rests).await?;
+    Ok(fetched)
 }
 
 /// What to do about a failed request for so many things: how many to ask for at most from now on.
@@ -97,33 +96,33 @@ fn lock(sizes: &SharedSizes) -> std::sync::MutexGuard<'_, Sizes> {
     sizes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-impl Gathered {
+impl FetchedIssues {
     /// Takes a page of issues in. Rows that an error beside the data is about are not believed.
     fn take<T>(
         &mut self,
         page: Option<&Connection<Option<Box<RawValue>>>>,
-        told: &Told<T>,
+        answer: &Answer<T>,
         asked: &[&str],
         rests: &mut Vec<Rest>,
         sizes: &SharedSizes,
     ) {
-        let flawed = told.spoilt_rows("issues");
+        let flawed = answer.incomplete_rows("issues");
         let rows = page.iter().flat_map(|page| &page.nodes).enumerate();
         let believed = rows.filter(|(row, _)| !flawed.contains(row)).filter_map(|(_, json)| json.as_deref());
         for json in believed {
             let outline: Outline = serde_json::from_str(json.get()).unwrap_or_default();
             let Some(id) = outline.id else { continue };
-            let (taken, more) = Taken::of(json, &id);
+            let (fetched, more) = FetchedIssue::of(json, &id);
             if !more.iter().any(|rest| rest.list.is_measured()) {
-                taken.measure(sizes);
+                fetched.measure(sizes);
             }
             rests.extend(more);
-            self.issues.insert(id, taken);
+            self.issues.insert(id, fetched);
         }
-        if !told.troubles.is_empty() {
+        if !answer.errors.is_empty() {
             let missing = asked.iter().filter(|id| !self.issues.contains_key(**id));
-            self.spoilt.extend(missing.map(|id| Box::from(*id)));
-            let text = &told.troubles[0].text;
+            self.incomplete.extend(missing.map(|id| Box::from(*id)));
+            let text = &answer.errors[0].text;
             self.warnings.push(format!("some issues could not be read and will be read again: {text}"));
         }
     }
@@ -136,26 +135,26 @@ impl Gathered {
             }
             match self.round(api, sizes, &rests, sizes::rows_of_round(round)).await {
                 Ok(more) => rests = more,
-                Err(error) if error.kind() == ErrorKind::RateLimited && self.leave(&rests) => break,
+                Err(error) if error.kind() == ErrorKind::RateLimited && self.postpone(&rests) => break,
                 Err(error) => return Err(error),
             }
         }
-        let long = |taken: &&Taken| {
-            let Whole { history, spans, comments, .. } = &taken.whole;
+        let long = |fetched: &&FetchedIssue| {
+            let Whole { history, spans, comments, .. } = &fetched.whole;
             [history, spans, comments].into_iter().any(|rows| !rows.is_empty())
         };
-        self.issues.values().filter(long).for_each(|taken| taken.measure(sizes));
-        for id in &self.spoilt {
+        self.issues.values().filter(long).for_each(|fetched| fetched.measure(sizes));
+        for id in &self.incomplete {
             self.issues.remove(id);
         }
         Ok(())
     }
 
     /// Leaves the issues of these lists for later. Whether any issue is whole.
-    fn leave(&mut self, rests: &[Rest]) -> bool {
+    fn postpone(&mut self, rests: &[Rest]) -> bool {
         for rest in rests {
             self.issues.remove(&rest.issue);
-            self.left.insert(rest.issue.clone());
+            self.postponed.insert(rest.issue.clone());
         }
         !self.issues.is_empty()
     }
@@ -169,8 +168,8 @@ impl Gathered {
             let count = lock(sizes).rests(lists, first).min(rests.len() - from);
             let chunk = &rests[from..from + count];
             match api.rests(chunk, first).await {
-                Ok(told) => {
-                    more.extend(self.take_rests(chunk, &told));
+                Ok(answer) => {
+                    more.extend(self.take_rests(chunk, &answer));
                     from += count;
                 }
                 Err(error) => most = smaller(error, count, |count| lock(sizes).halve_rests(count))?,
@@ -179,20 +178,20 @@ impl Gathered {
         Ok(more)
     }
 
-    fn take_rests(&mut self, asked: &[Rest], told: &Told<super::api::RestPage>) -> Vec<Rest> {
+    fn take_rests(&mut self, asked: &[Rest], answer: &Answer<super::api::RestPage>) -> Vec<Rest> {
         let mut more = Vec::new();
         for (n, rest) in asked.iter().enumerate() {
             let name = format!("r{n}");
-            let spoilt = told.is_spoilt(&name) || !told.spoilt_rows(&name).is_empty();
-            let row = told.data.get(&name).and_then(Option::as_ref).and_then(|page| page.nodes.first());
-            let Some(row) = row.filter(|_| !spoilt) else {
-                // Gone between two requests, or not to be had now: never told with half its history.
+            let incomplete = answer.is_incomplete(&name) || !answer.incomplete_rows(&name).is_empty();
+            let row = answer.data.get(&name).and_then(Option::as_ref).and_then(|page| page.nodes.first());
+            let Some(row) = row.filter(|_| !incomplete) else {
+                // Gone between two requests, or unreadable now: an issue is never given with half its history.
                 info!(issue = %rest.issue, "the rest of an issue could not be had, will be read again");
-                self.spoilt.insert(rest.issue.clone());
+                self.incomplete.insert(rest.issue.clone());
                 continue;
             };
-            if let Some(taken) = self.issues.get_mut(&rest.issue) {
-                taken.extend(rest.list, &row.list.nodes);
+            if let Some(fetched) = self.issues.get_mut(&rest.issue) {
+                fetched.extend(rest.list, &row.list.nodes);
                 let after = row.list.page_info.next().filter(|after| **after != *rest.after);
                 more.extend(after.map(|after| Rest { after: after.into(), ..rest.clone() }));
             }
@@ -202,15 +201,16 @@ impl Gathered {
 
     /// Everything the issues name in reference data.
     pub(super) fn names(&self) -> BTreeSet<String> {
-        self.issues.values().flat_map(|taken| taken.names.iter().cloned()).collect()
+        self.issues.values().flat_map(|fetched| fetched.names.iter().cloned()).collect()
     }
 
     /// The issues as records of this stream, those of teams that are not read left out.
     pub(super) fn records(self, linear: &Linear, live: &SiteContext, stream: &'static str) -> Result<Vec<RawRecord>> {
-        let wanted =
-            |taken: &Taken| taken.team.as_ref().is_none_or(|team| live.reference.wants(&linear.settings, team));
-        let issues = self.issues.into_iter().filter(|(_, taken)| wanted(taken));
-        issues.map(|(id, taken)| record(stream, &id, "issue", &taken.whole)).collect()
+        let wanted = |fetched: &FetchedIssue| {
+            fetched.team.as_ref().is_none_or(|team| live.reference.wants(&linear.settings, team))
+        };
+        let issues = self.issues.into_iter().filter(|(_, fetched)| wanted(fetched));
+        issues.map(|(id, fetched)| record(stream, &id, "issue", &fetched.whole)).collect()
     }
 }
 
@@ -226,7 +226,7 @@ pub(super) fn record(
     Ok(RawRecord { stream, native_id: id.to_owned(), json })
 }
 
-impl Taken {
+impl FetchedIssue {
     /// An issue as it came, and the lists of it that go on.
     fn of(json: &RawValue, id: &str) -> (Self, Vec<Rest>) {
         let whole = Whole {
@@ -236,11 +236,11 @@ impl Taken {
             links: Vec::new(),
             comments: Vec::new(),
         };
-        let mut taken = Self { whole, team: None, names: BTreeSet::new(), parents: BTreeSet::new() };
-        // One of an odd shape is kept as it came, to be set aside with the reason.
-        let Ok(issue) = serde_json::from_str::<Issue>(json.get()) else { return (taken, Vec::new()) };
-        taken.note(&issue);
-        (taken, rests(&issue, id))
+        let mut fetched = Self { whole, team: None, names: BTreeSet::new(), parents: BTreeSet::new() };
+        // One of an odd shape is kept as it came, to be quarantined with the reason.
+        let Ok(issue) = serde_json::from_str::<Issue>(json.get()) else { return (fetched, Vec::new()) };
+        fetched.note(&issue);
+        (fetched, rests(&issue, id))
     }
 
     fn note(&mut self, issue: &Issue) {

@@ -1,7 +1,7 @@
-//! The `ids` stream: the ids of everything there is, so that absence means something, and a second look at what is open.
+//! The `ids` stream: the ids of everything there is, so that absence means something, and the open issues once more.
 //!
-//! Trashed issues are listed by Linear for a month and then gone without a trace. Not everything that concerns an issue counts
-//! as a change of it (a state renamed, a cycle rolled over), so this pass, once a day, reads the open issues again.
+//! Linear lists trashed issues for a month, then they are gone. Not everything that concerns an issue counts as a change of it
+//! (a renamed state, a cycle that rolls over), so this pass, once a day, reads the open issues again.
 
 use std::sync::Arc;
 
@@ -9,12 +9,13 @@ use contextcore_core::ingest::connector::{Cursor, Page, Run};
 use contextcore_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
-use super::api::{ChangedPage, PlanPage, PlanWish, Sweep, Told};
+use super::api::{Answer, ChangedPage, ChangesRequest, PlanPage, PlanRequest};
 use super::histories::{self, record};
 use super::plan::wants;
 use super::session::{IDS, Linear, SiteContext};
 use super::sizes;
-use super::wire::{PageInfo, Sight};
+use super::wire::IssueVersion;
+use crate::cursor::{self, PageInfo};
 
 /// What a pass lists, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -36,10 +37,10 @@ impl Phase {
     }
 }
 
-/// Where a pass stands. A finished pass leaves none.
+/// How far a pass has come. A finished pass leaves none.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-struct Position {
+struct IdCursor {
     phase: Phase,
     after: Option<Box<str>>,
 }
@@ -47,27 +48,22 @@ struct Position {
 /// Fetches the next page of ids; after the last one, the first of a new pass.
 ///
 /// # Errors
-/// As the session's; an answer with errors beside its data is one too, since a list with holes would look like deletions.
-pub(super) async fn poll(linear: &Linear, live: Arc<SiteContext>, cursor: Option<&Cursor>, run: &Run) -> Result<Page> {
+/// As the session's; an answer with errors beside its data is one too, since an incomplete list would look like deletions.
+pub(super) async fn poll(linear: &Linear, live: Arc<SiteContext>, stored: Option<&Cursor>, run: &Run) -> Result<Page> {
     // Where no configured team is left, the list of all teams would be the wrong one.
     linear.teams_warning(&live)?;
-    let kept = cursor.and_then(|cursor| serde_json::from_value::<Position>(cursor.0.clone()).ok());
-    let position = kept.unwrap_or_default();
+    let position: IdCursor = cursor::read(stored, IDS);
     let (mut page, next) = match position.phase {
         Phase::Issues => issues(linear, live, &position, run).await?,
         Phase::Projects | Phase::Initiatives => surroundings(linear, &live, &position, run).await?,
     };
-    let next = match next.next() {
-        Some(after) if Some(after) == position.after.as_deref() => {
-            return Err(Error::new(ErrorKind::Protocol, "the list of all ids gave the same page cursor again"));
-        }
-        Some(after) => Some(Position { after: Some(after.into()), ..position }),
-        None => position.phase.next().map(|phase| Position { phase, after: None }),
+    let IdCursor { phase, mut after } = position;
+    let next = match next.step(&mut after, "ids")? {
+        false => Some(IdCursor { phase, after }),
+        true => phase.next().map(|phase| IdCursor { phase, after: None }),
     };
     page.more = next.is_some();
-    let cursor = serde_json::to_value(next.unwrap_or_default()).map(Cursor);
-    page.cursor =
-        cursor.map_err(|error| Error::new(ErrorKind::Internal, "write the cursor of ids").caused_by(error))?;
+    page.cursor = cursor::write(&next.unwrap_or_default(), IDS)?;
     Ok(page)
 }
 
@@ -76,8 +72,8 @@ fn blank() -> Page {
     Page { records: Vec::new(), seen: Vec::new(), cursor, more: false, total: None, warnings: Vec::new() }
 }
 
-async fn issues(linear: &Linear, live: Arc<SiteContext>, position: &Position, run: &Run) -> Result<(Page, PageInfo)> {
-    let sweep = Sweep {
+async fn issues(linear: &Linear, live: Arc<SiteContext>, position: &IdCursor, run: &Run) -> Result<(Page, PageInfo)> {
+    let request = ChangesRequest {
         teams: &live.teams,
         since: None,
         first: sizes::IDS,
@@ -86,20 +82,20 @@ async fn issues(linear: &Linear, live: Arc<SiteContext>, position: &Position, ru
         links: None,
         comments: None,
     };
-    let told: Told<ChangedPage> = believed(linear.api.changed(&sweep).await?)?;
-    let list = told.data.issues.ok_or_else(|| no_list("issues"))?;
+    let answer: Answer<ChangedPage> = complete(linear.api.changed(&request).await?)?;
+    let list = answer.data.issues.ok_or_else(|| no_list("issues"))?;
     let open: Vec<Box<str>> =
-        list.nodes.iter().filter(|sight| sight.is_open()).map(|sight: &Sight| sight.id.clone()).collect();
-    let gathered = histories::read(linear, &open).await?;
-    let live = linear.explain(&live, gathered.names(), run).await?;
-    if !gathered.left.is_empty() {
-        // The pass goes on here when there is quota again.
+        list.nodes.iter().filter(|issue| issue.is_open()).map(|issue: &IssueVersion| issue.id.clone()).collect();
+    let fetched = histories::read(linear, &open).await?;
+    let live = linear.explain(&live, fetched.names(), run).await?;
+    if !fetched.postponed.is_empty() {
+        // The next run continues here, when there is quota again.
         let text = "the quota was spent before all open issues were read again";
         return Err(Error::new(ErrorKind::RateLimited, text).with_retry(contextcore_core::Retry::Backoff));
     }
-    let warnings = gathered.warnings.clone();
-    let records = gathered.records(linear, &live, IDS)?;
-    let seen = list.nodes.into_iter().map(|sight| sight.id.into()).collect();
+    let warnings = fetched.warnings.clone();
+    let records = fetched.records(linear, &live, IDS)?;
+    let seen = list.nodes.into_iter().map(|issue| issue.id.into()).collect();
     Ok((Page { records, seen, warnings, ..blank() }, list.page_info))
 }
 
@@ -107,18 +103,18 @@ async fn issues(linear: &Linear, live: Arc<SiteContext>, position: &Position, ru
 async fn surroundings(
     linear: &Linear,
     live: &Arc<SiteContext>,
-    position: &Position,
+    position: &IdCursor,
     run: &Run,
 ) -> Result<(Page, PageInfo)> {
     let name = if position.phase == Phase::Projects { "projects" } else { "initiatives" };
     let from = (None, position.after.clone().map(Into::into));
-    let wish = PlanWish { first: sizes::PLAN, feeds: [(name, from)].into() };
-    let told = match linear.api.plan(&wish).await {
+    let request = PlanRequest { first: sizes::PLAN, lists: [(name, from)].into() };
+    let answer = match linear.api.plan(&request).await {
         // What may not be read has no tasks here that could be missing.
         Err(error) if error.kind() == ErrorKind::Permission => return Ok((blank(), PageInfo::default())),
-        told => believed(told?)?,
+        answer => complete(answer?)?,
     };
-    let PlanPage { projects, initiatives, .. } = told.data;
+    let PlanPage { projects, initiatives, .. } = answer.data;
     let mut page = blank();
     let page_info = if position.phase == Phase::Projects {
         let list = projects.ok_or_else(|| no_list(name))?;
@@ -142,16 +138,27 @@ async fn surroundings(
     Ok((page, page_info))
 }
 
-fn believed<T>(told: Told<T>) -> Result<Told<T>> {
-    match told.troubles.first() {
-        None => Ok(told),
-        Some(flaw) => {
-            let text = format!("the list of all ids has holes: {}", flaw.text);
+/// Refuses an answer with errors beside its data.
+fn complete<T>(answer: Answer<T>) -> Result<Answer<T>> {
+    match answer.errors.first() {
+        None => Ok(answer),
+        Some(error) => {
+            let text = format!("the list of all ids is incomplete: {}", error.text);
             Err(Error::new(ErrorKind::Unavailable, text).with_retry(contextcore_core::Retry::Backoff))
         }
     }
 }
 
 fn no_list(name: &'static str) -> Error {
-    Error::new(ErrorKind::Protocol, "the answer lacks the list that was asked for").with("list", name)
+    Error::new(ErrorKind::Protocol, "the answer lacks the list that was requested").with("list", name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_cursors_are_read_and_written_as_before() {
+        cursor::golden::assert_unchanged::<IdCursor>(include_str!("fixtures/cursors.json"), "ids");
+    }
 }

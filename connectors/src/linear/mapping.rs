@@ -21,7 +21,7 @@ pub(super) struct Mapped {
 /// The common status of a state: the configuration by id or name, then its type refined by its name.
 pub(super) fn state(settings: &Settings, id: &str, name: &str, kind: &str) -> Mapped {
     let mapped = |status, why: String| Mapped { status, why, known: true };
-    if let Some(status) = settings.status(id, name) {
+    if let Some(status) = settings.rules.status(&[name, id]) {
         return mapped(status, "configured in statuses".into());
     }
     let plain = match kind {
@@ -35,7 +35,7 @@ pub(super) fn state(settings: &Settings, id: &str, name: &str, kind: &str) -> Ma
             return Mapped { status: Status::Todo, why, known: false };
         }
     };
-    if !plain.is_finished() && settings.means_blocked(name) {
+    if !plain.is_finished() && settings.rules.means_blocked(name) {
         return mapped(Status::Blocked, "named like blocked".into());
     }
     if plain == Status::InProgress && says(name, &REVIEW) {
@@ -56,7 +56,7 @@ pub(super) struct Shape<'a> {
 
 /// The common type, and the word that stands for it: the label that says so, or what Linear calls such an issue.
 pub(super) fn task_type(settings: &Settings, shape: Shape<'_>) -> (TaskType, SmolStr) {
-    let configured = shape.labels.iter().find_map(|label| Some((settings.task_type(label)?, label.clone())));
+    let configured = shape.labels.iter().find_map(|label| Some((settings.rules.task_type(label)?, label.clone())));
     let by_name = || {
         let named = |phrases: &[&str]| shape.labels.iter().find(|label| is_named(label, phrases));
         LABELS.iter().find_map(|(task_type, phrases)| Some((*task_type, named(phrases)?.clone())))
@@ -71,7 +71,7 @@ pub(super) fn task_type(settings: &Settings, shape: Shape<'_>) -> (TaskType, Smo
     })
 }
 
-/// Labels that name a kind of work, the telling ones first.
+/// Labels that name a kind of work, the most specific first.
 const LABELS: [(TaskType, &[&str]); 4] = [
     (TaskType::Bug, &["bug", "defect"]),
     (TaskType::Incident, &["incident", "outage"]),
@@ -156,8 +156,8 @@ mod tests {
         }
         let new = state(&plain(), "s", "Dreaming", "dreaming");
         assert_eq!((new.status, new.known), (Status::Todo, false));
-        let wished = with_words(("x", TaskType::Bug), ("todo", Status::Backlog));
-        assert_eq!(state(&wished, "s", "Todo", "unstarted").status, Status::Backlog);
+        let configured = with_words(("x", TaskType::Bug), ("todo", Status::Backlog));
+        assert_eq!(state(&configured, "s", "Todo", "unstarted").status, Status::Backlog);
     }
 
     #[test]

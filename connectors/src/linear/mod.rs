@@ -2,7 +2,7 @@
 //!
 //! [`LinearConnector`] is the [`Connector`], [`Linear`] its [`SourceSession`]. The rest is by concern: [`settings`] (what the
 //! configuration says), [`api`] (the calls, with their documents in `queries/`), [`dialect`] (limits and refusals) and
-//! [`sizes`] (what a question costs), [`session`] and [`mod@reference`] (what a workspace is like), [`feed`] (reading by what
+//! [`sizes`] (what a question costs), [`session`] and [`mod@reference`] (what a workspace is like), [`paged_scan`] (reading by what
 //! changed), [`issues`], [`plan`] and [`ids`] (the streams), [`histories`] (whole issues), [`wire`] (the shapes of answers and
 //! records), [`normalise`] with [`mapping`] (what they mean), and [`webhook`]. All knowledge of Linear's habits is in one of
 //! these.
@@ -13,12 +13,12 @@
 mod api;
 mod check;
 mod dialect;
-mod feed;
 mod histories;
 mod ids;
 mod issues;
 mod mapping;
 mod normalise;
+mod paged_scan;
 mod plan;
 mod queries;
 mod reference;

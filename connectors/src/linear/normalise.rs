@@ -1,26 +1,23 @@
 //! From Linear's records to the common model: pure, and the place where every reading of Linear's habits is written down.
 //!
-//! [`record`] is the way in. An issue's history is told backwards: Linear has no created-event with first values, so the facts of
-//! today are taken back change by change (each tells what was before it) until those of the first day remain; then the changes
-//! are told forwards again as dated facts. One function, [`Reader::set`], says what a change means for either direction, and
-//! what of it can be seen is found by comparing the facts before and after, so the passes cannot disagree.
+//! [`record`] is the entry point. Linear lists changes, each with the value before it, and no first values: [`crate::rewind`]
+//! finds them. One function, [`Reader::set`], says what a change means in either direction, and the facts before and after are
+//! compared, so the two passes cannot disagree.
 //!
-//! - States come from the *spans* (`stateHistory`), which are the complete sequence, the first state included; the history
-//!   says who and, where the spans do not reach, what. Where they disagree the spans count, and the difference is counted.
-//! - One act may change several fields: one fact for each, with the id `act:field`. An act may be added to after it happened;
-//!   then the same id comes again and replaces what was known.
-//! - Archiving is not deletion; the bin is.
+//! - States come from the *spans* (`stateHistory`), which are the complete sequence, the first state included. The history says
+//!   who, and where the spans do not reach, what. Where they disagree the spans count, and the difference is counted.
+//! - One act may change several fields: one event for each, with the origin `act:field`. An act may be added to after it
+//!   happened; then the same id comes again and replaces what was known.
+//! - Archiving is not deletion; moving to the bin is.
 
 use std::collections::BTreeSet;
 
-use contextcore_core::model::diff;
 use contextcore_core::model::observation::{Activity, Observation, TaskObservation};
 use contextcore_core::model::time::MINUTE;
 use contextcore_core::model::{
-    Artifact, Blocker, Change, Event, EventId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey,
-    TaskType,
+    Artifact, Blocker, Change, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey, TaskType,
 };
-use contextcore_core::{Error, ErrorKind, Millis, Result};
+use contextcore_core::{Millis, Result};
 
 use super::mapping::{self, Shape};
 use super::reference::Reference;
@@ -29,6 +26,7 @@ use super::wire::{
     Act, Attachment, Cycle, Initiative, Issue, IssueRecord, Link, OneOf, Project, Record, Ref, Span, StateValue,
     TeamRef,
 };
+use crate::rewind::{self, Occasion, Rewind, Side, Timeline, blank, date, lacks, unreadable};
 
 /// An act and the span it began are at most so far apart: acts of one person within minutes are merged into one.
 const TOLERANCE: i64 = 10 * MINUTE;
@@ -59,8 +57,7 @@ impl From<Observation> for Read {
 /// # Errors
 /// [`ErrorKind::Protocol`] when it is not such a record, or lacks its id, its key, its creation or the time of a change.
 pub(super) fn record(context: &Context<'_>, json: &str) -> Result<Read> {
-    let record: Record = serde_json::from_str(json)
-        .map_err(|error| Error::new(ErrorKind::Protocol, format!("the record has an unexpected shape: {error}")))?;
+    let record: Record = serde_json::from_str(json).map_err(|error| unreadable(&error))?;
     match record {
         Record::Issue(record) => issue(context, *record),
         Record::Cycle(cycle) => Ok(sprint(context, &cycle).into()),
@@ -73,13 +70,9 @@ pub(super) fn record(context: &Context<'_>, json: &str) -> Result<Read> {
     }
 }
 
-fn lacks(what: &str) -> Error {
-    Error::new(ErrorKind::Protocol, format!("the record lacks a readable {what}"))
-}
-
 /// What the ids in a record mean.
 impl Context<'_> {
-    /// A state: its common status and its name. One that is in nobody's list goes by its id, as work not yet begun.
+    /// A state: its common status and its name. One that is not listed goes by its id, as work not yet begun.
     fn state<'s>(&self, id: &str, shown: impl IntoIterator<Item = &'s StateValue>) -> (Status, SmolStr) {
         if let Some(known) = self.reference.states.get(id) {
             let mapped = mapping::state(self.settings, id, &known.name, &known.kind);
@@ -139,13 +132,6 @@ impl<T: Copy> Swap<T> {
     }
 }
 
-/// Which side of a change is taken into a state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Before,
-    After,
-}
-
 type Id<'a> = Option<&'a str>;
 type Ids<'a> = Option<&'a [Box<str>]>;
 
@@ -168,7 +154,7 @@ enum FieldChange<'a> {
 }
 
 impl FieldChange<'_> {
-    /// The name of the field, part of the ids of facts: never to be changed.
+    /// The name of the field: part of the ids of events, never to be changed.
     const fn field(self) -> &'static str {
         match self {
             Self::State(_) => "state",
@@ -217,7 +203,7 @@ fn changes_of(act: &Act) -> Vec<FieldChange<'_>> {
     changes.into_iter().flatten().collect()
 }
 
-/// The state change of one act: what was before it, if told, and what came.
+/// The state change of one act: the state before, if it is known, and after.
 fn state_change(act: &Act) -> Option<Swap<Option<Box<str>>>> {
     let shown = |state: &'_ Option<StateValue>| state.as_ref().and_then(|state| state.id.clone());
     let from = act.from_state_id.clone().or_else(|| shown(&act.from_state));
@@ -229,7 +215,7 @@ fn state_change(act: &Act) -> Option<Swap<Option<Box<str>>>> {
 #[derive(Debug, Clone)]
 struct Step<'a> {
     at: Millis,
-    /// What its facts' ids begin with.
+    /// What the origins of its events begin with.
     origin: String,
     actor: Option<String>,
     change: FieldChange<'a>,
@@ -251,12 +237,10 @@ struct State {
 struct Reader<'a> {
     context: &'a Context<'a>,
     issue: &'a Issue,
-    key: TaskKey,
-    created: Millis,
     has_parts: bool,
     /// Former keys, the oldest first.
     former: Vec<&'a str>,
-    /// States that the record itself shows, for those that nobody lists.
+    /// States that the record itself shows, for those that are not listed.
     shown: Vec<&'a StateValue>,
 }
 
@@ -265,11 +249,11 @@ fn issue(context: &Context<'_>, record: IssueRecord) -> Result<Read> {
     let (issue, acts, spans, links, comments) = assemble(record);
     let id = issue.id.as_deref().filter(|id| !id.is_empty()).ok_or_else(|| lacks("id"))?;
     let name = issue.identifier.as_deref().filter(|key| !key.is_empty()).ok_or_else(|| lacks("identifier"))?;
-    let reader = Reader {
+    let created = issue.created_at.ok_or_else(|| lacks("createdAt"))?;
+    let mut timeline = Timeline::new(TaskKey::new(&context.settings.source, id), created);
+    let mut reader = Reader {
         context,
         issue: &issue,
-        key: TaskKey::new(&context.settings.source, id),
-        created: issue.created_at.ok_or_else(|| lacks("createdAt"))?,
         has_parts: issue.children.as_ref().is_some_and(|children| !children.nodes.is_empty()),
         former: issue.previous_identifiers.iter().flatten().map(|key| &**key).collect(),
         shown: issue
@@ -281,20 +265,22 @@ fn issue(context: &Context<'_>, record: IssueRecord) -> Result<Read> {
     let acts = in_order(&acts)?;
     let (states, disputes) = states(context, &acts, spans);
     let present = reader.present(name, acts.iter().any(|(_, act)| act.to_converted_project_id.is_some()));
-    let mut history = reader.history(&present, &acts, &states)?;
-    let privacy = context.settings.comments;
-    history.extend(comments.iter().filter(|_| privacy.is_told()).map(|comment| {
+    let creator = issue.creator.as_ref().map(|who| context.person(&who.id));
+    let steps = reader.steps(&acts, &states);
+    reader.replay(&present, &steps, creator.clone(), &mut timeline);
+    acts.iter().for_each(|(at, act)| reader.links(*at, act, &mut timeline));
+    reader.deletions(&acts, &mut timeline);
+    for comment in &comments {
         let actor = comment.user.as_ref().map(|who| context.person(&who.id));
-        let what = Change::Commented(comment.body.as_ref().filter(|_| privacy.has_texts()).map(ToString::to_string));
-        reader.entry(&format!("comment:{}", comment.id), comment.created_at, actor, what)
-    }));
-    history.sort_by_key(|entry| entry.at);
+        let text = || comment.body.as_ref().map(ToString::to_string);
+        timeline.comment(context.settings.comments, &comment.id, comment.created_at, actor, text);
+    }
     let task = TaskObservation {
         native_id: id.to_owned(),
         url: issue.url.as_deref().map_or_else(|| url(context, name), str::to_owned),
-        reporter: issue.creator.as_ref().map(|who| context.person(&who.id)),
-        updated: issue.updated_at.unwrap_or(reader.created),
-        history,
+        reporter: creator,
+        updated: issue.updated_at.unwrap_or(created),
+        history: timeline.into_events(),
         present: present.facts,
         blockers: links.iter().filter_map(|link| blocker(context, link)).collect(),
     };
@@ -320,20 +306,9 @@ fn assemble(record: IssueRecord) -> Parts {
     (issue, history, spans, links, comments)
 }
 
-/// The acts in the order they happened, each once.
+/// The acts in the order they happened, each once. They come newest first: of those of one moment the last is the earliest.
 fn in_order(acts: &[Act]) -> Result<Vec<(Millis, &Act)>> {
-    let dated = acts.iter().map(|act| {
-        let id = act.id.as_deref().ok_or_else(|| lacks("history id"))?;
-        let at = act.created_at.ok_or_else(|| lacks("history date").with("history", id))?;
-        Ok((at, act))
-    });
-    let mut acts = dated.collect::<Result<Vec<_>>>()?;
-    // They come newest first: of those of one moment the last is the earliest.
-    acts.reverse();
-    acts.sort_by_key(|(at, _)| *at);
-    let mut seen = BTreeSet::new();
-    acts.retain(|(_, act)| seen.insert(act.id.as_deref()));
-    Ok(acts)
+    rewind::in_order(acts.iter().rev(), "history", |act| act.id.as_deref(), |act| act.created_at)
 }
 
 /// A state that was entered.
@@ -350,13 +325,12 @@ struct Entered {
 fn states(context: &Context<'_>, acts: &[(Millis, &Act)], mut spans: Vec<Span>) -> (Vec<Entered>, u64) {
     spans.sort_by(|a, b| (a.started_at, &a.id).cmp(&(b.started_at, &b.id)));
     spans.dedup_by(|a, b| a.id == b.id);
-    let mut told: Vec<Entered> = acts.iter().filter_map(|(at, act)| entered(context, *at, act)).collect();
-    let Some(first) = spans.first() else { return (told, 0) };
-    // What lies before the first span is out of their reach, and the history's to tell.
+    let mut sequence: Vec<Entered> = acts.iter().filter_map(|(at, act)| entered(context, *at, act)).collect();
+    let Some(first) = spans.first() else { return (sequence, 0) };
+    // What lies before the first span comes from the history.
     let reach = first.started_at.plus(-TOLERANCE);
-    let early = told.iter().position(|entered| entered.at >= reach).unwrap_or(told.len());
-    let mut late = told.split_off(early);
-    let mut sequence = told;
+    let early = sequence.iter().position(|entered| entered.at >= reach).unwrap_or(sequence.len());
+    let mut late = sequence.split_off(early);
     let mut before = sequence.last().map(|entered| entered.to.clone());
     for (n, span) in spans.iter().enumerate() {
         let to = span.state_id.to_string();
@@ -415,7 +389,7 @@ impl<'a> Reader<'a> {
         facts.priority = issue.priority.and_then(mapping::priority);
         facts.assignee = issue.assignee.as_ref().map(|who| self.context.person(&who.id).into());
         facts.estimate = issue.estimate;
-        facts.due = date(issue.due_date.as_deref());
+        facts.due = issue.due_date.as_deref().and_then(date);
         facts.sprints = self.sprints(issue.cycle.as_ref().map(|cycle| &*cycle.id));
         self.derive(&mut state);
         state
@@ -425,7 +399,7 @@ impl<'a> Reader<'a> {
         cycle.map(|id| self.context.reference.cycle(id).into()).into_iter().collect()
     }
 
-    /// Makes the facts that follow from what lies behind them.
+    /// Derives the facts that follow from the rest of the state.
     fn derive(&self, state: &mut State) {
         let settings = self.context.settings;
         let labels = state.labels.iter().map(|id| self.label(id));
@@ -433,7 +407,7 @@ impl<'a> Reader<'a> {
             labels.chain(state.milestone.iter().map(|id| self.context.milestone(id))).collect();
         let facts = &mut state.facts;
         facts.labels = labels.into_iter().map(SmolStr::from).collect();
-        facts.flag = settings.blocking_label(&facts.labels).map(|label| format!("label {label}").into());
+        facts.flag = settings.rules.blocking_label(&facts.labels).map(|label| format!("label {label}").into());
         let shape = Shape { labels: &facts.labels, has_parent: state.parent.is_some(), has_parts: self.has_parts };
         (facts.task_type, facts.native_type) = mapping::task_type(settings, shape);
         facts.parent = state.parent.as_ref().or(state.project.as_ref()).map(|id| self.parent(id));
@@ -471,7 +445,7 @@ impl<'a> Reader<'a> {
             FieldChange::Project(swap) => state.project = owned(swap),
             FieldChange::Milestone(swap) => state.milestone = owned(swap),
             FieldChange::Title(swap) => state.facts.title = owned(swap).unwrap_or_default().into(),
-            FieldChange::Due(swap) => state.facts.due = date(swap.side(side)),
+            FieldChange::Due(swap) => state.facts.due = swap.side(side).and_then(date),
             FieldChange::Team(swap) => self.set_team(state, swap, side),
             FieldChange::Labels { added, removed } => {
                 let (come, gone) = if side == Side::After { (added, removed) } else { (removed, added) };
@@ -500,26 +474,6 @@ impl<'a> Reader<'a> {
         state.facts.project = team.into();
     }
 
-    /// The dated facts, from the creation on.
-    fn history(&self, present: &State, acts: &[(Millis, &'a Act)], states: &'a [Entered]) -> Result<Vec<Event>> {
-        let steps = self.steps(acts, states);
-        let mut state = present.clone();
-        for step in steps.iter().rev() {
-            self.set(&mut state, step.change, Side::Before);
-        }
-        let creator = self.issue.creator.as_ref().map(|who| self.context.person(&who.id));
-        let first = Change::Created(Box::new(state.facts.clone()));
-        let mut entries = vec![self.entry("created", self.created, creator, first)];
-        for step in &steps {
-            let before = state.facts.clone();
-            self.set(&mut state, step.change, Side::After);
-            self.tell(step, &before, &state.facts, &mut entries);
-        }
-        entries.extend(acts.iter().flat_map(|(at, act)| self.links(*at, act)));
-        entries.extend(self.fate(acts));
-        Ok(entries)
-    }
-
     /// Every change, oldest first. Of one moment the state comes last: it is what the others led to.
     fn steps(&self, acts: &[(Millis, &'a Act)], states: &'a [Entered]) -> Vec<Step<'a>> {
         let mut steps = Vec::new();
@@ -539,67 +493,69 @@ impl<'a> Reader<'a> {
         steps
     }
 
-    /// Tells what a step changed: one fact for each field, the first under the field's own name.
-    fn tell(&self, step: &Step<'_>, before: &Facts, after: &Facts, entries: &mut Vec<Event>) {
-        let own = format!("{}:{}", step.origin, step.change.field());
-        for what in diff::changes(before, after) {
-            let word = word(&what);
-            let origin = if word == step.change.field() { own.clone() } else { format!("{own}:{word}") };
-            entries.push(self.entry(&origin, step.at, step.actor.clone(), what));
-        }
-    }
-
-    /// Links that an act made or removed. The codes are not documented: `ab` and `rb` are known to be about blockers, the
-    /// others are told as they are. That a blocker was completed (`br`) is no change of this issue.
-    fn links(&self, at: Millis, act: &Act) -> Vec<Event> {
-        let told = act.relation_changes.iter().flatten().enumerate().filter(|(_, change)| &*change.code != "br");
-        told.map(|(n, change)| {
+    /// Adds the links that an act made or removed. The codes are not documented: `ab` and `rb` are known to be about blockers,
+    /// the others are given as they are. That a blocker was completed (`br`) is no change of this issue.
+    fn links(&self, at: Millis, act: &Act, timeline: &mut Timeline) {
+        let links = act.relation_changes.iter().flatten().enumerate().filter(|(_, change)| &*change.code != "br");
+        for (n, change) in links {
             let blocks = matches!(&*change.code, "ab" | "rb");
             let text = match blocks {
                 true => format!("is blocked by {}", change.identifier),
                 false => format!("link {} {}", change.code, change.identifier),
             };
             let blocker = blocks.then(|| change.identifier.to_string());
-            let what = Change::Linked { text, blocker, added: !change.code.starts_with('r') };
+            let linked = Change::Linked { text, blocker, added: !change.code.starts_with('r') };
             let origin = format!("{}:relation:{n}", act.id.as_deref().unwrap_or_default());
-            self.entry(&origin, at, actor(self.context, act), what)
-        })
-        .collect()
-    }
-
-    /// Whether and when it went into the bin and came out of it. Linear's word of today decides how it ends.
-    fn fate(&self, acts: &[(Millis, &Act)]) -> Vec<Event> {
-        let told = acts.iter().filter_map(|(at, act)| Some((*at, *act, act.trashed?)));
-        let mut entries: Vec<Event> = told
-            .map(|(at, act, gone)| {
-                let what = if gone { Change::Deleted } else { Change::Restored };
-                let origin = format!("{}:trashed", act.id.as_deref().unwrap_or_default());
-                self.entry(&origin, at, actor(self.context, act), what)
-            })
-            .collect();
-        let ends_gone = entries.last().is_some_and(|entry| entry.change == Change::Deleted);
-        match (self.issue.trashed == Some(true), ends_gone) {
-            (true, false) => {
-                let at = self.issue.archived_at.or(self.issue.updated_at).unwrap_or(self.created);
-                entries.push(self.entry(&format!("trashed:{}", at.0), at, None, Change::Deleted));
-            }
-            (false, true) => drop(entries.pop()),
-            _ => {}
+            timeline.push(&origin, at, actor(self.context, act), linked);
         }
-        entries
     }
 
-    /// A fact; nothing happens to a task before it exists.
-    fn entry(&self, origin: &str, at: Millis, actor: Option<String>, what: Change) -> Event {
-        entry(&self.key, self.created, origin, at, actor, what)
+    /// Adds when it was moved to the bin and restored. Whether Linear shows it in the bin today decides how that ends.
+    fn deletions(&self, acts: &[(Millis, &Act)], timeline: &mut Timeline) {
+        let mut moves: Vec<_> = acts.iter().filter_map(|(at, act)| Some((*at, *act, act.trashed?))).collect();
+        let ends_gone = moves.last().is_some_and(|(.., gone)| *gone);
+        let is_gone = self.issue.trashed == Some(true);
+        if ends_gone && !is_gone {
+            moves.pop();
+        }
+        for (at, act, gone) in moves {
+            let change = if gone { Change::Deleted } else { Change::Restored };
+            let origin = format!("{}:trashed", act.id.as_deref().unwrap_or_default());
+            timeline.push(&origin, at, actor(self.context, act), change);
+        }
+        if is_gone && !ends_gone {
+            let at = self.issue.archived_at.or(self.issue.updated_at).unwrap_or(timeline.created);
+            timeline.push(&format!("trashed:{}", at.0), at, None, Change::Deleted);
+        }
     }
 }
 
-fn entry(key: &TaskKey, created: Millis, origin: &str, at: Millis, actor: Option<String>, what: Change) -> Event {
-    Event { id: EventId::of(key, origin), at: at.max(created), actor, observed: false, change: what }
+impl<'a> Rewind for Reader<'a> {
+    type State = State;
+    type Step = Step<'a>;
+
+    fn facts(&self, state: &State) -> Facts {
+        state.facts.clone()
+    }
+
+    fn undo(&mut self, state: &mut State, step: &Step<'a>) {
+        self.set(state, step.change, Side::Before);
+    }
+
+    /// One event for each field that changed, the first under the field's own name.
+    fn redo(&mut self, state: &mut State, step: &Step<'a>, timeline: &mut Timeline) {
+        let before = state.facts.clone();
+        self.set(state, step.change, Side::After);
+        let own = format!("{}:{}", step.origin, step.change.field());
+        let occasion = Occasion { at: step.at, actor: step.actor.as_deref(), observed: false };
+        timeline.push_changes(occasion, &before, &state.facts, |change| match word(change) {
+            word if word == step.change.field() => own.clone(),
+            word => format!("{own}:{word}"),
+        });
+    }
 }
 
-/// What a fact is about, in the words of [`FieldChange::field`].
+/// What a change is about, in the words of [`FieldChange::field`]: part of the ids of events, never to be changed.
 const fn word(what: &Change) -> &'static str {
     match what {
         Change::Status { .. } => "state",
@@ -628,35 +584,6 @@ fn blocker(context: &Context<'_>, link: &Link) -> Option<Blocker> {
     Some(Blocker { native_id: Some(other.id.to_string()), key: other.identifier.to_string(), finished })
 }
 
-/// Facts before anything is known of the task but its key.
-fn blank(key: &str, project: Option<&str>) -> Facts {
-    let prefix = key.rsplit_once('-').map_or(key, |(prefix, _)| prefix);
-    Facts {
-        key: key.into(),
-        project: project.unwrap_or(prefix).into(),
-        task_type: TaskType::Task,
-        native_type: SmolStr::default(),
-        title: SmolStr::default(),
-        status: Status::Todo,
-        native_status: SmolStr::default(),
-        flag: None,
-        priority: None,
-        assignee: None,
-        labels: Vec::new(),
-        estimate: None,
-        parent: None,
-        sprints: Vec::new(),
-        due: None,
-        blocked_by_links: None,
-    }
-}
-
-/// The date a text begins with, `YYYY-MM-DD`.
-fn date(text: Option<&str>) -> Option<SmolStr> {
-    let date = text?.get(..10)?;
-    date.parse::<jiff::civil::Date>().ok().map(|_| date.into())
-}
-
 /// A cycle as a sprint. One past its end that was not completed yet is still running: Linear is about to roll its issues over.
 fn sprint(context: &Context<'_>, cycle: &Cycle) -> Observation {
     let state = match (cycle.completed_at, cycle.is_future) {
@@ -680,7 +607,7 @@ fn sprint(context: &Context<'_>, cycle: &Cycle) -> Observation {
     Observation::Sprint { native_id, facts }
 }
 
-/// What projects and initiatives have in common: no history but the moments of their turning points.
+/// What projects and initiatives have in common: no history but the moments when they were started, completed and cancelled.
 struct Epic<'a> {
     id: &'a str,
     key: String,
@@ -697,7 +624,7 @@ struct Epic<'a> {
     created: Option<Millis>,
     updated: Millis,
     /// When it was started, completed and cancelled.
-    turns: [Option<Millis>; 3],
+    reached: [Option<Millis>; 3],
     /// When it went into the bin.
     trashed: Option<Millis>,
 }
@@ -723,7 +650,7 @@ fn project(context: &Context<'_>, project: &Project) -> Result<Observation> {
             due: project.target_date.as_deref(),
             created: project.created_at,
             updated: project.updated_at,
-            turns: [project.started_at, project.completed_at, project.canceled_at],
+            reached: [project.started_at, project.completed_at, project.canceled_at],
             trashed: trashed.then_some(project.archived_at.unwrap_or(project.updated_at)),
         },
     )
@@ -749,15 +676,15 @@ fn initiative(context: &Context<'_>, initiative: &Initiative) -> Result<Observat
             due: initiative.target_date.as_deref(),
             created: initiative.created_at,
             updated: initiative.updated_at,
-            turns: [initiative.started_at, initiative.completed_at, initiative.canceled_at],
+            reached: [initiative.started_at, initiative.completed_at, initiative.canceled_at],
             trashed: trashed.then_some(initiative.archived_at.unwrap_or(initiative.updated_at)),
         },
     )
 }
 
 fn observe(context: &Context<'_>, epic: &Epic<'_>) -> Result<Observation> {
-    let key = TaskKey::new(&context.settings.source, epic.id);
     let created = epic.created.ok_or_else(|| lacks("createdAt"))?;
+    let mut timeline = Timeline::new(TaskKey::new(&context.settings.source, epic.id), created);
     let present = Facts {
         task_type: TaskType::Epic,
         native_type: epic.native_type.into(),
@@ -767,42 +694,39 @@ fn observe(context: &Context<'_>, epic: &Epic<'_>) -> Result<Observation> {
         priority: epic.priority.and_then(mapping::priority),
         assignee: epic.owner.as_deref().map(SmolStr::new),
         parent: epic.parent.map(|id| ParentRef { native_id: id.into(), key: None }),
-        due: date(epic.due),
+        due: epic.due.and_then(date),
         ..blank(&epic.key, Some(&epic.project))
     };
+    epic_history(&mut timeline, epic, &present);
     let task = TaskObservation {
         native_id: epic.id.to_owned(),
         url: epic.url.to_owned(),
         reporter: epic.creator.clone(),
         updated: epic.updated,
-        history: course(&key, created, epic, &present),
+        history: timeline.into_events(),
         present,
         blockers: Vec::new(),
     };
     Ok(Observation::Task(Box::new(task)))
 }
 
-/// The turning points as dated facts. One that was ever started, completed or cancelled began on the backlog, as all do.
-fn course(key: &TaskKey, created: Millis, epic: &Epic<'_>, present: &Facts) -> Vec<Event> {
-    const TURNS: [(Status, &str); 3] =
+/// The events of an epic. One that was ever started, completed or cancelled began on the backlog, as all do.
+fn epic_history(timeline: &mut Timeline, epic: &Epic<'_>, present: &Facts) {
+    const STATUSES: [(Status, &str); 3] =
         [(Status::InProgress, "In Progress"), (Status::Done, "Completed"), (Status::Cancelled, "Canceled")];
-    let turned = epic.turns.iter().any(Option::is_some);
-    let first = match turned {
+    let first = match epic.reached.iter().any(Option::is_some) {
         true => Facts { status: Status::Backlog, native_status: "Backlog".into(), ..present.clone() },
         false => present.clone(),
     };
-    let mut entries =
-        vec![entry(key, created, "created", created, epic.creator.clone(), Change::Created(Box::new(first)))];
-    for (at, (status, usual)) in epic.turns.iter().zip(TURNS) {
+    timeline.create(epic.creator.clone(), first);
+    for (at, (status, usual)) in epic.reached.iter().zip(STATUSES) {
         let Some(at) = at else { continue };
         let native = if present.status == status { present.native_status.clone() } else { usual.into() };
-        entries.push(entry(key, created, status.as_str(), *at, None, Change::Status { status, native }));
+        timeline.push(status.as_str(), *at, None, Change::Status { status, native });
     }
     if let Some(at) = epic.trashed {
-        entries.push(entry(key, created, &format!("trashed:{}", at.0), at, None, Change::Deleted));
+        timeline.push(&format!("trashed:{}", at.0), at, None, Change::Deleted);
     }
-    entries.sort_by_key(|entry| entry.at);
-    entries
 }
 
 /// An attachment that leads to a pull request or a commit.

@@ -1,6 +1,6 @@
 //! Reference data of a workspace: what the ids in issues and histories mean.
 //!
-//! [`Reference`] is what `begin` keeps as its state. Rows are kept for ever: archived teams, states and labels still appear in
+//! [`Reference`] is stored between runs. Rows are never removed: archived teams, states and labels still appear in
 //! histories after Linear stopped listing them. Everything here is pure; it is made of answers that [`super::api`] fetched.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,9 +9,9 @@ use contextcore_core::Millis;
 use contextcore_core::model::time::DAY;
 use serde::{Deserialize, Serialize};
 
-use super::api::{Cursors, ReferencePage};
 use super::settings::Settings;
-use super::wire::{Connection, Named, Organization, PageInfo, Ref};
+use super::wire::{Connection, Named, Organization, Ref, User};
+use crate::cursor::PageInfo;
 
 /// How long it is good for.
 const AGE: i64 = DAY;
@@ -42,7 +42,7 @@ pub(super) struct Reference {
     pub(super) milestones: Names,
     /// Cycles, and for those of sub-teams the one they are a copy of.
     pub(super) cycles: BTreeMap<Box<str>, Option<Box<str>>>,
-    /// Ids that nobody lists (deleted since): meeting them again is no reason to ask again.
+    /// Ids that the workspace does not list (deleted since): they are not looked for again.
     pub(super) missing: BTreeSet<String>,
 }
 
@@ -84,7 +84,6 @@ pub(super) struct StateRow {
     name: Box<str>,
     #[serde(default, rename = "type")]
     kind: Box<str>,
-    #[serde(default)]
     team: Option<Ref>,
 }
 
@@ -93,8 +92,24 @@ pub(super) struct StateRow {
 #[serde(rename_all = "camelCase")]
 pub(super) struct CycleRow {
     id: Box<str>,
-    #[serde(default)]
     inherited_from: Option<Ref>,
+}
+
+/// The page cursors of the reference data's lists: every list from its start, then those that have another page.
+pub(super) type Cursors = BTreeMap<&'static str, Option<String>>;
+
+/// A page of each connection of the reference data.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReferencePage {
+    pub(super) viewer: User,
+    pub(super) organization: Organization,
+    pub(super) teams: Option<Connection<Team>>,
+    pub(super) workflow_states: Option<Connection<StateRow>>,
+    pub(super) issue_labels: Option<Connection<Named>>,
+    pub(super) users: Option<Connection<Named>>,
+    pub(super) cycles: Option<Connection<CycleRow>>,
+    pub(super) project_milestones: Option<Connection<Named>>,
 }
 
 impl Reference {
@@ -167,7 +182,7 @@ impl Reference {
     }
 
     /// Notes which of the teams asked about the token may see now.
-    pub(super) fn sight(&mut self, asked: &[Box<str>], seen: &BTreeSet<Box<str>>) {
+    pub(super) fn note_visible(&mut self, asked: &[Box<str>], seen: &BTreeSet<Box<str>>) {
         self.listed.retain(|id| !asked.contains(id));
         self.listed.extend(asked.iter().filter(|id| seen.contains(*id)).cloned());
     }
@@ -234,7 +249,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_vanished_from_a_list_is_still_known() {
+    fn rows_that_left_a_list_are_still_known() {
         let mut reference = workspace();
         let page = json!({
             "viewer": {}, "organization": {"name": "Acme", "urlKey": "acme"},
@@ -262,14 +277,14 @@ pub(super) mod tests {
         assert_eq!(reference.named(&settings), ["t1", "t2"]);
         assert!(reference.named(&plain()).is_empty());
         let asked = ["t1", "t2"].map(Box::from);
-        reference.sight(&asked, &["t1".into()].into());
+        reference.note_visible(&asked, &["t1".into()].into());
         assert_eq!(reference.configured(&settings), (vec!["ENG".into()], vec!["OPS".into()]));
-        reference.sight(&asked, &["t1".into(), "t2".into()].into());
+        reference.note_visible(&asked, &["t1".into(), "t2".into()].into());
         assert_eq!(reference.configured(&settings).1, Vec::<String>::new());
     }
 
     #[test]
-    fn a_thing_unknown_is_asked_for_once() {
+    fn an_unknown_id_is_looked_for_once() {
         let mut reference = Reference { fetched_at: Millis(0), ..workspace() };
         let unknown = BTreeSet::from(["label:x".to_owned()]);
         assert!(reference.is_due(Millis(1), &unknown) && !reference.is_due(Millis(1), &BTreeSet::new()));

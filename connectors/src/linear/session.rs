@@ -110,7 +110,7 @@ impl Linear {
             let seen = identity.teams.into_iter().flat_map(|teams| teams.nodes).map(|team| team.id).collect();
             let named: Vec<Box<str>> = named.into_iter().map(Box::from).collect();
             let mut reference = Reference { organization: identity.organization, ..reference };
-            reference.sight(&named, &seen);
+            reference.note_visible(&named, &seen);
             SiteContext::new(&settings, shown(&identity.viewer)?, reference)
         };
         let context = Arc::new(context);

@@ -1,19 +1,17 @@
 //! The settings of a Linear source: the keys that only Linear has, and all settings in the form the connector uses.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use contextcore_core::config::kind::{self, KeyProblems, KindSettings};
 use contextcore_core::config::{CommentPrivacy, Privacy, SourceConfig};
 use contextcore_core::http::Auth;
-use contextcore_core::model::{SmolStr, Status, TaskType};
 use contextcore_core::{Result, Secret};
 use http::header::AUTHORIZATION;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::credential::{Credential, TokenAuth, require_token};
-use crate::vocabulary;
+use crate::rules::{self, MappingRules, UsualLabels};
 
 /// What personal API keys begin with. They go into the header as they are; anything else is an OAuth access token.
 const KEY_PREFIX: &str = "lin_api_";
@@ -56,14 +54,8 @@ pub(super) struct Settings {
     pub(super) tls_ca_file: Option<PathBuf>,
     /// Team keys; empty means all that the token can see.
     pub(super) teams: Vec<String>,
-    /// State names that mean blocked; `None` for those that usually do.
-    blocked_states: Option<Vec<String>>,
-    /// Labels that mean blocked, in lower case.
-    blocked_labels: Vec<String>,
-    /// Configured states by id or name in lower case.
-    statuses: BTreeMap<String, Status>,
-    /// Configured types by the name of a label, in lower case.
-    types: BTreeMap<String, TaskType>,
+    /// What statuses, types and impediments are configured.
+    pub(super) rules: MappingRules,
     /// How much of comments is read and stored.
     pub(super) comments: CommentPrivacy,
 }
@@ -80,42 +72,15 @@ impl Settings {
             url: base(&config.url).to_owned(),
             tls_ca_file: config.tls_ca_file.clone(),
             teams: config.projects.clone(),
-            blocked_states: config.blocked.statuses.clone(),
-            blocked_labels: lower(config.blocked.labels.as_deref().unwrap_or(&["blocked".to_owned()])),
-            statuses: config.statuses.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
-            types: config.types.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
+            rules: MappingRules::new(config, UsualLabels::Blocked),
             comments: privacy.comments,
         };
         Ok((settings, Credential::of(auth.token, &config.name)?))
     }
 
-    /// The configured status for one of the tool's states.
-    pub(super) fn status(&self, id: &str, name: &str) -> Option<Status> {
-        let known = |word: &str| self.statuses.get(&word.to_lowercase()).copied();
-        if self.statuses.is_empty() { None } else { known(name).or_else(|| known(id)) }
-    }
-
-    /// The configured type for a label.
-    pub(super) fn task_type(&self, label: &str) -> Option<TaskType> {
-        if self.types.is_empty() { None } else { self.types.get(&label.to_lowercase()).copied() }
-    }
-
-    /// Whether a state of this name is an impediment: one of the configured names, else named like those that usually are.
-    pub(super) fn means_blocked(&self, name: &str) -> bool {
-        match &self.blocked_states {
-            Some(names) => names.iter().any(|blocked| blocked.eq_ignore_ascii_case(name.trim())),
-            None => vocabulary::says(name, &vocabulary::BLOCKED),
-        }
-    }
-
-    /// The first of these labels that means blocked.
-    pub(super) fn blocking_label<'a>(&self, labels: &'a [SmolStr]) -> Option<&'a str> {
-        labels.iter().find(|label| self.blocked_labels.contains(&label.to_lowercase())).map(SmolStr::as_str)
-    }
-
     /// Whether the team of this key is to be read.
     pub(super) fn wants(&self, team: &str) -> bool {
-        self.teams.is_empty() || self.teams.iter().any(|key| key.eq_ignore_ascii_case(team))
+        rules::includes(&self.teams, team)
     }
 }
 
@@ -125,12 +90,10 @@ fn base(url: &str) -> &str {
     url.strip_suffix("/graphql").unwrap_or(url)
 }
 
-fn lower(words: &[String]) -> Vec<String> {
-    words.iter().map(|word| word.to_lowercase()).collect()
-}
-
 #[cfg(test)]
 pub(super) mod tests {
+    use contextcore_core::model::{Status, TaskType};
+
     use super::*;
 
     /// Settings of a source with defaults.
@@ -140,10 +103,7 @@ pub(super) mod tests {
             url: "https://api.linear.app".into(),
             tls_ca_file: None,
             teams: Vec::new(),
-            blocked_states: None,
-            blocked_labels: vec!["blocked".into()],
-            statuses: BTreeMap::new(),
-            types: BTreeMap::new(),
+            rules: MappingRules::usual(UsualLabels::Blocked),
             comments: CommentPrivacy::Omit,
         }
     }
@@ -160,8 +120,10 @@ pub(super) mod tests {
 
     /// The same with a type for a label and a status for a state.
     pub(in super::super) fn with_words(label: (&str, TaskType), state: (&str, Status)) -> Settings {
-        let (types, statuses) = ([(label.0.into(), label.1)].into(), [(state.0.into(), state.1)].into());
-        Settings { types, statuses, ..plain() }
+        let mut settings = plain();
+        settings.rules.set_type(label.0, label.1);
+        settings.rules.set_status(state.0, state.1);
+        settings
     }
 
     #[test]
@@ -172,25 +134,9 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_label_named_blocked_raises_the_flag_unless_others_are_configured() {
-        let labels = |names: &[&str]| names.iter().map(SmolStr::new).collect::<Vec<_>>();
-        assert_eq!(plain().blocking_label(&labels(&["ui", "Blocked"])), Some("Blocked"));
-        let other = Settings { blocked_labels: vec!["waiting".into()], ..plain() };
-        assert_eq!(other.blocking_label(&labels(&["blocked"])), None);
-        assert_eq!(other.blocking_label(&labels(&["Waiting"])), Some("Waiting"));
-    }
-
-    #[test]
     fn the_path_of_the_api_may_be_copied_along() {
         for url in ["https://api.linear.app", "https://api.linear.app/", "https://api.linear.app/graphql"] {
             assert_eq!(base(url), "https://api.linear.app");
         }
-    }
-
-    #[test]
-    fn no_team_means_all_of_them() {
-        assert!(plain().wants("ENG"));
-        let one = Settings { teams: vec!["eng".into()], ..plain() };
-        assert!(one.wants("ENG") && !one.wants("OPS"));
     }
 }

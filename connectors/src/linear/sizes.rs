@@ -1,4 +1,4 @@
-//! What questions cost, and how much to ask for at once.
+//! What queries cost, and how much one request asks for.
 //!
 //! Linear charges a query before it runs it: 0.1 for a scalar, 1 for an object, and a list multiplies what is asked of
 //! its rows by `first`, whether there are so many rows or not. One query may cost 10,000, and an hour has a quota of points
@@ -7,7 +7,7 @@
 //! - 4 requests for 250 ids each (470 points each): which issues there are, newest change first;
 //! - about 26 requests for [`Price::most`] issues each, with the first 20 or so acts of their history, 8 spans of their state
 //!   history, 2 links and 1 or 2 comments: about 210 points an issue;
-//! - a few for the rests of long lists, many lists a request ([`super::api::List`]);
+//! - a few for the rests of long lists, many lists a request ([`List`]);
 //! - 1 for reference data (2,050 points), 1 for cycles, projects, initiatives and attachments (3,800 points).
 //!
 //! Together about 35 requests and 220,000 points. [`Sizes`] chooses how many acts, spans and comments to ask for from the lengths
@@ -15,7 +15,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::api::List;
+use super::wire::List;
 
 /// What one query of ours may cost. The rest of the 10,000 is air: were the page infos of lists charged for every row, which the
 /// documentation leaves open, an issue would cost a sixth more.
@@ -40,12 +40,12 @@ pub(super) const PLAN_PROBE: u32 = 25;
 /// Lists of a request for rests at most.
 const RESTS: usize = 250;
 
-/// The prices of rows, as the documents ask for them. `connectors/tests/linear.rs` holds them against the stand-in's count.
+/// The prices of rows, as the documents ask for them. `connectors/tests/linear.rs` compares them with what the fake charges.
 const ACT: f64 = 8.2;
 const SPAN: f64 = 1.3;
 const LINK: f64 = 3.5;
 const COMMENT: f64 = 2.4;
-/// What tells whether a list goes on.
+/// What it costs to know whether a list has another page.
 const PAGE_INFO: f64 = 1.2;
 /// An issue without its lists; the page infos of those that are always asked for are included.
 const ISSUE: f64 = 17.1;
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_is_not_asked_again() {
+    fn a_size_that_was_refused_is_not_requested_again() {
         let mut sizes = after(&[20]);
         let before = sizes.price(false).most();
         assert!(sizes.halve(before));

@@ -7,6 +7,8 @@ use contextcore_core::Millis;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::cursor::PageInfo;
+
 /// A page of rows.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -20,21 +22,6 @@ pub(super) struct Connection<T> {
 impl<T> Default for Connection<T> {
     fn default() -> Self {
         Self { page_info: PageInfo::default(), nodes: Vec::new() }
-    }
-}
-
-/// Whether there is more, and from where.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct PageInfo {
-    pub(super) has_next_page: bool,
-    pub(super) end_cursor: Option<Box<str>>,
-}
-
-impl PageInfo {
-    /// The cursor of what comes next, if anything does.
-    pub(super) fn next(&self) -> Option<&str> {
-        self.end_cursor.as_deref().filter(|_| self.has_next_page)
     }
 }
 
@@ -55,11 +42,8 @@ pub(super) struct Named {
 /// A person, where one is shown with a name.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 pub(super) struct User {
-    #[serde(default)]
     pub(super) id: Option<Box<str>>,
-    #[serde(default)]
     pub(super) name: Option<Box<str>>,
-    #[serde(default)]
     pub(super) email: Option<Box<str>>,
 }
 
@@ -71,22 +55,36 @@ pub(super) struct Organization {
     pub(super) url_key: Box<str>,
 }
 
-/// A changed issue, as a sweep shows it.
+/// A version of an issue, as a list of changes shows it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Sight {
+pub(super) struct IssueVersion {
     pub(super) id: Box<str>,
     pub(super) updated_at: Millis,
-    #[serde(default)]
     pub(super) completed_at: Option<Millis>,
-    #[serde(default)]
     pub(super) canceled_at: Option<Millis>,
 }
 
-impl Sight {
+impl IssueVersion {
     /// Neither completed nor cancelled.
     pub(super) fn is_open(&self) -> bool {
         self.completed_at.is_none() && self.canceled_at.is_none()
+    }
+}
+
+/// The lists of an issue that may be long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum List {
+    History,
+    Spans,
+    Links,
+    Comments,
+}
+
+impl List {
+    /// Whether it is learned how long this list is wont to be.
+    pub(super) const fn is_measured(self) -> bool {
+        !matches!(self, Self::Links)
     }
 }
 
@@ -167,9 +165,7 @@ pub(super) struct Issue {
 /// A state: its id, and where somebody asked for it, the rest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct StateValue {
-    #[serde(default)]
     pub(super) id: Option<Box<str>>,
-    #[serde(default)]
     pub(super) name: Option<Box<str>>,
     #[serde(default, rename = "type")]
     pub(super) kind: Option<Box<str>>,
@@ -179,7 +175,6 @@ pub(super) struct StateValue {
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Parent {
     pub(super) id: Box<str>,
-    #[serde(default)]
     pub(super) identifier: Option<Box<str>>,
 }
 
@@ -228,11 +223,10 @@ pub(super) struct Act {
 /// An integration or an automation.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Bot {
-    #[serde(default)]
     pub(super) name: Option<Box<str>>,
 }
 
-/// A link that was made or removed, by a code that nobody documents.
+/// A link that was made or removed, by an undocumented code.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct RelationChange {
     #[serde(default)]
@@ -256,9 +250,7 @@ pub(super) struct Span {
 pub(super) struct Link {
     #[serde(default, rename = "type")]
     pub(super) kind: Box<str>,
-    #[serde(default)]
     pub(super) archived_at: Option<Millis>,
-    #[serde(default)]
     pub(super) issue: Option<LinkedIssue>,
 }
 
@@ -268,7 +260,6 @@ pub(super) struct LinkedIssue {
     pub(super) id: Box<str>,
     #[serde(default)]
     pub(super) identifier: Box<str>,
-    #[serde(default)]
     pub(super) state: Option<StateValue>,
 }
 
@@ -278,29 +269,22 @@ pub(super) struct LinkedIssue {
 pub(super) struct Comment {
     pub(super) id: Box<str>,
     pub(super) created_at: Millis,
-    #[serde(default)]
     pub(super) body: Option<Box<str>>,
-    #[serde(default)]
     pub(super) user: Option<Ref>,
 }
 
 /// A cycle. The arrays have one number for each day, taken at its end; they are kept in the record and not read, since the
-/// histories of the issues tell the same and more.
+/// histories of the issues hold the same and more.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Cycle {
     pub(super) id: Box<str>,
     #[serde(default)]
     pub(super) number: f64,
-    #[serde(default)]
     pub(super) name: Option<Box<str>>,
-    #[serde(default)]
     pub(super) description: Option<Box<str>>,
-    #[serde(default)]
     pub(super) starts_at: Option<Millis>,
-    #[serde(default)]
     pub(super) ends_at: Option<Millis>,
-    #[serde(default)]
     pub(super) completed_at: Option<Millis>,
     #[serde(default)]
     pub(super) is_active: bool,
@@ -315,9 +299,7 @@ pub(super) struct Cycle {
     pub(super) issue_count_history: Vec<f64>,
     #[serde(default)]
     pub(super) completed_issue_count_history: Vec<f64>,
-    #[serde(default)]
     pub(super) team: Option<Ref>,
-    #[serde(default)]
     pub(super) inherited_from: Option<Inherited>,
 }
 
@@ -325,7 +307,6 @@ pub(super) struct Cycle {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub(super) struct Inherited {
     pub(super) id: Box<str>,
-    #[serde(default)]
     pub(super) team: Option<Ref>,
 }
 
@@ -340,50 +321,33 @@ pub(super) struct Project {
     pub(super) slug_id: Box<str>,
     #[serde(default)]
     pub(super) url: Box<str>,
-    #[serde(default)]
     pub(super) priority: Option<f64>,
-    #[serde(default)]
     pub(super) target_date: Option<Box<str>>,
-    #[serde(default)]
     pub(super) started_at: Option<Millis>,
-    #[serde(default)]
     pub(super) completed_at: Option<Millis>,
-    #[serde(default)]
     pub(super) canceled_at: Option<Millis>,
-    #[serde(default)]
     pub(super) created_at: Option<Millis>,
     pub(super) updated_at: Millis,
-    #[serde(default)]
     pub(super) trashed: Option<bool>,
-    #[serde(default)]
     pub(super) archived_at: Option<Millis>,
-    #[serde(default)]
     pub(super) status: Option<ProjectStatus>,
-    #[serde(default)]
     pub(super) lead: Option<OneOf>,
-    #[serde(default)]
     pub(super) creator: Option<OneOf>,
-    #[serde(default)]
     pub(super) teams: Option<Connection<TeamRef>>,
-    #[serde(default)]
     pub(super) initiatives: Option<Connection<Ref>>,
 }
 
 /// Somebody by an id, or by a name where only that was asked for.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub(super) struct OneOf {
-    #[serde(default)]
     pub(super) id: Option<Box<str>>,
-    #[serde(default)]
     pub(super) name: Option<Box<str>>,
 }
 
 /// A team by its id, or by its key where only that was asked for.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub(super) struct TeamRef {
-    #[serde(default)]
     pub(super) id: Option<Box<str>>,
-    #[serde(default)]
     pub(super) key: Option<Box<str>>,
 }
 
@@ -401,7 +365,6 @@ pub(super) struct ProjectStatus {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Initiative {
     pub(super) id: Box<str>,
-    #[serde(default)]
     pub(super) identifier: Option<Box<str>>,
     #[serde(default)]
     pub(super) name: Box<str>,
@@ -411,35 +374,23 @@ pub(super) struct Initiative {
     pub(super) url: Box<str>,
     #[serde(default)]
     pub(super) status: Box<str>,
-    #[serde(default)]
     pub(super) target_date: Option<Box<str>>,
-    #[serde(default)]
     pub(super) started_at: Option<Millis>,
-    #[serde(default)]
     pub(super) completed_at: Option<Millis>,
-    #[serde(default)]
     pub(super) canceled_at: Option<Millis>,
-    #[serde(default)]
     pub(super) created_at: Option<Millis>,
     pub(super) updated_at: Millis,
-    #[serde(default)]
     pub(super) trashed: Option<bool>,
-    #[serde(default)]
     pub(super) archived_at: Option<Millis>,
-    #[serde(default)]
     pub(super) owner: Option<OneOf>,
-    #[serde(default)]
     pub(super) creator: Option<OneOf>,
-    #[serde(default)]
     pub(super) parent_initiative: Option<Ref>,
-    #[serde(default)]
     pub(super) lead_team: Option<TeamRef>,
-    #[serde(default)]
     pub(super) projects: Option<Connection<ProjectTeams>>,
 }
 
 impl Initiative {
-    /// The teams that work on it, as far as they are told: the leading one first.
+    /// The teams that work on it, as far as they are known: the leading one first.
     pub(super) fn teams(&self) -> impl Iterator<Item = &TeamRef> {
         let projects = self.projects.iter().flat_map(|projects| &projects.nodes);
         let teams = projects.filter_map(|project| project.teams.as_ref()).flat_map(|teams| &teams.nodes);
@@ -450,7 +401,6 @@ impl Initiative {
 /// The teams of a project.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub(super) struct ProjectTeams {
-    #[serde(default)]
     pub(super) teams: Option<Connection<TeamRef>>,
 }
 
@@ -463,13 +413,9 @@ pub(super) struct Attachment {
     pub(super) url: Box<str>,
     #[serde(default)]
     pub(super) title: Box<str>,
-    #[serde(default)]
     pub(super) source_type: Option<Box<str>>,
-    #[serde(default)]
     pub(super) created_at: Option<Millis>,
     pub(super) updated_at: Millis,
-    #[serde(default)]
     pub(super) creator: Option<OneOf>,
-    #[serde(default)]
     pub(super) issue: Option<Ref>,
 }

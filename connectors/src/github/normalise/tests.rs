@@ -95,7 +95,7 @@ fn status(name: &str, since: u32) -> Value {
 }
 
 /// Days and what happened, without the creation.
-fn told(task: &TaskObservation) -> Vec<(i64, Change)> {
+fn events_of(task: &TaskObservation) -> Vec<(i64, Change)> {
     task.history[1..].iter().map(|entry| ((entry.at.0 - at(1).0) / DAY + 1, entry.change.clone())).collect()
 }
 
@@ -125,7 +125,7 @@ fn a_captured_item() {
 }
 
 #[test]
-fn a_life_is_taken_back_and_told_forwards() {
+fn a_history_is_rewound_and_replayed() {
     let events = [
         event("LabeledEvent", 2, &json!({"label": {"name": "bug"}})),
         event("AssignedEvent", 2, &json!({"assignee": {"login": "ada"}})),
@@ -148,7 +148,7 @@ fn a_life_is_taken_back_and_told_forwards() {
     assert_eq!((first.title.as_str(), first.status, first.task_type), ("Pay", Status::Backlog, TaskType::Task));
     assert!(first.labels.is_empty() && first.assignee.is_none());
     assert_eq!(
-        told(&task),
+        events_of(&task),
         [
             (2, Change::Typed { task_type: TaskType::Bug, native: "bug".into() }),
             (2, Change::Labelled(vec!["bug".into()])),
@@ -183,7 +183,7 @@ fn a_reason_decides_between_done_and_cancelled_and_reopening_takes_it_back() {
     let task = read(&issue(&closed, &json!([status("In Progress", 2)]), &events));
     leads_to_present(&task);
     assert_eq!(
-        told(&task)[1..],
+        events_of(&task)[1..],
         [
             (3, to(Status::Cancelled, "In Progress")),
             (5, to(Status::InProgress, "In Progress")),
@@ -205,7 +205,7 @@ fn an_open_issue_in_a_finished_column_is_finished_unless_it_was_reopened_there()
     ];
     let task = read(&issue(&open, &json!([status("Done", 2)]), &events));
     leads_to_present(&task);
-    assert_eq!((task.present.status, told(&task).len()), (Status::Todo, 2));
+    assert_eq!((task.present.status, events_of(&task).len()), (Status::Todo, 2));
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_closed_issue_without_the_event_is_closed_when_it_says() {
     record = json!({"node": record["node"]["content"]});
     let task = read(&record);
     leads_to_present(&task);
-    assert_eq!(told(&task), [(4, to(Status::Cancelled, "Closed"))]);
+    assert_eq!(events_of(&task), [(4, to(Status::Cancelled, "Closed"))]);
     assert_eq!((task.present.project.as_str(), task.present.key.as_str()), ("acme/web", "acme/web#12"));
 }
 
@@ -231,7 +231,7 @@ fn values_without_a_history_are_observed_when_they_were_set() {
     leads_to_present(&task);
     let iteration = "PVTIF_lAHOAmfLjc4BWiTtzhR1soM:07155ad6".to_owned();
     assert_eq!(
-        told(&task),
+        events_of(&task),
         [
             (4, to(Status::Todo, "Ready")),
             (6, Change::Estimated(Some(5.0))),
@@ -247,11 +247,11 @@ fn moves_in_other_projects_are_not_ours() {
     let mut elsewhere = moved(3, "Backlog", "Done");
     elsewhere["project"]["id"] = "PVT_other".into();
     let task = read(&issue(&json!({}), &json!([status("Ready", 2)]), &[moved(2, "", "Ready"), elsewhere]));
-    assert_eq!(told(&task), [(2, to(Status::Todo, "Ready"))]);
+    assert_eq!(events_of(&task), [(2, to(Status::Todo, "Ready"))]);
 }
 
 #[test]
-fn a_parent_a_transfer_and_a_blocker_are_told() {
+fn a_parent_a_transfer_and_a_blocker_become_events() {
     let other = |number: u32| json!({"id": format!("I_{number}"), "number": number, "repository": {"nameWithOwner": "acme/web"}});
     let events = [
         event("TransferredEvent", 2, &json!({"fromRepository": {"nameWithOwner": "acme/old"}})),
@@ -267,7 +267,7 @@ fn a_parent_a_transfer_and_a_blocker_are_told() {
     assert_eq!(created(&task).project, "acme/old");
     let parent = ParentRef { native_id: "I_7".into(), key: Some("acme/web#7".into()) };
     assert_eq!(
-        told(&task),
+        events_of(&task),
         [
             (2, Change::Moved { key: "acme/web#12".into(), project: "acme/web".into() }),
             (3, Change::Parent(Some(parent))),
@@ -303,7 +303,7 @@ fn issue_types_and_fields_of_the_organisation_have_a_history() {
     let task = read(&issue(&facts, &json!([]), &events));
     leads_to_present(&task);
     assert_eq!(
-        told(&task),
+        events_of(&task),
         [
             (2, Change::Typed { task_type: TaskType::Task, native: "Task".into() }),
             (3, Change::Typed { task_type: TaskType::Bug, native: "Bug".into() }),
@@ -325,7 +325,7 @@ fn a_pull_request_is_a_task_only_when_it_closes_none() {
     assert_eq!(read_with(&plain(), &pull(1)).unwrap(), [Observation::Gone { native_id: "PR_1".into() }]);
     let task = read(&pull(0));
     leads_to_present(&task);
-    assert_eq!(told(&task), [(4, to(Status::Done, "Closed"))]);
+    assert_eq!(events_of(&task), [(4, to(Status::Done, "Closed"))]);
     assert_eq!((created(&task).status, created(&task).native_type.as_str()), (Status::InReview, "Pull request"));
 }
 
@@ -349,11 +349,11 @@ fn an_issue_that_was_a_draft_began_as_one() {
     let converted = event("ConvertedFromDraftEvent", 9, &json!({"project": {"id": BOARD}}));
     let task = read(&issue(&facts, &json!([]), &[converted]));
     assert_eq!(task.history[0].at, at(1));
-    assert_eq!(told(&task).len(), 1);
+    assert_eq!(events_of(&task).len(), 1);
 }
 
 #[test]
-fn linked_pull_requests_are_told_as_what_people_did() {
+fn linked_pull_requests_become_activities() {
     let pulls = json!({"nodes": [{"id": "PR_9", "number": 9, "title": "Card", "url": "u", "headRefName": "card",
         "createdAt": day(3), "mergedAt": day(4), "repository": {"nameWithOwner": "acme/web"}, "author": {"login": "ada"}}]});
     let facts = json!({"closedByPullRequestsReferences": pulls});

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use contextcore_core::ErrorKind;
 use contextcore_core::config::CommentPrivacy;
-use contextcore_core::model::TaskType;
+use contextcore_core::model::{EventId, Status, TaskType};
 use serde_json::{Value, json};
 
 use super::super::api::Inline;
@@ -77,7 +78,7 @@ fn on_page(page: &str, key: &str) -> String {
 }
 
 /// A task as people read it.
-fn tell(task: &TaskObservation) -> String {
+fn shown(task: &TaskObservation) -> String {
     let mut text = format!("{} {}\n", task.native_id, task.url);
     writeln!(text, "reporter {:?}, updated {}", task.reporter, task.updated).unwrap();
     for entry in &task.history {
@@ -117,7 +118,7 @@ fn assert_closed(task: &TaskObservation) {
     // An epic that was deleted leaves no trace in the history of its children.
     let unknown_to_history = |what: &Change| *what == Change::Parent(None);
     let changes = contextcore_core::model::diff::changes(&facts, &task.present);
-    assert!(changes.iter().all(unknown_to_history), "{changes:?}\n{}", tell(task));
+    assert!(changes.iter().all(unknown_to_history), "{changes:?}\n{}", shown(task));
     assert!(task.history.is_sorted_by_key(|entry| entry.at));
     let ids: BTreeSet<EventId> = task.history.iter().map(|entry| entry.id).collect();
     assert_eq!(ids.len(), task.history.len(), "every fact has an id of its own");
@@ -141,28 +142,28 @@ fn every_real_issue_leads_from_its_first_day_to_today() {
 #[test]
 fn statuses_flags_and_priorities_of_a_company_managed_project() {
     let english = site(SP_STATUSES, Some(SP_BOARD), None);
-    insta::assert_snapshot!("flagged", tell(&task(&plain(), &english, SP_1)));
-    insta::assert_snapshot!("reviewed", tell(&task(&plain(), &english, SP_10)));
-    insta::assert_snapshot!("in_a_sprint", tell(&task(&plain(), &english, SP_13)));
+    insta::assert_snapshot!("flagged", shown(&task(&plain(), &english, SP_1)));
+    insta::assert_snapshot!("reviewed", shown(&task(&plain(), &english, SP_10)));
+    insta::assert_snapshot!("in_a_sprint", shown(&task(&plain(), &english, SP_13)));
 }
 
 #[test]
 fn translated_names_go_by_their_ids() {
     let chinese = site(CHINESE_STATUSES, None, Some(CHINESE_TYPES));
-    insta::assert_snapshot!("chinese_story", tell(&task(&plain(), &chinese, &on_page(CHINESE, "EE-1"))));
-    insta::assert_snapshot!("chinese_subtask", tell(&task(&plain(), &chinese, &on_page(CHINESE, "EE-25"))));
-    insta::assert_snapshot!("epic_child", tell(&task(&plain(), &chinese, &on_page(CHINESE, "K5-2"))));
+    insta::assert_snapshot!("chinese_story", shown(&task(&plain(), &chinese, &on_page(CHINESE, "EE-1"))));
+    insta::assert_snapshot!("chinese_subtask", shown(&task(&plain(), &chinese, &on_page(CHINESE, "EE-25"))));
+    insta::assert_snapshot!("epic_child", shown(&task(&plain(), &chinese, &on_page(CHINESE, "K5-2"))));
 }
 
 #[test]
-fn data_center_tells_blockers_by_links() {
+fn data_center_names_blockers_by_links() {
     let site = site(SP_STATUSES, None, None);
-    insta::assert_snapshot!("server_blocked_by", tell(&task(&plain(), &site, &on_page(SERVER, "DZFNK0168-1"))));
-    insta::assert_snapshot!("server_blocks", tell(&task(&plain(), &site, &on_page(SERVER, "DZFNK0168-5"))));
+    insta::assert_snapshot!("server_blocked_by", shown(&task(&plain(), &site, &on_page(SERVER, "DZFNK0168-1"))));
+    insta::assert_snapshot!("server_blocks", shown(&task(&plain(), &site, &on_page(SERVER, "DZFNK0168-5"))));
 }
 
 #[test]
-fn a_status_nobody_knows_is_told_once_and_taken_for_work() {
+fn an_unknown_status_is_reported_once_and_taken_for_work() {
     let read = read(&plain(), &site(CHINESE_STATUSES, None, None), &on_page(CHINESE, "EE-1")).unwrap();
     let unknown: Vec<&str> = read.unknown.iter().map(String::as_str).collect();
     assert_eq!(unknown, ["status:Inbox", "status:Ready for Dev", "type:故事"]);
@@ -228,9 +229,9 @@ fn a_resolution_decides_between_done_and_cancelled_as_of_then() {
     assert_eq!(statuses, [Status::Done, Status::InProgress, Status::Done, Status::Cancelled]);
 }
 
-/// Search is asked before the history, and its index may lag behind: what it does not know yet is told by the next run.
+/// The search comes before the history, and its index may lag behind: the next run reads what it does not know yet.
 #[test]
-fn a_change_that_search_has_not_seen_yet_is_not_told_and_undone() {
+fn a_change_that_search_has_not_seen_yet_is_left_to_the_next_run() {
     let status = |id: &str, at: &str, from: (&str, &str), to: (&str, &str)| {
         json!({"id": id, "created": at, "items": [{"field": "status", "fieldId": "status",
             "from": from.0, "fromString": from.1, "to": to.0, "toString": to.1}]})
@@ -248,7 +249,7 @@ fn a_change_that_search_has_not_seen_yet_is_not_told_and_undone() {
     ]);
     let task = task(&plain(), &site(SP_STATUSES, None, None), &made(json!({}), histories));
     assert_closed(&task);
-    let told: Vec<&str> = task
+    let statuses: Vec<&str> = task
         .history
         .iter()
         .filter_map(|entry| match &entry.change {
@@ -256,13 +257,13 @@ fn a_change_that_search_has_not_seen_yet_is_not_told_and_undone() {
             _ => None,
         })
         .collect();
-    assert_eq!(told, ["Review", "In Progress"]);
+    assert_eq!(statuses, ["Review", "In Progress"]);
     assert!(whats(&task).iter().any(|what| matches!(what, Change::Linked { .. })));
     assert!(!whats(&task).iter().any(|what| matches!(what, Change::Labelled(_))));
 }
 
 #[test]
-fn moves_sprints_points_labels_and_dates_are_told_with_their_first_values() {
+fn moves_sprints_points_labels_and_dates_have_their_first_values() {
     let answer = made(
         json!({
             "labels": ["b", "a"], "duedate": "2026-03-01", "customfield_10036": 8,
@@ -284,7 +285,7 @@ fn moves_sprints_points_labels_and_dates_are_told_with_their_first_values() {
     );
     let task = task(&plain(), &site(SP_STATUSES, None, None), &answer);
     assert_closed(&task);
-    insta::assert_snapshot!("moved", tell(&task));
+    insta::assert_snapshot!("moved", shown(&task));
 }
 
 #[test]
@@ -327,7 +328,7 @@ fn estimates_are_hours_where_the_site_has_no_points() {
 }
 
 #[test]
-fn sprints_are_read_in_every_form_and_told_when_no_board_lists_them() {
+fn sprints_are_read_in_every_form_and_given_when_no_board_lists_them() {
     let texts = json!({"customfield_10020": ["com.atlassian.greenhopper.service.sprint.Sprint@1f[id=7,state=CLOSED,name=Sprint, the 7th]"]});
     let site = site(SP_STATUSES, None, None);
     assert_eq!(task(&plain(), &site, &made(texts, json!([]))).present.sprints, ["7"]);
@@ -360,7 +361,7 @@ fn a_record_without_what_matters_says_what_is_missing() {
 }
 
 #[test]
-fn comments_are_told_only_when_they_may_be() {
+fn comments_are_given_only_where_privacy_allows() {
     let comment = json!({"total": 1, "comments": [{"id": "8", "author": {"displayName": "Ada"},
         "created": "2026-01-06T10:00:00.000+0000", "body": {"type": "doc", "content": [{"type": "text", "text": "Why?"}]}}]});
     let answer = made(json!({"comment": comment}), json!([]));

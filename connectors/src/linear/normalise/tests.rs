@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
+use contextcore_core::ErrorKind;
 use contextcore_core::config::CommentPrivacy;
-use contextcore_core::model::StoredEvent;
 use contextcore_core::model::timeline;
+use contextcore_core::model::{StoredEvent, diff};
 use serde_json::{Value, json};
 
 use super::super::reference::tests::workspace;
@@ -62,8 +63,8 @@ fn span(id: &str, state: &str, at: &str) -> Value {
     json!({"id": id, "stateId": state, "startedAt": at})
 }
 
-/// What was told, a line a fact.
-fn tell(task: &TaskObservation) -> String {
+/// A task as people read it, a line for each event.
+fn shown(task: &TaskObservation) -> String {
     let mut text = format!("{} {} by {:?}, {:?}\n", task.native_id, task.url, task.reporter, task.blockers);
     for entry in &task.history {
         writeln!(text, "{} {:?} {:?}", entry.at, entry.actor, entry.change).unwrap();
@@ -84,7 +85,7 @@ fn assert_sound(task: &TaskObservation) {
 fn answers_that_others_recorded_are_read() {
     let answer: Value = serde_json::from_str(ISSUES).unwrap();
     let history: Value = serde_json::from_str(HISTORY).unwrap();
-    let mut told = String::new();
+    let mut all = String::new();
     for (n, issue) in answer["data"]["issues"]["nodes"].as_array().unwrap().iter().enumerate() {
         let mut issue = issue.clone();
         if n == 0 {
@@ -92,26 +93,26 @@ fn answers_that_others_recorded_are_read() {
         }
         let task = task(&json!({"issue": {"issue": issue}}));
         assert!(n == 0 || task.history.len() == 1, "{task:?}");
-        told += &tell(&task);
-        told += "\n\n";
+        all += &shown(&task);
+        all += "\n\n";
     }
-    insta::assert_snapshot!("recorded_issues", told);
+    insta::assert_snapshot!("recorded_issues", all);
 }
 
 #[test]
 fn acts_that_say_little_say_nothing() {
     let history: Value = serde_json::from_str(SDK_HISTORY).unwrap();
     let task = task(&issue(json!({"history": history})));
-    let told: Vec<_> = task.history.iter().map(|entry| &entry.change).collect();
-    assert_eq!(told.len(), 1, "the same id twice is one act, and neither tells a change by ids we know: {told:?}");
+    let changes: Vec<_> = task.history.iter().map(|event| &event.change).collect();
+    assert_eq!(changes.len(), 1, "the same id twice is one act, and neither has a change by ids we know: {changes:?}");
 }
 
 #[test]
 fn projects_are_epics_by_the_moments_of_their_turns() {
     let answer: Value = serde_json::from_str(PROJECTS).unwrap();
     let projects = answer["data"]["projects"]["nodes"].as_array().unwrap();
-    let told: Vec<String> = projects.iter().map(|project| tell(&task(&json!({"project": project})))).collect();
-    insta::assert_snapshot!("recorded_projects", told.join("\n\n"));
+    let all: Vec<String> = projects.iter().map(|project| shown(&task(&json!({"project": project})))).collect();
+    insta::assert_snapshot!("recorded_projects", all.join("\n\n"));
 }
 
 #[test]
@@ -160,11 +161,11 @@ fn one_act_may_change_many_fields_and_first_values_are_walked_back_to() {
         "stateHistory": {"nodes": [span("s1", "todo", "2026-05-01T08:00:00.000Z"), span("s2", "doing", "2026-05-02T08:00:00.003Z")]},
     })));
     assert_sound(&task);
-    insta::assert_snapshot!("many_fields_at_once", tell(&task));
+    insta::assert_snapshot!("many_fields_at_once", shown(&task));
 }
 
 #[test]
-fn a_move_to_another_team_keeps_the_task_and_tells_its_former_key() {
+fn a_move_to_another_team_keeps_the_task_and_its_former_key() {
     let task = task(&issue(json!({
         "identifier": "OPS-3", "previousIdentifiers": ["ENG-7"], "team": {"id": "t2"},
         "history": {"nodes": [act("h1", "2026-05-02T08:00:00.000Z", json!({"fromTeamId": "t1", "toTeamId": "t2"}))]},
@@ -200,7 +201,7 @@ fn spans_of_states_count_where_the_history_says_otherwise() {
 }
 
 #[test]
-fn what_lies_before_the_first_span_is_the_historys_to_tell() {
+fn what_lies_before_the_first_span_comes_from_the_history() {
     let read = read_with(
         &plain(),
         &issue(json!({
@@ -216,7 +217,7 @@ fn what_lies_before_the_first_span_is_the_historys_to_tell() {
     assert_eq!(read.disputes, 0);
     let task = task_of(read);
     assert_sound(&task);
-    assert_eq!(task.history.len(), 3, "{}", tell(&task));
+    assert_eq!(task.history.len(), 3, "{}", shown(&task));
 }
 
 #[test]
@@ -242,10 +243,10 @@ fn the_bin_is_deletion_and_the_archive_is_not() {
         (&Change::Deleted, Millis::parse("2026-05-08T08:00:00Z").unwrap())
     );
     let acts = json!({"nodes": [act("h1", "2026-05-08T07:00:00.000Z", json!({"trashed": true}))]});
-    let mut told = binned;
-    told["history"] = acts.clone();
-    let told = task(&issue(told));
-    assert_eq!((told.history.len(), told.history[1].actor.as_deref()), (2, Some("Ada")));
+    let mut with_acts = binned;
+    with_acts["history"] = acts.clone();
+    let deleted = task(&issue(with_acts));
+    assert_eq!((deleted.history.len(), deleted.history[1].actor.as_deref()), (2, Some("Ada")));
     let back = task(&issue(json!({"history": acts})));
     assert_eq!(back.history.len(), 1, "out of the bin again, whenever that was: the engine notes that it is back");
 }

@@ -1,9 +1,9 @@
-//! A search that goes on over many pages, on either product: where it stands, and how it takes the next step.
+//! A search over many pages, on either product: how far it is, and how it takes the next step.
 //!
-//! [`Walk`] is pure and is kept in cursors; [`page`] asks. Cloud gives a token that belongs to the exact text of the query, so
-//! the text is rendered once and kept beside it. Data Center counts rows: an issue that changes while we read moves to the end
-//! and shifts the others, so there we step on by the minute of the last row ("everything changed since") and count rows
-//! only inside one minute.
+//! [`Search`] is pure and is stored in cursors; [`page`] asks. Cloud gives a page token that belongs to the exact text of the
+//! query, so the text is rendered once and stored beside the token. Data Center counts rows: an issue that changes while we
+//! read moves to the end and shifts the others. So there the search moves on by the minute of the last row ("everything
+//! changed since") and counts rows only inside one minute.
 
 use std::collections::BTreeSet;
 
@@ -13,25 +13,25 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::api::{Api, Found, Search, ServerSearch, Site};
+use super::api::{Api, Found, SearchBody, ServerSearchBody, Site};
 use super::jql;
 
-/// Pages after which a search is taken to be endless.
+/// Pages after which a search counts as endless.
 const MAX_PAGES: u32 = 50_000;
-/// Tries with each page size before a smaller one is asked for.
+/// Tries with each page size before a smaller one is requested.
 const TRIES: Tries = Tries(3);
-/// The page size a server gives that was asked for more, when it has not shown yet.
+/// The page size of a server that has not sent a page yet.
 const USUAL_PAGE: u64 = 100;
 /// How often a page is halved.
 const HALVINGS: u32 = 2;
-/// Rows that are asked for again when rows are counted, because one that vanished shifts the others towards us.
+/// Rows that are requested again where rows are counted: a row that vanishes shifts the others towards the start.
 const OVERLAP_ROWS: u64 = 5;
 
-/// What is searched, in which order.
+/// Which issues are searched, in which order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Order {
-    /// Changed issues, the longest unchanged first.
+    /// Changed issues, the oldest change first.
     Changed,
     /// All issues by key.
     All,
@@ -39,29 +39,29 @@ pub(super) enum Order {
 
 /// A search under way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Walk {
+pub(super) struct Search {
     pub(super) order: Order,
     /// The projects that are searched; empty means all.
     pub(super) projects: Vec<String>,
-    /// The minute changes are searched from, as first asked for.
+    /// The minute from which changes are searched, as first requested.
     from: Option<String>,
-    /// The minute of the present query; on Data Center it moves on.
+    /// The minute of the current query. On Data Center it moves on.
     since: Option<String>,
     /// The query, byte for byte.
     pub(super) jql: String,
-    /// Cloud's place in it.
+    /// Cloud's page token.
     token: Option<Box<str>>,
-    /// Data Center's place in it.
+    /// Data Center's row number.
     start_at: u64,
     pages: u32,
-    /// A token was refused once and the search began anew.
+    /// A token was refused once, and the search started again.
     restarted: bool,
 }
 
-impl Walk {
+impl Search {
     /// A search from its start.
     pub(super) fn new(order: Order, projects: Vec<String>, from: Option<String>) -> Self {
-        let mut walk = Self {
+        let mut search = Self {
             order,
             projects,
             from,
@@ -72,8 +72,8 @@ impl Walk {
             pages: 0,
             restarted: false,
         };
-        walk.rewind();
-        walk
+        search.rewind();
+        search
     }
 
     /// A search for these keys: one page.
@@ -99,11 +99,11 @@ impl Walk {
         self.start_at = 0;
     }
 
-    /// What to do about a refused search: begin anew without the projects that do not exist (the warnings name them), or once
-    /// with a new token.
+    /// Recovers from a refused search: starts again without the projects that do not exist (the warnings name them), or once
+    /// without the page token.
     ///
     /// # Errors
-    /// The refusal, when beginning anew would not help.
+    /// The refusal, when starting again would not help.
     pub(super) fn recover(&mut self, refusal: Error) -> Result<Vec<String>> {
         if refusal.kind() != ErrorKind::Rejected {
             return Err(refusal);
@@ -116,13 +116,13 @@ impl Walk {
         if about_token && !self.restarted {
             self.restarted = true;
             self.rewind();
-            return Ok(vec!["Jira refused the page token, the search began anew".to_owned()]);
+            return Ok(vec!["Jira refused the page token, the search started again".to_owned()]);
         }
         Err(refusal)
     }
 
-    /// Begins anew from this minute.
-    pub(super) fn begin_from(&mut self, minute: Option<String>) {
+    /// Starts again from this minute.
+    pub(super) fn restart_from(&mut self, minute: Option<String>) {
         self.from = minute;
         self.rewind();
     }
@@ -139,7 +139,7 @@ impl Walk {
         Ok(unknown.into_iter().map(warn).collect())
     }
 
-    /// Steps over a page of Cloud. Whether it was the last.
+    /// Moves past a page of Cloud. Whether it was the last one.
     ///
     /// # Errors
     /// [`ErrorKind::Protocol`] for a repeated token, for a page that is neither the last nor has a token, and for too many.
@@ -161,7 +161,7 @@ impl Walk {
         }
     }
 
-    /// Steps over a page of Data Center whose last row was changed at this moment. Whether it was the last.
+    /// Moves past a page of Data Center whose last row changed at `last`. Whether it was the last page.
     ///
     /// # Errors
     /// [`ErrorKind::Protocol`] for too many pages.
@@ -188,38 +188,38 @@ impl Walk {
     }
 }
 
-/// What is asked of a search beside the query.
+/// What is requested of a search page beside the query.
 #[derive(Debug)]
-pub(super) struct Wish<'a> {
+pub(super) struct PageRequest<'a> {
     pub(super) fields: BTreeSet<&'a str>,
     /// Data Center writes histories into the issues.
     pub(super) histories: bool,
-    /// Rows wished for; the server may give fewer.
+    /// Rows requested. The server may send fewer.
     pub(super) rows: u64,
-    /// Rows the server gave last.
+    /// Rows the server sent last.
     given: Option<u64>,
     /// How often the page was halved.
     halved: u32,
 }
 
-impl<'a> Wish<'a> {
+impl<'a> PageRequest<'a> {
     pub(super) fn new(fields: BTreeSet<&'a str>, rows: u64) -> Self {
         Self { fields, histories: false, rows, given: None, halved: 0 }
     }
 }
 
-/// Asks for the page where the walk stands. A server that fails over it is asked for smaller pages before we give up.
+/// Requests the next page of a search. A server that fails over it is asked for smaller pages before the search fails.
 ///
 /// # Errors
 /// As the session's.
-pub(super) async fn page(api: &Api, site: Site, walk: &Walk, wish: &mut Wish<'_>) -> Result<Found> {
+pub(super) async fn page(api: &Api, site: Site, search: &Search, request: &mut PageRequest<'_>) -> Result<Found> {
     loop {
-        match ask(api, site, walk, wish).await {
-            Err(error) if error.kind() == ErrorKind::Unavailable && smaller(wish) => {
-                warn!(error = error.full(), rows = wish.rows, "search failed, will ask for a smaller page");
+        match ask(api, site, search, request).await {
+            Err(error) if error.kind() == ErrorKind::Unavailable && smaller(request) => {
+                warn!(error = error.full(), rows = request.rows, "search failed, a smaller page is requested");
             }
             Ok(found) => {
-                wish.given = Some(found.issues.len() as u64).filter(|rows| *rows > 0).or(wish.given);
+                request.given = Some(found.issues.len() as u64).filter(|rows| *rows > 0).or(request.given);
                 return Ok(found);
             }
             Err(error) => return Err(error),
@@ -227,30 +227,31 @@ pub(super) async fn page(api: &Api, site: Site, walk: &Walk, wish: &mut Wish<'_>
     }
 }
 
-async fn ask(api: &Api, site: Site, walk: &Walk, wish: &Wish<'_>) -> Result<Found> {
-    let Wish { fields, rows, .. } = wish;
+async fn ask(api: &Api, site: Site, search: &Search, request: &PageRequest<'_>) -> Result<Found> {
+    let PageRequest { fields, rows, .. } = request;
     match site {
         Site::Cloud => {
-            let token = walk.token.as_deref();
-            api.search(&Search { jql: &walk.jql, fields, max_results: *rows, next_page_token: token }, TRIES).await
+            let token = search.token.as_deref();
+            api.search(&SearchBody { jql: &search.jql, fields, max_results: *rows, next_page_token: token }, TRIES)
+                .await
         }
         Site::DataCenter => {
-            let expand: &[&str] = if wish.histories { &["changelog"] } else { &[] };
-            let jql = &walk.jql;
-            let search = ServerSearch { jql, fields, max_results: *rows, start_at: walk.start_at, expand };
-            api.server_search(&search, TRIES).await
+            let expand: &[&str] = if request.histories { &["changelog"] } else { &[] };
+            let body =
+                ServerSearchBody { jql: &search.jql, fields, max_results: *rows, start_at: search.start_at, expand };
+            api.server_search(&body, TRIES).await
         }
     }
 }
 
-/// Halves the page, twice at most: the server gave up on `rows` although it would have sent fewer of its own accord.
-fn smaller(wish: &mut Wish<'_>) -> bool {
-    let real = wish.rows.min(wish.given.unwrap_or(USUAL_PAGE));
-    if wish.halved == HALVINGS || real < 2 {
+/// Halves the page, twice at most. A server that fails over `rows` may send fewer rows than that anyway, so those are halved.
+fn smaller(request: &mut PageRequest<'_>) -> bool {
+    let real = request.rows.min(request.given.unwrap_or(USUAL_PAGE));
+    if request.halved == HALVINGS || real < 2 {
         return false;
     }
-    wish.halved += 1;
-    wish.rows = real / 2;
+    request.halved += 1;
+    request.rows = real / 2;
     true
 }
 
@@ -269,60 +270,60 @@ mod tests {
         }
     }
 
-    fn walk() -> Walk {
-        Walk::new(Order::Changed, vec!["A".into(), "B".into()], Some("2026-11-10 09:30".into()))
+    fn search() -> Search {
+        Search::new(Order::Changed, vec!["A".into(), "B".into()], Some("2026-11-10 09:30".into()))
     }
 
     #[test]
-    fn tokens_lead_to_the_end_and_never_in_circles() {
-        let mut walk = walk();
-        assert!(!walk.step(&found(0, Some("t1"), None, None)).unwrap());
-        assert!(!walk.step(&found(3, Some("t2"), Some(false), None)).unwrap());
-        let again = walk.clone().step(&found(3, Some("t2"), Some(false), None)).unwrap_err();
+    fn a_repeated_or_missing_token_is_an_error() {
+        let mut search = search();
+        assert!(!search.step(&found(0, Some("t1"), None, None)).unwrap());
+        assert!(!search.step(&found(3, Some("t2"), Some(false), None)).unwrap());
+        let again = search.clone().step(&found(3, Some("t2"), Some(false), None)).unwrap_err();
         assert_eq!(again.kind(), ErrorKind::Protocol);
-        let lost = walk.clone().step(&found(3, None, Some(false), None)).unwrap_err();
+        let lost = search.clone().step(&found(3, None, Some(false), None)).unwrap_err();
         assert_eq!(lost.kind(), ErrorKind::Protocol);
-        assert!(walk.step(&found(3, None, Some(true), None)).unwrap());
+        assert!(search.step(&found(3, None, Some(true), None)).unwrap());
     }
 
     #[test]
-    fn a_refused_token_is_forgiven_once() {
+    fn a_refused_token_restarts_the_search_once() {
         let refusal =
             || Error::new(ErrorKind::Rejected, "the request was refused: The provided next page token is invalid");
-        let mut walk = walk();
-        let start = walk.jql.clone();
-        assert!(walk.recover(refusal()).is_err(), "no token was sent");
-        walk.step(&found(3, Some("t1"), None, None)).unwrap();
-        assert_eq!(walk.recover(refusal()).unwrap().len(), 1);
-        assert_eq!((walk.token.as_deref(), &walk.jql), (None, &start));
-        walk.step(&found(3, Some("t1"), None, None)).unwrap();
-        assert!(walk.recover(refusal()).is_err());
+        let mut search = search();
+        let start = search.jql.clone();
+        assert!(search.recover(refusal()).is_err(), "no token was sent");
+        search.step(&found(3, Some("t1"), None, None)).unwrap();
+        assert_eq!(search.recover(refusal()).unwrap().len(), 1);
+        assert_eq!((search.token.as_deref(), &search.jql), (None, &start));
+        search.step(&found(3, Some("t1"), None, None)).unwrap();
+        assert!(search.recover(refusal()).is_err());
     }
 
     #[test]
-    fn unknown_projects_are_left_out_until_none_is_left() {
+    fn unknown_projects_are_left_out_until_none_remains() {
         let refusal = |project: &str| {
             let text = format!("refused: The value '{project}' does not exist for the field 'project'.");
             Error::new(ErrorKind::Rejected, text)
         };
-        let mut walk = walk();
-        let warnings = walk.recover(refusal("A")).unwrap();
+        let mut search = search();
+        let warnings = search.recover(refusal("A")).unwrap();
         assert!(warnings[0].starts_with("project A "), "{warnings:?}");
-        assert_eq!(walk.jql, r#"project in ("B") AND updated >= "2026-11-10 09:30" ORDER BY updated ASC, key ASC"#);
-        let error = walk.recover(refusal("B")).unwrap_err();
+        assert_eq!(search.jql, r#"project in ("B") AND updated >= "2026-11-10 09:30" ORDER BY updated ASC, key ASC"#);
+        let error = search.recover(refusal("B")).unwrap_err();
         assert_eq!((error.kind(), error.context("projects")), (ErrorKind::Rejected, Some("B")));
     }
 
     #[test]
     fn rows_are_counted_only_inside_one_minute() {
         let at = |text: &str| Millis::parse(text);
-        let mut walk = walk();
+        let mut search = search();
         let utc = TimeZone::UTC;
-        assert!(!walk.step_rows(&found(100, None, None, Some(300)), at("2026-11-10T09:30:59Z"), Some(&utc)).unwrap());
-        assert_eq!((walk.start_at, walk.since.as_deref()), (95, Some("2026-11-10 09:30")));
-        assert!(!walk.step_rows(&found(100, None, None, Some(300)), at("2026-11-10T09:44:10Z"), Some(&utc)).unwrap());
-        assert_eq!((walk.start_at, walk.since.as_deref()), (0, Some("2026-11-10 09:44")));
-        assert!(walk.jql.contains("updated >= \"2026-11-10 09:44\""));
-        assert!(walk.step_rows(&found(60, None, None, Some(60)), at("2026-11-10T10:00:00Z"), Some(&utc)).unwrap());
+        assert!(!search.step_rows(&found(100, None, None, Some(300)), at("2026-11-10T09:30:59Z"), Some(&utc)).unwrap());
+        assert_eq!((search.start_at, search.since.as_deref()), (95, Some("2026-11-10 09:30")));
+        assert!(!search.step_rows(&found(100, None, None, Some(300)), at("2026-11-10T09:44:10Z"), Some(&utc)).unwrap());
+        assert_eq!((search.start_at, search.since.as_deref()), (0, Some("2026-11-10 09:44")));
+        assert!(search.jql.contains("updated >= \"2026-11-10 09:44\""));
+        assert!(search.step_rows(&found(60, None, None, Some(60)), at("2026-11-10T10:00:00Z"), Some(&utc)).unwrap());
     }
 }
