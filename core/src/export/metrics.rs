@@ -119,7 +119,7 @@ fn heard(store: &Store, context: &ExportContext<'_>, now: Millis) -> Result<BTre
         if context.config.sources.iter().all(|configured| configured.name != source) {
             continue;
         }
-        let upto = store.source_status(&source)?.heard.map_or(now, |heard| heard.min(now));
+        let upto = store.source_status(&source)?.read_until.map_or(now, |heard| heard.min(now));
         heard
             .entry(context.project_id(&source, &native))
             .and_modify(|known: &mut Millis| *known = upto.min(*known))
