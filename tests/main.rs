@@ -13,6 +13,7 @@ mod commands;
 mod crash;
 mod doctor;
 mod filing;
+mod golden;
 mod input;
 mod licences;
 mod patience;

@@ -315,4 +315,82 @@ mod tests {
         let back = diff(&key(), Some(&first.record), back, false, 3, Millis(9_000)).unwrap();
         assert_eq!(back.record.timeline.last().unwrap().event.change, Change::Restored);
     }
+
+    /// Where every field has a value, and where none has.
+    fn full_and_bare() -> (Facts, Facts) {
+        let bare = facts(Status::Todo);
+        let full = Facts {
+            key: "OPS-1".into(),
+            project: "OPS".into(),
+            task_type: crate::TaskType::Bug,
+            native_type: "Bug".into(),
+            title: "Check\"out".into(),
+            flag: Some("vendor".into()),
+            priority: Some("high".into()),
+            assignee: Some("Ada".into()),
+            labels: vec!["frontend".into(), "web".into()],
+            estimate: Some(5.0),
+            parent: Some(crate::ParentRef { native_id: "7".into(), key: Some("PROJ-7".into()) }),
+            sprints: vec!["41".into(), "42".into()],
+            due: Some("2026-12-01".into()),
+            ..facts(Status::InProgress)
+        };
+        (full, bare)
+    }
+
+    /// The texts that the ids of observed events are hashed from.
+    const OBSERVED: &[&str] = &[
+        "Restored",
+        r#"Moved { key: "OPS-1", project: "OPS" }"#,
+        r#"Titled("Check\"out")"#,
+        r#"Typed { task_type: Bug, native: "Bug" }"#,
+        r#"Assigned(Some("Ada"))"#,
+        r#"Prioritised(Some("high"))"#,
+        r#"Labelled(["frontend", "web"])"#,
+        "Estimated(Some(5.0))",
+        r#"Parent(Some(ParentRef { native_id: "7", key: Some("PROJ-7") }))"#,
+        r#"Sprints(["41", "42"])"#,
+        r#"Due(Some("2026-12-01"))"#,
+        r#"Status { status: InProgress, native: "in_progress" }"#,
+        r#"Blocked(Some("vendor"))"#,
+    ];
+    const OBSERVED_BACK: &[&str] = &[
+        r#"Moved { key: "PROJ-1", project: "PROJ" }"#,
+        r#"Titled("Checkout")"#,
+        r#"Typed { task_type: Story, native: "Story" }"#,
+        "Assigned(None)",
+        "Prioritised(None)",
+        "Labelled([])",
+        "Estimated(None)",
+        "Parent(None)",
+        "Sprints([])",
+        "Due(None)",
+        r#"Status { status: Todo, native: "todo" }"#,
+        "Unblocked",
+    ];
+
+    #[test]
+    fn the_ids_of_observed_events_do_not_change_with_the_names_in_the_code() {
+        let (full, bare) = full_and_bare();
+        let begun = |facts: &Facts| stored(1_000, Change::Created(Box::new(facts.clone())));
+        let deleted = stored(2_000, Change::Deleted);
+        let runs = [(vec![begun(&bare), deleted], &full, OBSERVED), (vec![begun(&full)], &bare, OBSERVED_BACK)];
+        for (timeline, present, texts) in runs {
+            let ids: Vec<EventId> =
+                observed(&key(), &timeline, present, false, Millis(5_000)).iter().map(|event| event.id).collect();
+            let expected = texts.iter().map(|text| EventId::of(&key(), &format!("observed:5000:{text}")));
+            assert_eq!(ids, expected.collect::<Vec<_>>());
+        }
+        assert_eq!(EventId::of(&key(), "observed:5000:Restored"), EventId(13_800_359_394_097_609_984));
+        // The names of these are in the texts.
+        assert_eq!(format!("{:?}", Status::ALL), "[Backlog, Todo, InProgress, InReview, Blocked, Done, Cancelled]");
+        assert_eq!(format!("{:?}", crate::TaskType::ALL), "[Epic, Story, Task, Subtask, Bug, Spike, Incident]");
+    }
+
+    /// A blocked flag without a reason.
+    #[test]
+    fn a_flag_without_a_reason_is_observed_without_one() {
+        let present = Facts { flag: Some("".into()), ..facts(Status::Todo) };
+        assert_eq!(format!("{:?}", changes(&facts(Status::Todo), &present)), "[Blocked(None)]");
+    }
 }

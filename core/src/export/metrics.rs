@@ -122,7 +122,7 @@ fn read_until(store: &Store, context: &ExportContext<'_>, now: Millis) -> Result
         if context.config.sources.iter().all(|configured| configured.name != source) {
             continue;
         }
-        let upto = store.source_status(&source)?.heard.map_or(now, |until| until.min(now));
+        let upto = store.source_status(&source)?.read_until.map_or(now, |until| until.min(now));
         read_until
             .entry(context.project_id(&source, &native))
             .and_modify(|known: &mut Millis| *known = upto.min(*known))

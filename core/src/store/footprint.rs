@@ -1,19 +1,20 @@
-//! What a task leaves in the indexes: a pure function of its record. A changed task moves the indexes by the difference.
+//! What a task contributes to the indexes: a pure function of its record. When a task changes, the indexes change by the
+//! difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::key::{Key, Kind};
 use crate::model::interval;
-use crate::model::timeline::{State, TaskHistory};
+use crate::model::timeline::{self, State, TaskHistory};
 use crate::model::totals::{self, Rollup, Totals};
 use crate::model::{Change, SmolStr, TaskKey, TaskRecord};
 
-/// Everything the indexes know of one task.
+/// Everything the indexes hold because of one task.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Footprint {
     /// Index keys that exist because of it.
     pub(crate) keys: BTreeSet<Vec<u8>>,
-    /// Its parent's native id, while it is there.
+    /// Its parent's native id.
     pub(crate) parent: Option<SmolStr>,
     /// The native project it is in.
     pub(crate) project: Option<SmolStr>,
@@ -24,7 +25,7 @@ pub(crate) struct Footprint {
 }
 
 impl Footprint {
-    /// The footprint of a record; that of a task that is not known is empty.
+    /// The footprint of a record. A task that is not stored has an empty one.
     pub(crate) fn of(key: &TaskKey, record: Option<&TaskRecord>) -> Self {
         let Some((record, life)) = record.and_then(|record| Some((record, TaskHistory::new(&record.timeline)?))) else {
             return Self::default();
@@ -55,9 +56,9 @@ fn index_keys(key: &TaskKey, record: &TaskRecord, life: &TaskHistory) -> BTreeSe
         .into_iter()
         .map(|sprint| Key::new(Kind::Member).text(&key.source).text(sprint).text(&key.native_id));
     let names = names_ever(record).into_iter().map(|name| Key::new(Kind::Name).text(&name.to_uppercase()).task(key));
-    let waiter = |blocker: &str| Key::new(Kind::Waiter).text(&key.source).text(blocker).text(&key.native_id);
-    let waiters = blockers_ever(record).into_iter().map(|blocker| waiter(&blocker));
-    std::iter::once(index).chain(child).chain(members).chain(names).chain(waiters).map(Key::build).collect()
+    let dependent = |blocker: &str| Key::new(Kind::Dependent).text(&key.source).text(blocker).text(&key.native_id);
+    let dependents = blockers_ever(record).into_iter().map(|blocker| dependent(&blocker));
+    std::iter::once(index).chain(child).chain(members).chain(names).chain(dependents).map(Key::build).collect()
 }
 
 /// Every sprint the task was ever in.
@@ -70,7 +71,7 @@ fn sprints_ever(record: &TaskRecord) -> BTreeSet<&str> {
     lists.flatten().map(SmolStr::as_str).collect()
 }
 
-/// Every task it ever waited for: by the tool's id where that is known, and by the key in upper case.
+/// Every task that ever blocked it: by the tool's id where that is known, and by the key in upper case.
 fn blockers_ever(record: &TaskRecord) -> BTreeSet<String> {
     let now = record
         .blockers
@@ -79,7 +80,17 @@ fn blockers_ever(record: &TaskRecord) -> BTreeSet<String> {
     now.chain(interval::blocking_links(&record.timeline).map(|(key, ..)| key.to_uppercase())).collect()
 }
 
-/// Every key people ever said for it: an old one still finds a moved task.
+/// A task's parent: the same as the one in its [`Footprint`], without folding the whole timeline.
+pub(crate) fn parent_of(record: &TaskRecord) -> Option<SmolStr> {
+    let (first, _) = timeline::first(&record.timeline)?;
+    let last = record.timeline.iter().rev().find_map(|stored| match &stored.event.change {
+        Change::Parent(parent) => Some(parent.as_ref()),
+        _ => None,
+    });
+    last.unwrap_or(first.parent.as_ref()).map(|parent| parent.native_id.clone())
+}
+
+/// Every key it has or ever had: an old one still finds a moved task.
 pub(crate) fn names_ever(record: &TaskRecord) -> BTreeSet<&str> {
     let names = record.timeline.iter().filter_map(|stored| match &stored.event.change {
         Change::Created(facts) => Some(facts.key.as_str()),
@@ -87,4 +98,34 @@ pub(crate) fn names_ever(record: &TaskRecord) -> BTreeSet<&str> {
         _ => None,
     });
     names.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::samples::{facts, stored};
+    use crate::model::time::Millis;
+    use crate::model::{ParentRef, Status};
+
+    #[test]
+    fn the_parent_found_without_folding_is_the_one_of_the_footprint() {
+        let parent = |id: &str| Some(ParentRef { native_id: id.into(), key: None });
+        let mut first = facts(Status::Todo);
+        first.parent = parent("1");
+        let mut timeline = vec![stored(1, Change::Created(Box::new(first)))];
+        let changes = [Change::Parent(parent("2")), Change::Deleted, Change::Parent(None), Change::Parent(parent("3"))];
+        for (at, change) in (2..).zip([Change::Unblocked].into_iter().chain(changes)) {
+            timeline.push(stored(at, change));
+            let record = TaskRecord {
+                url: String::new(),
+                reporter: None,
+                updated: Millis(0),
+                blockers: vec![],
+                absences: 0,
+                timeline: timeline.clone(),
+            };
+            assert_eq!(parent_of(&record), Footprint::of(&TaskKey::new("jira", "9"), Some(&record)).parent, "at {at}");
+        }
+        assert_eq!(timeline.len(), 6);
+    }
 }

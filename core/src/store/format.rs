@@ -1,7 +1,7 @@
 //! How values become bytes: a version byte, then postcard (zstd-compressed for what is large), or JSON.
 //!
-//! A value written by a newer version is refused with an error that says so. Each version keeps a golden sample in
-//! `core/testdata/`.
+//! A value written by a newer version is refused with an error that says so. `core/testdata/` has a golden sample of every
+//! version.
 
 use std::cell::RefCell;
 
@@ -15,11 +15,11 @@ use crate::model::error::{Error, ErrorKind, Result};
 pub(crate) const VERSION: u8 = 1;
 const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;
-/// The fastest level: records are small and repeat themselves.
+/// The fastest level: records are small and repetitive.
 const LEVEL: i32 = 1;
-/// Below this many bytes compression costs more than it saves.
+/// With fewer bytes compression costs more than it saves.
 const COMPRESS_FROM: usize = 256;
-/// No value we write is larger; a corrupt length must not ask for all memory.
+/// No value is larger. A corrupt length must not make us allocate all memory.
 const MAX_VALUE: usize = 64 << 20;
 
 thread_local! {
@@ -63,7 +63,12 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     }
 }
 
-/// What is said when a stored value cannot be read.
+/// The value of JSON bytes.
+pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| Error::new(ErrorKind::Store, BROKEN).caused_by(error))
+}
+
+/// What to do about a stored value that cannot be read.
 const BROKEN: &str = "read the store: a value is damaged; run `contextcore store verify`, or move the directory aside and \
                       sync again (the tools hold the truth, and ids stay the same)";
 
@@ -86,10 +91,10 @@ mod tests {
     use crate::model::timeline::TaskHistory;
     use crate::model::totals;
     use crate::model::*;
-    use crate::store::{Item, Position};
+    use crate::store::records::{DeadLetter, Item, Position, Quarantined};
 
     #[test]
-    fn small_and_large_values_come_back() {
+    fn small_and_large_values_are_read_back() {
         for size in [3, 5_000] {
             let value: Vec<String> = (0..size).map(|n| format!("entry {n}")).collect();
             let bytes = encode(&value).unwrap();
@@ -97,8 +102,29 @@ mod tests {
         }
     }
 
-    /// One of everything that is stored, with every kind of fact.
-    fn samples() -> Vec<(&'static str, Vec<u8>)> {
+    struct Sample {
+        name: &'static str,
+        bytes: Vec<u8>,
+        /// Whether two encodings give the same value. Their bytes may differ, because how zstd packs may change.
+        same: fn(&[u8], &[u8]) -> bool,
+    }
+
+    fn sample<T: Serialize + DeserializeOwned + PartialEq>(name: &'static str, value: &T) -> Sample {
+        let same = |old: &[u8], new: &[u8]| decode::<T>(old).unwrap() == decode::<T>(new).unwrap();
+        Sample { name, bytes: encode(value).unwrap(), same }
+    }
+
+    fn artifact() -> Artifact {
+        Artifact {
+            kind: "commit".into(),
+            reference: "c0ffee".into(),
+            url: "https://example.com/c0ffee".into(),
+            summary: "PROJ-1 checkout".into(),
+        }
+    }
+
+    /// Every kind of change. The last two are newer than the first samples.
+    fn changes() -> Vec<Change> {
         let facts = Facts {
             flag: Some("vendor".into()),
             priority: Some("high".into()),
@@ -110,13 +136,7 @@ mod tests {
             due: Some("2026-12-01".into()),
             ..facts(Status::InProgress)
         };
-        let artifact = Artifact {
-            kind: "commit".into(),
-            reference: "c0ffee".into(),
-            url: "https://example.com/c0ffee".into(),
-            summary: "PROJ-1 checkout".into(),
-        };
-        let whats = vec![
+        vec![
             Change::Created(Box::new(facts)),
             Change::Status { status: Status::Done, native: "Done".into() },
             Change::Blocked(Some("vendor".into())),
@@ -133,20 +153,64 @@ mod tests {
             Change::Moved { key: "OPS-1".into(), project: "OPS".into() },
             Change::Commented(Some("done?".into())),
             Change::Linked { text: "is blocked by OPS-4".into(), blocker: Some("OPS-4".into()), added: true },
-            Change::Artifact(artifact.clone()),
+            Change::Artifact(artifact()),
             Change::Deleted,
             Change::Restored,
-            Change::StatusArtifact(artifact.clone()),
-        ];
-        let task = TaskRecord {
+            Change::StatusArtifact(artifact()),
+            Change::BlockedByLinks("waits for OPS-4".into()),
+            Change::UnblockedByLinks,
+        ]
+    }
+
+    /// The place of a change in [`changes`]. A new variant has none, so it does not compile without one.
+    fn place(change: &Change) -> usize {
+        match change {
+            Change::Created(_) => 0,
+            Change::Status { .. } => 1,
+            Change::Blocked(_) => 2,
+            Change::Unblocked => 3,
+            Change::Assigned(_) => 4,
+            Change::Estimated(_) => 5,
+            Change::Sprints(_) => 6,
+            Change::Parent(_) => 7,
+            Change::Titled(_) => 8,
+            Change::Typed { .. } => 9,
+            Change::Prioritised(_) => 10,
+            Change::Labelled(_) => 11,
+            Change::Due(_) => 12,
+            Change::Moved { .. } => 13,
+            Change::Commented(_) => 14,
+            Change::Linked { .. } => 15,
+            Change::Artifact(_) => 16,
+            Change::Deleted => 17,
+            Change::Restored => 18,
+            Change::StatusArtifact(_) => 19,
+            Change::BlockedByLinks(_) => 20,
+            Change::UnblockedByLinks => 21,
+        }
+    }
+
+    /// Every kind of journal item, with the same safeguard.
+    fn items() -> Vec<Item> {
+        let key = TaskKey::new("jira", "1");
+        match Item::Task(key.clone()) {
+            Item::Task(_) | Item::Sprint(_) => vec![Item::Task(key.clone()), Item::Sprint(key)],
+        }
+    }
+
+    fn task(changes: impl IntoIterator<Item = Change>) -> TaskRecord {
+        TaskRecord {
             url: "https://example.com/browse/PROJ-1".into(),
             reporter: Some("Lin".into()),
             updated: Millis(1_795_000_000_000),
             blockers: vec![Blocker { native_id: Some("9".into()), key: "OPS-4".into(), finished: false }],
             absences: 1,
-            timeline: (1_000..).zip(whats).map(|(at, change)| stored(at, change)).collect(),
-        };
-        let sprint = SprintRecord {
+            timeline: (1_000..).zip(changes).map(|(at, change)| stored(at, change)).collect(),
+        }
+    }
+
+    fn sprint() -> SprintRecord {
+        SprintRecord {
             facts: SprintFacts {
                 name: "Sprint 12".into(),
                 goal: Some("checkout".into()),
@@ -159,59 +223,85 @@ mod tests {
             },
             started_seq: Some(4),
             closed_seq: None,
+        }
+    }
+
+    fn refused() -> (Quarantined, DeadLetter) {
+        let quarantined = Quarantined {
+            source: "jira".into(),
+            native_id: "10042".into(),
+            reason: "no key".into(),
+            at: Millis(5),
+            json: "{}".into(),
         };
+        let letter = DeadLetter {
+            signal: "traces".into(),
+            reason: "too old".into(),
+            hint: Some("raise the limit".into()),
+            items: 3,
+            at: Millis(6),
+        };
+        (quarantined, letter)
+    }
+
+    /// One of everything that is stored, with every variant. A sample is only ever added, at the end.
+    fn samples() -> Vec<Sample> {
+        let first = task(changes().into_iter().take(20));
         let activity = StoredActivity {
             source: "github".into(),
             native_id: "commit:c0ffee".into(),
             at: Millis(1_795_000_000_000),
             actor: Some("Ada".into()),
-            artifact,
+            artifact: artifact(),
         };
-        let totals = totals::contribution(&TaskHistory::new(&task.timeline).unwrap());
-        let position = Position { done: 7, upto: Some(9), after: Some(vec![1, 2]) };
+        let life = TaskHistory::new(&first.timeline).unwrap();
+        let (quarantined, letter) = refused();
         vec![
-            ("task", encode(&task).unwrap()),
-            ("sprint", encode(&sprint).unwrap()),
-            ("totals", encode(&totals["PROJ"]).unwrap()),
-            ("rollup", encode(&totals::Rollup::own(&TaskHistory::new(&task.timeline).unwrap().last().state)).unwrap()),
-            ("position", encode(&position).unwrap()),
-            ("deed", encode(&activity).unwrap()),
-            ("item", encode(&Item::Task(TaskKey::new("jira", "1"))).unwrap()),
+            sample("task", &first),
+            sample("sprint", &sprint()),
+            sample("totals", &totals::contribution(&life)["PROJ"]),
+            sample("rollup", &totals::Rollup::own(&life.last().state)),
+            sample("position", &Position { done: 7, upto: Some(9), after: Some(vec![1, 2]) }),
+            sample("deed", &activity),
+            sample("item", &items()[0]),
+            sample("every_change", &task(changes())),
+            sample("every_status", &Status::ALL.to_vec()),
+            sample("every_type", &TaskType::ALL.to_vec()),
+            sample("every_sprint_state", &SprintState::ALL.to_vec()),
+            sample("every_item", &items()),
+            sample("quarantined", &quarantined),
+            sample("dead_letter", &letter),
         ]
     }
 
     #[test]
-    fn what_was_written_with_this_version_stays_readable() {
+    fn every_change_has_a_sample() {
+        let places: Vec<usize> = changes().iter().map(place).collect();
+        assert_eq!(places, (0..22).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn values_written_with_this_version_stay_readable() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/store-v1.txt");
         let now: Vec<String> =
-            samples().iter().map(|(name, bytes)| format!("{name} {}", BASE64.encode(bytes))).collect();
+            samples().iter().map(|sample| format!("{} {}", sample.name, BASE64.encode(&sample.bytes))).collect();
         if std::env::var_os("UPDATE_GOLDENS").is_some() {
             std::fs::write(path, now.join("\n") + "\n").unwrap();
         }
         let golden = std::fs::read_to_string(path).unwrap();
-        for (line, (name, bytes)) in golden.lines().zip(samples()) {
-            let (kind, text) = line.split_once(' ').unwrap();
+        assert_eq!(golden.lines().count(), samples().len());
+        for (line, sample) in golden.lines().zip(samples()) {
+            let (name, text) = line.split_once(' ').unwrap();
             let old = BASE64.decode(text).unwrap();
-            // Compared after reading: how zstd packs may change, what comes out may not.
-            let same = match kind {
-                "task" => decode::<TaskRecord>(&old).unwrap() == decode::<TaskRecord>(&bytes).unwrap(),
-                "sprint" => decode::<SprintRecord>(&old).unwrap() == decode::<SprintRecord>(&bytes).unwrap(),
-                "totals" => decode::<totals::Totals>(&old).unwrap() == decode::<totals::Totals>(&bytes).unwrap(),
-                "rollup" => decode::<totals::Rollup>(&old).unwrap() == decode::<totals::Rollup>(&bytes).unwrap(),
-                "deed" => decode::<StoredActivity>(&old).unwrap() == decode::<StoredActivity>(&bytes).unwrap(),
-                "position" => decode::<Position>(&old).unwrap() == decode::<Position>(&bytes).unwrap(),
-                _ => decode::<Item>(&old).unwrap() == decode::<Item>(&bytes).unwrap(),
-            };
             assert!(
-                kind == name && same,
+                name == sample.name && (sample.same)(&old, &sample.bytes),
                 "{name}: the stored form changed: raise VERSION and keep reading the old one"
             );
         }
-        assert_eq!(golden.lines().count(), samples().len());
     }
 
     #[test]
-    fn damage_and_newer_versions_are_told_apart() {
+    fn damaged_values_and_newer_versions_have_errors_of_their_own() {
         let bytes = encode(&"text".to_owned()).unwrap();
         let mut newer = bytes.clone();
         newer[0] = VERSION + 1;

@@ -1,6 +1,6 @@
-//! Key encoding: everything lives in one sled tree (so that one batch is one transaction), a kind per prefix byte.
+//! Key encoding: everything is in one ordered map, so that one batch is one transaction; a byte at the front is the kind.
 //!
-//! Parts are separated by a zero byte, which no tool's id holds; numbers are big-endian, so that keys sort as they count.
+//! Parts are separated by a zero byte, which no tool's id holds; numbers are big-endian, so that keys sort as numbers do.
 
 use crate::model::TaskKey;
 use crate::model::time::Millis;
@@ -23,7 +23,7 @@ pub(crate) enum Kind {
     Open = b'o',
     /// `ended time source native` -> nothing: tasks finished or vanished, by when
     Ended = b'e',
-    /// `key KEY source native` -> nothing: tasks by the key people say
+    /// `key KEY source native` -> nothing: tasks by every key they have or had
     Name = b'k',
     /// `child source parent native` -> nothing
     Child = b'p',
@@ -39,15 +39,15 @@ pub(crate) enum Kind {
     Quarantined = b'a',
     /// `dead number` -> a dead letter
     DeadLetter = b'd',
-    /// `position signal` -> how far a signal's backend has been told
+    /// `position signal source` -> how much of a source has been exported to a signal's backend
     Position = b'x',
     /// `seen source native` -> the pass number that last saw the id, while a complete pass runs
     Seen = b'y',
-    /// `waiting NAME source activity` -> a deed that mentions a task by that name
-    Waiting = b'w',
-    /// `waiter source blocker native` -> nothing: tasks by the key or id of what they wait for, or once did
-    Waiter = b'z',
-    /// `root source native` -> which part of a history trace is being filled, per root task
+    /// `waiting NAME source activity` -> an activity that mentions a task by that name
+    Pending = b'w',
+    /// `waiter source blocker native` -> nothing: tasks by the key or id of every task that blocks them, or once did
+    Dependent = b'z',
+    /// `root source native` -> the part of a root task's history trace that is being filled
     Part = b'q',
 }
 
@@ -85,6 +85,21 @@ impl Key {
     }
 }
 
+/// The key of a small named value.
+pub(crate) fn metadata(group: &str, name: &str) -> Vec<u8> {
+    Key::new(Kind::Meta).text("note").text(group).text(name).build()
+}
+
+/// The key of an activity stored under a name it mentions.
+pub(crate) fn pending(name: &str, source: &str, native_id: &str) -> Vec<u8> {
+    Key::new(Kind::Pending).text(name).text(source).text(native_id).build()
+}
+
+/// The key of a quarantined record.
+pub(crate) fn quarantined(source: &str, native_id: &str) -> Vec<u8> {
+    Key::new(Kind::Quarantined).text(source).text(native_id).build()
+}
+
 /// The text parts of a key from byte `from` on.
 pub(crate) fn texts(key: &[u8], from: usize) -> Vec<String> {
     let body = key.get(from..).unwrap_or_default();
@@ -110,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_sort_as_times_do_and_give_their_parts_back() {
+    fn keys_sort_by_time_and_their_parts_can_be_read() {
         let task = TaskKey::new("acme-jira", "10042");
         let early = Key::new(Kind::Ended).time(Millis(-5)).task(&task).build();
         let late = Key::new(Kind::Ended).time(Millis(7)).task(&task).build();

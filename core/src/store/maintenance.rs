@@ -1,26 +1,29 @@
-//! Looking after the store: verify, export, import, compact.
+//! Verifying, exporting and importing a store.
 //!
-//! An export is a text file: a header line, then one line a key with key and value in base64. It is the backup, the way to
-//! another machine, and what compaction copies through.
+//! An export is a text file: a header line, then one line a key, with key and value in base64. It is the backup, and the way
+//! to another machine.
 
 use std::io::{BufRead, Write};
-use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::footprint::Footprint;
+use super::format;
 use super::key::{self, Kind};
-use super::{Store, format, store_error};
+use super::kv::{Batch, Guard, KeyRange};
+use super::reader::Store;
+use super::records::Item;
+use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::timeline;
 use crate::model::{SprintRecord, TaskRecord};
 
 const HEADER: &str = "contextcore-store";
-/// Keys written per batch while importing.
-const IMPORT_BATCH: usize = 1_000;
+/// Keys written in one batch of an import.
+const IMPORTED_AT_ONCE: usize = 1_000;
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Verified {
     /// Tasks read.
@@ -36,20 +39,23 @@ pub struct Verified {
 }
 
 impl Store {
-    /// Reads everything, and checks that timelines are sorted and that every index entry a task should have is there.
+    /// Reads everything. Checks that timelines are sorted and that every task is in all its indexes.
+    ///
+    /// # Errors
+    /// When the store cannot be read. A damaged value is a problem in the result.
     pub fn verify(&self) -> Result<Verified> {
         let mut found = Verified::default();
-        for item in self.db.iter() {
-            let (key, bytes) = item.map_err(|error| store_error("read the store", error))?;
+        for pair in self.pages(KeyRange::all()) {
+            let (key, bytes) = pair?;
             match key.first() {
                 Some(kind) if *kind == Kind::Task as u8 => self.verify_task(&key, &bytes, &mut found)?,
                 Some(kind) if *kind == Kind::Sprint as u8 => {
                     found.sprints += 1;
-                    record(&mut found, &key, format::decode::<SprintRecord>(&bytes).err());
+                    report(&mut found, &key, format::decode::<SprintRecord>(&bytes).err());
                 }
                 Some(kind) if *kind == Kind::Journal as u8 => {
                     found.journal += 1;
-                    record(&mut found, &key, format::decode::<super::Item>(&bytes).err());
+                    report(&mut found, &key, format::decode::<Item>(&bytes).err());
                 }
                 _ => {}
             }
@@ -62,7 +68,7 @@ impl Store {
         let record: TaskRecord = match format::decode(bytes) {
             Ok(record) => record,
             Err(error) => {
-                record(found, key, Some(error));
+                report(found, key, Some(error));
                 return Ok(());
             }
         };
@@ -74,21 +80,22 @@ impl Store {
         if !record.timeline.is_sorted_by_key(|stored| stored.event.at) {
             found.problems.push(format!("{task}: the timeline is not sorted"));
         }
-        for index in Footprint::of(&task, Some(&record)).keys {
-            if self.raw(&index)?.is_none() {
-                found.problems.push(format!("{task}: missing from an index"));
-            }
-        }
+        let indexes: Vec<Vec<u8>> = Footprint::of(&task, Some(&record)).keys.into_iter().collect();
+        let missing = self.kv.get_many(&indexes)?.into_iter().filter(Option::is_none);
+        found.problems.extend(missing.map(|_| format!("{task}: missing from an index")));
         Ok(())
     }
 
     /// Writes everything as text lines. Returns the number of keys.
+    ///
+    /// # Errors
+    /// When the store cannot be read or `out` cannot be written.
     pub fn export(&self, out: &mut dyn Write) -> Result<u64> {
         let failed = |error: std::io::Error| Error::new(ErrorKind::Store, "write the export").caused_by(error);
         writeln!(out, "{HEADER} {}", format::VERSION).map_err(failed)?;
         let mut keys = 0;
-        for item in self.db.iter() {
-            let (key, value) = item.map_err(|error| store_error("read the store", error))?;
+        for pair in self.pages(KeyRange::all()) {
+            let (key, value) = pair?;
             writeln!(out, "{} {}", BASE64.encode(key), BASE64.encode(value)).map_err(failed)?;
             keys += 1;
         }
@@ -97,6 +104,9 @@ impl Store {
     }
 
     /// Reads an export into this store, which must hold no task yet. Returns the number of keys.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] when the store holds tasks, `input` is no export or a damaged one, or the store cannot be written.
     pub fn import(&self, input: &mut dyn BufRead) -> Result<u64> {
         if self.task_keys(None).next().is_some() {
             return Err(Error::new(
@@ -104,79 +114,30 @@ impl Store {
                 "import: this store already holds tasks; use an empty store.path",
             ));
         }
+        let _writer = lock(&self.writer);
         let mut lines = input.lines();
         check_header(lines.next().transpose().map_err(unreadable)?.as_deref().unwrap_or_default())?;
-        let mut batch = sled::Batch::default();
+        let mut batch = Vec::new();
         let mut keys = 0;
         for line in lines {
             let (key, value) = parse_line(&line.map_err(unreadable)?)?;
-            batch.insert(key, value);
+            batch.push((key, Some(value)));
             keys += 1;
-            if keys % IMPORT_BATCH as u64 == 0 {
-                self.apply(std::mem::take(&mut batch))?;
+            if batch.len() == IMPORTED_AT_ONCE {
+                self.write(std::mem::take(&mut batch))?;
             }
         }
-        self.apply(batch)?;
-        self.db.flush().map_err(|error| store_error("flush the store", error))?;
+        self.write(batch)?;
         Ok(keys)
     }
 
-    fn apply(&self, batch: sled::Batch) -> Result<()> {
-        self.db.apply_batch(batch).map_err(|error| store_error("write to the store", error))
-    }
-
-    /// Copies everything live into a fresh directory and puts it in place of this one. Returns bytes before and after.
-    ///
-    /// The old directory is only removed once the new one is complete and in place. A crash while they change places leaves
-    /// the old one with the suffix `.old`, from where the next [`Store::open`] takes it back.
-    pub fn compact(self) -> Result<(u64, u64)> {
-        let (path, before) = (self.path.clone(), self.size_on_disk()?);
-        let (fresh_path, old_path) = (beside(&path, "compact"), beside(&path, "old"));
-        let moved =
-            |error: std::io::Error| Error::new(ErrorKind::Store, "put the compacted store in place").caused_by(error);
-        // What a compaction that was killed left behind: this store is open, so it is the whole one.
-        for left in [&fresh_path, &old_path].into_iter().filter(|left| left.exists()) {
-            std::fs::remove_dir_all(left).map_err(moved)?;
-        }
-        let fresh = Self::open(&fresh_path)?;
-        let mut batch = sled::Batch::default();
-        for (number, item) in self.db.iter().enumerate() {
-            let (key, value) = item.map_err(|error| store_error("read the store", error))?;
-            batch.insert(key, value);
-            if number % IMPORT_BATCH == 0 {
-                fresh.apply(std::mem::take(&mut batch))?;
-            }
-        }
-        fresh.apply(batch)?;
-        fresh.db.flush().map_err(|error| store_error("flush the store", error))?;
-        let after = fresh.size_on_disk()?;
-        drop((fresh, self));
-        std::fs::rename(&path, &old_path).map_err(moved)?;
-        std::fs::rename(&fresh_path, &path).map_err(moved)?;
-        std::fs::remove_dir_all(&old_path).map_err(moved)?;
-        Ok((before, after))
+    /// Writes a batch that the journal does not list. Each may move the head, because an export holds that too.
+    fn write(&self, batch: Batch) -> Result<()> {
+        self.kv.write_batch(batch, &Guard::at(self.head()?))
     }
 }
 
-/// Takes back a store that a compaction had moved out of the way when it was killed.
-pub(super) fn take_back(path: &Path) -> Result<()> {
-    let old = beside(path, "old");
-    if path.exists() || !old.exists() {
-        return Ok(());
-    }
-    tracing::warn!(store = %path.display(), "a compaction was interrupted: going on with the store as it was before");
-    std::fs::rename(&old, path)
-        .map_err(|error| Error::new(ErrorKind::Store, "take back the store from before a compaction").caused_by(error))
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-fn record(found: &mut Verified, key: &[u8], error: Option<Error>) {
+fn report(found: &mut Verified, key: &[u8], error: Option<Error>) {
     if let Some(error) = error {
         found.problems.push(format!("{}: {}", key::texts(key, 1).join("/"), error.full()));
     }
@@ -187,56 +148,18 @@ fn unreadable(error: std::io::Error) -> Error {
 }
 
 fn check_header(line: &str) -> Result<()> {
-    match line.split_once(' ') {
-        Some((HEADER, version)) => match version.parse::<u8>() {
-            Ok(version) if version <= format::VERSION => Ok(()),
-            Ok(version) => Err(format::newer(version)),
-            Err(_) => Err(Error::new(ErrorKind::Store, "import: this is not an export of `contextcore store export`")),
-        },
-        _ => Err(Error::new(ErrorKind::Store, "import: this is not an export of `contextcore store export`")),
+    let version = line.strip_prefix(HEADER).and_then(|rest| rest.trim_start().parse::<u8>().ok());
+    match version {
+        Some(version) if version <= format::VERSION => Ok(()),
+        Some(version) => Err(format::newer(version)),
+        None => Err(Error::new(ErrorKind::Store, "import: this is not an export of `contextcore store export`")),
     }
 }
 
 fn parse_line(line: &str) -> Result<(Vec<u8>, Vec<u8>)> {
     let damaged =
-        || Error::new(ErrorKind::Store, "import: a line of the export is damaged; nothing was left out before it");
+        || Error::new(ErrorKind::Store, "import: a line of the export is damaged; the lines before it were imported");
     let (key, value) = line.split_once(' ').ok_or_else(damaged)?;
     let decode = |text: &str| BASE64.decode(text).map_err(|error| damaged().caused_by(error));
     Ok((decode(key)?, decode(value)?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn noted(path: &Path) -> Option<u32> {
-        Store::open(path).unwrap().metadata("test", "answer").unwrap()
-    }
-
-    fn store(path: &Path) -> Store {
-        let store = Store::open(path).unwrap();
-        let mut transaction = store.begin().unwrap();
-        transaction.put_metadata("test", "answer", &42).unwrap();
-        transaction.commit().unwrap();
-        store
-    }
-
-    #[test]
-    fn a_compaction_killed_at_any_step_leaves_the_store_whole() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("data");
-        drop(store(&path));
-        // While the copy is being made.
-        drop(store(&beside(&path, "compact")));
-        assert_eq!(noted(&path), Some(42));
-        // While the two change places.
-        std::fs::rename(&path, beside(&path, "old")).unwrap();
-        assert_eq!(noted(&path), Some(42));
-        // Before the old one is removed.
-        drop(store(&beside(&path, "old")));
-        assert_eq!(noted(&path), Some(42));
-        Store::open(&path).unwrap().compact().unwrap();
-        assert_eq!(noted(&path), Some(42));
-        assert!(!beside(&path, "old").exists() && !beside(&path, "compact").exists());
-    }
 }

@@ -1,69 +1,100 @@
-//! Writing: changes gather in memory and become durable as one atomic batch.
+//! [`Transaction`]: changes gather in memory and become durable as one atomic batch.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, MutexGuard};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::footprint::Footprint;
+use super::footprint::{self, Footprint};
+use super::format;
 use super::key::{self, Key, Kind};
-use super::{DeadLetter, Guard, Item, Position, Quarantined, SourceStatus, Store, format, store_error, witness};
-use crate::export::otlp::Signal;
+use super::kv::{Guard, KeyRange};
+use super::reader::Store;
+use super::records::{DeadLetter, Item, Position, Quarantined, SourceStatus};
 use crate::ingest::connector::Cursor;
+use crate::lock;
 use crate::model::activity::StoredActivity;
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::signal::Signal;
 use crate::model::time::Millis;
 use crate::model::totals::{Rollup, Totals};
 use crate::model::{SmolStr, SprintRecord, TaskKey, TaskRecord};
 
-/// No real hierarchy is deeper; a loop of parents must end.
-const MAX_DEPTH: usize = 64;
-/// Set-aside records keep at most this much of their JSON.
-const ASIDE_BYTES: usize = 16 << 10;
+/// No real hierarchy is deeper. A loop of parents must end.
+pub(super) const MAX_DEPTH: usize = 64;
+/// Bytes that a quarantined record keeps of its JSON.
+const QUARANTINED_BYTES: usize = 16 << 10;
 /// Journal entries cut in one transaction.
-const PRUNED_AT_ONCE: usize = 4_096;
-/// DeadLetter letters kept; the oldest go first.
+pub(super) const PRUNED_AT_ONCE: usize = 4_096;
+/// Dead letters kept; the oldest are removed first.
 const DEAD_LETTERS: usize = 1_000;
 
 /// A set of changes that becomes durable as a whole, or not at all.
+///
+/// It reads what it wrote itself first, then what [`Transaction::load`] read ahead, and then the store.
 pub struct Transaction<'a> {
-    store: &'a Store,
-    _writer: Guard<'a>,
+    pub(super) store: &'a Store,
+    _writer: MutexGuard<'a, ()>,
     seq: u64,
     items: u32,
-    writes: HashMap<Vec<u8>, Option<Vec<u8>>>,
-    /// Keys among the writes that are found by how they begin: names, what waits under them, and who waits for a task.
+    pub(super) writes: HashMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Keys among the writes that are looked up by prefix: names, pending activities, dependents.
     fresh: BTreeSet<Vec<u8>>,
     totals: BTreeMap<(SmolStr, SmolStr), Totals>,
     /// Native projects in which a task changed: source, project.
     changed: BTreeSet<(SmolStr, SmolStr)>,
+    /// Tasks read ahead, as the store holds them.
+    pub(super) tasks: HashMap<TaskKey, Option<Arc<TaskRecord>>>,
+    /// The parent of every task that was looked up for it or written.
+    parents: HashMap<TaskKey, Option<SmolStr>>,
+    /// Other values read ahead.
+    pub(super) values: HashMap<Vec<u8>, Option<Vec<u8>>>,
+    /// The keys under each prefix read ahead.
+    pub(super) listed: HashMap<Vec<u8>, Vec<Vec<u8>>>,
 }
 
-impl<'a> Transaction<'a> {
-    pub(super) fn new(store: &'a Store, writer: Guard<'a>) -> Result<Self> {
-        let seq = store.head()? + 1;
-        Ok(Self {
-            store,
+impl Store {
+    /// Begins a transaction. The next one waits until this one is committed or dropped.
+    ///
+    /// # Errors
+    /// When the disk is nearly full: nothing begins that could not be finished.
+    pub fn begin(&self) -> Result<Transaction<'_>> {
+        self.check_writable()?;
+        let writer = lock(&self.writer);
+        Ok(Transaction {
+            store: self,
             _writer: writer,
-            seq,
+            seq: self.head()? + 1,
             items: 0,
             writes: HashMap::new(),
             fresh: BTreeSet::new(),
             totals: BTreeMap::new(),
             changed: BTreeSet::new(),
+            tasks: HashMap::new(),
+            parents: HashMap::new(),
+            values: HashMap::new(),
+            listed: HashMap::new(),
         })
     }
+}
 
+impl Transaction<'_> {
     /// The journal number of everything in this transaction.
     pub fn seq(&self) -> u64 {
         self.seq
     }
 
-    fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>> {
-        match self.writes.get(key) {
-            Some(bytes) => bytes.as_deref().map(format::decode).transpose(),
-            None => self.store.value(key),
+    fn raw(&self, key: &[u8]) -> Result<Option<Cow<'_, [u8]>>> {
+        match self.writes.get(key).or_else(|| self.values.get(key)) {
+            Some(bytes) => Ok(bytes.as_deref().map(Cow::Borrowed)),
+            None => Ok(self.store.raw(key)?.map(Cow::Owned)),
         }
+    }
+
+    fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>> {
+        self.raw(key)?.map(|bytes| format::decode(&bytes)).transpose()
     }
 
     fn put<T: Serialize>(&mut self, key: Key, value: &T) -> Result<()> {
@@ -72,25 +103,32 @@ impl<'a> Transaction<'a> {
     }
 
     fn put_json<T: Serialize>(&mut self, key: Key, value: &T) -> Result<()> {
-        let bytes = serde_json::to_vec(value)
-            .map_err(|error| Error::new(ErrorKind::Internal, "encode a value").caused_by(error))?;
-        self.writes.insert(key.build(), Some(bytes));
+        self.writes.insert(key.build(), Some(to_json(value)?));
         Ok(())
     }
 
     /// A task, with what this transaction already changed.
-    pub fn task(&self, key: &TaskKey) -> Result<Option<TaskRecord>> {
-        self.get(&Key::new(Kind::Task).task(key).build())
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn task(&self, key: &TaskKey) -> Result<Option<Arc<TaskRecord>>> {
+        match self.tasks.get(key) {
+            Some(known) => Ok(known.clone()),
+            None => Ok(self.get(&Key::new(Kind::Task).task(key).build())?.map(Arc::new)),
+        }
     }
 
-    /// Keeps a task in place of `old`; with `journal`, as something the backends are to be told.
+    /// Stores a task in place of `old`; with `journal`, as something to export.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
     pub fn put_task(&mut self, key: &TaskKey, old: Option<&TaskRecord>, new: &TaskRecord, journal: bool) -> Result<()> {
         let (before, after) = (Footprint::of(key, old), Footprint::of(key, Some(new)));
         for gone in before.keys.difference(&after.keys) {
             self.writes.insert(gone.clone(), None);
         }
         for fresh in after.keys.difference(&before.keys) {
-            if [Kind::Name as u8, Kind::Waiter as u8].iter().any(|kind| fresh.first() == Some(kind)) {
+            if [Kind::Name as u8, Kind::Dependent as u8].iter().any(|kind| fresh.first() == Some(kind)) {
                 self.fresh.insert(fresh.clone());
             }
             self.writes.insert(fresh.clone(), Some(Vec::new()));
@@ -100,17 +138,17 @@ impl<'a> Transaction<'a> {
         }
         self.move_totals(&key.source, &before.totals, -1);
         self.move_totals(&key.source, &after.totals, 1);
-        if (&before.parent, &before.own) != (&after.parent, &after.own) {
+        let moved = (&before.parent, &before.own) != (&after.parent, &after.own);
+        if moved {
             self.move_rollups(key, &before, -1)?;
-            self.put(Key::new(Kind::Task).task(key), new)?;
+        }
+        self.put(Key::new(Kind::Task).task(key), new)?;
+        self.tasks.remove(key);
+        self.parents.insert(key.clone(), after.parent.clone());
+        if moved {
             self.move_rollups(key, &after, 1)?;
-        } else {
-            self.put(Key::new(Kind::Task).task(key), new)?;
         }
-        if journal {
-            self.journal(&key.source, &Item::Task(key.clone()))?;
-        }
-        Ok(())
+        if journal { self.journal(&key.source, &Item::Task(key.clone())) } else { Ok(()) }
     }
 
     fn move_totals(&mut self, source: &str, by: &BTreeMap<SmolStr, Totals>, sign: i64) {
@@ -119,7 +157,7 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Adds (or takes away) what a task and all below it weigh to (from) all its ancestors.
+    /// Adds what a task and its descendants sum up to (or, with a `sign` of -1, subtracts it) in all its ancestors.
     fn move_rollups(&mut self, key: &TaskKey, footprint: &Footprint, sign: i64) -> Result<()> {
         let Some(parent) = &footprint.parent else { return Ok(()) };
         let mut weight = self.rollup(key)?;
@@ -143,73 +181,112 @@ impl<'a> Transaction<'a> {
     }
 
     /// `from` and its ancestors as this transaction knows them, ending at the top, at `stop`, or at a loop.
-    fn ancestors(&self, from: TaskKey, stop: &TaskKey) -> Result<Vec<TaskKey>> {
+    fn ancestors(&mut self, from: TaskKey, stop: &TaskKey) -> Result<Vec<TaskKey>> {
         let mut chain = Vec::new();
         let mut next = Some(from);
         while let Some(key) = next.filter(|key| key != stop && !chain.contains(key) && chain.len() < MAX_DEPTH) {
-            let state = self.task(&key)?.and_then(|record| crate::model::timeline::last(&record.timeline));
-            next = state
-                .and_then(|state| state.facts.parent.clone())
-                .map(|parent| TaskKey::new(&*key.source, parent.native_id));
+            next = self.parent(&key)?;
             chain.push(key);
         }
         Ok(chain)
     }
 
-    /// The tasks that are, or ever were, called `name` (in upper case), with what this transaction already changed.
+    pub(super) fn parent(&mut self, key: &TaskKey) -> Result<Option<TaskKey>> {
+        let parent = match self.parents.get(key) {
+            Some(parent) => parent.clone(),
+            None => {
+                let parent = self.task(key)?.and_then(|record| footprint::parent_of(&record));
+                self.parents.insert(key.clone(), parent.clone());
+                parent
+            }
+        };
+        Ok(parent.map(|parent| TaskKey::new(&*key.source, parent)))
+    }
+
+    /// The tasks whose key is, or ever was, `name` (in upper case), with what this transaction already changed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
     pub fn named(&self, name: &str) -> Result<BTreeSet<TaskKey>> {
-        let keys = self.beginning(Key::new(Kind::Name).text(name).build())?;
+        let keys = self.keys_with(Key::new(Kind::Name).text(name).build())?;
         Ok(keys.iter().filter_map(|key| key::task_of(key, 1)).collect())
     }
 
-    /// The tasks of a source that wait, or once waited, for the one with this id or key.
-    pub fn waiters(&self, source: &str, blocker: &str) -> Result<BTreeSet<TaskKey>> {
-        let by = |blocker: &str| self.beginning(Key::new(Kind::Waiter).text(source).text(blocker).build());
+    /// The tasks of a source that the task with this id or key blocks, or once blocked.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn dependents(&self, source: &str, blocker: &str) -> Result<BTreeSet<TaskKey>> {
+        let by = |blocker: &str| self.keys_with(Key::new(Kind::Dependent).text(source).text(blocker).build());
         let keys = by(blocker)?.into_iter().chain(by(&blocker.to_uppercase())?);
         Ok(keys.filter_map(|key| Some(TaskKey::new(source, key::texts(&key, 1).pop()?))).collect())
     }
 
-    /// Keeps a deed under a name it mentions, for tasks of that name that come later.
-    pub fn put_waiting(&mut self, name: &str, activity: &StoredActivity) -> Result<()> {
-        let key = Key::new(Kind::Waiting).text(name).text(&activity.source).text(&activity.native_id);
-        let bytes = key.build();
-        if self.get::<StoredActivity>(&bytes)?.as_ref() != Some(activity) {
-            self.fresh.insert(bytes.clone());
-            self.writes.insert(bytes, Some(format::encode(activity)?));
+    /// Stores an activity under a name it mentions, so that a task of that name that appears later picks it up.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn put_pending(&mut self, name: &str, activity: &StoredActivity) -> Result<()> {
+        let key = key::pending(name, &activity.source, &activity.native_id);
+        if self.get::<StoredActivity>(&key)?.as_ref() != Some(activity) {
+            self.fresh.insert(key.clone());
+            self.writes.insert(key, Some(format::encode(activity)?));
         }
         Ok(())
     }
 
-    /// What waits for a task of this name, in the order of sources and ids.
-    pub fn waiting(&self, name: &str) -> Result<Vec<StoredActivity>> {
-        let keys = self.beginning(Key::new(Kind::Waiting).text(name).build())?;
+    /// The activities stored under a name, in the order of sources and ids.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn pending(&self, name: &str) -> Result<Vec<StoredActivity>> {
+        let keys = self.keys_with(Key::new(Kind::Pending).text(name).build())?;
         keys.iter().filter_map(|key| self.get(key).transpose()).collect()
     }
 
-    /// Forgets what waited since before `oldest`. Returns how many deeds that were.
-    pub fn forget_waiting(&mut self, oldest: Millis) -> Result<u64> {
-        let mut forgotten = 0;
-        for item in self.store.scan(Key::new(Kind::Waiting).build()) {
+    /// Removes the pending activities from before `oldest`. Returns how many those were.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn expire_pending(&mut self, oldest: Millis) -> Result<u64> {
+        let mut expired = 0;
+        for item in self.store.scan(Key::new(Kind::Pending)) {
             let (key, bytes) = item?;
             if format::decode::<StoredActivity>(&bytes)?.at < oldest {
-                self.writes.insert(key.to_vec(), None);
-                forgotten += 1;
+                self.writes.insert(key, None);
+                expired += 1;
             }
         }
-        Ok(forgotten)
+        Ok(expired)
     }
 
-    /// The keys that begin so, in the store and among what this transaction wrote.
-    fn beginning(&self, prefix: Vec<u8>) -> Result<BTreeSet<Vec<u8>>> {
+    /// The keys that begin with a prefix, in the store and among the writes of this transaction.
+    fn keys_with(&self, prefix: Vec<u8>) -> Result<BTreeSet<Vec<u8>>> {
         let fresh = self.fresh.range(prefix.clone()..).take_while(|key| key.starts_with(&prefix)).cloned();
         let mut keys: BTreeSet<Vec<u8>> = fresh.collect();
-        for item in self.store.scan(prefix) {
-            keys.insert(item?.0.to_vec());
+        match self.listed.get(&prefix) {
+            Some(listed) => keys.extend(listed.iter().cloned()),
+            None => {
+                for item in self.store.pages(KeyRange::prefix(prefix)) {
+                    keys.insert(item?.0);
+                }
+            }
         }
         Ok(keys)
     }
 
-    /// Notes something the backends are to be told.
+    /// A small named value, with what this transaction already changed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn metadata<T: DeserializeOwned>(&self, group: &str, name: &str) -> Result<Option<T>> {
+        self.raw(&key::metadata(group, name))?.map(|bytes| format::from_json(&bytes)).transpose()
+    }
+
+    /// Adds something to export to the journal.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
     pub fn journal(&mut self, source: &str, item: &Item) -> Result<()> {
         let key = Key::new(Kind::Journal).text(source).number(self.seq).number(self.items.into());
         self.items += 1;
@@ -217,17 +294,26 @@ impl<'a> Transaction<'a> {
     }
 
     /// A sprint, with what this transaction already changed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
     pub fn sprint(&self, key: &TaskKey) -> Result<Option<SprintRecord>> {
         self.get(&Key::new(Kind::Sprint).task(key).build())
     }
 
-    /// Keeps a sprint; with `journal`, as something the backends are to be told.
+    /// Stores a sprint; with `journal`, as something to export.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
     pub fn put_sprint(&mut self, key: &TaskKey, record: &SprintRecord, journal: bool) -> Result<()> {
         self.put(Key::new(Kind::Sprint).task(key), record)?;
         if journal { self.journal(&key.source, &Item::Sprint(key.clone())) } else { Ok(()) }
     }
 
-    /// Moves a stream to where these changes leave it; `None` forgets where it stood.
+    /// Stores the cursor of a stream; `None` removes it.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
     pub fn put_cursor(&mut self, source: &str, stream: &str, cursor: Option<&Cursor>) -> Result<()> {
         let key = Key::new(Kind::Cursor).text(source).text(stream);
         match cursor {
@@ -239,23 +325,36 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Keeps what is remembered of a source's runs.
+    /// Stores the state of a source's runs.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
     pub fn put_source_status(&mut self, source: &str, status: &SourceStatus) -> Result<()> {
         self.put_json(Key::new(Kind::Meta).text("source").text(source), status)
     }
 
-    /// Declares a source's sweep complete up to here: the backends may be told.
+    /// Declares a source's sweep complete up to here, so that it is exported.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
     pub fn seal(&mut self, source: &str) -> Result<()> {
         let seq = if self.writes.is_empty() { self.seq - 1 } else { self.seq };
         self.put(Key::new(Kind::Meta).text("sealed").text(source), &seq)
     }
 
-    /// Keeps a small named value.
+    /// Stores a small named value.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
     pub fn put_metadata<T: Serialize>(&mut self, group: &str, name: &str, value: &T) -> Result<()> {
-        self.put_json(Key::new(Kind::Meta).text("note").text(group).text(name), value)
+        self.writes.insert(key::metadata(group, name), Some(to_json(value)?));
+        Ok(())
     }
 
-    /// Moves how far a signal's backend has been told of a source.
+    /// Stores how much of a source has been exported to a signal's backend.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
     pub fn put_position(&mut self, signal: Signal, source: &str, position: &Position) -> Result<()> {
         self.put(Key::new(Kind::Position).text(signal.as_str()).text(source), position)
     }
@@ -264,126 +363,102 @@ impl<'a> Transaction<'a> {
         self.put(Key::new(Kind::Part).task(root), part)
     }
 
-    /// Cuts the journal of a source up to a number, that included: some thousand entries of it, because a large batch costs many
-    /// times its size in memory. Says whether there was more; what a crash leaves goes with the next cut.
+    /// Cuts the journal of a source up to and including a number. Cuts at most some thousand entries, because a large batch
+    /// costs many times its size in memory, and returns whether there are more. What a crash leaves is cut the next time.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
     pub fn prune(&mut self, source: &str, upto: u64) -> Result<bool> {
-        let prefix = Key::new(Kind::Journal).text(source).build();
-        let end = Key::new(Kind::Journal).text(source).number(upto.saturating_add(1)).build();
-        let mut items = self.store.db.range(prefix..end);
-        for item in items.by_ref().take(PRUNED_AT_ONCE) {
-            let (key, _) = item.map_err(|error| store_error("read the store", error))?;
-            self.writes.insert(key.to_vec(), None);
-        }
+        let from = Key::new(Kind::Journal).text(source).build();
+        let to = Key::new(Kind::Journal).text(source).number(upto.saturating_add(1)).build();
+        let mut items = self.store.kv.range(&KeyRange::between(from, to), PRUNED_AT_ONCE + 1)?;
+        let more = items.len() > PRUNED_AT_ONCE;
+        items.truncate(PRUNED_AT_ONCE);
+        self.writes.extend(items.into_iter().map(|(key, _)| (key, None)));
         self.put(Key::new(Kind::Meta).text("pruned").text(source), &upto)?;
-        Ok(items.next().is_some())
+        Ok(more)
     }
 
-    /// Sets a record aside, or (with `None`) clears it: it was understood since.
+    /// Quarantines a record or, with `None`, clears it, because it was understood since.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
     pub fn put_quarantined(&mut self, source: &str, native_id: &str, quarantined: Option<Quarantined>) -> Result<()> {
-        let key = Key::new(Kind::Quarantined).text(source).text(native_id);
+        let key = key::quarantined(source, native_id);
         match quarantined {
             Some(mut quarantined) => {
-                let cut = quarantined.json.floor_char_boundary(ASIDE_BYTES);
+                let cut = quarantined.json.floor_char_boundary(QUARANTINED_BYTES);
                 quarantined.json.truncate(cut);
-                self.put(key, &quarantined)
+                self.writes.insert(key, Some(format::encode(&quarantined)?));
             }
-            None => {
-                let key = key.build();
-                if self.store.raw(&key)?.is_some() {
-                    self.writes.insert(key, None);
-                }
-                Ok(())
-            }
+            None if self.raw(&key)?.is_some() => drop(self.writes.insert(key, None)),
+            None => {}
         }
+        Ok(())
     }
 
-    /// Keeps a dead letter; beyond [`DEAD_LETTERS`] the oldest goes.
-    pub fn put_dead(&mut self, dead: &DeadLetter) -> Result<()> {
-        let stored: Vec<_> = self
-            .store
-            .scan(Key::new(Kind::DeadLetter).build())
-            .map(|item| item.map(|(key, _)| key))
-            .collect::<Result<_>>()?;
-        for old in stored.iter().take(stored.len().saturating_sub(DEAD_LETTERS - 1)) {
-            self.writes.insert(old.to_vec(), None);
-        }
+    /// Stores a dead letter. Beyond [`DEAD_LETTERS`] the oldest is removed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn put_dead(&mut self, letter: &DeadLetter) -> Result<()> {
+        let stored: Vec<Vec<u8>> =
+            self.store.scan(Key::new(Kind::DeadLetter)).map(|item| Ok(item?.0)).collect::<Result<_>>()?;
+        let surplus = stored.len().saturating_sub(DEAD_LETTERS - 1);
+        self.writes.extend(stored.into_iter().take(surplus).map(|key| (key, None)));
         let key = Key::new(Kind::DeadLetter).number(self.seq).number(self.items.into());
         self.items += 1;
-        self.put(key, dead)
+        self.put(key, letter)
     }
 
     /// Marks an id as seen in a complete pass.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
     pub fn put_seen(&mut self, key: &TaskKey, pass: u64) -> Result<()> {
         self.put(Key::new(Kind::Seen).task(key), &pass)
     }
 
-    /// The complete pass that last saw an id.
-    pub fn seen(&self, key: &TaskKey) -> Result<Option<u64>> {
-        self.get(&Key::new(Kind::Seen).task(key).build())
-    }
-
-    /// Whether anything would be written.
+    /// Whether a commit would write nothing.
     pub fn is_empty(&self) -> bool {
         self.writes.is_empty() && self.totals.is_empty()
     }
 
-    /// Makes it durable: one atomic batch, then an fsync. Returns its journal number.
+    /// Makes the changes durable in one atomic batch. Returns their journal number.
+    ///
+    /// # Errors
+    /// When the store cannot be written, or another process wrote to it meanwhile. Nothing was changed then.
     pub fn commit(mut self) -> Result<u64> {
         if self.is_empty() {
             return Ok(self.seq - 1);
         }
-        for ((source, project), by) in std::mem::take(&mut self.totals) {
-            let key = Key::new(Kind::Totals).text(&source).text(&project);
-            let mut totals: Totals =
-                self.store.value(&Key::new(Kind::Totals).text(&source).text(&project).build())?.unwrap_or_default();
-            totals.add(&by, 1);
-            self.put(key, &totals)?;
-        }
+        self.write_totals()?;
         let seq = self.seq;
         for (source, project) in std::mem::take(&mut self.changed) {
             self.put(Key::new(Kind::Changed).text(&source).text(&project), &seq)?;
         }
-        self.put(Key::new(Kind::Meta).text("head"), &seq)?;
-        let mut batch = sled::Batch::default();
-        for (key, value) in self.writes.drain() {
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
-        }
-        self.store.db.apply_batch(batch).map_err(|error| store_error("write to the store", error))?;
-        self.store.db.flush().map_err(|error| store_error("flush the store", error))?;
-        witness::record(&self.store.path, seq);
+        self.writes.insert(Guard::key(), Some(format::encode(&seq)?));
+        self.store.kv.write_batch(self.writes.drain().collect(), &Guard::moving(seq - 1, seq))?;
         Ok(seq)
+    }
+
+    fn write_totals(&mut self) -> Result<()> {
+        let added = std::mem::take(&mut self.totals);
+        if added.is_empty() {
+            return Ok(());
+        }
+        let key = |(source, project): &(SmolStr, SmolStr)| Key::new(Kind::Totals).text(source).text(project).build();
+        let keys: Vec<Vec<u8>> = added.keys().map(key).collect();
+        let stored = self.store.kv.get_many(&keys)?;
+        for ((key, stored), by) in keys.into_iter().zip(stored).zip(added.values()) {
+            let mut totals: Totals = stored.map(|bytes| format::decode(&bytes)).transpose()?.unwrap_or_default();
+            totals.add(by, 1);
+            self.writes.insert(key, Some(format::encode(&totals)?));
+        }
+        Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_journal_is_cut_bit_by_bit_and_wholly() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("data")).unwrap();
-        let mut transaction = store.begin().unwrap();
-        for n in 0..2 * PRUNED_AT_ONCE + 1 {
-            let key = TaskKey::new("jira", n.to_string());
-            transaction.journal("jira", &Item::Task(key)).unwrap();
-        }
-        transaction.journal("other", &Item::Task(TaskKey::new("other", "1"))).unwrap();
-        let upto = transaction.seq();
-        transaction.commit().unwrap();
-        let left = |source| store.journal(source, 0, u64::MAX).count();
-        let mut cuts = 0;
-        let mut more = true;
-        while more {
-            let mut transaction = store.begin().unwrap();
-            more = transaction.prune("jira", upto).unwrap();
-            transaction.commit().unwrap();
-            cuts += 1;
-            assert_eq!(store.pruned("jira").unwrap(), upto, "from the first cut on it cannot be told from the journal");
-        }
-        assert_eq!((cuts, left("jira"), left("other")), (3, 0, 1));
-    }
+fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|error| Error::new(ErrorKind::Internal, "encode a value").caused_by(error))
 }

@@ -1,13 +1,13 @@
-//! What people did reaches the tasks it belongs to: those known by now, and those that come later.
+//! Activities reach the tasks they belong to: those that are known, and those that appear later.
 //!
-//! A deed is attached to every task it names, and it also waits under each name, for a task that appears under it (from
-//! whatever source) takes what waits there in the transaction that keeps it. So the order in which sources are heard never
-//! shows. A task of another source is told by *that* source's journal, whose seal only moves while no sweep of it is half
-//! done.
+//! An activity is attached to every task it names. It is also stored under each name it mentions, so that a task that appears
+//! under that name later, from whatever source, picks it up in the transaction that stores the task. So the order in which
+//! sources are polled never shows. A task of another source is exported through *that* source's journal, whose seal only moves
+//! while no sweep of it is half done.
 
 use std::collections::BTreeSet;
 
-use super::Job;
+use super::job::Job;
 use crate::model::activity::{self, Attached, StoredActivity};
 use crate::model::error::Result;
 use crate::model::observation::Activity;
@@ -16,51 +16,51 @@ use crate::model::{TaskKey, TaskRecord};
 use crate::store::Transaction;
 use crate::store::footprint::names_ever;
 
-/// How long a deed waits for a task of the name it mentions.
-const PATIENCE: i64 = 400 * DAY;
-/// The group of notes that says whether a source derives status from artifacts.
-const DERIVES: &str = "derives";
-/// The group of notes that says whether a source has changes that its seal does not cover yet.
-const OPEN: &str = "open";
-/// The group of notes that says when what waited too long was last forgotten.
-const SWEPT: &str = "waiting";
+/// How long an activity stays stored under the names it mentions, in milliseconds.
+const PENDING_FOR: i64 = 400 * DAY;
+/// The group of metadata that says whether a source derives status from artifacts.
+pub(super) const DERIVES: &str = "derives";
+/// The group of metadata that says whether a source has changes that its seal does not cover yet.
+const UNSEALED: &str = "open";
+/// The group of metadata that says when pending activities last expired.
+const EXPIRED: &str = "waiting";
 
 impl Job<'_> {
-    /// Finds the tasks an activity names; they get it at the end of the page, so that each is written once.
-    pub(super) fn take_activity(&mut self, to: &mut Transaction<'_>, activity: &Activity) -> Result<()> {
+    /// Finds the tasks that an activity names. They get it at the end of the page, so that each is written once.
+    pub(super) fn match_activity(&mut self, to: &mut Transaction<'_>, activity: &Activity) -> Result<()> {
         let stored = StoredActivity::of(self.name(), activity);
-        let waits = stored.at >= self.run.now.plus(-PATIENCE);
-        let own = activity.tasks.iter().map(|id| TaskKey::new(self.name(), id.as_str()));
+        let recent = stored.at >= self.run.now.plus(-PENDING_FOR);
+        let own = activity.tasks.iter().map(|id| self.key(id));
         let mut tasks: BTreeSet<TaskKey> = own.collect();
         for name in activity::names(self.name(), activity) {
             tasks.extend(to.named(&name)?);
-            if waits {
-                to.put_waiting(&name, &stored)?;
+            if recent {
+                to.put_pending(&name, &stored)?;
             }
         }
         for key in tasks {
-            self.activities.entry(key).or_default().push(stored.clone());
+            self.work.activities.entry(key).or_default().push(stored.clone());
         }
         Ok(())
     }
 
-    /// Gives the tasks that were found what was done for them.
-    pub(super) fn attach_deeds(&mut self, to: &mut Transaction<'_>) -> Result<()> {
-        for (key, activities) in std::mem::take(&mut self.activities) {
+    /// Attaches the activities of a page to the tasks that were found for them.
+    pub(super) fn attach_activities(&mut self, to: &mut Transaction<'_>) -> Result<()> {
+        for (key, activities) in std::mem::take(&mut self.work.activities) {
             let Some(known) = to.task(&key)? else { continue };
-            let mut next = known.clone();
+            let mut next = TaskRecord::clone(&known);
             if self.attach(to, &key, &mut next, &activities)? {
                 to.put_task(&key, Some(&known), &next, true)?;
                 if key.source != self.name() {
-                    self.touched.insert(key.source);
+                    self.other_sources.insert(key.source);
                 }
             }
         }
         Ok(())
     }
 
-    /// Gives a task that is new, or has a new name, what waited for it.
-    pub(super) fn attach_waiting(
+    /// Attaches to a task that is new, or has a new name, the activities that were stored under that name.
+    pub(super) fn attach_pending(
         &mut self,
         to: &Transaction<'_>,
         key: &TaskKey,
@@ -73,13 +73,13 @@ impl Job<'_> {
             names.push(activity::name_of_id(key));
         }
         for name in names {
-            let activities = to.waiting(&name)?;
+            let activities = to.pending(&name)?;
             self.attach(to, key, record, &activities)?;
         }
         Ok(())
     }
 
-    /// Adds deeds to a record and counts them. Says whether any was new.
+    /// Adds activities to a record and counts them. Returns whether any was new.
     fn attach(
         &mut self,
         to: &Transaction<'_>,
@@ -87,7 +87,7 @@ impl Job<'_> {
         record: &mut TaskRecord,
         activities: &[StoredActivity],
     ) -> Result<bool> {
-        let derives = self.derives(&key.source)?;
+        let derives = self.derives(to, &key.source)?;
         let mut new = 0;
         for activity in activities {
             let attached = activity::attach(key, &mut record.timeline, activity, derives, to.seq(), self.run.now);
@@ -98,46 +98,46 @@ impl Job<'_> {
         Ok(new > 0)
     }
 
-    /// Whether a source derives status from artifacts: our own by its configuration, another by what its last run noted.
-    fn derives(&self, source: &str) -> Result<bool> {
+    /// Whether a source derives status from artifacts: ours by its configuration, another by what its last run stored.
+    fn derives(&self, to: &Transaction<'_>, source: &str) -> Result<bool> {
         if source == self.name() {
             return Ok(self.source.config.derive_status);
         }
-        Ok(self.store.metadata(DERIVES, source)?.unwrap_or(false))
+        Ok(to.metadata(DERIVES, source)?.unwrap_or(false))
     }
 
-    /// Notes for other sources' runs whether ours derives.
-    pub(super) fn note_derives(&self, to: &mut Transaction<'_>) -> Result<()> {
+    /// Stores, for the runs of other sources, whether ours derives.
+    pub(super) fn put_derives(&self, to: &mut Transaction<'_>) -> Result<()> {
         to.put_metadata(DERIVES, self.name(), &self.source.config.derive_status)
     }
 
-    /// Notes that the source has changes which must not be shown before its sweep is through.
-    pub(super) fn note_open(&self, to: &mut Transaction<'_>, changed: bool) -> Result<()> {
-        if changed { to.put_metadata(OPEN, self.name(), &true) } else { Ok(()) }
+    /// Stores that the source has changes that must not be exported before its sweep is complete.
+    pub(super) fn mark_unsealed(&self, to: &mut Transaction<'_>, changed: bool) -> Result<()> {
+        if changed { to.put_metadata(UNSEALED, self.name(), &true) } else { Ok(()) }
     }
 
-    /// Our sweep is through. Other sources whose tasks it changed may be told as well, unless a sweep of theirs is half done
-    /// (its own end will seal them); and once a day what waited too long is forgotten.
-    pub(super) fn seal_touched(&mut self, to: &mut Transaction<'_>) -> Result<()> {
-        if self.store.metadata(OPEN, self.name())? == Some(true) {
-            to.put_metadata(OPEN, self.name(), &false)?;
+    /// Our sweep is complete. Other sources whose tasks it changed are sealed as well, unless a sweep of theirs is half done:
+    /// its own end will seal them. Once a day pending activities expire.
+    pub(super) fn seal_other_sources(&mut self, to: &mut Transaction<'_>) -> Result<()> {
+        if self.store.metadata(UNSEALED, self.name())? == Some(true) {
+            to.put_metadata(UNSEALED, self.name(), &false)?;
         }
-        for source in std::mem::take(&mut self.touched) {
+        for source in std::mem::take(&mut self.other_sources) {
             let sealed = self.store.sealed(&source)?;
-            let open = self.store.metadata(OPEN, &source)?.unwrap_or(false);
-            if sealed > 0 && sealed < self.store.head()? && !open {
+            let unsealed = self.store.metadata(UNSEALED, &source)?.unwrap_or(false);
+            if sealed > 0 && sealed < self.store.head()? && !unsealed {
                 to.seal(&source)?;
             }
         }
-        self.forget_waiting(to)
+        self.expire_pending(to)
     }
 
-    fn forget_waiting(&self, to: &mut Transaction<'_>) -> Result<()> {
-        let swept: Option<Millis> = self.store.metadata(SWEPT, self.name())?;
-        if swept.is_some_and(|swept| self.run.now.0 - swept.0 < DAY) {
+    fn expire_pending(&self, to: &mut Transaction<'_>) -> Result<()> {
+        let expired: Option<Millis> = self.store.metadata(EXPIRED, self.name())?;
+        if expired.is_some_and(|expired| self.run.now.0 - expired.0 < DAY) {
             return Ok(());
         }
-        to.put_metadata(SWEPT, self.name(), &self.run.now)?;
-        to.forget_waiting(self.run.now.plus(-PATIENCE)).map(drop)
+        to.put_metadata(EXPIRED, self.name(), &self.run.now)?;
+        to.expire_pending(self.run.now.plus(-PENDING_FOR)).map(drop)
     }
 }

@@ -1,11 +1,11 @@
-//! Where links block: a task's facts say when it waited, and they follow its blockers.
+//! Where links block: a task's events say when it was blocked by others, and follow its blockers.
 //!
-//! At the end of a page every task it told of is looked at, and every task that waits for one of those. So a blocker may be
-//! heard before or after the task it holds up, and the facts are the same.
+//! At the end of a page every task on it is looked at, and every task that one of those blocks. So a blocker may be polled
+//! before or after the task it blocks, and the events are the same.
 
 use std::collections::BTreeSet;
 
-use super::Job;
+use super::job::Job;
 use crate::model::error::Result;
 use crate::model::timeline;
 use crate::model::{TaskKey, TaskRecord};
@@ -14,35 +14,40 @@ use crate::store::Transaction;
 use crate::store::footprint::names_ever;
 
 impl Job<'_> {
-    /// Takes note that a page told of a task, if that may change who waits: where links block, or where they did.
-    pub(super) fn note_told(&mut self, key: &TaskKey, known: Option<&TaskRecord>) {
-        if self.source.config.blocked.links || known.is_some_and(is_laid) {
-            self.told.insert(key.clone());
+    /// Marks a task on the page, if a change of it may change who is blocked: where links block, or where they did.
+    pub(super) fn mark_linked(&mut self, key: &TaskKey, known: Option<&TaskRecord>) {
+        if self.source.config.blocked.links || known.is_some_and(has_blocked_events) {
+            self.work.linked.insert(key.clone());
         }
     }
 
-    /// Lays waiting over the tasks that a page told of and over those that wait for them.
-    pub(super) fn lay_waits(&mut self, to: &mut Transaction<'_>) -> Result<()> {
-        let told = std::mem::take(&mut self.told);
-        let mut tasks: BTreeSet<TaskKey> = told.iter().cloned().collect();
+    /// Recomputes when the tasks of the page, and the tasks that they block, were blocked by links.
+    pub(super) fn update_blocked_time(&mut self, to: &mut Transaction<'_>) -> Result<()> {
+        let linked = std::mem::take(&mut self.work.linked);
+        if linked.is_empty() {
+            return Ok(());
+        }
+        let mut tasks: BTreeSet<TaskKey> = linked.iter().cloned().collect();
         if self.source.config.blocked.links {
-            for key in &told {
+            self.load_dependents(to, &linked)?;
+            for key in &linked {
                 let Some(record) = to.task(key)? else { continue };
                 for name in names_ever(&record).into_iter().chain([key.native_id.as_str()]) {
-                    tasks.extend(to.waiters(&key.source, name)?);
+                    tasks.extend(to.dependents(&key.source, name)?);
                 }
             }
         }
-        tasks.into_iter().try_for_each(|key| self.lay_on(to, &key))
+        self.load_blockers(to, &tasks)?;
+        tasks.into_iter().try_for_each(|key| self.update_blocked_time_of(to, &key))
     }
 
-    fn lay_on(&mut self, to: &mut Transaction<'_>, key: &TaskKey) -> Result<()> {
+    fn update_blocked_time_of(&mut self, to: &mut Transaction<'_>, key: &TaskKey) -> Result<()> {
         let Some(known) = to.task(key)? else { return Ok(()) };
         let Some((_, created)) = timeline::first(&known.timeline) else { return Ok(()) };
         let links = self.source.config.blocked.links;
         let linked =
             links && (!known.blockers.is_empty() || interval::blocking_links(&known.timeline).next().is_some());
-        if !linked && !is_laid(&known) {
+        if !linked && !has_blocked_events(&known) {
             return Ok(());
         }
         let events = if linked {
@@ -51,18 +56,18 @@ impl Job<'_> {
         } else {
             Vec::new()
         };
-        let mut next: TaskRecord = known.clone();
+        let mut next = TaskRecord::clone(&known);
         self.report.changes += blocking::recompute(&mut next.timeline, events, to.seq());
-        if next != known { to.put_task(key, Some(&known), &next, true) } else { Ok(()) }
+        if next != *known { to.put_task(key, Some(&known), &next, true) } else { Ok(()) }
     }
 }
 
-/// Whether waiting was laid over a task.
-fn is_laid(record: &TaskRecord) -> bool {
+/// Whether a task has events that follow from links.
+fn has_blocked_events(record: &TaskRecord) -> bool {
     record.timeline.iter().any(|stored| stored.event.change.is_from_links())
 }
 
-/// What is known of the task that a link means, if we hold it.
+/// The key of the task that a link means and when it was unfinished, if we hold it.
 fn find(to: &Transaction<'_>, of: &TaskKey, id: Option<&str>, name: &str) -> Result<Option<blocking::LinkedTask>> {
     let named = || Ok(to.named(&name.to_uppercase())?.into_iter().collect());
     link::target(&of.source, id, named, |key| {

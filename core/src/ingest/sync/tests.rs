@@ -1,4 +1,4 @@
-//! A scripted connector: what activities come to, whatever is heard first.
+//! A scripted connector: the same events result from the same observations, in whatever order they are polled.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -9,28 +9,69 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::kind::unchecked;
 use crate::config::{self, Config};
-use crate::ingest::connector::CheckReport;
-use crate::model::observation::{Activity, TaskObservation};
-use crate::model::samples::artifact;
-use crate::model::samples::{facts, to};
+use crate::ingest::connector::{CheckReport, Connector, Cursor, Page, RawRecord};
+use crate::model::observation::{Activity, Observation, TaskObservation};
+use crate::model::samples::{artifact, facts, to};
 use crate::model::timeline;
-use crate::model::{Change, Event, EventId, Facts, Status, StoredEvent};
+use crate::model::{Blocker, Change, Event, EventId, Facts, ParentRef, Status, StoredEvent, TaskKey};
 use crate::progress::Quiet;
-use crate::store::Item;
+use crate::store::counting::CountingKv;
+use crate::store::{Item, Kv, MemoryKv};
 
 const NOW: Millis = Millis(1_000_000);
 
-/// Gives these observations on every run.
+/// Makes of each function a test on disk and one in memory.
+macro_rules! on_each_engine {
+    ($($test:ident),+ $(,)?) => {
+        mod on_disk {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $test() { super::$test(super::Engine::Disk).await; })+
+        }
+        mod in_memory {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $test() { super::$test(super::Engine::Memory).await; })+
+        }
+    };
+}
+
+on_each_engine! {
+    a_task_that_the_tool_reports_as_deleted_is_deleted_at_once_and_once,
+    a_lost_project_is_an_error_after_everything_else_was_stored_and_sealed,
+    an_activity_of_another_source_moves_a_task_and_is_sealed_with_its_source_once,
+    an_activity_is_picked_up_by_a_task_that_appears_later_or_moves_to_its_name,
+    a_source_that_does_not_derive_keeps_its_status_and_shows_the_artifact,
+    half_a_sweep_of_the_tasks_source_stays_unsealed,
+    where_links_block_a_task_is_blocked_while_its_blocker_is_open_and_journaled_when_that_ends,
+    where_links_no_longer_block_their_events_are_removed,
+    where_links_do_not_block_they_add_no_event,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Engine {
+    Disk,
+    Memory,
+}
+
+/// Returns what it is given: all of it on pages of equal size and, in a complete pass, the ids of its tasks.
 #[derive(Clone, Default)]
 struct Script {
-    told: Arc<Mutex<Vec<Observation>>>,
+    observations: Arc<Mutex<Vec<Observation>>>,
+    /// Records on a page; 0 for all on one.
+    page: usize,
+    /// What a complete pass sees; `None` without such a stream.
+    seen: Option<Vec<String>>,
     lost: Vec<String>,
+}
+
+impl Script {
+    fn of(observations: Vec<Observation>) -> Self {
+        Self { observations: Arc::new(Mutex::new(observations)), ..Self::default() }
+    }
 }
 
 #[async_trait]
 impl Connector for Script {
     fn streams(&self) -> &'static [Stream] {
-        &[Stream { name: "all", complete: false }]
+        const ALL: &[Stream] = &[Stream { name: "all", complete: false }, Stream { name: "ids", complete: true }];
+        if self.seen.is_some() { ALL } else { &ALL[..1] }
     }
 
     async fn open(&self, _: Option<serde_json::Value>, _: &Run) -> Result<Box<dyn SourceSession>> {
@@ -52,22 +93,25 @@ impl SourceSession for Script {
         Ok(CheckReport::default())
     }
 
-    async fn poll(&self, stream: &'static str, _: Option<&Cursor>) -> Result<Page> {
-        let count = self.told.lock().unwrap().len();
+    async fn poll(&self, stream: &'static str, cursor: Option<&Cursor>) -> Result<Page> {
+        let count = if stream == "ids" { 0 } else { self.observations.lock().unwrap().len() };
+        let from = cursor.and_then(|cursor| cursor.0.as_u64()).unwrap_or(0) as usize;
+        let upto = if self.page == 0 { count } else { count.min(from + self.page) };
         let record = |n: usize| RawRecord { stream, native_id: n.to_string(), json: n.to_string() };
         Ok(Page {
-            records: (0..count).map(record).collect(),
-            seen: vec![],
-            cursor: Cursor(serde_json::Value::Null),
-            more: false,
-            total: None,
+            records: (from..upto).map(record).collect(),
+            seen: self.seen.clone().filter(|_| stream == "ids").unwrap_or_default(),
+            // At the end of a run it starts again.
+            cursor: Cursor(if upto < count { upto.into() } else { serde_json::Value::Null }),
+            more: upto < count,
+            total: Some(count as u64),
             warnings: vec![],
         })
     }
 
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {
         let place: usize = record.json.parse().unwrap();
-        Ok(vec![self.told.lock().unwrap()[place].clone()])
+        Ok(vec![self.observations.lock().unwrap()[place].clone()])
     }
 
     fn lost(&self) -> Vec<String> {
@@ -77,17 +121,18 @@ impl SourceSession for Script {
 
 struct Bench {
     store: Store,
+    calls: Arc<CountingKv>,
     config: Config,
     _dir: tempfile::TempDir,
 }
 
 impl Bench {
-    fn new(derive: bool) -> Self {
-        Self::with(&format!("derive_status: {derive}"))
+    fn new(engine: Engine, derive: bool) -> Self {
+        Self::with(engine, &format!("derive_status: {derive}"))
     }
 
     /// Two sources with a setting.
-    fn with(setting: &str) -> Self {
+    fn with(engine: Engine, setting: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let source = |name: &str| {
             format!(
@@ -96,20 +141,25 @@ impl Bench {
         };
         let text = format!("sources:\n{}{}", source("jira"), source("github"));
         let config = config::parse(&text, "test.yaml", &[unchecked("jira")]).unwrap();
-        Self { store: Store::open(&dir.path().join("data")).unwrap(), config, _dir: dir }
+        let kv: Arc<dyn Kv> = match engine {
+            Engine::Disk => crate::store::on_disk(dir.path()).unwrap(),
+            Engine::Memory => Arc::new(MemoryKv::default()),
+        };
+        let calls = Arc::new(CountingKv::over(kv));
+        Self { store: Store::over(calls.clone()).unwrap(), calls, config, _dir: dir }
     }
 
-    /// One run of a source that tells this.
-    async fn hear(&self, name: &str, observations: Vec<Observation>) -> SourceReport {
-        let report = self.run(name, Script { told: Arc::new(Mutex::new(observations)), lost: vec![] }).await;
+    /// One run of a source that returns these observations, on one page.
+    async fn sync(&self, name: &str, observations: Vec<Observation>) -> SourceReport {
+        let report = self.run(name, Script::of(observations), false).await;
         assert!(report.error.is_none(), "{:?}", report.error);
         report
     }
 
-    async fn run(&self, name: &str, script: Script) -> SourceReport {
+    async fn run(&self, name: &str, script: Script, full: bool) -> SourceReport {
         let config = self.config.sources.iter().find(|source| source.name == name).unwrap().clone();
         let source = Source { config, connector: Box::new(script) };
-        let options = Options { now: Some(NOW), ..Options::default() };
+        let options = Options { now: Some(NOW), full, ..Options::default() };
         sync_source(&self.store, &source, &options, &Quiet, &CancellationToken::new()).await
     }
 
@@ -123,7 +173,8 @@ impl Bench {
         timeline::last(&record.timeline).unwrap().facts.effective_status()
     }
 
-    fn told(&self, source: &str) -> Vec<Item> {
+    /// The journal items that may be exported.
+    fn sealed(&self, source: &str) -> Vec<Item> {
         let sealed = self.store.sealed(source).unwrap();
         self.store.journal(source, 0, sealed).map(|item| item.unwrap().1).collect()
     }
@@ -168,133 +219,129 @@ fn activity(at: i64, kind: &str, reference: &str, mentions: &str) -> Observation
     }))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_the_tool_says_is_no_more_is_gone_at_once_and_once() {
-    let bench = Bench::new(false);
-    bench.hear("jira", vec![task("1", &[])]).await;
+async fn a_task_that_the_tool_reports_as_deleted_is_deleted_at_once_and_once(engine: Engine) {
+    let bench = Bench::new(engine, false);
+    bench.sync("jira", vec![task("1", &[])]).await;
     let gone = |id: &str| Observation::Gone { native_id: id.into() };
-    let report = bench.hear("jira", vec![gone("1"), gone("unknown")]).await;
+    let report = bench.sync("jira", vec![gone("1"), gone("unknown")]).await;
     let record = bench.store.task(&TaskKey::new("jira", "1")).unwrap().unwrap();
     assert_eq!((report.changes, timeline::last(&record.timeline).unwrap().deleted), (1, Some(NOW)));
-    assert_eq!(bench.hear("jira", vec![gone("1")]).await.changes, 0);
+    assert_eq!(bench.sync("jira", vec![gone("1")]).await.changes, 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_project_out_of_sight_is_an_error_after_everything_else_was_kept_and_told() {
-    let bench = Bench::new(false);
-    let script = Script { told: Arc::new(Mutex::new(vec![task("1", &[])])), lost: vec!["OPS".into()] };
-    let error = bench.run("jira", script).await.error.unwrap();
+async fn a_lost_project_is_an_error_after_everything_else_was_stored_and_sealed(engine: Engine) {
+    let bench = Bench::new(engine, false);
+    let script = Script { lost: vec!["OPS".into()], ..Script::of(vec![task("1", &[])]) };
+    let error = bench.run("jira", script, false).await.error.unwrap();
     assert_eq!((error.kind(), error.context("missing")), (ErrorKind::Coverage, Some("OPS")));
-    assert!(!bench.told("jira").is_empty());
+    assert!(!bench.sealed("jira").is_empty());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_done_elsewhere_moves_a_task_and_is_told_with_its_source_once() {
-    let bench = Bench::new(true);
-    bench.hear("jira", vec![task("1", &[])]).await;
-    let before = bench.told("jira").len();
-    let report = bench.hear("github", vec![activity(2_000, "commit", "a1", "PROJ-1 begin")]).await;
+async fn an_activity_of_another_source_moves_a_task_and_is_sealed_with_its_source_once(engine: Engine) {
+    let bench = Bench::new(engine, true);
+    bench.sync("jira", vec![task("1", &[])]).await;
+    let before = bench.sealed("jira").len();
+    let report = bench.sync("github", vec![activity(2_000, "commit", "a1", "PROJ-1 begin")]).await;
     assert_eq!((report.changes, bench.status("1")), (1, Status::InProgress));
-    assert_eq!(bench.told("jira").len(), before + 1, "the source of the task is sealed again");
-    let again = bench.hear("github", vec![activity(2_000, "commit", "a1", "PROJ-1 begin")]).await;
-    let unchanged = bench.hear("jira", vec![task("1", &[])]).await;
+    assert_eq!(bench.sealed("jira").len(), before + 1, "the source of the task is sealed again");
+    let again = bench.sync("github", vec![activity(2_000, "commit", "a1", "PROJ-1 begin")]).await;
+    let unchanged = bench.sync("jira", vec![task("1", &[])]).await;
     assert_eq!((again.changes, unchanged.changes, bench.status("1")), (0, 0, Status::InProgress));
-    assert_eq!(bench.told("jira").len(), before + 1);
+    assert_eq!(bench.sealed("jira").len(), before + 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_nobody_has_yet_waits_for_its_task_also_after_a_move() {
-    let bench = Bench::new(true);
+async fn an_activity_is_picked_up_by_a_task_that_appears_later_or_moves_to_its_name(engine: Engine) {
+    let bench = Bench::new(engine, true);
     bench
-        .hear("github", vec![activity(2_000, "commit", "a1", "OPS-7"), activity(3_000, "merged", "acme/x#1", "PROJ-1")])
+        .sync("github", vec![activity(2_000, "commit", "a1", "OPS-7"), activity(3_000, "merged", "acme/x#1", "PROJ-1")])
         .await;
     let moved = Change::Moved { key: "OPS-7".into(), project: "OPS".into() };
-    bench.hear("jira", vec![task("1", &[])]).await;
+    bench.sync("jira", vec![task("1", &[])]).await;
     assert_eq!(bench.status("1"), Status::Done);
-    bench.hear("jira", vec![task("1", &[(1_500, moved)])]).await;
+    bench.sync("jira", vec![task("1", &[(1_500, moved)])]).await;
     assert_eq!(bench.timelines()[&TaskKey::new("jira", "1")].len(), 4);
-    bench.hear("github", vec![activity(4_000, "deployment", "v1", "the former PROJ-1")]).await;
+    bench.sync("github", vec![activity(4_000, "deployment", "v1", "the former PROJ-1")]).await;
     assert_eq!(bench.timelines()[&TaskKey::new("jira", "1")].len(), 5);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_source_that_does_not_derive_keeps_its_status_and_shows_the_artifact() {
-    let bench = Bench::new(false);
-    bench.hear("jira", vec![task("1", &[])]).await;
-    bench.hear("github", vec![activity(2_000, "merged", "acme/x#1", "PROJ-1")]).await;
+async fn a_source_that_does_not_derive_keeps_its_status_and_shows_the_artifact(engine: Engine) {
+    let bench = Bench::new(engine, false);
+    bench.sync("jira", vec![task("1", &[])]).await;
+    bench.sync("github", vec![activity(2_000, "merged", "acme/x#1", "PROJ-1")]).await;
     let timeline = &bench.timelines()[&TaskKey::new("jira", "1")];
     assert!(matches!(timeline[1].change, Change::Artifact(_)));
     assert_eq!(bench.status("1"), Status::Todo);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn half_a_sweep_of_the_tasks_source_stays_unsealed() {
-    let bench = Bench::new(true);
-    bench.hear("jira", vec![task("1", &[])]).await;
+async fn half_a_sweep_of_the_tasks_source_stays_unsealed(engine: Engine) {
+    let bench = Bench::new(engine, true);
+    bench.sync("jira", vec![task("1", &[])]).await;
     let mut half = bench.store.begin().unwrap();
     half.put_metadata("open", "jira", &true).unwrap();
     half.commit().unwrap();
     let before = bench.store.sealed("jira").unwrap();
-    bench.hear("github", vec![activity(2_000, "commit", "a1", "PROJ-1")]).await;
+    bench.sync("github", vec![activity(2_000, "commit", "a1", "PROJ-1")]).await;
     assert_eq!(bench.store.sealed("jira").unwrap(), before);
-    bench.hear("jira", vec![]).await;
+    bench.sync("jira", vec![]).await;
     assert!(bench.store.sealed("jira").unwrap() > before);
 }
 
-/// Task 1, blocked by task 2 from 2,000 on until the link was removed, as far as `upto` of its history was told.
-fn waiting(upto: usize) -> Observation {
+/// Task 1, blocked by task 2 from 2,000 on until the link was removed, with the first `upto` events of its history.
+fn blocked(upto: usize) -> Observation {
     let link = |added| Change::Linked { text: "is blocked by PROJ-2".into(), blocker: Some("PROJ-2".into()), added };
     let history = [(2_000, link(true)), (2_500, to(Status::InProgress)), (9_000, link(false))];
     let Observation::Task(mut seen) = task("1", &history[..upto]) else { panic!("a task") };
-    let blocker = crate::model::Blocker { native_id: Some("2".into()), key: "PROJ-2".into(), finished: false };
-    seen.blockers = (1..=2).contains(&upto).then_some(blocker).into_iter().collect();
+    let link = Blocker { native_id: Some("2".into()), key: "PROJ-2".into(), finished: false };
+    seen.blockers = (1..=2).contains(&upto).then_some(link).into_iter().collect();
     Observation::Task(seen)
 }
 
 /// Task 2: done, opened again, done again.
-fn blocking(upto: usize) -> Observation {
+fn blocker(upto: usize) -> Observation {
     task("2", &[(4_000, to(Status::Done)), (6_000, to(Status::Todo)), (8_000, to(Status::Done))][..upto])
 }
 
-fn waits_of(timeline: &[Event]) -> Vec<(i64, Change)> {
-    let waits = timeline.iter().filter(|event| event.change.is_from_links());
-    waits.map(|event| (event.at.0, event.change.clone())).collect()
+fn blocked_events(timeline: &[Event]) -> Vec<(i64, Change)> {
+    let events = timeline.iter().filter(|event| event.change.is_from_links());
+    events.map(|event| (event.at.0, event.change.clone())).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn where_links_block_a_task_is_blocked_while_its_blocker_is_open_and_told_when_that_ends() {
-    let bench = Bench::with("blocked: {links: true}");
-    bench.hear("jira", vec![waiting(2), blocking(0)]).await;
+async fn where_links_block_a_task_is_blocked_while_its_blocker_is_open_and_journaled_when_that_ends(engine: Engine) {
+    let bench = Bench::with(engine, "blocked: {links: true}");
+    bench.sync("jira", vec![blocked(2), blocker(0)]).await;
     assert_eq!(bench.status("1"), Status::Blocked);
-    let before = bench.told("jira").len();
-    let report = bench.hear("jira", vec![blocking(1)]).await;
-    assert_eq!((bench.status("1"), report.changes), (Status::InProgress, 2), "of the blocker, and of who waited");
-    assert_eq!(bench.told("jira").len(), before + 2);
-    assert_eq!(bench.hear("jira", vec![waiting(2), blocking(1)]).await.changes, 0);
-    bench.hear("jira", vec![waiting(3), blocking(3)]).await;
-    let waited = |from, to| [(from, Change::BlockedByLinks("waits for PROJ-2".into())), (to, Change::UnblockedByLinks)];
+    let before = bench.sealed("jira").len();
+    let report = bench.sync("jira", vec![blocker(1)]).await;
+    assert_eq!(
+        (bench.status("1"), report.changes),
+        (Status::InProgress, 2),
+        "of the blocker, and of the task that it blocked"
+    );
+    assert_eq!(bench.sealed("jira").len(), before + 2);
+    assert_eq!(bench.sync("jira", vec![blocked(2), blocker(1)]).await.changes, 0);
+    bench.sync("jira", vec![blocked(3), blocker(3)]).await;
+    let blocked_from =
+        |from, to| [(from, Change::BlockedByLinks("waits for PROJ-2".into())), (to, Change::UnblockedByLinks)];
     let timeline = &bench.timelines()[&TaskKey::new("jira", "1")];
-    assert_eq!(waits_of(timeline), [waited(2_000, 4_000), waited(6_000, 8_000)].concat());
+    assert_eq!(blocked_events(timeline), [blocked_from(2_000, 4_000), blocked_from(6_000, 8_000)].concat());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn where_links_block_no_more_what_they_left_is_taken_away() {
-    let mut bench = Bench::with("blocked: {links: true}");
-    bench.hear("jira", vec![waiting(2), blocking(0)]).await;
-    bench.config = Bench::new(false).config;
-    bench.hear("jira", vec![waiting(2), blocking(0)]).await;
+async fn where_links_no_longer_block_their_events_are_removed(engine: Engine) {
+    let mut bench = Bench::with(engine, "blocked: {links: true}");
+    bench.sync("jira", vec![blocked(2), blocker(0)]).await;
+    bench.config = Bench::new(engine, false).config;
+    bench.sync("jira", vec![blocked(2), blocker(0)]).await;
     assert_eq!(
-        (bench.status("1"), waits_of(&bench.timelines()[&TaskKey::new("jira", "1")])),
+        (bench.status("1"), blocked_events(&bench.timelines()[&TaskKey::new("jira", "1")])),
         (Status::InProgress, vec![])
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn where_links_do_not_block_they_leave_no_fact() {
-    let bench = Bench::new(false);
-    bench.hear("jira", vec![waiting(2), blocking(0)]).await;
+async fn where_links_do_not_block_they_add_no_event(engine: Engine) {
+    let bench = Bench::new(engine, false);
+    bench.sync("jira", vec![blocked(2), blocker(0)]).await;
     assert_eq!(
-        (bench.status("1"), waits_of(&bench.timelines()[&TaskKey::new("jira", "1")])),
+        (bench.status("1"), blocked_events(&bench.timelines()[&TaskKey::new("jira", "1")])),
         (Status::InProgress, vec![])
     );
 }
@@ -303,37 +350,39 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn a_task_waited_when_it_did_whatever_was_heard_first(
+    fn blocked_time_does_not_depend_on_the_order_of_polling(
         steps in proptest::collection::vec((0_usize..=3, 0_usize..=3, any::<bool>()), 0..5),
         blocker_first: bool,
+        in_memory: bool,
     ) {
+        let engine = if in_memory { Engine::Memory } else { Engine::Disk };
         let (mut most, mut runs) = ((0, 0), Vec::new());
         for (one, two, both) in steps {
             most = (most.0.max(one), most.1.max(two));
-            let mut run = vec![waiting(most.0)];
+            let mut run = vec![blocked(most.0)];
             if both {
-                run.push(blocking(most.1));
+                run.push(blocker(most.1));
             }
             runs.push(run);
         }
-        runs.push(if blocker_first { vec![blocking(3), waiting(3)] } else { vec![waiting(3), blocking(3)] });
+        runs.push(if blocker_first { vec![blocker(3), blocked(3)] } else { vec![blocked(3), blocker(3)] });
         let all = |runs: Vec<Vec<Observation>>| async {
-            let bench = Bench::with("blocked: {links: true}");
+            let bench = Bench::with(engine, "blocked: {links: true}");
             for run in runs {
-                bench.hear("jira", run).await;
+                bench.sync("jira", run).await;
             }
             bench.timelines()
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (many, once) =
-            runtime.block_on(async { (all(runs).await, all(vec![vec![waiting(3), blocking(3)]]).await) });
+            runtime.block_on(async { (all(runs).await, all(vec![vec![blocked(3), blocker(3)]]).await) });
         prop_assert_eq!(many, once);
     }
 }
 
-/// What one run tells: how much of each task's history, or some of the activities.
+/// One run: how much of each task's history it returns, or which of the activities.
 #[derive(Debug, Clone)]
-enum Heard {
+enum Step {
     Jira { upto: usize },
     Github { from: usize, upto: usize },
 }
@@ -358,21 +407,21 @@ fn world() -> (Vec<(i64, Change)>, Vec<Observation>) {
     (history, github)
 }
 
-fn heard() -> impl Strategy<Value = Vec<Heard>> {
-    let jira = (0..=5_usize).prop_map(|upto| Heard::Jira { upto });
-    let github = (0..7_usize, 0..=7_usize).prop_map(|(a, b)| Heard::Github { from: a.min(b), upto: a.max(b) });
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let jira = (0..=5_usize).prop_map(|upto| Step::Jira { upto });
+    let github = (0..7_usize, 0..=7_usize).prop_map(|(a, b)| Step::Github { from: a.min(b), upto: a.max(b) });
     proptest::collection::vec(prop_oneof![jira, github], 0..6)
 }
 
-async fn run_all(order: &[Heard]) -> BTreeMap<TaskKey, Vec<Event>> {
+async fn run_all(engine: Engine, order: &[Step]) -> BTreeMap<TaskKey, Vec<Event>> {
     let (history, github) = world();
-    let bench = Bench::new(true);
-    for heard in order {
-        match heard {
-            Heard::Jira { upto } => {
-                bench.hear("jira", vec![task("1", &history[..*upto]), task("2", &history[..*upto / 2])]).await;
+    let bench = Bench::new(engine, true);
+    for step in order {
+        match step {
+            Step::Jira { upto } => {
+                bench.sync("jira", vec![task("1", &history[..*upto]), task("2", &history[..*upto / 2])]).await;
             }
-            Heard::Github { from, upto } => drop(bench.hear("github", github[*from..*upto].to_vec()).await),
+            Step::Github { from, upto } => drop(bench.sync("github", github[*from..*upto].to_vec()).await),
         }
     }
     bench.timelines()
@@ -382,21 +431,22 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn any_interleaving_of_the_tool_and_of_what_people_did_gives_the_same_facts(order in heard(), jira_last: bool) {
-        // What a tool tells only grows: it never shows less of its history than before.
+    fn any_interleaving_of_tool_and_activities_gives_the_same_events(order in steps(), jira_last: bool, in_memory: bool) {
+        let engine = if in_memory { Engine::Memory } else { Engine::Disk };
+        // A tool never returns less of its history than before.
         let mut order = order;
         let mut most = 0;
-        for heard in &mut order {
-            if let Heard::Jira { upto } = heard {
+        for step in &mut order {
+            if let Step::Jira { upto } = step {
                 most = most.max(*upto);
                 *upto = most;
             }
         }
-        let ends = [Heard::Github { from: 0, upto: 7 }, Heard::Jira { upto: 5 }];
+        let ends = [Step::Github { from: 0, upto: 7 }, Step::Jira { upto: 5 }];
         order.extend(if jira_last { ends.to_vec() } else { ends.iter().rev().cloned().collect() });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (many, once) = runtime.block_on(async {
-            (run_all(&order).await, run_all(&[Heard::Jira { upto: 5 }, Heard::Github { from: 0, upto: 7 }]).await)
+            (run_all(engine, &order).await, run_all(engine, &[Step::Jira { upto: 5 }, Step::Github { from: 0, upto: 7 }]).await)
         });
         prop_assert_eq!(&many, &once);
         let one: Vec<StoredEvent> = many[&TaskKey::new("jira", "1")].iter().map(|event| StoredEvent { event: event.clone(), seq: 1 }).collect();
@@ -404,26 +454,67 @@ proptest! {
     }
 }
 
-/// The hash of the settings is stored. These texts are those of the first release, when `repositories` and `path` were fields of
-/// every source.
-#[test]
-fn the_settings_of_existing_configurations_keep_their_hash() {
-    let keys =
-        "schedule: '@daily', blocked: {labels: [stuck], links: true}, statuses: {QA: in_review}, types: {Debt: task}";
-    let jira = Bench::with(keys).config.sources[0].clone();
-    let blocked = r#"Some(["stuck"])Nonetrue{"QA": InReview}{"Debt": Task}false"#;
-    assert_eq!(settings_text(&jira), format!(r#""jira""https://example.com"[][]{{}}{blocked}"#));
-    let scopes = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let github = SourceConfig {
-        kind: "github".into(),
-        projects: scopes(&["acme/1"]),
-        extra_scopes: scopes(&["acme/web", "acme/api"]),
-        ..jira.clone()
+/// Some tasks of every kind of work: below an epic and above a subtask, blocked by the one before, and with an activity.
+fn team(size: usize, moved: bool) -> Vec<Observation> {
+    let with = |id: String, parent: Option<String>, blocker: Option<Blocker>| {
+        let history = [(2_000, to(if moved { Status::Done } else { Status::InProgress }))];
+        let Observation::Task(mut seen) = task(&id, &history) else { panic!("a task") };
+        let parent = parent.map(|id| ParentRef { native_id: id.into(), key: None });
+        let Change::Created(first) = &mut seen.history[0].change else { panic!("a creation") };
+        first.parent.clone_from(&parent);
+        seen.present.parent = parent;
+        seen.blockers.extend(blocker);
+        Observation::Task(seen)
     };
-    let lists = r#"["acme/1"]["acme/web", "acme/api"]{}"#;
-    assert_eq!(settings_text(&github), format!(r#""github""https://example.com"{lists}{blocked}"#));
-    let file = SourceConfig { kind: "file".into(), url: String::new(), location: Some("/var/x.jsonl".into()), ..jira };
-    assert_eq!(settings_text(&file), format!(r#""file"""[][]{{}}{blocked}/var/x.jsonl"#));
-    assert_eq!(settings_hash(&file), settings_hash(&file.clone()));
-    assert_ne!(settings_hash(&file), settings_hash(&github));
+    let of = |n: usize| {
+        let id = (n % 2 == 0).then(|| format!("1{}", n + 1));
+        let blocker = Blocker { native_id: id, key: format!("PROJ-1{}", n + 1), finished: false };
+        let story = with(format!("1{n}"), Some(format!("9{}", n % 3)), Some(blocker));
+        [
+            with(format!("2{n}"), Some(format!("1{n}")), None),
+            story,
+            activity(3_000, "commit", &format!("c{n}"), &format!("PROJ-1{n} and PROJ-2{}", n + 1)),
+        ]
+    };
+    let epics = (0..3).map(|n| with(format!("9{n}"), None, None));
+    (0..size).flat_map(of).chain(epics).collect()
+}
+
+/// The calls of the store by runs over a team of this size: the first, an unchanged one, one in which everything moved, a
+/// complete pass that sees all, and one that misses some.
+async fn calls(size: usize, pages: usize) -> [u64; 5] {
+    let bench = Bench::with(Engine::Memory, "derive_status: true, blocked: {links: true}");
+    bench.calls.take();
+    let mut counts = [0; 5];
+    let ids: Vec<String> = bench_ids(size);
+    let runs =
+        [(false, false, None), (false, false, None), (true, false, None), (true, true, Some(0)), (true, true, Some(3))];
+    for (count, (moved, full, missing)) in counts.iter_mut().zip(runs) {
+        let observations = team(size, moved);
+        let page = observations.len().div_ceil(pages);
+        let seen = missing.map(|missing| ids[missing..].to_vec());
+        let script = Script { page, seen, ..Script::of(observations) };
+        let report = bench.run("jira", script, full).await;
+        assert!(report.error.is_none(), "{:?}", report.error);
+        *count = bench.calls.take();
+    }
+    counts
+}
+
+/// The ids of the tasks of [`team`].
+fn bench_ids(size: usize) -> Vec<String> {
+    let tasks = team(size, false).into_iter().filter_map(|observation| match observation {
+        Observation::Task(seen) => Some(seen.native_id.to_string()),
+        _ => None,
+    });
+    tasks.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_calls_of_the_store_do_not_grow_with_the_tasks_on_a_page() {
+    let (few, many) = (calls(6, 1).await, calls(60, 1).await);
+    assert_eq!(few, many);
+    let more_pages = calls(60, 3).await;
+    let a_page = std::array::from_fn::<u64, 5, _>(|run| (more_pages[run] - many[run]).div_ceil(2));
+    assert!(a_page.iter().all(|calls| *calls <= 20), "{a_page:?} a page, {many:?} a run with one page");
 }

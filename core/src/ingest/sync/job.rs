@@ -1,0 +1,81 @@
+//! [`Job`]: one run of one source, and what it gathers on the way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::SourceConfig;
+use crate::ingest::connector::{Connector, Run};
+use crate::model::activity::StoredActivity;
+use crate::model::error::Error;
+use crate::model::{SmolStr, TaskKey};
+use crate::progress::Progress;
+use crate::store::Store;
+
+/// A source and the connector that reads it.
+pub struct Source {
+    /// Its configuration.
+    pub config: SourceConfig,
+    /// The connector.
+    pub connector: Box<dyn Connector>,
+}
+
+/// The result of a run of one source.
+#[derive(Debug, Default)]
+pub struct SourceReport {
+    /// The source.
+    pub name: String,
+    /// Records read.
+    pub records: u64,
+    /// New events.
+    pub changes: u64,
+    /// Records that could not be understood.
+    pub set_aside: u64,
+    /// Events with an impossible time that were moved to the nearest possible one.
+    pub repaired: u64,
+    /// Requests sent, every attempt counted.
+    pub requests: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+    /// Why it stopped early, if it did. What was stored until then stays.
+    pub error: Option<Error>,
+}
+
+/// One run of one source.
+pub(super) struct Job<'a> {
+    pub(super) store: &'a Store,
+    pub(super) source: &'a Source,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) cancel: &'a CancellationToken,
+    pub(super) dry_run: bool,
+    pub(super) run: Run,
+    pub(super) report: SourceReport,
+    /// Every stream of changes was read to its end.
+    pub(super) changes_read: bool,
+    pub(super) work: PageWork,
+    /// Other sources whose tasks got new events.
+    pub(super) other_sources: BTreeSet<SmolStr>,
+}
+
+/// What is gathered from the records of a page and done at its end, so that each task is written once.
+#[derive(Debug, Default)]
+pub(super) struct PageWork {
+    /// Activities, by the tasks they belong to.
+    pub(super) activities: BTreeMap<TaskKey, Vec<StoredActivity>>,
+    /// Tasks on the page that may block others, or be blocked.
+    pub(super) linked: BTreeSet<TaskKey>,
+}
+
+impl Job<'_> {
+    /// The source's name.
+    pub(super) fn name(&self) -> &str {
+        &self.source.config.name
+    }
+
+    /// A task of this source.
+    pub(super) fn key(&self, native_id: &str) -> TaskKey {
+        TaskKey::new(self.name(), native_id)
+    }
+}

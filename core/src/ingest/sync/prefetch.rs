@@ -1,0 +1,147 @@
+//! Reading ahead: how the work on a page gets by with a few calls of the store, however many records are on it.
+//!
+//! Here is known what each kind of observation will ask for. An omission would cost calls, never a wrong result: the
+//! transaction reads what was not loaded when it is asked for it. A test counts the calls.
+
+use std::collections::BTreeSet;
+
+use super::attach::DERIVES;
+use super::job::Job;
+use super::page::Normalised;
+use crate::model::error::Result;
+use crate::model::observation::{Activity, Observation, TaskObservation};
+use crate::model::{Change, SmolStr, TaskKey, TaskRecord, activity, interval};
+use crate::store::Transaction;
+use crate::store::footprint::names_ever;
+use crate::store::prefetch::Wanted;
+
+impl Job<'_> {
+    /// Reads what the records of a page need.
+    pub(super) fn load_page(&self, to: &mut Transaction<'_>, records: &[Normalised]) -> Result<()> {
+        let observations = || records.iter().filter_map(|(_, observations)| observations.as_ref().ok()).flatten();
+        let mut wanted = Wanted::default();
+        records.iter().for_each(|(record, _)| wanted.quarantined(self.name(), &record.native_id));
+        observations().for_each(|observation| self.want_observed(&mut wanted, observation));
+        to.load(wanted)?;
+        let (mut wanted, mut moving) = (Wanted::default(), BTreeSet::new());
+        for observation in observations() {
+            match observation {
+                Observation::Task(seen) => self.want_attached(to, &mut wanted, &mut moving, seen)?,
+                Observation::Activity(activity) => self.want_named(to, &mut wanted, &mut moving, activity)?,
+                Observation::Gone { native_id } => drop(moving.insert(self.key(native_id))),
+                Observation::Sprint { .. } => {}
+            }
+        }
+        to.load(wanted)?;
+        to.load_lineage(moving)
+    }
+
+    /// What an observation itself names.
+    fn want_observed(&self, wanted: &mut Wanted, observation: &Observation) {
+        match observation {
+            Observation::Task(seen) => wanted.task(self.key(&seen.native_id)),
+            Observation::Gone { native_id } => wanted.task(self.key(native_id)),
+            Observation::Sprint { native_id, .. } => wanted.sprint(&self.key(native_id)),
+            Observation::Activity(activity) => {
+                activity.tasks.iter().for_each(|id| wanted.task(self.key(id)));
+                for name in activity::names(self.name(), activity) {
+                    wanted.named(&name);
+                    wanted.pending_activity(&name, self.name(), &activity.native_id);
+                }
+            }
+        }
+    }
+
+    /// The activities that were stored under the new names of a task, and the parents whose sums it may change.
+    fn want_attached(
+        &self,
+        to: &Transaction<'_>,
+        wanted: &mut Wanted,
+        moving: &mut BTreeSet<TaskKey>,
+        seen: &TaskObservation,
+    ) -> Result<()> {
+        let key = self.key(&seen.native_id);
+        let known = to.task(&key)?;
+        let before = known.as_deref().map(names_ever).unwrap_or_default();
+        names_of(seen).difference(&before).for_each(|name| wanted.pending(&name.to_uppercase()));
+        if known.is_none() {
+            wanted.pending(&activity::name_of_id(&key));
+        }
+        moving.extend(seen.present.parent.as_ref().map(|parent| self.key(&parent.native_id)));
+        moving.insert(key);
+        Ok(())
+    }
+
+    /// The tasks that an activity names, and the settings of their sources.
+    fn want_named(
+        &self,
+        to: &Transaction<'_>,
+        wanted: &mut Wanted,
+        moving: &mut BTreeSet<TaskKey>,
+        activity: &Activity,
+    ) -> Result<()> {
+        moving.extend(activity.tasks.iter().map(|id| self.key(id)));
+        for name in activity::names(self.name(), activity) {
+            for key in to.named(&name)? {
+                wanted.metadata(DERIVES, &key.source);
+                moving.insert(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads some tasks, and what a change of their sums needs.
+    pub(super) fn load_tasks(&self, to: &mut Transaction<'_>, keys: &[TaskKey]) -> Result<()> {
+        to.load_lineage(keys.iter().cloned().collect())
+    }
+
+    /// Reads the tasks that these block.
+    pub(super) fn load_dependents(&self, to: &mut Transaction<'_>, linked: &BTreeSet<TaskKey>) -> Result<()> {
+        let mut wanted = Wanted::default();
+        linked.iter().cloned().for_each(|key| wanted.task(key));
+        to.load(wanted)?;
+        let mut wanted = Wanted::default();
+        for key in linked {
+            let Some(record) = to.task(key)? else { continue };
+            names_ever(&record).into_iter().for_each(|name| wanted.dependents(&key.source, name));
+            wanted.dependents(&key.source, &key.native_id);
+        }
+        to.load(wanted)
+    }
+
+    /// Reads the tasks that block these.
+    pub(super) fn load_blockers(&self, to: &mut Transaction<'_>, tasks: &BTreeSet<TaskKey>) -> Result<()> {
+        to.load_lineage(tasks.clone())?;
+        let (mut wanted, mut names) = (Wanted::default(), BTreeSet::new());
+        for key in tasks {
+            let Some(record) = to.task(key)? else { continue };
+            let ids = record.blockers.iter().filter_map(|blocker| blocker.native_id.as_deref());
+            ids.for_each(|id| wanted.task(TaskKey::new(&*key.source, id)));
+            names.extend(blocker_names(&record));
+        }
+        names.iter().for_each(|name| wanted.named(name));
+        to.load(wanted)?;
+        let mut wanted = Wanted::default();
+        for name in &names {
+            to.named(name)?.into_iter().for_each(|key| wanted.task(key));
+        }
+        to.load(wanted)
+    }
+}
+
+/// Every key that an observation gives its task.
+fn names_of(seen: &TaskObservation) -> BTreeSet<&str> {
+    let names = seen.history.iter().filter_map(|event| match &event.change {
+        Change::Created(facts) => Some(&facts.key),
+        Change::Moved { key, .. } => Some(key),
+        _ => None,
+    });
+    names.chain([&seen.present.key]).map(SmolStr::as_str).collect()
+}
+
+/// The names (in upper case) by which a task's links mean its blockers.
+fn blocker_names(record: &TaskRecord) -> BTreeSet<String> {
+    let by_key = record.blockers.iter().filter(|blocker| blocker.native_id.is_none());
+    let linked = interval::blocking_links(&record.timeline).map(|(key, ..)| key.to_uppercase());
+    by_key.map(|blocker| blocker.key.to_uppercase()).chain(linked).collect()
+}

@@ -1,0 +1,332 @@
+//! [`Store`]: everything that is read from the store.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use serde::de::DeserializeOwned;
+
+use super::format;
+use super::key::{self, Key, Kind};
+use super::kv::{self, Guard, KeyRange, Kv, Pages, Pair};
+use super::records::{DeadLetter, Item, Position, Quarantined, SourceStatus};
+use crate::ingest::connector::Cursor;
+use crate::model::error::Result;
+use crate::model::signal::Signal;
+use crate::model::time::Millis;
+use crate::model::timeline;
+use crate::model::totals::{Rollup, Totals};
+use crate::model::{SmolStr, SprintRecord, TaskKey, TaskRecord};
+
+/// The store of one installation. Cheap to share by reference. One process at a time opens a directory.
+///
+/// Iterators read page by page, not from a snapshot: they may or may not see what is written while they run.
+pub struct Store {
+    pub(super) kv: Arc<dyn Kv>,
+    /// The directory; empty when the engine has none.
+    pub(super) path: PathBuf,
+    /// Held by the one transaction under way.
+    pub(super) writer: Mutex<()>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// A store over any engine.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Store`] when the engine fails or a newer version of the program wrote to it.
+    pub fn over(kv: Arc<dyn Kv>) -> Result<Self> {
+        Self::at(PathBuf::new(), kv)
+    }
+
+    pub(super) fn at(path: PathBuf, kv: Arc<dyn Kv>) -> Result<Self> {
+        let store = Self { kv, path, writer: Mutex::new(()) };
+        store.check_format()?;
+        Ok(store)
+    }
+
+    fn check_format(&self) -> Result<()> {
+        let key = Key::new(Kind::Meta).text("format").build();
+        match self.raw(&key)?.as_deref() {
+            Some([version, ..]) if *version > format::VERSION => Err(format::newer(*version)),
+            Some(_) => Ok(()),
+            None => self.kv.write_batch(vec![(key, Some(vec![format::VERSION]))], &Guard::at(self.head()?)),
+        }
+    }
+
+    /// The directory it is in; empty for a store without one.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes it takes on disk.
+    ///
+    /// # Errors
+    /// When the engine cannot be measured.
+    pub fn size_on_disk(&self) -> Result<u64> {
+        self.kv.size()
+    }
+
+    /// Whether a transaction could begin now. Does not wait for the one under way.
+    ///
+    /// # Errors
+    /// When the disk is nearly full.
+    pub fn check_writable(&self) -> Result<()> {
+        self.kv.check_writable()
+    }
+
+    pub(super) fn raw(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.kv.get(key)
+    }
+
+    pub(super) fn value<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>> {
+        self.raw(key)?.map(|bytes| format::decode(&bytes)).transpose()
+    }
+
+    fn json<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>> {
+        self.raw(key)?.map(|bytes| format::from_json(&bytes)).transpose()
+    }
+
+    pub(super) fn pages(&self, range: KeyRange) -> Pages {
+        Pages::new(&self.kv, range)
+    }
+
+    pub(super) fn scan(&self, prefix: Key) -> impl Iterator<Item = Result<Pair>> + use<> {
+        self.pages(KeyRange::prefix(prefix.build()))
+    }
+
+    fn scan_tasks(&self, prefix: Key) -> impl Iterator<Item = Result<TaskKey>> + use<> {
+        self.scan(prefix).filter_map(|item| item.map(|(key, _)| key::task_of(&key, 1)).transpose())
+    }
+
+    /// A task.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn task(&self, key: &TaskKey) -> Result<Option<TaskRecord>> {
+        self.value(&Key::new(Kind::Task).task(key).build())
+    }
+
+    /// Every value of a kind whose keys end in a source and an id, of one source or of all.
+    fn all<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        source: Option<&str>,
+    ) -> impl Iterator<Item = Result<(TaskKey, T)>> + use<T> {
+        self.scan(source.into_iter().fold(Key::new(kind), Key::text)).filter_map(|item| match item {
+            Ok((key, bytes)) => {
+                let at = key::task_of(&key, 1)?;
+                Some(format::decode(&bytes).map(|value| (at, value)))
+            }
+            Err(error) => Some(Err(error)),
+        })
+    }
+
+    /// All tasks of one source, or of all.
+    pub fn tasks(&self, source: Option<&str>) -> impl Iterator<Item = Result<(TaskKey, TaskRecord)>> + use<> {
+        self.all(Kind::Task, source)
+    }
+
+    /// The keys of all tasks of one source, or of all. Does not decode the tasks.
+    pub fn task_keys(&self, source: Option<&str>) -> impl Iterator<Item = Result<TaskKey>> + use<> {
+        self.scan_tasks(source.into_iter().fold(Key::new(Kind::Task), Key::text))
+    }
+
+    /// The keys of tasks that are neither finished nor deleted.
+    pub fn open_tasks(&self, source: Option<&str>) -> impl Iterator<Item = Result<TaskKey>> + use<> {
+        self.scan_tasks(source.into_iter().fold(Key::new(Kind::Open), Key::text))
+    }
+
+    /// The keys of tasks that were finished or deleted at `since` or later, oldest first.
+    pub fn ended_since(&self, since: Millis) -> impl Iterator<Item = Result<TaskKey>> + use<> {
+        let from = Key::new(Kind::Ended).time(since).build();
+        let range = KeyRange::between(from, vec![Kind::Ended as u8 + 1]);
+        self.pages(range).filter_map(|item| item.map(|(key, _)| key::task_of(&key, 9)).transpose())
+    }
+
+    /// The direct children of a task.
+    pub fn children(&self, key: &TaskKey) -> impl Iterator<Item = Result<TaskKey>> + use<> {
+        let source = key.source.clone();
+        self.last_parts(Key::new(Kind::Child).task(key)).map(move |native| Ok(TaskKey::new(&*source, native?)))
+    }
+
+    /// The tasks that were ever in a sprint.
+    pub fn members(&self, sprint: &TaskKey) -> impl Iterator<Item = Result<TaskKey>> + use<> {
+        let source = sprint.source.clone();
+        self.last_parts(Key::new(Kind::Member).task(sprint)).map(move |native| Ok(TaskKey::new(&*source, native?)))
+    }
+
+    fn last_parts(&self, prefix: Key) -> impl Iterator<Item = Result<String>> + use<> {
+        self.scan(prefix).filter_map(|item| item.map(|(key, _)| key::texts(&key, 1).pop()).transpose())
+    }
+
+    /// The tasks whose key is, or ever was, `name` (`PROJ-123`, in any case). Two sources may have the same key.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn named(&self, name: &str) -> Result<Vec<TaskKey>> {
+        self.scan_tasks(Key::new(Kind::Name).text(&name.to_uppercase())).collect()
+    }
+
+    /// The sums over a task's descendants.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn rollup(&self, key: &TaskKey) -> Result<Rollup> {
+        Ok(self.value(&Key::new(Kind::Rollup).task(key).build())?.unwrap_or_default())
+    }
+
+    /// The running totals of every native project: source, project, totals.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn totals(&self) -> Result<Vec<(SmolStr, SmolStr, Totals)>> {
+        self.all(Kind::Totals, None).map(|item| item.map(|(at, totals)| (at.source, at.native_id, totals))).collect()
+    }
+
+    /// The newest journal number of a change in every native project: source, project, number.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn changed(&self) -> Result<Vec<(SmolStr, SmolStr, u64)>> {
+        self.all(Kind::Changed, None).map(|item| item.map(|(at, seq)| (at.source, at.native_id, seq))).collect()
+    }
+
+    /// A sprint.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn sprint(&self, key: &TaskKey) -> Result<Option<SprintRecord>> {
+        self.value(&Key::new(Kind::Sprint).task(key).build())
+    }
+
+    /// All sprints of one source, or of all.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn sprints(&self, source: Option<&str>) -> Result<Vec<(TaskKey, SprintRecord)>> {
+        self.all(Kind::Sprint, source).collect()
+    }
+
+    /// The cursor of a stream.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn cursor(&self, source: &str, stream: &str) -> Result<Option<Cursor>> {
+        self.json(&Key::new(Kind::Cursor).text(source).text(stream).build())
+    }
+
+    /// The state of a source's runs; the default for a source that never ran.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn source_status(&self, source: &str) -> Result<SourceStatus> {
+        Ok(self.json(&Key::new(Kind::Meta).text("source").text(source).build())?.unwrap_or_default())
+    }
+
+    /// The journal number up to which a source's sweeps are complete. Nothing above it is exported yet.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn sealed(&self, source: &str) -> Result<u64> {
+        Ok(self.value(&Key::new(Kind::Meta).text("sealed").text(source).build())?.unwrap_or(0))
+    }
+
+    /// The journal number up to which a source's journal was cut, because every signal had been exported that far.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn pruned(&self, source: &str) -> Result<u64> {
+        Ok(self.value(&Key::new(Kind::Meta).text("pruned").text(source).build())?.unwrap_or(0))
+    }
+
+    /// The newest journal number.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn head(&self) -> Result<u64> {
+        kv::head(self.raw(&Guard::key())?.as_deref())
+    }
+
+    /// A small named value, e.g. when a project's last snapshot was sent.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn metadata<T: DeserializeOwned>(&self, group: &str, name: &str) -> Result<Option<T>> {
+        self.json(&key::metadata(group, name))
+    }
+
+    /// The journal of a source after number `after`, up to and including `upto`.
+    pub fn journal(&self, source: &str, after: u64, upto: u64) -> impl Iterator<Item = Result<(u64, Item)>> + use<> {
+        let at = Key::new(Kind::Journal).text(source).build().len();
+        let from = Key::new(Kind::Journal).text(source).number(after.saturating_add(1)).build();
+        let end = Key::new(Kind::Journal).text(source).number(upto.saturating_add(1)).build();
+        self.pages(KeyRange::between(from, end)).map(move |item| {
+            let (key, bytes) = item?;
+            Ok((key::number_of(&key, at).unwrap_or(0), format::decode(&bytes)?))
+        })
+    }
+
+    /// How many journal items of a source are not exported to a signal's backend yet.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn backlog(&self, signal: Signal, source: &str) -> Result<u64> {
+        let position = self.position(signal, source)?;
+        Ok(self.journal(source, position.done, u64::MAX - 1).count() as u64)
+    }
+
+    /// How much of a source has been exported to a signal's backend.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn position(&self, signal: Signal, source: &str) -> Result<Position> {
+        let key = Key::new(Kind::Position).text(signal.as_str()).text(source).build();
+        Ok(self.value(&key)?.unwrap_or_default())
+    }
+
+    /// The part of a root's history trace that is being filled.
+    pub(crate) fn part<T: DeserializeOwned>(&self, root: &TaskKey) -> Result<Option<T>> {
+        self.value(&Key::new(Kind::Part).task(root).build())
+    }
+
+    /// The complete pass that last saw each id of a source, in the order of [`Store::tasks`].
+    pub(crate) fn seen(&self, source: &str) -> impl Iterator<Item = Result<(TaskKey, u64)>> + use<> {
+        self.all(Kind::Seen, Some(source))
+    }
+
+    /// The quarantined records of one source, or of all.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn quarantined_records(&self, source: Option<&str>) -> Result<Vec<Quarantined>> {
+        let prefix = source.into_iter().fold(Key::new(Kind::Quarantined), Key::text);
+        self.scan(prefix).map(|item| format::decode(&item?.1)).collect()
+    }
+
+    /// Everything that backends refused for good, oldest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn dead_letters(&self) -> Result<Vec<DeadLetter>> {
+        self.scan(Key::new(Kind::DeadLetter)).map(|item| format::decode(&item?.1)).collect()
+    }
+
+    /// How many tasks of a source are stored, and how many of them are not deleted.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn count(&self, source: &str) -> Result<(u64, u64)> {
+        let (mut all, mut deleted) = (0, 0);
+        for item in self.tasks(Some(source)) {
+            let (_, record) = item?;
+            all += 1;
+            deleted += u64::from(timeline::last(&record.timeline).is_none_or(|state| state.deleted.is_some()));
+        }
+        Ok((all, all - deleted))
+    }
+}

@@ -1,0 +1,127 @@
+//! What the store keeps beside tasks and sprints: journal items, positions, run status, quarantined records, dead letters.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::TaskKey;
+use crate::model::error::ErrorKind;
+use crate::model::time::Millis;
+
+/// One thing that changed, as the journal lists it. The events themselves are in the record, under the same journal number.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Item {
+    /// A task has new events.
+    Task(TaskKey),
+    /// A sprint started or closed.
+    Sprint(TaskKey),
+}
+
+/// How much of one source has been exported to one signal's backend.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Everything up to this journal number was acknowledged.
+    pub done: u64,
+    /// The journal number up to which the export under way goes. Its order is fixed, so that it can continue where it stopped.
+    pub upto: Option<u64>,
+    /// The last item of that export that was acknowledged, in the export's own order.
+    pub after: Option<Vec<u8>>,
+}
+
+/// A record that could not be understood.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// The source.
+    pub source: String,
+    /// The tool's id, as far as it could be read.
+    pub native_id: String,
+    /// Why.
+    pub reason: String,
+    /// When it was last seen.
+    pub at: Millis,
+    /// The record, cut at 16 KiB.
+    pub json: String,
+}
+
+/// Something that a backend refused for good.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// The signal.
+    pub signal: String,
+    /// The reason the backend gave.
+    pub reason: String,
+    /// What to do about it, if known.
+    pub hint: Option<String>,
+    /// How many spans, log records or points.
+    pub items: u64,
+    /// When.
+    pub at: Millis,
+}
+
+/// The state of a source's runs. Stored as JSON.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// When a run last began.
+    pub last_attempt: Option<Millis>,
+    /// When a run last succeeded.
+    pub last_success: Option<Millis>,
+    /// The moment until which every change was read: the start of the last run that read all its changes.
+    #[serde(default, rename = "heard")]
+    pub read_until: Option<Millis>,
+    /// When a complete pass (which finds deletions) last succeeded.
+    pub last_complete: Option<Millis>,
+    /// The last error, cleared by the next success.
+    pub last_error: Option<String>,
+    /// Its kind.
+    pub last_error_kind: Option<ErrorKind>,
+    /// Failed runs in a row.
+    pub failures: u64,
+    /// How long the last run took, in seconds.
+    #[serde(default)]
+    pub last_duration: Option<f64>,
+    /// Requests that the tool's rate limit still allows, when the tool reports it.
+    #[serde(default)]
+    pub rate_limit_remaining: Option<u64>,
+    /// How many tasks the tool itself counted when it was last asked.
+    pub tool_count: Option<u64>,
+    /// Hash of the settings that the cursors were made with. With other settings everything is read again.
+    pub settings: u64,
+    /// The number of the newest complete pass.
+    pub pass: u64,
+    /// Totals over all runs, for the counters of our own metrics.
+    pub counters: Counters,
+}
+
+/// Running totals of a source's runs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Requests sent.
+    pub requests: u64,
+    /// Records read.
+    pub records: u64,
+    /// New events.
+    pub changes: u64,
+    /// Waits for a rate limit.
+    pub waits: u64,
+    /// Errors by kind.
+    pub errors: BTreeMap<String, u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names are in every store: a renamed field keeps its name in JSON.
+    #[test]
+    fn the_stored_names_of_a_source_status_do_not_change() {
+        let text = r#"{"last_attempt":"2026-11-18T12:26:40.000Z","last_success":"2026-11-18T12:26:40.001Z",
+            "heard":"2026-11-18T12:26:40.002Z","last_complete":"2026-11-18T12:26:40.003Z","last_error":"refused",
+            "last_error_kind":"auth","failures":5,"last_duration":0.5,"rate_limit_remaining":6,"tool_count":7,
+            "settings":8,"pass":9,"counters":{"requests":1,"records":2,"changes":3,"waits":4,"errors":{"auth":5}}}"#;
+        let status: SourceStatus = serde_json::from_str(text).unwrap();
+        let read_until = Millis(1_795_004_800_002);
+        assert_eq!((status.read_until, status.last_error_kind), (Some(read_until), Some(ErrorKind::Auth)));
+        let again: serde_json::Value = serde_json::to_value(&status).unwrap();
+        assert_eq!(again, serde_json::from_str::<serde_json::Value>(text).unwrap());
+    }
+}
