@@ -118,7 +118,7 @@ async fn ping(config: &OtlpConfig, signal: Signal) -> Result<(), Error> {
 }
 
 impl Findings {
-    /// All is well only when no source and no backend failed. A source is told before a backend.
+    /// All is well only when no source and no backend failed. A source is reported before a backend.
     fn exit(&self) -> Exit {
         let sources = self.sources.iter().filter_map(|source| source.error.as_ref()).map(ErrorLine::exit);
         let problems = self.problems().map(|_| Exit::Source);

@@ -15,7 +15,7 @@ pub(crate) mod validation;
 
 /// An operation, held by its variables.
 pub(crate) trait Operation: Serialize {
-    /// What tells this vendor's documents apart.
+    /// What distinguishes this vendor's documents.
     type Document: 'static;
 
     /// The operation's name in its document.

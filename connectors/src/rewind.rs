@@ -130,7 +130,7 @@ impl Timeline {
         actor: Option<String>,
         text: impl FnOnce() -> Option<String>,
     ) {
-        if privacy.is_told() {
+        if privacy.is_read() {
             let text = if privacy.has_texts() { text() } else { None };
             self.push(&format!("comment:{id}"), at, actor, Change::Commented(text));
         }

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn resolutions_that_give_up_are_told_from_those_that_do_not() {
+    fn resolutions_that_give_up_are_recognised() {
         for name in ["Won't Do", "WON’T FIX", "Duplicate", "Cannot Reproduce", "Canceled", "Declined by customer"] {
             assert!(gives_up(name), "{name}");
         }

@@ -26,7 +26,7 @@ fn essence(mut task: TaskView) -> TaskView {
         text.clear();
     }
     task.tool = None;
-    // Words of the tool's own for former statuses, and links (which lines tell as texts), are not in a line.
+    // Words of the tool's own for former statuses, and links (which lines hold as texts), are not in a line.
     task.timeline.retain(|entry| entry.kind.as_str() != "moved");
     task
 }

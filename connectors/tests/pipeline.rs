@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{Rig, Tool, facts, told_by_github};
+use common::{Rig, Tool, events_from_github, facts};
 use contextcore_fakes::Clock;
 use contextcore_fakes::github::{self, Github};
 use contextcore_fakes::jira::{Jira, Options};
@@ -239,7 +239,7 @@ async fn one_run_or_twenty_read_the_same_history_from_github() {
     let once = Rig::github(&github).await;
     let (report, _) = once.sync(now).await;
     assert!(report.error.is_none() && report.set_aside == 0, "{report:?}");
-    let (many, single) = (told_by_github(&often.store), told_by_github(&once.store));
+    let (many, single) = (events_from_github(&often.store), events_from_github(&once.store));
     assert_eq!(many.keys().collect::<Vec<_>>(), single.keys().collect::<Vec<_>>());
     for (key, entries) in &single {
         assert_eq!(&many[key], entries, "{key}");

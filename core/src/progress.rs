@@ -1,25 +1,25 @@
-//! What long work tells whoever watches: a progress bar, a log, or nobody.
+//! What long work reports to a progress bar or a log.
 
-use crate::export::otlp::Signal;
+use crate::model::signal::Signal;
 
-/// Something happened.
+/// A step of long work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Update {
-    /// A source's run began; `total` is how many records are expected, when the tool told.
+    /// A source's run began; `total` is how many records are expected, if the tool gives a count.
     Began {
         /// Records expected.
         total: Option<u64>,
     },
-    /// The tool told how many records to expect.
+    /// How many records the tool says to expect.
     Total(u64),
-    /// A page was kept.
+    /// A page was stored.
     Page {
         /// Records on it.
         records: u64,
-        /// Facts that were new.
+        /// New events.
         changes: u64,
     },
-    /// A backend took something.
+    /// A backend accepted a batch.
     Sent {
         /// Which signal.
         signal: Signal,
@@ -30,13 +30,13 @@ pub enum Update {
     Done,
 }
 
-/// Watches long work. Called often and from several tasks: must be quick.
+/// Receives updates of long work. Called often and from several tasks, so it must return quickly.
 pub trait Progress: Send + Sync {
-    /// Takes note.
+    /// Receives an update.
     fn event(&self, source: &str, event: Update);
 }
 
-/// Nobody watches.
+/// Ignores all updates.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Quiet;
 

@@ -2,8 +2,8 @@
 //! facts. Pure.
 //!
 //! A task needs `id`, `title`, `status` and `created` (or `updated`); everything else may be absent. Its `id` is its identity:
-//! that is how lines name parents and blockers. The values at the top are those of now; the `timeline` tells how they came
-//! about, else `started`, `completed` and `cancelled` do; what neither tells is noted when it is seen to change. What follows from other entries (`completed`, or a
+//! that is how lines name parents and blockers. The values at the top are those of now; the `timeline` says how they came
+//! about, else `started`, `completed` and `cancelled` do; what neither says is recorded when it is seen to change. What follows from other entries (`completed`, or a
 //! status that was derived from an artifact) is left out: it will follow again.
 
 use std::collections::{BTreeMap, HashMap};
@@ -52,7 +52,7 @@ impl Reading {
     }
 }
 
-/// As much of a line as tells whose it is.
+/// The part of a line that says which task it is of.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Glimpse {
     pub(super) id: String,
@@ -71,7 +71,7 @@ impl Glimpse {
     }
 }
 
-/// Reads as much of a line as tells whose it is.
+/// Reads the part of a line that says which task it is of.
 pub(super) fn glimpse(text: &str) -> serde_json::Result<Glimpse> {
     serde_json::from_str(text)
 }
@@ -113,12 +113,12 @@ struct TaskLine {
     blocked_by: Vec<String>,
     waiting_on: Option<Vec<String>>,
     #[serde(default)]
-    timeline: Vec<Told>,
+    timeline: Vec<TimelineEvent>,
 }
 
 /// An entry of a timeline.
 #[derive(Debug, Deserialize)]
-struct Told {
+struct TimelineEvent {
     at: Millis,
     kind: String,
     #[serde(default)]
@@ -182,27 +182,27 @@ fn task(reading: &Reading, line: TaskLine) -> Result<Vec<Observation>> {
     let mut history = Vec::new();
     let mut first = First::default();
     let mut ordinals = HashMap::new();
-    for told in line.timeline.iter().filter(|told| told.derived.is_none() && told.kind != "created") {
-        let Some(what) = what(reading, told)? else { continue };
-        first.learn(told, &what);
-        let ordinal: &mut u32 = ordinals.entry((told.at, told.kind.as_str())).or_default();
-        let id = EventId::of(&key, &format!("{}:{}:{ordinal}", told.at.0, told.kind));
+    for given in line.timeline.iter().filter(|given| given.derived.is_none() && given.kind != "created") {
+        let Some(what) = what(reading, given)? else { continue };
+        first.learn(given, &what);
+        let ordinal: &mut u32 = ordinals.entry((given.at, given.kind.as_str())).or_default();
+        let id = EventId::of(&key, &format!("{}:{}:{ordinal}", given.at.0, given.kind));
         *ordinal += 1;
-        history.push(Event { id, at: told.at, actor: told.actor.clone(), observed: told.observed, change: what });
+        history.push(Event { id, at: given.at, actor: given.actor.clone(), observed: given.observed, change: what });
     }
     let steps = steps(&key, &line, &present, &history);
-    let creation = line.timeline.iter().find(|told| told.kind == "created");
-    let status = creation.and_then(|told| told.to.as_str()).and_then(|word| reading.status(None, word));
+    let creation = line.timeline.iter().find(|given| given.kind == "created");
+    let status = creation.and_then(|given| given.to.as_str()).and_then(|word| reading.status(None, word));
     let begun = first.facts(&present, status.or_else(|| (!steps.is_empty()).then_some(Status::Todo)));
     history.extend(steps);
     history.extend(deletion(&key, &line, &history));
     history.sort_by_key(|entry| entry.at);
     agree(&mut history, &begun, &mut present);
     let id = EventId::of(&key, "created");
-    let actor = creation.and_then(|told| told.actor.clone());
+    let actor = creation.and_then(|given| given.actor.clone());
     history.insert(0, Event { id, at: created, actor, observed: false, change: Change::Created(Box::new(begun)) });
-    let artifacts = line.timeline.iter().filter(|told| told.kind == "artifact");
-    let activities: Vec<Observation> = artifacts.filter_map(|told| activity(&line.id, told)).collect();
+    let artifacts = line.timeline.iter().filter(|given| given.kind == "artifact");
+    let activities: Vec<Observation> = artifacts.filter_map(|given| activity(&line.id, given)).collect();
     let finished = |blocker: &String| line.waiting_on.as_ref().is_some_and(|open| !open.contains(blocker));
     let blockers = line.blocked_by.iter();
     let blockers = blockers
@@ -222,7 +222,7 @@ fn task(reading: &Reading, line: TaskLine) -> Result<Vec<Observation>> {
     Ok(std::iter::once(Observation::Task(Box::new(task))).chain(activities).collect())
 }
 
-/// The changes of status that the times at the top tell, for a line whose timeline tells none.
+/// The changes of status that follow from the times at the top, for a line whose timeline holds none.
 fn steps(key: &TaskKey, line: &TaskLine, present: &Facts, history: &[Event]) -> Vec<Event> {
     if history.iter().any(|entry| matches!(entry.change, Change::Status { .. })) {
         return Vec::new();
@@ -244,9 +244,9 @@ fn steps(key: &TaskKey, line: &TaskLine, present: &Facts, history: &[Event]) -> 
 /// That the task is gone, when the line says so at its top and its timeline does not.
 fn deletion(key: &TaskKey, line: &TaskLine, history: &[Event]) -> Option<Event> {
     let at = line.deleted?;
-    let told = history.iter().any(|entry| entry.change == Change::Deleted && entry.at == at);
+    let known = history.iter().any(|entry| entry.change == Change::Deleted && entry.at == at);
     let id = EventId::of(key, &format!("deleted:{}", at.0));
-    (!told).then_some(Event { id, at, actor: None, observed: false, change: Change::Deleted })
+    (!known).then_some(Event { id, at, actor: None, observed: false, change: Change::Deleted })
 }
 
 /// The values at the top of a line.
@@ -292,15 +292,15 @@ fn texts(value: &Value) -> Vec<SmolStr> {
     value.as_array().into_iter().flatten().filter_map(text).collect()
 }
 
-/// The fact that an entry tells; `None` for one that only follows from others, and for artifacts, which are activities.
-fn what(reading: &Reading, told: &Told) -> Result<Option<Change>> {
+/// The change that an event of a line means; `None` for one that only follows from others, and for artifacts, which are activities.
+fn what(reading: &Reading, given: &TimelineEvent) -> Result<Option<Change>> {
     let status = |word: &str| {
         let known = reading.status(None, word);
         known
             .ok_or_else(|| Error::new(ErrorKind::Protocol, format!("understand a line: `{word}` is no status of ours")))
     };
-    let to = &told.to;
-    Ok(Some(match told.kind.as_str() {
+    let to = &given.to;
+    Ok(Some(match given.kind.as_str() {
         "status_changed" => {
             let word = to.as_str().unwrap_or_default();
             Change::Status { status: status(word)?, native: word.into() }
@@ -320,10 +320,10 @@ fn what(reading: &Reading, told: &Told) -> Result<Option<Change>> {
         "priority_changed" => Change::Prioritised(text(to)),
         "labels_changed" => Change::Labelled(texts(to)),
         "due_changed" => Change::Due(text(to)),
-        "commented" if !reading.comments.is_told() => return Ok(None),
+        "commented" if !reading.comments.is_read() => return Ok(None),
         "commented" => Change::Commented(text(to).filter(|_| reading.comments.has_texts()).map(Into::into)),
         "linked" => {
-            let words = text(to).or_else(|| text(&told.from)).unwrap_or_default();
+            let words = text(to).or_else(|| text(&given.from)).unwrap_or_default();
             let blocker = words.strip_prefix("is blocked by ").map(str::to_owned);
             Change::Linked { text: words.to_string(), blocker, added: to.is_string() }
         }
@@ -338,13 +338,13 @@ fn what(reading: &Reading, told: &Told) -> Result<Option<Change>> {
 struct First(Vec<Change>);
 
 impl First {
-    fn learn(&mut self, told: &Told, what: &Change) {
+    fn learn(&mut self, given: &TimelineEvent, what: &Change) {
         let known = self.0.iter().any(|other| std::mem::discriminant(other) == std::mem::discriminant(what));
         let flag = |what: &Change| matches!(what, Change::Blocked(_) | Change::Unblocked);
         if known || (flag(what) && self.0.iter().any(flag)) {
             return;
         }
-        let from = &told.from;
+        let from = &given.from;
         self.0.push(match what {
             Change::Status { status, .. } => {
                 let word = from.as_str().unwrap_or_default();
@@ -413,14 +413,14 @@ fn agree(history: &mut [Event], begun: &Facts, present: &mut Facts) {
     }
 }
 
-/// An artifact of a timeline: told as what it was, so that a status can be derived from it.
-fn activity(id: &str, told: &Told) -> Option<Observation> {
-    let part = |name: &str| told.to.get(name).and_then(Value::as_str).map(str::to_owned);
+/// An artifact of a timeline, as what it was, so that a status can be derived from it.
+fn activity(id: &str, given: &TimelineEvent) -> Option<Observation> {
+    let part = |name: &str| given.to.get(name).and_then(Value::as_str).map(str::to_owned);
     let (kind, reference) = (part("kind")?, part("reference")?);
     Some(Observation::Activity(Box::new(Activity {
-        native_id: format!("{kind}:{reference}:{}", told.at.0),
-        at: told.at,
-        actor: told.actor.clone(),
+        native_id: format!("{kind}:{reference}:{}", given.at.0),
+        at: given.at,
+        actor: given.actor.clone(),
         artifact: Artifact {
             kind,
             reference,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 const CHUNK: u64 = 4 << 20;
 /// A line that is longer is cut off and set aside.
 const MAX_LINE: u64 = 2 << 20;
-/// What is looked at to tell one file from another.
+/// What distinguishes one file from another.
 const HEAD: u64 = 1 << 10;
 
 /// A line without its end; bytes that are no UTF-8 are replaced, and what then cannot be read is set aside.

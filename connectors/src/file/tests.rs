@@ -96,7 +96,7 @@ async fn a_short_line_is_enough_and_its_times_are_its_history() {
 }
 
 #[tokio::test]
-async fn a_sprint_is_told_by_its_state() {
+async fn a_sprint_has_the_dates_of_its_state() {
     let fixture = fixture("{\"id\": \"42\", \"name\": \"Sprint 12\", \"state\": \"closed\"}\n", "");
     let Observation::Sprint { native_id, facts } = &fixture.observations().await[0] else { panic!() };
     assert_eq!((native_id.as_str(), facts.name.as_str(), facts.exact), ("42", "Sprint 12", false));

@@ -801,7 +801,7 @@ impl Api {
         let tries = if ids.len() > 1 { TRIES } else { ALL_TRIES };
         let wanted = ids.len();
         let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        let (comments, texts) = (self.comments.is_told(), self.comments.has_texts());
+        let (comments, texts) = (self.comments.is_read(), self.comments.has_texts());
         let answer: Result<Answer<Nodes>> = match kind {
             Kind::IssueItems => self.ask(&queries::Items { ids, comments, texts }, tries).await,
             Kind::Issues => self.ask(&queries::Issues { ids, comments, texts }, tries).await,

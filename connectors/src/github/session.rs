@@ -1,4 +1,4 @@
-//! GitHub as it was opened for a run: the projects and repositories that are read, and what the streams tell each other.
+//! GitHub as it was opened for a run: the projects and repositories that are read, and what the streams share.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};

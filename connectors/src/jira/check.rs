@@ -51,7 +51,7 @@ async fn projects(jira: &Jira, site: Site, problems: &mut Vec<String>) -> Result
     Ok(read)
 }
 
-/// Asks every board once, since only asking tells whether its sprints can be read.
+/// Asks every board once, since only a request shows whether its sprints can be read.
 async fn boards(jira: &Jira, context: &SiteContext, warnings: &mut Vec<String>) -> Result<()> {
     for (id, board) in context.reference.boards.iter().filter(|(_, board)| board.may_have_sprints()) {
         match jira.api.sprints(*id, Some("active")).await {

@@ -191,7 +191,7 @@ impl Completer<'_> {
             Site::Cloud => self.cloud_histories(&mut batch).await?,
             Site::DataCenter => self.server_histories(&mut batch, inline).await?,
         }
-        if self.settings.comments.is_told() {
+        if self.settings.comments.is_read() {
             self.comments(&mut batch).await?;
         }
         self.parents(&mut batch).await?;

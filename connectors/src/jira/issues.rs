@@ -285,7 +285,7 @@ impl Poll<'_> {
 
 /// The fields to request.
 fn requested_fields<'a>(jira: &Jira, live: &'a SiteContext) -> BTreeSet<&'a str> {
-    let comment = jira.settings.comments.is_told().then_some("comment");
+    let comment = jira.settings.comments.is_read().then_some("comment");
     FIELDS.into_iter().chain(comment).chain(live.reference.custom_fields()).collect()
 }
 

@@ -455,7 +455,7 @@ impl<'a> Reader<'a> {
     fn comments(&self, timeline: &mut Timeline) -> Result<()> {
         let privacy = self.context.settings.comments;
         for comment in self.issue.fields.comment.iter().flat_map(|comments| &comments.comments) {
-            if privacy.is_told() {
+            if privacy.is_read() {
                 let id = comment.id.as_deref().ok_or_else(|| lacks("comment id"))?;
                 let at = comment.created.ok_or_else(|| lacks("comment date").with("comment", id))?;
                 let actor = comment.author.as_ref().map(|who| who.name.to_string());

@@ -58,7 +58,7 @@ pub(super) async fn read(linear: &Linear, ids: &[Box<str>]) -> Result<FetchedIss
     let mut rests = Vec::new();
     let (mut from, mut most) = (0, usize::MAX);
     while from < ids.len() {
-        let price = linear.sizes().price(linear.settings.comments.is_told());
+        let price = linear.sizes().price(linear.settings.comments.is_read());
         let chunk: Vec<&str> = ids[from..].iter().take(price.most().min(most)).map(|id| &**id).collect();
         match linear.api.issues(&chunk, &price).await {
             Ok(answer) => {

@@ -104,7 +104,7 @@ pub(super) async fn poll(linear: &Linear, live: Arc<SiteContext>, stored: Option
     let mut cursor: IssueCursor = cursor::read(stored, ISSUES);
     linear.adopt(cursor.sizes.take());
     cursor.take_teams(&live.teams);
-    cursor.open(linear.settings.comments.is_told(), run.now);
+    cursor.open(linear.settings.comments.is_read(), run.now);
     let warnings = linear.teams_warning(&live)?;
     let mut poll = Poll { linear, live: &live, now: run.now, cursor, warnings };
     poll.gather().await?;

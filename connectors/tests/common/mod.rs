@@ -173,15 +173,15 @@ pub fn facts(store: &Store) -> BTreeMap<String, String> {
 }
 
 /// What GitHub itself keeps a history of. Fields of a project have none: of those a later reader knows only the last change.
-pub fn told_by_github(store: &Store) -> BTreeMap<String, Vec<String>> {
+pub fn events_from_github(store: &Store) -> BTreeMap<String, Vec<String>> {
     let tasks = store.tasks(None).map(|item| {
         let (key, record) = item.unwrap();
-        let told = record
+        let events = record
             .timeline
             .iter()
             .map(|stored| &stored.event)
             .filter(|entry| !entry.observed && !matches!(entry.change, Change::Created(_)));
-        (key.to_string(), told.map(|entry| format!("{entry:?}")).collect())
+        (key.to_string(), events.map(|entry| format!("{entry:?}")).collect())
     });
     tasks.collect()
 }

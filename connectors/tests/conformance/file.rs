@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use contextcore_core::Millis;
 
-use super::{Adapter, Scene, Trouble};
+use super::{Adapter, Scenario, Trouble};
 
 pub(super) const ADAPTER: Adapter = Adapter { kind: "file", many: 520, start: || Box::pin(async { start() }) };
 
@@ -26,7 +26,7 @@ struct Line {
     updated: i64,
 }
 
-fn start() -> Box<dyn Scene> {
+fn start() -> Box<dyn Scenario> {
     let file = File { dir: tempfile::tempdir().unwrap(), tasks: BTreeMap::new(), text: String::new() };
     file.write(&file.text);
     Box::new(file)
@@ -65,7 +65,7 @@ impl File {
     }
 }
 
-impl Scene for File {
+impl Scenario for File {
     fn config(&self) -> String {
         format!("path: {}", self.path().display())
     }

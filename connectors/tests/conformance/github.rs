@@ -1,4 +1,4 @@
-//! GitHub's part: the stand-in of github.com, a project with the issues of one repository.
+//! GitHub's part: the fake of github.com, a project with the issues of one repository.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,7 +8,7 @@ use contextcore_fakes::faults::{Fault, When};
 use contextcore_fakes::github::{Github, GithubHandle, Options, Token, trouble};
 use contextcore_fakes::world::{BoardKind, Draft, IssueId, ProjectId, StatusId, TypeId, World};
 
-use super::{Adapter, NOW, SECOND, Scene, Trouble};
+use super::{Adapter, NOW, SECOND, Scenario, Trouble};
 
 pub(super) const ADAPTER: Adapter = Adapter { kind: "github", many: 130, start: || Box::pin(start()) };
 
@@ -22,7 +22,7 @@ struct Site {
     token: tempfile::TempDir,
 }
 
-async fn start() -> Box<dyn Scene> {
+async fn start() -> Box<dyn Scenario> {
     let mut world = World::empty();
     let project = world.add_project("ENG", "Engineering", StatusId::TO_DO);
     world.add_board("Engineering", BoardKind::Scrum, project);
@@ -42,7 +42,7 @@ impl Site {
     }
 }
 
-impl Scene for Site {
+impl Scenario for Site {
     fn config(&self) -> String {
         let file = self.token.path().join("token");
         let (url, owner) = (self.github.url(), Github::OWNER);
@@ -99,7 +99,7 @@ impl Scene for Site {
 
 /// Data and errors in one answer, as when a resolver timed out.
 fn partial() -> Fault {
-    let told =
+    let errors =
         r#"{"message": "Something went wrong while executing your query on 2026-11-18T09:00:00Z.", "path": ["node"]}"#;
-    Fault::status(200, &format!(r#"{{"data": {{"node": null}}, "errors": [{told}]}}"#))
+    Fault::status(200, &format!(r#"{{"data": {{"node": null}}, "errors": [{errors}]}}"#))
 }

@@ -1,4 +1,4 @@
-//! Jira's part: the stand-in of Cloud.
+//! Jira's part: the fake of Cloud.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,7 +8,7 @@ use contextcore_fakes::faults::{Fault, When};
 use contextcore_fakes::jira::{Jira, JiraHandle, Options};
 use contextcore_fakes::world::{Draft, IssueId, ProjectId, StatusId, TypeId, World};
 
-use super::{Adapter, NOW, Scene, Trouble};
+use super::{Adapter, NOW, Scenario, Trouble};
 
 pub(super) const ADAPTER: Adapter = Adapter { kind: "jira", many: 1_100, start: || Box::pin(start()) };
 
@@ -22,7 +22,7 @@ struct Site {
     token: tempfile::TempDir,
 }
 
-async fn start() -> Box<dyn Scene> {
+async fn start() -> Box<dyn Scenario> {
     let mut world = World::empty();
     let project = world.add_project("ENG", "Engineering", StatusId::TO_DO);
     let clock = Arc::new(AtomicI64::new(NOW));
@@ -40,7 +40,7 @@ impl Site {
     }
 }
 
-impl Scene for Site {
+impl Scenario for Site {
     fn config(&self) -> String {
         let (email, file) = (Jira::EMAIL, self.token.path().join("token"));
         format!("url: {}, auth: {{email: {email}, token: {{file: {}}}}}", self.jira.url(), file.display())

@@ -1,4 +1,4 @@
-//! Linear's part: the stand-in of a workspace with one team.
+//! Linear's part: the fake of a workspace with one team.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,7 +8,7 @@ use contextcore_fakes::faults::{Fault, When};
 use contextcore_fakes::linear::{Linear, LinearHandle, Options};
 use contextcore_fakes::world::{Draft, IssueId, ProjectId, StatusId, TypeId, Visibility, World};
 
-use super::{Adapter, NOW, SECOND, Scene, Trouble};
+use super::{Adapter, NOW, SECOND, Scenario, Trouble};
 
 pub(super) const ADAPTER: Adapter = Adapter { kind: "linear", many: 600, start: || Box::pin(start()) };
 
@@ -28,7 +28,7 @@ struct Site {
     token: tempfile::TempDir,
 }
 
-async fn start() -> Box<dyn Scene> {
+async fn start() -> Box<dyn Scenario> {
     let mut world = World::empty();
     let project = world.add_project("ENG", "Engineering", StatusId::TO_DO);
     let clock = Arc::new(AtomicI64::new(NOW));
@@ -46,7 +46,7 @@ impl Site {
     }
 }
 
-impl Scene for Site {
+impl Scenario for Site {
     fn config(&self) -> String {
         let file = self.token.path().join("token");
         format!("url: {}, auth: {{token: {{file: {}}}}}", self.linear.url(), file.display())

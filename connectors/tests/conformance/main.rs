@@ -1,7 +1,7 @@
 //! The same questions to every connector: pages, ties, faults of every kind, doubled deliveries, clocks that differ, lost
 //! permissions, deletions.
 //!
-//! A connector takes part with an [`Adapter`]: how its stand-in is started, and through [`Scene`] how the work there is changed
+//! A connector takes part with an [`Adapter`]: how its fake is started, and through [`Scenario`] how the work there is changed
 //! and how the tool is made to fail in its own way. Nothing here knows a vendor, and a kind in the registry without an
 //! adapter fails [`every_kind_takes_part`].
 
@@ -29,13 +29,13 @@ const HOUR: i64 = 60 * MINUTE;
 /// What goes wrong, each in the tool's own form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trouble {
-    /// The credential is refused, until [`Scene::mend`].
+    /// The credential is refused, until [`Scenario::mend`].
     Unauthorised,
     /// The tool asks to slow down, once.
     RateLimited,
     /// The tool answers that it is unwell, once.
     Unwell,
-    /// The tool cannot be reached or answers nothing but errors, until [`Scene::mend`].
+    /// The tool cannot be reached or answers nothing but errors, until [`Scenario::mend`].
     Down,
     /// An answer breaks off in its middle, once.
     Torn,
@@ -44,7 +44,7 @@ enum Trouble {
 }
 
 /// A tool with work in it, as the suite changes it. Times are epoch milliseconds.
-trait Scene: Send {
+trait Scenario: Send {
     /// The keys of the source's configuration, besides its name, as a YAML flow mapping without braces.
     fn config(&self) -> String;
 
@@ -70,7 +70,7 @@ trait Scene: Send {
     fn mend(&mut self);
 }
 
-type Start = fn() -> Pin<Box<dyn Future<Output = Box<dyn Scene>> + Send>>;
+type Start = fn() -> Pin<Box<dyn Future<Output = Box<dyn Scenario>> + Send>>;
 
 /// A connector's part in the suite.
 struct Adapter {
@@ -86,7 +86,7 @@ struct Adapter {
 const ADAPTERS: &[Adapter] = &[file::ADAPTER, github::ADAPTER, jira::ADAPTER, linear::ADAPTER];
 
 /// A scene with some tasks, and an empty installation before it.
-async fn scene(adapter: &Adapter, tasks: usize) -> (Box<dyn Scene>, Rig, Titles) {
+async fn scene(adapter: &Adapter, tasks: usize) -> (Box<dyn Scenario>, Rig, Titles) {
     let mut scene = (adapter.start)().await;
     let mut titles = Titles::new();
     for number in 0..tasks {
@@ -122,7 +122,7 @@ async fn everything_comes_over_several_pages_and_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_tool_is_no_error_and_what_comes_later_is_heard() {
+async fn an_empty_tool_is_no_error_and_later_work_is_read() {
     for adapter in ADAPTERS {
         let (mut scene, rig, _) = scene(adapter, 0).await;
         let report = rig.sync(NOW).await;
@@ -137,7 +137,7 @@ async fn an_empty_tool_is_no_error_and_what_comes_later_is_heard() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happens_at_the_very_moment_of_the_cursor_is_heard() {
+async fn changes_at_the_moment_of_the_cursor_are_read() {
     for adapter in ADAPTERS {
         let (mut scene, rig, mut titles) = scene(adapter, 5).await;
         let at = NOW - MINUTE;
@@ -281,7 +281,7 @@ async fn a_deleted_task_is_gone_after_two_absences() {
         let id = titles.keys().nth(3).unwrap();
         scene.delete(id);
         rig.sync(NOW + MINUTE).await;
-        assert_eq!(rig.gone(), 0, "{}: a poll tells nothing by silence", adapter.kind);
+        assert_eq!(rig.gone(), 0, "{}: absence from a list is not deletion", adapter.kind);
         rig.full(NOW + HOUR).await;
         assert_eq!(rig.gone(), 0, "{}: once is a lagging index", adapter.kind);
         let report = rig.full(NOW + 25 * HOUR).await;

@@ -174,7 +174,7 @@ mod tests {
         {
             assert_eq!(lines.of(path), Some(line), "{path}");
         }
-        assert_eq!(lines.of("sources[0].auth.token"), Some(4), "a missing key is told at its parent");
+        assert_eq!(lines.of("sources[0].auth.token"), Some(4), "a missing key is reported at its parent");
         assert_eq!(lines.of("export"), None);
     }
 
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_yaml_is_told_without_quoting_it() {
+    fn broken_yaml_is_reported_without_quoting_it() {
         for text in [
             "a: 1\nb: 'hunter2\n",
             "a: 1\nb: [hunter2\n",

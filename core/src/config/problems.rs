@@ -106,7 +106,7 @@ impl Problems {
         }
     }
 
-    /// Keeps quiet about a key from now on: another problem tells the cause.
+    /// Reports nothing more about a key: another problem names the cause.
     pub(super) fn settle(&mut self, path: &str) {
         self.settled.push(path.to_owned());
     }

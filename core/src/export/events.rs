@@ -51,7 +51,7 @@ impl ExportedEvent<'_> {
     /// Whether privacy allows exporting it. A suppressed event still has a place, so that changing the setting moves no
     /// other event.
     pub(crate) fn is_allowed(&self, context: &ExportContext<'_>) -> bool {
-        self.name != names::TASK_COMMENTED || context.config.privacy.comments.is_told()
+        self.name != names::TASK_COMMENTED || context.config.privacy.comments.is_read()
     }
 }
 

@@ -8,7 +8,7 @@
 //! through. The engine in [`crate::ingest::sync`] does the rest.
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::config::kind::{KindKeys, SourceKind};
 use crate::http::Stats;
@@ -16,10 +16,7 @@ use crate::model::config::{Privacy, SourceConfig};
 use crate::model::error::Result;
 use crate::model::observation::Observation;
 use crate::model::time::Millis;
-
-/// How far a stream has been read: a value that the connector made and only it understands.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Cursor(pub serde_json::Value);
+pub use crate::store::Cursor;
 
 /// One thing a tool lets us poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,7 +29,7 @@ pub use self::kv::{Batch, Guard, KeyRange, Kv, Pair};
 pub use self::maintenance::Verified;
 pub use self::memory::MemoryKv;
 pub use self::reader::Store;
-pub use self::records::{Counters, DeadLetter, Item, Position, Quarantined, SourceStatus};
+pub use self::records::{Counters, Cursor, DeadLetter, Item, Position, Quarantined, SourceStatus};
 pub use self::transaction::Transaction;
 
 #[cfg(test)]

@@ -8,6 +8,10 @@ use crate::model::TaskKey;
 use crate::model::error::ErrorKind;
 use crate::model::time::Millis;
 
+/// How far a stream has been read: a value that the connector made and only it understands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cursor(pub serde_json::Value);
+
 /// One thing that changed, as the journal lists it. The events themselves are in the record, under the same journal number.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Item {

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_lines_are_told_apart() {
+    fn malformed_lines_get_different_errors() {
         let error = |line: &str| line.parse::<Schedule>().unwrap_err();
         assert_eq!(error("* * * *"), "it has 4 fields instead of five");
         assert_eq!(error(""), "it has 0 fields instead of five");

@@ -60,7 +60,7 @@ pub struct ExportConfig {
     pub snapshot_interval: Duration,
     /// Time between two pushes of the present metric values; above zero.
     pub metrics_interval: Duration,
-    /// Grid on which metrics are told for the past; above zero.
+    /// Grid on which past metrics are exported; above zero.
     pub history_step: Duration,
     /// Above this many open tasks `task.info` is not sent.
     pub task_info_limit: usize,
@@ -102,7 +102,7 @@ pub struct Privacy {
     pub comments: CommentPrivacy,
 }
 
-/// What is told of people.
+/// What is exported of people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AssigneePrivacy {
@@ -115,7 +115,7 @@ pub enum AssigneePrivacy {
     Omit,
 }
 
-/// What is told of titles.
+/// What is exported of titles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TitlePrivacy {
@@ -126,7 +126,7 @@ pub enum TitlePrivacy {
     Omit,
 }
 
-/// What is told of comments.
+/// What is exported of comments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CommentPrivacy {
@@ -142,7 +142,7 @@ pub enum CommentPrivacy {
 impl CommentPrivacy {
     /// Whether comments are read at all.
     #[must_use]
-    pub fn is_told(self) -> bool {
+    pub fn is_read(self) -> bool {
         self != Self::Omit
     }
 
@@ -241,7 +241,7 @@ impl SourceConfig {
         self.location.clone().unwrap_or_else(|| self.url.clone())
     }
 
-    /// Everything it is told to read: projects, and what its kind reads besides. Empty: all that the token can see.
+    /// Everything it is configured to read: projects, and what its kind reads besides. Empty: all that the token can see.
     pub fn scopes(&self) -> impl Iterator<Item = &String> {
         self.projects.iter().chain(&self.extra_scopes)
     }
