@@ -139,7 +139,10 @@ impl Comparison {
         let product = self.median(|(product, _)| product.cpu_seconds);
         let floor = self.median(|(_, floor)| floor.cpu_seconds);
         let (wall, floor_wall) = (self.median(|turn| turn.0.wall_seconds), self.median(|turn| turn.1.wall_seconds));
-        println!("({what}: {product:.3} s of CPU in {wall:.2} s, the floor {floor:.3} s in {floor_wall:.2} s)");
+        let requests = self.run.requests.len();
+        println!(
+            "({what}, {requests} requests: {product:.3} s of CPU in {wall:.2} s, the floor {floor:.3} s in {floor_wall:.2} s)"
+        );
     }
 
     fn median(&self, of: impl Fn(&(Used, Used)) -> f64) -> f64 {
@@ -190,6 +193,21 @@ impl<T: Tool> Installation<T> {
         if self.store().exists() {
             std::fs::remove_dir_all(self.store()).expect("an unused store");
         }
+    }
+
+    /// Keeps the store as it is, for [`Installation::restore`].
+    pub(crate) fn keep(&self) {
+        copy(&self.store(), &self.kept()).expect("a copy of the store");
+    }
+
+    /// Puts the store back to what was kept.
+    pub(crate) fn restore(&self) {
+        self.forget();
+        copy(&self.kept(), &self.store()).expect("the store's copy");
+    }
+
+    fn kept(&self) -> PathBuf {
+        self.dir.path().join("kept")
     }
 
     /// Runs the binary to its end.
@@ -265,6 +283,16 @@ impl<T: Tool> Installation<T> {
     pub(crate) fn store_bytes(&self) -> u64 {
         size(&self.store())
     }
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() { copy(&entry.path(), &to)? } else { std::fs::copy(entry.path(), to).map(drop)? }
+    }
+    Ok(())
 }
 
 fn size(path: &Path) -> u64 {
