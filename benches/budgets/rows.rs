@@ -24,7 +24,7 @@ impl Rows {
 
     /// Fails when a row is over its budget, or is no number.
     pub(crate) fn verdict(&self) -> ExitCode {
-        let over: Vec<_> = self.0.iter().filter(|row| !(row.measured <= row.budget)).collect();
+        let over: Vec<_> = self.0.iter().filter(|row| row.measured > row.budget || row.measured.is_nan()).collect();
         for row in &over {
             println!("OVER BUDGET: {} ({:.3} {})", row.what, row.measured, row.unit);
         }
