@@ -60,7 +60,11 @@ pub(crate) fn gives_up(resolution: &str) -> bool {
 /// Whether a name holds one of the phrases (lower case, single spaces) as whole words: `Unblocked` is not `blocked`.
 pub(crate) fn says(name: &str, phrases: &[&str]) -> bool {
     let padded = padded_words(name);
-    let begins = |words: &str, phrase: &str| words.strip_prefix(phrase).is_some_and(|rest| rest.starts_with(' '));
+    // Most phrases differ in their first letter already, and names are asked about for each change of a status.
+    let begins = |words: &str, phrase: &str| {
+        words.as_bytes().first() == phrase.as_bytes().first()
+            && words.strip_prefix(phrase).is_some_and(|rest| rest.starts_with(' '))
+    };
     let mut starts = padded.match_indices(' ').map(|(space, _)| &padded[space + 1..]);
     starts.any(|words| phrases.iter().any(|phrase| begins(words, phrase)))
 }

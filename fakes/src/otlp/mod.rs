@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -54,13 +55,15 @@ pub enum Protocol {
 pub struct Options {
     /// Keep what was received. Without, it only counts, which is cheap enough for tens of thousands of spans a second.
     pub keep: bool,
+    /// Keep the bytes of every stored message, for [`Handle::take_messages`].
+    pub record: bool,
     /// The largest message it takes, in bytes once decompressed; 4 MiB as gRPC receivers have it.
     pub max_message: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { keep: true, max_message: 4 * 1024 * 1024 }
+        Self { keep: true, record: false, max_message: 4 * 1024 * 1024 }
     }
 }
 
@@ -250,6 +253,12 @@ impl Handle {
         matches!(tokio::time::timeout(limit, counts.wait_for(|counts| enough(counts))).await, Ok(Ok(_)))
     }
 
+    /// Takes out the stored messages as protobuf, oldest first, so that they can be sent once more. Empty without
+    /// [`Options::record`].
+    pub fn take_messages(&self) -> Vec<(Signal, Bytes)> {
+        std::mem::take(&mut self.state.lock().messages)
+    }
+
     /// Forgets what was received; totals and scripts stay.
     pub fn clear(&self) {
         let mut inner = self.state.lock();
@@ -271,6 +280,7 @@ struct Inner {
     always: [Option<Fault>; 3],
     received: Vec<Received>,
     requests: Vec<Seen>,
+    messages: Vec<(Signal, Bytes)>,
 }
 
 /// What the servers answer.
@@ -339,6 +349,9 @@ impl State {
     /// Keeps a message, but for its first `rejected` items.
     fn store(&self, signal: Signal, message: impl view::Export, rejected: usize) {
         let stored = message.items().saturating_sub(rejected) as u64;
+        if self.options.record {
+            self.lock().messages.push((signal, message.encode_to_vec().into()));
+        }
         if self.options.keep {
             let mut one =
                 Received { signal, at: Instant::now(), spans: Vec::new(), logs: Vec::new(), points: Vec::new() };
@@ -360,4 +373,32 @@ impl State {
 fn too_large(bytes: usize, limit: usize) -> Reply {
     let text = format!("grpc: received message larger than max ({bytes} vs. {limit})");
     Reply::Refused { http: 413, grpc: Code::ResourceExhausted, text, after: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+    use prost::Message;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn recorded_messages_are_those_that_were_stored_and_are_taken_once() {
+        let collector = Collector::start(Options { record: true, ..Options::default() }).await.unwrap();
+        let mut client = TraceServiceClient::connect(collector.grpc_url()).await.unwrap();
+        let named = |name: &str| {
+            let spans = vec![Span { name: name.to_owned(), span_id: vec![7; 8], ..Span::default() }];
+            let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
+            let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
+            ExportTraceServiceRequest { resource_spans }
+        };
+        collector.script([Fault::unavailable(None)]);
+        client.export(named("refused")).await.unwrap_err();
+        client.export(named("stored")).await.unwrap();
+        let messages = collector.take_messages();
+        assert_eq!(messages, [(Signal::Traces, Bytes::from(named("stored").encode_to_vec()))]);
+        assert!(collector.take_messages().is_empty());
+    }
 }
