@@ -238,8 +238,8 @@ impl<'a> Bridge<'a> {
         match json {
             Json::Array(items) if ty.is_list() => self.list(items.into_iter().map(Value::Json).collect(), ty),
             Json::Object(fields) if composite => {
-                let told = fields.get("__typename").and_then(Json::as_str).unwrap_or(name.as_str());
-                let object = Plain { type_name: told.to_owned(), fields };
+                let type_name = fields.get("__typename").and_then(Json::as_str).unwrap_or(name.as_str());
+                let object = Plain { type_name: type_name.to_owned(), fields };
                 self.resolved(Value::object(object), ty)
             }
             // The executor takes nothing but floats for a float.

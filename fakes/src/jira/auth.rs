@@ -1,7 +1,8 @@
 //! Who is calling.
 
 use super::{Credential, Site};
-use crate::server::{Call, Reply, lock};
+use crate::lock;
+use crate::message::{Call, Reply};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;

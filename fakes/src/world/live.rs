@@ -31,7 +31,8 @@ impl World {
     /// there is nothing to do.
     pub fn tick_code(&mut self, at: i64) -> Option<PullId> {
         let mut rng = StdRng::seed_from_u64(self.revision() ^ 0xC0DE);
-        let open: Vec<_> = self.hub.pulls.iter().filter(|pull| pull.closed.is_none()).map(|pull| pull.id).collect();
+        let open: Vec<_> =
+            self.code_host.pulls.iter().filter(|pull| pull.closed.is_none()).map(|pull| pull.id).collect();
         let fresh = self.work_without_code();
         if !fresh.is_empty() && (open.is_empty() || rng.random_bool(0.3)) {
             return Some(self.open_for(pick(&fresh, &mut rng), at));
@@ -44,7 +45,7 @@ impl World {
     /// Issues in progress that no open pull request closes.
     fn work_without_code(&self) -> Vec<IssueId> {
         let covered = |issue: &Issue| {
-            let mut open = self.hub.pulls.iter().filter(|pull| pull.closed.is_none());
+            let mut open = self.code_host.pulls.iter().filter(|pull| pull.closed.is_none());
             open.any(|pull| pull.closes.contains(&issue.id))
         };
         let working = self.issues().filter(|issue| issue.fields.status == StatusId::IN_PROGRESS);
@@ -64,8 +65,8 @@ impl World {
     }
 
     fn move_pull(&mut self, id: PullId, at: i64, rng: &mut StdRng) {
-        let pull = self.hub.pull(id).clone();
-        let head = pull.commits.last().map(|commit| self.hub.commit(*commit).clone());
+        let pull = self.code_host.pull(id).clone();
+        let head = pull.commits.last().map(|commit| self.code_host.commit(*commit).clone());
         let reviewer = UserId((pull.author.0 + 1) % self.users.len() as u16);
         let approved = pull.reviews.last().is_some_and(|review| review.verdict == Verdict::Approved);
         let mut edit = self.edit(at).by(pull.author);

@@ -2,7 +2,7 @@
 
 use super::{PriorityId, ResolutionId, StatusId, TypeId};
 
-/// The three kinds of status a tool itself tells apart.
+/// The three kinds of status that a tool itself distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Category {
     New,

@@ -187,7 +187,7 @@ fn a_sprint_is_summed_as_by_hand() {
     world.edit(10 * DAY).close_sprint(sprint, None);
     let closed = SprintTruth { carried_over: 3.0, carried_over_tasks: 2, ..expected };
     assert_eq!(world.truth(20 * DAY).sprint(sprint), closed);
-    // Before it started there is nothing to tell, and while it ran nothing was carried over.
+    // Before it started there is no report, and while it ran nothing was carried over.
     assert_eq!(world.truth(HOUR).sprint(sprint), SprintTruth::default());
     assert_eq!(world.truth(DAY).sprint(sprint).scope, 8.0);
     let burndown = world.truth(20 * DAY).burndown(sprint);
