@@ -17,6 +17,8 @@ pub mod linear;
 mod message;
 pub mod otlp;
 mod server;
+#[cfg(test)]
+mod wire;
 pub mod world;
 
 pub use clock::Clock;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::faults::When;
+use crate::wire::{self, Answer};
 use crate::world::{
     BoardKind, Draft, GithubDemo, HOUR, MINUTE, PullDraft, StatusId, TypeId, UserId, Verdict, Visibility,
 };
@@ -9,8 +10,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 const NOW: i64 = 1_795_000_000_000;
 const SHOP: BoardId = BoardId(1);
@@ -94,41 +93,13 @@ const PULLS: &str = "query PrState($ids: [ID!]!) {
     closingIssuesReferences(first: 10) { nodes { id number repository { nameWithOwner } } }
     commits(last: 1) { nodes { commit { oid committedDate statusCheckRollup { state } } } } } } }";
 
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        lines.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-    }
-}
-
 async fn send(github: &GithubHandle, path: &str, token: &str, body: &str) -> Answer {
     send_as(github, path, token, body, "User-Agent: test\r\n").await
 }
 
 async fn send_as(github: &GithubHandle, path: &str, token: &str, body: &str, agent: &str) -> Answer {
-    let mut stream = TcpStream::connect(github.address()).await.unwrap();
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{agent}Authorization: Bearer {token}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut bytes = vec![];
-    stream.read_to_end(&mut bytes).await.unwrap();
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap();
-    Answer { status, head: head.to_owned(), body: body.to_owned() }
+    let headers = format!("{agent}Authorization: Bearer {token}\r\n");
+    wire::send(github.address(), "POST", path, &headers, body).await.unwrap()
 }
 
 async fn ask_as(github: &GithubHandle, token: &str, query: &str, variables: Value) -> Answer {
@@ -573,7 +544,7 @@ async fn too_large_a_page_comes_back_empty_and_a_smaller_one_full() {
 }
 
 #[tokio::test]
-async fn an_hour_has_only_so_many_points() {
+async fn points_are_limited_by_the_hour() {
     let github = with(small(), Options { points: 2, ..Options::dot_com() }).await;
     let probe = async || ask_as(&github, Github::TOKEN, "{ viewer { login } }", json!({})).await;
     assert_eq!(probe().await.header("x-ratelimit-remaining"), Some("1"));
@@ -667,7 +638,7 @@ async fn an_app_mints_a_token_for_an_hour() {
 }
 
 #[tokio::test]
-async fn trouble_looks_like_githubs() {
+async fn faults_look_like_githubs() {
     let github = demo().await;
     let script = [
         (trouble::bad_credentials(), 401, "Bad credentials"),
@@ -689,7 +660,7 @@ async fn trouble_looks_like_githubs() {
 }
 
 #[tokio::test]
-async fn a_whole_repository_out_of_sight_redacts_its_items() {
+async fn a_hidden_repository_redacts_its_items() {
     let github = demo().await;
     let before = sweep(&github, SHOP).await.len();
     let shop = github.world().find_project("SHOP").unwrap();

@@ -567,7 +567,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn a_wrong_query_is_explained() {
         let refusal = |jql: &str| read(jql).unwrap_err();
         assert!(refusal("summary ~ x").contains("Field 'summary' does not exist"));
         assert!(refusal("project = ADD").contains("'ADD' is a reserved JQL word"));

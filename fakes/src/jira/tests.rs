@@ -2,30 +2,20 @@
 
 use super::*;
 use crate::faults::{Fault, When};
+use crate::wire::{self, Answer};
 use crate::world::{Draft, IssueId, SprintId, StatusId, TypeId, UserId, Visibility};
 use base64::Engine;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 const NOW: i64 = 1_795_000_000_000;
 const LIST: &str = "project in (\"OPS\", \"PLAT\", \"SHOP\") AND updated >= 0 ORDER BY updated ASC, key ASC";
 
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
-    }
-
-    fn error(&self) -> String {
-        self.json()["errorMessages"][0].as_str().unwrap_or_default().to_owned()
-    }
+/// The first error message of an answer.
+fn error(answer: &Answer) -> String {
+    answer.json()["errorMessages"][0].as_str().unwrap_or_default().to_owned()
 }
 
 /// Sends one request; an error when the connection breaks before the head.
@@ -36,23 +26,9 @@ async fn send(
     auth: Option<&str>,
     body: Option<&Value>,
 ) -> io::Result<Answer> {
-    let mut stream = TcpStream::connect(jira.address()).await?;
     let body = body.map(Value::to_string).unwrap_or_default();
     let auth = auth.map(|auth| format!("Authorization: {auth}\r\n")).unwrap_or_default();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{auth}Content-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).await?;
-    let mut bytes = vec![];
-    let ended = stream.read_to_end(&mut bytes).await;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let Some((head, body)) = text.split_once("\r\n\r\n") else {
-        return Err(ended.err().unwrap_or(io::ErrorKind::UnexpectedEof.into()));
-    };
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-    Ok(Answer { status, head: head.to_owned(), body: body.to_owned() })
+    wire::send(jira.address(), method, path, &auth, &body).await
 }
 
 fn basic() -> String {
@@ -171,7 +147,7 @@ async fn a_token_is_bound_to_its_query_and_grows_old() {
     for (jql, token) in [(format!("{LIST} "), token), (LIST.to_owned(), "nonsense"), (LIST.to_owned(), "")] {
         let answer = search(&jira, json!({"jql": jql, "nextPageToken": token})).await;
         assert_eq!(answer.status, 400);
-        assert!(answer.error().contains("nextPageToken"), "{}", answer.body);
+        assert!(error(&answer).contains("nextPageToken"), "{}", answer.body);
     }
     let week = 7 * 24 * 60 * 60 * 1_000;
     assert_eq!(search::Token::read(token, LIST, NOW + week), None);
@@ -194,11 +170,11 @@ async fn bad_requests_are_refused_in_the_vendors_words() {
     for (body, message) in refused {
         let answer = search(&jira, body.clone()).await;
         assert_eq!(answer.status, 400, "{body}");
-        assert!(answer.error().starts_with(message), "{body}: {}", answer.body);
+        assert!(error(&answer).starts_with(message), "{body}: {}", answer.body);
     }
     let gone = get(&jira, "/rest/api/3/search?jql=project%20%3D%20SHOP").await;
     assert_eq!(gone.status, 410);
-    assert!(gone.error().contains("/rest/api/3/search/jql"));
+    assert!(error(&gone).contains("/rest/api/3/search/jql"));
     assert_eq!(get(&jira, "/rest/api/3/changelog/bulkfetch").await.status, 405);
     assert_eq!(get(&jira, "/rest/api/3/nothing").await.status, 404);
 }
@@ -456,7 +432,7 @@ async fn boards_and_sprints_are_paged_and_refuse_what_they_lack() {
     let future = get(&jira, "/rest/agile/1.0/board/1/sprint?state=future").await.json();
     assert!(future["values"][0].get("startDate").is_none());
     let kanban = get(&jira, "/rest/agile/1.0/board/2/sprint").await;
-    assert_eq!((kanban.status, kanban.error()), (400, "The board does not support sprints".to_owned()));
+    assert_eq!((kanban.status, error(&kanban)), (400, "The board does not support sprints".to_owned()));
     let configuration = get(&jira, "/rest/agile/1.0/board/1/configuration").await.json();
     assert_eq!(configuration["estimation"]["field"]["fieldId"], "customfield_10036");
     assert_eq!(configuration["columnConfig"]["columns"][1]["statuses"][0]["id"], "3");
@@ -467,7 +443,7 @@ async fn boards_and_sprints_are_paged_and_refuse_what_they_lack() {
 }
 
 #[tokio::test]
-async fn data_center_speaks_the_older_tongue() {
+async fn data_center_answers_with_the_older_api() {
     let (world, id) = busy();
     let jira = Jira::start(world, Options { prefix: "/jira".into(), ..Options::data_center() }).await.unwrap();
     assert!(jira.url().ends_with("/jira"));
@@ -536,7 +512,7 @@ async fn faults_come_as_scripted() {
 }
 
 #[tokio::test]
-async fn a_token_can_be_made_to_repeat_and_a_caller_to_lose_its_name() {
+async fn faults_repeat_a_token_and_make_a_caller_anonymous() {
     let jira = cloud().await;
     jira.faults().on("*/search/jql", When::Nth(2), Fault::RepeatToken);
     jira.faults().on("*/search/jql", When::Nth(3), Fault::AnonymousEmpty);

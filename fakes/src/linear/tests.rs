@@ -154,7 +154,7 @@ fn the_history_has_no_first_values_and_the_spans_have_the_first_state() {
 }
 
 #[test]
-fn a_field_that_cannot_be_had_is_null_beside_the_data() {
+fn a_failed_field_is_null_with_an_error() {
     let site = demo();
     let id = lock(&site.world).find("PLAT-4").unwrap();
     *lock(&site.spoilt) = Some((id, "assignee"));
