@@ -7,7 +7,7 @@ use contextcore_fakes::faults::{Fault, When};
 use contextcore_fakes::otlp::{self, Signal};
 use serde_json::Value;
 
-use crate::rig::{Installation, LIMIT, Running, sample};
+use crate::rig::{Installation, LIMIT, Running, Setup, sample};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sync_exports_everything_once_and_the_next_one_nothing_new() {
@@ -39,21 +39,13 @@ fn points_of(home: &Installation, name: &str) -> Vec<otlp::Point> {
     points.into_iter().filter(|point| point.name == name).collect()
 }
 
-/// The configuration with another `export.otlp`.
-fn by(home: &Installation, otlp: &str) -> String {
-    let usual = home.config_text();
-    let begin = usual.find("otlp: {").unwrap();
-    let end = begin + usual[begin..].find('}').unwrap() + 1;
-    usual[..begin].to_owned() + otlp + &usual[end..]
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sync_exports_its_own_metrics_by_either_protocol_and_its_counters_continue() {
     let (_tool, home) = sample().await;
     let headers = "headers: {X-Scope-OrgID: team-a, X-Key: {env: JIRA_TOKEN}}";
     let mut before = 0.0;
-    for (url, protocol) in [(home.collector.grpc_url(), "grpc"), (home.collector.http_url(), "http/protobuf")] {
-        home.write(&by(&home, &format!("otlp: {{endpoint: '{url}', protocol: {protocol}, {headers}}}")));
+    for http in [false, true] {
+        home.configure(&Setup { otlp: headers, http, ..Setup::default() });
         home.collector.clear();
         let mut command = home.command(&["sync"]);
         // The file comes before the variable, for our own metrics too.
@@ -80,8 +72,7 @@ async fn a_sync_exports_its_own_metrics_by_either_protocol_and_its_counters_cont
 #[tokio::test(flavor = "multi_thread")]
 async fn without_metrics_among_the_signals_a_sync_exports_no_metrics_of_its_own() {
     let (_tool, home) = sample().await;
-    let url = home.collector.grpc_url();
-    home.write(&by(&home, &format!("otlp: {{endpoint: '{url}', signals: [logs]}}")));
+    home.configure(&Setup { otlp: "signals: [logs]", ..Setup::default() });
     assert_eq!(home.run(&["sync"]).code, Some(0));
     assert!(home.collector.requests().iter().all(|seen| seen.signal == Signal::Logs));
 }

@@ -195,7 +195,7 @@ async fn handle(
     respond(reply, cut, &wire, at)
 }
 
-/// Where an answer ends too early.
+/// Where an answer breaks off.
 enum Cut {
     Not,
     /// Before the first byte.
@@ -236,7 +236,7 @@ impl Shared {
         Call { method: parts.method, path, query, headers: parts.headers, body, base: Arc::clone(&self.base) }
     }
 
-    /// The vendor's answer, spoilt by the fault that is due, if one is.
+    /// The vendor's answer, changed by the fault that is due, if any.
     async fn reply(&self, call: &Call) -> (Reply, Cut) {
         let Some(fault) = self.faults.due(call.method.as_str(), &call.path) else {
             return (self.vendor.answer(call), Cut::Not);
@@ -313,7 +313,7 @@ fn http_date(at: i64) -> String {
     crate::world::timestamp(at).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-/// Takes percent signs out; what is no valid escape stays.
+/// Decodes percent escapes; what is no valid escape stays.
 fn decode(text: &str) -> String {
     if !text.contains('%') {
         return text.to_owned();
@@ -359,7 +359,7 @@ impl Listener for CuttableListener {
         loop {
             match self.listener.accept().await {
                 Ok((stream, address)) => return (CuttableStream::new(stream, self.stop.child_token()), address),
-                // Out of file handles or the peer gave up: the next one may do.
+                // Out of file handles, or the peer gave up: the next one may work.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }

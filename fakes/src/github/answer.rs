@@ -1,4 +1,4 @@
-//! The way of a request: who is calling, is the document in order, can it be paid, what comes out, and in which words.
+//! Handles a request: authenticates the caller, validates the document, charges its price, executes it, and words the answer.
 
 use super::Site;
 use super::auth::Caller;

@@ -62,7 +62,7 @@ impl Site {
     /// Whoever the headers prove.
     ///
     /// # Errors
-    /// GitHub's answer to nobody.
+    /// GitHub's answer to a caller without a valid token.
     pub(super) fn caller(&self, call: &Call) -> Result<Caller, Reply> {
         let Some(shown) = call.header(AUTHORIZATION).and_then(bearer) else {
             return Err(unauthorized("Requires authentication"));

@@ -1,5 +1,4 @@
-//! Faults as GitHub commits them, for [`crate::faults::Faults::on`]. Sources: recorded answers and the threads of other
-//! people's connectors.
+//! Faults as GitHub has them, for [`crate::faults::Faults::on`]. Sources: recorded answers and the issues of other connectors.
 
 use super::answer::exceeded;
 use crate::faults::Fault;

@@ -195,7 +195,7 @@ impl ObjectValue for Resolver<'_> {
     }
 }
 
-/// Stands where an entry of a list failed: no schema has a type of its name, so the executor makes it null and an error.
+/// The place of a failed entry of a list: no schema has a type of its name, so the executor makes it null and an error.
 struct Broken(String);
 
 impl ObjectValue for Broken {

@@ -89,7 +89,7 @@ pub(super) struct Reading {
 /// Most sort fields a query may have.
 const MAX_ORDER: usize = 7;
 
-/// Words that JQL keeps for itself (an excerpt); as a value they need quotes.
+/// Reserved words of JQL (an excerpt); as a value they need quotes.
 const RESERVED: [&str; 40] = [
     "add", "after", "all", "alter", "and", "any", "as", "asc", "before", "begin", "between", "by", "changed", "create",
     "delete", "desc", "distinct", "else", "empty", "end", "from", "function", "group", "if", "in", "is", "like",

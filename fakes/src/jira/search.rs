@@ -23,7 +23,7 @@ const MAX_IDS: usize = 5_000;
 const DEFAULT_PAGE: usize = 50;
 /// Most histories that `expand=changelog` shows on Cloud.
 const EXPANDED_HISTORIES: usize = 40;
-/// How long a token is good for, in milliseconds.
+/// How long a token is valid, in milliseconds.
 const TOKEN_LIFE: i64 = 7 * 24 * 60 * 60 * 1_000;
 
 #[derive(Debug, Default, Deserialize)]
@@ -201,7 +201,7 @@ impl Site {
     }
 }
 
-/// The body that a query string stands for.
+/// A query string as the body it is equal to.
 fn query_body(call: &Call) -> Result<SearchBody, Reply> {
     let known = [
         "jql",

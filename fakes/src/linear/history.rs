@@ -77,7 +77,7 @@ fn act(root: &Workspace<'_>, step: &Step<'_>) -> Json {
     Json::Object(row)
 }
 
-/// Who did it. The roll-over of a cycle is Linear's own act, and nobody's.
+/// Who did it. The roll-over of a cycle is Linear's own act.
 fn actor(root: &Workspace<'_>, step: &Step<'_>, row: &mut Map<String, Json>) {
     let event = &step.events[0];
     let left = step.before.cycle.filter(|_| step.before.cycle != step.after.cycle);

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 const DAY: i64 = 24 * 3_600_000;
 
-/// A sprint as a cycle. The world does not say when a sprint was changed: its last turn counts.
+/// A sprint as a cycle. The world does not say when a sprint was changed: its last change of state counts.
 pub(super) fn cycle(root: &Workspace<'_>, sprint: &Sprint) -> Json {
     let team = root.world.board(sprint.board).project;
     let earlier = root.world.sprints.iter().filter(|other| other.id < sprint.id);

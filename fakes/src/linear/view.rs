@@ -4,7 +4,7 @@ use super::workspace::state_id;
 use crate::world::{Category, Fields, IssueId, PriorityId, ProjectId, SprintId, TypeId, UserId, World};
 use std::collections::BTreeSet;
 
-/// Labels with this in front stand for a milestone: the world has none.
+/// Labels with this prefix are milestones, which the world does not have.
 const MILESTONE: &str = "milestone:";
 
 /// What Linear has of the fields of an issue.

@@ -1,4 +1,4 @@
-//! What every part of the graph stands on: the world at a moment, what of it Linear shows, paging, and ids.
+//! What every part of the graph uses: the world at a moment, what of it Linear shows, paging, and ids.
 
 use super::{Kind, Site, date, number_of, uuid};
 use crate::graphql::{Answer, Arguments, Failure, Value, connection};
@@ -21,7 +21,7 @@ impl<'w> Workspace<'w> {
         Self { site, world, now }
     }
 
-    /// Every issue of the world that Linear still shows: those in the bin for a while, those of hidden teams never.
+    /// Every issue of the world that Linear shows: those in the bin until the retention ends, those of hidden teams never.
     pub(super) fn all(&self) -> impl Iterator<Item = &'w Issue> + use<'w> {
         let (world, now, retention) = (self.world, self.now, self.site.options.retention);
         let all = (IssueId::FIRST.0..).map_while(move |id| world.get(IssueId(id)));

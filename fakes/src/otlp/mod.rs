@@ -289,7 +289,7 @@ impl State {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes one request, or does to it what the script says. `cut` breaks the connection it came by.
+    /// Accepts one request, or does what the script says. `cut` breaks the connection it came by.
     async fn receive(&self, message: impl view::Export, seen: Seen, cut: Option<&port::Cut>) -> Reply {
         let (signal, bytes) = (seen.signal, seen.bytes);
         let fault = self.note(seen);

@@ -1,4 +1,4 @@
-//! A port that can be closed for a while, and connections that can be broken, for the sake of the clients' tests.
+//! A port that can be closed for a while, with connections that can be broken, to test clients.
 
 use std::io;
 use std::net::SocketAddr;

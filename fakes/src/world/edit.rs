@@ -257,7 +257,7 @@ impl<'w> Edit<'w> {
         }
     }
 
-    /// Hides from the account, or shows again; no trace in the history, `updated` stays.
+    /// Hides it from the account, or shows it again; no trace in the history, `updated` stays.
     pub fn hide(&mut self, id: IssueId, hidden: bool) {
         self.world.revision += 1;
         self.world.issue_mut(id).hidden = hidden;

@@ -297,7 +297,7 @@ impl Builder {
             self.step(request - MINUTE, task, Step::Ready);
         }
         let Some(merged) = merged else {
-            // Left lying: nobody was asked for a review.
+            // Not continued: no review was requested.
             return;
         };
         self.step(request, task, Step::Request);

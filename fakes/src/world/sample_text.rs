@@ -1,4 +1,4 @@
-//! Words for a world that people might have written: first names and short titles.
+//! Names and short titles for a world, as people might have written them.
 
 use super::{TypeId, User};
 use rand::Rng;
@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 
 const NAMES: [&str; 10] = ["Ada", "Ben", "Chen", "Dina", "Emre", "Farah", "Goran", "Hana", "Ivan", "Jun"];
 
-/// The words of one field of work.
+/// The vocabulary of one field of work.
 pub(super) struct Vocabulary {
     pub(super) verbs: &'static [&'static str],
     pub(super) objects: &'static [&'static str],
