@@ -8,15 +8,17 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use contextcore_core::model::{SprintState, TaskType};
 use contextcore_core::query::{Cursor, Fields, List, ListOptions, ListQuery, SprintFilter, StatusFilter, TaskFilter};
 
-const AFTER_HELP: &str = "\
+#[cfg(feature = "demo")]
+const FIRST_STEP: &str = "Start with `contextcore demo`, or with `contextcore init` and your own tools.";
+#[cfg(not(feature = "demo"))]
+const FIRST_STEP: &str = "Start with `contextcore init` and your own tools.";
+const EXIT_CODES: &str = "\
 Exit codes: 0 all done; 1 internal error; 2 usage or config; 3 a source failed (others were still synced); 4 the backend \
-did not take everything (what remains is still in the journal).
-
-Start with `contextcore demo`, or with `contextcore init` and your own tools.";
+did not take everything (what remains is still in the journal).";
 
 /// Project management as telemetry: Jira, GitHub Projects and Linear as OpenTelemetry.
 #[derive(Debug, Parser)]
-#[command(name = "contextcore", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "contextcore", version, max_term_width = 100, after_help = format!("{EXIT_CODES}\n\n{FIRST_STEP}"))]
 #[command(disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -55,6 +57,7 @@ pub(crate) enum Output {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run everything on a sample world: no token, no network
+    #[cfg(feature = "demo")]
     Demo(Demo),
     /// Write a commented contextcore.yaml
     Init(Init),
@@ -86,6 +89,7 @@ pub(crate) enum Command {
     Completions(Completions),
 }
 
+#[cfg(feature = "demo")]
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// Months of history in the sample world
@@ -440,6 +444,7 @@ mod tests {
         assert!(Cli::try_parse_from(["contextcore", "tasks", "--limit", "0"]).is_err());
     }
 
+    #[cfg(feature = "demo")]
     #[test]
     fn every_command_has_help() {
         let mut help = Vec::new();

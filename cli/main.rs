@@ -7,6 +7,7 @@ mod app;
 mod args;
 mod check;
 mod dashboards;
+#[cfg(feature = "demo")]
 mod demo;
 mod doctor;
 mod duration;
@@ -18,6 +19,7 @@ mod init;
 mod list;
 mod logging;
 mod output;
+#[cfg(feature = "demo")]
 mod portfolio;
 mod progress;
 mod reader;
@@ -69,7 +71,9 @@ fn main() -> ExitCode {
 /// keeps an arena for it, which added half as much again. A service must answer while it works, and the demo runs its own vendors.
 fn runtime(command: &Command) -> io::Result<Runtime> {
     match command {
-        Command::Serve | Command::Demo(_) => Builder::new_multi_thread().worker_threads(2).enable_all().build(),
+        Command::Serve => Builder::new_multi_thread().worker_threads(2).enable_all().build(),
+        #[cfg(feature = "demo")]
+        Command::Demo(_) => Builder::new_multi_thread().worker_threads(2).enable_all().build(),
         _ => Builder::new_current_thread().enable_all().build(),
     }
 }
@@ -78,13 +82,16 @@ fn runtime(command: &Command) -> io::Result<Runtime> {
 fn base_verbosity(command: &Command) -> u8 {
     match command {
         Command::Serve => 1,
-        Command::Sync(_) | Command::Replay(_) | Command::Demo(_) => u8::from(!terminal::is_watched()),
+        Command::Sync(_) | Command::Replay(_) => u8::from(!terminal::is_watched()),
+        #[cfg(feature = "demo")]
+        Command::Demo(_) => u8::from(!terminal::is_watched()),
         _ => 0,
     }
 }
 
 async fn run(context: &Context, command: Command) -> Outcome {
     match command {
+        #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo::run(context, &arguments).await,
         Command::Init(arguments) => init::run(context, &arguments).await,
         Command::Check(arguments) => check::run(context, &arguments).await,

@@ -1,5 +1,5 @@
-//! `kill -9` at any hop, again and again: after the next sync that is left alone, an installation knows and has told exactly
-//! what one knows and has told that was never killed.
+//! `kill -9` at any hop, again and again: after the next sync that runs to its end, an installation knows and has exported
+//! exactly what one has that was never killed.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -15,32 +15,32 @@ use contextcore_fakes::world::{GithubDemo, World};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::rig::{HOUR, Home, LIMIT, MINUTE, NOW, Ran, Running, Tool};
+use crate::rig::{HOUR, Installation, LIMIT, MINUTE, NOW, Ran, Running, Tool};
 
 /// Answers of the tool take this long, so that a run has a beginning, a middle and an end to be killed in.
 const LATENCY: Duration = Duration::from_millis(15);
 /// Acknowledgements take this long.
 const ACKNOWLEDGEMENT: Duration = Duration::from_millis(40);
 
-/// A tool and a backend that take their time, and small pages.
+/// A tool that answers slowly, in small pages.
 async fn slow_tool() -> Tool {
     let options = Options { latency: LATENCY, max_search_page: 40, ..Options::cloud() };
     Tool::start(World::demo(NOW, 2, 7), options).await
 }
 
 /// Lets the backend store before its pause (a kill then comes after the storing) or after it.
-fn slow_down(home: &Home, before: bool) {
+fn slow_down(home: &Installation, before: bool) {
     let fault = if before { otlp::Fault::Slow } else { otlp::Fault::Late };
     Signal::ALL.into_iter().for_each(|signal| home.collector.always(signal, Some(fault(ACKNOWLEDGEMENT))));
 }
 
-async fn slow_home(tool: &Tool) -> Home {
+async fn slow_home(tool: &Tool) -> Installation {
     let home = tool.home().await;
     slow_down(&home, true);
     home
 }
 
-/// Lets a run live for so long, unless it comes to its end before.
+/// Kills a run after this time, unless it ends before.
 fn kill_after(mut run: Running, life: Duration) -> Ran {
     let until = Instant::now() + life;
     while run.is_running() && Instant::now() < until {
@@ -51,13 +51,13 @@ fn kill_after(mut run: Running, life: Duration) -> Ran {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_first_sync_killed_at_every_hop_ends_as_if_it_never_was() {
+async fn a_first_sync_killed_at_any_hop_loses_nothing() {
     let tool = slow_tool().await;
     killed_again_and_again(|| tool.home(), 18).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_life_of_kills_while_work_goes_on_ends_as_if_there_were_none() {
+async fn repeated_kills_while_work_goes_on_lose_nothing() {
     let tool = slow_tool().await;
     let home = slow_home(&tool).await;
     let mut whole = home.sync().took;
@@ -79,16 +79,16 @@ async fn a_life_of_kills_while_work_goes_on_ends_as_if_there_were_none() {
     home.sync();
     let never_killed = slow_home(&tool).await;
     never_killed.sync();
-    home.told().at(tool.now()).assert_same(&never_killed.told().at(tool.now()));
+    home.outcome().at(tool.now()).assert_same(&never_killed.outcome().at(tool.now()));
     assert!(killed >= 10, "only {killed} runs were killed before their end");
 }
 
 /// Kills first syncs of `home`s again and again, until so many were killed; each must end as one that never was.
-async fn killed_again_and_again<F: Future<Output = Home>>(home: impl Fn() -> F, kills: usize) {
+async fn killed_again_and_again<F: Future<Output = Installation>>(home: impl Fn() -> F, kills: usize) {
     let clean = home().await;
     slow_down(&clean, true);
     let mut whole = clean.sync().took;
-    let truth = clean.told();
+    let truth = clean.outcome();
     let mut chance = StdRng::seed_from_u64(3);
     let mut killed = 0;
     for round in 0..kills + 4 {
@@ -104,7 +104,7 @@ async fn killed_again_and_again<F: Future<Output = Home>>(home: impl Fn() -> F, 
             killed += 1;
         }
         home.sync();
-        home.told().assert_same(&truth);
+        home.outcome().assert_same(&truth);
         if killed >= kills {
             return;
         }
@@ -113,33 +113,35 @@ async fn killed_again_and_again<F: Future<Output = Home>>(home: impl Fn() -> F, 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_first_sync_of_github_killed_at_every_hop_ends_as_if_it_never_was() {
+async fn a_first_sync_of_github_killed_at_any_hop_loses_nothing() {
     let now = Arc::new(AtomicI64::new(NOW));
     let world = GithubDemo::new(NOW, 2, 7).build();
     let options = github::Options { clock: Clock::fixed(NOW), latency: LATENCY, ..github::Options::dot_com() };
     let github = Github::start(world, options).await.unwrap();
     let source =
         "name: acme-github, kind: github, url: '{url}', auth: {token: {env: GITHUB_TOKEN}}, projects: [acme/1]";
-    killed_again_and_again(|| Home::beside(github.url(), &now, source, ("GITHUB_TOKEN", Github::TOKEN)), 8).await;
+    killed_again_and_again(|| Installation::beside(github.url(), &now, source, ("GITHUB_TOKEN", Github::TOKEN)), 8)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_first_sync_of_linear_killed_at_every_hop_ends_as_if_it_never_was() {
+async fn a_first_sync_of_linear_killed_at_any_hop_loses_nothing() {
     let now = Arc::new(AtomicI64::new(NOW));
     let options = linear::Options { clock: Clock::fixed(NOW), latency: LATENCY, ..linear::Options::default() };
     let linear = Linear::start(World::demo(NOW, 2, 7), options).await.unwrap();
     let source =
         "name: acme-linear, kind: linear, url: '{url}', auth: {token: {env: LINEAR_API_KEY}}, projects: [SHOP, PLAT]";
-    killed_again_and_again(|| Home::beside(linear.url(), &now, source, ("LINEAR_API_KEY", Linear::KEY)), 8).await;
+    killed_again_and_again(|| Installation::beside(linear.url(), &now, source, ("LINEAR_API_KEY", Linear::KEY)), 8)
+        .await;
 }
 
-/// Where the loops above leave it to chance, this goes by the list.
+/// The loops above kill at random moments; this kills at each hop by name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_at_each_hop_by_name_loses_nothing() {
     let tool = Tool::start(World::demo(NOW, 2, 7), Options { max_search_page: 40, ..Options::cloud() }).await;
     let clean = tool.home().await;
     clean.sync();
-    let truth = clean.told();
+    let truth = clean.outcome();
     let home = tool.home().await;
 
     // Killed while the tool has not answered yet.
@@ -156,7 +158,7 @@ async fn a_kill_at_each_hop_by_name_loses_nothing() {
         assert_eq!(run.wait(LIMIT).code, None, "{call}");
         tool.jira.faults().clear();
     }
-    // Killed while a backend has refused what it was sent, and while one has stored it and not said so.
+    // Killed while a backend has refused a batch, and while one has stored it and not acknowledged it.
     for fault in [otlp::Fault::unavailable(None), otlp::Fault::Slow(LIMIT)] {
         Signal::ALL.into_iter().for_each(|signal| home.collector.always(signal, Some(fault.clone())));
         for signal in Signal::ALL {
@@ -173,5 +175,5 @@ async fn a_kill_at_each_hop_by_name_loses_nothing() {
     }
     Signal::ALL.into_iter().for_each(|signal| home.collector.always(signal, None));
     home.sync();
-    home.told().assert_same(&truth);
+    home.outcome().assert_same(&truth);
 }

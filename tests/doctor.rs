@@ -1,5 +1,5 @@
 //! The doctor of `check` asks backends that want a credential and a tenant: both reach them as the flags, the variables and the
-//! configuration say, a refusal names the flag that mends it, and no secret is shown, not even by a backend that quotes it.
+//! configuration say, a refusal names the flag that fixes it, and no secret is shown, not even by a backend that quotes it.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +12,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::rig::{Home, Ran, Setup, Tool};
+use crate::rig::{Installation, Ran, Setup, Tool};
 
 const TOKEN: &str = "glc_backend-s3cret-token";
 const PAIR: &str = "123456:glc_backend-s3cret-token";
@@ -21,7 +21,7 @@ const TENANT: &str = "tenant-s3cret-name";
 /// A Tempo, Loki and Mimir in one that answers whoever shows this credential for this tenant.
 struct Hosted {
     url: String,
-    heard: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
     _serving: JoinSet<()>,
 }
 
@@ -29,30 +29,33 @@ struct Hosted {
 struct Wants {
     credential: String,
     tenant: Option<String>,
-    heard: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Hosted {
     async fn start(credential: &str, tenant: Option<&str>) -> Self {
-        let heard = Arc::<Mutex<Vec<String>>>::default();
-        let wants =
-            Wants { credential: credential.to_owned(), tenant: tenant.map(str::to_owned), heard: Arc::clone(&heard) };
+        let requests = Arc::<Mutex<Vec<String>>>::default();
+        let wants = Wants {
+            credential: credential.to_owned(),
+            tenant: tenant.map(str::to_owned),
+            requests: Arc::clone(&requests),
+        };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let app = Router::new().fallback(answer).with_state(wants);
         let mut serving = JoinSet::new();
         serving.spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { url, heard, _serving: serving }
+        Self { url, requests, _serving: serving }
     }
 
-    fn heard(&self, path: &str) -> bool {
-        self.heard.lock().unwrap().iter().any(|heard| heard == path)
+    fn received(&self, path: &str) -> bool {
+        self.requests.lock().unwrap().iter().any(|requested| requested == path)
     }
 }
 
-/// As the hosted ones do, it hides its configuration, and as some do, it quotes what it was shown.
+/// As hosted backends do, it hides its configuration; as some do, it quotes the credential.
 async fn answer(State(wants): State<Wants>, uri: Uri, headers: HeaderMap) -> Response {
-    wants.heard.lock().unwrap().push(uri.path().to_owned());
+    wants.requests.lock().unwrap().push(uri.path().to_owned());
     let shown = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
     let (credential, tenant) = (shown("authorization").unwrap_or_default(), shown("x-scope-orgid"));
     if wants.tenant.is_some() && tenant.is_none() {
@@ -71,7 +74,7 @@ async fn answer(State(wants): State<Wants>, uri: Uri, headers: HeaderMap) -> Res
 }
 
 /// An installation that sends traces alone: a doctor then looks for no record and no sample.
-async fn stage(tool: &Tool, headers: &str) -> Home {
+async fn installation(tool: &Tool, headers: &str) -> Installation {
     let mut home = tool.home_with(&Setup { otlp: &format!("signals: [traces], {headers}"), ..Setup::default() }).await;
     for (file, text) in [("pair", PAIR), ("bearer", TOKEN), ("wrong", "wr0ng-s3cret-token"), ("tenant", TENANT)] {
         std::fs::write(home.path().join(file), format!("{text}\n")).unwrap();
@@ -93,7 +96,7 @@ fn clean(ran: Ran) -> Ran {
 }
 
 /// `check` with each of the three at this address, and more flags.
-fn check(home: &Home, url: &str, flags: &[&str]) -> Ran {
+fn check(home: &Installation, url: &str, flags: &[&str]) -> Ran {
     let tempo = format!("{url}/tempo");
     let mut all = vec!["check", "--tempo-url", &tempo, "--loki-url", url, "--prometheus-url", url];
     all.extend(flags);
@@ -107,11 +110,11 @@ fn files(file: &str) -> [&str; 6] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn credentials_and_tenants_reach_backends_that_want_them() {
     let tool = Tool::sample().await;
-    let mut home = stage(&tool, "headers: {X-Scope-OrgID: {file: tenant}}").await;
+    let mut home = installation(&tool, "headers: {X-Scope-OrgID: {file: tenant}}").await;
     let hosted = Hosted::start(&basic(), Some(TENANT)).await;
     check(&home, &hosted.url, &files("pair")).expect(0);
     for path in ["/tempo/api/search", "/loki/api/v1/query_range", "/api/v1/query"] {
-        assert!(hosted.heard(path), "{path}");
+        assert!(hosted.received(path), "{path}");
     }
     let other = Hosted::start(&format!("Bearer {TOKEN}"), Some("other")).await;
     check(&home, &other.url, &[&files("bearer")[..], &["--org-id", "other"]].concat()).expect(0);
@@ -124,7 +127,7 @@ async fn credentials_and_tenants_reach_backends_that_want_them() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_is_one_line_that_names_the_flag() {
     let tool = Tool::sample().await;
-    let home = stage(&tool, "").await;
+    let home = installation(&tool, "").await;
     let hosted = Hosted::start(&basic(), None).await;
     let said = |ran: Ran| {
         let err = ran.expect(4).err;
@@ -136,7 +139,7 @@ async fn a_refusal_is_one_line_that_names_the_flag() {
     for (line, flag) in missing.iter().zip(["--prometheus-token-file", "--loki-token-file", "--tempo-token-file"]) {
         assert!(line.contains(flag) && line.contains("401"), "{line}");
     }
-    assert!(home.collector.spans().is_empty(), "no canary is sent where nobody can look for it");
+    assert!(home.collector.spans().is_empty(), "no canary is sent that cannot be queried");
     for line in said(check(&home, &hosted.url, &files("wrong"))) {
         assert!(line.contains("-token-file (401): bad credential Bearer [redacted]"), "{line}");
     }
@@ -152,7 +155,7 @@ async fn a_refusal_is_one_line_that_names_the_flag() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_credential_in_an_address_is_refused_and_not_repeated() {
     let tool = Tool::sample().await;
-    let home = stage(&tool, "").await;
+    let home = installation(&tool, "").await;
     let place = format!("123456:{TOKEN}@127.0.0.1:9");
     for (url, flag) in [
         ("--tempo-url", "--tempo-token-file"),

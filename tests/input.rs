@@ -1,4 +1,4 @@
-//! Bad input of every kind: each is one line that says what to do, the exit code of the contract, and nothing lost.
+//! Bad input of every kind: one error line that says what to do, the exit code of the contract, and nothing lost.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use contextcore_fakes::faults::{Fault, When};
 use contextcore_fakes::jira::Credential;
 
-use crate::rig::{HOUR, Home, LIMIT, Ran, Running, Setup, Tool};
+use crate::rig::{HOUR, Installation, LIMIT, Ran, Running, Setup, Tool};
 
 /// A source like the usual one, with these keys in place of some of its own.
 fn source(keys: &str) -> String {
@@ -19,7 +19,7 @@ const AUTH: &str = "auth: {token: {env: JIRA_TOKEN}}";
 const URL: &str = "url: 'http://127.0.0.1:1'";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_configuration_is_answered_with_the_key_the_line_and_the_way_out() {
+async fn a_wrong_configuration_is_an_error_with_key_line_and_fix() {
     let tool = Tool::sample().await;
     let home = tool.home().await;
     let ok = source(&format!("{URL}; {AUTH}"));
@@ -50,7 +50,7 @@ async fn a_wrong_configuration_is_answered_with_the_key_the_line_and_the_way_out
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wrong_usage_is_answered_with_the_nearest_thing_there_is() {
+async fn wrong_usage_is_answered_with_the_nearest_match() {
     let tool = Tool::sample().await;
     let home = tool.home().await;
     home.run(&["sync", "acme-jirra"]).expect(2).says(&["acme-jirra", "did you mean `acme-jira`"]);
@@ -94,18 +94,18 @@ async fn a_refused_token_is_the_sources_failure_and_the_next_sync_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_address_where_nobody_is_fails_soon_and_names_the_trouble() {
+async fn an_unreachable_address_fails_soon_and_says_why() {
     let tool = Tool::sample().await;
     let home = tool.home().await;
     home.sync();
-    let before = home.told();
+    let before = home.outcome();
     let url = tool.jira.url().to_owned();
     home.write(&home.config_text().replace(&url, "http://127.0.0.1:1"));
     let ran = home.run(&["sync"]).expect(3).says(&["acme-jira", "cannot be reached", "check the address"]);
     assert!(ran.took < Duration::from_secs(20), "{:?}", ran.took);
     home.write(&home.config_text().replace("http://127.0.0.1:1", &url));
     home.sync();
-    home.told().assert_same(&before);
+    home.outcome().assert_same(&before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,13 +120,13 @@ async fn an_unknown_project_is_named_and_the_others_are_read() {
     home.run(&["sync"]).expect(3).says(&["NOPE", "projects"]);
 }
 
-/// Every way a store can be damaged is told; none is taken for a smaller store.
+/// Every damage of a store is reported; none is taken for a smaller store.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_store_is_refused_and_a_fresh_one_tells_the_same() {
+async fn a_damaged_store_is_refused_and_a_fresh_one_exports_the_same() {
     let tool = Tool::sample().await;
     let home = tool.home().await;
     home.sync();
-    let told = home.told();
+    let before = home.outcome();
     let log = home.store().join("db");
     let good = std::fs::read(&log).unwrap();
     let flipped = |place: usize| {
@@ -142,18 +142,18 @@ async fn a_damaged_store_is_refused_and_a_fresh_one_tells_the_same() {
     }
     std::fs::rename(home.store(), home.path().join("aside")).unwrap();
     home.sync();
-    // The backend was told everything twice by now, and still knows each thing once.
-    home.told().assert_same(&told);
+    // The backend received everything twice by now; the ids are the same.
+    home.outcome().assert_same(&before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_process_on_one_store_is_turned_away_and_the_first_is_not_disturbed() {
+async fn a_second_process_on_one_store_is_refused_and_the_first_goes_on() {
     let tool = Tool::sample().await;
     let home = tool.home().await;
     tool.jira.faults().on("POST */search/jql", When::Nth(1), Fault::Delay(Duration::from_secs(7)));
     let first = home.spawn(&["sync"]);
     first.wait_for("sync begins", LIMIT);
-    // Whoever holds it for a moment only is waited for; this one does not let go.
+    // A lock that is held briefly is waited for; this one is held longer.
     let (second, third) = (home.spawn(&["sync"]), home.spawn(&["status"]));
     second.wait(LIMIT).expect(1).says(&["another contextcore holds it", "stop it"]);
     third.wait(LIMIT).expect(1).says(&["another contextcore holds it", "wait until"]);
@@ -162,7 +162,7 @@ async fn a_second_process_on_one_store_is_turned_away_and_the_first_is_not_distu
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_where_nothing_may_be_written_says_so() {
+async fn a_read_only_store_is_reported() {
     let tool = Tool::sample().await;
     let home = tool.home().await;
     home.sync();
@@ -184,10 +184,10 @@ async fn a_store_where_nothing_may_be_written_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_is_told_before_anything_is_half_written_and_the_next_run_goes_on() {
+async fn a_full_disk_is_reported_before_anything_is_written_and_the_next_run_resumes() {
     let tool = Tool::sample().await;
     let home = tool.home().await;
-    // A disk of 40 MiB, filled so far that less is free than the program wants; later the filler goes away.
+    // A disk of 40 MiB with less free space than the program wants; later the filler is removed.
     let script = "mkdir -p data && mount -t tmpfs -o size=40m none data && head -c 20m /dev/zero > data/filler && \
                   { \"$0\" \"$@\"; echo \"exit $?\"; rm data/filler; \"$0\" \"$@\" 2>&1; echo \"exit $?\"; \"$0\" tasks -o json; }";
     let Some(ran) = in_namespace(&home, script, &["sync"]) else { return };
@@ -198,7 +198,7 @@ async fn a_full_disk_is_told_before_anything_is_half_written_and_the_next_run_go
     assert_eq!(tasks.as_array().unwrap().len(), tool.jira.world().issues().count());
 }
 
-/// A limit on the size of files makes writes fail in the middle, which is what a full disk comes to when nobody looks ahead.
+/// A limit on the size of files makes writes fail in the middle, as on a disk that fills up meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_fails_half_way_loses_nothing() {
     let tool = Tool::sample().await;
@@ -214,28 +214,28 @@ async fn a_write_that_fails_half_way_loses_nothing() {
     home.sync();
     let other = tool.home().await;
     other.sync();
-    home.told().assert_same(&other.told());
+    home.outcome().assert_same(&other.outcome());
 }
 
 /// Runs a script with the binary as `$0`.
-fn shell(home: &Home, script: &str, arguments: &[&str]) -> Ran {
+fn shell(home: &Installation, script: &str, arguments: &[&str]) -> Ran {
     let binary = env!("CARGO_BIN_EXE_contextcore");
-    let command = home.dress(Command::new("sh"), &[&["-c", script, binary], arguments].concat());
+    let command = home.prepare(Command::new("sh"), &[&["-c", script, binary], arguments].concat());
     Running::spawn(command).wait(LIMIT)
 }
 
 /// The same where mounts are its own and vanish with it; none, said loudly, where that is not permitted.
-fn in_namespace(home: &Home, script: &str, arguments: &[&str]) -> Option<Ran> {
+fn in_namespace(home: &Installation, script: &str, arguments: &[&str]) -> Option<Ran> {
     let user_namespace = ["-m", "-rm"].into_iter().find(|flags| {
         let probe = ["unshare", flags, "sh", "-c", "mount -t tmpfs none /mnt"];
         let probe = Command::new(probe[0]).args(&probe[1..]).output();
         probe.is_ok_and(|output| output.status.success())
     });
     let Some(flags) = user_namespace else {
-        eprintln!("SKIPPED: this user may not mount anything, so a disk of a chosen size cannot be had");
+        eprintln!("SKIPPED: this user may not mount anything, so a disk of a chosen size is not possible");
         return None;
     };
     let binary = env!("CARGO_BIN_EXE_contextcore");
     let arguments = [&[flags, "sh", "-c", script, binary], arguments].concat();
-    Some(Running::spawn(home.dress(Command::new("unshare"), &arguments)).wait(LIMIT))
+    Some(Running::spawn(home.prepare(Command::new("unshare"), &arguments)).wait(LIMIT))
 }

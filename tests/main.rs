@@ -1,28 +1,29 @@
-//! Black-box tests: the real binary as a child process, between stand-ins of the tools and of the backends on this machine.
+//! Black-box tests: the real binary as a child process, between fakes of the tools and of the backends on this machine.
 //!
-//! Nothing here calls into the product. [`rig`] runs the binary and compares what installations know and told; each other
-//! file shows one promise: that every command does what it says ([`commands`], [`serving`], [`webhooks`], [`filing`]) and tells the truth about the
-//! sample world ([`truth`]), what a sync makes of a world that changes ([`sync`]), that a kill loses nothing ([`crash`]),
-//! that faults on either side are sat out ([`vendor`], [`backend`], [`patience`]), that bad input is answered in one line
-//! ([`input`]), that no secret leaks ([`secrets`]), not to nor from the backends that the doctor asks ([`doctor`]), that reading works beside a running service ([`reading`]).
+//! Nothing here calls into the product. [`rig`] runs the binary and compares what installations know and export. Each other file
+//! shows one promise: every command does what it says ([`commands`], [`serve`], [`webhooks`], [`file_source`]) and prints the
+//! truth about the sample world ([`truth`]); a sync follows a world that changes ([`sync`]); a kill loses nothing ([`crash`]);
+//! faults of either side are retried ([`tool_faults`], [`backend_faults`], [`timeouts`]); bad input gives one error line
+//! ([`input`]); no secret leaks ([`secrets`]), not through the doctor either ([`doctor`]); a service works on beside other commands
+//! and through kills ([`serve_robustness`]). [`licences`] and [`features`] check the manifests.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
-mod backend;
+mod backend_faults;
 mod commands;
 mod crash;
 mod doctor;
-mod filing;
+mod features;
+mod file_source;
 mod golden;
 mod input;
 mod licences;
-mod patience;
-mod reading;
 mod rig;
 mod secrets;
-mod serving;
-mod stage;
+mod serve;
+mod serve_robustness;
 mod sync;
+mod timeouts;
+mod tool_faults;
 mod truth;
-mod vendor;
 mod webhooks;

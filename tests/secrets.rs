@@ -1,6 +1,5 @@
-//! No secret leaves the places it is needed in: everything the binary prints at its most talkative, keeps and sends is
-//! searched for tokens, for what they become in headers, and for the headers of the backend. The other sides quote what they
-//! were sent in their errors, as some do.
+//! No secret leaks: everything the binary prints at `-vvv`, stores and sends is searched for tokens, for their encoded forms in
+//! headers, and for the headers of the backend. The fakes quote what they were sent in their errors, as some servers do.
 
 use std::path::Path;
 
@@ -11,8 +10,7 @@ use contextcore_fakes::jira::{Credential, Jira, Options};
 use contextcore_fakes::otlp::{self, Signal};
 use contextcore_fakes::world::World;
 
-use crate::rig::{Home, LIMIT, NOW, Ran, Setup, Tool};
-use crate::serving::{free_port, get};
+use crate::rig::{Installation, LIMIT, NOW, Ran, Service, Setup, Tool};
 
 const TOKEN: &str = "jira-t0ken-9f31c0ffee";
 const HEADER: &str = "Basic b3RscDpoZWFkZXItczNjcmV0";
@@ -57,7 +55,7 @@ fn assert_clean_files(directory: &Path) {
     }
 }
 
-fn assert_clean_telemetry(home: &Home) {
+fn assert_clean_telemetry(home: &Installation) {
     let collector = &home.collector;
     assert_clean("a span", &format!("{:?}", collector.spans()));
     assert_clean("a log record", &format!("{:?}", collector.logs()));
@@ -65,7 +63,7 @@ fn assert_clean_telemetry(home: &Home) {
 }
 
 /// An installation with secrets of every kind.
-async fn stage(options: Options, http: bool) -> (Tool, Home) {
+async fn installation(options: Options, http: bool) -> (Tool, Installation) {
     let tool = Tool::start(World::demo(NOW, 2, 7), options).await;
     let mut home = tool.home_with(&Setup { otlp: HEADERS, http, export: "give_up: 1s", ..Setup::default() }).await;
     home.variables = vec![
@@ -86,10 +84,10 @@ fn data_center() -> Options {
     Options { credentials: vec![Credential::Bearer(TOKEN.to_owned())], ..Options::data_center() }
 }
 
-/// The secrets are used, or none of this would mean anything.
-fn assert_used(tool: &Tool, home: &Home) {
+/// The secrets are used; without that, their absence would prove nothing.
+fn assert_used(tool: &Tool, home: &Installation) {
     let shown = tool.jira.requests().iter().any(|request| request.headers.contains_key("authorization"));
-    assert!(shown, "Jira was shown no credential");
+    assert!(shown, "Jira received no credential");
     for seen in home.collector.requests() {
         for (name, value) in [("authorization", HEADER), ("x-scope-orgid", TENANT), ("api-key", VARIABLE)] {
             assert_eq!(seen.headers.get(name).and_then(|value| value.to_str().ok()), Some(value), "{name}");
@@ -100,7 +98,7 @@ fn assert_used(tool: &Tool, home: &Home) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_command_shows_keeps_or_sends_a_secret() {
     for (options, http) in [(cloud(), false), (data_center(), true)] {
-        let (tool, home) = stage(options.clone(), http).await;
+        let (tool, home) = installation(options.clone(), http).await;
         if options.edition != cloud().edition {
             home.write(&home.config_text().replace(&format!("email: {}, ", Jira::EMAIL), ""));
         }
@@ -131,7 +129,7 @@ async fn no_command_shows_keeps_or_sends_a_secret() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn not_even_the_libraries_show_a_secret_when_all_of_them_trace() {
     for http in [false, true] {
-        let (tool, mut home) = stage(cloud(), http).await;
+        let (tool, mut home) = installation(cloud(), http).await;
         home.variables.push(("CONTEXTCORE_LOG".to_owned(), "trace".to_owned()));
         clean(home.run(&["sync"]).expect(0));
         assert_used(&tool, &home);
@@ -141,7 +139,7 @@ async fn not_even_the_libraries_show_a_secret_when_all_of_them_trace() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn help_and_completions_show_no_value_of_the_environment() {
-    let (_tool, home) = stage(cloud(), false).await;
+    let (_tool, home) = installation(cloud(), false).await;
     for command in ["", "demo", "init", "check", "sync", "serve", "tasks", "show", "status", "replay", "store"] {
         let words: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         clean(home.run(&words).expect(0));
@@ -150,7 +148,7 @@ async fn help_and_completions_show_no_value_of_the_environment() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn errors_that_quote_what_was_sent_are_told_without_it() {
+async fn errors_that_quote_what_was_sent_are_redacted() {
     let basic = BASE64.encode(format!("{}:{TOKEN}", Jira::EMAIL));
     let quote = format!("cannot use Authorization: Basic {basic} (token {TOKEN})");
     let body = format!(r#"{{"errorMessages":["{quote}"],"errors":{{"token":"{TOKEN}"}}}}"#);
@@ -163,7 +161,7 @@ async fn errors_that_quote_what_was_sent_are_told_without_it() {
         // Where many histories at once are refused, they are read one by one.
         ("POST */changelog/bulkfetch", 404, &body, 0),
     ] {
-        let (tool, home) = stage(cloud(), false).await;
+        let (tool, home) = installation(cloud(), false).await;
         tool.jira.faults().on(calls, When::Always, Fault::status(code, body));
         let ran = clean(home.run(&["sync", "-vvv"]).expect(exit));
         assert!(ran.err.contains("cannot use Authorization: Basic [redacted]"), "{}", ran.err);
@@ -176,10 +174,10 @@ async fn errors_that_quote_what_was_sent_are_told_without_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backend_that_quotes_its_headers_is_told_of_without_them() {
+async fn errors_of_a_backend_that_quotes_its_headers_are_redacted() {
     let quote = format!("no tenant {TENANT} for {HEADER} with key {VARIABLE}");
     for http in [false, true] {
-        let (_tool, home) = stage(cloud(), http).await;
+        let (_tool, home) = installation(cloud(), http).await;
         home.collector.always(Signal::Logs, Some(otlp::Fault::bad_request(&quote)));
         home.collector.always(Signal::Metrics, Some(otlp::Fault::server_error(&quote)));
         home.collector.script_for(Signal::Traces, [otlp::Fault::Partial { rejected: 1, reason: quote.clone() }]);
@@ -193,7 +191,7 @@ async fn a_backend_that_quotes_its_headers_is_told_of_without_them() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_that_cannot_be_sent_is_not_shown_either() {
-    let (_tool, mut home) = stage(cloud(), false).await;
+    let (_tool, mut home) = installation(cloud(), false).await;
     home.variables[0].1 = format!("{TOKEN}\u{7f}\n{TOKEN}");
     clean(home.run(&["sync", "-vvv"]));
     home.variables[1].1 = format!("{HEADER}\n{HEADER}");
@@ -207,18 +205,15 @@ async fn a_secret_that_cannot_be_sent_is_not_shown_either() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_shows_no_secret_to_whoever_asks() {
-    let (tool, home) = stage(cloud(), false).await;
-    let port = free_port();
-    home.write(&format!("{}listen: 127.0.0.1:{port}\n", home.config_text()));
-    let serve = home.spawn(&["serve", "-vvv"]);
-    serve.wait_for("sync ended", LIMIT);
+async fn a_service_shows_no_secret_to_its_clients() {
+    let (tool, home) = installation(cloud(), false).await;
+    let serve = Service::start_with(&home, &["serve", "-vvv"]);
+    serve.run.wait_for("sync ended", LIMIT);
     for path in ["/healthz", "/readyz", "/metrics"] {
-        assert_clean(path, &get(port, path).unwrap().1);
+        assert_clean(path, &serve.get(path).unwrap().1);
     }
     clean(home.run(&["status", "-vvv"]).expect(0));
-    serve.signal("TERM");
-    clean(serve.wait(LIMIT).expect(0));
+    clean(serve.stop());
     assert_used(&tool, &home);
     assert_clean_telemetry(&home);
 }

@@ -1,18 +1,18 @@
-//! What `sync` does when all goes well, and what it makes of a world that changes: deletions, moves, lost permissions.
+//! `sync` without faults, and in a world that changes: deletions, moves, lost permissions.
 
 use contextcore_fakes::otlp::{Signal, Span};
 use contextcore_fakes::world::{IssueId, Stage, TypeId, Visibility};
 use serde_json::Value;
 
-use crate::rig::{HOUR, Home, MINUTE, NOW, SOURCE, Tool, nanos};
+use crate::rig::{HOUR, Installation, MINUTE, NOW, SOURCE, Tool, nanos};
 
 /// How many requests of one signal came in.
-fn requests(home: &Home, signal: Signal) -> usize {
+fn requests(home: &Installation, signal: Signal) -> usize {
     home.collector.requests().iter().filter(|seen| seen.signal == signal).count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_summary_counts_what_the_other_sides_counted() {
+async fn the_summary_matches_the_counts_of_tool_and_backend() {
     let tool = Tool::sample().await;
     let home = tool.home().await;
     let summary = home.summary(0, &[]);
@@ -32,7 +32,7 @@ async fn a_second_sync_without_changes_sends_no_history_and_asks_little() {
     let tool = Tool::sample().await;
     let home = tool.home().await;
     home.sync();
-    let told = home.told();
+    let first = home.outcome();
     tool.jira.take_requests();
     home.collector.clear();
     tool.pass(5 * MINUTE);
@@ -41,9 +41,9 @@ async fn a_second_sync_without_changes_sends_no_history_and_asks_little() {
     let boards = tool.jira.world().boards.len();
     let asked = tool.jira.take_requests();
     assert!(asked.len() <= 3 + boards, "{:?}", asked.iter().map(|request| &request.target).collect::<Vec<_>>());
-    let again = home.told();
+    let again = home.outcome();
     assert!(again.history.is_empty() && again.lines.is_empty());
-    assert_eq!(again.tasks.keys().collect::<Vec<_>>(), told.tasks.keys().collect::<Vec<_>>());
+    assert_eq!(again.tasks.keys().collect::<Vec<_>>(), first.tasks.keys().collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -59,18 +59,18 @@ async fn a_dry_run_leaves_no_trace() {
     home.sync();
     tool.pass(HOUR);
     tool.edit(|edit| edit.rename(IssueId::FIRST, "Renamed"));
-    let (before, heard) = (home.told(), home.collector.counts());
+    let (before, counts) = (home.outcome(), home.collector.counts());
     let summary = home.summary(0, &["--dry-run"]);
     assert_eq!(summary["sources"][0]["changes"], 1);
-    assert_eq!(home.collector.counts(), heard);
-    assert_eq!(home.told().history, before.history);
+    assert_eq!(home.collector.counts(), counts);
+    assert_eq!(home.outcome().history, before.history);
     assert_eq!(home.tasks().iter().filter(|task| task["title"] == "Renamed").count(), 0);
-    // What a dry run saw counts as unseen.
+    // A dry run marks nothing as seen.
     assert_eq!(home.summary(0, &[])["sources"][0]["changes"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deleted_issue_is_gone_after_two_complete_passes_and_not_before() {
+async fn a_missing_issue_is_deleted_after_two_complete_passes() {
     let tool = Tool::sample().await;
     let home = tool.home().await;
     home.sync();
@@ -78,7 +78,7 @@ async fn a_deleted_issue_is_gone_after_two_complete_passes_and_not_before() {
     let key = gone["id"].as_str().unwrap();
     let id = tool.jira.world().find(key).unwrap();
     tool.edit(|edit| edit.delete(id));
-    let open = |home: &Home| home.run(&["tasks", "--status", "open", "--output", "json"]).expect(0).json();
+    let open = |home: &Installation| home.run(&["tasks", "--status", "open", "--output", "json"]).expect(0).json();
     let before = open(&home).as_array().unwrap().len();
     for (pass, deleted) in [(1, false), (2, true)] {
         tool.pass(HOUR);
@@ -110,7 +110,7 @@ async fn a_moved_issue_stays_the_same_task() {
     }
     assert_eq!(after["project"], "PLAT");
     assert!(home.tasks().iter().all(|task| task["id"] != old));
-    // People still say the old key.
+    // The old key still finds it.
     let shown = home.run(&["show", old, "--output", "json"]).expect(0);
     assert!(shown.out.contains(&new), "{}", shown.out);
 }
@@ -143,7 +143,7 @@ async fn the_record_of_a_completion_points_to_its_span_when_the_task_got_another
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_project_lost_from_sight_closes_nothing_and_is_an_error() {
+async fn a_project_without_permission_closes_nothing_and_is_an_error() {
     let tool = Tool::sample().await;
     let home = tool.home().await;
     home.sync();
@@ -155,7 +155,7 @@ async fn a_project_lost_from_sight_closes_nothing_and_is_an_error() {
         tool.pass(HOUR);
         home.run(&["sync", "--full"]).expect(3).says(&["OPS", "nothing was closed", "token"]);
     }
-    // Everything else goes on, the telling included.
+    // Everything else goes on, exporting included.
     tool.edit(|edit| edit.rename(IssueId::FIRST, "Renamed meanwhile"));
     home.run(&["sync", "--full"]).expect(3);
     assert!(home.collector.logs().iter().any(|log| log.event_name == "task.renamed" && log.time == nanos(tool.now())));
@@ -170,7 +170,7 @@ async fn a_project_lost_from_sight_closes_nothing_and_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn history_reaches_back_as_far_as_asked_and_all_three_signals_are_told() {
+async fn history_reaches_back_to_the_first_issue_and_all_three_signals_are_exported() {
     let tool = Tool::sample().await;
     let home = tool.home().await;
     home.sync();

@@ -1,31 +1,29 @@
-//! Calls of the tools: proven ones make the next poll come at once, and many make one; all others are refused.
+//! Webhooks of the tools: a verified call triggers a poll at once, many trigger one; all others are refused.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use ring::hmac;
 
-use crate::serving::Serving;
-use crate::stage::Stage;
+use crate::rig::{Installation, LIMIT, Service, Tool};
 
 const SECRET: &str = "what the tool signs with";
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A service whose schedule never comes, so that only calls make it poll.
-async fn serving(stage: &Stage) -> Serving {
-    std::fs::write(stage.path("hook"), SECRET).unwrap();
+async fn service(tool: &Tool) -> (Installation, Service) {
+    let home = tool.home().await;
+    std::fs::write(home.path().join("hook"), SECRET).unwrap();
     let source = "    schedule: '0 0 1 1 *'\n    webhook: {secret: {file: hook}}\n  - name: other\n    kind: jira\n    \
-                  url: http://127.0.0.1:9\n    schedule: '0 0 1 1 *'\n    auth: {token: {env: SAMPLE_TOKEN}}\n";
-    let serving = Serving::start_with(stage, &(stage.usual() + source));
-    serving.until("/healthz", "200").await;
+                  url: http://127.0.0.1:9\n    schedule: '0 0 1 1 *'\n    auth: {token: {env: JIRA_TOKEN}}\n";
+    home.write(&(home.config_text() + source));
+    let mut service = Service::start(&home);
+    service.until("/healthz", "200");
     let begun = Instant::now();
-    while !stage.run(&["status", "-o", "json"]).json()["sources"][0]["last_success"].is_string() {
-        assert!(begun.elapsed() < PATIENCE, "the first sync never ended");
+    while !home.run(&["status", "-o", "json"]).json()["sources"][0]["last_success"].is_string() {
+        assert!(begun.elapsed() < LIMIT, "the first sync never ended");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    stage.jira.take_requests();
-    serving
+    tool.jira.take_requests();
+    (home, service)
 }
 
 type Headers<'a> = &'a [(&'a str, &'a str)];
@@ -36,83 +34,70 @@ fn sign(body: &[u8]) -> String {
 }
 
 /// The status line of a POST.
-fn post(serving: &Serving, path: &str, headers: Headers<'_>, body: &[u8]) -> String {
-    let mut stream = TcpStream::connect(("127.0.0.1", serving.port)).unwrap();
+fn post(service: &Service, path: &str, headers: Headers<'_>, body: &[u8]) -> String {
     let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    write!(
-        stream,
-        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{lines}content-length: {}\r\n\r\n",
-        body.len()
-    )
-    .unwrap();
-    // A refusal may come before everything was read.
-    let _cut_off = stream.write_all(body);
-    let mut answer = Vec::new();
-    let _reset = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned()
+    service.request("POST", path, &lines, body).map(|(status, _)| status).unwrap_or_default()
 }
 
 const EVENT: &[u8] = br#"{"webhookEvent": "jira:issue_updated", "issue": {"id": "10042"}}"#;
 
-fn call(serving: &Serving, delivery: &str) -> String {
+fn call(service: &Service, delivery: &str) -> String {
     let headers = [("X-Hub-Signature", &*sign(EVENT)), ("X-Atlassian-Webhook-Identifier", delivery)];
-    post(serving, "/webhooks/acme", &headers, EVENT)
+    post(service, "/webhooks/acme-jira", &headers, EVENT)
 }
 
-fn searches(stage: &Stage) -> usize {
-    stage.jira.requests().iter().filter(|request| request.path().contains("/search")).count()
+fn searches(tool: &Tool) -> usize {
+    tool.jira.requests().iter().filter(|request| request.path().contains("/search")).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proven_call_is_answered_at_once_and_many_make_one_poll() {
-    let stage = Stage::new().await;
-    let serving = serving(&stage).await;
+async fn a_verified_call_is_answered_at_once_and_many_trigger_one_poll() {
+    let tool = Tool::sample().await;
+    let (_home, service) = service(&tool).await;
     let begun = Instant::now();
     for number in 0..20 {
-        assert!(call(&serving, &number.to_string()).contains("202"));
+        assert!(call(&service, &number.to_string()).contains("202"));
     }
     assert!(begun.elapsed() < Duration::from_secs(2), "answered before anything was polled");
-    while searches(&stage) == 0 {
-        assert!(begun.elapsed() < PATIENCE, "never polled");
+    while searches(&tool) == 0 {
+        assert!(begun.elapsed() < LIMIT, "never polled");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     tokio::time::sleep(Duration::from_secs(4)).await;
-    let one = searches(&stage);
+    let one = searches(&tool);
     assert!(one <= 2, "one poll, or two when it began between the calls: {one}");
-    assert!(call(&serving, "3").contains("202"), "the same delivery again");
+    assert!(call(&service, "3").contains("202"), "the same delivery again");
     let ping = br#"{"webhookEvent": "user_created"}"#;
-    assert!(post(&serving, "/webhooks/acme", &[("X-Hub-Signature", &*sign(ping))], ping).contains("202"));
+    assert!(post(&service, "/webhooks/acme-jira", &[("X-Hub-Signature", &*sign(ping))], ping).contains("202"));
     tokio::time::sleep(Duration::from_secs(4)).await;
-    assert_eq!(searches(&stage), one, "neither was news");
-    let (code, took, log) = serving.stop();
-    assert_eq!(code, Some(0), "{log}");
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert_eq!(searches(&tool), one, "neither triggered a poll");
+    service.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_proven_is_refused_and_polls_nothing() {
-    let stage = Stage::new().await;
-    let serving = serving(&stage).await;
+async fn an_unverified_call_is_refused_and_triggers_no_poll() {
+    let tool = Tool::sample().await;
+    let (_home, service) = service(&tool).await;
     let signature = sign(EVENT);
     let signed = [("X-Hub-Signature", &*signature)];
     let other = sign(b"another body");
     let large = vec![b' '; (1 << 20) + 1];
     let refused: [(&str, &str, Headers<'_>, &[u8]); 7] = [
-        ("401", "/webhooks/acme", &[], EVENT),
-        ("401", "/webhooks/acme", &[("X-Hub-Signature", &other)], EVENT),
-        ("401", "/webhooks/acme", &[("X-Hub-Signature", "sha256=00")], EVENT),
-        ("400", "/webhooks/acme", &[("X-Hub-Signature", &*sign(b"not JSON"))], b"not JSON"),
+        ("401", "/webhooks/acme-jira", &[], EVENT),
+        ("401", "/webhooks/acme-jira", &[("X-Hub-Signature", &other)], EVENT),
+        ("401", "/webhooks/acme-jira", &[("X-Hub-Signature", "sha256=00")], EVENT),
+        ("400", "/webhooks/acme-jira", &[("X-Hub-Signature", &*sign(b"not JSON"))], b"not JSON"),
         ("404", "/webhooks/unknown", &signed, EVENT),
         ("403", "/webhooks/other", &signed, EVENT),
-        ("413", "/webhooks/acme", &signed, &large),
+        ("413", "/webhooks/acme-jira", &signed, &large),
     ];
     for (status, path, headers, body) in refused {
-        let answer = post(&serving, path, headers, body);
+        let answer = post(&service, path, headers, body);
         assert!(answer.contains(status), "{path} {headers:?}: {answer}");
     }
     tokio::time::sleep(Duration::from_secs(4)).await;
-    assert_eq!(searches(&stage), 0);
-    let (_, _, log) = serving.stop();
+    assert_eq!(searches(&tool), 0);
+    let log = service.stop().err;
     assert!(!log.contains(SECRET), "{log}");
     assert!(log.contains("refused a webhook call"), "{log}");
 }

@@ -1,8 +1,8 @@
-//! The clock a stand-in answers by: the system's, a fixed moment, or any function.
+//! The clock a fake answers by: the system's, a fixed moment, or any function.
 
 use std::sync::Arc;
 
-/// Tells the time in epoch milliseconds, UTC.
+/// The time in epoch milliseconds, UTC.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> i64 + Send + Sync>);
 
@@ -12,7 +12,7 @@ impl Clock {
         Self::of(system_now)
     }
 
-    /// A clock that stands still.
+    /// A clock that always gives the same moment.
     pub fn fixed(at: i64) -> Self {
         Self::of(move || at)
     }
@@ -40,7 +40,7 @@ impl std::fmt::Debug for Clock {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a stand-in may not depend on the core it is used to test")]
+#[expect(clippy::disallowed_methods, reason = "a fake may not depend on the core it is used to test")]
 fn system_now() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }

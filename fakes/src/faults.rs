@@ -1,4 +1,4 @@
-//! A script of faults for a stand-in, of whatever vendor: which requests, and what goes wrong with them.
+//! A script of faults for a fake, of whatever vendor: which requests, and what goes wrong with them.
 //!
 //! ```
 //! use contextcore_fakes::faults::{Fault, Faults, When};
@@ -9,14 +9,15 @@
 //! assert_eq!(faults.fired(), 0);
 //! ```
 
-use crate::server::{Reply, lock};
+use crate::lock;
+use crate::message::Reply;
 use bytes::Bytes;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// The script. Clones share it, so rules can be added while the stand-in runs.
+/// The script. Clones share it, so rules can be added while the fake runs.
 #[derive(Clone, Debug, Default)]
 pub struct Faults(Arc<Mutex<Script>>);
 
@@ -42,7 +43,7 @@ pub enum When {
     Range(RangeInclusive<usize>),
     /// Every so many: `Every(3)` hits the 3rd, the 6th and so on.
     Every(usize),
-    /// From the so-manieth on.
+    /// From this one on.
     From(usize),
 }
 
@@ -59,7 +60,7 @@ pub enum Fault {
     Timeout(Duration),
     /// The connection drops at once.
     Reset,
-    /// The body breaks off after so many bytes: short of the length told, or within a chunk.
+    /// The body breaks off after so many bytes: short of the announced length, or within a chunk.
     Truncate { bytes: usize, chunked: bool },
     /// 200 with something that is not JSON.
     NotJson,
@@ -193,7 +194,7 @@ impl Fault {
             Self::NotJson => {
                 Reply::json(200, Bytes::from_static(b"<!DOCTYPE html><html><body>Please sign in</body></html>"))
             }
-            // The others spoil a real answer; the server sees to them.
+            // The others change a real answer; the server does that.
             _ => Reply::json(500, Bytes::new()),
         }
     }

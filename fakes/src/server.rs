@@ -1,10 +1,13 @@
-//! The part of a stand-in that knows no vendor: an HTTP server on a free local port that logs every request, lets
-//! [`Faults`] spoil answers, and dies at once when told to.
+//! The part of a fake that knows no vendor: an HTTP server on a free local port that logs every request, lets [`Faults`]
+//! spoil answers, and stops at once on request.
 //!
-//! A vendor implements [`Vendor`]; [`Server::start`] does the rest. Requests are answered whole, not streamed.
+//! A vendor implements [`Vendor`], [`Server::start`] does the rest, and [`Handle`] is what tests and the demo hold. Requests are
+//! answered whole, not streamed.
 
-use crate::Clock;
-use crate::faults::{Fault, Faults, Twist};
+use crate::faults::{Fault, Faults, Twist, When};
+use crate::message::{Call, Reply, Request};
+use crate::world::World;
+use crate::{Clock, lock};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::connect_info::Connected;
@@ -17,7 +20,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -28,83 +31,7 @@ use tokio_util::sync::CancellationToken;
 /// The largest request body taken, in bytes.
 const BODY_CAP: usize = 16 << 20;
 
-/// What a stand-in heard and said: one line of its log.
-#[derive(Clone, Debug)]
-pub struct Request {
-    pub method: String,
-    /// As sent, with the query.
-    pub target: String,
-    pub headers: HeaderMap,
-    /// The body as text.
-    pub body: String,
-    /// The status answered; 0 when the connection was dropped without one.
-    pub status: u16,
-    /// When it came, by the stand-in's clock.
-    pub at: i64,
-}
-
-impl Request {
-    /// The path without the query.
-    pub fn path(&self) -> &str {
-        self.target.split('?').next().unwrap_or_default()
-    }
-
-    /// The body as JSON; null when it is none.
-    pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.body).unwrap_or_default()
-    }
-}
-
-/// A request on its way to a vendor.
-#[derive(Debug)]
-pub(crate) struct Call {
-    pub(crate) method: http::Method,
-    /// Decoded segments, the configured prefix taken off.
-    pub(crate) path: String,
-    pub(crate) query: Vec<(String, String)>,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-    /// `http://127.0.0.1:PORT/prefix`.
-    pub(crate) base: Arc<str>,
-}
-
-impl Call {
-    /// The first value of a query parameter.
-    pub(crate) fn param(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-
-    pub(crate) fn header(&self, name: header::HeaderName) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-}
-
-/// A vendor's answer.
-#[derive(Clone, Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) content_type: &'static str,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Bytes,
-}
-
-impl Reply {
-    pub(crate) fn json(status: u16, body: impl Into<Bytes>) -> Self {
-        Self { status, content_type: "application/json;charset=UTF-8", headers: vec![], body: body.into() }
-    }
-
-    pub(crate) fn html(status: u16, body: &str) -> Self {
-        let body = Bytes::copy_from_slice(body.as_bytes());
-        Self { status, content_type: "text/html;charset=UTF-8", headers: vec![], body }
-    }
-
-    pub(crate) fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.headers.push((name.to_owned(), value.into()));
-        self
-    }
-}
-
-/// What a vendor's stand-in answers.
+/// What the fake of a vendor answers.
 pub(crate) trait Vendor: Send + Sync + 'static {
     /// Answers a request.
     fn answer(&self, call: &Call) -> Reply;
@@ -113,7 +40,7 @@ pub(crate) trait Vendor: Send + Sync + 'static {
     fn twisted(&self, call: &Call, twist: Twist) -> Option<Reply>;
 }
 
-/// How to run a stand-in.
+/// How to run a fake.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     /// A context path such as `/jira`, empty for none.
@@ -123,8 +50,8 @@ pub(crate) struct Settings {
     pub(crate) latency: Duration,
 }
 
-/// A running stand-in. It stops, and its connections are cut, when this is dropped.
-pub(crate) struct Server {
+/// A running server. It stops, and its connections are cut, when this is dropped.
+struct Server {
     address: SocketAddr,
     base: Arc<str>,
     log: Arc<Mutex<Log>>,
@@ -150,10 +77,7 @@ struct Log {
 
 impl Server {
     /// Starts on a free port of the loopback address, on the current runtime.
-    ///
-    /// # Errors
-    /// When no port can be bound.
-    pub(crate) async fn start(vendor: Arc<dyn Vendor>, settings: Settings) -> io::Result<Self> {
+    async fn start(vendor: Arc<dyn Vendor>, settings: Settings) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let base: Arc<str> = format!("http://{address}{}", settings.prefix).into();
@@ -169,30 +93,8 @@ impl Server {
         Ok(Self { address, base, log, faults, stop, tasks })
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    pub(crate) fn url(&self) -> &str {
-        &self.base
-    }
-
-    pub(crate) fn requests(&self) -> Vec<Request> {
-        lock(&self.log).entries.clone()
-    }
-
-    pub(crate) fn take_requests(&self) -> Vec<Request> {
-        let log = &mut *lock(&self.log);
-        log.taken += log.entries.len();
-        std::mem::take(&mut log.entries)
-    }
-
-    pub(crate) fn faults(&self) -> &Faults {
-        &self.faults
-    }
-
     /// Stops and waits until the port is free again.
-    pub(crate) async fn shutdown(mut self) {
+    async fn shutdown(mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
     }
@@ -204,9 +106,67 @@ impl Drop for Server {
     }
 }
 
-/// Locks what no panic can leave half-done.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// A running fake: its address, its world, its log of requests and its script of faults, whatever the vendor. `S` is the
+/// vendor's site, which adds methods of its own. Dropping it stops the fake.
+pub struct Handle<S> {
+    server: Server,
+    world: Arc<Mutex<World>>,
+    pub(crate) site: Arc<S>,
+}
+
+impl<S> Handle<S> {
+    /// Starts a site over `world`, which must be the site's own.
+    pub(crate) async fn start(site: S, world: Arc<Mutex<World>>, settings: Settings) -> io::Result<Self>
+    where
+        S: Vendor,
+    {
+        let site = Arc::new(site);
+        let server = Server::start(Arc::clone(&site) as Arc<dyn Vendor>, settings).await?;
+        Ok(Self { server, world, site })
+    }
+
+    /// The base address, prefix included, without a slash at the end.
+    pub fn url(&self) -> &str {
+        &self.server.base
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    /// The world, to look at or to change between two requests. Answers wait while the guard is held.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        lock(&self.world)
+    }
+
+    /// Every request so far, oldest first.
+    pub fn requests(&self) -> Vec<Request> {
+        lock(&self.server.log).entries.clone()
+    }
+
+    /// Every request since the last call; the log is empty afterwards.
+    pub fn take_requests(&self) -> Vec<Request> {
+        let log = &mut *lock(&self.server.log);
+        log.taken += log.entries.len();
+        std::mem::take(&mut log.entries)
+    }
+
+    /// The script of faults.
+    pub fn faults(&self) -> &Faults {
+        &self.server.faults
+    }
+
+    /// Changes the world right after a matching request has been answered, as if somebody worked while the caller pages.
+    pub fn after(&self, pattern: &str, when: When, change: impl Fn(&mut World) + Send + Sync + 'static) {
+        let world = Arc::clone(&self.world);
+        self.faults().on(pattern, when, Fault::after(move || change(&mut lock(&world))));
+    }
+
+    /// Stops, cuts all connections and waits until the port is free.
+    pub async fn shutdown(self) {
+        self.server.shutdown().await;
+    }
 }
 
 async fn handle(
@@ -225,22 +185,22 @@ async fn handle(
         status: 0,
         at,
     };
-    let number = shared.note(entry);
+    let number = shared.record(entry);
     let call = shared.call(parts, body);
     if !shared.settings.latency.is_zero() {
         tokio::time::sleep(shared.settings.latency).await;
     }
     let (reply, cut) = shared.reply(&call).await;
-    shared.note_status(number, if matches!(cut, Cut::Reset) { 0 } else { reply.status });
+    shared.record_status(number, if matches!(cut, Cut::Reset) { 0 } else { reply.status });
     respond(reply, cut, &wire, at)
 }
 
-/// Where an answer ends too early.
+/// Where an answer breaks off.
 enum Cut {
     Not,
     /// Before the first byte.
     Reset,
-    /// After so many bytes of the body; the length told is the full one unless chunked.
+    /// After so many bytes of the body; the announced length is the full one unless chunked.
     Body {
         bytes: usize,
         chunked: bool,
@@ -249,14 +209,14 @@ enum Cut {
 
 impl Shared {
     /// Logs a request; gives its number.
-    fn note(&self, entry: Request) -> usize {
+    fn record(&self, entry: Request) -> usize {
         let log = &mut *lock(&self.log);
         log.entries.push(entry);
         log.taken + log.entries.len() - 1
     }
 
     /// Adds the status to a request of the log, unless it was taken out meanwhile.
-    fn note_status(&self, number: usize, status: u16) {
+    fn record_status(&self, number: usize, status: u16) {
         let log = &mut *lock(&self.log);
         let index = number.checked_sub(log.taken);
         if let Some(entry) = index.and_then(|index| log.entries.get_mut(index)) {
@@ -276,7 +236,7 @@ impl Shared {
         Call { method: parts.method, path, query, headers: parts.headers, body, base: Arc::clone(&self.base) }
     }
 
-    /// The vendor's answer, spoilt by the fault that is due, if one is.
+    /// The vendor's answer, changed by the fault that is due, if any.
     async fn reply(&self, call: &Call) -> (Reply, Cut) {
         let Some(fault) = self.faults.due(call.method.as_str(), &call.path) else {
             return (self.vendor.answer(call), Cut::Not);
@@ -353,7 +313,7 @@ fn http_date(at: i64) -> String {
     crate::world::timestamp(at).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-/// Takes percent signs out; what is no valid escape stays.
+/// Decodes percent escapes; what is no valid escape stays.
 fn decode(text: &str) -> String {
     if !text.contains('%') {
         return text.to_owned();
@@ -399,7 +359,7 @@ impl Listener for CuttableListener {
         loop {
             match self.listener.accept().await {
                 Ok((stream, address)) => return (CuttableStream::new(stream, self.stop.child_token()), address),
-                // Out of file handles or the peer gave up: the next one may do.
+                // Out of file handles, or the peer gave up: the next one may work.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }

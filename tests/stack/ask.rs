@@ -372,18 +372,18 @@ impl Prometheus {
     }
 
     /// Gives it a sample of now.
-    pub(crate) async fn tell_now(&self) -> Result<()> {
+    pub(crate) async fn send_now(&self) -> Result<()> {
         let time_unix_nano = contextcore_core::clock::now().as_nanos();
         let point = NumberDataPoint { time_unix_nano, ..NumberDataPoint::default() };
         let data = Some(Data::Gauge(Gauge { data_points: vec![point] }));
         let metrics = vec![Metric { name: "present".to_owned(), data, ..Metric::default() }];
         let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
         let resource_metrics = vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }];
-        self.tell(&ExportMetricsServiceRequest { resource_metrics }).await
+        self.send(&ExportMetricsServiceRequest { resource_metrics }).await
     }
 
     /// Sends it metrics.
-    pub(crate) async fn tell(&self, request: &ExportMetricsServiceRequest) -> Result<()> {
+    pub(crate) async fn send(&self, request: &ExportMetricsServiceRequest) -> Result<()> {
         let url = format!("{}/api/v1/otlp/v1/metrics", self.base);
         let sent = self.client.post(url).header("content-type", "application/x-protobuf").body(request.encode_to_vec());
         let answer = sent.send().await?;

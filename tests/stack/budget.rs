@@ -1,5 +1,5 @@
-//! How long the dashboards take over a large portfolio: 200 projects with 20,000 open tasks, told over a quarter, and every
-//! minute of the last six hours, as by a `serve` that has been running that long. No query of a panel, an annotation or a variable
+//! How long the dashboards take over a large portfolio: 200 projects with 20,000 open tasks, with a quarter of history, and samples every
+//! minute of the last six hours, as of a `serve` that has been running that long. No query of a panel, an annotation or a variable
 //! may take longer than a second.
 //!
 //! Start with [`large_portfolio`]. The world and all it leads to come from the product; only the last six hours are put into
@@ -24,7 +24,7 @@ use crate::ask::Sample;
 use crate::dashboards;
 use crate::grafana::Dashboard;
 use crate::product::Product;
-use crate::scene;
+use crate::sample_work;
 use crate::servers::{self, Reference, Stack};
 
 const PROJECTS: usize = 200;
@@ -41,13 +41,13 @@ pub(crate) async fn large_portfolio(programs: &Reference) -> Result<()> {
     let began = Instant::now();
     let say = |text: &str| println!("{:>6.1} s  {text}", began.elapsed().as_secs_f64());
     let stack = Stack::start(programs).await?;
-    let jira = Jira::start(scene::portfolio(clock::now().0, PROJECTS, OPEN_EACH), Options::cloud()).await?;
+    let jira = Jira::start(sample_work::portfolio(clock::now().0, PROJECTS, OPEN_EACH), Options::cloud()).await?;
     say("the world is there");
     let product = Product::with_projects("large", jira.url(), "grpc", &stack.endpoints, &projects())?;
     let export = product.sync(&[]).await?;
     say(&format!("synced: {export:?}"));
     let tick = newest(&stack).await?;
-    say(&format!("{} series, now told every minute", every_minute(&stack, tick).await?));
+    say(&format!("{} series, now with a sample every minute", every_minute(&stack, tick).await?));
     stack.tempo()?.flush().await?;
     let mut timings = Vec::new();
     let all = Dashboard::all(&servers::repository().join("dashboards"))?;
@@ -77,22 +77,22 @@ pub(crate) async fn large_portfolio(programs: &Reference) -> Result<()> {
 fn projects() -> serde_json::Value {
     let criticalities = ["critical", "high", "medium", "low"];
     let project = |n: usize| {
-        let include = [json!({"source": "large", "project": scene::portfolio_key(n)})];
+        let include = [json!({"source": "large", "project": sample_work::portfolio_key(n)})];
         let (owner, criticality) = (format!("Team {}", n % 12), criticalities[n % 4]);
         json!({"id": format!("project-{n:03}"), "name": format!("Project {n}"), "owner": owner, "criticality": criticality, "include": include})
     };
     (0..PROJECTS).map(project).collect()
 }
 
-/// The moment of the run, once all projects were told.
+/// The moment of the run, once all projects have samples.
 async fn newest(stack: &Stack) -> Result<i64> {
-    let told = stack.prometheus.instant("timestamp(task_wip)", clock::now().0).await?;
-    ensure!(told.len() == PROJECTS, "{} projects were told", told.len());
-    let newest = told.iter().map(|sample| (sample.value * 1_000.0).round() as i64).max();
-    newest.context("no project was told")
+    let samples = stack.prometheus.instant("timestamp(task_wip)", clock::now().0).await?;
+    ensure!(samples.len() == PROJECTS, "{} projects have samples", samples.len());
+    let newest = samples.iter().map(|sample| (sample.value * 1_000.0).round() as i64).max();
+    newest.context("no project has a sample")
 }
 
-/// Tells every series of now once more for every minute of six hours; gives their number.
+/// Sends every series of now for every minute of six hours; returns their number.
 async fn every_minute(stack: &Stack, tick: i64) -> Result<usize> {
     let now = stack.prometheus.instant("{project_id!=\"\", __name__!=\"target_info\"}", tick).await?;
     let mut by_project: BTreeMap<&str, Vec<&Sample>> = BTreeMap::new();
@@ -102,7 +102,7 @@ async fn every_minute(stack: &Stack, tick: i64) -> Result<usize> {
     for series in by_project.values() {
         for hour in (1..=6).rev() {
             let minutes: Vec<i64> = (0..60).map(|minute| tick - hour * HOUR + minute * MINUTE).collect();
-            stack.prometheus.tell(&request(series, &minutes)).await?;
+            stack.prometheus.send(&request(series, &minutes)).await?;
         }
     }
     let points = stack.prometheus.instant("count_over_time(task_wip[6h])", tick).await?;

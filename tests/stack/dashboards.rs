@@ -11,18 +11,18 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 
 use crate::grafana::{Dashboard, Query, View};
-use crate::product::{Day, Entry, Sprint, Task};
+use crate::product::{Day, Event, Sprint, Task};
 use crate::questions::{Case, DAY, SECOND, STEP, date_before, same, same_set};
 
-/// Queries that may find nothing in a world where all goes well, and why.
+/// Queries that may find nothing in a world without failures, and why.
 const MAY_BE_EMPTY: &[(&str, u64, &str, &str)] = &[
     ("contextcore-health", 20, "F", "no run failed"),
-    ("contextcore-health", 20, "J", "the stand-in says nothing of what is left of a limit"),
+    ("contextcore-health", 20, "J", "the fake sends no headers about what is left of a limit"),
     ("contextcore-health", 22, "A", "no run failed"),
     ("contextcore-health", 34, "A", "nothing was refused"),
-    ("contextcore-health", 23, "A", "the stand-in says nothing of what is left of a limit"),
+    ("contextcore-health", 23, "A", "the fake sends no headers about what is left of a limit"),
     ("contextcore-project", 70, "D", "no epic or story was given up"),
-    ("contextcore-project", 90, "A", "no agent told anything"),
+    ("contextcore-project", 90, "A", "no agent reported anything"),
 ];
 /// The upper bounds of the buckets of durations, in days.
 const BOUNDS: [f64; 14] =
@@ -39,7 +39,7 @@ type Of<T> = fn(&T) -> f64;
 pub(crate) struct Gallery<'a> {
     case: &'a Case<'a>,
     dashboards: &'a [Dashboard],
-    /// The moment they are looked at: a minute after what was told last, because the end of a range is rounded down to the
+    /// The moment they are looked at: a minute after the last export, because the end of a range is rounded down to the
     /// step, and by then no step of a minute ends before it.
     now: i64,
     /// Both projects of the case.
@@ -71,7 +71,7 @@ impl<'a> Gallery<'a> {
     }
 
     fn alive(&self) -> impl Iterator<Item = &Task> {
-        self.case.told.alive()
+        self.case.expected.alive()
     }
 
     fn blocked(&self) -> impl Iterator<Item = &Task> {
@@ -146,8 +146,8 @@ impl<'a> Gallery<'a> {
         self.case.projects.iter().map(|project| (project.clone(), count(project))).collect()
     }
 
-    /// Where work stands, and how much of it is done.
-    pub(crate) async fn where_work_stands(&self) -> Result<String> {
+    /// Work by status, and how much of it is done.
+    pub(crate) async fn work_by_status(&self) -> Result<String> {
         let columns = [("A", "backlog"), ("B", "todo"), ("C", "in_progress"), ("D", "in_review"), ("E", "blocked")];
         for (letter, status) in columns {
             let found = self.portfolio.column(31, letter, "project_id").await?;
@@ -206,9 +206,9 @@ impl<'a> Gallery<'a> {
     /// Lead times in days of what was completed since the moment of the grid before `back` ago, shortest first; epics aside.
     fn leads_since(&self, back: i64) -> Vec<f64> {
         let since = (self.now - back).div_euclid(STEP) * STEP;
-        let tasks = self.case.told.tasks.iter().filter(|task| task.task_type != "epic");
+        let tasks = self.case.expected.tasks.iter().filter(|task| task.task_type != "epic");
         let leads = tasks.flat_map(|task| {
-            let created = task.timeline.first().map_or(0, Entry::when);
+            let created = task.timeline.first().map_or(0, Event::when);
             task.times("completed").filter(|at| *at > since).map(move |at| (at - created) as f64 / DAY as f64)
         });
         let mut leads: Vec<f64> = leads.collect();
@@ -219,7 +219,7 @@ impl<'a> Gallery<'a> {
     /// Sprints of the commerce project in a state.
     fn sprints(&self, state: &str) -> impl Iterator<Item = &Sprint> {
         let here = |sprint: &&Sprint| sprint.project_id.as_deref() == Some(self.commerce());
-        self.case.told.sprints.iter().filter(here).filter(move |sprint| sprint.state == state)
+        self.case.expected.sprints.iter().filter(here).filter(move |sprint| sprint.state == state)
     }
 
     /// The running sprint, velocity and say / do of those closed in a month, and the burndown of the last one day by day.
@@ -285,7 +285,8 @@ impl<'a> Gallery<'a> {
         let mut expected = BTreeMap::new();
         for project in &self.case.projects {
             let share = |of: fn(&Sprint) -> Option<f64>| {
-                let here = self.case.told.sprints.iter().filter(|sprint| sprint.project_id.as_ref() == Some(project));
+                let here =
+                    self.case.expected.sprints.iter().filter(|sprint| sprint.project_id.as_ref() == Some(project));
                 here.filter(|sprint| sprint.state == "active").filter_map(of).reduce(f64::max)
             };
             let is_behind = share(|sprint| {
@@ -335,7 +336,7 @@ impl<'a> Gallery<'a> {
                 ages.remove(sample.get("project_id"));
             }
         }
-        ensure!(ages.is_empty(), "no age is told of {ages:?}");
+        ensure!(ages.is_empty(), "no age is exported of {ages:?}");
         Ok(format!("{counts:?}"))
     }
 

@@ -303,7 +303,7 @@ impl View<'_> {
         Ok(self.now - back.strip_prefix('-').map_or(Ok(0), seconds_of)? * 1_000)
     }
 
-    /// Fills variables in. One that nobody knows is an error: it would be asked for by its name.
+    /// Fills variables in. An unknown one is an error: it would be queried by its name.
     fn fill(&self, raw: &str, backend: Backend, range: Range, step: i64) -> Result<String> {
         let pattern = Regex::new(r"\$(\w+)|\$\{(\w+)(?::([^}]+))?\}|\[\[(\w+)(?::(\w+))?\]\]")?;
         let mut unknown = Vec::new();

@@ -1,13 +1,13 @@
-//! The product against real servers: a year of a sample world is synced, and what they took must be exactly what `tasks` and
-//! `sprints` give.
+//! The product against real servers: a year of a sample world is synced, and what they received must be exactly what `tasks` and
+//! `sprints` print.
 //!
 //! Two sets of servers, each with a course of its own: those that `build.sh` in this folder builds ([`open`]: a Collector,
 //! VictoriaLogs and Prometheus), and the reference backends ([`year`]: Tempo and Loki that the user has, with Prometheus), where
 //! TraceQL, LogQL and PromQL are asked. Every query is also held against the published grammars ([`grammar`]).
 //!
-//! [`questions`] holds what is asked, [`dashboards`] the same for what is drawn, [`received`] what the open servers took,
-//! [`servers`] starts the servers, [`ask`] speaks their languages, [`grafana`] does with a dashboard what Grafana does,
-//! [`product`] runs the binary, [`life`] says what follows from a timeline. What is missing is skipped loudly; what `build.sh`
+//! [`questions`] holds what is asked, [`dashboards`] the same for what is drawn, [`received`] reads what the open servers received,
+//! [`servers`] starts the servers, [`ask`] sends their queries, [`grafana`] does with a dashboard what Grafana does,
+//! [`product`] runs the binary, [`timeline`] derives what follows from a timeline. What is missing is skipped loudly; what `build.sh`
 //! builds may not be missing when `CONTEXTCORE_REQUIRE_STACK=1`.
 //!
 //! Each course is one test, in order: what is asked after a second run depends on the first, and the servers are started once.
@@ -17,13 +17,13 @@ mod budget;
 mod dashboards;
 mod grafana;
 mod grammar;
-mod life;
 mod open;
 mod product;
 mod questions;
 mod received;
-mod scene;
+mod sample_work;
 mod servers;
+mod timeline;
 
 use contextcore_core::clock;
 use std::future::Future;
@@ -36,10 +36,10 @@ use contextcore_fakes::world::World;
 
 use dashboards::Gallery;
 use grafana::Dashboard;
-use life::Told;
 use product::Product;
 use questions::Case;
 use servers::{Open, Reference, Stack};
+use timeline::Expected;
 
 const NOT_BUILT: &str = "
 **********************************************************************************************
@@ -67,7 +67,7 @@ const NO_REFERENCE: &str = "
 **********************************************************************************************
 ";
 
-/// How long a wrong answer may become right.
+/// How long a wrong answer is asked for again.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[test]
@@ -82,7 +82,7 @@ fn no_query_of_a_dashboard_takes_a_second_over_200_projects_with_20_000_open_tas
 }
 
 #[test]
-fn servers_that_are_not_ours_take_what_tasks_and_sprints_say() {
+fn open_servers_receive_what_tasks_and_sprints_print() {
     match Open::find() {
         Some(programs) => run(open::year(&programs)),
         None => {
@@ -149,63 +149,62 @@ impl<'a> Exam<'a> {
         Self { stack, began: Instant::now(), failures: Vec::new() }
     }
 
-    /// A year over gRPC: the first sync, one without news, one with, and reading everything again.
+    /// A year over gRPC: the first sync, one without changes, one with, and a full one.
     async fn year_over_grpc(&mut self) -> Result<()> {
         let jira = jira(World::demo(clock::now().0, 12, 42)).await?;
         let product = Product::new("year", jira.url(), "grpc", &self.stack.endpoints)?;
         self.run("the first sync", &product, &[]).await?;
-        let told = product.told().await?;
-        self.all_questions("the first sync", &self.settled(&product, &told).await?).await;
+        let expected = product.expected().await?;
+        self.all_questions("the first sync", &self.settled(&product, &expected).await?).await;
 
-        let export = self.run("a sync without news", &product, &[]).await?;
-        self.check("a sync without news tells no history", export.spans == 0 && export.logs == 0, &export);
-        let told = product.told().await?;
-        self.what_could_double("a sync without news", &self.settled(&product, &told).await?).await;
+        let export = self.run("a sync without changes", &product, &[]).await?;
+        self.check("a sync without changes exports no history", export.spans == 0 && export.logs == 0, &export);
+        let expected = product.expected().await?;
+        self.numbers_that_could_double("a sync without changes", &self.settled(&product, &expected).await?).await;
 
-        scene::work(&mut jira.world(), clock::now().0)?;
-        self.run("a sync with news", &product, &[]).await?;
-        let told = product.told().await?;
-        self.all_questions("a sync with news", &self.settled(&product, &told).await?).await;
+        sample_work::work(&mut jira.world(), clock::now().0)?;
+        self.run("a sync with changes", &product, &[]).await?;
+        let expected = product.expected().await?;
+        self.all_questions("a sync with changes", &self.settled(&product, &expected).await?).await;
 
-        let key = scene::delete_one(&mut jira.world(), clock::now().0)?;
+        let key = sample_work::delete_one(&mut jira.world(), clock::now().0)?;
         // A task missing from one complete pass may be the tool's index lagging; missing from two it is gone.
         self.run("a full sync after a deletion", &product, &["--full"]).await?;
         self.run("another full sync", &product, &["--full"]).await?;
-        let told = product.told().await?;
-        let gone = told.task(&key).is_some_and(|task| task.deleted.is_some());
-        self.check("a deleted task is told to be deleted", gone, &key);
-        self.what_could_double("another full sync", &self.settled(&product, &told).await?).await;
+        let expected = product.expected().await?;
+        let gone = expected.task(&key).is_some_and(|task| task.deleted.is_some());
+        self.check("a deleted task is listed as deleted", gone, &key);
+        self.numbers_that_could_double("another full sync", &self.settled(&product, &expected).await?).await;
         Ok(())
     }
 
-    /// More than a year, nearly as far back as `export.history` reaches by default, over HTTP and beside the other source;
-    /// and all of it a second time.
+    /// More than a year, nearly as far back as `export.history` reaches by default, over HTTP and beside the other source; then a replay.
     async fn longer_over_http(&mut self) -> Result<()> {
         let jira = jira(World::demo(clock::now().0, 13, 7)).await?;
         let product = Product::new("longer", jira.url(), "http/protobuf", &self.stack.endpoints)?;
         self.run("13 months over HTTP", &product, &[]).await?;
-        let told = product.told().await?;
-        let case = self.settled(&product, &told).await?;
+        let expected = product.expected().await?;
+        let case = self.settled(&product, &expected).await?;
         self.all_questions("13 months over HTTP", &case).await;
         self.dashboards("13 months over HTTP", &case).await?;
 
         let export = product.replay().await?;
         self.say(&format!("== a replay: {export:?}"));
-        self.check("a replay tells history again", export.spans > 0 && export.logs > 0, &export);
+        self.check("a replay exports history again", export.spans > 0 && export.logs > 0, &export);
         case.found_again().await?;
-        self.what_cannot_double("a replay", &case).await;
+        self.numbers_that_cannot_double("a replay", &case).await;
         Ok(())
     }
 
     /// An epic whose history takes several requests keeps its tree.
     async fn large_epic(&mut self) -> Result<()> {
-        let jira = jira(scene::large_epic(clock::now().0)).await?;
+        let jira = jira(sample_work::large_epic(clock::now().0)).await?;
         let product = Product::new("large", jira.url(), "grpc", &self.stack.endpoints)?;
         let run = "a large epic";
         let export = self.run(run, &product, &[]).await?;
         self.check("it takes more than one request", export.spans > 2_500, &export);
-        let told = product.told().await?;
-        let case = self.settled(&product, &told).await?;
+        let expected = product.expected().await?;
+        let case = self.settled(&product, &expected).await?;
         self.ask(run, "an epic's tree", || case.epic_trees()).await;
         self.ask(run, "an epic's trace by id", || case.epic_traces()).await;
         self.ask(run, "nothing was dropped", || case.nothing_lost()).await;
@@ -229,7 +228,7 @@ impl<'a> Exam<'a> {
         self.ask(run, "dashboards: what is blocked", || gallery.what_is_blocked()).await;
         self.ask(run, "dashboards: health", || gallery.colours()).await;
         self.ask(run, "dashboards: work in progress", || gallery.work_in_progress()).await;
-        self.ask(run, "dashboards: where work stands", || gallery.where_work_stands()).await;
+        self.ask(run, "dashboards: work by status", || gallery.work_by_status()).await;
         self.ask(run, "dashboards: what was completed", || gallery.what_was_completed()).await;
         self.ask(run, "dashboards: sprints", || gallery.sprints_in_numbers()).await;
         self.ask(run, "dashboards: completeness", || gallery.completeness()).await;
@@ -241,25 +240,25 @@ impl<'a> Exam<'a> {
         Ok(export)
     }
 
-    /// Waits until all that a run told is found.
-    async fn settled<'c>(&self, product: &Product, told: &'c Told) -> Result<Case<'c>>
+    /// Waits until everything a run exported is found.
+    async fn settled<'c>(&self, product: &Product, expected: &'c Expected) -> Result<Case<'c>>
     where
         'a: 'c,
     {
-        let case = Case::settled(self.stack, product, told, clock::now().0).await;
+        let case = Case::settled(self.stack, product, expected, clock::now().0).await;
         case.map_err(|error| anyhow!("not all of {} is found: {error:#}\n{}", product.source, self.stack.tails()))
     }
 
     async fn all_questions(&mut self, run: &str, case: &Case<'_>) {
-        self.what_could_double(run, case).await;
-        self.what_cannot_double(run, case).await;
+        self.numbers_that_could_double(run, case).await;
+        self.numbers_that_cannot_double(run, case).await;
         self.ask(run, "burndown of past sprints", || case.burndowns()).await;
-        self.ask(run, "velocity and the like", || case.sprint_numbers()).await;
+        self.ask(run, "velocity and what was planned", || case.sprint_numbers()).await;
         self.ask(run, "old phases at their own time", || case.own_times()).await;
     }
 
-    /// Numbers that would show a second telling of the same.
-    async fn what_could_double(&mut self, run: &str, case: &Case<'_>) {
+    /// Numbers that would show a repeated export of the same.
+    async fn numbers_that_could_double(&mut self, run: &str, case: &Case<'_>) {
         self.ask(run, "everything is there", || case.everything_is_there()).await;
         self.ask(run, "done in the last 30 days", || case.done_lately()).await;
         self.ask(run, "time in review per task", || case.time_in_review()).await;
@@ -268,8 +267,8 @@ impl<'a> Exam<'a> {
         self.ask(run, "nothing was dropped", || case.nothing_lost()).await;
     }
 
-    /// What a second telling of the same leaves as it is.
-    async fn what_cannot_double(&mut self, run: &str, case: &Case<'_>) {
+    /// Numbers that a repeated export of the same does not change.
+    async fn numbers_that_cannot_double(&mut self, run: &str, case: &Case<'_>) {
         self.ask(run, "blocked now", || case.blocked_now()).await;
         self.ask(run, "blocked for a day below an epic", || case.blocked_below_epics()).await;
         self.ask(run, "an epic's tree", || case.epic_trees()).await;

@@ -1,4 +1,4 @@
-//! The course of the test on the servers that `build.sh` builds: what they took is what `tasks` and `sprints` say, and the
+//! The course of the test on the servers that `build.sh` builds: what they received is what `tasks` and `sprints` print, and the
 //! dashboards' PromQL is right. Traces go to a Collector, log records to VictoriaLogs, metrics to Prometheus: once all of it over
 //! gRPC through the Collector, once over HTTP to each.
 
@@ -8,12 +8,12 @@ use contextcore_fakes::world::World;
 use crate::Exam;
 use crate::dashboards::Gallery;
 use crate::grafana::Dashboard;
-use crate::life::Told;
 use crate::product::Product;
 use crate::questions::Case;
 use crate::received::Received;
-use crate::scene;
+use crate::sample_work;
 use crate::servers::{self, Open, OpenStack};
+use crate::timeline::Expected;
 
 /// The course of the test.
 pub(crate) async fn year(programs: &Open) -> Result<()> {
@@ -25,28 +25,28 @@ pub(crate) async fn year(programs: &Open) -> Result<()> {
 }
 
 impl Exam<'_> {
-    /// A year over gRPC: the first sync, one without news, and one with.
+    /// A year over gRPC: the first sync, one without changes, and one with.
     async fn open_year_over_grpc(&mut self, open: &OpenStack) -> Result<()> {
         let jira = crate::jira(World::demo(contextcore_core::clock::now().0, 12, 42)).await?;
         let product = Product::over_grpc("year", jira.url(), &open.grpc)?;
         self.run("the first sync", &product, &[]).await?;
-        let expected = product.told().await?;
+        let expected = product.expected().await?;
         self.open_questions("the first sync", open, &newest(open, &product, &expected).await?).await;
 
-        let export = self.run("a sync without news", &product, &[]).await?;
-        self.check("a sync without news exports no history", export.spans == 0 && export.logs == 0, &export);
-        self.received("a sync without news", open, &newest(open, &product, &expected).await?).await;
+        let export = self.run("a sync without changes", &product, &[]).await?;
+        self.check("a sync without changes exports no history", export.spans == 0 && export.logs == 0, &export);
+        self.received("a sync without changes", open, &newest(open, &product, &expected).await?).await;
 
-        scene::work(&mut jira.world(), contextcore_core::clock::now().0)?;
-        self.run("a sync with news", &product, &[]).await?;
-        let expected = product.told().await?;
-        self.open_questions("a sync with news", open, &newest(open, &product, &expected).await?).await;
+        sample_work::work(&mut jira.world(), contextcore_core::clock::now().0)?;
+        self.run("a sync with changes", &product, &[]).await?;
+        let expected = product.expected().await?;
+        self.open_questions("a sync with changes", open, &newest(open, &product, &expected).await?).await;
 
-        scene::delete_one(&mut jira.world(), contextcore_core::clock::now().0)?;
+        sample_work::delete_one(&mut jira.world(), contextcore_core::clock::now().0)?;
         // A task missing from one complete pass may be the tool's index lagging; missing from two it is gone.
         self.run("a full sync after a deletion", &product, &["--full"]).await?;
         self.run("another full sync", &product, &["--full"]).await?;
-        let expected = product.told().await?;
+        let expected = product.expected().await?;
         self.received("another full sync", open, &newest(open, &product, &expected).await?).await;
         Ok(())
     }
@@ -57,7 +57,7 @@ impl Exam<'_> {
         let jira = crate::jira(World::demo(contextcore_core::clock::now().0, 13, 7)).await?;
         let product = Product::new("longer", jira.url(), "http/protobuf", &open.stack.endpoints)?;
         self.run("13 months over HTTP", &product, &[]).await?;
-        let expected = product.told().await?;
+        let expected = product.expected().await?;
         let case = newest(open, &product, &expected).await?;
         self.open_questions("13 months over HTTP", open, &case).await;
         self.open_dashboards("13 months over HTTP", &case).await?;
@@ -104,7 +104,7 @@ impl Exam<'_> {
     }
 }
 
-async fn newest<'a>(open: &'a OpenStack, product: &Product, expected: &'a Told) -> Result<Case<'a>> {
+async fn newest<'a>(open: &'a OpenStack, product: &Product, expected: &'a Expected) -> Result<Case<'a>> {
     let case = Case::at_newest(&open.stack, product, expected, contextcore_core::clock::now().0).await;
     case.map_err(|error| anyhow!("{} is not found: {error:#}\n{}", product.source, open.stack.tails()))
 }

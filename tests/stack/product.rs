@@ -1,7 +1,7 @@
 //! Runs the real binary, and reads what it prints: the other side of every comparison.
 //!
-//! [`Task`] and [`Sprint`] hold what `tasks --output json` and `sprints --output json` say, as the contract names it; no code
-//! is shared with the product. What follows from a timeline is in [`crate::life`].
+//! [`Task`] and [`Sprint`] hold what `tasks --output json` and `sprints --output json` print, as the contract names it; no code
+//! is shared with the product. What follows from a timeline is in [`crate::timeline`].
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,12 +15,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::life::Told;
 use crate::servers::{Endpoints, Stack};
+use crate::timeline::Expected;
 
 const CONFIG: &str = "contextcore.yaml";
 
-/// A task, as `tasks --output json` tells it.
+/// A task, as `tasks --output json` prints it.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Task {
     pub(crate) native_id: String,
@@ -38,19 +38,19 @@ pub(crate) struct Task {
     pub(crate) status_time: BTreeMap<String, f64>,
     pub(crate) trace_id: String,
     pub(crate) span_id: String,
-    pub(crate) timeline: Vec<Entry>,
+    pub(crate) timeline: Vec<Event>,
 }
 
-/// An entry of a timeline.
+/// An event of a timeline.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Entry {
+pub(crate) struct Event {
     pub(crate) at: Timestamp,
     pub(crate) kind: String,
     pub(crate) from: Value,
     pub(crate) to: Value,
 }
 
-/// A sprint, as `sprints --output json` tells it.
+/// A sprint, as `sprints --output json` prints it.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Sprint {
     pub(crate) id: String,
@@ -77,7 +77,7 @@ pub(crate) struct Day {
     pub(crate) ideal: f64,
 }
 
-/// What `sync --output json` says of a run.
+/// What `sync --output json` prints of a run.
 #[derive(Deserialize)]
 struct Report {
     export: Export,
@@ -120,7 +120,7 @@ impl Product {
         ])
     }
 
-    /// The same with `projects:` of one's own.
+    /// The same with `projects:` of the caller's own.
     pub(crate) fn with_projects(
         source: &str,
         jira: &str,
@@ -183,7 +183,7 @@ impl Product {
         let Report { export } = self.run(&[&["sync", "--output", "json"], arguments].concat()).await?;
         ensure!(
             export.rejected == 0 && export.retries == 0,
-            "the backends did not take everything at once: {export:?}"
+            "the backends did not accept everything at once: {export:?}"
         );
         Ok(export)
     }
@@ -199,7 +199,7 @@ impl Product {
         Ok(export)
     }
 
-    /// Lets the doctor look at the servers: all must be well. They ask for no credential, and are shown one all the same.
+    /// Lets the doctor check the servers: every finding must be ok. They need no credential, and get one all the same.
     pub(crate) async fn examine(&self, stack: &Stack) -> Result<String> {
         let token = self.directory.path().join("backend-token");
         std::fs::write(&token, "123456:of-nobody")?;
@@ -217,7 +217,7 @@ impl Product {
         self.findings(&["--prometheus-url", stack.prometheus.url()], 2).await
     }
 
-    /// Lets the doctor look at servers, whatever it finds.
+    /// Lets the doctor check servers, whatever it finds.
     pub(crate) async fn consult(&self, urls: &[&str]) -> Result<()> {
         let Output { stderr, .. } = self.output(CONFIG, &[&["check", "--output", "json"], urls].concat()).await?;
         let said = String::from_utf8_lossy(&stderr);
@@ -225,21 +225,21 @@ impl Product {
         Ok(())
     }
 
-    /// Runs the doctor: so many findings there must be at least, all of them good.
+    /// Runs the doctor: it must have at least `least` findings, all of them ok.
     async fn findings(&self, urls: &[&str], least: usize) -> Result<String> {
         let examine = ["check", "--output", "json", "--wait", "60", "--org-id", "anybody"];
         let found: Value = self.run(&[&examine, urls].concat()).await?;
-        let found = found["doctor"].as_array().context("the doctor said nothing")?;
+        let found = found["doctor"].as_array().context("the doctor found nothing")?;
         let unwell: Vec<_> = found.iter().filter(|finding| finding["verdict"] != "ok").collect();
         ensure!(found.len() >= least && unwell.is_empty(), "{unwell:#?} among {}", found.len());
         Ok(format!("{} findings", found.len()))
     }
 
-    /// Runs `tasks` and `sprints`.
-    pub(crate) async fn told(&self) -> Result<Told> {
+    /// What `tasks` and `sprints` print: what the servers must have.
+    pub(crate) async fn expected(&self) -> Result<Expected> {
         let tasks = self.run(&["tasks", "--output", "json"]).await?;
         let sprints = self.run(&["sprints", "--output", "json"]).await?;
-        Ok(Told::new(tasks, sprints))
+        Ok(Expected::new(tasks, sprints))
     }
 
     async fn run<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {

@@ -1,7 +1,7 @@
 //! The questions people ask, each put to the servers that can answer it and to `tasks` and `sprints`.
 //!
 //! Read [`Case`] first. Every method is one question: it gives a short account of what was compared, or says what
-//! differs. The queries are those of the documentation; nothing here knows how the product comes to its numbers.
+//! differs. The queries are those of the documentation; nothing here knows how the product computes its numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::ask::{Range, Sample, Span};
-use crate::life::{Finals, Told};
 use crate::product::{Product, Sprint, Task};
 use crate::servers::Stack;
+use crate::timeline::{Expected, Finals};
 
 pub(crate) const SECOND: i64 = 1_000;
 const HOUR: i64 = 3_600 * SECOND;
@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// What `tasks` and `sprints` say after a run, beside the servers that took the run's telemetry.
 pub(crate) struct Case<'a> {
     pub(crate) stack: &'a Stack,
-    pub(crate) told: &'a Told,
+    pub(crate) expected: &'a Expected,
     pub(crate) source: String,
     /// Projects, commerce and platform.
     pub(crate) projects: [String; 2],
@@ -37,20 +37,25 @@ pub(crate) struct Case<'a> {
 
 impl<'a> Case<'a> {
     /// Finds the run's moment, and waits until all of its history is found.
-    pub(crate) async fn settled(stack: &'a Stack, product: &Product, told: &'a Told, now: i64) -> Result<Self> {
-        let case = Self::at_newest(stack, product, told, now).await?;
+    pub(crate) async fn settled(stack: &'a Stack, product: &Product, expected: &'a Expected, now: i64) -> Result<Self> {
+        let case = Self::at_newest(stack, product, expected, now).await?;
         case.settle().await?;
         Ok(case)
     }
 
     /// Finds the run's moment.
-    pub(crate) async fn at_newest(stack: &'a Stack, product: &Product, told: &'a Told, now: i64) -> Result<Self> {
+    pub(crate) async fn at_newest(
+        stack: &'a Stack,
+        product: &Product,
+        expected: &'a Expected,
+        now: i64,
+    ) -> Result<Self> {
         let projects = [product.commerce(), product.platform()];
         let source = product.source.clone();
         let newest = format!("max(timestamp(task_wip{{project_id=~\"{source}-.*\"}})) * 1000");
         let newest = stack.prometheus.instant(&newest, now).await?;
         let tick = newest.first().context("no metric of the run is there")?.value.round() as i64;
-        Ok(Self { stack, told, source, projects, tick })
+        Ok(Self { stack, expected, source, projects, tick })
     }
 
     /// All of the past, and the snapshot of the run.
@@ -73,7 +78,7 @@ impl<'a> Case<'a> {
         format!("project_id=~\"{}-.*\"", self.source)
     }
 
-    /// Series told with the newest run only: what is not told any more stays visible for five minutes.
+    /// Series exported by the newest run only: a series that ended stays visible for five minutes.
     fn newest(&self, metric: &str) -> String {
         let scope = self.scope();
         format!(
@@ -88,8 +93,8 @@ impl<'a> Case<'a> {
 
     /// Final spans there must be, by role.
     fn finals(&self) -> BTreeMap<String, i64> {
-        let finals = self.told.tasks.iter().map(Task::finals).fold(Finals::default(), Finals::plus);
-        let closed = self.told.sprints.iter().filter(|sprint| sprint.state == "closed").count();
+        let finals = self.expected.tasks.iter().map(Task::finals).fold(Finals::default(), Finals::plus);
+        let closed = self.expected.sprints.iter().filter(|sprint| sprint.state == "closed").count();
         let counts =
             [("phase", finals.phases), ("task", finals.tasks), ("completion", finals.completions), ("sprint", closed)];
         counts
@@ -112,7 +117,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Waits until spans that were sent a second time are in Tempo's blocks. Only TraceQL metrics can tell: they count a span in
+    /// Waits until spans that were sent a second time are in Tempo's blocks. Only TraceQL metrics show it: they count a span in
     /// every block it is in, until compaction makes one of two.
     pub(crate) async fn found_again(&self) -> Result<()> {
         self.stack.tempo()?.flush().await?;
@@ -156,7 +161,7 @@ impl<'a> Case<'a> {
     pub(crate) async fn blocked_now(&self) -> Result<String> {
         let mut blocked = 0;
         for project in &self.projects {
-            let expected = self.told.in_status(project, "blocked");
+            let expected = self.expected.in_status(project, "blocked");
             let found = self.snapshot(project, "span.task.status=\"blocked\"").await?;
             let found: BTreeSet<String> = found
                 .iter()
@@ -173,13 +178,13 @@ impl<'a> Case<'a> {
     /// How many tasks are blocked now, and for how long, by PromQL.
     pub(crate) async fn blocked_gauges(&self) -> Result<String> {
         for project in &self.projects {
-            let expected = self.told.in_status(project, "blocked").len();
+            let expected = self.expected.in_status(project, "blocked").len();
             let gauge = self.promql(&format!("task_blocked{{project_id=\"{project}\"}}"), self.tick).await?;
             ensure!(one(&gauge)? == expected as f64, "task_blocked of {project}: {gauge:?}");
         }
         let found = self.promql(&self.newest("task_blocked_age_seconds"), self.tick).await?;
         let found = found.iter().map(|sample| (sample.get("task_id").to_owned(), millis(sample.value))).collect();
-        let expected = self.told.alive().filter(|task| task.status == "blocked");
+        let expected = self.expected.alive().filter(|task| task.status == "blocked");
         let expected = expected.map(|task| (task.id.clone(), self.tick - task.since())).collect();
         same(&found, &expected).context("task_blocked_age_seconds")?;
         Ok(format!("{} tasks", found.len()))
@@ -236,11 +241,12 @@ impl<'a> Case<'a> {
         let spans = self.stack.tempo()?.search(&query, self.ever()).await?;
         let found: BTreeSet<String> = spans.iter().map(|span| self.key_now(span.get("by(span.task.id)"))).collect();
         let done = |task: &&Task| task.completed.is_some_and(|at| at.as_millisecond() >= since);
-        let mut expected: BTreeSet<String> = self.told.tasks.iter().filter(done).map(|task| task.id.clone()).collect();
+        let mut expected: BTreeSet<String> =
+            self.expected.tasks.iter().filter(done).map(|task| task.id.clone()).collect();
         let total = expected.len();
         // History is final: what was done and taken up again since is still found.
         let again = |task: &&Task| task.status != "done" && task.times("completed").any(|at| at >= since);
-        expected.extend(self.told.tasks.iter().filter(again).map(|task| task.id.clone()));
+        expected.extend(self.expected.tasks.iter().filter(again).map(|task| task.id.clone()));
         same_set(&found, &expected).context("TraceQL")?;
         let range = Range { from: since, to: self.tick };
         let counted =
@@ -254,13 +260,18 @@ impl<'a> Case<'a> {
         Ok(format!("{total} tasks, {} taken up again, {completions} completions", expected.len() - total))
     }
 
-    /// The key that the task of a former key has now: history is told with the key of then.
+    /// The key that the task of a former key has now: history has the key of its time.
     pub(crate) fn key_now(&self, key: &str) -> String {
-        self.told.task(key).map_or_else(|| format!("unknown {key}"), |task| task.id.clone())
+        self.expected.task(key).map_or_else(|| format!("unknown {key}"), |task| task.id.clone())
     }
 
     fn completions(&self, from: i64, to: i64) -> usize {
-        self.told.tasks.iter().flat_map(|task| task.times("completed")).filter(|at| (from..=to).contains(at)).count()
+        self.expected
+            .tasks
+            .iter()
+            .flat_map(|task| task.times("completed"))
+            .filter(|at| (from..=to).contains(at))
+            .count()
     }
 
     /// Counters are compared at moments of the grid, because between them there is no sample.
@@ -287,19 +298,24 @@ impl<'a> Case<'a> {
             "in_review" => millis(task.over("in_review")),
             _ => millis(task.status_time.get("in_review").copied().unwrap_or(0.0)),
         };
-        let expected =
-            self.told.tasks.iter().map(|task| (task.id.clone(), over(task))).filter(|(_, time)| *time > 0).collect();
+        let expected = self
+            .expected
+            .tasks
+            .iter()
+            .map(|task| (task.id.clone(), over(task)))
+            .filter(|(_, time)| *time > 0)
+            .collect();
         same(&found, &expected)?;
         Ok(format!("{} tasks", found.len()))
     }
 
     fn epics(&self) -> impl Iterator<Item = &Task> {
-        self.told.tasks.iter().filter(|task| task.task_type == "epic")
+        self.expected.tasks.iter().filter(|task| task.task_type == "epic")
     }
 
-    /// The open tasks below an epic that are told with it: a snapshot is of one project.
+    /// The open tasks below an epic that are exported with it: a snapshot is of one project.
     fn open_below<'s>(&'s self, epic: &'s Task) -> impl Iterator<Item = &'s Task> {
-        let below = self.told.below(&epic.id).into_iter();
+        let below = self.expected.below(&epic.id).into_iter();
         below.filter(|task| task.is_open() && task.project_id == epic.project_id)
     }
 
@@ -309,7 +325,7 @@ impl<'a> Case<'a> {
         for epic in self.epics() {
             let finished = self.finished_below(epic).await.with_context(|| format!("history of {}", epic.id))?;
             let open = self.snapshot_below(epic).await.with_context(|| format!("snapshot of {}", epic.id))?;
-            let below = self.told.below(&epic.id);
+            let below = self.expected.below(&epic.id);
             if self.is_settled(epic, &below) {
                 let all: BTreeSet<String> = finished.union(&open).cloned().collect();
                 let expected = below.iter().map(|task| task.native_id.clone()).collect();
@@ -326,7 +342,7 @@ impl<'a> Case<'a> {
     fn is_settled(&self, epic: &Task, below: &[&Task]) -> bool {
         let family: BTreeSet<&str> = below.iter().map(|task| task.id.as_str()).chain([epic.id.as_str()]).collect();
         let moves =
-            self.told.tasks.iter().flat_map(|task| &task.timeline).filter(|entry| entry.kind == "parent_changed");
+            self.expected.tasks.iter().flat_map(|task| &task.timeline).filter(|entry| entry.kind == "parent_changed");
         let mut ends = moves.flat_map(|entry| [&entry.from, &entry.to]).filter_map(|end| end.as_str());
         let here = |task: &&Task| task.project_id == epic.project_id && task.task_type != "epic";
         !below.is_empty() && below.iter().all(here) && !ends.any(|end| family.contains(end))
@@ -343,9 +359,9 @@ impl<'a> Case<'a> {
         let spans = self.stack.tempo()?.search(&query, self.ever()).await?;
         let below = spans.iter().filter(|span| span.get("task.key_native_id") != epic.native_id);
         let found = tally(below.map(|span| span.get("task.key_native_id").to_owned()));
-        let others = self.told.tasks.iter().filter(|task| task.native_id != epic.native_id);
+        let others = self.expected.tasks.iter().filter(|task| task.native_id != epic.native_id);
         let there = others.flat_map(|task| {
-            let finishes = task.finishes().filter(|at| self.told.root_at(task, *at) == epic.id);
+            let finishes = task.finishes().filter(|at| self.expected.root_at(task, *at) == epic.id);
             finishes.map(|_| task.native_id.clone()).collect::<Vec<_>>()
         });
         same(&found, &tally(there))?;
@@ -372,7 +388,7 @@ impl<'a> Case<'a> {
             epic.project_id, epic.id
         );
         let rooted = natives(self.stack.tempo()?.search_limited(&rooted, self.lately(), 1).await?);
-        let open = self.told.alive().filter(|task| task.is_open() && task.project_id == epic.project_id);
+        let open = self.expected.alive().filter(|task| task.is_open() && task.project_id == epic.project_id);
         let open = open.filter(|task| task.root == epic.id && task.id != epic.id);
         same_set(&rooted, &open.map(|task| task.native_id.clone()).collect()).context("task.epic")?;
         Ok(rooted)
@@ -385,9 +401,9 @@ impl<'a> Case<'a> {
             let spans = self.stack.tempo()?.trace(&epic.trace_id).await?;
             let ids: BTreeSet<&str> = spans.iter().map(|span| span.span_id.as_str()).collect();
             ensure!(ids.len() == spans.len(), "{}: {} spans, {} of them distinct", epic.id, spans.len(), ids.len());
-            let here = |task: &Task, at: i64| self.told.root_at(task, at) == epic.id;
+            let here = |task: &Task, at: i64| self.expected.root_at(task, at) == epic.id;
             let mut expected: BTreeMap<String, i64> = BTreeMap::new();
-            for task in self.told.tasks.iter() {
+            for task in self.expected.tasks.iter() {
                 let ends = task.closed_phases().filter_map(|phase| phase.to).map(|at| ("phase", at));
                 let ends = ends.chain(task.finishes().map(|at| ("task", at)));
                 for (role, _) in
@@ -409,7 +425,7 @@ impl<'a> Case<'a> {
     /// The burndown of every past sprint, day by day, and what is left of the running ones.
     pub(crate) async fn burndowns(&self) -> Result<String> {
         let (mut sprints, mut values) = (0, 0);
-        for sprint in self.told.sprints.iter().filter(|sprint| sprint.state == "closed") {
+        for sprint in self.expected.sprints.iter().filter(|sprint| sprint.state == "closed") {
             for (metric, pick) in DAILY {
                 let found = self.daily(metric, sprint).await?;
                 let expected = sprint.burndown.iter().map(|day| (day.date.clone(), billionths(pick(day)))).collect();
@@ -442,7 +458,7 @@ impl<'a> Case<'a> {
 
     /// Velocity and the other numbers of every sprint that has begun.
     pub(crate) async fn sprint_numbers(&self) -> Result<String> {
-        let begun: Vec<&Sprint> = self.told.sprints.iter().filter(|sprint| sprint.state != "future").collect();
+        let begun: Vec<&Sprint> = self.expected.sprints.iter().filter(|sprint| sprint.state != "future").collect();
         let closed = || begun.iter().filter(|sprint| sprint.state == "closed");
         let of = |pick: fn(&Sprint) -> f64, some: Vec<&&Sprint>| -> BTreeMap<String, f64> {
             some.into_iter().map(|sprint| (sprint.id.clone(), pick(sprint))).collect()
@@ -463,7 +479,7 @@ impl<'a> Case<'a> {
         Ok(format!("{} sprints", begun.len()))
     }
 
-    /// Past sprints as spans: their course, their velocity, and that each is found in the middle of its own time.
+    /// Past sprints as spans: their outcome, their velocity, and that each is found in the middle of its own time.
     pub(crate) async fn sprint_spans(&self) -> Result<String> {
         let query = format!(
             "{{{}}} | select(span.sprint.id, span.sprint.velocity, span.sprint.planned_points)",
@@ -501,27 +517,27 @@ impl<'a> Case<'a> {
     }
 
     pub(crate) fn past_sprints(&self) -> impl Iterator<Item = (&Sprint, i64, i64)> {
-        let closed = self.told.sprints.iter().filter(|sprint| sprint.state == "closed");
+        let closed = self.expected.sprints.iter().filter(|sprint| sprint.state == "closed");
         closed.filter_map(|sprint| Some((sprint, sprint.start?.as_millisecond(), sprint.completed?.as_millisecond())))
     }
 
-    /// How many tasks stand where, and which open task stands where.
+    /// How many tasks are in each status, and the status of each open task.
     pub(crate) async fn statuses(&self) -> Result<String> {
         for project in &self.projects {
             let query = format!("sum by (task_status) (task_count{{project_id=\"{project}\"}}) > 0");
             let found = self.promql(&query, self.tick).await?;
             let found =
                 found.iter().map(|sample| (sample.get("task_status").to_owned(), sample.value as i64)).collect();
-            let tasks = self.told.alive().filter(|task| task.project_id == *project);
+            let tasks = self.expected.alive().filter(|task| task.project_id == *project);
             same(&found, &tally(tasks.map(|task| task.status.clone())))
                 .with_context(|| format!("task_count of {project}"))?;
         }
         let found = self.promql(&self.newest("task_info"), self.tick).await?;
         let found = found.iter().map(|sample| (sample.get("task_id").to_owned(), sample.get("task_status").to_owned()));
-        let open = self.told.tasks.iter().filter(|task| task.is_open());
+        let open = self.expected.tasks.iter().filter(|task| task.is_open());
         let expected: BTreeMap<_, _> = open.map(|task| (task.id.clone(), task.status.clone())).collect();
         same(&found.collect(), &expected).context("task_info")?;
-        Ok(format!("{} tasks, {} of them open", self.told.tasks.len(), expected.len()))
+        Ok(format!("{} tasks, {} of them open", self.expected.tasks.len(), expected.len()))
     }
 
     /// Records by event in stretches of the past, and where a record points to.
@@ -533,7 +549,7 @@ impl<'a> Case<'a> {
         }
         let query = format!("{{source_name=\"{}\"}} | event_name=\"task.completed\"", self.source);
         let lines = self.stack.loki()?.lines(&query, Range { from: now - 60 * DAY, to: self.tick + SECOND }).await?;
-        ensure!(!lines.is_empty(), "no line says that a task was completed");
+        ensure!(!lines.is_empty(), "no record of a completed task");
         for line in lines.iter().step_by(lines.len().div_ceil(5)) {
             let label = |name: &str| line.labels.get(name).cloned().unwrap_or_default();
             ensure!(line.text.starts_with(&format!("{} completed", label("task_id"))), "{line:?} does not read well");
@@ -554,12 +570,12 @@ impl<'a> Case<'a> {
 
     /// What happened in `(from, to]` by event.
     pub(crate) fn events(&self, from: i64, to: i64) -> BTreeMap<String, i64> {
-        let entries = self.told.tasks.iter().flat_map(|task| &task.timeline);
+        let entries = self.expected.tasks.iter().flat_map(|task| &task.timeline);
         let mut events: Vec<(&str, i64)> = entries.map(|entry| (event_of(&entry.kind), entry.when())).collect();
         events.extend(
-            self.told.tasks.iter().flat_map(|task| self.scope_changes(task)).map(|at| ("sprint.scope_changed", at)),
+            self.expected.tasks.iter().flat_map(|task| self.scope_changes(task)).map(|at| ("sprint.scope_changed", at)),
         );
-        for sprint in self.told.sprints.iter().filter(|sprint| sprint.state != "future") {
+        for sprint in self.expected.sprints.iter().filter(|sprint| sprint.state != "future") {
             events.extend(sprint.start.map(|at| ("sprint.started", at.as_millisecond())));
             events.extend(sprint.completed.map(|at| ("sprint.closed", at.as_millisecond())));
         }
@@ -573,7 +589,7 @@ impl<'a> Case<'a> {
             value.as_array().into_iter().flatten().filter_map(|id| id.as_str().map(str::to_owned)).collect()
         };
         let running = |id: &String, at: i64| {
-            let sprint = self.told.sprints.iter().find(|sprint| sprint.id == *id);
+            let sprint = self.expected.sprints.iter().find(|sprint| sprint.id == *id);
             let started = sprint.and_then(|sprint| sprint.start).is_some_and(|start| start.as_millisecond() < at);
             let over = sprint.and_then(|sprint| sprint.completed).is_some_and(|end| at >= end.as_millisecond());
             started && !over && sprint.is_some_and(|sprint| sprint.state != "future")
@@ -590,7 +606,7 @@ impl<'a> Case<'a> {
 
     /// Old phases are found at their own time, with their own times.
     pub(crate) async fn own_times(&self) -> Result<String> {
-        let with_phases = self.told.tasks.iter().filter(|task| task.closed_phases().next().is_some());
+        let with_phases = self.expected.tasks.iter().filter(|task| task.closed_phases().next().is_some());
         let some: Vec<&Task> = with_phases.step_by(29).collect();
         for task in &some {
             let Some((phase, to)) = task.closed_phases().next().and_then(|phase| Some((phase.clone(), phase.to?)))
@@ -615,7 +631,7 @@ impl<'a> Case<'a> {
         let found = self.stack.tempo()?.search(&query, self.ever()).await?.len();
         let blocked = |task: &Task, finish: i64| task.times("blocked").any(|at| at <= finish);
         let expected: usize =
-            self.told.tasks.iter().map(|task| task.finishes().filter(|at| blocked(task, *at)).count()).sum();
+            self.expected.tasks.iter().map(|task| task.finishes().filter(|at| blocked(task, *at)).count()).sum();
         ensure!(found == expected, "{found} finished tasks with a task.blocked event, not {expected}");
         let links = self.links().await?;
         Ok(format!("{found} blocked once, {links} links"))
@@ -623,10 +639,10 @@ impl<'a> Case<'a> {
 
     /// Finished tasks, each with one that blocked it and has the one anchor that `tasks` names.
     pub(crate) fn blockers(&self) -> Vec<(&Task, &Task)> {
-        let done = self.told.alive().filter(|task| task.status == "done");
+        let done = self.expected.alive().filter(|task| task.status == "done");
         let pairs =
-            done.flat_map(|task| task.blocked_by.iter().filter_map(move |key| Some((task, self.told.task(key)?))));
-        pairs.filter(|(task, other)| self.told.kept_its_place(other) && task.was_blocked_by(&other.id)).collect()
+            done.flat_map(|task| task.blocked_by.iter().filter_map(move |key| Some((task, self.expected.task(key)?))));
+        pairs.filter(|(task, other)| self.expected.has_one_anchor(other) && task.was_blocked_by(&other.id)).collect()
     }
 
     /// A finished task links to the anchors of those that blocked it.
@@ -635,7 +651,7 @@ impl<'a> Case<'a> {
         ensure!(!some.is_empty(), "nothing was blocked by anything");
         for (task, blocker) in &some {
             let (role, anchor) = (self.role("task"), &blocker.span_id);
-            // Tempo 2.9 tells ids without their leading zeros; which form it compares with is not documented.
+            // Tempo 2.9 returns ids without their leading zeros; which form it compares with is not documented.
             let bare = anchor.trim_start_matches('0');
             let link = format!("(link:spanID=\"{anchor}\" || link:spanID=\"{bare}\")");
             let query = format!("{{{role} && {link}}} | by(span:id) | select(span.task.id)");

@@ -1,4 +1,4 @@
-//! What servers that are not ours took: [`Spans`] reads back the file that the Collector wrote, [`Records`] asks VictoriaLogs.
+//! What the open servers received: [`Spans`] reads back the file that the Collector wrote, [`Records`] asks VictoriaLogs.
 //! [`Received`] holds both against `tasks` and `sprints`, span by span and record by record.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -8,10 +8,10 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::ask::{self, Range, attributes, items, nanos, text};
-use crate::life::Phase;
-use crate::product::{Entry, Task};
+use crate::product::{Event, Task};
 use crate::questions::{Case, DAY, SECOND, event_of, same, same_set, tally};
 use crate::servers::OpenStack;
+use crate::timeline::Phase;
 
 /// The file of a Collector's `file` exporter: OTLP JSON, a request a line.
 pub(crate) struct Spans {
@@ -136,7 +136,7 @@ fn of_source(source: &str) -> String {
     format!("\"source.name\":=\"{source}\"")
 }
 
-/// What the servers took of one source, beside what `tasks` and `sprints` say.
+/// What the servers received of one source, beside what `tasks` and `sprints` print.
 pub(crate) struct Received<'a> {
     open: &'a OpenStack,
     case: &'a Case<'a>,
@@ -177,15 +177,16 @@ impl<'a> Received<'a> {
         let spans = self.distinct()?;
         let finals = spans.iter().filter(|span| !matches!(span.role(), "anchor" | "snapshot" | "insight"));
         let tasks: HashMap<&str, &Task> =
-            self.case.told.tasks.iter().map(|task| (task.native_id.as_str(), task)).collect();
+            self.case.expected.tasks.iter().map(|task| (task.native_id.as_str(), task)).collect();
         let found = tally(finals.map(|span| {
             let task = tasks.get(span.get("task.key_native_id")).copied();
             // Of a task that got another parent `tasks` names only the newest trace; that all of them are trees is asked apart.
-            let trace = task.filter(|task| self.case.told.kept_its_place(task)).map_or("", |_| span.trace_id.as_str());
+            let trace =
+                task.filter(|task| self.case.expected.has_one_anchor(task)).map_or("", |_| span.trace_id.as_str());
             Self::line_of(span, trace)
         }));
         let mut expected = Vec::new();
-        for task in &self.case.told.tasks {
+        for task in &self.case.expected.tasks {
             expected
                 .extend(task.phases().iter().enumerate().filter_map(|(seq, phase)| self.phase_line(task, seq, phase)));
             expected.extend(task.timeline.iter().flat_map(|entry| self.finish_lines(task, entry)));
@@ -217,9 +218,9 @@ impl<'a> Received<'a> {
         Some(format!("phase{seq} {} {} {to} {status} {outcome} {trace}", task.native_id, phase.from))
     }
 
-    fn finish_lines(&self, task: &Task, entry: &Entry) -> Vec<String> {
+    fn finish_lines(&self, task: &Task, entry: &Event) -> Vec<String> {
         let (native, end, trace) = (&task.native_id, entry.when(), self.trace_of(task));
-        let created = task.timeline.first().map_or(end, Entry::when);
+        let created = task.timeline.first().map_or(end, Event::when);
         match entry.kind.as_str() {
             "completed" => vec![
                 format!("task {native} {created} {end} done 1 {trace}"),
@@ -232,7 +233,7 @@ impl<'a> Received<'a> {
 
     /// The one trace of a task's history, if it has but one.
     fn trace_of<'t>(&self, task: &'t Task) -> &'t str {
-        if self.case.told.kept_its_place(task) { &task.trace_id } else { "" }
+        if self.case.expected.has_one_anchor(task) { &task.trace_id } else { "" }
     }
 
     /// Every trace is a tree: parents are there, and what is final hangs under an anchor of its own task.
@@ -249,7 +250,7 @@ impl<'a> Received<'a> {
                 ensure!(own, "{} hangs under {}", span.whole, parent.whole);
             }
         }
-        for task in self.case.told.alive().filter(|task| self.case.told.kept_its_place(task)) {
+        for task in self.case.expected.alive().filter(|task| self.case.expected.has_one_anchor(task)) {
             let Some(anchor) = by_id.get(&(task.trace_id.as_str(), task.span_id.as_str())) else { continue };
             let right = anchor.role() == "anchor" && anchor.get("task.key_native_id") == task.native_id;
             ensure!(right, "the anchor of {} is {}", task.id, anchor.whole);
@@ -279,7 +280,7 @@ impl<'a> Received<'a> {
     pub(crate) async fn span_events(&self) -> Result<String> {
         let (mut compared, mut events) = (0, 0);
         for span in self.distinct()?.iter().filter(|span| span.role() == "task") {
-            let task = self.case.told.tasks.iter().find(|task| task.native_id == span.get("task.key_native_id"));
+            let task = self.case.expected.tasks.iter().find(|task| task.native_id == span.get("task.key_native_id"));
             let task = task.with_context(|| format!("nobody knows the task of {}", span.whole))?;
             let line = |name: &str, at: i64| format!("{name} {at}");
             let past = task.timeline.iter().filter(|entry| entry.when() <= span.end);
@@ -292,7 +293,7 @@ impl<'a> Received<'a> {
         Ok(format!("{events} events of {compared} tasks"))
     }
 
-    /// The newest snapshot of each project: what is open, and where it stands.
+    /// The newest snapshot of each project: what is open, and in which status.
     pub(crate) async fn snapshots(&self) -> Result<String> {
         let spans = self.distinct()?;
         let mut open = 0;
@@ -301,7 +302,7 @@ impl<'a> Received<'a> {
             let newest = spans.iter().filter(here).map(|span| span.start).max().context("there is no snapshot")?;
             let those = spans.iter().filter(here).filter(|span| span.start == newest);
             let found = those.map(|span| format!("{} {}", span.get("task.id"), span.get("task.status"))).collect();
-            let tasks = self.case.told.alive().filter(|task| task.is_open() && task.project_id == *project);
+            let tasks = self.case.expected.alive().filter(|task| task.is_open() && task.project_id == *project);
             let expected: BTreeSet<String> = tasks.map(|task| format!("{} {}", task.id, task.status)).collect();
             same_set(&found, &expected).with_context(|| project.clone())?;
             open += expected.len();
@@ -309,7 +310,7 @@ impl<'a> Received<'a> {
         Ok(format!("{open} open tasks"))
     }
 
-    /// History that was sent a second time is what was sent at first, byte for byte.
+    /// History that was sent twice is the same both times, byte for byte.
     pub(crate) async fn sent_again(&self, before: &[Span]) -> Result<String> {
         let all = self.open.spans.of_source(&self.case.source)?;
         let again = all.get(before.len()..).context("the file became shorter")?;
@@ -341,7 +342,7 @@ impl<'a> Received<'a> {
         let field = |name: &str| row.get(name).map_or("", String::as_str);
         let of = match (field("task.id"), field("sprint.id")) {
             ("", sprint) => sprint,
-            (key, _) => self.case.told.task(key).map_or("unknown", |task| task.native_id.as_str()),
+            (key, _) => self.case.expected.task(key).map_or("unknown", |task| task.native_id.as_str()),
         };
         let at: jiff::Timestamp = field("_time").parse().with_context(|| format!("{row:?} has no time"))?;
         Ok(format!("{} {of} {}", field("event.name"), at.as_millisecond()))
@@ -349,12 +350,12 @@ impl<'a> Received<'a> {
 
     fn record_lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        for task in &self.case.told.tasks {
+        for task in &self.case.expected.tasks {
             let line = |event: &str, at: i64| format!("{event} {} {at}", task.native_id);
             lines.extend(task.timeline.iter().map(|entry| line(event_of(&entry.kind), entry.when())));
             lines.extend(self.case.scope_changes(task).iter().map(|at| line("sprint.scope_changed", *at)));
         }
-        for sprint in self.case.told.sprints.iter().filter(|sprint| sprint.state != "future") {
+        for sprint in self.case.expected.sprints.iter().filter(|sprint| sprint.state != "future") {
             let line = |event: &str, at: jiff::Timestamp| format!("{event} {} {}", sprint.id, at.as_millisecond());
             lines.extend(sprint.start.map(|at| line("sprint.started", at)));
             lines.extend(sprint.completed.map(|at| line("sprint.closed", at)));
@@ -379,7 +380,7 @@ impl<'a> Received<'a> {
     pub(crate) async fn records_point_to_spans(&self) -> Result<String> {
         let query = format!("{} \"event.name\":=\"task.completed\"", of_source(&self.case.source));
         let rows = self.open.records.rows(&query, self.ever()).await?;
-        ensure!(!rows.is_empty(), "no record says that a task was completed");
+        ensure!(!rows.is_empty(), "no record of a completed task");
         let spans = self.distinct()?;
         let by_id: HashMap<(&str, &str), &Span> = spans.iter().map(|span| (span.id(), span)).collect();
         for row in &rows {

@@ -132,7 +132,7 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// By handle and by SIGKILL: Tempo 2.9 may wait for ever on SIGTERM, and the data is thrown away anyhow.
+    /// By handle and by SIGKILL: Tempo 2.9 may never end on SIGTERM, and the data is not needed.
     fn drop(&mut self) {
         if self.child.kill().is_ok() {
             self.child.wait().ok();
@@ -193,7 +193,7 @@ impl Stack {
         let loki = Loki::new(client.clone(), at(loki_port));
         let prometheus = Prometheus::new(client, at(prometheus_port));
         // As in every Prometheus that scrapes at least itself: then history is out of order, and its window is needed.
-        prometheus.tell_now().await?;
+        prometheus.send_now().await?;
         Ok(Self {
             servers,
             tempo: Some(tempo),
@@ -272,7 +272,7 @@ impl OpenStack {
         }
         let prometheus = Prometheus::new(client.clone(), metrics);
         // As in every Prometheus that scrapes at least itself: then history is out of order, and its window is needed.
-        prometheus.tell_now().await?;
+        prometheus.send_now().await?;
         Ok(Self {
             grpc,
             spans: Spans::new(file),
@@ -298,7 +298,7 @@ fn at(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
 }
 
-/// Loopback ports nobody listens on. All are held at once, so that they differ.
+/// Free loopback ports. All are held at once, so that they differ.
 fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let held: Vec<TcpListener> = (0..N).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<std::io::Result<_>>()?;
     let mut ports = [0; N];

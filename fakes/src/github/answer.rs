@@ -1,4 +1,4 @@
-//! The way of a request: who is calling, is the document in order, can it be paid, what comes out, and in which words.
+//! Handles a request: authenticates the caller, validates the document, charges its price, executes it, and words the answer.
 
 use super::Site;
 use super::auth::Caller;
@@ -6,7 +6,8 @@ use super::price::{Price, flaw, price, too_heavy};
 use super::query::Root;
 use super::view::{Budget, View};
 use crate::graphql::{FieldError, Outcome, Place, Prepared, Query, Refusal};
-use crate::server::{Call, Reply, lock};
+use crate::lock;
+use crate::message::{Call, Reply};
 use http::header::USER_AGENT;
 use serde_json::{Map, Value as Json, json};
 
@@ -44,9 +45,9 @@ impl Meter {
 impl Site {
     pub(super) fn respond(&self, call: &Call) -> Reply {
         if call.header(USER_AGENT).is_none_or(str::is_empty) {
-            let told =
+            let message =
                 "Request forbidden by administrative rules. Please make sure your request has a User-Agent header.";
-            return Reply::html(403, told);
+            return Reply::html(403, message);
         }
         let segments: Vec<_> = call.path.split('/').skip(1).collect();
         let (graphql, rest): (&[&str], &[&str]) =

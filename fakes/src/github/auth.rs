@@ -2,7 +2,8 @@
 
 use super::{Site, Token, TokenKind};
 use crate::graphql::Failure;
-use crate::server::{Call, Reply, lock};
+use crate::lock;
+use crate::message::{Call, Reply};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::AUTHORIZATION;
@@ -61,7 +62,7 @@ impl Site {
     /// Whoever the headers prove.
     ///
     /// # Errors
-    /// GitHub's answer to nobody.
+    /// GitHub's answer to a caller without a valid token.
     pub(super) fn caller(&self, call: &Call) -> Result<Caller, Reply> {
         let Some(shown) = call.header(AUTHORIZATION).and_then(bearer) else {
             return Err(unauthorized("Requires authentication"));
@@ -75,12 +76,12 @@ impl Site {
     /// Gives an App installation a token for an hour.
     pub(super) fn mint(&self, call: &Call, installation: &str) -> Reply {
         let now = self.now();
-        if let Some(told) = call
+        if let Some(message) = call
             .header(AUTHORIZATION)
             .and_then(bearer)
             .map_or(Some("A JSON web token could not be decoded"), |jwt| flaw(jwt, now / 1_000))
         {
-            return unauthorized(told);
+            return unauthorized(message);
         }
         if installation.parse::<u64>().ok() != Some(self.options.installation) {
             return Reply::json(404, json!({"message": "Not Found", "status": "404"}).to_string());

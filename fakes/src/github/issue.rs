@@ -1,18 +1,13 @@
 //! Issues. An impediment of the world is the label `blocked`, a link "blocks" is a dependency, a resolution a state reason.
 
+use super::facts::{close_reason, closes, estimate_field, issue_type, issue_updated, labels, was_closed};
 use super::ids::NodeId;
 use super::project::items_of;
-use super::repository::milestone;
 use super::timeline;
 use super::view::{View, maybe_time, time};
 use crate::graphql::{Answer, Arguments, Object, Plain, Value, connection};
-use crate::world::{
-    Astray, Category, Change, Comment, Issue, IssueId, LinkKind, ResolutionId, StatusId, TypeId, World,
-};
+use crate::world::{Change, Comment, Issue, IssueId, LinkKind};
 use serde_json::{Value as Json, json};
-
-/// What an impediment is called among the labels.
-pub(super) const BLOCKED: &str = "blocked";
 
 #[derive(Clone, Copy)]
 pub(super) struct IssueNode<'w> {
@@ -43,17 +38,17 @@ impl Object for IssueNode<'_> {
             "closed" => self.is_closed().into(),
             "stateReason" => self.state_reason(arguments.bool("enableDuplicate").unwrap_or(false)).into(),
             "createdAt" => time(issue.created).into(),
-            "updatedAt" => time(updated(view.world, issue)).into(),
+            "updatedAt" => time(issue_updated(view.world, issue)).into(),
             "closedAt" => Value::Json(maybe_time(self.closed_at())),
             "repository" => view.repository(issue.project()).unwrap_or(Value::NULL),
             "author" => view.user(issue.reporter),
             "issueType" => Value::Json(issue_type(view.world, fields.kind)),
-            "milestone" => view.world.hub.milestone(issue.id).map_or(Value::NULL, |found| milestone(view, found)),
+            "milestone" => view.world.code_host.milestone(issue.id).map_or(Value::NULL, |found| view.milestone(found)),
             "issueDependenciesSummary" => Value::Json(self.dependencies()),
             "subIssuesSummary" => Value::Json(self.sub_issues_summary()),
             "duplicateOf" => Value::NULL,
             "parent" => fields.parent.map_or(Value::NULL, |id| view.issue_value(id)),
-            "timelineItems" => return timeline::page(*self, arguments),
+            "timelineItems" => return timeline::page(self.view, self.issue, arguments),
             _ => return self.lists(name, arguments),
         })
     }
@@ -73,7 +68,7 @@ impl<'w> IssueNode<'w> {
             "issueFieldValues" => self.field_values(arguments),
             "comments" => self.comments(arguments),
             "projectItems" => {
-                // Of projects that belong to users nothing is told here.
+                // Projects that belong to users are not listed here.
                 let found = if view.options.owner_is_user { vec![] } else { items_of(view, issue.id) };
                 let key = |item: &super::project::ItemNode<'_>| item.project.id();
                 let node = |item: &super::project::ItemNode<'w>| Value::object(*item);
@@ -81,7 +76,7 @@ impl<'w> IssueNode<'w> {
             }
             "closedByPullRequestsReferences" => {
                 let closed = arguments.bool("includeClosedPrs").unwrap_or(false);
-                let pulls = view.world.hub.pulls.iter().filter(|pull| pull.closes.contains(&issue.id));
+                let pulls = view.world.code_host.pulls.iter().filter(|pull| pull.closes.contains(&issue.id));
                 view.pulls(pulls.filter(|pull| closed || pull.closed.is_none()).collect(), arguments)
             }
             _ => Ok(Value::NULL),
@@ -95,10 +90,10 @@ impl<'w> IssueNode<'w> {
     fn state_reason(&self, duplicates: bool) -> Option<&'static str> {
         if self.is_closed() {
             let reason = close_reason(self.view.world, self.issue.fields.resolution);
-            // Callers who do not know of duplicates are told of work not planned.
+            // For callers who do not ask for duplicates, a duplicate is work not planned.
             return Some(if reason == "DUPLICATE" && !duplicates { "NOT_PLANNED" } else { reason });
         }
-        let reopened = timeline::was_closed(self.view.world, self.issue);
+        let reopened = was_closed(self.view.world, self.issue);
         reopened.then_some("REOPENED")
     }
 
@@ -146,7 +141,7 @@ impl<'w> IssueNode<'w> {
     fn field_values(&self, arguments: &Arguments<'_>) -> Answer<'w> {
         let points = self.issue.fields.points.filter(|_| self.view.options.estimate_on_issue);
         let node = |points: &f32| {
-            let fields = json!({"id": "IFV_kwDO1", "value": points, "field": timeline::estimate_field()});
+            let fields = json!({"id": "IFV_kwDO1", "value": points, "field": estimate_field()});
             Value::object(Plain::new("IssueFieldNumberValue", fields))
         };
         let found = points.into_iter().collect();
@@ -171,52 +166,21 @@ impl<'w> IssueNode<'w> {
     }
 }
 
-/// Whether an issue in this status is closed. People may leave one open.
-pub(super) fn closes(world: &World, id: IssueId, status: StatusId) -> bool {
-    world.status(status).category == Category::Done && world.hub.astray(id) != Some(Astray::StaysOpen)
-}
-
-/// The labels an issue shows.
-pub(super) fn labels(issue: &Issue) -> Vec<String> {
-    let blocked = issue.fields.flagged.then(|| BLOCKED.to_owned());
-    issue.fields.labels.iter().cloned().chain(blocked).collect()
-}
-
-/// Why something was closed, in GitHub's words.
-pub(super) fn close_reason(world: &World, resolution: Option<ResolutionId>) -> &'static str {
-    match resolution {
-        Some(ResolutionId::DUPLICATE) => "DUPLICATE",
-        Some(id) if world.resolutions[usize::from(id.0)].cancels => "NOT_PLANNED",
-        _ => "COMPLETED",
+impl<'w> View<'w> {
+    /// An issue as an object, hidden or not.
+    pub(super) fn issue_object(self, issue: &'w Issue) -> Value<'w> {
+        Value::object(IssueNode { view: self, issue })
     }
-}
 
-/// An issue's type. GitHub has no sub-tasks: they are tasks below something.
-pub(super) fn issue_type(world: &World, kind: TypeId) -> Json {
-    let kind = if kind == TypeId::SUBTASK { TypeId::TASK } else { kind };
-    let found = world.issue_type(kind);
-    json!({
-        "id": format!("IT_kwDO{:02X}", kind.0), "name": found.name, "description": found.description, "color": "BLUE",
-        "isEnabled": true, "isPrivate": false,
-    })
-}
+    /// An issue as a value; null when it is gone or hidden.
+    pub(super) fn issue_value(self, id: IssueId) -> Value<'w> {
+        self.issue(id).map_or(Value::NULL, |issue| self.issue_object(issue))
+    }
 
-/// When an issue itself last changed. What lies on its card, its parent and its dependencies does not count.
-pub(super) fn updated(world: &World, issue: &Issue) -> i64 {
-    let done = |status| closes(world, issue.id, status);
-    let counts = |change: &Change| match change {
-        Change::Status(swap) => done(swap.from) != done(swap.to),
-        Change::Resolution(_)
-        | Change::Flagged(_)
-        | Change::Title(_)
-        | Change::Assignee(_)
-        | Change::Labels(_)
-        | Change::Kind(_)
-        | Change::Moved(_) => true,
-        _ => false,
-    };
-    let event = issue.events().iter().rev().find(|event| counts(&event.change)).map(|event| event.at);
-    let comment = world.hub.commented.get(&issue.id).copied();
-    let milestone = world.hub.milestoned.get(&issue.id).and_then(|moves| moves.last()).map(|(at, ..)| *at);
-    [event, comment, milestone].into_iter().flatten().fold(issue.created, i64::max)
+    /// A page of issues.
+    pub(super) fn issues(self, found: Vec<&'w Issue>, arguments: &Arguments<'_>) -> Answer<'w> {
+        let key = |issue: &&Issue| issue.id.to_string();
+        let node = move |issue: &&'w Issue| self.issue_object(issue);
+        Ok(Value::object(connection("IssueConnection", found, arguments, 100, key, node)?))
+    }
 }

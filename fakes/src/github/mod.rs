@@ -1,18 +1,19 @@
-//! A stand-in for GitHub, github.com and Enterprise Server: its GraphQL API over a [`World`], executed against the vendor's own
+//! A fake of GitHub, github.com and Enterprise Server: its GraphQL API over a [`World`], executed against the vendor's own
 //! schema.
 //!
 //! Read [`Github::start`], [`Options`] and [`GithubHandle`] first. The account [`Options::owner`] owns a repository for every
-//! project of the world (named by its key) and a project for every board, with its sprints as iterations. `answer` is the way
-//! of a request, `query` the root of what it can ask, `price` what that costs; `trouble` has the faults that look like
+//! project of the world (named by its key) and a project for every board, with its sprints as iterations. `answer` handles a
+//! request, `query` the root of what it can ask, `price` what that costs; `trouble` has the faults that look like
 //! GitHub's.
 //!
 //! Shapes, limits and refusals follow the published schema and recorded answers; where those are silent, a comment says what
-//! was chosen. Times are told in whole seconds, as GitHub tells them.
+//! was chosen. Times are whole seconds, as GitHub's are.
 //!
 //! What it leaves to others: faults at large ([`crate::faults`]) and everything about sockets (`server`).
 
 mod answer;
 mod auth;
+mod facts;
 mod ids;
 mod issue;
 mod people;
@@ -26,11 +27,12 @@ mod timeline;
 pub mod trouble;
 mod view;
 
-use crate::Clock;
-use crate::faults::{Fault, Faults, Twist, When};
+use crate::faults::Twist;
 use crate::graphql::{self, Engine};
-use crate::server::{self, Call, Reply, Request, Server, Settings, Vendor, lock};
+use crate::message::{Call, Reply};
+use crate::server::{Handle, Settings, Vendor};
 use crate::world::{BoardId, Content, IssueId, PullId, World};
+use crate::{Clock, lock};
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -90,7 +92,7 @@ impl Token {
     }
 }
 
-/// How a stand-in is to behave.
+/// How a fake is to behave.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub edition: Edition,
@@ -142,7 +144,7 @@ impl Options {
     }
 }
 
-/// The stand-in.
+/// Starts fakes of GitHub.
 pub struct Github;
 
 impl Github {
@@ -157,7 +159,7 @@ impl Github {
     /// The App installation by default.
     pub const INSTALLATION: u64 = 4_711;
 
-    /// Starts a stand-in for a world on a free local port. It runs on the current runtime until the handle is dropped.
+    /// Starts a fake for a world on a free local port. It runs on the current runtime until the handle is dropped.
     ///
     /// # Errors
     /// When no port can be bound.
@@ -168,17 +170,16 @@ impl Github {
         let world = Arc::new(Mutex::new(world));
         let tokens = Mutex::new(options.tokens.clone());
         let heavy_page = AtomicUsize::new(options.heavy_page);
-        let site = Arc::new(Site {
-            world,
+        let site = Site {
+            world: Arc::clone(&world),
             engine,
             tokens,
             forbidden: Mutex::default(),
             heavy_page,
             options,
             meter: Mutex::default(),
-        });
-        let server = Server::start(Arc::clone(&site) as Arc<dyn Vendor>, settings).await?;
-        Ok(GithubHandle { server, site })
+        };
+        Handle::start(site, world, settings).await
     }
 
     /// The node id of an issue, as long as it stays in its repository.
@@ -202,59 +203,20 @@ impl Github {
     }
 }
 
-/// A running stand-in. Dropping it stops it.
-pub struct GithubHandle {
-    server: Server,
-    site: Arc<Site>,
-}
+/// A running GitHub; [`trouble`] has the faults that look like GitHub's. GraphQL is at `/graphql` below its address, on
+/// Enterprise Server at `/api/graphql`. Dropping it stops it.
+pub type GithubHandle = Handle<Site>;
 
-impl GithubHandle {
-    /// The base address, prefix included, without a slash at the end. GraphQL is at `/graphql` below it, on Enterprise Server
-    /// at `/api/graphql`.
-    pub fn url(&self) -> &str {
-        self.server.url()
-    }
-
+impl Handle<Site> {
     /// The address of GraphQL.
     pub fn graphql_url(&self) -> String {
         let path = if self.site.options.is_enterprise() { "/api/graphql" } else { "/graphql" };
         format!("{}{path}", self.url())
     }
 
-    /// `127.0.0.1:PORT`.
-    pub fn address(&self) -> std::net::SocketAddr {
-        self.server.address()
-    }
-
-    /// The world, to look at or to change between two requests. Answers wait while the guard is held.
-    pub fn world(&self) -> MutexGuard<'_, World> {
-        self.site.world()
-    }
-
-    /// Everything heard so far, oldest first.
-    pub fn requests(&self) -> Vec<Request> {
-        self.server.requests()
-    }
-
-    /// Everything heard since the last time, and forgets it.
-    pub fn take_requests(&self) -> Vec<Request> {
-        self.server.take_requests()
-    }
-
-    /// The script of faults; [`trouble`] has those that look like GitHub's.
-    pub fn faults(&self) -> &Faults {
-        self.server.faults()
-    }
-
     /// Points spent so far, over all hours.
     pub fn points_spent(&self) -> i64 {
         lock(&self.site.meter).spent
-    }
-
-    /// Changes the world right after a matching request has been answered, as if somebody worked while the caller pages.
-    pub fn after(&self, pattern: &str, when: When, change: impl Fn(&mut World) + Send + Sync + 'static) {
-        let world = Arc::clone(&self.site.world);
-        self.faults().on(pattern, when, Fault::after(move || change(&mut lock(&world))));
     }
 
     /// From now on only these are let in.
@@ -271,15 +233,10 @@ impl GithubHandle {
     pub fn set_heavy_page(&self, most: usize) {
         self.site.heavy_page.store(most, Ordering::Relaxed);
     }
-
-    /// Stops, cuts all connections and waits until the port is free.
-    pub async fn shutdown(self) {
-        self.server.shutdown().await;
-    }
 }
 
-/// The site: the world behind it and how it behaves.
-struct Site {
+/// A GitHub site: the world behind it and how it behaves. [`GithubHandle`] is the way to it.
+pub struct Site {
     world: Arc<Mutex<World>>,
     engine: &'static Engine,
     tokens: Mutex<Vec<Token>>,
@@ -291,7 +248,7 @@ struct Site {
 
 impl Site {
     fn world(&self) -> MutexGuard<'_, World> {
-        server::lock(&self.world)
+        lock(&self.world)
     }
 
     fn now(&self) -> i64 {

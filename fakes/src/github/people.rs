@@ -3,7 +3,7 @@
 use super::ids::NodeId;
 use super::view::View;
 use crate::graphql::{Answer, Arguments, Failure, Object, Value, connection};
-use crate::world::{Board, ProjectId, UserId};
+use crate::world::{ProjectId, UserId};
 
 /// Somebody with a login.
 #[derive(Clone, Copy)]
@@ -78,7 +78,7 @@ impl Object for Person<'_> {
             ("projectV2", Self::Owner { .. }) => return self.project(arguments),
             ("projectsV2", _) => {
                 let owned = matches!(self, Self::Owner { .. });
-                return projects(view, if owned { view.world.boards.iter().collect() } else { vec![] }, arguments);
+                return view.projects(if owned { view.world.boards.iter().collect() } else { vec![] }, arguments);
             }
             ("organizations", Self::Viewer { .. }) => {
                 let found = if view.options.owner_is_user { vec![] } else { vec![()] };
@@ -88,7 +88,7 @@ impl Object for Person<'_> {
             }
             ("repositories", Self::Owner { .. }) => return self.repositories(arguments),
             ("repository", Self::Owner { .. }) => {
-                return super::repository::find(view, &view.options.owner, arguments.text("name").unwrap_or_default());
+                return view.find_repository(&view.options.owner, arguments.text("name").unwrap_or_default());
             }
             _ => Value::NULL,
         })
@@ -106,8 +106,8 @@ impl<'w> Person<'w> {
         match board {
             Some(board) => view.project_value(board),
             None => {
-                let told = format!("Could not resolve to a ProjectV2 with the number {number}.");
-                Err(Failure::new("NOT_FOUND", told))
+                let message = format!("Could not resolve to a ProjectV2 with the number {number}.");
+                Err(Failure::new("NOT_FOUND", message))
             }
         }
     }
@@ -120,11 +120,13 @@ impl<'w> Person<'w> {
     }
 }
 
-/// A page of projects.
-pub(super) fn projects<'w>(view: View<'w>, boards: Vec<&'w Board>, arguments: &Arguments<'_>) -> Answer<'w> {
-    view.caller.needs("projects", "projectsV2")?;
-    let boards = boards.into_iter().filter(|board| board.trouble.is_none()).collect();
-    let key = |board: &&Board| board.id.to_string();
-    let node = move |board: &&'w Board| Value::object(view.project(board));
-    Ok(Value::object(connection("ProjectV2Connection", boards, arguments, 100, key, node)?))
+impl<'w> View<'w> {
+    pub(super) fn user(self, id: UserId) -> Value<'w> {
+        Value::object(Person::User { view: self, id })
+    }
+
+    pub(super) fn users(self, found: Vec<UserId>, arguments: &Arguments<'_>) -> Answer<'w> {
+        let key = |user: &UserId| user.to_string();
+        Ok(Value::object(connection("UserConnection", found, arguments, 100, key, move |user| self.user(*user))?))
+    }
 }

@@ -45,11 +45,11 @@ fn add(field: &Selected<'_>, times: i64, price: &mut Price) {
 /// What makes GitHub refuse a query before it runs: a page without a size or of a size it does not give, too many nodes.
 pub(super) fn flaw(plan: &[Selected<'_>], price: Price) -> Option<(Failure, Vec<String>)> {
     if price.nodes > MAX_NODES {
-        let told = format!(
+        let message = format!(
             "This query requests up to {} possible nodes which exceeds the maximum limit of {MAX_NODES}.",
             price.nodes
         );
-        return Some((Failure::new("MAX_NODE_LIMIT_EXCEEDED", told), vec![]));
+        return Some((Failure::new("MAX_NODE_LIMIT_EXCEEDED", message), vec![]));
     }
     plan.iter().find_map(|field| page_flaw(field, &[]))
 }
@@ -61,15 +61,15 @@ fn page_flaw(field: &Selected<'_>, above: &[String]) -> Option<(Failure, Vec<Str
         let name = field.name;
         match field.page_size() {
             None => {
-                let told =
+                let message =
                     format!("You must provide a `first` or `last` value to properly paginate the `{name}` connection.");
-                return Some((Failure::new("MISSING_PAGINATION_BOUNDARIES", told), path));
+                return Some((Failure::new("MISSING_PAGINATION_BOUNDARIES", message), path));
             }
             Some(size) if !(0..=MAX_PAGE).contains(&size) => {
-                let told = format!(
+                let message = format!(
                     "Requesting {size} records on the `{name}` connection exceeds the `first` limit of {MAX_PAGE} records."
                 );
-                return Some((Failure::new("EXCESSIVE_PAGINATION", told), path));
+                return Some((Failure::new("EXCESSIVE_PAGINATION", message), path));
             }
             Some(_) => {}
         }

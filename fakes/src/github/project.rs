@@ -1,16 +1,15 @@
 //! Projects: their fields, their items and the values on them.
 //!
-//! A board of the world is a project, its sprints are iterations. Values have no history; what is told of them is when they
+//! A board of the world is a project, its sprints are iterations. Values have no history; they say only when they
 //! last changed.
 
+use super::facts::labels;
 use super::ids::NodeId;
-use super::issue::IssueNode;
 use super::people::{Person, login};
-use super::pulls::PullNode;
 use super::view::{View, date, time};
-use crate::graphql::{Answer, Arguments, Object, Plain, Value, connection};
+use crate::graphql::{Answer, Arguments, Failure, Object, Plain, Value, connection};
 use crate::world::{
-    Astray, Board, BoardKind, Change, Content, DAY, Fields, Issue, IssueId, Note, PriorityId, Sprint, SprintId,
+    Board, BoardKind, CardMismatch, Change, Content, DAY, Fields, Issue, IssueId, Note, PriorityId, Sprint, SprintId,
     StatusId, World,
 };
 use serde_json::{Map, Value as Json, json};
@@ -116,17 +115,17 @@ impl<'w> ProjectNode<'w> {
     /// Whether it has a card of this content.
     pub(super) fn holds(&self, content: Content) -> bool {
         let world = self.view.world;
-        let card = world.hub.card(self.board.id, content);
+        let card = world.code_host.card(self.board.id, content);
         let stays = card.is_none_or(crate::world::Card::is_on_board);
         match content {
             Content::Issue(id) => {
                 let shown = world.get(id).filter(|issue| issue.deleted.is_none() && self.board.shows(issue.project()));
                 // A converted draft goes on under the card it had.
-                stays && shown.is_some() && world.hub.origin(id).is_none_or(|note| note.board != self.board.id)
+                stays && shown.is_some() && world.code_host.origin(id).is_none_or(|note| note.board != self.board.id)
             }
             Content::Pull(_) => stays && card.is_some_and(|card| !card.moves.is_empty()),
             Content::Note(id) => {
-                let note = world.hub.notes.get(id.0 as usize - 1).filter(|note| note.board == self.board.id);
+                let note = world.code_host.notes.get(id.0 as usize - 1).filter(|note| note.board == self.board.id);
                 let gone = |note: &Note| note.converted.is_some_and(|(_, made)| world.issue(made).deleted.is_some());
                 stays && note.is_some_and(|note| !gone(note))
             }
@@ -137,11 +136,11 @@ impl<'w> ProjectNode<'w> {
     pub(super) fn contents(&self) -> Vec<Content> {
         let world = self.view.world;
         let issues = world.issues().map(|issue| Content::Issue(issue.id));
-        let pulls = world.hub.pulls.iter().map(|pull| Content::Pull(pull.id));
-        let notes = world.hub.notes.iter().map(|note| Content::Note(note.id));
+        let pulls = world.code_host.pulls.iter().map(|pull| Content::Pull(pull.id));
+        let notes = world.code_host.notes.iter().map(|note| Content::Note(note.id));
         let mut found: Vec<_> = issues.chain(pulls).chain(notes).filter(|content| self.holds(*content)).collect();
         found.sort_by_key(|content| (self.created_of(*content), *content));
-        for (content, place) in world.hub.dragged(self.board.id) {
+        for (content, place) in world.code_host.dragged(self.board.id) {
             if let Some(at) = found.iter().position(|held| *held == content) {
                 let content = found.remove(at);
                 found.insert(place.min(found.len()), content);
@@ -154,8 +153,8 @@ impl<'w> ProjectNode<'w> {
         let world = self.view.world;
         match content {
             Content::Issue(id) => world.issue(id).created,
-            Content::Pull(id) => world.hub.pull(id).created,
-            Content::Note(id) => world.hub.notes[id.0 as usize - 1].created,
+            Content::Pull(id) => world.code_host.pull(id).created,
+            Content::Note(id) => world.code_host.notes[id.0 as usize - 1].created,
         }
     }
 
@@ -351,7 +350,7 @@ impl<'w> ItemNode<'w> {
         let world = self.project.view.world;
         match self.content {
             Content::Issue(id) => Some(world.issue(id)),
-            Content::Note(id) => world.hub.notes[id.0 as usize - 1].converted.map(|(_, made)| world.issue(made)),
+            Content::Note(id) => world.code_host.notes[id.0 as usize - 1].converted.map(|(_, made)| world.issue(made)),
             Content::Pull(_) => None,
         }
     }
@@ -361,7 +360,7 @@ impl<'w> ItemNode<'w> {
         match (self.issue(), self.content) {
             // Who may not read issues at all sees cards without faces.
             (Some(issue), _) => !view.sees_issue(issue) || view.caller.needs("issues", "content").is_err(),
-            (None, Content::Pull(id)) => !view.sees_project(view.world.hub.pull(id).key.project),
+            (None, Content::Pull(id)) => !view.sees_project(view.world.code_host.pull(id).key.project),
             _ => false,
         }
     }
@@ -376,7 +375,7 @@ impl<'w> ItemNode<'w> {
     }
 
     pub(super) fn is_archived(&self) -> bool {
-        let card = self.project.view.world.hub.card(self.project.board.id, self.content);
+        let card = self.project.view.world.code_host.card(self.project.board.id, self.content);
         card.is_some_and(|card| card.archived)
     }
 
@@ -387,9 +386,9 @@ impl<'w> ItemNode<'w> {
         }
         Ok(match (self.issue(), self.content) {
             _ if self.is_redacted() => Value::NULL,
-            (Some(issue), _) => Value::object(IssueNode { view, issue }),
-            (None, Content::Pull(id)) => Value::object(PullNode { view, pull: view.world.hub.pull(id) }),
-            (None, Content::Note(id)) => note(view, &view.world.hub.notes[id.0 as usize - 1]),
+            (Some(issue), _) => view.issue_object(issue),
+            (None, Content::Pull(id)) => view.pull_object(view.world.code_host.pull(id)),
+            (None, Content::Note(id)) => view.note(&view.world.code_host.notes[id.0 as usize - 1]),
             (None, Content::Issue(_)) => Value::NULL,
         })
     }
@@ -397,10 +396,10 @@ impl<'w> ItemNode<'w> {
     /// When a value or the card changed. What changes about the content does not count.
     pub(super) fn updated(&self) -> i64 {
         let world = self.project.view.world;
-        let card = world.hub.card(self.project.board.id, self.content).map_or(i64::MIN, |card| card.touched);
+        let card = world.code_host.card(self.project.board.id, self.content).map_or(i64::MIN, |card| card.touched);
         let own = match self.content {
             Content::Note(id) => {
-                let note = &world.hub.notes[id.0 as usize - 1];
+                let note = &world.code_host.notes[id.0 as usize - 1];
                 note.converted.map_or(note.updated, |(at, _)| at)
             }
             content => self.project.created_of(content),
@@ -428,8 +427,8 @@ impl<'w> ItemNode<'w> {
         if !self.is_redacted() {
             let title = match (self.issue(), self.content) {
                 (Some(issue), _) => &issue.fields.title,
-                (None, Content::Pull(id)) => &view.world.hub.pull(id).title,
-                (None, Content::Note(id)) => &view.world.hub.notes[id.0 as usize - 1].title,
+                (None, Content::Pull(id)) => &view.world.code_host.pull(id).title,
+                (None, Content::Note(id)) => &view.world.code_host.notes[id.0 as usize - 1].title,
                 (None, Content::Issue(_)) => return values,
             };
             let set = self.project.created_of(self.content);
@@ -456,7 +455,7 @@ impl<'w> ItemNode<'w> {
                 "nodes": [{"login": login(view, user), "id": NodeId::User(user).to_string()}]});
             add(2, "ProjectV2ItemFieldUserValue", json!({"users": users}));
         }
-        let labels = super::issue::labels(issue);
+        let labels = labels(issue);
         if !labels.is_empty() {
             let nodes: Json = labels.iter().map(|label| view.label(label)).collect();
             let info = json!({"hasNextPage": false, "hasPreviousPage": false});
@@ -471,7 +470,7 @@ impl<'w> ItemNode<'w> {
     /// Values that live on the item.
     fn own_values(&self, issue: &Issue, values: &mut Vec<FieldValue>) {
         let mut now = issue.fields.clone();
-        if let Some(Astray::CardStays(left)) = self.project.view.world.hub.astray(issue.id) {
+        if let Some(CardMismatch::CardStays(left)) = self.project.view.world.code_host.card_mismatch(issue.id) {
             now.status = left;
         }
         for number in [STATUS, PRIORITY, ESTIMATE, ITERATION, DUE] {
@@ -545,10 +544,6 @@ impl Object for ValueNode<'_> {
 }
 
 /// A draft.
-pub(super) fn note<'w>(view: View<'w>, note: &'w Note) -> Value<'w> {
-    Value::object(NoteNode { view, note })
-}
-
 struct NoteNode<'w> {
     view: View<'w>,
     note: &'w Note,
@@ -577,9 +572,44 @@ impl Object for NoteNode<'_> {
 /// The boards that hold an issue.
 pub(super) fn items_of<'w>(view: View<'w>, id: IssueId) -> Vec<ItemNode<'w>> {
     let items = view.world.boards_of(view.world.issue(id).project()).map(|board| {
-        let origin = view.world.hub.origin(id).filter(|note| note.board == board.id);
+        let origin = view.world.code_host.origin(id).filter(|note| note.board == board.id);
         let content = origin.map_or(Content::Issue(id), |note| Content::Note(note.id));
         ItemNode { project: view.project(board), content }
     });
     items.filter(|item| item.project.holds(item.content)).collect()
+}
+
+impl<'w> View<'w> {
+    pub(super) fn project(self, board: &'w Board) -> ProjectNode<'w> {
+        ProjectNode { view: self, board }
+    }
+
+    /// A page of projects.
+    pub(super) fn projects(self, boards: Vec<&'w Board>, arguments: &Arguments<'_>) -> Answer<'w> {
+        self.caller.needs("projects", "projectsV2")?;
+        let boards = boards.into_iter().filter(|board| board.trouble.is_none()).collect();
+        let key = |board: &&Board| board.id.to_string();
+        let node = move |board: &&'w Board| Value::object(self.project(board));
+        Ok(Value::object(connection("ProjectV2Connection", boards, arguments, 100, key, node)?))
+    }
+
+    /// A project, if the token may read projects at all.
+    pub(super) fn project_value(self, board: &'w Board) -> Answer<'w> {
+        self.caller.needs("projects", "ProjectV2")?;
+        match board.trouble {
+            None => Ok(Value::object(self.project(board))),
+            Some(_) => Err(self.caller.forbidden()),
+        }
+    }
+
+    pub(super) fn item(self, board: u32, content: Content) -> Result<Option<Value<'w>>, Failure> {
+        let Some(board) = self.board(board) else { return Ok(None) };
+        self.caller.needs("projects", "ProjectV2Item")?;
+        let project = self.project(board);
+        Ok(project.holds(content).then(|| Value::object(ItemNode { project, content })))
+    }
+
+    pub(super) fn note(self, note: &'w Note) -> Value<'w> {
+        Value::object(NoteNode { view: self, note })
+    }
 }

@@ -2,10 +2,9 @@
 
 use super::ids::NodeId;
 use super::people::login;
-use super::repository::history;
 use super::view::{View, maybe_time, time};
 use crate::graphql::{Answer, Arguments, Object, Plain, Value, connection};
-use crate::world::{Commit, CommitId, Deployment, Pull, Review, UserId, Verdict};
+use crate::world::{Commit, CommitId, Deployment, ProjectId, Pull, Review, UserId, Verdict};
 use serde_json::{Value as Json, json};
 
 pub(super) struct PullNode<'w> {
@@ -100,7 +99,7 @@ impl<'w> PullNode<'w> {
     }
 
     fn head(&self) -> Option<&'w Commit> {
-        self.pull.commits.last().map(|id| self.view.world.hub.commit(*id))
+        self.pull.commits.last().map(|id| self.view.world.code_host.commit(*id))
     }
 
     fn rollup(&self) -> Answer<'w> {
@@ -111,14 +110,14 @@ impl<'w> PullNode<'w> {
         let (view, pull) = (self.view, self.pull);
         let key = |review: &Review| format!("{}.{}", review.at, review.by);
         let node =
-            move |review: &Review| Value::object(Plain::new("PullRequestReview", drawn_review(view, pull, *review)));
+            move |review: &Review| Value::object(Plain::new("PullRequestReview", review_json(view, pull, *review)));
         Ok(Value::object(connection("PullRequestReviewConnection", found, arguments, 100, key, node)?))
     }
 
-    /// The events that tell how the work went: ready, review requested, reviewed, merged, closed.
+    /// The events of the work: ready, review requested, reviewed, merged, closed.
     fn timeline(&self, arguments: &Arguments<'_>) -> Answer<'w> {
         let (view, pull) = (self.view, self.pull);
-        let mut all = story(view, pull);
+        let mut all = events(view, pull);
         all.sort_by_key(|(at, _)| *at);
         let last = all.last().map_or(pull.created, |(at, _)| *at);
         let types = arguments.texts("itemTypes");
@@ -170,7 +169,7 @@ fn person(view: View<'_>, id: UserId) -> Json {
         "name": view.world.users[usize::from(id.0)].name})
 }
 
-fn drawn_review(view: View<'_>, pull: &Pull, review: Review) -> Json {
+fn review_json(view: View<'_>, pull: &Pull, review: Review) -> Json {
     let at = time(review.at);
     json!({
         "__typename": "PullRequestReview", "id": format!("PRR_kwDO{}n{}n{}", pull.id.0, review.by, review.at),
@@ -179,31 +178,31 @@ fn drawn_review(view: View<'_>, pull: &Pull, review: Review) -> Json {
     })
 }
 
-fn story(view: View<'_>, pull: &Pull) -> Vec<(i64, Json)> {
+fn events(view: View<'_>, pull: &Pull) -> Vec<(i64, Json)> {
     let event = |kind: &str, at: i64, by: UserId, number: usize| {
         let id = format!("{kind}_{}n{number}", NodeId::Pull(pull.id));
         json!({"__typename": kind, "id": id, "createdAt": time(at), "actor": person(view, by), "url": view.url(pull.key, "pull")})
     };
-    let mut told = vec![];
+    let mut events = vec![];
     if let Some(at) = pull.ready.filter(|at| *at > pull.created) {
-        told.push((at, event("ReadyForReviewEvent", at, pull.author, 0)));
+        events.push((at, event("ReadyForReviewEvent", at, pull.author, 0)));
     }
     for (number, (at, by, of)) in pull.requests.iter().enumerate() {
         let mut asked = event("ReviewRequestedEvent", *at, *by, number);
         asked["requestedReviewer"] = person(view, *of);
-        told.push((*at, asked));
+        events.push((*at, asked));
     }
-    told.extend(pull.reviews.iter().map(|review| (review.at, drawn_review(view, pull, *review))));
+    events.extend(pull.reviews.iter().map(|review| (review.at, review_json(view, pull, *review))));
     if let Some((at, by)) = pull.merged {
         let mut merged = event("MergedEvent", at, by, 0);
         merged["mergeRefName"] = "main".into();
-        told.push((at, merged));
+        events.push((at, merged));
     }
     if let Some(at) = pull.closed {
         let by = pull.merged.map_or(pull.author, |(_, by)| by);
-        told.push((at, event("ClosedEvent", at, by, 0)));
+        events.push((at, event("ClosedEvent", at, by, 0)));
     }
-    told
+    events
 }
 
 struct PullCommitNode<'w> {
@@ -218,11 +217,11 @@ impl Object for PullCommitNode<'_> {
     }
 
     fn field(&self, name: &str, _: &Arguments<'_>) -> Answer<'_> {
-        let hub = &self.view.world.hub;
+        let code_host = &self.view.world.code_host;
         Ok(match name {
             "id" => format!("PURC_kwDO{}n{}", self.pull.0, self.id.0).into(),
-            "commit" => Value::object(CommitNode { view: self.view, commit: hub.commit(self.id) }),
-            "pullRequest" => self.view.pull_value(hub.pull(self.pull)),
+            "commit" => Value::object(CommitNode { view: self.view, commit: code_host.commit(self.id) }),
+            "pullRequest" => self.view.pull_value(code_host.pull(self.pull)),
             _ => Value::NULL,
         })
     }
@@ -260,7 +259,7 @@ impl Object for CommitNode<'_> {
             "repository" => view.repository(commit.project).unwrap_or(Value::NULL),
             "statusCheckRollup" => return self.rollup(),
             "associatedPullRequests" => {
-                let pulls = view.world.hub.pulls.iter().filter(|pull| pull.commits.contains(&commit.id));
+                let pulls = view.world.code_host.pulls.iter().filter(|pull| pull.commits.contains(&commit.id));
                 return view.pulls(pulls.collect(), arguments);
             }
             "history" => return self.history(arguments),
@@ -347,7 +346,7 @@ impl Object for DeploymentNode<'_> {
 
     fn field(&self, name: &str, arguments: &Arguments<'_>) -> Answer<'_> {
         let (view, deployment) = (self.view, self.deployment);
-        let commit = view.world.hub.commit(deployment.commit);
+        let commit = view.world.code_host.commit(deployment.commit);
         let updated = deployment.ended.map_or(deployment.at, |(at, _)| at);
         Ok(match name {
             "id" => NodeId::Deployment(deployment.id).to_string().into(),
@@ -389,5 +388,31 @@ impl DeploymentNode<'_> {
         };
         let ended = deployment.ended.map(|(at, worked)| status(1, at, if worked { "SUCCESS" } else { "FAILURE" }));
         [Some(status(0, deployment.at, "IN_PROGRESS")), ended].into_iter().flatten().collect()
+    }
+}
+
+/// The commits on the default branch, the newest first.
+pub(super) fn history(view: View<'_>, id: ProjectId) -> Vec<&Commit> {
+    let mine = view.world.code_host.commits.iter().filter(|commit| commit.project == id);
+    let mut found: Vec<_> = mine.filter(|commit| commit.landed.is_some()).collect();
+    found.sort_by_key(|commit| std::cmp::Reverse((commit.landed, commit.id)));
+    found
+}
+
+impl<'w> View<'w> {
+    /// A pull request as an object, hidden or not.
+    pub(super) fn pull_object(self, pull: &'w Pull) -> Value<'w> {
+        Value::object(PullNode { view: self, pull })
+    }
+
+    /// A pull request as a value; null when its repository is hidden.
+    pub(super) fn pull_value(self, pull: &'w Pull) -> Value<'w> {
+        if self.sees_project(pull.key.project) { self.pull_object(pull) } else { Value::NULL }
+    }
+
+    pub(super) fn pulls(self, found: Vec<&'w Pull>, arguments: &Arguments<'_>) -> Answer<'w> {
+        let key = |pull: &&Pull| pull.id.0.to_string();
+        let node = move |pull: &&'w Pull| self.pull_object(pull);
+        Ok(Value::object(connection("PullRequestConnection", found, arguments, 100, key, node)?))
     }
 }

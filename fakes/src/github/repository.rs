@@ -1,9 +1,9 @@
 //! Repositories: a project of the world each, with its issues, pull requests, commits and deployments.
 
+use super::facts::{closes, issue_updated, labels};
 use super::ids::NodeId;
-use super::issue::{closes, updated};
 use super::people::Person;
-use super::pulls::{CommitNode, DeploymentNode};
+use super::pulls::{self, CommitNode, DeploymentNode};
 use super::view::{View, maybe_time, time};
 use crate::graphql::{Answer, Arguments, Failure, Object, Plain, Value, connection};
 use crate::world::{Commit, Deployment, Issue, Milestone, ProjectId, Pull, Visibility};
@@ -12,14 +12,6 @@ use serde_json::{Value as Json, json};
 pub(super) struct RepositoryNode<'w> {
     pub(super) view: View<'w>,
     pub(super) id: ProjectId,
-}
-
-/// The repository of a name.
-pub(super) fn find<'w>(view: View<'w>, owner: &str, name: &str) -> Answer<'w> {
-    let found = view.world.find_project(name).filter(|_| owner.eq_ignore_ascii_case(&view.options.owner));
-    found.and_then(|id| view.repository(id)).ok_or_else(|| {
-        Failure::new("NOT_FOUND", format!("Could not resolve to a Repository with the name '{owner}/{name}'."))
-    })
 }
 
 impl Object for RepositoryNode<'_> {
@@ -61,12 +53,12 @@ impl<'w> RepositoryNode<'w> {
             "pullRequests" => self.pulls(arguments),
             "deployments" => self.deployments(arguments),
             "milestones" => {
-                let found = view.world.hub.milestones.iter().filter(|found| found.project == id).collect();
+                let found = view.world.code_host.milestones.iter().filter(|found| found.project == id).collect();
                 let key = |found: &&Milestone| found.id.0.to_string();
-                let node = move |found: &&'w Milestone| milestone(view, found);
+                let node = move |found: &&'w Milestone| view.milestone(found);
                 Ok(Value::object(connection("MilestoneConnection", found, arguments, 100, key, node)?))
             }
-            "projectsV2" => super::people::projects(view, view.world.boards_of(id).collect(), arguments),
+            "projectsV2" => view.projects(view.world.boards_of(id).collect(), arguments),
             "issue" => {
                 let mut issues = view.world.issues().filter(|issue| issue.project() == id && view.sees_issue(issue));
                 let found = issues.find(|issue| i64::from(issue.fields.key.number) == number);
@@ -75,7 +67,7 @@ impl<'w> RepositoryNode<'w> {
                 })
             }
             "pullRequest" => {
-                let mut pulls = view.world.hub.pulls.iter().filter(|pull| pull.key.project == id);
+                let mut pulls = view.world.code_host.pulls.iter().filter(|pull| pull.key.project == id);
                 let found = pulls.find(|pull| i64::from(pull.key.number) == number);
                 found.map(|pull| view.pull_value(pull)).ok_or_else(|| {
                     Failure::new(
@@ -89,7 +81,7 @@ impl<'w> RepositoryNode<'w> {
     }
 
     fn pushed(&self) -> Option<i64> {
-        let commits = self.view.world.hub.commits.iter().filter(|commit| commit.project == self.id);
+        let commits = self.view.world.code_host.commits.iter().filter(|commit| commit.project == self.id);
         commits.map(|commit| commit.landed.map_or(commit.at, |landed| landed.max(commit.at))).max()
     }
 
@@ -105,18 +97,18 @@ impl<'w> RepositoryNode<'w> {
         let states = list(&filter["states"]).or_else(|| owned(arguments.texts("states")));
         let since = filter["since"].as_str().and_then(|since| since.parse::<jiff::Timestamp>().ok());
         let since = since.map(|since| since.as_millisecond());
-        let labels = list(&filter["labels"]).or_else(|| owned(arguments.texts("labels")));
+        let wanted_labels = list(&filter["labels"]).or_else(|| owned(arguments.texts("labels")));
         let fits = |issue: &&Issue| {
             let closed = closes(view.world, issue.id, issue.fields.status);
             let state = if closed { "CLOSED" } else { "OPEN" };
-            let held = super::issue::labels(issue);
+            let held = labels(issue);
             states.as_ref().is_none_or(|states| states.iter().any(|wanted| wanted == state))
-                && since.is_none_or(|since| updated(view.world, issue).div_euclid(1_000) * 1_000 >= since)
-                && labels.as_ref().is_none_or(|labels| labels.iter().any(|label| held.contains(label)))
+                && since.is_none_or(|since| issue_updated(view.world, issue).div_euclid(1_000) * 1_000 >= since)
+                && wanted_labels.as_ref().is_none_or(|labels| labels.iter().any(|label| held.contains(label)))
         };
         let mine = view.world.issues().filter(|issue| issue.project() == self.id && view.sees_issue(issue));
         let mut found: Vec<_> = mine.filter(fits).collect();
-        sort(&mut found, &arguments.json("orderBy"), |issue| (issue.created, updated(view.world, issue)));
+        sort(&mut found, &arguments.json("orderBy"), |issue| (issue.created, issue_updated(view.world, issue)));
         view.issues(found, arguments)
     }
 
@@ -126,12 +118,12 @@ impl<'w> RepositoryNode<'w> {
         let states = arguments.texts("states");
         let branch = arguments.text("headRefName");
         let fits = |pull: &&Pull| {
-            states.as_ref().is_none_or(|states| states.contains(&super::pulls::state(pull)))
+            states.as_ref().is_none_or(|states| states.contains(&pulls::state(pull)))
                 && branch.is_none_or(|branch| pull.branch == branch)
         };
-        let mine = view.world.hub.pulls.iter().filter(|pull| pull.key.project == self.id);
+        let mine = view.world.code_host.pulls.iter().filter(|pull| pull.key.project == self.id);
         let mut found: Vec<_> = mine.filter(fits).collect();
-        sort(&mut found, &arguments.json("orderBy"), |pull| (pull.created, super::pulls::updated(view, pull)));
+        sort(&mut found, &arguments.json("orderBy"), |pull| (pull.created, pulls::updated(view, pull)));
         view.pulls(found, arguments)
     }
 
@@ -143,7 +135,7 @@ impl<'w> RepositoryNode<'w> {
             found.project == self.id
                 && wanted.as_ref().is_none_or(|wanted| wanted.contains(&found.environment.as_str()))
         };
-        let mut found: Vec<_> = view.world.hub.deployments.iter().filter(fits).collect();
+        let mut found: Vec<_> = view.world.code_host.deployments.iter().filter(fits).collect();
         sort(&mut found, &arguments.json("orderBy"), |found| (found.at, found.at));
         let key = |found: &&Deployment| found.id.0.to_string();
         let node = move |found: &&'w Deployment| Value::object(DeploymentNode { view, deployment: found });
@@ -160,16 +152,8 @@ impl<'w> RepositoryNode<'w> {
     }
 
     fn history(&self) -> Vec<&'w Commit> {
-        history(self.view, self.id)
+        pulls::history(self.view, self.id)
     }
-}
-
-/// The commits on the default branch, the newest first.
-pub(super) fn history(view: View<'_>, id: ProjectId) -> Vec<&Commit> {
-    let mine = view.world.hub.commits.iter().filter(|commit| commit.project == id);
-    let mut found: Vec<_> = mine.filter(|commit| commit.landed.is_some()).collect();
-    found.sort_by_key(|commit| std::cmp::Reverse((commit.landed, commit.id)));
-    found
 }
 
 struct BranchNode<'w> {
@@ -193,19 +177,6 @@ impl Object for BranchNode<'_> {
     }
 }
 
-/// A milestone as plain fields.
-pub(super) fn milestone<'w>(view: View<'w>, found: &Milestone) -> Value<'w> {
-    let number = found.id.0;
-    let url = format!("{}/{}/milestone/{number}", view.site(), view.repository_name(found.project));
-    let fields = json!({
-        "id": NodeId::Milestone(found.id).to_string(), "number": number, "title": found.title, "description": null,
-        "state": if found.closed.is_some() { "CLOSED" } else { "OPEN" }, "closed": found.closed.is_some(),
-        "dueOn": maybe_time(found.due), "closedAt": maybe_time(found.closed), "createdAt": time(found.created),
-        "updatedAt": time(found.closed.unwrap_or(found.created)), "url": url,
-    });
-    Value::object(Plain::new("Milestone", fields))
-}
-
 fn owned(texts: Option<Vec<&str>>) -> Option<Vec<String>> {
     texts.map(|texts| texts.into_iter().map(str::to_owned).collect())
 }
@@ -220,5 +191,32 @@ fn sort<T>(found: &mut [T], order: &Json, times: impl Fn(&T) -> (i64, i64)) {
     found.sort_by_key(|one| if updated { times(one).1 } else { times(one).0 });
     if order["direction"] == "DESC" {
         found.reverse();
+    }
+}
+
+impl<'w> View<'w> {
+    pub(super) fn repository(self, id: ProjectId) -> Option<Value<'w>> {
+        self.sees_project(id).then(|| Value::object(RepositoryNode { view: self, id }))
+    }
+
+    /// The repository of a name.
+    pub(super) fn find_repository(self, owner: &str, name: &str) -> Answer<'w> {
+        let found = self.world.find_project(name).filter(|_| owner.eq_ignore_ascii_case(&self.options.owner));
+        found.and_then(|id| self.repository(id)).ok_or_else(|| {
+            Failure::new("NOT_FOUND", format!("Could not resolve to a Repository with the name '{owner}/{name}'."))
+        })
+    }
+
+    /// A milestone as plain fields.
+    pub(super) fn milestone(self, found: &Milestone) -> Value<'w> {
+        let number = found.id.0;
+        let url = format!("{}/{}/milestone/{number}", self.site(), self.repository_name(found.project));
+        let fields = json!({
+            "id": NodeId::Milestone(found.id).to_string(), "number": number, "title": found.title, "description": null,
+            "state": if found.closed.is_some() { "CLOSED" } else { "OPEN" }, "closed": found.closed.is_some(),
+            "dueOn": maybe_time(found.due), "closedAt": maybe_time(found.closed), "createdAt": time(found.created),
+            "updatedAt": time(found.closed.unwrap_or(found.created)), "url": url,
+        });
+        Value::object(Plain::new("Milestone", fields))
     }
 }

@@ -1,6 +1,8 @@
-//! Tests of the stand-in over real sockets, with a client of our own: a test must see what is on the wire.
+//! Tests of the fake over real sockets, with a client that shows what is on the wire.
 
 use super::*;
+use crate::faults::When;
+use crate::wire::{self, Answer};
 use crate::world::{
     BoardKind, Draft, GithubDemo, HOUR, MINUTE, PullDraft, StatusId, TypeId, UserId, Verdict, Visibility,
 };
@@ -8,8 +10,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 const NOW: i64 = 1_795_000_000_000;
 const SHOP: BoardId = BoardId(1);
@@ -93,41 +93,13 @@ const PULLS: &str = "query PrState($ids: [ID!]!) {
     closingIssuesReferences(first: 10) { nodes { id number repository { nameWithOwner } } }
     commits(last: 1) { nodes { commit { oid committedDate statusCheckRollup { state } } } } } } }";
 
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        lines.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-    }
-}
-
 async fn send(github: &GithubHandle, path: &str, token: &str, body: &str) -> Answer {
     send_as(github, path, token, body, "User-Agent: test\r\n").await
 }
 
 async fn send_as(github: &GithubHandle, path: &str, token: &str, body: &str, agent: &str) -> Answer {
-    let mut stream = TcpStream::connect(github.address()).await.unwrap();
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{agent}Authorization: Bearer {token}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut bytes = vec![];
-    stream.read_to_end(&mut bytes).await.unwrap();
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap();
-    Answer { status, head: head.to_owned(), body: body.to_owned() }
+    let headers = format!("{agent}Authorization: Bearer {token}\r\n");
+    wire::send(github.address(), "POST", path, &headers, body).await.unwrap()
 }
 
 async fn ask_as(github: &GithubHandle, token: &str, query: &str, variables: Value) -> Answer {
@@ -188,7 +160,7 @@ fn texts<'a>(nodes: &'a Value, key: &str) -> Vec<&'a str> {
 }
 
 #[tokio::test]
-async fn a_project_tells_its_fields_options_and_iterations() {
+async fn a_project_has_fields_options_and_iterations() {
     let github = demo().await;
     let found = data(&github, CONFIG, json!({"org": "acme", "n": 1})).await;
     let project = &found["organization"]["projectV2"];
@@ -238,7 +210,7 @@ async fn a_history_leads_to_the_truth() {
     }
 }
 
-/// The moves on the board lead from nothing to where the issue stands, and tell when it was started.
+/// The moves on the board lead from nothing to the issue's present status, and show when it was started.
 fn check_history(world: &World, id: IssueId, events: &Value) {
     let moved = |event: &&Value| event["__typename"] == "ProjectV2ItemStatusChangedEvent";
     let moves: Vec<_> = events.as_array().unwrap().iter().filter(moved).collect();
@@ -265,7 +237,7 @@ fn check_history(world: &World, id: IssueId, events: &Value) {
 }
 
 #[tokio::test]
-async fn a_code_hosts_own_world_is_told_as_it_is() {
+async fn the_world_of_a_code_host_is_shown_unchanged() {
     let github = with(GithubDemo::new(NOW, 3, 7).build(), Options::dot_com()).await;
     let items = sweep(&github, SHOP).await;
     let count = |kind: &str| items.iter().filter(|item| item["type"] == kind).count();
@@ -286,7 +258,7 @@ async fn a_code_hosts_own_world_is_told_as_it_is() {
 }
 
 #[tokio::test]
-async fn issues_and_values_tell_the_facts() {
+async fn issues_and_values_match_the_world() {
     let mut world = small();
     let (one, two) = (add(&mut world, "One", NOW - 9 * HOUR), add(&mut world, "Two", NOW - 8 * HOUR));
     let shop = world.find_project("SHOP").unwrap();
@@ -428,8 +400,8 @@ async fn a_pull_request_moves_what_it_closes() {
         issues(first: 10, filterBy: {since: \"2020-01-01T00:00:00Z\"}, orderBy: {field: UPDATED_AT, direction: ASC}) { nodes { number } } } }";
     let found = data(&github, activity, json!({"owner": "acme", "name": "shop"})).await;
     let repository = &found["repository"];
-    let told = texts(&repository["pullRequests"]["nodes"][0]["timelineItems"]["nodes"], "__typename");
-    assert_eq!(told, ["ReadyForReviewEvent", "ReviewRequestedEvent", "MergedEvent"]);
+    let events = texts(&repository["pullRequests"]["nodes"][0]["timelineItems"]["nodes"], "__typename");
+    assert_eq!(events, ["ReadyForReviewEvent", "ReviewRequestedEvent", "MergedEvent"]);
     assert_eq!(repository["defaultBranchRef"]["target"]["history"]["nodes"][0]["message"], "PROJ-7 pay\n\nwith care");
     assert_eq!(repository["deployments"]["nodes"][0]["latestStatus"]["state"], "IN_PROGRESS");
     assert_eq!(repository["issues"]["nodes"], json!([{"number": 1}]));
@@ -468,10 +440,10 @@ async fn drafts_archived_redacted_transferred_and_deleted_items_look_like_themse
     assert_eq!(after.len(), 4, "the card stays the same card");
     assert_eq!((&after[3]["id"], &after[3]["type"]), (&items[3]["id"], &json!("ISSUE")));
     let node = Github::issue_id(&github.world(), made);
-    let told = "query($id: ID!) { node(id: $id) { ... on Issue { timelineItems(first: 9, itemTypes: [CONVERTED_FROM_DRAFT_EVENT]) {
+    let query = "query($id: ID!) { node(id: $id) { ... on Issue { timelineItems(first: 9, itemTypes: [CONVERTED_FROM_DRAFT_EVENT]) {
         nodes { __typename ... on ConvertedFromDraftEvent { wasAutomated project { id } } } } } } }";
-    let told = data(&github, told, json!({"id": node})).await;
-    assert_eq!(told["node"]["timelineItems"]["nodes"][0]["project"]["id"], Github::project_id(SHOP));
+    let events = data(&github, query, json!({"id": node})).await;
+    assert_eq!(events["node"]["timelineItems"]["nodes"][0]["project"]["id"], Github::project_id(SHOP));
 }
 
 #[tokio::test]
@@ -541,10 +513,10 @@ async fn an_older_server_refuses_the_whole_document_and_says_what_it_knows() {
     let id = Github::issue_id(&github.world(), IssueId::FIRST);
     let answer = ask(&github, HISTORIES, json!({"ids": [id]})).await;
     assert!(answer.get("data").is_none());
-    let told: Vec<_> =
+    let events: Vec<_> =
         answer["errors"].as_array().unwrap().iter().map(|error| error["message"].as_str().unwrap()).collect();
     let wanted = "No such type ProjectV2ItemStatusChangedEvent, so it can't be a fragment condition";
-    assert!(told.contains(&wanted), "{told:?}");
+    assert!(events.contains(&wanted), "{events:?}");
     let plain = "query($ids: [ID!]!) { nodes(ids: $ids) { ... on Issue { stateReason timelineItems(first: 50, itemTypes: [CLOSED_EVENT, LABELED_EVENT]) {
         nodes { __typename ... on ClosedEvent { createdAt stateReason } } } } } }";
     data(&github, plain, json!({"ids": [id]})).await;
@@ -572,7 +544,7 @@ async fn too_large_a_page_comes_back_empty_and_a_smaller_one_full() {
 }
 
 #[tokio::test]
-async fn an_hour_has_only_so_many_points() {
+async fn points_are_limited_by_the_hour() {
     let github = with(small(), Options { points: 2, ..Options::dot_com() }).await;
     let probe = async || ask_as(&github, Github::TOKEN, "{ viewer { login } }", json!({})).await;
     assert_eq!(probe().await.header("x-ratelimit-remaining"), Some("1"));
@@ -623,7 +595,7 @@ async fn tokens_see_what_they_may() {
 }
 
 #[tokio::test]
-async fn a_project_that_is_not_there_or_not_yours_is_told_by_type() {
+async fn missing_and_forbidden_projects_differ_by_error_type() {
     let github = demo().await;
     let answer = ask(&github, CONFIG, json!({"org": "acme", "n": 99})).await;
     assert_eq!(answer["data"]["organization"]["projectV2"], Value::Null);
@@ -666,7 +638,7 @@ async fn an_app_mints_a_token_for_an_hour() {
 }
 
 #[tokio::test]
-async fn trouble_looks_like_githubs() {
+async fn faults_look_like_githubs() {
     let github = demo().await;
     let script = [
         (trouble::bad_credentials(), 401, "Bad credentials"),
@@ -676,19 +648,19 @@ async fn trouble_looks_like_githubs() {
         (trouble::too_slow(), 502, "Something went wrong while executing your query"),
         (trouble::single_sign_on(), 403, "SAML"),
     ];
-    for (fault, status, told) in script {
+    for (fault, status, message) in script {
         github.faults().clear();
         github.faults().on("POST */graphql", When::Nth(1), fault);
         let answer = ask_as(&github, Github::TOKEN, "{ viewer { login } }", json!({})).await;
         assert_eq!(answer.status, status);
-        assert!(answer.body.contains(told), "{}", answer.body);
-        assert_eq!(answer.header("retry-after").is_some(), status == 403 && told.starts_with("secondary"));
+        assert!(answer.body.contains(message), "{}", answer.body);
+        assert_eq!(answer.header("retry-after").is_some(), status == 403 && message.starts_with("secondary"));
     }
     assert_eq!(ask(&github, "{ viewer { login } }", json!({})).await["data"]["viewer"]["login"], Github::LOGIN);
 }
 
 #[tokio::test]
-async fn a_whole_repository_out_of_sight_redacts_its_items() {
+async fn a_hidden_repository_redacts_its_items() {
     let github = demo().await;
     let before = sweep(&github, SHOP).await.len();
     let shop = github.world().find_project("SHOP").unwrap();
@@ -756,16 +728,16 @@ async fn an_estimate_among_the_organisations_fields_has_a_history() {
         issueFieldValues(first: 5) { nodes { ... on IssueFieldNumberValue { value field { ... on IssueFieldNumber { name } } } } }
         timelineItems(first: 9, itemTypes: [ISSUE_FIELD_ADDED_EVENT, ISSUE_FIELD_CHANGED_EVENT]) { nodes { __typename
           ... on IssueFieldAddedEvent { value } ... on IssueFieldChangedEvent { previousValue newValue } } } } } }";
-    for (estimate_on_issue, events) in [(false, 0), (true, 2)] {
+    for (estimate_on_issue, count) in [(false, 0), (true, 2)] {
         let github = with(world.clone(), Options { estimate_on_issue, ..Options::dot_com() }).await;
         let node = Github::issue_id(&github.world(), id);
         let found = data(&github, query, json!({"id": node})).await;
-        let told = found["node"]["timelineItems"]["nodes"].as_array().unwrap();
-        assert_eq!(told.len(), events);
+        let events = found["node"]["timelineItems"]["nodes"].as_array().unwrap();
+        assert_eq!(events.len(), count);
         if estimate_on_issue {
             let field = json!({"value": 5.0, "field": {"name": "Estimate"}});
             assert_eq!(found["node"]["issueFieldValues"]["nodes"][0], field);
-            assert_eq!((&told[1]["previousValue"], &told[1]["newValue"]), (&json!("3"), &json!("5")));
+            assert_eq!((&events[1]["previousValue"], &events[1]["newValue"]), (&json!("3"), &json!("5")));
         }
     }
 }
@@ -787,8 +759,9 @@ async fn a_card_and_its_issue_may_disagree() {
         values.iter().find(|value| value["field"]["name"] == "Status").unwrap()["name"].clone()
     };
     assert_eq!((status(0), status(1)), (json!("Done"), json!("To Do")));
-    let told = data(&github, HISTORIES, json!({"ids": nodes})).await;
-    let kinds = |at: usize| texts(&told["nodes"][at]["timelineItems"]["nodes"], "__typename").pop().unwrap().to_owned();
+    let events = data(&github, HISTORIES, json!({"ids": nodes})).await;
+    let kinds =
+        |at: usize| texts(&events["nodes"][at]["timelineItems"]["nodes"], "__typename").pop().unwrap().to_owned();
     assert_eq!([kinds(0), kinds(1)], ["ProjectV2ItemStatusChangedEvent", "ClosedEvent"]);
 }
 

@@ -1,5 +1,4 @@
-//! Faults as GitHub commits them, for [`crate::faults::Faults::on`]. Sources: recorded answers and the threads of other
-//! people's connectors.
+//! Faults as GitHub has them, for [`crate::faults::Faults::on`]. Sources: recorded answers and the issues of other connectors.
 
 use super::answer::exceeded;
 use crate::faults::Fault;
@@ -31,21 +30,21 @@ pub fn rate_limited(reset: i64) -> Fault {
 /// The secondary limit: 403 or 429, with or without `Retry-After` in seconds.
 pub fn secondary(code: u16, retry_after: Option<u64>) -> Fault {
     let headers: Vec<_> = retry_after.map(|seconds| ("retry-after", seconds.to_string())).into_iter().collect();
-    let told = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
-    fault(code, &headers, &json!({"message": told, "documentation_url": "https://docs.github.com/graphql"}))
+    let message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
+    fault(code, &headers, &json!({"message": message, "documentation_url": "https://docs.github.com/graphql"}))
 }
 
 /// 502 with a GraphQL body: the query took longer than ten seconds.
 pub fn too_slow() -> Fault {
-    let told = "Something went wrong while executing your query. This may be the result of a timeout, or it could be a GitHub \
+    let message = "Something went wrong while executing your query. This may be the result of a timeout, or it could be a GitHub \
                 bug. Please include `C0DE:1` when reporting this issue.";
-    fault(502, &[], &json!({"data": null, "errors": [{"message": told}]}))
+    fault(502, &[], &json!({"data": null, "errors": [{"message": message}]}))
 }
 
 /// 403 of an organisation that wants the token to be let in by single sign-on.
 pub fn single_sign_on() -> Fault {
     let url = "required; url=https://github.com/orgs/acme/sso?authorization_request=A1";
-    let told = "Resource protected by organization SAML enforcement. You must grant your Personal Access token access to this \
+    let message = "Resource protected by organization SAML enforcement. You must grant your Personal Access token access to this \
                 organization.";
-    fault(403, &[("x-github-sso", url.to_owned())], &json!({"message": told}))
+    fault(403, &[("x-github-sso", url.to_owned())], &json!({"message": message}))
 }

@@ -205,10 +205,10 @@ const EMPTY: &str = "MissingSubselection";
 fn refusals(found: &DiagnosticList) -> Vec<Refusal> {
     let refusal = |diagnostic: apollo_compiler::diagnostic::Diagnostic<'_, _>| {
         let compat: GraphQLError = diagnostic.unstable_to_json_compat();
-        let told = diagnostic.error.to_string();
+        let message = diagnostic.error.to_string();
         Refusal {
             rule: diagnostic.error.unstable_error_name().unwrap_or("Syntax"),
-            names: told.split('`').skip(1).step_by(2).map(|name| name.trim_start_matches('$').to_owned()).collect(),
+            names: message.split('`').skip(1).step_by(2).map(|name| name.trim_start_matches('$').to_owned()).collect(),
             message: compat.message,
             place: compat.locations.first().map(|at| Place::of(*at)),
         }

@@ -19,7 +19,7 @@ pub struct Connection<'w, T> {
 
 /// Pages through `items` as the arguments say; without `first` and `last` the page has `default` entries.
 ///
-/// `kind` is the connection's type. `key` tells an item from the others: a cursor finds its item again even when others
+/// `kind` is the connection's type. `key` identifies an item: a cursor finds its item again even when others
 /// came or went meanwhile, and when the item itself is gone it goes on at its old place. A `last` page comes in the order of
 /// the list.
 ///
@@ -43,7 +43,7 @@ pub fn connection<'w, T: 'w>(
     Ok(Connection { kind, total, range, entries, node: Box::new(node), more: Map::new() })
 }
 
-/// Where a page begins and ends. `after` and `before` tell where the item of a cursor is, or (exclusive) was.
+/// Where a page begins and ends. `after` and `before` say where the item of a cursor is, or (exclusive) was.
 pub(super) fn window(
     length: usize,
     (after, before): (Option<Found>, Option<Found>),

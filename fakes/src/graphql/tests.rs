@@ -108,7 +108,7 @@ fn values_of_every_kind_are_resolved() {
 }
 
 #[test]
-fn what_fails_is_null_and_told_with_its_path_while_the_rest_arrives() {
+fn a_failed_field_is_null_with_an_error_and_the_rest_arrives() {
     let outcome = run(
         r#"{ nodes(ids: ["t1", "x", "t2"]) { id ... on Task { secret } } lost: node(id: "t9") { ... on Task { title } } }"#,
         json!({}),

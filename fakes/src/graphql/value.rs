@@ -195,7 +195,7 @@ impl ObjectValue for Resolver<'_> {
     }
 }
 
-/// Stands where an entry of a list failed: no schema has a type of its name, so the executor makes it null and an error.
+/// The place of a failed entry of a list: no schema has a type of its name, so the executor makes it null and an error.
 struct Broken(String);
 
 impl ObjectValue for Broken {
@@ -238,8 +238,8 @@ impl<'a> Bridge<'a> {
         match json {
             Json::Array(items) if ty.is_list() => self.list(items.into_iter().map(Value::Json).collect(), ty),
             Json::Object(fields) if composite => {
-                let told = fields.get("__typename").and_then(Json::as_str).unwrap_or(name.as_str());
-                let object = Plain { type_name: told.to_owned(), fields };
+                let type_name = fields.get("__typename").and_then(Json::as_str).unwrap_or(name.as_str());
+                let object = Plain { type_name: type_name.to_owned(), fields };
                 self.resolved(Value::object(object), ty)
             }
             // The executor takes nothing but floats for a float.

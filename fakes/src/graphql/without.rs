@@ -1,4 +1,4 @@
-//! Takes things out of a schema, and with them everything that needs them: how an older server's schema is had.
+//! Removes parts of a schema, and with them everything that needs them: so the schema of an older server is made.
 
 use super::Engine;
 use apollo_compiler::ast::InputValueDefinition;
@@ -7,7 +7,7 @@ use apollo_compiler::schema::{Component, ExtendedType, FieldDefinition, Schema};
 use apollo_compiler::{Name, Node};
 use std::collections::HashSet;
 
-/// What to take out. Fields and arguments of a type that goes, go with it.
+/// What to remove. Fields and arguments of a removed type are removed with it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Without<'a> {
     pub types: &'a [&'a str],

@@ -5,7 +5,7 @@ use super::fields::Field;
 use super::json::{self, Json};
 use super::render::state;
 use super::{Site, agile_time, refuse};
-use crate::server::{Call, Reply};
+use crate::message::{Call, Reply};
 use crate::world::{Board, BoardKind, Sprint, SprintState, StatusId, Visibility, World};
 
 /// Most boards or sprints on a page.
@@ -233,7 +233,7 @@ fn write_sprint(call: &Call, sprint: &Sprint, json: &mut Json) {
     });
 }
 
-/// A page by offset. The list of boards tells its total, the one of sprints (as recorded) does not.
+/// A page by offset. The list of boards has a total, that of sprints (as recorded) has none.
 fn page<T>(call: &Call, found: &[&T], total: bool, write: impl Fn(&T, &mut Json)) -> Reply {
     let number = |name| call.param(name).map(str::parse::<usize>).transpose();
     let (Ok(start), Ok(size)) = (number("startAt"), number("maxResults")) else {

@@ -1,7 +1,8 @@
 //! Who is calling.
 
 use super::{Credential, Site};
-use crate::server::{Call, Reply, lock};
+use crate::lock;
+use crate::message::{Call, Reply};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
@@ -11,14 +12,14 @@ use http::header::AUTHORIZATION;
 pub(super) enum Caller {
     /// The account.
     Known,
-    /// Nobody we know, on a site that lets anybody in: sees nothing.
+    /// An anonymous caller, on a site that lets them in: sees nothing.
     Anonymous,
-    /// Nobody we know.
+    /// A caller without a valid credential, who is refused.
     Denied,
 }
 
 impl Site {
-    /// Whoever the headers prove. A wrong credential is as good as none.
+    /// Whoever the headers prove. A wrong credential counts as none.
     pub(super) fn caller(&self, call: &Call) -> Caller {
         let shown = call.header(AUTHORIZATION).and_then(read);
         let known = shown.is_some_and(|shown| lock(&self.credentials).contains(&shown));

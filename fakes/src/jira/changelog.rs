@@ -5,7 +5,7 @@ use super::json::Json;
 use super::render::{FLAG_OPTION, LINK_TYPES, Page};
 use super::search::Token;
 use super::{BulkOrder, BulkTime, Site, json, refuse};
-use crate::server::{Call, Reply};
+use crate::message::{Call, Reply};
 use crate::world::{
     Change, Event, Issue, IssueId, Link, PriorityId, ResolutionId, SprintId, StatusId, Swap, TypeId, UserId,
 };

@@ -89,7 +89,7 @@ pub(super) struct Reading {
 /// Most sort fields a query may have.
 const MAX_ORDER: usize = 7;
 
-/// Words that JQL keeps for itself (an excerpt); as a value they need quotes.
+/// Reserved words of JQL (an excerpt); as a value they need quotes.
 const RESERVED: [&str; 40] = [
     "add", "after", "all", "alter", "and", "any", "as", "asc", "before", "begin", "between", "by", "changed", "create",
     "delete", "desc", "distinct", "else", "empty", "end", "from", "function", "group", "if", "in", "is", "like",
@@ -107,7 +107,9 @@ pub(super) fn parse(jql: &str, reading: &Reading) -> Result<Query, String> {
     let order = parser.order()?;
     match parser.peek() {
         None => Ok(Query { filter, order }),
-        Some(token) => Err(format!("Error in the JQL Query: Expecting either 'OR' or 'AND' but got {}", token.told())),
+        Some(token) => {
+            Err(format!("Error in the JQL Query: Expecting either 'OR' or 'AND' but got {}", token.quoted()))
+        }
     }
 }
 
@@ -135,7 +137,7 @@ impl Token {
         self.kind == Kind::Sign && self.text == sign
     }
 
-    fn told(&self) -> String {
+    fn quoted(&self) -> String {
         format!("'{}'. (line 1, character {})", self.text, self.place)
     }
 }
@@ -265,7 +267,7 @@ impl<'q> Parser<'q> {
             return if close.is_sign(")") {
                 Ok(inner)
             } else {
-                Err(format!("Error in the JQL Query: Expecting ')' but got {}", close.told()))
+                Err(format!("Error in the JQL Query: Expecting ')' but got {}", close.quoted()))
             };
         }
         self.clause()
@@ -274,7 +276,7 @@ impl<'q> Parser<'q> {
     fn clause(&mut self) -> Result<Filter, String> {
         let field = self.next("a field name")?;
         if field.kind == Kind::Sign || field.kind == Kind::Word && is_reserved(&field.text) {
-            return Err(format!("Error in the JQL Query: Expecting a field name but got {}", field.told()));
+            return Err(format!("Error in the JQL Query: Expecting a field name but got {}", field.quoted()));
         }
         match field.text.to_ascii_lowercase().as_str() {
             "created" | "createddate" => self.time(TimeField::Created, &field.text),
@@ -313,7 +315,7 @@ impl<'q> Parser<'q> {
             Operator::Is => return self.empty(field),
             Operator::IsNot => return Ok(Filter::Not(Box::new(self.empty(field)?))),
             Operator::Compare(_) => {
-                return Err("The operator is not supported by this field in the stand-in.".to_owned());
+                return Err("The operator is not supported by this field in the fake.".to_owned());
             }
         };
         let is = Filter::Is { field, values };
@@ -325,7 +327,7 @@ impl<'q> Parser<'q> {
         if word.is_word("empty") || word.is_word("null") {
             Ok(Filter::Empty(field))
         } else {
-            Err(format!("Error in the JQL Query: Expecting EMPTY or NULL but got {}", word.told()))
+            Err(format!("Error in the JQL Query: Expecting EMPTY or NULL but got {}", word.quoted()))
         }
     }
 
@@ -358,7 +360,7 @@ impl<'q> Parser<'q> {
     fn list(&mut self) -> Result<Vec<String>, String> {
         let open = self.next("'('")?;
         if !open.is_sign("(") {
-            return Err(format!("Error in the JQL Query: Expecting '(' but got {}", open.told()));
+            return Err(format!("Error in the JQL Query: Expecting '(' but got {}", open.quoted()));
         }
         let mut values = vec![self.value()?.text.clone()];
         while self.take_sign(",") {
@@ -368,7 +370,7 @@ impl<'q> Parser<'q> {
         if close.is_sign(")") {
             Ok(values)
         } else {
-            Err(format!("Error in the JQL Query: Expecting ')' or ',' but got {}", close.told()))
+            Err(format!("Error in the JQL Query: Expecting ')' or ',' but got {}", close.quoted()))
         }
     }
 
@@ -377,7 +379,7 @@ impl<'q> Parser<'q> {
         match token.kind {
             Kind::Sign => Err(format!(
                 "Error in the JQL Query: Expecting either a value, list or function but got {}",
-                token.told()
+                token.quoted()
             )),
             Kind::Word if is_reserved(&token.text) => Err(format!(
                 "Error in the JQL Query: '{}' is a reserved JQL word. You must surround it in quotation marks to use it \
@@ -394,7 +396,7 @@ impl<'q> Parser<'q> {
         }
         let by = self.next("'by'")?;
         if !by.is_word("by") {
-            return Err(format!("Error in the JQL Query: Expecting 'by' but got {}", by.told()));
+            return Err(format!("Error in the JQL Query: Expecting 'by' but got {}", by.quoted()));
         }
         let mut order = vec![self.order_field()?];
         while self.take_sign(",") {
@@ -559,22 +561,22 @@ mod tests {
     #[test]
     fn seconds_and_zones_are_refused() {
         for value in ["\"2024-11-29 05:44:10\"", "\"2024-11-29T05:44:00Z\"", "\"1732877091000\"", "2024-13-01"] {
-            let told = read(&format!("updated >= {value}")).unwrap_err();
-            assert!(told.starts_with("Date value '"), "{told}");
+            let refusal = read(&format!("updated >= {value}")).unwrap_err();
+            assert!(refusal.starts_with("Date value '"), "{refusal}");
         }
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
-        let told = |jql: &str| read(jql).unwrap_err();
-        assert!(told("summary ~ x").contains("Field 'summary' does not exist"));
-        assert!(told("project = ADD").contains("'ADD' is a reserved JQL word"));
-        assert!(told("project in (\"A\" \"B\")").contains("Expecting ')' or ','"));
-        assert!(told("project = \"A").contains("has not been completed"));
-        assert!(told("project = A updated > 1").contains("Expecting either 'OR' or 'AND' but got 'updated'"));
-        assert!(told("project SHOP").contains("Expecting operator but got 'SHOP'"));
-        assert!(told("project = A order by rank").contains("Not able to sort"));
-        assert!(told("project =").contains("before the end"));
+    fn a_wrong_query_is_explained() {
+        let refusal = |jql: &str| read(jql).unwrap_err();
+        assert!(refusal("summary ~ x").contains("Field 'summary' does not exist"));
+        assert!(refusal("project = ADD").contains("'ADD' is a reserved JQL word"));
+        assert!(refusal("project in (\"A\" \"B\")").contains("Expecting ')' or ','"));
+        assert!(refusal("project = \"A").contains("has not been completed"));
+        assert!(refusal("project = A updated > 1").contains("Expecting either 'OR' or 'AND' but got 'updated'"));
+        assert!(refusal("project SHOP").contains("Expecting operator but got 'SHOP'"));
+        assert!(refusal("project = A order by rank").contains("Not able to sort"));
+        assert!(refusal("project =").contains("before the end"));
     }
 
     #[test]

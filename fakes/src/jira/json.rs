@@ -7,7 +7,7 @@ use std::fmt::{Display, Write};
 #[derive(Default)]
 pub(super) struct Json {
     text: String,
-    /// A value stands before the next one.
+    /// A value precedes the next one.
     comma: bool,
 }
 

@@ -1,4 +1,4 @@
-//! A stand-in for Jira, Cloud and Data Center: the reading half of its REST API over a [`World`].
+//! A fake of Jira, Cloud and Data Center: the reading half of its REST API over a [`World`].
 //!
 //! Read [`Jira::start`], [`Options`] and [`JiraHandle`] first. Shapes, limits and refusals follow the vendor's
 //! OpenAPI files and recorded answers; where those are silent, a comment says what was chosen. `routes` maps paths to
@@ -17,10 +17,11 @@ mod render;
 mod routes;
 mod search;
 
-use crate::faults::{Fault, Faults, When};
-use crate::server::{self, Call, Reply, Request, Server, Settings, Vendor, lock};
+use crate::faults::Twist;
+use crate::message::{Call, Reply};
+use crate::server::{Handle, Settings, Vendor};
 use crate::world::World;
-use crate::{Clock, faults::Twist};
+use crate::{Clock, lock};
 use jiff::tz::TimeZone;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -59,7 +60,7 @@ pub enum BulkOrder {
     Issue,
 }
 
-/// How a stand-in is to behave.
+/// How a fake is to behave.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub edition: Edition,
@@ -111,7 +112,7 @@ impl Options {
     }
 }
 
-/// The stand-in.
+/// Starts fakes of Jira.
 pub struct Jira;
 
 impl Jira {
@@ -120,7 +121,7 @@ impl Jira {
     /// The account's token by default.
     pub const TOKEN: &str = "sample-token";
 
-    /// Starts a stand-in for a world on a free local port. It runs on the current runtime until the handle is dropped.
+    /// Starts a fake for a world on a free local port. It runs on the current runtime until the handle is dropped.
     ///
     /// # Errors
     /// When no port can be bound, or the time zone is unknown.
@@ -130,68 +131,23 @@ impl Jira {
             Settings { prefix: options.prefix.clone(), clock: options.clock.clone(), latency: options.latency };
         let world = Arc::new(Mutex::new(world));
         let credentials = Mutex::new(options.credentials.clone());
-        let site = Arc::new(Site { world, zone, credentials, options, totals: Mutex::default() });
-        let server = Server::start(Arc::clone(&site) as Arc<dyn Vendor>, settings).await?;
-        Ok(JiraHandle { server, site })
+        let site = Site { world: Arc::clone(&world), zone, credentials, options, totals: Mutex::default() };
+        Handle::start(site, world, settings).await
     }
 }
 
-/// A running stand-in. Dropping it stops it.
-pub struct JiraHandle {
-    server: Server,
-    site: Arc<Site>,
-}
+/// A running Jira. Dropping it stops it.
+pub type JiraHandle = Handle<Site>;
 
-impl JiraHandle {
-    /// The base address, context path included, without a slash at the end.
-    pub fn url(&self) -> &str {
-        self.server.url()
-    }
-
-    /// `127.0.0.1:PORT`.
-    pub fn address(&self) -> std::net::SocketAddr {
-        self.server.address()
-    }
-
-    /// The world, to look at or to change between two requests. Answers wait while the guard is held.
-    pub fn world(&self) -> MutexGuard<'_, World> {
-        self.site.world()
-    }
-
-    /// Everything heard so far, oldest first.
-    pub fn requests(&self) -> Vec<Request> {
-        self.server.requests()
-    }
-
-    /// Everything heard since the last time, and forgets it.
-    pub fn take_requests(&self) -> Vec<Request> {
-        self.server.take_requests()
-    }
-
-    /// The script of faults.
-    pub fn faults(&self) -> &Faults {
-        self.server.faults()
-    }
-
-    /// Changes the world right after a matching request has been answered, as if somebody worked while the caller pages.
-    pub fn after(&self, pattern: &str, when: When, change: impl Fn(&mut World) + Send + Sync + 'static) {
-        let world = Arc::clone(&self.site.world);
-        self.faults().on(pattern, when, Fault::after(move || change(&mut lock(&world))));
-    }
-
+impl Handle<Site> {
     /// From now on only these are let in.
     pub fn set_credentials(&self, credentials: Vec<Credential>) {
         *lock(&self.site.credentials) = credentials;
     }
-
-    /// Stops, cuts all connections and waits until the port is free.
-    pub async fn shutdown(self) {
-        self.server.shutdown().await;
-    }
 }
 
-/// A Jira site: the world behind it and how it behaves.
-struct Site {
+/// A Jira site: the world behind it and how it behaves. [`JiraHandle`] is the way to it.
+pub struct Site {
     world: Arc<Mutex<World>>,
     zone: TimeZone,
     credentials: Mutex<Vec<Credential>>,
@@ -201,7 +157,7 @@ struct Site {
 
 impl Site {
     fn world(&self) -> MutexGuard<'_, World> {
-        server::lock(&self.world)
+        lock(&self.world)
     }
 
     fn is_cloud(&self) -> bool {

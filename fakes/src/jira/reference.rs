@@ -3,7 +3,7 @@
 use super::auth::Caller;
 use super::render::{LINK_TYPES, Page};
 use super::{Site, json, refuse};
-use crate::server::{Call, Reply};
+use crate::message::{Call, Reply};
 use crate::world::{Project, UserId, Visibility};
 
 /// Most projects on a page.
@@ -66,10 +66,10 @@ impl Site {
         Reply::json(200, body)
     }
 
-    /// Tells whether the account may browse, overall or in one project.
+    /// Whether the account may browse, overall or in one project.
     pub(super) fn my_permissions(&self, call: &Call, caller: Caller) -> Reply {
         let asked = call.param("permissions").filter(|asked| !asked.is_empty());
-        // Data Center tells of all permissions, unasked.
+        // Data Center lists all permissions, whatever was asked for.
         let Some(asked) = asked.or((!self.is_cloud()).then_some("BROWSE_PROJECTS")) else {
             return refuse(400, "The 'permissions' query parameter is required.");
         };

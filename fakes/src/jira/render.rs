@@ -61,7 +61,7 @@ impl<'w> Page<'w> {
         &self.statuses
     }
 
-    /// The rows of the table of types; only there does Cloud tell the untranslated name.
+    /// The rows of the table of types; only there does Cloud show the untranslated name.
     pub(super) fn types(&self) -> Vec<String> {
         self.world.types.iter().map(|kind| self.type_text(kind, self.site.is_cloud())).collect()
     }
@@ -224,7 +224,7 @@ impl<'w> Page<'w> {
         });
     }
 
-    /// A link as one end shows it: which side the other issue is on tells the direction.
+    /// A link as one end shows it: the side the other issue is on gives the direction.
     fn link(&self, link: &Link, json: &mut Json) {
         let other = self.world.issue(link.other);
         let Some(kind) = LINK_TYPES.iter().find(|(kind, ..)| *kind == link.kind).filter(|_| self.sees(other)) else {
@@ -447,7 +447,7 @@ impl<'w> Page<'w> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Changelog {
     None,
-    /// So many, newest first: what Cloud cuts off without a word.
+    /// So many, newest first; Cloud leaves out the rest silently.
     Newest(usize),
     /// All, oldest first.
     Complete,

@@ -4,7 +4,7 @@ use super::auth::Caller;
 use super::fields::Selection;
 use super::render::{Changelog, Page};
 use super::{Site, json, refuse};
-use crate::server::{Call, Reply};
+use crate::message::{Call, Reply};
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -162,8 +162,8 @@ pub(super) fn body<T: DeserializeOwned>(call: &Call) -> Result<T, Reply> {
     if !json {
         return Err(Reply::json(415, r#"{"message":"Unsupported Media Type","status-code":415}"#));
     }
-    let told = "Invalid request payload. Refer to the REST API documentation and try again.";
-    serde_json::from_slice(&call.body).map_err(|_| refuse(400, told))
+    let message = "Invalid request payload. Refer to the REST API documentation and try again.";
+    serde_json::from_slice(&call.body).map_err(|_| refuse(400, message))
 }
 
 /// The answer about an issue that is not there, or not for the caller.
@@ -181,7 +181,7 @@ fn not_allowed() -> Reply {
 
 /// The search that was switched off in 2025.
 fn removed() -> Reply {
-    let told = "The requested API has been removed. Please migrate to the /rest/api/3/search/jql API. A full migration \
+    let message = "The requested API has been removed. Please migrate to the /rest/api/3/search/jql API. A full migration \
                 guideline is available at https://developer.atlassian.com/changelog/#CHANGE-2046";
-    refuse(410, told)
+    refuse(410, message)
 }

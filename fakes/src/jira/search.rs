@@ -9,7 +9,8 @@ use super::fields::Selection;
 use super::jql::{self, Field, Filter, Order, OrderField, Query, Reading, TimeField};
 use super::render::{Changelog, Page};
 use super::{Site, json, refuse, refuse_all, routes};
-use crate::server::{Call, Reply, lock};
+use crate::lock;
+use crate::message::{Call, Reply};
 use crate::world::{Category, Issue, IssueId, KeyOrder, Visibility, World};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -22,7 +23,7 @@ const MAX_IDS: usize = 5_000;
 const DEFAULT_PAGE: usize = 50;
 /// Most histories that `expand=changelog` shows on Cloud.
 const EXPANDED_HISTORIES: usize = 40;
-/// How long a token is good for, in milliseconds.
+/// How long a token is valid, in milliseconds.
 const TOKEN_LIFE: i64 = 7 * 24 * 60 * 60 * 1_000;
 
 #[derive(Debug, Default, Deserialize)]
@@ -60,7 +61,7 @@ struct OffsetBody {
     _fields_by_keys: Option<bool>,
 }
 
-/// How many issues a query matched, remembered until the world changes: Data Center tells it on every page.
+/// How many issues a query matched, remembered until the world changes: Data Center shows it on every page.
 #[derive(Default)]
 pub(super) struct Totals(HashMap<String, (u64, usize)>);
 
@@ -78,8 +79,8 @@ impl Site {
         let text = body.jql.unwrap_or_default();
         let query = self.parse(&text)?;
         if query.filter.is_none() {
-            let told = "Unbounded JQL queries are not allowed here. Please add a search restriction to your query.";
-            return Err(refuse(400, told));
+            let message = "Unbounded JQL queries are not allowed here. Please add a search restriction to your query.";
+            return Err(refuse(400, message));
         }
         if body.reconcile_issues.is_some_and(|ids| ids.len() > 50) {
             return Err(refuse(400, "reconcileIssues accepts at most 50 issue IDs."));
@@ -116,8 +117,9 @@ impl Site {
             let CountBody { jql } = routes::body(call)?;
             let query = self.parse(&jql)?;
             if query.filter.is_none() {
-                let told = "Unbounded JQL queries are not allowed here. Please add a search restriction to your query.";
-                return Err(refuse(400, told));
+                let message =
+                    "Unbounded JQL queries are not allowed here. Please add a search restriction to your query.";
+                return Err(refuse(400, message));
             }
             if caller == Caller::Anonymous {
                 return Ok(0);
@@ -179,7 +181,7 @@ impl Site {
 
     fn parse(&self, text: &str) -> Result<Query, Reply> {
         let reading = Reading { zone: self.zone.clone(), now: self.now() };
-        jql::parse(text, &reading).map_err(|told| refuse(400, &told))
+        jql::parse(text, &reading).map_err(|message| refuse(400, &message))
     }
 
     fn token(&self, text: Option<&str>, query: &str) -> Result<Option<Token>, Reply> {
@@ -199,7 +201,7 @@ impl Site {
     }
 }
 
-/// The body that a query string stands for.
+/// A query string as the body it is equal to.
 fn query_body(call: &Call) -> Result<SearchBody, Reply> {
     let known = [
         "jql",
@@ -256,19 +258,19 @@ fn check(world: &World, filter: Option<&Filter>) -> Result<(), Reply> {
         let unknown = values.into_iter().filter(|value| !known(value));
         unknown.map(|value| format!("The value '{value}' does not exist for the field '{name}'.")).collect::<Vec<_>>()
     };
-    let mut told = unknown(Field::Project, "project", &|value| project(world, value));
-    told.extend(unknown(Field::Status, "status", &|value| {
+    let mut errors = unknown(Field::Project, "project", &|value| project(world, value));
+    errors.extend(unknown(Field::Status, "status", &|value| {
         world.statuses.iter().any(|status| names(value, &status.name, status.id))
     }));
-    told.extend(unknown(Field::Type, "issuetype", &|value| {
+    errors.extend(unknown(Field::Type, "issuetype", &|value| {
         world.types.iter().any(|kind| names(value, &kind.name, kind.id))
     }));
-    told.extend(unknown(Field::StatusCategory, "statusCategory", &|value| category(value).is_some()));
+    errors.extend(unknown(Field::StatusCategory, "statusCategory", &|value| category(value).is_some()));
     let lost = filter.values_of(Field::Key).into_iter().filter(|key| world.find(key).is_none());
-    told.extend(lost.map(|key| format!("An issue with key '{key}' does not exist for field 'key'.")));
+    errors.extend(lost.map(|key| format!("An issue with key '{key}' does not exist for field 'key'.")));
     let gone = filter.values_of(Field::Id).into_iter().filter(|id| by_id(world, id).is_none());
-    told.extend(gone.map(|id| format!("A value with ID '{id}' does not exist for the field 'id'.")));
-    if told.is_empty() { Ok(()) } else { Err(refuse_all(400, &told)) }
+    errors.extend(gone.map(|id| format!("A value with ID '{id}' does not exist for the field 'id'.")));
+    if errors.is_empty() { Ok(()) } else { Err(refuse_all(400, &errors)) }
 }
 
 /// Whether a project of this key, id or name can be named in a query. An archived one can; its issues do not show.
@@ -301,7 +303,7 @@ fn category(value: &str) -> Option<Category> {
     }
 }
 
-/// Where an issue stands in the order of a query.
+/// The place of an issue in the order of a query.
 #[derive(Clone, Copy, Debug)]
 enum Place {
     Updated(i64, KeyOrder),
@@ -321,9 +323,9 @@ impl Place {
     }
 }
 
-/// How the issues of a query are walked.
+/// The order in which the issues of a query are found.
 #[derive(Clone, Copy)]
-enum Walk {
+enum SearchOrder {
     /// By `updated`; ties by key, whatever comes second in the query.
     Updated,
     Key,
@@ -332,22 +334,24 @@ enum Walk {
     Sorted,
 }
 
-fn walk_of(order: &[Order]) -> Walk {
+fn search_order(order: &[Order]) -> SearchOrder {
     let ascending = order.iter().all(|order| !order.descending);
     let fields: Vec<_> = order.iter().map(|order| order.field).collect();
     match fields.as_slice() {
-        [] => Walk::Key,
-        [OrderField::Updated] | [OrderField::Updated, OrderField::Key | OrderField::Id] if ascending => Walk::Updated,
-        [OrderField::Key] if ascending => Walk::Key,
-        [OrderField::Id] if ascending => Walk::Id,
-        _ => Walk::Sorted,
+        [] => SearchOrder::Key,
+        [OrderField::Updated] | [OrderField::Updated, OrderField::Key | OrderField::Id] if ascending => {
+            SearchOrder::Updated
+        }
+        [OrderField::Key] if ascending => SearchOrder::Key,
+        [OrderField::Id] if ascending => SearchOrder::Id,
+        _ => SearchOrder::Sorted,
     }
 }
 
 /// The matching issues after a token, up to `most`, with their places.
 fn find<'w>(world: &'w World, query: &Query, token: Option<&Token>, most: usize) -> Vec<(Place, &'w Issue)> {
-    match walk_of(&query.order) {
-        Walk::Sorted => {
+    match search_order(&query.order) {
+        SearchOrder::Sorted => {
             let offset = token.map_or(0, |token| token.at as usize);
             let sorted = sorted(world, query).into_iter().enumerate().skip(offset).take(most);
             sorted.map(|(at, issue)| (Place::Offset(at + 1), issue)).collect()
@@ -358,13 +362,13 @@ fn find<'w>(world: &'w World, query: &Query, token: Option<&Token>, most: usize)
 
 /// Matching issues by offset.
 fn skip<'w>(world: &'w World, query: &Query, start: usize, size: usize) -> Vec<&'w Issue> {
-    match walk_of(&query.order) {
-        Walk::Sorted => sorted(world, query).into_iter().skip(start).take(size).collect(),
+    match search_order(&query.order) {
+        SearchOrder::Sorted => sorted(world, query).into_iter().skip(start).take(size).collect(),
         _ => matching(world, query, None).skip(start).take(size).map(|(_, issue)| issue).collect(),
     }
 }
 
-/// The matching issues after a token, in the order of the query's walk.
+/// The matching issues after a token, in the order of the query.
 fn matching<'w>(
     world: &'w World,
     query: &Query,
@@ -373,21 +377,21 @@ fn matching<'w>(
     let filter = query.filter.clone();
     let fits = move |issue: &Issue| shows(world, issue) && filter.as_ref().is_none_or(|f| f.holds(world, issue));
     let after = token.map(|token| KeyOrder::new(&token.project, token.number));
-    match walk_of(&query.order) {
-        Walk::Updated => {
+    match search_order(&query.order) {
+        SearchOrder::Updated => {
             let since = query.filter.as_ref().map_or(i64::MIN, Filter::updated_from);
             let after = after.zip(token).map(|(key, token)| (token.at, key));
-            let walk = world.updated_since(since, after).filter(move |(_, issue)| fits(issue));
-            Box::new(walk.map(|((at, key), issue)| (Place::Updated(at, key), issue)))
+            let found = world.updated_since(since, after).filter(move |(_, issue)| fits(issue));
+            Box::new(found.map(|((at, key), issue)| (Place::Updated(at, key), issue)))
         }
-        Walk::Id => {
+        SearchOrder::Id => {
             let after = token.map_or(0, |token| token.number);
-            let walk = world.issues().filter(move |issue| issue.id.0 > after && fits(issue));
-            Box::new(walk.map(|issue| (Place::Id(issue.id), issue)))
+            let found = world.issues().filter(move |issue| issue.id.0 > after && fits(issue));
+            Box::new(found.map(|issue| (Place::Id(issue.id), issue)))
         }
-        Walk::Key | Walk::Sorted => {
-            let walk = world.by_key(after).filter(move |(_, issue)| fits(issue));
-            Box::new(walk.map(|(key, issue)| (Place::Key(key), issue)))
+        SearchOrder::Key | SearchOrder::Sorted => {
+            let found = world.by_key(after).filter(move |(_, issue)| fits(issue));
+            Box::new(found.map(|(key, issue)| (Place::Key(key), issue)))
         }
     }
 }

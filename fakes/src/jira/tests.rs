@@ -1,30 +1,21 @@
-//! Tests of the stand-in over real sockets, with a client of our own: a test must see what is on the wire.
+//! Tests of the fake over real sockets, with a client that shows what is on the wire.
 
 use super::*;
+use crate::faults::{Fault, When};
+use crate::wire::{self, Answer};
 use crate::world::{Draft, IssueId, SprintId, StatusId, TypeId, UserId, Visibility};
 use base64::Engine;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 const NOW: i64 = 1_795_000_000_000;
 const LIST: &str = "project in (\"OPS\", \"PLAT\", \"SHOP\") AND updated >= 0 ORDER BY updated ASC, key ASC";
 
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
-    }
-
-    fn told(&self) -> String {
-        self.json()["errorMessages"][0].as_str().unwrap_or_default().to_owned()
-    }
+/// The first error message of an answer.
+fn error(answer: &Answer) -> String {
+    answer.json()["errorMessages"][0].as_str().unwrap_or_default().to_owned()
 }
 
 /// Sends one request; an error when the connection breaks before the head.
@@ -35,23 +26,9 @@ async fn send(
     auth: Option<&str>,
     body: Option<&Value>,
 ) -> io::Result<Answer> {
-    let mut stream = TcpStream::connect(jira.address()).await?;
     let body = body.map(Value::to_string).unwrap_or_default();
     let auth = auth.map(|auth| format!("Authorization: {auth}\r\n")).unwrap_or_default();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{auth}Content-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).await?;
-    let mut bytes = vec![];
-    let ended = stream.read_to_end(&mut bytes).await;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let Some((head, body)) = text.split_once("\r\n\r\n") else {
-        return Err(ended.err().unwrap_or(io::ErrorKind::UnexpectedEof.into()));
-    };
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-    Ok(Answer { status, head: head.to_owned(), body: body.to_owned() })
+    wire::send(jira.address(), method, path, &auth, &body).await
 }
 
 fn basic() -> String {
@@ -170,7 +147,7 @@ async fn a_token_is_bound_to_its_query_and_grows_old() {
     for (jql, token) in [(format!("{LIST} "), token), (LIST.to_owned(), "nonsense"), (LIST.to_owned(), "")] {
         let answer = search(&jira, json!({"jql": jql, "nextPageToken": token})).await;
         assert_eq!(answer.status, 400);
-        assert!(answer.told().contains("nextPageToken"), "{}", answer.body);
+        assert!(error(&answer).contains("nextPageToken"), "{}", answer.body);
     }
     let week = 7 * 24 * 60 * 60 * 1_000;
     assert_eq!(search::Token::read(token, LIST, NOW + week), None);
@@ -190,14 +167,14 @@ async fn bad_requests_are_refused_in_the_vendors_words() {
         (json!({"jql": "project = SHOP", "fields": "summary"}), "Invalid request payload"),
         (json!({"jql": "project = SHOP", "maxResults": 0}), "maxResults"),
     ];
-    for (body, told) in refused {
+    for (body, message) in refused {
         let answer = search(&jira, body.clone()).await;
         assert_eq!(answer.status, 400, "{body}");
-        assert!(answer.told().starts_with(told), "{body}: {}", answer.body);
+        assert!(error(&answer).starts_with(message), "{body}: {}", answer.body);
     }
     let gone = get(&jira, "/rest/api/3/search?jql=project%20%3D%20SHOP").await;
     assert_eq!(gone.status, 410);
-    assert!(gone.told().contains("/rest/api/3/search/jql"));
+    assert!(error(&gone).contains("/rest/api/3/search/jql"));
     assert_eq!(get(&jira, "/rest/api/3/changelog/bulkfetch").await.status, 405);
     assert_eq!(get(&jira, "/rest/api/3/nothing").await.status, 404);
 }
@@ -396,7 +373,7 @@ async fn a_moved_issue_is_found_by_its_old_key_and_a_deleted_one_is_not() {
 }
 
 #[tokio::test]
-async fn links_tell_their_direction_by_the_side_the_other_issue_is_on() {
+async fn the_side_of_the_other_issue_gives_the_direction_of_a_link() {
     let (world, id) = busy();
     let jira = Jira::start(world, Options::cloud()).await.unwrap();
     let blocked = get(&jira, &format!("/rest/api/3/issue/{id}?fields=issuelinks")).await.json();
@@ -455,7 +432,7 @@ async fn boards_and_sprints_are_paged_and_refuse_what_they_lack() {
     let future = get(&jira, "/rest/agile/1.0/board/1/sprint?state=future").await.json();
     assert!(future["values"][0].get("startDate").is_none());
     let kanban = get(&jira, "/rest/agile/1.0/board/2/sprint").await;
-    assert_eq!((kanban.status, kanban.told()), (400, "The board does not support sprints".to_owned()));
+    assert_eq!((kanban.status, error(&kanban)), (400, "The board does not support sprints".to_owned()));
     let configuration = get(&jira, "/rest/agile/1.0/board/1/configuration").await.json();
     assert_eq!(configuration["estimation"]["field"]["fieldId"], "customfield_10036");
     assert_eq!(configuration["columnConfig"]["columns"][1]["statuses"][0]["id"], "3");
@@ -466,7 +443,7 @@ async fn boards_and_sprints_are_paged_and_refuse_what_they_lack() {
 }
 
 #[tokio::test]
-async fn data_center_speaks_the_older_tongue() {
+async fn data_center_answers_with_the_older_api() {
     let (world, id) = busy();
     let jira = Jira::start(world, Options { prefix: "/jira".into(), ..Options::data_center() }).await.unwrap();
     assert!(jira.url().ends_with("/jira"));
@@ -518,9 +495,9 @@ async fn faults_come_as_scripted() {
     let error = send(&jira, "GET", path, None, None).await.err().unwrap();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     let cut = get(&jira, path).await;
-    let told =
+    let length =
         cut.head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ").map(str::to_owned));
-    assert!(told.unwrap().parse::<usize>().unwrap() > 100);
+    assert!(length.unwrap().parse::<usize>().unwrap() > 100);
     assert_eq!(cut.body.len(), 20);
     let chunked = get(&jira, path).await;
     assert!(chunked.head.to_lowercase().contains("transfer-encoding: chunked"), "{}", chunked.head);
@@ -535,7 +512,7 @@ async fn faults_come_as_scripted() {
 }
 
 #[tokio::test]
-async fn a_token_can_be_made_to_repeat_and_a_caller_to_lose_its_name() {
+async fn faults_repeat_a_token_and_make_a_caller_anonymous() {
     let jira = cloud().await;
     jira.faults().on("*/search/jql", When::Nth(2), Fault::RepeatToken);
     jira.faults().on("*/search/jql", When::Nth(3), Fault::AnonymousEmpty);
@@ -558,7 +535,7 @@ async fn requests_are_logged_with_what_they_said() {
 }
 
 #[tokio::test]
-async fn it_stops_when_told_and_when_dropped() {
+async fn it_stops_on_shutdown_and_when_dropped() {
     let jira = cloud().await;
     let address = jira.address();
     let mut held = TcpStream::connect(address).await.unwrap();

@@ -1,7 +1,8 @@
 //! Who is calling.
 
 use super::{Credential, Site, refuse};
-use crate::server::{Call, Reply, lock};
+use crate::lock;
+use crate::message::{Call, Reply};
 use http::header::AUTHORIZATION;
 
 impl Site {
@@ -11,8 +12,8 @@ impl Site {
         if shown.is_some_and(|shown| lock(&self.credentials).contains(&shown)) {
             return Ok(());
         }
-        let told = "Authentication required, not authenticated";
-        Err(refuse(401, told, "AUTHENTICATION_ERROR", "authentication error"))
+        let message = "Authentication required, not authenticated";
+        Err(refuse(401, message, "AUTHENTICATION_ERROR", "authentication error"))
     }
 }
 

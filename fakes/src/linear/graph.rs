@@ -1,27 +1,16 @@
 //! The roots of the graph, and how lists of it are filtered, sorted and paged.
 
-use super::issue::{IssueNode, View, comment_row};
-use super::{Attachment, Kind, Site, date, number_of, plan, price, time, uuid};
+use super::issue::{IssueNode, comment_row};
+use super::view::View;
+use super::workspace::{USUAL_ROWS, Workspace, check_page, kind_of_link, label_id, milestone_id, state_id};
+use super::{Attachment, Kind, plan, price, time, uuid};
 use crate::graphql::{Answer, Arguments, Connection, Failure, Object, Value, connection};
-use crate::server::lock;
-use crate::world::{
-    Category, Change, Issue, IssueId, LinkKind, Project, ProjectId, StatusId, UserId, Visibility, World,
-};
+use crate::lock;
+use crate::world::{Category, Change, Issue, Project, ProjectId, StatusId, UserId, Visibility};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 
-/// Rows of a page that was not told how many, and the most there are.
-const USUAL_ROWS: usize = 50;
-const MOST_ROWS: i64 = 250;
-
-/// The query root over a world at a moment.
-pub(super) struct Root<'w> {
-    pub(super) site: &'w Site,
-    pub(super) world: &'w World,
-    pub(super) now: i64,
-}
-
-impl Object for Root<'_> {
+impl Object for Workspace<'_> {
     fn type_name(&self) -> &str {
         "Query"
     }
@@ -47,42 +36,12 @@ impl Object for Root<'_> {
             "projectMilestones" => self.rows("ProjectMilestoneConnection", self.milestones(), arguments)?,
             "attachments" => self.rows("AttachmentConnection", self.attachments(arguments)?, arguments)?,
             "comments" => self.comments(arguments)?,
-            other => return Err(Failure::new("INTERNAL_SERVER_ERROR", format!("this stand-in has no {other}"))),
+            other => return Err(Failure::new("INTERNAL_SERVER_ERROR", format!("this fake has no {other}"))),
         })
     }
 }
 
-impl<'w> Root<'w> {
-    pub(super) fn new(site: &'w Site, world: &'w World, now: i64) -> Self {
-        Self { site, world, now }
-    }
-
-    /// Every issue of the world that Linear still shows: those in the bin for a while, those of hidden teams never.
-    pub(super) fn all(&self) -> impl Iterator<Item = &'w Issue> + use<'w> {
-        let (world, now, retention) = (self.world, self.now, self.site.options.retention);
-        let all = (IssueId::FIRST.0..).map_while(move |id| world.get(IssueId(id)));
-        all.filter(move |issue| {
-            let binned = issue.deleted.is_none_or(|at| now - at < retention);
-            let seen = !issue.hidden && world.project(issue.project()).visibility != Visibility::Hidden;
-            binned && seen && issue.created <= now
-        })
-    }
-
-    /// What level of work an issue is: −1 and 0 are issues, 1 projects, above that initiatives.
-    pub(super) fn level(&self, issue: &Issue) -> i8 {
-        self.world.issue_type(issue.fields.kind).level
-    }
-
-    /// Pages through rows.
-    pub(super) fn rows(&self, kind: &'static str, rows: Vec<Json>, arguments: &Arguments<'_>) -> Answer<'w> {
-        check_page(arguments)?;
-        let archived = arguments.bool("includeArchived") == Some(true);
-        let rows = rows.into_iter().filter(|row| archived || row["archivedAt"].is_null()).collect();
-        let key = |row: &Json| row["id"].as_str().unwrap_or_default().to_owned();
-        let page = connection(kind, rows, arguments, USUAL_ROWS, key, |row| Value::Json(row.clone()))?;
-        Ok(Value::object(page))
-    }
-
+impl<'w> Workspace<'w> {
     fn issues(&self, arguments: &Arguments<'_>) -> Result<Connection<'w, &'w Issue>, Failure> {
         check_page(arguments)?;
         let filter = Filter::of(&arguments.json("filter"))?;
@@ -102,7 +61,7 @@ impl<'w> Root<'w> {
         let (site, world, now) = (self.site, self.world, self.now);
         let key = |issue: &&'w Issue| issue.id.to_string();
         connection("IssueConnection", found, arguments, USUAL_ROWS, key, move |issue| {
-            Value::object(IssueNode { root: Root { site, world, now }, issue })
+            Value::object(IssueNode { root: Workspace { site, world, now }, issue })
         })
     }
 
@@ -114,29 +73,7 @@ impl<'w> Root<'w> {
         let issue = self.all().filter(|issue| self.level(issue) <= 0).find(named);
         let issue = issue.ok_or_else(|| Failure::new("INPUT_ERROR", "Entity not found: Issue"))?;
         let Self { site, world, now } = *self;
-        Ok(Value::object(IssueNode { root: Root { site, world, now }, issue }))
-    }
-
-    /// When it was archived by itself, or put into the bin.
-    pub(super) fn archived(&self, issue: &Issue) -> Option<i64> {
-        let finished = || {
-            let done = self.world.status(issue.fields.status).category == Category::Done;
-            let at = issue.last_event() + self.site.options.archive_after?;
-            (done && at <= self.now).then_some(at)
-        };
-        issue.deleted.or_else(finished)
-    }
-
-    /// When it was changed last: archiving and trashing count.
-    pub(super) fn updated(&self, issue: &Issue) -> i64 {
-        issue.updated.max(self.archived(issue).unwrap_or(issue.updated))
-    }
-
-    pub(super) fn user(&self, id: UserId) -> Json {
-        let user = &self.world.users[usize::from(id.0)];
-        let nick = user.name.to_lowercase();
-        json!({"id": uuid(Kind::User, u32::from(id.0)), "name": user.name, "displayName": nick,
-            "email": format!("{nick}@example.com"), "active": true, "app": false, "archivedAt": null})
+        Ok(Value::object(IssueNode { root: Workspace { site, world, now }, issue }))
     }
 
     fn users(&self) -> Vec<Json> {
@@ -245,7 +182,6 @@ impl<'w> Root<'w> {
         Ok(newest_first(lock(&self.site.attachments).iter().map(row).collect(), &filter))
     }
 
-    /// All links, the newest first: when one was made, the issue it starts from says.
     fn comments(&self, arguments: &Arguments<'_>) -> Answer<'w> {
         let filter = Filter::of(&arguments.json("filter"))?;
         let mut rows = Vec::new();
@@ -259,6 +195,7 @@ impl<'w> Root<'w> {
         self.rows("CommentConnection", rows, arguments)
     }
 
+    /// All links, the newest first: when one was made, the issue it starts from says.
     fn relations(&self, arguments: &Arguments<'_>) -> Answer<'w> {
         let mut rows = Vec::new();
         for issue in self.all().filter(|issue| self.level(issue) <= 0) {
@@ -278,15 +215,6 @@ impl<'w> Root<'w> {
     }
 }
 
-/// A page may have 250 rows.
-fn check_page(arguments: &Arguments<'_>) -> Result<(), Failure> {
-    let rows = ["first", "last"].into_iter().find_map(|name| arguments.int(name)).unwrap_or(1);
-    if (1..=MOST_ROWS).contains(&rows) {
-        return Ok(());
-    }
-    Err(Failure::new("INPUT_ERROR", "Argument Validation Error - first must not be greater than 250"))
-}
-
 /// The rows that the filter takes, by change, the newest first.
 fn newest_first(rows: Vec<Json>, filter: &Filter) -> Vec<Json> {
     let text = |row: &Json, name: &str| row[name].as_str().unwrap_or_default().to_owned();
@@ -299,7 +227,7 @@ fn newest_first(rows: Vec<Json>, filter: &Filter) -> Vec<Json> {
     rows
 }
 
-/// As much of the filters as this stand-in knows. Anything else is an error, not everything.
+/// As much of the filters as this fake knows. Anything else is an error, not a filter that takes everything.
 #[derive(Default)]
 struct Filter {
     ids: Option<Vec<String>>,
@@ -323,7 +251,7 @@ impl Filter {
             let many = || Some(value["in"].as_array()?.iter().filter_map(Json::as_str).map(str::to_owned).collect());
             one.or_else(many)
         };
-        let unknown = || Failure::new("INTERNAL_SERVER_ERROR", format!("this stand-in does not filter by {name}"));
+        let unknown = || Failure::new("INTERNAL_SERVER_ERROR", format!("this fake does not filter by {name}"));
         match name {
             "id" => self.ids = Some(texts(value).ok_or_else(unknown)?),
             "team" => self.teams = Some(texts(&value["key"]).ok_or_else(unknown)?),
@@ -365,30 +293,4 @@ fn kind_of(status: &crate::world::Status) -> &'static str {
         (Category::Indeterminate, _) => "started",
         (Category::Done, _) => "completed",
     }
-}
-
-/// The type of a link.
-pub(super) fn kind_of_link(kind: LinkKind) -> &'static str {
-    match kind {
-        LinkKind::Blocks => "blocks",
-        LinkKind::Relates => "related",
-    }
-}
-
-/// A team's state; none is the one for what was given up.
-pub(super) fn state_id(team: ProjectId, status: Option<StatusId>) -> String {
-    uuid(Kind::State, (u32::from(team.0) << 8) + status.map_or(255, |status| u32::from(status.0)))
-}
-
-pub(super) fn label_id(name: &str) -> String {
-    uuid(Kind::Label, number_of(name))
-}
-
-pub(super) fn milestone_id(name: &str) -> String {
-    uuid(Kind::Milestone, number_of(name))
-}
-
-/// A date, or null.
-pub(super) fn due(due: Option<jiff::civil::Date>) -> Json {
-    due.map(date).into()
 }

@@ -1,7 +1,7 @@
-//! What happened to an issue: acts with all they changed, and the stretches of time in each state.
+//! What happened to an issue: acts with all they changed, and the time in each state.
 
-use super::graph::{Root, due, label_id, milestone_id};
-use super::issue::View;
+use super::view::View;
+use super::workspace::{Workspace, due, label_id, milestone_id};
 use super::{Kind, time, uuid};
 use crate::world::{Change, Event, Issue, IssueId, LinkKind, ProjectId};
 use serde_json::{Map, Value as Json, json};
@@ -14,7 +14,7 @@ struct Step<'w> {
 }
 
 /// All acts of an issue, oldest first.
-fn steps<'w>(root: &Root<'w>, issue: &'w Issue) -> Vec<Step<'w>> {
+fn steps<'w>(root: &Workspace<'w>, issue: &'w Issue) -> Vec<Step<'w>> {
     let mut fields = issue.fields.clone();
     let mut steps = Vec::new();
     let mut after = View::of(root.world, &fields);
@@ -29,7 +29,7 @@ fn steps<'w>(root: &Root<'w>, issue: &'w Issue) -> Vec<Step<'w>> {
 }
 
 /// The history of an issue, the newest act first.
-pub(super) fn acts(root: &Root<'_>, issue: &Issue) -> Vec<Json> {
+pub(super) fn acts(root: &Workspace<'_>, issue: &Issue) -> Vec<Json> {
     let mut rows: Vec<Json> = steps(root, issue).iter().map(|step| act(root, step)).collect();
     let bare = |number: u32, at: i64, name: &str| json!({"id": uuid(Kind::Act, number), "createdAt": time(at), "updatedAt": time(at), name: true});
     match (issue.deleted, root.archived(issue)) {
@@ -41,7 +41,7 @@ pub(super) fn acts(root: &Root<'_>, issue: &Issue) -> Vec<Json> {
     rows
 }
 
-fn act(root: &Root<'_>, step: &Step<'_>) -> Json {
+fn act(root: &Workspace<'_>, step: &Step<'_>) -> Json {
     let Step { events, before, after } = step;
     let (id, at) = (events[0].id, events[0].at);
     let mut row = Map::from_iter([
@@ -77,8 +77,8 @@ fn act(root: &Root<'_>, step: &Step<'_>) -> Json {
     Json::Object(row)
 }
 
-/// Who did it. The roll-over of a cycle is Linear's own act, and nobody's.
-fn actor(root: &Root<'_>, step: &Step<'_>, row: &mut Map<String, Json>) {
+/// Who did it. The roll-over of a cycle is Linear's own act.
+fn actor(root: &Workspace<'_>, step: &Step<'_>, row: &mut Map<String, Json>) {
     let event = &step.events[0];
     let left = step.before.cycle.filter(|_| step.before.cycle != step.after.cycle);
     let rolled = left.is_some_and(|id| root.world.sprint(id).completed == Some(event.at));
@@ -90,17 +90,17 @@ fn actor(root: &Root<'_>, step: &Step<'_>, row: &mut Map<String, Json>) {
 }
 
 fn labels(before: &View, after: &View, row: &mut Map<String, Json>) {
-    let mut note = |name: &str, ids: Vec<String>| {
+    let mut add = |name: &str, ids: Vec<String>| {
         if !ids.is_empty() {
             row.insert(name.to_owned(), ids.into());
         }
     };
-    note("addedLabelIds", after.labels.difference(&before.labels).map(|label| label_id(label)).collect());
-    note("removedLabelIds", before.labels.difference(&after.labels).map(|label| label_id(label)).collect());
+    add("addedLabelIds", after.labels.difference(&before.labels).map(|label| label_id(label)).collect());
+    add("removedLabelIds", before.labels.difference(&after.labels).map(|label| label_id(label)).collect());
 }
 
 /// Links by their two-letter codes: of the blocked side as seen in the wild, of the other by pattern.
-fn relations(root: &Root<'_>, events: &[Event], row: &mut Map<String, Json>) {
+fn relations(root: &Workspace<'_>, events: &[Event], row: &mut Map<String, Json>) {
     let code = |kind, outward, made| match (kind, outward, made) {
         (LinkKind::Blocks, false, true) => "ab",
         (LinkKind::Blocks, false, false) => "rb",
@@ -123,8 +123,8 @@ fn relations(root: &Root<'_>, events: &[Event], row: &mut Map<String, Json>) {
     }
 }
 
-/// The stretches of time in each state, oldest first.
-pub(super) fn spans(root: &Root<'_>, issue: &Issue) -> Vec<Json> {
+/// The intervals in each state, oldest first.
+pub(super) fn spans(root: &Workspace<'_>, issue: &Issue) -> Vec<Json> {
     let steps = steps(root, issue);
     let first = steps.first().map_or_else(|| View::of(root.world, &issue.fields), |step| step.before.clone());
     let mut entered = vec![(issue.created, first.state)];

@@ -1,9 +1,9 @@
-//! A stand-in for Linear: its GraphQL API over a [`World`], executed against the vendor's own schema.
+//! A fake of Linear: its GraphQL API over a [`World`], executed against the vendor's own schema.
 //!
 //! Read [`Linear::start`], [`Options`] and [`LinearHandle`] first. A team is a project of the world, a project one of its
 //! epics, an initiative what lies above those, a cycle a sprint; what Linear has no field for (types, the impediment flag) it has
-//! labels for, as people there do. `graph` answers the roots, `issue` and `history` write issues and what happened to them,
-//! `plan` what surrounds them, `price` charges and `auth` lets in. Shapes come from the schema; prices, limits and refusals from
+//! labels for, as people there do. `graph` answers the roots of a `workspace`, `issue` and `history` write issues and
+//! what happened to them, `plan` what surrounds them, `price` charges and `auth` lets in. Shapes come from the schema; prices, limits and refusals from
 //! the vendor's documentation, and where that is silent a comment says what was chosen.
 //!
 //! What it leaves to others: faults ([`crate::faults`]) and everything about sockets (`server`).
@@ -14,16 +14,19 @@ mod history;
 mod issue;
 mod plan;
 mod price;
+mod view;
+mod workspace;
 
-use crate::Clock;
-use crate::faults::{Fault, Faults, Twist, When};
+use crate::faults::{Fault, Twist};
 use crate::graphql::{self, Engine, Query, Refusal};
-use crate::server::{Call, Reply, Request, Server, Settings, Vendor, lock};
+use crate::message::{Call, Reply};
+use crate::server::{Handle, Settings, Vendor};
 use crate::world::{IssueId, SprintId, UserId, World};
+use crate::{Clock, lock};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What a caller may show to be let in.
@@ -35,7 +38,7 @@ pub enum Credential {
     Token(String),
 }
 
-/// How a stand-in is to behave.
+/// How a fake is to behave.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// A path before `/graphql`; empty for none.
@@ -79,23 +82,23 @@ impl Default for Options {
     }
 }
 
-/// The stand-in.
+/// Starts fakes of Linear.
 pub struct Linear;
 
 impl Linear {
     /// The account's personal API key by default.
     pub const KEY: &str = "lin_api_sample";
 
-    /// Starts a stand-in for a world on a free local port. It runs on the current runtime until the handle is dropped.
+    /// Starts a fake for a world on a free local port. It runs on the current runtime until the handle is dropped.
     ///
     /// # Errors
     /// When no port can be bound, or the schema does not parse.
     pub async fn start(world: World, options: Options) -> io::Result<LinearHandle> {
         let settings =
             Settings { prefix: options.prefix.clone(), clock: options.clock.clone(), latency: options.latency };
-        let site = Arc::new(Site::new(world, options)?);
-        let server = Server::start(Arc::clone(&site) as Arc<dyn Vendor>, settings).await?;
-        Ok(LinearHandle { server, site })
+        let site = Site::new(world, options)?;
+        let world = Arc::clone(&site.world);
+        Handle::start(site, world, settings).await
     }
 
     /// The id of an issue of the world, whatever it is in Linear: an issue, a project or an initiative.
@@ -133,49 +136,10 @@ impl Linear {
     }
 }
 
-/// A running stand-in. Dropping it stops it.
-pub struct LinearHandle {
-    server: Server,
-    site: Arc<Site>,
-}
+/// A running Linear. The API is at `/graphql` below its address. Dropping it stops it.
+pub type LinearHandle = Handle<Site>;
 
-impl LinearHandle {
-    /// The base address, prefix included, without a slash at the end. The API is at `/graphql` beneath it.
-    pub fn url(&self) -> &str {
-        self.server.url()
-    }
-
-    /// `127.0.0.1:PORT`.
-    pub fn address(&self) -> std::net::SocketAddr {
-        self.server.address()
-    }
-
-    /// The world, to look at or to change between two requests. Answers wait while the guard is held.
-    pub fn world(&self) -> MutexGuard<'_, World> {
-        lock(&self.site.world)
-    }
-
-    /// Everything heard so far, oldest first.
-    pub fn requests(&self) -> Vec<Request> {
-        self.server.requests()
-    }
-
-    /// Everything heard since the last time, and forgets it.
-    pub fn take_requests(&self) -> Vec<Request> {
-        self.server.take_requests()
-    }
-
-    /// The script of faults.
-    pub fn faults(&self) -> &Faults {
-        self.server.faults()
-    }
-
-    /// Changes the world right after a matching request has been answered, as if somebody worked while the caller pages.
-    pub fn after(&self, pattern: &str, when: When, change: impl Fn(&mut World) + Send + Sync + 'static) {
-        let world = Arc::clone(&self.site.world);
-        self.faults().on(pattern, when, Fault::after(move || change(&mut lock(&world))));
-    }
-
+impl Handle<Site> {
     /// From now on only these are let in.
     pub fn set_credentials(&self, credentials: Vec<Credential>) {
         *lock(&self.site.credentials) = credentials;
@@ -186,7 +150,7 @@ impl LinearHandle {
         lock(&self.site.pools).charged
     }
 
-    /// Hangs something on an issue.
+    /// Attaches something to an issue.
     pub fn attach(&self, issue: IssueId, url: &str, title: &str, at: i64) {
         let mut attachments = lock(&self.site.attachments);
         let number = attachments.len() as u32 + 1;
@@ -194,18 +158,13 @@ impl LinearHandle {
         attachments.push(Attachment { number, issue, url, title, at });
     }
 
-    /// From now on this field of this issue cannot be had: null, and an error beside the data. `None` makes all good again.
+    /// From now on this field of this issue fails: null, and an error beside the data. `None` ends that.
     pub fn spoil(&self, what: Option<(IssueId, &'static str)>) {
         *lock(&self.site.spoilt) = what;
     }
-
-    /// Stops, cuts all connections and waits until the port is free.
-    pub async fn shutdown(self) {
-        self.server.shutdown().await;
-    }
 }
 
-/// Something hung on an issue.
+/// An attachment of an issue.
 #[derive(Clone, Debug)]
 struct Attachment {
     number: u32,
@@ -215,8 +174,8 @@ struct Attachment {
     at: i64,
 }
 
-/// A Linear workspace: the world behind it and how it behaves.
-struct Site {
+/// A Linear workspace: the world behind it and how it behaves. [`LinearHandle`] is the way to it.
+pub struct Site {
     engine: &'static Engine,
     world: Arc<Mutex<World>>,
     credentials: Mutex<Vec<Credential>>,
@@ -270,7 +229,7 @@ impl Site {
         let price = price::of(&prepared.plan());
         pools.charge(price, &self.options)?;
         let world = lock(&self.world);
-        let root = graph::Root::new(self, &world, now);
+        let root = workspace::Workspace::new(self, &world, now);
         let outcome = prepared.execute(&root);
         let errors: Vec<Json> = outcome.errors.iter().map(field_error).collect();
         let mut body = BTreeMap::new();

@@ -1,14 +1,14 @@
 //! What surrounds the issues: cycles, projects and initiatives, as plain rows.
 
-use super::graph::{Root, due};
+use super::workspace::{Workspace, due};
 use super::{Kind, number_of, time, uuid};
 use crate::world::{Issue, ProjectId, Sprint, SprintState, Stage};
 use serde_json::{Value as Json, json};
 
 const DAY: i64 = 24 * 3_600_000;
 
-/// A sprint as a cycle. The world does not say when a sprint was changed: its last turn counts.
-pub(super) fn cycle(root: &Root<'_>, sprint: &Sprint) -> Json {
+/// A sprint as a cycle. The world does not say when a sprint was changed: its last change of state counts.
+pub(super) fn cycle(root: &Workspace<'_>, sprint: &Sprint) -> Json {
     let team = root.world.board(sprint.board).project;
     let earlier = root.world.sprints.iter().filter(|other| other.id < sprint.id);
     let number = earlier.filter(|other| root.world.board(other.board).project == team).count() + 1;
@@ -53,7 +53,7 @@ pub(super) fn copy(cycle: &Json, team: ProjectId) -> Json {
 }
 
 /// What projects and initiatives have in common.
-fn epic(root: &Root<'_>, issue: &Issue) -> Json {
+fn epic(root: &Workspace<'_>, issue: &Issue) -> Json {
     let truth = root.world.truth(root.now);
     let slug = root.world.key_of(issue.id).to_lowercase();
     json!({
@@ -74,7 +74,7 @@ fn epic(root: &Root<'_>, issue: &Issue) -> Json {
     })
 }
 
-pub(super) fn project(root: &Root<'_>, issue: &Issue) -> Json {
+pub(super) fn project(root: &Workspace<'_>, issue: &Issue) -> Json {
     let (name, kind) = match root.world.truth(root.now).status(issue.id) {
         Stage::Backlog => ("Backlog", "backlog"),
         Stage::Todo => ("Planned", "planned"),
@@ -91,7 +91,7 @@ pub(super) fn project(root: &Root<'_>, issue: &Issue) -> Json {
     row
 }
 
-pub(super) fn initiative(root: &Root<'_>, issue: &Issue) -> Json {
+pub(super) fn initiative(root: &Workspace<'_>, issue: &Issue) -> Json {
     let status = match root.world.truth(root.now).status(issue.id) {
         Stage::Backlog => "Proposed",
         Stage::Todo => "Planned",

@@ -6,9 +6,9 @@
 
 use super::{Options, errors, time};
 use crate::graphql::Selected;
-use crate::server::Reply;
+use crate::message::Reply;
 
-/// Rows of a connection that was not told how many.
+/// Rows of a connection when the caller does not say how many.
 const USUAL_ROWS: i64 = 50;
 /// How long an empty bucket takes to fill, in milliseconds.
 const PERIOD: f64 = 3_600_000.0;
@@ -114,8 +114,8 @@ impl Pools {
 }
 
 fn too_complex(price: f64, most: f64) -> Reply {
-    let told = format!("Your query is too complex. Complexity: {price:.2}. Maximum allowed complexity: {most:.0}.");
+    let message = format!("Your query is too complex. Complexity: {price:.2}. Maximum allowed complexity: {most:.0}.");
     let mut body = errors("Query too complex", "INPUT_ERROR", "invalid input", 400);
-    body["errors"][0]["extensions"]["userPresentableMessage"] = told.into();
+    body["errors"][0]["extensions"]["userPresentableMessage"] = message.into();
     Reply::json(400, body.to_string())
 }

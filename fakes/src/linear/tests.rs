@@ -1,4 +1,4 @@
-//! Tests of the stand-in: what it answers, refuses and charges.
+//! Tests of the fake: what it answers, refuses and charges.
 
 use super::*;
 use crate::world::{Draft, StatusId, TypeId};
@@ -75,7 +75,7 @@ fn queries_are_charged_by_what_they_ask_for() {
     assert!((price("{ issues(first: 10) { nodes { id team { id } } pageInfo { hasNextPage } } }") - 23.1).abs() < 1e-9);
     let nested = "{ issues(first: 25) { nodes { id history(first: 25) { nodes { id } } } } }";
     assert!((price(nested) - 25.0 * (1.1 + 25.0 * 1.1)).abs() < 1e-9);
-    assert!((price("{ issues { nodes { id } } }") - 55.0).abs() < 1e-9, "50 rows when none are told");
+    assert!((price("{ issues { nodes { id } } }") - 55.0).abs() < 1e-9, "50 rows unless the query says how many");
     assert!(price(nested) < 10_000.0 && price("query($f: Int) { issues(first: $f) { nodes { id } } }") > 0.0);
 }
 
@@ -145,8 +145,8 @@ fn the_history_has_no_first_values_and_the_spans_have_the_first_state() {
     let issue = &data["issues"]["nodes"][0];
     let acts = issue["history"]["nodes"].as_array().unwrap();
     assert_eq!(acts.len(), 2);
-    assert_eq!(acts[0]["addedLabelIds"], json!([graph::label_id("Blocked")]), "the newest first");
-    assert_eq!(acts[1]["fromStateId"], json!(graph::state_id(team, Some(StatusId::TO_DO))));
+    assert_eq!(acts[0]["addedLabelIds"], json!([workspace::label_id("Blocked")]), "the newest first");
+    assert_eq!(acts[1]["fromStateId"], json!(workspace::state_id(team, Some(StatusId::TO_DO))));
     let spans = issue["stateHistory"]["nodes"].as_array().unwrap();
     assert_eq!((spans.len(), &spans[0]["stateId"]), (2, &acts[1]["fromStateId"]));
     assert!(spans[0]["endedAt"] == spans[1]["startedAt"] && spans[1]["endedAt"].is_null());
@@ -154,7 +154,7 @@ fn the_history_has_no_first_values_and_the_spans_have_the_first_state() {
 }
 
 #[test]
-fn a_field_that_cannot_be_had_is_null_beside_the_data() {
+fn a_failed_field_is_null_with_an_error() {
     let site = demo();
     let id = lock(&site.world).find("PLAT-4").unwrap();
     *lock(&site.spoilt) = Some((id, "assignee"));

@@ -1,11 +1,11 @@
-//! An OTLP backend for tests and the demo: takes everything over gRPC and HTTP, shows it flat, and fails on request.
+//! An OTLP backend for tests and the demo: accepts everything over gRPC and HTTP, shows it flat, and fails on request.
 //!
 //! [`Collector::start`] listens on two ports of the loopback interface and gives a [`Handle`]: what came in
 //! ([`Handle::spans`], [`Handle::logs`], [`Handle::points`], [`Handle::requests`]), and what shall go wrong
 //! ([`Handle::script`], [`Handle::refuse_for`]). The answers are shaped like those measured on Tempo, Loki and Prometheus.
 //! It checks no credentials and keeps nothing beyond its own life.
 
-mod gate;
+mod port;
 mod serve;
 mod view;
 
@@ -166,8 +166,8 @@ impl Collector {
     /// When no port can be opened.
     pub async fn start(options: Options) -> std::io::Result<Handle> {
         let state = Arc::new(State::new(options));
-        let (http, http_switch) = gate::open().await?;
-        let (grpc, grpc_switch) = gate::open().await?;
+        let (http, http_switch) = port::open().await?;
+        let (grpc, grpc_switch) = port::open().await?;
         let addresses = (http.address(), grpc.address());
         let mut tasks = JoinSet::new();
         tasks.spawn(serve::http(http, state.clone()));
@@ -180,7 +180,7 @@ impl Collector {
 pub struct Handle {
     state: Arc<State>,
     addresses: (SocketAddr, SocketAddr),
-    switches: [gate::Switch; 2],
+    switches: [port::Switch; 2],
     _tasks: JoinSet<()>,
 }
 
@@ -205,7 +205,7 @@ impl Handle {
         self.state.lock().script.extend(faults.into_iter().map(|fault| (Some(signal), fault)));
     }
 
-    /// A fault for every request of `signal` that no script covers, until told otherwise.
+    /// A fault for every request of `signal` that no script covers; `None` ends that.
     pub fn always(&self, signal: Signal, fault: Option<Fault>) {
         self.state.lock().always[signal as usize] = fault;
     }
@@ -299,8 +299,8 @@ impl State {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes one request, or does to it what the script says. `cut` breaks the connection it came by.
-    async fn receive(&self, message: impl view::Export, seen: Seen, cut: Option<&gate::Cut>) -> Reply {
+    /// Accepts one request, or does what the script says. `cut` breaks the connection it came by.
+    async fn receive(&self, message: impl view::Export, seen: Seen, cut: Option<&port::Cut>) -> Reply {
         let (signal, bytes) = (seen.signal, seen.bytes);
         let fault = self.note(seen);
         if bytes > self.options.max_message {
@@ -308,14 +308,14 @@ impl State {
         }
         match fault {
             Some(Fault::Refuse { http, grpc, text, after }) => return Reply::Refused { http, grpc, text, after },
-            Some(Fault::Drop) => gate::Cut::now(cut),
+            Some(Fault::Drop) => port::Cut::now(cut),
             Some(Fault::Partial { rejected, reason }) => {
                 self.store(signal, message, rejected);
                 return Reply::Partial { rejected: i64::try_from(rejected).unwrap_or(i64::MAX), reason };
             }
             Some(Fault::StoreThenDrop) => {
                 self.store(signal, message, 0);
-                gate::Cut::now(cut);
+                port::Cut::now(cut);
             }
             Some(Fault::Slow(pause)) => {
                 self.store(signal, message, 0);

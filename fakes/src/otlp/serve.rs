@@ -23,7 +23,7 @@ use prost::Message;
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic::{Code, Status};
 
-use super::gate::{Cut, Gate};
+use super::port::{ClosablePort, Cut};
 use super::view::Export;
 use super::{Protocol, Reply, Seen, Signal, State};
 
@@ -31,12 +31,12 @@ use super::{Protocol, Reply, Seen, Signal, State};
 const MAX_READ: usize = 256 * 1024 * 1024;
 
 /// Serves OTLP over HTTP until dropped.
-pub(super) async fn http(gate: Gate, state: Arc<State>) {
-    run(gate, Router::new().fallback(export).with_state(state)).await;
+pub(super) async fn http(port: ClosablePort, state: Arc<State>) {
+    run(port, Router::new().fallback(export).with_state(state)).await;
 }
 
 /// Serves OTLP over gRPC until dropped.
-pub(super) async fn grpc(gate: Gate, state: Arc<State>) {
+pub(super) async fn grpc(port: ClosablePort, state: Arc<State>) {
     /// The three generated servers share no trait.
     macro_rules! service {
         ($server:ident) => {
@@ -48,12 +48,12 @@ pub(super) async fn grpc(gate: Gate, state: Arc<State>) {
         .route_service(&format!("{PREFIX}.trace.v1.TraceService/Export"), service!(TraceServiceServer))
         .route_service(&format!("{PREFIX}.logs.v1.LogsService/Export"), service!(LogsServiceServer))
         .route_service(&format!("{PREFIX}.metrics.v1.MetricsService/Export"), service!(MetricsServiceServer));
-    run(gate, app).await;
+    run(port, app).await;
 }
 
-async fn run(gate: Gate, app: Router) {
-    // It ends only by being dropped: the gate hides every error of accepting.
-    drop(axum::serve(gate, app.into_make_service_with_connect_info::<Cut>()).await);
+async fn run(port: ClosablePort, app: Router) {
+    // It ends only by being dropped: the port hides every error of accepting.
+    drop(axum::serve(port, app.into_make_service_with_connect_info::<Cut>()).await);
 }
 
 async fn export(Shared(state): Shared<Arc<State>>, ConnectInfo(cut): ConnectInfo<Cut>, request: Request) -> Response {

@@ -1,17 +1,17 @@
-//! What people did around the work, as the truth knows it: the commits, reviews, checks and merges that name a task, and where
-//! they say it stands.
+//! What people did around the work, as the truth knows it: the commits, reviews, checks and merges that name a task, and the
+//! status that follows.
 //!
-//! A deed belongs to a task when a text it carries names the task's key (of whatever tool), or when its pull request closes the
+//! An act belongs to a task when a text it carries names the task's key (of whatever tool), or when its pull request closes the
 //! issue. Nothing here is asked of the product.
 
-use super::{CommitId, Hub, IssueId, Pull, Stage, Truth, UserId, Verdict};
+use super::{CodeHost, CommitId, IssueId, Pull, Stage, Truth, UserId, Verdict};
 
 /// Something somebody did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Act {
     pub at: i64,
     pub by: UserId,
-    pub deed: Activity,
+    pub activity: Activity,
     /// Branch, title and body of the pull request it belongs to; the message of the commit.
     pub texts: Vec<String>,
     /// Issues of the same world that its pull request closes.
@@ -38,7 +38,7 @@ pub enum Activity {
     Deployed(String, bool),
 }
 
-/// Where deeds alone say a task stands.
+/// The status of a task as activity alone shows it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Derived {
     /// None while nobody did anything.
@@ -49,7 +49,7 @@ pub struct Derived {
     pub reviewer: Option<UserId>,
     /// When it was last merged.
     pub merged: Option<i64>,
-    /// The newest deed.
+    /// The newest act.
     pub last_act: Option<i64>,
 }
 
@@ -71,19 +71,19 @@ fn names(text: &str, key: &str) -> bool {
 impl Truth<'_> {
     /// Everything done up to this moment, oldest first.
     pub fn acts(self) -> Vec<Act> {
-        let hub = &self.world().hub;
+        let code_host = &self.world().code_host;
         let mut acts = vec![];
-        for pull in &hub.pulls {
+        for pull in &code_host.pulls {
             pull_acts(pull, &mut acts);
         }
-        for commit in &hub.commits {
-            commit_acts(hub, commit.id, &mut acts);
+        for commit in &code_host.commits {
+            commit_acts(code_host, commit.id, &mut acts);
         }
-        for deployment in &hub.deployments {
+        for deployment in &code_host.deployments {
             if let Some((at, worked)) = deployment.ended {
-                let (texts, closes) = context(hub, deployment.commit);
-                let deed = Activity::Deployed(deployment.environment.clone(), worked);
-                acts.push(Act { at, by: deployment.by, deed, texts, closes });
+                let (texts, closes) = context(code_host, deployment.commit);
+                let activity = Activity::Deployed(deployment.environment.clone(), worked);
+                acts.push(Act { at, by: deployment.by, activity, texts, closes });
             }
         }
         acts.retain(|act| act.at <= self.at());
@@ -106,12 +106,12 @@ impl Truth<'_> {
         acts
     }
 
-    /// Where deeds say a task of whatever tool stands.
+    /// The status of a task of any tool, by activity alone.
     pub fn derived(self, key: &str) -> Derived {
         derive(&self.acts_naming(key))
     }
 
-    /// Where deeds say an issue of this world stands.
+    /// The status of an issue of this world, by activity alone.
     pub fn derived_of(self, id: IssueId) -> Derived {
         derive(&self.acts_on(id))
     }
@@ -124,7 +124,7 @@ pub fn derive(acts: &[Act]) -> Derived {
     let mut beneath = None;
     let mut broken = false;
     for act in acts {
-        match &act.deed {
+        match &act.activity {
             Activity::Commit(oid) => {
                 beneath = beneath.or(Some(Stage::InProgress));
                 derived.last_commit = Some(oid.clone());
@@ -155,15 +155,16 @@ fn texts_of(pull: &Pull) -> Vec<String> {
 }
 
 /// The texts around a commit, and what its pull request closes.
-fn context(hub: &Hub, id: CommitId) -> (Vec<String>, Vec<IssueId>) {
-    let pull = hub.pulls.iter().find(|pull| pull.commits.contains(&id));
+fn context(code_host: &CodeHost, id: CommitId) -> (Vec<String>, Vec<IssueId>) {
+    let pull = code_host.pulls.iter().find(|pull| pull.commits.contains(&id));
     let mut texts = pull.map_or_else(Vec::new, texts_of);
-    texts.push(hub.commit(id).message.clone());
+    texts.push(code_host.commit(id).message.clone());
     (texts, pull.map_or_else(Vec::new, |pull| pull.closes.clone()))
 }
 
 fn pull_acts(pull: &Pull, acts: &mut Vec<Act>) {
-    let mut add = |at, by, deed| acts.push(Act { at, by, deed, texts: texts_of(pull), closes: pull.closes.clone() });
+    let mut add =
+        |at, by, activity| acts.push(Act { at, by, activity, texts: texts_of(pull), closes: pull.closes.clone() });
     add(pull.created, pull.author, Activity::Opened);
     for (at, by, of) in &pull.requests {
         add(*at, *by, Activity::ReviewRequested(*of));
@@ -178,14 +179,15 @@ fn pull_acts(pull: &Pull, acts: &mut Vec<Act>) {
     }
 }
 
-fn commit_acts(hub: &Hub, id: CommitId, acts: &mut Vec<Act>) {
-    let commit = hub.commit(id);
-    let (texts, closes) = context(hub, id);
-    let mut add = |at, deed| acts.push(Act { at, by: commit.by, deed, texts: texts.clone(), closes: closes.clone() });
+fn commit_acts(code_host: &CodeHost, id: CommitId, acts: &mut Vec<Act>) {
+    let commit = code_host.commit(id);
+    let (texts, closes) = context(code_host, id);
+    let mut add =
+        |at, activity| acts.push(Act { at, by: commit.by, activity, texts: texts.clone(), closes: closes.clone() });
     add(commit.at, Activity::Commit(commit.oid.clone()));
-    let siblings = hub.pulls.iter().find(|pull| pull.commits.contains(&id)).map(|pull| &pull.commits);
+    let siblings = code_host.pulls.iter().find(|pull| pull.commits.contains(&id)).map(|pull| &pull.commits);
     for check in &commit.checks {
-        let newer = |other: &&CommitId| hub.commit(**other).at <= check.at && **other > id;
+        let newer = |other: &&CommitId| code_host.commit(**other).at <= check.at && **other > id;
         let head = siblings.is_none_or(|siblings| !siblings.iter().any(|other| newer(&other)));
         add(check.at, Activity::Checked { oid: commit.oid.clone(), head, passed: check.passed });
     }
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn deeds_move_a_task_of_another_tool() {
+    fn activity_moves_a_task_of_another_tool() {
         let mut world = World::empty();
         let repository = world.add_project("WEB", "Web", StatusId::TO_DO);
         let stage = |world: &World| world.truth(NOW).derived("PROJ-12").stage;
@@ -233,7 +235,7 @@ mod tests {
             (derived.stage, derived.since, derived.reviewer),
             (Some(Stage::Done), Some(NOW - 3 * HOUR), Some(UserId(3)))
         );
-        assert_eq!(derived.last_commit.as_ref(), Some(&world.hub.commit(second).oid));
+        assert_eq!(derived.last_commit.as_ref(), Some(&world.code_host.commit(second).oid));
         assert_eq!(world.truth(NOW - 4 * HOUR).derived("PROJ-12").stage, Some(Stage::InReview));
     }
 

@@ -63,7 +63,7 @@ struct Life {
 
 type Act = Box<dyn FnOnce(&mut Edit<'_>)>;
 
-/// A team: its project, its words, its people.
+/// A team: its project, its vocabulary, its people.
 #[derive(Clone, Copy)]
 struct Team {
     project: ProjectId,

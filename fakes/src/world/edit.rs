@@ -215,20 +215,20 @@ impl<'w> Edit<'w> {
 
     /// Comments: no history, but the issue counts as updated.
     pub fn comment(&mut self, id: IssueId) {
-        let hub = &mut self.world.hub;
-        hub.written += 1;
-        hub.commented.insert(id, self.at);
-        let comment = Comment { id: hub.written, at: self.at, author: self.by, text: remark(hub.written) };
+        let code_host = &mut self.world.code_host;
+        code_host.written += 1;
+        code_host.commented.insert(id, self.at);
+        let comment = Comment { id: code_host.written, at: self.at, author: self.by, text: remark(code_host.written) };
         self.world.issue_mut(id).comments.push(comment);
         self.touch(id, |_| {});
     }
 
-    /// Takes the oldest comment back. Nothing tells that it was there, but the issue counts as updated.
+    /// Takes the oldest comment back. It leaves no trace but that the issue counts as updated.
     pub fn take_back_comment(&mut self, id: IssueId) {
         let comments = &mut self.world.issue_mut(id).comments;
         if !comments.is_empty() {
             comments.remove(0);
-            self.world.hub.commented.insert(id, self.at);
+            self.world.code_host.commented.insert(id, self.at);
             self.touch(id, |_| {});
         }
     }
@@ -257,7 +257,7 @@ impl<'w> Edit<'w> {
         }
     }
 
-    /// Hides from the account, or shows again; no trace in the history, `updated` stays.
+    /// Hides it from the account, or shows it again; no trace in the history, `updated` stays.
     pub fn hide(&mut self, id: IssueId, hidden: bool) {
         self.world.revision += 1;
         self.world.issue_mut(id).hidden = hidden;
@@ -320,8 +320,8 @@ impl<'w> Edit<'w> {
         self.world.add_sprint(board, name, goal, self.at)
     }
 
-    pub(super) fn hub(&mut self) -> &mut super::Hub {
-        &mut self.world.hub
+    pub(super) fn code_host(&mut self) -> &mut super::CodeHost {
+        &mut self.world.code_host
     }
 
     pub(super) fn status_name_mut(&mut self, id: StatusId) -> &mut String {

@@ -2,7 +2,7 @@
 //! tasks of other tools.
 //!
 //! Every task to be has its steps planned first, with their times; then all steps of all tasks are played in order. What lies
-//! after the world's end has not happened yet. All times are whole seconds, as a code host tells them.
+//! after the world's end has not happened yet. All times are whole seconds, as those of a code host are.
 
 use super::sample_text::{PLAT, SHOP, Vocabulary, pick};
 use super::{
@@ -260,7 +260,7 @@ impl Builder {
             let merged = begin + self.span(DAY, 6 * DAY);
             self.code(task, begin + HOUR, Some(merged));
             if self.chance(0.7) {
-                // Others forget to move the card: what they did tells.
+                // Others forget to move the card; their activity shows it.
                 self.step(merged - 4 * HOUR, task, Step::Move(StatusId::IN_REVIEW));
             }
         } else {
@@ -297,7 +297,7 @@ impl Builder {
             self.step(request - MINUTE, task, Step::Ready);
         }
         let Some(merged) = merged else {
-            // Left lying: nobody was asked for a review.
+            // Not continued: no review was requested.
             return;
         };
         self.step(request, task, Step::Request);
@@ -362,7 +362,7 @@ impl Builder {
         let board = self.world.boards[0].id;
         // Somebody put a pull request on the board as if it were a task.
         if let Some(open) =
-            self.world.hub.pulls.iter().rfind(|pull| pull.closed.is_none()).map(|pull| (pull.created, pull.id))
+            self.world.code_host.pulls.iter().rfind(|pull| pull.closed.is_none()).map(|pull| (pull.created, pull.id))
         {
             self.world.edit(open.0).place_card(board, Content::Pull(open.1), true);
         }
@@ -496,11 +496,16 @@ mod tests {
         let foreign = Foreign::of(&jira, NOW, 3);
         let build = || GithubDemo::new(NOW, 3, 7).with_foreign(foreign.clone()).build();
         let world = build();
-        assert_eq!(format!("{:?}", world.hub), format!("{:?}", build().hub));
-        let hub = &world.hub;
-        assert!(world.issues().count() > 60 && hub.pulls.len() > 60, "{} {}", world.issues().count(), hub.pulls.len());
-        assert!(hub.deployments.iter().any(|one| one.ended.is_some_and(|(_, worked)| worked)));
-        assert!(hub.pulls.iter().any(|pull| pull.merged.is_none()), "work is in flight");
+        assert_eq!(format!("{:?}", world.code_host), format!("{:?}", build().code_host));
+        let code_host = &world.code_host;
+        assert!(
+            world.issues().count() > 60 && code_host.pulls.len() > 60,
+            "{} {}",
+            world.issues().count(),
+            code_host.pulls.len()
+        );
+        assert!(code_host.deployments.iter().any(|one| one.ended.is_some_and(|(_, worked)| worked)));
+        assert!(code_host.pulls.iter().any(|pull| pull.merged.is_none()), "work is in flight");
         assert!(!world.truth(NOW).blocked().is_empty());
         let stages = world.truth(NOW).status_counts();
         let moved = |issue: &crate::world::Issue| issue.initial().key != issue.fields.key;
@@ -511,13 +516,14 @@ mod tests {
     #[test]
     fn the_world_goes_on_around_its_code() {
         let mut world = GithubDemo::new(NOW, 3, 7).build();
-        let before = world.hub.pulls.iter().filter(|pull| pull.merged.is_some()).count();
+        let before = world.code_host.pulls.iter().filter(|pull| pull.merged.is_some()).count();
         for step in 0..200 {
             world.tick_code(NOW + step * MINUTE);
         }
-        let after = world.hub.pulls.iter().filter(|pull| pull.merged.is_some()).count();
+        let after = world.code_host.pulls.iter().filter(|pull| pull.merged.is_some()).count();
         assert!(after > before, "{before} {after}");
-        let merged = world.hub.pulls.iter().rfind(|pull| pull.merged.is_some() && !pull.closes.is_empty()).unwrap();
+        let merged =
+            world.code_host.pulls.iter().rfind(|pull| pull.merged.is_some() && !pull.closes.is_empty()).unwrap();
         assert_eq!(world.truth(NOW + DAY).status(merged.closes[0]), Stage::Done);
     }
 

@@ -1,4 +1,4 @@
-//! Keeps a world alive: one small, plausible act at a time, for a demo that runs for a while.
+//! Continues a world: one small, plausible change at a time, for a demo that runs for a while.
 
 use super::sample_text::{SHOP, pick};
 use super::{
@@ -9,29 +9,30 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 impl World {
-    /// Lets one thing happen at `at`: an issue moves on, is flagged, commented or reported; a sprint whose time is up is
+    /// Makes one change at `at`: an issue moves on, is flagged, commented or reported; a sprint whose time is up is
     /// closed and the next one started. The same world does the same. Gives the issue it happened to; none when a sprint
-    /// turned, or there is nothing to do.
+    /// ended, or there is nothing to do.
     pub fn tick(&mut self, at: i64) -> Option<IssueId> {
-        if self.turn_sprint(at) {
+        if self.finish_sprint(at) {
             return None;
         }
         let mut rng = StdRng::seed_from_u64(self.revision());
         if rng.random_bool(0.1) {
             return self.report(at, &mut rng);
         }
-        let open: Vec<_> = self.issues().filter(|issue| self.is_in_hand(issue)).map(|issue| issue.id).collect();
+        let open: Vec<_> = self.issues().filter(|issue| self.is_under_way(issue)).map(|issue| issue.id).collect();
         let id = (!open.is_empty()).then(|| pick(&open, &mut rng))?;
         self.move_on(id, at, &mut rng);
         Some(id)
     }
 
-    /// Lets one thing happen around the code at `at`: a pull request is opened for work in hand, or an open one moves on: a commit,
+    /// Makes one change around the code at `at`: a pull request is opened for work in progress, or an open one moves on: a commit,
     /// a check, a request for review, a review, the merge. The same world does the same. Gives the pull request; none when
     /// there is nothing to do.
     pub fn tick_code(&mut self, at: i64) -> Option<PullId> {
         let mut rng = StdRng::seed_from_u64(self.revision() ^ 0xC0DE);
-        let open: Vec<_> = self.hub.pulls.iter().filter(|pull| pull.closed.is_none()).map(|pull| pull.id).collect();
+        let open: Vec<_> =
+            self.code_host.pulls.iter().filter(|pull| pull.closed.is_none()).map(|pull| pull.id).collect();
         let fresh = self.work_without_code();
         if !fresh.is_empty() && (open.is_empty() || rng.random_bool(0.3)) {
             return Some(self.open_for(pick(&fresh, &mut rng), at));
@@ -44,7 +45,7 @@ impl World {
     /// Issues in progress that no open pull request closes.
     fn work_without_code(&self) -> Vec<IssueId> {
         let covered = |issue: &Issue| {
-            let mut open = self.hub.pulls.iter().filter(|pull| pull.closed.is_none());
+            let mut open = self.code_host.pulls.iter().filter(|pull| pull.closed.is_none());
             open.any(|pull| pull.closes.contains(&issue.id))
         };
         let working = self.issues().filter(|issue| issue.fields.status == StatusId::IN_PROGRESS);
@@ -64,8 +65,8 @@ impl World {
     }
 
     fn move_pull(&mut self, id: PullId, at: i64, rng: &mut StdRng) {
-        let pull = self.hub.pull(id).clone();
-        let head = pull.commits.last().map(|commit| self.hub.commit(*commit).clone());
+        let pull = self.code_host.pull(id).clone();
+        let head = pull.commits.last().map(|commit| self.code_host.commit(*commit).clone());
         let reviewer = UserId((pull.author.0 + 1) % self.users.len() as u16);
         let approved = pull.reviews.last().is_some_and(|review| review.verdict == Verdict::Approved);
         let mut edit = self.edit(at).by(pull.author);
@@ -82,7 +83,7 @@ impl World {
     }
 
     /// Work that somebody has taken up: not an epic, not on the backlog, not finished.
-    fn is_in_hand(&self, issue: &Issue) -> bool {
+    fn is_under_way(&self, issue: &Issue) -> bool {
         let status = self.status(issue.fields.status);
         let selected = issue.fields.status == StatusId::SELECTED;
         self.issue_type(issue.fields.kind).level < 1 && (status.category == Category::Indeterminate || selected)
@@ -119,7 +120,7 @@ impl World {
     }
 
     /// Closes a sprint that is over, starts the one after it and plans another.
-    fn turn_sprint(&mut self, at: i64) -> bool {
+    fn finish_sprint(&mut self, at: i64) -> bool {
         let over = |sprint: &&Sprint| sprint.state == SprintState::Active && sprint.end.is_some_and(|end| end <= at);
         let Some(old) = self.sprints.iter().find(over).map(|sprint| (sprint.id, sprint.board)) else { return false };
         let (id, board) = old;

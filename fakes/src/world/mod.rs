@@ -1,18 +1,18 @@
 //! A world of projects, people, boards, sprints and issues, each issue with its whole history.
 //!
 //! Read [`World`] first, then [`Issue`], [`Fields`] and [`Change`]; [`Edit`] is the only way to make history. No vendor's
-//! shapes are here: a stand-in renders them. The world is event-sourced: an issue holds its present [`Fields`] and every
-//! [`Event`] that led there, so any past moment can be had back ([`Issue::fields_at`]), and [`Truth`] answers questions
+//! shapes are here: a fake renders them. The world is event-sourced: an issue holds its present [`Fields`] and every
+//! [`Event`] that led there, so any past moment can be restored ([`Issue::fields_at`]), and [`Truth`] answers questions
 //! about it without asking the product under test.
 //!
 //! Times are epoch milliseconds, UTC.
 
 mod activity;
+mod code_host;
 mod demo;
 mod edit;
 mod github_demo;
 mod history;
-mod hub;
 mod issue;
 mod live;
 mod sample_text;
@@ -20,14 +20,14 @@ mod tables;
 mod truth;
 
 pub use activity::{Act, Activity, Derived, derive};
+pub(crate) use code_host::{Card, CardMismatch};
+pub use code_host::{
+    Check, CodeHost, Commit, CommitId, Content, Deployment, DeploymentId, Milestone, MilestoneId, Note, NoteId, Pull,
+    PullDraft, PullId, Review, Verdict,
+};
 pub use demo::Demo;
 pub use edit::{Draft, Edit};
 pub use github_demo::{Foreign, GithubDemo};
-pub(crate) use hub::{Astray, Card};
-pub use hub::{
-    Check, Commit, CommitId, Content, Deployment, DeploymentId, Hub, Milestone, MilestoneId, Note, NoteId, Pull,
-    PullDraft, PullId, Review, Verdict,
-};
 pub use issue::{Change, Comment, Event, Fields, Issue, Link, LinkKind, Swap};
 pub use tables::{Category, IssueType, Priority, Resolution, Stage, Status};
 pub use truth::{Burn, SprintTruth, Truth};
@@ -194,7 +194,7 @@ pub struct World {
     pub boards: Vec<Board>,
     pub sprints: Vec<Sprint>,
     /// What only a code host has.
-    pub hub: Hub,
+    pub code_host: CodeHost,
     issues: Vec<Issue>,
     by_updated: BTreeMap<(i64, KeyOrder), IssueId>,
     by_key: BTreeMap<KeyOrder, IssueId>,
@@ -205,7 +205,7 @@ pub struct World {
     revision: u64,
     last_history: u32,
     last_link: u32,
-    /// While set, `by_updated` is not kept; [`World::reindex`] makes it good.
+    /// While set, `by_updated` is not kept; [`World::reindex`] restores it.
     unindexed: bool,
 }
 

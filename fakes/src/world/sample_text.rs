@@ -1,4 +1,4 @@
-//! Words for a world that people might have written: first names and short titles.
+//! Names and short titles for a world, as people might have written them.
 
 use super::{TypeId, User};
 use rand::Rng;
@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 
 const NAMES: [&str; 10] = ["Ada", "Ben", "Chen", "Dina", "Emre", "Farah", "Goran", "Hana", "Ivan", "Jun"];
 
-/// The words of one field of work.
+/// The vocabulary of one field of work.
 pub(super) struct Vocabulary {
     pub(super) verbs: &'static [&'static str],
     pub(super) objects: &'static [&'static str],
@@ -148,7 +148,7 @@ const REMARKS: [&str; 8] = [
     "Needs another look before we release it.",
 ];
 
-/// What the so manyth comment of a world says.
+/// The text of the comment of this number.
 pub(super) fn remark(number: u32) -> &'static str {
     REMARKS[number as usize % REMARKS.len()]
 }
@@ -158,7 +158,7 @@ pub(super) fn pick<T: Copy>(items: &[T], rng: &mut StdRng) -> T {
     items[rng.random_range(0..items.len())]
 }
 
-/// Faults are told of many: "the payment form" breaks as "payment form steps break".
+/// Faults use the plural: "the payment form" breaks as "payment form steps break".
 fn plural(object: &str) -> String {
     match object.strip_prefix("the ") {
         Some(one) => format!("{one} entries"),

@@ -2,7 +2,7 @@
 
 use super::{PriorityId, ResolutionId, StatusId, TypeId};
 
-/// The three kinds of status a tool itself tells apart.
+/// The three kinds of status that a tool itself distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Category {
     New,
@@ -10,7 +10,7 @@ pub enum Category {
     Done,
 }
 
-/// Where a task stands, in the words of the common model.
+/// The status of a task in the common model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
     Backlog,
@@ -23,7 +23,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// The word for it: `in_progress`.
+    /// Its name: `in_progress`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Backlog => "backlog",

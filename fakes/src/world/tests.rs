@@ -84,7 +84,7 @@ fn the_demo_shows_two_closed_sprints_and_a_year_one_for_every_fortnight() {
 }
 
 #[test]
-fn the_demo_is_as_messy_as_work_is() {
+fn the_demo_has_every_irregularity_of_real_work() {
     for seed in 1..6 {
         let world = World::demo(NOW, 6, seed);
         let truth = world.truth(NOW);
@@ -166,7 +166,7 @@ fn small() -> (World, SprintId, [IssueId; 5]) {
 }
 
 #[test]
-fn a_sprint_is_summed_as_by_hand() {
+fn sprint_sums_match_a_calculation_by_hand() {
     let (mut world, sprint, _) = small();
     let expected = SprintTruth {
         committed: 8.0,
@@ -187,7 +187,7 @@ fn a_sprint_is_summed_as_by_hand() {
     world.edit(10 * DAY).close_sprint(sprint, None);
     let closed = SprintTruth { carried_over: 3.0, carried_over_tasks: 2, ..expected };
     assert_eq!(world.truth(20 * DAY).sprint(sprint), closed);
-    // Before it started there is nothing to tell, and while it ran nothing was carried over.
+    // Before it started there is no report, and while it ran nothing was carried over.
     assert_eq!(world.truth(HOUR).sprint(sprint), SprintTruth::default());
     assert_eq!(world.truth(DAY).sprint(sprint).scope, 8.0);
     let burndown = world.truth(20 * DAY).burndown(sprint);
@@ -208,7 +208,7 @@ fn a_sprint_is_summed_as_by_hand() {
 }
 
 #[test]
-fn a_life_is_timed_as_by_hand() {
+fn times_match_a_calculation_by_hand() {
     let (mut world, _, [one, two, _, four, _]) = small();
     world.edit(9 * DAY).transition(one, StatusId::IN_REVIEW);
     world.edit(10 * DAY).link(four, two);
@@ -252,7 +252,7 @@ fn epics_know_all_their_descendants() {
 }
 
 #[test]
-fn a_world_lives_on_and_turns_its_sprints() {
+fn ticks_change_issues_and_close_sprints() {
     let mut world = demo();
     let before = world.history_entries();
     let done = world.truth(NOW).status_counts()[&Stage::Done];

@@ -74,13 +74,13 @@ impl<'w> Truth<'w> {
         self.world.issue(id).fields_at(self.at)
     }
 
-    /// Where an issue stands in the words of the common model; an impediment lies over the workflow.
+    /// The status of an issue in the common model; an impediment overrides the workflow.
     pub fn status(self, id: IssueId) -> Stage {
         let fields = self.fields(id);
         self.stage(&fields)
     }
 
-    /// How many issues stand where.
+    /// The number of issues in each status.
     pub fn status_counts(self) -> BTreeMap<Stage, usize> {
         let mut counts = BTreeMap::new();
         for issue in self.issues() {

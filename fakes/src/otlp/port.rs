@@ -1,4 +1,4 @@
-//! A port that can be closed for a while, and connections that can be broken, for the sake of the clients' tests.
+//! A port that can be closed for a while, with connections that can be broken, to test clients.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,26 +16,26 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// Opens a free port of 127.0.0.1; the switch closes it for a while, and for good when dropped.
-pub(super) async fn open() -> io::Result<(Gate, Switch)> {
+pub(super) async fn open() -> io::Result<(ClosablePort, Switch)> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     let (closed_until, until) = watch::channel(None);
     let (is_open, opened) = watch::channel(true);
-    let lines = Arc::new(Mutex::new(CancellationToken::new()));
-    let gate = Gate { listener: Some(listener), address, until, is_open, lines: lines.clone() };
-    Ok((gate, Switch { closed_until, opened, lines }))
+    let connections = Arc::new(Mutex::new(CancellationToken::new()));
+    let port = ClosablePort { listener: Some(listener), address, until, is_open, connections: connections.clone() };
+    Ok((port, Switch { closed_until, opened, connections }))
 }
 
 /// The listening side, for [`axum::serve()`].
-pub(super) struct Gate {
+pub(super) struct ClosablePort {
     listener: Option<TcpListener>,
     address: SocketAddr,
     until: watch::Receiver<Option<Instant>>,
     is_open: watch::Sender<bool>,
-    lines: Arc<Mutex<CancellationToken>>,
+    connections: Arc<Mutex<CancellationToken>>,
 }
 
-impl Gate {
+impl ClosablePort {
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -68,7 +68,7 @@ impl Gate {
     }
 }
 
-impl Listener for Gate {
+impl Listener for ClosablePort {
     type Io = Line;
     type Addr = SocketAddr;
 
@@ -79,7 +79,7 @@ impl Listener for Gate {
             let Ok(peer) = stream.peer_addr() else { continue };
             // Small answers wait for nothing; should this fail, they are merely later.
             drop(stream.set_nodelay(true));
-            let cut = current(&self.lines).child_token();
+            let cut = current(&self.connections).child_token();
             return (Line { stream, broken: Box::pin(cut.clone().cancelled_owned()), cut: Cut(cut) }, peer);
         }
     }
@@ -89,34 +89,34 @@ impl Listener for Gate {
     }
 }
 
-/// Closes a [`Gate`] and breaks its connections.
+/// Closes a [`ClosablePort`] and breaks its connections.
 pub(super) struct Switch {
     closed_until: watch::Sender<Option<Instant>>,
     opened: watch::Receiver<bool>,
-    lines: Arc<Mutex<CancellationToken>>,
+    connections: Arc<Mutex<CancellationToken>>,
 }
 
 impl Switch {
     /// Closes the port for `pause` and breaks every connection. Returns once that has happened.
     pub(super) async fn close_for(&self, pause: Duration) {
-        // Long enough for the gate to notice.
+        // Long enough for the port to notice.
         let pause = pause.max(Duration::from_millis(50));
         self.closed_until.send_replace(Some(Instant::now() + pause));
         let closed = self.opened.clone().wait_for(|open| !open).await.is_ok();
         if closed {
-            std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner)).cancel();
+            std::mem::take(&mut *self.connections.lock().unwrap_or_else(PoisonError::into_inner)).cancel();
         }
     }
 }
 
 impl Drop for Switch {
     fn drop(&mut self) {
-        current(&self.lines).cancel();
+        current(&self.connections).cancel();
     }
 }
 
-fn current(lines: &Mutex<CancellationToken>) -> CancellationToken {
-    lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+fn current(connections: &Mutex<CancellationToken>) -> CancellationToken {
+    connections.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// Breaks one connection; handlers find it as [`axum::extract::ConnectInfo`].
@@ -132,8 +132,8 @@ impl Cut {
     }
 }
 
-impl Connected<IncomingStream<'_, Gate>> for Cut {
-    fn connect_info(stream: IncomingStream<'_, Gate>) -> Self {
+impl Connected<IncomingStream<'_, ClosablePort>> for Cut {
+    fn connect_info(stream: IncomingStream<'_, ClosablePort>) -> Self {
         stream.io().cut.clone()
     }
 }

@@ -1,8 +1,8 @@
 //! What a code host knows beside its issues: pull requests, commits, checks, deployments, milestones, and the cards of its
 //! project boards.
 //!
-//! Read [`Hub`] first. A repository is a [`super::Project`] of the world; its issues and pull requests share their numbers.
-//! [`Edit`] makes everything here happen, as it makes the rest of history. A world that never touches it has an empty hub.
+//! Read [`CodeHost`] first. A repository is a [`super::Project`] of the world; its issues and pull requests share their numbers.
+//! [`Edit`] makes everything here happen, as it makes the rest of history. A world that never touches it has an empty [`CodeHost`].
 
 use super::{BoardId, Edit, IssueId, Key, ProjectId, StatusId, UserId, World};
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ pub struct MilestoneId(pub u32);
 
 /// Everything of the code host.
 #[derive(Clone, Debug, Default)]
-pub struct Hub {
+pub struct CodeHost {
     pub pulls: Vec<Pull>,
     pub commits: Vec<Commit>,
     pub deployments: Vec<Deployment>,
@@ -41,7 +41,7 @@ pub struct Hub {
     /// The pull request that closed an issue at an instant.
     closers: BTreeMap<(IssueId, i64), PullId>,
     /// Issues whose card and state do not agree.
-    astray: BTreeMap<IssueId, Astray>,
+    card_mismatch: BTreeMap<IssueId, CardMismatch>,
     /// Cards dragged to a place on their board, in the order it was done.
     dragged: Vec<(BoardId, Content, usize)>,
     /// Former names of statuses: until when, which, what; oldest first.
@@ -54,7 +54,7 @@ pub struct Hub {
 
 /// How the card of a finished issue and the issue itself disagree. The world, and its truth, count it as finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Astray {
+pub(crate) enum CardMismatch {
     /// The card went to a finished status, the issue was not closed.
     StaysOpen,
     /// The issue was closed, its card stays in this status.
@@ -212,7 +212,7 @@ pub struct Milestone {
     pub closed: Option<i64>,
 }
 
-impl Hub {
+impl CodeHost {
     /// A pull request.
     ///
     /// # Panics
@@ -246,8 +246,8 @@ impl Hub {
     }
 
     /// How an issue's card and state disagree, if they do.
-    pub(crate) fn astray(&self, issue: IssueId) -> Option<Astray> {
-        self.astray.get(&issue).copied()
+    pub(crate) fn card_mismatch(&self, issue: IssueId) -> Option<CardMismatch> {
+        self.card_mismatch.get(&issue).copied()
     }
 
     /// What was dragged where on a board.
@@ -264,7 +264,7 @@ impl Hub {
 impl World {
     /// The name a status had at an instant.
     pub(crate) fn status_name(&self, id: StatusId, at: i64) -> &str {
-        let former = self.hub.renamed.iter().find(|(until, of, _)| *of == id && at < *until);
+        let former = self.code_host.renamed.iter().find(|(until, of, _)| *of == id && at < *until);
         former.map_or(&self.status(id).name, |(_, _, name)| name)
     }
 
@@ -278,15 +278,15 @@ impl Edit<'_> {
     /// Commits to the default branch.
     pub fn commit(&mut self, project: ProjectId, message: impl Into<String>) -> CommitId {
         let id = self.add_commit(project, message.into());
-        self.hub().commits[id.0 as usize - 1].landed = Some(self.at);
+        self.code_host().commits[id.0 as usize - 1].landed = Some(self.at);
         id
     }
 
     fn add_commit(&mut self, project: ProjectId, message: String) -> CommitId {
         let (at, by) = (self.at, self.by);
-        let hub = self.hub();
-        let id = CommitId(hub.commits.len() as u32 + 1);
-        hub.commits.push(Commit { id, project, oid: oid(id), message, by, at, landed: None, checks: vec![] });
+        let code_host = self.code_host();
+        let id = CommitId(code_host.commits.len() as u32 + 1);
+        code_host.commits.push(Commit { id, project, oid: oid(id), message, by, at, landed: None, checks: vec![] });
         self.changed();
         id
     }
@@ -295,9 +295,9 @@ impl Edit<'_> {
     pub fn open_pull(&mut self, draft: PullDraft) -> PullId {
         let (at, author) = (self.at, self.by);
         let key = self.next_key(draft.project);
-        let hub = self.hub();
-        let id = PullId(hub.pulls.len() as u32 + 1);
-        hub.pulls.push(Pull {
+        let code_host = self.code_host();
+        let id = PullId(code_host.pulls.len() as u32 + 1);
+        code_host.pulls.push(Pull {
             id,
             key,
             title: draft.title,
@@ -325,7 +325,7 @@ impl Edit<'_> {
 
     /// Adds a commit to a pull request.
     pub fn push(&mut self, pull: PullId, message: impl Into<String>) -> CommitId {
-        let project = self.hub().pull(pull).key.project;
+        let project = self.code_host().pull(pull).key.project;
         let commit = self.add_commit(project, message.into());
         self.with_pull(pull, |pull| pull.commits.push(commit));
         commit
@@ -334,7 +334,7 @@ impl Edit<'_> {
     /// A run of CI on a commit ends.
     pub fn check(&mut self, commit: CommitId, name: &str, passed: bool) {
         let check = Check { name: name.to_owned(), at: self.at, passed };
-        self.hub().commits[commit.0 as usize - 1].checks.push(check);
+        self.code_host().commits[commit.0 as usize - 1].checks.push(check);
         self.changed();
     }
 
@@ -360,12 +360,12 @@ impl Edit<'_> {
     pub fn merge(&mut self, pull: PullId) {
         let (at, by) = (self.at, self.by);
         self.with_pull(pull, |pull| (pull.merged, pull.closed) = (Some((at, by)), Some(at)));
-        let merged = self.hub().pull(pull).clone();
+        let merged = self.code_host().pull(pull).clone();
         for commit in &merged.commits {
-            self.hub().commits[commit.0 as usize - 1].landed = Some(at);
+            self.code_host().commits[commit.0 as usize - 1].landed = Some(at);
         }
         for issue in merged.closes {
-            self.hub().closers.insert((issue, at), pull);
+            self.code_host().closers.insert((issue, at), pull);
             self.transition(issue, StatusId::DONE);
         }
     }
@@ -379,10 +379,10 @@ impl Edit<'_> {
     /// Starts a deployment.
     pub fn deploy(&mut self, commit: CommitId, environment: &str) -> DeploymentId {
         let (at, by) = (self.at, self.by);
-        let hub = self.hub();
-        let id = DeploymentId(hub.deployments.len() as u32 + 1);
-        let (project, environment) = (hub.commit(commit).project, environment.to_owned());
-        hub.deployments.push(Deployment { id, project, commit, environment, by, at, ended: None });
+        let code_host = self.code_host();
+        let id = DeploymentId(code_host.deployments.len() as u32 + 1);
+        let (project, environment) = (code_host.commit(commit).project, environment.to_owned());
+        code_host.deployments.push(Deployment { id, project, commit, environment, by, at, ended: None });
         self.changed();
         id
     }
@@ -390,60 +390,60 @@ impl Edit<'_> {
     /// A deployment ends.
     pub fn deployed(&mut self, deployment: DeploymentId, worked: bool) {
         let at = self.at;
-        self.hub().deployments[deployment.0 as usize - 1].ended = Some((at, worked));
+        self.code_host().deployments[deployment.0 as usize - 1].ended = Some((at, worked));
         self.changed();
     }
 
     /// Writes a draft onto a board.
     pub fn note(&mut self, board: BoardId, title: impl Into<String>) -> NoteId {
         let (at, by, title) = (self.at, self.by, title.into());
-        let hub = self.hub();
-        let id = NoteId(hub.notes.len() as u32 + 1);
-        hub.notes.push(Note { id, board, title, by, created: at, updated: at, converted: None });
+        let code_host = self.code_host();
+        let id = NoteId(code_host.notes.len() as u32 + 1);
+        code_host.notes.push(Note { id, board, title, by, created: at, updated: at, converted: None });
         self.changed();
         id
     }
 
     /// Makes an issue of a draft; its card stays the same card.
     pub fn convert_note(&mut self, note: NoteId, project: ProjectId, kind: super::TypeId) -> IssueId {
-        let title = self.hub().notes[note.0 as usize - 1].title.clone();
+        let title = self.code_host().notes[note.0 as usize - 1].title.clone();
         let issue = self.add_issue(super::Draft::new(project, kind, title));
         let at = self.at;
-        self.hub().notes[note.0 as usize - 1].converted = Some((at, issue));
+        self.code_host().notes[note.0 as usize - 1].converted = Some((at, issue));
         issue
     }
 
     /// Adds a milestone to a repository.
     pub fn add_milestone(&mut self, project: ProjectId, title: &str, due: Option<i64>) -> MilestoneId {
         let (created, title) = (self.at, title.to_owned());
-        let hub = self.hub();
-        let id = MilestoneId(hub.milestones.len() as u32 + 1);
-        hub.milestones.push(Milestone { id, project, title, created, due, closed: None });
+        let code_host = self.code_host();
+        let id = MilestoneId(code_host.milestones.len() as u32 + 1);
+        code_host.milestones.push(Milestone { id, project, title, created, due, closed: None });
         id
     }
 
     /// Gives an issue a milestone, or takes it away.
     pub fn set_milestone(&mut self, issue: IssueId, to: Option<MilestoneId>) {
         let (at, by) = (self.at, self.by);
-        let moves = self.hub().milestoned.entry(issue).or_default();
+        let moves = self.code_host().milestoned.entry(issue).or_default();
         if moves.last().and_then(|(_, _, held)| *held) != to {
             moves.push((at, by, to));
             self.touched(issue);
         }
     }
 
-    /// Gives a status another name. What was told of it before keeps the old one.
+    /// Gives a status another name. What happened before keeps the old one.
     pub fn rename_status(&mut self, id: StatusId, to: &str) {
         let at = self.at;
         let former = std::mem::replace(self.status_name_mut(id), to.to_owned());
-        self.hub().renamed.push((at, id, former));
+        self.code_host().renamed.push((at, id, former));
         self.changed();
     }
 
     /// Archives a card on its board, or restores it.
     pub fn archive_card(&mut self, board: BoardId, content: Content, archived: bool) {
         let at = self.at;
-        let card = self.hub().cards.entry((board, content)).or_default();
+        let card = self.code_host().cards.entry((board, content)).or_default();
         (card.archived, card.touched) = (archived, at);
         self.changed();
     }
@@ -451,7 +451,7 @@ impl Edit<'_> {
     /// Takes a card off a board (false) or puts it on one (true). Issues are on theirs from the start, pull requests are not.
     pub fn place_card(&mut self, board: BoardId, content: Content, on: bool) {
         let (at, by) = (self.at, self.by);
-        let card = self.hub().cards.entry((board, content)).or_default();
+        let card = self.code_host().cards.entry((board, content)).or_default();
         card.moves.push((at, by, on));
         card.touched = at;
         self.changed();
@@ -459,26 +459,26 @@ impl Edit<'_> {
 
     /// Moves the card to done and forgets to close the issue.
     pub fn finish_card_only(&mut self, issue: IssueId) {
-        self.hub().astray.insert(issue, Astray::StaysOpen);
+        self.code_host().card_mismatch.insert(issue, CardMismatch::StaysOpen);
         self.transition(issue, StatusId::DONE);
     }
 
     /// Closes the issue; no workflow moves its card.
     pub fn finish_issue_only(&mut self, issue: IssueId) {
         let left = self.status_of(issue);
-        self.hub().astray.insert(issue, Astray::CardStays(left));
+        self.code_host().card_mismatch.insert(issue, CardMismatch::CardStays(left));
         self.transition(issue, StatusId::DONE);
     }
 
     /// Drags a card to a place on its board, counted from 0. Nothing counts as updated.
     pub fn drag_card(&mut self, board: BoardId, content: Content, place: usize) {
-        self.hub().dragged.push((board, content, place));
+        self.code_host().dragged.push((board, content, place));
         self.changed();
     }
 
     fn with_pull(&mut self, id: PullId, change: impl FnOnce(&mut Pull)) {
         let at = self.at;
-        let pull = &mut self.hub().pulls[id.0 as usize - 1];
+        let pull = &mut self.code_host().pulls[id.0 as usize - 1];
         change(pull);
         pull.updated = pull.updated.max(at);
         self.changed();

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::product::{Entry, Sprint, Task};
+use crate::product::{Event, Sprint, Task};
 
-/// A stretch of one status, the impediment laid over the workflow.
+/// An interval in one status; an impediment overrides the workflow.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Phase {
     pub(crate) status: String,
@@ -13,7 +13,7 @@ pub(crate) struct Phase {
     pub(crate) to: Option<i64>,
 }
 
-impl Entry {
+impl Event {
     /// When, in epoch milliseconds.
     pub(crate) fn when(&self) -> i64 {
         self.at.as_millisecond()
@@ -26,7 +26,7 @@ impl Task {
         self.deleted.is_none() && !is_finished(&self.status)
     }
 
-    /// The stretches of its life, oldest first. What happened in one millisecond counts together.
+    /// The intervals of its life, oldest first. What happened in one millisecond counts together.
     pub(crate) fn phases(&self) -> Vec<Phase> {
         let mut phases: Vec<Phase> = Vec::new();
         let (mut status, mut flagged) = (String::new(), false);
@@ -53,7 +53,7 @@ impl Task {
         phases
     }
 
-    /// The stretches that are over.
+    /// The intervals that are over.
     pub(crate) fn closed_phases(&self) -> impl Iterator<Item = Phase> {
         self.phases().into_iter().filter(|phase| phase.to.is_some())
     }
@@ -65,15 +65,15 @@ impl Task {
 
     /// When its entries of a kind happened.
     pub(crate) fn times(&self, kind: &str) -> impl Iterator<Item = i64> {
-        self.timeline.iter().filter(move |entry| entry.kind == kind).map(Entry::when)
+        self.timeline.iter().filter(move |entry| entry.kind == kind).map(Event::when)
     }
 
     /// When it was finished, each time.
     pub(crate) fn finishes(&self) -> impl Iterator<Item = i64> {
-        self.timeline.iter().filter(|entry| matches!(entry.kind.as_str(), "completed" | "cancelled")).map(Entry::when)
+        self.timeline.iter().filter(|entry| matches!(entry.kind.as_str(), "completed" | "cancelled")).map(Event::when)
     }
 
-    /// Seconds it was in a status, without the stretch that lasts.
+    /// Seconds it was in a status, without the interval that lasts.
     pub(crate) fn over(&self, status: &str) -> f64 {
         let those = self.closed_phases().filter(|phase| phase.status == status);
         those.filter_map(|phase| Some(phase.to? - phase.from)).sum::<i64>() as f64 / 1_000.0
@@ -82,7 +82,7 @@ impl Task {
     /// Whether it was said to be blocked by another before it was last finished.
     pub(crate) fn was_blocked_by(&self, key: &str) -> bool {
         let end = self.finishes().last().unwrap_or(i64::MIN);
-        let said = |entry: &&Entry| entry.kind == "linked" && entry.to.as_str().is_some_and(|text| text.ends_with(key));
+        let said = |entry: &&Event| entry.kind == "linked" && entry.to.as_str().is_some_and(|text| text.ends_with(key));
         self.timeline.iter().filter(said).any(|entry| entry.when() <= end)
     }
 
@@ -124,15 +124,15 @@ impl Finals {
     }
 }
 
-/// Everything the product says of one source.
-pub(crate) struct Told {
+/// Everything `tasks` and `sprints` print of one source.
+pub(crate) struct Expected {
     pub(crate) tasks: Vec<Task>,
     pub(crate) sprints: Vec<Sprint>,
     /// The place of each task, by every key it ever had.
     places: HashMap<String, usize>,
 }
 
-impl Told {
+impl Expected {
     pub(crate) fn new(tasks: Vec<Task>, sprints: Vec<Sprint>) -> Self {
         let places = tasks.iter().enumerate().flat_map(|(place, task)| task.keys().map(move |key| (key, place)));
         Self { places: places.collect(), tasks, sprints }
@@ -167,9 +167,9 @@ impl Told {
     }
 
     /// Whether neither a task nor anything above it ever got another parent or type: such a task has the one anchor that
-    /// `tasks` tells.
-    pub(crate) fn kept_its_place(&self, task: &Task) -> bool {
-        let moved = |entry: &Entry| matches!(entry.kind.as_str(), "parent_changed" | "type_changed");
+    /// `tasks` prints.
+    pub(crate) fn has_one_anchor(&self, task: &Task) -> bool {
+        let moved = |entry: &Event| matches!(entry.kind.as_str(), "parent_changed" | "type_changed");
         let mut chain = std::iter::successors(Some(task), |task| self.task(task.parent.as_deref()?));
         chain.all(|task| !task.timeline.iter().any(moved))
     }

@@ -1,4 +1,4 @@
-//! A tool that is slow, unwell or dishonest: what passes is sat out, what does not is told with code 3, and either way the
+//! A tool that is slow, failing or wrong: transient failures are retried, permanent ones end with code 3, and either way the
 //! next sync without faults has the truth.
 
 use std::time::Duration;
@@ -7,7 +7,7 @@ use contextcore_fakes::faults::{Fault, Reset, When};
 use contextcore_fakes::jira::{Jira, Options};
 use contextcore_fakes::world::{IssueId, StatusId, World};
 
-use crate::rig::{HOUR, Home, LIMIT, NOW, Running, Told, Tool};
+use crate::rig::{HOUR, Installation, LIMIT, NOW, Outcome, Running, Tool};
 
 const SEARCH: &str = "POST */search/jql";
 const HISTORIES: &str = "POST */changelog/bulkfetch";
@@ -17,19 +17,19 @@ async fn tool() -> Tool {
     Tool::start(World::demo(NOW, 2, 7), Options { max_search_page: 40, ..Options::cloud() }).await
 }
 
-/// What is told of that tool when nothing goes wrong.
-async fn truth() -> Told {
+/// The outcome of a sync of that tool without faults.
+async fn truth() -> Outcome {
     let tool = tool().await;
     let home = tool.home().await;
     home.sync();
-    home.told()
+    home.outcome()
 }
 
 /// A run against a tool with one fault.
 struct Case {
     name: &'static str,
     tool: Tool,
-    home: Home,
+    home: Installation,
     run: Running,
 }
 
@@ -43,9 +43,9 @@ impl Case {
     }
 }
 
-/// All the runs at once: what they do most of the time is wait.
+/// All runs at once: most of the time they wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_passes_is_sat_out() {
+async fn transient_failures_are_retried_without_loss() {
     let truth = truth().await;
     let quota = Fault::RateLimited { retry_after: None, reset: Reset::Iso(2), reason: Some("jira-burst-based".into()) };
     let mut cases = Vec::new();
@@ -57,7 +57,7 @@ async fn what_passes_is_sat_out() {
         ("502 as a page", SEARCH, When::Nth(3), Fault::Html(502)),
         ("503 with Retry-After", "*/myself", When::Nth(1), Fault::unavailable(Some(1))),
         ("503 without", "*/sprint", When::Nth(1), Fault::unavailable(None)),
-        ("silence and a drop", SEARCH, When::Nth(2), Fault::Timeout(Duration::from_secs(1))),
+        ("no answer and a drop", SEARCH, When::Nth(2), Fault::Timeout(Duration::from_secs(1))),
         ("a reset", HISTORIES, When::Nth(1), Fault::Reset),
         ("a reset at the start", "*/myself", When::Nth(1), Fault::Reset),
         ("a truncated body", SEARCH, When::Nth(1), Fault::Truncate { bytes: 5_000, chunked: false }),
@@ -70,12 +70,12 @@ async fn what_passes_is_sat_out() {
         let ran = run.wait(LIMIT);
         assert_eq!(ran.code, Some(0), "{name}: {}", ran.err);
         assert!(tool.jira.faults().fired() > 0 && ran.errors().is_empty(), "{name}");
-        home.told().assert_same(&truth);
+        home.outcome().assert_same(&truth);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_does_not_pass_is_told_and_the_next_sync_has_the_truth() {
+async fn permanent_failures_are_reported_and_the_next_sync_has_the_truth() {
     let truth = truth().await;
     let mut cases = Vec::new();
     for (name, calls, when, fault, words) in [
@@ -89,7 +89,7 @@ async fn what_does_not_pass_is_told_and_the_next_sync_has_the_truth() {
         ("a long limit", SEARCH, When::From(2), Fault::rate_limited(Some(3_600)), ["wait", "429"]),
         ("never JSON", HISTORIES, When::Always, Fault::status(200, "OK"), ["not JSON", "tries=3"]),
         ("a repeated page token", SEARCH, When::From(2), Fault::RepeatToken, ["page token", "same"]),
-        ("nobody from the start", "*", When::Always, Fault::AnonymousEmpty, ["acme-jira", "token"]),
+        ("anonymous from the start", "*", When::Always, Fault::AnonymousEmpty, ["acme-jira", "token"]),
     ] {
         cases.push((Case::start(name, calls, when, fault).await, words));
     }
@@ -99,13 +99,13 @@ async fn what_does_not_pass_is_told_and_the_next_sync_has_the_truth() {
         ran.says(&words);
         tool.jira.faults().clear();
         home.sync();
-        home.told().assert_same(&truth);
+        home.outcome().assert_same(&truth);
     }
 }
 
-/// Jira answers whom it does not know with nothing at all. Nothing is believed of that, whenever it begins.
+/// Jira answers an unknown caller with an empty list. An empty list is never taken for deletion, whenever it begins.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_empty_list_for_nobody_is_not_the_truth() {
+async fn an_empty_list_for_an_anonymous_caller_deletes_nothing() {
     let truth = truth().await;
     // The token expired between the login and the search.
     let tool = tool().await;
@@ -113,10 +113,10 @@ async fn an_empty_list_for_nobody_is_not_the_truth() {
     tool.jira.faults().on(SEARCH, When::Always, Fault::AnonymousEmpty);
     tool.jira.faults().on("*/myself", When::From(2), Fault::AnonymousEmpty);
     home.run(&["sync"]).expect(3).says(&["acme-jira", "token"]);
-    assert!(home.is_untold());
+    assert!(home.has_exported_nothing());
     tool.jira.faults().clear();
     home.sync();
-    home.told().assert_same(&truth);
+    home.outcome().assert_same(&truth);
     // The same in a complete pass: nothing is taken for deleted, however often it happens.
     tool.jira.faults().on(SEARCH, When::Always, Fault::AnonymousEmpty);
     for _ in 0..3 {
@@ -126,11 +126,11 @@ async fn an_empty_list_for_nobody_is_not_the_truth() {
     assert!(home.tasks().iter().all(|task| task["deleted"].is_null()));
     tool.jira.faults().clear();
     home.run(&["sync", "--full"]).expect(0);
-    assert_eq!(home.told().tasks.len(), truth.tasks.len());
+    assert_eq!(home.outcome().tasks.len(), truth.tasks.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn issues_that_move_between_pages_are_neither_missed_nor_doubled() {
+async fn issues_that_move_between_pages_are_neither_missed_nor_duplicated() {
     let tool = tool().await;
     let home = tool.home().await;
     tool.jira.after(SEARCH, When::Range(1..=3), |world| {
@@ -146,11 +146,11 @@ async fn issues_that_move_between_pages_are_neither_missed_nor_doubled() {
     home.sync();
     let clean = tool.home().await;
     clean.sync();
-    home.told().assert_same(&clean.told());
+    home.outcome().assert_same(&clean.outcome());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_that_failed_in_the_middle_goes_on_from_there() {
+async fn a_run_that_failed_in_the_middle_resumes_there() {
     let options = Options { max_search_page: 100, ..Options::cloud() };
     let tool = Tool::start(World::history(NOW, 2_500, 1, 50, 1, 1), options).await;
     let home = tool.home().await;
@@ -159,8 +159,8 @@ async fn a_run_that_failed_in_the_middle_goes_on_from_there() {
     assert_eq!(failed["sources"][0]["error"]["kind"], "auth");
     let kept = home.tasks().len();
     assert!(kept >= 1_000, "{kept}");
-    // Half a sweep is not shown to a backend: a child may come before its parent.
-    assert!(home.is_untold());
+    // Half a sweep is not exported: a child may come before its parent.
+    assert!(home.has_exported_nothing());
     tool.jira.faults().clear();
     tool.jira.take_requests();
     let rest = home.summary(0, &[])["sources"][0]["records"].as_u64().unwrap();
@@ -169,18 +169,18 @@ async fn a_run_that_failed_in_the_middle_goes_on_from_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn data_center_under_a_path_tells_the_same_as_cloud() {
+async fn data_center_under_a_path_exports_the_same_as_cloud() {
     let options = Options { prefix: "/jira".into(), ..Options::data_center() };
     let there = Tool::start(World::demo(NOW, 2, 7), options).await;
     let home = there.home().await;
     home.write(&home.config_text().replace(&format!("email: {}, ", Jira::EMAIL), ""));
     there.jira.faults().on("POST */api/2/search", When::Nth(1), Fault::Html(503));
     home.sync();
-    home.told().assert_same(&truth().await);
+    home.outcome().assert_same(&truth().await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_numbers_of_days_a_source_was_away_are_told_once_it_is_back() {
+async fn the_numbers_of_days_without_the_source_are_exported_once_it_is_back() {
     let tool = tool().await;
     let home = tool.home().await;
     home.sync();
@@ -198,5 +198,5 @@ async fn the_numbers_of_days_a_source_was_away_are_told_once_it_is_back() {
     home.sync();
     let clean = tool.home().await;
     clean.sync();
-    home.told().on_grid().assert_same(&clean.told().on_grid());
+    home.outcome().on_grid().assert_same(&clean.outcome().on_grid());
 }

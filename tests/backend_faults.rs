@@ -1,5 +1,5 @@
-//! A backend that refuses, throttles, takes a part, or breaks off after storing: in the end it holds each thing once and
-//! nothing is missing, the exit code says what happened, and what is refused for good is not tried for ever.
+//! A backend that refuses, throttles, accepts a part, or drops the connection after storing: in the end it holds everything
+//! once, the exit code says what happened, and what is refused for good is not retried.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,15 +7,15 @@ use std::time::Duration;
 use contextcore_fakes::otlp::{self, Fault, Point, Signal};
 use contextcore_fakes::world::IssueId;
 
-use crate::rig::{HOUR, Home, LIMIT, Setup, Told, Tool};
+use crate::rig::{HOUR, Installation, LIMIT, Outcome, Setup, Tool, assert_same};
 
-/// A sample world, and what a backend without faults is told of it.
-async fn truth() -> (Tool, Told) {
+/// A sample world, and its outcome with a backend without faults.
+async fn truth() -> (Tool, Outcome) {
     let tool = Tool::sample().await;
     let clean = tool.home().await;
     clean.sync();
-    let told = clean.told();
-    (tool, told)
+    let truth = clean.outcome();
+    (tool, truth)
 }
 
 fn second() -> Option<Duration> {
@@ -23,17 +23,17 @@ fn second() -> Option<Duration> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_port_that_is_closed_for_a_while_is_waited_for() {
+async fn a_port_that_is_closed_for_a_while_is_retried() {
     let (tool, truth) = truth().await;
     let home = tool.home().await;
     home.collector.refuse_for(Duration::from_secs(2)).await;
     let summary = home.summary(0, &[]);
     assert!(summary["export"]["retries"].as_u64() > Some(0), "{summary}");
-    home.told().assert_same(&truth);
+    home.outcome().assert_same(&truth);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backend_that_stays_away_gives_code_4_in_good_time_and_the_journal_keeps_all() {
+async fn an_unreachable_backend_gives_code_4_soon_and_the_journal_keeps_everything() {
     let (tool, truth) = truth().await;
     let home = tool.home_with(&Setup { export: "give_up: 1s", ..Setup::default() }).await;
     let url = home.collector.grpc_url();
@@ -48,11 +48,11 @@ async fn a_backend_that_stays_away_gives_code_4_in_good_time_and_the_journal_kee
     assert!(backlog["traces"].as_u64() > Some(100) && backlog["logs"].as_u64() > Some(100), "{backlog}");
     home.write(&home.config_text().replace("http://127.0.0.1:1", &url));
     home.sync();
-    home.told().assert_same(&truth);
+    home.outcome().assert_same(&truth);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn throttling_is_obeyed_over_both_protocols() {
+async fn rate_limits_are_respected_over_both_protocols() {
     let (tool, truth) = truth().await;
     let mut runs = Vec::new();
     for http in [false, true] {
@@ -66,27 +66,27 @@ async fn throttling_is_obeyed_over_both_protocols() {
     }
     for (home, run) in runs {
         let ran = run.wait(LIMIT).expect(0);
-        assert!(ran.took >= Duration::from_secs(2), "told twice to wait a second: {:?}", ran.took);
+        assert!(ran.took >= Duration::from_secs(2), "rate limited twice for a second: {:?}", ran.took);
         assert_eq!((&ran.json()["export"]["retries"], &ran.json()["export"]["rejected"]), (&9.into(), &0.into()));
-        home.told().assert_same(&truth);
+        home.outcome().assert_same(&truth);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backend_with_small_messages_gets_small_messages() {
+async fn batches_fit_the_message_limit_of_the_backend() {
     let (tool, truth) = truth().await;
     let backend = otlp::Options { max_message: 30_000, ..otlp::Options::default() };
     let home = tool.home_with(&Setup { backend, ..Setup::default() }).await;
     assert_eq!(home.summary(0, &[])["export"]["rejected"], 0);
-    home.told().assert_same(&truth);
+    home.outcome().assert_same(&truth);
 }
 
-/// What the newest of our own metrics say was refused, by signal: all of it for being too old.
-fn refused(home: &Home) -> BTreeMap<String, f64> {
+/// The newest values of `contextcore.export.rejected`, by signal: all of it for being too old.
+fn refused(home: &Installation) -> BTreeMap<String, f64> {
     let text = |point: &Point, key: &str| point.attributes[key].as_str().unwrap().to_owned();
-    let told = home.collector.points().into_iter().filter(|point| point.name == "contextcore.export.rejected");
+    let rejected = home.collector.points().into_iter().filter(|point| point.name == "contextcore.export.rejected");
     let mut newest = BTreeMap::new();
-    for point in told {
+    for point in rejected {
         let (reason, value) = (text(&point, "error.type"), point.value.as_f64());
         assert!(reason == "too_old" || value == 0.0, "{point:?}");
         if reason == "too_old" {
@@ -97,7 +97,7 @@ fn refused(home: &Home) -> BTreeMap<String, f64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_taken_in_part_is_counted_kept_for_people_and_not_tried_again() {
+async fn partial_success_is_counted_kept_as_dead_letters_and_not_retried() {
     let (tool, truth) = truth().await;
     let home = tool.home().await;
     for (signal, rejected) in Signal::ALL.into_iter().zip([2, 3, 4]) {
@@ -112,23 +112,23 @@ async fn what_is_taken_in_part_is_counted_kept_for_people_and_not_tried_again() 
     assert!(status.out.contains("of the past"), "{}", status.out);
     let before = home.collector.counts();
     home.sync();
-    assert_eq!(home.collector.counts().logs, before.logs, "never retried for ever");
+    assert_eq!(home.collector.counts().logs, before.logs, "never retried");
     assert_eq!(
         refused(&home),
         [("logs", 3.0), ("metrics", 4.0), ("traces", 2.0)].map(|(of, n)| (of.to_owned(), n)).into()
     );
-    let told = home.told();
-    assert_eq!(told.lines.len() + 3, truth.lines.len());
-    assert!(told.lines.iter().all(|(line, content)| truth.lines.get(line) == Some(content)));
-    // Once the backend is mended, a replay makes it whole, with the same ids.
+    let outcome = home.outcome();
+    assert_eq!(outcome.lines.len() + 3, truth.lines.len());
+    assert!(outcome.lines.iter().all(|(line, content)| truth.lines.get(line) == Some(content)));
+    // Once the backend accepts everything, a replay completes it, with the same ids.
     home.run(&["replay"]).expect(0);
-    let whole = home.told();
-    crate::rig::assert_same("history spans", &whole.history, &truth.history);
-    crate::rig::assert_same("log records", &whole.lines, &truth.lines);
+    let whole = home.outcome();
+    assert_same("history spans", &whole.history, &truth.history);
+    assert_same("log records", &whole.lines, &truth.lines);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_that_breaks_before_or_after_storing_costs_nothing_but_a_repetition() {
+async fn a_connection_that_breaks_before_or_after_storing_loses_nothing() {
     let (tool, truth) = truth().await;
     let mut runs = Vec::new();
     for http in [false, true] {
@@ -143,12 +143,12 @@ async fn a_connection_that_breaks_before_or_after_storing_costs_nothing_but_a_re
         assert_eq!(run.wait(LIMIT).expect(0).json()["export"]["retries"], 4);
         let logs = home.collector.logs().len();
         assert!(logs > truth.lines.len(), "{logs} records were stored, some twice");
-        home.told().assert_same(&truth);
+        home.outcome().assert_same(&truth);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_error_is_retried_a_few_times_and_then_set_aside() {
+async fn a_server_error_is_retried_a_few_times_and_then_a_dead_letter() {
     let (tool, truth) = truth().await;
     let home = tool.home_with(&Setup { http: true, ..Setup::default() }).await;
     home.collector.script_for(Signal::Metrics, [Fault::server_error("overloaded")]);
@@ -158,9 +158,9 @@ async fn a_server_error_is_retried_a_few_times_and_then_set_aside() {
     stubborn.collector.script_for(Signal::Metrics, std::iter::repeat_with(too_old).take(4));
     let (run, stubborn_run) = (home.spawn(&["sync"]), stubborn.spawn(&["sync"]));
     run.wait(LIMIT).expect(4).says(&["refused", "for good"]);
-    let told = home.told();
-    assert!(told.values == truth.values, "one server error is a passing one");
-    assert!(told.lines.len() < truth.lines.len() && told.history == truth.history);
+    let outcome = home.outcome();
+    assert!(outcome.values == truth.values, "one server error is transient");
+    assert!(outcome.lines.len() < truth.lines.len() && outcome.history == truth.history);
     let letters = home.run(&["status", "--output", "json"]).expect(0).out;
     assert!(letters.contains("entry too far behind") && !letters.contains("overloaded"), "{letters}");
 
@@ -176,18 +176,18 @@ async fn a_refused_credential_stops_that_signal_and_loses_nothing() {
     let home = tool.home().await;
     home.collector.always(Signal::Logs, Some(Fault::unauthenticated()));
     let ran = home.run(&["sync"]).expect(4).says(&["logs", "no org id", "headers"]);
-    assert!(ran.took < Duration::from_secs(20), "a person must act, so nobody waits: {:?}", ran.took);
-    assert!(home.told().history == truth.history && home.told().lines.is_empty(), "the other signals went on");
+    assert!(ran.took < Duration::from_secs(20), "a person must act, so there is no retry: {:?}", ran.took);
+    assert!(home.outcome().history == truth.history && home.outcome().lines.is_empty(), "the other signals went on");
     home.collector.always(Signal::Logs, None);
     home.sync();
-    home.told().assert_same(&truth);
+    home.outcome().assert_same(&truth);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn signals_catch_up_each_from_where_it_stood() {
+async fn each_signal_catches_up_from_its_own_position() {
     let (tool, _) = truth().await;
     let home = tool.home_with(&Setup { export: "give_up: 1s", ..Setup::default() }).await;
-    let rename = |home: &Home, title: &str| {
+    let rename = |home: &Installation, title: &str| {
         tool.pass(HOUR);
         tool.edit(|edit| edit.rename(IssueId::FIRST, title));
         home.run(&["sync"])
@@ -201,22 +201,22 @@ async fn signals_catch_up_each_from_where_it_stood() {
     rename(&home, "At last").expect(0);
     let clean = tool.home().await;
     clean.sync();
-    home.told().at(tool.now()).assert_same(&clean.told().at(tool.now()));
+    home.outcome().at(tool.now()).assert_same(&clean.outcome().at(tool.now()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replay_tells_the_same_again() {
+async fn a_replay_exports_the_same_again() {
     let (tool, truth) = truth().await;
     let home = tool.home().await;
     home.sync();
     home.collector.clear();
     tool.pass(HOUR);
     home.run(&["replay"]).expect(0);
-    let again = home.told();
-    crate::rig::assert_same("history spans", &again.history, &truth.history);
-    crate::rig::assert_same("log records", &again.lines, &truth.lines);
-    // It moves nothing: the next sync has nothing to tell of the past.
+    let again = home.outcome();
+    assert_same("history spans", &again.history, &truth.history);
+    assert_same("log records", &again.lines, &truth.lines);
+    // It moves no position: the next sync exports nothing of the past.
     home.collector.clear();
     home.sync();
-    assert!(home.told().history.is_empty() && home.told().lines.is_empty());
+    assert!(home.outcome().history.is_empty() && home.outcome().lines.is_empty());
 }

@@ -1,4 +1,4 @@
-//! The two waits that take real time, side by side: for a tool that never answers, and before spans are sent again that a
+//! The two timeouts that take real time, side by side: of a tool that never answers, and before spans are sent again that a
 //! backend may have stored.
 
 use std::time::Duration;
@@ -8,30 +8,30 @@ use contextcore_fakes::otlp::{Fault, Signal};
 
 use crate::rig::{LIMIT, Tool};
 
-/// How long an answer of the tool is waited for.
+/// The time limit of a request to the tool.
 const ANSWER: Duration = Duration::from_secs(30);
-/// Tempo takes for new whatever comes twice within half a minute.
+/// Tempo stores a span twice when it comes twice within half a minute.
 const AMBIGUOUS: Duration = Duration::from_secs(35);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn silence_is_sat_out_and_spans_that_may_be_stored_are_held_back() {
+async fn a_request_without_answer_is_retried_and_spans_that_may_be_stored_are_delayed() {
     let (tool, silent) = (Tool::sample().await, Tool::sample().await);
-    let (clean, heedful, patient) = (tool.home().await, tool.home().await, silent.home().await);
-    heedful.collector.script_for(Signal::Traces, [Fault::StoreThenDrop]);
+    let (clean, delayed, retried) = (tool.home().await, tool.home().await, silent.home().await);
+    delayed.collector.script_for(Signal::Traces, [Fault::StoreThenDrop]);
     silent.jira.faults().on("POST */bulkfetch", When::Nth(1), faults::Fault::Timeout(10 * ANSWER));
-    let (sending, reading) = (heedful.spawn(&["sync"]), patient.spawn(&["sync"]));
+    let (sending, reading) = (delayed.spawn(&["sync"]), retried.spawn(&["sync"]));
     clean.sync();
-    let truth = clean.told();
+    let truth = clean.outcome();
 
     let ran = reading.wait(LIMIT + LIMIT).expect(0);
     assert!(ran.took >= ANSWER, "{:?}", ran.took);
-    patient.told().assert_same(&truth);
+    retried.outcome().assert_same(&truth);
 
     let ran = sending.wait(LIMIT + LIMIT).expect(0);
     assert!(ran.took >= AMBIGUOUS, "{:?}", ran.took);
     let traces: Vec<_> =
-        heedful.collector.requests().into_iter().filter(|seen| seen.signal == Signal::Traces).collect();
+        delayed.collector.requests().into_iter().filter(|seen| seen.signal == Signal::Traces).collect();
     assert_eq!(traces[0].items, traces[1].items);
     assert!(traces[1].at - traces[0].at >= AMBIGUOUS);
-    heedful.told().assert_same(&truth);
+    delayed.outcome().assert_same(&truth);
 }

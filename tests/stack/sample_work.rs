@@ -1,4 +1,4 @@
-//! What happens in the sample world between two runs, so that every kind of change is told once more.
+//! What happens in the sample world between two runs, so that every kind of change is exported once more.
 
 use anyhow::{Context, Result};
 use contextcore_fakes::world::{

@@ -1,0 +1,22 @@
+//! The feature `demo` carries everything that only the demo needs.
+
+use std::process::Command;
+
+/// The crates that the binary depends on, with or without its default features.
+fn dependencies(more: &[&str]) -> String {
+    let fixed = ["tree", "--offline", "--locked", "-p", "contextcore", "-e", "normal", "--prefix", "none", "-f", "{p}"];
+    let tree =
+        Command::new(env!("CARGO")).args(fixed).args(more).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    String::from_utf8(tree.stdout).unwrap()
+}
+
+#[test]
+fn the_binary_without_the_demo_depends_on_no_fake() {
+    let names = ["contextcore-fakes ", "apollo-compiler "];
+    let (with, without) = (dependencies(&[]), dependencies(&["--no-default-features"]));
+    for name in names {
+        assert!(with.lines().any(|line| line.starts_with(name)), "{name} is not in the demo");
+        assert!(!without.lines().any(|line| line.starts_with(name)), "{name} is in the binary without the demo");
+    }
+}

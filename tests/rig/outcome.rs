@@ -1,0 +1,128 @@
+//! What an installation knows and has exported, in a form that can be compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contextcore_fakes::otlp::{Attributes, Handle, Log, Point, Span};
+use serde_json::Value;
+
+/// What an installation knows and has exported for good, by identity: two that are equal exported the same, each thing once.
+/// The tool's address is masked, so that installations of different fakes of the same world compare.
+#[derive(PartialEq)]
+pub(crate) struct Outcome {
+    /// `tasks --output json`, by native id.
+    pub(crate) tasks: BTreeMap<String, String>,
+    /// Every span but snapshots, by trace and span id.
+    pub(crate) history: BTreeMap<String, String>,
+    /// Every log record.
+    pub(crate) lines: BTreeMap<String, String>,
+    /// Every value of every series at every moment, except the program's own metrics.
+    pub(crate) values: BTreeMap<String, String>,
+}
+
+impl Outcome {
+    /// Gathers it: `tasks` is what the command of that name prints.
+    pub(super) fn of(tasks: &[Value], collector: &Handle, url: &str) -> Self {
+        let text = |task: &Value| task.to_string().replace(url, "JIRA");
+        Self {
+            tasks: tasks.iter().map(|task| (task["native_id"].to_string(), text(task))).collect(),
+            history: history(collector, url),
+            lines: lines(collector, url),
+            values: values(collector, url),
+        }
+    }
+
+    /// Fails with what differs, if anything does.
+    #[track_caller]
+    pub(crate) fn assert_same(&self, other: &Self) {
+        assert!(!other.tasks.is_empty() && !other.history.is_empty() && !other.lines.is_empty());
+        assert_same("tasks", &self.tasks, &other.tasks);
+        assert_same("history spans", &self.history, &other.history);
+        assert_same("log records", &self.lines, &other.lines);
+        assert_same("metric values", &self.values, &other.values);
+    }
+
+    /// The values on the history grid only (`export.metrics.history_step` is two days here): they do not depend on
+    /// when a sync ran.
+    pub(crate) fn on_grid(mut self) -> Self {
+        let time = |name: &str| name.split(' ').next().and_then(|time| time.parse::<u64>().ok()).unwrap();
+        self.values.retain(|name, _| time(name) % nanos(48 * super::HOUR) == 0);
+        assert!(!self.values.is_empty(), "no value is on the grid");
+        self
+    }
+
+    /// The values at one moment only: those between depend on when a sync ran.
+    pub(crate) fn at(mut self, moment: i64) -> Self {
+        let stamp = format!("{} ", nanos(moment));
+        self.values.retain(|name, _| name.starts_with(&stamp));
+        assert!(!self.values.is_empty(), "no value is at {moment}");
+        self
+    }
+}
+
+/// Compares two maps and fails with the first few differences.
+#[track_caller]
+pub(crate) fn assert_same(what: &str, ours: &BTreeMap<String, String>, theirs: &BTreeMap<String, String>) {
+    let names: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+    let differing: Vec<_> = names.into_iter().filter(|name| ours.get(*name) != theirs.get(*name)).collect();
+    let shown =
+        differing.iter().take(3).map(|name| format!("{name}\n  {:?}\n  {:?}", ours.get(*name), theirs.get(*name)));
+    assert!(
+        differing.is_empty(),
+        "{} {what} differ, such as\n{}",
+        differing.len(),
+        shown.collect::<Vec<_>>().join("\n")
+    );
+}
+
+/// Epoch nanoseconds, as in OTLP.
+pub(crate) fn nanos(moment: i64) -> u64 {
+    u64::try_from(moment).unwrap() * 1_000_000
+}
+
+fn text<'a>(attributes: &'a Attributes, name: &str) -> &'a str {
+    attributes.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn role(span: &Span) -> &str {
+    text(&span.attributes, "contextcore.role")
+}
+
+/// Keeps one thing under its identity; the same identity with another content is a contradiction.
+#[track_caller]
+fn keep(into: &mut BTreeMap<String, String>, identity: String, content: String) {
+    let kept = into.entry(identity).or_insert_with(|| content.clone());
+    assert_eq!(kept, &content, "exported twice, and differently");
+}
+
+fn history(collector: &Handle, url: &str) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for span in collector.spans().iter().filter(|span| role(span) != "snapshot") {
+        keep(&mut all, format!("{} {}", span.trace_id, span.span_id), format!("{span:?}").replace(url, "JIRA"));
+    }
+    all
+}
+
+/// Without the resource: whether a record is a backfill depends on when it was sent.
+fn lines(collector: &Handle, url: &str) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for Log { time, event_name, body, attributes, trace_id, span_id, .. } in &collector.logs() {
+        let identity = format!("{time} {event_name} {} {body}", text(attributes, "task.id"));
+        keep(&mut all, identity, format!("{attributes:?} {trace_id} {span_id}").replace(url, "JIRA"));
+    }
+    all
+}
+
+pub(super) fn points(collector: &Handle) -> Vec<Point> {
+    let about_itself = |point: &Point| point.name.starts_with("contextcore.");
+    collector.points().into_iter().filter(|point| !about_itself(point)).collect()
+}
+
+fn values(collector: &Handle, url: &str) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for point in &points(collector) {
+        let Point { time, name, resource, attributes, start, value, .. } = point;
+        let series = format!("{time} {name} {} {attributes:?}", text(resource, "project.id")).replace(url, "JIRA");
+        keep(&mut all, series, format!("{start} {value:?}"));
+    }
+    all
+}
