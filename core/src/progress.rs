@@ -1,25 +1,25 @@
-//! What long work tells whoever watches: a progress bar, a log, or nobody.
+//! Progress events of long work: for a progress bar, a log, or no one.
 
-use crate::export::otlp::Signal;
+use crate::model::signal::Signal;
 
 /// Something happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Update {
-    /// A source's run began; `total` is how many records are expected, when the tool told.
+    /// A source's run began; `total` is how many records are expected, when the tool reports it.
     Began {
         /// Records expected.
         total: Option<u64>,
     },
-    /// The tool told how many records to expect.
+    /// How many records to expect, as the tool reports it.
     Total(u64),
-    /// A page was kept.
+    /// A page was stored.
     Page {
         /// Records on it.
         records: u64,
-        /// Facts that were new.
+        /// New events.
         changes: u64,
     },
-    /// A backend took something.
+    /// A backend accepted something.
     Sent {
         /// Which signal.
         signal: Signal,
@@ -32,11 +32,11 @@ pub enum Update {
 
 /// Watches long work. Called often and from several tasks: must be quick.
 pub trait Progress: Send + Sync {
-    /// Takes note.
+    /// Handles one event of a source.
     fn event(&self, source: &str, event: Update);
 }
 
-/// Nobody watches.
+/// Ignores every event.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Quiet;
 
