@@ -13,6 +13,8 @@ use contextcore_fakes::world::{Foreign, GithubDemo, World};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::rig::role;
+
 /// 2026-11-18T12:26:40Z: when the store was written.
 const NOW: i64 = 1_795_004_800_000;
 const NOW_TEXT: &str = "2026-11-18T12:26:40Z";
@@ -149,13 +151,15 @@ async fn reading_the_same_world_again_adds_nothing_to_a_store_of_an_older_releas
         assert_eq!(sources.len(), 3);
         for source in sources {
             assert!(source["records"].as_u64().unwrap() > 20 && source["error"].is_null(), "{source}");
-            for added in ["changes", "set_aside", "spans", "logs"] {
+            for added in ["changes", "set_aside", "logs"] {
                 assert_eq!(source[added], 0, "{added} of {source}");
             }
         }
         installation.check();
     });
-    assert!(backend.spans().is_empty() && backend.logs().is_empty());
+    // A snapshot shows the present and is taken on every run; the history is exported already.
+    let history: Vec<_> = backend.spans().into_iter().filter(|span| role(span) != "snapshot").collect();
+    assert!(history.is_empty() && backend.logs().is_empty(), "{history:?}");
     jira.shutdown().await;
     github.shutdown().await;
     linear.shutdown().await;

@@ -467,7 +467,7 @@ fn team(size: usize, moved: bool) -> Vec<Observation> {
         Observation::Task(seen)
     };
     let of = |n: usize| {
-        let id = (n % 2 == 0).then(|| format!("1{}", n + 1));
+        let id = n.is_multiple_of(2).then(|| format!("1{}", n + 1));
         let blocker = Blocker { native_id: id, key: format!("PROJ-1{}", n + 1), finished: false };
         let story = with(format!("1{n}"), Some(format!("9{}", n % 3)), Some(blocker));
         [
