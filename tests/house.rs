@@ -1,6 +1,8 @@
 //! The rules of the house that the compiler does not check: the vocabulary, no circles between files, a domain without I/O, and
 //! an ARCHITECTURE.md whose paths exist.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -97,7 +99,15 @@ const BANNED_TYPES: &[(&str, &str)] = &[
 ];
 
 /// Lines that hold a banned word because it is stored, another's, or a name of the contract: part of the path, part of the line.
-const ALLOWED: &[(&str, &str)] = &[];
+const ALLOWED: &[(&str, &str)] = &[
+    // Keys and labels of what is stored.
+    ("connectors/src/github/sprints.rs", "rename = \"told\""),
+    ("core/src/store/format.rs", "sample(\"deed\""),
+    ("core/src/store/records.rs", "\"heard\""),
+    ("core/testdata/store-v1.txt", "deed "),
+    // A setting of a backend's configuration, which is what the field calls it.
+    ("dashboards/src/knowledge.rs", "pub struct Setting"),
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -317,7 +317,7 @@ async fn finish(mut command: Command) -> (String, Used) {
     work.await.expect("the process's run")
 }
 
-/// The CPU time, in seconds, of all processes that this one has waited for: good to a microsecond, where `/proc` tells
+/// The CPU time, in seconds, of all processes that this one has waited for: good to a microsecond, where `/proc` gives
 /// hundredths of a second, a tenth of what the floor takes. One child runs at a time, so a difference is what it used.
 fn children() -> f64 {
     let used: Usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("what the children used");
