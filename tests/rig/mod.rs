@@ -11,7 +11,7 @@ mod service;
 mod tool;
 
 pub(crate) use installation::{Installation, Setup};
-pub(crate) use outcome::{Outcome, assert_same, nanos};
+pub(crate) use outcome::{Outcome, assert_same, nanos, role};
 pub(crate) use process::{Ran, Running};
 pub(crate) use service::Service;
 pub(crate) use tool::Tool;

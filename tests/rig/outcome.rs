@@ -83,7 +83,7 @@ fn text<'a>(attributes: &'a Attributes, name: &str) -> &'a str {
     attributes.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn role(span: &Span) -> &str {
+pub(crate) fn role(span: &Span) -> &str {
     text(&span.attributes, "contextcore.role")
 }
 
