@@ -315,7 +315,7 @@ async fn an_older_enterprise_server_is_asked_for_less() {
     let id = add(&mut world, "One", NOW - 9 * HOUR);
     world.edit(NOW - 8 * HOUR).transition(id, StatusId::IN_PROGRESS);
     world.edit(NOW - 7 * HOUR).note(SHOP, "Ideas");
-    let mut rig = Rig::start(world, options, |config| set_repositories(config, &vec!["acme/shop".into()])).await;
+    let mut rig = Rig::start(world, options, |config| set_repositories(config, &["acme/shop".into()])).await;
     let outcome = rig.sync().await;
     assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
     assert_eq!(outcome.tasks.len(), 2, "{:?} {:?}", outcome.tasks, outcome.warnings);
@@ -373,7 +373,7 @@ async fn changes_between_two_pages_are_read_now_or_by_the_next_run() {
 async fn a_second_change_within_one_second_is_read() {
     let mut world = small();
     let id = add(&mut world, "One", NOW - HOUR);
-    let mut rig = Rig::start(world, dot_com(), |config| set_repositories(config, &vec!["acme/shop".into()])).await;
+    let mut rig = Rig::start(world, dot_com(), |config| set_repositories(config, &["acme/shop".into()])).await;
     rig.sync().await;
     for title in ["Two", "Three"] {
         rig.edit(NOW, |edit| edit.rename(id, title));
@@ -472,7 +472,7 @@ async fn repositories_give_issues_outside_projects_and_what_people_did() {
     edit.check(commit, "test", false);
     edit.request_review(pull, UserId(2));
     let mut rig = Rig::start(world, dot_com(), |config| {
-        set_repositories(config, &vec!["acme/shop".into(), "acme/tools".into()]);
+        set_repositories(config, &["acme/shop".into(), "acme/tools".into()]);
     })
     .await;
     let first = rig.sync().await;
@@ -513,7 +513,7 @@ async fn repositories_give_issues_outside_projects_and_what_people_did() {
 async fn what_is_put_away_in_a_project_comes_home_once() {
     let mut world = small();
     let id = add(&mut world, "One", NOW - 9 * HOUR);
-    let mut rig = Rig::start(world, dot_com(), |config| set_repositories(config, &vec!["acme/shop".into()])).await;
+    let mut rig = Rig::start(world, dot_com(), |config| set_repositories(config, &["acme/shop".into()])).await;
     assert_eq!(rig.sync().await.tasks[&rig.id(id)].present.project, "acme/1");
     let quiet = rig.sync().await.requests;
     rig.edit(NOW - 3 * HOUR, |edit| edit.archive_card(SHOP, Content::Issue(id), true));
