@@ -90,7 +90,7 @@ reasons. `contextcore status` prints the backend's own message, and `contextcore
             .decimals(0)
             .no_course()
             .steps(NONE_IS_GOOD)
-            .ask(moment("A", format!("sum({}) or vector(0)", all(names::M_EXPORT_REJECTED).gained("$__range", &SIGNAL)), "refused")),
+            .ask(moment("A", format!("sum({}) or vector(0)", all(names::M_EXPORT_REJECTED).gained("$__range", &SIGNAL)), "rejected")),
         stat(5, "Tasks in the store", 4)
             .rule("Tasks in the store as a share of the number that the tools report. Below 100 %: the first sync is still running, or the \
 token cannot see everything. Above 100 %: a task deleted or archived in the tool stays in the store until two daily passes in a row \
