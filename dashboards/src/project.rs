@@ -616,7 +616,7 @@ fn epics() -> Draft {
         .columns(&[("epic_title", "Epic"), ("Value", "Value")])
 }
 
-/// Numbers of tasks of the types chosen, epics aside.
+/// Numbers of tasks of the chosen types, without epics.
 fn of_types(metric: Metric) -> Series {
     let chosen = Selector::project().like(names::TASK_TYPE, "$type").except(names::TASK_TYPE, NO_EPICS);
     Series::new(metric, chosen)
@@ -836,7 +836,7 @@ fn timeline() -> Draft {
     let ended = query::select(&[names::TASK_ID, names::TASK_STATUS, names::TASK_CYCLE]);
     let given_up = format!("{} | by(span:id){ended}", spans_of("task", &given_up));
     let now = format!("{}{present} with (most_recent=true)", spans_of("snapshot", &[large, epic]));
-    let reckoned = |alias: &str, left: &str, operator: &str, right: &str| {
+    let computed = |alias: &str, left: &str, operator: &str, right: &str| {
         let binary = json!({"left": left, "operator": operator, "right": right});
         json!({"mode": "binary", "alias": alias, "binary": binary, "replaceFields": false})
     };
@@ -862,11 +862,11 @@ come from the newest snapshot. Open and recently changed work is first. Filtered
         // only that has a cycle, which is 1); a phase and a completion begin when they begin.
         // Grafana reads the length of a span that has none as not a number, which would spread; read again, it is nothing.
         .numbers(&[names::TASK_STATUS_AGE, names::TASK_CYCLE, SPAN_LENGTH])
-        .then("calculateField", reckoned(AGE_MS, names::TASK_STATUS_AGE, "*", "1000"))
-        .then("calculateField", reckoned(LIVED, SPAN_LENGTH, "*", names::TASK_CYCLE))
-        .then("calculateField", reckoned(LIVED_MS, LIVED, "/", "1000000"))
-        .then("calculateField", reckoned(BEGAN, SPAN_START, "-", AGE_MS))
-        .then("calculateField", reckoned(SINCE, BEGAN, "+", LIVED_MS))
+        .then("calculateField", computed(AGE_MS, names::TASK_STATUS_AGE, "*", "1000"))
+        .then("calculateField", computed(LIVED, SPAN_LENGTH, "*", names::TASK_CYCLE))
+        .then("calculateField", computed(LIVED_MS, LIVED, "/", "1000000"))
+        .then("calculateField", computed(BEGAN, SPAN_START, "-", AGE_MS))
+        .then("calculateField", computed(SINCE, BEGAN, "+", LIVED_MS))
         .then(
             "convertFieldType",
             json!({"conversions": [{"targetField": SINCE, "destinationType": "time"}], "fields": {}}),
