@@ -12,8 +12,7 @@ use crate::panel::{
 use crate::query::{Selector, Series, TOO_OLD, label, quoted, span};
 use crate::variable;
 
-const NO_SELF_METRICS: &str =
-    "contextcore exported no metrics about itself within the look back. Check that it runs and that `signals` contains `metrics`.";
+const NO_SELF_METRICS: &str = "contextcore exported no metrics about itself within the look back. Check that it runs and that `signals` contains `metrics`.";
 
 /// The dashboard.
 pub(crate) fn dashboard() -> Dashboard {

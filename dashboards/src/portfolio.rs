@@ -147,10 +147,10 @@ the block that has lasted longest.")
 
 fn throughput() -> Draft {
     let week = completed().gained("1w", &[]);
-    compared(5, "Throughput, 7 days", &week, AT_END)
-        .with_course(week, "now", &["a week ago"])
-        .rule("Completions in the last seven days and in the seven days before those, without epics, on the 6-hour grid of \
-history. A task that is reopened and completed again counts again.")
+    compared(5, "Throughput, 7 days", &week, AT_END).with_course(week, "now", &["a week ago"]).rule(
+        "Completions in the last seven days and in the seven days before those, without epics, on the 6-hour grid of \
+history. A task that is reopened and completed again counts again.",
+    )
 }
 
 fn health_over_time() -> Draft {
@@ -347,8 +347,10 @@ met. A sprint without committed points is left out.")
 fn created_and_completed() -> Draft {
     let created = Series::new(names::M_TASK_CREATED, Selector::projects().except(names::TASK_TYPE, NO_EPICS));
     weeks(22, "Created against completed, by week", (12, 9))
-        .rule("Tasks created and tasks completed in the seven days before each bar, without epics. When more tasks \
-are created than completed week after week, the backlog grows.")
+        .rule(
+            "Tasks created and tasks completed in the seven days before each bar, without epics. When more tasks \
+are created than completed week after week, the backlog grows.",
+        )
         .empty(NOTHING)
         .field("created", vec![colour("orange")])
         .field("completed", vec![colour("green")])

@@ -19,7 +19,8 @@ use crate::variable;
 
 const NOTHING: &str = "No data within the look back: see ContextCore Health";
 const NO_SPRINT: &str = "No sprint chosen, or it has no estimates";
-const NO_SNAPSHOT: &str = "No snapshot of the last two hours has a matching task. Check that a sync ran: see ContextCore Health";
+const NO_SNAPSHOT: &str =
+    "No snapshot of the last two hours has a matching task. Check that a sync ran: see ContextCore Health";
 /// Queries about the present look this far back and take the newest snapshot.
 const LATELY: &str = "2h";
 /// What Grafana calls the start of a span in a table.
@@ -739,9 +740,7 @@ fn weekly() -> Draft {
     let completed = of_types(names::M_TASK_COMPLETED).gained("1w", &[]);
     let created = of_types(names::M_TASK_CREATED).gained("1w", &[]);
     weeks(54, "Throughput by week", (8, 8))
-        .rule(
-            "Tasks of the chosen types created and completed in the seven days before each bar, without epics.",
-        )
+        .rule("Tasks of the chosen types created and completed in the seven days before each bar, without epics.")
         .empty(NOTHING)
         .field("created", vec![colour("orange")])
         .field("completed", vec![colour("green")])
