@@ -94,7 +94,7 @@ reasons. `contextcore status` prints the backend's own message, and `contextcore
             .rule("Tasks in the store as a share of the number that the tools report. Below 100 %: the first sync is still running, or the \
 token cannot see everything. Above 100 %: a task deleted or archived in the tool stays in the store until two daily passes in a row \
 do not find it. A tool that reports no number is left out.")
-            .blank("No counts", "no tool reports how many tasks it has")
+            .blank("No count reported", "no tool reports how many tasks it has")
             .unit("percent")
             .decimals(1)
             .no_course()
