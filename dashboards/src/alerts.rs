@@ -1,7 +1,7 @@
-//! The alert rules: one list, told twice, to Prometheus (a rule file) and to Grafana (rules it manages itself).
+//! The alert rules: one list, written in two forms: a rule file for Prometheus and rules that Grafana manages itself.
 //!
-//! Read [`rules`]. A rule is an expression, a threshold and words. Both forms come from it, so that they cannot differ. The rule
-//! file is tried against made-up series by `promtool test rules` (`dashboards/alerts/contextcore.rules.test.yaml`).
+//! Read [`rules`]. A rule is an expression, a threshold and texts. Both forms are generated from it, so they cannot differ. The
+//! rule file is tested with made-up series by `promtool test rules` (`dashboards/alerts/contextcore.rules.test.yaml`).
 
 use contextcore_core::model::semconv::{self as names, Metric};
 use serde_json::{Map, Value, json};
@@ -16,7 +16,7 @@ pub const GROUP: &str = "contextcore";
 /// How often the rules are evaluated, in seconds.
 pub const INTERVAL: u32 = 60;
 
-/// How loud an alert is.
+/// How urgent an alert is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
     /// Somebody should act now.
@@ -80,7 +80,7 @@ fn series(metric: Metric) -> Series {
     Series::new(metric, Selector::all()).within(LOOKBACK)
 }
 
-/// Brings the owner, the criticality and the name of its project to every series of an expression.
+/// Adds the owner, the criticality and the name of its project to every series of an expression.
 fn with_project(expression: &str) -> String {
     let about = [names::PROJECT_ID, names::PROJECT_NAME, names::BUSINESS_OWNER, names::BUSINESS_CRITICALITY];
     let brought = about[1..].iter().map(|attribute| label(attribute)).collect::<Vec<_>>().join(", ");
@@ -88,7 +88,7 @@ fn with_project(expression: &str) -> String {
     format!("({expression}) * on ({}) group_left ({brought}) {info}", label(names::PROJECT_ID))
 }
 
-/// All rules, the loudest of projects first, then those about ourselves.
+/// All rules: those about projects, the most urgent first, then those about contextcore itself.
 pub fn rules() -> Vec<Rule> {
     vec![
         task_blocked(),
@@ -120,7 +120,7 @@ fn task_blocked() -> Rule {
         severity: Severity::Critical,
         of_project: true,
         summary: "{{ $labels.task_id }} has been blocked for over 3 days: {{ $labels.reason }}",
-        description: "{{ $labels.task_title }} ({{ $labels.task_assignee }}). Escalate it: from now on the project is red.",
+        description: "{{ $labels.task_title }} ({{ $labels.task_assignee }}). Escalate it: the project is red from now on.",
         panel: (links::PROJECT, 30),
     }
 }
@@ -164,7 +164,7 @@ fn sprint_behind() -> Rule {
         severity: Severity::Warning,
         of_project: true,
         summary: "{{ $labels.sprint_name }} is behind its ideal line by over 25 % of its scope, past half time",
-        description: "Look at the burndown: did scope come, or does work not finish? Agree on what to leave out.",
+        description: "Check the burndown: was work added, or is work not finishing? Agree on what to leave out.",
         panel: (links::PROJECT, 10),
     }
 }
@@ -180,8 +180,8 @@ fn scope_changed() -> Rule {
         lasting: "0s",
         severity: Severity::Warning,
         of_project: true,
-        summary: "Over 25 % of what was committed came or went in a running sprint of {{ $labels.project_name }}",
-        description: "The burndown marks what came and went, and who moved it.",
+        summary: "Over 25 % of the committed points were added or removed in a running sprint of {{ $labels.project_name }}",
+        description: "The burndown marks each addition and removal and who made it.",
         panel: (links::PROJECT, 10),
     }
 }
@@ -203,8 +203,8 @@ fn project_quiet() -> Rule {
         lasting: "1h",
         severity: Severity::Warning,
         of_project: true,
-        summary: "Nothing was created or moved in {{ $labels.project_name }} for 7 days, though work is in progress",
-        description: "Is the project paused, or are its tasks not kept up to date?",
+        summary: "No task was created or moved in {{ $labels.project_name }} for 7 days, although work is in progress",
+        description: "Check whether the project is paused or its tasks are not kept up to date.",
         panel: (links::PROJECT, 80),
     }
 }
@@ -226,7 +226,7 @@ fn tasks_overdue() -> Rule {
     }
 }
 
-/// Failures within the hour, of sources that had no good run in it.
+/// Failures within the hour of sources without a successful run in it.
 fn source_failing() -> Rule {
     let by = [names::SOURCE_NAME];
     let failed = series(names::M_SYNC_ERRORS).gained("1h", &by);
@@ -242,31 +242,31 @@ fn source_failing() -> Rule {
         lasting: "0s",
         severity: Severity::Critical,
         of_project: false,
-        summary: "{{ $labels.source_name }} failed {{ $value }} times within the hour, and no run ended well",
-        description: "`contextcore status` says why; `contextcore check {{ $labels.source_name }}` says what to do.",
+        summary: "{{ $labels.source_name }} failed {{ $value }} times within the last hour, and no run succeeded",
+        description: "`contextcore status` shows the error. `contextcore check {{ $labels.source_name }}` shows how to fix it.",
         panel: (links::HEALTH, 22),
     }
 }
 
 fn data_old() -> Rule {
-    let told = series(names::M_SYNC_LAST_SUCCESS).by(&[names::SOURCE_NAME]);
+    let last_success = series(names::M_SYNC_LAST_SUCCESS).by(&[names::SOURCE_NAME]);
     Rule {
         name: "ContextCoreDataOld",
         title: "Data older than an hour",
         uid: "contextcore-data-old",
-        expression: format!("time() - {told}"),
+        expression: format!("time() - {last_success}"),
         side: Side::Above,
         threshold: f64::from(TOO_OLD),
         lasting: "5m",
         severity: Severity::Warning,
         of_project: false,
         summary: "{{ $labels.source_name }} was last read over an hour ago",
-        description: "Is contextcore running? `contextcore status` says when the source is read next, and what went wrong.",
+        description: "Check that contextcore is running. `contextcore status` shows the last error and when the source is read next.",
         panel: (links::HEALTH, 21),
     }
 }
 
-/// By how much a journal grew within half an hour in which it was never empty.
+/// How much an export backlog grew within half an hour, if it was never empty in that time.
 fn journal_growing() -> Rule {
     let by = [names::SOURCE_NAME, names::SIGNAL].map(label).join(", ");
     let backlog = crate::query::prometheus_name(names::M_JOURNAL_BACKLOG);
@@ -275,7 +275,7 @@ fn journal_growing() -> Rule {
     );
     Rule {
         name: "ContextCoreJournalGrowing",
-        title: "Journal growing for 30 minutes",
+        title: "Export backlog growing for 30 minutes",
         uid: "contextcore-journal-growing",
         expression: grew,
         side: Side::Above,
@@ -283,8 +283,8 @@ fn journal_growing() -> Rule {
         lasting: "0s",
         severity: Severity::Critical,
         of_project: false,
-        summary: "The backend of {{ $labels.signal }} has been behind for 30 minutes, and falls back further",
-        description: "Nothing is lost: what it was not told waits in the journal. Is the backend up? `contextcore check` tests it.",
+        summary: "The export backlog of {{ $labels.signal }} has been growing for 30 minutes",
+        description: "Nothing is lost: the changes wait in the journal. Check that the backend is up: `contextcore check` tests it.",
         panel: (links::HEALTH, 30),
     }
 }
@@ -319,7 +319,7 @@ impl Rule {
         ]
     }
 
-    /// Its heading in docs/ALERTS.md.
+    /// The anchor of its heading in docs/ALERTS.md.
     fn anchor(&self) -> String {
         self.name.to_lowercase()
     }
@@ -342,7 +342,7 @@ pub fn prometheus_rules() -> String {
     text
 }
 
-/// A text in JSON is one in YAML, too.
+/// A JSON string is also a YAML string.
 fn line(name: &str, value: &str) -> String {
     format!("          {name}: {}\n", Value::from(value))
 }
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_point_to_panels_that_are_there() {
+    fn rules_point_to_panels_that_exist() {
         for rule in rules() {
             let (uid, panel) = rule.panel;
             let dashboards = crate::dashboards();

@@ -12,8 +12,7 @@ use crate::panel::{
 use crate::query::{Selector, Series, TOO_OLD, label, quoted, span};
 use crate::variable;
 
-const NOT_TOLD: &str =
-    "contextcore told nothing of itself within the look back: is it running, and does `signals` hold metrics?";
+const NO_SELF_METRICS: &str = "contextcore exported no metrics about itself within the look back. Check that it runs and that `signals` contains `metrics`.";
 
 /// The dashboard.
 pub(crate) fn dashboard() -> Dashboard {
@@ -45,7 +44,7 @@ fn sections() -> Vec<Section> {
         section(0, "", header()),
         section(100, "Why is a panel empty? Each assumption, tested", assumptions()),
         section(101, "Sources", vec![sources(), lag(), work(), rate_limit()]),
-        section(102, "Backends", vec![backlog(), sent(), refused(), export_lag(), store()]),
+        section(102, "Backends", vec![backlog(), sent(), rejected(), export_lag(), store()]),
     ]
 }
 
@@ -63,48 +62,48 @@ const SIGNAL: [&str; 1] = [names::SIGNAL];
 fn header() -> Vec<Draft> {
     vec![
         stat(1, "Oldest data", 4)
-            .rule("How long ago the source that is furthest behind last ended a run well. Red above one hour.")
-            .blank("Nothing told", NOT_TOLD)
+            .rule("Time since the last successful run of the source that is furthest behind. Red above one hour.")
+            .blank("No metrics received", NO_SELF_METRICS)
             .unit("s")
             .decimals(0)
             .no_course()
             .steps(&[("green", None), ("red", Some(f64::from(TOO_OLD)))])
             .ask(moment("A", format!("max(time() - {})", of(names::M_SYNC_LAST_SUCCESS).by(&SOURCE)), "age")),
-        stat(2, "Runs that failed", 4)
-            .rule("Runs that failed in this time, of all sources chosen.")
+        stat(2, "Failed runs", 4)
+            .rule("Failed runs of the chosen sources in this time range.")
             .empty("No run failed")
             .decimals(0)
             .no_course()
             .steps(NONE_IS_GOOD)
             .ask(moment("A", format!("sum({}) or vector(0)", of(names::M_SYNC_ERRORS).gained("$__range", &SOURCE)), "failed")),
-        stat(3, "Not yet told", 4)
-            .rule("Changes that some backend has not been told: the greatest of the three. What is behind catches up by itself.")
-            .blank("Nothing told", NOT_TOLD)
+        stat(3, "Export backlog", 4)
+            .rule("Changes that still wait for export to a backend. The tile shows the largest backlog of the three signals. A backlog drains by itself once the backend accepts data again.")
+            .blank("No metrics received", NO_SELF_METRICS)
             .decimals(0)
             .step("1m")
             .ask(course("A", format!("max(sum by ({}) ({}))", label(names::SIGNAL), backlogs()), "changes")),
-        stat(4, "Refused for good", 4)
-            .rule("Spans, records and points that a backend refused for good in this time. The table further down \
-says why, `contextcore status` in the backend's own words, and `contextcore check` with the backends' addresses which setting.")
-            .empty("Nothing was refused")
+        stat(4, "Rejected", 4)
+            .rule("Spans, log records and metric points that a backend rejected permanently in this time range. The table below shows the \
+reasons. `contextcore status` prints the backend's own message, and `contextcore check` with the backends' addresses names the setting to change.")
+            .empty("Nothing was rejected")
             .decimals(0)
             .no_course()
             .steps(NONE_IS_GOOD)
-            .ask(moment("A", format!("sum({}) or vector(0)", all(names::M_EXPORT_REJECTED).gained("$__range", &SIGNAL)), "refused")),
-        stat(5, "Held of what the tools count", 4)
-            .rule("Tasks held, of those that the tools themselves count. Below 100 %: a first sync is under way, or the token may \
-not see everything. Above: what was deleted or put away there is held until two daily passes have missed it. A tool that does not \
-count has none.")
-            .blank("Nobody counts", "no tool says how many tasks it has")
+            .ask(moment("A", format!("sum({}) or vector(0)", all(names::M_EXPORT_REJECTED).gained("$__range", &SIGNAL)), "rejected")),
+        stat(5, "Tasks in the store", 4)
+            .rule("Tasks in the store as a share of the number that the tools report. Below 100 %: the first sync is still running, or the \
+token cannot see everything. Above 100 %: a task deleted or archived in the tool stays in the store until two daily passes in a row \
+do not find it. A tool that reports no number is left out.")
+            .blank("No count reported", "no tool reports how many tasks it has")
             .unit("percent")
             .decimals(1)
             .no_course()
             .steps(&[("red", None), ("yellow", Some(99.0)), ("green", Some(99.9))])
             .ask(moment("A", format!("100 * sum({}) / sum({})", held(), of(names::M_SYNC_TOOL_TASKS).by(&SOURCE)), "held")),
-        stat(6, "Histories held whole", 4)
-            .rule("Whether the history of every record that was read is held whole, of all sources chosen: a run ended well, and \
-nothing is set aside. The table of sources says which one is not complete, `contextcore status` which record and why.")
-            .blank("Nothing told", NOT_TOLD)
+        stat(6, "Histories complete", 4)
+            .rule("Whether the store holds the complete history of every record of the chosen sources: a run succeeded and no record is \
+quarantined. The Sources table shows which source is not complete. `contextcore status` shows which record and why.")
+            .blank("No metrics received", NO_SELF_METRICS)
             .no_course()
             // Short: a tile of this width has no room for more.
             .words(panel::mapping(&[("0", "Not all", "yellow"), ("1", "All", "green")]))
@@ -127,12 +126,12 @@ fn backlogs() -> String {
     of(names::M_JOURNAL_BACKLOG).by(&[names::SOURCE_NAME, names::SIGNAL])
 }
 
-/// The rule of an assumption, with what to set when it does not hold.
+/// The description of an assumption, with the settings to change when it does not hold.
 fn assumption(what: &str, settings: &[Setting]) -> String {
     let advice: Vec<String> =
         settings.iter().map(|setting| format!("- {}: {}", setting.symptom, setting.advice())).collect();
     format!(
-        "{what}\n\nIf it does not hold:\n{}\n\n`contextcore check` with the backends' addresses finds out which.",
+        "{what}\n\nIf it does not hold:\n{}\n\n`contextcore check` with the backends' addresses finds the one that applies.",
         advice.join("\n")
     )
 }
@@ -144,33 +143,33 @@ fn assumptions() -> Vec<Draft> {
     let events = Selector::all().equal(names::SERVICE_NAME, "contextcore");
     let of_last_year = events.clone().equal(names::REPLAY, "backfill");
     vec![
-        check(10, "Projects told now", "nothing was told within the look back")
-            .rule(assumption("Prometheus has values of this many projects within the look back.", &[k::PROMETHEUS_RECEIVER]))
+        check(10, "Projects now", "Prometheus has no project within the look back")
+            .rule(assumption("Prometheus has values for this many projects within the look back.", &[k::PROMETHEUS_RECEIVER]))
             .ask(moment("A", format!("count({projects})"), "projects")),
-        check(11, "History of 14 days ago", "Prometheus refused the history, or there is none that old")
-            .rule(assumption("Prometheus took values that were two weeks old.", &[k::PROMETHEUS_OLD, k::PROMETHEUS_RETENTION]))
+        check(11, "History of 14 days ago", "Prometheus rejected the history, or there is no history that old")
+            .rule(assumption("Prometheus accepted values that were two weeks old.", &[k::PROMETHEUS_OLD, k::PROMETHEUS_RETENTION]))
             .ask(moment("A", older, "projects")),
-        check(12, "Events in this time", "nothing happened in this time, or Loki takes no records")
-            .rule(assumption("Loki has events that happened in this time.", &[k::LOKI_OLD, k::LOKI_RANGE]))
+        check(12, "Events in this time", "nothing happened in this time range, or Loki accepts no records")
+            .rule(assumption("Loki has events that happened in this time range.", &[k::LOKI_OLD, k::LOKI_RANGE]))
             .ask(counts("A", format!("sum(count_over_time({}[$__range]))", events.text()))),
-        check(13, "Events sent as history", "choose a longer time, or Loki refused the history")
+        check(13, "Events sent as history", "choose a longer time range; otherwise Loki rejected the history")
             .rule(assumption(
-                "Loki has events of this time that were more than an hour old when they were sent. Choose a time before the first sync.",
+                "Loki has events of this time range that were more than an hour old when they were sent. Choose a time range before the first sync.",
                 &[k::LOKI_OLD, k::LOKI_BEHIND, k::LOKI_LABELS],
             ))
             .ask(counts("A", format!("sum(count_over_time({}[$__range]))", of_last_year.text()))),
-        searchable(14, "Newest snapshot", "snapshot", "2h", "no snapshot within two hours, or Tempo has not got it yet")
-            .rule(assumption("Tempo finds the newest snapshot, from which boards and breakdowns come.", &[k::TEMPO_RETENTION, k::TEMPO_TRACES, k::TEMPO_BYTES])),
-        searchable(15, "Newest history", "phase", "365d", "Tempo does not find what is old")
+        searchable(14, "Newest snapshot", "snapshot", "2h", "there is no snapshot within two hours, or Tempo does not serve it yet")
+            .rule(assumption("Tempo finds the newest snapshot, which boards and breakdowns read.", &[k::TEMPO_RETENTION, k::TEMPO_TRACES, k::TEMPO_BYTES])),
+        searchable(15, "Newest history", "phase", "365d", "Tempo does not find old spans")
             .rule(assumption(
-                "Tempo finds phases within a year. It takes up to 10 minutes after a sync.",
+                "Tempo finds phases within a year. New phases appear up to 10 minutes after a sync.",
                 &[k::TEMPO_SLACK, k::TEMPO_SEARCH_RANGE, k::TEMPO_RETENTION],
             )),
         reading(),
     ]
 }
 
-/// What a tile shows whose assumption does not hold.
+/// What a tile shows when its assumption does not hold.
 const NO: &str = "No: see the i";
 
 fn check(id: u32, title: &str, otherwise: &str) -> Draft {
@@ -178,7 +177,7 @@ fn check(id: u32, title: &str, otherwise: &str) -> Draft {
     tested.no_course().decimals(0).steps(&[("red", None), ("green", Some(1.0))])
 }
 
-fn searchable(id: u32, title: &str, role: &str, stretch: &'static str, otherwise: &str) -> Draft {
+fn searchable(id: u32, title: &str, role: &str, range: &'static str, otherwise: &str) -> Draft {
     let query = format!("{{ {} }} with (most_recent=true)", span(names::ROLE, "=", &quoted(role)));
     // Nothing found is no value, which takes the first colour; every moment is after 1970.
     stat(id, title, 4)
@@ -187,7 +186,7 @@ fn searchable(id: u32, title: &str, role: &str, stretch: &'static str, otherwise
         .no_course()
         .unit("dateTimeFromNow")
         .steps(&[("red", None), ("green", Some(1.0))])
-        .lately(stretch)
+        .lately(range)
         .ask(spans("A", query, 1))
         .then("filterFieldsByName", serde_json::json!({"include": {"names": ["time"]}}))
         .then("limit", serde_json::json!({"limitField": 1}))
@@ -199,17 +198,18 @@ fn reading() -> Draft {
         16,
         "",
         (24, 2),
-        "A red tile is the first thing to look at: its description (the **i** at its title) says what to set, line by line. To test \
-with records of its own: `contextcore check --tempo-url … --loki-url … --prometheus-url … --grafana-url …`",
+        "Start with a red tile. Its description (the **i** at its title) lists the settings to change. To test the backends with \
+test records: `contextcore check --tempo-url … --loki-url … --prometheus-url … --grafana-url …`",
     )
 }
 
 fn sources() -> Draft {
     let draft = table(20, "Sources", (24, 8))
-        .rule("How each source stands. Last success: how long ago a run last ended well. Duration: of the last run. Requests, \
-records, changes and failures: in this time. Set aside: records that could not be understood, and wait for a newer version. \
-Held and counted: tasks held, and those that the tool itself counts. Histories: whether those of all records are held whole. Left: requests left by the tool's own limit; waits: how often it asked us to wait in this time.")
-        .empty(NOT_TOLD)
+        .rule("State of each source. Last success: time since the last successful run. Duration: length of the last run. Requests, \
+records, changes and failures: totals of this time range. Quarantined: records that this version cannot parse; a newer version reads them \
+again. In store: tasks in the store. In tool: tasks that the tool reports. Histories: whether the store has the complete history of every \
+record. Quota left: requests left in the tool's rate limit. Rate limited: how often the tool asked to wait in this time range.")
+        .empty(NO_SELF_METRICS)
         .decimals(0)
         .ask(rows("A", format!("time() - {}", of(names::M_SYNC_LAST_SUCCESS).by(&SOURCE))))
         .ask(rows("B", of(names::M_SYNC_DURATION).by(&SOURCE)))
@@ -233,12 +233,12 @@ Held and counted: tasks held, and those that the tool itself counts. Histories: 
             ("Value #D", "Records"),
             ("Value #E", "Changes"),
             ("Value #F", "Failures"),
-            ("Value #G", "Set aside"),
-            ("Value #H", "Held"),
-            ("Value #I", "Counted"),
+            ("Value #G", "Quarantined"),
+            ("Value #H", "In store"),
+            ("Value #I", "In tool"),
             ("Value #L", "Histories"),
-            ("Value #J", "Left"),
-            ("Value #K", "Waits"),
+            ("Value #J", "Quota left"),
+            ("Value #K", "Rate limited"),
         ])
         .field("Last success", {
             let mut age = coloured(&[("green", None), ("red", Some(f64::from(TOO_OLD)))]);
@@ -247,7 +247,7 @@ Held and counted: tasks held, and those that the tool itself counts. Histories: 
         })
         .field("Duration", vec![unit("s"), decimals(1)])
         .field("Failures", coloured(NONE_IS_GOOD))
-        .field("Set aside", coloured(&[("text", None), ("yellow", Some(1.0))]))
+        .field("Quarantined", coloured(&[("text", None), ("yellow", Some(1.0))]))
         .field("Histories", {
             let mut whole = coloured(&[("yellow", None), ("green", Some(1.0))]);
             whole.push(words(&complete()));
@@ -257,8 +257,8 @@ Held and counted: tasks held, and those that the tool itself counts. Histories: 
 
 fn lag() -> Draft {
     lines(21, "Age of data by source", (8, 8))
-        .rule("Seconds since each source's last good run. A saw whose teeth grow is a source that fails.")
-        .empty(NOT_TOLD)
+        .rule("Seconds since each source's last successful run. Each run resets the line; a line that keeps rising is a source that fails.")
+        .empty(NO_SELF_METRICS)
         .unit("s")
         .zero_based()
         .step("1m")
@@ -268,8 +268,8 @@ fn lag() -> Draft {
 fn work() -> Draft {
     let by = [names::SOURCE_NAME, names::ERROR_TYPE];
     lines(22, "Failures by kind", (8, 8))
-        .rule("Runs that failed so far, by source and kind of error.")
-        .empty("No run ever failed")
+        .rule("Failed runs so far, by source and kind of error.")
+        .empty("No run has failed")
         .zero_based()
         .decimals(0)
         .step("1m")
@@ -277,9 +277,9 @@ fn work() -> Draft {
 }
 
 fn rate_limit() -> Draft {
-    lines(23, "Requests left by the tools' limits", (8, 8))
-        .rule("What each tool says is left of its limit. How often it asked us to wait is in the table above.")
-        .empty("No tool says what is left of its limit")
+    lines(23, "Rate limit: requests left", (8, 8))
+        .rule("Requests left in each tool's rate limit, as the tool reports them. The table above shows how often it asked to wait.")
+        .empty("No tool reports how many requests are left")
         .zero_based()
         .decimals(0)
         .step("1m")
@@ -287,10 +287,10 @@ fn rate_limit() -> Draft {
 }
 
 fn backlog() -> Draft {
-    lines(30, "Journal: changes not yet told", (12, 8))
-        .rule("Changes that each backend has not been told. It grows while a backend is down, and falls by itself afterwards; one \
-that grows for half an hour is an alert.")
-        .empty(NOT_TOLD)
+    lines(30, "Export backlog (changes)", (12, 8))
+        .rule("Changes in the journal that each backend still waits for. The backlog grows while a backend is down and drains by \
+itself afterwards. An alert fires when it grows for half an hour.")
+        .empty(NO_SELF_METRICS)
         .zero_based()
         .decimals(0)
         .step("1m")
@@ -298,32 +298,33 @@ that grows for half an hour is an alert.")
 }
 
 fn sent() -> Draft {
-    table(31, "Told in this time", (12, 8))
-        .rule("Spans, log records and metric points that each backend took and refused for good in this time, and batches that were \
-sent again.")
-        .empty(NOT_TOLD)
+    table(31, "Exported in this time range", (12, 8))
+        .rule("Spans, log records and metric points that each backend accepted or permanently rejected in this time range, and the \
+batches that were retried.")
+        .empty(NO_SELF_METRICS)
         .decimals(0)
         .ask(rows("A", all(names::M_EXPORT_SENT).gained("$__range", &SIGNAL)))
         .ask(rows("B", all(names::M_EXPORT_REJECTED).gained("$__range", &SIGNAL)))
         .ask(rows("C", all(names::M_EXPORT_RETRIES).gained("$__range", &SIGNAL)))
         .joined(&label(names::SIGNAL))
-        .columns(&[("signal", "Signal"), ("Value #A", "Taken"), ("Value #B", "Refused"), ("Value #C", "Sent again")])
-        .field("Taken", gauge_of_counts())
-        .field("Refused", coloured(NONE_IS_GOOD))
+        .columns(&[("signal", "Signal"), ("Value #A", "Accepted"), ("Value #B", "Rejected"), ("Value #C", "Retried")])
+        .field("Accepted", gauge_of_counts())
+        .field("Rejected", coloured(NONE_IS_GOOD))
 }
 
-fn refused() -> Draft {
+fn rejected() -> Draft {
     let by = [names::SIGNAL, names::ERROR_TYPE];
-    table(34, "Refused for good, by reason", (24, 6))
-        .rule("Spans, log records and metric points that were refused for good in this time, and why. too_old, out_of_order: the \
-backend's window is smaller than `export.history`. too_large, limit_reached, rate_limited: one of its limits. too_new: the clocks \
-disagree. duplicate: another value is stored for that moment. invalid: a feature is off there, or it is a bug. No reason: \
-counted by a version that noted none. `contextcore status` has the backend's own words, and the setting where it is known.")
-        .empty("Nothing was refused in this time")
+    table(34, "Rejected, by reason", (24, 6))
+        .rule("Spans, log records and metric points that a backend rejected permanently in this time range, by reason. too_old, \
+out_of_order: the backend's window is shorter than `export.history`. too_large, limit_reached, rate_limited: a limit of the backend. \
+too_new: the clocks differ. duplicate: the backend already has another value for that time. invalid: the feature is off in the backend, \
+or contextcore has a bug. No reason: an older version counted it without one. `contextcore status` prints the backend's own message and, \
+where known, the setting to change.")
+        .empty("Nothing was rejected in this time range")
         .decimals(0)
         .ask(rows("A", format!("{} > 0", all(names::M_EXPORT_REJECTED).gained("$__range", &by))))
-        .columns(&[("signal", "Signal"), ("error_type", "Reason"), ("Value", "Refused")])
-        .field("Refused", coloured(NONE_IS_GOOD))
+        .columns(&[("signal", "Signal"), ("error_type", "Reason"), ("Value", "Rejected")])
+        .field("Rejected", coloured(NONE_IS_GOOD))
 }
 
 fn gauge_of_counts() -> Vec<crate::model::Property> {
@@ -331,9 +332,9 @@ fn gauge_of_counts() -> Vec<crate::model::Property> {
 }
 
 fn export_lag() -> Draft {
-    lines(32, "How far each backend is behind", (12, 8))
-        .rule("Age of the oldest change that each backend has not been told; 0 when it was told everything.")
-        .empty(NOT_TOLD)
+    lines(32, "Export lag", (12, 8))
+        .rule("Age of the oldest change that still waits for export to each backend. 0 when nothing waits.")
+        .empty(NO_SELF_METRICS)
         .unit("s")
         .zero_based()
         .step("1m")
@@ -342,8 +343,8 @@ fn export_lag() -> Draft {
 
 fn store() -> Draft {
     lines(33, "Store on disk", (12, 8))
-        .rule("Bytes of the store. `contextcore store compact` gives back what changes left behind.")
-        .empty(NOT_TOLD)
+        .rule("Size of the store in bytes. `contextcore store compact` frees the space of records that were replaced.")
+        .empty(NO_SELF_METRICS)
         .unit("bytes")
         .zero_based()
         .step("1m")
@@ -355,11 +356,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_setting_of_a_backend_is_told_by_a_tile() {
-        let told: String = assumptions().into_iter().map(|draft| draft.done().description).collect();
+    fn every_backend_setting_is_described_by_a_tile() {
+        let described: String = assumptions().into_iter().map(|draft| draft.done().description).collect();
         for setting in knowledge::SETTINGS {
-            let told_elsewhere = [knowledge::TEMPO_METRICS_RANGE, knowledge::PROMETHEUS_LABELS];
-            assert!(told.contains(setting.line) || told_elsewhere.contains(&setting), "{}", setting.line);
+            let described_elsewhere = [knowledge::TEMPO_METRICS_RANGE, knowledge::PROMETHEUS_LABELS];
+            assert!(described.contains(setting.line) || described_elsewhere.contains(&setting), "{}", setting.line);
         }
     }
 }

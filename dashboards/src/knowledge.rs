@@ -1,7 +1,7 @@
-//! What can be wrong with a backend, how one sees it, and the line that puts it right.
+//! What can be wrong with a backend, the symptom, and the configuration line that fixes it.
 //!
-//! The doctor (`contextcore check --tempo-url …`) finds which of these it is; the Health dashboard tells them beside the panel
-//! that shows it. Every line is one of `deploy/backends/`, where it was measured; a test compares.
+//! The doctor (`contextcore check --tempo-url …`) finds which one applies; the Health dashboard lists them in the description
+//! of the panel that shows the symptom. Every line was measured with the files in `deploy/backends/`; a test compares them.
 
 /// A backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,13 +31,13 @@ impl Backend {
 /// A setting that history needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting {
-    /// Whose.
+    /// The backend it belongs to.
     pub backend: Backend,
-    /// What one sees without it.
+    /// The symptom when it is missing.
     pub symptom: &'static str,
-    /// The line for its configuration, as a path and a value.
+    /// The configuration line, as a path and a value.
     pub line: &'static str,
-    /// The same where another version calls it otherwise.
+    /// The same line for versions that spell it differently.
     pub elsewhere: Option<&'static str>,
     /// What else to know.
     pub note: &'static str,
@@ -46,10 +46,10 @@ pub struct Setting {
 /// Old spans are stored, and no search finds them.
 pub const TEMPO_SLACK: Setting = Setting {
     backend: Backend::Tempo,
-    symptom: "an old span is found by its id, and by no search",
+    symptom: "an old span is found by its id but not by a search",
     line: "live_store.wal.ingestion_time_range_slack: 87600h",
     elsewhere: Some("Tempo 2.x: storage.trace.wal.ingestion_time_range_slack: 87600h"),
-    note: "Holds only for what is written after it: start over with an empty data folder or another tenant, then `contextcore replay`.",
+    note: "Applies only to spans written after the change: start over with an empty data folder or another tenant, then `contextcore replay`.",
 };
 
 /// Old spans are deleted.
@@ -63,19 +63,19 @@ pub const TEMPO_RETENTION: Setting = Setting {
     note: "Age counts from the end of a span, not from its arrival.",
 };
 
-/// Searches over more than a week are refused.
+/// Searches over more than a week are rejected.
 pub const TEMPO_SEARCH_RANGE: Setting = Setting {
     backend: Backend::Tempo,
-    symptom: "a search over a year is refused",
+    symptom: "a search over a year is rejected",
     line: "query_frontend.search.max_duration: 0s",
     elsewhere: None,
     note: "",
 };
 
-/// TraceQL metrics over more than hours are refused.
+/// TraceQL metrics over more than hours are rejected.
 pub const TEMPO_METRICS_RANGE: Setting = Setting {
     backend: Backend::Tempo,
-    symptom: "TraceQL metrics over a year are refused",
+    symptom: "TraceQL metrics over a year are rejected",
     line: "query_frontend.metrics.max_duration: 0s",
     elsewhere: None,
     note: "",
@@ -84,7 +84,7 @@ pub const TEMPO_METRICS_RANGE: Setting = Setting {
 /// Large backfills lose traces.
 pub const TEMPO_TRACES: Setting = Setting {
     backend: Backend::Tempo,
-    symptom: "a backfill of many traces loses some, while the answer is \"ok\"",
+    symptom: "a backfill of many traces loses some although the answer is \"ok\"",
     line: "overrides.defaults.ingestion.max_traces_per_user: 0",
     elsewhere: None,
     note: "",
@@ -93,34 +93,34 @@ pub const TEMPO_TRACES: Setting = Setting {
 /// Large epics lose spans.
 pub const TEMPO_BYTES: Setting = Setting {
     backend: Backend::Tempo,
-    symptom: "a large epic loses spans, while the answer is \"ok\"",
+    symptom: "a large epic loses spans although the answer is \"ok\"",
     line: "overrides.defaults.global.max_bytes_per_trace: 50000000",
     elsewhere: None,
     note: "",
 };
 
-/// Old records are refused.
+/// Old records are rejected.
 pub const LOKI_OLD: Setting = Setting {
     backend: Backend::Loki,
-    symptom: "a record of last year is refused: `has timestamp too old`",
+    symptom: "a record of last year is rejected: `has timestamp too old`",
     line: "limits_config.reject_old_samples: false",
     elsewhere: None,
     note: "",
 };
 
-/// Records behind others of their stream are refused.
+/// Records behind others of their stream are rejected.
 pub const LOKI_BEHIND: Setting = Setting {
     backend: Backend::Loki,
-    symptom: "a record is refused behind a newer one of its stream: `entry too far behind`",
+    symptom: "a record older than the newest of its stream is rejected: `entry too far behind`",
     line: "ingester.max_chunk_age: 20160h",
     elsewhere: None,
     note: "",
 };
 
-/// Queries over more than a month are refused.
+/// Queries over more than a month are rejected.
 pub const LOKI_RANGE: Setting = Setting {
     backend: Backend::Loki,
-    symptom: "a query over a year is refused",
+    symptom: "a query over a year is rejected",
     line: "limits_config.max_query_length: 0s",
     elsewhere: None,
     note: "",
@@ -129,16 +129,16 @@ pub const LOKI_RANGE: Setting = Setting {
 /// Projects are not labels.
 pub const LOKI_LABELS: Setting = Setting {
     backend: Backend::Loki,
-    symptom: "a record is there, but not under its `project_id`",
+    symptom: "a record is stored but not under its `project_id`",
     line: "limits_config.otlp_config.resource_attributes.attributes_config: [{action: index_label, attributes: [replay, project.id, source.name]}]",
     elsewhere: None,
-    note: "Without it a backfill shares its stream with live records, which close it for older ones.",
+    note: "Without it, a backfill shares its stream with live records, and Loki then rejects the older ones.",
 };
 
-/// Old samples are refused.
+/// Old samples are rejected.
 pub const PROMETHEUS_OLD: Setting = Setting {
     backend: Backend::Prometheus,
-    symptom: "a sample of last month is refused behind a newer one: `out of bounds` or `too old sample`",
+    symptom: "a sample of last month is rejected after a newer one: `out of bounds` or `too old sample`",
     line: "storage.tsdb.out_of_order_time_window: 10080h",
     elsewhere: Some("Mimir: limits.out_of_order_time_window: 10080h"),
     note: "",
@@ -150,16 +150,16 @@ pub const PROMETHEUS_RECEIVER: Setting = Setting {
     symptom: "metrics are answered with 404",
     line: "--web.enable-otlp-receiver",
     elsewhere: None,
-    note: "A flag of the command line.",
+    note: "A command-line flag.",
 };
 
 /// Old samples are deleted.
 pub const PROMETHEUS_RETENTION: Setting = Setting {
     backend: Backend::Prometheus,
-    symptom: "an old sample was taken and is not there",
+    symptom: "an old sample was accepted but is not found",
     line: "--storage.tsdb.retention.time=5y",
     elsewhere: Some("newer versions also in the file: storage.tsdb.retention.time: 5y"),
-    note: "A flag of the command line. Age counts from the sample's time.",
+    note: "A command-line flag. Age counts from the sample's time.",
 };
 
 /// Projects are not labels.

@@ -1,5 +1,5 @@
-//! Putting panels together: a [`Draft`] says what a panel asks, by which rule, and why it may be empty; [`page`] gives all of
-//! them their places. Nothing here knows what is asked.
+//! Builds panels. A [`Draft`] holds a panel's queries, its description and the text for an empty panel; [`page`] places the
+//! panels on the grid. The queries themselves come from the callers.
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +9,7 @@ use crate::model::{
     Transformation,
 };
 
-/// Columns of Grafana's grid.
+/// Number of columns in Grafana's grid.
 const COLUMNS: u32 = 24;
 /// The most spans of a trace that a table of spans asks for: more than a snapshot of a busy project holds.
 const SPANS: u32 = 5_000;
@@ -20,7 +20,7 @@ pub(crate) type Steps<'a> = &'a [(&'static str, Option<f64>)];
 pub(crate) const AT_END: &str = "at the end";
 /// What that course is called.
 const COURSE: &str = "course";
-/// The longest text that is read in a tile.
+/// The longest text, in characters, that is readable in a tile.
 const SHORT: usize = 24;
 /// What comes before the reason in a tile's description.
 pub(crate) const WITHOUT: &str = "\n\nWithout a number: ";
@@ -35,7 +35,7 @@ pub(crate) const NONE_IS_GOOD: Steps<'static> = &[("green", None), ("red", Some(
 #[derive(Debug, Clone)]
 pub(crate) struct Draft(Panel);
 
-/// A panel of a kind. Its number must stay what it is: links name it.
+/// A panel of a kind. Its id must not change, because links contain it.
 fn panel(kind: &'static str, id: u32, title: &str, (w, h): (u32, u32), options: Value) -> Draft {
     Draft(Panel {
         id,
@@ -203,7 +203,7 @@ pub(crate) fn text(id: u32, title: &str, size: (u32, u32), content: &str) -> Dra
 }
 
 impl Draft {
-    /// The rule its numbers follow.
+    /// How its numbers are computed.
     pub(crate) fn rule(mut self, rule: impl Into<String>) -> Self {
         self.0.description.insert_str(0, &rule.into());
         self
@@ -287,13 +287,13 @@ impl Draft {
         self.defaults(|defaults| defaults.mappings.push(mapping))
     }
 
-    /// Where a click on any value leads.
+    /// The link a click on any value opens.
     pub(crate) fn link(self, title: &'static str, url: impl Into<String>) -> Self {
         let url = url.into();
         self.defaults(|defaults| defaults.links.push(link(title, url)))
     }
 
-    /// What only this kind of panel knows.
+    /// A field option that only this kind of panel has.
     pub(crate) fn custom(self, name: &'static str, value: Value) -> Self {
         self.defaults(|defaults| drop(defaults.custom.insert(name, value)))
     }
@@ -370,7 +370,7 @@ impl Draft {
         self
     }
 
-    /// Asks about a stretch of time of its own, back from now.
+    /// Queries a time range of its own, back from now.
     pub(crate) fn lately(mut self, stretch: &'static str) -> Self {
         self.0.time_from = Some(stretch);
         self.0.hide_time_override = true;
@@ -395,7 +395,7 @@ impl Draft {
         self.then("convertFieldType", json!({"conversions": conversions, "fields": {}}))
     }
 
-    /// Leaves these columns, in this order, under these names. A column that keeps its name is not renamed: Grafana calls the
+    /// Keeps these columns, in this order, under these names. A column that keeps its name is not renamed: Grafana calls the
     /// bars of a bar gauge by their row's texts only while nobody has named the numbers.
     pub(crate) fn columns(self, columns: &[(&str, &str)]) -> Self {
         let names: Vec<&str> = columns.iter().map(|(from, _)| *from).collect();
@@ -407,12 +407,12 @@ impl Draft {
             .then("organize", json!({"excludeByName": {}, "indexByName": order, "renameByName": rename}))
     }
 
-    /// Leaves the rows whose column equals one of these.
+    /// Keeps the rows whose column equals one of these.
     pub(crate) fn only(self, column: &str, values: &[&str]) -> Self {
         self.filtered("include", column, values)
     }
 
-    /// Leaves out the rows whose column equals one of these.
+    /// Removes the rows whose column equals one of these.
     pub(crate) fn without(self, column: &str, values: &[&str]) -> Self {
         self.filtered("exclude", column, values)
     }
@@ -425,7 +425,7 @@ impl Draft {
         self.then("filterByValue", json!({"type": kind, "match": "any", "filters": filters}))
     }
 
-    /// Leaves the rows that have a value in a column.
+    /// Keeps the rows that have a value in a column.
     pub(crate) fn having(self, column: &str) -> Self {
         let filter = json!({"fieldName": column, "config": {"id": "isNotNull", "options": {}}});
         self.then("filterByValue", json!({"type": "include", "match": "any", "filters": [filter]}))
@@ -501,7 +501,7 @@ pub(crate) fn at_least(width: u32) -> Property {
     Property { id: "custom.minWidth", value: json!(width) }
 }
 
-/// A property of a column: it is there for links, and not seen.
+/// A property of a column: hidden, because only links use it.
 pub(crate) fn hidden() -> Vec<Property> {
     vec![
         Property { id: "custom.hidden", value: json!(true) },
@@ -573,7 +573,7 @@ pub(crate) fn dashed() -> Property {
     Property { id: "custom.lineStyle", value: json!({"fill": "dash", "dash": [8, 6]}) }
 }
 
-/// A property of a column: where a click leads.
+/// A property of a column: the link a click opens.
 pub(crate) fn to(title: &'static str, url: impl Into<String>) -> Property {
     Property { id: "links", value: json!([link(title, url.into())]) }
 }

@@ -17,8 +17,8 @@ use crate::query::{
 use crate::variable;
 
 /// Why anything may be empty, and where to look.
-const NOTHING: &str = "Nothing within the look back: see ContextCore Health";
-/// Types that are not work by themselves.
+const NOTHING: &str = "No data within the look back: see ContextCore Health";
+/// The type that contains other work.
 pub(crate) const NO_EPICS: &str = "epic";
 
 /// The dashboard.
@@ -62,7 +62,7 @@ fn sections() -> Vec<Section> {
             "Delivery",
             vec![velocity(), predictability(), created_and_completed(), lead_time(), lead_quantiles()],
         ),
-        section(102, "What is stuck, and where work stands", vec![blocked(), statuses()]),
+        section(102, "Blocked work and open work by status", vec![blocked(), statuses()]),
         section(103, "Activity", vec![heat_map(), latest()]),
         folded(104, "Business", vec![business(), about()]),
     ]
@@ -72,7 +72,7 @@ fn projects(metric: Metric) -> Series {
     Series::new(metric, Selector::projects())
 }
 
-/// Completions of what is work by itself.
+/// Completions of tasks that are not epics.
 fn completed() -> Series {
     Series::new(names::M_TASK_COMPLETED, Selector::projects().except(names::TASK_TYPE, NO_EPICS))
 }
@@ -107,10 +107,10 @@ fn active() -> Draft {
     let busy = projects(names::M_TASK_WIP).by_project();
     let done = completed().gained("4w", &PROJECT);
     compared(1, "Active projects", &format!("count(({busy} > 0) or ({done} > 0))"), "now")
-        .rule("Projects with work in progress (begun and not finished, blocked or not), or with anything completed in the four weeks before.")
+        .rule("Projects with work in progress (started and not finished, blocked or not) or with a completion in the last four weeks.")
 }
 
-const PAST_HEALTH: &str = "In the past, how old the data was is reckoned only since contextcore runs.";
+const PAST_HEALTH: &str = "For the past, the age of data is known only since contextcore started to run.";
 
 fn on_track() -> Draft {
     let health = Health::of(Selector::projects()).score();
@@ -122,7 +122,7 @@ fn on_track() -> Draft {
 fn at_risk() -> Draft {
     let health = Health::of(Selector::projects()).score();
     stat(3, "At risk", 4)
-        .rule(format!("Projects that are red, and that are yellow. {HEALTH_RULE}"))
+        .rule(format!("Number of red projects and of yellow projects. {HEALTH_RULE}"))
         .empty(NOTHING)
         .no_course()
         .field("red", vec![colour("red")])
@@ -134,9 +134,9 @@ fn at_risk() -> Draft {
 fn blocked_now() -> Draft {
     let oldest = in_days(&format!("max({})", Health::of(Selector::projects()).oldest_block()));
     stat(4, "Blocked tasks", 4)
-        .rule("Open tasks that are blocked: by their status, a flag or label, or (where configured) an open blocker. Oldest: for \
-how long the one that has been blocked longest has been blocked.")
-        .empty("Nothing was told within the look back: see ContextCore Health")
+        .rule("Open tasks that are blocked: by their status, by a flag or label, or (where configured) by an open blocker. Oldest: age of \
+the block that has lasted longest.")
+        .empty("No data within the look back: see ContextCore Health")
         .steps(NONE_IS_GOOD)
         .no_course()
         .field("oldest", vec![unit(DAYS), decimals(1), colour("text")])
@@ -147,16 +147,16 @@ how long the one that has been blocked longest has been blocked.")
 
 fn throughput() -> Draft {
     let week = completed().gained("1w", &[]);
-    compared(5, "Throughput, 7 days", &week, AT_END)
-        .with_course(week, "now", &["a week ago"])
-        .rule("Completions in the seven days before, epics aside, to the 6-hour grid of history; and in the seven days before \
-those. What is reopened and completed again counts again.")
+    compared(5, "Throughput, 7 days", &week, AT_END).with_course(week, "now", &["a week ago"]).rule(
+        "Completions in the last seven days and in the seven days before those, without epics, on the 6-hour grid of \
+history. A task that is reopened and completed again counts again.",
+    )
 }
 
 fn health_over_time() -> Draft {
     let health = Health::of(Selector::projects()).over_time().score();
     areas(7, "Projects by health", (12, 6))
-        .rule(format!("{HEALTH_RULE} {PAST_HEALTH} A block that was lifted may count for the look back longer."))
+        .rule(format!("{HEALTH_RULE} {PAST_HEALTH} A lifted block may count for one look back longer."))
         .empty(NOTHING)
         .zero_based()
         .decimals(0)
@@ -173,9 +173,9 @@ fn health_over_time() -> Draft {
 fn course_of_work() -> Draft {
     lines(8, "Blocked, in progress, completed in 7 days", (12, 6))
         .rule(
-            "Tasks blocked at each moment; work in progress, which is begun and not finished (in progress, in review, or blocked after it was \
-started; so a blocked task may be in both lines, and one that was never begun is in the first alone); and completions in the seven days \
-before it, epics aside.",
+            "Three lines. Blocked: tasks blocked at that time. In progress: tasks started and not finished (in progress, in review, or blocked \
+after they were started). A blocked task that was started is in both lines. Completed: completions in the seven days before, without \
+epics.",
         )
         .empty(NOTHING)
         .zero_based()
@@ -193,8 +193,8 @@ before it, epics aside.",
 fn stale_sources() -> Draft {
     let sources = Series::new(names::M_SYNC_LAST_SUCCESS, Selector::all()).by(&[names::SOURCE_NAME]);
     stat(6, "Stale sources", 4)
-        .rule("Sources whose last good run ended over an hour ago, whatever projects are chosen. A click leads to what is wrong.")
-        .empty("No source was told within the look back: is contextcore running? See ContextCore Health")
+        .rule("Sources whose last successful run ended over an hour ago, for all projects. Click to open ContextCore Health.")
+        .empty("No source reported within the look back. Check that contextcore is running: see ContextCore Health")
         .steps(NONE_IS_GOOD)
         .no_course()
         .link("ContextCore Health", links::health())
@@ -237,16 +237,15 @@ fn matrix() -> Draft {
 fn matrix_rule(draft: Draft) -> Draft {
     draft
         .rule(format!(
-            "A row a project; a click on it leads to its details. {HEALTH_RULE} Done: share of all work that is not cancelled, by \
-points where everything is estimated, else by number. WIP: tasks begun and not finished: in progress, in review, or blocked after they were started; WIP ×: as a \
-multiple of its 4-week mean; both with epics. Cycle time, in days: \
-started to completed, of what was completed in the last 30 days, to the width of a bucket; its change is that of p85 against the \
-30 days before. 7 d: completions; its trend is against the mean week of the last four. Behind: how far the worst running sprint \
-is behind its ideal line, as a share of its scope. Scope ±: points added and removed, as a share of the commitment. Stale: open \
-tasks with nothing happening for longer than `stale_after`. Data age: how long ago the least fresh source of the project was \
-read."
+            "One row per project; click it to open Project Details. {HEALTH_RULE} Done: completed share of all work that is not cancelled, by \
+points where everything is estimated, otherwise by number of tasks. WIP: tasks started and not finished (in progress, in review, or \
+blocked after they were started), with epics. WIP ×: WIP as a multiple of its 4-week mean. Cycle: days from start to completion of tasks \
+completed in the last 30 days, at the precision of a histogram bucket. p85 ±: change of the p85 against the 30 days before. 7 d: completions in the last \
+seven days. Trend: those against the mean week of the last four. Behind: how far the worst running sprint is behind its ideal line, as a \
+share of its scope. Scope ±: points added and removed, as a share of the commitment. Stale: open tasks without activity for longer than \
+`stale_after`. Data age: time since the least fresh source of the project was read."
         ))
-        .empty("No project of this choice was told within the look back: see ContextCore Health")
+        .empty("No project matches the filters within the look back: see ContextCore Health")
         .sorted("Health", true)
         .frozen(1)
 }
@@ -319,9 +318,9 @@ fn closed_this_week(metric: Metric) -> String {
 
 fn velocity() -> Draft {
     weeks(20, "Velocity of sprints closed, by week", (12, 8))
-        .rule("Points committed at the start, and points done at the end, of all sprints that were closed in the seven days \
-before each bar. Choose an owner above for one team's velocity; Project Details has it sprint by sprint.")
-        .empty("No sprint was closed in this time, or none has estimates")
+        .rule("Points committed at the start and points done at the end, of all sprints closed in the seven days before each bar. \
+Choose an owner above to see one team's velocity. Project Details shows each sprint.")
+        .empty("No sprint was closed in this time range, or none has estimates")
         .field("planned", vec![colour(NEUTRAL)])
         .field("completed", vec![colour("green")])
         .ask(course("A", closed_this_week(names::M_SPRINT_PLANNED), "planned"))
@@ -331,9 +330,9 @@ before each bar. Choose an owner above for one team's velocity; Project Details 
 fn predictability() -> Draft {
     let kept = Series::new(names::M_SPRINT_PREDICTABILITY, Selector::projects()).within("$__range");
     table(21, "Say / do of closed sprints", (12, 8))
-        .rule("Points done of points committed, of each sprint that was closed in this time: 100 % kept its word, more did more. \
-A sprint that committed to nothing has none.")
-        .empty("No sprint was closed in this time, or none has estimates")
+        .rule("Points done as a share of points committed, for each sprint closed in this time range. 100 % means the commitment was \
+met. A sprint without committed points is left out.")
+        .empty("No sprint was closed in this time range, or none has estimates")
         .ask(rows("A", format!("sort_desc({})", kept.by(&SPRINT_NAMED))))
         .columns(&[("project_id", "Project"), ("sprint_name", "Sprint"), ("Value", "Done of committed")])
         .field("Project", vec![to("Project Details", links::project("Project"))])
@@ -348,8 +347,10 @@ A sprint that committed to nothing has none.")
 fn created_and_completed() -> Draft {
     let created = Series::new(names::M_TASK_CREATED, Selector::projects().except(names::TASK_TYPE, NO_EPICS));
     weeks(22, "Created against completed, by week", (12, 9))
-        .rule("Tasks created and tasks completed in the seven days before each bar, epics aside. More created than completed, \
-week after week, is a backlog that grows.")
+        .rule(
+            "Tasks created and tasks completed in the seven days before each bar, without epics. When more tasks \
+are created than completed week after week, the backlog grows.",
+        )
         .empty(NOTHING)
         .field("created", vec![colour("orange")])
         .field("completed", vec![colour("green")])
@@ -375,12 +376,12 @@ fn lead_time() -> Draft {
     let bounds = BUCKETS.map(|(bound, _)| format!("{bound}([.]0)?")).join("|");
     let chosen = Selector::projects().except(names::TASK_TYPE, NO_EPICS).like("le", &bounds);
     let of = Series::part(names::M_TASK_LEAD_TIME, "_bucket", chosen);
-    let draft = bar_gauge(23, "Lead time of what was completed", (8, 9), false)
+    let draft = bar_gauge(23, "Lead time of completed tasks", (8, 9), false)
         .rule(
-            "How many of the tasks completed in this time, epics aside, took how long from creation to completion. A bar a \
-bucket: `≤ 5 d` are those that took over 3 and up to 5 days.",
+            "Tasks completed in this time range, without epics, by time from creation to completion. Each bar is one \
+bucket: `≤ 5 d` counts tasks that took over 3 and up to 5 days.",
         )
-        .empty("Nothing was completed in this time")
+        .empty("Nothing was completed in this time range")
         .decimals(0)
         .zero_based()
         .ask(buckets("A", of.gained("$__range", &["le"])));
@@ -396,9 +397,9 @@ fn lead_quantiles() -> Draft {
     stat(24, "Lead time", 4)
         .size(4, 9)
         .option("orientation", json!("horizontal"))
-        .rule("50, 85 and 95 of 100 tasks completed in this time took no longer from creation to completion, to the width of a \
-bucket, epics aside.")
-        .empty("Nothing was completed in this time")
+        .rule("Time from creation to completion that 50, 85 and 95 % of the tasks completed in this time range did not exceed, at the \
+precision of a histogram bucket, without epics.")
+        .empty("Nothing was completed in this time range")
         .unit(DAYS)
         .decimals(1)
         .no_course()
@@ -429,9 +430,9 @@ fn blocked() -> Draft {
     age.extend([unit(DAYS), decimals(1), width(95)]);
     let ages = projects(names::M_TASK_BLOCKED_AGE).newest(&by);
     table(30, "Blocked tasks", (15, 11))
-        .rule("What was blocked at the newest telling, longest first. Blocked for: since it became blocked this time. The key leads \
+        .rule("Tasks blocked at the newest export, longest first. Blocked for: time since the task last became blocked. The key links \
 to the ticket in its tool, the title to its spans in Tempo.")
-        .empty("Nothing is blocked (or nothing was told: see ContextCore Health)")
+        .empty("Nothing is blocked. If you expect blocked tasks, see ContextCore Health")
         .ask(rows("A", format!("sort_desc({})", in_days(&ages))))
         .columns(&columns)
         .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(120)])
@@ -452,7 +453,7 @@ fn statuses() -> Draft {
     };
     let letters = ["A", "B", "C", "D", "E"];
     let draft = bar_chart(31, "Open tasks by status", (9, 11), "Project")
-        .rule("Open tasks of each project by where they stand now, epics aside.")
+        .rule("Open tasks of each project by their present status, without epics.")
         .empty(NOTHING)
         .option("orientation", json!("horizontal"))
         .option("stacking", json!("normal"));
@@ -502,9 +503,9 @@ fn heat_map() -> Draft {
     let days = days.into_iter().chain([("6 Sat", "Sat"), ("7 Sun", "Sun")]);
     let weekdays = mapping(&days.map(|(sorted, shown)| (sorted, shown, "text")).collect::<Vec<_>>());
     table(40, "Activity by weekday and hour (UTC)", (24, 9))
-        .rule("Events of this time by the weekday and hour (UTC) at which they happened: changes of status, assignment, estimate, \
-sprint and so on. The darker, the more happened.")
-        .empty("No event in this time. Is Loki given the history? See ContextCore Health")
+        .rule("Events of this time range by the weekday and hour (UTC) at which they happened: changes of status, assignment, estimate, \
+sprint and so on. A darker cell has more events.")
+        .empty("No event in this time range. Check that Loki has the history: see ContextCore Health")
         .ask(counts("A", expr))
         .then("labelsToFields", json!({"mode": "columns"}))
         .then("merge", json!({}))
@@ -518,8 +519,8 @@ sprint and so on. The darker, the more happened.")
 
 fn latest() -> Draft {
     logs(41, "The latest 50 events", (24, 10))
-        .rule("What happened last in these projects. A line opens to its task, trace and more.")
-        .empty("No event in this time. Is Loki given the history? See ContextCore Health")
+        .rule("The newest events of these projects. Open a line to see its task, trace and other attributes.")
+        .empty("No event in this time range. Check that Loki has the history: see ContextCore Health")
         .ask(events("A", happened(), 50))
 }
 
@@ -541,7 +542,7 @@ fn business() -> Draft {
         properties
     };
     table(50, "Criticality against health", (14, 7))
-        .rule(format!("How many projects of each criticality are red, yellow and green. {HEALTH_RULE}"))
+        .rule(format!("Number of red, yellow and green projects by criticality. {HEALTH_RULE}"))
         .empty(NOTHING)
         .ask(rows("A", of(2)))
         .ask(rows("B", of(1)))
@@ -563,10 +564,10 @@ fn about() -> Draft {
         51,
         "About this dashboard",
         (10, 7),
-        "Every panel says in its description (the **i** at its title) which rule its numbers follow.\n\n\
+        "The description of every panel (the **i** at its title) explains how its numbers are computed.\n\n\
          - **Owner**, **criticality** and names come from `projects:` in the configuration of contextcore.\n\
          - Values are the newest within **Look back**. History has a value every 6 hours.\n\
-         - Is a panel empty? **ContextCore Health** tests every assumption, one by one.",
+         - If a panel is empty, **ContextCore Health** tests each assumption.",
     )
 }
 

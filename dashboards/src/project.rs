@@ -17,12 +17,13 @@ use crate::query::{
 };
 use crate::variable;
 
-const NOTHING: &str = "Nothing within the look back: see ContextCore Health";
+const NOTHING: &str = "No data within the look back: see ContextCore Health";
 const NO_SPRINT: &str = "No sprint chosen, or it has no estimates";
-const NO_SNAPSHOT: &str = "No snapshot of the last two hours has such a task: was there a sync? See ContextCore Health";
-/// Questions about now ask this far back, and take the newest snapshot.
+const NO_SNAPSHOT: &str =
+    "No snapshot of the last two hours has a matching task. Check that a sync ran: see ContextCore Health";
+/// Queries about the present look this far back and take the newest snapshot.
 const LATELY: &str = "2h";
-/// What Grafana calls the begin of a span in a table.
+/// What Grafana calls the start of a span in a table.
 const SPAN_START: &str = "Start time";
 /// What it calls the length of a span, in nanoseconds.
 const SPAN_LENGTH: &str = "Duration";
@@ -67,7 +68,7 @@ fn variables() -> Vec<crate::model::Variable> {
     all
 }
 
-/// Marks where scope came or went.
+/// Marks where scope was added or removed.
 fn scope_changes() -> Annotation {
     let stream = query::events(&happened_here(), &[names::SPRINT_SCOPE_CHANGED]);
     let expr = format!("{stream} | {}=\"$sprint\"", label(names::SPRINT_ID));
@@ -148,9 +149,9 @@ fn health() -> Draft {
 
 fn progress() -> Draft {
     stat(2, "Progress", 3)
-        .rule("Share of all work that is not cancelled, epics aside, that is done: by points where everything is estimated, else by \
-number.")
-        .empty("No work is told of this project: see ContextCore Health")
+        .rule("Completed share of all work that is not cancelled, without epics: by points where everything is estimated, otherwise by \
+number of tasks.")
+        .empty("This project has no work: see ContextCore Health")
         .unit("percent")
         .decimals(0)
         .no_course()
@@ -168,9 +169,9 @@ fn done_of_all() -> Draft {
         counted(chosen)
     };
     let (story, task) = ("story", "task|subtask|bug|spike|incident");
-    stat(3, "Done of all", 5)
-        .rule("Stories, and tasks of all other types but epics, that are done; and how many there are, cancelled ones aside.")
-        .empty("No task is told of this project: see ContextCore Health")
+    stat(3, "Done / all", 5)
+        .rule("Stories done and all stories; tasks of every other type except epics done and all of them. Cancelled work is not counted.")
+        .empty("This project has no tasks: see ContextCore Health")
         .decimals(0)
         .no_course()
         .ask(moment("A", of(true, story), "stories done"))
@@ -181,8 +182,8 @@ fn done_of_all() -> Draft {
 
 fn blocked() -> Draft {
     stat(4, "Blocked", 3)
-        .rule("Open tasks that are blocked now. The detail is under Blockers.")
-        .empty("Nothing was told of this project: see ContextCore Health")
+        .rule("Open tasks that are blocked now. The Blockers table lists them.")
+        .empty("No data about this project: see ContextCore Health")
         .steps(NONE_IS_GOOD)
         .no_course()
         .ask(moment("A", project(names::M_TASK_BLOCKED).sum(&[names::PROJECT_ID]), "blocked"))
@@ -190,8 +191,8 @@ fn blocked() -> Draft {
 
 fn sprint_points() -> Draft {
     stat(5, "Sprint points", 3)
-        .rule("Points in the sprint that are done, as of now or of its end (then it is its velocity), of the points committed at \
-its start.")
+        .rule("Points done in the sprint, and points committed at its start. For a closed sprint, the points done at its end are its \
+velocity.")
         .empty(NO_SPRINT)
         .decimals(0)
         .no_course()
@@ -202,8 +203,8 @@ its start.")
 fn days_left() -> Draft {
     let info = sprint(names::M_SPRINT_INFO).newest(&[names::SPRINT_END_DATE]);
     stat(6, "Sprint ends", 3)
-        .rule("When the sprint shall end, by the tool.")
-        .empty("The sprint is not told any more, or has no end date")
+        .rule("Planned end of the sprint, from the tool.")
+        .empty("The sprint is no longer exported, or has no end date")
         .unit("dateTimeFromNow")
         .no_course()
         .option("reduceOptions", json!({"calcs": ["lastNotNull"], "fields": "/.*/", "values": false}))
@@ -215,7 +216,7 @@ fn days_left() -> Draft {
         )
 }
 
-/// Tasks that remain, epics aside.
+/// Open tasks, without epics.
 fn remaining() -> String {
     let chosen = Selector::project().unlike(names::TASK_STATUS, "done|cancelled").except(names::TASK_TYPE, NO_EPICS);
     counted(chosen)
@@ -235,9 +236,9 @@ fn weeks_left(z: &str) -> String {
     format!("(({z} * {spread} + {root}) / (2 * ({mean} > 0))) ^ 2")
 }
 
-const FORECAST_RULE: &str = "When all that is open now (epics aside) would be done, if weeks go on as the last twelve did: in half \
-of all futures by p50, in 85 of 100 by p85. The limit that a Monte-Carlo draw of weeks approaches, reckoned from the mean and the \
-spread of weekly completions; new work is not reckoned with.";
+const FORECAST_RULE: &str = "When all work that is open now (without epics) will be done if the coming weeks are like the last twelve. \
+The chance to be done is 50 % by p50 and 85 % by p85. The dates are the limit of a Monte-Carlo simulation of weeks, computed from the mean \
+and the standard deviation of weekly completions. New work is not included.";
 /// The quantile of the normal distribution at 85 %.
 const P85: &str = "1.0364";
 /// The same at 95 %.
@@ -256,8 +257,8 @@ fn forecast() -> Draft {
 
 fn burndown() -> Draft {
     lines(10, "Burndown", (12, 9))
-        .rule("Points in the sprint that are not finished, against a straight line from what was committed at the start to nothing \
-at the end. Scope: all points in it. Marks: work that came or went; hover one to read which.")
+        .rule("Remaining: points in the sprint that are not finished. Ideal: a straight line from the points committed at the start to \
+zero at the end. Scope: all points in the sprint. Marks: work added or removed; hover a mark to see which.")
         .empty(NO_SPRINT)
         .zero_based()
         .step("1h")
@@ -271,8 +272,8 @@ at the end. Scope: all points in it. Marks: work that came or went; hover one to
 
 fn burnup() -> Draft {
     lines(11, "Burn-up", (12, 9))
-        .rule("Points in the sprint that are done, against all points in it and those committed at its start. Done meets scope when \
-all is done; scope that rises is work that came.")
+        .rule("Points done in the sprint, all points in it (scope) and the points committed at its start. The sprint is finished when \
+done meets scope. Scope rises when work is added.")
         .empty(NO_SPRINT)
         .zero_based()
         .step("1h")
@@ -284,18 +285,18 @@ all is done; scope that rises is work that came.")
         .ask(course("C", of_sprint(names::M_SPRINT_PLANNED), "committed"))
 }
 
-/// What sprints of this time came to, by the name.
+/// A metric of the sprints in this time range, with their names.
 fn sprints_named(metric: Metric) -> String {
     project(metric).within("$__range").by(&SPRINT_NAMED)
 }
 
-/// The same by the id alone, to be joined: two boards may give their sprints one name.
+/// The same by id alone, for joins: sprints of two boards may have the same name.
 fn sprints(metric: Metric) -> String {
     project(metric).within("$__range").by(&SPRINT)
 }
 
-/// The first or last moment at which sprints of this time were told, in milliseconds.
-fn told(function: &str, pick: &str) -> String {
+/// The first or last time at which sprints of this time range were exported, in milliseconds.
+fn export_time(function: &str, pick: &str) -> String {
     let scope = format!("{}{}", query::prometheus_name(names::M_SPRINT_SCOPE), Selector::project().text());
     let by = SPRINT.map(label).join(", ");
     let moments = format!("1000 * {pick} by ({by}) ({function}(timestamp({scope})[60d:6h]))");
@@ -303,20 +304,20 @@ fn told(function: &str, pick: &str) -> String {
 }
 
 fn began() -> String {
-    told("min_over_time", "min")
+    export_time("min_over_time", "min")
 }
 
-/// A day later, so that its last burn is seen.
+/// One day later, so that the last day of the burndown is visible.
 fn ended() -> String {
-    format!("({}) + 86400000", told("max_over_time", "max"))
+    format!("({}) + 86400000", export_time("max_over_time", "max"))
 }
 
 fn sprint_table() -> Draft {
-    table(12, "Sprints of this time", (14, 8))
-        .rule("Points committed at the start, added and removed after it, done, and (of closed sprints) carried over; say / do is \
-done of committed. Re-estimates change scope, and are in none of added and removed. A click on a sprint shows it above, over its own \
-days. The sprint chosen above need not be in this time.")
-        .empty("No sprint ran in this time")
+    table(12, "Sprints in this time range", (14, 8))
+        .rule("Points committed at the start, added and removed later, done, and (for closed sprints) carried over. Say / do: points done as \
+a share of points committed. A new estimate changes scope but counts neither as added nor as removed. Click a sprint to show it above, \
+over its own days. The sprint chosen above may be outside this time range.")
+        .empty("No sprint ran in this time range")
         .decimals(0)
         .ask(rows("A", sprints_named(names::M_SPRINT_PLANNED)))
         .ask(rows("B", sprints(names::M_SPRINT_ADDED)))
@@ -349,8 +350,8 @@ fn velocity() -> Draft {
     let closed = sprints(names::M_SPRINT_VELOCITY);
     let planned = format!("{} and on ({}) {closed}", sprints_named(names::M_SPRINT_PLANNED), label(names::SPRINT_ID));
     bar_chart(13, "Velocity", (10, 8), "Sprint")
-        .rule("Points committed and points done of each sprint closed in this time, the oldest first.")
-        .empty("No sprint was closed in this time, or none has estimates")
+        .rule("Points committed and points done of each sprint closed in this time range, oldest first.")
+        .empty("No sprint was closed in this time range, or none has estimates")
         .zero_based()
         .decimals(0)
         .field("planned", vec![colour(NEUTRAL)])
@@ -397,7 +398,7 @@ const CARD: [&str; 18] = [
     names::SPRINT_NAME,
     names::TASK_URL,
 ];
-/// What of a task the board shows as its age: in days, which Tempo does not tell.
+/// The column for a task's age on the board: in days, which Tempo does not provide.
 const AGE: &str = "age_d";
 
 /// The newest snapshot: every open task that type, assignee and epic let through.
@@ -406,9 +407,9 @@ fn snapshot() -> String {
     format!("{}{} with (most_recent=true)", spans_of("snapshot", &conditions), query::select(&CARD))
 }
 
-const BOARD_RULE: &str = "From the newest snapshot in Tempo (one is sent with every change, and at least hourly), filtered by type, \
-assignee and epic; epics themselves are not on it. Age: days in this status. The key leads to the ticket, the title to its spans. If nothing in the newest snapshot \
-matches the filters, the last one within two hours that had a match is shown.";
+const BOARD_RULE: &str = "Open tasks of the newest snapshot in Tempo, filtered by type, assignee and epic. A snapshot is sent after \
+every change and at least hourly. Epics are not shown. Age: days in this status. The key links to the ticket, the title to its spans. If no \
+task of the newest snapshot matches the filters, the panel shows the newest snapshot of the last two hours that has a match.";
 
 fn board() -> Vec<Draft> {
     let first = column(SNAPSHOT, "To do", &["backlog", "todo"], spans("A", snapshot(), 1));
@@ -419,7 +420,7 @@ fn board() -> Vec<Draft> {
 
 /// A column of the board.
 fn column(id: u32, title: &str, statuses: &[&str], target: Target) -> Draft {
-    // What nobody has begun may wait; only what was begun grows old.
+    // Only started work is coloured by age; work that is not started may wait.
     let begun = !statuses.contains(&"todo");
     let columns = [
         (names::TASK_ID, "Task"),
@@ -467,12 +468,12 @@ fn blockers() -> Draft {
     let key = label(names::TASK_ID);
     table(30, "Blockers", (24, 9))
         .rule(
-            "What was blocked at the newest telling, longest first, by assignee. Blocked by: the unfinished tasks it waits for; \
-holds up: the open tasks that wait for it; both as the tool's links say, by the newest snapshot in Tempo. What to do follows from \
-the age: on the first day ask who can lift it, until the third raise it in the team, then escalate it (from then on the project \
-is red). The key leads to the ticket, the title to its spans.",
+            "Tasks blocked at the newest export, longest first, filtered by assignee. Blocked by: the unfinished tasks it waits for. \
+Holds up: the open tasks that wait for it. Both come from the tool's links, through the newest snapshot in Tempo. What to do depends on \
+the age: on the first day ask who can lift it, until the third day raise it in the team, then escalate it (from then on the project \
+is red). The key links to the ticket, the title to its spans.",
         )
-        .empty("Nothing is blocked (or nothing was told: see ContextCore Health)")
+        .empty("Nothing is blocked. If you expect blocked tasks, see ContextCore Health")
         .ask(rows("A", format!("sort_desc({})", in_days(&ages.newest(&by)))))
         .ask(rows("B", in_days(&ages.newest(&[names::TASK_ID]))))
         .ask(spans("C", waiting, 1))
@@ -517,9 +518,9 @@ fn actions() -> Vec<Value> {
 }
 
 fn waiting() -> Draft {
-    table(32, "Waiting for something unfinished", (14, 7))
+    table(32, "Waiting for unfinished tasks", (14, 7))
         .rule(
-            "Open tasks with a link to an unfinished task that blocks them, whatever their status: what will be blocked next. From \
+            "Open tasks of any status that link to an unfinished task that blocks them. They may be blocked next. From \
 the newest snapshot, filtered by type, assignee and epic.",
         )
         .empty("No open task waits for another one, or there is no snapshot within two hours: see ContextCore Health")
@@ -546,9 +547,9 @@ fn pareto() -> Draft {
     let of = Series::new(names::M_TASK_BLOCKED_AGE, Selector::project())
         .highest("$__range", &[names::TASK_ID, names::EVENT_REASON]);
     bar_gauge(31, "Hours blocked, by reason", (10, 7), true)
-        .rule("How long tasks were blocked in this time, added up by reason, longest first: of each block its greatest age in this \
-time, to the 6-hour grid of history. A task blocked twice for one reason counts with the longer block.")
-        .empty("Nothing was blocked in this time")
+        .rule("Hours that tasks were blocked in this time range, summed by reason, longest first. Each block counts with its greatest age \
+in this time range, on the 6-hour grid of history. A task blocked twice for the same reason counts with the longer block.")
+        .empty("Nothing was blocked in this time range")
         .option("namePlacement", json!("top"))
         .unit("suffix:h")
         .decimals(0)
@@ -573,8 +574,8 @@ fn breakdown() -> Draft {
     let mut done = gauge(100.0);
     done.extend([unit("percent"), decimals(0), width(110)]);
     table(40, "Open work: epic, story, task, sub-task", (24, 12))
-        .rule("Every open task of the newest snapshot, sorted by epic, parent and key, so that children follow their parents. Done: \
-share of what is below it. A click on a column's funnel filters.")
+        .rule("Open tasks of the newest snapshot, sorted by epic, parent and key, so that children follow their parents. Done: \
+completed share of the work below it. Click the funnel of a column to filter.")
         .empty(NO_SNAPSHOT)
         .lately(LATELY)
         .ask(of_panel(SNAPSHOT))
@@ -605,8 +606,8 @@ fn status_cells() -> Vec<Property> {
 fn epics() -> Draft {
     let done = Series::new(names::M_EPIC_PERCENT, Selector::project().like(names::EPIC_ID, "$epic"));
     bar_gauge(41, "Open epics", (24, 7), true)
-        .rule("Share of what is below each open epic that is done: by points where everything is estimated, else by number.")
-        .empty("No epic is open, or none of this choice")
+        .rule("Completed share of the work below each open epic: by points where everything is estimated, otherwise by number of tasks.")
+        .empty("No open epic matches the filter")
         .option("namePlacement", json!("top"))
         .unit("percent")
         .decimals(0)
@@ -616,7 +617,7 @@ fn epics() -> Draft {
         .columns(&[("epic_title", "Epic"), ("Value", "Value")])
 }
 
-/// Numbers of tasks of the types chosen, epics aside.
+/// Numbers of tasks of the chosen types, without epics.
 fn of_types(metric: Metric) -> Series {
     let chosen = Selector::project().like(names::TASK_TYPE, "$type").except(names::TASK_TYPE, NO_EPICS);
     Series::new(metric, chosen)
@@ -627,7 +628,7 @@ fn cumulative_flow() -> Draft {
         let chosen = Selector::project().like(names::TASK_TYPE, "$type").except(names::TASK_TYPE, NO_EPICS);
         Series::new(names::M_TASK_COUNT, chosen.equal(names::TASK_STATUS, status)).sum(&[names::TASK_TYPE])
     };
-    // As they lie upon each other: what is finished at the bottom.
+    // In stacking order: finished work at the bottom.
     let bands = [
         ("A", "done", "done", "green"),
         ("B", "in_review", "in review", "purple"),
@@ -637,8 +638,8 @@ fn cumulative_flow() -> Draft {
         ("F", "backlog", "backlog", NEUTRAL),
     ];
     let draft = areas(50, "Cumulative flow", (12, 9))
-        .rule("Tasks of the types chosen by the status they stood in, epics and cancelled ones aside. A band that grows wider is \
-where work piles up.")
+        .rule("Tasks of the chosen types by status over time, without epics and cancelled tasks. Work piles up where a band grows \
+wider.")
         .empty(NOTHING)
         .zero_based()
         .decimals(0)
@@ -668,10 +669,10 @@ fn cycle_scatter() -> Draft {
         let chosen = Selector::project().like(names::TASK_TYPE, "$type").except(names::TASK_TYPE, NO_EPICS);
         in_days(&quantile(share, names::M_TASK_CYCLE_TIME, chosen, "30d", &[]))
     };
-    lines(51, "Cycle time of every completion", (12, 9))
-        .rule("A point a completion: when, and how long since work on it began. Lines: 50, 85 and 95 of 100 that were completed in \
-the 30 days before took no longer, to the width of a bucket, epics aside.")
-        .empty("Nothing was completed in this time, or Tempo has not got it yet (up to 10 minutes after a sync)")
+    lines(51, "Cycle time of each completion", (12, 9))
+        .rule("Each point is a completion: its time, and the days since work on it started. Lines: the time that 50, 85 and 95 % of the \
+completions of the 30 days before did not exceed, at the precision of a histogram bucket, without epics.")
+        .empty("Nothing was completed in this time range, or Tempo does not serve it yet (up to 10 minutes after a sync)")
         .unit(DAYS)
         .zero_based()
         .step("1d")
@@ -701,8 +702,8 @@ fn status_time() -> Draft {
     let by = [names::TASK_STATUS];
     let mean = format!("{} / ({} > 0)", part("_sum").gained("$__range", &by), part("_count").gained("$__range", &by));
     bar_gauge(52, "Mean time in a status", (8, 8), true)
-        .rule("How long a stay in each status took, of the stays that ended in this time.")
-        .empty("No task changed its status in this time")
+        .rule("Mean time that tasks spent in each status, for the stays that ended in this time range.")
+        .empty("No task changed its status in this time range")
         .unit(DAYS)
         .decimals(1)
         .zero_based()
@@ -719,9 +720,9 @@ fn wip_age() -> Draft {
     let usual =
         quantile("0.85", names::M_TASK_CYCLE_TIME, Selector::project().except(names::TASK_TYPE, NO_EPICS), "30d", &[]);
     lines(53, "Age of work in progress", (8, 8))
-        .rule("How long ago work in progress (in progress, in review, or blocked after it was started) was begun: half of it, 85 of 100, and the oldest. Dashed: the cycle time that 85 \
-of 100 completions of the 30 days before did not exceed; what is older than that has gone wrong.")
-        .empty("Nothing was in progress in this time")
+        .rule("Time since work in progress (in progress, in review, or blocked after it was started) was started: p50, p85 and the oldest. \
+Dashed: the cycle time that 85 % of the completions of the 30 days before did not exceed. Check work that is older than the dashed line.")
+        .empty("Nothing was in progress in this time range")
         .unit(DAYS)
         .zero_based()
         .step("6h")
@@ -739,9 +740,7 @@ fn weekly() -> Draft {
     let completed = of_types(names::M_TASK_COMPLETED).gained("1w", &[]);
     let created = of_types(names::M_TASK_CREATED).gained("1w", &[]);
     weeks(54, "Throughput by week", (8, 8))
-        .rule(
-            "Tasks of the types chosen that were created and completed in the seven days before each bar, epics aside.",
-        )
+        .rule("Tasks of the chosen types created and completed in the seven days before each bar, without epics.")
         .empty(NOTHING)
         .field("created", vec![colour("orange")])
         .field("completed", vec![colour("green")])
@@ -779,9 +778,9 @@ fn forecast_table() -> Draft {
 
 fn flow_efficiency() -> Draft {
     lines(56, "Flow efficiency", (10, 6))
-        .rule("Of the cycle time of what was completed in the 30 days before each moment, the share in which it was in progress or \
-in review; the rest it waited.")
-        .empty("Nothing was completed in the 30 days before")
+        .rule("Share of the cycle time that tasks spent in progress or in review, for tasks completed in the 30 days before each point. \
+The rest is waiting time.")
+        .empty("Nothing was completed in the last 30 days")
         .unit("percent")
         .zero_based()
         .up_to(100.0)
@@ -798,8 +797,8 @@ fn team() -> Draft {
     let points = format!("{} (sum)", names::TASK_STORY_POINTS);
     let tasks = format!("{} (count)", names::TASK_ID);
     table(60, "Open work by assignee", (24, 8))
-        .rule("Points and number of open tasks of each assignee, of the newest snapshot. Tasks without an estimate have no points; \
-those without an assignee are nobody's. Epics are not counted.")
+        .rule("Points and number of open tasks of each assignee, from the newest snapshot. Tasks without an estimate have no points. \
+Tasks without an assignee are listed as nobody. Epics are not counted.")
         .empty(NO_SNAPSHOT)
         .lately(LATELY)
         .ask(of_panel(SNAPSHOT))
@@ -836,14 +835,14 @@ fn timeline() -> Draft {
     let ended = query::select(&[names::TASK_ID, names::TASK_STATUS, names::TASK_CYCLE]);
     let given_up = format!("{} | by(span:id){ended}", spans_of("task", &given_up));
     let now = format!("{}{present} with (most_recent=true)", spans_of("snapshot", &[large, epic]));
-    let reckoned = |alias: &str, left: &str, operator: &str, right: &str| {
+    let computed = |alias: &str, left: &str, operator: &str, right: &str| {
         let binary = json!({"left": left, "operator": operator, "right": right});
         json!({"mode": "binary", "alias": alias, "binary": binary, "replaceFields": false})
     };
     states(70, "Epics and stories", (24, 14))
-        .rule("Each epic and story with the statuses it went through, from its phases and ends in Tempo, and where it stands \
-and since when by the newest snapshot. What is open or was touched last comes first. Filtered by epic.")
-        .empty("No epic or story changed its status in this time, or Tempo has not got it yet (up to 10 minutes after a sync)")
+        .rule("Status history of each epic and story, from its phase and completion spans in Tempo. The present status and its start \
+come from the newest snapshot. Open and recently changed work is first. Filtered by epic.")
+        .empty("No epic or story changed its status in this time range, or Tempo does not serve it yet (up to 10 minutes after a sync)")
         .words(statuses())
         .named_by_label(names::TASK_ID)
         .ask(spans("A", past, 1_000))
@@ -862,11 +861,11 @@ and since when by the newest snapshot. What is open or was touched last comes fi
         // only that has a cycle, which is 1); a phase and a completion begin when they begin.
         // Grafana reads the length of a span that has none as not a number, which would spread; read again, it is nothing.
         .numbers(&[names::TASK_STATUS_AGE, names::TASK_CYCLE, SPAN_LENGTH])
-        .then("calculateField", reckoned(AGE_MS, names::TASK_STATUS_AGE, "*", "1000"))
-        .then("calculateField", reckoned(LIVED, SPAN_LENGTH, "*", names::TASK_CYCLE))
-        .then("calculateField", reckoned(LIVED_MS, LIVED, "/", "1000000"))
-        .then("calculateField", reckoned(BEGAN, SPAN_START, "-", AGE_MS))
-        .then("calculateField", reckoned(SINCE, BEGAN, "+", LIVED_MS))
+        .then("calculateField", computed(AGE_MS, names::TASK_STATUS_AGE, "*", "1000"))
+        .then("calculateField", computed(LIVED, SPAN_LENGTH, "*", names::TASK_CYCLE))
+        .then("calculateField", computed(LIVED_MS, LIVED, "/", "1000000"))
+        .then("calculateField", computed(BEGAN, SPAN_START, "-", AGE_MS))
+        .then("calculateField", computed(SINCE, BEGAN, "+", LIVED_MS))
         .then(
             "convertFieldType",
             json!({"conversions": [{"targetField": SINCE, "destinationType": "time"}], "fields": {}}),
@@ -882,9 +881,9 @@ fn epic_traces() -> Draft {
     let query = format!("{query} | by(span:id){}", query::select(&[names::TASK_ID, names::TASK_TITLE]));
     let trace = format!("{TRACE} (last)");
     table(71, "Traces of epics", (24, 6))
-        .rule("The history of each epic that changed in this time is one trace: everything below it, with its true times. A click \
-on the trace opens it.")
-        .empty("No epic is known in this time, or Tempo has not got it yet (up to 10 minutes after a sync)")
+        .rule("The history of each epic that changed in this time range is one trace: all work below it, at the times it happened. Click \
+a trace to open it.")
+        .empty("No epic changed in this time range, or Tempo does not serve it yet (up to 10 minutes after a sync)")
         .ask(spans("A", query, 500))
         .then(
             "groupBy",
@@ -912,18 +911,18 @@ fn shown_trace() -> Vec<Property> {
 
 fn activity() -> Draft {
     let stream = happened_here().text();
-    logs(80, "What happened", (24, 10))
-        .rule("Every event of the project in this time, newest first; of the types chosen. A line opens to its attributes, with links \
+    logs(80, "Events", (24, 10))
+        .rule("Events of the project in this time range, newest first, filtered by type. Open a line to see its attributes and a link \
 to its trace; `task_id` is the ticket's key.")
-        .empty("No event in this time. Is Loki given the history? See ContextCore Health")
+        .empty("No event in this time range. Check that Loki has the history: see ContextCore Health")
         .ask(events("A", format!("{stream} | {}=~\"($type)?\"", label(names::TASK_TYPE)), 500))
 }
 
 fn agents() -> Draft {
     let insights = spans_of("insight", &[]);
     table(90, "Agents: decisions, lessons, open questions", (24, 6))
-        .rule("Spans of role `insight`, which agents send about their work on the project.")
-        .empty("No agent has told anything about this project in this time")
+        .rule("Spans of role `insight` that agents send about their work on the project.")
+        .empty("No agent sent an insight about this project in this time range")
         .ask(spans("A", insights, 200))
         .columns(&[("Start time", "Time"), ("Name", "Insight"), (TRACE, "Trace")])
         .field("Time", vec![width(170)])
@@ -939,7 +938,7 @@ fn context() -> Draft {
         names::BUSINESS_VALUE,
     ];
     table(91, "Context", (14, 4))
-        .rule("What `projects:` in the configuration says of the project.")
+        .rule("The project's entry in `projects:` of the configuration.")
         .empty(NOTHING)
         .ask(rows("A", project(names::M_PROJECT_INFO).newest(&by)))
         .columns(&[
@@ -956,7 +955,7 @@ fn about() -> Draft {
         92,
         "About this dashboard",
         (10, 4),
-        "Every panel says in its description which rule its numbers follow. The board and the breakdown come from the newest \
-snapshot in Tempo, everything over time from Prometheus, events from Loki. *Agents* is empty until an agent sends spans of role `insight` about this project.",
+        "The description of every panel explains how its numbers are computed. The board and the breakdown come from the newest \
+snapshot in Tempo, values over time from Prometheus, and events from Loki. *Agents* is empty until an agent sends spans of role `insight` about this project.",
     )
 }

@@ -1,9 +1,9 @@
-//! The pieces of PromQL, LogQL and TraceQL that panels and alerts are made of, with names out of the registry.
+//! The parts of PromQL, LogQL and TraceQL that panels and alerts are built from, with names from the registry.
 //!
 //! Three facts about the data shape them. History is a sample every six hours, so every value is the newest within
 //! `$lookback` ([`Series::last`]). A series may come twice for a while (a renamed project, a push and a scrape), so every
-//! value is first made one by its own labels ([`Series::by`]). And a series that is not told any more, such as a task that is
-//! no longer blocked, stays visible for `$lookback`: [`Series::newest`] drops it.
+//! value is first merged by its own labels ([`Series::by`]). And a series that is no longer exported, such as a task that
+//! is no longer blocked, stays visible for `$lookback`: [`Series::newest`] drops it.
 
 use contextcore_core::export::exposition_name;
 use contextcore_core::model::semconv::{self as names, Instrument, Metric};
@@ -81,7 +81,7 @@ pub(crate) struct Series {
     name: String,
     selector: Selector,
     lookback: &'static str,
-    /// In which steps the past is looked through for a first value.
+    /// The step in which the past is searched for a first value.
     grid: &'static str,
 }
 
@@ -127,21 +127,21 @@ impl Series {
         format!("sum({})", self.by(labels))
     }
 
-    /// As [`Series::by`], only series that were told with their project's newest values. `task.wip` is told of every project
-    /// every time, so its time is the time of the newest telling.
+    /// As [`Series::by`], but only series exported together with their project's newest values. Every export of a project
+    /// includes `task.wip`, so its timestamp is the time of the newest export.
     pub(crate) fn newest(&self, labels: &[&str]) -> String {
-        // The first half is the present of a service that tells every minute; the second looks back to where nothing was told
-        // for five minutes, which costs a fifth of looking at every minute.
+        // The first half serves a service that exports every minute. The second half looks back when nothing was exported for
+        // five minutes; in steps of five minutes it costs a fifth of looking at every minute.
         let moment =
             |plain: &str| format!("(timestamp({plain}) or max_over_time(timestamp({plain})[{}:5m]))", self.lookback);
-        let told = format!("{}{}", prometheus_name(names::M_TASK_WIP), self.scope());
+        let wip = format!("{}{}", prometheus_name(names::M_TASK_WIP), self.scope());
         let project = label(names::PROJECT_ID);
         format!(
             "max by ({}) ({} and ({} == on ({project}) group_left () max by ({project}) ({})))",
             list(labels),
             self.last(),
             moment(&self.plain()),
-            moment(&told),
+            moment(&wip),
         )
     }
 
@@ -159,8 +159,8 @@ impl Series {
         format!("sum by ({by}) ({last} - ({before} or {}))", self.first(window))
     }
 
-    /// Where a counter begins within a window. Histories are looked through by their grid, which is cheap however often "now"
-    /// is told. Our own counters have no history, and begin with nothing.
+    /// Where a counter begins within a window. Histories are looked through by their grid, which stays cheap however often the
+    /// present is exported. The counters about contextcore itself have no history and begin at zero.
     fn first(&self, window: &str) -> String {
         match self.name.starts_with("contextcore_") {
             true => format!("0 * {}", self.last()),
@@ -213,7 +213,7 @@ pub(crate) fn quantile_before(
     format!("histogram_quantile({quantile}, {})", Series::part(metric, "_bucket", selector).gained_before(days, &by))
 }
 
-/// The numbers by which a project's health is judged. One place, so that matrix, counts and alerts agree.
+/// The numbers that decide a project's health, in one place so that matrix, counts and alerts agree.
 #[derive(Debug, Clone)]
 pub(crate) struct Health {
     selector: Selector,
@@ -232,10 +232,10 @@ pub(crate) const SCOPE_MOVED: &str = "0.2";
 /// More work in progress than this many times the mean of four weeks is yellow.
 pub(crate) const CROWDED: &str = "1.5";
 
-/// The rule in words; every panel that shows health says it.
-pub(crate) const HEALTH_RULE: &str = "Red: something blocked for over 3 days, or a running sprint behind its ideal line by over \
-25 % of its scope, or data older than 1 h. Yellow: anything blocked, or scope changed by over 20 % of the commitment, or work in \
-progress over its 4-week mean by half. Green: none of these.";
+/// The rule as text; every panel that shows health has it in its description.
+pub(crate) const HEALTH_RULE: &str = "Red: a task is blocked for over 3 days, a running sprint is behind its ideal line by over \
+25 % of its scope, or the data is older than 1 h. Yellow: a task is blocked, the scope of a running sprint changed by over 20 % of the \
+commitment, or work in progress is over 1.5 times its 4-week mean. Green: none of these.";
 
 impl Health {
     /// Of the projects a selector selects.
@@ -243,7 +243,7 @@ impl Health {
         Self { selector, lookback: LOOKBACK, over_time: false }
     }
 
-    /// For a course over time: a block that was lifted may count for `$lookback` longer, and it costs a fraction.
+    /// For a course over time: a lifted block may count for `$lookback` longer, but the query costs a fraction.
     pub(crate) fn over_time(self) -> Self {
         Self { over_time: true, ..self }
     }
@@ -276,8 +276,8 @@ impl Health {
 
     /// How long ago the least fresh of a project's sources was read.
     pub(crate) fn data_age(&self) -> String {
-        let told = self.series(names::M_PROJECT_LAST_SUCCESS).by(&[names::PROJECT_ID, names::SOURCE_NAME]);
-        format!("time() - min by ({}) ({told})", label(names::PROJECT_ID))
+        let last_success = self.series(names::M_PROJECT_LAST_SUCCESS).by(&[names::PROJECT_ID, names::SOURCE_NAME]);
+        format!("time() - min by ({}) ({last_success})", label(names::PROJECT_ID))
     }
 
     /// How far running sprints are behind their ideal line, as a share of their scope: the worst of a project.
@@ -292,7 +292,7 @@ impl Health {
         format!("max by ({}) ({})", label(names::PROJECT_ID), running(&behind, &self.selector, self.lookback))
     }
 
-    /// What came and went in running sprints, as a share of what was committed: the worst of a project.
+    /// Points added and removed in running sprints, as a share of the commitment: the worst of a project.
     pub(crate) fn scope_change(&self) -> String {
         let of = |metric| self.series(metric).by(&SPRINT);
         let change = format!(
@@ -323,12 +323,12 @@ impl Health {
     }
 }
 
-/// What tells sprints apart.
+/// The labels that identify a sprint.
 pub(crate) const SPRINT: [&str; 2] = [names::PROJECT_ID, names::SPRINT_ID];
 /// The same with the name for people.
 pub(crate) const SPRINT_NAMED: [&str; 3] = [names::PROJECT_ID, names::SPRINT_ID, names::SPRINT_NAME];
 
-/// Only running sprints: a velocity is told of a sprint only once it is closed.
+/// Only running sprints: a velocity is exported only for closed sprints.
 pub(crate) fn running(expression: &str, selector: &Selector, lookback: &'static str) -> String {
     let closed = Series::new(names::M_SPRINT_VELOCITY, selector.clone()).within(lookback);
     let on = SPRINT.map(label).join(", ");
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_telling_is_looked_for_in_the_same_projects() {
+    fn the_newest_export_is_searched_in_the_same_projects() {
         let selector = Selector::projects().equal(names::TASK_ID, "A-1");
         let text = Series::new(names::M_TASK_INFO, selector).newest(&[names::TASK_ID]);
         assert!(text.contains("timestamp(task_wip{project_id=~\"$project\"})"), "{text}");

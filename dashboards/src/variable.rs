@@ -1,4 +1,4 @@
-//! The variables of the dashboards: where the data is, whose it is, and how far back a value may lie.
+//! The variables of the dashboards: which data sources to query, which projects to show, and how old a value may be.
 
 use contextcore_core::model::semconv as names;
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ fn variable(name: &'static str, label: &'static str, kind: &'static str, query: 
 
 /// Which data source of a kind.
 fn data_source(name: &'static str, label: &'static str) -> Variable {
-    let description = "Which data source holds it";
+    let description = "Data source to query";
     Variable { description, refresh: 1, ..variable(name, label, "datasource", json!(name)) }
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn data_sources() -> Vec<Variable> {
     vec![data_source("prometheus", "Prometheus"), data_source("tempo", "Tempo"), data_source("loki", "Loki")]
 }
 
-/// How Grafana tells Prometheus variable queries apart.
+/// How Grafana numbers the kinds of Prometheus variable queries.
 const LABEL_VALUES: u8 = 1;
 const QUERY_RESULT: u8 = 3;
 
@@ -65,7 +65,7 @@ fn label_of(name: &'static str, title: &'static str, series: &str, attribute: &s
 }
 
 pub(crate) fn owner() -> Variable {
-    let description = "Owners, as `projects:` in the configuration says";
+    let description = "Owners from `projects:` in the configuration";
     Variable {
         description,
         ..label_of("owner", "Owner", &prometheus_name(names::M_PROJECT_INFO), names::BUSINESS_OWNER)
@@ -73,19 +73,19 @@ pub(crate) fn owner() -> Variable {
 }
 
 pub(crate) fn criticality() -> Variable {
-    let description = "Criticalities, as `projects:` in the configuration says";
+    let description = "Criticalities from `projects:` in the configuration";
     let series = prometheus_name(names::M_PROJECT_INFO);
     Variable { description, ..label_of("criticality", "Criticality", &series, names::BUSINESS_CRITICALITY) }
 }
 
 pub(crate) fn tool() -> Variable {
-    let description = "The tools that tell of a project";
+    let description = "The tools that have data about a project";
     let series = prometheus_name(names::M_PROJECT_LAST_SUCCESS);
     Variable { description, ..label_of("tool", "Tool", &series, names::SOURCE_TOOL) }
 }
 
 pub(crate) fn source() -> Variable {
-    let description = "Sources, as the configuration names them";
+    let description = "Sources from the configuration";
     let series = prometheus_name(names::M_SYNC_REQUESTS);
     Variable { description, ..label_of("source", "Source", &series, names::SOURCE_NAME) }
 }
@@ -99,8 +99,8 @@ pub(crate) fn projects() -> Variable {
         Selector::all().like(names::BUSINESS_OWNER, "$owner").like(names::BUSINESS_CRITICALITY, "$criticality");
     let info = Series::new(names::M_PROJECT_INFO, chosen).by(&[names::PROJECT_ID, names::PROJECT_NAME]);
     let tools = Selector::all().like(names::SOURCE_TOOL, "$tool");
-    let told = Series::new(names::M_PROJECT_LAST_SUCCESS, tools).last();
-    let query = format!("query_result({info} and on ({}) {told})", label(names::PROJECT_ID));
+    let last_success = Series::new(names::M_PROJECT_LAST_SUCCESS, tools).last();
+    let query = format!("query_result({info} and on ({}) {last_success})", label(names::PROJECT_ID));
     let description = "Projects of these owners, criticalities and tools";
     let regex = PROJECT_NAMED.to_owned();
     any(Variable { description, regex, ..prometheus("project", "Project", QUERY_RESULT, query) })
@@ -110,7 +110,7 @@ pub(crate) fn projects() -> Variable {
 pub(crate) fn project() -> Variable {
     let info = Series::new(names::M_PROJECT_INFO, Selector::all()).by(&[names::PROJECT_ID, names::PROJECT_NAME]);
     let regex = PROJECT_NAMED.to_owned();
-    let description = "The project; the list holds what was told within the look back";
+    let description = "The project; the list has the projects exported within the look back";
     Variable { description, regex, ..prometheus("project", "Project", QUERY_RESULT, format!("query_result({info})")) }
 }
 
@@ -134,7 +134,7 @@ pub(crate) fn task_type() -> Variable {
 }
 
 pub(crate) fn assignee() -> Variable {
-    let description = "Who open tasks are assigned to. Empty when more than `task_info_limit` tasks are open";
+    let description = "Assignees of open tasks. Empty when more than `task_info_limit` tasks are open";
     let series = format!("{}{}", prometheus_name(names::M_TASK_INFO), Selector::project().text());
     Variable { description, ..label_of("assignee", "Assignee", &series, names::TASK_ASSIGNEE) }
 }
@@ -148,16 +148,16 @@ pub(crate) fn epic() -> Variable {
     any(Variable { description, regex, all_value, ..prometheus("epic", "Epic", QUERY_RESULT, query) })
 }
 
-/// How far back the newest value may lie.
+/// How old the newest value may be.
 pub(crate) fn lookback() -> Variable {
-    let stretches = ["6h", "12h", "1d", "2d", "7d"];
+    let ranges = ["6h", "12h", "1d", "2d", "7d"];
     Variable {
-        description: "How far back the newest value may lie. History is a value every 6 h; choose more when `sync` runs less \
+        description: "How old the newest value may be. History has a value every 6 h; choose a longer time when `sync` runs less \
 often than that",
-        options: stretches.iter().map(|stretch| choice(stretch, stretch)).collect(),
+        options: ranges.iter().map(|range| choice(range, range)).collect(),
         current: choice("6h", "6h"),
         refresh: 0,
         sort: 0,
-        ..variable("lookback", "Look back", "custom", json!(stretches.join(",")))
+        ..variable("lookback", "Look back", "custom", json!(ranges.join(",")))
     }
 }

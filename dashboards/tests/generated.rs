@@ -45,16 +45,16 @@ fn panels(dashboard: &Dashboard) -> impl Iterator<Item = &Panel> {
 }
 
 #[test]
-fn panels_say_their_rule_their_unit_and_why_they_are_empty() {
+fn panels_describe_their_rule_and_why_they_may_be_empty() {
     for (name, dashboard) in dashboards() {
         for panel in panels(&dashboard).filter(|panel| panel.kind != "text") {
-            let told = format!("{name}: {}", panel.title);
-            assert!(panel.description.len() > 30, "{told}: no rule");
+            let name = format!("{name}: {}", panel.title);
+            assert!(panel.description.len() > 30, "{name}: no rule");
             let config = panel.field_config.as_ref().unwrap();
-            assert!(config.defaults.no_value.len() > 10, "{told}: does not say why it may be empty");
+            assert!(config.defaults.no_value.len() > 10, "{name}: does not say why it may be empty");
             let shown = config.defaults.no_value.chars().count();
-            assert!(panel.kind != "stat" || shown <= 24, "{told}: nobody can read {shown} letters in a tile");
-            assert!(!panel.targets.is_empty() && panel.datasource.is_some(), "{told}: asks nothing");
+            assert!(panel.kind != "stat" || shown <= 24, "{name}: {shown} characters do not fit in a tile");
+            assert!(!panel.targets.is_empty() && panel.datasource.is_some(), "{name}: has no query");
         }
     }
 }
