@@ -104,7 +104,7 @@ async fn partial_success_is_counted_kept_as_dead_letters_and_not_retried() {
         let reason = format!("{} of the past are too old", signal.as_str());
         home.collector.script_for(signal, [Fault::Partial { rejected, reason }]);
     }
-    let ran = home.run(&["sync"]).expect(4).says(&["refused 9 items for good", "contextcore status"]);
+    let ran = home.run(&["sync"]).expect(4).says(&["permanently refused 9 items", "contextcore status"]);
     for words in ["traces of the past", "logs of the past", "metrics of the past"] {
         assert!(ran.err.contains(words), "{words}: {}", ran.err);
     }
@@ -157,14 +157,14 @@ async fn a_server_error_is_retried_a_few_times_and_then_a_dead_letter() {
     let too_old = || Fault::server_error("out of bounds: sample too old");
     stubborn.collector.script_for(Signal::Metrics, std::iter::repeat_with(too_old).take(4));
     let (run, stubborn_run) = (home.spawn(&["sync"]), stubborn.spawn(&["sync"]));
-    run.wait(LIMIT).expect(4).says(&["refused", "for good"]);
+    run.wait(LIMIT).expect(4).says(&["permanently refused"]);
     let outcome = home.outcome();
     assert!(outcome.values == truth.values, "one server error is transient");
     assert!(outcome.lines.len() < truth.lines.len() && outcome.history == truth.history);
     let letters = home.run(&["status", "--output", "json"]).expect(0).out;
     assert!(letters.contains("entry too far behind") && !letters.contains("overloaded"), "{letters}");
 
-    stubborn_run.wait(LIMIT).expect(4).says(&["refused", "for good"]);
+    stubborn_run.wait(LIMIT).expect(4).says(&["permanently refused"]);
     let letters = stubborn.run(&["status", "--output", "json"]).expect(0).out;
     assert!(letters.contains("sample too old") && letters.contains("out_of_order"), "{letters}");
     stubborn.sync();

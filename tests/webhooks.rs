@@ -99,5 +99,5 @@ async fn an_unverified_call_is_refused_and_triggers_no_poll() {
     assert_eq!(searches(&tool), 0);
     let log = service.stop().err;
     assert!(!log.contains(SECRET), "{log}");
-    assert!(log.contains("refused a webhook call"), "{log}");
+    assert!(log.contains("refused a webhook request"), "{log}");
 }
