@@ -168,5 +168,16 @@ fn what_a_kind_refuses_is_named_with_its_line() {
   - {name: e, kind: file, url: 'https://e', path: x.jsonl, repositories: []}
   - {name: f, kind: file}
 ";
-    insta::assert_snapshot!(read(text).unwrap_err(), @"");
+    insta::assert_snapshot!(read(text).unwrap_err(), @"
+    contextcore.yaml:2: sources[0].auth.token: is missing: add `auth: {token: {env: NAME}}`, or {file: PATH}
+    contextcore.yaml:2: sources[0].fields.points: `points` is none of story_points, sprint, epic_link, parent_link, flagged
+    contextcore.yaml:7: sources[1].projects[1]: `acme` is not OWNER/NUMBER, as in github.com/orgs/OWNER/projects/NUMBER
+    contextcore.yaml:8: sources[1].repositories[1]: `web` is not OWNER/NAME
+    contextcore.yaml:9: sources[1].fields.size: `size` is none of status, estimate, iteration, priority, type, due
+    contextcore.yaml:10: sources[2].auth: has an unknown key: known here: token
+    contextcore.yaml:10: sources[2].fields.x: means nothing here: Linear has no fields to choose from
+    contextcore.yaml:11: sources[3].repositories: is a key of github, not of linear: take it out, or correct `kind`
+    contextcore.yaml:12: sources[4].url: is a key of jira and github and linear, not of file: take it out, or correct `kind`
+    contextcore.yaml:13: sources[5].path: is missing: add `path: FILE`
+    ");
 }

@@ -104,7 +104,7 @@ fn links_name_columns_that_are_there() {
 }
 
 #[test]
-fn empty_cells_do_not_tell_why_a_whole_table_may_be_empty() {
+fn empty_cells_do_not_explain_an_empty_table() {
     for (name, dashboard) in dashboards() {
         for panel in dashboard.all_panels().filter(|panel| panel.kind == "table") {
             let first = &panel.field_config.as_ref().unwrap().overrides[0];
