@@ -84,7 +84,11 @@ mod tests {
         let mut applied = Vec::new();
         for text in ["one", "one\n", "two"] {
             std::fs::write(&path, text).unwrap();
-            credential.refresh(|secret| Ok(applied.push(secret.expose().to_owned()))).unwrap();
+            let apply = |secret: &Secret| {
+                applied.push(secret.expose().to_owned());
+                Ok(())
+            };
+            credential.refresh(apply).unwrap();
         }
         assert_eq!(applied, ["one", "two"]);
         std::fs::write(&path, "three").unwrap();

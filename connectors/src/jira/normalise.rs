@@ -41,7 +41,7 @@ pub(super) struct Read {
 /// Reads a record of the `issues` stream.
 ///
 /// # Errors
-/// [`ErrorKind::Protocol`] when it is not such a record, or lacks its id, its key, its creation or the time of a change.
+/// [`contextcore_core::ErrorKind::Protocol`] when it is not such a record, or lacks its id, its key, its creation or the time of a change.
 pub(super) fn issue(context: &Context<'_>, json: &str) -> Result<Read> {
     let record: Record = serde_json::from_str(json).map_err(|error| unreadable(&error))?;
     let mut reader = Reader::new(context, &record)?;
@@ -64,7 +64,7 @@ pub(super) fn issue(context: &Context<'_>, json: &str) -> Result<Read> {
 /// Reads a record of the `sprints` stream.
 ///
 /// # Errors
-/// [`ErrorKind::Protocol`] when it is not such a record.
+/// [`contextcore_core::ErrorKind::Protocol`] when it is not such a record.
 pub(super) fn sprint(context: &Context<'_>, json: &str) -> Result<Read> {
     let record: SprintRecord = serde_json::from_str(json).map_err(|error| unreadable(&error))?;
     let home = record.sprint.origin_board_id.unwrap_or(record.board);

@@ -55,7 +55,7 @@ impl From<Observation> for Read {
 /// Reads a record of any stream.
 ///
 /// # Errors
-/// [`ErrorKind::Protocol`] when it is not such a record, or lacks its id, its key, its creation or the time of a change.
+/// [`contextcore_core::ErrorKind::Protocol`] when it is not such a record, or lacks its id, its key, its creation or the time of a change.
 pub(super) fn record(context: &Context<'_>, json: &str) -> Result<Read> {
     let record: Record = serde_json::from_str(json).map_err(|error| unreadable(&error))?;
     match record {
