@@ -177,7 +177,7 @@ fn what_a_kind_refuses_is_named_with_its_line() {
     contextcore.yaml:10: sources[2].auth: has an unknown key: known here: token
     contextcore.yaml:10: sources[2].fields.x: means nothing here: Linear has no fields to choose from
     contextcore.yaml:11: sources[3].repositories: is a key of github, not of linear: take it out, or correct `kind`
-    contextcore.yaml:12: sources[4].url: is a key of jira and github and linear, not of file: take it out, or correct `kind`
+    contextcore.yaml:12: sources[4].url: is a key of jira, github, linear, not of file: take it out, or correct `kind`
     contextcore.yaml:13: sources[5].path: is missing: add `path: FILE`
     ");
 }

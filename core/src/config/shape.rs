@@ -184,7 +184,7 @@ fn is_of_kind(own: &Value, kinds: &[&Value], key: &str, value: &Value, path: &st
         return true;
     }
     if !value.as_array().is_some_and(Vec::is_empty) && !value.is_null() {
-        let (own, others) = (name(own), others.join(" and "));
+        let (own, others) = (name(own), others.join(", "));
         problems.add(&join(path, key), format!("is a key of {others}, not of {own}: take it out, or correct `kind`"));
     }
     false
