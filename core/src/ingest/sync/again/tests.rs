@@ -1,4 +1,4 @@
-//! A shelf of records that a tool can serve, cannot serve, or serves in a form nobody understands: what a run makes of each,
+//! Records that a tool can serve, cannot serve, or serves in a form nobody understands: what a run makes of each,
 //! and of the same records later.
 
 use std::collections::BTreeMap;
@@ -37,9 +37,9 @@ enum Row {
     Empty,
 }
 
-/// A tool whose shelf a test changes between runs. Its changes are given once, unless asked for again.
+/// A tool whose tool a test changes between runs. Its changes are given once, unless asked for again.
 #[derive(Clone, Default)]
-struct Shelf {
+struct Tool {
     rows: Arc<Mutex<BTreeMap<String, Row>>>,
     open_sprints: Arc<Mutex<Option<Vec<String>>>>,
     sprints: Arc<Mutex<Vec<(String, SprintFacts)>>>,
@@ -47,7 +47,7 @@ struct Shelf {
     refuses: Arc<Mutex<bool>>,
 }
 
-impl Shelf {
+impl Tool {
     fn put(&self, rows: &[(&str, Row)]) {
         *self.rows.lock().unwrap() = rows.iter().map(|(id, row)| ((*id).to_owned(), *row)).collect();
     }
@@ -72,7 +72,7 @@ impl Shelf {
 }
 
 #[async_trait]
-impl Connector for Shelf {
+impl Connector for Tool {
     fn streams(&self) -> &'static [Stream] {
         &[Stream { name: "changes", complete: false }, Stream { name: "ids", complete: true }]
     }
@@ -87,7 +87,7 @@ impl Connector for Shelf {
 }
 
 #[async_trait]
-impl SourceSession for Shelf {
+impl SourceSession for Tool {
     fn state(&self) -> Result<serde_json::Value> {
         Ok(serde_json::Value::Null)
     }
@@ -147,7 +147,7 @@ fn task(id: &str) -> Observation {
 struct Rig {
     store: Store,
     config: Config,
-    shelf: Shelf,
+    tool: Tool,
     now: Millis,
 }
 
@@ -155,17 +155,17 @@ impl Rig {
     fn new(rows: &[(&str, Row)]) -> Self {
         let text = "sources: [{name: acme, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
         let config = config::parse(text, "test.yaml", &[unchecked("jira")]).unwrap();
-        let shelf = Shelf::default();
-        shelf.put(rows);
-        Self { store: Store::over(Arc::new(MemoryKv::default())).unwrap(), config, shelf, now: Millis(100 * DAY) }
+        let tool = Tool::default();
+        tool.put(rows);
+        Self { store: Store::over(Arc::new(MemoryKv::default())).unwrap(), config, tool, now: Millis(100 * DAY) }
     }
 
     /// One run, `later` milliseconds after the one before.
     async fn run(&mut self, later: i64) -> SourceReport {
         self.now = self.now.plus(later);
-        let source = Source { config: self.config.sources[0].clone(), connector: Box::new(self.shelf.clone()) };
+        let source = Source { config: self.config.sources[0].clone(), connector: Box::new(self.tool.clone()) };
         let options = Options { now: Some(self.now), ..Options::default() };
-        self.shelf.asked.lock().unwrap().clear();
+        self.tool.asked.lock().unwrap().clear();
         sync_source(&self.store, &source, &options, &Quiet, &CancellationToken::new()).await
     }
 
@@ -188,7 +188,7 @@ impl Rig {
     }
 
     fn asked(&self) -> Vec<String> {
-        self.shelf.asked.lock().unwrap().clone()
+        self.tool.asked.lock().unwrap().clone()
     }
 }
 
@@ -205,7 +205,7 @@ async fn what_cannot_be_served_costs_itself_and_is_read_again_on_the_next_run() 
     assert_eq!(rig.asked(), [""; 0], "what this run has found is not asked for twice");
     rig.run(MINUTE).await;
     assert_eq!((rig.asked(), rig.tasks().len()), (vec!["2".to_owned()], 2));
-    rig.shelf.put(&[("1", Row::Served), ("2", Row::Served), ("3", Row::Served)]);
+    rig.tool.put(&[("1", Row::Served), ("2", Row::Served), ("3", Row::Served)]);
     rig.run(MINUTE).await;
     assert_eq!((rig.tasks().len(), rig.quarantined()), (3, vec![]));
 }
@@ -223,7 +223,7 @@ async fn what_was_not_understood_is_read_again_on_a_complete_pass_and_after_an_u
     let mut transaction = rig.store.begin().unwrap();
     transaction.put_source_status("acme", &status).unwrap();
     transaction.commit().unwrap();
-    rig.shelf.put(&[("1", Row::Served), ("2", Row::Served)]);
+    rig.tool.put(&[("1", Row::Served), ("2", Row::Served)]);
     rig.run(MINUTE).await;
     assert_eq!((rig.asked(), rig.tasks().len(), rig.quarantined()), (vec!["2".to_owned()], 2, vec![]));
 }
@@ -232,7 +232,7 @@ async fn what_was_not_understood_is_read_again_on_a_complete_pass_and_after_an_u
 async fn what_does_not_exist_any_more_is_forgotten() {
     let mut rig = Rig::new(&[("1", Row::Served), ("2", Row::Unserved)]);
     rig.run(0).await;
-    rig.shelf.put(&[("1", Row::Served)]);
+    rig.tool.put(&[("1", Row::Served)]);
     rig.run(MINUTE).await;
     assert_eq!(rig.quarantined(), []);
 }
@@ -241,7 +241,7 @@ async fn what_does_not_exist_any_more_is_forgotten() {
 async fn a_failure_to_read_again_is_a_warning() {
     let mut rig = Rig::new(&[("1", Row::Served), ("2", Row::Unserved)]);
     rig.run(0).await;
-    *rig.shelf.refuses.lock().unwrap() = true;
+    *rig.tool.refuses.lock().unwrap() = true;
     let report = rig.run(MINUTE).await;
     assert!(report.error.is_none(), "{:?}", report.error);
     assert!(report.warnings[0].contains("cannot be reached"), "{:?}", report.warnings);
@@ -306,12 +306,12 @@ async fn a_deleted_sprint_ends_if_it_had_started_and_is_forgotten_if_not() {
         sprint("now", SprintState::Active, None),
         sprint("soon", SprintState::Future, None),
     ];
-    *rig.shelf.sprints.lock().unwrap() = all.to_vec();
+    *rig.tool.sprints.lock().unwrap() = all.to_vec();
     rig.run(0).await;
-    rig.shelf.sprints.lock().unwrap().clear();
+    rig.tool.sprints.lock().unwrap().clear();
     rig.run(MINUTE).await;
     assert_eq!(rig.store.sprints(None).unwrap().len(), 3, "a page that does not list all sprints ends none");
-    *rig.shelf.open_sprints.lock().unwrap() = Some(Vec::new());
+    *rig.tool.open_sprints.lock().unwrap() = Some(Vec::new());
     rig.run(MINUTE).await;
     let sprints: BTreeMap<String, SprintFacts> = rig
         .store
@@ -325,8 +325,8 @@ async fn a_deleted_sprint_ends_if_it_had_started_and_is_forgotten_if_not() {
     assert_eq!(sprints["past"].completed, past);
     assert_eq!(rig.store.deleted_sprints("acme").unwrap().into_iter().collect::<Vec<_>>(), ["now"]);
     // The tool shows it again: it is listed as what it is.
-    *rig.shelf.sprints.lock().unwrap() = all.to_vec();
-    *rig.shelf.open_sprints.lock().unwrap() = Some(vec!["now".to_owned(), "soon".to_owned()]);
+    *rig.tool.sprints.lock().unwrap() = all.to_vec();
+    *rig.tool.open_sprints.lock().unwrap() = Some(vec!["now".to_owned(), "soon".to_owned()]);
     rig.run(MINUTE).await;
     assert_eq!(rig.store.deleted_sprints("acme").unwrap().len(), 0);
     assert_eq!(rig.store.sprints(None).unwrap().len(), 3);
@@ -349,12 +349,12 @@ proptest! {
     /// Whatever the tool does with each record, and however that changes, a complete pass accounts for every id, and what can
     /// be served and understood is held.
     #[test]
-    fn every_listed_id_is_accounted_for(shelves in proptest::collection::vec(rows(), 1..4)) {
+    fn every_listed_id_is_accounted_for(tools in proptest::collection::vec(rows(), 1..4)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut rig = Rig::new(&[]);
-        for rows in shelves {
+        for rows in tools {
             let names: Vec<String> = (0..rows.len()).map(|n| n.to_string()).collect();
-            rig.shelf.put(&names.iter().map(String::as_str).zip(rows.iter().copied()).collect::<Vec<_>>());
+            rig.tool.put(&names.iter().map(String::as_str).zip(rows.iter().copied()).collect::<Vec<_>>());
             // The first successful run needs no complete pass.
             for later in [MINUTE, MINUTE, DAY] {
                 runtime.block_on(rig.run(later));
