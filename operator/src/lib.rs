@@ -4,7 +4,17 @@
 //! Read [`resource`] for what can be written and [`mod@derive`] for what follows. One pure function carries everything:
 //! [`derive::derive`] takes all contexts and the [`settings`] and returns objects. It knows no client, no clock and no cluster, so
 //! that a review, a test and a cluster see the same.
+//!
+//! [`mod@validate`] checks files as the API server would, and says on which line what is wrong.
 
 pub mod crd;
+pub mod derive;
+mod escape;
+pub mod explain;
+mod nearest;
 pub mod resource;
-mod yaml;
+mod schema;
+pub mod settings;
+mod units;
+pub mod validate;
+pub mod yaml;

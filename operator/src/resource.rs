@@ -63,20 +63,7 @@ pub(crate) fn unique(field: &str, message: &str) -> Value {
     status = "ProjectContextStatus",
     shortname = "pctx",
     category = "contextcore",
-    doc = "How much a service matters to the business. Its sampling, metrics interval, alerts and their routing follow from it.",
-    printcolumn(name = "Project", type_ = "string", json_path = ".spec.project.id"),
-    printcolumn(name = "Criticality", type_ = "string", json_path = ".spec.business.criticality"),
-    printcolumn(name = "Owner", type_ = "string", json_path = ".spec.business.owner"),
-    printcolumn(name = "SLOs", type_ = "integer", json_path = ".status.sloCount"),
-    printcolumn(name = "Sampling", type_ = "number", json_path = ".status.derived.traceSampling"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        priority = "1",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    doc = "How much a service matters to the business. Its sampling, metrics interval, alerts and their routing follow from it."
 )]
 #[schemars(extend("x-kubernetes-validations" = [rule(
     "!has(self.requirements) || !has(self.observability) || !has(self.observability.metricsInterval) || \

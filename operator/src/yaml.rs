@@ -4,7 +4,7 @@ mod document;
 
 use serde_json::Value;
 
-pub(crate) use document::{Document, Lines, documents};
+pub(crate) use document::{Lines, documents};
 
 /// A value as a YAML document. Texts that an older YAML would read as something else are quoted, and lines stay as long as they
 /// are: a folded query is hard to read.

@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 use serde_saphyr::Spanned;
 
 /// Line numbers (from 1) by key path such as `spec.risks[0].risk`.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Lines(BTreeMap<String, u64>);
 
 impl Lines {
