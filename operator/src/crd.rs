@@ -33,7 +33,9 @@ pub fn definition() -> Value {
     crd["spec"]["versions"][0]["additionalPrinterColumns"] = columns();
     let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     tidy(schema);
-    schema["properties"]["metadata"] = json!({"type": "object"});
+    for (key, kind) in [("apiVersion", "string"), ("kind", "string"), ("metadata", "object")] {
+        schema["properties"][key] = json!({"type": kind});
+    }
     schema["x-kubernetes-validations"] = json!([{
         "rule": format!("self.metadata.name.size() <= {LONGEST_NAME}"),
         "message": "metadata.name is longer than 63 characters, which no label takes: choose a shorter one",

@@ -1,8 +1,6 @@
 //! Every rule of the definition, in process: what the API server refuses is refused here with the same message, and what it
 //! admits is admitted.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
-
 use contextcore_operator::validate::{Input, check_update, read};
 use serde_json::{Value, json};
 

@@ -1,7 +1,5 @@
 //! Files as people write them: the blueprint's are valid word for word, and what is wrong is named with its line.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
-
 use contextcore_operator::settings::Settings;
 use contextcore_operator::validate::{Input, check, read};
 
@@ -86,7 +84,7 @@ fn lists_exports_and_other_kinds_are_read() {
     );
     assert_eq!(read(&[input(&text)]).unwrap().len(), 2);
     let broken = text.replace("{name: b,", "{name: B,");
-    assert_eq!(lines(&broken), ["ctx.yaml:14: items[1].metadata.name: `B` may have only a-z, 0-9, - and ."]);
+    assert_eq!(lines(&broken), ["ctx.yaml:15: items[1].metadata.name: `B` may have only a-z, 0-9, - and ."]);
 }
 
 #[test]
@@ -102,7 +100,7 @@ fn the_same_context_twice_is_named() {
 fn promql_that_does_not_parse_is_named_with_its_place() {
     for (sli, wanted) in [
         ("{profile: custom, total: 'sum(rate(a[{{window}}])'}", "spec.requirements.sli.total: is not PromQL"),
-        ("{profile: custom, total: 'a{{window}}'}", "spec.requirements.sli.total"),
+        ("{profile: custom, total: 'rate(a[{{window}}]) +'}", "spec.requirements.sli.total: is not PromQL"),
         ("{profile: custom, total: '\"{{window}}\"'}", "spec.requirements.sli.total: must be a rate"),
         (
             "{profile: custom, total: 'rate(contextcore:sli_bad:rate5m[{{window}}])'}",
@@ -139,11 +137,11 @@ fn what_is_wrong_between_contexts_or_with_the_settings_has_a_line_too() {
     assert_eq!(
         refused,
         [
-            "ctx.yaml:12: spec.targets: service n/x is claimed by n/a, which is older: remove it from spec.targets of one of the two (ConflictingTarget)",
-            "ctx.yaml:18: spec.project.id: other may not be used in namespace n: choose another id, or ask the platform team to add the namespace to `projects` of the settings (NotPermitted)",
+            "ctx.yaml:13: spec.targets: service n/x is claimed by n/a, which is older: remove it from spec.targets of one of the two (ConflictingTarget)",
+            "ctx.yaml:19: spec.project.id: other may not be used in namespace n: choose another id, or ask the platform team to add the namespace to `projects` of the settings (NotPermitted)",
         ]
     );
     let settings = Settings::parse("s", "channels: {oncall: {}}").unwrap();
     let (_, refused) = check(&[input(&text)], &settings).unwrap();
-    assert!(refused[1].contains("ctx.yaml:19: spec.observability.alertChannels: there is no channel oncal: did you mean oncall? (UnknownChannel)"), "{refused:?}");
+    assert!(refused[1].contains("ctx.yaml:20: spec.observability.alertChannels: there is no channel oncal: did you mean oncall? (UnknownChannel)"), "{refused:?}");
 }
