@@ -67,10 +67,17 @@ struct Scenario {
 impl Scenario {
     /// Service `shop/cart` with these requirements, critical.
     fn new(requirements: Value) -> Self {
+        Self::with(requirements, false)
+    }
+
+    fn with(requirements: Value, with_period: bool) -> Self {
         let spec = json!({"business": {"criticality": "critical", "owner": "shop-team"}, "requirements": requirements});
         let derivation = derive(&[context("shop", "cart", &spec)], &Settings::default());
         let mut rules = rig::object(&derivation, "PrometheusRule")["spec"].clone();
-        // What an alert says is compared word for word, which is for the golden objects.
+        // What an alert says is compared word for word, which is for the golden objects. The sums over the whole period take
+        // most of the time, and no alert reads them.
+        let groups = rules["groups"].as_array_mut().unwrap();
+        groups.retain(|group| with_period || !group["name"].as_str().unwrap().ends_with("-period"));
         for group in rules["groups"].as_array_mut().unwrap() {
             for rule in group["rules"].as_array_mut().unwrap() {
                 rule.as_object_mut().unwrap().remove("annotations");
@@ -201,11 +208,7 @@ fn a_slow_burn_is_a_ticket_and_no_page() {
     // 0.2 % for a day and more: four times the budget.
     let series = [requests("200", "0+299.4x3200"), requests("500", "0+0.6x3200")];
     Scenario::new(json!({"availability": "99.95"}))
-        .test(
-            "four times the budget",
-            &series,
-            &[("26h", PAGE, &[]), ("26h", TICKET, &["1d", "3d"]), ("74h", PAGE, &[]), ("74h", TICKET, &["1d", "3d"])],
-        )
+        .test("four times the budget", &series, &[("26h", PAGE, &[]), ("26h", TICKET, &["1d", "3d"])])
         .run();
 }
 
@@ -325,13 +328,13 @@ fn failures_page_with_native_histograms() {
 /// What the recordings of the dashboards are, for 10 requests a second of which 0.05 % fail: exactly the budget of 99.95 %.
 #[test]
 fn budget_and_burn_are_recorded() {
-    let mut scenario = Scenario::new(json!({"availability": "99.95", "window": "7d"}));
-    let series = [requests("200", "0+299.85x3000"), requests("500", "0+0.15x3000")];
+    let mut scenario = Scenario::with(json!({"availability": "99.95", "window": "7d"}), true);
+    let series = [requests("200", "0+299.85x1000"), requests("500", "0+0.15x1000")];
     scenario.add("on budget", &series, &[], "availability");
     let own = "namespace=\"shop\", project=\"shop\", service=\"cart\", slo=\"availability\"";
     let value = |metric: &str, more: &str, value: f64| {
         let expr = format!("round({metric}{{{own}{more}}}, 0.000001)");
-        json!({"expr": expr, "eval_time": "24h", "exp_samples": [{"labels": format!("{{{own}{more}}}"), "value": value}]})
+        json!({"expr": expr, "eval_time": "8h", "exp_samples": [{"labels": format!("{{{own}{more}}}"), "value": value}]})
     };
     scenario.tests[0]["promql_expr_test"] = json!([
         value("contextcore:slo_objective:ratio", "", 0.9995),

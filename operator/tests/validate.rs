@@ -112,7 +112,7 @@ fn promql_that_does_not_parse_is_named_with_its_place() {
         ),
         ("{matchers: '{a=b}'}", "spec.requirements.sli.matchers: are no matchers"),
         ("{matchers: 'a=\"b\"} or vector(1'}", "spec.requirements.sli.matchers: are no matchers"),
-        ("{matchers: '{__name__=\"x\"}'}", "spec.requirements.sli.matchers: write labels only"),
+        ("{matchers: '{__name__=\"x\"}'}", "spec.requirements.sli.matchers: are no matchers"),
         ("{matchers: '{a=\"b\" or c=\"d\"}'}", "spec.requirements.sli.matchers: write labels only"),
         ("{matchers: '{}'}", "spec.requirements.sli.matchers: write labels only"),
     ] {

@@ -31,6 +31,10 @@ pub(crate) fn outcome(
         Ok(plan) => {
             let mut notes = plan.notes();
             notes.extend(projects::cut(plan));
+            notes.extend(
+                rules::without_page(plan)
+                    .map(|name| format!("{name}: the objective is too low for a page, only tickets")),
+            );
             notes.extend(unknown_derived_channels(plan, settings));
             let conditions = of_accepted(plan, portfolio, settings, &notes);
             let status = ProjectContextStatus {
@@ -100,11 +104,6 @@ fn rules_ready(plan: &Plan) -> Found {
     let objectives = &plan.objectives;
     if objectives.slos.is_empty() && objectives.throughput.is_none() {
         return ("True", "NoRequirements", "spec.requirements asks for no objective, so there are no rules".to_owned());
-    }
-    if rules::is_too_low(plan) {
-        let message = "no alert can fire: the objectives allow so many bad requests that no ratio is a multiple of it; \
-                       raise spec.requirements";
-        return ("False", "ObjectiveTooLow", message.to_owned());
     }
     ("Unknown", "Pending", "not applied yet".to_owned())
 }

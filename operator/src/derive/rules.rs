@@ -90,10 +90,11 @@ pub(crate) fn object(plan: &Plan, settings: &Settings) -> Option<Object> {
     Some(object.monitoring().with("spec", json!({"groups": groups})))
 }
 
-/// Whether no alert of an objective can ever fire: its budget is so large that no ratio is above any multiple of it.
-pub(crate) fn is_too_low(plan: &Plan) -> bool {
-    let fires = |slo: &Slo| alert_tiers(plan, slo).next().is_some();
-    !plan.objectives.slos.is_empty() && !plan.objectives.slos.iter().any(fires)
+/// Objectives so low that no page can fire for them: so much may be bad that no ratio is a multiple of it. A ticket always can.
+pub(crate) fn without_page<'a>(plan: &'a Plan) -> impl Iterator<Item = &'static str> + 'a {
+    let is_wanted = plan.policy.page.is_some();
+    let pages = |slo: &&Slo| alert_tiers(plan, slo).any(|tier| tier.is_page);
+    plan.objectives.slos.iter().filter(move |slo| is_wanted && !pages(slo)).map(|slo| slo.name)
 }
 
 /// The pairs of windows that can fire, for those who may be paged.
