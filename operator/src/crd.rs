@@ -154,15 +154,12 @@ mod tests {
     #[test]
     fn the_committed_definition_is_fresh() {
         let wanted = definition_yaml();
-        if std::env::var_os("CONTEXTCORE_WRITE_GENERATED").is_some() {
+        if std::env::var_os("UPDATE_CRD").is_some() {
             fs::create_dir_all(committed().parent().unwrap()).unwrap();
             fs::write(committed(), &wanted).unwrap();
         }
         let found = fs::read_to_string(committed()).unwrap_or_default();
-        assert!(
-            found == wanted,
-            "run `CONTEXTCORE_WRITE_GENERATED=1 cargo test -p contextcore-operator the_committed_definition`"
-        );
+        assert!(found == wanted, "run `UPDATE_CRD=1 cargo test -p contextcore-operator the_committed_definition`");
     }
 
     #[test]

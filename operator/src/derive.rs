@@ -5,7 +5,7 @@
 //!
 //! - `policy` fills in what a context leaves open, from [`TABLE`], and holds it to the limits of its namespace.
 //! - `claims` finds workloads that two contexts claim; `portfolio` says what a project is.
-//! - `sli` and `slo` turn requirements into queries and objectives, `rules` and `annotations` into a `PrometheusRule`.
+//! - `sli` and `slo` turn requirements into queries and objectives, `tiers`, `rules` and `annotations` into a `PrometheusRule`.
 //! - `names` lists what our recordings and alerts are called.
 //! - `collector`, `metrics`, `routing` and `projects` make the other objects; `object` is what they have in common.
 
@@ -20,19 +20,22 @@ mod plan;
 mod policy;
 mod portfolio;
 mod projects;
+mod refusal;
 mod routing;
 mod rules;
 mod sli;
 mod slo;
 mod subject;
+mod tiers;
 
 use serde_json::Value;
 
 use crate::resource::{Criticality, Placement, Priority, ProjectContext, ProjectContextStatus};
 use crate::settings::Settings;
 use claims::Claims;
-use plan::{Plan, Refusal};
+use plan::Plan;
 use portfolio::Portfolio;
+use refusal::Refusal;
 use subject::Subject;
 
 pub(crate) use sli::Sli;
@@ -161,7 +164,7 @@ fn own_objects(plan: &Plan, settings: &Settings) -> Vec<Value> {
     made.into_iter().flatten().map(|object| object.owned_by(&plan.subject).finish(settings)).collect()
 }
 
-fn shared_objects(accepted: &[&Plan], projects: &[projects::Entry], settings: &Settings) -> Vec<Value> {
+fn shared_objects(accepted: &[&Plan], projects: &[projects::ProjectEntry], settings: &Settings) -> Vec<Value> {
     let mut made = vec![collector::object(accepted, settings)];
     made.extend(routing::object(settings));
     made.extend(projects::objects(projects, settings));

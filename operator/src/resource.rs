@@ -36,6 +36,7 @@ pub(crate) const URL: &str = r"^https?://[^\s]+$";
 pub(crate) const DATE: &str = r"^\d{4}-\d{2}-\d{2}$";
 /// A day, or a point in time in UTC.
 pub(crate) const TIME: &str = r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}Z)?$";
+const REPOSITORY: &str = r"^[A-Za-z0-9][-A-Za-z0-9_.]*/[A-Za-z0-9_.][-A-Za-z0-9_.]*$";
 const PROJECT_ID: &str = "^[a-z0-9]([-a-z0-9._]{0,61}[a-z0-9])?$";
 
 /// One rule in CEL and what it says when it is broken.
@@ -130,7 +131,8 @@ pub struct Project {
     pub include: Vec<Include>,
     /// Its repositories: which paths an agent means.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20), inner(length(max = 140), regex(pattern = r"^[A-Za-z0-9][-A-Za-z0-9_.]*/[A-Za-z0-9_.][-A-Za-z0-9_.]*$")), extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(length(max = 20), inner(length(max = 140), regex(pattern = REPOSITORY)))]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub repositories: Vec<String>,
 }
 

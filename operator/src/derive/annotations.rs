@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::plan::Plan;
-use super::rules::Tier;
 use super::slo::{Bad, Slo};
+use super::tiers::Tier;
 use crate::escape;
 use crate::resource::Priority;
 use crate::settings::Settings;

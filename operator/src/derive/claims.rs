@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::plan::Refusal;
+use super::refusal::Refusal;
 use super::subject::Subject;
 use crate::resource::{Target, TargetKind};
 

@@ -3,8 +3,9 @@
 
 use serde_json::Value;
 
-use super::plan::{Plan, Refusal};
+use super::plan::Plan;
 use super::portfolio::Portfolio;
+use super::refusal::Refusal;
 use super::subject::Subject;
 use super::{Outcome, projects, rules};
 use crate::nearest;

@@ -1,6 +1,7 @@
 //! What is derived from one context before any object is made.
 
 use super::policy::{self, Policy};
+use super::refusal::Refusal;
 use super::slo::{self, Objectives};
 use super::subject::Subject;
 use crate::settings::Settings;
@@ -11,19 +12,6 @@ pub(crate) struct Plan<'a> {
     pub(crate) subject: Subject<'a>,
     pub(crate) policy: Policy,
     pub(crate) objectives: Objectives,
-}
-
-/// Why nothing is derived from a context: the reason of condition `Accepted`, and its message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) reason: &'static str,
-    pub(crate) message: String,
-}
-
-impl Refusal {
-    pub(crate) fn new(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
-    }
 }
 
 impl<'a> Plan<'a> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::plan::Refusal;
+use super::refusal::Refusal;
 use super::subject::Subject;
 use super::{Row, TABLE};
 use crate::resource::{Audit, Criticality, Derived, Observability, Placement, Priority, Source, Sources};

@@ -19,7 +19,7 @@ const MAX_GUIDANCE_BYTES: usize = 16 * 1024;
 
 /// The entry of a context.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct ProjectEntry {
     pub(crate) value: Value,
     /// Name of its file, `<namespace>.<name>.yaml`, and the ConfigMap it is in.
     file: String,
@@ -27,7 +27,7 @@ pub(crate) struct Entry {
 }
 
 /// The entry of an accepted context.
-pub(crate) fn entry(plan: &Plan, portfolio: &Portfolio) -> Entry {
+pub(crate) fn entry(plan: &Plan, portfolio: &Portfolio) -> ProjectEntry {
     let subject = &plan.subject;
     let (spec, whole) = (subject.spec(), portfolio.of(plan));
     let place = format!("{}/{}", subject.namespace, subject.name);
@@ -57,11 +57,11 @@ pub(crate) fn entry(plan: &Plan, portfolio: &Portfolio) -> Entry {
         }
     }
     let shard = blake3::hash(place.as_bytes()).to_hex().chars().next().unwrap_or('0');
-    Entry { value, file: format!("{}.{}.yaml", subject.namespace, subject.name), shard }
+    ProjectEntry { value, file: format!("{}.{}.yaml", subject.namespace, subject.name), shard }
 }
 
 /// The ConfigMaps that hold entries.
-pub(crate) fn objects(entries: &[Entry], settings: &Settings) -> Vec<Object> {
+pub(crate) fn objects(entries: &[ProjectEntry], settings: &Settings) -> Vec<Object> {
     let mut shards: BTreeMap<char, Map<String, Value>> = BTreeMap::new();
     for entry in entries {
         let text = yaml::text(&json!({"projects": [entry.value]}));

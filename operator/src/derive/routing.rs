@@ -12,7 +12,7 @@ use crate::settings::Settings;
 
 /// Of the top route, whose alerts always match a route below it.
 const NOBODY: &str = "contextcore-none";
-/// What tells one objective from another.
+/// What distinguishes one objective from another.
 const SAME: [&str; 4] = ["project", "namespace", "service", "slo"];
 
 /// The routes and receivers; `None` without channels.

@@ -16,54 +16,15 @@ use super::plan::Plan;
 use super::sli::Sli;
 use super::slo::Slo;
 use super::subject::Subject;
+use super::tiers::{GROUP_INTERVAL_SECONDS, Tier, tiers};
 use crate::escape;
-use crate::resource::Window;
 use crate::settings::Settings;
 use crate::units;
 
-/// How often the rules of an objective are evaluated; it is also what counts bad requests from rates.
-pub(crate) const GROUP_INTERVAL_SECONDS: u32 = 30;
 /// Windows whose ratio is read from the raw series, and those that sum the recordings: cheap, and weighted by traffic.
 const RAW_WINDOWS: [&str; 3] = ["5m", "30m", "1h"];
 const SUMMED_WINDOWS: [&str; 4] = ["2h", "6h", "1d", "3d"];
 const BURN_WINDOWS: [&str; 4] = ["1h", "6h", "1d", "3d"];
-
-/// A pair of windows, and how much of the budget may burn in the long one before somebody hears of it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Tier {
-    pub(super) is_page: bool,
-    pub(super) long: &'static str,
-    pub(super) long_hours: u32,
-    short: &'static str,
-    budget: f64,
-    hold: &'static str,
-    keep: &'static str,
-}
-
-const PAGE_QUICK: Tier =
-    Tier { is_page: true, long: "1h", long_hours: 1, short: "5m", budget: 0.02, hold: "1m", keep: "5m" };
-const PAGE_SLOW: Tier =
-    Tier { is_page: true, long: "6h", long_hours: 6, short: "30m", budget: 0.05, hold: "5m", keep: "10m" };
-const TICKET_QUICK: Tier =
-    Tier { is_page: false, long: "1d", long_hours: 24, short: "2h", budget: 0.10, hold: "15m", keep: "30m" };
-const TICKET_SLOW: Tier =
-    Tier { is_page: false, long: "3d", long_hours: 72, short: "6h", budget: 0.10, hold: "1h", keep: "2h" };
-/// Three days are too much of a week: its slow ticket looks at one.
-const TICKET_SLOW_WEEK: Tier = Tier { long: "1d", long_hours: 24, short: "2h", ..TICKET_SLOW };
-
-fn tiers(window: Window) -> &'static [Tier] {
-    match window {
-        Window::Week => &[PAGE_QUICK, PAGE_SLOW, TICKET_SLOW_WEEK],
-        Window::FourWeeks | Window::Month => &[PAGE_QUICK, PAGE_SLOW, TICKET_QUICK, TICKET_SLOW],
-    }
-}
-
-impl Tier {
-    /// How many times faster than allowed the budget burns. Never below 1: that would alert a service that meets its objective.
-    pub(super) fn factor(self, window: Window) -> f64 {
-        (self.budget * f64::from(window.hours()) / f64::from(self.long_hours)).max(1.0)
-    }
-}
 
 /// The `PrometheusRule` of a context; `None`: it requires nothing.
 pub(crate) fn object(plan: &Plan, settings: &Settings) -> Option<Object> {

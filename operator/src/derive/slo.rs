@@ -1,6 +1,6 @@
 //! Requirements as objectives: what may be bad, out of what.
 
-use super::plan::Refusal;
+use super::refusal::Refusal;
 use super::sli::{Sli, Threshold};
 use super::subject::Subject;
 use crate::resource::{Requirements, SloStatus, Window};
