@@ -69,8 +69,8 @@ pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 }
 
 /// What to do about a stored value that cannot be read.
-const BROKEN: &str = "read the store: a value is damaged; run `contextcore store verify`, or move the directory aside and \
-                      sync again (the tools hold the truth, and ids stay the same)";
+const BROKEN: &str = "read the store: a value is damaged; run `contextcore store verify`, which names what is; then import the \
+                      last export, and keep the directory: what was only observed is in no tool";
 
 /// The error for something a newer program wrote.
 pub(crate) fn newer(version: u8) -> Error {
