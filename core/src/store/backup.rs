@@ -15,7 +15,7 @@ use super::directory::Fresh;
 use super::files;
 use super::format;
 use super::key::Kind;
-use super::kv::{Batch, Guard, KeyRange};
+use super::kv::{Batch, Guard, KeyRange, Pair};
 use super::reader::Store;
 use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
@@ -92,40 +92,35 @@ impl Store {
     pub fn import(path: &Path, input: &mut dyn BufRead) -> Result<Imported> {
         let replaced = empty_store(path)?;
         let fresh = Fresh::beside(path, "import", 0)?;
-        let (counts, verified) = fresh.store.fill(&mut Lines::new(input))?;
+        let (counts, verified) = fresh.store.fill(input)?;
         let problems = fresh.store.verify()?.problems;
         fresh.replace(path, replaced)?;
         Ok(Imported { counts, verified, problems })
     }
 
-    fn fill(&self, lines: &mut Lines<'_>) -> Result<(Counts, bool)> {
-        lines.read_header()?;
-        let expected = if lines.version == 1 { None } else { Some(lines.read_counts()?) };
-        let mut counts = Counts::default();
+    /// Reads an export and checks that it is whole, without storing anything.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] when `input` is no export, or a cut or damaged one.
+    pub fn check_export(input: &mut dyn BufRead) -> Result<Counts> {
+        Ok(Lines::new(input).each_pair(|_| Ok(()))?.0)
+    }
+
+    fn fill(&self, input: &mut dyn BufRead) -> Result<(Counts, bool)> {
         let mut batch = Batch::new();
-        loop {
-            match lines.next_line()? {
-                Line::Pair(key, value) => {
-                    counts.add(&key);
-                    batch.push((key, Some(value)));
-                }
-                Line::End(end, hash) => {
-                    self.write(batch)?;
-                    lines.check_end(&end, &hash, counts)?;
-                    return Ok((counts, true));
-                }
-                Line::None if expected.is_none() => {
-                    self.write(batch)?;
-                    self.check_unverified(counts)?;
-                    return Ok((counts, false));
-                }
-                Line::None | Line::Torn => return Err(cut(counts, expected)),
+        let (counts, verified) = Lines::new(input).each_pair(|(key, value)| {
+            batch.push((key, Some(value)));
+            if batch.len() < IMPORTED_AT_ONCE {
+                return Ok(());
             }
-            if batch.len() == IMPORTED_AT_ONCE {
-                self.kv.check_writable()?;
-                self.write(std::mem::take(&mut batch))?;
-            }
+            self.kv.check_writable()?;
+            self.write(std::mem::take(&mut batch))
+        })?;
+        self.write(batch)?;
+        if !verified {
+            self.check_unverified(counts)?;
         }
+        Ok((counts, verified))
     }
 
     /// An export of version 1 does not say how much it holds. Its indexes come before its tasks, so they tell of a cut.
@@ -189,7 +184,7 @@ impl Write for Hashed<'_> {
 
 /// A line of an export after the first.
 enum Line {
-    Pair(Vec<u8>, Vec<u8>),
+    Pair(Pair),
     /// The last line, and the hash of those before it.
     End(End, String),
     /// A last line of which only the beginning is there.
@@ -252,8 +247,25 @@ impl<'a> Lines<'a> {
             return Ok(serde_json::from_slice(end).map_or(Line::Torn, |end| Line::End(end, hash)));
         }
         self.hash.update(&line);
-        let (key, value) = parse_pair(&line).ok_or_else(|| damaged(self.number))?;
-        Ok(Line::Pair(key, value))
+        parse_pair(&line).map(Line::Pair).ok_or_else(|| damaged(self.number))
+    }
+
+    /// Visits every pair. Returns how many there were, and whether counts and hash prove that those are all.
+    fn each_pair(&mut self, mut visit: impl FnMut(Pair) -> Result<()>) -> Result<(Counts, bool)> {
+        self.read_header()?;
+        let expected = if self.version == 1 { None } else { Some(self.read_counts()?) };
+        let mut counts = Counts::default();
+        loop {
+            match self.next_line()? {
+                Line::Pair(pair) => {
+                    counts.add(&pair.0);
+                    visit(pair)?;
+                }
+                Line::End(end, hash) => return self.check_end(&end, &hash, counts).map(|()| (counts, true)),
+                Line::None if expected.is_none() => return Ok((counts, false)),
+                Line::None | Line::Torn => return Err(cut(counts, expected)),
+            }
+        }
     }
 
     /// The last line agrees with those before it, and is the last.
@@ -270,7 +282,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-fn parse_pair(line: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+fn parse_pair(line: &[u8]) -> Option<Pair> {
     let line = std::str::from_utf8(line).ok()?;
     let (key, value) = line.strip_suffix('\n').unwrap_or(line).split_once(' ')?;
     Some((BASE64.decode(key).ok()?, BASE64.decode(value).ok()?))

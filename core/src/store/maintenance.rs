@@ -11,7 +11,7 @@ use crate::model::timeline;
 use crate::model::{SprintRecord, TaskRecord};
 
 /// The result of a verification.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Verified {
     /// Tasks read.
     pub tasks: u64,
