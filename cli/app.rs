@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use contextcore_connectors::ALL;
 use contextcore_core::Error;
-use contextcore_core::config::{self, Config, SourceConfig, SourceKind, nearest_known};
+use contextcore_core::config::{self, Config, Resolve, SourceConfig, SourceKind, nearest_known};
 use contextcore_core::engine::Engine;
+use contextcore_core::http::in_the_clear;
 use contextcore_core::http::local::Local;
 use contextcore_core::progress::Progress;
 use contextcore_core::store::Store;
@@ -29,6 +30,15 @@ impl Context {
     pub(crate) fn config(&self) -> Result<Config, Failure> {
         let path = config::locate(self.global.config.as_deref())?;
         Ok(config::load(&path, &kinds())?)
+    }
+
+    /// The same, for commands that talk to other hosts: warns of what others could read.
+    pub(crate) fn config_for_network(&self) -> Result<Config, Failure> {
+        let config = self.config()?;
+        in_the_clear(&config).iter().for_each(|warning| tracing::warn!("{warning}"));
+        // Read only when a tool calls, so nobody would be warned of its file before.
+        config.sources.iter().filter_map(|source| source.webhook.as_ref()).for_each(|secret| drop(secret.resolve()));
+        Ok(config)
     }
 
     /// The output format, for commands that print no list.

@@ -15,7 +15,7 @@ use crate::{host, progress, stop, sync};
 
 pub(crate) async fn run(context: &Context, arguments: &args::Replay) -> Outcome {
     let json = context.is_json("replay")?;
-    let config = context.config()?;
+    let config = context.config_for_network()?;
     let selection = selection(&config, arguments, clock::now())?;
     if !config.store.path.exists() {
         return Err(app::no_store(&config));

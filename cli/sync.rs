@@ -23,7 +23,7 @@ use crate::{progress, reader, self_metrics, socket, stop};
 
 pub(crate) async fn run(context: &Context, arguments: &args::Sync) -> Outcome {
     let json = context.is_json("sync")?;
-    let config = context.config()?;
+    let config = context.config_for_network()?;
     let chosen: Vec<SourceConfig> = app::chosen(&config, &arguments.sources)?.into_iter().cloned().collect();
     let (store, _scratch) = match store_for(&config, arguments.dry_run).await {
         Ok(opened) => opened,

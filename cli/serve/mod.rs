@@ -21,7 +21,7 @@ use crate::self_metrics::SelfMetrics;
 use crate::{host, progress, stop};
 
 pub(crate) async fn run(context: &Context) -> Outcome {
-    let config = context.config()?;
+    let config = context.config_for_network()?;
     app::chosen(&config, &[])?;
     let listener = listen(&config.listen).await?;
     let store = app::open_store(&config).await?;

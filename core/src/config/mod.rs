@@ -8,6 +8,7 @@
 //! `config/default.yaml`, embedded as [`DEFAULT_YAML`], is the reference of all keys; tests compare the two. Relative paths
 //! are taken from the working directory, but `store.path` from the directory of the file.
 
+pub(crate) mod bounded;
 mod document;
 mod env;
 pub mod kind;

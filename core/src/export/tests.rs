@@ -61,3 +61,16 @@ async fn an_interrupted_export_does_not_hold_back_what_was_sealed_since() {
     assert_eq!(sent.logs, 3, "{sent:?}");
     assert!(sent.spans > 0, "{sent:?}");
 }
+
+/// The counters are in every store, as JSON.
+#[test]
+fn the_stored_names_of_the_counters_do_not_change() {
+    let text = r#"{"sent":1,"rejected":2,"reasons":{"too_old":2},"retries":3}"#;
+    let counters: ExportCounters = serde_json::from_str(text).unwrap();
+    let ExportCounters { sent: 1, rejected: 2, reasons: _, retries: 3 } = &counters else { panic!("{counters:?}") };
+    assert_eq!(serde_json::to_string(&counters).unwrap(), text);
+    assert!(
+        serde_json::from_str::<ExportCounters>(r#"{"sent":1,"rejected":2,"retries":3}"#).is_ok(),
+        "without reasons"
+    );
+}

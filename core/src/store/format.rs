@@ -193,9 +193,13 @@ mod tests {
     /// Every kind of journal item, with the same safeguard.
     fn items() -> Vec<Item> {
         let key = TaskKey::new("jira", "1");
-        match Item::Task(key.clone()) {
-            Item::Task(_) | Item::Sprint(_) => vec![Item::Task(key.clone()), Item::Sprint(key)],
-        }
+        let items = vec![Item::Task(key.clone()), Item::Sprint(key)];
+        let place = |item: &Item| match item {
+            Item::Task(_) => 0,
+            Item::Sprint(_) => 1,
+        };
+        assert!(items.iter().map(place).eq(0..2));
+        items
     }
 
     fn task(changes: impl IntoIterator<Item = Change>) -> TaskRecord {
