@@ -69,7 +69,11 @@ async fn a_damaged_store_is_exit_1_with_what_to_do() {
         fs::remove_file(&file).or_else(|_| fs::remove_dir_all(&file)).unwrap();
         check(&format!("{name} is missing"));
         fs::remove_file(&file).or_else(|_| fs::remove_dir_all(&file)).unwrap();
-        if name == "blobs" { fs::write(&file, "x").unwrap() } else { fs::create_dir(&file).unwrap() }
+        if name == "blobs" {
+            fs::write(&file, "x").unwrap()
+        } else {
+            fs::create_dir(&file).unwrap()
+        }
         check(&format!("{name} is of another kind"));
     }
     assert!(refused > 30, "{refused}");
@@ -199,9 +203,9 @@ async fn an_export_that_is_cut_or_changed_is_refused_with_what_is_missing() {
     let failed = home.shell("trap '' XFSZ; ulimit -f 4; exec \"$0\" store export all.txt", &[]);
     assert_eq!(failed.code, Some(1), "{failed:?}");
     assert_eq!(fs::read_to_string(home.path().join("all.txt")).unwrap(), text);
-    let left = fs::read_dir(home.path()).unwrap().filter(|file| {
-        file.as_ref().unwrap().file_name().to_string_lossy().contains("export")
-    });
+    let left = fs::read_dir(home.path())
+        .unwrap()
+        .filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().contains("export"));
     assert_eq!(left.count(), 0);
 }
 
@@ -267,7 +271,8 @@ async fn what_others_could_read_is_a_warning() {
         let ran = home.run(&[command]).expect(0);
         assert_eq!(ran.err.matches("every user of this machine can read this secret").count(), 1, "{}", ran.err);
     }
-    let more = "  - {name: far, kind: jira, url: 'http://jira.invalid', auth: {email: a@b.c, token: {env: JIRA_TOKEN}}}\n";
+    let more =
+        "  - {name: far, kind: jira, url: 'http://jira.invalid', auth: {email: a@b.c, token: {env: JIRA_TOKEN}}}\n";
     home.write(&(home.config_text() + more));
     let ran = home.run(&["sync", "acme-jira"]).expect(0);
     assert!(ran.err.contains("source far: http://jira.invalid is not encrypted"), "{}", ran.err);

@@ -57,7 +57,7 @@ pub(crate) fn certificate_advice(text: &str) -> Option<&'static str> {
     const ADVICE: [(&str, &str); 5] = [
         (
             "CaUsedAsEndEntity",
-            "the server presents a CA's certificate as its own, which `openssl req -x509` makes unless told otherwise: make one \
+            "the server presents a CA's certificate as its own, as `openssl req -x509` makes it by default: make one \
              with `-addext basicConstraints=critical,CA:FALSE`, which may be named as `ca_file` itself, or let a CA sign it",
         ),
         ("UnknownIssuer", "the server's certificate is not trusted, `ca_file` can name its CA"),

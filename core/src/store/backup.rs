@@ -123,7 +123,7 @@ impl Store {
         Ok((counts, verified))
     }
 
-    /// An export of version 1 does not say how much it holds. Its indexes come before its tasks, so they tell of a cut.
+    /// An export of version 1 does not say how much it holds. Its indexes come before its tasks, so they show a cut.
     fn check_unverified(&self, counts: Counts) -> Result<()> {
         let has_head = self.raw(&Guard::key())?.is_some();
         let tasks = self.open_tasks(None).count() + self.ended_since(Millis(i64::MIN)).count();

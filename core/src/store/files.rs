@@ -142,7 +142,7 @@ pub(super) fn check(path: &Path) -> Result<()> {
 
 /// Whether there are traces of commits beside the log.
 pub(super) fn was_used(path: &Path) -> bool {
-    let logged = |file: Entry| u64::from_str_radix(file.name().strip_prefix(SNAPSHOT)?, 16).ok();
+    let logged = |file: StoreFile| u64::from_str_radix(file.name().strip_prefix(SNAPSHOT)?, 16).ok();
     witness::read(path).is_some_and(|seen| seen.head > 0)
         || snapshots(path).filter_map(logged).any(|logged| logged > EMPTY_LOG)
 }
@@ -174,7 +174,7 @@ pub(super) fn remove_snapshots(path: &Path) -> Result<()> {
     remove_all(path, snapshots(path))
 }
 
-fn remove_all(path: &Path, mut files: impl Iterator<Item = Entry>) -> Result<()> {
+fn remove_all(path: &Path, mut files: impl Iterator<Item = StoreFile>) -> Result<()> {
     files.try_for_each(|file| fs::remove_file(file.0)).map_err(|error| unusable(path, error))
 }
 
@@ -202,7 +202,7 @@ pub(super) fn protect(path: &Path) {
 
 /// Bytes that the files of a store take.
 pub(super) fn size(path: &Path) -> io::Result<u64> {
-    let of = |entries: Vec<(Entry, Metadata)>| entries.iter().map(|(_, metadata)| metadata.len()).sum::<u64>();
+    let of = |entries: Vec<(StoreFile, Metadata)>| entries.iter().map(|(_, metadata)| metadata.len()).sum::<u64>();
     let files = entries(path)?.into_iter().filter(|(file, _)| is_ours(file.name())).collect();
     Ok(of(files) + of(entries(&path.join(BLOBS)).unwrap_or_default()))
 }
@@ -255,9 +255,9 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// A file in a directory.
-struct Entry(PathBuf);
+struct StoreFile(PathBuf);
 
-impl Entry {
+impl StoreFile {
     /// Its name; empty for one that is not text, which no file of ours is.
     fn name(&self) -> &str {
         self.0.file_name().and_then(|name| name.to_str()).unwrap_or_default()
@@ -272,21 +272,21 @@ fn is_ours(name: &str) -> bool {
     [LOG, SETTINGS, witness::FILE].contains(&name) || name.starts_with(SNAPSHOT)
 }
 
-fn snapshots(path: &Path) -> impl Iterator<Item = Entry> + use<> {
+fn snapshots(path: &Path) -> impl Iterator<Item = StoreFile> + use<> {
     names(path).into_iter().filter(|file| file.is_snapshot() && !file.name().ends_with(UNFINISHED))
 }
 
 /// The files of a directory; none when it cannot be read.
-fn names(path: &Path) -> Vec<Entry> {
+fn names(path: &Path) -> Vec<StoreFile> {
     entries(path).unwrap_or_default().into_iter().map(|(file, _)| file).collect()
 }
 
 /// The files of a directory, with what links lead to.
-fn entries(path: &Path) -> io::Result<Vec<(Entry, Metadata)>> {
+fn entries(path: &Path) -> io::Result<Vec<(StoreFile, Metadata)>> {
     let found = fs::read_dir(path)?.filter_map(|file| {
         let path = file.ok()?.path();
         let metadata = fs::metadata(&path).ok()?;
-        Some((Entry(path), metadata))
+        Some((StoreFile(path), metadata))
     });
     Ok(found.collect())
 }

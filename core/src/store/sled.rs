@@ -191,7 +191,7 @@ impl Kv for SledKv {
         }
         self.guarded("write to the store", |db| db.apply_batch(writes))?;
         self.guarded("flush the store", |db| db.flush())?;
-        witness::record(&self.path, guard.next());
+        witness::record(&self.path, guard.next(), files::log_length(&self.path));
         Ok(())
     }
 

@@ -10,7 +10,6 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use super::files;
 use crate::model::error::{Error, ErrorKind, Result};
 
 /// The file, inside the store's directory.
@@ -55,9 +54,9 @@ pub(super) fn read(store: &Path) -> Option<Seen> {
     Some(Seen { head, length: lines.next().and_then(|length| length.parse().ok()) })
 }
 
-/// Records the journal number of a commit that is durable.
-pub(super) fn record(store: &Path, head: u64) {
-    if let Err(error) = write(store, head, files::log_length(store)) {
+/// Records the journal number of a commit that is durable, and the length of the log.
+pub(super) fn record(store: &Path, head: u64, length: u64) {
+    if let Err(error) = write(store, head, length) {
         tracing::warn!(%error, "could not record the journal head beside the store");
     }
 }
