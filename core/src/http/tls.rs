@@ -54,13 +54,16 @@ pub(crate) fn ca_pem(path: &Path) -> Result<Vec<u8>> {
 
 /// What a refused certificate needs, by the text of the TLS library; none for another text.
 pub(crate) fn certificate_advice(text: &str) -> Option<&'static str> {
-    const ADVICE: [(&str, &str); 5] = [
+    const UNTRUSTED: &str = "the server's certificate is not trusted, `ca_file` can name its CA";
+    const ADVICE: [(&str, &str); 6] = [
         (
             "CaUsedAsEndEntity",
             "the server presents a CA's certificate as its own, as `openssl req -x509` makes it by default: make one \
              with `-addext basicConstraints=critical,CA:FALSE`, which may be named as `ca_file` itself, or let a CA sign it",
         ),
-        ("UnknownIssuer", "the server's certificate is not trusted, `ca_file` can name its CA"),
+        ("UnknownIssuer", UNTRUSTED),
+        // A CA of the same name is trusted, and it is another one.
+        ("BadSignature", UNTRUSTED),
         ("Expired", "the server's certificate has expired"),
         ("NotValidYet", "the server's certificate is not valid yet; look at the clocks"),
         ("NotValidForName", "the server's certificate is for another host; use the name that is in it"),
