@@ -296,7 +296,9 @@ impl Poll<'_> {
                     let id = page.nodes.drain(..).flatten().find_map(|node| Outline::of(&node).id);
                     match id {
                         Some(id) => self.unreadable.push(unreadable(&id, attempt.reason())),
-                        None => self.warnings.push(format!("a pull request of {name} cannot be listed: {}", attempt.reason())),
+                        None => self
+                            .warnings
+                            .push(format!("a pull request of {name} cannot be listed: {}", attempt.reason())),
                     }
                     return Ok(page);
                 }
@@ -326,7 +328,8 @@ impl Poll<'_> {
 /// The rows of a page, unless one is null for another reason than permission.
 fn whole_rows(Answer { data, errors }: Answer<Work>) -> Result<Rows<Box<RawValue>>> {
     let rows = data.rows();
-    let refused = |index: usize| errors.iter().any(|error| error.is_refusal() && error.row().is_none_or(|row| row == index));
+    let refused =
+        |index: usize| errors.iter().any(|error| error.is_refusal() && error.row().is_none_or(|row| row == index));
     let is_torn = |(index, row): (usize, &Option<Box<RawValue>>)| row.is_none() && !refused(index);
     let failed = |error: &&GraphError| !error.is_refusal() && error.row().is_some();
     if rows.nodes.iter().enumerate().any(is_torn) || errors.iter().any(|error| failed(&error)) {

@@ -143,9 +143,10 @@ impl Reading<'_> {
                 }
             }
         }
-        for (kind, list, ids) in
-            [(Kind::PullRequests, ActivityList::PullRequests, pulls), (Kind::Deployments, ActivityList::Deployments, deployments)]
-        {
+        for (kind, list, ids) in [
+            (Kind::PullRequests, ActivityList::PullRequests, pulls),
+            (Kind::Deployments, ActivityList::Deployments, deployments),
+        ] {
             for (id, outcome) in self.fetch(kind, ids.iter().map(|id| &**id)).await? {
                 self.activity(list, &id, outcome).await?;
             }

@@ -269,7 +269,9 @@ pub(super) fn outcomes(nodes: Vec<Option<Box<RawValue>>>, errors: &[GraphError])
             return match about().next() {
                 Some((error, _)) if error.is_forbidden() => FetchOutcome::Hidden(error.text()),
                 Some((error, _)) if error.is_not_found() => FetchOutcome::Gone,
-                error => FetchOutcome::Torn(error.map_or_else(|| "an empty answer".to_owned(), |(error, _)| error.text())),
+                error => {
+                    FetchOutcome::Torn(error.map_or_else(|| "an empty answer".to_owned(), |(error, _)| error.text()))
+                }
             };
         };
         let harmless = |error: &GraphError, field: Option<&str>| {

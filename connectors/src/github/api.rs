@@ -1,12 +1,14 @@
 //! The calls to GitHub, one function each. [`super::answer`] reads the answers, [`super::batch`] fetches nodes by their ids, and
 //! [`super::lists`] what follows in long lists.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use contextcore_core::clock;
 use contextcore_core::config::CommentPrivacy;
 use contextcore_core::http::{Auth, Session, SessionConfig, Stats, Tries};
+use contextcore_core::model::time::SECOND;
 use contextcore_core::{Error, ErrorKind, Millis, Result, Secret, lock};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -32,6 +34,8 @@ const ONE_TRY: Tries = Tries(1);
 pub(super) const ALL_TRIES: Tries = Tries(u32::MAX);
 /// Waits before a query is asked again that GitHub gave up on in a complete answer, and that cannot be made smaller.
 const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+/// How far clocks may differ without meaning anything: a `Date` is a whole second, and an answer takes its time.
+const CLOCKS: i64 = 5 * SECOND;
 /// Below this share of the hour's points only what has begun is finished.
 const LOW_PERCENT: u64 = 10;
 /// Projects asked for at once.
@@ -236,7 +240,8 @@ impl Api {
 
     /// The latest moment that a cursor may move to: now, by the slower of our clock and the vendor's.
     pub(super) fn limit(&self, now: Millis) -> Millis {
-        now.plus(self.session.stats().clock_skew_ms.unwrap_or(0).min(0))
+        let theirs = self.session.stats().clock_skew_ms.map(|ahead| clock::now().plus(ahead));
+        theirs.filter(|theirs| theirs.plus(CLOCKS) < now).unwrap_or(now)
     }
 
     /// Tries of a query for so many rows.

@@ -194,7 +194,7 @@ impl Api {
 
     /// One node, in the end with less of it. An outage must not look like a bad node, so GitHub has to answer something else
     /// before a failure counts.
-    async fn one_node(&self, kind: Kind, id: &Box<str>) -> Result<FetchOutcome> {
+    async fn one_node(&self, kind: Kind, id: &str) -> Result<FetchOutcome> {
         let usual = self.usual();
         let few = Extent { rows: FEW_ROWS, ..usual };
         let silent = Extent { comments: false, ..few };
@@ -206,7 +206,7 @@ impl Api {
         }
         let mut reason = String::new();
         for extent in extents {
-            match self.some_nodes(kind, std::slice::from_ref(id), extent).await {
+            match self.some_nodes(kind, &[id.into()], extent).await {
                 Err(error) if is_divisible(&error) => {
                     self.answers_still(&error).await?;
                     reason = error.to_string();

@@ -111,7 +111,13 @@ mod tests {
 
     #[test]
     fn what_a_change_made_is_what_the_next_one_changes() {
-        let events = [(1, ("s", "", "A")), (2, ("s", "B", "C")), (2, ("t", "x", "y")), (2, ("s", "A", "B")), (3, ("s", "C", "A"))];
+        let events = [
+            (1, ("s", "", "A")),
+            (2, ("s", "B", "C")),
+            (2, ("t", "x", "y")),
+            (2, ("s", "A", "B")),
+            (3, ("s", "C", "A")),
+        ];
         assert_eq!(ordered(&events, "A"), ["s:>A", "s:A>B", "t:x>y", "s:B>C", "s:C>A"]);
         // The end of a circle is what the next change, or today, begins with.
         for (today, want) in [("A", ["s:A>B", "s:B>A"]), ("B", ["s:B>A", "s:A>B"])] {

@@ -39,7 +39,11 @@ fn product(github: &GitHub) -> String {
         false => "GitHub",
     };
     let count = github.api.missing().sentences().count();
-    if count == 0 { server.to_owned() } else { format!("{server}, without {count} features that are read where they exist") }
+    if count == 0 {
+        server.to_owned()
+    } else {
+        format!("{server}, without {count} features that are read where they exist")
+    }
 }
 
 fn statuses(github: &GitHub, project: &Project) -> Vec<(String, String, String)> {

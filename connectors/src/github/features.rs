@@ -90,9 +90,10 @@ impl Feature {
     /// What it is called, and what is lost without it.
     pub(super) const fn about(self) -> (&'static str, &'static str) {
         match self {
-            Self::StatusHistory => {
-                ("the history of a project's status", "`started` and time in status are known only from what is observed")
-            }
+            Self::StatusHistory => (
+                "the history of a project's status",
+                "`started` and time in status are known only from what is observed",
+            ),
             Self::DraftHistory => ("conversions of drafts", "an issue that was a draft begins with its conversion"),
             Self::SubIssues => ("sub-issues", "there are no parents, and no epics by sub-issues"),
             Self::ParentHistory => ("the history of parents", "a change of parent is dated when it is observed"),
@@ -100,25 +101,33 @@ impl Feature {
             Self::DependencyHistory => ("the history of dependencies", "waiting counts from when it is observed"),
             Self::IssueTypes => ("issue types", "types come from the project's field and from labels"),
             Self::IssueTypeHistory => ("the history of issue types", "a change of type is dated when it is observed"),
-            Self::IssueFields => ("the organisation's issue fields", "estimates, priorities and dates kept there are absent"),
+            Self::IssueFields => {
+                ("the organisation's issue fields", "estimates, priorities and dates kept there are absent")
+            }
             Self::IssueFieldHistory => {
                 ("the history of issue fields", "a change of an issue field is dated when it is observed")
             }
-            Self::ArchivedItems => ("the filter for archived items", "archived items are listed as far as the server does by itself"),
-            Self::DuplicateReason => ("closing as a duplicate", "an issue closed as a duplicate counts as done or not planned"),
+            Self::ArchivedItems => {
+                ("the filter for archived items", "archived items are listed as far as the server does by itself")
+            }
+            Self::DuplicateReason => {
+                ("closing as a duplicate", "an issue closed as a duplicate counts as done or not planned")
+            }
             Self::ItemNumbers => ("numbers of items", "drafts are named by their node ids"),
-            Self::LinkedPullRequests => ("linked pull requests", "pull requests are found only in configured repositories"),
+            Self::LinkedPullRequests => {
+                ("linked pull requests", "pull requests are found only in configured repositories")
+            }
         }
     }
 
     /// What it needs of the schema.
     const fn needs(self) -> &'static [Name] {
         match self {
-            Self::StatusHistory => {
-                &[Event("PROJECT_V2_ITEM_STATUS_CHANGED_EVENT", "ProjectV2ItemStatusChangedEvent")]
-            }
+            Self::StatusHistory => &[Event("PROJECT_V2_ITEM_STATUS_CHANGED_EVENT", "ProjectV2ItemStatusChangedEvent")],
             Self::DraftHistory => &[Event("CONVERTED_FROM_DRAFT_EVENT", "ConvertedFromDraftEvent")],
-            Self::SubIssues => &[Field("Issue", "parent"), Field("Issue", "subIssues"), Field("Issue", "subIssuesSummary")],
+            Self::SubIssues => {
+                &[Field("Issue", "parent"), Field("Issue", "subIssues"), Field("Issue", "subIssuesSummary")]
+            }
             Self::ParentHistory => &[
                 Event("PARENT_ISSUE_ADDED_EVENT", "ParentIssueAddedEvent"),
                 Event("PARENT_ISSUE_REMOVED_EVENT", "ParentIssueRemovedEvent"),
@@ -271,9 +280,8 @@ impl Known {
         };
         match name {
             Field(kind, name) => field(of(kind), name).map(|found| found.is_some()),
-            Argument(kind, name, argument) => {
-                field(of(kind), name).map(|found| found.is_some_and(|arguments| arguments.iter().any(|one| one == argument)))
-            }
+            Argument(kind, name, argument) => field(of(kind), name)
+                .map(|found| found.is_some_and(|arguments| arguments.iter().any(|one| one == argument))),
             Event(value, _) => {
                 let values = self.events.as_ref()?.enum_values.as_ref()?;
                 Some(values.iter().any(|one| one.name == value))
@@ -336,7 +344,10 @@ mod tests {
             let mut missing = Missing::default();
             assert_eq!(missing.learn(refusals.iter().copied()), !want.is_empty(), "{refusals:?}");
             assert_eq!(missing.0.iter().copied().collect::<Vec<_>>(), want, "{refusals:?}");
-            assert!(!missing.learn(refusals.iter().copied().filter(|text| !text.contains("itemTypes"))), "news only once");
+            assert!(
+                !missing.learn(refusals.iter().copied().filter(|text| !text.contains("itemTypes"))),
+                "news only once"
+            );
         }
         let mut missing = Missing::default();
         assert!(missing.learn(["Argument 'itemTypes' on Field 'timelineItems' has an invalid value"].into_iter()));
@@ -345,7 +356,8 @@ mod tests {
 
     #[test]
     fn a_server_that_learnt_something_is_noticed() {
-        let (before, now) = (Missing([Feature::SubIssues, Feature::IssueTypes].into()), Missing([Feature::SubIssues].into()));
+        let (before, now) =
+            (Missing([Feature::SubIssues, Feature::IssueTypes].into()), Missing([Feature::SubIssues].into()));
         assert!(before.has_shrunk_to(&now) && !now.has_shrunk_to(&before) && !now.has_shrunk_to(&now));
     }
 

@@ -146,7 +146,13 @@ impl Api {
             match self.list_page(from, after.as_deref(), size).await {
                 Err(error) if is_divisible(&error) => {
                     self.answers_still(&error).await?;
-                    debug!(node = from.node, list = from.list.key(), size, error = error.full(), "asking for fewer rows");
+                    debug!(
+                        node = from.node,
+                        list = from.list.key(),
+                        size,
+                        error = error.full(),
+                        "asking for fewer rows"
+                    );
                     size = sizes.next().ok_or(error)?;
                 }
                 page => {

@@ -49,8 +49,7 @@ impl Api {
         let (mut projects, mut organizations): (Option<Box<str>>, Option<Box<str>>) = (None, None);
         loop {
             let text = |cursor: &Option<Box<str>>| cursor.as_deref().map(str::to_owned);
-            let variables =
-                queries::VisibleProjects { projects: text(&projects), organizations: text(&organizations) };
+            let variables = queries::VisibleProjects { projects: text(&projects), organizations: text(&organizations) };
             let answer: Answer<Found> = self.ask(&variables, ALL_TRIES).await?;
             let Some(viewer) = answer.data.viewer else {
                 return Err(answer.errors.into_iter().next().unwrap_or_default().into_error());
@@ -76,7 +75,8 @@ impl Api {
         let (mut names, mut after) = (Vec::new(), None);
         let mut last = owner.projects_v2.page_info.step(&mut after, &owner.login)?;
         while !last {
-            let variables = queries::OwnerProjects { login: owner.login.clone(), after: after.as_deref().map(str::to_owned) };
+            let variables =
+                queries::OwnerProjects { login: owner.login.clone(), after: after.as_deref().map(str::to_owned) };
             let answer: Answer<Found> = self.ask(&variables, ALL_TRIES).await?;
             let Some(page) = answer.data.organization else {
                 return Err(answer.errors.into_iter().next().unwrap_or_default().into_error());

@@ -41,7 +41,12 @@ pub(super) async fn complete(api: &Api, about: About<'_>, node: &RawValue) -> Re
             Ok(rows) => drop(rest.insert(from.list.key(), rows)),
             Err(error) if !costs_the_record(&error) => return Err(error),
             Err(error) if matches!(from.list, List::Comments | List::Linked) => {
-                warn!(id = about.native_id, list = from.list.key(), error = error.full(), "a list cannot be read whole");
+                warn!(
+                    id = about.native_id,
+                    list = from.list.key(),
+                    error = error.full(),
+                    "a list cannot be read whole"
+                );
             }
             Err(error) => return Ok(Completed::Unreadable(unreadable(about.native_id, &error.to_string()))),
         }

@@ -51,6 +51,11 @@ pub(super) struct Reference {
     pub(super) repositories: BTreeSet<String>,
 }
 
+/// Iterations by their native ids.
+type Iterations = BTreeMap<Box<str>, Iteration>;
+/// The native id that an iteration has now, and the one under which it goes on.
+type Renewed = BTreeMap<Box<str>, Box<str>>;
+
 /// A project.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Project {
@@ -69,10 +74,10 @@ pub(super) struct Project {
     pub(super) statuses: Vec<StatusOption>,
     /// Iterations by the id of their field and their own (`FIELD:ITERATION`): those that are listed, and those that were.
     #[serde(default)]
-    pub(super) iterations: BTreeMap<Box<str>, Iteration>,
+    pub(super) iterations: Iterations,
     /// Iterations that were made anew: the id that each has now, and the one under which it goes on.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    renewed: BTreeMap<Box<str>, Box<str>>,
+    renewed: Renewed,
 }
 
 /// The fields that mean something to us.
@@ -326,11 +331,7 @@ fn statuses(answer: &ProjectAnswer, field: Option<&Field>, known: Option<&Projec
 }
 
 /// The iterations of this field, and which of them were made anew. Without the field nothing is known to have ended.
-fn iterations(
-    answer: &ProjectAnswer,
-    field: Option<&Field>,
-    known: Option<&Project>,
-) -> (BTreeMap<Box<str>, Iteration>, BTreeMap<Box<str>, Box<str>>) {
+fn iterations(answer: &ProjectAnswer, field: Option<&Field>, known: Option<&Project>) -> (Iterations, Renewed) {
     let mut all = known.map(|known| known.iterations.clone()).unwrap_or_default();
     let mut renewed = known.map(|known| known.renewed.clone()).unwrap_or_default();
     let shown = field.and_then(|field| answer.fields().find(|other| other.id.as_ref() == Some(&field.id)));
@@ -339,8 +340,7 @@ fn iterations(
     };
     let listed: BTreeMap<Box<str>, Option<Iteration>> =
         configuration.listed().map(|(id, iteration)| (sprint_id(&field.id, id), iteration)).collect();
-    let stands_for: BTreeSet<Box<str>> =
-        listed.keys().map(|id| renewed.get(id).unwrap_or(id).clone()).collect();
+    let stands_for: BTreeSet<Box<str>> = listed.keys().map(|id| renewed.get(id).unwrap_or(id).clone()).collect();
     let mut vanished: Vec<Box<str>> = all.keys().filter(|id| !stands_for.contains(*id)).cloned().collect();
     for (id, iteration) in listed {
         let fresh = !all.contains_key(&id) && !renewed.contains_key(&id);
@@ -521,12 +521,17 @@ pub(super) mod tests {
         }
         assert_eq!(listed(&read(&odd, Some(&first))), listed(&first));
         let without = serde_json::from_value(json!({"id": "P", "fields": {"nodes": []}})).unwrap();
-        assert_eq!(read(&without, Some(&first)).iterations, first.iterations, "no field says nothing about its iterations");
+        assert_eq!(
+            read(&without, Some(&first)).iterations,
+            first.iterations,
+            "no field says nothing about its iterations"
+        );
     }
 
     #[test]
     fn dates_outside_the_calendar_give_no_span() {
-        let of = |start: &str, duration| Iteration { start_date: start.into(), duration, ..Iteration::default() }.span();
+        let of =
+            |start: &str, duration| Iteration { start_date: start.into(), duration, ..Iteration::default() }.span();
         assert_eq!(of("2026-13-01", 14), None);
         assert_eq!(of("+99999-01-01", 14), None);
         assert!(of("2026-01-01", u32::MAX).is_some_and(|(_, end)| end.to_string().starts_with("21")));

@@ -174,12 +174,7 @@ impl BadRow {
 ///
 /// # Errors
 /// As the session's; [`ErrorKind::NotFound`] when the project is not there any more.
-pub(super) async fn page(
-    api: &Api,
-    project: &str,
-    after: &mut Option<Box<str>>,
-    sizes: &mut Sizes,
-) -> Result<Listed> {
+pub(super) async fn page(api: &Api, project: &str, after: &mut Option<Box<str>>, sizes: &mut Sizes) -> Result<Listed> {
     let (mut size, mut attempt) = (sizes.sweep, Attempt::default());
     loop {
         let answer = api.items(project, after.as_deref(), size, attempt.detail).await.and_then(whole_page);
@@ -271,8 +266,7 @@ fn read(
         return Err(Error::new(ErrorKind::NotFound, text).with("project", project));
     };
     items.page_info.step(after, project)?;
-    let mut listed =
-        Listed { total: items.total_count, more: items.page_info.has_next_page, ..Listed::default() };
+    let mut listed = Listed { total: items.total_count, more: items.page_info.has_next_page, ..Listed::default() };
     if attempt.detail != Detail::Whole {
         let row = items.nodes.first().and_then(Option::as_deref).filter(|row| !is_null(Some(row)));
         listed.bad.push(BadRow::of(0, row, attempt.reason.clone()));
@@ -294,7 +288,9 @@ fn read(
             }
             Some(row) => match serde_json::from_str::<Row>(row.get()) {
                 Ok(read) => listed.rows.push(read),
-                Err(error) => listed.bad.push(BadRow::of(index, Some(row), format!("it has an unexpected shape: {error}"))),
+                Err(error) => {
+                    listed.bad.push(BadRow::of(index, Some(row), format!("it has an unexpected shape: {error}")))
+                }
             },
         }
     }
@@ -342,16 +338,20 @@ mod tests {
         assert_eq!(listed.rows.iter().map(|row| &*row.id).collect::<Vec<_>>(), ["PVTI_1"]);
         assert_eq!((listed.hidden, listed.total, listed.more), (1, Some(6), false));
         let bad: Vec<_> = listed.bad.iter().map(|row| (row.native_id.as_deref(), row.reason.as_str())).collect();
-        assert!(matches!(
-            bad.as_slice(),
-            [(Some("I_2"), shape), (Some("I_3"), "boom"), (None, "bang"), (None, other)]
-                if shape.starts_with("it has an unexpected shape") && other.starts_with("it has an unexpected shape")
-        ), "{bad:?}");
+        assert!(
+            matches!(
+                bad.as_slice(),
+                [(Some("I_2"), shape), (Some("I_3"), "boom"), (None, "bang"), (None, other)]
+                    if shape.starts_with("it has an unexpected shape") && other.starts_with("it has an unexpected shape")
+            ),
+            "{bad:?}"
+        );
     }
 
     #[test]
     fn a_page_of_nothing_but_empty_rows_is_asked_for_in_parts_unless_they_are_hidden() {
-        let empty = r#"{"data":{"node":{"items":{"nodes":[null,null]}}},"errors":[{"message":"Resource","path":["node"]}]}"#;
+        let empty =
+            r#"{"data":{"node":{"items":{"nodes":[null,null]}}},"errors":[{"message":"Resource","path":["node"]}]}"#;
         assert!(is_divisible(&whole_page(answer(empty)).unwrap_err()));
         let hidden = r#"{"data":{"node":{"items":{"nodes":[null]}}},"errors":[
             {"type":"FORBIDDEN","path":["node","items","nodes",0],"message":"no"}]}"#;
