@@ -73,6 +73,11 @@ pub(crate) async fn open_store(config: &Config) -> Result<Store, Error> {
     patiently(&config.store.path, Store::open).await
 }
 
+/// The store, to read it. Makes none, and changes nothing in it.
+pub(crate) async fn open_copy(config: &Config) -> Result<Store, Error> {
+    patiently(&config.store.path, Store::open_to_read).await
+}
+
 async fn patiently(path: &Path, open: impl Fn(&Path) -> Result<Store, Error>) -> Result<Store, Error> {
     let begun = Instant::now();
     loop {
@@ -97,10 +102,10 @@ pub(crate) enum Access {
     Held(Local),
 }
 
-/// Opens the store to read it, or connects to the process that holds it. Makes none, and changes nothing in it.
+/// Opens the store to read it, or connects to the process that holds it.
 pub(crate) async fn read_store(config: &Config) -> Result<Access, Failure> {
     let path = &config.store.path;
-    match patiently(path, Store::open_to_read).await {
+    match open_copy(config).await {
         Err(error) if error.context("locked").is_some() => Ok(Access::Held(Local::new(&socket::path(path))?)),
         Err(error) if error.context("missing").is_some() => Err(no_store(config)),
         opened => Ok(Access::Store(opened?)),

@@ -38,7 +38,9 @@ pub(crate) async fn run(context: &Context, arguments: &args::Sync) -> Outcome {
         self_metrics::push_after(&engine, &report).await;
         Ok::<_, Error>(report)
     };
-    let report = stop::stoppable(&engine.cancel, host::beside(&engine, work)).await??;
+    // A dry run works on a copy, so another process may hold the store and listen there.
+    let work = async { if arguments.dry_run { work.await } else { host::beside(&engine, work).await } };
+    let report = stop::stoppable(&engine.cancel, work).await??;
     progress::end(&context.bars);
     print(&report, json)?;
     Ok(report.exit())
@@ -81,13 +83,18 @@ pub(crate) async fn pass(
     Ok(RunReport::new(read, sent, &engine.owners()?, options.dry_run, begun.elapsed().as_secs_f64()))
 }
 
-/// The store of a run. A dry run leaves nothing behind, not even an empty store.
+/// The store of a run. A dry run changes nothing, so it has a copy, or an empty store where there is none.
 async fn store_for(config: &Config, dry_run: bool) -> Result<(Store, Option<TempDir>), Error> {
-    if dry_run && !config.store.path.exists() {
-        let scratch = scratch()?;
-        return Ok((Store::open(scratch.path())?, Some(scratch)));
+    if !dry_run {
+        return Ok((app::open_store(config).await?, None));
     }
-    Ok((app::open_store(config).await?, None))
+    match app::open_copy(config).await {
+        Err(error) if error.context("missing").is_some() => {
+            let scratch = scratch()?;
+            Ok((Store::open(scratch.path())?, Some(scratch)))
+        }
+        opened => Ok((opened?, None)),
+    }
 }
 
 /// A directory that is removed when the guard is dropped.

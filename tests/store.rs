@@ -91,7 +91,12 @@ async fn a_command_that_reads_makes_no_store_and_changes_none() {
         assert!(!home.store().exists(), "{arguments:?}");
     }
     home.sync();
+    tool.pass(crate::rig::HOUR);
     let before = bytes_of(&home.store());
+    for arguments in [&["sync", "--dry-run"][..], &["sync", "--dry-run", "--full"]] {
+        home.run(arguments).expect(0);
+        assert!(bytes_of(&home.store()) == before, "{arguments:?} changed the store");
+    }
     let key = home.tasks()[0]["id"].as_str().unwrap().to_owned();
     for arguments in READING {
         let arguments: Vec<&str> = arguments.iter().map(|word| if *word == "SHOP-1" { &*key } else { word }).collect();

@@ -31,6 +31,11 @@ impl Store {
     pub fn open_to_read(path: &Path) -> Result<Self> {
         let place = [path.to_owned(), beside(path, "old")].into_iter().find(|place| files::is_store(place));
         let Some(place) = place else {
+            if let Err(error) = std::fs::read_dir(path)
+                && error.kind() == io::ErrorKind::PermissionDenied
+            {
+                return Err(files::unusable(path, error));
+            }
             let text = "there is no store here; run `contextcore sync` to make one, or correct store.path";
             return Err(Error::new(ErrorKind::Store, text).with("path", path.display()).with("missing", "true"));
         };

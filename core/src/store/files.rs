@@ -81,7 +81,8 @@ pub(super) fn make(path: &Path) -> Result<()> {
 pub(super) fn unusable(path: &Path, error: io::Error) -> Error {
     let text = match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "open the store: the directory cannot be written; make it writable or set store.path".to_owned()
+            "open the store: the directory cannot be written (or read) by this user; change that, or set store.path"
+                .to_owned()
         }
         _ if is_full(&error) => format!("open the store: {FULL}"),
         _ => "open the store: check that store.path is a directory this user can write".to_owned(),
