@@ -67,6 +67,10 @@ pub struct Outcome {
     pub tasks: BTreeMap<String, TaskObservation>,
     pub gone: BTreeSet<String>,
     pub sprints: BTreeMap<String, SprintFacts>,
+    /// Sprints that were deleted.
+    pub gone_sprints: BTreeSet<String>,
+    /// Ids of what could not be served.
+    pub unreadable: BTreeSet<String>,
     pub activities: Vec<Activity>,
     pub failures: Vec<Error>,
     pub seen: BTreeSet<String>,
@@ -131,6 +135,7 @@ impl Source {
         outcome.seen.extend(page.seen);
         outcome.total = page.total.or(outcome.total);
         outcome.warnings.extend(page.warnings);
+        outcome.unreadable.extend(page.unreadable.into_iter().map(|one| one.native_id));
         for record in &page.records {
             outcome.take(self.session().normalise(record));
         }
@@ -148,6 +153,7 @@ impl Outcome {
                 Observation::Sprint { native_id, facts } => drop(self.sprints.insert(native_id, facts)),
                 Observation::Activity(activity) => self.activities.push(*activity),
                 Observation::Gone { native_id } => drop(self.gone.insert(native_id)),
+                Observation::SprintGone { native_id } => drop(self.gone_sprints.insert(native_id)),
             }),
         }
     }

@@ -24,7 +24,7 @@ const CHINESE_TYPES: &str = include_str!("../fixtures/issue_types.json");
 const SERVER: &str = include_str!("../fixtures/dc_issues_with_links.json");
 
 fn field(id: &str, name: &str) -> Field {
-    Field { id: id.into(), name: name.into(), why: "test".into() }
+    Field { id: id.into(), name: name.into(), why: "test".into(), former: Vec::new() }
 }
 
 /// The fields of the sample sites.
@@ -35,6 +35,7 @@ fn fields() -> Fields {
         epic_link: Some(field("customfield_10014", "Epic Link")),
         parent_link: None,
         flagged: Some(field("customfield_10021", "Flagged")),
+        epic_name: None,
     }
 }
 
@@ -55,7 +56,8 @@ fn site(statuses: &str, board: Option<&str>, types: Option<&str>) -> Reference {
 fn record(answer: &str) -> String {
     let issue = Issue::from_answer(answer).unwrap();
     let inline: Inline = serde_json::from_str(answer).unwrap();
-    serde_json::to_string(&Record { issue, histories: inline.changelog.unwrap().histories }).unwrap()
+    serde_json::to_string(&Record { issue, histories: inline.changelog.unwrap().histories, inherited: Vec::new() })
+        .unwrap()
 }
 
 fn read(settings: &Settings, reference: &Reference, answer: &str) -> Result<Read> {
