@@ -215,12 +215,13 @@ impl Store {
         self.all(Kind::Sprint, source).collect()
     }
 
-    /// Whether a task is stored.
+    /// Which of these tasks are stored, in their order.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn has_task(&self, key: &TaskKey) -> Result<bool> {
-        Ok(self.raw(&Key::new(Kind::Task).task(key).build())?.is_some())
+    pub fn has_tasks(&self, keys: &[TaskKey]) -> Result<Vec<bool>> {
+        let keys: Vec<Vec<u8>> = keys.iter().map(|key| Key::new(Kind::Task).task(key).build()).collect();
+        Ok(self.kv.get_many(&keys)?.iter().map(Option::is_some).collect())
     }
 
     /// The sprints of a source that its tool deleted after they had started. They are kept for what was exported of them, and

@@ -4,11 +4,12 @@
 //! upgrade. A complete pass ends with the count of [`Listed`]: every id that the tool lists is held, set aside, unreadable or
 //! out of scope. What is nowhere is asked for once more; if it is nowhere still, the run ends with an error.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::allow_blocking;
 use super::job::Job;
 use crate::ingest::connector::{Page, SourceSession};
+use crate::model::TaskKey;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::store::{Listed, SourceStatus};
 
@@ -16,6 +17,8 @@ use crate::store::{Listed, SourceStatus};
 const CHUNK: usize = 50;
 /// Ids asked for in one run: more than these are asked for in the next runs.
 const PER_RUN: usize = 500;
+/// Ids compared with the store at once.
+const COMPARED_AT_ONCE: usize = 500;
 /// The version of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -35,7 +38,7 @@ impl Job<'_> {
             }
             self.report.warnings.push(format!("records that could not be read before were not read again: {error}"));
         } else if upgraded && !self.dry_run {
-            self.put_status(|status| VERSION.clone_into(&mut status.reread_by))?;
+            self.put_status_now(|status| VERSION.clone_into(&mut status.reread_by))?;
         }
         Ok(())
     }
@@ -46,7 +49,8 @@ impl Job<'_> {
             let page = self.or_cancelled(session.read_again(ids)).await?;
             let forgotten: Vec<&String> = unmentioned(ids, &page);
             self.not_ours.extend(forgotten.iter().map(|id| id.to_string()));
-            allow_blocking(|| {
+            // Whatever is on the page was in doubt before.
+            let _doubt = allow_blocking(|| {
                 self.store_records(session, page, |job, to, _| {
                     forgotten.into_iter().try_for_each(|id| to.put_quarantined(job.name(), id, None))
                 })
@@ -57,61 +61,63 @@ impl Job<'_> {
 
     /// Compares what the complete pass listed with what is held, reads what is missing, and stores the result.
     pub(super) async fn account(&mut self, session: &dyn SourceSession) -> Result<()> {
-        if self.dry_run {
-            return Ok(());
+        let (mut listed, mut missing) = self.listed()?;
+        if !missing.is_empty() {
+            self.read_again(session, &missing).await?;
+            (listed, missing) = self.listed()?;
         }
-        let (_, missing) = self.listed()?;
-        self.read_again(session, &missing).await?;
-        let (listed, missing) = self.listed()?;
-        self.put_status(|status| status.listed = Some(listed))?;
-        match missing.first() {
-            None => Ok(()),
-            Some(first) => {
-                let text = "the tool lists tasks that it gave no record of, even when they were asked for by id";
-                Err(Error::new(ErrorKind::Coverage, text).with("missing", missing.len()).with("first", first))
-            }
-        }
+        self.put_status_now(|status| status.listed = Some(listed))?;
+        let Some(first) = missing.first() else { return Ok(()) };
+        let text = "the tool lists tasks that it gave no record of, even when they were asked for by id";
+        Err(Error::new(ErrorKind::Coverage, text).with("missing", missing.len()).with("first", first))
     }
 
     /// Counts what became of the ids that the complete pass listed. Also returns those that are nowhere.
     fn listed(&self) -> Result<(Listed, Vec<String>)> {
         let pass = self.store.source_status(self.name())?.pass + 1;
         let quarantined = self.store.quarantined_records(Some(self.name()))?;
-        let ids = |unreadable: bool| {
-            let some = quarantined.iter().filter(move |record| record.is_unreadable() == unreadable);
-            some.map(|record| record.native_id.as_str()).collect::<BTreeSet<&str>>()
-        };
-        let (unreadable, set_aside) = (ids(true), ids(false));
+        let quarantined: BTreeMap<&str, bool> =
+            quarantined.iter().map(|record| (record.native_id.as_str(), record.is_unreadable())).collect();
         let mut count = Listed { listed: self.out_of_scope, out_of_scope: self.out_of_scope, ..Listed::default() };
-        let mut missing = Vec::new();
+        let (mut others, mut missing) = (Vec::new(), Vec::new());
         for item in self.store.seen(self.name()) {
             let (key, in_pass) = item?;
             if in_pass != pass {
                 continue;
             }
-            let id = key.native_id.as_str();
             count.listed += 1;
-            if unreadable.contains(id) {
-                count.unreadable += 1;
-            } else if set_aside.contains(id) {
-                count.set_aside += 1;
-            } else if self.store.has_task(&key)? {
-                count.held += 1;
-            } else if self.not_ours.contains(id) {
-                count.out_of_scope += 1;
-            } else {
-                count.missing += 1;
-                missing.push(id.to_owned());
+            match quarantined.get(key.native_id.as_str()) {
+                Some(true) => count.unreadable += 1,
+                Some(false) => count.set_aside += 1,
+                None => others.push(key),
+            }
+            if others.len() == COMPARED_AT_ONCE {
+                self.compare(&mut others, &mut count, &mut missing)?;
             }
         }
+        self.compare(&mut others, &mut count, &mut missing)?;
         Ok((count, missing))
     }
 
-    fn put_status(&self, change: impl FnOnce(&mut SourceStatus)) -> Result<()> {
-        let mut status = self.store.source_status(self.name())?;
-        change(&mut status);
+    /// Counts which of these tasks are held, and takes them.
+    fn compare(&self, keys: &mut Vec<TaskKey>, count: &mut Listed, missing: &mut Vec<String>) -> Result<()> {
+        let held = self.store.has_tasks(keys)?;
+        for (key, held) in keys.drain(..).zip(held) {
+            if held {
+                count.held += 1;
+            } else if self.not_ours.contains(key.native_id.as_str()) {
+                count.out_of_scope += 1;
+            } else {
+                count.missing += 1;
+                missing.push(key.native_id.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    fn put_status_now(&self, change: impl FnOnce(&mut SourceStatus)) -> Result<()> {
         let mut transaction = self.store.begin()?;
-        transaction.put_source_status(self.name(), &status)?;
+        self.put_status(&mut transaction, change)?;
         transaction.commit().map(drop)
     }
 }
@@ -122,3 +128,6 @@ fn unmentioned<'a>(ids: &'a [String], page: &Page) -> Vec<&'a String> {
     let mentioned: BTreeSet<&String> = records.chain(page.unreadable.iter().map(|one| &one.native_id)).collect();
     ids.iter().filter(|id| !mentioned.contains(id)).collect()
 }
+
+#[cfg(test)]
+mod tests;

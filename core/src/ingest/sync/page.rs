@@ -6,7 +6,7 @@ use crate::model::diff;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::observation::{Observation, TaskObservation};
 use crate::progress::Update;
-use crate::store::{Quarantined, Transaction};
+use crate::store::{Quarantined, SourceStatus, Transaction};
 
 /// A record and what it says.
 pub(super) type Normalised = (RawRecord, Result<Vec<Observation>>);
@@ -16,53 +16,42 @@ impl Job<'_> {
     pub(super) fn store_page(&mut self, session: &dyn SourceSession, stream: &Stream, page: Page) -> Result<()> {
         // A finished pass starts again next time. Any other stream continues from here.
         let cursor = (page.more || !stream.complete).then(|| page.cursor.clone());
-        self.store_records(session, page, |job, to, page| {
+        let doubt = self.store_records(session, page, |job, to, page| {
             let pass = job.store.source_status(job.name())?.pass + 1;
             for id in &page.seen {
                 to.put_seen(&job.key(id), pass)?;
             }
             to.put_cursor(job.name(), stream.name, cursor.as_ref())
-        })
+        })?;
+        self.doubtful = self.doubtful.take().or(doubt);
+        Ok(())
     }
 
-    /// Stores the records of a page, and what `also` adds to the same transaction.
+    /// Stores the records of a page, and what `also` adds to the same transaction. Returns why the page is doubtful, if it is.
     pub(super) fn store_records(
         &mut self,
         session: &dyn SourceSession,
         mut page: Page,
         also: impl FnOnce(&Self, &mut Transaction<'_>, &Page) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<Option<Error>> {
         self.report.warnings.append(&mut page.warnings);
         self.out_of_scope += page.out_of_scope;
-        if let Some(total) = page.total {
-            self.progress.event(self.name(), Update::Total(total));
-            self.store_tool_count(total)?;
-        }
-        let records: Vec<Normalised> = std::mem::take(&mut page.records)
-            .into_iter()
-            .map(|record| {
-                let observations = session.normalise(&record);
-                (record, observations)
-            })
-            .collect();
-        self.doubt(&records, &page.unreadable);
+        let records = normalise(session, std::mem::take(&mut page.records));
+        let doubt = doubt(&records, &page.unreadable);
         let (count, before) = (records.len() as u64, self.report.changes);
         let mut transaction = self.store.begin()?;
         self.load_page(&mut transaction, &records)?;
+        if let Some(total) = page.total {
+            self.progress.event(self.name(), Update::Total(total));
+            self.put_status(&mut transaction, |status| status.tool_count = Some(total))?;
+        }
         for (record, observations) in records {
             match observations {
                 Ok(observations) => self.store_record(&mut transaction, &record, observations)?,
                 Err(error) => self.quarantine(&mut transaction, &record.native_id, error.full(), record.json)?,
             }
         }
-        for Unreadable { native_id, reason } in std::mem::take(&mut page.unreadable) {
-            self.quarantine(&mut transaction, &native_id, reason, String::new())?;
-        }
-        if let Some(open) = &page.open_sprints {
-            self.end_deleted_sprints(&mut transaction, &open.iter().map(String::as_str).collect())?;
-        }
-        self.attach_activities(&mut transaction)?;
-        self.update_blocked_time(&mut transaction)?;
+        self.store_rest(&mut transaction, &page)?;
         self.mark_unsealed(&mut transaction, self.report.changes > before)?;
         also(self, &mut transaction, &page)?;
         if !self.dry_run {
@@ -70,18 +59,26 @@ impl Job<'_> {
         }
         self.report.records += count;
         self.progress.event(self.name(), Update::Page { records: count, changes: self.report.changes - before });
-        Ok(())
+        Ok(doubt)
     }
 
-    fn store_tool_count(&self, total: u64) -> Result<()> {
-        if self.dry_run {
-            return Ok(());
+    /// Stores what a page holds beside records, and what follows from its records.
+    fn store_rest(&mut self, to: &mut Transaction<'_>, page: &Page) -> Result<()> {
+        for Unreadable { native_id, reason } in &page.unreadable {
+            self.quarantine(to, native_id, reason.clone(), String::new())?;
         }
+        if let Some(open) = &page.open_sprints {
+            self.end_deleted_sprints(to, &open.iter().map(String::as_str).collect())?;
+        }
+        self.attach_activities(to)?;
+        self.update_blocked_time(to)
+    }
+
+    /// Changes the status of the source as part of a transaction.
+    pub(super) fn put_status(&self, to: &mut Transaction<'_>, change: impl FnOnce(&mut SourceStatus)) -> Result<()> {
         let mut status = self.store.source_status(self.name())?;
-        status.tool_count = Some(total);
-        let mut transaction = self.store.begin()?;
-        transaction.put_source_status(self.name(), &status)?;
-        transaction.commit().map(drop)
+        change(&mut status);
+        to.put_source_status(self.name(), &status)
     }
 
     fn store_record(
@@ -130,23 +127,27 @@ impl Job<'_> {
             Some(Quarantined { source: source.clone(), native_id, reason, at, json }),
         )
     }
+}
 
-    /// When most of a page is of no use, the tool or our understanding of it has changed: the run ends with an error, after
-    /// everything else was done.
-    fn doubt(&mut self, records: &[Normalised], unreadable: &[Unreadable]) {
-        let refused = records.iter().find_map(|(_, observations)| observations.as_ref().err());
-        let failed = unreadable.len() + records.iter().filter(|(_, observations)| observations.is_err()).count();
-        let all = unreadable.len() + records.len();
-        let Some(reason) = refused.map(Error::full).or_else(|| unreadable.first().map(|one| one.reason.clone())) else {
-            return;
-        };
-        if failed >= DOUBTFUL_FROM && failed * 2 > all && self.doubtful.is_none() {
-            let text = "more than half of the records on a page could not be read; they are kept by id and read again";
-            self.doubtful = Some(
-                Error::new(ErrorKind::Coverage, text).with("failed", failed).with("records", all).with("first", reason),
-            );
-        }
-    }
+fn normalise(session: &dyn SourceSession, records: Vec<RawRecord>) -> Vec<Normalised> {
+    let understood = |record: RawRecord| {
+        let observations = session.normalise(&record);
+        (record, observations)
+    };
+    records.into_iter().map(understood).collect()
+}
+
+/// When most of a page is of no use, the tool or our understanding of it has changed: the run ends with this error, after
+/// everything else was done.
+fn doubt(records: &[Normalised], unreadable: &[Unreadable]) -> Option<Error> {
+    let refused = records.iter().filter_map(|(_, observations)| observations.as_ref().err());
+    let mut reasons = refused.map(Error::full).chain(unreadable.iter().map(|one| one.reason.clone()));
+    let first = reasons.next()?;
+    let (failed, all) = (1 + reasons.count(), unreadable.len() + records.len());
+    let text = "more than half of the records on a page could not be read; they are kept by id and read again";
+    let error =
+        || Error::new(ErrorKind::Coverage, text).with("failed", failed).with("records", all).with("first", first);
+    (failed >= DOUBTFUL_FROM && failed * 2 > all).then(error)
 }
 
 /// A page with fewer failed records than this says nothing about the others.
