@@ -1,6 +1,7 @@
 //! Words of people, as every tool has them in the names of statuses, types and priorities: which of our words they mean.
 //!
-//! All pure. What decides first (an id, a category, the configuration) is each connector's matter. Names are in the languages that Jira ships in, since sites and people translate them.
+//! All pure. What decides first (an id, a category, the configuration) is each connector's matter. Names are in the languages
+//! that Jira ships in, since sites and people translate them.
 
 mod words;
 

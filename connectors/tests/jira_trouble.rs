@@ -183,7 +183,8 @@ async fn a_sprint_ends_when_it_is_deleted_and_not_when_it_cannot_be_asked_for() 
     let refused = rig.source.run(NOW + MINUTE, &["sprints"]).await.unwrap();
     assert!(refused.gone_sprints.is_empty());
     let deleted = rig.source.run(NOW + 2 * MINUTE, &["sprints"]).await.unwrap();
-    assert_eq!(deleted.gone_sprints, [id.to_string()].into());
+    let asked: Vec<_> = rig.jira.requests().iter().map(|request| (request.path().to_owned(), request.status)).collect();
+    assert_eq!(deleted.gone_sprints, [id.to_string()].into(), "{asked:?}");
     assert!(rig.source.run(NOW + 3 * MINUTE, &["sprints"]).await.unwrap().gone_sprints.is_empty());
 }
 

@@ -215,7 +215,9 @@ impl Api {
 
     /// Remembers that the server failed over a call.
     fn note<T>(&self, result: Result<T>) -> Result<T> {
-        if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
+        let failed =
+            |error: &contextcore_core::Error| matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Protocol);
+        if result.as_ref().is_err_and(failed) {
             self.failing.store(true, Ordering::Relaxed);
         }
         result

@@ -10,7 +10,7 @@
 //!   So they are asked for one by one at the start of a sweep.
 //! - The watermark never passes the moment of the run: an issue dated in the future does not hide those of today.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use contextcore_core::ingest::connector::{Cursor, Page, Run, Unreadable};
@@ -77,9 +77,9 @@ pub(super) struct IssueCursor {
     /// Statuses and types that histories name and the site no longer lists, so that they are not looked for again.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     unlisted: BTreeSet<String>,
-    /// Open sprints of boards that we do not list.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    sprints: BTreeSet<u64>,
+    /// Open sprints of boards that we do not list, and whether each was had by itself.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    sprints: BTreeMap<u64, bool>,
     /// The sweep under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     sweep: Option<IssueSweep>,
@@ -134,6 +134,14 @@ impl IssueCursor {
         self.covered.as_ref().is_some_and(|covered| {
             covered.is_empty() || (!projects.is_empty() && projects.iter().all(|project| covered.contains(project)))
         })
+    }
+
+    /// Remembers the open sprints of these issues that are of boards we do not list.
+    fn note_sprints(&mut self, reference: &Reference, batch: &Batch) {
+        let is_elsewhere = |board: u64| !reference.boards.contains_key(&board);
+        let sprints = batch.issues().flat_map(|issue| sprint_field::of(reference, issue));
+        let open = sprints.filter(|sprint| !sprint.is_closed() && sprint.origin_board_id.is_some_and(is_elsewhere));
+        open.for_each(|sprint| _ = self.sprints.entry(sprint.id).or_default());
     }
 
     /// Ends a sweep that was read to its last page.
@@ -207,9 +215,7 @@ async fn complete(
 ) -> Result<()> {
     let live = jira.explain(live, batch.issues()).await?;
     let (reference, site) = (&live.reference, live.site);
-    let skipped = jira.unreadable();
-    let open = batch.issues().flat_map(|issue| sprint_field::unlisted(reference, &skipped, issue));
-    cursor.sprints.extend(open.filter(|sprint| !sprint.is_closed()).map(|sprint| sprint.id));
+    cursor.note_sprints(reference, &batch);
     let completer = Completer { api: &jira.api, settings: &jira.settings, site, reference, no_bulk: jira.no_bulk() };
     let completed = completer.complete(batch, inline, ISSUES, moved_after).await?;
     let Completed { records, unreadable, mentions } = completed;

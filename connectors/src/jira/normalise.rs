@@ -223,9 +223,6 @@ impl<'a> Reader<'a> {
         facts.estimate = self.present_estimate();
         facts.parent = self.present_parent(record);
         facts.sprints = sprint_field::ids(self.context.reference, self.issue);
-        if let Some(last) = inherited(record).last().filter(|_| facts.sprints.is_empty()) {
-            facts.sprints = list(last.to.as_deref().unwrap_or_default());
-        }
         state.flagged = self.present_flag();
         state.facts.flag = self.impediment(&state);
         state
@@ -383,7 +380,8 @@ impl<'a> Reader<'a> {
     /// The dated events, oldest first.
     fn history(&mut self, record: &'a Record) -> Result<Vec<Event>> {
         // What happened to the parent before a sub-task was made is part of its first values.
-        let inherited = record.inherited.iter().filter(|act| act.created.is_none_or(|at| at > self.created));
+        let inherited = inherited(record, &self.present.facts.sprints);
+        let inherited = inherited.iter().filter(|act| act.created.is_none_or(|at| at > self.created));
         let acts = self.as_of_the_search(in_order(record.histories.iter().chain(inherited))?);
         let mut timeline = Timeline::new(self.key.clone(), self.created);
         let fields = &self.issue.fields;
@@ -614,11 +612,11 @@ fn ends(item: &Item) -> Option<(&str, &str)> {
     side(Side::Before).zip(side(Side::After))
 }
 
-/// The changes of sprints that a sub-task has from its parent, the oldest first.
-fn inherited(record: &Record) -> Vec<&Item> {
-    let mut acts: Vec<&History> = record.inherited.iter().collect();
-    acts.sort_by_key(|act| act.created);
-    acts.into_iter().flat_map(|act| &act.items).collect()
+/// The changes of sprints that a sub-task has from its parent, unless they lead elsewhere than to the sprints it is in.
+fn inherited<'a>(record: &'a Record, today: &[SmolStr]) -> &'a [History] {
+    let last = record.inherited.iter().max_by_key(|act| act.created).and_then(|act| act.items.last());
+    let is_in_none = last.is_none_or(|item| item.to.as_deref().is_none_or(str::is_empty));
+    if is_in_none == today.is_empty() { &record.inherited } else { &[] }
 }
 
 /// The field an issue's estimate is in: the first candidate that has a value or a history here, else the first one.

@@ -37,10 +37,14 @@ fn value<'a>(reference: &Reference, issue: &'a Issue) -> Option<&'a str> {
     issue.custom.get(&field.id).map(|value| value.get())
 }
 
+/// The sprints an issue is in.
+pub(super) fn of(reference: &Reference, issue: &Issue) -> Vec<Sprint> {
+    value(reference, issue).map(read).unwrap_or_default()
+}
+
 /// The ids of the sprints an issue is in.
 pub(super) fn ids(reference: &Reference, issue: &Issue) -> Vec<SmolStr> {
-    let sprints = value(reference, issue).map(read).unwrap_or_default();
-    sprints.iter().map(|sprint| SmolStr::from(sprint.id.to_string())).collect()
+    of(reference, issue).iter().map(|sprint| SmolStr::from(sprint.id.to_string())).collect()
 }
 
 /// Sprints of an issue that no board of ours lists: all that is known of them comes from their issues. `skipped` are boards
@@ -48,7 +52,7 @@ pub(super) fn ids(reference: &Reference, issue: &Issue) -> Vec<SmolStr> {
 pub(super) fn unlisted(reference: &Reference, skipped: &BTreeSet<u64>, issue: &Issue) -> Vec<Sprint> {
     let is_listed =
         |board: u64| reference.boards.get(&board).is_some_and(Board::may_have_sprints) && !skipped.contains(&board);
-    let mut sprints = value(reference, issue).map(read).unwrap_or_default();
+    let mut sprints = of(reference, issue);
     sprints.retain(|sprint| !sprint.origin_board_id.is_some_and(is_listed));
     sprints
 }

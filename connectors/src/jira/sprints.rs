@@ -98,25 +98,29 @@ fn record(id: u64, sprint: &SprintRecord) -> Result<RawRecord> {
 
 /// Asks for sprints that no board of ours lists, and adds them to the page. Those that ended are not asked for again.
 ///
+/// One that is not found may be hidden: only one that was had before was deleted.
+///
 /// # Errors
 /// As the session's, when it is not about a sprint.
-pub(super) async fn ask_alone(jira: &Jira, open: &mut BTreeSet<u64>, page: &mut Page) -> Result<()> {
-    for id in open.iter().copied().take(ALONE).collect::<Vec<_>>() {
-        let sprint = match alone(jira, id).await? {
-            Alone::Here(sprint) => SprintRecord::Sprint { sprint, board: None },
-            Alone::Deleted => SprintRecord::Deleted { deleted: id },
+pub(super) async fn ask_alone(jira: &Jira, open: &mut BTreeMap<u64, bool>, page: &mut Page) -> Result<()> {
+    for (id, had) in open.clone().into_iter().take(ALONE) {
+        open.remove(&id);
+        match alone(jira, id).await? {
+            Alone::Here(sprint) => {
+                if !sprint.is_closed() {
+                    open.insert(id, true);
+                }
+                page.records.push(record(id, &SprintRecord::Sprint { sprint, board: None })?);
+            }
+            Alone::Deleted if had => page.records.push(record(id, &SprintRecord::Deleted { deleted: id })?),
+            Alone::Deleted => {}
             Alone::Unknown(error) => {
                 page.warnings.push(format!("sprint {id} cannot be read, it is known from its issues only: {error}"));
-                if api::is_refusal(error.kind()) {
-                    open.remove(&id);
+                if !api::is_refusal(error.kind()) {
+                    open.insert(id, had);
                 }
-                continue;
             }
-        };
-        if !matches!(&sprint, SprintRecord::Sprint { sprint, .. } if !sprint.is_closed()) {
-            open.remove(&id);
         }
-        page.records.push(record(id, &sprint)?);
     }
     Ok(())
 }
@@ -161,7 +165,7 @@ impl SprintCursor {
                 sprints.into_iter().for_each(|sprint| self.take(board, sprint, gathered));
                 self.read.insert(board);
                 let missing = self.open.iter().filter(|(id, home)| **home == board && !listed.contains(*id));
-                return self.ask_missing(jira, missing.map(|(id, _)| *id).collect(), gathered).await;
+                return self.ask_missing(jira, missing.map(|(id, _)| *id).collect(), true, gathered).await;
             }
             Err(error) if api::is_bearable(error.kind()) => error,
             Err(error) => return Err(error),
@@ -183,12 +187,18 @@ impl SprintCursor {
     async fn ask_homeless(&mut self, jira: &Jira, live: &SiteContext, gathered: &mut Gathered) -> Result<()> {
         let is_ours = |board: &u64| live.reference.boards.contains_key(board);
         let homeless = self.open.iter().filter(|(_, board)| !is_ours(board));
-        self.ask_missing(jira, homeless.map(|(id, _)| *id).take(ALONE).collect(), gathered).await
+        self.ask_missing(jira, homeless.map(|(id, _)| *id).take(ALONE).collect(), false, gathered).await
     }
 
     /// Requests sprints that were open and that their board does not list any more. One that could not be asked for is asked
-    /// for again.
-    async fn ask_missing(&mut self, jira: &Jira, missing: Vec<u64>, gathered: &mut Gathered) -> Result<()> {
+    /// for again. One that is not found was deleted where its board is `visible`, and may be hidden elsewhere.
+    async fn ask_missing(
+        &mut self,
+        jira: &Jira,
+        missing: Vec<u64>,
+        visible: bool,
+        gathered: &mut Gathered,
+    ) -> Result<()> {
         for id in missing {
             match alone(jira, id).await? {
                 Alone::Here(sprint) => {
@@ -197,7 +207,9 @@ impl SprintCursor {
                 }
                 Alone::Deleted => {
                     self.open.remove(&id);
-                    gathered.sprints.insert(id, SprintRecord::Deleted { deleted: id });
+                    if visible {
+                        gathered.sprints.insert(id, SprintRecord::Deleted { deleted: id });
+                    }
                 }
                 Alone::Unknown(error) => {
                     tracing::warn!(sprint = id, error = error.full(), "an open sprint could not be asked for");
