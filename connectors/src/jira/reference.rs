@@ -397,8 +397,8 @@ impl Reference {
         self.blocking = Blocking {
             ids: blocking().filter_map(|kind| kind.id.clone()).collect(),
             words: blocking()
+                .filter(|kind| !kind.inward.is_empty())
                 .map(|kind| kind.inward.to_lowercase().into())
-                .filter(|words: &Box<str>| !words.is_empty())
                 .collect(),
         };
     }

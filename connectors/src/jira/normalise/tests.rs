@@ -378,10 +378,9 @@ fn comments_are_given_only_where_privacy_allows() {
 
 /// Natives of the statuses a task went through.
 fn statuses(task: &TaskObservation) -> Vec<&str> {
-    let native = |change| match change {
-        &Change::Status { ref native, .. } => Some(native.as_str()),
-        _ => None,
-    };
+    fn native(change: &Change) -> Option<&str> {
+        if let Change::Status { native, .. } = change { Some(native) } else { None }
+    }
     whats(task).into_iter().filter_map(native).collect()
 }
 
