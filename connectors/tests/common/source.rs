@@ -67,6 +67,8 @@ pub struct Outcome {
     pub tasks: BTreeMap<String, TaskObservation>,
     pub gone: BTreeSet<String>,
     pub sprints: BTreeMap<String, SprintFacts>,
+    /// Sprints that were deleted.
+    pub gone_sprints: BTreeSet<String>,
     pub activities: Vec<Activity>,
     pub failures: Vec<Error>,
     pub seen: BTreeSet<String>,
@@ -165,7 +167,10 @@ impl Outcome {
             Ok(observations) => observations.into_iter().for_each(|observation| match observation {
                 Observation::Task(task) => drop(self.tasks.insert(task.native_id.clone(), *task)),
                 Observation::Sprint { native_id, facts } => drop(self.sprints.insert(native_id, facts)),
-                Observation::SprintGone { native_id } => drop(self.sprints.remove(&native_id)),
+                Observation::SprintGone { native_id } => {
+                    self.sprints.remove(&native_id);
+                    self.gone_sprints.insert(native_id);
+                }
                 Observation::Activity(activity) => self.activities.push(*activity),
                 Observation::Gone { native_id } => drop(self.gone.insert(native_id)),
             }),
