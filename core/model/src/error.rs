@@ -82,6 +82,8 @@ pub struct Error {
     retry: Retry,
     message: String,
     context: Vec<(&'static str, String)>,
+    /// Context for programs, which is not printed.
+    tags: Vec<(&'static str, String)>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -91,7 +93,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind` that a retry cannot fix.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, retry: Retry::Never, message: message.into(), context: Vec::new(), source: None }
+        Self { kind, retry: Retry::Never, message: message.into(), context: Vec::new(), tags: Vec::new(), source: None }
     }
 
     /// Sets when another try makes sense.
@@ -105,6 +107,13 @@ impl Error {
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl fmt::Display) -> Self {
         self.context.push((key, value.to_string()));
+        self
+    }
+
+    /// Adds a context pair that only programs read: [`Error::context`] returns it, and nothing prints it.
+    #[must_use]
+    pub fn tagged(mut self, key: &'static str, value: impl fmt::Display) -> Self {
+        self.tags.push((key, value.to_string()));
         self
     }
 
@@ -127,7 +136,7 @@ impl Error {
 
     /// The value of a context pair, if it is set.
     pub fn context(&self, key: &str) -> Option<&str> {
-        self.context.iter().find(|(k, _)| *k == key).map(|(_, v)| v.as_str())
+        self.context.iter().chain(&self.tags).find(|(k, _)| *k == key).map(|(_, v)| v.as_str())
     }
 
     /// The error with every cause, on one line.
@@ -171,7 +180,9 @@ mod tests {
     fn display_shows_the_context_and_full_adds_the_causes() {
         let error = Error::new(ErrorKind::Store, "open the store")
             .with("path", "/data")
+            .tagged("code", 7)
             .caused_by(std::io::Error::other("disk on fire"));
+        assert_eq!(error.context("code"), Some("7"));
         assert_eq!(error.to_string(), "open the store (path=/data)");
         assert_eq!(error.full(), "open the store (path=/data): disk on fire");
     }

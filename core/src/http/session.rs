@@ -190,7 +190,7 @@ impl Failures {
         self.torn += u32::from(failure.torn);
         let random = rand::random::<f64>();
         let wait = match failure.after {
-            Some(asked) => backoff::with_jitter(asked, random).min(asked.max(session.max_wait)),
+            Some(asked) => backoff::requested(backoff::with_jitter(asked, random).min(asked.max(session.max_wait))),
             None => backoff::delay(session.backoff_base, BACKOFF_MAX, self.all, random).min(session.max_wait),
         };
         let unreached = failure.unreached && !session.transfer.is_reached();
