@@ -34,6 +34,7 @@ pub(crate) struct SourceLine {
     records: u64,
     changes: u64,
     set_aside: u64,
+    unreadable: u64,
     spans: u64,
     logs: u64,
     points: u64,
@@ -152,9 +153,11 @@ impl RunReport {
         let mut text = String::new();
         for line in &self.sources {
             line.warnings.iter().for_each(|warning| text.push_str(&format!("warning: {}: {warning}\n", line.name)));
-            if line.set_aside > 0 {
-                let records = humanize::plural(line.set_aside, "record");
-                text.push_str(&format!("warning: {}: {records} set aside: see `contextcore status`\n", line.name));
+            for (count, what) in [(line.set_aside, "set aside"), (line.unreadable, "unreadable")] {
+                if count > 0 {
+                    let records = humanize::plural(count, "record");
+                    text.push_str(&format!("warning: {}: {records} {what}: see `contextcore status`\n", line.name));
+                }
             }
         }
         if self.export.rejected > 0 {
@@ -187,6 +190,7 @@ impl SourceLine {
             records: report.records,
             changes: report.changes,
             set_aside: report.set_aside,
+            unreadable: report.unreadable,
             requests: report.requests,
             seconds: report.seconds,
             warnings: report.warnings,

@@ -1,7 +1,7 @@
 //! `contextcore status`: the state of each source and backend.
 
 use contextcore_core::Millis;
-use contextcore_core::query::{Coverage, DeadLetterView, SourceView, StatusView};
+use contextcore_core::query::{Coverage, DeadLetterView, QuarantinedView, SourceView, StatusView};
 
 use crate::app::Context;
 use crate::failure::{Exit, Outcome};
@@ -52,18 +52,26 @@ fn source_table(source: &SourceView, now: Millis, all: bool) -> Table {
     row("backlog", backlog.collect::<Vec<_>>().join(", "));
     row("coverage", coverage(&source.coverage));
     row("last error", last_error(source));
-    if !source.set_aside.is_empty() {
-        row("set aside", humanize::plural(source.set_aside.len() as u64, "record"));
-        let shown = if all { usize::MAX } else { FIRST_FEW };
-        for record in source.set_aside.iter().take(shown) {
-            row("", format!("{}: {}", record.native_id, record.reason));
-        }
-        let rest = source.set_aside.len().saturating_sub(shown);
-        if rest > 0 {
-            row("", format!("and {} more: -v shows all", humanize::count(rest as u64)));
-        }
+    for (what, records) in [("set aside", &source.set_aside), ("unreadable", &source.unreadable)] {
+        quarantined_rows(&mut row, what, records, all);
     }
     table
+}
+
+/// Records that are not held, with the reason of the first few.
+fn quarantined_rows(row: &mut impl FnMut(&str, String), what: &str, records: &[QuarantinedView], all: bool) {
+    if records.is_empty() {
+        return;
+    }
+    row(what, humanize::plural(records.len() as u64, "record"));
+    let shown = if all { usize::MAX } else { FIRST_FEW };
+    for record in records.iter().take(shown) {
+        row("", format!("{}: {}", record.native_id, record.reason));
+    }
+    let rest = records.len().saturating_sub(shown);
+    if rest > 0 {
+        row("", format!("and {} more: -v shows all", humanize::count(rest as u64)));
+    }
 }
 
 fn coverage(coverage: &Coverage) -> String {
@@ -71,6 +79,11 @@ fn coverage(coverage: &Coverage) -> String {
     let of = match coverage.tool_count {
         Some(count) => format!("{live} tasks held, the tool counts {}", humanize::count(count)),
         None => format!("{live} tasks held"),
+    };
+    let missing = coverage.listed.map_or(0, |listed| listed.missing);
+    let of = match missing {
+        0 => of,
+        missing => format!("{of}, {} listed and missing", humanize::count(missing)),
     };
     let histories = if coverage.histories_complete { "histories complete" } else { "histories not complete yet" };
     format!("{of}, {} open, {histories}", humanize::count(coverage.open))

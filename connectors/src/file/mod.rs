@@ -117,15 +117,14 @@ impl File {
         };
         Ok(Page {
             records: chunk.lines.into_iter().map(record).collect(),
-            seen: Vec::new(),
             cursor: cursor_of(&chunk.place)?,
             more: chunk.more,
-            total: None,
             warnings: chunk
                 .began_anew
                 .then(|| "the file is another one than before: reading all of it".to_owned())
                 .into_iter()
                 .collect(),
+            ..Page::default()
         })
     }
 
@@ -151,14 +150,7 @@ impl File {
     fn ids(&self) -> Result<Page> {
         let seen: Vec<String> = self.census()?.into_keys().collect();
         let total = Some(seen.len() as u64);
-        Ok(Page {
-            records: vec![],
-            seen,
-            cursor: Cursor(serde_json::Value::Null),
-            more: false,
-            total,
-            warnings: vec![],
-        })
+        Ok(Page { seen, total, ..Page::default() })
     }
 }
 

@@ -131,7 +131,7 @@ pub(super) async fn poll(github: &GitHub, live: &SiteContext, stored: Option<&Cu
         }
     }
     let Poll { cursor, records, warnings, .. } = poll;
-    Ok(Page { records, seen: Vec::new(), cursor: cursor::write(&cursor, ACTIVITY)?, more, total: None, warnings })
+    Ok(Page { records, cursor: cursor::write(&cursor, ACTIVITY)?, more, warnings, ..Page::default() })
 }
 
 /// One poll of the stream.

@@ -52,7 +52,7 @@ pub(super) async fn poll(github: &GitHub, live: &SiteContext, stored: Option<&Cu
         position = IdCursor::default();
     }
     let cursor = cursor::write(&position, IDS)?;
-    Ok(Page { records: Vec::new(), seen, cursor, more, total: None, warnings: Vec::new() })
+    Ok(Page { seen, cursor, more, ..Page::default() })
 }
 
 #[cfg(test)]

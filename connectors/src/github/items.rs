@@ -377,7 +377,7 @@ pub(super) async fn poll(github: &GitHub, live: &SiteContext, stored: Option<&Cu
         None => cursor.tasks(&order, counted.as_ref()),
     };
     cursor.sweep = more.then_some(sweep);
-    Ok(Page { records, seen: Vec::new(), cursor: cursor::write(&cursor, ITEMS)?, more, total, warnings })
+    Ok(Page { records, cursor: cursor::write(&cursor, ITEMS)?, more, total, warnings, ..Page::default() })
 }
 
 impl Poll<'_> {

@@ -105,14 +105,7 @@ impl RepositoryCursor {
 pub(super) async fn poll(github: &GitHub, live: &SiteContext, stored: Option<&Cursor>, now: Millis) -> Result<Page> {
     let mut cursor: RepositoriesCursor = cursor::read(stored, REPOSITORIES);
     let members = github.members(live)?;
-    let mut page = Page {
-        records: Vec::new(),
-        seen: Vec::new(),
-        cursor: Cursor(serde_json::Value::Null),
-        more: false,
-        total: tasks(live, &members),
-        warnings: Vec::new(),
-    };
+    let mut page = Page { total: tasks(live, &members), ..Page::default() };
     for repository in &live.repositories {
         let name = repository.name.to_string();
         let mut one = cursor.repositories.remove(&name).unwrap_or_default();

@@ -54,7 +54,7 @@ pub(super) fn poll(live: &SiteContext, stored: Option<&Cursor>, run: &Run) -> Re
     let given = format!("{:?}", Short::of(&texts));
     let records = if given == last.given { Vec::new() } else { records };
     let cursor = cursor::write(&SprintCursor { given }, SPRINTS)?;
-    Ok(Page { records, seen: Vec::new(), cursor, more: false, total: None, warnings: live.warnings.clone() })
+    Ok(Page { records, cursor, warnings: live.warnings.clone(), ..Page::default() })
 }
 
 fn unwritable(error: serde_json::Error) -> Error {

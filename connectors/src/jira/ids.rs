@@ -54,7 +54,7 @@ pub(super) async fn poll(jira: &Jira, live: &SiteContext, stored: Option<&Cursor
     };
     let total = pass.total;
     let cursor = cursor::write(&IdCursor { pass: (!last).then_some(pass) }, IDS)?;
-    Ok(Page { records: Vec::new(), seen, cursor, more: !last, total, warnings })
+    Ok(Page { seen, cursor, more: !last, total, warnings, ..Page::default() })
 }
 
 /// A new pass, with Jira's own count where it gives one.

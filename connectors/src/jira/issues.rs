@@ -180,7 +180,7 @@ pub(super) async fn poll(jira: &Jira, live: &Arc<SiteContext>, stored: Option<&C
         true => cursor.settle(sweep, run.now),
         false => cursor.sweep = Some(sweep),
     }
-    Ok(Page { records, seen: Vec::new(), cursor: cursor::write(&cursor, ISSUES)?, more: !last, total, warnings })
+    Ok(Page { records, cursor: cursor::write(&cursor, ISSUES)?, more: !last, total, warnings, ..Page::default() })
 }
 
 impl Poll<'_> {

@@ -60,7 +60,7 @@ pub(super) async fn poll(jira: &Jira, live: &SiteContext, stored: Option<&Cursor
     jira.note_unreadable(&cursor.skipped);
     let records = gathered.sprints.values().map(record).collect::<Result<_>>()?;
     let cursor = cursor::write(&cursor, SPRINTS)?;
-    Ok(Page { records, seen: Vec::new(), cursor, more, total: None, warnings: gathered.warnings })
+    Ok(Page { records, cursor, more, warnings: gathered.warnings, ..Page::default() })
 }
 
 /// Boards that may have sprints, from the one after this on.

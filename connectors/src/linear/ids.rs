@@ -67,11 +67,6 @@ pub(super) async fn poll(linear: &Linear, live: Arc<SiteContext>, stored: Option
     Ok(page)
 }
 
-fn blank() -> Page {
-    let cursor = Cursor(serde_json::Value::Null);
-    Page { records: Vec::new(), seen: Vec::new(), cursor, more: false, total: None, warnings: Vec::new() }
-}
-
 async fn issues(linear: &Linear, live: Arc<SiteContext>, position: &IdCursor, run: &Run) -> Result<(Page, PageInfo)> {
     let request = ChangesRequest {
         teams: &live.teams,
@@ -96,7 +91,7 @@ async fn issues(linear: &Linear, live: Arc<SiteContext>, position: &IdCursor, ru
     let warnings = fetched.warnings.clone();
     let records = fetched.records(linear, &live, IDS)?;
     let seen = list.nodes.into_iter().map(|issue| issue.id.into()).collect();
-    Ok((Page { records, seen, warnings, ..blank() }, list.page_info))
+    Ok((Page { records, seen, warnings, ..Page::default() }, list.page_info))
 }
 
 /// Projects or initiatives, each with its record.
@@ -111,11 +106,11 @@ async fn surroundings(
     let request = PlanRequest { first: sizes::PLAN, lists: [(name, from)].into() };
     let answer = match linear.api.plan(&request).await {
         // What may not be read has no tasks here that could be missing.
-        Err(error) if error.kind() == ErrorKind::Permission => return Ok((blank(), PageInfo::default())),
+        Err(error) if error.kind() == ErrorKind::Permission => return Ok((Page::default(), PageInfo::default())),
         answer => complete(answer?)?,
     };
     let PlanPage { projects, initiatives, .. } = answer.data;
-    let mut page = blank();
+    let mut page = Page::default();
     let page_info = if position.phase == Phase::Projects {
         let list = projects.ok_or_else(|| no_list(name))?;
         for project in &list.nodes {

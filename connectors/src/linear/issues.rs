@@ -119,7 +119,7 @@ pub(super) async fn poll(linear: &Linear, live: Arc<SiteContext>, stored: Option
     let records = fetched.records(linear, &live, ISSUES)?;
     let more = cursor.is_open();
     cursor.sizes = Some(linear.sizes().clone());
-    Ok(Page { records, seen: Vec::new(), cursor: cursor::write(&cursor, ISSUES)?, more, total: None, warnings })
+    Ok(Page { records, cursor: cursor::write(&cursor, ISSUES)?, more, warnings, ..Page::default() })
 }
 
 impl Poll<'_> {

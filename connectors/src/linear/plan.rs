@@ -104,7 +104,7 @@ pub(super) async fn poll(linear: &Linear, live: Arc<SiteContext>, stored: Option
     let records = records.into_iter().collect::<Result<Vec<RawRecord>>>()?;
     cursor.scans.values_mut().for_each(PagedScan::settle);
     let more = cursor.is_open();
-    Ok(Page { records, seen: Vec::new(), cursor: cursor::write(&cursor, PLAN)?, more, total: None, warnings })
+    Ok(Page { records, cursor: cursor::write(&cursor, PLAN)?, more, warnings, ..Page::default() })
 }
 
 /// What a page gathers.

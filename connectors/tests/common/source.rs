@@ -146,6 +146,7 @@ impl Outcome {
             Ok(observations) => observations.into_iter().for_each(|observation| match observation {
                 Observation::Task(task) => drop(self.tasks.insert(task.native_id.clone(), *task)),
                 Observation::Sprint { native_id, facts } => drop(self.sprints.insert(native_id, facts)),
+                Observation::SprintGone { native_id } => drop(self.sprints.remove(&native_id)),
                 Observation::Activity(activity) => self.activities.push(*activity),
                 Observation::Gone { native_id } => drop(self.gone.insert(native_id)),
             }),

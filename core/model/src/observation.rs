@@ -16,6 +16,11 @@ pub enum Observation {
         /// The sprint's data.
         facts: SprintFacts,
     },
+    /// The tool deleted this sprint.
+    SprintGone {
+        /// The tool's immutable id.
+        native_id: String,
+    },
     /// Something people did around the work: a commit, a review, a CI run.
     Activity(Box<Activity>),
     /// The tool reports that this task no longer exists, and nothing else about it (a draft that became an issue, a

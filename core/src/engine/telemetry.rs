@@ -77,7 +77,13 @@ fn source_readings(store: &Store, config: &Config, source: &str, now: Millis) ->
     let quarantined = store.quarantined_records(Some(source))?;
     let coverage = coverage(store, source, &status, &quarantined)?;
     add(names::M_SYNC_TASKS, number(coverage.live));
-    add(names::M_SYNC_SET_ASIDE, number(quarantined.len() as u64));
+    add(names::M_SYNC_SET_ASIDE, number(coverage.set_aside));
+    add(names::M_SYNC_UNREADABLE, number(coverage.unreadable));
+    if let Some(pass) = coverage.listed {
+        add(names::M_SYNC_LISTED, number(pass.listed));
+        add(names::M_SYNC_OUT_OF_SCOPE, number(pass.out_of_scope));
+        add(names::M_SYNC_MISSING, number(pass.missing));
+    }
     add(names::M_SYNC_HISTORIES, if coverage.histories_complete { 1.0 } else { 0.0 });
     if let Some(count) = status.tool_count {
         add(names::M_SYNC_TOOL_TASKS, number(count));

@@ -38,12 +38,18 @@ pub struct Run {
 }
 
 /// One step through a stream. Records never come without the cursor that covers them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Page {
     /// The tool's records, histories included.
     pub records: Vec<RawRecord>,
-    /// Native ids that a pass over a `complete` stream saw on this page.
+    /// What belongs on this page and the tool could not serve. The cursor covers it: it is read again by its id.
+    pub unreadable: Vec<Unreadable>,
+    /// Native ids of the tasks that a pass over a `complete` stream saw on this page.
     pub seen: Vec<String>,
+    /// How many rows such a pass saw on this page that are no tasks of the source.
+    pub out_of_scope: u64,
+    /// Every sprint that the tool has and that is not closed, where one page lists them all. The engine ends the others.
+    pub open_sprints: Option<Vec<String>>,
     /// The stream's cursor once these records are stored.
     pub cursor: Cursor,
     /// Whether there is more to fetch now.
@@ -52,6 +58,15 @@ pub struct Page {
     pub total: Option<u64>,
     /// Things a person should know that did not stop the page (a skipped board, an incomplete answer).
     pub warnings: Vec<String>,
+}
+
+/// Something that the tool lists and could not serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The tool's immutable id: that of the record and of its task.
+    pub native_id: String,
+    /// What the tool answered.
+    pub reason: String,
 }
 
 /// A record as the tool gave it (without what is never read, such as avatars), histories included.
@@ -229,7 +244,8 @@ pub trait SourceSession: Send + Sync {
 
     /// Fetches what follows `cursor` (`None`: from the start), with as many requests as one page needs.
     ///
-    /// - A page holds whole records, complete histories included, or is an error: nothing is half given.
+    /// - A page holds whole records, complete histories included: nothing is half given. One record that the tool cannot serve
+    ///   is named in [`Page::unreadable`], and the rest goes on.
     /// - Polling again with the same cursor gives at least the same records: at-least-once, never at-most-once.
     /// - The cursor moves past a record only when no tie at its position can follow.
     /// - With `full` in the run and no cursor it reads everything again.
@@ -237,6 +253,20 @@ pub trait SourceSession: Send + Sync {
     /// # Errors
     /// As the HTTP session's; [`crate::ErrorKind::Protocol`] for an answer that cannot be believed.
     async fn poll(&self, stream: &'static str, cursor: Option<&Cursor>) -> Result<Page>;
+
+    /// Reads records by their ids: what was set aside or unreadable, and what a complete pass listed and the store lacks. The
+    /// page has no cursor.
+    ///
+    /// What the tool still cannot serve is in [`Page::unreadable`], and what the connector cannot ask for by id as well. An id
+    /// of which the page says nothing does not exist any more, or is no task of this source.
+    ///
+    /// # Errors
+    /// As the HTTP session's.
+    async fn read_again(&self, ids: &[String]) -> Result<Page> {
+        let reason = "the connector cannot read a record by its id";
+        let unreadable = ids.iter().map(|id| Unreadable { native_id: id.clone(), reason: reason.to_owned() });
+        Ok(Page { unreadable: unreadable.collect(), ..Page::default() })
+    }
 
     /// Translates one record. Synchronous, deterministic, no I/O; reference data is that of the session.
     ///

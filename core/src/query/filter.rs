@@ -161,7 +161,11 @@ impl List for SprintFilter {
 
     fn places(&self, viewer: &Viewer<'_>) -> Result<Vec<SprintPlace>> {
         let mut found = viewer.store.sprints(self.source.as_deref())?;
+        let deleted = viewer.deleted_sprints()?;
         found.retain(|(key, record)| {
+            if deleted.contains(key) {
+                return false;
+            }
             let facts = &record.facts;
             let in_project = |typed: &String| {
                 facts.project.as_ref().is_some_and(|project| viewer.is_in_project(typed, &key.source, project))
@@ -180,6 +184,16 @@ impl List for SprintFilter {
 }
 
 impl Viewer<'_> {
+    /// The sprints that are not listed because their tool deleted them.
+    fn deleted_sprints(&self) -> Result<BTreeSet<TaskKey>> {
+        let mut all = BTreeSet::new();
+        for source in &self.config.sources {
+            let deleted = self.store.deleted_sprints(&source.name)?;
+            all.extend(deleted.into_iter().map(|id| TaskKey::new(&*source.name, id)));
+        }
+        Ok(all)
+    }
+
     /// The tasks that match, sorted by source, then by the key people use.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::config::SourceConfig;
 use crate::export::otlp::Signal;
 use crate::model::error::Result;
 use crate::model::time::Millis;
-use crate::store::{Quarantined, SourceStatus, Store};
+use crate::store::{Listed, Quarantined, SourceStatus, Store};
 
 /// The state of everything at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,9 @@ pub struct SourceView {
     pub coverage: Coverage,
     /// Records that could not be normalised.
     pub set_aside: Vec<QuarantinedView>,
+    /// Records that the tool lists and could not serve.
+    #[serde(default)]
+    pub unreadable: Vec<QuarantinedView>,
 }
 
 /// How much of a source the store holds, in tasks.
@@ -66,14 +69,23 @@ pub struct Coverage {
     pub tool_count: Option<u64>,
     /// Whether the history of every record that was read is complete.
     pub histories_complete: bool,
+    /// How many records could not be normalised.
+    #[serde(default)]
+    pub set_aside: u64,
+    /// How many records the tool lists and could not serve.
+    #[serde(default)]
+    pub unreadable: u64,
+    /// What became of the ids that the last complete pass listed.
+    #[serde(default)]
+    pub listed: Option<Listed>,
 }
 
-/// A record that could not be normalised.
+/// A record that could not be normalised, or that the tool could not serve.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantinedView {
     /// The tool's id of the record.
     pub native_id: String,
-    /// Why it could not be normalised.
+    /// Why.
     pub reason: String,
     /// When this happened.
     pub at: Millis,
@@ -126,6 +138,8 @@ impl Viewer<'_> {
             if status.failures == 0 { status.last_attempt.or(status.last_success) } else { status.last_success };
         let backlog = |signal: &Signal| Ok((signal.as_str().to_owned(), self.store.backlog(*signal, name)?));
         let quarantined = self.store.quarantined_records(Some(name))?;
+        let coverage = coverage(self.store, name, &status, &quarantined)?;
+        let (unreadable, set_aside): (Vec<_>, Vec<_>) = quarantined.into_iter().partition(Quarantined::is_unreadable);
         Ok(SourceView {
             name: name.to_owned(),
             tool: source.kind.clone(),
@@ -134,11 +148,12 @@ impl Viewer<'_> {
             cursor_age: status.last_success.and(covered).map(|at| self.now.seconds_since(at)),
             next_run: source.schedule.next_after(self.now),
             backlog: Signal::ALL.iter().map(backlog).collect::<Result<_>>()?,
-            coverage: coverage(self.store, name, &status, &quarantined)?,
+            coverage,
             failures: status.failures,
             last_error: status.last_error,
             last_error_kind: status.last_error_kind.map(|kind| kind.as_str().to_owned()),
-            set_aside: quarantined.into_iter().map(QuarantinedView::from).collect(),
+            set_aside: set_aside.into_iter().map(QuarantinedView::from).collect(),
+            unreadable: unreadable.into_iter().map(QuarantinedView::from).collect(),
         })
     }
 }
@@ -162,12 +177,16 @@ pub fn coverage(store: &Store, source: &str, status: &SourceStatus, quarantined:
     }
     let open = store.open_tasks(Some(source)).try_fold(0, |open, key| key.map(|_| open + 1))?;
     let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+    let unreadable = quarantined.iter().filter(|record| record.is_unreadable()).count();
     Ok(Coverage {
         held: unsigned(created),
         open,
         live: open + unsigned(finished),
         tool_count: status.tool_count,
         histories_complete: histories_complete(status, quarantined),
+        set_aside: (quarantined.len() - unreadable) as u64,
+        unreadable: unreadable as u64,
+        listed: status.listed,
     })
 }
 

@@ -28,8 +28,9 @@ pub(crate) use self::directory::on_disk;
 pub use self::kv::{Batch, Guard, KeyRange, Kv, Pair};
 pub use self::maintenance::Verified;
 pub use self::memory::MemoryKv;
+pub(crate) use self::reader::DELETED_SPRINTS;
 pub use self::reader::Store;
-pub use self::records::{Counters, Cursor, DeadLetter, Item, Position, Quarantined, SourceStatus};
+pub use self::records::{Counters, Cursor, DeadLetter, Item, Listed, Position, Quarantined, SourceStatus};
 pub use self::transaction::Transaction;
 
 #[cfg(test)]

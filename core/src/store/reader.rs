@@ -1,5 +1,6 @@
 //! [`Store`]: everything that is read from the store.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -15,6 +16,9 @@ use crate::model::time::Millis;
 use crate::model::timeline;
 use crate::model::totals::{Rollup, Totals};
 use crate::model::{SmolStr, SprintRecord, TaskKey, TaskRecord};
+
+/// The group of metadata that names the sprints a tool deleted, by source.
+pub(crate) const DELETED_SPRINTS: &str = "deleted_sprints";
 
 /// The store of one installation. Cheap to share by reference. One process at a time opens a directory.
 ///
@@ -209,6 +213,24 @@ impl Store {
     /// When the store cannot be read.
     pub fn sprints(&self, source: Option<&str>) -> Result<Vec<(TaskKey, SprintRecord)>> {
         self.all(Kind::Sprint, source).collect()
+    }
+
+    /// Which of these tasks are stored, in their order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn has_tasks(&self, keys: &[TaskKey]) -> Result<Vec<bool>> {
+        let keys: Vec<Vec<u8>> = keys.iter().map(|key| Key::new(Kind::Task).task(key).build()).collect();
+        Ok(self.kv.get_many(&keys)?.iter().map(Option::is_some).collect())
+    }
+
+    /// The sprints of a source that its tool deleted after they had started. They are kept for what was exported of them, and
+    /// not listed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn deleted_sprints(&self, source: &str) -> Result<BTreeSet<String>> {
+        Ok(self.metadata(DELETED_SPRINTS, source)?.unwrap_or_default())
     }
 
     /// The cursor of a stream.

@@ -9,7 +9,7 @@ use crate::model::error::ErrorKind;
 use crate::model::time::Millis;
 
 /// How far a stream has been read: a value that the connector made and only it understands.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cursor(pub serde_json::Value);
 
 /// One thing that changed, as the journal lists it. The events themselves are in the record, under the same journal number.
@@ -32,7 +32,7 @@ pub struct Position {
     pub after: Option<Vec<u8>>,
 }
 
-/// A record that could not be understood.
+/// A record that could not be understood, or that the tool lists and could not serve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Quarantined {
     /// The source.
@@ -43,8 +43,15 @@ pub struct Quarantined {
     pub reason: String,
     /// When it was last seen.
     pub at: Millis,
-    /// The record, cut at 16 KiB.
+    /// The record, cut at 16 KiB; empty when the tool could not serve it.
     pub json: String,
+}
+
+impl Quarantined {
+    /// Whether the tool could not serve it, so that there was nothing to understand.
+    pub fn is_unreadable(&self) -> bool {
+        self.json.is_empty()
+    }
 }
 
 /// Something that a backend refused for good.
@@ -88,12 +95,36 @@ pub struct SourceStatus {
     pub rate_limit_remaining: Option<u64>,
     /// How many tasks the tool itself counted when it was last asked.
     pub tool_count: Option<u64>,
+    /// What the newest complete pass found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<Listed>,
+    /// The program version that last read again what was set aside.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reread_by: String,
     /// Hash of the settings that the cursors were made with. With other settings everything is read again.
     pub settings: u64,
     /// The number of the newest complete pass.
     pub pass: u64,
     /// Totals over all runs, for the counters of our own metrics.
     pub counters: Counters,
+}
+
+/// What became of the ids that a complete pass listed: `listed = held + set_aside + unreadable + out_of_scope`, unless
+/// something is missing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Ids that the tool listed.
+    pub listed: u64,
+    /// Those whose task the store holds.
+    pub held: u64,
+    /// Those that could not be understood.
+    pub set_aside: u64,
+    /// Those that the tool could not serve.
+    pub unreadable: u64,
+    /// Those that are no tasks of this source.
+    pub out_of_scope: u64,
+    /// Those that are nowhere, although they were asked for again: always 0, unless there is an error in the program.
+    pub missing: u64,
 }
 
 /// Running totals of a source's runs.

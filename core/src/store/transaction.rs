@@ -25,6 +25,9 @@ use crate::model::{SmolStr, SprintRecord, TaskKey, TaskRecord};
 pub(super) const MAX_DEPTH: usize = 64;
 /// Bytes that a quarantined record keeps of its JSON.
 const QUARANTINED_BYTES: usize = 16 << 10;
+/// Quarantined records of a source that keep as much. More of them keep only their id, the reason and a beginning.
+const QUARANTINED_TEXTS: usize = 1_000;
+const FEWER_BYTES: usize = 64;
 /// Journal entries cut in one transaction.
 pub(super) const PRUNED_AT_ONCE: usize = 4_096;
 /// Dead letters kept; the oldest are removed first.
@@ -378,6 +381,15 @@ impl Transaction<'_> {
         Ok(more)
     }
 
+    /// Forgets a sprint of which nothing was exported.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn remove_sprint(&mut self, key: &TaskKey) -> Result<()> {
+        self.writes.insert(Key::new(Kind::Sprint).task(key).build(), None);
+        Ok(())
+    }
+
     /// Quarantines a record or, with `None`, clears it, because it was understood since.
     ///
     /// # Errors
@@ -386,7 +398,8 @@ impl Transaction<'_> {
         let key = key::quarantined(source, native_id);
         match quarantined {
             Some(mut quarantined) => {
-                let cut = quarantined.json.floor_char_boundary(QUARANTINED_BYTES);
+                let most = if self.has_many_quarantined(source)? { FEWER_BYTES } else { QUARANTINED_BYTES };
+                let cut = quarantined.json.floor_char_boundary(most);
                 quarantined.json.truncate(cut);
                 self.writes.insert(key, Some(format::encode(&quarantined)?));
             }
@@ -394,6 +407,12 @@ impl Transaction<'_> {
             None => {}
         }
         Ok(())
+    }
+
+    /// Whether so many records of a source are quarantined that no more of their texts are worth keeping.
+    fn has_many_quarantined(&self, source: &str) -> Result<bool> {
+        let all = KeyRange::prefix(Key::new(Kind::Quarantined).text(source).build());
+        Ok(self.store.kv.range(&all, QUARANTINED_TEXTS)?.len() == QUARANTINED_TEXTS)
     }
 
     /// Stores a dead letter. Beyond [`DEAD_LETTERS`] the oldest is removed.

@@ -31,6 +31,8 @@ pub struct SourceReport {
     pub changes: u64,
     /// Records that could not be understood.
     pub set_aside: u64,
+    /// Records that the tool could not serve.
+    pub unreadable: u64,
     /// Events with an impossible time that were moved to the nearest possible one.
     pub repaired: u64,
     /// Requests sent, every attempt counted.
@@ -55,6 +57,12 @@ pub(super) struct Job<'a> {
     /// Every stream of changes was read to its end.
     pub(super) changes_read: bool,
     pub(super) work: PageWork,
+    /// Rows of the complete pass that are no tasks of this source.
+    pub(super) out_of_scope: u64,
+    /// Ids that the tool said nothing of when they were asked for.
+    pub(super) not_ours: BTreeSet<String>,
+    /// Set when most of a page could not be read.
+    pub(super) doubtful: Option<Error>,
     /// Other sources whose tasks got new events.
     pub(super) other_sources: BTreeSet<SmolStr>,
 }

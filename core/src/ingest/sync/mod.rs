@@ -1,17 +1,19 @@
 //! The poll loop: polls a connector stream by stream and stores each page in one transaction with the cursor that covers it.
 //!
 //! [`sync_source`] is the loop. [`page`] stores one page, [`prefetch`] reads ahead for it, [`attach`] brings activities to the
-//! tasks they belong to (of whatever source), [`blocking`] derives blocked time from links, and [`pass`] decides what absence
-//! from a complete pass means. A run that dies anywhere continues from the last page it stored. Only when all streams of a
+//! tasks they belong to (of whatever source), [`blocking`] derives blocked time from links, [`sprints`] ends those that were
+//! deleted, [`pass`] decides what absence from a complete pass means, and [`again`] reads what could not be read before. A run that dies anywhere continues from the last page it stored. Only when all streams of a
 //! source were read to their end is the source *sealed*: half a sweep is never exported, because in it a child may come before
 //! its parent.
 
+mod again;
 mod attach;
 mod blocking;
 mod job;
 mod page;
 mod pass;
 mod prefetch;
+mod sprints;
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -62,6 +64,9 @@ pub async fn sync_source(
         report: SourceReport { name: name.clone(), ..SourceReport::default() },
         changes_read: false,
         work: PageWork::default(),
+        out_of_scope: 0,
+        not_ours: BTreeSet::new(),
+        doubtful: None,
         other_sources: BTreeSet::new(),
     };
     let outcome = job.run().await;
@@ -141,11 +146,14 @@ impl Job<'_> {
         for stream in self.source.connector.streams().iter().filter(|stream| !stream.complete) {
             self.sweep(session, stream).await?;
         }
+        self.read_quarantined_again(session, self.pass_is_due(&status, first)).await?;
         self.changes_read = true;
         // Even when the complete pass fails: all changes were read, and can be exported.
         let passed = self.pass(session, &status, first).await;
         self.finish(first)?;
-        passed.and_then(|()| pass::nothing_lost(session.lost()))
+        passed?;
+        pass::nothing_lost(session.lost())?;
+        self.doubtful.take().map_or(Ok(()), Err)
     }
 
     async fn pass(&mut self, session: &dyn SourceSession, status: &SourceStatus, first: bool) -> Result<()> {
@@ -207,10 +215,12 @@ impl Job<'_> {
             }
             cursor = Some(next);
         }
-        if stream.complete && !self.dry_run {
-            allow_blocking(|| self.close_pass())?;
+        if !stream.complete || self.dry_run {
+            return Ok(());
         }
-        Ok(())
+        let accounted = self.account(session).await;
+        allow_blocking(|| self.close_pass())?;
+        accounted
     }
 
     /// All streams were read to their end: what was stored can be exported.

@@ -1,69 +1,84 @@
 //! Storing one page: new events, quarantined records, ids seen, and the cursor that covers them, in one transaction.
 
 use super::job::Job;
-use crate::ingest::connector::{Cursor, Page, RawRecord, SourceSession, Stream};
+use crate::ingest::connector::{Page, RawRecord, SourceSession, Stream, Unreadable};
 use crate::model::diff;
-use crate::model::error::{Error, Result};
+use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::observation::{Observation, TaskObservation};
-use crate::model::{SprintFacts, SprintRecord, SprintState};
 use crate::progress::Update;
-use crate::store::{Quarantined, Transaction};
+use crate::store::{Quarantined, SourceStatus, Transaction};
 
 /// A record and what it says.
 pub(super) type Normalised = (RawRecord, Result<Vec<Observation>>);
 
 impl Job<'_> {
-    /// Stores one page as one transaction.
+    /// Stores one page of a stream as one transaction.
     pub(super) fn store_page(&mut self, session: &dyn SourceSession, stream: &Stream, page: Page) -> Result<()> {
-        self.report.warnings.extend(page.warnings);
-        if let Some(total) = page.total {
-            self.progress.event(self.name(), Update::Total(total));
-            self.store_tool_count(total)?;
-        }
-        let records: Vec<Normalised> = page
-            .records
-            .into_iter()
-            .map(|record| {
-                let observations = session.normalise(&record);
-                (record, observations)
-            })
-            .collect();
+        // A finished pass starts again next time. Any other stream continues from here.
+        let cursor = (page.more || !stream.complete).then(|| page.cursor.clone());
+        let doubt = self.store_records(session, page, |job, to, page| {
+            let pass = job.store.source_status(job.name())?.pass + 1;
+            for id in &page.seen {
+                to.put_seen(&job.key(id), pass)?;
+            }
+            to.put_cursor(job.name(), stream.name, cursor.as_ref())
+        })?;
+        self.doubtful = self.doubtful.take().or(doubt);
+        Ok(())
+    }
+
+    /// Stores the records of a page, and what `also` adds to the same transaction. Returns why the page is doubtful, if it is.
+    pub(super) fn store_records(
+        &mut self,
+        session: &dyn SourceSession,
+        mut page: Page,
+        also: impl FnOnce(&Self, &mut Transaction<'_>, &Page) -> Result<()>,
+    ) -> Result<Option<Error>> {
+        self.report.warnings.append(&mut page.warnings);
+        self.out_of_scope += page.out_of_scope;
+        let records = normalise(session, std::mem::take(&mut page.records));
+        let doubt = doubt(&records, &page.unreadable);
         let (count, before) = (records.len() as u64, self.report.changes);
         let mut transaction = self.store.begin()?;
         self.load_page(&mut transaction, &records)?;
+        if let Some(total) = page.total {
+            self.progress.event(self.name(), Update::Total(total));
+            self.put_status(&mut transaction, |status| status.tool_count = Some(total))?;
+        }
         for (record, observations) in records {
             match observations {
                 Ok(observations) => self.store_record(&mut transaction, &record, observations)?,
-                Err(error) => self.quarantine(&mut transaction, record, &error)?,
+                Err(error) => self.quarantine(&mut transaction, &record.native_id, error.full(), record.json)?,
             }
         }
-        self.attach_activities(&mut transaction)?;
-        self.update_blocked_time(&mut transaction)?;
+        self.store_rest(&mut transaction, &page)?;
         self.mark_unsealed(&mut transaction, self.report.changes > before)?;
-        let pass = self.store.source_status(self.name())?.pass + 1;
-        for id in &page.seen {
-            transaction.put_seen(&self.key(id), pass)?;
-        }
-        // A finished pass starts again next time. Any other stream continues from here.
-        let cursor: Option<&Cursor> = (page.more || !stream.complete).then_some(&page.cursor);
-        transaction.put_cursor(self.name(), stream.name, cursor)?;
+        also(self, &mut transaction, &page)?;
         if !self.dry_run {
             transaction.commit()?;
         }
         self.report.records += count;
         self.progress.event(self.name(), Update::Page { records: count, changes: self.report.changes - before });
-        Ok(())
+        Ok(doubt)
     }
 
-    fn store_tool_count(&self, total: u64) -> Result<()> {
-        if self.dry_run {
-            return Ok(());
+    /// Stores what a page holds beside records, and what follows from its records.
+    fn store_rest(&mut self, to: &mut Transaction<'_>, page: &Page) -> Result<()> {
+        for Unreadable { native_id, reason } in &page.unreadable {
+            self.quarantine(to, native_id, reason.clone(), String::new())?;
         }
+        if let Some(open) = &page.open_sprints {
+            self.end_deleted_sprints(to, &open.iter().map(String::as_str).collect())?;
+        }
+        self.attach_activities(to)?;
+        self.update_blocked_time(to)
+    }
+
+    /// Changes the status of the source as part of a transaction.
+    pub(super) fn put_status(&self, to: &mut Transaction<'_>, change: impl FnOnce(&mut SourceStatus)) -> Result<()> {
         let mut status = self.store.source_status(self.name())?;
-        status.tool_count = Some(total);
-        let mut transaction = self.store.begin()?;
-        transaction.put_source_status(self.name(), &status)?;
-        transaction.commit().map(drop)
+        change(&mut status);
+        to.put_source_status(self.name(), &status)
     }
 
     fn store_record(
@@ -76,6 +91,7 @@ impl Job<'_> {
             match observation {
                 Observation::Task(seen) => self.store_task(to, *seen)?,
                 Observation::Sprint { native_id, facts } => self.store_sprint(to, &native_id, facts)?,
+                Observation::SprintGone { native_id } => self.end_deleted_sprint(to, &native_id)?,
                 Observation::Activity(activity) => self.match_activity(to, &activity)?,
                 Observation::Gone { native_id } => self.mark_deleted(to, &native_id)?,
             }
@@ -96,38 +112,43 @@ impl Job<'_> {
         to.put_task(&key, known, &delta.record, true)
     }
 
-    fn store_sprint(&mut self, to: &mut Transaction<'_>, native_id: &str, facts: SprintFacts) -> Result<()> {
-        let key = self.key(native_id);
-        let known = to.sprint(&key)?;
-        let (next, journal) = next_sprint(known.as_ref(), facts, to.seq());
-        if known.as_ref() != Some(&next) {
-            self.report.changes += 1;
-            to.put_sprint(&key, &next, journal)?;
+    fn quarantine(&mut self, to: &mut Transaction<'_>, native_id: &str, reason: String, json: String) -> Result<()> {
+        let unreadable = json.is_empty();
+        tracing::warn!(source = self.name(), record = native_id, %reason, unreadable, "quarantined a record");
+        if unreadable {
+            self.report.unreadable += 1;
+        } else {
+            self.report.set_aside += 1;
         }
-        Ok(())
-    }
-
-    fn quarantine(&mut self, to: &mut Transaction<'_>, record: RawRecord, error: &Error) -> Result<()> {
-        tracing::warn!(source = self.name(), record = %record.native_id, reason = %error, "quarantined a record");
-        self.report.set_aside += 1;
-        let quarantined = Quarantined {
-            source: self.name().to_owned(),
-            native_id: record.native_id.clone(),
-            reason: error.full(),
-            at: self.run.now,
-            json: record.json,
-        };
-        to.put_quarantined(self.name(), &record.native_id, Some(quarantined))
+        let (source, native_id, at) = (self.name().to_owned(), native_id.to_owned(), self.run.now);
+        to.put_quarantined(
+            &source,
+            &native_id.clone(),
+            Some(Quarantined { source: source.clone(), native_id, reason, at, json }),
+        )
     }
 }
 
-/// The sprint to store, and whether to journal it: it is exported when it started, and when it closed.
-fn next_sprint(known: Option<&SprintRecord>, facts: SprintFacts, seq: u64) -> (SprintRecord, bool) {
-    let started = facts.state != SprintState::Future && facts.start.is_some();
-    let closed = facts.state == SprintState::Closed && started;
-    let (old_start, old_close) = known.map_or((None, None), |known| (known.started_seq, known.closed_seq));
-    let started_seq = old_start.or(started.then_some(seq));
-    let closed_seq = old_close.or(closed.then_some(seq));
-    let journal = (started_seq, closed_seq) != (old_start, old_close);
-    (SprintRecord { facts, started_seq, closed_seq }, journal)
+fn normalise(session: &dyn SourceSession, records: Vec<RawRecord>) -> Vec<Normalised> {
+    let understood = |record: RawRecord| {
+        let observations = session.normalise(&record);
+        (record, observations)
+    };
+    records.into_iter().map(understood).collect()
 }
+
+/// When most of a page is of no use, the tool or our understanding of it has changed: the run ends with this error, after
+/// everything else was done.
+fn doubt(records: &[Normalised], unreadable: &[Unreadable]) -> Option<Error> {
+    let refused = records.iter().filter_map(|(_, observations)| observations.as_ref().err());
+    let mut reasons = refused.map(Error::full).chain(unreadable.iter().map(|one| one.reason.clone()));
+    let first = reasons.next()?;
+    let (failed, all) = (1 + reasons.count(), unreadable.len() + records.len());
+    let text = "more than half of the records on a page could not be read; they are kept by id and read again";
+    let error =
+        || Error::new(ErrorKind::Coverage, text).with("failed", failed).with("records", all).with("first", first);
+    (failed >= DOUBTFUL_FROM && failed * 2 > all).then(error)
+}
+
+/// A page with fewer failed records than this says nothing about the others.
+const DOUBTFUL_FROM: usize = 2;

@@ -11,9 +11,9 @@ use super::page::Normalised;
 use crate::model::error::Result;
 use crate::model::observation::{Activity, Observation, TaskObservation};
 use crate::model::{Change, SmolStr, TaskKey, TaskRecord, activity, interval};
-use crate::store::Transaction;
 use crate::store::footprint::names_ever;
 use crate::store::prefetch::Wanted;
+use crate::store::{DELETED_SPRINTS, Transaction};
 
 impl Job<'_> {
     /// Reads what the records of a page need.
@@ -29,7 +29,7 @@ impl Job<'_> {
                 Observation::Task(seen) => self.want_attached(to, &mut wanted, &mut moving, seen)?,
                 Observation::Activity(activity) => self.want_named(to, &mut wanted, &mut moving, activity)?,
                 Observation::Gone { native_id } => drop(moving.insert(self.key(native_id))),
-                Observation::Sprint { .. } => {}
+                Observation::Sprint { .. } | Observation::SprintGone { .. } => {}
             }
         }
         to.load(wanted)?;
@@ -41,7 +41,10 @@ impl Job<'_> {
         match observation {
             Observation::Task(seen) => wanted.task(self.key(&seen.native_id)),
             Observation::Gone { native_id } => wanted.task(self.key(native_id)),
-            Observation::Sprint { native_id, .. } => wanted.sprint(&self.key(native_id)),
+            Observation::Sprint { native_id, .. } | Observation::SprintGone { native_id } => {
+                wanted.metadata(DELETED_SPRINTS, self.name());
+                wanted.sprint(&self.key(native_id));
+            }
             Observation::Activity(activity) => {
                 activity.tasks.iter().for_each(|id| wanted.task(self.key(id)));
                 for name in activity::names(self.name(), activity) {

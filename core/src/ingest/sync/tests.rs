@@ -105,7 +105,7 @@ impl SourceSession for Script {
             cursor: Cursor(if upto < count { upto.into() } else { serde_json::Value::Null }),
             more: upto < count,
             total: Some(count as u64),
-            warnings: vec![],
+            ..Page::default()
         })
     }
 
