@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
@@ -19,6 +19,10 @@ use crate::model::error::Result;
 
 /// How long a request under way may still take after a forced stop.
 pub const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// When an export that failed is tried again, if nothing else causes one before: its backend may be well by then, or its
+/// address corrected.
+const PROBE: Duration = Duration::from_secs(60);
 
 /// Exports the metrics of the program itself.
 #[async_trait]
@@ -62,11 +66,13 @@ impl ExportLoop {
         let now = Present { snapshots: self.signal == Signal::Traces, metrics: self.signal == Signal::Metrics };
         let mut ticks = ticks(&engine, self.signal);
         let mut is_empty = engine.store.head()? == 0;
+        let mut failed: Option<(Instant, Present)> = None;
         loop {
             let (present, is_tick) = tokio::select! {
                 biased;
                 () = engine.cancel.cancelled() => break,
                 () = tick(&mut ticks) => (now, true),
+                present = probe(failed) => (present, false),
                 changed = self.stored.changed() => {
                     if changed.is_err() {
                         // No poll loop is left: the stop is on its way.
@@ -81,6 +87,7 @@ impl ExportLoop {
                 }
             };
             let all_accepted = self.drain(&engine, present).await;
+            failed = (!all_accepted).then(|| (Instant::now() + PROBE, present));
             if let Some(own) = self.own_metrics.as_ref().filter(|_| is_tick && all_accepted) {
                 // The totals are in the store: what a stop cuts off is pushed after the next start.
                 engine.cancel.run_until_cancelled(own.push(&engine)).await;
@@ -118,6 +125,13 @@ async fn tick(ticks: &mut Option<Interval>) {
         Some(ticks) => drop(ticks.tick().await),
         None => std::future::pending().await,
     }
+}
+
+/// Waits until a failed export is due again, and returns what it was to send.
+async fn probe(failed: Option<(Instant, Present)>) -> Present {
+    let Some((due, present)) = failed else { return std::future::pending().await };
+    tokio::time::sleep_until(due).await;
+    present
 }
 
 /// Logs what was sent and what failed.

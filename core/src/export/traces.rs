@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 
+use super::backend;
 use super::context::{ExportContext, ResourceKey};
 use super::destinations::{Id, RecentAnchors};
 use super::lineage::{Lineage, TimelineCache};
@@ -350,6 +351,9 @@ impl<'a> Traces<'a> {
         let mut transaction = self.sender.store.begin()?;
         for (root, part) in self.settled.drain() {
             transaction.put_part(&root, &part)?;
+        }
+        if self.position.after.is_some() {
+            backend::note_behind(self.sender.store, &mut transaction, Signal::Traces, self.source)?;
         }
         transaction.put_position(Signal::Traces, self.source, &self.position)?;
         self.unsaved = 0;

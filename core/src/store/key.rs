@@ -39,6 +39,8 @@ pub(crate) enum Kind {
     Quarantined = b'a',
     /// `dead number` -> a dead letter
     DeadLetter = b'd',
+    /// `dead-request number` -> the request that a dead letter was in
+    DeadRequest = b'b',
     /// `position signal source` -> how much of a source has been exported to a signal's backend
     Position = b'x',
     /// `seen source native` -> the pass number that last saw the id, while a complete pass runs

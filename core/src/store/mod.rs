@@ -9,6 +9,7 @@
 
 #[cfg(test)]
 pub(crate) mod counting;
+mod dead;
 mod directory;
 pub(crate) mod footprint;
 mod format;
@@ -23,6 +24,7 @@ mod sled;
 mod transaction;
 mod witness;
 
+pub use self::dead::DeadId;
 #[cfg(test)]
 pub(crate) use self::directory::on_disk;
 pub use self::kv::{Batch, Guard, KeyRange, Kv, Pair};

@@ -7,6 +7,7 @@ use std::sync::{Arc, MutexGuard};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::dead::DeadId;
 use super::footprint::{self, Footprint};
 use super::format;
 use super::key::{self, Key, Kind};
@@ -32,6 +33,8 @@ const FEWER_BYTES: usize = 64;
 pub(super) const PRUNED_AT_ONCE: usize = 4_096;
 /// Dead letters kept; the oldest are removed first.
 const DEAD_LETTERS: usize = 1_000;
+/// Dead letters that keep their request, of up to 3 MiB each.
+const DEAD_REQUESTS: usize = 250;
 
 /// A set of changes that becomes durable as a whole, or not at all.
 ///
@@ -415,18 +418,23 @@ impl Transaction<'_> {
         Ok(self.store.kv.range(&all, QUARANTINED_TEXTS)?.len() == QUARANTINED_TEXTS)
     }
 
-    /// Stores a dead letter. Beyond [`DEAD_LETTERS`] the oldest is removed.
+    /// Stores a dead letter and the request it was in. Beyond [`DEAD_LETTERS`] the oldest is removed, and beyond
+    /// [`DEAD_REQUESTS`] its request.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn put_dead(&mut self, letter: &DeadLetter) -> Result<()> {
-        let stored: Vec<Vec<u8>> =
-            self.store.scan(Key::new(Kind::DeadLetter)).map(|item| Ok(item?.0)).collect::<Result<_>>()?;
-        let surplus = stored.len().saturating_sub(DEAD_LETTERS - 1);
-        self.writes.extend(stored.into_iter().take(surplus).map(|key| (key, None)));
-        let key = Key::new(Kind::DeadLetter).number(self.seq).number(self.items.into());
+    pub fn put_dead(&mut self, letter: &DeadLetter, request: &[u8]) -> Result<()> {
+        let stored: Vec<_> = self.store.dead_letters_by_id()?.into_iter().map(|(id, _)| id).collect();
+        let surplus = |kept: usize| stored.len().saturating_sub(kept - 1);
+        stored.iter().take(surplus(DEAD_LETTERS)).for_each(|id| self.remove_dead(*id));
+        for id in stored.iter().take(surplus(DEAD_REQUESTS)) {
+            self.writes.insert(id.key(Kind::DeadRequest).build(), None);
+        }
+        let id = DeadId::new(self.seq, self.items.into());
         self.items += 1;
-        self.put(key, letter)
+        self.writes.insert(id.key(Kind::DeadRequest).build(), Some(format::encode(&request)?));
+        self.writes.insert(id.key(Kind::DeadLetter).build(), Some(format::encode(letter)?));
+        Ok(())
     }
 
     /// Marks an id as seen in a complete pass.
