@@ -373,7 +373,7 @@ mod tests {
         };
         assert_eq!(
             stalled(Signal::Logs, "http://loki:3100", &status, now),
-            "logs: http://loki:3100 has accepted nothing for 12 min: HTTP 503: starting; asked again in 2 min"
+            "logs: http://loki:3100 has accepted nothing for 12m: HTTP 503: starting; asked again in 2m"
         );
     }
 

@@ -11,7 +11,10 @@ pub mod canary;
 mod context;
 mod destinations;
 mod events;
+mod exported;
 mod exposition;
+#[cfg(test)]
+mod finality;
 pub mod lineage;
 mod logs;
 mod message;

@@ -51,6 +51,8 @@ pub(crate) enum Kind {
     Dependent = b'z',
     /// `root source native` -> the part of a root task's history trace that is being filled
     Part = b'q',
+    /// `exported source native` -> what was exported of a task, which never changes again
+    Exported = b'f',
 }
 
 /// A key under construction.

@@ -368,6 +368,14 @@ impl Transaction<'_> {
         self.put(Key::new(Kind::Part).task(root), part)
     }
 
+    /// Stores what was exported of a task.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    pub(crate) fn put_exported<T: Serialize>(&mut self, task: &TaskKey, exported: &T) -> Result<()> {
+        self.put(Key::new(Kind::Exported).task(task), exported)
+    }
+
     /// Cuts the journal of a source up to and including a number. Cuts at most some thousand entries, because a large batch
     /// costs many times its size in memory, and returns whether there are more. What a crash leaves is cut the next time.
     ///
