@@ -79,14 +79,19 @@ impl Exported {
         }
     }
 
-    /// The ordinal of a completion: that of the same one when it was counted before; `None` when it was exported, or is older
-    /// than one that was, so that its number now means another.
-    pub(crate) fn finish(&self, cycle: u32, at: Millis) -> Option<u32> {
-        match self.finishes.iter().max() {
-            Some((_, newest)) if at <= *newest => None,
-            Some((last, _)) => Some(cycle.max(last + 1)),
-            None => Some(cycle),
-        }
+    /// The newest exported completion: its ordinal, and when it happened.
+    pub(crate) fn newest_finish(&self) -> Option<(u32, Millis)> {
+        self.finishes.iter().max().copied()
+    }
+}
+
+/// The ordinal of a completion that its timeline counts as number `cycle`, after the `newest` one exported: the next free
+/// one, since a mapping may take earlier completions away. `None` when it is not newer, so that its number may be taken.
+pub(crate) fn next_cycle(newest: Option<(u32, Millis)>, cycle: u32, at: Millis) -> Option<u32> {
+    match newest {
+        Some((_, newest)) if at <= newest => None,
+        Some((last, _)) => Some(cycle.max(last + 1)),
+        None => Some(cycle),
     }
 }
 
@@ -141,12 +146,11 @@ mod tests {
 
     #[test]
     fn completions_are_exported_once() {
-        let mut exported = Exported::default();
-        assert_eq!(exported.finish(1, Millis(100)), Some(1));
-        exported.finishes.push((1, Millis(100)));
-        assert_eq!(exported.finish(1, Millis(100)), None);
-        assert_eq!(exported.finish(1, Millis(50)), None, "an older one, found late");
-        assert_eq!(exported.finish(2, Millis(200)), Some(2));
-        assert_eq!(exported.finish(1, Millis(200)), Some(2), "a mapping took the first one away");
+        assert_eq!(next_cycle(None, 1, Millis(100)), Some(1));
+        let newest = Some((1, Millis(100)));
+        assert_eq!(next_cycle(newest, 1, Millis(100)), None);
+        assert_eq!(next_cycle(newest, 1, Millis(50)), None, "an older one, found late");
+        assert_eq!(next_cycle(newest, 2, Millis(200)), Some(2));
+        assert_eq!(next_cycle(newest, 1, Millis(200)), Some(2), "a mapping took the first one away");
     }
 }

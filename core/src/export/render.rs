@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::context::{ExportContext, ResourceKey};
 use super::events::{self, ExportedEvent};
-use super::exported::Identity;
+use super::exported::{Identity, next_cycle};
 use super::lineage::{self, Anchor, Lineage, TimelineCache};
 use super::message::{Attributes, Events, Link, Outcome, Span};
 use crate::model::activity;
@@ -129,11 +129,13 @@ impl RenderContext<'_> {
                 finals.push(self.phase(key, record, seq, phase, to)?);
             }
         }
+        let mut counted = noted.newest_finish();
         for finish in history.finishes() {
             if window.holds(finish.seq, finish.at)
                 && !exported.finish(finish.cycle)
-                && let Some(cycle) = noted.finish(finish.cycle, finish.at)
+                && let Some(cycle) = next_cycle(counted, finish.cycle, finish.at)
             {
+                counted = Some((cycle, finish.at));
                 let finish = Finish { cycle, ..finish };
                 let summary = history.until(finish.at).summary(finish.at);
                 finals.push(self.task(key, record, &finish, &summary)?);
