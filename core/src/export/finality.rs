@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::otlp::{Batch, Delivery, Outcome, Sink};
 use super::*;
-use crate::lock;
 use crate::config;
+use crate::lock;
 use crate::model::samples::{facts, stored, to};
 use crate::model::time::MINUTE;
 use crate::model::{Change, Facts, ParentRef, Status, StoredEvent, TaskKey, TaskRecord, TaskType};

@@ -831,6 +831,7 @@ mod tests {
     use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 
     use super::*;
+    use crate::store::counting::CountingKv;
 
     fn series(metric: names::Metric, name: &str, moments: std::ops::Range<i64>) -> Points {
         let values = moments.map(|at| (Millis(at), count(at))).collect();
@@ -865,6 +866,85 @@ mod tests {
             all.extend(of_moment);
         }
         all
+    }
+
+    /// A store with this many tasks of each source, which ended long ago, and the calls it gets.
+    async fn drained(config: &crate::config::Config, sources: &[&str], tasks: usize) -> (Store, Arc<CountingKv>) {
+        use crate::model::Change;
+        use crate::model::samples::{facts, stored, to};
+        let calls = Arc::new(CountingKv::over(Arc::new(crate::store::MemoryKv::default())));
+        let store = Store::over(Arc::clone(&calls) as Arc<dyn crate::store::Kv>).unwrap();
+        let mut transaction = store.begin().unwrap();
+        for (place, source) in sources.iter().enumerate() {
+            for task in 0..tasks {
+                let first = Facts { project: format!("P{place}").as_str().into(), ..facts(Status::Todo) };
+                let timeline = vec![stored(1_000, Change::Created(Box::new(first))), stored(2_000, to(Status::Done))];
+                let record = TaskRecord {
+                    url: String::new(),
+                    reporter: None,
+                    updated: Millis(0),
+                    blockers: vec![],
+                    absences: 0,
+                    timeline,
+                };
+                transaction.put_task(&TaskKey::new(*source, task.to_string()), None, &record, true).unwrap();
+            }
+            transaction.seal(source).unwrap();
+        }
+        transaction.commit().unwrap();
+        drain(&store, config, Millis(400 * DAY)).await;
+        (store, calls)
+    }
+
+    async fn drain(store: &Store, config: &crate::config::Config, now: Millis) {
+        let stop = tokio_util::sync::CancellationToken::new();
+        let destinations = crate::export::Destinations::counting(&stop);
+        let exporter =
+            crate::export::Exporter::new(store, config, &destinations, &crate::progress::Quiet, &stop, false);
+        let present = crate::export::Present { snapshots: false, metrics: true };
+        assert!(exporter.drain(now, present).await.errors.is_empty());
+    }
+
+    fn configured(text: &str) -> crate::config::Config {
+        crate::config::parse(text, "x.yaml", &[crate::config::kind::unchecked("jira")]).unwrap()
+    }
+
+    #[tokio::test]
+    async fn with_all_of_the_history_a_drain_without_changes_costs_the_same_however_many_tasks_there_are() {
+        let config = configured(
+            "sources: [{name: a, kind: jira, url: 'https://a.example', auth: {token: {env: T}}}]\nexport: {history: all}",
+        );
+        let mut costs = Vec::new();
+        for tasks in [10, 3_000] {
+            let (store, calls) = drained(&config, &["a"], tasks).await;
+            calls.take();
+            drain(&store, &config, Millis(400 * DAY + 60_000)).await;
+            costs.push(calls.take());
+        }
+        assert_eq!(costs[0], costs[1], "calls of the store");
+    }
+
+    #[tokio::test]
+    async fn a_replay_of_one_source_or_project_has_no_points_of_others() {
+        let config = configured(
+            "sources:\n- {name: a, kind: jira, url: 'https://a.example', auth: {token: {env: T}}}\n\
+             - {name: b, kind: jira, url: 'https://b.example', auth: {token: {env: T}}}",
+        );
+        let (store, _) = drained(&config, &["a", "b"], 2).await;
+        let stop = tokio_util::sync::CancellationToken::new();
+        let destinations = crate::export::Destinations::counting(&stop);
+        let exporter =
+            crate::export::Exporter::new(&store, &config, &destinations, &crate::progress::Quiet, &stop, false);
+        let projects = async |source: Option<&str>, project: Option<&str>| {
+            let (source, project) = (source.map(str::to_owned), project.map(str::to_owned));
+            let selection = crate::export::Selection { since: None, source, project };
+            let sent = exporter.replay(&selection, Millis(400 * DAY)).await.by_project;
+            sent.into_keys().collect::<Vec<_>>()
+        };
+        assert_eq!(projects(None, None).await, ["P0", "P1"]);
+        assert_eq!(projects(Some("b"), None).await, ["P1"]);
+        assert_eq!(projects(None, Some("P0")).await, ["P0"]);
+        assert_eq!(projects(Some("b"), Some("P0")).await, [""; 0]);
     }
 
     #[test]

@@ -354,12 +354,8 @@ impl RenderContext<'_> {
                 .moment(names::TASK_CREATED_AT, Some(identity.created));
             let name = self.context.label(&identity.key, &identity.title);
             let parent = anchor.parent.as_ref().map(|(_, span)| *span);
-            let span = Span {
-                parent,
-                attributes,
-                links,
-                ..Span::new(anchor.span, name, identity.created, identity.created)
-            };
+            let span =
+                Span { parent, attributes, links, ..Span::new(anchor.span, name, identity.created, identity.created) };
             let resource = ResourceKey {
                 project_id: identity.project_id.as_str().into(),
                 source: key.source.as_str().into(),
