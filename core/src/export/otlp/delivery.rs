@@ -203,44 +203,35 @@ impl Delivery {
         };
         let (signal, items) = (piece.batch.signal(), piece.batch.items());
         piece.was_refused = true;
-        let wait = match step(&self.policy, (signal, items), &mut piece.refusals, backend, &error, rand::random()) {
+        let step = step(&self.policy, (signal, items), &mut piece.refusals, backend, &error, rand::random());
+        match step {
             Step::Fail => {
                 self.note(&error, None);
                 return Err(error);
             }
             Step::Reject => {
-                let reason = answer(&error);
-                let permanent = piece.refusals.server_errors > 0 && Reason::names_items(&reason);
-                self.known_permanent.fetch_or(permanent, Ordering::Relaxed);
-                done.refuse(&piece.batch, reason, items as u64);
+                self.reject(piece, &error, done);
                 self.settled(signal, deadline);
                 return Ok(());
             }
-            Step::Wait(wait) => {
-                done.retries += 1;
-                queue.push_front(piece);
-                wait
-            }
-            Step::Defer(wait) => {
-                done.retries += 1;
-                queue.push_back(piece);
-                if deadline.leaves_single_items() && queue.iter().all(Piece::is_exhausted) {
-                    self.note(&error, None);
-                    return Err(deadline.gave_up(error, wait));
-                }
-                wait
-            }
-            Step::Halve => {
-                let halves = piece.halves(&error);
-                halves.into_iter().rev().for_each(|half| queue.push_front(half));
-                Duration::ZERO
-            }
-            Step::Split(wait) => {
-                queue.extend(piece.halves(&error));
-                wait
-            }
-        };
+            Step::Wait(_) | Step::Defer(_) => done.retries += 1,
+            Step::Halve | Step::Split(_) => {}
+        }
+        let wait = requeue(queue, piece, &step, &error);
+        let is_deferred = matches!(step, Step::Defer(_));
+        if is_deferred && deadline.leaves_single_items() && queue.iter().all(Piece::is_exhausted) {
+            self.note(&error, None);
+            return Err(deadline.gave_up(error, wait));
+        }
         self.pause(signal, wait, error, deadline).await
+    }
+
+    fn reject(&self, piece: Piece, error: &Error, done: &mut Delivered) {
+        let reason = answer(error);
+        let permanent = piece.refusals.server_errors > 0 && Reason::names_items(&reason);
+        self.known_permanent.fetch_or(permanent, Ordering::Relaxed);
+        let items = piece.batch.items() as u64;
+        done.refuse(&piece.batch, reason, items);
     }
 
     /// Waits before the next attempt, if there is time for it.
@@ -303,6 +294,28 @@ impl Delivery {
             biased;
             answer = self.sink.export(batch) => Ok(answer),
             () = out_of_time => Err(stopped(signal).tagged("ambiguous", true)),
+        }
+    }
+}
+
+/// Puts a refused piece, or its halves, back into the queue. Returns how long to wait before the next attempt.
+fn requeue(queue: &mut VecDeque<Piece>, piece: Piece, step: &Step, error: &Error) -> Duration {
+    match step {
+        Step::Defer(wait) => {
+            queue.push_back(piece);
+            *wait
+        }
+        Step::Split(wait) => {
+            queue.extend(piece.halves(error));
+            *wait
+        }
+        Step::Halve => {
+            piece.halves(error).into_iter().rev().for_each(|half| queue.push_front(half));
+            Duration::ZERO
+        }
+        Step::Wait(_) | Step::Reject | Step::Fail => {
+            queue.push_front(piece);
+            if let Step::Wait(wait) = step { *wait } else { Duration::ZERO }
         }
     }
 }
