@@ -81,10 +81,17 @@ pub struct Error {
     kind: ErrorKind,
     retry: Retry,
     message: String,
-    context: Vec<(&'static str, String)>,
-    /// Context for programs, which is not printed.
-    tags: Vec<(&'static str, String)>,
+    context: Vec<Pair>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// A context pair.
+#[derive(Debug)]
+struct Pair {
+    key: &'static str,
+    value: String,
+    /// Whether it is for people too, and not only for programs.
+    is_printed: bool,
 }
 
 /// The result of everything that can fail outside the program.
@@ -93,7 +100,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind` that a retry cannot fix.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, retry: Retry::Never, message: message.into(), context: Vec::new(), tags: Vec::new(), source: None }
+        Self { kind, retry: Retry::Never, message: message.into(), context: Vec::new(), source: None }
     }
 
     /// Sets when another try makes sense.
@@ -106,14 +113,14 @@ impl Error {
     /// Adds a context pair. Never pass a secret: context is printed.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl fmt::Display) -> Self {
-        self.context.push((key, value.to_string()));
+        self.context.push(Pair { key, value: value.to_string(), is_printed: true });
         self
     }
 
     /// Adds a context pair that only programs read: [`Error::context`] returns it, and nothing prints it.
     #[must_use]
     pub fn tagged(mut self, key: &'static str, value: impl fmt::Display) -> Self {
-        self.tags.push((key, value.to_string()));
+        self.context.push(Pair { key, value: value.to_string(), is_printed: false });
         self
     }
 
@@ -136,7 +143,7 @@ impl Error {
 
     /// The value of a context pair, if it is set.
     pub fn context(&self, key: &str) -> Option<&str> {
-        self.context.iter().chain(&self.tags).find(|(k, _)| *k == key).map(|(_, v)| v.as_str())
+        self.context.iter().find(|pair| pair.key == key).map(|pair| pair.value.as_str())
     }
 
     /// The error with every cause, on one line.
@@ -158,8 +165,9 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
-        if !self.context.is_empty() {
-            let pairs: Vec<String> = self.context.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let printed = self.context.iter().filter(|pair| pair.is_printed);
+        let pairs: Vec<String> = printed.map(|Pair { key, value, .. }| format!("{key}={value}")).collect();
+        if !pairs.is_empty() {
             write!(f, " ({})", pairs.join(", "))?;
         }
         Ok(())

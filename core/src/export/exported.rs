@@ -6,7 +6,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::lineage::Lineage;
 use crate::model::ids::SpanId;
 use crate::model::time::Millis;
 use crate::model::{SmolStr, TaskKey};
@@ -93,16 +92,6 @@ pub(crate) fn next_cycle(newest: Option<(u32, Millis)>, cycle: u32, at: Millis) 
         Some((last, _)) => Some(cycle.max(last + 1)),
         None => Some(cycle),
     }
-}
-
-/// Identifies a lineage: the task, its parent, and so on up to its root, and whether that is known.
-pub(crate) fn lineage_hash(lineage: &Lineage) -> u64 {
-    let mut hasher = blake3::Hasher::new();
-    for key in &lineage.chain {
-        hasher.update(key.native_id.as_bytes()).update(&[0]);
-    }
-    hasher.update(&[u8::from(lineage.root_unknown)]);
-    hasher.finalize().as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 impl FixedAnchor {

@@ -25,7 +25,10 @@ const STATUSES: [Status; 5] = [Status::Todo, Status::InProgress, Status::InRevie
 
 /// Keeps the bytes of every span, with its resource, by its id. An id with two contents fails the test.
 #[derive(Default)]
-struct Recorder(Mutex<BTreeMap<Vec<u8>, (String, Vec<u8>)>>);
+struct Recorder(Mutex<Seen>);
+
+/// Spans by id: as text and as bytes.
+type Seen = BTreeMap<Vec<u8>, (String, Vec<u8>)>;
 
 #[async_trait]
 impl Sink for Recorder {

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use super::exported::{Exported, FixedAnchor, SpanBytes, lineage_hash};
+use super::exported::{Exported, FixedAnchor, SpanBytes};
 use crate::lock;
 use crate::model::error::Result;
 use crate::model::ids::{self, Role, SpanId, TraceId};
@@ -317,6 +317,16 @@ pub struct LineagePeriod {
     ordinal: u64,
     /// The span id of the task's anchor in it.
     span: SpanId,
+}
+
+/// Identifies a lineage: the task, its parent, and so on up to its root, and whether that is known.
+fn lineage_hash(lineage: &Lineage) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    for key in &lineage.chain {
+        hasher.update(key.native_id.as_bytes()).update(&[0]);
+    }
+    hasher.update(&[u8::from(lineage.root_unknown)]);
+    hasher.finalize().as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// The lineage periods of a task, oldest first.

@@ -7,7 +7,6 @@ use super::format;
 use super::key::{Key, Kind};
 use super::reader::Store;
 use super::records::DeadLetter;
-use super::transaction::Transaction;
 use crate::model::error::Result;
 
 /// Identifies a dead letter: the journal number of the transaction that stored it, and its place in that.
@@ -73,15 +72,6 @@ impl Store {
     /// When the store cannot be read.
     pub fn has_dead_request(&self, id: DeadId) -> Result<bool> {
         Ok(self.kv.get(&id.key(Kind::DeadRequest).build())?.is_some())
-    }
-}
-
-impl Transaction<'_> {
-    /// Removes a dead letter with its request.
-    pub fn remove_dead(&mut self, id: DeadId) {
-        for kind in [Kind::DeadLetter, Kind::DeadRequest] {
-            self.writes.insert(id.key(kind).build(), None);
-        }
     }
 }
 

@@ -445,6 +445,13 @@ impl Transaction<'_> {
         Ok(())
     }
 
+    /// Removes a dead letter with its request.
+    pub fn remove_dead(&mut self, id: DeadId) {
+        for kind in [Kind::DeadLetter, Kind::DeadRequest] {
+            self.writes.insert(id.key(kind).build(), None);
+        }
+    }
+
     /// Marks an id as seen in a complete pass.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Turns the single attempts of a [`Sink`] into a delivery that ends accepted, permanently rejected, or with an error.
 //!
-//! Read [`Delivery::deliver`] first. What a failure leads to is decided in [`super::policy`]. [`Delivery::trouble`] tells
+//! Read [`Delivery::deliver`] first. What a failure leads to is decided in [`super::policy`]. [`Delivery::trouble`] is
 //! what is wrong with the backend meanwhile.
 
 use std::collections::VecDeque;
@@ -90,14 +90,14 @@ pub struct Trouble {
 }
 
 /// A batch or a part of one on its way.
-struct Piece {
+struct Portion {
     batch: Batch,
     refusals: Refusals,
     /// Whether exactly this was refused already.
     was_refused: bool,
 }
 
-impl Piece {
+impl Portion {
     fn new(batch: Batch, refusals: Refusals) -> Self {
         Self { batch, refusals, was_refused: false }
     }
@@ -158,40 +158,40 @@ impl Delivery {
     /// then be delivered again; [`Error::retry`] says when.
     pub async fn deliver(&self, batch: Batch, deadline: &mut ProgressDeadline) -> Result<Delivered> {
         let mut done = Delivered::default();
-        let mut queue = VecDeque::from([Piece::new(batch, Refusals::default())]);
-        while let Some(piece) = queue.pop_front() {
-            if piece.batch.items() > 0 {
-                self.send(piece, &mut queue, deadline, &mut done).await?;
+        let mut queue = VecDeque::from([Portion::new(batch, Refusals::default())]);
+        while let Some(portion) = queue.pop_front() {
+            if portion.batch.items() > 0 {
+                self.send(portion, &mut queue, deadline, &mut done).await?;
             }
         }
         Ok(done)
     }
 
-    /// Makes one attempt with a piece and, unless it is settled then, puts it back into the queue.
+    /// Makes one attempt with a portion and, unless it is settled then, puts it back into the queue.
     async fn send(
         &self,
-        piece: Piece,
-        queue: &mut VecDeque<Piece>,
+        portion: Portion,
+        queue: &mut VecDeque<Portion>,
         deadline: &mut ProgressDeadline,
         done: &mut Delivered,
     ) -> Result<()> {
         deadline.attempt();
-        match self.attempt(&piece.batch).await? {
+        match self.attempt(&portion.batch).await? {
             Ok(outcome) => {
-                let accepted = done.take(outcome, &piece.batch);
+                let accepted = done.take(outcome, &portion.batch);
                 self.accepted.fetch_add(u64::from(accepted > 0), Ordering::Relaxed);
-                self.settled(piece.batch.signal(), deadline);
+                self.settled(portion.batch.signal(), deadline);
                 Ok(())
             }
-            Err(error) => self.failed(piece, error, queue, deadline, done).await,
+            Err(error) => self.failed(portion, error, queue, deadline, done).await,
         }
     }
 
     async fn failed(
         &self,
-        mut piece: Piece,
+        mut portion: Portion,
         error: Error,
-        queue: &mut VecDeque<Piece>,
+        queue: &mut VecDeque<Portion>,
         deadline: &mut ProgressDeadline,
         done: &mut Delivered,
     ) -> Result<()> {
@@ -201,37 +201,37 @@ impl Delivery {
             failures: deadline.failures,
             known_permanent: self.known_permanent.load(Ordering::Relaxed),
         };
-        let (signal, items) = (piece.batch.signal(), piece.batch.items());
-        piece.was_refused = true;
-        let step = step(&self.policy, (signal, items), &mut piece.refusals, backend, &error, rand::random());
+        let (signal, items) = (portion.batch.signal(), portion.batch.items());
+        portion.was_refused = true;
+        let step = step(&self.policy, (signal, items), &mut portion.refusals, backend, &error, rand::random());
         match step {
             Step::Fail => {
                 self.note(&error, None);
                 return Err(error);
             }
             Step::Reject => {
-                self.reject(piece, &error, done);
+                self.reject(portion, &error, done);
                 self.settled(signal, deadline);
                 return Ok(());
             }
             Step::Wait(_) | Step::Defer(_) => done.retries += 1,
             Step::Halve | Step::Split(_) => {}
         }
-        let wait = requeue(queue, piece, &step, &error);
+        let wait = requeue(queue, portion, &step, &error);
         let is_deferred = matches!(step, Step::Defer(_));
-        if is_deferred && deadline.leaves_single_items() && queue.iter().all(Piece::is_exhausted) {
+        if is_deferred && deadline.leaves_single_items() && queue.iter().all(Portion::is_exhausted) {
             self.note(&error, None);
             return Err(deadline.gave_up(error, wait));
         }
         self.pause(signal, wait, error, deadline).await
     }
 
-    fn reject(&self, piece: Piece, error: &Error, done: &mut Delivered) {
+    fn reject(&self, portion: Portion, error: &Error, done: &mut Delivered) {
         let reason = answer(error);
-        let permanent = piece.refusals.server_errors > 0 && Reason::names_items(&reason);
+        let permanent = portion.refusals.server_errors > 0 && Reason::names_items(&reason);
         self.known_permanent.fetch_or(permanent, Ordering::Relaxed);
-        let items = piece.batch.items() as u64;
-        done.refuse(&piece.batch, reason, items);
+        let items = portion.batch.items() as u64;
+        done.refuse(&portion.batch, reason, items);
     }
 
     /// Waits before the next attempt, if there is time for it.
@@ -298,23 +298,23 @@ impl Delivery {
     }
 }
 
-/// Puts a refused piece, or its halves, back into the queue. Returns how long to wait before the next attempt.
-fn requeue(queue: &mut VecDeque<Piece>, piece: Piece, step: &Step, error: &Error) -> Duration {
+/// Puts a refused portion, or its halves, back into the queue. Returns how long to wait before the next attempt.
+fn requeue(queue: &mut VecDeque<Portion>, portion: Portion, step: &Step, error: &Error) -> Duration {
     match step {
         Step::Defer(wait) => {
-            queue.push_back(piece);
+            queue.push_back(portion);
             *wait
         }
         Step::Split(wait) => {
-            queue.extend(piece.halves(error));
+            queue.extend(portion.halves(error));
             *wait
         }
         Step::Halve => {
-            piece.halves(error).into_iter().rev().for_each(|half| queue.push_front(half));
+            portion.halves(error).into_iter().rev().for_each(|half| queue.push_front(half));
             Duration::ZERO
         }
         Step::Wait(_) | Step::Reject | Step::Fail => {
-            queue.push_front(piece);
+            queue.push_front(portion);
             if let Step::Wait(wait) = step { *wait } else { Duration::ZERO }
         }
     }

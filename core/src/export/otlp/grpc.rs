@@ -31,7 +31,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const PING_EVERY: Duration = Duration::from_secs(15);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The largest answer we read, in bytes. A success is a few bytes. The odd number tells our own refusal to read more from a
+/// The largest answer we read, in bytes. A success is a few bytes. The odd number distinguishes our own refusal to read more from a
 /// server's refusal of a request that is too large, which has the same code and text.
 const MAX_ANSWER: usize = 64 * 1024 - 1;
 

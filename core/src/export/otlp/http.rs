@@ -248,7 +248,7 @@ mod tests {
         for status in [200, 202, 204] {
             assert_eq!(read_as(status, &[], b"").unwrap(), Outcome::Accepted, "{status}");
         }
-        assert_eq!(read_as(200, &[protobuf.clone()], b"").unwrap(), Outcome::Accepted);
+        assert_eq!(read_as(200, std::slice::from_ref(&protobuf), b"").unwrap(), Outcome::Accepted);
         assert_eq!(
             read_as(200, &[(CONTENT_TYPE, "Application/X-Protobuf; q=1")], &[0x0a, 0]).unwrap(),
             Outcome::Accepted
@@ -259,11 +259,11 @@ mod tests {
             (200, &[(CONTENT_TYPE, "text/html")], b""),
             (200, &[], b"<html>log in</html>"),
             (200, &[(CONTENT_TYPE, "text/plain")], b"ok"),
-            (200, &[protobuf.clone()], b"\xff\xffgarbage"),
-            (200, &[protobuf.clone()], b"plain text"),
+            (200, std::slice::from_ref(&protobuf), b"\xff\xffgarbage"),
+            (200, std::slice::from_ref(&protobuf), b"plain text"),
             (200, &[(CONTENT_TYPE, "application/json")], br#"{"error":"log in first"}"#),
             (200, &[(CONTENT_TYPE, "application/json")], b"[]x"),
-            (299, &[protobuf.clone()], b""),
+            (299, std::slice::from_ref(&protobuf), b""),
             (201, &[], b""),
             (204, &[(CONTENT_LENGTH, "12")], b""),
             (204, &[(TRANSFER_ENCODING, "chunked")], b""),
