@@ -7,6 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use contextcore_core::model::{SprintState, TaskType};
 use contextcore_core::query::{Cursor, Fields, List, ListOptions, ListQuery, SprintFilter, StatusFilter, TaskFilter};
+use contextcore_core::store::DeadId;
 
 #[cfg(feature = "demo")]
 const FIRST_STEP: &str = "Start with `contextcore demo`, or with `contextcore init` and your own tools.";
@@ -34,7 +35,7 @@ pub(crate) struct Global {
     #[arg(long, short = 'c', global = true, value_name = "FILE", help_heading = "Global options")]
     pub(crate) config: Option<PathBuf>,
     /// How to print the result
-    #[arg(long, short = 'o', global = true, value_name = "FORMAT", help_heading = "Global options")]
+    #[arg(long, alias = "format", short = 'o', global = true, value_name = "FORMAT", help_heading = "Global options")]
     #[arg(default_value = "table", hide_default_value = true)]
     pub(crate) output: Output,
     /// Log more to stderr: -v info, -vv debug, -vvv trace (or set CONTEXTCORE_LOG)
@@ -77,6 +78,9 @@ pub(crate) enum Command {
     Status,
     /// Export history again, to a new or wiped backend; ids stay the same
     Replay(Replay),
+    /// List, send again or drop what a backend permanently refused
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
     /// Provision or export the Grafana dashboards and alert rules
     #[command(subcommand)]
     Dashboards(Dashboards),
@@ -319,6 +323,23 @@ pub(crate) struct Replay {
     /// Only this project: one of the portfolio, or the tool's own
     #[arg(long, value_name = "PROJECT")]
     pub(crate) project: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLetters {
+    /// List them, with the backend's reason and what to do
+    List,
+    /// Send them again, each once; those that are accepted are removed
+    Retry(ChosenLetters),
+    /// Remove them without sending; `replay` can still export their history
+    Drop(ChosenLetters),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChosenLetters {
+    /// Ids as `list` prints them [default: all]
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<DeadId>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -118,6 +118,7 @@ fn routes(engine: Arc<Engine>, triggers: Option<PollTriggers>) -> Router {
         .route("/v1/sprints", get(list::<SprintFilter>))
         .route("/v1/show", get(show))
         .route("/v1/status", get(status))
+        .route("/v1/dead-letters", get(dead_letters))
         .route("/v1/portfolio", get(portfolio))
         .route("/v1/verify", get(verify))
         .route("/v1/export", get(export))
@@ -190,6 +191,10 @@ async fn show(State(engine): State<Arc<Engine>>, Query(selector): Query<TaskSele
 
 async fn status(State(engine): State<Arc<Engine>>) -> Response {
     view(engine, |viewer| viewer.status()).await
+}
+
+async fn dead_letters(State(engine): State<Arc<Engine>>) -> Response {
+    view(engine, |viewer| viewer.dead_letters()).await
 }
 
 async fn portfolio(State(engine): State<Arc<Engine>>) -> Response {

@@ -7,6 +7,7 @@ mod app;
 mod args;
 mod check;
 mod dashboards;
+mod dead_letters;
 #[cfg(feature = "demo")]
 mod demo;
 mod doctor;
@@ -103,6 +104,7 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Show(arguments) => show::run(context, &arguments).await,
         Command::Status => status::run(context).await,
         Command::Replay(arguments) => replay::run(context, &arguments).await,
+        Command::DeadLetters(command) => dead_letters::run(context, &command).await,
         Command::Dashboards(command) => dashboards::run(context, &command).await,
         Command::Store(command) => store::run(context, &command).await,
         Command::Schema => print(&contextcore_core::config::json_schema(&app::kinds())),

@@ -161,7 +161,7 @@ mod tests {
                 items,
                 at: fixture::NOW.plus(-120_000),
             };
-            transaction.put_dead(&letter).unwrap();
+            transaction.put_dead(&letter, b"").unwrap();
         }
         transaction.commit().unwrap();
     }

@@ -228,7 +228,7 @@ impl Failures {
         let since = *self.since.get_or_insert_with(Instant::now);
         let random = rand::random::<f64>();
         let wait = match failure.after {
-            Some(asked) => backoff::with_jitter(asked, random).min(asked.max(session.max_wait)),
+            Some(asked) => backoff::requested(backoff::with_jitter(asked, random).min(asked.max(session.max_wait))),
             None => backoff::delay(session.backoff_base, BACKOFF_MAX, self.all, random).min(session.max_wait),
         };
         let tries = tries.min(session.tries_for(&failure, since));

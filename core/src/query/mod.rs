@@ -5,6 +5,7 @@
 //! [`crate::model::timeline`], [`crate::model::sprint`] and [`crate::model::totals`]; a view adds the neighbourhood of a task:
 //! parents, blockers, sprints, children. Nothing here writes, and rendering is left to the caller.
 
+mod dead;
 mod events;
 mod filter;
 pub mod list;
@@ -18,6 +19,7 @@ mod task;
 mod tests;
 mod viewer;
 
+pub use dead::DeadLetterItem;
 pub use events::{EventKind, EventView};
 pub use filter::{SprintFilter, StatusFilter, TaskFilter};
 pub use list::{Cursor, Fields, List, ListLine, ListOptions, ListQuery, fields_of};
