@@ -182,10 +182,9 @@ impl Sizes {
         }
     }
 
-    /// A request for so many issues was too much. Whether fewer can be asked for.
-    pub(super) fn halve(&mut self, issues: usize) -> bool {
+    /// A request for so many issues was too much.
+    pub(super) fn halve(&mut self, issues: usize) {
         self.cap = u32::try_from(issues / 2).unwrap_or(MOST_ISSUES).max(1);
-        issues > 1
     }
 
     /// How many of these lists one request for so many rows of each holds.
@@ -197,10 +196,9 @@ impl Sizes {
         costs.take_while(|cost| *cost <= MOST).count().clamp(1, self.rests.max(1))
     }
 
-    /// A request for the rests of so many lists was too much. Whether fewer can be asked for.
-    pub(super) fn halve_rests(&mut self, lists: usize) -> bool {
+    /// A request for the rests of so many lists was too much.
+    pub(super) fn halve_rests(&mut self, lists: usize) {
         self.rests = (lists / 2).max(1);
-        lists > 1
     }
 }
 
@@ -286,10 +284,12 @@ mod tests {
     fn a_size_that_was_refused_is_not_requested_again() {
         let mut sizes = after(&[20]);
         let before = sizes.price(false).most();
-        assert!(sizes.halve(before));
+        sizes.halve(before);
         assert_eq!(sizes.price(false).most(), before / 2);
         let mut one = sizes.clone();
-        assert!(!one.halve(1) && one.price(false).most() == 1);
-        assert!(sizes.halve_rests(RESTS) && sizes.rests(std::iter::repeat(List::Spans), 4) == RESTS / 2);
+        one.halve(1);
+        assert_eq!(one.price(false).most(), 1);
+        sizes.halve_rests(RESTS);
+        assert_eq!(sizes.rests(std::iter::repeat(List::Spans), 4), RESTS / 2);
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use contextcore_connectors::ALL;
 use contextcore_core::config::{BlockedConfig, CommentPrivacy, Privacy, SourceConfig};
-use contextcore_core::ingest::connector::{Connector, Cursor, RawRecord, Run, SourceSession};
+use contextcore_core::ingest::connector::{Connector, Cursor, Page, RawRecord, Run, SourceSession};
 use contextcore_core::model::SprintFacts;
 use contextcore_core::model::observation::{Activity, Observation, TaskObservation};
 use contextcore_core::{Error, Millis, Result};
@@ -70,6 +70,10 @@ pub struct Outcome {
     pub activities: Vec<Activity>,
     pub failures: Vec<Error>,
     pub seen: BTreeSet<String>,
+    /// What the tool could not serve, with its reason.
+    pub unreadable: BTreeMap<String, String>,
+    /// The sprints that the tool has, where one page listed them.
+    pub open_sprints: Option<Vec<String>>,
     pub warnings: Vec<String>,
     /// Projects that were read before and are hidden now.
     pub lost: Vec<String>,
@@ -128,18 +132,33 @@ impl Source {
         // A cursor is stored as text.
         let text = serde_json::to_string(&page.cursor).unwrap();
         self.cursors.insert(stream, serde_json::from_str(&text).unwrap());
-        outcome.seen.extend(page.seen);
-        outcome.total = page.total.or(outcome.total);
-        outcome.warnings.extend(page.warnings);
-        for record in &page.records {
-            outcome.take(self.session().normalise(record));
-        }
-        outcome.records.extend(page.records);
-        Ok(page.more)
+        outcome.take_page(self.session(), page)
+    }
+
+    /// Reads these records again by their ids, as the engine does at the start of a run.
+    pub async fn read_again(&self, ids: &[&str]) -> Result<Outcome> {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let page = self.session().read_again(&ids).await?;
+        let mut outcome = Outcome::default();
+        outcome.take_page(self.session(), page)?;
+        Ok(outcome)
     }
 }
 
 impl Outcome {
+    fn take_page(&mut self, session: &dyn SourceSession, page: Page) -> Result<bool> {
+        self.seen.extend(page.seen);
+        self.unreadable.extend(page.unreadable.into_iter().map(|one| (one.native_id, one.reason)));
+        self.open_sprints = page.open_sprints.or(self.open_sprints.take());
+        self.total = page.total.or(self.total);
+        self.warnings.extend(page.warnings);
+        for record in &page.records {
+            self.take(session.normalise(record));
+        }
+        self.records.extend(page.records);
+        Ok(page.more)
+    }
+
     fn take(&mut self, observed: Result<Vec<Observation>>) {
         match observed {
             Err(error) => self.failures.push(error),
