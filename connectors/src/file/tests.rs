@@ -133,7 +133,8 @@ const ODD: [&[u8]; 10] = [
 
 #[tokio::test]
 async fn whatever_is_wrong_with_a_line_its_neighbours_survive() {
-    let line = |id: &str| format!(r#"{{"id": "{id}", "title": "x", "status": "todo", "created": "2026-11-01T00:00:00Z"}}"#);
+    let line =
+        |id: &str| format!(r#"{{"id": "{id}", "title": "x", "status": "todo", "created": "2026-11-01T00:00:00Z"}}"#);
     for odd in ODD {
         let shown = String::from_utf8_lossy(odd).into_owned();
         let text = [line("A-1").as_bytes(), odd, line("A-3").as_bytes(), b""].join(&b'\n');

@@ -29,10 +29,10 @@ pub(super) async fn read(linear: &Linear, ids: &[String]) -> Result<Page> {
         }
         match plan_rows::by_ids(linear, name, &left).await {
             Ok(listed) => {
-                left.retain(|id| !listed.rows.iter().any(|row| is(row, id)));
-                refused.extend(listed.unreadable());
+                left.retain(|id| !listed.rows.iter().any(|row| plan_rows::id_of(row).as_ref() == Some(id)));
+                refused.extend(listed.unreadable().collect::<Vec<_>>());
                 let wanted = |row: &&Row<PlanRow>| !matches!(row, Row::Known(row) if !row.is_wanted(linear, &live));
-                for row in listed.rows.iter().filter(wanted) {
+                for row in plan_rows::widen(linear, name, listed.rows).await?.iter().filter(wanted) {
                     page.records.push(record_of(row, name, PLAN)?);
                 }
             }
@@ -50,11 +50,4 @@ pub(super) async fn read(linear: &Linear, ids: &[String]) -> Result<Page> {
     page.unreadable.extend(refused);
     page.warnings = linear.take_notes();
     Ok(page)
-}
-
-fn is(row: &Row<PlanRow>, id: &str) -> bool {
-    match row {
-        Row::Known(row) => row.id() == id,
-        Row::Odd(odd) => odd.id.as_deref() == Some(id),
-    }
 }

@@ -17,7 +17,7 @@ use super::queries::{Changed, ChangedInTeams, Issues, PaginationOrderBy, Plan, P
 use super::reference::{Cursors, ReferencePage};
 use super::rows::{self, Row};
 use super::settings::Settings;
-use super::sizes::{self, Price};
+use super::sizes::{self, NARROW, Price, Width};
 use super::wire::{Connection, Cycle, Initiative, IssueVersion, List, Organization, Project, Ref, User};
 use crate::graphql::Operation;
 
@@ -252,9 +252,8 @@ impl Api {
     ///
     /// # Errors
     /// As the session's.
-    pub(super) async fn plan_rows(&self, lists: &[&str], ids: &[Box<str>]) -> Result<Answer<PlanPage>> {
-        let price = sizes::plan(u32::try_from(ids.len()).unwrap_or(u32::MAX));
-        self.ask(&plan_rows_variables(lists, ids), price, ONCE).await
+    pub(super) async fn plan_rows(&self, list: &str, ids: &[Box<str>], width: &Width) -> Result<Answer<PlanPage>> {
+        self.ask(&plan_rows_variables(&[list], ids, width), width.price(list, ids.len()), ONCE).await
     }
 
     /// Sends a query whose answer is of use only when it is complete.
@@ -390,6 +389,10 @@ fn plan_variables(request: &PlanRequest) -> Plan {
     Plan {
         first: i64::from(request.first),
         with_rows: !request.outline,
+        own_teams: NARROW.teams.into(),
+        own_initiatives: NARROW.initiatives.into(),
+        own_projects: NARROW.projects.into(),
+        their_teams: NARROW.project_teams.into(),
         with_cycles: with("cycles"),
         cycles: after("cycles"),
         cycles_since: since("cycles"),
@@ -406,11 +409,15 @@ fn plan_variables(request: &PlanRequest) -> Plan {
 }
 
 /// The variables of the document of rows by their ids.
-fn plan_rows_variables(lists: &[&str], ids: &[Box<str>]) -> PlanRows {
+fn plan_rows_variables(lists: &[&str], ids: &[Box<str>], width: &Width) -> PlanRows {
     let with = |name: &str| lists.contains(&name);
     PlanRows {
         ids: ids.iter().map(ToString::to_string).collect(),
         first: i64::try_from(ids.len()).unwrap_or(i64::MAX),
+        own_teams: width.teams.into(),
+        own_initiatives: width.initiatives.into(),
+        own_projects: width.projects.into(),
+        their_teams: width.project_teams.into(),
         with_cycles: with("cycles"),
         with_projects: with("projects"),
         with_initiatives: with("initiatives"),
@@ -481,6 +488,7 @@ fn fragment(name: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sizes::WIDE;
     use super::*;
 
     #[test]
@@ -550,7 +558,12 @@ mod tests {
         let request = PlanRequest { first: sizes::PLAN, outline: false, lists };
         assert_close(sizes::plan(sizes::PLAN), &body(&plan_variables(&request)));
         let ids = vec![Box::from("id"); 50];
-        assert_close(sizes::plan(50), &body(&plan_rows_variables(&names, &ids)));
+        assert_close(sizes::plan(50), &body(&plan_rows_variables(&names, &ids, &NARROW)));
+        for list in ["projects", "initiatives"] {
+            let ids = vec![Box::from("id"); WIDE.most(list)];
+            let charged = charged(&body(&plan_rows_variables(&[list], &ids, &WIDE)));
+            assert!(charged <= WIDE.price(list, ids.len()) && charged < 9_000.0, "{list} {charged}");
+        }
         for list in [List::History, List::Spans, List::Links, List::Comments] {
             let rests = vec![Rest { issue: "id".into(), list, after: "x".into() }; 3];
             assert_close(3.0 * sizes::rest(list, 10), &RestBody::new(&rests, 10, true));

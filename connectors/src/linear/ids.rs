@@ -138,7 +138,7 @@ async fn surroundings(
     }
     let mut page = Page { unreadable: listed.unreadable().collect(), ..Page::default() };
     page.seen.extend(listed.unreadable.keys().map(ToString::to_string));
-    for row in &listed.rows {
+    for row in &plan_rows::widen(linear, name, listed.rows).await? {
         match row {
             Row::Known(row) if !row.is_wanted(linear, live) => {
                 page.out_of_scope += 1;

@@ -212,7 +212,8 @@ impl Poll<'_> {
         self.trouble.most = self.trouble.most.saturating_mul(2);
         self.trouble.skips = false;
         if let Some(reason) = self.trouble.alone.take() {
-            self.warnings.push(format!("links and comments that changed cannot be listed, the next run tries again: {reason}"));
+            self.warnings
+                .push(format!("links and comments that changed cannot be listed, the next run tries again: {reason}"));
             for scan in [&mut self.cursor.links, &mut self.cursor.comments] {
                 scan.mark_incomplete();
                 scan.cut();

@@ -133,7 +133,7 @@ impl Gathered<'_> {
         for (name, from) in lists {
             let one = PlanRequest { first, outline: false, lists: [(name, from)].into() };
             match plan_rows::page(self.linear, &one).await {
-                Ok(listed) => self.give(cursor.scans.get_mut(name), name, listed)?,
+                Ok(listed) => self.give(cursor.scans.get_mut(name), name, listed).await?,
                 Err(error) if error.kind() == ErrorKind::Permission => {
                     self.warn(format!("{name} cannot be read and are left out for a day: {error}"));
                     cursor.scans.remove(name);
@@ -153,19 +153,24 @@ impl Gathered<'_> {
     }
 
     /// Takes a page of each of the lists that were requested.
-    async fn take(&mut self, cursor: &mut PlanCursor, request: &PlanRequest, mut answer: Answer<PlanPage>) -> Result<()> {
+    async fn take(
+        &mut self,
+        cursor: &mut PlanCursor,
+        request: &PlanRequest,
+        mut answer: Answer<PlanPage>,
+    ) -> Result<()> {
         for name in NAMES {
             let listed = Listed::of(name, &mut answer);
             if cursor.requested(request, name).is_some() {
                 let listed = listed.complete(self.linear, name).await?;
-                self.give(cursor.scans.get_mut(name), name, listed)?;
+                self.give(cursor.scans.get_mut(name), name, listed).await?;
             }
         }
         Ok(())
     }
 
     /// Gives those rows of a list that are new, and moves past the page.
-    fn give(&mut self, scan: Option<&mut PagedScan>, name: &str, listed: Listed) -> Result<()> {
+    async fn give(&mut self, scan: Option<&mut PagedScan>, name: &str, mut listed: Listed) -> Result<()> {
         let Some(scan) = scan else { return Ok(()) };
         if let Some(reason) = &listed.incomplete {
             self.warn(format!("the list of {name} is incomplete, the same changes will be read again: {reason}"));
@@ -175,15 +180,17 @@ impl Gathered<'_> {
             self.warn(format!("{} rows of the list of {name} have no id and are left out", listed.nameless));
         }
         self.page.unreadable.extend(listed.unreadable());
-        for row in &listed.rows {
-            if let Row::Known(row) = row {
-                let is_new = scan.take(row.id(), row.updated_at()) || row.is_running();
-                if !is_new || !row.is_wanted(self.linear, self.live) {
-                    continue;
-                }
-                self.names.extend(row.names());
+        listed.rows.retain(|row| match row {
+            Row::Known(row) => scan.take(row.id(), row.updated_at()) || row.is_running(),
+            Row::Odd(_) => true,
+        });
+        for row in plan_rows::widen(self.linear, name, listed.rows).await? {
+            match &row {
+                Row::Known(known) if !known.is_wanted(self.linear, self.live) => continue,
+                Row::Known(known) => self.names.extend(known.names()),
+                Row::Odd(_) => {}
             }
-            self.page.records.push(record_of(row, name, PLAN)?);
+            self.page.records.push(record_of(&row, name, PLAN)?);
         }
         scan.step(&listed.page_info).map(drop)
     }

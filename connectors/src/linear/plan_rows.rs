@@ -12,11 +12,12 @@ use tracing::warn;
 
 use super::api::{Answer, ONCE, PlanPage, PlanRequest};
 use super::histories::record;
+use super::mapping;
 use super::parts::{Parts, may_be_one};
-use super::rows::{Odd, Row};
+use super::rows::Row;
 use super::session::{Linear, SiteContext};
+use super::sizes::{NARROW, WIDE, Width};
 use super::wire::{Attachment, Connection, Cycle, Initiative, OneOf, Project, TeamRef};
-use super::{mapping, sizes};
 use crate::cursor::PageInfo;
 
 /// The lists, as requests and answers name them.
@@ -69,6 +70,26 @@ impl PlanRow {
     /// Whether it is given whenever it is listed: a cycle begins and ends without being changed.
     pub(super) fn is_running(&self) -> bool {
         matches!(self, Self::Cycle(row) if row.is_active)
+    }
+
+    /// Whether there may be more in its own lists that matters: a project is of any of its teams, and its parent the first of its
+    /// initiatives; an initiative matters where any of its projects' teams is read.
+    fn is_short(&self, linear: &Linear, live: &SiteContext) -> bool {
+        fn holds<T>(list: Option<&Connection<T>>, first: u32) -> bool {
+            list.is_some_and(|list| list.nodes.len() >= first as usize)
+        }
+        match self {
+            Self::Project(row) => {
+                holds(row.teams.as_ref(), NARROW.teams) || holds(row.initiatives.as_ref(), NARROW.initiatives)
+            }
+            Self::Initiative(row) => {
+                let mut projects = row.projects.iter().flat_map(|list| &list.nodes);
+                let full = holds(row.projects.as_ref(), NARROW.projects)
+                    || projects.any(|one| holds(one.teams.as_ref(), NARROW.project_teams));
+                full && !self.is_wanted(linear, live)
+            }
+            Self::Cycle(_) | Self::Attachment(_) => false,
+        }
     }
 
     /// Whether it is something of this source. A sub-team's copy of a cycle counts only where its original is not read; of
@@ -137,13 +158,9 @@ impl Listed {
         let incomplete = all.then(|| answer.refusal().full());
         let mut listed = Self { page_info: page.page_info, incomplete, ..Self::default() };
         for (n, row) in page.nodes.into_iter().enumerate() {
-            let id = match &row {
-                Row::Known(row) => Some(row.id()),
-                Row::Odd(odd) => odd.id.as_deref(),
-            };
-            match id {
+            match id_of(&row) {
                 None => listed.nameless += 1,
-                Some(id) if flawed.contains(&n) => listed.suspects.push(id.into()),
+                Some(id) if flawed.contains(&n) => listed.suspects.push(id),
                 Some(_) => listed.rows.push(row),
             }
         }
@@ -168,6 +185,14 @@ impl Listed {
     /// What could not be read, as a page names it.
     pub(super) fn unreadable(&self) -> impl Iterator<Item = Unreadable> {
         self.unreadable.iter().map(|(id, reason)| Unreadable { native_id: id.to_string(), reason: reason.clone() })
+    }
+}
+
+/// The id of a row, if it has one.
+pub(super) fn id_of(row: &Row<PlanRow>) -> Option<Box<str>> {
+    match row {
+        Row::Known(row) => Some(row.id().into()),
+        Row::Odd(odd) => odd.id.clone(),
     }
 }
 
@@ -204,11 +229,7 @@ pub(super) async fn page(linear: &Linear, request: &PlanRequest) -> Result<Liste
     let Ok(mut answer) = linear.api.plan(&outline, ONCE).await else { return Err(error) };
     warn!(error = error.full(), name, "will read the rows of the list by their ids");
     let mut listed = Listed::of(name, &mut answer);
-    let of_row = |row: Row<PlanRow>| match row {
-        Row::Known(row) => Some(Box::from(row.id())),
-        Row::Odd(Odd { id, .. }) => id,
-    };
-    let ids: Vec<Box<str>> = std::mem::take(&mut listed.rows).into_iter().filter_map(of_row).collect();
+    let ids: Vec<Box<str>> = std::mem::take(&mut listed.rows).iter().filter_map(id_of).collect();
     listed.extend(by_ids(linear, name, &ids).await?);
     Ok(listed)
 }
@@ -218,16 +239,49 @@ pub(super) async fn page(linear: &Linear, request: &PlanRequest) -> Result<Liste
 /// # Errors
 /// As the session's.
 pub(super) async fn by_ids(linear: &Linear, name: &str, ids: &[Box<str>]) -> Result<Listed> {
+    by_ids_with(linear, name, ids, &NARROW).await
+}
+
+/// Reads those rows of a list whole whose own lists are full: there may be more in them.
+///
+/// # Errors
+/// As the session's. A row that cannot be read whole stays as it is.
+pub(super) async fn widen(linear: &Linear, name: &str, rows: Vec<Row<PlanRow>>) -> Result<Vec<Row<PlanRow>>> {
+    let live = linear.context();
+    let is_short = |row: &Row<PlanRow>| matches!(row, Row::Known(row) if row.is_short(linear, &live));
+    let (full, mut rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_short);
+    if full.is_empty() {
+        return Ok(rows);
+    }
+    let ids: Vec<Box<str>> = full.iter().filter_map(id_of).collect();
+    let mut whole = match by_ids_with(linear, name, &ids, &WIDE).await {
+        Ok(listed) => listed.rows,
+        Err(error) if may_be_one(&error) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    for row in full {
+        let id = id_of(&row);
+        match whole.iter().position(|other| id_of(other) == id) {
+            Some(at) => rows.push(whole.swap_remove(at)),
+            None => {
+                linear.note(format!("of {name} {} not all teams and parents can be read", id.unwrap_or_default()));
+                rows.push(row);
+            }
+        }
+    }
+    Ok(rows)
+}
+
+async fn by_ids_with(linear: &Linear, name: &str, ids: &[Box<str>], width: &Width) -> Result<Listed> {
     let (mut listed, mut parts) = (Listed::default(), Parts::default());
-    ids.chunks(sizes::PLAN as usize).for_each(|ids| parts.push(ids.to_vec()));
+    ids.chunks(width.most(name)).for_each(|ids| parts.push(ids.to_vec()));
     while let Some(part) = parts.pop() {
-        let (missing, error) = match linear.api.plan_rows(&[name], &part.items).await {
+        let (missing, error) = match linear.api.plan_rows(name, &part.items, width).await {
             Ok(mut answer) => (listed.take(name, &mut answer, &part.items), answer.refusal()),
             Err(error) if may_be_one(&error) => (part.items.clone(), error),
             Err(error) => return Err(error),
         };
         if let Some((id, reason)) = linear.retry(&mut parts, &part, missing, error).await? {
-            linear.note_unreadable(&id, &reason);
             listed.unreadable.insert(id, reason);
         }
     }
@@ -241,11 +295,7 @@ impl Listed {
         let came = Self::of(name, answer);
         let mut missing: BTreeSet<&Box<str>> = asked.iter().collect();
         for row in came.rows {
-            let id: Option<Box<str>> = match &row {
-                Row::Known(row) => Some(row.id().into()),
-                Row::Odd(odd) => odd.id.clone(),
-            };
-            if id.is_some_and(|id| missing.remove(&id)) {
+            if id_of(&row).is_some_and(|id| missing.remove(&id)) {
                 self.rows.push(row);
             }
         }

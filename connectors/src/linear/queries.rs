@@ -59,6 +59,7 @@ operations! {
     /// Cycles, projects, initiatives and attachments.
     Plan {
         first: i64, with_rows: bool,
+        own_teams: i64, own_initiatives: i64, own_projects: i64, their_teams: i64,
         with_cycles: bool, cycles: Option<String>, cycles_since: String,
         with_projects: bool, projects: Option<String>, projects_since: String,
         with_initiatives: bool, initiatives: Option<String>, initiatives_since: String,
@@ -69,6 +70,7 @@ operations! {
     /// Some of them, by their ids.
     PlanRows {
         ids: Vec<String>, first: i64,
+        own_teams: i64, own_initiatives: i64, own_projects: i64, their_teams: i64,
         with_cycles: bool, with_projects: bool, with_initiatives: bool, with_attachments: bool,
     };
 }

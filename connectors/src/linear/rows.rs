@@ -213,10 +213,14 @@ mod tests {
             #[serde(deserialize_with = "errors")]
             errors: Vec<Value>,
         }
-        let count = |errors: Value| {
-            serde_json::from_value::<Answer>(json!({"errors": errors})).unwrap().errors.len()
-        };
-        let table = [(json!(null), 0), (json!([]), 0), (json!(["no", null]), 2), (json!({"message": "no"}), 1), (json!("no"), 1)];
+        let count = |errors: Value| serde_json::from_value::<Answer>(json!({"errors": errors})).unwrap().errors.len();
+        let table = [
+            (json!(null), 0),
+            (json!([]), 0),
+            (json!(["no", null]), 2),
+            (json!({"message": "no"}), 1),
+            (json!("no"), 1),
+        ];
         for (given, want) in table {
             assert_eq!(count(given.clone()), want, "{given}");
         }

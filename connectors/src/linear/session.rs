@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use contextcore_core::http::Tries;
 use contextcore_core::ingest::connector::Run;
 use contextcore_core::model::time::HOUR;
-use contextcore_core::http::Tries;
 use contextcore_core::{Error, ErrorKind, Millis, Result, lock};
 use tracing::{info, warn};
 
