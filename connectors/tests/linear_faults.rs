@@ -63,6 +63,13 @@ impl Rig {
         self.try_sync(&["plan", "issues"]).await.unwrap()
     }
 
+    /// Reads these again by their ids, in a run of its own.
+    async fn read_again(&mut self, ids: &[&str]) -> Outcome {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let now = self.clock.load(Ordering::Relaxed);
+        self.source.read_again(now, &ids).await.unwrap()
+    }
+
     async fn try_sync(&mut self, streams: &[&'static str]) -> contextcore_core::Result<Outcome> {
         let now = self.clock.fetch_add(5 * MINUTE, Ordering::Relaxed);
         self.source.run(now, streams).await
@@ -120,12 +127,12 @@ async fn an_issue_that_cannot_be_served_costs_itself_and_comes_back_by_itself() 
         // The cursor has passed it, so a quiet run is as cheap as ever; it is read by its id.
         assert!(rig.sync().await.tasks.is_empty());
         assert_eq!(operations(&rig).len(), 3, "{shown}");
-        let again = rig.read_again(&[&bad]).await.unwrap();
+        let again = rig.read_again(&[&bad]).await;
         assert_eq!((again.tasks.len(), again.unreadable.len()), (0, 1), "{shown}");
-        assert!(operations(&rig).len() <= 3, "{shown}");
+        assert!(operations(&rig).len() <= 4, "{shown}");
         rig.linear.mend();
         rig.sync().await;
-        let again = rig.read_again(&[&bad, "00000001-0000-4000-8000-00000000ffff"]).await.unwrap();
+        let again = rig.read_again(&[&bad, "00000001-0000-4000-8000-00000000ffff"]).await;
         assert!(again.tasks.contains_key(&bad) && again.tasks.len() == 1 && again.unreadable.is_empty(), "{shown}");
     }
 }
@@ -289,7 +296,7 @@ async fn a_project_or_cycle_that_cannot_be_served_costs_itself() {
         assert_eq!(outcome.seen.contains(&id), is_task, "the complete pass lists it all the same");
         rig.linear.mend();
         rig.sync().await;
-        let again = rig.read_again(&[&id]).await.unwrap();
+        let again = rig.read_again(&[&id]).await;
         assert!(again.tasks.contains_key(&id) || again.sprints.contains_key(&id));
         assert!(again.unreadable.is_empty());
     }
