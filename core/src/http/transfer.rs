@@ -228,8 +228,9 @@ impl Transfer {
             Verdict::Accept => Ok(()),
             Verdict::Fail(error) => Err(AttemptError::Final(with_status(error, status))),
             Verdict::Retry { after, scope } => {
-                // A failing server that does not say for how long holds back this call only.
-                let mine = answer.status.is_server_error() && after.is_none() && scope == Scope::Bucket;
+                // A failing server that does not say for how long holds back this call only, whatever the status it says so with.
+                let limited = answer.status == StatusCode::TOO_MANY_REQUESTS;
+                let mine = !limited && after.is_none() && scope == Scope::Bucket;
                 let scope = if mine { None } else { Some(scope) };
                 Err(Again {
                     error: with_status(spent(&answer, after), status),
