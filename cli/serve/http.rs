@@ -5,46 +5,72 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Query, State};
+use axum::extract::{FromRef, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use contextcore_core::clock;
-use contextcore_core::engine::webhook::WebhookState;
+use contextcore_core::engine::webhook::{PollTriggers, WebhookState};
 use contextcore_core::engine::{Engine, telemetry};
 use contextcore_core::http::local::Refusal;
 use contextcore_core::query::{List, ListLine, ListQuery, SprintFilter, TaskFilter, TaskSelector, Viewer};
-use contextcore_core::{Error, ErrorKind};
+use contextcore_core::{Error, ErrorKind, lock};
 use futures::{StreamExt, stream};
 use serde::Serialize;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use super::webhook;
+use super::connections::{self, Limits};
+use super::webhook::{self, Place};
 use crate::socket;
 
 /// A source that fails this often in a row makes the service not ready.
 const TOO_OFTEN: u64 = 3;
 
-/// Answers health checks and scrapes until the engine is cancelled.
-pub(super) async fn run(engine: Arc<Engine>, webhooks: WebhookState, listener: TcpListener) -> Result<(), Error> {
-    let cancel = engine.cancel.clone();
-    let server = axum::serve(listener, public(engine, webhooks)).with_graceful_shutdown(cancel.cancelled_owned());
-    server.await.map_err(|error| Error::new(ErrorKind::Internal, "answer on `listen`").caused_by(error))
+/// What the endpoints answer from. A new configuration replaces it.
+#[derive(Clone)]
+pub(super) struct Current(Arc<Mutex<(Arc<Engine>, Arc<WebhookState>)>>);
+
+impl Current {
+    pub(super) fn new(engine: Arc<Engine>, triggers: PollTriggers) -> Self {
+        let webhooks = WebhookState::new(Arc::clone(&engine), triggers);
+        Self(Arc::new(Mutex::new((engine, Arc::new(webhooks)))))
+    }
+
+    pub(super) fn replace(&self, engine: Arc<Engine>, triggers: PollTriggers) {
+        let webhooks = WebhookState::new(Arc::clone(&engine), triggers);
+        *lock(&self.0) = (engine, Arc::new(webhooks));
+    }
+
+    pub(super) fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&lock(&self.0).0)
+    }
+
+    pub(super) fn webhooks(&self) -> Arc<WebhookState> {
+        Arc::clone(&lock(&self.0).1)
+    }
 }
 
-fn public(engine: Arc<Engine>, webhooks: WebhookState) -> Router {
+impl FromRef<Current> for Arc<Engine> {
+    fn from_ref(current: &Current) -> Self {
+        current.engine()
+    }
+}
+
+/// What is answered on `listen`.
+pub(super) fn public(current: Current) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .route("/webhooks/{source}", webhook::route(webhooks))
-        .with_state(engine)
+        .route("/webhooks/{source}", webhook::route(current.clone(), Place::Shared))
+        .with_state(current)
 }
 
 async fn readyz(State(engine): State<Arc<Engine>>) -> Response {
@@ -108,25 +134,22 @@ impl Socket {
     }
 }
 
-/// Answers the reading commands until the engine is cancelled.
-pub(super) async fn run_socket(engine: Arc<Engine>, socket: Socket) -> Result<(), Error> {
-    let cancel = engine.cancel.clone();
-    let server = axum::serve(socket.listener, private(engine)).with_graceful_shutdown(cancel.cancelled_owned());
-    let ended = server.await.map_err(|error| Error::new(ErrorKind::Internal, "answer on the socket").caused_by(error));
+/// Answers the reading commands until `closing`.
+pub(super) async fn run_socket(current: Current, socket: Socket, closing: CancellationToken) {
+    connections::serve(socket.listener, private(current), Limits::local(), closing).await;
     if let Err(error) = std::fs::remove_file(&socket.path) {
         tracing::debug!(%error, "could not remove the socket");
     }
-    ended
 }
 
-fn private(engine: Arc<Engine>) -> Router {
+fn private(current: Current) -> Router {
     Router::new()
         .route("/v1/tasks", get(list::<TaskFilter>))
         .route("/v1/sprints", get(list::<SprintFilter>))
         .route("/v1/show", get(show))
         .route("/v1/status", get(status))
         .route("/v1/portfolio", get(portfolio))
-        .with_state(engine)
+        .with_state(current)
 }
 
 async fn show(State(engine): State<Arc<Engine>>, Query(selector): Query<TaskSelector>) -> Response {
@@ -261,7 +284,8 @@ mod tests {
         let local = Local::new(&socket.path)?;
         let there = Reader::There(Local::new(&socket.path)?);
         let mut serving = JoinSet::new();
-        serving.spawn(run_socket(Arc::clone(&engine), socket));
+        let (current, closing) = (Current::new(Arc::clone(&engine), PollTriggers::new()), CancellationToken::new());
+        serving.spawn(run_socket(current, socket, closing.clone()));
 
         let filter = TaskFilter { status: Some("open".parse().unwrap()), ..TaskFilter::default() };
         let whole = ListQuery { filter: filter.clone(), ..ListQuery::default() };
@@ -288,7 +312,7 @@ mod tests {
         let portfolio: PortfolioView = local.get("/v1/portfolio", &()).await?;
         assert_eq!(portfolio.projects.len(), 1);
 
-        engine.cancel.cancel();
+        closing.cancel();
         serving.join_all().await;
         assert!(!socket::path(engine.store.path()).exists(), "a stopped service leaves no socket");
         Ok(())

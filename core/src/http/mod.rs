@@ -15,6 +15,7 @@ mod client;
 mod config;
 pub mod limits;
 pub mod local;
+mod observer;
 mod quota;
 mod rate_limiter;
 pub mod redact;
@@ -28,6 +29,7 @@ mod transfer;
 pub mod verdict;
 
 pub use config::{Auth, Bucket, SessionConfig, Tries};
+pub use observer::{Retrying, observed};
 pub use quota::{POINTS, Quota, REQUESTS};
 pub use session::Session;
 pub use stats::Stats;
