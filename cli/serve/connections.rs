@@ -96,7 +96,9 @@ pub(super) async fn serve<L: Listener>(mut listener: L, router: Router, limits: 
             waiting.drop_oldest();
         }
         let Some(Ok(permit)) = closing.run_until_cancelled(Arc::clone(&room).acquire_owned()).await else { break };
-        let connection = Connection { number, waiting: Arc::clone(&waiting), limits, _permit: permit };
+        // Known before its task runs: a flood must not find nothing that gives way.
+        let dropped = waiting.enter(number);
+        let connection = Connection { number, waiting: Arc::clone(&waiting), dropped, limits, _permit: permit };
         open.spawn(connection.answer(io, router.clone(), closing.clone()));
         while open.try_join_next().is_some() {}
     }
@@ -107,6 +109,7 @@ pub(super) async fn serve<L: Listener>(mut listener: L, router: Router, limits: 
 struct Connection {
     number: u64,
     waiting: Arc<Waiting>,
+    dropped: CancellationToken,
     limits: Limits,
     _permit: OwnedSemaphorePermit,
 }
@@ -117,7 +120,6 @@ impl Connection {
     where
         I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
-        let dropped = self.waiting.enter(self.number);
         let (waiting, number) = (Arc::clone(&self.waiting), self.number);
         let router = TowerToHyperService::new(router);
         let service = service_fn(move |request: Request<Incoming>| {
@@ -136,7 +138,7 @@ impl Connection {
         };
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
-            () = dropped.cancelled() => None,
+            () = self.dropped.cancelled() => None,
             () = deadline => None,
             () = closing.cancelled() => {
                 connection.as_mut().graceful_shutdown();
