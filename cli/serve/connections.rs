@@ -38,20 +38,15 @@ pub(super) struct Limits {
     pub(super) connections: usize,
     /// The time until the head of the request has come.
     pub(super) header: Duration,
-    /// The time for everything; `None` for clients that may read slowly.
-    pub(super) whole: Option<Duration>,
+    /// The time for everything.
+    pub(super) whole: Duration,
 }
 
 impl Limits {
     /// For an address that others can reach.
     pub(super) fn public() -> Self {
         let connections = connections(getrlimit(Resource::Nofile).current);
-        Self { connections, header: Duration::from_secs(5), whole: Some(Duration::from_secs(30)) }
-    }
-
-    /// For the socket that only this user can open.
-    pub(super) fn local() -> Self {
-        Self { whole: None, ..Self::public() }
+        Self { connections, header: Duration::from_secs(5), whole: Duration::from_secs(30) }
     }
 }
 
@@ -130,16 +125,10 @@ impl Connection {
         builder.timer(TokioTimer::new()).header_read_timeout(self.limits.header);
         builder.keep_alive(false).half_close(true).max_buf_size(HEAD);
         let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
-        let deadline = async {
-            match self.limits.whole {
-                Some(whole) => tokio::time::sleep(whole).await,
-                None => std::future::pending().await,
-            }
-        };
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
             () = self.dropped.cancelled() => None,
-            () = deadline => None,
+            () = tokio::time::sleep(self.limits.whole) => None,
             () = closing.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 tokio::time::timeout(GRACE, connection).await.ok()
@@ -185,7 +174,7 @@ mod tests {
     const GET: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
 
     fn limits(connections: usize, header: u64) -> Limits {
-        Limits { connections, header: Duration::from_millis(header), whole: Some(Duration::from_secs(10)) }
+        Limits { connections, header: Duration::from_millis(header), whole: Duration::from_secs(10) }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! `contextcore serve`: polls every source on its schedule, exports as changes are stored, and answers HTTP requests.
 //!
-//! The loops are the engine's. Here are the [`endpoints`]: [`http`] for health checks, scrapes and the commands that read,
-//! [`webhook`] for the tools, with the limits of [`connections`]. SIGHUP reloads the configuration: the loops stop after their
+//! The loops are the engine's. Here are the [`endpoints`]: [`http`] for health checks and scrapes, [`webhook`] for the
+//! tools, with the limits of [`connections`]; other commands are answered by [`host`]. SIGHUP reloads the configuration: the loops stop after their
 //! current step and start again with the new one, while the endpoints go on answering.
 
 mod connections;
@@ -17,18 +17,16 @@ use contextcore_core::engine::Engine;
 use contextcore_core::engine::export_loop::OwnMetrics;
 use contextcore_core::engine::serve::Service;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use self::endpoints::{Bound, Endpoints};
-use self::http::{Current, Socket};
+use self::http::Current;
 use crate::app::{self, Context};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::self_metrics::SelfMetrics;
-use crate::{progress, stop};
+use crate::{host, progress, stop};
 
 pub(crate) async fn run(context: &Context) -> Outcome {
-    let config = context.config()?;
+    let config = context.config_for_network()?;
     app::chosen(&config, &[])?;
     let mut endpoints = Endpoints::default();
     let bound = endpoints.bind(&config).await?;
@@ -37,22 +35,19 @@ pub(crate) async fn run(context: &Context) -> Outcome {
     let service = start(&engine)?;
     let current = Current::new(Arc::clone(&engine), service.triggers());
     endpoints.open(bound, &current)?;
-    let closing = CancellationToken::new();
-    let mut local = JoinSet::new();
-    if let Some(socket) = Socket::bind(engine.store.path()) {
-        local.spawn(http::run_socket(current.clone(), socket, closing.clone()));
-    }
     tracing::info!(listen = %engine.config.listen, sources = engine.config.sources.len(), "serving");
     let ended = serve(context, engine, service, &current, &mut endpoints).await;
-    closing.cancel();
     endpoints.close().await;
-    local.join_all().await;
     ended.map(|()| Exit::Done)
 }
 
 fn start(engine: &Arc<Engine>) -> Result<Service, Error> {
     let own_metrics = SelfMetrics::start(&engine.config.export.otlp);
-    Service::start(engine, own_metrics.map(|own| Box::new(own) as Box<dyn OwnMetrics>))
+    let mut service = Service::start(engine, own_metrics.map(|own| Box::new(own) as Box<dyn OwnMetrics>))?;
+    if let Some(socket) = host::Socket::bind(engine.store.path()) {
+        service.spawn(host::run(Arc::clone(engine), Some(service.triggers()), socket, engine.cancel.clone()));
+    }
+    Ok(service)
 }
 
 /// Runs the service, one configuration after the other, until it is stopped.
@@ -115,7 +110,7 @@ async fn until_reload(
 
 /// Reads the configuration again and prepares everything that can fail.
 async fn reload(context: &Context, engine: &Engine, endpoints: &Endpoints) -> Result<Next, Failure> {
-    let config = context.config()?;
+    let config = context.config_for_network()?;
     app::chosen(&config, &[])?;
     if config.store.path != engine.config.store.path {
         return Err(Failure::usage("`store.path` cannot change while `serve` runs: restart it"));

@@ -32,6 +32,11 @@ impl PollTrigger {
         self.notify.notified().await;
     }
 
+    /// Triggers a poll at the request of this user.
+    pub fn now(&self) {
+        self.notify.notify_one();
+    }
+
     /// Triggers a poll, unless a request with this signed body already did; returns whether it is new.
     pub fn trigger(&self, signed: &[u8]) -> bool {
         let digest = *blake3::hash(signed).as_bytes();

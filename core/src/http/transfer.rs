@@ -18,7 +18,7 @@ use super::config::{Auth, SessionConfig};
 use super::rate_limiter::{BucketLimiter, RateLimiter};
 use super::stats::Meter;
 use super::verdict::{Answer, Dialect, Scope, Verdict, default_verdict, spent};
-use super::{client, limits, rate_limiter, redact};
+use super::{client, limits, rate_limiter, redact, tls};
 use crate::clock;
 use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
@@ -294,8 +294,9 @@ impl Transfer {
             );
         }
         if certificate_refused(&error) {
-            let text = "the server's certificate is not trusted, tls.ca_file can name its CA";
-            return AttemptError::Final(Error::new(ErrorKind::Config, text).caused_by(self.causes(error)));
+            let causes = self.causes(error);
+            let text = tls::certificate_advice(&causes).unwrap_or("the server's certificate is refused");
+            return AttemptError::Final(Error::new(ErrorKind::Config, text).caused_by(causes));
         }
         let text = match (error.is_timeout(), error.is_connect()) {
             (_, true) => "the server cannot be reached, check the address",
