@@ -9,13 +9,15 @@ use contextcore_core::model::{SprintState, TaskType};
 use contextcore_core::query::{Cursor, Fields, List, ListOptions, ListQuery, SprintFilter, StatusFilter, TaskFilter};
 use contextcore_core::store::DeadId;
 
+use crate::terminal::Colour;
+
 #[cfg(feature = "demo")]
 const FIRST_STEP: &str = "Start with `contextcore demo`, or with `contextcore init` and your own tools.";
 #[cfg(not(feature = "demo"))]
 const FIRST_STEP: &str = "Start with `contextcore init` and your own tools.";
 const EXIT_CODES: &str = "\
 Exit codes: 0 all done; 1 internal error; 2 usage or config; 3 a source failed (others were still synced); 4 the backend \
-did not take everything (what remains is still in the journal).";
+did not take everything (what remains is still in the journal); 130 and 143 stopped cleanly by SIGINT and SIGTERM.";
 
 /// Project management as telemetry: Jira, GitHub Projects and Linear as OpenTelemetry.
 #[derive(Debug, Parser)]
@@ -38,6 +40,10 @@ pub(crate) struct Global {
     #[arg(long, alias = "format", short = 'o', global = true, value_name = "FORMAT", help_heading = "Global options")]
     #[arg(default_value = "table", hide_default_value = true)]
     pub(crate) output: Output,
+    /// When to use colours: auto (on a terminal, unless NO_COLOR is set), always, never
+    #[arg(long, global = true, value_name = "WHEN", help_heading = "Global options")]
+    #[arg(default_value = "auto", hide_default_value = true, hide_possible_values = true)]
+    pub(crate) color: Colour,
     /// Log more to stderr: -v info, -vv debug, -vvv trace (or set CONTEXTCORE_LOG)
     #[arg(long, short = 'v', global = true, action = ArgAction::Count, help_heading = "Global options")]
     pub(crate) verbose: u8,
@@ -74,8 +80,8 @@ pub(crate) enum Command {
     Sprints(Sprints),
     /// Show one task: facts, timeline, children, trace id and span id, links
     Show(Show),
-    /// Show the state of each source and backend
-    Status,
+    /// Show what is wrong and what to do, and the state of each source and backend
+    Status(Status),
     /// Export history again, to a new or wiped backend; ids stay the same
     Replay(Replay),
     /// List, send again or drop what a backend permanently refused
@@ -310,6 +316,13 @@ pub(crate) struct Show {
     /// From this source, when several have this key
     #[arg(long, value_name = "SOURCE")]
     pub(crate) source: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Exit with 3 when a source has a problem, or 4 when only a backend has
+    #[arg(long)]
+    pub(crate) exit_code: bool,
 }
 
 #[derive(Debug, Args)]

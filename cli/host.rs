@@ -146,11 +146,11 @@ fn trigger(triggers: Option<&PollTriggers>, request: &PollRequest) -> Result<(),
         return Err(Error::new(ErrorKind::Store, text));
     };
     if let Some(name) = request.sources.iter().find(|name| !triggers.contains_key(name.as_str())) {
-        let text = "the running `serve` has no such source; restart it, so that it reads the configuration again";
+        let text = "the running `serve` has no such source; send it SIGHUP, so that it reads the configuration again";
         return Err(Error::new(ErrorKind::Config, text).with("source", name));
     }
     for trigger in request.sources.iter().filter_map(|name| triggers.get(name)) {
-        trigger.trigger(None);
+        trigger.now();
     }
     Ok(())
 }

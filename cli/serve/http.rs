@@ -1,55 +1,64 @@
 //! The HTTP endpoints of `serve` on `listen`: health, readiness, metrics and webhooks.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use contextcore_core::clock;
-use contextcore_core::engine::webhook::WebhookState;
+use contextcore_core::engine::webhook::{PollTriggers, WebhookState};
 use contextcore_core::engine::{Engine, telemetry};
 use contextcore_core::export::otlp::Signal;
 use contextcore_core::export::{BackendStatus, backend_status};
-use contextcore_core::{Error, ErrorKind, Millis};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use contextcore_core::{Error, Millis, lock};
 
-use super::webhook;
+use super::webhook::{self, Place};
 use crate::host::{blocking, refuse};
 use crate::humanize;
 
 /// A source that fails this often in a row makes the service not ready.
 const TOO_OFTEN: u64 = 3;
 
-/// Answers health checks and scrapes until the engine is cancelled, on a thread and a runtime of its own: polls and exports
-/// render for long and wait for the disk, and a health check must not wait for them.
-pub(super) async fn run(engine: Arc<Engine>, webhooks: WebhookState, listener: TcpListener) -> Result<(), Error> {
-    let failed = |error| Error::new(ErrorKind::Internal, "answer on `listen`").caused_by(error);
-    let listener = listener.into_std().map_err(failed)?;
-    let (ended, end) = oneshot::channel();
-    let serve = move || drop(ended.send(serve_apart(engine, webhooks, listener)));
-    std::thread::Builder::new().name("listen".to_owned()).spawn(serve).map_err(failed)?;
-    end.await.unwrap_or_else(|_| Err(std::io::Error::other("the thread ended"))).map_err(failed)
+/// What the endpoints answer from. A new configuration replaces it.
+#[derive(Clone)]
+pub(super) struct Current(Arc<Mutex<(Arc<Engine>, Arc<WebhookState>)>>);
+
+impl Current {
+    pub(super) fn new(engine: Arc<Engine>, triggers: PollTriggers) -> Self {
+        let webhooks = WebhookState::new(Arc::clone(&engine), triggers);
+        Self(Arc::new(Mutex::new((engine, Arc::new(webhooks)))))
+    }
+
+    pub(super) fn replace(&self, engine: Arc<Engine>, triggers: PollTriggers) {
+        let webhooks = WebhookState::new(Arc::clone(&engine), triggers);
+        *lock(&self.0) = (engine, Arc::new(webhooks));
+    }
+
+    pub(super) fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&lock(&self.0).0)
+    }
+
+    pub(super) fn webhooks(&self) -> Arc<WebhookState> {
+        Arc::clone(&lock(&self.0).1)
+    }
 }
 
-fn serve_apart(engine: Arc<Engine>, webhooks: WebhookState, listener: std::net::TcpListener) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let listener = TcpListener::from_std(listener)?;
-        let cancel = engine.cancel.clone();
-        axum::serve(listener, public(engine, webhooks)).with_graceful_shutdown(cancel.cancelled_owned()).await
-    })
+impl FromRef<Current> for Arc<Engine> {
+    fn from_ref(current: &Current) -> Self {
+        current.engine()
+    }
 }
 
-fn public(engine: Arc<Engine>, webhooks: WebhookState) -> Router {
+/// What is answered on `listen`.
+pub(super) fn public(current: Current) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .route("/webhooks/{source}", webhook::route(webhooks))
-        .with_state(engine)
+        .route("/webhooks/{source}", webhook::route(current.clone(), Place::Shared))
+        .with_state(current)
 }
 
 async fn readyz(State(engine): State<Arc<Engine>>) -> Response {

@@ -127,7 +127,10 @@ async fn a_rate_limit_among_the_halves_is_waited_for() {
     rig.jira.spoil(bad, "/search", Trouble::Status(400));
     rig.jira.faults().on("*/search/jql", When::Range(3..=4), Fault::rate_limited(Some(1)));
     let outcome = rig.run(NOW, &["issues"]).await.unwrap();
-    assert_eq!((keys(&outcome.unreadable), keys(&outcome.tasks)), ([bad.0.to_string()].into(), without(rig.ids(), bad)));
+    assert_eq!(
+        (keys(&outcome.unreadable), keys(&outcome.tasks)),
+        ([bad.0.to_string()].into(), without(rig.ids(), bad))
+    );
 }
 
 #[tokio::test]

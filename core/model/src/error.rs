@@ -8,6 +8,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::printable;
+
 /// The kind of failure, as a small closed set: it labels metrics (`error.type`) and decides exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -136,6 +138,11 @@ impl Error {
         self.kind
     }
 
+    /// The message without context and causes.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Whether the same request may succeed later.
     pub fn retry(&self) -> Retry {
         self.retry
@@ -146,7 +153,7 @@ impl Error {
         self.context.iter().find(|pair| pair.key == key).map(|pair| pair.value.as_str())
     }
 
-    /// The error with every cause, on one line.
+    /// The error with every cause, on one line; safe to print, whatever a tool answered.
     pub fn full(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
@@ -158,7 +165,7 @@ impl Error {
             }
             cause = error.source();
         }
-        text.replace('\n', " ")
+        printable::one_line(&text).into_owned()
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::problems::{self, Problem};
 use super::viewer::Viewer;
-use crate::config::SourceConfig;
+use crate::config::{SignalTarget, SourceConfig};
 use crate::export::otlp::Signal;
 use crate::model::error::Result;
 use crate::model::time::Millis;
@@ -16,8 +17,14 @@ use crate::store::{Listed, Quarantined, SourceStatus, Store};
 pub struct StatusView {
     /// The moment.
     pub now: Millis,
+    /// What a person should act on; empty when all is well.
+    #[serde(default)]
+    pub problems: Vec<Problem>,
     /// The sources, in the order of the configuration.
     pub sources: Vec<SourceView>,
+    /// Where each signal is exported to.
+    #[serde(default)]
+    pub backends: Vec<BackendView>,
     /// What backends refused permanently, by signal and reason.
     pub dead_letters: Vec<DeadLetterView>,
     /// The store.
@@ -91,6 +98,23 @@ pub struct QuarantinedView {
     pub at: Millis,
 }
 
+/// The backend of one signal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendView {
+    /// The signal.
+    pub signal: String,
+    /// Its address.
+    pub url: String,
+    /// Journal items of all sources that it does not have yet.
+    pub backlog: u64,
+    /// Why it does not accept; null while it does.
+    pub last_error: Option<String>,
+    /// Since when it does not.
+    pub failing_since: Option<Millis>,
+    /// When it is asked again.
+    pub next_try: Option<Millis>,
+}
+
 /// What a backend refused permanently for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetterView {
@@ -122,12 +146,33 @@ impl Viewer<'_> {
     /// [`crate::ErrorKind::Store`] when the store cannot be read.
     pub fn status(&self) -> Result<StatusView> {
         let sources = self.config.sources.iter().map(|source| self.source_view(source));
-        Ok(StatusView {
+        let sources = sources.collect::<Result<Vec<_>>>()?;
+        let mut view = StatusView {
             now: self.now,
-            sources: sources.collect::<Result<_>>()?,
+            problems: Vec::new(),
+            backends: self.backends(&sources)?,
+            sources,
             dead_letters: dead_letters(self.store)?,
             store: StoreView { path: self.store.path().display().to_string(), bytes: self.store.size_on_disk()? },
-        })
+        };
+        view.problems = problems::problems(&view, self.config);
+        Ok(view)
+    }
+
+    fn backends(&self, sources: &[SourceView]) -> Result<Vec<BackendView>> {
+        let view = |(signal, target): (&Signal, &SignalTarget)| {
+            let failing = backend_status(self.store, *signal)?;
+            let backlog = sources.iter().filter_map(|source| source.backlog.get(signal.as_str())).sum();
+            Ok(BackendView {
+                signal: signal.as_str().to_owned(),
+                url: target.url.clone(),
+                backlog,
+                last_error: failing.as_ref().map(|failing| failing.reason.clone()),
+                failing_since: failing.as_ref().map(|failing| failing.since),
+                next_try: failing.and_then(|failing| failing.next),
+            })
+        };
+        self.config.export.otlp.targets.iter().map(view).collect()
     }
 
     fn source_view(&self, source: &SourceConfig) -> Result<SourceView> {
@@ -194,6 +239,18 @@ pub fn coverage(store: &Store, source: &str, status: &SourceStatus, quarantined:
 /// A record whose history cannot be read is quarantined as a whole.
 pub fn histories_complete(status: &SourceStatus, quarantined: &[Quarantined]) -> bool {
     status.last_success.is_some() && quarantined.is_empty()
+}
+
+/// What is wrong with a backend, as the export stores it.
+#[derive(Deserialize)]
+struct BackendStatus {
+    since: Millis,
+    reason: String,
+    next: Option<Millis>,
+}
+
+fn backend_status(store: &Store, signal: Signal) -> Result<Option<BackendStatus>> {
+    Ok(store.metadata::<Option<BackendStatus>>("backend", signal.as_str())?.flatten())
 }
 
 /// Dead letters, grouped by signal and by hint, or by reason where there is no hint.
