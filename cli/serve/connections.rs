@@ -150,12 +150,14 @@ mod tests {
 
     use super::*;
 
-    async fn listening(limits: Limits) -> (SocketAddr, CancellationToken) {
+    /// A server that ends with the set it is in.
+    async fn listening(limits: Limits) -> (SocketAddr, JoinSet<()>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (address, closing) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let address = listener.local_addr().unwrap();
         let router = Router::new().route("/healthz", get(async || "ok"));
-        tokio::spawn(serve(listener, router, limits, closing.clone()));
-        (address, closing)
+        let mut server = JoinSet::new();
+        server.spawn(serve(listener, router, limits, CancellationToken::new()));
+        (address, server)
     }
 
     /// The whole answer to some bytes; empty when there is none.
@@ -179,7 +181,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn half_open_connections_shut_nobody_out() {
-        let (address, _closing) = listening(limits(8, 60_000)).await;
+        let (address, _server) = listening(limits(8, 60_000)).await;
         let silent: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(address).unwrap()).collect();
         for mut stream in &silent {
             drop(stream.write_all(b"GET / HT"));
@@ -191,7 +193,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_request_that_does_not_come_in_time_is_cut_off() {
-        let (address, _closing) = listening(limits(8, 200)).await;
+        let (address, _server) = listening(limits(8, 200)).await;
         for slow in [&b""[..], b"GET /healthz HTTP/1.1\r\nhost:"] {
             let begun = std::time::Instant::now();
             let answer = ask(address, slow).await;
@@ -202,7 +204,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn only_http_1_is_spoken() {
-        let (address, _closing) = listening(limits(8, 2_000)).await;
+        let (address, _server) = listening(limits(8, 2_000)).await;
         let answer = ask(address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
         assert!(!answer.contains("200 OK"), "{answer}");
         assert!(ask(address, GET).await.contains("connection: close"));
@@ -212,11 +214,12 @@ mod tests {
     async fn closing_ends_silent_connections_too() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, closing) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let server = tokio::spawn(serve(listener, Router::new(), limits(8, 60_000), closing.clone()));
+        let mut server = JoinSet::new();
+        server.spawn(serve(listener, Router::new(), limits(8, 60_000), closing.clone()));
         let _silent = TcpStream::connect(address).unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
         closing.cancel();
-        tokio::time::timeout(GRACE * 2, server).await.unwrap().unwrap();
+        tokio::time::timeout(GRACE * 2, server.join_all()).await.unwrap();
     }
 
     #[test]

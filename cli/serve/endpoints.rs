@@ -11,8 +11,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::connections::{self, Limits};
-use super::http::{self, Current};
-use super::webhook;
+use super::current::Current;
+use super::{http, webhook};
 use crate::failure::{Exit, Failure};
 
 /// How long a stop waits for the responses under way.

@@ -1,55 +1,24 @@
 //! The HTTP endpoints of `serve` on `listen`: health, readiness, metrics and webhooks.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{FromRef, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use contextcore_core::clock;
-use contextcore_core::engine::webhook::{PollTriggers, WebhookState};
 use contextcore_core::engine::{Engine, telemetry};
 use contextcore_core::export::otlp::Signal;
 use contextcore_core::export::{BackendStatus, backend_status};
-use contextcore_core::{Error, Millis, lock};
+use contextcore_core::{Error, Millis, clock};
 
+use super::current::Current;
 use super::webhook::{self, Place};
 use crate::host::{blocking, refuse};
 use crate::humanize;
 
 /// A source that fails this often in a row makes the service not ready.
 const TOO_OFTEN: u64 = 3;
-
-/// What the endpoints answer from. A new configuration replaces it.
-#[derive(Clone)]
-pub(super) struct Current(Arc<Mutex<(Arc<Engine>, Arc<WebhookState>)>>);
-
-impl Current {
-    pub(super) fn new(engine: Arc<Engine>, triggers: PollTriggers) -> Self {
-        let webhooks = WebhookState::new(Arc::clone(&engine), triggers);
-        Self(Arc::new(Mutex::new((engine, Arc::new(webhooks)))))
-    }
-
-    pub(super) fn replace(&self, engine: Arc<Engine>, triggers: PollTriggers) {
-        let webhooks = WebhookState::new(Arc::clone(&engine), triggers);
-        *lock(&self.0) = (engine, Arc::new(webhooks));
-    }
-
-    pub(super) fn engine(&self) -> Arc<Engine> {
-        Arc::clone(&lock(&self.0).0)
-    }
-
-    pub(super) fn webhooks(&self) -> Arc<WebhookState> {
-        Arc::clone(&lock(&self.0).1)
-    }
-}
-
-impl FromRef<Current> for Arc<Engine> {
-    fn from_ref(current: &Current) -> Self {
-        current.engine()
-    }
-}
 
 /// What is answered on `listen`.
 pub(super) fn public(current: Current) -> Router {

@@ -5,6 +5,7 @@
 //! current step and start again with the new one, while the endpoints go on answering.
 
 mod connections;
+mod current;
 mod endpoints;
 mod http;
 mod webhook;
@@ -18,8 +19,8 @@ use contextcore_core::engine::export_loop::OwnMetrics;
 use contextcore_core::engine::serve::Service;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use self::current::Current;
 use self::endpoints::{Bound, Endpoints};
-use self::http::Current;
 use crate::app::{self, Context};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::self_metrics::SelfMetrics;

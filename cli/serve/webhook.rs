@@ -16,7 +16,7 @@ use contextcore_core::engine::webhook::{Accepted, Refused};
 use contextcore_core::ingest::connector::WebhookError;
 use tokio::sync::Semaphore;
 
-use super::http::Current;
+use super::current::Current;
 
 /// Requests that say what to poll are not larger (GitHub's own limit is 25 MB; what is refused here is polled later).
 const MAX_BODY: usize = 1 << 20;

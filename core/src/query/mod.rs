@@ -26,10 +26,12 @@ pub use events::{EventKind, EventView};
 pub use filter::{SprintFilter, StatusFilter, TaskFilter};
 pub use list::{Cursor, Fields, List, ListLine, ListOptions, ListQuery, fields_of};
 pub use portfolio::{BlockedView, EpicView, PortfolioView, ProjectSprint, ProjectView};
-pub use problems::{Problem, ProblemPart};
 pub use show::{ChildView, ShowView, TaskSelector};
 pub use sprint::{DayView, SprintView};
 pub use status::histories_complete;
-pub use status::{BackendView, Coverage, DeadLetterView, QuarantinedView, SourceView, StatusView, StoreView, coverage};
+pub use status::{
+    BackendView, Coverage, DeadLetterView, Problem, ProblemPart, QuarantinedView, SourceView, StatusView, StoreView,
+    coverage,
+};
 pub use task::{Subtasks, TaskView};
 pub use viewer::Viewer;

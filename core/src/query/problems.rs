@@ -1,32 +1,11 @@
 //! What is wrong, in words for the person who has to act: the verdict of `contextcore status`. Pure, from the views of sources
 //! and backends.
 
-use serde::{Deserialize, Serialize};
-
-use super::status::{BackendView, SourceView, StatusView};
+use super::status::{BackendView, Problem, ProblemPart, SourceView, StatusView};
+use super::viewer::Viewer;
 use crate::config::{Config, Schedule};
+use crate::model::error::Result;
 use crate::model::time::{HOUR, Millis};
-
-/// What a problem is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProblemPart {
-    /// A source is not read, or not all of it.
-    Source,
-    /// A backend does not accept.
-    Backend,
-}
-
-/// Something that a person should act on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
-    /// What it is in.
-    pub part: ProblemPart,
-    /// What is wrong, e.g. `acme-jira not read for 3 h`.
-    pub what: String,
-    /// What to do about it.
-    pub next: String,
-}
 
 /// A source that fell due this often without being read is late.
 const MISSED_RUNS: usize = 3;
@@ -35,8 +14,20 @@ const LATE: i64 = HOUR;
 /// How much of an error a problem shows.
 const SHORT: usize = 60;
 
+impl Viewer<'_> {
+    /// The state of every source, of the backends and of the store, and what is wrong with it.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Store`] when the store cannot be read.
+    pub fn status(&self) -> Result<StatusView> {
+        let mut view = self.state()?;
+        view.problems = problems(&view, self.config);
+        Ok(view)
+    }
+}
+
 /// Everything that is wrong, backends first: what a source delivers is of use only once it is exported.
-pub(super) fn problems(view: &StatusView, config: &Config) -> Vec<Problem> {
+fn problems(view: &StatusView, config: &Config) -> Vec<Problem> {
     let mut all = refusing(&view.backends, view.now);
     all.extend(view.dead_letters.iter().map(|letter| {
         let cause = letter.hint.clone().unwrap_or_else(|| "look at the reason below".to_owned());

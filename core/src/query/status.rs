@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::problems::{self, Problem};
 use super::viewer::Viewer;
 use crate::config::{SignalTarget, SourceConfig};
 use crate::export::otlp::Signal;
@@ -98,6 +97,27 @@ pub struct QuarantinedView {
     pub at: Millis,
 }
 
+/// What a problem is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemPart {
+    /// A source is not read, or not all of it.
+    Source,
+    /// A backend does not accept.
+    Backend,
+}
+
+/// Something that a person should act on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What it is in.
+    pub part: ProblemPart,
+    /// What is wrong, e.g. `acme-jira not read for 3 h`.
+    pub what: String,
+    /// What to do about it.
+    pub next: String,
+}
+
 /// The backend of one signal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendView {
@@ -140,23 +160,18 @@ pub struct StoreView {
 }
 
 impl Viewer<'_> {
-    /// The state of every source, of the backends and of the store.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::Store`] when the store cannot be read.
-    pub fn status(&self) -> Result<StatusView> {
+    /// The state of every source, of the backends and of the store; what is wrong is not yet found.
+    pub(super) fn state(&self) -> Result<StatusView> {
         let sources = self.config.sources.iter().map(|source| self.source_view(source));
         let sources = sources.collect::<Result<Vec<_>>>()?;
-        let mut view = StatusView {
+        Ok(StatusView {
             now: self.now,
             problems: Vec::new(),
             backends: self.backends(&sources)?,
             sources,
             dead_letters: dead_letters(self.store)?,
             store: StoreView { path: self.store.path().display().to_string(), bytes: self.store.size_on_disk()? },
-        };
-        view.problems = problems::problems(&view, self.config);
-        Ok(view)
+        })
     }
 
     fn backends(&self, sources: &[SourceView]) -> Result<Vec<BackendView>> {
