@@ -118,7 +118,8 @@ pub(crate) async fn provision(grafana: &Grafana, desired: &DesiredState) -> Resu
     }
     match &uids {
         Some(uids) => {
-            let place = Place { folder: folder.uid.clone(), prometheus: uids.prometheus.clone() };
+            let prometheus = uids.prometheus.clone();
+            let place = Place { folder: folder.uid.clone(), prometheus, grafana: format!("{}/", grafana.url()) };
             for rule in alerts::rules() {
                 steps.push(alert(grafana, desired, &rule, &place).await?);
             }
