@@ -16,6 +16,9 @@ pub const GROUP: &str = "contextcore";
 /// How often the rules are evaluated, in seconds.
 pub const INTERVAL: u32 = 60;
 
+/// The rule with a runbook of its own.
+const MISSING: &str = "ContextCoreTasksMissing";
+
 /// How urgent an alert is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
@@ -269,7 +272,7 @@ fn data_old() -> Rule {
 
 fn tasks_missing() -> Rule {
     Rule {
-        name: "ContextCoreTasksMissing",
+        name: MISSING,
         title: "Tasks that the tool lists are missing",
         uid: "contextcore-tasks-missing",
         expression: series(names::M_SYNC_MISSING).by(&[names::SOURCE_NAME]),
@@ -340,9 +343,12 @@ impl Rule {
         ]
     }
 
-    /// The anchor of its heading in docs/ALERTS.md.
-    fn anchor(&self) -> String {
-        self.name.to_lowercase()
+    /// What to do, in the documentation.
+    fn runbook(&self) -> String {
+        match self.name {
+            MISSING => "docs/OPERATIONS.md#tasks-that-the-tool-lists-are-missing".to_owned(),
+            name => format!("docs/ALERTS.md#{}", name.to_lowercase()),
+        }
     }
 }
 
@@ -398,7 +404,7 @@ pub fn prometheus_rules() -> String {
         let mut annotations = rule.annotations("/");
         // Prometheus knows no Grafana; its own page of the alert has the description, which says what to do.
         annotations.push(("runbook_url", format!("{{{{ $externalURL }}}}/alerts?search={}", rule.name)));
-        annotations.push(("runbook", format!("docs/ALERTS.md#{}", rule.anchor())));
+        annotations.push(("runbook", rule.runbook()));
         text.extend(annotations.iter().map(|(name, value)| line(name, value)));
     }
     text
@@ -537,7 +543,9 @@ mod tests {
                 assert!(annotations[name].as_str().unwrap().starts_with("https://grafana.example/d/"), "{annotations}");
             }
         }
-        assert!(prometheus_rules().matches("runbook_url: \"{{ $externalURL }}/alerts?search=").count() == rules().len());
+        assert!(
+            prometheus_rules().matches("runbook_url: \"{{ $externalURL }}/alerts?search=").count() == rules().len()
+        );
     }
 
     #[test]
@@ -546,6 +554,18 @@ mod tests {
         let panel = health.all_panels().find(|panel| panel.id == links::RUNBOOKS).unwrap();
         let text = panel.options["content"].as_str().unwrap();
         assert!(rules().iter().all(|rule| text.contains(rule.title)), "{text}");
+    }
+
+    #[test]
+    fn runbooks_are_headings_of_the_documentation() {
+        for rule in rules() {
+            let (file, anchor) =
+                rule.runbook().split_once('#').map(|(file, anchor)| (file.to_owned(), anchor.to_owned())).unwrap();
+            let text = std::fs::read_to_string(format!("{}/../{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+            let headings = text.lines().filter(|line| line.starts_with('#'));
+            let mut anchors = headings.map(|line| line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-"));
+            assert!(anchors.any(|heading| heading == anchor), "{file} has no {anchor}");
+        }
     }
 
     #[test]
