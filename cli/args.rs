@@ -388,12 +388,12 @@ impl SourceUrls {
 pub(crate) enum Store {
     /// Rewrite it to reclaim unused space
     Compact,
-    /// Write all of it to a file (`-` for stdout)
+    /// Write all of it to a file, with a hash (`-` for stdout)
     Export {
         /// The file
         file: PathBuf,
     },
-    /// Read an export into an empty store (`-` for stdin)
+    /// Make the store from a whole export (`-` for stdin)
     Import {
         /// The file
         file: PathBuf,

@@ -52,7 +52,7 @@ struct BackendFinding {
 
 pub(crate) async fn run(context: &Context, arguments: &args::Check) -> Outcome {
     let json = context.is_json("check")?;
-    let config = context.config()?;
+    let config = context.config_for_network()?;
     let chosen = app::chosen(&config, &arguments.sources)?;
     let backends = Backends::open(&config, &arguments.doctor)?;
     let work = async {

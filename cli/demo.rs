@@ -25,7 +25,7 @@ use crate::args;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::portfolio;
 use crate::report::RunReport;
-use crate::{progress, self_metrics, stop, sync, terminal};
+use crate::{host, progress, self_metrics, stop, sync, terminal};
 
 /// The files of a demo inside its directory, with names that collide with no files of a user.
 const DATA: &str = "demo-data";
@@ -94,7 +94,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
         }
         Ok::<_, Error>(report)
     };
-    let report = stop::stoppable(&engine.cancel, work).await??;
+    let report = stop::stoppable(&engine.cancel, host::beside(&engine, work)).await??;
     progress::end(&context.bars);
     let portfolio = Viewer::new(&engine.store, &engine.config, now).portfolio()?;
     if json {
@@ -107,7 +107,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
     }
     eprint!("{}", report.problems());
     if arguments.stay && !engine.cancel.is_cancelled() {
-        stop::stoppable(&engine.cancel, stay(&engine, &sources, &sinks)).await??;
+        stop::stoppable(&engine.cancel, host::beside(&engine, stay(&engine, &sources, &sinks))).await??;
     }
     sample.tools.shutdown().await;
     Ok(report.exit())

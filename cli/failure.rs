@@ -83,6 +83,11 @@ impl Failure {
         Self::new(Exit::Usage, line)
     }
 
+    /// The same, with what was asked for at the front of each line.
+    pub(crate) fn about(self, subject: &str) -> Self {
+        Self { lines: self.lines.into_iter().map(|line| format!("{subject}: {line}")).collect(), ..self }
+    }
+
     /// The reader of stdout closed it (`contextcore tasks | head`), which is no failure.
     pub(crate) fn is_closed_pipe(error: &std::io::Error) -> bool {
         error.kind() == std::io::ErrorKind::BrokenPipe

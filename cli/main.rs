@@ -14,6 +14,7 @@ mod duration;
 mod failure;
 #[cfg(test)]
 mod fixture;
+mod host;
 mod humanize;
 mod init;
 mod list;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::app::Context;
 use crate::args;
-use crate::failure::{Exit, Outcome};
+use crate::failure::{Exit, Failure, Outcome};
 use crate::reader::Reader;
 use crate::table::{Column, Table};
 use crate::{humanize, output, terminal};
@@ -14,7 +14,8 @@ use crate::{humanize, output, terminal};
 pub(crate) async fn run(context: &Context, arguments: &args::Show) -> Outcome {
     let json = context.is_json("show")?;
     let selector = TaskSelector { key: arguments.key.clone(), source: arguments.source.clone() };
-    let view = Reader::open(context.config()?).await?.show(&selector).await?;
+    let about = |failure: Failure| failure.about(&selector.key);
+    let view = Reader::open(context.config()?).await.map_err(about)?.show(&selector).await?;
     output::print(json, &view, |view| render(view, terminal::width()))?;
     Ok(Exit::Done)
 }

@@ -38,7 +38,7 @@ async fn commands_beside_a_service_see_what_the_store_holds() {
     let query = || commands.map(|arguments| home.run(arguments).expect(0).out);
     let beside = query();
     home.run(&["show", "NOPE-1"]).expect(2).says(&["NOPE-1"]);
-    home.run(&["sync"]).expect(1).says(&["another contextcore holds it"]);
+    home.run(&["store", "compact"]).expect(1).says(&["another contextcore holds it"]);
     home.run(&["replay"]).expect(1).says(&["another contextcore holds it"]);
     serve.stop();
     for ((arguments, there), here) in commands.iter().zip(&beside).zip(&query()) {

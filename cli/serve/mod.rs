@@ -1,7 +1,7 @@
 //! `contextcore serve`: polls every source on its schedule, exports as changes are stored, and answers HTTP requests.
 //!
-//! The loops are the engine's; here are the endpoints: [`http`] for health checks, scrapes and the commands that read,
-//! [`webhook`] for the tools.
+//! The loops are the engine's; here are the endpoints: [`http`] for health checks and scrapes, [`webhook`] for the tools. Other
+//! commands are answered by [`host`].
 
 mod http;
 mod webhook;
@@ -18,10 +18,10 @@ use tokio::net::TcpListener;
 use crate::app::{self, Context};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::self_metrics::SelfMetrics;
-use crate::{progress, stop};
+use crate::{host, progress, stop};
 
 pub(crate) async fn run(context: &Context) -> Outcome {
-    let config = context.config()?;
+    let config = context.config_for_network()?;
     app::chosen(&config, &[])?;
     let listener = listen(&config.listen).await?;
     let store = app::open_store(&config).await?;
@@ -30,8 +30,8 @@ pub(crate) async fn run(context: &Context) -> Outcome {
     let mut service = Service::start(&engine, own_metrics.map(|own| Box::new(own) as Box<dyn OwnMetrics>))?;
     let webhooks = WebhookState::new(Arc::clone(&engine), service.triggers());
     service.spawn(http::run(Arc::clone(&engine), webhooks, listener));
-    if let Some(socket) = http::Socket::bind(engine.store.path()) {
-        service.spawn(http::run_socket(Arc::clone(&engine), socket));
+    if let Some(socket) = host::Socket::bind(engine.store.path()) {
+        service.spawn(host::run(Arc::clone(&engine), Some(service.triggers()), socket, engine.cancel.clone()));
     }
     tracing::info!(listen = %engine.config.listen, sources = engine.config.sources.len(), "serving");
     stop::stoppable(&engine.cancel, service.run()).await??;

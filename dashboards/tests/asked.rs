@@ -1,5 +1,7 @@
 //! The queries that are easily wrong, put to made-up series with `promtool test rules`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;

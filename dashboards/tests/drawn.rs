@@ -1,6 +1,8 @@
 //! What a Grafana 12.2 with real backends showed, as rules over the dashboards: what it does not draw, and what contradicts what
 //! stands beside it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
+
 use contextcore_dashboards::dashboards;
 use contextcore_dashboards::model::{Panel, Target};
 

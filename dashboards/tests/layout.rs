@@ -3,6 +3,8 @@
 //! Read [`Sheet`]: the columns of a table with the widths that Grafana gives them. Texts are measured with the advance widths of
 //! Inter, Grafana's font (`inter.txt`). The other numbers are those of Grafana 12.2: `PanelChrome`, `TableNG` and the grid.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
+
 use std::collections::BTreeMap;
 
 use contextcore_dashboards::dashboards;

@@ -42,7 +42,7 @@ pub(super) struct RawConfig {
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Store")]
 pub(super) struct RawStore {
-    /// Directory of the store; a relative one is taken from the working directory.
+    /// Directory of the store; a relative one is taken from the directory of this file.
     pub path: String,
 }
 

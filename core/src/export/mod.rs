@@ -152,14 +152,10 @@ impl<'a> Exporter<'a> {
             return Ok(());
         }
         for source in self.sources(plan) {
-            traces::Traces::run(
-                &self.sender,
-                cache,
-                source,
-                plan,
-                into.by_source.entry(source.to_owned()).or_default(),
-            )
-            .await?;
+            let sent = into.by_source.entry(source.to_owned()).or_default();
+            for _ in 0..self.rounds(Signal::Traces, source, plan)? {
+                traces::Traces::run(&self.sender, cache, source, plan, sent).await?;
+            }
         }
         if present.snapshots {
             snapshot::run(&self.sender, cache, plan.now, &mut into.by_project).await
@@ -173,10 +169,18 @@ impl<'a> Exporter<'a> {
             return Ok(());
         }
         for source in self.sources(plan) {
-            logs::Logs::run(&self.sender, cache, source, plan, into.by_source.entry(source.to_owned()).or_default())
-                .await?;
+            let sent = into.by_source.entry(source.to_owned()).or_default();
+            for _ in 0..self.rounds(Signal::Logs, source, plan)? {
+                logs::Logs::run(&self.sender, cache, source, plan, sent).await?;
+            }
         }
         Ok(())
+    }
+
+    /// How often a source has to be exported to reach its seal: an export that was interrupted first ends where it was going.
+    fn rounds(&self, signal: Signal, source: &str, plan: &Plan) -> Result<usize> {
+        let position = self.sender.store.position(signal, source)?;
+        Ok(1 + usize::from(plan.again.is_none() && position.upto.is_some()))
     }
 
     async fn metrics(
@@ -243,3 +247,6 @@ pub fn scrape(store: &Store, config: &Config, now: Millis) -> Result<String> {
     }
     Ok(exposition::text(&metrics::merged(all)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@
 //! - An error says what the caller should do: [`crate::Retry::After`] when the vendor asks for a longer wait than
 //!   [`SessionConfig::max_wait`], `Backoff` when the tries are used up, `Never` when a person has to act.
 
+mod clear;
 mod client;
 mod config;
 pub mod limits;
@@ -27,6 +28,7 @@ pub(crate) mod tls;
 mod transfer;
 pub mod verdict;
 
+pub use clear::in_the_clear;
 pub use config::{Auth, Bucket, SessionConfig, Tries};
 pub use quota::{POINTS, Quota, REQUESTS};
 pub use session::Session;

@@ -18,7 +18,7 @@ use super::config::{Auth, SessionConfig};
 use super::rate_limiter::{BucketLimiter, RateLimiter};
 use super::stats::Meter;
 use super::verdict::{Answer, Dialect, Scope, Verdict, default_verdict, spent};
-use super::{client, limits, rate_limiter, redact};
+use super::{client, limits, rate_limiter, redact, tls};
 use crate::clock;
 use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
@@ -126,6 +126,8 @@ pub(super) struct Transfer {
     pub(super) meter: Meter,
     /// Whether the server ever answered.
     reached: AtomicBool,
+    /// When it last gave what was asked for.
+    served: Mutex<Option<Instant>>,
     body_cap: usize,
 }
 
@@ -138,6 +140,7 @@ impl Transfer {
             limiter: RateLimiter::new(config.buckets, config.in_flight, config.max_wait)?,
             meter: Meter::default(),
             reached: AtomicBool::new(false),
+            served: Mutex::default(),
             body_cap: config.body_cap,
         })
     }
@@ -158,6 +161,11 @@ impl Transfer {
         self.reached.load(Ordering::Relaxed)
     }
 
+    /// Whether the server gave what was asked for after this moment; without one, ever.
+    pub(super) fn has_served_since(&self, moment: Option<Instant>) -> bool {
+        lock(&self.served).is_some_and(|served| moment.is_none_or(|moment| served >= moment))
+    }
+
     /// One try, from waiting for the limits to the parsed answer.
     pub(super) async fn attempt<T: DeserializeOwned>(
         &self,
@@ -174,6 +182,7 @@ impl Transfer {
         self.reached.store(true, Ordering::Relaxed);
         self.record_headers(&received.headers);
         self.check_verdict(received.status, &received.headers, &received.body)?;
+        *lock(&self.served) = Some(Instant::now());
         self.parse(received)
     }
 
@@ -287,8 +296,9 @@ impl Transfer {
             );
         }
         if certificate_refused(&error) {
-            let text = "the server's certificate is not trusted, tls.ca_file can name its CA";
-            return AttemptError::Final(Error::new(ErrorKind::Config, text).caused_by(self.causes(error)));
+            let causes = self.causes(error);
+            let text = tls::certificate_advice(&causes).unwrap_or("the server's certificate is refused");
+            return AttemptError::Final(Error::new(ErrorKind::Config, text).caused_by(causes));
         }
         let text = match (error.is_timeout(), error.is_connect()) {
             (_, true) => "the server cannot be reached, check the address",

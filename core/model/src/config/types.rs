@@ -47,7 +47,7 @@ impl Config {
 /// The local store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// The directory; a relative one is taken from the working directory.
+    /// The directory; a relative one is taken from the directory of this file.
     pub path: PathBuf,
 }
 

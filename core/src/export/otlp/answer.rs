@@ -12,6 +12,7 @@ use prost::Message;
 use tonic::Code;
 
 use crate::http::limits::parse_retry_after;
+use crate::http::tls;
 use crate::model::error::{Error, ErrorKind, Retry};
 use crate::model::signal::Signal;
 use crate::model::time::Millis;
@@ -151,7 +152,9 @@ pub(super) fn no_answer(cause: &(dyn StdError + 'static), sent: bool) -> Refusal
     let mut causes: Vec<String> = chain(cause).map(ToString::to_string).collect();
     causes.dedup();
     let what = if sent { "the connection broke" } else { "no connection" };
-    let answer = one_line(&format!("{what}: {}", causes.join(": ")));
+    let causes = causes.join(": ");
+    let what = tls::certificate_advice(&causes).unwrap_or(what);
+    let answer = one_line(&format!("{what}: {causes}"));
     // The prefix of all certificate errors of rustls. The `io::Error` around them hides the type from the chain.
     let untrusted = answer.contains("invalid peer certificate");
     let verdict = if untrusted { Verdict::Stop } else { Verdict::Retry };
