@@ -42,8 +42,11 @@ fn filled(query: &str) -> String {
     values.iter().fold(query.to_owned(), |query, (name, value)| query.replace(name, value))
 }
 
+/// A query, when it is asked, and the labels and values that it gives.
+type Asked<'a> = (String, &'a str, &'a [(&'a str, f64)]);
+
 /// A test file with one group of series, and what each query gives at a moment.
-fn file(series: &[(&str, &str)], asked: &[(String, &str, &[(&str, f64)])]) -> String {
+fn file(series: &[(&str, &str)], asked: &[Asked<'_>]) -> String {
     let mut text = "evaluation_interval: 6h\ntests:\n- interval: 6h\n  input_series:\n".to_owned();
     for (series, values) in series {
         text.push_str(&format!("  - {{series: '{series}', values: '{values}'}}\n"));
@@ -90,7 +93,7 @@ const SPRINTS: [(&str, &str); 8] = [
 
 #[test]
 fn a_closed_sprint_has_its_points_and_its_end() {
-    let asked: [(String, &str, &[(&str, f64)]); 4] = [
+    let asked: [Asked<'_>; 4] = [
         (query(1, 5, "A"), "264h", &[("{}", 18.0)]),
         (query(1, 5, "B"), "264h", &[("{}", 20.0)]),
         (query(1, 6, "B"), "264h", &[("{}", 864_000_000.0)]),
