@@ -113,7 +113,7 @@ do not find it. A tool that reports no number is left out.")
             .ask(moment("A", format!("100 * sum({}) / sum({})", held(), of(names::M_SYNC_TOOL_TASKS).by(&SOURCE)), "held")),
         stat(6, "Histories complete", 8)
             .rule("Whether the store holds the complete history of every record of the chosen sources: a run succeeded and no record is \
-quarantined. The Sources table shows which source is not complete. `contextcore status` shows which record and why.")
+quarantined or unreadable. The Coverage table shows which source is not complete. `contextcore status` shows which record and why.")
             .blank("No metrics received", NO_SELF_METRICS)
             .no_course()
             .words(complete())
