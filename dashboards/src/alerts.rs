@@ -7,7 +7,9 @@ use contextcore_core::model::semconv::{self as names, Metric};
 use serde_json::{Map, Value, json};
 
 use crate::links;
-use crate::query::{BLOCKED_TOO_LONG, Health, SPRINT, SPRINT_NAMED, Selector, Series, TOO_OLD, label, running};
+use crate::query::{
+    BLOCKED_TOO_LONG, EXPORT_STALLED, Health, SPRINT, SPRINT_NAMED, Selector, Series, TOO_OLD, label, running,
+};
 
 /// How far back a value may lie: the grid of history.
 const LOOKBACK: &str = "6h";
@@ -104,6 +106,7 @@ pub fn rules() -> Vec<Rule> {
         data_old(),
         tasks_missing(),
         journal_growing(),
+        export_stalled(),
     ]
 }
 
@@ -308,6 +311,26 @@ fn journal_growing() -> Rule {
         summary: "The export backlog of {{ $labels.signal }} has been growing for 30 minutes",
         description: "Nothing is lost: the changes wait in the journal. Check that the backend is up: `contextcore check` tests it.",
         panel: (links::HEALTH, 30),
+    }
+}
+
+/// For how long a backend has accepted nothing, or a change has waited for it.
+fn export_stalled() -> Rule {
+    let of = |metric| series(metric).by(&[names::SIGNAL]);
+    let (failing, lag) = (of(names::M_EXPORT_FAILING), of(names::M_EXPORT_LAG));
+    Rule {
+        name: "ContextCoreExportStalled",
+        title: "Export stalled for 15 minutes",
+        uid: "contextcore-export-stalled",
+        expression: format!("{failing} > {lag} or {lag} or {failing}"),
+        side: Side::Above,
+        threshold: f64::from(EXPORT_STALLED),
+        lasting: "0s",
+        severity: Severity::Critical,
+        of_project: false,
+        summary: "No {{ $labels.signal }} were exported for over 15 minutes",
+        description: "Nothing is lost: the changes wait in the journal. `/readyz` has the backend's last answer, and `contextcore check` tests it.",
+        panel: (links::HEALTH, 32),
     }
 }
 

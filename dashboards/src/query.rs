@@ -227,6 +227,8 @@ pub(crate) const BLOCKED_TOO_LONG: u32 = 3 * 86_400;
 pub(crate) const BEHIND_TOO_FAR: &str = "0.25";
 /// Data older than this many seconds is red.
 pub(crate) const TOO_OLD: u32 = 3_600;
+/// A backend that has accepted nothing for this many seconds has stalled, and so has a change that waits as long.
+pub(crate) const EXPORT_STALLED: u32 = 900;
 /// More than this share of the commitment added or removed is yellow.
 pub(crate) const SCOPE_MOVED: &str = "0.2";
 /// More work in progress than this many times the mean of four weeks is yellow.
