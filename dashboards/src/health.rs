@@ -78,21 +78,20 @@ fn header() -> Vec<Draft> {
             .no_course()
             .steps(NONE_IS_GOOD)
             .ask(moment("A", format!("sum({}) or vector(0)", of(names::M_SYNC_ERRORS).gained("$__range", &SOURCE)), "failed")),
-        stat(3, "Export backlog", 6)
+        stat(3, "Export lag", 6)
+            .rule("Age of the oldest change that waits for export to a backend. Red above 15 minutes: a backend accepts nothing, or the export is far behind. Nothing is lost: it catches up by itself once the backend accepts data again.")
+            .blank("No metrics received", NO_SELF_METRICS)
+            .unit("s")
+            .decimals(0)
+            .steps(&[("green", None), ("red", Some(f64::from(EXPORT_STALLED)))])
+            .step("1m")
+            .ask(course("A", format!("max({})", all(names::M_EXPORT_LAG).by(&SIGNAL)), "lag")),
+        stat(7, "Export backlog", 6)
             .rule("Changes that still wait for export to a backend. The tile shows the largest backlog of the three signals. A backlog drains by itself once the backend accepts data again.")
             .blank("No metrics received", NO_SELF_METRICS)
             .decimals(0)
             .step("1m")
             .ask(course("A", format!("max(sum by ({}) ({}))", label(names::SIGNAL), backlogs()), "changes")),
-        stat(7, "Export lag", 6)
-            .rule("Age of the oldest change that is not exported, of the signal that is furthest behind. Yellow above five minutes, red above \
-fifteen: that backend takes nothing, or is too slow. `contextcore status` shows its last error.")
-            .blank("No metrics received", NO_SELF_METRICS)
-            .unit("s")
-            .decimals(0)
-            .no_course()
-            .steps(LAG)
-            .ask(moment("A", format!("max({})", all(names::M_EXPORT_LAG).by(&SIGNAL)), "lag")),
         stat(4, "Rejected", 8)
             .rule("Spans, log records and metric points that a backend rejected permanently in this time range. The table below shows the \
 reasons. `contextcore status` prints the backend's own message, and `contextcore check` with the backends' addresses names the setting to change.")
@@ -129,8 +128,6 @@ the runbook below says what to do."),
     ]
 }
 
-/// From which lag on an export is in trouble.
-const LAG: panel::Steps<'static> = &[("green", None), ("yellow", Some(300.0)), ("red", Some(EXPORT_STALLED as f64))];
 /// Nothing lost, and worth a look.
 const SOME_IS_ODD: panel::Steps<'static> = &[("green", None), ("yellow", Some(1.0))];
 
