@@ -1,12 +1,15 @@
 //! What most commands begin with: the configuration, the store, the engine.
 
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use contextcore_connectors::ALL;
 use contextcore_core::Error;
-use contextcore_core::config::{self, Config, SourceConfig, SourceKind, nearest_known};
+use contextcore_core::config::{self, Config, Resolve, SourceConfig, SourceKind, nearest_known};
 use contextcore_core::engine::Engine;
+use contextcore_core::http::in_the_clear;
+use contextcore_core::http::local::Local;
 use contextcore_core::progress::Progress;
 use contextcore_core::store::Store;
 use indicatif::MultiProgress;
@@ -27,6 +30,15 @@ impl Context {
     pub(crate) fn config(&self) -> Result<Config, Failure> {
         let path = config::locate(self.global.config.as_deref())?;
         Ok(config::load(&path, &kinds())?)
+    }
+
+    /// The same, for commands that talk to other hosts: warns of what others could read.
+    pub(crate) fn config_for_network(&self) -> Result<Config, Failure> {
+        let config = self.config()?;
+        in_the_clear(&config).iter().for_each(|warning| tracing::warn!("{warning}"));
+        // Read only when a tool calls, so nobody would be warned of its file before.
+        config.sources.iter().filter_map(|source| source.webhook.as_ref()).for_each(|secret| drop(secret.resolve()));
+        Ok(config)
     }
 
     /// The output format, for commands that print no list.
@@ -54,12 +66,20 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 /// How often it is tried meanwhile.
 const LOCK_RETRY: Duration = Duration::from_millis(50);
 
-/// The store. One that a `serve` holds is not waited for: it holds it until it is stopped.
+/// The store, to write to it. One that a process holds which answers is not waited for.
 pub(crate) async fn open_store(config: &Config) -> Result<Store, Error> {
-    let path = &config.store.path;
+    patiently(&config.store.path, Store::open).await
+}
+
+/// The store, to read it. Makes none, and changes nothing in it.
+pub(crate) async fn open_copy(config: &Config) -> Result<Store, Error> {
+    patiently(&config.store.path, Store::open_to_read).await
+}
+
+async fn patiently(path: &Path, open: impl Fn(&Path) -> Result<Store, Error>) -> Result<Store, Error> {
     let begun = Instant::now();
     loop {
-        match Store::open(path) {
+        match open(path) {
             Err(error) if error.context("locked").is_some() => {
                 let for_good = UnixStream::connect(socket::path(path)).is_ok();
                 if for_good || begun.elapsed() >= LOCK_PATIENCE {
@@ -70,6 +90,32 @@ pub(crate) async fn open_store(config: &Config) -> Result<Store, Error> {
             opened => return opened,
         }
     }
+}
+
+/// What reads the store: this process, or the one that holds it.
+pub(crate) enum Access {
+    /// Nobody holds it.
+    Store(Store),
+    /// Another process does, and answers.
+    Held(Local),
+}
+
+/// Opens the store to read it, or connects to the process that holds it.
+pub(crate) async fn read_store(config: &Config) -> Result<Access, Failure> {
+    let path = &config.store.path;
+    match open_copy(config).await {
+        Err(error) if error.context("locked").is_some() => Ok(Access::Held(Local::new(&socket::path(path))?)),
+        Err(error) if error.context("missing").is_some() => Err(no_store(config)),
+        opened => Ok(Access::Store(opened?)),
+    }
+}
+
+/// The failure of a command that needs a store where there is none. Only `sync`, `serve` and an import make one.
+pub(crate) fn no_store(config: &Config) -> Failure {
+    let path = config.store.path.display();
+    Failure::usage(format!(
+        "there is no store at {path}: `contextcore sync` creates one; `store.path` says where it is"
+    ))
 }
 
 /// The sources of these names, in the order of the file; all of them when none is named.

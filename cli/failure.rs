@@ -4,6 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use contextcore_core::config::ConfigErrors;
+use contextcore_core::model::printable;
 use contextcore_core::{Error, ErrorKind};
 
 /// How a command ended.
@@ -19,6 +20,10 @@ pub(crate) enum Exit {
     Source,
     /// The backend did not accept everything; the rest stays in the journal.
     Backend,
+    /// Stopped by SIGINT (Ctrl-C).
+    Interrupted,
+    /// Stopped by SIGTERM.
+    Terminated,
 }
 
 impl Exit {
@@ -29,6 +34,8 @@ impl Exit {
             Self::Usage => 2,
             Self::Source => 3,
             Self::Backend => 4,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
         }
     }
 
@@ -83,6 +90,11 @@ impl Failure {
         Self::new(Exit::Usage, line)
     }
 
+    /// The same, with what was asked for at the front of each line.
+    pub(crate) fn about(self, subject: &str) -> Self {
+        Self { lines: self.lines.into_iter().map(|line| format!("{subject}: {line}")).collect(), ..self }
+    }
+
     /// The reader of stdout closed it (`contextcore tasks | head`), which is no failure.
     pub(crate) fn is_closed_pipe(error: &std::io::Error) -> bool {
         error.kind() == std::io::ErrorKind::BrokenPipe
@@ -91,7 +103,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lines.iter().try_for_each(|line| writeln!(f, "error: {line}"))
+        self.lines.iter().try_for_each(|line| writeln!(f, "error: {}", printable::lines(line)))
     }
 }
 

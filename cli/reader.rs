@@ -1,20 +1,22 @@
-//! Access for the commands that read: the store itself, or, while a `serve` holds it, the socket of that `serve`. Both answer
-//! with the same functions of [`contextcore_core::query`].
+//! Access for the commands that read: the store itself, or, while another process holds it, the socket of that process. Both
+//! answer with the same functions of [`contextcore_core::query`].
 
 use contextcore_core::clock;
 use contextcore_core::config::Config;
 use contextcore_core::http::local::{Local, Refusal};
-use contextcore_core::query::{Cursor, List, ListLine, ListQuery, ShowView, StatusView, TaskSelector, Viewer};
+use contextcore_core::query::{
+    Cursor, DeadLetterItem, List, ListLine, ListQuery, ShowView, StatusView, TaskSelector, Viewer,
+};
 use contextcore_core::store::Store;
 use contextcore_core::{Error, ErrorKind, Millis};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use crate::app::{self, Access};
 use crate::failure::Failure;
-use crate::{app, socket};
 
-/// Reads the store, directly or through the `serve` that holds it.
+/// Reads the store, directly or through the process that holds it.
 pub(crate) enum Reader {
     /// This process holds the store.
     Here {
@@ -25,20 +27,17 @@ pub(crate) enum Reader {
         /// The moment of every view.
         now: Millis,
     },
-    /// A `serve` holds it.
+    /// Another process holds it.
     There(Local),
 }
 
 impl Reader {
     /// Opens the store, or connects to the process that holds it.
     pub(crate) async fn open(config: Config) -> Result<Self, Failure> {
-        match app::open_store(&config).await {
-            Ok(store) => Ok(Self::Here { store: Box::new(store), config: Box::new(config), now: clock::now() }),
-            Err(error) if error.context("locked").is_some() => {
-                Ok(Self::There(Local::new(&socket::path(&config.store.path))?))
-            }
-            Err(error) => Err(error.into()),
-        }
+        Ok(match app::read_store(&config).await? {
+            Access::Store(store) => Self::Here { store: Box::new(store), config: Box::new(config), now: clock::now() },
+            Access::Held(local) => Self::There(local),
+        })
     }
 
     /// Visits the items of a page as JSON, and gives the cursor of the next page.
@@ -81,6 +80,11 @@ impl Reader {
         Ok(self.view("status", &(), |viewer| viewer.status()).await?)
     }
 
+    /// Every dead letter.
+    pub(crate) async fn dead_letters(&self) -> Result<Vec<DeadLetterItem>, Failure> {
+        Ok(self.view("dead-letters", &(), |viewer| viewer.dead_letters()).await?)
+    }
+
     async fn view<T: DeserializeOwned>(
         &self,
         name: &str,
@@ -107,13 +111,13 @@ fn torn(error: serde_json::Error) -> Error {
     Error::new(ErrorKind::Protocol, "understand the running contextcore; is it of another version?").caused_by(error)
 }
 
-/// The process that holds the store does not answer: most often a running `sync`.
-fn unanswered(error: Error) -> Error {
+/// The process that holds the store does not answer: one that compacts it, or is of an older version.
+pub(crate) fn unanswered(error: Error) -> Error {
     if error.kind() != ErrorKind::Unavailable {
         return error;
     }
-    let message = "read the store: another contextcore holds it and does not answer; wait until its `sync` has ended, or stop it \
-                   (a running `serve` answers on this socket)";
+    let message = "read the store: another contextcore holds it and does not answer; wait until it has ended, or stop it (a \
+                   running `sync` or `serve` answers on this socket)";
     let socket = error.context("socket").unwrap_or_default().to_owned();
     Error::new(ErrorKind::Store, message).with("socket", socket)
 }
@@ -132,7 +136,7 @@ mod tests {
         let _held = Store::open(dir.path()).unwrap();
         let reader = Reader::open(config).await.unwrap();
         let failure = reader.status().await.unwrap_err();
-        assert!(failure.lines[0].contains("wait until its `sync` has ended"), "{failure}");
+        assert!(failure.lines[0].contains("wait until it has ended"), "{failure}");
         assert_eq!(failure.exit, Exit::Internal);
     }
 }

@@ -11,12 +11,15 @@ use crate::app::{self, Context};
 use crate::args;
 use crate::failure::{Failure, Outcome};
 use crate::report::RunReport;
-use crate::{progress, stop, sync};
+use crate::{host, progress, stop, sync};
 
 pub(crate) async fn run(context: &Context, arguments: &args::Replay) -> Outcome {
     let json = context.is_json("replay")?;
-    let config = context.config()?;
+    let config = context.config_for_network()?;
     let selection = selection(&config, arguments, clock::now())?;
+    if !config.store.path.exists() {
+        return Err(app::no_store(&config));
+    }
     let store = app::open_store(&config).await?;
     let engine = Arc::new(app::engine(config, store, progress::watcher(&context.bars)));
     if let Some(project) = &selection.project {
@@ -27,7 +30,8 @@ pub(crate) async fn run(context: &Context, arguments: &args::Replay) -> Outcome 
     let sinks = engine.sinks()?;
     let begun = Instant::now();
     let replayer = engine.replayer(&sinks, false);
-    let sent = stop::stoppable(&engine.cancel, replayer.replay(&selection, clock::now())).await?;
+    let sent =
+        stop::stoppable(&engine.cancel, host::beside(&engine, replayer.replay(&selection, clock::now()))).await?;
     progress::end(&context.bars);
     let report = RunReport::new(Vec::new(), sent, &engine.owners()?, false, begun.elapsed().as_secs_f64());
     sync::print(&report, json)?;

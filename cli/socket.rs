@@ -1,4 +1,4 @@
-//! Where `serve` listens for the commands that read.
+//! Where the process that holds the store listens for other commands.
 
 use std::path::{Path, PathBuf};
 
@@ -7,14 +7,14 @@ const SOCKET: &str = "serve.sock";
 /// The longest path that a Unix socket may have on every supported system.
 const LONGEST_PATH: usize = 100;
 
-/// The socket of the `serve` that holds this store. It lies in the store's directory, so whoever may write there owns it. When
-/// that path is too long for a socket, it lies in the directory for temporary files.
+/// The socket of the process that holds this store. It lies in the store's directory, so whoever may write there owns it. When
+/// that path is too long for a socket, it lies in the directory for temporary files. It is the same from every directory.
 pub(crate) fn path(store: &Path) -> PathBuf {
-    let inside = store.join(SOCKET);
+    let whole = store.canonicalize().unwrap_or_else(|_| store.to_owned());
+    let inside = whole.join(SOCKET);
     if inside.as_os_str().len() <= LONGEST_PATH {
         return inside;
     }
-    let whole = store.canonicalize().unwrap_or_else(|_| store.to_owned());
     let name: String = whole.to_string_lossy().chars().rev().filter(|c| c.is_ascii_alphanumeric()).take(40).collect();
     std::env::temp_dir().join(format!("contextcore-{name}.sock"))
 }

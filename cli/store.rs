@@ -1,16 +1,18 @@
-//! `contextcore store`: verify, export, import, compact. No other process may hold the store meanwhile.
+//! `contextcore store`: verify and export, which also work while another process holds the store; import and compact, for which
+//! no other process may hold it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
-use contextcore_core::store::{Store, Verified};
+use contextcore_core::store::{Counts, Imported, Store, Verified};
 use serde_json::json;
 
-use crate::app::{self, Context};
+use crate::app::{self, Access, Context};
 use crate::args;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::humanize;
+use crate::reader::unanswered;
 
 /// Problems shown without `-v`.
 const FIRST_FEW: usize = 20;
@@ -18,18 +20,18 @@ const FIRST_FEW: usize = 20;
 pub(crate) async fn run(context: &Context, command: &args::Store) -> Outcome {
     let json = context.is_json("store")?;
     let config = context.config()?;
-    if matches!(command, args::Store::Import { .. }) {
-        // Only an import can begin without a store.
-    } else if !config.store.path.exists() {
-        let path = config.store.path.display();
-        return Err(Failure::usage(format!("there is no store at {path}: `contextcore sync` creates one")));
-    }
-    let store = app::open_store(&config).await?;
     match command {
-        args::Store::Compact => compact(store, json),
-        args::Store::Export { file } => export(&store, file, json),
-        args::Store::Import { file } => import(&store, file, json),
-        args::Store::Verify => verify(&store, json, context.global.verbose > 0),
+        args::Store::Compact if !config.store.path.exists() => Err(app::no_store(&config)),
+        args::Store::Compact => compact(app::open_store(&config).await?, json),
+        args::Store::Export { file } => export(&app::read_store(&config).await?, file, json).await,
+        args::Store::Import { file } => import(&config.store.path, file, json),
+        args::Store::Verify => {
+            let found = match app::read_store(&config).await? {
+                Access::Store(store) => store.verify()?,
+                Access::Held(local) => local.get("/v1/verify", &()).await.map_err(unanswered)?,
+            };
+            verify(&found, json, context.global.verbose > 0)
+        }
     }
 }
 
@@ -39,31 +41,100 @@ fn compact(store: Store, json: bool) -> Outcome {
     print(json, &json!({"bytes_before": before, "bytes_after": after}), &text)
 }
 
-fn export(store: &Store, file: &Path, json: bool) -> Outcome {
+async fn export(from: &Access, file: &Path, json: bool) -> Outcome {
     if is_standard(file) {
-        store.export(&mut BufWriter::new(io::stdout().lock()))?;
+        let mut out = BufWriter::new(io::stdout().lock());
+        write_export(from, &mut out).await?;
+        out.flush()?;
         return Ok(Exit::Done);
     }
-    let mut out = BufWriter::new(File::create(file).map_err(|error| failed("write", file, &error))?);
-    let keys = store.export(&mut out)?;
-    let synced = out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
-    synced.map_err(|error| failed("write", file, &error))?;
-    print(json, &json!({"keys": keys}), &format!("exported {} to {}", humanize::plural(keys, "key"), file.display()))
+    if fs::metadata(file).is_ok_and(|found| !found.is_file()) {
+        // A pipe or a device: there is nothing to write beside.
+        let mut out =
+            BufWriter::new(File::options().write(true).open(file).map_err(|error| failed("write", file, &error))?);
+        write_export(from, &mut out).await?;
+        out.flush()?;
+        return Ok(Exit::Done);
+    }
+    let counts = export_to(from, file).await?;
+    let held = format!("{}, {}", humanize::plural(counts.tasks, "task"), humanize::plural(counts.sprints, "sprint"));
+    let text = format!("exported {} to {} ({held})", humanize::plural(counts.keys, "key"), file.display());
+    print(json, &json!(counts), &text)
 }
 
-fn import(store: &Store, file: &Path, json: bool) -> Outcome {
-    let mut input: Box<dyn BufRead> = if is_standard(file) {
-        Box::new(BufReader::new(io::stdin()))
-    } else {
-        Box::new(BufReader::new(File::open(file).map_err(|error| failed("read", file, &error))?))
-    };
-    let keys = store.import(&mut *input)?;
-    print(json, &json!({"keys": keys}), &format!("imported {}", humanize::plural(keys, "key")))
+/// Writes beside the file and takes its place only once all of it was read back, so that an older export is never lost to a
+/// newer one that fails.
+async fn export_to(from: &Access, file: &Path) -> Result<Counts, Failure> {
+    let place = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let directory = place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Files of this kind are for their owner only, and are removed when they are dropped.
+    let named = tempfile::Builder::new().prefix(".contextcore-export-").tempfile_in(directory);
+    let mut part = named.map_err(|error| failed("write", file, &error))?;
+    let mut out = BufWriter::new(part.as_file_mut());
+    write_export(from, &mut out).await?;
+    let written = out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|part| part.sync_all());
+    written.map_err(|error| failed("write", file, &error))?;
+    let counts = Store::check_export(&mut open(part.path())?)?;
+    part.persist(&place).map_err(|error| failed("write", file, &error.error))?;
+    // So that a crash does not undo it. Not every file system can.
+    drop(File::open(directory).and_then(|directory| directory.sync_all()));
+    Ok(counts)
 }
 
-fn verify(store: &Store, json: bool, all: bool) -> Outcome {
-    let found = store.verify()?;
-    print(json, &json!(found), &verified(&found))?;
+async fn write_export(from: &Access, out: &mut impl Write) -> Result<(), Failure> {
+    match from {
+        Access::Store(store) => drop(store.export(out)?),
+        Access::Held(local) => {
+            local
+                .bytes("/v1/export", |bytes| Ok::<_, Stop>(out.write_all(bytes)?))
+                .await
+                .map_err(|Stop(failure)| failure)?;
+        }
+    }
+    Ok(())
+}
+
+/// Why an export ended early.
+struct Stop(Failure);
+
+impl From<contextcore_core::Error> for Stop {
+    fn from(error: contextcore_core::Error) -> Self {
+        Self(unanswered(error).into())
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self(error.into())
+    }
+}
+
+fn import(path: &Path, file: &Path, json: bool) -> Outcome {
+    let mut input: Box<dyn BufRead> =
+        if is_standard(file) { Box::new(BufReader::new(io::stdin())) } else { Box::new(open(file)?) };
+    let Imported { counts, verified, problems } = Store::import(path, &mut *input)?;
+    if !verified {
+        eprintln!(
+            "warning: this export is of an older version, which wrote neither counts nor a hash: that it is whole cannot be verified"
+        );
+    }
+    if !problems.is_empty() {
+        let number = humanize::plural(problems.len() as u64, "problem");
+        eprintln!("warning: the store that was exported has {number}: `contextcore store verify` lists them");
+    }
+    let held = format!("{}, {}", humanize::plural(counts.tasks, "task"), humanize::plural(counts.sprints, "sprint"));
+    let text = format!("imported {} ({held})", humanize::plural(counts.keys, "key"));
+    let mut report = json!(counts);
+    report["verified"] = verified.into();
+    print(json, &report, &text)
+}
+
+fn open(file: &Path) -> Result<BufReader<File>, Failure> {
+    Ok(BufReader::new(File::open(file).map_err(|error| failed("read", file, &error))?))
+}
+
+fn verify(found: &Verified, json: bool, all: bool) -> Outcome {
+    print(json, &json!(found), &verified(found))?;
     let shown = if all { found.problems.len() } else { FIRST_FEW };
     found.problems.iter().take(shown).for_each(|problem| eprintln!("error: {problem}"));
     match found.problems.len() {
@@ -71,7 +142,8 @@ fn verify(store: &Store, json: bool, all: bool) -> Outcome {
         number => Err(Failure::new(
             Exit::Internal,
             format!(
-                "{} found: move the store aside and sync again: the tools still have all data, and ids stay the same",
+                "{} found: import the last export into another store.path; without one move the store aside, keep it, and sync \
+                 again: the tools give back their history, with the same ids, but not what was only observed",
                 humanize::plural(number as u64, "problem")
             ),
         )),
@@ -108,33 +180,66 @@ fn print(json: bool, value: &serde_json::Value, text: &str) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use contextcore_core::http::local::Local;
+
     use super::*;
     use crate::fixture;
 
-    #[test]
-    fn an_export_imports_into_another_store() {
+    #[tokio::test]
+    async fn an_export_imports_into_another_store() {
         let (store, _, _dir) = fixture::world();
+        let truth = store.verify().unwrap();
         let other_dir = tempfile::tempdir().unwrap();
-        let file = other_dir.path().join("export");
-        export(&store, &file, true).unwrap();
-        let other = Store::open(&other_dir.path().join("data")).unwrap();
-        import(&other, &file, true).unwrap();
-        assert_eq!(other.verify().unwrap(), store.verify().unwrap());
-        assert_eq!(import(&other, &file, true).unwrap_err().exit, Exit::Internal, "only into an empty store");
+        let (file, path) = (other_dir.path().join("export"), other_dir.path().join("data"));
+        export(&Access::Store(store), &file, true).await.unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        import(&path, &file, true).unwrap();
+        assert_eq!(Store::open(&path).unwrap().verify().unwrap(), truth);
+        assert_eq!(import(&path, &file, true).unwrap_err().exit, Exit::Internal, "only into an empty store");
+    }
+
+    #[tokio::test]
+    async fn an_export_that_fails_leaves_the_older_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("export");
+        fs::write(&file, "older").unwrap();
+        let nobody = Access::Held(Local::new(&dir.path().join("none.sock")).unwrap());
+        let failure = export(&nobody, &file, true).await.unwrap_err();
+        assert!(failure.lines[0].contains("does not answer"), "{failure}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "older");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_export_goes_where_a_link_leads_and_into_devices() {
+        let (store, _, _dir) = fixture::world();
+        let (from, dir) = (Access::Store(store), tempfile::tempdir().unwrap());
+        let (file, link) = (dir.path().join("export"), dir.path().join("link"));
+        fs::write(&file, "older").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        export(&from, &link, true).await.unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert!(fs::read_to_string(&file).unwrap().starts_with("contextcore-store"));
+        export(&from, Path::new("/dev/null"), true).await.unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }
 
     #[test]
     fn a_consistent_store_passes() {
         let (store, _, _dir) = fixture::world();
-        assert_eq!(verify(&store, true, false), Ok(Exit::Done));
-        assert_eq!(verified(&store.verify().unwrap()), "read 4 tasks, 11 timeline events, 2 sprints, 0 journal items");
+        let found = store.verify().unwrap();
+        assert_eq!(verify(&found, true, false), Ok(Exit::Done));
+        assert_eq!(verified(&found), "read 4 tasks, 11 timeline events, 2 sprints, 0 journal items");
     }
 
     #[test]
     fn a_missing_file_is_named() {
-        let (store, _, _dir) = fixture::world();
-        let failure = import(&store, Path::new("/no/such/file"), false).unwrap_err();
+        let dir = tempfile::tempdir().unwrap();
+        let failure = import(&dir.path().join("data"), Path::new("/no/such/file"), false).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.lines[0].contains("/no/such/file"));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

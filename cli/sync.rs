@@ -1,28 +1,34 @@
 //! `contextcore sync`: one pass over the sources, then export of the journal.
 
-use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
 use contextcore_core::config::{Config, SourceConfig};
 use contextcore_core::engine::Engine;
 use contextcore_core::export::{Destinations, DrainReport, Present};
+use contextcore_core::http::local::Local;
 use contextcore_core::ingest::sync::Options;
 use contextcore_core::store::Store;
 use contextcore_core::{Error, ErrorKind, clock};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::app::{self, Context};
 use crate::args;
 use crate::failure::{Exit, Failure, Outcome};
+use crate::host::{self, PollRequest};
 use crate::report::RunReport;
-use crate::{progress, self_metrics, stop};
+use crate::{output, progress, reader, self_metrics, socket, stop};
 
 pub(crate) async fn run(context: &Context, arguments: &args::Sync) -> Outcome {
     let json = context.is_json("sync")?;
-    let config = context.config()?;
+    let config = context.config_for_network()?;
     let chosen: Vec<SourceConfig> = app::chosen(&config, &arguments.sources)?.into_iter().cloned().collect();
-    let (store, _scratch) = store_for(&config, arguments.dry_run).await?;
+    let (store, _scratch) = match store_for(&config, arguments.dry_run).await {
+        Ok(opened) => opened,
+        Err(error) if error.context("locked").is_some() => return ask_to_poll(&config, &chosen, arguments, json).await,
+        Err(error) => return Err(error.into()),
+    };
     let options = Options { full: arguments.full, dry_run: arguments.dry_run, now: None };
     let engine = Arc::new(app::engine(config, store, progress::watcher(&context.bars)));
     let sinks = engine.sinks()?;
@@ -31,10 +37,27 @@ pub(crate) async fn run(context: &Context, arguments: &args::Sync) -> Outcome {
         self_metrics::push_after(&engine, &report).await;
         Ok::<_, Error>(report)
     };
+    // A dry run works on a copy, so another process may hold the store and listen there.
+    let work = async { if arguments.dry_run { work.await } else { host::beside(&engine, work).await } };
     let report = stop::stoppable(&engine.cancel, work).await??;
     progress::end(&context.bars);
     print(&report, json)?;
     Ok(report.exit())
+}
+
+/// Asks the `serve` that holds the store to poll these sources now.
+async fn ask_to_poll(config: &Config, chosen: &[SourceConfig], arguments: &args::Sync, json: bool) -> Outcome {
+    if arguments.full || arguments.dry_run {
+        let text = "a running contextcore holds the store, and polls as usual only; stop it first, or leave `--full` and `--dry-run` out";
+        return Err(Failure::new(Exit::Internal, text));
+    }
+    let request = PollRequest { sources: chosen.iter().map(|source| source.name.clone()).collect() };
+    let local = Local::new(&socket::path(&config.store.path))?;
+    let polled: PollRequest = local.post("/v1/poll", &request).await.map_err(reader::unanswered)?;
+    let names = polled.sources.join(", ");
+    let text = format!("asked the running `serve` to poll {names} now; `contextcore status` shows the result\n");
+    output::print_compact(json, &json!({"polled_by_serve": polled.sources}), |_| text)?;
+    Ok(Exit::Done)
 }
 
 /// Reads the sources and exports the journal.
@@ -48,38 +71,37 @@ pub(crate) async fn pass(
     let read = engine.sync(sources, options).await;
     // A store that failed once fails the export too, and one error is enough.
     let broken = read.iter().filter_map(|report| report.error.as_ref()).any(|error| error.kind() == ErrorKind::Store);
-    let sent = match options.dry_run || broken {
+    // What was stopped exports in the next run.
+    let sent = match options.dry_run || broken || engine.cancel.is_cancelled() {
         true => DrainReport::default(),
         false => engine.replayer(sinks, false).drain(clock::now(), Present::ALL).await,
     };
     Ok(RunReport::new(read, sent, &engine.owners()?, options.dry_run, begun.elapsed().as_secs_f64()))
 }
 
-/// The store of a run. A dry run leaves nothing behind, not even an empty store.
-async fn store_for(config: &Config, dry_run: bool) -> Result<(Store, Option<TempDir>), Failure> {
-    if dry_run && !config.store.path.exists() {
-        let scratch = scratch()?;
-        return Ok((Store::open(scratch.path())?, Some(scratch)));
+/// The store of a run. A dry run changes nothing, so it has a copy, or an empty store where there is none.
+async fn store_for(config: &Config, dry_run: bool) -> Result<(Store, Option<TempDir>), Error> {
+    if !dry_run {
+        return Ok((app::open_store(config).await?, None));
     }
-    Ok((app::open_store(config).await?, None))
+    match app::open_copy(config).await {
+        Err(error) if error.context("missing").is_some() => {
+            let scratch = scratch()?;
+            Ok((Store::open(scratch.path())?, Some(scratch)))
+        }
+        opened => Ok((opened?, None)),
+    }
 }
 
 /// A directory that is removed when the guard is dropped.
-pub(crate) fn scratch() -> Result<TempDir, Failure> {
+pub(crate) fn scratch() -> Result<TempDir, Error> {
     let named = tempfile::Builder::new().prefix("contextcore-").tempdir();
-    named.map_err(|error| Failure::new(Exit::Internal, format!("make a temporary directory: {error}")))
+    named.map_err(|error| Error::new(ErrorKind::Internal, "make a temporary directory").caused_by(error))
 }
 
 /// Prints the report on stdout, and its problems on stderr.
 pub(crate) fn print(report: &RunReport, json: bool) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    if json {
-        serde_json::to_writer(&mut out, report)?;
-        out.write_all(b"\n")?;
-    } else {
-        out.write_all(report.lines().as_bytes())?;
-    }
-    out.flush()?;
+    output::print_compact(json, report, RunReport::lines)?;
     eprint!("{}", report.problems());
     Ok(())
 }

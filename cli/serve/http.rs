@@ -1,54 +1,37 @@
-//! The HTTP endpoints of `serve`. On `listen`: health, readiness, metrics and webhooks. On the store's socket, which only this
-//! user can open: the read API, for the commands that read.
-//!
-//! Lists are sent as newline-delimited JSON while they are read (see [`ListLine`]), so a large store needs little memory here.
+//! The HTTP endpoints of `serve` on `listen`: health, readiness, metrics and webhooks.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::task::Poll;
 
-use axum::body::{Body, Bytes};
-use axum::extract::{Query, State};
+use axum::Router;
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
-use contextcore_core::clock;
-use contextcore_core::engine::webhook::WebhookState;
 use contextcore_core::engine::{Engine, telemetry};
-use contextcore_core::http::local::Refusal;
-use contextcore_core::query::{List, ListLine, ListQuery, SprintFilter, TaskFilter, TaskSelector, Viewer};
-use contextcore_core::{Error, ErrorKind};
-use futures::{StreamExt, stream};
-use serde::Serialize;
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::mpsc;
+use contextcore_core::export::otlp::Signal;
+use contextcore_core::export::{BackendStatus, backend_status};
+use contextcore_core::{Error, Millis, clock};
 
-use super::webhook;
-use crate::socket;
+use super::current::Current;
+use super::webhook::{self, Place};
+use crate::host::{blocking, refuse};
+use crate::humanize;
 
 /// A source that fails this often in a row makes the service not ready.
 const TOO_OFTEN: u64 = 3;
 
-/// Answers health checks and scrapes until the engine is cancelled.
-pub(super) async fn run(engine: Arc<Engine>, webhooks: WebhookState, listener: TcpListener) -> Result<(), Error> {
-    let cancel = engine.cancel.clone();
-    let server = axum::serve(listener, public(engine, webhooks)).with_graceful_shutdown(cancel.cancelled_owned());
-    server.await.map_err(|error| Error::new(ErrorKind::Internal, "answer on `listen`").caused_by(error))
-}
-
-fn public(engine: Arc<Engine>, webhooks: WebhookState) -> Router {
+/// What is answered on `listen`.
+pub(super) fn public(current: Current) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .route("/webhooks/{source}", webhook::route(webhooks))
-        .with_state(engine)
+        .route("/webhooks/{source}", webhook::route(current.clone(), Place::Shared))
+        .with_state(current)
 }
 
 async fn readyz(State(engine): State<Arc<Engine>>) -> Response {
-    match reasons(&engine) {
+    match blocking(engine, reasons).await {
         Ok(reasons) if reasons.is_empty() => "ready\n".into_response(),
         Ok(reasons) => (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n").into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", error.full())).into_response(),
@@ -68,7 +51,22 @@ fn reasons(engine: &Engine) -> Result<Vec<String>, Error> {
             reasons.push(format!("source {} failed {} times in a row: {error}", source.name, status.failures));
         }
     }
+    let now = clock::now();
+    for (signal, target) in &engine.config.export.otlp.targets {
+        let status = backend_status(&engine.store, *signal)?;
+        reasons.extend(
+            status.filter(|status| status.is_stalled(now)).map(|status| stalled(*signal, &target.url, &status, now)),
+        );
+    }
     Ok(reasons)
+}
+
+/// Why a signal is not exported.
+fn stalled(signal: Signal, url: &str, status: &BackendStatus, now: Millis) -> String {
+    let lasting = humanize::duration(now.seconds_since(status.since).max(0.0));
+    let next = status.next.filter(|next| *next > now).map(|next| humanize::duration(next.seconds_since(now)));
+    let next = next.map(|wait| format!("; asked again in {wait}")).unwrap_or_default();
+    format!("{signal}: {url} has accepted nothing for {lasting}: {}{next}", status.reason)
 }
 
 async fn metrics(State(engine): State<Arc<Engine>>) -> Response {
@@ -79,239 +77,16 @@ async fn metrics(State(engine): State<Arc<Engine>>) -> Response {
     }
 }
 
-/// The socket for the commands that read.
-pub(super) struct Socket {
-    listener: UnixListener,
-    path: PathBuf,
-}
-
-impl Socket {
-    /// Listens beside this store. This process holds the store, so an existing socket is a leftover and is replaced. Without a
-    /// socket the service still does its work; the reason is logged.
-    pub(super) fn bind(store: &Path) -> Option<Self> {
-        let path = socket::path(store);
-        let bound = Self::try_bind(&path);
-        if let Err(error) = &bound {
-            tracing::warn!(socket = %path.display(), %error, "commands that read cannot use this service");
-        }
-        bound.ok()
-    }
-
-    fn try_bind(path: &Path) -> std::io::Result<Self> {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(path)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-        Ok(Self { listener, path: path.to_owned() })
-    }
-}
-
-/// Answers the reading commands until the engine is cancelled.
-pub(super) async fn run_socket(engine: Arc<Engine>, socket: Socket) -> Result<(), Error> {
-    let cancel = engine.cancel.clone();
-    let server = axum::serve(socket.listener, private(engine)).with_graceful_shutdown(cancel.cancelled_owned());
-    let ended = server.await.map_err(|error| Error::new(ErrorKind::Internal, "answer on the socket").caused_by(error));
-    if let Err(error) = std::fs::remove_file(&socket.path) {
-        tracing::debug!(%error, "could not remove the socket");
-    }
-    ended
-}
-
-fn private(engine: Arc<Engine>) -> Router {
-    Router::new()
-        .route("/v1/tasks", get(list::<TaskFilter>))
-        .route("/v1/sprints", get(list::<SprintFilter>))
-        .route("/v1/show", get(show))
-        .route("/v1/status", get(status))
-        .route("/v1/portfolio", get(portfolio))
-        .with_state(engine)
-}
-
-async fn show(State(engine): State<Arc<Engine>>, Query(selector): Query<TaskSelector>) -> Response {
-    view(engine, move |viewer| viewer.show(&selector)).await
-}
-
-async fn status(State(engine): State<Arc<Engine>>) -> Response {
-    view(engine, |viewer| viewer.status()).await
-}
-
-async fn portfolio(State(engine): State<Arc<Engine>>) -> Response {
-    view(engine, |viewer| viewer.portfolio()).await
-}
-
-async fn view<T: Serialize + Send + 'static>(
-    engine: Arc<Engine>,
-    read: impl FnOnce(&Viewer<'_>) -> Result<T, Error> + Send + 'static,
-) -> Response {
-    match blocking(engine, |engine| read(&viewer(engine))).await {
-        Ok(view) => Json(view).into_response(),
-        Err(error) => refuse(&error),
-    }
-}
-
-fn viewer(engine: &Engine) -> Viewer<'_> {
-    Viewer::new(&engine.store, &engine.config, clock::now())
-}
-
-/// Reads the store on a thread that may block.
-async fn blocking<T: Send + 'static>(
-    engine: Arc<Engine>,
-    read: impl FnOnce(&Engine) -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(move || read(&engine)).await;
-    done.unwrap_or_else(|error| Err(Error::new(ErrorKind::Internal, "read the store").caused_by(error)))
-}
-
-/// Lines are sent in chunks of about this many bytes.
-const CHUNK: usize = 64 << 10;
-/// Chunks that may wait for a slow client before reading pauses.
-const CHUNKS_AHEAD: usize = 4;
-
-type Chunks = mpsc::Sender<Result<Bytes, Error>>;
-
-/// Sends a page of a list. An error before the first chunk is an HTTP error; a later one is the last line.
-async fn list<F: List>(State(engine): State<Arc<Engine>>, Query(query): Query<ListQuery<F>>) -> Response {
-    let (chunks, mut received) = mpsc::channel(CHUNKS_AHEAD);
-    drop(tokio::task::spawn_blocking(move || {
-        if let Err(error) = send_page(&viewer(&engine), &query, &chunks) {
-            // A client that left needs no answer.
-            chunks.blocking_send(Err(error)).unwrap_or_default();
-        }
-    }));
-    let mut first = received.recv().await;
-    if let Some(Err(error)) = &first {
-        return refuse(error);
-    }
-    let chunks = stream::poll_fn(move |context| match first.take() {
-        Some(chunk) => Poll::Ready(Some(chunk)),
-        None => received.poll_recv(context),
-    });
-    let body = chunks.map(|chunk| chunk.or_else(|error| line(&ListLine::Error(refusal(&error))).map(Bytes::from)));
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(body)).into_response()
-}
-
-fn send_page<F: List>(viewer: &Viewer<'_>, query: &ListQuery<F>, to: &Chunks) -> Result<(), Error> {
-    let send = |chunk: Vec<u8>| {
-        to.blocking_send(Ok(chunk.into())).map_err(|_| Error::new(ErrorKind::Cancelled, "send to a client that left"))
-    };
-    let mut chunk = Vec::new();
-    let next_cursor = viewer.each_json(query, |item| {
-        chunk.extend(line(&ListLine::Item(item))?);
-        if chunk.len() < CHUNK { Ok(()) } else { send(std::mem::take(&mut chunk)) }
-    })?;
-    chunk.extend(line(&ListLine::End { next_cursor })?);
-    send(chunk)
-}
-
-fn line(line: &ListLine) -> Result<Vec<u8>, Error> {
-    let mut text = serde_json::to_vec(line)
-        .map_err(|error| Error::new(ErrorKind::Internal, "write a line of a list").caused_by(error))?;
-    text.push(b'\n');
-    Ok(text)
-}
-
-fn refuse(error: &Error) -> Response {
-    let status = match error.kind() {
-        ErrorKind::NotFound => StatusCode::NOT_FOUND,
-        ErrorKind::Config => StatusCode::BAD_REQUEST,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    (status, Json(refusal(error))).into_response()
-}
-
-fn refusal(error: &Error) -> Refusal {
-    Refusal { kind: error.kind(), message: error.full() }
-}
-
 #[cfg(test)]
 mod tests {
-    use contextcore_core::http::local::Local;
     use contextcore_core::progress::Quiet;
-    use contextcore_core::query::{Cursor, Fields, ListOptions, PortfolioView};
-    use serde_json::value::RawValue;
-    use tokio::task::JoinSet;
 
     use super::*;
-    use crate::app;
-    use crate::failure::{Exit, Failure};
-    use crate::fixture;
-    use crate::reader::Reader;
+    use crate::{app, fixture};
 
     fn engine() -> (Arc<Engine>, tempfile::TempDir) {
         let (store, config, dir) = fixture::world();
         (Arc::new(app::engine(config, store, Box::new(Quiet))), dir)
-    }
-
-    async fn items<F: List>(reader: &Reader, query: &ListQuery<F>) -> Result<(Vec<String>, Option<Cursor>), Failure> {
-        let mut items = Vec::new();
-        let mut visit = |item: &RawValue| {
-            items.push(item.get().to_owned());
-            Ok(())
-        };
-        let next = reader.list(query, &mut visit).await?;
-        Ok((items, next))
-    }
-
-    #[tokio::test]
-    async fn the_socket_answers_as_the_store_does() -> Result<(), Failure> {
-        let (engine, _dir) = engine();
-        let socket = Socket::bind(engine.store.path()).unwrap();
-        let local = Local::new(&socket.path)?;
-        let there = Reader::There(Local::new(&socket.path)?);
-        let mut serving = JoinSet::new();
-        serving.spawn(run_socket(Arc::clone(&engine), socket));
-
-        let filter = TaskFilter { status: Some("open".parse().unwrap()), ..TaskFilter::default() };
-        let whole = ListQuery { filter: filter.clone(), ..ListQuery::default() };
-        let (ids, end) = items(&there, &ListQuery { options: fields("id"), ..whole.clone() }).await?;
-        assert_eq!((ids, end), (vec![r#"{"id":"PROJ-7"}"#.to_owned(), r#"{"id":"PROJ-12"}"#.to_owned()], None));
-        // Fields that do not depend on the moment of the query.
-        let timeless = ListQuery { options: fields("id,title,labels,root,trace_id,timeline"), ..whole };
-        let mut near = Vec::new();
-        viewer(&engine).each_json(&timeless, |item| {
-            near.push(item.get().to_owned());
-            Ok::<_, Error>(())
-        })?;
-        assert_eq!(items(&there, &timeless).await?.0, near);
-        let first = ListOptions { limit: "1".parse().ok(), ..fields("id") };
-        let (_, cursor) = items(&there, &ListQuery { filter: filter.clone(), options: first.clone() }).await?;
-        let second = ListQuery { filter, options: ListOptions { cursor, ..first } };
-        assert_eq!(items(&there, &second).await?, (vec![r#"{"id":"PROJ-12"}"#.to_owned()], None));
-        assert_eq!(items(&there, &ListQuery::<SprintFilter>::default()).await?.0.len(), 2);
-
-        let select = |key: &str| TaskSelector { key: key.into(), source: None };
-        assert_eq!(there.show(&select("PROJ-7")).await?.children.len(), 2);
-        assert_eq!(there.show(&select("NONE-1")).await.unwrap_err().exit, Exit::Usage);
-        assert_eq!(there.status().await?.sources.len(), 1);
-        let portfolio: PortfolioView = local.get("/v1/portfolio", &()).await?;
-        assert_eq!(portfolio.projects.len(), 1);
-
-        engine.cancel.cancel();
-        serving.join_all().await;
-        assert!(!socket::path(engine.store.path()).exists(), "a stopped service leaves no socket");
-        Ok(())
-    }
-
-    fn fields(names: &str) -> ListOptions {
-        ListOptions { fields: Some(Fields::from(names.to_owned())), ..ListOptions::default() }
-    }
-
-    #[tokio::test]
-    async fn unknown_parameters_fields_and_cursors_are_refused() {
-        let (engine, _dir) = engine();
-        let ask = async |query: &str| {
-            let uri: axum::http::Uri = format!("http://x/v1/tasks?{query}").parse().unwrap();
-            match Query::<ListQuery<TaskFilter>>::try_from_uri(&uri) {
-                Ok(query) => list(State(Arc::clone(&engine)), query).await.status(),
-                Err(refused) => refused.into_response().status(),
-            }
-        };
-        assert_eq!(ask("status=open&type=story&limit=2&fields=id,title").await, StatusCode::OK);
-        for query in ["colour=red", "limit=0", "limit=many", "fields=id,colour", "cursor=x", "status=doing"] {
-            assert_eq!(ask(query).await, StatusCode::BAD_REQUEST, "{query}");
-        }
     }
 
     #[tokio::test]
@@ -328,12 +103,17 @@ mod tests {
         assert_eq!(readyz(State(engine)).await.status(), StatusCode::SERVICE_UNAVAILABLE);
     }
 
-    #[tokio::test]
-    async fn a_stale_socket_is_replaced() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(socket::path(dir.path()), "left behind").unwrap();
-        let socket = Socket::bind(dir.path()).unwrap();
-        let mode = std::fs::metadata(&socket.path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+    #[test]
+    fn a_stalled_signal_says_since_when_why_and_when_it_is_tried_again() {
+        let now = fixture::NOW;
+        let status = BackendStatus {
+            since: now.plus(-720_000),
+            reason: "HTTP 503: starting".into(),
+            next: Some(now.plus(120_000)),
+        };
+        assert_eq!(
+            stalled(Signal::Logs, "http://loki:3100", &status, now),
+            "logs: http://loki:3100 has accepted nothing for 12m: HTTP 503: starting; asked again in 2m"
+        );
     }
 }

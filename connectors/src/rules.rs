@@ -58,7 +58,7 @@ impl MappingRules {
     pub(crate) fn means_blocked(&self, name: &str) -> bool {
         match &self.blocked_statuses {
             Some(names) => names.iter().any(|blocked| blocked.eq_ignore_ascii_case(name.trim())),
-            None => vocabulary::says(name, &vocabulary::BLOCKED),
+            None => vocabulary::says(name, vocabulary::BLOCKED),
         }
     }
 
@@ -71,7 +71,7 @@ impl MappingRules {
             (Some(names), _) => names.contains(&label.to_lowercase()),
             (None, UsualLabels::None) => false,
             (None, UsualLabels::Blocked) => label.to_lowercase() == "blocked",
-            (None, UsualLabels::ByWords) => vocabulary::says(label, &vocabulary::BLOCKED),
+            (None, UsualLabels::ByWords) => vocabulary::says(label, vocabulary::BLOCKED),
         };
         labels.into_iter().map(AsRef::as_ref).find(means)
     }

@@ -1,60 +1,38 @@
 //! Words of people, as every tool has them in the names of statuses, types and priorities: which of our words they mean.
 //!
-//! All pure. What decides first (an id, a category, the configuration) is each connector's matter.
+//! All pure. What decides first (an id, a category, the configuration) is each connector's matter. Names are in the languages
+//! that Jira ships in, since sites and people translate them.
 
-/// Phrases of names that mean waiting outside the board.
-pub(crate) const BACKLOG: [&str; 1] = ["backlog"];
-/// Phrases of names that mean looking at what somebody else has made.
-pub(crate) const REVIEW: [&str; 13] = [
-    "review",
-    "reviewing",
-    "reviewed",
-    "reviews",
-    "qa",
-    "verify",
-    "verifying",
-    "verification",
-    "verified",
-    "test",
-    "tests",
-    "testing",
-    "retest",
-];
-/// Phrases of names that mean an impediment, unless the configuration lists its own.
-pub(crate) const BLOCKED: [&str; 3] = ["blocked", "on hold", "impeded"];
-/// Resolutions (and names of finished statuses) that mean giving up.
-const GIVING_UP: [&str; 26] = [
-    "won't do",
-    "won't fix",
-    "wont do",
-    "wont fix",
-    "will not do",
-    "will not fix",
-    "won't be done",
-    "won't be fixed",
-    "duplicate",
-    "duplicated",
-    "declined",
-    "cannot reproduce",
-    "can't reproduce",
-    "cancelled",
-    "canceled",
-    "abandoned",
-    "rejected",
-    "withdrawn",
-    "obsolete",
-    "invalid",
-    "incomplete",
-    "not a bug",
-    "not a problem",
-    "not an issue",
-    "works for me",
-    "discarded",
-];
+mod words;
+
+use contextcore_core::model::Status;
+
+pub(crate) use words::{BACKLOG, BLOCKED, REVIEW};
+use words::{BLOCKED_BY, DOING, DONE, GIVING_UP, TODO};
+
+/// What a status of this name usually is, in any of the languages that trackers are shipped in. The more certain words go first:
+/// what is given up or blocked says so, and a review is often one of something that is done.
+pub(crate) fn status(name: &str) -> Option<Status> {
+    let meanings = [
+        (Status::Cancelled, GIVING_UP),
+        (Status::Blocked, BLOCKED),
+        (Status::Backlog, BACKLOG),
+        (Status::InReview, REVIEW),
+        (Status::Todo, TODO),
+        (Status::Done, DONE),
+        (Status::InProgress, DOING),
+    ];
+    meanings.iter().find(|(_, phrases)| says(name, phrases)).map(|(status, _)| *status)
+}
+
+/// Whether the words of a link (in lower case) say that the other one blocks this one.
+pub(crate) fn is_blocked_by(words: &str) -> bool {
+    BLOCKED_BY.iter().any(|phrase| words.contains(phrase))
+}
 
 /// Whether a resolution means that the work was given up.
 pub(crate) fn gives_up(resolution: &str) -> bool {
-    says(resolution, &GIVING_UP)
+    says(resolution, GIVING_UP)
 }
 
 /// Whether a name holds one of the phrases (lower case, single spaces) as whole words: `Unblocked` is not `blocked`.
@@ -117,8 +95,39 @@ mod tests {
 
     #[test]
     fn phrases_are_whole_words_whatever_stands_between_them() {
-        assert!(says("Code-Review", &REVIEW) && says("ON  HOLD!", &BLOCKED) && says("Won\u{2019}t do", &["won't do"]));
-        assert!(!says("Unblocked", &BLOCKED) && !says("Contest", &REVIEW) && !says("", &BACKLOG));
+        assert!(says("Code-Review", REVIEW) && says("ON  HOLD!", BLOCKED) && says("Won\u{2019}t do", &["won't do"]));
+        assert!(!says("Unblocked", BLOCKED) && !says("Contest", REVIEW) && !says("", BACKLOG));
+    }
+
+    #[test]
+    fn statuses_are_known_in_the_languages_of_the_tools() {
+        use Status::{Backlog, Blocked, Cancelled, Done, InProgress, InReview, Todo};
+        let table = [
+            (Backlog, "Product Backlog|Бэклог|バックログ"),
+            (
+                Todo,
+                "To Do|Bereit|Zu erledigen|À faire|Por hacer|A fazer|Da fare|Te doen|Do zrobienia|К выполнению|할 일|待办|未着手",
+            ),
+            (Todo, "Att göra|Tehtävä|Yapılacaklar|Hazır|Prêt|準備完了|就绪"),
+            (
+                InProgress,
+                "In Arbeit|En cours|En curso|Em andamento|In corso|W toku|В работе|進行中|진행 중|进行中|Pågår|Käynnissä",
+            ),
+            (InReview, "In Prüfung|En revisión|На проверке|レビュー中|검토 중|审核中|Code Review"),
+            (Blocked, "Blockiert|Bloqué|Заблокировано|保留中|보류|已阻塞|Geblokkeerd"),
+            (
+                Done,
+                "Fertig|Erledigt|Terminé|Finalizada|Concluído|Completato|Gereed|Gotowe|Готово|完了|완료|已完成|Klart|Valmis",
+            ),
+            (Cancelled, "Abgebrochen|Annulé|Cancelado|Отменено|却下|취소됨|已取消|Wird nicht erledigt|Peruttu"),
+        ];
+        for (want, names) in table {
+            for name in names.split('|') {
+                assert_eq!(status(name), Some(want), "{name}");
+            }
+        }
+        assert_eq!((status("Klärung"), status("Xyz"), status("")), (None, None, None));
+        assert!(is_blocked_by("wird blockiert von") && !is_blocked_by("blockiert"));
     }
 
     #[test]

@@ -19,9 +19,11 @@ use contextcore_core::model::{Change, SprintState, Status};
 use contextcore_core::{ErrorKind, Millis, Result};
 use contextcore_fakes::Clock;
 use contextcore_fakes::faults::{Fault, When};
+use contextcore_fakes::github::ailing::{Ailing, Part, Sign};
 use contextcore_fakes::github::{Edition, Github, GithubHandle, Options, Token, trouble};
+use contextcore_fakes::graphql::Without;
 use contextcore_fakes::world::{
-    BoardId, BoardKind, Content, Draft, Edit, GithubDemo, IssueId, PullDraft, StatusId, TypeId, UserId, World,
+    BoardId, BoardKind, Content, Draft, Edit, GithubDemo, IssueId, PullDraft, StatusId, TypeId, UserId, Verdict, World,
 };
 use serde_json::json;
 use source::{NOW, Outcome, Source, config, rig_of_source};
@@ -78,6 +80,12 @@ impl Rig {
 
     async fn ids(&mut self) -> BTreeSet<String> {
         self.run(&["ids"]).await.unwrap().seen
+    }
+
+    /// Reads records by their ids.
+    async fn read_again(&mut self, ids: &[&str]) -> Outcome {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        self.source.read_again(self.now, &ids).await.unwrap()
     }
 
     fn edit(&self, at: i64, change: impl FnOnce(&mut Edit<'_>)) {
@@ -404,7 +412,8 @@ async fn what_is_put_away_hidden_or_deleted_is_missing_from_a_complete_pass() {
     });
     let after = rig.sync().await;
     assert!(after.failures.is_empty(), "{:?}", after.failures);
-    assert!(!after.tasks.contains_key(&ids[0]) && !after.tasks.contains_key(&ids[3]), "{:?}", keys(&after));
+    assert_eq!(after.gone, [ids[0].clone()].into(), "put away while open");
+    assert!(!after.tasks.contains_key(&ids[3]), "{:?}", keys(&after));
     let seen = rig.ids().await;
     assert!(!seen.contains(&ids[0]) && !seen.contains(&ids[2]) && !seen.contains(&ids[3]));
     assert!(
@@ -639,10 +648,340 @@ async fn what_github_counts_and_is_no_task_is_not_counted_and_what_is_missing_is
     });
     let put_away = rig.sync().await;
     assert_eq!(put_away.total, Some(2), "neither what was put away while open nor an issue's own pull request");
-    assert_eq!(put_away.gone, [pull].into(), "which was a task until it closed one");
+    assert_eq!(put_away.gone, [pull, rig.id(one)].into(), "the pull request was a task until it closed one");
     assert_eq!(rig.ids().await, [rig.id(two), rig.id(hidden)].into());
 
     rig.edit(NOW, |edit| edit.hide(hidden, true));
     assert_eq!(rig.sync().await.total, Some(2), "that one of them cannot be read does not take it away");
     assert!(!rig.ids().await.contains(&rig.id(hidden)));
+}
+
+/// A node that the fake cannot serve.
+fn ailing(id: String, part: Part, sign: Sign) -> Ailing {
+    Ailing { id, part, sign }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_bad_item_costs_itself_and_little_time_and_is_read_again() {
+    for (part, sign) in [
+        (Part::Timeline, Sign::Gateway),
+        (Part::Timeline, Sign::GaveUp),
+        (Part::Timeline, Sign::EmptyRow),
+        (Part::Look, Sign::Gateway),
+        (Part::Look, Sign::GaveUp),
+        (Part::Look, Sign::EmptyRow),
+        (Part::Look, Sign::OddRow),
+    ] {
+        let named = format!("{part:?} {sign:?}");
+        let mut world = small();
+        let ids: Vec<IssueId> = (1..=30).map(|n| add(&mut world, &n.to_string(), NOW - 9 * HOUR)).collect();
+        let mut rig = Rig::shop(world).await;
+        let bad = rig.id(ids[20]);
+        rig.github.set_ailing(vec![ailing(bad.clone(), part, sign)]);
+        let begin = std::time::Instant::now();
+        let first = rig.sync().await;
+        assert_eq!(first.tasks.len(), 29, "{named}: {:?}", first.failures);
+        assert!(!first.tasks.contains_key(&bad), "{named}");
+        assert_eq!(first.unreadable.keys().collect::<Vec<_>>(), [&bad], "{named}: {:?}", first.warnings);
+        assert!(rig.ids().await.contains(&bad), "{named}: it is listed all the same");
+        assert!(begin.elapsed().as_secs() < 10, "{named}: {:?}", begin.elapsed());
+        assert!(first.requests < 40, "{named}: {} requests", first.requests);
+        let again = rig.read_again(&[&bad]).await;
+        assert_eq!((again.tasks.len(), again.unreadable.len()), (0, 1), "{named}: {:?}", again.unreadable);
+        rig.github.set_ailing(vec![]);
+        let healed = rig.read_again(&[&bad]).await;
+        assert_eq!((healed.tasks.contains_key(&bad), healed.unreadable.len()), (true, 0), "{named}");
+        assert!(rig.sync().await.unreadable.is_empty(), "{named}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_bad_node_does_not_make_the_next_requests_small() {
+    let mut world = small();
+    let ids: Vec<IssueId> = (1..=120).map(|n| add(&mut world, &n.to_string(), NOW - 9 * HOUR)).collect();
+    let mut calm = Rig::shop(world.clone()).await;
+    let usual = calm.sync().await.requests;
+    let mut rig = Rig::shop(world).await;
+    let bad = rig.id(ids[60]);
+    rig.github.set_ailing(vec![ailing(bad, Part::Look, Sign::GaveUp)]);
+    let first = rig.sync().await;
+    assert_eq!((first.tasks.len(), first.unreadable.len()), (119, 1));
+    assert!(first.requests < usual + 40, "{} requests, usually {usual}", first.requests);
+    ids.iter().for_each(|id| rig.edit(NOW, |edit| edit.rename(*id, "Again")));
+    rig.github.set_ailing(vec![]);
+    let next = rig.sync().await;
+    assert!(next.tasks.len() == 120 && next.requests <= usual + 1, "{} requests", next.requests);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn comments_that_cannot_be_served_cost_themselves() {
+    for sign in [Sign::Gateway, Sign::GaveUp] {
+        let mut world = small();
+        let (good, bad) = (add(&mut world, "Good", NOW - HOUR), add(&mut world, "Bad", NOW - HOUR));
+        world.edit(NOW - HOUR).comment(bad);
+        let mut rig = Rig::shop(world).await;
+        rig.github.set_ailing(vec![ailing(rig.id(bad), Part::Comments, sign)]);
+        let outcome = rig.sync().await;
+        assert_eq!(outcome.tasks.keys().cloned().collect::<BTreeSet<_>>(), [good, bad].map(|id| rig.id(id)).into());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_issue_of_a_repository_and_a_bad_pull_request_cost_themselves() {
+    for sign in [Sign::Gateway, Sign::GaveUp, Sign::EmptyRow] {
+        let mut world = small();
+        let shop = world.find_project("SHOP").unwrap();
+        let tools = world.add_project("TOOLS", "Tools", StatusId::TO_DO);
+        let issues: Vec<IssueId> = (1..=9)
+            .map(|n| world.edit(NOW - 9 * HOUR).add_issue(Draft::new(tools, TypeId::TASK, n.to_string())))
+            .collect();
+        let pulls: Vec<_> = (1..=9)
+            .map(|n| world.edit(NOW - 8 * HOUR + n).open_pull(PullDraft::new(shop, format!("b-{n}"), format!("P{n}"))))
+            .collect();
+        let set = |config: &mut SourceConfig| set_repositories(config, &["acme/shop".into(), "acme/tools".into()]);
+        let mut rig = Rig::start(world, dot_com(), set).await;
+        let bad = rig.id(issues[4]);
+        let pull = Github::pull_id(pulls[4]);
+        rig.github
+            .set_ailing(vec![ailing(bad.clone(), Part::Timeline, sign), ailing(pull.clone(), Part::Timeline, sign)]);
+        let first = rig.sync().await;
+        assert_eq!((first.tasks.len(), first.activities.len()), (8, 8), "{sign:?}: {:?}", first.warnings);
+        let wanted: BTreeSet<&String> = [&bad, &pull].into();
+        assert_eq!(first.unreadable.keys().collect::<BTreeSet<_>>(), wanted, "{sign:?}");
+        assert_eq!(rig.read_again(&[&bad, &pull]).await.unreadable.len(), 2, "{sign:?}");
+        rig.github.set_ailing(vec![]);
+        let healed = rig.read_again(&[&bad, &pull]).await;
+        assert_eq!((healed.tasks.len(), healed.activities.len(), healed.unreadable.len()), (1, 1, 0), "{sign:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_exists_no_more_is_not_mentioned_when_it_is_read_again() {
+    let mut world = small();
+    let (kept, gone) = (add(&mut world, "Kept", NOW - HOUR), add(&mut world, "Gone", NOW - HOUR));
+    let mut rig = Rig::start(world, dot_com(), |config| set_repositories(config, &["acme/shop".into()])).await;
+    rig.sync().await;
+    let ids = [kept, gone].map(|id| rig.id(id));
+    rig.edit(NOW, |edit| edit.delete(gone));
+    let again = rig.read_again(&[&ids[0], &ids[1], "I_kwDO0000z0000FFFF", "F1:nothing"]).await;
+    assert_eq!((again.tasks.keys().collect::<Vec<_>>(), again.unreadable.len()), (vec![&ids[0]], 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_is_no_bad_node() {
+    let mut world = small();
+    add(&mut world, "One", NOW - HOUR);
+    let mut rig = Rig::shop(world).await;
+    // The requests of the opening and of the listing go through, then nothing does.
+    rig.github.faults().on(
+        "POST */graphql",
+        When::From(4),
+        Fault::Status { code: 404, headers: vec![], body: String::new() },
+    );
+    let error = rig.run(&["items"]).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    rig.github.faults().clear();
+    rig.github.faults().on("POST */graphql", When::Range(3..=5), trouble::too_slow());
+    let outcome = rig.sync().await;
+    assert_eq!((outcome.tasks.len(), outcome.unreadable.len()), (1, 0), "{:?}", outcome.unreadable);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_missing_feature_costs_itself() {
+    let lacks = |what: Without<'static>| Options { lacks: Some(what), ..dot_com() };
+    let world = || {
+        let mut world = small();
+        let (parent, child) = (add(&mut world, "Parent", NOW - 9 * HOUR), add(&mut world, "Child", NOW - 9 * HOUR));
+        world.edit(NOW - 8 * HOUR).set_parent(child, Some(parent));
+        world.edit(NOW - 7 * HOUR).transition(child, StatusId::IN_PROGRESS);
+        world.edit(NOW - 6 * HOUR).link(parent, child);
+        (world, child)
+    };
+    let states = Without { arguments: &[("ProjectV2", "items", "archivedStates")], ..Without::default() };
+    let dependencies = Without { fields: &[("Issue", "blockedBy")], ..Without::default() };
+    let parents = Without { fields: &[("Issue", "parent")], ..Without::default() };
+    for (what, word, has_parent, has_blocker) in [
+        (states, "archived", true, true),
+        (dependencies, "dependencies", true, false),
+        (parents, "sub-issues", false, true),
+    ] {
+        let (world, child) = world();
+        let mut rig = Rig::start(world, lacks(what), |_| {}).await;
+        let first = rig.sync().await;
+        assert!(first.warnings.iter().any(|warning| warning.contains(word)), "{word}: {:?}", first.warnings);
+        let task = &first.tasks[&rig.id(child)];
+        assert_eq!(task.present.parent.is_some(), has_parent, "{word}");
+        assert_eq!(!task.blockers.is_empty(), has_blocker, "{word}");
+        let started = task
+            .history
+            .iter()
+            .find(|entry| matches!(&entry.change, Change::Status { status: Status::InProgress, .. }));
+        assert_eq!(started.map(|entry| (entry.at.0, entry.observed)), Some((NOW - 7 * HOUR, false)), "{word}");
+        let run = Run { now: Millis(NOW), full: false };
+        let report = rig.connector.open(None, &run).await.unwrap().check().await.unwrap();
+        assert!(report.warnings.iter().any(|warning| warning.contains(word)), "{word}: {:?}", report.warnings);
+        let quiet = rig.sync().await;
+        assert!(quiet.requests <= 3, "{word}: {} requests", quiet.requests);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_learns_something_is_read_again_within_a_day() {
+    let mut world = small();
+    let id = add(&mut world, "One", NOW - 9 * HOUR);
+    world.edit(NOW - 8 * HOUR).transition(id, StatusId::IN_PROGRESS);
+    let old = Options { clock: Clock::fixed(NOW), ..Options::enterprise() };
+    let set = |config: &mut SourceConfig| set_repositories(config, &["acme/shop".into()]);
+    let mut rig = Rig::start(world.clone(), old, set).await;
+    let history =
+        |outcome: &Outcome, id: &str| outcome.tasks[id].history.iter().filter(|entry| !entry.observed).count();
+    let first = rig.sync().await;
+    let key = rig.id(id);
+    assert_eq!(history(&first, &key), 1, "its status has no history there");
+    // The same server after an upgrade.
+    let mut upgraded = Rig::start(world, dot_com(), set).await;
+    (upgraded.source.state, upgraded.source.cursors) = (rig.source.state.clone(), rig.source.cursors.clone());
+    assert!(upgraded.sync().await.tasks.is_empty(), "it is not asked on every run");
+    upgraded.now = NOW + DAY;
+    assert!(history(&upgraded.sync().await, &key) > 1, "nothing looks changed, and there is more to know");
+    assert!(upgraded.sync().await.tasks.is_empty(), "that is said once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_archived_while_open_is_the_same_after_one_run_as_after_many() {
+    let world = || {
+        let mut world = small();
+        let [open, done] = ["Open", "Done"].map(|title| add(&mut world, title, NOW - 9 * HOUR));
+        world.edit(NOW - 8 * HOUR).transition(done, StatusId::DONE);
+        (world, open, done)
+    };
+    let archive = |world: &mut World, open, done| {
+        let mut edit = world.edit(NOW - HOUR);
+        edit.archive_card(SHOP, Content::Issue(open), true);
+        edit.archive_card(SHOP, Content::Issue(done), true);
+    };
+    let (mut late, open, done) = world();
+    archive(&mut late, open, done);
+    let mut once = Rig::shop(late).await;
+    let first = once.sync().await;
+    let (mut early, ..) = world();
+    let mut often = Rig::shop(early.clone()).await;
+    assert!(often.sync().await.gone.is_empty());
+    archive(&mut often.github.world(), open, done);
+    archive(&mut early, open, done);
+    let last = often.sync().await;
+    let id = once.id(open);
+    assert_eq!((&first.gone, &last.gone), (&[id.clone()].into(), &[id.clone()].into()));
+    assert_eq!(first.tasks[&id], last.tasks[&id]);
+    assert!(first.tasks.contains_key(&once.id(done)), "what is finished is only put away");
+    often.edit(NOW, |edit| edit.rename(open, "Later"));
+    let after = often.sync().await;
+    assert!(after.gone.is_empty() && !after.tasks.contains_key(&id), "it is gone once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn iterations_made_anew_go_on_and_those_that_are_deleted_end() {
+    let mut world = small();
+    let id = add(&mut world, "One", NOW - 20 * DAY);
+    let [first, second] = ["First", "Second"].map(|name| world.add_sprint(SHOP, name, "", NOW - 20 * DAY));
+    world.edit(NOW - 8 * DAY).start_sprint(first, NOW + 6 * DAY);
+    world.edit(NOW - 8 * DAY).set_sprint(id, Some(first));
+    let _ = second;
+    let mut rig = Rig::shop(world).await;
+    let before = rig.sync().await;
+    assert_eq!(before.sprints.len(), 2);
+    rig.github.remake_iterations();
+    rig.edit(NOW, |edit| edit.rename(id, "Renamed"));
+    let after = rig.sync().await;
+    assert!(after.sprints.keys().all(|id| before.sprints.contains_key(id)), "{:?}", after.sprints);
+    assert_eq!(after.tasks[&rig.id(id)].present.sprints, before.tasks[&rig.id(id)].present.sprints);
+    assert_eq!(after.open_sprints.as_ref().map(BTreeSet::len), Some(2));
+    rig.github.world().sprints.pop();
+    let last = rig.sync().await;
+    let open = last.open_sprints.unwrap();
+    assert_eq!(open.len(), 1);
+    assert!(open.iter().all(|id| before.sprints[id].name == "First"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_longer_than_a_page_are_read_to_their_end() {
+    let mut world = small();
+    let id = add(&mut world, "Many", NOW - 9 * HOUR);
+    let labels: Vec<String> = (0..230).map(|n| format!("area/{n:03}")).collect();
+    let names: Vec<&str> = labels.iter().map(String::as_str).collect();
+    world.edit(NOW - 8 * HOUR).set_labels(id, &names);
+    let shop = world.find_project("SHOP").unwrap();
+    let pull =
+        world.edit(NOW - 8 * HOUR).open_pull(PullDraft { closes: vec![id], ..PullDraft::new(shop, "b", "Pull") });
+    for n in 0..130 {
+        world.edit(NOW - 7 * HOUR + n).push(pull, format!("commit {n}"));
+    }
+    let blockers: Vec<IssueId> = (0..120).map(|n| add(&mut world, &n.to_string(), NOW - 9 * HOUR)).collect();
+    blockers.iter().for_each(|blocker| world.edit(NOW - 6 * HOUR).link(*blocker, id));
+    let mut rig = Rig::start(world, dot_com(), |config| set_repositories(config, &["acme/shop".into()])).await;
+    let outcome = rig.sync().await;
+    let task = &outcome.tasks[&rig.id(id)];
+    assert_eq!((task.present.labels.len(), task.blockers.len()), (230, 120));
+    leads_to_present(task);
+    let commits: BTreeSet<_> =
+        outcome.activities.iter().filter(|one| one.artifact.kind == "commit").map(|one| &one.native_id).collect();
+    assert_eq!(commits.len(), 130);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_was_refused_is_read_once_permission_returns() {
+    let mut world = small();
+    let shop = world.find_project("SHOP").unwrap();
+    let commit = world.edit(NOW - 9 * HOUR).commit(shop, "SHOP-1: go");
+    let deployment = world.edit(NOW - 8 * HOUR).deploy(commit, "production");
+    world.edit(NOW - 7 * HOUR).deployed(deployment, true);
+    let without = Token::fine_grained(Github::TOKEN).without("deployments");
+    let options = Options { tokens: vec![without], ..dot_com() };
+    let mut rig = Rig::start(world, options, |config| set_repositories(config, &["acme/shop".into()])).await;
+    let first = rig.sync().await;
+    let deployed = |outcome: &Outcome| outcome.activities.iter().any(|activity| activity.artifact.kind == "deployment");
+    assert!(!deployed(&first) && first.warnings.iter().any(|warning| warning.contains("deployments")));
+    let second = rig.sync().await;
+    assert!(!deployed(&second) && second.warnings.is_empty(), "said once: {:?}", second.warnings);
+    rig.github.set_tokens(vec![Token::fine_grained(Github::TOKEN)]);
+    assert!(deployed(&rig.sync().await), "though nothing happened in the repository since");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reviews_that_were_given_are_activities() {
+    let mut world = small();
+    let shop = world.find_project("SHOP").unwrap();
+    let id = add(&mut world, "One", NOW - 9 * HOUR);
+    let pull =
+        world.edit(NOW - 8 * HOUR).open_pull(PullDraft { closes: vec![id], ..PullDraft::new(shop, "b", "Pull") });
+    let verdicts = [Verdict::Commented, Verdict::ChangesRequested, Verdict::Approved];
+    for (n, verdict) in verdicts.into_iter().enumerate() {
+        world.edit(NOW - 7 * HOUR + n as i64 * HOUR).by(UserId(2)).review(pull, verdict);
+    }
+    let mut rig = Rig::start(world, dot_com(), |config| set_repositories(config, &["acme/shop".into()])).await;
+    let outcome = rig.sync().await;
+    let given: Vec<_> = outcome
+        .activities
+        .iter()
+        .filter(|activity| activity.artifact.kind == "review")
+        .map(|activity| (activity.at.0, activity.artifact.summary.as_str()))
+        .collect();
+    assert_eq!(
+        given,
+        [(NOW - 7 * HOUR, "commented"), (NOW - 6 * HOUR, "changes requested"), (NOW - 5 * HOUR, "approved")]
+    );
+    assert!(outcome.activities.iter().all(|activity| activity.tasks == [rig.id(id)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_date_ahead_of_the_clock_hides_nothing() {
+    let mut world = small();
+    let tools = world.add_project("TOOLS", "Tools", StatusId::TO_DO);
+    let early = world.edit(NOW + 300 * DAY).add_issue(Draft::new(tools, TypeId::TASK, "From the future"));
+    let mut rig = Rig::start(world, dot_com(), |config| set_repositories(config, &["acme/tools".into()])).await;
+    assert!(rig.sync().await.tasks.contains_key(&rig.id(early)));
+    rig.now = NOW + HOUR;
+    let mut later = None;
+    rig.edit(NOW + HOUR - 60_000, |edit| later = Some(edit.add_issue(Draft::new(tools, TypeId::TASK, "Today"))));
+    assert!(rig.sync().await.tasks.contains_key(&rig.id(later.unwrap())));
 }

@@ -124,6 +124,29 @@ impl Installation {
         self.spawn(arguments).wait(LIMIT)
     }
 
+    /// Runs a script with the binary as `$0`.
+    pub(crate) fn shell(&self, script: &str, arguments: &[&str]) -> Ran {
+        let binary = env!("CARGO_BIN_EXE_contextcore");
+        let command = self.prepare(Command::new("sh"), &[&["-c", script, binary], arguments].concat());
+        Running::spawn(command).wait(LIMIT)
+    }
+
+    /// The same where mounts are its own and vanish with it; none, said loudly, where that is not permitted.
+    pub(crate) fn in_namespace(&self, script: &str, arguments: &[&str]) -> Option<Ran> {
+        let user_namespace = ["-m", "-rm"].into_iter().find(|flags| {
+            let probe = ["unshare", flags, "sh", "-c", "mount -t tmpfs none /mnt"];
+            let probe = Command::new(probe[0]).args(&probe[1..]).output();
+            probe.is_ok_and(|output| output.status.success())
+        });
+        let Some(flags) = user_namespace else {
+            eprintln!("SKIPPED: this user may not mount anything, so a disk of a chosen size is not possible");
+            return None;
+        };
+        let binary = env!("CARGO_BIN_EXE_contextcore");
+        let arguments = [&[flags, "sh", "-c", script, binary], arguments].concat();
+        Some(Running::spawn(self.prepare(Command::new("unshare"), &arguments)).wait(LIMIT))
+    }
+
     /// A sync that must succeed.
     pub(crate) fn sync(&self) -> Ran {
         self.run(&["sync"]).expect(0)

@@ -76,6 +76,24 @@ pub(super) fn glimpse(text: &str) -> serde_json::Result<Glimpse> {
     serde_json::from_str(text)
 }
 
+/// The name that a line goes by until it is understood: the id it gives, else its number.
+pub(super) fn name(number: u64, text: &str) -> String {
+    #[derive(Deserialize)]
+    struct Id {
+        id: String,
+    }
+    let id = serde_json::from_str(text).ok().map(|Id { id }| id).filter(|id| !id.trim().is_empty());
+    id.unwrap_or_else(|| format!("{BY_NUMBER}{number}"))
+}
+
+/// The number of the line that goes by this name, if it gave no id.
+pub(super) fn number_of(name: &str) -> Option<u64> {
+    name.strip_prefix(BY_NUMBER)?.parse().ok()
+}
+
+/// What the names of lines without an id begin with: part of stored names, never to be changed.
+const BY_NUMBER: &str = "line ";
+
 /// A line with its number, as it is kept until it is understood.
 pub(super) fn numbered(number: u64, text: &str) -> String {
     format!("{number}:{text}")

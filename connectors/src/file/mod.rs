@@ -8,7 +8,7 @@
 mod line;
 mod tail;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +26,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use line::{Glimpse, Reading};
-use tail::{Place, Text};
+use tail::Place;
 
 /// Its line in the registry.
 pub(crate) const REGISTRATION: Registration = Registration {
@@ -111,12 +111,8 @@ impl File {
         // A cursor that cannot be read is none: everything is read again, and what is known is recognised.
         let place = cursor.and_then(|cursor| serde_json::from_value::<Place>(cursor.0.clone()).ok());
         let chunk = tail.chunk(place)?;
-        let record = |(number, text): (u64, Text)| {
-            let native_id = line::glimpse(&text).map_or_else(|_| format!("line {number}"), |seen| seen.id);
-            RawRecord { stream: LINES, native_id, json: line::numbered(number, &text) }
-        };
         Ok(Page {
-            records: chunk.lines.into_iter().map(record).collect(),
+            records: chunk.lines.iter().map(|(number, text)| record(*number, text)).collect(),
             cursor: cursor_of(&chunk.place)?,
             more: chunk.more,
             warnings: chunk
@@ -128,23 +124,43 @@ impl File {
         })
     }
 
-    /// Every task by its newest line. Ids are few bytes each, so they fit where the lines would not.
-    fn census(&self) -> Result<BTreeMap<String, Glimpse>> {
-        let mut tail = self.tail()?;
-        let mut tasks = BTreeMap::new();
-        let mut place = None;
+    /// Every line of the file.
+    fn each_line(&self, mut take: impl FnMut(u64, &str)) -> Result<()> {
+        let (mut tail, mut place) = (self.tail()?, None);
         loop {
             let chunk = tail.chunk(place)?;
-            for seen in chunk.lines.iter().filter_map(|(_, text)| line::glimpse(text).ok()) {
-                tasks.insert(seen.id.clone(), seen);
-            }
+            chunk.lines.iter().for_each(|(number, text)| take(*number, text));
             if !chunk.more {
-                break;
+                return Ok(());
             }
             place = Some(chunk.place);
         }
+    }
+
+    /// Every task by its newest line. Ids are few bytes each, so they fit where the lines would not.
+    fn census(&self) -> Result<BTreeMap<String, Glimpse>> {
+        let mut tasks = BTreeMap::new();
+        self.each_line(|_, text| {
+            if let Ok(seen) = line::glimpse(text) {
+                tasks.insert(seen.id.clone(), seen);
+            }
+        })?;
         tasks.retain(|_, seen| seen.is_task() && self.reading.wants(seen.project.as_deref()));
         Ok(tasks)
+    }
+
+    /// The newest line of each of these names.
+    fn again(&self, names: &[String]) -> Result<Page> {
+        let wanted: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        let numbers: BTreeSet<u64> = names.iter().filter_map(|name| line::number_of(name)).collect();
+        let mut found = BTreeMap::new();
+        self.each_line(|number, text| {
+            let record = record(number, text);
+            if wanted.contains(record.native_id.as_str()) || numbers.contains(&number) {
+                found.insert(record.native_id.clone(), record);
+            }
+        })?;
+        Ok(Page { records: found.into_values().collect(), ..Page::default() })
     }
 
     fn ids(&self) -> Result<Page> {
@@ -152,6 +168,11 @@ impl File {
         let total = Some(seen.len() as u64);
         Ok(Page { seen, total, ..Page::default() })
     }
+}
+
+/// A line as a record.
+fn record(number: u64, text: &str) -> RawRecord {
+    RawRecord { stream: LINES, native_id: line::name(number, text), json: line::numbered(number, text) }
 }
 
 fn cursor_of(place: &Place) -> Result<Cursor> {
@@ -209,6 +230,10 @@ impl SourceSession for File {
                 Err(Error::new(ErrorKind::Internal, "poll a stream that a file does not have").with("stream", other))
             }
         }
+    }
+
+    async fn read_again(&self, ids: &[String]) -> Result<Page> {
+        self.again(ids)
     }
 
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// Bytes of lines given at once.
 const CHUNK: u64 = 4 << 20;
+/// Lines given at once.
+const MOST_LINES: u64 = 5_000;
 /// A line that is longer is cut off and set aside.
 const MAX_LINE: u64 = 2 << 20;
 /// What distinguishes one file from another.
@@ -78,6 +80,7 @@ impl Tail {
         let (mut offset, mut number) = start;
         let mut lines = Vec::new();
         while offset - start.0 < CHUNK
+            && number - start.1 < MOST_LINES
             && let Some((text, length)) = whole_line(&mut reader).map_err(|error| self.failed(error))?
         {
             (offset, number) = (offset + length, number + 1);
@@ -85,7 +88,7 @@ impl Tail {
                 lines.push((number, text));
             }
         }
-        let more = offset - start.0 >= CHUNK;
+        let more = offset - start.0 >= CHUNK || number - start.1 >= MOST_LINES;
         let head_bytes = offset.min(HEAD);
         let place = Place { head: self.head(head_bytes)?, head_bytes, offset, lines: number };
         Ok(Chunk { lines, place, more, began_anew })
@@ -211,6 +214,21 @@ mod tests {
         }
         assert_eq!(numbers, (1..=10_000).collect::<Vec<_>>());
         assert_eq!(chunks, 3);
+    }
+
+    #[test]
+    fn a_chunk_holds_only_so_many_lines_however_short() {
+        let log = Log::new(&"{}\n".repeat(12_000));
+        let (mut place, mut counts) = (None, Vec::new());
+        loop {
+            let (read, chunk) = log.read(place);
+            counts.push(read.len());
+            if !chunk.more {
+                break;
+            }
+            place = Some(chunk.place);
+        }
+        assert_eq!(counts, [5_000, 5_000, 2_000]);
     }
 
     #[test]

@@ -117,6 +117,59 @@ async fn a_bad_line_is_an_error_that_names_it_and_the_rest_goes_on() {
     assert!(odd.full().contains("`Dancing`") && odd.full().contains("line=3"), "{}", odd.full());
 }
 
+/// A line in the middle that cannot be read as what its tool meant.
+const ODD: [&[u8]; 10] = [
+    b"{\"id\": \"A-2\", \"title\": \"\xff\xfe\", \"status\": \"\xff\"}",
+    b"{\"id\": \"A-2\", \"title\": \"a\x01b\", \"status\": \"todo\", \"created\": \"2026-11-01T00:00:00Z\"}",
+    b"{\"id\": \"A-2\", \"title\": \"x\", \"status\": \"todo\", \"estimate\": NaN, \"created\": \"2026-11-01T00:00:00Z\"}",
+    b"{\"id\": \"A-2\", \"title\": \"\\x41\", \"status\": \"todo\", \"created\": \"2026-11-01T00:00:00Z\"}",
+    b"{\"id\": \"A-2\", \"title\": \"\\ud800\", \"status\": \"todo\", \"created\": \"2026-11-01T00:00:00Z\"}",
+    b"{\"id\": \"A-2\", \"title\": \"x\", \"status\": \"todo\", \"created\": \"+292277026-12-04T00:00:00Z\"}",
+    b"{\"id\": \"A-2\", \"title\": \"x\", \"status\": \"todo\", \"created\": \"2026-11-01T00:00:00Z\", \"timeline\": [null]}",
+    b"null",
+    b"[]",
+    b"{\"id\": 7}",
+];
+
+#[tokio::test]
+async fn whatever_is_wrong_with_a_line_its_neighbours_survive() {
+    let line =
+        |id: &str| format!(r#"{{"id": "{id}", "title": "x", "status": "todo", "created": "2026-11-01T00:00:00Z"}}"#);
+    for odd in ODD {
+        let shown = String::from_utf8_lossy(odd).into_owned();
+        let text = [line("A-1").as_bytes(), odd, line("A-3").as_bytes(), b""].join(&b'\n');
+        let fixture = fixture("", "");
+        std::fs::write(&fixture.path, text).unwrap();
+        let session = fixture.session().await;
+        let page = fixture.page(LINES).await;
+        let read: Vec<bool> = page.records.iter().map(|record| session.normalise(record).is_ok()).collect();
+        assert_eq!(read, [true, false, true], "{shown}");
+        let seen = fixture.page(IDS).await.seen;
+        assert!(["A-1", "A-3"].iter().all(|id| seen.iter().any(|seen| seen == id)), "{shown}: {seen:?}");
+        // It goes by its id where it gives one, so that a better line of that id clears it.
+        let name = &page.records[1].native_id;
+        assert!(name == "line 2" || (name == "A-2" && shown.contains("A-2")), "{shown}: {name}");
+        let again = session.read_again(&[name.clone(), "A-1".into(), "gone".into()]).await.unwrap();
+        let names: Vec<&str> = again.records.iter().map(|record| record.native_id.as_str()).collect();
+        assert_eq!(names, ["A-1", name.as_str()], "{shown}");
+        assert!(again.unreadable.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_was_bad_is_read_again_by_its_number_or_id() {
+    let good = r#"{"id": "A-1", "title": "x", "status": "todo", "created": "2026-11-01T00:00:00Z"}"#;
+    let fixture = fixture(&format!("{good}\n"), "");
+    let session = fixture.session().await;
+    // An older version, or another file before, knew its line by the number only.
+    let page = session.read_again(&["line 1".to_owned()]).await.unwrap();
+    assert_eq!(page.records[0].native_id, "A-1");
+    std::fs::write(&fixture.path, format!("{good}\n{}\n", good.replace("todo", "done"))).unwrap();
+    let page = session.read_again(&["A-1".to_owned()]).await.unwrap();
+    assert_eq!(page.records.len(), 1, "the newest line of an id counts");
+    assert!(page.records[0].json.starts_with("2:"), "{}", page.records[0].json);
+}
+
 #[tokio::test]
 async fn words_of_another_tool_are_mapped_and_other_projects_left_out() {
     let line = |id: &str, project: &str| {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use contextcore_core::ingest::connector::{Cursor, Page, RawRecord};
+use contextcore_core::ingest::connector::{Cursor, Page, RawRecord, Unreadable};
 use contextcore_core::model::Artifact;
 use contextcore_core::model::observation::{Activity, Observation};
 use contextcore_core::model::time::{DAY, MINUTE};
@@ -16,7 +16,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tracing::{info, warn};
 
-use super::api::{self, Answer, FetchOutcome, Kind, Sizes, Work};
+use super::answer::{Answer, FetchOutcome, GraphError, is_divisible};
+use super::api::{Api, Detail, Work};
+use super::batch::{Kind, Sizes};
+use super::lists::continuations;
+use super::records::{costs_the_record, unreadable};
+use super::rows::Attempt;
 use super::session::{ACTIVITY, GitHub, MOMENT, Repository, SiteContext};
 use super::settings::RepositoryName;
 use super::wire::{Identified, Login, Named, RepositoryName as NameWithOwner, Rows};
@@ -64,7 +69,7 @@ struct ListCursor {
     /// The last activity of the repository that was read for.
     #[serde(rename = "pulse")]
     activity: Option<Millis>,
-    /// The credential may not see it.
+    /// The credential might not see it. It is asked for all the same, since permission may return.
     refused: bool,
     #[serde(rename = "going", skip_serializing_if = "Option::is_none")]
     sweep: Option<ListSweep>,
@@ -81,13 +86,31 @@ struct ListSweep {
 
 /// The lists of a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ActivityList {
+pub(super) enum ActivityList {
     PullRequests,
     Commits,
     Deployments,
 }
 
 impl ActivityList {
+    /// Its word in records.
+    const fn record(self) -> &'static str {
+        match self {
+            Self::PullRequests => "pull_request",
+            Self::Commits => "commit",
+            Self::Deployments => "deployment",
+        }
+    }
+
+    /// What people call it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::PullRequests => "pull requests",
+            Self::Commits => "commits",
+            Self::Deployments => "deployments",
+        }
+    }
+
     const fn overlap(self) -> i64 {
         match self {
             Self::PullRequests => OVERLAP,
@@ -100,7 +123,7 @@ impl ActivityList {
 impl ListCursor {
     /// Whether something happened since it was last read.
     fn is_due(&self, activity: Option<Millis>) -> bool {
-        !self.refused && (self.sweep.is_some() || (activity.is_some() && activity != self.activity))
+        self.sweep.is_some() || (activity.is_some() && activity != self.activity)
     }
 
     fn begin(&mut self, list: ActivityList, now: Millis) -> ListSweep {
@@ -118,10 +141,10 @@ impl ListCursor {
 /// Fetches the next page of records.
 ///
 /// # Errors
-/// As the session's, except for lists that the credential may not see: those are left out with a warning.
+/// As the session's, except for lists that GitHub refuses or cannot serve: those are left out with a warning.
 pub(super) async fn poll(github: &GitHub, live: &SiteContext, stored: Option<&Cursor>, now: Millis) -> Result<Page> {
     let cursor = cursor::read(stored, ACTIVITY);
-    let mut poll = Poll { github, now, cursor, records: Vec::new(), warnings: Vec::new() };
+    let mut poll = Poll { github, now, cursor, records: Vec::new(), unreadable: Vec::new(), warnings: Vec::new() };
     let mut more = false;
     if github.api.low_for().is_some() {
         poll.warnings.push("few points are left of this hour: a later run reads what people did".to_owned());
@@ -130,8 +153,8 @@ pub(super) async fn poll(github: &GitHub, live: &SiteContext, stored: Option<&Cu
             more = more || poll.repository(repository).await?;
         }
     }
-    let Poll { cursor, records, warnings, .. } = poll;
-    Ok(Page { records, cursor: cursor::write(&cursor, ACTIVITY)?, more, warnings, ..Page::default() })
+    let Poll { cursor, records, unreadable, warnings, .. } = poll;
+    Ok(Page { records, unreadable, cursor: cursor::write(&cursor, ACTIVITY)?, more, warnings, ..Page::default() })
 }
 
 /// One poll of the stream.
@@ -140,6 +163,7 @@ struct Poll<'a> {
     now: Millis,
     cursor: ActivityCursor,
     records: Vec<RawRecord>,
+    unreadable: Vec<Unreadable>,
     warnings: Vec<String>,
 }
 
@@ -180,29 +204,27 @@ impl Poll<'_> {
         }
         let mut sweep = read.begin(list, self.now);
         for _ in 0..PAGES {
-            let rows = match self.page(name, list, &mut sweep).await {
-                Err(error) if matches!(error.kind(), ErrorKind::Permission | ErrorKind::NotFound) => {
-                    self.warnings.push(format!("{list:?} of {name} are left out, the token may not see them: {error}"));
-                    read.refused = true;
+            let begin = sweep.after.clone();
+            let page = match self.page(name, list, &mut sweep).await {
+                Err(error) if costs_the_record(&error) => {
+                    self.left_out(name, list, &error, read);
+                    read.sweep = Some(ListSweep { after: begin, ..sweep }).filter(|_| !read.refused);
                     return Ok(false);
                 }
-                rows => rows?,
+                page => page?,
             };
-            let outlines: Vec<Outline> = rows.iter().map(|node| Outline::of(node)).collect();
+            read.refused = false;
+            let outlines: Vec<Outline> = page.iter().map(|node| Outline::of(node)).collect();
             sweep.newest = sweep.newest.max(outlines.iter().filter_map(Outline::at).max());
             if list == ActivityList::PullRequests {
-                cursor.watched.retain(|id| !outlines.iter().any(|outline| outline.id.as_ref() == Some(id)));
-                cursor
-                    .watched
-                    .extend(outlines.iter().filter(|outline| outline.is_unsettled()).filter_map(|o| o.id.clone()));
-                cursor.watched.truncate(WATCHED);
+                watch(&mut cursor.watched, &outlines);
             }
             let oldest = outlines.iter().filter_map(Outline::at).min();
-            for node in rows.iter() {
-                self.records.push(record(list, node, self.now)?);
+            for node in page.iter() {
+                self.give(list, node).await?;
             }
-            if !rows.page_info.has_next_page || oldest.is_some_and(|oldest| oldest < sweep.until) {
-                read.settle(&sweep, activity, self.now);
+            if !page.page_info.has_next_page || oldest.is_some_and(|oldest| oldest < sweep.until) {
+                read.settle(&sweep, activity, self.github.api.limit(self.now));
                 return Ok(false);
             }
         }
@@ -210,34 +232,75 @@ impl Poll<'_> {
         Ok(true)
     }
 
-    /// A page of a list, as large as GitHub answers.
+    /// Notes that a list is left out in this run. A refusal is said once; it is likely to last.
+    fn left_out(&mut self, name: &RepositoryName, list: ActivityList, error: &Error, read: &mut ListCursor) {
+        let is_refusal = matches!(error.kind(), ErrorKind::Permission | ErrorKind::NotFound);
+        if !is_refusal {
+            self.warnings.push(format!("{} of {name} are left out, GitHub cannot serve them: {error}", list.name()));
+        } else if !read.refused {
+            self.warnings.push(format!("{} of {name} are left out, the token may not see them: {error}", list.name()));
+        }
+        read.refused = is_refusal;
+    }
+
+    /// Gives a node with all rows of its lists.
+    async fn give(&mut self, list: ActivityList, node: &RawValue) -> Result<()> {
+        match complete(&self.github.api, list, node, self.now).await? {
+            Ok(record) => self.records.push(record),
+            Err(unreadable) => self.unreadable.push(unreadable),
+        }
+        Ok(())
+    }
+
+    /// A page of a list, as large as GitHub answers. A pull request that cannot be listed is stepped over.
     async fn page(
         &mut self,
         name: &RepositoryName,
         list: ActivityList,
         sweep: &mut ListSweep,
     ) -> Result<Rows<Box<RawValue>>> {
+        let api = &self.github.api;
+        let size = match list {
+            ActivityList::PullRequests => &mut self.cursor.sizes.pulls,
+            ActivityList::Commits | ActivityList::Deployments => &mut self.cursor.sizes.sweep,
+        };
+        let (mut rows, mut attempt, usual) = (*size, Attempt::default(), *size);
         loop {
-            let size = match list {
-                ActivityList::PullRequests => &mut self.cursor.sizes.pulls,
-                ActivityList::Commits | ActivityList::Deployments => &mut self.cursor.sizes.sweep,
-            };
-            let (api, after, rows) = (&self.github.api, sweep.after.as_deref(), *size);
+            let after = sweep.after.as_deref();
             let answer: Result<Answer<Work>> = match list {
-                ActivityList::PullRequests => api.pull_requests(name, after, rows).await,
+                ActivityList::PullRequests => api.pull_requests(name, after, rows, attempt.detail).await,
                 ActivityList::Commits => api.commits(name, sweep.until, after, rows).await,
                 ActivityList::Deployments => api.deployments(name, after, rows).await,
             };
-            match answer {
-                Err(error) if api::is_too_much(&error) && rows > 1 => {
-                    *size = rows.div_ceil(2);
-                    info!(?list, rows = *size, "asking for fewer at once");
+            match answer.and_then(whole_rows) {
+                Err(error) if is_divisible(&error) && rows > 1 => {
+                    api.note_failure(&error);
+                    rows = rows.div_ceil(2);
+                    info!(?list, rows, error = error.full(), "asking for fewer at once");
+                }
+                Err(error) if is_divisible(&error) => {
+                    api.answers_still(&error).await?;
+                    attempt = attempt.next(error)?;
+                    if attempt.detail != Detail::Whole && list != ActivityList::PullRequests {
+                        return Err(Error::new(ErrorKind::Unavailable, attempt.reason().to_owned()));
+                    }
                 }
                 Err(error) => return Err(error),
-                Ok(answer) => {
-                    let rows = answer.data.rows();
-                    rows.page_info.step(&mut sweep.after, &name.to_string())?;
-                    return Ok(rows);
+                Ok(mut page) => {
+                    page.page_info.step(&mut sweep.after, &name.to_string())?;
+                    if attempt.detail == Detail::Whole {
+                        *size = rows;
+                        return Ok(page);
+                    }
+                    *size = usual;
+                    let id = page.nodes.drain(..).flatten().find_map(|node| Outline::of(&node).id);
+                    match id {
+                        Some(id) => self.unreadable.push(unreadable(&id, attempt.reason())),
+                        None => self
+                            .warnings
+                            .push(format!("a pull request of {name} cannot be listed: {}", attempt.reason())),
+                    }
+                    return Ok(page);
                 }
             }
         }
@@ -252,14 +315,35 @@ impl Poll<'_> {
                     if Outline::of(&node).is_unsettled() {
                         cursor.watched.push(id);
                     }
-                    self.records.push(record(ActivityList::PullRequests, &node, self.now)?);
+                    self.give(ActivityList::PullRequests, &node).await?;
                 }
-                FetchOutcome::Torn => cursor.watched.push(id),
+                FetchOutcome::Torn(reason) => self.unreadable.push(unreadable(&id, &reason)),
                 FetchOutcome::Gone | FetchOutcome::Hidden(_) => warn!(%id, "a pull request cannot be read any more"),
             }
         }
         Ok(())
     }
+}
+
+/// The rows of a page, unless one is null for another reason than permission.
+fn whole_rows(Answer { data, errors }: Answer<Work>) -> Result<Rows<Box<RawValue>>> {
+    let rows = data.rows();
+    let refused =
+        |index: usize| errors.iter().any(|error| error.is_refusal() && error.row().is_none_or(|row| row == index));
+    let is_torn = |(index, row): (usize, &Option<Box<RawValue>>)| row.is_none() && !refused(index);
+    let failed = |error: &&GraphError| !error.is_refusal() && error.row().is_some();
+    if rows.nodes.iter().enumerate().any(is_torn) || errors.iter().any(|error| failed(&error)) {
+        let text = errors.iter().find(failed).map_or_else(|| "an empty row".to_owned(), GraphError::text);
+        return Err(Error::new(ErrorKind::Protocol, format!("a row of the page failed: {text}")));
+    }
+    Ok(rows)
+}
+
+/// Notes which pull requests are to be read again by themselves.
+fn watch(watched: &mut Vec<Box<str>>, listed: &[Outline]) {
+    watched.retain(|id| !listed.iter().any(|outline| outline.id.as_ref() == Some(id)));
+    watched.extend(listed.iter().filter(|outline| outline.is_unsettled()).filter_map(|outline| outline.id.clone()));
+    watched.truncate(WATCHED);
 }
 
 /// What the sweep itself needs of a node.
@@ -292,27 +376,42 @@ impl Outline {
     }
 }
 
-/// A record: which list it is of, the node as GitHub wrote it, and when.
+/// A record: which list it is of, the node as GitHub wrote it, what follows in its lists, and when.
 #[derive(Debug, Serialize)]
 struct RecordText<'a> {
     #[serde(rename = "of")]
     what: &'static str,
     node: &'a RawValue,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    rest: BTreeMap<&'static str, Vec<Box<RawValue>>>,
     /// When it was read.
     seen: Millis,
 }
 
-fn record(list: ActivityList, node: &RawValue, seen: Millis) -> Result<RawRecord> {
+/// A record with all rows of its lists, or why GitHub cannot serve it.
+///
+/// # Errors
+/// As the session's.
+pub(super) async fn complete(
+    api: &Api,
+    list: ActivityList,
+    node: &RawValue,
+    seen: Millis,
+) -> Result<Result<RawRecord, Unreadable>> {
     let outline = Outline::of(node);
-    let native_id = outline.id.or(outline.oid).unwrap_or_default().into();
-    let what = match list {
-        ActivityList::PullRequests => "pull_request",
-        ActivityList::Commits => "commit",
-        ActivityList::Deployments => "deployment",
-    };
-    let json = serde_json::to_string(&RecordText { what, node, seen });
+    let native_id: String = outline.id.or(outline.oid).unwrap_or_default().into();
+    let mut rest: BTreeMap<&'static str, Vec<Box<RawValue>>> = BTreeMap::new();
+    let lists = if list == ActivityList::PullRequests { continuations(node, true) } else { Vec::new() };
+    for from in lists {
+        match api.rest_of(&from).await {
+            Ok(rows) => drop(rest.insert(from.list.key(), rows)),
+            Err(error) if costs_the_record(&error) => return Ok(Err(unreadable(&native_id, &error.to_string()))),
+            Err(error) => return Err(error),
+        }
+    }
+    let json = serde_json::to_string(&RecordText { what: list.record(), node, rest, seen });
     let json = json.map_err(|error| Error::new(ErrorKind::Internal, "write a record").caused_by(error))?;
-    Ok(RawRecord { stream: ACTIVITY, native_id, json })
+    Ok(Ok(RawRecord { stream: ACTIVITY, native_id, json }))
 }
 
 // --- reading records: pure ---
@@ -321,7 +420,18 @@ fn record(list: ActivityList, node: &RawValue, seen: Millis) -> Result<RawRecord
 struct Record {
     #[serde(flatten)]
     node: Node,
+    #[serde(default)]
+    rest: Rest,
     seen: Option<Millis>,
+}
+
+/// Rows of a pull request's lists beyond those in its node.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Rest {
+    closing_issues_references: Vec<Identified>,
+    commits: Vec<CommitNode>,
+    timeline_items: Vec<Review>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -354,21 +464,26 @@ struct PullRequest {
     merged_by: Option<Login>,
     closing_issues_references: Option<Rows<Identified>>,
     #[serde(default)]
-    timeline_items: Rows<Requested>,
+    timeline_items: Rows<Review>,
     #[serde(default)]
     commits: Rows<CommitNode>,
     #[serde(default)]
     head: Rows<CommitNode>,
 }
 
-/// A review that was asked for; other events have no reviewer.
+/// A review that was asked for, or one that was given; other events are neither.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Requested {
+struct Review {
     id: Option<Box<str>>,
     created_at: Option<Millis>,
     actor: Option<Login>,
     requested_reviewer: Option<Login>,
+    /// Null while it is not submitted.
+    submitted_at: Option<Millis>,
+    state: Option<Box<str>>,
+    url: Option<Box<str>>,
+    author: Option<Login>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -451,7 +566,10 @@ struct DeploymentStatus {
 /// # Errors
 /// [`ErrorKind::Protocol`] when it is not such a record.
 pub(super) fn read(json: &str) -> Result<Vec<Observation>> {
-    let record: Record = serde_json::from_str(json).map_err(|error| rewind::unreadable(&error))?;
+    let mut record: Record = serde_json::from_str(json).map_err(|error| rewind::unreadable(&error))?;
+    if let Node::PullRequest(pull) = &mut record.node {
+        pull.complete(&mut record.rest);
+    }
     let activities = match &record.node {
         Node::PullRequest(pull) => of_pull_request(pull, record.seen),
         Node::Commit(commit) => of_commit(commit, &Belongs::default()).into_iter().collect(),
@@ -471,6 +589,23 @@ fn in_branch(name: &str) -> String {
 struct Belongs {
     tasks: Vec<String>,
     mentions: Vec<String>,
+}
+
+impl Review {
+    /// When it was submitted and what the reviewer said, for people; none for a review that was only asked for or begun.
+    fn verdict(&self) -> Option<(Millis, String)> {
+        let state = self.state.as_deref().filter(|state| *state != "PENDING")?;
+        Some((self.submitted_at.or(self.created_at)?, state.to_lowercase().replace('_', " ")))
+    }
+}
+
+impl PullRequest {
+    /// Moves the rows of the pages that followed into its lists.
+    fn complete(&mut self, rest: &mut Rest) {
+        self.closing_issues_references.get_or_insert_default().extend(&mut rest.closing_issues_references);
+        self.commits.extend(&mut rest.commits);
+        self.timeline_items.extend(&mut rest.timeline_items);
+    }
 }
 
 fn of_pull_request(pull: &PullRequest, seen: Option<Millis>) -> Vec<Activity> {
@@ -496,11 +631,16 @@ fn of_pull_request(pull: &PullRequest, seen: Option<Millis>) -> Vec<Activity> {
     let author = Login::of(pull.author.as_ref());
     let id = &pull.id;
     let mut all = vec![about(format!("pull:{id}"), pull.created_at, "pull_request", author.clone(), &pull.title)];
-    all.extend(pull.timeline_items.iter().filter_map(|event| {
-        let reviewer = Login::of(event.requested_reviewer.as_ref())?;
-        let origin = format!("review:{}", event.id.as_deref()?);
+    all.extend(pull.timeline_items.iter().filter_map(|review| {
+        let origin = format!("review:{}", review.id.as_deref()?);
+        if let Some((at, verdict)) = review.verdict() {
+            let mut given = about(origin, at, "review", Login::of(review.author.as_ref()), &verdict);
+            given.artifact.url = review.url.as_deref().unwrap_or(&pull.url).to_owned();
+            return Some(given);
+        }
+        let reviewer = Login::of(review.requested_reviewer.as_ref())?;
         // The summary is who is asked to review.
-        Some(about(origin, event.created_at?, "review_requested", Login::of(event.actor.as_ref()), &reviewer))
+        Some(about(origin, review.created_at?, "review_requested", Login::of(review.actor.as_ref()), &reviewer))
     }));
     let merger = Login::of(pull.merged_by.as_ref()).or(author);
     all.extend(pull.merged_at.map(|at| about(format!("pull:{id}:merged"), at, "merged", merger, &pull.title)));
@@ -597,7 +737,10 @@ mod tests {
         "mergedAt":"2026-03-03T10:00:00Z","repository":{"nameWithOwner":"acme/web"},"author":{"login":"ada"},
         "mergedBy":{"login":"lin"},"closingIssuesReferences":{"nodes":[{"id":"I_3"}]},
         "timelineItems":{"nodes":[{"__typename":"ReviewRequestedEvent","id":"RRE_1","createdAt":"2026-03-02T09:00:00Z",
-            "actor":{"login":"ada"},"requestedReviewer":{"__typename":"Team","name":"payments"}},{"__typename":"ReadyForReviewEvent"}]},
+            "actor":{"login":"ada"},"requestedReviewer":{"__typename":"Team","name":"payments"}},{"__typename":"ReadyForReviewEvent"},
+            {"__typename":"PullRequestReview","id":"PRR_1","submittedAt":"2026-03-02T11:00:00Z","state":"CHANGES_REQUESTED",
+            "url":"r","author":{"login":"lin"}},{"__typename":"PullRequestReview","id":"PRR_2","submittedAt":null,
+            "state":"PENDING","author":{"login":"ada"}}]},
         "commits":{"nodes":[{"commit":{"oid":"abc","url":"u","messageHeadline":"Add it","message":"Add it\n\nfor SHOP-1",
             "committedDate":"2026-03-01T09:00:00Z","author":{"name":"Ada","user":null}}}]},
         "head":{"nodes":[{"commit":{"oid":"abc","statusCheckRollup":{"state":"FAILURE","contexts":{"nodes":[
@@ -633,13 +776,14 @@ mod tests {
             [
                 ("pull_request", "acme/web#7", Some("ada"), "Pay by card"),
                 ("review_requested", "acme/web#7", Some("ada"), "payments"),
+                ("review", "acme/web#7", Some("lin"), "changes requested"),
                 ("merged", "acme/web#7", Some("lin"), "Pay by card"),
                 ("commit", "abc", Some("Ada"), "Add it"),
                 ("ci_failed", "abc", None, "lint"),
             ]
         );
         assert!(found.iter().all(|activity| activity.tasks == ["I_3"] && activity.mentions[0].contains("PROJ-12")));
-        assert_eq!(found[4].at, Millis::parse("2026-03-01T09:06:00Z").unwrap());
+        assert_eq!(found[5].at, Millis::parse("2026-03-01T09:06:00Z").unwrap());
     }
 
     #[test]

@@ -1,16 +1,15 @@
-//! The calls to GitHub, one function each, and the reading of answers that hold errors.
-//!
-//! GraphQL answers 200 to nearly everything, so answers are judged here. An answer without data is an error by its type. Data
-//! beside errors is used, except for what an error's path names ([`outcomes`]). A query that is too large ([`is_too_much`]) is
-//! not a failure: [`Api::nodes`] asks for less.
+//! The calls to GitHub, one function each. [`super::answer`] reads the answers, [`super::batch`] fetches nodes by their ids, and
+//! [`super::lists`] what follows in long lists.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use contextcore_core::clock;
 use contextcore_core::config::CommentPrivacy;
-use contextcore_core::http::{Auth, Session, SessionConfig, Stats, Tries, redact};
-use contextcore_core::{Error, ErrorKind, Millis, Result, Retry, Secret};
+use contextcore_core::http::{Auth, Session, SessionConfig, Stats, Tries};
+use contextcore_core::model::time::SECOND;
+use contextcore_core::{Error, ErrorKind, Millis, Result, Secret, lock};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -18,19 +17,29 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::answer::{Answer, GraphError, Reply, gave_up, none};
 use super::app::{App, Minted};
 use super::dialect::{BUCKETS, GRAPHQL, GitHubDialect, Scopes};
-use super::queries::{self, Document};
+use super::features::{INTROSPECTION, Known, Missing};
+use super::queries;
 use super::settings::{ProjectName, RepositoryName, Settings};
-use super::wire::Rows;
+use super::wire::{Rows, capped};
 use crate::graphql::Operation;
 
 /// Tries of a query that can be made smaller: a second timeout says that it is too large.
 const TRIES: Tries = Tries(2);
+/// The same once a query has failed for good in this run: patience was shown, and what fails is probably the same again.
+const ONE_TRY: Tries = Tries(1);
 /// Tries of a query that cannot.
-const ALL_TRIES: Tries = Tries(u32::MAX);
+pub(super) const ALL_TRIES: Tries = Tries(u32::MAX);
+/// Waits before a query is asked again that GitHub gave up on in a complete answer, and that cannot be made smaller.
+const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+/// How far clocks may differ without meaning anything: a `Date` is a whole second, and an answer takes its time.
+const CLOCKS: i64 = 5 * SECOND;
 /// Below this share of the hour's points only what has begun is finished.
 const LOW_PERCENT: u64 = 10;
+/// Projects asked for at once.
+const PROJECTS: usize = 50;
 
 /// GitHub, with one credential.
 pub(super) struct Api {
@@ -40,8 +49,10 @@ pub(super) struct Api {
     /// The moment of the last run, and when that was by the monotonic clock.
     clock: Mutex<Option<(Millis, Instant)>>,
     points: Mutex<Option<Points>>,
-    /// The server does not know the features of 2025 and 2026.
-    reduced: AtomicBool,
+    /// What the server does not know.
+    missing: Mutex<Missing>,
+    /// A query failed for good in this run.
+    has_failed: AtomicBool,
     comments: CommentPrivacy,
     scopes: Scopes,
 }
@@ -62,278 +73,6 @@ impl Points {
     }
 }
 
-/// An answer as it comes.
-#[derive(Debug, Deserialize)]
-#[serde(bound = "T: DeserializeOwned")]
-struct Reply<T> {
-    #[serde(default = "none")]
-    data: Option<T>,
-    #[serde(default)]
-    errors: Vec<GraphError>,
-}
-
-fn none<T>() -> Option<T> {
-    None
-}
-
-/// Data, and the errors beside it.
-#[derive(Debug)]
-pub(super) struct Answer<T> {
-    pub(super) data: T,
-    pub(super) errors: Vec<GraphError>,
-}
-
-/// One error of an answer.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub(super) struct GraphError {
-    #[serde(rename = "type", default)]
-    kind: Option<String>,
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    path: Vec<Step>,
-    #[serde(default)]
-    extensions: Extensions,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-enum Step {
-    Index(usize),
-    Key(String),
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-struct Extensions {
-    code: Option<String>,
-    #[serde(default)]
-    saml_failure: bool,
-}
-
-impl GraphError {
-    fn is(&self, kind: &str) -> bool {
-        self.kind.as_deref() == Some(kind)
-    }
-
-    pub(super) fn is_forbidden(&self) -> bool {
-        self.is("FORBIDDEN") || self.extensions.saml_failure
-    }
-
-    pub(super) fn is_not_found(&self) -> bool {
-        self.is("NOT_FOUND")
-    }
-
-    /// GitHub gave up, or the query was too large.
-    fn is_too_much(&self) -> bool {
-        let gave_up =
-            self.kind.is_none() && self.message.starts_with("Something went wrong while executing your query");
-        self.is("RESOURCE_LIMITS_EXCEEDED") || self.is("MAX_NODE_LIMIT_EXCEEDED") || gave_up
-    }
-
-    fn is_rate_limit(&self) -> bool {
-        self.is("RATE_LIMITED") || self.is("RATE_LIMIT")
-    }
-
-    /// The document itself was refused: the server does not know a name in it.
-    fn is_validation(&self) -> bool {
-        let codes = ["undefinedField", "argumentNotAccepted", "undefinedType", "argumentLiteralsIncompatible"];
-        let code = self.extensions.code.as_deref().unwrap_or_default();
-        let unknown = ["doesn't exist on type", "No such type", "isn't a defined", "doesn't accept argument"];
-        self.kind.is_none() && (codes.contains(&code) || unknown.iter().any(|text| self.message.contains(text)))
-    }
-
-    /// Which of the nodes asked for it is about, and the field within.
-    fn node(&self) -> Option<(usize, Option<&str>)> {
-        let [Step::Key(root), Step::Index(index), rest @ ..] = self.path.as_slice() else { return None };
-        let field = rest.iter().rev().find_map(|step| match step {
-            Step::Key(key) => Some(key.as_str()),
-            Step::Index(_) => None,
-        });
-        (root == "nodes").then_some((*index, field))
-    }
-
-    /// Which of the items of a project it is about.
-    pub(super) fn item(&self) -> Option<usize> {
-        let keys = ["node", "items", "nodes"].map(|key| Step::Key(key.to_owned()));
-        match self.path.strip_prefix(&keys)? {
-            [Step::Index(index), ..] => Some(*index),
-            _ => None,
-        }
-    }
-
-    /// The text, fit to print.
-    pub(super) fn text(&self) -> String {
-        redact::excerpt(&self.message)
-    }
-
-    fn into_error(self) -> Error {
-        let text = self.text();
-        let error = |kind, said: &str| Error::new(kind, format!("{said}: {text}"));
-        match self.kind.as_deref() {
-            _ if self.is_too_much() => {
-                Error::new(ErrorKind::Unavailable, format!("GitHub could not answer so much at once: {text}"))
-                    .with_retry(Retry::Backoff)
-                    .with("reason", TOO_MUCH)
-            }
-            _ if self.is_rate_limit() => {
-                error(ErrorKind::RateLimited, "GitHub limits the rate").with_retry(Retry::Backoff)
-            }
-            _ if self.extensions.saml_failure => error(
-                ErrorKind::Permission,
-                "the organisation asks for single sign-on: authorise the token for it in its settings",
-            ),
-            Some("INSUFFICIENT_SCOPES") => error(
-                ErrorKind::Permission,
-                "the token lacks scopes, it needs read:project, repo (for private repositories) and read:org",
-            ),
-            Some("FORBIDDEN") => error(ErrorKind::Permission, "the credential may not read this"),
-            Some("NOT_FOUND") => error(ErrorKind::NotFound, "not found, or hidden from this credential"),
-            _ if self.is_validation() => {
-                error(ErrorKind::Rejected, "the server does not know what was asked for").with("reason", VALIDATION)
-            }
-            _ => error(ErrorKind::Rejected, "the query was refused"),
-        }
-    }
-}
-
-const TOO_MUCH: &str = "too_much";
-const VALIDATION: &str = "validation";
-
-/// Whether a smaller question may be answered: GitHub said so, or gave up over this one twice. It gives up in many ways: with a
-/// 502, by closing the connection, in the middle of the answer.
-pub(super) fn is_too_much(error: &Error) -> bool {
-    let cut_off = error.kind() == ErrorKind::Protocol && error.context("tries").is_some();
-    error.kind() == ErrorKind::Unavailable || cut_off || error.context("reason") == Some(TOO_MUCH)
-}
-
-impl<T> Reply<T> {
-    /// The data, if there is any that can be used.
-    fn read(self) -> Result<Answer<T>> {
-        let hopeless = |error: &&GraphError| error.is_too_much() || error.is_rate_limit();
-        if let Some(error) = self.errors.iter().find(hopeless) {
-            return Err(error.clone().into_error());
-        }
-        match self.data {
-            Some(data) => Ok(Answer { data, errors: self.errors }),
-            None => Err(self.errors.into_iter().next().map_or_else(
-                || Error::new(ErrorKind::Protocol, "the answer holds neither data nor errors"),
-                GraphError::into_error,
-            )),
-        }
-    }
-}
-
-/// Result of fetching one node.
-#[derive(Debug)]
-pub(super) enum FetchOutcome {
-    /// The whole node.
-    Whole(Box<RawValue>),
-    /// The credential may not see it.
-    Hidden(String),
-    /// It does not exist any more.
-    Gone,
-    /// It is incomplete this time.
-    Torn,
-}
-
-/// Parts without which a record would be wrong. Anything else that the credential may not see is absent.
-const ESSENTIAL: [&str; 5] = ["content", "fieldValues", "timelineItems", "labels", "assignees"];
-
-/// The result for each node. A null node is gone or forbidden when its error says so; any other is torn and never taken for a
-/// deletion. A node of which a part failed is torn as well, since a record is given whole or not at all. A part that is
-/// forbidden stays so, and only matters where it is essential.
-fn outcomes(nodes: Vec<Option<Box<RawValue>>>, errors: &[GraphError]) -> Vec<FetchOutcome> {
-    let outcome = |(index, node): (usize, Option<Box<RawValue>>)| {
-        let about = || {
-            let mine = errors.iter().filter_map(|error| Some((error, error.node()?)));
-            mine.filter(move |(_, (at, _))| *at == index).map(|(error, (_, field))| (error, field))
-        };
-        let node = node.filter(|node| node.get() != "null");
-        let Some(node) = node else {
-            return match about().next() {
-                Some((error, _)) if error.is_forbidden() => FetchOutcome::Hidden(error.text()),
-                Some((error, _)) if error.is_not_found() => FetchOutcome::Gone,
-                _ => FetchOutcome::Torn,
-            };
-        };
-        let harmless = |error: &GraphError, field: Option<&str>| {
-            (error.is_forbidden() || error.is_not_found()) && field.is_some_and(|field| !ESSENTIAL.contains(&field))
-        };
-        if about().all(|(error, field)| harmless(error, field)) {
-            FetchOutcome::Whole(node)
-        } else {
-            FetchOutcome::Torn
-        }
-    };
-    nodes.into_iter().enumerate().map(outcome).collect()
-}
-
-/// How much one request asks for, as far as it was learned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Sizes {
-    /// Items of a page of the sweep.
-    pub(super) sweep: u32,
-    /// Issues with their histories.
-    pub(super) issues: u32,
-    /// Other items.
-    pub(super) others: u32,
-    /// Pull requests with what people did to them.
-    pub(super) pulls: u32,
-}
-
-impl Default for Sizes {
-    fn default() -> Self {
-        Self { sweep: 100, issues: 25, others: 50, pulls: 25 }
-    }
-}
-
-impl Sizes {
-    /// A little more than what worked, up to the usual.
-    pub(super) fn relaxed(self) -> Self {
-        let most = Self::default();
-        let more = |size: u32, most: u32| (size + size / 4 + 1).min(most);
-        Self {
-            sweep: more(self.sweep, most.sweep),
-            issues: more(self.issues, most.issues),
-            others: more(self.others, most.others),
-            pulls: more(self.pulls, most.pulls),
-        }
-    }
-}
-
-/// Nodes that are requested by their ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Items that wrap issues.
-    IssueItems,
-    /// Items that wrap pull requests.
-    PullRequestItems,
-    /// Drafts and hidden items.
-    OtherItems,
-    /// Issues by themselves.
-    Issues,
-    /// Pull requests by themselves.
-    PullRequests,
-}
-
-impl Kind {
-    fn size(self, sizes: &mut Sizes) -> &mut u32 {
-        match self {
-            Self::IssueItems | Self::Issues => &mut sizes.issues,
-            Self::PullRequestItems | Self::OtherItems => &mut sizes.others,
-            Self::PullRequests => &mut sizes.pulls,
-        }
-    }
-}
-
-/// Nodes in the order they were asked for.
-#[derive(Debug, Deserialize)]
-struct Nodes {
-    #[serde(default)]
-    nodes: Vec<Option<Box<RawValue>>>,
-}
-
 /// One node.
 #[derive(Debug, Deserialize)]
 #[serde(bound = "T: DeserializeOwned", rename_all = "camelCase")]
@@ -347,8 +86,8 @@ struct One<T> {
 #[derive(Debug, Deserialize)]
 struct Start {
     viewer: Option<Viewer>,
-    #[serde(rename = "__type", default)]
-    feature: Option<serde::de::IgnoredAny>,
+    #[serde(flatten)]
+    known: Known,
 }
 
 /// Whom the credential belongs to.
@@ -357,20 +96,44 @@ pub(super) struct Viewer {
     pub(super) login: String,
 }
 
+/// How much of the rows of a list is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// All that is read.
+    Whole,
+    /// Only which they are.
+    Ids,
+    /// Nothing: only where the next page begins.
+    Nothing,
+}
+
+impl Detail {
+    const fn has_rows(self) -> bool {
+        matches!(self, Self::Whole | Self::Ids)
+    }
+
+    /// What to ask for of a row that cannot be listed so.
+    pub(super) const fn less(self) -> Option<Self> {
+        match self {
+            Self::Whole => Some(Self::Ids),
+            Self::Ids => Some(Self::Nothing),
+            Self::Nothing => None,
+        }
+    }
+}
+
 /// A page of items.
 #[derive(Debug, Deserialize)]
-#[serde(bound = "T: DeserializeOwned")]
-pub(super) struct ItemsPage<T> {
-    #[serde(default = "Rows::default")]
-    pub(super) items: Rows<T>,
+pub(super) struct ItemsPage {
+    #[serde(default)]
+    pub(super) items: Rows<Box<RawValue>>,
 }
 
 /// A page of issues.
 #[derive(Debug, Deserialize)]
-#[serde(bound = "T: DeserializeOwned")]
-pub(super) struct IssuesPage<T> {
-    #[serde(default = "Rows::default")]
-    pub(super) issues: Rows<T>,
+pub(super) struct IssuesPage {
+    #[serde(default)]
+    pub(super) issues: Rows<Box<RawValue>>,
 }
 
 /// What people did in a repository: the one list that was requested.
@@ -402,20 +165,6 @@ impl Work {
     }
 }
 
-/// The lists of an issue that may be longer than a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum List {
-    Events,
-    Comments,
-}
-
-/// A page of the one list that was requested.
-#[derive(Debug, Deserialize)]
-struct ListPage {
-    #[serde(alias = "timelineItems", alias = "comments", default)]
-    list: Rows<Box<RawValue>>,
-}
-
 impl Api {
     /// Sends nothing yet.
     pub(super) fn new(settings: &Settings) -> Result<Self> {
@@ -433,7 +182,8 @@ impl Api {
             minted: tokio::sync::Mutex::default(),
             clock: Mutex::default(),
             points: Mutex::default(),
-            reduced: AtomicBool::new(false),
+            missing: Mutex::default(),
+            has_failed: AtomicBool::new(false),
             comments: settings.comments,
             scopes,
         })
@@ -460,72 +210,119 @@ impl Api {
 
     /// Sets the moment a run began.
     pub(super) fn set_now(&self, now: Millis) {
-        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clock = lock(&self.clock);
         if clock.is_none_or(|(known, _)| known != now) {
             *clock = Some((now, Instant::now()));
+            self.has_failed.store(false, Ordering::Relaxed);
         }
     }
 
     /// The moment it is, by the run and how long ago it began.
     pub(super) fn now(&self) -> Millis {
-        let clock = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let clock = *lock(&self.clock);
         let Some((then, at)) = clock else { return Millis(0) };
         then.plus(i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX))
     }
 
-    pub(super) fn is_reduced(&self) -> bool {
-        self.reduced.load(Ordering::Relaxed)
+    /// What the server does not know.
+    pub(super) fn missing(&self) -> Missing {
+        lock(&self.missing).clone()
     }
 
-    pub(super) fn set_reduced(&self, reduced: bool) {
-        self.reduced.store(reduced, Ordering::Relaxed);
+    /// Adds what was learnt in earlier runs of what the server does not know.
+    pub(super) fn know(&self, earlier: Missing) {
+        lock(&self.missing).add(earlier);
+    }
+
+    pub(super) const fn comments(&self) -> CommentPrivacy {
+        self.comments
+    }
+
+    /// The latest moment that a cursor may move to: now, by the slower of our clock and the vendor's.
+    pub(super) fn limit(&self, now: Millis) -> Millis {
+        let theirs = self.session.stats().clock_skew_ms.map(|ahead| clock::now().plus(ahead));
+        theirs.filter(|theirs| theirs.plus(CLOCKS) < now).unwrap_or(now)
+    }
+
+    /// Tries of a query for so many rows.
+    pub(super) fn tries(&self, rows: usize) -> Tries {
+        if rows > 1 && !self.has_failed.load(Ordering::Relaxed) { TRIES } else { ONE_TRY }
+    }
+
+    /// Notes a failure that was not overcome by trying again.
+    pub(super) fn note_failure(&self, error: &Error) {
+        if error.kind() == ErrorKind::Unavailable && !gave_up(error) {
+            self.has_failed.store(true, Ordering::Relaxed);
+        }
     }
 
     fn note(&self, points: Option<Points>) {
         if let Some(points) = points {
             debug!(remaining = points.remaining, limit = points.limit, "points left");
-            *self.points.lock().unwrap_or_else(PoisonError::into_inner) = Some(points);
+            *lock(&self.points) = Some(points);
         }
     }
 
     /// How long new work should wait, when the hour's points are nearly spent.
     pub(super) fn low_for(&self) -> Option<Duration> {
-        let points = (*self.points.lock().unwrap_or_else(PoisonError::into_inner)).filter(|points| points.are_low())?;
+        let points = (*lock(&self.points)).filter(|points| points.are_low())?;
         let left = u64::try_from(points.reset_at.0 - self.now().0).ok().filter(|left| *left > 0)?;
         Some(Duration::from_millis(left))
     }
 
-    /// Asks in the document that the server understands, and in the smaller one from then on when it refuses the larger.
-    async fn ask<O, T>(&self, operation: &O, tries: Tries) -> Result<Answer<T>>
+    /// Asks for what the server knows, and for less once its refusal says what it does not. A query that cannot be made smaller
+    /// is asked again when GitHub gives up over it.
+    pub(super) async fn ask<O, T>(&self, operation: &O, tries: Tries) -> Result<Answer<T>>
     where
-        O: Operation<Document = Document>,
+        O: Operation<Document = ()>,
         T: DeserializeOwned,
     {
-        let asked = async |reduced| self.send(&operation.request(O::DOCUMENT.text(reduced)), tries).await;
-        let reduced = self.is_reduced();
-        match asked(reduced).await {
-            Err(error) if !reduced && O::DOCUMENT.has_reduced() && error.context("reason") == Some(VALIDATION) => {
-                warn!(error = error.full(), "the server is older than it said, will ask for less");
-                self.set_reduced(true);
-                asked(true).await
+        for pause in PAUSES.iter().filter(|_| tries == ALL_TRIES) {
+            match self.ask_once(operation, tries).await {
+                Err(error) if gave_up(&error) => tokio::time::sleep(*pause).await,
+                answer => return answer,
             }
-            answer => answer,
+        }
+        self.ask_once(operation, tries).await
+    }
+
+    async fn ask_once<O, T>(&self, operation: &O, tries: Tries) -> Result<Answer<T>>
+    where
+        O: Operation<Document = ()>,
+        T: DeserializeOwned,
+    {
+        loop {
+            let missing = self.missing();
+            let query = queries::compose(O::NAME, &missing);
+            let body = json!({"query": query, "variables": operation, "operationName": O::NAME});
+            let reply: Reply<T> = self.send(&body, tries).await?;
+            if !self.learn(missing, &reply.refusals()) {
+                return reply.read();
+            }
         }
     }
 
+    /// Learns from refusals what the server does not know. Whether that was news.
+    fn learn(&self, mut missing: Missing, refusals: &[String]) -> bool {
+        let is_news = missing.learn(refusals.iter().map(String::as_str));
+        if is_news {
+            warn!(refusal = refusals.first(), "the server knows less than it said, asking for less");
+            lock(&self.missing).add(missing);
+        }
+        is_news
+    }
+
     /// Sends one query. With an App the token is renewed before it ends, and once when it is refused.
-    async fn send<T: DeserializeOwned>(&self, body: &impl Serialize, tries: Tries) -> Result<Answer<T>> {
+    async fn send<T: DeserializeOwned>(&self, body: &impl Serialize, tries: Tries) -> Result<T> {
         let minted = self.authorise(false).await?;
-        let reply: Result<Reply<T>> = self.session.post_with(GRAPHQL, "graphql", body, tries).await;
-        let reply = match reply {
+        match self.session.post_with(GRAPHQL, "graphql", body, tries).await {
             Err(error) if minted && error.kind() == ErrorKind::Auth => {
                 info!("the App's token was refused, minting another");
                 self.authorise(true).await?;
                 self.session.post_with(GRAPHQL, "graphql", body, tries).await
             }
             reply => reply,
-        };
-        reply?.read()
+        }
     }
 
     /// Sees to it that an App has a token. Whether there is an App at all.
@@ -541,33 +338,47 @@ impl Api {
         Ok(true)
     }
 
-    /// Who we are; and learns whether the server knows the features of 2025 and 2026. Introspection is no part of a schema, so
-    /// this query is the one that is not checked against it.
+    /// Who we are; and learns what the server knows.
     pub(super) async fn start(&self) -> Result<Viewer> {
-        let query = "query Start { viewer { login } __type(name: \"ProjectV2ItemStatusChangedEvent\") { name } }";
-        let answer: Answer<Start> = self.send(&json!({"query": query, "variables": {}}), ALL_TRIES).await?;
-        self.set_reduced(answer.data.feature.is_none());
+        let body = json!({"query": INTROSPECTION, "variables": {}, "operationName": "Start"});
+        let mut pauses = PAUSES.iter();
+        let answer: Answer<Start> = loop {
+            let answer = self.send::<Reply<Start>>(&body, ALL_TRIES).await?.read();
+            match (answer, pauses.next()) {
+                (Err(error), Some(pause)) if gave_up(&error) => tokio::time::sleep(*pause).await,
+                (answer, _) => break answer?,
+            }
+        };
+        *lock(&self.missing) = answer.data.known.missing();
         viewer(answer.data.viewer, answer.errors)
     }
 
-    /// Who we are, and how these projects are made now.
+    /// Who we are, and how these projects are made now; `None` for those that are not there for us.
     pub(super) async fn reference<P: DeserializeOwned>(&self, ids: Vec<String>) -> Result<(Viewer, Vec<Option<P>>)> {
         #[derive(Deserialize)]
         #[serde(bound = "P: DeserializeOwned", rename_all = "camelCase")]
         struct Found<P> {
             viewer: Option<Viewer>,
             rate_limit: Option<Points>,
-            #[serde(default = "Vec::new")]
+            #[serde(default = "Vec::new", deserialize_with = "capped")]
             nodes: Vec<Option<P>>,
         }
-        let variables = queries::Reference { ids };
-        let answer: Answer<Found<P>> = self.ask(&variables, ALL_TRIES).await?;
-        self.note(answer.data.rate_limit);
-        let odd = |error: &&GraphError| error.node().is_some() && !error.is_not_found() && !error.is_forbidden();
-        if let Some(error) = answer.errors.iter().find(odd) {
-            return Err(error.clone().into_error());
+        let (mut who, mut all) = (None, Vec::new());
+        let mut parts: Vec<Vec<String>> = ids.chunks(PROJECTS).map(<[String]>::to_vec).collect();
+        // Even without projects this proves the credential.
+        parts.extend(ids.is_empty().then(Vec::new));
+        for ids in parts {
+            let answer: Answer<Found<P>> = self.ask(&queries::Reference { ids }, ALL_TRIES).await?;
+            self.note(answer.data.rate_limit);
+            let odd = |error: &&GraphError| error.node().is_some() && !error.is_refusal();
+            if let Some(error) = answer.errors.iter().find(odd) {
+                return Err(error.clone().into_error());
+            }
+            all.extend(answer.data.nodes);
+            who = Some(viewer(answer.data.viewer, answer.errors)?);
         }
-        Ok((viewer(answer.data.viewer, answer.errors)?, answer.data.nodes))
+        let who = who.ok_or_else(|| Error::new(ErrorKind::Internal, "ask for no projects at all"))?;
+        Ok((who, all))
     }
 
     /// A project by the name the configuration gives it; `None` when there is no such one for us.
@@ -597,43 +408,6 @@ impl Api {
         refusal.map_or(Ok(None), |error| Err(error.into_error().with("project", name)))
     }
 
-    /// Every open project that the credential can see.
-    pub(super) async fn visible_projects(&self) -> Result<Vec<ProjectName>> {
-        #[derive(Deserialize)]
-        struct Numbered {
-            number: u32,
-            #[serde(default)]
-            closed: bool,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Owner {
-            login: String,
-            #[serde(default)]
-            projects_v2: Rows<Numbered>,
-            #[serde(default)]
-            organizations: Rows<Owner>,
-        }
-        #[derive(Deserialize)]
-        struct Found {
-            viewer: Option<Owner>,
-        }
-        let variables = queries::VisibleProjects {};
-        let answer: Answer<Found> = self.ask(&variables, ALL_TRIES).await?;
-        let Some(viewer) = answer.data.viewer else {
-            return Err(answer.errors.into_iter().next().unwrap_or_default().into_error());
-        };
-        let of = |owner: &Owner| -> Vec<ProjectName> {
-            let open = owner.projects_v2.iter().filter(|project| !project.closed);
-            open.map(|project| ProjectName { owner: owner.login.clone(), number: project.number }).collect()
-        };
-        let mut names = of(&viewer);
-        names.extend(viewer.organizations.iter().flat_map(of));
-        names.sort();
-        names.dedup();
-        Ok(names)
-    }
-
     /// A repository and when something last happened in it; `None` when there is no such one for us.
     pub(super) async fn find_repository<R: DeserializeOwned>(&self, name: &RepositoryName) -> Result<Option<R>> {
         let variables = queries::FindRepository { owner: name.owner.clone(), name: name.name.clone() };
@@ -647,37 +421,39 @@ impl Api {
     }
 
     /// A page of the items of a project.
-    pub(super) async fn items<T: DeserializeOwned>(
+    pub(super) async fn items(
         &self,
         project: &str,
         after: Option<&str>,
         rows: u32,
-    ) -> Result<Answer<Option<ItemsPage<T>>>> {
+        detail: Detail,
+    ) -> Result<Answer<Option<ItemsPage>>> {
         let (project, after, first) = (project.to_owned(), after.map(str::to_owned), i64::from(rows));
-        let tries = if rows > 1 { TRIES } else { ALL_TRIES };
-        let sweep = queries::ItemSweep { project, after, first };
-        let Answer { data, errors } = self.ask::<_, One<ItemsPage<T>>>(&sweep, tries).await?;
+        let (nodes, looks) = (detail.has_rows(), detail == Detail::Whole);
+        let sweep = queries::ItemSweep { project, after, first, nodes, looks };
+        let Answer { data, errors } = self.ask::<_, One<ItemsPage>>(&sweep, self.tries(rows as usize)).await?;
         self.note(data.rate_limit);
         Ok(Answer { data: data.node, errors })
     }
 
     /// A page of the issues of a repository that changed since then, the longest unchanged first.
-    pub(super) async fn repository_issues<T: DeserializeOwned>(
+    pub(super) async fn repository_issues(
         &self,
         repository: &RepositoryName,
         since: Option<Millis>,
         after: Option<&str>,
         rows: u32,
-    ) -> Result<Answer<Option<IssuesPage<T>>>> {
+        detail: Detail,
+    ) -> Result<Answer<Option<IssuesPage>>> {
         let variables = queries::RepositoryIssues {
             owner: repository.owner.clone(),
             name: repository.name.clone(),
             since: since.map(|since| since.to_string()),
             after: after.map(str::to_owned),
             first: i64::from(rows),
+            nodes: detail.has_rows(),
         };
-        let tries = if rows > 1 { TRIES } else { ALL_TRIES };
-        let answer: Answer<One<IssuesPage<T>>> = self.ask(&variables, tries).await?;
+        let answer: Answer<One<IssuesPage>> = self.ask(&variables, self.tries(rows as usize)).await?;
         self.note(answer.data.rate_limit);
         Ok(Answer { data: answer.data.node, errors: answer.errors })
     }
@@ -688,12 +464,15 @@ impl Api {
         name: &RepositoryName,
         after: Option<&str>,
         rows: u32,
+        detail: Detail,
     ) -> Result<Answer<Work>> {
         let variables = queries::PullRequests {
             owner: name.owner.clone(),
             name: name.name.clone(),
             after: after.map(str::to_owned),
             first: i64::from(rows),
+            nodes: detail.has_rows(),
+            looks: detail == Detail::Whole,
         };
         self.work(name, &variables, rows).await
     }
@@ -732,122 +511,20 @@ impl Api {
         self.work(name, &variables, rows).await
     }
 
-    async fn work<O: Operation<Document = Document>>(
+    async fn work<O: Operation<Document = ()>>(
         &self,
         name: &RepositoryName,
         operation: &O,
         rows: u32,
     ) -> Result<Answer<Work>> {
-        let tries = if rows > 1 { TRIES } else { ALL_TRIES };
-        let Answer { data, errors } = self.ask::<O, One<Work>>(operation, tries).await?;
+        let Answer { data, errors } = self.ask::<O, One<Work>>(operation, self.tries(rows as usize)).await?;
         self.note(data.rate_limit);
-        match (data.node, errors.iter().find(|error| error.is_forbidden() || error.is_not_found())) {
+        match (data.node, errors.iter().find(|error| error.is_refusal())) {
             (Some(work), _) => Ok(Answer { data: work, errors }),
             (None, Some(error)) => Err(error.clone().into_error().with("repository", name)),
             (None, None) => Err(Error::new(ErrorKind::NotFound, "the repository vanished").with("repository", name)),
         }
     }
-
-    /// Nodes by their ids, in the order requested, as many at once as GitHub answers. A node that is incomplete even by itself is
-    /// [`FetchOutcome::Torn`].
-    ///
-    /// # Errors
-    /// As the session's, and when GitHub gives up even over one.
-    pub(super) async fn nodes(
-        &self,
-        kind: Kind,
-        ids: &[Box<str>],
-        sizes: &mut Sizes,
-    ) -> Result<Vec<(Box<str>, FetchOutcome)>> {
-        let mut done = Vec::with_capacity(ids.len());
-        let mut rest: Vec<Box<str>> = ids.iter().rev().cloned().collect();
-        // Parts of what failed, to be asked for before the rest.
-        let mut parts: Vec<Vec<Box<str>>> = Vec::new();
-        loop {
-            let size = usize::try_from(*kind.size(sizes)).unwrap_or(1).max(1);
-            let part = match parts.pop() {
-                Some(part) => part,
-                None if rest.is_empty() => return Ok(done),
-                None => {
-                    let from = rest.len().saturating_sub(size);
-                    rest.split_off(from).into_iter().rev().collect()
-                }
-            };
-            match self.some_nodes(kind, &part).await {
-                Err(error) if is_too_much(&error) && part.len() > 1 => {
-                    info!(?kind, asked = part.len(), error = error.full(), "will ask for fewer at once");
-                    *kind.size(sizes) = u32::try_from(part.len().div_ceil(2)).unwrap_or(1).min(*kind.size(sizes));
-                    halve(part, &mut parts);
-                }
-                Err(error) => return Err(error),
-                Ok(outcomes) => {
-                    let torn = outcomes.iter().filter(|outcome| matches!(outcome, FetchOutcome::Torn)).count();
-                    if torn == part.len() && torn > 1 {
-                        *kind.size(sizes) = u32::try_from(torn.div_ceil(2)).unwrap_or(1).min(*kind.size(sizes));
-                    }
-                    let again = part.len() > 1;
-                    let (torn, good): (Vec<_>, Vec<_>) = part
-                        .into_iter()
-                        .zip(outcomes)
-                        .partition(|(_, outcome)| again && matches!(outcome, FetchOutcome::Torn));
-                    done.extend(good);
-                    halve(torn.into_iter().map(|(id, _)| id).collect(), &mut parts);
-                }
-            }
-        }
-    }
-
-    async fn some_nodes(&self, kind: Kind, ids: &[Box<str>]) -> Result<Vec<FetchOutcome>> {
-        let tries = if ids.len() > 1 { TRIES } else { ALL_TRIES };
-        let wanted = ids.len();
-        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        let (comments, texts) = (self.comments.is_read(), self.comments.has_texts());
-        let answer: Result<Answer<Nodes>> = match kind {
-            Kind::IssueItems => self.ask(&queries::Items { ids, comments, texts }, tries).await,
-            Kind::Issues => self.ask(&queries::Issues { ids, comments, texts }, tries).await,
-            Kind::PullRequestItems => self.ask(&queries::PullRequestItems { ids }, tries).await,
-            Kind::OtherItems => self.ask(&queries::OtherItems { ids }, tries).await,
-            Kind::PullRequests => self.ask(&queries::PullRequestStates { ids }, tries).await,
-        };
-        let Answer { data, errors } = answer?;
-        if data.nodes.len() != wanted {
-            let text = "the answer holds another number of nodes than was asked for";
-            return Err(Error::new(ErrorKind::Protocol, text).with("asked", wanted).with("got", data.nodes.len()));
-        }
-        Ok(outcomes(data.nodes, &errors))
-    }
-
-    /// The rows of an issue's list after this cursor, to the end.
-    pub(super) async fn rest_of(&self, list: List, id: &str, after: Box<str>) -> Result<Vec<Box<RawValue>>> {
-        let (mut rows, mut after) = (Vec::new(), Some(after));
-        while let Some(cursor) = after.as_deref() {
-            let Answer { data, errors } = self.list_page(list, id, cursor).await?;
-            let page = match (data.node, errors.into_iter().next()) {
-                (Some(page), None) => page.list,
-                (_, Some(error)) => return Err(error.into_error().with("issue", id)),
-                (None, None) => return Err(Error::new(ErrorKind::NotFound, "the issue vanished").with("issue", id)),
-            };
-            rows.extend(page.nodes.into_iter().flatten());
-            if page.page_info.step(&mut after, id)? {
-                break;
-            }
-        }
-        Ok(rows)
-    }
-
-    async fn list_page(&self, list: List, id: &str, after: &str) -> Result<Answer<One<ListPage>>> {
-        let (id, after, texts) = (id.to_owned(), Some(after.to_owned()), self.comments.has_texts());
-        match list {
-            List::Events => self.ask(&queries::Timeline { id, after }, ALL_TRIES).await,
-            List::Comments => self.ask(&queries::Comments { id, after, texts }, ALL_TRIES).await,
-        }
-    }
-}
-
-/// Both halves, the first to be taken first.
-fn halve(mut part: Vec<Box<str>>, into: &mut Vec<Vec<Box<str>>>) {
-    let second = part.split_off(part.len().div_ceil(2));
-    into.extend([second, part].into_iter().filter(|part| !part.is_empty()));
 }
 
 fn viewer(viewer: Option<Viewer>, errors: Vec<GraphError>) -> Result<Viewer> {
@@ -862,110 +539,9 @@ fn viewer(viewer: Option<Viewer>, errors: Vec<GraphError>) -> Result<Viewer> {
 mod tests {
     use super::*;
 
-    fn reply(json: &str) -> Reply<Nodes> {
-        serde_json::from_str(json).unwrap()
-    }
-
-    fn refusal(json: &str) -> Error {
-        reply(json).read().map(|_| ()).unwrap_err()
-    }
-
-    /// One letter for the result of each node.
-    fn outcomes_of(json: &str) -> String {
-        let Answer { data, errors } = reply(json).read().unwrap();
-        let letter = |outcome: FetchOutcome| match outcome {
-            FetchOutcome::Whole(_) => 'w',
-            FetchOutcome::Hidden(_) => 'h',
-            FetchOutcome::Gone => 'g',
-            FetchOutcome::Torn => 't',
-        };
-        outcomes(data.nodes, &errors).into_iter().map(letter).collect()
-    }
-
-    #[test]
-    fn a_null_node_is_a_deletion_only_when_its_error_says_so() {
-        let answer = r#"{"data":{"nodes":[{"id":"1"},null,null,null,{"id":"5"},{"id":"6"}]},"errors":[
-            {"type":"NOT_FOUND","path":["nodes",1],"message":"Could not resolve to a node"},
-            {"type":"FORBIDDEN","path":["nodes",2],"extensions":{"saml_failure":true},"message":"SAML"},
-            {"message":"Something broke","path":["nodes",4,"content","timelineItems"]},
-            {"type":"FORBIDDEN","path":["nodes",5,"content","closedByPullRequestsReferences","nodes",0],"message":"no"}]}"#;
-        assert_eq!(outcomes_of(answer), "wghttw");
-        for (field, outcome) in [("labels", "t"), ("parent", "w"), ("timelineItems", "t"), ("blockedBy", "w")] {
-            let answer = format!(
-                r#"{{"data":{{"nodes":[{{"id":"1"}}]}},"errors":[
-                {{"type":"FORBIDDEN","path":["nodes",0,"content","{field}"],"message":"no"}}]}}"#
-            );
-            assert_eq!(outcomes_of(&answer), outcome, "{field}");
-        }
-    }
-
-    #[test]
-    fn too_large_queries_are_distinguished_from_refusals() {
-        for json in [
-            r#"{"data":{"nodes":[null]},"errors":[{"type":"RESOURCE_LIMITS_EXCEEDED","message":"Resource limits for this query exceeded."}]}"#,
-            r#"{"errors":[{"type":"MAX_NODE_LIMIT_EXCEEDED","message":"up to 600,000 possible nodes"}]}"#,
-            r#"{"data":null,"errors":[{"message":"Something went wrong while executing your query. Please include `1`"}]}"#,
-        ] {
-            assert!(is_too_much(&refusal(json)), "{json}");
-        }
-        let gateway = Error::new(ErrorKind::Unavailable, "the server is unwell").with("status", 502);
-        let broken = Error::new(ErrorKind::Unavailable, "the connection broke");
-        let torn = Error::new(ErrorKind::Protocol, "the answer ended early").with("status", 200);
-        assert!(is_too_much(&gateway) && is_too_much(&broken) && is_too_much(&torn.with("tries", 2)));
-        assert!(!is_too_much(&Error::new(ErrorKind::Protocol, "the answer has an unexpected shape")));
-        assert!(!is_too_much(&Error::new(ErrorKind::Auth, "the token was refused").with("tries", 1)));
-    }
-
-    #[test]
-    fn an_answer_without_data_is_an_error_by_its_type() {
-        let table = [
-            (r#"{"errors":[{"type":"INSUFFICIENT_SCOPES","message":"needs read:project"}]}"#, ErrorKind::Permission),
-            (
-                r#"{"data":null,"errors":[{"type":"FORBIDDEN","message":"Resource not accessible"}]}"#,
-                ErrorKind::Permission,
-            ),
-            (r#"{"errors":[{"type":"NOT_FOUND","message":"no"}]}"#, ErrorKind::NotFound),
-            (r#"{"errors":[{"type":"RATE_LIMIT","message":"slow"}]}"#, ErrorKind::RateLimited),
-            (
-                r#"{"errors":[{"message":"Field 'x' doesn't exist on type 'Issue'","extensions":{"code":"undefinedField"}}]}"#,
-                ErrorKind::Rejected,
-            ),
-            ("{}", ErrorKind::Protocol),
-        ];
-        for (json, kind) in table {
-            assert_eq!(refusal(json).kind(), kind, "{json}");
-        }
-        let old = refusal(r#"{"errors":[{"message":"Field 'x' doesn't exist on type 'Issue'"}]}"#);
-        assert_eq!(old.context("reason"), Some(VALIDATION));
-    }
-
-    #[test]
-    fn recorded_refusals_are_read() {
-        let recorded: serde_json::Value =
-            serde_json::from_str(include_str!("fixtures/recorded_project_not_found.json")).unwrap();
-        let reply: Reply<serde_json::Value> = serde_json::from_value(recorded[0]["response"]["body"].clone()).unwrap();
-        let answer = reply.read().unwrap();
-        assert!(answer.errors[0].is_not_found() && answer.data["userOrOrganization"]["projectV2"].is_null());
-        let partial: Reply<serde_json::Value> =
-            serde_json::from_str(include_str!("fixtures/partial_forbidden.json")).unwrap();
-        let answer = partial.read().unwrap();
-        assert!(answer.errors.iter().all(GraphError::is_forbidden) && answer.errors[0].extensions.saml_failure);
-    }
-
     #[test]
     fn a_server_without_limits_is_never_low() {
         let points = |limit, remaining| Points { limit, remaining, reset_at: Millis(0) };
         assert!(points(5_000, 499).are_low() && !points(5_000, 500).are_low() && !points(0, 0).are_low());
-    }
-
-    #[test]
-    fn sizes_recover_slowly_up_to_the_usual() {
-        let mut sizes = Sizes { sweep: 1, issues: 12, others: 50, pulls: 3 };
-        sizes = sizes.relaxed();
-        assert_eq!(sizes, Sizes { sweep: 2, issues: 16, others: 50, pulls: 4 });
-        for _ in 0..40 {
-            sizes = sizes.relaxed();
-        }
-        assert_eq!(sizes, Sizes::default());
     }
 }

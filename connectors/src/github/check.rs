@@ -9,7 +9,7 @@ use super::session::{GitHub, SiteContext};
 /// Describes what opening the source found.
 pub(super) fn report(github: &GitHub, context: &SiteContext) -> CheckReport {
     let projects = &context.reference.projects;
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<String> = github.api.missing().sentences().collect();
     for project in projects {
         warn_of(github, project, &mut warnings);
     }
@@ -29,7 +29,7 @@ pub(super) fn report(github: &GitHub, context: &SiteContext) -> CheckReport {
         fields: fields.collect(),
         statuses: projects.iter().flat_map(|project| statuses(github, project)).collect(),
         warnings,
-        problems: context.warnings.clone(),
+        problems: context.missing.clone(),
     }
 }
 
@@ -38,10 +38,12 @@ fn product(github: &GitHub) -> String {
         true => "GitHub Enterprise Server",
         false => "GitHub",
     };
-    if !github.api.is_reduced() {
-        return server.to_owned();
+    let count = github.api.missing().sentences().count();
+    if count == 0 {
+        server.to_owned()
+    } else {
+        format!("{server}, without {count} features that are read where they exist")
     }
-    format!("{server} without the features of 2025: no status history, sub-issues, dependencies or issue types")
 }
 
 fn statuses(github: &GitHub, project: &Project) -> Vec<(String, String, String)> {

@@ -71,6 +71,12 @@ impl Fingerprints {
         self.0.values().filter(|fingerprint| fingerprint.sweep == sweep).count()
     }
 
+    /// Forgets how items looked, so that all are given again; what was put away stays so.
+    pub(super) fn forget_looks(&mut self) {
+        let shown = self.0.values_mut().filter(|fingerprint| fingerprint.content != Short::NONE);
+        shown.for_each(|fingerprint| fingerprint.look = Short::NONE);
+    }
+
     /// Forgets items that neither this sweep nor the one before it saw. Paging by position can skip an item that somebody moves
     /// meanwhile, so one absence proves nothing.
     pub(super) fn forget_absent(&mut self, sweep: u8) {

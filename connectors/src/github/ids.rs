@@ -4,9 +4,9 @@ use contextcore_core::ingest::connector::{Cursor, Page};
 use contextcore_core::{Error, ErrorKind, Result, Retry};
 use serde::{Deserialize, Serialize};
 
-use super::api::Sizes;
+use super::batch::Sizes;
 use super::session::{GitHub, IDS, SiteContext};
-use super::{items, repositories};
+use super::{repositories, rows};
 use crate::cursor;
 
 /// How far a pass has come. A finished pass leaves the default.
@@ -30,29 +30,33 @@ pub(super) async fn poll(github: &GitHub, live: &SiteContext, stored: Option<&Cu
         return Err(Error::new(ErrorKind::RateLimited, text).with_retry(Retry::After(left)));
     }
     let projects = &live.reference.projects;
-    let mut seen = Vec::new();
+    let mut page = Page::default();
     let next = if let Some(project) = projects.get(position.done) {
-        let (rows, _) = items::page(&github.api, &project.id, &mut position.after, &mut position.sizes).await?;
-        let tasks = rows.iter().filter(|row| !row.is_no_task());
-        seen.extend(tasks.map(|row| row.native_id().to_owned()));
-        rows.page_info.has_next_page
+        let listed = rows::page(&github.api, &project.id, &mut position.after, &mut position.sizes).await?;
+        let (tasks, others): (Vec<_>, Vec<_>) = listed.rows.iter().partition(|row| !row.is_no_task());
+        page.seen.extend(tasks.iter().map(|row| row.native_id().to_owned()));
+        page.out_of_scope = others.len() as u64;
+        page.unreadable.extend(listed.bad.iter().filter_map(rows::BadRow::unreadable));
+        listed.more
     } else if let Some(repository) = live.repositories.get(position.done - projects.len()) {
         let (after, sizes) = (&mut position.after, &mut position.sizes);
-        let rows = repositories::page(&github.api, &repository.name, None, after, sizes).await?;
-        seen.extend(rows.iter().map(|row| row.id.to_string()));
-        rows.page_info.has_next_page
+        let listed = repositories::page(&github.api, &repository.name, None, after, sizes).await?;
+        page.seen.extend(listed.rows.iter().map(|row| row.id.to_string()));
+        page.unreadable.extend(listed.unreadable);
+        listed.more
     } else {
         false
     };
+    page.seen.extend(page.unreadable.iter().map(|one| one.native_id.clone()));
     if !next {
         (position.done, position.after) = (position.done + 1, None);
     }
-    let more = position.done < projects.len() + live.repositories.len();
-    if !more {
+    page.more = position.done < projects.len() + live.repositories.len();
+    if !page.more {
         position = IdCursor::default();
     }
-    let cursor = cursor::write(&position, IDS)?;
-    Ok(Page { seen, cursor, more, ..Page::default() })
+    page.cursor = cursor::write(&position, IDS)?;
+    Ok(page)
 }
 
 #[cfg(test)]

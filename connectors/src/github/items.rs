@@ -2,32 +2,37 @@
 //!
 //! GitHub cannot list changed items, so each run lists all of them with few fields (a point for a hundred) and compares them
 //! with what is remembered of each ([`Fingerprints`]). [`ItemCursor`] is the cursor. A fingerprint moves only with the page that
-//! holds the record, so a crash in the middle of a sweep loses nothing. An item that could not be read whole keeps its old
-//! fingerprint and is requested again.
+//! holds the record, so a crash in the middle of a sweep loses nothing. An item that GitHub cannot serve is named with the page.
 //!
 //! - An issue that is in several projects belongs to the first of them, in the order of the configuration.
-//! - An item that is archived while open is hidden, as on GitHub's own boards; one that is finished is only put away.
+//! - An item that is archived while open is gone, as on GitHub's own boards, unless another project or a configured repository
+//!   shows it; one that is finished is only put away.
 //! - A pull request that closes an issue belongs to that issue and is not a task.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use contextcore_core::ingest::connector::{Cursor, Page, RawRecord};
+use contextcore_core::ingest::connector::{Cursor, Page, RawRecord, Unreadable};
 use contextcore_core::model::time::DAY;
-use contextcore_core::{Error, ErrorKind, Millis, Result};
+use contextcore_core::{Millis, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use tracing::{info, warn};
+use tracing::info;
 
-use super::api::{self, Answer, Api, FetchOutcome, ItemsPage, Kind, List, Sizes};
+use super::answer::FetchOutcome;
+use super::api::Api;
+use super::batch::{Kind, Sizes};
+use super::features::Missing;
 use super::fingerprints::{Fingerprint, Fingerprints, Short};
-use super::session::{CONVERTED, GitHub, ITEMS, MOMENT, SiteContext};
-use super::wire::{RecordText, RepositoryName as NameWithOwner, Rows};
-use crate::cursor::{self, PageInfo};
+use super::records::{About, Completed, complete, unreadable};
+use super::rows::{self, Row};
+use super::session::{CONVERTED, GitHub, ITEMS, SiteContext};
+use crate::cursor;
 
 /// Changed items of one page of records.
 const BATCH: usize = 100;
 /// Requests of the sweep in one page of records, when hardly anything changed.
 const SWEEPS: usize = 40;
+/// Kinds of items, in the order they are requested.
+const KINDS: [Kind; 3] = [Kind::IssueItems, Kind::PullRequestItems, Kind::OtherItems];
 
 /// How far the stream has been read.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -41,6 +46,9 @@ struct ItemCursor {
     /// The sweep under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     sweep: Option<Sweep>,
+    /// What the server did not know when the items were read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<Missing>,
 }
 
 /// How far one project has been read.
@@ -84,112 +92,19 @@ struct Sweep {
     /// Since when this sweep reads blocked issues whether they look changed or not: one blocker in place of another changes no
     /// count, and perhaps no date.
     blocked: Option<Millis>,
+    /// Items that were put away while open since the last sweep.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    put_away: Vec<PutAway>,
 }
 
-/// An item as the sweep lists it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Row {
-    pub(super) id: Box<str>,
-    #[serde(rename = "type", default)]
-    kind: Box<str>,
-    #[serde(default)]
-    is_archived: bool,
-    #[serde(default)]
-    updated_at: Box<str>,
-    content: Option<Content>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Content {
-    id: Option<Box<str>>,
-    #[serde(default, alias = "pullState")]
-    state: Box<str>,
-    #[serde(default)]
-    updated_at: Box<str>,
-    repository: Option<NameWithOwner>,
-    /// What may change without `updatedAt`: compared as text.
-    parent: Option<serde_json::Value>,
-    issue_dependencies_summary: Option<serde_json::Value>,
-    sub_issues_summary: Option<serde_json::Value>,
-    /// Issues that a pull request closes.
-    #[serde(default)]
-    closing_issues_references: Rows<serde::de::IgnoredAny>,
-}
-
-impl Content {
-    fn closes(&self) -> bool {
-        self.closing_issues_references.total_count.is_some_and(|issues| issues > 0)
-    }
-}
-
-impl Row {
-    /// The native id of its task.
-    pub(super) fn native_id(&self) -> &str {
-        self.content_id().unwrap_or(&self.id)
-    }
-
-    fn content_id(&self) -> Option<&str> {
-        self.content.as_ref()?.id.as_deref()
-    }
-
-    /// Whether it is hidden.
-    pub(super) fn is_put_away(&self) -> bool {
-        let finished = self.content.as_ref().is_some_and(|content| matches!(&*content.state, "CLOSED" | "MERGED"));
-        self.is_archived && !finished
-    }
-
-    /// Whether GitHub counts it although it is no task: a hidden item, or an issue's own pull request.
-    pub(super) fn is_no_task(&self) -> bool {
-        self.is_put_away() || self.content.as_ref().is_some_and(Content::closes)
-    }
-
-    /// Whether it is open and something blocks it, or did.
-    fn is_blocked(&self) -> bool {
-        let content = self.content.as_ref().filter(|content| &*content.state == "OPEN");
-        let summary = content.and_then(|content| content.issue_dependencies_summary.as_ref());
-        summary.and_then(|summary| summary["totalBlockedBy"].as_u64()).is_some_and(|blockers| blockers > 0)
-    }
-
-    /// The id of the issue that it wraps, and its repository.
-    fn issue(&self) -> Option<(&str, &str)> {
-        let content = self.content.as_ref().filter(|_| &*self.kind == "ISSUE")?;
-        Some((content.id.as_deref()?, &content.repository.as_ref()?.name_with_owner))
-    }
-
-    fn content(&self) -> Short {
-        self.content_id().map_or(Short::NONE, |id| Short::of(&[id]))
-    }
-
-    /// A hash of how it looks: any change of it gives another one.
-    fn look(&self) -> Short {
-        let archived = if self.is_archived { "archived" } else { "" };
-        let Some(content) = &self.content else { return Short::of(&[&self.updated_at, &self.kind, archived]) };
-        let beside = [&content.parent, &content.issue_dependencies_summary, &content.sub_issues_summary];
-        let beside = beside.map(|value| value.as_ref().map(ToString::to_string).unwrap_or_default());
-        let mut parts = vec![&*self.updated_at, &*self.kind, archived, self.native_id()];
-        parts.extend([&*content.updated_at, &*content.state]);
-        parts.extend(beside.iter().map(String::as_str));
-        parts.extend(content.closes().then_some("closes"));
-        Short::of(&parts)
-    }
-
-    /// Whether it changed so recently that it may change again without looking different.
-    fn is_fresh(&self, now: Millis) -> bool {
-        let times = [Some(&self.updated_at), self.content.as_ref().map(|content| &content.updated_at)];
-        let latest = times.into_iter().flatten().filter_map(|time| Millis::parse(time)).max();
-        latest.is_some_and(|latest| latest.plus(MOMENT) >= now)
-    }
-
-    /// How its record is requested.
-    fn kind(&self) -> Kind {
-        match &*self.kind {
-            "ISSUE" if self.content.is_some() => Kind::IssueItems,
-            "PULL_REQUEST" if self.content.is_some() => Kind::PullRequestItems,
-            _ => Kind::OtherItems,
-        }
-    }
+/// An item that was put away while open.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct PutAway {
+    project: Box<str>,
+    item: Box<str>,
+    native_id: Box<str>,
+    kind: Kind,
+    repository: Option<Box<str>>,
 }
 
 /// An item to be given.
@@ -200,12 +115,21 @@ struct ChangedItem {
     fresh: bool,
 }
 
+/// What is to be done about a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Nothing,
+    Given,
+    /// It was put away while open.
+    PutAway,
+}
+
 impl ItemCursor {
     /// The sweep under way, or a new one. What hidden projects held is remembered until they are visible again.
     fn begin(&mut self, projects: &[&str], lost: &[&str], now: Millis) -> Sweep {
         self.projects.retain(|id, _| projects.contains(&&**id) || lost.contains(&&**id));
         let going = self.sweep.take().filter(|sweep| sweep.left.iter().all(|id| projects.contains(&&**id)));
-        if let Some(sweep) = going.filter(|sweep| !sweep.left.is_empty()) {
+        if let Some(sweep) = going.filter(|sweep| !sweep.left.is_empty() || !sweep.put_away.is_empty()) {
             return sweep;
         }
         self.sizes = self.sizes.relaxed();
@@ -214,6 +138,16 @@ impl ItemCursor {
         let mut sweep = Sweep { left, blocked: due.then_some(now), ..Sweep::default() };
         self.enter(&mut sweep);
         sweep
+    }
+
+    /// Forgets how items looked when the server has learnt something since: all are given again, with more in them. `before` is
+    /// what an earlier version knew of that.
+    fn relearn(&mut self, now: Missing, before: impl FnOnce() -> Missing) {
+        if self.missing.take().unwrap_or_else(before).has_shrunk_to(&now) {
+            info!("the server has learnt something, reading all items again");
+            self.projects.values_mut().for_each(|tracked| tracked.fingerprints.forget_looks());
+        }
+        self.missing = Some(now);
     }
 
     /// Begins with the project at the head.
@@ -225,9 +159,18 @@ impl ItemCursor {
         }
     }
 
-    /// Takes a row. Whether it is to be given: when it changed, or with `anyhow` when it is blocked.
-    fn take(&mut self, project: &str, row: &Row, elsewhere: &BTreeSet<Short>, anyhow: bool) -> bool {
+    /// Notes that an item is there though it cannot be listed. Whether it is known.
+    fn touch(&mut self, project: &str, item: &str) -> bool {
         let Some(tracked) = self.projects.get_mut(project) else { return false };
+        let (item, sweep) = (Short::of(&[item]), tracked.sweep);
+        let Some(known) = tracked.fingerprints.get(&item).copied() else { return false };
+        tracked.fingerprints.set(item, Fingerprint { sweep, ..known });
+        true
+    }
+
+    /// Takes a row. What is to be done about it: with `anyhow` a blocked one is given even if it did not change.
+    fn take(&mut self, project: &str, row: &Row, elsewhere: &BTreeSet<Short>, anyhow: bool) -> Taken {
+        let Some(tracked) = self.projects.get_mut(project) else { return Taken::Nothing };
         let (item, content, sweep) = (Short::of(&[&row.id]), row.content(), tracked.sweep);
         let known = tracked.fingerprints.get(&item).copied();
         let hidden_now = content == Short::NONE && known.is_some_and(|known| known.content != Short::NONE);
@@ -240,8 +183,10 @@ impl ItemCursor {
         if hidden_now {
             // Its task stays as it was until the complete pass has missed it.
             tracked.fingerprints.set(item, fingerprint);
-            return false;
+            return Taken::Nothing;
         }
+        // What was put away before stays so, whatever else changes about it.
+        let was_put_away = known.is_some_and(|known| known.content == Short::NONE && known.look != Short::NONE);
         fingerprint.content = content;
         let look = row.look();
         let give = is_ours && !row.is_put_away() && (fingerprint.look != look || (anyhow && row.is_blocked()));
@@ -252,13 +197,29 @@ impl ItemCursor {
             fingerprint.look = Short::NONE;
         }
         tracked.fingerprints.set(item, fingerprint);
-        give
+        match (give, row.is_put_away() && content != Short::NONE && is_ours && !was_put_away) {
+            (true, _) => Taken::Given,
+            (_, true) => Taken::PutAway,
+            _ => Taken::Nothing,
+        }
+    }
+
+    /// Items that were put away and that nothing else of ours shows. Some of them, when they are many.
+    fn put_away(&self, sweep: &mut Sweep, repositories: &BTreeSet<String>) -> Vec<PutAway> {
+        let shown: BTreeSet<Short> =
+            self.projects.values().flat_map(|tracked| tracked.fingerprints.contents()).collect();
+        let some = sweep.put_away.split_off(sweep.put_away.len().saturating_sub(BATCH));
+        let is_shown = |one: &PutAway| {
+            let listed = one.repository.as_deref().is_some_and(|name| repositories.contains(&name.to_lowercase()));
+            listed || shown.contains(&Short::of(&[&one.native_id]))
+        };
+        some.into_iter().filter(|one| !is_shown(one)).collect()
     }
 
     /// Remembers the draft that an item wraps. Returns the draft that became the issue which the item wraps now.
     fn convert(&mut self, project: &str, row: &Row) -> Option<Box<str>> {
         let drafts = &mut self.projects.get_mut(project)?.drafts;
-        match (&*row.kind, row.content_id()) {
+        match (&*row.item_type, row.content_id()) {
             ("DRAFT_ISSUE", Some(draft)) => {
                 drafts.insert(row.id.clone(), draft.into());
                 None
@@ -335,6 +296,8 @@ struct Poll<'a> {
     converted: Vec<Box<str>>,
     /// Issues that were listed, each with the name of its repository.
     issues: Vec<(Box<str>, Box<str>)>,
+    /// Items that GitHub cannot serve.
+    unreadable: Vec<Unreadable>,
     warnings: Vec<String>,
     /// How many items GitHub counts in a project, by the last page.
     counted: Option<(Box<str>, u64)>,
@@ -343,11 +306,13 @@ struct Poll<'a> {
 /// Fetches the next page of records.
 ///
 /// # Errors
-/// As the session's; [`ErrorKind::NotFound`] when a project vanishes during the sweep.
+/// As the session's; [`contextcore_core::ErrorKind::NotFound`] when a project vanishes during the sweep.
 pub(super) async fn poll(github: &GitHub, live: &SiteContext, stored: Option<&Cursor>) -> Result<Page> {
     let order: Vec<&str> = live.reference.projects.iter().map(|project| &*project.id).collect();
     let mut cursor: ItemCursor = cursor::read(stored, ITEMS);
     let lost: Vec<&str> = live.reference.lost.iter().map(|project| &*project.id).collect();
+    let known_before = || if live.reference.reduced == Some(true) { Missing::all() } else { Missing::default() };
+    cursor.relearn(github.api.missing(), known_before);
     let sweep = cursor.begin(&order, &lost, github.api.now());
     let mut poll = Poll {
         api: &github.api,
@@ -358,14 +323,19 @@ pub(super) async fn poll(github: &GitHub, live: &SiteContext, stored: Option<&Cu
         changes: Vec::new(),
         converted: Vec::new(),
         issues: Vec::new(),
+        unreadable: Vec::new(),
         warnings: Vec::new(),
         counted: None,
     };
     poll.gather().await?;
-    let records = poll.records().await?;
-    let Poll { order, mut cursor, sweep, issues, warnings, counted, .. } = poll;
+    let mut records = poll.records().await?;
+    if poll.sweep.left.is_empty() {
+        let names = live.repositories.iter().map(|repository| repository.name.to_string().to_lowercase());
+        records.extend(poll.put_away(&names.collect()).await?);
+    }
+    let Poll { order, mut cursor, sweep, issues, unreadable, warnings, counted, .. } = poll;
     github.note_issues(live, issues);
-    let more = !sweep.left.is_empty();
+    let more = !sweep.left.is_empty() || !sweep.put_away.is_empty();
     let known = cursor.tasks(&order, None);
     if !more {
         let all = cursor.projects.values().flat_map(|tracked| tracked.fingerprints.contents()).collect();
@@ -377,7 +347,8 @@ pub(super) async fn poll(github: &GitHub, live: &SiteContext, stored: Option<&Cu
         None => cursor.tasks(&order, counted.as_ref()),
     };
     cursor.sweep = more.then_some(sweep);
-    Ok(Page { records, cursor: cursor::write(&cursor, ITEMS)?, more, total, warnings, ..Page::default() })
+    let cursor = cursor::write(&cursor, ITEMS)?;
+    Ok(Page { records, unreadable, cursor, more, total, warnings, ..Page::default() })
 }
 
 impl Poll<'_> {
@@ -389,23 +360,24 @@ impl Poll<'_> {
             let home = elsewhere.take().filter(|(known, _)| *known == project);
             let home = home.unwrap_or_else(|| (project.clone(), self.cursor.before(&self.order, &self.lost, &project)));
             let now = self.api.now();
-            let (rows, hidden) = page(self.api, &project, &mut self.sweep.after, &mut self.cursor.sizes).await?;
-            self.warnings.extend(hidden);
-            self.counted = rows.total_count.map(|total| (project.clone(), total));
-            self.sweep.hidden += (rows.nodes.len() - rows.iter().count()) as u64;
-            let anyhow = self.sweep.blocked.is_some();
-            for row in rows.iter() {
-                self.converted.extend(self.cursor.convert(&project, row));
-                let issue = row.issue().filter(|_| !row.is_put_away());
-                self.issues.extend(issue.map(|(id, repository)| (id.into(), repository.into())));
-                if self.cursor.take(&project, row, &home.1, anyhow) {
-                    let fresh = row.is_fresh(now);
-                    self.changes.push(ChangedItem { project: project.clone(), row: row.clone(), fresh });
+            let listed = rows::page(self.api, &project, &mut self.sweep.after, &mut self.cursor.sizes).await?;
+            self.warnings.extend(listed.warnings);
+            self.counted = listed.total.map(|total| (project.clone(), total));
+            self.sweep.hidden += listed.hidden;
+            for bad in &listed.bad {
+                let is_known = bad.item.as_deref().is_some_and(|item| self.cursor.touch(&project, item));
+                self.sweep.hidden += u64::from(!is_known);
+                match bad.unreadable() {
+                    Some(unreadable) => self.unreadable.push(unreadable),
+                    None => self.warnings.push(format!("an item of a project cannot be listed: {}", bad.reason())),
                 }
             }
+            for row in &listed.rows {
+                self.row(&project, row, &home.1, now);
+            }
             elsewhere = Some(home);
-            if !rows.page_info.has_next_page {
-                self.cursor.end(&mut self.sweep, rows.total_count);
+            if !listed.more {
+                self.cursor.end(&mut self.sweep, listed.total);
             }
             if self.changes.len() >= BATCH {
                 return Ok(());
@@ -414,13 +386,54 @@ impl Poll<'_> {
         Ok(())
     }
 
-    /// Whole records of what changed. An item that could not be read keeps its old fingerprint.
+    /// Takes a row of a project.
+    fn row(&mut self, project: &str, row: &Row, elsewhere: &BTreeSet<Short>, now: Millis) {
+        self.converted.extend(self.cursor.convert(project, row));
+        let issue = row.issue().filter(|_| !row.is_put_away());
+        self.issues.extend(issue.map(|(id, repository)| (id.into(), repository.into())));
+        match self.cursor.take(project, row, elsewhere, self.sweep.blocked.is_some()) {
+            Taken::Given => {
+                let fresh = row.is_fresh(now);
+                self.changes.push(ChangedItem { project: project.into(), row: row.clone(), fresh });
+            }
+            Taken::PutAway => self.sweep.put_away.push(PutAway {
+                project: project.into(),
+                item: row.id.clone(),
+                native_id: row.native_id().into(),
+                kind: row.kind(),
+                repository: row.issue().map(|(_, repository)| repository.into()),
+            }),
+            Taken::Nothing => {}
+        }
+    }
+
+    /// Whole records of what was put away: as it was then, and gone.
+    async fn put_away(&mut self, repositories: &BTreeSet<String>) -> Result<Vec<RawRecord>> {
+        let some = self.cursor.put_away(&mut self.sweep, repositories);
+        let mut records = Vec::new();
+        for kind in KINDS {
+            let by_id: BTreeMap<Box<str>, &PutAway> =
+                some.iter().filter(|one| one.kind == kind).map(|one| (one.item.clone(), one)).collect();
+            let ids: Vec<Box<str>> = by_id.keys().cloned().collect();
+            for (id, outcome) in self.api.nodes(kind, &ids, &mut self.cursor.sizes).await? {
+                let (Some(one), FetchOutcome::Whole(node)) = (by_id.get(&id), outcome) else { continue };
+                let about =
+                    About { stream: ITEMS, native_id: &one.native_id, project: Some(&one.project), archived: true };
+                if let Completed::Record(record) = complete(self.api, about, &node).await? {
+                    records.push(record);
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// Whole records of what changed.
     async fn records(&mut self) -> Result<Vec<RawRecord>> {
         let converted = |id: Box<str>| RawRecord { stream: CONVERTED, native_id: id.into(), json: "{}".to_owned() };
         let mut records: Vec<RawRecord> = std::mem::take(&mut self.converted).into_iter().map(converted).collect();
         let mut changes = std::mem::take(&mut self.changes);
         changes.dedup_by(|a, b| a.row.id == b.row.id);
-        for kind in [Kind::IssueItems, Kind::PullRequestItems, Kind::OtherItems] {
+        for kind in KINDS {
             let wanted: Vec<&ChangedItem> = changes.iter().filter(|change| change.row.kind() == kind).collect();
             let ids: Vec<Box<str>> = wanted.iter().map(|change| change.row.id.clone()).collect();
             let outcomes = self.api.nodes(kind, &ids, &mut self.cursor.sizes).await?;
@@ -438,136 +451,25 @@ impl Poll<'_> {
         let id = change.row.native_id();
         match outcome {
             FetchOutcome::Whole(node) => {
-                let record = whole(self.api, ITEMS, id, Some(&change.project), &node).await?;
+                let about = About { stream: ITEMS, native_id: id, project: Some(&change.project), archived: false };
+                let completed = complete(self.api, about, &node).await?;
                 self.cursor.settle(change);
-                Ok(Some(record))
+                match completed {
+                    Completed::Record(record) => return Ok(Some(record)),
+                    Completed::Unreadable(unreadable) => self.unreadable.push(unreadable),
+                }
             }
             FetchOutcome::Hidden(why) => {
                 self.warnings.push(format!("{id} cannot be read, its task stays as it was: {why}"));
                 self.cursor.settle(change);
-                Ok(None)
             }
-            FetchOutcome::Gone => Ok(None),
-            FetchOutcome::Torn => {
-                self.warnings.push(format!("{id} could not be read whole, the next run asks for it again"));
-                Ok(None)
-            }
-        }
-    }
-}
-
-/// The next page of a project's items, and a warning when some are missing on it. `after` moves on. The page is made smaller
-/// until GitHub answers it.
-pub(super) async fn page(
-    api: &Api,
-    project: &str,
-    after: &mut Option<Box<str>>,
-    sizes: &mut Sizes,
-) -> Result<(Rows<Row>, Option<String>)> {
-    loop {
-        let answer = api.items::<Row>(project, after.as_deref(), sizes.sweep).await;
-        let torn = matches!(&answer, Ok(answer) if is_torn(answer));
-        match answer {
-            Err(error) if api::is_too_much(&error) && sizes.sweep > 1 => sizes.sweep = sizes.sweep.div_ceil(2),
-            Ok(_) if torn && sizes.sweep > 1 => sizes.sweep = sizes.sweep.div_ceil(2),
-            Err(error) => return Err(error),
-            Ok(Answer { data, errors }) => {
-                let Some(ItemsPage { mut items }) = data else {
-                    let text = errors.first().map(api::GraphError::text).unwrap_or_default();
-                    return Err(Error::new(ErrorKind::NotFound, format!("the project is not there any more: {text}"))
-                        .with("project", project));
-                };
-                items.page_info.step(after, project)?;
-                // A row of which a part failed would look as if it had no such part. The next sweep lists it again.
-                let failed = errors.iter().filter(|error| !error.is_forbidden() && !error.is_not_found());
-                for index in failed.filter_map(api::GraphError::item) {
-                    items.nodes.get_mut(index).map(Option::take);
-                }
-                let text = errors.first().map(api::GraphError::text);
-                return Ok((items, text.map(|text| format!("some items of a project are incomplete: {text}"))));
+            FetchOutcome::Gone => {}
+            FetchOutcome::Torn(reason) => {
+                self.unreadable.push(unreadable(id, &reason));
+                self.cursor.settle(change);
             }
         }
-        info!(rows = sizes.sweep, "listing fewer items at once");
-    }
-}
-
-/// A page on which rows are null for another reason than permission.
-fn is_torn(answer: &Answer<Option<ItemsPage<Row>>>) -> bool {
-    let Some(page) = &answer.data else { return false };
-    let nulls = page.items.nodes.iter().filter(|row| row.is_none()).count();
-    let hidden = answer.errors.iter().filter(|error| error.is_forbidden() || error.is_not_found()).count();
-    nulls > 0 && nulls == page.items.nodes.len() && hidden < nulls
-}
-
-/// A record with its whole history: what did not fit into the node is fetched.
-///
-/// # Errors
-/// As the session's: a record without the rest of its history is not given.
-pub(super) async fn whole(
-    api: &Api,
-    stream: &'static str,
-    native_id: &str,
-    project: Option<&str>,
-    node: &RawValue,
-) -> Result<RawRecord> {
-    let outline = Outline::of(node);
-    let events = match outline.events {
-        Some(after) => api.rest_of(List::Events, native_id, after).await?,
-        None => Vec::new(),
-    };
-    let comments = match outline.comments {
-        Some(after) => rest_of_comments(api, native_id, after).await?,
-        None => Vec::new(),
-    };
-    let record = RecordText { project, node, events: &events, comments: &comments };
-    let json = serde_json::to_string(&record)
-        .map_err(|error| Error::new(ErrorKind::Internal, "write a record").caused_by(error))?;
-    Ok(RawRecord { stream, native_id: native_id.to_owned(), json })
-}
-
-/// The comments of an issue after this cursor. Where they are refused, the issue is given with its first page.
-async fn rest_of_comments(api: &Api, id: &str, after: Box<str>) -> Result<Vec<Box<RawValue>>> {
-    match api.rest_of(List::Comments, id, after).await {
-        Err(error) if matches!(error.kind(), ErrorKind::Permission | ErrorKind::NotFound) => {
-            warn!(issue = id, error = error.full(), "not all comments can be read");
-            Ok(Vec::new())
-        }
-        rows => rows,
-    }
-}
-
-/// Where the lists of an issue continue after what its node holds.
-#[derive(Debug, Default)]
-struct Outline {
-    events: Option<Box<str>>,
-    comments: Option<Box<str>>,
-}
-
-impl Outline {
-    fn of(node: &RawValue) -> Self {
-        #[derive(Default, Deserialize)]
-        #[serde(rename_all = "camelCase", default)]
-        struct Part {
-            timeline_items: Info,
-            comments: Info,
-            content: Option<Lists>,
-        }
-        #[derive(Default, Deserialize)]
-        #[serde(rename_all = "camelCase", default)]
-        struct Lists {
-            timeline_items: Info,
-            comments: Info,
-        }
-        #[derive(Default, Deserialize)]
-        #[serde(rename_all = "camelCase", default)]
-        struct Info {
-            page_info: PageInfo,
-        }
-        let part: Part = serde_json::from_str(node.get()).unwrap_or_default();
-        let own = Lists { timeline_items: part.timeline_items, comments: part.comments };
-        let lists = part.content.unwrap_or(own);
-        let next = |info: Info| info.page_info.next().map(Box::from);
-        Self { events: next(lists.timeline_items), comments: next(lists.comments) }
+        Ok(None)
     }
 }
 
@@ -598,7 +500,7 @@ mod tests {
         let mut given = Vec::new();
         for blockers in [0, 1] {
             let row = row(blockers, blockers);
-            if cursor.take("P", &row, &BTreeSet::new(), anyhow) {
+            if cursor.take("P", &row, &BTreeSet::new(), anyhow) == Taken::Given {
                 cursor.settle(&ChangedItem { project: "P".into(), row, fresh: false });
                 given.push(blockers);
             }

@@ -44,8 +44,8 @@ pub(super) fn map_status(settings: &Settings, project: Option<&Project>, name: &
     }
     let by_name: [(Status, &[&str]); 7] = [
         (Status::Cancelled, &["cancelled", "canceled", "abandoned", "dropped"]),
-        (Status::Backlog, &BACKLOG),
-        (Status::InReview, &REVIEW),
+        (Status::Backlog, BACKLOG),
+        (Status::InReview, REVIEW),
         (Status::Todo, &TODO),
         (Status::Backlog, &NOT_PICKED),
         (Status::Done, &FINISHED),

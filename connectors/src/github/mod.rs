@@ -1,24 +1,34 @@
 //! The GitHub connector: Projects v2, issues and what people do in repositories, on github.com and Enterprise Server.
 //!
 //! [`GitHubConnector`] is the [`Connector`], [`GitHub`] its [`SourceSession`]. The rest is by concern: [`settings`] (what the
-//! configuration says), [`queries`] (the documents, checked against GitHub's schema), [`api`] (the calls) with [`dialect`]
-//! (limits and refusals) and [`app`] (tokens of an App), [`session`] and [`mod@reference`] (what the projects are like),
-//! [`items`] with [`fingerprints`], [`repositories`], [`sprints`], [`activity`] and [`ids`] (the streams), [`wire`] (the shapes of
-//! records), [`normalise`] with [`mapping`] (what they mean), and [`webhook`].
+//! configuration says), [`queries`] and [`features`] (what is asked for, by what the server knows), [`api`] (the calls) with
+//! [`answer`] (data and errors), [`batch`] and [`lists`] (as much at once as is answered), [`projects`], [`dialect`] (limits and
+//! refusals) and [`app`] (tokens of an App), [`session`] and [`mod@reference`] (what the projects are like),
+//! [`items`] with [`rows`] and [`fingerprints`], [`repositories`], [`sprints`], [`activity`] and [`ids`] (the streams), [`again`]
+//! (single records), [`records`] and [`wire`] (what records hold), [`normalise`] with [`chain`] and [`mapping`] (what they mean), and [`webhook`].
 
 mod activity;
+mod again;
+mod answer;
 mod api;
 mod app;
+mod batch;
+mod chain;
 mod check;
 mod dialect;
+mod features;
 mod fingerprints;
 mod ids;
 mod items;
+mod lists;
 mod mapping;
 mod normalise;
+mod projects;
 mod queries;
+mod records;
 mod reference;
 mod repositories;
+mod rows;
 mod session;
 mod settings;
 mod sprints;
@@ -120,6 +130,10 @@ impl SourceSession for GitHub {
                 Err(Error::new(ErrorKind::Internal, "poll a stream that GitHub does not have").with("stream", other))
             }
         }
+    }
+
+    async fn read_again(&self, ids: &[String]) -> Result<Page> {
+        again::read(self, &self.context, ids).await
     }
 
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {

@@ -18,8 +18,9 @@ use contextcore_core::model::{
 };
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 
+use super::chain::{self, Link};
 use super::mapping::{self, TypeSigns};
-use super::reference::{DUE_FIELDS, ESTIMATE_FIELDS, Field, PRIORITY_FIELDS, Project, Reference, sprint_id};
+use super::reference::{DUE_FIELDS, ESTIMATE_FIELDS, Field, PRIORITY_FIELDS, Project, Reference};
 use super::settings::Settings;
 use super::sprints;
 use super::wire::{
@@ -44,12 +45,13 @@ impl Context<'_> {
 /// # Errors
 /// [`ErrorKind::Protocol`] when it is not such a record, or lacks the time of its creation or of an event.
 pub(super) fn task(context: &Context<'_>, json: &str) -> Result<Vec<Observation>> {
-    let record: Record = serde_json::from_str(json).map_err(|error| unreadable(&error))?;
+    let mut record: Record = serde_json::from_str(json).map_err(|error| unreadable(&error))?;
+    record.complete();
     let project = context.project(record.project.as_deref());
     if record.project.is_some() && project.is_none() {
         return Err(Error::new(ErrorKind::Protocol, "the record is of a project that is not read any more"));
     }
-    match &record.node {
+    let mut observations = match &record.node {
         Node::Issue(issue) => of_issue(context, project, issue, None, &record),
         Node::ProjectV2Item(item) => match &item.content {
             Some(Content::Issue(issue)) => of_issue(context, project, issue, Some(item), &record),
@@ -57,7 +59,19 @@ pub(super) fn task(context: &Context<'_>, json: &str) -> Result<Vec<Observation>
             Some(Content::DraftIssue(draft)) => Ok(vec![of_draft(context, project, draft, item)?]),
             None => Ok(vec![of_hidden(context, project, item)?]),
         },
+    }?;
+    if record.archived {
+        observations.extend(gone(&observations));
     }
+    Ok(observations)
+}
+
+/// What was archived while open is gone, as it stands now.
+fn gone(observations: &[Observation]) -> Option<Observation> {
+    observations.iter().find_map(|observation| match observation {
+        Observation::Task(task) => Some(Observation::Gone { native_id: task.native_id.clone() }),
+        _ => None,
+    })
 }
 
 /// Reads a record of the `sprints` stream.
@@ -87,12 +101,14 @@ fn of_issue(
     item: Option<&Item>,
     record: &Record,
 ) -> Result<Vec<Observation>> {
-    let events = in_order(issue.timeline_items.iter().chain(&record.events))?;
+    let today = State::of_issue(project, issue, item);
+    let mut events = in_order(issue.timeline_items.iter().chain(&record.events))?;
+    chain::order(&mut events, |event| link(event), |field| today.value(project, field));
     let written = issue.created_at.or_else(|| item?.created_at).ok_or_else(|| lacks("createdAt"))?;
     let was_draft = events.iter().any(|(_, event)| &*event.kind == "ConvertedFromDraftEvent" && about(project, event));
     let drafted = item.and_then(|item| item.created_at).filter(|_| was_draft);
     let created = drafted.map_or(written, |drafted| drafted.min(written));
-    let mut reader = Reader::new(context, project, &issue.id, created, State::of_issue(project, issue, item));
+    let mut reader = Reader::new(context, project, &issue.id, created, today);
     reader.key = format!("{}#{}", issue.repository.name_with_owner, issue.number);
     reader.place = Place::of(issue);
     let steps = reader.steps(&events, issue, item)?;
@@ -194,6 +210,42 @@ fn key_of_item(project: Option<&Project>, item: &Item, what: &str) -> String {
 fn in_order<'a>(events: impl Iterator<Item = &'a TimelineItem>) -> Result<Vec<(Millis, &'a TimelineItem)>> {
     let known = events.filter(|event| event.id.is_some() || event.created_at.is_some());
     rewind::in_order(known, "event", |event| event.id.as_deref(), |event| event.created_at)
+}
+
+/// What an event does to a value, for the order of events of one second. [`State::value`] knows the same names of values.
+fn link(event: &TimelineItem) -> Option<Link> {
+    let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
+    let id = |issue: &Option<super::wire::IssueRef>| issue.as_ref()?.id.as_deref().map(str::to_owned);
+    let (on, off) = (|| "on".to_owned(), String::new);
+    let (field, from, to) = match &*event.kind {
+        "LabeledEvent" => (format!("label:{}", name(&event.label)?), off(), on()),
+        "UnlabeledEvent" => (format!("label:{}", name(&event.label)?), on(), off()),
+        "AssignedEvent" => (format!("assignee:{}", Login::of(event.assignee.as_ref())?), off(), on()),
+        "UnassignedEvent" => (format!("assignee:{}", Login::of(event.assignee.as_ref())?), on(), off()),
+        "MilestonedEvent" => ("milestone".to_owned(), off(), text(&event.milestone_title)),
+        "DemilestonedEvent" => ("milestone".to_owned(), text(&event.milestone_title), off()),
+        "ParentIssueAddedEvent" => ("parent".to_owned(), off(), id(&event.parent)?),
+        "ParentIssueRemovedEvent" => ("parent".to_owned(), id(&event.parent)?, off()),
+        "ProjectV2ItemStatusChangedEvent" => {
+            (format!("column:{}", event.project.as_ref()?.id), text(&event.previous_status), text(&event.status))
+        }
+        "ClosedEvent" => ("closed".to_owned(), off(), on()),
+        "ReopenedEvent" => ("closed".to_owned(), on(), off()),
+        "RenamedTitleEvent" => ("title".to_owned(), text(&event.previous_title), text(&event.current_title)),
+        "IssueTypeAddedEvent" => ("type".to_owned(), off(), name(&event.issue_type)?),
+        "IssueTypeRemovedEvent" => ("type".to_owned(), name(&event.issue_type)?, off()),
+        "IssueTypeChangedEvent" => ("type".to_owned(), name(&event.prev_issue_type)?, name(&event.issue_type)?),
+        "IssueFieldAddedEvent" => {
+            (format!("field:{}", name(&event.issue_field)?.to_lowercase()), off(), text(&event.value))
+        }
+        "IssueFieldChangedEvent" => (
+            format!("field:{}", name(&event.issue_field)?.to_lowercase()),
+            text(&event.previous_value),
+            text(&event.new_value),
+        ),
+        _ => return None,
+    };
+    Some(Link { field, from, to })
 }
 
 /// Whether an event of a project is about this one.
@@ -318,6 +370,24 @@ impl State {
         }
     }
 
+    /// What a value is, by the name that [`link`] gives it.
+    fn value(&self, project: Option<&Project>, field: &str) -> Option<String> {
+        let on = |on: bool| Some(if on { "on".to_owned() } else { String::new() });
+        match field.split_once(':') {
+            Some(("label", label)) => on(self.labels.contains(label)),
+            Some(("assignee", who)) => on(self.assignees.iter().any(|other| other == who)),
+            Some(("column", id)) => project.filter(|project| &*project.id == id).map(|_| self.column.clone()),
+            Some((_, field)) => Some(self.issue_fields.get(field).cloned().unwrap_or_default()),
+            None => match field {
+                "milestone" => Some(self.milestone.clone().unwrap_or_default()),
+                "parent" => Some(self.parent.as_ref().map(|parent| parent.native_id.to_string()).unwrap_or_default()),
+                "closed" => on(self.closed.is_some()),
+                "title" => Some(self.title.clone()),
+                _ => Some(self.issue_type.clone().unwrap_or_default()),
+            },
+        }
+    }
+
     /// What the values of an item say, and nothing else.
     fn of_values(project: Option<&Project>, item: &Item) -> Self {
         let mut state = Self::default();
@@ -325,7 +395,7 @@ impl State {
             match role(project, value) {
                 Some(Role::Status) => state.column = value.name.as_deref().unwrap_or_default().to_owned(),
                 Some(Role::Own(own)) => {
-                    state.own.extend(text_of(value, own).map(|text| (own, text)));
+                    state.own.extend(text_of(project, value, own).map(|text| (own, text)));
                 }
                 None => {}
             }
@@ -363,12 +433,12 @@ fn role(project: Option<&Project>, value: &FieldValue) -> Option<Role> {
     own.into_iter().find(|(field, _)| is(field)).map(|(_, own)| Role::Own(own))
 }
 
-fn text_of(value: &FieldValue, own: Own) -> Option<String> {
+fn text_of(project: Option<&Project>, value: &FieldValue, own: Own) -> Option<String> {
     match own {
         Own::Estimate => value.number.map(|number| number.to_string()),
         Own::Iteration => {
             let field = value.field.as_ref()?.id.as_deref()?;
-            Some(sprint_id(field, value.iteration_id.as_deref()?).into())
+            Some(project?.sprint(field, value.iteration_id.as_deref()?).into())
         }
         Own::Due => value.date.as_deref().map(str::to_owned),
         Own::Size | Own::Priority | Own::Kind => value.name.as_deref().map(str::to_owned),
@@ -511,7 +581,7 @@ impl<'a> Reader<'a> {
     fn own_steps<'s>(&self, item: &Item) -> Vec<Step<'s>> {
         let steps = item.field_values.iter().filter_map(|value| {
             let Role::Own(own) = role(self.project, value)? else { return None };
-            let (text, at) = (text_of(value, own)?, value.updated_at?.max(self.created));
+            let (text, at) = (text_of(self.project, value, own)?, value.updated_at?.max(self.created));
             let field = value.field.as_ref()?.id.as_deref()?;
             let origin = format!("value:{field}:{}", at.0);
             Some(Step { at, origin, actor: None, observed: true, change: FieldChange::Own(own, text) })

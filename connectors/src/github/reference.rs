@@ -1,7 +1,8 @@
 //! What is known of the projects between runs: their fields, the options of their status, and every iteration ever seen.
 //!
-//! [`Reference`] is stored between runs. GitHub forgets iterations that are edited away and lists status changes by the name
-//! an option had then, so both are kept here: old iterations stay, old names of an option stand for it.
+//! [`Reference`] is stored between runs. GitHub lists status changes by the name an option had then, so old names of an option
+//! stand for it. Editing iterations can make all of them anew, with other ids: one of the same title then goes on under the id it
+//! had first. An iteration that is not listed any more is kept as gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +10,15 @@ use contextcore_core::Millis;
 use contextcore_core::model::SprintState;
 use contextcore_core::model::time::DAY;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tracing::warn;
 
+use super::features::Missing;
 use super::settings::{ProjectName, Settings};
 use super::wire::Rows;
 
+/// Longer iterations end here: their end would leave the calendar.
+const MAX_DAYS: u32 = 36_500;
 /// Number fields (or T-shirt sizes) that usually hold the estimate.
 pub(super) const ESTIMATE_FIELDS: [&str; 5] = ["Estimate", "Story Points", "Points", "Size", "Effort"];
 /// Fields that usually hold the priority.
@@ -24,8 +30,15 @@ pub(super) const DUE_FIELDS: [&str; 6] = ["Due", "Due date", "Deadline", "Target
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Reference {
-    /// Whether the server lacks the features of 2025 and 2026; `None` before it was asked.
+    /// Whether the server lacks the features of 2025 and 2026, as earlier versions noted it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reduced: Option<bool>,
+    /// What the server does not know; `None` before it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) missing: Option<Missing>,
+    /// When the server was asked what it knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) asked: Option<Millis>,
     /// Who the credential is.
     pub(super) login: String,
     /// The projects, in the order of the configuration.
@@ -37,6 +50,11 @@ pub(super) struct Reference {
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) repositories: BTreeSet<String>,
 }
+
+/// Iterations by their native ids.
+type Iterations = BTreeMap<Box<str>, Iteration>;
+/// The native id that an iteration has now, and the one under which it goes on.
+type Renewed = BTreeMap<Box<str>, Box<str>>;
 
 /// A project.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,9 +72,12 @@ pub(super) struct Project {
     /// The options of the status field.
     #[serde(default)]
     pub(super) statuses: Vec<StatusOption>,
-    /// Iterations by the id of their field and their own (`FIELD:ITERATION`).
+    /// Iterations by the id of their field and their own (`FIELD:ITERATION`): those that are listed, and those that were.
     #[serde(default)]
-    pub(super) iterations: BTreeMap<Box<str>, Iteration>,
+    pub(super) iterations: Iterations,
+    /// Iterations that were made anew: the id that each has now, and the one under which it goes on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    renewed: Renewed,
 }
 
 /// The fields that mean something to us.
@@ -108,7 +129,7 @@ pub(super) struct StatusOption {
 }
 
 /// An iteration: a sprint of fixed dates.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Iteration {
     #[serde(default)]
@@ -121,13 +142,23 @@ pub(super) struct Iteration {
     /// In days.
     #[serde(default)]
     pub(super) duration: u32,
+    /// GitHub does not list it any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    gone: bool,
 }
 
 impl Iteration {
     /// The start of its first day and of the day after its last, by UTC.
     pub(super) fn span(&self) -> Option<(Millis, Millis)> {
         let start = Millis::parse(&format!("{}T00:00:00Z", self.start_date))?;
-        Some((start, start.plus(i64::from(self.duration) * DAY)))
+        Some((start, start.plus(i64::from(self.duration.min(MAX_DAYS)) * DAY)))
+    }
+
+    /// Whether another iteration is this one made anew: it has the same title and begins before this one ends.
+    fn is_renewed_as(&self, other: &Self) -> bool {
+        let spans = self.span().zip(other.span());
+        self.title == other.title
+            && spans.is_some_and(|((start, end), (begin, finish))| begin < end && start < finish || start == begin)
     }
 
     /// GitHub keeps no state: the dates say it.
@@ -152,7 +183,24 @@ pub(super) struct ProjectAnswer {
     #[serde(default)]
     closed: bool,
     #[serde(default)]
-    fields: Rows<FieldAnswer>,
+    fields: Rows<OddOr<FieldAnswer>>,
+}
+
+/// Something of another list that may have any shape: an odd one counts as absent.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum OddOr<T> {
+    Read(T),
+    Odd(serde::de::IgnoredAny),
+}
+
+impl ProjectAnswer {
+    fn fields(&self) -> impl Iterator<Item = &FieldAnswer> {
+        self.fields.iter().filter_map(|field| match field {
+            OddOr::Read(field) => Some(field),
+            OddOr::Odd(_) => None,
+        })
+    }
 }
 
 /// A field as GitHub shows it.
@@ -178,12 +226,22 @@ struct OptionAnswer {
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 struct Configuration {
-    #[serde(default)]
-    iterations: Vec<Iteration>,
-    #[serde(default)]
-    completed_iterations: Vec<Iteration>,
+    iterations: Vec<Value>,
+    completed_iterations: Vec<Value>,
+}
+
+impl Configuration {
+    /// The iterations by their own ids. One that cannot be understood is there all the same.
+    fn listed(&self) -> impl Iterator<Item = (&str, Option<Iteration>)> {
+        let all = self.completed_iterations.iter().chain(&self.iterations);
+        let named = all.filter_map(|iteration| Some((iteration, iteration["id"].as_str()?)));
+        named.filter(|(_, id)| !id.is_empty()).map(|(iteration, id)| {
+            let read = Iteration::deserialize(iteration);
+            (id, read.inspect_err(|error| warn!(id, %error, "an iteration cannot be read")).ok())
+        })
+    }
 }
 
 impl Project {
@@ -191,9 +249,11 @@ impl Project {
     pub(super) fn new(settings: &Settings, name: ProjectName, answer: &ProjectAnswer, known: Option<&Self>) -> Self {
         let fields = discover(settings, answer);
         let known = known.filter(|known| known.id == answer.id);
+        let (iterations, renewed) = iterations(answer, fields.iteration.as_ref(), known);
         Self {
             statuses: statuses(answer, fields.status.as_ref(), known),
-            iterations: iterations(answer, known),
+            iterations,
+            renewed,
             name,
             id: answer.id.clone(),
             title: answer.title.clone(),
@@ -201,6 +261,20 @@ impl Project {
             closed: answer.closed,
             fields,
         }
+    }
+
+    /// The native id of an iteration of a field.
+    pub(super) fn sprint(&self, field: &str, iteration: &str) -> Box<str> {
+        let id = sprint_id(field, iteration);
+        self.renewed.get(&id).cloned().unwrap_or(id)
+    }
+
+    /// The iterations that GitHub lists, of those that can be read.
+    pub(super) fn listed_iterations(&self) -> impl Iterator<Item = (&str, &Iteration)> {
+        let field = self.fields.iteration.as_ref().map(|field| format!("{}:", field.id)).unwrap_or_default();
+        let ours = move |id: &str| id.starts_with(&field);
+        let listed = self.iterations.iter().map(|(id, iteration)| (&**id, iteration));
+        listed.filter(move |(id, iteration)| ours(id) && !iteration.gone && !iteration.id.is_empty())
     }
 
     /// The name that an option has today, given a name it had once; any other name is its own.
@@ -216,7 +290,7 @@ impl Project {
 /// Finds the fields by their configured names, else by those they usually have.
 fn discover(settings: &Settings, answer: &ProjectAnswer) -> Fields {
     let find = |ours: &str, kind: &str, usual: &[&str]| {
-        let of_kind = || answer.fields.iter().filter(|field| &*field.data_type == kind);
+        let of_kind = || answer.fields().filter(|field| &*field.data_type == kind);
         let named = |name: &str| of_kind().find(|field| field.name.trim().eq_ignore_ascii_case(name));
         let found = match settings.field(ours) {
             Some(name) => named(name),
@@ -224,7 +298,7 @@ fn discover(settings: &Settings, answer: &ProjectAnswer) -> Fields {
         };
         found.and_then(as_field)
     };
-    let iteration = || answer.fields.iter().find(|field| &*field.data_type == "ITERATION").and_then(as_field);
+    let iteration = || answer.fields().find(|field| &*field.data_type == "ITERATION").and_then(as_field);
     let named_iteration = find("iteration", "ITERATION", &["Iteration", "Sprint"]);
     let estimate = find("estimate", "NUMBER", &ESTIMATE_FIELDS);
     Fields {
@@ -243,7 +317,7 @@ fn as_field(field: &FieldAnswer) -> Option<Field> {
 }
 
 fn statuses(answer: &ProjectAnswer, field: Option<&Field>, known: Option<&Project>) -> Vec<StatusOption> {
-    let field = field.and_then(|field| answer.fields.iter().find(|other| other.id.as_ref() == Some(&field.id)));
+    let field = field.and_then(|field| answer.fields().find(|other| other.id.as_ref() == Some(&field.id)));
     let options = field.map(|field| field.options.as_slice()).unwrap_or_default();
     let before = |id: &str| known.and_then(|known| known.statuses.iter().find(|option| &*option.id == id));
     let with_past = |option: &OptionAnswer| {
@@ -256,24 +330,45 @@ fn statuses(answer: &ProjectAnswer, field: Option<&Field>, known: Option<&Projec
     options.iter().map(with_past).collect()
 }
 
-fn iterations(answer: &ProjectAnswer, known: Option<&Project>) -> BTreeMap<Box<str>, Iteration> {
+/// The iterations of this field, and which of them were made anew. Without the field nothing is known to have ended.
+fn iterations(answer: &ProjectAnswer, field: Option<&Field>, known: Option<&Project>) -> (Iterations, Renewed) {
     let mut all = known.map(|known| known.iterations.clone()).unwrap_or_default();
-    for field in answer.fields.iter() {
-        let (Some(id), Some(configuration)) = (&field.id, &field.configuration) else { continue };
-        let listed = configuration.completed_iterations.iter().chain(&configuration.iterations);
-        let listed = listed.filter(|iteration| !iteration.id.is_empty());
-        all.extend(listed.map(|iteration| (sprint_id(id, &iteration.id), iteration.clone())));
+    let mut renewed = known.map(|known| known.renewed.clone()).unwrap_or_default();
+    let shown = field.and_then(|field| answer.fields().find(|other| other.id.as_ref() == Some(&field.id)));
+    let Some((field, configuration)) = field.zip(shown.and_then(|field| field.configuration.as_ref())) else {
+        return (all, renewed);
+    };
+    let listed: BTreeMap<Box<str>, Option<Iteration>> =
+        configuration.listed().map(|(id, iteration)| (sprint_id(&field.id, id), iteration)).collect();
+    let stands_for: BTreeSet<Box<str>> = listed.keys().map(|id| renewed.get(id).unwrap_or(id).clone()).collect();
+    let mut vanished: Vec<Box<str>> = all.keys().filter(|id| !stands_for.contains(*id)).cloned().collect();
+    for (id, iteration) in listed {
+        let fresh = !all.contains_key(&id) && !renewed.contains_key(&id);
+        if let Some(iteration) = iteration.as_ref().filter(|_| fresh) {
+            let before = vanished.iter().position(|old| all.get(old).is_some_and(|old| old.is_renewed_as(iteration)));
+            renewed.extend(before.map(|at| (id.clone(), vanished.swap_remove(at))));
+        }
+        let id = renewed.get(&id).unwrap_or(&id).clone();
+        match iteration {
+            Some(iteration) => drop(all.insert(id, iteration)),
+            None => all.entry(id).or_default().gone = false,
+        }
     }
-    all
+    for id in vanished {
+        all.entry(id).and_modify(|iteration| iteration.gone = true);
+    }
+    (all, renewed)
 }
 
 /// An iteration's id is unique only within its field.
-pub(super) fn sprint_id(field: &str, iteration: &str) -> Box<str> {
+fn sprint_id(field: &str, iteration: &str) -> Box<str> {
     format!("{field}:{iteration}").into()
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use serde_json::json;
+
     use super::super::settings::tests::plain;
     use super::*;
 
@@ -332,7 +427,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_iteration_ends_before_the_day_it_ends() {
-        let iteration = Iteration { id: "a".into(), title: "S".into(), start_date: "2026-06-02".into(), duration: 11 };
+        let iteration = Iteration { start_date: "2026-06-02".into(), duration: 11, ..Iteration::default() };
         let at = |text: &str| iteration.state(Millis::parse(text).unwrap());
         assert_eq!(at("2026-06-01T23:59:59Z"), SprintState::Future);
         assert_eq!(at("2026-06-02T00:00:00Z"), SprintState::Active);
@@ -340,24 +435,105 @@ pub(super) mod tests {
         assert_eq!(at("2026-06-13T00:00:00Z"), SprintState::Closed);
     }
 
-    #[test]
-    fn iterations_and_names_that_github_forgets_are_kept() {
-        let project = |status: &str, iteration: &str| {
-            format!(
-                r#"{{"data":{{"user":{{"projectV2":{{"id":"P","fields":{{"nodes":[
-                {{"id":"F1","name":"Status","dataType":"SINGLE_SELECT","options":[{{"id":"o1","name":"{status}"}}]}},
-                {{"id":"F2","name":"Iteration","dataType":"ITERATION","configuration":{{"iterations":[
-                  {{"id":"{iteration}","title":"One","startDate":"2026-01-05","duration":14}}],"completedIterations":[]}}}},
-                {{"__typename":"ProjectV2MultiSelectField"}}
-                ]}}}}}}}}}}"#
-            )
+    /// A project with a status option and iterations (id, title, start), all of 14 days.
+    fn project(status: &str, iterations: &[(&str, &str, &str)]) -> ProjectAnswer {
+        let iterations: Vec<Value> = iterations
+            .iter()
+            .map(|(id, title, start)| json!({"id": id, "title": title, "startDate": start, "duration": 14}))
+            .collect();
+        let field = |id: &str, name: &str, iterations: &[Value]| {
+            json!({"id": id, "name": name, "dataType": "ITERATION",
+                "configuration": {"iterations": iterations, "completedIterations": []}})
         };
-        let first = Project::new(&plain(), name(), &answer(&project("Doing", "i1")), None);
-        let next = Project::new(&plain(), name(), &answer(&project("In progress", "i2")), Some(&first));
-        assert_eq!(next.iterations.keys().map(|id| &**id).collect::<Vec<_>>(), ["F2:i1", "F2:i2"]);
+        let quarter = [json!({"id": "q1", "title": "Q1", "startDate": "2026-01-01", "duration": 90})];
+        serde_json::from_value(json!({"id": "P", "fields": {"nodes": [
+            {"id": "F1", "name": "Status", "dataType": "SINGLE_SELECT", "options": [{"id": "o1", "name": status}]},
+            field("F2", "Iteration", &iterations),
+            field("F3", "Quarter", &quarter),
+            {"__typename": "ProjectV2MultiSelectField"},
+            {"id": 7, "name": ["odd"]}
+        ]}}))
+        .unwrap()
+    }
+
+    /// The native ids of the iterations that are listed, each with its title.
+    fn listed(project: &Project) -> Vec<(&str, &str)> {
+        project.listed_iterations().map(|(id, iteration)| (id, &*iteration.title)).collect()
+    }
+
+    fn read(answer: &ProjectAnswer, known: Option<&Project>) -> Project {
+        let project = Project::new(&plain(), name(), answer, known);
+        // What is stored is read again.
+        serde_json::from_value(serde_json::to_value(project).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn names_that_github_forgets_are_kept() {
+        let first = read(&project("Doing", &[]), None);
+        let next = read(&project("In progress", &[]), Some(&first));
         assert_eq!(next.status_today("Doing"), "In progress");
         assert_eq!(next.status_today("Elsewhere"), "Elsewhere");
-        let again = Project::new(&plain(), name(), &answer(&project("In progress", "i2")), Some(&next));
-        assert_eq!(again, next);
+        assert_eq!(read(&project("In progress", &[]), Some(&next)), next);
+    }
+
+    #[test]
+    fn only_the_field_that_is_read_has_iterations() {
+        let one = ("a1", "One", "2026-01-05");
+        assert_eq!(listed(&read(&project("Todo", &[one]), None)), [("F2:a1", "One")]);
+        let settings = plain().with_field("iteration", "Quarter");
+        let quarters = Project::new(&settings, name(), &project("Todo", &[one]), None);
+        assert_eq!(listed(&quarters), [("F3:q1", "Q1")]);
+        // An earlier version kept those of every field.
+        let mut before = read(&project("Todo", &[one]), None);
+        before.iterations.insert("F3:q1".into(), Iteration { id: "q1".into(), ..Iteration::default() });
+        assert_eq!(listed(&read(&project("Todo", &[one]), Some(&before))), [("F2:a1", "One")]);
+    }
+
+    #[test]
+    fn iterations_made_anew_go_on_and_deleted_ones_are_gone() {
+        let (one, two) = (("a1", "One", "2026-01-05"), ("a2", "Two", "2026-01-19"));
+        let first = read(&project("Todo", &[one, two]), None);
+        let anew = [("b1", "One", "2026-01-05"), ("b2", "Two", "2026-01-26"), ("b3", "Three", "2026-02-09")];
+        let next = read(&project("Todo", &anew), Some(&first));
+        assert_eq!(listed(&next), [("F2:a1", "One"), ("F2:a2", "Two"), ("F2:b3", "Three")]);
+        assert_eq!((&*next.sprint("F2", "b2"), &*next.sprint("F2", "b3")), ("F2:a2", "F2:b3"));
+        let again = [("c1", "One", "2026-01-05"), ("c3", "Three", "2026-02-09")];
+        let last = read(&project("Todo", &again), Some(&next));
+        assert_eq!(listed(&last), [("F2:a1", "One"), ("F2:b3", "Three")], "the second is deleted");
+        assert_eq!(&*last.sprint("F2", "c1"), "F2:a1");
+        let back = read(&project("Todo", &[one, two]), Some(&last));
+        assert_eq!(listed(&back), [("F2:a1", "One"), ("F2:a2", "Two")]);
+        // Another sprint of the same name, long after.
+        let later = read(&project("Todo", &[("d1", "One", "2026-06-01")]), Some(&first));
+        assert_eq!(listed(&later), [("F2:d1", "One")]);
+    }
+
+    #[test]
+    fn an_odd_iteration_costs_itself_and_does_not_end() {
+        let first = read(&project("Todo", &[("a1", "One", "2026-01-05"), ("a2", "Two", "2026-01-19")]), None);
+        let mut odd = project("Todo", &[("a1", "One", "2026-01-05"), ("a2", "Two", "2026-01-19")]);
+        for field in &mut odd.fields.nodes {
+            if let Some(OddOr::Read(FieldAnswer { configuration: Some(configuration), .. })) = field {
+                configuration.iterations.iter_mut().for_each(|one| one["duration"] = json!(-1));
+                configuration.iterations.push(json!({"id": "a3", "startDate": {}}));
+                configuration.iterations.push(json!("odd"));
+            }
+        }
+        assert_eq!(listed(&read(&odd, Some(&first))), listed(&first));
+        let without = serde_json::from_value(json!({"id": "P", "fields": {"nodes": []}})).unwrap();
+        assert_eq!(
+            read(&without, Some(&first)).iterations,
+            first.iterations,
+            "no field says nothing about its iterations"
+        );
+    }
+
+    #[test]
+    fn dates_outside_the_calendar_give_no_span() {
+        let of =
+            |start: &str, duration| Iteration { start_date: start.into(), duration, ..Iteration::default() }.span();
+        assert_eq!(of("2026-13-01", 14), None);
+        assert_eq!(of("+99999-01-01", 14), None);
+        assert!(of("2026-01-01", u32::MAX).is_some_and(|(_, end)| end.to_string().starts_with("21")));
     }
 }

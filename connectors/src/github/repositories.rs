@@ -5,16 +5,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contextcore_core::ingest::connector::{Cursor, Page};
+use contextcore_core::ingest::connector::{Cursor, Page, Unreadable};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
 use tracing::info;
 
-use super::api::{self, Api, FetchOutcome, Kind, Sizes};
-use super::items;
+use super::answer::{FetchOutcome, GraphError, is_divisible};
+use super::api::{Api, Detail};
+use super::batch::{Kind, Sizes};
+use super::features::Missing;
+use super::records::{About, Completed, complete, unreadable};
+use super::rows::Attempt;
 use super::session::{GitHub, MOMENT, Members, REPOSITORIES, SiteContext};
 use super::settings::RepositoryName;
-use super::wire::{RepositoryActivity, Rows};
+use super::wire::RepositoryActivity;
 use crate::cursor;
 use crate::scan::{self, IncrementalScan, SeenVersions, Sweep};
 
@@ -40,6 +46,9 @@ pub(super) struct Row {
 struct RepositoriesCursor {
     repositories: BTreeMap<String, RepositoryCursor>,
     sizes: Sizes,
+    /// What the server did not know when the issues were read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<Missing>,
 }
 
 /// How far one repository has been read.
@@ -85,6 +94,19 @@ struct StoredSweep {
     incomplete: bool,
 }
 
+impl RepositoriesCursor {
+    /// Forgets what was read when the server has learnt something since: all issues are given again, with more in them.
+    fn relearn(&mut self, now: Missing, was_reduced: bool) {
+        let before = if was_reduced { Missing::all() } else { Missing::default() };
+        if self.missing.take().unwrap_or(before).has_shrunk_to(&now) {
+            for repository in self.repositories.values_mut() {
+                (repository.scan, repository.sweep) = (IncrementalScan::default(), None);
+            }
+        }
+        self.missing = Some(now);
+    }
+}
+
 impl RepositoryCursor {
     /// Whether there is anything to request.
     fn is_due(&self, activity: &RepositoryActivity) -> bool {
@@ -104,6 +126,7 @@ impl RepositoryCursor {
 /// As the session's.
 pub(super) async fn poll(github: &GitHub, live: &SiteContext, stored: Option<&Cursor>, now: Millis) -> Result<Page> {
     let mut cursor: RepositoriesCursor = cursor::read(stored, REPOSITORIES);
+    cursor.relearn(github.api.missing(), live.reference.reduced == Some(true));
     let members = github.members(live)?;
     let mut page = Page { total: tasks(live, &members), ..Page::default() };
     for repository in &live.repositories {
@@ -147,13 +170,11 @@ impl Poll<'_> {
         let left = self.cursor.away.iter().filter(|id| !self.members.has(id));
         let left: Vec<Box<str>> = left.take(BATCH).cloned().collect();
         for (id, outcome) in self.api.nodes(Kind::Issues, &left, self.sizes).await? {
+            self.cursor.away.remove(&id);
             match outcome {
-                FetchOutcome::Whole(node) => {
-                    into.records.push(items::whole(self.api, REPOSITORIES, &id, None, &node).await?);
-                    self.cursor.away.remove(&id);
-                }
-                FetchOutcome::Gone | FetchOutcome::Hidden(_) => drop(self.cursor.away.remove(&id)),
-                FetchOutcome::Torn => {}
+                FetchOutcome::Whole(node) => self.give(&id, &node, into).await?,
+                FetchOutcome::Gone | FetchOutcome::Hidden(_) => {}
+                FetchOutcome::Torn(reason) => into.unreadable.push(unreadable(&id, &reason)),
             }
         }
         Ok(())
@@ -165,12 +186,18 @@ impl Poll<'_> {
         let mut changed: BTreeMap<Box<str>, Millis> = BTreeMap::new();
         let mut more = true;
         for _ in 0..SWEEPS {
-            let rows = page(self.api, name, sweep.since, &mut sweep.after, self.sizes).await?;
+            let Listed { rows, unreadable, incomplete, more: next } =
+                page(self.api, name, sweep.since, &mut sweep.after, self.sizes).await?;
+            into.unreadable.extend(unreadable);
+            if let Some(reason) = incomplete {
+                into.warnings.push(format!("an issue of {name} cannot be listed: {reason}"));
+                sweep.listed.incomplete = true;
+            }
             rows.iter().for_each(|row| sweep.listed.raise(row.updated_at));
             let is_new = |row: &&Row| self.cursor.scan.is_new(&sweep.listed, &row.id, row.updated_at);
             let ours = rows.iter().filter(|row| !self.members.has(&row.id)).filter(is_new);
             changed.extend(ours.map(|row| (row.id.clone(), row.updated_at)));
-            more = rows.page_info.has_next_page;
+            more = next;
             if !more || changed.len() >= BATCH {
                 break;
             }
@@ -180,7 +207,7 @@ impl Poll<'_> {
         match more {
             true => self.cursor.sweep = Some(sweep),
             // An issue of this moment does not hide those that follow within it.
-            false => self.cursor.scan.settle(sweep.listed, self.now.plus(-MOMENT), OVERLAP),
+            false => self.cursor.scan.settle(sweep.listed, self.api.limit(self.now).plus(-MOMENT), OVERLAP),
         }
         Ok(more)
     }
@@ -189,53 +216,107 @@ impl Poll<'_> {
     async fn fetch(&mut self, changed: &BTreeMap<Box<str>, Millis>, listed: &mut Sweep, into: &mut Page) -> Result<()> {
         let ids: Vec<Box<str>> = changed.keys().cloned().collect();
         for (id, outcome) in self.api.nodes(Kind::Issues, &ids, self.sizes).await? {
+            if let Some(at) = changed.get(&id).filter(|at| at.plus(MOMENT) < self.now) {
+                listed.remember(&id, *at);
+            }
             match outcome {
-                FetchOutcome::Whole(node) => {
-                    into.records.push(items::whole(self.api, REPOSITORIES, &id, None, &node).await?);
-                    if let Some(at) = changed.get(&id).filter(|at| at.plus(MOMENT) < self.now) {
-                        listed.remember(&id, *at);
-                    }
-                }
+                FetchOutcome::Whole(node) => self.give(&id, &node, into).await?,
                 FetchOutcome::Gone => {}
                 FetchOutcome::Hidden(why) => {
                     into.warnings.push(format!("{id} cannot be read, its task stays as it was: {why}"));
                 }
-                FetchOutcome::Torn => {
-                    into.warnings.push(format!("{id} could not be read whole, the next run asks for it again"));
-                    listed.incomplete = true;
-                }
+                FetchOutcome::Torn(reason) => into.unreadable.push(unreadable(&id, &reason)),
             }
+        }
+        Ok(())
+    }
+
+    async fn give(&self, id: &str, node: &RawValue, into: &mut Page) -> Result<()> {
+        let about = About { stream: REPOSITORIES, native_id: id, project: None, archived: false };
+        match complete(self.api, about, node).await? {
+            Completed::Record(record) => into.records.push(record),
+            Completed::Unreadable(unreadable) => into.unreadable.push(unreadable),
         }
         Ok(())
     }
 }
 
-/// The next page of a repository's issues; `after` moves on. It is made smaller until it is answered.
+/// A page of a repository's issues.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    pub(super) rows: Vec<Row>,
+    /// Issues that are listed in a way that cannot be understood.
+    pub(super) unreadable: Vec<Unreadable>,
+    /// An issue of which not even the id was listed: why.
+    incomplete: Option<String>,
+    /// There is another page.
+    pub(super) more: bool,
+}
+
+/// The next page of a repository's issues; `after` moves on. It is made smaller until it is answered, and one that cannot be
+/// listed at all is stepped over.
 pub(super) async fn page(
     api: &Api,
     name: &RepositoryName,
     since: Option<Millis>,
     after: &mut Option<Box<str>>,
     sizes: &mut Sizes,
-) -> Result<Rows<Row>> {
+) -> Result<Listed> {
+    let (mut size, mut attempt) = (sizes.sweep, Attempt::default());
     loop {
-        match api.repository_issues::<Row>(name, since, after.as_deref(), sizes.sweep).await {
-            Err(error) if api::is_too_much(&error) && sizes.sweep > 1 => {
-                sizes.sweep = sizes.sweep.div_ceil(2);
-                info!(rows = sizes.sweep, "listing fewer issues at once");
+        match api.repository_issues(name, since, after.as_deref(), size, attempt.detail).await {
+            Err(error) if is_divisible(&error) && size > 1 => {
+                api.note_failure(&error);
+                size = size.div_ceil(2);
+                info!(rows = size, error = error.full(), "listing fewer issues at once");
+            }
+            Err(error) if is_divisible(&error) => {
+                api.answers_still(&error).await?;
+                attempt = attempt.next(error)?;
             }
             Err(error) => return Err(error),
             Ok(answer) => {
                 let Some(page) = answer.data else {
-                    let text = answer.errors.first().map(api::GraphError::text).unwrap_or_default();
+                    let text = answer.errors.first().map(GraphError::text).unwrap_or_default();
                     let text = format!("the repository is not there any more: {text}");
                     return Err(Error::new(ErrorKind::NotFound, text).with("repository", name));
                 };
+                sizes.sweep = if attempt.detail == Detail::Whole { size } else { Sizes::default().sweep };
                 page.issues.page_info.step(after, &name.to_string())?;
-                return Ok(page.issues);
+                let mut listed = read(page.issues.nodes.iter().map(Option::as_deref), &answer.errors);
+                listed.more = page.issues.page_info.has_next_page;
+                if attempt.detail == Detail::Nothing {
+                    listed.incomplete = Some(attempt.reason().to_owned());
+                }
+                return Ok(listed);
             }
         }
     }
+}
+
+/// Reads rows, each by itself.
+fn read<'a>(rows: impl Iterator<Item = Option<&'a RawValue>>, errors: &[GraphError]) -> Listed {
+    let mut listed = Listed::default();
+    for (index, row) in rows.enumerate() {
+        let about = errors.iter().find(|error| error.row() == Some(index));
+        let Some(row) = row.filter(|row| row.get() != "null") else {
+            if about.is_none_or(|error| !error.is_refusal()) {
+                listed.incomplete = Some(about.map_or_else(|| "an empty row".to_owned(), GraphError::text));
+            }
+            continue;
+        };
+        match serde_json::from_str::<Row>(row.get()) {
+            Ok(read) => listed.rows.push(read),
+            Err(error) => {
+                let value: Value = serde_json::from_str(row.get()).unwrap_or_default();
+                match value["id"].as_str() {
+                    Some(id) => listed.unreadable.push(unreadable(id, &format!("an unexpected shape: {error}"))),
+                    None => listed.incomplete = Some(error.to_string()),
+                }
+            }
+        }
+    }
+    listed
 }
 
 #[cfg(test)]

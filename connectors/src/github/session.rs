@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use contextcore_core::ingest::connector::Run;
-use contextcore_core::model::time::SECOND;
+use contextcore_core::model::time::{DAY, SECOND};
 use contextcore_core::{Error, ErrorKind, Result, lock};
 
 use super::api::Api;
+use super::features::Missing;
 use super::fingerprints::Short;
 use super::reference::{Project, ProjectAnswer, Reference};
 use super::settings::{ProjectName, RepositoryName, Settings};
@@ -65,7 +66,9 @@ type Issues = BTreeMap<String, BTreeSet<Box<str>>>;
 pub(super) struct SiteContext {
     pub(super) reference: Reference,
     pub(super) repositories: Vec<Repository>,
-    /// What a person should know of what was not found.
+    /// What is configured and was not found.
+    pub(super) missing: Vec<String>,
+    /// The same, and what the server cannot tell.
     pub(super) warnings: Vec<String>,
 }
 
@@ -90,26 +93,22 @@ impl GitHub {
     /// Opens GitHub with what was stored after the last run.
     pub(super) async fn open(settings: Arc<Settings>, api: Arc<Api>, stored: Reference, run: &Run) -> Result<Self> {
         api.set_now(run.now);
-        let mut reference = match stored.reduced {
-            Some(reduced) => {
-                api.set_reduced(reduced || api.is_reduced());
-                stored
-            }
-            None => Reference { login: api.start().await?.login, ..stored },
-        };
-        let fresh = reference.reduced.is_none();
-        reference.reduced = Some(api.is_reduced());
-        let mut warnings = Vec::new();
-        projects(&api, &settings, &mut reference, fresh, &mut warnings).await?;
-        let repositories = repositories(&api, &settings, &mut warnings).await?;
+        let mut reference = stored;
+        let fresh = reference.login.is_empty();
+        learn(&api, &mut reference, run).await?;
+        let mut missing = Vec::new();
+        projects(&api, &settings, &mut reference, fresh, &mut missing).await?;
+        let repositories = repositories(&api, &settings, &mut missing).await?;
         let found = repositories.iter().map(|repository| repository.name.to_string());
         reference.repositories.extend(found);
         if reference.projects.is_empty() && repositories.is_empty() {
             let text = "nothing of what is configured exists for this token: correct `projects` and `repositories`, or give \
                         the token access";
-            return Err(Error::new(ErrorKind::NotFound, text).with("missing", warnings.join("; ")));
+            return Err(Error::new(ErrorKind::NotFound, text).with("missing", missing.join("; ")));
         }
-        let context = SiteContext { reference, repositories, warnings };
+        reference.missing = Some(api.missing());
+        let warnings = missing.iter().cloned().chain(api.missing().sentences()).collect();
+        let context = SiteContext { reference, repositories, missing, warnings };
         Ok(Self { settings, api, run: *run, context, members: Mutex::default(), issues: Mutex::default() })
     }
 
@@ -138,6 +137,21 @@ impl GitHub {
         let members = lock(&self.members).clone();
         members.ok_or_else(|| Error::new(ErrorKind::Internal, "poll repositories before the items of projects"))
     }
+}
+
+/// Learns what the server knows: at first, and daily while something is missing, since a server is upgraded now and then.
+async fn learn(api: &Api, reference: &mut Reference, run: &Run) -> Result<()> {
+    let is_complete = reference.missing.as_ref().is_some_and(Missing::is_empty);
+    let is_due = reference.asked.is_none_or(|asked| asked.plus(DAY) <= run.now);
+    match reference.missing.clone().filter(|_| is_complete || !(is_due || run.full)) {
+        // What this process learnt from a refusal counts as well.
+        Some(missing) => api.know(missing),
+        None => {
+            reference.login = api.start().await?.login;
+            reference.asked = Some(run.now);
+        }
+    }
+    Ok(())
 }
 
 /// Brings the projects up to date: those known in one request, which proves the credential as well, the others by name.

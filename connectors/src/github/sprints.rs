@@ -1,13 +1,13 @@
 //! The `sprints` stream: the iterations of our projects, given again when one changed or when its state did. They are reference
-//! data, so this stream sends no request.
+//! data, so this stream sends no request. Iterations that GitHub does not list any more end.
 
 use contextcore_core::ingest::connector::{Cursor, Page, RawRecord, Run};
 use contextcore_core::model::SprintState;
-use contextcore_core::{Error, ErrorKind, Result};
+use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 
 use super::fingerprints::Short;
-use super::reference::Iteration;
+use super::reference::{Iteration, Project};
 use super::session::{SPRINTS, SiteContext};
 use crate::cursor;
 
@@ -37,24 +37,40 @@ struct SprintCursor {
 /// [`ErrorKind::Internal`] when a record cannot be written.
 pub(super) fn poll(live: &SiteContext, stored: Option<&Cursor>, run: &Run) -> Result<Page> {
     let last: SprintCursor = cursor::read(stored, SPRINTS);
-    let mut records = live.reference.projects.iter().flat_map(|project| {
-        project.iterations.iter().map(|(id, iteration)| Record {
-            id: id.clone(),
-            project: project.name.to_string(),
-            iteration: iteration.clone(),
-            state: iteration.state(run.now),
-        })
-    });
-    let records = records.try_fold(Vec::new(), |mut records, record| {
-        let json = serde_json::to_string(&record).map_err(unwritable)?;
-        records.push(RawRecord { stream: SPRINTS, native_id: record.id.into(), json });
-        Ok::<_, Error>(records)
-    })?;
+    let records = records(live, run.now)?;
     let texts: Vec<&str> = records.iter().map(|record| record.json.as_str()).collect();
     let given = format!("{:?}", Short::of(&texts));
     let records = if given == last.given { Vec::new() } else { records };
     let cursor = cursor::write(&SprintCursor { given }, SPRINTS)?;
-    Ok(Page { records, cursor, warnings: live.warnings.clone(), ..Page::default() })
+    let open_sprints = Some(open(live, run.now));
+    Ok(Page { records, open_sprints, cursor, warnings: live.warnings.clone(), ..Page::default() })
+}
+
+/// The iterations of our projects as records.
+///
+/// # Errors
+/// [`ErrorKind::Internal`] when a record cannot be written.
+pub(super) fn records(live: &SiteContext, now: Millis) -> Result<Vec<RawRecord>> {
+    let records = live.reference.projects.iter().flat_map(|project| {
+        project.listed_iterations().map(|(id, iteration)| Record {
+            id: id.into(),
+            project: project.name.to_string(),
+            iteration: iteration.clone(),
+            state: iteration.state(now),
+        })
+    });
+    let write = |record: Record| {
+        let json = serde_json::to_string(&record).map_err(unwritable)?;
+        Ok(RawRecord { stream: SPRINTS, native_id: record.id.into(), json })
+    };
+    records.map(write).collect()
+}
+
+/// The iterations that are not over. Those of a hidden project are not known to have ended.
+fn open(live: &SiteContext, now: Millis) -> Vec<String> {
+    let projects = live.reference.projects.iter().chain(&live.reference.lost);
+    let listed = projects.flat_map(Project::listed_iterations);
+    listed.filter(|(_, iteration)| iteration.state(now) != SprintState::Closed).map(|(id, _)| id.to_owned()).collect()
 }
 
 fn unwritable(error: serde_json::Error) -> Error {

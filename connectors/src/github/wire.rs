@@ -3,11 +3,46 @@
 //! One type reads what either set of documents asks for, and records that were kept: whatever may be absent is optional, and
 //! what is not asked for is not here. A record keeps the node as GitHub wrote it ([`Record`]); moments are RFC 3339 in UTC.
 
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+
 use contextcore_core::Millis;
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::cursor::PageInfo;
+
+/// The most rows of a page: GitHub gives no more of any list. More would only fill our memory.
+const MAX_ROWS: usize = 100;
+
+/// Reads the rows of a page.
+pub(super) fn capped<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    struct Page<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Page<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(to, "a page of at most {MAX_ROWS} rows")
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut rows = Vec::new();
+            while let Some(row) = list.next_element()? {
+                if rows.len() == MAX_ROWS {
+                    return Err(serde::de::Error::invalid_length(MAX_ROWS + 1, &self));
+                }
+                rows.push(row);
+            }
+            Ok(rows)
+        }
+    }
+    deserializer.deserialize_any(Page(PhantomData))
+}
 
 /// A list as GraphQL connections give it. Null nodes are things hidden from the token.
 #[derive(Debug, Clone, Deserialize)]
@@ -16,7 +51,7 @@ pub(super) struct Rows<T> {
     pub(super) total_count: Option<u64>,
     #[serde(default)]
     pub(super) page_info: PageInfo,
-    #[serde(default = "Vec::new")]
+    #[serde(default = "Vec::new", deserialize_with = "capped")]
     pub(super) nodes: Vec<Option<T>>,
 }
 
@@ -29,6 +64,11 @@ impl<T> Default for Rows<T> {
 impl<T> Rows<T> {
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
         self.nodes.iter().flatten()
+    }
+
+    /// Adds the rows of the pages that follow.
+    pub(super) fn extend(&mut self, rows: &mut Vec<T>) {
+        self.nodes.extend(rows.drain(..).map(Some));
     }
 }
 
@@ -139,6 +179,56 @@ pub(super) struct Record {
     /// Comments beyond those in the node.
     #[serde(default)]
     pub(super) comments: Vec<Comment>,
+    /// Rows of other lists beyond those in the node.
+    #[serde(default)]
+    rest: Rest,
+    /// It was archived while open: such a task is gone.
+    #[serde(default)]
+    pub(super) archived: bool,
+}
+
+/// Rows of lists beyond those in a node.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Rest {
+    assignees: Vec<Login>,
+    labels: Vec<Named>,
+    blocked_by: Vec<IssueRef>,
+    issue_field_values: Vec<IssueFieldValue>,
+    closed_by_pull_requests_references: Vec<LinkedPull>,
+    field_values: Vec<FieldValue>,
+}
+
+impl Record {
+    /// Moves the rows of the pages that followed into the lists of the node.
+    pub(super) fn complete(&mut self) {
+        let rest = &mut self.rest;
+        let item = match &mut self.node {
+            Node::Issue(issue) => return rest.move_to(issue),
+            Node::ProjectV2Item(item) => item,
+        };
+        item.field_values.extend(&mut rest.field_values);
+        match &mut item.content {
+            Some(Content::Issue(issue)) => rest.move_to(issue),
+            Some(Content::PullRequest(pull)) => {
+                pull.assignees.extend(&mut rest.assignees);
+                pull.labels.get_or_insert_default().extend(&mut rest.labels);
+            }
+            Some(Content::DraftIssue(draft)) => draft.assignees.extend(&mut rest.assignees),
+            None => {}
+        }
+    }
+}
+
+impl Rest {
+    fn move_to(&mut self, issue: &mut Issue) {
+        issue.assignees.extend(&mut self.assignees);
+        issue.labels.get_or_insert_default().extend(&mut self.labels);
+        issue.blocked_by.extend(&mut self.blocked_by);
+        issue.issue_field_values.get_or_insert_default().extend(&mut self.issue_field_values);
+        let linked = &mut self.closed_by_pull_requests_references;
+        issue.closed_by_pull_requests_references.get_or_insert_default().extend(linked);
+    }
 }
 
 /// A record as it is written: the node's text is GitHub's own.
@@ -151,6 +241,10 @@ pub(super) struct RecordText<'a> {
     pub(super) events: &'a [Box<RawValue>],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(super) comments: &'a [Box<RawValue>],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) rest: BTreeMap<&'static str, Vec<Box<RawValue>>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) archived: bool,
 }
 
 /// What a record is about.
@@ -372,4 +466,18 @@ fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Box<
         serde_json::Value::Number(number) => Some(number.to_string().into()),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_holds_no_more_rows_than_github_gives() {
+        let page = |rows: usize| format!(r#"{{"nodes":[{}]}}"#, vec!["null"; rows].join(","));
+        assert_eq!(serde_json::from_str::<Rows<Named>>(&page(MAX_ROWS)).unwrap().nodes.len(), MAX_ROWS);
+        let error = serde_json::from_str::<Rows<Named>>(&page(MAX_ROWS + 1)).unwrap_err();
+        assert!(error.to_string().contains("at most 100 rows"), "{error}");
+        assert!(serde_json::from_str::<Rows<Named>>(r#"{"nodes":null}"#).unwrap().nodes.is_empty());
+    }
 }

@@ -3,6 +3,7 @@
 //! Cloud uses REST v3 and page tokens, Data Center REST v2 and `startAt`; boards and sprints are the same on both. Facts are from Atlassian's published OpenAPI documents of both products (platform v3, Jira Software).
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use contextcore_core::http::{Auth, Session, SessionConfig, Stats, Tries};
 use contextcore_core::{ErrorKind, Millis, Result};
@@ -11,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::dialect::{AGILE, BUCKETS, HISTORY, JiraDialect, META, SEARCH};
+use super::lenient::{self, List};
 use super::reference::{BoardAnswer, BoardConfiguration, FieldAnswer};
 use super::settings::Settings;
-use super::wire::{self, Comments, History, IssueType, Sprint, StatusValue};
+use super::wire::{Comments, History, IssueType, LinkKind, Sprint, StatusValue};
 
 /// Ids that one call for histories takes.
 pub(super) const IDS_PER_CALL: usize = 1_000;
@@ -46,6 +48,8 @@ impl Site {
 #[derive(Debug)]
 pub(super) struct Api {
     session: Session,
+    /// The server failed over a call of this run.
+    failing: AtomicBool,
 }
 
 /// Whose credential it is.
@@ -122,14 +126,14 @@ pub(super) struct ServerSearchBody<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Found {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::rows")]
     pub(super) issues: Vec<Box<RawValue>>,
     pub(super) next_page_token: Option<Box<str>>,
     pub(super) is_last: Option<bool>,
     /// All issues of the query; Data Center only.
     pub(super) total: Option<u64>,
     /// Why the answer is incomplete; Cloud only.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::rows")]
     pub(super) warnings: Vec<Box<RawValue>>,
 }
 
@@ -137,7 +141,7 @@ pub(super) struct Found {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Histories {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::objects")]
     pub(super) issue_change_logs: Vec<IssueHistories>,
     pub(super) next_page_token: Option<Box<str>>,
 }
@@ -146,9 +150,9 @@ pub(super) struct Histories {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct IssueHistories {
-    #[serde(default, deserialize_with = "wire::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub(super) issue_id: Option<Box<str>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::objects")]
     pub(super) change_histories: Vec<History>,
 }
 
@@ -164,7 +168,7 @@ pub(super) struct Inline {
 pub(super) struct Changelog {
     #[serde(default)]
     pub(super) total: usize,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::objects")]
     pub(super) histories: Vec<History>,
 }
 
@@ -172,8 +176,8 @@ pub(super) struct Changelog {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", bound = "T: DeserializeOwned")]
 struct Rows<T> {
-    #[serde(default = "Vec::new")]
-    values: Vec<T>,
+    #[serde(default)]
+    values: List<T>,
     is_last: Option<bool>,
     total: Option<u64>,
 }
@@ -195,7 +199,33 @@ impl Api {
     pub(super) fn new(settings: &Settings) -> Result<Self> {
         let mut config = SessionConfig::new(&settings.url, Auth::None, BUCKETS, JiraDialect);
         config.tls_ca_file.clone_from(&settings.tls_ca_file);
-        Ok(Self { session: Session::new(config)? })
+        Ok(Self { session: Session::new(config)?, failing: AtomicBool::new(false) })
+    }
+
+    /// Begins a run: calls have second tries again.
+    pub(super) fn begin(&self) {
+        self.failing.store(false, Ordering::Relaxed);
+    }
+
+    /// How often a call is tried that the run can do without, or can make smaller: the time that a lasting failure costs is
+    /// spent once a run.
+    pub(super) fn tries(&self) -> Tries {
+        if self.failing.load(Ordering::Relaxed) { Tries(1) } else { Tries(2) }
+    }
+
+    /// Remembers that the server failed over a call.
+    fn note<T>(&self, result: Result<T>) -> Result<T> {
+        let failed =
+            |error: &contextcore_core::Error| matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Protocol);
+        if result.as_ref().is_err_and(failed) {
+            self.failing.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Reads what a run can do without.
+    async fn side<T: DeserializeOwned>(&self, bucket: &'static str, path: &str, query: &[(&str, &str)]) -> Result<T> {
+        self.note(self.session.get_with(bucket, path, query, self.tries()).await)
     }
 
     /// Sends this credential from now on.
@@ -217,22 +247,37 @@ impl Api {
     }
 
     pub(super) async fn fields(&self, site: Site) -> Result<Vec<FieldAnswer>> {
-        self.session.get(META, &format!("{}/field", site.root()), &[]).await
+        let list: List<_> = self.session.get(META, &format!("{}/field", site.root()), &[]).await?;
+        Ok(list.0)
     }
 
     pub(super) async fn statuses(&self, site: Site) -> Result<Vec<StatusValue>> {
-        self.session.get(META, &format!("{}/status", site.root()), &[]).await
+        let list: List<_> = self.session.get(META, &format!("{}/status", site.root()), &[]).await?;
+        Ok(list.0)
     }
 
     pub(super) async fn issue_types(&self, site: Site) -> Result<Vec<IssueType>> {
-        self.session.get(META, &format!("{}/issuetype", site.root()), &[]).await
+        let list: List<_> = self.side(META, &format!("{}/issuetype", site.root()), &[]).await?;
+        Ok(list.0)
+    }
+
+    /// The types of links; 404 where linking is switched off.
+    pub(super) async fn link_types(&self, site: Site) -> Result<Vec<LinkKind>> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Types {
+            #[serde(default)]
+            issue_link_types: List<LinkKind>,
+        }
+        let types: Types = self.side(META, &format!("{}/issueLinkType", site.root()), &[]).await?;
+        Ok(types.issue_link_types.0)
     }
 
     /// Projects the credential can see. Data Center gives them in one list.
     pub(super) async fn projects(&self, site: Site) -> Result<Vec<ProjectAnswer>> {
         match site {
             Site::Cloud => self.rows(META, "rest/api/3/project/search", &[], ROWS).await,
-            Site::DataCenter => self.session.get(META, "rest/api/2/project", &[]).await,
+            Site::DataCenter => Ok(self.session.get::<List<_>>(META, "rest/api/2/project", &[]).await?.0),
         }
     }
 
@@ -244,7 +289,7 @@ impl Api {
 
     /// Needs a right to administer the board in some set-ups.
     pub(super) async fn board_configuration(&self, board: u64) -> Result<BoardConfiguration> {
-        self.session.get(AGILE, &format!("rest/agile/1.0/board/{board}/configuration"), &[]).await
+        self.side(AGILE, &format!("rest/agile/1.0/board/{board}/configuration"), &[]).await
     }
 
     /// Sprints of a board in one of these states (comma-separated), or all.
@@ -254,15 +299,15 @@ impl Api {
     }
 
     pub(super) async fn sprint(&self, id: u64) -> Result<Sprint> {
-        self.session.get(AGILE, &format!("rest/agile/1.0/sprint/{id}"), &[]).await
+        self.side(AGILE, &format!("rest/agile/1.0/sprint/{id}"), &[]).await
     }
 
     pub(super) async fn search(&self, body: &SearchBody<'_>, tries: Tries) -> Result<Found> {
-        self.session.post_with(SEARCH, "rest/api/3/search/jql", body, tries).await
+        self.note(self.session.post_with(SEARCH, "rest/api/3/search/jql", body, tries).await)
     }
 
     pub(super) async fn server_search(&self, body: &ServerSearchBody<'_>, tries: Tries) -> Result<Found> {
-        self.session.post_with(SEARCH, "rest/api/2/search", body, tries).await
+        self.note(self.session.post_with(SEARCH, "rest/api/2/search", body, tries).await)
     }
 
     /// About how many issues a query finds.
@@ -280,7 +325,7 @@ impl Api {
     }
 
     /// A page of the histories of up to [`IDS_PER_CALL`] issues, oldest first.
-    pub(super) async fn histories(&self, ids: &[&str], token: Option<&str>) -> Result<Histories> {
+    pub(super) async fn histories(&self, ids: &[&str], token: Option<&str>, tries: Tries) -> Result<Histories> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Body<'a> {
@@ -290,30 +335,39 @@ impl Api {
             next_page_token: Option<&'a str>,
         }
         let body = Body { issue_ids_or_keys: ids, max_results: HISTORIES_PER_PAGE, next_page_token: token };
-        self.session.post(HISTORY, "rest/api/3/changelog/bulkfetch", &body).await
+        self.note(self.session.post_with(HISTORY, "rest/api/3/changelog/bulkfetch", &body, tries).await)
     }
 
     /// The whole history of one issue of Cloud, page by page.
-    pub(super) async fn history(&self, id: &str) -> Result<Vec<History>> {
-        self.rows(HISTORY, &format!("rest/api/3/issue/{id}/changelog"), &[], ISSUE_ROWS).await
+    pub(super) async fn history(&self, id: &str, tries: Tries) -> Result<Vec<History>> {
+        self.rows_with(HISTORY, &format!("rest/api/3/issue/{id}/changelog"), &[], ISSUE_ROWS, tries).await
     }
 
     /// The history of one issue of Data Center, if the server writes it.
-    pub(super) async fn server_history(&self, id: &str) -> Result<Option<Changelog>> {
+    pub(super) async fn server_history(&self, id: &str, tries: Tries) -> Result<Option<Changelog>> {
         let query = [("expand", "changelog"), ("fields", "id")];
-        let inline: Inline = self.session.get(HISTORY, &format!("rest/api/2/issue/{id}"), &query).await?;
+        let path = format!("rest/api/2/issue/{id}");
+        let inline: Inline = self.note(self.session.get_with(HISTORY, &path, &query, tries).await)?;
         Ok(inline.changelog)
+    }
+
+    /// One issue by its id, with its history where the product writes that into the issue.
+    pub(super) async fn issue(&self, site: Site, id: &str, fields: &BTreeSet<&str>) -> Result<Box<RawValue>> {
+        let fields = fields.iter().copied().collect::<Vec<_>>().join(",");
+        let mut query = vec![("fields", fields.as_str())];
+        if site == Site::DataCenter {
+            query.push(("expand", "changelog"));
+        }
+        self.side(HISTORY, &format!("{}/issue/{id}", site.root()), &query).await
     }
 
     /// The comments of an issue from this one on.
     pub(super) async fn comments(&self, site: Site, id: &str, from: usize) -> Result<Comments> {
         let (from, rows) = (from.to_string(), ISSUE_ROWS.to_string());
         let query = [("startAt", from.as_str()), ("maxResults", rows.as_str()), ("orderBy", "created")];
-        self.session.get(HISTORY, &format!("{}/issue/{id}/comment", site.root()), &query).await
+        self.side(HISTORY, &format!("{}/issue/{id}/comment", site.root()), &query).await
     }
 
-    /// All rows of a list with `startAt`. It ends where the answer says so: at `isLast`, else at `total`, else at an empty
-    /// page; a short page alone means nothing.
     async fn rows<T: DeserializeOwned>(
         &self,
         bucket: &'static str,
@@ -321,14 +375,27 @@ impl Api {
         query: &[(&str, &str)],
         rows: u64,
     ) -> Result<Vec<T>> {
+        self.rows_with(bucket, path, query, rows, self.tries()).await
+    }
+
+    /// All rows of a list with `startAt`. It ends where the answer says so: at `isLast`, else at `total`, else at an empty
+    /// page; a short page alone means nothing.
+    async fn rows_with<T: DeserializeOwned>(
+        &self,
+        bucket: &'static str,
+        path: &str,
+        query: &[(&str, &str)],
+        rows: u64,
+        tries: Tries,
+    ) -> Result<Vec<T>> {
         let mut all = Vec::new();
         for _ in 0..MAX_PAGES {
             let (from, most) = (all.len().to_string(), rows.to_string());
             let mut query = query.to_vec();
             query.extend([("startAt", from.as_str()), ("maxResults", most.as_str())]);
-            let page: Rows<T> = self.session.get(bucket, path, &query).await?;
-            let empty = page.values.is_empty();
-            all.extend(page.values);
+            let page: Rows<T> = self.note(self.session.get_with(bucket, path, &query, tries).await)?;
+            let empty = page.values.0.is_empty();
+            all.extend(page.values.0);
             let total = page.total.and_then(|total| usize::try_from(total).ok());
             let last = page.is_last.unwrap_or_else(|| total.is_some_and(|total| all.len() >= total));
             if last || empty {
@@ -348,10 +415,22 @@ pub(super) fn is_refusal(kind: ErrorKind) -> bool {
     )
 }
 
+/// Whether an error is about what was asked for and not about us: then it costs that, and the rest goes on.
+pub(super) fn is_about_the_object(kind: ErrorKind) -> bool {
+    use ErrorKind::{Gone, NotFound, Permission, Protocol, Rejected, Unavailable};
+    matches!(kind, Unavailable | Rejected | NotFound | Permission | Protocol | Gone)
+}
+
+/// Whether a side list can be done without after this error. A scope that the token lacks is such a case; a token that is
+/// refused altogether fails the search as well.
+pub(super) fn is_bearable(kind: ErrorKind) -> bool {
+    kind == ErrorKind::Auth || is_about_the_object(kind)
+}
+
 /// The id and last change of an issue, as far as they can be read.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Outline {
-    #[serde(default, deserialize_with = "wire::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub(super) id: Option<Box<str>>,
     #[serde(default)]
     fields: OutlineFields,
@@ -359,7 +438,7 @@ pub(super) struct Outline {
 
 #[derive(Debug, Default, Deserialize)]
 struct OutlineFields {
-    #[serde(default, deserialize_with = "wire::stamp")]
+    #[serde(default, deserialize_with = "lenient::stamp")]
     updated: Option<Millis>,
 }
 

@@ -6,6 +6,7 @@ use contextcore_core::{Error, ErrorKind, Result};
 use super::api::{self, Site};
 use super::reference::{Field, NOT_HERE};
 use super::session::{Jira, SiteContext};
+use super::{mapping, sprints};
 
 /// Describes what opening the site found, and asks for the projects.
 ///
@@ -19,6 +20,8 @@ pub(super) async fn report(jira: &Jira, context: &SiteContext) -> Result<CheckRe
     }
     boards(jira, context, &mut warnings).await?;
     fields(context, &mut warnings, &mut problems);
+    unplaced(jira, context, &mut warnings).await;
+    warnings.extend(jira.take_warnings());
     Ok(CheckReport {
         identity: context.account.shown.clone(),
         product: context.reference.product.clone(),
@@ -56,8 +59,8 @@ async fn boards(jira: &Jira, context: &SiteContext, warnings: &mut Vec<String>) 
     for (id, board) in context.reference.boards.iter().filter(|(_, board)| board.may_have_sprints()) {
         match jira.api.sprints(*id, Some("active")).await {
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::Rejected && &*board.kind == "simple" => {}
-            Err(error) if api::is_refusal(error.kind()) => warnings.push(format!(
+            Err(error) if sprints::has_none(&error, &board.kind) => {}
+            Err(error) if api::is_bearable(error.kind()) => warnings.push(format!(
                 "board {id} ({}) gives no sprints, let the account see it if they matter: {error}",
                 board.name
             )),
@@ -84,6 +87,29 @@ fn fields(context: &SiteContext, warnings: &mut Vec<String>, problems: &mut Vec<
     problems.extend(
         unknown.map(|(_, field)| format!("the configured field {} is not on this site: correct `fields`", field.id)),
     );
+}
+
+/// Lists the statuses and types whose names say nothing, so that a person can.
+async fn unplaced(jira: &Jira, context: &SiteContext, warnings: &mut Vec<String>) {
+    let configured = |names: &[&str]| jira.settings.rules.status(names).is_some();
+    let statuses = context.reference.statuses.iter();
+    let statuses = statuses.filter(|(id, status)| status.unplaced && !configured(&[&status.name, id]));
+    warnings.extend(statuses.map(|(id, status)| {
+        format!(
+            "status {} ({id}) has no category and no name we know, it counts as to do: set it in statuses",
+            status.name
+        )
+    }));
+    for kind in jira.api.issue_types(context.site).await.unwrap_or_default() {
+        let id = kind.id.as_deref().unwrap_or_default();
+        let untranslated = kind.untranslated_name.as_deref().unwrap_or(&kind.name);
+        let names = [id, &kind.name, untranslated];
+        let is_known = mapping::type_of(&jira.settings, names, kind.hierarchy_level, kind.subtask).1;
+        if !is_known && !context.reference.epic_types.contains(id) {
+            warnings
+                .push(format!("type {} ({id}) has no name we know, it counts as a task: set it in types", kind.name));
+        }
+    }
 }
 
 fn found_fields(context: &SiteContext) -> Vec<(String, String, String)> {

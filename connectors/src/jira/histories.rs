@@ -1,25 +1,28 @@
-//! From found issues to whole records: every issue gets its complete history, or the page is an error.
+//! From found issues to whole records: every issue gets its complete history, or is unreadable.
 //!
 //! Cloud gives the histories of a thousand issues in a few large pages. Each page is cut down to what is read and written into
 //! the records at once, so that never more than one page is held; an issue's history may begin on one page and end on the
-//! next. Where that call is refused, issues are asked one by one. Data Center writes the history into the issue.
+//! next. A call that fails is made in halves, down to one issue, which is then asked for by itself. Where that kind of call is
+//! refused altogether, issues are asked one by one. Data Center writes the history into the issue.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use contextcore_core::ingest::connector::RawRecord;
+use contextcore_core::http::Tries;
+use contextcore_core::ingest::connector::{RawRecord, Unreadable};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use tracing::warn;
 
-use super::api::{self, Api, Changelog, Inline, Outline, Site};
+use super::api::{self, Api, Changelog, Inline, Outline, Site, is_about_the_object};
 use super::reference::Reference;
-use super::search::{self, PageRequest, Search};
 use super::session::Mentions;
 use super::settings::Settings;
-use super::wire::{Comments, History, Issue, IssueRef};
+use super::wire::{Comments, History, Issue};
 
-/// Keys that one search asks for.
-const KEYS_PER_CALL: usize = 100;
+/// Issues that may fail one after the other before it is the call that fails, and not they.
+const FAILURES: usize = 3;
+/// Tries of a call when it fails for issue after issue.
+const PATIENT: Tries = Tries(5);
 
 /// An issue that a search found.
 #[derive(Debug)]
@@ -66,6 +69,7 @@ pub(super) struct Batch {
     rows: Vec<Row>,
     places: HashMap<Box<str>, usize>,
     mentions: Mentions,
+    unreadable: Vec<Unreadable>,
 }
 
 #[derive(Debug)]
@@ -73,8 +77,24 @@ struct Row {
     found: FoundIssue,
     /// Histories as JSON, separated by commas.
     histories: Vec<u8>,
-    /// It vanished while we asked.
+    /// The changes of sprints among them, in the same form.
+    sprints: Vec<u8>,
+    /// When the sprints last changed.
+    moved: Option<Millis>,
+    /// Those changes of the parent, where they are this issue's as well.
+    inherited: Vec<u8>,
+    /// It vanished while we asked, or cannot be served.
     gone: bool,
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub(super) struct Completed {
+    pub(super) records: Vec<RawRecord>,
+    /// What could not be served.
+    pub(super) unreadable: Vec<Unreadable>,
+    /// What the histories name.
+    pub(super) mentions: Mentions,
 }
 
 impl Batch {
@@ -84,6 +104,19 @@ impl Batch {
 
     pub(super) fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    /// Whether an issue of this id is here.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.places.contains_key(id)
+    }
+
+    /// Issues that can be read, to be completed.
+    pub(super) fn issues_mut(&mut self) -> impl Iterator<Item = &mut Issue> {
+        self.rows.iter_mut().filter_map(|row| match &mut row.found {
+            FoundIssue::Issue(issue) => Some(&mut **issue),
+            FoundIssue::Odd { .. } => None,
+        })
     }
 
     /// Issues that can be read.
@@ -96,7 +129,14 @@ impl Batch {
 
     /// Takes an issue; a newer version of one replaces the older.
     pub(super) fn add(&mut self, found: FoundIssue) {
-        let row = |found| Row { found, histories: Vec::new(), gone: false };
+        let row = |found| Row {
+            found,
+            histories: Vec::new(),
+            sprints: Vec::new(),
+            moved: None,
+            inherited: Vec::new(),
+            gone: false,
+        };
         match found.id() {
             Some(id) if self.places.contains_key(id) => {
                 let place = self.places[id];
@@ -110,13 +150,28 @@ impl Batch {
         }
     }
 
+    /// Takes an issue of a wanted project.
+    pub(super) fn add_if(&mut self, found: FoundIssue, wants: impl Fn(&str) -> bool) {
+        let key = match &found {
+            FoundIssue::Issue(issue) => issue.fields.project.as_ref().and_then(|project| project.key.as_deref()),
+            FoundIssue::Odd { .. } => None,
+        };
+        if key.is_none_or(wants) {
+            self.add(found);
+        }
+    }
+
     /// Ids of issues whose history is to be asked for.
     fn ids(&self) -> Vec<&str> {
         self.rows.iter().filter_map(|row| row.found.id()).collect()
     }
 
+    fn row(&mut self, id: &str) -> Option<&mut Row> {
+        self.places.get(id).and_then(|place| self.rows.get_mut(*place))
+    }
+
     /// Adds histories of an issue to those it has.
-    fn append(&mut self, reference: &Reference, id: &str, histories: Vec<History>) -> Result<()> {
+    pub(super) fn append(&mut self, reference: &Reference, id: &str, histories: Vec<History>) -> Result<()> {
         let Some(row) = self.places.get(id).and_then(|place| self.rows.get_mut(*place)) else { return Ok(()) };
         for mut history in histories {
             history.items.retain(|item| reference.reads(item));
@@ -124,17 +179,75 @@ impl Batch {
                 continue;
             }
             history.items.iter().for_each(|item| self.mentions.note(item));
-            if !row.histories.is_empty() {
-                row.histories.push(b',');
+            write_into(&mut row.histories, &history)?;
+            history.items.retain(|item| reference.is_sprint(item));
+            if !history.items.is_empty() {
+                row.moved = row.moved.max(history.created);
+                history.id = history.id.map(|id| format!("parent:{id}").into());
+                write_into(&mut row.sprints, &history)?;
             }
-            serde_json::to_writer(&mut row.histories, &history).map_err(unwritable)?;
         }
         Ok(())
     }
 
+    /// Forgets the histories of these issues, which are asked for again.
+    fn clear_histories(&mut self, ids: &[&str]) {
+        for id in ids {
+            if let Some(row) = self.row(id) {
+                (row.histories, row.sprints, row.moved) = (Vec::new(), Vec::new(), None);
+            }
+        }
+    }
+
+    /// The issue does not exist any more.
     fn forget(&mut self, id: &str) {
-        if let Some(row) = self.places.get(id).and_then(|place| self.rows.get_mut(*place)) {
+        if let Some(row) = self.row(id) {
             row.gone = true;
+        }
+    }
+
+    /// The issue cannot be served whole.
+    pub(super) fn give_up(&mut self, id: &str, reason: String) {
+        self.forget(id);
+        warn!(issue = id, reason, "an issue is unreadable");
+        self.unreadable.push(Unreadable { native_id: id.to_owned(), reason });
+    }
+
+    /// Whether an issue has changes of sprints of its own.
+    pub(super) fn has_sprint_history(&self, id: &str) -> bool {
+        self.places.get(id).is_some_and(|place| !self.rows[*place].sprints.is_empty())
+    }
+
+    /// Keys of the issues whose sprints changed after this moment.
+    pub(super) fn moved_after(&self, moment: Millis) -> Vec<&str> {
+        let moved = self.rows.iter().filter(|row| row.moved.is_some_and(|at| at > moment));
+        let keys = moved.filter_map(|row| match &row.found {
+            FoundIssue::Issue(issue) if !issue.is_subtask() => issue.key.as_deref(),
+            _ => None,
+        });
+        keys.collect()
+    }
+
+    /// The changes of sprints of an issue, as they are inherited.
+    pub(super) fn sprints_of(&self, id: &str) -> Option<&[u8]> {
+        self.places.get(id).map(|place| &*self.rows[*place].sprints)
+    }
+
+    /// Gives an issue the changes of its parent's sprints.
+    pub(super) fn inherit(&mut self, id: &str, sprints: Vec<u8>) {
+        if let Some(row) = self.row(id) {
+            row.inherited = sprints;
+        }
+    }
+
+    /// Takes in the issues of another batch that are not here.
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.unreadable.extend(other.unreadable);
+        self.mentions.absorb(other.mentions);
+        for row in other.rows {
+            let Some(id) = row.found.id().map(Box::from).filter(|id| !self.places.contains_key(id)) else { continue };
+            self.places.insert(id, self.rows.len());
+            self.rows.push(row);
         }
     }
 
@@ -154,12 +267,24 @@ impl Row {
         }
         json.extend_from_slice(b",\"histories\":[");
         json.extend_from_slice(&self.histories);
+        if !self.inherited.is_empty() {
+            json.extend_from_slice(b"],\"inherited\":[");
+            json.extend_from_slice(&self.inherited);
+        }
         json.extend_from_slice(b"]}");
         json.shrink_to_fit();
         let json = String::from_utf8(json)
             .map_err(|error| Error::new(ErrorKind::Internal, "write a record").caused_by(error))?;
         Ok(RawRecord { stream, native_id, json })
     }
+}
+
+/// Adds a history to a list of them.
+fn write_into(list: &mut Vec<u8>, history: &History) -> Result<()> {
+    if !list.is_empty() {
+        list.push(b',');
+    }
+    serde_json::to_writer(list, history).map_err(unwritable)
 }
 
 fn unwritable(error: serde_json::Error) -> Error {
@@ -177,60 +302,72 @@ pub(super) struct Completer<'a> {
 }
 
 impl Completer<'_> {
-    /// Whole records, and what their histories name.
+    /// Completes the issues of a batch.
     ///
     /// # Errors
-    /// When a history cannot be had: half a record is none.
+    /// When it is not single issues that fail, but the call for them.
     pub(super) async fn complete(
         &self,
         mut batch: Batch,
         inline: Vec<(Box<str>, Inline)>,
         stream: &'static str,
-    ) -> Result<(Vec<RawRecord>, Mentions)> {
-        match self.site {
-            Site::Cloud => self.cloud_histories(&mut batch).await?,
-            Site::DataCenter => self.server_histories(&mut batch, inline).await?,
+        moved_after: Option<Millis>,
+    ) -> Result<Completed> {
+        self.histories(&mut batch, inline).await?;
+        if let Some(moment) = moved_after {
+            self.followers(&mut batch, moment).await?;
         }
+        self.inherit(&mut batch).await?;
         if self.settings.comments.is_read() {
             self.comments(&mut batch).await?;
         }
         self.parents(&mut batch).await?;
-        let mentions = std::mem::take(&mut batch.mentions);
-        Ok((batch.into_records(stream)?, mentions))
+        let (mentions, unreadable) = (std::mem::take(&mut batch.mentions), std::mem::take(&mut batch.unreadable));
+        Ok(Completed { records: batch.into_records(stream)?, unreadable, mentions })
+    }
+
+    /// Fetches the histories of a batch.
+    pub(super) async fn histories(&self, batch: &mut Batch, inline: Vec<(Box<str>, Inline)>) -> Result<()> {
+        match self.site {
+            Site::Cloud => self.cloud_histories(batch).await,
+            Site::DataCenter => self.server_histories(batch, inline).await,
+        }
     }
 
     async fn cloud_histories(&self, batch: &mut Batch) -> Result<()> {
         let ids: Vec<Box<str>> = batch.ids().into_iter().map(Into::into).collect();
         let ids: Vec<&str> = ids.iter().map(|id| &**id).collect();
         let mut calls: Vec<&[&str]> = ids.chunks(api::IDS_PER_CALL).rev().collect();
+        let mut failures = Failures::default();
         while let Some(ids) = calls.pop() {
-            if !self.no_bulk.load(Ordering::Relaxed) {
-                match self.bulk(batch, ids).await {
-                    Err(error) if is_too_large(&error) && ids.len() > 1 => {
-                        let (first, second) = ids.split_at(ids.len() / 2);
-                        calls.extend([second, first]);
-                        continue;
-                    }
-                    Err(error) if is_bulk_refused(&error) => {
-                        warn!(error = error.full(), "bulk histories are refused, will ask issue by issue");
-                        self.no_bulk.store(true, Ordering::Relaxed);
-                    }
-                    result => {
-                        result?;
-                        continue;
-                    }
-                }
+            if self.no_bulk.load(Ordering::Relaxed) {
+                self.one_by_one(batch, ids, &mut failures).await?;
+                continue;
             }
-            self.one_by_one(batch, ids).await?;
+            match self.bulk(batch, ids, failures.tries(self.api)).await {
+                Ok(()) => failures.succeeded(),
+                Err(error) if is_call_refused(&error) => {
+                    warn!(error = error.full(), "bulk histories are refused, will ask issue by issue");
+                    self.no_bulk.store(true, Ordering::Relaxed);
+                    calls.push(ids);
+                }
+                Err(error) if !is_about_the_object(error.kind()) => return Err(error),
+                Err(_) if ids.len() > 1 => {
+                    let (first, second) = ids.split_at(ids.len() / 2);
+                    calls.extend([second, first]);
+                }
+                Err(_) => self.one_by_one(batch, ids, &mut failures).await?,
+            }
         }
         Ok(())
     }
 
-    async fn bulk(&self, batch: &mut Batch, ids: &[&str]) -> Result<()> {
+    async fn bulk(&self, batch: &mut Batch, ids: &[&str], tries: Tries) -> Result<()> {
+        batch.clear_histories(ids);
         let mut token: Option<Box<str>> = None;
         let mut used = BTreeSet::new();
         loop {
-            let page = self.api.histories(ids, token.as_deref()).await?;
+            let page = self.api.histories(ids, token.as_deref(), tries).await?;
             for part in page.issue_change_logs {
                 let id = part.issue_id.unwrap_or_default();
                 batch.append(self.reference, &id, part.change_histories)?;
@@ -243,12 +380,20 @@ impl Completer<'_> {
         }
     }
 
-    async fn one_by_one(&self, batch: &mut Batch, ids: &[&str]) -> Result<()> {
+    async fn one_by_one(&self, batch: &mut Batch, ids: &[&str], failures: &mut Failures) -> Result<()> {
         for id in ids {
-            match self.api.history(id).await {
-                Ok(histories) => batch.append(self.reference, id, histories)?,
+            batch.clear_histories(&[id]);
+            match self.api.history(id, failures.tries(self.api)).await {
+                Ok(histories) => {
+                    failures.succeeded();
+                    batch.append(self.reference, id, histories)?;
+                }
                 Err(error) if error.kind() == ErrorKind::NotFound => batch.forget(id),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let reason = error.full();
+                    failures.add(error)?;
+                    batch.give_up(id, reason);
+                }
             }
         }
         Ok(())
@@ -256,22 +401,25 @@ impl Completer<'_> {
 
     /// Data Center writes whole histories; where one is absent or shorter than it says, it is asked for alone.
     async fn server_histories(&self, batch: &mut Batch, inline: Vec<(Box<str>, Inline)>) -> Result<()> {
+        let mut failures = Failures::default();
         for (id, inline) in inline {
             let log = match inline.changelog.filter(Changelog::is_whole) {
-                Some(log) => Some(log),
-                None => match self.api.server_history(&id).await {
-                    Err(error) if error.kind() == ErrorKind::NotFound => {
-                        batch.forget(&id);
-                        continue;
-                    }
-                    log => log?.filter(Changelog::is_whole),
-                },
+                Some(log) => Ok(Some(log)),
+                None => self.api.server_history(&id, failures.tries(self.api)).await,
             };
-            let Some(log) = log else {
-                let text = "the history of an issue is absent or shorter than it says";
-                return Err(Error::new(ErrorKind::Protocol, text).with("issue", id));
-            };
-            batch.append(self.reference, &id, log.histories)?;
+            match log.map(|log| log.filter(Changelog::is_whole)) {
+                Ok(Some(log)) => {
+                    failures.succeeded();
+                    batch.append(self.reference, &id, log.histories)?;
+                }
+                Ok(None) => batch.give_up(&id, "its history is absent or shorter than it says".to_owned()),
+                Err(error) if error.kind() == ErrorKind::NotFound => batch.forget(&id),
+                Err(error) => {
+                    let reason = error.full();
+                    failures.add(error)?;
+                    batch.give_up(&id, reason);
+                }
+            }
         }
         Ok(())
     }
@@ -282,7 +430,7 @@ impl Completer<'_> {
             let FoundIssue::Issue(issue) = &mut row.found else { continue };
             let (Some(id), Some(comments)) = (&issue.id, &mut issue.fields.comment) else { continue };
             match self.more_comments(id, comments).await {
-                Err(error) if api::is_refusal(error.kind()) || error.kind() == ErrorKind::Protocol => {
+                Err(error) if api::is_bearable(error.kind()) => {
                     warn!(issue = &**id, error = error.full(), "not all comments can be had");
                 }
                 result => result?,
@@ -307,50 +455,29 @@ impl Completer<'_> {
         }
         Ok(())
     }
+}
 
-    /// Where the parent is only a key (the old epic link, Data Center's parent link), its id is looked for: among the issues
-    /// at hand, else with one more search.
-    async fn parents(&self, batch: &mut Batch) -> Result<()> {
-        let wanted: BTreeSet<String> = batch.issues().filter_map(|issue| self.parent_key(issue)).collect();
-        let mut ids: BTreeMap<String, Box<str>> = batch
-            .issues()
-            .filter_map(|issue| Some((issue.key.as_deref()?.to_owned(), issue.id.clone()?)))
-            .filter(|(key, _)| wanted.contains(key))
-            .collect();
-        let missing: Vec<&str> = wanted.iter().filter(|key| !ids.contains_key(*key)).map(String::as_str).collect();
-        for keys in missing.chunks(KEYS_PER_CALL) {
-            ids.extend(self.ids_of(keys).await?);
-        }
-        for row in &mut batch.rows {
-            let FoundIssue::Issue(issue) = &mut row.found else { continue };
-            let Some(key) = self.parent_key(issue) else { continue };
-            if let Some(id) = ids.get(&key) {
-                let parent = IssueRef { id: Some(id.clone()), key: Some(key.into()), fields: Default::default() };
-                issue.fields.parent = Some(parent);
-            }
-        }
-        Ok(())
+/// Issues that failed one after the other.
+#[derive(Debug, Default)]
+struct Failures(usize);
+
+impl Failures {
+    fn succeeded(&mut self) {
+        self.0 = 0;
     }
 
-    /// The key of a parent of which only the key is known.
-    fn parent_key(&self, issue: &Issue) -> Option<String> {
-        let mut fields = self.reference.fields.parent_keys().filter(|_| issue.fields.parent.is_none());
-        fields.find_map(|field| serde_json::from_str(issue.custom.get(&field.id)?.get()).ok())
+    /// How often a call is tried: with patience when it looks as if all of them failed.
+    fn tries(&self, api: &Api) -> Tries {
+        if self.0 + 1 == FAILURES { PATIENT } else { api.tries() }
     }
 
-    /// The ids of these keys, as far as we may see them.
-    async fn ids_of(&self, keys: &[&str]) -> Result<BTreeMap<String, Box<str>>> {
-        let search = Search::of_keys(keys);
-        let mut request = PageRequest::new(["id"].into(), KEYS_PER_CALL as u64);
-        let found = match search::page(self.api, self.site, &search, &mut request).await {
-            Err(error) if api::is_refusal(error.kind()) => {
-                warn!(error = error.full(), "the ids of parents cannot be had");
-                return Ok(BTreeMap::new());
-            }
-            found => found?,
-        };
-        let issues = found.issues.iter().filter_map(|json| Issue::from_answer(json.get()).ok());
-        Ok(issues.filter_map(|issue| Some((issue.key?.to_string(), issue.id?))).collect())
+    /// Counts the failure of an issue.
+    ///
+    /// # Errors
+    /// The failure, when it is about us, or when too many issues have failed for it to be about them.
+    fn add(&mut self, error: Error) -> Result<()> {
+        self.0 += usize::from(error.kind() == ErrorKind::Unavailable);
+        if self.0 >= FAILURES || !is_about_the_object(error.kind()) { Err(error) } else { Ok(()) }
     }
 }
 
@@ -364,15 +491,9 @@ fn without_comments(json: &str) -> Box<str> {
     }
 }
 
-/// Whether the call as such is refused: by a proxy, by an older site, or for want of a scope.
-fn is_bulk_refused(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Permission | ErrorKind::NotFound | ErrorKind::Gone)
-        || error.context("status").is_some_and(|status| status.starts_with("405"))
-}
-
-/// Whether something on the way takes only smaller requests.
-fn is_too_large(error: &Error) -> bool {
-    error.context("status").is_some_and(|status| status.starts_with("413"))
+/// Whether the call as such is refused, by a proxy or by an older site, and not for what it asks for.
+fn is_call_refused(error: &Error) -> bool {
+    error.kind() == ErrorKind::Gone || error.context("status").is_some_and(|status| status.starts_with("405"))
 }
 
 #[cfg(test)]

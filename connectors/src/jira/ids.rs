@@ -74,7 +74,7 @@ async fn request(jira: &Jira, live: &SiteContext, pass: &mut Pass) -> Result<(Fo
     let mut warnings = Vec::new();
     loop {
         match search::page(&jira.api, live.site, &pass.search, &mut request).await {
-            Ok(found) => return Ok((found, warnings)),
+            Ok(answer) => return Ok((answer.found, warnings)),
             Err(error) => {
                 warn!(error = error.full(), "the pass over all ids starts again");
                 warnings.extend(pass.search.recover(error)?);

@@ -5,21 +5,26 @@
 //!
 //! - Search is only eventually consistent, so once a day a sweep looks back a day instead of five minutes.
 //! - A page that says its answer is incomplete is read, but the watermark stays.
+//! - An issue that cannot be served is named as unreadable and read again by its id ([`read_again`]).
+//! - Open sprints of boards that we do not list are known from their issues, which do not change when such a sprint is closed.
+//!   So they are asked for one by one at the start of a sweep.
 //! - The watermark never passes the moment of the run: an issue dated in the future does not hide those of today.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use contextcore_core::ingest::connector::{Cursor, Page, Run};
+use contextcore_core::ingest::connector::{Cursor, Page, Run, Unreadable};
 use contextcore_core::model::time::{DAY, MINUTE};
-use contextcore_core::{Error, Millis, Result};
+use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 
-use super::api::{Found, Inline, Site};
-use super::histories::{Batch, Completer, FoundIssue};
-use super::search::{self, Order, PageRequest, Search};
+use super::api::{Inline, Outline, Site, is_about_the_object};
+use super::histories::{Batch, Completed, Completer, FoundIssue};
+use super::reference::Reference;
+use super::search::{self, Answer, Order, PageRequest, Search};
 use super::session::{ISSUES, Jira, SiteContext};
-use super::{jql, site};
+use super::settings::Settings;
+use super::{jql, site, sprint_field, sprints};
 use crate::cursor;
 use crate::scan::{IncrementalScan, Sweep};
 
@@ -72,6 +77,9 @@ pub(super) struct IssueCursor {
     /// Statuses and types that histories name and the site no longer lists, so that they are not looked for again.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     unlisted: BTreeSet<String>,
+    /// Open sprints of boards that we do not list, and whether each was had by itself.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    sprints: BTreeMap<u64, bool>,
     /// The sweep under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     sweep: Option<IssueSweep>,
@@ -128,6 +136,14 @@ impl IssueCursor {
         })
     }
 
+    /// Remembers the open sprints of these issues that are of boards we do not list.
+    fn note_sprints(&mut self, reference: &Reference, batch: &Batch) {
+        let is_elsewhere = |board: u64| !reference.boards.contains_key(&board);
+        let sprints = batch.issues().flat_map(|issue| sprint_field::of(reference, issue));
+        let open = sprints.filter(|sprint| !sprint.is_closed() && sprint.origin_board_id.is_some_and(is_elsewhere));
+        open.for_each(|sprint| _ = self.sprints.entry(sprint.id).or_default());
+    }
+
     /// Ends a sweep that was read to its last page.
     fn settle(&mut self, sweep: IssueSweep, now: Millis) {
         let IssueSweep { listed, search, wide, .. } = sweep;
@@ -149,6 +165,7 @@ struct Poll<'a> {
     sweep: IssueSweep,
     batch: Batch,
     inline: Vec<(Box<str>, Inline)>,
+    unreadable: Vec<Unreadable>,
     warnings: Vec<String>,
 }
 
@@ -159,28 +176,96 @@ struct Poll<'a> {
 /// [`contextcore_core::ErrorKind::Rejected`] when none of the configured projects exists.
 pub(super) async fn poll(jira: &Jira, live: &Arc<SiteContext>, stored: Option<&Cursor>, run: &Run) -> Result<Page> {
     let mut cursor: IssueCursor = cursor::read(stored, ISSUES);
+    let mut page = Page::default();
+    if cursor.sweep.is_none() {
+        sprints::ask_alone(jira, &mut cursor.sprints, &mut page).await?;
+    }
     let sweep = cursor.sweep(&jira.settings.projects, live, run.now);
     let first = cursor.scan.watermark.is_none();
-    let (batch, inline, warnings) = Default::default();
-    let mut poll = Poll { jira, live, cursor: &cursor, now: run.now, sweep, batch, inline, warnings };
+    let (batch, inline, unreadable, warnings) = Default::default();
+    let mut poll = Poll { jira, live, cursor: &cursor, now: run.now, sweep, batch, inline, unreadable, warnings };
     let last = poll.gather().await?;
     poll.count(last, first).await;
     if last && poll.sweep.seen == 0 && first {
         // An empty site. An anonymous caller gets the same answer, and the token may have expired since the run began.
         site::account(&jira.api, live.site).await?;
     }
-    let Poll { sweep, batch, inline, warnings, .. } = poll;
-    let live = jira.explain(live, batch.issues()).await?;
-    let (reference, site) = (&live.reference, live.site);
-    let completer = Completer { api: &jira.api, settings: &jira.settings, site, reference, no_bulk: jira.no_bulk() };
-    let (records, mentions) = completer.complete(batch, inline, ISSUES).await?;
-    jira.explain_past(&live, &mentions, &mut cursor.unlisted, run).await?;
-    let total = sweep.total;
+    let Poll { sweep, batch, inline, unreadable, warnings, .. } = poll;
+    page.warnings.extend(warnings);
+    page.unreadable.extend(unreadable);
+    let moved_after = cursor.scan.since(OVERLAP);
+    complete(jira, live, batch, inline, moved_after, &mut cursor, &mut page).await?;
+    (page.total, page.more) = (sweep.total, !last);
     match last {
         true => cursor.settle(sweep, run.now),
         false => cursor.sweep = Some(sweep),
     }
-    Ok(Page { records, cursor: cursor::write(&cursor, ISSUES)?, more: !last, total, warnings, ..Page::default() })
+    Ok(Page { cursor: cursor::write(&cursor, ISSUES)?, ..page })
+}
+
+/// Completes the issues of a batch and adds them to the page.
+async fn complete(
+    jira: &Jira,
+    live: &Arc<SiteContext>,
+    batch: Batch,
+    inline: Vec<(Box<str>, Inline)>,
+    moved_after: Option<Millis>,
+    cursor: &mut IssueCursor,
+    page: &mut Page,
+) -> Result<()> {
+    let live = jira.explain(live, batch.issues()).await?;
+    let (reference, site) = (&live.reference, live.site);
+    cursor.note_sprints(reference, &batch);
+    let completer = Completer { api: &jira.api, settings: &jira.settings, site, reference, no_bulk: jira.no_bulk() };
+    let completed = completer.complete(batch, inline, ISSUES, moved_after).await?;
+    let Completed { records, unreadable, mentions } = completed;
+    jira.explain_past(&live, &mentions, &mut cursor.unlisted, &jira.run).await?;
+    page.records.extend(records);
+    page.unreadable.extend(unreadable);
+    Ok(())
+}
+
+/// Reads issues by their ids. One that is not found, or is in another project, is left out.
+///
+/// # Errors
+/// As the session's, when it is not one issue that fails.
+pub(super) async fn read_again(jira: &Jira, live: &Arc<SiteContext>, ids: &[String]) -> Result<Page> {
+    let (mut batch, mut inline, mut page) = (Batch::default(), Vec::new(), Page::default());
+    let texts = jira.settings.comments.has_texts();
+    let fields = requested_fields(&jira.settings, &live.reference);
+    // Only numbers are ids of issues, and only those may go into an address.
+    for id in ids.iter().filter(|id| id.bytes().all(|byte| byte.is_ascii_digit())) {
+        match jira.api.issue(live.site, id, &fields).await {
+            Ok(json) => {
+                let (found, _) = FoundIssue::of(json.get(), texts);
+                let found = if live.site == Site::DataCenter {
+                    take_inline(found, json.get(), texts, &mut inline)
+                } else {
+                    found
+                };
+                batch.add_if(found, |project| jira.settings.wants(project));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) if is_about_the_object(error.kind()) => {
+                page.unreadable.push(Unreadable { native_id: id.clone(), reason: error.full() });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    complete(jira, live, batch, inline, None, &mut IssueCursor::default(), &mut page).await?;
+    page.records.retain(|record| record.stream == ISSUES);
+    Ok(page)
+}
+
+/// Takes the history out of an issue of Data Center. One that cannot be read makes the whole issue an odd one.
+fn take_inline(found: FoundIssue, json: &str, texts: bool, inline: &mut Vec<(Box<str>, Inline)>) -> FoundIssue {
+    match (&found, serde_json::from_str(json)) {
+        (FoundIssue::Issue(issue), Ok(history)) => {
+            inline.extend(issue.id.clone().map(|id| (id, history)));
+            found
+        }
+        _ => FoundIssue::odd(json, texts).0,
+    }
 }
 
 impl Poll<'_> {
@@ -188,18 +273,18 @@ impl Poll<'_> {
     async fn gather(&mut self) -> Result<bool> {
         let server = self.live.site == Site::DataCenter;
         let rows = if server { SERVER_ROWS } else { ROWS };
-        let mut request = PageRequest::new(requested_fields(self.jira, self.live), rows);
+        let mut request = PageRequest::new(requested_fields(&self.jira.settings, &self.live.reference), rows);
         request.histories = server;
         for _ in 0..SEARCHES {
-            let found = match search::page(&self.jira.api, self.live.site, &self.sweep.search, &mut request).await {
-                Ok(found) => found,
+            let answer = match search::page(&self.jira.api, self.live.site, &self.sweep.search, &mut request).await {
+                Ok(answer) => answer,
                 Err(error) => {
                     self.restart(error)?;
                     continue;
                 }
             };
-            let rows = found.issues.len();
-            if self.take(found)? {
+            let rows = answer.found.issues.len();
+            if self.take(answer)? {
                 return Ok(true);
             }
             if self.batch.len() + rows > BATCH {
@@ -218,6 +303,7 @@ impl Poll<'_> {
         }
         self.batch.clear();
         self.inline.clear();
+        self.unreadable.clear();
         let incomplete = self.sweep.listed.incomplete;
         self.sweep.listed = Sweep { incomplete, ..Sweep::default() };
         (self.sweep.seen, self.sweep.total) = (0, None);
@@ -225,7 +311,7 @@ impl Poll<'_> {
     }
 
     /// Takes a search page. Whether it was the last one.
-    fn take(&mut self, found: Found) -> Result<bool> {
+    fn take(&mut self, Answer { found, refused }: Answer) -> Result<bool> {
         for warning in &found.warnings {
             self.sweep.listed.incomplete = true;
             self.warnings
@@ -233,7 +319,11 @@ impl Poll<'_> {
         }
         let mut latest = None;
         for json in &found.issues {
-            latest = self.take_issue(json.get()).or(latest);
+            let updated = match &refused {
+                None => self.take_issue(json.get()),
+                Some(reason) => self.pass_over(json.get(), reason),
+            };
+            latest = updated.or(latest);
         }
         self.sweep.listed.trim(REMEMBERED);
         match self.live.site {
@@ -244,30 +334,39 @@ impl Poll<'_> {
 
     /// Takes an issue, unless this version of it was given before. Returns when it changed.
     fn take_issue(&mut self, json: &str) -> Option<Millis> {
-        let (found, updated) = FoundIssue::of(json, self.jira.settings.comments.has_texts());
-        if let (Some(id), Some(updated)) = (found.id(), updated) {
-            let listed = &mut self.sweep.listed;
-            listed.raise(updated);
-            if !self.cursor.scan.is_new(listed, id, updated) {
-                return Some(updated);
-            }
-            listed.remember(id, updated);
+        let texts = self.jira.settings.comments.has_texts();
+        let (found, updated) = FoundIssue::of(json, texts);
+        if !self.is_new(found.id(), updated) {
+            return updated;
         }
-        self.sweep.seen += 1;
-        let found = if self.live.site == Site::DataCenter { self.take_inline(found, json) } else { found };
+        let server = self.live.site == Site::DataCenter;
+        let found = if server { take_inline(found, json, texts, &mut self.inline) } else { found };
         self.batch.add(found);
         updated
     }
 
-    /// Takes the history out of an issue of Data Center. One that cannot be read makes the whole issue an odd one.
-    fn take_inline(&mut self, found: FoundIssue, json: &str) -> FoundIssue {
-        match (&found, serde_json::from_str(json)) {
-            (FoundIssue::Issue(issue), Ok(inline)) => {
-                self.inline.extend(issue.id.clone().map(|id| (id, inline)));
-                found
-            }
-            _ => FoundIssue::odd(json, self.jira.settings.comments.has_texts()).0,
+    /// Names an issue that cannot be served, unless this version of it was named before. Returns when it changed.
+    fn pass_over(&mut self, json: &str, reason: &Error) -> Option<Millis> {
+        let outline = Outline::of(json);
+        let updated = outline.updated();
+        if let Some(id) = outline.id.filter(|id| self.is_new(Some(id), updated)) {
+            self.unreadable.push(Unreadable { native_id: id.into(), reason: reason.full() });
         }
+        updated
+    }
+
+    /// Whether this version of an issue was not given before. From now on it was.
+    fn is_new(&mut self, id: Option<&str>, updated: Option<Millis>) -> bool {
+        if let (Some(id), Some(updated)) = (id, updated) {
+            let listed = &mut self.sweep.listed;
+            listed.raise(updated);
+            if !self.cursor.scan.is_new(listed, id, updated) {
+                return false;
+            }
+            listed.remember(id, updated);
+        }
+        self.sweep.seen += 1;
+        true
     }
 
     /// Counts the issues of a first sweep, for people only: a long sweep asks the site, and a refusal does not matter.
@@ -284,9 +383,9 @@ impl Poll<'_> {
 }
 
 /// The fields to request.
-fn requested_fields<'a>(jira: &Jira, live: &'a SiteContext) -> BTreeSet<&'a str> {
-    let comment = jira.settings.comments.is_read().then_some("comment");
-    FIELDS.into_iter().chain(comment).chain(live.reference.custom_fields()).collect()
+pub(super) fn requested_fields<'a>(settings: &Settings, reference: &'a Reference) -> BTreeSet<&'a str> {
+    let comment = settings.comments.is_read().then_some("comment");
+    FIELDS.into_iter().chain(comment).chain(reference.custom_fields()).collect()
 }
 
 #[cfg(test)]

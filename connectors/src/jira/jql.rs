@@ -48,10 +48,10 @@ fn restriction(projects: &[String], since: Option<&str>) -> String {
     scope.into_iter().chain(since).collect::<Vec<_>>().join(" AND ")
 }
 
-/// These keys, whatever has become of them.
-pub(super) fn keys<'a>(keys: impl Iterator<Item = &'a str>) -> String {
-    let quoted: Vec<String> = keys.map(quote).collect();
-    format!("key in ({})", quoted.join(","))
+/// Issues that have one of these keys in this field.
+pub(super) fn keys(field: &str, keys: &[&str]) -> String {
+    let quoted: Vec<String> = keys.iter().map(|key| quote(key)).collect();
+    format!("{field} in ({})", quoted.join(","))
 }
 
 /// A text as a JQL literal. Keys are quoted because some are reserved words.

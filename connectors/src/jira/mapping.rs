@@ -67,6 +67,9 @@ impl Mapping {
             let (task_type, _) = type_of(settings, [id, &known.name, name], known.hierarchy_level, known.subtask);
             mapping.types.insert(id.clone(), task_type);
         }
+        for id in &reference.epic_types {
+            mapping.types.insert(id.clone(), settings.rules.task_type(id).unwrap_or(TaskType::Epic));
+        }
         mapping
     }
 
@@ -79,7 +82,7 @@ impl Mapping {
     /// list, the record or the configuration knows it.
     ///
     /// A record has the category of its present status, which is newer than the list. A status deleted since is
-    /// only a name: then the last category known for that name counts, else it is taken for work.
+    /// only a name: then the last category known for that name counts, else the usual one. If it has none, it is taken for work.
     pub(super) fn status(&self, settings: &Settings, named: StatusName<'_>, given_up: bool) -> (Status, bool) {
         if let Some(configured) = settings.rules.status(&[named.name, named.id]) {
             return (configured, true);
@@ -95,7 +98,8 @@ impl Mapping {
         match self.by_name.get(&named.name.to_lowercase()) {
             Some(mapped) => (mapped.under(given_up), false),
             None => {
-                let guess = map_status(settings, named.id, named.name, Category::Indeterminate, None);
+                let category = Category::named(named.name).unwrap_or(Category::Indeterminate);
+                let guess = map_status(settings, named.id, named.name, category, None);
                 (guess.under(given_up), false)
             }
         }
@@ -124,8 +128,8 @@ pub(super) fn map_status(
     }
     let column = |phrases: &[&str]| column.is_some_and(|column| says(column, phrases));
     let (plain, refined, by_name, by_column) = match category {
-        Category::New => (Status::Todo, Status::Backlog, says(name, &BACKLOG), column(&BACKLOG)),
-        Category::Indeterminate => (Status::InProgress, Status::InReview, says(name, &REVIEW), column(&REVIEW)),
+        Category::New => (Status::Todo, Status::Backlog, says(name, BACKLOG), column(BACKLOG)),
+        Category::Indeterminate => (Status::InProgress, Status::InReview, says(name, REVIEW), column(REVIEW)),
         Category::Done => (Status::Done, Status::Cancelled, gives_up(name), false),
     };
     match (by_name, by_column) {

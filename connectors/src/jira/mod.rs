@@ -3,23 +3,27 @@
 //! [`JiraConnector`] is the [`Connector`], [`Jira`] its [`SourceSession`]. The rest is by concern: [`settings`] (what the
 //! configuration says), [`api`] (the calls) and [`dialect`] (limits and refusals), [`session`], [`site`] and
 //! [`mod@reference`] (what a site is like), [`search`] and [`jql`] (searching), [`issues`], [`sprints`] and [`ids`] (the
-//! streams), [`histories`] (whole records), [`wire`] (the shapes of answers and records), [`normalise`] with [`mapping`]
-//! (what they mean), and [`webhook`]. All knowledge of Jira's habits is in one of these.
+//! streams), [`histories`] and [`family`] (whole records), [`wire`], [`lenient`] and [`sprint_field`] (the shapes of answers and
+//! records), [`normalise`] with [`mapping`] and [`order`] (what they mean), and [`webhook`]. All knowledge of Jira's habits is in one of these.
 
 mod api;
 mod check;
 mod dialect;
+mod family;
 mod histories;
 mod ids;
 mod issues;
 mod jql;
+mod lenient;
 mod mapping;
 mod normalise;
+mod order;
 mod reference;
 mod search;
 mod session;
 mod settings;
 mod site;
+mod sprint_field;
 mod sprints;
 mod webhook;
 mod wire;
@@ -113,14 +117,21 @@ impl SourceSession for Jira {
 
     async fn poll(&self, stream: &'static str, cursor: Option<&Cursor>) -> Result<Page> {
         let context = self.context();
-        match stream {
-            SPRINTS => sprints::poll(self, &context, cursor).await,
-            ISSUES => issues::poll(self, &context, cursor, &self.run).await,
-            IDS => ids::poll(self, &context, cursor).await,
+        let mut page = match stream {
+            SPRINTS => sprints::poll(self, &context, cursor).await?,
+            ISSUES => issues::poll(self, &context, cursor, &self.run).await?,
+            IDS => ids::poll(self, &context, cursor).await?,
             other => {
-                Err(Error::new(ErrorKind::Internal, "poll a stream that Jira does not have").with("stream", other))
+                let text = "poll a stream that Jira does not have";
+                return Err(Error::new(ErrorKind::Internal, text).with("stream", other));
             }
-        }
+        };
+        page.warnings.extend(self.take_warnings());
+        Ok(page)
+    }
+
+    async fn read_again(&self, ids: &[String]) -> Result<Page> {
+        issues::read_again(self, &self.context(), ids).await
     }
 
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {

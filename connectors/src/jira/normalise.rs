@@ -17,8 +17,10 @@ use contextcore_core::{Millis, Result};
 use serde::Deserialize;
 
 use super::mapping::{self, Mapping, StatusName};
-use super::reference::{Board, Category, Field, Reference};
+use super::order;
+use super::reference::{Blocking, Category, Field, Reference};
 use super::settings::Settings;
+use super::sprint_field;
 use super::wire::{self, History, Issue, Item, Record, SprintRecord, Who};
 use crate::rewind::{self, Rewind, Side, Timeline, blank, date, lacks, number, project_of, unreadable};
 
@@ -67,9 +69,15 @@ pub(super) fn issue(context: &Context<'_>, json: &str) -> Result<Read> {
 /// [`contextcore_core::ErrorKind::Protocol`] when it is not such a record.
 pub(super) fn sprint(context: &Context<'_>, json: &str) -> Result<Read> {
     let record: SprintRecord = serde_json::from_str(json).map_err(|error| unreadable(&error))?;
-    let home = record.sprint.origin_board_id.unwrap_or(record.board);
-    let project = context.reference.project_of_board(home).or_else(|| context.reference.project_of_board(record.board));
-    Ok(Read { observations: vec![observe_sprint(&record.sprint, project)], unknown: BTreeSet::new() })
+    let observation = match &record {
+        SprintRecord::Sprint { sprint, board } => {
+            let boards = [sprint.origin_board_id, *board];
+            let mut projects = boards.into_iter().flatten().filter_map(|id| context.reference.project_of_board(id));
+            observe_sprint(sprint, projects.next())
+        }
+        SprintRecord::Deleted { deleted } => Observation::SprintGone { native_id: deleted.to_string() },
+    };
+    Ok(Read { observations: vec![observation], unknown: BTreeSet::new() })
 }
 
 fn browse<'a>(context: &'a Context<'_>) -> &'a str {
@@ -214,7 +222,7 @@ impl<'a> Reader<'a> {
         facts.due = fields.duedate.as_deref().and_then(date);
         facts.estimate = self.present_estimate();
         facts.parent = self.present_parent(record);
-        facts.sprints = sprint_ids(self.custom(self.context.reference.fields.sprint.as_ref().map(|field| &*field.id)));
+        facts.sprints = sprint_field::ids(self.context.reference, self.issue);
         state.flagged = self.present_flag();
         state.facts.flag = self.impediment(&state);
         state
@@ -279,7 +287,11 @@ impl<'a> Reader<'a> {
             Some(id) => system_role(id),
             None => system_role(&item.field).or_else(|| self.custom_role(&|field| field.is_named(&item.field))),
         };
-        role.filter(|role| *role != Role::Hours || self.points.is_none())
+        role.filter(|role| match role {
+            Role::Hours => self.points.is_none(),
+            Role::Sprint => self.context.reference.is_sprint(item),
+            _ => true,
+        })
     }
 
     /// The role of one of the discovered fields. Of those that may hold points, only this issue's counts.
@@ -367,7 +379,10 @@ impl<'a> Reader<'a> {
 
     /// The dated events, oldest first.
     fn history(&mut self, record: &'a Record) -> Result<Vec<Event>> {
-        let acts = self.as_of_the_search(in_order(&record.histories)?);
+        // What happened to the parent before a sub-task was made is part of its first values.
+        let inherited = inherited(record, &self.present.facts.sprints);
+        let inherited = inherited.iter().filter(|act| act.created.is_none_or(|at| at > self.created));
+        let acts = self.as_of_the_search(in_order(record.histories.iter().chain(inherited))?);
         let mut timeline = Timeline::new(self.key.clone(), self.created);
         let fields = &self.issue.fields;
         let creator = fields.creator.as_ref().or(fields.reporter.as_ref()).map(|who| who.name.to_string());
@@ -423,7 +438,7 @@ impl<'a> Reader<'a> {
         // Cloud writes the same act in its old and its new form.
         let repeated =
             role == Role::Parent && parent_before == state.facts.parent.as_ref().map(|parent| parent.native_id.clone());
-        if let Some(change) = change_of(role, state, item).filter(|_| !repeated) {
+        if let Some(change) = change_of(&self.context.reference.blocking, role, state, item).filter(|_| !repeated) {
             act.push(timeline, item, "", change);
         }
         let raised = self.impediment(state);
@@ -442,7 +457,10 @@ impl<'a> Reader<'a> {
     /// The changes of an act that are read, those of the resolution apart.
     fn by_resolution<'h>(&self, act: &'h History) -> (Changes<'h>, Changes<'h>) {
         let changes = act.items.iter().filter_map(|item| Some((self.role(item)?, item)));
-        changes.partition(|(role, _)| *role == Role::Resolution)
+        let (resolution, mut others): (Changes<'h>, Changes<'h>) =
+            changes.partition(|(role, _)| *role == Role::Resolution);
+        order::chain(&mut others, |(role, item)| (*role == Role::Status).then(|| ends(item)).flatten());
+        (resolution, others)
     }
 
     /// The status anew, after the resolution changed.
@@ -515,7 +533,7 @@ impl Act<'_> {
 }
 
 /// What a change is in the common model, after it was taken into the state.
-fn change_of(role: Role, state: &State, item: &Item) -> Option<Change> {
+fn change_of(blocking: &Blocking, role: Role, state: &State, item: &Item) -> Option<Change> {
     let facts = &state.facts;
     Some(match role {
         Role::Status => status_of(state),
@@ -529,7 +547,7 @@ fn change_of(role: Role, state: &State, item: &Item) -> Option<Change> {
         Role::Title => Change::Titled(facts.title.clone()),
         Role::Due => Change::Due(facts.due.clone()),
         Role::Key => Change::Moved { key: facts.key.clone(), project: facts.project.clone() },
-        Role::Link => return linked(item),
+        Role::Link => return linked(blocking, item),
         // The flag is handled with the labels, since either may raise it; the resolution with the status.
         Role::Flag | Role::Resolution => return None,
     })
@@ -540,25 +558,18 @@ fn status_of(state: &State) -> Change {
 }
 
 /// A link made or removed. The history has only text, in which the inward words say that the other one blocks this one.
-fn linked(item: &Item) -> Option<Change> {
+fn linked(blocking: &Blocking, item: &Item) -> Option<Change> {
     let after = Value::of(item, Side::After);
     let added = !after.is_empty();
     let value = if added { after } else { Value::of(item, Side::Before) };
     let text = value.text.strip_prefix("This issue ").unwrap_or(value.text);
-    let blocker = is_blocked_by(text).then(|| value.id.to_owned()).filter(|key| !key.is_empty());
+    let blocker = blocking.is_said(text).then(|| value.id.to_owned()).filter(|key| !key.is_empty());
     (!value.is_empty()).then(|| Change::Linked { text: text.to_owned(), blocker, added })
 }
 
-/// The inward words of a link by which the other issue blocks this one.
-const BLOCKED_BY: &str = "is blocked by";
-
-fn is_blocked_by(text: &str) -> bool {
-    text.to_lowercase().contains(BLOCKED_BY)
-}
-
-/// Tasks that block this one: the inward ends of links that say "is blocked by".
+/// Tasks that block this one: the inward ends of links that mean it.
 fn blockers(context: &Context<'_>, issue: &Issue) -> Vec<Blocker> {
-    let links = issue.fields.issuelinks.iter().flatten().filter(|link| is_blocked_by(&link.kind.inward));
+    let links = issue.fields.issuelinks.iter().flatten().filter(|link| context.reference.blocking.has(&link.kind));
     let blocking = links.filter_map(|link| link.inward_issue.as_ref());
     blocking
         .filter_map(|other| {
@@ -575,27 +586,58 @@ fn is_finished(context: &Context<'_>, status: &wire::StatusValue) -> bool {
     context.mapping.status(context.settings, named, false).0.is_finished()
 }
 
-/// The acts in the order they happened, each once. Several can share a moment; their ids count upwards.
-fn in_order(histories: &[History]) -> Result<Vec<(Millis, &History)>> {
-    let mut acts = rewind::in_order(histories.iter(), "history", |act| act.id.as_deref(), |act| act.created)?;
+/// The acts in the order they happened, each once. Several can share a moment: their ids count upwards, and where those do not
+/// lead from one status to the next, the statuses decide.
+fn in_order<'a>(histories: impl Iterator<Item = &'a History>) -> Result<Vec<(Millis, &'a History)>> {
+    let mut acts = rewind::in_order(histories, "history", |act| act.id.as_deref(), |act| act.created)?;
     let number = |act: &History| act.id.as_deref().and_then(|id| id.parse::<u64>().ok());
     acts.sort_by(|(a_at, a), (b_at, b)| (a_at, number(a), &a.id).cmp(&(b_at, number(b), &b.id)));
+    for moment in acts.chunk_by_mut(|(one, _), (next, _)| one == next) {
+        order::chain(moment, |(_, act)| status_ends(act));
+    }
     Ok(acts)
+}
+
+/// The status an act leads from, and the one it leads to.
+fn status_ends(act: &History) -> Option<(&str, &str)> {
+    let is_status = |item: &&Item| item.field_id.as_deref().unwrap_or(&item.field).eq_ignore_ascii_case("status");
+    let mut changes: Vec<(&str, &str)> = act.items.iter().filter(is_status).filter_map(ends).collect();
+    order::chain(&mut changes, |ends| Some(*ends));
+    Some((changes.first()?.0, changes.last()?.1))
+}
+
+/// Both sides of a change of status, by id, or by name where it has none.
+fn ends(item: &Item) -> Option<(&str, &str)> {
+    let side = |side| Some(Value::of(item, side)).map(|value| if value.id.is_empty() { value.text } else { value.id });
+    side(Side::Before).zip(side(Side::After))
+}
+
+/// The changes of sprints that a sub-task has from its parent, unless they lead elsewhere than to the sprints it is in.
+fn inherited<'a>(record: &'a Record, today: &[SmolStr]) -> &'a [History] {
+    let last = record.inherited.iter().max_by_key(|act| act.created).and_then(|act| act.items.last());
+    let is_in_none = last.is_none_or(|item| item.to.as_deref().is_none_or(str::is_empty));
+    if is_in_none == today.is_empty() { &record.inherited } else { &[] }
 }
 
 /// The field an issue's estimate is in: the first candidate that has a value or a history here, else the first one.
 fn points_field(context: &Context<'_>, record: &Record, project: &str) -> Option<Box<str>> {
     let first = context.reference.points_for(project).next()?;
     let known = |id: &str| context.reference.fields.points.iter().find(|field| *field.id == *id);
+    let has_value = |id: &str| record.issue.custom.contains_key(id);
+    // A name that two fields share says nothing of the one that has no value.
+    let is_shared = |id: &str, name: &str| {
+        let mut points = context.reference.fields.points.iter();
+        points.any(|field| *field.id != *id && field.is_named(name) && has_value(&field.id))
+    };
     let changed = |id: &str| {
         let mut items = record.histories.iter().flat_map(|history| &history.items);
         items.any(|item| match item.field_id.as_deref() {
             Some(field) => field == id,
-            None => known(id).is_some_and(|field| field.is_named(&item.field)),
+            None => known(id).is_some_and(|field| field.is_named(&item.field)) && !is_shared(id, &item.field),
         })
     };
     let mut candidates = context.reference.points_for(project);
-    let used = candidates.find(|id| record.issue.custom.contains_key(*id) || changed(id));
+    let used = candidates.find(|id| has_value(id) || changed(id));
     Some(used.unwrap_or(first).into())
 }
 
@@ -633,45 +675,12 @@ fn hours(seconds: f64) -> f64 {
     seconds * 1_000.0 / f64::from(i32::try_from(HOUR).unwrap_or(i32::MAX))
 }
 
-/// An element of the sprint field: an object, or on old servers a text such as `…Sprint@1f[id=7,state=CLOSED,…]`.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum SprintValue {
-    Sprint(wire::Sprint),
-    Text(String),
-}
-
-fn sprint_values(value: Option<&str>) -> Vec<SprintValue> {
-    value.and_then(|value| serde_json::from_str(value).ok()).unwrap_or_default()
-}
-
-/// The ids in the sprint field.
-fn sprint_ids(value: Option<&str>) -> Vec<SmolStr> {
-    let id = |value| match value {
-        SprintValue::Sprint(sprint) => Some(SmolStr::from(sprint.id.to_string())),
-        SprintValue::Text(text) => {
-            let (_, rest) = text.split_once("[id=").or_else(|| text.split_once(",id="))?;
-            Some(rest.split([',', ']']).next()?.into())
-        }
-    };
-    sprint_values(value).into_iter().filter_map(id).collect()
-}
-
-/// Sprints that no board of ours lists: all that is known of them comes from their issues.
+/// Sprints that no board of ours lists.
 fn sprints_of(context: &Context<'_>, issue: &Issue) -> Vec<Observation> {
-    let Some(field) = &context.reference.fields.sprint else { return Vec::new() };
-    let listed = |board: u64| {
-        let board_of_ours = context.reference.boards.get(&board);
-        board_of_ours.is_some_and(Board::may_have_sprints) && !context.unreadable.contains(&board)
-    };
-    let values = sprint_values(issue.custom.get(&field.id).map(|value| value.get()));
-    let unlisted = values.into_iter().filter_map(|value| match value {
-        SprintValue::Sprint(sprint) if !sprint.origin_board_id.is_some_and(listed) => Some(sprint),
-        _ => None,
-    });
+    let unlisted = sprint_field::unlisted(context.reference, context.unreadable, issue);
     let project =
         |sprint: &wire::Sprint| sprint.origin_board_id.and_then(|board| context.reference.project_of_board(board));
-    unlisted.map(|sprint| observe_sprint(&sprint, project(&sprint))).collect()
+    unlisted.iter().map(|sprint| observe_sprint(sprint, project(sprint))).collect()
 }
 
 fn observe_sprint(sprint: &wire::Sprint, project: Option<&str>) -> Observation {
@@ -687,7 +696,7 @@ fn observe_sprint(sprint: &wire::Sprint, project: Option<&str>) -> Observation {
             goal: sprint.goal.as_deref().filter(|goal| !goal.trim().is_empty()).map(str::to_owned),
             project: project.map(str::to_owned),
             state,
-            start: sprint.start_date,
+            start: sprint.activated_date.or(sprint.start_date),
             end: sprint.end_date,
             completed: sprint.complete_date,
             exact: true,

@@ -11,9 +11,10 @@ use contextcore_core::model::time::DAY;
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
+use super::lenient::{self, List};
 use super::settings::Settings;
-use super::wire::{self, IssueType, Item, StatusValue};
-use crate::vocabulary::says;
+use super::wire::{Issue, IssueType, Item, LinkKind, StatusValue};
+use crate::vocabulary::{self, says};
 
 /// What is known of a site between polls.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -32,10 +33,38 @@ pub(super) struct Reference {
     pub(super) statuses: BTreeMap<Box<str>, KnownStatus>,
     /// Issue types by id; `None` until a type was met that its name and level do not explain.
     pub(super) types: Option<BTreeMap<Box<str>, KnownType>>,
+    /// Types that nothing but what their issues do says are epics.
+    #[serde(default)]
+    pub(super) epic_types: BTreeSet<Box<str>>,
+    /// Types of links by which the inward issue blocks the other one.
+    #[serde(default)]
+    pub(super) blocking: Blocking,
     /// Boards that may have sprints or explain a status, by id.
     pub(super) boards: BTreeMap<u64, Board>,
     /// Ids that the site does not list (deleted since): they are not looked for again.
     pub(super) missing: BTreeSet<String>,
+}
+
+/// Types of links that mean blocking.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Blocking {
+    /// Their ids.
+    ids: BTreeSet<Box<str>>,
+    /// Their inward words, in lower case: histories have nothing else.
+    words: BTreeSet<Box<str>>,
+}
+
+impl Blocking {
+    /// Whether an inward link of this type means that the other issue blocks this one.
+    pub(super) fn has(&self, kind: &LinkKind) -> bool {
+        kind.id.as_ref().is_some_and(|id| self.ids.contains(id)) || kind.means_blocking()
+    }
+
+    /// Whether the text of a change of links says that the other issue blocks this one.
+    pub(super) fn is_said(&self, text: &str) -> bool {
+        let text = text.to_lowercase();
+        vocabulary::is_blocked_by(&text) || self.words.iter().any(|words| text.contains(&**words))
+    }
 }
 
 /// Which field means what on this site.
@@ -51,13 +80,22 @@ pub(super) struct Fields {
     pub(super) parent_link: Option<Field>,
     /// The impediment flag.
     pub(super) flagged: Option<Field>,
+    /// The name of an epic, which nothing but an epic has.
+    #[serde(default)]
+    pub(super) epic_name: Option<Field>,
 }
 
 impl Fields {
     /// Every field with our name for it.
     pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, &Field)> {
-        let Self { sprint, points, epic_link, parent_link, flagged } = self;
-        let single = [("sprint", sprint), ("epic_link", epic_link), ("parent_link", parent_link), ("flagged", flagged)];
+        let Self { sprint, points, epic_link, parent_link, flagged, epic_name } = self;
+        let single = [
+            ("sprint", sprint),
+            ("epic_link", epic_link),
+            ("parent_link", parent_link),
+            ("flagged", flagged),
+            ("epic_name", epic_name),
+        ];
         let single = single.into_iter().filter_map(|(meaning, field)| Some((meaning, field.as_ref()?)));
         points.iter().map(|field| ("story_points", field)).chain(single)
     }
@@ -77,6 +115,9 @@ pub(super) struct Field {
     pub(super) name: Box<str>,
     /// Why it was chosen, for people.
     pub(super) why: Box<str>,
+    /// Other names that histories may have for it, and no field of the site bears now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) former: Vec<Box<str>>,
 }
 
 /// Jira's status categories.
@@ -94,11 +135,27 @@ pub(super) enum Category {
 impl Category {
     /// By Jira's key.
     pub(super) fn of(key: &str) -> Self {
+        Self::known(key).unwrap_or(Self::New)
+    }
+
+    /// By Jira's key, unless it is that of statuses without a category.
+    fn known(key: &str) -> Option<Self> {
         match key {
-            "done" => Self::Done,
-            "indeterminate" => Self::Indeterminate,
-            _ => Self::New,
+            "done" => Some(Self::Done),
+            "indeterminate" => Some(Self::Indeterminate),
+            "new" => Some(Self::New),
+            _ => None,
         }
+    }
+
+    /// The category a status of this name usually is in.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        use contextcore_core::model::Status::{Backlog, Blocked, Cancelled, Done, InProgress, InReview, Todo};
+        Some(match vocabulary::status(name)? {
+            Backlog | Todo => Self::New,
+            InProgress | InReview | Blocked => Self::Indeterminate,
+            Done | Cancelled => Self::Done,
+        })
     }
 
     pub(super) const fn as_str(self) -> &'static str {
@@ -117,6 +174,9 @@ pub(super) struct KnownStatus {
     pub(super) category: Category,
     /// The one board column it is in, when all boards agree.
     pub(super) column: Option<Box<str>>,
+    /// It has no category, and its name does not say which it could be in.
+    #[serde(default)]
+    pub(super) unplaced: bool,
 }
 
 /// An issue type of the site's list.
@@ -153,7 +213,17 @@ pub(super) struct FieldAnswer {
     pub(super) id: Box<str>,
     #[serde(default)]
     pub(super) name: Box<str>,
+    /// Cloud only.
+    #[serde(default, rename = "untranslatedName")]
+    pub(super) untranslated_name: Option<Box<str>>,
     pub(super) schema: Option<FieldSchema>,
+}
+
+impl FieldAnswer {
+    /// The names it goes by, that which is not translated first.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.untranslated_name.as_deref().into_iter().chain([&*self.name])
+    }
 }
 
 /// What a field's schema says.
@@ -202,7 +272,7 @@ pub(super) struct ConfiguredLocation {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct ColumnConfig {
     #[serde(default)]
-    pub(super) columns: Vec<Column>,
+    pub(super) columns: List<Column>,
 }
 
 /// A column and the statuses shown in it.
@@ -211,13 +281,13 @@ pub(super) struct Column {
     #[serde(default)]
     pub(super) name: Box<str>,
     #[serde(default)]
-    pub(super) statuses: Vec<ColumnStatus>,
+    pub(super) statuses: List<ColumnStatus>,
 }
 
 /// A status in a column.
 #[derive(Debug, Deserialize)]
 pub(super) struct ColumnStatus {
-    #[serde(default, deserialize_with = "wire::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub(super) id: Option<Box<str>>,
 }
 
@@ -236,9 +306,10 @@ pub(super) struct EstimationField {
 }
 
 impl Field {
-    /// Whether people call it so.
+    /// Whether people call it so, or did.
     pub(super) fn is_named(&self, name: &str) -> bool {
-        self.name.to_lowercase() == name.to_lowercase()
+        let name = name.to_lowercase();
+        std::iter::once(&self.name).chain(&self.former).any(|known| known.to_lowercase() == name)
     }
 }
 
@@ -273,6 +344,33 @@ impl Reference {
             }
     }
 
+    /// Whether this is a change of the sprints. Another field may bear the same name, and has no ids.
+    pub(super) fn is_sprint(&self, item: &Item) -> bool {
+        let Some(sprint) = &self.fields.sprint else { return false };
+        match item.field_id.as_deref() {
+            Some(id) => *sprint.id == *id,
+            None => sprint.is_named(&item.field) && item.has_ids(),
+        }
+    }
+
+    /// Types of these issues that have no name we know, and whose issues do what only epics do: have an epic name, or are
+    /// what an epic link points to. `all` are the issues whose links count.
+    pub(super) fn epics_among(&self, all: &[&Issue], unexplained: &[&Issue]) -> BTreeSet<Box<str>> {
+        if unexplained.is_empty() {
+            return BTreeSet::new();
+        }
+        let value = |issue: &Issue, field: &Option<Field>| -> Option<String> {
+            serde_json::from_str(issue.custom.get(&field.as_ref()?.id)?.get()).ok()
+        };
+        let targets: BTreeSet<String> = all.iter().filter_map(|issue| value(issue, &self.fields.epic_link)).collect();
+        let is_epic = |issue: &&&Issue| {
+            value(issue, &self.fields.epic_name).is_some_and(|name| !name.is_empty())
+                || issue.key.as_deref().is_some_and(|key| targets.contains(key))
+        };
+        let types = unexplained.iter().filter(is_epic).filter_map(|issue| issue.fields.issuetype.as_ref()?.id.clone());
+        types.collect()
+    }
+
     /// The project of a board.
     pub(super) fn project_of_board(&self, board: u64) -> Option<&str> {
         self.boards.get(&board)?.project.as_deref()
@@ -282,10 +380,27 @@ impl Reference {
     pub(super) fn learn_statuses(&mut self, answers: Vec<StatusValue>, columns: &Columns) {
         for answer in answers {
             let Some(id) = answer.id else { continue };
-            let category = Category::of(answer.status_category.as_ref().map_or("", |category| &category.key));
-            let column = columns.of(&id);
-            self.statuses.insert(id, KnownStatus { name: answer.name, category, column });
+            let key = answer.status_category.as_ref().map_or("", |category| &category.key);
+            let names = [answer.untranslated_name.as_deref().unwrap_or(&answer.name), &answer.name];
+            let by_name = names.iter().find_map(|name| Category::named(name));
+            let category = Category::known(key).or(by_name);
+            let known = self.statuses.get(&id).filter(|_| columns.incomplete);
+            let column = columns.of(&id).or_else(|| known.and_then(|known| known.column.clone()));
+            let (unplaced, category) = (category.is_none(), category.unwrap_or(Category::New));
+            self.statuses.insert(id, KnownStatus { name: answer.name, category, column, unplaced });
         }
+    }
+
+    /// Takes in the types of links of the site.
+    pub(super) fn learn_links(&mut self, answers: &[LinkKind]) {
+        let blocking = || answers.iter().filter(|kind| kind.means_blocking());
+        self.blocking = Blocking {
+            ids: blocking().filter_map(|kind| kind.id.clone()).collect(),
+            words: blocking()
+                .filter(|kind| !kind.inward.is_empty())
+                .map(|kind| kind.inward.to_lowercase().into())
+                .collect(),
+        };
     }
 
     /// Takes in the issue types of the site.
@@ -300,21 +415,25 @@ impl Reference {
 
 /// Which column each status is in, over all boards.
 #[derive(Debug, Default)]
-pub(super) struct Columns(BTreeMap<Box<str>, BTreeSet<Box<str>>>);
+pub(super) struct Columns {
+    by_status: BTreeMap<Box<str>, BTreeSet<Box<str>>>,
+    /// The columns of some board could not be read.
+    pub(super) incomplete: bool,
+}
 
 impl Columns {
     /// Takes in a board.
     pub(super) fn learn(&mut self, configuration: &BoardConfiguration) {
-        for column in &configuration.column_config.columns {
-            for id in column.statuses.iter().filter_map(|status| status.id.clone()) {
-                self.0.entry(id).or_default().insert(column.name.clone());
+        for column in &configuration.column_config.columns.0 {
+            for id in column.statuses.0.iter().filter_map(|status| status.id.clone()) {
+                self.by_status.entry(id).or_default().insert(column.name.clone());
             }
         }
     }
 
     /// The column of a status, when all boards that show it agree.
     fn of(&self, status: &str) -> Option<Box<str>> {
-        let columns = self.0.get(status)?;
+        let columns = self.by_status.get(status)?;
         columns.first().filter(|_| columns.len() == 1).cloned()
     }
 }
@@ -326,6 +445,8 @@ pub(super) const NOT_HERE: &str = "not on this site";
 const SPRINT: &str = "com.pyxis.greenhopper.jira:gh-sprint";
 /// The kind of the old epic link.
 const EPIC_LINK: &str = "com.pyxis.greenhopper.jira:gh-epic-link";
+/// The kind of the name of an epic.
+const EPIC_NAME: &str = "com.pyxis.greenhopper.jira:gh-epic-label";
 /// The kind of the parent of an epic on Data Center.
 const PARENT_LINK: &str = "com.atlassian.jpo:jpo-custom-field-parent";
 /// The kind of points in team-managed projects.
@@ -339,8 +460,12 @@ const CHECKBOXES: &str = "com.atlassian.jira.plugin.system.customfieldtypes:mult
 pub(super) fn discover(settings: &Settings, answers: &[FieldAnswer], by_board: &BTreeSet<Box<str>>) -> Fields {
     let kind =
         |answer: &FieldAnswer| answer.schema.as_ref().and_then(|schema| schema.custom.clone()).unwrap_or_default();
-    let chosen =
-        |answer: &FieldAnswer, why: &str| Field { id: answer.id.clone(), name: answer.name.clone(), why: why.into() };
+    let chosen = |answer: &FieldAnswer, why: &str| Field {
+        id: answer.id.clone(),
+        name: answer.name.clone(),
+        why: why.into(),
+        former: answer.untranslated_name.iter().filter(|name| **name != answer.name).cloned().collect(),
+    };
     let of_kind = |wanted: &str| {
         answers.iter().find(|answer| *kind(answer) == *wanted).map(|answer| chosen(answer, "by its kind"))
     };
@@ -348,24 +473,26 @@ pub(super) fn discover(settings: &Settings, answers: &[FieldAnswer], by_board: &
         let id = settings.field(name)?;
         let known = answers.iter().find(|answer| *answer.id == *id);
         let name = known.map_or_else(|| NOT_HERE.into(), |answer| answer.name.clone());
-        Some(Field { id: id.into(), name, why: "configured".into() })
+        Some(Field { id: id.into(), name, why: "configured".into(), former: Vec::new() })
     };
     let flagged = || {
-        let named =
-            answers.iter().find(|answer| *kind(answer) == *CHECKBOXES && answer.name.eq_ignore_ascii_case("flagged"));
+        let is_flag = |name: &str| name.eq_ignore_ascii_case("flagged");
+        let named = answers.iter().find(|answer| *kind(answer) == *CHECKBOXES && answer.names().any(is_flag));
         named.map(|answer| chosen(answer, "by its name and kind"))
     };
     let points = match configured("story_points") {
         Some(field) => vec![field],
         None => points(answers, by_board, &kind, &chosen),
     };
-    let fields = Fields {
+    let mut fields = Fields {
         sprint: configured("sprint").or_else(|| of_kind(SPRINT)),
         points,
         epic_link: configured("epic_link").or_else(|| of_kind(EPIC_LINK)),
         parent_link: configured("parent_link").or_else(|| of_kind(PARENT_LINK)),
         flagged: configured("flagged").or_else(flagged),
+        epic_name: of_kind(EPIC_NAME),
     };
+    fields.add_former_names(answers);
     log_choice(settings, &fields);
     fields
 }
@@ -379,11 +506,7 @@ fn points(
 ) -> Vec<Field> {
     let rank = |answer: &&FieldAnswer| match &*kind(answer) {
         _ if by_board.contains(&answer.id) => Some((0, "a board estimates in it")),
-        NUMBER
-            if says(&answer.name, &["story points", "story point estimate"]) && !says(&answer.name, &["original"]) =>
-        {
-            Some((1, "by its name and kind"))
-        }
+        NUMBER if answer.names().any(are_points) => Some((1, "by its name and kind")),
         TEAM_POINTS => Some((2, "by its kind")),
         _ => None,
     };
@@ -392,8 +515,33 @@ fn points(
     found.into_iter().map(|((_, why), answer)| chosen(answer, why)).collect()
 }
 
+fn are_points(name: &str) -> bool {
+    says(name, &["story points", "story point estimate"]) && !says(name, &["original"])
+}
+
+impl Fields {
+    /// Data Center's histories name a field as it was called then, which is mostly the name it came with. Where no field bears
+    /// that name now, it was ours.
+    fn add_former_names(&mut self, answers: &[FieldAnswer]) {
+        let is_free = |name: &str| !answers.iter().any(|answer| answer.name.eq_ignore_ascii_case(name));
+        let points = self.points.iter_mut().map(|field| (field, &["Story Points", "Story point estimate"][..]));
+        let single = [
+            (&mut self.sprint, "Sprint"),
+            (&mut self.epic_link, "Epic Link"),
+            (&mut self.parent_link, "Parent Link"),
+            (&mut self.flagged, "Flagged"),
+        ];
+        for (field, name) in single {
+            field.iter_mut().filter(|_| is_free(name)).for_each(|field| field.former.push(name.into()));
+        }
+        for (field, names) in points {
+            field.former.extend(names.iter().filter(|name| is_free(name)).map(|name| Box::from(*name)));
+        }
+    }
+}
+
 fn log_choice(settings: &Settings, fields: &Fields) {
-    for (meaning, Field { id, name, why }) in fields.all() {
+    for (meaning, Field { id, name, why, .. }) in fields.all() {
         info!(source = settings.source, meaning, field = &**id, name = &**name, why = &**why, "chose a field");
     }
 }

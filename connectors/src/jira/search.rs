@@ -13,17 +13,15 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::api::{Api, Found, SearchBody, ServerSearchBody, Site};
+use super::api::{Api, Found, SearchBody, ServerSearchBody, Site, is_about_the_object};
 use super::jql;
 
 /// Pages after which a search counts as endless.
 const MAX_PAGES: u32 = 50_000;
-/// Tries with each page size before a smaller one is requested.
-const TRIES: Tries = Tries(3);
+/// Tries of a page when no smaller one is served either.
+const PATIENT: Tries = Tries(5);
 /// The page size of a server that has not sent a page yet.
 const USUAL_PAGE: u64 = 100;
-/// How often a page is halved.
-const HALVINGS: u32 = 2;
 /// Rows that are requested again where rows are counted: a row that vanishes shifts the others towards the start.
 const OVERLAP_ROWS: u64 = 5;
 
@@ -76,10 +74,14 @@ impl Search {
         search
     }
 
-    /// A search for these keys: one page.
+    /// A search for these keys.
     pub(super) fn of_keys(keys: &[&str]) -> Self {
-        let jql = jql::keys(keys.iter().copied());
-        Self { jql, ..Self::new(Order::All, Vec::new(), None) }
+        Self { jql: jql::keys("key", keys), ..Self::new(Order::All, Vec::new(), None) }
+    }
+
+    /// A search for the children of these keys.
+    pub(super) fn of_children(keys: &[&str]) -> Self {
+        Self { jql: jql::keys("parent", keys), ..Self::new(Order::All, Vec::new(), None) }
     }
 
     /// Back to the start.
@@ -112,13 +114,22 @@ impl Search {
         if !unknown.is_empty() {
             return self.leave_out(unknown, refusal);
         }
-        let about_token = self.token.is_some() && refusal.to_string().to_lowercase().contains("token");
-        if about_token && !self.restarted {
+        if self.is_about_the_token(&refusal) && !self.restarted {
             self.restarted = true;
             self.rewind();
             return Ok(vec!["Jira refused the page token, the search started again".to_owned()]);
         }
         Err(refusal)
+    }
+
+    /// Whether a refusal is about the query, so that a smaller page is refused as well.
+    fn explains(&self, refusal: &Error) -> bool {
+        let projects = || !jql::unknown_projects(&self.projects, &refusal.to_string()).is_empty();
+        refusal.kind() == ErrorKind::Rejected && (self.is_about_the_token(refusal) || projects())
+    }
+
+    fn is_about_the_token(&self, refusal: &Error) -> bool {
+        self.token.is_some() && refusal.to_string().to_lowercase().contains("token")
     }
 
     /// Starts again from this minute.
@@ -147,6 +158,7 @@ impl Search {
         self.count_page()?;
         match (&found.next_page_token, found.is_last) {
             (_, Some(true)) => Ok(true),
+            (None, None) if found.issues.is_empty() => Ok(true),
             (None, _) => Err(Error::new(
                 ErrorKind::Protocol,
                 "a search page has neither a next page token nor says that it is the last",
@@ -198,60 +210,101 @@ pub(super) struct PageRequest<'a> {
     pub(super) rows: u64,
     /// Rows the server sent last.
     given: Option<u64>,
-    /// How often the page was halved.
-    halved: u32,
+    /// Rows to request again once the row is passed that the server cannot serve.
+    whole: u64,
+}
+
+/// A page of a search.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) found: Found,
+    /// Why the only row of this page cannot be served: `found` has no more than its id.
+    pub(super) refused: Option<Error>,
 }
 
 impl<'a> PageRequest<'a> {
     pub(super) fn new(fields: BTreeSet<&'a str>, rows: u64) -> Self {
-        Self { fields, histories: false, rows, given: None, halved: 0 }
+        Self { fields, histories: false, rows, given: None, whole: rows }
     }
 }
 
-/// Requests the next page of a search. A server that fails over it is asked for smaller pages before the search fails.
+/// Requests the next page of a search.
+///
+/// A page that fails is requested in halves, down to one row. What that row is, a request for hardly any field says; it is
+/// passed, and the search goes on with whole pages. Where not even that is answered, it is not the row that fails: then the
+/// whole page is tried with patience.
 ///
 /// # Errors
 /// As the session's.
-pub(super) async fn page(api: &Api, site: Site, search: &Search, request: &mut PageRequest<'_>) -> Result<Found> {
+pub(super) async fn page(api: &Api, site: Site, search: &Search, request: &mut PageRequest<'_>) -> Result<Answer> {
+    let found = |found| Answer { found, refused: None };
     loop {
-        match ask(api, site, search, request).await {
-            Err(error) if error.kind() == ErrorKind::Unavailable && smaller(request) => {
-                warn!(error = error.full(), rows = request.rows, "search failed, a smaller page is requested");
+        let error = match ask(api, site, search, request, api.tries()).await {
+            Ok(answer) => {
+                if request.rows == request.whole && !answer.issues.is_empty() {
+                    request.given = Some(answer.issues.len() as u64);
+                }
+                return Ok(found(answer));
             }
-            Ok(found) => {
-                request.given = Some(found.issues.len() as u64).filter(|rows| *rows > 0).or(request.given);
-                return Ok(found);
-            }
-            Err(error) => return Err(error),
+            Err(error) if !is_about_the_object(error.kind()) || search.explains(&error) => return Err(error),
+            Err(error) => error,
+        };
+        if smaller(request) {
+            warn!(error = error.full(), rows = request.rows, "search failed, a smaller page is requested");
+            continue;
         }
+        request.rows = request.whole;
+        return match outline(api, site, search).await {
+            Some(outline) => Ok(Answer { found: outline, refused: Some(error) }),
+            None if error.kind() == ErrorKind::Unavailable => ask(api, site, search, request, PATIENT).await.map(found),
+            None => Err(error),
+        };
     }
 }
 
-async fn ask(api: &Api, site: Site, search: &Search, request: &PageRequest<'_>) -> Result<Found> {
+/// Requests one page as it is, without a smaller one when it fails.
+///
+/// # Errors
+/// As the session's.
+pub(super) async fn whole(api: &Api, site: Site, search: &Search, fields: BTreeSet<&str>, rows: u64) -> Result<Found> {
+    ask(api, site, search, &PageRequest::new(fields, rows), api.tries()).await
+}
+
+/// The next row with hardly any field, for a server that cannot serve it whole.
+async fn outline(api: &Api, site: Site, search: &Search) -> Option<Found> {
+    for field in ["updated", "id"] {
+        let request = PageRequest::new([field].into(), 1);
+        if let Ok(found) = ask(api, site, search, &request, api.tries()).await {
+            return Some(found).filter(|found| found.issues.len() == 1);
+        }
+    }
+    None
+}
+
+async fn ask(api: &Api, site: Site, search: &Search, request: &PageRequest<'_>, tries: Tries) -> Result<Found> {
     let PageRequest { fields, rows, .. } = request;
     match site {
         Site::Cloud => {
             let token = search.token.as_deref();
-            api.search(&SearchBody { jql: &search.jql, fields, max_results: *rows, next_page_token: token }, TRIES)
+            api.search(&SearchBody { jql: &search.jql, fields, max_results: *rows, next_page_token: token }, tries)
                 .await
         }
         Site::DataCenter => {
             let expand: &[&str] = if request.histories { &["changelog"] } else { &[] };
             let body =
                 ServerSearchBody { jql: &search.jql, fields, max_results: *rows, start_at: search.start_at, expand };
-            api.server_search(&body, TRIES).await
+            api.server_search(&body, tries).await
         }
     }
 }
 
-/// Halves the page, twice at most. A server that fails over `rows` may send fewer rows than that anyway, so those are halved.
+/// Halves the page. A server that fails over `rows` may send fewer rows than that anyway, so those are halved.
 fn smaller(request: &mut PageRequest<'_>) -> bool {
-    let real = request.rows.min(request.given.unwrap_or(USUAL_PAGE));
-    if request.halved == HALVINGS || real < 2 {
+    if request.rows < 2 {
         return false;
     }
-    request.halved += 1;
-    request.rows = real / 2;
+    let sent = request.given.filter(|_| request.rows == request.whole).unwrap_or(USUAL_PAGE);
+    request.rows = (request.rows.min(sent) / 2).max(1);
     true
 }
 

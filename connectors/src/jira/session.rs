@@ -17,7 +17,7 @@ use super::api::{self, Api, ServerInfo, Site};
 use super::mapping::{self, Mapping};
 use super::reference::Reference;
 use super::settings::Settings;
-use super::site::{self, Account};
+use super::site::{self, Account, Fetched};
 use super::wire::{Issue, Item};
 
 /// Sprints of our boards.
@@ -69,6 +69,13 @@ pub(super) struct Mentions {
 }
 
 impl Mentions {
+    /// Takes in what others name.
+    pub(super) fn absorb(&mut self, other: Self) {
+        for (all, more) in [(&mut self.statuses, other.statuses), (&mut self.types, other.types)] {
+            more.into_iter().for_each(|(id, name)| _ = all.entry(id).or_insert(name));
+        }
+    }
+
     pub(super) fn note(&mut self, item: &Item) {
         let named = match item.field_id.as_deref().unwrap_or(&item.field) {
             "status" => &mut self.statuses,
@@ -90,6 +97,8 @@ pub(super) struct Jira {
     pub(super) run: Run,
     memory: Arc<Memory>,
     context: Mutex<Arc<SiteContext>>,
+    /// What opening the site found and nobody was given yet.
+    warnings: Mutex<Vec<String>>,
 }
 
 impl Jira {
@@ -101,6 +110,7 @@ impl Jira {
         stored: Option<Reference>,
         run: &Run,
     ) -> Result<Self> {
+        api.begin();
         let mut info = None;
         let site = match site::known_site(&settings, stored.as_ref()) {
             Some(site) => site,
@@ -114,8 +124,10 @@ impl Jira {
             reference.missing.extend(unknown.iter().take(MISSING).cloned());
         }
         let fresh = reference.is_due(run.now, &unknown);
+        let mut warnings = Vec::new();
         if fresh {
-            reference = fetch(&api, &settings, site, info, reference, run).await?;
+            let fetched = fetch(&api, &settings, site, info, reference, run).await?;
+            (reference, warnings) = (fetched.reference, fetched.warnings);
             reference.missing.extend(unknown.into_iter().take(MISSING));
             // Rights may have changed as well.
             memory.no_bulk.store(false, Ordering::Relaxed);
@@ -123,12 +135,18 @@ impl Jira {
         let mapping = Mapping::new(&settings, &reference);
         let context = Arc::new(SiteContext { site, account, reference, mapping, fresh });
         *lock(&memory.newest) = Some(Arc::clone(&context));
-        Ok(Self { settings, api, run: *run, memory, context: Mutex::new(context) })
+        let (context, warnings) = (Mutex::new(context), Mutex::new(warnings));
+        Ok(Self { settings, api, run: *run, memory, context, warnings })
     }
 
     /// What is known of the site by now.
     pub(super) fn context(&self) -> Arc<SiteContext> {
         lock(&self.context).clone()
+    }
+
+    /// What a person should know of the site, once.
+    pub(super) fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.warnings))
     }
 
     fn install(&self, context: SiteContext) -> Arc<SiteContext> {
@@ -151,11 +169,8 @@ impl Jira {
     }
 
     /// The sprints of these boards are known from the issues in them.
-    pub(super) fn note_unreadable(&self, boards: &BTreeSet<u64>) {
-        let mut unreadable = lock(&self.memory.unreadable);
-        if **unreadable != *boards {
-            *unreadable = Arc::new(boards.clone());
-        }
+    pub(super) fn note_unreadable(&self, boards: BTreeSet<u64>) {
+        *lock(&self.memory.unreadable) = Arc::new(boards);
     }
 
     /// Whether the call for many histories is refused here.
@@ -168,24 +183,35 @@ impl Jira {
     pub(super) async fn explain<'a>(
         &self,
         context: &Arc<SiteContext>,
-        mut issues: impl Iterator<Item = &'a Issue>,
+        issues: impl Iterator<Item = &'a Issue>,
     ) -> Result<Arc<SiteContext>> {
-        let explained = |issue: &Issue| {
+        let issues: Vec<&Issue> = issues.collect();
+        let explained = |issue: &&Issue| {
             issue.fields.issuetype.as_ref().is_none_or(|kind| {
                 let untranslated = kind.untranslated_name.as_deref().unwrap_or(&kind.name);
                 let names = [kind.id.as_deref().unwrap_or_default(), &kind.name, untranslated];
                 mapping::type_of(&self.settings, names, kind.hierarchy_level, kind.subtask).1
             })
         };
-        if context.reference.types.is_some() || issues.all(explained) {
-            return Ok(context.clone());
+        let unexplained: Vec<&Issue> = issues.iter().copied().filter(|issue| !explained(issue)).collect();
+        let epics = context.reference.epics_among(&issues, &unexplained);
+        let context = match epics.is_subset(&context.reference.epic_types) {
+            true => context.clone(),
+            false => {
+                let mut reference = context.reference.clone();
+                reference.epic_types.extend(epics);
+                self.relearned(context, reference, context.fresh)
+            }
+        };
+        match context.reference.types.is_some() || unexplained.is_empty() {
+            true => Ok(context),
+            false => self.learn_types(&context).await,
         }
-        self.learn_types(context).await
     }
 
     async fn learn_types(&self, context: &SiteContext) -> Result<Arc<SiteContext>> {
         let types = match self.api.issue_types(context.site).await {
-            Err(error) if api::is_refusal(error.kind()) => {
+            Err(error) if api::is_bearable(error.kind()) => {
                 warn!(error = error.full(), "issue types cannot be listed, their names on the issues are used instead");
                 Vec::new()
             }
@@ -219,8 +245,8 @@ impl Jira {
         }
         if !context.fresh && is_new(&self.unknown_ids(&context, mentions), unlisted) {
             let old = context.reference.clone();
-            let Reference { statuses, types, .. } =
-                fetch(&self.api, &self.settings, context.site, None, old.clone(), run).await?;
+            let fetched = fetch(&self.api, &self.settings, context.site, None, old.clone(), run).await?;
+            let Reference { statuses, types, .. } = fetched.reference;
             context = self.relearned(&context, Reference { statuses, types, ..old }, true);
         }
         unlisted.extend(self.unknown_ids(&context, mentions));
@@ -262,7 +288,7 @@ async fn fetch(
     info: Option<ServerInfo>,
     old: Reference,
     run: &Run,
-) -> Result<Reference> {
+) -> Result<Fetched> {
     info!(source = settings.source, "fetching the site's fields, statuses and boards");
     let wanted = site == Site::DataCenter || site::is_gateway(settings);
     let info = match info {

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use contextcore_core::model::time::{DAY, HOUR};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use jiff::tz::TimeZone;
 use tracing::warn;
 
-use super::api::{Api, Myself, ServerInfo, Site, is_refusal};
+use super::api::{Api, Myself, ServerInfo, Site, is_bearable, is_refusal};
 use super::reference::{self, Board, BoardAnswer, Columns, Reference};
 use super::settings::Settings;
 
@@ -60,10 +61,17 @@ pub(super) fn known_site(settings: &Settings, reference: Option<&Reference>) -> 
     settings.email.as_ref().map(|_| Site::Cloud).or(kept)
 }
 
+/// Reference data, and what a person should know of it.
+pub(super) struct Fetched {
+    pub(super) reference: Reference,
+    pub(super) warnings: Vec<String>,
+}
+
 /// Fetches the reference data. What `old` knew of statuses that vanished since is kept.
 ///
 /// # Errors
-/// As the session's. Boards and their configuration are left out where they are refused: not every token may see them.
+/// As the session's. A list that fails costs its own data: what was known of it stays, and it is asked for again within the
+/// hour. Boards and their configuration are left out where they are refused: not every token may see them.
 pub(super) async fn fetch(
     api: &Api,
     settings: &Settings,
@@ -71,42 +79,51 @@ pub(super) async fn fetch(
     info: Option<&ServerInfo>,
     old: Reference,
     now: Millis,
-) -> Result<Reference> {
-    let answers = api.fields(site).await?;
-    let statuses = api.statuses(site).await?;
-    if statuses.is_empty() {
+) -> Result<Fetched> {
+    let mut lists = Lists { api, settings, old, warnings: Vec::new(), failed: false };
+    let known = !lists.old.statuses.is_empty();
+    let answers = lists.bear(api.fields(site).await.map(Some), "fields", known.then_some(None))?;
+    let statuses = lists.bear(api.statuses(site).await.map(Some), "statuses", known.then_some(None))?;
+    if statuses.as_ref().is_some_and(Vec::is_empty) {
         // Every Jira has statuses, but lists none to anonymous callers, and every status of every history would be a guess.
         return Err(Error::new(
             ErrorKind::Protocol,
             "the site lists no statuses, as for an anonymous caller: check the token",
         ));
     }
-    let (mut boards, columns) = boards(api, settings).await?;
+    let (mut boards, columns) = lists.boards().await?;
     if settings.field("story_points").is_some() {
         // A field that was configured goes before those the boards estimate in.
         boards.values_mut().for_each(|board| board.estimate = None);
     }
     let by_board: BTreeSet<Box<str>> = boards.values().filter_map(|board| board.estimate.clone()).collect();
-    let types = match old.types {
-        Some(_) => Some(api.issue_types(site).await?),
+    let types = match lists.old.types {
+        Some(_) => lists.bear(api.issue_types(site).await.map(Some), "issue types", Some(None))?,
         None => None,
     };
+    let links = match api.link_types(site).await {
+        Err(error) if is_refusal(error.kind()) => Some(Vec::new()),
+        links => lists.bear(links.map(Some), "types of links", Some(None))?,
+    };
+    let Lists { old, warnings, failed, .. } = lists;
     let mut new = Reference {
-        fetched_at: now,
+        fetched_at: if failed { now.plus(HOUR - DAY) } else { now },
         data_center: site == Site::DataCenter,
         product: product(site, info),
         browse: info.and_then(|info| browse(settings, info)),
-        fields: reference::discover(settings, &answers, &by_board),
-        statuses: old.statuses,
-        types: None,
+        fields: answers.map_or(old.fields, |answers| reference::discover(settings, &answers, &by_board)),
         boards,
         missing: BTreeSet::new(),
+        ..old
     };
-    new.learn_statuses(statuses, &columns);
+    new.learn_statuses(statuses.unwrap_or_default(), &columns);
     if let Some(types) = types {
         new.learn_types(types);
     }
-    Ok(new)
+    if let Some(links) = links {
+        new.learn_links(&links);
+    }
+    Ok(Fetched { reference: new, warnings })
 }
 
 fn product(site: Site, info: Option<&ServerInfo>) -> String {
@@ -128,53 +145,96 @@ pub(super) fn is_gateway(settings: &Settings) -> bool {
     settings.url.contains("/ex/jira/")
 }
 
-/// The boards of our projects, and which columns show which statuses.
-async fn boards(api: &Api, settings: &Settings) -> Result<(BTreeMap<u64, Board>, Columns)> {
-    let mut boards = BTreeMap::new();
-    let mut columns = Columns::default();
-    let mut may_configure = true;
-    for answer in list_boards(api, settings).await? {
-        let project = answer.location.and_then(|location| location.project_key);
-        let mut board = Board { name: answer.name, kind: answer.kind, project, estimate: None };
-        if may_configure && boards.len() < CONFIGURATIONS {
-            match api.board_configuration(answer.id).await {
-                Ok(configuration) => {
-                    columns.learn(&configuration);
-                    let home = configuration.location.and_then(|location| location.key);
-                    board.project = board.project.or(home);
-                    let field = configuration.estimation.and_then(|estimation| estimation.field);
-                    board.estimate = field.map(|field| field.field_id).filter(|id| id.starts_with("customfield_"));
-                }
-                Err(error) if is_refusal(error.kind()) => {
-                    warn!(board = answer.id, error = error.full(), "the board's configuration is left out");
-                    may_configure = error.kind() == ErrorKind::NotFound;
+/// The lists of a site, and what came of asking for them.
+struct Lists<'a> {
+    api: &'a Api,
+    settings: &'a Settings,
+    /// What was known before.
+    old: Reference,
+    warnings: Vec<String>,
+    /// One of them failed, and may be there next time.
+    failed: bool,
+}
+
+impl Lists<'_> {
+    /// Takes what is known instead of a list that cannot be had.
+    fn bear<T>(&mut self, list: Result<T>, what: &str, known: Option<T>) -> Result<T> {
+        match (list, known) {
+            (Err(error), Some(known)) if is_bearable(error.kind()) => {
+                self.note(&error, format!("the {what} cannot be read"));
+                Ok(known)
+            }
+            (list, _) => list,
+        }
+    }
+
+    fn note(&mut self, error: &Error, what: String) {
+        warn!(error = error.full(), "{what}");
+        if !is_refusal(error.kind()) {
+            self.failed = true;
+            self.warnings.push(format!("{what}, what was known of it stays: {error}"));
+        }
+    }
+
+    /// The boards of our projects, and which columns show which statuses.
+    async fn boards(&mut self) -> Result<(BTreeMap<u64, Board>, Columns)> {
+        let mut columns = Columns::default();
+        let mut may_configure = true;
+        let (answers, complete) = self.list_boards().await?;
+        let mut boards = if complete { BTreeMap::new() } else { self.old.boards.clone() };
+        for (n, answer) in answers.into_iter().enumerate() {
+            let (id, project) = (answer.id, answer.location.and_then(|location| location.project_key));
+            let mut board = Board { name: answer.name, kind: answer.kind, project, estimate: None };
+            if may_configure && n < CONFIGURATIONS {
+                may_configure = self.configure(id, &mut board, &mut columns).await?;
+            }
+            boards.insert(id, board);
+        }
+        Ok((boards, columns))
+    }
+
+    /// Reads the configuration of a board. Whether that of others may be read.
+    async fn configure(&mut self, id: u64, board: &mut Board, columns: &mut Columns) -> Result<bool> {
+        match self.api.board_configuration(id).await {
+            Ok(configuration) => {
+                columns.learn(&configuration);
+                let home = configuration.location.and_then(|location| location.key);
+                board.project = board.project.take().or(home);
+                let field = configuration.estimation.and_then(|estimation| estimation.field);
+                board.estimate = field.map(|field| field.field_id).filter(|id| id.starts_with("customfield_"));
+                Ok(true)
+            }
+            Err(error) if is_bearable(error.kind()) => {
+                self.note(&error, format!("the configuration of board {id} cannot be read"));
+                let known = self.old.boards.get(&id);
+                board.project = board.project.take().or_else(|| known.and_then(|known| known.project.clone()));
+                board.estimate = known.and_then(|known| known.estimate.clone());
+                columns.incomplete = true;
+                Ok(!matches!(error.kind(), ErrorKind::Auth | ErrorKind::Permission))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Boards that live in our projects, or in none; and whether the lists of them are complete.
+    async fn list_boards(&mut self) -> Result<(Vec<BoardAnswer>, bool)> {
+        let mut found: BTreeMap<u64, BoardAnswer> = BTreeMap::new();
+        let mut complete = true;
+        for project in scopes(self.settings) {
+            match self.api.boards(project).await {
+                Ok(answers) => found.extend(answers.into_iter().map(|answer| (answer.id, answer))),
+                Err(error) if is_bearable(error.kind()) => {
+                    complete &= is_refusal(error.kind());
+                    let of = project.map(|project| format!(" of {project}")).unwrap_or_default();
+                    self.note(&error, format!("the boards{of} cannot be listed, sprints are known from issues"));
                 }
                 Err(error) => return Err(error),
             }
         }
-        boards.insert(answer.id, board);
+        let home = |answer: &BoardAnswer| answer.location.as_ref().and_then(|location| location.project_key.clone());
+        let is_ours = |answer: &BoardAnswer| home(answer).is_none_or(|project| self.settings.wants(&project));
+        Ok((found.into_values().filter(is_ours).collect(), complete))
     }
-    Ok((boards, columns))
-}
-
-/// Boards that live in our projects, or in none.
-async fn list_boards(api: &Api, settings: &Settings) -> Result<Vec<BoardAnswer>> {
-    let mut found: BTreeMap<u64, BoardAnswer> = BTreeMap::new();
-    for project in scopes(settings) {
-        match api.boards(project).await {
-            Ok(answers) => found.extend(answers.into_iter().map(|answer| (answer.id, answer))),
-            Err(error) if is_refusal(error.kind()) => {
-                warn!(
-                    project,
-                    error = error.full(),
-                    "boards cannot be listed, their sprints are known from issues only"
-                );
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    let home = |answer: &BoardAnswer| answer.location.as_ref().and_then(|location| location.project_key.clone());
-    Ok(found.into_values().filter(|answer| home(answer).is_none_or(|project| settings.wants(&project))).collect())
 }
 
 fn scopes(settings: &Settings) -> Vec<Option<&str>> {

@@ -1,7 +1,8 @@
 //! The `sprints` stream: the sprints of the boards that live in our projects.
 //!
 //! A board is read whole once. After that only its running and future sprints are requested, one request a board. A sprint that
-//! was among those and is not any more is requested by itself: it was closed, moved or deleted. Starting, closing or renaming a
+//! was among those and is not any more is requested by itself: it was closed, moved or deleted. So is one whose board is not
+//! listed any more. Starting, closing or renaming a
 //! sprint does not touch its issues, which is why sprints are polled on their own.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,8 @@ use crate::cursor;
 
 /// Boards of one page of records.
 const BOARDS: usize = 50;
+/// Sprints of unlisted boards that one poll asks for.
+const ALONE: usize = 100;
 
 /// How far the stream has been read.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -41,6 +44,16 @@ pub(super) struct SprintCursor {
 struct Gathered {
     sprints: BTreeMap<u64, SprintRecord>,
     warnings: Vec<String>,
+    /// Boards that could not be read this time.
+    failed: BTreeSet<u64>,
+}
+
+/// What became of a sprint that was asked for by itself.
+enum Alone {
+    Here(Sprint),
+    Deleted,
+    /// It could not be asked for.
+    Unknown(Error),
 }
 
 /// Asks the next boards; after the last one, the first of a new pass.
@@ -50,15 +63,23 @@ struct Gathered {
 pub(super) async fn poll(jira: &Jira, live: &SiteContext, stored: Option<&Cursor>) -> Result<Page> {
     let mut cursor: SprintCursor = cursor::read(stored, SPRINTS);
     cursor.renew(live.reference.fetched_at);
+    let continued = cursor.after.is_some();
     let boards = boards_after(live, cursor.after);
     let mut gathered = Gathered::default();
     for board in boards.iter().take(BOARDS) {
-        cursor.ask(jira, *board, &mut gathered).await?;
+        cursor.ask(jira, live, *board, &mut gathered).await?;
     }
     let more = boards.len() > BOARDS;
     cursor.after = boards.get(BOARDS - 1).copied().filter(|_| more);
-    jira.note_unreadable(&cursor.skipped);
-    let records = gathered.sprints.values().map(record).collect::<Result<_>>()?;
+    if !more {
+        cursor.ask_homeless(jira, live, &mut gathered).await?;
+    }
+    let mut unreadable = &cursor.skipped | &gathered.failed;
+    if continued {
+        unreadable.extend(jira.unreadable().iter());
+    }
+    jira.note_unreadable(unreadable);
+    let records = gathered.sprints.iter().map(|(id, sprint)| record(*id, sprint)).collect::<Result<_>>()?;
     let cursor = cursor::write(&cursor, SPRINTS)?;
     Ok(Page { records, cursor, more, warnings: gathered.warnings, ..Page::default() })
 }
@@ -70,9 +91,54 @@ fn boards_after(live: &SiteContext, after: Option<u64>) -> Vec<u64> {
     boards.filter(|(_, board)| board.may_have_sprints()).map(|(id, _)| *id).collect()
 }
 
-fn record(sprint: &SprintRecord) -> Result<RawRecord> {
+fn record(id: u64, sprint: &SprintRecord) -> Result<RawRecord> {
     let json = serde_json::to_string(sprint).map_err(unwritable)?;
-    Ok(RawRecord { stream: SPRINTS, native_id: sprint.sprint.id.to_string(), json })
+    Ok(RawRecord { stream: SPRINTS, native_id: id.to_string(), json })
+}
+
+/// Asks for sprints that no board of ours lists, and adds them to the page. Those that ended are not asked for again.
+///
+/// One that is not found may be hidden: only one that was had before was deleted.
+///
+/// # Errors
+/// As the session's, when it is not about a sprint.
+pub(super) async fn ask_alone(jira: &Jira, open: &mut BTreeMap<u64, bool>, page: &mut Page) -> Result<()> {
+    for (id, had) in open.clone().into_iter().take(ALONE) {
+        open.remove(&id);
+        match alone(jira, id).await? {
+            Alone::Here(sprint) => {
+                if !sprint.is_closed() {
+                    open.insert(id, true);
+                }
+                page.records.push(record(id, &SprintRecord::Sprint { sprint, board: None })?);
+            }
+            Alone::Deleted if had => page.records.push(record(id, &SprintRecord::Deleted { deleted: id })?),
+            Alone::Deleted => {}
+            Alone::Unknown(error) => {
+                page.warnings.push(format!("sprint {id} cannot be read, it is known from its issues only: {error}"));
+                if !api::is_refusal(error.kind()) {
+                    open.insert(id, had);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn alone(jira: &Jira, id: u64) -> Result<Alone> {
+    match jira.api.sprint(id).await {
+        Ok(sprint) => Ok(Alone::Here(sprint)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Alone::Deleted),
+        Err(error) if api::is_bearable(error.kind()) => Ok(Alone::Unknown(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a board has no sprints because it cannot have any.
+pub(super) fn has_none(error: &Error, kind: &str) -> bool {
+    let message = error.to_string().to_lowercase();
+    let said = message.contains("sprint") && message.contains("support");
+    error.kind() == ErrorKind::Rejected && (said || kind == "simple")
 }
 
 fn unwritable(error: serde_json::Error) -> Error {
@@ -88,56 +154,78 @@ impl SprintCursor {
         }
     }
 
-    async fn ask(&mut self, jira: &Jira, board: u64, gathered: &mut Gathered) -> Result<()> {
+    async fn ask(&mut self, jira: &Jira, live: &SiteContext, board: u64, gathered: &mut Gathered) -> Result<()> {
         if self.skipped.contains(&board) {
             return Ok(());
         }
         let states = self.read.contains(&board).then_some("active,future");
-        match jira.api.sprints(board, states).await {
+        let error = match jira.api.sprints(board, states).await {
             Ok(sprints) => {
                 let listed: BTreeSet<u64> = sprints.iter().map(|sprint| sprint.id).collect();
                 sprints.into_iter().for_each(|sprint| self.take(board, sprint, gathered));
                 self.read.insert(board);
-                self.ask_missing(jira, board, &listed, gathered).await
+                let missing = self.open.iter().filter(|(id, home)| **home == board && !listed.contains(*id));
+                return self.ask_missing(jira, missing.map(|(id, _)| *id).collect(), true, gathered).await;
             }
-            // 400: no sprints on this board. 403, 404: private. 422: no column has a status.
-            Err(error) if api::is_refusal(error.kind()) && error.kind() != ErrorKind::Auth => {
-                gathered.warnings.push(format!("board {board} is skipped, its sprints cannot be read: {error}"));
-                self.skipped.insert(board);
-                Ok(())
-            }
-            Err(error) => Err(error),
+            Err(error) if api::is_bearable(error.kind()) => error,
+            Err(error) => return Err(error),
+        };
+        let kind = live.reference.boards.get(&board).map_or("", |board| &board.kind);
+        if has_none(&error, kind) {
+            tracing::info!(board, error = error.full(), "the board has no sprints");
+        } else {
+            gathered.warnings.push(format!("board {board} is skipped, its sprints cannot be read: {error}"));
         }
+        // What is refused is refused until somebody changes it; what failed may be there next time. 400: no sprints on this
+        // board. 403, 404: private. 422: no column has a status.
+        let skipped = if api::is_refusal(error.kind()) { &mut self.skipped } else { &mut gathered.failed };
+        skipped.insert(board);
+        Ok(())
     }
 
-    /// Requests sprints that were open on this board and are not any more.
+    /// Requests open sprints whose board is not among ours any more.
+    async fn ask_homeless(&mut self, jira: &Jira, live: &SiteContext, gathered: &mut Gathered) -> Result<()> {
+        let is_ours = |board: &u64| live.reference.boards.contains_key(board);
+        let homeless = self.open.iter().filter(|(_, board)| !is_ours(board));
+        self.ask_missing(jira, homeless.map(|(id, _)| *id).take(ALONE).collect(), false, gathered).await
+    }
+
+    /// Requests sprints that were open and that their board does not list any more. One that could not be asked for is asked
+    /// for again. One that is not found was deleted where its board is `visible`, and may be hidden elsewhere.
     async fn ask_missing(
         &mut self,
         jira: &Jira,
-        board: u64,
-        listed: &BTreeSet<u64>,
+        missing: Vec<u64>,
+        visible: bool,
         gathered: &mut Gathered,
     ) -> Result<()> {
-        let open = self.open.iter().filter(|(id, home)| **home == board && !listed.contains(*id));
-        let missing: Vec<u64> = open.map(|(id, _)| *id).collect();
         for id in missing {
-            self.open.remove(&id);
-            match jira.api.sprint(id).await {
-                Ok(sprint) => self.take(board, sprint, gathered),
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Permission) => {}
-                Err(error) => return Err(error),
+            match alone(jira, id).await? {
+                Alone::Here(sprint) => {
+                    let board = self.open.get(&id).copied().unwrap_or_default();
+                    self.take(board, sprint, gathered);
+                }
+                Alone::Deleted => {
+                    self.open.remove(&id);
+                    if visible {
+                        gathered.sprints.insert(id, SprintRecord::Deleted { deleted: id });
+                    }
+                }
+                Alone::Unknown(error) => {
+                    tracing::warn!(sprint = id, error = error.full(), "an open sprint could not be asked for");
+                }
             }
         }
         Ok(())
     }
 
     fn take(&mut self, board: u64, sprint: Sprint, gathered: &mut Gathered) {
-        if sprint.state.eq_ignore_ascii_case("closed") {
+        if sprint.is_closed() {
             self.open.remove(&sprint.id);
         } else {
             self.open.insert(sprint.id, board);
         }
-        gathered.sprints.insert(sprint.id, SprintRecord { sprint, board });
+        gathered.sprints.insert(sprint.id, SprintRecord::Sprint { sprint, board: Some(board) });
     }
 }
 

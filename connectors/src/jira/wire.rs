@@ -10,13 +10,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::marker::PhantomData;
 
 use contextcore_core::Millis;
 use contextcore_core::model::SmolStr;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
+
+use super::lenient::{self, Maybe, stamp, text, word};
+use crate::vocabulary;
 
 /// A raw record of the `issues` stream: an issue and everything that happened to it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,15 +28,24 @@ pub(super) struct Record {
     /// What happened to it, in the order the pages came in.
     #[serde(default)]
     pub(super) histories: Vec<History>,
+    /// Of a sub-task: what happened to its parent's membership of sprints, which is its own as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) inherited: Vec<History>,
 }
 
 /// A raw record of the `sprints` stream.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct SprintRecord {
-    /// The sprint as it is now.
-    pub(super) sprint: Sprint,
-    /// The board that listed it.
-    pub(super) board: u64,
+#[serde(untagged)]
+pub(super) enum SprintRecord {
+    /// A sprint as it is now.
+    Sprint {
+        sprint: Sprint,
+        /// The board that listed it; none where it was asked for by itself.
+        #[serde(default)]
+        board: Option<u64>,
+    },
+    /// The id of one that was deleted.
+    Deleted { deleted: u64 },
 }
 
 /// An issue.
@@ -175,10 +186,14 @@ pub(super) struct Link {
     pub(super) outward_issue: Option<IssueRef>,
 }
 
-/// The words of a link.
+/// A type of links, and its words.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct LinkKind {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<Box<str>>,
+    #[serde(default, deserialize_with = "word")]
+    pub(super) name: Box<str>,
+    #[serde(default, deserialize_with = "word")]
     pub(super) inward: Box<str>,
 }
 
@@ -247,14 +262,17 @@ impl Comment {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Sprint {
     pub(super) id: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "word")]
     pub(super) name: Box<str>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "word")]
     pub(super) state: Box<str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub(super) goal: Option<Box<str>>,
     #[serde(default, deserialize_with = "stamp", skip_serializing_if = "Option::is_none")]
     pub(super) start_date: Option<Millis>,
+    /// When it really started, where Jira says so: the other is what was planned.
+    #[serde(default, deserialize_with = "stamp", skip_serializing_if = "Option::is_none")]
+    pub(super) activated_date: Option<Millis>,
     #[serde(default, deserialize_with = "stamp", skip_serializing_if = "Option::is_none")]
     pub(super) end_date: Option<Millis>,
     #[serde(default, deserialize_with = "stamp", skip_serializing_if = "Option::is_none")]
@@ -262,6 +280,13 @@ pub(super) struct Sprint {
     /// The board it was made on; the sprint field of an issue calls it `boardId`.
     #[serde(default, alias = "boardId", skip_serializing_if = "Option::is_none")]
     pub(super) origin_board_id: Option<u64>,
+}
+
+impl Sprint {
+    /// Whether it has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.eq_ignore_ascii_case("closed")
+    }
 }
 
 /// One act of one person: one or more changes at one moment.
@@ -286,10 +311,10 @@ pub(super) struct Item {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) n: Option<u32>,
     /// The field's display name at that time.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "word")]
     pub(super) field: SmolStr,
     /// `jira` or `custom`; only read to decide what is kept.
-    #[serde(default, rename = "fieldtype", skip_serializing)]
+    #[serde(default, rename = "fieldtype", deserialize_with = "word", skip_serializing)]
     kind: SmolStr,
     /// Absent for pseudo fields such as links, and for all fields on Data Center.
     #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
@@ -323,7 +348,21 @@ const READ: [&str; 14] = [
     "project",
 ];
 
+impl LinkKind {
+    /// Whether its names say that the inward issue blocks the other one.
+    pub(super) fn means_blocking(&self) -> bool {
+        vocabulary::is_blocked_by(&self.inward.to_lowercase()) || self.name.eq_ignore_ascii_case("blocks")
+    }
+}
+
 impl Item {
+    /// Whether it names what changed by ids.
+    pub(super) fn has_ids(&self) -> bool {
+        let is_empty = |text: &Option<SmolStr>| text.as_ref().is_none_or(|text| text.is_empty());
+        let texts = is_empty(&self.from_string) && is_empty(&self.to_string);
+        texts || !is_empty(&self.from) || !is_empty(&self.to)
+    }
+
     /// Whether it is one of the fields that every Jira has and that are read.
     pub(super) fn is_known(&self) -> bool {
         let name = self.field_id.as_deref().unwrap_or(&self.field);
@@ -355,6 +394,10 @@ impl<'de> Deserialize<'de> for Who {
     }
 }
 
+/// A text or a number.
+#[derive(Deserialize)]
+struct Word(#[serde(deserialize_with = "text")] Option<Box<str>>);
+
 struct WhoVisitor;
 
 impl<'de> Visitor<'de> for WhoVisitor {
@@ -372,10 +415,10 @@ impl<'de> Visitor<'de> for WhoVisitor {
         let (mut account, mut key, mut login, mut shown) = (None, None, None, None);
         while let Some(field) = map.next_key::<std::borrow::Cow<'de, str>>()? {
             match &*field {
-                "accountId" => account = map.next_value::<Option<Box<str>>>()?,
-                "key" => key = map.next_value::<Option<Box<str>>>()?,
-                "name" => login = map.next_value::<Option<Box<str>>>()?,
-                "displayName" => shown = map.next_value::<Option<Box<str>>>()?,
+                "accountId" => account = map.next_value::<Word>()?.0,
+                "key" => key = map.next_value::<Word>()?.0,
+                "name" => login = map.next_value::<Word>()?.0,
+                "displayName" => shown = map.next_value::<Word>()?.0,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -387,101 +430,7 @@ impl<'de> Visitor<'de> for WhoVisitor {
 
 /// Reads a person as the name people see.
 fn shown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SmolStr>, D::Error> {
-    Ok(Option::<Who>::deserialize(deserializer)?.map(|who| who.name.into()).filter(|name: &SmolStr| !name.is_empty()))
-}
-
-/// Reads a text or a number as text; anything else as nothing.
-pub(super) fn text<'de, D: Deserializer<'de>, T: Text>(deserializer: D) -> Result<Option<T>, D::Error> {
-    deserializer.deserialize_any(TextVisitor(PhantomData))
-}
-
-/// What a text is kept as: of histories, of which there are many, small texts in place.
-pub(super) trait Text: From<String> + for<'a> From<&'a str> {}
-
-impl<T: From<String> + for<'a> From<&'a str>> Text for T {}
-
-struct TextVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Text> Visitor<'de> for TextVisitor<T> {
-    type Value = Option<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text or a number")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Some(text.into()))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(Some(number.to_string().into()))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Some(number.to_string().into()))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-        Ok(Some(number.to_string().into()))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
-}
-
-/// From here on a number is milliseconds; below it is seconds. The bulk answer is said to be a text, shows seconds in its own
-/// example and gives milliseconds in practice.
-const MILLIS_FROM: i64 = 100_000_000_000;
-
-/// Reads a moment in any form Jira writes; what cannot be read is nothing, and whoever needs it says so.
-pub(super) fn stamp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Millis>, D::Error> {
-    deserializer.deserialize_any(StampVisitor)
-}
-
-struct StampVisitor;
-
-impl<'de> Visitor<'de> for StampVisitor {
-    type Value = Option<Millis>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a moment")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Millis::parse(text))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(Some(Millis(if number.abs() >= MILLIS_FROM { number } else { number.saturating_mul(1_000) })))
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
-        i64::try_from(number).map_or(Ok(None), |number| self.visit_i64(number))
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "a float saturates, and no moment is near the ends")]
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
-        if number.abs() >= 1e11 { Ok(Some(Millis(number as i64))) } else { Ok(Some(Millis((number * 1e3) as i64))) }
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
+    lenient::named(deserializer, |who: Who| who.name.into())
 }
 
 fn as_number<S: Serializer>(at: &Option<Millis>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -509,14 +458,19 @@ impl<'de> Visitor<'de> for ItemsVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut kept = Vec::new();
         let mut place = 0;
-        while let Some(mut item) = seq.next_element::<Item>()? {
-            if item.may_be_read() {
+        while let Some(Maybe(item)) = seq.next_element::<Maybe<Item>>()? {
+            if let Some(mut item) = item.filter(Item::may_be_read) {
                 item.n.get_or_insert(place);
                 kept.push(item);
             }
             place += 1;
         }
         Ok(kept)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Vec::new())
     }
 }
 
@@ -605,6 +559,12 @@ fn custom_fields<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<
 }
 
 impl Issue {
+    /// Whether it is a sub-task.
+    pub(super) fn is_subtask(&self) -> bool {
+        let kind = self.fields.issuetype.as_ref();
+        kind.is_some_and(|kind| kind.subtask || kind.hierarchy_level.is_some_and(|level| level < 0))
+    }
+
     /// Reads an issue of Jira's own answer.
     ///
     /// # Errors

@@ -7,16 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contextcore_core::http::{Auth, Session, SessionConfig, Stats, Tries};
-use contextcore_core::{Error, ErrorKind, Millis, Result};
+use contextcore_core::{Error, ErrorKind, Millis, Result, Retry};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::dialect::{BUCKETS, GRAPHQL, LinearDialect, Trouble};
-use super::queries::{Changed, ChangedInTeams, Issues, PaginationOrderBy, Plan, Reference, Whoami};
+use super::queries::{Changed, ChangedInTeams, Issues, PaginationOrderBy, Plan, PlanRows, Reference, Whoami};
 use super::reference::{Cursors, ReferencePage};
+use super::rows::{self, Row};
 use super::settings::Settings;
-use super::sizes::{self, Price};
+use super::sizes::{self, NARROW, Price, Width};
 use super::wire::{Connection, Cycle, Initiative, IssueVersion, List, Organization, Project, Ref, User};
 use crate::graphql::Operation;
 
@@ -24,10 +25,13 @@ use crate::graphql::Operation;
 const PATH: &str = "graphql";
 /// Requests under way at once.
 const IN_FLIGHT: usize = 2;
-/// Tries of a call that can be asked in smaller parts.
-const TRIES: Tries = Tries(3);
+/// Tries of a call that can be asked in smaller parts: their failures are told apart from those of the tool by a
+/// [probe](Api::whoami), which waits as long as it takes.
+pub(super) const FEW_TRIES: Tries = Tries(2);
+/// Tries of a part of what failed.
+pub(super) const ONCE: Tries = Tries(1);
 /// Tries of every other call.
-const ALL_TRIES: Tries = Tries(u32::MAX);
+pub(super) const ALL_TRIES: Tries = Tries(u32::MAX);
 
 /// Linear, with one credential.
 #[derive(Debug)]
@@ -60,7 +64,8 @@ pub(super) struct GraphError {
 struct Reply<T> {
     #[serde(default = "Option::default")]
     data: Option<T>,
-    errors: Option<Vec<serde_json::Value>>,
+    #[serde(default, deserialize_with = "rows::errors")]
+    errors: Vec<serde_json::Value>,
 }
 
 /// Who the credential is, and where.
@@ -82,6 +87,8 @@ pub(super) struct ChangesRequest<'a> {
     pub(super) after: Option<&'a str>,
     /// By creation rather than by change: such a list of everything does not move while it is read.
     pub(super) all: bool,
+    /// Without the rows of issues: only where the next page begins.
+    pub(super) skips: bool,
     /// The page cursor of changed links, where they are listed too.
     pub(super) links: Option<Option<&'a str>>,
     /// The page cursor of changed comments, where they are listed too.
@@ -92,9 +99,9 @@ pub(super) struct ChangesRequest<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ChangedPage {
-    pub(super) issues: Option<Connection<IssueVersion>>,
-    pub(super) issue_relations: Option<Connection<LinkVersion>>,
-    pub(super) comments: Option<Connection<CommentVersion>>,
+    pub(super) issues: Option<Connection<Row<IssueVersion>>>,
+    pub(super) issue_relations: Option<Connection<Row<LinkVersion>>>,
+    pub(super) comments: Option<Connection<Row<CommentVersion>>>,
 }
 
 /// A link that changed: the issue it blocks is worth reading again.
@@ -125,10 +132,10 @@ pub(super) struct IssuesPage {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct PlanPage {
-    pub(super) cycles: Option<Connection<Cycle>>,
-    pub(super) projects: Option<Connection<Project>>,
-    pub(super) initiatives: Option<Connection<Initiative>>,
-    pub(super) attachments: Option<Connection<super::wire::Attachment>>,
+    pub(super) cycles: Option<Connection<Row<Cycle>>>,
+    pub(super) projects: Option<Connection<Row<Project>>>,
+    pub(super) initiatives: Option<Connection<Row<Initiative>>>,
+    pub(super) attachments: Option<Connection<Row<super::wire::Attachment>>>,
 }
 
 /// Where a list of the plan continues: since when, and after which page cursor.
@@ -138,6 +145,8 @@ pub(super) type Start = (Option<Millis>, Option<String>);
 #[derive(Debug, Clone, Default)]
 pub(super) struct PlanRequest {
     pub(super) first: u32,
+    /// Only ids and when they changed: what may be had where the rows cannot.
+    pub(super) outline: bool,
     pub(super) lists: BTreeMap<&'static str, Start>,
 }
 
@@ -150,7 +159,7 @@ pub(super) struct Rest {
 }
 
 /// The next page of each list asked for: `None` for an issue that is gone.
-pub(super) type RestPage = BTreeMap<String, Option<Connection<RestOf>>>;
+pub(super) type RestPage = BTreeMap<String, Option<Connection<Option<RestOf>>>>;
 
 /// An issue with the one list that was asked for.
 #[derive(Debug, Deserialize)]
@@ -195,29 +204,29 @@ impl Api {
     ///
     /// # Errors
     /// As the session's.
-    pub(super) async fn reference(&self, from: &Cursors) -> Result<ReferencePage> {
-        self.complete(&reference_variables(from), sizes::REFERENCE).await
+    pub(super) async fn reference(&self, from: &Cursors, tries: Tries) -> Result<Answer<ReferencePage>> {
+        self.ask(&reference_variables(from), sizes::REFERENCE, tries).await
     }
 
     /// A page of a request.
     ///
     /// # Errors
     /// As the session's.
-    pub(super) async fn changed(&self, request: &ChangesRequest<'_>) -> Result<Answer<ChangedPage>> {
+    pub(super) async fn changed(&self, request: &ChangesRequest<'_>, tries: Tries) -> Result<Answer<ChangedPage>> {
         let price = sizes::changed(request.first);
         let variables = changed_variables(request);
         if request.teams.is_empty() {
-            return self.ask(&variables, price, ALL_TRIES).await;
+            return self.ask(&variables, price, tries).await;
         }
-        self.ask(&in_teams(request.teams, variables), price, ALL_TRIES).await
+        self.ask(&in_teams(request.teams, variables), price, tries).await
     }
 
     /// These issues with the first page of each of their lists.
     ///
     /// # Errors
     /// As the session's; [`ErrorKind::Unavailable`] soon, so that fewer can be asked for.
-    pub(super) async fn issues(&self, ids: &[&str], price: &Price) -> Result<Answer<IssuesPage>> {
-        self.ask(&issues_variables(ids, price, self.texts), price.of(ids.len()), TRIES).await
+    pub(super) async fn issues(&self, ids: &[Box<str>], price: &Price, tries: Tries) -> Result<Answer<IssuesPage>> {
+        self.ask(&issues_variables(ids, price, self.texts), price.of(ids.len()), tries).await
     }
 
     /// The next `first` of each of these lists, in one request. The document is put together from the fragments of
@@ -225,18 +234,26 @@ impl Api {
     ///
     /// # Errors
     /// As the session's; [`ErrorKind::Unavailable`] soon, so that fewer can be asked for.
-    pub(super) async fn rests(&self, rests: &[Rest], first: u32) -> Result<Answer<RestPage>> {
+    pub(super) async fn rests(&self, rests: &[Rest], first: u32, tries: Tries) -> Result<Answer<RestPage>> {
         let price = rests.iter().map(|rest| sizes::rest(rest.list, first)).sum();
         let body = RestBody::new(rests, first, self.texts);
-        self.send(&body, price, TRIES).await
+        self.send(&body, price, tries).await
     }
 
     /// A page of what surrounds the issues.
     ///
     /// # Errors
     /// As the session's.
-    pub(super) async fn plan(&self, request: &PlanRequest) -> Result<Answer<PlanPage>> {
-        self.ask(&plan_variables(request), sizes::plan(request.first), ALL_TRIES).await
+    pub(super) async fn plan(&self, request: &PlanRequest, tries: Tries) -> Result<Answer<PlanPage>> {
+        self.ask(&plan_variables(request), sizes::plan(request.first), tries).await
+    }
+
+    /// Those of these rows of some lists of the plan that there are.
+    ///
+    /// # Errors
+    /// As the session's.
+    pub(super) async fn plan_rows(&self, list: &str, ids: &[Box<str>], width: &Width) -> Result<Answer<PlanPage>> {
+        self.ask(&plan_rows_variables(&[list], ids, width), width.price(list, ids.len()), ONCE).await
     }
 
     /// Sends a query whose answer is of use only when it is complete.
@@ -246,13 +263,7 @@ impl Api {
         T: DeserializeOwned,
     {
         let answer: Answer<T> = self.ask(operation, price, ALL_TRIES).await?;
-        match answer.errors.first() {
-            None => Ok(answer.data),
-            Some(error) => {
-                let text = format!("the answer is incomplete: {}", error.text);
-                Err(Error::new(ErrorKind::Unavailable, text).with_retry(contextcore_core::Retry::Backoff))
-            }
-        }
+        if answer.errors.is_empty() { Ok(answer.data) } else { Err(answer.refusal()) }
     }
 
     async fn ask<O, T>(&self, operation: &O, price: f64, tries: Tries) -> Result<Answer<T>>
@@ -265,7 +276,7 @@ impl Api {
 
     async fn send<T: DeserializeOwned>(&self, body: &impl Serialize, price: f64, tries: Tries) -> Result<Answer<T>> {
         let answer: Reply<T> = self.session.post_priced(GRAPHQL, PATH, body, tries, sizes::points(price)).await?;
-        let errors: Vec<GraphError> = answer.errors.iter().flatten().map(GraphError::of).collect();
+        let errors: Vec<GraphError> = answer.errors.iter().map(GraphError::of).collect();
         let nothing = || {
             let said = errors.first().map_or("", |error| &error.text);
             Error::new(ErrorKind::Protocol, format!("the answer has neither data nor a reason: {said}"))
@@ -297,6 +308,12 @@ impl<T> Answer<T> {
         self.errors.iter().any(|error| error.root.as_deref().is_none_or(|name| name == root))
     }
 
+    /// The first error beside the data, as an error.
+    pub(super) fn refusal(&self) -> Error {
+        let text = self.errors.first().map_or("the answer lacks what was asked for", |error| &error.text);
+        Error::new(ErrorKind::Unavailable, text).with_retry(Retry::Backoff)
+    }
+
     /// The rows of this root that are incomplete.
     pub(super) fn incomplete_rows(&self, root: &str) -> BTreeSet<usize> {
         let hits = |error: &&GraphError| error.root.as_deref() == Some(root);
@@ -319,6 +336,8 @@ fn reference_variables(from: &Cursors) -> Reference {
         users: after("users"),
         with_cycles: with("cycles"),
         cycles: after("cycles"),
+        // Only where cycles are listed for their own sake.
+        with_ends: from.len() == 1,
         with_milestones: with("milestones"),
         milestones: after("milestones"),
     }
@@ -332,6 +351,7 @@ fn changed_variables(request: &ChangesRequest<'_>) -> Changed {
         first: i64::from(request.first),
         after: text(request.after),
         order: if request.all { PaginationOrderBy::CreatedAt } else { PaginationOrderBy::UpdatedAt },
+        with_rows: !request.skips,
         with_sides: request.links.is_some(),
         sides: i64::from(sizes::SIDES),
         links: text(request.links.flatten()),
@@ -342,13 +362,13 @@ fn changed_variables(request: &ChangesRequest<'_>) -> Changed {
 
 /// The same for some teams only.
 fn in_teams(teams: &[String], all: Changed) -> ChangedInTeams {
-    let Changed { since, first, after, order, with_sides, sides, links, with_comments, comments } = all;
+    let Changed { since, first, after, order, with_rows, with_sides, sides, links, with_comments, comments } = all;
     let teams = teams.to_vec();
-    ChangedInTeams { teams, since, first, after, order, with_sides, sides, links, with_comments, comments }
+    ChangedInTeams { teams, since, first, after, order, with_rows, with_sides, sides, links, with_comments, comments }
 }
 
 /// The variables of the issues' document.
-fn issues_variables(ids: &[&str], price: &Price, texts: bool) -> Issues {
+fn issues_variables(ids: &[Box<str>], price: &Price, texts: bool) -> Issues {
     Issues {
         ids: ids.iter().map(ToString::to_string).collect(),
         first: i64::try_from(ids.len()).unwrap_or(i64::MAX),
@@ -368,6 +388,11 @@ fn plan_variables(request: &PlanRequest) -> Plan {
     let since = |name: &str| moment(request.lists.get(name).and_then(|(since, _)| *since));
     Plan {
         first: i64::from(request.first),
+        with_rows: !request.outline,
+        own_teams: NARROW.teams.into(),
+        own_initiatives: NARROW.initiatives.into(),
+        own_projects: NARROW.projects.into(),
+        their_teams: NARROW.project_teams.into(),
         with_cycles: with("cycles"),
         cycles: after("cycles"),
         cycles_since: since("cycles"),
@@ -380,6 +405,23 @@ fn plan_variables(request: &PlanRequest) -> Plan {
         with_attachments: with("attachments"),
         attachments: after("attachments"),
         attachments_since: since("attachments"),
+    }
+}
+
+/// The variables of the document of rows by their ids.
+fn plan_rows_variables(lists: &[&str], ids: &[Box<str>], width: &Width) -> PlanRows {
+    let with = |name: &str| lists.contains(&name);
+    PlanRows {
+        ids: ids.iter().map(ToString::to_string).collect(),
+        first: i64::try_from(ids.len()).unwrap_or(i64::MAX),
+        own_teams: width.teams.into(),
+        own_initiatives: width.initiatives.into(),
+        own_projects: width.projects.into(),
+        their_teams: width.project_teams.into(),
+        with_cycles: with("cycles"),
+        with_projects: with("projects"),
+        with_initiatives: with("initiatives"),
+        with_attachments: with("attachments"),
     }
 }
 
@@ -446,6 +488,7 @@ fn fragment(name: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sizes::WIDE;
     use super::*;
 
     #[test]
@@ -492,7 +535,7 @@ mod tests {
         assert_close(sizes::REFERENCE, &body(&reference_variables(&from)));
         for comments in [false, true] {
             let price = sizes::Sizes::default().price(comments);
-            let ids = vec!["id"; price.most()];
+            let ids = vec![Box::from("id"); price.most()];
             assert_close(price.of(ids.len()), &body(&issues_variables(&ids, &price, true)));
         }
         let sides = Some(None);
@@ -503,6 +546,7 @@ mod tests {
             first,
             after: None,
             all: false,
+            skips: false,
             links: sides,
             comments: sides,
         };
@@ -510,8 +554,16 @@ mod tests {
         let variables = in_teams(&teams, changed_variables(&request));
         assert_close(sizes::changed(first), &body(&variables));
         let names = ["cycles", "projects", "initiatives", "attachments"];
-        let request = PlanRequest { first: sizes::PLAN, lists: names.map(|name| (name, (None, None))).into() };
+        let lists = names.map(|name| (name, (None, None))).into();
+        let request = PlanRequest { first: sizes::PLAN, outline: false, lists };
         assert_close(sizes::plan(sizes::PLAN), &body(&plan_variables(&request)));
+        let ids = vec![Box::from("id"); 50];
+        assert_close(sizes::plan(50), &body(&plan_rows_variables(&names, &ids, &NARROW)));
+        for list in ["projects", "initiatives"] {
+            let ids = vec![Box::from("id"); WIDE.most(list)];
+            let charged = charged(&body(&plan_rows_variables(&[list], &ids, &WIDE)));
+            assert!(charged <= WIDE.price(list, ids.len()) && charged < 9_000.0, "{list} {charged}");
+        }
         for list in [List::History, List::Spans, List::Links, List::Comments] {
             let rests = vec![Rest { issue: "id".into(), list, after: "x".into() }; 3];
             assert_close(3.0 * sizes::rest(list, 10), &RestBody::new(&rests, 10, true));

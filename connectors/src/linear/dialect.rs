@@ -13,8 +13,12 @@ use serde_json::Value;
 
 /// Every request: there is one address.
 pub(super) const GRAPHQL: &str = "graphql";
-/// The context of a refusal because of a query's price, which asking for less mends.
+/// The context of a refusal that says which kind it is.
+pub(super) const REASON: &str = "reason";
+/// Because of a query's price, which asking for less mends.
 pub(super) const TOO_COMPLEX: &str = "complexity";
+/// Because the document does not fit the schema any more, which nothing mends.
+pub(super) const SCHEMA: &str = "schema";
 
 /// The rate we keep to beside the hourly quotas that the answers report.
 pub(super) const BUCKETS: &[Bucket] = &[Bucket { name: GRAPHQL, per_second: 10, burst: 20 }];
@@ -119,9 +123,12 @@ fn judge(answer: &Answer<'_>, error: &Value) -> Verdict {
         trouble @ Trouble::Forbidden => refused(trouble, "the token may not see this"),
         Trouble::TooComplex => {
             let text = format!("the query costs too much at once: {said}");
-            Verdict::Fail(Error::new(ErrorKind::Rejected, text).with("reason", TOO_COMPLEX))
+            Verdict::Fail(Error::new(ErrorKind::Rejected, text).with(REASON, TOO_COMPLEX))
         }
-        trouble @ Trouble::Invalid => refused(trouble, "the query does not fit the schema, an upgrade may be needed"),
+        trouble @ Trouble::Invalid => {
+            let text = format!("the query does not fit the schema, an upgrade may be needed: {said}");
+            Verdict::Fail(Error::new(trouble.kind(), text).with(REASON, SCHEMA))
+        }
         trouble @ Trouble::NotFound => refused(trouble, "not found, or hidden from this token"),
         Trouble::Unwell => Verdict::Retry { after: None, scope: Scope::Bucket },
         Trouble::Other if answer.status.is_server_error() => Verdict::Retry { after: None, scope: Scope::Bucket },
@@ -228,7 +235,7 @@ mod tests {
         let body = json!({"errors": [{"message": "Query too complex", "extensions": {"type": "invalid input",
             "code": "INPUT_ERROR", "userPresentableMessage": "Maximum allowed complexity: 10000."}}]});
         let Some(Verdict::Fail(refusal)) = verdict(400, &[], &body) else { panic!() };
-        assert_eq!(refusal.context("reason"), Some(TOO_COMPLEX));
+        assert_eq!(refusal.context(REASON), Some(TOO_COMPLEX));
     }
 
     #[test]

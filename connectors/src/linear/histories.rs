@@ -1,20 +1,22 @@
-//! From ids to whole issues: every issue gets its complete history, or is listed as incomplete.
+//! From ids to whole issues: every issue gets its complete history, or is named as unreadable or incomplete.
 //!
 //! Issues come with the first page of each of their lists, as many a request as one query may cost; then the rests of the
-//! long lists are asked for, many lists a request, until none goes on. A query that is too complex is asked for half as
-//! much at once from then on; one that a failing server rejects, just this time.
+//! long lists are asked for, many lists a request, until none goes on. What cannot be had is asked for in halves, down to the one
+//! issue that is to blame ([`Parts`]). A query that is too complex is asked for half as much at once from then on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contextcore_core::ingest::connector::RawRecord;
+use contextcore_core::ingest::connector::{RawRecord, Unreadable};
 use contextcore_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use tracing::{info, warn};
 
-use super::api::{Answer, Api, Rest};
-use super::dialect::TOO_COMPLEX;
+use super::api::{Answer, FEW_TRIES, IssuesPage, ONCE, Rest, RestPage};
+use super::dialect::{REASON, TOO_COMPLEX};
+use super::parts::{Part, Parts, may_be_one};
+use super::rows;
 use super::session::{Linear, SiteContext};
 use super::sizes::{self, Lengths, Sizes};
 use super::wire::{Act, Connection, Issue, List, Whole};
@@ -24,11 +26,12 @@ use super::wire::{Act, Connection, Issue, List, Whole};
 pub(super) struct FetchedIssues {
     /// The issues by id.
     pub(super) issues: BTreeMap<Box<str>, FetchedIssue>,
+    /// Issues that Linear lists and cannot serve, with what it said.
+    pub(super) unreadable: BTreeMap<Box<str>, String>,
     /// Issues that could not be read whole this time.
     pub(super) incomplete: BTreeSet<Box<str>>,
     /// Issues that were not read because the quota is spent: what was read is given first.
     pub(super) postponed: BTreeSet<Box<str>>,
-    pub(super) warnings: Vec<String>,
 }
 
 /// An issue at hand.
@@ -43,51 +46,30 @@ pub(super) struct FetchedIssue {
     pub(super) parents: BTreeSet<Box<str>>,
 }
 
-/// An id, as far as it can be read.
-#[derive(Default, Deserialize)]
-struct Outline {
-    id: Option<Box<str>>,
-}
-
 /// Reads these issues. Those that are not there any more are just not among what is given.
 ///
 /// # Errors
 /// As the session's.
 pub(super) async fn read(linear: &Linear, ids: &[Box<str>]) -> Result<FetchedIssues> {
-    let mut fetched = FetchedIssues::default();
-    let mut rests = Vec::new();
-    let (mut from, mut most) = (0, usize::MAX);
-    while from < ids.len() {
-        let price = linear.sizes().price(linear.settings.comments.is_read());
-        let chunk: Vec<&str> = ids[from..].iter().take(price.most().min(most)).map(|id| &**id).collect();
-        match linear.api.issues(&chunk, &price).await {
-            Ok(answer) => {
-                fetched.take(answer.data.issues.as_ref(), &answer, &chunk, &mut rests, linear.learned_sizes());
-                from += chunk.len();
-            }
-            Err(error) if error.kind() == ErrorKind::RateLimited && !fetched.issues.is_empty() => {
-                fetched.postponed.extend(ids[from..].iter().cloned());
-                break;
-            }
-            Err(error) => most = smaller(error, chunk.len(), |count| linear.sizes().halve(count))?,
-        }
-    }
-    fetched.complete(&linear.api, linear.learned_sizes(), rests).await?;
-    Ok(fetched)
+    let mut reading = Reading::new(linear);
+    let known = linear.unreadable();
+    let (bad, ids): (Vec<_>, Vec<_>) = ids.iter().cloned().partition(|id| known.contains_key(id));
+    reading.fetched.unreadable.extend(known.into_iter().filter(|(id, _)| bad.contains(id)));
+    reading.issues(&ids).await?;
+    reading.finish().await
 }
 
-/// What to do about a failed request for so many things: how many to ask for at most from now on.
-fn smaller(error: Error, count: usize, remember: impl FnOnce(usize) -> bool) -> Result<usize> {
-    let again = match error.kind() {
-        ErrorKind::Rejected if error.context("reason") == Some(TOO_COMPLEX) => remember(count),
-        ErrorKind::Unavailable => count > 1,
-        _ => false,
-    };
-    if !again {
-        return Err(error);
+/// Reads issues that could not be read before: a failure is looked into at once.
+///
+/// # Errors
+/// As the session's.
+pub(super) async fn read_suspects(linear: &Linear, ids: &[Box<str>]) -> Result<FetchedIssues> {
+    let mut reading = Reading::new(linear);
+    for ids in ids.chunks(linear.sizes().price(linear.settings.comments.is_read()).most()) {
+        reading.parts.push(ids.to_vec());
     }
-    warn!(error = error.full(), count, "will ask for half as much at once");
-    Ok((count / 2).max(1))
+    reading.issues(&[]).await?;
+    reading.finish().await
 }
 
 type SharedSizes = std::sync::Mutex<Sizes>;
@@ -96,60 +78,197 @@ fn lock(sizes: &SharedSizes) -> std::sync::MutexGuard<'_, Sizes> {
     sizes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-impl FetchedIssues {
-    /// Takes a page of issues in. Rows that an error beside the data is about are not believed.
-    fn take<T>(
-        &mut self,
-        page: Option<&Connection<Option<Box<RawValue>>>>,
-        answer: &Answer<T>,
-        asked: &[&str],
-        rests: &mut Vec<Rest>,
-        sizes: &SharedSizes,
-    ) {
-        let flawed = answer.incomplete_rows("issues");
-        let rows = page.iter().flat_map(|page| &page.nodes).enumerate();
-        let believed = rows.filter(|(row, _)| !flawed.contains(row)).filter_map(|(_, json)| json.as_deref());
-        for json in believed {
-            let outline: Outline = serde_json::from_str(json.get()).unwrap_or_default();
-            let Some(id) = outline.id else { continue };
-            let (fetched, more) = FetchedIssue::of(json, &id);
-            if !more.iter().any(|rest| rest.list.is_measured()) {
-                fetched.measure(sizes);
+/// Some issues that are being read.
+struct Reading<'a> {
+    linear: &'a Linear,
+    fetched: FetchedIssues,
+    /// Issues that did not come, to be asked for again.
+    parts: Parts<Box<str>>,
+    /// Lists that go on.
+    rests: Vec<Rest>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(linear: &'a Linear) -> Self {
+        Self { linear, fetched: FetchedIssues::default(), parts: Parts::default(), rests: Vec::new() }
+    }
+
+    /// Reads the issues with the first page of each of their lists.
+    async fn issues(&mut self, ids: &[Box<str>]) -> Result<()> {
+        let (mut from, mut most) = (0, usize::MAX);
+        loop {
+            let price = self.linear.sizes().price(self.linear.settings.comments.is_read());
+            let (part, tries) = match self.parts.pop() {
+                Some(part) => (part, ONCE),
+                None if from == ids.len() => return Ok(()),
+                None => {
+                    let next = ids.len().min(from + price.most().min(most));
+                    (Part::new(ids[std::mem::replace(&mut from, next)..next].to_vec()), FEW_TRIES)
+                }
+            };
+            match self.linear.api.issues(&part.items, &price, tries).await {
+                Ok(answer) => {
+                    most = most.saturating_mul(2);
+                    let missing = self.take(&answer, &part.items);
+                    self.retry(&part, missing, answer.refusal()).await?;
+                }
+                Err(error) if error.kind() == ErrorKind::RateLimited && !self.fetched.issues.is_empty() => {
+                    self.fetched.postponed.extend(part.items.into_iter().chain(self.parts.drain()));
+                    self.fetched.postponed.extend(ids[from..].iter().cloned());
+                    return Ok(());
+                }
+                Err(error) => {
+                    most = (part.items.len() / 2).max(1);
+                    let error = note_failure(error, part.items.len(), |count| self.linear.sizes().halve(count))?;
+                    self.retry(&part, part.items.clone(), error).await?;
+                }
             }
-            rests.extend(more);
-            self.issues.insert(id, fetched);
-        }
-        if !answer.errors.is_empty() {
-            let missing = asked.iter().filter(|id| !self.issues.contains_key(**id));
-            self.incomplete.extend(missing.map(|id| Box::from(*id)));
-            let text = &answer.errors[0].text;
-            self.warnings.push(format!("some issues could not be read and will be read again: {text}"));
         }
     }
 
+    async fn retry(&mut self, part: &Part<Box<str>>, missing: Vec<Box<str>>, error: Error) -> Result<()> {
+        if let Some((id, reason)) = self.linear.retry(&mut self.parts, part, missing, error).await? {
+            self.unreadable(id, reason);
+        }
+        Ok(())
+    }
+
+    /// Gives an issue up for this run.
+    fn unreadable(&mut self, id: Box<str>, reason: String) {
+        warn!(issue = %id, reason, "an issue cannot be read");
+        self.linear.note_unreadable(&id, &reason);
+        self.fetched.issues.remove(&id);
+        self.fetched.unreadable.insert(id, reason);
+    }
+
+    /// Takes a page of issues in. Returns those that did not come for a reason: rows that an error beside the data is about
+    /// are not believed.
+    fn take(&mut self, answer: &Answer<IssuesPage>, asked: &[Box<str>]) -> Vec<Box<str>> {
+        let flawed = answer.incomplete_rows("issues");
+        let rows = answer.data.issues.iter().flat_map(|page| &page.nodes).enumerate();
+        let mut is_whole = answer.errors.is_empty();
+        for (_, json) in rows.filter(|(row, _)| !flawed.contains(row)) {
+            let known = json.as_deref().and_then(|json| Some((json, rows::id_of(json)?)));
+            match known {
+                Some((json, id)) if asked.contains(&id) => self.add(json, id),
+                Some(_) => {}
+                None => is_whole = false,
+            }
+        }
+        let missing = asked.iter().filter(|id| !is_whole && !self.fetched.issues.contains_key(*id));
+        missing.cloned().collect()
+    }
+
+    fn add(&mut self, json: &RawValue, id: Box<str>) {
+        let (fetched, more, left_out) = FetchedIssue::of(json, &id);
+        self.linear.note_left_out(left_out);
+        if !more.iter().any(|rest| rest.list.is_measured()) {
+            fetched.measure(self.linear.learned_sizes());
+        }
+        self.rests.extend(more);
+        self.fetched.issues.insert(id, fetched);
+    }
+
     /// Asks for the rests of long lists until none goes on.
-    async fn complete(&mut self, api: &Api, sizes: &SharedSizes, mut rests: Vec<Rest>) -> Result<()> {
+    async fn finish(mut self) -> Result<FetchedIssues> {
         for round in 0.. {
-            if rests.is_empty() {
+            if self.rests.is_empty() {
                 break;
             }
-            match self.round(api, sizes, &rests, sizes::rows_of_round(round)).await {
-                Ok(more) => rests = more,
-                Err(error) if error.kind() == ErrorKind::RateLimited && self.postpone(&rests) => break,
-                Err(error) => return Err(error),
+            let rests = std::mem::take(&mut self.rests);
+            match self.round(&rests, sizes::rows_of_round(round)).await {
+                Err(error) if error.kind() == ErrorKind::RateLimited && self.fetched.postpone(&rests) => break,
+                done => done?,
             }
         }
         let long = |fetched: &&FetchedIssue| {
             let Whole { history, spans, comments, .. } = &fetched.whole;
             [history, spans, comments].into_iter().any(|rows| !rows.is_empty())
         };
-        self.issues.values().filter(long).for_each(|fetched| fetched.measure(sizes));
-        for id in &self.incomplete {
-            self.issues.remove(id);
+        self.fetched.issues.values().filter(long).for_each(|fetched| fetched.measure(self.linear.learned_sizes()));
+        for id in &self.fetched.incomplete {
+            self.fetched.issues.remove(id);
         }
-        Ok(())
+        Ok(self.fetched)
     }
 
+    /// The next page of each of these lists. What goes on after it is noted.
+    async fn round(&mut self, rests: &[Rest], first: u32) -> Result<()> {
+        let (mut parts, mut from) = (Parts::default(), 0);
+        loop {
+            let (mut part, tries) = match parts.pop() {
+                Some(part) => (part, ONCE),
+                None if from == rests.len() => return Ok(()),
+                None => {
+                    let lists = rests[from..].iter().map(|rest| rest.list);
+                    let next = rests.len().min(from + lock(self.linear.learned_sizes()).rests(lists, first));
+                    (Part::new(rests[std::mem::replace(&mut from, next)..next].to_vec()), FEW_TRIES)
+                }
+            };
+            // Of an issue that was given up nothing more is needed.
+            part.items.retain(|rest| self.fetched.issues.contains_key(&rest.issue));
+            if part.items.is_empty() {
+                continue;
+            }
+            let (missing, error) = match self.linear.api.rests(&part.items, first, tries).await {
+                Ok(answer) => (self.take_rests(&part.items, &answer), answer.refusal()),
+                Err(error) => {
+                    let sizes = self.linear.learned_sizes();
+                    let error = note_failure(error, part.items.len(), |count| lock(sizes).halve_rests(count))?;
+                    (part.items.clone(), error)
+                }
+            };
+            if let Some((rest, reason)) = self.linear.retry(&mut parts, &part, missing, error).await? {
+                self.unreadable(rest.issue, reason);
+            }
+        }
+    }
+
+    /// Takes the next pages of lists in. Returns the lists that did not come for a reason.
+    fn take_rests(&mut self, asked: &[Rest], answer: &Answer<RestPage>) -> Vec<Rest> {
+        let mut missing = Vec::new();
+        for (n, rest) in asked.iter().enumerate() {
+            let name = format!("r{n}");
+            let page = answer.data.get(&name).and_then(Option::as_ref);
+            let row = page.and_then(|page| page.nodes.first()).and_then(Option::as_ref);
+            match row {
+                _ if answer.touches(&name) => missing.push(rest.clone()),
+                Some(row) => self.extend(rest, &row.list),
+                None => {
+                    // Gone between two requests: an issue is never given with half its history.
+                    info!(issue = %rest.issue, "the rest of an issue could not be had, will be read again");
+                    self.fetched.incomplete.insert(rest.issue.clone());
+                }
+            }
+        }
+        missing
+    }
+
+    fn extend(&mut self, rest: &Rest, page: &Connection<Box<RawValue>>) {
+        if let Some(fetched) = self.fetched.issues.get_mut(&rest.issue) {
+            self.linear.note_left_out(fetched.extend(rest.list, &page.nodes));
+            let after = page.page_info.next().filter(|after| **after != *rest.after);
+            self.rests.extend(after.map(|after| Rest { after: after.into(), ..rest.clone() }));
+        }
+    }
+}
+
+/// Has the size of a failed request for so many things remembered, where it was too much at once. Returns the failure.
+///
+/// # Errors
+/// The failure, when asking for less would not help.
+fn note_failure(error: Error, count: usize, remember: impl FnOnce(usize)) -> Result<Error> {
+    if !may_be_one(&error) {
+        return Err(error);
+    }
+    warn!(error = error.full(), count, "will ask for half as much at once");
+    if error.context(REASON) == Some(TOO_COMPLEX) {
+        remember(count);
+    }
+    Ok(error)
+}
+
+impl FetchedIssues {
     /// Leaves the issues of these lists for later. Whether any issue is whole.
     fn postpone(&mut self, rests: &[Rest]) -> bool {
         for rest in rests {
@@ -159,44 +278,19 @@ impl FetchedIssues {
         !self.issues.is_empty()
     }
 
-    /// The next page of each of these lists. What goes on after it.
-    async fn round(&mut self, api: &Api, sizes: &SharedSizes, rests: &[Rest], first: u32) -> Result<Vec<Rest>> {
-        let mut more = Vec::new();
-        let (mut from, mut most) = (0, usize::MAX);
-        while from < rests.len() {
-            let lists = rests[from..].iter().take(most).map(|rest| rest.list);
-            let count = lock(sizes).rests(lists, first).min(rests.len() - from);
-            let chunk = &rests[from..from + count];
-            match api.rests(chunk, first).await {
-                Ok(answer) => {
-                    more.extend(self.take_rests(chunk, &answer));
-                    from += count;
-                }
-                Err(error) => most = smaller(error, count, |count| lock(sizes).halve_rests(count))?,
-            }
-        }
-        Ok(more)
+    /// Whether anything is known of an issue by now.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.issues.contains_key(id)
+            || self.unreadable.contains_key(id)
+            || self.incomplete.contains(id)
+            || self.postponed.contains(id)
     }
 
-    fn take_rests(&mut self, asked: &[Rest], answer: &Answer<super::api::RestPage>) -> Vec<Rest> {
-        let mut more = Vec::new();
-        for (n, rest) in asked.iter().enumerate() {
-            let name = format!("r{n}");
-            let incomplete = answer.is_incomplete(&name) || !answer.incomplete_rows(&name).is_empty();
-            let row = answer.data.get(&name).and_then(Option::as_ref).and_then(|page| page.nodes.first());
-            let Some(row) = row.filter(|_| !incomplete) else {
-                // Gone between two requests, or unreadable now: an issue is never given with half its history.
-                info!(issue = %rest.issue, "the rest of an issue could not be had, will be read again");
-                self.incomplete.insert(rest.issue.clone());
-                continue;
-            };
-            if let Some(fetched) = self.issues.get_mut(&rest.issue) {
-                fetched.extend(rest.list, &row.list.nodes);
-                let after = row.list.page_info.next().filter(|after| **after != *rest.after);
-                more.extend(after.map(|after| Rest { after: after.into(), ..rest.clone() }));
-            }
-        }
-        more
+    /// What could not be read, as a page names it.
+    pub(super) fn unreadable(&self) -> Vec<Unreadable> {
+        let name =
+            |(id, reason): (&Box<str>, &String)| Unreadable { native_id: id.to_string(), reason: reason.clone() };
+        self.unreadable.iter().map(name).collect()
     }
 
     /// Everything the issues name in reference data.
@@ -209,6 +303,7 @@ impl FetchedIssues {
         let wanted = |fetched: &FetchedIssue| {
             fetched.team.as_ref().is_none_or(|team| live.reference.wants(&linear.settings, team))
         };
+        linear.note_read(self.issues.keys());
         let issues = self.issues.into_iter().filter(|(_, fetched)| wanted(fetched));
         issues.map(|(id, fetched)| record(stream, &id, "issue", &fetched.whole)).collect()
     }
@@ -227,8 +322,8 @@ pub(super) fn record(
 }
 
 impl FetchedIssue {
-    /// An issue as it came, and the lists of it that go on.
-    fn of(json: &RawValue, id: &str) -> (Self, Vec<Rest>) {
+    /// An issue as it came, the lists of it that go on, and how many of their entries cannot be read.
+    fn of(json: &RawValue, id: &str) -> (Self, Vec<Rest>, usize) {
         let whole = Whole {
             issue: json.to_owned(),
             history: Vec::new(),
@@ -238,9 +333,10 @@ impl FetchedIssue {
         };
         let mut fetched = Self { whole, team: None, names: BTreeSet::new(), parents: BTreeSet::new() };
         // One of an odd shape is kept as it came, to be quarantined with the reason.
-        let Ok(issue) = serde_json::from_str::<Issue>(json.get()) else { return (fetched, Vec::new()) };
+        let Ok((issue, left_out)) = rows::issue(json.get()) else { return (fetched, Vec::new(), 0) };
+        let undated = issue.history.iter().flat_map(|page| &page.nodes).filter(|act| !act.is_dated()).count();
         fetched.note(&issue);
-        (fetched, rests(&issue, id))
+        (fetched, rests(&issue, id), left_out + undated)
     }
 
     fn note(&mut self, issue: &Issue) {
@@ -255,17 +351,21 @@ impl FetchedIssue {
         names_of_act(act, &mut self.names);
     }
 
-    fn extend(&mut self, list: List, rows: &[Box<RawValue>]) {
+    /// Adds entries to one of its lists. How many cannot be read.
+    fn extend(&mut self, list: List, rows: &[Box<RawValue>]) -> usize {
         match list {
             List::History => {
-                let acts: Vec<Act> = rows.iter().filter_map(|row| serde_json::from_str(row.get()).ok()).collect();
+                let acts = rows.iter().filter_map(|row| serde_json::from_str::<Act>(row.get()).ok());
+                let acts: Vec<Act> = acts.filter(Act::is_dated).collect();
                 acts.iter().for_each(|act| self.note_act(act));
                 self.whole.history.extend_from_slice(rows);
+                return rows.len() - acts.len();
             }
             List::Spans => self.whole.spans.extend_from_slice(rows),
             List::Links => self.whole.links.extend_from_slice(rows),
             List::Comments => self.whole.comments.extend_from_slice(rows),
         }
+        0
     }
 
     /// Notes how long its lists are.

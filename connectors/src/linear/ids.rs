@@ -1,21 +1,30 @@
 //! The `ids` stream: the ids of everything there is, so that absence means something, and the open issues once more.
 //!
 //! Linear lists trashed issues for a month, then they are gone. Not everything that concerns an issue counts as a change of it
-//! (a renamed state, a cycle that rolls over), so this pass, once a day, reads the open issues again.
+//! (a renamed state, a cycle that rolls over), so this pass, once a day, reads the open issues again, without those that this run
+//! has read already. A deleted cycle is only missed here, too.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use contextcore_core::ingest::connector::{Cursor, Page, Run};
-use contextcore_core::{Error, ErrorKind, Result};
+use contextcore_core::{Error, ErrorKind, Result, Retry};
 use serde::{Deserialize, Serialize};
 
-use super::api::{Answer, ChangedPage, ChangesRequest, PlanPage, PlanRequest};
-use super::histories::{self, record};
-use super::plan::wants;
+use super::api::{ALL_TRIES, ChangesRequest, FEW_TRIES, PlanRequest};
+use super::histories;
+use super::parts::may_be_one;
+use super::plan_rows::{self, record_of};
+use super::reference::Cursors;
+use super::rows::{Odd, Row};
 use super::session::{IDS, Linear, SiteContext};
 use super::sizes;
-use super::wire::IssueVersion;
 use crate::cursor::{self, PageInfo};
+
+/// Pages of cycles after which their list is taken to be endless.
+const MAX_PAGES: usize = 1_000;
+/// What is said of a row that may be of anything.
+const NO_ID: &str = "a row has no id";
 
 /// What a pass lists, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -25,6 +34,7 @@ enum Phase {
     Issues,
     Projects,
     Initiatives,
+    Cycles,
 }
 
 impl Phase {
@@ -32,7 +42,8 @@ impl Phase {
         match self {
             Self::Issues => Some(Self::Projects),
             Self::Projects => Some(Self::Initiatives),
-            Self::Initiatives => None,
+            Self::Initiatives => Some(Self::Cycles),
+            Self::Cycles => None,
         }
     }
 }
@@ -51,11 +62,12 @@ struct IdCursor {
 /// As the session's; an answer with errors beside its data is one too, since an incomplete list would look like deletions.
 pub(super) async fn poll(linear: &Linear, live: Arc<SiteContext>, stored: Option<&Cursor>, run: &Run) -> Result<Page> {
     // Where no configured team is left, the list of all teams would be the wrong one.
-    linear.teams_warning(&live)?;
+    live.missing_teams()?;
     let position: IdCursor = cursor::read(stored, IDS);
     let (mut page, next) = match position.phase {
         Phase::Issues => issues(linear, live, &position, run).await?,
         Phase::Projects | Phase::Initiatives => surroundings(linear, &live, &position, run).await?,
+        Phase::Cycles => cycles(linear).await?,
     };
     let IdCursor { phase, mut after } = position;
     let next = match next.step(&mut after, "ids")? {
@@ -74,24 +86,36 @@ async fn issues(linear: &Linear, live: Arc<SiteContext>, position: &IdCursor, ru
         first: sizes::IDS,
         after: position.after.as_deref(),
         all: true,
+        skips: false,
         links: None,
         comments: None,
     };
-    let answer: Answer<ChangedPage> = complete(linear.api.changed(&request).await?)?;
+    let answer = linear.api.changed(&request, ALL_TRIES).await?;
+    if answer.is_incomplete("issues") {
+        return Err(incomplete("issues", &answer.refusal().full()));
+    }
     let list = answer.data.issues.ok_or_else(|| no_list("issues"))?;
-    let open: Vec<Box<str>> =
-        list.nodes.iter().filter(|issue| issue.is_open()).map(|issue: &IssueVersion| issue.id.clone()).collect();
+    let (mut seen, mut open) = (Vec::new(), Vec::new());
+    for row in list.nodes {
+        let (id, is_open) = match row {
+            Row::Known(issue) => (issue.id.clone(), issue.is_open()),
+            Row::Odd(Odd { id, .. }) => (id.ok_or_else(|| incomplete("issues", NO_ID))?, true),
+        };
+        if is_open && !linear.was_read(&id) {
+            open.push(id.clone());
+        }
+        seen.push(id.into());
+    }
     let fetched = histories::read(linear, &open).await?;
     let live = linear.explain(&live, fetched.names(), run).await?;
     if !fetched.postponed.is_empty() {
         // The next run continues here, when there is quota again.
         let text = "the quota was spent before all open issues were read again";
-        return Err(Error::new(ErrorKind::RateLimited, text).with_retry(contextcore_core::Retry::Backoff));
+        return Err(Error::new(ErrorKind::RateLimited, text).with_retry(Retry::Backoff));
     }
-    let warnings = fetched.warnings.clone();
+    let (unreadable, warnings) = (fetched.unreadable(), linear.take_notes());
     let records = fetched.records(linear, &live, IDS)?;
-    let seen = list.nodes.into_iter().map(|issue| issue.id.into()).collect();
-    Ok((Page { records, seen, warnings, ..Page::default() }, list.page_info))
+    Ok((Page { records, unreadable, seen, warnings, ..Page::default() }, list.page_info))
 }
 
 /// Projects or initiatives, each with its record.
@@ -103,45 +127,68 @@ async fn surroundings(
 ) -> Result<(Page, PageInfo)> {
     let name = if position.phase == Phase::Projects { "projects" } else { "initiatives" };
     let from = (None, position.after.clone().map(Into::into));
-    let request = PlanRequest { first: sizes::PLAN, lists: [(name, from)].into() };
-    let answer = match linear.api.plan(&request).await {
+    let request = PlanRequest { first: sizes::PLAN, outline: false, lists: [(name, from)].into() };
+    let listed = match plan_rows::page(linear, &request).await {
         // What may not be read has no tasks here that could be missing.
         Err(error) if error.kind() == ErrorKind::Permission => return Ok((Page::default(), PageInfo::default())),
-        answer => complete(answer?)?,
+        listed => listed?,
     };
-    let PlanPage { projects, initiatives, .. } = answer.data;
-    let mut page = Page::default();
-    let page_info = if position.phase == Phase::Projects {
-        let list = projects.ok_or_else(|| no_list(name))?;
-        for project in &list.nodes {
-            let teams = project.teams.iter().flat_map(|teams| &teams.nodes);
-            if wants(linear, live, teams) {
-                page.seen.push(project.id.to_string());
-                page.records.push(record(IDS, &project.id, "project", project)?);
+    if let Some(reason) = listed.incomplete.as_deref().or((listed.nameless > 0).then_some(NO_ID)) {
+        return Err(incomplete(name, reason));
+    }
+    let mut page = Page { unreadable: listed.unreadable().collect(), ..Page::default() };
+    page.seen.extend(listed.unreadable.keys().map(ToString::to_string));
+    for row in &plan_rows::widen(linear, name, listed.rows).await? {
+        match row {
+            Row::Known(row) if !row.is_wanted(linear, live) => {
+                page.out_of_scope += 1;
+                continue;
             }
+            Row::Known(row) => page.seen.push(row.id().to_owned()),
+            Row::Odd(odd) => page.seen.extend(odd.id.as_deref().map(str::to_owned)),
         }
-        list.page_info
-    } else {
-        let list = initiatives.ok_or_else(|| no_list(name))?;
-        for initiative in list.nodes.iter().filter(|initiative| wants(linear, live, initiative.teams())) {
-            page.seen.push(initiative.id.to_string());
-            page.records.push(record(IDS, &initiative.id, "initiative", initiative)?);
-        }
-        list.page_info
-    };
-    linear.explain(live, Default::default(), run).await?;
-    Ok((page, page_info))
+        page.records.push(record_of(row, name, IDS)?);
+    }
+    linear.explain(live, BTreeSet::new(), run).await?;
+    Ok((page, listed.page_info))
 }
 
-/// Refuses an answer with errors beside its data.
-fn complete<T>(answer: Answer<T>) -> Result<Answer<T>> {
-    match answer.errors.first() {
-        None => Ok(answer),
-        Some(error) => {
-            let text = format!("the list of all ids is incomplete: {}", error.text);
-            Err(Error::new(ErrorKind::Unavailable, text).with_retry(contextcore_core::Retry::Backoff))
+/// Every cycle that there is: those that are not among them were deleted. What is archived before its end was deleted too.
+async fn cycles(linear: &Linear) -> Result<(Page, PageInfo)> {
+    let (mut open, mut from) = (Vec::new(), Cursors::from([("cycles", None)]));
+    for _ in 0..MAX_PAGES {
+        let answer = linear.api.reference(&from, FEW_TRIES).await;
+        let (error, data) = match answer {
+            Ok(answer) if answer.errors.is_empty() => (None, Some(answer.data)),
+            Ok(answer) => (Some(answer.refusal()), None),
+            Err(error) if may_be_one(&error) => (Some(error), None),
+            Err(error) => return Err(error),
+        };
+        let Some(list) = data.and_then(|data| data.cycles) else {
+            let reason = error.map_or_else(String::new, |error| format!(": {error}"));
+            let warnings = vec![format!("the list of cycles cannot be read, deleted ones are not noticed{reason}")];
+            return Ok((Page { warnings, ..Page::default() }, PageInfo::default()));
+        };
+        let mut after = from.remove("cycles").flatten().map(String::into_boxed_str);
+        let is_last = list.page_info.step(&mut after, "cycles")?;
+        for row in list.nodes {
+            match row {
+                Row::Known(cycle) => open.extend(cycle.alive().map(str::to_owned)),
+                Row::Odd(odd) => open.extend(odd.id.map(String::from)),
+            }
         }
+        if is_last {
+            return Ok((Page { open_sprints: Some(open), ..Page::default() }, PageInfo::default()));
+        }
+        from.insert("cycles", after.map(String::from));
     }
+    Err(Error::new(ErrorKind::Protocol, "the list of cycles does not end"))
+}
+
+/// The error of a list that would look like deletions.
+fn incomplete(name: &str, reason: &str) -> Error {
+    let text = format!("the list of all {name} is incomplete: {reason}");
+    Error::new(ErrorKind::Unavailable, text).with_retry(Retry::Backoff)
 }
 
 fn no_list(name: &'static str) -> Error {

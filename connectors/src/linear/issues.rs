@@ -9,20 +9,24 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use contextcore_core::ingest::connector::{Cursor, Page, Run};
-use contextcore_core::{ErrorKind, Millis, Result};
+use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
-use super::api::{Answer, ChangedPage, ChangesRequest};
+use super::api::{Answer, ChangedPage, ChangesRequest, CommentVersion, FEW_TRIES, LinkVersion, ONCE};
 use super::histories::{self, FetchedIssues};
 use super::paged_scan::PagedScan;
+use super::parts::may_be_one;
+use super::rows::{Odd, Row};
 use super::session::{ISSUES, Linear, SiteContext};
 use super::sizes::{self, Sizes};
-use super::wire::Connection;
+use super::wire::{Connection, IssueVersion};
 use crate::cursor;
 
 /// Requests for ids of one page of records, for a sweep that finds hardly anything new.
 const SWEEPS: usize = 40;
+/// What is said of a row that is of no use.
+const NO_ID: &str = "a row of the list of changes has no id; the next complete pass will look for what it was";
 
 /// How far the stream has been read.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -93,6 +97,26 @@ struct Poll<'a> {
     now: Millis,
     cursor: IssueCursor,
     warnings: Vec<String>,
+    trouble: Trouble,
+}
+
+/// What a failed request for ids leads to: a smaller one, then another.
+#[derive(Debug)]
+struct Trouble {
+    /// Rows to ask for at most.
+    most: u32,
+    /// A request failed, and the tool was seen to serve others.
+    probed: bool,
+    /// What is listed beside the issues was left out, because of this.
+    alone: Option<String>,
+    /// The next row cannot be listed: only where the list goes on behind it is asked for.
+    skips: bool,
+}
+
+impl Default for Trouble {
+    fn default() -> Self {
+        Self { most: sizes::IDS, probed: false, alone: None, skips: false }
+    }
 }
 
 /// Fetches the next page of records.
@@ -105,21 +129,21 @@ pub(super) async fn poll(linear: &Linear, live: Arc<SiteContext>, stored: Option
     linear.adopt(cursor.sizes.take());
     cursor.take_teams(&live.teams);
     cursor.open(linear.settings.comments.is_read(), run.now);
-    let warnings = linear.teams_warning(&live)?;
-    let mut poll = Poll { linear, live: &live, now: run.now, cursor, warnings };
+    let warnings = live.missing_teams()?;
+    let mut poll = Poll { linear, live: &live, now: run.now, cursor, warnings, trouble: Trouble::default() };
     poll.gather().await?;
     let fetched = poll.read().await?;
     let Poll { mut cursor, mut warnings, .. } = poll;
     cursor.retry.extend(fetched.incomplete.iter().cloned());
     cursor.queue = fetched.postponed.clone();
-    cursor.scans().into_iter().for_each(PagedScan::settle);
-    warnings.extend(fetched.warnings.iter().cloned());
-    warnings.extend(linear.take_disputes());
+    cursor.scans().into_iter().for_each(|scan| scan.settle(linear.latest()));
     let live = linear.explain(&live, fetched.names(), run).await?;
+    let unreadable = fetched.unreadable();
     let records = fetched.records(linear, &live, ISSUES)?;
+    warnings.extend(linear.take_notes());
     let more = cursor.is_open();
     cursor.sizes = Some(linear.sizes().clone());
-    Ok(Page { records, cursor: cursor::write(&cursor, ISSUES)?, more, warnings, ..Page::default() })
+    Ok(Page { records, unreadable, cursor: cursor::write(&cursor, ISSUES)?, more, warnings, ..Page::default() })
 }
 
 impl Poll<'_> {
@@ -129,10 +153,36 @@ impl Poll<'_> {
             if !self.cursor.has_pages() || self.cursor.queue.len() >= sizes::BATCH {
                 break;
             }
-            match self.linear.api.changed(&self.request()).await {
-                Ok(answer) => self.take(&answer)?,
-                Err(error) => self.cursor.issues.recover(error, self.now)?,
+            let tries = if self.trouble.probed { ONCE } else { FEW_TRIES };
+            match self.linear.api.changed(&self.request(), tries).await {
+                Ok(answer) => self.take(answer)?,
+                Err(error) => self.recover(error).await?,
             }
+        }
+        Ok(())
+    }
+
+    /// Recovers from a failed request: the sweep starts again where the page cursor was refused; else less is asked for.
+    async fn recover(&mut self, error: Error) -> Result<()> {
+        let error = match self.cursor.issues.recover(error, self.now) {
+            Err(error) if may_be_one(&error) => error,
+            done => return done,
+        };
+        let Trouble { most, probed, alone, skips } = &mut self.trouble;
+        let IssueCursor { issues, links, comments, .. } = &self.cursor;
+        if !*probed {
+            *probed = true;
+            return self.linear.probe().await;
+        } else if alone.is_none() && (links.is_open() || comments.is_open()) {
+            *alone = Some(error.full());
+        } else if *most > 1 {
+            *most = (*most / 2).max(1);
+        } else if issues.is_open() && !*skips {
+            *skips = true;
+            let text = "an issue cannot be listed among those that changed; the next complete pass will look for it";
+            self.warnings.push(format!("{text}: {error}"));
+        } else {
+            return Err(error);
         }
         Ok(())
     }
@@ -145,38 +195,56 @@ impl Poll<'_> {
             true if issues.is_at_start() && !issues.is_first() => sizes::PROBE,
             true => sizes::IDS,
         };
+        let beside = self.trouble.alone.is_none();
         ChangesRequest {
             teams: &self.live.teams,
             since: issues.since(),
-            first,
+            first: first.min(self.trouble.most),
             after: issues.after().filter(|_| issues.is_open()),
             all: false,
-            links: links.is_open().then(|| links.after()),
-            comments: comments.is_open().then(|| comments.after()),
+            skips: self.trouble.skips,
+            links: (beside && links.is_open()).then(|| links.after()),
+            comments: (beside && comments.is_open()).then(|| comments.after()),
         }
     }
 
-    fn take(&mut self, answer: &Answer<ChangedPage>) -> Result<()> {
+    fn take(&mut self, answer: Answer<ChangedPage>) -> Result<()> {
+        self.trouble.most = self.trouble.most.saturating_mul(2);
+        self.trouble.skips = false;
+        if let Some(reason) = self.trouble.alone.take() {
+            self.warnings
+                .push(format!("links and comments that changed cannot be listed, the next run tries again: {reason}"));
+            for scan in [&mut self.cursor.links, &mut self.cursor.comments] {
+                scan.mark_incomplete();
+                scan.cut();
+            }
+        }
         self.warnings.extend(answer.errors.iter().map(|error| {
             format!("the list of changes is incomplete, the same changes will be read again: {}", error.text)
         }));
+        let roots = ["issues", "issueRelations", "comments"];
+        let hit = roots.map(|root| answer.is_incomplete(root));
+        self.cursor.scans().into_iter().zip(hit).filter(|(_, hit)| *hit).for_each(|(scan, _)| scan.mark_incomplete());
+        let ChangedPage { issues, issue_relations, comments } = answer.data;
         if self.cursor.issues.is_open() {
-            self.take_issues(answer)?;
+            self.take_issues(issues.unwrap_or_default())?;
         }
-        self.take_links(answer)?;
-        self.take_comments(answer)
+        self.take_links(issue_relations)?;
+        self.take_comments(comments)
     }
 
-    fn take_issues(&mut self, answer: &Answer<ChangedPage>) -> Result<()> {
+    /// Takes issues that changed. One whose time cannot be read is read, so that it is set aside with the reason.
+    fn take_issues(&mut self, page: Connection<Row<IssueVersion>>) -> Result<()> {
         let IssueCursor { issues: scan, queue, .. } = &mut self.cursor;
-        if !answer.errors.is_empty() {
-            scan.mark_incomplete();
-        }
-        let nothing = Connection::default();
-        let page = answer.data.issues.as_ref().unwrap_or(&nothing);
-        for issue in &page.nodes {
-            if scan.take(&issue.id, issue.updated_at) {
-                queue.insert(issue.id.clone());
+        for row in page.nodes {
+            match row {
+                Row::Known(issue) => {
+                    if scan.take(&issue.id, issue.updated_at) {
+                        queue.insert(issue.id);
+                    }
+                }
+                Row::Odd(Odd { id: Some(id), .. }) => drop(queue.insert(id)),
+                Row::Odd(_) => self.warnings.push(NO_ID.to_owned()),
             }
         }
         scan.step(&page.page_info).map(drop)
@@ -184,15 +252,15 @@ impl Poll<'_> {
 
     /// Takes links that changed. They cannot be filtered: one older than the watermark ends the list. A first sweep reads every
     /// issue with its links anyway, so it only needs the watermark.
-    fn take_links(&mut self, answer: &Answer<ChangedPage>) -> Result<()> {
+    fn take_links(&mut self, page: Option<Connection<Row<LinkVersion>>>) -> Result<()> {
         let IssueCursor { links: scan, queue, .. } = &mut self.cursor;
-        let Some(page) = answer.data.issue_relations.as_ref().filter(|_| scan.is_open()) else {
+        let Some(page) = page.filter(|_| scan.is_open()) else {
             scan.cut();
             return Ok(());
         };
         let (first, since) = (scan.is_first(), scan.since());
         let mut old = first;
-        for link in &page.nodes {
+        for link in page.nodes.into_iter().filter_map(Row::known) {
             old |= since.is_some_and(|since| link.updated_at < since);
             if !old && scan.take(&link.id, link.updated_at) {
                 queue.extend(link.related_issue.as_ref().map(|issue| issue.id.clone()));
@@ -207,14 +275,14 @@ impl Poll<'_> {
         scan.step(&page.page_info).map(drop)
     }
 
-    fn take_comments(&mut self, answer: &Answer<ChangedPage>) -> Result<()> {
+    fn take_comments(&mut self, page: Option<Connection<Row<CommentVersion>>>) -> Result<()> {
         let IssueCursor { comments: scan, queue, .. } = &mut self.cursor;
-        let Some(page) = answer.data.comments.as_ref().filter(|_| scan.is_open()) else {
+        let Some(page) = page.filter(|_| scan.is_open()) else {
             scan.cut();
             return Ok(());
         };
         let first = scan.is_first();
-        for comment in &page.nodes {
+        for comment in page.nodes.into_iter().filter_map(Row::known) {
             if scan.take(&comment.id, comment.updated_at) && !first {
                 queue.extend(comment.issue.as_ref().map(|issue| issue.id.clone()));
             }
@@ -239,9 +307,9 @@ impl Poll<'_> {
         match histories::read(self.linear, &ids).await {
             Ok(above) => {
                 fetched.issues.extend(above.issues);
+                fetched.unreadable.extend(above.unreadable);
                 fetched.incomplete.extend(above.incomplete);
                 fetched.postponed.extend(above.postponed);
-                fetched.warnings.extend(above.warnings);
             }
             Err(error) if error.kind() == ErrorKind::RateLimited => fetched.postponed.extend(ids),
             Err(error) => return Err(error),

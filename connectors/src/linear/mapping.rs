@@ -38,7 +38,7 @@ pub(super) fn state(settings: &Settings, id: &str, name: &str, kind: &str) -> Ma
     if !plain.is_finished() && settings.rules.means_blocked(name) {
         return mapped(Status::Blocked, "named like blocked".into());
     }
-    if plain == Status::InProgress && says(name, &REVIEW) {
+    if plain == Status::InProgress && says(name, REVIEW) {
         return mapped(Status::InReview, format!("type {kind}, by its name"));
     }
     mapped(plain, format!("type {kind}"))

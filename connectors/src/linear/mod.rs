@@ -2,15 +2,17 @@
 //!
 //! [`LinearConnector`] is the [`Connector`], [`Linear`] its [`SourceSession`]. The rest is by concern: [`settings`] (what the
 //! configuration says), [`api`] (the calls, with their documents in `queries/`), [`dialect`] (limits and refusals) and
-//! [`sizes`] (what a question costs), [`session`] and [`mod@reference`] (what a workspace is like), [`paged_scan`] (reading by what
-//! changed), [`issues`], [`plan`] and [`ids`] (the streams), [`histories`] (whole issues), [`wire`] (the shapes of answers and
-//! records), [`normalise`] with [`mapping`] (what they mean), and [`webhook`]. All knowledge of Linear's habits is in one of
+//! [`sizes`] (what a question costs), [`parts`] and [`rows`] (one bad thing among many), [`session`] and [`mod@reference`] (what a workspace is like), [`paged_scan`] (reading by what
+//! changed), [`issues`], [`plan`] with [`plan_rows`], and [`ids`] (the streams), [`histories`] (whole issues), [`again`] (what could not be read before), [`wire`] (the shapes of answers and
+//! records), [`normalise`] with [`mapping`] and [`chain`] (what they mean), and [`webhook`]. All knowledge of Linear's habits is in one of
 //! these.
 //!
 //! A poll without changes is three requests: who we are, what changed around the issues, what changed in them. How many
 //! a first sync is, and what it costs, is planned in [`sizes`].
 
+mod again;
 mod api;
+mod chain;
 mod check;
 mod dialect;
 mod histories;
@@ -19,9 +21,12 @@ mod issues;
 mod mapping;
 mod normalise;
 mod paged_scan;
+mod parts;
 mod plan;
+mod plan_rows;
 mod queries;
 mod reference;
+mod rows;
 mod session;
 mod settings;
 mod sizes;
@@ -115,6 +120,10 @@ impl SourceSession for Linear {
                 Err(Error::new(ErrorKind::Internal, "poll a stream that Linear does not have").with("stream", other))
             }
         }
+    }
+
+    async fn read_again(&self, ids: &[String]) -> Result<Page> {
+        again::read(self, ids).await
     }
 
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {

@@ -19,8 +19,10 @@ use contextcore_core::model::{
 };
 use contextcore_core::{Millis, Result};
 
+use super::chain::{self, Edge};
 use super::mapping::{self, Shape};
 use super::reference::Reference;
+use super::rows;
 use super::settings::Settings;
 use super::wire::{
     Act, Attachment, Cycle, Initiative, Issue, IssueRecord, Link, OneOf, Project, Record, Ref, Span, StateValue,
@@ -39,25 +41,27 @@ pub(super) struct Context<'a> {
     pub(super) reference: &'a Reference,
 }
 
-/// What a record says, and how many state changes of its history the spans contradict.
+/// What a record says.
 #[derive(Debug, Default)]
 pub(super) struct Read {
     pub(super) observations: Vec<Observation>,
+    /// How many state changes of its history the spans contradict.
     pub(super) disputes: u64,
 }
 
 impl From<Observation> for Read {
     fn from(observation: Observation) -> Self {
-        Self { observations: vec![observation], disputes: 0 }
+        Self { observations: vec![observation], ..Self::default() }
     }
 }
 
 /// Reads a record of any stream.
 ///
 /// # Errors
-/// [`contextcore_core::ErrorKind::Protocol`] when it is not such a record, or lacks its id, its key, its creation or the time of a change.
+/// [`contextcore_core::ErrorKind::Protocol`] when it is not such a record, or lacks its id, its key or its creation. An entry of
+/// its lists that cannot be read costs itself.
 pub(super) fn record(context: &Context<'_>, json: &str) -> Result<Read> {
-    let record: Record = serde_json::from_str(json).map_err(|error| unreadable(&error))?;
+    let record = rows::record(json).map_err(|error| unreadable(&error))?;
     match record {
         Record::Issue(record) => issue(context, *record),
         Record::Cycle(cycle) => Ok(sprint(context, &cycle).into()),
@@ -65,7 +69,7 @@ pub(super) fn record(context: &Context<'_>, json: &str) -> Result<Read> {
         Record::Initiative(initiative) => self::initiative(context, &initiative).map(Read::from),
         Record::Attachment(attachment) => {
             let observations = activity(context, &attachment).into_iter().collect();
-            Ok(Read { observations, disputes: 0 })
+            Ok(Read { observations, ..Read::default() })
         }
     }
 }
@@ -154,6 +158,25 @@ enum FieldChange<'a> {
 }
 
 impl FieldChange<'_> {
+    /// What it does to its value; none for a change of several values, and for states, which are in order.
+    fn edge(self) -> Option<Edge> {
+        let edge = |from: Option<String>, to: Option<String>| Some(Edge { field: self.field(), from, to });
+        match self {
+            Self::Assignee(swap)
+            | Self::Cycle(swap)
+            | Self::Parent(swap)
+            | Self::Project(swap)
+            | Self::Milestone(swap)
+            | Self::Team(swap)
+            | Self::Title(swap)
+            | Self::Due(swap) => edge(swap.from.map(str::to_owned), swap.to.map(str::to_owned)),
+            Self::Estimate(swap) | Self::Priority(swap) => {
+                edge(swap.from.map(|number| number.to_string()), swap.to.map(|number| number.to_string()))
+            }
+            Self::State(_) | Self::Labels { .. } | Self::Converted => None,
+        }
+    }
+
     /// The name of the field: part of the ids of events, never to be changed.
     const fn field(self) -> &'static str {
         match self {
@@ -246,7 +269,8 @@ struct Reader<'a> {
 
 /// Reads a record of an issue.
 fn issue(context: &Context<'_>, record: IssueRecord) -> Result<Read> {
-    let (issue, acts, spans, links, comments) = assemble(record);
+    let (issue, mut acts, spans, links, comments) = assemble(record);
+    acts.retain(Act::is_dated);
     let id = issue.id.as_deref().filter(|id| !id.is_empty()).ok_or_else(|| lacks("id"))?;
     let name = issue.identifier.as_deref().filter(|key| !key.is_empty()).ok_or_else(|| lacks("identifier"))?;
     let created = issue.created_at.ok_or_else(|| lacks("createdAt"))?;
@@ -326,6 +350,9 @@ fn states(context: &Context<'_>, acts: &[(Millis, &Act)], mut spans: Vec<Span>) 
     spans.sort_by(|a, b| (a.started_at, &a.id).cmp(&(b.started_at, &b.id)));
     spans.dedup_by(|a, b| a.id == b.id);
     let mut sequence: Vec<Entered> = acts.iter().filter_map(|(at, act)| entered(context, *at, act)).collect();
+    let edge = |entered: &Entered| Edge { field: "state", from: entered.from.clone(), to: Some(entered.to.clone()) };
+    chain::order(&mut sequence, |entered| entered.at, |entered| Some(edge(entered)));
+    spans.chunk_by_mut(|a, b| a.started_at == b.started_at).for_each(|spans| order_spans(spans, &sequence));
     let Some(first) = spans.first() else { return (sequence, 0) };
     // What lies before the first span comes from the history.
     let reach = first.started_at.plus(-TOLERANCE);
@@ -336,6 +363,10 @@ fn states(context: &Context<'_>, acts: &[(Millis, &Act)], mut spans: Vec<Span>) 
         let to = span.state_id.to_string();
         let is_first = n == 0 && before.is_none();
         let act = (!is_first).then(|| nearest(&late, span)).flatten().map(|at| late.remove(at));
+        if let Some(act) = &act {
+            sequence.extend(passed_through(&mut late, act, before.as_deref()));
+            before = sequence.last().map(|entered| entered.to.clone()).or(before);
+        }
         if !is_first && before.as_ref() != Some(&to) {
             let (origin, actor) =
                 act.map_or_else(|| (format!("span:{}", span.id), None), |act| (act.origin, act.actor));
@@ -344,6 +375,43 @@ fn states(context: &Context<'_>, acts: &[(Millis, &Act)], mut spans: Vec<Span>) 
         before = Some(to);
     }
     (sequence, late.len() as u64)
+}
+
+/// Orders the spans of one moment as the acts of that moment, which are in order, led from one to the next.
+fn order_spans(spans: &mut [Span], acts: &[Entered]) {
+    let Some(moment) = spans.first().map(|span| span.started_at).filter(|_| spans.len() > 1) else { return };
+    let acts: Vec<&Entered> = acts.iter().filter(|entered| entered.at == moment).collect();
+    let first = acts.first().and_then(|entered| entered.from.as_deref());
+    let states = first.into_iter().chain(acts.iter().map(|entered| entered.to.as_str()));
+    // The state before the first act is among the spans only where the issue was created in that moment.
+    let states: Vec<&str> = states.skip(usize::from(acts.len() >= spans.len())).collect();
+    let mut ordered = 0;
+    for state in states {
+        if let Some(at) = spans[ordered..].iter().position(|span| &*span.state_id == state) {
+            spans[ordered..=ordered + at].rotate_right(1);
+            ordered += 1;
+        }
+    }
+}
+
+/// The states that were passed through in the moment of an act, if acts of that moment lead from the state before to it: Linear
+/// keeps no span without a length.
+fn passed_through(acts: &mut Vec<Entered>, to: &Entered, before: Option<&str>) -> Vec<Entered> {
+    let mut left = acts.clone();
+    let mut passed: Vec<Entered> = Vec::new();
+    loop {
+        let from = passed.last().map_or(&to.from, |entered| &entered.from);
+        if from.as_deref() == before {
+            *acts = left;
+            passed.reverse();
+            return passed;
+        }
+        let leads = |entered: &Entered| entered.at == to.at && Some(&entered.to) == from.as_ref();
+        match left.iter().rposition(leads) {
+            Some(at) => passed.push(left.remove(at)),
+            None => return Vec::new(),
+        }
+    }
 }
 
 fn entered(context: &Context<'_>, at: Millis, act: &Act) -> Option<Entered> {
@@ -490,6 +558,7 @@ impl<'a> Reader<'a> {
             Step { at: *at, origin: origin.clone(), actor: actor.clone(), change: FieldChange::State(swap) }
         }));
         steps.sort_by_key(|step| step.at);
+        chain::order(&mut steps, |step| step.at, |step| step.change.edge());
         steps
     }
 

@@ -4,7 +4,7 @@
 //! *first* page ([`crate::scan`] says why): whatever changes meanwhile moves in front of the pages still to be read, and is in
 //! the next sweep.
 
-use contextcore_core::model::time::{HOUR, MINUTE};
+use contextcore_core::model::time::{DAY, HOUR, MINUTE};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 
@@ -59,8 +59,12 @@ struct StoredSweep {
 }
 
 impl PagedScan {
-    /// Continues the sweep under way, or begins one.
+    /// Continues the sweep under way, or begins one. A watermark in the future, which older versions took from a row that was
+    /// dated so, hides what changed since: then everything is read again.
     pub(super) fn open(&mut self, now: Millis) {
+        if self.scan.watermark.is_some_and(|watermark| watermark > now.plus(DAY)) {
+            *self = Self::default();
+        }
         let young = |sweep: &PagedSweep| now.0 - sweep.began.0 < CURSOR_AGE;
         if !self.sweep.as_ref().is_some_and(young) {
             self.begin(now, false);
@@ -100,7 +104,8 @@ impl PagedScan {
     /// Takes a row. Whether it is new: this version of it was not given before.
     pub(super) fn take(&mut self, id: &str, updated: Millis) -> bool {
         let Some(PagedSweep { pages, listed, .. }) = &mut self.sweep else { return true };
-        if *pages == 0 {
+        // Rows of a first page that cannot be listed are newer than all that follow.
+        if *pages == 0 || listed.high.is_none() {
             listed.raise(updated);
         }
         if !self.scan.is_new(listed, id, updated) {
@@ -152,12 +157,12 @@ impl PagedScan {
         }
     }
 
-    /// Ends a sweep whose last page was read, once all its records are at hand: now the watermark moves.
-    pub(super) fn settle(&mut self) {
+    /// Ends a sweep whose last page was read, once all its records are at hand: now the watermark moves, to `latest` at most,
+    /// which is now by Linear's own clock: a row that is dated later hides nothing.
+    pub(super) fn settle(&mut self, latest: Millis) {
         let Some(sweep) = self.sweep.take_if(|sweep| sweep.done) else { return };
         self.swept |= !sweep.listed.incomplete;
-        // Linear dates changes by its own clock, which is the one the watermark is compared with.
-        self.scan.settle(sweep.listed, Millis(i64::MAX), OVERLAP);
+        self.scan.settle(sweep.listed, latest, OVERLAP);
     }
 }
 
@@ -184,7 +189,7 @@ mod tests {
         let mut scan = PagedScan::default();
         scan.open(NOW);
         assert!(scan.is_first() && scan.take("a", NOW) && scan.step(&end()).unwrap());
-        scan.settle();
+        scan.settle(at(900));
         scan
     }
 
@@ -198,7 +203,7 @@ mod tests {
         assert_eq!((scan.since(), scan.after()), (None, Some("c1")), "not before the last page was stored");
         scan.take("late", at(5));
         assert!(scan.step(&end()).unwrap() && scan.since().is_none());
-        scan.settle();
+        scan.settle(at(10));
         assert_eq!(scan.since(), Some(at(-10).plus(-OVERLAP)), "a later change of another page does not count");
     }
 
@@ -209,7 +214,7 @@ mod tests {
         assert!(!scan.take("a", NOW));
         assert!(scan.take("tie", NOW) && scan.take("a", at(1)));
         scan.step(&end()).unwrap();
-        scan.settle();
+        scan.settle(at(900));
         scan.open(at(600));
         assert!(!scan.take("tie", NOW) && !scan.take("a", at(1)));
     }
@@ -221,10 +226,33 @@ mod tests {
         assert!(scan.take("b", at(200)));
         scan.mark_incomplete();
         scan.step(&end()).unwrap();
-        scan.settle();
+        scan.settle(at(900));
         assert_eq!(scan.since(), Some(NOW.plus(-OVERLAP)));
         scan.open(at(600));
         assert!(!scan.take("b", at(200)) && scan.take("hidden", at(200)));
+    }
+
+    #[test]
+    fn a_row_dated_in_the_future_hides_nothing_and_is_given_once() {
+        let (mut scan, future) = (PagedScan::default(), NOW.plus(400 * DAY));
+        scan.open(NOW);
+        assert!(scan.take("future", future) && scan.take("a", at(-5)));
+        scan.step(&end()).unwrap();
+        scan.settle(at(3));
+        assert_eq!(scan.since(), Some(at(3).plus(-OVERLAP)));
+        scan.open(at(300));
+        assert!(!scan.take("future", future) && scan.take("b", at(200)));
+    }
+
+    #[test]
+    fn a_watermark_that_a_row_in_the_future_left_behind_is_given_up() {
+        let mut scan = PagedScan::default();
+        scan.open(NOW);
+        scan.take("future", NOW.plus(400 * DAY));
+        scan.step(&end()).unwrap();
+        scan.settle(NOW.plus(500 * DAY));
+        scan.open(at(300));
+        assert!(scan.since().is_none() && scan.is_first());
     }
 
     #[test]

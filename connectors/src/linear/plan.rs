@@ -7,21 +7,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use contextcore_core::ingest::connector::{Cursor, Page, RawRecord, Run};
+use contextcore_core::ingest::connector::{Cursor, Page, Run};
 use contextcore_core::model::time::DAY;
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 
-use super::api::{Answer, PlanPage, PlanRequest};
-use super::histories::record;
+use super::api::{Answer, FEW_TRIES, PlanPage, PlanRequest};
 use super::paged_scan::PagedScan;
+use super::parts::may_be_one;
+use super::plan_rows::{self, Listed, NAMES, record_of};
+use super::rows::Row;
 use super::session::{Linear, PLAN, SiteContext};
-use super::wire::{Attachment, Connection, Cycle, Initiative, OneOf, Project, TeamRef};
-use super::{mapping, sizes};
+use super::sizes;
 use crate::cursor;
-
-/// The lists, as the request and the answer name them.
-const NAMES: [&str; 4] = ["cycles", "projects", "initiatives", "attachments"];
 
 /// How long a list that was refused is left out.
 const REFUSED: i64 = DAY;
@@ -56,6 +54,7 @@ impl PlanCursor {
         let from = |scan: &PagedScan| (scan.since(), scan.after().map(str::to_owned));
         PlanRequest {
             first: if many { sizes::PLAN } else { sizes::PLAN_PROBE },
+            outline: false,
             lists: open.into_iter().map(|(name, scan)| (name, from(scan))).collect(),
         }
     }
@@ -80,54 +79,72 @@ impl PlanCursor {
     }
 }
 
-/// Fetches the next page of records.
+/// Fetches the next page of records. A list that cannot be had costs its own rows, never the issues.
 ///
 /// # Errors
 /// As the session's; [`ErrorKind::Protocol`] for a list that does not end.
 pub(super) async fn poll(linear: &Linear, live: Arc<SiteContext>, stored: Option<&Cursor>, run: &Run) -> Result<Page> {
     let mut cursor: PlanCursor = cursor::read(stored, PLAN);
     cursor.open(run.now);
-    let (records, names, warnings) = Default::default();
-    let mut gathered = Gathered { linear, live: &live, records, names, warnings };
-    let request = cursor.request();
-    match linear.api.plan(&request).await {
-        Ok(answer) => gathered.take(&mut cursor, &request, answer)?,
-        Err(error) if error.kind() == ErrorKind::Permission => gathered.one_by_one(&mut cursor, run.now).await?,
-        Err(error) => {
-            cursor.restart(error, run.now)?;
-            let request = cursor.request();
-            gathered.take(&mut cursor, &request, linear.api.plan(&request).await?)?;
-        }
+    let mut gathered = Gathered { linear, live: &live, page: Page::default(), names: BTreeSet::new() };
+    let mut request = cursor.request();
+    let mut answer = linear.api.plan(&request, FEW_TRIES).await;
+    if let Err(error) = answer {
+        answer = match cursor.restart(error, run.now) {
+            Ok(()) => {
+                request = cursor.request();
+                linear.api.plan(&request, FEW_TRIES).await
+            }
+            Err(error) => Err(error),
+        };
     }
-    let Gathered { records, names, warnings, .. } = gathered;
+    match answer {
+        Ok(answer) => gathered.take(&mut cursor, &request, answer).await?,
+        Err(error) if may_cost_a_list(&error) => gathered.one_by_one(&mut cursor, run.now).await?,
+        Err(error) => return Err(error),
+    }
+    let Gathered { mut page, names, .. } = gathered;
     linear.explain(&live, names, run).await?;
-    let records = records.into_iter().collect::<Result<Vec<RawRecord>>>()?;
-    cursor.scans.values_mut().for_each(PagedScan::settle);
-    let more = cursor.is_open();
-    Ok(Page { records, cursor: cursor::write(&cursor, PLAN)?, more, warnings, ..Page::default() })
+    cursor.scans.values_mut().for_each(|scan| scan.settle(linear.latest()));
+    page.warnings.extend(linear.take_notes());
+    page.more = cursor.is_open();
+    page.cursor = cursor::write(&cursor, PLAN)?;
+    Ok(page)
+}
+
+/// Whether a failure of a list is worth going on without it: the issues do not need it.
+fn may_cost_a_list(error: &Error) -> bool {
+    may_be_one(error) || error.kind() == ErrorKind::Rejected
 }
 
 /// What a page gathers.
 struct Gathered<'a> {
     linear: &'a Linear,
     live: &'a SiteContext,
-    records: Vec<Result<RawRecord>>,
+    page: Page,
     names: BTreeSet<String>,
-    warnings: Vec<String>,
 }
 
 impl Gathered<'_> {
-    /// Requests each list by itself and leaves out what is refused: initiatives, for one, are a paid feature.
+    /// Requests each list by itself and leaves out what cannot be had: initiatives, for one, are a paid feature.
     async fn one_by_one(&mut self, cursor: &mut PlanCursor, now: Millis) -> Result<()> {
-        let PlanRequest { first, lists } = cursor.request();
+        self.linear.probe().await?;
+        let PlanRequest { first, lists, .. } = cursor.request();
         for (name, from) in lists {
-            let one = PlanRequest { first, lists: [(name, from)].into() };
-            match self.linear.api.plan(&one).await {
-                Ok(answer) => self.take(cursor, &one, answer)?,
+            let one = PlanRequest { first, outline: false, lists: [(name, from)].into() };
+            match plan_rows::page(self.linear, &one).await {
+                Ok(listed) => self.give(cursor.scans.get_mut(name), name, listed).await?,
                 Err(error) if error.kind() == ErrorKind::Permission => {
-                    self.warnings.push(format!("{name} cannot be read and are left out for a day: {error}"));
+                    self.warn(format!("{name} cannot be read and are left out for a day: {error}"));
                     cursor.scans.remove(name);
                     cursor.refused.insert(name.to_owned(), now);
+                }
+                Err(error) if may_cost_a_list(&error) => {
+                    self.warn(format!("{name} cannot be read, the next run tries again: {error}"));
+                    if let Some(scan) = cursor.scans.get_mut(name) {
+                        scan.mark_incomplete();
+                        scan.cut();
+                    }
                 }
                 Err(error) => return Err(error),
             }
@@ -135,86 +152,52 @@ impl Gathered<'_> {
         Ok(())
     }
 
-    /// Takes the rows of a page of the lists that were requested.
-    fn take(&mut self, cursor: &mut PlanCursor, request: &PlanRequest, mut answer: Answer<PlanPage>) -> Result<()> {
-        self.warnings.extend(answer.errors.iter().map(|error| {
-            format!(
-                "the list of cycles and projects is incomplete, the same changes will be read again: {}",
-                error.text
-            )
-        }));
-        let PlanPage { cycles, projects, initiatives, attachments } = std::mem::take(&mut answer.data);
-        for name in NAMES.into_iter().filter(|name| answer.touches(name)) {
-            cursor.requested(request, name).into_iter().for_each(PagedScan::mark_incomplete);
+    /// Takes a page of each of the lists that were requested.
+    async fn take(
+        &mut self,
+        cursor: &mut PlanCursor,
+        request: &PlanRequest,
+        mut answer: Answer<PlanPage>,
+    ) -> Result<()> {
+        for name in NAMES {
+            let listed = Listed::of(name, &mut answer);
+            if cursor.requested(request, name).is_some() {
+                let listed = listed.complete(self.linear, name).await?;
+                self.give(cursor.scans.get_mut(name), name, listed).await?;
+            }
         }
-        let [a, b, c, d] = NAMES;
-        rows(cursor.requested(request, a), cycles, |scan, cycle| self.cycle(scan, &cycle))?;
-        rows(cursor.requested(request, b), projects, |scan, project| self.project(scan, &project))?;
-        rows(cursor.requested(request, c), initiatives, |scan, row| self.initiative(scan, &row))?;
-        rows(cursor.requested(request, d), attachments, |scan, row| self.attachment(scan, &row))
+        Ok(())
     }
 
-    /// Takes a cycle. A running one is always given. A sub-team's copy counts only where its original is not read.
-    fn cycle(&mut self, scan: &mut PagedScan, cycle: &Cycle) {
-        let given = scan.take(&cycle.id, cycle.updated_at) || cycle.is_active;
-        let reads = |team: &str| self.live.reference.wants(&self.linear.settings, team);
-        let own = cycle.team.as_ref().is_none_or(|team| reads(&team.id));
-        let original = cycle.inherited_from.as_ref().and_then(|original| original.team.as_ref());
-        let is_copy = cycle.inherited_from.is_some() && original.is_none_or(|team| reads(&team.id));
-        if given && own && !is_copy {
-            self.name("team", cycle.team.as_ref().map(|team| &*team.id));
-            self.records.push(record(PLAN, &cycle.id, "cycle", cycle));
+    /// Gives those rows of a list that are new, and moves past the page.
+    async fn give(&mut self, scan: Option<&mut PagedScan>, name: &str, mut listed: Listed) -> Result<()> {
+        let Some(scan) = scan else { return Ok(()) };
+        if let Some(reason) = &listed.incomplete {
+            self.warn(format!("the list of {name} is incomplete, the same changes will be read again: {reason}"));
+            scan.mark_incomplete();
         }
-    }
-
-    fn project(&mut self, scan: &mut PagedScan, project: &Project) {
-        let teams = project.teams.iter().flat_map(|teams| &teams.nodes);
-        if scan.take(&project.id, project.updated_at) && wants(self.linear, self.live, teams) {
-            [&project.lead, &project.creator].into_iter().for_each(|who| self.person(who.as_ref()));
-            self.records.push(record(PLAN, &project.id, "project", project));
+        if listed.nameless > 0 {
+            self.warn(format!("{} rows of the list of {name} have no id and are left out", listed.nameless));
         }
-    }
-
-    fn initiative(&mut self, scan: &mut PagedScan, initiative: &Initiative) {
-        if scan.take(&initiative.id, initiative.updated_at) && wants(self.linear, self.live, initiative.teams()) {
-            [&initiative.owner, &initiative.creator].into_iter().for_each(|who| self.person(who.as_ref()));
-            self.records.push(record(PLAN, &initiative.id, "initiative", initiative));
+        self.page.unreadable.extend(listed.unreadable());
+        listed.rows.retain(|row| match row {
+            Row::Known(row) => scan.take(row.id(), row.updated_at()) || row.is_running(),
+            Row::Odd(_) => true,
+        });
+        for row in plan_rows::widen(self.linear, name, listed.rows).await? {
+            match &row {
+                Row::Known(known) if !known.is_wanted(self.linear, self.live) => continue,
+                Row::Known(known) => self.names.extend(known.names()),
+                Row::Odd(_) => {}
+            }
+            self.page.records.push(record_of(&row, name, PLAN)?);
         }
+        scan.step(&listed.page_info).map(drop)
     }
 
-    /// Takes an attachment that leads to a pull request or a commit. Others say nothing about the work.
-    fn attachment(&mut self, scan: &mut PagedScan, attachment: &Attachment) {
-        if scan.take(&attachment.id, attachment.updated_at) && mapping::artifact(&attachment.url).is_some() {
-            self.person(attachment.creator.as_ref());
-            self.records.push(record(PLAN, &attachment.id, "attachment", attachment));
-        }
+    fn warn(&mut self, text: String) {
+        self.page.warnings.push(text);
     }
-
-    fn person(&mut self, who: Option<&OneOf>) {
-        self.name("user", who.and_then(|who| who.id.as_deref()));
-    }
-
-    fn name(&mut self, kind: &str, id: Option<&str>) {
-        self.names.extend(id.map(|id| format!("{kind}:{id}")));
-    }
-}
-
-/// Takes the rows of one list, and moves past the page.
-fn rows<T>(
-    scan: Option<&mut PagedScan>,
-    page: Option<Connection<T>>,
-    mut take: impl FnMut(&mut PagedScan, T),
-) -> Result<()> {
-    let Some(scan) = scan else { return Ok(()) };
-    let page = page.unwrap_or_default();
-    page.nodes.into_iter().for_each(|row| take(scan, row));
-    scan.step(&page.page_info).map(drop)
-}
-
-/// Whether something that these teams work on is read.
-pub(super) fn wants<'t>(linear: &Linear, live: &SiteContext, mut teams: impl Iterator<Item = &'t TeamRef>) -> bool {
-    let read = |team: &TeamRef| team.id.as_deref().is_some_and(|id| live.reference.wants(&linear.settings, id));
-    linear.settings.teams.is_empty() || teams.any(read)
 }
 
 #[cfg(test)]

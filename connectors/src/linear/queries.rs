@@ -27,14 +27,14 @@ operations! {
         with_states: bool, states: Option<String>,
         with_labels: bool, labels: Option<String>,
         with_users: bool, users: Option<String>,
-        with_cycles: bool, cycles: Option<String>,
+        with_cycles: bool, cycles: Option<String>, with_ends: bool,
         with_milestones: bool, milestones: Option<String>,
     };
 
     include_str!("queries/changed.graphql") =>
     /// Which issues changed.
     Changed {
-        since: String, first: i64, after: Option<String>, order: PaginationOrderBy,
+        since: String, first: i64, after: Option<String>, order: PaginationOrderBy, with_rows: bool,
         with_sides: bool, sides: i64, links: Option<String>,
         with_comments: bool, comments: Option<String>,
     };
@@ -43,7 +43,7 @@ operations! {
     /// Which issues of some teams changed.
     ChangedInTeams {
         teams: Vec<String>,
-        since: String, first: i64, after: Option<String>, order: PaginationOrderBy,
+        since: String, first: i64, after: Option<String>, order: PaginationOrderBy, with_rows: bool,
         with_sides: bool, sides: i64, links: Option<String>,
         with_comments: bool, comments: Option<String>,
     };
@@ -55,14 +55,23 @@ operations! {
         with_comments: bool, with_texts: bool, comments: i64,
     };
 
-    include_str!("queries/plan.graphql") =>
+    concat!(include_str!("queries/plan.graphql"), include_str!("queries/plan_fragments.graphql")) =>
     /// Cycles, projects, initiatives and attachments.
     Plan {
-        first: i64,
+        first: i64, with_rows: bool,
+        own_teams: i64, own_initiatives: i64, own_projects: i64, their_teams: i64,
         with_cycles: bool, cycles: Option<String>, cycles_since: String,
         with_projects: bool, projects: Option<String>, projects_since: String,
         with_initiatives: bool, initiatives: Option<String>, initiatives_since: String,
         with_attachments: bool, attachments: Option<String>, attachments_since: String,
+    };
+
+    concat!(include_str!("queries/plan_rows.graphql"), include_str!("queries/plan_fragments.graphql")) =>
+    /// Some of them, by their ids.
+    PlanRows {
+        ids: Vec<String>, first: i64,
+        own_teams: i64, own_initiatives: i64, own_projects: i64, their_teams: i64,
+        with_cycles: bool, with_projects: bool, with_initiatives: bool, with_attachments: bool,
     };
 }
 

@@ -9,6 +9,7 @@ use contextcore_core::Millis;
 use contextcore_core::model::time::DAY;
 use serde::{Deserialize, Serialize};
 
+use super::rows::Row;
 use super::settings::Settings;
 use super::wire::{Connection, Named, Organization, Ref, User};
 use crate::cursor::PageInfo;
@@ -93,6 +94,17 @@ pub(super) struct StateRow {
 pub(super) struct CycleRow {
     id: Box<str>,
     inherited_from: Option<Ref>,
+    archived_at: Option<Box<str>>,
+    completed_at: Option<Box<str>>,
+}
+
+impl CycleRow {
+    /// The id of the sprint it is, unless it was deleted: archived before its end.
+    pub(super) fn alive(&self) -> Option<&str> {
+        let is_deleted = self.archived_at.is_some() && self.completed_at.is_none();
+        let original = self.inherited_from.as_ref().map_or(&*self.id, |original| &*original.id);
+        (!is_deleted).then_some(original)
+    }
 }
 
 /// The page cursors of the reference data's lists: every list from its start, then those that have another page.
@@ -104,12 +116,12 @@ pub(super) type Cursors = BTreeMap<&'static str, Option<String>>;
 pub(super) struct ReferencePage {
     pub(super) viewer: User,
     pub(super) organization: Organization,
-    pub(super) teams: Option<Connection<Team>>,
-    pub(super) workflow_states: Option<Connection<StateRow>>,
-    pub(super) issue_labels: Option<Connection<Named>>,
-    pub(super) users: Option<Connection<Named>>,
-    pub(super) cycles: Option<Connection<CycleRow>>,
-    pub(super) project_milestones: Option<Connection<Named>>,
+    pub(super) teams: Option<Connection<Row<Team>>>,
+    pub(super) workflow_states: Option<Connection<Row<StateRow>>>,
+    pub(super) issue_labels: Option<Connection<Row<Named>>>,
+    pub(super) users: Option<Connection<Row<Named>>>,
+    pub(super) cycles: Option<Connection<Row<CycleRow>>>,
+    pub(super) project_milestones: Option<Connection<Row<Named>>>,
 }
 
 impl Reference {
@@ -137,6 +149,35 @@ impl Reference {
         let cycles = rows("cycles", page.cycles, &mut more).into_iter();
         self.cycles.extend(cycles.map(|cycle| (cycle.id, cycle.inherited_from.map(|original| original.id))));
         more
+    }
+
+    /// Takes over what was read of some lists. What they do not list any more is still known.
+    pub(super) fn merge(&mut self, read: Self, lists_teams: bool) {
+        let Self { organization, teams, listed, states, labels, users, milestones, cycles, .. } = read;
+        self.organization = organization;
+        if lists_teams {
+            self.listed = listed;
+        }
+        self.teams.extend(teams);
+        self.states.extend(states);
+        self.labels.extend(labels);
+        self.users.extend(users);
+        self.milestones.extend(milestones);
+        self.cycles.extend(cycles);
+    }
+
+    /// Whether nothing can be understood without this list: none of its rows is known.
+    pub(super) fn needs(&self, list: &str, settings: &Settings) -> bool {
+        match list {
+            "teams" => self.teams.is_empty() && !settings.teams.is_empty(),
+            "states" => self.states.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// The time of fetching by which the data is too old in so many milliseconds.
+    pub(super) fn due_in(now: Millis, rest: i64) -> Millis {
+        now.plus(rest - AGE)
     }
 
     /// Every connection from its start.
@@ -201,13 +242,13 @@ impl Reference {
     }
 }
 
-/// The rows of a page; if there are more, from where is noted.
-fn rows<T>(name: &'static str, page: Option<Connection<T>>, more: &mut Cursors) -> Vec<T> {
+/// The rows of a page that can be read; if there are more, from where is noted.
+fn rows<T>(name: &'static str, page: Option<Connection<Row<T>>>, more: &mut Cursors) -> Vec<T> {
     let Some(Connection { page_info, nodes }) = page else { return Vec::new() };
     if let PageInfo { has_next_page: true, end_cursor: Some(cursor) } = page_info {
         more.insert(name, Some(cursor.into()));
     }
-    nodes
+    nodes.into_iter().filter_map(Row::known).collect()
 }
 
 #[cfg(test)]

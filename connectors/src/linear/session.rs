@@ -3,16 +3,19 @@
 //! [`Linear`] holds what lives as long as the process behind `Arc`s ([`Api`], [`Memory`]) and what belongs to this run
 //! ([`SiteContext`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use contextcore_core::http::Tries;
 use contextcore_core::ingest::connector::Run;
+use contextcore_core::model::time::HOUR;
 use contextcore_core::{Error, ErrorKind, Millis, Result, lock};
-use tracing::info;
+use tracing::{info, warn};
 
-use super::api::Api;
-use super::reference::Reference;
+use super::api::{Api, FEW_TRIES, ONCE};
+use super::parts::{Next, Part, Parts, may_be_one};
+use super::reference::{Cursors, Reference};
 use super::settings::Settings;
 use super::sizes::Sizes;
 use super::wire::User;
@@ -28,6 +31,8 @@ pub(super) const IDS: &str = "ids";
 const MISSING: usize = 5_000;
 /// Pages of reference data after which its lists are taken to be endless.
 const MAX_PAGES: usize = 1_000;
+/// How long reference data is good for of which a list could not be read.
+const INCOMPLETE_AGE: i64 = HOUR;
 
 /// What was learned of a workspace and is worth keeping from one run to the next.
 #[derive(Default)]
@@ -89,6 +94,14 @@ pub(super) struct Linear {
     context: Mutex<Arc<SiteContext>>,
     /// State changes in histories that the spans of states contradict.
     disputes: AtomicU64,
+    /// Entries of histories that were left out because they cannot be read.
+    left_out: AtomicU64,
+    /// Things that Linear cannot serve in this run, with what it said.
+    unreadable: Mutex<BTreeMap<Box<str>, String>>,
+    /// Issues that were read in this run.
+    read: Mutex<BTreeSet<Box<str>>>,
+    /// What people should know, to be said with the next page.
+    notes: Mutex<Vec<String>>,
 }
 
 impl Linear {
@@ -102,8 +115,9 @@ impl Linear {
         run: &Run,
     ) -> Result<Self> {
         let reference = newest(stored, lock(&memory.newest).as_deref());
+        let mut notes = Vec::new();
         let context = if run.full || reference.is_due(run.now, &BTreeSet::new()) {
-            fetch(&api, &settings, reference, run.now).await?
+            fetch(&api, &settings, reference, run.now, &mut notes).await?
         } else {
             let named = reference.named(&settings);
             let identity = api.whoami(&named).await?;
@@ -115,7 +129,83 @@ impl Linear {
         };
         let context = Arc::new(context);
         *lock(&memory.newest) = Some(Arc::clone(&context));
-        Ok(Self { settings, api, run: *run, memory, context: Mutex::new(context), disputes: AtomicU64::new(0) })
+        Ok(Self {
+            settings,
+            api,
+            run: *run,
+            memory,
+            context: Mutex::new(context),
+            disputes: AtomicU64::new(0),
+            left_out: AtomicU64::new(0),
+            unreadable: Mutex::default(),
+            read: Mutex::default(),
+            notes: Mutex::new(notes),
+        })
+    }
+
+    /// Makes sure that the tool serves anything at all, before one thing is blamed. Waits as long as that takes.
+    pub(super) async fn probe(&self) -> Result<()> {
+        self.api.whoami(&[]).await.map(drop)
+    }
+
+    /// Has those things of a part that did not come asked for again. Returns the one that is to blame, and for what.
+    ///
+    /// # Errors
+    /// The failure, when it is nobody's fault; as [`Linear::probe`].
+    pub(super) async fn retry<T>(
+        &self,
+        parts: &mut Parts<T>,
+        part: &Part<T>,
+        missing: Vec<T>,
+        error: Error,
+    ) -> Result<Option<(T, String)>> {
+        if missing.len() < part.items.len() {
+            parts.came();
+        }
+        match parts.failed(part, missing) {
+            Next::GoOn => Ok(None),
+            Next::Probe => self.probe().await.map(|()| None),
+            Next::Blame(item) => Ok(Some((item, error.full()))),
+            Next::GiveUp => Err(error),
+        }
+    }
+
+    /// Notes that something cannot be read in this run: it is not asked for again.
+    pub(super) fn note_unreadable(&self, id: &str, reason: &str) {
+        warn!(source = self.settings.source, id, reason, "cannot be read");
+        lock(&self.unreadable).insert(id.into(), reason.to_owned());
+    }
+
+    /// What cannot be read in this run.
+    pub(super) fn unreadable(&self) -> BTreeMap<Box<str>, String> {
+        lock(&self.unreadable).clone()
+    }
+
+    /// Notes issues as read in this run.
+    pub(super) fn note_read<'i>(&self, ids: impl Iterator<Item = &'i Box<str>>) {
+        lock(&self.read).extend(ids.cloned());
+    }
+
+    /// Whether an issue was read in this run.
+    pub(super) fn was_read(&self, id: &str) -> bool {
+        lock(&self.read).contains(id)
+    }
+
+    /// Says something to people, with the next page.
+    pub(super) fn note(&self, text: String) {
+        lock(&self.notes).push(text);
+    }
+
+    /// What is to be said by now.
+    pub(super) fn take_notes(&self) -> Vec<String> {
+        let mut notes = std::mem::take(&mut *lock(&self.notes));
+        notes.extend(self.take_disputes());
+        notes
+    }
+
+    /// The latest moment that a change can have, by the tool's own clock.
+    pub(super) fn latest(&self) -> Millis {
+        self.api.stats().vendor_time.unwrap_or(self.run.now)
     }
 
     /// What is known of the workspace by now.
@@ -159,15 +249,12 @@ impl Linear {
         if !context.reference.is_due(run.now, &unknown) {
             return Ok(context.clone());
         }
-        let mut next = fetch(&self.api, &self.settings, context.reference.clone(), run.now).await?;
+        let mut notes = Vec::new();
+        let mut next = fetch(&self.api, &self.settings, context.reference.clone(), run.now, &mut notes).await?;
+        notes.into_iter().for_each(|text| self.note(text));
         let gone = unknown.into_iter().filter(|name| !next.reference.knows(name)).collect::<Vec<_>>();
         next.reference.missing.extend(gone.into_iter().take(MISSING));
         Ok(self.install(next))
-    }
-
-    /// What people should know about the configured teams.
-    pub(super) fn teams_warning(&self, context: &SiteContext) -> Result<Vec<String>> {
-        context.missing_teams()
     }
 
     /// Counts state changes of histories that the spans of states contradict.
@@ -175,11 +262,20 @@ impl Linear {
         self.disputes.fetch_add(disputes, Ordering::Relaxed);
     }
 
-    /// How often histories and spans disagreed since the last time, as a warning.
-    pub(super) fn take_disputes(&self) -> Option<String> {
-        let disputes = self.disputes.swap(0, Ordering::Relaxed);
-        (disputes > 0)
-            .then(|| format!("{disputes} state changes of histories are not in the spans of states, which count"))
+    /// Counts entries that were left out.
+    pub(super) fn note_left_out(&self, left_out: usize) {
+        self.left_out.fetch_add(left_out as u64, Ordering::Relaxed);
+    }
+
+    /// What was counted since the last time, as warnings.
+    fn take_disputes(&self) -> impl Iterator<Item = String> {
+        let said = |count: &AtomicU64, text: &str| {
+            let count = count.swap(0, Ordering::Relaxed);
+            (count > 0).then(|| format!("{count} {text}"))
+        };
+        let disputes = "state changes of histories are not in the spans of states, which count";
+        let left_out = "entries of histories cannot be read and were left out";
+        [said(&self.disputes, disputes), said(&self.left_out, left_out)].into_iter().flatten()
     }
 }
 
@@ -190,18 +286,55 @@ fn newest(stored: Option<Reference>, last: Option<&SiteContext>) -> Reference {
     learned.map_or(stored, |last| last.reference.clone())
 }
 
-/// Fetches the reference data: a page of every list in one request, then of those that go on.
-async fn fetch(api: &Api, settings: &Settings, mut reference: Reference, now: Millis) -> Result<SiteContext> {
+/// Fetches the reference data: a page of every list in one request, then of those that go on. A list that fails costs its own
+/// data: what was known of it stays, and `notes` says so.
+async fn fetch(
+    api: &Api,
+    settings: &Settings,
+    mut reference: Reference,
+    now: Millis,
+    notes: &mut Vec<String>,
+) -> Result<SiteContext> {
     info!(source = settings.source, "fetching the workspace's teams, states, labels and people");
-    reference.listed.clear();
-    reference.fetched_at = now;
-    let mut from = Reference::from_start();
-    for _ in 0..MAX_PAGES {
-        let page = api.reference(&from).await?;
-        let shown = shown(&page.viewer)?;
-        from = reference.take(page);
-        if from.is_empty() {
+    let all = Reference::from_start();
+    match fetch_lists(api, &mut reference, all.clone(), FEW_TRIES).await {
+        Ok(shown) => {
+            reference.fetched_at = now;
             return Ok(SiteContext::new(settings, shown, reference));
+        }
+        Err(error) if may_be_one(&error) => warn!(error = error.full(), "will ask for one list at a time"),
+        Err(error) => return Err(error),
+    }
+    let mut found = shown(&api.whoami(&[]).await?.viewer)?;
+    let mut failed = 0;
+    for (name, from) in &all {
+        match fetch_lists(api, &mut reference, Cursors::from([(*name, from.clone())]), ONCE).await {
+            Ok(shown) => found = shown,
+            Err(error) if may_be_one(&error) && failed + 1 < all.len() && !reference.needs(name, settings) => {
+                failed += 1;
+                notes.push(format!("the list of {name} cannot be read, what was known of it stays: {error}"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    reference.fetched_at = Reference::due_in(now, INCOMPLETE_AGE);
+    Ok(SiteContext::new(settings, found, reference))
+}
+
+/// Fetches these lists to their ends. Returns who the token is. A list that fails leaves what is known as it was.
+async fn fetch_lists(api: &Api, reference: &mut Reference, mut from: Cursors, tries: Tries) -> Result<String> {
+    let mut read = Reference::default();
+    let lists_teams = from.contains_key("teams");
+    for _ in 0..MAX_PAGES {
+        let answer = api.reference(&from, tries).await?;
+        if !answer.errors.is_empty() {
+            return Err(answer.refusal());
+        }
+        let shown = shown(&answer.data.viewer)?;
+        from = read.take(answer.data);
+        if from.is_empty() {
+            reference.merge(read, lists_teams);
+            return Ok(shown);
         }
     }
     Err(Error::new(ErrorKind::Protocol, "the lists of reference data do not end"))

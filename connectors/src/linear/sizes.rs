@@ -79,6 +79,47 @@ pub(super) fn changed(first: u32) -> f64 {
     f64::from(first) * 1.4 + f64::from(SIDES) * (2.3 + 2.3) + 10.0
 }
 
+/// How much of the lists within a row of the plan is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Width {
+    /// Teams of a project.
+    pub(super) teams: u32,
+    /// Initiatives of a project.
+    pub(super) initiatives: u32,
+    /// Projects of an initiative.
+    pub(super) projects: u32,
+    /// Teams of such a project.
+    pub(super) project_teams: u32,
+}
+
+/// What nearly every project needs.
+pub(super) const NARROW: Width = Width { teams: 5, initiatives: 2, projects: 2, project_teams: 2 };
+/// What is asked for where such a list is full.
+pub(super) const WIDE: Width = Width { teams: 250, initiatives: 50, projects: 50, project_teams: 5 };
+
+impl Width {
+    /// What a row of one list costs at most.
+    fn row(&self, list: &str) -> f64 {
+        let rows = match list {
+            "projects" => self.teams + self.initiatives,
+            "initiatives" => self.projects * (self.project_teams + 1),
+            _ => 0,
+        };
+        f64::from(rows) * 1.1 + 40.0
+    }
+
+    /// What so many rows of one list cost at most.
+    pub(super) fn price(&self, list: &str, rows: usize) -> f64 {
+        f64::from(u32::try_from(rows).unwrap_or(u32::MAX)) * self.row(list) + 10.0
+    }
+
+    /// How many rows of one list a request asks for.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 100")]
+    pub(super) fn most(&self, list: &str) -> usize {
+        ((MOST / self.row(list)) as u32).clamp(1, PLAN) as usize
+    }
+}
+
 /// A page of the plan.
 pub(super) fn plan(first: u32) -> f64 {
     f64::from(first) * 38.0 + 10.0
@@ -182,10 +223,9 @@ impl Sizes {
         }
     }
 
-    /// A request for so many issues was too much. Whether fewer can be asked for.
-    pub(super) fn halve(&mut self, issues: usize) -> bool {
+    /// A request for so many issues was too much.
+    pub(super) fn halve(&mut self, issues: usize) {
         self.cap = u32::try_from(issues / 2).unwrap_or(MOST_ISSUES).max(1);
-        issues > 1
     }
 
     /// How many of these lists one request for so many rows of each holds.
@@ -197,10 +237,9 @@ impl Sizes {
         costs.take_while(|cost| *cost <= MOST).count().clamp(1, self.rests.max(1))
     }
 
-    /// A request for the rests of so many lists was too much. Whether fewer can be asked for.
-    pub(super) fn halve_rests(&mut self, lists: usize) -> bool {
+    /// A request for the rests of so many lists was too much.
+    pub(super) fn halve_rests(&mut self, lists: usize) {
         self.rests = (lists / 2).max(1);
-        lists > 1
     }
 }
 
@@ -286,10 +325,12 @@ mod tests {
     fn a_size_that_was_refused_is_not_requested_again() {
         let mut sizes = after(&[20]);
         let before = sizes.price(false).most();
-        assert!(sizes.halve(before));
+        sizes.halve(before);
         assert_eq!(sizes.price(false).most(), before / 2);
         let mut one = sizes.clone();
-        assert!(!one.halve(1) && one.price(false).most() == 1);
-        assert!(sizes.halve_rests(RESTS) && sizes.rests(std::iter::repeat(List::Spans), 4) == RESTS / 2);
+        one.halve(1);
+        assert_eq!(one.price(false).most(), 1);
+        sizes.halve_rests(RESTS);
+        assert_eq!(sizes.rests(std::iter::repeat(List::Spans), 4), RESTS / 2);
     }
 }

@@ -7,15 +7,16 @@ use contextcore_core::Millis;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::rows;
 use crate::cursor::PageInfo;
 
 /// A page of rows.
 #[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", bound(deserialize = "T: Deserialize<'de>"))]
 pub(super) struct Connection<T> {
     #[serde(default)]
     pub(super) page_info: PageInfo,
-    #[serde(default = "Vec::new")]
+    #[serde(default = "Vec::new", deserialize_with = "rows::limited")]
     pub(super) nodes: Vec<T>,
 }
 
@@ -218,6 +219,13 @@ pub(super) struct Act {
     pub(super) trashed: Option<bool>,
     pub(super) to_converted_project_id: Option<Box<str>>,
     pub(super) relation_changes: Option<Vec<RelationChange>>,
+}
+
+impl Act {
+    /// Whether it has what every act needs: an id and a moment.
+    pub(super) fn is_dated(&self) -> bool {
+        self.id.is_some() && self.created_at.is_some()
+    }
 }
 
 /// An integration or an automation.

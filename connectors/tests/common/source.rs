@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use contextcore_connectors::ALL;
 use contextcore_core::config::{BlockedConfig, CommentPrivacy, Privacy, SourceConfig};
-use contextcore_core::ingest::connector::{Connector, Cursor, RawRecord, Run, SourceSession};
+use contextcore_core::ingest::connector::{Connector, Cursor, Page, RawRecord, Run, SourceSession};
 use contextcore_core::model::SprintFacts;
 use contextcore_core::model::observation::{Activity, Observation, TaskObservation};
 use contextcore_core::{Error, Millis, Result};
@@ -67,9 +67,15 @@ pub struct Outcome {
     pub tasks: BTreeMap<String, TaskObservation>,
     pub gone: BTreeSet<String>,
     pub sprints: BTreeMap<String, SprintFacts>,
+    /// Sprints that were deleted.
+    pub gone_sprints: BTreeSet<String>,
     pub activities: Vec<Activity>,
     pub failures: Vec<Error>,
     pub seen: BTreeSet<String>,
+    /// What the tool could not serve, with the reason.
+    pub unreadable: BTreeMap<String, String>,
+    /// The sprints that are not closed, where a page listed them.
+    pub open_sprints: Option<BTreeSet<String>>,
     pub warnings: Vec<String>,
     /// Projects that were read before and are hidden now.
     pub lost: Vec<String>,
@@ -128,25 +134,43 @@ impl Source {
         // A cursor is stored as text.
         let text = serde_json::to_string(&page.cursor).unwrap();
         self.cursors.insert(stream, serde_json::from_str(&text).unwrap());
-        outcome.seen.extend(page.seen);
-        outcome.total = page.total.or(outcome.total);
-        outcome.warnings.extend(page.warnings);
-        for record in &page.records {
-            outcome.take(self.session().normalise(record));
-        }
-        outcome.records.extend(page.records);
-        Ok(page.more)
+        let more = page.more;
+        outcome.page(self.session(), page);
+        Ok(more)
+    }
+
+    /// Reads records by their ids.
+    pub async fn read_again(&mut self, now: i64, ids: &[String]) -> Result<Outcome> {
+        self.open(&Run { now: Millis(now), full: false }).await?;
+        let mut outcome = Outcome::default();
+        outcome.page(self.session(), self.session().read_again(ids).await?);
+        Ok(outcome)
     }
 }
 
 impl Outcome {
+    fn page(&mut self, session: &dyn SourceSession, page: Page) {
+        self.seen.extend(page.seen);
+        self.total = page.total.or(self.total);
+        self.warnings.extend(page.warnings);
+        self.unreadable.extend(page.unreadable.into_iter().map(|one| (one.native_id, one.reason)));
+        self.open_sprints = page.open_sprints.map(|open| open.into_iter().collect()).or(self.open_sprints.take());
+        for record in &page.records {
+            self.take(session.normalise(record));
+        }
+        self.records.extend(page.records);
+    }
+
     fn take(&mut self, observed: Result<Vec<Observation>>) {
         match observed {
             Err(error) => self.failures.push(error),
             Ok(observations) => observations.into_iter().for_each(|observation| match observation {
                 Observation::Task(task) => drop(self.tasks.insert(task.native_id.clone(), *task)),
                 Observation::Sprint { native_id, facts } => drop(self.sprints.insert(native_id, facts)),
-                Observation::SprintGone { native_id } => drop(self.sprints.remove(&native_id)),
+                Observation::SprintGone { native_id } => {
+                    self.sprints.remove(&native_id);
+                    self.gone_sprints.insert(native_id);
+                }
                 Observation::Activity(activity) => self.activities.push(*activity),
                 Observation::Gone { native_id } => drop(self.gone.insert(native_id)),
             }),

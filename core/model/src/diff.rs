@@ -5,7 +5,7 @@
 //! `observed`. The present is compared with what the tool itself reported, without what was derived from artifacts and
 //! links.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::mem;
 
 use crate::activity;
@@ -78,6 +78,8 @@ fn repair(history: &mut [Event]) -> usize {
 /// happened.
 fn merge(known: &[StoredEvent], history: Vec<Event>, seq: u64) -> (Vec<StoredEvent>, usize) {
     let mut timeline = known.to_vec();
+    let mut history = history;
+    keep_ids(known, &mut history);
     let mut added = 0;
     let kinds: HashSet<_> = history.iter().map(|event| mem::discriminant(&event.change)).collect();
     for mut event in history {
@@ -96,6 +98,38 @@ fn merge(known: &[StoredEvent], history: Vec<Event>, seq: u64) -> (Vec<StoredEve
     }
     timeline.sort_by_key(timeline::order);
     (timeline, added)
+}
+
+/// Gives events the ids that they are stored under. Some tools name a change by its place among others of the same moment, and
+/// give these in another order the next time: two events whose stored ids name each other's changes swap them.
+fn keep_ids(known: &[StoredEvent], history: &mut [Event]) {
+    let stored: HashMap<EventId, &Event> = known.iter().map(|stored| (stored.event.id, &stored.event)).collect();
+    let agrees = |event: &Event| stored.get(&event.id).is_some_and(|stored| stored.change == event.change);
+    let moments: HashSet<Millis> = history.iter().filter(|event| !agrees(event)).map(|event| event.at).collect();
+    let of_moments = known.iter().filter(|stored| moments.contains(&stored.event.at));
+    let candidates: Vec<&Event> = of_moments.map(|stored| &stored.event).collect();
+    for place in 0..history.len() {
+        if agrees(&history[place]) || candidates.is_empty() {
+            continue;
+        }
+        let event = &history[place];
+        let same = |stored: &&&Event| {
+            stored.at == event.at && stored.change == event.change && stored.observed == event.observed
+        };
+        let Some(id) = candidates
+            .iter()
+            .filter(same)
+            .map(|stored| stored.id)
+            .find(|id| !history.iter().any(|other| other.id == *id && agrees(other)))
+        else {
+            continue;
+        };
+        let old = history[place].id;
+        if let Some(other) = history.iter_mut().find(|other| other.id == id) {
+            other.id = old;
+        }
+        history[place].id = id;
+    }
 }
 
 /// A tool that keeps no history of a field shows today's value as its first one. So the first value we saw stays,
@@ -276,6 +310,31 @@ mod tests {
         );
         assert_eq!(timeline::at(&next.record.timeline, Millis(5_500)).unwrap().facts.estimate, Some(3.0));
         assert_eq!(diff(&key(), Some(&next.record), seen(history(5.0), with(5.0)), false, 3, Millis(7_000)), None);
+    }
+
+    #[test]
+    fn events_of_one_moment_keep_their_ids_in_whatever_order_they_are_listed() {
+        let listed = |changes: [Change; 2]| {
+            let events = changes.into_iter().enumerate().map(|(place, change)| {
+                let id = EventId::of(&key(), &format!("7:{place}"));
+                StoredEvent { event: Event { id, ..stored(2_000, change).event }, seq: 1 }
+            });
+            std::iter::once(created(Status::Todo)).chain(events).collect::<Vec<_>>()
+        };
+        let assigned = || Change::Assigned(Some("Ada".into()));
+        let present = Facts { assignee: Some("Ada".into()), ..facts(Status::Done) };
+        let first = seen(listed([to(Status::Done), assigned()]), present.clone());
+        let first = diff(&key(), None, first, false, 1, Millis(5_000)).unwrap();
+        let again = seen(listed([assigned(), to(Status::Done)]), present.clone());
+        assert_eq!(diff(&key(), Some(&first.record), again, false, 2, Millis(6_000)), None);
+        // A third one that comes in between takes the id that is free.
+        let mut more = listed([assigned(), Change::Estimated(Some(3.0))]);
+        let id = EventId::of(&key(), "7:2");
+        more.push(StoredEvent { event: Event { id, ..stored(2_000, to(Status::Done)).event }, seq: 1 });
+        let present = Facts { estimate: Some(3.0), ..present };
+        let third = diff(&key(), Some(&first.record), seen(more, present), false, 3, Millis(7_000)).unwrap();
+        assert_eq!((third.added, third.record.timeline.len()), (1, 4));
+        assert_eq!(third.record.timeline[..3], first.record.timeline[..]);
     }
 
     #[test]

@@ -6,8 +6,9 @@
 //!
 //! A source has keys that every kind has, and keys of its kind, which come in as [`SourceKind`]s: this module knows no tool.
 //! `config/default.yaml`, embedded as [`DEFAULT_YAML`], is the reference of all keys; tests compare the two. Relative paths
-//! are taken from the working directory, wherever the file is.
+//! are taken from the working directory, but `store.path` from the directory of the file.
 
+pub(crate) mod bounded;
 mod document;
 mod env;
 pub mod kind;
@@ -72,7 +73,25 @@ pub fn load(path: &Path, kinds: &[SourceKind]) -> Result<Config, ConfigErrors> {
         };
         ConfigErrors::whole_file(&origin, None, message)
     })?;
-    parse(&text, &origin, kinds)
+    let config = parse(&text, &origin, kinds)?;
+    let store = store_beside(path, &config.store.path).map_err(|text| ConfigErrors::whole_file(&origin, None, text))?;
+    Ok(Config { store: StoreConfig { path: store }, ..config })
+}
+
+/// The store's directory: a relative one is taken from where the file is, so that it is the same one whatever the working
+/// directory. Earlier versions took it from the working directory; a store that is still there is never left behind silently.
+fn store_beside(file: &Path, store: &Path) -> Result<PathBuf, String> {
+    let place: PathBuf = file.parent().unwrap_or(Path::new("")).join(store).components().collect();
+    if place == store || place.exists() || !store.join("db").exists() {
+        return Ok(place);
+    }
+    let known = std::path::absolute(store).unwrap_or_else(|_| store.to_owned());
+    Err(format!(
+        "`store.path` is relative to this file, so the store belongs at {}; there is one at {}: move it there, or set \
+         `store.path` to where it is",
+        place.display(),
+        known.display()
+    ))
 }
 
 /// Checks the text of a file; `origin` is what messages call it.

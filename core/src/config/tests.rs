@@ -126,7 +126,7 @@ sorces:
     insta::assert_snapshot!(messages(text), @r"
 contextcore.yaml:2: store.pth: unknown key `pth`: did you mean `path`?
 contextcore.yaml:5: export.otlp.endpont: unknown key `endpont`: did you mean `endpoint`?
-contextcore.yaml:6: log: unknown key `log`: known here: export, listen, privacy, projects, sources, store
+contextcore.yaml:6: log: unknown key `log`: known here: export, listen, privacy, projects, sources, store, webhooks
 contextcore.yaml:7: listn: unknown key `listn`: did you mean `listen`?
 contextcore.yaml:8: sorces: unknown key `sorces`: did you mean `sources`?
 ");
@@ -410,4 +410,27 @@ fn the_schema_has_a_definition_for_each_kind() {
     assert_eq!(definitions["FileSource"]["properties"]["kind"]["const"], "file");
     assert!(definitions["FileSource"]["properties"]["url"].is_null());
     assert!(definitions["Tool"].is_null() && definitions["Source"].is_null(), "only whole sources are published");
+}
+
+#[test]
+fn the_store_is_beside_the_file_and_one_in_the_working_directory_is_not_left_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("contextcore.yaml");
+    std::fs::write(&file, "store: {path: ./data}").unwrap();
+    assert_eq!(load(&file, &[]).unwrap().store.path, dir.path().join("data"));
+    std::fs::write(&file, "{store: {path: /var/lib/x}}").unwrap();
+    assert_eq!(load(&file, &[]).unwrap().store.path, Path::new("/var/lib/x"));
+
+    let known = |store: &Path| store_beside(&file, store);
+    assert_eq!(store_beside(Path::new("contextcore.yaml"), Path::new("./data")), Ok("./data".into()));
+    assert_eq!(store_beside(Path::new("./x/c.yaml"), Path::new("data")), Ok("./x/data".into()));
+    // The tests run in the crate's directory.
+    let here = tempfile::tempdir_in(".").unwrap();
+    let relative = Path::new(".").join(here.path().file_name().unwrap());
+    assert!(known(&relative).is_ok(), "no store is there");
+    std::fs::write(relative.join("db"), "").unwrap();
+    let message = known(&relative).unwrap_err();
+    assert!(message.contains("move it there") && message.contains(&dir.path().display().to_string()), "{message}");
+    std::fs::create_dir(dir.path().join(&relative)).unwrap();
+    assert!(known(&relative).is_ok(), "what is beside the file is used");
 }

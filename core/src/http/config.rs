@@ -116,7 +116,7 @@ pub struct Bucket {
     pub burst: u32,
 }
 
-/// How often one call may be tried in total, for a caller that acts sooner than the session gives up: after three
-/// server errors a smaller page may succeed.
+/// How often one call may fail, for a caller that acts sooner than the session gives up: after three server errors a
+/// smaller page may succeed. Rate limits do not count: they are waited for as often as the session does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tries(pub u32);

@@ -65,12 +65,7 @@ impl Local {
         query: &impl Serialize,
         mut visit: impl FnMut(&[u8]) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let mut answer = self.send(path, query).await?;
-        if !answer.status().is_success() {
-            let status = answer.status();
-            let body = answer.bytes().await.map_err(|error| self.failed(error))?;
-            return read::<serde::de::IgnoredAny>(status, &body).map(drop).map_err(E::from);
-        }
+        let mut answer = self.accepted(path, query).await?;
         let mut partial = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| self.failed(error))? {
             let mut rest = &chunk[..];
@@ -83,6 +78,48 @@ impl Local {
             partial.extend_from_slice(rest);
         }
         Ok(())
+    }
+
+    /// Posts `body` to `path`.
+    ///
+    /// # Errors
+    /// As [`Local::get`].
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+        let request = self.client.post(format!("http://contextcore{path}")).json(body);
+        let answer = request.send().await.map_err(|error| self.failed(error))?;
+        let status = answer.status();
+        let body = answer.bytes().await.map_err(|error| self.failed(error))?;
+        read(status, &body)
+    }
+
+    /// Requests `path`, and visits the bytes of the answer as they arrive.
+    ///
+    /// # Errors
+    /// As [`Local::get`], and what `visit` returns.
+    pub async fn bytes<E: From<Error>>(
+        &self,
+        path: &str,
+        mut visit: impl FnMut(&[u8]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let mut answer = self.accepted(path, &()).await?;
+        while let Some(chunk) = answer.chunk().await.map_err(|error| self.failed(error))? {
+            visit(&chunk)?;
+        }
+        Ok(())
+    }
+
+    /// The answer to a request, if it is no error.
+    async fn accepted(&self, path: &str, query: &impl Serialize) -> Result<reqwest::Response> {
+        let answer = self.send(path, query).await?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let body = answer.bytes().await.map_err(|error| self.failed(error))?;
+        let refused = read::<serde::de::IgnoredAny>(status, &body);
+        refused.and(Err(
+            Error::new(ErrorKind::Protocol, "understand the running contextcore").with("status", status.as_u16())
+        ))
     }
 
     async fn send(&self, path: &str, query: &impl Serialize) -> Result<reqwest::Response> {

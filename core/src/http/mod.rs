@@ -11,10 +11,12 @@
 //! - An error says what the caller should do: [`crate::Retry::After`] when the vendor asks for a longer wait than
 //!   [`SessionConfig::max_wait`], `Backoff` when the tries are used up, `Never` when a person has to act.
 
+mod clear;
 mod client;
 mod config;
 pub mod limits;
 pub mod local;
+mod observer;
 mod quota;
 mod rate_limiter;
 pub mod redact;
@@ -27,7 +29,9 @@ pub(crate) mod tls;
 mod transfer;
 pub mod verdict;
 
+pub use clear::in_the_clear;
 pub use config::{Auth, Bucket, SessionConfig, Tries};
+pub use observer::{Retrying, observed};
 pub use quota::{POINTS, Quota, REQUESTS};
 pub use session::Session;
 pub use stats::Stats;

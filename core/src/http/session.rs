@@ -6,22 +6,30 @@ use std::time::Duration;
 use reqwest::Url;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tracing::{debug, info};
+use tokio::time::Instant;
+use tracing::info;
 
 use super::client;
 use super::config::{Auth, SessionConfig, Tries};
+use super::observer::{self, Retrying};
 use super::rate_limiter::{BucketLimiter, RateLimiter};
 use super::stats::Stats;
 use super::transfer::{Again, AttemptError, Call, Transfer};
 use super::verdict::Scope;
 use crate::backoff;
-use crate::model::error::{Error, Result, Retry};
+use crate::model::error::{Error, ErrorKind, Result, Retry};
 
 /// How often a truncated or unreadable answer is requested before it is accepted as such.
 const TORN_TRIES: u32 = 3;
 
 /// The longest wait between two tries when the vendor does not ask for one.
 const BACKOFF_MAX: Duration = Duration::from_secs(300);
+
+/// How often a call is tried that the server fails over while it serves others.
+const ALONE_TRIES: u32 = 5;
+
+/// For so long before its first failure another call may have been served.
+const ALONE_WITHIN: Duration = Duration::from_secs(60);
 
 /// How often an address that never answered is tried: it is more likely wrong than its server restarting.
 const UNREACHED_TRIES: u32 = 3;
@@ -82,6 +90,20 @@ impl Session {
         query: &[(&str, &str)],
     ) -> Result<T> {
         self.run(bucket, &Call::get(&self.base, path, query)?, self.tries).await
+    }
+
+    /// As [`Session::get`] with fewer tries (never more than the session's).
+    ///
+    /// # Errors
+    /// As [`Session::get`].
+    pub async fn get_with<T: DeserializeOwned>(
+        &self,
+        bucket: &'static str,
+        path: &str,
+        query: &[(&str, &str)],
+        tries: Tries,
+    ) -> Result<T> {
+        self.run(bucket, &Call::get(&self.base, path, query)?, tries.0.min(self.tries)).await
     }
 
     /// Sends `body` as JSON and reads JSON, for searches and GraphQL.
@@ -147,19 +169,32 @@ impl Session {
             plan.hold(&self.transfer.limiter, bucket);
             match plan.next {
                 Next::GiveUp(error) => return Err(call.about(error)),
-                Next::Wait(wait) => self.wait(call, wait, plan.pause.is_none()).await,
+                Next::Wait(retrying) => self.wait(call, &retrying, plan.pause.is_none()).await,
             }
+        }
+    }
+
+    /// How often a call is tried that fails so: less often where waiting is of little use.
+    fn tries_for(&self, failure: &Again, since: Instant) -> u32 {
+        let answered = failure.error.context("status").is_some() && failure.error.kind() == ErrorKind::Unavailable;
+        if failure.unreached && !self.transfer.is_reached() {
+            return UNREACHED_TRIES;
+        }
+        match answered && failure.after.is_none() && self.transfer.has_served_since(since.checked_sub(ALONE_WITHIN)) {
+            true => ALONE_TRIES,
+            false => u32::MAX,
         }
     }
 
     /// Waits for the next try. A pause of the bucket or the session is waited for in the limiter, where it applies to
     /// all calls.
-    async fn wait(&self, call: &Call, wait: Duration, here: bool) {
-        debug!(path = call.path(), wait_ms = wait.as_millis(), "retrying");
+    async fn wait(&self, call: &Call, retrying: &Retrying, here: bool) {
+        info!(path = call.path(), "{retrying}");
+        observer::report(retrying);
         self.transfer.meter.retry();
         if here {
-            self.transfer.meter.waiting(wait);
-            tokio::time::sleep(wait).await;
+            self.transfer.meter.waiting(retrying.wait);
+            tokio::time::sleep(retrying.wait).await;
         }
     }
 }
@@ -168,7 +203,10 @@ impl Session {
 #[derive(Default)]
 struct Failures {
     all: u32,
+    /// Those that are no rate limit: a caller that asks for few tries does not mean those.
+    failed: u32,
     torn: u32,
+    since: Option<Instant>,
 }
 
 /// What to do after a failure.
@@ -179,7 +217,7 @@ struct Plan {
 }
 
 enum Next {
-    Wait(Duration),
+    Wait(Retrying),
     GiveUp(Error),
 }
 
@@ -187,22 +225,23 @@ impl Failures {
     /// Counts one more failure and decides what comes next.
     fn plan(&mut self, failure: Again, tries: u32, session: &Session) -> Plan {
         self.all += 1;
+        self.failed += u32::from(failure.error.kind() != ErrorKind::RateLimited);
         self.torn += u32::from(failure.torn);
+        let since = *self.since.get_or_insert_with(Instant::now);
         let random = rand::random::<f64>();
         let wait = match failure.after {
-            Some(asked) => backoff::with_jitter(asked, random).min(asked.max(session.max_wait)),
+            Some(asked) => backoff::requested(backoff::with_jitter(asked, random).min(asked.max(session.max_wait))),
             None => backoff::delay(session.backoff_base, BACKOFF_MAX, self.all, random).min(session.max_wait),
         };
-        let unreached = failure.unreached && !session.transfer.is_reached();
-        let tries = if unreached { tries.min(UNREACHED_TRIES) } else { tries };
+        let tries = tries.min(session.tries_for(&failure, since));
         let pause = failure.scope.map(|scope| (scope, wait));
         let next = match failure.after {
             Some(asked) if asked > session.max_wait => Next::GiveUp(failure.beyond_max_wait(asked, session.max_wait)),
-            asked if self.all >= tries || self.torn >= TORN_TRIES => {
+            asked if self.all >= session.tries || self.failed >= tries || self.torn >= TORN_TRIES => {
                 let retry = asked.map_or(Retry::Backoff, Retry::After);
                 Next::GiveUp(failure.error.with_retry(retry).with("tries", self.all))
             }
-            _ => Next::Wait(wait),
+            _ => Next::Wait(Retrying { reason: failure.reason(), retry: self.all, of: tries.saturating_sub(1), wait }),
         };
         Plan { pause, next }
     }

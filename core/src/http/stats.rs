@@ -24,6 +24,8 @@ pub struct Stats {
     pub bytes: u64,
     /// How far the vendor's clock is ahead of ours, in ms, by its last `Date` header; exact to about a second.
     pub clock_skew_ms: Option<i64>,
+    /// The vendor's time at its last answer with a `Date` header.
+    pub vendor_time: Option<Millis>,
 }
 
 /// "Unknown" in the atomics: neither number occurs.
@@ -41,6 +43,7 @@ pub(super) struct Meter {
     remaining: AtomicU64,
     bytes: AtomicU64,
     skew_ms: AtomicI64,
+    vendor_ms: AtomicI64,
 }
 
 impl Default for Meter {
@@ -54,6 +57,7 @@ impl Default for Meter {
             remaining: AtomicU64::new(UNKNOWN_COUNT),
             bytes: AtomicU64::new(0),
             skew_ms: AtomicI64::new(UNKNOWN_SKEW),
+            vendor_ms: AtomicI64::new(UNKNOWN_SKEW),
         }
     }
 }
@@ -88,6 +92,7 @@ impl Meter {
 
     /// A `Date` header is cut to the second, so the moment it means is on average half a second later.
     pub(super) fn clocks(&self, theirs: Millis, ours: Millis) {
+        self.vendor_ms.store(theirs.0, Relaxed);
         self.skew_ms.store(theirs.plus(SECOND / 2).0.saturating_sub(ours.0).max(UNKNOWN_SKEW + 1), Relaxed);
     }
 
@@ -101,6 +106,7 @@ impl Meter {
             rate_limit_remaining: Some(self.remaining.load(Relaxed)).filter(|count| *count != UNKNOWN_COUNT),
             bytes: self.bytes.load(Relaxed),
             clock_skew_ms: Some(self.skew_ms.load(Relaxed)).filter(|skew| *skew != UNKNOWN_SKEW),
+            vendor_time: Some(self.vendor_ms.load(Relaxed)).filter(|at| *at != UNKNOWN_SKEW).map(Millis),
         }
     }
 }

@@ -267,6 +267,28 @@ async fn a_caller_may_choose_fewer_tries_but_not_more() {
     }
 }
 
+#[tokio::test]
+async fn a_rate_limit_is_waited_for_by_callers_with_few_tries_too() {
+    let limited = || answer(429, &[("Retry-After", "0.01")], "");
+    let server = Server::start(move |n, _| if n < 3 { limited() } else { ok() }).await;
+    let got: Value = server.session().get_with("search", "/x", &[], Tries(1)).await.unwrap();
+    assert_eq!((got, server.requests().len()), (json!({"ok": true}), 3));
+}
+
+#[tokio::test]
+async fn a_lasting_failure_is_given_up_sooner_where_the_server_serves_others() {
+    let server = Server::start(|_, request| if request.contains("/bad") { answer(500, &[], "") } else { ok() }).await;
+    let session = server.session_with(|config| config.tries = 8);
+    for (served, want) in [(false, 8), (true, 5)] {
+        if served {
+            get(&session).await.unwrap();
+        }
+        let before = server.requests().len();
+        session.get::<Value>("search", "/bad", &[]).await.unwrap_err();
+        assert_eq!(server.requests().len() - before, want);
+    }
+}
+
 /// How long a session takes over a rate-limited answer and the good one after it.
 async fn requested_wait(status: u16, headers: &'static [(&'static str, &'static str)]) -> Duration {
     let server = Server::start(move |n, _| if n == 1 { answer(status, headers, "{}") } else { ok() }).await;

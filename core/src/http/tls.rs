@@ -10,7 +10,11 @@ use std::sync::Once;
 
 use reqwest::ClientBuilder;
 
+use crate::config::bounded;
 use crate::model::error::{Error, ErrorKind, Result};
+
+/// A bundle of every public CA is a tenth of this.
+const MAX_CA_FILE: u64 = 4 << 20;
 
 /// A client builder that trusts the system's roots and the certificates in `ca_file` (PEM, one or more).
 ///
@@ -40,12 +44,31 @@ pub(crate) fn suited_to(builder: ClientBuilder, scheme: &str, host: Option<&str>
 /// # Errors
 /// [`ErrorKind::Config`] when it cannot be read or has no PEM certificate.
 pub(crate) fn ca_pem(path: &Path) -> Result<Vec<u8>> {
-    let pem = std::fs::read(path).map_err(|error| ca_error("read the CA file", path).caused_by(error))?;
+    let pem = bounded::read(path, MAX_CA_FILE).map_err(|error| ca_error("read the CA file", path).caused_by(error))?;
     let marker = b"-----BEGIN CERTIFICATE-----";
     if pem.windows(marker.len()).any(|window| window == marker) {
         return Ok(pem);
     }
     Err(ca_error("find a PEM certificate in the CA file", path))
+}
+
+/// What a refused certificate needs, by the text of the TLS library; none for another text.
+pub(crate) fn certificate_advice(text: &str) -> Option<&'static str> {
+    const UNTRUSTED: &str = "the server's certificate is not trusted, `ca_file` can name its CA";
+    const ADVICE: [(&str, &str); 6] = [
+        (
+            "CaUsedAsEndEntity",
+            "the server presents a CA's certificate as its own, as `openssl req -x509` makes it by default: make one \
+             with `-addext basicConstraints=critical,CA:FALSE`, which may be named as `ca_file` itself, or let a CA sign it",
+        ),
+        ("UnknownIssuer", UNTRUSTED),
+        // A CA of the same name is trusted, and it is another one.
+        ("BadSignature", UNTRUSTED),
+        ("Expired", "the server's certificate has expired"),
+        ("NotValidYet", "the server's certificate is not valid yet; look at the clocks"),
+        ("NotValidForName", "the server's certificate is for another host; use the name that is in it"),
+    ];
+    ADVICE.iter().find(|(needle, _)| text.contains(needle)).map(|(_, advice)| *advice)
 }
 
 /// Makes ring the process's TLS provider, once. A provider that is already installed stays.
@@ -86,6 +109,15 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Config);
         assert_eq!(error.context("ca_file"), Some(file.path().to_str().unwrap()));
         assert_eq!(client_builder(Some(Path::new("/no/such/file"))).unwrap_err().kind(), ErrorKind::Config);
+    }
+
+    #[test]
+    fn a_refused_certificate_says_why() {
+        let text = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer).to_string();
+        assert!(certificate_advice(&text).unwrap().contains("ca_file"), "{text}");
+        let text = "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))";
+        assert!(certificate_advice(text).unwrap().contains("CA:FALSE"));
+        assert_eq!(certificate_advice("connection refused"), None);
     }
 
     #[test]

@@ -18,10 +18,11 @@ use super::config::{Auth, SessionConfig};
 use super::rate_limiter::{BucketLimiter, RateLimiter};
 use super::stats::Meter;
 use super::verdict::{Answer, Dialect, Scope, Verdict, default_verdict, spent};
-use super::{client, limits, rate_limiter, redact};
+use super::{client, limits, rate_limiter, redact, tls};
 use crate::clock;
 use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::printable;
 
 /// How much of a body a dialect sees.
 const HEAD_BYTES: usize = 64 << 10;
@@ -91,6 +92,12 @@ pub(super) struct Again {
 }
 
 impl Again {
+    /// What a person calls the failure.
+    pub(super) fn reason(&self) -> String {
+        let message = || printable::one_line(self.error.message()).into_owned();
+        self.error.context("status").map_or_else(message, |status| format!("HTTP {status}"))
+    }
+
     /// The error for a requested wait above the limit.
     pub(super) fn beyond_max_wait(self, asked: Duration, limit: Duration) -> Error {
         let error = rate_limiter::rate_limited(asked, limit);
@@ -126,6 +133,8 @@ pub(super) struct Transfer {
     pub(super) meter: Meter,
     /// Whether the server ever answered.
     reached: AtomicBool,
+    /// When it last gave what was asked for.
+    served: Mutex<Option<Instant>>,
     body_cap: usize,
 }
 
@@ -138,6 +147,7 @@ impl Transfer {
             limiter: RateLimiter::new(config.buckets, config.in_flight, config.max_wait)?,
             meter: Meter::default(),
             reached: AtomicBool::new(false),
+            served: Mutex::default(),
             body_cap: config.body_cap,
         })
     }
@@ -158,6 +168,11 @@ impl Transfer {
         self.reached.load(Ordering::Relaxed)
     }
 
+    /// Whether the server gave what was asked for after this moment; without one, ever.
+    pub(super) fn has_served_since(&self, moment: Option<Instant>) -> bool {
+        lock(&self.served).is_some_and(|served| moment.is_none_or(|moment| served >= moment))
+    }
+
     /// One try, from waiting for the limits to the parsed answer.
     pub(super) async fn attempt<T: DeserializeOwned>(
         &self,
@@ -174,6 +189,7 @@ impl Transfer {
         self.reached.store(true, Ordering::Relaxed);
         self.record_headers(&received.headers);
         self.check_verdict(received.status, &received.headers, &received.body)?;
+        *lock(&self.served) = Some(Instant::now());
         self.parse(received)
     }
 
@@ -219,8 +235,9 @@ impl Transfer {
             Verdict::Accept => Ok(()),
             Verdict::Fail(error) => Err(AttemptError::Final(with_status(error, status))),
             Verdict::Retry { after, scope } => {
-                // A failing server that does not say for how long holds back this call only.
-                let mine = answer.status.is_server_error() && after.is_none() && scope == Scope::Bucket;
+                // A failing server that does not say for how long holds back this call only, whatever the status it says so with.
+                let limited = answer.status == StatusCode::TOO_MANY_REQUESTS;
+                let mine = !limited && after.is_none() && scope == Scope::Bucket;
                 let scope = if mine { None } else { Some(scope) };
                 Err(Again {
                     error: with_status(spent(&answer, after), status),
@@ -287,8 +304,9 @@ impl Transfer {
             );
         }
         if certificate_refused(&error) {
-            let text = "the server's certificate is not trusted, tls.ca_file can name its CA";
-            return AttemptError::Final(Error::new(ErrorKind::Config, text).caused_by(self.causes(error)));
+            let causes = self.causes(error);
+            let text = tls::certificate_advice(&causes).unwrap_or("the server's certificate is refused");
+            return AttemptError::Final(Error::new(ErrorKind::Config, text).caused_by(causes));
         }
         let text = match (error.is_timeout(), error.is_connect()) {
             (_, true) => "the server cannot be reached, check the address",

@@ -164,12 +164,13 @@ fn requested_wait(answer: &Answer<'_>) -> Option<Duration> {
     limits::retry_after(answer.headers, answer.now).or_else(reset)
 }
 
-/// The error for an answer to be retried when the tries are used up. A 200 without data and without a requested wait is
-/// a failing server.
+/// The error for an answer to be retried when the tries are used up. Whatever the status, only a 429 and a requested wait are
+/// limits: all else is a failing server.
 pub(super) fn spent(answer: &Answer<'_>, after: Option<Duration>) -> Error {
     let (kind, text) = match answer.status.as_u16() {
         408 | 425 | 500..=599 => (ErrorKind::Unavailable, "the server failed"),
-        200..=299 if after.is_none() => (ErrorKind::Unavailable, "the server failed"),
+        429 => (ErrorKind::RateLimited, "rate limited"),
+        _ if after.is_none() => (ErrorKind::Unavailable, "the server failed"),
         _ => (ErrorKind::RateLimited, "rate limited"),
     };
     Error::new(kind, with_message(text, answer))

@@ -1,8 +1,13 @@
-//! A store in a directory: opening it, and compacting it.
+//! A store in a directory: opening it to write or to read, compacting it, and putting another in its place.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use super::files;
 use super::kv::{Guard, KeyRange, Kv, PAGE};
 use super::reader::Store;
 use super::sled::SledKv;
@@ -19,30 +24,40 @@ impl Store {
         Self::at(path.to_owned(), on_disk(path)?)
     }
 
-    /// Copies everything into a fresh directory and puts it in place of this one. Returns bytes before and after.
-    ///
-    /// The old directory is only removed once the new one is complete and in place. A crash while they change places leaves
-    /// the old one with the suffix `.old`, and the next [`Store::open`] moves it back.
+    /// Opens the store in a directory to read it. Nothing in the directory changes, also when the disk is full or read-only.
     ///
     /// # Errors
-    /// [`ErrorKind::Store`] when the store is in no directory, or the copy cannot be written or put in place.
+    /// As [`Store::open`]; and when there is no store (context `missing`).
+    pub fn open_to_read(path: &Path) -> Result<Self> {
+        let place = [path.to_owned(), beside(path, "old")].into_iter().find(|place| files::is_store(place));
+        let Some(place) = place else {
+            if let Err(error) = std::fs::read_dir(path)
+                && error.kind() == io::ErrorKind::PermissionDenied
+            {
+                return Err(files::unusable(path, error));
+            }
+            let text = "there is no store here; run `contextcore sync` to make one, or correct store.path";
+            return Err(Error::new(ErrorKind::Store, text).with("path", path.display()).with("missing", "true"));
+        };
+        Self::at(path.to_owned(), Arc::new(SledKv::open_to_read(&place)?))
+    }
+
+    /// Copies everything into a fresh directory and puts it in place of this one. Returns bytes before and after.
+    ///
+    /// The old directory is only removed once the new one is complete and in place.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] when the store is in no directory, there is no room for a copy, or it cannot be written or put in
+    /// place. The store is as it was then.
     pub fn compact(self) -> Result<(u64, u64)> {
         if self.path.as_os_str().is_empty() {
             return Err(Error::new(ErrorKind::Store, "compact: this store is not in a directory; nothing to do"));
         }
-        let (path, before) = (self.path.clone(), self.size_on_disk()?);
-        let (fresh_path, old_path) = (beside(&path, "compact"), beside(&path, "old"));
-        // Left behind by a compaction that was killed. This store is open, so it is the complete one.
-        for left in [&fresh_path, &old_path].into_iter().filter(|left| left.exists()) {
-            std::fs::remove_dir_all(left).map_err(not_moved)?;
-        }
-        let fresh = Self::open(&fresh_path)?;
-        self.copy_to(&fresh)?;
-        let after = fresh.size_on_disk()?;
-        drop((fresh, self));
-        std::fs::rename(&path, &old_path).map_err(not_moved)?;
-        std::fs::rename(&fresh_path, &path).map_err(not_moved)?;
-        std::fs::remove_dir_all(&old_path).map_err(not_moved)?;
+        let before = self.size_on_disk()?;
+        let fresh = Fresh::beside(&self.path, "compact", before)?;
+        self.copy_to(&fresh.store)?;
+        let after = fresh.store.size_on_disk()?;
+        fresh.replace(&self.path.clone(), Some(self))?;
         Ok((before, after))
     }
 
@@ -52,10 +67,69 @@ impl Store {
             let (key, value) = pair?;
             batch.push((key, Some(value)));
             if batch.len() == COPIED_AT_ONCE {
+                fresh.kv.check_writable()?;
                 fresh.kv.write_batch(std::mem::take(&mut batch), &Guard::at(fresh.head()?))?;
             }
         }
         fresh.kv.write_batch(batch, &Guard::at(fresh.head()?))
+    }
+}
+
+/// A store that is filled beside another, to take its place. What is not complete is removed.
+pub(super) struct Fresh {
+    pub(super) store: Store,
+    path: PathBuf,
+}
+
+impl Fresh {
+    /// An empty store beside the one at `path`, if there is room for this many bytes.
+    pub(super) fn beside(path: &Path, suffix: &str, bytes: u64) -> Result<Self> {
+        if let Some(parent) = path.parent().filter(|parent| parent.exists()) {
+            files::check_room(parent, bytes)?;
+        }
+        // Left behind by a process that was killed. The caller holds the store, so that is the complete one.
+        for left in [beside(path, suffix), beside(path, "old")].iter().filter(|left| files::is_store(left)) {
+            files::remove(left).map_err(not_in_place)?;
+        }
+        let fresh = beside(path, suffix);
+        Ok(Self { store: Store::open(&fresh)?, path: fresh })
+    }
+
+    /// Puts it in the place of another, which is removed then. Both stay open until they changed places, so that no other
+    /// process can open either meanwhile.
+    pub(super) fn replace(mut self, path: &Path, replaced: Option<Store>) -> Result<()> {
+        let fresh = std::mem::take(&mut self.path);
+        let left = if path.exists() { exchange(&fresh, path) } else { std::fs::rename(&fresh, path).map(|()| None) };
+        let left = left.map_err(not_in_place)?;
+        if let Some(parent) = path.parent() {
+            // So that a crash does not undo it. Not every file system can.
+            drop(File::open(parent).and_then(|parent| parent.sync_all()));
+        }
+        drop(replaced);
+        left.map_or(Ok(()), |left| files::remove(&left)).map_err(not_in_place)
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if !self.path.as_os_str().is_empty()
+            && let Err(error) = files::remove(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "could not remove an incomplete store");
+        }
+    }
+}
+
+/// Lets two directories change places, in one step where the system can. Returns where the one that was at `path` is now.
+fn exchange(fresh: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
+    if renameat_with(CWD, fresh, CWD, path, RenameFlags::EXCHANGE).is_ok() {
+        return Ok(Some(fresh.to_owned()));
+    }
+    let old = beside(path, "old");
+    std::fs::rename(path, &old)?;
+    match std::fs::rename(fresh, path) {
+        Ok(()) => Ok(Some(old)),
+        Err(error) => std::fs::rename(&old, path).and(Err(error)),
     }
 }
 
@@ -67,8 +141,9 @@ pub(crate) fn on_disk(path: &Path) -> Result<Arc<dyn Kv>> {
 /// Keys copied in one batch.
 const COPIED_AT_ONCE: usize = 4 * PAGE;
 
-fn not_moved(error: std::io::Error) -> Error {
-    Error::new(ErrorKind::Store, "put the compacted store in place").caused_by(error)
+fn not_in_place(error: io::Error) -> Error {
+    let text = "put the new store in place; store.path must be a directory inside a volume, not the volume itself";
+    Error::new(ErrorKind::Store, text).caused_by(error)
 }
 
 /// Moves a store back that a compaction had moved out of the way when it was killed.
@@ -82,8 +157,9 @@ fn restore_after_compaction(path: &Path) -> Result<()> {
     std::fs::rename(&old, path).map_err(failed)
 }
 
+/// The directory of this suffix beside a store. A name that ends in a slash names the same directory.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
+    let mut name = path.components().collect::<PathBuf>().into_os_string();
     name.push(".");
     name.push(suffix);
     PathBuf::from(name)

@@ -69,8 +69,8 @@ pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 }
 
 /// What to do about a stored value that cannot be read.
-const BROKEN: &str = "read the store: a value is damaged; run `contextcore store verify`, or move the directory aside and \
-                      sync again (the tools hold the truth, and ids stay the same)";
+const BROKEN: &str = "read the store: a value is damaged; run `contextcore store verify`, which names what is; then import the \
+                      last export, and keep the directory: what was only observed is in no tool";
 
 /// The error for something a newer program wrote.
 pub(crate) fn newer(version: u8) -> Error {
@@ -193,9 +193,13 @@ mod tests {
     /// Every kind of journal item, with the same safeguard.
     fn items() -> Vec<Item> {
         let key = TaskKey::new("jira", "1");
-        match Item::Task(key.clone()) {
-            Item::Task(_) | Item::Sprint(_) => vec![Item::Task(key.clone()), Item::Sprint(key)],
-        }
+        let items = vec![Item::Task(key.clone()), Item::Sprint(key)];
+        let place = |item: &Item| match item {
+            Item::Task(_) => 0,
+            Item::Sprint(_) => 1,
+        };
+        assert!(items.iter().map(place).eq(0..2));
+        items
     }
 
     fn task(changes: impl IntoIterator<Item = Change>) -> TaskRecord {

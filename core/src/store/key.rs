@@ -39,6 +39,8 @@ pub(crate) enum Kind {
     Quarantined = b'a',
     /// `dead number` -> a dead letter
     DeadLetter = b'd',
+    /// `dead-request number` -> the request that a dead letter was in
+    DeadRequest = b'b',
     /// `position signal source` -> how much of a source has been exported to a signal's backend
     Position = b'x',
     /// `seen source native` -> the pass number that last saw the id, while a complete pass runs
@@ -49,6 +51,8 @@ pub(crate) enum Kind {
     Dependent = b'z',
     /// `root source native` -> the part of a root task's history trace that is being filled
     Part = b'q',
+    /// `exported source native` -> what was exported of a task, which never changes again
+    Exported = b'f',
 }
 
 /// A key under construction.
@@ -123,6 +127,49 @@ pub(crate) fn number_of(key: &[u8], from: usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::error::ErrorKind;
+
+    /// Lists variants: a new one does not compile until it is here.
+    macro_rules! every {
+        ($type:ident: $($variant:ident),+) => {{
+            let _listed = |value: $type| match value { $($type::$variant => ()),+ };
+            [$($type::$variant),+]
+        }};
+    }
+
+    /// The bytes are in every store and every export.
+    #[test]
+    fn the_bytes_of_the_kinds_do_not_change() {
+        let kinds = every!(Kind: Meta, Task, Sprint, Journal, Cursor, Open, Ended, Name, Child, Member, Rollup, Totals,
+            Changed, Quarantined, DeadLetter, DeadRequest, Position, Seen, Pending, Dependent, Part, Exported);
+        assert_eq!(&kinds.map(|kind| kind as u8), b"mtsjcoekprunhadbxywzqf");
+    }
+
+    /// The kinds of errors are stored by name, in the status of a source.
+    #[test]
+    fn the_stored_names_of_errors_do_not_change() {
+        let kinds = every!(ErrorKind: Config, Auth, Permission, NotFound, Rejected, Gone, RateLimited, Unavailable,
+            Protocol, Store, Export, Coverage, Cancelled, Internal);
+        let names = kinds.map(|kind| serde_json::to_value(kind).unwrap());
+        let expected = [
+            "config",
+            "auth",
+            "permission",
+            "not_found",
+            "rejected",
+            "gone",
+            "rate_limited",
+            "unavailable",
+            "protocol",
+            "store",
+            "export",
+            "coverage",
+            "cancelled",
+            "internal",
+        ];
+        assert_eq!(names, expected);
+        assert_eq!(kinds.map(ErrorKind::as_str), expected, "counters use the same names");
+    }
 
     #[test]
     fn keys_sort_by_time_and_their_parts_can_be_read() {

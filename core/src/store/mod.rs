@@ -7,9 +7,12 @@
 //! Below it is [`Kv`], an ordered map of bytes, with an engine on disk and one in memory ([`MemoryKv`]). Keys are made in
 //! [`key`], bytes in [`mod@format`], indexes in [`footprint`]; [`prefetch`] reads for a whole page of records at once.
 
+mod backup;
 #[cfg(test)]
 pub(crate) mod counting;
+mod dead;
 mod directory;
+mod files;
 pub(crate) mod footprint;
 mod format;
 pub(crate) mod key;
@@ -23,6 +26,8 @@ mod sled;
 mod transaction;
 mod witness;
 
+pub use self::backup::{Counts, Imported};
+pub use self::dead::DeadId;
 #[cfg(test)]
 pub(crate) use self::directory::on_disk;
 pub use self::kv::{Batch, Guard, KeyRange, Kv, Pair};
@@ -33,5 +38,9 @@ pub use self::reader::Store;
 pub use self::records::{Counters, Cursor, DeadLetter, Item, Listed, Position, Quarantined, SourceStatus};
 pub use self::transaction::Transaction;
 
+#[cfg(test)]
+mod backup_tests;
+#[cfg(test)]
+mod damage_tests;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,5 @@
 //! The store on each of its engines: every test of `on_each_engine` runs on disk and in memory.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::kv::{PAGE, Pages};
@@ -35,7 +34,7 @@ on_each_engine! {
     a_batch_puts_and_removes_and_its_values_are_read_in_order,
     a_batch_of_an_overtaken_writer_changes_nothing,
     a_long_journal_is_cut_in_steps_and_completely,
-    an_export_restores_the_same_store_on_the_other_engine,
+    an_export_restores_the_same_store_on_disk,
     reading_ahead_never_changes_an_answer,
     a_missing_index_is_found,
     a_record_that_was_understood_leaves_quarantine,
@@ -136,7 +135,7 @@ fn task(parent: Option<&str>, name: &str, status: Status) -> TaskRecord {
     }
 }
 
-fn of(id: &str) -> TaskKey {
+pub(super) fn of(id: &str) -> TaskKey {
     TaskKey::new("jira", id)
 }
 
@@ -151,7 +150,7 @@ fn activity(id: &str) -> StoredActivity {
 }
 
 /// A store with a hierarchy of three levels, names and pending activities.
-fn filled(kv: &Engine) -> Store {
+pub(super) fn filled(kv: &Engine) -> Store {
     let store = Store::over(Arc::clone(kv)).unwrap();
     let mut transaction = store.begin().unwrap();
     for (id, parent) in [("1", None), ("2", Some("1")), ("3", Some("2")), ("4", Some("missing"))] {
@@ -163,26 +162,28 @@ fn filled(kv: &Engine) -> Store {
     store
 }
 
-fn exported(store: &Store) -> Vec<u8> {
+pub(super) fn exported(store: &Store) -> Vec<u8> {
     let mut text = Vec::new();
     store.export(&mut text).unwrap();
     text
 }
 
-fn an_export_restores_the_same_store_on_the_other_engine(kv: &Engine) {
+fn an_export_restores_the_same_store_on_disk(kv: &Engine) {
     let text = exported(&filled(kv));
     let dir = tempfile::tempdir().unwrap();
-    for other in [Store::open(dir.path()).unwrap(), Store::over(Arc::new(MemoryKv::default())).unwrap()] {
-        other.import(&mut text.as_slice()).unwrap();
-        assert!(exported(&other) == text);
-        let found = other.verify().unwrap();
-        assert_eq!((found.tasks, found.journal, found.problems), (4, 4, vec![]));
-        assert!(other.import(&mut text.as_slice()).unwrap_err().to_string().contains("already holds tasks"));
-        // A store that was imported is written to like any other.
-        let mut transaction = other.begin().unwrap();
-        transaction.put_seen(&of("1"), 1).unwrap();
-        assert_eq!(transaction.commit().unwrap(), 2);
-    }
+    let path = dir.path().join("data");
+    let imported = Store::import(&path, &mut text.as_slice()).unwrap();
+    assert_eq!((imported.counts.tasks, imported.verified, imported.problems), (4, true, vec![]));
+    let error = Store::import(&path, &mut text.as_slice()).unwrap_err();
+    assert!(error.to_string().contains("already holds tasks"), "{error}");
+    let other = Store::open(&path).unwrap();
+    assert!(exported(&other) == text);
+    let found = other.verify().unwrap();
+    assert_eq!((found.tasks, found.journal, found.problems), (4, 4, vec![]));
+    // A store that was imported is written to like any other.
+    let mut transaction = other.begin().unwrap();
+    transaction.put_seen(&of("1"), 1).unwrap();
+    assert_eq!(transaction.commit().unwrap(), 2);
 }
 
 fn reading_ahead_never_changes_an_answer(kv: &Engine) {
@@ -271,61 +272,4 @@ fn pages_end_after_an_error() {
     }
     let pages = Pages::new(&(Arc::new(Broken) as Engine), KeyRange::all());
     assert_eq!(pages.take(9).map(|pair| pair.is_err()).collect::<Vec<_>>(), [true]);
-}
-
-/// Commits this many times to the store in a directory.
-fn commit_to(path: &Path, commits: u64) {
-    // The engine's own threads release the file a moment after a store is closed.
-    let begun = std::time::Instant::now();
-    let store = loop {
-        match Store::open(path) {
-            Err(error) if error.context("locked").is_some() && begun.elapsed().as_secs() < 10 => {
-                std::thread::sleep(std::time::Duration::from_millis(10));
-            }
-            opened => break opened.unwrap(),
-        }
-    };
-    for number in 0..commits {
-        let mut transaction = store.begin().unwrap();
-        transaction.put_metadata("test", &format!("{number}"), &"x".repeat(100)).unwrap();
-        transaction.commit().unwrap();
-    }
-}
-
-#[test]
-fn a_damaged_store_is_refused_or_complete_but_never_silently_shorter() {
-    let dir = tempfile::tempdir().unwrap();
-    let (good, bad) = (dir.path().join("good"), dir.path().join("bad"));
-    commit_to(&good, 50);
-    let bytes = std::fs::read(good.join("db")).unwrap();
-    let mut found = 0;
-    for place in (0..bytes.len()).step_by(997) {
-        std::fs::create_dir_all(&bad).unwrap();
-        let mut bytes = bytes.clone();
-        bytes[place] ^= 0x40;
-        std::fs::write(bad.join("db"), bytes).unwrap();
-        for name in ["conf", witness::FILE] {
-            std::fs::copy(good.join(name), bad.join(name)).unwrap();
-        }
-        match Store::open(&bad) {
-            Ok(store) => assert_eq!(store.head().unwrap(), 50, "byte {place}"),
-            Err(error) => {
-                assert!(error.to_string().contains("move the directory aside"), "byte {place}: {error}");
-                found += 1;
-            }
-        }
-        std::fs::remove_dir_all(&bad).unwrap();
-    }
-    assert!(found > 10, "{found}");
-}
-
-#[test]
-fn a_witness_that_is_lost_or_behind_does_no_harm() {
-    let dir = tempfile::tempdir().unwrap();
-    commit_to(dir.path(), 3);
-    for text in ["", "torn", "00000000000000000001\n"] {
-        std::fs::write(dir.path().join(witness::FILE), text).unwrap();
-        commit_to(dir.path(), 1);
-    }
-    assert_eq!(witness::read(dir.path()), Some(6));
 }

@@ -1,6 +1,7 @@
 //! Handles a request: authenticates the caller, validates the document, charges its price, executes it, and words the answer.
 
 use super::Site;
+use super::ailing::{Effect, strike};
 use super::auth::Caller;
 use super::price::{Price, flaw, price, too_heavy};
 use super::query::Root;
@@ -84,7 +85,12 @@ impl Site {
             Ok(budget) => {
                 let heavy = too_heavy(&plan, self.heavy_page.load(std::sync::atomic::Ordering::Relaxed));
                 let outcome = self.execute(&prepared, caller, (price, budget), &heavy);
-                self.reply(caller, &body(&outcome), budget)
+                let body = body(&outcome);
+                match strike(&body, &lock(&self.ailing)) {
+                    None => self.reply(caller, &body, budget),
+                    Some(Effect::Body(body)) => self.reply(caller, &body, budget),
+                    Some(Effect::Gateway) => Reply::html(502, "<title>502 Bad Gateway</title>"),
+                }
             }
             Err(budget) => self.reply(caller, &exceeded(), budget),
         }
@@ -108,7 +114,8 @@ impl Site {
         let world = self.world();
         let forbidden = lock(&self.forbidden).clone();
         let (options, now) = (&self.options, self.now());
-        let view = View { world: &world, options, caller, forbidden: &forbidden, now, price, budget };
+        let iterations = self.iterations.load(std::sync::atomic::Ordering::Relaxed);
+        let view = View { world: &world, options, caller, forbidden: &forbidden, iterations, now, price, budget };
         let mut outcome = prepared.execute(&Root(view));
         for path in heavy {
             give_up(&mut outcome, path);

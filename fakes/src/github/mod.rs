@@ -11,6 +11,7 @@
 //!
 //! What it leaves to others: faults at large ([`crate::faults`]) and everything about sockets (`server`).
 
+pub mod ailing;
 mod answer;
 mod auth;
 mod facts;
@@ -28,7 +29,7 @@ pub mod trouble;
 mod view;
 
 use crate::faults::Twist;
-use crate::graphql::{self, Engine};
+use crate::graphql::{self, Engine, Without};
 use crate::message::{Call, Reply};
 use crate::server::{Handle, Settings, Vendor};
 use crate::world::{BoardId, Content, IssueId, PullId, World};
@@ -111,6 +112,8 @@ pub struct Options {
     pub heavy_page: usize,
     /// Whether estimates live in the organisation's issue fields too, which have a history.
     pub estimate_on_issue: bool,
+    /// What the server does not know besides, whatever its edition.
+    pub lacks: Option<Without<'static>>,
     pub clock: Clock,
     /// How long every answer takes.
     pub latency: Duration,
@@ -129,6 +132,7 @@ impl Options {
             points: 5_000,
             heavy_page: 50,
             estimate_on_issue: false,
+            lacks: None,
             clock: Clock::system(),
             latency: Duration::ZERO,
         }
@@ -165,6 +169,11 @@ impl Github {
     /// When no port can be bound.
     pub async fn start(world: World, options: Options) -> io::Result<GithubHandle> {
         let engine = if options.is_enterprise() { schema::enterprise()? } else { graphql::github()? };
+        let engine = match &options.lacks {
+            // Lives as long as the process, as the others do.
+            Some(lacks) => Box::leak(Box::new(engine.without(lacks).map_err(io::Error::other)?)),
+            None => engine,
+        };
         let settings =
             Settings { prefix: options.prefix.clone(), clock: options.clock.clone(), latency: options.latency };
         let world = Arc::new(Mutex::new(world));
@@ -175,6 +184,8 @@ impl Github {
             engine,
             tokens,
             forbidden: Mutex::default(),
+            ailing: Mutex::default(),
+            iterations: AtomicUsize::new(0),
             heavy_page,
             options,
             meter: Mutex::default(),
@@ -229,6 +240,16 @@ impl Handle<Site> {
         *lock(&self.site.forbidden) = node_ids;
     }
 
+    /// From now on exactly these nodes cannot be served.
+    pub fn set_ailing(&self, nodes: Vec<ailing::Ailing>) {
+        *lock(&self.site.ailing) = nodes;
+    }
+
+    /// Makes all iterations anew, as editing them through the API does: they get other ids, and the values of items with them.
+    pub fn remake_iterations(&self) {
+        self.site.iterations.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// From now on pages larger than this come back with null nodes, as [`Options::heavy_page`] says.
     pub fn set_heavy_page(&self, most: usize) {
         self.site.heavy_page.store(most, Ordering::Relaxed);
@@ -241,6 +262,9 @@ pub struct Site {
     engine: &'static Engine,
     tokens: Mutex<Vec<Token>>,
     forbidden: Mutex<Vec<String>>,
+    ailing: Mutex<Vec<ailing::Ailing>>,
+    /// How often the iterations were made anew.
+    iterations: AtomicUsize,
     heavy_page: AtomicUsize,
     options: Options,
     meter: Mutex<answer::Meter>,

@@ -234,7 +234,7 @@ fn priority_option(id: PriorityId) -> String {
 fn configuration(view: View<'_>, board: &Board) -> Json {
     let (completed, coming): (Vec<_>, Vec<_>) =
         iterations(view.world, board).into_iter().partition(|span| span.end() * DAY <= view.now);
-    let list = |spans: Vec<Span<'_>>| spans.iter().map(Span::json).collect::<Json>();
+    let list = |spans: Vec<Span<'_>>| spans.iter().map(|span| span.json(view.iterations)).collect::<Json>();
     // The newest come first among the completed, as GitHub lists them.
     json!({
         "duration": 14, "startDay": 1, "iterations": list(coming),
@@ -255,17 +255,18 @@ impl Span<'_> {
         self.first + self.days
     }
 
-    fn json(&self) -> Json {
+    /// `made` is how often the iterations were made anew.
+    fn json(&self, made: usize) -> Json {
         let title = &self.sprint.name;
         json!({
-            "id": iteration_id(self.sprint.id), "title": title, "titleHTML": title, "startDate": date(self.first * DAY),
+            "id": iteration_id(self.sprint.id, made), "title": title, "titleHTML": title, "startDate": date(self.first * DAY),
             "duration": self.days,
         })
     }
 }
 
-fn iteration_id(id: SprintId) -> String {
-    format!("cfc16e{:02x}", id.0)
+fn iteration_id(id: SprintId, made: usize) -> String {
+    format!("cfc1{:02x}{:02x}", 0x6e + made, id.0)
 }
 
 /// A board's sprints as iterations. One without dates follows the one before it, for two weeks.
@@ -504,7 +505,7 @@ impl<'w> ItemNode<'w> {
     fn iteration(&self, id: SprintId) -> Option<(&'static str, Json)> {
         let spans = iterations(self.project.view.world, self.project.board);
         let span = spans.iter().find(|span| span.sprint.id == id)?;
-        let mut fields = span.json();
+        let mut fields = span.json(self.project.view.iterations);
         fields["iterationId"] = fields["id"].take();
         Some(("ProjectV2ItemFieldIterationValue", fields))
     }

@@ -16,6 +16,7 @@ mod reference;
 mod render;
 mod routes;
 mod search;
+mod spoiled;
 
 use crate::faults::Twist;
 use crate::message::{Call, Reply};
@@ -23,6 +24,7 @@ use crate::server::{Handle, Settings, Vendor};
 use crate::world::World;
 use crate::{Clock, lock};
 use jiff::tz::TimeZone;
+pub use spoiled::Trouble;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -131,7 +133,14 @@ impl Jira {
             Settings { prefix: options.prefix.clone(), clock: options.clock.clone(), latency: options.latency };
         let world = Arc::new(Mutex::new(world));
         let credentials = Mutex::new(options.credentials.clone());
-        let site = Site { world: Arc::clone(&world), zone, credentials, options, totals: Mutex::default() };
+        let site = Site {
+            world: Arc::clone(&world),
+            zone,
+            credentials,
+            options,
+            totals: Mutex::default(),
+            spoiled: Mutex::default(),
+        };
         Handle::start(site, world, settings).await
     }
 }
@@ -153,6 +162,7 @@ pub struct Site {
     credentials: Mutex<Vec<Credential>>,
     options: Options,
     totals: Mutex<search::Totals>,
+    spoiled: Mutex<Vec<spoiled::Spoiled>>,
 }
 
 impl Site {
@@ -183,7 +193,7 @@ impl Site {
 impl Vendor for Site {
     fn answer(&self, call: &Call) -> Reply {
         let caller = self.caller(call);
-        self.respond(call, caller)
+        self.unless_spoiled(call, self.respond(call, caller))
     }
 
     fn twisted(&self, call: &Call, twist: Twist) -> Option<Reply> {

@@ -154,7 +154,9 @@ impl<'w> Workspace<'w> {
             let teams: Vec<_> = hidden.filter_map(|project| self.world.find_project(&project.key)).collect();
             !teams.iter().any(|team| row["team"]["id"] == uuid(Kind::Team, u32::from(team.0)))
         };
-        let own: Vec<Json> = rows.map(|sprint| plan::cycle(self, sprint)).filter(seen).collect();
+        let deleted = lock(&self.site.deleted_cycles);
+        let own = rows.map(|sprint| plan::cycle(self, sprint)).filter(seen);
+        let own: Vec<Json> = own.filter(|row| !deleted.contains(row["id"].as_str().unwrap_or_default())).collect();
         let sub = self.site.options.sub_team.and_then(|key| self.world.find_project(key));
         let copies: Vec<Json> = sub.iter().flat_map(|team| own.iter().map(|cycle| plan::copy(cycle, *team))).collect();
         Ok(newest_first(own.into_iter().chain(copies).collect(), &filter))

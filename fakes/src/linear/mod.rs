@@ -24,7 +24,7 @@ use crate::server::{Handle, Settings, Vendor};
 use crate::world::{IssueId, SprintId, UserId, World};
 use crate::{Clock, lock};
 use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -158,6 +158,22 @@ impl Handle<Site> {
         attachments.push(Attachment { number, issue, url, title, at });
     }
 
+    /// From now on this changes the body of every answer, given the name of the operation, and says its status. What a proxy or
+    /// a server that is out of order might do.
+    pub fn distort(&self, change: impl Fn(&str, &mut Json) -> u16 + Send + Sync + 'static) {
+        *lock(&self.site.distortion) = Some(Box::new(change));
+    }
+
+    /// Answers are as they should be again.
+    pub fn mend(&self) {
+        *lock(&self.site.distortion) = None;
+    }
+
+    /// Deletes a cycle: it is listed nowhere any more.
+    pub fn delete_cycle(&self, sprint: SprintId) {
+        lock(&self.site.deleted_cycles).insert(Linear::cycle_id(sprint));
+    }
+
     /// From now on this field of this issue fails: null, and an error beside the data. `None` ends that.
     pub fn spoil(&self, what: Option<(IssueId, &'static str)>) {
         *lock(&self.site.spoilt) = what;
@@ -183,7 +199,12 @@ pub struct Site {
     pools: Mutex<price::Pools>,
     attachments: Mutex<Vec<Attachment>>,
     spoilt: Mutex<Option<(IssueId, &'static str)>>,
+    distortion: Mutex<Option<Box<Distortion>>>,
+    deleted_cycles: Mutex<BTreeSet<String>>,
 }
+
+/// What changes the body of an answer to an operation of this name, and says its status.
+type Distortion = dyn Fn(&str, &mut Json) -> u16 + Send + Sync;
 
 impl Vendor for Site {
     fn answer(&self, call: &Call) -> Reply {
@@ -218,6 +239,8 @@ impl Site {
             options,
             attachments: Mutex::default(),
             spoilt: Mutex::default(),
+            distortion: Mutex::default(),
+            deleted_cycles: Mutex::default(),
         })
     }
 
@@ -232,12 +255,14 @@ impl Site {
         let root = workspace::Workspace::new(self, &world, now);
         let outcome = prepared.execute(&root);
         let errors: Vec<Json> = outcome.errors.iter().map(field_error).collect();
-        let mut body = BTreeMap::new();
         // Nothing but an error: Linear answers such a request with a bad status.
-        let status = if outcome.data.is_none() && !errors.is_empty() { 400 } else { 200 };
-        body.insert("data", outcome.data.unwrap_or_default());
+        let mut status = if outcome.data.is_none() && !errors.is_empty() { 400 } else { 200 };
+        let mut body = json!({"data": outcome.data.unwrap_or_default()});
         if !errors.is_empty() {
-            body.insert("errors", Json::Array(errors));
+            body["errors"] = Json::Array(errors);
+        }
+        if let Some(distortion) = &*lock(&self.distortion) {
+            status = distortion(query.operation_name.as_deref().unwrap_or_default(), &mut body);
         }
         let body = serde_json::to_vec(&body).unwrap_or_default();
         Ok(Reply::json(status, body).with_header("X-Complexity", format!("{price:.1}")))

@@ -380,3 +380,82 @@ fn a_record_that_lacks_what_it_needs_is_an_error() {
         assert_eq!(error.kind(), ErrorKind::Protocol, "{record}");
     }
 }
+
+#[test]
+fn events_of_one_second_are_ordered_by_what_they_change() {
+    let same_second = |events: Vec<Value>| {
+        let dated = events.into_iter().enumerate().map(|(n, mut event)| {
+            event["createdAt"] = day(5).into();
+            event["id"] = format!("{}{n}", event["__typename"]).into();
+            event
+        });
+        dated.collect::<Vec<Value>>()
+    };
+    let label = |kind: &str| event(kind, 5, &json!({"label": {"name": "blocked"}}));
+    let title =
+        |from: &str, to: &str| event("RenamedTitleEvent", 5, &json!({"previousTitle": from, "currentTitle": to}));
+    let events = same_second(vec![
+        moved(5, "", "Backlog"),
+        moved(5, "Backlog", "In Progress"),
+        moved(5, "In Progress", "In Review"),
+        label("LabeledEvent"),
+        label("UnlabeledEvent"),
+        title("A", "B"),
+        title("B", "Pay by card"),
+    ]);
+    let of = |events: &[Value]| events_of(&read(&issue(&json!({}), &json!([status("In Review", 5)]), events)));
+    let want = of(&events);
+    let statuses: Vec<_> = want.iter().filter(|(_, change)| matches!(change, Change::Status { .. })).collect();
+    assert_eq!(statuses.len(), 3, "none is lost: {want:?}");
+    let mut reversed = events.clone();
+    reversed.reverse();
+    let mut turned = events.clone();
+    turned.rotate_left(3);
+    for other in [reversed, turned] {
+        let found = of(&other);
+        let same = |kind: fn(&Change) -> bool| {
+            let of = |all: &[(i64, Change)]| {
+                all.iter().filter(|(_, change)| kind(change)).map(|(_, change)| change.clone()).collect::<Vec<_>>()
+            };
+            assert_eq!(of(&found), of(&want));
+        };
+        same(|change| matches!(change, Change::Status { .. }));
+        same(|change| matches!(change, Change::Titled(_)));
+        same(|change| matches!(change, Change::Labelled(_) | Change::Blocked(_) | Change::Unblocked));
+    }
+}
+
+#[test]
+fn rows_of_later_pages_count_as_those_of_the_first() {
+    let mut record = issue(&json!({"labels": {"nodes": [{"name": "a"}]}}), &json!([]), &[]);
+    record["rest"] = json!({
+        "labels": [{"name": "blocked"}],
+        "assignees": [{"login": "lin"}],
+        "blockedBy": [{"id": "I_9", "number": 9, "state": "OPEN", "repository": {"nameWithOwner": "acme/web"}}],
+        "fieldValues": [status("In Progress", 3),
+            {"__typename": "ProjectV2ItemFieldNumberValue", "number": 5.0, "updatedAt": day(3), "field": {"id": POINTS}}],
+    });
+    let task = read(&record);
+    assert_eq!(task.present.labels, ["a", "blocked"]);
+    assert_eq!((task.present.estimate, task.present.assignee.as_deref()), (Some(5.0), Some("lin")));
+    assert_eq!((task.present.status, task.blockers.len()), (Status::InProgress, 1));
+}
+
+#[test]
+fn what_was_archived_while_open_is_a_task_that_is_gone() {
+    let mut record = issue(&json!({}), &json!([]), &[]);
+    record["archived"] = true.into();
+    let observations = read_with(&plain(), &record).unwrap();
+    assert!(matches!(observations.as_slice(),
+        [Observation::Task(task), Observation::Gone { native_id }] if task.native_id == *native_id));
+}
+
+#[test]
+fn a_label_that_was_deleted_from_the_repository_leaves_a_readable_history() {
+    // GitHub takes it off without an event, and forgets its name in those that there are.
+    for label in [json!(null), json!({"name": "blocked"})] {
+        let events = [event("LabeledEvent", 3, &json!({"label": label}))];
+        let task = read(&issue(&json!({"labels": {"nodes": []}}), &json!([]), &events));
+        assert!(task.present.labels.is_empty() && task.present.flag.is_none(), "{:?}", task.present);
+    }
+}

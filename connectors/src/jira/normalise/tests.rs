@@ -24,7 +24,7 @@ const CHINESE_TYPES: &str = include_str!("../fixtures/issue_types.json");
 const SERVER: &str = include_str!("../fixtures/dc_issues_with_links.json");
 
 fn field(id: &str, name: &str) -> Field {
-    Field { id: id.into(), name: name.into(), why: "test".into() }
+    Field { id: id.into(), name: name.into(), why: "test".into(), former: Vec::new() }
 }
 
 /// The fields of the sample sites.
@@ -35,6 +35,7 @@ fn fields() -> Fields {
         epic_link: Some(field("customfield_10014", "Epic Link")),
         parent_link: None,
         flagged: Some(field("customfield_10021", "Flagged")),
+        epic_name: None,
     }
 }
 
@@ -55,7 +56,8 @@ fn site(statuses: &str, board: Option<&str>, types: Option<&str>) -> Reference {
 fn record(answer: &str) -> String {
     let issue = Issue::from_answer(answer).unwrap();
     let inline: Inline = serde_json::from_str(answer).unwrap();
-    serde_json::to_string(&Record { issue, histories: inline.changelog.unwrap().histories }).unwrap()
+    serde_json::to_string(&Record { issue, histories: inline.changelog.unwrap().histories, inherited: Vec::new() })
+        .unwrap()
 }
 
 fn read(settings: &Settings, reference: &Reference, answer: &str) -> Result<Read> {
@@ -372,4 +374,114 @@ fn comments_are_given_only_where_privacy_allows() {
         assert_eq!(task.history[1].actor.as_deref(), Some("Ada"));
         assert_eq!(whats(&task)[1], &Change::Commented(text));
     }
+}
+
+/// Natives of the statuses a task went through.
+fn statuses(task: &TaskObservation) -> Vec<&str> {
+    fn native(change: &Change) -> Option<&str> {
+        if let Change::Status { native, .. } = change { Some(native) } else { None }
+    }
+    whats(task).into_iter().filter_map(native).collect()
+}
+
+#[test]
+fn transitions_of_one_moment_follow_each_other_in_whatever_order_they_come() {
+    let item = |from: (&str, &str), to: (&str, &str)| json!({"field": "status", "fieldId": "status", "from": from.0, "fromString": from.1, "to": to.0, "toString": to.1});
+    let (backlog, ready, work, review) =
+        (("10000", "Backlog"), ("10001", "Selected for Development"), ("3", "In Progress"), ("10011", "Review"));
+    let at = "2026-01-06T10:00:00.000+0000";
+    let acts = [item(backlog, ready), item(ready, work), item(work, review)];
+    let status = json!({"id": "10011", "name": "Review", "statusCategory": {"key": "indeterminate"}});
+    let want = ["Selected for Development", "In Progress", "Review"];
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [2, 0, 1]] {
+        // As three acts whose ids do not count upwards, and as three changes of one act.
+        let apart: Vec<Value> =
+            (0..3).map(|n| json!({"id": n.to_string(), "created": at, "items": [acts[order[n]]]})).collect();
+        let together = json!([{"id": "1", "created": at, "items": order.map(|n| acts[n].clone())}]);
+        for histories in [json!(apart), together] {
+            let task = task(&plain(), &site(SP_STATUSES, None, None), &made(json!({"status": status}), histories));
+            assert_eq!(statuses(&task), want, "{order:?}");
+            assert_closed(&task);
+        }
+    }
+}
+
+#[test]
+fn a_sub_task_has_the_changes_of_its_parents_sprints() {
+    let fields = |sprints: Value| json!({"customfield_10020": sprints, "created": "2026-01-10T10:00:00.000+0000"});
+    let act = |id: &str, at: &str, from: &str, to: &str| {
+        let item = json!({"field": "Sprint", "fieldId": "customfield_10020", "n": 0, "from": from, "to": to});
+        json!({"id": id, "created": at, "items": [item]})
+    };
+    let (early, late) = (
+        act("parent:1", "2026-01-08T10:00:00.000+0000", "", "7"),
+        act("parent:2", "2026-01-20T10:00:00.000+0000", "7", "9"),
+    );
+    let observe = |sprints: Value, inherited: Value| {
+        let mut record: Value = serde_json::from_str(&record(&made(fields(sprints), json!([])))).unwrap();
+        record["inherited"] = inherited;
+        let (settings, reference) = (plain(), site(SP_STATUSES, None, None));
+        let mapping = Mapping::new(&settings, &reference);
+        let context =
+            Context { settings: &settings, reference: &reference, mapping: &mapping, unreadable: &BTreeSet::new() };
+        match issue(&context, &record.to_string()).unwrap().observations.pop() {
+            Some(Observation::Task(task)) => *task,
+            other => panic!("no task but {other:?}"),
+        }
+    };
+    let moved = observe(json!([{"id": 9, "state": "active"}]), json!([late, early]));
+    assert_eq!(whats(&moved)[1..], [&Change::Sprints(vec!["9".into()])]);
+    let Change::Created(first) = whats(&moved)[0] else { panic!("created first") };
+    assert_eq!(first.sprints, ["7"]);
+    // Where its own field says something else, its parent's changes are not its own.
+    let alone = observe(Value::Null, json!([early, late]));
+    assert_eq!((alone.history.len(), alone.present.sprints.len()), (1, 0));
+}
+
+#[test]
+fn links_block_by_their_type_whatever_its_words_are() {
+    let other = json!({"id": "2", "key": "SP-2"});
+    let link = |kind: Value| json!({"issuelinks": [{"type": kind, "inwardIssue": other}]});
+    let mut site = site(SP_STATUSES, None, None);
+    let kinds = json!([
+        {"id": "5", "name": "Blocks", "inward": "hindert etwas"}, {"id": "6", "name": "Klon", "inward": "ist geklont von"}]);
+    site.learn_links(&serde_json::from_value::<Vec<wire::LinkKind>>(kinds).unwrap());
+    for (kind, blocks) in [
+        (json!({"id": "5", "name": "Blockieren", "inward": "hindert"}), true),
+        (json!({"name": "Blocks", "inward": "?"}), true),
+        (json!({"id": "7", "inward": "wird blockiert von"}), true),
+        (json!({"id": "6", "name": "Klon", "inward": "ist geklont von"}), false),
+    ] {
+        assert_eq!(
+            task(&plain(), &site, &made(link(kind.clone()), json!([]))).blockers.len(),
+            usize::from(blocks),
+            "{kind}"
+        );
+    }
+    let said = json!([{"id": "1", "created": "2026-01-06T10:00:00.000+0000", "items": [
+        {"field": "Link", "to": "SP-2", "toString": "Dieser Vorgang hindert etwas SP-2"}]}]);
+    let task = task(&plain(), &site, &made(json!({}), said));
+    assert!(matches!(whats(&task)[1], Change::Linked { blocker: Some(key), .. } if key == "SP-2"));
+}
+
+#[test]
+fn of_two_fields_of_one_name_the_one_with_a_value_has_the_history() {
+    let mut site = site(SP_STATUSES, None, None);
+    site.fields.points = vec![field("customfield_1", "Story Points"), field("customfield_2", "Story Points")];
+    let histories = json!([{"id": "1", "created": "2026-01-06T10:00:00.000+0000", "items": [
+        {"field": "Story Points", "fieldtype": "custom", "fromString": "3", "toString": "5"}]}]);
+    let task = task(&plain(), &site, &made(json!({"customfield_2": 5}), histories));
+    assert_eq!((task.present.estimate, whats(&task)[1]), (Some(5.0), &Change::Estimated(Some(5.0))));
+}
+
+#[test]
+fn odd_parts_of_a_history_cost_themselves_and_an_impossible_time_its_record() {
+    let histories = json!([null, 7, {"id": "1", "author": 5, "created": "2026-01-06T10:00:00.000+0000", "items": [
+        null, [], "x", {"field": null}, {"field": "labels", "fieldId": "labels", "fromString": "", "toString": "a"}]}]);
+    let site = site(SP_STATUSES, None, None);
+    let odd = task(&plain(), &site, &made(json!({"labels": ["a"]}), histories));
+    assert_eq!(whats(&odd)[1..], [&Change::Labelled(vec!["a".into()])]);
+    let error =
+        read(&plain(), &site, &made(json!({"created": "99999-01-01T00:00:00.000+0000"}), json!([]))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
 }

@@ -334,12 +334,34 @@ fn attachments_that_lead_to_code_are_activities() {
 }
 
 #[test]
+fn an_entry_of_a_list_that_cannot_be_read_costs_itself() {
+    let entry =
+        json!({"id": "h2", "createdAt": "2026-05-02T08:00:00.000Z", "fromTitle": "Pay", "toTitle": "Pay by card"});
+    let history = |entries: &[Value]| issue(json!({"history": {"nodes": entries}}));
+    let want = read_with(&plain(), &history(&[entry.clone()])).unwrap().observations;
+    for odd in [
+        json!(null),
+        json!({"id": "h1"}),
+        json!({"createdAt": "2026-05-02T08:00:00.000Z"}),
+        json!({"id": 1}),
+        json!([]),
+    ] {
+        let read = read_with(&plain(), &history(&[odd.clone(), entry.clone()])).unwrap();
+        assert_eq!(read.observations, want, "{odd}");
+    }
+    for list in ["stateHistory", "inverseRelations", "comments"] {
+        let record = issue(json!({list: {"nodes": [null, {"id": 7}]}}));
+        assert_eq!(read_with(&plain(), &record).unwrap().observations.len(), 1, "{list}");
+    }
+}
+
+#[test]
 fn a_record_that_lacks_what_it_needs_is_an_error() {
     let broken = [
         issue(json!({"id": null})),
         issue(json!({"identifier": ""})),
         issue(json!({"createdAt": null})),
-        issue(json!({"history": {"nodes": [{"id": "h1"}]}})),
+        issue(json!({"createdAt": "+292277026-12-04T00:00:00Z"})),
         issue(json!({"title": 5})),
         json!({"something": {}}),
     ];

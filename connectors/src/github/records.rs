@@ -1,0 +1,69 @@
+//! Records of tasks: a node with all rows of its lists.
+
+use std::collections::BTreeMap;
+
+use contextcore_core::ingest::connector::{RawRecord, Unreadable};
+use contextcore_core::{Error, ErrorKind, Result};
+use serde_json::value::RawValue;
+use tracing::warn;
+
+use super::answer::is_divisible;
+use super::api::Api;
+use super::lists::{List, continuations};
+use super::wire::RecordText;
+
+/// What became of a node.
+pub(super) enum Completed {
+    Record(RawRecord),
+    /// A part of its history cannot be served.
+    Unreadable(Unreadable),
+}
+
+/// Which record a node becomes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct About<'a> {
+    pub(super) stream: &'static str,
+    pub(super) native_id: &'a str,
+    /// The node id of the project it was read through.
+    pub(super) project: Option<&'a str>,
+    /// It was archived while open.
+    pub(super) archived: bool,
+}
+
+/// A record with its whole history: what did not fit into the node is fetched. Comments that cannot be read cost themselves.
+///
+/// # Errors
+/// As the session's.
+pub(super) async fn complete(api: &Api, about: About<'_>, node: &RawValue) -> Result<Completed> {
+    let mut rest: BTreeMap<&'static str, Vec<Box<RawValue>>> = BTreeMap::new();
+    for from in continuations(node, false) {
+        match api.rest_of(&from).await {
+            Ok(rows) => drop(rest.insert(from.list.key(), rows)),
+            Err(error) if !costs_the_record(&error) => return Err(error),
+            Err(error) if matches!(from.list, List::Comments | List::Linked) => {
+                warn!(
+                    id = about.native_id,
+                    list = from.list.key(),
+                    error = error.full(),
+                    "a list cannot be read whole"
+                );
+            }
+            Err(error) => return Ok(Completed::Unreadable(unreadable(about.native_id, &error.to_string()))),
+        }
+    }
+    let [events, comments] = [List::Events, List::Comments].map(|list| rest.remove(list.key()).unwrap_or_default());
+    let About { project, archived, .. } = about;
+    let record = RecordText { project, node, events: &events, comments: &comments, rest, archived };
+    let json = serde_json::to_string(&record)
+        .map_err(|error| Error::new(ErrorKind::Internal, "write a record").caused_by(error))?;
+    Ok(Completed::Record(RawRecord { stream: about.stream, native_id: about.native_id.to_owned(), json }))
+}
+
+/// Whether an error is about what was asked for, and not about the session.
+pub(super) fn costs_the_record(error: &Error) -> bool {
+    is_divisible(error) || matches!(error.kind(), ErrorKind::Permission | ErrorKind::NotFound)
+}
+
+pub(super) fn unreadable(native_id: &str, reason: &str) -> Unreadable {
+    Unreadable { native_id: native_id.to_owned(), reason: format!("GitHub cannot serve it: {reason}") }
+}

@@ -1,0 +1,203 @@
+//! What an issue has from other issues: the id of its parent, and a sub-task the sprints of its parent.
+//!
+//! Jira writes a sub-task's sprints nowhere but into the history of its parent, and moves a sub-task without a sign on the
+//! sub-task itself. So a sub-task's record holds its parent's changes of sprints, and a parent that changed its sprint brings its
+//! sub-tasks along.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contextcore_core::{Error, ErrorKind, Millis, Result};
+use tracing::warn;
+
+use super::api::{Inline, Site, is_about_the_object};
+use super::histories::{Batch, Completer, FoundIssue};
+use super::issues::requested_fields;
+use super::search::{self, Answer, PageRequest, Search};
+use super::wire::{Issue, IssueRef};
+
+/// Keys that one search asks for.
+const KEYS_PER_CALL: usize = 100;
+/// Pages of one search for keys.
+const PAGES: usize = 50;
+
+/// What a search for keys gave.
+type Ids = BTreeMap<String, Box<str>>;
+
+impl Completer<'_> {
+    /// Adds the sub-tasks of issues whose sprints changed after this moment.
+    pub(super) async fn followers(&self, batch: &mut Batch, moment: Millis) -> Result<()> {
+        let keys: Vec<String> = batch.moved_after(moment).into_iter().map(str::to_owned).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        for keys in keys.chunks(KEYS_PER_CALL) {
+            let (mut more, mut inline) = (Batch::default(), Vec::new());
+            let fields = requested_fields(self.settings, self.reference);
+            let children = self.search(Search::of_children(keys), fields).await;
+            for json in tolerate(children, "sub-tasks of issues that changed their sprint were not read")? {
+                let (found, _) = FoundIssue::of(json.get(), self.settings.comments.has_texts());
+                let FoundIssue::Issue(issue) = &found else { continue };
+                let Some(id) = issue.id.clone().filter(|id| issue.is_subtask() && !batch.has(id)) else { continue };
+                inline.push((id, serde_json::from_str::<Inline>(json.get()).unwrap_or_default()));
+                more.add(found);
+            }
+            self.histories(&mut more, inline).await?;
+            batch.absorb(more);
+        }
+        Ok(())
+    }
+
+    /// Gives sub-tasks without changes of sprints of their own those of their parents.
+    pub(super) async fn inherit(&self, batch: &mut Batch) -> Result<()> {
+        if self.reference.fields.sprint.is_none() {
+            return Ok(());
+        }
+        let heirs = heirs(batch);
+        let missing: BTreeMap<Box<str>, Option<Box<str>>> = heirs
+            .iter()
+            .filter_map(|(_, parent)| Some((parent.id.clone()?, parent.key.clone())))
+            .filter(|(id, _)| !batch.has(id))
+            .collect();
+        let others = self.parents_alone(missing).await?;
+        for (id, parent) in heirs {
+            let parent = parent.id.unwrap_or_default();
+            let sprints = batch.sprints_of(&parent).or_else(|| others.sprints_of(&parent)).map(<[u8]>::to_vec);
+            batch.inherit(&id, sprints.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// Parents that are not at hand, with nothing but their histories. One that cannot be served leaves its sub-tasks what
+    /// their own field says.
+    async fn parents_alone(&self, wanted: BTreeMap<Box<str>, Option<Box<str>>>) -> Result<Batch> {
+        let (mut parents, mut inline) = (Batch::default(), Vec::new());
+        for id in wanted.keys() {
+            parents.add(FoundIssue::Odd { id: Some(id.clone()), json: "{}".into() });
+        }
+        if self.site == Site::DataCenter {
+            let keys: Vec<&str> = wanted.values().flatten().map(|key| &**key).collect();
+            for keys in keys.chunks(KEYS_PER_CALL) {
+                let found = self.search(Search::of_keys(keys), ["updated"].into()).await;
+                for json in tolerate(found, "the sprints of parents were not read")? {
+                    let (found, _) = FoundIssue::odd(json.get(), false);
+                    let id = found.id().map(Box::from).filter(|id| wanted.contains_key(id));
+                    inline.extend(id.zip(serde_json::from_str::<Inline>(json.get()).ok()));
+                }
+            }
+        }
+        self.histories(&mut parents, inline).await?;
+        Ok(parents)
+    }
+
+    /// All rows of a search, with the histories that the product writes into them.
+    async fn search(
+        &self,
+        mut search: Search,
+        fields: BTreeSet<&str>,
+    ) -> Result<Vec<Box<serde_json::value::RawValue>>> {
+        let mut request = PageRequest::new(fields, KEYS_PER_CALL as u64);
+        request.histories = self.site == Site::DataCenter;
+        let mut rows = Vec::new();
+        for _ in 0..PAGES {
+            let Answer { found, refused } = search::page(self.api, self.site, &search, &mut request).await?;
+            let last = match self.site {
+                Site::Cloud => search.step(&found)?,
+                Site::DataCenter => search.step_rows(&found, None, None)?,
+            };
+            if refused.is_none() {
+                rows.extend(found.issues);
+            }
+            if last {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Where the parent is only a key (the old epic link, Data Center's parent link), its id is looked for: among the issues
+    /// at hand, else with one more search. An issue whose parent could not be asked for is unreadable: its parent would change
+    /// with the next answer.
+    pub(super) async fn parents(&self, batch: &mut Batch) -> Result<()> {
+        let wanted: BTreeSet<String> = batch.issues().filter_map(|issue| self.parent_key(issue)).collect();
+        let mut ids: Ids = batch
+            .issues()
+            .filter_map(|issue| Some((issue.key.as_deref()?.to_owned(), issue.id.clone()?)))
+            .filter(|(key, _)| wanted.contains(key))
+            .collect();
+        let missing: Vec<&str> = wanted.iter().filter(|key| !ids.contains_key(*key)).map(String::as_str).collect();
+        let unknown = self.ids_of(&missing, &mut ids).await?;
+        let mut orphans = Vec::new();
+        for issue in batch.issues_mut() {
+            let Some(key) = self.parent_key(issue) else { continue };
+            if let Some(id) = ids.get(&key) {
+                let parent = IssueRef { id: Some(id.clone()), key: Some(key.into()), fields: Default::default() };
+                issue.fields.parent = Some(parent);
+            } else if let Some(reason) = unknown.get(&key) {
+                orphans.extend(
+                    issue.id.clone().map(|id| (id, format!("its parent {key} could not be asked for: {reason}"))),
+                );
+            }
+        }
+        orphans.into_iter().for_each(|(id, reason)| batch.give_up(&id, reason));
+        Ok(())
+    }
+
+    /// The key of a parent of which only the key is known.
+    fn parent_key(&self, issue: &Issue) -> Option<String> {
+        let mut fields = self.reference.fields.parent_keys().filter(|_| issue.fields.parent.is_none());
+        fields.find_map(|field| serde_json::from_str(issue.custom.get(&field.id)?.get()).ok())
+    }
+
+    /// Adds the ids of these keys, as far as we may see them. Returns those that could not be asked for, and why. One key that
+    /// does not exist makes Jira refuse the others of the search, so they are asked for in halves.
+    async fn ids_of(&self, keys: &[&str], ids: &mut Ids) -> Result<BTreeMap<String, String>> {
+        let mut unknown = BTreeMap::new();
+        let mut calls: Vec<&[&str]> = keys.chunks(KEYS_PER_CALL).rev().collect();
+        while let Some(keys) = calls.pop() {
+            match self.search_ids(keys).await {
+                Ok(found) => ids.extend(found),
+                Err(error) if !is_about_the_object(error.kind()) => return Err(error),
+                Err(_) if keys.len() > 1 => {
+                    let (first, second) = keys.split_at(keys.len() / 2);
+                    calls.extend([second, first]);
+                }
+                Err(error) if does_not_exist(&error) => {
+                    warn!(key = keys[0], error = error.full(), "a parent does not exist or is hidden");
+                }
+                Err(error) => unknown.extend(keys.iter().map(|key| ((*key).to_owned(), error.full()))),
+            }
+        }
+        Ok(unknown)
+    }
+
+    async fn search_ids(&self, keys: &[&str]) -> Result<Ids> {
+        let search = Search::of_keys(keys);
+        let found = search::whole(self.api, self.site, &search, ["id"].into(), KEYS_PER_CALL as u64).await?;
+        let issues = found.issues.iter().filter_map(|json| Issue::from_answer(json.get()).ok());
+        Ok(issues.filter_map(|issue| Some((issue.key?.to_string(), issue.id?))).collect())
+    }
+}
+
+/// Sub-tasks that have their sprints from their parent.
+fn heirs(batch: &Batch) -> Vec<(Box<str>, IssueRef)> {
+    let subtasks = batch.issues().filter(|issue| issue.is_subtask());
+    let heirs = subtasks.filter_map(|issue| {
+        let id = issue.id.clone().filter(|id| !batch.has_sprint_history(id))?;
+        Some((id, issue.fields.parent.clone().filter(|parent| parent.id.is_some())?))
+    });
+    heirs.collect()
+}
+
+/// Whether a refusal of one key says that nobody has it, or not for us.
+fn does_not_exist(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Rejected | ErrorKind::NotFound | ErrorKind::Permission)
+}
+
+/// What was found, or nothing where that is no reason to stop.
+fn tolerate<T: Default>(found: Result<T>, what: &str) -> Result<T> {
+    match found {
+        Err(error) if is_about_the_object(error.kind()) => {
+            warn!(error = error.full(), "{what}");
+            Ok(T::default())
+        }
+        found => found,
+    }
+}

@@ -1,0 +1,300 @@
+//! Reading what Jira writes in several forms, and lists of which one row may be odd.
+//!
+//! An odd row costs itself and never its neighbours, and no list may hold more rows than any page does: what a server sends in
+//! millions of empty rows would take far more memory than the answer did.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use contextcore_core::Millis;
+use contextcore_core::model::SmolStr;
+use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
+use serde::de::{self, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use tracing::warn;
+
+/// Rows that no page holds: more than any call of ours asks for.
+const MAX_ROWS: usize = 20_000;
+/// Entries that no history of one issue has.
+const MAX_ENTRIES: usize = 200_000;
+
+/// A list of an answer. Rows that cannot be read are left out.
+#[derive(Debug)]
+pub(super) struct List<T>(pub(super) Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = |row: Box<RawValue>| {
+            let read = serde_json::from_str(row.get());
+            read.inspect_err(|error| warn!(%error, "a row of an odd shape is left out")).ok()
+        };
+        Ok(Self(rows(deserializer)?.into_iter().filter_map(read).collect()))
+    }
+}
+
+/// Reads a list row by row as it came, without those that are nothing.
+pub(super) fn rows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Box<RawValue>>, D::Error> {
+    let raw: Vec<Box<RawValue>> = deserializer.deserialize_any(Rows { most: MAX_ROWS, row: PhantomData })?;
+    Ok(raw.into_iter().filter(|row| row.get() != "null").collect())
+}
+
+/// Reads a list of objects whose own fields are read leniently; whatever is no object is left out.
+pub(super) fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let read: Vec<Maybe<T>> = deserializer.deserialize_any(Rows { most: MAX_ENTRIES, row: PhantomData })?;
+    Ok(read.into_iter().filter_map(|maybe| maybe.0).collect())
+}
+
+struct Rows<T> {
+    most: usize,
+    row: PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Rows<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut rows = Vec::new();
+        while let Some(row) = seq.next_element()? {
+            if rows.len() == self.most {
+                return Err(de::Error::custom(format_args!("a list of more than {} rows", self.most)));
+            }
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+}
+
+/// An object or a text that may be a `T`; anything else is none.
+pub(super) struct Maybe<T>(pub(super) Option<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Maybe<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(MaybeVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct MaybeVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for MaybeVisitor<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Some)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(T::deserialize(StrDeserializer::<E>::new(text)).ok())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        skip_seq(seq).map(|()| None)
+    }
+}
+
+fn skip_seq<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<(), A::Error> {
+    while seq.next_element::<IgnoredAny>()?.is_some() {}
+    Ok(())
+}
+
+fn skip_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<(), A::Error> {
+    while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+    Ok(())
+}
+
+/// Reads a text or a number as text; anything else as nothing.
+pub(super) fn text<'de, D: Deserializer<'de>, T: Text>(deserializer: D) -> Result<Option<T>, D::Error> {
+    deserializer.deserialize_any(TextVisitor(PhantomData))
+}
+
+/// Reads a text or a number as text; anything else as an empty text.
+pub(super) fn word<'de, D: Deserializer<'de>, T: Text + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(text(deserializer)?.unwrap_or_default())
+}
+
+/// What a text is kept as: of histories, of which there are many, small texts in place.
+pub(super) trait Text: From<String> + for<'a> From<&'a str> {}
+
+impl<T: From<String> + for<'a> From<&'a str>> Text for T {}
+
+struct TextVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Text> Visitor<'de> for TextVisitor<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or a number")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(text.into()))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Some(number.to_string().into()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Some(number.to_string().into()))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
+        Ok(Some(number.to_string().into()))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        skip_seq(seq).map(|()| None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        skip_map(map).map(|()| None)
+    }
+}
+
+/// Reads a person (or anything with this name in it) as the text that `name` takes out of it.
+pub(super) fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+    name: impl FnOnce(T) -> SmolStr,
+) -> Result<Option<SmolStr>, D::Error> {
+    Ok(Maybe::<T>::deserialize(deserializer)?.0.map(name).filter(|name| !name.is_empty()))
+}
+
+/// From here on a number is milliseconds; below it is seconds. The bulk answer is said to be a text, shows seconds in its own
+/// example and gives milliseconds in practice.
+const MILLIS_FROM: i64 = 100_000_000_000;
+/// The first and the last moment of the calendar.
+const CALENDAR: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
+
+/// Reads a moment in any form Jira writes; what cannot be read is nothing, and whoever needs it says so.
+pub(super) fn stamp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Millis>, D::Error> {
+    let read = deserializer.deserialize_any(StampVisitor)?;
+    Ok(read.filter(|at| CALENDAR.contains(&at.0)))
+}
+
+struct StampVisitor;
+
+impl<'de> Visitor<'de> for StampVisitor {
+    type Value = Option<Millis>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a moment")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Millis::parse(text))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        let far = number.unsigned_abs() >= MILLIS_FROM.unsigned_abs();
+        Ok(Some(Millis(if far { number } else { number.saturating_mul(1_000) })))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+        i64::try_from(number).map_or(Ok(None), |number| self.visit_i64(number))
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "a float saturates, and no moment is near the ends")]
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
+        if number.abs() >= 1e11 { Ok(Some(Millis(number as i64))) } else { Ok(Some(Millis((number * 1e3) as i64))) }
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        skip_seq(seq).map(|()| None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        skip_map(map).map(|()| None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Row {
+        id: u64,
+    }
+
+    #[test]
+    fn an_odd_row_costs_itself() {
+        let list: List<Row> = serde_json::from_str(r#"[{"id":1},null,7,{"id":"x"},[],{"id":2}]"#).unwrap();
+        assert_eq!(list.0.iter().map(|row| row.id).collect::<Vec<_>>(), [1, 2]);
+        assert!(serde_json::from_str::<List<Row>>("null").unwrap().0.is_empty());
+    }
+
+    #[test]
+    fn a_list_holds_no_more_rows_than_any_page() {
+        let many = format!("[{}{{}}]", "{},".repeat(MAX_ROWS));
+        let error = serde_json::from_str::<List<Row>>(&many).unwrap_err();
+        assert!(error.to_string().contains("more than 20000 rows"), "{error}");
+    }
+
+    #[test]
+    fn a_moment_outside_the_calendar_is_none() {
+        #[derive(Deserialize)]
+        struct At {
+            #[serde(deserialize_with = "stamp")]
+            at: Option<Millis>,
+        }
+        let at = |json: &str| serde_json::from_str::<At>(&format!(r#"{{"at":{json}}}"#)).unwrap().at;
+        for odd in ["9223372036854775807", "-9223372036854775808", "1e300", "{}", "[1]", "true", "\"99999-01-01\""] {
+            assert_eq!(at(odd), None, "{odd}");
+        }
+        assert_eq!(at("1492070429"), Some(Millis(1_492_070_429_000)));
+    }
+}
