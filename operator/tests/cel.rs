@@ -33,6 +33,8 @@ fn what_breaks_a_rule_is_refused_with_its_message() {
         (json!({"requirements": {"latencyP90": "0.0s"}}), "latencyP90 must be above 0"),
         (json!({"requirements": {"latencyP95": "61s"}}), "at most 60s"),
         (json!({"requirements": {"latencyP99": "60001ms"}}), "at most 60s"),
+        (json!({"requirements": {"latencyP99": "999999999s"}}), "at most 60s"),
+        (json!({"observability": {"metricsInterval": "9999999m"}}), "between 1s and 10m"),
         (json!({"requirements": {"latencyP50": "2s", "latencyP90": "1s"}}), "latencyP50 is above latencyP90"),
         (json!({"requirements": {"latencyP50": "2s", "latencyP95": "1s"}}), "latencyP50 is above latencyP95"),
         (json!({"requirements": {"latencyP50": "201ms", "latencyP99": "0.2s"}}), "latencyP50 is above latencyP99"),

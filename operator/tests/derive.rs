@@ -365,3 +365,21 @@ fn hostile_values_stay_values() {
         assert!(!statement.replace("\\\"", "").contains("or true or \""), "{statement}");
     }
 }
+
+/// A derivation of a whole platform is a matter of moments, so that a controller can repeat it at every change.
+#[test]
+fn five_hundred_contexts_are_derived_at_once() {
+    let spec = json!({
+        "business": {"criticality": "high", "owner": "shop-team"},
+        "requirements": {"availability": "99.9", "latencyP95": "200ms", "latencyP99": "1s"},
+        "risks": [{"risk": "r", "priority": "P1"}],
+    });
+    let all: Vec<_> = (0..500).map(|n| context(&format!("n{}", n % 20), &format!("c{n}"), &spec)).collect();
+    let began = std::time::Instant::now();
+    let found = derive(&all, &settings(SETTINGS));
+    assert!(found.outcomes.iter().all(|outcome| outcome.is_accepted()));
+    // Far more than it takes, without optimisation and on a busy machine.
+    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
+    let largest = found.objects.iter().map(|object| object.to_string().len()).max().unwrap();
+    assert!(largest < 1_000_000, "{largest}");
+}

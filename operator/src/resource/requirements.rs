@@ -27,19 +27,19 @@ pub struct Requirements {
     pub error_rate: Option<String>,
     /// Half of the requests are answered within this time.
     #[serde(rename = "latencyP50", default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 12), regex(pattern = DURATION), extend("example" = "50ms"))]
+    #[schemars(length(max = 10), regex(pattern = DURATION), extend("example" = "50ms"))]
     pub latency_p50: Option<String>,
     /// 90 % of the requests are answered within this time.
     #[serde(rename = "latencyP90", default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 12), regex(pattern = DURATION), extend("example" = "100ms"))]
+    #[schemars(length(max = 10), regex(pattern = DURATION), extend("example" = "100ms"))]
     pub latency_p90: Option<String>,
     /// 95 % of the requests are answered within this time.
     #[serde(rename = "latencyP95", default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 12), regex(pattern = DURATION), extend("example" = "150ms"))]
+    #[schemars(length(max = 10), regex(pattern = DURATION), extend("example" = "150ms"))]
     pub latency_p95: Option<String>,
     /// 99 % of the requests are answered within this time.
     #[serde(rename = "latencyP99", default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 12), regex(pattern = DURATION), extend("example" = "200ms"))]
+    #[schemars(length(max = 10), regex(pattern = DURATION), extend("example" = "200ms"))]
     pub latency_p99: Option<String>,
     /// Traffic to expect. Less than half of it for half an hour makes a ticket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
