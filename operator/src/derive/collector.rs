@@ -23,7 +23,7 @@ const RATE: &str = "contextcore.sampling";
 const AUDIT: &str = "contextcore.audit";
 const OTHERS: &str = "others";
 const WRITES: &str = "resource.attributes[\"contextcore.audit\"] == \"extended\" and \
-                      IsMatch(attributes[\"http.request.method\"], \"^(POST|PUT|PATCH|DELETE)$\")";
+                      IsMatch(span.attributes[\"http.request.method\"], \"^(POST|PUT|PATCH|DELETE)$\")";
 /// The block of statements is written once and used three times: a thousand services would not fit a ConfigMap otherwise.
 const STATEMENTS: &str = "trace_statements:";
 
