@@ -1,4 +1,4 @@
-//! What follows from the contexts: one pure function, [`derive`].
+//! What follows from the contexts: one pure function, [`fn@derive`].
 //!
 //! It takes all contexts at once, because some outputs are shared and some questions are between contexts: who claimed a workload
 //! first, and what a project is that several contexts describe. The same input gives the same output, whatever its order.
