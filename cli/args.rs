@@ -498,6 +498,17 @@ pub(crate) struct Render {
     #[arg(long, alias = "format", short = 'o', value_name = "FORMAT", default_value = "yaml")]
     #[arg(value_parser = one_of(Output::RENDERED))]
     pub(crate) output: Output,
+    /// The same as `--output explain`
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) explain: bool,
+}
+
+#[cfg(feature = "kubernetes")]
+impl Render {
+    /// How to print the result.
+    pub(crate) fn form(&self) -> Output {
+        if self.explain { Output::Explain } else { self.output }
+    }
 }
 
 /// Whatever is typed after a command that this build does not have.
@@ -558,7 +569,7 @@ mod tests {
         let rendered = |arguments: &[&str]| {
             let line = ["contextcore"].iter().chain(arguments);
             match Cli::try_parse_from(line).map(|cli| cli.command) {
-                Ok(Command::Controller(Controller::Render(render))) => Ok(render.output),
+                Ok(Command::Controller(Controller::Render(render))) => Ok(render.form()),
                 Ok(_) => Err(0),
                 Err(error) => Err(error.exit_code()),
             }
@@ -566,6 +577,8 @@ mod tests {
         assert_eq!(rendered(&["controller", "render", "f"]), Ok(Output::Yaml));
         assert_eq!(rendered(&["controller", "render", "f", "-o", "projects"]), Ok(Output::Projects));
         assert_eq!(rendered(&["controller", "render", "--output", "explain", "f"]), Ok(Output::Explain));
+        assert_eq!(rendered(&["controller", "render", "--explain", "f"]), Ok(Output::Explain));
+        assert_eq!(rendered(&["controller", "render", "--explain", "-o", "yaml", "f"]), Err(2));
         assert_eq!(rendered(&["-o", "json", "controller", "render", "f"]), Ok(Output::Json));
         assert_eq!(rendered(&["controller", "render", "f", "-o", "csv"]), Err(2));
         assert_eq!(rendered(&["controller", "render"]), Err(2));

@@ -28,7 +28,7 @@ pub(crate) fn run(command: &Controller) -> Outcome {
         }
         Controller::Render(arguments) => {
             let (derivation, refused) = derived(&arguments.contexts)?;
-            write(&rendered(&derivation, arguments.output)?)?;
+            write(&rendered(&derivation, arguments.form())?)?;
             finish(refused)
         }
     }
