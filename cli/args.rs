@@ -7,6 +7,9 @@ use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use contextcore_core::model::{SprintState, TaskType};
 use contextcore_core::query::{Cursor, Fields, List, ListOptions, ListQuery, SprintFilter, StatusFilter, TaskFilter};
+use contextcore_core::store::DeadId;
+
+use crate::terminal::Colour;
 
 #[cfg(feature = "demo")]
 const FIRST_STEP: &str = "Start with `contextcore demo`, or with `contextcore init` and your own tools.";
@@ -14,7 +17,7 @@ const FIRST_STEP: &str = "Start with `contextcore demo`, or with `contextcore in
 const FIRST_STEP: &str = "Start with `contextcore init` and your own tools.";
 const EXIT_CODES: &str = "\
 Exit codes: 0 all done; 1 internal error; 2 usage or config; 3 a source failed (others were still synced); 4 the backend \
-did not take everything (what remains is still in the journal).";
+did not take everything (what remains is still in the journal); 130 and 143 stopped cleanly by SIGINT and SIGTERM.";
 
 /// Project management as telemetry: Jira, GitHub Projects and Linear as OpenTelemetry.
 #[derive(Debug, Parser)]
@@ -34,9 +37,13 @@ pub(crate) struct Global {
     #[arg(long, short = 'c', global = true, value_name = "FILE", help_heading = "Global options")]
     pub(crate) config: Option<PathBuf>,
     /// How to print the result
-    #[arg(long, short = 'o', global = true, value_name = "FORMAT", help_heading = "Global options")]
+    #[arg(long, alias = "format", short = 'o', global = true, value_name = "FORMAT", help_heading = "Global options")]
     #[arg(default_value = "table", hide_default_value = true)]
     pub(crate) output: Output,
+    /// When to use colours: auto (on a terminal, unless NO_COLOR is set), always, never
+    #[arg(long, global = true, value_name = "WHEN", help_heading = "Global options")]
+    #[arg(default_value = "auto", hide_default_value = true, hide_possible_values = true)]
+    pub(crate) color: Colour,
     /// Log more to stderr: -v info, -vv debug, -vvv trace (or set CONTEXTCORE_LOG)
     #[arg(long, short = 'v', global = true, action = ArgAction::Count, help_heading = "Global options")]
     pub(crate) verbose: u8,
@@ -73,10 +80,13 @@ pub(crate) enum Command {
     Sprints(Sprints),
     /// Show one task: facts, timeline, children, trace id and span id, links
     Show(Show),
-    /// Show the state of each source and backend
-    Status,
+    /// Show what is wrong and what to do, and the state of each source and backend
+    Status(Status),
     /// Export history again, to a new or wiped backend; ids stay the same
     Replay(Replay),
+    /// List, send again or drop what a backend permanently refused
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
     /// Provision or export the Grafana dashboards and alert rules
     #[command(subcommand)]
     Dashboards(Dashboards),
@@ -309,6 +319,13 @@ pub(crate) struct Show {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Exit with 3 when a source has a problem, or 4 when only a backend has
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Replay {
     /// Only events since this date, time (RFC 3339) or age such as 30d
     #[arg(long, value_name = "TIME")]
@@ -319,6 +336,23 @@ pub(crate) struct Replay {
     /// Only this project: one of the portfolio, or the tool's own
     #[arg(long, value_name = "PROJECT")]
     pub(crate) project: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLetters {
+    /// List them, with the backend's reason and what to do
+    List,
+    /// Send them again, each once; those that are accepted are removed
+    Retry(ChosenLetters),
+    /// Remove them without sending; `replay` can still export their history
+    Drop(ChosenLetters),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChosenLetters {
+    /// Ids as `list` prints them [default: all]
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<DeadId>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,15 +1,14 @@
 //! `contextcore check`: proves every token, shows what a sync would read, and pings the backend. Nothing is written, but for
 //! the canaries of the [`doctor`], where it is asked.
 
-use contextcore_core::clock;
-use std::io::{self, Write};
-
 use contextcore_connectors::ALL;
-use contextcore_core::Error;
 use contextcore_core::config::{Config, OtlpConfig, SourceConfig};
 use contextcore_core::engine;
 use contextcore_core::export::otlp::{self, Batch, OtlpTarget, Signal};
+use contextcore_core::http::observed;
 use contextcore_core::ingest::connector::{CheckReport, Run};
+use contextcore_core::model::printable;
+use contextcore_core::{Error, clock};
 use serde::Serialize;
 
 use crate::app::{self, Context};
@@ -17,8 +16,10 @@ use crate::args;
 use crate::doctor::{self, Backends, Finding, Verdict};
 use crate::failure::{Exit, Outcome};
 use crate::report::ErrorLine;
-use crate::table::{Column, Table};
-use crate::{stop, terminal};
+use crate::table::{Cell, Column, Table};
+use crate::tone::Tone;
+use crate::{output, stop, terminal};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// What a check found.
@@ -63,14 +64,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Check) -> Outcome {
         findings
     };
     let findings = stop::stoppable(&CancellationToken::new(), work).await?;
-    let mut out = io::stdout().lock();
-    if json {
-        serde_json::to_writer_pretty(&mut out, &findings)?;
-        out.write_all(b"\n")?;
-    } else {
-        out.write_all(findings.render(context.global.verbose > 0, terminal::width()).as_bytes())?;
-    }
-    out.flush()?;
+    output::print(json, &findings, |findings| findings.render(context.global.verbose > 0, terminal::width()))?;
     eprint!("{}", findings.errors());
     Ok(findings.exit())
 }
@@ -102,7 +96,17 @@ async fn find(config: &Config, sources: &[&SourceConfig]) -> Findings {
 
 async fn check_source(config: &Config, source: &SourceConfig) -> Result<CheckReport, Error> {
     let connector = engine::connect(ALL, source, &config.privacy)?;
-    connector.open(None, &Run { now: clock::now(), full: false }).await?.check().await
+    let run = Run { now: clock::now(), full: false };
+    let (sender, mut retries) = mpsc::unbounded_channel();
+    let work = observed(sender, async { connector.open(None, &run).await?.check().await });
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            Some(retry) = retries.recv() => eprintln!("{}: {retry}", source.name),
+            report = &mut work => return report,
+        }
+    }
 }
 
 /// Sends a request with nothing in it: proves address, protocol and credential, and leaves nothing behind.
@@ -142,7 +146,8 @@ impl Findings {
         let failed = sources.chain(backends).map(|(name, error)| format!("error: {name}: {}\n", error.message()));
         let problems = self.problems().map(|(name, problem)| format!("error: {name}: {problem}\n"));
         let wrong = self.doctor.iter().filter(|finding| finding.verdict == Verdict::Wrong).map(complaint);
-        failed.chain(problems).chain(wrong).collect()
+        let all: String = failed.chain(problems).chain(wrong).collect();
+        printable::lines(&all).into_owned()
     }
 
     fn render(&self, all: bool, width: Option<usize>) -> String {
@@ -151,16 +156,20 @@ impl Findings {
             text.push_str(&format!("{} ({}) at {}\n", source.name, source.kind, source.url));
             match (&source.report, &source.error) {
                 (Some(report), _) => text.push_str(&source_text(report, all, width)),
-                (None, Some(error)) => text.push_str(&format!("  failed: {}\n", error.message())),
+                // What failed and why is on stderr, once.
+                (None, Some(_)) => text.push_str("  failed\n"),
                 (None, None) => {}
             }
             text.push('\n');
         }
         text.push_str("backend\n");
-        let mut table = Table::new(&[("", Column::Left), ("", Column::Left), ("", Column::Flexible)]);
+        let mut table = Table::new(&[("", Column::Left), ("", Column::Left), ("", Column::Wrapped)]);
         for backend in &self.backends {
-            let found = backend.error.as_ref().map_or("ok", ErrorLine::message);
-            table.row([format!("  {}", backend.signal.as_str()), backend.url.clone(), found.to_owned()]);
+            let found = match backend.error {
+                None => Cell::new("ok", Tone::Good),
+                Some(_) => Cell::new("failed", Tone::Bad),
+            };
+            table.row([Cell::from(format!("  {}", backend.signal)), Cell::from(backend.url.clone()), found]);
         }
         text.push_str(&table.render(width));
         if !self.doctor.is_empty() {
@@ -171,14 +180,14 @@ impl Findings {
 }
 
 fn doctor_text(findings: &[Finding], width: Option<usize>) -> String {
-    let mut table = Table::new(&[("", Column::Left), ("", Column::Left), ("", Column::Flexible)]);
+    let mut table = Table::new(&[("", Column::Left), ("", Column::Left), ("", Column::Wrapped)]);
     for finding in findings {
         let verdict = match finding.verdict {
-            Verdict::Ok => "ok",
-            Verdict::Wrong => "WRONG",
-            Verdict::Unknown => "?",
+            Verdict::Ok => Cell::new("ok", Tone::Good),
+            Verdict::Wrong => Cell::new("WRONG", Tone::Bad),
+            Verdict::Unknown => Cell::new("?", Tone::Warning),
         };
-        table.row([format!("  {}", finding.backend), verdict.to_owned(), finding.found.clone()]);
+        table.row([Cell::from(format!("  {}", finding.backend)), verdict, Cell::from(finding.found.clone())]);
     }
     table.render(width)
 }
@@ -205,16 +214,16 @@ fn source_text(report: &CheckReport, all: bool, width: Option<usize>) -> String 
         text.push_str(&section(heading, &rows, all, width));
     }
     for problem in &report.problems {
-        text.push_str(&format!("  problem: {problem}\n"));
+        text.push_str(&format!("  problem: {}\n", printable::one_line(problem)));
     }
     for warning in &report.warnings {
-        text.push_str(&format!("  warning: {warning}\n"));
+        text.push_str(&format!("  warning: {}\n", printable::one_line(warning)));
     }
     text
 }
 
 fn head(report: &CheckReport) -> Table {
-    let mut table = Table::new(&[("", Column::Left), ("", Column::Flexible)]);
+    let mut table = Table::new(&[("", Column::Left), ("", Column::Wrapped)]);
     table.row(["  token of".to_owned(), report.identity.clone()]);
     table.row(["  product".to_owned(), report.product.clone()]);
     if !report.scopes.is_empty() {

@@ -1,7 +1,7 @@
 //! `contextcore demo`: everything on a sample world, without a token or network. Fakes on this machine speak the tools' real APIs,
 //! so the demo runs the same code as a real sync.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::args;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::portfolio;
 use crate::report::RunReport;
-use crate::{host, progress, self_metrics, stop, sync, terminal};
+use crate::{host, output, progress, self_metrics, stop, sync, terminal};
 
 /// The files of a demo inside its directory, with names that collide with no files of a user.
 const DATA: &str = "demo-data";
@@ -97,14 +97,10 @@ pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
     let report = stop::stoppable(&engine.cancel, host::beside(&engine, work)).await??;
     progress::end(&context.bars);
     let portfolio = Viewer::new(&engine.store, &engine.config, now).portfolio()?;
-    if json {
-        let mut out = io::stdout().lock();
-        serde_json::to_writer(&mut out, &json!({"portfolio": portfolio, "run": report}))?;
-        out.write_all(b"\n")?;
-    } else {
-        let kept = arguments.store.is_some().then_some(sample.directory.as_path());
-        io::stdout().write_all(render(&portfolio, &report, arguments.endpoint.as_deref(), kept).as_bytes())?;
-    }
+    let kept = arguments.store.is_some().then_some(sample.directory.as_path());
+    output::print_compact(json, &json!({"portfolio": portfolio, "run": report}), |_| {
+        render(&portfolio, &report, arguments.endpoint.as_deref(), kept)
+    })?;
     eprint!("{}", report.problems());
     if arguments.stay && !engine.cancel.is_cancelled() {
         stop::stoppable(&engine.cancel, host::beside(&engine, stay(&engine, &sources, &sinks))).await??;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use contextcore_core::config::ConfigErrors;
+use contextcore_core::model::printable;
 use contextcore_core::{Error, ErrorKind};
 
 /// How a command ended.
@@ -19,6 +20,10 @@ pub(crate) enum Exit {
     Source,
     /// The backend did not accept everything; the rest stays in the journal.
     Backend,
+    /// Stopped by SIGINT (Ctrl-C).
+    Interrupted,
+    /// Stopped by SIGTERM.
+    Terminated,
 }
 
 impl Exit {
@@ -29,6 +34,8 @@ impl Exit {
             Self::Usage => 2,
             Self::Source => 3,
             Self::Backend => 4,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
         }
     }
 
@@ -96,7 +103,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lines.iter().try_for_each(|line| writeln!(f, "error: {line}"))
+        self.lines.iter().try_for_each(|line| writeln!(f, "error: {}", printable::lines(line)))
     }
 }
 

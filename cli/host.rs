@@ -118,6 +118,7 @@ fn routes(engine: Arc<Engine>, triggers: Option<PollTriggers>) -> Router {
         .route("/v1/sprints", get(list::<SprintFilter>))
         .route("/v1/show", get(show))
         .route("/v1/status", get(status))
+        .route("/v1/dead-letters", get(dead_letters))
         .route("/v1/portfolio", get(portfolio))
         .route("/v1/verify", get(verify))
         .route("/v1/export", get(export))
@@ -145,11 +146,11 @@ fn trigger(triggers: Option<&PollTriggers>, request: &PollRequest) -> Result<(),
         return Err(Error::new(ErrorKind::Store, text));
     };
     if let Some(name) = request.sources.iter().find(|name| !triggers.contains_key(name.as_str())) {
-        let text = "the running `serve` has no such source; restart it, so that it reads the configuration again";
+        let text = "the running `serve` has no such source; send it SIGHUP, so that it reads the configuration again";
         return Err(Error::new(ErrorKind::Config, text).with("source", name));
     }
     for trigger in request.sources.iter().filter_map(|name| triggers.get(name)) {
-        trigger.trigger(None);
+        trigger.now();
     }
     Ok(())
 }
@@ -190,6 +191,10 @@ async fn show(State(engine): State<Arc<Engine>>, Query(selector): Query<TaskSele
 
 async fn status(State(engine): State<Arc<Engine>>) -> Response {
     view(engine, |viewer| viewer.status()).await
+}
+
+async fn dead_letters(State(engine): State<Arc<Engine>>) -> Response {
+    view(engine, |viewer| viewer.dead_letters()).await
 }
 
 async fn portfolio(State(engine): State<Arc<Engine>>) -> Response {

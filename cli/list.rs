@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Seek, Write};
 
-use contextcore_core::query::{Cursor, Fields, List, ListQuery, fields_of};
+use contextcore_core::model::printable;
+use contextcore_core::query::{Cursor, Fields, List, ListOptions, ListQuery, SprintFilter, fields_of};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -13,7 +14,7 @@ use crate::app::Context;
 use crate::args::Output;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::reader::Reader;
-use crate::table::{Column, Table};
+use crate::table::{Cell, Column, Table};
 use crate::terminal;
 
 /// A list that a command prints.
@@ -28,7 +29,7 @@ pub(crate) trait Printed: List {
     const INDENTED: bool;
 
     /// The cells of a row, one for each column.
-    fn cells(row: Self::Row) -> Vec<String>;
+    fn cells(row: Self::Row) -> Vec<Cell>;
 }
 
 /// A result is collected before it is printed, so that a pager on stdout does not keep the store locked. What is larger than
@@ -70,7 +71,7 @@ pub(crate) async fn json<F: List>(
         .list(query, &mut |item| {
             out.write_all(separator.as_bytes())?;
             separator = ",\n";
-            Ok(out.write_all(item.get().as_bytes())?)
+            Ok(out.write_all(printable::json(item.get()).as_bytes())?)
         })
         .await?;
     out.write_all(if separator == "[\n" { b"[\n]\n" } else { b"\n]\n" })?;
@@ -90,7 +91,7 @@ async fn indented<F: List>(
             Ok(())
         })
         .await?;
-    serde_json::to_writer_pretty(&mut *out, &items)?;
+    out.write_all(printable::json(&serde_json::to_string_pretty(&items)?).as_bytes())?;
     out.write_all(b"\n")?;
     Ok(next)
 }
@@ -102,7 +103,7 @@ async fn csv<F: Printed>(reader: &Reader, mut query: ListQuery<F>, out: &mut Spo
     let mut records = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
     records.write_record(fields.names()).map_err(io::Error::from)?;
     let next = reader
-        .list(&query, &mut |item| Ok(records.write_record(cells(item, &fields)?).map_err(io::Error::from)?))
+        .list(&query, &mut |item| Ok(records.write_record(csv_cells(item, &fields)?).map_err(io::Error::from)?))
         .await?;
     records.flush()?;
     Ok(next)
@@ -119,10 +120,14 @@ async fn table<F: Printed>(
         None => Table::new(F::COLUMNS),
     };
     query.options.fields.get_or_insert_with(|| Fields::new(fields_of::<F::Row>().iter().copied()));
+    let sprints = match chosen.as_ref().is_some_and(|fields| fields.names().iter().any(|name| is_sprint(name))) {
+        true => sprint_names(reader).await?,
+        false => SprintNames::new(),
+    };
     let next = reader
         .list(&query, &mut |item| {
             table.row(match &chosen {
-                Some(fields) => cells(item, fields)?,
+                Some(fields) => named_cells(item, fields, &sprints)?,
                 None => F::cells(serde_json::from_str(item.get())?),
             });
             Ok(())
@@ -143,14 +148,68 @@ fn plain_table(fields: &Fields) -> Table {
     Table::new(&columns)
 }
 
-/// The values of an item as text, in the order of `fields`.
-fn cells(item: &RawValue, fields: &Fields) -> serde_json::Result<Vec<String>> {
+/// The names of sprints by native id. People read names; programs read the ids.
+type SprintNames = BTreeMap<String, String>;
+
+/// Whether a field of a task holds ids of sprints.
+fn is_sprint(field: &str) -> bool {
+    matches!(field, "sprint" | "sprints")
+}
+
+async fn sprint_names(reader: &Reader) -> Result<SprintNames, Failure> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        native_id: String,
+        name: String,
+    }
+    let options = ListOptions { fields: Some(Fields::new(["native_id", "name"])), ..ListOptions::default() };
+    let mut names = SprintNames::new();
+    let visit = &mut |item: &RawValue| {
+        let Named { native_id, name } = serde_json::from_str(item.get())?;
+        names.insert(native_id, name);
+        Ok(())
+    };
+    reader.list(&ListQuery { filter: SprintFilter::default(), options }, visit).await?;
+    Ok(names)
+}
+
+/// The values of an item by field, in the order of `fields`.
+fn values<'a>(item: &'a RawValue, fields: &'a Fields) -> serde_json::Result<Vec<(&'a str, Option<&'a RawValue>)>> {
     let values: BTreeMap<&str, &RawValue> = serde_json::from_str(item.get())?;
-    Ok(fields
-        .names()
-        .iter()
-        .map(|name| values.get(name.as_str()).map(|value| cell(value)).unwrap_or_default())
-        .collect())
+    Ok(fields.names().iter().map(|name| (name.as_str(), values.get(name.as_str()).copied())).collect())
+}
+
+/// The values of an item as cells of a table.
+fn named_cells(item: &RawValue, fields: &Fields, sprints: &SprintNames) -> serde_json::Result<Vec<Cell>> {
+    let named = |text: String| sprints.get(&text).cloned().unwrap_or(text);
+    let text = |(name, value): (&str, Option<&RawValue>)| {
+        let text = value.map(cell).unwrap_or_default();
+        if is_sprint(name) {
+            text.split(';').map(|id| named(id.to_owned())).collect::<Vec<_>>().join("; ")
+        } else {
+            text
+        }
+    };
+    Ok(values(item, fields)?.into_iter().map(|value| text(value).into()).collect())
+}
+
+/// The values of an item as cells of CSV.
+fn csv_cells(item: &RawValue, fields: &Fields) -> serde_json::Result<Vec<String>> {
+    let text = |value: &RawValue| if is_number(value) { value.get().to_owned() } else { csv_text(&cell(value)) };
+    Ok(values(item, fields)?.into_iter().map(|(_, value)| value.map(text).unwrap_or_default()).collect())
+}
+
+fn is_number(value: &RawValue) -> bool {
+    value.get().starts_with(|first: char| first == '-' || first.is_ascii_digit())
+}
+
+/// A text that a spreadsheet shows as it is. One that it would read as a formula gets an apostrophe before it, which is how a
+/// person enters such a text.
+fn csv_text(text: &str) -> String {
+    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
+    let unix = text.replace("\r\n", "\n");
+    let visible = printable::lines(&unix);
+    if is_formula { format!("'{visible}") } else { visible.into_owned() }
 }
 
 fn cell(value: &RawValue) -> String {
@@ -216,6 +275,69 @@ mod tests {
         );
     }
 
+    #[test]
+    fn csv_holds_no_formula_and_nothing_that_moves_a_terminal() {
+        let table = [
+            ("=HYPERLINK(\"http://x\")", "'=HYPERLINK(\"http://x\")"),
+            ("+1", "'+1"),
+            ("-2+3", "'-2+3"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "'\t=1"),
+            ("\r=1", "'\\u{d}=1"),
+            ("a=b", "a=b"),
+            ("two\r\nlines\u{1b}[2J\u{202e}", "two\nlines\\u{1b}[2J\\u{202e}"),
+        ];
+        for (text, want) in table {
+            assert_eq!(csv_text(text), want, "{text:?}");
+        }
+        let item = RawValue::from_string(r#"{"estimate":-2.5,"title":"-2.5","labels":["=a","b"]}"#.to_owned()).unwrap();
+        let fields = Fields::from("estimate,title,labels".to_owned());
+        assert_eq!(csv_cells(&item, &fields).unwrap(), ["-2.5", "'-2.5", "'=a;b"]);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_does_not_exist_is_an_error_with_the_nearest() {
+        let (reader, _dir) = fixture::reader();
+        let filters = [
+            ("source", "acmee", Some("`acme`")),
+            ("project", "comerce-platform", Some("`commerce-platform`")),
+            ("project", "PROG", Some("`PROJ`")),
+            ("assignee", "Grase", Some("`Grace`")),
+            ("assignee", "Zoe", Some("known: Ada, Grace")),
+            ("sprint", "Sprint 24", Some("`Sprint 42`")),
+            ("assignee", "grace", None),
+            ("sprint", "43", None),
+            ("source", "acme", None),
+        ];
+        for (name, typed, near) in filters {
+            // Nothing is cancelled, so that nothing matches, whatever else is right.
+            let value = serde_json::json!({name: typed, "status": "cancelled"});
+            let query =
+                ListQuery { filter: serde_json::from_value::<TaskFilter>(value).unwrap(), ..ListQuery::default() };
+            let mut out = Vec::new();
+            let asked = table(&reader, query, &mut out).await;
+            match near {
+                None => assert!(asked.is_ok(), "{typed}: {asked:?}"),
+                Some(near) => {
+                    let failure = asked.unwrap_err();
+                    assert!(failure.exit == Exit::Usage && failure.lines[0].contains(near), "{failure}");
+                }
+            }
+        }
+        let filter = SprintFilter { project: Some("nope".into()), ..SprintFilter::default() };
+        let asked = table(&reader, ListQuery { filter, ..ListQuery::default() }, &mut Vec::new()).await;
+        assert_eq!(asked.unwrap_err().exit, Exit::Usage);
+    }
+
+    #[tokio::test]
+    async fn a_table_shows_sprints_by_name() {
+        let (reader, _dir) = fixture::reader();
+        let mut out = Vec::new();
+        table(&reader, query(Some("id,sprint,sprints")), &mut out).await.unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("PROJ-9   Sprint 42  Sprint 42"), "{text}");
+    }
+
     #[tokio::test]
     async fn json_is_one_array_of_whole_objects() {
         let (reader, _dir) = fixture::reader();
@@ -224,7 +346,7 @@ mod tests {
         let tasks: Vec<TaskView> = serde_json::from_slice(&out).unwrap();
         assert_eq!(tasks.len(), fixture::tasks().len());
         let mut out = Vec::new();
-        let none = TaskFilter { source: Some("nowhere".into()), ..TaskFilter::default() };
+        let none = TaskFilter { status: Some("cancelled".parse().unwrap()), ..TaskFilter::default() };
         json(&reader, &ListQuery { filter: none, ..ListQuery::default() }, &mut out).await.unwrap();
         assert_eq!(out, b"[\n]\n");
     }

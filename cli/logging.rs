@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use contextcore_core::model::printable;
 use indicatif::MultiProgress;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -38,7 +39,8 @@ impl Write for BesideBars {
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.suspend(|| io::stderr().write_all(bytes))
+        let line = visible(&String::from_utf8_lossy(bytes));
+        self.0.suspend(|| io::stderr().write_all(line.as_bytes()))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -46,10 +48,47 @@ impl Write for BesideBars {
     }
 }
 
+/// A line of the log in which nothing from outside moves the terminal. Only the log's own colours keep their meaning.
+fn visible(line: &str) -> String {
+    let (text, end) = line.strip_suffix('\n').map_or((line, ""), |text| (text, "\n"));
+    let mut out = String::with_capacity(line.len());
+    let mut parts = text.split("\u{1b}[");
+    out.push_str(&printable::one_line(parts.next().unwrap_or_default()));
+    for part in parts {
+        let digits = part.find(|c: char| !c.is_ascii_digit() && c != ';').unwrap_or(part.len());
+        let (colour, rest) = match part[digits..].strip_prefix('m') {
+            Some(rest) => (&part[..=digits], rest),
+            None => ("", part),
+        };
+        out.push_str(if colour.is_empty() { "\\u{1b}[" } else { "\u{1b}[" });
+        out.push_str(colour);
+        out.push_str(&printable::one_line(rest));
+    }
+    out + end
+}
+
 impl<'a> MakeWriter<'a> for BesideBars {
     type Writer = Self;
 
     fn make_writer(&'a self) -> Self {
         self.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_line_keeps_its_colours_and_nothing_else_that_acts() {
+        let table = [
+            ("\u{1b}[32m INFO\u{1b}[0m sync ended\n", "\u{1b}[32m INFO\u{1b}[0m sync ended\n"),
+            ("title=\u{1b}[2Jx\u{1b}]0;y\u{7}\n", "title=\\u{1b}[2Jx\\u{1b}]0;y\\u{7}\n"),
+            ("a\u{202e}b\nINFO forged\n", "a\\u{202e}b INFO forged\n"),
+            ("\u{1b}[1;31", "\\u{1b}[1;31"),
+        ];
+        for (line, want) in table {
+            assert_eq!(visible(line), want, "{line:?}");
+        }
     }
 }

@@ -7,6 +7,7 @@ mod app;
 mod args;
 mod check;
 mod dashboards;
+mod dead_letters;
 #[cfg(feature = "demo")]
 mod demo;
 mod doctor;
@@ -38,6 +39,7 @@ mod sync;
 mod table;
 mod tasks;
 mod terminal;
+mod tone;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -52,20 +54,25 @@ use crate::failure::{Exit, Outcome};
 
 fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
+    terminal::set_colour(global.color);
     let bars = MultiProgress::new();
     logging::start(global.verbose, base_verbosity(&command), &bars);
     let context = Context { global, bars };
+    let is_service = matches!(command, Command::Serve);
     let result = match runtime(&command) {
         Ok(runtime) => runtime.block_on(run(&context, command)),
         Err(error) => Err(error.into()),
     };
-    match result {
-        Ok(exit) => exit.into(),
-        Err(failure) => {
-            eprint!("{failure}");
-            failure.exit.into()
-        }
-    }
+    let exit = result.unwrap_or_else(|failure| {
+        eprint!("{failure}");
+        failure.exit
+    });
+    ending(exit, stop::requested(), is_service).into()
+}
+
+/// How the process ends. Stopping is how a service is meant to end; any other command was cut short, and says by which signal.
+fn ending(exit: Exit, requested: Option<Exit>, is_service: bool) -> Exit {
+    requested.filter(|_| !is_service).unwrap_or(exit)
 }
 
 /// The runtime of a command. One thread is enough for work that mostly waits, and each further one costs memory: the C library
@@ -101,8 +108,9 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Tasks(arguments) => list::print(context, arguments.query()).await,
         Command::Sprints(arguments) => list::print(context, arguments.query()).await,
         Command::Show(arguments) => show::run(context, &arguments).await,
-        Command::Status => status::run(context).await,
+        Command::Status(arguments) => status::run(context, &arguments).await,
         Command::Replay(arguments) => replay::run(context, &arguments).await,
+        Command::DeadLetters(command) => dead_letters::run(context, &command).await,
         Command::Dashboards(command) => dashboards::run(context, &command).await,
         Command::Store(command) => store::run(context, &command).await,
         Command::Schema => print(&contextcore_core::config::json_schema(&app::kinds())),
@@ -117,4 +125,17 @@ async fn run(context: &Context, command: Command) -> Outcome {
 fn print(text: &str) -> Outcome {
     io::stdout().lock().write_all(text.as_bytes())?;
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_was_stopped_ends_as_its_signal_says_and_a_service_does_not() {
+        assert_eq!(ending(Exit::Source, Some(Exit::Terminated), false).code(), 143);
+        assert_eq!(ending(Exit::Done, Some(Exit::Interrupted), false).code(), 130);
+        assert_eq!(ending(Exit::Done, Some(Exit::Terminated), true).code(), 0);
+        assert_eq!(ending(Exit::Backend, None, false).code(), 4);
+    }
 }

@@ -3,7 +3,8 @@
 use contextcore_core::query::{PortfolioView, ProjectSprint, ProjectView};
 
 use crate::humanize;
-use crate::table::{Column, Table};
+use crate::table::{Cell, Column, Table};
+use crate::tone::Tone;
 
 /// How many epics and blocked tasks are shown.
 const SHOWN: usize = 12;
@@ -26,9 +27,9 @@ fn projects_table(portfolio: &PortfolioView) -> Table {
         ("OPEN", Column::Right),
         ("WIP", Column::Right),
         ("BLOCKED", Column::Left),
-        ("DONE 30D", Column::Right),
+        ("DONE 30D", Column::SpareRight(1)),
         ("SPRINT", Column::Flexible),
-        ("COMMIT", Column::Right),
+        ("COMMIT", Column::SpareRight(0)),
         ("DONE", Column::Right),
         ("LEFT", Column::Right),
     ]);
@@ -71,17 +72,17 @@ fn blocked_table(portfolio: &PortfolioView) -> Table {
     let mut table = Table::new(&[
         ("BLOCKED", Column::Left),
         ("FOR", Column::Right),
-        ("ASSIGNEE", Column::Left),
+        ("ASSIGNEE", Column::SpareLeft(0)),
         ("REASON", Column::Flexible),
         ("TITLE", Column::Flexible),
     ]);
     for blocked in portfolio.blocked.iter().take(SHOWN) {
         table.row([
-            blocked.id.clone(),
-            humanize::duration(blocked.seconds),
-            blocked.assignee.clone().unwrap_or_default(),
-            blocked.reason.clone(),
-            blocked.title.clone(),
+            Cell::from(blocked.id.clone()),
+            Cell::new(&humanize::duration(blocked.seconds), Tone::of_blocked(blocked.seconds)),
+            Cell::from(blocked.assignee.clone().unwrap_or_default()),
+            Cell::from(blocked.reason.clone()),
+            Cell::from(blocked.title.clone()),
         ]);
     }
     table

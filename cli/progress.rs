@@ -73,6 +73,10 @@ impl Progress for Bars {
                 bar.changes += changes;
             }
             Update::Sent { items, .. } => bar.sent += items,
+            Update::Retrying(retry) => {
+                bar.bar.set_message(retry.to_string());
+                return;
+            }
             Update::Done => bar.bar.abandon(),
         }
         bar.bar.set_message(bar.message());
@@ -164,6 +168,8 @@ impl Progress for Lines {
                     tracing::info!(source, records, total, changes, "sync continues");
                 }
             }
+            // The session logs it.
+            Update::Retrying(_) => {}
             Update::Sent { signal, items } => {
                 counts.sent += items;
                 if counts.is_due() {
@@ -180,6 +186,8 @@ impl Progress for Lines {
 
 #[cfg(test)]
 mod tests {
+    use contextcore_core::http::Retrying;
+
     use super::*;
 
     fn hidden() -> Bars {
@@ -204,6 +212,18 @@ mod tests {
         let bar = &bars["acme"];
         assert_eq!((bar.bar.position(), bar.bar.length()), (300, Some(1_200)));
         assert_eq!((bar.bar.prefix().as_str(), bar.bar.message().as_str()), ("acme", "1,500 changes, 7 sent"));
+    }
+
+    #[test]
+    fn a_tool_that_fails_does_not_look_hung() {
+        let bars = hidden();
+        bars.event("acme", Update::Began { total: None });
+        let wait = Duration::from_secs(16);
+        bars.event("acme", Update::Retrying(Retrying { reason: "HTTP 500".into(), retry: 3, of: 8, wait }));
+        let message = || bars.bars.lock().unwrap()["acme"].bar.message();
+        assert_eq!(message(), "HTTP 500, retry 3 of 8 in 16 s");
+        bars.event("acme", Update::Page { records: 1, changes: 2 });
+        assert_eq!(message(), "2 changes", "it is over once a page arrives");
     }
 
     #[test]

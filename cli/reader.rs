@@ -4,7 +4,9 @@
 use contextcore_core::clock;
 use contextcore_core::config::Config;
 use contextcore_core::http::local::{Local, Refusal};
-use contextcore_core::query::{Cursor, List, ListLine, ListQuery, ShowView, StatusView, TaskSelector, Viewer};
+use contextcore_core::query::{
+    Cursor, DeadLetterItem, List, ListLine, ListQuery, ShowView, StatusView, TaskSelector, Viewer,
+};
 use contextcore_core::store::Store;
 use contextcore_core::{Error, ErrorKind, Millis};
 use serde::Serialize;
@@ -76,6 +78,11 @@ impl Reader {
     /// The state of every source, backend and of the store.
     pub(crate) async fn status(&self) -> Result<StatusView, Failure> {
         Ok(self.view("status", &(), |viewer| viewer.status()).await?)
+    }
+
+    /// Every dead letter.
+    pub(crate) async fn dead_letters(&self) -> Result<Vec<DeadLetterItem>, Failure> {
+        Ok(self.view("dead-letters", &(), |viewer| viewer.dead_letters()).await?)
     }
 
     async fn view<T: DeserializeOwned>(

@@ -6,6 +6,7 @@ use contextcore_core::engine::telemetry::{ProcessUse, process_use};
 use contextcore_core::export::otlp::Signal;
 use contextcore_core::export::{DrainReport, Sent};
 use contextcore_core::ingest::sync::SourceReport;
+use contextcore_core::model::printable;
 use contextcore_core::{Error, ErrorKind};
 use serde::Serialize;
 
@@ -152,7 +153,8 @@ impl RunReport {
     pub(crate) fn problems(&self) -> String {
         let mut text = String::new();
         for line in &self.sources {
-            line.warnings.iter().for_each(|warning| text.push_str(&format!("warning: {}: {warning}\n", line.name)));
+            let warning = |warning: &String| format!("warning: {}: {}\n", line.name, printable::one_line(warning));
+            text.extend(line.warnings.iter().map(warning));
             for (count, what) in [(line.set_aside, "set aside"), (line.unreadable, "unreadable")] {
                 if count > 0 {
                     let records = humanize::plural(count, "record");
@@ -167,11 +169,11 @@ impl RunReport {
         for line in &self.sources {
             line.error.iter().for_each(|error| text.push_str(&format!("error: {}: {}\n", line.name, error.message)));
         }
-        // A failed store fails every signal in the same way, so one line is enough.
-        let of_store = |error: &ErrorLine| error.kind == ErrorKind::Store;
-        let first = self.export.errors.values().position(of_store);
+        // A failed store and a stop concern every signal in the same way, so one line is enough.
+        let of_all = |error: &ErrorLine| matches!(error.kind, ErrorKind::Store | ErrorKind::Cancelled);
+        let first = self.export.errors.values().position(of_all);
         for (place, (signal, error)) in self.export.errors.iter().enumerate() {
-            if of_store(error) && Some(place) != first {
+            if of_all(error) && Some(place) != first {
                 continue;
             }
             text.push_str(&format!(
@@ -179,7 +181,7 @@ impl RunReport {
                 error.message
             ));
         }
-        text
+        printable::lines(&text).into_owned()
     }
 }
 

@@ -1,14 +1,16 @@
 //! `contextcore show KEY`: one task with its neighbourhood, and where to find it in the backends.
 
 use contextcore_core::Millis;
-use contextcore_core::query::{ChildView, EventView, ShowView, TaskSelector, TaskView};
+use contextcore_core::model::printable;
+use contextcore_core::query::{ChildView, EventKind, ShowView, TaskSelector};
 use serde_json::Value;
 
 use crate::app::Context;
 use crate::args;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::reader::Reader;
-use crate::table::{Column, Table};
+use crate::table::{Cell, Column, Table};
+use crate::tone::Tone;
 use crate::{humanize, output, terminal};
 
 pub(crate) async fn run(context: &Context, arguments: &args::Show) -> Outcome {
@@ -22,12 +24,11 @@ pub(crate) async fn run(context: &Context, arguments: &args::Show) -> Outcome {
 
 fn render(view: &ShowView, width: Option<usize>) -> String {
     let task = &view.task;
-    let mut text = format!("{}  {}\n{}\n\n", task.id, task.title, task.url);
-    text.push_str(&facts(task).render(width));
+    let head = [&task.id, &task.title, &task.url].map(|text| printable::one_line(text));
+    let mut text = format!("{}  {}\n{}\n\n", head[0], head[1], head[2]);
+    text.push_str(&facts(view).render(width));
     let children = children(&view.children);
-    for (heading, table) in
-        [("Children", children), ("Links", list(&view.links)), ("Timeline", timeline(&task.timeline))]
-    {
+    for (heading, table) in [("Children", children), ("Links", list(&view.links)), ("Timeline", timeline(view))] {
         if !table.is_empty() {
             text.push_str(&format!("\n{heading}\n{}", table.render(width)));
         }
@@ -36,20 +37,26 @@ fn render(view: &ShowView, width: Option<usize>) -> String {
     text
 }
 
-fn facts(task: &TaskView) -> Table {
-    let mut table = Table::new(&[("", Column::Left), ("", Column::Flexible)]);
-    let mut row = |name: &str, value: String| {
+fn facts(view: &ShowView) -> Table {
+    let task = &view.task;
+    let mut table = Table::new(&[("", Column::Left), ("", Column::Wrapped)]);
+    let mut toned = |name: &str, value: String, tone: Tone| {
         if !value.is_empty() {
-            table.row([format!("  {name}"), value]);
+            table.row([Cell::from(format!("  {name}")), Cell::new(&value, tone)]);
         }
     };
+    toned(
+        "source",
+        format!("{} ({}), id {}", task.source, task.tool.as_deref().unwrap_or("unknown"), task.native_id),
+        Tone::Plain,
+    );
+    toned("project", with_native(&task.project_id, &task.project), Tone::Plain);
+    toned("type", with_native(task.task_type.as_str(), &task.native_type), Tone::Plain);
+    toned("status", with_native(task.status.as_str(), &task.native_status), Tone::of_status(task.status));
+    let mut row = |name: &str, value: String| toned(name, value, Tone::Plain);
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let time = |at: Option<Millis>| at.map(humanize::moment).unwrap_or_default();
     let length = |seconds: f64| if seconds > 0.0 { humanize::duration(seconds) } else { String::new() };
-    row("source", format!("{} ({}), id {}", task.source, task.tool.as_deref().unwrap_or("unknown"), task.native_id));
-    row("project", with_native(&task.project_id, &task.project));
-    row("type", with_native(task.task_type.as_str(), &task.native_type));
-    row("status", with_native(task.status.as_str(), &task.native_status));
     row("priority", text(&task.priority));
     row("assignee", text(&task.assignee));
     row("reporter", text(&task.reporter));
@@ -57,7 +64,8 @@ fn facts(task: &TaskView) -> Table {
     row("estimate", task.estimate.map(humanize::points).unwrap_or_default());
     row("parent", text(&task.parent));
     row("root", task.root.clone());
-    row("sprint", task.sprint.as_ref().map(|now| with_native(now, &task.sprints.join(", "))).unwrap_or_default());
+    let all = task.sprints.iter().map(|id| sprint_name(view, id)).collect::<Vec<_>>().join(", ");
+    row("sprint", task.sprint.as_ref().map(|now| with_native(sprint_name(view, now), &all)).unwrap_or_default());
     row("due", text(&task.due));
     row("created", time(Some(task.created)));
     row("started", time(task.started));
@@ -88,6 +96,11 @@ fn with_native(ours: &str, native: &str) -> String {
     if same || native.is_empty() { ours.to_owned() } else { format!("{ours} ({native})") }
 }
 
+/// People know a sprint by its name. Its id is in JSON.
+fn sprint_name<'a>(view: &'a ShowView, id: &str) -> &'a str {
+    view.sprint_names.get(id).map_or("a sprint that is gone", String::as_str)
+}
+
 fn children(children: &[ChildView]) -> Table {
     let columns = [Column::Left, Column::Left, Column::Left, Column::Left, Column::Right, Column::Flexible];
     let mut table = Table::new(&columns.map(|column| ("", column)));
@@ -96,12 +109,12 @@ fn children(children: &[ChildView]) -> Table {
         let assignee = child.assignee.clone().unwrap_or_default();
         let start = format!("  {}", child.id);
         table.row([
-            start,
-            child.task_type.to_string(),
-            child.status.to_string(),
-            assignee,
-            percent,
-            child.title.clone(),
+            Cell::from(start),
+            Cell::from(child.task_type.to_string()),
+            Cell::new(child.status.as_str(), Tone::of_status(child.status)),
+            Cell::from(assignee),
+            Cell::from(percent),
+            Cell::from(child.title.clone()),
         ]);
     }
     table
@@ -113,9 +126,13 @@ fn list(lines: &[String]) -> Table {
     table
 }
 
-fn timeline(events: &[EventView]) -> Table {
-    let mut table = Table::new(&[("", Column::Left), ("", Column::Left), ("", Column::Flexible), ("", Column::Left)]);
-    for event in events {
+fn timeline(view: &ShowView) -> Table {
+    let mut table = Table::new(&[("", Column::Left), ("", Column::Left), ("", Column::Wrapped), ("", Column::Wrapped)]);
+    for event in &view.task.timeline {
+        let side = |side: &Value| match event.kind {
+            EventKind::SprintChanged => sprints(view, side),
+            _ => plain(side),
+        };
         let actor = event.actor.as_ref().map(|actor| format!("by {actor}"));
         let origin = match &event.derived {
             Some(cause) => Some(format!("derived: {cause}")),
@@ -124,7 +141,7 @@ fn timeline(events: &[EventView]) -> Table {
         table.row([
             format!("  {}", humanize::moment(event.at)),
             event.kind.to_string(),
-            change(&event.from, &event.to),
+            change(side(&event.from), side(&event.to)),
             origin.unwrap_or_default(),
         ]);
     }
@@ -132,13 +149,19 @@ fn timeline(events: &[EventView]) -> Table {
 }
 
 /// `old → new`, or one side alone when the other is absent.
-fn change(from: &Value, to: &Value) -> String {
-    match (plain(from), plain(to)) {
+fn change(from: Option<String>, to: Option<String>) -> String {
+    match (from, to) {
         (None, None) => String::new(),
         (None, Some(to)) => to,
         (Some(from), None) => format!("{from} →"),
         (Some(from), Some(to)) => format!("{from} → {to}"),
     }
+}
+
+/// The names of the sprints in a list of ids; `None` when it is empty.
+fn sprints(view: &ShowView, ids: &Value) -> Option<String> {
+    let names: Vec<&str> = ids.as_array()?.iter().filter_map(|id| Some(sprint_name(view, id.as_str()?))).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 /// A value as text; `None` when it is absent or empty.

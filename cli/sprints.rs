@@ -5,42 +5,47 @@ use contextcore_core::query::{SprintFilter, SprintView};
 
 use crate::humanize;
 use crate::list::Printed;
-use crate::table::Column;
+use crate::table::{Cell, Column};
+use crate::tone::Tone;
 
 impl Printed for SprintFilter {
     type Row = SprintView;
     const COLUMNS: &'static [(&'static str, Column)] = &[
-        ("ID", Column::Left),
         ("NAME", Column::Flexible),
-        ("PROJECT", Column::Left),
+        ("PROJECT", Column::SpareLeft(8)),
         ("STATE", Column::Left),
-        ("START", Column::Left),
-        ("END", Column::Left),
-        ("COMMITTED", Column::Right),
-        ("ADDED", Column::Right),
-        ("REMOVED", Column::Right),
-        ("REEST.", Column::Right),
-        ("SCOPE", Column::Right),
+        ("START", Column::SpareLeft(5)),
+        ("END", Column::SpareLeft(7)),
+        ("COMMITTED", Column::SpareRight(6)),
+        ("ADDED", Column::SpareRight(1)),
+        ("REMOVED", Column::SpareRight(2)),
+        ("REEST.", Column::SpareRight(0)),
+        ("SCOPE", Column::SpareRight(3)),
         ("DONE", Column::Right),
         ("LEFT", Column::Right),
-        ("TASKS", Column::Right),
+        ("TASKS", Column::SpareRight(4)),
     ];
     const NESTED: &'static [&'static str] = &["burndown"];
     const INDENTED: bool = true;
 
-    /// A future sprint has no numbers yet. One that is not exact is marked.
-    fn cells(sprint: SprintView) -> Vec<String> {
+    /// A future sprint has no numbers yet. One that is not exact is marked. People know a sprint by its name, and some tools'
+    /// ids are long: they are in JSON and CSV, and in `--fields id`.
+    fn cells(sprint: SprintView) -> Vec<Cell> {
         let unless_future = |text: String| if sprint.state == SprintState::Future { String::new() } else { text };
-        let number = |points: f64| unless_future(humanize::points(points));
+        let number = |points: f64| Cell::from(unless_future(humanize::points(points)));
+        let tone = match sprint.state {
+            SprintState::Active => Tone::Good,
+            SprintState::Closed => Tone::Faint,
+            SprintState::Future => Tone::Plain,
+        };
         let tasks = sprint.committed_tasks + sprint.added_tasks - sprint.removed_tasks;
         let mark = if sprint.exact { "" } else { " (as observed)" };
         vec![
-            sprint.id,
-            format!("{}{mark}", sprint.name),
-            sprint.project_id.unwrap_or_default(),
-            sprint.state.to_string(),
-            sprint.start.map(|at| at.date()).unwrap_or_default(),
-            sprint.completed.or(sprint.end).map(|at| at.date()).unwrap_or_default(),
+            format!("{}{mark}", sprint.name).into(),
+            sprint.project_id.unwrap_or_default().into(),
+            Cell::new(sprint.state.as_str(), tone),
+            sprint.start.map(|at| at.date()).unwrap_or_default().into(),
+            sprint.completed.or(sprint.end).map(|at| at.date()).unwrap_or_default().into(),
             number(sprint.committed),
             number(sprint.added),
             number(sprint.removed),
@@ -48,7 +53,7 @@ impl Printed for SprintFilter {
             number(sprint.scope),
             number(sprint.completed_points),
             number(sprint.remaining),
-            unless_future(format!("{}/{tasks}", sprint.completed_tasks)),
+            unless_future(format!("{}/{tasks}", sprint.completed_tasks)).into(),
         ]
     }
 }
@@ -68,6 +73,6 @@ mod tests {
         for sprint in Viewer::new(&store, &config, fixture::NOW).sprints(&SprintFilter::default()).unwrap() {
             table.row(SprintFilter::cells(sprint));
         }
-        insta::assert_snapshot!("sprints", table.render(None));
+        insta::assert_snapshot!("sprints", format!("{}\n{}", table.render(None), table.render(Some(80))));
     }
 }

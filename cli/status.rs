@@ -1,33 +1,81 @@
 //! `contextcore status`: the state of each source and backend.
 
 use contextcore_core::Millis;
-use contextcore_core::query::{Coverage, DeadLetterView, QuarantinedView, SourceView, StatusView};
+use contextcore_core::model::printable;
+use contextcore_core::query::{
+    BackendView, Coverage, DeadLetterView, Problem, ProblemPart, QuarantinedView, SourceView, StatusView,
+};
 
 use crate::app::Context;
 use crate::failure::{Exit, Outcome};
 use crate::reader::Reader;
-use crate::table::{Column, Table};
-use crate::{humanize, output, terminal};
+use crate::table::{Cell, Column, Table, wrapped};
+use crate::tone::Tone;
+use crate::{args, humanize, output, terminal};
 
-pub(crate) async fn run(context: &Context) -> Outcome {
+pub(crate) async fn run(context: &Context, arguments: &args::Status) -> Outcome {
     let json = context.is_json("status")?;
     let view = Reader::open(context.config()?).await?.status().await?;
     output::print(json, &view, |view| render(view, context.global.verbose > 0, terminal::width()))?;
-    Ok(Exit::Done)
+    Ok(if arguments.exit_code { exit(&view.problems) } else { Exit::Done })
+}
+
+/// The exit code that says what is wrong: that of a sync which fails in the same way.
+fn exit(problems: &[Problem]) -> Exit {
+    Exit::worst(problems.iter().map(|problem| match problem.part {
+        ProblemPart::Source => Exit::Source,
+        ProblemPart::Backend => Exit::Backend,
+    }))
+}
+
+/// One sentence about everything, and what to do about each problem.
+fn verdict(view: &StatusView, width: Option<usize>) -> String {
+    let problems = &view.problems;
+    let (sentence, tone) = match problems.len() {
+        0 => (well(view), Tone::Good),
+        count => {
+            let whats: Vec<&str> = problems.iter().map(|problem| problem.what.as_str()).collect();
+            (format!("{}: {}", humanize::plural(count as u64, "problem"), whats.join("; ")), Tone::Bad)
+        }
+    };
+    let sentence = printable::one_line(&sentence);
+    let lines = width.map_or_else(|| vec![sentence.to_string()], |width| wrapped(&sentence, width));
+    let mut text: String = lines.iter().map(|line| format!("{}\n", tone.paint(line, terminal::has_colour()))).collect();
+    let mut steps = Table::new(&[("", Column::Right), ("", Column::Wrapped)]);
+    for (place, problem) in problems.iter().enumerate() {
+        steps.row([format!("  {}.", place + 1), problem.next.clone()]);
+    }
+    text.push_str(&steps.render(width));
+    text
+}
+
+fn well(view: &StatusView) -> String {
+    let waiting: u64 = view.backends.iter().map(|backend| backend.backlog).sum();
+    let export = match waiting {
+        0 => "everything is exported".to_owned(),
+        waiting => format!("{} on the way to the backend", humanize::plural(waiting, "item")),
+    };
+    match view.sources.len() {
+        0 => "no source is configured: add one under `sources`, or run `contextcore init`".to_owned(),
+        count => format!("all is well: {} read, {export}", humanize::plural(count as u64, "source")),
+    }
 }
 
 /// How many quarantined records are shown without `-v`.
 const FIRST_FEW: usize = 3;
 
 fn render(view: &StatusView, all: bool, width: Option<usize>) -> String {
-    let mut text = String::new();
+    let mut text = verdict(view, width);
+    text.push('\n');
     for source in &view.sources {
         text.push_str(&format!("{} ({})\n", source.name, source.tool));
         text.push_str(&source_table(source, view.now, all).render(width));
         text.push('\n');
     }
-    if view.sources.is_empty() {
-        text.push_str("no source is configured\n\n");
+    if !view.backends.is_empty() {
+        text.push_str("backends\n");
+        text.push_str(&backend_table(&view.backends, view.now).render(width));
+        text.push('\n');
     }
     if !view.dead_letters.is_empty() {
         text.push_str("refused by the backend permanently\n");
@@ -39,8 +87,12 @@ fn render(view: &StatusView, all: bool, width: Option<usize>) -> String {
 }
 
 fn source_table(source: &SourceView, now: Millis, all: bool) -> Table {
-    let mut table = Table::new(&[("", Column::Left), ("", Column::Flexible)]);
-    let mut row = |name: &str, value: String| table.row([format!("  {name}"), value]);
+    let mut table = Table::new(&[("", Column::Left), ("", Column::Wrapped)]);
+    let failed = if source.last_error.is_some() { Tone::Bad } else { Tone::Plain };
+    let mut row = |name: &str, value: String| {
+        let tone = if name == "last error" { failed } else { Tone::Plain };
+        table.row([Cell::from(format!("  {name}")), Cell::new(&value, tone)]);
+    };
     let never = || "never; run `contextcore sync`".to_owned();
     row("last success", source.last_success.map_or_else(never, |at| humanize::ago(at, now)));
     row("cursor age", source.cursor_age.map_or_else(|| "none yet".to_owned(), humanize::duration));
@@ -95,11 +147,33 @@ fn last_error(source: &SourceView) -> String {
     format!("{error} [{kind}, {} in a row]", humanize::plural(source.failures, "run"))
 }
 
+/// Where each signal goes, and what its backend last answered when it does not accept.
+fn backend_table(backends: &[BackendView], now: Millis) -> Table {
+    let mut table = Table::new(&[("", Column::Left), ("", Column::Left), ("", Column::Wrapped)]);
+    for backend in backends {
+        let state = match (&backend.last_error, backend.failing_since) {
+            (Some(error), Some(since)) => Cell::new(&failing(error, since, backend.next_try, now), Tone::Bad),
+            _ if backend.backlog > 0 => format!("{} waiting", humanize::plural(backend.backlog, "item")).into(),
+            _ => Cell::new("ok", Tone::Good),
+        };
+        table.row([Cell::from(format!("  {}", backend.signal)), Cell::from(backend.url.clone()), state]);
+    }
+    table
+}
+
+fn failing(error: &str, since: Millis, next: Option<Millis>, now: Millis) -> String {
+    let since = humanize::duration(now.seconds_since(since));
+    let next = next.filter(|next| *next > now).map(|next| humanize::duration(next.seconds_since(now)));
+    let next = next.map(|wait| format!("; asked again in {wait}")).unwrap_or_default();
+    format!("{error}, for {since}{next}")
+}
+
 fn dead_letter_table(letters: &[DeadLetterView], now: Millis) -> Table {
-    let mut table = Table::new(&[("", Column::Left), ("", Column::Right), ("", Column::Flexible), ("", Column::Left)]);
+    let mut table =
+        Table::new(&[("", Column::Left), ("", Column::Right), ("", Column::Wrapped), ("", Column::Wrapped)]);
     for letter in letters {
         let reason = match &letter.hint {
-            Some(hint) => format!("{} — {hint}", letter.reason),
+            Some(hint) => format!("{}: {hint}", letter.reason),
             None => letter.reason.clone(),
         };
         let last = humanize::ago(letter.last, now);
@@ -161,15 +235,25 @@ mod tests {
                 items,
                 at: fixture::NOW.plus(-120_000),
             };
-            transaction.put_dead(&letter).unwrap();
+            transaction.put_dead(&letter, b"").unwrap();
         }
         transaction.commit().unwrap();
     }
 
     #[test]
     fn failures_are_shown_with_their_reasons() {
-        let view = view(1_000, fail);
-        insta::assert_snapshot!("status_troubled", render(&view, false, None));
+        let mut view = view(1_000, fail);
+        for backend in view.backends.iter_mut().filter(|backend| backend.signal == "logs") {
+            backend.last_error = Some("HTTP 503: the ring is not ready".into());
+            backend.failing_since = Some(fixture::NOW.plus(-720_000));
+            backend.next_try = Some(fixture::NOW.plus(20_000));
+        }
+        insta::assert_snapshot!(
+            "status_troubled",
+            format!("{}\n{}", render(&view, false, None), render(&view, false, Some(80)))
+        );
+        assert_eq!(exit(&view.problems), Exit::Source);
+        assert_eq!(exit(&[]), Exit::Done);
         assert!(render(&view, true, None).contains("10004"), "-v shows every quarantined record");
     }
 }

@@ -1,46 +1,73 @@
-//! Stopping on request: Ctrl-C and SIGTERM end work after its current step; a second request ends it at once.
+//! Stopping on request: Ctrl-C and SIGTERM end work after its current step; a second request ends the process at once.
+//!
+//! Signals are received on a thread of their own, so that the second one works also while the program computes.
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use std::sync::OnceLock;
+
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::{Exit, Failure};
 
-/// The signals that request a stop.
-struct Requests {
-    interrupt: Signal,
-    terminate: Signal,
-}
+/// The request that came, once there was one.
+type Requested = watch::Receiver<Option<Exit>>;
 
-impl Requests {
-    fn listen() -> Result<Self, Failure> {
-        let failed = |error| Failure::new(Exit::Internal, format!("listen for signals: {error}"));
-        let on = |kind| signal(kind).map_err(failed);
-        Ok(Self { interrupt: on(SignalKind::interrupt())?, terminate: on(SignalKind::terminate())? })
-    }
+static REQUESTED: OnceLock<Requested> = OnceLock::new();
 
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
+/// How a command ends that was asked to stop; `None` when nobody asked.
+pub(crate) fn requested() -> Option<Exit> {
+    *REQUESTED.get()?.borrow()
 }
 
 /// Runs `work`. On a request to stop it cancels `cancel` and waits until `work` has ended cleanly.
 pub(crate) async fn stoppable<T>(cancel: &CancellationToken, work: impl Future<Output = T>) -> Result<T, Failure> {
-    let mut requests = Requests::listen()?;
+    let mut requests = listen()?;
     tokio::pin!(work);
     tokio::select! {
         biased;
         done = &mut work => return Ok(done),
-        () = requests.next() => {}
+        Ok(_) = requests.wait_for(Option::is_some) => {}
     }
     tracing::info!("stopping after the current step; signal again to stop at once");
     cancel.cancel();
-    tokio::select! {
-        biased;
-        done = &mut work => Ok(done),
-        () = requests.next() => Err(Failure::new(Exit::Internal, "stopped at once; the next run continues after the last stored page")),
+    Ok(work.await)
+}
+
+/// Starts to receive signals, at the first call.
+fn listen() -> Result<Requested, Failure> {
+    if let Some(requested) = REQUESTED.get() {
+        return Ok(requested.clone());
+    }
+    let failed = |error| Failure::new(Exit::Internal, format!("listen for signals: {error}"));
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let (requests, requested) = watch::channel(None);
+    let (ready, registered) = std::sync::mpsc::channel();
+    let receive = move || runtime.block_on(receive(&requests, &ready));
+    std::thread::Builder::new().name("signals".to_owned()).spawn(receive).map_err(failed)?;
+    registered.recv().unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(failed)?;
+    Ok(REQUESTED.get_or_init(|| requested).clone())
+}
+
+/// Passes the first request on, and ends the process at the second. What is stored survives that: it survives a kill.
+async fn receive(requests: &watch::Sender<Option<Exit>>, ready: &std::sync::mpsc::Sender<std::io::Result<()>>) {
+    let registered = signal(SignalKind::interrupt()).and_then(|int| Ok((int, signal(SignalKind::terminate())?)));
+    let (mut interrupt, mut terminate) = match registered {
+        Ok(signals) => signals,
+        Err(error) => return drop(ready.send(Err(error))),
+    };
+    drop(ready.send(Ok(())));
+    loop {
+        let exit = tokio::select! {
+            _ = interrupt.recv() => Exit::Interrupted,
+            _ = terminate.recv() => Exit::Terminated,
+        };
+        if requests.borrow().is_some() {
+            eprintln!("\nstopped at once; the next run continues after the last stored page");
+            std::process::exit(exit.code().into());
+        }
+        requests.send_replace(Some(exit));
     }
 }
 
@@ -53,5 +80,6 @@ mod tests {
         let cancel = CancellationToken::new();
         assert_eq!(stoppable(&cancel, async { 7 }).await.unwrap(), 7);
         assert!(!cancel.is_cancelled());
+        assert_eq!(requested(), None);
     }
 }

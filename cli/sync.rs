@@ -1,6 +1,5 @@
 //! `contextcore sync`: one pass over the sources, then export of the journal.
 
-use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,7 +18,7 @@ use crate::args;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::host::{self, PollRequest};
 use crate::report::RunReport;
-use crate::{progress, reader, self_metrics, socket, stop};
+use crate::{output, progress, reader, self_metrics, socket, stop};
 
 pub(crate) async fn run(context: &Context, arguments: &args::Sync) -> Outcome {
     let json = context.is_json("sync")?;
@@ -57,11 +56,7 @@ async fn ask_to_poll(config: &Config, chosen: &[SourceConfig], arguments: &args:
     let polled: PollRequest = local.post("/v1/poll", &request).await.map_err(reader::unanswered)?;
     let names = polled.sources.join(", ");
     let text = format!("asked the running `serve` to poll {names} now; `contextcore status` shows the result\n");
-    let mut out = io::stdout().lock();
-    match json {
-        true => writeln!(out, "{}", json!({"polled_by_serve": polled.sources}))?,
-        false => out.write_all(text.as_bytes())?,
-    }
+    output::print_compact(json, &json!({"polled_by_serve": polled.sources}), |_| text)?;
     Ok(Exit::Done)
 }
 
@@ -76,7 +71,8 @@ pub(crate) async fn pass(
     let read = engine.sync(sources, options).await;
     // A store that failed once fails the export too, and one error is enough.
     let broken = read.iter().filter_map(|report| report.error.as_ref()).any(|error| error.kind() == ErrorKind::Store);
-    let sent = match options.dry_run || broken {
+    // What was stopped exports in the next run.
+    let sent = match options.dry_run || broken || engine.cancel.is_cancelled() {
         true => DrainReport::default(),
         false => engine.replayer(sinks, false).drain(clock::now(), Present::ALL).await,
     };
@@ -105,14 +101,7 @@ pub(crate) fn scratch() -> Result<TempDir, Error> {
 
 /// Prints the report on stdout, and its problems on stderr.
 pub(crate) fn print(report: &RunReport, json: bool) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    if json {
-        serde_json::to_writer(&mut out, report)?;
-        out.write_all(b"\n")?;
-    } else {
-        out.write_all(report.lines().as_bytes())?;
-    }
-    out.flush()?;
+    output::print_compact(json, report, RunReport::lines)?;
     eprint!("{}", report.problems());
     Ok(())
 }

@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use crate::humanize;
 use crate::list::Printed;
-use crate::table::Column;
+use crate::table::{Cell, Column};
+use crate::tone::Tone;
 
 /// What a row of the table is made of.
 #[derive(Debug, Deserialize)]
@@ -33,12 +34,12 @@ impl Printed for TaskFilter {
     type Row = Row;
     const COLUMNS: &'static [(&'static str, Column)] = &[
         ("KEY", Column::Left),
-        ("TYPE", Column::Left),
+        ("TYPE", Column::SpareLeft(2)),
         ("STATUS", Column::Left),
-        ("PRIORITY", Column::Left),
-        ("ASSIGNEE", Column::Left),
-        ("POINTS", Column::Right),
-        ("DONE", Column::Right),
+        ("PRIORITY", Column::SpareLeft(0)),
+        ("ASSIGNEE", Column::SpareLeft(4)),
+        ("POINTS", Column::SpareRight(3)),
+        ("DONE", Column::SpareRight(1)),
         ("AGE", Column::Right),
         ("TITLE", Column::Flexible),
     ];
@@ -46,19 +47,23 @@ impl Printed for TaskFilter {
     const INDENTED: bool = false;
 
     /// The age of a finished task is its lead time; that of an open one is the time since its creation.
-    fn cells(task: Row) -> Vec<String> {
-        let status = if task.deleted.is_some() { "deleted" } else { task.status.as_str() };
+    fn cells(task: Row) -> Vec<Cell> {
+        let status = match task.deleted {
+            Some(_) => Cell::new("deleted", Tone::Faint),
+            None => Cell::new(task.status.as_str(), Tone::of_status(task.status)),
+        };
+        let is_open = task.deleted.is_none() && !task.status.is_finished();
         let age = task.lead_time.unwrap_or_else(|| task.status_time.values().sum());
         vec![
-            task.id,
-            task.task_type.to_string(),
-            status.to_owned(),
-            task.priority.unwrap_or_default(),
-            task.assignee.unwrap_or_default(),
-            task.estimate.map(humanize::points).unwrap_or_default(),
-            if task.subtasks.total > 0 { format!("{:.0}%", task.percent_complete) } else { String::new() },
-            humanize::duration(age),
-            task.title,
+            task.id.into(),
+            task.task_type.to_string().into(),
+            status,
+            task.priority.unwrap_or_default().into(),
+            task.assignee.unwrap_or_default().into(),
+            task.estimate.map(humanize::points).unwrap_or_default().into(),
+            if task.subtasks.total > 0 { format!("{:.0}%", task.percent_complete) } else { String::new() }.into(),
+            Cell::new(&humanize::duration(age), if is_open { Tone::of_age(age) } else { Tone::Plain }),
+            task.title.into(),
         ]
     }
 }

@@ -220,3 +220,60 @@ async fn a_replay_exports_the_same_again() {
     home.sync();
     assert!(home.outcome().history.is_empty() && home.outcome().lines.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_are_listed_sent_again_once_and_dropped() {
+    let (tool, truth) = truth().await;
+    let home = tool.home().await;
+    home.collector.script_for(Signal::Logs, [Fault::bad_request("entry too far behind")]);
+    home.run(&["sync"]).expect(4).says(&["permanently refused"]);
+    let before = home.outcome();
+    let letters = home.run(&["dead-letters", "list", "--format", "json"]).expect(0).json();
+    let letter = &letters[0];
+    let missing = truth.lines.len() - before.lines.len();
+    assert_eq!((letters.as_array().unwrap().len(), letter["items"].as_u64()), (1, Some(missing as u64)), "{letters}");
+    assert!(letter["reason"].as_str().unwrap().contains("too far behind") && letter["can_retry"] == true, "{letters}");
+
+    let already = home.collector.logs().len();
+    let id = letter["id"].as_str().unwrap();
+    let retried = home.run(&["dead-letters", "retry", id, "--format", "json"]).expect(0).json();
+    assert_eq!((&retried["accepted"], &retried["refused"]), (&missing.into(), &0.into()), "{retried}");
+    assert_eq!(home.collector.logs().len(), already + missing, "those records and no others");
+    home.outcome().assert_same(&truth);
+    assert_eq!(home.run(&["dead-letters", "list", "--format", "json"]).expect(0).json(), serde_json::json!([]));
+    home.run(&["dead-letters", "retry", id]).expect(2).says(&["no dead letter"]);
+
+    let again = tool.home().await;
+    again.collector.script_for(Signal::Logs, [Fault::bad_request("entry too far behind")]);
+    again.run(&["sync"]).expect(4);
+    again.run(&["dead-letters", "drop"]).expect(0);
+    assert!(again.run(&["dead-letters", "list"]).expect(0).out.contains("no dead letters"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_page_in_front_of_a_backend_is_no_acceptance() {
+    let (tool, truth) = truth().await;
+    let home = tool.home_with(&Setup { http: true, ..Setup::default() }).await;
+    Signal::ALL.into_iter().for_each(|signal| home.collector.always(signal, Some(Fault::login_page())));
+    let ran = home.run(&["sync"]).expect(4);
+    assert_eq!(ran.errors().len(), 3, "{}", ran.err);
+    assert!(ran.errors().iter().all(|error| error.contains("web page") && error.contains("stays in the journal")));
+    Signal::ALL.into_iter().for_each(|signal| home.collector.always(signal, None));
+    home.sync();
+    home.outcome().assert_same(&truth);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_other_protocol_on_a_port_is_named_by_check_and_sync() {
+    let tool = Tool::sample().await;
+    let home = tool.home().await;
+    let (grpc, http) = (home.collector.grpc_url(), home.collector.http_url());
+    home.write(&home.config_text().replace(&grpc, &http));
+    for command in ["check", "sync"] {
+        let ran = home.run(&[command]).expect(4);
+        assert_eq!(ran.errors().len(), 3, "{}", ran.err);
+        let hint = "this port speaks HTTP: set `protocol: http/protobuf`";
+        assert!(ran.errors().iter().all(|error| error.contains(hint)), "{}", ran.err);
+        assert!(!ran.err.contains("verdict=") && !ran.err.contains("ambiguous="), "{}", ran.err);
+    }
+}

@@ -308,10 +308,68 @@ async fn a_stopped_sync_resumes_where_it_was() {
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     run.signal("TERM");
     let ran = run.wait(LIMIT);
-    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    assert_eq!(ran.code, Some(143), "{}", ran.err);
     assert!(ran.last_error().contains("stopped on request"), "{}", ran.err);
     tool.jira.faults().clear();
     assert_eq!(home.run(&["sync"]).code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_fails_does_not_look_hung_and_a_stop_repeats_its_last_answer() {
+    let (tool, home) = sample().await;
+    tool.jira.faults().on("*", When::Always, Fault::status(500, "{}"));
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let run = home.spawn(&["sync", "-v"]);
+        run.wait_for("HTTP 500, retry 2 of", LIMIT);
+        run.signal(signal);
+        let ran = run.wait(Duration::from_secs(10)).expect(code);
+        let ran = ran.says(&["stopped on request", "HTTP 500"]);
+        assert_eq!(ran.err.matches("stopped on request").count(), 1, "{}", ran.err);
+    }
+    let check = home.spawn(&["check"]);
+    check.wait_for("acme-jira: HTTP 500, retry 1 of", LIMIT);
+    check.signal("INT");
+    check.signal("INT");
+    check.wait(Duration::from_secs(5)).expect(130);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_does_not_exist_is_an_error_and_not_an_empty_list() {
+    let (_tool, home) = sample().await;
+    home.sync();
+    for arguments in [
+        ["tasks", "--source", "acme-jra"],
+        ["tasks", "--project", "SHOPP"],
+        ["tasks", "--assignee", "nobody"],
+        ["tasks", "--sprint", "no such sprint"],
+        ["sprints", "--source", "acme-jra"],
+        ["sprints", "--project", "SHOPP"],
+    ] {
+        home.run(&arguments).expect(2).says(&["there is no", arguments[2]]);
+        home.run(&[&arguments[..], &["-o", "json"]].concat()).expect(2);
+    }
+    home.run(&["show", "SHOP-1", "--source", "acme-jra"]).expect(2).says(&["did you mean `acme-jira`?"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_begins_with_a_verdict_and_can_be_an_exit_code() {
+    let (tool, home) = sample().await;
+    let first = |code: i32| {
+        let ran = home.run(&["status", "--exit-code"]).expect(code);
+        ran.out.lines().next().unwrap_or_default().to_owned()
+    };
+    tool.jira.faults().on("*", When::Always, Fault::unauthorized());
+    home.run(&["sync"]).expect(3);
+    assert!(first(3).starts_with("1 problem: acme-jira was never read ("), "{}", first(3));
+    tool.jira.faults().clear();
+    home.sync();
+    assert_eq!(first(0), "all is well: 1 source read, everything is exported");
+    tool.jira.faults().on("*", When::Always, Fault::unauthorized());
+    home.run(&["sync"]).expect(3);
+    assert!(first(3).starts_with("1 problem: acme-jira not read for"), "{}", first(3));
+    home.run(&["status"]).expect(0);
+    let problems = home.run(&["status", "-o", "json"]).json();
+    assert_eq!(problems["problems"][0]["part"], "source", "{problems}");
 }
 
 #[cfg(feature = "demo")]

@@ -1,6 +1,7 @@
 //! `serve`: it syncs, answers, shares its store, and stops on request.
 
 use std::net::TcpListener;
+use std::time::Duration;
 
 use contextcore_fakes::otlp::{Fault, Signal};
 
@@ -48,6 +49,23 @@ async fn an_unavailable_backend_delays_neither_the_other_signals_nor_the_stop() 
     home.collector.always(Signal::Traces, None);
     assert_eq!(home.run(&["sync"]).code, Some(0));
     assert!(home.collector.counts().spans > 0, "nothing was lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_asks_for_an_absurd_wait_stalls_its_signal_and_says_so() {
+    let (_tool, home) = sample().await;
+    let for_ever = Duration::from_secs(u64::MAX);
+    home.collector.always(Signal::Logs, Some(Fault::unavailable(Some(for_ever))));
+    let mut service = Service::start(&home);
+    let reasons = service.until("/readyz", "503");
+    assert!(reasons.contains("logs: http://") && reasons.contains("upstream is starting"), "{reasons}");
+    assert!(reasons.contains("asked again in 15m"), "{reasons}");
+    service.until("/healthz", "200");
+    assert!(service.until("/metrics", "200").contains("contextcore_export_failing_seconds{signal=\"logs\"}"));
+    service.stop();
+    home.collector.always(Signal::Logs, None);
+    assert_eq!(home.run(&["sync"]).code, Some(0));
+    assert!(home.collector.counts().logs > 0, "nothing was lost");
 }
 
 #[tokio::test(flavor = "multi_thread")]

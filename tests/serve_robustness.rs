@@ -30,7 +30,7 @@ async fn commands_beside_a_service_see_what_the_store_holds() {
     let commands: [&[&str]; 6] = [
         &["tasks", "--output", "json"],
         &["tasks", "--status", "open", "--project", "SHOP", "--type", "story", "--output", "csv"],
-        &["tasks", "--assignee", "nobody"],
+        &["tasks", "--status", "cancelled", "--type", "incident"],
         &["sprints", "--output", "json"],
         &["show", &key],
         &["show", &key, "--output", "json"],
@@ -45,6 +45,56 @@ async fn commands_beside_a_service_see_what_the_store_holds() {
         let differing = there.lines().zip(here.lines()).find(|(there, here)| there != here);
         assert!(there == here, "{arguments:?} prints something else: {differing:#?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hangup_reloads_the_configuration_and_an_invalid_one_changes_nothing() {
+    let tool = Tool::sample().await;
+    let home = with_source(&tool, "schedule: '0 0 1 1 *'").await;
+    let mut serve = Service::start(&home);
+    serve.until("/readyz", "200");
+    serve.run.wait_for("sync ended", LIMIT);
+    let valid = home.config_text();
+    home.write(&format!("{valid}nonsense: true\n"));
+    serve.run.signal("HUP");
+    serve.run.wait_for("the old one stays", LIMIT);
+    serve.until("/healthz", "200");
+    home.write(&valid.replace("path: ./data", "path: ./elsewhere"));
+    serve.run.signal("HUP");
+    serve.run.wait_for("`store.path` cannot change", LIMIT);
+    let second = valid[valid.find("  - name:").unwrap()..].replace("acme-jira", "second");
+    home.write(&format!("{valid}{second}"));
+    serve.run.signal("HUP");
+    serve.run.wait_for("reloaded the configuration", LIMIT);
+    serve.until("/healthz", "200");
+    serve.run.wait_for("source=\"second\"", LIMIT);
+    let status = home.run(&["status", "-o", "json"]).json();
+    assert_eq!(status["sources"][1]["name"], "second", "{status}");
+    let log = serve.stop().err;
+    assert_eq!(log.matches("reloaded the configuration").count(), 1, "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_open_connections_starve_neither_health_checks_nor_polls() {
+    let tool = Tool::sample().await;
+    tool.pass(19_000);
+    let home = with_source(&tool, "schedule: '* * * * *'").await;
+    let mut command = home.prepare(std::process::Command::new("sh"), &["-c"]);
+    command.arg("ulimit -n 256; exec \"$0\" serve").arg(env!("CARGO_BIN_EXE_contextcore"));
+    let mut serve = Service::start_by(&home, |_| command);
+    serve.until("/readyz", "200");
+    let half_open: Vec<_> = (0..500).map_while(|_| serve.connect()).collect();
+    assert!(half_open.len() > 250, "{}", half_open.len());
+    let logins = || tool.jira.requests().iter().filter(|request| request.path().ends_with("/myself")).count();
+    let before = logins();
+    while logins() < before + 2 {
+        assert!(serve.run.is_running());
+        serve.until("/healthz", "200");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let log = serve.stop().err;
+    assert!(!log.contains("Too many open files"), "{log}");
+    drop(half_open);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

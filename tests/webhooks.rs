@@ -4,13 +4,16 @@ use std::time::{Duration, Instant};
 
 use ring::hmac;
 
-use crate::rig::{Installation, LIMIT, Service, Tool};
+use crate::rig::{Installation, LIMIT, Service, Setup, Tool};
 
 const SECRET: &str = "what the tool signs with";
 
 /// A service whose schedule never comes, so that only calls make it poll.
 async fn service(tool: &Tool) -> (Installation, Service) {
-    let home = tool.home().await;
+    service_of(tool, tool.home().await).await
+}
+
+async fn service_of(tool: &Tool, home: Installation) -> (Installation, Service) {
     std::fs::write(home.path().join("hook"), SECRET).unwrap();
     let source = "    schedule: '0 0 1 1 *'\n    webhook: {secret: {file: hook}}\n  - name: other\n    kind: jira\n    \
                   url: http://127.0.0.1:9\n    schedule: '0 0 1 1 *'\n    auth: {token: {env: JIRA_TOKEN}}\n";
@@ -100,4 +103,34 @@ async fn an_unverified_call_is_refused_and_triggers_no_poll() {
     let log = service.stop().err;
     assert!(!log.contains(SECRET), "{log}");
     assert!(log.contains("refused a webhook request"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_can_have_an_address_of_their_own_and_a_replay_under_another_number_polls_nothing() {
+    let tool = Tool::sample().await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let rest = format!("webhooks: {{listen: '127.0.0.1:{port}'}}\n");
+    let home = tool.home_with(&Setup { rest: &rest, ..Setup::default() }).await;
+    let (_home, service) = service_of(&tool, home).await;
+    assert!(call(&service, "1").contains("404"), "no longer on `listen`");
+    let headers =
+        |number: &str| format!("X-Hub-Signature: {}\r\nX-Atlassian-Webhook-Identifier: {number}\r\n", sign(EVENT));
+    let at = |method: &str, path: &str, headers: &str, body: &[u8]| {
+        Service::request_at(port, method, path, headers, body).map(|(status, _)| status).unwrap_or_default()
+    };
+    for path in ["/healthz", "/metrics", "/readyz"] {
+        assert!(at("GET", path, "", b"").contains("404"), "{path} is for `listen` only");
+    }
+    assert!(at("POST", "/webhooks/acme-jira", &headers("1"), EVENT).contains("202"));
+    let begun = Instant::now();
+    while searches(&tool) == 0 {
+        assert!(begun.elapsed() < LIMIT, "never polled");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let one = searches(&tool);
+    assert!(at("POST", "/webhooks/acme-jira", &headers("2"), EVENT).contains("202"));
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(searches(&tool), one, "the number of a delivery is not signed");
+    service.stop();
 }

@@ -1,4 +1,7 @@
-//! A fake Grafana in memory, with the part of the API that provisioning uses.
+//! A fake Grafana in memory, with the part of the API that provisioning and the doctor use.
+//!
+//! As the real one (seen in 12.2) it keeps no message for the first version of a dashboard, writes `id`, `uid` and `version` into
+//! its JSON, has no health check for Tempo, and refuses to write what a file provisioned.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -20,6 +23,8 @@ struct World {
     sources: BTreeMap<String, Value>,
     dashboards: BTreeMap<String, Dashboard>,
     rules: BTreeMap<String, Value>,
+    /// Data sources behind whose address there is no Tempo.
+    wrong: Vec<String>,
     /// Writes under this path get this status.
     refusal: Option<(String, u16)>,
     writes: usize,
@@ -35,16 +40,19 @@ struct Dashboard {
 
 type Shared = Arc<Mutex<World>>;
 
-pub(super) struct Fake {
-    pub(super) url: String,
+/// What Grafana says of the first version of a dashboard.
+const FIRST: &str = "Initial save";
+
+pub(crate) struct Fake {
+    pub(crate) url: String,
     world: Shared,
     _serving: JoinSet<()>,
 }
 
 impl Fake {
-    pub(super) const TOKEN: &str = "glsa_test";
+    pub(crate) const TOKEN: &str = "glsa_test";
 
-    pub(super) async fn start(version: &str) -> Self {
+    pub(crate) async fn start(version: &str) -> Self {
         let world: Shared = Arc::default();
         lock(&world).version = version.to_owned();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -63,8 +71,27 @@ impl Fake {
         lock(&self.world).refusal = Some((path.to_owned(), status));
     }
 
-    pub(super) fn edit_dashboard(&self, uid: &str) {
-        lock(&self.world).dashboards.get_mut(uid).unwrap().messages.push(String::new());
+    /// Saves a change as a browser does: in its own schema, without the fields it does not know.
+    pub(super) fn edit_in_browser(&self, uid: &str) {
+        let mut world = lock(&self.world);
+        let dashboard = world.dashboards.get_mut(uid).unwrap();
+        dashboard.json.as_object_mut().unwrap().retain(|name, _| name != "contextcoreHash");
+        dashboard.json["schemaVersion"] = json!(42);
+        dashboard.messages.push(String::new());
+    }
+
+    /// Saves a change as a script does: all fields as they were read, but for one.
+    pub(super) fn edit_over_api(&self, uid: &str) {
+        let mut world = lock(&self.world);
+        let dashboard = world.dashboards.get_mut(uid).unwrap();
+        dashboard.json["panels"][0]["title"] = json!("Mine");
+        dashboard.messages.push(String::new());
+    }
+
+    pub(super) fn add_dashboard(&self, json: Value) {
+        let uid = json["uid"].as_str().unwrap().to_owned();
+        let dashboard = Dashboard { json, messages: vec![String::new()], ..Dashboard::default() };
+        lock(&self.world).dashboards.insert(uid, dashboard);
     }
 
     pub(super) fn edit_rule(&self, uid: &str) {
@@ -75,12 +102,19 @@ impl Fake {
         lock(&self.world).sources.get_mut(uid).unwrap()["url"] = json!("http://mine");
     }
 
-    /// Makes them look as if an older version of this program had written them.
-    pub(super) fn age(&self, dashboard: &str, rule: &str) {
+    /// Makes a dashboard look as if an older version of this program had saved it, with these messages.
+    pub(super) fn age(&self, uid: &str, messages: &[&str]) {
         let mut world = lock(&self.world);
-        let messages = &mut world.dashboards.get_mut(dashboard).unwrap().messages;
-        messages.push("contextcore dashboards provision 000000000000".to_owned());
-        let rule = world.rules.get_mut(rule).unwrap();
+        let dashboard = world.dashboards.get_mut(uid).unwrap();
+        dashboard.json.as_object_mut().unwrap().retain(|name, _| name != "contextcoreHash");
+        dashboard.json["title"] = json!("Older");
+        dashboard.messages = messages.iter().map(|message| (*message).to_owned()).collect();
+    }
+
+    /// Makes a rule look as if an older version of this program had written it.
+    pub(super) fn age_rule(&self, uid: &str) {
+        let mut world = lock(&self.world);
+        let rule = world.rules.get_mut(uid).unwrap();
         rule["title"] = json!("Older");
         let hash = super::fingerprint::rule_hash(rule);
         rule["annotations"]["contextcore_hash"] = json!(hash);
@@ -94,7 +128,7 @@ impl Fake {
         lock(&self.world).rules[rule]["isPaused"] == json!(true)
     }
 
-    pub(super) fn add_source(&self, kind: &str, uid: &str) {
+    pub(crate) fn add_source(&self, kind: &str, uid: &str) {
         let source =
             json!({"uid": uid, "name": uid, "type": kind, "access": "proxy", "url": "http://x", "jsonData": {}});
         lock(&self.world).sources.insert(uid.to_owned(), source);
@@ -104,10 +138,16 @@ impl Fake {
         lock(&self.world).folders.insert(uid.to_owned(), json!({"uid": uid, "title": title, "version": 1}));
     }
 
-    pub(super) fn provision_by_file(&self, dashboard: &str, source: &str) {
+    pub(super) fn provision_by_file(&self, dashboard: &str, source: &str, rule: &str) {
         let mut world = lock(&self.world);
         world.dashboards.get_mut(dashboard).unwrap().provisioned = true;
         world.sources.get_mut(source).unwrap()["readOnly"] = json!(true);
+        world.rules.get_mut(rule).unwrap()["provenance"] = json!("file");
+    }
+
+    /// Lets the address of a data source lead to something that is no Tempo.
+    pub(crate) fn mislead(&self, source: &str) {
+        lock(&self.world).wrong.push(source.to_owned());
     }
 
     pub(super) fn folder_of(&self, dashboard: &str) -> String {
@@ -180,7 +220,17 @@ impl World {
                 axum::Json(self.sources.values().cloned().collect::<Vec<_>>()).into_response()
             }
             ("POST", ["api", "datasources"]) => keep(&mut self.sources, body["uid"].as_str().unwrap(), body.clone()),
-            ("PUT", ["api", "datasources", "uid", uid]) => keep(&mut self.sources, uid, body.clone()),
+            ("PUT", ["api", "datasources", "uid", uid]) => {
+                if self.sources[*uid]["readOnly"] == json!(true) {
+                    return message(403, "Cannot update read-only data source");
+                }
+                keep(&mut self.sources, uid, body.clone())
+            }
+            ("GET", ["api", "datasources", "uid", uid, "health"]) => match self.sources[*uid]["type"].as_str() {
+                Some("tempo") => message(404, "Method not implemented"),
+                _ => message(200, "Successfully queried the API."),
+            },
+            ("GET", ["api", "datasources", "proxy", "uid", uid, "api", "echo"]) => self.echo(uid),
             ("GET", ["api", "dashboards", "uid", uid]) => self.dashboard(uid),
             ("GET", ["api", "dashboards", "uid", uid, "versions"]) => self.versions(uid),
             ("POST", ["api", "dashboards", "db"]) => self.save(body),
@@ -188,16 +238,31 @@ impl World {
             ("POST", ["api", "v1", "provisioning", "alert-rules"]) => {
                 keep(&mut self.rules, body["uid"].as_str().unwrap(), body.clone())
             }
-            ("PUT", ["api", "v1", "provisioning", "alert-rules", uid]) => keep(&mut self.rules, uid, body.clone()),
+            ("PUT", ["api", "v1", "provisioning", "alert-rules", uid]) => {
+                if self.rules[*uid]["provenance"].is_string() {
+                    return message(500, "cannot change provenance from 'file' to ''");
+                }
+                keep(&mut self.rules, uid, body.clone())
+            }
             _ => message(404, "not found"),
         }
+    }
+
+    /// What is behind the proxy of a data source.
+    fn echo(&self, uid: &str) -> Response {
+        let tempo = self.sources[uid]["type"] == json!("tempo") && !self.wrong.iter().any(|wrong| wrong == uid);
+        if tempo { "echo".into_response() } else { (StatusCode::NOT_FOUND, "404 page not found\n").into_response() }
     }
 
     fn dashboard(&self, uid: &str) -> Response {
         let found_one = self.dashboards.get(uid).map(|dashboard| {
             let mut json = dashboard.json.clone();
+            json["id"] = json!(42);
+            json["uid"] = json!(uid);
             json["version"] = json!(dashboard.messages.len());
-            json!({"dashboard": json, "meta": {"folderUid": dashboard.folder, "provisioned": dashboard.provisioned}})
+            let file = if dashboard.provisioned { format!("{uid}.json") } else { String::new() };
+            let meta = json!({"folderUid": dashboard.folder, "provisioned": dashboard.provisioned, "provisionedExternalId": file});
+            json!({"dashboard": json, "meta": meta})
         });
         found(found_one.as_ref())
     }
@@ -205,8 +270,9 @@ impl World {
     /// A list up to Grafana 11, an object since.
     fn versions(&self, uid: &str) -> Response {
         let messages = self.dashboards[uid].messages.iter().enumerate().rev();
+        let shown = |place: usize, message: &str| if place == 0 { FIRST.to_owned() } else { message.to_owned() };
         let list: Vec<Value> =
-            messages.map(|(place, message)| json!({"version": place + 1, "message": message})).collect();
+            messages.map(|(place, message)| json!({"version": place + 1, "message": shown(place, message)})).collect();
         let old = self.version.starts_with("11.");
         axum::Json(if old { json!(list) } else { json!({"versions": list, "continueToken": ""}) }).into_response()
     }
@@ -216,10 +282,14 @@ impl World {
         let version = body["dashboard"]["version"].as_u64().unwrap_or(0);
         let known = self.dashboards.entry(uid).or_default();
         let clash = !known.messages.is_empty() && version != known.messages.len() as u64;
+        if known.provisioned {
+            return message(400, "Cannot save provisioned dashboard");
+        }
         if clash && body["overwrite"] != json!(true) {
             return message(412, "The dashboard has been changed by someone else");
         }
         known.json = body["dashboard"].clone();
+        known.json.as_object_mut().unwrap().retain(|name, _| !["id", "uid", "version"].contains(&name.as_str()));
         known.folder = body["folderUid"].as_str().unwrap().to_owned();
         known.messages.push(body["message"].as_str().unwrap().to_owned());
         message(200, "saved")

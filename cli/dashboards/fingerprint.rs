@@ -1,15 +1,38 @@
-//! Fingerprints: hashes that a data source and an alert rule carry, of what was written. When the hash no longer matches what
-//! Grafana has, somebody changed it there.
+//! Fingerprints: hashes that a dashboard, a data source and an alert rule carry, of what was written. When the hash no longer
+//! matches what Grafana has, somebody changed it there.
 
 use contextcore_dashboards::datasources::DataSource;
 use serde_json::{Map, Value, json};
 
 use crate::duration;
 
+/// Where a dashboard keeps its fingerprint. The browser drops fields it does not know when it saves a dashboard.
+const DASHBOARD: &str = "contextcoreHash";
+/// What Grafana itself writes into a dashboard.
+const GRAFANAS: [&str; 3] = ["id", "uid", "version"];
 /// Where a data source keeps its fingerprint.
 const SOURCE: &str = "contextcoreHash";
 /// Where an alert rule keeps it.
 const RULE: &str = "contextcore_hash";
+
+/// The dashboard's JSON with its own fingerprint.
+pub(super) fn sign_dashboard(mut dashboard: Value) -> Value {
+    dashboard[DASHBOARD] = Value::from(dashboard_hash(&dashboard));
+    dashboard
+}
+
+pub(super) fn stored_dashboard_hash(dashboard: &Value) -> Option<&str> {
+    dashboard[DASHBOARD].as_str()
+}
+
+/// The hash of a dashboard without its fingerprint and without what Grafana writes into it.
+pub(super) fn dashboard_hash(dashboard: &Value) -> String {
+    let mut own = dashboard.clone();
+    if let Some(fields) = own.as_object_mut() {
+        fields.retain(|name, _| name != DASHBOARD && !GRAFANAS.contains(&name.as_str()));
+    }
+    hash(&own)
+}
 
 /// The data source with its own fingerprint.
 pub(super) fn sign_source(source: &DataSource) -> DataSource {
@@ -33,7 +56,7 @@ pub(super) fn source_hash(source: &DataSource) -> String {
 }
 
 /// The hash of a value. Equal values have equal hashes: keys are sorted, and numbers compare by value.
-pub(super) fn hash(value: &Value) -> String {
+fn hash(value: &Value) -> String {
     blake3::hash(canonical(value).to_string().as_bytes()).to_hex()[..12].to_owned()
 }
 
@@ -85,6 +108,18 @@ fn query_parts(query: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_grafana_writes_into_a_dashboard_is_no_change() {
+        let signed = sign_dashboard(json!({"uid": "x", "title": "A", "panels": [{"id": 3}]}));
+        let hash = stored_dashboard_hash(&signed).unwrap().to_owned();
+        let mut read = signed;
+        read["id"] = json!(7);
+        read["version"] = json!(2);
+        assert_eq!(dashboard_hash(&read), hash);
+        read["panels"][0]["id"] = json!(4);
+        assert_ne!(dashboard_hash(&read), hash, "the id of a panel is no id of Grafana's");
+    }
 
     #[test]
     fn equal_values_have_equal_hashes() {

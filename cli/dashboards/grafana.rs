@@ -31,12 +31,13 @@ pub(crate) struct Folder {
 }
 
 /// An existing dashboard.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Stored {
+    pub(crate) json: Value,
     pub(crate) version: i64,
     pub(crate) folder: String,
-    /// It comes from a file and cannot be written.
-    pub(crate) provisioned: bool,
+    /// The file it comes from, which would overwrite whatever is written here; empty when Grafana does not name it.
+    pub(crate) file: Option<String>,
 }
 
 /// An existing data source.
@@ -134,14 +135,11 @@ impl Grafana {
 
     pub(crate) async fn dashboard(&self, uid: &str) -> Result<Option<Stored>> {
         let found = self.get(&format!("/api/dashboards/uid/{uid}"), &[], "read a dashboard").await?;
-        Ok(found.map(|found| Stored {
-            version: found["dashboard"]["version"].as_i64().or(found["meta"]["version"].as_i64()).unwrap_or(0),
-            folder: text(&found["meta"], "folderUid"),
-            provisioned: found["meta"]["provisioned"].as_bool().unwrap_or(false),
-        }))
+        Ok(found.map(stored_dashboard))
     }
 
-    /// The message of the newest version of a dashboard. Grafana 11 returns a list, later versions an object.
+    /// The message of the newest version of a dashboard. For the first version it is always Grafana's own "Initial save".
+    /// Grafana 11 returns a list, later versions an object.
     pub(crate) async fn newest_message(&self, uid: &str) -> Result<Option<String>> {
         let path = format!("/api/dashboards/uid/{uid}/versions");
         let found = self.get(&path, &[("limit", "10")], "read a dashboard's history").await?.unwrap_or_default();
@@ -175,11 +173,30 @@ impl Grafana {
         self.send(Method::PUT, &path, rule, "update an alert rule").await.map(drop)
     }
 
-    /// Runs the health check of a data source in Grafana.
-    pub(crate) async fn source_health(&self, uid: &str) -> Result<()> {
+    /// Runs the health check of a data source in Grafana. 404 where its plug-in has none.
+    pub(crate) async fn source_health(&self, uid: &str) -> Result<Reply> {
         let path = format!("/api/datasources/uid/{uid}/health");
-        let reply = self.service.get(&path, &[]).await.map_err(unreachable)?;
-        done(&reply, "reach the data source").map(drop)
+        self.service.get(&path, &[]).await.map_err(unreachable)
+    }
+
+    /// Reads a path of the backend behind a data source, through Grafana.
+    pub(crate) async fn through_source(&self, uid: &str, path: &str) -> Result<Reply> {
+        let path = format!("/api/datasources/proxy/uid/{uid}{path}");
+        self.service.get(&path, &[]).await.map_err(unreachable)
+    }
+}
+
+fn stored_dashboard(found: Value) -> Stored {
+    let Value::Object(mut found) = found else { return Stored::default() };
+    let mut part = |name: &str| found.remove(name).unwrap_or_default();
+    let (json, meta) = (part("dashboard"), part("meta"));
+    let file = text(&meta, "provisionedExternalId");
+    let from_file = meta["provisioned"].as_bool().unwrap_or(false) || !file.is_empty();
+    Stored {
+        version: json["version"].as_i64().or(meta["version"].as_i64()).unwrap_or(0),
+        folder: text(&meta, "folderUid"),
+        file: from_file.then_some(file),
+        json,
     }
 }
 
@@ -199,7 +216,7 @@ fn unreachable(error: Error) -> Error {
 }
 
 /// The answer as JSON, or an error that says what to do.
-fn done(reply: &Reply, doing: &str) -> Result<Value> {
+pub(crate) fn done(reply: &Reply, doing: &str) -> Result<Value> {
     if reply.is_success() {
         return Ok(reply.json());
     }

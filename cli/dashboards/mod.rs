@@ -3,7 +3,7 @@
 //! `contextcore_dashboards` generates them. [`provision`] decides what to change, and [`grafana`] is the client.
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 mod fingerprint;
 mod grafana;
 mod provision;
@@ -23,7 +23,7 @@ use crate::args::{self, Dashboards};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::{output, stop, terminal};
 
-pub(crate) use grafana::Grafana;
+pub(crate) use grafana::{Grafana, done};
 use provision::{DesiredState, Report};
 
 /// The variable with a token.

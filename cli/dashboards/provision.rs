@@ -1,7 +1,8 @@
 //! Provisioning: compares a Grafana with the desired state, and makes the missing changes.
 //!
-//! Changes made in Grafana are left alone unless `--force` is given. A dashboard was changed there when the message of its newest
-//! version is not one of ours; a data source or an alert rule, when it no longer matches its [fingerprint](super::fingerprint).
+//! Changes made in Grafana are left alone unless `--force` is given. Something was changed there when it no longer matches the
+//! [fingerprint](super::fingerprint) it carries. Dashboards of the first versions carry none: those are recognised by the
+//! message of their newest version, and by [how they were created](is_created_by_older).
 
 use contextcore_core::Result;
 use contextcore_dashboards::alerts::{self, Place};
@@ -10,8 +11,11 @@ use contextcore_dashboards::{dashboards, model};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::fingerprint::{hash, rule_hash, sign_rule, sign_source, source_hash, stored_rule_hash, stored_source_hash};
-use super::grafana::{Folder, Grafana, StoredSource};
+use super::fingerprint::{
+    dashboard_hash, rule_hash, sign_dashboard, sign_rule, sign_source, source_hash, stored_dashboard_hash,
+    stored_rule_hash, stored_source_hash,
+};
+use super::grafana::{Folder, Grafana, Stored, StoredSource};
 use crate::table::{Column, Table};
 
 /// The uid of the folder that is created.
@@ -100,6 +104,7 @@ fn step(what: &'static str, name: impl Into<String>, done: Done, note: impl Into
 }
 
 const EDITED: &str = "somebody changed it in Grafana; --force overwrites that";
+const FROM_FILE: &str = "it is provisioned by a file, and can only be changed there";
 
 /// Brings a Grafana to the desired state.
 pub(crate) async fn provision(grafana: &Grafana, desired: &DesiredState) -> Result<Report> {
@@ -113,7 +118,8 @@ pub(crate) async fn provision(grafana: &Grafana, desired: &DesiredState) -> Resu
     }
     match &uids {
         Some(uids) => {
-            let place = Place { folder: folder.uid.clone(), prometheus: uids.prometheus.clone() };
+            let prometheus = uids.prometheus.clone();
+            let place = Place { folder: folder.uid.clone(), prometheus, grafana: format!("{}/", grafana.url()) };
             for rule in alerts::rules() {
                 steps.push(alert(grafana, desired, &rule, &place).await?);
             }
@@ -206,7 +212,7 @@ async fn ensure_source(
         return result(Done::Unchanged, &source.url);
     }
     if stored.read_only {
-        return result(Done::Left, "it is provisioned by a file, and can only be changed there");
+        return result(Done::Left, FROM_FILE);
     }
     if as_written.as_deref() != Some(now.as_str()) && !desired.force {
         return result(Done::Left, EDITED);
@@ -222,28 +228,64 @@ async fn save(
     dashboard: &model::Dashboard,
     uids: Option<&Uids>,
 ) -> Result<Step> {
-    let mut json = with_sources(dashboard, uids);
-    let message = format!("{MESSAGE} {}", hash(&json));
+    let mut json = sign_dashboard(with_sources(dashboard, uids));
+    let message = format!("{MESSAGE} {}", stored_dashboard_hash(&json).unwrap_or_default());
     let result = |done, note: &str| Ok(step("dashboard", dashboard.title, done, note));
     let place = format!("{}/d/{}", grafana.url(), dashboard.uid);
     let Some(stored) = grafana.dashboard(dashboard.uid).await? else {
         grafana.save_dashboard(&json, &folder.uid, &message, false).await?;
         return result(Done::Created, &place);
     };
-    if stored.provisioned {
-        return result(Done::Left, "it is provisioned by a file, and can only be changed there");
+    if let Some(file) = &stored.file {
+        return Ok(of_file(dashboard, &stored, file, uids));
     }
-    let newest = grafana.newest_message(dashboard.uid).await?.unwrap_or_default();
-    if newest == message && stored.folder == folder.uid {
+    let edited = is_edited(grafana, dashboard.uid, &stored).await?;
+    let current = stored_dashboard_hash(&stored.json) == stored_dashboard_hash(&json);
+    if !edited && current && stored.folder == folder.uid {
         return result(Done::Unchanged, &place);
     }
-    if !newest.starts_with(MESSAGE) && !desired.force {
+    if edited && !desired.force {
         return result(Done::Left, EDITED);
     }
     // Only over the version that was read: a concurrent change is a conflict.
     json["version"] = json!(stored.version);
     grafana.save_dashboard(&json, &folder.uid, &message, desired.force).await?;
     result(Done::Updated, &place)
+}
+
+/// The result for a dashboard that comes from a file: whatever is saved over it, the file would overwrite again.
+fn of_file(dashboard: &model::Dashboard, stored: &Stored, file: &str, uids: Option<&Uids>) -> Step {
+    let wanted = [None, uids].map(|uids| dashboard_hash(&with_sources(dashboard, uids)));
+    let named = if file.is_empty() { String::new() } else { format!(" ({file})") };
+    if wanted.contains(&dashboard_hash(&stored.json)) {
+        return step("dashboard", dashboard.title, Done::Unchanged, format!("it is provisioned by a file{named}"));
+    }
+    let note = FROM_FILE.replacen("a file", &format!("a file{named}"), 1);
+    step("dashboard", dashboard.title, Done::Left, note)
+}
+
+/// Whether somebody changed a dashboard since this program wrote it.
+async fn is_edited(grafana: &Grafana, uid: &str, stored: &Stored) -> Result<bool> {
+    let hash = stored_dashboard_hash(&stored.json);
+    if hash == Some(&dashboard_hash(&stored.json)) || (hash.is_none() && is_created_by_older(stored)) {
+        return Ok(false);
+    }
+    // Grafana may also store a dashboard in another form than it was sent.
+    let newest = grafana.newest_message(uid).await?.unwrap_or_default();
+    Ok(!newest.starts_with(MESSAGE))
+}
+
+/// Whether a dashboard without a fingerprint is as an older version of this program created it. Grafana keeps no message for the
+/// first version of a dashboard, so that shows by what only this program writes: data sources chosen by their uid, in a schema
+/// older than the one that browsers write.
+fn is_created_by_older(stored: &Stored) -> bool {
+    let variables = stored.json["templating"]["list"].as_array().into_iter().flatten();
+    let mut sources = variables.filter(|variable| variable["type"] == "datasource").peekable();
+    let is_by_uid = |current: &Value| current["value"].is_string() && current["value"] == current["text"];
+    stored.version == 1
+        && stored.json["schemaVersion"] == model::SCHEMA_VERSION
+        && sources.peek().is_some()
+        && sources.all(|variable| is_by_uid(&variable["current"]))
 }
 
 /// The dashboard's JSON, with these data sources chosen at first.
@@ -269,6 +311,11 @@ async fn alert(grafana: &Grafana, desired: &DesiredState, rule: &alerts::Rule, p
     let (as_written, now) = (stored_rule_hash(&stored), rule_hash(&stored));
     if now == rule_hash(&wanted) && stored["folderUID"] == wanted["folderUID"] {
         return result(Done::Unchanged, "");
+    }
+    match stored["provenance"].as_str().unwrap_or_default() {
+        "" => {}
+        "file" => return result(Done::Left, FROM_FILE),
+        other => return result(Done::Left, &format!("it is provisioned by something else ({other}), which owns it")),
     }
     if as_written.as_deref() != Some(now.as_str()) && !desired.force {
         return result(Done::Left, EDITED);
@@ -330,27 +377,53 @@ mod tests {
     async fn changes_made_in_grafana_stay_unless_forced() {
         let fake = Fake::start("12.0.0").await;
         run(&fake, &desired(false)).await.unwrap();
-        fake.edit_dashboard("contextcore-project");
+        fake.edit_in_browser("contextcore-project");
+        fake.edit_over_api("contextcore-health");
         fake.edit_rule("contextcore-data-old");
         fake.edit_source("contextcore-loki");
         let report = run(&fake, &desired(false)).await.unwrap();
         let left: Vec<&str> = report.left().map(|step| step.name.as_str()).collect();
-        assert_eq!(left, ["ContextCore Loki", "Project Details", "Data older than an hour"]);
+        assert_eq!(left, ["ContextCore Loki", "Project Details", "ContextCore Health", "Data older than an hour"]);
         assert!(report.errors().contains("--force"));
         let forced = run(&fake, &desired(true)).await.unwrap();
-        assert_eq!((count(&forced, Done::Updated), forced.left().count()), (3, 0), "{forced:?}");
+        assert_eq!((count(&forced, Done::Updated), forced.left().count()), (4, 0), "{forced:?}");
         assert_eq!(count(&run(&fake, &desired(false)).await.unwrap(), Done::Unchanged), everything());
     }
 
     #[tokio::test]
-    async fn older_versions_of_ours_are_updated_and_a_paused_rule_stays_paused() {
+    async fn a_dashboard_of_somebody_else_with_our_uid_is_left_alone() {
+        let fake = Fake::start("12.0.0").await;
+        fake.add_dashboard(json!({"uid": "contextcore-project", "title": "Mine", "schemaVersion": 39, "panels": []}));
+        let report = run(&fake, &desired(false)).await.unwrap();
+        let left: Vec<&str> = report.left().map(|step| step.name.as_str()).collect();
+        assert_eq!(left, ["Project Details"]);
+    }
+
+    #[tokio::test]
+    async fn what_older_versions_wrote_is_updated_and_a_paused_rule_stays_paused() {
         let fake = Fake::start("12.0.0").await;
         run(&fake, &desired(false)).await.unwrap();
-        fake.age("contextcore-portfolio", "contextcore-task-blocked");
+        // An older version created one, and wrote the other twice.
+        fake.age("contextcore-portfolio", &[""]);
+        fake.age("contextcore-project", &["", "contextcore dashboards provision 000000000000"]);
+        fake.age_rule("contextcore-task-blocked");
         fake.pause("contextcore-task-blocked");
         let report = run(&fake, &desired(false)).await.unwrap();
-        assert_eq!(count(&report, Done::Updated), 2, "{report:?}");
+        assert_eq!((count(&report, Done::Updated), report.left().count()), (3, 0), "{report:?}");
         assert!(fake.is_paused("contextcore-task-blocked"));
+        assert_eq!(count(&run(&fake, &desired(false)).await.unwrap(), Done::Unchanged), everything());
+    }
+
+    #[tokio::test]
+    async fn what_somebody_did_to_a_dashboard_of_an_older_version_stays() {
+        let fake = Fake::start("12.0.0").await;
+        run(&fake, &desired(false)).await.unwrap();
+        fake.age("contextcore-portfolio", &[""]);
+        fake.edit_in_browser("contextcore-portfolio");
+        fake.age("contextcore-project", &["", ""]);
+        let report = run(&fake, &desired(false)).await.unwrap();
+        let left: Vec<&str> = report.left().map(|step| step.name.as_str()).collect();
+        assert_eq!(left, ["Project Portfolio Overview", "Project Details"]);
     }
 
     #[tokio::test]
@@ -369,14 +442,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn objects_provisioned_by_files_are_left_alone() {
+    async fn objects_provisioned_by_files_are_left_alone_and_the_report_says_so() {
         let fake = Fake::start("12.0.0").await;
         run(&fake, &desired(false)).await.unwrap();
-        fake.provision_by_file("contextcore-health", "contextcore-tempo");
+        fake.provision_by_file("contextcore-portfolio", "contextcore-tempo", "contextcore-scope-changed");
+        let same = run(&fake, &desired(false)).await.unwrap();
+        assert_eq!(same.left().count(), 0, "{same:?}");
+        fake.provision_by_file("contextcore-health", "contextcore-tempo", "contextcore-data-old");
+        fake.edit_over_api("contextcore-health");
+        fake.edit_rule("contextcore-data-old");
         let other = DesiredState { urls: vec![("tempo", "http://elsewhere".to_owned())], ..desired(true) };
         let report = run(&fake, &other).await.unwrap();
         let left: Vec<&str> = report.left().map(|step| step.name.as_str()).collect();
-        assert_eq!(left, ["ContextCore Tempo", "ContextCore Health"]);
+        assert_eq!(left, ["ContextCore Tempo", "ContextCore Health", "Data older than an hour"]);
+        assert!(report.left().all(|step| step.note.contains("provisioned by a file")), "{report:?}");
+        assert!(report.errors().contains("(contextcore-health.json)"), "{}", report.errors());
     }
 
     #[tokio::test]

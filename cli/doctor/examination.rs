@@ -58,6 +58,12 @@ impl Finding {
         Self::new(setting.backend, Verdict::Wrong, setting.symptom, Some(setting.advice()))
     }
 
+    /// The address leads to something else.
+    pub(super) fn stranger(backend: Backend, found: String) -> Self {
+        let advice = format!("give the address that Grafana's data source for {} has, with its path", backend.as_str());
+        Self::new(backend, Verdict::Wrong, found, Some(advice))
+    }
+
     pub(super) fn failed(backend: Backend, error: &Error) -> Self {
         Self::new(backend, Verdict::Wrong, error.full(), None)
     }
@@ -112,6 +118,20 @@ impl Examination<'_> {
 /// A moment in seconds, as the query APIs take it.
 pub(super) fn seconds(at: Millis) -> String {
     at.as_seconds().to_string()
+}
+
+/// Whether an answer has a query's result, as Prometheus and Loki give it.
+pub(super) fn is_result(reply: &Reply) -> bool {
+    reply.is_success() && reply.json()["data"]["result"].is_array()
+}
+
+/// That another program than the backend answered, and what it answered.
+pub(super) fn is_not(backend: Backend, path: &str, reply: &Reply) -> String {
+    let answer = match reply.message() {
+        message if message.is_empty() => reply.status.to_string(),
+        message => format!("{}: {message}", reply.status),
+    };
+    format!("this is not {}: {path} answered {answer}", backend.as_str())
 }
 
 /// Whether an answer refuses a time range because it is too long.

@@ -5,19 +5,25 @@ use std::time::Duration;
 use contextcore_core::Result;
 use contextcore_core::export::canary;
 use contextcore_core::export::otlp::Signal;
+use contextcore_core::http::service::Reply;
 use contextcore_core::model::semconv as names;
 use contextcore_core::model::time::{DAY, HOUR, Millis};
 use contextcore_dashboards::knowledge::{self as known, Backend, Setting};
 
 use super::access::Access;
-use super::examination::{Examination, Finding, OLD, Verdict, YEAR, is_sent, refuses_range};
+use super::examination::{Examination, Finding, OLD, Verdict, YEAR, is_not, is_result, is_sent, refuses_range};
 
 const THIS: Backend = Backend::Loki;
+const QUERY: &str = "/loki/api/v1/query_range";
 /// An accepted record is found within this time.
 const SOON: Duration = Duration::from_secs(20);
 
 pub(super) async fn examine(examination: &Examination<'_>, loki: &Access) -> Result<Vec<Finding>> {
-    let mut findings = vec![range(examination, loki).await?];
+    let reply = year(examination, loki).await?;
+    if is_stranger(&reply) {
+        return Ok(vec![Finding::stranger(THIS, is_not(THIS, QUERY, &reply))]);
+    }
+    let mut findings = vec![range(&reply)];
     if is_sent(examination.config, Signal::Logs) {
         findings.extend(canaries(examination, loki).await?);
     }
@@ -28,15 +34,25 @@ fn nanos(at: Millis) -> String {
     at.as_nanos().to_string()
 }
 
-async fn range(examination: &Examination<'_>, loki: &Access) -> Result<Finding> {
+/// Asks for a year.
+async fn year(examination: &Examination<'_>, loki: &Access) -> Result<Reply> {
     let (start, end) = (nanos(examination.now.plus(-YEAR)), nanos(examination.now));
     let asked = [("query", "{service_name=\"contextcore\"}"), ("start", &start), ("end", &end), ("limit", "1")];
-    let reply = loki.get("/loki/api/v1/query_range", &asked).await?;
-    Ok(match reply.status {
+    loki.get(QUERY, &asked).await
+}
+
+/// Whether something else than Loki answered.
+fn is_stranger(reply: &Reply) -> bool {
+    reply.status == 404 || (reply.is_success() && !is_result(reply))
+}
+
+/// Whether a year can be queried.
+fn range(reply: &Reply) -> Finding {
+    match reply.status {
         200 => Finding::ok(THIS, "a year can be queried"),
-        _ if refuses_range(&reply) => Finding::wrong(&known::LOKI_RANGE),
-        status => Finding::unknown(THIS, format!("/loki/api/v1/query_range answered {status}: {}", reply.message())),
-    })
+        _ if refuses_range(reply) => Finding::wrong(&known::LOKI_RANGE),
+        status => Finding::unknown(THIS, format!("{QUERY} answered {status}: {}", reply.message())),
+    }
 }
 
 /// Two records in one stream: an old one, then an even older one.
@@ -77,7 +93,7 @@ async fn look_up(examination: &Examination<'_>, loki: &Access, at: Millis, ok: &
         let (start, end) = (start.clone(), end.clone());
         async move {
             let asked = [("query", query.as_str()), ("start", &start), ("end", &end), ("limit", "1")];
-            let reply = loki.get("/loki/api/v1/query_range", &asked).await?;
+            let reply = loki.get(QUERY, &asked).await?;
             Ok(reply.json()["data"]["result"].as_array().is_some_and(|streams| !streams.is_empty()))
         }
     };
@@ -100,6 +116,15 @@ async fn look_up(examination: &Examination<'_>, loki: &Access, at: Millis, ok: &
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_program_at_the_address_is_not_loki() {
+        let reply = |status, body: &str| Reply { status, body: body.to_owned(), location: None };
+        assert!(!is_stranger(&reply(200, r#"{"data":{"resultType":"streams","result":[]}}"#)));
+        assert!(is_stranger(&reply(404, "404 page not found")) && is_stranger(&reply(200, "<html>")));
+        assert!(!is_stranger(&reply(503, "")), "an ill Loki is a Loki");
+        assert!(!is_stranger(&reply(400, "the query time range exceeds the limit")));
+    }
 
     #[test]
     fn refusals_name_the_setting_that_causes_them() {

@@ -7,13 +7,14 @@ use contextcore_core::Result;
 use contextcore_core::export::canary;
 use contextcore_core::export::exposition_name;
 use contextcore_core::export::otlp::Signal;
+use contextcore_core::http::service::Reply;
 use contextcore_core::model::semconv as names;
 use contextcore_core::model::time::{DAY, Millis};
 use contextcore_dashboards::knowledge::{self as known, Backend};
 use serde_json::Value;
 
 use super::access::Access;
-use super::examination::{Examination, Finding, OLD, Verdict, compare, is_sent, seconds};
+use super::examination::{Examination, Finding, OLD, Verdict, compare, is_not, is_result, is_sent, seconds};
 use crate::duration;
 
 const THIS: Backend = Backend::Prometheus;
@@ -23,16 +24,22 @@ const LONG: u64 = 365 * 86_400;
 
 pub(super) async fn examine(examination: &Examination<'_>, prometheus: &Access) -> Result<Vec<Finding>> {
     let reply = prometheus.get(QUERY, &[("query", "vector(1)")]).await?;
-    if !reply.is_success() {
-        let found = format!("{QUERY} answered {}: {}", reply.status, reply.message());
-        let advice = "give the URL of Grafana's data source, with its path".to_owned();
-        return Ok(vec![Finding::new(THIS, Verdict::Wrong, found, Some(advice))]);
+    if !is_result(&reply) {
+        return Ok(vec![unusable(&reply)]);
     }
     let mut findings = configured(&flags(prometheus).await?);
     if is_sent(examination.config, Signal::Metrics) {
         findings.extend(canaries(examination, prometheus).await?);
     }
     Ok(findings)
+}
+
+/// An answer without a result: of another program, or of a Prometheus that is ill.
+fn unusable(reply: &Reply) -> Finding {
+    match reply.status {
+        404 | 200..=299 => Finding::stranger(THIS, is_not(THIS, QUERY, reply)),
+        status => Finding::stranger(THIS, format!("{QUERY} answered {status}: {}", reply.message())),
+    }
 }
 
 /// The flags of the command line; empty where they are not shown, as in Mimir or Grafana Cloud.
@@ -113,6 +120,16 @@ fn of_value(series: &Value, value: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_program_at_the_address_is_not_prometheus() {
+        let reply = |status, body: &str| Reply { status, body: body.to_owned(), location: None };
+        assert!(is_result(&reply(200, r#"{"data":{"resultType":"vector","result":[]}}"#)));
+        for stranger in [reply(200, "<html>"), reply(404, "404 page not found")] {
+            assert!(!is_result(&stranger) && unusable(&stranger).found.contains("this is not Prometheus"));
+        }
+        assert!(unusable(&reply(503, "starting")).found.contains("answered 503: starting"));
+    }
 
     #[test]
     fn flags_and_refusals_name_the_setting_that_causes_them() {

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use contextcore_core::Result;
 use contextcore_core::export::otlp::Signal;
+use contextcore_core::http::service::Reply;
 use contextcore_core::model::semconv as names;
 use contextcore_core::model::time::HOUR;
 use contextcore_dashboards::knowledge::{self as known, Backend};
 use serde_json::Value;
 
 use super::access::Access;
-use super::examination::{Examination, Finding, OLD, Verdict, YEAR, compare, is_sent, refuses_range, seconds};
+use super::examination::{Examination, Finding, OLD, Verdict, YEAR, compare, is_not, is_sent, refuses_range, seconds};
 use crate::duration;
 
 const THIS: Backend = Backend::Tempo;
@@ -23,7 +24,13 @@ const BY_ID: Duration = Duration::from_secs(15);
 /// A year in seconds, which settings are compared to.
 const LONG: u64 = 365 * 86_400;
 
+/// Where a Tempo answers "echo".
+pub(super) const ECHO: &str = "/api/echo";
+
 pub(super) async fn examine(examination: &Examination<'_>, tempo: &Access) -> Result<Vec<Finding>> {
+    if let Some(stranger) = recognise(tempo).await? {
+        return Ok(vec![Finding::stranger(THIS, stranger)]);
+    }
     let mut findings = ranges(examination, tempo).await?;
     let settings = settings(tempo).await?;
     let wrong = settings.as_ref().map(configured);
@@ -39,6 +46,32 @@ pub(super) async fn examine(examination: &Examination<'_>, tempo: &Access) -> Re
     }
     findings.extend(discarded(tempo).await?);
     Ok(findings)
+}
+
+/// Whether an answer is a Tempo's echo.
+pub(super) fn is_echo(reply: &Reply) -> bool {
+    reply.is_success() && reply.body.trim() == "echo"
+}
+
+/// That something else than Tempo answered.
+pub(super) fn stranger(reply: &Reply) -> String {
+    is_not(THIS, ECHO, reply)
+}
+
+/// What is at the address, if it is no Tempo. A gateway may hide the echo, so a search proves it too.
+async fn recognise(tempo: &Access) -> Result<Option<String>> {
+    let echo = tempo.get(ECHO, &[]).await?;
+    if is_echo(&echo) {
+        return Ok(None);
+    }
+    let search = tempo.get("/api/search", &[("limit", "1")]).await?;
+    Ok((!is_search(&search)).then(|| stranger(&echo)))
+}
+
+/// Whether an answer is that of a search.
+fn is_search(reply: &Reply) -> bool {
+    let json = reply.json();
+    reply.is_success() && (json["traces"].is_array() || json["metrics"].is_object())
 }
 
 /// Whether a year can be queried.
@@ -185,6 +218,18 @@ mod tests {
 
     fn settings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(path, value)| ((*path).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn only_a_tempo_echoes_or_searches() {
+        let reply = |status, body: &str| Reply { status, body: body.to_owned(), location: None };
+        assert!(is_echo(&reply(200, "echo\n")) && !is_echo(&reply(200, "<html>echo</html>")));
+        assert!(is_search(&reply(200, r#"{"traces":[],"metrics":{}}"#)) && !is_search(&reply(200, "<html>")));
+        assert!(!is_search(&reply(404, r#"{"traces":[]}"#)));
+        assert_eq!(
+            stranger(&reply(404, "404 page not found\n")),
+            "this is not Tempo: /api/echo answered 404: 404 page not found"
+        );
     }
 
     #[test]

@@ -7,36 +7,31 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use contextcore_core::clock;
-use contextcore_core::engine::webhook::WebhookState;
 use contextcore_core::engine::{Engine, telemetry};
-use contextcore_core::{Error, ErrorKind};
-use tokio::net::TcpListener;
+use contextcore_core::export::otlp::Signal;
+use contextcore_core::export::{BackendStatus, backend_status};
+use contextcore_core::{Error, Millis, clock};
 
-use super::webhook;
+use super::current::Current;
+use super::webhook::{self, Place};
 use crate::host::{blocking, refuse};
+use crate::humanize;
 
 /// A source that fails this often in a row makes the service not ready.
 const TOO_OFTEN: u64 = 3;
 
-/// Answers health checks and scrapes until the engine is cancelled.
-pub(super) async fn run(engine: Arc<Engine>, webhooks: WebhookState, listener: TcpListener) -> Result<(), Error> {
-    let cancel = engine.cancel.clone();
-    let server = axum::serve(listener, public(engine, webhooks)).with_graceful_shutdown(cancel.cancelled_owned());
-    server.await.map_err(|error| Error::new(ErrorKind::Internal, "answer on `listen`").caused_by(error))
-}
-
-fn public(engine: Arc<Engine>, webhooks: WebhookState) -> Router {
+/// What is answered on `listen`.
+pub(super) fn public(current: Current) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .route("/webhooks/{source}", webhook::route(webhooks))
-        .with_state(engine)
+        .route("/webhooks/{source}", webhook::route(current.clone(), Place::Shared))
+        .with_state(current)
 }
 
 async fn readyz(State(engine): State<Arc<Engine>>) -> Response {
-    match reasons(&engine) {
+    match blocking(engine, reasons).await {
         Ok(reasons) if reasons.is_empty() => "ready\n".into_response(),
         Ok(reasons) => (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n").into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", error.full())).into_response(),
@@ -56,7 +51,22 @@ fn reasons(engine: &Engine) -> Result<Vec<String>, Error> {
             reasons.push(format!("source {} failed {} times in a row: {error}", source.name, status.failures));
         }
     }
+    let now = clock::now();
+    for (signal, target) in &engine.config.export.otlp.targets {
+        let status = backend_status(&engine.store, *signal)?;
+        reasons.extend(
+            status.filter(|status| status.is_stalled(now)).map(|status| stalled(*signal, &target.url, &status, now)),
+        );
+    }
     Ok(reasons)
+}
+
+/// Why a signal is not exported.
+fn stalled(signal: Signal, url: &str, status: &BackendStatus, now: Millis) -> String {
+    let lasting = humanize::duration(now.seconds_since(status.since).max(0.0));
+    let next = status.next.filter(|next| *next > now).map(|next| humanize::duration(next.seconds_since(now)));
+    let next = next.map(|wait| format!("; asked again in {wait}")).unwrap_or_default();
+    format!("{signal}: {url} has accepted nothing for {lasting}: {}{next}", status.reason)
 }
 
 async fn metrics(State(engine): State<Arc<Engine>>) -> Response {
@@ -91,5 +101,19 @@ mod tests {
         transaction.commit().unwrap();
         assert_eq!(reasons(&engine).unwrap(), ["source acme failed 3 times in a row: log in: refused"]);
         assert_eq!(readyz(State(engine)).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[test]
+    fn a_stalled_signal_says_since_when_why_and_when_it_is_tried_again() {
+        let now = fixture::NOW;
+        let status = BackendStatus {
+            since: now.plus(-720_000),
+            reason: "HTTP 503: starting".into(),
+            next: Some(now.plus(120_000)),
+        };
+        assert_eq!(
+            stalled(Signal::Logs, "http://loki:3100", &status, now),
+            "logs: http://loki:3100 has accepted nothing for 12m: HTTP 503: starting; asked again in 2m"
+        );
     }
 }

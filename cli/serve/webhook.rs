@@ -1,19 +1,22 @@
 //! `POST /webhooks/{source}`: reads the request of a tool and hands it to the engine, which proves it and polls the source.
 //!
-//! Whoever can reach `listen` can send requests. So a body is bounded, read within a time limit and by a few at once, and never
+//! Whoever can reach the address can send requests. So a body is bounded, read within a time limit and by a few at once, and never
 //! parsed before its signature is proven.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, post};
-use contextcore_core::engine::webhook::{Accepted, Refused, WebhookState};
+use contextcore_core::engine::webhook::{Accepted, Refused};
 use contextcore_core::ingest::connector::WebhookError;
 use tokio::sync::Semaphore;
+
+use super::current::Current;
 
 /// Requests that say what to poll are not larger (GitHub's own limit is 25 MB; what is refused here is polled later).
 const MAX_BODY: usize = 1 << 20;
@@ -22,14 +25,29 @@ const READ_LIMIT: Duration = Duration::from_secs(5);
 /// Requests read at once; a tool sends a refused one again, or the next poll finds what it was about.
 const CONCURRENT: usize = 16;
 
+/// Where webhook requests come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On `listen`, unless `webhooks.listen` names another address.
+    Shared,
+    /// On `webhooks.listen`.
+    Own,
+}
+
 struct Webhooks {
-    state: WebhookState,
+    current: Current,
+    place: Place,
     readers: Semaphore,
 }
 
-/// The route for the webhooks of these sources.
-pub(super) fn route<S: Clone + Send + Sync + 'static>(state: WebhookState) -> MethodRouter<S> {
-    post(receive).with_state(Arc::new(Webhooks { state, readers: Semaphore::new(CONCURRENT) }))
+/// The route for the webhooks of all sources.
+pub(super) fn route<S: Clone + Send + Sync + 'static>(current: Current, place: Place) -> MethodRouter<S> {
+    post(receive).with_state(Arc::new(Webhooks { current, place, readers: Semaphore::new(CONCURRENT) }))
+}
+
+/// What is answered on `webhooks.listen`.
+pub(super) fn router(current: Current) -> Router {
+    Router::new().route("/webhooks/{source}", route(current, Place::Own))
 }
 
 async fn receive(State(webhooks): State<Arc<Webhooks>>, Path(name): Path<String>, request: Request) -> Response {
@@ -43,7 +61,11 @@ async fn receive(State(webhooks): State<Arc<Webhooks>>, Path(name): Path<String>
 type Answer<T> = Result<T, (StatusCode, &'static str)>;
 
 async fn answer(webhooks: &Webhooks, name: &str, headers: &HeaderMap, body: Body) -> Answer<&'static str> {
-    let endpoint = webhooks.state.endpoint(name).map_err(refusal)?;
+    let state = webhooks.current.webhooks();
+    if webhooks.place == Place::Shared && webhooks.current.engine().config.webhooks.listen.is_some() {
+        return Err((StatusCode::NOT_FOUND, "webhooks have an address of their own: `webhooks.listen`"));
+    }
+    let endpoint = state.endpoint(name).map_err(refusal)?;
     let busy = (StatusCode::SERVICE_UNAVAILABLE, "too many requests at once");
     let _reading = webhooks.readers.try_acquire().map_err(|_| busy)?;
     let body = read(body).await?;

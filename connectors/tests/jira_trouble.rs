@@ -14,13 +14,15 @@ use contextcore_fakes::Clock;
 use contextcore_fakes::faults::{Fault, When};
 use contextcore_fakes::jira::{Edition, Jira, JiraHandle, Options, Trouble};
 use contextcore_fakes::world::{IssueId, SprintId, World};
-use source::{NOW, Source, config};
+use source::{NOW, Source, config, rig_of_source};
 
 struct Rig {
     jira: JiraHandle,
     source: Source,
     _token: tempfile::TempDir,
 }
+
+rig_of_source!(Rig);
 
 fn editions() -> [Options; 2] {
     [Options::cloud(), Options::data_center()].map(|options| Options { clock: Clock::fixed(NOW), ..options })
@@ -64,13 +66,13 @@ async fn a_page_that_holds_a_bad_issue_costs_that_issue() {
             let bad = rig.nth(77);
             rig.jira.spoil(bad, "/search", trouble);
             let begun = Instant::now();
-            let outcome = rig.source.run(NOW, &["issues", "ids"]).await.unwrap();
+            let outcome = rig.run(NOW, &["issues", "ids"]).await.unwrap();
             assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
             assert_eq!(keys(&outcome.unreadable), [bad.0.to_string()].into(), "{trouble:?}");
             assert_eq!(keys(&outcome.tasks), without(rig.ids(), bad));
             assert_eq!((outcome.seen, outcome.failures.len()), (rig.ids(), 0));
             // Nothing is read twice, and the bad one is named once.
-            let again = rig.source.run(NOW + 5 * MINUTE, &["issues"]).await.unwrap();
+            let again = rig.run(NOW + 5 * MINUTE, &["issues"]).await.unwrap();
             assert_eq!((again.tasks.len(), again.unreadable.len()), (0, 0));
         }
     }
@@ -80,17 +82,17 @@ async fn a_page_that_holds_a_bad_issue_costs_that_issue() {
 async fn what_was_unreadable_is_read_by_its_id_as_it_would_have_been() {
     for options in editions() {
         let mut rig = Rig::start(World::demo(NOW, 3, 7), options.clone()).await;
-        let whole = rig.source.run(NOW, &["issues"]).await.unwrap();
+        let whole = rig.run(NOW, &["issues"]).await.unwrap();
         let bad = rig.nth(5).0.to_string();
-        let page = rig.source.session().read_again(&[bad.clone(), "999999".into(), "../x".into()]).await.unwrap();
+        let page = rig.session().read_again(&[bad.clone(), "999999".into(), "../x".into()]).await.unwrap();
         let ids: Vec<&str> = page.records.iter().map(|record| record.native_id.as_str()).collect();
         assert_eq!((ids, page.unreadable.len()), (vec![bad.as_str()], 0));
         let known = whole.records.iter().find(|record| record.native_id == bad).unwrap();
-        let read = |record| rig.source.session().normalise(record).unwrap();
+        let read = |record| rig.session().normalise(record).unwrap();
         assert_eq!(read(&page.records[0]).pop(), read(known).pop());
         // One that still fails stays unreadable, with what the tool said.
         rig.jira.spoil(IssueId(bad.parse().unwrap()), "/issue/", Trouble::Status(400));
-        let page = rig.source.session().read_again(std::slice::from_ref(&bad)).await.unwrap();
+        let page = rig.session().read_again(std::slice::from_ref(&bad)).await.unwrap();
         assert_eq!((page.records.len(), page.unreadable[0].native_id.as_str()), (0, bad.as_str()));
         assert!(page.unreadable[0].reason.contains("Something is wrong"), "{:?}", page.unreadable);
     }
@@ -107,7 +109,7 @@ async fn a_bad_history_costs_its_issue_unless_it_can_be_had_alone() {
             rig.jira.spoil(bad, "/issue/", trouble);
         }
         let begun = Instant::now();
-        let outcome = rig.source.run(NOW, &["issues"]).await.unwrap();
+        let outcome = rig.run(NOW, &["issues"]).await.unwrap();
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
         let want = if alone { rig.ids() } else { without(rig.ids(), bad) };
         assert_eq!(keys(&outcome.tasks), want, "{trouble:?}");
@@ -124,7 +126,7 @@ async fn a_rate_limit_among_the_halves_is_waited_for() {
     let bad = rig.nth(20);
     rig.jira.spoil(bad, "/search", Trouble::Status(400));
     rig.jira.faults().on("*/search/jql", When::Range(3..=4), Fault::rate_limited(Some(1)));
-    let outcome = rig.source.run(NOW, &["issues"]).await.unwrap();
+    let outcome = rig.run(NOW, &["issues"]).await.unwrap();
     assert_eq!(
         (keys(&outcome.unreadable), keys(&outcome.tasks)),
         ([bad.0.to_string()].into(), without(rig.ids(), bad))
@@ -146,7 +148,7 @@ async fn a_side_list_that_fails_costs_its_own_data() {
             let mut rig = Rig::start(World::demo(NOW, 3, 7), cloud.clone()).await;
             rig.jira.faults().on(path, When::Always, Fault::status(status, body));
             let begun = Instant::now();
-            let outcome = rig.source.run(NOW, &["sprints", "issues"]).await.unwrap();
+            let outcome = rig.run(NOW, &["sprints", "issues"]).await.unwrap();
             assert!(begun.elapsed() < Duration::from_secs(10), "{path} {status}: {:?}", begun.elapsed());
             assert_eq!(keys(&outcome.tasks), rig.ids(), "{path} {status}");
             let in_use: BTreeSet<String> =
@@ -160,12 +162,12 @@ async fn a_side_list_that_fails_costs_its_own_data() {
 async fn lists_that_fail_later_leave_what_was_known() {
     let [cloud, _] = editions();
     let mut rig = Rig::start(World::demo(NOW, 3, 7), cloud).await;
-    let first = rig.source.run(NOW, &["sprints", "issues"]).await.unwrap();
+    let first = rig.run(NOW, &["sprints", "issues"]).await.unwrap();
     for path in ["*/field", "*/status", "*/board", "*/configuration"] {
         rig.jira.faults().on(path, When::Always, Fault::status(400, "{}"));
     }
-    rig.source.cursors.clear();
-    let later = rig.source.run(NOW + 2 * 86_400_000, &["sprints", "issues"]).await.unwrap();
+    rig.cursors.clear();
+    let later = rig.run(NOW + 2 * 86_400_000, &["sprints", "issues"]).await.unwrap();
     let present = |outcome: &source::Outcome| {
         outcome.tasks.values().map(|task| (task.native_id.clone(), task.present.clone())).collect::<Vec<_>>()
     };
@@ -179,16 +181,16 @@ async fn a_sprint_ends_when_it_is_deleted_and_not_when_it_cannot_be_asked_for() 
     let board = world.sprints[0].board;
     let SprintId(id) = world.add_sprint(board, "Never started", "", NOW - 1);
     let mut rig = Rig::start(world, cloud).await;
-    let first = rig.source.run(NOW, &["sprints"]).await.unwrap();
+    let first = rig.run(NOW, &["sprints"]).await.unwrap();
     assert!(first.sprints.contains_key(&id.to_string()));
     rig.jira.world().sprints.pop();
     rig.jira.faults().on("*/agile/1.0/sprint/*", When::Nth(1), Fault::status(403, "{}"));
-    let refused = rig.source.run(NOW + MINUTE, &["sprints"]).await.unwrap();
+    let refused = rig.run(NOW + MINUTE, &["sprints"]).await.unwrap();
     assert!(refused.gone_sprints.is_empty());
-    let deleted = rig.source.run(NOW + 2 * MINUTE, &["sprints"]).await.unwrap();
+    let deleted = rig.run(NOW + 2 * MINUTE, &["sprints"]).await.unwrap();
     let asked: Vec<_> = rig.jira.requests().iter().map(|request| (request.path().to_owned(), request.status)).collect();
     assert_eq!(deleted.gone_sprints, [id.to_string()].into(), "{asked:?}");
-    assert!(rig.source.run(NOW + 3 * MINUTE, &["sprints"]).await.unwrap().gone_sprints.is_empty());
+    assert!(rig.run(NOW + 3 * MINUTE, &["sprints"]).await.unwrap().gone_sprints.is_empty());
 }
 
 #[tokio::test]
@@ -197,5 +199,5 @@ async fn a_board_that_cannot_have_sprints_is_no_warning() {
     let mut rig = Rig::start(World::demo(NOW, 3, 7), cloud).await;
     let body = r#"{"errorMessages":["The board does not support sprints"],"errors":{}}"#;
     rig.jira.faults().on("*/board/*/sprint", When::Always, Fault::status(400, body));
-    assert!(rig.source.run(NOW, &["sprints"]).await.unwrap().warnings.is_empty());
+    assert!(rig.run(NOW, &["sprints"]).await.unwrap().warnings.is_empty());
 }

@@ -5,6 +5,15 @@ use std::time::Duration;
 /// The most that is added to a wait, as a part of it, so that several clients do not retry at the same instant.
 const MAX_JITTER: f64 = 0.2;
 
+/// The longest wait that another program can ask of us. After it we ask again, so that a wrong `Retry-After` stops nothing for
+/// good.
+pub(crate) const LONGEST_REQUESTED: Duration = Duration::from_secs(15 * 60);
+
+/// How long to wait when a vendor or a backend asks for `asked`.
+pub(crate) fn requested(asked: Duration) -> Duration {
+    asked.min(LONGEST_REQUESTED)
+}
+
 /// The wait after failure number `failures` (from 1): `first`, doubled after each failure, at most `longest`, with jitter.
 pub(crate) fn delay(first: Duration, longest: Duration, failures: u32, random: f64) -> Duration {
     let factor = 2_u32.saturating_pow(failures.saturating_sub(1));
@@ -35,5 +44,13 @@ mod tests {
         assert_eq!(delay(Duration::from_secs(1), longest, u32::MAX, 0.0), longest);
         assert_eq!(delay(Duration::MAX, Duration::MAX, u32::MAX, 1.0), Duration::MAX);
         assert_eq!(with_jitter(Duration::MAX, 1.0), Duration::MAX);
+    }
+
+    #[test]
+    fn another_program_can_ask_for_a_quarter_of_an_hour_at_most() {
+        for asked in [Duration::from_secs(901), Duration::from_secs(u64::MAX), Duration::MAX] {
+            assert_eq!(requested(asked), LONGEST_REQUESTED);
+        }
+        assert_eq!(requested(Duration::from_secs(899)), Duration::from_secs(899));
     }
 }

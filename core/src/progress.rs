@@ -1,5 +1,6 @@
 //! What long work reports to a progress bar or a log.
 
+use crate::http::Retrying;
 use crate::model::signal::Signal;
 
 /// A step of long work.
@@ -19,6 +20,8 @@ pub enum Update {
         /// New events.
         changes: u64,
     },
+    /// The tool failed, and is asked again in a moment.
+    Retrying(Retrying),
     /// A backend accepted a batch.
     Sent {
         /// Which signal.

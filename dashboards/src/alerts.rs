@@ -7,7 +7,9 @@ use contextcore_core::model::semconv::{self as names, Metric};
 use serde_json::{Map, Value, json};
 
 use crate::links;
-use crate::query::{BLOCKED_TOO_LONG, Health, SPRINT, SPRINT_NAMED, Selector, Series, TOO_OLD, label, running};
+use crate::query::{
+    BLOCKED_TOO_LONG, EXPORT_STALLED, Health, SPRINT, SPRINT_NAMED, Selector, Series, TOO_OLD, label, running,
+};
 
 /// How far back a value may lie: the grid of history.
 const LOOKBACK: &str = "6h";
@@ -15,6 +17,9 @@ const LOOKBACK: &str = "6h";
 pub const GROUP: &str = "contextcore";
 /// How often the rules are evaluated, in seconds.
 pub const INTERVAL: u32 = 60;
+
+/// The rule with a runbook of its own.
+const MISSING: &str = "ContextCoreTasksMissing";
 
 /// How urgent an alert is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +104,9 @@ pub fn rules() -> Vec<Rule> {
         tasks_overdue(),
         source_failing(),
         data_old(),
+        tasks_missing(),
         journal_growing(),
+        export_stalled(),
     ]
 }
 
@@ -266,6 +273,24 @@ fn data_old() -> Rule {
     }
 }
 
+fn tasks_missing() -> Rule {
+    Rule {
+        name: MISSING,
+        title: "Tasks that the tool lists are missing",
+        uid: "contextcore-tasks-missing",
+        expression: series(names::M_SYNC_MISSING).by(&[names::SOURCE_NAME]),
+        side: Side::Above,
+        threshold: 0.0,
+        lasting: "0s",
+        severity: Severity::Critical,
+        of_project: false,
+        summary: "{{ $value }} tasks that {{ $labels.source_name }} lists are missing",
+        description: "The numbers of this source are too low. Run `contextcore sync --full {{ $labels.source_name }}`; if the tasks stay \
+missing, `contextcore check {{ $labels.source_name }}` shows what the token cannot see. More is in docs/OPERATIONS.md.",
+        panel: (links::HEALTH, 17),
+    }
+}
+
 /// How much an export backlog grew within half an hour, if it was never empty in that time.
 fn journal_growing() -> Rule {
     let by = [names::SOURCE_NAME, names::SIGNAL].map(label).join(", ");
@@ -289,6 +314,26 @@ fn journal_growing() -> Rule {
     }
 }
 
+/// For how long a backend has accepted nothing, or a change has waited for it.
+fn export_stalled() -> Rule {
+    let of = |metric| series(metric).by(&[names::SIGNAL]);
+    let (failing, lag) = (of(names::M_EXPORT_FAILING), of(names::M_EXPORT_LAG));
+    Rule {
+        name: "ContextCoreExportStalled",
+        title: "Export stalled for 15 minutes",
+        uid: "contextcore-export-stalled",
+        expression: format!("{failing} > {lag} or {lag} or {failing}"),
+        side: Side::Above,
+        threshold: f64::from(EXPORT_STALLED),
+        lasting: "0s",
+        severity: Severity::Critical,
+        of_project: false,
+        summary: "No {{ $labels.signal }} were exported for over 15 minutes",
+        description: "Nothing is lost: the changes wait in the journal. `/readyz` has the backend's last answer, and `contextcore check` tests it.",
+        panel: (links::HEALTH, 32),
+    }
+}
+
 impl Rule {
     /// `expression > threshold`.
     pub fn promql(&self) -> String {
@@ -298,31 +343,73 @@ impl Rule {
 
     fn labels(&self) -> Vec<(&'static str, String)> {
         let mut labels = vec![("severity", self.severity.as_str().to_owned())];
+        // A label without a value is none; Grafana would write "[no value]" into it.
+        let of = |label: &str| format!("{{{{ with $labels.{label} }}}}{{{{ . }}}}{{{{ end }}}}");
         if self.of_project {
             labels.extend([
-                ("project", "{{ $labels.project_id }}".to_owned()),
-                ("owner", "{{ $labels.business_owner }}".to_owned()),
-                ("criticality", "{{ $labels.business_criticality }}".to_owned()),
+                ("project", of("project_id")),
+                ("owner", of("business_owner")),
+                ("criticality", of("business_criticality")),
             ]);
         }
         labels
     }
 
-    fn annotations(&self) -> Vec<(&'static str, String)> {
+    /// `grafana` is the address of the Grafana with the dashboards, with a slash at its end; nothing where it is not known.
+    fn annotations(&self, grafana: &str) -> Vec<(&'static str, String)> {
         let (uid, panel) = self.panel;
-        let variable = if self.of_project { "&var-project={{ $labels.project_id }}" } else { "" };
+        let variable = if self.of_project { "{{ with $labels.project_id }}&var-project={{ . }}{{ end }}" } else { "" };
         vec![
-            ("summary", self.summary.to_owned()),
-            ("description", self.description.to_owned()),
-            ("dashboard", format!("/d/{uid}?viewPanel={panel}{variable}")),
-            ("runbook", format!("docs/ALERTS.md#{}", self.anchor())),
+            ("summary", with_fallbacks(self.summary)),
+            ("description", with_fallbacks(self.description)),
+            ("dashboard", format!("{grafana}d/{uid}?viewPanel={panel}{variable}")),
         ]
     }
 
-    /// The anchor of its heading in docs/ALERTS.md.
-    fn anchor(&self) -> String {
-        self.name.to_lowercase()
+    /// What to do, in the documentation.
+    fn runbook(&self) -> String {
+        match self.name {
+            MISSING => "docs/OPERATIONS.md#tasks-that-the-tool-lists-are-missing".to_owned(),
+            name => format!("docs/ALERTS.md#{}", name.to_lowercase()),
+        }
     }
+}
+
+/// What stands where an alert has no such label: a task may have no assignee, and an alert about an error has none at all.
+const FALLBACKS: [(&str, &str); 9] = [
+    ("task_id", "a task"),
+    ("task_title", "no title"),
+    ("task_assignee", "nobody"),
+    ("reason", "no reason given"),
+    ("project_id", "PROJECT"),
+    ("project_name", "a project"),
+    ("sprint_name", "a sprint"),
+    ("source_name", "a source"),
+    ("signal", "a signal"),
+];
+
+/// A text in which every label that it names may be missing.
+fn with_fallbacks(template: &str) -> String {
+    FALLBACKS.iter().fold(template.to_owned(), |text, (label, fallback)| {
+        let place = format!("{{{{ $labels.{label} }}}}");
+        text.replace(&place, &format!("{{{{ with $labels.{label} }}}}{{{{ . }}}}{{{{ else }}}}{fallback}{{{{ end }}}}"))
+    })
+}
+
+/// What to do about each alert, in Markdown.
+pub(crate) fn runbooks() -> String {
+    let of = |rule: &Rule| format!("**{}** ({}): {}\n\n", rule.title, rule.severity.as_str(), plain(rule.description));
+    rules().iter().map(of).collect()
+}
+
+/// A text with words for the places that an alert fills in, e.g. `TASK_TITLE`. Angle brackets would be taken for HTML.
+pub(crate) fn plain(template: &str) -> String {
+    let mut parts = template.split("{{ $labels.");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| match part.split_once(" }}") {
+        Some((label, rest)) => text + &label.to_uppercase() + rest,
+        None => text + part,
+    })
 }
 
 /// The rule file of Prometheus (and of Mimir's ruler).
@@ -337,7 +424,11 @@ pub fn prometheus_rules() -> String {
         text.push_str(&format!("        for: {}\n        labels:\n", rule.lasting));
         text.extend(rule.labels().iter().map(|(name, value)| line(name, value)));
         text.push_str("        annotations:\n");
-        text.extend(rule.annotations().iter().map(|(name, value)| line(name, value)));
+        let mut annotations = rule.annotations("/");
+        // Prometheus knows no Grafana; its own page of the alert has the description, which says what to do.
+        annotations.push(("runbook_url", format!("{{{{ $externalURL }}}}/alerts?search={}", rule.name)));
+        annotations.push(("runbook", rule.runbook()));
+        text.extend(annotations.iter().map(|(name, value)| line(name, value)));
     }
     text
 }
@@ -354,15 +445,24 @@ pub struct Place {
     pub folder: String,
     /// The uid of the data source.
     pub prometheus: String,
+    /// The address of the Grafana, with a slash at its end.
+    pub grafana: String,
 }
 
 /// The same as a file of Grafana's own provisioning (`provisioning/alerting/`), which says folder and group once for all.
 pub fn grafana_file(folder: &str, prometheus: &str) -> Value {
-    let place = Place { folder: folder.to_owned(), prometheus: prometheus.to_owned() };
+    // Grafana fills in its own address.
+    let grafana = "{{ externalURL }}".to_owned();
+    let place = Place { folder: folder.to_owned(), prometheus: prometheus.to_owned(), grafana };
     let rules: Vec<Value> = rules().iter().map(|rule| without_place(rule.grafana(&place))).collect();
     let group =
         json!({"orgId": 1, "name": GROUP, "folder": folder, "interval": format!("{INTERVAL}s"), "rules": rules});
     json!({"apiVersion": 1, "groups": [group]})
+}
+
+/// Grafana's `$value` is a sentence about every step of the evaluation, and there is none when the evaluation failed.
+fn in_grafana((name, text): (&'static str, String)) -> (&'static str, String) {
+    (name, text.replace("{{ $value }}", "{{ with $values.A }}{{ .Value }}{{ else }}Some{{ end }}"))
 }
 
 fn without_place(mut rule: Value) -> Value {
@@ -379,8 +479,12 @@ impl Rule {
             pairs.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect::<Map<_, _>>().into()
         };
         let (dashboard, panel) = self.panel;
-        let mut annotations = self.annotations();
-        annotations.extend([("__dashboardUid__", dashboard.to_owned()), ("__panelId__", panel.to_string())]);
+        let mut annotations: Vec<_> = self.annotations(&place.grafana).into_iter().map(in_grafana).collect();
+        annotations.extend([
+            ("runbook_url", format!("{}d/{}?viewPanel={}", place.grafana, links::HEALTH, links::RUNBOOKS)),
+            ("__dashboardUid__", dashboard.to_owned()),
+            ("__panelId__", panel.to_string()),
+        ]);
         json!({
             "uid": self.uid,
             "title": self.title,
@@ -441,6 +545,50 @@ mod tests {
         let uids: std::collections::BTreeSet<_> = rules().iter().map(|rule| rule.uid).collect();
         assert_eq!(uids.len(), rules().len());
         assert!(uids.iter().all(|uid| uid.len() <= 40));
+    }
+
+    #[test]
+    fn texts_are_readable_without_any_label_and_links_lead_somewhere() {
+        let place = Place {
+            folder: "f".to_owned(),
+            prometheus: "p".to_owned(),
+            grafana: "https://grafana.example/".to_owned(),
+        };
+        for rule in rules() {
+            let grafana = rule.grafana(&place);
+            let annotations = &grafana["annotations"];
+            for name in ["summary", "description"] {
+                let text = annotations[name].as_str().unwrap();
+                assert!(!text.contains("{{ $"), "{}: {text}", rule.name);
+            }
+            assert!(!grafana["labels"].to_string().contains("{{ $labels"), "{}", rule.name);
+            for name in ["runbook_url", "dashboard"] {
+                assert!(annotations[name].as_str().unwrap().starts_with("https://grafana.example/d/"), "{annotations}");
+            }
+        }
+        assert!(
+            prometheus_rules().matches("runbook_url: \"{{ $externalURL }}/alerts?search=").count() == rules().len()
+        );
+    }
+
+    #[test]
+    fn runbooks_are_in_the_health_dashboard() {
+        let (_, health) = &crate::dashboards()[2];
+        let panel = health.all_panels().find(|panel| panel.id == links::RUNBOOKS).unwrap();
+        let text = panel.options["content"].as_str().unwrap();
+        assert!(rules().iter().all(|rule| text.contains(rule.title)), "{text}");
+    }
+
+    #[test]
+    fn runbooks_are_headings_of_the_documentation() {
+        for rule in rules() {
+            let (file, anchor) =
+                rule.runbook().split_once('#').map(|(file, anchor)| (file.to_owned(), anchor.to_owned())).unwrap();
+            let text = std::fs::read_to_string(format!("{}/../{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+            let headings = text.lines().filter(|line| line.starts_with('#'));
+            let mut anchors = headings.map(|line| line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-"));
+            assert!(anchors.any(|heading| heading == anchor), "{file} has no {anchor}");
+        }
     }
 
     #[test]

@@ -84,15 +84,10 @@ pub fn alerts() -> String {
             rule.threshold,
             rule.lasting,
             rule.expression,
-            plain(rule.description),
+            alerts::plain(rule.description),
         ));
     }
     text
-}
-
-/// A description without the places that an alert fills in.
-fn plain(template: &str) -> String {
-    template.replace("{{ $labels.", "<").replace(" }}", ">")
 }
 
 /// Every attribute, event and metric that is emitted.

@@ -2,14 +2,15 @@
 
 use contextcore_core::model::semconv::{self as names, Metric};
 
+use crate::alerts;
 use crate::knowledge::{self, Setting};
 use crate::links;
 use crate::model::{Annotations, Dashboard, SCHEMA_VERSION, Templating, TimeRange};
 use crate::panel::{
     self, Draft, NONE_IS_GOOD, Section, coloured, counts, course, decimals, gauge, lines, moment, rows, section, spans,
-    stat, table, text, unit, words,
+    stat, table, text, unit, width, words, wrapped,
 };
-use crate::query::{Selector, Series, TOO_OLD, label, quoted, span};
+use crate::query::{EXPORT_STALLED, Selector, Series, TOO_OLD, label, quoted, span};
 use crate::variable;
 
 const NO_SELF_METRICS: &str = "contextcore exported no metrics about itself within the look back. Check that it runs and that `signals` contains `metrics`.";
@@ -43,8 +44,9 @@ fn sections() -> Vec<Section> {
     vec![
         section(0, "", header()),
         section(100, "Why is a panel empty? Each assumption, tested", assumptions()),
-        section(101, "Sources", vec![sources(), lag(), work(), rate_limit()]),
+        section(101, "Sources", vec![sources(), coverage(), lag(), work(), rate_limit()]),
         section(102, "Backends", vec![backlog(), sent(), rejected(), export_lag(), store()]),
+        section(103, "Runbooks", vec![runbooks()]),
     ]
 }
 
@@ -61,7 +63,7 @@ const SIGNAL: [&str; 1] = [names::SIGNAL];
 
 fn header() -> Vec<Draft> {
     vec![
-        stat(1, "Oldest data", 4)
+        stat(1, "Oldest data", 6)
             .rule("Time since the last successful run of the source that is furthest behind. Red above one hour.")
             .blank("No metrics received", NO_SELF_METRICS)
             .unit("s")
@@ -69,20 +71,28 @@ fn header() -> Vec<Draft> {
             .no_course()
             .steps(&[("green", None), ("red", Some(f64::from(TOO_OLD)))])
             .ask(moment("A", format!("max(time() - {})", of(names::M_SYNC_LAST_SUCCESS).by(&SOURCE)), "age")),
-        stat(2, "Failed runs", 4)
+        stat(2, "Failed runs", 6)
             .rule("Failed runs of the chosen sources in this time range.")
             .empty("No run failed")
             .decimals(0)
             .no_course()
             .steps(NONE_IS_GOOD)
             .ask(moment("A", format!("sum({}) or vector(0)", of(names::M_SYNC_ERRORS).gained("$__range", &SOURCE)), "failed")),
-        stat(3, "Export backlog", 4)
+        stat(3, "Export lag", 6)
+            .rule("Age of the oldest change that waits for export to a backend. Red above 15 minutes: a backend accepts nothing, or the export is far behind. Nothing is lost: it catches up by itself once the backend accepts data again.")
+            .blank("No metrics received", NO_SELF_METRICS)
+            .unit("s")
+            .decimals(0)
+            .steps(&[("green", None), ("red", Some(f64::from(EXPORT_STALLED)))])
+            .step("1m")
+            .ask(course("A", format!("max({})", all(names::M_EXPORT_LAG).by(&SIGNAL)), "lag")),
+        stat(7, "Export backlog", 6)
             .rule("Changes that still wait for export to a backend. The tile shows the largest backlog of the three signals. A backlog drains by itself once the backend accepts data again.")
             .blank("No metrics received", NO_SELF_METRICS)
             .decimals(0)
             .step("1m")
             .ask(course("A", format!("max(sum by ({}) ({}))", label(names::SIGNAL), backlogs()), "changes")),
-        stat(4, "Rejected", 4)
+        stat(4, "Rejected", 8)
             .rule("Spans, log records and metric points that a backend rejected permanently in this time range. The table below shows the \
 reasons. `contextcore status` prints the backend's own message, and `contextcore check` with the backends' addresses names the setting to change.")
             .empty("Nothing was rejected")
@@ -90,7 +100,7 @@ reasons. `contextcore status` prints the backend's own message, and `contextcore
             .no_course()
             .steps(NONE_IS_GOOD)
             .ask(moment("A", format!("sum({}) or vector(0)", all(names::M_EXPORT_REJECTED).gained("$__range", &SIGNAL)), "rejected")),
-        stat(5, "Tasks in the store", 4)
+        stat(5, "Tasks in the store", 8)
             .rule("Tasks in the store as a share of the number that the tools report. Below 100 %: the first sync is still running, or the \
 token cannot see everything. Above 100 %: a task deleted or archived in the tool stays in the store until two daily passes in a row \
 do not find it. A tool that reports no number is left out.")
@@ -100,16 +110,31 @@ do not find it. A tool that reports no number is left out.")
             .no_course()
             .steps(&[("red", None), ("yellow", Some(99.0)), ("green", Some(99.9))])
             .ask(moment("A", format!("100 * sum({}) / sum({})", held(), of(names::M_SYNC_TOOL_TASKS).by(&SOURCE)), "held")),
-        stat(6, "Histories complete", 4)
+        stat(6, "Histories complete", 8)
             .rule("Whether the store holds the complete history of every record of the chosen sources: a run succeeded and no record is \
-quarantined. The Sources table shows which source is not complete. `contextcore status` shows which record and why.")
+quarantined or unreadable. The Coverage table shows which source is not complete. `contextcore status` shows which record and why.")
             .blank("No metrics received", NO_SELF_METRICS)
             .no_course()
-            // Short: a tile of this width has no room for more.
-            .words(panel::mapping(&[("0", "Not all", "yellow"), ("1", "All", "green")]))
+            .words(complete())
             .steps(&[("yellow", None), ("green", Some(1.0))])
             .ask(moment("A", format!("min({})", of(names::M_SYNC_HISTORIES).by(&SOURCE)), "complete")),
+        of_records(8, "Quarantined", names::M_SYNC_SET_ASIDE, SOME_IS_ODD)
+            .rule("Records that this version cannot parse. They are read again on every complete pass. `contextcore status` names them."),
+        of_records(9, "Unreadable", names::M_SYNC_UNREADABLE, SOME_IS_ODD)
+            .rule("Records that the tool lists and could not serve. They are read again on every run. `contextcore status` names them."),
+        of_records(17, "Missing", names::M_SYNC_MISSING, NONE_IS_GOOD)
+            .rule("Tasks that the tool listed in the last complete pass and gave no record of, even when asked by id. It should always be 0; \
+the runbook below says what to do."),
     ]
+}
+
+/// Nothing lost, and worth a look.
+const SOME_IS_ODD: panel::Steps<'static> = &[("green", None), ("yellow", Some(1.0))];
+
+/// A number of records over the chosen sources.
+fn of_records(id: u32, title: &str, metric: Metric, steps: panel::Steps<'_>) -> Draft {
+    let draft = stat(id, title, 8).blank("No metrics received", NO_SELF_METRICS).decimals(0).no_course().steps(steps);
+    draft.ask(moment("A", format!("sum({})", of(metric).by(&SOURCE)), "records"))
 }
 
 /// Words for whether histories are complete.
@@ -173,14 +198,14 @@ fn assumptions() -> Vec<Draft> {
 const NO: &str = "No: see the i";
 
 fn check(id: u32, title: &str, otherwise: &str) -> Draft {
-    let tested = stat(id, title, 4).nothing_is_bad().blank(NO, otherwise);
+    let tested = stat(id, title, 8).nothing_is_bad().blank(NO, otherwise);
     tested.no_course().decimals(0).steps(&[("red", None), ("green", Some(1.0))])
 }
 
 fn searchable(id: u32, title: &str, role: &str, range: &'static str, otherwise: &str) -> Draft {
     let query = format!("{{ {} }} with (most_recent=true)", span(names::ROLE, "=", &quoted(role)));
     // Nothing found is no value, which takes the first colour; every moment is after 1970.
-    stat(id, title, 4)
+    stat(id, title, 8)
         .nothing_is_bad()
         .blank(NO, otherwise)
         .no_course()
@@ -204,11 +229,10 @@ test records: `contextcore check --tempo-url … --loki-url … --prometheus-url
 }
 
 fn sources() -> Draft {
-    let draft = table(20, "Sources", (24, 8))
+    let draft = table(20, "Sources", (24, 7))
         .rule("State of each source. Last success: time since the last successful run. Duration: length of the last run. Requests, \
-records, changes and failures: totals of this time range. Quarantined: records that this version cannot parse; a newer version reads them \
-again. In store: tasks in the store. In tool: tasks that the tool reports. Histories: whether the store has the complete history of every \
-record. Quota left: requests left in the tool's rate limit. Rate limited: how often the tool asked to wait in this time range.")
+records, changes and failures: totals of this time range. Quota left: requests left in the tool's rate limit. Rate limited: how often the \
+tool asked to wait in this time range.")
         .empty(NO_SELF_METRICS)
         .decimals(0)
         .ask(rows("A", format!("time() - {}", of(names::M_SYNC_LAST_SUCCESS).by(&SOURCE))))
@@ -217,12 +241,10 @@ record. Quota left: requests left in the tool's rate limit. Rate limited: how of
         .ask(rows("D", of(names::M_SYNC_RECORDS).gained("$__range", &SOURCE)))
         .ask(rows("E", of(names::M_SYNC_CHANGES).gained("$__range", &SOURCE)))
         .ask(rows("F", of(names::M_SYNC_ERRORS).gained("$__range", &SOURCE)))
-        .ask(rows("G", of(names::M_SYNC_SET_ASIDE).by(&SOURCE)))
-        .ask(rows("H", of(names::M_SYNC_TASKS).by(&SOURCE)))
-        .ask(rows("I", of(names::M_SYNC_TOOL_TASKS).by(&SOURCE)))
         .ask(rows("J", of(names::M_RATE_REMAINING).by(&SOURCE)))
-        .ask(rows("K", of(names::M_RATE_WAITS).gained("$__range", &SOURCE)))
-        .ask(rows("L", of(names::M_SYNC_HISTORIES).by(&SOURCE)));
+        .ask(rows("K", of(names::M_RATE_WAITS).gained("$__range", &SOURCE)));
+    let mut age = coloured(&[("green", None), ("red", Some(f64::from(TOO_OLD)))]);
+    age.push(unit("s"));
     draft
         .joined(&label(names::SOURCE_NAME))
         .columns(&[
@@ -233,26 +255,50 @@ record. Quota left: requests left in the tool's rate limit. Rate limited: how of
             ("Value #D", "Records"),
             ("Value #E", "Changes"),
             ("Value #F", "Failures"),
-            ("Value #G", "Quarantined"),
-            ("Value #H", "In store"),
-            ("Value #I", "In tool"),
-            ("Value #L", "Histories"),
             ("Value #J", "Quota left"),
             ("Value #K", "Rate limited"),
         ])
-        .field("Last success", {
-            let mut age = coloured(&[("green", None), ("red", Some(f64::from(TOO_OLD)))]);
-            age.push(unit("s"));
-            age
-        })
+        .field("Source", vec![width(150), wrapped()])
+        .field("Last success", age)
         .field("Duration", vec![unit("s"), decimals(1)])
         .field("Failures", coloured(NONE_IS_GOOD))
-        .field("Quarantined", coloured(&[("text", None), ("yellow", Some(1.0))]))
-        .field("Histories", {
-            let mut whole = coloured(&[("yellow", None), ("green", Some(1.0))]);
-            whole.push(words(&complete()));
-            whole
-        })
+}
+
+fn coverage() -> Draft {
+    let draft = table(24, "Coverage", (24, 7))
+        .rule("What became of everything that each source lists. In store: tasks in the store. In tool: tasks that the tool reports. \
+Histories: whether the store has the complete history of every record. Quarantined: records that this version cannot parse. Unreadable: \
+records that the tool lists and could not serve. Missing: tasks that it lists and gave no record of. Listed, not ours: ids of the last \
+complete pass, and those among them that are no tasks of this source.")
+        .empty(NO_SELF_METRICS)
+        .decimals(0)
+        .ask(rows("G", of(names::M_SYNC_SET_ASIDE).by(&SOURCE)))
+        .ask(rows("M", of(names::M_SYNC_UNREADABLE).by(&SOURCE)))
+        .ask(rows("N", of(names::M_SYNC_MISSING).by(&SOURCE)))
+        .ask(rows("H", of(names::M_SYNC_TASKS).by(&SOURCE)))
+        .ask(rows("I", of(names::M_SYNC_TOOL_TASKS).by(&SOURCE)))
+        .ask(rows("L", of(names::M_SYNC_HISTORIES).by(&SOURCE)))
+        .ask(rows("O", of(names::M_SYNC_LISTED).by(&SOURCE)))
+        .ask(rows("P", of(names::M_SYNC_OUT_OF_SCOPE).by(&SOURCE)));
+    let mut whole = coloured(&[("yellow", None), ("green", Some(1.0))]);
+    whole.push(words(&complete()));
+    draft
+        .joined(&label(names::SOURCE_NAME))
+        .columns(&[
+            ("source_name", "Source"),
+            ("Value #H", "In store"),
+            ("Value #I", "In tool"),
+            ("Value #L", "Histories"),
+            ("Value #G", "Quarantined"),
+            ("Value #M", "Unreadable"),
+            ("Value #N", "Missing"),
+            ("Value #O", "Listed"),
+            ("Value #P", "Not ours"),
+        ])
+        .field("Source", vec![width(150), wrapped()])
+        .fields("^(Quarantined|Unreadable)$", coloured(SOME_IS_ODD))
+        .field("Missing", coloured(NONE_IS_GOOD))
+        .field("Histories", whole)
 }
 
 fn lag() -> Draft {
@@ -339,6 +385,11 @@ fn export_lag() -> Draft {
         .zero_based()
         .step("1m")
         .ask(course("A", all(names::M_EXPORT_LAG).by(&SIGNAL), "{{signal}}"))
+}
+
+/// What to do about each alert, where every alert's runbook link leads.
+fn runbooks() -> Draft {
+    text(links::RUNBOOKS, "What to do about an alert", (24, 14), &alerts::runbooks())
 }
 
 fn store() -> Draft {

@@ -12,6 +12,9 @@ pub const PROJECT: &str = "contextcore-project";
 /// The health dashboard's uid.
 pub const HEALTH: &str = "contextcore-health";
 
+/// The panel of the health dashboard that says what to do about each alert.
+pub(crate) const RUNBOOKS: u32 = 110;
+
 /// The data sources as they are chosen, for an address.
 const SOURCES: &str = "${prometheus:queryparam}&${tempo:queryparam}&${loki:queryparam}";
 
@@ -39,22 +42,25 @@ pub(crate) fn ticket(column: &str) -> String {
     format!("${{__data.fields.{column}}}")
 }
 
+/// How far back Explore looks. The range of the panel is no guide: that of a board is two hours.
+const HISTORY: &str = "now-1y";
+
 /// Everything that history and snapshots say of the task whose key a column holds.
 pub(crate) fn task(column: &str) -> String {
     explore(&format!("{{ span.{} = \"${{__data.fields.{column}:percentencode}}\" }}", names::TASK_ID))
 }
 
-/// The trace whose id a column holds.
-pub(crate) fn trace(column: &str) -> String {
-    explore(&format!("${{__data.fields.{column}}}"))
+/// The trace whose id the cell itself holds, whatever it shows.
+pub(crate) fn trace() -> String {
+    explore("${__value.raw}")
 }
 
-/// Explore, with a TraceQL query.
+/// Explore, with a TraceQL query over all history.
 fn explore(query: &str) -> String {
     let panes = json!({"cc": {
         "datasource": "${tempo}",
-        "queries": [{"refId": "A", "queryType": "traceql", "query": query, "limit": 20, "spss": 100, "tableType": "spans"}],
-        "range": {"from": "${__from}", "to": "${__to}"},
+        "queries": [{"refId": "A", "queryType": "traceql", "query": query, "limit": 500, "spss": 100, "tableType": "spans"}],
+        "range": {"from": HISTORY, "to": "now"},
     }});
     format!("/explore?schemaVersion=1&panes={}", encoded(&panes.to_string()))
 }
@@ -102,5 +108,6 @@ mod tests {
         assert_eq!(encoded("{\"a\": \"${tempo}\"}"), "%7B%22a%22%3A%20%22${tempo}%22%7D");
         let link = task("Task");
         assert!(link.contains("${__data.fields.Task:percentencode}") && link.contains("%5C%22"), "{link}");
+        assert!(link.contains("now-1y") && !link.contains("${__from}"), "a board's own range is two hours: {link}");
     }
 }

@@ -98,14 +98,23 @@ pub struct Annotation {
     pub hide: bool,
     /// The colour of the marks.
     pub icon_color: &'static str,
-    /// The query.
-    pub target: Value,
-    /// The query again, where older versions look for it.
+    /// The query, once: Grafana asks Loki for annotations by this field alone.
     pub expr: String,
+    /// Which panels have the marks.
+    pub filter: AnnotationFilter,
     /// A title for each mark.
     pub title_format: &'static str,
     /// A text for each mark.
     pub text_format: &'static str,
+}
+
+/// Which panels have the marks of an [`Annotation`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AnnotationFilter {
+    /// Whether all panels but these have them.
+    pub exclude: bool,
+    /// The panels.
+    pub ids: Vec<u32>,
 }
 
 /// The variables of a dashboard.

@@ -1,25 +1,30 @@
 //! Builds panels. A [`Draft`] holds a panel's queries, its description and the text for an empty panel; [`page`] places the
-//! panels on the grid. The queries themselves come from the callers.
+//! panels on the grid. The queries themselves come from the callers, as [`targets`]; how columns and series look is in
+//! [`properties`].
+
+mod ends;
+mod properties;
+mod targets;
 
 use serde_json::{Map, Value, json};
 
 use crate::model::{
-    Color, DataLink, Defaults, FieldConfig, GridPos, LOKI, LokiTarget, MIXED, Matcher, Override, PANEL, PLUGIN_VERSION,
-    PROMETHEUS, Panel, PanelTarget, PrometheusTarget, Property, Step, TEMPO, Target, TempoTarget, Thresholds,
-    Transformation,
+    Color, Defaults, FieldConfig, GridPos, LOKI, MIXED, Matcher, Override, PANEL, PLUGIN_VERSION, PROMETHEUS, Panel,
+    Property, TEMPO, Target, Transformation,
 };
+
+use crate::query;
+use properties::{link, thresholds};
+
+pub(crate) use ends::AT_END;
+pub(crate) use properties::*;
+pub(crate) use targets::*;
 
 /// Number of columns in Grafana's grid.
 const COLUMNS: u32 = 24;
-/// The most spans of a trace that a table of spans asks for: more than a snapshot of a busy project holds.
-const SPANS: u32 = 5_000;
 
 /// Colours from a value on; the first begins at nothing.
 pub(crate) type Steps<'a> = &'a [(&'static str, Option<f64>)];
-/// What the number at the end of the range is called before its course is put before it.
-pub(crate) const AT_END: &str = "at the end";
-/// What that course is called.
-const COURSE: &str = "course";
 /// The longest text, in characters, that is readable in a tile.
 const SHORT: usize = 24;
 /// What comes before the reason in a tile's description.
@@ -137,6 +142,11 @@ pub(crate) fn bar_chart(id: u32, title: &str, size: (u32, u32), x: &str) -> Draf
     panel("barchart", id, title, size, options).custom("fillOpacity", json!(80)).palette()
 }
 
+/// The same with the bars of a row put upon each other. Grafana would print their numbers upon each other too.
+pub(crate) fn stacked_bars(id: u32, title: &str, size: (u32, u32), x: &str) -> Draft {
+    bar_chart(id, title, size, x).option("stacking", json!("normal")).option("showValue", json!("never"))
+}
+
 /// Bars side by side, a group of them a week: bars of a time series would hide each other.
 pub(crate) fn weeks(id: u32, title: &str, size: (u32, u32)) -> Draft {
     bar_chart(id, title, size, "Time")
@@ -178,19 +188,21 @@ pub(crate) fn states(id: u32, title: &str, size: (u32, u32)) -> Draft {
     panel("state-timeline", id, title, size, options).custom("fillOpacity", json!(75)).custom("lineWidth", json!(0))
 }
 
-/// Events, newest first.
-pub(crate) fn logs(id: u32, title: &str, size: (u32, u32)) -> Draft {
-    let options = json!({
-        "dedupStrategy": "none",
-        "enableLogDetails": true,
-        "prettifyLogMessage": false,
-        "showCommonLabels": false,
-        "showLabels": false,
-        "showTime": true,
-        "sortOrder": "Descending",
-        "wrapLogMessage": true,
-    });
-    panel("logs", id, title, size, options)
+/// Events, newest first, out of a query made with [`crate::query::with_line`]. A table, because Grafana's logs panel cannot say why it is
+/// empty. `columns` are labels of the events, and what they are called.
+pub(crate) fn events_table(id: u32, title: &str, size: (u32, u32), columns: &[(&str, &str)]) -> Draft {
+    let mut all = vec![(query::EVENT_AT, "Time"), (query::EVENT_LINE, "Event")];
+    all.extend(columns);
+    all.push(("trace_id", "Trace"));
+    let time = json!({"conversions": [{"targetField": query::EVENT_AT, "destinationType": "time"}], "fields": {}});
+    table(id, title, size)
+        .then("extractFields", json!({"source": "labels", "format": "json", "replace": true, "keepTime": false}))
+        .then("convertFieldType", time)
+        .columns(&all)
+        .sorted("Time", true)
+        .field("Time", vec![width(165)])
+        .field("Event", vec![at_least(220), wrapped()])
+        .field("Trace", trace_cells())
 }
 
 /// Words, in Markdown.
@@ -309,20 +321,6 @@ impl Draft {
     /// A stat without a course: its query is asked at one moment.
     pub(crate) fn no_course(self) -> Self {
         self.option("graphMode", json!("none"))
-    }
-
-    /// A stat with the course of its first number beneath it. The course has a step of a day, and so ends up to a day before
-    /// the end of the range; the number asked at that end is put behind it. `keep` are the other numbers of the stat.
-    pub(crate) fn with_course(self, expr: String, name: &str, keep: &[&str]) -> Self {
-        let row = json!({"include": [AT_END, COURSE], "reducer": "lastNotNull"});
-        let mut kept = vec![("Time", "Time"), (name, name)];
-        kept.extend(keep.iter().map(|other| (*other, *other)));
-        self.option("graphMode", json!("area"))
-            .step("1d")
-            .ask(course("Z", expr, COURSE))
-            .joined("Time")
-            .then("calculateField", json!({"mode": "reduceRow", "alias": name, "reduce": row, "replaceFields": false}))
-            .columns(&kept)
     }
 
     /// Sorts a table by a column as it is shown.
@@ -453,14 +451,6 @@ impl Draft {
     }
 }
 
-fn link(title: &'static str, url: String) -> DataLink {
-    DataLink { title, target_blank: url.starts_with("${__data"), url }
-}
-
-pub(crate) fn thresholds(steps: Steps<'_>) -> Thresholds {
-    Thresholds { mode: "absolute", steps: steps.iter().map(|(color, value)| Step { color, value: *value }).collect() }
-}
-
 /// Seconds of a day.
 const DAY: u32 = 86_400;
 /// The unit of how long work takes. Grafana's own `s` would say weeks of some and hours of others, which no eye compares.
@@ -469,222 +459,6 @@ pub(crate) const DAYS: &str = "suffix:d";
 /// PromQL: seconds as days.
 pub(crate) fn in_days(seconds: &str) -> String {
     format!("({seconds}) / {DAY}")
-}
-
-/// A property of a column: what a cell without a value shows.
-pub(crate) fn nothing(text: &str) -> Property {
-    Property { id: "noValue", value: json!(text) }
-}
-
-/// A property of a column: its unit.
-pub(crate) fn unit(unit: &str) -> Property {
-    Property { id: "unit", value: json!(unit) }
-}
-
-/// A property of a column: digits after the point.
-pub(crate) fn decimals(decimals: u8) -> Property {
-    Property { id: "decimals", value: json!(decimals) }
-}
-
-/// A property of a series: what it is called.
-pub(crate) fn display_name(name: &str) -> Property {
-    Property { id: "displayName", value: json!(name) }
-}
-
-/// A property of a column: its width.
-pub(crate) fn width(width: u32) -> Property {
-    Property { id: "custom.width", value: json!(width) }
-}
-
-/// A property of a column: no narrower than this, and wider where there is room.
-pub(crate) fn at_least(width: u32) -> Property {
-    Property { id: "custom.minWidth", value: json!(width) }
-}
-
-/// A property of a column: hidden, because only links use it.
-pub(crate) fn hidden() -> Vec<Property> {
-    vec![
-        Property { id: "custom.hidden", value: json!(true) },
-        Property { id: "custom.hideFrom", value: json!({"viz": true, "legend": false, "tooltip": false}) },
-    ]
-}
-
-/// Properties of a column that Grafana would hide by itself: it is seen.
-pub(crate) fn seen() -> Vec<Property> {
-    vec![
-        Property { id: "custom.hidden", value: json!(false) },
-        Property { id: "custom.hideFrom", value: json!({"viz": false, "legend": false, "tooltip": false}) },
-    ]
-}
-
-/// A property of a column: words and colours for its values.
-pub(crate) fn words(mapping: &Value) -> Property {
-    Property { id: "mappings", value: json!([mapping]) }
-}
-
-/// Properties of a column: its background is coloured by value.
-pub(crate) fn background(steps: Steps<'_>) -> Vec<Property> {
-    vec![
-        Property { id: "thresholds", value: json!(thresholds(steps)) },
-        Property { id: "color", value: json!({"mode": "thresholds"}) },
-        Property { id: "custom.cellOptions", value: json!({"type": "color-background", "mode": "basic"}) },
-    ]
-}
-
-/// Properties of a column: its text is coloured by value.
-pub(crate) fn coloured(steps: Steps<'_>) -> Vec<Property> {
-    vec![
-        Property { id: "thresholds", value: json!(thresholds(steps)) },
-        Property { id: "color", value: json!({"mode": "thresholds"}) },
-        Property { id: "custom.cellOptions", value: json!({"type": "color-text"}) },
-    ]
-}
-
-/// Properties of a column: a bar from 0 to `max`.
-pub(crate) fn gauge(max: f64) -> Vec<Property> {
-    vec![
-        Property { id: "min", value: json!(0) },
-        Property { id: "max", value: json!(max) },
-        Property { id: "color", value: json!({"mode": "fixed", "fixedColor": "blue"}) },
-        Property {
-            id: "custom.cellOptions",
-            value: json!({"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}),
-        },
-    ]
-}
-
-/// A property of a series: its colour.
-pub(crate) fn colour(colour: &str) -> Property {
-    Property { id: "color", value: json!({"mode": "fixed", "fixedColor": colour}) }
-}
-
-/// A property of a series: straight from point to point.
-pub(crate) fn straight() -> Property {
-    Property { id: "custom.lineInterpolation", value: json!("linear") }
-}
-
-/// A property of a series: points, and no line.
-pub(crate) fn points_only() -> Property {
-    Property { id: "custom.drawStyle", value: json!("points") }
-}
-
-/// A property of a series: dashes.
-pub(crate) fn dashed() -> Property {
-    Property { id: "custom.lineStyle", value: json!({"fill": "dash", "dash": [8, 6]}) }
-}
-
-/// A property of a column: the link a click opens.
-pub(crate) fn to(title: &'static str, url: impl Into<String>) -> Property {
-    Property { id: "links", value: json!([link(title, url.into())]) }
-}
-
-/// Words and colours for texts, in order.
-pub(crate) fn mapping(words: &[(&str, &str, &str)]) -> Value {
-    let options: Map<String, Value> = words
-        .iter()
-        .enumerate()
-        .map(|(index, (value, text, color))| {
-            ((*value).to_owned(), json!({"text": text, "color": color, "index": index}))
-        })
-        .collect();
-    json!({"type": "value", "options": options})
-}
-
-/// The colour of what is to do: seen on light and dark, and no competition for what is in progress.
-pub(crate) const TODO: &str = "#7F8FA9";
-
-/// The colour of areas that neither please nor alarm: the colour of text would be black on light.
-pub(crate) const NEUTRAL: &str = "#A7ABB8";
-
-/// The statuses, coloured alike everywhere.
-pub(crate) fn statuses() -> Value {
-    mapping(&[
-        ("backlog", "backlog", NEUTRAL),
-        ("todo", "todo", TODO),
-        ("in_progress", "in progress", "blue"),
-        ("in_review", "in review", "purple"),
-        ("blocked", "blocked", "red"),
-        ("done", "done", "green"),
-        ("cancelled", "cancelled", "semi-dark-orange"),
-    ])
-}
-
-fn prometheus(ref_id: &'static str, expr: String, format: &'static str, instant: bool, legend: &str) -> Target {
-    Target::Prometheus(PrometheusTarget {
-        ref_id,
-        datasource: PROMETHEUS,
-        expr,
-        instant,
-        range: !instant,
-        format,
-        legend_format: legend.to_owned(),
-        editor_mode: "code",
-    })
-}
-
-/// PromQL over the range.
-pub(crate) fn course(ref_id: &'static str, expr: String, legend: &str) -> Target {
-    prometheus(ref_id, expr, "time_series", false, legend)
-}
-
-/// PromQL at the end of the range.
-pub(crate) fn moment(ref_id: &'static str, expr: String, legend: &str) -> Target {
-    prometheus(ref_id, expr, "time_series", true, legend)
-}
-
-/// PromQL at the end of the range, as a table: a row a series.
-pub(crate) fn rows(ref_id: &'static str, expr: String) -> Target {
-    prometheus(ref_id, expr, "table", true, "")
-}
-
-/// PromQL at the end of the range: buckets of a histogram, each on its own.
-pub(crate) fn buckets(ref_id: &'static str, expr: String) -> Target {
-    prometheus(ref_id, expr, "heatmap", true, "{{le}}")
-}
-
-/// LogQL lines.
-pub(crate) fn events(ref_id: &'static str, expr: String, most: u32) -> Target {
-    let max_lines = Some(most);
-    Target::Loki(LokiTarget {
-        ref_id,
-        datasource: LOKI,
-        expr,
-        query_type: "range",
-        max_lines,
-        legend_format: String::new(),
-        editor_mode: "code",
-    })
-}
-
-/// LogQL numbers at the end of the range.
-pub(crate) fn counts(ref_id: &'static str, expr: String) -> Target {
-    Target::Loki(LokiTarget {
-        ref_id,
-        datasource: LOKI,
-        expr,
-        query_type: "instant",
-        max_lines: None,
-        legend_format: String::new(),
-        editor_mode: "code",
-    })
-}
-
-/// TraceQL: the spans of at most so many traces.
-pub(crate) fn spans(ref_id: &'static str, query: String, limit: u32) -> Target {
-    Target::Tempo(TempoTarget {
-        ref_id,
-        datasource: TEMPO,
-        query_type: "traceql",
-        query,
-        limit,
-        spss: SPANS,
-        table_type: "spans",
-    })
-}
-
-/// The answer of another panel, as it came.
-pub(crate) fn of_panel(panel_id: u32) -> Target {
-    Target::Panel(PanelTarget { ref_id: "A", datasource: PANEL, panel_id, with_transforms: false })
 }
 
 /// Panels under a heading.

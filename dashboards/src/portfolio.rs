@@ -6,13 +6,13 @@ use serde_json::json;
 use crate::links;
 use crate::model::{Annotations, Dashboard, Property, SCHEMA_VERSION, Templating, TimeRange};
 use crate::panel::{
-    self, AT_END, DAYS, Draft, NEUTRAL, NONE_IS_GOOD, Section, TODO, areas, at_least, background, bar_chart, bar_gauge,
-    buckets, colour, coloured, counts, course, decimals, events, folded, gauge, hidden, in_days, lines, logs, mapping,
-    moment, rows, section, stat, table, text, to, unit, weeks, width, words,
+    self, AT_END, DAYS, Draft, NEUTRAL, NONE_IS_GOOD, Section, TODO, areas, at_least, background, bar_gauge, buckets,
+    colour, coloured, counts, course, decimals, events, events_table, folded, gauge, hidden, in_days, lines, mapping,
+    moment, rows, section, stacked_bars, stat, table, text, to, unit, weeks, width, words, wrapped,
 };
 use crate::query::{
-    BLOCKED_TOO_LONG, HEALTH_RULE, Health, SPRINT, SPRINT_NAMED, Selector, Series, TOO_OLD, label, quantile,
-    quantile_before,
+    BLOCKED_TOO_LONG, HEALTH_RULE, Health, SPRINT, SPRINT_NAMED, Selector, Series, TOO_OLD, label, named, quantile,
+    quantile_before, with_line,
 };
 use crate::variable;
 
@@ -60,7 +60,14 @@ fn sections() -> Vec<Section> {
         section(
             101,
             "Delivery",
-            vec![velocity(), predictability(), created_and_completed(), lead_time(), lead_quantiles()],
+            vec![
+                course_of_work(),
+                velocity(),
+                predictability(),
+                created_and_completed(),
+                lead_time(),
+                lead_quantiles(),
+            ],
         ),
         section(102, "Blocked work and open work by status", vec![blocked(), statuses()]),
         section(103, "Activity", vec![heat_map(), latest()]),
@@ -81,9 +88,9 @@ const PROJECT: [&str; 1] = [names::PROJECT_ID];
 
 fn header() -> Vec<Draft> {
     let all = vec![active(), on_track(), at_risk(), blocked_now(), throughput(), stale_sources()];
-    // A row higher than usual: below that, Grafana leaves the course of a number out.
-    let mut all: Vec<Draft> = all.into_iter().map(|tile| tile.size(4, 5)).collect();
-    all.extend([health_over_time(), course_of_work()]);
+    // A row higher than usual: below that, Grafana leaves the course of a number out. Narrower, titles are cut.
+    let mut all: Vec<Draft> = all.into_iter().map(|tile| tile.size(6, 5)).collect();
+    all.push(health_over_time());
     all
 }
 
@@ -155,7 +162,9 @@ history. A task that is reopened and completed again counts again.",
 
 fn health_over_time() -> Draft {
     let health = Health::of(Selector::projects()).over_time().score();
-    areas(7, "Projects by health", (12, 6))
+    let now = Health::of(Selector::projects()).score();
+    let of = |health: &str, score: u8| format!("sum({health} == bool {score})");
+    areas(7, "Projects by health", (12, 5))
         .rule(format!("{HEALTH_RULE} {PAST_HEALTH} A lifted block may count for one look back longer."))
         .empty(NOTHING)
         .zero_based()
@@ -165,13 +174,14 @@ fn health_over_time() -> Draft {
         .field("red", vec![colour("red")])
         .field("yellow", vec![colour("yellow")])
         .field("green", vec![colour("green")])
-        .ask(course("A", format!("sum({health} == bool 2)"), "red"))
-        .ask(course("B", format!("sum({health} == bool 1)"), "yellow"))
-        .ask(course("C", format!("sum({health} == bool 0)"), "green"))
+        .ask(course("A", of(&health, 2), "red"))
+        .ask(course("B", of(&health, 1), "yellow"))
+        .ask(course("C", of(&health, 0), "green"))
+        .until_now_by([2, 1, 0].map(|score| of(&now, score)).to_vec())
 }
 
 fn course_of_work() -> Draft {
-    lines(8, "Blocked, in progress, completed in 7 days", (12, 6))
+    lines(8, "Blocked, in progress, completed in 7 days", (24, 7))
         .rule(
             "Three lines. Blocked: tasks blocked at that time. In progress: tasks started and not finished (in progress, in review, or blocked \
 after they were started). A blocked task that was started is in both lines. Completed: completions in the seven days before, without \
@@ -188,6 +198,7 @@ epics.",
         .ask(course("A", projects(names::M_TASK_BLOCKED).sum(&PROJECT), "blocked"))
         .ask(course("B", projects(names::M_TASK_WIP).sum(&PROJECT), "in progress"))
         .ask(course("C", completed().gained("1w", &[]), "completed"))
+        .until_now()
 }
 
 fn stale_sources() -> Draft {
@@ -251,12 +262,14 @@ share of its scope. Scope ±: points added and removed, as a share of the commit
 }
 
 fn matrix_columns(draft: Draft) -> Draft {
+    // Ages come first: what does not fit on a narrow screen is scrolled.
     let columns = [
         ("project_name", "Project"),
         ("Value #B", "Health"),
-        ("Value #C", "Done"),
-        ("Value #D", "Blocked"),
+        ("Value #P", "Data age"),
         ("Value #E", "Oldest block"),
+        ("Value #D", "Blocked"),
+        ("Value #C", "Done"),
         ("Value #F", "WIP"),
         ("Value #G", "WIP ×"),
         ("Value #H", "Cycle p50"),
@@ -267,7 +280,6 @@ fn matrix_columns(draft: Draft) -> Draft {
         ("Value #M", "Behind"),
         ("Value #N", "Scope ±"),
         ("Value #O", "Stale"),
-        ("Value #P", "Data age"),
         ("business_owner", "Owner"),
         ("business_criticality", "Criticality"),
         ("project_id", "Id"),
@@ -283,13 +295,13 @@ fn matrix_columns(draft: Draft) -> Draft {
     let long = f64::from(BLOCKED_TOO_LONG) / 86_400.0;
     draft
         .columns(&columns)
-        .field("Project", vec![to("Project Details", links::project("Id")), width(170)])
+        .field("Project", vec![to("Project Details", links::project("Id")), width(150), wrapped()])
         .field("Health", health)
         .field("Done", with(gauge(100.0), vec![unit("percent"), decimals(0), width(110)]))
         .field("Blocked", with(coloured(NONE_IS_GOOD), vec![width(75)]))
         .field("Oldest block", with(coloured(&[("text", None), ("red", Some(long))]), days()))
         .field("WIP", vec![width(55)])
-        .field("WIP ×", with(coloured(&[("text", None), ("yellow", Some(1.5))]), vec![decimals(1), width(60)]))
+        .field("WIP ×", with(coloured(&[("text", None), ("yellow", Some(1.5))]), vec![decimals(1), width(65)]))
         .field("Cycle p50", days())
         .field("Cycle p85", days())
         .field("p85 ±", change())
@@ -300,7 +312,7 @@ fn matrix_columns(draft: Draft) -> Draft {
         .field("Stale", vec![width(60)])
         .field(
             "Data age",
-            with(coloured(&[("text", None), ("red", Some(3_600.0))]), vec![unit("s"), decimals(0), width(70)]),
+            with(coloured(&[("text", None), ("red", Some(3_600.0))]), vec![unit("s"), decimals(0), width(85)]),
         )
         .field("Owner", vec![width(130)])
         .field("Criticality", vec![width(110)])
@@ -333,10 +345,16 @@ fn predictability() -> Draft {
         .rule("Points done as a share of points committed, for each sprint closed in this time range. 100 % means the commitment was \
 met. A sprint without committed points is left out.")
         .empty("No sprint was closed in this time range, or none has estimates")
-        .ask(rows("A", format!("sort_desc({})", kept.by(&SPRINT_NAMED))))
-        .columns(&[("project_id", "Project"), ("sprint_name", "Sprint"), ("Value", "Done of committed")])
-        .field("Project", vec![to("Project Details", links::project("Project"))])
-        .field("Sprint", vec![width(180)])
+        .ask(rows("A", format!("sort_desc({})", named(&kept.by(&SPRINT_NAMED), Selector::projects()))))
+        .columns(&[
+            ("project_name", "Project"),
+            ("sprint_name", "Sprint"),
+            ("Value", "Done of committed"),
+            ("project_id", "Id"),
+        ])
+        .field("Project", vec![to("Project Details", links::project("Id")), wrapped()])
+        .field("Sprint", vec![width(150), wrapped()])
+        .field("Id", hidden())
         .field("Done of committed", {
             let mut bar = gauge(150.0);
             bar.extend([unit("percent"), decimals(0)]);
@@ -420,48 +438,52 @@ fn blocked() -> Draft {
     let columns = [
         ("task_id", "Task"),
         ("task_title", "Title"),
-        ("project_id", "Project"),
+        ("project_name", "Project"),
         ("Value", "Blocked for"),
         ("reason", "Reason"),
         ("task_assignee", "Assignee"),
         ("task_url", "Ticket"),
+        ("project_id", "Id"),
     ];
     let mut age = coloured(&[("text", None), ("yellow", Some(1.0)), ("red", Some(3.0))]);
-    age.extend([unit(DAYS), decimals(1), width(95)]);
+    age.extend([unit(DAYS), decimals(1), width(75)]);
     let ages = projects(names::M_TASK_BLOCKED_AGE).newest(&by);
     table(30, "Blocked tasks", (15, 11))
         .rule("Tasks blocked at the newest export, longest first. Blocked for: time since the task last became blocked. The key links \
 to the ticket in its tool, the title to its spans in Tempo.")
         .empty("Nothing is blocked. If you expect blocked tasks, see ContextCore Health")
-        .ask(rows("A", format!("sort_desc({})", in_days(&ages))))
+        .ask(rows("A", format!("sort_desc({})", named(&in_days(&ages), Selector::projects()))))
         .columns(&columns)
-        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(120)])
-        .field("Title", vec![to("Spans", links::task("Task")), at_least(180)])
-        .field("Project", vec![to("Project Details", links::project("Project")), width(150)])
-        .field("Reason", vec![width(125)])
+        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(125), wrapped()])
+        .field("Title", vec![to("Spans", links::task("Task")), at_least(110), wrapped()])
+        .field("Project", vec![to("Project Details", links::project("Id")), width(95), wrapped()])
+        .field("Reason", vec![width(90), wrapped()])
         .field("Assignee", vec![width(100)])
         .field("Blocked for", age)
-        .field("Ticket", hidden())
+        .fields("^(Ticket|Id)$", hidden())
 }
 
 fn statuses() -> Draft {
     let open = ["backlog", "todo", "in_progress", "in_review", "blocked"];
-    let of = |status: &str| {
-        let chosen = Selector::projects().equal(names::TASK_STATUS, status).except(names::TASK_TYPE, NO_EPICS);
-        let counts = Series::new(names::M_TASK_COUNT, chosen).by(&[names::PROJECT_ID, names::TASK_TYPE]);
+    let of = |status: Selector| {
+        let counts = Series::new(names::M_TASK_COUNT, status.except(names::TASK_TYPE, NO_EPICS));
+        let counts = counts.by(&[names::PROJECT_ID, names::TASK_STATUS, names::TASK_TYPE]);
         format!("sum by ({}) ({counts})", label(names::PROJECT_ID))
     };
+    let any = of(Selector::projects().like(names::TASK_STATUS, &open.join("|")));
     let letters = ["A", "B", "C", "D", "E"];
-    let draft = bar_chart(31, "Open tasks by status", (9, 11), "Project")
-        .rule("Open tasks of each project by their present status, without epics.")
+    let draft = stacked_bars(31, "Open tasks by status", (9, 11), "Project")
+        .rule("Open tasks of each project by their present status, without epics. Hover a bar for its numbers.")
         .empty(NOTHING)
         .option("orientation", json!("horizontal"))
-        .option("stacking", json!("normal"));
-    let draft = letters.iter().zip(open).fold(draft, |draft, (letter, status)| draft.ask(rows(letter, of(status))));
+        .ask(rows("F", format!("0 * {}", named(&any, Selector::projects()))));
+    let draft = letters.iter().zip(open).fold(draft, |draft, (letter, status)| {
+        draft.ask(rows(letter, of(Selector::projects().equal(names::TASK_STATUS, status))))
+    });
     draft
         .joined(&label(names::PROJECT_ID))
         .columns(&[
-            ("project_id", "Project"),
+            ("project_name", "Project"),
             ("Value #A", "backlog"),
             ("Value #B", "todo"),
             ("Value #C", "in progress"),
@@ -497,7 +519,7 @@ fn heat_map() -> Draft {
         Property { id: "color", value: json!({"mode": "continuous-blues"}) },
         Property { id: "custom.cellOptions", value: json!({"type": "color-background", "mode": "basic"}) },
         Property { id: "custom.align", value: json!("center") },
-        at_least(50),
+        at_least(39),
     ];
     let days = [("1 Mon", "Mon"), ("2 Tue", "Tue"), ("3 Wed", "Wed"), ("4 Thu", "Thu"), ("5 Fri", "Fri")];
     let days = days.into_iter().chain([("6 Sat", "Sat"), ("7 Sun", "Sun")]);
@@ -513,15 +535,18 @@ sprint and so on. A darker cell has more events.")
         .columns(&columns)
         .then("sortBy", json!({"fields": {}, "sort": [{"field": "Day", "desc": false}]}))
         .fields("^[0-2][0-9]$", heat)
-        .field("Day", vec![words(&weekdays), width(60)])
+        .field("Day", vec![words(&weekdays), width(64)])
         .frozen(1)
 }
 
 fn latest() -> Draft {
-    logs(41, "The latest 50 events", (24, 10))
-        .rule("The newest events of these projects. Open a line to see its task, trace and other attributes.")
+    let columns = [("project_name", "Project"), ("task_id", "Task")];
+    events_table(41, "The latest 50 events", (24, 10), &columns)
+        .rule("The newest events of these projects. The key links to the task's spans, the trace to the history it is part of.")
         .empty("No event in this time range. Check that Loki has the history: see ContextCore Health")
-        .ask(events("A", happened(), 50))
+        .ask(events("A", with_line(&happened()), 50))
+        .field("Project", vec![width(150), wrapped()])
+        .field("Task", vec![to("Spans", links::task("Task")), width(130), wrapped()])
 }
 
 fn business() -> Draft {

@@ -4,16 +4,18 @@ use contextcore_core::model::semconv::{self as names, Metric};
 use serde_json::{Value, json};
 
 use crate::links;
-use crate::model::{Annotation, Annotations, Dashboard, LOKI, Property, SCHEMA_VERSION, Target, Templating, TimeRange};
+use crate::model::{
+    Annotation, AnnotationFilter, Annotations, Dashboard, LOKI, Property, SCHEMA_VERSION, Target, Templating, TimeRange,
+};
 use crate::panel::{
     self, DAYS, Draft, NEUTRAL, NONE_IS_GOOD, Section, TODO, areas, at_least, background, bar_chart, bar_gauge, colour,
-    coloured, course, dashed, decimals, events, folded, gauge, hidden, in_days, lines, logs, moment, nothing, of_panel,
-    rows, section, spans, stat, states, statuses, table, text, to, unit, weeks, width, words,
+    coloured, course, dashed, decimals, events, events_table, folded, gauge, hidden, in_days, lines, moment, nothing,
+    of_panel, rows, section, spans, stat, states, statuses, table, text, to, unit, weeks, width, words, wrapped,
 };
 use crate::portfolio::{NO_EPICS, health_words};
 use crate::query::{
     self, BLOCKED_TOO_LONG, HEALTH_RULE, Health, SPRINT, SPRINT_NAMED, Selector, Series, label, quantile, quoted, span,
-    spans_matching, spans_of,
+    spans_matching, spans_of, spans_of_any,
 };
 use crate::variable;
 
@@ -29,6 +31,11 @@ const SPAN_START: &str = "Start time";
 const SPAN_LENGTH: &str = "Duration";
 /// What Grafana calls the trace of a span in a table.
 const TRACE: &str = "traceIdHidden";
+/// The panels that have marks where scope changed.
+const BURNDOWN: u32 = 10;
+const BURNUP: u32 = 11;
+/// The panel that asks for the open epics and stories; the timeline takes its answer.
+const OPEN_EPICS: u32 = 72;
 /// The panel that asks for the newest snapshot; the others of the board take its answer.
 const SNAPSHOT: u32 = 20;
 
@@ -78,8 +85,8 @@ fn scope_changes() -> Annotation {
         enable: true,
         hide: false,
         icon_color: "orange",
-        target: json!({"refId": "Anno", "expr": expr, "queryType": "range", "maxLines": 200, "editorMode": "code"}),
         expr,
+        filter: AnnotationFilter { exclude: false, ids: vec![BURNDOWN, BURNUP] },
         title_format: "Scope changed",
         text_format: "",
     }
@@ -110,7 +117,7 @@ fn sections() -> Vec<Section> {
             ],
         ),
         section(105, "Team", vec![team()]),
-        section(106, "Timeline", vec![timeline(), epic_traces()]),
+        section(106, "Timeline", vec![timeline(), open_epics(), epic_traces()]),
         section(107, "Activity", vec![activity()]),
         folded(108, "Agents and context", vec![agents(), context(), about()]),
     ]
@@ -129,16 +136,22 @@ fn of_sprint(metric: Metric) -> String {
     sprint(metric).sum(&[names::SPRINT_ID])
 }
 
+/// One number of the sprint, and its last one within the range when it was closed before the end of the range.
+fn of_sprint_ever(metric: Metric) -> String {
+    let ever = sprint(metric).within("$__range").sum(&[names::SPRINT_ID]);
+    format!("{} or {ever}", of_sprint(metric))
+}
+
 fn counted(chosen: Selector) -> String {
     Series::new(names::M_TASK_COUNT, chosen).sum(&[names::TASK_STATUS, names::TASK_TYPE])
 }
 
 fn header() -> Vec<Draft> {
-    vec![health(), progress(), done_of_all(), blocked(), sprint_points(), days_left(), forecast()]
+    vec![health(), progress(), blocked(), done_of_all(), sprint_points(), days_left(), forecast()]
 }
 
 fn health() -> Draft {
-    stat(1, "Health", 2)
+    stat(1, "Health", 4)
         .rule(HEALTH_RULE)
         .empty(NOTHING)
         .no_course()
@@ -148,7 +161,7 @@ fn health() -> Draft {
 }
 
 fn progress() -> Draft {
-    stat(2, "Progress", 3)
+    stat(2, "Progress", 4)
         .rule("Completed share of all work that is not cancelled, without epics: by points where everything is estimated, otherwise by \
 number of tasks.")
         .empty("This project has no work: see ContextCore Health")
@@ -169,7 +182,7 @@ fn done_of_all() -> Draft {
         counted(chosen)
     };
     let (story, task) = ("story", "task|subtask|bug|spike|incident");
-    stat(3, "Done / all", 5)
+    stat(3, "Done / all", 12)
         .rule("Stories done and all stories; tasks of every other type except epics done and all of them. Cancelled work is not counted.")
         .empty("This project has no tasks: see ContextCore Health")
         .decimals(0)
@@ -181,7 +194,7 @@ fn done_of_all() -> Draft {
 }
 
 fn blocked() -> Draft {
-    stat(4, "Blocked", 3)
+    stat(4, "Blocked", 4)
         .rule("Open tasks that are blocked now. The Blockers table lists them.")
         .empty("No data about this project: see ContextCore Health")
         .steps(NONE_IS_GOOD)
@@ -190,29 +203,36 @@ fn blocked() -> Draft {
 }
 
 fn sprint_points() -> Draft {
-    stat(5, "Sprint points", 3)
+    stat(5, "Sprint points", 8)
         .rule("Points done in the sprint, and points committed at its start. For a closed sprint, the points done at its end are its \
 velocity.")
         .empty(NO_SPRINT)
         .decimals(0)
         .no_course()
-        .ask(moment("A", of_sprint(names::M_SPRINT_COMPLETED), "done"))
-        .ask(moment("B", of_sprint(names::M_SPRINT_PLANNED), "committed"))
+        .ask(moment("A", of_sprint_ever(names::M_SPRINT_COMPLETED), "done"))
+        .ask(moment("B", of_sprint_ever(names::M_SPRINT_PLANNED), "committed"))
 }
 
 fn days_left() -> Draft {
+    let end = label(names::SPRINT_END_DATE);
     let info = sprint(names::M_SPRINT_INFO).newest(&[names::SPRINT_END_DATE]);
-    stat(6, "Sprint ends", 3)
-        .rule("Planned end of the sprint, from the tool.")
-        .empty("The sprint is no longer exported, or has no end date")
+    // What was closed before the end of the range is described no more; its last value is of the moment at which it ended.
+    let scope = Selector::project().equal(names::SPRINT_ID, "$sprint").text();
+    let scope = format!("{}{scope}", query::prometheus_name(names::M_SPRINT_SCOPE));
+    let last = format!("1000 * max(max_over_time(timestamp({scope})[$__range:5m])) unless on () {info}");
+    stat(6, "Sprint ends", 6)
+        .rule("Planned end of the sprint, from the tool. For a sprint that was closed before the end of this time range: when it ended.")
+        .empty("No sprint chosen, or it has no end date")
         .unit("dateTimeFromNow")
         .no_course()
+        .option("textMode", json!("value"))
         .option("reduceOptions", json!({"calcs": ["lastNotNull"], "fields": "/.*/", "values": false}))
         .ask(rows("A", info))
-        .then("filterFieldsByName", json!({"include": {"names": [label(names::SPRINT_END_DATE)]}}))
+        .ask(moment("B", last, "ended"))
+        .then("filterFieldsByName", json!({"include": {"names": [end, "ended"]}}))
         .then(
             "convertFieldType",
-            json!({"conversions": [{"targetField": label(names::SPRINT_END_DATE), "destinationType": "time"}], "fields": {}}),
+            json!({"conversions": [{"targetField": end, "destinationType": "time"}], "fields": {}}),
         )
 }
 
@@ -246,7 +266,7 @@ const P95: &str = "1.6449";
 
 fn forecast() -> Draft {
     let date = |z: &str| format!("1000 * (time() + 604800 * {})", weeks_left(z));
-    stat(7, "All open work done by", 5)
+    stat(7, "All open work done by", 10)
         .rule(FORECAST_RULE)
         .empty("No forecast: nothing was completed in the last twelve weeks")
         .unit("time:YYYY-MM-DD")
@@ -256,7 +276,7 @@ fn forecast() -> Draft {
 }
 
 fn burndown() -> Draft {
-    lines(10, "Burndown", (12, 9))
+    lines(BURNDOWN, "Burndown", (12, 9))
         .rule("Remaining: points in the sprint that are not finished. Ideal: a straight line from the points committed at the start to \
 zero at the end. Scope: all points in the sprint. Marks: work added or removed; hover a mark to see which.")
         .empty(NO_SPRINT)
@@ -268,10 +288,11 @@ zero at the end. Scope: all points in the sprint. Marks: work added or removed; 
         .ask(course("A", of_sprint(names::M_SPRINT_REMAINING), "remaining"))
         .ask(course("B", of_sprint(names::M_SPRINT_IDEAL), "ideal"))
         .ask(course("C", of_sprint(names::M_SPRINT_SCOPE), "scope"))
+        .until_now()
 }
 
 fn burnup() -> Draft {
-    lines(11, "Burn-up", (12, 9))
+    lines(BURNUP, "Burn-up", (12, 9))
         .rule("Points done in the sprint, all points in it (scope) and the points committed at its start. The sprint is finished when \
 done meets scope. Scope rises when work is added.")
         .empty(NO_SPRINT)
@@ -283,6 +304,7 @@ done meets scope. Scope rises when work is added.")
         .ask(course("A", of_sprint(names::M_SPRINT_COMPLETED), "done"))
         .ask(course("B", of_sprint(names::M_SPRINT_SCOPE), "scope"))
         .ask(course("C", of_sprint(names::M_SPRINT_PLANNED), "committed"))
+        .until_now()
 }
 
 /// A metric of the sprints in this time range, with their names.
@@ -341,7 +363,9 @@ over its own days. The sprint chosen above may be outside this time range.")
             ("Value #G", "From"),
             ("Value #H", "To"),
         ])
-        .field("Sprint", vec![to("This sprint, over its own days", links::sprint("Id", "From", "To")), width(170)])
+        .field("Sprint", vec![to("This sprint, over its own days", links::sprint("Id", "From", "To")), width(130), wrapped()])
+        .field("Committed", vec![width(90)])
+        .field("Removed", vec![width(78)])
         .field("Say / do", vec![unit("percent")])
         .fields("^(Id|From|To)$", hidden())
 }
@@ -414,7 +438,7 @@ task of the newest snapshot matches the filters, the panel shows the newest snap
 fn board() -> Vec<Draft> {
     let first = column(SNAPSHOT, "To do", &["backlog", "todo"], spans("A", snapshot(), 1));
     let others = [(21, "In progress", "in_progress"), (22, "In review", "in_review"), (23, "Blocked", "blocked")];
-    let others = others.map(|(id, title, status)| column(id, title, &[status], of_panel(SNAPSHOT)));
+    let others = others.map(|(id, title, status)| column(id, title, &[status], of_panel("A", SNAPSHOT)));
     std::iter::once(first).chain(others).collect()
 }
 
@@ -441,9 +465,9 @@ fn column(id: u32, title: &str, statuses: &[&str], target: Target) -> Draft {
         .days(names::TASK_STATUS_AGE, AGE)
         .columns(&columns)
         .sorted("Age", true)
-        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(115)])
-        .field("Title", vec![to("Spans", links::task("Task")), at_least(180)])
-        .field("Assignee", vec![width(105)])
+        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(125), wrapped()])
+        .field("Title", vec![to("Spans", links::task("Task")), at_least(100), wrapped()])
+        .field("Assignee", vec![width(98)])
         .field("Points", vec![width(60), decimals(0)])
         .field("Age", aged(begun))
         .field("Ticket", hidden())
@@ -453,7 +477,7 @@ fn column(id: u32, title: &str, statuses: &[&str], target: Target) -> Draft {
 fn aged(begun: bool) -> Vec<Property> {
     let old = background(&[("transparent", None), ("yellow", Some(3.0)), ("red", Some(7.0))]);
     let mut age = if begun { old } else { Vec::new() };
-    age.extend([unit(DAYS), decimals(0), width(75)]);
+    age.extend([unit(DAYS), decimals(0), width(70)]);
     age
 }
 
@@ -462,7 +486,7 @@ fn blockers() -> Draft {
     let chosen = Selector::project().like(names::TASK_ASSIGNEE, "$assignee");
     let ages = Series::new(names::M_TASK_BLOCKED_AGE, chosen);
     let mut age = coloured(&[("text", None), ("yellow", Some(1.0)), ("red", Some(3.0))]);
-    age.extend([unit(DAYS), decimals(1), width(100)]);
+    age.extend([unit(DAYS), decimals(1), width(95)]);
     let waiting = [names::TASK_ID, names::TASK_WAITS_FOR, names::TASK_HOLDS_UP];
     let waiting = format!("{}{} with (most_recent=true)", spans_of("snapshot", &[]), query::select(&waiting));
     let key = label(names::TASK_ID);
@@ -493,17 +517,17 @@ is red). The key links to the ticket, the title to its spans.",
             ("task_url", "Ticket"),
         ])
         .sorted("Blocked for", true)
-        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(120)])
-        .field("Title", vec![to("Spans", links::task("Task")), at_least(180)])
+        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(125), wrapped()])
+        .field("Title", vec![to("Spans", links::task("Task")), at_least(100), wrapped()])
         .field("Blocked for", age)
-        .field("Reason", vec![width(140)])
-        .field("Blocked by", vec![width(150)])
-        .field("Holds up", vec![width(150)])
+        .field("Reason", vec![width(125), wrapped()])
+        .field("Blocked by", vec![width(140), wrapped()])
+        .field("Holds up", vec![width(140), wrapped()])
         .field("What to do", {
             let words = Property { id: "mappings", value: json!(actions()) };
-            vec![words, Property { id: "custom.align", value: json!("left") }, width(160)]
+            vec![words, Property { id: "custom.align", value: json!("left") }, width(155)]
         })
-        .field("Assignee", vec![width(110)])
+        .field("Assignee", vec![width(100)])
         .field("Ticket", hidden())
 }
 
@@ -525,7 +549,7 @@ the newest snapshot, filtered by type, assignee and epic.",
         )
         .empty("No open task waits for another one, or there is no snapshot within two hours: see ContextCore Health")
         .lately(LATELY)
-        .ask(of_panel(SNAPSHOT))
+        .ask(of_panel("A", SNAPSHOT))
         .having(names::TASK_WAITS_FOR)
         .columns(&[
             (names::TASK_ID, "Task"),
@@ -535,11 +559,11 @@ the newest snapshot, filtered by type, assignee and epic.",
             (names::TASK_ASSIGNEE, "Assignee"),
             (names::TASK_URL, "Ticket"),
         ])
-        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(115)])
-        .field("Title", vec![to("Spans", links::task("Task")), at_least(180)])
+        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(125), wrapped()])
+        .field("Title", vec![to("Spans", links::task("Task")), at_least(100), wrapped()])
         .field("Status", status_cells())
         .field("Blocked by", vec![width(130)])
-        .field("Assignee", vec![width(105)])
+        .field("Assignee", vec![width(98)])
         .field("Ticket", hidden())
 }
 
@@ -578,18 +602,18 @@ fn breakdown() -> Draft {
 completed share of the work below it. Click the funnel of a column to filter.")
         .empty(NO_SNAPSHOT)
         .lately(LATELY)
-        .ask(of_panel(SNAPSHOT))
+        .ask(of_panel("A", SNAPSHOT))
         .numbers(&[names::TASK_STORY_POINTS, names::TASK_PERCENT_COMPLETE])
         .then("sortBy", json!({"fields": {}, "sort": [{"field": names::TASK_ID, "desc": false}]}))
         .then("sortBy", json!({"fields": {}, "sort": [{"field": names::TASK_PARENT_ID, "desc": false}]}))
         .then("sortBy", json!({"fields": {}, "sort": [{"field": names::TASK_EPIC, "desc": false}]}))
         .columns(&columns)
-        .field("Epic", vec![width(95)])
-        .field("Parent", vec![width(95)])
-        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(110)])
+        .field("Epic", vec![width(125), wrapped()])
+        .field("Parent", vec![width(125), wrapped()])
+        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(125), wrapped()])
         .field("Type", vec![width(85)])
-        .field("Assignee", vec![width(95)])
-        .field("Title", vec![to("Spans", links::task("Task")), at_least(180)])
+        .field("Assignee", vec![width(98)])
+        .field("Title", vec![to("Spans", links::task("Task")), at_least(100), wrapped()])
         .field("Status", status_cells())
         .field("Done", done)
         .field("Points", vec![width(60), decimals(0)])
@@ -644,9 +668,10 @@ wider.")
         .zero_based()
         .decimals(0)
         .step("6h");
-    bands.into_iter().fold(draft, |draft, (letter, status, shown, color)| {
+    let draft = bands.into_iter().fold(draft, |draft, (letter, status, shown, color)| {
         draft.field(shown, vec![colour(color)]).ask(course(letter, counts(status), shown))
-    })
+    });
+    draft.until_now()
 }
 
 /// When completions of this time happened, in TraceQL: the range alone is by trace, not by span.
@@ -734,6 +759,7 @@ Dashed: the cycle time that 85 % of the completions of the 30 days before did no
         .ask(course("B", age("0.85"), "p85"))
         .ask(course("C", age("1"), "oldest"))
         .ask(course("D", in_days(&usual), "p85 of completed"))
+        .until_now()
 }
 
 fn weekly() -> Draft {
@@ -786,6 +812,7 @@ The rest is waiting time.")
         .up_to(100.0)
         .step("6h")
         .ask(course("A", project(names::M_PROJECT_FLOW).by_project(), "active"))
+        .until_now()
 }
 
 fn team() -> Draft {
@@ -801,7 +828,7 @@ fn team() -> Draft {
 Tasks without an assignee are listed as nobody. Epics are not counted.")
         .empty(NO_SNAPSHOT)
         .lately(LATELY)
-        .ask(of_panel(SNAPSHOT))
+        .ask(of_panel("A", SNAPSHOT))
         .without(names::TASK_TYPE, &[NO_EPICS])
         .numbers(&[names::TASK_STORY_POINTS])
         .then("groupBy", json!({"fields": calculations}))
@@ -817,38 +844,36 @@ fn gauge_up() -> Vec<Property> {
     gauge(100.0).into_iter().filter(|property| property.id != "max").collect()
 }
 
+/// TraceQL: epics and stories that the variable lets through.
+fn large() -> [String; 2] {
+    [span(names::TASK_TYPE, "=~", &quoted("epic|story")), of_epics()]
+}
+
+/// TraceQL: how epics and stories came along. One query, because without streaming Grafana asks Tempo for the first of a panel alone.
+/// All completions, not only those of this time: what was done before must not seem to be in review for ever.
+fn went() -> String {
+    let of = |role: &str| span(names::ROLE, "=", &quoted(role));
+    let given_up = [of("task"), span(names::TASK_STATUS, "=", &quoted("cancelled")), span(names::TASK_CYCLE, "=", "1")];
+    let roles = [of("phase"), of("completion"), format!("({})", given_up.join(" && "))];
+    let select = query::select(&[names::TASK_ID, names::TASK_STATUS, names::TASK_CYCLE]);
+    format!("{} | by(span:id){select}", spans_of_any(&roles, &large()))
+}
+
+/// A column out of two others.
+fn computed(alias: &str, left: &str, operator: &str, right: &str) -> Value {
+    let binary = json!({"left": left, "operator": operator, "right": right});
+    json!({"mode": "binary", "alias": alias, "binary": binary, "replaceFields": false})
+}
+
 fn timeline() -> Draft {
-    const AGE_MS: &str = "age_ms";
-    const BEGAN: &str = "began";
-    const LIVED: &str = "lived";
-    const LIVED_MS: &str = "lived_ms";
-    const SINCE: &str = "since";
-    let large = span(names::TASK_TYPE, "=~", &quoted("epic|story"));
-    let epic = of_epics();
-    let select = query::select(&[names::TASK_ID, names::TASK_STATUS]);
-    let present = query::select(&[names::TASK_ID, names::TASK_STATUS, names::TASK_STATUS_AGE]);
-    let past = format!("{} | by(span:id){select}", spans_of("phase", &[large.clone(), epic.clone()]));
-    // All completions, not only those of this time: what was done before must not seem to be in review for ever.
-    let done = format!("{} | by(span:id){select}", spans_of("completion", &[large.clone(), epic.clone()]));
-    let given_up = [span(names::TASK_STATUS, "=", &quoted("cancelled")), span(names::TASK_CYCLE, "=", "1")];
-    let given_up = [large.clone(), epic.clone()].into_iter().chain(given_up).collect::<Vec<_>>();
-    let ended = query::select(&[names::TASK_ID, names::TASK_STATUS, names::TASK_CYCLE]);
-    let given_up = format!("{} | by(span:id){ended}", spans_of("task", &given_up));
-    let now = format!("{}{present} with (most_recent=true)", spans_of("snapshot", &[large, epic]));
-    let computed = |alias: &str, left: &str, operator: &str, right: &str| {
-        let binary = json!({"left": left, "operator": operator, "right": right});
-        json!({"mode": "binary", "alias": alias, "binary": binary, "replaceFields": false})
-    };
-    states(70, "Epics and stories", (24, 14))
+    let merged = states(70, "Epics and stories", (24, 14))
         .rule("Status history of each epic and story, from its phase and completion spans in Tempo. The present status and its start \
 come from the newest snapshot. Open and recently changed work is first. Filtered by epic.")
         .empty("No epic or story changed its status in this time range, or Tempo does not serve it yet (up to 10 minutes after a sync)")
         .words(statuses())
         .named_by_label(names::TASK_ID)
-        .ask(spans("A", past, 1_000))
-        .ask(spans("B", done, 1_000))
-        .ask(spans("C", now, 1))
-        .ask(spans("D", given_up, 1_000))
+        .ask(spans("A", went(), 3_000))
+        .ask(of_panel("B", OPEN_EPICS))
         .then("merge", json!({}))
         .then(
             "filterFieldsByName",
@@ -856,9 +881,23 @@ come from the newest snapshot. Open and recently changed work is first. Filtered
                 SPAN_START, SPAN_LENGTH, names::TASK_ID, names::TASK_STATUS, names::TASK_STATUS_AGE, names::TASK_CYCLE,
             ]}}),
         )
-        .then("sortBy", json!({"fields": {}, "sort": [{"field": SPAN_START, "desc": true}]}))
-        // A snapshot says for how long it has been so, and what was given up is so from the end of its span on (of the four,
-        // only that has a cycle, which is 1); a phase and a completion begin when they begin.
+        .then("sortBy", json!({"fields": {}, "sort": [{"field": SPAN_START, "desc": true}]}));
+    since(merged).then(
+        "partitionByValues",
+        json!({"fields": [names::TASK_ID], "keepFields": false, "naming": {"asLabels": true}}),
+    )
+}
+
+/// Since when each span says that its task is in its status. A snapshot says for how long it has been so, and what was given up is so
+/// from the end of its span on (only that has both a length and a cycle, which is 1); a phase and a completion begin when they begin.
+fn since(draft: Draft) -> Draft {
+    const AGE_MS: &str = "age_ms";
+    const BEGAN: &str = "began";
+    const LIVED: &str = "lived";
+    const LIVED_MS: &str = "lived_ms";
+    const SINCE: &str = "since";
+    let time = json!({"conversions": [{"targetField": SINCE, "destinationType": "time"}], "fields": {}});
+    draft
         // Grafana reads the length of a span that has none as not a number, which would spread; read again, it is nothing.
         .numbers(&[names::TASK_STATUS_AGE, names::TASK_CYCLE, SPAN_LENGTH])
         .then("calculateField", computed(AGE_MS, names::TASK_STATUS_AGE, "*", "1000"))
@@ -866,12 +905,38 @@ come from the newest snapshot. Open and recently changed work is first. Filtered
         .then("calculateField", computed(LIVED_MS, LIVED, "/", "1000000"))
         .then("calculateField", computed(BEGAN, SPAN_START, "-", AGE_MS))
         .then("calculateField", computed(SINCE, BEGAN, "+", LIVED_MS))
-        .then(
-            "convertFieldType",
-            json!({"conversions": [{"targetField": SINCE, "destinationType": "time"}], "fields": {}}),
-        )
+        .then("convertFieldType", time)
         .then("filterFieldsByName", json!({"include": {"names": [SINCE, names::TASK_ID, names::TASK_STATUS]}}))
-        .then("partitionByValues", json!({"fields": [names::TASK_ID], "keepFields": false, "naming": {"asLabels": true}}))
+}
+
+/// The open epics and stories, whatever type and assignee are chosen for the board.
+fn open_epics() -> Draft {
+    let shown = [names::TASK_ID, names::TASK_TITLE, names::TASK_STATUS, names::TASK_STATUS_AGE, names::TASK_ASSIGNEE];
+    let select = query::select(&[&shown[..], &[names::TASK_URL]].concat());
+    let now = format!("{}{select} with (most_recent=true)", spans_of("snapshot", &large()));
+    table(OPEN_EPICS, "Open epics and stories", (24, 7))
+        .rule("Epics and stories of the newest snapshot in Tempo that are open, longest in their status first. Age: days in this status. \
+Filtered by epic.")
+        .empty("No epic or story is open, or there is no snapshot within two hours: see ContextCore Health")
+        .lately(LATELY)
+        .ask(spans("A", now, 1))
+        .numbers(&[names::TASK_STATUS_AGE])
+        .days(names::TASK_STATUS_AGE, AGE)
+        .columns(&[
+            (names::TASK_ID, "Task"),
+            (names::TASK_TITLE, "Title"),
+            (names::TASK_STATUS, "Status"),
+            (AGE, "Age"),
+            (names::TASK_ASSIGNEE, "Assignee"),
+            (names::TASK_URL, "Ticket"),
+        ])
+        .sorted("Age", true)
+        .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(125), wrapped()])
+        .field("Title", vec![to("Spans", links::task("Task")), at_least(100), wrapped()])
+        .field("Status", status_cells())
+        .field("Age", vec![unit(DAYS), decimals(0), width(75)])
+        .field("Assignee", vec![width(140)])
+        .field("Ticket", hidden())
 }
 
 fn epic_traces() -> Draft {
@@ -898,24 +963,21 @@ a trace to open it.")
             ("task.title (last)", "Title"),
             (trace.as_str(), "Trace"),
         ])
-        .field("Epic", vec![width(130)])
-        .field("Trace", shown_trace())
-}
-
-/// How the id of a trace looks, which Grafana hides by itself.
-fn shown_trace() -> Vec<Property> {
-    let mut shown = vec![to("Open the trace", links::trace("Trace")), width(290)];
-    shown.extend(panel::seen());
-    shown
+        .field("Epic", vec![width(130), wrapped()])
+        .field("Trace", panel::trace_cells())
 }
 
 fn activity() -> Draft {
-    let stream = happened_here().text();
-    logs(80, "Events", (24, 10))
-        .rule("Events of the project in this time range, newest first, filtered by type. Open a line to see its attributes and a link \
-to its trace; `task_id` is the ticket's key.")
+    let stream = format!("{} | {}=~\"($type)?\"", happened_here().text(), label(names::TASK_TYPE));
+    let columns = [("task_id", "Task"), ("task_title", "Title"), ("actor", "By")];
+    events_table(80, "Events", (24, 10), &columns)
+        .rule("Events of the project in this time range, newest first, filtered by type. The key links to the task's spans, the trace to \
+the history it is part of.")
         .empty("No event in this time range. Check that Loki has the history: see ContextCore Health")
-        .ask(events("A", format!("{stream} | {}=~\"($type)?\"", label(names::TASK_TYPE)), 500))
+        .ask(events("A", query::with_line(&stream), 500))
+        .field("Task", vec![to("Spans", links::task("Task")), width(130), wrapped()])
+        .field("Title", vec![width(180), wrapped()])
+        .field("By", vec![width(110)])
 }
 
 fn agents() -> Draft {
@@ -926,7 +988,7 @@ fn agents() -> Draft {
         .ask(spans("A", insights, 200))
         .columns(&[("Start time", "Time"), ("Name", "Insight"), (TRACE, "Trace")])
         .field("Time", vec![width(170)])
-        .field("Trace", shown_trace())
+        .field("Trace", panel::trace_cells())
 }
 
 fn context() -> Draft {
@@ -948,6 +1010,7 @@ fn context() -> Draft {
             ("business_criticality", "Criticality"),
             ("business_value", "Value"),
         ])
+        .field("Name", vec![wrapped()])
 }
 
 fn about() -> Draft {

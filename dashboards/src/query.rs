@@ -227,6 +227,8 @@ pub(crate) const BLOCKED_TOO_LONG: u32 = 3 * 86_400;
 pub(crate) const BEHIND_TOO_FAR: &str = "0.25";
 /// Data older than this many seconds is red.
 pub(crate) const TOO_OLD: u32 = 3_600;
+/// A backend that has accepted nothing for this many seconds has stalled, and so has a change that waits as long.
+pub(crate) const EXPORT_STALLED: u32 = 900;
 /// More than this share of the commitment added or removed is yellow.
 pub(crate) const SCOPE_MOVED: &str = "0.2";
 /// More work in progress than this many times the mean of four weeks is yellow.
@@ -350,6 +352,11 @@ pub(crate) fn spans_of(role: &str, conditions: &[String]) -> String {
     in_project(span(names::ROLE, "=", &quoted(role)), conditions)
 }
 
+/// The same of spans that meet one of several conditions.
+pub(crate) fn spans_of_any(any: &[String], conditions: &[String]) -> String {
+    in_project(format!("({})", any.join(" || ")), conditions)
+}
+
 /// The same of several roles, as a pattern.
 pub(crate) fn spans_matching(roles: &str, conditions: &[String]) -> String {
     in_project(span(names::ROLE, "=~", &quoted(roles)), conditions)
@@ -375,6 +382,29 @@ pub(crate) fn events(selector: &Selector, of: &[&str]) -> String {
     }
     let names = of.iter().map(|name| name.replace('.', "[.]")).collect::<Vec<_>>().join("|");
     format!("{stream} | {}=~\"{names}\"", label(names::EVENT_NAME))
+}
+
+/// The time of an event, and its line, as labels.
+pub(crate) const EVENT_AT: &str = "at";
+pub(crate) const EVENT_LINE: &str = "line";
+
+/// LogQL: the time and the line of each event as labels too, so that a table has them and an empty answer has no column.
+pub(crate) fn with_line(stream: &str) -> String {
+    format!(
+        "{stream} | label_format {EVENT_AT}=`{{{{ __timestamp__ | date \"2006-01-02T15:04:05.000Z07:00\" }}}}`, \
+         {EVENT_LINE}=`{{{{ __line__ }}}}`"
+    )
+}
+
+/// PromQL: adds the name of its project to every series of an expression, and its id where the name is not known. `projects` says
+/// which projects to look among.
+pub(crate) fn named(expression: &str, projects: Selector) -> String {
+    let (id, name) = (label(names::PROJECT_ID), label(names::PROJECT_NAME));
+    let info = Series::new(names::M_PROJECT_INFO, projects).newest(&[names::PROJECT_ID, names::PROJECT_NAME]);
+    format!(
+        "({expression}) * on ({id}) group_left ({name}) {info} or \
+         label_join(({expression}) unless on ({id}) {info}, \"{name}\", \"\", \"{id}\")"
+    )
 }
 
 #[cfg(test)]

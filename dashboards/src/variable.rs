@@ -114,16 +114,22 @@ pub(crate) fn project() -> Variable {
     Variable { description, regex, ..prometheus("project", "Project", QUERY_RESULT, format!("query_result({info})")) }
 }
 
-/// A sprint of the project: running ones first, then the newest. The one at first is therefore the running one.
+/// A sprint of the project: running ones first, of them the one that began last, as the command line has it; then the newest.
 pub(crate) fn sprint() -> Variable {
-    let by = [names::SPRINT_ID, names::SPRINT_NAME].map(label).join(", ");
+    let (id, both) = (label(names::SPRINT_ID), [names::SPRINT_ID, names::SPRINT_NAME].map(label).join(", "));
     let running = Selector::project().equal(names::SPRINT_STATE, "active");
     let running = Series::new(names::M_SPRINT_INFO, running).newest(&[names::SPRINT_ID, names::SPRINT_NAME]);
     let scope = format!("{}{}", prometheus_name(names::M_SPRINT_SCOPE), Selector::project().text());
-    let past = format!("max by ({by}) (max_over_time(timestamp({scope})[$__range:6h]))");
-    let query = format!("query_result(sort_desc(1e12 * {running} or {past}))");
+    // One that is not on the grid of history yet began within the last hours.
+    let began = format!(
+        "(min by ({id}) (min_over_time(timestamp({scope})[60d:6h])) or on ({id}) time() * max by ({id}) ({running}))"
+    );
+    let past = format!("max by ({both}) (max_over_time(timestamp({scope})[$__range:6h]))");
+    let query =
+        format!("query_result(sort_desc(1e12 * {running} + on ({id}) group_left () {began} or on ({id}) {past}))");
     let regex = r#"/sprint_id="(?<value>[^"]*)".*sprint_name="(?<text>[^"]*)"/"#.to_owned();
-    let description = "The sprint; the running one first, then those that ran within the time range, newest first";
+    let description =
+        "The sprint; the running one that began last first, then those that ran within the time range, newest first";
     Variable { description, regex, sort: 0, ..prometheus("sprint", "Sprint", QUERY_RESULT, query) }
 }
 

@@ -193,9 +193,9 @@ fn used(text: &str) -> BTreeSet<&str> {
 /// What PromQL calls its own.
 const PROMQL: &str = "max min sum count avg by on and or unless group_left offset bool last_over_time max_over_time \
 min_over_time avg_over_time stddev_over_time timestamp histogram_quantile label_replace sort_desc sqrt scalar time vector \
-query_result label_values changes sort";
+query_result label_values changes sort label_join";
 /// What queries name themselves.
-const OURS: &str = "rule weekday hour le";
+const OURS: &str = "rule weekday hour le at line";
 /// What LogQL calls its own.
 const LOGQL: &str = "sum by count_over_time label_format";
 /// What TraceQL calls its own.

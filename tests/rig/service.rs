@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::{Installation, LIMIT, Ran, Running};
@@ -18,11 +19,32 @@ impl Service {
     }
 
     pub(crate) fn start_with(home: &Installation, arguments: &[&str]) -> Self {
+        Self::start_by(home, |home| home.command(arguments))
+    }
+
+    /// Starts it by another command.
+    pub(crate) fn start_by(home: &Installation, command: impl FnOnce(&Installation) -> Command) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let text = home.config_text();
         let others: String = text.split_inclusive('\n').filter(|line| !line.starts_with("listen:")).collect();
         home.write(&format!("listen: 127.0.0.1:{port}\n{others}"));
-        Self { run: home.spawn(arguments), port }
+        Self { run: Running::spawn(command(home)), port }
+    }
+
+    /// A connection on which nothing was sent; none when it is refused.
+    pub(crate) fn connect(&self) -> Option<TcpStream> {
+        TcpStream::connect(("127.0.0.1", self.port)).ok()
+    }
+
+    /// The same service as it answers on another port.
+    pub(crate) fn request_at(
+        port: u16,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &[u8],
+    ) -> Option<(String, String)> {
+        exchange(port, method, path, headers, body)
     }
 
     /// Status line and body of a GET; none while nothing listens.
@@ -32,19 +54,7 @@ impl Service {
 
     /// Status line and body of a request, sent with these header lines; none while nothing listens.
     pub(crate) fn request(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Option<(String, String)> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        let length = body.len();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).ok()?;
-        // A refusal may come before everything was read, and reset the connection.
-        let _cut_off = stream.write_all(body);
-        let mut answer = Vec::new();
-        let _reset = stream.read_to_end(&mut answer);
-        let answer = String::from_utf8_lossy(&answer);
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        Some((head.lines().next()?.to_owned(), body.to_owned()))
+        exchange(self.port, method, path, headers, body)
     }
 
     /// Waits until a page answers with this status; returns its body.
@@ -67,4 +77,20 @@ impl Service {
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}: {}", begun.elapsed(), ran.err);
         ran
     }
+}
+
+fn exchange(port: u16, method: &str, path: &str, headers: &str, body: &[u8]) -> Option<(String, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).ok()?;
+    // A refusal may come before everything was read, and reset the connection.
+    let _cut_off = stream.write_all(body);
+    let mut answer = Vec::new();
+    let _reset = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.lines().next()?.to_owned(), body.to_owned()))
 }

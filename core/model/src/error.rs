@@ -8,6 +8,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::printable;
+
 /// The kind of failure, as a small closed set: it labels metrics (`error.type`) and decides exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -81,8 +83,17 @@ pub struct Error {
     kind: ErrorKind,
     retry: Retry,
     message: String,
-    context: Vec<(&'static str, String)>,
+    context: Vec<Pair>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// A context pair.
+#[derive(Debug)]
+struct Pair {
+    key: &'static str,
+    value: String,
+    /// Whether it is for people too, and not only for programs.
+    is_printed: bool,
 }
 
 /// The result of everything that can fail outside the program.
@@ -104,7 +115,14 @@ impl Error {
     /// Adds a context pair. Never pass a secret: context is printed.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl fmt::Display) -> Self {
-        self.context.push((key, value.to_string()));
+        self.context.push(Pair { key, value: value.to_string(), is_printed: true });
+        self
+    }
+
+    /// Adds a context pair that only programs read: [`Error::context`] returns it, and nothing prints it.
+    #[must_use]
+    pub fn tagged(mut self, key: &'static str, value: impl fmt::Display) -> Self {
+        self.context.push(Pair { key, value: value.to_string(), is_printed: false });
         self
     }
 
@@ -120,6 +138,11 @@ impl Error {
         self.kind
     }
 
+    /// The message without context and causes.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Whether the same request may succeed later.
     pub fn retry(&self) -> Retry {
         self.retry
@@ -127,10 +150,10 @@ impl Error {
 
     /// The value of a context pair, if it is set.
     pub fn context(&self, key: &str) -> Option<&str> {
-        self.context.iter().find(|(k, _)| *k == key).map(|(_, v)| v.as_str())
+        self.context.iter().find(|pair| pair.key == key).map(|pair| pair.value.as_str())
     }
 
-    /// The error with every cause, on one line.
+    /// The error with every cause, on one line; safe to print, whatever a tool answered.
     pub fn full(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
@@ -142,15 +165,16 @@ impl Error {
             }
             cause = error.source();
         }
-        text.replace('\n', " ")
+        printable::one_line(&text).into_owned()
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
-        if !self.context.is_empty() {
-            let pairs: Vec<String> = self.context.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let printed = self.context.iter().filter(|pair| pair.is_printed);
+        let pairs: Vec<String> = printed.map(|Pair { key, value, .. }| format!("{key}={value}")).collect();
+        if !pairs.is_empty() {
             write!(f, " ({})", pairs.join(", "))?;
         }
         Ok(())
@@ -171,7 +195,9 @@ mod tests {
     fn display_shows_the_context_and_full_adds_the_causes() {
         let error = Error::new(ErrorKind::Store, "open the store")
             .with("path", "/data")
+            .tagged("code", 7)
             .caused_by(std::io::Error::other("disk on fire"));
+        assert_eq!(error.context("code"), Some("7"));
         assert_eq!(error.to_string(), "open the store (path=/data)");
         assert_eq!(error.full(), "open the store (path=/data): disk on fire");
     }

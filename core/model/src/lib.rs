@@ -17,6 +17,7 @@ pub mod inference;
 pub mod interval;
 pub mod link;
 pub mod observation;
+pub mod printable;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 pub mod secret;

@@ -282,6 +282,7 @@ metrics! {
     M_EXPORT_RETRIES = "contextcore.export.retries", "{retry}", Counter, [SIGNAL], "batches sent again";
     M_CANARY = "contextcore.canary", "", Gauge, [], "test data of `check`, which sends it and reads it back";
     M_EXPORT_LAG = "contextcore.export.lag", "s", Gauge, [SIGNAL], "age of the oldest change not yet exported to the backend";
+    M_EXPORT_FAILING = "contextcore.export.failing", "s", Gauge, [SIGNAL], "for how long the backend has accepted nothing although something was sent; 0 while it accepts";
 }
 
 #[cfg(test)]

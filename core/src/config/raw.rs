@@ -29,6 +29,8 @@ pub(super) struct RawConfig {
     pub export: RawExport,
     /// Address and port for health checks, self-metrics and webhooks (`serve` only).
     pub listen: String,
+    /// Where the tools' webhook requests come in (`serve` only).
+    pub webhooks: RawWebhooks,
     /// What personal data leaves the program.
     pub privacy: Privacy,
     /// Portfolio view over native projects.
@@ -166,6 +168,15 @@ pub(super) enum RawHeader {
 pub(super) struct RawTls {
     /// PEM file of a private CA to trust besides the usual ones.
     pub ca_file: Option<String>,
+}
+
+/// Where the tools' webhook requests come in.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Webhooks")]
+pub(super) struct RawWebhooks {
+    /// Address and port for webhooks alone, so that nothing else can be reached there. Absent: they come in on `listen`.
+    pub listen: Option<String>,
 }
 
 /// A project of the portfolio.
@@ -329,6 +340,7 @@ impl Default for RawConfig {
             store: RawStore::default(),
             export: RawExport::default(),
             listen: "127.0.0.1:9464".to_owned(),
+            webhooks: RawWebhooks::default(),
             privacy: Privacy::default(),
             projects: Vec::new(),
             sources: Vec::new(),

@@ -14,10 +14,10 @@ use super::env::Env;
 use super::kind::{KeyProblems, SourceKind};
 use super::otlp;
 use super::problems::{Problems, hint, nearest_known};
-use super::raw::{RawConfig, RawExport, RawInclude, RawProject, RawSource, RawWebhook};
+use super::raw::{RawConfig, RawExport, RawInclude, RawProject, RawSource, RawWebhook, RawWebhooks};
 use super::values::{http_url, optional_path, required};
 use crate::model::config::{
-    Config, ExportConfig, ProjectConfig, Schedule, SecretRef, SourceConfig, StoreConfig, duration,
+    Config, ExportConfig, ProjectConfig, Schedule, SecretRef, SourceConfig, StoreConfig, WebhooksConfig, duration,
 };
 
 /// Applies every rule.
@@ -33,21 +33,30 @@ pub(super) fn config(
     if raw.store.path.trim().is_empty() {
         problems.add("store.path", "is empty: name a directory");
     }
-    let listen = listen(&raw.listen, problems);
+    let listen = address("listen", &raw.listen, problems);
+    let webhooks = webhooks(raw.webhooks, listen, problems);
     let export = export(raw.export, env, problems);
     let sources = sources(raw.sources, settings, kinds, problems);
     let projects = projects(raw.projects, &sources, problems);
     let sources = sources.into_iter().flatten().collect();
     let store = StoreConfig { path: PathBuf::from(raw.store.path) };
-    Some(Config { store, export, listen: listen?, privacy: raw.privacy, projects, sources })
+    Some(Config { store, export, listen: listen?, webhooks, privacy: raw.privacy, projects, sources })
 }
 
-fn listen(text: &str, problems: &mut Problems) -> Option<SocketAddr> {
+fn webhooks(raw: RawWebhooks, shared: Option<SocketAddr>, problems: &mut Problems) -> WebhooksConfig {
+    let listen = raw.listen.and_then(|text| address("webhooks.listen", &text, problems));
+    if listen.is_some() && listen == shared {
+        problems.add("webhooks.listen", "is the address of `listen`: leave it out, or name another port");
+    }
+    WebhooksConfig { listen }
+}
+
+fn address(path: &str, text: &str, problems: &mut Problems) -> Option<SocketAddr> {
     // `localhost` is spelled out rather than looked up: a name could mean another address at the next start.
     let spelled = text.trim().replace("localhost:", "127.0.0.1:");
     let refuse = |_| {
         let message = format!("`{text}` is not IP:PORT: write 127.0.0.1:9464, or 0.0.0.0:9464 for all interfaces");
-        problems.add("listen", message);
+        problems.add(path, message);
     };
     spelled.parse().map_err(refuse).ok()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
@@ -19,6 +19,10 @@ use crate::model::error::Result;
 
 /// How long a request under way may still take after a forced stop.
 pub const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// When an export that failed is tried again, if nothing else causes one before: its backend may be well by then, or its
+/// address corrected.
+const PROBE: Duration = Duration::from_secs(60);
 
 /// Exports the metrics of the program itself.
 #[async_trait]
@@ -62,11 +66,14 @@ impl ExportLoop {
         let now = Present { snapshots: self.signal == Signal::Traces, metrics: self.signal == Signal::Metrics };
         let mut ticks = ticks(&engine, self.signal);
         let mut is_empty = engine.store.head()? == 0;
+        let mut failed: Option<(Instant, Present)> = None;
+        let mut reported = None;
         loop {
             let (present, is_tick) = tokio::select! {
                 biased;
                 () = engine.cancel.cancelled() => break,
                 () = tick(&mut ticks) => (now, true),
+                present = probe(failed) => (present, false),
                 changed = self.stored.changed() => {
                     if changed.is_err() {
                         // No poll loop is left: the stop is on its way.
@@ -80,22 +87,23 @@ impl ExportLoop {
                     (changes, false)
                 }
             };
-            let all_accepted = self.drain(&engine, present).await;
+            let all_accepted = self.drain(&engine, present, &mut reported).await;
+            failed = (!all_accepted).then(|| (Instant::now() + PROBE, present));
             if let Some(own) = self.own_metrics.as_ref().filter(|_| is_tick && all_accepted) {
                 // The totals are in the store: what a stop cuts off is pushed after the next start.
                 engine.cancel.run_until_cancelled(own.push(&engine)).await;
             }
         }
-        self.drain(&engine, changes).await;
+        self.drain(&engine, changes, &mut reported).await;
         Ok(())
     }
 
-    /// Exports the backlog; whether the backend accepted all of it.
-    async fn drain(&self, engine: &Engine, present: Present) -> bool {
+    /// Exports the backlog; whether the backend accepted all of it. An error that was `reported` is not logged again.
+    async fn drain(&self, engine: &Engine, present: Present, reported: &mut Option<String>) -> bool {
         let (store, config, progress) = (&engine.store, &engine.config, &*engine.progress);
         let replayer = Exporter::new(store, config, &self.sinks, progress, &self.force_stop, true);
         let report = replayer.drain(clock::now(), present).await;
-        log(&report);
+        log(&report, reported);
         report.errors.is_empty()
     }
 }
@@ -120,13 +128,22 @@ async fn tick(ticks: &mut Option<Interval>) {
     }
 }
 
-/// Logs what was sent and what failed.
-fn log(report: &DrainReport) {
+/// Waits until a failed export is due again, and returns what it was to send.
+async fn probe(failed: Option<(Instant, Present)>) -> Present {
+    let Some((due, present)) = failed else { return std::future::pending().await };
+    tokio::time::sleep_until(due).await;
+    present
+}
+
+/// Logs what was sent, and what failed unless that was `reported` already: it is tried again every minute, perhaps for days.
+fn log(report: &DrainReport, reported: &mut Option<String>) {
     let sent = report.total();
     if sent.spans + sent.logs > 0 {
         tracing::info!(spans = sent.spans, logs = sent.logs, points = sent.points, "exported");
     }
-    for (signal, error) in &report.errors {
-        tracing::warn!(signal = signal.as_str(), "{}; it stays in the journal", error.full());
+    let error = report.errors.first().map(|(signal, error)| (signal.as_str(), error.full()));
+    if let Some((signal, text)) = error.as_ref().filter(|(_, text)| reported.as_ref() != Some(text)) {
+        tracing::warn!(signal, "{text}; it stays in the journal");
     }
+    *reported = error.map(|(_, text)| text);
 }

@@ -13,6 +13,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -20,11 +21,12 @@ use crate::clock;
 use crate::config::{Config, Privacy, SourceConfig};
 use crate::export::otlp::RetryPolicy;
 use crate::export::{Destinations, Exporter};
+use crate::http::observed;
 use crate::ingest::connector::{Connector, Registration};
 use crate::ingest::sync::{self, Options, Source, SourceReport};
 use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::progress::Progress;
+use crate::progress::{Progress, Update};
 use crate::store::Store;
 
 /// Everything a run needs; shared by its tasks. It makes one connector for each source, when the source runs first, and keeps
@@ -33,9 +35,9 @@ pub struct Engine {
     /// The configuration.
     pub config: Config,
     /// The store.
-    pub store: Store,
+    pub store: Arc<Store>,
     /// Who watches.
-    pub progress: Box<dyn Progress>,
+    pub progress: Arc<dyn Progress>,
     /// Ends all work after its current step.
     pub cancel: CancellationToken,
     registrations: &'static [Registration],
@@ -50,7 +52,29 @@ impl Engine {
         progress: Box<dyn Progress>,
         registrations: &'static [Registration],
     ) -> Self {
+        let (store, progress) = (Arc::new(store), Arc::from(progress));
         Self { config, store, progress, cancel: CancellationToken::new(), registrations, sources: Mutex::default() }
+    }
+
+    /// An engine for a new configuration of the same store, to run once this one has ended. Connectors whose settings did not
+    /// change stay, with what they have learned.
+    #[must_use]
+    pub fn reloaded(&self, config: Config) -> Self {
+        let is_same = |source: &Source| {
+            let now = config.source(&source.config.name);
+            // The text holds every setting, and secrets as references.
+            now.is_some_and(|now| format!("{now:?}") == format!("{:?}", source.config))
+        };
+        let mut sources = lock(&self.sources).clone();
+        sources.retain(|_, source| config.privacy == self.config.privacy && is_same(source));
+        Self {
+            store: Arc::clone(&self.store),
+            progress: Arc::clone(&self.progress),
+            cancel: CancellationToken::new(),
+            registrations: self.registrations,
+            sources: Mutex::new(sources),
+            config,
+        }
     }
 
     /// Runs these sources, all at once. One that fails does not hold up the others.
@@ -68,7 +92,10 @@ impl Engine {
     /// Runs one source.
     pub async fn sync_one(&self, source: &SourceConfig, options: Options) -> SourceReport {
         match self.source(source) {
-            Ok(source) => sync::sync_source(&self.store, &source, &options, &*self.progress, &self.cancel).await,
+            Ok(source) => {
+                let run = sync::sync_source(&self.store, &source, &options, &*self.progress, &self.cancel);
+                self.watched(&source.config.name, run).await
+            }
             Err(error) => {
                 if !options.dry_run {
                     self.record_failure(&source.name, &error);
@@ -76,6 +103,31 @@ impl Engine {
                 SourceReport { name: source.name.clone(), error: Some(error), ..SourceReport::default() }
             }
         }
+    }
+
+    /// Reports the retries of a run to who watches. A run that is stopped while it waits for one says what it waited for.
+    async fn watched(&self, name: &str, run: impl Future<Output = SourceReport>) -> SourceReport {
+        let (sender, mut retries) = mpsc::unbounded_channel();
+        let run = observed(sender, run);
+        tokio::pin!(run);
+        let mut last = None;
+        let mut report = loop {
+            tokio::select! {
+                biased;
+                Some(retry) = retries.recv() => {
+                    self.progress.event(name, Update::Retrying(retry.clone()));
+                    last = Some(retry.reason);
+                }
+                report = &mut run => break report,
+            }
+        };
+        report.error = match (report.error, last) {
+            (Some(error), Some(reason)) if error.kind() == ErrorKind::Cancelled => {
+                Some(error.caused_by(format!("the last answer of the tool was {reason}")))
+            }
+            (error, _) => error,
+        };
+        report
     }
 
     /// A source with its connector. A connector that cannot be made is tried again by the next run.

@@ -9,19 +9,17 @@ use tokio::time::Instant;
 
 use super::Engine;
 use super::webhook::PollTrigger;
-use crate::clock;
 use crate::config::{Schedule, SourceConfig};
 use crate::ingest::sync::{Options, SourceReport};
 use crate::model::error::{Result, Retry};
 use crate::model::time::Millis;
+use crate::{backoff, clock};
 
 /// How long after a trigger the poll begins: one change often causes several webhook requests, and the tool's search lags
 /// behind them.
 const SETTLE: Duration = Duration::from_secs(2);
 /// How often a sleep compares the clocks: the wall clock may jump, and a laptop may have been suspended.
 const RECHECK: Duration = Duration::from_secs(30);
-/// The longest that a tool's own wish to be left alone moves a poll.
-const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// Runs a source until the engine is cancelled; `stored` counts the runs.
 ///
@@ -69,7 +67,7 @@ fn first_due(schedule: &Schedule, last_success: Option<Millis>, now: Millis) -> 
 /// How long the tool asked to be left alone.
 fn wait_of(report: &SourceReport) -> Duration {
     match report.error.as_ref().map(|error| error.retry()) {
-        Some(Retry::After(wait)) => wait.min(LONGEST_WAIT),
+        Some(Retry::After(wait)) => backoff::requested(wait),
         _ => Duration::ZERO,
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::config::Config;
 use crate::export::otlp::{Reason, Signal};
-use crate::export::{ExportCounters, export_counters, exposition_name};
+use crate::export::{ExportCounters, backend_status, export_counters, export_lag, exposition_name};
 use crate::model::SmolStr;
 use crate::model::error::Result;
 use crate::model::semconv::{self as names, Instrument, Metric};
@@ -42,6 +42,8 @@ pub fn readings(store: &Store, config: &Config, now: Millis) -> Result<Vec<Readi
         add(names::M_EXPORT_SENT, number(counters.sent));
         add(names::M_EXPORT_RETRIES, number(counters.retries));
         add(names::M_EXPORT_LAG, export_lag(store, config, *signal, now)?);
+        let failing = backend_status(store, *signal)?.map_or(0.0, |status| now.seconds_since(status.since).max(0.0));
+        add(names::M_EXPORT_FAILING, failing);
         all.extend(refused(*signal, &counters));
     }
     all.push(reading(names::M_STORE_SIZE, &[], number(store.size_on_disk()?)));
@@ -122,19 +124,6 @@ fn project_readings(store: &Store, config: &Config) -> Result<Vec<Reading>> {
         all.push(reading(names::M_PROJECT_LAST_SUCCESS, &labels, last.seconds_since(Millis(0))));
     }
     Ok(all)
-}
-
-/// For how many seconds a backend has been behind; 0 when everything has been exported.
-fn export_lag(store: &Store, config: &Config, signal: Signal, now: Millis) -> Result<f64> {
-    let mut lag: f64 = 0.0;
-    for source in &config.sources {
-        let status = store.source_status(&source.name)?;
-        let behind = store.position(signal, &source.name)?.done < store.sealed(&source.name)?;
-        if let Some(last) = status.last_success.filter(|_| behind) {
-            lag = lag.max(now.seconds_since(last));
-        }
-    }
-    Ok(lag)
 }
 
 fn reading(metric: Metric, attributes: &[(&'static str, &str)], value: f64) -> Reading {

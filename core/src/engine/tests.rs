@@ -94,3 +94,30 @@ async fn a_connector_is_made_once_and_serves_every_run() {
     }
     assert_eq!(BUILT.load(Ordering::Relaxed), 2, "once in vain, then once for three runs");
 }
+
+#[tokio::test]
+async fn a_new_configuration_keeps_the_connectors_that_it_does_not_change() {
+    static KEPT: AtomicU64 = AtomicU64::new(0);
+    static KEPT_KINDS: [Registration; 1] = [Registration {
+        build: |_, _| {
+            KEPT.fetch_add(1, Ordering::Relaxed);
+            Ok(Box::new(Counting(AtomicU64::new(0))))
+        },
+        ..KINDS[0]
+    }];
+    let dir = tempfile::tempdir().unwrap();
+    let config = |stale: &str| {
+        let source =
+            |name: &str, rest: &str| format!("{{name: {name}, kind: counting, url: 'https://a.example'{rest}}}");
+        let text = format!("sources: [{}, {}]", source("one", ""), source("two", stale));
+        config::parse(&text, "x.yaml", &[KINDS[0].source_kind()]).unwrap()
+    };
+    let store = Store::open(&dir.path().join("data")).unwrap();
+    let engine = Arc::new(Engine::new(config(""), store, Box::new(Quiet), &KEPT_KINDS));
+    engine.sync(&engine.config.sources, Options::default()).await;
+    assert_eq!(KEPT.load(Ordering::Relaxed), 2);
+    let next = Arc::new(engine.reloaded(config(", stale_after: 3d")));
+    next.sync(&next.config.sources, Options::default()).await;
+    assert_eq!(KEPT.load(Ordering::Relaxed), 3, "only the source that changed has a new connector");
+    assert!(!next.cancel.is_cancelled());
+}

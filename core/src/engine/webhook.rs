@@ -12,14 +12,18 @@ use crate::config::{Resolve, SourceConfig};
 use crate::ingest::connector::{WebhookCall, WebhookError, WebhookProof};
 use crate::lock;
 
-/// Deliveries remembered per source: tools repeat the last few, not the last thousand.
-const REMEMBERED: usize = 256;
+/// Requests remembered per source, at 32 bytes each.
+const REMEMBERED: usize = 4_096;
+
+/// What a request was, by what its signature covers. The number of a delivery is in a header that is not signed: whoever has
+/// seen one request could send it again and again under other numbers.
+type Digest = [u8; 32];
 
 /// Makes the next poll of one source come at once.
 #[derive(Debug, Default)]
 pub struct PollTrigger {
     notify: Notify,
-    seen: Mutex<VecDeque<String>>,
+    seen: Mutex<VecDeque<Digest>>,
 }
 
 impl PollTrigger {
@@ -28,17 +32,21 @@ impl PollTrigger {
         self.notify.notified().await;
     }
 
-    /// Triggers a poll, unless this delivery already did; returns whether it is new.
-    pub fn trigger(&self, delivery: Option<String>) -> bool {
+    /// Triggers a poll at the request of this user.
+    pub fn now(&self) {
+        self.notify.notify_one();
+    }
+
+    /// Triggers a poll, unless a request with this signed body already did; returns whether it is new.
+    pub fn trigger(&self, signed: &[u8]) -> bool {
+        let digest = *blake3::hash(signed).as_bytes();
         let mut seen = lock(&self.seen);
-        if let Some(delivery) = delivery {
-            if seen.contains(&delivery) {
-                return false;
-            }
-            seen.push_back(delivery);
-            if seen.len() > REMEMBERED {
-                seen.pop_front();
-            }
+        if seen.contains(&digest) {
+            return false;
+        }
+        seen.push_back(digest);
+        if seen.len() > REMEMBERED {
+            seen.pop_front();
         }
         self.notify.notify_one();
         true
@@ -68,7 +76,7 @@ pub enum Accepted {
     Irrelevant,
     /// The source is polled soon.
     Triggered,
-    /// The same delivery came before.
+    /// The same request came before: the tool repeats it, or somebody else does.
     Repeated,
 }
 
@@ -124,7 +132,7 @@ impl Endpoint<'_> {
         tracing::debug!(source, event = event.event, delivery = event.delivery, "webhook request");
         Ok(match event.relevant {
             false => Accepted::Irrelevant,
-            true if self.trigger.trigger(event.delivery) => Accepted::Triggered,
+            true if self.trigger.trigger(body) => Accepted::Triggered,
             true => Accepted::Repeated,
         })
     }
@@ -137,22 +145,22 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn many_triggers_cause_one_poll_and_a_delivery_triggers_once() {
+    async fn many_triggers_cause_one_poll_and_a_signed_body_triggers_once() {
         let trigger = PollTrigger::default();
-        assert!(trigger.trigger(Some("a".into())) && trigger.trigger(Some("b".into())) && trigger.trigger(None));
-        assert!(!trigger.trigger(Some("a".into())));
+        assert!(trigger.trigger(b"a") && trigger.trigger(b"b"));
+        assert!(!trigger.trigger(b"a"));
         trigger.wait().await;
         let again = tokio::time::timeout(Duration::from_secs(1), trigger.wait()).await;
         assert!(again.is_err(), "it returned twice");
     }
 
     #[test]
-    fn old_deliveries_are_forgotten_so_that_memory_stays_bounded() {
+    fn old_requests_are_forgotten_so_that_memory_stays_bounded() {
         let trigger = PollTrigger::default();
         for number in 0..=REMEMBERED {
-            assert!(trigger.trigger(Some(number.to_string())));
+            assert!(trigger.trigger(number.to_string().as_bytes()));
         }
-        assert!(trigger.trigger(Some("0".into())), "forgotten");
+        assert!(trigger.trigger(b"0"), "forgotten");
         assert_eq!(trigger.seen.lock().unwrap().len(), REMEMBERED);
     }
 }

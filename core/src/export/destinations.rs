@@ -44,7 +44,7 @@ impl Destinations {
         Self::of(deliveries)
     }
 
-    fn of(deliveries: BTreeMap<Signal, Delivery>) -> Self {
+    pub(super) fn of(deliveries: BTreeMap<Signal, Delivery>) -> Self {
         Self { deliveries, budget: Mutex::default(), recent_anchors: Mutex::default(), since: Instant::now() }
     }
 

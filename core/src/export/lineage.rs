@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use super::exported::{Exported, FixedAnchor, SpanBytes};
 use crate::lock;
 use crate::model::error::Result;
 use crate::model::ids::{self, Role, SpanId, TraceId};
@@ -14,7 +15,7 @@ use crate::model::sprint::SprintHistory;
 use crate::model::time::Millis;
 use crate::model::timeline::{self, TaskHistory};
 use crate::model::{Change, Facts, ParentRef, SmolStr, SprintRecord, TaskKey, TaskRecord, TaskType};
-use crate::store::Store;
+use crate::store::{Store, Transaction};
 
 /// The greatest depth of the tree: it ends loops of parents, and no real hierarchy is deeper.
 pub(super) const MAX_DEPTH: usize = 32;
@@ -37,6 +38,9 @@ pub struct TimelineCache<'a> {
     periods: Mutex<HashMap<TaskKey, Arc<Vec<LineagePeriod>>>>,
     sprints: Mutex<HashMap<TaskKey, Option<Arc<SprintRecord>>>>,
     sprint_histories: Mutex<HashMap<TaskKey, Option<Arc<SprintHistory>>>>,
+    exported: Mutex<HashMap<TaskKey, Arc<Exported>>>,
+    /// What was exported since it was last saved.
+    unsaved: Mutex<HashMap<TaskKey, Arc<Exported>>>,
 }
 
 impl<'a> TimelineCache<'a> {
@@ -50,6 +54,8 @@ impl<'a> TimelineCache<'a> {
             periods: Mutex::default(),
             sprints: Mutex::default(),
             sprint_histories: Mutex::default(),
+            exported: Mutex::default(),
+            unsaved: Mutex::default(),
         }
     }
 
@@ -69,6 +75,49 @@ impl<'a> TimelineCache<'a> {
         let record = self.store.task(key)?.map(Arc::new);
         insert(&self.records, RECORDS, key, &record);
         Ok(record)
+    }
+
+    /// What was exported of a task.
+    ///
+    /// # Errors
+    /// Those of reading the store.
+    pub(crate) fn exported(&self, key: &TaskKey) -> Result<Arc<Exported>> {
+        let known = lock(&self.unsaved).get(key).cloned().or_else(|| lock(&self.exported).get(key).cloned());
+        if let Some(exported) = known {
+            return Ok(exported);
+        }
+        let exported = Arc::new(self.store.exported(key)?.unwrap_or_default());
+        insert(&self.exported, SMALL_VALUES, key, &exported);
+        Ok(exported)
+    }
+
+    /// Changes what was exported of a task. It is not in the store before [`TimelineCache::save_exported`].
+    ///
+    /// # Errors
+    /// Those of reading the store.
+    pub(crate) fn note_exported(&self, key: &TaskKey, change: impl FnOnce(&mut Exported)) -> Result<Arc<Exported>> {
+        let mut exported = Exported::clone(&*self.exported(key)?);
+        change(&mut exported);
+        let exported = Arc::new(exported);
+        lock(&self.unsaved).insert(key.clone(), Arc::clone(&exported));
+        Ok(exported)
+    }
+
+    /// Whether anything is to be saved.
+    pub(crate) fn has_unsaved(&self) -> bool {
+        !lock(&self.unsaved).is_empty()
+    }
+
+    /// Adds to a transaction what was exported.
+    ///
+    /// # Errors
+    /// Those of encoding it.
+    pub(crate) fn save_exported(&self, transaction: &mut Transaction<'_>) -> Result<()> {
+        for (key, exported) in lock(&self.unsaved).drain() {
+            transaction.put_exported(&key, &*exported)?;
+            insert(&self.exported, SMALL_VALUES, &key, &exported);
+        }
+        Ok(())
     }
 
     /// A sprint's record, if it is in the store.
@@ -264,30 +313,39 @@ pub struct LineagePeriod {
     pub lineage: Lineage,
     /// The first part of its root's history trace.
     trace: TraceId,
+    /// The ordinal in the id of the task's anchor in it.
+    ordinal: u64,
     /// The span id of the task's anchor in it.
     span: SpanId,
 }
 
-impl LineagePeriod {
-    fn new(key: &TaskKey, place: usize, from: Millis, lineage: Lineage) -> Self {
-        let unknown = if lineage.root_unknown { UNKNOWN_PARENT } else { 0 };
-        let span = ids::span(key, Role::Anchor, place as u64 + unknown);
-        Self { from, trace: ids::history_trace(lineage.root(), 1), span, lineage }
+/// Identifies a lineage: the task, its parent, and so on up to its root, and whether that is known.
+fn lineage_hash(lineage: &Lineage) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    for key in &lineage.chain {
+        hasher.update(key.native_id.as_bytes()).update(&[0]);
     }
+    hasher.update(&[u8::from(lineage.root_unknown)]);
+    hasher.finalize().as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// The lineage periods of a task, oldest first.
 fn periods(cache: &TimelineCache<'_>, key: &TaskKey) -> Result<Vec<LineagePeriod>> {
     let Some(created) = cache.parent_states(key)?.first().map(|first| first.from) else { return Ok(Vec::new()) };
-    let mut periods = vec![LineagePeriod::new(key, 0, created, Lineage::at(cache, key, created)?)];
-    let mut moment = created;
-    while let Some(last) = periods.last() {
-        let Some(next) = next_change(cache, &last.lineage, moment)? else { break };
-        moment = next;
-        let lineage = Lineage::at(cache, key, next)?;
-        if lineage != last.lineage {
-            periods.push(LineagePeriod::new(key, periods.len(), next, lineage));
+    let exported = cache.exported(key)?;
+    let (mut periods, mut taken) = (Vec::<LineagePeriod>::new(), Vec::new());
+    let mut next = Some(created);
+    while let Some(from) = next {
+        let lineage = Lineage::at(cache, key, from)?;
+        if periods.last().is_none_or(|last| last.lineage != lineage) {
+            let unknown = if lineage.root_unknown { UNKNOWN_PARENT } else { 0 };
+            let ordinal = exported.ordinal(periods.len() as u64 + unknown, lineage_hash(&lineage), &taken);
+            taken.push(ordinal);
+            let (trace, span) = (ids::history_trace(lineage.root(), 1), ids::span(key, Role::Anchor, ordinal));
+            periods.push(LineagePeriod { from, trace, ordinal, span, lineage });
         }
+        let Some(last) = periods.last() else { break };
+        next = next_change(cache, &last.lineage, from)?;
     }
     Ok(periods)
 }
@@ -316,6 +374,8 @@ pub struct Anchor {
     pub parent: Option<(TaskKey, SpanId)>,
     /// The task's previous anchor: the root of its trace and its span id.
     pub former: Option<(TaskKey, SpanId)>,
+    /// How it is stored once it is exported.
+    pub(crate) fixed: FixedAnchor,
 }
 
 impl Anchor {
@@ -332,18 +392,27 @@ impl Anchor {
 pub fn anchor(cache: &TimelineCache<'_>, key: &TaskKey, at: Millis) -> Result<Option<Anchor>> {
     let periods = cache.periods(key)?;
     let place = in_force(&periods, at);
-    let Some(LineagePeriod { from, lineage, trace, span }) = periods.get(place) else { return Ok(None) };
-    let former = place.checked_sub(1).and_then(|place| periods.get(place));
-    let parent = match lineage.chain.get(1) {
-        Some(parent) => parent_anchor(cache, parent, *from)?,
-        None => None,
+    let Some(LineagePeriod { from, lineage, trace, ordinal, span }) = periods.get(place) else { return Ok(None) };
+    let parent = lineage.chain.get(1);
+    let fixed = match cache.exported(key)?.anchor(*ordinal) {
+        Some(fixed) => fixed.clone(),
+        None => {
+            let former = place.checked_sub(1).and_then(|place| periods.get(place));
+            FixedAnchor {
+                ordinal: *ordinal,
+                lineage: lineage_hash(lineage),
+                parent: parent.map(|parent| parent_anchor(cache, parent, *from)).transpose()?.flatten(),
+                former: former.map(|former| (former.lineage.root().native_id.clone(), former.span.0)),
+            }
+        }
     };
     Ok(Some(Anchor {
         root: lineage.root().clone(),
         first: *trace,
         span: *span,
-        parent,
-        former: former.map(|former| (former.lineage.root().clone(), former.span)),
+        parent: parent.cloned().zip(fixed.parent()),
+        former: fixed.former(&key.source),
+        fixed,
     }))
 }
 
@@ -354,9 +423,9 @@ fn in_force(periods: &[LineagePeriod], at: Millis) -> usize {
 
 /// The parent's anchor at a moment. A parent that is not in the store has none, and the task is at the top of its
 /// trace.
-fn parent_anchor(cache: &TimelineCache<'_>, parent: &TaskKey, at: Millis) -> Result<Option<(TaskKey, SpanId)>> {
+fn parent_anchor(cache: &TimelineCache<'_>, parent: &TaskKey, at: Millis) -> Result<Option<SpanBytes>> {
     let periods = cache.periods(parent)?;
-    Ok(periods.get(in_force(&periods, at)).map(|period| (parent.clone(), period.span)))
+    Ok(periods.get(in_force(&periods, at)).map(|period| period.span.0))
 }
 
 /// Where a task's spans go now: the trace of its root (the part being filled) and its anchor there.

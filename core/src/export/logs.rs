@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 
+use super::backend;
 use super::context::{ExportContext, ResourceKey};
 use super::events::{self, ExportedEvent};
 use super::lineage::{self, TimelineCache};
@@ -117,6 +118,9 @@ impl<'a> Logs<'a> {
             return Ok(());
         }
         let mut transaction = self.sender.store.begin()?;
+        if position.after.is_some() {
+            backend::note_behind(self.sender.store, &mut transaction, Signal::Logs, self.source)?;
+        }
         transaction.put_position(Signal::Logs, self.source, position)?;
         transaction.commit().map(drop)
     }

@@ -4,9 +4,9 @@
 //! How far the grid was exported is stored per project, after the backend accepted it. So a service that was down fills
 //! the gap, and no point is sent twice with different values. The grid goes no further than its sources were read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -88,19 +88,23 @@ pub(super) async fn run(
     let context = ExportContext::new(sender.config);
     let step = i64::try_from(sender.config.export.history_step.as_millis()).unwrap_or(DAY).max(1);
     let read_until = read_until(sender.store, &context, now)?;
+    let known_first = OnceLock::new();
     let axis_of = |project: &str| -> Result<Axis> {
         let exported: Option<Millis> =
             if plan.again.is_some() { None } else { sender.store.metadata(METADATA_GROUP, project)? };
-        let first = sender.first_moment(plan)?;
+        let first = match (exported, sender.config.export.history) {
+            // All of the history was exported up to there. The first moment would be read from every task.
+            (Some(exported), None) => exported,
+            _ => history_start(sender, plan, &known_first)?,
+        };
         let read_until = read_until.get(project).copied().unwrap_or(now);
         Ok(Axis::new(Some(exported.unwrap_or(first).max(first).min(now)), step, read_until, now))
     };
     let again = plan.again.is_some();
-    let projects = collect(cache, &context, now, &axis_of, again)?;
-    for project in projects {
-        if !plan.includes_project(&project.project_id) {
-            continue;
-        }
+    let chosen = chosen(sender.store, &context, plan)?;
+    let source = plan.selection(|selection| selection.source.clone());
+    let projects = collect(cache, &context, now, &axis_of, Scope { everything: again, source: source.as_deref() })?;
+    for project in projects.into_iter().filter(|project| chosen.contains(&project.project_id)) {
         let project_id = project.project_id.clone();
         let resource = context.resource(&ExportContext::project_key(&project_id));
         let mut packer = Packer::new(resource, project.series);
@@ -112,6 +116,36 @@ pub(super) async fn run(
         }
     }
     Ok(())
+}
+
+/// The first moment of the history, found once.
+fn history_start(sender: &Sender<'_>, plan: &Plan, known: &OnceLock<Millis>) -> Result<Millis> {
+    match known.get() {
+        Some(first) => Ok(*first),
+        None => sender.first_moment(plan).map(|first| *known.get_or_init(|| first)),
+    }
+}
+
+/// The projects to export: all, or those that a replay asks for. A project is in a source that has tasks in it.
+fn chosen(store: &Store, context: &ExportContext<'_>, plan: &Plan) -> Result<BTreeSet<String>> {
+    let totals = store.totals()?.into_iter().filter(|(source, ..)| plan.includes_source(source));
+    let projects = totals.map(|(source, native, _)| context.project_id(&source, &native));
+    Ok(projects.filter(|project| plan.includes_project(project)).collect())
+}
+
+/// What is collected.
+#[derive(Debug, Clone, Copy, Default)]
+struct Scope<'a> {
+    /// Every task, also those that ended long ago.
+    everything: bool,
+    /// Series of single tasks and sprints are those of this source; numbers of a project are of all its sources.
+    source: Option<&'a str>,
+}
+
+impl Scope<'_> {
+    fn includes(self, key: &TaskKey) -> bool {
+        self.source.is_none_or(|source| key.source == source)
+    }
 }
 
 /// How far each project's sources have been read: the earliest of them. Exporting beyond that would publish a history
@@ -145,7 +179,7 @@ fn save_exported_until(store: &Store, project_id: &str, upto: Millis) -> Result<
 /// The metrics of every project at `now` alone, e.g. for a scrape.
 pub(crate) fn now(store: &Store, context: &ExportContext<'_>, now: Millis) -> Result<Vec<(ResourceKey, Vec<Metric>)>> {
     let axis_of = |_: &str| Ok(Axis::new(None, DAY, now, now));
-    let projects = collect(&TimelineCache::new(store), context, now, &axis_of, false)?;
+    let projects = collect(&TimelineCache::new(store), context, now, &axis_of, Scope::default())?;
     Ok(projects
         .into_iter()
         .map(|project| {
@@ -163,12 +197,12 @@ fn collect(
     context: &ExportContext<'_>,
     now: Millis,
     axis_of: &dyn Fn(&str) -> Result<Axis>,
-    everything: bool,
+    scope: Scope<'_>,
 ) -> Result<Vec<ProjectMetrics>> {
     let store = cache.store();
     let mut all_series = all_series(store, context, axis_of)?;
     let earliest = all_series.values().filter_map(|series| series.axis.moments().first()).min().copied().unwrap_or(now);
-    let all = everything || all_series.values().any(|series| series.axis.moments().len() > 1);
+    let all = scope.everything || all_series.values().any(|series| series.axis.moments().len() > 1);
     let mut infos: BTreeMap<String, Vec<Points>> = BTreeMap::new();
     let open = store.open_tasks(None).count();
     let with_info = open <= context.config.export.task_info_limit;
@@ -176,7 +210,8 @@ fn collect(
         let Some(history) = TaskHistory::new(&record.timeline) else { return Ok(()) };
         place(&mut all_series, context, key, &history, &record.url);
         let snapshot = history.at(now);
-        if snapshot.state.deleted.is_none() && !snapshot.state.facts.status.is_finished() {
+        let is_open = snapshot.state.deleted.is_none() && !snapshot.state.facts.status.is_finished();
+        if is_open && scope.includes(key) {
             let facts = &snapshot.state.facts;
             let (project, series) = open_task(cache, context, key, &record.url, facts, now, with_info)?;
             infos.entry(project).or_default().extend(series);
@@ -184,7 +219,7 @@ fn collect(
         Ok(())
     };
     each_task(store, (!all).then(|| earliest.plus(-FLOW_WINDOW)), &mut place)?;
-    let mut sprints = sprint_series(cache, context, &all_series, now)?;
+    let mut sprints = sprint_series(cache, context, &all_series, now, scope)?;
     let projects = all_series.into_iter().map(|(project_id, series)| {
         let mut series = project_points(&series, context, &project_id);
         series.extend(infos.remove(&project_id).unwrap_or_default());
@@ -219,11 +254,18 @@ fn all_series(
     axis_of: &dyn Fn(&str) -> Result<Axis>,
 ) -> Result<BTreeMap<String, ProjectSeries>> {
     let mut all_series: BTreeMap<String, ProjectSeries> = BTreeMap::new();
-    let mut incomplete = Vec::new();
-    for (source, native, totals) in store.totals()? {
+    let all_totals = store.totals()?;
+    // While the first pass of a source is not complete, exporting would publish a partial history that cannot be corrected.
+    let mut incomplete = BTreeSet::new();
+    for (source, native, _) in &all_totals {
+        if store.sealed(source)? == 0 {
+            incomplete.insert(context.project_id(source, native));
+        }
+    }
+    for (source, native, totals) in all_totals {
         let project_id = context.project_id(&source, &native);
-        if store.sealed(&source)? == 0 {
-            incomplete.push(project_id.clone());
+        if incomplete.contains(&project_id) {
+            continue;
         }
         if !all_series.contains_key(&project_id) {
             all_series.insert(project_id.clone(), ProjectSeries::new(axis_of(&project_id)?));
@@ -232,9 +274,6 @@ fn all_series(
             series.base.add(&totals, 1);
         }
     }
-    // The first pass of a source is not complete: exporting now would publish a partial history that cannot be
-    // corrected.
-    all_series.retain(|project_id, _| !incomplete.contains(project_id));
     Ok(all_series)
 }
 
@@ -503,9 +542,10 @@ fn sprint_series(
     context: &ExportContext<'_>,
     all_series: &BTreeMap<String, ProjectSeries>,
     now: Millis,
+    scope: Scope<'_>,
 ) -> Result<BTreeMap<String, Vec<Points>>> {
     let mut all: BTreeMap<String, Vec<Points>> = BTreeMap::new();
-    for (key, sprint) in cache.store().sprints(None)? {
+    for (key, sprint) in cache.store().sprints(scope.source)? {
         let project_id = context.project_id(&key.source, sprint.facts.project.as_deref().unwrap_or(&key.source));
         let Some(series) = all_series.get(&project_id) else { continue };
         let moments = sprint_moments(&sprint, &series.axis, now);
@@ -791,6 +831,7 @@ mod tests {
     use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 
     use super::*;
+    use crate::store::counting::CountingKv;
 
     fn series(metric: names::Metric, name: &str, moments: std::ops::Range<i64>) -> Points {
         let values = moments.map(|at| (Millis(at), count(at))).collect();
@@ -825,6 +866,85 @@ mod tests {
             all.extend(of_moment);
         }
         all
+    }
+
+    /// A store with this many tasks of each source, which ended long ago, and the calls it gets.
+    async fn drained(config: &crate::config::Config, sources: &[&str], tasks: usize) -> (Store, Arc<CountingKv>) {
+        use crate::model::Change;
+        use crate::model::samples::{facts, stored, to};
+        let calls = Arc::new(CountingKv::over(Arc::new(crate::store::MemoryKv::default())));
+        let store = Store::over(Arc::clone(&calls) as Arc<dyn crate::store::Kv>).unwrap();
+        let mut transaction = store.begin().unwrap();
+        for (place, source) in sources.iter().enumerate() {
+            for task in 0..tasks {
+                let first = Facts { project: format!("P{place}").as_str().into(), ..facts(Status::Todo) };
+                let timeline = vec![stored(1_000, Change::Created(Box::new(first))), stored(2_000, to(Status::Done))];
+                let record = TaskRecord {
+                    url: String::new(),
+                    reporter: None,
+                    updated: Millis(0),
+                    blockers: vec![],
+                    absences: 0,
+                    timeline,
+                };
+                transaction.put_task(&TaskKey::new(*source, task.to_string()), None, &record, true).unwrap();
+            }
+            transaction.seal(source).unwrap();
+        }
+        transaction.commit().unwrap();
+        drain(&store, config, Millis(400 * DAY)).await;
+        (store, calls)
+    }
+
+    async fn drain(store: &Store, config: &crate::config::Config, now: Millis) {
+        let stop = tokio_util::sync::CancellationToken::new();
+        let destinations = crate::export::Destinations::counting(&stop);
+        let exporter =
+            crate::export::Exporter::new(store, config, &destinations, &crate::progress::Quiet, &stop, false);
+        let present = crate::export::Present { snapshots: false, metrics: true };
+        assert!(exporter.drain(now, present).await.errors.is_empty());
+    }
+
+    fn configured(text: &str) -> crate::config::Config {
+        crate::config::parse(text, "x.yaml", &[crate::config::kind::unchecked("jira")]).unwrap()
+    }
+
+    #[tokio::test]
+    async fn with_all_of_the_history_a_drain_without_changes_costs_the_same_however_many_tasks_there_are() {
+        let config = configured(
+            "sources: [{name: a, kind: jira, url: 'https://a.example', auth: {token: {env: T}}}]\nexport: {history: all}",
+        );
+        let mut costs = Vec::new();
+        for tasks in [10, 3_000] {
+            let (store, calls) = drained(&config, &["a"], tasks).await;
+            calls.take();
+            drain(&store, &config, Millis(400 * DAY + 60_000)).await;
+            costs.push(calls.take());
+        }
+        assert_eq!(costs[0], costs[1], "calls of the store");
+    }
+
+    #[tokio::test]
+    async fn a_replay_of_one_source_or_project_has_no_points_of_others() {
+        let config = configured(
+            "sources:\n- {name: a, kind: jira, url: 'https://a.example', auth: {token: {env: T}}}\n\
+             - {name: b, kind: jira, url: 'https://b.example', auth: {token: {env: T}}}",
+        );
+        let (store, _) = drained(&config, &["a", "b"], 2).await;
+        let stop = tokio_util::sync::CancellationToken::new();
+        let destinations = crate::export::Destinations::counting(&stop);
+        let exporter =
+            crate::export::Exporter::new(&store, &config, &destinations, &crate::progress::Quiet, &stop, false);
+        let projects = async |source: Option<&str>, project: Option<&str>| {
+            let (source, project) = (source.map(str::to_owned), project.map(str::to_owned));
+            let selection = crate::export::Selection { since: None, source, project };
+            let sent = exporter.replay(&selection, Millis(400 * DAY)).await.by_project;
+            sent.into_keys().collect::<Vec<_>>()
+        };
+        assert_eq!(projects(None, None).await, ["P0", "P1"]);
+        assert_eq!(projects(Some("b"), None).await, ["P1"]);
+        assert_eq!(projects(None, Some("P0")).await, ["P0"]);
+        assert_eq!(projects(Some("b"), Some("P0")).await, [""; 0]);
     }
 
     #[test]

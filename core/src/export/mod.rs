@@ -6,11 +6,15 @@
 //! [`semconv`](crate::model::semconv) has every name. What a backend permanently rejects is stored as a dead letter. A
 //! position moves only after the backend acknowledged the data.
 
+mod backend;
 pub mod canary;
 mod context;
 mod destinations;
 mod events;
+mod exported;
 mod exposition;
+#[cfg(test)]
+mod finality;
 pub mod lineage;
 mod logs;
 mod message;
@@ -28,6 +32,7 @@ use std::collections::BTreeMap;
 
 use tokio_util::sync::CancellationToken;
 
+pub use backend::{BackendStatus, backend_status, export_lag};
 pub use destinations::Destinations;
 pub use exposition::name as exposition_name;
 pub use plan::{Present, Selection, Sent};
@@ -38,7 +43,7 @@ use crate::model::error::{Error, Result};
 use crate::model::signal::Signal;
 use crate::model::time::Millis;
 use crate::progress::Progress;
-use crate::store::{Position, Store};
+use crate::store::{DeadId, DeadLetter, Position, Store};
 use lineage::TimelineCache;
 use plan::Plan;
 use sender::Sender;
@@ -67,6 +72,19 @@ impl DrainReport {
         self.by_source.values().chain(self.by_project.values()).for_each(|sent| sum.add(sent));
         sum
     }
+}
+
+/// Result of sending dead letters again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct RetriedDead {
+    /// Letters sent.
+    pub letters: u64,
+    /// Items that the backend accepted.
+    pub accepted: u64,
+    /// Items that it refused again.
+    pub refused: u64,
+    /// Letters not sent: their request is not kept, or their signal has no backend any more.
+    pub kept: u64,
 }
 
 /// Sends what is stored to the backends.
@@ -103,6 +121,37 @@ impl<'a> Exporter<'a> {
         self.all_signals(&Plan { now, again: Some(selection.clone()) }, present).await
     }
 
+    /// Sends the requests of these dead letters again, oldest first. A letter is removed once the backend accepted it; what it
+    /// refuses again becomes a new letter. Stops at the first backend that does not answer.
+    ///
+    /// # Errors
+    /// Those of the store; [`crate::ErrorKind::Export`] when a backend accepts nothing.
+    pub async fn retry_dead(&self, letters: &[(DeadId, DeadLetter)]) -> Result<RetriedDead> {
+        let mut retried = RetriedDead::default();
+        let outcome = self.retry_each(letters, &mut retried).await;
+        if let Err(error) = self.sender.save_counters() {
+            tracing::warn!(error = %error.full(), "store the export counters");
+        }
+        self.sender.take_tally();
+        outcome.map(|()| retried)
+    }
+
+    async fn retry_each(&self, letters: &[(DeadId, DeadLetter)], retried: &mut RetriedDead) -> Result<()> {
+        for (id, letter) in letters {
+            let signal = Signal::ALL.into_iter().find(|signal| signal.as_str() == letter.signal);
+            let signal = signal.filter(|signal| self.sender.destinations.has(*signal));
+            let (Some(signal), Some(request)) = (signal, self.sender.store.dead_request(*id)?) else {
+                retried.kept += 1;
+                continue;
+            };
+            let delivered = self.sender.send_dead(*id, signal, &request).await?;
+            retried.letters += 1;
+            retried.accepted += delivered.accepted;
+            retried.refused += delivered.rejected;
+        }
+        Ok(())
+    }
+
     async fn all_signals(&self, plan: &Plan, present: Present) -> DrainReport {
         let (mut traces, mut logs, mut metrics) =
             (SentBreakdown::default(), SentBreakdown::default(), SentBreakdown::default());
@@ -120,8 +169,11 @@ impl<'a> Exporter<'a> {
             part.by_project.iter().for_each(|(id, sent)| report.by_project.entry(id.clone()).or_default().add(sent));
         }
         for (signal, outcome) in Signal::ALL.into_iter().zip([outcomes.0, outcomes.1, outcomes.2]) {
-            if let Err(error) = outcome {
-                report.errors.push((signal, error));
+            match outcome {
+                // Nothing is left to send, so nothing has stalled either.
+                Ok(()) if self.sender.destinations.has(signal) => self.sender.record_trouble(signal, None),
+                Ok(()) => {}
+                Err(error) => report.errors.push((signal, error)),
             }
         }
         if let Err(error) = self.sender.save_counters() {

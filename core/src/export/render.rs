@@ -7,10 +7,12 @@
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use super::context::{ExportContext, ResourceKey};
 use super::events::{self, ExportedEvent};
-use super::lineage::{self, Lineage, TimelineCache};
+use super::exported::{Identity, next_cycle};
+use super::lineage::{self, Anchor, Lineage, TimelineCache};
 use super::message::{Attributes, Events, Link, Outcome, Span};
 use crate::model::activity;
 use crate::model::error::Result;
@@ -34,8 +36,21 @@ pub(crate) struct FinalSpan {
     pub(crate) end: Millis,
     /// The resource it belongs to.
     pub(crate) resource: ResourceKey,
+    /// What must not be exported again.
+    pub(crate) ends: Ends,
     /// The span.
     pub(crate) span: Span,
+}
+
+/// What a final span ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// The phase that began then.
+    Phase(Millis),
+    /// The completion with this ordinal, at this moment.
+    Task(u32, Millis),
+    /// Nothing that its task's span does not end.
+    Completion,
 }
 
 /// Enough bytes for the attributes of a span.
@@ -49,6 +64,8 @@ type Anchored = (TraceId, ResourceKey, Span);
 pub(crate) struct Window {
     pub(crate) seqs: RangeInclusive<u64>,
     pub(crate) horizon: Millis,
+    /// Whether history is sent again, so that what was exported does not matter.
+    pub(crate) again: bool,
 }
 
 impl Window {
@@ -102,16 +119,24 @@ impl RenderContext<'_> {
         let mut finals = Vec::new();
         let Some(history) = self.cache.task_history(key)? else { return Ok(finals) };
         let exported = AlreadyExported::before(*window.seqs.start(), &record.timeline);
+        let noted = if window.again { Arc::default() } else { self.cache.exported(key)? };
         for (seq, phase) in history.phases().iter().enumerate() {
             if let (Some(to), Some(by)) = (phase.to, phase.ended_by)
                 && window.holds(by, to)
                 && !exported.phase(phase.from, to)
+                && !noted.phases.contains(&phase.from)
             {
                 finals.push(self.phase(key, record, seq, phase, to)?);
             }
         }
+        let mut counted = noted.newest_finish();
         for finish in history.finishes() {
-            if window.holds(finish.seq, finish.at) && !exported.finish(finish.cycle) {
+            if window.holds(finish.seq, finish.at)
+                && !exported.finish(finish.cycle)
+                && let Some(cycle) = next_cycle(counted, finish.cycle, finish.at)
+            {
+                counted = Some((cycle, finish.at));
+                let finish = Finish { cycle, ..finish };
                 let summary = history.until(finish.at).summary(finish.at);
                 finals.push(self.task(key, record, &finish, &summary)?);
                 if finish.status == Status::Done {
@@ -123,10 +148,10 @@ impl RenderContext<'_> {
     }
 
     /// Puts a span under its task's anchor.
-    fn under_anchor(&self, key: &TaskKey, facts: &Facts, span: Span) -> Result<FinalSpan> {
+    fn under_anchor(&self, key: &TaskKey, facts: &Facts, ends: Ends, span: Span) -> Result<FinalSpan> {
         let parent = lineage::anchor(self.cache, key, span.end)?.map(|anchor| anchor.span);
         let resource = self.context.resource_key(&key.source, &facts.project);
-        Ok(FinalSpan { key: key.clone(), end: span.end, resource, span: Span { parent, ..span } })
+        Ok(FinalSpan { key: key.clone(), end: span.end, resource, ends, span: Span { parent, ..span } })
     }
 
     fn phase(&self, key: &TaskKey, record: &TaskRecord, seq: usize, phase: &Phase, to: Millis) -> Result<FinalSpan> {
@@ -144,7 +169,7 @@ impl RenderContext<'_> {
             outcome: blocked.then(|| Outcome::Blocked(phase.reason.clone().unwrap_or_default())),
             ..Span::new(phase_span(key, phase.from), phase.status.as_str(), phase.from, to)
         };
-        self.under_anchor(key, &phase.facts, span)
+        self.under_anchor(key, &phase.facts, Ends::Phase(phase.from), span)
     }
 
     fn task(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish, summary: &Summary) -> Result<FinalSpan> {
@@ -165,7 +190,7 @@ impl RenderContext<'_> {
             outcome: (finish.status == Status::Done).then_some(Outcome::Done),
             ..Span::new(id, name, created, finish.at)
         };
-        self.under_anchor(key, &finish.facts, span)
+        self.under_anchor(key, &finish.facts, Ends::Task(finish.cycle, finish.at), span)
     }
 
     fn completion(&self, key: &TaskKey, record: &TaskRecord, finish: &Finish, summary: &Summary) -> Result<FinalSpan> {
@@ -175,7 +200,7 @@ impl RenderContext<'_> {
             outcome: Some(Outcome::Done),
             ..Span::new(id, format!("{} done", finish.facts.key), finish.at, finish.at)
         };
-        self.under_anchor(key, &finish.facts, span)
+        self.under_anchor(key, &finish.facts, Ends::Completion, span)
     }
 
     /// The attributes that `task` and `completion` spans of a finished task share.
@@ -308,11 +333,11 @@ impl RenderContext<'_> {
             else {
                 break;
             };
-            let Some((facts, created)) = timeline::first(&record.timeline) else { break };
             let trace = anchor.trace(part);
             if !built.insert((trace, anchor.span)) {
                 break;
             }
+            let Some(identity) = self.fixed_identity(&key, &record, &anchor)? else { break };
             let mut links = Vec::new();
             if let Some((root, span)) = &anchor.former {
                 links.push(Link { trace: ids::history_trace(root, 1), span: *span, kind: "moved_from" });
@@ -322,19 +347,48 @@ impl RenderContext<'_> {
             }
             let attributes = Attributes::new()
                 .text(names::ROLE, Role::Anchor.as_str())
-                .text(names::TASK_ID, &facts.key)
+                .text(names::TASK_ID, &identity.key)
                 .text(names::TASK_NATIVE_ID, &key.native_id)
-                .text(names::TASK_TYPE, facts.task_type.as_str())
-                .maybe(names::TASK_TITLE, self.context.title(&facts.title))
-                .moment(names::TASK_CREATED_AT, Some(created));
-            let name = self.context.label(&facts.key, &facts.title);
+                .text(names::TASK_TYPE, &identity.task_type)
+                .maybe(names::TASK_TITLE, self.context.title(&identity.title))
+                .moment(names::TASK_CREATED_AT, Some(identity.created));
+            let name = self.context.label(&identity.key, &identity.title);
             let parent = anchor.parent.as_ref().map(|(_, span)| *span);
-            let span = Span { parent, attributes, links, ..Span::new(anchor.span, name, created, created) };
-            spans.push((trace, self.context.resource_key(&key.source, &facts.project), span));
+            let span =
+                Span { parent, attributes, links, ..Span::new(anchor.span, name, identity.created, identity.created) };
+            let resource = ResourceKey {
+                project_id: identity.project_id.as_str().into(),
+                source: key.source.as_str().into(),
+                backfill: false,
+            };
+            spans.push((trace, resource, span));
             next = anchor.parent.map(|(parent, _)| parent);
         }
         spans.reverse();
         Ok(spans)
+    }
+
+    /// What a task's anchors hold, fixed with its first one. Fixes the anchor as well, if it is new.
+    fn fixed_identity(&self, key: &TaskKey, record: &TaskRecord, anchor: &Anchor) -> Result<Option<Identity>> {
+        let exported = self.cache.exported(key)?;
+        if let Some(identity) = &exported.identity
+            && exported.anchor(anchor.fixed.ordinal).is_some()
+        {
+            return Ok(Some(identity.clone()));
+        }
+        let Some((facts, created)) = timeline::first(&record.timeline) else { return Ok(None) };
+        let new = || Identity {
+            key: facts.key.clone(),
+            title: facts.title.clone().into(),
+            task_type: facts.task_type.as_str().to_owned(),
+            project_id: self.context.project_id(&key.source, &facts.project),
+            created,
+        };
+        let exported = self.cache.note_exported(key, |exported| {
+            exported.identity.get_or_insert_with(new);
+            exported.anchors.push(anchor.fixed.clone());
+        })?;
+        Ok(exported.identity.clone())
     }
 
     /// The span of a closed sprint, in a trace of its own.
@@ -411,7 +465,7 @@ mod tests {
         transaction.put_task(&key, None, &record, true).unwrap();
         transaction.commit().unwrap();
         let (cache, context) = (TimelineCache::new(&store), ExportContext::new(&config));
-        let window = Window { seqs: from..=u64::MAX, horizon: Millis(i64::MIN) };
+        let window = Window { seqs: from..=u64::MAX, horizon: Millis(i64::MIN), again: false };
         let finals = RenderContext { cache: &cache, context: &context }.finals(&key, &record, &window).unwrap();
         finals.iter().map(|last| (last.span.name.clone(), last.span.start.0)).collect()
     }

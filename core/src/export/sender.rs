@@ -8,17 +8,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::backend;
 use super::destinations::Destinations;
-use super::otlp::{Admission, Batch, Delivered, ProgressDeadline, Reason};
+use super::otlp::{Admission, Batch, Delivered, ProgressDeadline, Reason, RefusedBatch, Trouble};
 use super::plan::Plan;
 use crate::config::Config;
-use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::signal::Signal;
 use crate::model::time::Millis;
 use crate::model::timeline;
 use crate::progress::{Progress, Update};
-use crate::store::{DeadLetter, Item, Store};
+use crate::store::{DeadId, DeadLetter, Item, Store};
+use crate::{clock, lock};
 
 /// The metadata group that holds each signal's export counters.
 const EXPORT: &str = "export";
@@ -75,12 +76,23 @@ pub fn export_counters(store: &Store, signal: Signal) -> Result<ExportCounters> 
     Ok(store.metadata(EXPORT, signal.as_str())?.unwrap_or_default())
 }
 
+/// What a backend permanently refused for one reason in one run: one line in the log.
+#[derive(Debug, Default)]
+struct RefusedGroup {
+    batches: u64,
+    items: u64,
+    /// The last message, and what to do about it.
+    reason: String,
+    hint: Option<String>,
+}
+
 /// Counts of one run, for the report.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) rejected: u64,
     pub(super) retries: u64,
     pub(super) dead: u64,
+    refused: BTreeMap<(Signal, String), RefusedGroup>,
     /// Not yet added to the totals in the store.
     counters: BTreeMap<Signal, ExportCounters>,
 }
@@ -186,40 +198,86 @@ impl<'a> Sender<'a> {
     /// Delivers a batch, counts it, stores dead letters, and returns the number of accepted items.
     pub(super) async fn send(&self, owner: &str, batch: Batch) -> Result<u64> {
         let signal = batch.signal();
-        let (Some(delivery), Some(deadlines)) = (self.destinations.delivery(signal), self.deadlines.get(&signal))
-        else {
-            return Err(Error::new(ErrorKind::Internal, "send a signal without a destination"));
-        };
-        let delivered = delivery.deliver(batch, &mut *deadlines.lock().await).await?;
-        self.record(signal, &delivered)?;
+        let delivered = self.deliver(batch).await?;
+        self.store_dead(&delivered, None)?;
         self.progress.event(owner, Update::Sent { signal, items: delivered.accepted });
         Ok(delivered.accepted)
     }
 
-    /// Counts the result of a batch, and stores at once what was permanently rejected.
-    fn record(&self, signal: Signal, delivered: &Delivered) -> Result<()> {
-        {
-            let mut tally = lock(&self.tally);
-            tally.rejected += delivered.rejected;
-            tally.retries += delivered.retries;
-            tally.dead += delivered.dead.len() as u64;
-            tally.counters.entry(signal).or_default().add(&ExportCounters::of(delivered));
+    /// Delivers a batch and counts it. Meanwhile the store has what is wrong with the backend.
+    async fn deliver(&self, batch: Batch) -> Result<Delivered> {
+        let signal = batch.signal();
+        let (Some(delivery), Some(deadline)) = (self.destinations.delivery(signal), self.deadlines.get(&signal)) else {
+            return Err(Error::new(ErrorKind::Internal, "send a signal without a destination"));
+        };
+        let mut trouble = delivery.trouble();
+        let mut deadline = deadline.lock().await;
+        let delivery = delivery.deliver(batch, &mut deadline);
+        tokio::pin!(delivery);
+        let delivered = loop {
+            tokio::select! {
+                biased;
+                delivered = &mut delivery => break delivered,
+                Ok(()) = trouble.changed() => self.record_trouble(signal, trouble.borrow_and_update().clone().as_ref()),
+            }
+        };
+        if trouble.has_changed().unwrap_or(false) {
+            self.record_trouble(signal, trouble.borrow_and_update().clone().as_ref());
         }
-        if delivered.dead.is_empty() {
+        self.count(signal, delivered.as_ref().ok());
+        delivered
+    }
+
+    /// Stores what is wrong with a backend. Exporting goes on without it.
+    pub(super) fn record_trouble(&self, signal: Signal, trouble: Option<&Trouble>) {
+        if let Err(error) = backend::record(self.store, self.config, signal, trouble, clock::now()) {
+            tracing::warn!(%signal, error = %error.full(), "store the state of a backend");
+        }
+    }
+
+    /// Counts the result of a batch.
+    fn count(&self, signal: Signal, delivered: Option<&Delivered>) {
+        let Some(delivered) = delivered else { return };
+        let mut tally = lock(&self.tally);
+        tally.rejected += delivered.rejected;
+        tally.retries += delivered.retries;
+        tally.dead += delivered.dead.len() as u64;
+        tally.counters.entry(signal).or_default().add(&ExportCounters::of(delivered));
+        for letter in &delivered.dead {
+            let reason = Reason::of(&letter.reason);
+            let text = if reason == Reason::Other { letter.reason.clone() } else { reason.as_str().to_owned() };
+            let group = tally.refused.entry((signal, letter.hint.clone().unwrap_or(text))).or_default();
+            group.batches += 1;
+            group.items += letter.items;
+            (group.reason, group.hint) = (letter.reason.clone(), letter.hint.clone());
+        }
+    }
+
+    /// Stores at once what was permanently refused, and removes the letter that it replaces.
+    fn store_dead(&self, delivered: &Delivered, replaced: Option<DeadId>) -> Result<()> {
+        if delivered.dead.is_empty() && replaced.is_none() {
             return Ok(());
         }
         let mut transaction = self.store.begin()?;
+        replaced.into_iter().for_each(|id| transaction.remove_dead(id));
         for letter in &delivered.dead {
-            tracing::warn!(%signal, reason = %letter.reason, hint = letter.hint.as_deref(), items = letter.items, "permanently rejected");
-            transaction.put_dead(&DeadLetter {
-                signal: signal.as_str().to_owned(),
-                reason: letter.reason.clone(),
-                hint: letter.hint.clone(),
-                items: letter.items,
-                at: letter.at,
-            })?;
+            let RefusedBatch { signal, reason, hint, items, at, request } = letter;
+            let signal = signal.as_str().to_owned();
+            let (reason, hint) = (reason.clone(), hint.clone());
+            transaction.put_dead(&DeadLetter { signal, reason, hint, items: *items, at: *at }, request)?;
         }
         transaction.commit().map(drop)
+    }
+
+    /// Sends the request of a dead letter again. The letter is removed; what is refused again becomes a new one.
+    pub(super) async fn send_dead(&self, id: DeadId, signal: Signal, request: &[u8]) -> Result<Delivered> {
+        let batch = Batch::decode(signal, request);
+        if signal == Signal::Traces {
+            self.wait_for_room(&batch).await?;
+        }
+        let delivered = self.deliver(batch).await?;
+        self.store_dead(&delivered, Some(id))?;
+        Ok(delivered)
     }
 
     /// Adds the counts since the last time to the totals in the store.
@@ -234,8 +292,13 @@ impl<'a> Sender<'a> {
         transaction.commit().map(drop)
     }
 
-    /// The counts since the last time.
+    /// The counts since the last time. Logs what was permanently refused, a line for each reason.
     pub(super) fn take_tally(&self) -> Tally {
-        std::mem::take(&mut *lock(&self.tally))
+        let tally = std::mem::take(&mut *lock(&self.tally));
+        for ((signal, _), RefusedGroup { batches, items, reason, hint }) in &tally.refused {
+            let hint = hint.as_deref();
+            tracing::warn!(%signal, items, batches, reason, hint, "the backend permanently refused telemetry");
+        }
+        tally
     }
 }

@@ -19,7 +19,7 @@ use crate::model::error::Result;
 use crate::model::ids::{self, Role, TraceId};
 use crate::model::link;
 use crate::model::semconv as names;
-use crate::model::time::{HOUR, Millis};
+use crate::model::time::{HOUR, MINUTE, Millis};
 use crate::model::timeline::{self, Summary};
 use crate::model::{Blocker, Status, TaskKey, TaskRecord};
 use crate::store::Store;
@@ -52,7 +52,8 @@ pub(super) async fn run(
         return Ok(());
     }
     let waiting = Waiting::among(cache, &projects, &linked)?;
-    for (project_id, open) in projects.iter().filter(|(project_id, _)| due.contains(*project_id)) {
+    for (project_id, open) in &projects {
+        let Some(tick) = due.get(project_id).copied() else { continue };
         let tasks = OpenTasks { open, waiting: &waiting };
         let mut snapshot = Snapshot::new(RenderContext { cache, context: &context }, project_id, &tasks, tick);
         while let Some(batch) = snapshot.next()? {
@@ -149,14 +150,15 @@ fn open_by_project(
     Ok((projects, linked))
 }
 
-/// The projects in which something changed since their last snapshot, or whose last one is an hour old. A project is
-/// not due while the first pass of one of its sources is incomplete: the snapshot would be partial.
+/// The projects in which something changed since their last snapshot, or whose last one is an hour old, each with the
+/// moment of its snapshot. A project is not due while the first pass of one of its sources is incomplete: the snapshot
+/// would be partial.
 fn due(
     store: &Store,
     context: &ExportContext<'_>,
     projects: &BTreeMap<String, Open>,
     tick: Millis,
-) -> Result<BTreeSet<String>> {
+) -> Result<BTreeMap<String, Millis>> {
     let mut newest: BTreeMap<String, u64> = BTreeMap::new();
     let mut incomplete = BTreeSet::new();
     for (source, native, seq) in store.changed()? {
@@ -167,15 +169,22 @@ fn due(
         let newest = newest.entry(project_id).or_default();
         *newest = seq.max(*newest);
     }
-    let mut due = BTreeSet::new();
+    let mut due = BTreeMap::new();
     for project_id in projects.keys().filter(|project_id| !incomplete.contains(*project_id)) {
         let changed = newest.get(project_id).copied().unwrap_or(0);
         let taken = store.metadata::<Taken>(METADATA_GROUP, project_id)?;
         if taken.is_none_or(|taken| tick.0 - taken.at.0 >= HOUR || changed > taken.seq) {
-            due.insert(project_id.clone());
+            due.insert(project_id.clone(), moment(taken, tick));
         }
     }
     Ok(due)
+}
+
+/// The moment of a snapshot at `tick`: not that of the last one, on a clock that stands still or is set back a little, because
+/// the ids follow from it.
+fn moment(last: Option<Taken>, tick: Millis) -> Millis {
+    let last = last.map(|taken| taken.at).filter(|at| *at >= tick && at.0 - tick.0 < MINUTE);
+    last.map_or(tick, |at| at.plus(1))
 }
 
 /// Encoded spans of a request by resource, each with its trace.

@@ -13,13 +13,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 
+use super::backend;
 use super::context::{ExportContext, ResourceKey};
 use super::destinations::{Id, RecentAnchors};
 use super::lineage::{Lineage, TimelineCache};
 use super::message::{self, Span};
 use super::parts::Part;
 use super::plan::{Plan, Sent};
-use super::render::{FinalSpan, RenderContext, Window};
+use super::render::{Ends, FinalSpan, RenderContext, Window};
 use super::sender::Sender;
 use crate::export::otlp::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal};
 use crate::lock;
@@ -145,6 +146,8 @@ pub(super) struct Traces<'a> {
     position: Position,
     /// The parts of groups that are complete in what was sent or is loaded. They may be saved with the position.
     settled: HashMap<TaskKey, Part>,
+    /// What ended in them.
+    ended: Vec<(TaskKey, Ends)>,
     builder: BatchBuilder,
     /// The last group that is complete in what was sent or is loaded.
     covered: Option<Vec<u8>>,
@@ -175,10 +178,11 @@ impl<'a> Traces<'a> {
             plan,
             context: ExportContext::new(sender.config),
             cache,
-            window: Window { seqs: position.done + 1..=upto, horizon },
+            window: Window { seqs: position.done + 1..=upto, horizon, again: plan.again.is_some() },
             upto,
             position,
             settled: HashMap::new(),
+            ended: Vec::new(),
             builder: BatchBuilder::default(),
             covered: None,
             unsaved: 0,
@@ -241,7 +245,11 @@ impl<'a> Traces<'a> {
         finals.sort_by_key(|last| (last.end, last.span.id));
         let mut part = self.part(&group.root)?;
         let (mut group_spans, mut built) = (Vec::new(), HashSet::new());
+        let mut ended = Vec::new();
         for last in finals {
+            if self.is_of(&group.root, &last)? {
+                ended.push((last.key.clone(), last.ends));
+            }
             group_spans.extend(self.with_anchors(&group.root, &mut part, last, &mut built)?);
         }
         if !self.builder.fits(&group_spans) {
@@ -255,6 +263,7 @@ impl<'a> Traces<'a> {
         }
         self.covered = Some(group.order());
         self.settled.insert(group.root, part);
+        self.ended.extend(ended);
         if self.builder.bytes >= ENOUGH_BYTES { self.flush().await } else { Ok(()) }
     }
 
@@ -266,7 +275,7 @@ impl<'a> Traces<'a> {
         last: FinalSpan,
         built: &mut HashSet<Id>,
     ) -> Result<Option<SpanWithAnchors>> {
-        if Lineage::at(self.cache, &last.key, last.end)?.root() != root {
+        if !self.is_of(root, &last)? {
             return Ok(None);
         }
         let encoded = last.span.encode();
@@ -279,9 +288,15 @@ impl<'a> Traces<'a> {
         let last_span = EncodedSpan { id, resource, encoded: encoded.into_trace(trace) };
         let anchors =
             RenderContext { cache: self.cache, context: &self.context }.anchors(&last.key, last.end, part, built)?;
-        let anchors =
-            anchors.into_iter().map(|(trace, resource, span)| EncodedSpan::new(trace, resource, &span)).collect();
+        // A replay of one project leaves out anchors of others above it: it sends what was asked for and nothing else.
+        let anchors = anchors.into_iter().filter(|(_, resource, _)| self.plan.includes_project(&resource.project_id));
+        let anchors = anchors.map(|(trace, resource, span)| EncodedSpan::new(trace, resource, &span)).collect();
         Ok(Some(SpanWithAnchors { anchors, last: last_span }))
+    }
+
+    /// Whether a final span ended in a trace of `root`.
+    fn is_of(&self, root: &TaskKey, last: &FinalSpan) -> Result<bool> {
+        Ok(Lineage::at(self.cache, &last.key, last.end)?.root() == root)
     }
 
     /// How full a root's history is so far.
@@ -328,6 +343,7 @@ impl<'a> Traces<'a> {
             builder.drop_recent(&lock(recent_anchors), destinations.time());
             let anchors = std::mem::take(&mut builder.anchors);
             let batch = builder.into_batch(&self.context);
+            self.fix_anchors()?;
             self.sender.wait_for_room(&batch).await?;
             self.sent.spans += self.sender.send(self.source, batch).await?;
             lock(recent_anchors).extend(anchors, destinations.time());
@@ -343,13 +359,35 @@ impl<'a> Traces<'a> {
         Ok(())
     }
 
+    /// Stores what the anchors of the next request hold before they are sent: after a crash in between, they are the same.
+    fn fix_anchors(&self) -> Result<()> {
+        if !self.cache.has_unsaved() {
+            return Ok(());
+        }
+        let mut transaction = self.sender.store.begin()?;
+        self.cache.save_exported(&mut transaction)?;
+        transaction.commit().map(drop)
+    }
+
     fn save_position(&mut self) -> Result<()> {
         if self.plan.again.is_some() {
             return Ok(());
         }
+        let ended = std::mem::take(&mut self.ended).into_iter();
+        for (key, ends) in ended.filter(|(_, ends)| *ends != Ends::Completion) {
+            self.cache.note_exported(&key, |exported| match ends {
+                Ends::Phase(from) => exported.phases.push(from),
+                Ends::Task(cycle, at) => exported.finishes.push((cycle, at)),
+                Ends::Completion => {}
+            })?;
+        }
         let mut transaction = self.sender.store.begin()?;
+        self.cache.save_exported(&mut transaction)?;
         for (root, part) in self.settled.drain() {
             transaction.put_part(&root, &part)?;
+        }
+        if self.position.after.is_some() {
+            backend::note_behind(self.sender.store, &mut transaction, Signal::Traces, self.source)?;
         }
         transaction.put_position(Signal::Traces, self.source, &self.position)?;
         self.unsaved = 0;

@@ -28,11 +28,15 @@ pub fn retry_after(headers: &HeaderMap, now: Millis) -> Option<Duration> {
     parse_retry_after(text(headers, RETRY_AFTER.as_str())?, now)
 }
 
-/// The wait that a value of `Retry-After` asks for: seconds or an HTTP date.
+/// The wait that a value of `Retry-After` asks for: seconds or an HTTP date. A number too large for a duration is the longest
+/// one; how much of it is kept is for [`crate::backoff::requested`] to say.
 pub(crate) fn parse_retry_after(value: &str, now: Millis) -> Option<Duration> {
     let value = value.trim();
     match value.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok().filter(|wait| !wait.is_zero()),
+        Ok(seconds) if seconds.is_finite() && seconds > 0.0 => {
+            Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)).filter(|wait| !wait.is_zero())
+        }
+        Ok(_) => None,
         Err(_) => until(http_date(value)?, now),
     }
 }
@@ -98,13 +102,22 @@ mod tests {
             ("Thu, 26 Mar 2026 15:59:30 GMT", None),
             ("0", None),
             ("-3", None),
-            ("1e300", None),
+            ("1e300", Some(u64::MAX)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("99999999999999999999999999", Some(u64::MAX)),
+            ("-18446744073709551615", None),
+            ("inf", None),
             ("NaN", None),
+            ("", None),
+            ("Thu, 31 Dec 2099 23:59:59 GMT", Some(2_327_903_999_000)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", None),
+            ("Fri, 31 Dec 99999 23:59:59 GMT", None),
             ("soon", None),
         ];
         for (value, want) in table {
             let got = retry_after(&headers(&[("retry-after", value)]), NOW);
-            assert_eq!(got, want.map(Duration::from_millis), "{value}");
+            let want = want.map(|ms| if ms == u64::MAX { Duration::MAX } else { Duration::from_millis(ms) });
+            assert_eq!(got, want, "{value}");
         }
         assert_eq!(retry_after(&HeaderMap::new(), NOW), None);
     }

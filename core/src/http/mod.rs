@@ -16,6 +16,7 @@ mod client;
 mod config;
 pub mod limits;
 pub mod local;
+mod observer;
 mod quota;
 mod rate_limiter;
 pub mod redact;
@@ -30,6 +31,7 @@ pub mod verdict;
 
 pub use clear::in_the_clear;
 pub use config::{Auth, Bucket, SessionConfig, Tries};
+pub use observer::{Retrying, observed};
 pub use quota::{POINTS, Quota, REQUESTS};
 pub use session::Session;
 pub use stats::Stats;

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota as Rate, RateLimiter};
+use tokio::time::Instant;
 
-use crate::lock;
+use crate::{backoff, lock};
 
 /// The quota from which every request takes one.
 pub const REQUESTS: &str = "requests";
@@ -39,6 +40,8 @@ pub(super) struct Pools(Mutex<BTreeMap<&'static str, Pool>>);
 struct Pool {
     limiter: DefaultDirectRateLimiter,
     limit: u32,
+    /// When an answer last confirmed it.
+    since: Instant,
 }
 
 impl Pools {
@@ -62,8 +65,8 @@ impl Pool {
     /// A pool with this quota left; `None` for a limit of zero, which means that the quota is switched off.
     fn of(quota: &Quota) -> Option<Self> {
         let burst = NonZeroU32::new(quota.limit)?;
-        let rate = Rate::with_period(quota.period / quota.limit)?.allow_burst(burst);
-        let pool = Self { limiter: RateLimiter::direct(rate), limit: quota.limit };
+        let rate = Rate::with_period(backoff::requested(quota.period / quota.limit))?.allow_burst(burst);
+        let pool = Self { limiter: RateLimiter::direct(rate), limit: quota.limit, since: Instant::now() };
         if let Some(spent) = NonZeroU32::new(quota.limit.saturating_sub(quota.left)) {
             // At most as much as a full pool holds, so it is always granted.
             drop(pool.limiter.check_n(spent));
@@ -71,12 +74,16 @@ impl Pool {
         Some(pool)
     }
 
-    /// A price above the limit takes the whole pool; rejecting it is left to the vendor.
+    /// A price above the limit takes the whole pool; rejecting it is left to the vendor. A quota is a request to wait like any
+    /// other: what the vendor said longer ago than that is not believed, and it is asked again.
     fn take(&self, price: u32) -> Result<(), Duration> {
         let Some(price) = NonZeroU32::new(price.min(self.limit)) else { return Ok(()) };
+        let believed = backoff::LONGEST_REQUESTED.saturating_sub(self.since.elapsed());
         match self.limiter.check_n(price) {
-            Ok(Err(denied)) => Err(denied.wait_time_from(DefaultClock::default().now())),
-            Ok(Ok(())) | Err(_) => Ok(()),
+            Ok(Err(denied)) if !believed.is_zero() => {
+                Err(denied.wait_time_from(DefaultClock::default().now()).min(believed))
+            }
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 }
@@ -116,6 +123,18 @@ mod tests {
         assert!(pools.take(0).is_err());
         pools.update(&[quota(REQUESTS, 7_200, 5)]);
         assert_eq!(pools.take(0), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_absurd_quota_is_believed_for_a_quarter_of_an_hour() {
+        let pools = Pools::default();
+        for period in [Duration::MAX, Duration::from_secs(u64::MAX), 10_000 * HOUR] {
+            pools.update(&[Quota { period, ..quota(POINTS, 1_000, 0) }]);
+            let wait = pools.take(1_000).unwrap_err();
+            assert_eq!(wait, backoff::LONGEST_REQUESTED, "{period:?}");
+            tokio::time::advance(wait).await;
+            assert_eq!(pools.take(1_000), Ok(()), "the vendor is asked again");
+        }
     }
 
     #[test]

@@ -16,8 +16,8 @@ use super::config::Bucket;
 use super::quota::{Pools, Quota};
 use super::stats::Meter;
 use super::verdict::Scope;
-use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result, Retry};
+use crate::{backoff, lock};
 
 /// The limits of one session. Dropping a future that waits in it releases everything.
 pub(super) struct RateLimiter {
@@ -119,7 +119,7 @@ impl RateLimiter {
 
     /// Pauses everything in `scope` for at least `wait` from now.
     pub(super) fn pause(&self, bucket: &BucketLimiter, scope: Scope, wait: Duration) {
-        let until = Instant::now() + wait.min(LONGEST_PAUSE);
+        let until = Instant::now() + backoff::requested(wait);
         match scope {
             Scope::All => self.all.extend(until),
             Scope::Bucket => bucket.pause.extend(until),
@@ -143,10 +143,6 @@ impl RateLimiter {
         Ok(())
     }
 }
-
-/// The longest pause. Sessions live as long as the process: a wrong `Retry-After` must not stop a source for good, so the
-/// vendor is asked again after this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 
 /// The error for a wait that is longer than the limit. The caller keeps its checkpoint and retries after the wait.
 pub(super) fn rate_limited(wait: Duration, limit: Duration) -> Error {
@@ -246,7 +242,7 @@ mod tests {
         limiter.pause(bucket, Scope::All, Duration::from_secs(3_600));
         let error = limiter.admit(bucket, 0, &Meter::default()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::RateLimited);
-        assert!(matches!(error.retry(), Retry::After(wait) if wait >= LONGEST_PAUSE));
+        assert!(matches!(error.retry(), Retry::After(wait) if wait >= backoff::LONGEST_REQUESTED));
     }
 
     #[test]

@@ -7,10 +7,11 @@ use reqwest::Url;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
-use tracing::{debug, info};
+use tracing::info;
 
 use super::client;
 use super::config::{Auth, SessionConfig, Tries};
+use super::observer::{self, Retrying};
 use super::rate_limiter::{BucketLimiter, RateLimiter};
 use super::stats::Stats;
 use super::transfer::{Again, AttemptError, Call, Transfer};
@@ -168,7 +169,7 @@ impl Session {
             plan.hold(&self.transfer.limiter, bucket);
             match plan.next {
                 Next::GiveUp(error) => return Err(call.about(error)),
-                Next::Wait(wait) => self.wait(call, wait, plan.pause.is_none()).await,
+                Next::Wait(retrying) => self.wait(call, &retrying, plan.pause.is_none()).await,
             }
         }
     }
@@ -187,12 +188,13 @@ impl Session {
 
     /// Waits for the next try. A pause of the bucket or the session is waited for in the limiter, where it applies to
     /// all calls.
-    async fn wait(&self, call: &Call, wait: Duration, here: bool) {
-        debug!(path = call.path(), wait_ms = wait.as_millis(), "retrying");
+    async fn wait(&self, call: &Call, retrying: &Retrying, here: bool) {
+        info!(path = call.path(), "{retrying}");
+        observer::report(retrying);
         self.transfer.meter.retry();
         if here {
-            self.transfer.meter.waiting(wait);
-            tokio::time::sleep(wait).await;
+            self.transfer.meter.waiting(retrying.wait);
+            tokio::time::sleep(retrying.wait).await;
         }
     }
 }
@@ -215,7 +217,7 @@ struct Plan {
 }
 
 enum Next {
-    Wait(Duration),
+    Wait(Retrying),
     GiveUp(Error),
 }
 
@@ -228,7 +230,7 @@ impl Failures {
         let since = *self.since.get_or_insert_with(Instant::now);
         let random = rand::random::<f64>();
         let wait = match failure.after {
-            Some(asked) => backoff::with_jitter(asked, random).min(asked.max(session.max_wait)),
+            Some(asked) => backoff::requested(backoff::with_jitter(asked, random).min(asked.max(session.max_wait))),
             None => backoff::delay(session.backoff_base, BACKOFF_MAX, self.all, random).min(session.max_wait),
         };
         let tries = tries.min(session.tries_for(&failure, since));
@@ -239,7 +241,7 @@ impl Failures {
                 let retry = asked.map_or(Retry::Backoff, Retry::After);
                 Next::GiveUp(failure.error.with_retry(retry).with("tries", self.all))
             }
-            _ => Next::Wait(wait),
+            _ => Next::Wait(Retrying { reason: failure.reason(), retry: self.all, of: tries.saturating_sub(1), wait }),
         };
         Plan { pause, next }
     }

@@ -22,6 +22,7 @@ use super::{client, limits, rate_limiter, redact, tls};
 use crate::clock;
 use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::printable;
 
 /// How much of a body a dialect sees.
 const HEAD_BYTES: usize = 64 << 10;
@@ -91,6 +92,12 @@ pub(super) struct Again {
 }
 
 impl Again {
+    /// What a person calls the failure.
+    pub(super) fn reason(&self) -> String {
+        let message = || printable::one_line(self.error.message()).into_owned();
+        self.error.context("status").map_or_else(message, |status| format!("HTTP {status}"))
+    }
+
     /// The error for a requested wait above the limit.
     pub(super) fn beyond_max_wait(self, asked: Duration, limit: Duration) -> Error {
         let error = rate_limiter::rate_limited(asked, limit);

@@ -95,7 +95,7 @@ pub struct SprintFilter {
 }
 
 /// Whether two names are equal when case does not matter.
-fn is_same(typed: &str, name: &str) -> bool {
+pub(super) fn is_same(typed: &str, name: &str) -> bool {
     typed.to_lowercase() == name.to_lowercase()
 }
 
@@ -132,6 +132,10 @@ impl List for TaskFilter {
             Ok(())
         })?;
         Ok(found)
+    }
+
+    fn check_names(&self, viewer: &Viewer<'_>) -> Result<()> {
+        viewer.check_task_names(self)
     }
 
     fn view(viewer: &Viewer<'_>, place: &TaskPlace) -> Result<Option<TaskView>> {
@@ -175,6 +179,10 @@ impl List for SprintFilter {
                 && self.project.as_ref().is_none_or(in_project)
         });
         Ok(found.into_iter().map(|(key, record)| SprintPlace { key, start: record.facts.start }).collect())
+    }
+
+    fn check_names(&self, viewer: &Viewer<'_>) -> Result<()> {
+        viewer.check_sprint_names(self)
     }
 
     fn view(viewer: &Viewer<'_>, place: &SprintPlace) -> Result<Option<SprintView>> {

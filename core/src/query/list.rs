@@ -34,6 +34,13 @@ pub trait List: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// [`ErrorKind::Store`] when the store cannot be read.
     fn places(&self, viewer: &Viewer<'_>) -> Result<Vec<Self::Place>>;
 
+    /// Checks the names in a filter that matched nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for a name that nothing has, with the nearest ones; [`ErrorKind::Store`] when the store cannot be
+    /// read.
+    fn check_names(&self, viewer: &Viewer<'_>) -> Result<()>;
+
     /// The names of the fields of a view, in the order they are written.
     fn fields() -> &'static [&'static str] {
         fields_of::<Self::View>()
@@ -243,19 +250,25 @@ impl Viewer<'_> {
     /// Visits the items of a page as JSON, with the fields that the query names.
     ///
     /// # Errors
-    /// As [`Viewer::each`].
+    /// As [`Viewer::each`]; [`ErrorKind::Config`] when nothing matches because the filter names what does not exist.
     pub fn each_json<F: List, E: From<Error>>(
         &self,
         query: &ListQuery<F>,
         mut visit: impl FnMut(Box<RawValue>) -> std::result::Result<(), E>,
     ) -> std::result::Result<Option<Cursor>, E> {
-        self.each(query, |view| {
+        let mut found = false;
+        let next = self.each(query, |view| {
+            found = true;
             let json = match &query.options.fields {
                 Some(fields) => fields.select(&view),
                 None => to_raw_value(&view),
             };
             visit(json.map_err(|error| Error::new(ErrorKind::Internal, "write a view as JSON").caused_by(error))?)
-        })
+        })?;
+        if !found {
+            query.filter.check_names(self)?;
+        }
+        Ok(next)
     }
 
     /// Everything that matches a filter.

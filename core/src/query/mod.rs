@@ -5,11 +5,14 @@
 //! [`crate::model::timeline`], [`crate::model::sprint`] and [`crate::model::totals`]; a view adds the neighbourhood of a task:
 //! parents, blockers, sprints, children. Nothing here writes, and rendering is left to the caller.
 
+mod dead;
 mod events;
 mod filter;
 pub mod list;
+mod names;
 mod natural;
 mod portfolio;
+mod problems;
 mod show;
 mod sprint;
 mod status;
@@ -18,6 +21,7 @@ mod task;
 mod tests;
 mod viewer;
 
+pub use dead::DeadLetterItem;
 pub use events::{EventKind, EventView};
 pub use filter::{SprintFilter, StatusFilter, TaskFilter};
 pub use list::{Cursor, Fields, List, ListLine, ListOptions, ListQuery, fields_of};
@@ -25,6 +29,9 @@ pub use portfolio::{BlockedView, EpicView, PortfolioView, ProjectSprint, Project
 pub use show::{ChildView, ShowView, TaskSelector};
 pub use sprint::{DayView, SprintView};
 pub use status::histories_complete;
-pub use status::{Coverage, DeadLetterView, QuarantinedView, SourceView, StatusView, StoreView, coverage};
+pub use status::{
+    BackendView, Coverage, DeadLetterView, Problem, ProblemPart, QuarantinedView, SourceView, StatusView, StoreView,
+    coverage,
+};
 pub use task::{Subtasks, TaskView};
 pub use viewer::Viewer;

@@ -1,5 +1,7 @@
 //! One task with its neighbourhood: the object of `contextcore show`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::events::{EventKind, EventView};
@@ -27,6 +29,9 @@ pub struct ShowView {
     pub children: Vec<ChildView>,
     /// Its current links, in the tool's wording.
     pub links: Vec<String>,
+    /// The names of the sprints it is or was in, by native id.
+    #[serde(default)]
+    pub sprint_names: BTreeMap<String, String>,
 }
 
 /// A child in one line.
@@ -58,10 +63,11 @@ impl Viewer<'_> {
     /// The selected task with its children and links.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when there is none, [`ErrorKind::Config`] when several sources have one, [`ErrorKind::Store`]
-    /// when the store cannot be read.
+    /// [`ErrorKind::NotFound`] when there is none, [`ErrorKind::Config`] when several sources have one or there is no such
+    /// source, [`ErrorKind::Store`] when the store cannot be read.
     pub fn show(&self, selector: &TaskSelector) -> Result<ShowView> {
         let TaskSelector { key, source } = selector;
+        self.check_source(source.as_deref())?;
         let mut found = self.find(key, source.as_deref())?;
         if found.len() > 1 {
             let sources: Vec<&str> = found.iter().map(|task| task.source.as_str()).collect();
@@ -74,7 +80,20 @@ impl Viewer<'_> {
         };
         let children = self.children(&TaskKey::new(&*task.source, &*task.native_id))?;
         let children = children.into_iter().map(ChildView::from).collect();
-        Ok(ShowView { links: links(&task.timeline), children, task })
+        Ok(ShowView { links: links(&task.timeline), children, sprint_names: self.sprint_names(&task)?, task })
+    }
+
+    fn sprint_names(&self, task: &TaskView) -> Result<BTreeMap<String, String>> {
+        let changes = task.timeline.iter().filter(|event| event.kind == EventKind::SprintChanged);
+        let lists = changes.flat_map(|event| [&event.from, &event.to]).filter_map(|side| side.as_array());
+        let past = lists.flatten().filter_map(|id| id.as_str());
+        let mut names = BTreeMap::new();
+        for id in task.sprints.iter().map(String::as_str).chain(past) {
+            if let Some(record) = self.sprint_record(&TaskKey::new(&*task.source, id))? {
+                names.insert(id.to_owned(), record.facts.name.clone());
+            }
+        }
+        Ok(names)
     }
 }
 

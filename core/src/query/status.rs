@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::viewer::Viewer;
-use crate::config::SourceConfig;
+use crate::config::{SignalTarget, SourceConfig};
 use crate::export::otlp::Signal;
 use crate::model::error::Result;
 use crate::model::time::Millis;
@@ -16,8 +16,14 @@ use crate::store::{Listed, Quarantined, SourceStatus, Store};
 pub struct StatusView {
     /// The moment.
     pub now: Millis,
+    /// What a person should act on; empty when all is well.
+    #[serde(default)]
+    pub problems: Vec<Problem>,
     /// The sources, in the order of the configuration.
     pub sources: Vec<SourceView>,
+    /// Where each signal is exported to.
+    #[serde(default)]
+    pub backends: Vec<BackendView>,
     /// What backends refused permanently, by signal and reason.
     pub dead_letters: Vec<DeadLetterView>,
     /// The store.
@@ -91,6 +97,44 @@ pub struct QuarantinedView {
     pub at: Millis,
 }
 
+/// What a problem is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemPart {
+    /// A source is not read, or not all of it.
+    Source,
+    /// A backend does not accept.
+    Backend,
+}
+
+/// Something that a person should act on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What it is in.
+    pub part: ProblemPart,
+    /// What is wrong, e.g. `acme-jira not read for 3 h`.
+    pub what: String,
+    /// What to do about it.
+    pub next: String,
+}
+
+/// The backend of one signal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendView {
+    /// The signal.
+    pub signal: String,
+    /// Its address.
+    pub url: String,
+    /// Journal items of all sources that it does not have yet.
+    pub backlog: u64,
+    /// Why it does not accept; null while it does.
+    pub last_error: Option<String>,
+    /// Since when it does not.
+    pub failing_since: Option<Millis>,
+    /// When it is asked again.
+    pub next_try: Option<Millis>,
+}
+
 /// What a backend refused permanently for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetterView {
@@ -116,18 +160,34 @@ pub struct StoreView {
 }
 
 impl Viewer<'_> {
-    /// The state of every source, of the backends and of the store.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::Store`] when the store cannot be read.
-    pub fn status(&self) -> Result<StatusView> {
+    /// The state of every source, of the backends and of the store; what is wrong is not yet found.
+    pub(super) fn state(&self) -> Result<StatusView> {
         let sources = self.config.sources.iter().map(|source| self.source_view(source));
+        let sources = sources.collect::<Result<Vec<_>>>()?;
         Ok(StatusView {
             now: self.now,
-            sources: sources.collect::<Result<_>>()?,
+            problems: Vec::new(),
+            backends: self.backends(&sources)?,
+            sources,
             dead_letters: dead_letters(self.store)?,
             store: StoreView { path: self.store.path().display().to_string(), bytes: self.store.size_on_disk()? },
         })
+    }
+
+    fn backends(&self, sources: &[SourceView]) -> Result<Vec<BackendView>> {
+        let view = |(signal, target): (&Signal, &SignalTarget)| {
+            let failing = backend_status(self.store, *signal)?;
+            let backlog = sources.iter().filter_map(|source| source.backlog.get(signal.as_str())).sum();
+            Ok(BackendView {
+                signal: signal.as_str().to_owned(),
+                url: target.url.clone(),
+                backlog,
+                last_error: failing.as_ref().map(|failing| failing.reason.clone()),
+                failing_since: failing.as_ref().map(|failing| failing.since),
+                next_try: failing.and_then(|failing| failing.next),
+            })
+        };
+        self.config.export.otlp.targets.iter().map(view).collect()
     }
 
     fn source_view(&self, source: &SourceConfig) -> Result<SourceView> {
@@ -194,6 +254,18 @@ pub fn coverage(store: &Store, source: &str, status: &SourceStatus, quarantined:
 /// A record whose history cannot be read is quarantined as a whole.
 pub fn histories_complete(status: &SourceStatus, quarantined: &[Quarantined]) -> bool {
     status.last_success.is_some() && quarantined.is_empty()
+}
+
+/// What is wrong with a backend, as the export stores it.
+#[derive(Deserialize)]
+struct BackendStatus {
+    since: Millis,
+    reason: String,
+    next: Option<Millis>,
+}
+
+fn backend_status(store: &Store, signal: Signal) -> Result<Option<BackendStatus>> {
+    Ok(store.metadata::<Option<BackendStatus>>("backend", signal.as_str())?.flatten())
 }
 
 /// Dead letters, grouped by signal and by hint, or by reason where there is no hint.

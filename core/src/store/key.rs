@@ -39,6 +39,8 @@ pub(crate) enum Kind {
     Quarantined = b'a',
     /// `dead number` -> a dead letter
     DeadLetter = b'd',
+    /// `dead-request number` -> the request that a dead letter was in
+    DeadRequest = b'b',
     /// `position signal source` -> how much of a source has been exported to a signal's backend
     Position = b'x',
     /// `seen source native` -> the pass number that last saw the id, while a complete pass runs
@@ -49,6 +51,8 @@ pub(crate) enum Kind {
     Dependent = b'z',
     /// `root source native` -> the part of a root task's history trace that is being filled
     Part = b'q',
+    /// `exported source native` -> what was exported of a task, which never changes again
+    Exported = b'f',
 }
 
 /// A key under construction.
@@ -137,8 +141,8 @@ mod tests {
     #[test]
     fn the_bytes_of_the_kinds_do_not_change() {
         let kinds = every!(Kind: Meta, Task, Sprint, Journal, Cursor, Open, Ended, Name, Child, Member, Rollup, Totals,
-            Changed, Quarantined, DeadLetter, Position, Seen, Pending, Dependent, Part);
-        assert_eq!(&kinds.map(|kind| kind as u8), b"mtsjcoekprunhadxywzq");
+            Changed, Quarantined, DeadLetter, DeadRequest, Position, Seen, Pending, Dependent, Part, Exported);
+        assert_eq!(&kinds.map(|kind| kind as u8), b"mtsjcoekprunhadbxywzqf");
     }
 
     /// The kinds of errors are stored by name, in the status of a source.

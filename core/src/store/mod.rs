@@ -10,6 +10,7 @@
 mod backup;
 #[cfg(test)]
 pub(crate) mod counting;
+mod dead;
 mod directory;
 mod files;
 pub(crate) mod footprint;
@@ -26,6 +27,7 @@ mod transaction;
 mod witness;
 
 pub use self::backup::{Counts, Imported};
+pub use self::dead::DeadId;
 #[cfg(test)]
 pub(crate) use self::directory::on_disk;
 pub use self::kv::{Batch, Guard, KeyRange, Kv, Pair};

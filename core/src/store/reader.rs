@@ -315,6 +315,14 @@ impl Store {
         self.value(&Key::new(Kind::Part).task(root).build())
     }
 
+    /// What was exported of a task.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn exported<T: DeserializeOwned>(&self, task: &TaskKey) -> Result<Option<T>> {
+        self.kv.get(&Key::new(Kind::Exported).task(task).build())?.map(|bytes| format::decode(&bytes)).transpose()
+    }
+
     /// The complete pass that last saw each id of a source, in the order of [`Store::tasks`].
     pub(crate) fn seen(&self, source: &str) -> impl Iterator<Item = Result<(TaskKey, u64)>> + use<> {
         self.all(Kind::Seen, Some(source))

@@ -7,6 +7,7 @@ use std::sync::{Arc, MutexGuard};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::dead::DeadId;
 use super::footprint::{self, Footprint};
 use super::format;
 use super::key::{self, Key, Kind};
@@ -32,6 +33,8 @@ const FEWER_BYTES: usize = 64;
 pub(super) const PRUNED_AT_ONCE: usize = 4_096;
 /// Dead letters kept; the oldest are removed first.
 const DEAD_LETTERS: usize = 1_000;
+/// Dead letters that keep their request, of up to 3 MiB each.
+const DEAD_REQUESTS: usize = 250;
 
 /// A set of changes that becomes durable as a whole, or not at all.
 ///
@@ -365,6 +368,14 @@ impl Transaction<'_> {
         self.put(Key::new(Kind::Part).task(root), part)
     }
 
+    /// Stores what was exported of a task.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    pub(crate) fn put_exported<T: Serialize>(&mut self, task: &TaskKey, exported: &T) -> Result<()> {
+        self.put(Key::new(Kind::Exported).task(task), exported)
+    }
+
     /// Cuts the journal of a source up to and including a number. Cuts at most some thousand entries, because a large batch
     /// costs many times its size in memory, and returns whether there are more. What a crash leaves is cut the next time.
     ///
@@ -415,18 +426,30 @@ impl Transaction<'_> {
         Ok(self.store.kv.range(&all, QUARANTINED_TEXTS)?.len() == QUARANTINED_TEXTS)
     }
 
-    /// Stores a dead letter. Beyond [`DEAD_LETTERS`] the oldest is removed.
+    /// Stores a dead letter and the request it was in. Beyond [`DEAD_LETTERS`] the oldest is removed, and beyond
+    /// [`DEAD_REQUESTS`] its request.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn put_dead(&mut self, letter: &DeadLetter) -> Result<()> {
-        let stored: Vec<Vec<u8>> =
-            self.store.scan(Key::new(Kind::DeadLetter)).map(|item| Ok(item?.0)).collect::<Result<_>>()?;
-        let surplus = stored.len().saturating_sub(DEAD_LETTERS - 1);
-        self.writes.extend(stored.into_iter().take(surplus).map(|key| (key, None)));
-        let key = Key::new(Kind::DeadLetter).number(self.seq).number(self.items.into());
+    pub fn put_dead(&mut self, letter: &DeadLetter, request: &[u8]) -> Result<()> {
+        let stored: Vec<_> = self.store.dead_letters_by_id()?.into_iter().map(|(id, _)| id).collect();
+        let surplus = |kept: usize| stored.len().saturating_sub(kept - 1);
+        stored.iter().take(surplus(DEAD_LETTERS)).for_each(|id| self.remove_dead(*id));
+        for id in stored.iter().take(surplus(DEAD_REQUESTS)) {
+            self.writes.insert(id.key(Kind::DeadRequest).build(), None);
+        }
+        let id = DeadId::new(self.seq, self.items.into());
         self.items += 1;
-        self.put(key, letter)
+        self.writes.insert(id.key(Kind::DeadRequest).build(), Some(format::encode(&request)?));
+        self.writes.insert(id.key(Kind::DeadLetter).build(), Some(format::encode(letter)?));
+        Ok(())
+    }
+
+    /// Removes a dead letter with its request.
+    pub fn remove_dead(&mut self, id: DeadId) {
+        for kind in [Kind::DeadLetter, Kind::DeadRequest] {
+            self.writes.insert(id.key(kind).build(), None);
+        }
     }
 
     /// Marks an id as seen in a complete pass.

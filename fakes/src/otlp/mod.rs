@@ -72,6 +72,9 @@ impl Default for Options {
 pub enum Fault {
     /// Refused, nothing stored: an HTTP status or a gRPC code with a text, and when to come back if that is known.
     Refuse { http: u16, grpc: Code, text: String, after: Option<Duration> },
+    /// Nothing stored, and any answer at all: a login page, garbage, an odd status. Over gRPC, `body` is the whole body, frames
+    /// included, and there are no trailers.
+    Answer { status: u16, content_type: Option<&'static str>, body: Bytes },
     /// The first `rejected` items are not stored, and the answer says so.
     Partial { rejected: usize, reason: String },
     /// Stored, but the connection breaks before the answer.
@@ -113,6 +116,12 @@ impl Fault {
     /// HTTP 401 or gRPC UNAUTHENTICATED.
     pub fn unauthenticated() -> Self {
         Self::refuse(401, Code::Unauthenticated, "no org id", None)
+    }
+
+    /// A login page instead of an answer, as hotels and proxies send it.
+    pub fn login_page() -> Self {
+        let body = Bytes::from_static(b"<!DOCTYPE html><html><body>Please log in</body></html>");
+        Self::Answer { status: 200, content_type: Some("text/html; charset=utf-8"), body }
     }
 
     /// Any other refusal.
@@ -166,8 +175,8 @@ impl Collector {
     /// When no port can be opened.
     pub async fn start(options: Options) -> std::io::Result<Handle> {
         let state = Arc::new(State::new(options));
-        let (http, http_switch) = port::open().await?;
-        let (grpc, grpc_switch) = port::open().await?;
+        let (http, http_switch) = port::open(Protocol::Http).await?;
+        let (grpc, grpc_switch) = port::open(Protocol::Grpc).await?;
         let addresses = (http.address(), grpc.address());
         let mut tasks = JoinSet::new();
         tasks.spawn(serve::http(http, state.clone()));
@@ -288,6 +297,7 @@ enum Reply {
     Taken,
     Partial { rejected: i64, reason: String },
     Refused { http: u16, grpc: Code, text: String, after: Option<Duration> },
+    Any(serve::AnyAnswer),
 }
 
 impl State {
@@ -308,6 +318,9 @@ impl State {
         }
         match fault {
             Some(Fault::Refuse { http, grpc, text, after }) => return Reply::Refused { http, grpc, text, after },
+            Some(Fault::Answer { status, content_type, body }) => {
+                return Reply::Any(serve::AnyAnswer { status, content_type, body });
+            }
             Some(Fault::Drop) => port::Cut::now(cut),
             Some(Fault::Partial { rejected, reason }) => {
                 self.store(signal, message, rejected);

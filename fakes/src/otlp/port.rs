@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
@@ -15,19 +15,29 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// Opens a free port of 127.0.0.1; the switch closes it for a while, and for good when dropped.
-pub(super) async fn open() -> io::Result<(ClosablePort, Switch)> {
+use super::Protocol;
+
+/// What Go's HTTP server answers to the preface of HTTP/2.
+const BAD_REQUEST: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request";
+/// What Go's gRPC server sends to everyone before it reads: its settings, a frame of HTTP/2.
+const SETTINGS: &[u8] = &[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0x40, 0];
+
+/// Opens a free port of 127.0.0.1 for one protocol; the switch closes it for a while, and for good when dropped.
+pub(super) async fn open(protocol: Protocol) -> io::Result<(ClosablePort, Switch)> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     let (closed_until, until) = watch::channel(None);
     let (is_open, opened) = watch::channel(true);
     let connections = Arc::new(Mutex::new(CancellationToken::new()));
-    let port = ClosablePort { listener: Some(listener), address, until, is_open, connections: connections.clone() };
+    let port =
+        ClosablePort { protocol, listener: Some(listener), address, until, is_open, connections: connections.clone() };
     Ok((port, Switch { closed_until, opened, connections }))
 }
 
 /// The listening side, for [`axum::serve()`].
 pub(super) struct ClosablePort {
+    protocol: Protocol,
     listener: Option<TcpListener>,
     address: SocketAddr,
     until: watch::Receiver<Option<Instant>>,
@@ -80,7 +90,8 @@ impl Listener for ClosablePort {
             // Small answers wait for nothing; should this fail, they are merely later.
             drop(stream.set_nodelay(true));
             let cut = current(&self.connections).child_token();
-            return (Line { stream, broken: Box::pin(cut.clone().cancelled_owned()), cut: Cut(cut) }, peer);
+            let broken = Box::pin(cut.clone().cancelled_owned());
+            return (Line { stream, greeting: Greeting::Expected(self.protocol), broken, cut: Cut(cut) }, peer);
         }
     }
 
@@ -138,9 +149,18 @@ impl Connected<IncomingStream<'_, ClosablePort>> for Cut {
     }
 }
 
-/// A TCP connection that fails once it was cut.
+/// What a client said first. A server speaks one protocol, like Tempo's receivers and unlike [`axum::serve()`].
+enum Greeting {
+    Expected(Protocol),
+    Understood,
+    /// In the other protocol: it was answered, and the rest is skipped until the client leaves.
+    Refused,
+}
+
+/// A TCP connection that fails once it was cut, and refuses the other protocol.
 pub(super) struct Line {
     stream: TcpStream,
+    greeting: Greeting,
     cut: Cut,
     broken: Pin<Box<WaitForCancellationFutureOwned>>,
 }
@@ -155,10 +175,35 @@ impl Line {
     }
 }
 
+impl Line {
+    /// Judges the first bytes of a client, and answers those in the other protocol.
+    fn greet(&mut self, first: &[u8]) {
+        let Greeting::Expected(protocol) = self.greeting else { return };
+        let spoken = if first.starts_with(b"PRI") { Protocol::Grpc } else { Protocol::Http };
+        self.greeting = if spoken == protocol { Greeting::Understood } else { Greeting::Refused };
+        if spoken != protocol {
+            let answer = if protocol == Protocol::Http { BAD_REQUEST } else { SETTINGS };
+            // A new connection has room for a few bytes; a client that is already gone misses nothing.
+            drop(self.stream.try_write(answer));
+        }
+    }
+}
+
 impl AsyncRead for Line {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.check(cx)?;
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        loop {
+            self.check(cx)?;
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+            let is_end = buffer.filled().len() == before;
+            if !is_end {
+                self.greet(&buffer.filled()[before..]);
+            }
+            if is_end || !matches!(self.greeting, Greeting::Refused) {
+                return Poll::Ready(Ok(()));
+            }
+            buffer.set_filled(before);
+        }
     }
 }
 

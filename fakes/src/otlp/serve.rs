@@ -1,7 +1,7 @@
 //! The two servers: OTLP over HTTP and over gRPC. Both hand their messages to [`State::receive`] and word its reply.
 
 use std::io::Read;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -9,6 +9,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State as Shared};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
@@ -48,7 +49,38 @@ pub(super) async fn grpc(port: ClosablePort, state: Arc<State>) {
         .route_service(&format!("{PREFIX}.trace.v1.TraceService/Export"), service!(TraceServiceServer))
         .route_service(&format!("{PREFIX}.logs.v1.LogsService/Export"), service!(LogsServiceServer))
         .route_service(&format!("{PREFIX}.metrics.v1.MetricsService/Export"), service!(MetricsServiceServer));
-    run(port, app).await;
+    run(port, app.layer(from_fn(any_answer))).await;
+}
+
+/// Any answer instead of the usual one ([`super::Fault::Answer`]).
+#[derive(Clone)]
+pub(super) struct AnyAnswer {
+    pub(super) status: u16,
+    pub(super) content_type: Option<&'static str>,
+    pub(super) body: Bytes,
+}
+
+impl IntoResponse for AnyAnswer {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Body::from(self.body)).into_response();
+        response.headers_mut().remove(CONTENT_TYPE);
+        if let Some(kind) = self.content_type {
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        }
+        response
+    }
+}
+
+/// Where a gRPC service leaves what it shall answer instead.
+type Instead = Arc<Mutex<Option<AnyAnswer>>>;
+
+async fn any_answer(mut request: Request, next: Next) -> Response {
+    let instead = Instead::default();
+    request.extensions_mut().insert(Arc::clone(&instead));
+    let usual = next.run(request).await;
+    let instead = instead.lock().unwrap_or_else(PoisonError::into_inner).take();
+    instead.map_or(usual, AnyAnswer::into_response)
 }
 
 async fn run(port: ClosablePort, app: Router) {
@@ -108,6 +140,7 @@ async fn answer<M: Export>(state: &State, body: Bytes, seen: impl Fn(usize, usiz
         Reply::Taken => protobuf(StatusCode::OK, M::reply(None)),
         Reply::Partial { rejected, reason } => protobuf(StatusCode::OK, M::reply(Some((rejected, reason)))),
         Reply::Refused { http, grpc, text, after } => refusal(http, grpc, &text, after),
+        Reply::Any(answer) => answer.into_response(),
     }
 }
 
@@ -149,6 +182,12 @@ impl Service {
         match self.0.receive(message, seen, cut).await {
             Reply::Taken => Ok(None),
             Reply::Partial { rejected, reason } => Ok(Some((rejected, reason))),
+            Reply::Any(answer) => {
+                if let Some(instead) = extensions.get::<Instead>() {
+                    *instead.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+                }
+                Ok(None)
+            }
             Reply::Refused { grpc, text, after, .. } => {
                 let details = after.map(|after| rpc_status(grpc, &text, Some(after))).unwrap_or_default();
                 Err(Status::with_details(grpc, text, details.into()))

@@ -20,8 +20,10 @@ pub struct Config {
     pub store: StoreConfig,
     /// What is sent, how far back and where to.
     pub export: ExportConfig,
-    /// Where `serve` listens for health checks, scrapes and webhooks.
+    /// Where `serve` listens for health checks and scrapes, and for webhooks unless these have an address of their own.
     pub listen: SocketAddr,
+    /// Where webhook requests come in.
+    pub webhooks: WebhooksConfig,
     /// What personal data leaves the program.
     pub privacy: Privacy,
     /// The portfolio view over native projects, in file order. Ids are unique, and no native project is in two of them.
@@ -42,6 +44,13 @@ impl Config {
             .iter()
             .find(|project| project.include.iter().any(|(name, native)| name == source && native == native_project))
     }
+}
+
+/// Where the tools' webhook requests come in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WebhooksConfig {
+    /// An address for them alone. `None`: they come in on [`Config::listen`].
+    pub listen: Option<SocketAddr>,
 }
 
 /// The local store.

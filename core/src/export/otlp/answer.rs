@@ -14,7 +14,7 @@ use tonic::Code;
 use crate::http::limits::parse_retry_after;
 use crate::http::tls;
 use crate::model::error::{Error, ErrorKind, Retry};
-use crate::model::signal::Signal;
+use crate::model::signal::{Protocol, Signal};
 use crate::model::time::Millis;
 
 /// What to do with a batch that was not accepted.
@@ -22,11 +22,12 @@ use crate::model::time::Millis;
 pub(super) enum Verdict {
     /// Send the same again later.
     Retry,
-    /// Send the same again a few times. Some backends report permanent failures this way.
+    /// Send the same again a few times, then in parts. Some backends report permanent failures this way.
     RetryBounded,
     /// Send it in two halves: the request is too large.
     Split,
-    /// Write a dead letter and continue: the backend will never accept these items.
+    /// Permanently refused: as a whole when the answer names the items, else the part that stays refused while the backend
+    /// takes others.
     DeadLetter,
     /// Stop, so that nothing is lost: our address or credential is wrong, not the items.
     Stop,
@@ -66,8 +67,13 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// Converts it to the crate's error: kind [`ErrorKind::Export`], with `endpoint`, `answer`, `verdict` and, if so,
-    /// `ambiguous`.
+    /// A refusal that stops the export, with what to do about it.
+    pub(super) fn stop(answer: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Stop, answer: answer.into(), after: None, ambiguous: false }
+    }
+
+    /// Converts it to the crate's error: kind [`ErrorKind::Export`], with `endpoint` and `answer`, and for programs
+    /// `verdict` and, if so, `ambiguous`.
     pub(super) fn into_error(self, signal: Signal, endpoint: &str) -> Error {
         let retry = match (self.verdict, self.after) {
             (Verdict::Retry | Verdict::RetryBounded, Some(after)) => Retry::After(after),
@@ -84,8 +90,8 @@ impl Refusal {
             .with_retry(retry)
             .with("endpoint", endpoint)
             .with("answer", self.answer)
-            .with("verdict", self.verdict.as_str());
-        if self.ambiguous { error.with("ambiguous", true) } else { error }
+            .tagged("verdict", self.verdict.as_str());
+        if self.ambiguous { error.tagged("ambiguous", true) } else { error }
     }
 }
 
@@ -137,8 +143,9 @@ fn http_verdict(status: u16, text: &str) -> Verdict {
     match status {
         413 => Verdict::Split,
         400 if is_too_large(text) => Verdict::Split,
-        408 | 429 | 502 | 503 | 504 => Verdict::Retry,
-        401 | 403 | 404 | 405 | 407 | 415 | 501 => Verdict::Stop,
+        408 | 425 | 429 | 502 | 503 | 504 => Verdict::Retry,
+        // Nothing about the items: the credential, the address, the headers, the contract with the vendor.
+        401..=407 | 410 | 411 | 414 | 415 | 426 | 431 | 451 | 501 | 505 | 511 => Verdict::Stop,
         500.. => Verdict::RetryBounded,
         400.. => Verdict::DeadLetter,
         // A redirect or an informational answer: this is not an OTLP endpoint.
@@ -149,16 +156,47 @@ fn http_verdict(status: u16, text: &str) -> Verdict {
 /// What a request without an answer means. `sent` is false only when the connection was never made, which proves that
 /// nothing was stored. An untrusted certificate is a configuration error: waiting does not fix it.
 pub(super) fn no_answer(cause: &(dyn StdError + 'static), sent: bool) -> Refusal {
-    let mut causes: Vec<String> = chain(cause).map(ToString::to_string).collect();
-    causes.dedup();
     let what = if sent { "the connection broke" } else { "no connection" };
-    let causes = causes.join(": ");
+    let causes = texts(cause);
     let what = tls::certificate_advice(&causes).unwrap_or(what);
     let answer = one_line(&format!("{what}: {causes}"));
     // The prefix of all certificate errors of rustls. The `io::Error` around them hides the type from the chain.
     let untrusted = answer.contains("invalid peer certificate");
     let verdict = if untrusted { Verdict::Stop } else { Verdict::Retry };
     Refusal { verdict, answer, after: None, ambiguous: sent && !untrusted }
+}
+
+/// The port speaks `spoken` and not the configured protocol: the commonest first mistake.
+pub(super) fn other_protocol(spoken: Protocol) -> Refusal {
+    Refusal::stop(match spoken {
+        Protocol::HttpProtobuf => {
+            "this port speaks HTTP: set `protocol: http/protobuf` (usually port 4318), or use the gRPC port (usually 4317)"
+        }
+        Protocol::Grpc => {
+            "this port speaks gRPC: set `protocol: grpc` (usually port 4317), or use the HTTP port (usually 4318)"
+        }
+    })
+}
+
+/// Whether a gRPC call failed because the other side speaks HTTP: an answer in HTTP/1 is a frame of an impossible size,
+/// TLS did not agree on HTTP/2, or a web server answered in HTTP/2 that there is no such page.
+pub(super) fn speaks_http(texts: &str) -> bool {
+    const NO_SUCH_PAGE: [&str; 5] = ["400", "404", "405", "415", "505"];
+    let mapped = texts.split_once("mapped from HTTP status code ").map(|(_, code)| code.trim_start());
+    let is_page = mapped.is_some_and(|code| NO_SUCH_PAGE.iter().any(|page| code.starts_with(page)));
+    is_page || ["frame with invalid size", "HTTP/2 was not negotiated"].iter().any(|text| texts.contains(text))
+}
+
+/// Whether an HTTP request failed because the other side speaks gRPC: its HTTP/2 frames are no answer in HTTP/1.
+pub(super) fn speaks_grpc(texts: &str) -> bool {
+    texts.contains("invalid HTTP ") && texts.contains(" parsed")
+}
+
+/// The texts of an error and of its causes.
+pub(super) fn texts(cause: &(dyn StdError + 'static)) -> String {
+    let mut causes: Vec<String> = chain(cause).map(ToString::to_string).collect();
+    causes.dedup();
+    causes.join(": ")
 }
 
 /// No answer in time; the request may have arrived.
@@ -316,7 +354,8 @@ impl RpcStatus {
     fn retry_delay(&self) -> Option<Duration> {
         let info = self.details.iter().find(|any| any.type_url.ends_with("/google.rpc.RetryInfo"))?;
         let delay = RetryInfo::decode(info.value.as_slice()).ok()?.retry_delay?;
-        Some(Duration::new(u64::try_from(delay.seconds).ok()?, u32::try_from(delay.nanos).ok()?.min(999_999_999)))
+        let nanos = u32::try_from(delay.nanos).unwrap_or(0).min(999_999_999);
+        Some(Duration::new(u64::try_from(delay.seconds).ok()?, nanos)).filter(|delay| !delay.is_zero())
     }
 }
 
@@ -328,10 +367,10 @@ mod tests {
     fn http_statuses_have_the_verdicts_of_the_contract() {
         use Verdict::{DeadLetter, Retry, RetryBounded, Split, Stop};
         let table = [
-            (Stop, &[301, 302, 304, 401, 403, 404, 405, 407, 415, 501][..]),
-            (Retry, &[408, 429, 502, 503, 504]),
+            (Stop, &[301, 302, 304, 401, 402, 403, 404, 405, 407, 410, 415, 426, 431, 501, 511][..]),
+            (Retry, &[408, 425, 429, 502, 503, 504]),
             (RetryBounded, &[500, 507, 520, 599]),
-            (DeadLetter, &[400, 402, 409, 422, 431]),
+            (DeadLetter, &[400, 409, 422]),
             (Split, &[413]),
         ];
         for (verdict, statuses) in table {
@@ -377,6 +416,40 @@ mod tests {
         ] {
             assert_eq!(grpc(code, "", &[]).ambiguous, ambiguous, "{code:?}");
         }
+    }
+
+    /// An encoded `google.rpc.Status` with a `RetryInfo` of this delay.
+    fn retry_info(seconds: i64, nanos: i32) -> Vec<u8> {
+        let info = RetryInfo { retry_delay: Some(ProtoDuration { seconds, nanos }) };
+        let any = Any { type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(), value: info.encode_to_vec() };
+        RpcStatus { message: "slow".to_owned(), details: vec![any] }.encode_to_vec()
+    }
+
+    #[test]
+    fn absurd_delays_in_a_retry_info_are_read_without_overflow() {
+        let after = |seconds, nanos| grpc(Code::Unavailable, "slow", &retry_info(seconds, nanos)).after;
+        assert_eq!(after(i64::MAX, i32::MAX).map(|wait| wait.as_secs()), Some(i64::MAX.unsigned_abs()));
+        assert_eq!(after(2, i32::MAX), Some(Duration::new(2, 999_999_999)));
+        assert_eq!(after(2, -1), Some(Duration::from_secs(2)));
+        assert_eq!((after(i64::MIN, i32::MIN), after(-1, 5), after(0, 0)), (None, None, None));
+        assert_eq!(grpc(Code::Unavailable, "slow", b"\xff\xff garbage").after, None);
+    }
+
+    #[test]
+    fn the_wrong_protocol_is_recognised_by_what_each_side_makes_of_the_other() {
+        for text in [
+            "transport error: http2 error: connection error detected: frame with invalid size",
+            "HTTP/2 was not negotiated.",
+            "grpc-status header missing, mapped from HTTP status code 404",
+        ] {
+            assert!(speaks_http(text), "{text}");
+        }
+        for text in ["tcp connect error", "grpc-status header missing, mapped from HTTP status code 503", "reset"] {
+            assert!(!speaks_http(text), "{text}");
+        }
+        assert!(speaks_grpc("error sending request: invalid HTTP version parsed"));
+        assert!(!speaks_grpc("connection closed before message completed"));
+        assert!(other_protocol(Protocol::HttpProtobuf).answer.contains("set `protocol: http/protobuf`"));
     }
 
     #[test]
@@ -441,8 +514,10 @@ mod tests {
     #[test]
     fn a_verdict_survives_the_error_that_carries_it() {
         for verdict in Verdict::ALL {
-            let refusal = Refusal { verdict, answer: String::new(), after: None, ambiguous: false };
-            assert_eq!(Verdict::of(&refusal.into_error(Signal::Logs, "http://host")), verdict);
+            let refusal = Refusal { verdict, answer: String::new(), after: None, ambiguous: true };
+            let error = refusal.into_error(Signal::Logs, "http://host");
+            assert_eq!(Verdict::of(&error), verdict);
+            assert!(!error.full().contains("verdict") && !error.full().contains("ambiguous"), "{}", error.full());
         }
         let foreign = Error::new(ErrorKind::Export, "write a file");
         assert_eq!(Verdict::of(&foreign), Verdict::Stop);

@@ -362,6 +362,11 @@ impl Batch {
         Some((Self { signal: self.signal, groups: first }, self))
     }
 
+    /// The batch of a request that [`Batch::encode`] made.
+    pub fn decode(signal: Signal, request: &[u8]) -> Self {
+        Self::parse(signal, request.to_vec())
+    }
+
     /// Parses an encoded request.
     fn parse(signal: Signal, request: Vec<u8>) -> Self {
         // The request was encoded a moment ago by the crate that defines it.

@@ -1,102 +1,28 @@
-//! The retry policy: turns the single attempts of a [`Sink`] into a delivery that ends accepted, as a dead letter, or
-//! with an error.
+//! Turns the single attempts of a [`Sink`] into a delivery that ends accepted, permanently rejected, or with an error.
 //!
-//! Read [`Delivery::deliver`] first. [`step`] is the policy itself: what a failure leads to. Pure. The rules are those
-//! of the telemetry contract, section Delivery:
-//!
-//! - Transient failures are retried, with backoff and jitter or when the backend asked for it, until the
-//!   [`ProgressDeadline`].
-//! - Traces wait longer after an ambiguous failure, because Tempo stores twice what it receives twice within 30 s.
-//! - A 500 is retried a few times only: Prometheus answers so to what it will never accept.
-//! - A batch that is too large is halved. What is permanently rejected becomes a [`RefusedBatch`], and the rest
-//!   continues.
-//! - A wrong address or credential fails at once: no item is to blame, and none may be lost.
+//! Read [`Delivery::deliver`] first. What a failure leads to is decided in [`super::policy`]. [`Delivery::trouble`] is
+//! what is wrong with the backend meanwhile.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
+use bytes::Bytes;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Verdict, hint};
+use super::answer::hint;
 use super::batch::Batch;
+use super::policy::{Backend, ProgressDeadline, Refusals, RetryPolicy, Step, answer, step};
+use super::reason::Reason;
 use super::sink::{Outcome, Sink};
-use crate::model::error::{Error, ErrorKind, Result, Retry};
+use crate::clock;
+use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::signal::Signal;
 use crate::model::time::Millis;
-use crate::{backoff, clock};
 
-/// The times and counts of the retry policy.
-#[derive(Clone, Debug)]
-pub struct RetryPolicy {
-    /// The first wait; each further one is twice as long (1 s).
-    pub first_wait: Duration,
-    /// The longest wait without a request of the backend (30 s).
-    pub longest_wait: Duration,
-    /// The least wait before traces are sent again that may have been stored (35 s). Tempo keeps a trace in memory for
-    /// up to 30 s, in which it does not notice duplicates.
-    pub ambiguous_wait: Duration,
-    /// How often a server error (HTTP 500) is retried before the batch becomes a dead letter (3).
-    pub server_error_retries: u32,
-    /// How long a request in flight may still take after a stop (5 s).
-    pub stop_grace: Duration,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            first_wait: Duration::from_secs(1),
-            longest_wait: Duration::from_secs(30),
-            ambiguous_wait: Duration::from_secs(35),
-            server_error_retries: 3,
-            stop_grace: Duration::from_secs(5),
-        }
-    }
-}
-
-/// How long to continue without progress. Shared by deliveries to the same backend: progress of one is progress of all.
-#[derive(Debug)]
-pub struct ProgressDeadline {
-    give_up: Option<Duration>,
-    /// The start of the first attempt since the last success.
-    trying_since: Option<Instant>,
-}
-
-impl ProgressDeadline {
-    /// Gives up when nothing was accepted for `give_up`.
-    pub fn new(give_up: Duration) -> Self {
-        Self { give_up: Some(give_up), trying_since: None }
-    }
-
-    /// Never gives up, for a service that runs until it is stopped.
-    pub fn unlimited() -> Self {
-        Self { give_up: None, trying_since: None }
-    }
-
-    fn attempt(&mut self) {
-        self.trying_since.get_or_insert_with(Instant::now);
-    }
-
-    fn progress(&mut self) {
-        self.trying_since = None;
-    }
-
-    fn allows(&self, pause: Duration) -> bool {
-        let spent = self.trying_since.map_or(Duration::ZERO, |since| since.elapsed());
-        self.give_up.is_none_or(|give_up| spent.saturating_add(pause) <= give_up)
-    }
-}
-
-impl Default for ProgressDeadline {
-    /// Two minutes, the default of `export.give_up`.
-    fn default() -> Self {
-        Self::new(Duration::from_secs(120))
-    }
-}
-
-/// Items a backend will never accept: counted, explained, not sent again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Items a backend will never accept: counted, explained, not sent again by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedBatch {
     pub signal: Signal,
     /// The backend's message, with its code.
@@ -107,6 +33,8 @@ pub struct RefusedBatch {
     pub items: u64,
     /// When it was rejected.
     pub at: Millis,
+    /// The request they were in ([`Batch::encode`]). A backend that accepted the rest of it did not say which they are.
+    pub request: Bytes,
 }
 
 /// Result of delivering a batch. `accepted + rejected` is the number of its items.
@@ -123,7 +51,9 @@ pub struct Delivered {
 }
 
 impl Delivered {
-    fn take(&mut self, outcome: Outcome, signal: Signal, items: u64) {
+    /// Counts an accepted batch. Returns how many of its items were accepted.
+    fn take(&mut self, outcome: Outcome, batch: &Batch) -> u64 {
+        let items = batch.items() as u64;
         let (rejected, reason) = match outcome {
             Outcome::Accepted => (0, None),
             // A backend cannot reject more than it was sent.
@@ -131,19 +61,57 @@ impl Delivered {
         };
         self.accepted += items - rejected;
         match reason {
-            Some(reason) if rejected > 0 => self.refuse(signal, reason, rejected),
+            Some(reason) if rejected > 0 => self.refuse(batch, reason, rejected),
             Some(reason) => {
-                tracing::warn!(signal = signal.as_str(), reason, "the backend accepted the batch with a warning")
+                tracing::warn!(signal = %batch.signal(), reason, "the backend accepted the batch with a warning")
             }
             None => {}
         }
+        items - rejected
     }
 
-    fn refuse(&mut self, signal: Signal, reason: String, items: u64) {
+    fn refuse(&mut self, batch: &Batch, reason: String, items: u64) {
+        let signal = batch.signal();
         let hint = hint(signal, &reason).map(str::to_owned);
-        tracing::warn!(signal = signal.as_str(), items, reason, hint, "the backend permanently rejected telemetry");
         self.rejected += items;
-        self.dead.push(RefusedBatch { signal, reason, hint, items, at: clock::now() });
+        self.dead.push(RefusedBatch { signal, reason, hint, items, at: clock::now(), request: batch.encode() });
+    }
+}
+
+/// What is wrong with a backend that accepts nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The first failure since it last accepted something.
+    pub since: Millis,
+    /// Its last answer, or why there was none.
+    pub reason: String,
+    /// When it is asked again; `None` when the delivery has ended.
+    pub next: Option<Millis>,
+}
+
+/// A batch or a part of one on its way.
+struct Portion {
+    batch: Batch,
+    refusals: Refusals,
+    /// Whether exactly this was refused already.
+    was_refused: bool,
+}
+
+impl Portion {
+    fn new(batch: Batch, refusals: Refusals) -> Self {
+        Self { batch, refusals, was_refused: false }
+    }
+
+    /// Whether nothing more can be learned from sending it: it is one item, and it was refused.
+    fn is_exhausted(&self) -> bool {
+        self.was_refused && self.batch.items() == 1
+    }
+
+    fn halves(self, error: &Error) -> Vec<Self> {
+        let Self { batch, refusals, .. } = self;
+        tracing::debug!(signal = %batch.signal(), items = batch.items(), answer = answer(error), "sending two halves");
+        let halves = batch.halves().into_iter().flat_map(|(first, second)| [first, second]);
+        halves.map(|batch| Self::new(batch, refusals.clone())).collect()
     }
 }
 
@@ -152,9 +120,12 @@ pub struct Delivery {
     sink: Box<dyn Sink>,
     policy: RetryPolicy,
     stop: CancellationToken,
-    /// Whether a server error with a known text has outlasted its retries once. The next one is then not retried: a
+    /// Whether a server error that names the items has outlasted its retries once. The next one is then not retried: a
     /// year of samples that are too old would cost seven seconds per batch.
     known_permanent: AtomicBool,
+    /// Requests of which the backend accepted something.
+    accepted: AtomicU64,
+    trouble: watch::Sender<Option<Trouble>>,
 }
 
 impl Delivery {
@@ -165,12 +136,18 @@ impl Delivery {
 
     /// The same with another policy.
     pub fn with_policy(sink: Box<dyn Sink>, stop: CancellationToken, policy: RetryPolicy) -> Self {
-        Self { sink, policy, stop, known_permanent: AtomicBool::new(false) }
+        let (known_permanent, accepted) = (AtomicBool::new(false), AtomicU64::new(0));
+        Self { sink, policy, stop, known_permanent, accepted, trouble: watch::Sender::new(None) }
     }
 
     /// The sink's own description.
     pub fn describe(&self) -> String {
         self.sink.describe()
+    }
+
+    /// What is wrong with the backend, as it changes; `None` while it accepts.
+    pub fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
+        self.trouble.subscribe()
     }
 
     /// Sends `batch` until every item of it is accepted or permanently rejected.
@@ -181,55 +158,126 @@ impl Delivery {
     /// then be delivered again; [`Error::retry`] says when.
     pub async fn deliver(&self, batch: Batch, deadline: &mut ProgressDeadline) -> Result<Delivered> {
         let mut done = Delivered::default();
-        let mut waiting = vec![batch];
-        while let Some(batch) = waiting.pop() {
-            if let Some((first, second)) = self.settle(batch, deadline, &mut done).await? {
-                waiting.extend([second, first]);
+        let mut queue = VecDeque::from([Portion::new(batch, Refusals::default())]);
+        while let Some(portion) = queue.pop_front() {
+            if portion.batch.items() > 0 {
+                self.send(portion, &mut queue, deadline, &mut done).await?;
             }
         }
         Ok(done)
     }
 
-    /// Sends `batch` until it is accepted or permanently rejected, or returns it in two halves.
-    async fn settle(
+    /// Makes one attempt with a portion and, unless it is settled then, puts it back into the queue.
+    async fn send(
         &self,
-        batch: Batch,
+        portion: Portion,
+        queue: &mut VecDeque<Portion>,
         deadline: &mut ProgressDeadline,
         done: &mut Delivered,
-    ) -> Result<Option<(Batch, Batch)>> {
-        let (signal, items) = (batch.signal(), batch.items());
-        if items == 0 {
-            return Ok(None);
-        }
-        let known_permanent = self.known_permanent.load(Ordering::Relaxed);
-        let mut failures = Failures { known_permanent, ..Failures::default() };
-        loop {
-            deadline.attempt();
-            let error = match self.attempt(&batch).await? {
-                Ok(outcome) => {
-                    done.take(outcome, signal, items as u64);
-                    break;
-                }
-                Err(error) => error,
-            };
-            match step(&self.policy, signal, items, &mut failures, &error, rand::random()) {
-                Step::Fail => return Err(error),
-                Step::DeadLetter => {
-                    self.known_permanent.fetch_or(failures.known_permanent, Ordering::Relaxed);
-                    done.refuse(signal, reason(&error), items as u64);
-                    break;
-                }
-                Step::Split => {
-                    tracing::info!(%signal, items, "the batch is too large for the backend; sending two halves");
-                    return Ok(batch.halves());
-                }
-                Step::Wait(pause) if deadline.allows(pause) => self.pause(signal, pause, &error).await?,
-                Step::Wait(pause) => return Err(gave_up(error, pause, deadline)),
+    ) -> Result<()> {
+        deadline.attempt();
+        match self.attempt(&portion.batch).await? {
+            Ok(outcome) => {
+                let accepted = done.take(outcome, &portion.batch);
+                self.accepted.fetch_add(u64::from(accepted > 0), Ordering::Relaxed);
+                self.settled(portion.batch.signal(), deadline);
+                Ok(())
             }
-            done.retries += 1;
+            Err(error) => self.failed(portion, error, queue, deadline, done).await,
         }
+    }
+
+    async fn failed(
+        &self,
+        mut portion: Portion,
+        error: Error,
+        queue: &mut VecDeque<Portion>,
+        deadline: &mut ProgressDeadline,
+        done: &mut Delivered,
+    ) -> Result<()> {
+        deadline.failures = deadline.failures.saturating_add(1);
+        let backend = Backend {
+            accepted: self.accepted.load(Ordering::Relaxed),
+            failures: deadline.failures,
+            known_permanent: self.known_permanent.load(Ordering::Relaxed),
+        };
+        let (signal, items) = (portion.batch.signal(), portion.batch.items());
+        portion.was_refused = true;
+        let step = step(&self.policy, (signal, items), &mut portion.refusals, backend, &error, rand::random());
+        match step {
+            Step::Fail => {
+                self.note(&error, None);
+                return Err(error);
+            }
+            Step::Reject => {
+                self.reject(portion, &error, done);
+                self.settled(signal, deadline);
+                return Ok(());
+            }
+            Step::Wait(_) | Step::Defer(_) => done.retries += 1,
+            Step::Halve | Step::Split(_) => {}
+        }
+        let wait = requeue(queue, portion, &step, &error);
+        let is_deferred = matches!(step, Step::Defer(_));
+        if is_deferred && deadline.leaves_single_items() && queue.iter().all(Portion::is_exhausted) {
+            self.note(&error, None);
+            return Err(deadline.gave_up(error, wait));
+        }
+        self.pause(signal, wait, error, deadline).await
+    }
+
+    fn reject(&self, portion: Portion, error: &Error, done: &mut Delivered) {
+        let reason = answer(error);
+        let permanent = portion.refusals.server_errors > 0 && Reason::names_items(&reason);
+        self.known_permanent.fetch_or(permanent, Ordering::Relaxed);
+        let items = portion.batch.items() as u64;
+        done.refuse(&portion.batch, reason, items);
+    }
+
+    /// Waits before the next attempt, if there is time for it.
+    async fn pause(&self, signal: Signal, pause: Duration, error: Error, deadline: &ProgressDeadline) -> Result<()> {
+        if pause.is_zero() {
+            return Ok(());
+        }
+        if !deadline.allows(pause) {
+            self.note(&error, None);
+            return Err(deadline.gave_up(error, pause));
+        }
+        self.report(signal, pause, &error);
+        self.note(&error, Some(pause));
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(stopped(signal)),
+            () = tokio::time::sleep(pause) => Ok(()),
+        }
+    }
+
+    /// Logs a failure, unless the last one was the same: a backend may be down for days.
+    fn report(&self, signal: Signal, pause: Duration, error: &Error) {
+        let reason = answer(error);
+        if self.trouble.borrow().as_ref().is_some_and(|trouble| trouble.reason == reason) {
+            tracing::debug!(%signal, reason, wait = ?pause, "export failed; retrying");
+        } else {
+            tracing::warn!(%signal, reason, wait = ?pause, "export failed; retrying");
+        }
+    }
+
+    /// Keeps what is wrong with the backend.
+    fn note(&self, error: &Error, pause: Option<Duration>) {
+        let now = clock::now();
+        let next = pause.map(|pause| now.plus(i64::try_from(pause.as_millis()).unwrap_or(0)));
+        self.trouble.send_modify(|trouble| {
+            let since = trouble.as_ref().map_or(now, |trouble| trouble.since);
+            *trouble = Some(Trouble { since, reason: answer(error), next });
+        });
+    }
+
+    /// The backend accepted something, or said what is wrong with the items.
+    fn settled(&self, signal: Signal, deadline: &mut ProgressDeadline) {
         deadline.progress();
-        Ok(None)
+        if self.trouble.send_if_modified(|trouble| trouble.take().is_some()) {
+            tracing::info!(%signal, "the backend accepts again");
+        }
     }
 
     /// One attempt. The outer error is a stop.
@@ -245,157 +293,33 @@ impl Delivery {
         tokio::select! {
             biased;
             answer = self.sink.export(batch) => Ok(answer),
-            () = out_of_time => Err(stopped(signal).with("ambiguous", true)),
-        }
-    }
-
-    async fn pause(&self, signal: Signal, pause: Duration, error: &Error) -> Result<()> {
-        tracing::warn!(signal = signal.as_str(), reason = reason(error), wait = ?pause, "export failed; retrying");
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled() => Err(stopped(signal)),
-            () = tokio::time::sleep(pause) => Ok(()),
+            () = out_of_time => Err(stopped(signal).tagged("ambiguous", true)),
         }
     }
 }
 
-/// How often one batch has failed.
-#[derive(Debug, Default)]
-struct Failures {
-    all: u32,
-    server_errors: u32,
-    /// Whether server errors with a known text are known to be permanent.
-    known_permanent: bool,
-}
-
-/// What a failure leads to.
-#[derive(Debug, PartialEq)]
-enum Step {
-    Wait(Duration),
-    Split,
-    DeadLetter,
-    Fail,
-}
-
-/// The policy: counts `error` among the `failures` of a batch with `items`, and decides what comes next.
-fn step(
-    policy: &RetryPolicy,
-    signal: Signal,
-    items: usize,
-    failures: &mut Failures,
-    error: &Error,
-    random: f64,
-) -> Step {
-    let verdict = Verdict::of(error);
-    let known = hint(signal, &reason(error)).is_some();
-    let tries = if failures.known_permanent && known { 0 } else { policy.server_error_retries };
-    failures.all += 1;
-    failures.server_errors += u32::from(verdict == Verdict::RetryBounded);
-    match verdict {
-        Verdict::Stop => Step::Fail,
-        Verdict::Split if items > 1 => Step::Split,
-        Verdict::Split | Verdict::DeadLetter => Step::DeadLetter,
-        Verdict::RetryBounded if failures.server_errors > tries => {
-            failures.known_permanent |= known;
-            Step::DeadLetter
+/// Puts a refused portion, or its halves, back into the queue. Returns how long to wait before the next attempt.
+fn requeue(queue: &mut VecDeque<Portion>, portion: Portion, step: &Step, error: &Error) -> Duration {
+    match step {
+        Step::Defer(wait) => {
+            queue.push_back(portion);
+            *wait
         }
-        Verdict::Retry | Verdict::RetryBounded => Step::Wait(pause(policy, signal, failures.all, error, random)),
+        Step::Split(wait) => {
+            queue.extend(portion.halves(error));
+            *wait
+        }
+        Step::Halve => {
+            portion.halves(error).into_iter().rev().for_each(|half| queue.push_front(half));
+            Duration::ZERO
+        }
+        Step::Wait(_) | Step::Reject | Step::Fail => {
+            queue.push_front(portion);
+            if let Step::Wait(wait) = step { *wait } else { Duration::ZERO }
+        }
     }
-}
-
-fn pause(policy: &RetryPolicy, signal: Signal, failures: u32, error: &Error, random: f64) -> Duration {
-    let pause = match error.retry() {
-        Retry::After(asked) => backoff::with_jitter(asked.max(policy.first_wait), random),
-        Retry::Backoff | Retry::Never => backoff::delay(policy.first_wait, policy.longest_wait, failures, random),
-    };
-    let twice_hurts = signal == Signal::Traces && error.context("ambiguous") == Some("true");
-    if twice_hurts { pause.max(policy.ambiguous_wait) } else { pause }
-}
-
-fn reason(error: &Error) -> String {
-    error.context("answer").map_or_else(|| error.full(), str::to_owned)
-}
-
-fn gave_up(error: Error, pause: Duration, deadline: &ProgressDeadline) -> Error {
-    let limit = deadline.give_up.unwrap_or_default();
-    error.with_retry(Retry::After(pause)).with("gave_up_after", format!("{limit:?} without progress"))
 }
 
 fn stopped(signal: Signal) -> Error {
     Error::new(ErrorKind::Cancelled, format!("export {}", signal.as_str()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn error(verdict: &str, retry: Retry) -> Error {
-        Error::new(ErrorKind::Export, "export").with_retry(retry).with("verdict", verdict)
-    }
-
-    fn waits(signal: Signal, error: &Error, failures: u32, random: f64) -> Step {
-        let mut failures = Failures { all: failures - 1, ..Failures::default() };
-        step(&RetryPolicy::default(), signal, 10, &mut failures, error, random)
-    }
-
-    #[test]
-    fn waits_double_up_to_the_longest_and_jitter_adds_to_them() {
-        let error = error("retry", Retry::Backoff);
-        for (failures, seconds) in [(1, 1), (2, 2), (3, 4), (5, 16), (6, 30), (40, 30), (u32::MAX, 30)] {
-            let least = Duration::from_secs(seconds);
-            assert_eq!(waits(Signal::Logs, &error, failures, 0.0), Step::Wait(least));
-            assert_eq!(waits(Signal::Logs, &error, failures, 1.0), Step::Wait(least * 6 / 5));
-        }
-    }
-
-    #[test]
-    fn a_requested_wait_is_never_shortened() {
-        let error = error("retry", Retry::After(Duration::from_secs(50)));
-        assert_eq!(waits(Signal::Traces, &error, 9, 0.0), Step::Wait(Duration::from_secs(50)));
-        assert_eq!(waits(Signal::Traces, &error, 9, 1.0), Step::Wait(Duration::from_secs(60)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_absurd_requested_wait_exceeds_the_deadline() {
-        let error = error("retry", Retry::After(Duration::MAX));
-        assert_eq!(waits(Signal::Logs, &error, 1, 1.0), Step::Wait(Duration::MAX));
-        let mut deadline = ProgressDeadline::default();
-        deadline.attempt();
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(!deadline.allows(Duration::MAX));
-    }
-
-    #[test]
-    fn ambiguous_traces_wait_at_least_35_seconds() {
-        let error = error("retry", Retry::Backoff).with("ambiguous", true);
-        assert_eq!(waits(Signal::Traces, &error, 1, 0.5), Step::Wait(Duration::from_secs(35)));
-        assert!(matches!(waits(Signal::Metrics, &error, 1, 0.5), Step::Wait(wait) if wait < Duration::from_secs(2)));
-    }
-
-    #[test]
-    fn other_failures_do_not_use_up_the_retries_of_a_server_error() {
-        let mut failures = Failures::default();
-        let mut step = |error: &Error| step(&RetryPolicy::default(), Signal::Metrics, 10, &mut failures, error, 0.0);
-        let (bounded, plain) = (error("retry_bounded", Retry::Backoff), error("retry", Retry::Backoff));
-        for _ in 0..3 {
-            assert!(matches!(step(&bounded), Step::Wait(_)));
-            assert!(matches!(step(&plain), Step::Wait(_)));
-        }
-        assert_eq!(step(&bounded), Step::DeadLetter);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_deadline_counts_from_the_first_attempt_after_progress() {
-        let mut deadline = ProgressDeadline::new(Duration::from_secs(60));
-        assert!(deadline.allows(Duration::from_secs(60)));
-        deadline.attempt();
-        tokio::time::advance(Duration::from_secs(40)).await;
-        deadline.attempt();
-        assert!(deadline.allows(Duration::from_secs(20)) && !deadline.allows(Duration::from_secs(21)));
-        deadline.progress();
-        tokio::time::advance(Duration::from_secs(600)).await;
-        deadline.attempt();
-        assert!(deadline.allows(Duration::from_secs(60)));
-        assert!(ProgressDeadline::unlimited().allows(Duration::MAX));
-    }
 }

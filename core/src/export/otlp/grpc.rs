@@ -21,7 +21,7 @@ use super::target::{self, OtlpTarget};
 use crate::http::redact::KnownSecrets;
 use crate::http::tls;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::signal::Signal;
+use crate::model::signal::{Protocol, Signal};
 
 /// The longest time for opening a connection. Less than for a request, so that the two failures can be distinguished.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,6 +30,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// its retries too. Rare enough for Go servers, which allow two pings between their answers.
 const PING_EVERY: Duration = Duration::from_secs(15);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The largest answer we read, in bytes. A success is a few bytes. The odd number distinguishes our own refusal to read more from a
+/// server's refusal of a request that is too large, which has the same code and text.
+const MAX_ANSWER: usize = 64 * 1024 - 1;
 
 /// Sends one signal by gRPC.
 pub(super) struct GrpcSink {
@@ -58,7 +62,7 @@ impl GrpcSink {
 
     /// One attempt; `partial_success` as count and message.
     async fn send(&self, batch: &Batch) -> Result<Option<(i64, String)>, Status> {
-        let mut client = Grpc::new(self.channel.clone());
+        let mut client = Grpc::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER);
         if self.gzip {
             client = client.send_compressed(CompressionEncoding::Gzip);
         }
@@ -113,7 +117,8 @@ impl Decoder for Encoded {
     type Error = Status;
 
     fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
-        Ok(Some(sink::partial(from)))
+        let answer = sink::partial(from);
+        answer.map(Some).ok_or_else(|| Status::internal("the answer is not one of OTLP"))
     }
 }
 
@@ -160,7 +165,14 @@ fn endpoint(target: &OtlpTarget, url: &Uri) -> Result<Endpoint> {
 
 /// What a failed call means: the server's own status, or a connection that failed before or after the request was sent.
 fn refusal(status: &Status, known: &KnownSecrets) -> Refusal {
-    let Some(cause) = status.source() else {
+    let cause = status.source();
+    if answer::speaks_http(&cause.map_or_else(|| status.message().to_owned(), answer::texts)) {
+        return answer::other_protocol(Protocol::HttpProtobuf);
+    }
+    if status.message().ends_with(&format!("the limit is: {MAX_ANSWER} bytes")) {
+        return Refusal::stop("the answer is too large to read, so it is not one of OTLP");
+    }
+    let Some(cause) = cause else {
         return answer::grpc(status.code(), &known.mask(status.message()), status.details());
     };
     let unsent = answer::chain(cause).any(|error| error.is::<ConnectError>());

@@ -3,12 +3,14 @@
 use std::io::Write;
 use std::time::Duration;
 
-use ::http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, LOCATION, RETRY_AFTER, USER_AGENT};
-use ::http::{HeaderMap, HeaderValue, Uri};
+use ::http::header::{
+    ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, TRANSFER_ENCODING, USER_AGENT,
+};
+use ::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::answer::{self, Refusal, Verdict};
+use super::answer::{self, Refusal};
 use super::batch::Batch;
 use super::sink::{self, Outcome, Sink, outcome};
 use super::target::{self, OtlpTarget};
@@ -16,7 +18,7 @@ use crate::clock;
 use crate::http::redact::KnownSecrets;
 use crate::http::tls;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::signal::Signal;
+use crate::model::signal::{Protocol, Signal};
 
 /// The most bytes of an answer we read. A success is a few bytes, an error a sentence.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -52,9 +54,16 @@ impl HttpSink {
         let mut response = request.send().await.map_err(|error| self.broken(&error))?;
         let status = response.status();
         let headers = response.headers().clone();
-        let body = read(&mut response).await.map_err(|error| self.broken(&error))?;
+        let (body, is_whole) = read(&mut response).await.map_err(|error| self.broken(&error))?;
+        if is_grpc(&headers) {
+            return Err(answer::other_protocol(Protocol::Grpc));
+        }
         if status.is_success() {
-            return success(&headers, &body, &self.known);
+            return if is_whole {
+                success(status, &headers, &body, &self.known)
+            } else {
+                Err(no_otlp("it is too large"))
+            };
         }
         let body = self.known.mask_bytes(&body);
         let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
@@ -73,6 +82,9 @@ impl HttpSink {
         }
         // The error's own text repeats the URL.
         let cause = std::error::Error::source(error).unwrap_or(error);
+        if answer::speaks_grpc(&answer::texts(cause)) {
+            return answer::other_protocol(Protocol::Grpc);
+        }
         answer::no_answer(cause, !error.is_connect())
     }
 }
@@ -133,67 +145,146 @@ fn encode(batch: &Batch, gzip: bool) -> std::io::Result<Bytes> {
     encoder.finish().map(Bytes::from)
 }
 
-async fn read(response: &mut reqwest::Response) -> reqwest::Result<Bytes> {
+/// The body, or its beginning, and whether it is whole.
+async fn read(response: &mut reqwest::Response) -> reqwest::Result<(Bytes, bool)> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        body.extend_from_slice(&chunk[..chunk.len().min(MAX_ANSWER - body.len())]);
-        if body.len() == MAX_ANSWER {
-            break;
+        let room = MAX_ANSWER - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if chunk.len() > room {
+            return Ok((body.into(), false));
         }
     }
-    Ok(body.into())
+    Ok((body.into(), true))
 }
 
-/// Reads a 2xx. Loki and Prometheus answer without a body; a web page means that this is not an OTLP endpoint.
-fn success(headers: &HeaderMap, body: &Bytes, known: &KnownSecrets) -> Result<Outcome, Refusal> {
+/// Whether the other side answered in gRPC.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.contains_key("grpc-status") || media_type(headers).starts_with("application/grpc")
+}
+
+/// The content type without parameters, in lower case.
+fn media_type(headers: &HeaderMap) -> String {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if kind.starts_with("application/x-protobuf") {
-        return Ok(outcome(sink::partial(body.clone()), known));
+    kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// An answer that only looks like a success.
+fn no_otlp(why: &str) -> Refusal {
+    Refusal::stop(format!("the answer is not one of OTLP: {why}"))
+}
+
+/// Reads a 2xx. Accepted means an empty body, as from Loki and Prometheus, or a whole OTLP answer. Anything else comes from
+/// something that is no OTLP endpoint, such as a login page in front of it.
+fn success(status: StatusCode, headers: &HeaderMap, body: &Bytes, known: &KnownSecrets) -> Result<Outcome, Refusal> {
+    if !matches!(status.as_u16(), 200 | 202 | 204) {
+        return Err(no_otlp(&format!("HTTP {}", status.as_u16())));
     }
-    if kind.starts_with("application/json") {
-        return Ok(outcome(json_partial(body), known));
+    let announced = headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
+    if status == StatusCode::NO_CONTENT && (announced || headers.contains_key(TRANSFER_ENCODING)) {
+        return Err(no_otlp("HTTP 204 with a body"));
     }
-    if kind.starts_with("text/html") {
-        let answer = "a web page instead of an OTLP answer: check the address".to_owned();
-        return Err(Refusal { verdict: Verdict::Stop, answer, after: None, ambiguous: false });
-    }
-    Ok(Outcome::Accepted)
+    let partial = match media_type(headers).as_str() {
+        "text/html" => return Err(no_otlp("it is a web page")),
+        _ if body.is_empty() => Some(None),
+        "application/x-protobuf" | "application/protobuf" => sink::partial(body.clone()),
+        "application/json" => json_partial(body),
+        "" => return Err(no_otlp("it has no content type")),
+        kind => return Err(no_otlp(&format!("its content type is {}", answer::one_line(kind)))),
+    };
+    partial.map(|partial| outcome(partial, known)).ok_or_else(|| no_otlp("its body cannot be decoded"))
 }
 
 /// `partialSuccess` of a JSON answer, which some backends send whatever was requested. 64-bit numbers are strings
-/// there.
-fn json_partial(body: &[u8]) -> Option<(i64, String)> {
-    let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let partial = answer.get("partialSuccess")?;
-    let rejected =
-        ["rejectedSpans", "rejectedLogRecords", "rejectedDataPoints"].iter().find_map(|name| partial.get(name));
-    let rejected = rejected.and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok()));
-    let reason = partial.get("errorMessage").and_then(|text| text.as_str()).unwrap_or_default();
-    Some((rejected.unwrap_or(0), reason.to_owned()))
+/// there. `None` when it is no `Export*ServiceResponse`.
+fn json_partial(body: &[u8]) -> Option<Option<(i64, String)>> {
+    let answer: JsonAnswer = serde_json::from_slice(body).ok()?;
+    let Some(partial) = answer.partial_success else { return Some(None) };
+    let rejected = match partial.rejected.unwrap_or_default() {
+        serde_json::Value::Null => Some(0),
+        value => value.as_i64().or_else(|| value.as_str()?.parse().ok()),
+    };
+    Some(Some((rejected?, partial.error_message.unwrap_or_default())))
+}
+
+/// `Export*ServiceResponse` in JSON.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JsonAnswer {
+    #[serde(rename = "partialSuccess", alias = "partial_success")]
+    partial_success: Option<JsonPartial>,
+}
+
+/// `Export*PartialSuccess` in JSON.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JsonPartial {
+    #[serde(rename = "rejectedSpans", alias = "rejectedLogRecords", alias = "rejectedDataPoints")]
+    rejected: Option<serde_json::Value>,
+    #[serde(rename = "errorMessage", alias = "error_message")]
+    error_message: Option<String>,
 }
 
 #[cfg(test)]
 mod tests {
+    use ::http::HeaderName;
+
     use super::*;
+    use crate::export::otlp::answer::Verdict;
 
-    fn answered(kind: &'static str, body: &'static str) -> Result<Outcome, Refusal> {
-        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
-        success(&headers, &Bytes::from_static(body.as_bytes()), &KnownSecrets::new([]))
+    fn read_as(status: u16, headers: &[(HeaderName, &'static str)], body: &[u8]) -> Result<Outcome, Refusal> {
+        let pairs = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+        let status = StatusCode::from_u16(status).unwrap();
+        success(status, &pairs.collect(), &Bytes::copy_from_slice(body), &KnownSecrets::new([]))
+    }
+
+    fn answered(kind: &'static str, body: &str) -> Result<Outcome, Refusal> {
+        read_as(200, &[(CONTENT_TYPE, kind)], body.as_bytes())
     }
 
     #[test]
-    fn a_web_page_is_not_an_acceptance() {
-        let refusal = answered("text/html; charset=utf-8", "<html>log in</html>").unwrap_err();
-        assert_eq!(refusal.verdict, Verdict::Stop);
+    fn only_an_empty_or_an_otlp_answer_is_an_acceptance() {
+        let protobuf = (CONTENT_TYPE, "application/x-protobuf");
+        for status in [200, 202, 204] {
+            assert_eq!(read_as(status, &[], b"").unwrap(), Outcome::Accepted, "{status}");
+        }
+        assert_eq!(read_as(200, std::slice::from_ref(&protobuf), b"").unwrap(), Outcome::Accepted);
+        assert_eq!(
+            read_as(200, &[(CONTENT_TYPE, "Application/X-Protobuf; q=1")], &[0x0a, 0]).unwrap(),
+            Outcome::Accepted
+        );
+        type Case<'a> = (u16, &'a [(HeaderName, &'static str)], &'a [u8]);
+        let others: [Case<'_>; 12] = [
+            (200, &[(CONTENT_TYPE, "text/html; charset=utf-8")], b"<html>log in</html>"),
+            (200, &[(CONTENT_TYPE, "text/html")], b""),
+            (200, &[], b"<html>log in</html>"),
+            (200, &[(CONTENT_TYPE, "text/plain")], b"ok"),
+            (200, std::slice::from_ref(&protobuf), b"\xff\xffgarbage"),
+            (200, std::slice::from_ref(&protobuf), b"plain text"),
+            (200, &[(CONTENT_TYPE, "application/json")], br#"{"error":"log in first"}"#),
+            (200, &[(CONTENT_TYPE, "application/json")], b"[]x"),
+            (299, std::slice::from_ref(&protobuf), b""),
+            (201, &[], b""),
+            (204, &[(CONTENT_LENGTH, "12")], b""),
+            (204, &[(TRANSFER_ENCODING, "chunked")], b""),
+        ];
+        for (status, headers, body) in others {
+            let refusal = read_as(status, headers, body).unwrap_err();
+            assert_eq!(refusal.verdict, Verdict::Stop, "{status} {headers:?} {}", body.escape_ascii());
+        }
     }
 
     #[test]
-    fn answers_without_a_body_or_in_json_are_read() {
-        assert_eq!(success(&HeaderMap::new(), &Bytes::new(), &KnownSecrets::new([])).unwrap(), Outcome::Accepted);
+    fn partial_success_is_read_from_json_too() {
         assert_eq!(answered("application/json", "{}").unwrap(), Outcome::Accepted);
-        let partial = r#"{"partialSuccess": {"rejectedSpans": "3", "errorMessage": "too big"}}"#;
+        assert_eq!(answered("application/json", r#"{"partialSuccess": {}}"#).unwrap(), Outcome::Accepted);
+        assert_eq!(answered("application/json", r#"{"partialSuccess": null}"#).unwrap(), Outcome::Accepted);
         let expected = Outcome::Partial { rejected: 3, reason: "too big".to_owned() };
-        assert_eq!(answered("application/json", partial).unwrap(), expected);
+        for name in ["rejectedSpans", "rejectedLogRecords", "rejectedDataPoints"] {
+            let partial = format!(r#"{{"partialSuccess": {{"{name}": "3", "errorMessage": "too big"}}}}"#);
+            assert_eq!(answered("application/json", &partial).unwrap(), expected, "{name}");
+        }
+        assert!(answered("application/json", r#"{"partialSuccess": {"rejectedSpans": "many"}}"#).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! OTLP: one batch, one attempt, one answer, and the retry policy around them.
 //!
-//! Read [`Sink`] (one attempt) and [`Delivery`] (the retry policy) first. [`connect`] makes the sinks, over gRPC or
+//! Read [`Sink`] (one attempt), [`Delivery`] (attempts until it is settled) and `policy` (what a failure leads to) first. [`connect`] makes the sinks, over gRPC or
 //! HTTP/protobuf; [`transport`] only the connection. [`TraceBudget`] says when a batch of traces may be sent. What to
 //! send, and moving a signal's position, is left to the exporter.
 
@@ -10,6 +10,7 @@ mod budget;
 mod delivery;
 mod grpc;
 mod http;
+mod policy;
 pub(crate) mod protobuf;
 mod reason;
 mod sink;
@@ -23,7 +24,8 @@ pub use answer::hint;
 pub use batch::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, TraceId, within_limits};
 pub(crate) use batch::{Heading, Kind};
 pub use budget::{Admission, MAX_LIVE_TRACES, TRACE_WINDOW, TraceBudget};
-pub use delivery::{Delivered, Delivery, ProgressDeadline, RefusedBatch, RetryPolicy};
+pub use delivery::{Delivered, Delivery, RefusedBatch, Trouble};
+pub use policy::{ProgressDeadline, RetryPolicy};
 pub use reason::Reason;
 pub use sink::{CountingSink, Outcome, Sink};
 pub use target::OtlpTarget;

@@ -64,6 +64,19 @@ impl Reason {
         named.map_or_else(|| Self::of_code(&message), |(reason, _)| *reason)
     }
 
+    /// Whether the message says that the items themselves are at fault, so that sending others helps and sending these again
+    /// does not. What a proxy or an ill backend could also say of anything, such as "too large" or "invalid", does not count.
+    pub fn names_items(message: &str) -> bool {
+        match Self::of(message) {
+            Self::TooOld | Self::OutOfOrder | Self::TooNew | Self::LimitReached | Self::Duplicate => true,
+            Self::TooLarge => {
+                let message = message.to_ascii_lowercase();
+                ITEM_TOO_LARGE.iter().any(|needle| message.contains(needle))
+            }
+            Self::RateLimited | Self::Invalid | Self::Other => false,
+        }
+    }
+
     /// The reason for a code without a known message.
     fn of_code(message: &str) -> Self {
         let wrong = ["http 400", "http 422", "grpc invalid_argument", "grpc failed_precondition"];
@@ -101,6 +114,19 @@ const PATTERNS: &[(Reason, &[&str])] = &[
         ],
     ),
     (Reason::Invalid, &["structured metadata", "invalid", "disallowed"]),
+];
+
+/// Parts of messages about one trace, line or value that is too large, in lower case.
+const ITEM_TOO_LARGE: &[&str] = &[
+    "trace_too_large",
+    "trace too large",
+    "trace is too large",
+    "max size of trace",
+    "max entry size",
+    "line size",
+    "line too long",
+    "value too long",
+    "name too long",
 ];
 
 #[cfg(test)]
@@ -159,5 +185,29 @@ mod tests {
             assert_eq!(Reason::of(message), *reason, "{message}");
         }
         assert!(Reason::ALL.iter().all(|reason| REFUSALS.iter().any(|(named, _)| named == reason)));
+    }
+
+    #[test]
+    fn only_messages_about_the_items_themselves_name_them() {
+        for message in [
+            "HTTP 400: entry for stream has timestamp too old",
+            "HTTP 500: too old sample",
+            "HTTP 400: duplicate sample for timestamp",
+            "gRPC RESOURCE_EXHAUSTED: TRACE_TOO_LARGE: max size of trace (5000000) exceeded",
+            "HTTP 400: Max entry size '262144' bytes exceeded for stream",
+        ] {
+            assert!(Reason::names_items(message), "{message}");
+        }
+        for message in [
+            "HTTP 500: internal server error",
+            "HTTP 400: Bad Request",
+            "HTTP 400: Request Header Or Cookie Too Large",
+            "HTTP 413: Request Entity Too Large",
+            "gRPC INVALID_ARGUMENT: invalid tenant",
+            "HTTP 400: includes structured metadata, but this feature is disallowed",
+            "HTTP 429: too many requests",
+        ] {
+            assert!(!Reason::names_items(message), "{message}");
+        }
     }
 }

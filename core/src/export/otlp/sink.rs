@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
+use prost::encoding::WireType::{self, LengthDelimited, Varint};
+use prost::encoding::{decode_key, decode_varint};
 
 use super::answer;
 use super::batch::Batch;
@@ -39,10 +41,36 @@ pub trait Sink: Send + Sync {
 }
 
 /// The count and the message of `partial_success` in an encoded answer. The fields are the same for all three signals.
-/// An answer that cannot be decoded counts as none, because the status was a success.
-pub(super) fn partial(answer: impl Buf) -> Option<(i64, String)> {
-    let partial = ExportTraceServiceResponse::decode(answer).ok()?.partial_success?;
-    Some((partial.rejected_spans, partial.error_message))
+/// `None` when it is no `Export*ServiceResponse`: protobuf skips fields that a message does not have, so that any other
+/// message, and much garbage, would be decoded as an empty answer.
+pub(super) fn partial(mut answer: impl Buf) -> Option<Option<(i64, String)>> {
+    let answer = answer.copy_to_bytes(answer.remaining());
+    let is_response = has_only(answer.clone(), |tag, wire, content| {
+        let is_partial = || has_only(content, |tag, wire, _| matches!((tag, wire), (1, Varint) | (2, LengthDelimited)));
+        (tag, wire) == (1, LengthDelimited) && is_partial()
+    });
+    let partial = ExportTraceServiceResponse::decode(answer).ok().filter(|_| is_response)?.partial_success;
+    Some(partial.map(|partial| (partial.rejected_spans, partial.error_message)))
+}
+
+/// Whether a message consists of allowed fields, each shown as its tag, its wire type and, for bytes, its content.
+fn has_only(mut message: Bytes, allowed: impl Fn(u32, WireType, Bytes) -> bool) -> bool {
+    while message.has_remaining() {
+        let Ok((tag, wire)) = decode_key(&mut message) else { return false };
+        let content = match wire {
+            LengthDelimited => {
+                let length = decode_varint(&mut message).ok().and_then(|length| usize::try_from(length).ok());
+                let Some(length) = length.filter(|length| *length <= message.len()) else { return false };
+                message.split_to(length)
+            }
+            Varint if decode_varint(&mut message).is_ok() => Bytes::new(),
+            _ => return false,
+        };
+        if !allowed(tag, wire, content) {
+            return false;
+        }
+    }
+    true
 }
 
 /// The outcome that a `partial_success` describes. Our own secrets are masked in its message.
@@ -91,5 +119,26 @@ impl<S: Sink + ?Sized> Sink for Arc<S> {
 
     fn describe(&self) -> String {
         (**self).describe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
+
+    use super::*;
+
+    #[test]
+    fn only_an_otlp_answer_is_read() {
+        let partial_success =
+            Some(ExportTracePartialSuccess { rejected_spans: 3, error_message: "too big".to_owned() });
+        let encoded = ExportTraceServiceResponse { partial_success }.encode_to_vec();
+        assert_eq!(partial(encoded.as_slice()), Some(Some((3, "too big".to_owned()))));
+        assert_eq!(partial(&[][..]), Some(None));
+        assert_eq!(partial(&[0x0a, 0][..]), Some(Some((0, String::new()))));
+        // Cut, text, a `google.rpc.Status` with a message, and a field that no answer has.
+        for garbage in [&encoded[..5], b"hello, world", b"ok", &[0x12, 2, b'n', b'o'], &[0x18, 1]] {
+            assert_eq!(partial(garbage), None, "{garbage:?}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use contextcore_fakes::otlp::{Collector, Fault, Handle, Options, PointValue, Signal as FakeSignal};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -15,11 +16,13 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use super::*;
 use crate::model::error::{Error, ErrorKind, Retry};
+use crate::model::time::Millis;
 
 const BOTH: [Protocol; 2] = [Protocol::Grpc, Protocol::HttpProtobuf];
 /// Long enough that a slow machine is not mistaken for a wait.
@@ -313,11 +316,14 @@ async fn a_known_server_error_that_lasted_once_is_not_retried() {
     let collector = collector().await;
     let delivery = delivery(&collector, Protocol::HttpProtobuf, Signal::Metrics, &CancellationToken::new());
     let mut retries = Vec::new();
-    for text in ["too old sample", "too old sample", "disk full"] {
+    for text in ["too old sample", "too old sample"] {
         collector.always(FakeSignal::Metrics, Some(Fault::server_error(text)));
         retries.push(delivery.deliver(metrics(1), &mut ProgressDeadline::default()).await.unwrap().retries);
     }
-    assert_eq!(retries, [3, 0, 3]);
+    assert_eq!(retries, [3, 0]);
+    collector.always(FakeSignal::Metrics, None);
+    collector.script(std::iter::repeat_with(|| Fault::server_error("disk full")).take(3));
+    assert_eq!(delivery.deliver(metrics(1), &mut ProgressDeadline::default()).await.unwrap().retries, 3);
 }
 
 #[tokio::test]
@@ -352,6 +358,168 @@ async fn a_wrong_address_or_credential_fails_at_once_without_dead_letters() {
             let error = done.unwrap_err();
             assert_eq!((error.kind(), error.retry()), (ErrorKind::Export, Retry::Never), "{error}");
             assert_eq!(collector.requests().len(), 1, "{fault:?}");
+        }
+    }
+}
+
+/// An ill backend: refuses everything in this way until a moment, and from then on each batch with a log record of this
+/// name. Keeps the names of the records it accepted.
+struct Ill {
+    refuses: fn() -> answer::Refusal,
+    until: tokio::time::Instant,
+    poison: Option<&'static str>,
+    accepted: std::sync::Mutex<Vec<String>>,
+}
+
+impl Ill {
+    fn start(refuses: fn() -> answer::Refusal, seconds: u64, poison: Option<&'static str>) -> std::sync::Arc<Self> {
+        let until = tokio::time::Instant::now() + Duration::from_secs(seconds);
+        std::sync::Arc::new(Self { refuses, until, poison, accepted: std::sync::Mutex::default() })
+    }
+
+    fn names(request: &[u8]) -> Vec<String> {
+        let request = ExportLogsServiceRequest::decode(request).unwrap();
+        let scopes = request.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
+        scopes.flat_map(|scope| scope.log_records).map(|record| record.event_name).collect()
+    }
+}
+
+#[async_trait]
+impl Sink for Ill {
+    async fn export(&self, batch: &Batch) -> Result<Outcome> {
+        let names = Self::names(&batch.encode());
+        let is_poisoned = names.iter().any(|name| self.poison.is_some_and(|poison| name == poison));
+        if is_poisoned || tokio::time::Instant::now() < self.until {
+            return Err((self.refuses)().into_error(batch.signal(), "http://ill"));
+        }
+        self.accepted.lock().unwrap().extend(names);
+        Ok(Outcome::Accepted)
+    }
+
+    fn describe(&self) -> String {
+        "ill".to_owned()
+    }
+}
+
+/// Refusals that a proxy or an ill backend may give to anything.
+const UNNAMED: [fn() -> answer::Refusal; 7] = [
+    || answer::http(500, b"internal server error", None, Millis(0)),
+    || answer::http(400, b"Bad Request", None, Millis(0)),
+    || answer::http(422, b"", None, Millis(0)),
+    || answer::http(413, b"Request Entity Too Large", None, Millis(0)),
+    || answer::grpc(Code::Internal, "context canceled", &[]),
+    || answer::grpc(Code::InvalidArgument, "invalid", &[]),
+    || answer::grpc(Code::ResourceExhausted, "out of memory", &[]),
+];
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_rejected_because_the_backend_was_ill() {
+    for (place, refuses) in UNNAMED.into_iter().enumerate() {
+        for seconds in [20, 3_600] {
+            let ill = Ill::start(refuses, seconds, None);
+            let delivery = Delivery::new(Box::new(ill.clone()), CancellationToken::new());
+            let mut deadline = ProgressDeadline::unlimited();
+            let done = loop {
+                match delivery.deliver(logs(100), &mut deadline).await {
+                    Ok(done) => break done,
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::Export, "left to the next export"),
+                }
+                tokio::time::sleep(Duration::from_secs(60)).await;
+            };
+            assert_eq!((done.accepted, done.dead.len()), (100, 0), "{place} {seconds}");
+            let mut accepted = ill.accepted.lock().unwrap().clone();
+            accepted.sort();
+            accepted.dedup();
+            assert_eq!(accepted.len(), 100);
+            assert_eq!(*delivery.trouble().borrow(), None);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_stays_ill_ends_the_run_and_everything_stays() {
+    for refuses in UNNAMED {
+        for count in [1, 100] {
+            let ill = Ill::start(refuses, 1_000_000, None);
+            let delivery = Delivery::new(Box::new(ill), CancellationToken::new());
+            let error = delivery.deliver(logs(count), &mut ProgressDeadline::default()).await.unwrap_err();
+            assert!(error.context("gave_up_after").is_some(), "{error}");
+            assert_eq!(delivery.trouble().borrow().as_ref().unwrap().next, None);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stays_refused_while_others_are_taken_is_rejected_alone() {
+    for (place, refuses) in UNNAMED.into_iter().enumerate() {
+        for poison in ["log 0", "log 57", "log 99"] {
+            let ill = Ill::start(refuses, 0, Some(poison));
+            let delivery = Delivery::new(Box::new(ill.clone()), CancellationToken::new());
+            let done = delivery.deliver(logs(100), &mut ProgressDeadline::default()).await.unwrap();
+            assert_eq!((done.accepted, done.rejected), (99, 1), "{place} {poison}");
+            assert_eq!(Ill::names(&done.dead[0].request), [poison], "the letter holds the record");
+            assert_eq!(Batch::decode(Signal::Logs, &done.dead[0].request).items(), 1);
+            assert_eq!(ill.accepted.lock().unwrap().len(), 99, "no record twice");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_leaves_a_lone_refused_record_to_the_next_export() {
+    let ill = Ill::start(UNNAMED[1], 0, Some("log 0"));
+    let delivery = Delivery::new(Box::new(ill), CancellationToken::new());
+    let mut deadline = ProgressDeadline::unlimited();
+    delivery.deliver(logs(1), &mut deadline).await.unwrap_err();
+    let done = delivery.deliver(logs(2), &mut deadline).await.unwrap();
+    assert_eq!((done.accepted, done.rejected), (1, 1), "with another one, it is clear which is wrong");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_one_of_otlp_is_no_acceptance() {
+    let frame = |message: &[u8]| {
+        let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+        Bytes::from([&[0], length.as_slice(), message].concat())
+    };
+    let any = |status, content_type, body| Fault::Answer { status, content_type, body };
+    let large = Bytes::from(vec![b'x'; 100_000]);
+    let grpc = [
+        any(200, Some("application/grpc"), frame(&large)),
+        any(200, Some("application/grpc"), frame(b"plain text")),
+        any(200, Some("application/grpc"), Bytes::new()),
+        any(200, Some("text/html"), Bytes::from_static(b"<html></html>")),
+    ];
+    let http = [
+        any(200, Some("application/x-protobuf"), large),
+        any(200, Some("application/x-protobuf"), Bytes::from_static(b"plain text")),
+        any(299, None, Bytes::new()),
+        any(200, None, Bytes::from_static(b"ok")),
+    ];
+    for (protocol, faults) in BOTH.into_iter().zip([grpc, http]) {
+        for fault in faults.into_iter().chain([Fault::login_page()]) {
+            let collector = collector().await;
+            collector.script([fault.clone()]);
+            let sink = connect(&target(&collector, protocol), Signal::Logs).unwrap();
+            let error = sink.export(&logs(4)).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Export, "{fault:?}");
+            let verdict = answer::Verdict::of(&error);
+            assert!(!matches!(verdict, answer::Verdict::Split | answer::Verdict::DeadLetter), "{fault:?}: {error}");
+            assert_eq!(stored(&collector), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_other_protocol_on_a_port_gets_a_hint() {
+    let collector = collector().await;
+    let crossed = [
+        (OtlpTarget::new(collector.http_url(), Protocol::Grpc), "this port speaks HTTP: set `protocol: http/protobuf`"),
+        (OtlpTarget::new(collector.grpc_url(), Protocol::HttpProtobuf), "this port speaks gRPC: set `protocol: grpc`"),
+    ];
+    for (target, hint) in crossed {
+        for signal in Signal::ALL {
+            let error = connect(&target, signal).unwrap().export(&batch(signal, 1)).await.unwrap_err();
+            assert!(error.full().contains(hint), "{}", error.full());
+            assert_eq!(error.retry(), Retry::Never);
         }
     }
 }
@@ -397,10 +565,15 @@ async fn the_deadline_passes_and_is_renewed_by_progress() {
 #[tokio::test]
 async fn a_wait_beyond_the_deadline_is_not_started() {
     let collector = collector().await;
-    collector.script([Fault::rate_limited(Some(Duration::from_secs(3_600)))]);
-    let delivery = delivery(&collector, Protocol::HttpProtobuf, Signal::Logs, &CancellationToken::new());
-    let error = delivery.deliver(logs(1), &mut ProgressDeadline::default()).await.unwrap_err();
-    assert!(matches!(error.retry(), Retry::After(wait) if wait >= Duration::from_secs(3_600)));
+    for seconds in [3_600, 315_360_000, u64::MAX] {
+        for protocol in BOTH {
+            collector.script([Fault::rate_limited(Some(Duration::from_secs(seconds)))]);
+            let delivery = delivery(&collector, protocol, Signal::Logs, &CancellationToken::new());
+            let error = delivery.deliver(logs(1), &mut ProgressDeadline::default()).await.unwrap_err();
+            assert_eq!(error.retry(), Retry::After(Duration::from_secs(900)), "asked again after a quarter of an hour");
+            assert!(delivery.trouble().borrow().as_ref().unwrap().reason.contains("RATE_LIMITED"));
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,204 @@
+//! Exported is final: whatever order polls come in and however mappings change, a span id always means the same bytes. And a
+//! replay sends the spans that were asked for, and no others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio_util::sync::CancellationToken;
+
+use super::otlp::{Batch, Delivery, Outcome, Sink};
+use super::*;
+use crate::config;
+use crate::lock;
+use crate::model::samples::{facts, stored, to};
+use crate::model::time::MINUTE;
+use crate::model::{Change, Facts, ParentRef, Status, StoredEvent, TaskKey, TaskRecord, TaskType};
+use crate::progress::Quiet;
+
+const TASKS: usize = 4;
+const STATUSES: [Status; 5] = [Status::Todo, Status::InProgress, Status::InReview, Status::Done, Status::Cancelled];
+
+/// Keeps the bytes of every span, with its resource, by its id. An id with two contents fails the test.
+#[derive(Default)]
+struct Recorder(Mutex<Seen>);
+
+/// Spans by id: as text and as bytes.
+type Seen = BTreeMap<Vec<u8>, (String, Vec<u8>)>;
+
+#[async_trait]
+impl Sink for Recorder {
+    async fn export(&self, batch: &Batch) -> Result<Outcome> {
+        let request = ExportTraceServiceRequest::decode(batch.encode()).unwrap();
+        let mut seen = lock(&self.0);
+        for resource in request.resource_spans {
+            let under = resource.resource.unwrap_or_default().encode_to_vec();
+            for span in resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+                let bytes = [under.clone(), span.encode_to_vec()].concat();
+                let (id, text) = (span.span_id.clone(), format!("{span:?}"));
+                let (before, known) = seen.entry(id).or_insert_with(|| (text.clone(), bytes.clone()));
+                assert!(*known == bytes, "the same id with other contents:\n{before}\n{text}");
+            }
+        }
+        Ok(Outcome::Accepted)
+    }
+
+    fn describe(&self) -> String {
+        "a recorder".to_owned()
+    }
+}
+
+/// A source whose tasks change in random ways.
+struct Polls {
+    store: Store,
+    random: StdRng,
+    /// The next moment of the tool.
+    now: i64,
+}
+
+fn key(task: usize) -> TaskKey {
+    TaskKey::new("jira", format!("{task}").as_str())
+}
+
+fn parent(task: usize) -> Option<ParentRef> {
+    Some(ParentRef { native_id: format!("{task}").as_str().into(), key: None })
+}
+
+impl Polls {
+    fn new(store: Store, seed: u64) -> Self {
+        Self { store, random: StdRng::seed_from_u64(seed), now: 1_000 }
+    }
+
+    fn any_change(&mut self) -> Change {
+        match self.random.random_range(0..6) {
+            0 => Change::Parent(parent(self.random.random_range(0..TASKS))),
+            1 => Change::Parent(None),
+            _ => to(STATUSES[self.random.random_range(0..STATUSES.len())]),
+        }
+    }
+
+    fn new_task(&mut self, task: usize) -> TaskRecord {
+        let kind = if task == 0 { TaskType::Epic } else { TaskType::Task };
+        let parent = self.random.random_bool(0.7).then(|| parent(self.random.random_range(0..TASKS))).flatten();
+        let first = Facts { task_type: kind, parent, ..facts(Status::Todo) };
+        TaskRecord {
+            url: String::new(),
+            reporter: None,
+            updated: Millis(0),
+            blockers: vec![],
+            absences: 0,
+            timeline: vec![stored(self.now, Change::Created(Box::new(first)))],
+        }
+    }
+
+    /// Something a poll may bring: a new task, a new or a late event, or what follows from another mapping.
+    fn poll(&mut self) {
+        let task = self.random.random_range(0..TASKS);
+        self.now += 10;
+        let old = self.store.task(&key(task)).unwrap();
+        let mut new = old.clone().unwrap_or_else(|| self.new_task(task));
+        let mut transaction_seqs = Vec::new();
+        if old.is_some() {
+            match self.random.random_range(0..6) {
+                0 => self.remap(&mut new),
+                late => {
+                    let created = new.timeline[0].event.at.0;
+                    let at = if late == 1 { self.random.random_range(created + 1..=self.now) } else { self.now };
+                    transaction_seqs.push(stored(at, self.any_change()));
+                }
+            }
+        }
+        let mut transaction = self.store.begin().unwrap();
+        let seq = transaction.seq();
+        if old.is_none() {
+            new.timeline[0].seq = seq;
+        }
+        new.timeline.extend(transaction_seqs.into_iter().map(|event| StoredEvent { seq, ..event }));
+        new.timeline.sort_by_key(|stored| (stored.event.at, stored.seq));
+        transaction.put_task(&key(task), old.as_ref(), &new, true).unwrap();
+        transaction.seal("jira").unwrap();
+        transaction.commit().unwrap();
+    }
+
+    /// Another mapping: other types, titles and statuses, also in the past.
+    fn remap(&mut self, record: &mut TaskRecord) {
+        if let Change::Created(first) = &mut record.timeline[0].event.change {
+            first.task_type = [TaskType::Epic, TaskType::Story, TaskType::Bug][self.random.random_range(0..3)];
+            first.title = format!("title {}", self.random.random_range(0..3)).as_str().into();
+        }
+        let (from, into) = (self.random.random_range(0..5), self.random.random_range(0..5));
+        let (from, into) = (to(STATUSES[from]), to(STATUSES[into]));
+        for stored in record.timeline.iter_mut().filter(|stored| stored.event.change == from) {
+            stored.event.change = into.clone();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_span_id_always_means_the_same_bytes() {
+    let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]\n\
+                  export: {history: all}";
+    let config = config::parse(source, "test.yaml", &[config::kind::unchecked("jira")]).unwrap();
+    let mut roles = BTreeSet::<&str>::new();
+    for seed in 0..30 {
+        let recorder = Arc::new(Recorder::default());
+        let stop = CancellationToken::new();
+        let deliveries = BTreeMap::from([(Signal::Traces, Delivery::new(Box::new(recorder.clone()), stop.clone()))]);
+        let destinations = Destinations::of(deliveries);
+        let mut polls = Polls::new(Store::over(Arc::new(crate::store::MemoryKv::default())).unwrap(), seed);
+        for _ in 0..40 {
+            (0..polls.random.random_range(1..4)).for_each(|_| polls.poll());
+            // The wall clock of snapshots stands still now and then.
+            let now = Millis(MINUTE + polls.now / 50 * 50);
+            let exporter = Exporter::new(&polls.store, &config, &destinations, &Quiet, &stop, false);
+            let report = exporter.drain(now, Present { snapshots: true, metrics: false }).await;
+            assert!(report.errors.is_empty(), "{:?}", report.errors);
+            // Long enough that no backend still holds a trace, so that anchors are sent again.
+            tokio::time::advance(std::time::Duration::from_secs(40)).await;
+        }
+        for (text, _) in lock(&recorder.0).values() {
+            let all = ["anchor", "phase", "task", "completion", "snapshot"];
+            roles.extend(all.into_iter().filter(|role| text.contains(&format!("StringValue(\"{role}\")"))));
+        }
+    }
+    assert_eq!(roles.len(), 5, "{roles:?}");
+}
+
+#[tokio::test]
+async fn a_replay_of_one_project_sends_no_span_of_another() {
+    let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
+    let config = config::parse(source, "test.yaml", &[config::kind::unchecked("jira")]).unwrap();
+    let store = Store::over(Arc::new(crate::store::MemoryKv::default())).unwrap();
+    let task = |project: &str, parent: Option<ParentRef>| TaskRecord {
+        url: String::new(),
+        reporter: None,
+        updated: Millis(0),
+        blockers: vec![],
+        absences: 0,
+        timeline: vec![
+            stored(100, Change::Created(Box::new(Facts { project: project.into(), parent, ..facts(Status::Todo) }))),
+            stored(200, to(Status::Done)),
+        ],
+    };
+    let mut transaction = store.begin().unwrap();
+    transaction.put_task(&key(0), None, &task("WHOLE", None), true).unwrap();
+    transaction.put_task(&key(1), None, &task("PART", parent(0)), true).unwrap();
+    transaction.seal("jira").unwrap();
+    transaction.commit().unwrap();
+    let (recorder, stop) = (Arc::new(Recorder::default()), CancellationToken::new());
+    let deliveries = BTreeMap::from([(Signal::Traces, Delivery::new(Box::new(recorder.clone()), stop.clone()))]);
+    let destinations = Destinations::of(deliveries);
+    let exporter = Exporter::new(&store, &config, &destinations, &Quiet, &stop, false);
+    let selection = Selection { since: Some(Millis(0)), project: Some("PART".to_owned()), ..Selection::default() };
+    assert!(exporter.replay(&selection, Millis(1_000)).await.errors.is_empty());
+    let seen = lock(&recorder.0);
+    assert_eq!(seen.len(), 4, "an anchor, a phase, the task and its completion");
+    for (text, bytes) in seen.values() {
+        assert!(text.contains("task.id") && bytes.windows(4).any(|part| part == b"PART"), "{text}");
+        assert!(!bytes.windows(5).any(|part| part == b"WHOLE"), "{text}");
+    }
+}

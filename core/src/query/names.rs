@@ -1,0 +1,129 @@
+//! Whether what a filter names exists. A slip of the pen must not look like "nothing matches", so a filter that finds nothing
+//! is looked at again: a name that the store has never seen is an error that gives the nearest ones.
+
+use std::collections::BTreeSet;
+
+use super::filter::{SprintFilter, TaskFilter, is_same};
+use super::viewer::Viewer;
+use crate::config::nearest_known;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::{Change, SmolStr};
+
+/// How many names a message gives.
+const SHOWN: usize = 5;
+
+impl Viewer<'_> {
+    /// Checks the names of a filter that found no task.
+    pub(super) fn check_task_names(&self, filter: &TaskFilter) -> Result<()> {
+        self.check_source(filter.source.as_deref())?;
+        self.check_project(filter.project.as_deref())?;
+        self.check_sprint(filter.sprint.as_deref())?;
+        match &filter.assignee {
+            Some(typed) => check("person", typed, self.people()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks the names of a filter that found no sprint.
+    pub(super) fn check_sprint_names(&self, filter: &SprintFilter) -> Result<()> {
+        self.check_source(filter.source.as_deref())?;
+        self.check_project(filter.project.as_deref())?;
+        self.check_sprint(filter.sprint.as_deref())
+    }
+
+    /// Checks the name of a source: one of the configuration, or one whose tasks the store still holds.
+    pub(super) fn check_source(&self, typed: Option<&str>) -> Result<()> {
+        let Some(typed) = typed else { return Ok(()) };
+        let mut known: BTreeSet<String> = self.config.sources.iter().map(|source| source.name.clone()).collect();
+        known.extend(self.store.totals()?.into_iter().map(|(source, ..)| source.to_string()));
+        if known.contains(typed) { Ok(()) } else { Err(unknown("source", typed, &known)) }
+    }
+
+    fn check_project(&self, typed: Option<&str>) -> Result<()> {
+        let Some(typed) = typed else { return Ok(()) };
+        let mut known: BTreeSet<String> = self.config.projects.iter().map(|project| project.id.clone()).collect();
+        let included = self.config.projects.iter().flat_map(|project| &project.include);
+        known.extend(included.map(|(_, project)| project.clone()));
+        known.extend(self.config.sources.iter().flat_map(|source| source.projects.iter().cloned()));
+        let held = self.store.totals()?.into_iter().map(|(_, project, _)| project);
+        let of_sprints = self.store.sprints(None)?.into_iter().filter_map(|(_, record)| record.facts.project);
+        let held: BTreeSet<String> = held.map(String::from).chain(of_sprints).collect();
+        // A store that holds nothing yet cannot say that a project does not exist.
+        if held.is_empty() {
+            return Ok(());
+        }
+        known.extend(held);
+        check("project", typed, known)
+    }
+
+    fn check_sprint(&self, typed: Option<&str>) -> Result<()> {
+        let Some(typed) = typed else { return Ok(()) };
+        let all = self.store.sprints(None)?;
+        if all.iter().any(|(key, _)| key.native_id == typed) {
+            return Ok(());
+        }
+        check("sprint", typed, all.into_iter().map(|(_, record)| record.facts.name).collect())
+    }
+
+    /// Everyone that a task is or was assigned to.
+    fn people(&self) -> Result<BTreeSet<String>> {
+        let mut people: BTreeSet<SmolStr> = BTreeSet::new();
+        for item in self.store.tasks(None) {
+            for stored in item?.1.timeline {
+                match stored.event.change {
+                    Change::Created(facts) => people.extend(facts.assignee.clone()),
+                    Change::Assigned(to) => people.extend(to),
+                    _ => {}
+                }
+            }
+        }
+        Ok(people.into_iter().map(String::from).collect())
+    }
+}
+
+/// Fails unless a name is known. Where none is, nothing has been read that could say so.
+fn check(what: &str, typed: &str, known: BTreeSet<String>) -> Result<()> {
+    match known.is_empty() || known.iter().any(|name| is_same(typed, name)) {
+        true => Ok(()),
+        false => Err(unknown(what, typed, &known)),
+    }
+}
+
+fn unknown(what: &str, typed: &str, known: &BTreeSet<String>) -> Error {
+    Error::new(ErrorKind::Config, format!("there is no {what} `{typed}`; {}", suggestion(typed, known)))
+}
+
+/// The nearest names, or the first ones where none is near.
+fn suggestion(typed: &str, known: &BTreeSet<String>) -> String {
+    let mut left: Vec<&str> = known.iter().map(String::as_str).collect();
+    let mut near = Vec::new();
+    while let Some(name) = nearest_known(typed, &left).filter(|_| near.len() < SHOWN) {
+        left.retain(|other| *other != name);
+        near.push(format!("`{name}`"));
+    }
+    match near.as_slice() {
+        [] if known.is_empty() => "nothing is known yet: run `contextcore sync`".to_owned(),
+        [] => {
+            let shown: Vec<&str> = known.iter().map(String::as_str).take(SHOWN).collect();
+            let rest = known.len().saturating_sub(SHOWN);
+            let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+            format!("known: {}{more}", shown.join(", "))
+        }
+        near => format!("did you mean {}?", near.join(" or ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_names_are_given_or_else_the_first() {
+        let known: BTreeSet<String> = ["Ada", "Adam", "Ben", "Checkout Sprint 1"].map(str::to_owned).into();
+        assert_eq!(suggestion("Adaa", &known), "did you mean `Ada` or `Adam`?");
+        assert_eq!(suggestion("zzzzzz", &known), "known: Ada, Adam, Ben, Checkout Sprint 1");
+        assert_eq!(suggestion("checkout sprnt 1", &known), "did you mean `Checkout Sprint 1`?");
+        let many: BTreeSet<String> = (100..120).map(|number| number.to_string()).collect();
+        assert_eq!(suggestion("zzzzzz", &many), "known: 100, 101, 102, 103, 104 and 15 more");
+    }
+}
