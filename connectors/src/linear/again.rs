@@ -39,8 +39,8 @@ pub(super) async fn read(linear: &Linear, ids: &[String]) -> Result<Page> {
             // Nothing of a list that may not be read is ours.
             Err(error) if error.kind() == ErrorKind::Permission => {}
             Err(error) if may_be_one(&error) => {
-                let unreadable = |id: &Box<str>| Unreadable { native_id: id.to_string(), reason: error.full() };
-                refused.extend(left.iter().map(unreadable));
+                let unreadable = |id: &str| Unreadable { native_id: id.to_owned(), reason: error.full() };
+                refused.extend(left.iter().map(|id| unreadable(id)));
             }
             Err(error) => return Err(error),
         }

@@ -40,9 +40,9 @@ fn order_moment<T>(
     before: &BTreeMap<&'static str, Option<String>>,
 ) {
     let mut fields: BTreeMap<&'static str, Vec<(usize, Edge)>> = BTreeMap::new();
-    for place in begin..end {
-        if let Some(edge) = edge(&changes[place]) {
-            fields.entry(edge.field).or_default().push((place, edge));
+    for (n, change) in changes[begin..end].iter().enumerate() {
+        if let Some(edge) = edge(change) {
+            fields.entry(edge.field).or_default().push((begin + n, edge));
         }
     }
     for (field, edges) in fields.into_iter().filter(|(_, edges)| (2..=MOST).contains(&edges.len())) {

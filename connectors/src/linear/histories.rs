@@ -288,9 +288,8 @@ impl FetchedIssues {
 
     /// What could not be read, as a page names it.
     pub(super) fn unreadable(&self) -> Vec<Unreadable> {
-        let name =
-            |(id, reason): (&Box<str>, &String)| Unreadable { native_id: id.to_string(), reason: reason.clone() };
-        self.unreadable.iter().map(name).collect()
+        let unreadable = self.unreadable.iter();
+        unreadable.map(|(id, reason)| Unreadable { native_id: id.to_string(), reason: reason.clone() }).collect()
     }
 
     /// Everything the issues name in reference data.

@@ -139,9 +139,12 @@ fn lenient<T: DeserializeOwned>(json: &str, mend: impl FnOnce(&mut Value) -> usi
     })
 }
 
+/// Whether an entry of a list can be read.
+type Fits = fn(&Value) -> bool;
+
 /// Takes the entries that cannot be read out of the lists of an issue. How many there were.
 fn mend_issue(issue: &mut Value) -> usize {
-    let lists: [(&str, fn(&Value) -> bool); 6] = [
+    let lists: [(&str, Fits); 6] = [
         ("history", is_act),
         ("stateHistory", is::<Span>),
         ("inverseRelations", is::<Link>),
@@ -154,13 +157,13 @@ fn mend_issue(issue: &mut Value) -> usize {
 
 /// The same of a record of an issue, which holds the rests of its lists beside it.
 fn mend_record(record: &mut Value) -> usize {
-    let lists: [(&str, fn(&Value) -> bool); 4] =
+    let lists: [(&str, Fits); 4] =
         [("history", is_act), ("spans", is::<Span>), ("links", is::<Link>), ("comments", is::<Comment>)];
     let rests: usize = lists.into_iter().map(|(list, fits)| keep(record.get_mut(list), fits)).sum();
     rests + record.get_mut("issue").map_or(0, mend_issue)
 }
 
-fn keep(rows: Option<&mut Value>, fits: fn(&Value) -> bool) -> usize {
+fn keep(rows: Option<&mut Value>, fits: Fits) -> usize {
     let Some(rows) = rows.and_then(Value::as_array_mut) else { return 0 };
     let before = rows.len();
     rows.retain(fits);

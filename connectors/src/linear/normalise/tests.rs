@@ -338,7 +338,7 @@ fn an_entry_of_a_list_that_cannot_be_read_costs_itself() {
     let entry =
         json!({"id": "h2", "createdAt": "2026-05-02T08:00:00.000Z", "fromTitle": "Pay", "toTitle": "Pay by card"});
     let history = |entries: &[Value]| issue(json!({"history": {"nodes": entries}}));
-    let want = read_with(&plain(), &history(&[entry.clone()])).unwrap().observations;
+    let want = read_with(&plain(), &history(std::slice::from_ref(&entry))).unwrap().observations;
     for odd in [
         json!(null),
         json!({"id": "h1"}),
