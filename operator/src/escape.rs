@@ -33,7 +33,7 @@ pub(crate) fn collector(text: &str) -> String {
     text.replace('$', "$$")
 }
 
-/// Text in a template of Prometheus (annotations), which begins an action at `{{`.
+/// Text in a template of Prometheus (annotations and labels of alerts), which begins an action at `{{`.
 #[must_use]
 pub(crate) fn template(text: &str) -> String {
     text.replace("{{", r#"{{"{{"}}"#)

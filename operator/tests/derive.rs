@@ -352,7 +352,9 @@ fn hostile_values_stay_values() {
     assert!(found.outcomes[0].is_accepted(), "{:?}", found.outcomes);
     for rule in rig::rules(object(&found, "PrometheusRule")) {
         promql_parser::parser::parse(rule["expr"].as_str().unwrap()).unwrap();
-        for text in rule["annotations"].as_object().into_iter().flatten().map(|(_, text)| text.as_str().unwrap()) {
+        let labels = if rule.get("alert").is_some() { &rule["labels"] } else { &Value::Null };
+        let texts = [labels, &rule["annotations"]].into_iter().filter_map(Value::as_object).flatten();
+        for text in texts.map(|(_, text)| text.as_str().unwrap()) {
             assert!(!text.replace("{{\"{{\"}}", "").contains("{{ query"), "{text}");
         }
     }

@@ -390,3 +390,22 @@ fn annotations_are_expanded() {
     }]});
     run(&["test", "rules", "test.yaml"], &[("rules.yaml", &rules), ("test.yaml", &tests)]);
 }
+
+/// Whatever people write, the rules and the templates of their annotations are read.
+#[test]
+fn hostile_texts_are_accepted_as_texts() {
+    let hostile = "x\" or vector(1) # {{ query `up` }} {{ end }} \\ ${env:X} '%q\n\u{2028}é";
+    let spec = json!({
+        "business": {"criticality": "critical", "owner": hostile, "value": hostile},
+        "risks": [{"risk": hostile, "priority": "P1", "mitigation": hostile}],
+        "targets": [{"kind": "Deployment", "name": hostile}, {"kind": "Job", "name": "{{"}],
+        "requirements": {"availability": "99.9", "latencyP99": "1s", "throughput": "10rps"},
+        "observability": {"runbook": hostile},
+        "design": {"doc": hostile, "adr": hostile},
+    });
+    for name in ["cart", "{{ $labels.x }}"] {
+        let derivation = derive(&[context("shop", name, &spec)], &rig::settings(rig::SETTINGS));
+        let rules = &rig::object(&derivation, "PrometheusRule")["spec"];
+        run(&["check", "rules", "rules.yaml"], &[("rules.yaml", rules)]);
+    }
+}

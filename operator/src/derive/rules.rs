@@ -151,6 +151,7 @@ fn importance(plan: &Plan) -> Map<String, Value> {
     labels
 }
 
+/// Labels of an alert. Unlike those of a recording they are templates, so texts of people are escaped.
 fn alert_labels(plan: &Plan, slo: &str, severity: &str) -> Map<String, Value> {
     let mut labels = labels(&plan.subject, slo);
     labels.extend(importance(plan));
@@ -158,6 +159,9 @@ fn alert_labels(plan: &Plan, slo: &str, severity: &str) -> Map<String, Value> {
     let channels = &plan.policy.derived.alert_channels;
     if !channels.is_empty() {
         labels.insert("channels".to_owned(), format!(",{},", channels.join(",")).into());
+    }
+    for value in labels.values_mut() {
+        *value = escape::template(value.as_str().unwrap_or_default()).into();
     }
     labels
 }
