@@ -36,6 +36,8 @@ pub(crate) const URL: &str = r"^https?://[^\s]+$";
 pub(crate) const DATE: &str = r"^\d{4}-\d{2}-\d{2}$";
 /// A day, or a point in time in UTC.
 pub(crate) const TIME: &str = r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}Z)?$";
+/// The name of an object in Kubernetes.
+const OBJECT_NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 const REPOSITORY: &str = r"^[A-Za-z0-9][-A-Za-z0-9_.]*/[A-Za-z0-9_.][-A-Za-z0-9_.]*$";
 const PROJECT_ID: &str = "^[a-z0-9]([-a-z0-9._]{0,61}[a-z0-9])?$";
 
@@ -230,7 +232,7 @@ pub struct Target {
     pub kind: TargetKind,
     /// Its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = OBJECT_NAME), extend("example" = "checkout-service"))]
     pub name: Option<String>,
     /// Or the labels of the workloads.
     #[serde(default, skip_serializing_if = "Option::is_none")]

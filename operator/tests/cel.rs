@@ -155,6 +155,10 @@ fn what_does_not_fit_the_schema_is_refused() {
         ),
         (json!({"targets": [{"kind": "Rollout", "name": "a"}]}), "spec.targets[0].kind: `Rollout` is none of"),
         (
+            json!({"targets": [{"kind": "Job", "name": "{{ query }}"}]}),
+            "spec.targets[0].name: `{{ query }}` does not fit",
+        ),
+        (
             json!({"observability": {"traceSampling": 1.1}}),
             "spec.observability.traceSampling: 1.1 is not between 0 and 1",
         ),

@@ -113,7 +113,7 @@ fn observability() -> BoxedStrategy<Value> {
 
 fn target() -> BoxedStrategy<Value> {
     let kind = one_of(&["Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job"]);
-    (kind, text("[ -~]{1,20}"), proptest::option::of(text("[a-z][a-z0-9_./-]{0,10}[a-z]")))
+    (kind, text("[a-z]([-a-z0-9.]{0,12}[a-z0-9])?"), proptest::option::of(text("[a-z][a-z0-9_./-]{0,10}[a-z]")))
         .prop_map(|(kind, name, service)| {
             let mut target = json!({"kind": kind, "name": name});
             if let Some(service) = service {
