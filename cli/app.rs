@@ -46,9 +46,7 @@ impl Context {
         match self.global.output {
             Output::Table => Ok(false),
             Output::Json => Ok(true),
-            Output::Csv => {
-                Err(Failure::usage(format!("`{command}` prints no list: use `--output json` or leave it out")))
-            }
+            _ => Err(Failure::usage(format!("`{command}` prints no list: use `--output json` or leave it out"))),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use contextcore_core::model::{SprintState, TaskType};
 use contextcore_core::query::{Cursor, Fields, List, ListOptions, ListQuery, SprintFilter, StatusFilter, TaskFilter};
@@ -38,7 +38,7 @@ pub(crate) struct Global {
     pub(crate) config: Option<PathBuf>,
     /// How to print the result
     #[arg(long, alias = "format", short = 'o', global = true, value_name = "FORMAT", help_heading = "Global options")]
-    #[arg(default_value = "table", hide_default_value = true)]
+    #[arg(default_value = "table", hide_default_value = true, value_parser = one_of(Output::GENERAL))]
     pub(crate) output: Output,
     /// When to use colours: auto (on a terminal, unless NO_COLOR is set), always, never
     #[arg(long, global = true, value_name = "WHEN", help_heading = "Global options")]
@@ -59,6 +59,29 @@ pub(crate) enum Output {
     Json,
     /// For spreadsheets (lists only)
     Csv,
+    /// Kubernetes objects (`controller render` only)
+    #[cfg(feature = "kubernetes")]
+    Yaml,
+    /// The `projects` of a configuration file (`controller render` only)
+    #[cfg(feature = "kubernetes")]
+    Projects,
+    /// Values and where each comes from (`controller render` only)
+    #[cfg(feature = "kubernetes")]
+    Explain,
+}
+
+impl Output {
+    /// The forms that any command may have.
+    const GENERAL: &[Self] = &[Self::Table, Self::Json, Self::Csv];
+    /// Those of `controller render`.
+    #[cfg(feature = "kubernetes")]
+    const RENDERED: &[Self] = &[Self::Yaml, Self::Json, Self::Projects, Self::Explain];
+}
+
+/// Accepts some of the forms, under all of their names.
+fn one_of(forms: &'static [Output]) -> impl TypedValueParser<Value = Output> {
+    let names = forms.iter().filter_map(Output::to_possible_value);
+    PossibleValuesParser::new(names).try_map(|name| Output::from_str(&name, false))
 }
 
 #[derive(Debug, Subcommand)]
@@ -93,6 +116,14 @@ pub(crate) enum Command {
     /// Maintain the store
     #[command(subcommand)]
     Store(Store),
+    /// Check and render ProjectContexts of Kubernetes
+    #[cfg(feature = "kubernetes")]
+    #[command(subcommand)]
+    Controller(Controller),
+    /// Check and render ProjectContexts of Kubernetes (not in this build)
+    #[cfg(not(feature = "kubernetes"))]
+    #[command(disable_help_flag = true)]
+    Controller(Unavailable),
     /// Print the JSON Schema of the configuration file
     Schema,
     /// Print shell completions
@@ -436,6 +467,58 @@ pub(crate) enum Store {
     Verify,
 }
 
+#[cfg(feature = "kubernetes")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum Controller {
+    /// Print the custom resource definition
+    Crd,
+    /// Check files with ProjectContexts as the API server would, and their PromQL
+    Validate(ContextFiles),
+    /// Print what follows from the ProjectContexts of files
+    Render(Render),
+}
+
+#[cfg(feature = "kubernetes")]
+#[derive(Debug, Args)]
+pub(crate) struct ContextFiles {
+    /// YAML with ProjectContexts; other objects are passed over (`-` for stdin)
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Settings of the platform: limits, channels, the table of criticalities [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) settings: Option<PathBuf>,
+}
+
+#[cfg(feature = "kubernetes")]
+#[derive(Debug, Args)]
+pub(crate) struct Render {
+    #[command(flatten)]
+    pub(crate) contexts: ContextFiles,
+    /// How to print the result; it takes the place of the global option
+    #[arg(long, alias = "format", short = 'o', value_name = "FORMAT", default_value = "yaml")]
+    #[arg(value_parser = one_of(Output::RENDERED))]
+    pub(crate) output: Output,
+    /// The same as `--output explain`
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) explain: bool,
+}
+
+#[cfg(feature = "kubernetes")]
+impl Render {
+    /// How to print the result.
+    pub(crate) fn form(&self) -> Output {
+        if self.explain { Output::Explain } else { self.output }
+    }
+}
+
+/// Whatever is typed after a command that this build does not have.
+#[cfg(not(feature = "kubernetes"))]
+#[derive(Debug, Args)]
+pub(crate) struct Unavailable {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    arguments: Vec<String>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Completions {
     /// The shell
@@ -466,6 +549,51 @@ mod tests {
         }
     }
 
+    /// The output format of a parsed command line, or the exit code of the error.
+    fn output(arguments: &[&str]) -> Result<Output, i32> {
+        let line = ["contextcore"].iter().chain(arguments);
+        Cli::try_parse_from(line).map(|cli| cli.global.output).map_err(|error| error.exit_code())
+    }
+
+    #[test]
+    fn forms_belong_to_their_commands() {
+        assert_eq!(output(&["tasks"]), Ok(Output::Table));
+        assert_eq!(output(&["tasks", "-o", "text"]), Ok(Output::Table));
+        assert_eq!(output(&["-o", "csv", "tasks"]), Ok(Output::Csv));
+        assert_eq!(output(&["tasks", "-o", "yaml"]), Err(2));
+    }
+
+    #[cfg(feature = "kubernetes")]
+    #[test]
+    fn render_has_forms_of_its_own() {
+        let rendered = |arguments: &[&str]| {
+            let line = ["contextcore"].iter().chain(arguments);
+            match Cli::try_parse_from(line).map(|cli| cli.command) {
+                Ok(Command::Controller(Controller::Render(render))) => Ok(render.form()),
+                Ok(_) => Err(0),
+                Err(error) => Err(error.exit_code()),
+            }
+        };
+        assert_eq!(rendered(&["controller", "render", "f"]), Ok(Output::Yaml));
+        assert_eq!(rendered(&["controller", "render", "f", "-o", "projects"]), Ok(Output::Projects));
+        assert_eq!(rendered(&["controller", "render", "--output", "explain", "f"]), Ok(Output::Explain));
+        assert_eq!(rendered(&["controller", "render", "--explain", "f"]), Ok(Output::Explain));
+        assert_eq!(rendered(&["controller", "render", "--explain", "-o", "yaml", "f"]), Err(2));
+        assert_eq!(rendered(&["-o", "json", "controller", "render", "f"]), Ok(Output::Json));
+        assert_eq!(rendered(&["controller", "render", "f", "-o", "csv"]), Err(2));
+        assert_eq!(rendered(&["controller", "render"]), Err(2));
+        assert_eq!(rendered(&["controller", "run"]), Err(2));
+    }
+
+    #[cfg(not(feature = "kubernetes"))]
+    #[test]
+    fn what_follows_a_command_that_is_not_built_is_accepted() {
+        for arguments in [&["controller"][..], &["controller", "render", "-o", "yaml", "f"], &["controller", "--help"]]
+        {
+            assert!(output(arguments).is_ok(), "{arguments:?}");
+        }
+    }
+
     #[test]
     fn filters_and_fields_accept_only_known_names() {
         assert!(Cli::try_parse_from(["contextcore", "tasks", "--status", "open"]).is_ok());
@@ -478,7 +606,7 @@ mod tests {
         assert!(Cli::try_parse_from(["contextcore", "tasks", "--limit", "0"]).is_err());
     }
 
-    #[cfg(feature = "demo")]
+    #[cfg(all(feature = "demo", feature = "kubernetes"))]
     #[test]
     fn every_command_has_help() {
         let mut help = Vec::new();

@@ -46,7 +46,7 @@ pub(crate) async fn print<F: Printed>(context: &Context, query: ListQuery<F>) ->
         Output::Json if F::INDENTED && query.options.fields.is_none() => indented(&reader, &query, &mut spool).await?,
         Output::Json => json(&reader, &query, &mut spool).await?,
         Output::Csv => csv(&reader, query, &mut spool).await?,
-        Output::Table => table(&reader, query, &mut spool).await?,
+        _ => table(&reader, query, &mut spool).await?,
     };
     drop(reader);
     let mut result = spool.into_inner().map_err(io::IntoInnerError::into_error)?;

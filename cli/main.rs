@@ -6,6 +6,8 @@
 mod app;
 mod args;
 mod check;
+#[cfg(feature = "kubernetes")]
+mod controller;
 mod dashboards;
 mod dead_letters;
 #[cfg(feature = "demo")]
@@ -113,6 +115,12 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::DeadLetters(command) => dead_letters::run(context, &command).await,
         Command::Dashboards(command) => dashboards::run(context, &command).await,
         Command::Store(command) => store::run(context, &command).await,
+        #[cfg(feature = "kubernetes")]
+        Command::Controller(command) => controller::run(&command),
+        #[cfg(not(feature = "kubernetes"))]
+        Command::Controller(_) => Err(failure::Failure::usage(
+            "`controller` is not in this build: use the image, or `cargo build --features kubernetes`",
+        )),
         Command::Schema => print(&contextcore_core::config::json_schema(&app::kinds())),
         Command::Completions(arguments) => {
             let mut script = Vec::new();

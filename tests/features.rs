@@ -1,4 +1,4 @@
-//! The feature `demo` carries everything that only the demo needs.
+//! The feature `demo` carries everything that only the demo needs, and `kubernetes` all that only `controller` does.
 
 use std::process::Command;
 
@@ -18,5 +18,14 @@ fn the_binary_without_the_demo_depends_on_no_fake() {
     for name in names {
         assert!(with.lines().any(|line| line.starts_with(name)), "{name} is not in the demo");
         assert!(!without.lines().any(|line| line.starts_with(name)), "{name} is in the binary without the demo");
+    }
+}
+
+#[test]
+fn the_crates_of_kubernetes_come_only_with_their_feature() {
+    let (with, without) = (dependencies(&["--features", "kubernetes"]), dependencies(&[]));
+    for name in ["contextcore-operator ", "kube ", "k8s-openapi ", "promql-parser "] {
+        assert!(with.lines().any(|line| line.starts_with(name)), "{name} is not in `controller`");
+        assert!(!without.lines().any(|line| line.starts_with(name)), "{name} is in the default build");
     }
 }

@@ -28,6 +28,7 @@ const WRITTEN: &[&str] = &[
     "deploy",
     "docs",
     "fakes",
+    "operator",
     "schemas",
     "tests",
 ];
@@ -41,6 +42,8 @@ const NOT_OURS: &[&str] = &[
     "package-lock.json",
     "go.sum",
     "/golden/",
+    "operator/tests/snapshots/",
+    "operator/tests/cases/",
     "tests/house.rs",
 ];
 
@@ -322,7 +325,8 @@ fn circle<T: Ord + Clone>(edges: &BTreeMap<T, BTreeSet<T>>, start: &T) -> Option
     None
 }
 
-const SOURCES: &[&str] = &["core/model/src", "core/src", "connectors/src", "fakes/src", "dashboards/src", "cli"];
+const SOURCES: &[&str] =
+    &["core/model/src", "core/src", "connectors/src", "fakes/src", "dashboards/src", "operator/src", "cli"];
 
 #[test]
 fn no_file_uses_a_file_that_uses_it() {

@@ -1,0 +1,172 @@
+//! What follows from the contexts: one pure function, [`fn@derive`].
+//!
+//! It takes all contexts at once, because some outputs are shared and some questions are between contexts: who claimed a workload
+//! first, and what a project is that several contexts describe. The same input gives the same output, whatever its order.
+//!
+//! - `policy` fills in what a context leaves open, from [`TABLE`], and holds it to the limits of its namespace.
+//! - `claims` finds workloads that two contexts claim; `portfolio` says what a project is.
+//! - `sli` and `slo` turn requirements into queries and objectives, `tiers`, `rules` and `annotations` into a `PrometheusRule`.
+//! - `names` lists what our recordings and alerts are called.
+//! - `collector`, `metrics`, `routing` and `projects` make the other objects; `object` is what they have in common.
+
+mod annotations;
+mod claims;
+mod collector;
+mod conditions;
+mod metrics;
+mod names;
+mod object;
+mod plan;
+mod policy;
+mod portfolio;
+mod projects;
+mod refusal;
+mod routing;
+mod rules;
+mod sli;
+mod slo;
+mod subject;
+mod tiers;
+
+use serde_json::Value;
+
+use crate::resource::{Criticality, Placement, Priority, ProjectContext, ProjectContextStatus};
+use crate::settings::Settings;
+use claims::Claims;
+use plan::Plan;
+use portfolio::Portfolio;
+use refusal::Refusal;
+use subject::Subject;
+
+pub(crate) use sli::Sli;
+
+/// A row of the table of criticalities.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Row {
+    /// For contexts of this criticality.
+    pub criticality: Criticality,
+    /// Share of traces kept.
+    pub trace_sampling: f64,
+    /// Interval of metrics.
+    pub metrics_interval: &'static str,
+    /// Label `priority` of alerts.
+    pub alert_priority: Priority,
+    /// Label `severity` of alerts that somebody must look at now; `None`: there are none.
+    pub page_severity: Option<&'static str>,
+    /// Label `severity` of alerts that can wait for the morning.
+    pub ticket_severity: &'static str,
+    /// Folder of the dashboard.
+    pub placement: Placement,
+}
+
+/// What follows from criticality. The settings can replace values of it (`derivation`), and a field of a context always does.
+pub const TABLE: [Row; 4] = [
+    Row {
+        criticality: Criticality::Critical,
+        trace_sampling: 1.0,
+        metrics_interval: "10s",
+        alert_priority: Priority::P1,
+        page_severity: Some("critical"),
+        ticket_severity: "warning",
+        placement: Placement::Featured,
+    },
+    Row {
+        criticality: Criticality::High,
+        trace_sampling: 0.5,
+        metrics_interval: "30s",
+        alert_priority: Priority::P2,
+        page_severity: Some("critical"),
+        ticket_severity: "warning",
+        placement: Placement::Standard,
+    },
+    Row {
+        criticality: Criticality::Medium,
+        trace_sampling: 0.1,
+        metrics_interval: "60s",
+        alert_priority: Priority::P3,
+        page_severity: Some("warning"),
+        ticket_severity: "info",
+        placement: Placement::Standard,
+    },
+    Row {
+        criticality: Criticality::Low,
+        trace_sampling: 0.01,
+        metrics_interval: "120s",
+        alert_priority: Priority::P4,
+        page_severity: None,
+        ticket_severity: "info",
+        placement: Placement::Archived,
+    },
+];
+
+/// What follows from all contexts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Derivation {
+    /// Kubernetes objects, those of each context first and the shared ones last.
+    pub objects: Vec<Value>,
+    /// What became of each context, by namespace and name.
+    pub outcomes: Vec<Outcome>,
+    /// The `projects` of the sync service, one entry for each accepted context.
+    pub projects: Vec<Value>,
+}
+
+/// What became of a context.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its criticality after the limits.
+    pub criticality: Criticality,
+    /// What `derive` can know of its status. Who applies the objects adds the rest and the times.
+    pub status: ProjectContextStatus,
+    /// What a person should know, besides what the conditions say.
+    pub notes: Vec<String>,
+}
+
+impl Outcome {
+    /// Whether anything is derived from it.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
+        self.status.conditions.iter().any(|condition| condition.kind == "Accepted" && condition.status == "True")
+    }
+}
+
+/// Derives everything from all contexts. An invalid context stops no other.
+#[must_use]
+pub fn derive(contexts: &[ProjectContext], settings: &Settings) -> Derivation {
+    let mut by_age: Vec<Subject> = contexts.iter().map(Subject::new).collect();
+    by_age.sort_by(Subject::compare_age);
+    let mut claims = Claims::default();
+    let mut judged: Vec<(Subject, Result<Plan, Refusal>)> = Vec::new();
+    for subject in by_age {
+        let plan = Plan::new(&subject, settings).and_then(|plan| claims.claim(&subject).map(|()| plan));
+        judged.push((subject, plan));
+    }
+    let portfolio = Portfolio::new(judged.iter().filter_map(|(_, plan)| plan.as_ref().ok()));
+    judged.sort_by(|(a, _), (b, _)| a.place().cmp(&b.place()));
+    let accepted: Vec<&Plan> = judged.iter().filter_map(|(_, plan)| plan.as_ref().ok()).collect();
+    let projects = accepted.iter().map(|plan| projects::entry(plan, &portfolio)).collect::<Vec<_>>();
+    let mut objects: Vec<Value> = accepted.iter().flat_map(|plan| own_objects(plan, settings)).collect();
+    objects.extend(shared_objects(&accepted, &projects, settings));
+    let outcomes =
+        judged.iter().map(|(subject, plan)| conditions::outcome(subject, plan, &portfolio, settings, &objects));
+    Derivation {
+        outcomes: outcomes.collect(),
+        objects,
+        projects: projects.into_iter().map(|entry| entry.value).collect(),
+    }
+}
+
+fn own_objects(plan: &Plan, settings: &Settings) -> Vec<Value> {
+    let made = [rules::object(plan, settings), metrics::service_monitor(plan, settings), metrics::env(plan, settings)];
+    made.into_iter().flatten().map(|object| object.owned_by(&plan.subject).finish(settings)).collect()
+}
+
+fn shared_objects(accepted: &[&Plan], projects: &[projects::ProjectEntry], settings: &Settings) -> Vec<Value> {
+    let mut made = vec![collector::object(accepted, settings)];
+    made.extend(routing::object(settings));
+    made.extend(projects::objects(projects, settings));
+    made.into_iter().map(|object| object.finish(settings)).collect()
+}

@@ -1,0 +1,137 @@
+//! Sampling: two processors for the OpenTelemetry collector.
+//!
+//! The first says whose telemetry it is, from the namespace and service name that the cluster vouches for; what an application
+//! claims itself is overwritten. The second keeps traces at the rate of their service, all errors, and every writing request of
+//! services under extended audit. A rate belongs to a service, never to a project: two services of a project may differ. There is
+//! one policy a rate, so their number does not grow with that of the services.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::object::Object;
+use super::plan::Plan;
+use crate::escape;
+use crate::resource::Audit;
+use crate::settings::{CollectorMode, Settings, Strategy};
+use crate::units;
+use crate::yaml;
+
+const TRANSFORM: &str = "transform/contextcore";
+const SAMPLING: &str = "tail_sampling/contextcore";
+const RATE: &str = "contextcore.sampling";
+const AUDIT: &str = "contextcore.audit";
+const OTHERS: &str = "others";
+const WRITES: &str = "resource.attributes[\"contextcore.audit\"] == \"extended\" and \
+                      IsMatch(span.attributes[\"http.request.method\"], \"^(POST|PUT|PATCH|DELETE)$\")";
+/// The block of statements is written once and used three times: a thousand services would not fit a ConfigMap otherwise.
+const STATEMENTS: &str = "trace_statements:";
+
+/// What the collector reads, or the processors of an existing collector.
+pub(crate) fn object(plans: &[&Plan], settings: &Settings) -> Object {
+    match settings.collector.mode {
+        CollectorMode::ConfigMap => {
+            let text = fragment(plans, settings);
+            let data = Map::from_iter([("contextcore.yaml".to_owned(), Value::String(text))]);
+            Object::config_map(&settings.namespace, "contextcore-collector", data)
+        }
+        CollectorMode::Attach => {
+            let name = settings.collector.name.as_deref().unwrap_or_default();
+            let namespace = settings.collector.namespace.as_deref().unwrap_or(&settings.namespace);
+            let mut transform = transform(plans);
+            transform["metric_statements"] = transform["trace_statements"].clone();
+            transform["log_statements"] = transform["trace_statements"].clone();
+            let processors = json!({TRANSFORM: transform, SAMPLING: tail_sampling(plans, settings)});
+            Object::new("opentelemetry.io/v1beta1", "OpenTelemetryCollector", namespace, name)
+                .with("spec", json!({"config": {"processors": processors}}))
+        }
+    }
+}
+
+/// The fragment for a second `--config`. Maps of several files are merged, lists are not: it names no pipeline.
+fn fragment(plans: &[&Plan], settings: &Settings) -> String {
+    let who = yaml::text(&json!({"processors": {TRANSFORM: transform(plans)}}));
+    let who = who.replacen(STATEMENTS, &format!("{STATEMENTS} &who"), 1);
+    let rates = yaml::text(&json!({SAMPLING: tail_sampling(plans, settings)}));
+    let rates: String = rates.lines().map(|line| format!("  {line}\n")).collect();
+    format!("{who}    metric_statements: *who\n    log_statements: *who\n{rates}")
+}
+
+fn transform(plans: &[&Plan]) -> Value {
+    let mut statements = vec![set(RATE, OTHERS), format!("delete_key(attributes, {})", escape::ottl(AUDIT))];
+    statements.extend(plans.iter().flat_map(|plan| of_context(plan)));
+    json!({"error_mode": "ignore", "trace_statements": [{"context": "resource", "statements": statements}]})
+}
+
+/// Whose telemetry that of its services is, and what follows.
+fn of_context(plan: &Plan) -> Vec<String> {
+    let mut values = vec![("project.id", plan.subject.project().to_owned()), (RATE, rate(plan))];
+    if plan.policy.derived.audit_logging == Audit::Extended {
+        values.push((AUDIT, Audit::Extended.to_string()));
+    }
+    let condition = |service: &str| {
+        let (namespace, service) = (escape::ottl(plan.subject.namespace), escape::ottl(service));
+        format!("attributes[\"k8s.namespace.name\"] == {namespace} and attributes[\"service.name\"] == {service}")
+    };
+    let of_service = |service: &&str| {
+        let condition = condition(service);
+        values.iter().map(|(key, value)| format!("{} where {condition}", set(key, value))).collect::<Vec<_>>()
+    };
+    plan.subject.services.iter().flat_map(of_service).collect()
+}
+
+fn set(key: &str, value: &str) -> String {
+    format!("set(attributes[{}], {})", escape::ottl(key), escape::ottl(value))
+}
+
+/// A rate as it names a policy: in percent.
+fn rate(plan: &Plan) -> String {
+    units::number(plan.policy.derived.trace_sampling * 100.0)
+}
+
+fn tail_sampling(plans: &[&Plan], settings: &Settings) -> Value {
+    let sampling = &settings.sampling;
+    let policies = match sampling.strategy {
+        Strategy::Tail => policies(plans, sampling.others),
+        // The applications have decided; what arrives is kept.
+        Strategy::Head => vec![json!({"name": "all", "type": "always_sample"})],
+    };
+    json!({
+        "decision_wait": sampling.decision_wait,
+        "num_traces": sampling.num_traces,
+        "decision_cache": {"sampled_cache_size": sampling.num_traces, "non_sampled_cache_size": sampling.num_traces},
+        "policies": policies,
+    })
+}
+
+fn policies(plans: &[&Plan], others: f64) -> Vec<Value> {
+    let mut policies = vec![
+        json!({"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}}),
+        json!({"name": "audit", "type": "ottl_condition", "ottl_condition": {
+            "error_mode": "ignore",
+            "span": [escape::collector(WRITES)],
+        }}),
+    ];
+    let rates: BTreeSet<String> = plans.iter().map(|plan| rate(plan)).collect();
+    let mut rates: Vec<(f64, String)> = rates.into_iter().filter_map(|rate| Some((rate.parse().ok()?, rate))).collect();
+    rates.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    policies.extend(rates.iter().filter_map(|(percent, rate)| of_rate(rate, *percent)));
+    policies.extend(of_rate(OTHERS, others * 100.0));
+    policies
+}
+
+/// The policy of a rate. Nothing is kept at 0, which needs none.
+fn of_rate(name: &str, percent: f64) -> Option<Value> {
+    (percent > 0.0).then(|| {
+        json!({"name": format!("rate-{name}"), "type": "and", "and": {"and_sub_policy": [
+            {"name": "who", "type": "string_attribute", "string_attribute": {"key": RATE, "values": [name]}},
+            {"name": "rate", "type": "probabilistic", "probabilistic": {"sampling_percentage": percentage(percent)}},
+        ]}})
+    })
+}
+
+/// A percentage without the noise of binary fractions, whole where it is.
+fn percentage(percent: f64) -> Value {
+    let text = units::number(percent);
+    text.parse::<u64>().map_or_else(|_| json!(text.parse::<f64>().unwrap_or(percent)), Value::from)
+}

@@ -1,0 +1,75 @@
+//! Kubernetes objects: what all of ours have in common.
+
+use serde_json::{Map, Value, json};
+
+use super::subject::Subject;
+use crate::settings::Settings;
+
+const MANAGER: &str = "contextcore";
+/// Annotation with a hash of the object: one that did not change is not sent.
+const HASH_ANNOTATION: &str = "contextcore.io/hash";
+
+/// An object in the making.
+#[derive(Clone, Debug)]
+pub(crate) struct Object {
+    value: Value,
+    /// Whether the Prometheus operator selects it by labels.
+    is_monitoring: bool,
+}
+
+impl Object {
+    pub(crate) fn new(api_version: &str, kind: &str, namespace: &str, name: &str) -> Self {
+        let value = json!({
+            "apiVersion": api_version,
+            "kind": kind,
+            "metadata": {"name": name, "namespace": namespace, "labels": {}},
+        });
+        Self { value, is_monitoring: false }
+    }
+
+    pub(crate) fn config_map(namespace: &str, name: &str, data: Map<String, Value>) -> Self {
+        Self::new("v1", "ConfigMap", namespace, name).with("data", Value::Object(data))
+    }
+
+    /// Adds a field at the top.
+    pub(crate) fn with(mut self, field: &str, value: Value) -> Self {
+        self.value[field] = value;
+        self
+    }
+
+    /// Takes the labels for the selectors of the Prometheus operator.
+    pub(crate) fn monitoring(mut self) -> Self {
+        self.is_monitoring = true;
+        self
+    }
+
+    /// Goes with its context, where that is in a cluster.
+    pub(crate) fn owned_by(mut self, subject: &Subject) -> Self {
+        if let Some(uid) = &subject.context.metadata.uid {
+            self.value["metadata"]["ownerReferences"] = json!([{
+                "apiVersion": "contextcore.io/v1",
+                "kind": "ProjectContext",
+                "name": subject.name,
+                "uid": uid,
+                "controller": true,
+                "blockOwnerDeletion": true,
+            }]);
+        }
+        self
+    }
+
+    /// The object with labels and hash.
+    pub(crate) fn finish(mut self, settings: &Settings) -> Value {
+        let labels = &mut self.value["metadata"]["labels"];
+        if self.is_monitoring {
+            for (name, value) in &settings.object_labels {
+                labels[name] = value.as_str().into();
+            }
+        }
+        labels["app.kubernetes.io/managed-by"] = MANAGER.into();
+        labels["contextcore.io/instance"] = settings.instance.as_str().into();
+        let hash = blake3::hash(self.value.to_string().as_bytes()).to_hex();
+        self.value["metadata"]["annotations"] = json!({HASH_ANNOTATION: &hash.as_str()[..16]});
+        self.value
+    }
+}

@@ -1,0 +1,20 @@
+//! The `ProjectContext` resource of Kubernetes, and everything that is derived from it.
+//!
+//! A team says once how much a service matters to the business; its sampling, metrics interval, alerts and their routing follow.
+//! Read [`resource`] for what can be written and [`mod@derive`] for what follows. One pure function carries everything:
+//! [`derive::derive`] takes all contexts and the [`settings`] and returns objects. It knows no client, no clock and no cluster, so
+//! that a review, a test and a cluster see the same.
+//!
+//! [`mod@validate`] checks files as the API server would, and says on which line what is wrong.
+
+pub mod crd;
+pub mod derive;
+mod escape;
+pub mod explain;
+mod nearest;
+pub mod resource;
+mod schema;
+pub mod settings;
+mod units;
+pub mod validate;
+pub mod yaml;

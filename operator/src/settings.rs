@@ -1,0 +1,329 @@
+//! What the platform team sets, once for all contexts: the table of criticalities, channels, limits, and where things are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::resource::{Criticality, Placement, Priority};
+use crate::yaml;
+
+/// All settings; every one has a default.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Settings {
+    /// Label `contextcore.io/instance` of all objects: two installations do not touch each other's.
+    pub instance: String,
+    /// Namespace of the shared outputs.
+    pub namespace: String,
+    /// Labels on all objects of the Prometheus operator, for its selectors.
+    pub object_labels: BTreeMap<String, String>,
+    /// What replaces values of the table of criticalities.
+    pub derivation: BTreeMap<Criticality, DerivationOverride>,
+    /// Who can be alerted: a name and a receiver of `AlertmanagerConfig` v1alpha1. Empty: no routing.
+    pub channels: BTreeMap<String, Value>,
+    /// Where Alertmanager is.
+    pub routing: Routing,
+    /// Where the collector is.
+    pub collector: Collector,
+    /// How traces are sampled.
+    pub sampling: Sampling,
+    /// Whether contexts get a ConfigMap for `envFrom`.
+    pub env: Env,
+    /// Which Prometheus evaluates the rules.
+    pub prometheus: Prometheus,
+    /// Where the dashboards are.
+    pub grafana: Grafana,
+    /// Runbooks are at `<this>/<namespace>/<name>`.
+    pub runbook_base_url: Option<String>,
+    /// Which further alerts there are.
+    pub alerts: Alerts,
+    /// How much a namespace may claim.
+    pub limits: Limits,
+    /// Which namespaces may use a project id. An id that is not listed is free.
+    pub projects: BTreeMap<String, ProjectLimit>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            instance: "contextcore".to_owned(),
+            namespace: "contextcore".to_owned(),
+            object_labels: BTreeMap::new(),
+            derivation: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            routing: Routing::default(),
+            collector: Collector::default(),
+            sampling: Sampling::default(),
+            env: Env::default(),
+            prometheus: Prometheus::default(),
+            grafana: Grafana::default(),
+            runbook_base_url: None,
+            alerts: Alerts::default(),
+            limits: Limits::default(),
+            projects: BTreeMap::new(),
+        }
+    }
+}
+
+/// Values of a row of the table of criticalities.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct DerivationOverride {
+    /// Share of traces kept.
+    pub trace_sampling: Option<f64>,
+    /// Interval of metrics.
+    pub metrics_interval: Option<String>,
+    /// Label `priority`.
+    pub alert_priority: Option<Priority>,
+    /// Label `severity` of pages; an empty text: no page.
+    pub page_severity: Option<String>,
+    /// Label `severity` of tickets.
+    pub ticket_severity: Option<String>,
+    /// Folder of the dashboard.
+    pub dashboard_placement: Option<Placement>,
+    /// Channels, instead of those made from the owner.
+    pub alert_channels: Option<Vec<String>>,
+}
+
+/// Where Alertmanager is.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Routing {
+    /// Its namespace: the one `AlertmanagerConfig` is there, and so are the secrets of its receivers.
+    pub namespace: String,
+}
+
+impl Default for Routing {
+    fn default() -> Self {
+        Self { namespace: "monitoring".to_owned() }
+    }
+}
+
+/// How the collector gets its configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CollectorMode {
+    /// A ConfigMap with a fragment for a second `--config`.
+    #[default]
+    ConfigMap,
+    /// Two processors of an existing `OpenTelemetryCollector`.
+    Attach,
+}
+
+/// Where the collector is.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Collector {
+    /// How it gets its configuration.
+    pub mode: CollectorMode,
+    /// Name of the `OpenTelemetryCollector` to attach to.
+    pub name: Option<String>,
+    /// Its namespace. Absent: that of the shared outputs.
+    pub namespace: Option<String>,
+}
+
+/// Where traces are sampled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// In the collector, when a trace is complete: errors and audited requests are all kept.
+    #[default]
+    Tail,
+    /// In the application, when it begins.
+    Head,
+}
+
+/// How traces are sampled.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Sampling {
+    /// Where.
+    pub strategy: Strategy,
+    /// Share of the traces kept of services without a context.
+    pub others: f64,
+    /// How long to wait for the spans of a trace.
+    pub decision_wait: String,
+    /// How many traces to hold meanwhile.
+    pub num_traces: u64,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self { strategy: Strategy::Tail, others: 0.05, decision_wait: "10s".to_owned(), num_traces: 100_000 }
+    }
+}
+
+/// Whether contexts get a ConfigMap for `envFrom`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Env {
+    /// They do. The controller then needs to write ConfigMaps in their namespaces.
+    pub enabled: bool,
+}
+
+/// Which Prometheus evaluates the rules.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Prometheus {
+    /// Its major version. Before 3 it cannot interpolate within classic histograms, and boundaries are used as they are.
+    pub compat: u8,
+    /// Finite boundaries of the classic histograms, in seconds, where all services have the same.
+    pub buckets: Vec<f64>,
+    /// Its address, where the controller may query it.
+    pub url: Option<String>,
+}
+
+impl Default for Prometheus {
+    fn default() -> Self {
+        Self { compat: 3, buckets: Vec::new(), url: None }
+    }
+}
+
+/// Where the dashboards are.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Grafana {
+    /// Address for people.
+    pub url: Option<String>,
+}
+
+/// Which further alerts there are.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Alerts {
+    /// Alert when a service reported nothing for this long. Off, because it mostly reports what is meant to be silent.
+    pub absent: Option<String>,
+}
+
+/// How much a namespace may claim.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Limits {
+    /// Every namespace that is not listed.
+    pub default: Limit,
+    /// By namespace, instead of the default.
+    pub namespaces: BTreeMap<String, Limit>,
+}
+
+impl Limits {
+    /// The limit of a namespace.
+    #[must_use]
+    pub fn of(&self, namespace: &str) -> &Limit {
+        self.namespaces.get(namespace).unwrap_or(&self.default)
+    }
+}
+
+/// How much contexts may claim; what is absent is not limited.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Limit {
+    /// Highest share of traces.
+    pub max_trace_sampling: Option<f64>,
+    /// Shortest interval of metrics.
+    pub min_metrics_interval: Option<String>,
+    /// Highest criticality.
+    pub max_criticality: Option<Criticality>,
+    /// The only channels that may be used.
+    pub channels: Option<BTreeSet<String>>,
+}
+
+/// Who may use a project id.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct ProjectLimit {
+    /// Contexts in these namespaces.
+    pub namespaces: BTreeSet<String>,
+}
+
+impl Settings {
+    /// Reads settings from YAML.
+    ///
+    /// # Errors
+    /// Lines `file:line: key: what is wrong` when the text is not YAML, has an unknown key or a wrong value.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Vec<String>> {
+        let at = |line: Option<u64>| line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"));
+        let mut documents =
+            yaml::documents(text).map_err(|(line, message)| vec![format!("{}: {message}", at(line))])?;
+        if documents.len() > 1 {
+            return Err(vec![format!("{file}: has several documents: keep the settings in one")]);
+        }
+        let Some(document) = documents.pop() else { return Ok(Self::default()) };
+        let (value, lines) = document.into_parts();
+        let settings: Self = serde_path_to_error::deserialize(value).map_err(|error| {
+            // An unknown key of a table has no path of its own.
+            let path = error.path().to_string().trim_end_matches(".?").to_owned();
+            vec![format!("{}: {path}: {}", at(lines.of(&path)), error.inner())]
+        })?;
+        let wrong = settings.problems();
+        let place = |(path, message): (String, String)| format!("{}: {path}: {message}", at(lines.of(&path)));
+        if wrong.is_empty() { Ok(settings) } else { Err(wrong.into_iter().map(place).collect()) }
+    }
+
+    /// What the types let through: key path and what to do.
+    fn problems(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        let share = |value: f64| (0.0..=1.0).contains(&value);
+        let mut shares = vec![("sampling.others".to_owned(), Some(self.sampling.others))];
+        let mut intervals = vec![("alerts.absent".to_owned(), self.alerts.absent.as_deref())];
+        for (criticality, row) in &self.derivation {
+            shares.push((format!("derivation.{criticality}.traceSampling"), row.trace_sampling));
+            intervals.push((format!("derivation.{criticality}.metricsInterval"), row.metrics_interval.as_deref()));
+        }
+        let named = self.limits.namespaces.iter().map(|(name, limit)| (format!("limits.namespaces.{name}"), limit));
+        for (path, limit) in named.chain([("limits.default".to_owned(), &self.limits.default)]) {
+            shares.push((format!("{path}.maxTraceSampling"), limit.max_trace_sampling));
+            intervals.push((format!("{path}.minMetricsInterval"), limit.min_metrics_interval.as_deref()));
+        }
+        let wrong_share = |(path, value): (String, Option<f64>)| {
+            value.filter(|value| !share(*value)).map(|_| (path, "is a share between 0 and 1, such as 0.1".to_owned()))
+        };
+        found.extend(shares.into_iter().filter_map(wrong_share));
+        let wrong_interval = |(path, value): (String, Option<&str>)| {
+            let wrong = value.is_some_and(|value| crate::units::interval(value).is_none());
+            wrong.then(|| (path, "is a whole number of seconds or minutes, such as 30s".to_owned()))
+        };
+        found.extend(intervals.into_iter().filter_map(wrong_interval));
+        if self.prometheus.compat < 3 && self.prometheus.buckets.is_empty() {
+            let message =
+                "before Prometheus 3 the boundaries of the histograms must be known: add `buckets: [0.005, …]`";
+            found.push(("prometheus.compat".to_owned(), message.to_owned()));
+        }
+        if self.collector.mode == CollectorMode::Attach && self.collector.name.is_none() {
+            let message = "needs the `name` of the OpenTelemetryCollector in mode attach";
+            found.push(("collector".to_owned(), message.to_owned()));
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        assert_eq!(Settings::parse("s.yaml", "").unwrap(), Settings::default());
+        assert_eq!(Settings::parse("s.yaml", "# nothing\n{}\n").unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn what_is_wrong_says_where() {
+        for (text, wanted) in [
+            ("limits:\n  default:\n    maxTraceSampling: 2\n", "s.yaml:3: limits.default.maxTraceSampling: is a share"),
+            ("sampling: {others: -1}\n", "s.yaml:1: sampling.others: is a share"),
+            ("a: 1\n", "s.yaml:1: a: unknown field `a`"),
+            (
+                "derivation:\n  criticl: {}\n",
+                "s.yaml:1: derivation: unknown variant `criticl`, expected one of `critical`",
+            ),
+            ("derivation: {low: {metricsInterval: soon}}\n", "derivation.low.metricsInterval: is a whole number"),
+            ("prometheus:\n  compat: 2\n", "s.yaml:2: prometheus.compat: before Prometheus 3"),
+            ("collector: {mode: attach}\n", "s.yaml:1: collector: needs the `name`"),
+            ("a: [\n", "not valid YAML"),
+        ] {
+            let error = Settings::parse("s.yaml", text).unwrap_err().join("\n");
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The tests of the crate from outside, in one binary.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
+
+mod cel;
+mod derive;
+mod promtool;
+mod property;
+mod rig;
+mod validate;
