@@ -3,6 +3,7 @@
 //! A connector is a folder with the same file names as its siblings (`mod.rs`, `settings.rs`, `api.rs`, `normalise.rs`), a
 //! `mod` line here and its line in [`ALL`]. What it must do is written on [`contextcore_core::ingest::connector::Connector`].
 
+mod chain;
 mod credential;
 mod cursor;
 mod file;

@@ -12,6 +12,7 @@ pub mod ingest;
 mod lock;
 pub mod progress;
 pub mod query;
+pub mod simulated;
 pub mod store;
 
 pub use contextcore_model as model;

@@ -56,6 +56,7 @@ struct Server {
     base: Arc<str>,
     log: Arc<Mutex<Log>>,
     faults: Faults,
+    shared: Arc<Shared>,
     stop: CancellationToken,
     tasks: JoinSet<io::Result<()>>,
 }
@@ -84,13 +85,14 @@ impl Server {
         let (log, faults, stop) = (Arc::<Mutex<Log>>::default(), Faults::default(), CancellationToken::new());
         let shared =
             Shared { vendor, settings, base: Arc::clone(&base), log: Arc::clone(&log), faults: faults.clone() };
-        let app = Router::new().fallback(handle).with_state(Arc::new(shared));
+        let shared = Arc::new(shared);
+        let app = Router::new().fallback(handle).with_state(Arc::clone(&shared));
         let app = app.into_make_service_with_connect_info::<Wire>();
         let listener = CuttableListener { listener, stop: stop.clone() };
         let mut tasks = JoinSet::new();
         let stopped = stop.clone().cancelled_owned();
         tasks.spawn(async { axum::serve(listener, app).with_graceful_shutdown(stopped).await });
-        Ok(Self { address, base, log, faults, stop, tasks })
+        Ok(Self { address, base, log, faults, shared, stop, tasks })
     }
 
     /// Stops and waits until the port is free again.
@@ -161,6 +163,17 @@ impl<S> Handle<S> {
     pub fn after(&self, pattern: &str, when: When, change: impl Fn(&mut World) + Send + Sync + 'static) {
         let world = Arc::clone(&self.world);
         self.faults().on(pattern, when, Fault::after(move || change(&mut lock(&world))));
+    }
+
+    /// Answers a request that comes by no connection, for simulations. A body that ends with an error is a connection that was
+    /// cut.
+    pub fn answer(&self, request: http::Request<Bytes>) -> impl Future<Output = http::Response<Body>> + Send + use<S> {
+        let shared = Arc::clone(&self.server.shared);
+        async move {
+            let wire = Wire(CancellationToken::new());
+            let response = handle(State(shared), ConnectInfo(wire.clone()), request.map(Body::from)).await;
+            if wire.0.is_cancelled() { response.map(|_| broken()) } else { response }
+        }
     }
 
     /// Stops, cuts all connections and waits until the port is free.
@@ -290,6 +303,11 @@ fn respond(reply: Reply, cut: Cut, wire: &Wire, at: i64) -> Response {
         set(headers, name, value);
     }
     response
+}
+
+/// The body of a connection that was cut.
+pub(crate) fn broken() -> Body {
+    Body::from_stream(stream::once(async { Err::<Bytes, _>(io::Error::from(io::ErrorKind::ConnectionReset)) }))
 }
 
 /// A body that breaks off after so many bytes.

@@ -45,7 +45,7 @@ impl List {
         Self::Linked,
         Self::Values,
     ];
-    /// The lists of a pull request that tell what people did.
+    /// The lists of a pull request that show what people did.
     pub(super) const OF_PULLS: [Self; 3] = [Self::Closing, Self::Commits, Self::Reviews];
 
     /// Its name in a node, and in the record.

@@ -5,7 +5,7 @@
 //! [`answer`] (data and errors), [`batch`] and [`lists`] (as much at once as is answered), [`projects`], [`dialect`] (limits and
 //! refusals) and [`app`] (tokens of an App), [`session`] and [`mod@reference`] (what the projects are like),
 //! [`items`] with [`rows`] and [`fingerprints`], [`repositories`], [`sprints`], [`activity`] and [`ids`] (the streams), [`again`]
-//! (single records), [`records`] and [`wire`] (what records hold), [`normalise`] with [`chain`] and [`mapping`] (what they mean), and [`webhook`].
+//! (single records), [`records`] and [`wire`] (what records hold), [`normalise`] with [`mapping`] (what they mean), and [`webhook`].
 
 mod activity;
 mod again;
@@ -13,7 +13,6 @@ mod answer;
 mod api;
 mod app;
 mod batch;
-mod chain;
 mod check;
 mod dialect;
 mod features;

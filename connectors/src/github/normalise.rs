@@ -18,7 +18,6 @@ use contextcore_core::model::{
 };
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 
-use super::chain::{self, Link};
 use super::mapping::{self, TypeSigns};
 use super::reference::{DUE_FIELDS, ESTIMATE_FIELDS, Field, PRIORITY_FIELDS, Project, Reference};
 use super::settings::Settings;
@@ -26,6 +25,7 @@ use super::sprints;
 use super::wire::{
     Content, Draft, FieldValue, Issue, Item, LinkedPull, Login, Node, PullRequest, Record, Rows, TimelineItem,
 };
+use crate::chain::{self, Link};
 use crate::rewind::{self, Occasion, Rewind, Side, Timeline, date, lacks, unreadable};
 
 /// What a record is read with.
@@ -103,7 +103,7 @@ fn of_issue(
 ) -> Result<Vec<Observation>> {
     let today = State::of_issue(project, issue, item);
     let mut events = in_order(issue.timeline_items.iter().chain(&record.events))?;
-    chain::order(&mut events, |event| link(event), |field| today.value(project, field));
+    chain::order(&mut events, |(at, _)| *at, |(_, event)| link(event), |field| today.value(project, field));
     let written = issue.created_at.or_else(|| item?.created_at).ok_or_else(|| lacks("createdAt"))?;
     let was_draft = events.iter().any(|(_, event)| &*event.kind == "ConvertedFromDraftEvent" && about(project, event));
     let drafted = item.and_then(|item| item.created_at).filter(|_| was_draft);

@@ -68,7 +68,7 @@ pub(super) struct SiteContext {
     pub(super) repositories: Vec<Repository>,
     /// What is configured and was not found.
     pub(super) missing: Vec<String>,
-    /// The same, and what the server cannot tell.
+    /// The same, and what the server lacks.
     pub(super) warnings: Vec<String>,
 }
 

@@ -4,7 +4,7 @@
 //! configuration says), [`api`] (the calls) and [`dialect`] (limits and refusals), [`session`], [`site`] and
 //! [`mod@reference`] (what a site is like), [`search`] and [`jql`] (searching), [`issues`], [`sprints`] and [`ids`] (the
 //! streams), [`histories`] and [`family`] (whole records), [`wire`], [`lenient`] and [`sprint_field`] (the shapes of answers and
-//! records), [`normalise`] with [`mapping`] and [`order`] (what they mean), and [`webhook`]. All knowledge of Jira's habits is in one of these.
+//! records), [`normalise`] with [`mapping`] (what they mean), and [`webhook`]. All knowledge of Jira's habits is in one of these.
 
 mod api;
 mod check;
@@ -17,7 +17,6 @@ mod jql;
 mod lenient;
 mod mapping;
 mod normalise;
-mod order;
 mod reference;
 mod search;
 mod session;

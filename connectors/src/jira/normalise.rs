@@ -17,11 +17,11 @@ use contextcore_core::{Millis, Result};
 use serde::Deserialize;
 
 use super::mapping::{self, Mapping, StatusName};
-use super::order;
 use super::reference::{Blocking, Category, Field, Reference};
 use super::settings::Settings;
 use super::sprint_field;
 use super::wire::{self, History, Issue, Item, Record, SprintRecord, Who};
+use crate::chain;
 use crate::rewind::{self, Rewind, Side, Timeline, blank, date, lacks, number, project_of, unreadable};
 
 /// What a record is read with.
@@ -459,7 +459,7 @@ impl<'a> Reader<'a> {
         let changes = act.items.iter().filter_map(|item| Some((self.role(item)?, item)));
         let (resolution, mut others): (Changes<'h>, Changes<'h>) =
             changes.partition(|(role, _)| *role == Role::Resolution);
-        order::chain(&mut others, |(role, item)| (*role == Role::Status).then(|| ends(item)).flatten());
+        chain::join(&mut others, |(role, item)| (*role == Role::Status).then(|| ends(item)).flatten());
         (resolution, others)
     }
 
@@ -593,7 +593,7 @@ fn in_order<'a>(histories: impl Iterator<Item = &'a History>) -> Result<Vec<(Mil
     let number = |act: &History| act.id.as_deref().and_then(|id| id.parse::<u64>().ok());
     acts.sort_by(|(a_at, a), (b_at, b)| (a_at, number(a), &a.id).cmp(&(b_at, number(b), &b.id)));
     for moment in acts.chunk_by_mut(|(one, _), (next, _)| one == next) {
-        order::chain(moment, |(_, act)| status_ends(act));
+        chain::join(moment, |(_, act)| status_ends(act));
     }
     Ok(acts)
 }
@@ -602,7 +602,7 @@ fn in_order<'a>(histories: impl Iterator<Item = &'a History>) -> Result<Vec<(Mil
 fn status_ends(act: &History) -> Option<(&str, &str)> {
     let is_status = |item: &&Item| item.field_id.as_deref().unwrap_or(&item.field).eq_ignore_ascii_case("status");
     let mut changes: Vec<(&str, &str)> = act.items.iter().filter(is_status).filter_map(ends).collect();
-    order::chain(&mut changes, |ends| Some(*ends));
+    chain::join(&mut changes, |ends| Some(*ends));
     Some((changes.first()?.0, changes.last()?.1))
 }
 

@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::dialect::{BUCKETS, GRAPHQL, LinearDialect, Trouble};
+use super::limited;
 use super::queries::{Changed, ChangedInTeams, Issues, PaginationOrderBy, Plan, PlanRows, Reference, Whoami};
 use super::reference::{Cursors, ReferencePage};
-use super::rows::{self, Row};
+use super::rows::Row;
 use super::settings::Settings;
 use super::sizes::{self, NARROW, Price, Width};
 use super::wire::{Connection, Cycle, Initiative, IssueVersion, List, Organization, Project, Ref, User};
@@ -25,7 +26,7 @@ use crate::graphql::Operation;
 const PATH: &str = "graphql";
 /// Requests under way at once.
 const IN_FLIGHT: usize = 2;
-/// Tries of a call that can be asked in smaller parts: their failures are told apart from those of the tool by a
+/// Tries of a call that can be asked in smaller parts: their failures are distinguished from those of the tool by a
 /// [probe](Api::whoami), which waits as long as it takes.
 pub(super) const FEW_TRIES: Tries = Tries(2);
 /// Tries of a part of what failed.
@@ -64,7 +65,7 @@ pub(super) struct GraphError {
 struct Reply<T> {
     #[serde(default = "Option::default")]
     data: Option<T>,
-    #[serde(default, deserialize_with = "rows::errors")]
+    #[serde(default, deserialize_with = "limited::errors")]
     errors: Vec<serde_json::Value>,
 }
 

@@ -4,7 +4,7 @@
 //! configuration says), [`api`] (the calls, with their documents in `queries/`), [`dialect`] (limits and refusals) and
 //! [`sizes`] (what a question costs), [`parts`] and [`rows`] (one bad thing among many), [`session`] and [`mod@reference`] (what a workspace is like), [`paged_scan`] (reading by what
 //! changed), [`issues`], [`plan`] with [`plan_rows`], and [`ids`] (the streams), [`histories`] (whole issues), [`again`] (what could not be read before), [`wire`] (the shapes of answers and
-//! records), [`normalise`] with [`mapping`] and [`chain`] (what they mean), and [`webhook`]. All knowledge of Linear's habits is in one of
+//! records), [`normalise`] with [`mapping`] (what they mean), and [`webhook`]. All knowledge of Linear's habits is in one of
 //! these.
 //!
 //! A poll without changes is three requests: who we are, what changed around the issues, what changed in them. How many
@@ -12,12 +12,12 @@
 
 mod again;
 mod api;
-mod chain;
 mod check;
 mod dialect;
 mod histories;
 mod ids;
 mod issues;
+mod limited;
 mod mapping;
 mod normalise;
 mod paged_scan;

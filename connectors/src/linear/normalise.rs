@@ -19,7 +19,6 @@ use contextcore_core::model::{
 };
 use contextcore_core::{Millis, Result};
 
-use super::chain::{self, Edge};
 use super::mapping::{self, Shape};
 use super::reference::Reference;
 use super::rows;
@@ -28,6 +27,7 @@ use super::wire::{
     Act, Attachment, Cycle, Initiative, Issue, IssueRecord, Link, OneOf, Project, Record, Ref, Span, StateValue,
     TeamRef,
 };
+use crate::chain::{self, Link as Edge};
 use crate::rewind::{self, Occasion, Rewind, Side, Timeline, blank, date, lacks, unreadable};
 
 /// An act and the span it began are at most so far apart: acts of one person within minutes are merged into one.
@@ -159,8 +159,11 @@ enum FieldChange<'a> {
 
 impl FieldChange<'_> {
     /// What it does to its value; none for a change of several values, and for states, which are in order.
-    fn edge(self) -> Option<Edge> {
-        let edge = |from: Option<String>, to: Option<String>| Some(Edge { field: self.field(), from, to });
+    fn link(self) -> Option<Edge> {
+        let link = |from: Option<String>, to: Option<String>| {
+            let (from, to) = (from.unwrap_or_default(), to.unwrap_or_default());
+            Some(Edge { field: self.field().to_owned(), from, to })
+        };
         match self {
             Self::Assignee(swap)
             | Self::Cycle(swap)
@@ -169,9 +172,9 @@ impl FieldChange<'_> {
             | Self::Milestone(swap)
             | Self::Team(swap)
             | Self::Title(swap)
-            | Self::Due(swap) => edge(swap.from.map(str::to_owned), swap.to.map(str::to_owned)),
+            | Self::Due(swap) => link(swap.from.map(str::to_owned), swap.to.map(str::to_owned)),
             Self::Estimate(swap) | Self::Priority(swap) => {
-                edge(swap.from.map(|number| number.to_string()), swap.to.map(|number| number.to_string()))
+                link(swap.from.map(|number| number.to_string()), swap.to.map(|number| number.to_string()))
             }
             Self::State(_) | Self::Labels { .. } | Self::Converted => None,
         }
@@ -350,8 +353,11 @@ fn states(context: &Context<'_>, acts: &[(Millis, &Act)], mut spans: Vec<Span>) 
     spans.sort_by(|a, b| (a.started_at, &a.id).cmp(&(b.started_at, &b.id)));
     spans.dedup_by(|a, b| a.id == b.id);
     let mut sequence: Vec<Entered> = acts.iter().filter_map(|(at, act)| entered(context, *at, act)).collect();
-    let edge = |entered: &Entered| Edge { field: "state", from: entered.from.clone(), to: Some(entered.to.clone()) };
-    chain::order(&mut sequence, |entered| entered.at, |entered| Some(edge(entered)));
+    let link = |entered: &Entered| {
+        let (from, to) = (entered.from.clone().unwrap_or_default(), entered.to.clone());
+        Some(Edge { field: "state".to_owned(), from, to })
+    };
+    chain::order(&mut sequence, |entered| entered.at, link, |_| None);
     spans.chunk_by_mut(|a, b| a.started_at == b.started_at).for_each(|spans| order_spans(spans, &sequence));
     let Some(first) = spans.first() else { return (sequence, 0) };
     // What lies before the first span comes from the history.
@@ -558,7 +564,7 @@ impl<'a> Reader<'a> {
             Step { at: *at, origin: origin.clone(), actor: actor.clone(), change: FieldChange::State(swap) }
         }));
         steps.sort_by_key(|step| step.at);
-        chain::order(&mut steps, |step| step.at, |step| step.change.edge());
+        chain::order(&mut steps, |step| step.at, |step| step.change.link(), |_| None);
         steps
     }
 

@@ -7,7 +7,7 @@ use contextcore_core::Millis;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::rows;
+use super::limited;
 use crate::cursor::PageInfo;
 
 /// A page of rows.
@@ -16,7 +16,7 @@ use crate::cursor::PageInfo;
 pub(super) struct Connection<T> {
     #[serde(default)]
     pub(super) page_info: PageInfo,
-    #[serde(default = "Vec::new", deserialize_with = "rows::limited")]
+    #[serde(default = "Vec::new", deserialize_with = "limited::limited")]
     pub(super) nodes: Vec<T>,
 }
 

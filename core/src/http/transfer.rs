@@ -23,6 +23,7 @@ use crate::clock;
 use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::printable;
+use crate::simulated;
 
 /// How much of a body a dialect sees.
 const HEAD_BYTES: usize = 64 << 10;
@@ -201,7 +202,7 @@ impl Transfer {
         if let Some(body) = &call.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
-        let mut response = request.send().await.map_err(|error| self.unreachable(error))?;
+        let mut response = simulated::send(request).await.map_err(|error| self.unreachable(error))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let announced = response.content_length().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
         let mut body = Vec::with_capacity(announced.min(self.body_cap));

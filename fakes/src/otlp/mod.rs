@@ -268,6 +268,15 @@ impl Handle {
         std::mem::take(&mut self.state.lock().messages)
     }
 
+    /// Answers a request over HTTP that comes by no connection, for simulations. A body that ends with an error is a connection
+    /// that broke.
+    pub fn answer(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> impl Future<Output = http::Response<axum::body::Body>> + Send + use<> {
+        serve::detached(Arc::clone(&self.state), request.map(axum::body::Body::from))
+    }
+
     /// Forgets what was received; totals and scripts stay.
     pub fn clear(&self) {
         let mut inner = self.state.lock();

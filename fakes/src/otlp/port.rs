@@ -135,6 +135,16 @@ fn current(connections: &Mutex<CancellationToken>) -> CancellationToken {
 pub(super) struct Cut(CancellationToken);
 
 impl Cut {
+    /// Of a request that comes by no connection.
+    pub(super) fn none() -> Self {
+        Self(CancellationToken::new())
+    }
+
+    /// Whether the connection was broken.
+    pub(super) fn is_broken(&self) -> bool {
+        self.0.is_cancelled()
+    }
+
     /// Breaks the connection: not one byte more is read or written.
     pub(super) fn now(cut: Option<&Self>) {
         if let Some(Self(token)) = cut {

@@ -88,6 +88,13 @@ async fn run(port: ClosablePort, app: Router) {
     drop(axum::serve(port, app.into_make_service_with_connect_info::<Cut>()).await);
 }
 
+/// Answers a request to the HTTP port that comes by no connection.
+pub(super) async fn detached(state: Arc<State>, request: Request) -> Response {
+    let cut = Cut::none();
+    let response = export(Shared(state), ConnectInfo(cut.clone()), request).await;
+    if cut.is_broken() { response.map(|_| crate::server::broken()) } else { response }
+}
+
 async fn export(Shared(state): Shared<Arc<State>>, ConnectInfo(cut): ConnectInfo<Cut>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();

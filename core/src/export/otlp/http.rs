@@ -19,6 +19,7 @@ use crate::http::redact::KnownSecrets;
 use crate::http::tls;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::signal::{Protocol, Signal};
+use crate::simulated;
 
 /// The most bytes of an answer we read. A success is a few bytes, an error a sentence.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -51,7 +52,7 @@ impl HttpSink {
 
     async fn send(&self, body: Bytes) -> Result<Outcome, Refusal> {
         let request = self.client.post(&self.url).headers(self.headers.clone()).timeout(self.timeout).body(body);
-        let mut response = request.send().await.map_err(|error| self.broken(&error))?;
+        let mut response = simulated::send(request).await.map_err(|error| self.broken(&error))?;
         let status = response.status();
         let headers = response.headers().clone();
         let (body, is_whole) = read(&mut response).await.map_err(|error| self.broken(&error))?;

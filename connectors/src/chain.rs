@@ -1,62 +1,91 @@
-//! The order of changes of one moment. GitHub's times are whole seconds, and the order in which it lists what happened within one
-//! means nothing: what a change made of a value is what the next one changes. Pure.
+//! The order of changes that share a moment. The order in which a tool lists them means nothing, but what a change made of a
+//! value is what the next one changes. Pure.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use contextcore_core::Millis;
 
-/// What an event does to a value.
+/// What a change does to a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Link {
+pub(crate) struct Link {
     /// Which value.
-    pub(super) field: String,
-    pub(super) from: String,
-    pub(super) to: String,
+    pub(crate) field: String,
+    /// What it was; empty for none.
+    pub(crate) from: String,
+    /// What it became; empty for none.
+    pub(crate) to: String,
 }
 
-/// Orders events, which come oldest first, within each moment. `today` is what a value is now, where it is known.
-pub(super) fn order<T: Copy>(
-    events: &mut [(Millis, T)],
+/// Orders changes, which come oldest first, within each moment: each value by itself, in the places that its changes have.
+/// `today` is what a value is now, where it is known.
+pub(crate) fn order<T>(
+    changes: &mut [T],
+    at: impl Fn(&T) -> Millis,
     link: impl Fn(&T) -> Option<Link>,
     today: impl Fn(&str) -> Option<String>,
 ) {
     let mut values: BTreeMap<String, String> = BTreeMap::new();
     let mut begin = 0;
-    while begin < events.len() {
-        let end = begin + events[begin..].iter().take_while(|(at, _)| *at == events[begin].0).count();
+    while begin < changes.len() {
+        let moment = at(&changes[begin]);
+        let end = begin + changes[begin..].iter().take_while(|change| at(change) == moment).count();
         if end - begin > 1 {
-            moment(events, begin..end, &link, &values, &today);
+            order_moment(changes, begin..end, &link, &values, &today);
         }
-        for link in events[begin..end].iter().filter_map(|(_, event)| link(event)) {
+        for link in changes[begin..end].iter().filter_map(&link) {
             values.insert(link.field, link.to);
         }
         begin = end;
     }
 }
 
-/// Orders the events of one moment; each value by itself, in the places that its events have.
-fn moment<T: Copy>(
-    events: &mut [(Millis, T)],
+fn order_moment<T>(
+    changes: &mut [T],
     range: Range<usize>,
     link: &impl Fn(&T) -> Option<Link>,
     before: &BTreeMap<String, String>,
     today: &impl Fn(&str) -> Option<String>,
 ) {
-    let mut places: BTreeMap<String, Vec<(usize, Link)>> = BTreeMap::new();
+    let mut fields: BTreeMap<String, Vec<(usize, Link)>> = BTreeMap::new();
     for place in range.clone() {
-        if let Some(link) = link(&events[place].1) {
-            places.entry(link.field.clone()).or_default().push((place, link));
+        if let Some(link) = link(&changes[place]) {
+            fields.entry(link.field.clone()).or_default().push((place, link));
         }
     }
-    for (field, links) in places.into_iter().filter(|(_, links)| links.len() > 1) {
-        let later = events[range.end..].iter().filter_map(|(_, event)| link(event)).find(|link| link.field == field);
+    for (field, links) in fields.into_iter().filter(|(_, links)| links.len() > 1) {
+        let later = changes[range.end..].iter().filter_map(link).find(|link| link.field == field);
         let after = later.map(|link| link.from).or_else(|| today(&field));
         let edges: Vec<(&str, &str)> = links.iter().map(|(_, link)| (&*link.from, &*link.to)).collect();
-        let Some(path) = path(&edges, before.get(&field).map(String::as_str), after.as_deref()) else { continue };
-        let moved: Vec<T> = path.into_iter().map(|at| events[links[at].0].1).collect();
-        for ((place, _), event) in links.iter().zip(moved) {
-            events[*place].1 = event;
+        if let Some(path) = path(&edges, before.get(&field).map(String::as_str), after.as_deref()) {
+            let places: Vec<usize> = links.iter().map(|(place, _)| *place).collect();
+            permute(changes, &places, path);
+        }
+    }
+}
+
+/// Puts those things that have ends (what a change leads from, and what to) in an order in which each begins where the one
+/// before it ends, if there is one and they are not in it already. The others stay where they are.
+pub(crate) fn join<T: Copy>(things: &mut [T], ends: impl for<'a> Fn(&'a T) -> Option<(&'a str, &'a str)>) {
+    let of_all = things.to_vec();
+    let places: Vec<usize> = (0..of_all.len()).filter(|place| ends(&of_all[*place]).is_some()).collect();
+    let edges: Vec<(&str, &str)> = of_all.iter().filter_map(&ends).collect();
+    if edges.windows(2).all(|pair| pair[0].1 == pair[1].0) {
+        return;
+    }
+    if let Some(path) = path(&edges, None, None) {
+        permute(things, &places, path);
+    }
+}
+
+/// Puts what is in these places in this order.
+fn permute<T>(things: &mut [T], places: &[usize], mut order: Vec<usize>) {
+    for at in 0..order.len() {
+        let from = order[at];
+        things.swap(places[at], places[from]);
+        // What was here is now where the other came from.
+        for later in order.iter_mut().skip(at + 1).filter(|later| **later == at) {
+            *later = from;
         }
     }
 }
@@ -105,7 +134,7 @@ mod tests {
 
     fn ordered(events: &[(i64, Event)], today: &str) -> Vec<String> {
         let mut events: Vec<(Millis, Event)> = events.iter().map(|(at, event)| (Millis(*at), *event)).collect();
-        order(&mut events, link, |_| Some(today.to_owned()));
+        order(&mut events, |(at, _)| *at, |(_, event)| link(event), |_| Some(today.to_owned()));
         events.iter().map(|(_, (field, from, to))| format!("{field}:{from}>{to}")).collect()
     }
 
@@ -152,5 +181,27 @@ mod tests {
                 prop_assert_eq!(ends(&pair[0]).1, ends(&pair[1]).0);
             }
         }
+    }
+
+    fn chained(links: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
+        let mut links = links.to_vec();
+        join(&mut links, |link| (!link.0.is_empty()).then_some((link.0, link.1)));
+        links
+    }
+
+    #[test]
+    fn each_begins_where_the_one_before_it_ends() {
+        let want = [("a", "b"), ("b", "c"), ("c", "d")];
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            assert_eq!(chained(&order.map(|n| want[n])), want);
+        }
+        // There and back again, and on.
+        assert_eq!(chained(&[("b", "a"), ("a", "c"), ("a", "b")]), [("a", "b"), ("b", "a"), ("a", "c")]);
+    }
+
+    #[test]
+    fn what_has_no_ends_or_no_path_stays() {
+        assert_eq!(chained(&[("b", "c"), ("", "x"), ("a", "b")]), [("a", "b"), ("", "x"), ("b", "c")]);
+        assert_eq!(chained(&[("c", "d"), ("a", "b")]), [("c", "d"), ("a", "b")]);
     }
 }
