@@ -87,7 +87,7 @@ async fn permanent_failures_are_reported_and_the_next_sync_has_the_truth() {
         ("a login page", SEARCH, When::From(2), Fault::Html(200), ["login page", "/search/jql"]),
         ("a login page that says it is JSON", HISTORIES, When::Always, Fault::NotJson, ["login page", "/bulkfetch"]),
         ("a long limit", SEARCH, When::From(2), Fault::rate_limited(Some(3_600)), ["wait", "429"]),
-        ("never JSON", HISTORIES, When::Always, Fault::status(200, "OK"), ["not JSON", "tries=3"]),
+        ("never JSON", "*/changelog*", When::Always, Fault::status(200, "OK"), ["not JSON", "more than half"]),
         ("a repeated page token", SEARCH, When::From(2), Fault::RepeatToken, ["page token", "same"]),
         ("anonymous from the start", "*", When::Always, Fault::AnonymousEmpty, ["acme-jira", "token"]),
     ] {

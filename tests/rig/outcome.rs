@@ -51,7 +51,6 @@ impl Outcome {
     }
 
     /// The values at one moment only: those between depend on when a sync ran.
-    #[allow(dead_code, reason = "the simulation has no use for it")]
     pub(crate) fn at(mut self, moment: i64) -> Self {
         let stamp = format!("{} ", nanos(moment));
         self.values.retain(|name, _| name.starts_with(&stamp));

@@ -173,7 +173,7 @@ impl View<'_> {
         let annotations = items(&self.dashboard.json["annotations"]["list"]).iter();
         let asked = panels
             .flat_map(|panel| items(&panel["targets"]).iter().map(move |target| (panel, target)))
-            .chain(annotations.map(|annotation| (annotation, &annotation["target"])));
+            .chain(annotations.map(|annotation| (annotation, annotation)));
         let queries = asked.filter_map(|(panel, target)| {
             let query = self.query(panel, target).transpose()?;
             Some(query.with_context(|| format!("panel {} {}, {}", panel["id"], panel["title"], target["refId"])))
@@ -190,7 +190,9 @@ impl View<'_> {
     /// How many targets there are anywhere in the JSON that ask a server: what [`View::queries`] must find.
     pub(crate) fn asking_targets(&self) -> usize {
         fn count(value: &Value) -> usize {
-            let asks = value["refId"].is_string() && value["datasource"]["type"] != "datasource";
+            // An annotation has its query in itself.
+            let has_query = value["refId"].is_string() || value["expr"].is_string();
+            let asks = has_query && value["datasource"]["type"] != "datasource";
             let below = match value {
                 Value::Array(all) => all.iter().map(count).sum(),
                 Value::Object(all) => all.values().map(count).sum(),

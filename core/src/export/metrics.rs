@@ -38,6 +38,8 @@ const BATCH_BYTES: usize = MAX_BATCH_BYTES / 4;
 const MOMENT_BYTES: usize = 4_000;
 /// The numbers of a closed sprint are repeated in every "now" for this long.
 const CLOSED_FOR: i64 = 30 * DAY;
+/// Samples that are older than the newest by no more than this are no backfill to Prometheus.
+const IN_ORDER: i64 = 3_600_000;
 /// The metadata group that holds how far each project's metrics were exported.
 const METADATA_GROUP: &str = "metrics";
 
@@ -46,6 +48,15 @@ struct Points {
     metric: names::Metric,
     attributes: Attributes,
     values: Values,
+}
+
+impl Points {
+    /// Takes out the value of `now`, if it is the last of several numbers.
+    fn take_present(&mut self, now: Millis) -> Option<Self> {
+        let Values::Numbers(values) = &mut self.values else { return None };
+        let present = values.pop_if(|(at, _)| *at == now)?;
+        Some(Self { metric: self.metric, attributes: self.attributes.clone(), values: Values::Numbers(vec![present]) })
+    }
 }
 
 enum Values {
@@ -107,15 +118,29 @@ pub(super) async fn run(
     for project in projects.into_iter().filter(|project| chosen.contains(&project.project_id)) {
         let project_id = project.project_id.clone();
         let resource = context.resource(&ExportContext::project_key(&project_id));
-        let mut packer = Packer::new(resource, project.series);
-        while let Some(batch) = packer.next() {
-            sent.entry(project_id.clone()).or_default().points += sender.send(&project_id, batch).await?;
+        for series in present_first(project.series, now) {
+            let mut packer = Packer::new(resource.clone(), series);
+            while let Some(batch) = packer.next() {
+                sent.entry(project_id.clone()).or_default().points += sender.send(&project_id, batch).await?;
+            }
         }
         if !again {
             save_exported_until(sender.store, &project_id, read_until.get(&project_id).copied().unwrap_or(now))?;
         }
     }
     Ok(())
+}
+
+/// The parts of a project's series to send one after the other: all at once, or, where the past is filled in, a present sample
+/// before everything else. An empty Prometheus takes the first sample for the present: filled from the past, it would write
+/// block after block until it has caught up.
+fn present_first(mut series: Vec<Points>, now: Millis) -> Vec<Vec<Points>> {
+    let earliest = series.iter().filter_map(|points| points.values.moments().next()).min();
+    if earliest.is_none_or(|earliest| now.0 - earliest.0 <= IN_ORDER) {
+        return vec![series];
+    }
+    let present = series.iter_mut().find_map(|points| points.take_present(now));
+    present.map(|present| vec![present]).into_iter().chain([series]).collect()
 }
 
 /// The first moment of the history, found once.
@@ -866,6 +891,25 @@ mod tests {
             all.extend(of_moment);
         }
         all
+    }
+
+    #[test]
+    fn a_backfill_begins_with_a_present_sample() {
+        let now = 10 * IN_ORDER;
+        let of = |moments: &[i64]| {
+            let values = moments.iter().map(|at| (Millis(*at), count(*at))).collect();
+            let attributes = Attributes::new().text(names::TASK_TYPE, "task");
+            Points { metric: names::M_TASK_WIP, attributes, values: Values::Numbers(values) }
+        };
+        let sent = |moments: &[i64]| -> Vec<i64> {
+            let parts = present_first(vec![of(moments)], Millis(now));
+            let requests: Vec<_> = parts.into_iter().flat_map(packed).collect();
+            points(&requests).into_iter().map(|(at, ..)| i64::try_from(at).unwrap()).collect()
+        };
+        let (old, recent) = (now - IN_ORDER - 1, now - IN_ORDER);
+        assert_eq!(sent(&[old, recent, now]), [now, old, recent]);
+        assert_eq!(sent(&[recent, now]), [recent, now], "what is not old stays in order");
+        assert_eq!(sent(&[old]), [old]);
     }
 
     /// A store with this many tasks of each source, which ended long ago, and the calls it gets.

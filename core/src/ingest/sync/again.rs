@@ -29,7 +29,8 @@ impl Job<'_> {
         let upgraded = status.reread_by != VERSION;
         let mut due = self.store.quarantined_records(Some(self.name()))?;
         // What this run has just found is not asked for twice.
-        due.retain(|record| record.at < self.run.now && (record.is_unreadable() || passes || upgraded));
+        due.retain(|record| !self.just_quarantined.contains(&record.native_id));
+        due.retain(|record| record.is_unreadable() || passes || upgraded);
         due.sort_by_key(|record| record.at);
         let ids: Vec<String> = due.into_iter().take(PER_RUN).map(|record| record.native_id).collect();
         if let Err(error) = self.read_again(session, &ids).await {

@@ -61,6 +61,8 @@ pub(super) struct Job<'a> {
     pub(super) out_of_scope: u64,
     /// Ids that the tool said nothing of when they were asked for.
     pub(super) not_ours: BTreeSet<String>,
+    /// Ids of records that this run has quarantined.
+    pub(super) just_quarantined: BTreeSet<String>,
     /// Set when most of a page could not be read.
     pub(super) doubtful: Option<Error>,
     /// Other sources whose tasks got new events.

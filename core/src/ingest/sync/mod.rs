@@ -66,6 +66,7 @@ pub async fn sync_source(
         work: PageWork::default(),
         out_of_scope: 0,
         not_ours: BTreeSet::new(),
+        just_quarantined: BTreeSet::new(),
         doubtful: None,
         other_sources: BTreeSet::new(),
     };
@@ -150,7 +151,10 @@ impl Job<'_> {
         self.changes_read = true;
         // Even when the complete pass fails: all changes were read, and can be exported.
         let passed = self.pass(session, &status, first).await;
-        self.finish(first)?;
+        // What is exported is final: with most of a page missing, sums of sprints and parents would be wrong for good.
+        if self.doubtful.is_none() {
+            self.finish(first)?;
+        }
         passed?;
         pass::nothing_lost(session.lost())?;
         self.doubtful.take().map_or(Ok(()), Err)

@@ -120,6 +120,7 @@ impl Job<'_> {
         } else {
             self.report.set_aside += 1;
         }
+        self.just_quarantined.insert(native_id.to_owned());
         let (source, native_id, at) = (self.name().to_owned(), native_id.to_owned(), self.run.now);
         to.put_quarantined(
             &source,
