@@ -181,7 +181,7 @@ async fn reading_the_same_world_again_adds_nothing_to_a_store_of_an_older_releas
     let history: Vec<_> = backend.spans().into_iter().filter(|span| role(span) != "snapshot").collect();
     assert!(history.is_empty(), "{history:?}");
     for log in backend.logs() {
-        assert_eq!(log.attributes["artifact.kind"], "review", "{log:?}");
+        assert_eq!(log.event_name, "task.artifact", "{log:?}");
     }
     jira.shutdown().await;
     github.shutdown().await;
