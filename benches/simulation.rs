@@ -14,9 +14,6 @@ mod outcome;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// An hour in milliseconds.
-pub(crate) const HOUR: i64 = 3_600_000;
-
 fn main() -> ExitCode {
     let count: u64 = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(10_000);
     let began = Instant::now();

@@ -5,13 +5,15 @@
 //! Tests run on a runtime of several threads: a test blocks on a child while the fakes answer it.
 
 mod installation;
+mod moments;
 mod outcome;
 mod process;
 mod service;
 mod tool;
 
 pub(crate) use installation::{Installation, Setup};
-pub(crate) use outcome::{Outcome, assert_same, nanos, role};
+pub(crate) use moments::nanos;
+pub(crate) use outcome::{Outcome, assert_same, role};
 pub(crate) use process::{Ran, Running};
 pub(crate) use service::Service;
 pub(crate) use tool::Tool;

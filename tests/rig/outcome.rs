@@ -40,23 +40,6 @@ impl Outcome {
         assert_same("log records", &self.lines, &other.lines);
         assert_same("metric values", &self.values, &other.values);
     }
-
-    /// The values on the history grid only (`export.metrics.history_step` is two days here): they do not depend on
-    /// when a sync ran.
-    pub(crate) fn on_grid(mut self) -> Self {
-        let time = |name: &str| name.split(' ').next().and_then(|time| time.parse::<u64>().ok()).unwrap();
-        self.values.retain(|name, _| time(name) % nanos(48 * super::HOUR) == 0);
-        assert!(!self.values.is_empty(), "no value is on the grid");
-        self
-    }
-
-    /// The values at one moment only: those between depend on when a sync ran.
-    pub(crate) fn at(mut self, moment: i64) -> Self {
-        let stamp = format!("{} ", nanos(moment));
-        self.values.retain(|name, _| name.starts_with(&stamp));
-        assert!(!self.values.is_empty(), "no value is at {moment}");
-        self
-    }
 }
 
 /// Compares two maps and fails with the first few differences.
@@ -72,11 +55,6 @@ pub(crate) fn assert_same(what: &str, ours: &BTreeMap<String, String>, theirs: &
         differing.len(),
         shown.collect::<Vec<_>>().join("\n")
     );
-}
-
-/// Epoch nanoseconds, as in OTLP.
-pub(crate) fn nanos(moment: i64) -> u64 {
-    u64::try_from(moment).unwrap() * 1_000_000
 }
 
 fn text<'a>(attributes: &'a Attributes, name: &str) -> &'a str {

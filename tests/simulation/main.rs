@@ -8,8 +8,6 @@ mod network;
 #[path = "../rig/outcome.rs"]
 mod outcome;
 
-/// An hour in milliseconds.
-pub(crate) const HOUR: i64 = 3_600_000;
 /// Seeds that failed once. They stay here for good.
 const KEPT: &[u64] = &[];
 
