@@ -39,6 +39,7 @@ impl Tone {
     }
 
     /// The time a task has been blocked: two days are long, a week very long.
+    #[cfg(feature = "demo")]
     pub(crate) fn of_blocked(seconds: f64) -> Self {
         Self::beyond(seconds, 2.0 * DAY, 7.0 * DAY)
     }

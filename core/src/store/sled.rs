@@ -1,7 +1,7 @@
 //! The store on disk: sled as its engine, in one tree, because sled makes only a batch on one tree atomic.
 //!
 //! What sled needs beside the calls of [`Kv`] is here too: it must never meet a full disk half-way through a write, it does
-//! not notice every damage to its files (see [`witness`]), it panics over some (see [`guarded`]), and its errors do not say
+//! not notice every damage to its files (see [`witness`]), it panics over some (see `guarded` below), and its errors do not say
 //! what to do.
 
 use std::io;
