@@ -1,7 +1,9 @@
 //! `contextcore demo`: everything on a sample world, without a token or network. Fakes on this machine speak the tools' real APIs,
 //! so the demo runs the same code as a real sync.
 
-use std::io;
+use std::fs::{OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,13 +143,21 @@ async fn start(arguments: &args::Demo, directory: &Path, now: Millis) -> Result<
     let tokens = directory.join(TOKENS);
     std::fs::create_dir_all(&tokens).map_err(|error| failed("create the directory of the sample tokens", error))?;
     for (name, token) in [("jira", Jira::TOKEN), ("github", Github::TOKEN), ("linear", Linear::KEY)] {
-        std::fs::write(tokens.join(name), token).map_err(|error| failed("write a sample token", error))?;
+        write_secret(&tokens.join(name), token).map_err(|error| failed("write a sample token", error))?;
     }
     let file = directory.join(CONFIG);
     let text = config_text(arguments, directory, [tools.jira.url(), tools.github.url(), tools.linear.url()]);
     std::fs::write(&file, &text).map_err(|error| failed("write the configuration", error))?;
     let config = config::load(&file, &app::kinds())?;
     Ok(Sample { tools, directory: directory.to_owned(), config })
+}
+
+/// Writes a file that only this user can read, as a token should be.
+fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // An older demo may have left it readable.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(secret.as_bytes())
 }
 
 /// The configuration of the sample world: native projects of three tools. The first portfolio project spans two of them. It works

@@ -377,6 +377,7 @@ async fn status_begins_with_a_verdict_and_can_be_an_exit_code() {
 async fn the_demo_needs_nothing_and_its_store_can_be_read_afterwards() {
     let (_tool, home) = sample().await;
     let ran = home.run(&["demo", "--months", "2", "--store", "kept"]);
+    assert!(!ran.err.contains("WARN"), "a newcomer sees no warning: {}", ran.err);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.out.contains("Where to look next"), "{}", ran.out);
     assert!(home.collector.requests().is_empty());
