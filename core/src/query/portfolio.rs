@@ -120,6 +120,9 @@ fn portfolio(open: &[TaskView], done: &[TaskView], active: &[SprintView], now: M
     for task in done {
         project(&mut portfolio.projects, &task.project_id).done_lately += 1;
     }
+    // Of two active sprints the one that began last is shown, as on the dashboards.
+    let mut active: Vec<&SprintView> = active.iter().collect();
+    active.sort_by_key(|sprint| sprint.start);
     for sprint in active {
         let Some(id) = &sprint.project_id else { continue };
         project(&mut portfolio.projects, id).sprint = Some(ProjectSprint {

@@ -20,7 +20,7 @@ use crate::store::Store;
 
 const CONFIG: &str = "
 projects:
-  - {id: commerce, include: [{source: acme, project: PROJ}]}
+  - {id: commerce, include: [{source: acme, project: PROJ}, {source: strict, project: PROJ}]}
 sources:
   - {name: acme, kind: jira, url: 'http://127.0.0.1:1', auth: {token: {env: T}}}
   - {name: strict, kind: jira, url: 'http://127.0.0.1:1', auth: {token: {env: T}}, blocked: {links: true}}
@@ -65,6 +65,10 @@ impl World {
     }
 
     fn sprint(&self, id: &str, state: SprintState, start: i64) {
+        self.sprint_of("acme", id, state, start);
+    }
+
+    fn sprint_of(&self, source: &str, id: &str, state: SprintState, start: i64) {
         let facts = SprintFacts {
             name: format!("Sprint {id}"),
             goal: None,
@@ -77,7 +81,7 @@ impl World {
         };
         let mut transaction = self.store.begin().unwrap();
         let record = SprintRecord { facts, started_seq: None, closed_seq: None };
-        transaction.put_sprint(&TaskKey::new("acme", id), &record, false).unwrap();
+        transaction.put_sprint(&TaskKey::new(source, id), &record, false).unwrap();
         transaction.commit().unwrap();
     }
 
@@ -386,6 +390,15 @@ fn the_current_sprint_is_the_active_one_then_the_next_then_the_last() {
         let key = world.task(&number.to_string(), first, vec![]);
         assert_eq!(world.at(7 * DAY).task(&key).unwrap().unwrap().sprint.as_deref(), wanted);
     }
+}
+
+#[test]
+fn of_two_active_sprints_of_a_project_the_portfolio_shows_the_one_that_began_last() {
+    let world = World::new();
+    world.sprint_of("acme", "1", SprintState::Active, 6 * DAY);
+    world.sprint_of("strict", "2", SprintState::Active, 5 * DAY);
+    let portfolio = world.at(7 * DAY).portfolio().unwrap();
+    assert_eq!(portfolio.projects[0].sprint.as_ref().unwrap().name, "Sprint 1");
 }
 
 #[test]
