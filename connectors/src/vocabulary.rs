@@ -5,6 +5,9 @@
 
 mod words;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use contextcore_core::model::Status;
 
 pub(crate) use words::{BACKLOG, BLOCKED, REVIEW};
@@ -36,7 +39,32 @@ pub(crate) fn gives_up(resolution: &str) -> bool {
 }
 
 /// Whether a name holds one of the phrases (lower case, single spaces) as whole words: `Unblocked` is not `blocked`.
-pub(crate) fn says(name: &str, phrases: &[&str]) -> bool {
+pub(crate) fn says(name: &str, phrases: &'static [&'static str]) -> bool {
+    let known = KNOWN.with_borrow(|known| {
+        let answers = known.get(name)?;
+        answers.iter().find(|(of, _)| std::ptr::eq(*of, phrases)).map(|(_, said)| *said)
+    });
+    known.unwrap_or_else(|| {
+        let said = holds(name, phrases);
+        KNOWN.with_borrow_mut(|known| {
+            if known.len() >= MOST_KNOWN {
+                known.clear();
+            }
+            known.entry(name.to_owned()).or_default().push((phrases, said));
+        });
+        said
+    })
+}
+
+/// Names that are remembered. Labels are free text, so there may be any number of them.
+const MOST_KNOWN: usize = 1_000;
+
+thread_local! {
+    // The same few names come with every change of a status; there are hundreds of phrases.
+    static KNOWN: RefCell<HashMap<String, Vec<(&'static [&'static str], bool)>>> = RefCell::default();
+}
+
+fn holds(name: &str, phrases: &[&str]) -> bool {
     let padded = padded_words(name);
     // Most phrases differ in their first letter already, and names are asked about for each change of a status.
     let begins = |words: &str, phrase: &str| {

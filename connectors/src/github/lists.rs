@@ -91,17 +91,66 @@ pub(super) struct Continuation {
     pub(super) after: Box<str>,
 }
 
+/// Where the lists of a node end. Everything else in it is passed over: nodes are large, and few lists go on.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Ends {
+    id: Option<Box<str>>,
+    content: Option<Box<Self>>,
+    timeline_items: Option<End>,
+    comments: Option<End>,
+    assignees: Option<End>,
+    labels: Option<End>,
+    blocked_by: Option<End>,
+    issue_field_values: Option<End>,
+    closed_by_pull_requests_references: Option<End>,
+    field_values: Option<End>,
+    closing_issues_references: Option<End>,
+    commits: Option<End>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct End {
+    page_info: PageInfo,
+}
+
+impl Ends {
+    /// Reads them; of an odd node, those that can be read.
+    fn of(node: &str) -> Self {
+        serde_json::from_str(node).unwrap_or_else(|_| {
+            let Ok(Value::Object(mut parts)) = serde_json::from_str(node) else { return Self::default() };
+            parts.retain(|_, part| part.is_object() || part.is_string());
+            serde_json::from_value(Value::Object(parts)).unwrap_or_default()
+        })
+    }
+
+    fn of_list(&self, list: List) -> Option<&End> {
+        match list {
+            List::Events | List::Reviews => self.timeline_items.as_ref(),
+            List::Comments => self.comments.as_ref(),
+            List::Assignees => self.assignees.as_ref(),
+            List::Labels => self.labels.as_ref(),
+            List::Blockers => self.blocked_by.as_ref(),
+            List::IssueFields => self.issue_field_values.as_ref(),
+            List::Linked => self.closed_by_pull_requests_references.as_ref(),
+            List::Values => self.field_values.as_ref(),
+            List::Closing => self.closing_issues_references.as_ref(),
+            List::Commits => self.commits.as_ref(),
+        }
+    }
+}
+
 /// The lists of a node that go on after what it holds, of an item those of its content as well.
 pub(super) fn continuations(node: &RawValue, of_pulls: bool) -> Vec<Continuation> {
-    let mut found = Vec::new();
     let lists: &[List] = if of_pulls { &List::OF_PULLS } else { &List::OF_ITEMS };
-    let node: Value = serde_json::from_str(node.get()).unwrap_or_default();
-    for part in [&node, &node["content"]] {
-        let id = part["id"].as_str().unwrap_or_default();
+    let node = Ends::of(node.get());
+    let mut found = Vec::new();
+    for part in [Some(&node), node.content.as_deref()].into_iter().flatten() {
         for list in lists {
-            let info: PageInfo = serde_json::from_value(part[list.key()]["pageInfo"].clone()).unwrap_or_default();
-            if let Some(after) = info.next() {
-                found.push(Continuation { list: *list, node: id.to_owned(), after: after.into() });
+            if let Some(after) = part.of_list(*list).and_then(|end| end.page_info.next()) {
+                let id = part.id.as_deref().unwrap_or_default().to_owned();
+                found.push(Continuation { list: *list, node: id, after: after.into() });
             }
         }
     }

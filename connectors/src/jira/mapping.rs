@@ -126,7 +126,7 @@ pub(super) fn map_status(
     if category != Category::Done && settings.rules.means_blocked(name) {
         return mapped(Status::Blocked, "named like blocked".into());
     }
-    let column = |phrases: &[&str]| column.is_some_and(|column| says(column, phrases));
+    let column = |phrases: &'static [&'static str]| column.is_some_and(|column| says(column, phrases));
     let (plain, refined, by_name, by_column) = match category {
         Category::New => (Status::Todo, Status::Backlog, says(name, BACKLOG), column(BACKLOG)),
         Category::Indeterminate => (Status::InProgress, Status::InReview, says(name, REVIEW), column(REVIEW)),
@@ -152,7 +152,7 @@ pub(super) fn type_of(settings: &Settings, names: [&str; 3], level: Option<i32>,
         _ => {}
     }
     let ranks: &[_] = if level.is_none() { &RANKS } else { &[] };
-    let named = |phrases: &[&str]| names[1..].iter().any(|name| says(name, phrases));
+    let named = |phrases: &'static [&'static str]| names[1..].iter().any(|name| says(name, phrases));
     let by_name = ranks.iter().chain(&TYPES).find(|(_, phrases)| named(phrases));
     by_name.map_or((TaskType::Task, false), |(task_type, _)| (*task_type, true))
 }

@@ -148,9 +148,15 @@ impl<'a> Reading<'a> {
         let rows = answer.data.issues.iter().flat_map(|page| &page.nodes).enumerate();
         let mut is_whole = answer.errors.is_empty();
         for (_, json) in rows.filter(|(row, _)| !flawed.contains(row)) {
-            let known = json.as_deref().and_then(|json| Some((json, rows::id_of(json)?)));
-            match known {
-                Some((json, id)) if asked.contains(&id) => self.add(json, id),
+            let Some(json) = json.as_deref() else {
+                is_whole = false;
+                continue;
+            };
+            // Read once: an issue is large. One of an odd shape may still have an id.
+            let read = rows::issue(json.get()).ok();
+            let id = read.as_ref().and_then(|(issue, _)| issue.id.clone()).or_else(|| rows::id_of(json));
+            match id.filter(|id| !id.is_empty()) {
+                Some(id) if asked.contains(&id) => self.add(json, id, read),
                 Some(_) => {}
                 None => is_whole = false,
             }
@@ -159,8 +165,8 @@ impl<'a> Reading<'a> {
         missing.cloned().collect()
     }
 
-    fn add(&mut self, json: &RawValue, id: Box<str>) {
-        let (fetched, more, left_out) = FetchedIssue::of(json, &id);
+    fn add(&mut self, json: &RawValue, id: Box<str>, read: Option<(Issue, usize)>) {
+        let (fetched, more, left_out) = FetchedIssue::of(json, &id, read);
         self.linear.note_left_out(left_out);
         if !more.iter().any(|rest| rest.list.is_measured()) {
             fetched.measure(self.linear.learned_sizes());
@@ -322,7 +328,7 @@ pub(super) fn record(
 
 impl FetchedIssue {
     /// An issue as it came, the lists of it that go on, and how many of their entries cannot be read.
-    fn of(json: &RawValue, id: &str) -> (Self, Vec<Rest>, usize) {
+    fn of(json: &RawValue, id: &str, read: Option<(Issue, usize)>) -> (Self, Vec<Rest>, usize) {
         let whole = Whole {
             issue: json.to_owned(),
             history: Vec::new(),
@@ -332,7 +338,7 @@ impl FetchedIssue {
         };
         let mut fetched = Self { whole, team: None, names: BTreeSet::new(), parents: BTreeSet::new() };
         // One of an odd shape is kept as it came, to be quarantined with the reason.
-        let Ok((issue, left_out)) = rows::issue(json.get()) else { return (fetched, Vec::new(), 0) };
+        let Some((issue, left_out)) = read else { return (fetched, Vec::new(), 0) };
         let undated = issue.history.iter().flat_map(|page| &page.nodes).filter(|act| !act.is_dated()).count();
         fetched.note(&issue);
         (fetched, rests(&issue, id), left_out + undated)
