@@ -7,4 +7,5 @@ mod derive;
 mod promtool;
 mod property;
 mod rig;
+mod server;
 mod validate;

@@ -124,7 +124,8 @@ fn target() -> BoxedStrategy<Value> {
         .boxed()
 }
 
-fn spec() -> BoxedStrategy<Value> {
+/// A spec that mostly is admitted.
+pub(crate) fn spec() -> BoxedStrategy<Value> {
     let business = mapping(vec![
         ("criticality", one_of(&["critical", "high", "medium", "low"])),
         ("owner", text("[A-Za-z0-9]([-A-Za-z0-9_./]{0,10}[A-Za-z0-9])?")),

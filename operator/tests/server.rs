@@ -1,0 +1,311 @@
+//! A real API server judges the definition, and the objects that are derived.
+//!
+//! `tests/cluster/build.sh` builds it. Without it these tests say that they were skipped, or fail where
+//! `CONTEXTCORE_REQUIRE_CLUSTER` is set.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use contextcore_cluster::{Cluster, Definitions};
+use contextcore_operator::derive::derive;
+use contextcore_operator::resource::ProjectContext;
+use contextcore_operator::validate::{Input, read};
+use contextcore_operator::{crd, yaml};
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::TestRunner;
+use serde_json::{Value, json};
+
+use super::{cel, property, rig};
+
+const KIND: &str = "projectcontexts.contextcore.io";
+/// Random specs in one server.
+const SPECS: usize = 200;
+
+/// The shared server with our definition.
+fn cluster() -> Option<&'static Cluster> {
+    let cluster = Cluster::shared()?;
+    cluster.install(Definitions::ContextCore);
+    Some(cluster)
+}
+
+/// What a server with all definitions says to objects that only go through its checks.
+fn judge(cluster: &Cluster, namespace: &str, objects: &[Value]) -> contextcore_cluster::Answer {
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
+    cluster.kubectl_with(&["create", "--dry-run=server", "--namespace", namespace, "-f", "-"], &list)
+}
+
+/// A context of this name without a namespace.
+fn named(name: &str, parts: &Value) -> Value {
+    let mut object = cel::context(parts);
+    object["metadata"] = json!({"name": name});
+    object
+}
+
+#[test]
+fn the_definition_is_structural_and_its_rules_are_within_the_budget() {
+    let Some(cluster) = cluster() else { return };
+    let found = cluster.get("customresourcedefinitions", "", KIND).unwrap();
+    let conditions = found["status"]["conditions"].as_array().unwrap();
+    let holds = |kind: &str| conditions.iter().find(|found| found["type"] == kind).map(|found| found["status"].clone());
+    assert_eq!(holds("Established"), Some("True".into()));
+    assert_eq!(holds("NamesAccepted"), Some("True".into()));
+    assert_eq!(holds("NonStructuralSchema"), None);
+    // Nothing that we wrote was dropped or changed.
+    let mut served = found["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
+    let mut ours = crd::schema();
+    for schema in [&mut served, &mut ours] {
+        schema.as_object_mut().unwrap().remove("description");
+    }
+    assert!(holds(&served, &ours) && holds(&ours, &served), "{served:#}\n{ours:#}");
+}
+
+#[test]
+fn the_blueprint_applies_word_for_word() {
+    let Some(cluster) = cluster() else { return };
+    drop(cluster.kubectl(&["create", "namespace", "commerce"]));
+    for text in [include_str!("cases/blueprint.yaml"), include_str!("cases/blueprint-action-5.yaml")] {
+        // As a person does, and as a pipeline does.
+        cluster.kubectl_with(&["apply", "-f", "-"], text).succeeds();
+        let found = cluster.get(KIND, "commerce", "checkout-service").unwrap();
+        let wrote: Value = serde_saphyr::from_str(text).unwrap();
+        assert!(holds(&found["spec"], &wrote["spec"]), "{found:#}");
+        cluster.kubectl(&["delete", KIND, "checkout-service", "--namespace", "commerce"]).succeeds();
+        cluster.kubectl_with(&["apply", "--server-side", "-f", "-"], text).succeeds();
+        cluster.kubectl(&["delete", "pctx", "checkout-service", "--namespace", "commerce"]).succeeds();
+    }
+}
+
+/// The messages of a batch, each with the name of the object that it is about.
+fn messages(text: &str) -> Vec<&str> {
+    let starts = ["Error from server", "The ProjectContext"];
+    let mut cuts: Vec<usize> = starts.iter().flat_map(|start| text.match_indices(start)).map(|(at, _)| at).collect();
+    cuts.sort_unstable();
+    let ends = cuts.iter().skip(1).copied().chain([text.len()]);
+    cuts.iter().zip(ends).map(|(start, end)| &text[*start..end]).collect()
+}
+
+#[test]
+fn the_server_refuses_by_the_same_rules_with_the_same_messages() {
+    let Some(cluster) = cluster() else { return };
+    let cases = cel::refused();
+    let objects: Vec<Value> =
+        cases.iter().enumerate().map(|(at, (parts, _))| named(&format!("case-{at}"), parts)).collect();
+    let answer = judge(cluster, "default", &objects);
+    assert_eq!(answer.out, "", "admitted");
+    let found = messages(&answer.err);
+    assert_eq!(found.len(), cases.len(), "{}", answer.err);
+    for (at, (parts, wanted)) in cases.iter().enumerate() {
+        let about = format!("\"case-{at}\"");
+        let message = found.iter().find(|message| message.contains(&about));
+        assert!(message.is_some_and(|text| text.contains(wanted)), "{parts}\nwanted: {wanted}\nfound: {message:?}");
+    }
+}
+
+#[test]
+fn the_server_admits_what_keeps_the_rules_and_no_more() {
+    let Some(cluster) = cluster() else { return };
+    let cases = cel::admitted();
+    let objects: Vec<Value> = cases.iter().enumerate().map(|(at, parts)| named(&format!("case-{at}"), parts)).collect();
+    judge(cluster, "default", &objects).succeeds();
+    for (parts, _) in cel::misfits() {
+        let answer = judge(cluster, "default", &[named("case", &parts)]);
+        assert!(!answer.ok, "admitted: {parts}");
+    }
+    let with_name = |length: usize| {
+        let mut object = cel::context(&json!({}));
+        object["metadata"] = json!({"name": "a".repeat(length)});
+        judge(cluster, "default", &[object])
+    };
+    assert!(with_name(64).fails().contains("longer than 63 characters"));
+    with_name(63).succeeds();
+}
+
+#[test]
+fn the_project_of_a_context_cannot_change() {
+    let Some(cluster) = cluster() else { return };
+    let namespace = cluster.namespace("immutable");
+    cluster.apply(&namespace, &[named("a", &json!({}))]).succeeds();
+    let mut other = named("a", &json!({}));
+    other["spec"]["project"]["id"] = "other".into();
+    let refused = cluster.apply(&namespace, std::slice::from_ref(&other)).fails();
+    assert!(refused.contains("create a new ProjectContext"), "{refused}");
+    // The rest may.
+    cluster.apply(&namespace, &[named("a", &json!({"business": {"criticality": "low"}}))]).succeeds();
+}
+
+#[test]
+fn a_person_sees_the_status_and_cannot_write_it_by_accident() {
+    let Some(cluster) = cluster() else { return };
+    let namespace = cluster.namespace("status");
+    let spec = json!({
+        "business": {"criticality": "critical", "owner": "shop-team"},
+        "requirements": {"availability": "99.9", "latencyP99": "200ms"},
+    });
+    let mut object = named("cart", &spec);
+    object["status"] = json!({"sloCount": 9});
+    cluster.apply(&namespace, &[object]).succeeds();
+    assert_eq!(cluster.get(KIND, &namespace, "cart").unwrap().get("status"), None);
+
+    let context: ProjectContext = serde_json::from_value(cluster.get(KIND, &namespace, "cart").unwrap()).unwrap();
+    let mut status = serde_json::to_value(&derive(&[context], &rig::settings("")).outcomes[0].status).unwrap();
+    for condition in status["conditions"].as_array_mut().unwrap() {
+        condition["lastTransitionTime"] = "2026-11-27T00:00:00Z".into();
+    }
+    let ready = json!({"type": "Ready", "status": "False", "reason": "CollectorNotFound", "message": "m",
+                       "observedGeneration": 1, "lastTransitionTime": "2026-11-27T00:00:00Z"});
+    let conditions = status["conditions"].as_array_mut().unwrap();
+    conditions.retain(|condition| condition["type"] != "Ready");
+    conditions.push(ready);
+    let patch = json!({"status": status}).to_string();
+    let arguments = ["patch", KIND, "cart", "-n", &namespace, "--subresource=status", "--type=merge", "-p", &patch];
+    cluster.kubectl(&arguments).succeeds();
+    // All of it was stored: the schema knows every field that is derived.
+    let stored = cluster.get(KIND, &namespace, "cart").unwrap()["status"].clone();
+    assert!(holds(&stored, &status), "{stored:#}\n{status:#}");
+
+    let row = |arguments: &[&str]| {
+        let table = cluster.kubectl(&[&["get", "pctx", "-n", &namespace], arguments].concat()).succeeds();
+        table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+    };
+    let [heads, values] = &row(&[])[..] else { panic!("{:?}", row(&[])) };
+    assert_eq!(heads, "NAME PROJECT CRITICALITY OWNER SLOS SAMPLING READY AGE");
+    assert!(values.starts_with("cart shop critical shop-team 2 1 False "), "{values}");
+    let [heads, values] = &row(&["-o", "wide"])[..] else { panic!("{:?}", row(&["-o", "wide"])) };
+    assert_eq!(heads, "NAME PROJECT CRITICALITY OWNER SLOS SAMPLING READY REASON AGE");
+    assert!(values.contains(" False CollectorNotFound "), "{values}");
+    assert!(cluster.kubectl(&["get", "contextcore", "-n", &namespace]).succeeds().contains("cart"));
+}
+
+#[test]
+fn the_server_explains_every_field() {
+    let Some(cluster) = cluster() else { return };
+    let explained = |path: &str| cluster.kubectl(&["explain", &format!("projectcontext.{path}")]).succeeds();
+    for (path, wanted) in [
+        ("spec.business", "criticality"),
+        ("spec.requirements.sli", "profile"),
+        ("spec.observability.traceSampling", "<number>"),
+        ("status.conditions", "lastTransitionTime"),
+    ] {
+        let text = explained(path);
+        assert!(text.contains(wanted) && text.contains("DESCRIPTION"), "{path}:\n{text}");
+    }
+    let all = cluster.kubectl(&["explain", "projectcontext", "--recursive"]).succeeds();
+    assert!(all.contains("latencyP95") && all.contains("agentGuidance"), "{all}");
+    assert_eq!(undescribed(&crd::schema()["properties"]["spec"], "spec"), Vec::<String>::new());
+}
+
+/// Paths of fields that `kubectl explain` would say nothing about.
+fn undescribed(schema: &Value, path: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    if schema.get("description").is_none() {
+        found.push(path.to_owned());
+    }
+    let schema = schema.get("items").unwrap_or(schema);
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        found.extend(undescribed(field, &format!("{path}.{name}")));
+    }
+    found
+}
+
+/// Installs all definitions, and makes the namespaces that objects name.
+fn prepared(objects: &[Value]) -> Option<&'static Cluster> {
+    let cluster = Cluster::shared()?;
+    Definitions::ALL.into_iter().for_each(|definitions| cluster.install(definitions));
+    let namespaces: BTreeSet<&str> =
+        objects.iter().filter_map(|object| object["metadata"]["namespace"].as_str()).collect();
+    let object = |name: &&str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    let namespaces: Vec<Value> = namespaces.iter().map(object).collect();
+    if !namespaces.is_empty() {
+        cluster.apply("default", &namespaces).succeeds();
+    }
+    Some(cluster)
+}
+
+/// Objects of the snapshots that a person reviewed.
+fn goldens() -> Vec<Value> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let documents = files.iter().flat_map(|file| {
+        let text = fs::read_to_string(file).unwrap();
+        let body = text.splitn(3, "---\n").nth(2).unwrap_or_default().to_owned();
+        serde_saphyr::from_multiple::<Value>(&body).unwrap_or_default()
+    });
+    documents.filter(|document| document.get("kind").is_some()).collect()
+}
+
+#[test]
+fn every_golden_object_is_accepted() {
+    let goldens = goldens();
+    assert!(goldens.len() >= 30, "{}", goldens.len());
+    let Some(cluster) = prepared(&goldens) else { return };
+    // One after the other: several goldens hold the same object in different states.
+    for object in goldens {
+        let namespace = object["metadata"]["namespace"].as_str().unwrap();
+        cluster.apply(namespace, std::slice::from_ref(&object)).succeeds();
+        let (group, name) = (object["apiVersion"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap());
+        let kind = object["kind"].as_str().unwrap();
+        let kind = group.split_once('/').map_or(kind.to_owned(), |(group, _)| format!("{kind}.{group}"));
+        let stored = cluster.get(&kind, namespace, name).unwrap();
+        for (field, value) in object.as_object().unwrap().iter().filter(|(field, _)| *field != "metadata") {
+            assert!(holds(&stored[field], value), "{kind} {name}: {field} was changed:\n{value}\n{}", stored[field]);
+        }
+    }
+}
+
+/// Whether one value has all that the other has: a server adds defaults, and drops what its schema does not know.
+fn holds(stored: &Value, sent: &Value) -> bool {
+    match (stored, sent) {
+        (Value::Object(stored), Value::Object(sent)) => {
+            sent.iter().all(|(key, value)| stored.get(key).is_some_and(|stored| holds(stored, value)))
+        }
+        (Value::Array(stored), Value::Array(sent)) => {
+            stored.len() == sent.len() && stored.iter().zip(sent).all(|(stored, sent)| holds(stored, sent))
+        }
+        // 0 and 0.0 are one number.
+        (Value::Number(stored), Value::Number(sent)) => stored.as_f64() == sent.as_f64(),
+        _ => stored == sent,
+    }
+}
+
+/// Random contexts, each with a name of its own, and whether we admit them.
+fn random(count: usize) -> Vec<(Value, bool)> {
+    let mut runner = TestRunner::deterministic();
+    let strategy = property::spec();
+    let judged = |at: usize, spec: Value| {
+        let mut object = named(&format!("case-{at}"), &spec);
+        object["spec"]["project"] = spec["project"].clone();
+        let input = Input { file: "f".to_owned(), text: yaml::text(&object) };
+        (object, read(&[input]).is_ok())
+    };
+    (0..count).map(|at| judged(at, strategy.new_tree(&mut runner).unwrap().current())).collect()
+}
+
+#[test]
+fn any_spec_is_judged_as_by_the_server_and_renders_what_it_accepts() {
+    let cases = random(SPECS);
+    let Some(cluster) = prepared(&[]) else { return };
+    let namespace = cluster.namespace("random");
+    let (good, bad): (Vec<_>, Vec<_>) = cases.into_iter().partition(|(_, is_admitted)| *is_admitted);
+    assert!(good.len() >= SPECS / 4, "{} of {SPECS}", good.len());
+    let objects = |cases: &[(Value, bool)]| cases.iter().map(|(object, _)| object.clone()).collect::<Vec<_>>();
+    cluster.apply(&namespace, &objects(&good)).succeeds();
+    let answer = judge(cluster, &namespace, &objects(&bad));
+    assert!(bad.is_empty() || (!answer.ok && answer.out.is_empty()), "admitted only by the server: {}", answer.out);
+
+    let stored = cluster.kubectl(&["get", KIND, "-n", &namespace, "-o", "json"]).succeeds();
+    let stored: Value = serde_json::from_str(&stored).unwrap();
+    let contexts: Vec<ProjectContext> = serde_json::from_value(stored["items"].clone()).unwrap();
+    assert_eq!(contexts.len(), good.len());
+    let attached = format!("{}collector: {{mode: attach, name: gateway}}\n", rig::SETTINGS);
+    for settings in [rig::SETTINGS, &attached] {
+        // One by one, since random contexts claim each other's workloads.
+        let derived = contexts.iter().map(|context| derive(std::slice::from_ref(context), &rig::settings(settings)));
+        let objects: Vec<Value> = derived.flat_map(|derivation| derivation.objects).collect();
+        prepared(&objects);
+        // Shared objects come with every context, as in a cluster where one context follows the other.
+        cluster
+            .kubectl_with(&["apply", "--server-side", "--dry-run=server", "-f", "-"], &yaml::stream(&objects))
+            .succeeds();
+    }
+}
