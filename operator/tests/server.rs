@@ -46,10 +46,11 @@ fn the_definition_is_structural_and_its_rules_are_within_the_budget() {
     let Some(cluster) = cluster() else { return };
     let found = cluster.get("customresourcedefinitions", "", KIND).unwrap();
     let conditions = found["status"]["conditions"].as_array().unwrap();
-    let holds = |kind: &str| conditions.iter().find(|found| found["type"] == kind).map(|found| found["status"].clone());
-    assert_eq!(holds("Established"), Some("True".into()));
-    assert_eq!(holds("NamesAccepted"), Some("True".into()));
-    assert_eq!(holds("NonStructuralSchema"), None);
+    let condition =
+        |kind: &str| conditions.iter().find(|found| found["type"] == kind).map(|found| found["status"].clone());
+    assert_eq!(condition("Established"), Some("True".into()));
+    assert_eq!(condition("NamesAccepted"), Some("True".into()));
+    assert_eq!(condition("NonStructuralSchema"), None);
     // Nothing that we wrote was dropped or changed.
     let mut served = found["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
     let mut ours = crd::schema();
