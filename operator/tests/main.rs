@@ -7,5 +7,6 @@ mod derive;
 mod promtool;
 mod property;
 mod rig;
+mod sampling;
 mod server;
 mod validate;
