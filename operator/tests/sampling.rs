@@ -81,10 +81,10 @@ impl Collector {
     }
 
     /// Stops it, whereupon it decides what is still undecided; returns what it kept, and what it logged.
-    fn stop(self) -> Kept {
+    fn stop(self) -> Output {
         let log = self.server.stop();
         let spans = lines(self.folder.path(), "traces.json").iter().flat_map(spans).collect();
-        Kept { spans, others: lines(self.folder.path(), "others.json"), log }
+        Output { spans, others: lines(self.folder.path(), "others.json"), log }
     }
 }
 
@@ -94,7 +94,7 @@ fn lines(folder: &Path, file: &str) -> Vec<Value> {
 }
 
 /// What a collector let pass.
-struct Kept {
+struct Output {
     spans: Vec<Span>,
     others: Vec<Value>,
     log: String,
