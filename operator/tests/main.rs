@@ -11,3 +11,4 @@ mod rig;
 mod sampling;
 mod server;
 mod validate;
+mod vouched;
