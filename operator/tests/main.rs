@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
 mod cel;
+mod chart;
 mod derive;
 mod promtool;
 mod property;
