@@ -211,7 +211,7 @@ pub(crate) struct Doctor {
     /// Check the dashboards and data sources of this Grafana
     #[arg(long, value_name = "URL", help_heading = "Doctor")]
     pub(crate) grafana_url: Option<String>,
-    /// File with a token for Grafana [default: the variable GRAFANA_TOKEN]
+    /// File with a token for Grafana [default: GRAFANA_TOKEN, or GRAFANA_USER and GRAFANA_PASSWORD]
     #[arg(long, value_name = "FILE", help_heading = "Doctor")]
     pub(crate) token_file: Option<PathBuf>,
     /// File with USER:TOKEN, or a bearer token, for Tempo [default: the variable TEMPO_TOKEN]
@@ -399,7 +399,7 @@ pub(crate) struct Provision {
     /// URL of Grafana, e.g. https://grafana.acme.example
     #[arg(long, value_name = "URL")]
     pub(crate) grafana_url: String,
-    /// File with a service-account token [default: the variable GRAFANA_TOKEN]
+    /// File with a service-account token [default: GRAFANA_TOKEN, or GRAFANA_USER and GRAFANA_PASSWORD]
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
     /// PEM file of certificates to trust besides those of the platform
