@@ -55,6 +55,8 @@ impl Facts {
                 self.key.clone_from(key);
                 self.project.clone_from(project);
             }
+            Change::Progress(percent) => self.progress = Some(*percent),
+            Change::Attributes(changed) => self.set_attributes(changed),
             Change::Commented(_)
             | Change::Linked { .. }
             | Change::Artifact(_)
@@ -62,6 +64,14 @@ impl Facts {
             | Change::Deleted
             | Change::Restored => {}
         }
+    }
+
+    fn set_attributes(&mut self, changed: &[(SmolStr, Option<SmolStr>)]) {
+        for (name, value) in changed {
+            self.attributes.retain(|(known, _)| known != name);
+            self.attributes.extend(value.clone().map(|value| (name.clone(), value)));
+        }
+        self.attributes.sort();
     }
 }
 
