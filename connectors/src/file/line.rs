@@ -295,6 +295,8 @@ fn present(reading: &Reading, line: &TaskLine) -> Result<Facts> {
         sprints: line.sprints.clone(),
         due: line.due.clone(),
         blocked_by_links: None,
+        progress: None,
+        attributes: Vec::new(),
     })
 }
 

@@ -1,8 +1,8 @@
 //! What a connector reports: tasks, sprints and activities in the common model, before [`crate::diff`] compares them
 //! with the store.
 
-use crate::time::Millis;
 use crate::reported::{Report, Reported, SprintReport};
+use crate::time::Millis;
 use crate::{Artifact, Blocker, Event, Facts, SprintFacts};
 
 /// What a raw record contains, in the common model.

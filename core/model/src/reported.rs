@@ -166,7 +166,8 @@ pub fn merge(
     let own: HashSet<EventId> = fold.events.iter().map(|event| event.id).collect();
     let derived = stored.iter().filter(|stored| !stored.event.change.is_from_tool() && !own.contains(&stored.event.id));
     let added = own.iter().filter(|id| !seqs.contains_key(id)).count();
-    let events = fold.events.into_iter().map(|event| StoredEvent { seq: seqs.get(&event.id).copied().unwrap_or(seq), event });
+    let events =
+        fold.events.into_iter().map(|event| StoredEvent { seq: seqs.get(&event.id).copied().unwrap_or(seq), event });
     let mut timeline: Vec<StoredEvent> = events.chain(derived.cloned()).collect();
     timeline.sort_by_key(timeline::order);
     let record = TaskRecord {
@@ -246,7 +247,9 @@ impl<'a> Fold<'a> {
                 self.blocked_by = None;
                 self.push(reported, "unblocked", Change::Unblocked);
             }
-            Report::Reopened if self.facts.status.is_finished() => self.enter(reported, Some(Status::Todo), "todo".into()),
+            Report::Reopened if self.facts.status.is_finished() => {
+                self.enter(reported, Some(Status::Todo), "todo".into())
+            }
             Report::Reopened => {}
             Report::Progress(percent) => self.push(reported, "progress", Change::Progress(*percent)),
             Report::Commented(text) => self.push(reported, "comment", Change::Commented(text.clone())),

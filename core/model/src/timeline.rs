@@ -393,6 +393,13 @@ pub struct Finish {
     pub seq: u64,
 }
 
+impl Summary {
+    /// How much of a task without descendants is done, in percent: all of a done one, else what was reported of it.
+    pub fn leaf_percent(&self) -> f64 {
+        if self.status == Status::Done { 100.0 } else { self.state.facts.progress.unwrap_or(0.0) }
+    }
+}
+
 /// The state and durations of a task at one moment, as `model.md` defines them. Durations are seconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {

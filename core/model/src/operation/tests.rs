@@ -37,10 +37,9 @@ fn every_operation_is_known_by_its_name() {
 
 #[test]
 fn what_a_newer_program_wrote_is_left_for_one() {
-    for text in [
-        r#"{"v":2,"seq":5,"what":"?","op":"task.start"}"#,
-        r#"{"v":1,"seq":5,"t":"x","op":"task.teleport","task":{}}"#,
-    ] {
+    for text in
+        [r#"{"v":2,"seq":5,"what":"?","op":"task.start"}"#, r#"{"v":1,"seq":5,"t":"x","op":"task.teleport","task":{}}"#]
+    {
         assert_eq!(parse(text), Ok(Parsed::Newer { seq: 5 }), "{text}");
     }
     for text in [
@@ -59,9 +58,8 @@ fn what_a_newer_program_wrote_is_left_for_one() {
 #[test]
 fn an_operation_counts_when_it_happened_but_not_in_the_future() {
     let at = |at: &str| {
-        let text = format!(
-            r#"{{"v":1,"seq":1,"t":"2026-11-26T20:00:00.000Z","at":"{at}","op":"task.complete","task":"a"}}"#
-        );
+        let text =
+            format!(r#"{{"v":1,"seq":1,"t":"2026-11-26T20:00:00.000Z","at":"{at}","op":"task.complete","task":"a"}}"#);
         read(&text).counts_at().to_string()
     };
     assert_eq!(at("2026-11-26T09:00:00Z"), "2026-11-26T09:00:00.000Z");

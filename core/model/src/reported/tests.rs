@@ -43,7 +43,8 @@ fn changes(record: &TaskRecord) -> Vec<String> {
 
 #[test]
 fn a_process_that_only_completes_erases_nothing() {
-    let first = vec![reported("a", 1, 1_000, started(titled("Checkout"))), reported("a", 2, 2_000, status(Status::InProgress))];
+    let first =
+        vec![reported("a", 1, 1_000, started(titled("Checkout"))), reported("a", 2, 2_000, status(Status::InProgress))];
     let record = merged(vec![first, vec![reported("b", 1, 90_000, status(Status::Done))]]);
     assert_eq!(changes(&record), ["1000 Created", "2000 Status", "90000 Status"]);
     let state = timeline::last(&record.timeline).unwrap();
@@ -54,7 +55,11 @@ fn a_process_that_only_completes_erases_nothing() {
 
 #[test]
 fn a_task_that_is_started_twice_is_updated_and_created_once() {
-    let again = Fields { priority: Some(Some("high".into())), status: Some((Some(Status::Backlog), "backlog".into())), ..Fields::default() };
+    let again = Fields {
+        priority: Some(Some("high".into())),
+        status: Some((Some(Status::Backlog), "backlog".into())),
+        ..Fields::default()
+    };
     let record = merged(vec![vec![
         reported("b", 1, 5_000, started(again)),
         reported("a", 1, 1_000, started(titled("Checkout"))),
@@ -66,7 +71,8 @@ fn a_task_that_is_started_twice_is_updated_and_created_once() {
 #[test]
 fn a_start_of_a_finished_task_reopens_it_unless_it_was_not_finished_then() {
     let late = |at| reported("b", 1, at, started(Fields::default()));
-    let first = || vec![reported("a", 1, 1_000, started(titled("Checkout"))), reported("a", 2, 2_000, status(Status::Done))];
+    let first =
+        || vec![reported("a", 1, 1_000, started(titled("Checkout"))), reported("a", 2, 2_000, status(Status::Done))];
     assert_eq!(changes(&merged(vec![first(), vec![late(3_000)]])), ["1000 Created", "2000 Status", "3000 Status"]);
     assert_eq!(changes(&merged(vec![first(), vec![late(1_500)]])), ["1000 Created", "2000 Status"]);
 }
@@ -85,7 +91,12 @@ fn two_processes_that_complete_a_task_complete_it_once() {
 
 #[test]
 fn a_task_that_was_never_started_has_its_id_as_title() {
-    let record = merged(vec![vec![reported("a", 1, 1_000, Report::Blocked { reason: Some("vendor".into()), by: Some("OPS-9".into()) })]]);
+    let record = merged(vec![vec![reported(
+        "a",
+        1,
+        1_000,
+        Report::Blocked { reason: Some("vendor".into()), by: Some("OPS-9".into()) },
+    )]]);
     assert_eq!(changes(&record), ["1000 Created", "1000 Blocked"]);
     let state = timeline::last(&record.timeline).unwrap();
     assert_eq!((&*state.facts.title, state.facts.flag.as_deref()), ("T-1", Some("vendor (blocked by OPS-9)")));
@@ -116,13 +127,21 @@ fn null_clears_and_what_is_not_given_stays() {
 fn what_others_attached_stays_and_takes_no_part() {
     let first = vec![reported("a", 1, 1_000, started(titled("Checkout")))];
     let mut record = merged(vec![first.clone()]);
-    let artifact = Change::Artifact(Artifact { kind: "commit".into(), reference: "c0ffee".into(), url: String::new(), summary: String::new() });
+    let artifact = Change::Artifact(Artifact {
+        kind: "commit".into(),
+        reference: "c0ffee".into(),
+        url: String::new(),
+        summary: String::new(),
+    });
     let event = Event { id: EventId(7), at: Millis(1_500), actor: None, observed: false, change: artifact };
     record.timeline.push(StoredEvent { event, seq: 9 });
     let mut all = first;
     add(&mut all, vec![reported("a", 2, 2_000, status(Status::Done))]);
     let next = merge(&key(), ("p", "T-1"), Some(&record), &all, false, 10).unwrap();
-    assert_eq!((next.added, changes(&next.record)), (1, vec!["1000 Created".into(), "1500 Artifact".into(), "2000 Status".to_owned()]));
+    assert_eq!(
+        (next.added, changes(&next.record)),
+        (1, vec!["1000 Created".into(), "1500 Artifact".into(), "2000 Status".to_owned()])
+    );
 }
 
 #[test]
@@ -136,15 +155,26 @@ fn a_sprint_begins_and_ends_as_it_is_reported() {
     };
     let mut all = vec![report(1, 1_000, false, Some("Sprint 12"), Some(Millis(9_000)))];
     let facts = sprint("p", "s12", &all);
-    assert_eq!((&*facts.name, facts.state, facts.start, facts.end), ("Sprint 12", SprintState::Active, Some(Millis(1_000)), Some(Millis(9_000))));
+    assert_eq!(
+        (&*facts.name, facts.state, facts.start, facts.end),
+        ("Sprint 12", SprintState::Active, Some(Millis(1_000)), Some(Millis(9_000)))
+    );
     all.push(report(2, 8_000, true, None, None));
     let facts = sprint("p", "s12", &all);
-    assert_eq!((facts.state, facts.completed, facts.end), (SprintState::Closed, Some(Millis(8_000)), Some(Millis(9_000))));
+    assert_eq!(
+        (facts.state, facts.completed, facts.end),
+        (SprintState::Closed, Some(Millis(8_000)), Some(Millis(9_000)))
+    );
 }
 
 fn any_report() -> impl Strategy<Value = Report> {
     let word = || prop_oneof![Just("a"), Just("b"), Just("T-1")].prop_map(SmolStr::new_static);
-    let fields = (proptest::option::of(word()), proptest::option::of(proptest::option::of(word())), proptest::option::of(0..3_usize), proptest::option::of(proptest::collection::vec(word(), 0..3)))
+    let fields = (
+        proptest::option::of(word()),
+        proptest::option::of(proptest::option::of(word())),
+        proptest::option::of(0..3_usize),
+        proptest::option::of(proptest::collection::vec(word(), 0..3)),
+    )
         .prop_map(|(title, parent, kind, depends_on)| Fields {
             title,
             parent,
