@@ -868,6 +868,8 @@ const fn word(what: &Change) -> &'static str {
         Change::Deleted => "deleted",
         Change::Restored => "restored",
         Change::BlockedByLinks(_) | Change::UnblockedByLinks => "waits",
+        Change::Progress(_) => "progress",
+        Change::Attributes(_) => "attributes",
     }
 }
 

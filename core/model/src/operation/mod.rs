@@ -23,8 +23,11 @@ use crate::time::Millis;
 pub const VERSION: u32 = 1;
 /// The longest line, with the `\n` at its end.
 pub const MAX_LINE: usize = 64 * 1024;
-/// How many operations this program knows. A reader that knew fewer left the other lines for a newer one.
-pub const KNOWN: u32 = 16;
+/// How many operations this program knows.
+const KNOWN: usize = 16;
+/// How many of [`NAMES`] this program can store, from the first. A reader that could fewer left the other lines in the
+/// spool for a newer one.
+pub const SUPPORTED: u32 = 14;
 
 /// One operation, as it is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -378,11 +381,26 @@ pub enum Parsed {
 }
 
 /// The part of a line that every version has.
-#[derive(Deserialize)]
-struct Envelope {
-    v: u32,
-    seq: u64,
-    op: String,
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Envelope {
+    /// The version.
+    pub v: u32,
+    /// The number.
+    pub seq: u64,
+    /// The operation.
+    pub op: String,
+}
+
+impl Envelope {
+    /// Reads that part; `None` when the line has none.
+    pub fn read(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// Whether this program can store what the line reports. Other lines are kept for one that can.
+    pub fn is_supported(&self) -> bool {
+        self.v == VERSION && NAMES[..SUPPORTED as usize].contains(&self.op.as_str())
+    }
 }
 
 /// Reads a line.
@@ -407,7 +425,7 @@ fn is_known(name: &str) -> bool {
 }
 
 /// The names of the operations, in the order of [`Operation`].
-pub const NAMES: [&str; KNOWN as usize] = [
+pub const NAMES: [&str; KNOWN] = [
     "task.start",
     "task.update",
     "task.status",
