@@ -1,6 +1,6 @@
 //! ContextCore Health: is what I see fresh and complete, and if a panel is empty, why?
 
-use contextcore_core::model::semconv::{self as names, Metric};
+use contextcore_model::semconv::{self as names, Metric};
 
 use crate::alerts;
 use crate::knowledge::{self, Setting};
@@ -20,9 +20,9 @@ pub(crate) fn dashboard() -> Dashboard {
     let mut variables = variable::data_sources();
     variables.extend([variable::source(), variable::lookback()]);
     Dashboard {
-        uid: links::HEALTH,
-        title: "ContextCore Health",
-        description: "Is what I see fresh and complete, and if a panel is empty, why?",
+        uid: links::HEALTH.to_owned(),
+        title: "ContextCore Health".to_owned(),
+        description: "Is what I see fresh and complete, and if a panel is empty, why?".to_owned(),
         tags: vec!["contextcore".to_owned()],
         timezone: "browser",
         editable: true,

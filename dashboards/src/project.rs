@@ -1,6 +1,6 @@
 //! Project Details: will this sprint and this project make it, what is stuck, and where did the time go?
 
-use contextcore_core::model::semconv::{self as names, Metric};
+use contextcore_model::semconv::{self as names, Metric};
 use serde_json::{Value, json};
 
 use crate::links;
@@ -42,9 +42,9 @@ const SNAPSHOT: u32 = 20;
 /// The dashboard.
 pub(crate) fn dashboard() -> Dashboard {
     Dashboard {
-        uid: links::PROJECT,
-        title: "Project Details",
-        description: "Will this sprint and this project make it, what is stuck, and where did the time go?",
+        uid: links::PROJECT.to_owned(),
+        title: "Project Details".to_owned(),
+        description: "Will this sprint and this project make it, what is stuck, and where did the time go?".to_owned(),
         tags: vec!["contextcore".to_owned()],
         timezone: "browser",
         editable: true,

@@ -1,6 +1,6 @@
 //! The variables of the dashboards: which data sources to query, which projects to show, and how old a value may be.
 
-use contextcore_core::model::semconv as names;
+use contextcore_model::semconv as names;
 use serde_json::{Value, json};
 
 use crate::model::{DataSource, PROMETHEUS, Variable, choice};

@@ -7,10 +7,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use contextcore_core::export::exposition_name;
-use contextcore_core::model::semconv::{ATTRIBUTES, EVENTS, Instrument, METRICS, On};
 use contextcore_dashboards::model::{Dashboard, Panel, Target};
 use contextcore_dashboards::{alerts, dashboards, docs, files};
+use contextcore_model::semconv::exposition_name;
+use contextcore_model::semconv::{ATTRIBUTES, EVENTS, Instrument, METRICS, On};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
