@@ -590,7 +590,7 @@ fn about() -> Draft {
         "About this dashboard",
         (10, 7),
         "The description of every panel (the **i** at its title) explains how its numbers are computed.\n\n\
-         - **Owner**, **criticality** and names come from `projects:` in the configuration of contextcore.\n\
+         - **Owner**, **criticality** and names come from `projects:` in the configuration of contextcore, or from its projects file.\n\
          - Values are the newest within **Look back**. History has a value every 6 hours.\n\
          - If a panel is empty, **ContextCore Health** tests each assumption.",
     )
