@@ -46,6 +46,7 @@ highest criticality counts, and the owner and value of the oldest.")
             ("business_value", "Value"),
         ])
         .field("Name", vec![wrapped()])
+        .field("Criticality", vec![width(105)])
 }
 
 fn requirements() -> Draft {
@@ -53,7 +54,7 @@ fn requirements() -> Draft {
         let chosen = Selector::project().equal(names::QUANTILE, quantile);
         of_service(&Series::new(names::M_REQUIREMENT_LATENCY, chosen).newest(&[names::CONTEXT]))
     };
-    let time = || vec![unit("s"), width(95)];
+    let time = || vec![unit("s"), width(88)];
     table(93, "Requirements", (12, 6))
         .rule("What each service of the project must reach: share of requests that succeed, and the time within which half, 95 % and 99 % \
 of them are answered. The service links to its dashboard. From `requirements` of its ProjectContext.")
@@ -71,7 +72,7 @@ of them are answered. The service links to its dashboard. From `requirements` of
             ("Value #D", "99 %"),
         ])
         .field("Service", vec![to("Dashboard", "/dashboards?tag=contextcore-service"), at_least(100), wrapped()])
-        .field("Available", vec![unit("percent"), decimals(2), width(100)])
+        .field("Available", vec![unit("percent"), decimals(2), width(95)])
         .field("50 %", time())
         .field("95 %", time())
         .field("99 %", time())
@@ -100,7 +101,7 @@ fn risks() -> Draft {
             (SERVICE, "Service"),
         ])
         .sorted("Priority", false)
-        .field("Priority", vec![width(105)])
+        .field("Priority", vec![width(105), wrapped()])
         .field("Risk", vec![at_least(160), wrapped()])
         .field("Type", vec![width(120), wrapped()])
         .field("Mitigation", vec![at_least(160), wrapped()])
@@ -123,7 +124,7 @@ the repository. From `design` of the ProjectContexts.")
         .empty("No design is known, or the sync service has no `projects_file`")
         .ask(rows("A", format!("label_join({linked}, \"link\", \"\", \"{place}\") or {others}")))
         .columns(&[("design_kind", "Kind"), (place.as_str(), "Document"), ("link", "Link")])
-        .field("Kind", vec![width(115)])
+        .field("Kind", vec![width(115), wrapped()])
         .field("Document", vec![at_least(120), wrapped()])
         .field("Link", vec![to("Open", "${__data.fields.Link}"), words(&open), width(80)])
 }
@@ -137,7 +138,7 @@ ProjectContexts.")
         .ask(rows("A", newest(names::M_GUIDANCE_INFO, &by)))
         .columns(&[("guidance_kind", "Kind"), ("guidance_text", "Guidance"), (SERVICE, "Service")])
         .sorted("Kind", false)
-        .field("Kind", vec![width(105)])
+        .field("Kind", vec![width(105), wrapped()])
         .field("Guidance", vec![at_least(140), wrapped()])
         .field("Service", vec![width(140), wrapped()])
 }

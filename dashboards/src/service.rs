@@ -172,7 +172,7 @@ fn header(service: &Service<'_>) -> Vec<Draft> {
             .decimals(1)
             .steps(BUDGET_STEPS)
             .ask(course("A", format!("min({})", recorded(service, BUDGET_LEFT, "")), "left")),
-        stat(2, "Burn rate, 1 h", 4)
+        stat(2, "Burn, 1 h", 4)
             .rule("How many times as fast as allowed the error budget burnt within an hour: the fastest of all objectives. At 1 the budget lasts for the period.")
             .empty(NO_RULES)
             .decimals(1)
@@ -189,7 +189,7 @@ fn header(service: &Service<'_>) -> Vec<Draft> {
             .no_course()
             .link("Project Details", links::of_project(service.project))
             .ask(moment("A", open, "open")),
-        stat(5, "Blocked tasks", 4)
+        stat(5, "Blocked", 4)
             .rule("Tasks of the project that are blocked. Click to open Project Details.")
             .empty(NO_WORK)
             .no_course()
@@ -198,7 +198,7 @@ fn header(service: &Service<'_>) -> Vec<Draft> {
             .ask(moment("A", blocked, "blocked")),
         stat(6, "Urgent risks", 4)
             .rule("Risks of priority P1 or P2 of all services of the project.")
-            .blank("None known", "no context of the project names such a risk, or the sync service has no `projects_file`")
+            .blank("None is known", "no context of the project names such a risk, or the sync service has no `projects_file`")
             .no_course()
             .steps(panel::NONE_IS_GOOD)
             .ask(moment("A", format!("sum({urgent})"), "risks")),
