@@ -79,6 +79,11 @@ fn encoded(text: &str) -> String {
     out
 }
 
+/// Percent-encodes a text whole: nothing in it is filled in.
+fn percent(text: &str) -> String {
+    text.chars().map(one).collect()
+}
+
 fn one(c: char) -> String {
     if c.is_ascii_alphanumeric() || "-_.~".contains(c) {
         return c.to_string();
@@ -88,12 +93,12 @@ fn one(c: char) -> String {
 
 /// Project Details of a project that is known beforehand.
 pub(crate) fn of_project(id: &str) -> String {
-    format!("/d/{PROJECT}?var-project={}&{SOURCES}&${{__url_time_range}}", encoded(&id.replace('$', "%24")))
+    format!("/d/{PROJECT}?var-project={}&{SOURCES}&${{__url_time_range}}", percent(id))
 }
 
 /// The same, as a link at the top.
 pub(crate) fn to_project(id: &str) -> DashboardLink {
-    let url = format!("/d/{PROJECT}?var-project={}&{SOURCES}", encoded(&id.replace('$', "%24")));
+    let url = format!("/d/{PROJECT}?var-project={}&{SOURCES}", percent(id));
     DashboardLink { url, ..top("Project Details", PROJECT) }
 }
 

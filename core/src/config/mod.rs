@@ -64,6 +64,17 @@ fn locate_in(cli: Option<&Path>, env: &Env) -> Result<PathBuf> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load(path: &Path, kinds: &[SourceKind]) -> Result<Config, ConfigErrors> {
+    let config = load_alone(path, kinds)?;
+    let Some(file) = &config.projects_file else { return Ok(config) };
+    let texts = projects::read(&file.path)?;
+    projects::apply(config, &texts)
+}
+
+/// The same without what the projects file says.
+///
+/// # Errors
+/// Everything that is wrong with the file itself.
+pub fn load_alone(path: &Path, kinds: &[SourceKind]) -> Result<Config, ConfigErrors> {
     let origin = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
         let message = match error.kind() {
@@ -77,10 +88,10 @@ pub fn load(path: &Path, kinds: &[SourceKind]) -> Result<Config, ConfigErrors> {
     let mut config = parse(&text, &origin, kinds)?;
     let store = store_beside(path, &config.store.path).map_err(|text| ConfigErrors::whole_file(&origin, None, text))?;
     config.store = StoreConfig { path: store };
-    let Some(file) = &mut config.projects_file else { return Ok(config) };
-    file.path = path.parent().unwrap_or(Path::new("")).join(&file.path);
-    let texts = projects::read(&file.path)?;
-    projects::apply(config, &texts)
+    if let Some(file) = &mut config.projects_file {
+        file.path = path.parent().unwrap_or(Path::new("")).join(&file.path);
+    }
+    Ok(config)
 }
 
 /// The store's directory: a relative one is taken from where the file is, so that it is the same one whatever the working
