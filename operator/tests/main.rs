@@ -4,6 +4,7 @@
 
 mod alerts;
 mod cel;
+mod chart;
 mod derive;
 mod promtool;
 mod property;
