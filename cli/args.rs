@@ -11,6 +11,10 @@ use contextcore_core::store::DeadId;
 
 use crate::terminal::Colour;
 
+mod work;
+
+pub(crate) use work::{Drain, Given, Place, Task, TaskOperation};
+
 #[cfg(feature = "demo")]
 const FIRST_STEP: &str = "Start with `contextcore demo`, or with `contextcore init` and your own tools.";
 #[cfg(not(feature = "demo"))]
@@ -97,6 +101,10 @@ pub(crate) enum Command {
     Sync(Sync),
     /// Sync on schedule until stopped
     Serve,
+    /// Report work on a task: starts, statuses, comments, links
+    Task(Task),
+    /// Send what `task` and the SDK reported on this machine
+    Drain(Drain),
     /// List tasks
     Tasks(Tasks),
     /// List sprints with their numbers

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the servers and tools of Kubernetes that the tests of the operator and of the chart use - etcd, kube-apiserver, kubectl,
-# helm, alertmanager - from the versions pinned in the go.mod files beside this script.
+# helm, alertmanager, and the Prometheus operator's translation of AlertmanagerConfig - from the versions pinned in the go.mod files
+# beside this script.
 #
 #   tests/cluster/build.sh [DIR]        DIR defaults to target/cluster in the repository
 #
@@ -43,11 +44,12 @@ alertmanager() {
 kubernetes=k8s.io/kubernetes/cmd
 kubernetes_version=k8s.io/component-base/version
 kubernetes_link="-X $kubernetes_version.gitVersion=v1.37.2 -X $kubernetes_version.gitMajor=1 -X $kubernetes_version.gitMinor=37"
-# One after the other: each build uses every core by itself, and the smallest come first. The three of one module share most of
-# what is compiled.
+# One after the other: each build uses every core by itself, and the smallest come first. Those of one module share most of what
+# is compiled.
 build etcd           etcd .                          ""
 alertmanager
 build helm           kube helm.sh/helm/v4/cmd/helm   "-X helm.sh/helm/v4/internal/version.version=v4.3.1"
 build kubectl        kube $kubernetes/kubectl        "$kubernetes_link"
+build alertmanager-config kube ./alertmanager-config ""
 build kube-apiserver kube $kubernetes/kube-apiserver "$kubernetes_link"
 echo "the servers and tools of Kubernetes are in $out"

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,6 +20,7 @@ use crate::suite::{Suite, repository};
 
 /// Another process may take a port between its choice and its use.
 const ATTEMPTS: usize = 5;
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Custom resource definitions that can be installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +58,7 @@ pub struct Cluster {
     kubectl: PathBuf,
     url: String,
     namespaces: AtomicUsize,
+    installed: Mutex<Vec<Definitions>>,
     // Dropped in this order: the guard kills both, and then their handles are collected.
     _guard: Guard,
     _servers: [Server; 2],
@@ -111,8 +114,15 @@ impl Cluster {
         guard.watch(server.id());
         let (kubectl, url) = (programs.kubectl.clone(), format!("https://127.0.0.1:{secure}"));
         let servers = [etcd, server];
-        let mut cluster =
-            Self { folder, kubectl, url, namespaces: AtomicUsize::new(0), _guard: guard, _servers: servers };
+        let mut cluster = Self {
+            folder,
+            kubectl,
+            url,
+            namespaces: AtomicUsize::new(0),
+            installed: Mutex::default(),
+            _guard: guard,
+            _servers: servers,
+        };
         cluster.wait(&token)?;
         Ok(cluster)
     }
@@ -210,15 +220,31 @@ impl Cluster {
         name
     }
 
-    /// Installs definitions, or brings them up to date, and waits until they serve.
+    /// Installs definitions and waits until they are served; the second time nothing is done. A test that takes definitions away
+    /// again wants a server of its own.
     ///
     /// # Panics
     /// When the server refuses them.
     pub fn install(&self, definitions: Definitions) {
+        let mut installed = self.installed.lock().unwrap_or_else(PoisonError::into_inner);
+        if installed.contains(&definitions) {
+            return;
+        }
         let folder = definitions.folder();
         let path = folder.to_str().unwrap();
         self.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", path]).succeeds();
-        self.kubectl(&["wait", "--for", "condition=Established", "--timeout", "60s", "-f", path]).succeeds();
+        let wait = || self.kubectl(&["wait", "--for", "condition=Established", "--timeout", "60s", "-f", path]);
+        // It refuses to wait for a definition that has no status yet.
+        let answers = std::iter::repeat_with(wait).take(ATTEMPTS);
+        let last = answers
+            .inspect(|answer| {
+                if !answer.ok {
+                    std::thread::sleep(PAUSE)
+                }
+            })
+            .find(|answer| answer.ok);
+        assert!(last.is_some(), "{path} is not served");
+        installed.push(definitions);
     }
 }
 

@@ -25,7 +25,7 @@ impl Answer {
     #[track_caller]
     #[expect(clippy::must_use_candidate, reason = "often only whether it succeeded matters")]
     pub fn succeeds(self) -> String {
-        assert!(self.ok, "{}\n{}", self.out, self.err);
+        assert!(self.ok, "{}\n{}", self.err, self.out);
         self.out
     }
 

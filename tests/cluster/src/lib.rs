@@ -21,11 +21,13 @@
 
 mod cluster;
 mod guard;
+mod http;
 mod kubectl;
 mod process;
 mod suite;
 
 pub use cluster::{Cluster, Definitions};
+pub use http::{Reply, Webhook, get, post};
 pub use kubectl::Answer;
 pub use process::{Server, free_ports};
 pub use suite::Suite;

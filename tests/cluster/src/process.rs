@@ -58,6 +58,23 @@ impl Server {
         Err(format!("{} is not ready after {} s\n{}", self.name, START.as_secs(), self.tail()))
     }
 
+    /// Asks it to end, waits until it has, and returns what it wrote.
+    ///
+    /// # Panics
+    /// When it does not end in two minutes.
+    #[must_use]
+    pub fn stop(mut self) -> String {
+        // Not reaped yet, so the number is still the child's.
+        let status = Command::new("kill").args(["-TERM", &self.id().to_string()]).status().unwrap();
+        assert!(status.success(), "{} ended before\n{}", self.name, self.tail());
+        let began = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(began.elapsed() < START, "{} does not end\n{}", self.name, self.tail());
+            std::thread::sleep(PAUSE);
+        }
+        self.log()
+    }
+
     /// What it wrote.
     #[must_use]
     pub fn log(&self) -> String {
