@@ -90,6 +90,8 @@ fn what_is_wrong_is_refused_by_name() {
         ("networkPolicy.from[0].podSelektor.x=y", "at '/networkPolicy/from/0'"),
         ("persistence.sise=2Gi", "at '/persistence': additional properties 'sise' not allowed"),
         ("persistence.size=big", "at '/persistence/size'"),
+        ("sync.schedule=", "at '/sync/schedule'"),
+        ("controller.settings.derivation.criticl.traceSampling=1", "additional properties 'criticl' not allowed"),
         ("mode=server", "at '/mode': value must be one of 'serve', 'sync'"),
         ("controller.replicas=two", "at '/controller/replicas': got string, want integer"),
         ("image.digest=latest", "at '/image/digest'"),
