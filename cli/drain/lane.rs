@@ -31,8 +31,9 @@ const LOOK_IDLE: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(2);
 /// With `--linger 0s`: how long a backend that accepts nothing is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long the last export may take.
+/// How long the last export may take, and how long after a request to stop.
 const LAST_EXPORT: Duration = Duration::from_secs(10);
+const LAST_EXPORT_STOPPED: Duration = Duration::from_secs(3);
 
 /// The kinds of sources that a helper knows.
 static KINDS: [Registration; 1] = [sdk::LANE];
@@ -193,7 +194,8 @@ impl Draining {
         };
         closing.cancel();
         let rest = async { while exports.join_next().await.is_some() {} };
-        if tokio::time::timeout(LAST_EXPORT, rest).await.is_err() {
+        let patience = if shared.cancel.is_cancelled() { LAST_EXPORT_STOPPED } else { LAST_EXPORT };
+        if tokio::time::timeout(patience, rest).await.is_err() {
             force_stop.cancel();
             while exports.join_next().await.is_some() {}
         }

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::activity;
+use crate::inference;
 use crate::operation::native_id;
 use crate::time::Millis;
 use crate::timeline;
@@ -109,6 +110,27 @@ pub struct Fields {
     pub depends_on: Option<Vec<SmolStr>>,
     /// Attributes of the caller's own.
     pub attributes: Vec<(SmolStr, Option<SmolStr>)>,
+}
+
+impl Report {
+    /// The report as an artifact of a task that another source holds.
+    pub fn artifact(&self) -> Artifact {
+        let (reference, summary) = match self {
+            Self::Artifact(artifact) => return artifact.clone(),
+            Self::Started(_) => ("started".to_owned(), ""),
+            Self::Updated(_) => ("updated".to_owned(), ""),
+            Self::Status { status, native, .. } => {
+                (status.map_or_else(|| native.to_string(), |status| status.to_string()), "")
+            }
+            Self::Blocked { reason, .. } => ("blocked".to_owned(), reason.as_deref().unwrap_or_default()),
+            Self::Unblocked => ("unblocked".to_owned(), ""),
+            Self::Reopened => ("reopened".to_owned(), ""),
+            Self::Progress(percent) => (format!("{percent}%"), ""),
+            Self::Commented(text) => ("commented".to_owned(), text.as_deref().unwrap_or_default()),
+        };
+        let kind = inference::REPORTED.to_owned();
+        Artifact { kind, reference, url: String::new(), summary: summary.to_owned() }
+    }
 }
 
 /// What is reported of a sprint.

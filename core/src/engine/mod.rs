@@ -66,7 +66,9 @@ impl Engine {
             now.is_some_and(|now| format!("{now:?}") == format!("{:?}", source.config))
         };
         let mut sources = lock(&self.sources).clone();
-        sources.retain(|_, source| config.privacy == self.config.privacy && is_same(source));
+        sources.retain(|_, source| {
+            config.privacy == self.config.privacy && config.projects == self.config.projects && is_same(source)
+        });
         Self {
             store: Arc::clone(&self.store),
             progress: Arc::clone(&self.progress),
@@ -137,7 +139,8 @@ impl Engine {
             return Ok(Arc::clone(source));
         }
         let connector = connect(self.registrations, config, &self.config.privacy)?;
-        let source = Arc::new(Source { config: config.clone(), connector });
+        let portfolio = self.config.projects.clone();
+        let source = Arc::new(Source { config: config.clone(), connector, portfolio });
         sources.insert(config.name.clone(), Arc::clone(&source));
         Ok(source)
     }

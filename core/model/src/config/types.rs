@@ -40,9 +40,7 @@ impl Config {
 
     /// The portfolio project that a native project belongs to, if any.
     pub fn project_of(&self, source: &str, native_project: &str) -> Option<&ProjectConfig> {
-        self.projects
-            .iter()
-            .find(|project| project.include.iter().any(|(name, native)| name == source && native == native_project))
+        self.projects.iter().find(|project| project.includes(source, native_project))
     }
 }
 
@@ -177,6 +175,13 @@ pub struct ProjectConfig {
     pub value: Option<String>,
     /// Pairs of source name and native project. Every source exists.
     pub include: Vec<(String, String)>,
+}
+
+impl ProjectConfig {
+    /// Whether a native project of a source belongs to it.
+    pub fn includes(&self, source: &str, native_project: &str) -> bool {
+        self.include.iter().any(|(name, native)| name == source && native == native_project)
+    }
 }
 
 /// How much hangs on a project.

@@ -51,6 +51,7 @@ impl Job<'_> {
             Observation::Operations(of) => {
                 let key = self.key(&operation::native_id(&of.project, &of.id));
                 wanted.reported(false, &key);
+                wanted.named(&of.id.to_uppercase());
                 wanted.task(key);
             }
             Observation::SprintOperations(of) => {
