@@ -9,7 +9,7 @@ use contextcore_core::model::operation::{Operation, TaskComment, TaskFields, Tas
 use contextcore_core::progress::Quiet;
 use contextcore_core::query::{TaskFilter, TaskView, Viewer};
 use contextcore_core::store::Store;
-use contextcore_spool::{Lane, StateDir, Writer};
+use contextcore_spool::{LaneDir, StateDir, Writer};
 use tokio_util::sync::CancellationToken;
 
 /// 2026-11-18.
@@ -20,7 +20,7 @@ struct Installation {
     dir: tempfile::TempDir,
     store: Store,
     config: Config,
-    lane: Lane,
+    lane: LaneDir,
 }
 
 impl Installation {

@@ -9,7 +9,7 @@ use crate::ingest::connector::{Connector, Run};
 use crate::model::activity::StoredActivity;
 use crate::model::error::Error;
 use crate::model::observation::Operations;
-use crate::model::reported::{Report, SprintReport};
+use crate::model::report::{Report, SprintReport};
 use crate::model::{SmolStr, TaskKey};
 use crate::progress::Progress;
 use crate::store::Store;

@@ -9,7 +9,8 @@ use crate::model::activity::StoredActivity;
 use crate::model::error::Result;
 use crate::model::observation::Operations;
 use crate::model::operation;
-use crate::model::reported::{self, Report, Reported, SprintReport};
+use crate::model::report::{Report, Reported, SprintReport};
+use crate::model::reported;
 use crate::model::timeline::{self, State};
 use crate::store::Transaction;
 
