@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::SourceConfig;
+use crate::config::{ProjectConfig, SourceConfig};
 use crate::ingest::connector::{Connector, Run};
 use crate::model::activity::StoredActivity;
 use crate::model::error::Error;
 use crate::model::observation::Operations;
-use crate::model::reported::{Report, SprintReport};
+use crate::model::report::{Report, SprintReport};
 use crate::model::{SmolStr, TaskKey};
 use crate::progress::Progress;
 use crate::store::Store;
@@ -20,6 +20,8 @@ pub struct Source {
     pub config: SourceConfig,
     /// The connector.
     pub connector: Box<dyn Connector>,
+    /// The portfolio: which native projects of all sources belong together.
+    pub portfolio: Vec<ProjectConfig>,
 }
 
 /// The result of a run of one source.
