@@ -3,7 +3,7 @@
 import functools
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -130,8 +130,7 @@ class Task:
         flags = code.co_flags if code is not None else 0
         kinds = ((_COROUTINE, self._coroutine), (_ASYNC_GENERATOR, self._async_generator), (_GENERATOR, self._generator))
         wrap = next((wrap for flag, wrap in kinds if flags & flag), self._function)
-        wrapped: _Function = functools.wraps(function)(wrap(function))
-        return wrapped
+        return cast("_Function", functools.wraps(function)(wrap(function)))
 
     def _function(self, function: Any) -> Any:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
