@@ -274,7 +274,7 @@ def _finish(target: Spool, wait: float) -> None:
     if wait > 0:
         _helper.flush(target, wait)
         return
-    target.memory["look"] = 0.0
+    _helper.look_now(target)
     if _helper.ensure(target) and target.destination is not None and target.destination.given:
         # Only this process knows the headers. A helper that has just been started listens in a moment.
         deadline = time.monotonic() + 0.1

@@ -29,6 +29,8 @@ _HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 # How often a process looks whether the helper runs, and how long it waits after it started one that does not stay.
 _LOOK_S = 1.0
 _BACKOFF_S = 60.0
+# How long a helper may need until it holds the lane.
+_START_S = 2.0
 _SOCKET_PATH_BYTES = 100
 _children: list[Any] = []
 
@@ -144,9 +146,16 @@ def ensure(spool: Spool) -> bool:
         return True
     tries = spool.memory.get("tries", 0.0)
     spool.memory["tries"] = tries + 1
+    spool.memory["started"] = now
     spool.memory["look"] = now + min(_LOOK_S * 2**tries, _BACKOFF_S)
     spool.memory.pop("headers", None)
     return start(spool.state or "", spool.destination)
+
+
+def look_now(spool: Spool) -> None:
+    """Makes the next `ensure` look, unless a helper was started so recently that it may not hold the lane yet."""
+    if time.monotonic() - spool.memory.get("started", -_START_S) >= _START_S:
+        spool.memory["look"] = 0.0
 
 
 def deliver_headers(spool: Spool) -> None:
@@ -218,9 +227,9 @@ def flush(spool: Spool, timeout: float) -> bool:
     """Waits until the backend has accepted what this process wrote, for at most `timeout` seconds."""
     deadline = time.monotonic() + timeout
     wait = 0.01
+    look_now(spool)
     while True:
         left = deadline - time.monotonic()
-        spool.memory["look"] = min(spool.memory.get("look", 0.0), time.monotonic() + 0.5)
         if not ensure(spool):
             return False
         try:
