@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 
-LINGER_S = float(os.environ.get("CONTEXTCORE_FAKE_LINGER", "1.5"))
+LINGER_S = float(os.environ.get("CONTEXTCORE_FAKE_LINGER", "0.8"))
 
 
 def credential(headers):

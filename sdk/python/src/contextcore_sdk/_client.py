@@ -66,6 +66,8 @@ class Client:
         if protocol is not None and protocol not in ("grpc", "http/protobuf"):
             self._complain(f"the protocol {protocol!r} is neither grpc nor http/protobuf")
         self._destination = resolve(otlp_endpoint, protocol, headers, os.environ)
+        if protocol == "grpc" and self._destination is not None and self._destination.protocol == "http/protobuf":
+            self._complain("an endpoint with a path is http/protobuf, not grpc")
         self._spool: Spool | None = None
         _at_exit_once()
 

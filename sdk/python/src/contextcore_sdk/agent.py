@@ -1,7 +1,7 @@
 """Insights of agents: reporting them, and asking what was reported before."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -86,14 +86,16 @@ class InsightEmitter(Client):
             The insight with its id. For decisions, lessons, recommendations, discoveries and risks the id follows from what is
             said, so that saying it again is no second insight.
         """
-        kind = _encode.plain(insight_type).strip()
+        for name in more.keys() - _encode.ORDER["insight.emit"].keys():
+            self._complain(f"an insight has no field {name}")
+        kind, what = _text(insight_type).strip(), _text(summary)
         try:
             known = _encode.texts(applies_to, self._complain) if applies_to is not None else []
             scopes, rest = split_context(context, known or [])
-            found = insight_id(self.project_id, kind, _encode.plain(summary), scopes, key)
-        except (TypeError, ValueError, AttributeError) as error:
-            self._complain(f"an insight's context or scope cannot be read: {error}")
-            scopes, rest, found = [], {}, insight_id(self.project_id, kind, _encode.plain(summary), (), key)
+            found = insight_id(self.project_id, kind, what, scopes, key)
+        except Exception as error:  # noqa: BLE001 - whatever was given, the program goes on
+            self._complain(f"an insight's context or scope cannot be read: {type(error).__name__}")
+            scopes, rest, found = [], {}, insight_id(self.project_id, kind, what)
         given = {
             "id": found, "type": kind, "summary": summary, "confidence": confidence, "agent": self.agent_id,
             "applies_to": scopes or None, "agent_name": self.agent_name, "session": self.session_id,
@@ -104,13 +106,15 @@ class InsightEmitter(Client):
         self._record("insight.emit", None, None, given)
         return self._returned(given, evidence)
 
-    def _returned(self, given: "dict[str, Any]", evidence: "Iterable[Any] | None") -> Insight:
+    def _returned(self, given: "dict[str, Any]", evidence: Any) -> Insight:
+        references = evidence if isinstance(evidence, (list, tuple)) else ()
+        tags = given["tags"] if isinstance(given["tags"], (list, tuple)) else ()
         return Insight(
             given["id"], given["type"], self.project_id, given["summary"], confidence=given["confidence"],
-            rationale=given["rationale"], category=given["category"], tags=_encode.texts(given["tags"] or (), _ignore) or (),
-            applies_to=given["applies_to"] or (), evidence=[each for each in evidence or () if isinstance(each, Evidence)],
-            agent_id=self.agent_id, session_id=self.session_id, audience=given["audience"] or "both",
-            severity=given["severity"], status=_FIRST.get(given["type"], "active"), task_id=given["task"],
+            rationale=given["rationale"], category=given["category"], tags=tags, applies_to=given["applies_to"] or (),
+            evidence=[each for each in references if isinstance(each, Evidence)], agent_id=self.agent_id,
+            session_id=self.session_id, audience=given["audience"] or "both", severity=given["severity"],
+            status=_FIRST.get(given["type"], "active"), task_id=given["task"],
         )  # fmt: skip
 
     def emit_decision(self, summary: str, confidence: "float | None" = None, **kw: Any) -> Insight:
@@ -211,8 +215,12 @@ class InsightEmitter(Client):
         self.close()
 
 
-def _ignore(_: str) -> None:
-    """For values whose complaints have been made before."""
+def _text(value: object) -> str:
+    """A value as text, whatever it does when it is asked for one."""
+    try:
+        return _encode.plain(value)
+    except Exception:  # noqa: BLE001
+        return ""
 
 
 class InsightQuerier:
