@@ -64,7 +64,8 @@ typescript_sdk() {
   cp package.json package-lock.json "$home/typescript/"
   (cd "$home/typescript" && npm ci --no-audit --no-fund --loglevel=error)
   "$home/typescript/node_modules/.bin/tsc" -p . --typeRoots "$home/typescript/node_modules/@types" --outDir "$home/typescript/dist"
-  node --test "$home/typescript/dist/test/"
+  # Each case that closes without an endpoint warns, as it should; the tests look for what they need.
+  NODE_NO_WARNINGS=1 node --test --test-reporter=dot "$home/typescript/dist/test/"
 }
 
 (python_sdk)

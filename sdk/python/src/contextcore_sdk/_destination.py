@@ -18,11 +18,8 @@ NOWHERE = "none"
 
 def sha(*parts: str) -> str:
     """SHA-256 over the parts, each preceded by its length, so that different lists never give the same bytes."""
-    digest = hashlib.sha256()
-    for part in parts:
-        data = part.encode("utf-8", "replace")
-        digest.update(b"%d:%s," % (len(data), data))
-    return digest.hexdigest()
+    data = [part.encode("utf-8", "replace") for part in parts]
+    return hashlib.sha256(b"".join([b"%d:%b," % (len(part), part) for part in data])).hexdigest()
 
 
 class Destination:

@@ -312,16 +312,13 @@ def fields(op: str, given: "dict[str, Any]", complain: Complain) -> Fields:
     found: Fields = {}
     clears = op == "task.update"
     for name, write in ORDER[op].items():
-        if name not in given:
-            continue
-        value = given[name]
-        if value is None:
-            if clears and name not in _NOT_CLEARED:
-                found[name] = None
-            continue
-        value = write(value, complain)
-        if value is not None and (value != [] or clears):
-            found[name] = value
+        value = given.get(name)
+        if value is not None:
+            value = write(value, complain)
+            if value is not None and (value != [] or clears):
+                found[name] = value
+        elif clears and name in given and name not in _NOT_CLEARED:
+            found[name] = None
     return found
 
 

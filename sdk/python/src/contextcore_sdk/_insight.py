@@ -19,7 +19,10 @@ _FILES = ("file", "path", "files")
 
 def normalised(summary: str) -> str:
     """A summary without differences of case, white space and Unicode form."""
-    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", summary).upper().lower())
+    if summary.isascii():
+        folded = summary.lower()
+    else:
+        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", summary).upper().lower())
     return _SPACE.sub(" ", folded).strip(" ")
 
 
@@ -81,6 +84,11 @@ class Insight:
 
     Attributes that the service alone knows (`status`, `review`, `seen`, …) have their first values on what `emit` returns.
     """
+
+    __slots__ = (
+        "agent_id", "applies_to", "audience", "category", "confidence", "created", "evidence", "expires_at", "id", "project",
+        "rationale", "raw", "review", "session_id", "severity", "status", "summary", "tags", "task_id", "type",
+    )  # fmt: skip
 
     def __init__(
         self, id: str, type: str, project: str, summary: str, *, confidence: "float | None" = None,

@@ -86,8 +86,9 @@ class InsightEmitter(Client):
             The insight with its id. For decisions, lessons, recommendations, discoveries and risks the id follows from what is
             said, so that saying it again is no second insight.
         """
-        for name in more.keys() - _encode.ORDER["insight.emit"].keys():
-            self._complain(f"an insight has no field {name}")
+        for name in more:
+            if name not in _encode.ORDER["insight.emit"]:
+                self._complain(f"an insight has no field {name}")
         kind, what = _text(insight_type).strip(), _text(summary)
         try:
             known = _encode.texts(applies_to, self._complain) if applies_to is not None else []
