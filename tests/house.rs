@@ -30,6 +30,7 @@ const WRITTEN: &[&str] = &[
     "fakes",
     "operator",
     "schemas",
+    "sdk",
     "tests",
 ];
 /// Vendors' texts, recorded answers and generated locks: not our words.
