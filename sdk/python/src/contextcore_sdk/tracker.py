@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, Union, overload
 
 from . import _encode
 from ._client import BeforeSend, Client
+from ._names import PROJECT_ID, TASK_ID
 from ._task import Task, named_after
 
 Scalar = Union[str, int, float, bool]
@@ -245,7 +246,7 @@ class TaskTracker(Client):
             return
         span = trace.get_current_span()
         carried = context.get_current()
-        for name, value in (("task.id", _encode.plain(task_id)), ("project.id", self.project_id)):
+        for name, value in ((TASK_ID, _encode.plain(task_id)), (PROJECT_ID, self.project_id)):
             span.set_attribute(name, value)
             carried = baggage.set_baggage(name, value, carried)
         token = context.attach(carried)
