@@ -30,6 +30,7 @@ const WRITTEN: &[&str] = &[
     "fakes",
     "operator",
     "schemas",
+    "sdk",
     "spool",
     "tests",
 ];
