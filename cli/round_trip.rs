@@ -105,7 +105,10 @@ fn what_the_controller_writes_the_sync_service_reads() {
     let shop = project(&config);
     assert_eq!((shop.name.as_str(), shop.owner.as_deref()), ("Shop: \"the\" $platform", Some("shop-team")));
     assert_eq!((shop.criticality, shop.value.as_deref()), (Some(Criticality::Critical), Some("revenue-primary")));
-    assert_eq!((shop.epic.as_deref(), shop.repositories.as_slice()), (Some("EPIC-1"), ["acme/checkout".to_owned()].as_slice()));
+    assert_eq!(
+        (shop.epic.as_deref(), shop.repositories.as_slice()),
+        (Some("EPIC-1"), ["acme/checkout".to_owned()].as_slice())
+    );
     assert_eq!(shop.include, [("jira".to_owned(), "SHOP".to_owned())]);
     assert_eq!(shop.availability(), Some(99.95));
     assert_eq!(shop.latencies(), [("0.5", 0.05), ("0.9", 0.1), ("0.95", 0.15), ("0.99", 0.2)]);

@@ -7,8 +7,8 @@
 //! position moves only after the backend acknowledged the data.
 
 mod backend;
-pub mod business;
-mod canary;
+mod business;
+pub mod canary;
 mod context;
 mod destinations;
 mod events;
