@@ -13,6 +13,7 @@ mod dead_letters;
 #[cfg(feature = "demo")]
 mod demo;
 mod doctor;
+mod drain;
 mod duration;
 mod failure;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod fixture;
 mod host;
 mod humanize;
 mod init;
+mod lanes;
 mod list;
 mod logging;
 mod output;
@@ -41,6 +43,7 @@ mod stop;
 mod store;
 mod sync;
 mod table;
+mod task;
 mod tasks;
 mod terminal;
 mod tone;
@@ -109,6 +112,8 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Check(arguments) => check::run(context, &arguments).await,
         Command::Sync(arguments) => sync::run(context, &arguments).await,
         Command::Serve => serve::run(context).await,
+        Command::Task(arguments) => task::run(context, arguments),
+        Command::Drain(arguments) => drain::run(context, &arguments).await,
         Command::Tasks(arguments) => list::print(context, arguments.query()).await,
         Command::Sprints(arguments) => list::print(context, arguments.query()).await,
         Command::Show(arguments) => show::run(context, &arguments).await,

@@ -6,7 +6,8 @@
 //! faults of either side are retried ([`tool_faults`], [`backend_faults`], [`timeouts`]); bad input gives one error line
 //! ([`input`]); no secret leaks ([`secrets`]), not through the doctor either ([`doctor`]); a service works on beside other commands
 //! and through kills ([`serve_robustness`]); a store is protected, and damage is said ([`store`]); [`controller`] checks and renders
-//! files for Kubernetes. [`licences`] and [`features`] check the manifests.
+//! files for Kubernetes. [`licences`] and [`features`] check the manifests, [`image`] what the
+//! image is made of.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
@@ -18,6 +19,7 @@ mod doctor;
 mod features;
 mod file_source;
 mod golden;
+mod image;
 mod input;
 mod licences;
 mod projects_file;

@@ -10,6 +10,8 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use contextcore_core::lock;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
@@ -51,6 +53,8 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) const TOKEN: &str = "glsa_test";
+    /// The administrator's name and password.
+    pub(super) const LOGIN: &str = "admin:pass:word";
 
     pub(crate) async fn start(version: &str) -> Self {
         let world: Shared = Arc::default();
@@ -182,11 +186,12 @@ impl Fake {
 async fn answer(State(world): State<Shared>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let mut world = lock(&world);
     let path = uri.path();
-    let token = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let login = headers.get("authorization").and_then(|value| value.to_str().ok());
     if path == "/api/health" {
         return (StatusCode::OK, axum::Json(json!({"database": "ok", "version": world.version}))).into_response();
     }
-    if token != Some(&format!("Bearer {}", Fake::TOKEN)) {
+    let known = [format!("Bearer {}", Fake::TOKEN), format!("Basic {}", STANDARD.encode(Fake::LOGIN))];
+    if !known.iter().any(|known| login == Some(known)) {
         return message(401, "Invalid API key");
     }
     if method != Method::GET {

@@ -1,5 +1,5 @@
-//! The client for the part of Grafana's HTTP API that provisioning needs. It works with Grafana 11 and 12 and service-account
-//! tokens.
+//! The client for the part of Grafana's HTTP API that provisioning needs. It works with Grafana 11 and 12, by a service
+//! account's token or a user's password.
 //!
 //! Every call returns what it found, or an error that says what to do. A 404 is no error where the object may be missing.
 
@@ -57,8 +57,9 @@ pub(crate) struct StoredSource {
 }
 
 impl Grafana {
-    pub(crate) fn new(url: &str, token: Secret, ca_file: Option<&Path>) -> Result<Self> {
-        Ok(Self { service: Service::new("Grafana", url, Auth::Bearer(token), ca_file)? })
+    /// A client with a service account's token, or with `USER:PASSWORD`.
+    pub(crate) fn new(url: &str, credential: Secret, ca_file: Option<&Path>) -> Result<Self> {
+        Ok(Self { service: Service::new("Grafana", url, Auth::of_credential(&credential), ca_file)? })
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -265,7 +266,10 @@ pub(crate) fn done(reply: &Reply, doing: &str) -> Result<Value> {
     }
     let message = reply.message();
     let text = match reply.status {
-        401 => format!("log in to Grafana: the token was refused (401); make one for a service account: {message}"),
+        401 => format!(
+            "log in to Grafana: the credential was refused (401): {message}; make a token for a service account (its secret is \
+             grafana.tokenSecret in the Helm chart)"
+        ),
         403 => format!(
             "the token may not {doing} (403): {message}; give its service account the role Editor, and for data sources Admin"
         ),

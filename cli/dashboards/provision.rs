@@ -482,11 +482,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_name_and_password_do_as_well_as_a_token() {
+        let fake = Fake::start("12.0.0").await;
+        let grafana = Grafana::new(&fake.url, Secret::new(Fake::LOGIN), None).unwrap();
+        let report = provision(&grafana, &desired(false)).await.unwrap();
+        assert!(report.steps.iter().any(|step| step.done == Done::Created), "{report:?}");
+    }
+
+    #[tokio::test]
     async fn refusals_name_the_missing_permission() {
         let fake = Fake::start("12.0.0").await;
         let wrong = Grafana::new(&fake.url, Secret::new("wrong"), None).unwrap();
         let error = provision(&wrong, &desired(false)).await.unwrap_err();
         assert!(error.to_string().contains("401") && error.kind() == ErrorKind::Export, "{error}");
+        assert!(error.to_string().contains("grafana.tokenSecret"), "{error}");
         for (path, status, said) in [
             ("/api/folders", 403, "may not create the folder"),
             ("/api/dashboards/db", 412, "changed it just now"),

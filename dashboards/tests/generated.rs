@@ -43,6 +43,15 @@ fn the_committed_dashboards_are_fresh() -> std::io::Result<()> {
     fresh("tests/service.json", &service.to_json())
 }
 
+/// The Helm chart provisions again when this changes.
+#[test]
+fn the_chart_knows_which_dashboards_there_are() -> std::io::Result<()> {
+    let provisioned =
+        dashboards().map(|(_, dashboard)| dashboard.to_json()).into_iter().chain([alerts::prometheus_rules()]);
+    let hash = blake3::hash(provisioned.collect::<String>().as_bytes()).to_hex();
+    fresh("../deploy/helm/contextcore/files/dashboards.hash", &format!("{hash}\n"))
+}
+
 fn panels(dashboard: &Dashboard) -> impl Iterator<Item = &Panel> {
     dashboard.all_panels().filter(|panel| panel.kind != "row")
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -9,7 +10,7 @@ use crate::resource::{Criticality, Placement, Priority};
 use crate::yaml;
 
 /// All settings; every one has a default.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Settings {
     /// Label `contextcore.io/instance` of all objects: two installations do not touch each other's.
@@ -67,7 +68,7 @@ impl Default for Settings {
 }
 
 /// Values of a row of the table of criticalities.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct DerivationOverride {
     /// Share of traces kept.
@@ -87,7 +88,7 @@ pub struct DerivationOverride {
 }
 
 /// Where Alertmanager is.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Routing {
     /// Its namespace: the one `AlertmanagerConfig` is there, and so are the secrets of its receivers.
@@ -101,7 +102,7 @@ impl Default for Routing {
 }
 
 /// How the collector gets its configuration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum CollectorMode {
     /// A ConfigMap with a fragment for a second `--config`.
@@ -112,7 +113,7 @@ pub enum CollectorMode {
 }
 
 /// Where the collector is.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Collector {
     /// How it gets its configuration.
@@ -124,7 +125,7 @@ pub struct Collector {
 }
 
 /// Where traces are sampled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {
     /// In the collector, when a trace is complete: errors and audited requests are all kept.
@@ -135,7 +136,7 @@ pub enum Strategy {
 }
 
 /// How traces are sampled.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Sampling {
     /// Where.
@@ -155,7 +156,7 @@ impl Default for Sampling {
 }
 
 /// Whether contexts get a ConfigMap for `envFrom`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Env {
     /// They do. The controller then needs to write ConfigMaps in their namespaces.
@@ -163,7 +164,7 @@ pub struct Env {
 }
 
 /// Which Prometheus evaluates the rules.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Prometheus {
     /// Its major version. Before 3 it cannot interpolate within classic histograms, and boundaries are used as they are.
@@ -181,7 +182,7 @@ impl Default for Prometheus {
 }
 
 /// How dashboards come to Grafana.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum GrafanaMode {
     /// The controller sends them to `url`.
@@ -195,7 +196,7 @@ pub enum GrafanaMode {
 }
 
 /// Where the dashboards are, and how they come there.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Grafana {
     /// How. Absent: to `url`, where there is one, else not at all.
@@ -217,7 +218,7 @@ pub struct Grafana {
 }
 
 /// A key of a secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct SecretKey {
     /// The secret.
@@ -278,7 +279,7 @@ impl Grafana {
 }
 
 /// Which further alerts there are.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Alerts {
     /// Alert when a service reported nothing for this long. Off, because it mostly reports what is meant to be silent.
@@ -286,7 +287,7 @@ pub struct Alerts {
 }
 
 /// How much a namespace may claim.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Limits {
     /// Every namespace that is not listed.
@@ -304,7 +305,7 @@ impl Limits {
 }
 
 /// How much contexts may claim; what is absent is not limited.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Limit {
     /// Highest share of traces.
@@ -318,7 +319,7 @@ pub struct Limit {
 }
 
 /// Who may use a project id.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct ProjectLimit {
     /// Contexts in these namespaces.

@@ -17,7 +17,9 @@ pub mod inference;
 pub mod interval;
 pub mod link;
 pub mod observation;
+pub mod operation;
 pub mod printable;
+pub mod reported;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 pub mod secret;

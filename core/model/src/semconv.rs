@@ -106,7 +106,8 @@ attributes! {
     TASK_WAITS_FOR = "task.waits_for", Text, Span, "keys of the unfinished tasks that block it, as one text, because Grafana's tables omit lists (snapshots; empty when blocked by no task)";
     TASK_HOLDS_UP = "task.holds_up", Text, Span, "keys of the open tasks that it blocks, as one text (snapshots; empty when it is blocked and blocks none)";
     TASK_BLOCKED_REASON = "task.blocked_reason", Text, Span, "why it is blocked";
-    TASK_PERCENT_COMPLETE = "task.percent_complete", Double, Span, "done descendants, in percent";
+    TASK_PERCENT_COMPLETE = "task.percent_complete", Double, Span, "done descendants, in percent; of a task without any, what was reported (SDK)";
+    TASK_ATTR = "task.attr", Text, Span, "what the caller of the SDK gave beside the others, each as `task.attr.<name>`";
     TASK_SUBTASK_COUNT = "task.subtask_count", Int, Span, "direct children";
     TASK_SUBTASK_COMPLETED = "task.subtask_completed", Int, Span, "direct children done";
     TASK_CREATED_AT = "task.created_at", Int, Span, "when it was created, epoch seconds";
@@ -203,6 +204,7 @@ events! {
     TASK_CANCELLED = "task.cancelled", "it was cancelled";
     TASK_REOPENED = "task.reopened", "it was finished and is open again";
     TASK_DELETED = "task.deleted", "it disappeared from the tool";
+    TASK_ATTRIBUTES_CHANGED = "task.attributes_changed", "attributes of its own changed (SDK)";
     TASK_PROGRESS_UPDATED = "task.progress_updated", "somebody reported progress (SDK)";
     SPRINT_STARTED = "sprint.started", "a sprint started";
     SPRINT_SCOPE_CHANGED = "sprint.scope_changed", "work entered or left a running sprint";

@@ -8,6 +8,8 @@ use crate::config::SourceConfig;
 use crate::ingest::connector::{Connector, Run};
 use crate::model::activity::StoredActivity;
 use crate::model::error::Error;
+use crate::model::observation::Operations;
+use crate::model::reported::{Report, SprintReport};
 use crate::model::{SmolStr, TaskKey};
 use crate::progress::Progress;
 use crate::store::Store;
@@ -74,6 +76,10 @@ pub(super) struct Job<'a> {
 pub(super) struct PageWork {
     /// Activities, by the tasks they belong to.
     pub(super) activities: BTreeMap<TaskKey, Vec<StoredActivity>>,
+    /// What was reported of tasks.
+    pub(super) reports: BTreeMap<TaskKey, Operations<Report>>,
+    /// What was reported of sprints.
+    pub(super) sprint_reports: BTreeMap<TaskKey, Operations<SprintReport>>,
     /// Tasks on the page that may block others, or be blocked.
     pub(super) linked: BTreeSet<TaskKey>,
 }
