@@ -1,7 +1,7 @@
 //! Black-box tests: the real binary as a child process, between fakes of the tools and of the backends on this machine.
 //!
 //! Nothing here calls into the product. [`rig`] runs the binary and compares what installations know and export. Each other file
-//! shows one promise: every command does what it says ([`commands`], [`serve`], [`webhooks`], [`file_source`]) and prints the
+//! shows one promise: every command does what it says ([`commands`], [`serve`], [`webhooks`], [`file_source`], [`projects_file`]) and prints the
 //! truth about the sample world ([`truth`]); a sync follows a world that changes ([`sync`]); a kill loses nothing ([`crash`]);
 //! faults of either side are retried ([`tool_faults`], [`backend_faults`], [`timeouts`]); bad input gives one error line
 //! ([`input`]); no secret leaks ([`secrets`]), not through the doctor either ([`doctor`]); a service works on beside other commands
@@ -22,6 +22,7 @@ mod golden;
 mod image;
 mod input;
 mod licences;
+mod projects_file;
 mod rig;
 mod secrets;
 mod serve;
