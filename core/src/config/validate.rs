@@ -14,10 +14,11 @@ use super::env::Env;
 use super::kind::{KeyProblems, SourceKind};
 use super::otlp;
 use super::problems::{Problems, hint, nearest_known};
-use super::raw::{RawConfig, RawExport, RawInclude, RawProject, RawSource, RawWebhook, RawWebhooks};
+use super::raw::{RawConfig, RawExport, RawInclude, RawOps, RawProject, RawSource, RawWebhook, RawWebhooks};
 use super::values::{http_url, optional_path, required};
 use crate::model::config::{
-    Config, ExportConfig, ProjectConfig, Schedule, SecretRef, SourceConfig, StoreConfig, WebhooksConfig, duration,
+    Config, ExportConfig, OpsConfig, ProjectConfig, Schedule, SecretRef, SourceConfig, StoreConfig, WebhooksConfig,
+    duration,
 };
 
 /// Applies every rule.
@@ -35,12 +36,13 @@ pub(super) fn config(
     }
     let listen = address("listen", &raw.listen, problems);
     let webhooks = webhooks(raw.webhooks, listen, problems);
+    let ops = ops(raw.ops, problems);
     let export = export(raw.export, env, problems);
     let sources = sources(raw.sources, settings, kinds, problems);
     let projects = projects(raw.projects, &sources, problems);
     let sources = sources.into_iter().flatten().collect();
     let store = StoreConfig { path: PathBuf::from(raw.store.path) };
-    Some(Config { store, export, listen: listen?, webhooks, privacy: raw.privacy, projects, sources })
+    Some(Config { store, export, listen: listen?, webhooks, ops, privacy: raw.privacy, projects, sources })
 }
 
 fn webhooks(raw: RawWebhooks, shared: Option<SocketAddr>, problems: &mut Problems) -> WebhooksConfig {
@@ -49,6 +51,17 @@ fn webhooks(raw: RawWebhooks, shared: Option<SocketAddr>, problems: &mut Problem
         problems.add("webhooks.listen", "is the address of `listen`: leave it out, or name another port");
     }
     WebhooksConfig { listen }
+}
+
+fn ops(raw: RawOps, problems: &mut Problems) -> Option<OpsConfig> {
+    let named = !raw.projects.is_empty();
+    match raw.token {
+        Some(token) if named => return Some(OpsConfig { token, projects: raw.projects }),
+        Some(_) => problems.add("ops.projects", "is missing: name the projects that the token may report for, or `*`"),
+        None if named => problems.add("ops.token", "is missing: add `token: {file: PATH}`"),
+        None => {}
+    }
+    None
 }
 
 fn address(path: &str, text: &str, problems: &mut Problems) -> Option<SocketAddr> {
