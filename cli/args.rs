@@ -133,9 +133,16 @@ pub(crate) enum Command {
     #[command(disable_help_flag = true)]
     Controller(Unavailable),
     /// Print the JSON Schema of the configuration file
-    Schema,
+    Schema(Schema),
     /// Print shell completions
     Completions(Completions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// That of the projects file instead (`projects_file`)
+    #[arg(long)]
+    pub(crate) projects: bool,
 }
 
 #[cfg(feature = "demo")]
@@ -219,7 +226,7 @@ pub(crate) struct Doctor {
     /// Check the dashboards and data sources of this Grafana
     #[arg(long, value_name = "URL", help_heading = "Doctor")]
     pub(crate) grafana_url: Option<String>,
-    /// File with a token for Grafana [default: the variable GRAFANA_TOKEN]
+    /// File with a token for Grafana [default: GRAFANA_TOKEN, or GRAFANA_USER and GRAFANA_PASSWORD]
     #[arg(long, value_name = "FILE", help_heading = "Doctor")]
     pub(crate) token_file: Option<PathBuf>,
     /// File with USER:TOKEN, or a bearer token, for Tempo [default: the variable TEMPO_TOKEN]
@@ -407,7 +414,7 @@ pub(crate) struct Provision {
     /// URL of Grafana, e.g. https://grafana.acme.example
     #[arg(long, value_name = "URL")]
     pub(crate) grafana_url: String,
-    /// File with a service-account token [default: the variable GRAFANA_TOKEN]
+    /// File with a service-account token [default: GRAFANA_TOKEN, or GRAFANA_USER and GRAFANA_PASSWORD]
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
     /// PEM file of certificates to trust besides those of the platform

@@ -334,6 +334,7 @@ const SOURCES: &[&str] = &[
     "dashboards/src",
     "operator/src",
     "spool/src",
+    "tests/cluster/src",
     "cli",
 ];
 

@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
+mod alerts;
 mod cel;
+mod chart;
 mod derive;
 mod promtool;
 mod property;
 mod rig;
+mod sampling;
+mod server;
 mod validate;
