@@ -91,7 +91,10 @@ impl Post {
                     wait
                 }
             };
-            drop(cancel.run_until_cancelled(tokio::time::sleep(pause)).await);
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
         }
         Ok(Exit::Backend)
     }

@@ -71,12 +71,12 @@ async fn answer(State(ops): State<Arc<Ops>>, request: Request) -> Response {
 }
 
 async fn accept(ops: &Ops, request: Request) -> Result<Answer, Refusal> {
-    let engine = ops.current.engine();
-    let Some(config) = &engine.config.ops else {
+    let settings = ops.current.engine().config();
+    let Some(config) = &settings.ops else {
         return Err((StatusCode::NOT_FOUND, "set `ops.token` to take operations"));
     };
     authorise(config, request.headers())?;
-    let source = engine.config.sources.iter().find(|source| source.kind == "sdk");
+    let source = settings.sources.iter().find(|source| source.kind == "sdk");
     let place = source.and_then(|source| Some((source.name.clone(), source.location.clone()?)));
     let Some((name, path)) = place else {
         return Err((StatusCode::SERVICE_UNAVAILABLE, "there is no source of kind sdk that could take operations"));

@@ -17,12 +17,8 @@ use super::problems::{Problems, hint, nearest_known};
 use super::raw::{RawConfig, RawExport, RawInclude, RawOps, RawProject, RawSource, RawWebhook, RawWebhooks};
 use super::values::{http_url, optional_path, required};
 use crate::model::config::{
-<<<<<<< HEAD
-    Config, ExportConfig, OpsConfig, ProjectConfig, Schedule, SecretRef, SourceConfig, StoreConfig, WebhooksConfig,
-=======
-    Config, ExportConfig, ProjectsFile, Schedule, SecretRef, SourceConfig, StoreConfig, WebhooksConfig, WrittenProject,
->>>>>>> main
-    duration,
+    Config, ExportConfig, OpsConfig, ProjectsFile, Schedule, SecretRef, SourceConfig, StoreConfig, WebhooksConfig,
+    WrittenProject, duration,
 };
 
 /// Applies every rule.
@@ -43,12 +39,6 @@ pub(super) fn config(
     let ops = ops(raw.ops, problems);
     let export = export(raw.export, env, problems);
     let sources = sources(raw.sources, settings, kinds, problems);
-<<<<<<< HEAD
-    let projects = projects(raw.projects, &sources, problems);
-    let sources = sources.into_iter().flatten().collect();
-    let store = StoreConfig { path: PathBuf::from(raw.store.path) };
-    Some(Config { store, export, listen: listen?, webhooks, ops, privacy: raw.privacy, projects, sources })
-=======
     let projects_file = optional_path(raw.projects_file);
     let written_projects = projects(raw.projects, &sources, projects_file.is_some(), problems);
     let sources: Vec<SourceConfig> = sources.into_iter().flatten().collect();
@@ -57,13 +47,13 @@ pub(super) fn config(
         export,
         listen: listen?,
         webhooks,
+        ops,
         privacy: raw.privacy,
         projects: super::projects::written(&written_projects, &sources),
         written_projects,
         projects_file: projects_file.map(ProjectsFile::new),
         sources,
     })
->>>>>>> main
 }
 
 fn webhooks(raw: RawWebhooks, shared: Option<SocketAddr>, problems: &mut Problems) -> WebhooksConfig {

@@ -78,13 +78,7 @@ impl Engine {
             now.is_some_and(|now| format!("{now:?}") == format!("{:?}", source.config))
         };
         let mut sources = lock(&self.sources).clone();
-<<<<<<< HEAD
-        sources.retain(|_, source| {
-            config.privacy == self.config.privacy && config.projects == self.config.projects && is_same(source)
-        });
-=======
         sources.retain(|_, source| config.privacy == self.config().privacy && is_same(source));
->>>>>>> main
         Self {
             store: Arc::clone(&self.store),
             progress: Arc::clone(&self.progress),
@@ -111,6 +105,7 @@ impl Engine {
     pub async fn sync_one(&self, source: &SourceConfig, options: Options) -> SourceReport {
         match self.source(source) {
             Ok(source) => {
+                lock(&source.portfolio).clone_from(&self.config().projects);
                 let run = sync::sync_source(&self.store, &source, &options, &*self.progress, &self.cancel);
                 self.watched(&source.config.name, run).await
             }
@@ -154,14 +149,8 @@ impl Engine {
         if let Some(source) = sources.get(&config.name) {
             return Ok(Arc::clone(source));
         }
-<<<<<<< HEAD
-        let connector = connect(self.registrations, config, &self.config.privacy)?;
-        let portfolio = self.config.projects.clone();
-        let source = Arc::new(Source { config: config.clone(), connector, portfolio });
-=======
         let connector = connect(self.registrations, config, &self.config().privacy)?;
-        let source = Arc::new(Source { config: config.clone(), connector });
->>>>>>> main
+        let source = Arc::new(Source { config: config.clone(), connector, portfolio: Mutex::default() });
         sources.insert(config.name.clone(), Arc::clone(&source));
         Ok(source)
     }

@@ -221,59 +221,6 @@ impl CommentPrivacy {
     }
 }
 
-<<<<<<< HEAD
-/// A project of the portfolio: native projects of one or more sources under one name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProjectConfig {
-    /// Its id: `project.id` and `service.namespace`.
-    pub id: String,
-    /// Its name for people; the id when the file gives none.
-    pub name: String,
-    /// Who answers for it, where known.
-    pub owner: Option<String>,
-    /// How much hangs on it, where known.
-    pub criticality: Option<Criticality>,
-    /// What it is worth to the business, where known, e.g. `revenue-primary`.
-    pub value: Option<String>,
-    /// Pairs of source name and native project. Every source exists.
-    pub include: Vec<(String, String)>,
-}
-
-impl ProjectConfig {
-    /// Whether a native project of a source belongs to it.
-    pub fn includes(&self, source: &str, native_project: &str) -> bool {
-        self.include.iter().any(|(name, native)| name == source && native == native_project)
-    }
-}
-
-/// How much hangs on a project.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Criticality {
-    /// The business stops without it.
-    Critical,
-    /// The business suffers without it.
-    High,
-    /// It is missed within days.
-    Medium,
-    /// It can wait.
-    Low,
-}
-
-impl Criticality {
-    /// The word used in the file and in telemetry.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Critical => "critical",
-            Self::High => "high",
-            Self::Medium => "medium",
-            Self::Low => "low",
-        }
-    }
-}
-
-=======
->>>>>>> main
 /// A tool to poll.
 #[derive(Debug, Clone)]
 pub struct SourceConfig {
