@@ -1,5 +1,8 @@
-//! `contextcore controller`: the ProjectContext resource of Kubernetes. What it prints is made by `contextcore-operator`; none of
-//! these commands needs a cluster.
+//! `contextcore controller`: the ProjectContext resource of Kubernetes. What it does is in `contextcore-operator`; `crd`, `validate`
+//! and `render` need no cluster.
+
+mod outside;
+mod run;
 
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -17,8 +20,9 @@ use crate::humanize;
 /// The file that stands for standard input.
 const STANDARD_INPUT: &str = "-";
 
-pub(crate) fn run(command: &Controller) -> Outcome {
+pub(crate) async fn run(command: &Controller) -> Outcome {
     match command {
+        Controller::Run(arguments) => run::run(arguments).await,
         Controller::Crd => write(&crd::definition_yaml()),
         Controller::Validate(arguments) => {
             let (derivation, refused) = derived(arguments)?;

@@ -16,8 +16,8 @@ pub(crate) fn start(verbose: u8, base: u8, bars: &MultiProgress) {
     let default = match verbose.max(base) {
         0 => "warn",
         1 => "info",
-        2 => "info,contextcore=debug,contextcore_core=debug,contextcore_connectors=debug",
-        _ => "info,contextcore=trace,contextcore_core=trace,contextcore_connectors=trace",
+        2 => "info,contextcore=debug,contextcore_core=debug,contextcore_connectors=debug,contextcore_operator=debug",
+        _ => "info,contextcore=trace,contextcore_core=trace,contextcore_connectors=trace,contextcore_operator=trace",
     };
     let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
     let subscriber = tracing_subscriber::fmt()

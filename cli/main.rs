@@ -82,6 +82,10 @@ fn ending(exit: Exit, requested: Option<Exit>, is_service: bool) -> Exit {
 fn runtime(command: &Command) -> io::Result<Runtime> {
     match command {
         Command::Serve => Builder::new_multi_thread().worker_threads(2).enable_all().build(),
+        #[cfg(feature = "kubernetes")]
+        Command::Controller(args::Controller::Run(_)) => {
+            Builder::new_multi_thread().worker_threads(2).enable_all().build()
+        }
         #[cfg(feature = "demo")]
         Command::Demo(_) => Builder::new_multi_thread().worker_threads(2).enable_all().build(),
         _ => Builder::new_current_thread().enable_all().build(),
@@ -92,6 +96,8 @@ fn runtime(command: &Command) -> io::Result<Runtime> {
 fn base_verbosity(command: &Command) -> u8 {
     match command {
         Command::Serve => 1,
+        #[cfg(feature = "kubernetes")]
+        Command::Controller(args::Controller::Run(_)) => 1,
         Command::Sync(_) | Command::Replay(_) => u8::from(!terminal::is_watched()),
         #[cfg(feature = "demo")]
         Command::Demo(_) => u8::from(!terminal::is_watched()),
@@ -116,7 +122,7 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Dashboards(command) => dashboards::run(context, &command).await,
         Command::Store(command) => store::run(context, &command).await,
         #[cfg(feature = "kubernetes")]
-        Command::Controller(command) => controller::run(&command),
+        Command::Controller(command) => controller::run(&command).await,
         #[cfg(not(feature = "kubernetes"))]
         Command::Controller(_) => Err(failure::Failure::usage(
             "`controller` is not in this build: use the image, or `cargo build --features kubernetes`",
