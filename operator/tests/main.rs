@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
+mod alerts;
 mod cel;
 mod derive;
 mod promtool;
 mod property;
 mod rig;
+mod sampling;
+mod server;
 mod validate;
