@@ -478,6 +478,10 @@ pub(crate) enum Controller {
     Validate(ContextFiles),
     /// Print what follows from the ProjectContexts of files
     Render(Render),
+    /// Check that a cluster has what the controller needs, and that others take up what it writes
+    Doctor(ClusterDoctor),
+    /// Remove everything that the controller put into a cluster
+    Prune(Prune),
 }
 
 /// Which cluster, as kubectl names it.
@@ -544,6 +548,43 @@ pub(crate) struct Render {
     /// The same as `--output explain`
     #[arg(long, conflicts_with = "output")]
     pub(crate) explain: bool,
+    /// Print what would change in a cluster, with the contexts that are there already; the exit code is 1 when something would
+    #[arg(long, conflicts_with_all = ["output", "explain"])]
+    pub(crate) diff: bool,
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+}
+
+#[cfg(feature = "kubernetes")]
+#[derive(Debug, Args)]
+pub(crate) struct ClusterDoctor {
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+    /// File with the settings of the platform [default: none]
+    #[arg(long, value_name = "FILE", conflicts_with = "settings_config_map")]
+    pub(crate) settings: Option<PathBuf>,
+    /// ConfigMap with the settings, in the namespace of the installation
+    #[arg(long, value_name = "NAME")]
+    pub(crate) settings_config_map: Option<String>,
+    /// Whose rights to check, e.g. system:serviceaccount:contextcore:contextcore-controller [default: your own]
+    #[arg(long = "as", value_name = "USER")]
+    pub(crate) impersonate: Option<String>,
+}
+
+#[cfg(feature = "kubernetes")]
+#[derive(Debug, Args)]
+pub(crate) struct Prune {
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+    /// File with the settings of the platform: which installation, and where its objects are [default: none]
+    #[arg(long, value_name = "FILE", conflicts_with = "settings_config_map")]
+    pub(crate) settings: Option<PathBuf>,
+    /// ConfigMap with the settings, in the namespace of the installation
+    #[arg(long, value_name = "NAME")]
+    pub(crate) settings_config_map: Option<String>,
+    /// Only say what would be removed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[cfg(feature = "kubernetes")]

@@ -51,6 +51,7 @@ pub(super) fn target(arguments: &Cluster) -> connect::Target {
         kubeconfig: arguments.kubeconfig.clone(),
         context: arguments.context.clone(),
         namespace: arguments.namespace.clone(),
+        impersonate: None,
     }
 }
 

@@ -10,7 +10,7 @@
 //! - `look` asks Prometheus; `sli`, `bindings`, `annotate`, `changes` and `events` are what a context gets besides its objects.
 //! - `lease`, `http` and `metrics` are what any controller has.
 //! - [`outside`] is what it asks of others than the API server.
-//! - [`prune`] and [`doctor`] are commands of their own; they look once, at a `listing`.
+//! - [`prune`], [`doctor`] and [`diff`] are commands of their own; they look once, at a `listing`.
 
 mod annotate;
 mod apply;
@@ -18,6 +18,7 @@ mod backoff;
 mod bindings;
 mod changes;
 pub mod connect;
+pub mod diff;
 pub mod doctor;
 mod events;
 mod guard;

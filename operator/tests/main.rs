@@ -4,9 +4,11 @@
 
 mod alerts;
 mod cel;
+mod controller;
 mod derive;
 mod promtool;
 mod property;
+mod reference;
 mod rig;
 mod sampling;
 mod server;

@@ -3,10 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ConfigMap;
+pub use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::{Api, Config};
 
 use super::trouble;
+use super::watch::SETTINGS_KEY;
+use crate::settings::Settings;
 
 /// How long an answer of the API server may take.
 const READ: Duration = Duration::from_secs(295);
@@ -21,6 +25,8 @@ pub struct Target {
     pub context: Option<String>,
     /// `--namespace`.
     pub namespace: Option<String>,
+    /// `--as`: whom to act for.
+    pub impersonate: Option<String>,
 }
 
 /// A client, and the namespace that is meant where nothing says another one.
@@ -31,6 +37,9 @@ pub async fn connect(target: &Target) -> Result<(Client, String), String> {
     let mut config = config(target).await?;
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(READ);
+    if target.impersonate.is_some() {
+        config.auth_info.impersonate.clone_from(&target.impersonate);
+    }
     let url = config.cluster_url.to_string();
     let namespace = target.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let client = Client::try_from(config).map_err(|error| format!("connect to {url}: {}", trouble::chain(&error)))?;
@@ -38,6 +47,19 @@ pub async fn connect(target: &Target) -> Result<(Client, String), String> {
         Ok(_) => Ok((client, namespace)),
         Err(error) => Err(format!("the cluster at {url} does not answer: {}", words(&error))),
     }
+}
+
+/// The settings in a ConfigMap.
+///
+/// # Errors
+/// Lines for a person: it cannot be read, or what is wrong in it.
+pub async fn settings(client: &Client, namespace: &str, name: &str) -> Result<Settings, Vec<String>> {
+    let place = format!("ConfigMap {namespace}/{name}");
+    let found = Api::<ConfigMap>::namespaced(client.clone(), namespace).get_opt(name).await;
+    let found = found.map_err(|error| vec![format!("{place}: {}", words(&error))])?;
+    let Some(found) = found else { return Err(vec![format!("{place} does not exist: correct --settings-config-map")]) };
+    let text = found.data.unwrap_or_default().remove(SETTINGS_KEY).unwrap_or_default();
+    Settings::parse_in(&place, &text, namespace)
 }
 
 fn words(error: &kube::Error) -> String {

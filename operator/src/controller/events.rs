@@ -88,7 +88,7 @@ fn event(about: &Subject, notice: &Notice, now: Timestamp) -> Event {
         action: Some("Reconcile".to_owned()),
         event_time: Some(MicroTime(now)),
         metadata: ObjectMeta {
-            generate_name: Some(format!("{}.", about.place.name)),
+            generate_name: Some(format!("{}-", about.place.name)),
             namespace: Some(about.place.namespace.clone()),
             ..ObjectMeta::default()
         },
