@@ -122,7 +122,7 @@ pub(crate) fn cost(old: Option<&Derived>, new: &Derived) -> Option<String> {
         };
         parts.push(format!("traceSampling {} -> {}: {more} traces", old.trace_sampling, new.trace_sampling));
     }
-    let seconds = |derived: &Derived| units::interval(&derived.metrics_interval).map(|seconds| f64_of(seconds));
+    let seconds = |derived: &Derived| units::interval(&derived.metrics_interval).map(f64_of);
     if let (Some(was), Some(is)) = (seconds(old), seconds(new))
         && is < was
     {

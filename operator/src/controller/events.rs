@@ -8,6 +8,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 
 use super::kinds::Place;
+use super::trouble;
 use crate::resource::{Condition, ProjectContextStatus};
 
 /// The longest note that the API server takes, in bytes.
@@ -67,7 +68,7 @@ fn describe(condition: &Condition) -> String {
 pub(crate) async fn post(client: &Client, about: &Subject, notice: &Notice, now: Timestamp) {
     let api: Api<Event> = Api::namespaced(client.clone(), &about.place.namespace);
     if let Err(error) = api.create(&PostParams::default(), &event(about, notice, now)).await {
-        tracing::warn!(context = %about.place, reason = notice.reason, "an Event was not posted: {error}");
+        tracing::warn!(context = %about.place, reason = notice.reason, "an Event was not posted: {}", trouble::of_event(&error));
     }
 }
 

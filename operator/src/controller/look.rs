@@ -18,7 +18,7 @@ impl Passes {
     pub(crate) async fn look(&self) {
         let input = self.input();
         let Some(url) = input.settings.prometheus.url.clone() else {
-            self.found(BTreeMap::new(), true);
+            self.found(BTreeMap::new());
             return;
         };
         if !self.world.lock().is_leader {
@@ -39,7 +39,7 @@ impl Passes {
             let generation = *generations.get(&place)?;
             Some((place, (generation, finding)))
         });
-        self.found(found.collect(), false);
+        self.found(found.collect());
     }
 
     async fn find(&self, place: Place, probe: Option<Probe>, url: &str) -> (Place, Finding) {
@@ -49,14 +49,14 @@ impl Passes {
         }
     }
 
-    fn found(&self, found: BTreeMap<Place, (i64, Finding)>, is_off: bool) {
+    fn found(&self, found: BTreeMap<Place, (i64, Finding)>) {
         let mut world = self.world.lock();
         let same = world
             .findings
             .iter()
             .map(|(place, (_, finding))| (place, finding))
             .eq(found.iter().map(|(place, (_, finding))| (place, finding)));
-        if same && !(is_off && !world.findings.is_empty()) {
+        if same {
             return;
         }
         world.findings = found;

@@ -56,6 +56,17 @@ pub(crate) fn of_status(error: &Error) -> String {
     }
 }
 
+/// Why an Event could not be posted.
+pub(crate) fn of_event(error: &Error) -> String {
+    match error {
+        Error::Api(status) if status.code == 403 => {
+            format!("{}: grant the controller create on events.events.k8s.io", status.message)
+        }
+        Error::Api(status) => status.message.clone(),
+        other => format!("the API server cannot be reached: {}", chain(other)),
+    }
+}
+
 /// Why the Lease could not be had.
 pub(crate) fn of_lease(error: &Error) -> String {
     match error {
@@ -78,7 +89,9 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         }
         cause = next.source();
     }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    // The name of a variant says nothing to a person.
+    text.strip_prefix("ServiceError: ").map_or(text.clone(), str::to_owned)
 }
 
 #[cfg(test)]
