@@ -115,7 +115,7 @@ fn of_two_controllers_one_writes_and_the_other_takes_over_when_it_is_killed() {
     until("the second is ready", || second.is_ready());
     cluster.apply("shop", &[context("a", "99.9")]).succeeds();
     until("the rule is there", || rule_has(&cluster, "a", "vector(0.999)"));
-    assert!(first.leads() && !second.leads());
+    assert!(first.leads() && !second.leads(), "{}\n{}", first.log(), second.log());
     assert_eq!(first.get("/healthz").unwrap().status, 200);
 
     first.child.kill().unwrap();

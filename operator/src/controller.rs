@@ -4,7 +4,7 @@
 //! everything anew from all contexts. So a missed message heals by itself, and the order of messages does not matter.
 //!
 //! - `run` is the loop: watches, passes, the Lease, signals. `schedule` says when which pass is due.
-//! - `world` is what is known; `watch` and `guard` fill it.
+//! - `world` is what is known; `watch` and `guard` fill it. `means` is what passes work with.
 //! - `passes` brings each context into force, `shared` what all share; `plan` decides about one object, `status` about a status.
 //! - `apply` writes. `results` and `backoff` remember what became of it, `trouble` has words for errors.
 //! - `look` asks Prometheus; `sli`, `bindings`, `annotate`, `changes` and `events` are what a context gets besides its objects.
@@ -17,6 +17,7 @@ mod apply;
 mod backoff;
 mod bindings;
 mod changes;
+mod child;
 pub mod connect;
 pub mod diff;
 pub mod doctor;
@@ -27,7 +28,9 @@ mod kinds;
 pub mod lease;
 mod listing;
 mod look;
+mod means;
 mod metrics;
+mod options;
 pub mod outside;
 mod passes;
 mod plan;
@@ -40,8 +43,10 @@ mod sli;
 mod status;
 mod trouble;
 mod watch;
+mod workload;
 mod world;
 
 pub use changes::ContextChange;
-pub use run::{End, Options, SettingsUpdates, run};
+pub use options::Options;
+pub use run::{End, SettingsUpdates, run};
 pub use watch::SETTINGS_KEY;

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client, Error};
 use serde_json::{Map, Value, json};
 
 use super::kinds::Place;
-use super::passes::Passes;
+use super::means::Passes;
 use super::results::ObjectState;
 use super::trouble;
+use super::workload::{Annotated, Workload};
 use crate::derive::{MANAGER, Outcome};
 use crate::resource::{Annotate, ProjectContext, ResourceReference, Target, TargetKind};
 
@@ -20,24 +20,6 @@ use crate::resource::{Annotate, ProjectContext, ResourceReference, Target, Targe
 const PREFIX: &str = "resource.opentelemetry.io/";
 /// What was found in order is looked at again after this long.
 const TRUST: Duration = Duration::from_secs(500);
-
-/// A workload that we annotated.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Workload {
-    kind: String,
-    namespace: String,
-    name: String,
-}
-
-/// What was done for a context.
-#[derive(Clone, Debug)]
-pub(crate) struct Annotated {
-    /// What was wanted, so that a change is seen.
-    wanted: String,
-    at: Duration,
-    workloads: BTreeSet<Workload>,
-    states: Vec<(String, ObjectState)>,
-}
 
 /// What annotating a context came to.
 #[derive(Clone, Debug, Default)]
@@ -225,46 +207,6 @@ fn refusal(workload: &Workload, error: &Error) -> String {
 
 fn api(client: &Client, workload: &Workload) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), &workload.namespace, &workload.resource())
-}
-
-impl Workload {
-    /// A workload among the resources that a status names.
-    pub(crate) fn of(resource: &Value) -> Option<Self> {
-        let text = |field: &str| resource[field].as_str().map(str::to_owned);
-        let ours = matches!(resource["group"].as_str(), Some("apps" | "batch"));
-        ours.then(|| Some(Self { kind: text("kind")?, namespace: text("namespace")?, name: text("name")? })).flatten()
-    }
-
-    fn group(&self) -> &'static str {
-        if matches!(self.kind.as_str(), "Job" | "CronJob") { "batch" } else { "apps" }
-    }
-
-    fn resource(&self) -> ApiResource {
-        ApiResource::from_gvk(&GroupVersionKind::gvk(self.group(), "v1", &self.kind))
-    }
-
-    fn empty(&self) -> Value {
-        json!({
-            "apiVersion": format!("{}/v1", self.group()),
-            "kind": self.kind,
-            "metadata": {"name": self.name, "namespace": self.namespace},
-        })
-    }
-
-    fn reference(&self) -> ResourceReference {
-        ResourceReference {
-            group: self.group().to_owned(),
-            kind: self.kind.clone(),
-            namespace: self.namespace.clone(),
-            name: self.name.clone(),
-        }
-    }
-}
-
-impl std::fmt::Display for Workload {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
-    }
 }
 
 #[cfg(test)]

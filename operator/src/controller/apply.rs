@@ -5,11 +5,11 @@ use kube::core::PartialObjectMeta;
 use kube::{Api, Client, Error};
 use serde_json::{Value, json};
 
+use super::child::Child;
 use super::kinds::{Key, Place};
 use super::plan::{self, Wanted};
 use super::results::ObjectState;
 use super::trouble;
-use super::world::Child;
 use crate::derive::MANAGER;
 use crate::resource::{ProjectContext, ProjectContextStatus};
 

@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use super::apply;
-use super::kinds::{Kind, Place};
-use super::passes::Passes;
+use super::kinds::{Key, Kind, Place};
+use super::means::Passes;
 use super::world::World;
 
 const VERSION: &str = "operator.prometheus.io/version";
@@ -14,7 +14,8 @@ const SINCE: u32 = 93;
 
 /// Words for it, read once for each version of the object.
 pub(crate) async fn of(passes: &Passes, place: &Place) -> Option<String> {
-    let key = Passes::rule_key(place);
+    let name = format!("contextcore-{}", place.name);
+    let key = Key { kind: Kind::PrometheusRule, namespace: place.namespace.clone(), name };
     let version = {
         let world = passes.world.lock();
         if !says_so(&world) {

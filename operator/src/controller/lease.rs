@@ -108,6 +108,12 @@ impl Election {
         Ok(())
     }
 
+    /// How long to wait for the next turn. Who waits for a Lease looks again at the moment at which it may take it.
+    pub(crate) fn pause(&self, now: Duration) -> Duration {
+        let expires = self.observation.since + DURATION;
+        if self.is_leader() || expires <= now { RETRY } else { RETRY.min(expires.saturating_sub(now)) }
+    }
+
     /// Whether we may not go on writing: somebody else could have it by now.
     pub(crate) fn is_lost(&self, now: Duration) -> bool {
         self.renewed.is_some_and(|at| now.saturating_sub(at) >= RENEW_DEADLINE)

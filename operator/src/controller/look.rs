@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use futures::{FutureExt as _, StreamExt as _};
 
 use super::kinds::Place;
-use super::passes::{self, Passes, place_of};
+use super::means::Passes;
+use super::passes::{self, place_of};
 use super::sli::{self, Finding};
 use super::world::World;
 use crate::derive::{Judged, Probe};

@@ -63,7 +63,7 @@ impl Metrics {
         registry.register("errors", "Writes that the API server refused", errors.clone());
         registry.register("objects", "Objects by kind and state", objects.clone());
         registry.register("queue", "Contexts that wait", queue.clone());
-        registry.register("leader", "1 where this process writes", leader.clone());
+        registry.register("leader", "Whether this process writes (1) or waits (0)", leader.clone());
         Self { registry, duration, errors, objects, queue, leader }
     }
 

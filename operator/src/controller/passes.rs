@@ -3,11 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::{FutureExt as _, StreamExt as _};
-use kube::Client;
 use serde_json::Value;
 
 use super::annotate;
@@ -15,13 +13,11 @@ use super::apply;
 use super::bindings;
 use super::changes::{self, ContextChange};
 use super::events::{self, Notice, Subject};
-use super::kinds::{Key, Kind, Place};
-use super::metrics::Metrics;
-use super::outside::Outside;
+use super::kinds::Place;
+use super::means::Passes;
 use super::plan::{self, Step, Wanted};
 use super::results::{ObjectState, Verdict};
 use super::status::{self, Known};
-use super::watch::SharedWorld;
 use super::world::SeenContext;
 use crate::derive::{Judged, Outcome};
 use crate::resource::{Criticality, ProjectContext, ProjectContextStatus};
@@ -31,19 +27,6 @@ use crate::settings::Settings;
 const AT_ONCE: usize = 16;
 /// The refusal after which nothing of a context stays.
 const NOT_PERMITTED: &str = "NotPermitted";
-
-/// What passes work with.
-pub(crate) struct Passes {
-    pub(crate) client: Client,
-    pub(crate) world: SharedWorld,
-    pub(crate) outside: Arc<dyn Outside>,
-    pub(crate) metrics: Arc<Metrics>,
-    /// Name of this process.
-    pub(crate) identity: String,
-    pub(crate) started: Instant,
-    /// When a collector was last changed, which restarts it.
-    pub(crate) rolled: Mutex<Option<Duration>>,
-}
 
 /// What was seen when a pass began.
 pub(crate) struct Input {
@@ -68,11 +51,6 @@ struct Refused {
 }
 
 impl Passes {
-    /// Time since the start, the clock of everything that waits.
-    pub(crate) fn clock(&self) -> Duration {
-        self.started.elapsed()
-    }
-
     pub(crate) fn input(&self) -> Input {
         let world = self.world.lock();
         let seen = world.contexts.iter().filter(|(_, seen)| !seen.is_leaving);
@@ -337,7 +315,7 @@ impl Passes {
         }
     }
 
-    fn sent(&self, wanted: &Wanted, sent: Result<super::world::Child, ObjectState>) -> ObjectState {
+    fn sent(&self, wanted: &Wanted, sent: Result<super::child::Child, ObjectState>) -> ObjectState {
         let mut world = self.world.lock();
         match sent {
             Ok(child) => {
@@ -358,12 +336,6 @@ impl Passes {
                 state
             }
         }
-    }
-
-    /// The rules of a context, if it has any and they are in the cluster.
-    pub(crate) fn rule_key(place: &Place) -> Key {
-        let name = format!("contextcore-{}", place.name);
-        Key { kind: Kind::PrometheusRule, namespace: place.namespace.clone(), name }
     }
 
     /// Contexts whose outputs stay although they were refused, as UIDs.

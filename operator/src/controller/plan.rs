@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::child::Child;
 use super::kinds::Key;
 use super::results::{ObjectState, Record};
-use super::world::{Availability, Child};
+use super::world::Availability;
 use crate::derive::{HASH_ANNOTATION, INSTANCE};
 
 /// What is asked of one object.

@@ -13,6 +13,7 @@ use super::kinds::{Key, Kind};
 use super::lease;
 use super::listing::{of_kind, of_others, place};
 use super::trouble;
+use super::workload::Workload;
 use crate::derive::{INSTANCE, MANAGED_BY, MANAGER, SAMPLING, TRANSFORM};
 use crate::settings::Settings;
 
@@ -141,7 +142,7 @@ async fn detach(client: &Client, collector: &Value, dry_run: bool, pruned: &mut 
 /// Takes back what was annotated for a context.
 async fn release(client: &Client, context: &Value, dry_run: bool, pruned: &mut Pruned) {
     for resource in context["status"]["resources"].as_array().into_iter().flatten() {
-        let Some(workload) = annotate::Workload::of(resource) else { continue };
+        let Some(workload) = Workload::of(resource) else { continue };
         if dry_run {
             pruned.done.push(format!("would take our annotations off {workload}"));
             continue;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::backoff;
+use super::child::Child;
 use super::kinds::{Key, Kind, Place};
-use super::world::Child;
 use crate::resource::Condition;
 
 /// How an object is.

@@ -10,31 +10,15 @@ use tokio::task::JoinSet;
 use super::http::{self, Probes};
 use super::lease::{self, Election};
 use super::look;
+use super::means::Passes;
 use super::metrics::Metrics;
+use super::options::Options;
 use super::outside::Outside;
-use super::passes::Passes;
 use super::schedule::{Facts, Pass, Schedule};
 use super::shared::ROLL;
 use super::trouble;
 use super::watch::{self, SharedWorld, Watches};
 use crate::settings::Settings;
-
-/// How the controller runs.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Namespace of the Lease, and of the shared outputs where the settings name none.
-    pub namespace: String,
-    /// The only namespaces whose contexts count. Empty: all.
-    pub watch_namespaces: Vec<String>,
-    /// ConfigMap with the settings, in `namespace`.
-    pub settings_config_map: Option<String>,
-    /// Settings to begin with.
-    pub settings: Settings,
-    /// Where to listen for probes.
-    pub listen: String,
-    /// Name of this process in the Lease.
-    pub identity: String,
-}
 
 /// How the controller ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +137,7 @@ fn facts(passes: &Passes) -> Facts {
         has_suspects: world.is_leader && world.results.has_suspects(),
         roll: rolled.map(|at| at + ROLL),
         is_complete: world.is_complete(),
+        leads: world.is_leader,
         looks: world.is_leader && look::is_worthwhile(&world),
     }
 }
@@ -196,7 +181,7 @@ async fn hold(election: &mut Election, passes: Arc<Passes>) -> String {
             drop(world);
             passes.world.news.notify_one();
         }
-        tokio::time::sleep(lease::RETRY).await;
+        tokio::time::sleep(election.pause(passes.clock())).await;
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Facts {
     pub(crate) roll: Option<Duration>,
     /// Every watch has said something.
     pub(crate) is_complete: bool,
+    /// This process writes.
+    pub(crate) leads: bool,
     /// Prometheus may be asked for something that was not there.
     pub(crate) looks: bool,
 }
@@ -57,6 +59,7 @@ pub(crate) struct Schedule {
     look: State,
     changes: u64,
     status_changes: u64,
+    leads: bool,
     /// When everything is looked at, whatever happened.
     regular: Duration,
 }
@@ -107,7 +110,10 @@ impl Schedule {
             self.status_changes = facts.status_changes;
             sooner(&mut self.contexts, now);
         }
-        if now >= self.regular {
+        // Who takes over has waited long enough.
+        let takes_over = facts.leads && !self.leads;
+        self.leads = facts.leads;
+        if now >= self.regular || takes_over {
             self.regular = now + backoff::regular();
             sooner(&mut self.contexts, now);
             sooner(&mut self.shared, now);
@@ -180,6 +186,15 @@ mod tests {
         assert!(started.is_empty());
         assert!((540..=660).contains(&next.as_secs()), "{next:?}");
         assert_eq!(schedule.turn(&facts(1), next).0, [Pass::Contexts, Pass::Shared, Pass::Look]);
+    }
+
+    #[test]
+    fn who_takes_over_begins_at_once() {
+        let mut schedule = Schedule::new();
+        schedule.turn(&facts(1), ms(0));
+        let leads = Facts { leads: true, ..facts(2) };
+        assert_eq!(schedule.turn(&leads, ms(50)).0, [Pass::Contexts, Pass::Shared, Pass::Look]);
+        assert!(schedule.turn(&leads, ms(60)).0.is_empty());
     }
 
     #[test]

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::apply;
 use super::kinds::{Key, Kind};
+use super::means::Passes;
 use super::outside::Provisioning;
-use super::passes::{self, Effective, Input, Passes};
+use super::passes::{self, Effective, Input};
 use super::plan::{Step, Wanted};
 use super::results::{ObjectState, SharedConditions, Verdict};
 use super::trouble;
@@ -243,7 +244,7 @@ fn unwanted(world: &World, protected: &BTreeSet<String>) -> Vec<Key> {
 }
 
 /// Whether it goes with a context that is gone, although one of the same name may want its name.
-fn is_left(world: &World, child: &super::world::Child) -> bool {
+fn is_left(world: &World, child: &super::child::Child) -> bool {
     !child.owners.is_empty() && !child.owners.iter().any(|owner| world.contexts.values().any(|seen| seen.uid == *owner))
 }
 
@@ -297,8 +298,9 @@ pub(crate) fn attached(live: &Value, settings: &Settings) -> Verdict {
 mod tests {
     use serde_json::json;
 
+    use super::super::child::Child;
     use super::super::kinds::Place;
-    use super::super::world::{Child, Source, Stream, Sync};
+    use super::super::world::{Source, Stream, Sync};
     use super::*;
 
     fn key(name: &str) -> Key {

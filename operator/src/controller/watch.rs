@@ -14,10 +14,12 @@ use kube::{Api, Client};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::child::Child;
 use super::guard;
 use super::kinds::{Key, Kind, Place};
+use super::options::Options;
 use super::trouble;
-use super::world::{Child, Definition, SeenContext, Source, Stream, Sync, World};
+use super::world::{Definition, SeenContext, Source, Stream, Sync, World};
 use crate::derive::{GATEWAY, MANAGED_BY, MANAGER};
 use crate::resource::ProjectContext;
 use crate::settings::{CollectorMode, Settings};
@@ -330,7 +332,7 @@ impl Sink<ConfigMap> for SettingsFile {
 }
 
 /// The streams that are wanted: pure, from what is known.
-pub(crate) fn wanted(world: &World, options: &super::Options) -> BTreeSet<Stream> {
+pub(crate) fn wanted(world: &World, options: &Options) -> BTreeSet<Stream> {
     let mut wanted = BTreeSet::from([Stream::new(Source::Definitions, None)]);
     if let Some(name) = &options.settings_config_map {
         wanted.insert(Stream::new(Source::Settings(name.clone()), Some(&options.namespace)));

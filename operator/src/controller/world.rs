@@ -4,13 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-
-use super::annotate::Annotated;
+use super::child::Child;
 use super::kinds::{Key, Kind, Place};
 use super::results::Results;
 use super::sli::Finding;
-use crate::derive::{HASH_ANNOTATION, INSTANCE};
+use super::workload::Annotated;
 use crate::resource::{ProjectContext, ProjectContextStatus};
 use crate::settings::Settings;
 
@@ -60,43 +58,6 @@ pub(crate) struct SeenContext {
     pub(crate) manager: Option<String>,
     /// It is being deleted.
     pub(crate) is_leaving: bool,
-}
-
-/// An object of ours as it was seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Child {
-    pub(crate) uid: String,
-    pub(crate) version: String,
-    pub(crate) instance: Option<String>,
-    pub(crate) hash: Option<String>,
-    /// UIDs of its owners.
-    pub(crate) owners: Vec<String>,
-    /// Digest of who owns which field. It changes with every change by somebody else.
-    pub(crate) fields: String,
-    /// Somebody else wrote to it, besides its status.
-    pub(crate) is_shared: bool,
-}
-
-impl Child {
-    pub(crate) fn of(metadata: &ObjectMeta) -> Self {
-        let labels = metadata.labels.as_ref();
-        let managers = metadata.managed_fields.iter().flatten().filter(|entry| entry.subresource.is_none());
-        let mut digest = blake3::Hasher::new();
-        let mut is_shared = false;
-        for entry in managers {
-            digest.update(serde_json::to_string(entry).unwrap_or_default().as_bytes());
-            is_shared |= entry.manager.as_deref() != Some(crate::derive::MANAGER);
-        }
-        Self {
-            uid: metadata.uid.clone().unwrap_or_default(),
-            version: metadata.resource_version.clone().unwrap_or_default(),
-            instance: labels.and_then(|labels| labels.get(INSTANCE)).cloned(),
-            hash: metadata.annotations.as_ref().and_then(|all| all.get(HASH_ANNOTATION)).cloned(),
-            owners: metadata.owner_references.iter().flatten().map(|owner| owner.uid.clone()).collect(),
-            fields: digest.finalize().to_hex().as_str()[..16].to_owned(),
-            is_shared,
-        }
-    }
 }
 
 /// A definition as it was seen.
