@@ -24,7 +24,11 @@ const SUFFIX: usize = 8;
 pub(super) async fn run(arguments: &Run) -> Outcome {
     let others = Arc::new(Others::new(arguments.otlp_endpoint.as_deref())?);
     let (client, namespace) = connect::connect(&target(&arguments.cluster)).await.map_err(Failure::usage)?;
-    let settings = settings(arguments.settings.as_deref(), &namespace)?;
+    // Without its settings it would write to the wrong places: it does not begin.
+    let settings = match &arguments.settings_config_map {
+        Some(name) => connect::settings(&client, &namespace, name).await.map_err(problems)?,
+        None => settings(arguments.settings.as_deref(), &namespace)?,
+    };
     let mut files = JoinSet::new();
     let updates = updates(arguments.settings.clone(), &namespace, &mut files);
     let options = Options {

@@ -218,6 +218,8 @@ impl Passes {
                 Err(error) => {
                     self.metrics.error("delete");
                     tracing::warn!("{}", trouble::of_write(&key, &error));
+                    // It is tried again once it is seen again, and not every two seconds.
+                    self.world.lock().remove_child(&key);
                 }
             }
         }

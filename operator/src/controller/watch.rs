@@ -64,26 +64,26 @@ impl Watches {
     /// Starts what is wanted and does not run, and ends what runs and is not wanted.
     pub(crate) fn set(&mut self, wanted: BTreeSet<Stream>) {
         let gone: Vec<Stream> = self.running.keys().filter(|stream| !wanted.contains(stream)).cloned().collect();
+        for stream in wanted {
+            if !self.running.contains_key(&stream) {
+                self.start(stream);
+            }
+        }
+        // Last, so that what another stream of the kind brings as well is not forgotten: it may have to be removed.
         for stream in gone {
             if let Some(task) = self.running.remove(&stream) {
                 task.abort();
             }
             self.world.write(|world| world.drop_stream(&stream));
         }
-        for stream in wanted {
-            if !self.running.contains_key(&stream) {
-                self.world.write(|world| {
-                    world.streams.insert(stream.clone(), Sync::Pending);
-                });
-                let task = self.tasks.spawn(run(
-                    self.client.clone(),
-                    self.world.clone(),
-                    self.namespace.clone(),
-                    stream.clone(),
-                ));
-                self.running.insert(stream, task);
-            }
-        }
+    }
+
+    fn start(&mut self, stream: Stream) {
+        self.world.write(|world| {
+            world.streams.insert(stream.clone(), Sync::Pending);
+        });
+        let work = run(self.client.clone(), self.world.clone(), self.namespace.clone(), stream.clone());
+        self.running.insert(stream, self.tasks.spawn(work));
     }
 }
 
@@ -364,8 +364,13 @@ pub(crate) fn wanted(world: &World, options: &Options) -> BTreeSet<Stream> {
                 }
             }
             Kind::PrometheusRule | Kind::ServiceMonitor => everywhere.iter().for_each(|namespace| children(*namespace)),
-            Kind::AlertmanagerConfig if settings.channels.is_empty() => {}
-            Kind::AlertmanagerConfig => children(Some(&settings.routing.namespace)),
+            // Once there were channels, the routes are watched until they are removed.
+            Kind::AlertmanagerConfig => {
+                let stream = Stream::new(Source::Children(kind), Some(&settings.routing.namespace));
+                if !settings.channels.is_empty() || world.streams.contains_key(&stream) {
+                    wanted.insert(stream);
+                }
+            }
             Kind::OpenTelemetryCollector => {
                 wanted.extend(collector(settings));
             }
