@@ -11,6 +11,10 @@ use contextcore_core::store::DeadId;
 
 use crate::terminal::Colour;
 
+mod work;
+
+pub(crate) use work::{Drain, Given, Place, Task, TaskOperation};
+
 #[cfg(feature = "demo")]
 const FIRST_STEP: &str = "Start with `contextcore demo`, or with `contextcore init` and your own tools.";
 #[cfg(not(feature = "demo"))]
@@ -97,6 +101,10 @@ pub(crate) enum Command {
     Sync(Sync),
     /// Sync on schedule until stopped
     Serve,
+    /// Report work on a task: starts, statuses, comments, links
+    Task(Task),
+    /// Send what `task` and the SDK reported on this machine
+    Drain(Drain),
     /// List tasks
     Tasks(Tasks),
     /// List sprints with their numbers
@@ -125,9 +133,16 @@ pub(crate) enum Command {
     #[command(disable_help_flag = true)]
     Controller(Unavailable),
     /// Print the JSON Schema of the configuration file
-    Schema,
+    Schema(Schema),
     /// Print shell completions
     Completions(Completions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// That of the projects file instead (`projects_file`)
+    #[arg(long)]
+    pub(crate) projects: bool,
 }
 
 #[cfg(feature = "demo")]
@@ -211,7 +226,7 @@ pub(crate) struct Doctor {
     /// Check the dashboards and data sources of this Grafana
     #[arg(long, value_name = "URL", help_heading = "Doctor")]
     pub(crate) grafana_url: Option<String>,
-    /// File with a token for Grafana [default: the variable GRAFANA_TOKEN]
+    /// File with a token for Grafana [default: GRAFANA_TOKEN, or GRAFANA_USER and GRAFANA_PASSWORD]
     #[arg(long, value_name = "FILE", help_heading = "Doctor")]
     pub(crate) token_file: Option<PathBuf>,
     /// File with USER:TOKEN, or a bearer token, for Tempo [default: the variable TEMPO_TOKEN]
@@ -399,7 +414,7 @@ pub(crate) struct Provision {
     /// URL of Grafana, e.g. https://grafana.acme.example
     #[arg(long, value_name = "URL")]
     pub(crate) grafana_url: String,
-    /// File with a service-account token [default: the variable GRAFANA_TOKEN]
+    /// File with a service-account token [default: GRAFANA_TOKEN, or GRAFANA_USER and GRAFANA_PASSWORD]
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
     /// PEM file of certificates to trust besides those of the platform

@@ -13,6 +13,7 @@ mod dead_letters;
 #[cfg(feature = "demo")]
 mod demo;
 mod doctor;
+mod drain;
 mod duration;
 mod failure;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod fixture;
 mod host;
 mod humanize;
 mod init;
+mod lanes;
 mod list;
 mod logging;
 mod output;
@@ -29,6 +31,8 @@ mod progress;
 mod reader;
 mod replay;
 mod report;
+#[cfg(all(test, feature = "kubernetes"))]
+mod round_trip;
 mod self_metrics;
 mod serve;
 mod show;
@@ -39,6 +43,7 @@ mod stop;
 mod store;
 mod sync;
 mod table;
+mod task;
 mod tasks;
 mod terminal;
 mod tone;
@@ -117,6 +122,8 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Check(arguments) => check::run(context, &arguments).await,
         Command::Sync(arguments) => sync::run(context, &arguments).await,
         Command::Serve => serve::run(context).await,
+        Command::Task(arguments) => task::run(context, arguments),
+        Command::Drain(arguments) => drain::run(context, &arguments).await,
         Command::Tasks(arguments) => list::print(context, arguments.query()).await,
         Command::Sprints(arguments) => list::print(context, arguments.query()).await,
         Command::Show(arguments) => show::run(context, &arguments).await,
@@ -131,7 +138,10 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Controller(_) => Err(failure::Failure::usage(
             "`controller` is not in this build: use the image, or `cargo build --features kubernetes`",
         )),
-        Command::Schema => print(&contextcore_core::config::json_schema(&app::kinds())),
+        Command::Schema(arguments) => print(&match arguments.projects {
+            true => contextcore_core::config::projects::json_schema(),
+            false => contextcore_core::config::json_schema(&app::kinds()),
+        }),
         Command::Completions(arguments) => {
             let mut script = Vec::new();
             clap_complete::generate(arguments.shell, &mut Cli::command(), "contextcore", &mut script);

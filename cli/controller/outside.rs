@@ -1,13 +1,16 @@
 //! What the controller asks of others than the API server: the time, Prometheus, and the OTLP backend for the audit.
 
+use std::sync::{Arc, Mutex};
+
 use async_trait::async_trait;
-use contextcore_core::config;
 use contextcore_core::export::otlp::{self, Batch, OtlpTarget, Sink};
 use contextcore_core::http::Auth;
 use contextcore_core::http::service::Service;
 use contextcore_core::model::signal::Signal;
+use contextcore_core::{config, lock};
 use contextcore_operator::controller::ContextChange;
-use contextcore_operator::controller::outside::{Outside, Provisioning, Sample};
+use contextcore_operator::controller::outside::{Outside, Sample};
+use contextcore_operator::grafana::{Left, ProvisionError, Provisioner, ServiceDashboard};
 use contextcore_operator::settings::Settings;
 use jiff::Timestamp;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -17,6 +20,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message as _;
 use serde_json::{Value, json};
 
+use crate::dashboards::services;
 use crate::failure::Failure;
 
 /// Name of the log record.
@@ -26,18 +30,32 @@ const CHANGED: &str = "project.context_changed";
 pub(super) struct Others {
     /// Where changes are recorded. `None`: in the log of the process only.
     audit: Option<Box<dyn Sink>>,
+    /// What sends dashboards, and the settings that it was made from: it remembers what it sent.
+    grafana: Mutex<Option<(Settings, Option<Arc<dyn Provisioner>>)>>,
 }
 
 impl Others {
+    fn grafana(&self, settings: &Settings) -> contextcore_core::Result<Option<Arc<dyn Provisioner>>> {
+        let mut known = lock(&self.grafana);
+        let same = |made: &Settings| (&made.grafana, &made.instance) == (&settings.grafana, &settings.instance);
+        if let Some((_, grafana)) = known.as_ref().filter(|(made, _)| same(made)) {
+            return Ok(grafana.clone());
+        }
+        let grafana: Option<Arc<dyn Provisioner>> = services::provisioner(settings)?.map(Arc::from);
+        *known = Some((settings.clone(), grafana.clone()));
+        Ok(grafana)
+    }
+
     /// # Errors
     /// What is wrong with the address of the backend.
     pub(super) fn new(endpoint: Option<&str>) -> Result<Self, Failure> {
-        let Some(endpoint) = endpoint else { return Ok(Self { audit: None }) };
+        let Some(endpoint) = endpoint else { return Ok(Self { audit: None, grafana: Mutex::default() }) };
         // Headers, protocol and certificates come from the variables of OpenTelemetry.
         let text = json!({"export": {"otlp": {"endpoint": endpoint}}}).to_string();
         let config = config::parse(&text, "--otlp-endpoint", &[])?;
         let target = OtlpTarget::of(&config.export.otlp, Signal::Logs)?;
-        Ok(Self { audit: target.map(|target| otlp::connect(&target, Signal::Logs)).transpose()? })
+        let audit = target.map(|target| otlp::connect(&target, Signal::Logs)).transpose()?;
+        Ok(Self { audit, grafana: Mutex::default() })
     }
 }
 
@@ -74,8 +92,15 @@ impl Outside for Others {
         }
     }
 
-    async fn provision(&self, _: &[Value], _: &Settings) -> Option<Result<(), Provisioning>> {
-        None
+    async fn provision(
+        &self,
+        dashboards: &[ServiceDashboard],
+        settings: &Settings,
+    ) -> Option<Result<Vec<Left>, ProvisionError>> {
+        match self.grafana(settings) {
+            Ok(grafana) => Some(grafana?.provision(dashboards).await),
+            Err(error) => Some(Err(ProvisionError { reason: "GrafanaUnreachable", message: error.full() })),
+        }
     }
 }
 

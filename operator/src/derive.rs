@@ -8,12 +8,13 @@
 //! - `sli` and `slo` turn requirements into queries and objectives, `tiers`, `rules` and `annotations` into a `PrometheusRule`.
 //! - `names` lists what our recordings and alerts are called.
 //! - `probe` asks whether the numbers are there.
-//! - `collector`, `metrics`, `routing` and `projects` make the other objects; `object` is what they have in common.
+//! - `collector`, `metrics`, `routing`, `projects` and `dashboards` make the other objects; `object` is what they have in common.
 
 mod annotations;
 mod claims;
 mod collector;
 mod conditions;
+mod dashboards;
 mod metrics;
 mod names;
 mod object;
@@ -32,8 +33,9 @@ mod tiers;
 
 use serde_json::Value;
 
+use crate::grafana::ServiceDashboard;
 use crate::resource::{Criticality, Placement, Priority, ProjectContext, ProjectContextStatus};
-use crate::settings::Settings;
+use crate::settings::{GrafanaMode, Settings};
 use claims::Claims;
 use plan::Plan;
 use portfolio::Portfolio;
@@ -115,6 +117,8 @@ pub struct Derivation {
     pub outcomes: Vec<Outcome>,
     /// The `projects` of the sync service, one entry for each accepted context.
     pub projects: Vec<Value>,
+    /// Dashboards to send to Grafana, one for each accepted context; none unless its address is set.
+    pub dashboards: Vec<ServiceDashboard>,
 }
 
 /// What became of a context.
@@ -149,7 +153,7 @@ pub fn derive(contexts: &[ProjectContext], settings: &Settings) -> Derivation {
     let projects = judged.projects().into_iter().map(|entry| entry.value).collect();
     let mut objects: Vec<Value> = own.into_iter().flatten().collect();
     objects.extend(judged.shared());
-    Derivation { objects, outcomes, projects }
+    Derivation { objects, outcomes, projects, dashboards: judged.to_send() }
 }
 
 /// All contexts with what was decided about each, by namespace and name. Objects are made one context at a time: those of
@@ -198,7 +202,9 @@ impl<'a> Judged<'a> {
 
     /// The objects for it alone; none when it was refused.
     pub(crate) fn own(&self, index: usize) -> Vec<Value> {
-        self.all[index].1.as_ref().map(|plan| own_objects(plan, self.settings)).unwrap_or_default()
+        let Ok(plan) = &self.all[index].1 else { return Vec::new() };
+        let is_own = self.settings.grafana.mode() == Some(GrafanaMode::GrafanaOperator);
+        own_objects(plan, is_own.then(|| self.dashboard(plan)).as_ref(), self.settings)
     }
 
     /// What became of it, with the objects for it alone.
@@ -209,7 +215,9 @@ impl<'a> Judged<'a> {
 
     /// The objects for all contexts together.
     pub(crate) fn shared(&self) -> Vec<Value> {
-        shared_objects(&self.accepted(), &self.projects(), self.settings)
+        let is_shared = self.settings.grafana.mode() == Some(GrafanaMode::Sidecar);
+        let dashboards = if is_shared { self.dashboards() } else { Vec::new() };
+        shared_objects(&self.accepted(), &self.projects(), &dashboards, self.settings)
     }
 
     fn accepted(&self) -> Vec<&Plan<'a>> {
@@ -219,16 +227,41 @@ impl<'a> Judged<'a> {
     fn projects(&self) -> Vec<projects::ProjectEntry> {
         self.accepted().into_iter().map(|plan| projects::entry(plan, &self.portfolio)).collect()
     }
+
+    /// The dashboards to send to Grafana; none unless its address is set.
+    pub(crate) fn to_send(&self) -> Vec<ServiceDashboard> {
+        if self.settings.grafana.mode() == Some(GrafanaMode::Url) { self.dashboards() } else { Vec::new() }
+    }
+
+    fn dashboards(&self) -> Vec<ServiceDashboard> {
+        self.accepted().into_iter().map(|plan| self.dashboard(plan)).collect()
+    }
+
+    fn dashboard(&self, plan: &Plan) -> ServiceDashboard {
+        let entry = projects::entry(plan, &self.portfolio);
+        dashboards::of(plan, &self.portfolio, &entry.value, self.settings)
+    }
 }
 
-fn own_objects(plan: &Plan, settings: &Settings) -> Vec<Value> {
-    let made = [rules::object(plan, settings), metrics::service_monitor(plan, settings), metrics::env(plan, settings)];
+fn own_objects(plan: &Plan, dashboard: Option<&ServiceDashboard>, settings: &Settings) -> Vec<Value> {
+    let made = [
+        rules::object(plan, settings),
+        metrics::service_monitor(plan, settings),
+        metrics::env(plan, settings),
+        dashboard.and_then(|dashboard| dashboards::own(plan, dashboard, settings)),
+    ];
     made.into_iter().flatten().map(|object| object.owned_by(&plan.subject).finish(settings)).collect()
 }
 
-fn shared_objects(accepted: &[&Plan], projects: &[projects::ProjectEntry], settings: &Settings) -> Vec<Value> {
+fn shared_objects(
+    accepted: &[&Plan],
+    projects: &[projects::ProjectEntry],
+    dashboards: &[ServiceDashboard],
+    settings: &Settings,
+) -> Vec<Value> {
     let mut made = vec![collector::object(accepted, settings)];
     made.extend(routing::object(settings));
     made.extend(projects::objects(projects, settings));
+    made.extend(dashboards::shared(dashboards, settings));
     made.into_iter().map(|object| object.finish(settings)).collect()
 }

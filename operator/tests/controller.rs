@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use contextcore_cluster::{Cluster, Definitions};
-use contextcore_operator::controller::outside::{Outside, Provisioning, Sample};
+use contextcore_operator::controller::outside::{Outside, Sample};
 use contextcore_operator::controller::{ContextChange, End, Options, connect, prune, run};
+use contextcore_operator::grafana::{Left, ProvisionError, ServiceDashboard};
 use contextcore_operator::settings::Settings;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
@@ -47,7 +48,7 @@ impl Outside for Fake {
         self.changes.lock().unwrap().extend(changes);
     }
 
-    async fn provision(&self, _: &[Value], _: &Settings) -> Option<Result<(), Provisioning>> {
+    async fn provision(&self, _: &[ServiceDashboard], _: &Settings) -> Option<Result<Vec<Left>, ProvisionError>> {
         None
     }
 }

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod cel;
+mod chart;
 mod controller;
 mod derive;
 mod promtool;

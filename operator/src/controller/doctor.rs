@@ -17,7 +17,7 @@ use super::shared;
 use super::trouble;
 use crate::crd;
 use crate::derive::{FRAGMENT, INSTANCE, MANAGED_BY, MANAGER};
-use crate::settings::{CollectorMode, Settings};
+use crate::settings::{CollectorMode, GrafanaMode, Settings};
 use crate::units;
 
 /// The way of matching that routing needs: the one config for all namespaces is in Alertmanager's own.
@@ -113,6 +113,9 @@ fn needed(settings: &Settings) -> Vec<Kind> {
     if !settings.channels.is_empty() {
         kinds.push(Kind::AlertmanagerConfig);
     }
+    if settings.grafana.mode() == Some(GrafanaMode::GrafanaOperator) {
+        kinds.extend([Kind::GrafanaFolder, Kind::GrafanaDashboard]);
+    }
     if settings.collector.mode != CollectorMode::ConfigMap {
         kinds.push(Kind::OpenTelemetryCollector);
     }
@@ -163,6 +166,10 @@ fn needed_rights(settings: &Settings, namespace: &str) -> Vec<Right> {
             rights.push(within(collectors(&["get", "list", "watch", "patch"]), namespace));
         }
         CollectorMode::Managed => rights.push(within(collectors(ALL_VERBS), &settings.namespace)),
+    }
+    if settings.grafana.mode() == Some(GrafanaMode::GrafanaOperator) {
+        rights.push(right("grafana.integreatly.org", "grafanadashboards", ALL_VERBS));
+        rights.push(within(right("grafana.integreatly.org", "grafanafolders", ALL_VERBS), &settings.namespace));
     }
     if settings.annotate.enabled {
         for (group, resource) in [

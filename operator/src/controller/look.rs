@@ -1,4 +1,4 @@
-//! The pass over Prometheus: whether the numbers that the rules read are there.
+//! The pass over Prometheus and Grafana: whether the numbers that the rules read are there, and the dashboards that are sent.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,53 @@ use futures::{FutureExt as _, StreamExt as _};
 use super::kinds::Place;
 use super::means::Passes;
 use super::passes::{self, place_of};
+use super::results::Verdict;
 use super::sli::{self, Finding};
 use super::world::World;
 use crate::derive::{Judged, Probe};
+use crate::grafana::Left;
 
 /// How many contexts are asked about at a time.
 const AT_ONCE: usize = 4;
 
 impl Passes {
-    /// Looks for the series of every context.
+    /// Sends dashboards, and looks for the series of every context.
     pub(crate) async fn look(&self) {
+        self.send_dashboards().await;
+        self.look_for_series().await;
+    }
+
+    async fn send_dashboards(&self) {
+        let input = self.input();
+        if !self.world.lock().is_leader {
+            return;
+        }
+        let dashboards = {
+            let effective = passes::effective(&input);
+            Judged::new(effective.contexts.iter().map(AsRef::as_ref), &input.settings).to_send()
+        };
+        let sent = self.outside.provision(&dashboards, &input.settings).await;
+        let (verdict, left) = match sent {
+            None => (None, Vec::new()),
+            Some(Ok(left)) => (Some(Verdict::new("True", "Provisioned", "")), left),
+            Some(Err(error)) => (Some(Verdict::new("False", error.reason, error.message)), Vec::new()),
+        };
+        let place = |left: Left| {
+            let dashboard = dashboards.iter().find(|dashboard| dashboard.uid == left.uid)?;
+            Some((Place { namespace: dashboard.namespace.clone(), name: dashboard.name.clone() }, left.why))
+        };
+        let left = left.into_iter().filter_map(place).collect();
+        let mut world = self.world.lock();
+        if world.sent != verdict || world.left != left {
+            world.sent = verdict;
+            world.left = left;
+            world.status_changes += 1;
+            drop(world);
+            self.world.news.notify_one();
+        }
+    }
+
+    async fn look_for_series(&self) {
         let input = self.input();
         let Some(url) = input.settings.prometheus.url.clone() else {
             self.found(BTreeMap::new());
@@ -70,7 +107,8 @@ impl Passes {
 /// Whether something was not found that may come.
 pub(crate) fn is_worthwhile(world: &World) -> bool {
     let open = |finding: &Finding| !matches!(finding, Finding::SeriesFound(_) | Finding::NothingToFind);
-    world.settings.prometheus.url.is_some()
-        && (world.findings.values().any(|(_, finding)| open(finding))
-            || world.results.conditions.sampling.as_ref().is_some_and(|verdict| verdict.status == "Unknown"))
+    world.sent.as_ref().is_some_and(|verdict| verdict.status == "False")
+        || world.settings.prometheus.url.is_some()
+            && (world.findings.values().any(|(_, finding)| open(finding))
+                || world.results.conditions.sampling.as_ref().is_some_and(|verdict| verdict.status == "Unknown"))
 }

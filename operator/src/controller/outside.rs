@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::changes::ContextChange;
+use crate::grafana::{Left, ProvisionError, ServiceDashboard};
 use crate::settings::Settings;
 
 /// Everything besides the API server.
@@ -24,17 +24,12 @@ pub trait Outside: Send + Sync {
     /// Records that specs changed. What cannot be sent is logged there.
     async fn record(&self, changes: Vec<ContextChange>);
 
-    /// Provisions dashboards where Grafana is reached over HTTP. `None`: there are none to provision.
-    async fn provision(&self, dashboards: &[Value], settings: &Settings) -> Option<Result<(), Provisioning>>;
-}
-
-/// Why dashboards could not be provisioned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Provisioning {
-    /// Grafana does not answer.
-    Unreachable(String),
-    /// Grafana does not accept who we are.
-    Unauthorized(String),
+    /// Brings dashboards to the Grafana of the settings. `None`: they name none to send to.
+    async fn provision(
+        &self,
+        dashboards: &[ServiceDashboard],
+        settings: &Settings,
+    ) -> Option<Result<Vec<Left>, ProvisionError>>;
 }
 
 /// A series and its newest value.

@@ -200,16 +200,18 @@ impl Passes {
         if world.results.covered.get(place) != Some(&seen.generation) {
             return None;
         }
+        let mut shared = world.results.conditions.clone();
+        if let Some(sent) = &world.sent {
+            let mut sent = sent.clone();
+            if let Some(why) = world.left.get(place).filter(|_| sent.status == "True") {
+                sent.message.clone_from(why);
+            }
+            shared.dashboard = Some(sent);
+        }
         let finding = world.findings.get(place).map(|(_, finding)| finding.clone());
         let waits = || Verdict::new("Unknown", "NotChecked", "Prometheus has not been asked yet");
-        let mut known = Known {
-            objects,
-            bindings,
-            shared: world.results.conditions.clone(),
-            finding,
-            digest: Some(changes::digest(context)),
-            waits: None,
-        };
+        let mut known =
+            Known { objects, bindings, shared, finding, digest: Some(changes::digest(context)), waits: None };
         if known.finding.is_none() && world.settings.prometheus.url.is_some() {
             known.waits = Some(waits());
         }

@@ -9,15 +9,18 @@ use serde_json::Value;
 use super::apply;
 use super::kinds::{Key, Kind};
 use super::means::Passes;
-use super::outside::Provisioning;
 use super::passes::{self, Effective, Input};
 use super::plan::{Step, Wanted};
 use super::results::{ObjectState, SharedConditions, Verdict};
 use super::trouble;
 use super::world::{Availability, World};
 use crate::derive::{FRAGMENT, GATEWAY, Judged, SAMPLING, TRANSFORM, marker_of};
-use crate::settings::{CollectorMode, Settings};
+use crate::settings::{CollectorMode, GrafanaMode, Settings};
 
+/// What ConfigMaps for the sync service begin with.
+const PROJECTS: &str = "contextcore-projects-";
+/// What ConfigMaps with dashboards begin with.
+const DASHBOARD: &str = "contextcore-dashboard-";
 /// A collector is changed at most this often, because it restarts.
 pub(crate) const ROLL: Duration = Duration::from_secs(60);
 
@@ -40,7 +43,7 @@ impl Passes {
             keys.extend(Key::of(object));
             self.shared_object(&input, object, &mut conditions).await;
         }
-        conditions.dashboard = self.dashboards(&input, &objects).await;
+        conditions.dashboard = self.dashboard_objects(&input, &keys);
         let failed = [&conditions.sampling, &conditions.routing, &conditions.dashboard];
         let failed = failed.into_iter().flatten().any(|verdict| verdict.status == "False");
         self.finish_shared(&input, conditions, keys);
@@ -79,7 +82,7 @@ impl Passes {
                 let state = self.ensure(input, &wanted, object).await;
                 if wanted.key.name == FRAGMENT {
                     conditions.sampling = Some(self.fragment(input, object, state).await);
-                } else if state != ObjectState::Applied {
+                } else if state != ObjectState::Applied && wanted.key.name.starts_with(PROJECTS) {
                     // The entries for the sync service have no condition of their own.
                     conditions.sampling.get_or_insert(verdict_of(state));
                 }
@@ -182,22 +185,18 @@ impl Passes {
         *self.rolled.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock());
     }
 
-    /// Dashboards over HTTP; those that are objects of the cluster are applied like any other.
-    async fn dashboards(&self, input: &Input, objects: &[Value]) -> Option<Verdict> {
-        let kinds = [Kind::GrafanaDashboard, Kind::GrafanaFolder];
-        let keys = objects.iter().filter_map(Key::of).filter(|key| kinds.contains(&key.kind));
-        let states: Vec<ObjectState> = keys.map(|key| self.world.lock().results.state(&key)).collect();
-        if let Some(state) = states.iter().find(|state| **state != ObjectState::Applied) {
-            return Some(verdict_of(state.clone()));
-        }
-        if !states.is_empty() {
-            return Some(Verdict::new("True", "Provisioned", ""));
-        }
-        Some(match self.outside.provision(objects, &input.settings).await? {
-            Ok(()) => Verdict::new("True", "Provisioned", ""),
-            Err(Provisioning::Unreachable(message)) => Verdict::new("False", "GrafanaUnreachable", message),
-            Err(Provisioning::Unauthorized(message)) => Verdict::new("False", "Unauthorized", message),
-        })
+    /// The dashboards that are objects of the cluster: folders, and what the sidecar of Grafana's chart reads. `None`: there are none.
+    fn dashboard_objects(&self, input: &Input, keys: &BTreeSet<Key>) -> Option<Verdict> {
+        let is_one = |key: &&Key| match input.settings.grafana.mode() {
+            Some(GrafanaMode::GrafanaOperator) => matches!(key.kind, Kind::GrafanaDashboard | Kind::GrafanaFolder),
+            Some(GrafanaMode::Sidecar) => key.name.starts_with(DASHBOARD),
+            _ => false,
+        };
+        let world = self.world.lock();
+        let states: Vec<ObjectState> = keys.iter().filter(is_one).map(|key| world.results.state(key)).collect();
+        let missing = states.iter().find(|state| **state != ObjectState::Applied).cloned();
+        let provisioned = || Verdict::new("True", "Provisioned", "");
+        (!states.is_empty()).then(|| missing.map_or_else(provisioned, verdict_of))
     }
 
     /// Removes objects of this installation that nobody wants, once two passes saw them so.

@@ -36,10 +36,8 @@ pub(crate) fn accepted(outcome: &Outcome, known: Known) -> ProjectContextStatus 
             "Accepted" => taken(&known.objects),
             "RulesReady" => Some(rules(derived(kind).as_ref(), &known)),
             "SamplingReady" => known.shared.sampling.clone(),
-            "DashboardReady" => known
-                .shared
-                .dashboard
-                .clone()
+            "DashboardReady" => dashboard(&known.objects)
+                .or_else(|| known.shared.dashboard.clone())
                 .or_else(|| Some(Verdict::new("Unknown", "Disabled", "the settings name no Grafana to provision"))),
             // What follows from the context alone comes first: an unknown channel is unknown wherever routes are applied.
             "RoutingReady" if derived(kind).is_some_and(|found| found.reason != "Pending") => None,
@@ -110,9 +108,25 @@ fn taken(objects: &[(String, ObjectState)]) -> Option<Verdict> {
     })
 }
 
+fn is_dashboard(name: &str) -> bool {
+    name.starts_with("GrafanaDashboard ")
+}
+
+/// What is wrong with the dashboard of the context, where it is an object of the cluster.
+fn dashboard(objects: &[(String, ObjectState)]) -> Option<Verdict> {
+    match &objects.iter().find(|(name, _)| is_dashboard(name))?.1 {
+        ObjectState::NotInstalled(message) => Some(Verdict::new("False", "KindNotInstalled", message.clone())),
+        ObjectState::Failed(message) | ObjectState::Taken(message) => {
+            Some(Verdict::new("False", "ApplyFailed", message.clone()))
+        }
+        ObjectState::Pending => Some(pending()),
+        ObjectState::Applied => None,
+    }
+}
+
 /// Whether the objects of the context are in the cluster.
 fn rules(derived: Option<&Condition>, known: &Known) -> Verdict {
-    for (name, state) in &known.objects {
+    for (name, state) in known.objects.iter().filter(|(name, _)| !is_dashboard(name)) {
         match state {
             ObjectState::NotInstalled(message) => return Verdict::new("False", "KindNotInstalled", message.clone()),
             ObjectState::Failed(message) => return Verdict::new("False", "ApplyFailed", message.clone()),

@@ -22,7 +22,7 @@ use super::trouble;
 use super::world::{Definition, SeenContext, Source, Stream, Sync, World};
 use crate::derive::{GATEWAY, MANAGED_BY, MANAGER};
 use crate::resource::ProjectContext;
-use crate::settings::{CollectorMode, Settings};
+use crate::settings::{CollectorMode, GrafanaMode, Settings};
 
 /// Key of the settings in their ConfigMap.
 pub const SETTINGS_KEY: &str = "settings.yaml";
@@ -344,6 +344,7 @@ pub(crate) fn wanted(world: &World, options: &Options) -> BTreeSet<Stream> {
     };
     let decided =
         world.streams.iter().any(|(stream, sync)| stream.source == Source::Definitions && *sync != Sync::Pending);
+    let by_operator = settings.grafana.mode() == Some(GrafanaMode::GrafanaOperator);
     let installed = |name: &str| decided && (!world.knows_definitions() || world.definitions.contains_key(name));
     if installed(guard::DEFINITION) {
         wanted.extend(everywhere.iter().map(|namespace| Stream::new(Source::Contexts, *namespace)));
@@ -373,6 +374,13 @@ pub(crate) fn wanted(world: &World, options: &Options) -> BTreeSet<Stream> {
             }
             Kind::OpenTelemetryCollector => {
                 wanted.extend(collector(settings));
+            }
+            Kind::GrafanaFolder if by_operator => children(Some(&settings.namespace)),
+            Kind::GrafanaDashboard if by_operator => {
+                everywhere.iter().for_each(|namespace| children(*namespace));
+                if !options.watch_namespaces.is_empty() {
+                    children(Some(&settings.namespace));
+                }
             }
             Kind::GrafanaFolder | Kind::GrafanaDashboard => {}
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::child::Child;
 use super::kinds::{Key, Kind, Place};
-use super::results::Results;
+use super::results::{Results, Verdict};
 use super::sli::Finding;
 use super::workload::Annotated;
 use crate::resource::{ProjectContext, ProjectContextStatus};
@@ -98,6 +98,10 @@ pub(crate) struct World {
     /// Workloads that were annotated for each context.
     pub(crate) annotated: BTreeMap<Place, Annotated>,
     pub(crate) results: Results,
+    /// Whether Grafana has the dashboards that are sent to it.
+    pub(crate) sent: Option<Verdict>,
+    /// Contexts whose dashboard was left as somebody changed it, and why.
+    pub(crate) left: BTreeMap<Place, String>,
     /// What the Prometheus operator says of rules, by the version that was asked about.
     pub(crate) bindings: BTreeMap<Key, (String, Option<String>)>,
     pub(crate) findings: BTreeMap<Place, (i64, Finding)>,

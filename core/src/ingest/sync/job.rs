@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::SourceConfig;
+use crate::config::{ProjectConfig, SourceConfig};
 use crate::ingest::connector::{Connector, Run};
 use crate::model::activity::StoredActivity;
 use crate::model::error::Error;
+use crate::model::observation::Operations;
+use crate::model::report::{Report, SprintReport};
 use crate::model::{SmolStr, TaskKey};
 use crate::progress::Progress;
 use crate::store::Store;
@@ -18,6 +20,8 @@ pub struct Source {
     pub config: SourceConfig,
     /// The connector.
     pub connector: Box<dyn Connector>,
+    /// The portfolio: which native projects of all sources belong together.
+    pub portfolio: Vec<ProjectConfig>,
 }
 
 /// The result of a run of one source.
@@ -63,7 +67,7 @@ pub(super) struct Job<'a> {
     pub(super) not_ours: BTreeSet<String>,
     /// Ids of records that this run has quarantined.
     pub(super) just_quarantined: BTreeSet<String>,
-    /// Set when most of a page could not be read.
+    /// Set when most of a page could not be read, or a list that was there before.
     pub(super) doubtful: Option<Error>,
     /// Other sources whose tasks got new events.
     pub(super) other_sources: BTreeSet<SmolStr>,
@@ -74,6 +78,10 @@ pub(super) struct Job<'a> {
 pub(super) struct PageWork {
     /// Activities, by the tasks they belong to.
     pub(super) activities: BTreeMap<TaskKey, Vec<StoredActivity>>,
+    /// What was reported of tasks.
+    pub(super) reports: BTreeMap<TaskKey, Operations<Report>>,
+    /// What was reported of sprints.
+    pub(super) sprint_reports: BTreeMap<TaskKey, Operations<SprintReport>>,
     /// Tasks on the page that may block others, or be blocked.
     pub(super) linked: BTreeSet<TaskKey>,
 }

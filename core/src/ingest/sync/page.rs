@@ -35,6 +35,7 @@ impl Job<'_> {
         also: impl FnOnce(&Self, &mut Transaction<'_>, &Page) -> Result<()>,
     ) -> Result<Option<Error>> {
         self.report.warnings.append(&mut page.warnings);
+        self.withhold(&page.withheld);
         self.out_of_scope += page.out_of_scope;
         let records = normalise(session, std::mem::take(&mut page.records));
         let doubt = doubt(&records, &page.unreadable);
@@ -62,6 +63,13 @@ impl Job<'_> {
         Ok(doubt)
     }
 
+    /// With a list missing that was there before, this run is not exported.
+    fn withhold(&mut self, lists: &[String]) {
+        let Some(first) = lists.first() else { return };
+        let text = "the tool refuses what it served before, so this run is not exported; if that lasts for a day, it is left out";
+        self.doubtful.get_or_insert_with(|| Error::new(ErrorKind::Permission, text).with("first", first));
+    }
+
     /// Stores what a page holds beside records, and what follows from its records.
     fn store_rest(&mut self, to: &mut Transaction<'_>, page: &Page) -> Result<()> {
         for Unreadable { native_id, reason } in &page.unreadable {
@@ -70,6 +78,7 @@ impl Job<'_> {
         if let Some(open) = &page.open_sprints {
             self.end_deleted_sprints(to, &open.iter().map(String::as_str).collect())?;
         }
+        self.store_reports(to)?;
         self.attach_activities(to)?;
         self.update_blocked_time(to)
     }
@@ -94,6 +103,8 @@ impl Job<'_> {
                 Observation::SprintGone { native_id } => self.end_deleted_sprint(to, &native_id)?,
                 Observation::Activity(activity) => self.match_activity(to, &activity)?,
                 Observation::Gone { native_id } => self.mark_deleted(to, &native_id)?,
+                Observation::Operations(operations) => self.gather(*operations),
+                Observation::SprintOperations(operations) => self.gather_of_sprint(*operations),
             }
         }
         to.put_quarantined(self.name(), &record.native_id, None)
