@@ -133,9 +133,16 @@ pub(crate) enum Command {
     #[command(disable_help_flag = true)]
     Controller(Unavailable),
     /// Print the JSON Schema of the configuration file
-    Schema,
+    Schema(Schema),
     /// Print shell completions
     Completions(Completions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// That of the projects file instead (`projects_file`)
+    #[arg(long)]
+    pub(crate) projects: bool,
 }
 
 #[cfg(feature = "demo")]

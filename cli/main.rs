@@ -31,6 +31,8 @@ mod progress;
 mod reader;
 mod replay;
 mod report;
+#[cfg(all(test, feature = "kubernetes"))]
+mod round_trip;
 mod self_metrics;
 mod serve;
 mod show;
@@ -126,7 +128,10 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Controller(_) => Err(failure::Failure::usage(
             "`controller` is not in this build: use the image, or `cargo build --features kubernetes`",
         )),
-        Command::Schema => print(&contextcore_core::config::json_schema(&app::kinds())),
+        Command::Schema(arguments) => print(&match arguments.projects {
+            true => contextcore_core::config::projects::json_schema(),
+            false => contextcore_core::config::json_schema(&app::kinds()),
+        }),
         Command::Completions(arguments) => {
             let mut script = Vec::new();
             clap_complete::generate(arguments.shell, &mut Cli::command(), "contextcore", &mut script);

@@ -154,6 +154,18 @@ impl Fake {
         lock(&self.world).wrong.push(source.to_owned());
     }
 
+    pub(super) fn parent_of(&self, folder: &str) -> Option<String> {
+        lock(&self.world).folders.get(folder)?["parentUid"].as_str().map(str::to_owned)
+    }
+
+    pub(super) fn delete(&self, dashboard: &str) {
+        lock(&self.world).dashboards.remove(dashboard);
+    }
+
+    pub(super) fn uids(&self) -> Vec<String> {
+        lock(&self.world).dashboards.keys().cloned().collect()
+    }
+
     pub(super) fn folder_of(&self, dashboard: &str) -> String {
         lock(&self.world).dashboards[dashboard].folder.clone()
     }
@@ -189,6 +201,9 @@ async fn answer(State(world): State<Shared>, method: Method, uri: Uri, headers: 
         world.writes += 1;
     }
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if path == "/api/search" {
+        return world.search(uri.query().unwrap_or_default());
+    }
     world.route(&method, path, &body)
 }
 
@@ -204,11 +219,17 @@ impl World {
     fn route(&mut self, method: &Method, path: &str, body: &Value) -> Response {
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match (method.as_str(), parts.as_slice()) {
+            // Only those at the top, unless a parent is named.
             ("GET", ["api", "folders"]) => {
-                axum::Json(self.folders.values().cloned().collect::<Vec<_>>()).into_response()
+                let top = self.folders.values().filter(|folder| folder["parentUid"].is_null());
+                axum::Json(top.cloned().collect::<Vec<_>>()).into_response()
             }
             ("GET", ["api", "folders", uid]) => found(self.folders.get(*uid)),
             ("POST", ["api", "folders"]) => {
+                let parent = body["parentUid"].as_str();
+                if parent.is_some_and(|parent| !self.folders.contains_key(parent)) {
+                    return message(404, "parent folder not found");
+                }
                 let mut folder = body.clone();
                 folder["version"] = json!(1);
                 keep(&mut self.folders, body["uid"].as_str().unwrap(), folder)
@@ -239,6 +260,10 @@ impl World {
             ("GET", ["api", "dashboards", "uid", uid]) => self.dashboard(uid),
             ("GET", ["api", "dashboards", "uid", uid, "versions"]) => self.versions(uid),
             ("POST", ["api", "dashboards", "db"]) => self.save(body),
+            ("DELETE", ["api", "dashboards", "uid", uid]) => match self.dashboards.remove(*uid) {
+                Some(_) => message(200, "deleted"),
+                None => message(404, "Dashboard not found"),
+            },
             ("GET", ["api", "v1", "provisioning", "alert-rules", uid]) => found(self.rules.get(*uid)),
             ("POST", ["api", "v1", "provisioning", "alert-rules"]) => {
                 keep(&mut self.rules, body["uid"].as_str().unwrap(), body.clone())
@@ -251,6 +276,27 @@ impl World {
             }
             _ => message(404, "not found"),
         }
+    }
+
+    /// Dashboards that have all tags that are asked for, a page of them.
+    fn search(&self, query: &str) -> Response {
+        let of = |key: &str| {
+            query
+                .split('&')
+                .filter_map(|pair| pair.split_once('='))
+                .filter(|(name, _)| *name == key)
+                .map(|(_, value)| value.replace("%3A", ":"))
+                .collect::<Vec<_>>()
+        };
+        let number = |key: &str, default: usize| of(key).first().and_then(|text| text.parse().ok()).unwrap_or(default);
+        let (tags, limit, page) = (of("tag"), number("limit", 1_000), number("page", 1));
+        let has = |dashboard: &Dashboard, tag: &String| {
+            dashboard.json["tags"].as_array().into_iter().flatten().any(|one| one == tag.as_str())
+        };
+        let fitting = self.dashboards.iter().filter(|(_, dashboard)| tags.iter().all(|tag| has(dashboard, tag)));
+        let found = fitting.skip((page - 1) * limit).take(limit);
+        let found: Vec<Value> = found.map(|(uid, _)| json!({"uid": uid, "type": "dash-db"})).collect();
+        axum::Json(found).into_response()
     }
 
     /// What is behind the proxy of a data source.

@@ -1,12 +1,15 @@
 //! `contextcore dashboards`: provisions a Grafana with the dashboards and alert rules, or writes them as files.
 //!
-//! `contextcore_dashboards` generates them. [`provision`] decides what to change, and [`grafana`] is the client.
+//! `contextcore_dashboards` generates them. [`provision`] decides what to change, and [`grafana`] is the client. `services` brings
+//! the dashboards of services to Grafana, for the controller.
 
 #[cfg(test)]
 pub(crate) mod fake;
 mod fingerprint;
 mod grafana;
 mod provision;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod services;
 
 use std::fs;
 use std::io;

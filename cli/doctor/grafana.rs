@@ -20,7 +20,7 @@ pub(super) async fn examine(url: &str, token_file: Option<&Path>, ca_file: Optio
     let version = grafana.version().await?.unwrap_or_else(|| "of unknown version".to_owned());
     let mut findings = vec![Finding::ok(THIS, format!("Grafana {version}, and the token is valid"))];
     for (_, dashboard) in dashboards() {
-        findings.push(match grafana.dashboard(dashboard.uid).await? {
+        findings.push(match grafana.dashboard(&dashboard.uid).await? {
             Some(_) => Finding::ok(THIS, format!("{} exists", dashboard.title)),
             None => {
                 let advice = format!("run `contextcore dashboards provision --grafana-url {url}`");

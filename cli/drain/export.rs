@@ -98,17 +98,19 @@ impl SignalLoop {
 
     /// Exports the backlog and, with `snapshot`, the open tasks. Returns why not everything was accepted.
     async fn export(&self, snapshot: bool) -> Option<Error> {
-        let Engine { store, config, progress, .. } = &*self.engine;
+        let Engine { store, progress, .. } = &*self.engine;
+        let config = self.engine.config();
         let present = Present { snapshots: snapshot && self.signal == Signal::Traces, metrics: false };
-        let exporter = Exporter::new(store, config, &self.sinks, &**progress, &self.force_stop, true);
+        let exporter = Exporter::new(store, &config, &self.sinks, &**progress, &self.force_stop, true);
         let report = exporter.drain(clock::now(), present).await;
         report.errors.into_iter().next().map(|(_, error)| error)
     }
 
     /// Whether the backend has accepted another signal, so that its address and our credential are right.
     fn takes_another(&self) -> Result<bool, Error> {
-        let source = &self.engine.config.sources[0].name;
-        for other in self.engine.config.export.otlp.targets.keys().filter(|other| **other != self.signal) {
+        let config = self.engine.config();
+        let source = &config.sources[0].name;
+        for other in config.export.otlp.targets.keys().filter(|other| **other != self.signal) {
             if self.engine.store.position(*other, source)?.done > 0 {
                 return Ok(true);
             }
@@ -159,9 +161,10 @@ fn log(signal: Signal, error: &Error, reported: &mut Option<String>) {
 /// # Errors
 /// When the store cannot be read.
 pub(super) fn is_done(engine: &Engine) -> Result<bool, Error> {
-    let source = &engine.config.sources[0].name;
+    let config = engine.config();
+    let source = &config.sources[0].name;
     let sealed = engine.store.sealed(source)?;
-    for signal in engine.config.export.otlp.targets.keys() {
+    for signal in config.export.otlp.targets.keys() {
         if engine.store.position(*signal, source)?.done < sealed {
             return Ok(false);
         }

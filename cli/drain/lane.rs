@@ -184,7 +184,7 @@ impl Draining {
         let (stored, closing, force_stop) =
             (watch::Sender::new(0_u64), CancellationToken::new(), CancellationToken::new());
         let mut exports = JoinSet::new();
-        for signal in engine.config.export.otlp.targets.keys() {
+        for signal in engine.config().export.otlp.targets.keys() {
             exports.spawn(SignalLoop::new(engine, *signal, stored.subscribe(), &closing, &force_stop)?.run());
         }
         let ended = tokio::select! {
@@ -202,7 +202,7 @@ impl Draining {
 
     /// Stores what is new, until nothing has come for the linger.
     async fn poll(&self, shared: &Shared, engine: &Arc<Engine>, stored: &watch::Sender<u64>) -> Result<(), Failure> {
-        let source = engine.config.sources[0].clone();
+        let source = engine.config().sources[0].clone();
         let reader = self.reader();
         let (mut last_line, mut quiet_since) = (Instant::now(), Instant::now());
         loop {
@@ -257,7 +257,7 @@ async fn store(shared: &Shared, engine: &Arc<Engine>, source: &SourceConfig) -> 
 
 /// How far the store has read the spool.
 fn cursor(engine: &Engine) -> Result<spool::Cursor, Error> {
-    let stored = engine.store.cursor(&engine.config.sources[0].name, sdk::OPERATIONS)?;
+    let stored = engine.store.cursor(&engine.config().sources[0].name, sdk::OPERATIONS)?;
     Ok(stored.and_then(|cursor| serde_json::from_value(cursor.0).ok()).unwrap_or_default())
 }
 

@@ -3,7 +3,7 @@
 //! Read [`rules`]. A rule is an expression, a threshold and texts. Both forms are generated from it, so they cannot differ. The
 //! rule file is tested with made-up series by `promtool test rules` (`dashboards/alerts/contextcore.rules.test.yaml`).
 
-use contextcore_core::model::semconv::{self as names, Metric};
+use contextcore_model::semconv::{self as names, Metric};
 use serde_json::{Map, Value, json};
 
 use crate::links;

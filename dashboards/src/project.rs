@@ -1,8 +1,9 @@
 //! Project Details: will this sprint and this project make it, what is stuck, and where did the time go?
 
-use contextcore_core::model::semconv::{self as names, Metric};
+use contextcore_model::semconv::{self as names, Metric};
 use serde_json::{Value, json};
 
+use crate::context;
 use crate::links;
 use crate::model::{
     Annotation, AnnotationFilter, Annotations, Dashboard, LOKI, Property, SCHEMA_VERSION, Target, Templating, TimeRange,
@@ -42,9 +43,9 @@ const SNAPSHOT: u32 = 20;
 /// The dashboard.
 pub(crate) fn dashboard() -> Dashboard {
     Dashboard {
-        uid: links::PROJECT,
-        title: "Project Details",
-        description: "Will this sprint and this project make it, what is stuck, and where did the time go?",
+        uid: links::PROJECT.to_owned(),
+        title: "Project Details".to_owned(),
+        description: "Will this sprint and this project make it, what is stuck, and where did the time go?".to_owned(),
         tags: vec!["contextcore".to_owned()],
         timezone: "browser",
         editable: true,
@@ -119,8 +120,15 @@ fn sections() -> Vec<Section> {
         section(105, "Team", vec![team()]),
         section(106, "Timeline", vec![timeline(), open_epics(), epic_traces()]),
         section(107, "Activity", vec![activity()]),
-        folded(108, "Agents and context", vec![agents(), context(), about()]),
+        folded(108, "Agents and context", agents_and_context()),
     ]
+}
+
+fn agents_and_context() -> Vec<Draft> {
+    let mut all = vec![agents()];
+    all.extend(context::panels());
+    all.push(about());
+    all
 }
 
 fn project(metric: Metric) -> Series {
@@ -991,33 +999,11 @@ fn agents() -> Draft {
         .field("Trace", panel::trace_cells())
 }
 
-fn context() -> Draft {
-    let by = [
-        names::PROJECT_ID,
-        names::PROJECT_NAME,
-        names::BUSINESS_OWNER,
-        names::BUSINESS_CRITICALITY,
-        names::BUSINESS_VALUE,
-    ];
-    table(91, "Context", (14, 4))
-        .rule("The project's entry in `projects:` of the configuration.")
-        .empty(NOTHING)
-        .ask(rows("A", project(names::M_PROJECT_INFO).newest(&by)))
-        .columns(&[
-            ("project_name", "Name"),
-            ("project_id", "Id"),
-            ("business_owner", "Owner"),
-            ("business_criticality", "Criticality"),
-            ("business_value", "Value"),
-        ])
-        .field("Name", vec![wrapped()])
-}
-
 fn about() -> Draft {
     text(
         92,
         "About this dashboard",
-        (10, 4),
+        (24, 4),
         "The description of every panel explains how its numbers are computed. The board and the breakdown come from the newest \
 snapshot in Tempo, values over time from Prometheus, and events from Loki. *Agents* is empty until an agent sends spans of role `insight` about this project.",
     )

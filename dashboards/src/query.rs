@@ -5,8 +5,8 @@
 //! value is first merged by its own labels ([`Series::by`]). And a series that is no longer exported, such as a task that
 //! is no longer blocked, stays visible for `$lookback`: [`Series::newest`] drops it.
 
-use contextcore_core::export::exposition_name;
-use contextcore_core::model::semconv::{self as names, Instrument, Metric};
+use contextcore_model::semconv::exposition_name;
+use contextcore_model::semconv::{self as names, Instrument, Metric};
 
 /// How far back the newest value may lie.
 pub(crate) const LOOKBACK: &str = "$lookback";

@@ -5,9 +5,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
+mod sample;
+
 use std::collections::BTreeMap;
 
-use contextcore_dashboards::dashboards;
 use contextcore_dashboards::model::{Dashboard, Panel, Property};
 use serde_json::Value;
 
@@ -75,7 +76,7 @@ fn panel_width(panel: &Panel) -> f64 {
 fn no_title_is_cut() {
     let font = Font::inter();
     let mut cut = Vec::new();
-    for (name, dashboard) in dashboards() {
+    for (name, dashboard) in sample::all() {
         for panel in dashboard.all_panels().filter(|panel| panel.kind != "row") {
             let icons = if panel.description.is_empty() { MENU } else { INFO + MENU };
             let room = panel_width(panel) - FRAME - TITLE_PADDING - icons;
@@ -230,7 +231,7 @@ fn sample(column: &Column, is_first: bool) -> Option<String> {
 fn no_header_no_age_and_no_first_column_is_cut() {
     let font = Font::inter();
     let mut cut = Vec::new();
-    for (name, dashboard) in dashboards() {
+    for (name, dashboard) in sample::all() {
         for sheet in Sheet::all(&dashboard) {
             for (place, column) in sheet.columns.iter().enumerate() {
                 let icons = if column.is_text { FUNNEL } else { 0.0 } + if column.sorted { ARROW } else { 0.0 };
@@ -254,7 +255,7 @@ fn no_header_no_age_and_no_first_column_is_cut() {
 #[test]
 fn ages_are_in_sight() {
     let mut out = Vec::new();
-    for (name, dashboard) in dashboards() {
+    for (name, dashboard) in sample::all() {
         for sheet in Sheet::all(&dashboard) {
             let last = sheet.columns.iter().rposition(|column| column.is_age).map_or(1, |place| place + 1);
             let needed: f64 = sheet.columns[..last].iter().map(|column| column.width).sum();
@@ -269,7 +270,7 @@ fn ages_are_in_sight() {
 /// Only the widest tables may be scrolled, and those keep their first column in sight.
 #[test]
 fn tables_that_are_scrolled_keep_their_first_column() {
-    for (name, dashboard) in dashboards() {
+    for (name, dashboard) in sample::all() {
         for sheet in Sheet::all(&dashboard) {
             let needed: f64 = sheet.columns.iter().map(|column| column.width).sum();
             let frozen = sheet.panel.options["frozenColumns"]["left"] == 1;

@@ -7,12 +7,13 @@
 //! - `claims` finds workloads that two contexts claim; `portfolio` says what a project is.
 //! - `sli` and `slo` turn requirements into queries and objectives, `tiers`, `rules` and `annotations` into a `PrometheusRule`.
 //! - `names` lists what our recordings and alerts are called.
-//! - `collector`, `metrics`, `routing` and `projects` make the other objects; `object` is what they have in common.
+//! - `collector`, `metrics`, `routing`, `projects` and `dashboards` make the other objects; `object` is what they have in common.
 
 mod annotations;
 mod claims;
 mod collector;
 mod conditions;
+mod dashboards;
 mod metrics;
 mod names;
 mod object;
@@ -30,8 +31,9 @@ mod tiers;
 
 use serde_json::Value;
 
+use crate::grafana::ServiceDashboard;
 use crate::resource::{Criticality, Placement, Priority, ProjectContext, ProjectContextStatus};
-use crate::settings::Settings;
+use crate::settings::{GrafanaMode, Settings};
 use claims::Claims;
 use plan::Plan;
 use portfolio::Portfolio;
@@ -108,6 +110,8 @@ pub struct Derivation {
     pub outcomes: Vec<Outcome>,
     /// The `projects` of the sync service, one entry for each accepted context.
     pub projects: Vec<Value>,
+    /// Dashboards to send to Grafana, one for each accepted context; none unless its address is set.
+    pub dashboards: Vec<ServiceDashboard>,
 }
 
 /// What became of a context.
@@ -148,25 +152,55 @@ pub fn derive(contexts: &[ProjectContext], settings: &Settings) -> Derivation {
     judged.sort_by(|(a, _), (b, _)| a.place().cmp(&b.place()));
     let accepted: Vec<&Plan> = judged.iter().filter_map(|(_, plan)| plan.as_ref().ok()).collect();
     let projects = accepted.iter().map(|plan| projects::entry(plan, &portfolio)).collect::<Vec<_>>();
-    let mut objects: Vec<Value> = accepted.iter().flat_map(|plan| own_objects(plan, settings)).collect();
-    objects.extend(shared_objects(&accepted, &projects, settings));
+    let dashboards = dashboards(&accepted, &portfolio, &projects, settings);
+    let mut objects: Vec<Value> = Vec::new();
+    for (place, plan) in accepted.iter().enumerate() {
+        objects.extend(own_objects(plan, dashboards.get(place), settings));
+    }
+    objects.extend(shared_objects(&accepted, &projects, &dashboards, settings));
     let outcomes =
         judged.iter().map(|(subject, plan)| conditions::outcome(subject, plan, &portfolio, settings, &objects));
     Derivation {
         outcomes: outcomes.collect(),
         objects,
         projects: projects.into_iter().map(|entry| entry.value).collect(),
+        dashboards: if settings.grafana.mode() == Some(GrafanaMode::Url) { dashboards } else { Vec::new() },
     }
 }
 
-fn own_objects(plan: &Plan, settings: &Settings) -> Vec<Value> {
-    let made = [rules::object(plan, settings), metrics::service_monitor(plan, settings), metrics::env(plan, settings)];
+/// The dashboard of each context, where there are any.
+fn dashboards(
+    accepted: &[&Plan],
+    portfolio: &Portfolio,
+    projects: &[projects::ProjectEntry],
+    settings: &Settings,
+) -> Vec<ServiceDashboard> {
+    if settings.grafana.mode().is_none_or(|mode| mode == GrafanaMode::None) {
+        return Vec::new();
+    }
+    let pairs = accepted.iter().zip(projects);
+    pairs.map(|(plan, entry)| dashboards::of(plan, portfolio, &entry.value, settings)).collect()
+}
+
+fn own_objects(plan: &Plan, dashboard: Option<&ServiceDashboard>, settings: &Settings) -> Vec<Value> {
+    let made = [
+        rules::object(plan, settings),
+        metrics::service_monitor(plan, settings),
+        metrics::env(plan, settings),
+        dashboard.and_then(|dashboard| dashboards::own(plan, dashboard, settings)),
+    ];
     made.into_iter().flatten().map(|object| object.owned_by(&plan.subject).finish(settings)).collect()
 }
 
-fn shared_objects(accepted: &[&Plan], projects: &[projects::ProjectEntry], settings: &Settings) -> Vec<Value> {
+fn shared_objects(
+    accepted: &[&Plan],
+    projects: &[projects::ProjectEntry],
+    dashboards: &[ServiceDashboard],
+    settings: &Settings,
+) -> Vec<Value> {
     let mut made = vec![collector::object(accepted, settings)];
     made.extend(routing::object(settings));
     made.extend(projects::objects(projects, settings));
+    made.extend(dashboards::shared(dashboards, settings));
     made.into_iter().map(|object| object.finish(settings)).collect()
 }

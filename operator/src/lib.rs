@@ -11,6 +11,7 @@ pub mod crd;
 pub mod derive;
 mod escape;
 pub mod explain;
+pub mod grafana;
 mod nearest;
 pub mod resource;
 mod schema;

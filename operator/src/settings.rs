@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::resource::{Criticality, Placement, Priority};
 use crate::yaml;
@@ -181,12 +181,101 @@ impl Default for Prometheus {
     }
 }
 
-/// Where the dashboards are.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+/// How dashboards come to Grafana.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum GrafanaMode {
+    /// The controller sends them to `url`.
+    Url,
+    /// `GrafanaFolder` and `GrafanaDashboard` of the Grafana operator.
+    GrafanaOperator,
+    /// ConfigMaps for the sidecar of Grafana's chart.
+    Sidecar,
+    /// Not at all.
+    None,
+}
+
+/// Where the dashboards are, and how they come there.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Grafana {
-    /// Address for people.
+    /// How. Absent: to `url`, where there is one, else not at all.
+    pub mode: Option<GrafanaMode>,
+    /// Address for people, in the links of alerts.
     pub url: Option<String>,
+    /// Address for the controller, where that is another.
+    pub api_url: Option<String>,
+    /// File with the token of a service account. Absent: the environment variable `GRAFANA_TOKEN`.
+    pub token_file: Option<String>,
+    /// PEM file of a private CA that Grafana's certificate is from.
+    pub ca_file: Option<String>,
+    /// Secret with the token. The chart makes `GRAFANA_TOKEN` of it; the controller reads no secrets.
+    pub token_secret: Option<SecretKey>,
+    /// Uid of the folder of all dashboards. Those within are named after it.
+    pub folder_uid: String,
+    /// Which Grafanas of the Grafana operator get the dashboards. It cannot be changed later.
+    pub instance_selector: Value,
+}
+
+/// A key of a secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct SecretKey {
+    /// The secret.
+    pub name: String,
+    /// The key in it.
+    pub key: String,
+}
+
+impl Default for Grafana {
+    fn default() -> Self {
+        Self {
+            mode: None,
+            url: None,
+            api_url: None,
+            token_file: None,
+            ca_file: None,
+            token_secret: None,
+            folder_uid: "contextcore".to_owned(),
+            instance_selector: json!({"matchLabels": {"dashboards": "grafana"}}),
+        }
+    }
+}
+
+impl Grafana {
+    /// How dashboards come to Grafana; `None`: nobody said so.
+    #[must_use]
+    pub fn mode(&self) -> Option<GrafanaMode> {
+        self.mode.or_else(|| self.address().map(|_| GrafanaMode::Url))
+    }
+
+    /// What the types let through.
+    fn problems(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        let mut add = |path: &str, message: &str| found.push((format!("grafana.{path}"), message.to_owned()));
+        if self.mode == Some(GrafanaMode::Url) && self.address().is_none() {
+            add("mode", "needs the `url` of Grafana");
+        }
+        for (path, url) in [("url", &self.url), ("apiUrl", &self.api_url)] {
+            if url.as_ref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
+                add(path, "is no web address: write one such as https://grafana.example");
+            }
+        }
+        let is_uid = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if self.folder_uid.is_empty() || self.folder_uid.len() > 31 || !self.folder_uid.chars().all(is_uid) {
+            add("folderUid", "is no uid: write up to 31 letters, digits, - and _");
+        }
+        if !self.instance_selector.is_object() {
+            add("instanceSelector", "is no label selector: write one such as {matchLabels: {dashboards: grafana}}");
+        }
+        found
+    }
+
+    /// The address that the controller sends them to.
+    #[must_use]
+    pub fn address(&self) -> Option<&str> {
+        self.api_url.as_deref().or(self.url.as_deref())
+    }
 }
 
 /// Which further alerts there are.
@@ -290,6 +379,7 @@ impl Settings {
                 "before Prometheus 3 the boundaries of the histograms must be known: add `buckets: [0.005, …]`";
             found.push(("prometheus.compat".to_owned(), message.to_owned()));
         }
+        found.extend(self.grafana.problems());
         if self.collector.mode == CollectorMode::Attach && self.collector.name.is_none() {
             let message = "needs the `name` of the OpenTelemetryCollector in mode attach";
             found.push(("collector".to_owned(), message.to_owned()));
@@ -320,6 +410,9 @@ mod tests {
             ),
             ("derivation: {low: {metricsInterval: soon}}\n", "derivation.low.metricsInterval: is a whole number"),
             ("prometheus:\n  compat: 2\n", "s.yaml:2: prometheus.compat: before Prometheus 3"),
+            ("grafana: {mode: url}\n", "s.yaml:1: grafana.mode: needs the `url`"),
+            ("grafana: {url: grafana}\n", "s.yaml:1: grafana.url: is no web address"),
+            ("grafana: {folderUid: 'a b'}\n", "s.yaml:1: grafana.folderUid: is no uid"),
             ("collector: {mode: attach}\n", "s.yaml:1: collector: needs the `name`"),
             ("a: [\n", "not valid YAML"),
         ] {

@@ -361,6 +361,7 @@ impl RenderContext<'_> {
                 project_id: identity.project_id.as_str().into(),
                 source: key.source.as_str().into(),
                 backfill: false,
+                is_lasting: true,
             };
             spans.push((trace, resource, span));
             next = anchor.parent.map(|(parent, _)| parent);

@@ -37,6 +37,18 @@ impl Object {
         self
     }
 
+    /// Adds a label.
+    pub(crate) fn label(mut self, name: &str, value: &str) -> Self {
+        self.value["metadata"]["labels"][name] = value.into();
+        self
+    }
+
+    /// Adds an annotation.
+    pub(crate) fn annotation(mut self, name: &str, value: &str) -> Self {
+        self.value["metadata"]["annotations"][name] = value.into();
+        self
+    }
+
     /// Takes the labels for the selectors of the Prometheus operator.
     pub(crate) fn monitoring(mut self) -> Self {
         self.is_monitoring = true;
@@ -69,7 +81,7 @@ impl Object {
         labels["app.kubernetes.io/managed-by"] = MANAGER.into();
         labels["contextcore.io/instance"] = settings.instance.as_str().into();
         let hash = blake3::hash(self.value.to_string().as_bytes()).to_hex();
-        self.value["metadata"]["annotations"] = json!({HASH_ANNOTATION: &hash.as_str()[..16]});
+        self.value["metadata"]["annotations"][HASH_ANNOTATION] = hash.as_str()[..16].into();
         self.value
     }
 }
