@@ -200,7 +200,7 @@ pub(crate) fn events_table(id: u32, title: &str, size: (u32, u32), columns: &[(&
         .then("convertFieldType", time)
         .columns(&all)
         .sorted("Time", true)
-        .field("Time", vec![width(165)])
+        .field("Time", vec![width(174)])
         .field("Event", vec![at_least(220), wrapped()])
         .field("Trace", trace_cells())
 }
