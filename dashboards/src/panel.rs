@@ -74,7 +74,7 @@ pub(crate) fn stat(id: u32, title: &str, width: u32) -> Draft {
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
         "showPercentChange": false,
         "textMode": "auto",
-        "wideLayout": true,
+        "wideLayout": false,
     });
     // No number is neither good nor bad, whatever the colour of zero.
     let none = json!({"type": "special", "options": {"match": "null", "result": {"color": "text", "index": 0}}});
