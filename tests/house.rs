@@ -30,6 +30,8 @@ const WRITTEN: &[&str] = &[
     "fakes",
     "operator",
     "schemas",
+    "sdk",
+    "spool",
     "tests",
 ];
 /// Vendors' texts, recorded answers and generated locks: not our words.
@@ -333,6 +335,7 @@ const SOURCES: &[&str] = &[
     "dashboards/src",
     "operator/src",
     "tests/cluster/src",
+    "spool/src",
     "cli",
 ];
 

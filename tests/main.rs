@@ -5,9 +5,9 @@
 //! truth about the sample world ([`truth`]); a sync follows a world that changes ([`sync`]); a kill loses nothing ([`crash`]);
 //! faults of either side are retried ([`tool_faults`], [`backend_faults`], [`timeouts`]); bad input gives one error line
 //! ([`input`]); no secret leaks ([`secrets`]), not through the doctor either ([`doctor`]); a service works on beside other commands
-//! and through kills ([`serve_robustness`]); a store is protected, and damage is said ([`store`]); [`controller`] checks and renders
-//! files for Kubernetes. [`licences`] and [`features`] check the manifests, [`image`] what the
-//! image is made of.
+//! and through kills ([`serve_robustness`]); work that a shell reports is sent by a helper ([`spool`]); a store is protected, and
+//! damage is said ([`store`]); [`controller`] checks and renders files for Kubernetes. [`licences`] and [`features`] check the
+//! manifests, [`image`] what the image is made of.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
@@ -27,6 +27,7 @@ mod rig;
 mod secrets;
 mod serve;
 mod serve_robustness;
+mod spool;
 mod store;
 mod sync;
 mod timeouts;

@@ -8,6 +8,7 @@ mod connections;
 mod current;
 mod endpoints;
 mod http;
+mod ops;
 mod webhook;
 
 use std::sync::Arc;

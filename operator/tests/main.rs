@@ -12,3 +12,4 @@ mod rig;
 mod sampling;
 mod server;
 mod validate;
+mod vouched;

@@ -11,13 +11,15 @@ mod digest;
 mod lane;
 pub mod layout;
 mod reader;
+mod receive;
 mod segment;
 mod writer;
 
 pub use destination::{Destination, Headers, Transport};
 pub use digest::digest;
-pub use lane::{Lane, Lock};
+pub use lane::{LaneDir, Lock};
 pub use layout::StateDir;
 pub use reader::{Chunk, Cursor, Place, Reader, SpoolLine};
+pub use receive::receive;
 pub use segment::Header;
 pub use writer::{Appended, Writer};

@@ -20,7 +20,7 @@ use contextcore_core::ingest::connector::{
 };
 use contextcore_core::model::observation::Observation;
 use contextcore_core::{Error, ErrorKind, Result};
-use contextcore_spool::{self as spool, Chunk, Lane, Lock, Reader, SpoolLine, StateDir};
+use contextcore_spool::{self as spool, Chunk, LaneDir, Lock, Reader, SpoolLine, StateDir};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -86,7 +86,7 @@ fn build(config: &SourceConfig, privacy: &Privacy) -> Result<Box<dyn Connector>>
 }
 
 fn build_for_lane(config: &SourceConfig, privacy: &Privacy) -> Result<Box<dyn Connector>> {
-    connector(config, privacy, |path| Place::Lane(Lane::at(path)))
+    connector(config, privacy, |path| Place::Lane(LaneDir::at(path)))
 }
 
 fn connector(
@@ -111,7 +111,7 @@ enum Place {
     /// A state directory. The locks of its lanes are held for the life of the connector.
     State { state: StateDir, locks: Arc<Mutex<BTreeMap<String, Lock>>> },
     /// One lane, whose lock is held by the caller.
-    Lane(Lane),
+    Lane(LaneDir),
 }
 
 impl Place {
@@ -242,10 +242,9 @@ fn newer(chunk: &Chunk) -> Option<String> {
 
 /// A line as a record.
 fn record(line: &SpoolLine) -> RawRecord {
-    let SpoolLine { writer, project, place, text } = line;
-    let (segment, offset) = place;
+    let SpoolLine { writer, project, text, .. } = line;
     let json = format!("{writer}\t{}\t{text}", json!(project));
-    RawRecord { stream: OPERATIONS, native_id: format!("{writer}.{segment}:{offset}"), json }
+    RawRecord { stream: OPERATIONS, native_id: line.name(), json }
 }
 
 #[async_trait]
@@ -285,6 +284,12 @@ impl SourceSession for Session {
                 Err(Error::new(ErrorKind::Internal, "poll a stream that a spool does not have").with("stream", other))
             }
         }
+    }
+
+    async fn read_again(&self, ids: &[String]) -> Result<Page> {
+        let lines = ids.iter().map(|id| self.reader.line_at(id)).collect::<io::Result<Vec<_>>>();
+        let lines = lines.map_err(failed(&self.path))?;
+        Ok(Page { records: lines.iter().flatten().map(record).collect(), ..Page::default() })
     }
 
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {

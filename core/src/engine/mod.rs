@@ -105,6 +105,7 @@ impl Engine {
     pub async fn sync_one(&self, source: &SourceConfig, options: Options) -> SourceReport {
         match self.source(source) {
             Ok(source) => {
+                lock(&source.portfolio).clone_from(&self.config().projects);
                 let run = sync::sync_source(&self.store, &source, &options, &*self.progress, &self.cancel);
                 self.watched(&source.config.name, run).await
             }
@@ -149,7 +150,7 @@ impl Engine {
             return Ok(Arc::clone(source));
         }
         let connector = connect(self.registrations, config, &self.config().privacy)?;
-        let source = Arc::new(Source { config: config.clone(), connector });
+        let source = Arc::new(Source { config: config.clone(), connector, portfolio: Mutex::default() });
         sources.insert(config.name.clone(), Arc::clone(&source));
         Ok(source)
     }
