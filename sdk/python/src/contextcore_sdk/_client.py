@@ -203,8 +203,7 @@ class Client:
         if target.drains and target.lane != NOWHERE and _may_start():
             accepted = _helper.flush(target, timeout)
         if not accepted:
-            count = sum(target.positions().values())
-            _log.warn(f"{count} operations of project {self.project_id} are on disk in {target.path} and not yet accepted")
+            _log.warn(f"{target.waiting()} operations of project {self.project_id} are on disk in {target.path} and not yet accepted")
         return accepted
 
     def close(self, timeout: float = 5.0) -> bool:
