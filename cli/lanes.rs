@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use contextcore_spool::{Destination, Headers, Lane, StateDir, Transport};
+use contextcore_spool::{Destination, Headers, LaneDir, StateDir, Transport};
 
 use crate::failure::{Exit, Failure};
 
@@ -51,7 +51,7 @@ pub(crate) fn lane(
     project: &str,
     endpoint: Option<&str>,
     protocol: Option<&str>,
-) -> Result<Lane, Failure> {
+) -> Result<LaneDir, Failure> {
     let failed = |error| Failure::new(Exit::Internal, format!("make a lane in {}: {error}", state.path().display()));
     let (endpoint, headers) = match endpoint.map(str::to_owned).or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT")) {
         Some(endpoint) => (Some(endpoint), headers()),

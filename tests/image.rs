@@ -2,10 +2,14 @@
 //! fake `cargo` that hands out the binary that was built for the tests.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use regex::Regex;
 
 fn deploy() -> PathBuf {
@@ -213,5 +217,56 @@ fn the_program_understands_what_it_is_started_with() {
     for line in lines {
         let output = Command::new(env!("CARGO_BIN_EXE_contextcore")).args(&line).arg("--help").output().unwrap();
         assert!(output.status.success(), "{line:?}: {}", complaint(&output));
+    }
+}
+
+/// A Grafana that lets nobody in: its address, and a thread that returns the credential of the first call that needs one.
+fn closed_grafana() -> (String, std::thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serving = std::thread::spawn(move || {
+        loop {
+            let (mut connection, _) = listener.accept().unwrap();
+            let lines = BufReader::new(connection.try_clone().unwrap()).lines().map_while(Result::ok);
+            let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+            let is_open = head[0].starts_with("GET /api/health ");
+            let (status, body) = if is_open { ("200 OK", r#"{"database":"ok"}"#) } else { ("401 Unauthorized", "{}") };
+            let length = body.len();
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+            connection.write_all(answer.as_bytes()).unwrap();
+            if !is_open {
+                let field = |line: &String| Some(line.split_once(": ")?.1.to_owned());
+                return head
+                    .iter()
+                    .find(|line| line.to_lowercase().starts_with("authorization: "))
+                    .and_then(field)
+                    .unwrap();
+            }
+        }
+    });
+    (url, serving)
+}
+
+/// The provisioning Job has a token or a name and a password in its environment, or neither, and its log says what to create.
+#[test]
+fn the_provisioning_job_logs_in_with_what_it_has() {
+    let provision = |url: &str, variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_contextcore"));
+        command.args(["dashboards", "provision", "--grafana-url", url]).env_clear();
+        command.envs(variables.iter().copied()).output().unwrap()
+    };
+    let login = [("GRAFANA_USER", "admin"), ("GRAFANA_PASSWORD", "pass:word")];
+    let (url, grafana) = closed_grafana();
+    let refused = provision(&url, &login);
+    assert_eq!(grafana.join().unwrap(), format!("Basic {}", BASE64.encode("admin:pass:word")));
+    assert_eq!(refused.status.code(), Some(4), "{}", complaint(&refused));
+    let (url, grafana) = closed_grafana();
+    let with_token = provision(&url, &[&login[..], &[("GRAFANA_TOKEN", "glsa_x")]].concat());
+    assert_eq!(grafana.join().unwrap(), "Bearer glsa_x", "a token goes first");
+    let without = provision("http://127.0.0.1:1", &login[..1]);
+    assert_eq!(without.status.code(), Some(2));
+    for output in [refused, with_token, without] {
+        let text = complaint(&output);
+        assert!(text.contains("grafana.tokenSecret") && !text.contains("pass:word"), "{text}");
     }
 }

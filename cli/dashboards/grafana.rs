@@ -58,8 +58,8 @@ pub(crate) struct StoredSource {
 
 impl Grafana {
     /// A client with a service account's token, or with `USER:PASSWORD`.
-    pub(crate) fn new(url: &str, credential: &Secret, ca_file: Option<&Path>) -> Result<Self> {
-        Ok(Self { service: Service::new("Grafana", url, Auth::of_credential(credential), ca_file)? })
+    pub(crate) fn new(url: &str, credential: Secret, ca_file: Option<&Path>) -> Result<Self> {
+        Ok(Self { service: Service::new("Grafana", url, Auth::of_credential(&credential), ca_file)? })
     }
 
     pub(crate) fn url(&self) -> &str {

@@ -45,7 +45,7 @@ pub(crate) async fn run(context: &Context, command: &Dashboards) -> Outcome {
 async fn run_provision(context: &Context, arguments: &args::Provision) -> Outcome {
     let json = context.is_json("dashboards provision")?;
     let credential = credential(arguments.token_file.as_deref())?;
-    let grafana = Grafana::new(&arguments.grafana_url, &credential, arguments.ca_file.as_deref())?;
+    let grafana = Grafana::new(&arguments.grafana_url, credential, arguments.ca_file.as_deref())?;
     let (folder, urls) = (arguments.folder.clone(), arguments.sources.given());
     let desired = DesiredState { folder, urls, force: arguments.force };
     let report = stop::stoppable(&CancellationToken::new(), provision::provision(&grafana, &desired)).await??;

@@ -352,7 +352,7 @@ mod tests {
     }
 
     fn grafana(fake: &Fake) -> Grafana {
-        Grafana::new(&fake.url, &Secret::new(Fake::TOKEN), None).unwrap()
+        Grafana::new(&fake.url, Secret::new(Fake::TOKEN), None).unwrap()
     }
 
     async fn run(fake: &Fake, desired: &DesiredState) -> Result<Report> {
@@ -484,7 +484,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_and_password_do_as_well_as_a_token() {
         let fake = Fake::start("12.0.0").await;
-        let grafana = Grafana::new(&fake.url, &Secret::new(Fake::LOGIN), None).unwrap();
+        let grafana = Grafana::new(&fake.url, Secret::new(Fake::LOGIN), None).unwrap();
         let report = provision(&grafana, &desired(false)).await.unwrap();
         assert!(report.steps.iter().any(|step| step.done == Done::Created), "{report:?}");
     }
@@ -492,7 +492,7 @@ mod tests {
     #[tokio::test]
     async fn refusals_name_the_missing_permission() {
         let fake = Fake::start("12.0.0").await;
-        let wrong = Grafana::new(&fake.url, &Secret::new("wrong"), None).unwrap();
+        let wrong = Grafana::new(&fake.url, Secret::new("wrong"), None).unwrap();
         let error = provision(&wrong, &desired(false)).await.unwrap_err();
         assert!(error.to_string().contains("401") && error.kind() == ErrorKind::Export, "{error}");
         assert!(error.to_string().contains("grafana.tokenSecret"), "{error}");
@@ -514,10 +514,10 @@ mod tests {
     #[tokio::test]
     async fn an_address_without_grafana_is_an_error() {
         let fake = Fake::start("12.0.0").await;
-        let elsewhere = Grafana::new(&format!("{}/elsewhere", fake.url), &Secret::new(Fake::TOKEN), None).unwrap();
+        let elsewhere = Grafana::new(&format!("{}/elsewhere", fake.url), Secret::new(Fake::TOKEN), None).unwrap();
         let error = provision(&elsewhere, &desired(false)).await.unwrap_err();
         assert!(error.to_string().contains("no Grafana at this address"), "{error}");
-        let unreachable = Grafana::new("http://127.0.0.1:1", &Secret::new(Fake::TOKEN), None).unwrap();
+        let unreachable = Grafana::new("http://127.0.0.1:1", Secret::new(Fake::TOKEN), None).unwrap();
         assert_eq!(provision(&unreachable, &desired(false)).await.unwrap_err().kind(), ErrorKind::Export);
     }
 }

@@ -63,7 +63,7 @@ pub(crate) fn provisioner(settings: &Settings) -> Result<Option<Box<dyn Provisio
         tag: format!("instance:{}", settings.instance),
         known: Mutex::default(),
     };
-    services.client(&Secret::new("none yet"))?;
+    services.client(Secret::new("none yet"))?;
     Ok(Some(Box::new(services)))
 }
 
@@ -74,7 +74,7 @@ impl Provisioner for Services {
             reason: "Unauthorized",
             message: format!("there is no token for Grafana: set `grafana.tokenFile` or {TOKEN}: {}", error.full()),
         })?;
-        let done = async { self.bring(&self.client(&token)?, wanted).await };
+        let done = async { self.bring(&self.client(token)?, wanted).await };
         done.await.map_err(|error: Error| ProvisionError { reason: reason(&error), message: error.full() })
     }
 }
@@ -88,7 +88,7 @@ fn reason(error: &Error) -> &'static str {
 }
 
 impl Services {
-    fn client(&self, token: &Secret) -> Result<Grafana> {
+    fn client(&self, token: Secret) -> Result<Grafana> {
         Grafana::new(&self.url, token, self.ca_file.as_deref())
     }
 

@@ -16,7 +16,7 @@ const THIS: Backend = Backend::Grafana;
 const KINDS: [&str; 3] = ["prometheus", "loki", "tempo"];
 
 pub(super) async fn examine(url: &str, token_file: Option<&Path>, ca_file: Option<&Path>) -> Result<Vec<Finding>> {
-    let grafana = Grafana::new(url, &credential(token_file)?, ca_file)?;
+    let grafana = Grafana::new(url, credential(token_file)?, ca_file)?;
     let version = grafana.version().await?.unwrap_or_else(|| "of unknown version".to_owned());
     let mut findings = vec![Finding::ok(THIS, format!("Grafana {version}, and the token is valid"))];
     for (_, dashboard) in dashboards() {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contextcore_spool::{Headers, Lane};
+use contextcore_spool::{Headers, LaneDir};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::export;
-use super::lane::{Shared, lock_of};
+use super::shared::{Shared, lock_of};
 
 /// Longer paths do not fit a socket on every system.
 const LONGEST_PATH: usize = 100;
@@ -39,7 +39,7 @@ pub(super) struct Socket {
 impl Socket {
     /// Listens in the lane. Its lock is held, so an existing file is a leftover. Without a socket the lane is drained all the
     /// same; the reason is logged.
-    pub(super) fn bind(lane: &Lane) -> Option<Self> {
+    pub(super) fn bind(lane: &LaneDir) -> Option<Self> {
         let bound = Self::try_bind(lane);
         if let Err(error) = &bound {
             tracing::warn!(lane = lane.name(), %error, "nobody can ask whether everything has arrived");
@@ -47,7 +47,7 @@ impl Socket {
         bound.ok()
     }
 
-    fn try_bind(lane: &Lane) -> std::io::Result<Self> {
+    fn try_bind(lane: &LaneDir) -> std::io::Result<Self> {
         let path = lane.socket();
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),

@@ -1,6 +1,6 @@
 //! Draining one lane: an ordinary engine with one source, until nothing new has come for a while.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use contextcore_connectors::sdk;
@@ -11,7 +11,7 @@ use contextcore_core::ingest::connector::Registration;
 use contextcore_core::ingest::sync::{Options, SourceReport};
 use contextcore_core::store::Store;
 use contextcore_core::{Error, Secret};
-use contextcore_spool::{self as spool, Destination, Headers, Lane, Lock, Reader, Transport};
+use contextcore_spool::{self as spool, Destination, Headers, LaneDir, Lock, Reader, Transport};
 use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer;
 use super::export::{self, Ended, SignalLoop};
+use super::shared::{Shared, lock_of};
 use crate::failure::{Exit, Failure};
 use crate::{app, progress};
 
@@ -31,8 +32,9 @@ const LOOK_IDLE: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(2);
 /// With `--linger 0s`: how long a backend that accepts nothing is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long the last export may take.
+/// How long the last export may take, and how long after a request to stop.
 const LAST_EXPORT: Duration = Duration::from_secs(10);
+const LAST_EXPORT_STOPPED: Duration = Duration::from_secs(3);
 
 /// The kinds of sources that a helper knows.
 static KINDS: [Registration; 1] = [sdk::LANE];
@@ -42,29 +44,13 @@ const UNKNOWN_SIGNALS: &str = "unknown_signals";
 
 /// A lane to drain.
 pub(super) struct Draining {
-    pub(super) lane: Lane,
+    pub(super) lane: LaneDir,
     /// Where it goes. Without headers nobody has said yet which.
     pub(super) to: (Destination, Option<Headers>),
     pub(super) linger: Duration,
     pub(super) privacy: Privacy,
     /// The name of this machine.
     pub(super) machine: String,
-    pub(super) cancel: CancellationToken,
-}
-
-/// What the loops of a lane and its socket share.
-pub(super) struct Shared {
-    pub(super) lane: Lane,
-    pub(super) to: Destination,
-    /// The headers of every request, once they are known.
-    pub(super) headers: watch::Sender<Option<Headers>>,
-    /// Makes the next look at the spool come at once.
-    pub(super) nudge: Notify,
-    /// What has been stored and sealed.
-    pub(super) stored: Mutex<spool::Cursor>,
-    /// The engine, while there is one.
-    pub(super) engine: Mutex<Option<Arc<Engine>>>,
-    /// Ends the helper's work on this lane.
     pub(super) cancel: CancellationToken,
 }
 
@@ -193,7 +179,8 @@ impl Draining {
         };
         closing.cancel();
         let rest = async { while exports.join_next().await.is_some() {} };
-        if tokio::time::timeout(LAST_EXPORT, rest).await.is_err() {
+        let patience = if shared.cancel.is_cancelled() { LAST_EXPORT_STOPPED } else { LAST_EXPORT };
+        if tokio::time::timeout(patience, rest).await.is_err() {
             force_stop.cancel();
             while exports.join_next().await.is_some() {}
         }
@@ -272,9 +259,4 @@ fn remember_unknown(store: &Store, signal: Signal) -> Result<Vec<String>, Error>
     transaction.put_metadata(UNKNOWN_SIGNALS, "", &unknown)?;
     transaction.commit()?;
     Ok(unknown)
-}
-
-/// A lock, whoever panicked with it.
-pub(super) fn lock_of<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

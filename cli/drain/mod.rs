@@ -7,13 +7,14 @@
 mod answer;
 mod export;
 mod lane;
+mod shared;
 mod start;
 
 use std::time::Duration;
 
 use contextcore_core::config::{self, Privacy};
 use contextcore_spool::destination::NOWHERE;
-use contextcore_spool::{Destination, Headers, Lane, Lock, StateDir};
+use contextcore_spool::{Destination, Headers, LaneDir, Lock, StateDir};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -78,7 +79,7 @@ fn privacy(context: &Context) -> Result<Privacy, Failure> {
 }
 
 /// The lanes to drain that no other process drains, with their locks.
-async fn taken(state: &StateDir, arguments: &args::Drain) -> Result<Vec<(Lane, Lock)>, Failure> {
+async fn taken(state: &StateDir, arguments: &args::Drain) -> Result<Vec<(LaneDir, Lock)>, Failure> {
     let failed = |error| Failure::new(Exit::Internal, format!("read {}: {error}", state.path().display()));
     let mut wanted = state.lanes().map_err(failed)?;
     if let Some(unknown) = arguments.lane.iter().find(|name| wanted.iter().all(|lane| lane.name() != **name)) {
@@ -104,7 +105,7 @@ async fn taken(state: &StateDir, arguments: &args::Drain) -> Result<Vec<(Lane, L
 }
 
 /// Where a lane goes, and the headers for it, if they are known.
-fn destination(lane: &Lane, arguments: &args::Drain) -> Result<(Destination, Option<Headers>), Failure> {
+fn destination(lane: &LaneDir, arguments: &args::Drain) -> Result<(Destination, Option<Headers>), Failure> {
     let headers = lanes::headers();
     if let Some(endpoint) = &arguments.endpoint {
         return Ok((lanes::destination(endpoint, None, &headers)?, Some(headers)));

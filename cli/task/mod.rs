@@ -6,7 +6,7 @@ use contextcore_core::model::operation::{
     TaskReason, TaskStatus,
 };
 use contextcore_spool::destination::NOWHERE;
-use contextcore_spool::{Appended, Lane, StateDir, Writer};
+use contextcore_spool::{Appended, LaneDir, StateDir, Writer};
 use serde_json::json;
 
 use crate::app::Context;
@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, arguments: args::Task) -> Outcome {
 /// What was reported, and where it was written.
 pub(crate) struct Reported {
     project: String,
-    lane: Lane,
+    lane: LaneDir,
     writer: String,
     seq: u64,
 }
@@ -66,7 +66,7 @@ pub(crate) fn report(place: Place, operation: Operation) -> Result<Reported, Fai
 }
 
 /// Starts the helper, unless one drains the lane already. What it cannot do now, the next call may.
-fn send(state: &StateDir, lane: &Lane, no_drain: bool) {
+fn send(state: &StateDir, lane: &LaneDir, no_drain: bool) {
     if lane.name() == NOWHERE {
         let path = state.path();
         let text = "no OTLP endpoint is known, so this stays in the spool; send it with";

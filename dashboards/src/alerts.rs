@@ -193,13 +193,16 @@ fn scope_changed() -> Rule {
     }
 }
 
-/// What happened in seven days, of projects that have work in progress: tasks created, and statuses left.
+/// What happened in seven days, of projects that have work in progress: tasks created, and statuses left. A project that was not
+/// there seven days ago is new: its counters begin with what was created first, and have not moved since.
 fn project_quiet() -> Rule {
     let by = [names::PROJECT_ID];
     let created = series(names::M_TASK_CREATED).gained("1w", &by);
     let left = Series::part(names::M_TASK_STATUS_TIME, "_count", Selector::all()).within(LOOKBACK).gained("1w", &by);
     let wip = series(names::M_TASK_WIP).by(&by);
-    let happened = format!("(({created} + {left}) or {created} or 0 * {wip}) and on ({}) {wip} > 0", label(by[0]));
+    let then = series(names::M_TASK_WIP).before("1w", &by);
+    let on = format!("and on ({})", label(by[0]));
+    let happened = format!("(({created} + {left}) or {created} or 0 * {wip}) {on} {wip} > 0 {on} {then}");
     Rule {
         name: "ContextCoreProjectQuiet",
         title: "No activity in a project for 7 days",

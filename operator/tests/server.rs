@@ -133,36 +133,52 @@ fn the_project_of_a_context_cannot_change() {
     cluster.apply(&namespace, &[named("a", &json!({"business": {"criticality": "low"}}))]).succeeds();
 }
 
+/// What a controller would report of a context: what was derived, and that its collector was not found.
+fn reported(context: Value) -> Value {
+    let context: ProjectContext = serde_json::from_value(context).unwrap();
+    let mut status = serde_json::to_value(&derive(&[context], &rig::settings("")).outcomes[0].status).unwrap();
+    let conditions = status["conditions"].as_array_mut().unwrap();
+    conditions.retain(|condition| condition["type"] != "Ready");
+    conditions.push(json!({"type": "Ready", "status": "False", "reason": "CollectorNotFound", "message": "m"}));
+    for condition in conditions {
+        condition["observedGeneration"] = 1.into();
+        condition["lastTransitionTime"] = "2026-11-27T00:00:00Z".into();
+    }
+    status
+}
+
 #[test]
-fn a_person_sees_the_status_and_cannot_write_it_by_accident() {
+fn the_status_is_stored_whole_and_cannot_be_written_by_accident() {
     let Some(cluster) = cluster() else { return };
     let namespace = cluster.namespace("status");
+    let mut object = named("cart", &json!({"requirements": {"availability": "99.9", "latencyP99": "200ms"}}));
+    object["status"] = json!({"sloCount": 9});
+    cluster.apply(&namespace, &[object]).succeeds();
+    let stored = || cluster.get(KIND, &namespace, "cart").unwrap();
+    assert_eq!(stored().get("status"), None);
+
+    let status = reported(stored());
+    report(cluster, &namespace, "cart", &status);
+    // The schema knows every field that is derived.
+    assert!(holds(&stored()["status"], &status), "{:#}\n{status:#}", stored());
+}
+
+fn report(cluster: &Cluster, namespace: &str, name: &str, status: &Value) {
+    let patch = json!({"status": status}).to_string();
+    let arguments = ["patch", KIND, name, "-n", namespace, "--subresource=status", "--type=merge", "-p", &patch];
+    cluster.kubectl(&arguments).succeeds();
+}
+
+#[test]
+fn a_person_sees_what_matters_in_a_row() {
+    let Some(cluster) = cluster() else { return };
+    let namespace = cluster.namespace("columns");
     let spec = json!({
         "business": {"criticality": "critical", "owner": "shop-team"},
         "requirements": {"availability": "99.9", "latencyP99": "200ms"},
     });
-    let mut object = named("cart", &spec);
-    object["status"] = json!({"sloCount": 9});
-    cluster.apply(&namespace, &[object]).succeeds();
-    assert_eq!(cluster.get(KIND, &namespace, "cart").unwrap().get("status"), None);
-
-    let context: ProjectContext = serde_json::from_value(cluster.get(KIND, &namespace, "cart").unwrap()).unwrap();
-    let mut status = serde_json::to_value(&derive(&[context], &rig::settings("")).outcomes[0].status).unwrap();
-    for condition in status["conditions"].as_array_mut().unwrap() {
-        condition["lastTransitionTime"] = "2026-11-27T00:00:00Z".into();
-    }
-    let ready = json!({"type": "Ready", "status": "False", "reason": "CollectorNotFound", "message": "m",
-                       "observedGeneration": 1, "lastTransitionTime": "2026-11-27T00:00:00Z"});
-    let conditions = status["conditions"].as_array_mut().unwrap();
-    conditions.retain(|condition| condition["type"] != "Ready");
-    conditions.push(ready);
-    let patch = json!({"status": status}).to_string();
-    let arguments = ["patch", KIND, "cart", "-n", &namespace, "--subresource=status", "--type=merge", "-p", &patch];
-    cluster.kubectl(&arguments).succeeds();
-    // All of it was stored: the schema knows every field that is derived.
-    let stored = cluster.get(KIND, &namespace, "cart").unwrap()["status"].clone();
-    assert!(holds(&stored, &status), "{stored:#}\n{status:#}");
-
+    cluster.apply(&namespace, &[named("cart", &spec)]).succeeds();
+    report(cluster, &namespace, "cart", &reported(cluster.get(KIND, &namespace, "cart").unwrap()));
     let row = |arguments: &[&str]| {
         let table = cluster.kubectl(&[&["get", "pctx", "-n", &namespace], arguments].concat()).succeeds();
         table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
@@ -173,6 +189,7 @@ fn a_person_sees_the_status_and_cannot_write_it_by_accident() {
     let [heads, values] = &row(&["-o", "wide"])[..] else { panic!("{:?}", row(&["-o", "wide"])) };
     assert_eq!(heads, "NAME PROJECT CRITICALITY OWNER SLOS SAMPLING READY REASON AGE");
     assert!(values.contains(" False CollectorNotFound "), "{values}");
+    // By category, too.
     assert!(cluster.kubectl(&["get", "contextcore", "-n", &namespace]).succeeds().contains("cart"));
 }
 
@@ -322,43 +339,53 @@ fn is_invalid_sli(object: &Value) -> bool {
     !outcome.is_accepted() && outcome.status.conditions[0].reason == "InvalidSLI"
 }
 
-#[test]
-fn any_spec_is_judged_as_by_the_server_and_renders_what_it_accepts() {
-    let mut cases = property::objects(SPECS);
-    for (object, _) in &mut cases {
-        object["metadata"].as_object_mut().unwrap().remove("namespace");
-    }
-    let Some(cluster) = prepared(&[]) else { return };
-    let namespace = cluster.namespace("random");
-    let (good, bad): (Vec<_>, Vec<_>) = cases.into_iter().partition(|(_, is_admitted)| *is_admitted);
+/// Random contexts without a namespace: those that we admit, and the others.
+fn random() -> [Vec<Value>; 2] {
+    let (good, bad): (Vec<_>, Vec<_>) = property::objects(SPECS).into_iter().partition(|(_, is_admitted)| *is_admitted);
     assert!(good.len() >= SPECS / 4, "{} of {SPECS}", good.len());
-    let objects = |cases: &[(Value, bool)]| cases.iter().map(|(object, _)| object.clone()).collect::<Vec<_>>();
-    cluster.apply(&namespace, &objects(&good)).succeeds();
-    let answer = judge(cluster, &namespace, &objects(&bad));
-    for (object, _) in bad {
+    let object = |(mut object, _): (Value, bool)| {
+        object["metadata"].as_object_mut().unwrap().remove("namespace");
+        object
+    };
+    [good, bad].map(|cases| cases.into_iter().map(object).collect())
+}
+
+#[test]
+fn any_spec_is_judged_as_by_the_server() {
+    let Some(cluster) = cluster() else { return };
+    let [good, bad] = random();
+    judge(cluster, "default", &good).succeeds();
+    let admitted = judge(cluster, "default", &bad).out;
+    for object in bad {
         let name = format!("/{} created", object["metadata"]["name"].as_str().unwrap());
         // No rule of a schema parses PromQL: that is found when something is derived.
-        assert!(!answer.out.contains(&name) || is_invalid_sli(&object), "admitted only by the server: {object:#}");
+        assert!(!admitted.contains(&name) || is_invalid_sli(&object), "admitted only by the server: {object:#}");
     }
+}
 
+#[test]
+fn any_spec_that_is_admitted_renders_what_the_server_accepts() {
+    let gateway = gateway(&json!({}));
+    let Some(cluster) = prepared(std::slice::from_ref(&gateway)) else { return };
+    cluster.apply("contextcore", &[gateway]).succeeds();
+    let namespace = cluster.namespace("random");
+    let [good, _] = random();
+    cluster.apply(&namespace, &good).succeeds();
     let stored = cluster.kubectl(&["get", KIND, "-n", &namespace, "-o", "json"]).succeeds();
     let stored: Value = serde_json::from_str(&stored).unwrap();
     let contexts: Vec<ProjectContext> = serde_json::from_value(stored["items"].clone()).unwrap();
     assert_eq!(contexts.len(), good.len());
-    let gateway = gateway(&json!({}));
-    prepared(std::slice::from_ref(&gateway));
-    cluster.apply("contextcore", &[gateway]).succeeds();
+
     let settings = [rig::settings(rig::SETTINGS), rig::settings(&format!("{}{ATTACH}", rig::SETTINGS))];
-    // One by one, since random contexts claim each other's workloads.
-    let derived =
-        contexts.iter().flat_map(|context| settings.iter().map(|with| derive(std::slice::from_ref(context), with)));
-    // What does not depend on the context is always the same.
+    // One by one, since random contexts claim each other's workloads. What does not depend on them is always the same.
     let mut objects: Vec<Value> = Vec::new();
-    derived.flat_map(|derivation| derivation.objects).for_each(|object| {
-        if !objects.contains(&object) {
-            objects.push(object);
+    for (context, settings) in contexts.iter().flat_map(|context| settings.iter().map(move |with| (context, with))) {
+        for object in derive(std::slice::from_ref(context), settings).objects {
+            if !objects.contains(&object) {
+                objects.push(object);
+            }
         }
-    });
+    }
     prepared(&objects);
     // As the controller sends them; shared objects follow each other.
     let arguments = ["apply", "--server-side", "--field-manager=contextcore", "--force-conflicts", "--dry-run=server"];

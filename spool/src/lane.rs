@@ -9,7 +9,7 @@ use crate::destination::Destination;
 
 /// The directory of one destination.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Lane(PathBuf);
+pub struct LaneDir(PathBuf);
 
 /// Held while a process drains a lane; released when it is dropped or the process ends.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Lock {
     _file: File,
 }
 
-impl Lane {
+impl LaneDir {
     /// The lane in this directory.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
@@ -95,7 +95,7 @@ impl Lane {
 const DESCRIPTION: &str = "lane.json";
 
 /// Writes where a lane goes, unless it says so already.
-pub(crate) fn describe(lane: &Lane, to: &Destination) -> io::Result<()> {
+pub(crate) fn describe(lane: &LaneDir, to: &Destination) -> io::Result<()> {
     let path = lane.path().join(DESCRIPTION);
     if path.exists() {
         return Ok(());

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::destination::{Destination, Headers, NOWHERE};
-use crate::lane::{self, Lane};
+use crate::lane::{self, LaneDir};
 
 /// The directory that holds all lanes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,15 +77,15 @@ impl StateDir {
     }
 
     /// The lane of this name.
-    pub fn lane(&self, name: &str) -> Lane {
-        Lane::at(self.0.join("lanes").join(name))
+    pub fn lane(&self, name: &str) -> LaneDir {
+        LaneDir::at(self.0.join("lanes").join(name))
     }
 
     /// All lanes, by name.
     ///
     /// # Errors
     /// When the directory cannot be read.
-    pub fn lanes(&self) -> io::Result<Vec<Lane>> {
+    pub fn lanes(&self) -> io::Result<Vec<LaneDir>> {
         let listed = match fs::read_dir(self.0.join("lanes")) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             listed => listed?,
@@ -94,7 +94,7 @@ impl StateDir {
         for entry in listed {
             let entry = entry?;
             if entry.file_type()?.is_dir() && is_lane(&entry.file_name().to_string_lossy()) {
-                lanes.push(Lane::at(entry.path()));
+                lanes.push(LaneDir::at(entry.path()));
             }
         }
         lanes.sort_by(|one, other| one.path().cmp(other.path()));
@@ -105,7 +105,7 @@ impl StateDir {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn lane_to(&self, to: Option<(&Destination, &Headers)>) -> io::Result<Lane> {
+    pub fn lane_to(&self, to: Option<(&Destination, &Headers)>) -> io::Result<LaneDir> {
         let name = to.map_or_else(|| NOWHERE.to_owned(), |(to, headers)| to.lane(headers));
         let lane = self.lane(&name);
         make_private(&lane.spool())?;
@@ -119,7 +119,7 @@ impl StateDir {
     ///
     /// # Errors
     /// When the directory cannot be read.
-    pub fn only_lane_of(&self, project: &str) -> io::Result<Option<Lane>> {
+    pub fn only_lane_of(&self, project: &str) -> io::Result<Option<LaneDir>> {
         let directory = project_directory(project);
         let mut lanes = self.lanes()?;
         lanes.retain(|lane| lane.name() != NOWHERE && lane.spool().join(&directory).is_dir());

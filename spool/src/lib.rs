@@ -16,7 +16,7 @@ mod writer;
 
 pub use destination::{Destination, Headers, Transport};
 pub use digest::digest;
-pub use lane::{Lane, Lock};
+pub use lane::{LaneDir, Lock};
 pub use layout::StateDir;
 pub use reader::{Chunk, Cursor, Place, Reader, SpoolLine};
 pub use segment::Header;

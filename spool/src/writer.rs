@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use contextcore_model::Millis;
 use contextcore_model::operation::{Line, Operation, VERSION};
 
-use crate::lane::Lane;
+use crate::lane::LaneDir;
 use crate::layout::{make_private, project_directory};
 use crate::segment::{self, Header};
 
@@ -48,7 +48,7 @@ struct Open {
 
 impl Writer {
     /// A new writer; its file is made with its first operation. `host` is for people.
-    pub fn new(lane: &Lane, project: &str, lang: &str, host: &str) -> Self {
+    pub fn new(lane: &LaneDir, project: &str, lang: &str, host: &str) -> Self {
         let header = Header {
             v: VERSION,
             writer: format!("{:032x}", rand::random::<u128>()),

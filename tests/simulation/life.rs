@@ -335,7 +335,7 @@ impl Life {
             status(500),
             status(503),
             status(401),
-            // No 403: a list without permission is left out, so what is exported meanwhile lacks its names for good.
+            status(403),
             status(502),
             Fault::Html(502),
             Fault::Html(200),

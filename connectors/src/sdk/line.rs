@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use contextcore_core::config::CommentPrivacy;
 use contextcore_core::model::observation::{Observation, Operations};
 use contextcore_core::model::operation::{self, Attributes, Line, Operation, Parsed, Sprint, TaskFields, TaskLink};
-use contextcore_core::model::reported::{Fields, Report, Reported, SprintReport};
+use contextcore_core::model::report::{Fields, Report, Reported, SprintReport};
 use contextcore_core::model::{Artifact, SmolStr, Status, TaskType};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 

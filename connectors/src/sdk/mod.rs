@@ -20,7 +20,7 @@ use contextcore_core::ingest::connector::{
 };
 use contextcore_core::model::observation::Observation;
 use contextcore_core::{Error, ErrorKind, Result};
-use contextcore_spool::{self as spool, Chunk, Lane, Lock, Reader, SpoolLine, StateDir};
+use contextcore_spool::{self as spool, Chunk, LaneDir, Lock, Reader, SpoolLine, StateDir};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -86,7 +86,7 @@ fn build(config: &SourceConfig, privacy: &Privacy) -> Result<Box<dyn Connector>>
 }
 
 fn build_for_lane(config: &SourceConfig, privacy: &Privacy) -> Result<Box<dyn Connector>> {
-    connector(config, privacy, |path| Place::Lane(Lane::at(path)))
+    connector(config, privacy, |path| Place::Lane(LaneDir::at(path)))
 }
 
 fn connector(
@@ -111,7 +111,7 @@ enum Place {
     /// A state directory. The locks of its lanes are held for the life of the connector.
     State { state: StateDir, locks: Arc<Mutex<BTreeMap<String, Lock>>> },
     /// One lane, whose lock is held by the caller.
-    Lane(Lane),
+    Lane(LaneDir),
 }
 
 impl Place {

@@ -19,6 +19,7 @@ pub mod link;
 pub mod observation;
 pub mod operation;
 pub mod printable;
+pub mod report;
 pub mod reported;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;

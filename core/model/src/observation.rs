@@ -1,7 +1,7 @@
 //! What a connector reports: tasks, sprints and activities in the common model, before [`crate::diff`] compares them
 //! with the store.
 
-use crate::reported::{Report, Reported, SprintReport};
+use crate::report::{Report, Reported, SprintReport};
 use crate::time::Millis;
 use crate::{Artifact, Blocker, Event, Facts, SprintFacts};
 

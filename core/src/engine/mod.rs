@@ -65,6 +65,11 @@ impl Engine {
 
     /// Replaces what is known of projects. Everything else of the configuration must be the same.
     fn replace_projects(&self, config: Config) {
+        let before = self.config();
+        if !belongs_alike(&config, &before) {
+            // Sources know the portfolio since they were made.
+            lock(&self.sources).clear();
+        }
         *lock(&self.config) = Arc::new(config);
     }
 
@@ -78,7 +83,9 @@ impl Engine {
             now.is_some_and(|now| format!("{now:?}") == format!("{:?}", source.config))
         };
         let mut sources = lock(&self.sources).clone();
-        sources.retain(|_, source| config.privacy == self.config().privacy && is_same(source));
+        let now = self.config();
+        let same = config.privacy == now.privacy && belongs_alike(&config, &now);
+        sources.retain(|_, source| same && is_same(source));
         Self {
             store: Arc::clone(&self.store),
             progress: Arc::clone(&self.progress),
@@ -148,8 +155,9 @@ impl Engine {
         if let Some(source) = sources.get(&config.name) {
             return Ok(Arc::clone(source));
         }
-        let connector = connect(self.registrations, config, &self.config().privacy)?;
-        let source = Arc::new(Source { config: config.clone(), connector });
+        let now = self.config();
+        let connector = connect(self.registrations, config, &now.privacy)?;
+        let source = Arc::new(Source { config: config.clone(), connector, portfolio: now.projects.clone() });
         sources.insert(config.name.clone(), Arc::clone(&source));
         Ok(source)
     }
@@ -200,6 +208,14 @@ impl Engine {
         }
         Ok(owners)
     }
+}
+
+/// Whether the same native projects belong to the same projects of the portfolio.
+fn belongs_alike(a: &Config, b: &Config) -> bool {
+    let included = |config: &Config| -> Vec<_> {
+        config.projects.iter().map(|project| (project.id.clone(), project.include.clone())).collect()
+    };
+    included(a) == included(b)
 }
 
 /// Makes the connector of a source. Reads no secret and sends nothing.

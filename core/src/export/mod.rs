@@ -7,7 +7,7 @@
 //! position moves only after the backend acknowledged the data.
 
 mod backend;
-pub mod business;
+mod business;
 pub mod canary;
 mod context;
 mod destinations;

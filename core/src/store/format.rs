@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
     use crate::model::activity::StoredActivity;
-    use crate::model::reported::{Fields, Report, Reported, SprintReport};
+    use crate::model::report::{Fields, Report, Reported, SprintReport};
     use crate::model::samples::{facts, stored};
     use crate::model::time::Millis;
     use crate::model::timeline::TaskHistory;

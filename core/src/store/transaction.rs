@@ -17,7 +17,7 @@ use super::records::{Cursor, DeadLetter, Item, Position, Quarantined, SourceStat
 use crate::lock;
 use crate::model::activity::StoredActivity;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::reported::Reported;
+use crate::model::report::Reported;
 use crate::model::signal::Signal;
 use crate::model::time::Millis;
 use crate::model::totals::{Rollup, Totals};

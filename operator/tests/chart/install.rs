@@ -181,7 +181,7 @@ fn the_notes_say_what_to_create_until_it_exists() {
         format!("kubectl --namespace {namespace} create secret generic grafana-token --from-literal=token="),
         "It finds no secret contextcore-grafana".to_owned(),
         "helm show crds CHART | kubectl apply --server-side".to_owned(),
-        "contextcore controller prune".to_owned(),
+        format!("contextcore controller prune --namespace {namespace} --settings-config-map contextcore-controller"),
         format!("http://contextcore.{namespace}:9464/metrics"),
     ] {
         assert!(notes.contains(&part), "{part}: {notes}");

@@ -58,6 +58,7 @@ impl Builder {
             "image.digest" => json!({"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"}),
             "image.pullPolicy" => json!({"enum": ["Always", "IfNotPresent", "Never"]}),
             "persistence.size" => json!({"type": "string", "pattern": "^[0-9.]+([KMGTPE]i?)?$"}),
+            "sync.schedule" => json!({"type": "string", "minLength": 1}),
             "service.type" => json!({"enum": ["ClusterIP", "NodePort", "LoadBalancer"]}),
             "serviceMonitor.interval" => json!({"type": "string", "pattern": "^([0-9]+(ms|[smh]))+$"}),
             _ => return None,

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use contextcore_operator::settings::Settings;
 use serde_json::Value;
 
 use super::helm::{Helm, object, objects};
@@ -89,6 +90,8 @@ fn what_is_wrong_is_refused_by_name() {
         ("networkPolicy.from[0].podSelektor.x=y", "at '/networkPolicy/from/0'"),
         ("persistence.sise=2Gi", "at '/persistence': additional properties 'sise' not allowed"),
         ("persistence.size=big", "at '/persistence/size'"),
+        ("sync.schedule=", "at '/sync/schedule'"),
+        ("controller.settings.derivation.criticl.traceSampling=1", "additional properties 'criticl' not allowed"),
         ("mode=server", "at '/mode': value must be one of 'serve', 'sync'"),
         ("controller.replicas=two", "at '/controller/replicas': got string, want integer"),
         ("image.digest=latest", "at '/image/digest'"),
@@ -150,6 +153,24 @@ fn the_job_logs_in_as_the_values_say_and_stays_under_argo() {
     assert_eq!(job(&helm, &[])["spec"]["ttlSecondsAfterFinished"], 3600);
     let argo = job(&helm, &["--api-versions", "argoproj.io/v1alpha1"]);
     assert_eq!(argo["spec"].get("ttlSecondsAfterFinished"), None);
+}
+
+/// The settings that a set of values gives the controller are settings.
+#[test]
+fn the_settings_are_read_by_the_controller() {
+    let Some(helm) = Helm::find() else { return };
+    let mut instances = Vec::new();
+    for set in SETS.iter().filter(|set| **set != "sync-only") {
+        let all = objects(&rendered(&helm, set));
+        let text = object(&all, "ConfigMap", "contextcore-controller")["data"]["settings.yaml"].as_str().unwrap();
+        let settings = Settings::parse(set, text).unwrap();
+        assert_eq!((settings.instance.as_str(), settings.namespace.as_str()), ("contextcore", NAMESPACE));
+        instances.push((*set, settings.grafana.url, settings.channels.len()));
+    }
+    assert!(instances.contains(&("blueprint", Some("http://grafana:3000".to_owned()), 0)), "{instances:?}");
+    assert!(instances.contains(&("watched", None, 1)), "{instances:?}");
+    let elsewhere = helm.template("elsewhere", &[]).unwrap();
+    assert!(elsewhere.contains("instance: elsewhere.contextcore\n"), "two releases of one name are two instances");
 }
 
 /// Numbers and texts reach the configuration as they were written.

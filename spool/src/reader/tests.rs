@@ -9,11 +9,11 @@ use super::*;
 use crate::destination::Headers;
 use crate::layout::StateDir;
 use crate::writer::{Appended, Writer};
-use crate::{Destination, Lane};
+use crate::{Destination, LaneDir};
 
 struct Spool {
     dir: tempfile::TempDir,
-    lane: Lane,
+    lane: LaneDir,
 }
 
 fn spool() -> Spool {

@@ -47,9 +47,7 @@ impl Config {
 
     /// The portfolio project that a native project belongs to, if any.
     pub fn project_of(&self, source: &str, native_project: &str) -> Option<&ProjectConfig> {
-        self.projects
-            .iter()
-            .find(|project| project.include.iter().any(|(name, native)| name == source && native == native_project))
+        self.projects.iter().find(|project| project.includes(source, native_project))
     }
 }
 

@@ -59,7 +59,7 @@ pub struct InsightEmit {
     pub severity: Option<String>,
     /// What supports it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub evidence: Vec<Evidence>,
+    pub evidence: Vec<Support>,
     /// Other facts.
     #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     pub context: Attributes,
@@ -92,7 +92,8 @@ pub struct InsightEmit {
 
 /// What supports an insight.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Evidence {
+#[schemars(rename = "Evidence")]
+pub struct Support {
     /// `commit`, `pr`, `task`, `trace`, `log`, `file`, `adr`, `doc`, `url` or `agent_trace`.
     pub kind: String,
     /// Which one.
@@ -125,5 +126,5 @@ pub struct InsightUpdate {
     pub session: Option<String>,
     /// What supports it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub evidence: Vec<Evidence>,
+    pub evidence: Vec<Support>,
 }

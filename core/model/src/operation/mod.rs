@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use attributes::{Attributes, Scalar};
-pub use insight::{Evidence, InsightEmit, InsightUpdate};
+pub use insight::{InsightEmit, InsightUpdate, Support};
 pub use place::{native_id, percent_encode};
 
 use crate::time::Millis;

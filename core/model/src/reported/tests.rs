@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::Artifact;
 use crate::timeline::TaskHistory;
 
 fn key() -> TaskKey {

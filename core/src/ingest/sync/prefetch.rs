@@ -11,7 +11,7 @@ use super::page::Normalised;
 use crate::model::error::Result;
 use crate::model::observation::{Activity, Observation, Operations, TaskObservation};
 use crate::model::operation;
-use crate::model::reported::Report;
+use crate::model::report::Report;
 use crate::model::{Change, SmolStr, TaskKey, TaskRecord, activity, interval};
 use crate::store::footprint::names_ever;
 use crate::store::prefetch::Wanted;
@@ -51,6 +51,7 @@ impl Job<'_> {
             Observation::Operations(of) => {
                 let key = self.key(&operation::native_id(&of.project, &of.id));
                 wanted.reported(false, &key);
+                wanted.named(&of.id.to_uppercase());
                 wanted.task(key);
             }
             Observation::SprintOperations(of) => {

@@ -5,10 +5,13 @@
 
 use super::job::Job;
 use crate::model::TaskKey;
+use crate::model::activity::StoredActivity;
 use crate::model::error::Result;
 use crate::model::observation::Operations;
 use crate::model::operation;
-use crate::model::reported::{self, Report, SprintReport};
+use crate::model::report::{Report, Reported, SprintReport};
+use crate::model::reported;
+use crate::model::timeline::{self, State};
 use crate::store::Transaction;
 
 impl Job<'_> {
@@ -47,12 +50,19 @@ impl Job<'_> {
         key: &TaskKey,
         Operations { project, id, reports }: Operations<Report>,
     ) -> Result<()> {
+        let known = to.task(key)?;
+        if known.is_none()
+            && let Some(twin) = self.twin(to, &project, &id)?
+        {
+            let activities: Vec<StoredActivity> = reports.iter().map(|report| self.activity(report)).collect();
+            self.work.activities.entry(twin).or_default().extend(activities);
+            return Ok(());
+        }
         let mut all = to.reported(false, key)?;
         if !reported::add(&mut all, reports) {
             return Ok(());
         }
         to.put_reported(false, key, &all)?;
-        let known = to.task(key)?;
         let known = known.as_deref();
         self.mark_linked(key, known);
         let derives = self.source.config.derive_status;
@@ -61,6 +71,40 @@ impl Job<'_> {
         let mut record = merged.record;
         self.attach_pending(to, key, known, &mut record)?;
         if known != Some(&record) { to.put_task(key, known, &record, true) } else { Ok(()) }
+    }
+
+    /// The task of another source that has this key in the same project of the portfolio, if there is exactly one: what is
+    /// reported is work on that one.
+    fn twin(&self, to: &Transaction<'_>, project: &str, id: &str) -> Result<Option<TaskKey>> {
+        let ours = self.project_id(self.name(), project);
+        let mut twins = Vec::new();
+        for key in to.named(&id.to_uppercase())? {
+            if key.source == self.name() {
+                continue;
+            }
+            let state = to.task(&key)?.and_then(|record| timeline::last(&record.timeline));
+            let has_key = |state: &State| state.deleted.is_none() && state.facts.key == id;
+            if state.is_some_and(|state| has_key(&state) && self.project_id(&key.source, &state.facts.project) == ours)
+            {
+                twins.push(key);
+            }
+        }
+        Ok(if twins.len() == 1 { twins.pop() } else { None })
+    }
+
+    /// The project of the portfolio that a native project belongs to, or the native project itself.
+    fn project_id<'p>(&'p self, source: &str, project: &'p str) -> &'p str {
+        self.source.portfolio.iter().find(|known| known.includes(source, project)).map_or(project, |known| &known.id)
+    }
+
+    fn activity(&self, reported: &Reported<Report>) -> StoredActivity {
+        StoredActivity {
+            source: self.name().to_owned(),
+            native_id: format!("op:{}:{}", reported.writer, reported.seq),
+            at: reported.at,
+            actor: reported.actor.clone(),
+            artifact: reported.report.artifact(),
+        }
     }
 
     fn store_sprint_reports(

@@ -94,8 +94,10 @@ helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" 
 {{- end }}
 {{- end }}
 {{- $known := dict "instance" (include "contextcore.clusterName" .) "namespace" .Release.Namespace }}
-{{- with .Values.grafana.url }}
-{{- $_ := set $known "grafana" (dict "url" .) }}
+{{- if and .Values.dashboards.autoProvision .Values.grafana.url }}
+{{- /* Where people have another address, alerts link to theirs. */}}
+{{- $key := ternary "apiUrl" "url" (not (empty (dig "grafana" "url" "" .Values.controller.settings))) }}
+{{- $_ := set $known "grafana" (dict $key .Values.grafana.url) }}
 {{- end }}
 {{- toYaml (merge (deepCopy .Values.controller.settings) $known) }}
 {{- end }}

@@ -19,9 +19,7 @@
   resources: [events]
   verbs: [create]
 {{- if eq (dig "grafana" "mode" "" .) "grafana-operator" }}
-- apiGroups: [grafana.integreatly.org]
-  resources: [grafanadashboards, grafanafolders]
-  verbs: [get, list, watch, create, patch, delete]
+{{ include "contextcore.grafanaRules" . }}
 {{- end }}
 {{- if dig "env" "enabled" false . }}
 # Environment variables of workloads.
@@ -37,13 +35,19 @@
 {{- end }}
 {{- end }}
 
+{{- define "contextcore.grafanaRules" -}}
+- apiGroups: [grafana.integreatly.org]
+  resources: [grafanadashboards, grafanafolders]
+  verbs: [get, list, watch, create, patch, delete]
+{{- end }}
+
 {{- define "contextcore.configMapRules" -}}
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch, create, patch, delete]
 {{- end }}
 
-{{/* In the namespace of the release: settings, shared objects, the Lease. */}}
+{{/* In the namespace of the release: settings, shared objects, the Lease. Arguments: settings, watched namespaces. */}}
 {{- define "contextcore.releaseRules" -}}
 {{ include "contextcore.configMapRules" . }}
 - apiGroups: [coordination.k8s.io]
@@ -53,6 +57,10 @@
   resources: [leases]
   resourceNames: [contextcore-controller]
   verbs: [get, update]
+{{- if and (eq (dig "grafana" "mode" "" (index . 0)) "grafana-operator") (index . 1) }}
+# The folders of the dashboards.
+{{ include "contextcore.grafanaRules" . }}
+{{- end }}
 {{- end }}
 
 {{- define "contextcore.routingRules" -}}

@@ -44,7 +44,7 @@ template:
           - --force
           {{- end }}
         env:
-          {{- include "contextcore.grafanaCredentials" (list $ false) | trim | nindent 10 }}
+          {{- include "contextcore.jobCredentials" $ | trim | nindent 10 }}
         resources:
           {{- toYaml .resources | nindent 10 }}
         securityContext:
@@ -66,19 +66,41 @@ template:
 {{- default (printf "%s-grafana" .Release.Name) .Values.grafana.adminSecret }}
 {{- end }}
 
-{{/* How to log in to Grafana: a token, or the name and password of an administrator. Arguments: context, whether all may be missing. */}}
+{{/* How to log in to Grafana: a token, or the name and password of an administrator. Arguments: context, secret and key of a token, whether all may be missing. */}}
 {{- define "contextcore.grafanaCredentials" -}}
 {{- $ := index . 0 }}
-{{- $all := index . 1 }}
-{{- $grafana := $.Values.grafana }}
+{{- $token := index . 1 }}
+{{- $optional := or (index . 2) (not (or $token $.Values.grafana.adminSecret)) }}
 {{- $secret := include "contextcore.adminSecret" $ }}
-{{- $variables := dict "GRAFANA_USER" (list $secret $grafana.adminUserKey) "GRAFANA_PASSWORD" (list $secret $grafana.adminPasswordKey) }}
-{{- if $grafana.tokenSecret }}
-{{- $variables = dict "GRAFANA_TOKEN" (list $grafana.tokenSecret $grafana.tokenSecretKey) }}
+{{- $variables := dict "GRAFANA_USER" (list $secret $.Values.grafana.adminUserKey) "GRAFANA_PASSWORD" (list $secret $.Values.grafana.adminPasswordKey) }}
+{{- if $token }}
+{{- $variables = dict "GRAFANA_TOKEN" $token }}
 {{- end }}
-{{- $named := or $grafana.tokenSecret $grafana.adminSecret }}
 {{- range $variable, $key := $variables }}
 - name: {{ $variable }}
-  valueFrom: {secretKeyRef: {name: {{ index $key 0 | quote }}, key: {{ index $key 1 | quote }}{{ if or $all (not $named) }}, optional: true{{ end }}}}
+  valueFrom: {secretKeyRef: {name: {{ index $key 0 | quote }}, key: {{ index $key 1 | quote }}{{ if $optional }}, optional: true{{ end }}}}
+{{- end }}
+{{- end }}
+
+{{/* Secret and key of the token that the values name, as JSON. */}}
+{{- define "contextcore.token" -}}
+{{- with .Values.grafana }}
+{{- ternary (list .tokenSecret .tokenSecretKey) list (not (empty .tokenSecret)) | toJson }}
+{{- end }}
+{{- end }}
+
+{{- define "contextcore.jobCredentials" -}}
+{{- include "contextcore.grafanaCredentials" (list . (include "contextcore.token" . | fromJsonArray) false) }}
+{{- end }}
+
+{{/* Those of the controller, where it sends dashboards to Grafana itself. It starts without them, and says what is missing in the contexts. */}}
+{{- define "contextcore.controllerCredentials" -}}
+{{- $grafana := (include "contextcore.settings" . | fromYaml).grafana | default dict }}
+{{- $token := include "contextcore.token" . | fromJsonArray }}
+{{- with $grafana.tokenSecret }}
+{{- $token = list .name .key }}
+{{- end }}
+{{- if and (or $grafana.url $grafana.apiUrl) (eq (default "url" $grafana.mode) "url") }}
+{{- include "contextcore.grafanaCredentials" (list . $token true) }}
 {{- end }}
 {{- end }}
