@@ -154,7 +154,10 @@ class Client:
         target = self._open()
         target.append(line)
         if target.drains and time.monotonic() >= target.memory.get("look", 0.0) and not target.inside:
-            self._start_helper(target)
+            try:
+                self._start_helper(target)
+            except Exception as error:  # noqa: BLE001 - the line is written; whatever keeps the helper away loses nothing
+                _log.limited("helper", f"the helper could not be looked after: {type(error).__name__}: {error}")
 
     def _open(self) -> Spool:
         if self._spool is None:
