@@ -6,7 +6,7 @@
 //! faults of either side are retried ([`tool_faults`], [`backend_faults`], [`timeouts`]); bad input gives one error line
 //! ([`input`]); no secret leaks ([`secrets`]), not through the doctor either ([`doctor`]); a service works on beside other commands
 //! and through kills ([`serve_robustness`]); a store is protected, and damage is said ([`store`]); [`controller`] checks and renders
-//! files for Kubernetes. [`licences`] and [`features`] check the manifests.
+//! files for Kubernetes; a disk that fails below the store loses nothing ([`disk_faults`]). [`licences`] and [`features`] check the manifests.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
@@ -14,6 +14,7 @@ mod backend_faults;
 mod commands;
 mod controller;
 mod crash;
+mod disk_faults;
 mod doctor;
 mod features;
 mod file_source;
