@@ -26,15 +26,26 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// The configuration, found and checked.
+    /// The configuration, found and checked, for commands that only read. They do without a projects file that cannot be used.
     pub(crate) fn config(&self) -> Result<Config, Failure> {
+        let path = config::locate(self.global.config.as_deref())?;
+        config::load(&path, &kinds()).or_else(|errors| {
+            let config = config::load_alone(&path, &kinds())?;
+            let problems = errors.lines().collect::<Vec<_>>().join("; ");
+            tracing::warn!("going on without the projects file: {problems}");
+            Ok(config)
+        })
+    }
+
+    /// The configuration for commands that export: what they say of projects is final.
+    pub(crate) fn config_to_export(&self) -> Result<Config, Failure> {
         let path = config::locate(self.global.config.as_deref())?;
         Ok(config::load(&path, &kinds())?)
     }
 
     /// The same, for commands that talk to other hosts: warns of what others could read.
     pub(crate) fn config_for_network(&self) -> Result<Config, Failure> {
-        let config = self.config()?;
+        let config = self.config_to_export()?;
         in_the_clear(&config).iter().for_each(|warning| tracing::warn!("{warning}"));
         // Read only when a tool calls, so nobody would be warned of its file before.
         config.sources.iter().filter_map(|source| source.webhook.as_ref()).for_each(|secret| drop(secret.resolve()));
@@ -56,8 +67,12 @@ pub(crate) fn kinds() -> Vec<SourceKind> {
     contextcore_connectors::kinds()
 }
 
-/// An engine with all connectors.
+/// An engine with all connectors. Says when the projects file and the configuration do not fit.
 pub(crate) fn engine(config: Config, store: Store, progress: Box<dyn Progress>) -> Engine {
+    let notes = config.projects_file.as_ref().map(|file| file.notes.as_slice()).unwrap_or_default();
+    if let Some(first) = notes.first() {
+        tracing::warn!(notes = notes.len(), "the projects file: {first}; `contextcore check` lists all of it");
+    }
     Engine::new(config, store, progress, ALL)
 }
 

@@ -27,6 +27,9 @@ use tokio_util::sync::CancellationToken;
 struct Findings {
     sources: Vec<SourceFinding>,
     backends: Vec<BackendFinding>,
+    /// Where the projects file and the configuration disagree, and what of it was left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    projects: Vec<String>,
     /// What the doctor found, if it was asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     doctor: Vec<Finding>,
@@ -70,7 +73,8 @@ pub(crate) async fn run(context: &Context, arguments: &args::Check) -> Outcome {
 }
 
 async fn find(config: &Config, sources: &[&SourceConfig]) -> Findings {
-    let mut findings = Findings { sources: Vec::new(), backends: Vec::new(), doctor: Vec::new() };
+    let projects = config.projects_file.as_ref().map(|file| file.notes.clone()).unwrap_or_default();
+    let mut findings = Findings { sources: Vec::new(), backends: Vec::new(), projects, doctor: Vec::new() };
     for source in sources {
         let checked = check_source(config, source).await;
         let (report, error) = match checked {
@@ -172,6 +176,10 @@ impl Findings {
             table.row([Cell::from(format!("  {}", backend.signal)), Cell::from(backend.url.clone()), found]);
         }
         text.push_str(&table.render(width));
+        if !self.projects.is_empty() {
+            let line = |note: &String| format!("  warning: {}\n", printable::one_line(note));
+            text.push_str(&format!("projects\n{}", self.projects.iter().map(line).collect::<String>()));
+        }
         if !self.doctor.is_empty() {
             text.push_str(&format!("doctor\n{}", doctor_text(&self.doctor, width)));
         }
@@ -287,6 +295,9 @@ mod tests {
         Findings {
             sources: vec![source("acme", Some(report), None), source("other", None, Some(&refused))],
             backends: vec![backend(Signal::Traces, None), backend(Signal::Logs, Some(&unreachable))],
+            projects: vec![
+                "shop: owner is a in the configuration and b in the projects file: the configuration wins".into(),
+            ],
             doctor: Vec::new(),
         }
     }

@@ -61,7 +61,8 @@ async fn retry(context: &Context, json: bool, ids: &[DeadId]) -> Outcome {
     let letters = chosen(&store, ids)?;
     let engine = Arc::new(app::engine(config, store, progress::watcher(&context.bars)));
     let sinks = engine.sinks()?;
-    let exporter = engine.replayer(&sinks, false);
+    let config = engine.config();
+    let exporter = engine.replayer(&config, &sinks, false);
     let retried = stop::stoppable(&engine.cancel, exporter.retry_dead(&letters)).await?;
     progress::end(&context.bars);
     let retried = retried?;

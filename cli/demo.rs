@@ -98,7 +98,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
     };
     let report = stop::stoppable(&engine.cancel, host::beside(&engine, work)).await??;
     progress::end(&context.bars);
-    let portfolio = Viewer::new(&engine.store, &engine.config, now).portfolio()?;
+    let portfolio = Viewer::new(&engine.store, &engine.config(), now).portfolio()?;
     let kept = arguments.store.is_some().then_some(sample.directory.as_path());
     output::print_compact(json, &json!({"portfolio": portfolio, "run": report}), |_| {
         render(&portfolio, &report, arguments.endpoint.as_deref(), kept)

@@ -41,6 +41,8 @@ fn facts(key: &str, title: &str, task_type: TaskType) -> Facts {
         sprints: vec![],
         due: None,
         blocked_by_links: None,
+        progress: None,
+        attributes: Vec::new(),
     }
 }
 

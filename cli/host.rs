@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use contextcore_core::clock;
+use contextcore_core::config::Config;
 use contextcore_core::engine::Engine;
 use contextcore_core::engine::webhook::PollTriggers;
 use contextcore_core::http::local::Refusal;
@@ -189,14 +190,14 @@ async fn view<T: Serialize + Send + 'static>(
     engine: Arc<Engine>,
     read: impl FnOnce(&Viewer<'_>) -> Result<T, Error> + Send + 'static,
 ) -> Response {
-    match blocking(engine, |engine| read(&viewer(engine))).await {
+    match blocking(engine, |engine| read(&viewer(engine, &engine.config()))).await {
         Ok(view) => Json(view).into_response(),
         Err(error) => refuse(&error),
     }
 }
 
-fn viewer(engine: &Engine) -> Viewer<'_> {
-    Viewer::new(&engine.store, &engine.config, clock::now())
+fn viewer<'a>(engine: &'a Engine, config: &'a Config) -> Viewer<'a> {
+    Viewer::new(&engine.store, config, clock::now())
 }
 
 /// Reads the store on a thread that may block.
@@ -219,7 +220,7 @@ type Chunks = mpsc::Sender<Result<Bytes, Error>>;
 async fn list<F: List>(State(engine): State<Arc<Engine>>, Query(query): Query<ListQuery<F>>) -> Response {
     let answer = move |chunks: &Chunks| {
         let mut begun = false;
-        let sent = send_page(&viewer(&engine), &query, chunks, &mut begun);
+        let sent = send_page(&viewer(&engine, &engine.config()), &query, chunks, &mut begun);
         sent.or_else(|error| if begun { send(chunks, line(&ListLine::Error(refusal(&error)))?) } else { Err(error) })
     };
     streamed(answer, "application/x-ndjson").await
@@ -331,7 +332,7 @@ mod tests {
         // Fields that do not depend on the moment of the query.
         let timeless = ListQuery { options: fields("id,title,labels,root,trace_id,timeline"), ..whole };
         let mut near = Vec::new();
-        viewer(&engine).each_json(&timeless, |item| {
+        viewer(&engine, &engine.config()).each_json(&timeless, |item| {
             near.push(item.get().to_owned());
             Ok::<_, Error>(())
         })?;

@@ -29,7 +29,8 @@ pub(crate) async fn run(context: &Context, arguments: &args::Replay) -> Outcome 
     }
     let sinks = engine.sinks()?;
     let begun = Instant::now();
-    let replayer = engine.replayer(&sinks, false);
+    let config = engine.config();
+    let replayer = engine.replayer(&config, &sinks, false);
     let sent =
         stop::stoppable(&engine.cancel, host::beside(&engine, replayer.replay(&selection, clock::now()))).await?;
     progress::end(&context.bars);

@@ -66,7 +66,7 @@ impl SelfMetrics {
     }
 
     async fn try_push(&self, engine: &Engine) -> Result<()> {
-        let readings = telemetry::readings(&engine.store, &engine.config, clock::now())?;
+        let readings = telemetry::readings(&engine.store, &engine.config(), clock::now())?;
         let metrics = self.instruments.collect(readings)?;
         match tokio::time::timeout(LIMIT, self.exporter.export(&metrics)).await {
             Ok(pushed) => pushed.map_err(failed),
@@ -80,7 +80,7 @@ pub(crate) async fn push_after(engine: &Engine, report: &RunReport) {
     if report.dry_run || report.failed(Signal::Metrics) || engine.cancel.is_cancelled() {
         return;
     }
-    if let Some(own) = SelfMetrics::start(&engine.config.export.otlp) {
+    if let Some(own) = SelfMetrics::start(&engine.config().export.otlp) {
         engine.cancel.run_until_cancelled(own.push(engine)).await;
     }
 }

@@ -23,6 +23,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Status) -> Outcome 
 /// The exit code that says what is wrong: that of a sync which fails in the same way.
 fn exit(problems: &[Problem]) -> Exit {
     Exit::worst(problems.iter().map(|problem| match problem.part {
+        ProblemPart::Configuration => Exit::Usage,
         ProblemPart::Source => Exit::Source,
         ProblemPart::Backend => Exit::Backend,
     }))

@@ -67,14 +67,14 @@ pub(crate) async fn pass(
     options: Options,
     sinks: &Destinations,
 ) -> Result<RunReport, Error> {
-    let begun = Instant::now();
+    let (begun, config) = (Instant::now(), engine.config());
     let read = engine.sync(sources, options).await;
     // A store that failed once fails the export too, and one error is enough.
     let broken = read.iter().filter_map(|report| report.error.as_ref()).any(|error| error.kind() == ErrorKind::Store);
     // What was stopped exports in the next run.
     let sent = match options.dry_run || broken || engine.cancel.is_cancelled() {
         true => DrainReport::default(),
-        false => engine.replayer(sinks, false).drain(clock::now(), Present::ALL).await,
+        false => engine.replayer(&config, sinks, false).drain(clock::now(), Present::ALL).await,
     };
     Ok(RunReport::new(read, sent, &engine.owners()?, options.dry_run, begun.elapsed().as_secs_f64()))
 }

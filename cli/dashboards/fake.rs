@@ -1,7 +1,8 @@
 //! A fake Grafana in memory, with the part of the API that provisioning and the doctor use.
 //!
 //! As the real one (seen in 12.2) it keeps no message for the first version of a dashboard, writes `id`, `uid` and `version` into
-//! its JSON, has no health check for Tempo, and refuses to write what a file provisioned.
+//! its JSON, has no health check for Tempo, refuses to write what a file provisioned, and keeps a rule as its file has it: where the
+//! API would write Grafana's address, with the word that Grafana fills in.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -10,6 +11,8 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use contextcore_core::lock;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
@@ -51,6 +54,8 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) const TOKEN: &str = "glsa_test";
+    /// The administrator's name and password.
+    pub(super) const LOGIN: &str = "admin:pass:word";
 
     pub(crate) async fn start(version: &str) -> Self {
         let world: Shared = Arc::default();
@@ -142,12 +147,30 @@ impl Fake {
         let mut world = lock(&self.world);
         world.dashboards.get_mut(dashboard).unwrap().provisioned = true;
         world.sources.get_mut(source).unwrap()["readOnly"] = json!(true);
-        world.rules.get_mut(rule).unwrap()["provenance"] = json!("file");
+        let rule = world.rules.get_mut(rule).unwrap();
+        rule["provenance"] = json!("file");
+        let annotations = rule["annotations"].as_object_mut().unwrap();
+        annotations.remove("contextcore_hash");
+        for text in annotations.values_mut() {
+            *text = json!(text.as_str().unwrap().replace(&format!("{}/", self.url), "{{ externalURL }}"));
+        }
     }
 
     /// Lets the address of a data source lead to something that is no Tempo.
     pub(crate) fn mislead(&self, source: &str) {
         lock(&self.world).wrong.push(source.to_owned());
+    }
+
+    pub(super) fn parent_of(&self, folder: &str) -> Option<String> {
+        lock(&self.world).folders.get(folder)?["parentUid"].as_str().map(str::to_owned)
+    }
+
+    pub(super) fn delete(&self, dashboard: &str) {
+        lock(&self.world).dashboards.remove(dashboard);
+    }
+
+    pub(super) fn uids(&self) -> Vec<String> {
+        lock(&self.world).dashboards.keys().cloned().collect()
     }
 
     pub(super) fn folder_of(&self, dashboard: &str) -> String {
@@ -170,11 +193,12 @@ impl Fake {
 async fn answer(State(world): State<Shared>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let mut world = lock(&world);
     let path = uri.path();
-    let token = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let login = headers.get("authorization").and_then(|value| value.to_str().ok());
     if path == "/api/health" {
         return (StatusCode::OK, axum::Json(json!({"database": "ok", "version": world.version}))).into_response();
     }
-    if token != Some(&format!("Bearer {}", Fake::TOKEN)) {
+    let known = [format!("Bearer {}", Fake::TOKEN), format!("Basic {}", STANDARD.encode(Fake::LOGIN))];
+    if !known.iter().any(|known| login == Some(known)) {
         return message(401, "Invalid API key");
     }
     if method != Method::GET {
@@ -184,6 +208,9 @@ async fn answer(State(world): State<Shared>, method: Method, uri: Uri, headers: 
         world.writes += 1;
     }
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if path == "/api/search" {
+        return world.search(uri.query().unwrap_or_default());
+    }
     world.route(&method, path, &body)
 }
 
@@ -199,11 +226,17 @@ impl World {
     fn route(&mut self, method: &Method, path: &str, body: &Value) -> Response {
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match (method.as_str(), parts.as_slice()) {
+            // Only those at the top, unless a parent is named.
             ("GET", ["api", "folders"]) => {
-                axum::Json(self.folders.values().cloned().collect::<Vec<_>>()).into_response()
+                let top = self.folders.values().filter(|folder| folder["parentUid"].is_null());
+                axum::Json(top.cloned().collect::<Vec<_>>()).into_response()
             }
             ("GET", ["api", "folders", uid]) => found(self.folders.get(*uid)),
             ("POST", ["api", "folders"]) => {
+                let parent = body["parentUid"].as_str();
+                if parent.is_some_and(|parent| !self.folders.contains_key(parent)) {
+                    return message(404, "parent folder not found");
+                }
                 let mut folder = body.clone();
                 folder["version"] = json!(1);
                 keep(&mut self.folders, body["uid"].as_str().unwrap(), folder)
@@ -234,6 +267,10 @@ impl World {
             ("GET", ["api", "dashboards", "uid", uid]) => self.dashboard(uid),
             ("GET", ["api", "dashboards", "uid", uid, "versions"]) => self.versions(uid),
             ("POST", ["api", "dashboards", "db"]) => self.save(body),
+            ("DELETE", ["api", "dashboards", "uid", uid]) => match self.dashboards.remove(*uid) {
+                Some(_) => message(200, "deleted"),
+                None => message(404, "Dashboard not found"),
+            },
             ("GET", ["api", "v1", "provisioning", "alert-rules", uid]) => found(self.rules.get(*uid)),
             ("POST", ["api", "v1", "provisioning", "alert-rules"]) => {
                 keep(&mut self.rules, body["uid"].as_str().unwrap(), body.clone())
@@ -246,6 +283,27 @@ impl World {
             }
             _ => message(404, "not found"),
         }
+    }
+
+    /// Dashboards that have all tags that are asked for, a page of them.
+    fn search(&self, query: &str) -> Response {
+        let of = |key: &str| {
+            query
+                .split('&')
+                .filter_map(|pair| pair.split_once('='))
+                .filter(|(name, _)| *name == key)
+                .map(|(_, value)| value.replace("%3A", ":"))
+                .collect::<Vec<_>>()
+        };
+        let number = |key: &str, default: usize| of(key).first().and_then(|text| text.parse().ok()).unwrap_or(default);
+        let (tags, limit, page) = (of("tag"), number("limit", 1_000), number("page", 1));
+        let has = |dashboard: &Dashboard, tag: &String| {
+            dashboard.json["tags"].as_array().into_iter().flatten().any(|one| one == tag.as_str())
+        };
+        let fitting = self.dashboards.iter().filter(|(_, dashboard)| tags.iter().all(|tag| has(dashboard, tag)));
+        let found = fitting.skip((page - 1) * limit).take(limit);
+        let found: Vec<Value> = found.map(|(uid, _)| json!({"uid": uid, "type": "dash-db"})).collect();
+        axum::Json(found).into_response()
     }
 
     /// What is behind the proxy of a data source.

@@ -1,8 +1,10 @@
-//! The client for the part of Grafana's HTTP API that provisioning needs. It works with Grafana 11 and 12 and service-account
-//! tokens.
+//! The client for the part of Grafana's HTTP API that provisioning needs. It works with Grafana 11 and 12, by a service
+//! account's token or a user's password.
 //!
 //! Every call returns what it found, or an error that says what to do. A 404 is no error where the object may be missing.
 
+#[cfg(feature = "kubernetes")]
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use contextcore_core::http::Auth;
@@ -15,6 +17,12 @@ use serde_json::{Value, json};
 
 /// The oldest major version that can read the dashboards.
 const OLDEST: u32 = 11;
+
+/// Dashboards on a page of a search.
+#[cfg(feature = "kubernetes")]
+const PAGE: usize = 1_000;
+/// Under this name an error has the status that Grafana answered with.
+pub(super) const STATUS: &str = "status";
 
 /// A Grafana.
 pub(crate) struct Grafana {
@@ -49,8 +57,9 @@ pub(crate) struct StoredSource {
 }
 
 impl Grafana {
-    pub(crate) fn new(url: &str, token: Secret, ca_file: Option<&Path>) -> Result<Self> {
-        Ok(Self { service: Service::new("Grafana", url, Auth::Bearer(token), ca_file)? })
+    /// A client with a service account's token, or with `USER:PASSWORD`.
+    pub(crate) fn new(url: &str, credential: Secret, ca_file: Option<&Path>) -> Result<Self> {
+        Ok(Self { service: Service::new("Grafana", url, Auth::of_credential(&credential), ca_file)? })
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -103,8 +112,18 @@ impl Grafana {
         }))
     }
 
-    pub(crate) async fn create_folder(&self, title: &str, uid: &str) -> Result<Folder> {
-        let body = json!({"uid": uid, "title": title});
+    /// The folder with this uid.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) async fn has_folder(&self, uid: &str) -> Result<bool> {
+        Ok(self.get(&format!("/api/folders/{uid}"), &[], "read the folder").await?.is_some())
+    }
+
+    /// Makes a folder, within another if one is named.
+    pub(crate) async fn create_folder(&self, title: &str, uid: &str, parent: Option<&str>) -> Result<Folder> {
+        let mut body = json!({"uid": uid, "title": title});
+        if let Some(parent) = parent {
+            body["parentUid"] = parent.into();
+        }
         let made = self.send(Method::POST, "/api/folders", &body, "create the folder").await?;
         Ok(Folder { uid: text(&made, "uid"), title: text(&made, "title"), version: 1 })
     }
@@ -146,6 +165,31 @@ impl Grafana {
         let list = found.get("versions").unwrap_or(&found).as_array().cloned().unwrap_or_default();
         let newest = list.into_iter().max_by_key(|version| version["version"].as_i64());
         Ok(newest.map(|version| text(&version, "message")))
+    }
+
+    /// The uids of all dashboards that have these tags.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) async fn tagged(&self, tags: [&str; 2]) -> Result<BTreeSet<String>> {
+        let mut uids = BTreeSet::new();
+        for page in 1.. {
+            let (limit, page) = (PAGE.to_string(), page.to_string());
+            let [one, other] = tags;
+            let query = [("type", "dash-db"), ("tag", one), ("tag", other), ("limit", &limit), ("page", &page)];
+            let found = self.get("/api/search", &query, "search for dashboards").await?.unwrap_or_default();
+            let found: Vec<String> = found.as_array().into_iter().flatten().map(|one| text(one, "uid")).collect();
+            let is_last = found.len() < PAGE;
+            uids.extend(found);
+            if is_last {
+                break;
+            }
+        }
+        Ok(uids)
+    }
+
+    #[cfg(feature = "kubernetes")]
+    pub(crate) async fn delete_dashboard(&self, uid: &str) -> Result<()> {
+        let path = format!("/api/dashboards/uid/{uid}");
+        self.send(Method::DELETE, &path, &json!({}), "delete a dashboard").await.map(drop)
     }
 
     /// Saves a dashboard over the version that it names, or over any with `overwrite`.
@@ -222,7 +266,10 @@ pub(crate) fn done(reply: &Reply, doing: &str) -> Result<Value> {
     }
     let message = reply.message();
     let text = match reply.status {
-        401 => format!("log in to Grafana: the token was refused (401); make one for a service account: {message}"),
+        401 => format!(
+            "log in to Grafana: the credential was refused (401): {message}; make a token for a service account (its secret is \
+             grafana.tokenSecret in the Helm chart)"
+        ),
         403 => format!(
             "the token may not {doing} (403): {message}; give its service account the role Editor, and for data sources Admin"
         ),
@@ -238,7 +285,7 @@ pub(crate) fn done(reply: &Reply, doing: &str) -> Result<Value> {
         ),
         status => format!("{doing}: Grafana answered {status}: {message}"),
     };
-    Err(Error::new(ErrorKind::Export, text))
+    Err(Error::new(ErrorKind::Export, text).tagged(STATUS, reply.status))
 }
 
 #[cfg(test)]

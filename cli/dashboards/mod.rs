@@ -1,12 +1,15 @@
 //! `contextcore dashboards`: provisions a Grafana with the dashboards and alert rules, or writes them as files.
 //!
-//! `contextcore_dashboards` generates them. [`provision`] decides what to change, and [`grafana`] is the client.
+//! `contextcore_dashboards` generates them. [`provision`] decides what to change, and [`grafana`] is the client. `services` brings
+//! the dashboards of services to Grafana, for the controller.
 
 #[cfg(test)]
 pub(crate) mod fake;
 mod fingerprint;
 mod grafana;
 mod provision;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod services;
 
 use std::fs;
 use std::io;
@@ -28,6 +31,9 @@ use provision::{DesiredState, Report};
 
 /// The variable with a token.
 const TOKEN: &str = "GRAFANA_TOKEN";
+/// The variables with a user's name and password, as Grafana's own chart keeps the administrator's.
+const USER: &str = "GRAFANA_USER";
+const PASSWORD: &str = "GRAFANA_PASSWORD";
 
 pub(crate) async fn run(context: &Context, command: &Dashboards) -> Outcome {
     match command {
@@ -38,8 +44,8 @@ pub(crate) async fn run(context: &Context, command: &Dashboards) -> Outcome {
 
 async fn run_provision(context: &Context, arguments: &args::Provision) -> Outcome {
     let json = context.is_json("dashboards provision")?;
-    let token = token(arguments.token_file.as_deref())?;
-    let grafana = Grafana::new(&arguments.grafana_url, token, arguments.ca_file.as_deref())?;
+    let credential = credential(arguments.token_file.as_deref())?;
+    let grafana = Grafana::new(&arguments.grafana_url, credential, arguments.ca_file.as_deref())?;
     let (folder, urls) = (arguments.folder.clone(), arguments.sources.given());
     let desired = DesiredState { folder, urls, force: arguments.force };
     let report = stop::stoppable(&CancellationToken::new(), provision::provision(&grafana, &desired)).await??;
@@ -52,17 +58,24 @@ fn exit(report: &Report) -> Exit {
     if report.left().next().is_some() { Exit::Backend } else { Exit::Done }
 }
 
-/// The token from the file, or from the variable.
-pub(crate) fn token(file: Option<&Path>) -> Result<Secret, Error> {
-    match file {
-        Some(file) => SecretRef::File(file.to_owned()).resolve(),
-        None => SecretRef::Env(TOKEN.to_owned()).resolve().map_err(|error| {
-            let text = format!(
-                "there is no token: name the file of a service-account token with --token-file, or set {TOKEN}"
-            );
-            Error::new(ErrorKind::Config, text).caused_by(error)
-        }),
+/// The token from the file or from its variable, else `USER:PASSWORD` from theirs.
+pub(crate) fn credential(file: Option<&Path>) -> Result<Secret, Error> {
+    if let Some(file) = file {
+        return SecretRef::File(file.to_owned()).resolve();
     }
+    let variable = |name: &str| SecretRef::Env(name.to_owned()).resolve();
+    variable(TOKEN).or_else(|error| match (variable(USER), variable(PASSWORD)) {
+        (Ok(user), Ok(password)) => Ok(Secret::new(format!("{}:{}", user.expose(), password.expose()))),
+        _ => Err(without_credential(error)),
+    })
+}
+
+fn without_credential(cause: Error) -> Error {
+    let text = format!(
+        "there is no token: name the file of a service-account token with --token-file (grafana.tokenFile in the settings of the controller), or set {TOKEN}, or {USER} and {PASSWORD} \
+         (grafana.tokenSecret or grafana.adminSecret in the Helm chart)"
+    );
+    Error::new(ErrorKind::Config, text).caused_by(cause)
 }
 
 fn export(context: &Context, arguments: &args::DashboardsExport) -> Outcome {
@@ -94,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_missing_token_is_a_configuration_error() {
-        let missing = token(Some(Path::new("/nonexistent/token"))).unwrap_err();
+        let missing = credential(Some(Path::new("/nonexistent/token"))).unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::Config);
         assert!(missing.full().contains("/nonexistent/token"), "{}", missing.full());
     }

@@ -103,7 +103,7 @@ fn step(what: &'static str, name: impl Into<String>, done: Done, note: impl Into
     Step { what, name: name.into(), done, note: note.into() }
 }
 
-const EDITED: &str = "somebody changed it in Grafana; --force overwrites that";
+pub(super) const EDITED: &str = "somebody changed it in Grafana; --force overwrites that";
 const FROM_FILE: &str = "it is provisioned by a file, and can only be changed there";
 
 /// Brings a Grafana to the desired state.
@@ -113,8 +113,7 @@ pub(crate) async fn provision(grafana: &Grafana, desired: &DesiredState) -> Resu
     let folder = folder(grafana, desired, &mut steps).await?;
     let uids = data_sources(grafana, desired, &mut steps).await?;
     for (_, dashboard) in dashboards() {
-        let known = uids.as_ref();
-        steps.push(save(grafana, desired, &folder, &dashboard, known).await?);
+        steps.push(save(grafana, desired.force, &folder.uid, &json!(dashboard), uids.as_ref()).await?);
     }
     match &uids {
         Some(uids) => {
@@ -137,7 +136,7 @@ pub(crate) async fn provision(grafana: &Grafana, desired: &DesiredState) -> Resu
 
 async fn folder(grafana: &Grafana, desired: &DesiredState, steps: &mut Vec<Step>) -> Result<Folder> {
     let Some(found) = grafana.folder(&desired.folder, FOLDER).await? else {
-        let made = grafana.create_folder(&desired.folder, FOLDER).await?;
+        let made = grafana.create_folder(&desired.folder, FOLDER, None).await?;
         steps.push(step("folder", &desired.folder, Done::Created, ""));
         return Ok(made);
     };
@@ -155,7 +154,11 @@ const KINDS: [&str; 3] = ["prometheus", "loki", "tempo"];
 
 /// The data sources for the dashboards: ours where an address is given or they exist, else the existing ones. `None` when there
 /// is no Prometheus, or the token may not see it.
-async fn data_sources(grafana: &Grafana, desired: &DesiredState, steps: &mut Vec<Step>) -> Result<Option<Uids>> {
+pub(super) async fn data_sources(
+    grafana: &Grafana,
+    desired: &DesiredState,
+    steps: &mut Vec<Step>,
+) -> Result<Option<Uids>> {
     let existing = grafana.sources().await?;
     let mut uids = Uids::default();
     let mut known = true;
@@ -221,51 +224,57 @@ async fn ensure_source(
     result(Done::Updated, &source.url)
 }
 
-async fn save(
+/// Brings a dashboard to the wanted state, in a folder.
+pub(super) async fn save(
     grafana: &Grafana,
-    desired: &DesiredState,
-    folder: &Folder,
-    dashboard: &model::Dashboard,
+    force: bool,
+    folder: &str,
+    dashboard: &Value,
     uids: Option<&Uids>,
 ) -> Result<Step> {
     let mut json = sign_dashboard(with_sources(dashboard, uids));
     let message = format!("{MESSAGE} {}", stored_dashboard_hash(&json).unwrap_or_default());
-    let result = |done, note: &str| Ok(step("dashboard", dashboard.title, done, note));
-    let place = format!("{}/d/{}", grafana.url(), dashboard.uid);
-    let Some(stored) = grafana.dashboard(dashboard.uid).await? else {
-        grafana.save_dashboard(&json, &folder.uid, &message, false).await?;
+    let result = |done, note: &str| Ok(step("dashboard", title(dashboard), done, note));
+    let uid = dashboard["uid"].as_str().unwrap_or_default();
+    let place = format!("{}/d/{uid}", grafana.url());
+    let Some(stored) = grafana.dashboard(uid).await? else {
+        grafana.save_dashboard(&json, folder, &message, false).await?;
         return result(Done::Created, &place);
     };
     if let Some(file) = &stored.file {
         return Ok(of_file(dashboard, &stored, file, uids));
     }
-    let edited = is_edited(grafana, dashboard.uid, &stored).await?;
+    let edited = is_edited(grafana, uid, &stored).await?;
     let current = stored_dashboard_hash(&stored.json) == stored_dashboard_hash(&json);
-    if !edited && current && stored.folder == folder.uid {
+    if !edited && current && stored.folder == folder {
         return result(Done::Unchanged, &place);
     }
-    if edited && !desired.force {
+    if edited && !force {
         return result(Done::Left, EDITED);
     }
     // Only over the version that was read: a concurrent change is a conflict.
     json["version"] = json!(stored.version);
-    grafana.save_dashboard(&json, &folder.uid, &message, desired.force).await?;
+    grafana.save_dashboard(&json, folder, &message, force).await?;
     result(Done::Updated, &place)
 }
 
 /// The result for a dashboard that comes from a file: whatever is saved over it, the file would overwrite again.
-fn of_file(dashboard: &model::Dashboard, stored: &Stored, file: &str, uids: Option<&Uids>) -> Step {
+fn of_file(dashboard: &Value, stored: &Stored, file: &str, uids: Option<&Uids>) -> Step {
     let wanted = [None, uids].map(|uids| dashboard_hash(&with_sources(dashboard, uids)));
     let named = if file.is_empty() { String::new() } else { format!(" ({file})") };
     if wanted.contains(&dashboard_hash(&stored.json)) {
-        return step("dashboard", dashboard.title, Done::Unchanged, format!("it is provisioned by a file{named}"));
+        return step("dashboard", title(dashboard), Done::Unchanged, format!("it is provisioned by a file{named}"));
     }
     let note = FROM_FILE.replacen("a file", &format!("a file{named}"), 1);
-    step("dashboard", dashboard.title, Done::Left, note)
+    step("dashboard", title(dashboard), Done::Left, note)
+}
+
+fn title(dashboard: &Value) -> &str {
+    dashboard["title"].as_str().unwrap_or_default()
 }
 
 /// Whether somebody changed a dashboard since this program wrote it.
-async fn is_edited(grafana: &Grafana, uid: &str, stored: &Stored) -> Result<bool> {
+pub(super) async fn is_edited(grafana: &Grafana, uid: &str, stored: &Stored) -> Result<bool> {
     let hash = stored_dashboard_hash(&stored.json);
     if hash == Some(&dashboard_hash(&stored.json)) || (hash.is_none() && is_created_by_older(stored)) {
         return Ok(false);
@@ -289,8 +298,8 @@ fn is_created_by_older(stored: &Stored) -> bool {
 }
 
 /// The dashboard's JSON, with these data sources chosen at first.
-fn with_sources(dashboard: &model::Dashboard, uids: Option<&Uids>) -> Value {
-    let mut json = json!(dashboard);
+fn with_sources(dashboard: &Value, uids: Option<&Uids>) -> Value {
+    let mut json = dashboard.clone();
     let variables = json["templating"]["list"].as_array_mut().into_iter().flatten();
     for variable in variables.filter(|variable| variable["type"] == "datasource") {
         if let Some(uids) = uids {
@@ -299,6 +308,11 @@ fn with_sources(dashboard: &model::Dashboard, uids: Option<&Uids>) -> Value {
         }
     }
     json
+}
+
+/// The rule as a file of `dashboards export` has it.
+fn in_file(rule: &alerts::Rule, place: &Place) -> Value {
+    rule.grafana(&Place { grafana: alerts::OWN_ADDRESS.to_owned(), ..place.clone() })
 }
 
 async fn alert(grafana: &Grafana, desired: &DesiredState, rule: &alerts::Rule, place: &Place) -> Result<Step> {
@@ -314,6 +328,9 @@ async fn alert(grafana: &Grafana, desired: &DesiredState, rule: &alerts::Rule, p
     }
     match stored["provenance"].as_str().unwrap_or_default() {
         "" => {}
+        "file" if now == rule_hash(&in_file(rule, place)) => {
+            return result(Done::Unchanged, "it is provisioned by a file");
+        }
         "file" => return result(Done::Left, FROM_FILE),
         other => return result(Done::Left, &format!("it is provisioned by something else ({other}), which owns it")),
     }
@@ -473,11 +490,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_name_and_password_do_as_well_as_a_token() {
+        let fake = Fake::start("12.0.0").await;
+        let grafana = Grafana::new(&fake.url, Secret::new(Fake::LOGIN), None).unwrap();
+        let report = provision(&grafana, &desired(false)).await.unwrap();
+        assert!(report.steps.iter().any(|step| step.done == Done::Created), "{report:?}");
+    }
+
+    #[tokio::test]
     async fn refusals_name_the_missing_permission() {
         let fake = Fake::start("12.0.0").await;
         let wrong = Grafana::new(&fake.url, Secret::new("wrong"), None).unwrap();
         let error = provision(&wrong, &desired(false)).await.unwrap_err();
         assert!(error.to_string().contains("401") && error.kind() == ErrorKind::Export, "{error}");
+        assert!(error.to_string().contains("grafana.tokenSecret"), "{error}");
         for (path, status, said) in [
             ("/api/folders", 403, "may not create the folder"),
             ("/api/dashboards/db", 412, "changed it just now"),

@@ -111,7 +111,7 @@ impl Access {
         let origin = if file.is_some() { flags.file } else { flags.variable };
         let credential = secret.as_ref().map(|_| origin.to_owned());
         let ca_file = doctor.ca_file.as_deref().or(config.export.otlp.ca_file.as_deref());
-        let auth = secret.map_or(Auth::None, |secret| auth(&secret));
+        let auth = secret.map_or(Auth::None, |secret| Auth::of_credential(&secret));
         let service = Service::new(flags.name, url, auth, ca_file).map_err(|error| named(flags.url, &error))?;
         let service = match tenant(config, doctor.org_id.as_deref()) {
             Some(tenant) => service.with_header(TENANT, &tenant).map_err(|error| named("--org-id", &error))?,
@@ -143,14 +143,6 @@ impl Access {
     /// As [`Service::get`].
     pub(super) async fn peek(&self, path: &str) -> Result<Reply> {
         self.service.get(path, &[]).await
-    }
-}
-
-/// `USER:TOKEN`, as hosted backends want it, or a bearer token, which has no colon.
-fn auth(secret: &Secret) -> Auth {
-    match secret.expose().split_once(':') {
-        Some((user, password)) => Auth::Basic { user: user.to_owned(), password: Secret::new(password) },
-        None => Auth::Bearer(secret.clone()),
     }
 }
 
@@ -201,14 +193,6 @@ fn refusal(flags: &Flags, credential: Option<&str>, reply: &Reply) -> Option<Err
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_credential_with_a_colon_is_basic_and_any_other_is_a_bearer_token() {
-        let basic = auth(&Secret::new("123456:glc_abc:def"));
-        let Auth::Basic { user, password } = basic else { panic!("{basic:?}") };
-        assert_eq!((user.as_str(), password.expose()), ("123456", "glc_abc:def"));
-        assert!(matches!(auth(&Secret::new("eyJ.abc")), Auth::Bearer(token) if token.expose() == "eyJ.abc"));
-    }
 
     #[test]
     fn a_user_in_an_address_is_found() {

@@ -1,4 +1,4 @@
-//! Grafana: it must be new enough, accept the token, have the dashboards, and reach their data sources.
+//! Grafana: it must be new enough, accept the credential, have the dashboards, and reach their data sources.
 
 use std::path::Path;
 
@@ -10,17 +10,17 @@ use contextcore_dashboards::knowledge::Backend;
 
 use super::examination::{Finding, Verdict};
 use super::tempo;
-use crate::dashboards::{Grafana, done, token};
+use crate::dashboards::{Grafana, credential, done};
 
 const THIS: Backend = Backend::Grafana;
 const KINDS: [&str; 3] = ["prometheus", "loki", "tempo"];
 
 pub(super) async fn examine(url: &str, token_file: Option<&Path>, ca_file: Option<&Path>) -> Result<Vec<Finding>> {
-    let grafana = Grafana::new(url, token(token_file)?, ca_file)?;
+    let grafana = Grafana::new(url, credential(token_file)?, ca_file)?;
     let version = grafana.version().await?.unwrap_or_else(|| "of unknown version".to_owned());
     let mut findings = vec![Finding::ok(THIS, format!("Grafana {version}, and the token is valid"))];
     for (_, dashboard) in dashboards() {
-        findings.push(match grafana.dashboard(dashboard.uid).await? {
+        findings.push(match grafana.dashboard(&dashboard.uid).await? {
             Some(_) => Finding::ok(THIS, format!("{} exists", dashboard.title)),
             None => {
                 let advice = format!("run `contextcore dashboards provision --grafana-url {url}`");

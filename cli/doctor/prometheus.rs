@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use contextcore_core::Result;
 use contextcore_core::export::canary;
-use contextcore_core::export::exposition_name;
 use contextcore_core::export::otlp::Signal;
 use contextcore_core::http::service::Reply;
 use contextcore_core::model::semconv as names;
+use contextcore_core::model::semconv::exposition_name;
 use contextcore_core::model::time::{DAY, Millis};
 use contextcore_dashboards::knowledge::{self as known, Backend};
 use serde_json::Value;

@@ -71,7 +71,7 @@ impl Endpoints {
                 .map_err(|error| Failure::new(Exit::Internal, format!("answer on {address}: {error}")))?;
             self.0.push(Endpoint { purpose, address, closing, thread });
         }
-        let wanted = wanted(&current.engine().config);
+        let wanted = wanted(&current.engine().config());
         let gone = self.0.extract_if(.., |open| !wanted.contains(&(open.purpose, open.address)));
         gone.for_each(|open| open.closing.cancel());
         Ok(())

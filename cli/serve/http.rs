@@ -13,6 +13,7 @@ use contextcore_core::export::{BackendStatus, backend_status};
 use contextcore_core::{Error, Millis, clock};
 
 use super::current::Current;
+use super::ops;
 use super::webhook::{self, Place};
 use crate::host::{blocking, refuse};
 use crate::humanize;
@@ -26,6 +27,7 @@ pub(super) fn public(current: Current) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/v1/ops", ops::route(current.clone()))
         .route("/webhooks/{source}", webhook::route(current.clone(), Place::Shared))
         .with_state(current)
 }
@@ -44,7 +46,8 @@ fn reasons(engine: &Engine) -> Result<Vec<String>, Error> {
     if let Err(error) = engine.store.check_writable() {
         reasons.push(error.full());
     }
-    for source in &engine.config.sources {
+    let config = engine.config();
+    for source in &config.sources {
         let status = engine.store.source_status(&source.name)?;
         if status.failures >= TOO_OFTEN {
             let error = status.last_error.unwrap_or_default();
@@ -52,7 +55,7 @@ fn reasons(engine: &Engine) -> Result<Vec<String>, Error> {
         }
     }
     let now = clock::now();
-    for (signal, target) in &engine.config.export.otlp.targets {
+    for (signal, target) in &config.export.otlp.targets {
         let status = backend_status(&engine.store, *signal)?;
         reasons.extend(
             status.filter(|status| status.is_stalled(now)).map(|status| stalled(*signal, &target.url, &status, now)),
@@ -70,7 +73,7 @@ fn stalled(signal: Signal, url: &str, status: &BackendStatus, now: Millis) -> St
 }
 
 async fn metrics(State(engine): State<Arc<Engine>>) -> Response {
-    let text = blocking(engine, |engine| telemetry::prometheus(&engine.store, &engine.config, clock::now())).await;
+    let text = blocking(engine, |engine| telemetry::prometheus(&engine.store, &engine.config(), clock::now())).await;
     match text {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => refuse(&error),

@@ -7,6 +7,7 @@
 mod current;
 mod endpoints;
 mod http;
+mod ops;
 mod webhook;
 
 use std::sync::Arc;
@@ -35,14 +36,15 @@ pub(crate) async fn run(context: &Context) -> Outcome {
     let service = start(&engine)?;
     let current = Current::new(Arc::clone(&engine), service.triggers());
     endpoints.open(bound, &current)?;
-    tracing::info!(listen = %engine.config.listen, sources = engine.config.sources.len(), "serving");
+    let config = engine.config();
+    tracing::info!(listen = %config.listen, sources = config.sources.len(), "serving");
     let ended = serve(context, engine, service, &current, &mut endpoints).await;
     endpoints.close().await;
     ended.map(|()| Exit::Done)
 }
 
 fn start(engine: &Arc<Engine>) -> Result<Service, Error> {
-    let own_metrics = SelfMetrics::start(&engine.config.export.otlp);
+    let own_metrics = SelfMetrics::start(&engine.config().export.otlp);
     let mut service = Service::start(engine, own_metrics.map(|own| Box::new(own) as Box<dyn OwnMetrics>))?;
     if let Some(socket) = host::Socket::bind(engine.store.path()) {
         service.spawn(host::run(Arc::clone(engine), Some(service.triggers()), socket, engine.cancel.clone()));
@@ -70,7 +72,7 @@ async fn serve(
         service = start(&engine)?;
         current.replace(Arc::clone(&engine), service.triggers());
         endpoints.open(next.bound, current)?;
-        tracing::info!(sources = engine.config.sources.len(), "reloaded the configuration");
+        tracing::info!(sources = engine.config().sources.len(), "reloaded the configuration");
     }
 }
 
@@ -112,7 +114,7 @@ async fn until_reload(
 async fn reload(context: &Context, engine: &Engine, endpoints: &Endpoints) -> Result<Next, Failure> {
     let config = context.config_for_network()?;
     app::chosen(&config, &[])?;
-    if config.store.path != engine.config.store.path {
+    if config.store.path != engine.config().store.path {
         return Err(Failure::usage("`store.path` cannot change while `serve` runs: restart it"));
     }
     let bound = endpoints.bind(&config).await?;

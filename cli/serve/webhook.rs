@@ -62,7 +62,7 @@ type Answer<T> = Result<T, (StatusCode, &'static str)>;
 
 async fn answer(webhooks: &Webhooks, name: &str, headers: &HeaderMap, body: Body) -> Answer<&'static str> {
     let state = webhooks.current.webhooks();
-    if webhooks.place == Place::Shared && webhooks.current.engine().config.webhooks.listen.is_some() {
+    if webhooks.place == Place::Shared && webhooks.current.engine().config().webhooks.listen.is_some() {
         return Err((StatusCode::NOT_FOUND, "webhooks have an address of their own: `webhooks.listen`"));
     }
     let endpoint = state.endpoint(name).map_err(refusal)?;

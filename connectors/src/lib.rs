@@ -16,6 +16,7 @@ mod refusal;
 mod rewind;
 mod rules;
 mod scan;
+pub mod sdk;
 mod vocabulary;
 mod webhook;
 
@@ -23,7 +24,8 @@ use contextcore_core::config::SourceKind;
 use contextcore_core::ingest::connector::Registration;
 
 /// Every kind of source there is.
-pub static ALL: &[Registration] = &[jira::REGISTRATION, github::REGISTRATION, linear::REGISTRATION, file::REGISTRATION];
+pub static ALL: &[Registration] =
+    &[jira::REGISTRATION, github::REGISTRATION, linear::REGISTRATION, file::REGISTRATION, sdk::REGISTRATION];
 
 /// What reading a configuration needs to know of them.
 pub fn kinds() -> Vec<SourceKind> {

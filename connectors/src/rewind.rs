@@ -195,6 +195,8 @@ pub(crate) fn blank(key: &str, project: Option<&str>) -> Facts {
         sprints: Vec::new(),
         due: None,
         blocked_by_links: None,
+        progress: None,
+        attributes: Vec::new(),
     }
 }
 

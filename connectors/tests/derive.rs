@@ -80,7 +80,14 @@ impl Rig {
         let kind = contextcore_connectors::ALL.iter().find(|registration| registration.kind == config.kind).unwrap();
         let connector = (kind.build)(&config, &self.config.privacy).unwrap();
         let options = Options { now: Some(Millis(now)), ..Options::default() };
-        let report = sync_source(&self.store, &Source { config, connector }, &options, &Quiet, &self.stop).await;
+        let report = sync_source(
+            &self.store,
+            &Source { config, connector, portfolio: std::sync::Mutex::default() },
+            &options,
+            &Quiet,
+            &self.stop,
+        )
+        .await;
         assert!(report.error.is_none() && report.set_aside == 0, "{report:?}");
         report.changes
     }

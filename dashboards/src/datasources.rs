@@ -1,7 +1,7 @@
 //! The data sources the dashboards ask, and how they lead to each other: from a span to its events and metrics, from an event
 //! and an exemplar to its trace.
 
-use contextcore_core::model::semconv as names;
+use contextcore_model::semconv as names;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Documentation that is generated: a page a dashboard, the alerts with what to do, and all names that are emitted.
 
-use contextcore_core::export::exposition_name;
-use contextcore_core::model::semconv::{ATTRIBUTES, EVENTS, Instrument, METRICS, On, Type};
+use contextcore_model::semconv::exposition_name;
+use contextcore_model::semconv::{ATTRIBUTES, EVENTS, Instrument, METRICS, On, Type};
 
 use crate::alerts;
 use crate::model::{Dashboard, Panel, Target};

@@ -1,6 +1,6 @@
 //! ContextCore Health: is what I see fresh and complete, and if a panel is empty, why?
 
-use contextcore_core::model::semconv::{self as names, Metric};
+use contextcore_model::semconv::{self as names, Metric};
 
 use crate::alerts;
 use crate::knowledge::{self, Setting};
@@ -20,9 +20,9 @@ pub(crate) fn dashboard() -> Dashboard {
     let mut variables = variable::data_sources();
     variables.extend([variable::source(), variable::lookback()]);
     Dashboard {
-        uid: links::HEALTH,
-        title: "ContextCore Health",
-        description: "Is what I see fresh and complete, and if a panel is empty, why?",
+        uid: links::HEALTH.to_owned(),
+        title: "ContextCore Health".to_owned(),
+        description: "Is what I see fresh and complete, and if a panel is empty, why?".to_owned(),
         tags: vec!["contextcore".to_owned()],
         timezone: "browser",
         editable: true,
@@ -44,7 +44,7 @@ fn sections() -> Vec<Section> {
     vec![
         section(0, "", header()),
         section(100, "Why is a panel empty? Each assumption, tested", assumptions()),
-        section(101, "Sources", vec![sources(), coverage(), lag(), work(), rate_limit()]),
+        section(101, "Sources", vec![sources(), coverage(), lag(), work(), rate_limit(), projects_file()]),
         section(102, "Backends", vec![backlog(), sent(), rejected(), export_lag(), store()]),
         section(103, "Runbooks", vec![runbooks()]),
     ]
@@ -119,10 +119,13 @@ quarantined or unreadable. The Coverage table shows which source is not complete
             .steps(&[("yellow", None), ("green", Some(1.0))])
             .ask(moment("A", format!("min({})", of(names::M_SYNC_HISTORIES).by(&SOURCE)), "complete")),
         of_records(8, "Quarantined", names::M_SYNC_SET_ASIDE, SOME_IS_ODD)
+            .blank("No metrics received", NO_SELF_METRICS)
             .rule("Records that this version cannot parse. They are read again on every complete pass. `contextcore status` names them."),
         of_records(9, "Unreadable", names::M_SYNC_UNREADABLE, SOME_IS_ODD)
+            .blank("No metrics received", NO_SELF_METRICS)
             .rule("Records that the tool lists and could not serve. They are read again on every run. `contextcore status` names them."),
         of_records(17, "Missing", names::M_SYNC_MISSING, NONE_IS_GOOD)
+            .blank("Not counted yet", "No complete pass ended since the first sync; one runs every day")
             .rule("Tasks that the tool listed in the last complete pass and gave no record of, even when asked by id. It should always be 0; \
 the runbook below says what to do."),
     ]
@@ -133,7 +136,7 @@ const SOME_IS_ODD: panel::Steps<'static> = &[("green", None), ("yellow", Some(1.
 
 /// A number of records over the chosen sources.
 fn of_records(id: u32, title: &str, metric: Metric, steps: panel::Steps<'_>) -> Draft {
-    let draft = stat(id, title, 8).blank("No metrics received", NO_SELF_METRICS).decimals(0).no_course().steps(steps);
+    let draft = stat(id, title, 8).decimals(0).no_course().steps(steps);
     draft.ask(moment("A", format!("sum({})", of(metric).by(&SOURCE)), "records"))
 }
 
@@ -320,6 +323,18 @@ fn work() -> Draft {
         .decimals(0)
         .step("1m")
         .ask(course("A", of(names::M_SYNC_ERRORS).by(&by), "{{source_name}} {{error_type}}"))
+}
+
+fn projects_file() -> Draft {
+    stat(25, "Projects file unusable for", 8)
+        .rule("For how long the projects file could not be read or understood. Until it can, its last good state is in force: owners, \
+criticalities and risks may be old. The log of `serve` names file and line.")
+        .blank("None configured", "the configuration has no `projects_file`, or contextcore exported no metrics about itself")
+        .unit("s")
+        .decimals(0)
+        .no_course()
+        .steps(NONE_IS_GOOD)
+        .ask(moment("A", format!("max({})", all(names::M_PROJECTS_FAILING).last()), "failing"))
 }
 
 fn rate_limit() -> Draft {

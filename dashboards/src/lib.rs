@@ -4,12 +4,15 @@
 //! [`health`], put together with [`panel`], [`query`] (the pieces of PromQL, LogQL and TraceQL, with names out of the
 //! registry) and [`variable`]. [`alerts`] are the rules, [`datasources`] what the dashboards ask, [`files`] all of it as
 //! files, [`docs`] the pages about it.
+//! [`service`] is the dashboard of one service, made from its `ProjectContext`.
 //! [`knowledge`] is what can be wrong with a backend. Giving them to a Grafana is the program's
 //! matter (`contextcore dashboards`).
 
 pub mod alerts;
+mod context;
 pub mod datasources;
 pub mod docs;
+pub mod escape;
 pub mod files;
 mod health;
 pub mod knowledge;
@@ -19,6 +22,8 @@ mod panel;
 mod portfolio;
 mod project;
 mod query;
+pub mod recordings;
+pub mod service;
 mod variable;
 pub mod yaml;
 

@@ -1,6 +1,6 @@
 //! Where clicks lead: portfolio → project → trace → ticket. Time range and data sources go along.
 
-use contextcore_core::model::semconv as names;
+use contextcore_model::semconv as names;
 use serde_json::json;
 
 use crate::model::DashboardLink;
@@ -79,11 +79,32 @@ fn encoded(text: &str) -> String {
     out
 }
 
+/// Percent-encodes a text whole: nothing in it is filled in.
+fn percent(text: &str) -> String {
+    text.chars().map(one).collect()
+}
+
 fn one(c: char) -> String {
     if c.is_ascii_alphanumeric() || "-_.~".contains(c) {
         return c.to_string();
     }
     c.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// Project Details of a project that is known beforehand.
+pub(crate) fn of_project(id: &str) -> String {
+    format!("/d/{PROJECT}?var-project={}&{SOURCES}&${{__url_time_range}}", percent(id))
+}
+
+/// The same, as a link at the top.
+pub(crate) fn to_project(id: &str) -> DashboardLink {
+    let url = format!("/d/{PROJECT}?var-project={}&{SOURCES}", percent(id));
+    DashboardLink { url, ..top("Project Details", PROJECT) }
+}
+
+/// A link at the top that leaves Grafana.
+pub(crate) fn outside(title: &'static str, url: String) -> DashboardLink {
+    DashboardLink { url, icon: "external link", keep_time: false, target_blank: true, ..top(title, "") }
 }
 
 /// A link at the top of a dashboard.

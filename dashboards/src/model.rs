@@ -18,11 +18,11 @@ pub const PLUGIN_VERSION: &str = "11.0.0";
 #[serde(rename_all = "camelCase")]
 pub struct Dashboard {
     /// What links name it by; never changes.
-    pub uid: &'static str,
+    pub uid: String,
     /// Its title.
-    pub title: &'static str,
+    pub title: String,
     /// What it answers.
-    pub description: &'static str,
+    pub description: String,
     /// Words to find it by.
     pub tags: Vec<String>,
     /// The time zone: `browser`.

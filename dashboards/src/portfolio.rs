@@ -1,6 +1,6 @@
 //! Project Portfolio Overview: which projects are on track, which are not, and what blocks them?
 
-use contextcore_core::model::semconv::{self as names, Metric};
+use contextcore_model::semconv::{self as names, Metric};
 use serde_json::json;
 
 use crate::links;
@@ -24,9 +24,9 @@ pub(crate) const NO_EPICS: &str = "epic";
 /// The dashboard.
 pub(crate) fn dashboard() -> Dashboard {
     Dashboard {
-        uid: links::PORTFOLIO,
-        title: "Project Portfolio Overview",
-        description: "Which projects are on track, which are not, and what blocks them?",
+        uid: links::PORTFOLIO.to_owned(),
+        title: "Project Portfolio Overview".to_owned(),
+        description: "Which projects are on track, which are not, and what blocks them?".to_owned(),
         tags: vec!["contextcore".to_owned()],
         timezone: "browser",
         editable: true,
@@ -458,7 +458,7 @@ to the ticket in its tool, the title to its spans in Tempo.")
         .field("Title", vec![to("Spans", links::task("Task")), at_least(110), wrapped()])
         .field("Project", vec![to("Project Details", links::project("Id")), width(95), wrapped()])
         .field("Reason", vec![width(90), wrapped()])
-        .field("Assignee", vec![width(100)])
+        .field("Assignee", vec![width(102)])
         .field("Blocked for", age)
         .fields("^(Ticket|Id)$", hidden())
 }
@@ -590,7 +590,7 @@ fn about() -> Draft {
         "About this dashboard",
         (10, 7),
         "The description of every panel (the **i** at its title) explains how its numbers are computed.\n\n\
-         - **Owner**, **criticality** and names come from `projects:` in the configuration of contextcore.\n\
+         - **Owner**, **criticality** and names come from `projects:` in the configuration of contextcore, or from its projects file.\n\
          - Values are the newest within **Look back**. History has a value every 6 hours.\n\
          - If a panel is empty, **ContextCore Health** tests each assumption.",
     )
@@ -603,7 +603,7 @@ mod tests {
     #[test]
     fn the_buckets_in_words_are_among_those_of_the_histograms() {
         let bounds: Vec<String> =
-            contextcore_core::model::totals::BOUNDS.iter().map(|bound| (bound / 1_000).to_string()).collect();
+            contextcore_model::totals::BOUNDS.iter().map(|bound| (bound / 1_000).to_string()).collect();
         let (last, named) = BUCKETS.split_last().unwrap();
         assert!(named.iter().all(|(bound, _)| bounds.iter().any(|known| known == bound)), "{named:?} among {bounds:?}");
         assert_eq!(last.0, "[+]Inf");

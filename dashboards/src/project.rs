@@ -1,8 +1,9 @@
 //! Project Details: will this sprint and this project make it, what is stuck, and where did the time go?
 
-use contextcore_core::model::semconv::{self as names, Metric};
+use contextcore_model::semconv::{self as names, Metric};
 use serde_json::{Value, json};
 
+use crate::context;
 use crate::links;
 use crate::model::{
     Annotation, AnnotationFilter, Annotations, Dashboard, LOKI, Property, SCHEMA_VERSION, Target, Templating, TimeRange,
@@ -42,9 +43,9 @@ const SNAPSHOT: u32 = 20;
 /// The dashboard.
 pub(crate) fn dashboard() -> Dashboard {
     Dashboard {
-        uid: links::PROJECT,
-        title: "Project Details",
-        description: "Will this sprint and this project make it, what is stuck, and where did the time go?",
+        uid: links::PROJECT.to_owned(),
+        title: "Project Details".to_owned(),
+        description: "Will this sprint and this project make it, what is stuck, and where did the time go?".to_owned(),
         tags: vec!["contextcore".to_owned()],
         timezone: "browser",
         editable: true,
@@ -119,8 +120,15 @@ fn sections() -> Vec<Section> {
         section(105, "Team", vec![team()]),
         section(106, "Timeline", vec![timeline(), open_epics(), epic_traces()]),
         section(107, "Activity", vec![activity()]),
-        folded(108, "Agents and context", vec![agents(), context(), about()]),
+        folded(108, "Agents and context", agents_and_context()),
     ]
+}
+
+fn agents_and_context() -> Vec<Draft> {
+    let mut all = vec![agents()];
+    all.extend(context::panels());
+    all.push(about());
+    all
 }
 
 fn project(metric: Metric) -> Series {
@@ -363,9 +371,9 @@ over its own days. The sprint chosen above may be outside this time range.")
             ("Value #G", "From"),
             ("Value #H", "To"),
         ])
-        .field("Sprint", vec![to("This sprint, over its own days", links::sprint("Id", "From", "To")), width(130), wrapped()])
-        .field("Committed", vec![width(90)])
-        .field("Removed", vec![width(78)])
+        .field("Sprint", vec![to("This sprint, over its own days", links::sprint("Id", "From", "To")), width(120), wrapped()])
+        .field("Committed", vec![width(94)])
+        .field("Removed", vec![width(84)])
         .field("Say / do", vec![unit("percent")])
         .fields("^(Id|From|To)$", hidden())
 }
@@ -378,6 +386,8 @@ fn velocity() -> Draft {
         .empty("No sprint was closed in this time range, or none has estimates")
         .zero_based()
         .decimals(0)
+        // Straight names of sprints are cut at the edge.
+        .option("xTickLabelRotation", json!(-20))
         .field("planned", vec![colour(NEUTRAL)])
         .field("completed", vec![colour("green")])
         .ask(rows("A", planned))
@@ -467,7 +477,7 @@ fn column(id: u32, title: &str, statuses: &[&str], target: Target) -> Draft {
         .sorted("Age", true)
         .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(125), wrapped()])
         .field("Title", vec![to("Spans", links::task("Task")), at_least(100), wrapped()])
-        .field("Assignee", vec![width(98)])
+        .field("Assignee", vec![width(102)])
         .field("Points", vec![width(60), decimals(0)])
         .field("Age", aged(begun))
         .field("Ticket", hidden())
@@ -527,7 +537,7 @@ is red). The key links to the ticket, the title to its spans.",
             let words = Property { id: "mappings", value: json!(actions()) };
             vec![words, Property { id: "custom.align", value: json!("left") }, width(155)]
         })
-        .field("Assignee", vec![width(100)])
+        .field("Assignee", vec![width(102)])
         .field("Ticket", hidden())
 }
 
@@ -563,7 +573,7 @@ the newest snapshot, filtered by type, assignee and epic.",
         .field("Title", vec![to("Spans", links::task("Task")), at_least(100), wrapped()])
         .field("Status", status_cells())
         .field("Blocked by", vec![width(130)])
-        .field("Assignee", vec![width(98)])
+        .field("Assignee", vec![width(102)])
         .field("Ticket", hidden())
 }
 
@@ -612,7 +622,7 @@ completed share of the work below it. Click the funnel of a column to filter.")
         .field("Parent", vec![width(125), wrapped()])
         .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(125), wrapped()])
         .field("Type", vec![width(85)])
-        .field("Assignee", vec![width(98)])
+        .field("Assignee", vec![width(102)])
         .field("Title", vec![to("Spans", links::task("Task")), at_least(100), wrapped()])
         .field("Status", status_cells())
         .field("Done", done)
@@ -987,37 +997,15 @@ fn agents() -> Draft {
         .empty("No agent sent an insight about this project in this time range")
         .ask(spans("A", insights, 200))
         .columns(&[("Start time", "Time"), ("Name", "Insight"), (TRACE, "Trace")])
-        .field("Time", vec![width(170)])
+        .field("Time", vec![width(174)])
         .field("Trace", panel::trace_cells())
-}
-
-fn context() -> Draft {
-    let by = [
-        names::PROJECT_ID,
-        names::PROJECT_NAME,
-        names::BUSINESS_OWNER,
-        names::BUSINESS_CRITICALITY,
-        names::BUSINESS_VALUE,
-    ];
-    table(91, "Context", (14, 4))
-        .rule("The project's entry in `projects:` of the configuration.")
-        .empty(NOTHING)
-        .ask(rows("A", project(names::M_PROJECT_INFO).newest(&by)))
-        .columns(&[
-            ("project_name", "Name"),
-            ("project_id", "Id"),
-            ("business_owner", "Owner"),
-            ("business_criticality", "Criticality"),
-            ("business_value", "Value"),
-        ])
-        .field("Name", vec![wrapped()])
 }
 
 fn about() -> Draft {
     text(
         92,
         "About this dashboard",
-        (10, 4),
+        (24, 4),
         "The description of every panel explains how its numbers are computed. The board and the breakdown come from the newest \
 snapshot in Tempo, values over time from Prometheus, and events from Loki. *Agents* is empty until an agent sends spans of role `insight` about this project.",
     )

@@ -5,8 +5,8 @@
 //! value is first merged by its own labels ([`Series::by`]). And a series that is no longer exported, such as a task that
 //! is no longer blocked, stays visible for `$lookback`: [`Series::newest`] drops it.
 
-use contextcore_core::export::exposition_name;
-use contextcore_core::model::semconv::{self as names, Instrument, Metric};
+use contextcore_model::semconv::exposition_name;
+use contextcore_model::semconv::{self as names, Instrument, Metric};
 
 /// How far back the newest value may lie.
 pub(crate) const LOOKBACK: &str = "$lookback";
@@ -115,6 +115,11 @@ impl Series {
     /// The newest value by these labels.
     pub(crate) fn by(&self, labels: &[&str]) -> String {
         format!("max by ({}) ({})", list(labels), self.last())
+    }
+
+    /// The newest value some time ago, by these labels.
+    pub(crate) fn before(&self, ago: &str, labels: &[&str]) -> String {
+        format!("max by ({}) (last_over_time({}[{}] offset {ago}))", list(labels), self.plain(), self.lookback)
     }
 
     /// The newest value a project.

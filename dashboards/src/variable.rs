@@ -1,6 +1,6 @@
 //! The variables of the dashboards: which data sources to query, which projects to show, and how old a value may be.
 
-use contextcore_core::model::semconv as names;
+use contextcore_model::semconv as names;
 use serde_json::{Value, json};
 
 use crate::model::{DataSource, PROMETHEUS, Variable, choice};
@@ -65,7 +65,7 @@ fn label_of(name: &'static str, title: &'static str, series: &str, attribute: &s
 }
 
 pub(crate) fn owner() -> Variable {
-    let description = "Owners from `projects:` in the configuration";
+    let description = "Owners from `projects:` in the configuration, or the projects file";
     Variable {
         description,
         ..label_of("owner", "Owner", &prometheus_name(names::M_PROJECT_INFO), names::BUSINESS_OWNER)
@@ -73,7 +73,7 @@ pub(crate) fn owner() -> Variable {
 }
 
 pub(crate) fn criticality() -> Variable {
-    let description = "Criticalities from `projects:` in the configuration";
+    let description = "Criticalities from `projects:` in the configuration, or the projects file";
     let series = prometheus_name(names::M_PROJECT_INFO);
     Variable { description, ..label_of("criticality", "Criticality", &series, names::BUSINESS_CRITICALITY) }
 }

@@ -3,12 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
+mod sample;
+
 use contextcore_dashboards::dashboards;
 use contextcore_dashboards::model::{Panel, Target};
 
 /// Every panel with the name of its dashboard and its own.
 fn each(mut check: impl FnMut(&str, &Panel)) {
-    for (name, dashboard) in dashboards() {
+    for (name, dashboard) in sample::all() {
         for panel in dashboard.all_panels().filter(|panel| panel.kind != "row") {
             check(&format!("{name}: {}", panel.title), panel);
         }
@@ -119,7 +121,7 @@ fn projects_and_traces_are_shown_by_name() {
 #[test]
 fn marks_are_on_the_charts_of_the_sprint_only_and_are_asked_for_once() {
     let mut marks = 0;
-    for (_, dashboard) in dashboards() {
+    for (_, dashboard) in sample::all() {
         for mark in &dashboard.annotations.list {
             assert!(!mark.filter.exclude && !mark.filter.ids.is_empty(), "{}", mark.name);
             for id in &mark.filter.ids {

@@ -2,15 +2,17 @@
 //!
 //! `UPDATE_DASHBOARDS=1 cargo test -p contextcore-dashboards` writes the files anew.
 
+mod sample;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use contextcore_core::export::exposition_name;
-use contextcore_core::model::semconv::{ATTRIBUTES, EVENTS, Instrument, METRICS, On};
 use contextcore_dashboards::model::{Dashboard, Panel, Target};
 use contextcore_dashboards::{alerts, dashboards, docs, files};
+use contextcore_model::semconv::exposition_name;
+use contextcore_model::semconv::{ATTRIBUTES, EVENTS, Instrument, METRICS, On};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
@@ -37,7 +39,17 @@ fn the_committed_dashboards_are_fresh() -> std::io::Result<()> {
     for (name, dashboard) in dashboards() {
         fresh(&format!("{name}.json"), &dashboard.to_json())?;
     }
-    Ok(())
+    let (_, service) = sample::all().pop().unwrap();
+    fresh("tests/service.json", &service.to_json())
+}
+
+/// The Helm chart provisions again when this changes.
+#[test]
+fn the_chart_knows_which_dashboards_there_are() -> std::io::Result<()> {
+    let provisioned =
+        dashboards().map(|(_, dashboard)| dashboard.to_json()).into_iter().chain([alerts::prometheus_rules()]);
+    let hash = blake3::hash(provisioned.collect::<String>().as_bytes()).to_hex();
+    fresh("../deploy/helm/contextcore/files/dashboards.hash", &format!("{hash}\n"))
 }
 
 fn panels(dashboard: &Dashboard) -> impl Iterator<Item = &Panel> {
@@ -46,7 +58,7 @@ fn panels(dashboard: &Dashboard) -> impl Iterator<Item = &Panel> {
 
 #[test]
 fn panels_describe_their_rule_and_why_they_may_be_empty() {
-    for (name, dashboard) in dashboards() {
+    for (name, dashboard) in sample::all() {
         for panel in panels(&dashboard).filter(|panel| panel.kind != "text") {
             let name = format!("{name}: {}", panel.title);
             assert!(panel.description.len() > 30, "{name}: no rule");
@@ -61,7 +73,7 @@ fn panels_describe_their_rule_and_why_they_may_be_empty() {
 
 #[test]
 fn numbers_and_places_are_there_once() {
-    for (name, dashboard) in dashboards() {
+    for (name, dashboard) in sample::all() {
         let all: Vec<&Panel> = dashboard.all_panels().collect();
         let ids: BTreeSet<u32> = all.iter().map(|panel| panel.id).collect();
         assert_eq!(ids.len(), all.len(), "{name}");
@@ -89,7 +101,7 @@ fn columns(panel: &Panel) -> Option<BTreeSet<String>> {
 #[test]
 fn links_name_columns_that_are_there() {
     let mut seen = 0;
-    for (name, dashboard) in dashboards() {
+    for (name, dashboard) in sample::all() {
         for panel in dashboard.all_panels() {
             let Some(columns) = columns(panel) else { continue };
             let config = serde_json::to_string(&panel.field_config).unwrap();
@@ -105,7 +117,7 @@ fn links_name_columns_that_are_there() {
 
 #[test]
 fn empty_cells_do_not_explain_an_empty_table() {
-    for (name, dashboard) in dashboards() {
+    for (name, dashboard) in sample::all() {
         for panel in dashboard.all_panels().filter(|panel| panel.kind == "table") {
             let first = &panel.field_config.as_ref().unwrap().overrides[0];
             let all = first.matcher.id == "byRegexp" && first.matcher.options == "/.*/";
@@ -117,7 +129,7 @@ fn empty_cells_do_not_explain_an_empty_table() {
 /// Grafana names such a bar by the texts of its row, unless its number has a name of its own.
 #[test]
 fn bars_of_rows_are_called_by_their_rows() {
-    for (name, dashboard) in dashboards() {
+    for (name, dashboard) in sample::all() {
         for panel in dashboard.all_panels().filter(|panel| panel.kind == "bargauge") {
             if panel.options["reduceOptions"]["values"] == true {
                 assert!(columns(panel).is_some_and(|all| all.contains("Value")), "{name}: {}", panel.title);
@@ -129,7 +141,7 @@ fn bars_of_rows_are_called_by_their_rows() {
 /// Bars of a time series stand upon each other's place, and the larger hides the smaller.
 #[test]
 fn bars_side_by_side_are_bar_charts() {
-    for (name, dashboard) in dashboards() {
+    for (name, dashboard) in sample::all() {
         for panel in dashboard.all_panels().filter(|panel| panel.kind == "timeseries") {
             let config = serde_json::to_string(&panel.field_config).unwrap();
             assert!(!config.contains("\"bars\""), "{name}: {}", panel.title);
@@ -144,7 +156,7 @@ fn overlap(a: &Panel, b: &Panel) -> bool {
 
 #[test]
 fn answers_of_other_panels_are_of_panels_that_are_there() {
-    for (_, dashboard) in dashboards() {
+    for (_, dashboard) in sample::all() {
         for panel in dashboard.all_panels() {
             for target in &panel.targets {
                 let Target::Panel(of) = target else { continue };
@@ -161,7 +173,7 @@ fn answers_of_other_panels_are_of_panels_that_are_there() {
 #[test]
 fn variables_come_after_those_they_depend_on_and_every_one_that_is_used_is_there() {
     const GRAFANAS: [&str; 3] = ["__range", "__from", "__to"];
-    for (name, dashboard) in dashboards() {
+    for (name, dashboard) in sample::all() {
         let mut known: BTreeSet<&str> = GRAFANAS.into();
         for variable in &dashboard.templating.list {
             assert!(
@@ -195,11 +207,11 @@ const PROMQL: &str = "max min sum count avg by on and or unless group_left offse
 min_over_time avg_over_time stddev_over_time timestamp histogram_quantile label_replace sort_desc sqrt scalar time vector \
 query_result label_values changes sort label_join";
 /// What queries name themselves.
-const OURS: &str = "rule weekday hour le at line";
+const OURS: &str = "rule weekday hour le at line link";
 /// What LogQL calls its own.
 const LOGQL: &str = "sum by count_over_time label_format";
 /// What TraceQL calls its own.
-const TRACEQL: &str = "by select with most_recent true";
+const TRACEQL: &str = "by select with most_recent true status error";
 
 /// The words of a query outside of texts and durations.
 fn words(query: &str) -> BTreeSet<String> {
@@ -239,13 +251,22 @@ fn metrics() -> BTreeSet<String> {
     all
 }
 
+/// What the rules of a context record.
+fn recorded() -> BTreeSet<String> {
+    use contextcore_dashboards::recordings::*;
+    let ratios = ["5m", "1h"].map(|window| format!("{RATIO}{window}"));
+    let names = [TOTAL, BAD, PERIOD_RATIO, BUDGET_LEFT, OBJECTIVE, BURN_RATE, WINDOW].map(str::to_owned);
+    names.into_iter().chain(ratios).chain(LABELS.map(str::to_owned)).collect()
+}
+
 fn listed(words: &str) -> BTreeSet<String> {
     words.split_whitespace().map(str::to_owned).collect()
 }
 
 /// The words of a query that are neither the language's nor in the registry.
 fn unknown_promql(query: &str) -> Vec<String> {
-    let known: BTreeSet<String> = [labels(), metrics(), listed(PROMQL), listed(OURS)].into_iter().flatten().collect();
+    let known = [labels(), metrics(), recorded(), listed(PROMQL), listed(OURS)];
+    let known: BTreeSet<String> = known.into_iter().flatten().collect();
     words(query).difference(&known).cloned().collect()
 }
 
@@ -274,7 +295,7 @@ fn unknown_traceql(query: &str) -> Vec<String> {
 
 #[test]
 fn queries_name_only_what_we_emit() {
-    for (name, dashboard) in dashboards() {
+    for (name, dashboard) in sample::all() {
         for panel in dashboard.all_panels() {
             for target in &panel.targets {
                 let unknown = match target {

@@ -2,14 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::resource::{Criticality, Placement, Priority};
 use crate::yaml;
 
+/// Where the shared outputs are, where nothing says otherwise.
+const NAMESPACE: &str = "contextcore";
+
 /// All settings; every one has a default.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Settings {
     /// Label `contextcore.io/instance` of all objects: two installations do not touch each other's.
@@ -30,6 +34,8 @@ pub struct Settings {
     pub sampling: Sampling,
     /// Whether contexts get a ConfigMap for `envFrom`.
     pub env: Env,
+    /// Whether workloads are annotated.
+    pub annotate: AnnotateWorkloads,
     /// Which Prometheus evaluates the rules.
     pub prometheus: Prometheus,
     /// Where the dashboards are.
@@ -48,7 +54,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             instance: "contextcore".to_owned(),
-            namespace: "contextcore".to_owned(),
+            namespace: NAMESPACE.to_owned(),
             object_labels: BTreeMap::new(),
             derivation: BTreeMap::new(),
             channels: BTreeMap::new(),
@@ -56,6 +62,7 @@ impl Default for Settings {
             collector: Collector::default(),
             sampling: Sampling::default(),
             env: Env::default(),
+            annotate: AnnotateWorkloads::default(),
             prometheus: Prometheus::default(),
             grafana: Grafana::default(),
             runbook_base_url: None,
@@ -67,7 +74,7 @@ impl Default for Settings {
 }
 
 /// Values of a row of the table of criticalities.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct DerivationOverride {
     /// Share of traces kept.
@@ -87,7 +94,7 @@ pub struct DerivationOverride {
 }
 
 /// Where Alertmanager is.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Routing {
     /// Its namespace: the one `AlertmanagerConfig` is there, and so are the secrets of its receivers.
@@ -101,7 +108,7 @@ impl Default for Routing {
 }
 
 /// How the collector gets its configuration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum CollectorMode {
     /// A ConfigMap with a fragment for a second `--config`.
@@ -109,10 +116,12 @@ pub enum CollectorMode {
     ConfigMap,
     /// Two processors of an existing `OpenTelemetryCollector`.
     Attach,
+    /// A gateway of ours, `OpenTelemetryCollector` `contextcore-gateway`.
+    Managed,
 }
 
 /// Where the collector is.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Collector {
     /// How it gets its configuration.
@@ -121,10 +130,83 @@ pub struct Collector {
     pub name: Option<String>,
     /// Its namespace. Absent: that of the shared outputs.
     pub namespace: Option<String>,
+    /// Exporters of our gateway, as its configuration has them.
+    pub exporters: BTreeMap<String, Value>,
+    /// Which of them each signal (`traces`, `metrics`, `logs`) goes to. A signal that is absent goes to all.
+    pub pipelines: BTreeMap<Signal, Vec<String>>,
+    /// How many instances our gateway has. Tail sampling needs all spans of a trace in one of them.
+    pub replicas: u16,
+    /// Image of our gateway. Absent: that of the OpenTelemetry operator.
+    pub image: Option<String>,
+    /// Service account of our gateway, which may read pods. Absent: the OpenTelemetry operator makes one.
+    pub service_account: Option<String>,
+}
+
+impl Default for Collector {
+    fn default() -> Self {
+        Self {
+            mode: CollectorMode::default(),
+            name: None,
+            namespace: None,
+            exporters: BTreeMap::new(),
+            pipelines: BTreeMap::new(),
+            replicas: 1,
+            image: None,
+            service_account: None,
+        }
+    }
+}
+
+impl Collector {
+    /// Namespace and name of the collector to attach to.
+    #[must_use]
+    pub fn attached<'a>(&'a self, shared: &'a str) -> (&'a str, &'a str) {
+        (self.namespace.as_deref().unwrap_or(shared), self.name.as_deref().unwrap_or_default())
+    }
+
+    /// The exporters of a signal.
+    #[must_use]
+    pub fn exporters_of(&self, signal: &str) -> Vec<&str> {
+        let chosen = self.pipelines.iter().find(|(name, _)| name.as_str() == signal).map(|(_, names)| names);
+        chosen.map_or_else(
+            || self.exporters.keys().map(String::as_str).collect(),
+            |names| names.iter().map(String::as_str).collect(),
+        )
+    }
+}
+
+/// A kind of telemetry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Signal {
+    /// Spans.
+    Traces,
+    /// Numbers.
+    Metrics,
+    /// Lines and events.
+    Logs,
+}
+
+impl Signal {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+        }
+    }
+}
+
+/// Whether workloads are annotated, for contexts that ask for it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct AnnotateWorkloads {
+    /// They are. The controller then needs to patch workloads.
+    pub enabled: bool,
 }
 
 /// Where traces are sampled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {
     /// In the collector, when a trace is complete: errors and audited requests are all kept.
@@ -135,7 +217,7 @@ pub enum Strategy {
 }
 
 /// How traces are sampled.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Sampling {
     /// Where.
@@ -155,7 +237,7 @@ impl Default for Sampling {
 }
 
 /// Whether contexts get a ConfigMap for `envFrom`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Env {
     /// They do. The controller then needs to write ConfigMaps in their namespaces.
@@ -163,7 +245,7 @@ pub struct Env {
 }
 
 /// Which Prometheus evaluates the rules.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Prometheus {
     /// Its major version. Before 3 it cannot interpolate within classic histograms, and boundaries are used as they are.
@@ -180,16 +262,105 @@ impl Default for Prometheus {
     }
 }
 
-/// Where the dashboards are.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+/// How dashboards come to Grafana.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum GrafanaMode {
+    /// The controller sends them to `url`.
+    Url,
+    /// `GrafanaFolder` and `GrafanaDashboard` of the Grafana operator.
+    GrafanaOperator,
+    /// ConfigMaps for the sidecar of Grafana's chart.
+    Sidecar,
+    /// Not at all.
+    None,
+}
+
+/// Where the dashboards are, and how they come there.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Grafana {
-    /// Address for people.
+    /// How. Absent: to `url`, where there is one, else not at all.
+    pub mode: Option<GrafanaMode>,
+    /// Address for people, in the links of alerts.
     pub url: Option<String>,
+    /// Address for the controller, where that is another.
+    pub api_url: Option<String>,
+    /// File with the token of a service account. Absent: the environment variable `GRAFANA_TOKEN`.
+    pub token_file: Option<String>,
+    /// PEM file of a private CA that Grafana's certificate is from.
+    pub ca_file: Option<String>,
+    /// Secret with the token. The chart makes `GRAFANA_TOKEN` of it; the controller reads no secrets.
+    pub token_secret: Option<SecretKey>,
+    /// Uid of the folder of all dashboards. Those within are named after it.
+    pub folder_uid: String,
+    /// Which Grafanas of the Grafana operator get the dashboards. It cannot be changed later.
+    pub instance_selector: Value,
+}
+
+/// A key of a secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct SecretKey {
+    /// The secret.
+    pub name: String,
+    /// The key in it.
+    pub key: String,
+}
+
+impl Default for Grafana {
+    fn default() -> Self {
+        Self {
+            mode: None,
+            url: None,
+            api_url: None,
+            token_file: None,
+            ca_file: None,
+            token_secret: None,
+            folder_uid: "contextcore".to_owned(),
+            instance_selector: json!({"matchLabels": {"dashboards": "grafana"}}),
+        }
+    }
+}
+
+impl Grafana {
+    /// How dashboards come to Grafana; `None`: nobody said so.
+    #[must_use]
+    pub fn mode(&self) -> Option<GrafanaMode> {
+        self.mode.or_else(|| self.address().map(|_| GrafanaMode::Url))
+    }
+
+    /// What the types let through.
+    fn problems(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        let mut add = |path: &str, message: &str| found.push((format!("grafana.{path}"), message.to_owned()));
+        if self.mode == Some(GrafanaMode::Url) && self.address().is_none() {
+            add("mode", "needs the `url` of Grafana");
+        }
+        for (path, url) in [("url", &self.url), ("apiUrl", &self.api_url)] {
+            if url.as_ref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
+                add(path, "is no web address: write one such as https://grafana.example");
+            }
+        }
+        let is_uid = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if self.folder_uid.is_empty() || self.folder_uid.len() > 31 || !self.folder_uid.chars().all(is_uid) {
+            add("folderUid", "is no uid: write up to 31 letters, digits, - and _");
+        }
+        if !self.instance_selector.is_object() {
+            add("instanceSelector", "is no label selector: write one such as {matchLabels: {dashboards: grafana}}");
+        }
+        found
+    }
+
+    /// The address that the controller sends them to.
+    #[must_use]
+    pub fn address(&self) -> Option<&str> {
+        self.api_url.as_deref().or(self.url.as_deref())
+    }
 }
 
 /// Which further alerts there are.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Alerts {
     /// Alert when a service reported nothing for this long. Off, because it mostly reports what is meant to be silent.
@@ -197,7 +368,7 @@ pub struct Alerts {
 }
 
 /// How much a namespace may claim.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Limits {
     /// Every namespace that is not listed.
@@ -215,7 +386,7 @@ impl Limits {
 }
 
 /// How much contexts may claim; what is absent is not limited.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Limit {
     /// Highest share of traces.
@@ -229,7 +400,7 @@ pub struct Limit {
 }
 
 /// Who may use a project id.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct ProjectLimit {
     /// Contexts in these namespaces.
@@ -242,14 +413,26 @@ impl Settings {
     /// # Errors
     /// Lines `file:line: key: what is wrong` when the text is not YAML, has an unknown key or a wrong value.
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<String>> {
+        Self::parse_in(file, text, NAMESPACE)
+    }
+
+    /// The same; the shared outputs are in `namespace` where the text does not say.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_in(file: &str, text: &str, namespace: &str) -> Result<Self, Vec<String>> {
         let at = |line: Option<u64>| line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"));
         let mut documents =
             yaml::documents(text).map_err(|(line, message)| vec![format!("{}: {message}", at(line))])?;
         if documents.len() > 1 {
             return Err(vec![format!("{file}: has several documents: keep the settings in one")]);
         }
-        let Some(document) = documents.pop() else { return Ok(Self::default()) };
-        let (value, lines) = document.into_parts();
+        let default = || Self { namespace: namespace.to_owned(), ..Self::default() };
+        let Some(document) = documents.pop() else { return Ok(default()) };
+        let (mut value, lines) = document.into_parts();
+        if let Value::Object(map) = &mut value {
+            map.entry("namespace").or_insert_with(|| namespace.into());
+        }
         let settings: Self = serde_path_to_error::deserialize(value).map_err(|error| {
             // An unknown key of a table has no path of its own.
             let path = error.path().to_string().trim_end_matches(".?").to_owned();
@@ -289,11 +472,29 @@ impl Settings {
                 "before Prometheus 3 the boundaries of the histograms must be known: add `buckets: [0.005, …]`";
             found.push(("prometheus.compat".to_owned(), message.to_owned()));
         }
+        found.extend(self.grafana.problems());
         if self.collector.mode == CollectorMode::Attach && self.collector.name.is_none() {
             let message = "needs the `name` of the OpenTelemetryCollector in mode attach";
             found.push(("collector".to_owned(), message.to_owned()));
         }
+        found.extend(self.gateway_problems().map(|message| ("collector".to_owned(), message)));
         found
+    }
+}
+
+impl Settings {
+    /// What is wrong with our own gateway.
+    fn gateway_problems(&self) -> Option<String> {
+        let collector = &self.collector;
+        if collector.mode == CollectorMode::Managed && collector.exporters.is_empty() {
+            return Some("needs `exporters` in mode managed: where the gateway sends what it received".to_owned());
+        }
+        let known = |name: &&String| collector.exporters.contains_key(*name);
+        let (signal, name) = collector
+            .pipelines
+            .iter()
+            .find_map(|(signal, names)| names.iter().find(|name| !known(name)).map(|name| (signal.as_str(), name)))?;
+        Some(format!("pipelines.{signal} names exporter {name}, which is not in `exporters`: add it there"))
     }
 }
 
@@ -319,7 +520,12 @@ mod tests {
             ),
             ("derivation: {low: {metricsInterval: soon}}\n", "derivation.low.metricsInterval: is a whole number"),
             ("prometheus:\n  compat: 2\n", "s.yaml:2: prometheus.compat: before Prometheus 3"),
+            ("grafana: {mode: url}\n", "s.yaml:1: grafana.mode: needs the `url`"),
+            ("grafana: {url: grafana}\n", "s.yaml:1: grafana.url: is no web address"),
+            ("grafana: {folderUid: 'a b'}\n", "s.yaml:1: grafana.folderUid: is no uid"),
             ("collector: {mode: attach}\n", "s.yaml:1: collector: needs the `name`"),
+            ("collector: {mode: managed}\n", "s.yaml:1: collector: needs `exporters`"),
+            ("collector: {exporters: {a: {}}, pipelines: {logs: [b]}}\n", "pipelines.logs names exporter b"),
             ("a: [\n", "not valid YAML"),
         ] {
             let error = Settings::parse("s.yaml", text).unwrap_err().join("\n");

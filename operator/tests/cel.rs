@@ -1,11 +1,11 @@
 //! Every rule of the definition, in process: what the API server refuses is refused here with the same message, and what it
-//! admits is admitted.
+//! admits is admitted. The API server judges the same tables in [`super::server`].
 
 use contextcore_operator::validate::{Input, check_update, read};
 use serde_json::{Value, json};
 
 /// A context with this spec besides the project.
-fn context(parts: &Value) -> Value {
+pub(crate) fn context(parts: &Value) -> Value {
     let mut spec = json!({"project": {"id": "shop"}});
     for (key, value) in parts.as_object().unwrap() {
         spec[key] = value.clone();
@@ -19,11 +19,11 @@ fn problems(object: &Value) -> String {
     read(&[input]).err().unwrap_or_default().join("\n")
 }
 
-#[test]
-fn what_breaks_a_rule_is_refused_with_its_message() {
+/// What breaks a rule, and a part of the rule's message.
+pub(crate) fn refused() -> Vec<(Value, &'static str)> {
     let guidance = |list: &str, items: Value| json!({"agentGuidance": {list: items}});
     let sli = |sli: Value| json!({"requirements": {"availability": "99", "sli": sli}});
-    let cases: Vec<(Value, &str)> = vec![
+    vec![
         (json!({"requirements": {"availability": "99.9", "errorRate": "0.1"}}), "write one of them"),
         (json!({"requirements": {"availability": "0"}}), "availability is a percentage between 0 and 100"),
         (json!({"requirements": {"availability": "0.000"}}), "availability is a percentage between 0 and 100"),
@@ -92,7 +92,12 @@ fn what_breaks_a_rule_is_refused_with_its_message() {
         (guidance("constraints", json!([{"id": "a", "rule": "x", "scope": "src/../etc"}])), "write it without `..`"),
         (guidance("constraints", json!([{"id": "a", "rule": "x", "scope": "../etc"}])), "write it without `..`"),
         (guidance("constraints", json!([{"id": "a", "rule": "x", "scope": "src/.."}])), "write it without `..`"),
-    ];
+    ]
+}
+
+#[test]
+fn what_breaks_a_rule_is_refused_with_its_message() {
+    let cases = refused();
     assert!(cases.len() >= 39, "{}", cases.len());
     for (parts, wanted) in cases {
         let found = problems(&context(&parts));
@@ -110,9 +115,9 @@ fn a_name_must_fit_a_label() {
     assert_eq!(problems(&object), "");
 }
 
-#[test]
-fn what_keeps_the_rules_is_admitted() {
-    for parts in [
+/// What keeps the rules.
+pub(crate) fn admitted() -> Vec<Value> {
+    vec![
         json!({}),
         json!({"requirements": {}}),
         json!({"requirements": {"availability": "0.00001"}}),
@@ -130,14 +135,19 @@ fn what_keeps_the_rules_is_admitted() {
         json!({"observability": {"disableAlerts": {"until": "2027-01-31", "reason": "migration"}, "annotate": "None"}}),
         json!({"agentGuidance": {"constraints": [{"id": "a", "rule": "x", "scope": "src/..hidden/**", "severity": "blocking"}]}}),
         json!({"design": {"adr": "docs/adr/1.md", "adrs": ["a", "b"], "doc": "https://a/b", "apiContract": "http://a"}}),
-    ] {
+    ]
+}
+
+#[test]
+fn what_keeps_the_rules_is_admitted() {
+    for parts in admitted() {
         assert_eq!(problems(&context(&parts)), "", "{parts}");
     }
 }
 
-#[test]
-fn what_does_not_fit_the_schema_is_refused() {
-    for (parts, wanted) in [
+/// What does not fit the schema, and a part of what we say to that.
+pub(crate) fn misfits() -> Vec<(Value, &'static str)> {
+    vec![
         (json!({"project": {"id": "Shop"}}), "spec.project.id: `Shop` does not fit"),
         (json!({"project": {"id": "a".repeat(64)}}), "spec.project.id: has 64 characters"),
         (json!({"project": {}}), "spec.project.id: is missing"),
@@ -171,7 +181,12 @@ fn what_does_not_fit_the_schema_is_refused() {
         (json!({"design": {"doc": "ftp://x"}}), "spec.design.doc: `ftp://x` does not fit"),
         (json!({"risks": [{"risk": "a", "priority": "P0"}]}), "`P0` is none of P1, P2, P3, P4"),
         (json!({"riks": []}), "spec.riks: unknown key `riks`: did you mean risks?"),
-    ] {
+    ]
+}
+
+#[test]
+fn what_does_not_fit_the_schema_is_refused() {
+    for (parts, wanted) in misfits() {
         let found = problems(&context(&parts));
         assert!(found.contains(wanted), "{parts}\nwanted: {wanted}\nfound: {found}");
     }

@@ -385,3 +385,102 @@ fn five_hundred_contexts_are_derived_at_once() {
     let largest = found.objects.iter().map(|object| object.to_string().len()).max().unwrap();
     assert!(largest < 1_000_000, "{largest}");
 }
+
+/// The blueprint with this in the settings.
+fn with_grafana(grafana: &str) -> Derivation {
+    derived(BLUEPRINT, &settings(&format!("grafana: {grafana}\nnamespace: observability\n")))
+}
+
+fn of_kind<'a>(derivation: &'a Derivation, kind: &str) -> Vec<&'a Value> {
+    derivation.objects.iter().filter(|object| object["kind"] == kind).collect()
+}
+
+fn dashboard_condition(derivation: &Derivation) -> (String, String) {
+    let conditions = &derivation.outcomes[0].status.conditions;
+    let found = conditions.iter().find(|condition| condition.kind == "DashboardReady").unwrap();
+    (found.status.clone(), found.reason.clone())
+}
+
+#[test]
+fn the_grafana_operator_gets_folders_and_a_dashboard_a_context() {
+    let found = with_grafana("{mode: grafana-operator, instanceSelector: {matchLabels: {team: platform}}}");
+    let folders: Vec<(&Value, &Value)> = of_kind(&found, "GrafanaFolder")
+        .iter()
+        .map(|object| (&object["spec"]["uid"], &object["spec"]["title"]))
+        .collect();
+    let wanted = [
+        (json!("contextcore"), json!("ContextCore")),
+        (json!("contextcore-featured"), json!("Featured")),
+        (json!("contextcore-services"), json!("Services")),
+        (json!("contextcore-archive"), json!("Archive")),
+    ];
+    assert_eq!(folders, wanted.iter().map(|(uid, title)| (uid, title)).collect::<Vec<_>>());
+    let dashboards = of_kind(&found, "GrafanaDashboard");
+    assert_eq!(dashboards.len(), 1 + 3, "one of the context, three that are shipped");
+    let own = dashboards.iter().find(|object| object["metadata"]["name"] == "contextcore-checkout-service").unwrap();
+    assert_eq!(own["metadata"]["namespace"], "commerce");
+    assert_eq!(own["spec"]["folderUID"], "contextcore-featured", "critical");
+    assert_eq!(own["spec"]["instanceSelector"], json!({"matchLabels": {"team": "platform"}}));
+    let json: Value = serde_json::from_str(own["spec"]["json"].as_str().unwrap()).unwrap();
+    assert!(json["uid"].as_str().unwrap().starts_with("cc-svc-"));
+    assert_eq!(json["title"], "checkout-service (commerce)");
+    let resources = &found.outcomes[0].status.resources;
+    assert!(resources.iter().any(|resource| resource.kind == "GrafanaDashboard"), "{resources:?}");
+    assert_eq!(dashboard_condition(&found), ("Unknown".to_owned(), "Pending".to_owned()));
+    assert!(found.dashboards.is_empty());
+}
+
+#[test]
+fn the_sidecar_gets_config_maps_in_our_own_namespace() {
+    let found = with_grafana("{mode: sidecar}");
+    let maps = of_kind(&found, "ConfigMap");
+    let maps: Vec<&&Value> = maps.iter().filter(|map| map["metadata"]["labels"]["grafana_dashboard"] == "1").collect();
+    assert_eq!(maps.len(), 1 + 3);
+    assert!(maps.iter().all(|map| map["metadata"]["namespace"] == "observability"));
+    let folders: Vec<&Value> = maps.iter().map(|map| &map["metadata"]["annotations"]["grafana_folder"]).collect();
+    assert_eq!(folders, ["ContextCore/Featured", "ContextCore", "ContextCore", "ContextCore"]);
+    for map in maps {
+        assert!(map["metadata"]["annotations"]["contextcore.io/hash"].is_string());
+        for (file, text) in map["data"].as_object().unwrap() {
+            let json: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+            assert_eq!(*file, format!("{}.json", json["uid"].as_str().unwrap()));
+        }
+    }
+}
+
+#[test]
+fn a_grafana_with_an_address_gets_dashboards_and_the_cluster_none() {
+    let found = with_grafana("{url: 'http://grafana:3000', folderUid: team}");
+    let [dashboard] = found.dashboards.as_slice() else { panic!("{:?}", found.dashboards) };
+    assert_eq!((dashboard.namespace.as_str(), dashboard.name.as_str()), ("commerce", "checkout-service"));
+    assert_eq!((dashboard.folder_uid.as_str(), dashboard.folder_title.as_str()), ("team-featured", "Featured"));
+    assert!(dashboard.json["panels"].as_array().unwrap().len() > 10);
+    let plain = with_grafana("{mode: none, url: 'http://grafana:3000'}");
+    assert_eq!(found.objects, plain.objects);
+    assert_eq!(dashboard_condition(&found).1, "Pending");
+    assert_eq!((plain.dashboards.len(), dashboard_condition(&plain).1.as_str()), (0, "Disabled"));
+}
+
+/// What the operators' own definitions require, and nothing that they do not know: the API server would prune it in silence.
+#[test]
+fn grafana_kinds_have_only_fields_of_their_definitions() {
+    let found = with_grafana("{mode: grafana-operator}");
+    for (kind, definition) in [
+        ("GrafanaFolder", include_str!("cases/grafana.integreatly.org_grafanafolders.yaml")),
+        ("GrafanaDashboard", include_str!("cases/grafana.integreatly.org_grafanadashboards.yaml")),
+    ] {
+        let definition: Value = serde_saphyr::from_str(definition).unwrap();
+        let version = &definition["spec"]["versions"][0];
+        let spec = &version["schema"]["openAPIV3Schema"]["properties"]["spec"];
+        for object in of_kind(&found, kind) {
+            assert_eq!(object["apiVersion"], format!("grafana.integreatly.org/{}", version["name"].as_str().unwrap()));
+            for field in object["spec"].as_object().unwrap().keys() {
+                assert!(spec["properties"].get(field).is_some(), "{kind}: there is no {field}");
+            }
+            for field in spec["required"].as_array().unwrap() {
+                assert!(object["spec"].get(field.as_str().unwrap()).is_some(), "{kind}: {field} is missing");
+            }
+            assert!(object["metadata"]["name"].as_str().unwrap().len() <= 253);
+        }
+    }
+}

@@ -2,9 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
+mod alerts;
 mod cel;
+mod chart;
+mod controller;
 mod derive;
 mod promtool;
 mod property;
+mod reference;
 mod rig;
+mod sampling;
+mod server;
 mod validate;
+mod vouched;

@@ -5,49 +5,23 @@
 //! `CONTEXTCORE_REQUIRE_STACK` is set.
 
 use std::fs;
-use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Once;
 
+use contextcore_cluster::Suite;
 use contextcore_operator::derive::derive;
 use contextcore_operator::settings::Settings;
 use contextcore_operator::yaml;
 use serde_json::{Value, json};
 
+use super::property;
 use super::rig::{self, context};
 
-const SKIPPED: &str = "
-**************************************************************************************
-*  SKIPPED: no alert rule was tested by promtool. Build it with tests/stack/build.sh. *
-**************************************************************************************
-";
 const PAGE: &str = "ContextCoreErrorBudgetBurn";
 const TICKET: &str = "ContextCoreErrorBudgetBurnTicket";
 
-fn promtool() -> Option<PathBuf> {
-    let built = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/stack"));
-    let path = std::env::var_os("CONTEXTCORE_STACK").map_or_else(built, PathBuf::from).join("promtool");
-    if path.is_file() {
-        return Some(path);
-    }
-    let is_required = std::env::var_os("CONTEXTCORE_REQUIRE_STACK").is_some_and(|value| value == "1");
-    assert!(!is_required, "{} is missing: build it with tests/stack/build.sh", path.display());
-    skip();
-    None
-}
-
-/// Says once that nothing was tested, past the test harness, which shows what a test prints only when it fails.
-fn skip() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        std::io::stderr().write_all(SKIPPED.as_bytes()).ok();
-    });
-}
-
 /// Runs promtool in a directory with these files.
 fn run(arguments: &[&str], files: &[(&str, &Value)]) {
-    let Some(promtool) = promtool() else { return };
+    let Some(promtool) = Suite::Stack.program("promtool") else { return };
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in files {
         fs::write(folder.path().join(name), yaml::text(content)).unwrap();
@@ -72,6 +46,16 @@ fn every_golden_rule_is_accepted() {
         }
     }
     assert!(count >= 14, "{count}");
+}
+
+#[test]
+fn the_rules_of_any_contexts_are_accepted() {
+    let contexts = property::contexts(200);
+    let derivation = derive(&contexts, &rig::settings(rig::SETTINGS));
+    let rules = derivation.objects.iter().filter(|object| object["kind"] == "PrometheusRule");
+    let groups: Vec<Value> = rules.flat_map(|object| object["spec"]["groups"].as_array().unwrap().clone()).collect();
+    assert!(groups.len() >= 40, "{}", groups.len());
+    run(&["check", "rules", "--lint=all", "--lint-fatal", "rules.yaml"], &[("rules.yaml", &json!({"groups": groups}))]);
 }
 
 /// A context in the hands of `promtool test rules`.

@@ -1,11 +1,14 @@
 //! Whatever the schema and the rules admit renders objects that their readers accept.
 
 use contextcore_operator::derive::derive;
+use contextcore_operator::resource::ProjectContext;
 use contextcore_operator::settings::Settings;
 use contextcore_operator::validate::{Input, read};
 use contextcore_operator::yaml;
 use promql_parser::parser;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
 use serde_json::{Map, Value, json};
 
 use super::rig;
@@ -124,7 +127,8 @@ fn target() -> BoxedStrategy<Value> {
         .boxed()
 }
 
-fn spec() -> BoxedStrategy<Value> {
+/// A spec that mostly is admitted.
+pub(crate) fn spec() -> BoxedStrategy<Value> {
     let business = mapping(vec![
         ("criticality", one_of(&["critical", "high", "medium", "low"])),
         ("owner", text("[A-Za-z0-9]([-A-Za-z0-9_./]{0,10}[A-Za-z0-9])?")),
@@ -148,6 +152,31 @@ fn spec() -> BoxedStrategy<Value> {
         spec
     })
     .boxed()
+}
+
+/// Random objects called `case-<number>`, always the same, and whether we admit each.
+pub(crate) fn objects(count: usize) -> Vec<(Value, bool)> {
+    let mut runner = TestRunner::deterministic();
+    let strategy = spec();
+    let judged = |at: usize, spec: Value| {
+        let object = json!({
+            "apiVersion": "contextcore.io/v1", "kind": "ProjectContext",
+            "metadata": {"name": format!("case-{at}"), "namespace": "n"}, "spec": spec,
+        });
+        let is_admitted = read(&[Input { file: "f".to_owned(), text: yaml::text(&object) }]).is_ok();
+        (object, is_admitted)
+    };
+    (0..count).map(|at| judged(at, strategy.new_tree(&mut runner).unwrap().current())).collect()
+}
+
+/// Those of [`objects`] that we admit, each in a namespace of its own: they would claim each other's workloads.
+pub(crate) fn contexts(count: usize) -> Vec<ProjectContext> {
+    let admitted = objects(count).into_iter().filter(|(_, is_admitted)| *is_admitted);
+    let own = admitted.map(|(mut object, _)| {
+        object["metadata"]["namespace"] = object["metadata"]["name"].clone();
+        serde_json::from_value(object).unwrap()
+    });
+    own.collect()
 }
 
 proptest! {

@@ -195,9 +195,10 @@ impl Installation {
         process.dies(death);
         let work = async {
             let options = Options { full, ..Options::default() };
-            let reports = engine.sync(&engine.config.sources, options).await;
+            let config = engine.config();
+            let reports = engine.sync(&config.sources, options).await;
             let destinations = engine.sinks().unwrap();
-            let sent = engine.replayer(&destinations, false).drain(clock::now(), Present::ALL).await;
+            let sent = engine.replayer(&config, &destinations, false).drain(clock::now(), Present::ALL).await;
             let of_sources = reports.iter().filter_map(|report| report.error.as_ref());
             of_sources.chain(sent.errors.iter().map(|(_, error)| error)).map(Error::full).collect()
         };

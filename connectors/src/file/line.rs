@@ -295,6 +295,8 @@ fn present(reading: &Reading, line: &TaskLine) -> Result<Facts> {
         sprints: line.sprints.clone(),
         due: line.due.clone(),
         blocked_by_links: None,
+        progress: None,
+        attributes: Vec::new(),
     })
 }
 
@@ -344,6 +346,13 @@ fn what(reading: &Reading, given: &TimelineEvent) -> Result<Option<Change>> {
             let words = text(to).or_else(|| text(&given.from)).unwrap_or_default();
             let blocker = words.strip_prefix("is blocked by ").map(str::to_owned);
             Change::Linked { text: words.to_string(), blocker, added: to.is_string() }
+        }
+        "progress_updated" => match to.as_f64() {
+            Some(percent) => Change::Progress(percent),
+            None => return Ok(None),
+        },
+        "attributes_changed" => {
+            Change::Attributes(to.as_object().into_iter().flatten().map(|(name, to)| (name.into(), text(to))).collect())
         }
         "deleted" => Change::Deleted,
         "restored" => Change::Restored,

@@ -417,9 +417,10 @@ pub(super) async fn complete(
 // --- reading records: pure ---
 
 #[derive(Debug, Deserialize)]
-struct Record {
-    #[serde(flatten)]
-    node: Node,
+struct Record<'a> {
+    of: Role,
+    #[serde(borrow)]
+    node: &'a RawValue,
     #[serde(default)]
     rest: Rest,
     seen: Option<Millis>,
@@ -434,12 +435,13 @@ struct Rest {
     timeline_items: Vec<Review>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(tag = "of", content = "node", rename_all = "snake_case")]
-enum Node {
-    PullRequest(PullRequest),
-    Commit(Commit),
-    Deployment(Deployment),
+/// What the node of a record is.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Role {
+    PullRequest,
+    Commit,
+    Deployment,
 }
 
 #[derive(Debug, Deserialize)]
@@ -566,16 +568,22 @@ struct DeploymentStatus {
 /// # Errors
 /// [`ErrorKind::Protocol`] when it is not such a record.
 pub(super) fn read(json: &str) -> Result<Vec<Observation>> {
-    let mut record: Record = serde_json::from_str(json).map_err(|error| rewind::unreadable(&error))?;
-    if let Node::PullRequest(pull) = &mut record.node {
-        pull.complete(&mut record.rest);
-    }
-    let activities = match &record.node {
-        Node::PullRequest(pull) => of_pull_request(pull, record.seen),
-        Node::Commit(commit) => of_commit(commit, &Belongs::default()).into_iter().collect(),
-        Node::Deployment(deployment) => of_deployment(deployment).into_iter().collect(),
+    let mut record: Record<'_> = parsed(json)?;
+    let node = record.node.get();
+    let activities = match record.of {
+        Role::PullRequest => {
+            let mut pull: PullRequest = parsed(node)?;
+            pull.complete(&mut record.rest);
+            of_pull_request(&pull, record.seen)
+        }
+        Role::Commit => of_commit(&parsed(node)?, &Belongs::default()).into_iter().collect(),
+        Role::Deployment => of_deployment(&parsed(node)?).into_iter().collect(),
     };
     Ok(activities.into_iter().map(|activity| Observation::Activity(Box::new(activity))).collect())
+}
+
+fn parsed<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T> {
+    serde_json::from_str(json).map_err(|error| rewind::unreadable(&error))
 }
 
 /// A branch as a text that may name tasks. Branches are often in lower case (Linear proposes `ada/eng-12-checkout`), while keys

@@ -52,8 +52,7 @@ impl Dialect for GitHubDialect {
 
 /// Whether the body is the error of a spent hour. Data beside it would be worth keeping, so there must be none.
 fn limited(answer: &Answer<'_>) -> bool {
-    let holds = |text: &str| answer.body.windows(text.len()).any(|part| part == text.as_bytes());
-    let named_in_body = || holds("RATE_LIMIT") || holds("graphql_rate_limit");
+    let named_in_body = || answer.mentions("RATE_LIMIT") || answer.mentions("graphql_rate_limit");
     let Some(body) = Some(()).filter(|()| named_in_body()).and_then(|()| answer.json()) else { return false };
     let named = |error: &serde_json::Value| {
         matches!(error["type"].as_str(), Some("RATE_LIMITED" | "RATE_LIMIT"))

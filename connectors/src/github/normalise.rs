@@ -762,6 +762,8 @@ impl<'a> Rewind for Reader<'a> {
             sprints: state.own.get(&Own::Iteration).map(SmolStr::new).into_iter().collect(),
             due: state.own.get(&Own::Due).or_else(|| issue_field(state, &DUE_FIELDS)).and_then(|due| date(due)),
             blocked_by_links: None,
+            progress: None,
+            attributes: Vec::new(),
         }
     }
 
@@ -866,6 +868,8 @@ const fn word(what: &Change) -> &'static str {
         Change::Deleted => "deleted",
         Change::Restored => "restored",
         Change::BlockedByLinks(_) | Change::UnblockedByLinks => "waits",
+        Change::Progress(_) => "progress",
+        Change::Attributes(_) => "attributes",
     }
 }
 

@@ -3,11 +3,12 @@
 //! One type reads what either set of documents asks for, and records that were kept: whatever may be absent is optional, and
 //! what is not asked for is not here. A record keeps the node as GitHub wrote it ([`Record`]); moments are RFC 3339 in UTC.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use contextcore_core::Millis;
-use serde::de::{SeqAccess, Visitor};
+use serde::de::{self, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
@@ -248,11 +249,49 @@ pub(super) struct RecordText<'a> {
 }
 
 /// What a record is about.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "__typename")]
+#[derive(Debug)]
 pub(super) enum Node {
     ProjectV2Item(Item),
     Issue(Issue),
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let node = Typed::deserialize(deserializer)?;
+        match &*node.name {
+            "ProjectV2Item" => node.read().map(Self::ProjectV2Item),
+            "Issue" => node.read().map(Self::Issue),
+            _ => Err(node.unknown()),
+        }
+    }
+}
+
+/// An object of a type that it names itself. Serde's own way to read such a one is through a tree of all that is in it, which
+/// takes more time for an issue with its history than reading it does.
+struct Typed<'de> {
+    name: Cow<'de, str>,
+    text: &'de RawValue,
+}
+
+impl<'de> Typed<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Name<'a> {
+            #[serde(rename = "__typename", borrow)]
+            name: Cow<'a, str>,
+        }
+        let text = <&RawValue>::deserialize(deserializer)?;
+        let Name { name } = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
+        Ok(Self { name, text })
+    }
+
+    fn read<T: Deserialize<'de>, E: de::Error>(&self) -> Result<T, E> {
+        serde_json::from_str(self.text.get()).map_err(E::custom)
+    }
+
+    fn unknown<E: de::Error>(&self) -> E {
+        E::custom(format_args!("unknown type `{}`", self.name))
+    }
 }
 
 /// An item of a project.
@@ -271,13 +310,24 @@ pub(super) struct Item {
 }
 
 /// What an item wraps.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "__typename")]
+#[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "one lives at a time, and nearly all are issues")]
 pub(super) enum Content {
     Issue(Issue),
     PullRequest(PullRequest),
     DraftIssue(Draft),
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let content = Typed::deserialize(deserializer)?;
+        match &*content.name {
+            "Issue" => content.read().map(Self::Issue),
+            "PullRequest" => content.read().map(Self::PullRequest),
+            "DraftIssue" => content.read().map(Self::DraftIssue),
+            _ => Err(content.unknown()),
+        }
+    }
 }
 
 /// An issue with its history.

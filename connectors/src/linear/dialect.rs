@@ -54,7 +54,7 @@ impl Dialect for LinearDialect {
 
 /// The body, if it holds errors. Good answers are large, and are not parsed twice.
 fn errors_of(answer: &Answer<'_>) -> Option<Value> {
-    let mentioned = !answer.status.is_success() || answer.body.windows(8).any(|bytes| bytes == b"\"errors\"");
+    let mentioned = !answer.status.is_success() || answer.mentions("\"errors\"");
     let body = mentioned.then(|| answer.json()).flatten()?;
     body["errors"].get(0).is_some().then_some(body)
 }

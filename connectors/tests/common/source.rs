@@ -176,6 +176,9 @@ impl Outcome {
                 }
                 Observation::Activity(activity) => self.activities.push(*activity),
                 Observation::Gone { native_id } => drop(self.gone.insert(native_id)),
+                Observation::Operations(_) | Observation::SprintOperations(_) => {
+                    unreachable!("no tool reports operations")
+                }
             }),
         }
     }

@@ -87,9 +87,10 @@ impl Scenario for File {
         self.write(&self.text);
     }
 
-    fn delete(&mut self, id: &str) {
+    fn delete(&mut self, id: &str) -> bool {
         self.tasks.remove(id);
         self.write_anew();
+        true
     }
 
     fn hide(&mut self, hidden: bool) {

@@ -62,9 +62,10 @@ impl Scenario for Site {
         self.github.world().edit(at).rename(id, title);
     }
 
-    fn delete(&mut self, id: &str) {
+    fn delete(&mut self, id: &str) -> bool {
         let (id, at) = (self.issue(id), self.clock.load(Ordering::Relaxed));
         self.github.world().edit(at).delete(id);
+        true
     }
 
     fn hide(&mut self, hidden: bool) {

@@ -58,9 +58,10 @@ impl Scenario for Site {
         self.jira.world().edit(at).rename(id, title);
     }
 
-    fn delete(&mut self, id: &str) {
+    fn delete(&mut self, id: &str) -> bool {
         let (id, at) = (self.issue(id), self.clock.load(Ordering::Relaxed));
         self.jira.world().edit(at).delete(id);
+        true
     }
 
     fn hide(&mut self, hidden: bool) {

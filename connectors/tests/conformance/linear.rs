@@ -64,11 +64,12 @@ impl Scenario for Site {
         self.linear.world().edit(at).rename(id, title);
     }
 
-    fn delete(&mut self, id: &str) {
+    fn delete(&mut self, id: &str) -> bool {
         // Long ago: what was deleted lately is still in the bin, which Linear shows.
         let id = self.issue(id);
         let at = self.clock.load(Ordering::Relaxed);
         self.linear.world().edit(at).hide(id, true);
+        true
     }
 
     fn hide(&mut self, hidden: bool) {

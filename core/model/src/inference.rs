@@ -20,6 +20,9 @@ pub const CI_FAILED: &str = "ci_failed";
 /// Checks of a commit passed.
 pub const CI_PASSED: &str = "ci_passed";
 
+/// An agent or a program reported work on the task, which another source holds; the reference is what it reported.
+pub const REPORTED: &str = "reported";
+
 /// The number of characters of a commit hash that people read.
 const SHORT_HASH: usize = 8;
 
@@ -78,13 +81,17 @@ pub(crate) fn step(facts: &Facts, inference_state: &InferenceState, artifact: &A
             let mends = failed == Some(artifact.reference.as_str()) || inference_state.is_head(&artifact.reference);
             (failed.is_some() && mends).then_some(Change::Unblocked)
         }
+        REPORTED => {
+            let status = artifact.reference.parse().ok().filter(|status| *status != Status::Blocked)?;
+            (reached < progress(status)).then(|| to(status))
+        }
         _ => None,
     }
 }
 
 /// Whether an artifact of this kind can change the workflow status.
 pub(crate) fn moves(kind: &str) -> bool {
-    matches!(kind, COMMIT | REVIEW_REQUESTED | MERGED)
+    matches!(kind, COMMIT | REVIEW_REQUESTED | MERGED | REPORTED)
 }
 
 /// How far along a status is. Only a merge overrules a status that the tool *names* blocked.

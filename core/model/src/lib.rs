@@ -17,7 +17,10 @@ pub mod inference;
 pub mod interval;
 pub mod link;
 pub mod observation;
+pub mod operation;
 pub mod printable;
+pub mod report;
+pub mod reported;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 pub mod secret;

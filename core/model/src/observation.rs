@@ -1,6 +1,7 @@
 //! What a connector reports: tasks, sprints and activities in the common model, before [`crate::diff`] compares them
 //! with the store.
 
+use crate::report::{Report, Reported, SprintReport};
 use crate::time::Millis;
 use crate::{Artifact, Blocker, Event, Facts, SprintFacts};
 
@@ -30,6 +31,21 @@ pub enum Observation {
         /// The tool's immutable id.
         native_id: String,
     },
+    /// What writers reported of a task. It is merged into the stored timeline and never compared with a present.
+    Operations(Box<Operations<Report>>),
+    /// What writers reported of a sprint.
+    SprintOperations(Box<Operations<SprintReport>>),
+}
+
+/// Reports of one task, or of one sprint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Operations<T> {
+    /// The project in which they were reported.
+    pub project: String,
+    /// The id that people see, unique within the project.
+    pub id: String,
+    /// The reports, in any order.
+    pub reports: Vec<Reported<T>>,
 }
 
 /// Something people did that may belong to tasks of any source. The engine finds them by id and by the keys that the

@@ -22,6 +22,8 @@ pub fn facts(status: Status) -> Facts {
         sprints: vec![],
         due: None,
         blocked_by_links: None,
+        progress: None,
+        attributes: vec![],
     }
 }
 

@@ -66,6 +66,16 @@ attributes! {
     BUSINESS_CRITICALITY = "business.criticality", Text, Resource, "`critical`, `high`, `medium` or `low`";
     BUSINESS_OWNER = "business.owner", Text, Resource, "who owns it";
     BUSINESS_VALUE = "business.value", Text, Resource, "what it is worth";
+    REQUIREMENT_AVAILABILITY = "requirement.availability", Double, Resource, "share of requests that must succeed, in percent; the strictest of the project's services";
+    REQUIREMENT_LATENCY_P50 = "requirement.latency_p50", Double, Resource, "seconds within which half of the requests must be answered; the shortest of the project's services";
+    REQUIREMENT_LATENCY_P90 = "requirement.latency_p90", Double, Resource, "the same for 90 % of the requests";
+    REQUIREMENT_LATENCY_P95 = "requirement.latency_p95", Double, Resource, "the same for 95 % of the requests";
+    REQUIREMENT_LATENCY_P99 = "requirement.latency_p99", Double, Resource, "the same for 99 % of the requests";
+    RISK_PRIORITY = "risk.priority", Text, Resource, "the highest priority of the project's risks, `P1` to `P4`";
+    RISK_TYPE = "risk.type", Texts, Resource, "the types of the project's risks";
+    DESIGN_ADR = "design.adr", Texts, Resource, "paths or addresses of decision records, ten at most";
+    DESIGN_DOC = "design.doc", Text, Resource, "address of the design document";
+    GUIDANCE_CONSTRAINTS = "guidance.constraints", Texts, Resource, "ids of what agents must not do in the project, fifty at most";
     SOURCE_NAME = "source.name", Text, Resource, "the source's name in the configuration";
     SOURCE_TOOL = "source.tool", Text, Resource, "`jira`, `github`, `linear`, …";
     REPLAY = "replay", Text, Resource, "`backfill` on log records that are older than an hour when sent; they form a stream of their own";
@@ -96,7 +106,8 @@ attributes! {
     TASK_WAITS_FOR = "task.waits_for", Text, Span, "keys of the unfinished tasks that block it, as one text, because Grafana's tables omit lists (snapshots; empty when blocked by no task)";
     TASK_HOLDS_UP = "task.holds_up", Text, Span, "keys of the open tasks that it blocks, as one text (snapshots; empty when it is blocked and blocks none)";
     TASK_BLOCKED_REASON = "task.blocked_reason", Text, Span, "why it is blocked";
-    TASK_PERCENT_COMPLETE = "task.percent_complete", Double, Span, "done descendants, in percent";
+    TASK_PERCENT_COMPLETE = "task.percent_complete", Double, Span, "done descendants, in percent; of a task without any, what was reported (SDK)";
+    TASK_ATTR = "task.attr", Text, Span, "what the caller of the SDK gave beside the others, each as `task.attr.<name>`";
     TASK_SUBTASK_COUNT = "task.subtask_count", Int, Span, "direct children";
     TASK_SUBTASK_COMPLETED = "task.subtask_completed", Int, Span, "direct children done";
     TASK_CREATED_AT = "task.created_at", Int, Span, "when it was created, epoch seconds";
@@ -137,7 +148,19 @@ attributes! {
 
     EPIC_ID = "epic.id", Text, Point, "the epic's key";
     EPIC_TITLE = "epic.title", Text, Point, "the epic's title";
-    QUANTILE = "quantile", Text, Point, "`0.5`, `0.85` or `1`";
+    QUANTILE = "quantile", Text, Point, "`0.5`, `0.85` or `1`; of a required latency `0.5`, `0.9`, `0.95` or `0.99`";
+    CONTEXT = "context", Text, Point, "the ProjectContext that says so, `namespace/name`; absent where no Kubernetes is involved";
+    PRIORITY = "priority", Text, Point, "the priority of risks, `P1` to `P4`";
+    TYPE = "type", Text, Point, "the type of risks, such as `security`; absent where none is given";
+    RISK_ID = "risk.id", Text, Point, "the risk's id";
+    RISK_TITLE = "risk.title", Text, Point, "what could go wrong";
+    RISK_OWNER = "risk.owner", Text, Point, "who watches it";
+    RISK_MITIGATION = "risk.mitigation", Text, Point, "what is done against it";
+    DESIGN_KIND = "design.kind", Text, Point, "`adr`, `doc` or `api_contract`";
+    DESIGN_PLACE = "design.place", Text, Point, "its path or address";
+    GUIDANCE_KIND = "guidance.kind", Text, Point, "`constraint`, `focus`, `preference` or `question`";
+    GUIDANCE_ID = "guidance.id", Text, Point, "its id";
+    GUIDANCE_TEXT = "guidance.text", Text, Point, "what it says, 200 characters at most";
     ERROR_TYPE = "error.type", Text, Point, "the kind of error, or why a backend rejected something; a small closed set";
     SIGNAL = "signal", Text, Point, "`traces`, `logs` or `metrics`";
 }
@@ -181,6 +204,7 @@ events! {
     TASK_CANCELLED = "task.cancelled", "it was cancelled";
     TASK_REOPENED = "task.reopened", "it was finished and is open again";
     TASK_DELETED = "task.deleted", "it disappeared from the tool";
+    TASK_ATTRIBUTES_CHANGED = "task.attributes_changed", "attributes of its own changed (SDK)";
     TASK_PROGRESS_UPDATED = "task.progress_updated", "somebody reported progress (SDK)";
     SPRINT_STARTED = "sprint.started", "a sprint started";
     SPRINT_SCOPE_CHANGED = "sprint.scope_changed", "work entered or left a running sprint";
@@ -243,6 +267,12 @@ metrics! {
     M_TASK_STATUS_TIME = "task.status_time", "s", Histogram, [TASK_STATUS], "length of a phase, at its end";
     M_TASK_WIP_AGE = "task.wip_age", "s", Gauge, [QUANTILE], "how long ago each task that `task.wip` counts was started (without epics)";
     M_PROJECT_INFO = "project.info", "", Gauge, [PROJECT_NAME, BUSINESS_OWNER, BUSINESS_CRITICALITY, BUSINESS_VALUE], "1 per project";
+    M_REQUIREMENT_AVAILABILITY = "requirement.availability", "%", Gauge, [CONTEXT], "share of requests that must succeed, by service";
+    M_REQUIREMENT_LATENCY = "requirement.latency", "s", Gauge, [CONTEXT, QUANTILE], "time within which this share of requests must be answered, by service";
+    M_RISK_COUNT = "risk.count", "{risk}", Gauge, [PRIORITY, TYPE], "risks of the project's services";
+    M_RISK_INFO = "risk.info", "", Gauge, [CONTEXT, RISK_ID, RISK_TITLE, PRIORITY, TYPE, RISK_OWNER, RISK_MITIGATION], "1 per risk";
+    M_DESIGN_INFO = "design.info", "", Gauge, [CONTEXT, DESIGN_KIND, DESIGN_PLACE], "1 per design document";
+    M_GUIDANCE_INFO = "guidance.info", "", Gauge, [CONTEXT, GUIDANCE_KIND, GUIDANCE_ID, GUIDANCE_TEXT], "1 per line of guidance for agents, 20 per service at most, constraints first";
     M_PROJECT_PERCENT = "project.percent_complete", "%", Gauge, [], "done work as part of all work that is not cancelled (without epics)";
     M_EPIC_PERCENT = "epic.percent_complete", "%", Gauge, [EPIC_ID, EPIC_TITLE], "done descendants of an open epic";
     M_PROJECT_FLOW = "project.flow_efficiency", "%", Gauge, [], "active share of the cycle time of what was completed in the last 30 days";
@@ -276,6 +306,7 @@ metrics! {
     M_RATE_REMAINING = "contextcore.sync.rate_limit.remaining", "{request}", Gauge, [SOURCE_NAME], "requests left by the tool's own count";
     M_RATE_WAITS = "contextcore.sync.rate_limit.waits", "{wait}", Counter, [SOURCE_NAME], "waits that the tool requested";
     M_JOURNAL_BACKLOG = "contextcore.journal.backlog", "{change}", Gauge, [SOURCE_NAME, SIGNAL], "changes not yet exported to a backend";
+    M_PROJECTS_FAILING = "contextcore.projects.failing", "s", Gauge, [], "for how long the projects file could not be used, so that an earlier state of it is in force; 0 while it can; absent without a projects file";
     M_STORE_SIZE = "contextcore.store.size", "By", Gauge, [], "bytes of the store on disk";
     M_EXPORT_SENT = "contextcore.export.sent", "{item}", Counter, [SIGNAL], "spans, records and points accepted by the backend";
     M_EXPORT_REJECTED = "contextcore.export.rejected", "{item}", Counter, [SIGNAL, ERROR_TYPE], "permanently rejected by the backend, by reason: too_old, out_of_order, too_new, too_large, rate_limited, limit_reached, duplicate, invalid, other; without a reason where an older version counted";
@@ -283,6 +314,28 @@ metrics! {
     M_CANARY = "contextcore.canary", "", Gauge, [], "test data of `check`, which sends it and reads it back";
     M_EXPORT_LAG = "contextcore.export.lag", "s", Gauge, [SIGNAL], "age of the oldest change not yet exported to the backend";
     M_EXPORT_FAILING = "contextcore.export.failing", "s", Gauge, [SIGNAL], "for how long the backend has accepted nothing although something was sent; 0 while it accepts";
+}
+
+/// The name that Prometheus gives to an OTLP metric. `task.blocked_age` in `s` becomes `task_blocked_age_seconds`; a
+/// counter ends in `_total`; `{task}` is not a unit. A unit that is part of the name already is not repeated:
+/// `project.percent_complete` in `%` becomes `project_percent_complete`.
+#[must_use]
+pub fn exposition_name(name: &str, unit: &str, is_counter: bool) -> String {
+    let mut full: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
+    let suffix = match unit {
+        "s" => "seconds",
+        "ms" => "milliseconds",
+        "By" => "bytes",
+        "%" => "percent",
+        _ => "",
+    };
+    if !suffix.is_empty() && full.split('_').all(|word| word != suffix) {
+        full = format!("{full}_{suffix}");
+    }
+    if is_counter && !full.ends_with("_total") {
+        full.push_str("_total");
+    }
+    full
 }
 
 #[cfg(test)]
@@ -300,5 +353,14 @@ mod tests {
         for metric in METRICS {
             assert!(metric.attributes.iter().all(|attribute| names.contains(attribute)), "{}", metric.name);
         }
+    }
+
+    #[test]
+    fn names_follow_the_compatibility_rules() {
+        assert_eq!(exposition_name("task.blocked_age", "s", false), "task_blocked_age_seconds");
+        assert_eq!(exposition_name("task.created", "{task}", true), "task_created_total");
+        assert_eq!(exposition_name("project.percent_complete", "%", false), "project_percent_complete");
+        assert_eq!(exposition_name("project.flow_efficiency", "%", false), "project_flow_efficiency_percent");
+        assert_eq!(exposition_name("contextcore.store.size", "By", false), "contextcore_store_size_bytes");
     }
 }

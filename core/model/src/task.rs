@@ -191,6 +191,12 @@ pub struct Facts {
     /// [`Change::UnblockedByLinks`] change it, so it is never stored with the first facts.
     #[serde(skip)]
     pub blocked_by_links: Option<SmolStr>,
+    /// How much is done, in percent, where the source reports it. Only [`Change::Progress`] changes it.
+    #[serde(skip)]
+    pub progress: Option<f64>,
+    /// Attributes that the source reports beside these, sorted by name. Only [`Change::Attributes`] changes them.
+    #[serde(skip)]
+    pub attributes: Vec<(SmolStr, SmolStr)>,
 }
 
 /// The id of one event: a hash of the task and of the place in the tool's history that the event came from.
@@ -291,6 +297,10 @@ pub enum Change {
     BlockedByLinks(SmolStr),
     /// None of the linked blockers is open any more.
     UnblockedByLinks,
+    /// So much is done, in percent.
+    Progress(f64),
+    /// These attributes have new values, or none any more.
+    Attributes(Vec<(SmolStr, Option<SmolStr>)>),
 }
 
 impl Change {

@@ -55,6 +55,8 @@ impl Facts {
                 self.key.clone_from(key);
                 self.project.clone_from(project);
             }
+            Change::Progress(percent) => self.progress = Some(*percent),
+            Change::Attributes(changed) => self.set_attributes(changed),
             Change::Commented(_)
             | Change::Linked { .. }
             | Change::Artifact(_)
@@ -62,6 +64,14 @@ impl Facts {
             | Change::Deleted
             | Change::Restored => {}
         }
+    }
+
+    fn set_attributes(&mut self, changed: &[(SmolStr, Option<SmolStr>)]) {
+        for (name, value) in changed {
+            self.attributes.retain(|(known, _)| known != name);
+            self.attributes.extend(value.clone().map(|value| (name.clone(), value)));
+        }
+        self.attributes.sort();
     }
 }
 
@@ -381,6 +391,13 @@ pub struct Finish {
     pub facts: Arc<Facts>,
     /// The journal number of the event that finished it.
     pub seq: u64,
+}
+
+impl Summary {
+    /// How much of a task without descendants is done, in percent: all of a done one, else what was reported of it.
+    pub fn leaf_percent(&self) -> f64 {
+        if self.status == Status::Done { 100.0 } else { self.state.facts.progress.unwrap_or(0.0) }
+    }
 }
 
 /// The state and durations of a task at one moment, as `model.md` defines them. Durations are seconds.

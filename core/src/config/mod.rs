@@ -6,7 +6,7 @@
 //!
 //! A source has keys that every kind has, and keys of its kind, which come in as [`SourceKind`]s: this module knows no tool.
 //! `config/default.yaml`, embedded as [`DEFAULT_YAML`], is the reference of all keys; tests compare the two. Relative paths
-//! are taken from the working directory, but `store.path` from the directory of the file.
+//! are taken from the working directory, but `store.path` and `projects_file` from the directory of the file.
 
 pub(crate) mod bounded;
 mod document;
@@ -14,6 +14,7 @@ mod env;
 pub mod kind;
 mod otlp;
 mod problems;
+pub mod projects;
 mod raw;
 mod secret_ref;
 mod shape;
@@ -58,11 +59,22 @@ fn locate_in(cli: Option<&Path>, env: &Env) -> Result<PathBuf> {
     })
 }
 
-/// Reads and checks a file with sources of these kinds.
+/// Reads and checks a file with sources of these kinds, and its projects file.
 ///
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load(path: &Path, kinds: &[SourceKind]) -> Result<Config, ConfigErrors> {
+    let config = load_alone(path, kinds)?;
+    let Some(file) = &config.projects_file else { return Ok(config) };
+    let texts = projects::read(&file.path)?;
+    projects::apply(config, &texts)
+}
+
+/// The same without what the projects file says.
+///
+/// # Errors
+/// Everything that is wrong with the file itself.
+pub fn load_alone(path: &Path, kinds: &[SourceKind]) -> Result<Config, ConfigErrors> {
     let origin = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
         let message = match error.kind() {
@@ -73,9 +85,13 @@ pub fn load(path: &Path, kinds: &[SourceKind]) -> Result<Config, ConfigErrors> {
         };
         ConfigErrors::whole_file(&origin, None, message)
     })?;
-    let config = parse(&text, &origin, kinds)?;
+    let mut config = parse(&text, &origin, kinds)?;
     let store = store_beside(path, &config.store.path).map_err(|text| ConfigErrors::whole_file(&origin, None, text))?;
-    Ok(Config { store: StoreConfig { path: store }, ..config })
+    config.store = StoreConfig { path: store };
+    if let Some(file) = &mut config.projects_file {
+        file.path = path.parent().unwrap_or(Path::new("")).join(&file.path);
+    }
+    Ok(config)
 }
 
 /// The store's directory: a relative one is taken from where the file is, so that it is the same one whatever the working

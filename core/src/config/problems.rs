@@ -24,6 +24,15 @@ pub enum Place {
         /// The key path such as `sources[0].auth.token`; empty for the file as a whole.
         path: String,
     },
+    /// In a file that this one names.
+    OtherFile {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: Option<u64>,
+        /// The key path; empty for the file as a whole.
+        path: String,
+    },
     /// In an environment variable of this name.
     Variable(String),
 }
@@ -32,7 +41,7 @@ impl Place {
     /// What problems are sorted by: the file from top to bottom, then the environment.
     fn rank(&self) -> (bool, Option<u64>) {
         match self {
-            Self::Key { line, .. } => (false, *line),
+            Self::Key { line, .. } | Self::OtherFile { line, .. } => (false, *line),
             Self::Variable(_) => (true, None),
         }
     }
@@ -58,13 +67,16 @@ impl ConfigErrors {
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.problems.iter().map(|Problem { place, message }| match place {
             Place::Variable(name) => format!("environment variable {name}: {message}"),
-            Place::Key { line, path } => {
-                let line = line.map(|line| format!(":{line}")).unwrap_or_default();
-                let path = if path.is_empty() { String::new() } else { format!(" {path}:") };
-                format!("{}{line}:{path} {message}", self.origin)
-            }
+            Place::Key { line, path } => in_file(&self.origin, *line, path, message),
+            Place::OtherFile { file, line, path } => in_file(file, *line, path, message),
         })
     }
+}
+
+fn in_file(file: &str, line: Option<u64>, path: &str, message: &str) -> String {
+    let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+    let path = if path.is_empty() { String::new() } else { format!(" {path}:") };
+    format!("{file}{line}:{path} {message}")
 }
 
 impl fmt::Display for ConfigErrors {

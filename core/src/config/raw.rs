@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use schemars::generate::SchemaSettings;
-use schemars::transform::RecursiveTransform;
+use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -31,10 +31,15 @@ pub(super) struct RawConfig {
     pub listen: String,
     /// Where the tools' webhook requests come in (`serve` only).
     pub webhooks: RawWebhooks,
+    /// Who may report work to `POST /v1/ops` (`serve` only).
+    pub ops: RawOps,
     /// What personal data leaves the program.
     pub privacy: Privacy,
     /// Portfolio view over native projects.
     pub projects: Vec<RawProject>,
+    /// A file, or a directory with `*.yaml` files, that says more about projects, as `contextcore controller render -o projects`
+    /// writes it; a relative one is taken from the directory of this file.
+    pub projects_file: Option<String>,
     /// The tools to poll.
     pub sources: Vec<RawSource>,
 }
@@ -179,10 +184,21 @@ pub(super) struct RawWebhooks {
     pub listen: Option<String>,
 }
 
+/// Who may report work to `POST /v1/ops`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Ops")]
+pub(super) struct RawOps {
+    /// The token that a request brings as `Authorization: Bearer`. Absent: there is no such address.
+    pub token: Option<SecretRef>,
+    /// The projects that may be reported for; `*` is every one.
+    pub projects: Vec<String>,
+}
+
 /// A project of the portfolio.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(rename = "Project", extend("required" = ["id", "include"]))]
+#[schemars(rename = "Project", extend("required" = ["id"]))]
 pub(super) struct RawProject {
     /// Its id: `project.id` and `service.namespace` in telemetry.
     #[schemars(required)]
@@ -195,8 +211,7 @@ pub(super) struct RawProject {
     pub criticality: Option<Criticality>,
     /// What it is worth to the business, in your own words.
     pub value: Option<String>,
-    /// The native projects it is made of.
-    #[schemars(required)]
+    /// The native projects it is made of. Required unless there is a `projects_file`.
     pub include: Option<Vec<RawInclude>>,
 }
 
@@ -259,15 +274,23 @@ pub(super) struct RawWebhook {
     pub secret: Option<SecretRef>,
 }
 
-/// The JSON Schema of the file, with a schema of its own for the sources of each kind. An absent `Option` has no default to
-/// show.
-pub(super) fn schema(kinds: &[SourceKind]) -> Value {
-    let without_null = |schema: &mut Schema| {
+/// Takes out defaults that say nothing.
+#[derive(Debug, Clone)]
+pub(super) struct WithoutNullDefaults;
+
+impl Transform for WithoutNullDefaults {
+    fn transform(&mut self, schema: &mut Schema) {
         if schema.get("default").is_some_and(Value::is_null) {
             schema.remove("default");
         }
-    };
-    let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(without_null));
+        transform_subschemas(self, schema);
+    }
+}
+
+/// The JSON Schema of the file, with a schema of its own for the sources of each kind. An absent `Option` has no default to
+/// show.
+pub(super) fn schema(kinds: &[SourceKind]) -> Value {
+    let settings = SchemaSettings::draft2020_12().with_transform(WithoutNullDefaults);
     let mut generator = settings.into_generator();
     let own: Vec<Schema> = kinds.iter().map(|kind| (kind.keys.schema)(&mut generator)).collect();
     let mut root = generator.into_root_schema_for::<RawConfig>().to_value();
@@ -341,8 +364,10 @@ impl Default for RawConfig {
             export: RawExport::default(),
             listen: "127.0.0.1:9464".to_owned(),
             webhooks: RawWebhooks::default(),
+            ops: RawOps::default(),
             privacy: Privacy::default(),
             projects: Vec::new(),
+            projects_file: None,
             sources: Vec::new(),
         }
     }

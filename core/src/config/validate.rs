@@ -14,10 +14,11 @@ use super::env::Env;
 use super::kind::{KeyProblems, SourceKind};
 use super::otlp;
 use super::problems::{Problems, hint, nearest_known};
-use super::raw::{RawConfig, RawExport, RawInclude, RawProject, RawSource, RawWebhook, RawWebhooks};
+use super::raw::{RawConfig, RawExport, RawInclude, RawOps, RawProject, RawSource, RawWebhook, RawWebhooks};
 use super::values::{http_url, optional_path, required};
 use crate::model::config::{
-    Config, ExportConfig, ProjectConfig, Schedule, SecretRef, SourceConfig, StoreConfig, WebhooksConfig, duration,
+    Config, ExportConfig, OpsConfig, ProjectsFile, Schedule, SecretRef, SourceConfig, StoreConfig, WebhooksConfig,
+    WrittenProject, duration,
 };
 
 /// Applies every rule.
@@ -35,12 +36,24 @@ pub(super) fn config(
     }
     let listen = address("listen", &raw.listen, problems);
     let webhooks = webhooks(raw.webhooks, listen, problems);
+    let ops = ops(raw.ops, problems);
     let export = export(raw.export, env, problems);
     let sources = sources(raw.sources, settings, kinds, problems);
-    let projects = projects(raw.projects, &sources, problems);
-    let sources = sources.into_iter().flatten().collect();
-    let store = StoreConfig { path: PathBuf::from(raw.store.path) };
-    Some(Config { store, export, listen: listen?, webhooks, privacy: raw.privacy, projects, sources })
+    let projects_file = optional_path(raw.projects_file);
+    let written_projects = projects(raw.projects, &sources, projects_file.is_some(), problems);
+    let sources: Vec<SourceConfig> = sources.into_iter().flatten().collect();
+    Some(Config {
+        store: StoreConfig { path: PathBuf::from(raw.store.path) },
+        export,
+        listen: listen?,
+        webhooks,
+        ops,
+        privacy: raw.privacy,
+        projects: super::projects::written(&written_projects, &sources),
+        written_projects,
+        projects_file: projects_file.map(ProjectsFile::new),
+        sources,
+    })
 }
 
 fn webhooks(raw: RawWebhooks, shared: Option<SocketAddr>, problems: &mut Problems) -> WebhooksConfig {
@@ -49,6 +62,17 @@ fn webhooks(raw: RawWebhooks, shared: Option<SocketAddr>, problems: &mut Problem
         problems.add("webhooks.listen", "is the address of `listen`: leave it out, or name another port");
     }
     WebhooksConfig { listen }
+}
+
+fn ops(raw: RawOps, problems: &mut Problems) -> Option<OpsConfig> {
+    let named = !raw.projects.is_empty();
+    match raw.token {
+        Some(token) if named => return Some(OpsConfig { token, projects: raw.projects }),
+        Some(_) => problems.add("ops.projects", "is missing: name the projects that the token may report for, or `*`"),
+        None if named => problems.add("ops.token", "is missing: add `token: {file: PATH}`"),
+        None => {}
+    }
+    None
 }
 
 fn address(path: &str, text: &str, problems: &mut Problems) -> Option<SocketAddr> {
@@ -212,7 +236,12 @@ fn base_url(text: Option<String>, path: &str, problems: &mut Problems) -> Option
 }
 
 /// The portfolio. A native project belongs to at most one project, or its tasks would have two ids to report.
-fn projects(raw: Vec<RawProject>, sources: &[Option<SourceConfig>], problems: &mut Problems) -> Vec<ProjectConfig> {
+fn projects(
+    raw: Vec<RawProject>,
+    sources: &[Option<SourceConfig>],
+    has_file: bool,
+    problems: &mut Problems,
+) -> Vec<WrittenProject> {
     let mut ids = BTreeMap::new();
     let mut seen = BTreeMap::new();
     let mut projects = Vec::new();
@@ -221,7 +250,12 @@ fn projects(raw: Vec<RawProject>, sources: &[Option<SourceConfig>], problems: &m
         if let Some(first) = first_use(&mut ids, raw.id.as_deref(), index) {
             problems.add(&format!("{path}.id"), format!("is the id of projects[{first}] already: give it another"));
         }
+        let lacks_include = raw.include.as_ref().is_none_or(Vec::is_empty) && !has_file;
         projects.extend(project(raw, sources, &mut seen, &path, problems));
+        if lacks_include {
+            let message = "is missing: add `include: [{source: NAME, project: NATIVE_PROJECT}]`";
+            problems.add(&format!("{path}.include"), message);
+        }
     }
     projects
 }
@@ -235,20 +269,14 @@ fn project(
     seen: &mut Seen,
     path: &str,
     problems: &mut Problems,
-) -> Option<ProjectConfig> {
+) -> Option<WrittenProject> {
     let id = required(raw.id, &format!("{path}.id"), "id: my-project", problems);
-    let listed = raw.include.unwrap_or_default();
-    if listed.is_empty() {
-        let message = "is missing: add `include: [{source: NAME, project: NATIVE_PROJECT}]`";
-        problems.add(&format!("{path}.include"), message);
-    }
-    let mut include = Vec::new();
-    for (index, raw) in listed.into_iter().enumerate() {
-        include.extend(included(raw, sources, seen, &format!("{path}.include[{index}]"), problems));
-    }
-    let id = id?;
-    let name = raw.name.unwrap_or_else(|| id.clone());
-    Some(ProjectConfig { id, name, owner: raw.owner, criticality: raw.criticality, value: raw.value, include })
+    let mut each =
+        |(index, raw): (usize, RawInclude)| included(raw, sources, seen, &format!("{path}.include[{index}]"), problems);
+    let listed = raw.include.filter(|listed| !listed.is_empty());
+    let include = listed.map(|listed| listed.into_iter().enumerate().filter_map(&mut each).collect());
+    let RawProject { name, owner, criticality, value, .. } = raw;
+    Some(WrittenProject { id: id?, name, owner, criticality, value, include })
 }
 
 fn included(

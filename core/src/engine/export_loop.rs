@@ -36,7 +36,7 @@ pub trait OwnMetrics: Send + Sync {
 /// # Errors
 /// As [`Destinations::connect`].
 pub fn sinks(engine: &Engine, signal: Signal, force_stop: &CancellationToken) -> Result<Destinations> {
-    let mut config: OtlpConfig = engine.config.export.otlp.clone();
+    let mut config: OtlpConfig = engine.config().export.otlp.clone();
     config.targets.retain(|other, _| *other == signal);
     let policy = RetryPolicy { stop_grace: STOP_GRACE, ..RetryPolicy::default() };
     Destinations::connect(&config, force_stop, &policy)
@@ -100,8 +100,8 @@ impl ExportLoop {
 
     /// Exports the backlog; whether the backend accepted all of it. An error that was `reported` is not logged again.
     async fn drain(&self, engine: &Engine, present: Present, reported: &mut Option<String>) -> bool {
-        let (store, config, progress) = (&engine.store, &engine.config, &*engine.progress);
-        let replayer = Exporter::new(store, config, &self.sinks, progress, &self.force_stop, true);
+        let (store, config, progress) = (&engine.store, engine.config(), &*engine.progress);
+        let replayer = Exporter::new(store, &config, &self.sinks, progress, &self.force_stop, true);
         let report = replayer.drain(clock::now(), present).await;
         log(&report, reported);
         report.errors.is_empty()
@@ -110,7 +110,7 @@ impl ExportLoop {
 
 /// When the present is exported: with metrics and, as snapshots, with traces.
 fn ticks(engine: &Engine, signal: Signal) -> Option<Interval> {
-    let export = &engine.config.export;
+    let export = &engine.config().export;
     let period = match signal {
         Signal::Traces => export.snapshot_interval,
         Signal::Metrics => export.metrics_interval,

@@ -3,6 +3,7 @@
 
 pub mod export_loop;
 pub mod poll_loop;
+mod projects_loop;
 pub mod serve;
 pub mod telemetry;
 pub mod webhook;
@@ -32,8 +33,8 @@ use crate::store::Store;
 /// Everything a run needs; shared by its tasks. It makes one connector for each source, when the source runs first, and keeps
 /// it: rate limits, tokens and what was learned of a tool live as long as the engine.
 pub struct Engine {
-    /// The configuration.
-    pub config: Config,
+    /// The configuration; what the projects file says is replaced while the engine runs.
+    config: Mutex<Arc<Config>>,
     /// The store.
     pub store: Arc<Store>,
     /// Who watches.
@@ -53,7 +54,18 @@ impl Engine {
         registrations: &'static [Registration],
     ) -> Self {
         let (store, progress) = (Arc::new(store), Arc::from(progress));
+        let config = Mutex::new(Arc::new(config));
         Self { config, store, progress, cancel: CancellationToken::new(), registrations, sources: Mutex::default() }
+    }
+
+    /// The configuration of now. Work that began with an earlier one ends with it.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&lock(&self.config))
+    }
+
+    /// Replaces what is known of projects. Everything else of the configuration must be the same.
+    fn replace_projects(&self, config: Config) {
+        *lock(&self.config) = Arc::new(config);
     }
 
     /// An engine for a new configuration of the same store, to run once this one has ended. Connectors whose settings did not
@@ -66,14 +78,14 @@ impl Engine {
             now.is_some_and(|now| format!("{now:?}") == format!("{:?}", source.config))
         };
         let mut sources = lock(&self.sources).clone();
-        sources.retain(|_, source| config.privacy == self.config.privacy && is_same(source));
+        sources.retain(|_, source| config.privacy == self.config().privacy && is_same(source));
         Self {
             store: Arc::clone(&self.store),
             progress: Arc::clone(&self.progress),
             cancel: CancellationToken::new(),
             registrations: self.registrations,
             sources: Mutex::new(sources),
-            config,
+            config: Mutex::new(Arc::new(config)),
         }
     }
 
@@ -93,6 +105,7 @@ impl Engine {
     pub async fn sync_one(&self, source: &SourceConfig, options: Options) -> SourceReport {
         match self.source(source) {
             Ok(source) => {
+                lock(&source.portfolio).clone_from(&self.config().projects);
                 let run = sync::sync_source(&self.store, &source, &options, &*self.progress, &self.cancel);
                 self.watched(&source.config.name, run).await
             }
@@ -136,8 +149,8 @@ impl Engine {
         if let Some(source) = sources.get(&config.name) {
             return Ok(Arc::clone(source));
         }
-        let connector = connect(self.registrations, config, &self.config.privacy)?;
-        let source = Arc::new(Source { config: config.clone(), connector });
+        let connector = connect(self.registrations, config, &self.config().privacy)?;
+        let source = Arc::new(Source { config: config.clone(), connector, portfolio: Mutex::default() });
         sources.insert(config.name.clone(), Arc::clone(&source));
         Ok(source)
     }
@@ -168,12 +181,12 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Config`] for an address, header or certificate that cannot be used.
     pub fn sinks(&self) -> Result<Destinations> {
-        Destinations::connect(&self.config.export.otlp, &self.cancel, &RetryPolicy::default())
+        Destinations::connect(&self.config().export.otlp, &self.cancel, &RetryPolicy::default())
     }
 
-    /// What exports to these sinks. It gives up on a backend that accepts nothing for `export.give_up`, or (`endless`) never.
-    pub fn replayer<'a>(&'a self, sinks: &'a Destinations, endless: bool) -> Exporter<'a> {
-        Exporter::new(&self.store, &self.config, sinks, &*self.progress, &self.cancel, endless)
+    /// What exports to these sinks with a configuration of this engine. It gives up on a backend that accepts nothing for `export.give_up`, or (`endless`) never.
+    pub fn replayer<'a>(&'a self, config: &'a Config, sinks: &'a Destinations, endless: bool) -> Exporter<'a> {
+        Exporter::new(&self.store, config, sinks, &*self.progress, &self.cancel, endless)
     }
 
     /// Which source a project's own telemetry is counted with: the first that has anything in it.
@@ -181,10 +194,9 @@ impl Engine {
     /// # Errors
     /// As the store's.
     pub fn owners(&self) -> Result<BTreeMap<String, String>> {
-        let mut owners = BTreeMap::new();
+        let (mut owners, config) = (BTreeMap::new(), self.config());
         for (source, project, _) in self.store.totals()? {
-            let id =
-                self.config.project_of(&source, &project).map_or_else(|| project.to_string(), |known| known.id.clone());
+            let id = config.project_of(&source, &project).map_or_else(|| project.to_string(), |known| known.id.clone());
             owners.entry(id).or_insert_with(|| source.to_string());
         }
         Ok(owners)

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::export_loop::{self, ExportLoop, OwnMetrics};
 use super::webhook::PollTriggers;
-use super::{Engine, poll_loop};
+use super::{Engine, poll_loop, projects_loop};
 use crate::export::otlp::Signal;
 use crate::model::error::{Error, ErrorKind, Result};
 
@@ -45,15 +45,19 @@ impl Service {
                 own_metrics: if *signal == Signal::Metrics { own_metrics.take() } else { None },
             })
         };
+        let config = engine.config();
         let exports: Vec<_> =
-            engine.config.export.otlp.targets.keys().map(export_loop).collect::<Result<Vec<ExportLoop>>>()?;
+            config.export.otlp.targets.keys().map(export_loop).collect::<Result<Vec<ExportLoop>>>()?;
         let (mut tasks, mut triggers, sender) = (JoinSet::new(), PollTriggers::new(), Arc::new(sender));
-        for source in &engine.config.sources {
+        for source in &config.sources {
             let trigger = Arc::clone(triggers.entry(source.name.clone()).or_default());
             tasks.spawn(poll_loop::run(Arc::clone(engine), source.clone(), trigger, Arc::clone(&sender)));
         }
         for export in exports {
             tasks.spawn(export.run(Arc::clone(engine)));
+        }
+        if config.projects_file.is_some() {
+            tasks.spawn(projects_loop::run(Arc::clone(engine), sender));
         }
         Ok(Self { cancel: engine.cancel.clone(), force_stop, tasks, triggers })
     }

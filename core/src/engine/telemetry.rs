@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 
 use crate::config::Config;
 use crate::export::otlp::{Reason, Signal};
-use crate::export::{ExportCounters, backend_status, export_counters, export_lag, exposition_name};
+use crate::export::{ExportCounters, backend_status, export_counters, export_lag};
 use crate::model::SmolStr;
 use crate::model::error::Result;
-use crate::model::semconv::{self as names, Instrument, Metric};
+use crate::model::semconv::{self as names, Instrument, Metric, exposition_name};
 use crate::model::time::Millis;
 use crate::query::coverage;
 use crate::store::Store;
@@ -45,6 +45,10 @@ pub fn readings(store: &Store, config: &Config, now: Millis) -> Result<Vec<Readi
         let failing = backend_status(store, *signal)?.map_or(0.0, |status| now.seconds_since(status.since).max(0.0));
         add(names::M_EXPORT_FAILING, failing);
         all.extend(refused(*signal, &counters));
+    }
+    if let Some(file) = &config.projects_file {
+        let failing = file.failing_since.map_or(0.0, |since| now.seconds_since(since).max(0.0));
+        all.push(reading(names::M_PROJECTS_FAILING, &[], failing));
     }
     all.push(reading(names::M_STORE_SIZE, &[], number(store.size_on_disk()?)));
     Ok(all)

@@ -81,7 +81,7 @@ async fn a_connector_is_made_once_and_serves_every_run() {
     let config = config::parse(&text, "x.yaml", &[KINDS[0].source_kind()]).unwrap();
     let store = Store::open(&dir.path().join("data")).unwrap();
     let engine = Arc::new(Engine::new(config, store, Box::new(Quiet), &KINDS));
-    let sync = || async { engine.sync(&engine.config.sources, Options::default()).await.remove(0) };
+    let sync = || async { engine.sync(&engine.config().sources, Options::default()).await.remove(0) };
 
     assert_eq!(sync().await.error.unwrap().kind(), ErrorKind::Config);
     let status = engine.store.source_status("acme").unwrap();
@@ -114,10 +114,10 @@ async fn a_new_configuration_keeps_the_connectors_that_it_does_not_change() {
     };
     let store = Store::open(&dir.path().join("data")).unwrap();
     let engine = Arc::new(Engine::new(config(""), store, Box::new(Quiet), &KEPT_KINDS));
-    engine.sync(&engine.config.sources, Options::default()).await;
+    engine.sync(&engine.config().sources, Options::default()).await;
     assert_eq!(KEPT.load(Ordering::Relaxed), 2);
     let next = Arc::new(engine.reloaded(config(", stale_after: 3d")));
-    next.sync(&next.config.sources, Options::default()).await;
+    next.sync(&next.config().sources, Options::default()).await;
     assert_eq!(KEPT.load(Ordering::Relaxed), 3, "only the source that changed has a new connector");
     assert!(!next.cancel.is_cancelled());
 }

@@ -62,9 +62,18 @@ pub struct WebhookState {
     triggers: PollTriggers,
 }
 
+impl WebhookState {
+    /// Makes the next poll of a source come soon.
+    pub fn poll(&self, source: &str) {
+        if let Some(trigger) = self.triggers.get(source) {
+            trigger.now();
+        }
+    }
+}
+
 /// Where the webhook requests of one source go.
 pub struct Endpoint<'a> {
-    source: &'a SourceConfig,
+    source: SourceConfig,
     trigger: &'a PollTrigger,
     proof: WebhookProof,
 }
@@ -106,7 +115,7 @@ impl WebhookState {
     /// # Errors
     /// [`Refused::UnknownSource`] and [`Refused::Unsupported`].
     pub fn endpoint(&self, name: &str) -> Result<Endpoint<'_>, Refused> {
-        let found = self.engine.config.source(name).zip(self.triggers.get(name));
+        let found = self.engine.config().source(name).cloned().zip(self.triggers.get(name));
         let (source, trigger) = found.ok_or(Refused::UnknownSource)?;
         let proof = self.engine.registration(&source.kind).and_then(|registration| registration.webhook);
         Ok(Endpoint { source, trigger, proof: proof.ok_or(Refused::Unsupported)? })

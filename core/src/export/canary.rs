@@ -98,7 +98,12 @@ impl Canary {
 }
 
 fn resource(config: &Config, backfill: bool) -> Bytes {
-    ExportContext::new(config).resource(&ResourceKey { project_id: PROJECT.into(), source: SOURCE.into(), backfill })
+    ExportContext::new(config).resource(&ResourceKey {
+        project_id: PROJECT.into(),
+        source: SOURCE.into(),
+        backfill,
+        is_lasting: false,
+    })
 }
 
 #[cfg(test)]

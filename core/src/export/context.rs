@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
+use super::business;
 use super::message::{Attributes, cut};
 use crate::config::{AssigneePrivacy, Config, TitlePrivacy};
 use crate::lock;
@@ -21,6 +22,9 @@ pub(crate) struct ResourceKey {
     pub(crate) source: Arc<str>,
     /// Whether it holds log records older than an hour when sent.
     pub(crate) backfill: bool,
+    /// Whether it holds anchors. They are sent again for years with the same ids, so their resource has only what never changes:
+    /// not the project's name, criticality or owner, and not the version of this program.
+    pub(crate) is_lasting: bool,
 }
 
 /// The configuration of projects and privacy, prepared for rendering.
@@ -51,37 +55,35 @@ impl<'a> ExportContext<'a> {
             return key.clone();
         }
         let project_id = self.project_id(source, native_project).into();
-        let key = ResourceKey { project_id, source: source.into(), backfill: false };
+        let key = ResourceKey { project_id, source: source.into(), backfill: false, is_lasting: false };
         keys.entry(source.to_owned()).or_default().insert(native_project.to_owned(), key.clone());
         key
     }
 
     /// The resource of a project across its sources.
     pub(crate) fn project_key(project_id: &str) -> ResourceKey {
-        ResourceKey { project_id: project_id.into(), source: "".into(), backfill: false }
+        ResourceKey { project_id: project_id.into(), source: "".into(), backfill: false, is_lasting: false }
     }
 
     /// A resource with all its attributes, encoded.
     pub(crate) fn resource(&self, key: &ResourceKey) -> Bytes {
-        let project = self.config.projects.iter().find(|project| *project.id == *key.project_id);
-        let attributes = Attributes::new()
+        let who = Attributes::new()
             .text(names::SERVICE_NAME, "contextcore")
             .text(names::SERVICE_NAMESPACE, &key.project_id)
             .text(names::PROJECT_ID, &key.project_id)
-            .text(names::PROJECT_NAME, project.map_or(&*key.project_id, |project| project.name.as_str()))
-            .maybe(
-                names::BUSINESS_CRITICALITY,
-                project.and_then(|project| project.criticality).map(|word| word.as_str()),
-            )
-            .maybe(names::BUSINESS_OWNER, project.and_then(|project| project.owner.as_deref()))
-            .maybe(names::BUSINESS_VALUE, project.and_then(|project| project.value.as_deref()))
             .maybe(names::SOURCE_NAME, Some(&*key.source))
             .maybe(names::SOURCE_TOOL, self.tools.get(&*key.source).copied())
             .maybe(names::REPLAY, key.backfill.then_some("backfill"))
             .text(names::SDK_NAME, "contextcore")
-            .text(names::SDK_LANGUAGE, "rust")
+            .text(names::SDK_LANGUAGE, "rust");
+        if key.is_lasting {
+            return who.into_resource();
+        }
+        let project = self.config.projects.iter().find(|project| *project.id == *key.project_id);
+        let now = who
+            .text(names::PROJECT_NAME, project.map_or(&*key.project_id, |project| project.name.as_str()))
             .text(names::SDK_VERSION, env!("CARGO_PKG_VERSION"));
-        attributes.into_resource()
+        project.map_or(now.clone(), |project| now.and(&business::attributes(project))).into_resource()
     }
 
     /// The number of milliseconds without activity after which an open task of a source is stale.

@@ -191,9 +191,17 @@ fn describe(before: &Facts, change: &Change) -> Description {
         Change::Artifact(artifact) | Change::StatusArtifact(artifact) => {
             (names::TASK_ARTIFACT, Some(inference::label(artifact).into()), Some(SmolStr::new(&artifact.summary)))
         }
+        Change::Progress(to) => (names::TASK_PROGRESS_UPDATED, number(before.progress), number(Some(*to))),
+        Change::Attributes(to) => (names::TASK_ATTRIBUTES_CHANGED, None, Some(assigned(to))),
         Change::Deleted => (names::TASK_DELETED, None, None),
         Change::Restored => (names::TASK_REOPENED, None, None),
     }
+}
+
+/// Attributes and their new values: `team=web, host=`.
+fn assigned(attributes: &[(SmolStr, Option<SmolStr>)]) -> SmolStr {
+    let one = |(name, value): &(SmolStr, Option<SmolStr>)| format!("{name}={}", value.as_deref().unwrap_or_default());
+    attributes.iter().map(one).collect::<Vec<_>>().join(", ").into()
 }
 
 /// The attributes of an event, as privacy allows.

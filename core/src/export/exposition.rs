@@ -3,6 +3,7 @@
 //!
 //! The naming rules are those of the OpenTelemetry specification, "Prometheus and OpenMetrics compatibility".
 
+use crate::model::semconv::exposition_name;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -18,7 +19,7 @@ pub(crate) fn text(metrics: &[Metric]) -> String {
             Some(Data::Histogram(_)) => ("histogram", false),
             _ => ("gauge", false),
         };
-        let name = name(&metric.name, &metric.unit, is_counter);
+        let name = exposition_name(&metric.name, &metric.unit, is_counter);
         line(&mut out, format_args!("# HELP {name} {}", metric.description));
         line(&mut out, format_args!("# TYPE {name} {kind}"));
         match &metric.data {
@@ -33,27 +34,6 @@ pub(crate) fn text(metrics: &[Metric]) -> String {
 
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.push_str(&format!("{text}\n"));
-}
-
-/// The name that Prometheus gives to an OTLP metric. `task.blocked_age` in `s` becomes `task_blocked_age_seconds`; a
-/// counter ends in `_total`; `{task}` is not a unit. A unit that is part of the name already is not repeated:
-/// `project.percent_complete` in `%` becomes `project_percent_complete`.
-pub fn name(name: &str, unit: &str, is_counter: bool) -> String {
-    let mut full: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
-    let suffix = match unit {
-        "s" => "seconds",
-        "ms" => "milliseconds",
-        "By" => "bytes",
-        "%" => "percent",
-        _ => "",
-    };
-    if !suffix.is_empty() && full.split('_').all(|word| word != suffix) {
-        full = format!("{full}_{suffix}");
-    }
-    if is_counter && !full.ends_with("_total") {
-        full.push_str("_total");
-    }
-    full
 }
 
 fn labels(attributes: &[KeyValue], more: Option<(&str, &str)>) -> String {
@@ -103,15 +83,6 @@ mod tests {
     use super::*;
     use crate::export::message::Attributes;
     use opentelemetry_proto::tonic::metrics::v1::{Gauge, Sum};
-
-    #[test]
-    fn names_follow_the_compatibility_rules() {
-        assert_eq!(name("task.blocked_age", "s", false), "task_blocked_age_seconds");
-        assert_eq!(name("task.created", "{task}", true), "task_created_total");
-        assert_eq!(name("project.percent_complete", "%", false), "project_percent_complete");
-        assert_eq!(name("project.flow_efficiency", "%", false), "project_flow_efficiency_percent");
-        assert_eq!(name("contextcore.store.size", "By", false), "contextcore_store_size_bytes");
-    }
 
     #[test]
     fn the_exposition_is_what_prometheus_expects() {

@@ -140,9 +140,14 @@ impl Polls {
 
 #[tokio::test(start_paused = true)]
 async fn the_same_span_id_always_means_the_same_bytes() {
-    let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]\n\
-                  export: {history: all}";
-    let config = config::parse(source, "test.yaml", &[config::kind::unchecked("jira")]).unwrap();
+    let configs = ["critical", "low"].map(|criticality| {
+        let text = format!(
+            "sources: [{{name: jira, kind: jira, url: 'https://example.com', auth: {{token: {{env: TOKEN}}}}}}]\n\
+             projects: [{{id: shop, name: {criticality}, criticality: {criticality}, include: [{{source: jira, project: PROJ}}]}}]\n\
+             export: {{history: all}}"
+        );
+        config::parse(&text, "test.yaml", &[config::kind::unchecked("jira")]).unwrap()
+    });
     let mut roles = BTreeSet::<&str>::new();
     for seed in 0..30 {
         let recorder = Arc::new(Recorder::default());
@@ -153,8 +158,11 @@ async fn the_same_span_id_always_means_the_same_bytes() {
         for _ in 0..40 {
             (0..polls.random.random_range(1..4)).for_each(|_| polls.poll());
             // The wall clock of snapshots stands still now and then.
-            let now = Millis(MINUTE + polls.now / 50 * 50);
-            let exporter = Exporter::new(&polls.store, &config, &destinations, &Quiet, &stop, false);
+            let moment = polls.now / 50;
+            let now = Millis(MINUTE + moment * 50);
+            // What a project is worth changes too, but not within a moment: a snapshot is of one.
+            let config = &configs[usize::from(moment % 2 == 0)];
+            let exporter = Exporter::new(&polls.store, config, &destinations, &Quiet, &stop, false);
             let report = exporter.drain(now, Present { snapshots: true, metrics: false }).await;
             assert!(report.errors.is_empty(), "{:?}", report.errors);
             // Long enough that no backend still holds a trace, so that anchors are sent again.

@@ -17,6 +17,7 @@ use prost::Message;
 use prost::encoding::{WireType, decode_varint};
 
 use crate::export::otlp::protobuf::{begin, field_len, fixed_len, put, put_fixed, put_varint, varint_len};
+use crate::model::Facts;
 use crate::model::ids::{SpanId, TraceId};
 use crate::model::semconv as names;
 use crate::model::time::Millis;
@@ -116,6 +117,12 @@ impl Attributes {
             Some(value) if !value.is_empty() => self.text(key, value),
             _ => self,
         }
+    }
+
+    /// The attributes that a task's source reports beside those of the model.
+    pub(crate) fn own(self, facts: &Facts) -> Self {
+        let own = facts.attributes.iter();
+        own.fold(self, |all, (name, value)| all.maybe(&format!("{}.{name}", names::TASK_ATTR), Some(value)))
     }
 
     pub(crate) fn texts<S: AsRef<str>>(self, key: &str, values: &[S]) -> Self {

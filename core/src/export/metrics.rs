@@ -16,6 +16,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use prost::Message;
 
+use super::business;
 use super::context::{ExportContext, ResourceKey};
 use super::lineage::TimelineCache;
 use super::message::{self, Attributes, Owner};
@@ -558,6 +559,9 @@ impl Output<'_> {
             )
             .maybe(names::BUSINESS_VALUE, project.and_then(|project| project.value.as_deref()));
         self.push(names::M_PROJECT_INFO, attributes, Values::Numbers(vec![(now, 1.0)]));
+        for (metric, attributes, value) in project.map(business::points).unwrap_or_default() {
+            self.push(metric, attributes, Values::Numbers(vec![(now, value)]));
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! position moves only after the backend acknowledged the data.
 
 mod backend;
+mod business;
 pub mod canary;
 mod context;
 mod destinations;
@@ -34,7 +35,6 @@ use tokio_util::sync::CancellationToken;
 
 pub use backend::{BackendStatus, backend_status, export_lag};
 pub use destinations::Destinations;
-pub use exposition::name as exposition_name;
 pub use plan::{Present, Selection, Sent};
 pub use sender::{ExportCounters, export_counters};
 

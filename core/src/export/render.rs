@@ -219,6 +219,7 @@ impl RenderContext<'_> {
             .maybe(names::TASK_REPORTER, self.context.person(record.reporter.as_deref()).as_deref())
             .texts(names::TASK_LABELS, &facts.labels)
             .maybe(names::TASK_DUE_DATE, facts.due.as_deref())
+            .own(facts)
             .int(names::TASK_CYCLE, finish.cycle.into());
         Ok(self
             .work(attributes, record, finish.at)
@@ -360,6 +361,7 @@ impl RenderContext<'_> {
                 project_id: identity.project_id.as_str().into(),
                 source: key.source.as_str().into(),
                 backfill: false,
+                is_lasting: true,
             };
             spans.push((trace, resource, span));
             next = anchor.parent.map(|(parent, _)| parent);

@@ -105,6 +105,17 @@ pub enum Auth {
     },
 }
 
+impl Auth {
+    /// `USER:TOKEN`, as hosted backends want it, or a bearer token, which has no colon.
+    #[must_use]
+    pub fn of_credential(secret: &Secret) -> Self {
+        match secret.expose().split_once(':') {
+            Some((user, password)) => Self::Basic { user: user.to_owned(), password: Secret::new(password) },
+            None => Self::Bearer(secret.clone()),
+        }
+    }
+}
+
 /// A class of endpoints with its own rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {
@@ -120,3 +131,17 @@ pub struct Bucket {
 /// smaller page may succeed. Rate limits do not count: they are waited for as often as the session does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tries(pub u32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_with_a_colon_is_basic_and_any_other_is_a_bearer_token() {
+        let basic = Auth::of_credential(&Secret::new("123456:glc_abc:def"));
+        let Auth::Basic { user, password } = basic else { panic!("{basic:?}") };
+        assert_eq!((user.as_str(), password.expose()), ("123456", "glc_abc:def"));
+        let bearer = Auth::of_credential(&Secret::new("eyJ.abc"));
+        assert!(matches!(bearer, Auth::Bearer(token) if token.expose() == "eyJ.abc"));
+    }
+}

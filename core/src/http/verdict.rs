@@ -73,6 +73,11 @@ impl<'a> Answer<'a> {
         serde_json::from_slice(self.body).ok()
     }
 
+    /// Whether the text is anywhere in the body: a cheap first look, before a large answer is parsed a second time.
+    pub fn mentions(&self, text: &str) -> bool {
+        memchr::memmem::find(self.body, text.as_bytes()).is_some()
+    }
+
     /// Whether this is a web page: a login form, a proxy's error. Decided by the content type or the beginning of the
     /// body.
     pub fn is_html(&self) -> bool {

@@ -48,6 +48,10 @@ string_enum! {
         Linked = "linked",
         /// An artifact names the task; `to` is the artifact.
         Artifact = "artifact",
+        /// How much of it is done, in percent, was reported.
+        ProgressUpdated = "progress_updated",
+        /// Attributes of its own changed; `to` has those that did.
+        AttributesChanged = "attributes_changed",
         /// It entered a done status; both sides are statuses.
         Completed = "completed",
         /// It entered a cancelled status; both sides are statuses.
@@ -170,6 +174,8 @@ fn change(
         Change::Artifact(artifact) | Change::StatusArtifact(artifact) => {
             (Kind::Artifact, Value::Null, artifact_json(artifact))
         }
+        Change::Progress(to) => (Kind::ProgressUpdated, json!(before.progress), json!(to)),
+        Change::Attributes(to) => (Kind::AttributesChanged, Value::Null, attributes_json(to)),
         Change::Deleted => (Kind::Deleted, Value::Null, Value::Null),
         Change::Restored => (Kind::Restored, Value::Null, Value::Null),
     })
@@ -178,6 +184,10 @@ fn change(
 /// A text, or null when it is missing or empty.
 fn text_or_null(text: Option<&str>) -> Value {
     json!(text.filter(|text| !text.is_empty()))
+}
+
+fn attributes_json(attributes: &[(SmolStr, Option<SmolStr>)]) -> Value {
+    attributes.iter().map(|(name, value)| (name.to_string(), json!(value))).collect()
 }
 
 fn artifact_json(artifact: &Artifact) -> Value {

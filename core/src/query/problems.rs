@@ -37,6 +37,7 @@ fn problems(view: &StatusView, config: &Config) -> Vec<Problem> {
             next: format!("{cause}; then `contextcore replay` exports it again"),
         }
     }));
+    all.extend(unusable_projects(config, view.now));
     for source in &view.sources {
         let schedule = config.source(&source.name).map(|source| &source.schedule);
         all.extend(unread(source, schedule, view.now));
@@ -67,6 +68,16 @@ fn refusing(backends: &[BackendView], now: Millis) -> Vec<Problem> {
         ),
     };
     groups.into_iter().map(problem).collect()
+}
+
+/// A projects file that `serve` cannot use.
+fn unusable_projects(config: &Config, now: Millis) -> Option<Problem> {
+    let file = config.projects_file.as_ref()?;
+    Some(Problem {
+        part: ProblemPart::Configuration,
+        what: format!("{} cannot be used for {}", file.path.display(), age(now, file.failing_since?)),
+        next: "its last good state is in force; `contextcore check` names file and line".to_owned(),
+    })
 }
 
 /// A source whose runs fail, or do not happen.

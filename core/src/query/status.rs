@@ -101,6 +101,8 @@ pub struct QuarantinedView {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemPart {
+    /// What the configuration names cannot be used.
+    Configuration,
     /// A source is not read, or not all of it.
     Source,
     /// A backend does not accept.

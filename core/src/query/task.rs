@@ -90,8 +90,11 @@ pub struct TaskView {
     pub blocked_by: Vec<String>,
     /// The blockers that are still open.
     pub waiting_on: Vec<String>,
-    /// How much of its descendants is done, by estimate; 0 or 100 for a leaf.
+    /// How much of its descendants is done, by estimate; of a leaf 0, 100 or what was reported.
     pub percent_complete: f64,
+    /// Attributes that its source reports beside these, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
     /// Its direct children.
     pub subtasks: Subtasks,
     /// The history trace that holds it.
@@ -138,7 +141,7 @@ impl Viewer<'_> {
         let waiting = self.waiting(key, record, now)?;
         let links_block = self.links_block(&key.source);
         let rollup = self.store.rollup(key)?;
-        let leaf = if summary.status == Status::Done { 100.0 } else { 0.0 };
+        let leaf = summary.leaf_percent();
         let (lead_time, cycle_time) = (summary.lead_time(), summary.cycle_time());
         let facts = std::sync::Arc::unwrap_or_clone(summary.state.facts);
         let ids = lineage::current(&self.cache, key)?;
@@ -176,6 +179,7 @@ impl Viewer<'_> {
             labels: facts.labels.into_iter().map(Into::into).collect(),
             estimate: facts.estimate,
             sprints: facts.sprints.into_iter().map(Into::into).collect(),
+            attributes: facts.attributes.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
             due: facts.due.map(Into::into),
             created: summary.created,
             started: summary.started,

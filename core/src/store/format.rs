@@ -86,6 +86,7 @@ mod tests {
 
     use super::*;
     use crate::model::activity::StoredActivity;
+    use crate::model::report::{Fields, Report, Reported, SprintReport};
     use crate::model::samples::{facts, stored};
     use crate::model::time::Millis;
     use crate::model::timeline::TaskHistory;
@@ -159,6 +160,8 @@ mod tests {
             Change::StatusArtifact(artifact()),
             Change::BlockedByLinks("waits for OPS-4".into()),
             Change::UnblockedByLinks,
+            Change::Progress(62.5),
+            Change::Attributes(vec![("team".into(), Some("web".into())), ("host".into(), None)]),
         ]
     }
 
@@ -187,6 +190,8 @@ mod tests {
             Change::StatusArtifact(_) => 19,
             Change::BlockedByLinks(_) => 20,
             Change::UnblockedByLinks => 21,
+            Change::Progress(_) => 22,
+            Change::Attributes(_) => 23,
         }
     }
 
@@ -248,6 +253,46 @@ mod tests {
         (quarantined, letter)
     }
 
+    fn reported<T>(report: T) -> Reported<T> {
+        Reported { writer: "0f".into(), seq: 7, at: Millis(1), actor: Some("Ada".into()), report }
+    }
+
+    /// Every kind of report.
+    fn reports() -> Vec<Reported<Report>> {
+        let fields = Fields {
+            title: Some("Checkout".into()),
+            task_type: Some((TaskType::Story, "story".into())),
+            status: Some((None, "Waiting".into())),
+            parent: Some(Some("EPIC-42".into())),
+            priority: Some(None),
+            assignee: Some(Some("Ada".into())),
+            estimate: Some(Some(5.0)),
+            labels: Some(vec!["web".into()]),
+            sprint: Some(Some("12".into())),
+            due: Some(Some("2026-12-01".into())),
+            url: Some(Some("https://example.com".into())),
+            depends_on: Some(vec!["OPS-9".into()]),
+            attributes: vec![("team".into(), Some("web".into()))],
+        };
+        let all = vec![
+            Report::Started(Box::new(fields)),
+            Report::Updated(Box::default()),
+            Report::Status { status: Some(Status::Done), native: "done".into(), reason: Some("shipped".into()) },
+            Report::Blocked { reason: Some("vendor".into()), by: Some("OPS-9".into()) },
+            Report::Unblocked,
+            Report::Reopened,
+            Report::Progress(50.0),
+            Report::Commented(Some("done?".into())),
+            Report::Artifact(artifact()),
+        ];
+        all.into_iter().map(reported).collect()
+    }
+
+    fn sprint_reports() -> Vec<Reported<SprintReport>> {
+        let (name, goal) = (Some("Sprint 12".into()), Some("checkout".into()));
+        vec![reported(SprintReport { ended: true, name, goal, start: Some(Millis(1)), end: Some(Millis(2)) })]
+    }
+
     /// One of everything that is stored, with every variant. A sample is only ever added, at the end.
     fn samples() -> Vec<Sample> {
         let first = task(changes().into_iter().take(20));
@@ -268,20 +313,23 @@ mod tests {
             sample("position", &Position { done: 7, upto: Some(9), after: Some(vec![1, 2]) }),
             sample("deed", &activity),
             sample("item", &items()[0]),
-            sample("every_change", &task(changes())),
+            sample("every_change", &task(changes().into_iter().take(22))),
             sample("every_status", &Status::ALL.to_vec()),
             sample("every_type", &TaskType::ALL.to_vec()),
             sample("every_sprint_state", &SprintState::ALL.to_vec()),
             sample("every_item", &items()),
             sample("quarantined", &quarantined),
             sample("dead_letter", &letter),
+            sample("reported_changes", &task(changes().into_iter().skip(22))),
+            sample("reports", &reports()),
+            sample("sprint_reports", &sprint_reports()),
         ]
     }
 
     #[test]
     fn every_change_has_a_sample() {
         let places: Vec<usize> = changes().iter().map(place).collect();
-        assert_eq!(places, (0..22).collect::<Vec<_>>());
+        assert_eq!(places, (0..24).collect::<Vec<_>>());
     }
 
     #[test]

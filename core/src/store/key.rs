@@ -53,6 +53,8 @@ pub(crate) enum Kind {
     Part = b'q',
     /// `exported source native` -> what was exported of a task, which never changes again
     Exported = b'f',
+    /// `reported task|sprint source native` -> every report of it, in order
+    Reported = b'v',
 }
 
 /// A key under construction.
@@ -99,6 +101,11 @@ pub(crate) fn pending(name: &str, source: &str, native_id: &str) -> Vec<u8> {
     Key::new(Kind::Pending).text(name).text(source).text(native_id).build()
 }
 
+/// The key of what was reported of a task or, with `sprint`, of a sprint.
+pub(crate) fn reported(sprint: bool, key: &TaskKey) -> Vec<u8> {
+    Key::new(Kind::Reported).text(if sprint { "sprint" } else { "task" }).task(key).build()
+}
+
 /// The key of a quarantined record.
 pub(crate) fn quarantined(source: &str, native_id: &str) -> Vec<u8> {
     Key::new(Kind::Quarantined).text(source).text(native_id).build()
@@ -141,8 +148,8 @@ mod tests {
     #[test]
     fn the_bytes_of_the_kinds_do_not_change() {
         let kinds = every!(Kind: Meta, Task, Sprint, Journal, Cursor, Open, Ended, Name, Child, Member, Rollup, Totals,
-            Changed, Quarantined, DeadLetter, DeadRequest, Position, Seen, Pending, Dependent, Part, Exported);
-        assert_eq!(&kinds.map(|kind| kind as u8), b"mtsjcoekprunhadbxywzqf");
+            Changed, Quarantined, DeadLetter, DeadRequest, Position, Seen, Pending, Dependent, Part, Exported, Reported);
+        assert_eq!(&kinds.map(|kind| kind as u8), b"mtsjcoekprunhadbxywzqfv");
     }
 
     /// The kinds of errors are stored by name, in the status of a source.

@@ -37,6 +37,11 @@ impl Wanted {
         self.keys.insert(key::quarantined(source, native_id));
     }
 
+    /// What was reported of a task or, with `sprint`, of a sprint.
+    pub(crate) fn reported(&mut self, sprint: bool, key: &TaskKey) {
+        self.keys.insert(key::reported(sprint, key));
+    }
+
     /// A small named value.
     pub(crate) fn metadata(&mut self, group: &str, name: &str) {
         self.keys.insert(key::metadata(group, name));

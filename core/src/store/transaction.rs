@@ -17,6 +17,7 @@ use super::records::{Cursor, DeadLetter, Item, Position, Quarantined, SourceStat
 use crate::lock;
 use crate::model::activity::StoredActivity;
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::report::Reported;
 use crate::model::signal::Signal;
 use crate::model::time::Millis;
 use crate::model::totals::{Rollup, Totals};
@@ -313,6 +314,28 @@ impl Transaction<'_> {
     pub fn put_sprint(&mut self, key: &TaskKey, record: &SprintRecord, journal: bool) -> Result<()> {
         self.put(Key::new(Kind::Sprint).task(key), record)?;
         if journal { self.journal(&key.source, &Item::Sprint(key.clone())) } else { Ok(()) }
+    }
+
+    /// Everything that was reported of a task or, with `sprint`, of a sprint, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn reported<T: DeserializeOwned>(&self, sprint: bool, key: &TaskKey) -> Result<Vec<Reported<T>>> {
+        Ok(self.get(&key::reported(sprint, key))?.unwrap_or_default())
+    }
+
+    /// Stores everything that was reported of a task or sprint.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    pub(crate) fn put_reported<T: Serialize>(
+        &mut self,
+        sprint: bool,
+        key: &TaskKey,
+        reports: &[Reported<T>],
+    ) -> Result<()> {
+        self.writes.insert(key::reported(sprint, key), Some(format::encode(&reports)?));
+        Ok(())
     }
 
     /// Stores the cursor of a stream; `None` removes it.

@@ -85,7 +85,7 @@ fn common(plan: &Plan, settings: &Settings, summary: &str, description: String) 
     Value::Object(given.collect::<Map<_, _>>())
 }
 
-fn runbook(plan: &Plan, settings: &Settings) -> Option<String> {
+pub(super) fn runbook(plan: &Plan, settings: &Settings) -> Option<String> {
     let subject = &plan.subject;
     let said = subject.spec().observability.as_ref().and_then(|said| said.runbook.clone());
     let base = settings.runbook_base_url.as_ref().map(|url| url.trim_end_matches('/'));

@@ -10,7 +10,7 @@ use super::subject::Subject;
 use super::{Outcome, projects, rules};
 use crate::nearest;
 use crate::resource::{Condition, ProjectContextStatus, ResourceReference};
-use crate::settings::Settings;
+use crate::settings::{GrafanaMode, Settings};
 
 pub(crate) fn outcome(
     subject: &Subject,
@@ -88,8 +88,9 @@ fn of_accepted(plan: &Plan, portfolio: &Portfolio, settings: &Settings, notes: &
     accepted.extend(notes.iter().cloned());
     let rules = rules_ready(plan);
     let routing = routing_ready(plan, settings);
+    let dashboard = dashboard_ready(settings);
     let mut conditions = vec![condition(subject, "Accepted", "True", "Accepted", &accepted.join("; "))];
-    let parts = [("RulesReady", rules), ("RoutingReady", routing)];
+    let parts = [("RulesReady", rules), ("DashboardReady", dashboard), ("RoutingReady", routing)];
     let failed = parts.iter().find(|(_, (status, ..))| *status == "False").map(|(_, found)| found.clone());
     conditions.extend(
         parts.iter().map(|(kind, (status, reason, message))| condition(subject, kind, status, reason, message)),
@@ -107,6 +108,15 @@ fn rules_ready(plan: &Plan) -> Found {
         return ("True", "NoRequirements", "spec.requirements asks for no objective, so there are no rules".to_owned());
     }
     ("Unknown", "Pending", "not applied yet".to_owned())
+}
+
+fn dashboard_ready(settings: &Settings) -> Found {
+    match settings.grafana.mode() {
+        None | Some(GrafanaMode::None) => {
+            ("Unknown", "Disabled", "the settings have neither `grafana.url` nor another `grafana.mode`".to_owned())
+        }
+        Some(_) => ("Unknown", "Pending", "not applied yet".to_owned()),
+    }
 }
 
 fn routing_ready(plan: &Plan, settings: &Settings) -> Found {

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::project::{Criticality, ProjectConfig};
 use super::schedule::Schedule;
 use super::secret_ref::{HeaderValue, SecretRef};
 use crate::signal::{Protocol, Signal};
+use crate::time::Millis;
 use crate::{Status, TaskType};
 
 /// The whole configuration.
@@ -24,10 +26,17 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where webhook requests come in.
     pub webhooks: WebhooksConfig,
+    /// Who may report work over HTTP. `None`: nobody.
+    pub ops: Option<OpsConfig>,
     /// What personal data leaves the program.
     pub privacy: Privacy,
-    /// The portfolio view over native projects, in file order. Ids are unique, and no native project is in two of them.
+    /// The portfolio view over native projects: those written here in file order, then those of the projects file. Ids are
+    /// unique, and no native project is in two of them.
     pub projects: Vec<ProjectConfig>,
+    /// `projects` as they are written here, without what the projects file adds.
+    pub written_projects: Vec<WrittenProject>,
+    /// Where more is said about projects.
+    pub projects_file: Option<ProjectsFile>,
     /// The tools to poll, in file order. Names are unique. May be empty: commands that only read need none.
     pub sources: Vec<SourceConfig>,
 }
@@ -40,9 +49,59 @@ impl Config {
 
     /// The portfolio project that a native project belongs to, if any.
     pub fn project_of(&self, source: &str, native_project: &str) -> Option<&ProjectConfig> {
-        self.projects
-            .iter()
-            .find(|project| project.include.iter().any(|(name, native)| name == source && native == native_project))
+        self.projects.iter().find(|project| project.includes(source, native_project))
+    }
+}
+
+/// Who may report work over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpsConfig {
+    /// The token that requests have to bring, read late.
+    pub token: SecretRef,
+    /// The projects that it may report for; `*` is every one.
+    pub projects: Vec<String>,
+}
+
+impl OpsConfig {
+    /// Whether work in a project may be reported.
+    pub fn allows(&self, project: &str) -> bool {
+        self.projects.iter().any(|known| known == "*" || known == project)
+    }
+}
+
+/// A project as the configuration writes it. What is absent, the projects file may say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WrittenProject {
+    /// Its id.
+    pub id: String,
+    /// Its name for people.
+    pub name: Option<String>,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// How much hangs on it.
+    pub criticality: Option<Criticality>,
+    /// What it is worth to the business.
+    pub value: Option<String>,
+    /// Pairs of source name and native project.
+    pub include: Option<Vec<(String, String)>>,
+}
+
+/// Where more is said about projects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectsFile {
+    /// A file, or a directory with files.
+    pub path: PathBuf,
+    /// Since when it cannot be used, so that an earlier state of it is in force.
+    pub failing_since: Option<Millis>,
+    /// What a person should know: where it and the configuration disagree, and what was left out.
+    pub notes: Vec<String>,
+}
+
+impl ProjectsFile {
+    /// One that was not read yet.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, failing_since: None, notes: Vec::new() }
     }
 }
 
@@ -159,49 +218,6 @@ impl CommentPrivacy {
     #[must_use]
     pub fn has_texts(self) -> bool {
         self == Self::Plain
-    }
-}
-
-/// A project of the portfolio: native projects of one or more sources under one name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProjectConfig {
-    /// Its id: `project.id` and `service.namespace`.
-    pub id: String,
-    /// Its name for people; the id when the file gives none.
-    pub name: String,
-    /// Who answers for it, where known.
-    pub owner: Option<String>,
-    /// How much hangs on it, where known.
-    pub criticality: Option<Criticality>,
-    /// What it is worth to the business, where known, e.g. `revenue-primary`.
-    pub value: Option<String>,
-    /// Pairs of source name and native project. Every source exists.
-    pub include: Vec<(String, String)>,
-}
-
-/// How much hangs on a project.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Criticality {
-    /// The business stops without it.
-    Critical,
-    /// The business suffers without it.
-    High,
-    /// It is missed within days.
-    Medium,
-    /// It can wait.
-    Low,
-}
-
-impl Criticality {
-    /// The word used in the file and in telemetry.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Critical => "critical",
-            Self::High => "high",
-            Self::Medium => "medium",
-            Self::Low => "low",
-        }
     }
 }
 

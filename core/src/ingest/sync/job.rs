@@ -1,13 +1,16 @@
 //! [`Job`]: one run of one source, and what it gathers on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::SourceConfig;
+use crate::config::{ProjectConfig, SourceConfig};
 use crate::ingest::connector::{Connector, Run};
 use crate::model::activity::StoredActivity;
 use crate::model::error::Error;
+use crate::model::observation::Operations;
+use crate::model::report::{Report, SprintReport};
 use crate::model::{SmolStr, TaskKey};
 use crate::progress::Progress;
 use crate::store::Store;
@@ -18,6 +21,8 @@ pub struct Source {
     pub config: SourceConfig,
     /// The connector.
     pub connector: Box<dyn Connector>,
+    /// The portfolio: which native projects of all sources belong together.
+    pub portfolio: Mutex<Vec<ProjectConfig>>,
 }
 
 /// The result of a run of one source.
@@ -74,6 +79,10 @@ pub(super) struct Job<'a> {
 pub(super) struct PageWork {
     /// Activities, by the tasks they belong to.
     pub(super) activities: BTreeMap<TaskKey, Vec<StoredActivity>>,
+    /// What was reported of tasks.
+    pub(super) reports: BTreeMap<TaskKey, Operations<Report>>,
+    /// What was reported of sprints.
+    pub(super) sprint_reports: BTreeMap<TaskKey, Operations<SprintReport>>,
     /// Tasks on the page that may block others, or be blocked.
     pub(super) linked: BTreeSet<TaskKey>,
 }

@@ -2,7 +2,7 @@
 //!
 //! [`sync_source`] is the loop. [`page`] stores one page, [`prefetch`] reads ahead for it, [`attach`] brings activities to the
 //! tasks they belong to (of whatever source), [`blocking`] derives blocked time from links, [`sprints`] ends those that were
-//! deleted, [`pass`] decides what absence from a complete pass means, and [`again`] reads what could not be read before. A run that dies anywhere continues from the last page it stored. Only when all streams of a
+//! deleted, [`reports`] merges what many writers reported, [`pass`] decides what absence from a complete pass means, and [`again`] reads what could not be read before. A run that dies anywhere continues from the last page it stored. Only when all streams of a
 //! source were read to their end is the source *sealed*: half a sweep is never exported, because in it a child may come before
 //! its parent.
 
@@ -13,6 +13,7 @@ mod job;
 mod page;
 mod pass;
 mod prefetch;
+mod reports;
 mod sprints;
 
 use std::collections::BTreeSet;

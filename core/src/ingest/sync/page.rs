@@ -78,6 +78,7 @@ impl Job<'_> {
         if let Some(open) = &page.open_sprints {
             self.end_deleted_sprints(to, &open.iter().map(String::as_str).collect())?;
         }
+        self.store_reports(to)?;
         self.attach_activities(to)?;
         self.update_blocked_time(to)
     }
@@ -102,6 +103,8 @@ impl Job<'_> {
                 Observation::SprintGone { native_id } => self.end_deleted_sprint(to, &native_id)?,
                 Observation::Activity(activity) => self.match_activity(to, &activity)?,
                 Observation::Gone { native_id } => self.mark_deleted(to, &native_id)?,
+                Observation::Operations(operations) => self.gather(*operations),
+                Observation::SprintOperations(operations) => self.gather_of_sprint(*operations),
             }
         }
         to.put_quarantined(self.name(), &record.native_id, None)

@@ -9,7 +9,9 @@ use super::attach::DERIVES;
 use super::job::Job;
 use super::page::Normalised;
 use crate::model::error::Result;
-use crate::model::observation::{Activity, Observation, TaskObservation};
+use crate::model::observation::{Activity, Observation, Operations, TaskObservation};
+use crate::model::operation;
+use crate::model::report::Report;
 use crate::model::{Change, SmolStr, TaskKey, TaskRecord, activity, interval};
 use crate::store::footprint::names_ever;
 use crate::store::prefetch::Wanted;
@@ -29,7 +31,8 @@ impl Job<'_> {
                 Observation::Task(seen) => self.want_attached(to, &mut wanted, &mut moving, seen)?,
                 Observation::Activity(activity) => self.want_named(to, &mut wanted, &mut moving, activity)?,
                 Observation::Gone { native_id } => drop(moving.insert(self.key(native_id))),
-                Observation::Sprint { .. } | Observation::SprintGone { .. } => {}
+                Observation::Operations(of) => self.want_reported(to, &mut wanted, &mut moving, of)?,
+                Observation::Sprint { .. } | Observation::SprintGone { .. } | Observation::SprintOperations(_) => {}
             }
         }
         to.load(wanted)?;
@@ -44,6 +47,17 @@ impl Job<'_> {
             Observation::Sprint { native_id, .. } | Observation::SprintGone { native_id } => {
                 wanted.metadata(DELETED_SPRINTS, self.name());
                 wanted.sprint(&self.key(native_id));
+            }
+            Observation::Operations(of) => {
+                let key = self.key(&operation::native_id(&of.project, &of.id));
+                wanted.reported(false, &key);
+                wanted.named(&of.id.to_uppercase());
+                wanted.task(key);
+            }
+            Observation::SprintOperations(of) => {
+                let key = self.key(&operation::native_id(&of.project, &of.id));
+                wanted.reported(true, &key);
+                wanted.sprint(&key);
             }
             Observation::Activity(activity) => {
                 activity.tasks.iter().for_each(|id| wanted.task(self.key(id)));
@@ -71,6 +85,29 @@ impl Job<'_> {
             wanted.pending(&activity::name_of_id(&key));
         }
         moving.extend(seen.present.parent.as_ref().map(|parent| self.key(&parent.native_id)));
+        moving.insert(key);
+        Ok(())
+    }
+
+    /// The activities that were stored under the name of a task that is new, and the parents whose sums it may change.
+    fn want_reported(
+        &self,
+        to: &Transaction<'_>,
+        wanted: &mut Wanted,
+        moving: &mut BTreeSet<TaskKey>,
+        operations: &Operations<Report>,
+    ) -> Result<()> {
+        let key = self.key(&operation::native_id(&operations.project, &operations.id));
+        if to.task(&key)?.is_none() {
+            wanted.pending(&operations.id.to_uppercase());
+            wanted.pending(&activity::name_of_id(&key));
+        }
+        for report in &operations.reports {
+            if let Report::Started(fields) | Report::Updated(fields) = &report.report {
+                let parent = fields.parent.iter().flatten();
+                moving.extend(parent.map(|id| self.key(&operation::native_id(&operations.project, id))));
+            }
+        }
         moving.insert(key);
         Ok(())
     }

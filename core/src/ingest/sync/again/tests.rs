@@ -165,7 +165,11 @@ impl Rig {
     /// One run, `later` milliseconds after the one before.
     async fn run(&mut self, later: i64) -> SourceReport {
         self.now = self.now.plus(later);
-        let source = Source { config: self.config.sources[0].clone(), connector: Box::new(self.tool.clone()) };
+        let source = Source {
+            config: self.config.sources[0].clone(),
+            connector: Box::new(self.tool.clone()),
+            portfolio: std::sync::Mutex::default(),
+        };
         let options = Options { now: Some(self.now), ..Options::default() };
         self.tool.asked.lock().unwrap().clear();
         sync_source(&self.store, &source, &options, &Quiet, &CancellationToken::new()).await

@@ -1,0 +1,262 @@
+//! Draining one lane: an ordinary engine with one source, until nothing new has come for a while.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use contextcore_connectors::sdk;
+use contextcore_core::config::{self, Config, HeaderValue, Privacy, SourceConfig};
+use contextcore_core::engine::Engine;
+use contextcore_core::export::otlp::Signal;
+use contextcore_core::ingest::connector::Registration;
+use contextcore_core::ingest::sync::{Options, SourceReport};
+use contextcore_core::store::Store;
+use contextcore_core::{Error, Secret};
+use contextcore_spool::{self as spool, Destination, Headers, LaneDir, Lock, Reader, Transport};
+use serde_json::json;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::answer;
+use super::export::{self, Ended, SignalLoop};
+use super::shared::{Shared, lock_of};
+use crate::failure::{Exit, Failure};
+use crate::{app, progress};
+
+/// How often a spool is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// How often one that has been quiet for long is looked at.
+const LOOK_IDLE: Duration = Duration::from_secs(1);
+/// How long after a failure of the store or the spool it is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+/// With `--linger 0s`: how long a backend that accepts nothing is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the last export may take, and how long after a request to stop.
+const LAST_EXPORT: Duration = Duration::from_secs(10);
+const LAST_EXPORT_STOPPED: Duration = Duration::from_secs(3);
+
+/// The kinds of sources that a helper knows.
+static KINDS: [Registration; 1] = [sdk::LANE];
+
+/// The group of metadata that names the signals which a lane's backend does not know.
+const UNKNOWN_SIGNALS: &str = "unknown_signals";
+
+/// A lane to drain.
+pub(super) struct Draining {
+    pub(super) lane: LaneDir,
+    /// Where it goes. Without headers nobody has said yet which.
+    pub(super) to: (Destination, Option<Headers>),
+    pub(super) linger: Duration,
+    pub(super) privacy: Privacy,
+    /// The name of this machine.
+    pub(super) machine: String,
+    pub(super) cancel: CancellationToken,
+}
+
+impl Draining {
+    /// Drains until nothing new has come for the linger.
+    ///
+    /// # Errors
+    /// When the lane's store cannot be used.
+    pub(super) async fn run(self, lock: Lock) -> Result<Exit, Failure> {
+        let mut lock = lock;
+        loop {
+            let (exit, read) = self.drain().await?;
+            drop(lock);
+            // Whoever wrote a line since, and saw the lock held, relies on this look.
+            let more = !self.cancel.is_cancelled() && self.reader().has_work(&read).unwrap_or(false);
+            match self.lane.lock() {
+                Ok(Some(again)) if more => lock = again,
+                _ => return Ok(exit),
+            }
+        }
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::new(vec![self.lane.spool()], 1)
+    }
+
+    /// One life of the engine. Returns how it ended, and how far the spool has been read.
+    async fn drain(&self) -> Result<(Exit, spool::Cursor), Failure> {
+        let (to, headers) = self.to.clone();
+        let shared = Arc::new(Shared {
+            lane: self.lane.clone(),
+            to,
+            headers: watch::Sender::new(headers),
+            nudge: Notify::new(),
+            stored: Mutex::default(),
+            engine: Mutex::default(),
+            cancel: self.cancel.child_token(),
+        });
+        let socket = answer::Socket::bind(&self.lane);
+        let mut answers = JoinSet::new();
+        if let Some(listener) = socket.as_ref().and_then(answer::Socket::listener) {
+            answers.spawn(answer::run(Arc::clone(&shared), listener));
+        }
+        let ended = self.with_headers(&shared).await;
+        answers.shutdown().await;
+        drop(socket);
+        *lock_of(&shared.engine) = None;
+        let read = lock_of(&shared.stored).clone();
+        Ok((ended?, read))
+    }
+
+    /// Waits for the headers, if the backend needs some, and drains.
+    async fn with_headers(&self, shared: &Arc<Shared>) -> Result<Exit, Failure> {
+        let mut headers = shared.headers.subscribe();
+        let wait = headers.wait_for(Option::is_some);
+        let known = tokio::select! {
+            () = shared.cancel.cancelled() => None,
+            known = tokio::time::timeout(self.linger.max(LOOK), wait) => known.ok().and_then(Result::ok).and_then(|known| known.clone()),
+        };
+        let Some(headers) = known else {
+            tracing::warn!(
+                lane = self.lane.name(),
+                "nobody brought the headers that its backend needs; it stays as it is"
+            );
+            return Ok(Exit::Backend);
+        };
+        if shared.to.protocol == Transport::Ops {
+            let text = "operations that go to /v1/ops are sent with `contextcore drain --to`";
+            return Err(Failure::usage(format!("lane {}: {text}", self.lane.name())));
+        }
+        spool::layout::make_private(&self.lane.engine())
+            .map_err(|error| Failure::new(Exit::Internal, format!("make {}: {error}", self.lane.engine().display())))?;
+        let store = Store::open(&self.lane.engine())?;
+        let config = self.config(&headers, &unknown_signals(&store)?)?;
+        let mut engine = Arc::new(Engine::new(config, store, progress::lines(), &KINDS));
+        *lock_of(&shared.stored) = cursor(&engine)?;
+        loop {
+            *lock_of(&shared.engine) = Some(Arc::clone(&engine));
+            match self.serve(shared, &engine).await? {
+                Ended::Unknown(signal) => {
+                    let left = remember_unknown(&engine.store, signal)?;
+                    let to = &shared.to.endpoint;
+                    tracing::warn!("{to} takes no {signal}: it gets no more of them, and none are kept for it");
+                    engine = Arc::new(engine.reloaded(self.config(&headers, &left)?));
+                }
+                Ended::Done => return Ok(if export::is_done(&engine)? { Exit::Done } else { Exit::Backend }),
+            }
+        }
+    }
+
+    /// The configuration of a lane's engine.
+    fn config(&self, headers: &Headers, unknown: &[String]) -> Result<Config, Failure> {
+        let target = json!({"url": self.to.0.endpoint, "protocol": self.to.0.protocol.as_str()});
+        let signals = ["traces", "logs"].into_iter().filter(|signal| !unknown.iter().any(|other| other == signal));
+        let text = json!({
+            "store": {"path": self.lane.engine()},
+            "export": {"otlp": {
+                "signals": signals.collect::<Vec<_>>(),
+                "endpoints": {"traces": target, "logs": target},
+            }},
+            "sources": [{"name": self.source(), "kind": "sdk", "path": self.lane.path()}],
+        });
+        let mut config = config::parse(&text.to_string(), "the lane", &app::kinds())?;
+        let given = headers.0.iter();
+        config.export.otlp.headers =
+            given.map(|(name, value)| (name.clone(), HeaderValue::Given(Secret::new(value.clone())))).collect();
+        config.privacy = self.privacy;
+        Ok(config)
+    }
+
+    fn source(&self) -> String {
+        format!("sdk-{}", self.machine)
+    }
+
+    /// Polls and exports until the linger is over, or until the backend turns out not to know a signal.
+    async fn serve(&self, shared: &Arc<Shared>, engine: &Arc<Engine>) -> Result<Ended, Failure> {
+        let (stored, closing, force_stop) =
+            (watch::Sender::new(0_u64), CancellationToken::new(), CancellationToken::new());
+        let mut exports = JoinSet::new();
+        for signal in engine.config().export.otlp.targets.keys() {
+            exports.spawn(SignalLoop::new(engine, *signal, stored.subscribe(), &closing, &force_stop)?.run());
+        }
+        let ended = tokio::select! {
+            ended = self.poll(shared, engine, &stored) => ended.map(|()| Ended::Done),
+            Some(ended) = exports.join_next() => ended.unwrap_or(Ok(Ended::Done)).map_err(Failure::from),
+        };
+        closing.cancel();
+        let rest = async { while exports.join_next().await.is_some() {} };
+        let patience = if shared.cancel.is_cancelled() { LAST_EXPORT_STOPPED } else { LAST_EXPORT };
+        if tokio::time::timeout(patience, rest).await.is_err() {
+            force_stop.cancel();
+            while exports.join_next().await.is_some() {}
+        }
+        ended
+    }
+
+    /// Stores what is new, until nothing has come for the linger.
+    async fn poll(&self, shared: &Shared, engine: &Arc<Engine>, stored: &watch::Sender<u64>) -> Result<(), Failure> {
+        let source = engine.config().sources[0].clone();
+        let reader = self.reader();
+        let (mut last_line, mut quiet_since) = (Instant::now(), Instant::now());
+        loop {
+            let known = lock_of(&shared.stored).clone();
+            let mut pause = if quiet_since.elapsed() < LOOK_IDLE * 10 { LOOK } else { LOOK_IDLE };
+            match reader.has_work(&known) {
+                Ok(true) => {
+                    let report = store(shared, engine, &source).await?;
+                    if report.records > 0 {
+                        (last_line, quiet_since) = (Instant::now(), Instant::now());
+                        stored.send_modify(|runs| *runs += 1);
+                    }
+                    pause = if report.error.is_some() { RETRY } else { Duration::ZERO };
+                }
+                Ok(false) if self.is_over(engine, last_line)? => return Ok(()),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(lane = self.lane.name(), %error, "could not read the spool");
+                    pause = RETRY;
+                }
+            }
+            tokio::select! {
+                biased;
+                () = shared.cancel.cancelled() => return Ok(()),
+                () = shared.nudge.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Whether it is time to end.
+    fn is_over(&self, engine: &Engine, last_line: Instant) -> Result<bool, Failure> {
+        if self.linger.is_zero() {
+            return Ok(export::is_done(engine)? || last_line.elapsed() >= PATIENCE);
+        }
+        Ok(last_line.elapsed() >= self.linger)
+    }
+}
+
+/// Runs the source once.
+async fn store(shared: &Shared, engine: &Arc<Engine>, source: &SourceConfig) -> Result<SourceReport, Failure> {
+    let report = engine.sync_one(source, Options::default()).await;
+    for warning in &report.warnings {
+        tracing::warn!("{warning}");
+    }
+    if let Some(error) = &report.error {
+        tracing::error!(kind = error.kind().as_str(), "{}", error.full());
+    }
+    *lock_of(&shared.stored) = cursor(engine)?;
+    Ok(report)
+}
+
+/// How far the store has read the spool.
+fn cursor(engine: &Engine) -> Result<spool::Cursor, Error> {
+    let stored = engine.store.cursor(&engine.config().sources[0].name, sdk::OPERATIONS)?;
+    Ok(stored.and_then(|cursor| serde_json::from_value(cursor.0).ok()).unwrap_or_default())
+}
+
+fn unknown_signals(store: &Store) -> Result<Vec<String>, Error> {
+    Ok(store.metadata(UNKNOWN_SIGNALS, "")?.unwrap_or_default())
+}
+
+fn remember_unknown(store: &Store, signal: Signal) -> Result<Vec<String>, Error> {
+    let mut unknown = unknown_signals(store)?;
+    unknown.push(signal.to_string());
+    let mut transaction = store.begin()?;
+    transaction.put_metadata(UNKNOWN_SIGNALS, "", &unknown)?;
+    transaction.commit()?;
+    Ok(unknown)
+}

@@ -1,0 +1,67 @@
+//! Starts `contextcore drain` in the background: in a session of its own, with nothing of the caller but a few variables.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// The log of helpers is moved away at this size.
+const LONGEST_LOG: u64 = 1 << 20;
+
+/// The variables that a helper gets, and what names of further ones begin with.
+const PASSED_ON: [&str; 14] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "TZ",
+    "LANG",
+    "XDG_STATE_HOME",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+const PREFIXES: [&str; 2] = ["OTEL_", "CONTEXTCORE_"];
+
+/// Starts a helper for a state directory and returns at once.
+///
+/// # Errors
+/// When this program cannot be started again, or its log cannot be written.
+pub(crate) fn start(state: &Path, arguments: &[String]) -> io::Result<()> {
+    let log = log(&state.join("drain.log"))?;
+    let passed_on = std::env::vars_os().filter(|(name, _)| {
+        let name = name.to_string_lossy();
+        PASSED_ON.contains(&&*name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    });
+    Command::new(std::env::current_exe()?)
+        .args(["drain", "--detached", "-v", "--state"])
+        .arg(state)
+        .args(arguments)
+        .env_clear()
+        .envs(passed_on)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .map(drop)
+}
+
+fn log(path: &Path) -> io::Result<File> {
+    if fs::metadata(path).is_ok_and(|meta| meta.len() > LONGEST_LOG) {
+        fs::rename(path, path.with_extension("log.1"))?;
+    }
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+/// Leaves the session of whoever started this process, so that the end of it ends nothing here.
+pub(super) fn leave_session() {
+    if let Err(error) = rustix::process::setsid() {
+        tracing::debug!(%error, "stays in the session of its caller");
+    }
+}

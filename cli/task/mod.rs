@@ -1,0 +1,215 @@
+//! `contextcore task`: reports work from a shell. Writes one line to the spool, and starts the helper that sends it.
+
+use contextcore_core::clock;
+use contextcore_core::model::operation::{
+    Attributes, Operation, Scalar, TaskBlock, TaskComment, TaskEvent, TaskFields, TaskLink, TaskOnly, TaskProgress,
+    TaskReason, TaskStatus,
+};
+use contextcore_spool::destination::NOWHERE;
+use contextcore_spool::{Appended, LaneDir, StateDir, Writer};
+use serde_json::json;
+
+use crate::app::Context;
+use crate::args::{self, Given, Place, TaskOperation};
+use crate::failure::{Exit, Failure, Outcome};
+use crate::{drain, lanes, output};
+
+pub(crate) fn run(context: &Context, arguments: args::Task) -> Outcome {
+    let json = context.is_json("task")?;
+    let operation = operation(arguments.operation);
+    let task = operation.task().unwrap_or_default().trim().to_owned();
+    if task.is_empty() {
+        return Err(Failure::usage("the task's key is empty"));
+    }
+    let (place, name) = (arguments.place, operation.name());
+    let reported = report(place, operation)?;
+    let view = json!({
+        "project": reported.project, "task": task, "op": name, "lane": reported.lane.name(),
+        "writer": reported.writer, "seq": reported.seq,
+    });
+    output::print_compact(json, &view, |_| format!("{name} {task} ({})\n", reported.project))?;
+    Ok(Exit::Done)
+}
+
+/// What was reported, and where it was written.
+pub(crate) struct Reported {
+    project: String,
+    lane: LaneDir,
+    writer: String,
+    seq: u64,
+}
+
+/// Writes an operation, and starts the helper that sends it.
+pub(crate) fn report(place: Place, operation: Operation) -> Result<Reported, Failure> {
+    let project =
+        place.project.or_else(|| lanes::variable("CONTEXTCORE_PROJECT")).unwrap_or_else(|| "default".to_owned());
+    let project = project.trim().to_owned();
+    if project.is_empty() {
+        return Err(Failure::usage("the project's name is empty"));
+    }
+    let state = lanes::state_dir(place.state.as_deref())?;
+    let lane = lanes::lane(&state, &project, place.endpoint.as_deref(), place.protocol.as_deref())?;
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let mut writer = Writer::new(&lane, &project, "shell", host.trim());
+    let failed =
+        |error| Failure::new(Exit::Internal, format!("write to the spool {}: {error}", lane.spool().display()));
+    let seq = match writer.append(clock::now(), place.at, operation, place.actor).map_err(failed)? {
+        Appended::Written(seq) => seq,
+        Appended::Dropped => {
+            let text = format!("the spool {} is full, so that nothing was written", lane.spool().display());
+            return Err(Failure::new(Exit::Internal, text));
+        }
+    };
+    let writer = writer.id().to_owned();
+    send(&state, &lane, place.no_drain);
+    Ok(Reported { project, lane, writer, seq })
+}
+
+/// Starts the helper, unless one drains the lane already. What it cannot do now, the next call may.
+fn send(state: &StateDir, lane: &LaneDir, no_drain: bool) {
+    if lane.name() == NOWHERE {
+        let path = state.path();
+        let text = "no OTLP endpoint is known, so this stays in the spool; send it with";
+        tracing::warn!("{text} `contextcore drain --state {} --endpoint URL --linger 0s`", path.display());
+        return;
+    }
+    if no_drain || lanes::variable("CONTEXTCORE_DRAIN").is_some_and(|value| value == "off") {
+        return;
+    }
+    let started = match lane.is_drained() {
+        Ok(true) => Ok(()),
+        Ok(false) => drain::start(state.path(), &[]),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = started {
+        tracing::warn!(%error, "could not start `contextcore drain`; what was reported is in the spool");
+    }
+}
+
+/// The operation of a command.
+fn operation(of: TaskOperation) -> Operation {
+    match of {
+        TaskOperation::Start(given) => Operation::Start(fields(given, &[])),
+        TaskOperation::Update { fields: given, clear } => Operation::Update(fields(given, &clear)),
+        TaskOperation::Status { key, status, reason } => Operation::Status(TaskStatus { task: key, status, reason }),
+        TaskOperation::Block { key, reason, by } => Operation::Block(TaskBlock { task: key, reason, blocked_by: by }),
+        TaskOperation::Unblock { key } => Operation::Unblock(TaskOnly { task: key }),
+        TaskOperation::Complete { key } => Operation::Complete(TaskOnly { task: key }),
+        TaskOperation::Cancel { key, reason } => Operation::Cancel(TaskReason { task: key, reason }),
+        TaskOperation::Reopen { key } => Operation::Reopen(TaskOnly { task: key }),
+        TaskOperation::Progress { key, percent } => Operation::Progress(TaskProgress { task: key, percent }),
+        TaskOperation::Comment { key, text, author } => Operation::Comment(TaskComment { task: key, text, author }),
+        TaskOperation::Event { key, name, attributes } => {
+            Operation::Event(TaskEvent { task: key, name, attributes: texts(attributes, MOST_OF_EVENT) })
+        }
+        TaskOperation::Link { key, kind, reference, url } => {
+            Operation::Link(TaskLink { task: key, kind, reference, url })
+        }
+    }
+}
+
+/// Attributes that an event may have.
+const MOST_OF_EVENT: usize = 16;
+
+fn texts(pairs: Vec<(String, String)>, most: usize) -> Attributes {
+    Attributes(pairs.into_iter().take(most).map(|(name, value)| (name, Some(Scalar::Text(value)))).collect())
+}
+
+/// The fields that are given, and `null` for those to clear.
+fn fields(given: Given, clear: &[String]) -> TaskFields {
+    let cleared = |name: &str| clear.iter().any(|field| field == name);
+    fn or_null<T>(value: Option<T>, clear: bool) -> Option<Option<T>> {
+        value.map(Some).or(clear.then_some(None))
+    }
+    let list = |list: Vec<String>, clear: bool| or_null((!list.is_empty()).then_some(list), clear);
+    TaskFields {
+        task: given.key,
+        title: given.title,
+        task_type: given.task_type,
+        status: given.status,
+        parent: or_null(given.parent, cleared("parent")),
+        priority: or_null(given.priority, cleared("priority")),
+        assignee: or_null(given.assignee, cleared("assignee")),
+        estimate: or_null(given.points, cleared("points")),
+        labels: list(given.labels, cleared("labels")),
+        sprint: or_null(given.sprint, cleared("sprint")),
+        due: or_null(given.due, cleared("due")),
+        url: or_null(given.url, cleared("url")),
+        depends_on: list(given.depends_on, cleared("depends-on")),
+        attributes: texts(given.attributes, usize::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn written(arguments: &[&str]) -> String {
+        let line = ["contextcore", "task"].iter().chain(arguments);
+        let Command::Task(task) = Cli::try_parse_from(line).unwrap().command else { panic!("no task") };
+        serde_json::to_string(&operation(task.operation)).unwrap()
+    }
+
+    #[test]
+    fn commands_become_operations() {
+        let table = [
+            (
+                &[
+                    "start", "A-1", "--title", "T", "--type", "story", "--points", "3", "--label", "web", "--attr",
+                    "x=1",
+                ][..],
+                r#"{"op":"task.start","task":"A-1","title":"T","type":"story","estimate":3,"labels":["web"],"attributes":{"x":"1"}}"#,
+            ),
+            (
+                &["update", "A-1", "--clear", "parent", "--clear", "labels", "--assignee", "ada"],
+                r#"{"op":"task.update","task":"A-1","parent":null,"assignee":"ada","labels":null}"#,
+            ),
+            (&["status", "A-1", "in_progress"], r#"{"op":"task.status","task":"A-1","status":"in_progress"}"#),
+            (
+                &["block", "A-1", "--reason", "vendor", "--by", "B-2"],
+                r#"{"op":"task.block","task":"A-1","reason":"vendor","blocked_by":"B-2"}"#,
+            ),
+            (&["complete", "A-1", "--project", "p"], r#"{"op":"task.complete","task":"A-1"}"#),
+            (&["progress", "A-1", "62.5"], r#"{"op":"task.progress","task":"A-1","percent":62.5}"#),
+            (
+                &["link", "A-1", "pr", "acme/x#1", "--url", "https://x"],
+                r#"{"op":"task.link","task":"A-1","kind":"pr","ref":"acme/x#1","url":"https://x"}"#,
+            ),
+        ];
+        for (arguments, want) in table {
+            assert_eq!(written(arguments), want);
+        }
+        for wrong in [&["progress", "A-1", "140"][..], &["event", "A-1", "Bad Name"], &["link", "A-1", "mail", "x"]] {
+            let line = ["contextcore", "task"].iter().chain(wrong);
+            assert_eq!(Cli::try_parse_from(line).unwrap_err().exit_code(), 2, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_reported_is_in_the_spool_of_its_lane() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place {
+            project: Some("shop".into()),
+            actor: Some("ada".into()),
+            at: None,
+            state: Some(dir.path().join("state")),
+            endpoint: Some("http://tempo:4317".into()),
+            protocol: None,
+            no_drain: true,
+        };
+        let reported = report(place, Operation::Complete(TaskOnly { task: "A-1".into() })).unwrap();
+        let lane = StateDir::at(dir.path().join("state")).lane(&reported.lane.name());
+        let name = format!("{}.1.jsonl", reported.writer);
+        let text = std::fs::read_to_string(lane.spool().join("shop").join(name)).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert!(
+            lines[0].contains(r#""lang":"shell""#)
+                && lines[1].ends_with(r#""op":"task.complete","task":"A-1","actor":"ada"}"#)
+        );
+        assert!(lane.path().join("lane.json").exists());
+    }
+}

@@ -1,0 +1,281 @@
+//! What a line of a spool reports, in the words of the model. Pure.
+//!
+//! Words of the caller's own are kept: a status that none of ours means becomes the native status, a type the native type.
+
+use std::collections::BTreeMap;
+
+use contextcore_core::config::CommentPrivacy;
+use contextcore_core::model::observation::{Observation, Operations};
+use contextcore_core::model::operation::{self, Attributes, Line, Operation, Parsed, Sprint, TaskFields, TaskLink};
+use contextcore_core::model::report::{Fields, Report, Reported, SprintReport};
+use contextcore_core::model::{Artifact, SmolStr, Status, TaskType};
+use contextcore_core::{Error, ErrorKind, Millis, Result};
+
+use crate::vocabulary;
+
+/// How lines are to be read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// Projects wanted; empty means all.
+    pub(super) projects: Vec<String>,
+    /// Configured statuses by name in lower case.
+    pub(super) statuses: BTreeMap<String, Status>,
+    /// Configured types by name in lower case.
+    pub(super) types: BTreeMap<String, TaskType>,
+    /// What is kept of comments.
+    pub(super) comments: CommentPrivacy,
+}
+
+/// Attributes that a task keeps, and the bytes of each value.
+const MOST_ATTRIBUTES: usize = 32;
+const MOST_BYTES: usize = 2_000;
+
+impl Reading {
+    /// The common status for a word, if it means one: the configuration's say goes first, then our words, then those of people.
+    fn status(&self, word: &str) -> Option<Status> {
+        let name = word.trim().to_lowercase();
+        let ours = name.replace([' ', '-'], "_").parse().ok();
+        self.statuses.get(&name).copied().or(ours).or_else(|| vocabulary::status(&name))
+    }
+
+    fn task_type(&self, word: &str) -> TaskType {
+        let name = word.trim().to_lowercase();
+        self.types.get(&name).copied().or_else(|| name.parse().ok()).unwrap_or(TaskType::Task)
+    }
+
+    /// A text that is kept as comments are.
+    fn comment(&self, text: Option<String>) -> Option<String> {
+        text.filter(|text| self.comments.has_texts() && !text.is_empty())
+    }
+
+    fn fields(&self, fields: TaskFields) -> Box<Fields> {
+        let word =
+            |value: Option<Option<String>>| value.map(|value| value.filter(|text| !text.is_empty()).map(SmolStr::new));
+        let list = |value: Option<Option<Vec<String>>>| {
+            value.map(|value| value.unwrap_or_default().iter().map(SmolStr::new).collect::<Vec<SmolStr>>())
+        };
+        let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+        Box::new(Fields {
+            title: given(fields.title).map(SmolStr::new),
+            task_type: given(fields.task_type).map(|word| (self.task_type(&word), word.trim().into())),
+            status: given(fields.status).map(|word| (self.status(&word), word.trim().into())),
+            parent: word(fields.parent),
+            priority: fields.priority.map(|name| name.and_then(|name| vocabulary::priority(&name)).map(Into::into)),
+            assignee: word(fields.assignee),
+            estimate: fields.estimate.map(|points| points.filter(|points| points.is_finite())),
+            labels: list(fields.labels),
+            sprint: word(fields.sprint),
+            due: fields.due.map(|due| due.filter(|due| is_date(due)).map(SmolStr::new)),
+            url: fields.url,
+            depends_on: list(fields.depends_on),
+            attributes: own(fields.attributes),
+        })
+    }
+
+    /// What an operation reports of a task; `None` for one that is about something else, or is not to be read.
+    fn report(&self, operation: Operation) -> Option<Report> {
+        let finished =
+            |status: Status, reason| Report::Status { status: Some(status), native: status.as_str().into(), reason };
+        Some(match operation {
+            Operation::Start(fields) => Report::Started(self.fields(fields)),
+            Operation::Update(fields) => Report::Updated(self.fields(fields)),
+            Operation::Status(to) => Report::Status {
+                status: self.status(&to.status),
+                native: to.status.trim().into(),
+                reason: self.comment(to.reason),
+            },
+            Operation::Block(block) => {
+                let text = |text: Option<String>| text.filter(|text| !text.is_empty()).map(SmolStr::new);
+                Report::Blocked { reason: text(block.reason), by: text(block.blocked_by) }
+            }
+            Operation::Unblock(_) => Report::Unblocked,
+            Operation::Complete(_) => finished(Status::Done, None),
+            Operation::Cancel(cancel) => finished(Status::Cancelled, self.comment(cancel.reason)),
+            Operation::Reopen(_) => Report::Reopened,
+            Operation::Progress(progress) => Report::Progress(progress.percent.clamp(0.0, 100.0)),
+            Operation::Comment(_) if !self.comments.is_read() => return None,
+            Operation::Comment(comment) => Report::Commented(self.comment(Some(comment.text))),
+            Operation::Event(event) => Report::Artifact(Artifact {
+                kind: "event".to_owned(),
+                reference: event.name,
+                url: String::new(),
+                summary: pairs(&event.attributes),
+            }),
+            Operation::Link(link) => Report::Artifact(artifact(link)),
+            Operation::SprintStart(_)
+            | Operation::SprintEnd(_)
+            | Operation::InsightEmit(_)
+            | Operation::InsightUpdate(_) => return None,
+        })
+    }
+}
+
+/// What belongs to a task, under the names that artifacts of other tools have.
+fn artifact(link: TaskLink) -> Artifact {
+    let kind = match link.kind.as_str() {
+        "pr" => "pull_request",
+        kind => kind,
+    };
+    let (kind, url) = (kind.to_owned(), link.url.unwrap_or_default());
+    Artifact { kind, reference: link.reference, url, summary: String::new() }
+}
+
+/// Attributes as texts.
+fn own(attributes: Attributes) -> Vec<(SmolStr, Option<SmolStr>)> {
+    let text = |value: operation::Scalar| {
+        let mut text = value.to_string();
+        text.truncate(text.floor_char_boundary(MOST_BYTES));
+        SmolStr::new(text)
+    };
+    let named = attributes.0.into_iter().filter(|(name, _)| !name.trim().is_empty());
+    named.take(MOST_ATTRIBUTES).map(|(name, value)| (name.into(), value.map(text))).collect()
+}
+
+/// Attributes of an event in a line: `duration=3, host=a`.
+fn pairs(attributes: &Attributes) -> String {
+    let given = attributes.0.iter().filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)));
+    given.collect::<Vec<_>>().join(", ")
+}
+
+fn is_date(text: &str) -> bool {
+    text.parse::<jiff::civil::Date>().is_ok()
+}
+
+/// A date (its begin in UTC) or a time.
+fn moment(text: &str) -> Option<Millis> {
+    Millis::parse(text).or_else(|| Millis::parse(&format!("{}T00:00:00Z", text.trim())))
+}
+
+/// What a record reports; nothing of a project that is not wanted.
+///
+/// # Errors
+/// [`ErrorKind::Protocol`] when it cannot be understood.
+pub(super) fn observations(reading: &Reading, record: &str) -> Result<Vec<Observation>> {
+    let bad = |why: String| Error::new(ErrorKind::Protocol, "understand an operation").caused_by(why);
+    let mut parts = record.splitn(3, '\t');
+    let (writer, project, text) = (parts.next(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let project: String = serde_json::from_str(project).map_err(|error| bad(error.to_string()))?;
+    let Parsed::Line(line) = operation::parse(text).map_err(bad)? else { return Ok(Vec::new()) };
+    if !reading.projects.is_empty() && !reading.projects.contains(&project) {
+        return Ok(Vec::new());
+    }
+    Ok(observation(reading, writer.unwrap_or_default(), project, *line).into_iter().collect())
+}
+
+fn observation(reading: &Reading, writer: &str, project: String, line: Line) -> Option<Observation> {
+    let (at, seq) = (line.counts_at(), line.seq);
+    let actor = match &line.operation {
+        Operation::Comment(comment) => comment.author.clone().or(line.actor),
+        _ => line.actor,
+    };
+    match line.operation {
+        Operation::SprintStart(sprint) => Some(sprint_observation(writer, project, (at, seq, actor), sprint, false)),
+        Operation::SprintEnd(sprint) => Some(sprint_observation(writer, project, (at, seq, actor), sprint, true)),
+        operation => {
+            let id = operation.task()?.trim().to_owned();
+            let report = Reported { writer: writer.into(), seq, at, actor, report: reading.report(operation)? };
+            Some(Observation::Operations(Box::new(Operations { project, id, reports: vec![report] })))
+        }
+    }
+}
+
+fn sprint_observation(
+    writer: &str,
+    project: String,
+    (at, seq, actor): (Millis, u64, Option<String>),
+    sprint: Sprint,
+    ended: bool,
+) -> Observation {
+    let time = |text: Option<String>| text.and_then(|text| moment(&text));
+    let report =
+        SprintReport { ended, name: sprint.name, goal: sprint.goal, start: time(sprint.start), end: time(sprint.end) };
+    let reports = vec![Reported { writer: writer.into(), seq, at, actor, report }];
+    Observation::SprintOperations(Box::new(Operations { project, id: sprint.id, reports }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(comments: CommentPrivacy) -> Reading {
+        let statuses = BTreeMap::from([("baking".to_owned(), Status::InProgress)]);
+        Reading { projects: vec!["shop".into()], statuses, types: BTreeMap::new(), comments }
+    }
+
+    fn read(comments: CommentPrivacy, fields: &str) -> Option<Report> {
+        let record = format!("0f\t\"shop\"\t{{\"v\":1,\"seq\":3,\"t\":\"2026-11-26T20:51:06.000Z\",{fields}}}");
+        match observations(&reading(comments), &record).unwrap().pop()? {
+            Observation::Operations(mut of) => Some(of.reports.pop()?.report),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn status(word: &str) -> (Option<Status>, String) {
+        let fields = format!(r#""op":"task.status","task":"a","status":"{word}""#);
+        match read(CommentPrivacy::Count, &fields) {
+            Some(Report::Status { status, native, .. }) => (status, native.to_string()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn words_of_the_caller_are_understood_or_kept() {
+        assert_eq!(status("in_progress"), (Some(Status::InProgress), "in_progress".into()));
+        assert_eq!(status("In Review"), (Some(Status::InReview), "In Review".into()));
+        assert_eq!(status("baking"), (Some(Status::InProgress), "baking".into()));
+        assert_eq!(status("erledigt"), (Some(Status::Done), "erledigt".into()));
+        assert_eq!(status("mooning"), (None, "mooning".into()));
+    }
+
+    #[test]
+    fn comments_and_reasons_are_kept_as_privacy_says() {
+        let comment = r#""op":"task.comment","task":"a","text":"shipped","author":"Lin""#;
+        assert_eq!(read(CommentPrivacy::Omit, comment), None);
+        assert_eq!(read(CommentPrivacy::Count, comment), Some(Report::Commented(None)));
+        assert_eq!(read(CommentPrivacy::Plain, comment), Some(Report::Commented(Some("shipped".into()))));
+        let cancel = r#""op":"task.cancel","task":"a","reason":"too dear""#;
+        let reason = |comments| match read(comments, cancel) {
+            Some(Report::Status { reason, .. }) => reason,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((reason(CommentPrivacy::Count), reason(CommentPrivacy::Plain)), (None, Some("too dear".into())));
+    }
+
+    #[test]
+    fn what_is_cleared_differs_from_what_is_not_given() {
+        let update = r#""op":"task.update","task":"a","assignee":null,"due":"soon","estimate":null,"priority":"Blocker","attributes":{"n":5,"x":null}"#;
+        let Some(Report::Updated(fields)) = read(CommentPrivacy::Count, update) else { panic!("no update") };
+        assert_eq!(
+            (fields.assignee, fields.due, fields.estimate, fields.parent),
+            (Some(None), Some(None), Some(None), None)
+        );
+        assert_eq!(fields.priority, Some(Some("highest".into())));
+        assert_eq!(fields.attributes, [("n".into(), Some("5".into())), ("x".into(), None)]);
+    }
+
+    #[test]
+    fn other_projects_are_left_out_and_nonsense_is_an_error() {
+        let line = r#"{"v":1,"seq":3,"t":"2026-11-26T20:51:06.000Z","op":"task.complete","task":"a"}"#;
+        let all = reading(CommentPrivacy::Count);
+        assert_eq!(observations(&all, &format!("0f\t\"other\"\t{line}")).unwrap(), []);
+        assert_eq!(observations(&all, &format!("0f\t\"shop\"\t{line}")).unwrap().len(), 1);
+        for text in ["{", r#"{"v":1,"seq":1,"t":"2026-11-26T20:51:06.000Z","op":"task.progress","task":"a"}"#] {
+            assert_eq!(observations(&all, &format!("0f\t\"shop\"\t{text}")).unwrap_err().kind(), ErrorKind::Protocol);
+        }
+    }
+
+    #[test]
+    fn sprints_are_reported_with_dates_or_times() {
+        let record = r#"0f	"shop"	{"v":1,"seq":3,"t":"2026-11-26T20:51:06.000Z","op":"sprint.start","id":"s12","name":"Sprint 12","start":"2026-11-16","end":"2026-11-29T16:00:00Z"}"#;
+        let Some(Observation::SprintOperations(of)) =
+            observations(&reading(CommentPrivacy::Count), record).unwrap().pop()
+        else {
+            panic!("no sprint")
+        };
+        let report = &of.reports[0].report;
+        assert_eq!(
+            (of.id.as_str(), report.start, report.end),
+            ("s12", Millis::parse("2026-11-16T00:00:00Z"), Millis::parse("2026-11-29T16:00:00Z"))
+        );
+    }
+}

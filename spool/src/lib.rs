@@ -1,0 +1,25 @@
+//! The spool: files of operations that code and agents report of their own work. `docs/SPOOL.md` describes them.
+//!
+//! [`layout`] says where everything is, [`destination`] which lane goes where, [`Writer`] appends operations, and [`Reader`]
+//! gives them to whoever stores them. What an operation is says [`contextcore_model::operation`]. Nothing here reads a clock,
+//! the environment or the network: the caller passes the time and the variables.
+
+#![warn(missing_docs)]
+
+pub mod destination;
+mod digest;
+mod lane;
+pub mod layout;
+mod reader;
+mod receive;
+mod segment;
+mod writer;
+
+pub use destination::{Destination, Headers, Transport};
+pub use digest::digest;
+pub use lane::{LaneDir, Lock};
+pub use layout::StateDir;
+pub use reader::{Chunk, Cursor, Place, Reader, SpoolLine};
+pub use receive::receive;
+pub use segment::Header;
+pub use writer::{Appended, Writer};

@@ -1,0 +1,367 @@
+//! Reading a spool: whole lines only, each writer from where it stood, and what becomes of segments that were read.
+//!
+//! A line without its end waits; it is given up only when its writer is dead or has gone on to the next segment. What this
+//! program cannot read yet keeps its segment until a newer one has read it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use contextcore_model::operation::{self, Envelope, MAX_LINE};
+use serde::{Deserialize, Serialize};
+
+use crate::segment::{self, Header, Segment};
+
+/// How far every writer has been read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// How many operations the program knew that read so far.
+    #[serde(default)]
+    known: u32,
+    /// By writer.
+    pub writers: BTreeMap<String, Place>,
+}
+
+/// How far a writer has been read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The segment.
+    segment: u32,
+    /// The byte behind the last line that was read.
+    offset: u64,
+    /// The greatest number of those lines.
+    pub seq: u64,
+    /// The writer is dead, and this is the end of its last segment.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    ended: bool,
+    /// The first line that a newer program has to read: its segment, and where it begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kept: Option<(u32, u64)>,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolLine {
+    /// Its writer.
+    pub writer: String,
+    /// The project.
+    pub project: String,
+    /// Where it begins: the segment, and the byte in it.
+    pub place: (u32, u64),
+    /// The name of its file: the writer that wrote it, or the file of what another machine sent.
+    pub file: String,
+    /// Its text, without the end. What is no text or too long is cut, and cannot be understood.
+    pub text: String,
+}
+
+/// What was read at once.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    /// The lines, each writer's in order.
+    pub lines: Vec<SpoolLine>,
+    /// How far everything has been read with them.
+    pub cursor: Cursor,
+    /// There is more to read now.
+    pub more: bool,
+    /// How many lines were left for a newer program.
+    pub newer: u64,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the spools of some lanes.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    spools: Vec<PathBuf>,
+    /// Lines given at once.
+    most: usize,
+}
+
+impl Reader {
+    /// A reader of these directories, that gives `most` lines at once.
+    pub fn new(spools: Vec<PathBuf>, most: usize) -> Self {
+        Self { spools, most }
+    }
+
+    /// The lines that follow.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn read(&self, cursor: &Cursor) -> io::Result<Chunk> {
+        let mut chunk = Chunk { cursor: cursor.clone(), ..Chunk::default() };
+        if cursor.known < operation::SUPPORTED {
+            chunk.cursor.known = operation::SUPPORTED;
+            chunk.cursor.writers.values_mut().for_each(Place::read_kept_again);
+        }
+        let mut present = BTreeSet::new();
+        for spool in &self.spools {
+            let listing = segment::list(spool)?;
+            for segments in listing.open.chunk_by(|one, next| one.writer == next.writer) {
+                present.insert(segments[0].writer.clone());
+                if chunk.lines.len() >= self.most {
+                    chunk.more = true;
+                    continue;
+                }
+                self.read_writer(segments, &mut chunk)?;
+            }
+        }
+        // The files of the others are gone, and no writer comes back.
+        chunk.cursor.writers.retain(|writer, _| present.contains(writer));
+        Ok(chunk)
+    }
+
+    fn read_writer(&self, segments: &[Segment], chunk: &mut Chunk) -> io::Result<()> {
+        let writer = &segments[0].writer;
+        let mut place = chunk.cursor.writers.get(writer).cloned().unwrap_or_default();
+        for (number, segment) in segments.iter().enumerate() {
+            if segment.number < place.segment {
+                continue;
+            }
+            if segment.number > place.segment {
+                place = Place { segment: segment.number, offset: 0, ..place };
+            }
+            let last = number + 1 == segments.len();
+            let Some(mut source) = Source::open(segment, self.most)? else { break };
+            if !source.read(&mut place, last, chunk)? {
+                break;
+            }
+        }
+        chunk.cursor.writers.insert(writer.clone(), place);
+        Ok(())
+    }
+
+    /// The line that begins at a place, if its segment is still there.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn line_at(&self, name: &str) -> io::Result<Option<SpoolLine>> {
+        let place = name.split_once('.').and_then(|(writer, rest)| {
+            let (segment, offset) = rest.split_once(':')?;
+            Some((writer, segment.parse().ok()?, offset.parse().ok()?))
+        });
+        let Some((writer, number, offset)) = place else { return Ok(None) };
+        for spool in &self.spools {
+            let open = segment::list(spool)?.open;
+            let Some(segment) = open.iter().find(|open| open.writer == writer && open.number == number) else {
+                continue;
+            };
+            let Some(mut source) = Source::open(segment, 1)? else { continue };
+            let (mut chunk, mut place) = (Chunk::default(), Place { segment: number, offset, ..Place::default() });
+            source.read(&mut place, false, &mut chunk)?;
+            return Ok(chunk.lines.pop().filter(|line| line.place == (number, offset)));
+        }
+        Ok(None)
+    }
+
+    /// Whether a call of [`Self::read`] or [`Self::finish`] would do anything.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn has_work(&self, cursor: &Cursor) -> io::Result<bool> {
+        for spool in &self.spools {
+            let listing = segment::list(spool)?;
+            if !listing.done.is_empty() || listing.open.iter().any(|segment| cursor.is_behind(segment)) {
+                return Ok(true);
+            }
+        }
+        let first = Self { most: 1, ..self.clone() };
+        let chunk = first.read(cursor)?;
+        Ok(chunk.more || chunk.cursor != *cursor)
+    }
+
+    /// Marks the segments that `cursor` is behind as done, and removes those that were. `cursor` must be durable.
+    ///
+    /// # Errors
+    /// When a file cannot be renamed or removed.
+    pub fn finish(&self, cursor: &Cursor) -> io::Result<()> {
+        for spool in &self.spools {
+            let listing = segment::list(spool)?;
+            listing.done.iter().try_for_each(|path| if_there(fs::remove_file(path)))?;
+            for segment in listing.open {
+                if cursor.is_behind(&segment) {
+                    let mut done = segment.path.clone().into_os_string();
+                    done.push(".done");
+                    if_there(fs::rename(&segment.path, done))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is gone already needs no work.
+fn if_there(outcome: io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
+
+impl SpoolLine {
+    /// The name by which [`Reader::line_at`] finds it.
+    pub fn name(&self) -> String {
+        format!("{}.{}:{}", self.file, self.place.0, self.place.1)
+    }
+}
+
+impl Cursor {
+    /// A cursor that stands nowhere.
+    pub fn new() -> Self {
+        Self { known: operation::SUPPORTED, writers: BTreeMap::new() }
+    }
+
+    /// Whether nothing in a segment is needed any more.
+    fn is_behind(&self, segment: &Segment) -> bool {
+        self.writers.get(&segment.writer).is_some_and(|place| place.is_behind(segment.number))
+    }
+
+    /// Whether every line of a writer up to `seq` has been read.
+    pub fn has_read(&self, writer: &str, seq: u64) -> bool {
+        self.writers.get(writer).is_some_and(|place| place.seq >= seq)
+    }
+}
+
+impl Place {
+    /// Goes back to what was left for a newer program, which this one is.
+    fn read_kept_again(&mut self) {
+        if let Some((segment, offset)) = self.kept.take() {
+            (self.segment, self.offset, self.ended) = (segment, offset, false);
+        }
+    }
+
+    /// Whether nothing in a segment is needed any more.
+    fn is_behind(&self, segment: u32) -> bool {
+        let read = segment < self.segment || (segment == self.segment && self.ended);
+        read && self.kept.is_none_or(|(kept, _)| kept > segment)
+    }
+
+    fn keep(&mut self, offset: u64) {
+        self.kept.get_or_insert((self.segment, offset));
+    }
+}
+
+/// An open segment.
+struct Source<'a> {
+    segment: &'a Segment,
+    file: File,
+    header: Option<Header>,
+    /// The byte behind its first line.
+    begin: u64,
+    most: usize,
+}
+
+impl<'a> Source<'a> {
+    /// Opens a segment and reads its first line; `None` when it vanished.
+    fn open(segment: &'a Segment, most: usize) -> io::Result<Option<Self>> {
+        let file = match File::open(&segment.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let mut first = Vec::new();
+        let length = BufReader::new(&file).take(MAX_LINE as u64).read_until(b'\n', &mut first)?;
+        let header = serde_json::from_slice::<Header>(&first).ok();
+        Ok(Some(Self { segment, file, header, begin: length as u64, most }))
+    }
+
+    /// Reads on from `place`. Returns whether this segment was read to its end and the next one follows.
+    fn read(&mut self, place: &mut Place, last: bool, chunk: &mut Chunk) -> io::Result<bool> {
+        if place.ended {
+            return Ok(false);
+        }
+        let Some(header) = self.header.clone().filter(|header| header.v == operation::VERSION) else {
+            if place.kept.is_none() {
+                let path = self.segment.path.display();
+                chunk
+                    .warnings
+                    .push(format!("{path}: this program cannot read its first line, so the file stays as it is"));
+                chunk.newer += 1;
+            }
+            place.keep(0);
+            return Ok(!last);
+        };
+        // Nothing can follow what is read after this.
+        let dead = last && self.file.try_lock_shared().is_ok();
+        place.offset = place.offset.max(self.begin);
+        self.file.seek(SeekFrom::Start(place.offset))?;
+        let mut reader = BufReader::with_capacity(MAX_LINE, &self.file);
+        loop {
+            if chunk.lines.len() >= self.most {
+                chunk.more = true;
+                return Ok(false);
+            }
+            match next_line(&mut reader)? {
+                Next::Line(text, length) => {
+                    take((&header, &self.segment.writer), text, place, chunk);
+                    place.offset += length;
+                }
+                Next::Torn(text, length) if length > 0 && (dead || !last) => {
+                    if operation::parse(&text).is_ok() {
+                        // Only its end is missing, which the next line would have brought.
+                        take((&header, &self.segment.writer), text, place, chunk);
+                    } else {
+                        let path = self.segment.path.display();
+                        let text = format!("{path}: its writer ended in the middle of the last line, {length} bytes");
+                        chunk.warnings.push(text);
+                    }
+                    place.offset += length;
+                }
+                Next::Torn(..) => break,
+            }
+        }
+        place.ended = dead;
+        Ok(!last)
+    }
+}
+
+/// Takes a line, unless it is left for a newer program.
+fn take((header, file): (&Header, &str), text: String, place: &mut Place, chunk: &mut Chunk) {
+    if text.trim().is_empty() {
+        return;
+    }
+    match Envelope::read(&text) {
+        Some(envelope) if !envelope.is_supported() => {
+            place.keep(place.offset);
+            chunk.newer += 1;
+            return;
+        }
+        Some(envelope) => place.seq = place.seq.max(envelope.seq),
+        None => {}
+    }
+    let (writer, project, file) = (header.writer.clone(), header.project.clone(), file.to_owned());
+    chunk.lines.push(SpoolLine { writer, project, file, place: (place.segment, place.offset), text });
+}
+
+/// What follows in a file.
+enum Next {
+    /// A line, and how many bytes it takes with its end.
+    Line(String, u64),
+    /// A beginning without an end, and its length; none at the end of the file.
+    Torn(String, u64),
+}
+
+/// The next line. One that is longer than [`MAX_LINE`] is cut there.
+fn next_line(reader: &mut impl BufRead) -> io::Result<Next> {
+    let mut bytes = Vec::new();
+    let mut length = reader.take(MAX_LINE as u64).read_until(b'\n', &mut bytes)?;
+    let mut ended = bytes.last() == Some(&b'\n');
+    while !ended && length > 0 {
+        let mut rest = Vec::new();
+        let read = reader.take(MAX_LINE as u64).read_until(b'\n', &mut rest)?;
+        if read == 0 {
+            return Ok(Next::Torn(text(&bytes), length as u64));
+        }
+        (length, ended) = (length + read, rest.last() == Some(&b'\n'));
+    }
+    if !ended {
+        return Ok(Next::Torn(String::new(), 0));
+    }
+    Ok(Next::Line(text(&bytes), length as u64))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! Work that a shell reports: written down at once, sent by a helper, final and counted once, whatever is killed meanwhile.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use contextcore_fakes::otlp::{Collector, Fault, Handle, Options, Signal, Span};
+use serde_json::Value;
+use tonic::Code;
+
+struct Shell {
+    dir: tempfile::TempDir,
+    /// Where `task` sends to.
+    endpoint: String,
+    headers: Option<&'static str>,
+}
+
+impl Shell {
+    fn new(endpoint: &str) -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), endpoint: endpoint.to_owned(), headers: None }
+    }
+
+    fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_contextcore"));
+        command
+            .env_clear()
+            .env("CONTEXTCORE_STATE_DIR", self.state())
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", &self.endpoint);
+        command.envs(self.headers.map(|headers| ("OTEL_EXPORTER_OTLP_HEADERS", headers)));
+        command.stdin(Stdio::null()).stderr(Stdio::piped()).stdout(Stdio::piped());
+        command
+    }
+
+    fn task(&self, arguments: &[&str], drain: bool) -> Value {
+        let mut command = self.command();
+        command.args(["-o", "json", "task"]).args(arguments).args(["--project", "shop"]);
+        if !drain {
+            command.arg("--no-drain");
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn drain(&self, more: &[&str]) -> i32 {
+        let output = self.command().args(["drain", "--linger", "0s"]).args(more).output().unwrap();
+        output.status.code().unwrap()
+    }
+
+    fn lane(&self) -> PathBuf {
+        let lanes = std::fs::read_dir(self.state().join("lanes")).unwrap();
+        lanes.map(|lane| lane.unwrap().path()).next().unwrap()
+    }
+}
+
+fn text<'s>(span: &'s Span, name: &str) -> Option<&'s str> {
+    span.attributes.get(name).and_then(Value::as_str)
+}
+
+fn named<'s>(spans: &'s [Span], role: &str) -> Vec<&'s Span> {
+    spans.iter().filter(|span| text(span, "contextcore.role") == Some(role)).collect()
+}
+
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+async fn collector() -> Handle {
+    Collector::start(Options::default()).await.unwrap()
+}
+
+/// Every file under a directory.
+fn files(under: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(under).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_two_days_report_is_one_final_span_with_true_times() {
+    let backend = collector().await;
+    let shell = Shell::new(&backend.grpc_url());
+    shell.task(&["start", "T-1", "--title", "Checkout", "--type", "story", "--at", "2026-11-16T09:00:00Z"], false);
+    shell.task(&["status", "T-1", "in_progress", "--at", "2026-11-16T10:00:00Z"], false);
+    assert_eq!(shell.drain(&[]), 0);
+    assert!(named(&backend.spans(), "task").is_empty(), "it is open");
+    assert_eq!(named(&backend.spans(), "snapshot").len(), 1, "and seen at once");
+    assert!(files(&shell.lane().join("spool")).is_empty(), "nothing is left behind");
+    shell.task(&["complete", "T-1", "--at", "2026-11-17T12:00:00Z"], false);
+    shell.task(&["complete", "T-1", "--at", "2026-11-17T12:00:01Z"], false);
+    assert_eq!(shell.drain(&[]), 0);
+    let spans = backend.spans();
+    let tasks = named(&spans, "task");
+    assert_eq!((tasks.len(), named(&spans, "completion").len()), (1, 1));
+    assert_eq!((&*tasks[0].name, text(tasks[0], "task.type")), ("T-1 Checkout", Some("story")));
+    assert_eq!((tasks[0].end - tasks[0].start) / 1_000_000_000, 27 * 3_600);
+    assert!(!backend.logs().is_empty() && backend.points().is_empty(), "logs, and no metrics of a project");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_to_one_backend_reaches_no_other_and_no_token_is_on_disk() {
+    let (one, two) = (collector().await, collector().await);
+    let mut shell = Shell::new(&one.grpc_url());
+    shell.headers = Some("authorization=Bearer%20hunter2hunter2");
+    let first = shell.task(&["start", "ONE", "--no-drain"], true);
+    shell.endpoint = two.grpc_url();
+    let second = shell.task(&["start", "TWO", "--no-drain"], true);
+    assert_ne!(first["lane"], second["lane"]);
+    assert_eq!(shell.drain(&[]), 0);
+    let ids = |backend: &Handle| {
+        let spans = backend.spans();
+        spans
+            .iter()
+            .map(|span| text(span, "task.id").unwrap_or_default().to_owned())
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!((ids(&one).len(), ids(&two).len()), (1, 1));
+    assert!(ids(&one).contains("ONE") && ids(&two).contains("TWO"));
+    for file in files(&shell.state()) {
+        let bytes = std::fs::read(&file).unwrap();
+        assert!(!bytes.windows(7).any(|part| part == b"hunter2"), "{}", file.display());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_knows_only_traces_gets_only_traces() {
+    let backend = collector().await;
+    let refusal = || Fault::refuse(404, Code::Unimplemented, "unknown service", None);
+    backend.always(Signal::Logs, Some(refusal()));
+    let shell = Shell::new(&backend.grpc_url());
+    shell.task(&["start", "T-1"], false);
+    shell.task(&["complete", "T-1"], false);
+    assert_eq!(shell.drain(&[]), 0, "nothing waits for ever");
+    assert_eq!(named(&backend.spans(), "task").len(), 1);
+    let asked = |backend: &Handle| backend.requests().iter().filter(|seen| seen.signal == Signal::Logs).count();
+    let before = asked(&backend);
+    shell.task(&["start", "T-2"], false);
+    assert_eq!((shell.drain(&[]), asked(&backend)), (0, before), "it is not asked again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_helper_starts_by_itself_answers_on_its_socket_and_ends() {
+    let backend = collector().await;
+    let shell = Shell::new(&backend.grpc_url());
+    let begun = Instant::now();
+    let reported = shell.task(&["start", "T-1", "--title", "Checkout"], true);
+    until("the first span came", || !backend.spans().is_empty());
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    let socket = shell.lane().join("engine.sock");
+    let mut stream = BufReader::new(UnixStream::connect(&socket).unwrap());
+    let mut ask = |request: &str| {
+        stream.get_mut().write_all(format!("{request}\n").as_bytes()).unwrap();
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        serde_json::from_str::<Value>(&line).unwrap()
+    };
+    let pid = ask(r#"{"v":1,"cmd":"ping"}"#)["pid"].as_u64().unwrap();
+    assert_eq!(ask(r#"{"v":1,"cmd":"dance"}"#)["ok"], false);
+    assert_eq!(ask(r#"{"v":1,"cmd":"headers","headers":{"authorization":"x"}}"#)["ok"], false);
+    assert_eq!(ask(r#"{"v":1,"cmd":"flush","writers":{"00":1},"timeout_ms":50}"#)["ok"], false, "never heard of it");
+    assert_eq!(reported["seq"], 1);
+    // A second helper finds the lane taken and ends.
+    assert_eq!(shell.drain(&[]), 0);
+    assert_eq!(ask(r#"{"v":1,"cmd":"stop"}"#)["ok"], true);
+    until("the helper ended", || !Path::new(&format!("/proc/{pid}/exe")).exists());
+    assert!(!socket.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_doubled_when_helpers_are_killed() {
+    let backend = collector().await;
+    let shell = Shell::new(&backend.grpc_url());
+    let mut kills = 0;
+    for task in 0..12 {
+        let key = format!("T-{task}");
+        shell.task(&["start", &key, "--title", "Checkout"], false);
+        shell.task(&["complete", &key], false);
+        let mut helper = shell.command().args(["drain", "--linger", "0s"]).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(task * 23 % 170));
+        kills += u32::from(helper.try_wait().unwrap().is_none());
+        helper.kill().unwrap();
+        helper.wait().unwrap();
+    }
+    assert!(kills > 3, "{kills}");
+    assert_eq!(shell.drain(&[]), 0);
+    let spans = backend.spans();
+    let mut finished: Vec<&str> = named(&spans, "task").iter().map(|span| text(span, "task.id").unwrap()).collect();
+    finished.sort_unstable();
+    finished.dedup();
+    assert_eq!(finished.len(), 12, "every task has its span");
+    // What was sent twice after a kill has the same id and the same contents.
+    let mut by_id = std::collections::BTreeMap::new();
+    for span in named(&spans, "task") {
+        let known = by_id.entry(span.span_id.clone()).or_insert(span);
+        assert_eq!((known.start, known.end, &known.name), (span.start, span.end, &span.name));
+    }
+    assert_eq!(by_id.len(), 12);
+    assert!(files(&shell.lane().join("spool")).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_without_an_endpoint_waits_for_one() {
+    let backend = collector().await;
+    let mut shell = Shell::new("");
+    let reported = shell.task(&["start", "T-1"], true);
+    assert_eq!(reported["lane"], "none");
+    assert_eq!(shell.drain(&[]), 0);
+    shell.endpoint = backend.grpc_url();
+    let endpoint = shell.endpoint.clone();
+    assert_eq!(shell.drain(&["--endpoint", &endpoint]), 0);
+    assert_eq!(named(&backend.spans(), "snapshot").len(), 1);
+}
