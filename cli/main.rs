@@ -6,6 +6,7 @@
 mod app;
 mod args;
 mod check;
+mod connections;
 #[cfg(feature = "kubernetes")]
 mod controller;
 mod dashboards;
