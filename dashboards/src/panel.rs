@@ -74,7 +74,7 @@ pub(crate) fn stat(id: u32, title: &str, width: u32) -> Draft {
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
         "showPercentChange": false,
         "textMode": "auto",
-        "wideLayout": true,
+        "wideLayout": false,
     });
     // No number is neither good nor bad, whatever the colour of zero.
     let none = json!({"type": "special", "options": {"match": "null", "result": {"color": "text", "index": 0}}});
@@ -200,7 +200,7 @@ pub(crate) fn events_table(id: u32, title: &str, size: (u32, u32), columns: &[(&
         .then("convertFieldType", time)
         .columns(&all)
         .sorted("Time", true)
-        .field("Time", vec![width(165)])
+        .field("Time", vec![width(174)])
         .field("Event", vec![at_least(220), wrapped()])
         .field("Trace", trace_cells())
 }

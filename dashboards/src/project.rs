@@ -371,9 +371,9 @@ over its own days. The sprint chosen above may be outside this time range.")
             ("Value #G", "From"),
             ("Value #H", "To"),
         ])
-        .field("Sprint", vec![to("This sprint, over its own days", links::sprint("Id", "From", "To")), width(130), wrapped()])
-        .field("Committed", vec![width(90)])
-        .field("Removed", vec![width(78)])
+        .field("Sprint", vec![to("This sprint, over its own days", links::sprint("Id", "From", "To")), width(120), wrapped()])
+        .field("Committed", vec![width(94)])
+        .field("Removed", vec![width(84)])
         .field("Say / do", vec![unit("percent")])
         .fields("^(Id|From|To)$", hidden())
 }
@@ -386,6 +386,8 @@ fn velocity() -> Draft {
         .empty("No sprint was closed in this time range, or none has estimates")
         .zero_based()
         .decimals(0)
+        // Straight names of sprints are cut at the edge.
+        .option("xTickLabelRotation", json!(-20))
         .field("planned", vec![colour(NEUTRAL)])
         .field("completed", vec![colour("green")])
         .ask(rows("A", planned))
@@ -475,7 +477,7 @@ fn column(id: u32, title: &str, statuses: &[&str], target: Target) -> Draft {
         .sorted("Age", true)
         .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(125), wrapped()])
         .field("Title", vec![to("Spans", links::task("Task")), at_least(100), wrapped()])
-        .field("Assignee", vec![width(98)])
+        .field("Assignee", vec![width(102)])
         .field("Points", vec![width(60), decimals(0)])
         .field("Age", aged(begun))
         .field("Ticket", hidden())
@@ -535,7 +537,7 @@ is red). The key links to the ticket, the title to its spans.",
             let words = Property { id: "mappings", value: json!(actions()) };
             vec![words, Property { id: "custom.align", value: json!("left") }, width(155)]
         })
-        .field("Assignee", vec![width(100)])
+        .field("Assignee", vec![width(102)])
         .field("Ticket", hidden())
 }
 
@@ -571,7 +573,7 @@ the newest snapshot, filtered by type, assignee and epic.",
         .field("Title", vec![to("Spans", links::task("Task")), at_least(100), wrapped()])
         .field("Status", status_cells())
         .field("Blocked by", vec![width(130)])
-        .field("Assignee", vec![width(98)])
+        .field("Assignee", vec![width(102)])
         .field("Ticket", hidden())
 }
 
@@ -620,7 +622,7 @@ completed share of the work below it. Click the funnel of a column to filter.")
         .field("Parent", vec![width(125), wrapped()])
         .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(125), wrapped()])
         .field("Type", vec![width(85)])
-        .field("Assignee", vec![width(98)])
+        .field("Assignee", vec![width(102)])
         .field("Title", vec![to("Spans", links::task("Task")), at_least(100), wrapped()])
         .field("Status", status_cells())
         .field("Done", done)
@@ -995,7 +997,7 @@ fn agents() -> Draft {
         .empty("No agent sent an insight about this project in this time range")
         .ask(spans("A", insights, 200))
         .columns(&[("Start time", "Time"), ("Name", "Insight"), (TRACE, "Trace")])
-        .field("Time", vec![width(170)])
+        .field("Time", vec![width(174)])
         .field("Trace", panel::trace_cells())
 }
 

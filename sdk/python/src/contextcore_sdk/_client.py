@@ -154,7 +154,10 @@ class Client:
         target = self._open()
         target.append(line)
         if target.drains and time.monotonic() >= target.memory.get("look", 0.0) and not target.inside:
-            self._start_helper(target)
+            try:
+                self._start_helper(target)
+            except Exception as error:  # noqa: BLE001 - the line is written; whatever keeps the helper away loses nothing
+                _log.limited("helper", f"the helper could not be looked after: {type(error).__name__}: {error}")
 
     def _open(self) -> Spool:
         if self._spool is None:
@@ -203,8 +206,7 @@ class Client:
         if target.drains and target.lane != NOWHERE and _may_start():
             accepted = _helper.flush(target, timeout)
         if not accepted:
-            count = sum(target.positions().values())
-            _log.warn(f"{count} operations of project {self.project_id} are on disk in {target.path} and not yet accepted")
+            _log.warn(f"{target.waiting()} operations of project {self.project_id} are on disk in {target.path} and not yet accepted")
         return accepted
 
     def close(self, timeout: float = 5.0) -> bool:

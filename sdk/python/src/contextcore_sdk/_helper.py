@@ -246,6 +246,10 @@ def flush(spool: Spool, timeout: float) -> bool:
 
 def _ask_flush(spool: Spool, left: float) -> bool:
     deliver_headers(spool)
-    request = {"v": 1, "cmd": "flush", "writers": spool.positions(), "timeout_ms": int(left * 1000)}
+    positions = spool.positions()
+    request = {"v": 1, "cmd": "flush", "writers": positions, "timeout_ms": int(left * 1000)}
     with Connection(spool.path, left + 1.0) as connection:
-        return connection.ask(request).get("ok") is True
+        done = connection.ask(request).get("ok") is True
+    if done:
+        spool.accepted(positions)
+    return done
