@@ -73,6 +73,8 @@ def test_nothing_that_is_given_raises(ops, caplog):
         tracker.update_task(value, labels=value, own=value)
         InsightEmitter("p", "a").emit(value, value, value, applies_to=value, context=value, evidence=value, tags=value)
         SprintTracker("p").start_sprint(value, value, value, value, value)
+        with tracker.start_task(value, value) as task:
+            task.complete()
     assert tracker.dropped > 0
 
 
@@ -159,6 +161,50 @@ def test_a_hook_that_fails_drops_the_operation(ops, caplog):
     tracker.start_task("T-1", "secret")
     assert ops == [] and tracker.dropped == 1
     assert "ZeroDivisionError" in caplog.text and "secret" not in caplog.text
+
+
+@pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}])
+def test_a_hook_that_adds_what_is_no_json_drops_the_operation(ops, value):
+    tracker = TaskTracker("p", before_send=lambda operation: {**operation, "title": value})
+    tracker.start_task("T-1", "x")
+    assert ops == [] and tracker.dropped == 1
+
+
+def test_a_helper_that_fails_loses_and_counts_nothing(state, monkeypatch, caplog):
+    from contextcore_sdk import _client, _helper
+
+    def fail(_):
+        raise RuntimeError("unexpected")
+
+    monkeypatch.setattr(_client, "_may_start", lambda: True)
+    monkeypatch.setattr(_helper, "ensure", fail)
+    tracker = TaskTracker("p", "http://tempo:4317", state_dir=state, strict=True)
+    tracker.complete_task("T-1")
+    assert tracker.dropped == 0 and len(spool.operations(state)) == 1
+    assert "unexpected" in caplog.text
+
+
+def test_ids_that_are_no_text(ops):
+    with TaskTracker("p").task(42, "x"):
+        pass
+    assert [(each["op"], each["task"]) for each in ops] == [("task.start", "42"), ("task.status", "42"), ("task.complete", "42")]
+
+
+def test_a_block_that_began_on_a_full_disk_still_ends(ops, monkeypatch):
+    from contextcore_sdk import SpoolUnavailable
+
+    tracker = TaskTracker("p")
+    append, full = tracker._written, [True, True, False]
+
+    def written(*args):
+        if full.pop(0):
+            raise SpoolUnavailable("full")
+        return append(*args)
+
+    monkeypatch.setattr(tracker, "_written", written)
+    with tracker.task("T-1", "x"):
+        pass
+    assert names(ops) == ["task.complete"] and tracker.get_active_tasks() == []
 
 
 def test_debug_logs_lines(ops, caplog):

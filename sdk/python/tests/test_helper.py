@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import spool
 
+from conftest import SOURCE
+
 from contextcore_sdk import _client, _helper
 
 FAKE = Path(__file__).with_name("fake_helper.py")
@@ -296,3 +298,53 @@ def test_questions_that_nobody_answers(monkeypatch, tmp_path, caplog):
     assert GuidanceReader("p", state_dir=tmp_path).get_blocking("src/") == []
     with pytest.raises(ContextCoreError):
         InsightQuerier("p", state_dir=tmp_path, strict=True).query()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make such a place")
+def test_a_container_with_a_read_only_root_and_no_home(tmp_path):
+    """The first process, nobody, nothing to write but /tmp: everything arrives before the exit."""
+    import shutil
+    import subprocess
+
+    # What must stay readable lies outside of /tmp, which the program sees as an empty directory.
+    place = Path("/var/tmp") / f"contextcore-{tmp_path.name}-{os.getpid()}"
+    system = "/usr/bin/python3"
+    program = f"""
+import os, sys
+sys.path.insert(0, "{place}/source")
+from contextcore import TaskTracker
+assert os.getpid() == 1 and os.getuid() == 65534
+tracker = TaskTracker("p", "http://tempo:4317")
+tracker.start_task("T-1", "x")
+tracker.complete_task("T-1")
+assert tracker.dropped == 0
+"""
+    script = f"""
+set -e
+mount --make-rprivate /
+mount --bind {place}/tmp /tmp
+mount -o remount,bind,ro /
+exec setpriv --reuid 65534 --regid 65534 --clear-groups {system} {place}/program.py
+"""
+    try:
+        shutil.copytree(SOURCE, place / "source")
+        shutil.copy(FAKE, place)
+        (place / "tmp").mkdir()
+        (place / "tmp").chmod(0o1777)
+        (place / "program.py").write_text(program)
+        (place / "helper").write_text(f'#!/bin/sh\nexec {system} {place}/fake_helper.py "$@"\n')
+        (place / "helper").chmod(0o755)
+        environ = {
+            "PATH": os.environ["PATH"], "HOME": "/nonexistent", "CONTEXTCORE_BIN": str(place / "helper"),
+            "CONTEXTCORE_FAKE_SENT": "/tmp/sent",
+        }  # fmt: skip
+        command = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+        if any(word in done.stderr for word in ("ermission denied", "not permitted", "not found")):
+            pytest.skip(f"no such place can be made here: {done.stderr}")
+        assert done.returncode == 0, done.stderr
+        found = [json.loads(line)["op"] for line in (place / "tmp" / "sent").read_text().splitlines()]
+        assert found == ["task.start", "task.complete"]
+        assert (place / "tmp" / "contextcore-65534").stat().st_uid == 65534
+    finally:
+        shutil.rmtree(place, ignore_errors=True)

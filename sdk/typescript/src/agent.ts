@@ -5,6 +5,7 @@ import { plain, texts } from "./encode.js";
 import { type Evidence, type Insight, insightId, splitContext } from "./insight.js";
 
 export type { Evidence, Insight } from "./insight.js";
+export { type Answer, HandoffManager, InsightQuerier, type Question } from "./query.js";
 
 const FIRST: Record<string, string> = {
   question: "open", blocker: "open", risk: "open", handoff: "offered", progress: "noted", analysis: "noted",

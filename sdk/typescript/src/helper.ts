@@ -2,7 +2,7 @@
 // command name. The binary is named by CONTEXTCORE_BIN.
 
 import { spawn } from "node:child_process";
-import { statSync } from "node:fs";
+import { closeSync, openSync, statSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -67,10 +67,22 @@ export function lookNow(spool: Spool): void {
   if (Date.now() - (spool.memory.get("started") ?? -Infinity) >= START_MS) spool.memory.set("look", 0);
 }
 
-/** One question to the helper's socket. Rejects if nobody answers in time. */
-function ask(spool: Spool, request: object, timeoutMs: number): Promise<Record<string, unknown>> {
-  const path = join(spool.path, "engine.sock");
-  if (Buffer.byteLength(path) > SOCKET_PATH_BYTES) return Promise.reject(new Error("the path of the socket is too long"));
+/** One question to the helper's socket in a lane's directory. Rejects if nobody answers in time. */
+export async function ask(lane: string, request: object, timeoutMs: number): Promise<Record<string, unknown>> {
+  let path = join(lane, "engine.sock");
+  let directory = -1;
+  if (Buffer.byteLength(path) > SOCKET_PATH_BYTES) {
+    directory = openSync(lane, "r");
+    path = `/proc/self/fd/${directory}/engine.sock`;
+  }
+  try {
+    return JSON.parse(await answer(path, `${JSON.stringify(request)}\n`, timeoutMs)) as Record<string, unknown>;
+  } finally {
+    if (directory >= 0) closeSync(directory);
+  }
+}
+
+function answer(path: string, request: string, timeoutMs: number): Promise<string> {
   return new Promise((done, failed) => {
     const socket: Socket = connect(path);
     const lines = createInterface({ input: socket, crlfDelay: Infinity });
@@ -82,25 +94,16 @@ function ask(spool: Spool, request: object, timeoutMs: number): Promise<Record<s
     socket.setTimeout(timeoutMs, () => finish(() => failed(new Error("no answer in time"))));
     socket.once("error", (error) => finish(() => failed(error)));
     lines.on("error", () => {});
-    lines.once("line", (line) =>
-      finish(() => {
-        try {
-          done(JSON.parse(line) as Record<string, unknown>);
-        } catch (error) {
-          failed(error as Error);
-        }
-      }),
-    );
+    lines.once("line", (line) => finish(() => done(line)));
     socket.once("close", () => finish(() => failed(new Error("the helper closed the connection"))));
-    socket.write(`${JSON.stringify(request)}\n`);
+    socket.write(request);
   });
 }
 
 async function askFlush(spool: Spool, leftMs: number): Promise<boolean> {
-  if (spool.destination?.given) await ask(spool, { v: 1, cmd: "headers", headers: spool.destination.headers }, 500);
+  if (spool.destination?.given) await ask(spool.path, { v: 1, cmd: "headers", headers: spool.destination.headers }, 500);
   const request = { v: 1, cmd: "flush", writers: spool.positions(), timeout_ms: Math.max(Math.floor(leftMs), 0) };
-  const answer = await ask(spool, request, leftMs + 1000);
-  return answer["ok"] === true;
+  return (await ask(spool.path, request, leftMs + 1000))["ok"] === true;
 }
 
 /** Waits until the backend has accepted what this process wrote, for at most so long. */

@@ -26,7 +26,7 @@ export function directoryName(project: string): string {
 }
 
 /** Places for the state directory in order of preference. One that was named has no alternative. */
-function* candidates(given: string | undefined, env: Environment): Generator<string> {
+export function* candidates(given: string | undefined, env: Environment): Generator<string> {
   const named = given || env["CONTEXTCORE_STATE_DIR"];
   if (named) {
     yield resolve(named);

@@ -18,6 +18,8 @@ BeforeSend = Callable[[Operation], "Operation | None"]
 # Set by `contextcore.testing.memory()`: takes every operation of the process.
 recorder: "Callable[[bytes], None] | None" = None
 _registered = False
+# How long the end of a process that posts by itself waits, where nothing longer is set.
+_POST_S = 0.15
 _TRUE = ("1", "true", "yes", "on")
 
 
@@ -154,7 +156,10 @@ class Client:
         target = self._open()
         target.append(line)
         if target.drains and time.monotonic() >= target.memory.get("look", 0.0) and not target.inside:
-            self._start_helper(target)
+            try:
+                self._start_helper(target)
+            except Exception as error:  # noqa: BLE001 - the line is written; whatever keeps the helper away loses nothing
+                _log.limited("helper", f"the helper could not be looked after: {type(error).__name__}: {error}")
 
     def _open(self) -> Spool:
         if self._spool is None:
@@ -203,8 +208,7 @@ class Client:
         if target.drains and target.lane != NOWHERE and _may_start():
             accepted = _helper.flush(target, timeout)
         if not accepted:
-            count = sum(target.positions().values())
-            _log.warn(f"{count} operations of project {self.project_id} are on disk in {target.path} and not yet accepted")
+            _log.warn(f"{target.waiting()} operations of project {self.project_id} are on disk in {target.path} and not yet accepted")
         return accepted
 
     def close(self, timeout: float = 5.0) -> bool:
@@ -273,8 +277,8 @@ def _finish(target: Spool, wait: float) -> None:
     target.sync()
     if not target.drains or target.lane == NOWHERE or not _may_start():
         return
-    if wait > 0:
-        _helper.flush(target, wait)
+    if wait > 0 or _helper.is_service(target):
+        _helper.flush(target, max(wait, _POST_S))
         return
     _helper.look_now(target)
     if _helper.ensure(target) and target.destination is not None and target.destination.given:

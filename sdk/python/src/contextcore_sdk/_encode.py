@@ -23,7 +23,8 @@ _EVENT_BYTES = 2000
 _LINKS = ("commit", "pr", "build", "deployment", "trace", "url")
 _INTEGER = 2**63
 
-encoder = JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+# What `before_send` adds must be JSON, too: NaN is none.
+encoder = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def plain(value: object) -> str:
@@ -31,6 +32,14 @@ def plain(value: object) -> str:
     if isinstance(value, Enum):
         value = value.value
     return value if type(value) is str else str(value)
+
+
+def safely(value: object) -> str:
+    """As `plain`, whatever the value does when it is asked for its text."""
+    try:
+        return plain(value)
+    except Exception:  # noqa: BLE001 - it is the program's value and the program's code
+        return ""
 
 
 def text(value: object, _: Complain) -> "str | None":

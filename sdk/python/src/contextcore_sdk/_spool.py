@@ -321,6 +321,14 @@ class Spool:
         held = self._held
         return {writer.id: writer.written for writer in list(held.writers.values()) if writer.written}
 
+    def waiting(self) -> int:
+        """How many operations of this process the backend has not been known to accept."""
+        return sum(self.positions().values()) - int(self.memory.get("accepted", 0))
+
+    def accepted(self, positions: dict[str, int]) -> None:
+        """The backend has accepted everything up to these numbers."""
+        self.memory["accepted"] = sum(positions.values())
+
     def sync(self) -> bool:
         """Makes what was written durable. False if that failed."""
         try:
@@ -343,6 +351,9 @@ class Spool:
         with held.lock:
             for writer in held.writers.values():
                 writer.close()
+            if held.directory is not None:
+                held.directory.close()
+                held.directory = None
 
     def _forked(self) -> _Held:
         """In a child: gives up the parent's files without touching its locks."""

@@ -98,6 +98,8 @@ class Task:
         if self._fields is not None:
             self._tracker.start_task(self.id, **self._fields)
         self._tracker.update_status(self.id, "in_progress")
+        # Also if nothing could be written: the end of the block may be written all the same.
+        self._tracker._note(self.id, None)
         return self
 
     def __exit__(
@@ -110,9 +112,10 @@ class Task:
         if error is not None:
             if not _is_cancellation(error):
                 self._tracker.block_task(self.id, type(error).__name__)
-        elif self.id in self._tracker.get_active_tasks():
+        elif self._tracker._is_active(self.id):
             # Else the block itself has completed or cancelled it.
             self._tracker.complete_task(self.id)
+            self._tracker._note(self.id, "done")
 
     async def __aenter__(self) -> "Task":
         """As `with`."""

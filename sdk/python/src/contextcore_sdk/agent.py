@@ -89,7 +89,7 @@ class InsightEmitter(Client):
         for name in more:
             if name not in _encode.ORDER["insight.emit"]:
                 self._complain(f"an insight has no field {name}")
-        kind, what = _text(insight_type).strip(), _text(summary)
+        kind, what = _encode.safely(insight_type).strip(), _encode.safely(summary)
         try:
             known = _encode.texts(applies_to, self._complain) if applies_to is not None else []
             scopes, rest = split_context(context, known or [])
@@ -214,14 +214,6 @@ class InsightEmitter(Client):
     def __exit__(self, *_: object) -> None:
         """Closes the emitter."""
         self.close()
-
-
-def _text(value: object) -> str:
-    """A value as text, whatever it does when it is asked for one."""
-    try:
-        return _encode.plain(value)
-    except Exception:  # noqa: BLE001
-        return ""
 
 
 class InsightQuerier:

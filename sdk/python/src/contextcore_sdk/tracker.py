@@ -264,9 +264,12 @@ class TaskTracker(Client):
             self._active, self._active_pid = {}, os.getpid()
         return self._active
 
+    def _is_active(self, task_id: object) -> bool:
+        return _encode.safely(task_id).strip() in self._own_tasks()
+
     def _note(self, task_id: object, status: object) -> None:
         """Remembers which tasks are active."""
-        key = _encode.plain(task_id).strip()
+        key = _encode.safely(task_id).strip()
         if status is not None and _encode.plain(status).strip() in _FINISHED:
             self._own_tasks().pop(key, None)
         else:
