@@ -127,7 +127,7 @@ pub(crate) enum Command {
     /// Check and render ProjectContexts of Kubernetes
     #[cfg(feature = "kubernetes")]
     #[command(subcommand)]
-    Controller(Controller),
+    Controller(Box<Controller>),
     /// Check and render ProjectContexts of Kubernetes (not in this build)
     #[cfg(not(feature = "kubernetes"))]
     #[command(disable_help_flag = true)]
@@ -668,7 +668,10 @@ mod tests {
         let rendered = |arguments: &[&str]| {
             let line = ["contextcore"].iter().chain(arguments);
             match Cli::try_parse_from(line).map(|cli| cli.command) {
-                Ok(Command::Controller(Controller::Render(render))) => Ok(render.form()),
+                Ok(Command::Controller(command)) => match *command {
+                    Controller::Render(render) => Ok(render.form()),
+                    _ => Err(0),
+                },
                 Ok(_) => Err(0),
                 Err(error) => Err(error.exit_code()),
             }

@@ -287,6 +287,11 @@ impl Draft {
         self.kind("string", vec![display_name(&format!("${{__field.labels[\"{attribute}\"]}}"))])
     }
 
+    /// Calls every row by one of its columns. Without it, Grafana leaves the name off where there is one row only.
+    pub(crate) fn named_by_column(self, column: &str) -> Self {
+        self.defaults(|defaults| defaults.display_name = format!("${{__data.fields.{column}}}"))
+    }
+
     /// How all columns or series of a kind look: `string`, `number`, `time`.
     pub(crate) fn kind(mut self, kind: &str, properties: Vec<Property>) -> Self {
         let matcher = Matcher { id: "byType", options: kind.to_owned() };

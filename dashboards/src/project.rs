@@ -214,7 +214,7 @@ fn sprint_points() -> Draft {
     stat(5, "Sprint points", 8)
         .rule("Points done in the sprint, and points committed at its start. For a closed sprint, the points done at its end are its \
 velocity.")
-        .empty(NO_SPRINT)
+        .blank("No sprint points", NO_SPRINT)
         .decimals(0)
         .no_course()
         .ask(moment("A", of_sprint_ever(names::M_SPRINT_COMPLETED), "done"))
@@ -230,7 +230,7 @@ fn days_left() -> Draft {
     let last = format!("1000 * max(max_over_time(timestamp({scope})[$__range:5m])) unless on () {info}");
     stat(6, "Sprint ends", 6)
         .rule("Planned end of the sprint, from the tool. For a sprint that was closed before the end of this time range: when it ended.")
-        .empty("No sprint chosen, or it has no end date")
+        .blank("No end date", "No sprint chosen, or it has no end date")
         .unit("dateTimeFromNow")
         .no_course()
         .option("textMode", json!("value"))
@@ -590,6 +590,7 @@ in this time range, on the 6-hour grid of history. A task blocked twice for the 
         .zero_based()
         .ask(rows("A", format!("sort_desc(sum by ({}) ({of}) / 3600)", label(names::EVENT_REASON))))
         .columns(&[("reason", "Reason"), ("Value", "Value")])
+        .named_by_column("Reason")
 }
 
 fn breakdown() -> Draft {
@@ -649,6 +650,7 @@ fn epics() -> Draft {
         .up_to(100.0)
         .ask(rows("A", format!("sort_desc({})", done.newest(&[names::EPIC_ID, names::EPIC_TITLE]))))
         .columns(&[("epic_title", "Epic"), ("Value", "Value")])
+        .named_by_column("Epic")
 }
 
 /// Numbers of tasks of the chosen types, without epics.
@@ -744,6 +746,7 @@ fn status_time() -> Draft {
         .zero_based()
         .ask(rows("A", format!("sort_desc({})", in_days(&mean))))
         .columns(&[("task_status", "Status"), ("Value", "Value")])
+        .named_by_column("Status")
         .field("Status", vec![words(&statuses())])
 }
 
