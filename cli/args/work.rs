@@ -202,6 +202,12 @@ pub(crate) struct Drain {
     /// Send everything to this OTLP backend, wherever it was to go
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
+    /// Post everything to the /v1/ops of a `contextcore serve`, e.g. https://contextcore.example/v1/ops
+    #[arg(long, value_name = "URL", conflicts_with = "endpoint", requires = "token_file")]
+    pub(crate) to: Option<String>,
+    /// File with the token for --to
+    #[arg(long, value_name = "FILE", requires = "to")]
+    pub(crate) token_file: Option<PathBuf>,
     /// Only this lane (repeatable) [default: all]
     #[arg(long, value_name = "LANE")]
     pub(crate) lane: Vec<String>,

@@ -2,11 +2,12 @@
 //! ends by itself, `--linger` after the last new operation.
 //!
 //! Each [`lane`] has a lock, a store and an engine of its own, so that what goes to one backend never reaches another. [`answer`]
-//! is its socket, [`export`] sends, and [`start`] begins a process in the background.
+//! is its socket, [`export`] sends, and [`start`] begins a process in the background. [`post`] is for machines that send to a `serve`.
 
 mod answer;
 mod export;
 mod lane;
+mod post;
 mod shared;
 mod start;
 
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::lane::Draining;
+use self::post::Post;
 pub(crate) use self::start::start;
 use crate::app::{self, Context};
 use crate::args;
@@ -38,6 +40,9 @@ pub(crate) async fn run(context: &Context, arguments: &args::Drain) -> Outcome {
     }
     if arguments.detached {
         start::leave_session();
+    }
+    if let (Some(to), Some(token_file)) = (&arguments.to, &arguments.token_file) {
+        return post_all(&state, arguments, &Post::new(to, token_file)?).await;
     }
     let privacy = privacy(context)?;
     let cancel = CancellationToken::new();
@@ -60,10 +65,24 @@ pub(crate) async fn run(context: &Context, arguments: &args::Drain) -> Outcome {
     stop::stoppable(&cancel, work).await?
 }
 
+/// Posts every lane to a `serve`.
+async fn post_all(state: &StateDir, arguments: &args::Drain, post: &Post) -> Outcome {
+    let cancel = CancellationToken::new();
+    let work = async {
+        let lanes = taken(state, arguments).await?;
+        let posting = lanes.iter().map(|(lane, _lock)| post.run(lane, arguments.linger, &cancel));
+        let exits = futures::future::join_all(posting).await.into_iter().collect::<Result<Vec<Exit>, Failure>>()?;
+        Ok(Exit::worst(exits))
+    };
+    stop::stoppable(&cancel, work).await?
+}
+
 /// The arguments for the process in the background.
 fn passed_on(arguments: &args::Drain) -> Vec<String> {
     let mut all = vec![format!("--linger={}s", arguments.linger.as_secs())];
     all.extend(arguments.endpoint.iter().map(|endpoint| format!("--endpoint={endpoint}")));
+    all.extend(arguments.to.iter().map(|to| format!("--to={to}")));
+    all.extend(arguments.token_file.iter().map(|file| format!("--token-file={}", file.display())));
     all.extend(arguments.lane.iter().map(|lane| format!("--lane={lane}")));
     all
 }
@@ -86,7 +105,7 @@ async fn taken(state: &StateDir, arguments: &args::Drain) -> Result<Vec<(LaneDir
         return Err(Failure::usage(format!("there is no lane `{unknown}` in {}", state.path().display())));
     }
     wanted.retain(|lane| arguments.lane.is_empty() || arguments.lane.contains(&lane.name()));
-    wanted.retain(|lane| lane.name() != NOWHERE || arguments.endpoint.is_some());
+    wanted.retain(|lane| lane.name() != NOWHERE || arguments.endpoint.is_some() || arguments.to.is_some());
     let (begun, mut taken) = (Instant::now(), Vec::new());
     for lane in wanted {
         loop {

@@ -13,6 +13,7 @@ use contextcore_core::export::{BackendStatus, backend_status};
 use contextcore_core::{Error, Millis, clock};
 
 use super::current::Current;
+use super::ops;
 use super::webhook::{self, Place};
 use crate::host::{blocking, refuse};
 use crate::humanize;
@@ -26,6 +27,7 @@ pub(super) fn public(current: Current) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/v1/ops", ops::route(current.clone()))
         .route("/webhooks/{source}", webhook::route(current.clone(), Place::Shared))
         .with_state(current)
 }

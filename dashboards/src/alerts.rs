@@ -454,18 +454,21 @@ pub struct Place {
 
 /// The same as a file of Grafana's own provisioning (`provisioning/alerting/`), which says folder and group once for all.
 pub fn grafana_file(folder: &str, prometheus: &str) -> Value {
-    // Grafana fills in its own address.
-    let grafana = "{{ externalURL }}".to_owned();
-    let place = Place { folder: folder.to_owned(), prometheus: prometheus.to_owned(), grafana };
+    let place = Place { folder: folder.to_owned(), prometheus: prometheus.to_owned(), grafana: OWN_ADDRESS.to_owned() };
     let rules: Vec<Value> = rules().iter().map(|rule| without_place(rule.grafana(&place))).collect();
     let group =
         json!({"orgId": 1, "name": GROUP, "folder": folder, "interval": format!("{INTERVAL}s"), "rules": rules});
     json!({"apiVersion": 1, "groups": [group]})
 }
 
-/// Grafana's `$value` is a sentence about every step of the evaluation, and there is none when the evaluation failed.
+/// For this, Grafana fills in its own address.
+pub const OWN_ADDRESS: &str = "{{ externalURL }}";
+
+/// A text for Grafana. Its `$value` is a sentence about every step of the evaluation, and there is none when the evaluation failed.
+/// Nothing has a `$`: in a file, Grafana takes it for a variable of the environment in labels, but not in annotations.
 fn in_grafana((name, text): (&'static str, String)) -> (&'static str, String) {
-    (name, text.replace("{{ $value }}", "{{ with $values.A }}{{ .Value }}{{ else }}Some{{ end }}"))
+    let text = text.replace("{{ $value }}", "{{ with .Values.A }}{{ .Value }}{{ else }}Some{{ end }}");
+    (name, text.replace("{{ with $labels.", "{{ with .Labels."))
 }
 
 fn without_place(mut rule: Value) -> Value {
@@ -500,7 +503,7 @@ impl Rule {
             "noDataState": "OK",
             "execErrState": "Error",
             "isPaused": false,
-            "labels": object(self.labels()),
+            "labels": object(self.labels().into_iter().map(in_grafana).collect()),
             "annotations": object(annotations),
         })
     }

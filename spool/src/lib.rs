@@ -11,6 +11,7 @@ mod digest;
 mod lane;
 pub mod layout;
 mod reader;
+mod receive;
 mod segment;
 mod writer;
 
@@ -19,5 +20,6 @@ pub use digest::digest;
 pub use lane::{LaneDir, Lock};
 pub use layout::StateDir;
 pub use reader::{Chunk, Cursor, Place, Reader, SpoolLine};
+pub use receive::receive;
 pub use segment::Header;
 pub use writer::{Appended, Writer};

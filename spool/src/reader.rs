@@ -49,6 +49,8 @@ pub struct SpoolLine {
     pub project: String,
     /// Where it begins: the segment, and the byte in it.
     pub place: (u32, u64),
+    /// The name of its file: the writer that wrote it, or the file of what another machine sent.
+    pub file: String,
     /// Its text, without the end. What is no text or too long is cut, and cannot be understood.
     pub text: String,
 }
@@ -129,6 +131,29 @@ impl Reader {
         Ok(())
     }
 
+    /// The line that begins at a place, if its segment is still there.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn line_at(&self, name: &str) -> io::Result<Option<SpoolLine>> {
+        let place = name.split_once('.').and_then(|(writer, rest)| {
+            let (segment, offset) = rest.split_once(':')?;
+            Some((writer, segment.parse().ok()?, offset.parse().ok()?))
+        });
+        let Some((writer, number, offset)) = place else { return Ok(None) };
+        for spool in &self.spools {
+            let open = segment::list(spool)?.open;
+            let Some(segment) = open.iter().find(|open| open.writer == writer && open.number == number) else {
+                continue;
+            };
+            let Some(mut source) = Source::open(segment, 1)? else { continue };
+            let (mut chunk, mut place) = (Chunk::default(), Place { segment: number, offset, ..Place::default() });
+            source.read(&mut place, false, &mut chunk)?;
+            return Ok(chunk.lines.pop().filter(|line| line.place == (number, offset)));
+        }
+        Ok(None)
+    }
+
     /// Whether a call of [`Self::read`] or [`Self::finish`] would do anything.
     ///
     /// # Errors
@@ -170,6 +195,13 @@ fn if_there(outcome: io::Result<()>) -> io::Result<()> {
     match outcome {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         outcome => outcome,
+    }
+}
+
+impl SpoolLine {
+    /// The name by which [`Reader::line_at`] finds it.
+    pub fn name(&self) -> String {
+        format!("{}.{}:{}", self.file, self.place.0, self.place.1)
     }
 }
 
@@ -260,13 +292,13 @@ impl<'a> Source<'a> {
             }
             match next_line(&mut reader)? {
                 Next::Line(text, length) => {
-                    take(&header, text, place, chunk);
+                    take((&header, &self.segment.writer), text, place, chunk);
                     place.offset += length;
                 }
                 Next::Torn(text, length) if length > 0 && (dead || !last) => {
                     if operation::parse(&text).is_ok() {
                         // Only its end is missing, which the next line would have brought.
-                        take(&header, text, place, chunk);
+                        take((&header, &self.segment.writer), text, place, chunk);
                     } else {
                         let path = self.segment.path.display();
                         let text = format!("{path}: its writer ended in the middle of the last line, {length} bytes");
@@ -283,7 +315,7 @@ impl<'a> Source<'a> {
 }
 
 /// Takes a line, unless it is left for a newer program.
-fn take(header: &Header, text: String, place: &mut Place, chunk: &mut Chunk) {
+fn take((header, file): (&Header, &str), text: String, place: &mut Place, chunk: &mut Chunk) {
     if text.trim().is_empty() {
         return;
     }
@@ -296,8 +328,8 @@ fn take(header: &Header, text: String, place: &mut Place, chunk: &mut Chunk) {
         Some(envelope) => place.seq = place.seq.max(envelope.seq),
         None => {}
     }
-    let (writer, project) = (header.writer.clone(), header.project.clone());
-    chunk.lines.push(SpoolLine { writer, project, place: (place.segment, place.offset), text });
+    let (writer, project, file) = (header.writer.clone(), header.project.clone(), file.to_owned());
+    chunk.lines.push(SpoolLine { writer, project, file, place: (place.segment, place.offset), text });
 }
 
 /// What follows in a file.

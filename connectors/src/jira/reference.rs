@@ -616,6 +616,7 @@ mod tests {
             kind: "scrum".into(),
             project: Some("A".into()),
             estimate: Some(estimate.into()),
+            configured: false,
         };
         reference.boards.insert(1, board("customfield_10016"));
         let of = |project: &str| reference.points_for(project).map(str::to_owned).collect::<Vec<_>>();

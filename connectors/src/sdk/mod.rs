@@ -242,10 +242,9 @@ fn newer(chunk: &Chunk) -> Option<String> {
 
 /// A line as a record.
 fn record(line: &SpoolLine) -> RawRecord {
-    let SpoolLine { writer, project, place, text } = line;
-    let (segment, offset) = place;
+    let SpoolLine { writer, project, text, .. } = line;
     let json = format!("{writer}\t{}\t{text}", json!(project));
-    RawRecord { stream: OPERATIONS, native_id: format!("{writer}.{segment}:{offset}"), json }
+    RawRecord { stream: OPERATIONS, native_id: line.name(), json }
 }
 
 #[async_trait]
@@ -285,6 +284,12 @@ impl SourceSession for Session {
                 Err(Error::new(ErrorKind::Internal, "poll a stream that a spool does not have").with("stream", other))
             }
         }
+    }
+
+    async fn read_again(&self, ids: &[String]) -> Result<Page> {
+        let lines = ids.iter().map(|id| self.reader.line_at(id)).collect::<io::Result<Vec<_>>>();
+        let lines = lines.map_err(failed(&self.path))?;
+        Ok(Page { records: lines.iter().flatten().map(record).collect(), ..Page::default() })
     }
 
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {

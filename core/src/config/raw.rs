@@ -31,6 +31,8 @@ pub(super) struct RawConfig {
     pub listen: String,
     /// Where the tools' webhook requests come in (`serve` only).
     pub webhooks: RawWebhooks,
+    /// Who may report work to `POST /v1/ops` (`serve` only).
+    pub ops: RawOps,
     /// What personal data leaves the program.
     pub privacy: Privacy,
     /// Portfolio view over native projects.
@@ -180,6 +182,17 @@ pub(super) struct RawTls {
 pub(super) struct RawWebhooks {
     /// Address and port for webhooks alone, so that nothing else can be reached there. Absent: they come in on `listen`.
     pub listen: Option<String>,
+}
+
+/// Who may report work to `POST /v1/ops`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Ops")]
+pub(super) struct RawOps {
+    /// The token that a request brings as `Authorization: Bearer`. Absent: there is no such address.
+    pub token: Option<SecretRef>,
+    /// The projects that may be reported for; `*` is every one.
+    pub projects: Vec<String>,
 }
 
 /// A project of the portfolio.
@@ -351,6 +364,7 @@ impl Default for RawConfig {
             export: RawExport::default(),
             listen: "127.0.0.1:9464".to_owned(),
             webhooks: RawWebhooks::default(),
+            ops: RawOps::default(),
             privacy: Privacy::default(),
             projects: Vec::new(),
             projects_file: None,

@@ -14,11 +14,11 @@ use super::env::Env;
 use super::kind::{KeyProblems, SourceKind};
 use super::otlp;
 use super::problems::{Problems, hint, nearest_known};
-use super::raw::{RawConfig, RawExport, RawInclude, RawProject, RawSource, RawWebhook, RawWebhooks};
+use super::raw::{RawConfig, RawExport, RawInclude, RawOps, RawProject, RawSource, RawWebhook, RawWebhooks};
 use super::values::{http_url, optional_path, required};
 use crate::model::config::{
-    Config, ExportConfig, ProjectsFile, Schedule, SecretRef, SourceConfig, StoreConfig, WebhooksConfig, WrittenProject,
-    duration,
+    Config, ExportConfig, OpsConfig, ProjectsFile, Schedule, SecretRef, SourceConfig, StoreConfig, WebhooksConfig,
+    WrittenProject, duration,
 };
 
 /// Applies every rule.
@@ -36,6 +36,7 @@ pub(super) fn config(
     }
     let listen = address("listen", &raw.listen, problems);
     let webhooks = webhooks(raw.webhooks, listen, problems);
+    let ops = ops(raw.ops, problems);
     let export = export(raw.export, env, problems);
     let sources = sources(raw.sources, settings, kinds, problems);
     let projects_file = optional_path(raw.projects_file);
@@ -46,6 +47,7 @@ pub(super) fn config(
         export,
         listen: listen?,
         webhooks,
+        ops,
         privacy: raw.privacy,
         projects: super::projects::written(&written_projects, &sources),
         written_projects,
@@ -60,6 +62,17 @@ fn webhooks(raw: RawWebhooks, shared: Option<SocketAddr>, problems: &mut Problem
         problems.add("webhooks.listen", "is the address of `listen`: leave it out, or name another port");
     }
     WebhooksConfig { listen }
+}
+
+fn ops(raw: RawOps, problems: &mut Problems) -> Option<OpsConfig> {
+    let named = !raw.projects.is_empty();
+    match raw.token {
+        Some(token) if named => return Some(OpsConfig { token, projects: raw.projects }),
+        Some(_) => problems.add("ops.projects", "is missing: name the projects that the token may report for, or `*`"),
+        None if named => problems.add("ops.token", "is missing: add `token: {file: PATH}`"),
+        None => {}
+    }
+    None
 }
 
 fn address(path: &str, text: &str, problems: &mut Problems) -> Option<SocketAddr> {

@@ -65,11 +65,6 @@ impl Engine {
 
     /// Replaces what is known of projects. Everything else of the configuration must be the same.
     fn replace_projects(&self, config: Config) {
-        let before = self.config();
-        if !belongs_alike(&config, &before) {
-            // Sources know the portfolio since they were made.
-            lock(&self.sources).clear();
-        }
         *lock(&self.config) = Arc::new(config);
     }
 
@@ -83,9 +78,7 @@ impl Engine {
             now.is_some_and(|now| format!("{now:?}") == format!("{:?}", source.config))
         };
         let mut sources = lock(&self.sources).clone();
-        let now = self.config();
-        let same = config.privacy == now.privacy && belongs_alike(&config, &now);
-        sources.retain(|_, source| same && is_same(source));
+        sources.retain(|_, source| config.privacy == self.config().privacy && is_same(source));
         Self {
             store: Arc::clone(&self.store),
             progress: Arc::clone(&self.progress),
@@ -112,6 +105,7 @@ impl Engine {
     pub async fn sync_one(&self, source: &SourceConfig, options: Options) -> SourceReport {
         match self.source(source) {
             Ok(source) => {
+                lock(&source.portfolio).clone_from(&self.config().projects);
                 let run = sync::sync_source(&self.store, &source, &options, &*self.progress, &self.cancel);
                 self.watched(&source.config.name, run).await
             }
@@ -155,9 +149,8 @@ impl Engine {
         if let Some(source) = sources.get(&config.name) {
             return Ok(Arc::clone(source));
         }
-        let now = self.config();
-        let connector = connect(self.registrations, config, &now.privacy)?;
-        let source = Arc::new(Source { config: config.clone(), connector, portfolio: now.projects.clone() });
+        let connector = connect(self.registrations, config, &self.config().privacy)?;
+        let source = Arc::new(Source { config: config.clone(), connector, portfolio: Mutex::default() });
         sources.insert(config.name.clone(), Arc::clone(&source));
         Ok(source)
     }
@@ -208,14 +201,6 @@ impl Engine {
         }
         Ok(owners)
     }
-}
-
-/// Whether the same native projects belong to the same projects of the portfolio.
-fn belongs_alike(a: &Config, b: &Config) -> bool {
-    let included = |config: &Config| -> Vec<_> {
-        config.projects.iter().map(|project| (project.id.clone(), project.include.clone())).collect()
-    };
-    included(a) == included(b)
 }
 
 /// Makes the connector of a source. Reads no secret and sends nothing.

@@ -106,13 +106,15 @@ mod tests {
         let store = crate::store::Store::over(Arc::new(crate::store::MemoryKv::default())).unwrap();
         let engine = Arc::new(Engine::new(at(&main), store, Box::new(crate::progress::Quiet), &[]));
         let (sender, mut stored) = watch::channel(0);
-        let work = tokio::spawn(run(Arc::clone(&engine), Arc::new(sender)));
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        assert!(!stored.has_changed().unwrap(), "nothing is new");
-        std::fs::write(&file, WELL.replace("shop-team", "new-team")).unwrap();
-        tokio::time::timeout(EVERY, stored.changed()).await.unwrap().unwrap();
+        let change = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            assert!(!stored.has_changed().unwrap(), "nothing is new");
+            std::fs::write(&file, WELL.replace("shop-team", "new-team")).unwrap();
+            tokio::time::timeout(EVERY, stored.changed()).await.unwrap().unwrap();
+            engine.cancel.cancel();
+        };
+        let (ended, ()) = tokio::join!(run(Arc::clone(&engine), Arc::new(sender)), change);
+        ended.unwrap();
         assert_eq!(engine.config().projects[0].owner.as_deref(), Some("new-team"));
-        engine.cancel.cancel();
-        work.await.unwrap().unwrap();
     }
 }

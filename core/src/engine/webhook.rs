@@ -62,6 +62,15 @@ pub struct WebhookState {
     triggers: PollTriggers,
 }
 
+impl WebhookState {
+    /// Makes the next poll of a source come soon.
+    pub fn poll(&self, source: &str) {
+        if let Some(trigger) = self.triggers.get(source) {
+            trigger.now();
+        }
+    }
+}
+
 /// Where the webhook requests of one source go.
 pub struct Endpoint<'a> {
     source: SourceConfig,

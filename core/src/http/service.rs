@@ -113,6 +113,15 @@ impl Service {
         self.exchange(request.body(body.to_string())).await
     }
 
+    /// Sends a text of this type to `path`.
+    ///
+    /// # Errors
+    /// As [`Service::get`].
+    pub async fn post_text(&self, path: &str, content_type: &'static str, body: String) -> Result<Reply> {
+        let url = client::address(&self.base, path, &[])?;
+        self.exchange(self.client.post(url).header(CONTENT_TYPE, content_type).body(body)).await
+    }
+
     async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Reply> {
         let request = request.headers(self.headers.clone());
         let request = match self.credential.header.clone() {

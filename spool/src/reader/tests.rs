@@ -146,6 +146,10 @@ fn bad_lines_are_given_and_the_next_ones_are_whole() {
     write(&mut writer, "b");
     let chunk = reader.read(&Cursor::new()).unwrap();
     assert_eq!(tasks(&chunk), ["a", "?", "?", "?", "b"]);
+    for line in &chunk.lines {
+        assert_eq!(reader.line_at(&line.name()).unwrap().as_ref(), Some(line));
+    }
+    assert_eq!(reader.line_at("nonsense").unwrap(), None);
     assert!(chunk.lines.iter().all(|line| line.text.len() <= MAX_LINE));
 }
 

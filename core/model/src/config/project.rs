@@ -34,11 +34,12 @@ pub struct ProjectConfig {
 
 impl ProjectConfig {
     /// Whether a native project of a source belongs to it.
-    #[must_use]
     pub fn includes(&self, source: &str, native_project: &str) -> bool {
         self.include.iter().any(|(name, native)| name == source && native == native_project)
     }
+}
 
+impl ProjectConfig {
     /// What its services must reach: the strictest of each requirement.
     #[must_use]
     pub fn availability(&self) -> Option<f64> {

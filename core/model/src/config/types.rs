@@ -26,6 +26,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where webhook requests come in.
     pub webhooks: WebhooksConfig,
+    /// Who may report work over HTTP. `None`: nobody.
+    pub ops: Option<OpsConfig>,
     /// What personal data leaves the program.
     pub privacy: Privacy,
     /// The portfolio view over native projects: those written here in file order, then those of the projects file. Ids are
@@ -48,6 +50,22 @@ impl Config {
     /// The portfolio project that a native project belongs to, if any.
     pub fn project_of(&self, source: &str, native_project: &str) -> Option<&ProjectConfig> {
         self.projects.iter().find(|project| project.includes(source, native_project))
+    }
+}
+
+/// Who may report work over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpsConfig {
+    /// The token that requests have to bring, read late.
+    pub token: SecretRef,
+    /// The projects that it may report for; `*` is every one.
+    pub projects: Vec<String>,
+}
+
+impl OpsConfig {
+    /// Whether work in a project may be reported.
+    pub fn allows(&self, project: &str) -> bool {
+        self.projects.iter().any(|known| known == "*" || known == project)
     }
 }
 

@@ -1,6 +1,7 @@
 //! [`Job`]: one run of one source, and what it gathers on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +22,7 @@ pub struct Source {
     /// The connector.
     pub connector: Box<dyn Connector>,
     /// The portfolio: which native projects of all sources belong together.
-    pub portfolio: Vec<ProjectConfig>,
+    pub portfolio: Mutex<Vec<ProjectConfig>>,
 }
 
 /// The result of a run of one source.

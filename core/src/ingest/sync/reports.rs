@@ -4,6 +4,7 @@
 //! cursor past them. A report that comes twice counts once.
 
 use super::job::Job;
+use crate::lock;
 use crate::model::TaskKey;
 use crate::model::activity::StoredActivity;
 use crate::model::error::Result;
@@ -93,8 +94,10 @@ impl Job<'_> {
     }
 
     /// The project of the portfolio that a native project belongs to, or the native project itself.
-    fn project_id<'p>(&'p self, source: &str, project: &'p str) -> &'p str {
-        self.source.portfolio.iter().find(|known| known.includes(source, project)).map_or(project, |known| &known.id)
+    fn project_id(&self, source: &str, project: &str) -> String {
+        let portfolio = lock(&self.source.portfolio);
+        let known = portfolio.iter().find(|known| known.includes(source, project));
+        known.map_or(project, |known| &known.id).to_owned()
     }
 
     fn activity(&self, reported: &Reported<Report>) -> StoredActivity {

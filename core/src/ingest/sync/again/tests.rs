@@ -168,7 +168,7 @@ impl Rig {
         let source = Source {
             config: self.config.sources[0].clone(),
             connector: Box::new(self.tool.clone()),
-            portfolio: Vec::new(),
+            portfolio: std::sync::Mutex::default(),
         };
         let options = Options { now: Some(self.now), ..Options::default() };
         self.tool.asked.lock().unwrap().clear();

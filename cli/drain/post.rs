@@ -1,0 +1,194 @@
+//! `contextcore drain --to`: posts operations to the `/v1/ops` of a `serve`, for machines that share no disk with it.
+//!
+//! How far a lane was posted is in a file beside it, written after each answer: what is posted again counts once there.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use contextcore_core::http::Auth;
+use contextcore_core::http::service::{Reply, Service};
+use contextcore_core::{Error, Secret, clock};
+use contextcore_spool::{Chunk, Cursor, Header, LaneDir, Reader, SpoolLine};
+use serde_json::json;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::{Exit, Failure};
+
+/// A body is not larger: the other side takes 1 MiB.
+const MAX_BODY: usize = 900 * 1024;
+/// Enough bytes for the header of a writer, and the end of a line.
+const HEADER: usize = 400;
+/// Lines posted at once.
+const MOST_LINES: usize = 2_000;
+/// The file that says how far a lane was posted.
+const POSTED: &str = "posted.json";
+const LOOK: Duration = Duration::from_millis(500);
+/// The waits after an answer that asks to come again: doubled up to this.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Where operations are posted.
+pub(super) struct Post {
+    service: Service,
+    path: String,
+}
+
+impl Post {
+    /// The address of `/v1/ops`, and the file with the token.
+    pub(super) fn new(url: &str, token_file: &Path) -> Result<Self, Failure> {
+        let url = url.trim().replacen("+ops://", "://", 1);
+        let Some((base, path)) = url.split_once("://").and_then(|(scheme, rest)| {
+            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+            Some((format!("{scheme}://{host}"), if path.is_empty() { "v1/ops".to_owned() } else { path.to_owned() }))
+        }) else {
+            return Err(Failure::usage("--to is not an address: write it like https://contextcore.example/v1/ops"));
+        };
+        let unread = |error| Failure::usage(format!("read {}: {error}", token_file.display()));
+        let token = std::fs::read_to_string(token_file).map_err(unread)?;
+        let service = Service::new("contextcore serve", &base, Auth::Bearer(Secret::new(token.trim())), None)?;
+        Ok(Self { service, path })
+    }
+
+    /// Posts what is in a lane, until nothing has come for the linger.
+    pub(super) async fn run(
+        &self,
+        lane: &LaneDir,
+        linger: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<Exit, Failure> {
+        let reader = Reader::new(vec![lane.spool()], MOST_LINES);
+        let failed = |error: io::Error| Failure::new(Exit::Internal, format!("lane {}: {error}", lane.name()));
+        let file = lane.path().join(POSTED);
+        let mut cursor = posted(&file);
+        let (mut last_line, mut wait) = (Instant::now(), LOOK);
+        while !cancel.is_cancelled() {
+            reader.finish(&cursor).map_err(failed)?;
+            let chunk = reader.read(&cursor).map_err(failed)?;
+            let pause = match self.post(&chunk).await {
+                Ok(()) => {
+                    wait = LOOK;
+                    let some = !chunk.lines.is_empty();
+                    if chunk.cursor != cursor {
+                        cursor = chunk.cursor;
+                        save(&file, &cursor).map_err(failed)?;
+                    }
+                    if some {
+                        last_line = Instant::now();
+                    } else if last_line.elapsed() >= linger && !reader.has_work(&cursor).map_err(failed)? {
+                        return Ok(Exit::Done);
+                    }
+                    if some { Duration::ZERO } else { LOOK }
+                }
+                Err(Refused::ForGood(text)) => return Err(Failure::new(Exit::Backend, text)),
+                Err(Refused::Later(text)) => {
+                    tracing::warn!("{text}; it stays in the spool");
+                    if last_line.elapsed() >= linger.max(LONGEST_WAIT) {
+                        break;
+                    }
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                    wait
+                }
+            };
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        Ok(Exit::Backend)
+    }
+
+    /// Posts a chunk in bodies that are small enough.
+    async fn post(&self, chunk: &Chunk) -> Result<(), Refused> {
+        let mut rest = chunk.lines.as_slice();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = rest.iter().take_while(|line| {
+                bytes += line.text.len() + HEADER;
+                bytes <= MAX_BODY
+            });
+            let count = fits.count().max(1);
+            self.post_lines(&rest[..count]).await?;
+            rest = &rest[count..];
+        }
+        Ok(())
+    }
+
+    /// Posts some lines; too many for the other side are posted in halves.
+    async fn post_lines(&self, lines: &[SpoolLine]) -> Result<(), Refused> {
+        let mut batches = vec![lines];
+        while let Some(lines) = batches.pop() {
+            let sent = self.service.post_text(&self.path, "application/x-ndjson", body(lines)).await;
+            match outcome(sent) {
+                Ok(rejected) => rejected.iter().for_each(|one| tracing::warn!("rejected: {one}")),
+                Err(Refused::Later(text)) => return Err(Refused::Later(text)),
+                Err(Refused::ForGood(text)) if text.starts_with("HTTP 413") && lines.len() > 1 => {
+                    let (first, second) = lines.split_at(lines.len() / 2);
+                    batches.extend([second, first]);
+                }
+                Err(refused) => return Err(refused),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why nothing was taken.
+enum Refused {
+    /// The same again will not be taken either.
+    ForGood(String),
+    /// It may be later.
+    Later(String),
+}
+
+/// What an answer means: the lines that were rejected, or why nothing was taken.
+fn outcome(sent: Result<Reply, Error>) -> Result<Vec<String>, Refused> {
+    let reply = sent.map_err(|error| Refused::Later(error.full()))?;
+    if reply.is_success() {
+        let rejected = reply.json()["rejected"].as_array().cloned().unwrap_or_default();
+        return Ok(rejected.iter().map(ToString::to_string).collect());
+    }
+    let text = format!("HTTP {}: {}", reply.status, reply.message());
+    Err(if matches!(reply.status, 408 | 425 | 429 | 500..) { Refused::Later(text) } else { Refused::ForGood(text) })
+}
+
+/// A body: when it is sent, and each writer's header with its lines.
+fn body(lines: &[SpoolLine]) -> String {
+    let mut writers: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for line in lines {
+        writers.entry((&line.writer, &line.project)).or_default().push(&line.text);
+    }
+    let mut body = format!("{}\n", json!({"v": 1, "sent": clock::now()}));
+    for ((writer, project), lines) in writers {
+        let header = Header {
+            v: 1,
+            writer: writer.to_owned(),
+            project: project.to_owned(),
+            lang: String::new(),
+            sdk: String::new(),
+            host: String::new(),
+            pid: 0,
+        };
+        for text in std::iter::once(serde_json::to_string(&header).unwrap_or_default().as_str()).chain(lines) {
+            body.push_str(text);
+            body.push('\n');
+        }
+    }
+    body
+}
+
+fn posted(file: &Path) -> Cursor {
+    let known = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    known.unwrap_or_else(Cursor::new)
+}
+
+/// Makes a position durable before anything behind it is removed.
+fn save(file: &Path, cursor: &Cursor) -> io::Result<()> {
+    let directory = file.parent().unwrap_or(Path::new("."));
+    let draft = tempfile::NamedTempFile::new_in(directory)?;
+    serde_json::to_writer(draft.as_file(), cursor)?;
+    draft.as_file().sync_all()?;
+    draft.persist(file)?;
+    std::fs::File::open(directory)?.sync_all()
+}
