@@ -45,15 +45,15 @@ python_sdk() {
   environment "$home/venv" "${PYTHON:-python3}" requirements-dev.txt
   "$home/venv/bin/mypy"
   "$home/venv/bin/pyright"
-  "$home/venv/bin/python" -m pytest -q -p no:cacheprovider -n 2 --dist loadgroup
+  PYTHONPATH=src "$home/venv/bin/python" -m pytest -q -p no:cacheprovider -n 2 --dist loadgroup
   PYTHONPATH=src "$home/venv/bin/python" benches/calls.py --check
   local python name
   for python in $(others); do
     name=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     echo "==> Python $name"
     environment "$home/venv-$name" "$python" requirements-test.txt
-    "$home/venv-$name/bin/python" -m pytest -q -p no:cacheprovider -W ignore::DeprecationWarning \
-      tests/test_conformance.py tests/test_client.py tests/test_processes.py
+    PYTHONPATH=src CONTEXTCORE_KILLS=20 "$home/venv-$name/bin/python" -m pytest -q -p no:cacheprovider \
+      tests/test_conformance.py tests/test_client.py tests/test_processes.py tests/test_disk.py
   done
 }
 

@@ -18,8 +18,6 @@ BeforeSend = Callable[[Operation], "Operation | None"]
 # Set by `contextcore.testing.memory()`: takes every operation of the process.
 recorder: "Callable[[bytes], None] | None" = None
 _registered = False
-# How long the end of a process that posts by itself waits, where nothing longer is set.
-_POST_S = 0.15
 _TRUE = ("1", "true", "yes", "on")
 
 
@@ -277,8 +275,8 @@ def _finish(target: Spool, wait: float) -> None:
     target.sync()
     if not target.drains or target.lane == NOWHERE or not _may_start():
         return
-    if wait > 0 or _helper.is_service(target):
-        _helper.flush(target, max(wait, _POST_S))
+    if wait > 0:
+        _helper.flush(target, wait)
         return
     _helper.look_now(target)
     if _helper.ensure(target) and target.destination is not None and target.destination.given:

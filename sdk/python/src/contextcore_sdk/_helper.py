@@ -140,8 +140,6 @@ def ensure(spool: Spool) -> bool:
     spool.memory["look"] = now + _LOOK_S
     if not may_drain(spool):
         return False
-    if is_service(spool):
-        return _ops_of(spool) is not None
     if is_running(spool.path):
         spool.memory["tries"] = 0
         deliver_headers(spool)
@@ -154,18 +152,6 @@ def ensure(spool: Spool) -> bool:
     return start(spool.state or "", spool.destination)
 
 
-def is_service(spool: Spool) -> bool:
-    """Whether this process itself posts the lines, so that nobody does after its end."""
-    return spool.destination is not None and spool.destination.protocol == "ops"
-
-
-def _ops_of(spool: Spool) -> "Any":
-    """What posts the lines; imported only by programs that need it."""
-    from . import _ops
-
-    return _ops.poster(spool)
-
-
 def look_now(spool: Spool) -> None:
     """Makes the next `ensure` look, unless a helper was started so recently that it may not hold the lane yet."""
     if time.monotonic() - spool.memory.get("started", -_START_S) >= _START_S:
@@ -175,7 +161,7 @@ def look_now(spool: Spool) -> None:
 def deliver_headers(spool: Spool) -> None:
     """Gives headers that came as arguments to the helper's memory; they are never written to a file."""
     destination = spool.destination
-    if destination is None or not destination.given or destination.protocol == "ops" or spool.memory.get("headers"):
+    if destination is None or not destination.given or spool.memory.get("headers"):
         return
     try:
         with Connection(spool.path, 0.2) as connection:
@@ -239,8 +225,6 @@ class Connection:
 
 def flush(spool: Spool, timeout: float) -> bool:
     """Waits until the backend has accepted what this process wrote, for at most `timeout` seconds."""
-    if is_service(spool):
-        return may_drain(spool) and bool(_ops_of(spool).flush(timeout))
     deadline = time.monotonic() + timeout
     wait = 0.01
     look_now(spool)
