@@ -1,5 +1,7 @@
 //! What the controller writes of contexts, the sync service reads: the two crates do not know each other.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
+
 use std::fs;
 use std::path::Path;
 

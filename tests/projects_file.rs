@@ -84,7 +84,7 @@ async fn serve_takes_a_change_within_a_minute_and_keeps_the_last_good_state() {
     let mut service = Service::start(&home);
     service.until("/readyz", "200");
     let file = home.path().join("projects/commerce.checkout.yaml");
-    let mut wait = |part: &str| {
+    let wait = |part: &str| {
         let begun = Instant::now();
         loop {
             let (_, page) = service.get("/metrics").unwrap_or_default();
