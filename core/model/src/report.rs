@@ -70,7 +70,6 @@ pub enum Report {
 
 /// The fields of a task, those that are given. `Some(None)` clears one.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::option_option, reason = "a field that is not given is not a field that is cleared")]
 pub struct Fields {
     /// The title.
     pub title: Option<SmolStr>,
