@@ -127,7 +127,7 @@ pub(crate) enum Command {
     /// Check and render ProjectContexts of Kubernetes
     #[cfg(feature = "kubernetes")]
     #[command(subcommand)]
-    Controller(Controller),
+    Controller(Box<Controller>),
     /// Check and render ProjectContexts of Kubernetes (not in this build)
     #[cfg(not(feature = "kubernetes"))]
     #[command(disable_help_flag = true)]
@@ -485,12 +485,59 @@ pub(crate) enum Store {
 #[cfg(feature = "kubernetes")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum Controller {
+    /// Bring what follows from the ProjectContexts of a cluster into it, and keep it there
+    Run(Run),
     /// Print the custom resource definition
     Crd,
     /// Check files with ProjectContexts as the API server would, and their PromQL
     Validate(ContextFiles),
     /// Print what follows from the ProjectContexts of files
     Render(Render),
+    /// Check that a cluster has what the controller needs, and that others take up what it writes
+    Doctor(ClusterDoctor),
+    /// Remove everything that the controller put into a cluster
+    Prune(Prune),
+}
+
+/// Which cluster, as kubectl names it.
+#[cfg(feature = "kubernetes")]
+#[derive(Debug, Args)]
+pub(crate) struct Cluster {
+    /// File with clusters and credentials [default: $KUBECONFIG, else ~/.kube/config, else the service account of the pod]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// Namespace of the installation [default: that of the pod or of the context]
+    #[arg(long, short = 'n', value_name = "NAMESPACE", env = "POD_NAMESPACE", hide_env_values = true)]
+    pub(crate) namespace: Option<String>,
+}
+
+#[cfg(feature = "kubernetes")]
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+    /// File with the settings of the platform; it is read again when it changes [default: none]
+    #[arg(long, value_name = "FILE", conflicts_with = "settings_config_map")]
+    pub(crate) settings: Option<PathBuf>,
+    /// ConfigMap with the settings under the key settings.yaml, in the namespace of the installation; it is watched
+    #[arg(long, value_name = "NAME")]
+    pub(crate) settings_config_map: Option<String>,
+    /// Only the ProjectContexts of this namespace; can be repeated [default: all namespaces]
+    #[arg(long = "watch-namespace", value_name = "NAMESPACE", env = "CONTEXTCORE_WATCH_NAMESPACES")]
+    #[arg(value_delimiter = ',', hide_env_values = true)]
+    pub(crate) watch_namespaces: Vec<String>,
+    /// Address and port for /healthz, /readyz and /metrics
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+    pub(crate) listen: String,
+    /// OTLP backend that gets a log record for each change of a spec [default: none]
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true)]
+    pub(crate) otlp_endpoint: Option<String>,
+    /// Name of this process in the Lease [default: made from the name of the host]
+    #[arg(long, value_name = "NAME", env = "POD_NAME", hide_env_values = true)]
+    pub(crate) identity: Option<String>,
 }
 
 #[cfg(feature = "kubernetes")]
@@ -516,6 +563,43 @@ pub(crate) struct Render {
     /// The same as `--output explain`
     #[arg(long, conflicts_with = "output")]
     pub(crate) explain: bool,
+    /// Print what would change in a cluster, with the contexts that are there already; the exit code is 1 when something would
+    #[arg(long, conflicts_with_all = ["output", "explain"])]
+    pub(crate) diff: bool,
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+}
+
+#[cfg(feature = "kubernetes")]
+#[derive(Debug, Args)]
+pub(crate) struct ClusterDoctor {
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+    /// File with the settings of the platform [default: none]
+    #[arg(long, value_name = "FILE", conflicts_with = "settings_config_map")]
+    pub(crate) settings: Option<PathBuf>,
+    /// ConfigMap with the settings, in the namespace of the installation
+    #[arg(long, value_name = "NAME")]
+    pub(crate) settings_config_map: Option<String>,
+    /// Whose rights to check, e.g. system:serviceaccount:contextcore:contextcore-controller [default: your own]
+    #[arg(long = "as", value_name = "USER")]
+    pub(crate) impersonate: Option<String>,
+}
+
+#[cfg(feature = "kubernetes")]
+#[derive(Debug, Args)]
+pub(crate) struct Prune {
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+    /// File with the settings of the platform: which installation, and where its objects are [default: none]
+    #[arg(long, value_name = "FILE", conflicts_with = "settings_config_map")]
+    pub(crate) settings: Option<PathBuf>,
+    /// ConfigMap with the settings, in the namespace of the installation
+    #[arg(long, value_name = "NAME")]
+    pub(crate) settings_config_map: Option<String>,
+    /// Only say what would be removed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[cfg(feature = "kubernetes")]
@@ -584,7 +668,10 @@ mod tests {
         let rendered = |arguments: &[&str]| {
             let line = ["contextcore"].iter().chain(arguments);
             match Cli::try_parse_from(line).map(|cli| cli.command) {
-                Ok(Command::Controller(Controller::Render(render))) => Ok(render.form()),
+                Ok(Command::Controller(command)) => match *command {
+                    Controller::Render(render) => Ok(render.form()),
+                    _ => Err(0),
+                },
                 Ok(_) => Err(0),
                 Err(error) => Err(error.exit_code()),
             }
@@ -597,7 +684,6 @@ mod tests {
         assert_eq!(rendered(&["-o", "json", "controller", "render", "f"]), Ok(Output::Json));
         assert_eq!(rendered(&["controller", "render", "f", "-o", "csv"]), Err(2));
         assert_eq!(rendered(&["controller", "render"]), Err(2));
-        assert_eq!(rendered(&["controller", "run"]), Err(2));
     }
 
     #[cfg(not(feature = "kubernetes"))]

@@ -1,5 +1,9 @@
-//! `contextcore controller`: the ProjectContext resource of Kubernetes. What it prints is made by `contextcore-operator`; none of
-//! these commands needs a cluster.
+//! `contextcore controller`: the ProjectContext resource of Kubernetes. What it does is in `contextcore-operator`; `crd`, `validate`
+//! and `render` need no cluster.
+
+mod cluster;
+mod outside;
+mod run;
 
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -17,14 +21,21 @@ use crate::humanize;
 /// The file that stands for standard input.
 const STANDARD_INPUT: &str = "-";
 
-pub(crate) fn run(command: &Controller) -> Outcome {
+pub(crate) async fn run(command: &Controller) -> Outcome {
     match command {
+        Controller::Run(arguments) => run::run(arguments).await,
         Controller::Crd => write(&crd::definition_yaml()),
         Controller::Validate(arguments) => {
             let (derivation, refused) = derived(arguments)?;
             finish(refused)?;
             let count = derivation.outcomes.len();
             write(&format!("{} valid\n", humanize::plural(count as u64, "context")))
+        }
+        Controller::Doctor(arguments) => cluster::doctor(arguments).await,
+        Controller::Prune(arguments) => cluster::prune(arguments).await,
+        Controller::Render(arguments) if arguments.diff => {
+            let contexts = validate::read(&inputs(&arguments.contexts.files)?).map_err(problems)?;
+            cluster::diff(&arguments.cluster, &contexts, arguments.contexts.settings.as_deref()).await
         }
         Controller::Render(arguments) => {
             let (derivation, refused) = derived(&arguments.contexts)?;
@@ -39,9 +50,12 @@ fn derived(arguments: &ContextFiles) -> Result<(Derivation, Vec<String>), Failur
         Some(file) => Settings::parse(&file.display().to_string(), &read(file)?).map_err(problems)?,
         None => Settings::default(),
     };
+    validate::check(&inputs(&arguments.files)?, &settings).map_err(problems)
+}
+
+fn inputs(files: &[PathBuf]) -> Result<Vec<Input>, Failure> {
     let input = |file: &PathBuf| Ok(Input { file: file.display().to_string(), text: read(file)? });
-    let inputs = arguments.files.iter().map(input).collect::<Result<Vec<_>, Failure>>()?;
-    validate::check(&inputs, &settings).map_err(problems)
+    files.iter().map(input).collect()
 }
 
 fn read(file: &Path) -> Result<String, Failure> {

@@ -12,12 +12,13 @@ const VARIABLE: &str = "CONTEXTCORE_LOG";
 
 /// Starts logging. `base` is the verbosity of a command without `-v`: 0 is warnings, 1 info, 2 debug, 3 trace.
 pub(crate) fn start(verbose: u8, base: u8, bars: &MultiProgress) {
-    // Other crates stay at `info`, since their traces can contain secrets.
+    // Other crates stay at `info`, since their traces can contain secrets. What fails in the client of Kubernetes is said by whoever
+    // asked it.
     let default = match verbose.max(base) {
-        0 => "warn",
-        1 => "info",
-        2 => "info,contextcore=debug,contextcore_core=debug,contextcore_connectors=debug",
-        _ => "info,contextcore=trace,contextcore_core=trace,contextcore_connectors=trace",
+        0 => "warn,kube_client=off",
+        1 => "info,kube_client=off",
+        2 => "info,contextcore=debug,contextcore_core=debug,contextcore_connectors=debug,contextcore_operator=debug",
+        _ => "info,contextcore=trace,contextcore_core=trace,contextcore_connectors=trace,contextcore_operator=trace",
     };
     let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
     let subscriber = tracing_subscriber::fmt()

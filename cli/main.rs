@@ -6,6 +6,7 @@
 mod app;
 mod args;
 mod check;
+mod connections;
 #[cfg(feature = "kubernetes")]
 mod controller;
 mod dashboards;
@@ -65,7 +66,7 @@ fn main() -> ExitCode {
     let bars = MultiProgress::new();
     logging::start(global.verbose, base_verbosity(&command), &bars);
     let context = Context { global, bars };
-    let is_service = matches!(command, Command::Serve);
+    let is_service = is_service(&command);
     let result = match runtime(&command) {
         Ok(runtime) => runtime.block_on(run(&context, command)),
         Err(error) => Err(error.into()),
@@ -77,6 +78,16 @@ fn main() -> ExitCode {
     ending(exit, stop::requested(), is_service).into()
 }
 
+/// Whether the command works until somebody stops it.
+fn is_service(command: &Command) -> bool {
+    match command {
+        Command::Serve => true,
+        #[cfg(feature = "kubernetes")]
+        Command::Controller(command) => matches!(**command, args::Controller::Run(_)),
+        _ => false,
+    }
+}
+
 /// How the process ends. Stopping is how a service is meant to end; any other command was cut short, and says by which signal.
 fn ending(exit: Exit, requested: Option<Exit>, is_service: bool) -> Exit {
     requested.filter(|_| !is_service).unwrap_or(exit)
@@ -86,7 +97,7 @@ fn ending(exit: Exit, requested: Option<Exit>, is_service: bool) -> Exit {
 /// keeps an arena for it, which added half as much again. A service must answer while it works, and the demo runs its own vendors.
 fn runtime(command: &Command) -> io::Result<Runtime> {
     match command {
-        Command::Serve => Builder::new_multi_thread().worker_threads(2).enable_all().build(),
+        command if is_service(command) => Builder::new_multi_thread().worker_threads(2).enable_all().build(),
         #[cfg(feature = "demo")]
         Command::Demo(_) => Builder::new_multi_thread().worker_threads(2).enable_all().build(),
         _ => Builder::new_current_thread().enable_all().build(),
@@ -96,7 +107,7 @@ fn runtime(command: &Command) -> io::Result<Runtime> {
 /// How much a command logs without `-v`. A service logs what happens, and so does long work that draws no progress bar.
 fn base_verbosity(command: &Command) -> u8 {
     match command {
-        Command::Serve => 1,
+        command if is_service(command) => 1,
         Command::Sync(_) | Command::Replay(_) => u8::from(!terminal::is_watched()),
         #[cfg(feature = "demo")]
         Command::Demo(_) => u8::from(!terminal::is_watched()),
@@ -123,7 +134,7 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Dashboards(command) => dashboards::run(context, &command).await,
         Command::Store(command) => store::run(context, &command).await,
         #[cfg(feature = "kubernetes")]
-        Command::Controller(command) => controller::run(&command),
+        Command::Controller(command) => controller::run(&command).await,
         #[cfg(not(feature = "kubernetes"))]
         Command::Controller(_) => Err(failure::Failure::usage(
             "`controller` is not in this build: use the image, or `cargo build --features kubernetes`",

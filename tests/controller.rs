@@ -78,16 +78,6 @@ fn render_prints_each_form() {
     assert!(text(&refused.stdout).contains("contextcore-collector"), "the shared objects are still printed");
 }
 
-#[cfg(feature = "kubernetes")]
-#[test]
-fn what_needs_a_cluster_is_no_command_yet() {
-    for command in ["run", "doctor"] {
-        let ran = run(&[command]);
-        assert_eq!(ran.status.code(), Some(2));
-        assert!(text(&ran.stderr).contains("unrecognized subcommand"), "{}", text(&ran.stderr));
-    }
-}
-
 #[cfg(not(feature = "kubernetes"))]
 #[test]
 fn without_the_feature_one_line_says_how_to_get_it() {

@@ -30,6 +30,7 @@ const WRITTEN: &[&str] = &[
     "fakes",
     "operator",
     "schemas",
+    "sdk",
     "spool",
     "tests",
 ];
@@ -333,8 +334,8 @@ const SOURCES: &[&str] = &[
     "fakes/src",
     "dashboards/src",
     "operator/src",
-    "spool/src",
     "tests/cluster/src",
+    "spool/src",
     "cli",
 ];
 

@@ -1,20 +1,24 @@
 //! Black-box tests: the real binary as a child process, between fakes of the tools and of the backends on this machine.
 //!
 //! Nothing here calls into the product. [`rig`] runs the binary and compares what installations know and export. Each other file
-//! shows one promise: every command does what it says ([`commands`], [`serve`], [`webhooks`], [`file_source`]) and prints the
+//! shows one promise: every command does what it says ([`commands`], [`serve`], [`webhooks`], [`file_source`], [`projects_file`]) and prints the
 //! truth about the sample world ([`truth`]); a sync follows a world that changes ([`sync`]); a kill loses nothing ([`crash`]);
 //! faults of either side are retried ([`tool_faults`], [`backend_faults`], [`timeouts`]); bad input gives one error line
 //! ([`input`]); no secret leaks ([`secrets`]), not through the doctor either ([`doctor`]); a service works on beside other commands
 //! and through kills ([`serve_robustness`]); work that a shell reports is sent by a helper ([`spool`]); a store is protected, and
-//! damage is said ([`store`]); [`controller`] checks and renders files for Kubernetes. [`licences`] and [`features`] check the
-//! manifests, [`image`] what the image is made of.
+//! damage is said ([`store`]); a disk that fails below it loses nothing ([`disk_faults`]); [`controller`] checks and renders files for
+//! Kubernetes, `cluster_controller` runs in a cluster. [`licences`] and [`features`] check the manifests, [`image`] what the image is
+//! made of.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
 mod backend_faults;
+#[cfg(feature = "kubernetes")]
+mod cluster_controller;
 mod commands;
 mod controller;
 mod crash;
+mod disk_faults;
 mod doctor;
 mod features;
 mod file_source;
@@ -22,6 +26,7 @@ mod golden;
 mod image;
 mod input;
 mod licences;
+mod projects_file;
 mod rig;
 mod secrets;
 mod serve;

@@ -1,7 +1,8 @@
 //! A fake Grafana in memory, with the part of the API that provisioning and the doctor use.
 //!
 //! As the real one (seen in 12.2) it keeps no message for the first version of a dashboard, writes `id`, `uid` and `version` into
-//! its JSON, has no health check for Tempo, and refuses to write what a file provisioned.
+//! its JSON, has no health check for Tempo, refuses to write what a file provisioned, and keeps a rule as its file has it: where the
+//! API would write Grafana's address, with the word that Grafana fills in.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -146,7 +147,13 @@ impl Fake {
         let mut world = lock(&self.world);
         world.dashboards.get_mut(dashboard).unwrap().provisioned = true;
         world.sources.get_mut(source).unwrap()["readOnly"] = json!(true);
-        world.rules.get_mut(rule).unwrap()["provenance"] = json!("file");
+        let rule = world.rules.get_mut(rule).unwrap();
+        rule["provenance"] = json!("file");
+        let annotations = rule["annotations"].as_object_mut().unwrap();
+        annotations.remove("contextcore_hash");
+        for text in annotations.values_mut() {
+            *text = json!(text.as_str().unwrap().replace(&format!("{}/", self.url), "{{ externalURL }}"));
+        }
     }
 
     /// Lets the address of a data source lead to something that is no Tempo.

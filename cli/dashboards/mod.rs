@@ -72,7 +72,7 @@ pub(crate) fn credential(file: Option<&Path>) -> Result<Secret, Error> {
 
 fn without_credential(cause: Error) -> Error {
     let text = format!(
-        "there is no token: name the file of a service-account token with --token-file, or set {TOKEN}, or {USER} and {PASSWORD} \
+        "there is no token: name the file of a service-account token with --token-file (grafana.tokenFile in the settings of the controller), or set {TOKEN}, or {USER} and {PASSWORD} \
          (grafana.tokenSecret or grafana.adminSecret in the Helm chart)"
     );
     Error::new(ErrorKind::Config, text).caused_by(cause)

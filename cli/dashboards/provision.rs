@@ -310,6 +310,11 @@ fn with_sources(dashboard: &Value, uids: Option<&Uids>) -> Value {
     json
 }
 
+/// The rule as a file of `dashboards export` has it.
+fn in_file(rule: &alerts::Rule, place: &Place) -> Value {
+    rule.grafana(&Place { grafana: alerts::OWN_ADDRESS.to_owned(), ..place.clone() })
+}
+
 async fn alert(grafana: &Grafana, desired: &DesiredState, rule: &alerts::Rule, place: &Place) -> Result<Step> {
     let wanted = sign_rule(rule.grafana(place));
     let result = |done, note: &str| Ok(step("alert rule", rule.title, done, note));
@@ -323,6 +328,9 @@ async fn alert(grafana: &Grafana, desired: &DesiredState, rule: &alerts::Rule, p
     }
     match stored["provenance"].as_str().unwrap_or_default() {
         "" => {}
+        "file" if now == rule_hash(&in_file(rule, place)) => {
+            return result(Done::Unchanged, "it is provisioned by a file");
+        }
         "file" => return result(Done::Left, FROM_FILE),
         other => return result(Done::Left, &format!("it is provisioned by something else ({other}), which owns it")),
     }

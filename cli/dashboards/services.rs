@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use contextcore_core::config::{Resolve, SecretRef};
 use contextcore_core::model::secret::Secret;
 use contextcore_core::{Error, Result, lock};
 use contextcore_dashboards::datasources::Uids;
@@ -18,7 +17,7 @@ use contextcore_operator::grafana::{Left, ProvisionError, Provisioner, ServiceDa
 use contextcore_operator::settings::{GrafanaMode, Settings};
 use serde_json::{Value, json};
 
-use super::TOKEN;
+use super::credential;
 use super::grafana::{Grafana, STATUS};
 use super::provision::{DesiredState, Done, EDITED, data_sources, is_edited, save};
 
@@ -28,7 +27,8 @@ const FOLDER: &str = "ContextCore";
 /// Sends dashboards to a Grafana.
 struct Services {
     url: String,
-    token: SecretRef,
+    /// File with the credential. Absent: it is in the environment.
+    token_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
     /// Uid of the folder of all our dashboards.
     folder: String,
@@ -54,27 +54,24 @@ struct Known {
 pub(crate) fn provisioner(settings: &Settings) -> Result<Option<Box<dyn Provisioner>>> {
     let grafana = &settings.grafana;
     let Some(url) = grafana.address().filter(|_| grafana.mode() == Some(GrafanaMode::Url)) else { return Ok(None) };
-    let file = grafana.token_file.as_ref().map(|file| SecretRef::File(file.into()));
     let services = Services {
         url: url.to_owned(),
-        token: file.unwrap_or_else(|| SecretRef::Env(TOKEN.to_owned())),
+        token_file: grafana.token_file.as_ref().map(PathBuf::from),
         ca_file: grafana.ca_file.as_ref().map(PathBuf::from),
         folder: grafana.folder_uid.clone(),
         tag: format!("instance:{}", settings.instance),
         known: Mutex::default(),
     };
-    services.client(&Secret::new("none yet"))?;
+    services.client(Secret::new("none yet"))?;
     Ok(Some(Box::new(services)))
 }
 
 #[async_trait]
 impl Provisioner for Services {
     async fn provision(&self, wanted: &[ServiceDashboard]) -> std::result::Result<Vec<Left>, ProvisionError> {
-        let token = self.token.resolve().map_err(|error| ProvisionError {
-            reason: "Unauthorized",
-            message: format!("there is no token for Grafana: set `grafana.tokenFile` or {TOKEN}: {}", error.full()),
-        })?;
-        let done = async { self.bring(&self.client(&token)?, wanted).await };
+        let credential = credential(self.token_file.as_deref())
+            .map_err(|error| ProvisionError { reason: "Unauthorized", message: error.full() })?;
+        let done = async { self.bring(&self.client(credential)?, wanted).await };
         done.await.map_err(|error: Error| ProvisionError { reason: reason(&error), message: error.full() })
     }
 }
@@ -88,8 +85,8 @@ fn reason(error: &Error) -> &'static str {
 }
 
 impl Services {
-    fn client(&self, token: &Secret) -> Result<Grafana> {
-        Grafana::new(&self.url, token, self.ca_file.as_deref())
+    fn client(&self, credential: Secret) -> Result<Grafana> {
+        Grafana::new(&self.url, credential, self.ca_file.as_deref())
     }
 
     async fn bring(&self, grafana: &Grafana, wanted: &[ServiceDashboard]) -> Result<Vec<Left>> {

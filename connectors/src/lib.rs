@@ -12,6 +12,7 @@ mod graphql;
 mod jira;
 mod linear;
 mod reference_data;
+mod refusal;
 mod rewind;
 mod rules;
 mod scan;

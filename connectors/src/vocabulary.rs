@@ -59,9 +59,12 @@ pub(crate) fn says(name: &str, phrases: &'static [&'static str]) -> bool {
 /// Names that are remembered. Labels are free text, so there may be any number of them.
 const MOST_KNOWN: usize = 1_000;
 
+/// Whether a name holds one of these phrases; the phrases are constants, known by their address.
+type Answers = Vec<(&'static [&'static str], bool)>;
+
 thread_local! {
     // The same few names come with every change of a status; there are hundreds of phrases.
-    static KNOWN: RefCell<HashMap<String, Vec<(&'static [&'static str], bool)>>> = RefCell::default();
+    static KNOWN: RefCell<HashMap<String, Answers>> = RefCell::default();
 }
 
 fn holds(name: &str, phrases: &[&str]) -> bool {

@@ -104,6 +104,25 @@ fn the_examples_are_right() {
     assert_eq!(names, ["all-three-tools", "jira-cloud", "jira-data-center"]);
 }
 
+/// The configurations that the Helm chart renders, from the goldens of its tests.
+#[test]
+fn what_the_chart_renders_is_a_configuration() {
+    let folder = config_dir().join("../operator/tests/chart/golden");
+    let mut sources = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let (_, rest) = text.split_once("\n  contextcore.yaml: |\n").unwrap();
+        let lines = rest.lines().take_while(|line| line.starts_with("    "));
+        let config: String = lines.map(|line| format!("{}\n", &line[4..])).collect();
+        match read(&config) {
+            Ok(config) => sources += config.sources.len(),
+            // The chart starts nothing before there are sources.
+            Err(error) => assert!(error.contains("no source") && !error.contains('\n'), "{config}: {error}"),
+        }
+    }
+    assert_eq!(sources, 4);
+}
+
 #[test]
 fn a_file_with_everything_is_read_as_written() {
     let config = read(&reference_with_examples()).unwrap();

@@ -184,7 +184,7 @@ async fn a_sprint_ends_when_it_is_deleted_and_not_when_it_cannot_be_asked_for() 
     let first = rig.run(NOW, &["sprints"]).await.unwrap();
     assert!(first.sprints.contains_key(&id.to_string()));
     rig.jira.world().sprints.pop();
-    rig.jira.faults().on("*/agile/1.0/sprint/*", When::Nth(1), Fault::status(403, "{}"));
+    rig.jira.faults().on("*/agile/1.0/sprint/*", When::Range(1..=3), Fault::status(403, "{}"));
     let refused = rig.run(NOW + MINUTE, &["sprints"]).await.unwrap();
     assert!(refused.gone_sprints.is_empty());
     let deleted = rig.run(NOW + 2 * MINUTE, &["sprints"]).await.unwrap();

@@ -193,13 +193,16 @@ fn scope_changed() -> Rule {
     }
 }
 
-/// What happened in seven days, of projects that have work in progress: tasks created, and statuses left.
+/// What happened in seven days, of projects that have work in progress: tasks created, and statuses left. A project that was not
+/// there seven days ago is new: its counters begin with what was created first, and have not moved since.
 fn project_quiet() -> Rule {
     let by = [names::PROJECT_ID];
     let created = series(names::M_TASK_CREATED).gained("1w", &by);
     let left = Series::part(names::M_TASK_STATUS_TIME, "_count", Selector::all()).within(LOOKBACK).gained("1w", &by);
     let wip = series(names::M_TASK_WIP).by(&by);
-    let happened = format!("(({created} + {left}) or {created} or 0 * {wip}) and on ({}) {wip} > 0", label(by[0]));
+    let then = series(names::M_TASK_WIP).before("1w", &by);
+    let on = format!("and on ({})", label(by[0]));
+    let happened = format!("(({created} + {left}) or {created} or 0 * {wip}) {on} {wip} > 0 {on} {then}");
     Rule {
         name: "ContextCoreProjectQuiet",
         title: "No activity in a project for 7 days",
@@ -451,18 +454,21 @@ pub struct Place {
 
 /// The same as a file of Grafana's own provisioning (`provisioning/alerting/`), which says folder and group once for all.
 pub fn grafana_file(folder: &str, prometheus: &str) -> Value {
-    // Grafana fills in its own address.
-    let grafana = "{{ externalURL }}".to_owned();
-    let place = Place { folder: folder.to_owned(), prometheus: prometheus.to_owned(), grafana };
+    let place = Place { folder: folder.to_owned(), prometheus: prometheus.to_owned(), grafana: OWN_ADDRESS.to_owned() };
     let rules: Vec<Value> = rules().iter().map(|rule| without_place(rule.grafana(&place))).collect();
     let group =
         json!({"orgId": 1, "name": GROUP, "folder": folder, "interval": format!("{INTERVAL}s"), "rules": rules});
     json!({"apiVersion": 1, "groups": [group]})
 }
 
-/// Grafana's `$value` is a sentence about every step of the evaluation, and there is none when the evaluation failed.
+/// For this, Grafana fills in its own address.
+pub const OWN_ADDRESS: &str = "{{ externalURL }}";
+
+/// A text for Grafana. Its `$value` is a sentence about every step of the evaluation, and there is none when the evaluation failed.
+/// Nothing has a `$`: in a file, Grafana takes it for a variable of the environment in labels, but not in annotations.
 fn in_grafana((name, text): (&'static str, String)) -> (&'static str, String) {
-    (name, text.replace("{{ $value }}", "{{ with $values.A }}{{ .Value }}{{ else }}Some{{ end }}"))
+    let text = text.replace("{{ $value }}", "{{ with .Values.A }}{{ .Value }}{{ else }}Some{{ end }}");
+    (name, text.replace("{{ with $labels.", "{{ with .Labels."))
 }
 
 fn without_place(mut rule: Value) -> Value {
@@ -497,7 +503,7 @@ impl Rule {
             "noDataState": "OK",
             "execErrState": "Error",
             "isPaused": false,
-            "labels": object(self.labels()),
+            "labels": object(self.labels().into_iter().map(in_grafana).collect()),
             "annotations": object(annotations),
         })
     }

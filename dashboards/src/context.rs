@@ -101,7 +101,7 @@ fn risks() -> Draft {
             (SERVICE, "Service"),
         ])
         .sorted("Priority", false)
-        .field("Priority", vec![width(105), wrapped()])
+        .field("Priority", vec![width(110), wrapped()])
         .field("Risk", vec![at_least(160), wrapped()])
         .field("Type", vec![width(120), wrapped()])
         .field("Mitigation", vec![at_least(160), wrapped()])

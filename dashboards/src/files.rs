@@ -127,6 +127,18 @@ mod tests {
         }
     }
 
+    /// Grafana 12.2 fills in the environment everywhere but in the annotations of rules, where a doubled `$` stays one.
+    #[test]
+    fn no_rule_has_a_dollar_where_grafana_would_not_take_it() {
+        let rules = alerts::grafana_file("Work", datasources::PROMETHEUS);
+        let all = rules["groups"][0]["rules"].as_array().unwrap();
+        for rule in all {
+            for texts in [&rule["annotations"], &rule["labels"]] {
+                assert!(!texts.to_string().contains('$'), "{texts}");
+            }
+        }
+    }
+
     #[test]
     fn a_config_map_holds_the_dashboard_to_the_letter() {
         let text = config_maps(&Settings { folder: "Work".to_owned(), urls: vec![] });

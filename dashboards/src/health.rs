@@ -119,10 +119,13 @@ quarantined or unreadable. The Coverage table shows which source is not complete
             .steps(&[("yellow", None), ("green", Some(1.0))])
             .ask(moment("A", format!("min({})", of(names::M_SYNC_HISTORIES).by(&SOURCE)), "complete")),
         of_records(8, "Quarantined", names::M_SYNC_SET_ASIDE, SOME_IS_ODD)
+            .blank("No metrics received", NO_SELF_METRICS)
             .rule("Records that this version cannot parse. They are read again on every complete pass. `contextcore status` names them."),
         of_records(9, "Unreadable", names::M_SYNC_UNREADABLE, SOME_IS_ODD)
+            .blank("No metrics received", NO_SELF_METRICS)
             .rule("Records that the tool lists and could not serve. They are read again on every run. `contextcore status` names them."),
         of_records(17, "Missing", names::M_SYNC_MISSING, NONE_IS_GOOD)
+            .blank("Not counted yet", "No complete pass ended since the first sync; one runs every day")
             .rule("Tasks that the tool listed in the last complete pass and gave no record of, even when asked by id. It should always be 0; \
 the runbook below says what to do."),
     ]
@@ -133,7 +136,7 @@ const SOME_IS_ODD: panel::Steps<'static> = &[("green", None), ("yellow", Some(1.
 
 /// A number of records over the chosen sources.
 fn of_records(id: u32, title: &str, metric: Metric, steps: panel::Steps<'_>) -> Draft {
-    let draft = stat(id, title, 8).blank("No metrics received", NO_SELF_METRICS).decimals(0).no_course().steps(steps);
+    let draft = stat(id, title, 8).decimals(0).no_course().steps(steps);
     draft.ask(moment("A", format!("sum({})", of(metric).by(&SOURCE)), "records"))
 }
 

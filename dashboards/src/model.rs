@@ -394,6 +394,9 @@ pub struct Defaults {
     /// The high end of bars and axes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
+    /// What values are called.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub display_name: String,
     /// What is shown when there is nothing: why, and where to look.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub no_value: String,

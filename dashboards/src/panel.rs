@@ -74,7 +74,7 @@ pub(crate) fn stat(id: u32, title: &str, width: u32) -> Draft {
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
         "showPercentChange": false,
         "textMode": "auto",
-        "wideLayout": true,
+        "wideLayout": false,
     });
     // No number is neither good nor bad, whatever the colour of zero.
     let none = json!({"type": "special", "options": {"match": "null", "result": {"color": "text", "index": 0}}});
@@ -200,7 +200,7 @@ pub(crate) fn events_table(id: u32, title: &str, size: (u32, u32), columns: &[(&
         .then("convertFieldType", time)
         .columns(&all)
         .sorted("Time", true)
-        .field("Time", vec![width(165)])
+        .field("Time", vec![width(174)])
         .field("Event", vec![at_least(220), wrapped()])
         .field("Trace", trace_cells())
 }
@@ -285,6 +285,11 @@ impl Draft {
     /// Calls every series of texts by one of its labels. An override, because Grafana 12 names the parts of a partition itself.
     pub(crate) fn named_by_label(self, attribute: &str) -> Self {
         self.kind("string", vec![display_name(&format!("${{__field.labels[\"{attribute}\"]}}"))])
+    }
+
+    /// Calls every row by one of its columns. Without it, Grafana leaves the name off where there is one row only.
+    pub(crate) fn named_by_column(self, column: &str) -> Self {
+        self.defaults(|defaults| defaults.display_name = format!("${{__data.fields.{column}}}"))
     }
 
     /// How all columns or series of a kind look: `string`, `number`, `time`.

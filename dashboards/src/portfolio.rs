@@ -458,7 +458,7 @@ to the ticket in its tool, the title to its spans in Tempo.")
         .field("Title", vec![to("Spans", links::task("Task")), at_least(110), wrapped()])
         .field("Project", vec![to("Project Details", links::project("Id")), width(95), wrapped()])
         .field("Reason", vec![width(90), wrapped()])
-        .field("Assignee", vec![width(100)])
+        .field("Assignee", vec![width(102)])
         .field("Blocked for", age)
         .fields("^(Ticket|Id)$", hidden())
 }

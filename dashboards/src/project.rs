@@ -214,7 +214,7 @@ fn sprint_points() -> Draft {
     stat(5, "Sprint points", 8)
         .rule("Points done in the sprint, and points committed at its start. For a closed sprint, the points done at its end are its \
 velocity.")
-        .empty(NO_SPRINT)
+        .blank("No sprint points", NO_SPRINT)
         .decimals(0)
         .no_course()
         .ask(moment("A", of_sprint_ever(names::M_SPRINT_COMPLETED), "done"))
@@ -230,7 +230,7 @@ fn days_left() -> Draft {
     let last = format!("1000 * max(max_over_time(timestamp({scope})[$__range:5m])) unless on () {info}");
     stat(6, "Sprint ends", 6)
         .rule("Planned end of the sprint, from the tool. For a sprint that was closed before the end of this time range: when it ended.")
-        .empty("No sprint chosen, or it has no end date")
+        .blank("No end date", "No sprint chosen, or it has no end date")
         .unit("dateTimeFromNow")
         .no_course()
         .option("textMode", json!("value"))
@@ -371,9 +371,9 @@ over its own days. The sprint chosen above may be outside this time range.")
             ("Value #G", "From"),
             ("Value #H", "To"),
         ])
-        .field("Sprint", vec![to("This sprint, over its own days", links::sprint("Id", "From", "To")), width(130), wrapped()])
-        .field("Committed", vec![width(90)])
-        .field("Removed", vec![width(78)])
+        .field("Sprint", vec![to("This sprint, over its own days", links::sprint("Id", "From", "To")), width(120), wrapped()])
+        .field("Committed", vec![width(94)])
+        .field("Removed", vec![width(84)])
         .field("Say / do", vec![unit("percent")])
         .fields("^(Id|From|To)$", hidden())
 }
@@ -386,6 +386,8 @@ fn velocity() -> Draft {
         .empty("No sprint was closed in this time range, or none has estimates")
         .zero_based()
         .decimals(0)
+        // Straight names of sprints are cut at the edge.
+        .option("xTickLabelRotation", json!(-20))
         .field("planned", vec![colour(NEUTRAL)])
         .field("completed", vec![colour("green")])
         .ask(rows("A", planned))
@@ -475,7 +477,7 @@ fn column(id: u32, title: &str, statuses: &[&str], target: Target) -> Draft {
         .sorted("Age", true)
         .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(125), wrapped()])
         .field("Title", vec![to("Spans", links::task("Task")), at_least(100), wrapped()])
-        .field("Assignee", vec![width(98)])
+        .field("Assignee", vec![width(102)])
         .field("Points", vec![width(60), decimals(0)])
         .field("Age", aged(begun))
         .field("Ticket", hidden())
@@ -535,7 +537,7 @@ is red). The key links to the ticket, the title to its spans.",
             let words = Property { id: "mappings", value: json!(actions()) };
             vec![words, Property { id: "custom.align", value: json!("left") }, width(155)]
         })
-        .field("Assignee", vec![width(100)])
+        .field("Assignee", vec![width(102)])
         .field("Ticket", hidden())
 }
 
@@ -571,7 +573,7 @@ the newest snapshot, filtered by type, assignee and epic.",
         .field("Title", vec![to("Spans", links::task("Task")), at_least(100), wrapped()])
         .field("Status", status_cells())
         .field("Blocked by", vec![width(130)])
-        .field("Assignee", vec![width(98)])
+        .field("Assignee", vec![width(102)])
         .field("Ticket", hidden())
 }
 
@@ -588,6 +590,7 @@ in this time range, on the 6-hour grid of history. A task blocked twice for the 
         .zero_based()
         .ask(rows("A", format!("sort_desc(sum by ({}) ({of}) / 3600)", label(names::EVENT_REASON))))
         .columns(&[("reason", "Reason"), ("Value", "Value")])
+        .named_by_column("Reason")
 }
 
 fn breakdown() -> Draft {
@@ -620,7 +623,7 @@ completed share of the work below it. Click the funnel of a column to filter.")
         .field("Parent", vec![width(125), wrapped()])
         .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(125), wrapped()])
         .field("Type", vec![width(85)])
-        .field("Assignee", vec![width(98)])
+        .field("Assignee", vec![width(102)])
         .field("Title", vec![to("Spans", links::task("Task")), at_least(100), wrapped()])
         .field("Status", status_cells())
         .field("Done", done)
@@ -647,6 +650,7 @@ fn epics() -> Draft {
         .up_to(100.0)
         .ask(rows("A", format!("sort_desc({})", done.newest(&[names::EPIC_ID, names::EPIC_TITLE]))))
         .columns(&[("epic_title", "Epic"), ("Value", "Value")])
+        .named_by_column("Epic")
 }
 
 /// Numbers of tasks of the chosen types, without epics.
@@ -742,6 +746,7 @@ fn status_time() -> Draft {
         .zero_based()
         .ask(rows("A", format!("sort_desc({})", in_days(&mean))))
         .columns(&[("task_status", "Status"), ("Value", "Value")])
+        .named_by_column("Status")
         .field("Status", vec![words(&statuses())])
 }
 
@@ -995,7 +1000,7 @@ fn agents() -> Draft {
         .empty("No agent sent an insight about this project in this time range")
         .ask(spans("A", insights, 200))
         .columns(&[("Start time", "Time"), ("Name", "Insight"), (TRACE, "Trace")])
-        .field("Time", vec![width(170)])
+        .field("Time", vec![width(174)])
         .field("Trace", panel::trace_cells())
 }
 

@@ -117,6 +117,11 @@ impl Series {
         format!("max by ({}) ({})", list(labels), self.last())
     }
 
+    /// The newest value some time ago, by these labels.
+    pub(crate) fn before(&self, ago: &str, labels: &[&str]) -> String {
+        format!("max by ({}) (last_over_time({}[{}] offset {ago}))", list(labels), self.plain(), self.lookback)
+    }
+
     /// The newest value a project.
     pub(crate) fn by_project(&self) -> String {
         self.by(&[names::PROJECT_ID])

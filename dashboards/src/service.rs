@@ -290,7 +290,7 @@ fn failed(service: &Service<'_>) -> Draft {
         .empty("No span failed in this time range, or the collector does not run our processors (SamplingReady of the ProjectContext)")
         .ask(spans("A", query, 20))
         .columns(&[("Start time", "Time"), ("Name", "Span"), ("traceIdHidden", "Trace")])
-        .field("Time", vec![width(170)])
+        .field("Time", vec![width(174)])
         .field("Trace", trace_cells())
 }
 

@@ -7,6 +7,7 @@
 //! - `claims` finds workloads that two contexts claim; `portfolio` says what a project is.
 //! - `sli` and `slo` turn requirements into queries and objectives, `tiers`, `rules` and `annotations` into a `PrometheusRule`.
 //! - `names` lists what our recordings and alerts are called.
+//! - `probe` asks whether the numbers are there.
 //! - `collector`, `metrics`, `routing`, `projects` and `dashboards` make the other objects; `object` is what they have in common.
 
 mod annotations;
@@ -20,6 +21,7 @@ mod object;
 mod plan;
 mod policy;
 mod portfolio;
+mod probe;
 mod projects;
 mod refusal;
 mod routing;
@@ -40,6 +42,11 @@ use portfolio::Portfolio;
 use refusal::Refusal;
 use subject::Subject;
 
+pub(crate) use collector::{FRAGMENT, GATEWAY, SAMPLING, TRANSFORM, marker_of};
+pub(crate) use object::{HASH_ANNOTATION, INSTANCE, MANAGED_BY, MANAGER};
+#[cfg(test)]
+pub(crate) use probe::Limit;
+pub(crate) use probe::Probe;
 pub(crate) use sli::Sli;
 
 /// A row of the table of criticalities.
@@ -140,46 +147,100 @@ impl Outcome {
 /// Derives everything from all contexts. An invalid context stops no other.
 #[must_use]
 pub fn derive(contexts: &[ProjectContext], settings: &Settings) -> Derivation {
-    let mut by_age: Vec<Subject> = contexts.iter().map(Subject::new).collect();
-    by_age.sort_by(Subject::compare_age);
-    let mut claims = Claims::default();
-    let mut judged: Vec<(Subject, Result<Plan, Refusal>)> = Vec::new();
-    for subject in by_age {
-        let plan = Plan::new(&subject, settings).and_then(|plan| claims.claim(&subject).map(|()| plan));
-        judged.push((subject, plan));
-    }
-    let portfolio = Portfolio::new(judged.iter().filter_map(|(_, plan)| plan.as_ref().ok()));
-    judged.sort_by(|(a, _), (b, _)| a.place().cmp(&b.place()));
-    let accepted: Vec<&Plan> = judged.iter().filter_map(|(_, plan)| plan.as_ref().ok()).collect();
-    let projects = accepted.iter().map(|plan| projects::entry(plan, &portfolio)).collect::<Vec<_>>();
-    let dashboards = dashboards(&accepted, &portfolio, &projects, settings);
-    let mut objects: Vec<Value> = Vec::new();
-    for (place, plan) in accepted.iter().enumerate() {
-        objects.extend(own_objects(plan, dashboards.get(place), settings));
-    }
-    objects.extend(shared_objects(&accepted, &projects, &dashboards, settings));
-    let outcomes =
-        judged.iter().map(|(subject, plan)| conditions::outcome(subject, plan, &portfolio, settings, &objects));
-    Derivation {
-        outcomes: outcomes.collect(),
-        objects,
-        projects: projects.into_iter().map(|entry| entry.value).collect(),
-        dashboards: if settings.grafana.mode() == Some(GrafanaMode::Url) { dashboards } else { Vec::new() },
-    }
+    let judged = Judged::new(contexts, settings);
+    let own: Vec<Vec<Value>> = (0..judged.len()).map(|index| judged.own(index)).collect();
+    let outcomes = own.iter().enumerate().map(|(index, own)| judged.outcome(index, own)).collect();
+    let projects = judged.projects().into_iter().map(|entry| entry.value).collect();
+    let mut objects: Vec<Value> = own.into_iter().flatten().collect();
+    objects.extend(judged.shared());
+    Derivation { objects, outcomes, projects, dashboards: judged.to_send() }
 }
 
-/// The dashboard of each context, where there are any.
-fn dashboards(
-    accepted: &[&Plan],
-    portfolio: &Portfolio,
-    projects: &[projects::ProjectEntry],
-    settings: &Settings,
-) -> Vec<ServiceDashboard> {
-    if settings.grafana.mode().is_none_or(|mode| mode == GrafanaMode::None) {
-        return Vec::new();
+/// All contexts with what was decided about each, by namespace and name. Objects are made one context at a time: those of
+/// hundreds of contexts together are large.
+pub(crate) struct Judged<'a> {
+    all: Vec<(Subject<'a>, Result<Plan<'a>, Refusal>)>,
+    portfolio: Portfolio,
+    settings: &'a Settings,
+}
+
+impl<'a> Judged<'a> {
+    /// Decides about all contexts.
+    pub(crate) fn new(contexts: impl IntoIterator<Item = &'a ProjectContext>, settings: &'a Settings) -> Self {
+        let mut by_age: Vec<Subject> = contexts.into_iter().map(Subject::new).collect();
+        by_age.sort_by(Subject::compare_age);
+        let mut claims = Claims::default();
+        let mut all: Vec<(Subject, Result<Plan, Refusal>)> = Vec::new();
+        for subject in by_age {
+            let plan = Plan::new(&subject, settings).and_then(|plan| claims.claim(&subject).map(|()| plan));
+            all.push((subject, plan));
+        }
+        let portfolio = Portfolio::new(all.iter().filter_map(|(_, plan)| plan.as_ref().ok()));
+        all.sort_by(|(a, _), (b, _)| a.place().cmp(&b.place()));
+        Self { all, portfolio, settings }
     }
-    let pairs = accepted.iter().zip(projects);
-    pairs.map(|(plan, entry)| dashboards::of(plan, portfolio, &entry.value, settings)).collect()
+
+    /// How many contexts there are.
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// A context.
+    pub(crate) fn context(&self, index: usize) -> &'a ProjectContext {
+        self.all[index].0.context
+    }
+
+    /// Why nothing is derived from it: the reason, if that is so.
+    pub(crate) fn refusal(&self, index: usize) -> Option<&'static str> {
+        self.all[index].1.as_ref().err().map(|refusal| refusal.reason)
+    }
+
+    /// What to ask of Prometheus about it; `None`: it was refused, or requires nothing.
+    pub(crate) fn probe(&self, index: usize) -> Option<Probe> {
+        self.all[index].1.as_ref().ok().and_then(probe::of)
+    }
+
+    /// The objects for it alone; none when it was refused.
+    pub(crate) fn own(&self, index: usize) -> Vec<Value> {
+        let Ok(plan) = &self.all[index].1 else { return Vec::new() };
+        let is_own = self.settings.grafana.mode() == Some(GrafanaMode::GrafanaOperator);
+        own_objects(plan, is_own.then(|| self.dashboard(plan)).as_ref(), self.settings)
+    }
+
+    /// What became of it, with the objects for it alone.
+    pub(crate) fn outcome(&self, index: usize, own: &[Value]) -> Outcome {
+        let (subject, plan) = &self.all[index];
+        conditions::outcome(subject, plan, &self.portfolio, self.settings, own)
+    }
+
+    /// The objects for all contexts together.
+    pub(crate) fn shared(&self) -> Vec<Value> {
+        let is_shared = self.settings.grafana.mode() == Some(GrafanaMode::Sidecar);
+        let dashboards = if is_shared { self.dashboards() } else { Vec::new() };
+        shared_objects(&self.accepted(), &self.projects(), &dashboards, self.settings)
+    }
+
+    fn accepted(&self) -> Vec<&Plan<'a>> {
+        self.all.iter().filter_map(|(_, plan)| plan.as_ref().ok()).collect()
+    }
+
+    fn projects(&self) -> Vec<projects::ProjectEntry> {
+        self.accepted().into_iter().map(|plan| projects::entry(plan, &self.portfolio)).collect()
+    }
+
+    /// The dashboards to send to Grafana; none unless its address is set.
+    pub(crate) fn to_send(&self) -> Vec<ServiceDashboard> {
+        if self.settings.grafana.mode() == Some(GrafanaMode::Url) { self.dashboards() } else { Vec::new() }
+    }
+
+    fn dashboards(&self) -> Vec<ServiceDashboard> {
+        self.accepted().into_iter().map(|plan| self.dashboard(plan)).collect()
+    }
+
+    fn dashboard(&self, plan: &Plan) -> ServiceDashboard {
+        let entry = projects::entry(plan, &self.portfolio);
+        dashboards::of(plan, &self.portfolio, &entry.value, self.settings)
+    }
 }
 
 fn own_objects(plan: &Plan, dashboard: Option<&ServiceDashboard>, settings: &Settings) -> Vec<Value> {

@@ -5,8 +5,11 @@
 //! [`derive::derive`] takes all contexts and the [`settings`] and returns objects. It knows no client, no clock and no cluster, so
 //! that a review, a test and a cluster see the same.
 //!
+//! [`controller`] alone does I/O: it brings those objects into a cluster and keeps them there.
+//!
 //! [`mod@validate`] checks files as the API server would, and says on which line what is wrong.
 
+pub mod controller;
 pub mod crd;
 pub mod derive;
 mod escape;

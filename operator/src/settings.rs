@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use crate::resource::{Criticality, Placement, Priority};
 use crate::yaml;
 
+/// Where the shared outputs are, where nothing says otherwise.
+const NAMESPACE: &str = "contextcore";
+
 /// All settings; every one has a default.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -31,6 +34,8 @@ pub struct Settings {
     pub sampling: Sampling,
     /// Whether contexts get a ConfigMap for `envFrom`.
     pub env: Env,
+    /// Whether workloads are annotated.
+    pub annotate: AnnotateWorkloads,
     /// Which Prometheus evaluates the rules.
     pub prometheus: Prometheus,
     /// Where the dashboards are.
@@ -49,7 +54,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             instance: "contextcore".to_owned(),
-            namespace: "contextcore".to_owned(),
+            namespace: NAMESPACE.to_owned(),
             object_labels: BTreeMap::new(),
             derivation: BTreeMap::new(),
             channels: BTreeMap::new(),
@@ -57,6 +62,7 @@ impl Default for Settings {
             collector: Collector::default(),
             sampling: Sampling::default(),
             env: Env::default(),
+            annotate: AnnotateWorkloads::default(),
             prometheus: Prometheus::default(),
             grafana: Grafana::default(),
             runbook_base_url: None,
@@ -110,10 +116,12 @@ pub enum CollectorMode {
     ConfigMap,
     /// Two processors of an existing `OpenTelemetryCollector`.
     Attach,
+    /// A gateway of ours, `OpenTelemetryCollector` `contextcore-gateway`.
+    Managed,
 }
 
 /// Where the collector is.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Collector {
     /// How it gets its configuration.
@@ -122,6 +130,79 @@ pub struct Collector {
     pub name: Option<String>,
     /// Its namespace. Absent: that of the shared outputs.
     pub namespace: Option<String>,
+    /// Exporters of our gateway, as its configuration has them.
+    pub exporters: BTreeMap<String, Value>,
+    /// Which of them each signal (`traces`, `metrics`, `logs`) goes to. A signal that is absent goes to all.
+    pub pipelines: BTreeMap<Signal, Vec<String>>,
+    /// How many instances our gateway has. Tail sampling needs all spans of a trace in one of them.
+    pub replicas: u16,
+    /// Image of our gateway. Absent: that of the OpenTelemetry operator.
+    pub image: Option<String>,
+    /// Service account of our gateway, which may read pods. Absent: the OpenTelemetry operator makes one.
+    pub service_account: Option<String>,
+}
+
+impl Default for Collector {
+    fn default() -> Self {
+        Self {
+            mode: CollectorMode::default(),
+            name: None,
+            namespace: None,
+            exporters: BTreeMap::new(),
+            pipelines: BTreeMap::new(),
+            replicas: 1,
+            image: None,
+            service_account: None,
+        }
+    }
+}
+
+impl Collector {
+    /// Namespace and name of the collector to attach to.
+    #[must_use]
+    pub fn attached<'a>(&'a self, shared: &'a str) -> (&'a str, &'a str) {
+        (self.namespace.as_deref().unwrap_or(shared), self.name.as_deref().unwrap_or_default())
+    }
+
+    /// The exporters of a signal.
+    #[must_use]
+    pub fn exporters_of(&self, signal: &str) -> Vec<&str> {
+        let chosen = self.pipelines.iter().find(|(name, _)| name.as_str() == signal).map(|(_, names)| names);
+        chosen.map_or_else(
+            || self.exporters.keys().map(String::as_str).collect(),
+            |names| names.iter().map(String::as_str).collect(),
+        )
+    }
+}
+
+/// A kind of telemetry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Signal {
+    /// Spans.
+    Traces,
+    /// Numbers.
+    Metrics,
+    /// Lines and events.
+    Logs,
+}
+
+impl Signal {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+        }
+    }
+}
+
+/// Whether workloads are annotated, for contexts that ask for it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct AnnotateWorkloads {
+    /// They are. The controller then needs to patch workloads.
+    pub enabled: bool,
 }
 
 /// Where traces are sampled.
@@ -332,14 +413,26 @@ impl Settings {
     /// # Errors
     /// Lines `file:line: key: what is wrong` when the text is not YAML, has an unknown key or a wrong value.
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<String>> {
+        Self::parse_in(file, text, NAMESPACE)
+    }
+
+    /// The same; the shared outputs are in `namespace` where the text does not say.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_in(file: &str, text: &str, namespace: &str) -> Result<Self, Vec<String>> {
         let at = |line: Option<u64>| line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"));
         let mut documents =
             yaml::documents(text).map_err(|(line, message)| vec![format!("{}: {message}", at(line))])?;
         if documents.len() > 1 {
             return Err(vec![format!("{file}: has several documents: keep the settings in one")]);
         }
-        let Some(document) = documents.pop() else { return Ok(Self::default()) };
-        let (value, lines) = document.into_parts();
+        let default = || Self { namespace: namespace.to_owned(), ..Self::default() };
+        let Some(document) = documents.pop() else { return Ok(default()) };
+        let (mut value, lines) = document.into_parts();
+        if let Value::Object(map) = &mut value {
+            map.entry("namespace").or_insert_with(|| namespace.into());
+        }
         let settings: Self = serde_path_to_error::deserialize(value).map_err(|error| {
             // An unknown key of a table has no path of its own.
             let path = error.path().to_string().trim_end_matches(".?").to_owned();
@@ -384,7 +477,24 @@ impl Settings {
             let message = "needs the `name` of the OpenTelemetryCollector in mode attach";
             found.push(("collector".to_owned(), message.to_owned()));
         }
+        found.extend(self.gateway_problems().map(|message| ("collector".to_owned(), message)));
         found
+    }
+}
+
+impl Settings {
+    /// What is wrong with our own gateway.
+    fn gateway_problems(&self) -> Option<String> {
+        let collector = &self.collector;
+        if collector.mode == CollectorMode::Managed && collector.exporters.is_empty() {
+            return Some("needs `exporters` in mode managed: where the gateway sends what it received".to_owned());
+        }
+        let known = |name: &&String| collector.exporters.contains_key(*name);
+        let (signal, name) = collector
+            .pipelines
+            .iter()
+            .find_map(|(signal, names)| names.iter().find(|name| !known(name)).map(|name| (signal.as_str(), name)))?;
+        Some(format!("pipelines.{signal} names exporter {name}, which is not in `exporters`: add it there"))
     }
 }
 
@@ -414,6 +524,8 @@ mod tests {
             ("grafana: {url: grafana}\n", "s.yaml:1: grafana.url: is no web address"),
             ("grafana: {folderUid: 'a b'}\n", "s.yaml:1: grafana.folderUid: is no uid"),
             ("collector: {mode: attach}\n", "s.yaml:1: collector: needs the `name`"),
+            ("collector: {mode: managed}\n", "s.yaml:1: collector: needs `exporters`"),
+            ("collector: {exporters: {a: {}}, pipelines: {logs: [b]}}\n", "pipelines.logs names exporter b"),
             ("a: [\n", "not valid YAML"),
         ] {
             let error = Settings::parse("s.yaml", text).unwrap_err().join("\n");

@@ -30,6 +30,15 @@ pub(crate) fn interval(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor).filter(|value| *value > 0)
 }
 
+/// How long Prometheus keeps data, such as `15d` or `1y`, in seconds.
+#[must_use]
+pub(crate) fn retention(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 6] =
+        [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400), ("w", 604_800), ("y", 31_536_000)];
+    let (unit, seconds) = UNITS.into_iter().find(|(unit, _)| text.ends_with(unit))?;
+    text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(seconds)
+}
+
 /// A traffic such as `100rps` or `30rpm`, in requests per second.
 #[must_use]
 pub(crate) fn per_second(text: &str) -> Option<f64> {

@@ -5,10 +5,13 @@
 mod alerts;
 mod cel;
 mod chart;
+mod controller;
 mod derive;
 mod promtool;
 mod property;
+mod reference;
 mod rig;
 mod sampling;
 mod server;
 mod validate;
+mod vouched;

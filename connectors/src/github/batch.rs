@@ -234,9 +234,17 @@ impl Api {
     pub(super) async fn answers_still(&self, after: &Error) -> Result<()> {
         self.note_failure(after);
         if after.kind() == ErrorKind::Unavailable && !gave_up(after) {
-            self.reference::<serde::de::IgnoredAny>(Vec::new()).await?;
+            self.proven().await?;
         }
         Ok(())
+    }
+
+    /// Proves that GitHub answers anything at all.
+    ///
+    /// # Errors
+    /// As the session's.
+    pub(super) async fn proven(&self) -> Result<()> {
+        self.reference::<serde::de::IgnoredAny>(Vec::new()).await.map(drop)
     }
 
     fn usual(&self) -> Extent {

@@ -11,6 +11,7 @@ use super::answer::is_divisible;
 use super::api::Api;
 use super::lists::{List, continuations};
 use super::wire::RecordText;
+use crate::refusal::confirmed;
 
 /// What became of a node.
 pub(super) enum Completed {
@@ -37,7 +38,7 @@ pub(super) struct About<'a> {
 pub(super) async fn complete(api: &Api, about: About<'_>, node: &RawValue) -> Result<Completed> {
     let mut rest: BTreeMap<&'static str, Vec<Box<RawValue>>> = BTreeMap::new();
     for from in continuations(node, false) {
-        match api.rest_of(&from).await {
+        match confirmed(|| api.rest_of(&from), || api.proven()).await {
             Ok(rows) => drop(rest.insert(from.list.key(), rows)),
             Err(error) if !costs_the_record(&error) => return Err(error),
             Err(error) if matches!(from.list, List::Comments | List::Linked) => {

@@ -16,6 +16,7 @@ use super::lenient::{self, List};
 use super::reference::{BoardAnswer, BoardConfiguration, FieldAnswer};
 use super::settings::Settings;
 use super::wire::{Comments, History, IssueType, LinkKind, Sprint, StatusValue};
+use crate::refusal;
 
 /// Ids that one call for histories takes.
 pub(super) const IDS_PER_CALL: usize = 1_000;
@@ -50,6 +51,8 @@ pub(super) struct Api {
     session: Session,
     /// The server failed over a call of this run.
     failing: AtomicBool,
+    /// A refusal was confirmed in this run: the next one is believed.
+    refusing: AtomicBool,
 }
 
 /// Whose credential it is.
@@ -199,12 +202,13 @@ impl Api {
     pub(super) fn new(settings: &Settings) -> Result<Self> {
         let mut config = SessionConfig::new(&settings.url, Auth::None, BUCKETS, JiraDialect);
         config.tls_ca_file.clone_from(&settings.tls_ca_file);
-        Ok(Self { session: Session::new(config)?, failing: AtomicBool::new(false) })
+        Ok(Self { session: Session::new(config)?, failing: AtomicBool::new(false), refusing: AtomicBool::new(false) })
     }
 
     /// Begins a run: calls have second tries again.
     pub(super) fn begin(&self) {
         self.failing.store(false, Ordering::Relaxed);
+        self.refusing.store(false, Ordering::Relaxed);
     }
 
     /// How often a call is tried that the run can do without, or can make smaller: the time that a lasting failure costs is
@@ -225,7 +229,19 @@ impl Api {
 
     /// Reads what a run can do without.
     async fn side<T: DeserializeOwned>(&self, bucket: &'static str, path: &str, query: &[(&str, &str)]) -> Result<T> {
-        self.note(self.session.get_with(bucket, path, query, self.tries()).await)
+        let ask = || self.session.get_with(bucket, path, query, self.tries());
+        self.note(self.confirmed(ask).await)
+    }
+
+    /// Asks for something that the run goes on without: a refusal of it has to be confirmed, once a run for all that is refused.
+    async fn confirmed<T, A: Future<Output = Result<T>>>(&self, ask: impl Fn() -> A) -> Result<T> {
+        if self.refusing.load(Ordering::Relaxed) {
+            return ask().await;
+        }
+        let answer = refusal::confirmed(ask, || async { self.server_info().await.map(drop) }).await;
+        let is_refused = answer.as_ref().is_err_and(refusal::is_refused);
+        self.refusing.fetch_or(is_refused, Ordering::Relaxed);
+        answer
     }
 
     /// Sends this credential from now on.
@@ -247,12 +263,14 @@ impl Api {
     }
 
     pub(super) async fn fields(&self, site: Site) -> Result<Vec<FieldAnswer>> {
-        let list: List<_> = self.session.get(META, &format!("{}/field", site.root()), &[]).await?;
+        let path = format!("{}/field", site.root());
+        let list: List<_> = self.confirmed(|| self.session.get(META, &path, &[])).await?;
         Ok(list.0)
     }
 
     pub(super) async fn statuses(&self, site: Site) -> Result<Vec<StatusValue>> {
-        let list: List<_> = self.session.get(META, &format!("{}/status", site.root()), &[]).await?;
+        let path = format!("{}/status", site.root());
+        let list: List<_> = self.confirmed(|| self.session.get(META, &path, &[])).await?;
         Ok(list.0)
     }
 
@@ -303,11 +321,13 @@ impl Api {
     }
 
     pub(super) async fn search(&self, body: &SearchBody<'_>, tries: Tries) -> Result<Found> {
-        self.note(self.session.post_with(SEARCH, "rest/api/3/search/jql", body, tries).await)
+        let ask = || self.session.post_with(SEARCH, "rest/api/3/search/jql", body, tries);
+        self.note(self.confirmed(ask).await)
     }
 
     pub(super) async fn server_search(&self, body: &ServerSearchBody<'_>, tries: Tries) -> Result<Found> {
-        self.note(self.session.post_with(SEARCH, "rest/api/2/search", body, tries).await)
+        let ask = || self.session.post_with(SEARCH, "rest/api/2/search", body, tries);
+        self.note(self.confirmed(ask).await)
     }
 
     /// About how many issues a query finds.
@@ -335,19 +355,22 @@ impl Api {
             next_page_token: Option<&'a str>,
         }
         let body = Body { issue_ids_or_keys: ids, max_results: HISTORIES_PER_PAGE, next_page_token: token };
-        self.note(self.session.post_with(HISTORY, "rest/api/3/changelog/bulkfetch", &body, tries).await)
+        let ask = || self.session.post_with(HISTORY, "rest/api/3/changelog/bulkfetch", &body, tries);
+        self.note(self.confirmed(ask).await)
     }
 
     /// The whole history of one issue of Cloud, page by page.
     pub(super) async fn history(&self, id: &str, tries: Tries) -> Result<Vec<History>> {
-        self.rows_with(HISTORY, &format!("rest/api/3/issue/{id}/changelog"), &[], ISSUE_ROWS, tries).await
+        let path = format!("rest/api/3/issue/{id}/changelog");
+        self.confirmed(|| self.rows_with(HISTORY, &path, &[], ISSUE_ROWS, tries)).await
     }
 
     /// The history of one issue of Data Center, if the server writes it.
     pub(super) async fn server_history(&self, id: &str, tries: Tries) -> Result<Option<Changelog>> {
         let query = [("expand", "changelog"), ("fields", "id")];
         let path = format!("rest/api/2/issue/{id}");
-        let inline: Inline = self.note(self.session.get_with(HISTORY, &path, &query, tries).await)?;
+        let ask = || self.session.get_with(HISTORY, &path, &query, tries);
+        let inline: Inline = self.note(self.confirmed(ask).await)?;
         Ok(inline.changelog)
     }
 
@@ -358,7 +381,8 @@ impl Api {
         if site == Site::DataCenter {
             query.push(("expand", "changelog"));
         }
-        self.side(HISTORY, &format!("{}/issue/{id}", site.root()), &query).await
+        let path = format!("{}/issue/{id}", site.root());
+        self.note(self.confirmed(|| self.session.get_with(HISTORY, &path, &query, self.tries())).await)
     }
 
     /// The comments of an issue from this one on.
@@ -375,7 +399,7 @@ impl Api {
         query: &[(&str, &str)],
         rows: u64,
     ) -> Result<Vec<T>> {
-        self.rows_with(bucket, path, query, rows, self.tries()).await
+        self.confirmed(|| self.rows_with(bucket, path, query, rows, self.tries())).await
     }
 
     /// All rows of a list with `startAt`. It ends where the answer says so: at `isLast`, else at `total`, else at an empty

@@ -7,6 +7,7 @@ use super::api::{self, Site};
 use super::reference::{Field, NOT_HERE};
 use super::session::{Jira, SiteContext};
 use super::{mapping, sprints};
+use crate::refusal::Notes;
 
 /// Describes what opening the site found, and asks for the projects.
 ///
@@ -21,7 +22,8 @@ pub(super) async fn report(jira: &Jira, context: &SiteContext) -> Result<CheckRe
     boards(jira, context, &mut warnings).await?;
     fields(context, &mut warnings, &mut problems);
     unplaced(jira, context, &mut warnings).await;
-    warnings.extend(jira.take_warnings());
+    let Notes { warnings: more, withheld } = std::mem::take(&mut *jira.notes());
+    warnings.extend(more.into_iter().chain(withheld));
     Ok(CheckReport {
         identity: context.account.shown.clone(),
         product: context.reference.product.clone(),

@@ -125,7 +125,7 @@ impl SourceSession for Jira {
                 return Err(Error::new(ErrorKind::Internal, text).with("stream", other));
             }
         };
-        page.warnings.extend(self.take_warnings());
+        self.notes().add_to(&mut page);
         Ok(page)
     }
 

@@ -43,6 +43,9 @@ pub(super) struct Reference {
     pub(super) boards: BTreeMap<u64, Board>,
     /// Ids that the site does not list (deleted since): they are not looked for again.
     pub(super) missing: BTreeSet<String>,
+    /// Since when lists are refused that were read before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) refused: Option<Millis>,
 }
 
 /// Types of links that mean blocking.
@@ -55,6 +58,11 @@ pub(super) struct Blocking {
 }
 
 impl Blocking {
+    /// Whether any type of the site is known.
+    pub(super) fn is_known(&self) -> bool {
+        !self.ids.is_empty()
+    }
+
     /// Whether an inward link of this type means that the other issue blocks this one.
     pub(super) fn has(&self, kind: &LinkKind) -> bool {
         kind.id.as_ref().is_some_and(|id| self.ids.contains(id)) || kind.means_blocking()
@@ -198,6 +206,9 @@ pub(super) struct Board {
     pub(super) project: Option<Box<str>>,
     /// The custom field its estimates are in, if it names one.
     pub(super) estimate: Option<Box<str>>,
+    /// Its configuration was read once.
+    #[serde(default)]
+    pub(super) configured: bool,
 }
 
 impl Board {
@@ -605,6 +616,7 @@ mod tests {
             kind: "scrum".into(),
             project: Some("A".into()),
             estimate: Some(estimate.into()),
+            configured: false,
         };
         reference.boards.insert(1, board("customfield_10016"));
         let of = |project: &str| reference.points_for(project).map(str::to_owned).collect::<Vec<_>>();

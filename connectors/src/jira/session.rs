@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use contextcore_core::ingest::connector::Run;
 use contextcore_core::model::SmolStr;
@@ -19,6 +19,7 @@ use super::reference::Reference;
 use super::settings::Settings;
 use super::site::{self, Account, Fetched};
 use super::wire::{Issue, Item};
+use crate::refusal::Notes;
 
 /// Sprints of our boards.
 pub(super) const SPRINTS: &str = "sprints";
@@ -97,8 +98,8 @@ pub(super) struct Jira {
     pub(super) run: Run,
     memory: Arc<Memory>,
     context: Mutex<Arc<SiteContext>>,
-    /// What opening the site found and nobody was given yet.
-    warnings: Mutex<Vec<String>>,
+    /// What is to be said with the next page.
+    notes: Mutex<Notes>,
 }
 
 impl Jira {
@@ -124,10 +125,10 @@ impl Jira {
             reference.missing.extend(unknown.iter().take(MISSING).cloned());
         }
         let fresh = reference.is_due(run.now, &unknown);
-        let mut warnings = Vec::new();
+        let mut notes = Notes::default();
         if fresh {
             let fetched = fetch(&api, &settings, site, info, reference, run).await?;
-            (reference, warnings) = (fetched.reference, fetched.warnings);
+            (reference, notes) = (fetched.reference, fetched.notes);
             reference.missing.extend(unknown.into_iter().take(MISSING));
             // Rights may have changed as well.
             memory.no_bulk.store(false, Ordering::Relaxed);
@@ -135,8 +136,8 @@ impl Jira {
         let mapping = Mapping::new(&settings, &reference);
         let context = Arc::new(SiteContext { site, account, reference, mapping, fresh });
         *lock(&memory.newest) = Some(Arc::clone(&context));
-        let (context, warnings) = (Mutex::new(context), Mutex::new(warnings));
-        Ok(Self { settings, api, run: *run, memory, context, warnings })
+        let (context, notes) = (Mutex::new(context), Mutex::new(notes));
+        Ok(Self { settings, api, run: *run, memory, context, notes })
     }
 
     /// What is known of the site by now.
@@ -144,9 +145,9 @@ impl Jira {
         lock(&self.context).clone()
     }
 
-    /// What a person should know of the site, once.
-    pub(super) fn take_warnings(&self) -> Vec<String> {
-        std::mem::take(&mut *lock(&self.warnings))
+    /// What is to be said with the next page.
+    pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {
+        lock(&self.notes)
     }
 
     fn install(&self, context: SiteContext) -> Arc<SiteContext> {
@@ -246,6 +247,7 @@ impl Jira {
         if !context.fresh && is_new(&self.unknown_ids(&context, mentions), unlisted) {
             let old = context.reference.clone();
             let fetched = fetch(&self.api, &self.settings, context.site, None, old.clone(), run).await?;
+            self.notes().append(fetched.notes);
             let Reference { statuses, types, .. } = fetched.reference;
             context = self.relearned(&context, Reference { statuses, types, ..old }, true);
         }

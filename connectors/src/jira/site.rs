@@ -10,6 +10,7 @@ use tracing::warn;
 use super::api::{Api, Myself, ServerInfo, Site, is_bearable, is_refusal};
 use super::reference::{self, Board, BoardAnswer, Columns, Reference};
 use super::settings::Settings;
+use crate::refusal::{Notes, is_refused};
 
 /// Up to so many configured projects are asked for their boards one by one; with more, all boards are listed.
 const PROJECTS_ASKED: usize = 20;
@@ -61,17 +62,17 @@ pub(super) fn known_site(settings: &Settings, reference: Option<&Reference>) -> 
     settings.email.as_ref().map(|_| Site::Cloud).or(kept)
 }
 
-/// Reference data, and what a person should know of it.
+/// Reference data, and what is to be said of it.
 pub(super) struct Fetched {
     pub(super) reference: Reference,
-    pub(super) warnings: Vec<String>,
+    pub(super) notes: Notes,
 }
 
 /// Fetches the reference data. What `old` knew of statuses that vanished since is kept.
 ///
 /// # Errors
 /// As the session's. A list that fails costs its own data: what was known of it stays, and it is asked for again within the
-/// hour. Boards and their configuration are left out where they are refused: not every token may see them.
+/// hour. Boards and their configuration are left out where they were always refused: not every token may see them.
 pub(super) async fn fetch(
     api: &Api,
     settings: &Settings,
@@ -80,7 +81,7 @@ pub(super) async fn fetch(
     old: Reference,
     now: Millis,
 ) -> Result<Fetched> {
-    let mut lists = Lists { api, settings, old, warnings: Vec::new(), failed: false };
+    let mut lists = Lists { api, settings, old, now, notes: Notes::default(), failed: false, refused: None };
     let known = !lists.old.statuses.is_empty();
     let answers = lists.bear(api.fields(site).await.map(Some), "fields", known.then_some(None))?;
     let statuses = lists.bear(api.statuses(site).await.map(Some), "statuses", known.then_some(None))?;
@@ -102,12 +103,23 @@ pub(super) async fn fetch(
         None => None,
     };
     let links = match api.link_types(site).await {
-        Err(error) if is_refusal(error.kind()) => Some(Vec::new()),
+        Err(error) if is_refusal(error.kind()) && !(is_refused(&error) && lists.old.blocking.is_known()) => {
+            Some(Vec::new())
+        }
         links => lists.bear(links.map(Some), "types of links", Some(None))?,
     };
-    let Lists { old, warnings, failed, .. } = lists;
+    let Lists { old, notes, failed, refused, .. } = lists;
+    // What holds back the export is asked for on the next run, what failed within the hour.
+    let good_for = if !notes.withheld.is_empty() {
+        1
+    } else if failed {
+        HOUR
+    } else {
+        DAY
+    };
     let mut new = Reference {
-        fetched_at: if failed { now.plus(HOUR - DAY) } else { now },
+        fetched_at: now.plus(good_for - DAY),
+        refused,
         data_center: site == Site::DataCenter,
         product: product(site, info),
         browse: info.and_then(|info| browse(settings, info)),
@@ -123,7 +135,7 @@ pub(super) async fn fetch(
     if let Some(links) = links {
         new.learn_links(&links);
     }
-    Ok(Fetched { reference: new, warnings })
+    Ok(Fetched { reference: new, notes })
 }
 
 fn product(site: Site, info: Option<&ServerInfo>) -> String {
@@ -151,9 +163,12 @@ struct Lists<'a> {
     settings: &'a Settings,
     /// What was known before.
     old: Reference,
-    warnings: Vec<String>,
+    now: Millis,
+    notes: Notes,
     /// One of them failed, and may be there next time.
     failed: bool,
+    /// Since when lists are refused that were read before.
+    refused: Option<Millis>,
 }
 
 impl Lists<'_> {
@@ -161,18 +176,23 @@ impl Lists<'_> {
     fn bear<T>(&mut self, list: Result<T>, what: &str, known: Option<T>) -> Result<T> {
         match (list, known) {
             (Err(error), Some(known)) if is_bearable(error.kind()) => {
-                self.note(&error, format!("the {what} cannot be read"));
+                self.note(&error, format!("the {what} cannot be read"), true);
                 Ok(known)
             }
             (list, _) => list,
         }
     }
 
-    fn note(&mut self, error: &Error, what: String) {
+    /// Notes that something cannot be read, which was read before or never.
+    fn note(&mut self, error: &Error, what: String, known: bool) {
         warn!(error = error.full(), "{what}");
-        if !is_refusal(error.kind()) {
+        let text = format!("{what}, what was known of it stays: {error}");
+        if known && is_refused(error) {
+            let since = *self.refused.insert(self.old.refused.unwrap_or(self.now));
+            self.notes.refused_since(since, self.now, text);
+        } else if !is_refusal(error.kind()) {
             self.failed = true;
-            self.warnings.push(format!("{what}, what was known of it stays: {error}"));
+            self.notes.warnings.push(text);
         }
     }
 
@@ -184,7 +204,7 @@ impl Lists<'_> {
         let mut boards = if complete { BTreeMap::new() } else { self.old.boards.clone() };
         for (n, answer) in answers.into_iter().enumerate() {
             let (id, project) = (answer.id, answer.location.and_then(|location| location.project_key));
-            let mut board = Board { name: answer.name, kind: answer.kind, project, estimate: None };
+            let mut board = Board { name: answer.name, kind: answer.kind, project, estimate: None, configured: false };
             if may_configure && n < CONFIGURATIONS {
                 may_configure = self.configure(id, &mut board, &mut columns).await?;
             }
@@ -198,6 +218,7 @@ impl Lists<'_> {
         match self.api.board_configuration(id).await {
             Ok(configuration) => {
                 columns.learn(&configuration);
+                board.configured = true;
                 let home = configuration.location.and_then(|location| location.key);
                 board.project = board.project.take().or(home);
                 let field = configuration.estimation.and_then(|estimation| estimation.field);
@@ -205,10 +226,12 @@ impl Lists<'_> {
                 Ok(true)
             }
             Err(error) if is_bearable(error.kind()) => {
-                self.note(&error, format!("the configuration of board {id} cannot be read"));
+                let was_read = self.old.boards.get(&id).is_some_and(|board| board.configured);
+                self.note(&error, format!("the configuration of board {id} cannot be read"), was_read);
                 let known = self.old.boards.get(&id);
                 board.project = board.project.take().or_else(|| known.and_then(|known| known.project.clone()));
                 board.estimate = known.and_then(|known| known.estimate.clone());
+                board.configured = was_read;
                 columns.incomplete = true;
                 Ok(!matches!(error.kind(), ErrorKind::Auth | ErrorKind::Permission))
             }
@@ -224,9 +247,12 @@ impl Lists<'_> {
             match self.api.boards(project).await {
                 Ok(answers) => found.extend(answers.into_iter().map(|answer| (answer.id, answer))),
                 Err(error) if is_bearable(error.kind()) => {
-                    complete &= is_refusal(error.kind());
+                    let is_ours = |board: &Board| project.is_none_or(|ours| board.project.as_deref() == Some(ours));
+                    let known = self.old.boards.values().any(is_ours);
+                    complete &= is_refusal(error.kind()) && !(known && is_refused(&error));
                     let of = project.map(|project| format!(" of {project}")).unwrap_or_default();
-                    self.note(&error, format!("the boards{of} cannot be listed, sprints are known from issues"));
+                    let what = format!("the boards{of} cannot be listed, sprints are known from issues");
+                    self.note(&error, what, known);
                 }
                 Err(error) => return Err(error),
             }

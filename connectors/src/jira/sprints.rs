@@ -16,6 +16,7 @@ use super::api;
 use super::session::{Jira, SPRINTS, SiteContext};
 use super::wire::{Sprint, SprintRecord};
 use crate::cursor;
+use crate::refusal::is_refused;
 
 /// Boards of one page of records.
 const BOARDS: usize = 50;
@@ -32,6 +33,9 @@ pub(super) struct SprintCursor {
     read: BTreeSet<u64>,
     /// Boards that have no sprints, or none for us.
     skipped: BTreeSet<u64>,
+    /// Boards that were read and are refused, and since when.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    refused: BTreeMap<u64, Millis>,
     /// When the reference data that says so was fetched: with new data they are asked again.
     reference: Millis,
     /// The last board asked in the pass under way.
@@ -116,7 +120,7 @@ pub(super) async fn ask_alone(jira: &Jira, open: &mut BTreeMap<u64, bool>, page:
             Alone::Deleted => {}
             Alone::Unknown(error) => {
                 page.warnings.push(format!("sprint {id} cannot be read, it is known from its issues only: {error}"));
-                if !api::is_refusal(error.kind()) {
+                if had || !api::is_refusal(error.kind()) {
                     open.insert(id, had);
                 }
             }
@@ -164,12 +168,20 @@ impl SprintCursor {
                 let listed: BTreeSet<u64> = sprints.iter().map(|sprint| sprint.id).collect();
                 sprints.into_iter().for_each(|sprint| self.take(board, sprint, gathered));
                 self.read.insert(board);
+                self.refused.remove(&board);
                 let missing = self.open.iter().filter(|(id, home)| **home == board && !listed.contains(*id));
                 return self.ask_missing(jira, missing.map(|(id, _)| *id).collect(), true, gathered).await;
             }
             Err(error) if api::is_bearable(error.kind()) => error,
             Err(error) => return Err(error),
         };
+        if is_refused(&error) && self.read.contains(&board) {
+            let (since, now) = (*self.refused.entry(board).or_insert(jira.run.now), jira.run.now);
+            let text = format!("the sprints of board {board} cannot be read any more: {error}");
+            jira.notes().refused_since(since, now, text);
+            gathered.failed.insert(board);
+            return Ok(());
+        }
         let kind = live.reference.boards.get(&board).map_or("", |board| &board.kind);
         if has_none(&error, kind) {
             tracing::info!(board, error = error.full(), "the board has no sprints");

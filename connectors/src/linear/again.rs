@@ -1,13 +1,14 @@
 //! Reading what could not be read before, by its id: an issue, or a row of one of the lists around the issues.
 
+use contextcore_core::Result;
 use contextcore_core::ingest::connector::{Page, Unreadable};
-use contextcore_core::{ErrorKind, Result};
 
 use super::histories;
 use super::parts::may_be_one;
 use super::plan_rows::{self, NAMES, PlanRow, record_of};
 use super::rows::Row;
 use super::session::{ISSUES, Linear, PLAN};
+use crate::refusal::{confirmed, is_refused};
 
 /// Reads these again. An id that no list has is that of nothing.
 ///
@@ -27,7 +28,7 @@ pub(super) async fn read(linear: &Linear, ids: &[String]) -> Result<Page> {
         if left.is_empty() {
             break;
         }
-        match plan_rows::by_ids(linear, name, &left).await {
+        match confirmed(|| plan_rows::by_ids(linear, name, &left), || linear.probe()).await {
             Ok(listed) => {
                 left.retain(|id| !listed.rows.iter().any(|row| plan_rows::id_of(row).as_ref() == Some(id)));
                 refused.extend(listed.unreadable().collect::<Vec<_>>());
@@ -36,8 +37,8 @@ pub(super) async fn read(linear: &Linear, ids: &[String]) -> Result<Page> {
                     page.records.push(record_of(row, name, PLAN)?);
                 }
             }
-            // Nothing of a list that may not be read is ours.
-            Err(error) if error.kind() == ErrorKind::Permission => {}
+            // Nothing of a list that could never be read is ours.
+            Err(error) if is_refused(&error) && !linear.was_listed(name) => {}
             Err(error) if may_be_one(&error) => {
                 let unreadable = |id: &str| Unreadable { native_id: id.to_owned(), reason: error.full() };
                 refused.extend(left.iter().map(|id| unreadable(id)));
@@ -48,6 +49,6 @@ pub(super) async fn read(linear: &Linear, ids: &[String]) -> Result<Page> {
     // What one list refused another may have had.
     refused.retain(|one| left.iter().any(|id| **id == *one.native_id));
     page.unreadable.extend(refused);
-    page.warnings = linear.take_notes();
+    linear.take_notes().add_to(&mut page);
     Ok(page)
 }

@@ -20,6 +20,7 @@ use super::rows::{Odd, Row};
 use super::session::{IDS, Linear, SiteContext};
 use super::sizes;
 use crate::cursor::{self, PageInfo};
+use crate::refusal::{Notes, confirmed, is_refused};
 
 /// Pages of cycles after which their list is taken to be endless.
 const MAX_PAGES: usize = 1_000;
@@ -113,9 +114,9 @@ async fn issues(linear: &Linear, live: Arc<SiteContext>, position: &IdCursor, ru
         let text = "the quota was spent before all open issues were read again";
         return Err(Error::new(ErrorKind::RateLimited, text).with_retry(Retry::Backoff));
     }
-    let (unreadable, warnings) = (fetched.unreadable(), linear.take_notes());
+    let (unreadable, Notes { warnings, withheld }) = (fetched.unreadable(), linear.take_notes());
     let records = fetched.records(linear, &live, IDS)?;
-    Ok((Page { records, unreadable, seen, warnings, ..Page::default() }, list.page_info))
+    Ok((Page { records, unreadable, seen, warnings, withheld, ..Page::default() }, list.page_info))
 }
 
 /// Projects or initiatives, each with its record.
@@ -128,9 +129,11 @@ async fn surroundings(
     let name = if position.phase == Phase::Projects { "projects" } else { "initiatives" };
     let from = (None, position.after.clone().map(Into::into));
     let request = PlanRequest { first: sizes::PLAN, outline: false, lists: [(name, from)].into() };
-    let listed = match plan_rows::page(linear, &request).await {
-        // What may not be read has no tasks here that could be missing.
-        Err(error) if error.kind() == ErrorKind::Permission => return Ok((Page::default(), PageInfo::default())),
+    let listed = match confirmed(|| plan_rows::page(linear, &request), || linear.probe()).await {
+        // What could never be read has no tasks here that could be missing.
+        Err(error) if is_refused(&error) && !linear.was_listed(name) => {
+            return Ok((Page::default(), PageInfo::default()));
+        }
         listed => listed?,
     };
     if let Some(reason) = listed.incomplete.as_deref().or((listed.nameless > 0).then_some(NO_ID)) {

@@ -140,10 +140,13 @@ pub(super) async fn poll(linear: &Linear, live: Arc<SiteContext>, stored: Option
     let live = linear.explain(&live, fetched.names(), run).await?;
     let unreadable = fetched.unreadable();
     let records = fetched.records(linear, &live, ISSUES)?;
-    warnings.extend(linear.take_notes());
+    let notes = linear.take_notes();
+    warnings.extend(notes.warnings);
+    let withheld = notes.withheld;
     let more = cursor.is_open();
     cursor.sizes = Some(linear.sizes().clone());
-    Ok(Page { records, unreadable, cursor: cursor::write(&cursor, ISSUES)?, more, warnings, ..Page::default() })
+    let cursor = cursor::write(&cursor, ISSUES)?;
+    Ok(Page { records, unreadable, cursor, more, warnings, withheld, ..Page::default() })
 }
 
 impl Poll<'_> {

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | several things at once | each half of them is asked for |
 //! | one thing | once more, after a [probe](Next::Probe) that the tool serves anything |
+//! | the same thing again | if it was refused, once more; a refusal may pass |
 //! | the same thing again | it is [blamed](Next::Blame), the rest goes on |
 //! | [`IN_A_ROW`] things in a row, and nothing came | [it was not their fault](Next::GiveUp) |
 
@@ -26,8 +27,8 @@ pub(super) struct Parts<T> {
 #[derive(Debug)]
 pub(super) struct Part<T> {
     pub(super) items: Vec<T>,
-    /// One thing that was asked for by itself before.
-    last: bool,
+    /// How often it was asked for before, if it is one thing.
+    tried: u8,
 }
 
 /// What follows from a part that did not come.
@@ -46,7 +47,7 @@ pub(super) enum Next<T> {
 impl<T> Part<T> {
     /// Things that are asked for at once for the first time.
     pub(super) fn new(items: Vec<T>) -> Self {
-        Self { items, last: false }
+        Self { items, tried: 0 }
     }
 }
 
@@ -79,8 +80,8 @@ impl<T> Parts<T> {
         self.blamed = 0;
     }
 
-    /// Of a part these things did not come: those of the part, or some of them.
-    pub(super) fn failed(&mut self, part: &Part<T>, mut items: Vec<T>) -> Next<T> {
+    /// Of a part these things did not come, for they were refused or for another reason: those of the part, or some of them.
+    pub(super) fn failed(&mut self, part: &Part<T>, mut items: Vec<T>, refused: bool) -> Next<T> {
         if items.len() < part.items.len() {
             self.push(items);
             return Next::GoOn;
@@ -92,9 +93,9 @@ impl<T> Parts<T> {
             return Next::GoOn;
         }
         let Some(item) = items.pop() else { return Next::GoOn };
-        if !part.last {
-            self.left.push(Part { items: vec![item], last: true });
-            return Next::Probe;
+        if part.tried == 0 || (refused && part.tried == 1) {
+            self.left.push(Part { items: vec![item], tried: part.tried + 1 });
+            return if part.tried == 0 { Next::Probe } else { Next::GoOn };
         }
         self.blamed += 1;
         if self.blamed > IN_A_ROW { Next::GiveUp } else { Next::Blame(item) }
@@ -126,7 +127,7 @@ mod tests {
                 continue;
             }
             let items = part.items.clone();
-            match parts.failed(&part, items) {
+            match parts.failed(&part, items, false) {
                 Next::Blame(item) => blamed.push(item),
                 Next::GiveUp => return (blamed, asked, false),
                 Next::GoOn | Next::Probe => {}
@@ -155,12 +156,12 @@ mod tests {
         let mut parts = Parts::default();
         parts.push(vec![1, 2, 3]);
         let part = parts.pop().unwrap();
-        assert_eq!(parts.failed(&part, vec![2]), Next::GoOn);
+        assert_eq!(parts.failed(&part, vec![2], false), Next::GoOn);
         let part = parts.pop().unwrap();
         assert_eq!(part.items, [2]);
-        assert_eq!(parts.failed(&part, vec![2]), Next::Probe);
+        assert_eq!(parts.failed(&part, vec![2], false), Next::Probe);
         let part = parts.pop().unwrap();
-        assert_eq!(parts.failed(&part, vec![2]), Next::Blame(2));
+        assert_eq!(parts.failed(&part, vec![2], false), Next::Blame(2));
     }
 
     #[test]

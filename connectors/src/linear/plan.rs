@@ -20,8 +20,9 @@ use super::rows::Row;
 use super::session::{Linear, PLAN, SiteContext};
 use super::sizes;
 use crate::cursor;
+use crate::refusal::{self, confirmed};
 
-/// How long a list that was refused is left out.
+/// How long a list that was refused and never read is left out.
 const REFUSED: i64 = DAY;
 
 /// How far each list has been read.
@@ -30,15 +31,18 @@ const REFUSED: i64 = DAY;
 pub(super) struct PlanCursor {
     #[serde(rename = "feeds")]
     scans: BTreeMap<String, PagedScan>,
-    /// Lists that this workspace or token may not read, and since when that is known.
+    /// Lists that this workspace or token may not read, and since when. One that was read before is asked for all the same.
     refused: BTreeMap<String, Millis>,
 }
 
 impl PlanCursor {
     fn open(&mut self, now: Millis) {
         let under_way = self.is_open();
-        self.refused.retain(|_, since| now.0 - since.0 < REFUSED);
-        for name in NAMES.into_iter().filter(|name| !self.refused.contains_key(*name)) {
+        let scans = &self.scans;
+        let was_read = |name: &str| scans.get(name).is_some_and(|scan| !scan.is_first());
+        self.refused.retain(|name, since| was_read(name) || now.0 - since.0 < REFUSED);
+        let is_left_out = |name: &str| self.refused.contains_key(name) && !was_read(name);
+        for name in NAMES.into_iter().filter(|name| !is_left_out(name)).collect::<Vec<_>>() {
             let scan = self.scans.entry(name.to_owned()).or_default();
             if !under_way || scan.is_open() {
                 scan.open(now);
@@ -46,9 +50,10 @@ impl PlanCursor {
         }
     }
 
-    /// What to request: the lists that have pages left.
-    fn request(&self) -> PlanRequest {
-        let known = NAMES.into_iter().filter_map(|name| Some((name, self.scans.get(name)?)));
+    /// What to request: the lists that have pages left and are not refused, or those that are.
+    fn request(&self, refused: bool) -> PlanRequest {
+        let names = NAMES.into_iter().filter(|name| self.refused.contains_key(*name) == refused);
+        let known = names.filter_map(|name| Some((name, self.scans.get(name)?)));
         let open: Vec<(&'static str, &PagedScan)> = known.filter(|(_, scan)| scan.is_open()).collect();
         let many = open.iter().any(|(_, scan)| scan.is_first() || !scan.is_at_start());
         let from = |scan: &PagedScan| (scan.since(), scan.after().map(str::to_owned));
@@ -66,6 +71,19 @@ impl PlanCursor {
 
     fn is_open(&self) -> bool {
         self.scans.values().any(PagedScan::is_open)
+    }
+
+    /// A list is refused: one that was never read is left out. Returns since when one is that was read before.
+    fn refuse(&mut self, name: &str, now: Millis) -> Option<Millis> {
+        let since = *self.refused.entry(name.to_owned()).or_insert(now);
+        let scan = self.scans.get_mut(name).filter(|scan| !scan.is_first());
+        let Some(scan) = scan else {
+            self.scans.remove(name);
+            return None;
+        };
+        scan.mark_incomplete();
+        scan.cut();
+        Some(since)
     }
 
     /// Starts all sweeps under way again: a refused page may be refused for any of its cursors.
@@ -87,26 +105,14 @@ pub(super) async fn poll(linear: &Linear, live: Arc<SiteContext>, stored: Option
     let mut cursor: PlanCursor = cursor::read(stored, PLAN);
     cursor.open(run.now);
     let mut gathered = Gathered { linear, live: &live, page: Page::default(), names: BTreeSet::new() };
-    let mut request = cursor.request();
-    let mut answer = linear.api.plan(&request, FEW_TRIES).await;
-    if let Err(error) = answer {
-        answer = match cursor.restart(error, run.now) {
-            Ok(()) => {
-                request = cursor.request();
-                linear.api.plan(&request, FEW_TRIES).await
-            }
-            Err(error) => Err(error),
-        };
-    }
-    match answer {
-        Ok(answer) => gathered.take(&mut cursor, &request, answer).await?,
-        Err(error) if may_cost_a_list(&error) => gathered.one_by_one(&mut cursor, run.now).await?,
-        Err(error) => return Err(error),
-    }
+    let refused = cursor.request(true);
+    gathered.all_at_once(&mut cursor, run.now).await?;
+    gathered.one_by_one(&mut cursor, &refused, run.now).await?;
     let Gathered { mut page, names, .. } = gathered;
     linear.explain(&live, names, run).await?;
     cursor.scans.values_mut().for_each(|scan| scan.settle(linear.latest()));
-    page.warnings.extend(linear.take_notes());
+    linear.note_listed(cursor.scans.iter().filter(|(_, scan)| !scan.is_first()).map(|(name, _)| name.clone()));
+    linear.take_notes().add_to(&mut page);
     page.more = cursor.is_open();
     page.cursor = cursor::write(&cursor, PLAN)?;
     Ok(page)
@@ -126,22 +132,45 @@ struct Gathered<'a> {
 }
 
 impl Gathered<'_> {
-    /// Requests each list by itself and leaves out what cannot be had: initiatives, for one, are a paid feature.
-    async fn one_by_one(&mut self, cursor: &mut PlanCursor, now: Millis) -> Result<()> {
-        self.linear.probe().await?;
-        let PlanRequest { first, lists, .. } = cursor.request();
-        for (name, from) in lists {
-            let one = PlanRequest { first, outline: false, lists: [(name, from)].into() };
-            match plan_rows::page(self.linear, &one).await {
-                Ok(listed) => self.give(cursor.scans.get_mut(name), name, listed).await?,
-                Err(error) if error.kind() == ErrorKind::Permission => {
-                    self.warn(format!("{name} cannot be read and are left out for a day: {error}"));
-                    cursor.scans.remove(name);
-                    cursor.refused.insert(name.to_owned(), now);
+    /// Requests all lists at once; where that fails, each by itself.
+    async fn all_at_once(&mut self, cursor: &mut PlanCursor, now: Millis) -> Result<()> {
+        let mut request = cursor.request(false);
+        if request.lists.is_empty() {
+            return Ok(());
+        }
+        let mut answer = self.linear.api.plan(&request, FEW_TRIES).await;
+        if let Err(error) = answer {
+            answer = match cursor.restart(error, now) {
+                Ok(()) => {
+                    request = cursor.request(false);
+                    self.linear.api.plan(&request, FEW_TRIES).await
                 }
+                Err(error) => Err(error),
+            };
+        }
+        match answer {
+            Ok(answer) => self.take(cursor, &request, answer).await,
+            Err(error) if may_cost_a_list(&error) => {
+                self.linear.probe().await?;
+                self.one_by_one(cursor, &cursor.request(false), now).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Requests each of these lists by itself and leaves out what cannot be had: initiatives, for one, are a paid feature.
+    async fn one_by_one(&mut self, cursor: &mut PlanCursor, request: &PlanRequest, now: Millis) -> Result<()> {
+        for (name, from) in &request.lists {
+            let one = PlanRequest { lists: [(*name, from.clone())].into(), ..request.clone() };
+            match self.list(cursor, name, &one).await {
+                Ok(listed) => {
+                    cursor.refused.remove(*name);
+                    self.give(cursor.scans.get_mut(*name), name, listed).await?;
+                }
+                Err(error) if refusal::is_refused(&error) => self.refuse(cursor, name, &error, now),
                 Err(error) if may_cost_a_list(&error) => {
                     self.warn(format!("{name} cannot be read, the next run tries again: {error}"));
-                    if let Some(scan) = cursor.scans.get_mut(name) {
+                    if let Some(scan) = cursor.scans.get_mut(*name) {
                         scan.mark_incomplete();
                         scan.cut();
                     }
@@ -150,6 +179,22 @@ impl Gathered<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Requests one list. What is known to be refused is not confirmed again.
+    async fn list(&self, cursor: &PlanCursor, name: &str, one: &PlanRequest) -> Result<Listed> {
+        let ask = || plan_rows::page(self.linear, one);
+        if cursor.refused.contains_key(name) { ask().await } else { confirmed(ask, || self.linear.probe()).await }
+    }
+
+    fn refuse(&mut self, cursor: &mut PlanCursor, name: &str, error: &Error, now: Millis) {
+        match cursor.refuse(name, now) {
+            Some(since) => {
+                let text = format!("{name} cannot be read any more: {error}");
+                self.linear.notes().refused_since(since, now, text);
+            }
+            None => self.warn(format!("{name} cannot be read and are left out for a day: {error}")),
+        }
     }
 
     /// Takes a page of each of the lists that were requested.

@@ -20,8 +20,11 @@ const AGE: i64 = DAY;
 /// Teams that can be asked about at once.
 const MOST: usize = 250;
 
+/// How many they are.
+pub(super) const LISTS: usize = 6;
+
 /// The connections it is made of.
-const CONNECTIONS: [&str; 6] = ["teams", "states", "labels", "users", "cycles", "milestones"];
+const CONNECTIONS: [&str; LISTS] = ["teams", "states", "labels", "users", "cycles", "milestones"];
 
 /// Names by id.
 type Names = BTreeMap<Box<str>, Box<str>>;
@@ -43,6 +46,9 @@ pub(super) struct Reference {
     pub(super) milestones: Names,
     /// Cycles, and for those of sub-teams the one they are a copy of.
     pub(super) cycles: BTreeMap<Box<str>, Option<Box<str>>>,
+    /// Lists that were read before and are refused, and since when.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) refused: BTreeMap<Box<str>, Millis>,
     /// Ids that the workspace does not list (deleted since): they are not looked for again.
     pub(super) missing: BTreeSet<String>,
 }
@@ -173,6 +179,19 @@ impl Reference {
             "states" => self.states.is_empty(),
             _ => false,
         }
+    }
+
+    /// Notes that a list is refused. Returns since when, if any of its rows is known.
+    pub(super) fn refuse(&mut self, list: &str, now: Millis) -> Option<Millis> {
+        let is_known = match list {
+            "teams" => !self.teams.is_empty(),
+            "states" => !self.states.is_empty(),
+            "labels" => !self.labels.is_empty(),
+            "users" => !self.users.is_empty(),
+            "cycles" => !self.cycles.is_empty(),
+            _ => !self.milestones.is_empty(),
+        };
+        is_known.then(|| *self.refused.entry(list.into()).or_insert(now))
     }
 
     /// The time of fetching by which the data is too old in so many milliseconds.

@@ -15,10 +15,11 @@ use tracing::{info, warn};
 
 use super::api::{Api, FEW_TRIES, ONCE};
 use super::parts::{Next, Part, Parts, may_be_one};
-use super::reference::{Cursors, Reference};
+use super::reference::{Cursors, LISTS, Reference};
 use super::settings::Settings;
 use super::sizes::Sizes;
 use super::wire::User;
+use crate::refusal::{Notes, confirmed, is_refused};
 
 /// Cycles, projects, initiatives and attachments.
 pub(super) const PLAN: &str = "plan";
@@ -33,6 +34,8 @@ const MISSING: usize = 5_000;
 const MAX_PAGES: usize = 1_000;
 /// How long reference data is good for of which a list could not be read.
 const INCOMPLETE_AGE: i64 = HOUR;
+/// How long it is good for when a list is refused that was read before: for this run.
+const NEXT_RUN: i64 = 1;
 
 /// What was learned of a workspace and is worth keeping from one run to the next.
 #[derive(Default)]
@@ -100,8 +103,10 @@ pub(super) struct Linear {
     unreadable: Mutex<BTreeMap<Box<str>, String>>,
     /// Issues that were read in this run.
     read: Mutex<BTreeSet<Box<str>>>,
-    /// What people should know, to be said with the next page.
-    notes: Mutex<Vec<String>>,
+    /// Lists around the issues that were read once, as far as this run knows.
+    listed: Mutex<BTreeSet<String>>,
+    /// What is to be said with the next page.
+    notes: Mutex<Notes>,
 }
 
 impl Linear {
@@ -115,7 +120,7 @@ impl Linear {
         run: &Run,
     ) -> Result<Self> {
         let reference = newest(stored, lock(&memory.newest).as_deref());
-        let mut notes = Vec::new();
+        let mut notes = Notes::default();
         let context = if run.full || reference.is_due(run.now, &BTreeSet::new()) {
             fetch(&api, &settings, reference, run.now, &mut notes).await?
         } else {
@@ -139,6 +144,7 @@ impl Linear {
             left_out: AtomicU64::new(0),
             unreadable: Mutex::default(),
             read: Mutex::default(),
+            listed: Mutex::default(),
             notes: Mutex::new(notes),
         })
     }
@@ -162,7 +168,7 @@ impl Linear {
         if missing.len() < part.items.len() {
             parts.came();
         }
-        match parts.failed(part, missing) {
+        match parts.failed(part, missing, is_refused(&error)) {
             Next::GoOn => Ok(None),
             Next::Probe => self.probe().await.map(|()| None),
             Next::Blame(item) => Ok(Some((item, error.full()))),
@@ -191,15 +197,30 @@ impl Linear {
         lock(&self.read).contains(id)
     }
 
-    /// Says something to people, with the next page.
-    pub(super) fn note(&self, text: String) {
-        lock(&self.notes).push(text);
+    /// Notes lists around the issues that were read once.
+    pub(super) fn note_listed(&self, names: impl Iterator<Item = String>) {
+        lock(&self.listed).extend(names);
     }
 
-    /// What is to be said by now.
-    pub(super) fn take_notes(&self) -> Vec<String> {
-        let mut notes = std::mem::take(&mut *lock(&self.notes));
-        notes.extend(self.take_disputes());
+    /// Whether this list around the issues was read once.
+    pub(super) fn was_listed(&self, name: &str) -> bool {
+        lock(&self.listed).contains(name)
+    }
+
+    /// Says something to people, with the next page.
+    pub(super) fn note(&self, text: String) {
+        self.notes().warnings.push(text);
+    }
+
+    /// What is to be said with the next page.
+    pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {
+        lock(&self.notes)
+    }
+
+    /// Takes what is to be said by now.
+    pub(super) fn take_notes(&self) -> Notes {
+        let mut notes = std::mem::take(&mut *self.notes());
+        notes.warnings.extend(self.take_disputes());
         notes
     }
 
@@ -249,9 +270,9 @@ impl Linear {
         if !context.reference.is_due(run.now, &unknown) {
             return Ok(context.clone());
         }
-        let mut notes = Vec::new();
+        let mut notes = Notes::default();
         let mut next = fetch(&self.api, &self.settings, context.reference.clone(), run.now, &mut notes).await?;
-        notes.into_iter().for_each(|text| self.note(text));
+        self.notes().append(notes);
         let gone = unknown.into_iter().filter(|name| !next.reference.knows(name)).collect::<Vec<_>>();
         next.reference.missing.extend(gone.into_iter().take(MISSING));
         Ok(self.install(next))
@@ -293,13 +314,14 @@ async fn fetch(
     settings: &Settings,
     mut reference: Reference,
     now: Millis,
-    notes: &mut Vec<String>,
+    notes: &mut Notes,
 ) -> Result<SiteContext> {
     info!(source = settings.source, "fetching the workspace's teams, states, labels and people");
     let all = Reference::from_start();
-    match fetch_lists(api, &mut reference, all.clone(), FEW_TRIES).await {
-        Ok(shown) => {
-            reference.fetched_at = now;
+    match fetch_lists(api, all.clone(), FEW_TRIES).await {
+        Ok((shown, read)) => {
+            reference.merge(read, true);
+            (reference.fetched_at, reference.refused) = (now, BTreeMap::new());
             return Ok(SiteContext::new(settings, shown, reference));
         }
         Err(error) if may_be_one(&error) => warn!(error = error.full(), "will ask for one list at a time"),
@@ -307,24 +329,34 @@ async fn fetch(
     }
     let mut found = shown(&api.whoami(&[]).await?.viewer)?;
     let mut failed = 0;
-    for (name, from) in &all {
-        match fetch_lists(api, &mut reference, Cursors::from([(*name, from.clone())]), ONCE).await {
-            Ok(shown) => found = shown,
-            Err(error) if may_be_one(&error) && failed + 1 < all.len() && !reference.needs(name, settings) => {
+    for name in all.into_keys() {
+        let ask = || fetch_lists(api, Cursors::from([(name, None)]), ONCE);
+        match confirmed(ask, || async { api.whoami(&[]).await.map(drop) }).await {
+            Ok((shown, read)) => {
+                found = shown;
+                reference.merge(read, name == "teams");
+                reference.refused.remove(name);
+            }
+            Err(error) if may_be_one(&error) && failed + 1 < LISTS && !reference.needs(name, settings) => {
                 failed += 1;
-                notes.push(format!("the list of {name} cannot be read, what was known of it stays: {error}"));
+                let text = format!("the list of {name} cannot be read, what was known of it stays: {error}");
+                let since = if is_refused(&error) { reference.refuse(name, now) } else { None };
+                match since {
+                    Some(since) => notes.refused_since(since, now, text),
+                    None => notes.warnings.push(text),
+                }
             }
             Err(error) => return Err(error),
         }
     }
-    reference.fetched_at = Reference::due_in(now, INCOMPLETE_AGE);
+    let age = if notes.withheld.is_empty() { INCOMPLETE_AGE } else { NEXT_RUN };
+    reference.fetched_at = Reference::due_in(now, age);
     Ok(SiteContext::new(settings, found, reference))
 }
 
-/// Fetches these lists to their ends. Returns who the token is. A list that fails leaves what is known as it was.
-async fn fetch_lists(api: &Api, reference: &mut Reference, mut from: Cursors, tries: Tries) -> Result<String> {
+/// Fetches these lists to their ends. Returns who the token is, and what was read.
+async fn fetch_lists(api: &Api, mut from: Cursors, tries: Tries) -> Result<(String, Reference)> {
     let mut read = Reference::default();
-    let lists_teams = from.contains_key("teams");
     for _ in 0..MAX_PAGES {
         let answer = api.reference(&from, tries).await?;
         if !answer.errors.is_empty() {
@@ -333,8 +365,7 @@ async fn fetch_lists(api: &Api, reference: &mut Reference, mut from: Cursors, tr
         let shown = shown(&answer.data.viewer)?;
         from = read.take(answer.data);
         if from.is_empty() {
-            reference.merge(read, lists_teams);
-            return Ok(shown);
+            return Ok((shown, read));
         }
     }
     Err(Error::new(ErrorKind::Protocol, "the lists of reference data do not end"))

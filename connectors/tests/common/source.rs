@@ -77,6 +77,8 @@ pub struct Outcome {
     /// The sprints that are not closed, where a page listed them.
     pub open_sprints: Option<BTreeSet<String>>,
     pub warnings: Vec<String>,
+    /// Lists that were there before and are refused.
+    pub withheld: Vec<String>,
     /// Projects that were read before and are hidden now.
     pub lost: Vec<String>,
     /// The last count of tasks that was given.
@@ -153,6 +155,7 @@ impl Outcome {
         self.seen.extend(page.seen);
         self.total = page.total.or(self.total);
         self.warnings.extend(page.warnings);
+        self.withheld.extend(page.withheld);
         self.unreadable.extend(page.unreadable.into_iter().map(|one| (one.native_id, one.reason)));
         self.open_sprints = page.open_sprints.map(|open| open.into_iter().collect()).or(self.open_sprints.take());
         for record in &page.records {

@@ -96,4 +96,25 @@ mod tests {
         assert_eq!(mended.projects[0].criticality.unwrap().as_str(), "low");
         assert_eq!(mended.projects_file.unwrap().failing_since, None);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_in_force_within_half_a_minute_and_the_exporters_hear_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (main, file) = (dir.path().join("contextcore.yaml"), dir.path().join("projects.yaml"));
+        std::fs::write(&main, "projects_file: projects.yaml").unwrap();
+        std::fs::write(&file, WELL).unwrap();
+        let store = crate::store::Store::over(Arc::new(crate::store::MemoryKv::default())).unwrap();
+        let engine = Arc::new(Engine::new(at(&main), store, Box::new(crate::progress::Quiet), &[]));
+        let (sender, mut stored) = watch::channel(0);
+        let change = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            assert!(!stored.has_changed().unwrap(), "nothing is new");
+            std::fs::write(&file, WELL.replace("shop-team", "new-team")).unwrap();
+            tokio::time::timeout(EVERY, stored.changed()).await.unwrap().unwrap();
+            engine.cancel.cancel();
+        };
+        let (ended, ()) = tokio::join!(run(Arc::clone(&engine), Arc::new(sender)), change);
+        ended.unwrap();
+        assert_eq!(engine.config().projects[0].owner.as_deref(), Some("new-team"));
+    }
 }

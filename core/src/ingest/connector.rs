@@ -58,6 +58,9 @@ pub struct Page {
     pub total: Option<u64>,
     /// Things a person should know that did not stop the page (a skipped board, an incomplete answer).
     pub warnings: Vec<String>,
+    /// Lists that the tool served before and refuses now. What is exported without them would lack them for good, so the run
+    /// ends with an error and exports nothing of its own.
+    pub withheld: Vec<String>,
 }
 
 /// Something that the tool lists and could not serve.

@@ -17,8 +17,14 @@ use crate::settings::{CollectorMode, Settings, Strategy};
 use crate::units;
 use crate::yaml;
 
-const TRANSFORM: &str = "transform/contextcore";
-const SAMPLING: &str = "tail_sampling/contextcore";
+pub(crate) const TRANSFORM: &str = "transform/contextcore";
+pub(crate) const SAMPLING: &str = "tail_sampling/contextcore";
+/// The ConfigMap with the fragment, and our own collector: never removed while a pipeline could name what is in them.
+pub(crate) const FRAGMENT: &str = "contextcore-collector";
+pub(crate) const GATEWAY: &str = "contextcore-gateway";
+const COLLECTOR_API: &str = "opentelemetry.io/v1beta1";
+/// What the policy begins with that only says which fragment a collector has loaded.
+pub(crate) const MARKER: &str = "fragment-";
 const RATE: &str = "contextcore.sampling";
 const AUDIT: &str = "contextcore.audit";
 const OTHERS: &str = "others";
@@ -33,19 +39,63 @@ pub(crate) fn object(plans: &[&Plan], settings: &Settings) -> Object {
         CollectorMode::ConfigMap => {
             let text = fragment(plans, settings);
             let data = Map::from_iter([("contextcore.yaml".to_owned(), Value::String(text))]);
-            Object::config_map(&settings.namespace, "contextcore-collector", data)
+            Object::config_map(&settings.namespace, FRAGMENT, data)
         }
         CollectorMode::Attach => {
-            let name = settings.collector.name.as_deref().unwrap_or_default();
-            let namespace = settings.collector.namespace.as_deref().unwrap_or(&settings.namespace);
-            let mut transform = transform(plans);
-            transform["metric_statements"] = transform["trace_statements"].clone();
-            transform["log_statements"] = transform["trace_statements"].clone();
-            let processors = json!({TRANSFORM: transform, SAMPLING: tail_sampling(plans, settings)});
-            Object::new("opentelemetry.io/v1beta1", "OpenTelemetryCollector", namespace, name)
-                .with("spec", json!({"config": {"processors": processors}}))
+            let (namespace, name) = settings.collector.attached(&settings.namespace);
+            Object::new(COLLECTOR_API, "OpenTelemetryCollector", namespace, name)
+                .with("spec", json!({"config": {"processors": processors(plans, settings)}}))
+                .foreign()
+        }
+        CollectorMode::Managed => Object::new(COLLECTOR_API, "OpenTelemetryCollector", &settings.namespace, GATEWAY)
+            .with("spec", gateway(plans, settings)),
+    }
+}
+
+/// Both processors, as the configuration of a collector has them.
+fn processors(plans: &[&Plan], settings: &Settings) -> Value {
+    let mut transform = transform(plans);
+    transform["metric_statements"] = transform["trace_statements"].clone();
+    transform["log_statements"] = transform["trace_statements"].clone();
+    json!({TRANSFORM: transform, SAMPLING: tail_sampling(plans, settings)})
+}
+
+/// A gateway of ours: OTLP in, both processors, and the exporters of the settings out.
+fn gateway(plans: &[&Plan], settings: &Settings) -> Value {
+    let collector = &settings.collector;
+    let mut all = processors(plans, settings);
+    all["memory_limiter"] = json!({"check_interval": "1s", "limit_percentage": 80, "spike_limit_percentage": 20});
+    all["k8sattributes"] = json!({});
+    all["batch"] = json!({});
+    let mut pipelines = Map::new();
+    for signal in ["traces", "metrics", "logs"] {
+        let exporters = collector.exporters_of(signal);
+        if exporters.is_empty() {
+            continue;
+        }
+        let mut order = vec!["memory_limiter", "k8sattributes", TRANSFORM];
+        order.extend((signal == "traces").then_some(SAMPLING));
+        order.push("batch");
+        pipelines
+            .insert(signal.to_owned(), json!({"receivers": ["otlp"], "processors": order, "exporters": exporters}));
+    }
+    let protocols = json!({"grpc": {"endpoint": "0.0.0.0:4317"}, "http": {"endpoint": "0.0.0.0:4318"}});
+    let mut spec = json!({
+        "mode": "deployment",
+        "replicas": collector.replicas,
+        "config": {
+            "receivers": {"otlp": {"protocols": protocols}},
+            "processors": all,
+            "exporters": collector.exporters,
+            "service": {"pipelines": pipelines},
+        },
+    });
+    for (field, value) in [("image", &collector.image), ("serviceAccount", &collector.service_account)] {
+        if let Some(value) = value {
+            spec[field] = value.as_str().into();
         }
     }
+    spec
 }
 
 /// The fragment for a second `--config`. Maps of several files are merged, lists are not: it names no pipeline.
@@ -91,17 +141,36 @@ fn rate(plan: &Plan) -> String {
 
 fn tail_sampling(plans: &[&Plan], settings: &Settings) -> Value {
     let sampling = &settings.sampling;
-    let policies = match sampling.strategy {
+    let mut policies = match sampling.strategy {
         Strategy::Tail => policies(plans, sampling.others),
         // The applications have decided; what arrives is kept.
         Strategy::Head => vec![json!({"name": "all", "type": "always_sample"})],
     };
+    if settings.prometheus.url.is_some() {
+        policies.push(marker(plans, &policies));
+    }
     json!({
         "decision_wait": sampling.decision_wait,
         "num_traces": sampling.num_traces,
         "decision_cache": {"sampled_cache_size": sampling.num_traces, "non_sampled_cache_size": sampling.num_traces},
         "policies": policies,
     })
+}
+
+/// A policy that keeps nothing. Its name is a label of the collector's own metrics, where we can see which fragment is loaded.
+fn marker(plans: &[&Plan], policies: &[Value]) -> Value {
+    let hash = blake3::hash(format!("{}{policies:?}", transform(plans)).as_bytes()).to_hex();
+    let name = format!("{MARKER}{}", &hash.as_str()[..8]);
+    json!({"name": name, "type": "probabilistic", "probabilistic": {"sampling_percentage": 0}})
+}
+
+/// Name of the marker in an object that was made here.
+pub(crate) fn marker_of(object: &Value) -> Option<String> {
+    let text = object["data"]["contextcore.yaml"].as_str().map_or_else(|| object["spec"].to_string(), str::to_owned);
+    let name = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).find(|word| {
+        word.strip_prefix(MARKER).is_some_and(|hash| hash.len() == 8 && hash.chars().all(|c| c.is_ascii_hexdigit()))
+    });
+    name.map(str::to_owned)
 }
 
 fn policies(plans: &[&Plan], others: f64) -> Vec<Value> {

@@ -200,6 +200,53 @@ impl Sli {
         Err("is below the first boundary of the histograms: write a longer time".to_owned())
     }
 
+    /// Counts the series that the queries read.
+    pub(crate) fn series(&self) -> String {
+        match &self.queries {
+            Queries::Instrumented { matchers, .. } => {
+                format!("count(last_over_time({}{{{matchers}}}[15m]))", self.counter())
+            }
+            Queries::Custom { total, .. } => format!("count(\n{}\n)", total.replace(WINDOW, "15m")),
+        }
+    }
+
+    /// Counts all series of the same metric by the label that says whose they are.
+    pub(crate) fn others(&self) -> Option<(&'static str, String)> {
+        let Queries::Instrumented { instrument, .. } = &self.queries else { return None };
+        let label = if instrument.fixed.is_empty() { "job" } else { "destination_workload" };
+        Some((label, format!("count by ({label}) ({})", self.counter())))
+    }
+
+    /// Counts the series of each boundary. `None`: the histograms have none.
+    pub(crate) fn boundaries(&self) -> Option<String> {
+        match &self.queries {
+            Queries::Instrumented { instrument, matchers } if !self.is_native => {
+                Some(format!("count by (le) ({}_bucket{{{matchers}}})", instrument.durations))
+            }
+            Queries::Custom { latency, .. } if !self.is_native => {
+                Some(format!("count by (le) (\n{}\n)", latency.as_ref()?.replace(WINDOW, "15m")))
+            }
+            _ => None,
+        }
+    }
+
+    /// A threshold in the units of the histogram.
+    pub(crate) fn at(&self, threshold: &Threshold) -> f64 {
+        let (Threshold::Interpolated(seconds) | Threshold::Boundary(seconds)) = threshold;
+        self.in_units(*seconds).parse().unwrap_or(*seconds)
+    }
+
+    /// The metric whose series are counted.
+    fn counter(&self) -> &'static str {
+        match &self.queries {
+            Queries::Instrumented { instrument, .. } if self.is_native && instrument.counted_by_histogram => {
+                instrument.durations
+            }
+            Queries::Instrumented { instrument, .. } => instrument.counter,
+            Queries::Custom { .. } => "",
+        }
+    }
+
     fn in_units(&self, seconds: f64) -> String {
         let scale = match &self.queries {
             Queries::Instrumented { instrument, .. } => instrument.scale,

@@ -12,6 +12,10 @@ pub struct ProjectContextStatus {
     /// The generation that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// Digest of the spec that was accepted last: changes are recorded against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub spec_digest: Option<String>,
     /// Number of objectives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slo_count: Option<i32>,

@@ -192,6 +192,9 @@ fn the_notes_say_what_to_create_until_it_exists() {
     let notes = releases.apply("upgrade", &format!("{line},grafana.tokenSecret=grafana-token")).succeeds();
     assert!(notes.contains("It logs in with the secret grafana-token"), "{notes}");
     let second = releases.jobs();
+    // The same once more: a Job that has not changed is no obstacle.
+    releases.apply("upgrade", &format!("{line},grafana.tokenSecret=grafana-token,controller.replicas=1")).succeeds();
+    assert_eq!(releases.jobs(), second);
     assert!(first.len() == 1 && second.len() == 1 && first != second, "{first:?} {second:?}");
 }
 

@@ -68,7 +68,7 @@ pub(super) struct Job<'a> {
     pub(super) not_ours: BTreeSet<String>,
     /// Ids of records that this run has quarantined.
     pub(super) just_quarantined: BTreeSet<String>,
-    /// Set when most of a page could not be read.
+    /// Set when most of a page could not be read, or a list that was there before.
     pub(super) doubtful: Option<Error>,
     /// Other sources whose tasks got new events.
     pub(super) other_sources: BTreeSet<SmolStr>,

@@ -35,6 +35,7 @@ impl Job<'_> {
         also: impl FnOnce(&Self, &mut Transaction<'_>, &Page) -> Result<()>,
     ) -> Result<Option<Error>> {
         self.report.warnings.append(&mut page.warnings);
+        self.withhold(&page.withheld);
         self.out_of_scope += page.out_of_scope;
         let records = normalise(session, std::mem::take(&mut page.records));
         let doubt = doubt(&records, &page.unreadable);
@@ -60,6 +61,13 @@ impl Job<'_> {
         self.report.records += count;
         self.progress.event(self.name(), Update::Page { records: count, changes: self.report.changes - before });
         Ok(doubt)
+    }
+
+    /// With a list missing that was there before, this run is not exported.
+    fn withhold(&mut self, lists: &[String]) {
+        let Some(first) = lists.first() else { return };
+        let text = "the tool refuses what it served before, so this run is not exported; if that lasts for a day, it is left out";
+        self.doubtful.get_or_insert_with(|| Error::new(ErrorKind::Permission, text).with("first", first));
     }
 
     /// Stores what a page holds beside records, and what follows from its records.

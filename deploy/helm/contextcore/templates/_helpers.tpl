@@ -97,7 +97,11 @@ helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" 
 {{- if and .Values.dashboards.autoProvision .Values.grafana.url }}
 {{- /* Where people have another address, alerts link to theirs. */}}
 {{- $key := ternary "apiUrl" "url" (not (empty (dig "grafana" "url" "" .Values.controller.settings))) }}
-{{- $_ := set $known "grafana" (dict $key .Values.grafana.url) }}
+{{- $grafana := dict $key .Values.grafana.url }}
+{{- if .Values.grafana.caConfigMap }}
+{{- $_ := set $grafana "caFile" "/etc/contextcore/ca/ca.crt" }}
+{{- end }}
+{{- $_ := set $known "grafana" $grafana }}
 {{- end }}
 {{- toYaml (merge (deepCopy .Values.controller.settings) $known) }}
 {{- end }}

@@ -45,6 +45,7 @@ struct Tool {
     sprints: Arc<Mutex<Vec<(String, SprintFacts)>>>,
     asked: Arc<Mutex<Vec<String>>>,
     refuses: Arc<Mutex<bool>>,
+    withheld: Arc<Mutex<Vec<String>>>,
 }
 
 impl Tool {
@@ -105,6 +106,7 @@ impl SourceSession for Tool {
         let sprints = self.sprints.lock().unwrap();
         page.records.extend(sprints.iter().map(|(id, _)| Self::record(id, Row::Served)));
         page.open_sprints.clone_from(&self.open_sprints.lock().unwrap());
+        page.withheld.clone_from(&self.withheld.lock().unwrap());
         page.cursor = Cursor(true.into());
         Ok(page)
     }
@@ -296,6 +298,23 @@ async fn most_of_a_page_lost_is_an_error_after_the_rest_was_stored_and_exports_a
     for rows in [[("1", Row::Odd), ("2", Row::Served)], [("1", Row::Served), ("2", Row::Unserved)]] {
         assert!(Rig::new(&rows).run(0).await.error.is_none(), "one bad record says nothing about the others");
     }
+}
+
+#[tokio::test]
+async fn a_list_that_is_refused_and_was_there_before_holds_back_what_the_run_stored() {
+    let mut rig = Rig::new(&[("1", Row::Served)]);
+    rig.tool.withheld.lock().unwrap().push("cycles cannot be read any more".to_owned());
+    for _ in 0..2 {
+        let error = rig.run(MINUTE).await.error.unwrap();
+        assert_eq!(
+            (error.kind(), error.context("first")),
+            (ErrorKind::Permission, Some("cycles cannot be read any more"))
+        );
+        assert_eq!((rig.tasks().len(), rig.sealed()), (1, 0));
+    }
+    rig.tool.withheld.lock().unwrap().clear();
+    assert!(rig.run(MINUTE).await.error.is_none());
+    assert_eq!(rig.sealed(), 1);
 }
 
 #[tokio::test]

@@ -51,6 +51,11 @@ spec:
         {{- with include "contextcore.webhookPort" $ }}
         - {name: webhooks, containerPort: {{ . }}}
         {{- end }}
+      # A large store that was not closed takes its time to open.
+      startupProbe:
+        httpGet: {path: /healthz, port: http}
+        periodSeconds: 5
+        failureThreshold: 120
       livenessProbe:
         httpGet: {path: /healthz, port: http}
         periodSeconds: 20
@@ -89,7 +94,8 @@ spec:
       configMap: {name: {{ include "contextcore.fullname" $ }}}
     {{- with $.Values.existingSecret }}
     - name: secrets
-      secret: {secretName: {{ . | quote }}, defaultMode: 0440}
+      # 0440, which is another number in newer YAML.
+      secret: {secretName: {{ . | quote }}, defaultMode: 288}
     {{- end }}
     {{- if $.Values.controller.enabled }}
     - name: projects

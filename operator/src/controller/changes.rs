@@ -1,0 +1,206 @@
+//! What changed between two specs of a context: the record for the audit, and what the change costs.
+
+use serde_json::{Map, Value};
+
+use super::kinds::Place;
+use crate::resource::{Audit, Derived, ProjectContext};
+use crate::units;
+
+/// A spec that was accepted and differs from the one before: the log record `project.context_changed`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContextChange {
+    /// Namespace of the context.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its project.
+    pub project: String,
+    /// Generation of the spec; `None` once the context is gone.
+    pub generation: Option<i64>,
+    /// Who sent the change: a program, as the API server names it.
+    pub manager: Option<String>,
+    /// Key paths that differ. Empty when the spec before is not known any more.
+    pub paths: Vec<String>,
+    /// Digest of the spec before. Absent: there was none.
+    pub before: Option<String>,
+    /// Digest of the spec now. Absent: the context was deleted.
+    pub after: Option<String>,
+    /// Both specs, under extended audit only.
+    pub values: Option<Value>,
+}
+
+impl ContextChange {
+    /// A change from one spec to the next.
+    pub(crate) fn new(
+        place: &Place,
+        old: Option<&ProjectContext>,
+        new: &ProjectContext,
+        before: Option<String>,
+        manager: Option<String>,
+        audit: Option<Audit>,
+    ) -> Self {
+        let (was, is) = (old.map(spec), spec(new));
+        let paths = match (&was, &before) {
+            (Some(was), _) => paths(was, &is),
+            (None, None) => paths(&Value::Object(Map::new()), &is),
+            // It changed while nobody watched.
+            (None, Some(_)) => Vec::new(),
+        };
+        let values = (audit == Some(Audit::Extended)).then(|| serde_json::json!({"before": was, "after": is}));
+        Self {
+            namespace: place.namespace.clone(),
+            name: place.name.clone(),
+            project: new.spec.project.id.clone(),
+            generation: new.metadata.generation,
+            manager,
+            paths,
+            before,
+            after: Some(digest(new)),
+            values,
+        }
+    }
+
+    /// A context that is gone.
+    pub(crate) fn deleted(place: &Place, old: &ProjectContext) -> Self {
+        Self {
+            namespace: place.namespace.clone(),
+            name: place.name.clone(),
+            project: old.spec.project.id.clone(),
+            generation: None,
+            manager: None,
+            paths: Vec::new(),
+            before: Some(digest(old)),
+            after: None,
+            values: None,
+        }
+    }
+}
+
+fn spec(context: &ProjectContext) -> Value {
+    serde_json::to_value(&context.spec).unwrap_or_default()
+}
+
+/// Digest of a spec.
+pub(crate) fn digest(context: &ProjectContext) -> String {
+    blake3::hash(spec(context).to_string().as_bytes()).to_hex().as_str()[..16].to_owned()
+}
+
+/// Key paths of `spec` whose values differ; a list is one value.
+fn paths(old: &Value, new: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    compare("spec", old, new, &mut found);
+    found
+}
+
+fn compare(path: &str, old: &Value, new: &Value, found: &mut Vec<String>) {
+    if old == new {
+        return;
+    }
+    let (Value::Object(was), Value::Object(is)) = (old, new) else {
+        found.push(path.to_owned());
+        return;
+    };
+    let mut keys: Vec<&String> = was.keys().chain(is.keys()).collect();
+    keys.sort();
+    keys.dedup();
+    for key in keys {
+        let of = |map: &Map<String, Value>| map.get(key).cloned().unwrap_or_default();
+        compare(&format!("{path}.{key}"), &of(was), &of(is), found);
+    }
+}
+
+/// How much more a change costs, for a person; `None`: nothing more.
+pub(crate) fn cost(old: Option<&Derived>, new: &Derived) -> Option<String> {
+    let old = old?;
+    let times = |factor: f64| format!("{} times as many", units::brief(factor));
+    let mut parts = Vec::new();
+    if new.trace_sampling > old.trace_sampling {
+        let more = if old.trace_sampling > 0.0 {
+            times(new.trace_sampling / old.trace_sampling)
+        } else {
+            "some instead of no".to_owned()
+        };
+        parts.push(format!("traceSampling {} -> {}: {more} traces", old.trace_sampling, new.trace_sampling));
+    }
+    let seconds = |derived: &Derived| units::interval(&derived.metrics_interval).map(f64_of);
+    if let (Some(was), Some(is)) = (seconds(old), seconds(new))
+        && is < was
+    {
+        let more = times(was / is);
+        parts.push(format!("metricsInterval {} -> {}: {more} samples", old.metrics_interval, new.metrics_interval));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+fn f64_of(seconds: u64) -> f64 {
+    u32::try_from(seconds).map_or(f64::MAX, f64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::resource::{Placement, Priority, Source, Sources};
+
+    fn context(spec: Value) -> ProjectContext {
+        serde_json::from_value(json!({
+            "apiVersion": "contextcore.io/v1", "kind": "ProjectContext",
+            "metadata": {"name": "a", "namespace": "shop", "generation": 2}, "spec": spec,
+        }))
+        .unwrap()
+    }
+
+    fn place() -> Place {
+        Place { namespace: "shop".into(), name: "a".into() }
+    }
+
+    fn derived(sampling: f64, interval: &str) -> Derived {
+        let sources = Sources {
+            trace_sampling: Source::Spec,
+            metrics_interval: Source::Spec,
+            alert_priority: Source::Spec,
+            alert_channels: Source::Spec,
+            dashboard_placement: Source::Spec,
+            audit_logging: Source::Spec,
+        };
+        Derived {
+            trace_sampling: sampling,
+            metrics_interval: interval.into(),
+            alert_priority: Priority::P3,
+            alert_channels: Vec::new(),
+            dashboard_placement: Placement::Standard,
+            audit_logging: Audit::Standard,
+            sources,
+        }
+    }
+
+    #[test]
+    fn the_record_names_what_changed_and_values_only_under_extended_audit() {
+        let old = context(json!({"project": {"id": "p"}, "business": {"owner": "a", "criticality": "low"}}));
+        let new = context(json!({"project": {"id": "p"}, "business": {"owner": "b", "criticality": "low"},
+            "risks": [{"risk": "r"}]}));
+        let change = ContextChange::new(&place(), Some(&old), &new, Some(digest(&old)), None, Some(Audit::Standard));
+        assert_eq!(change.paths, ["spec.business.owner", "spec.risks"]);
+        assert_eq!((change.values.clone(), change.generation), (None, Some(2)));
+        assert_ne!(change.before, change.after);
+        let change = ContextChange::new(&place(), Some(&old), &new, Some(digest(&old)), None, Some(Audit::Extended));
+        assert_eq!(change.values.unwrap()["before"]["business"]["owner"], "a");
+        let change = ContextChange::new(&place(), None, &new, None, None, None);
+        assert_eq!(change.paths, ["spec.business", "spec.project", "spec.risks"]);
+        assert_eq!(ContextChange::new(&place(), None, &new, Some("x".into()), None, None).paths, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_change_that_costs_more_says_how_much() {
+        assert_eq!(
+            cost(Some(&derived(0.1, "60s")), &derived(1.0, "10s")).as_deref(),
+            Some(
+                "traceSampling 0.1 -> 1: 10 times as many traces; metricsInterval 60s -> 10s: 6 times as many samples"
+            )
+        );
+        assert_eq!(cost(Some(&derived(1.0, "10s")), &derived(0.1, "60s")), None);
+        assert_eq!(cost(None, &derived(1.0, "10s")), None);
+        assert!(cost(Some(&derived(0.0, "1m")), &derived(0.5, "60s")).unwrap().contains("some instead of no traces"));
+    }
+}

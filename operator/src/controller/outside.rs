@@ -1,0 +1,42 @@
+//! What the controller asks of others than the API server. The binary has it; tests have their own.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::changes::ContextChange;
+use crate::grafana::{Left, ProvisionError, ServiceDashboard};
+use crate::settings::Settings;
+
+/// Everything besides the API server.
+#[async_trait]
+pub trait Outside: Send + Sync {
+    /// The time.
+    fn now(&self) -> Timestamp;
+
+    /// The newest values of a query in PromQL at the Prometheus with this address.
+    ///
+    /// # Errors
+    /// Words for a person when it cannot be asked or refuses.
+    async fn query(&self, url: &str, promql: &str) -> Result<Vec<Sample>, String>;
+
+    /// Records that specs changed. What cannot be sent is logged there.
+    async fn record(&self, changes: Vec<ContextChange>);
+
+    /// Brings dashboards to the Grafana of the settings. `None`: they name none to send to.
+    async fn provision(
+        &self,
+        dashboards: &[ServiceDashboard],
+        settings: &Settings,
+    ) -> Option<Result<Vec<Left>, ProvisionError>>;
+}
+
+/// A series and its newest value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its value.
+    pub value: f64,
+}

@@ -1,0 +1,40 @@
+//! Queries that ask whether the numbers of a context are there at all.
+
+use super::plan::Plan;
+use super::slo::Bad;
+
+/// What to ask of Prometheus about one context.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Probe {
+    /// How many series there are.
+    pub(crate) series: String,
+    /// What series of the same metric there are, by this label. `None`: a person wrote the queries.
+    pub(crate) others: Option<(&'static str, String)>,
+    /// The boundaries of the histograms, as label `le`. `None`: they have none.
+    pub(crate) boundaries: Option<String>,
+    /// The times that must lie within the boundaries.
+    pub(crate) limits: Vec<Limit>,
+}
+
+/// A time that divides fast from slow.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Limit {
+    /// Name of the objective.
+    pub(crate) slo: &'static str,
+    /// As the person wrote it.
+    pub(crate) text: String,
+    /// In the units of the histogram.
+    pub(crate) at: f64,
+}
+
+/// The probe of a context; `None`: it requires nothing.
+pub(crate) fn of(plan: &Plan) -> Option<Probe> {
+    let sli = plan.objectives.sli.as_ref()?;
+    let limits = plan.objectives.slos.iter().filter_map(|slo| match &slo.bad {
+        Bad::Failed => None,
+        Bad::Slow { limit, threshold } => Some(Limit { slo: slo.name, text: limit.clone(), at: sli.at(threshold) }),
+    });
+    let limits: Vec<Limit> = limits.collect();
+    let boundaries = sli.boundaries().filter(|_| !limits.is_empty());
+    Some(Probe { series: sli.series(), others: sli.others(), boundaries, limits })
+}

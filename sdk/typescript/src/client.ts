@@ -1,0 +1,176 @@
+// What trackers and emitters share: options, the way of a call into the spool, flushing, and the end of the process.
+
+import { type Destination, NOWHERE, resolve } from "./destination.js";
+import { type Fields, fields, line, moment, ORDER, plain } from "./encode.js";
+import { ContextCoreError, InvalidTask, SpoolUnavailable } from "./errors.js";
+import * as helper from "./helper.js";
+import * as log from "./log.js";
+import { allSpools, type Spool, spool } from "./spool.js";
+
+/** Options of every client. */
+export interface Options {
+  /** The project. Default: `CONTEXTCORE_PROJECT`, else `default`. */
+  projectId?: string;
+  /** Where telemetry goes, e.g. `http://tempo:4317`. Default: `OTEL_EXPORTER_OTLP_ENDPOINT`. */
+  otlpEndpoint?: string;
+  /** Who does what is reported. */
+  actor?: string;
+  /** Headers for the endpoint. They stay in memory and are never written to a file. */
+  headers?: Record<string, string>;
+  protocol?: "grpc" | "http/protobuf";
+  /** Where the spool is. Default: `CONTEXTCORE_STATE_DIR`, else `~/.local/state/contextcore`. */
+  stateDir?: string;
+  /** `auto` starts the helper when it is needed, `off` never. */
+  drain?: "auto" | "off";
+  /** Throws `InvalidTask` and `SpoolUnavailable`; else bad values are clamped and what cannot be written counts in `dropped`. */
+  strict?: boolean;
+  mode?: "online" | "offline" | "disabled";
+  /** Is given each operation before it is written; returns it, or null to drop it. If it throws, the operation is dropped. */
+  beforeSend?: (operation: Fields) => Fields | null;
+}
+
+/** A moment: a Date, milliseconds since 1970, or RFC 3339. */
+export type Moment = Date | number | string;
+
+function modeOf(given: string | undefined): string {
+  const named = (given ?? process.env["CONTEXTCORE_MODE"] ?? "").trim().toLowerCase();
+  if (["online", "offline", "disabled"].includes(named)) return named;
+  if (named) log.once(`mode ${named}`, `the mode ${named} is none of online, offline, disabled; online is used`);
+  return process.env["OTEL_SDK_DISABLED"]?.trim().toLowerCase() === "true" ? "disabled" : "online";
+}
+
+let registered = false;
+function atExit(): void {
+  for (const target of allSpools()) {
+    if (!Object.keys(target.positions()).length) continue;
+    target.sync();
+    if (!target.drains || target.lane === NOWHERE) continue;
+    helper.lookNow(target);
+    helper.ensure(target);
+  }
+}
+
+/** The base of everything that writes operations. */
+export class Client {
+  readonly projectId: string;
+  /** Calls that could not be written. */
+  dropped = 0;
+  protected readonly options: Options;
+  protected readonly destination: Destination | null;
+  readonly #mode: string;
+  #spool: Spool | null = null;
+
+  constructor(options: Options = {}) {
+    this.options = options;
+    this.projectId = plain(options.projectId ?? process.env["CONTEXTCORE_PROJECT"] ?? "").trim() || "default";
+    this.#mode = modeOf(options.mode);
+    this.destination = resolve(options.otlpEndpoint, options.protocol, options.headers, process.env);
+    if (options.protocol === "grpc" && this.destination?.protocol === "http/protobuf") {
+      this.complain("an endpoint with a path is http/protobuf, not grpc");
+    }
+    if (!registered) {
+      registered = true;
+      process.once("exit", atExit);
+    }
+  }
+
+  /** Writes one operation. Throws only with `strict`. */
+  protected record(op: string, task: unknown, at: Moment | undefined, given: Fields): boolean {
+    try {
+      return this.#written(op, task, at, given);
+    } catch (error) {
+      this.dropped += 1;
+      const known = error instanceof ContextCoreError ? error : new InvalidTask(`${op}: ${(error as Error).message}`);
+      if (this.options.strict) throw known;
+      log.limited(known.name, `a call was dropped: ${known.message}`);
+      return false;
+    }
+  }
+
+  #written(op: string, task: unknown, at: Moment | undefined, given: Fields): boolean {
+    if (this.#mode === "disabled") return false;
+    let operation: Fields | null = this.#operation(op, task, at, given);
+    if (this.options.beforeSend) operation = this.options.beforeSend(operation);
+    if (operation === null) return false;
+    if (typeof operation?.["op"] !== "string") throw new InvalidTask("beforeSend returned something that is no operation");
+    const rest = line(operation);
+    if (rest === null) throw new InvalidTask(`${op}: the values are longer than a line`);
+    this.#append(rest);
+    return true;
+  }
+
+  #operation(op: string, task: unknown, at: Moment | undefined, given: Fields): Fields {
+    const complain = (message: string): void => this.complain(message);
+    const operation: Fields = {};
+    const when = at === undefined || at === null ? null : moment(at, complain);
+    if (when !== null) operation["at"] = when;
+    operation["op"] = op;
+    const isTask = !ORDER[op]!["id"];
+    if (isTask) {
+      operation["task"] = task === null || task === undefined ? "" : plain(task).trim();
+      if (!operation["task"]) throw new InvalidTask(`${op}: the id of the task is empty`);
+    }
+    Object.assign(operation, fields(op, given, complain));
+    if (!isTask && !operation["id"]) throw new InvalidTask(`${op}: the id is empty`);
+    if (this.options.actor) operation["actor"] = plain(this.options.actor);
+    return operation;
+  }
+
+  #append(rest: string): void {
+    const target = this.#open();
+    target.append(rest);
+    if (!target.drains || Date.now() < (target.memory.get("look") ?? 0)) return;
+    if (target.lane !== NOWHERE) {
+      helper.ensure(target);
+      return;
+    }
+    target.memory.set("look", Infinity);
+    log.once(
+      `nowhere ${this.projectId}`,
+      `no OTLP endpoint is known for project ${this.projectId}, so what is reported stays in ${target.path}; set OTEL_EXPORTER_OTLP_ENDPOINT, or run \`contextcore drain --state ${target.state} --endpoint URL\``,
+    );
+  }
+
+  #open(): Spool {
+    if (this.#spool === null) {
+      this.#spool = spool(this.options.stateDir, this.destination, this.projectId);
+      this.#spool.clients.add(this);
+      const off = this.options.drain === "off" || process.env["CONTEXTCORE_DRAIN"]?.toLowerCase() === "off";
+      // A test runner starts no helper.
+      this.#spool.drains ||= !off && this.#mode === "online" && !process.env["NODE_TEST_CONTEXT"];
+    }
+    return this.#spool;
+  }
+
+  /** A bad value: thrown with `strict`, else logged once. */
+  protected complain(message: string): void {
+    if (this.options.strict) throw new InvalidTask(message);
+    log.once(message, message);
+  }
+
+  /**
+   * Makes everything durable and waits until the backend has accepted it. False if not in time; then everything is on disk and is
+   * sent later.
+   */
+  async flush(timeoutMs = 5000): Promise<boolean> {
+    const target = this.#spool;
+    if (target === null || !Object.keys(target.positions()).length) return true;
+    target.sync();
+    const accepted = target.drains && target.lane !== NOWHERE && (await helper.flush(target, timeoutMs));
+    if (!accepted) {
+      const count = Object.values(target.positions()).reduce((sum, each) => sum + each, 0);
+      log.warn(`${count} operations of project ${this.projectId} are on disk in ${target.path} and not yet accepted`);
+    }
+    return accepted;
+  }
+
+  /** As `flush`, and gives up the file. A later call opens another. */
+  async close(timeoutMs = 5000): Promise<boolean> {
+    const accepted = await this.flush(timeoutMs);
+    this.#spool?.release(this);
+    this.#spool = null;
+    return accepted;
+  }
+}
+
+export { SpoolUnavailable };

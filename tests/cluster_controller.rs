@@ -1,0 +1,228 @@
+//! `contextcore controller` as processes on a real API server: two of them, the commands that look at a cluster, and what is said
+//! where there is none.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use contextcore_cluster::{Cluster, Definitions};
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const HOME: &str = "contextcore";
+
+struct Process {
+    child: Child,
+    /// Where it answers probes.
+    address: String,
+    log: std::path::PathBuf,
+}
+
+impl Process {
+    fn start(cluster: &Cluster, folder: &Path, name: &str, port: u16) -> Self {
+        let log = folder.join(format!("{name}.log"));
+        let address = format!("127.0.0.1:{port}");
+        let mut command = contextcore(cluster.kubeconfig().as_path());
+        command.args(["controller", "run", "--namespace", HOME, "--identity", name, "--listen", &address]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
+        Self { child: command.spawn().unwrap(), address, log }
+    }
+
+    fn get(&self, path: &str) -> Option<contextcore_cluster::Reply> {
+        contextcore_cluster::get(&self.address, path).ok()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.get("/readyz").is_some_and(|reply| reply.status == 200)
+    }
+
+    fn leads(&self) -> bool {
+        self.get("/metrics").is_some_and(|reply| reply.body.contains("contextcore_controller_leader 1"))
+    }
+
+    /// Its exit code, once it has one.
+    fn ended(&mut self) -> Option<i32> {
+        self.child.try_wait().unwrap().and_then(|status| status.code())
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn contextcore(kubeconfig: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_contextcore"));
+    command.env("KUBECONFIG", kubeconfig).env_remove("POD_NAMESPACE").env_remove("POD_NAME");
+    command
+}
+
+fn run(kubeconfig: &Path, arguments: &[&str]) -> Output {
+    contextcore(kubeconfig).arg("controller").args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[track_caller]
+fn until(what: &str, mut ask: impl FnMut() -> bool) -> Duration {
+    let began = Instant::now();
+    while !ask() {
+        assert!(began.elapsed() < PATIENCE, "{what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    began.elapsed()
+}
+
+fn context(name: &str, availability: &str) -> Value {
+    json!({
+        "apiVersion": "contextcore.io/v1", "kind": "ProjectContext", "metadata": {"name": name, "namespace": "shop"},
+        "spec": {"project": {"id": "shop"}, "requirements": {"availability": availability}},
+    })
+}
+
+fn rule_has(cluster: &Cluster, name: &str, part: &str) -> bool {
+    let found = cluster.get("prometheusrules.monitoring.coreos.com", "shop", &format!("contextcore-{name}"));
+    found.is_some_and(|rule| rule.to_string().contains(part))
+}
+
+/// A server of its own: the controllers watch all of it.
+fn cluster() -> Option<Cluster> {
+    let cluster = Cluster::start()?;
+    [Definitions::ContextCore, Definitions::Prometheus, Definitions::OpenTelemetry]
+        .into_iter()
+        .for_each(|definitions| cluster.install(definitions));
+    [HOME, "shop"].into_iter().for_each(|name| drop(cluster.kubectl(&["create", "namespace", name]).succeeds()));
+    Some(cluster)
+}
+
+#[test]
+fn of_two_controllers_one_writes_and_the_other_takes_over_when_it_is_killed() {
+    let Some(cluster) = cluster() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two, three] = contextcore_cluster::free_ports();
+    let mut first = Process::start(&cluster, folder.path(), "first", one);
+    until("the first leads", || first.is_ready() && first.leads());
+    let second = Process::start(&cluster, folder.path(), "second", two);
+    until("the second is ready", || second.is_ready());
+    cluster.apply("shop", &[context("a", "99.9")]).succeeds();
+    until("the rule is there", || rule_has(&cluster, "a", "vector(0.999)"));
+    assert!(first.leads() && !second.leads(), "{}\n{}", first.log(), second.log());
+    assert_eq!(first.get("/healthz").unwrap().status, 200);
+
+    first.child.kill().unwrap();
+    first.child.wait().unwrap();
+    cluster.apply("shop", &[context("a", "99.5"), context("b", "99.9")]).succeeds();
+    let failover =
+        until("the second took over", || rule_has(&cluster, "a", "vector(0.995)") && rule_has(&cluster, "b", "vector"));
+    assert!(failover < Duration::from_secs(30), "{failover:?}");
+    assert!(second.leads(), "{}", second.log());
+    // One that stops cleanly gives the Lease back, and the next need not wait for it to expire.
+    let third = Process::start(&cluster, folder.path(), "third", three);
+    until("the third is ready", || third.is_ready());
+    let mut second = second;
+    assert!(Command::new("kill").args(["-TERM", &second.child.id().to_string()]).status().unwrap().success());
+    until("the second has ended", || second.ended().is_some());
+    assert_eq!(second.ended(), Some(0), "{}", second.log());
+    let handover = until("the third leads", || third.leads());
+    assert!(handover < Duration::from_secs(12), "{handover:?}");
+    // One that is robbed of the Lease stops at once.
+    let mut third = third;
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "contextcore-controller"},
+        "spec": {"holderIdentity": "somebody", "leaseDurationSeconds": 15},
+    });
+    let arguments = ["apply", "--server-side", "--force-conflicts", "--namespace", HOME, "-f", "-"];
+    cluster.kubectl_with(&arguments, &lease.to_string()).succeeds();
+    until("the third has ended", || third.ended().is_some());
+    assert_eq!(third.ended(), Some(1));
+    assert!(third.log().contains("another controller took the Lease"), "{}", third.log());
+}
+
+#[test]
+fn doctor_says_what_to_do_and_render_what_would_change() {
+    let Some(cluster) = cluster() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = cluster.kubeconfig();
+    let doctor = |more: &[&str]| run(&kubeconfig, &[&["doctor", "--namespace", HOME], more].concat());
+    let found = doctor(&[]);
+    assert_eq!(found.status.code(), Some(1));
+    assert!(text(&found.stdout).contains("no controller holds the Lease"), "{}", text(&found.stdout));
+    let [port] = contextcore_cluster::free_ports();
+    let controller = Process::start(&cluster, folder.path(), "only", port);
+    cluster.apply("shop", &[context("a", "99.9")]).succeeds();
+    until("the context is in force", || rule_has(&cluster, "a", "vector(0.999)"));
+    until("doctor finds nothing", || doctor(&[]).status.code() == Some(0));
+    let prometheus = json!({
+        "apiVersion": "monitoring.coreos.com/v1", "kind": "Prometheus", "metadata": {"name": "k8s"},
+        "spec": {"ruleSelector": {"matchLabels": {"release": "stack"}}, "serviceMonitorSelector": {}, "retention": "10d"},
+    });
+    let alertmanager = json!({
+        "apiVersion": "monitoring.coreos.com/v1", "kind": "Alertmanager", "metadata": {"name": "main"},
+        "spec": {"alertmanagerConfigSelector": {}},
+    });
+    cluster.apply("shop", &[prometheus, alertmanager]).succeeds();
+    let settings = folder.path().join("settings.yaml");
+    fs::write(&settings, "channels: {a: {webhookConfigs: [{url: 'http://a'}]}}\nrouting: {namespace: shop}\n").unwrap();
+    let found = doctor(&["--settings", settings.to_str().unwrap(), "--as", "system:serviceaccount:shop:nobody"]);
+    let refused = text(&found.stderr);
+    assert!(refused.contains("cannot") || found.status.code() == Some(1), "{refused}");
+    let found = text(&doctor(&["--settings", settings.to_str().unwrap()]).stdout);
+    for part in [
+        "does not select our PrometheusRules: its ruleSelector wants release: stack",
+        "keeps data for 10d, and objectives are over 30 days",
+        "alertmanagerConfigMatcherStrategy.type to OnNamespaceExceptForAlertmanagerNamespace",
+    ] {
+        assert!(found.contains(part), "{part}\n{found}");
+    }
+
+    let file = folder.path().join("a.yaml");
+    let render = |availability: &str| {
+        fs::write(&file, context("a", availability).to_string()).unwrap();
+        run(&kubeconfig, &["render", "--diff", "--namespace", HOME, file.to_str().unwrap()])
+    };
+    let same = render("99.9");
+    assert_eq!((same.status.code(), text(&same.stdout)), (Some(0), String::new()), "{}", text(&same.stderr));
+    let changed = render("99.5");
+    assert_eq!(changed.status.code(), Some(1));
+    assert!(text(&changed.stdout).contains("+    - expr: vector(0.995)"), "{}", text(&changed.stdout));
+    drop(controller);
+    let pruned = run(&kubeconfig, &["prune", "--namespace", HOME]);
+    assert_eq!(pruned.status.code(), Some(0), "{}", text(&pruned.stderr));
+    assert!(text(&pruned.stdout).contains("deleted PrometheusRule shop/contextcore-a\n"), "{}", text(&pruned.stdout));
+    assert!(!rule_has(&cluster, "a", "vector"));
+}
+
+#[test]
+fn without_a_cluster_there_is_one_line_and_exit_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = run(&folder.path().join("none"), &["run"]);
+    assert_eq!((none.status.code(), text(&none.stderr).lines().count()), (Some(2), 1), "{}", text(&none.stderr));
+    assert!(text(&none.stderr).starts_with("error: no cluster found: "), "{}", text(&none.stderr));
+    let [port] = contextcore_cluster::free_ports();
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c", "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": format!("http://127.0.0.1:{port}")}}],
+    });
+    let silent = folder.path().join("silent");
+    fs::write(&silent, config.to_string()).unwrap();
+    for arguments in [&["run"][..], &["doctor"], &["prune"]] {
+        let refused = run(&silent, arguments);
+        let error = text(&refused.stderr);
+        assert_eq!((refused.status.code(), error.lines().count()), (Some(2), 1), "{error}");
+        assert!(error.contains("does not answer") && error.contains(&port.to_string()), "{error}");
+    }
+    let settings = folder.path().join("settings.yaml");
+    fs::write(&settings, "limits: {default: {maxTraceSamplin: 1}}\n").unwrap();
+    let wrong = run(&silent, &["run", "--settings", settings.to_str().unwrap(), "--context", "nobody"]);
+    assert_eq!(wrong.status.code(), Some(2));
+}

@@ -1,0 +1,112 @@
+//! What a projects file says reaches spans, logs and metrics, of `sync` and of a running `serve`; what the configuration writes wins.
+
+use std::time::{Duration, Instant};
+
+use contextcore_fakes::otlp::Attributes;
+
+use crate::rig::{Installation, Service, Tool, role, sample};
+
+const FILE: &str = r#"
+projects:
+- id: commerce
+  owner: commerce-team
+  criticality: critical
+  context: {namespace: commerce, name: checkout, criticality: critical}
+  requirements: {availability: "99.95", latencyP99: 200ms}
+  risks: [{risk: Card numbers leak, id: pci, type: security, priority: P1}]
+  design: {adr: docs/adr/1.md}
+  guidance: {constraints: [{id: no-breaking-api, rule: Keep the API}]}
+"#;
+
+/// The sample world, whose project is described in a directory of files.
+async fn described() -> (Tool, Installation) {
+    let (tool, home) = sample().await;
+    std::fs::create_dir(home.path().join("projects")).unwrap();
+    std::fs::write(home.path().join("projects/commerce.checkout.yaml"), FILE).unwrap();
+    let config = home.config_text().replace("{id: commerce, ", "{id: commerce, owner: the-owner, ");
+    home.write(&format!("{config}projects_file: projects\n"));
+    (tool, home)
+}
+
+fn text<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a str> {
+    attributes.get(name)?.as_str()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_exports_what_the_projects_file_says() {
+    let (_tool, home) = described().await;
+    let check = home.run(&["check"]);
+    let note = "commerce: owner is the-owner in the configuration and commerce-team in the projects file";
+    assert!(check.code == Some(0) && check.out.contains(note), "{}{}", check.out, check.err);
+    assert_eq!(home.sync().code, Some(0));
+    for span in home.collector.spans() {
+        let of = |name| text(&span.resource, name);
+        assert_eq!(of("project.id"), Some("commerce"));
+        if role(&span) == "anchor" {
+            assert_eq!((of("business.criticality"), of("project.name")), (None, None), "anchors are for ever");
+            continue;
+        }
+        assert_eq!((of("business.criticality"), of("business.owner")), (Some("critical"), Some("the-owner")));
+        assert_eq!(of("risk.priority"), Some("P1"));
+        assert_eq!(span.resource.get("requirement.availability").and_then(|value| value.as_f64()), Some(99.95));
+    }
+    assert!(home.collector.logs().iter().all(|log| text(&log.resource, "business.criticality") == Some("critical")));
+    let points = home.points();
+    let of = |name: &str| points.iter().find(|point| point.name == name).unwrap_or_else(|| panic!("no {name}"));
+    assert_eq!(text(&of("requirement.availability").attributes, "context"), Some("commerce/checkout"));
+    assert_eq!(text(&of("requirement.latency").attributes, "quantile"), Some("0.99"));
+    let risks = of("risk.count");
+    assert_eq!((text(&risks.attributes, "priority"), text(&risks.attributes, "type")), (Some("P1"), Some("security")));
+    assert_eq!(text(&of("risk.info").attributes, "risk.title"), Some("Card numbers leak"));
+    assert_eq!(text(&of("design.info").attributes, "design.place"), Some("docs/adr/1.md"));
+    assert_eq!(text(&of("guidance.info").attributes, "guidance.text"), Some("Keep the API"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_projects_file_is_an_error_with_its_line_but_not_for_those_who_read() {
+    let (_tool, home) = described().await;
+    assert_eq!(home.sync().code, Some(0));
+    std::fs::write(home.path().join("projects/commerce.checkout.yaml"), FILE.replace("99.95", "100")).unwrap();
+    let sync = home.run(&["sync"]);
+    assert_eq!(sync.code, Some(2));
+    assert!(
+        sync.err.contains("commerce.checkout.yaml:7: projects[0].requirements.availability: is no percentage"),
+        "{}",
+        sync.err
+    );
+    let tasks = home.run(&["tasks"]);
+    assert!(tasks.code == Some(0) && tasks.err.contains("going on without the projects file"), "{}", tasks.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_takes_a_change_within_a_minute_and_keeps_the_last_good_state() {
+    let (_tool, home) = described().await;
+    let mut service = Service::start(&home);
+    service.until("/readyz", "200");
+    let file = home.path().join("projects/commerce.checkout.yaml");
+    let mut wait = |part: &str| {
+        let begun = Instant::now();
+        loop {
+            let (_, page) = service.get("/metrics").unwrap_or_default();
+            if page.lines().any(|line| line.contains(part)) {
+                return page;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "no {part} in {page}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    wait("requirement_availability_percent{project_id=\"commerce\",context=\"commerce/checkout\"} 99.95");
+    std::fs::write(&file, FILE.replace("99.95", "99.5").replace("P1", "P2")).unwrap();
+    let page = wait("requirement_availability_percent{project_id=\"commerce\",context=\"commerce/checkout\"} 99.5");
+    assert!(page.contains("priority=\"P2\"") && !page.contains("priority=\"P1\""), "{page}");
+    std::fs::write(&file, "projects: [").unwrap();
+    let begun = Instant::now();
+    while home.run(&["status"]).code == Some(0) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "status does not say that the file cannot be used");
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    let page = wait("requirement_availability_percent");
+    assert!(page.contains("} 99.5"), "the last good state stays: {page}");
+    let ran = service.stop();
+    assert!(ran.err.contains("the projects file cannot be used"), "{}", ran.err);
+}
