@@ -103,7 +103,7 @@ pub(crate) enum Command {
     /// Sync on schedule until stopped
     Serve,
     /// Report work on a task: starts, statuses, comments, links
-    Task(Task),
+    Task(Box<Task>),
     /// Send what `task` and the SDK reported on this machine
     Drain(Drain),
     /// List tasks

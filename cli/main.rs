@@ -123,7 +123,7 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Check(arguments) => check::run(context, &arguments).await,
         Command::Sync(arguments) => sync::run(context, &arguments).await,
         Command::Serve => serve::run(context).await,
-        Command::Task(arguments) => task::run(context, arguments),
+        Command::Task(arguments) => task::run(context, *arguments),
         Command::Drain(arguments) => drain::run(context, &arguments).await,
         Command::Tasks(arguments) => list::print(context, arguments.query()).await,
         Command::Sprints(arguments) => list::print(context, arguments.query()).await,
