@@ -58,12 +58,13 @@ impl Drop for Controller {
 }
 
 fn context(at: usize, sampling: f64) -> Value {
+    let criticality = ["critical", "high", "medium", "low"][at % 4];
     json!({
         "apiVersion": "contextcore.io/v1", "kind": "ProjectContext",
         "metadata": {"name": format!("service-{at}"), "namespace": format!("team-{}", at % NAMESPACES)},
         "spec": {
             "project": {"id": format!("project-{}", at % 50)},
-            "business": {"criticality": ["critical", "high", "medium", "low"][at % 4], "owner": format!("team-{}", at % NAMESPACES)},
+            "business": {"criticality": criticality, "owner": format!("team-{}", at % NAMESPACES)},
             "requirements": {"availability": "99.9", "latencyP99": "300ms"},
             "risks": [{"risk": format!("risk {at}"), "priority": "P2", "mitigation": "a fallback"}],
             "observability": {"traceSampling": sampling},

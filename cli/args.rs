@@ -89,6 +89,7 @@ fn one_of(forms: &'static [Output]) -> impl TypedValueParser<Value = Output> {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, for as long as the program runs")]
 pub(crate) enum Command {
     /// Run everything on a sample world: no token, no network
     #[cfg(feature = "demo")]
@@ -127,7 +128,7 @@ pub(crate) enum Command {
     /// Check and render ProjectContexts of Kubernetes
     #[cfg(feature = "kubernetes")]
     #[command(subcommand)]
-    Controller(Controller),
+    Controller(Box<Controller>),
     /// Check and render ProjectContexts of Kubernetes (not in this build)
     #[cfg(not(feature = "kubernetes"))]
     #[command(disable_help_flag = true)]
@@ -668,7 +669,10 @@ mod tests {
         let rendered = |arguments: &[&str]| {
             let line = ["contextcore"].iter().chain(arguments);
             match Cli::try_parse_from(line).map(|cli| cli.command) {
-                Ok(Command::Controller(Controller::Render(render))) => Ok(render.form()),
+                Ok(Command::Controller(command)) => match *command {
+                    Controller::Render(render) => Ok(render.form()),
+                    _ => Err(0),
+                },
                 Ok(_) => Err(0),
                 Err(error) => Err(error.exit_code()),
             }

@@ -8,7 +8,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
@@ -29,6 +28,7 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::connections::{self, Limits};
 use crate::socket;
 
 /// The socket.
@@ -71,7 +71,7 @@ impl Socket {
     }
 }
 
-/// Answers other commands until `stop` is cancelled. With `triggers`, they can ask for polls.
+/// Answers other commands until `stop` is cancelled and what they still read was read, or took too long. With `triggers`, they can ask for polls.
 pub(crate) async fn run(
     engine: Arc<Engine>,
     triggers: Option<PollTriggers>,
@@ -79,14 +79,10 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let Socket { listener, file } = socket;
-    let server = axum::serve(listener, routes(engine, triggers)).with_graceful_shutdown(stop.cancelled_owned());
-    let ended = server.await.map_err(|error| Error::new(ErrorKind::Internal, "answer on the socket").caused_by(error));
+    connections::serve(listener, routes(engine, triggers), Limits::local(), stop).await;
     drop(file);
-    ended
+    Ok(())
 }
-
-/// How long a process that is done waits for commands that still read.
-const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
 /// Does `work`, and meanwhile answers other commands.
 pub(crate) async fn beside<T>(engine: &Arc<Engine>, work: impl Future<Output = T>) -> T {
@@ -97,18 +93,6 @@ pub(crate) async fn beside<T>(engine: &Arc<Engine>, work: impl Future<Output = T
         let done = work.await;
         stop.cancel();
         done
-    };
-    let answers = async {
-        let late = async {
-            stop.cancelled().await;
-            tokio::time::sleep(LAST_ANSWERS).await;
-        };
-        tokio::select! {
-            ended = answers => if let Err(error) = ended {
-                tracing::warn!(error = %error.full(), "other commands cannot read the store any more");
-            },
-            () = late => {}
-        }
     };
     tokio::join!(work, answers).0
 }

@@ -6,6 +6,7 @@
 mod app;
 mod args;
 mod check;
+mod connections;
 #[cfg(feature = "kubernetes")]
 mod controller;
 mod dashboards;
@@ -82,7 +83,7 @@ fn is_service(command: &Command) -> bool {
     match command {
         Command::Serve => true,
         #[cfg(feature = "kubernetes")]
-        Command::Controller(args::Controller::Run(_)) => true,
+        Command::Controller(command) => matches!(**command, args::Controller::Run(_)),
         _ => false,
     }
 }

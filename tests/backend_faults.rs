@@ -252,6 +252,30 @@ async fn dead_letters_are_listed_sent_again_once_and_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_partial_rejection_a_retry_finds_what_is_refused_and_resends_that_alone() {
+    let (tool, _) = truth().await;
+    let home = tool.home().await;
+    let refuse = |rejected| Fault::Partial { rejected, reason: "too old".to_owned() };
+    home.collector.script_for(Signal::Logs, [refuse(3)]);
+    home.run(&["sync"]).expect(4);
+    let letters = || home.run(&["dead-letters", "list", "--format", "json"]).expect(0).json();
+    let retry = |letter: &serde_json::Value| {
+        home.run(&["dead-letters", "retry", letter["id"].as_str().unwrap(), "--format", "json"]).json()
+    };
+    // Nobody said which three they were: each is sent alone, and two are refused still.
+    home.collector.script_for(Signal::Logs, [refuse(1), refuse(1)]);
+    let retried = retry(&letters()[0]);
+    assert_eq!((retried["letters"].as_u64(), retried["refused"].as_u64()), (Some(1), Some(2)), "{retried}");
+    let left = letters();
+    assert_eq!((left.as_array().unwrap().len(), left[0]["items"].as_u64()), (1, Some(2)), "{left}");
+    let before = home.collector.logs().len();
+    let retried = retry(&left[0]);
+    assert_eq!((retried["accepted"].as_u64(), retried["refused"].as_u64()), (Some(2), Some(0)), "{retried}");
+    assert_eq!(home.collector.logs().len(), before + 2, "what was refused, and nothing else");
+    assert_eq!(letters(), serde_json::json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_login_page_in_front_of_a_backend_is_no_acceptance() {
     let (tool, truth) = truth().await;
     let home = tool.home_with(&Setup { http: true, ..Setup::default() }).await;

@@ -6,8 +6,9 @@
 //! faults of either side are retried ([`tool_faults`], [`backend_faults`], [`timeouts`]); bad input gives one error line
 //! ([`input`]); no secret leaks ([`secrets`]), not through the doctor either ([`doctor`]); a service works on beside other commands
 //! and through kills ([`serve_robustness`]); work that a shell reports is sent by a helper ([`spool`]); a store is protected, and
-//! damage is said ([`store`]); [`controller`] checks and renders files for Kubernetes, `cluster_controller` runs in a
-//! cluster. [`licences`] and [`features`] check the manifests, [`image`] what the image is made of.
+//! damage is said ([`store`]); a disk that fails below it loses nothing ([`disk_faults`]); [`controller`] checks and renders files for
+//! Kubernetes, `cluster_controller` runs in a cluster. [`licences`] and [`features`] check the manifests, [`image`] what the image is
+//! made of.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
@@ -17,6 +18,7 @@ mod cluster_controller;
 mod commands;
 mod controller;
 mod crash;
+mod disk_faults;
 mod doctor;
 mod features;
 mod file_source;

@@ -166,7 +166,7 @@ async fn a_helper_starts_by_itself_answers_on_its_socket_and_ends() {
     let pid = ask(r#"{"v":1,"cmd":"ping"}"#)["pid"].as_u64().unwrap();
     assert_eq!(ask(r#"{"v":1,"cmd":"dance"}"#)["ok"], false);
     assert_eq!(ask(r#"{"v":1,"cmd":"headers","headers":{"authorization":"x"}}"#)["ok"], false);
-    assert_eq!(ask(r#"{"v":1,"cmd":"flush","writers":{"00":1},"timeout_ms":50}"#)["ok"], false, "never heard of it");
+    assert_eq!(ask(r#"{"v":1,"cmd":"flush","writers":{"00":1},"timeout_ms":50}"#)["ok"], false, "no such writer");
     assert_eq!(reported["seq"], 1);
     // A second helper finds the lane taken and ends.
     assert_eq!(shell.drain(&[]), 0);

@@ -26,12 +26,15 @@ use crate::failure::Failure;
 /// Name of the log record.
 const CHANGED: &str = "project.context_changed";
 
+/// What sends dashboards, with the settings that it was made from.
+type Made = (Settings, Option<Arc<dyn Provisioner>>);
+
 /// All of them.
 pub(super) struct Others {
     /// Where changes are recorded. `None`: in the log of the process only.
     audit: Option<Box<dyn Sink>>,
-    /// What sends dashboards, and the settings that it was made from: it remembers what it sent.
-    grafana: Mutex<Option<(Settings, Option<Arc<dyn Provisioner>>)>>,
+    /// It remembers what it sent.
+    grafana: Mutex<Option<Made>>,
 }
 
 impl Others {

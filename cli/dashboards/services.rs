@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(other.provision(&[cart.clone(), search.clone()]).await, Ok(vec![]));
         assert_eq!(fake.writes(), writes);
         let moved = ServiceDashboard { folder_uid: search.folder_uid, ..cart };
-        services.provision(&[moved.clone()]).await.unwrap();
+        services.provision(std::slice::from_ref(&moved)).await.unwrap();
         assert_eq!(fake.folder_of(&moved.uid), "contextcore-featured");
         assert_eq!(fake.uids().iter().filter(|uid| uid.starts_with("cc-svc-")).count(), 1, "the other is gone");
     }
@@ -222,17 +222,17 @@ mod tests {
         let fake = Fake::start("12.0.0").await;
         let (services, _token) = services(&fake.url, Fake::TOKEN);
         let cart = dashboard("cart", "services", "Cart");
-        services.provision(&[cart.clone()]).await.unwrap();
+        services.provision(std::slice::from_ref(&cart)).await.unwrap();
         fake.edit_over_api(&cart.uid);
         let changed = ServiceDashboard { json: dashboard("cart", "services", "Basket").json, ..cart.clone() };
         for _ in 0..2 {
-            let left = services.provision(&[changed.clone()]).await.unwrap();
+            let left = services.provision(std::slice::from_ref(&changed)).await.unwrap();
             assert!(left.len() == 1 && left[0].uid == cart.uid && left[0].why.contains("somebody changed"), "{left:?}");
         }
         let left = services.provision(&[]).await.unwrap();
         assert!(left[0].why.contains("its context is gone"), "{left:?}");
         fake.delete(&cart.uid);
-        services.provision(&[cart.clone()]).await.unwrap();
+        services.provision(std::slice::from_ref(&cart)).await.unwrap();
         assert!(fake.uids().contains(&cart.uid));
     }
 

@@ -39,12 +39,12 @@ impl Post {
     /// The address of `/v1/ops`, and the file with the token.
     pub(super) fn new(url: &str, token_file: &Path) -> Result<Self, Failure> {
         let url = url.trim().replacen("+ops://", "://", 1);
-        let Some((base, path)) = url.split_once("://").and_then(|(scheme, rest)| {
-            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-            Some((format!("{scheme}://{host}"), if path.is_empty() { "v1/ops".to_owned() } else { path.to_owned() }))
-        }) else {
+        let Some((scheme, rest)) = url.split_once("://") else {
             return Err(Failure::usage("--to is not an address: write it like https://contextcore.example/v1/ops"));
         };
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let base = format!("{scheme}://{host}");
+        let path = if path.is_empty() { "v1/ops".to_owned() } else { path.to_owned() };
         let unread = |error| Failure::usage(format!("read {}: {error}", token_file.display()));
         let token = std::fs::read_to_string(token_file).map_err(unread)?;
         let service = Service::new("contextcore serve", &base, Auth::Bearer(Secret::new(token.trim())), None)?;
@@ -180,7 +180,7 @@ fn body(lines: &[SpoolLine]) -> String {
 
 fn posted(file: &Path) -> Cursor {
     let known = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    known.unwrap_or_else(Cursor::new)
+    known.unwrap_or_default()
 }
 
 /// Makes a position durable before anything behind it is removed.

@@ -10,9 +10,9 @@ use contextcore_core::config::Config;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::connections::{self, Limits};
 use super::current::Current;
 use super::{http, webhook};
+use crate::connections::{self, Limits};
 use crate::failure::{Exit, Failure};
 
 /// How long a stop waits for the responses under way.

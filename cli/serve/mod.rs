@@ -1,10 +1,9 @@
 //! `contextcore serve`: polls every source on its schedule, exports as changes are stored, and answers HTTP requests.
 //!
 //! The loops are the engine's. Here are the [`endpoints`]: [`http`] for health checks and scrapes, [`webhook`] for the
-//! tools, with the limits of [`connections`]; other commands are answered by [`host`]. SIGHUP reloads the configuration: the loops stop after their
+//! tools, with the limits of [`crate::connections`]; other commands are answered by [`host`]. SIGHUP reloads the configuration: the loops stop after their
 //! current step and start again with the new one, while the endpoints go on answering.
 
-mod connections;
 mod current;
 mod endpoints;
 mod http;

@@ -1,6 +1,6 @@
 //! Lists that the tool refuses to serve: when a refusal is believed, and what follows.
 //!
-//! A refusal (HTTP 403) may pass, like that of a firewall, and what is exported without the names in a list lacks them for good. So
+//! A refusal (HTTP 401 or 403) may pass, like that of a firewall, and what is exported without the names in a list lacks them for good. So
 //! a refusal is confirmed before it is believed. A list that was never read is then left out for a day: the token may not read it.
 //! One that was read before is asked for on each run, and for a day nothing is exported without it ([`GRACE`]).
 
@@ -11,9 +11,9 @@ use contextcore_core::{Error, ErrorKind, Millis, Result};
 /// How long a list that was read before may be refused until it is done without.
 pub(crate) const GRACE: i64 = DAY;
 
-/// Whether the tool refuses to serve something.
+/// Whether the tool refuses to serve something: the token lacks the right to it, or a scope.
 pub(crate) fn is_refused(error: &Error) -> bool {
-    error.kind() == ErrorKind::Permission
+    matches!(error.kind(), ErrorKind::Permission | ErrorKind::Auth)
 }
 
 /// Asks for a list. A refusal counts only if it is repeated, also after the tool was seen to serve something else.

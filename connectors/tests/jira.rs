@@ -633,6 +633,24 @@ async fn histories_are_asked_for_one_by_one_where_the_bulk_call_is_refused() {
 }
 
 #[tokio::test]
+async fn a_bulk_call_that_always_fails_is_given_up_after_a_few_issues() {
+    for status in [400, 403, 500] {
+        let mut rig = Rig::demo(cloud()).await;
+        rig.jira.faults().on("*/changelog/bulkfetch", When::Always, Fault::status(status, "{}"));
+        let outcome = rig.sync().await;
+        assert_true(&rig.jira.world(), &outcome.tasks, NOW);
+        let asked = kinds(&rig.jira.take_requests())["bulkfetch"];
+        assert!(asked < 30, "HTTP {status}: {asked} calls");
+        // The session remembers it.
+        rig.now += 5 * MINUTE;
+        let issue = rig.jira.world().issues().next().unwrap().id;
+        rig.edit(rig.now - MINUTE, |edit| edit.transition(issue, StatusId::IN_PROGRESS));
+        rig.sync().await;
+        assert!(!kinds(&rig.jira.take_requests()).contains_key("bulkfetch"), "HTTP {status}");
+    }
+}
+
+#[tokio::test]
 async fn histories_are_asked_for_in_smaller_numbers_where_a_request_is_too_large() {
     let mut rig = Rig::demo(cloud()).await;
     rig.jira.faults().on("*/changelog/bulkfetch", When::Nth(1), Fault::status(413, "{}"));

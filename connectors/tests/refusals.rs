@@ -14,7 +14,7 @@ use contextcore_fakes::jira::{self, Jira, JiraHandle};
 use contextcore_fakes::linear::{self, Linear, LinearHandle};
 use contextcore_fakes::world::World;
 use serde_json::{Value as Json, json};
-use source::{NOW, Outcome, Source, config};
+use source::{NOW, Outcome, Source, config, rig_of_source};
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 86_400_000;
@@ -93,6 +93,8 @@ struct Workspace {
     clock: Arc<AtomicI64>,
     _token: tempfile::TempDir,
 }
+
+rig_of_source!(Workspace);
 
 const OF_LINEAR: [&str; 4] = ["cycles", "projects", "initiatives", "attachments"];
 

@@ -1,17 +1,20 @@
-//! The pipeline of `docs/KUBERNETES.md` in a real Collector, with the pods of a real API server: a service is who the cluster says it
-//! is, and not who it claims to be.
+//! The pipeline of `docs/KUBERNETES.md` and that of our own gateway in a real Collector, with the pods of a real API server: a service
+//! is who the cluster says it is, and not who it claims to be.
 //!
-//! `tests/cluster/build.sh` and `tests/stack/build.sh` build both. Without them this test says that it was skipped, or fails where
+//! `tests/cluster/build.sh` and `tests/stack/build.sh` build both. Without them these tests say that they were skipped, or fail where
 //! `CONTEXTCORE_REQUIRE_CLUSTER` and `CONTEXTCORE_REQUIRE_STACK` are set.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use contextcore_cluster::{Cluster, Server, Suite, free_ports, get, post};
 use contextcore_operator::derive::derive;
+use contextcore_operator::resource::ProjectContext;
+use contextcore_operator::yaml;
 use serde_json::{Value, json};
 
 use super::rig;
@@ -30,6 +33,14 @@ service:
     logs: {receivers: [otlp], exporters: [file]}
 "#;
 
+/// What a test changes of a gateway that is meant for a cluster: its addresses, and who it is.
+const HERE: &str = r#"
+receivers: {otlp: {protocols: {grpc: {endpoint: "127.0.0.1:0"}, http: {endpoint: "${env:OTLP_HTTP}"}}}}
+processors: {k8sattributes: {auth_type: kubeConfig, wait_for_metadata: true}}
+service: {telemetry: {metrics: {level: none}}}
+"#;
+const MANAGED: &str = "collector: {mode: managed, exporters: {file: {path: out.json, flush_interval: 100ms}}}\n";
+
 /// The configuration that the page on Kubernetes shows below its heading on sampling.
 fn documented() -> String {
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/KUBERNETES.md")).unwrap();
@@ -38,8 +49,8 @@ fn documented() -> String {
     block.split_once("```").unwrap().0.to_owned()
 }
 
-/// A deployment with one pod at an address, as its controllers would make them; the deployment names a project.
-fn run_pod(cluster: &Cluster, namespace: &str, name: &str, address: &str) {
+/// A deployment with one pod at an address, as its controllers would make them; returns the name of the pod.
+fn run_pod(cluster: &Cluster, namespace: &str, name: &str, address: &str) -> String {
     let template = json!({
         "metadata": {"labels": {"app": name}},
         "spec": {"containers": [{"name": "main", "image": "example.com/main:1"}]},
@@ -67,16 +78,18 @@ fn run_pod(cluster: &Cluster, namespace: &str, name: &str, address: &str) {
     cluster.apply(namespace, &[object]).succeeds();
     let status = json!({"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}}).to_string();
     cluster.kubectl(&["patch", "pod", &pod, "-n", namespace, "--subresource=status", "-p", &status]).succeeds();
+    pod
 }
 
-fn start(cluster: &Cluster, program: &Path, folder: &Path, fragment: &str) -> (Server, String) {
-    for (name, text) in [("ends.yaml", ENDS), ("documented.yaml", &documented()), ("contextcore.yaml", fragment)] {
-        fs::write(folder.join(name), text).unwrap();
-    }
+/// Starts a collector with these files of configuration, the later over the earlier.
+fn start(cluster: &Cluster, program: &Path, folder: &Path, files: &[String]) -> (Server, String) {
     let [port] = free_ports();
     let address = format!("127.0.0.1:{port}");
     let mut command = Command::new(program);
-    command.args(["ends.yaml", "documented.yaml", "contextcore.yaml"].map(|name| format!("--config=file:{name}")));
+    for (at, text) in files.iter().enumerate() {
+        fs::write(folder.join(format!("{at}.yaml")), text).unwrap();
+        command.arg(format!("--config=file:{at}.yaml"));
+    }
     command.env("OTLP_HTTP", &address).env("KUBECONFIG", cluster.kubeconfig());
     let mut server = Server::spawn("otelcol", command, folder);
     let is_ready = || get(&address, "/v1/logs").is_ok_and(|reply| reply.status == 405);
@@ -113,34 +126,52 @@ fn resource(folder: &Path, text: &str) -> BTreeMap<String, String> {
 
 #[test]
 fn nobody_takes_the_place_of_a_service_of_another_namespace() {
+    nobody_claims("documented", |contexts| {
+        let fragment = rig::fragment(&derive(contexts, &rig::settings("")));
+        vec![ENDS.to_owned(), documented(), fragment]
+    });
+}
+
+#[test]
+fn nobody_takes_the_place_of_another_in_the_gateway_of_ours() {
+    nobody_claims("managed", |contexts| {
+        let derivation = derive(contexts, &rig::settings(MANAGED));
+        let gateway = &rig::object(&derivation, "OpenTelemetryCollector")["spec"]["config"];
+        vec![yaml::text(gateway), HERE.to_owned()]
+    });
+}
+
+/// Two applications in one pod: one says the truth, the other claims to be a critical service of another namespace.
+fn nobody_claims(stem: &str, files: impl Fn(&[ProjectContext]) -> Vec<String>) {
     let (Some(cluster), Some(program)) = (Cluster::shared(), Suite::Stack.program("otelcol")) else { return };
-    let namespace = cluster.namespace("vouched");
-    // Everything that connects from this machine is this pod.
-    run_pod(cluster, &namespace, "basket", "127.0.0.1");
+    // Everything that connects from this machine is the one pod that runs.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let namespace = cluster.namespace(stem);
+    let pod = run_pod(cluster, &namespace, "basket", "127.0.0.1");
     let critical = json!({"business": {"criticality": "critical"}});
     let contexts = [rig::context("commerce", "checkout", &critical), rig::context(&namespace, "basket", &json!({}))];
-    let fragment = rig::fragment(&derive(&contexts, &rig::settings("")));
     let folder = tempfile::tempdir().unwrap();
-    let (server, address) = start(cluster, &program, folder.path(), &fragment);
+    let (server, address) = start(cluster, &program, folder.path(), &files(&contexts));
     let seen = |text: &str, claims: &[(&str, &str)]| {
         assert_eq!(post(&address, "/v1/logs", &record(text, claims)).unwrap().status, 200);
         resource(folder.path(), text)
     };
     let honest = seen("honest", &[("service.name", "basket")]);
     assert_eq!(honest.get("k8s.namespace.name"), Some(&namespace), "{honest:?}\n{}", server.log());
-    assert_eq!(honest["k8s.pod.name"], "basket-5d59d67564-x2x4z");
+    assert_eq!(honest["k8s.pod.name"], pod);
     assert_eq!((honest["project.id"].as_str(), honest["contextcore.sampling"].as_str()), ("shop", "10"));
 
-    let impostor = seen(
-        "impostor",
-        &[
-            ("k8s.namespace.name", "commerce"),
-            ("k8s.pod.ip", "10.9.8.7"),
-            ("service.name", "checkout"),
-            ("contextcore.sampling", "100"),
-        ],
-    );
+    let claims = [
+        ("k8s.namespace.name", "commerce"),
+        ("k8s.pod.ip", "10.9.8.7"),
+        ("service.name", "checkout"),
+        ("contextcore.sampling", "100"),
+    ];
+    let impostor = seen("impostor", &claims);
     assert_eq!(impostor["k8s.namespace.name"], namespace);
     assert_eq!(impostor.get("project.id"), None, "{impostor:?}");
     assert_eq!(impostor["contextcore.sampling"], "others");
+    // The next test has a pod at the same address.
+    cluster.kubectl(&["delete", "pod", &pod, "-n", &namespace, "--force", "--grace-period=0"]).succeeds();
 }

@@ -334,9 +334,9 @@ impl Life {
             Fault::RateLimited { retry_after: seconds, reset: Reset::None, reason: None },
             status(500),
             status(503),
-            status(401),
-            status(403),
-            status(502),
+            // Not entries of their own: kept seeds draw what they drew.
+            status(if chunked { 401 } else { 403 }),
+            status(if chunked { 502 } else { 403 }),
             Fault::Html(502),
             Fault::Html(200),
             Fault::Reset,

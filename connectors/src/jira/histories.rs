@@ -3,7 +3,8 @@
 //! Cloud gives the histories of a thousand issues in a few large pages. Each page is cut down to what is read and written into
 //! the records at once, so that never more than one page is held; an issue's history may begin on one page and end on the
 //! next. A call that fails is made in halves, down to one issue, which is then asked for by itself. Where that kind of call is
-//! refused altogether, issues are asked one by one. Data Center writes the history into the issue.
+//! refused altogether, or fails for one issue after the other whose history comes alone, issues are asked one by one, some at a
+//! time. Data Center writes the history into the issue.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use contextcore_core::http::Tries;
 use contextcore_core::ingest::connector::{RawRecord, Unreadable};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
+use futures::future::join_all;
 use tracing::warn;
 
 use super::api::{self, Api, Changelog, Inline, Outline, Site, is_about_the_object};
@@ -23,6 +25,11 @@ use super::wire::{Comments, History, Issue};
 const FAILURES: usize = 3;
 /// Tries of a call when it fails for issue after issue.
 const PATIENT: Tries = Tries(5);
+
+/// Histories that are asked for at once where each is asked for by itself.
+const ALONE_AT_ONCE: usize = 8;
+/// Issues in a row whose history comes alone and not by the call for many, after which that call is not made any more.
+const ONLY_ALONE: usize = 3;
 
 /// An issue that a search found.
 #[derive(Debug)]
@@ -339,16 +346,20 @@ impl Completer<'_> {
         let ids: Vec<&str> = ids.iter().map(|id| &**id).collect();
         let mut calls: Vec<&[&str]> = ids.chunks(api::IDS_PER_CALL).rev().collect();
         let mut failures = Failures::default();
+        // Issues in a row whose history came alone and not by the call for many.
+        let mut only_alone = 0;
         while let Some(ids) = calls.pop() {
             if self.no_bulk.load(Ordering::Relaxed) {
                 self.one_by_one(batch, ids, &mut failures).await?;
                 continue;
             }
             match self.bulk(batch, ids, failures.tries(self.api)).await {
-                Ok(()) => failures.succeeded(),
+                Ok(()) => {
+                    failures.succeeded();
+                    only_alone = 0;
+                }
                 Err(error) if is_call_refused(&error) => {
-                    warn!(error = error.full(), "bulk histories are refused, will ask issue by issue");
-                    self.no_bulk.store(true, Ordering::Relaxed);
+                    self.go_without_bulk(&error);
                     calls.push(ids);
                 }
                 Err(error) if !is_about_the_object(error.kind()) => return Err(error),
@@ -356,10 +367,23 @@ impl Completer<'_> {
                     let (first, second) = ids.split_at(ids.len() / 2);
                     calls.extend([second, first]);
                 }
-                Err(_) => self.one_by_one(batch, ids, &mut failures).await?,
+                Err(error) => {
+                    let given_up = batch.unreadable.len();
+                    self.one_by_one(batch, ids, &mut failures).await?;
+                    only_alone = if batch.unreadable.len() == given_up { only_alone + 1 } else { 0 };
+                    if only_alone == ONLY_ALONE {
+                        self.go_without_bulk(&error);
+                    }
+                }
             }
         }
         Ok(())
+    }
+
+    /// From now on each history is asked for by itself, until the site is learned anew.
+    fn go_without_bulk(&self, error: &Error) {
+        warn!(error = error.full(), "bulk histories are refused, will ask issue by issue");
+        self.no_bulk.store(true, Ordering::Relaxed);
     }
 
     async fn bulk(&self, batch: &mut Batch, ids: &[&str], tries: Tries) -> Result<()> {
@@ -381,18 +405,21 @@ impl Completer<'_> {
     }
 
     async fn one_by_one(&self, batch: &mut Batch, ids: &[&str], failures: &mut Failures) -> Result<()> {
-        for id in ids {
-            batch.clear_histories(&[id]);
-            match self.api.history(id, failures.tries(self.api)).await {
-                Ok(histories) => {
-                    failures.succeeded();
-                    batch.append(self.reference, id, histories)?;
-                }
-                Err(error) if error.kind() == ErrorKind::NotFound => batch.forget(id),
-                Err(error) => {
-                    let reason = error.full();
-                    failures.add(error)?;
-                    batch.give_up(id, reason);
+        for ids in ids.chunks(ALONE_AT_ONCE) {
+            batch.clear_histories(ids);
+            let asked = ids.iter().map(|id| self.api.history(id, self.api.tries()));
+            for (id, history) in ids.iter().zip(join_all(asked).await) {
+                match failures.patiently(history, self.api, id).await {
+                    Ok(histories) => {
+                        failures.succeeded();
+                        batch.append(self.reference, id, histories)?;
+                    }
+                    Err(error) if error.kind() == ErrorKind::NotFound => batch.forget(id),
+                    Err(error) => {
+                        let reason = error.full();
+                        failures.add(error)?;
+                        batch.give_up(id, reason);
+                    }
                 }
             }
         }
@@ -469,6 +496,15 @@ impl Failures {
     /// How often a call is tried: with patience when it looks as if all of them failed.
     fn tries(&self, api: &Api) -> Tries {
         if self.0 + 1 == FAILURES { PATIENT } else { api.tries() }
+    }
+
+    /// A history, asked for once more with patience when it looks as if all of them failed.
+    async fn patiently(&self, history: Result<Vec<History>>, api: &Api, id: &str) -> Result<Vec<History>> {
+        let is_last = self.0 + 1 == FAILURES;
+        match history {
+            Err(error) if is_last && error.kind() == ErrorKind::Unavailable => api.history(id, PATIENT).await,
+            history => history,
+        }
     }
 
     /// Counts the failure of an issue.

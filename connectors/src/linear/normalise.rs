@@ -296,7 +296,7 @@ fn issue(context: &Context<'_>, record: IssueRecord) -> Result<Read> {
     let steps = reader.steps(&acts, &states);
     reader.replay(&present, &steps, creator.clone(), &mut timeline);
     acts.iter().for_each(|(at, act)| reader.links(*at, act, &mut timeline));
-    reader.deletions(&acts, &mut timeline);
+    reader.deletions(&acts, present.facts.status.is_finished(), &mut timeline);
     for comment in &comments {
         let actor = comment.user.as_ref().map(|who| context.person(&who.id));
         let text = || comment.body.as_ref().map(ToString::to_string);
@@ -585,8 +585,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Adds when it was moved to the bin and restored. Whether Linear shows it in the bin today decides how that ends.
-    fn deletions(&self, acts: &[(Millis, &Act)], timeline: &mut Timeline) {
+    /// Adds when it was moved to the bin and restored. Whether Linear shows it in the bin today decides how that ends. What is
+    /// archived unfinished ends as well.
+    fn deletions(&self, acts: &[(Millis, &Act)], finished: bool, timeline: &mut Timeline) {
         let mut moves: Vec<_> = acts.iter().filter_map(|(at, act)| Some((*at, *act, act.trashed?))).collect();
         let ends_gone = moves.last().is_some_and(|(.., gone)| *gone);
         let is_gone = self.issue.trashed == Some(true);
@@ -601,6 +602,9 @@ impl<'a> Reader<'a> {
         if is_gone && !ends_gone {
             let at = self.issue.archived_at.or(self.issue.updated_at).unwrap_or(timeline.created);
             timeline.push(&format!("trashed:{}", at.0), at, None, Change::Deleted);
+        }
+        if let Some(at) = self.issue.archived_at.filter(|_| !is_gone && !finished) {
+            timeline.push(&format!("archived:{}", at.0), at, None, Change::Deleted);
         }
     }
 }

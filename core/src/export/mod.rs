@@ -144,7 +144,7 @@ impl<'a> Exporter<'a> {
                 retried.kept += 1;
                 continue;
             };
-            let delivered = self.sender.send_dead(*id, signal, &request).await?;
+            let delivered = self.sender.send_dead(*id, letter.items, signal, &request).await?;
             retried.letters += 1;
             retried.accepted += delivered.accepted;
             retried.refused += delivered.rejected;

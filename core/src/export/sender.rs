@@ -269,13 +269,27 @@ impl<'a> Sender<'a> {
         transaction.commit().map(drop)
     }
 
-    /// Sends the request of a dead letter again. The letter is removed; what is refused again becomes a new one.
-    pub(super) async fn send_dead(&self, id: DeadId, signal: Signal, request: &[u8]) -> Result<Delivered> {
+    /// Sends the request of a dead letter again, of which `refused` items were refused. The letter is removed; what is refused
+    /// again becomes a new one.
+    ///
+    /// A backend that took the rest of a request did not say which items it refused. So each is sent by itself, and the new
+    /// letter holds those alone that are refused still: another retry sends nothing else.
+    pub(super) async fn send_dead(
+        &self,
+        id: DeadId,
+        refused: u64,
+        signal: Signal,
+        request: &[u8],
+    ) -> Result<Delivered> {
         let batch = Batch::decode(signal, request);
         if signal == Signal::Traces {
             self.wait_for_room(&batch).await?;
         }
-        let delivered = self.deliver(batch).await?;
+        let parts = if refused < batch.items() as u64 { batch.singles() } else { vec![batch] };
+        let mut delivered = Delivered::default();
+        for part in parts {
+            delivered.merge(self.deliver(part).await?);
+        }
         self.store_dead(&delivered, Some(id))?;
         Ok(delivered)
     }

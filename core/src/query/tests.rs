@@ -157,7 +157,7 @@ fn a_task_reads_as_the_contract_says() {
 const TASK: &str = "source tool native_id id url project project_id type native_type title status native_status blocked priority \
     assignee reporter labels estimate parent root sprint sprints due created started completed cancelled updated \
     deleted lead_time cycle_time blocked_time waiting_time status_time blocked_by waiting_on percent_complete \
-    subtasks trace_id span_id timeline";
+    attributes subtasks trace_id span_id timeline";
 const SPRINT: &str = "source native_id id name goal project project_id state start end completed committed added removed reestimated \
     scope completed_points carried_over remaining committed_tasks added_tasks removed_tasks completed_tasks \
     carried_over_tasks exact burndown";
@@ -165,7 +165,8 @@ const SPRINT: &str = "source native_id id name goal project project_id state sta
 #[test]
 fn fields_are_written_in_the_order_of_the_contract() {
     let world = World::new();
-    let key = world.task("1", named("PROJ-1", Status::Todo), vec![]);
+    let own = Change::Attributes(vec![("team".into(), Some("web".into()))]);
+    let key = world.task("1", named("PROJ-1", Status::Todo), vec![stored(HOUR, own)]);
     world.sprint("42", SprintState::Active, 0);
     let viewer = world.at(DAY);
     let task = serde_json::to_string(&viewer.task(&key).unwrap().unwrap()).unwrap();

@@ -19,6 +19,8 @@ use crate::yaml;
 
 pub(crate) const TRANSFORM: &str = "transform/contextcore";
 pub(crate) const SAMPLING: &str = "tail_sampling/contextcore";
+/// Of the gateway only: in a collector of others it is theirs.
+const CLAIMS: &str = "transform/claims";
 /// The ConfigMap with the fragment, and our own collector: never removed while a pipeline could name what is in them.
 pub(crate) const FRAGMENT: &str = "contextcore-collector";
 pub(crate) const GATEWAY: &str = "contextcore-gateway";
@@ -65,7 +67,8 @@ fn gateway(plans: &[&Plan], settings: &Settings) -> Value {
     let collector = &settings.collector;
     let mut all = processors(plans, settings);
     all["memory_limiter"] = json!({"check_interval": "1s", "limit_percentage": 80, "spike_limit_percentage": 20});
-    all["k8sattributes"] = json!({});
+    all[CLAIMS] = claims();
+    all["k8sattributes"] = json!({"pod_association": [{"sources": [{"from": "connection"}]}]});
     all["batch"] = json!({});
     let mut pipelines = Map::new();
     for signal in ["traces", "metrics", "logs"] {
@@ -73,7 +76,7 @@ fn gateway(plans: &[&Plan], settings: &Settings) -> Value {
         if exporters.is_empty() {
             continue;
         }
-        let mut order = vec!["memory_limiter", "k8sattributes", TRANSFORM];
+        let mut order = vec!["memory_limiter", CLAIMS, "k8sattributes", TRANSFORM];
         order.extend((signal == "traces").then_some(SAMPLING));
         order.push("batch");
         pipelines
@@ -96,6 +99,18 @@ fn gateway(plans: &[&Plan], settings: &Settings) -> Value {
         }
     }
     spec
+}
+
+/// Takes away what applications say of their place in the cluster: `k8sattributes` leaves alone what is there already, and an
+/// application that names another namespace would be kept and counted as a service there.
+fn claims() -> Value {
+    let statements = json!(["delete_matching_keys(resource.attributes, \"^k8s[.]\")"]);
+    json!({
+        "error_mode": "ignore",
+        "trace_statements": statements,
+        "metric_statements": statements,
+        "log_statements": statements,
+    })
 }
 
 /// The fragment for a second `--config`. Maps of several files are merged, lists are not: it names no pipeline.

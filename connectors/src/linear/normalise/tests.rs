@@ -233,9 +233,16 @@ fn an_act_that_was_added_to_keeps_the_ids_of_its_facts() {
 }
 
 #[test]
-fn the_bin_is_deletion_and_the_archive_is_not() {
-    let archived = task(&issue(json!({"archivedAt": "2026-05-08T08:00:00.000Z"})));
-    assert_eq!(archived.history.len(), 1);
+fn the_bin_is_deletion_and_the_archive_only_for_what_is_unfinished() {
+    let archive = |state: &str| json!({"archivedAt": "2026-05-08T08:00:00.000Z", "state": {"id": state}});
+    let archived = task(&issue(archive("todo")));
+    assert_eq!(
+        (archived.history.len(), &archived.history[1].change, archived.history[1].at),
+        (2, &Change::Deleted, Millis::parse("2026-05-08T08:00:00Z").unwrap())
+    );
+    for state in ["done", "canceled"] {
+        assert!(task(&issue(archive(state))).history.iter().all(|event| event.change != Change::Deleted));
+    }
     let binned = json!({"trashed": true, "archivedAt": "2026-05-08T08:00:00.000Z"});
     let silent = task(&issue(binned.clone()));
     assert_eq!(

@@ -63,7 +63,7 @@ struct RawEntry {
 
 /// An entry without problems.
 #[derive(Debug, Clone)]
-pub(in crate::config) struct Entry {
+pub(in crate::config) struct ProjectEntry {
     /// The file it is in.
     pub(super) file: String,
     pub(super) id: String,
@@ -77,7 +77,7 @@ pub(in crate::config) struct Entry {
     pub(super) context: ServiceContext,
 }
 
-impl Entry {
+impl ProjectEntry {
     /// What messages call it.
     pub(super) fn place(&self) -> String {
         self.context.place().unwrap_or_else(|| self.file.clone())
@@ -107,7 +107,7 @@ pub(super) fn schema() -> Value {
 
 /// # Errors
 /// Everything that is wrong with the text.
-pub(super) fn parse(file: &str, text: &str) -> Result<Vec<Entry>, ConfigErrors> {
+pub(super) fn parse(file: &str, text: &str) -> Result<Vec<ProjectEntry>, ConfigErrors> {
     let (mut document, lines) =
         document::parse(text).map_err(|(line, message)| ConfigErrors::whole_file(file, line, message))?;
     let mut problems = Problems::new(lines);
@@ -118,11 +118,11 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Vec<Entry>, ConfigErrors> 
     })?;
     let entries = raw.projects.into_iter().enumerate();
     let entries = entries.filter_map(|(index, raw)| entry(raw, file, &format!("projects[{index}]"), &mut problems));
-    let entries: Vec<Entry> = entries.collect();
+    let entries: Vec<ProjectEntry> = entries.collect();
     problems.into_result(file, entries)
 }
 
-fn entry(raw: RawEntry, file: &str, path: &str, problems: &mut Problems) -> Option<Entry> {
+fn entry(raw: RawEntry, file: &str, path: &str, problems: &mut Problems) -> Option<ProjectEntry> {
     let id = required(raw.id, &format!("{path}.id"), "id: my-project", problems);
     check_requirements(&raw.requirements, &format!("{path}.requirements"), problems);
     for (index, risk) in raw.risks.iter().enumerate() {
@@ -135,7 +135,7 @@ fn entry(raw: RawEntry, file: &str, path: &str, problems: &mut Problems) -> Opti
         source.zip(required(raw.project, &at("project"), "project: NATIVE_PROJECT", problems))
     });
     let include = include.collect();
-    Some(Entry {
+    Some(ProjectEntry {
         file: file.to_owned(),
         id: id?,
         name: raw.name,

@@ -4,16 +4,16 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::Entry;
+use super::entry::ProjectEntry;
 use crate::model::config::{Criticality, ProjectConfig, SourceConfig, WrittenProject};
 
 /// The projects, and what a person should know about them: every disagreement, and what was left out.
 pub(in crate::config) fn merge(
     written: &[WrittenProject],
-    entries: &[Entry],
+    entries: &[ProjectEntry],
     sources: &[SourceConfig],
 ) -> (Vec<ProjectConfig>, Vec<String>) {
-    let mut by_id: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
+    let mut by_id: BTreeMap<&str, Vec<&ProjectEntry>> = BTreeMap::new();
     for entry in entries {
         by_id.entry(&entry.id).or_default().push(entry);
     }
@@ -51,7 +51,7 @@ struct Merge<'a> {
 }
 
 impl Merge<'_> {
-    fn project(&mut self, written: &WrittenProject, said: &[&Entry]) -> ProjectConfig {
+    fn project(&mut self, written: &WrittenProject, said: &[&ProjectEntry]) -> ProjectConfig {
         let id = &written.id;
         let name = self.text(id, "name", written.name.as_ref(), said, |entry| entry.name.as_ref());
         ProjectConfig {
@@ -73,8 +73,8 @@ impl Merge<'_> {
         id: &str,
         key: &str,
         written: Option<&String>,
-        said: &[&Entry],
-        of: fn(&Entry) -> Option<&String>,
+        said: &[&ProjectEntry],
+        of: fn(&ProjectEntry) -> Option<&String>,
     ) -> Option<String> {
         let mut all = said.iter().filter_map(|entry| Some((entry, of(entry)?)));
         let first = all.next();
@@ -91,8 +91,8 @@ impl Merge<'_> {
         written.or(first).cloned()
     }
 
-    fn criticality(&mut self, written: &WrittenProject, said: &[&Entry]) -> Option<Criticality> {
-        let of_context = |entry: &&Entry| entry.context.origin.as_ref().and_then(|origin| origin.criticality);
+    fn criticality(&mut self, written: &WrittenProject, said: &[&ProjectEntry]) -> Option<Criticality> {
+        let of_context = |entry: &&ProjectEntry| entry.context.origin.as_ref().and_then(|origin| origin.criticality);
         let highest = said.iter().flat_map(|entry| [entry.criticality, of_context(entry)]).flatten().min();
         if let (Some(ours), Some(theirs)) = (written.criticality, highest)
             && ours != theirs
@@ -103,7 +103,7 @@ impl Merge<'_> {
     }
 
     /// Its native projects. Each belongs to one project at most, or its tasks would have two ids to report.
-    fn include(&mut self, written: &WrittenProject, said: &[&Entry]) -> Vec<(String, String)> {
+    fn include(&mut self, written: &WrittenProject, said: &[&ProjectEntry]) -> Vec<(String, String)> {
         let mut theirs: Vec<(String, String)> = Vec::new();
         for entry in said {
             let (included, notes) = entry.included(self.sources);
@@ -125,7 +125,7 @@ impl Merge<'_> {
     }
 
     /// Whether a native project belongs to the entry's project.
-    fn has(&mut self, pair: &(String, String), entry: &Entry) -> bool {
+    fn has(&mut self, pair: &(String, String), entry: &ProjectEntry) -> bool {
         let other = self.owners.get(pair).filter(|owner| **owner != entry.id);
         if let Some(owner) = other {
             let (what, place) = (readable(pair), entry.place());
@@ -145,7 +145,7 @@ fn readable((source, project): &(String, String)) -> String {
     format!("{project} of {source}")
 }
 
-fn repositories(said: &[&Entry]) -> Vec<String> {
+fn repositories(said: &[&ProjectEntry]) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for repository in said.iter().flat_map(|entry| &entry.repositories) {
         if !all.contains(repository) {

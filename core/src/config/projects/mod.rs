@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::problems::{ConfigErrors, Place, Problem};
 use crate::model::config::{Config, ProjectsFile, SourceConfig, WrittenProject};
-use entry::Entry;
+use entry::ProjectEntry;
 
 pub(super) use merge::merge;
 
@@ -87,7 +87,7 @@ pub fn apply(config: Config, texts: &Texts) -> Result<Config, ConfigErrors> {
     Ok(Config { projects, projects_file: Some(ProjectsFile { path, failing_since: None, notes }), ..config })
 }
 
-fn entries(path: &Path, texts: &Texts) -> Result<Vec<Entry>, ConfigErrors> {
+fn entries(path: &Path, texts: &Texts) -> Result<Vec<ProjectEntry>, ConfigErrors> {
     let (mut entries, mut problems) = (Vec::new(), Vec::new());
     for Text { file, text } in &texts.0 {
         match entry::parse(file, text) {

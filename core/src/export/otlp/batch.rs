@@ -362,6 +362,23 @@ impl Batch {
         Some((Self { signal: self.signal, groups: first }, self))
     }
 
+    /// Each of its items in a batch of its own.
+    pub(crate) fn singles(self) -> Vec<Self> {
+        let (mut left, mut singles) = (vec![self], Vec::new());
+        while let Some(batch) = left.pop() {
+            match batch.clone().halves() {
+                Some((first, second)) => left.extend([second, first]),
+                None => singles.push(batch),
+            }
+        }
+        singles
+    }
+
+    /// Takes in the items of another batch of the same signal.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.groups.extend(other.groups);
+    }
+
     /// The batch of a request that [`Batch::encode`] made.
     pub fn decode(signal: Signal, request: &[u8]) -> Self {
         Self::parse(signal, request.to_vec())

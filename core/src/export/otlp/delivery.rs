@@ -37,6 +37,15 @@ pub struct RefusedBatch {
     pub request: Bytes,
 }
 
+impl RefusedBatch {
+    fn append(&mut self, other: &Self) {
+        let mut batch = Batch::decode(self.signal, &self.request);
+        batch.append(Batch::decode(other.signal, &other.request));
+        self.items += other.items;
+        self.request = batch.encode();
+    }
+}
+
 /// Result of delivering a batch. `accepted + rejected` is the number of its items.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
@@ -51,6 +60,19 @@ pub struct Delivered {
 }
 
 impl Delivered {
+    /// Takes in what became of another batch. What was refused for the same reason is one request.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.accepted += other.accepted;
+        self.rejected += other.rejected;
+        self.retries += other.retries;
+        for letter in other.dead {
+            match self.dead.iter_mut().find(|known| known.reason == letter.reason && known.hint == letter.hint) {
+                Some(known) => known.append(&letter),
+                None => self.dead.push(letter),
+            }
+        }
+    }
+
     /// Counts an accepted batch. Returns how many of its items were accepted.
     fn take(&mut self, outcome: Outcome, batch: &Batch) -> u64 {
         let items = batch.items() as u64;

@@ -1,4 +1,4 @@
-//! Accepting connections so that strangers cannot keep the service from its work: few at once, a short time for each request,
+//! Accepting connections so that nobody who can reach a listener can keep the service from its work: few at once, a short time for each request,
 //! HTTP/1 only, and one request for a connection.
 //!
 //! When there is no room, the connection that has waited longest without sending a request gives way. So half-open connections,
@@ -26,34 +26,41 @@ use tokio_util::sync::CancellationToken;
 const RESERVED: u64 = 128;
 /// Connections that are always possible, and those that are never exceeded.
 const CONNECTIONS: (u64, u64) = (8, 256);
-/// How long a response under way may still take after a stop.
-const GRACE: Duration = Duration::from_secs(2);
 /// The largest head of a request.
 const HEAD: usize = 64 << 10;
 
 /// What one listener allows.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// Connections at once.
-    pub(super) connections: usize,
+    pub(crate) connections: usize,
     /// The time until the head of the request has come.
-    pub(super) header: Duration,
+    pub(crate) header: Duration,
     /// The time for everything.
-    pub(super) whole: Duration,
+    pub(crate) whole: Duration,
+    /// How long a response under way may still take after a stop.
+    pub(crate) grace: Duration,
 }
 
 impl Limits {
     /// For an address that others can reach.
-    pub(super) fn public() -> Self {
+    pub(crate) fn public() -> Self {
         let connections = connections(getrlimit(Resource::Nofile).current);
-        Self { connections, header: Duration::from_secs(5), whole: Duration::from_secs(30) }
+        let [header, whole, grace] = [5, 30, 2].map(Duration::from_secs);
+        Self { connections, header, whole, grace }
+    }
+
+    /// For the socket in the store's directory, where a whole store may be read at the pace of a reader.
+    pub(crate) fn local() -> Self {
+        let [whole, grace] = [3_600, 10].map(Duration::from_secs);
+        Self { whole, grace, ..Self::public() }
     }
 }
 
-/// How many connections a listener may have when the process may open this many files: three listeners share what is left.
+/// How many connections a listener may have when the process may open this many files: four listeners share what is left.
 fn connections(open_files: Option<u64>) -> usize {
     let (least, most) = CONNECTIONS;
-    let left = open_files.map_or(most, |limit| limit.saturating_sub(RESERVED) / 3);
+    let left = open_files.map_or(most, |limit| limit.saturating_sub(RESERVED) / 4);
     usize::try_from(left.clamp(least, most)).unwrap_or(usize::MAX)
 }
 
@@ -80,7 +87,7 @@ impl Waiting {
 }
 
 /// Answers on a listener until `closing`; then responses under way end.
-pub(super) async fn serve<L: Listener>(mut listener: L, router: Router, limits: Limits, closing: CancellationToken) {
+pub(crate) async fn serve<L: Listener>(mut listener: L, router: Router, limits: Limits, closing: CancellationToken) {
     let room = Arc::new(Semaphore::new(limits.connections));
     let waiting = Arc::new(Waiting::default());
     let mut open = JoinSet::new();
@@ -131,7 +138,7 @@ impl Connection {
             () = tokio::time::sleep(self.limits.whole) => None,
             () = closing.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                tokio::time::timeout(GRACE, connection).await.ok()
+                tokio::time::timeout(self.limits.grace, connection).await.ok()
             }
         };
         self.waiting.leave(self.number);
@@ -173,10 +180,11 @@ mod tests {
         async { asked.await.unwrap() }
     }
 
+    const GRACE: Duration = Duration::from_secs(2);
     const GET: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
 
     fn limits(connections: usize, header: u64) -> Limits {
-        Limits { connections, header: Duration::from_millis(header), whole: Duration::from_secs(10) }
+        Limits { connections, header: Duration::from_millis(header), whole: Duration::from_secs(10), grace: GRACE }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -224,8 +232,8 @@ mod tests {
 
     #[test]
     fn descriptors_stay_for_the_work() {
-        assert_eq!(connections(Some(1_024)), 256);
-        assert_eq!(connections(Some(256)), 42);
+        assert_eq!(connections(Some(1_024)), 224);
+        assert_eq!(connections(Some(256)), 32);
         assert_eq!(connections(Some(64)), 8);
         assert_eq!(connections(None), 256);
     }
