@@ -35,6 +35,21 @@ fn a_panel_asks_tempo_once() {
     });
 }
 
+/// A bar gauge of one row has no name unless the panel gives one.
+#[test]
+fn a_bar_of_a_row_has_its_name_even_alone() {
+    each(|name, panel| {
+        let is_by_row = panel.kind == "bargauge" && panel.options["reduceOptions"]["values"] == true;
+        assert!(!is_by_row || text(panel).contains("\"displayName\":\"${__data.fields."), "{name}");
+    });
+}
+
+/// Tiles of several values have their names above them: beside them, a wide screen draws them small.
+#[test]
+fn tiles_put_names_above_values() {
+    each(|name, panel| assert!(panel.kind != "stat" || panel.options["wideLayout"] == false, "{name}"));
+}
+
 /// The timeline needs the present too, and has it from a panel that asks for it whatever the board shows.
 #[test]
 fn the_timeline_takes_the_present_from_a_panel_that_only_epics_filter() {
