@@ -89,7 +89,6 @@ fn one_of(forms: &'static [Output]) -> impl TypedValueParser<Value = Output> {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, for as long as the program runs")]
 pub(crate) enum Command {
     /// Run everything on a sample world: no token, no network
     #[cfg(feature = "demo")]
