@@ -472,8 +472,9 @@ async fn a_refused_page_token_restarts_the_sweep() {
 async fn a_long_sweep_goes_on_where_a_process_ended() {
     let world = World::history(NOW, 2_500, 1, 50, 1, 1);
     let mut rig = Rig::start(world, cloud(), &[]).await;
-    rig.jira.faults().on("*/search/jql", When::Nth(15), Fault::unauthorized());
+    rig.jira.faults().on("*/search/jql", When::From(15), Fault::unauthorized());
     assert_eq!(rig.run(&["issues"]).await.err().unwrap().kind(), ErrorKind::Auth);
+    rig.jira.faults().clear();
     rig.jira.take_requests();
     let rest = rig.run(&["issues"]).await.unwrap();
     assert_eq!(rest.tasks.len(), 1_500);

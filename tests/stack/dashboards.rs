@@ -23,6 +23,7 @@ const MAY_BE_EMPTY: &[(&str, u64, &str, &str)] = &[
     ("contextcore-health", 24, "N", "no complete pass has run"),
     ("contextcore-health", 24, "O", "no complete pass has run"),
     ("contextcore-health", 24, "P", "no complete pass has run"),
+    ("contextcore-health", 25, "A", "the projects file can be used"),
     ("contextcore-health", 34, "A", "nothing was refused"),
     ("contextcore-health", 23, "A", "the fake sends no headers about what is left of a limit"),
     ("contextcore-project", 6, "B", "the sprint is running, so that its planned end is known"),

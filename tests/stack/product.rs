@@ -19,6 +19,7 @@ use crate::servers::{Endpoints, Stack};
 use crate::timeline::Expected;
 
 const CONFIG: &str = "contextcore.yaml";
+const PROJECTS_FILE: &str = "projects.yaml";
 
 /// A task, as `tasks --output json` prints it.
 #[derive(Clone, Debug, Deserialize)]
@@ -141,6 +142,7 @@ impl Product {
         std::fs::write(directory.path().join("token"), Jira::TOKEN)?;
         let product = Self { source: source.to_owned(), directory };
         std::fs::write(product.config(), product.config_text(jira, endpoints, projects))?;
+        std::fs::write(product.directory.path().join(PROJECTS_FILE), product.described().to_string())?;
         Ok(product)
     }
 
@@ -168,6 +170,7 @@ impl Product {
                 "otlp": {"endpoints": endpoints},
             },
             "projects": projects,
+            "projects_file": PROJECTS_FILE,
             "sources": [{
                 "name": self.source,
                 "kind": "jira",
@@ -176,6 +179,19 @@ impl Product {
             }],
         })
         .to_string()
+    }
+
+    /// What a context says of the commerce project, for the panels about it.
+    fn described(&self) -> Value {
+        json!({"projects": [{
+            "id": self.commerce(),
+            "owner": "commerce-team",
+            "context": {"namespace": "commerce", "name": "checkout", "criticality": "critical"},
+            "requirements": {"availability": "99.95", "latencyP50": "50ms", "latencyP95": "150ms", "latencyP99": "200ms"},
+            "risks": [{"risk": "Card numbers leak", "id": "pci", "type": "security", "priority": "P1"}],
+            "design": {"doc": "https://docs.example/checkout"},
+            "guidance": {"constraints": [{"id": "api", "rule": "Keep the API"}]},
+        }]})
     }
 
     /// Runs `sync`; nothing may have been refused or left over.

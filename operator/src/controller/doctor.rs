@@ -130,13 +130,16 @@ struct Right {
     subresource: Option<&'static str>,
     verbs: &'static [&'static str],
     namespace: Option<String>,
+    /// The only object it is needed for; a role may name it.
+    name: Option<&'static str>,
 }
 
 const ALL_VERBS: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 
 /// All rights that the controller needs with these settings.
 fn needed_rights(settings: &Settings, namespace: &str) -> Vec<Right> {
-    let right = |group, resource, verbs| Right { group, resource, subresource: None, verbs, namespace: None };
+    let right =
+        |group, resource, verbs| Right { group, resource, subresource: None, verbs, namespace: None, name: None };
     let within = |right: Right, namespace: &str| Right { namespace: Some(namespace.to_owned()), ..right };
     let sub = |right: Right, subresource| Right { subresource: Some(subresource), ..right };
     let contexts = || right("contextcore.io", "projectcontexts", &["get", "list", "watch"]);
@@ -149,7 +152,11 @@ fn needed_rights(settings: &Settings, namespace: &str) -> Vec<Right> {
         right("monitoring.coreos.com", "servicemonitors", ALL_VERBS),
         right("events.k8s.io", "events", &["create"]),
         right("apiextensions.k8s.io", "customresourcedefinitions", &["list", "watch"]),
-        within(right("coordination.k8s.io", "leases", &["get", "create", "update"]), namespace),
+        within(right("coordination.k8s.io", "leases", &["create"]), namespace),
+        Right {
+            name: Some(lease::NAME),
+            ..within(right("coordination.k8s.io", "leases", &["get", "update"]), namespace)
+        },
         if settings.env.enabled { config_maps() } else { within(config_maps(), &settings.namespace) },
     ];
     if !settings.channels.is_empty() {
@@ -206,8 +213,8 @@ async fn rights(client: &Client, settings: &Settings, namespace: &str) -> Result
 
 impl Right {
     fn words(&self) -> String {
-        let resource =
-            self.subresource.map_or_else(|| self.resource.to_owned(), |sub| format!("{}/{sub}", self.resource));
+        let part = self.subresource.or(self.name);
+        let resource = part.map_or_else(|| self.resource.to_owned(), |part| format!("{}/{part}", self.resource));
         let group = if self.group.is_empty() { String::new() } else { format!(".{}", self.group) };
         match &self.namespace {
             Some(namespace) => format!("{resource}{group} in namespace {namespace}"),
@@ -222,6 +229,7 @@ async fn is_allowed(client: &Client, right: &Right, verb: &str) -> Result<bool, 
         resource: Some(right.resource.to_owned()),
         subresource: right.subresource.map(str::to_owned),
         namespace: right.namespace.clone(),
+        name: right.name.map(str::to_owned),
         verb: Some(verb.to_owned()),
         ..ResourceAttributes::default()
     };

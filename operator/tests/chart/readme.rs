@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::values::{Entry, entries};
+use super::values::{ChartValue, entries};
 use super::{chart, fresh};
 
 const BEGIN: &str = "<!-- values: made from values.yaml, do not edit -->\n";
@@ -17,7 +17,7 @@ fn table() -> String {
     rows
 }
 
-fn add(entry: &Entry, rows: &mut String) {
+fn add(entry: &ChartValue, rows: &mut String) {
     let default = if entry.children.is_empty() { format!("`{}`", shown(&entry.default)) } else { String::new() };
     let cells = [format!("`{}`", entry.name()), default, entry.comment.replace('|', "\\|")];
     rows.push_str(&format!("| {} |\n", cells.join(" | ")));

@@ -13,7 +13,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::values::{Entry, entries};
+use super::values::{ChartValue, entries};
 use super::{chart, fresh, repository};
 
 /// How the definitions of the configuration's schema are called here.
@@ -32,19 +32,19 @@ impl Builder {
         json!({"type": "array", "items": self.one::<T>()})
     }
 
-    fn entry(&mut self, entry: &Entry) -> Value {
+    fn entry(&mut self, entry: &ChartValue) -> Value {
         let mut schema = if entry.children.is_empty() { self.leaf(entry) } else { self.object(&entry.children) };
         schema["description"] = entry.comment.clone().into();
         schema
     }
 
-    fn object(&mut self, entries: &[Entry]) -> Value {
-        let property = |entry: &Entry| (entry.key().to_owned(), self.entry(entry));
+    fn object(&mut self, entries: &[ChartValue]) -> Value {
+        let property = |entry: &ChartValue| (entry.key().to_owned(), self.entry(entry));
         let properties: Map<String, Value> = entries.iter().map(property).collect();
         json!({"type": "object", "additionalProperties": false, "properties": properties})
     }
 
-    fn leaf(&mut self, entry: &Entry) -> Value {
+    fn leaf(&mut self, entry: &ChartValue) -> Value {
         self.by_name(&entry.name()).or_else(|| self.by_key(entry.key())).unwrap_or_else(|| by_default(entry))
     }
 
@@ -107,7 +107,7 @@ impl Builder {
     }
 }
 
-fn by_default(entry: &Entry) -> Value {
+fn by_default(entry: &ChartValue) -> Value {
     match &entry.default {
         Value::String(_) => json!({"type": "string"}),
         Value::Bool(_) => json!({"type": "boolean"}),

@@ -8,7 +8,7 @@ use super::chart;
 
 /// A key with a comment above it.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct ChartValue {
     /// From the root.
     pub(super) path: Vec<String>,
     /// What it is for.
@@ -16,10 +16,10 @@ pub(super) struct Entry {
     /// What it is when nobody sets it.
     pub(super) default: Value,
     /// The keys within that have comments of their own. None: the key is one value.
-    pub(super) children: Vec<Entry>,
+    pub(super) children: Vec<ChartValue>,
 }
 
-impl Entry {
+impl ChartValue {
     pub(super) fn key(&self) -> &str {
         self.path.last().unwrap()
     }
@@ -30,12 +30,12 @@ impl Entry {
 }
 
 /// All entries of values.yaml.
-pub(super) fn entries() -> Vec<Entry> {
+pub(super) fn entries() -> Vec<ChartValue> {
     parse(&fs::read_to_string(chart().join("values.yaml")).unwrap())
 }
 
 /// The entries of a text in which each level is two spaces deeper.
-fn parse(text: &str) -> Vec<Entry> {
+fn parse(text: &str) -> Vec<ChartValue> {
     let values: Value = serde_saphyr::from_str(text).unwrap();
     let (mut roots, mut path, mut comment) = (Vec::new(), Vec::<String>::new(), String::new());
     for line in text.lines() {
@@ -48,7 +48,7 @@ fn parse(text: &str) -> Vec<Entry> {
             let comment = std::mem::take(&mut comment);
             if let Some(list) = list(&mut roots, &path[..depth]).filter(|_| !comment.is_empty()) {
                 let default = path.iter().fold(&values, |value, key| &value[key]).clone();
-                list.push(Entry { path: path.clone(), comment, default, children: Vec::new() });
+                list.push(ChartValue { path: path.clone(), comment, default, children: Vec::new() });
             }
         } else {
             comment.clear();
@@ -58,14 +58,15 @@ fn parse(text: &str) -> Vec<Entry> {
 }
 
 /// Where the entries below this path are, if all on the way are entries.
-fn list<'a>(roots: &'a mut Vec<Entry>, path: &[String]) -> Option<&'a mut Vec<Entry>> {
+fn list<'a>(roots: &'a mut Vec<ChartValue>, path: &[String]) -> Option<&'a mut Vec<ChartValue>> {
     path.iter().try_fold(roots, |list, key| Some(&mut list.iter_mut().find(|entry| entry.key() == key)?.children))
 }
 
 #[test]
 fn keys_are_read_with_their_comments() {
     let all = parse("# About\n\n# A\n# b\na:\n  # C\n  c: {x: 1}\n  # D\n  d:\n    e: [1]\nf: 2\n# G\ng: x\n");
-    let names = |list: &[Entry]| list.iter().map(|entry| (entry.name(), entry.comment.clone())).collect::<Vec<_>>();
+    let names =
+        |list: &[ChartValue]| list.iter().map(|entry| (entry.name(), entry.comment.clone())).collect::<Vec<_>>();
     let pair = |name: &str, comment: &str| (name.to_owned(), comment.to_owned());
     assert_eq!(names(&all), [pair("a", "A b"), pair("g", "G")]);
     assert_eq!(names(&all[0].children), [pair("a.c", "C"), pair("a.d", "D")]);
@@ -74,7 +75,7 @@ fn keys_are_read_with_their_comments() {
 
 #[test]
 fn every_key_of_the_chart_is_described() {
-    fn check(entries: &[Entry], values: &Value) {
+    fn check(entries: &[ChartValue], values: &Value) {
         let keys = values.as_object().unwrap();
         for key in keys.keys() {
             let entry = entries.iter().find(|entry| entry.key() == key);
