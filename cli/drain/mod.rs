@@ -2,7 +2,7 @@
 //! ends by itself, `--linger` after the last new operation.
 //!
 //! Each [`lane`] has a lock, a store and an engine of its own, so that what goes to one backend never reaches another. [`answer`]
-//! is its socket, [`export`] sends, and [`start`] begins a process in the background. [`post`] is for machines that send to a `serve`.
+//! is its socket, [`export`] sends, and [`mod@start`] begins a process in the background. [`post`] is for machines that send to a `serve`.
 
 mod answer;
 mod export;

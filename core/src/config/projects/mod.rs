@@ -1,7 +1,7 @@
 //! The projects file: what is said about projects outside of the configuration, such as by the `ProjectContext`s of Kubernetes.
 //!
 //! It is a file, or a directory with files, that hold `projects:` with more keys than the configuration has ([`entry`]). What they
-//! say is united with the configuration, whose own keys win ([`merge`]). [`Texts`] is what was read: a service notices a change by
+//! say is united with the configuration, whose own keys win ([`mod@merge`]). [`Texts`] is what was read: a service notices a change by
 //! it, not by times of files, which a mounted ConfigMap does not have.
 
 mod entry;
