@@ -9,7 +9,8 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, Once};
+use std::sync::{Mutex, Once, mpsc};
+use std::time::Duration;
 
 use ::sled::{Config, Db, IVec};
 use tempfile::TempDir;
@@ -190,7 +191,7 @@ impl Kv for SledKv {
             }
         }
         self.guarded("write to the store", |db| db.apply_batch(writes))?;
-        self.guarded("flush the store", |db| db.flush())?;
+        self.guarded("flush the store", flushed)?;
         witness::record(&self.path, guard.next(), files::log_length(&self.path));
         Ok(())
     }
@@ -254,6 +255,27 @@ fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
         }));
     });
     catch_unwind(AssertUnwindSafe(work)).map_err(|_| Panicked)
+}
+
+/// How long a flush may take before another one asks why.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often that is asked, after twice the time each.
+const QUESTIONS: u32 = 6;
+
+/// Flushes. After a write that failed, the engine can wait without end for what will never be on disk, while a second flush gets
+/// the error at once and wakes the first. So flushes run in threads of their own; on a slow disk the first of them is waited for.
+fn flushed(db: &Db) -> ::sled::Result<usize> {
+    let (sender, done) = mpsc::channel();
+    for question in 0..=QUESTIONS {
+        let (tree, sender) = (::sled::Tree::clone(db), sender.clone());
+        std::thread::spawn(move || sender.send(caught(|| tree.flush())));
+        match done.recv_timeout(PATIENCE * 2_u32.pow(question)) {
+            Ok(Ok(flushed)) => return flushed,
+            Ok(Err(_)) => std::panic::resume_unwind(Box::new("a flush panicked")),
+            Err(_) => {}
+        }
+    }
+    Err(::sled::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the disk does not confirm what was written")))
 }
 
 fn engine_error(doing: &str, error: ::sled::Error) -> Error {
