@@ -514,17 +514,25 @@ pub(crate) struct Cluster {
     pub(crate) namespace: Option<String>,
 }
 
+/// Where the settings of the platform are: which installation, and where its objects are.
+#[cfg(feature = "kubernetes")]
+#[derive(Debug, Args)]
+pub(crate) struct SettingsPlace {
+    /// File with the settings of the platform; `run` reads it again when it changes [default: none]
+    #[arg(id = "settings", long = "settings", value_name = "FILE", conflicts_with = "settings_config_map")]
+    pub(crate) file: Option<PathBuf>,
+    /// ConfigMap with the settings under the key settings.yaml, in the namespace of the installation; `run` watches it
+    #[arg(id = "settings_config_map", long = "settings-config-map", value_name = "NAME")]
+    pub(crate) config_map: Option<String>,
+}
+
 #[cfg(feature = "kubernetes")]
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) cluster: Cluster,
-    /// File with the settings of the platform; it is read again when it changes [default: none]
-    #[arg(long, value_name = "FILE", conflicts_with = "settings_config_map")]
-    pub(crate) settings: Option<PathBuf>,
-    /// ConfigMap with the settings under the key settings.yaml, in the namespace of the installation; it is watched
-    #[arg(long, value_name = "NAME")]
-    pub(crate) settings_config_map: Option<String>,
+    #[command(flatten)]
+    pub(crate) settings: SettingsPlace,
     /// Only the ProjectContexts of this namespace; can be repeated [default: all namespaces]
     #[arg(long = "watch-namespace", value_name = "NAMESPACE", env = "CONTEXTCORE_WATCH_NAMESPACES")]
     #[arg(value_delimiter = ',', hide_env_values = true)]
@@ -575,12 +583,8 @@ pub(crate) struct Render {
 pub(crate) struct ClusterDoctor {
     #[command(flatten)]
     pub(crate) cluster: Cluster,
-    /// File with the settings of the platform [default: none]
-    #[arg(long, value_name = "FILE", conflicts_with = "settings_config_map")]
-    pub(crate) settings: Option<PathBuf>,
-    /// ConfigMap with the settings, in the namespace of the installation
-    #[arg(long, value_name = "NAME")]
-    pub(crate) settings_config_map: Option<String>,
+    #[command(flatten)]
+    pub(crate) settings: SettingsPlace,
     /// Whose rights to check, e.g. system:serviceaccount:contextcore:contextcore-controller [default: your own]
     #[arg(long = "as", value_name = "USER")]
     pub(crate) impersonate: Option<String>,
@@ -591,12 +595,8 @@ pub(crate) struct ClusterDoctor {
 pub(crate) struct Prune {
     #[command(flatten)]
     pub(crate) cluster: Cluster,
-    /// File with the settings of the platform: which installation, and where its objects are [default: none]
-    #[arg(long, value_name = "FILE", conflicts_with = "settings_config_map")]
-    pub(crate) settings: Option<PathBuf>,
-    /// ConfigMap with the settings, in the namespace of the installation
-    #[arg(long, value_name = "NAME")]
-    pub(crate) settings_config_map: Option<String>,
+    #[command(flatten)]
+    pub(crate) settings: SettingsPlace,
     /// Only say what would be removed
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -4,7 +4,7 @@ use contextcore_operator::controller::doctor::{self, Level};
 use contextcore_operator::controller::{connect, diff as difference, prune as pruning};
 use contextcore_operator::resource::ProjectContext;
 
-use super::run::{settings, target};
+use super::run::{settings, settings_of, target};
 use super::write;
 use crate::args::{Cluster, ClusterDoctor, Prune};
 use crate::failure::{Exit, Failure, Outcome};
@@ -16,9 +16,7 @@ pub(super) async fn doctor(arguments: &ClusterDoctor) -> Outcome {
     let mut target = target(&arguments.cluster);
     target.impersonate.clone_from(&arguments.impersonate);
     let (client, namespace) = connect::connect(&target).await.map_err(Failure::usage)?;
-    let settings =
-        settings_of(&client, arguments.settings.as_deref(), arguments.settings_config_map.as_deref(), &namespace)
-            .await?;
+    let settings = settings_of(&client, &arguments.settings, &namespace).await?;
     let findings =
         doctor::examine(&client, &settings, &namespace).await.map_err(|line| Failure::new(Exit::Internal, line))?;
     let mut text = String::new();
@@ -40,9 +38,7 @@ pub(super) async fn doctor(arguments: &ClusterDoctor) -> Outcome {
 
 pub(super) async fn prune(arguments: &Prune) -> Outcome {
     let (client, namespace) = connect::connect(&target(&arguments.cluster)).await.map_err(Failure::usage)?;
-    let settings =
-        settings_of(&client, arguments.settings.as_deref(), arguments.settings_config_map.as_deref(), &namespace)
-            .await?;
+    let settings = settings_of(&client, &arguments.settings, &namespace).await?;
     let refused = |lines| Failure { exit: Exit::Internal, lines };
     let pruned = pruning::prune(&client, &settings, &namespace, arguments.dry_run).await.map_err(refused)?;
     pruned.warnings.iter().for_each(|line| tracing::warn!("{line}"));
@@ -65,17 +61,4 @@ pub(super) async fn diff(cluster: &Cluster, contexts: &[ProjectContext], file: O
     let changed = difference::diff(&client, contexts, &settings, &namespace).await.map_err(Failure::usage)?;
     write(&changed.concat())?;
     Ok(if changed.is_empty() { Exit::Done } else { Exit::Internal })
-}
-
-/// The settings of a file, of a ConfigMap, or the default ones.
-async fn settings_of(
-    client: &connect::Client,
-    file: Option<&std::path::Path>,
-    config_map: Option<&str>,
-    namespace: &str,
-) -> Result<contextcore_operator::settings::Settings, Failure> {
-    match config_map {
-        Some(name) => connect::settings(client, namespace, name).await.map_err(super::problems),
-        None => settings(file, namespace),
-    }
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::outside::Others;
 use super::{problems, read};
-use crate::args::{Cluster, Run};
+use crate::args::{Cluster, Run, SettingsPlace};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::stop;
 
@@ -25,16 +25,13 @@ pub(super) async fn run(arguments: &Run) -> Outcome {
     let others = Arc::new(Others::new(arguments.otlp_endpoint.as_deref())?);
     let (client, namespace) = connect::connect(&target(&arguments.cluster)).await.map_err(Failure::usage)?;
     // Without its settings it would write to the wrong places: it does not begin.
-    let settings = match &arguments.settings_config_map {
-        Some(name) => connect::settings(&client, &namespace, name).await.map_err(problems)?,
-        None => settings(arguments.settings.as_deref(), &namespace)?,
-    };
+    let settings = settings_of(&client, &arguments.settings, &namespace).await?;
     let mut files = JoinSet::new();
-    let updates = updates(arguments.settings.clone(), &namespace, &mut files);
+    let updates = updates(arguments.settings.file.clone(), &namespace, &mut files);
     let options = Options {
         namespace,
         watch_namespaces: arguments.watch_namespaces.clone(),
-        settings_config_map: arguments.settings_config_map.clone(),
+        settings_config_map: arguments.settings.config_map.clone(),
         settings,
         listen: arguments.listen.clone(),
         identity: arguments.identity.clone().unwrap_or_else(identity),
@@ -56,6 +53,18 @@ pub(super) fn target(arguments: &Cluster) -> connect::Target {
         context: arguments.context.clone(),
         namespace: arguments.namespace.clone(),
         impersonate: None,
+    }
+}
+
+/// The settings of the platform, wherever they are.
+pub(super) async fn settings_of(
+    client: &connect::Client,
+    place: &SettingsPlace,
+    namespace: &str,
+) -> Result<Settings, Failure> {
+    match &place.config_map {
+        Some(name) => connect::settings(client, namespace, name).await.map_err(problems),
+        None => settings(place.file.as_deref(), namespace),
     }
 }
 

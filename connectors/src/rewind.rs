@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 
 use contextcore_core::config::CommentPrivacy;
 use contextcore_core::model::diff;
-use contextcore_core::model::{Change, Event, EventId, Facts, SmolStr, Status, TaskKey, TaskType};
+use contextcore_core::model::{Change, Event, EventId, Facts, SmolStr, TaskKey};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 
 /// A side of a change.
@@ -178,26 +178,7 @@ pub(crate) fn unreadable(error: &serde_json::Error) -> Error {
 
 /// The facts of a task of which only the key is known; without a project, the key's prefix is the project.
 pub(crate) fn blank(key: &str, project: Option<&str>) -> Facts {
-    Facts {
-        key: key.into(),
-        project: project.unwrap_or_else(|| project_of(key)).into(),
-        task_type: TaskType::Task,
-        native_type: SmolStr::default(),
-        title: SmolStr::default(),
-        status: Status::Todo,
-        native_status: SmolStr::default(),
-        flag: None,
-        priority: None,
-        assignee: None,
-        labels: Vec::new(),
-        estimate: None,
-        parent: None,
-        sprints: Vec::new(),
-        due: None,
-        blocked_by_links: None,
-        progress: None,
-        attributes: Vec::new(),
-    }
+    Facts::unknown(key, project.unwrap_or_else(|| project_of(key)))
 }
 
 /// `PROJ` of `PROJ-123`.
@@ -224,6 +205,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use contextcore_core::model::Status;
 
     const CREATED: Millis = Millis(1_795_000_000_000);
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use contextcore_model::percent::percent_decode;
 use serde::{Deserialize, Serialize};
 
 use crate::digest;
@@ -64,22 +65,6 @@ impl Headers {
         let pairs = self.0.iter().flat_map(|(name, value)| [name.as_str(), value.trim()]);
         digest(std::iter::once("contextcore-credential-v1").chain(pairs))
     }
-}
-
-fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        if byte == b'%' {
-            let (code, tail) = rest.split_at_checked(2)?;
-            bytes.push(u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok()?);
-            rest = tail;
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// Where a lane goes, as `lane.json` holds it: without secrets.

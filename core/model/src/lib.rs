@@ -18,6 +18,7 @@ pub mod interval;
 pub mod link;
 pub mod observation;
 pub mod operation;
+pub mod percent;
 pub mod printable;
 pub mod report;
 pub mod reported;

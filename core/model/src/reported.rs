@@ -14,7 +14,7 @@ use crate::time::Millis;
 use crate::timeline;
 use crate::{
     Blocker, Change, Event, EventId, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, StoredEvent, TaskKey,
-    TaskRecord, TaskType,
+    TaskRecord,
 };
 
 /// Adds reports to those that are known; each counts once. Returns whether any was new.
@@ -213,24 +213,10 @@ impl<'a> Fold<'a> {
 /// A task of which nothing but its name is known.
 fn unknown(project: &str, name: &str) -> Facts {
     Facts {
-        key: name.into(),
-        project: project.into(),
-        task_type: TaskType::Task,
         native_type: "task".into(),
         title: name.into(),
-        status: Status::Todo,
         native_status: "todo".into(),
-        flag: None,
-        priority: None,
-        assignee: None,
-        labels: Vec::new(),
-        estimate: None,
-        parent: None,
-        sprints: Vec::new(),
-        due: None,
-        blocked_by_links: None,
-        progress: None,
-        attributes: Vec::new(),
+        ..Facts::unknown(name, project)
     }
 }
 

@@ -12,9 +12,34 @@ use smol_str::SmolStr;
 
 use crate::inference::{self, InferenceState};
 use crate::time::Millis;
-use crate::{Change, Event, Facts, Status, StoredEvent};
+use crate::{Change, Event, Facts, Status, StoredEvent, TaskType};
 
 impl Facts {
+    /// Of a task of which only the key and the project are known.
+    #[must_use]
+    pub fn unknown(key: &str, project: &str) -> Self {
+        Self {
+            key: key.into(),
+            project: project.into(),
+            task_type: TaskType::Task,
+            native_type: SmolStr::default(),
+            title: SmolStr::default(),
+            status: Status::Todo,
+            native_status: SmolStr::default(),
+            flag: None,
+            priority: None,
+            assignee: None,
+            labels: Vec::new(),
+            estimate: None,
+            parent: None,
+            sprints: Vec::new(),
+            due: None,
+            blocked_by_links: None,
+            progress: None,
+            attributes: Vec::new(),
+        }
+    }
+
     /// A move as people read it: from key to key, or from project to project where the key stays the same (an issue
     /// that is put into another GitHub project).
     pub fn moved<'a>(&'a self, key: &'a SmolStr, project: &'a SmolStr) -> (&'a SmolStr, &'a SmolStr) {

@@ -19,6 +19,7 @@ use super::raw::{RawEndpoint, RawHeader, RawOtlp};
 use super::shape::LITERAL_SECRET;
 use super::values::{http_url, optional_path, required};
 use crate::model::config::{HeaderValue, OtlpConfig, SignalTarget};
+use crate::model::percent::percent_decode;
 use crate::model::secret::Secret;
 use crate::model::signal::{Protocol, Signal};
 
@@ -232,22 +233,6 @@ fn variable_header(pair: &str) -> Option<(String, HeaderValue)> {
     let value = percent_decode(value.trim())?;
     http::HeaderValue::from_str(&value).ok()?;
     Some((name.as_str().to_owned(), HeaderValue::Given(Secret::new(value))))
-}
-
-fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        if byte == b'%' {
-            let (code, tail) = rest.split_at_checked(2)?;
-            bytes.push(u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok()?);
-            rest = tail;
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::Artifact;
+use crate::TaskType;
 use crate::timeline::TaskHistory;
 
 fn key() -> TaskKey {
