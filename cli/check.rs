@@ -20,7 +20,6 @@ use crate::table::{Cell, Column, Table};
 use crate::tone::Tone;
 use crate::{output, stop, terminal};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 /// What a check found.
 #[derive(Debug, Serialize)]
@@ -66,7 +65,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Check) -> Outcome {
         }
         findings
     };
-    let findings = stop::stoppable(&CancellationToken::new(), work).await?;
+    let findings = stop::interruptible(work).await?;
     output::print(json, &findings, |findings| findings.render(context.global.verbose > 0, terminal::width()))?;
     eprint!("{}", findings.errors());
     Ok(findings.exit())

@@ -35,6 +35,18 @@ pub(crate) async fn stoppable<T>(cancel: &CancellationToken, work: impl Future<O
     Ok(work.await)
 }
 
+/// Runs `work` that may be left between any two of its requests, as it can be repeated: a request to stop ends it at once.
+pub(crate) async fn interruptible<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let mut requests = listen()?;
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        Ok(request) = requests.wait_for(Option::is_some) => {
+            Err(Failure::new(request.unwrap_or(Exit::Interrupted), "stopped on request"))
+        }
+    }
+}
+
 /// Starts to receive signals, at the first call.
 fn listen() -> Result<Requested, Failure> {
     if let Some(requested) = REQUESTED.get() {

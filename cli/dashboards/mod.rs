@@ -19,7 +19,6 @@ use contextcore_core::config::{Resolve, SecretRef};
 use contextcore_core::model::secret::Secret;
 use contextcore_core::{Error, ErrorKind};
 use contextcore_dashboards::files;
-use tokio_util::sync::CancellationToken;
 
 use crate::app::Context;
 use crate::args::{self, Dashboards};
@@ -48,7 +47,7 @@ async fn run_provision(context: &Context, arguments: &args::Provision) -> Outcom
     let grafana = Grafana::new(&arguments.grafana_url, credential, arguments.ca_file.as_deref())?;
     let (folder, urls) = (arguments.folder.clone(), arguments.sources.given());
     let desired = DesiredState { folder, urls, force: arguments.force };
-    let report = stop::stoppable(&CancellationToken::new(), provision::provision(&grafana, &desired)).await??;
+    let report = stop::interruptible(provision::provision(&grafana, &desired)).await??;
     output::print(json, &report, |report| report.render(terminal::width()))?;
     eprint!("{}", report.errors());
     Ok(exit(&report))
