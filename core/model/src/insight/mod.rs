@@ -14,6 +14,8 @@ pub mod record;
 pub mod scope;
 pub mod search;
 #[cfg(test)]
+mod search_tests;
+#[cfg(test)]
 mod tests;
 mod words;
 
