@@ -223,6 +223,10 @@ async fn a_helper_stores_insights_answers_questions_and_says_that_all_has_arrive
         1,
         &[line(1, decision()), line(2, question()), line(3, update(DECISION, "retract", json!({"agent": "claude"})))],
     );
+    // The writer is alive.
+    let segment = machine.lane().join(format!("spool/shop/{}.1.jsonl", "0a".repeat(16)));
+    let alive = std::fs::File::open(segment).unwrap();
+    alive.lock().unwrap();
     let mut helper = machine.command().args(["drain", "--linger", "30s"]).spawn().unwrap();
     let socket = machine.lane().join("engine.sock");
     let begun = Instant::now();
@@ -237,7 +241,9 @@ async fn a_helper_stores_insights_answers_questions_and_says_that_all_has_arrive
         stream.read_line(&mut line).unwrap();
         serde_json::from_str::<Value>(&line).unwrap()
     };
-    assert_eq!(ask(json!({"cmd": "flush", "writers": {"0a".repeat(16): 3}, "timeout_ms": 15_000}))["ok"], true);
+    let writers = serde_json::Map::from_iter([("0a".repeat(16), 3.into())]);
+    let flushed = ask(json!({"cmd": "flush", "writers": writers, "timeout_ms": 15_000}));
+    assert_eq!(flushed, json!({"ok": true}));
     let found = ask(
         json!({"cmd": "insight.query", "query": {"project": "shop", "type": "question", "limit": 20, "since": "9999d"}}),
     );
