@@ -99,7 +99,7 @@ impl InsightEmitter {
     /// The same emitter for what happened at another time.
     #[must_use]
     pub fn at(&self, time: SystemTime) -> Self {
-        Self { client: Client { at: Some(millis(time)), ..self.client.clone() }, ..self.clone() }
+        Self { client: self.client.at(Some(millis(time))), ..self.clone() }
     }
 
     /// An insight of any type, with fields that follow. Nothing is reported before [`InsightDraft::emit`].

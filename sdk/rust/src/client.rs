@@ -52,6 +52,7 @@ pub struct Builder {
     actor: Option<String>,
     state: Option<PathBuf>,
     is_drained: Option<bool>,
+    binary: Option<PathBuf>,
     mode: Option<Mode>,
     before_send: Option<BeforeSend>,
     on_error: Option<OnError>,
@@ -108,6 +109,12 @@ impl Builder {
         self
     }
 
+    /// The binary of ContextCore, which is started as a helper. Default: `CONTEXTCORE_BIN`.
+    pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {
+        self.binary = Some(path.into());
+        self
+    }
+
     /// Whether anything is written and sent. Default: `CONTEXTCORE_MODE`.
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = Some(mode);
@@ -142,19 +149,25 @@ impl Builder {
         let named = self.project.or_else(|| variable("CONTEXTCORE_PROJECT"));
         let project = named.as_deref().and_then(tidy::word).unwrap_or_else(|| "default".to_owned());
         let mode = environment::mode(self.mode);
-        let target = environment::target(self.endpoint.as_deref(), self.protocol, &self.headers, variable).map_err(Error::Endpoint)?;
+        let target = environment::target(self.endpoint.as_deref(), self.protocol, &self.headers, variable)
+            .map_err(Error::Endpoint)?;
         let is_off = || variable("CONTEXTCORE_DRAIN").is_some_and(|value| value.eq_ignore_ascii_case("off"));
         let sends = mode == Mode::Online && self.is_drained.unwrap_or_else(|| !is_off());
+        let binary = self.binary.or_else(|| variable("CONTEXTCORE_BIN").map(PathBuf::from));
         let sink = match (self.recorder, mode) {
             (Some(recorder), _) => Sink::Memory(recorder),
             (None, Mode::Disabled) => Sink::Nothing,
             (None, _) => {
-                let failed = |error: std::io::Error| Error::Spool(format!("no directory for the spool can be written: {error}"));
+                let failed =
+                    |error: std::io::Error| Error::Spool(format!("no directory for the spool can be written: {error}"));
                 let state = match self.state {
                     Some(path) => std::path::absolute(path).and_then(StateDir::open),
                     None => StateDir::find(variable),
                 };
-                Sink::Spool(Spool::open(&state.map_err(failed)?, target, &project, sends).map_err(failed)?)
+                Sink::Spool(
+                    Spool::open(&state.map_err(failed)?, target, &project, binary.filter(|_| sends), sends)
+                        .map_err(failed)?,
+                )
             }
         };
         Ok(Client {
@@ -175,7 +188,10 @@ impl Builder {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("project", &self.project).field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("project", &self.project)
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
     }
 }
 
@@ -207,7 +223,7 @@ const MOST_LOGGED: usize = 1_000;
 pub(crate) struct Client {
     shared: Arc<Shared>,
     /// When what is reported happened, if not now.
-    pub(crate) at: Option<Millis>,
+    at: Option<Millis>,
 }
 
 impl fmt::Debug for Client {
@@ -217,6 +233,11 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
+    /// The same client for what happened at another time.
+    pub(crate) fn at(&self, at: Option<Millis>) -> Self {
+        Self { shared: Arc::clone(&self.shared), at }
+    }
+
     pub(crate) fn project(&self) -> &str {
         &self.shared.project
     }

@@ -68,8 +68,10 @@ pub(crate) fn target(
     };
     let is_of_traces = named.is_none();
     let Some(endpoint) = named.or_else(of_traces) else { return Ok(None) };
-    let (mut headers, mut general) =
-        (Headers::parse(&given("OTEL_EXPORTER_OTLP_HEADERS").unwrap_or_default()), given("OTEL_EXPORTER_OTLP_PROTOCOL"));
+    let (mut headers, mut general) = (
+        Headers::parse(&given("OTEL_EXPORTER_OTLP_HEADERS").unwrap_or_default()),
+        given("OTEL_EXPORTER_OTLP_PROTOCOL"),
+    );
     if is_of_traces {
         headers.0.extend(Headers::parse(&given("OTEL_EXPORTER_OTLP_TRACES_HEADERS").unwrap_or_default()).0);
         general = given("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL").or(general);
@@ -80,6 +82,50 @@ pub(crate) fn target(
         Some("http/protobuf") => Some(Transport::HttpProtobuf),
         _ => None,
     };
-    let to = Destination::new(&endpoint, protocol, general, &headers)?;
+    // An address with a path is never gRPC, whatever was asked for.
+    let to = Destination::new(&endpoint, protocol, general, &headers)
+        .or_else(|_| Destination::new(&endpoint, None, general, &headers))?;
     Ok(Some(Target { to, headers, given: !own.0.is_empty() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Facts {
+        lanes: Vec<Fact>,
+    }
+
+    #[derive(Deserialize)]
+    struct Fact {
+        endpoint: Option<String>,
+        protocol: Option<Transport>,
+        #[serde(default)]
+        headers: BTreeMap<String, String>,
+        #[serde(default)]
+        environment: BTreeMap<String, String>,
+        gives: Option<serde_json::Value>,
+    }
+
+    /// As the other languages find them: `sdk/conformance`.
+    #[test]
+    fn lanes_follow_from_arguments_and_environment() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../conformance/identity.json");
+        let facts: Facts = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        for fact in facts.lanes {
+            let own = fact.headers.iter().map(|(name, value)| (name.trim().to_lowercase(), value.trim().to_owned()));
+            let variable = |name: &str| fact.environment.get(name).cloned();
+            let found = target(fact.endpoint.as_deref(), fact.protocol, &Headers(own.collect()), variable);
+            // An endpoint that cannot be used is an error here, and none in languages whose calls do not fail.
+            let given = found.ok().flatten().map(|Target { to, headers, .. }| {
+                serde_json::json!({"endpoint": to.endpoint, "protocol": to.protocol, "lane": to.lane(&headers)})
+            });
+            assert_eq!(given, fact.gives, "{:?} {:?}", fact.endpoint, fact.environment);
+        }
+    }
 }

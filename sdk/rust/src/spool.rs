@@ -14,8 +14,11 @@ use contextcore_spool::{Appended, LaneDir, StateDir, Writer};
 use self::helper::Helper;
 use crate::environment::{self, Target};
 
+/// By the directory of the lane, and the project.
+type Spools = HashMap<(PathBuf, String), Weak<Spool>>;
+
 /// The spools of this process, while somebody has them.
-static SPOOLS: LazyLock<Mutex<HashMap<(PathBuf, String), Weak<Spool>>>> = LazyLock::new(Mutex::default);
+static SPOOLS: LazyLock<Mutex<Spools>> = LazyLock::new(Mutex::default);
 
 /// The lines of one project for one destination.
 #[derive(Debug)]
@@ -50,7 +53,13 @@ impl Spool {
     ///
     /// # Errors
     /// When the lane cannot be made.
-    pub(crate) fn open(state: &StateDir, target: Option<Target>, project: &str, sends: bool) -> io::Result<Arc<Self>> {
+    pub(crate) fn open(
+        state: &StateDir,
+        target: Option<Target>,
+        project: &str,
+        binary: Option<PathBuf>,
+        sends: bool,
+    ) -> io::Result<Arc<Self>> {
         let lane = match &target {
             Some(target) => state.lane_to(Some((&target.to, &target.headers)))?,
             None => match state.only_lane_of(project)? {
@@ -76,7 +85,10 @@ impl Spool {
                 target,
             })
         });
-        lock_of(&spool.held).sends |= sends;
+        let mut held = lock_of(&spool.held);
+        held.sends |= sends;
+        held.helper.binary = held.helper.binary.take().or(binary);
+        drop(held);
         spools.insert(key, Arc::downgrade(&spool));
         Ok(spool)
     }
@@ -93,7 +105,8 @@ impl Spool {
         traceparent: Option<String>,
     ) -> io::Result<bool> {
         let mut held = self.held();
-        let Appended::Written(seq) = held.writer.append_from(environment::now(), at, operation, actor, traceparent)? else {
+        let Appended::Written(seq) = held.writer.append_from(environment::now(), at, operation, actor, traceparent)?
+        else {
             return Ok(false);
         };
         held.written = seq;
@@ -108,7 +121,8 @@ impl Spool {
         let mut held = lock_of(&self.held);
         if held.process != std::process::id() {
             held.writer = writer(&self.lane, &self.project);
-            (held.process, held.written, held.helper) = (std::process::id(), 0, Helper::default());
+            let helper = Helper::new(held.helper.binary.take());
+            (held.process, held.written, held.helper) = (std::process::id(), 0, helper);
         }
         held
     }

@@ -59,7 +59,7 @@ impl SprintTracker {
     /// The same tracker for what happened at another time.
     #[must_use]
     pub fn at(&self, time: SystemTime) -> Self {
-        Self { client: Client { at: Some(millis(time)), ..self.client.clone() } }
+        Self { client: self.client.at(Some(millis(time))) }
     }
 
     /// Calls that could not be written.

@@ -2,6 +2,8 @@
 //!
 //! The rules are those of every SDK; `sdk/conformance` has their cases.
 
+use contextcore_model::insight::InsightType;
+use contextcore_model::insight::limits::{RATIONALE, SUMMARY, cut_text};
 use contextcore_model::operation::{
     Attributes, InsightEmit, InsightUpdate, Operation, Scalar, Sprint, Support, TaskEvent, TaskFields, TaskLink,
 };
@@ -11,23 +13,7 @@ use contextcore_model::{Millis, TaskType};
 const MOST: usize = 16;
 /// Bytes of an event's attributes as JSON.
 const MOST_BYTES: usize = 2_000;
-/// Characters of an insight's summary, and of its longer texts.
-const SUMMARY: usize = 200;
-const TEXT: usize = 2_000;
 
-/// The types of insights.
-const INSIGHT_TYPES: [&str; 10] = [
-    "analysis",
-    "blocker",
-    "decision",
-    "discovery",
-    "handoff",
-    "lesson",
-    "progress",
-    "question",
-    "recommendation",
-    "risk",
-];
 const LINKS: [&str; 6] = ["commit", "pr", "build", "deployment", "trace", "url"];
 
 /// What was changed on the way, for the log.
@@ -43,8 +29,12 @@ pub(crate) fn tidy(operation: Operation, complaints: &mut Complaints) -> Result<
     let task = |task: String| word(&task).ok_or_else(|| missing("id of the task"));
     let id = |id: &str| word(id).ok_or_else(|| missing("id"));
     Ok(match operation {
-        Operation::Start(fields) => Operation::Start(start(TaskFields { task: task(fields.task.clone())?, ..fields }, complaints)),
-        Operation::Update(fields) => Operation::Update(update(TaskFields { task: task(fields.task.clone())?, ..fields }, complaints)),
+        Operation::Start(fields) => {
+            Operation::Start(start(TaskFields { task: task(fields.task.clone())?, ..fields }, complaints))
+        }
+        Operation::Update(fields) => {
+            Operation::Update(update(TaskFields { task: task(fields.task.clone())?, ..fields }, complaints))
+        }
         Operation::Status(mut of) => {
             of.task = task(of.task)?;
             of.status = word(&of.status).ok_or_else(|| missing("status"))?;
@@ -154,13 +144,13 @@ fn at_most<T>(mut list: Vec<T>, what: &str, complaints: &mut Complaints) -> Vec<
     list
 }
 
-fn cut(text: &str, most: usize, complaints: &mut Complaints) -> String {
-    let Some((place, _)) = text.char_indices().nth(most - 1) else { return text.to_owned() };
-    if text[place..].chars().nth(1).is_none() {
-        return text.to_owned();
+fn cut(mut text: String, most: usize, complaints: &mut Complaints) -> String {
+    let before = text.len();
+    cut_text(&mut text, most);
+    if text.len() != before {
+        complaints.push(format!("a text was cut to {most} characters"));
     }
-    complaints.push(format!("a text was cut to {most} characters"));
-    format!("{}…", &text[..place])
+    text
 }
 
 /// The fields of a task that begins: nothing is cleared.
@@ -267,7 +257,8 @@ fn event(of: TaskEvent, complaints: &mut Complaints) -> TaskEvent {
         kept.0.pop();
     }
     if kept.0.len() < given {
-        complaints.push(format!("an event has at most {MOST} attributes and {MOST_BYTES} bytes of them; the last were cut"));
+        complaints
+            .push(format!("an event has at most {MOST} attributes and {MOST_BYTES} bytes of them; the last were cut"));
     }
     TaskEvent { task: of.task, name: event_name(&of.name, complaints), attributes: kept }
 }
@@ -279,7 +270,10 @@ fn event_name(given: &str, complaints: &mut Complaints) -> String {
     if begins(&name) && name.len() <= 64 && name.chars().all(usable) {
         return name;
     }
-    complaints.push(format!("the name of an event `{}` does not match ^[a-z][a-z0-9_.]{{0,63}}$", name.chars().take(70).collect::<String>()));
+    complaints.push(format!(
+        "the name of an event `{}` does not match ^[a-z][a-z0-9_.]{{0,63}}$",
+        name.chars().take(70).collect::<String>()
+    ));
     let kept: String = name.to_lowercase().chars().map(|c| if usable(c) { c } else { '_' }).collect();
     let kept = if begins(&kept) { kept } else { format!("event_{kept}") };
     kept.chars().take(64).collect()
@@ -305,13 +299,13 @@ fn sprint(of: Sprint, complaints: &mut Complaints) -> Sprint {
 }
 
 fn insight(of: InsightEmit, complaints: &mut Complaints) -> InsightEmit {
-    if !INSIGHT_TYPES.contains(&&*of.insight_type) {
-        complaints.push(format!("the insight type `{}` is none of {}", of.insight_type, INSIGHT_TYPES.join(", ")));
+    if let Err(error) = of.insight_type.parse::<InsightType>() {
+        complaints.push(format!("the type of an insight: {error}"));
     }
     let mut context = values(of.context);
     context.0 = at_most(context.0, "context", complaints);
     InsightEmit {
-        summary: cut(&of.summary, SUMMARY, complaints),
+        summary: cut(of.summary, SUMMARY, complaints),
         confidence: between(of.confidence, 1.0, complaints),
         agent: word_of(of.agent),
         applies_to: at_most(texts(of.applies_to), "applies_to", complaints),
@@ -320,7 +314,7 @@ fn insight(of: InsightEmit, complaints: &mut Complaints) -> InsightEmit {
         on_behalf_of: text(of.on_behalf_of),
         task: word_of(of.task),
         key: word_of(of.key),
-        rationale: text(of.rationale).map(|why| cut(&why, TEXT, complaints)),
+        rationale: text(of.rationale).map(|why| cut(why, RATIONALE, complaints)),
         category: text(of.category),
         tags: texts(of.tags),
         audience: word_of(of.audience).filter(|audience| audience != "both"),
@@ -355,7 +349,7 @@ fn references(given: Vec<Support>) -> Vec<Support> {
 fn insight_update(of: InsightUpdate, complaints: &mut Complaints) -> InsightUpdate {
     InsightUpdate {
         action: word(&of.action).unwrap_or_default(),
-        text: text(of.text).map(|why| cut(&why, TEXT, complaints)),
+        text: text(of.text).map(|why| cut(why, RATIONALE, complaints)),
         by: text(of.by),
         agent: word_of(of.agent),
         session: word_of(of.session),

@@ -185,13 +185,13 @@ impl TaskTracker {
     /// The same tracker for what happened at another time: `tracker.at(time).complete_task("T-1")`.
     #[must_use]
     pub fn at(&self, time: SystemTime) -> Self {
-        let client = Client { at: Some(millis(time)), ..self.client.clone() };
+        let client = self.client.at(Some(millis(time)));
         Self { client, active: Arc::clone(&self.active) }
     }
 
     /// The same tracker for what happens now.
     pub(crate) fn now(&self) -> Self {
-        Self { client: Client { at: None, ..self.client.clone() }, active: Arc::clone(&self.active) }
+        Self { client: self.client.at(None), active: Arc::clone(&self.active) }
     }
 
     /// Reports the sprints of the same project, to the same destination.

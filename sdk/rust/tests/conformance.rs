@@ -1,13 +1,15 @@
 //! The same calls give the same lines in every language: `sdk/conformance`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use contextcore_sdk::agent::{InsightDraft, InsightEmitter, Reference};
 use contextcore_sdk::{Builder, Clears, SprintTracker, TaskDraft, TaskTracker, Value as Attribute};
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -32,7 +34,8 @@ struct Call {
 
 impl Call {
     fn options(&self) -> Value {
-        let known = self.options.iter().map(|(name, raw)| (name.clone(), value(&serde_json::from_str(raw.get()).unwrap())));
+        let known =
+            self.options.iter().map(|(name, raw)| (name.clone(), value(&serde_json::from_str(raw.get()).unwrap())));
         Value::Object(known.collect())
     }
 
@@ -78,8 +81,9 @@ fn data(name: &str) -> String {
 fn value(given: &Value) -> Value {
     match given {
         Value::Array(list) => list.iter().map(value).collect(),
-        Value::Object(object) => marked(object)
-            .unwrap_or_else(|| object.iter().map(|(name, each)| (name.clone(), value(each))).collect::<Fields>().into()),
+        Value::Object(object) => marked(object).unwrap_or_else(|| {
+            object.iter().map(|(name, each)| (name.clone(), value(each))).collect::<Fields>().into()
+        }),
         other => other.clone(),
     }
 }
@@ -159,10 +163,14 @@ fn shortened(line: &str) -> String {
 fn calls_give_these_lines() {
     let cases: Vec<Case> = serde_json::from_str(&data("calls.json")).unwrap();
     assert!(cases.len() >= 60);
-    let wrong: Vec<String> = cases.iter().filter_map(|case| {
-        let found = run(case);
-        (found != case.lines).then(|| format!("{}:\n  {}\n  {}", case.name, found.join("\n  "), case.lines.join("\n  ")))
-    }).collect();
+    let wrong: Vec<String> = cases
+        .iter()
+        .filter_map(|case| {
+            let found = run(case);
+            (found != case.lines)
+                .then(|| format!("{}:\n  {}\n  {}", case.name, found.join("\n  "), case.lines.join("\n  ")))
+        })
+        .collect();
     assert!(wrong.is_empty(), "{} cases:\n{}", wrong.len(), wrong.join("\n"));
 }
 
@@ -275,8 +283,8 @@ fn call_sprints(sprints: &SprintTracker, call: &Call) {
     let args: Vec<Value> = call.args.iter().map(value).collect();
     let options = call.options();
     let given = options.as_object().into_iter().flatten();
-    let draft = given.fold(sprints.sprint(text(&args[0])), |draft, (name, given)| {
-        match (name.as_str(), given.is_string()) {
+    let draft =
+        given.fold(sprints.sprint(text(&args[0])), |draft, (name, given)| match (name.as_str(), given.is_string()) {
             ("name", _) => draft.name(text(given)),
             ("goal", _) => draft.goal(text(given)),
             ("start_date", true) => draft.starts(text(given)),
@@ -284,8 +292,7 @@ fn call_sprints(sprints: &SprintTracker, call: &Call) {
             ("end_date", true) => draft.ends(text(given)),
             ("end_date", false) => draft.ends(time(given)),
             (other, _) => panic!("no field {other}"),
-        }
-    });
+        });
     match call.method.as_str() {
         "start_sprint" => draft.start(),
         "end_sprint" => draft.end(),
@@ -330,10 +337,14 @@ fn call_emitter(emitter: &InsightEmitter, call: &Call) {
         "resolve" => return emitter.resolve(arg(0), given("text")),
         other => panic!("no method {other}"),
     };
+    let all = options.as_object().into_iter().flatten();
+    let draft = all.fold(draft, |draft, (name, given)| insight_field(draft, name, given));
     // What it applies to comes before the files of its context.
-    let mut all: Vec<(&String, &Value)> = options.as_object().into_iter().flatten().collect();
-    all.sort_by_key(|(name, _)| name.as_str() == "context");
-    let id = all.into_iter().fold(draft, |draft, (name, given)| insight_field(draft, name, given)).emit();
+    let draft = call.pairs("context").iter().fold(draft, |draft, (name, each)| match each {
+        Value::Array(files) => files.iter().fold(draft, |draft, file| draft.context(name, text(file))),
+        each => draft.context(name, attribute(each)),
+    });
+    let id = call.pairs("inputs").iter().fold(draft, |draft, (name, each)| draft.input(name, attribute(each))).emit();
     assert!(id.starts_with("ins_"));
 }
 
@@ -348,8 +359,8 @@ fn reference(given: &Value) -> Reference {
 }
 
 fn insight_field(draft: InsightDraft, name: &str, given: &Value) -> InsightDraft {
-    let pairs = || given.as_object().into_iter().flatten();
     match name {
+        "context" | "inputs" => draft,
         "confidence" => draft.confidence(number(given)),
         "rationale" => draft.rationale(text(given)),
         "category" => draft.category(text(given)),
@@ -358,10 +369,6 @@ fn insight_field(draft: InsightDraft, name: &str, given: &Value) -> InsightDraft
         "applies_to" => draft.applies_to(list(given)),
         "tags" => draft.tags(list(given)),
         "evidence" => given.as_array().into_iter().flatten().fold(draft, |draft, each| draft.evidence(reference(each))),
-        "context" => pairs().fold(draft, |draft, (name, each)| match each {
-            Value::Array(files) => files.iter().fold(draft, |draft, file| draft.context(name, text(file))),
-            each => draft.context(name, attribute(each)),
-        }),
         "supersedes" => list(given).into_iter().fold(draft, InsightDraft::supersedes),
         "expires_at" => draft.expires(time(given)),
         "task_id" => draft.task(text(given)),
@@ -369,7 +376,6 @@ fn insight_field(draft: InsightDraft, name: &str, given: &Value) -> InsightDraft
         "options" => draft.options(list(given)),
         "blocking" => draft.blocking(),
         "to" => draft.to(text(given)),
-        "inputs" => pairs().fold(draft, |draft, (name, each)| draft.input(name, attribute(each))),
         "remaining" => draft.remaining(list(given)),
         "percent" => draft.percent(number(given)),
         other => panic!("no field {other}"),

@@ -44,7 +44,8 @@ impl HandoffManager {
     /// # Errors
     /// When nobody answers.
     pub fn pending(&self) -> io::Result<Vec<Insight>> {
-        let offered = Query { insight_type: Some("handoff".to_owned()), status: Some("offered".to_owned()), ..Query::default() };
+        let offered =
+            Query { insight_type: Some("handoff".to_owned()), status: Some("offered".to_owned()), ..Query::default() };
         let mut found = self.querier.query(&offered)?;
         found.retain(|each| each.to.as_deref().is_some_and(|to| to == "any" || Some(to) == self.emitter.agent()));
         Ok(found)

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,7 +17,6 @@ use contextcore_spool::{Headers, LaneDir};
 use serde_json::{Value, json};
 
 use super::Spool;
-use crate::environment::variable;
 
 /// How often a process looks whether a helper runs, and how long it waits after it started one that does not stay.
 const LOOK: Duration = Duration::from_secs(1);
@@ -54,6 +53,8 @@ static NOT_STARTED: AtomicBool = AtomicBool::new(false);
 /// What a process knows of the helper of a lane.
 #[derive(Debug, Default)]
 pub(crate) struct Helper {
+    /// The program that is started.
+    pub(super) binary: Option<PathBuf>,
     next_look: Option<Instant>,
     started: Option<Instant>,
     tries: u32,
@@ -62,6 +63,11 @@ pub(crate) struct Helper {
 }
 
 impl Helper {
+    /// Nothing is known yet but the program.
+    pub(super) fn new(binary: Option<PathBuf>) -> Self {
+        Self { binary, ..Self::default() }
+    }
+
     /// Starts the helper if nobody drains the lane; looks at most once a second, or `now`. False when nobody can be started.
     pub(crate) fn look(&mut self, spool: &Spool, now: bool) -> bool {
         let moment = Instant::now();
@@ -75,7 +81,9 @@ impl Helper {
             let state = spool.state.path().display();
             once(
                 &WITHOUT_ENDPOINT,
-                &format!("no OTLP endpoint is known, so what is reported stays in the spool; set OTEL_EXPORTER_OTLP_ENDPOINT, or run `contextcore drain --state {state} --endpoint URL`"),
+                &format!(
+                    "no OTLP endpoint is known, so what is reported stays in the spool; set OTEL_EXPORTER_OTLP_ENDPOINT, or run `contextcore drain --state {state} --endpoint URL`"
+                ),
             );
             return false;
         }
@@ -84,7 +92,7 @@ impl Helper {
             Ok(false) => {
                 self.next_look = Some(moment + (LOOK * 2_u32.saturating_pow(self.tries)).min(BACKOFF));
                 (self.started, self.tries) = (Some(moment), self.tries.saturating_add(1).min(10));
-                self.starter = start(spool);
+                self.starter = start(spool, self.binary.as_deref());
                 return self.starter.is_some();
             }
             Err(error) => tracing::debug!(target: "contextcore", %error, "could not see whether a helper runs"),
@@ -100,27 +108,34 @@ fn once(seen: &AtomicBool, text: &str) {
 }
 
 /// Starts a helper for all lanes. It leaves this process by itself: what is returned ends at once.
-fn start(spool: &Spool) -> Option<Child> {
+fn start(spool: &Spool, binary: Option<&Path>) -> Option<Child> {
     let state = spool.state.path();
-    let Some(program) = variable("CONTEXTCORE_BIN") else {
+    let Some(program) = binary else {
         let text = "CONTEXTCORE_BIN does not name the binary of ContextCore, so what is reported stays in the spool;";
         once(&WITHOUT_BINARY, &format!("{text} `contextcore drain --state {}` sends it", state.display()));
         return None;
     };
-    let mut command = Command::new(&program);
+    let mut command = Command::new(program);
     command.args(["drain", "--detach", "--state"]).arg(state).env_clear().envs(passed_on(spool));
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     match command.spawn() {
         Ok(child) => Some(child),
         Err(error) => {
-            once(&NOT_STARTED, &format!("the helper {program} could not be started: {error}; `contextcore drain` sends what is in the spool"));
+            once(
+                &NOT_STARTED,
+                &format!(
+                    "the helper {} could not be started: {error}; `contextcore drain` sends what is in the spool",
+                    program.display()
+                ),
+            );
             None
         }
     }
 }
 
 fn passed_on(spool: &Spool) -> BTreeMap<String, String> {
-    let known = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let known =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let wanted = |name: &str| PASSED_ON.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix));
     let mut variables: BTreeMap<String, String> = known.filter(|(name, _)| wanted(name)).collect();
     if let Some(target) = spool.target.as_ref().filter(|target| target.given) {
@@ -131,7 +146,8 @@ fn passed_on(spool: &Spool) -> BTreeMap<String, String> {
 
 /// Headers as the environment of OpenTelemetry writes them.
 fn as_variable(headers: &Headers) -> String {
-    let pairs = headers.0.iter().map(|(name, value)| format!("{name}={}", contextcore_model::operation::percent_encode(value)));
+    let pairs =
+        headers.0.iter().map(|(name, value)| format!("{name}={}", contextcore_model::operation::percent_encode(value)));
     pairs.collect::<Vec<_>>().join(",")
 }
 
