@@ -232,3 +232,19 @@ def test_the_real_service_takes_it(python, real_service, state):
     assert spool.segments(state) == []
     wrong = program(url, "tracker.complete_task('T-1')", end="print(tracker.close(2))").replace("s3cret", "wrong")
     assert python(wrong).stdout == "False\n"
+
+
+def test_the_helper_posts_where_there_is_one(python, service, state, tmp_path):
+    if not Path(BINARY).exists():
+        pytest.skip("no binary of the service")
+    wrapper = tmp_path / "contextcore-real"
+    wrapper.write_text(f'#!/bin/sh\nexec "{BINARY}" "$@" --linger 1s\n')
+    wrapper.chmod(0o755)
+    calls = "tracker.start_task('T-1', 'Checkout')\ntracker.complete_task('T-1')"
+    done = python(program(service.url, calls, end="print(tracker.close(30))"), CONTEXTCORE_BIN=str(wrapper))
+    assert (done.stdout, done.stderr) == ("True\n", "")
+    assert (len(service.taken()[0]), service.headers[0]["authorization"]) == (2, "Bearer s3cret")
+    deadline = time.monotonic() + 30
+    while spool.segments(state) or list(state.rglob("engine.sock")):
+        assert time.monotonic() < deadline, "the helper did not end"
+        time.sleep(0.1)
