@@ -237,8 +237,8 @@ class _Lane:
                 header = file.readline(LINE_BYTES)
                 if not header.endswith(b"\n"):
                     return True
-                file.seek(max(place["offset"], len(header)))
-                place["offset"] = file.tell()
+                place["offset"] = max(place["offset"], len(header))
+                file.seek(place["offset"])
                 while True:
                     line = file.readline()
                     if not line.endswith(b"\n") and not (complete and _number(line)):
