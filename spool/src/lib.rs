@@ -8,6 +8,7 @@
 
 pub mod destination;
 mod digest;
+mod guidance;
 mod lane;
 pub mod layout;
 mod reader;
@@ -17,6 +18,7 @@ mod writer;
 
 pub use destination::{Destination, Headers, Transport};
 pub use digest::digest;
+pub use guidance::add_guidance;
 pub use lane::{LaneDir, Lock};
 pub use layout::StateDir;
 pub use reader::{Chunk, Cursor, Place, Reader, SpoolLine};
