@@ -11,8 +11,14 @@ use contextcore_core::store::DeadId;
 
 use crate::terminal::Colour;
 
+mod agents;
+mod git;
+mod guide;
 mod work;
 
+pub(crate) use agents::{Agents, AgentsExport};
+pub(crate) use git::{Git, GitHook, GitInstall};
+pub(crate) use guide::{Guide, GuideAdd, GuideCommand};
 pub(crate) use work::{Drain, Given, Place, Task, TaskOperation};
 
 #[cfg(feature = "demo")]
@@ -103,6 +109,14 @@ pub(crate) enum Command {
     Serve,
     /// Report work on a task: starts, statuses, comments, links
     Task(Box<Task>),
+    /// Say what binds agents: constraints, preferences, focus
+    Guide(Box<Guide>),
+    /// Link commits to tasks: hooks, and a check for CI
+    #[command(subcommand)]
+    Git(Git),
+    /// Write what agents must know into AGENTS.md
+    #[command(subcommand)]
+    Agents(Agents),
     /// Send what `task` and the SDK reported on this machine
     Drain(Drain),
     /// List tasks
@@ -143,6 +157,9 @@ pub(crate) struct Schema {
     /// That of the projects file instead (`projects_file`)
     #[arg(long)]
     pub(crate) projects: bool,
+    /// That of .contextcore/guidance.yaml instead
+    #[arg(long, conflicts_with = "projects")]
+    pub(crate) guidance: bool,
 }
 
 #[cfg(feature = "demo")]

@@ -102,6 +102,7 @@ fn routes(engine: Arc<Engine>, triggers: Option<PollTriggers>) -> Router {
         .route("/v1/tasks", get(list::<TaskFilter>))
         .route("/v1/sprints", get(list::<SprintFilter>))
         .route("/v1/show", get(show))
+        .route("/v1/guidance", get(guidance))
         .route("/v1/status", get(status))
         .route("/v1/dead-letters", get(dead_letters))
         .route("/v1/portfolio", get(portfolio))
@@ -172,6 +173,10 @@ fn send_export(engine: &Engine, to: &Chunks) -> Result<(), Error> {
 
 async fn show(State(engine): State<Arc<Engine>>, Query(selector): Query<TaskSelector>) -> Response {
     view(engine, move |viewer| viewer.show(&selector)).await
+}
+
+async fn guidance(State(engine): State<Arc<Engine>>) -> Response {
+    view(engine, |viewer| viewer.guidance()).await
 }
 
 async fn status(State(engine): State<Arc<Engine>>) -> Response {
