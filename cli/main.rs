@@ -3,6 +3,7 @@
 //! Read [`args`] for what can be typed, [`failure`] for what the codes mean. Each subcommand has a file of its own name; what
 //! they share is in [`app`] (configuration, store, engine), [`reader`] (reading the store) and [`list`] (printing lists).
 
+mod agents;
 mod app;
 mod args;
 mod check;
@@ -19,9 +20,13 @@ mod duration;
 mod failure;
 #[cfg(test)]
 mod fixture;
+mod git;
+mod guide;
 mod host;
 mod humanize;
 mod init;
+#[allow(dead_code, reason = "the commands that read insights use it")]
+mod insights;
 mod lanes;
 mod list;
 mod logging;

@@ -88,7 +88,9 @@ impl Known {
         match reader.show(&TaskSelector { key: key.into(), source: None }).await {
             Ok(_) => Ok(true),
             // Unknown, or in several sources.
-            Err(failure) if failure.exit == Exit::Usage => Ok(failure.lines.iter().any(|line| line.contains("several"))),
+            Err(failure) if failure.exit == Exit::Usage => {
+                Ok(failure.lines.iter().any(|line| line.contains("several")))
+            }
             Err(failure) => Err(failure),
         }
     }
@@ -115,7 +117,9 @@ async fn finding(
         }
     }
     let problem = match named.into_iter().collect::<Vec<_>>().join(", ") {
-        none if none.is_empty() => "names no task, and is of none of the types chore, docs, ci, build, style".to_owned(),
+        none if none.is_empty() => {
+            "names no task, and is of none of the types chore, docs, ci, build, style".to_owned()
+        }
         keys => format!("names no known task: {keys}"),
     };
     let subject = commit.message.lines().next().unwrap_or_default().to_owned();

@@ -19,8 +19,7 @@ use crate::guide::found::{configuration, project};
 use crate::task;
 
 /// Files and directories in git's directory that say what is going on.
-const BUSY: [&str; 6] =
-    ["MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply", "SQUASH_MSG"];
+const BUSY: [&str; 6] = ["MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply", "SQUASH_MSG"];
 
 pub(super) fn run(context: &Context, arguments: &GitHook) -> Outcome {
     let repository = repository()?;
@@ -66,7 +65,11 @@ fn prepare(repository: &Repository, directory: &Path, file: &Path, source: Optio
     git.args(["interpret-trailers", "--in-place", "--if-exists", "addIfDifferent"]);
     tasks.iter().for_each(|task| drop(git.args(["--trailer", &format!("Task: {task}")])));
     let status = git.arg(file).stdin(Stdio::null()).status()?;
-    if status.success() { Ok(Exit::Done) } else { Err(Failure::new(Exit::Internal, "git could not add a trailer".to_owned())) }
+    if status.success() {
+        Ok(Exit::Done)
+    } else {
+        Err(Failure::new(Exit::Internal, "git could not add a trailer".to_owned()))
+    }
 }
 
 /// The branch that is checked out, if one is.
@@ -103,7 +106,9 @@ fn check(context: &Context, repository: &Repository, file: &Path) -> Outcome {
     }
     let strict = is_strict(context, repository);
     let what = if strict { "refused: this commit" } else { "this commit" };
-    eprintln!("contextcore: {what} names no task; add a line `Task: KEY` at its end, or begin it with chore, docs, ci, build or style");
+    eprintln!(
+        "contextcore: {what} names no task; add a line `Task: KEY` at its end, or begin it with chore, docs, ci, build or style"
+    );
     Ok(if strict { Exit::Found } else { Exit::Done })
 }
 

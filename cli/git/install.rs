@@ -127,7 +127,8 @@ fn check(path: &Path) -> Result<(), Failure> {
     if path.symlink_metadata().is_err() || is_ours(path) || before.symlink_metadata().is_err() {
         return Ok(());
     }
-    let text = format!("both {} and {} are there: remove the one that you do not need", path.display(), before.display());
+    let text =
+        format!("both {} and {} are there: remove the one that you do not need", path.display(), before.display());
     Err(Failure::usage(text))
 }
 

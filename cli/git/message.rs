@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn types_that_need_no_task() {
-        for message in ["chore: x", "docs(api): x", "ci!: x", "build(deps)!: x", "style: x", "fixup! docs: x", "# c\ndocs: x"]
+        for message in
+            ["chore: x", "docs(api): x", "ci!: x", "build(deps)!: x", "style: x", "fixup! docs: x", "# c\ndocs: x"]
         {
             assert!(is_free(message), "{message}");
         }

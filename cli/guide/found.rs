@@ -145,6 +145,8 @@ async fn add(all: &mut AllGuidance, config: Config) {
     let read = async { Reader::open(config).await?.guidance().await };
     match read.await {
         Ok(stored) => all.merge(stored),
-        Err(failure) => tracing::warn!(store = %path.display(), "guidance of this store is left out: {}", failure.lines.join("; ")),
+        Err(failure) => {
+            tracing::warn!(store = %path.display(), "guidance of this store is left out: {}", failure.lines.join("; "))
+        }
     }
 }

@@ -39,7 +39,8 @@ fn add(json: bool, place: Place, found: &Found, add: GuideAdd) -> Outcome {
         return Err(Failure::usage("the text is empty"));
     }
     let id = add.id.unwrap_or_else(|| slug(&text));
-    let is_blocking = add.severity.as_deref() == Some("blocking") || (add.kind == "constraint" && add.severity.is_none());
+    let is_blocking =
+        add.severity.as_deref() == Some("blocking") || (add.kind == "constraint" && add.severity.is_none());
     let operation = GuidanceAdd {
         id: id.clone(),
         word: add.kind,

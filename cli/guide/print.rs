@@ -57,11 +57,14 @@ pub(super) fn whole(lines: &[Line]) -> String {
         row("until", item.until.clone());
         row("reason", item.reason.clone());
         row("from", Some(format!("{} ({})", item.source, item.trust)));
-        row("ended", ended.as_ref().map(|ended| {
-            let by = ended.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
-            let why = ended.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-            format!("{}{by}{why}", ended.at.date())
-        }));
+        row(
+            "ended",
+            ended.as_ref().map(|ended| {
+                let by = ended.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+                let why = ended.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+                format!("{}{by}{why}", ended.at.date())
+            }),
+        );
         text
     };
     lines.iter().map(one).collect::<Vec<_>>().join("\n")
