@@ -63,7 +63,7 @@ fn prepare(repository: &Repository, directory: &Path, file: &Path, source: Optio
     }
     let mut git = Command::new("git");
     git.args(["interpret-trailers", "--in-place", "--if-exists", "addIfDifferent"]);
-    tasks.iter().for_each(|task| drop(git.args(["--trailer", &format!("Task: {task}")])));
+    git.args(tasks.iter().flat_map(|task| ["--trailer".to_owned(), format!("Task: {task}")]));
     let status = git.arg(file).stdin(Stdio::null()).status()?;
     if status.success() {
         Ok(Exit::Done)
