@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use contextcore_fakes::otlp::{Collector, Options};
 use serde_json::Value;
 
 /// A repository in a directory with a space in its name, with a state directory beside it.
@@ -389,4 +390,31 @@ fn agents_md_says_what_binds_and_is_checked_by_its_own_hash() {
     assert_eq!(shop.run(&["agents", "export", "--file", "CLAUDE.md"]).0, 0);
     assert_eq!(fs::read_to_string(shop.root().join("CLAUDE.md")).unwrap(), "@AGENTS.md\n");
     assert_eq!(shop.run(&["agents", "export", "--file", "CLAUDE.md", "--check"]).0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guidance_stays_known_while_a_helper_stores_it_and_afterwards() {
+    let backend = Collector::start(Options::default()).await.unwrap();
+    let shop = Checkout::new();
+    let add = ["guide", "add", "preference", "Prefer events", "-p", "shop", "--endpoint"];
+    assert_eq!(shop.run(&[&add[..], &[&backend.grpc_url(), "--no-drain"]].concat()).0, 0);
+    let state = shop.dir.path().join("state");
+    let mut helper = shop.prepared(env!("CARGO_BIN_EXE_contextcore"), shop.dir.path());
+    let mut helper = helper.args(["drain", "--linger", "60s"]).stderr(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while !shop.spooled("guidance.add").is_empty() && begun.elapsed() < Duration::from_secs(20) {
+        assert_eq!(ids(&shop.json(0, &["guide", "list"])), ["store:prefer-events advisory"]);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(shop.spooled("guidance.add").is_empty(), "{} is drained", state.display());
+    assert_eq!(ids(&shop.json(0, &["guide", "list"])), ["store:prefer-events advisory"], "beside the helper");
+    helper.kill().unwrap();
+    helper.wait().unwrap();
+    assert_eq!(ids(&shop.json(0, &["guide", "list"])), ["store:prefer-events advisory"], "after it");
+    assert_eq!(shop.run(&["guide", "end", "prefer-events", "--no-drain"]).0, 0);
+    assert_eq!(
+        shop.json(0, &["guide", "list"]),
+        Value::Array(Vec::new()),
+        "what is stored ends by what is in the spool"
+    );
 }

@@ -58,7 +58,7 @@ fn prepare(repository: &Repository, directory: &Path, file: &Path, source: Optio
     let keys = repository_keys(repository, &branch);
     let tasks = message::of_branch(&branch, &keys);
     let text = read(file)?;
-    if tasks.is_empty() || message::has_task(&text) {
+    if tasks.is_empty() || message::has_task(&text) || message::is_revert(&text) {
         return Ok(Exit::Done);
     }
     let mut git = Command::new("git");
