@@ -138,6 +138,10 @@ fn guidance_of_the_command_line_is_known_at_once_and_never_blocks() {
         (&checked["blocked"], checked["paths"][0]["guidance"][0]["id"].as_str()),
         (&false.into(), Some("store:keep"))
     );
+    let of = |path: &str| {
+        shop.json(0, &["guide", "list", "--project=shop", &format!("--path={path}")]).as_array().unwrap().len()
+    };
+    assert_eq!((of("src/api/v1.rs"), of("docs/a.md")), (1, 0), "as the SDKs ask");
     let (code, out, _) = shop.run(&["guide", "show", "keep"]);
     assert!(code == 0 && out.contains("partners") && out.contains("local, by ada (unproven)"), "{out}");
     assert_eq!(shop.run(&["guide", "end", "keep", "--reason", "done"]).0, 0);
