@@ -11,6 +11,8 @@ use crate::terminal::Colour;
 #[cfg(feature = "kubernetes")]
 mod controller;
 mod dashboards;
+mod find;
+mod insight;
 mod lists;
 mod setup;
 mod store;
@@ -19,6 +21,8 @@ mod work;
 #[cfg(feature = "kubernetes")]
 pub(crate) use controller::{Cluster, ClusterDoctor, ContextFiles, Controller, Prune, Run, SettingsPlace};
 pub(crate) use dashboards::{Dashboards, DashboardsExport, Provision};
+pub(crate) use find::{Export, Filter, Find, Handoffs, Questions, ReadPlace, ShowInsight};
+pub(crate) use insight::{Answer, Change, Emit, Handoff, Insight, Offer, Review, Revert, Speaker, Update};
 pub(crate) use lists::{Show, Sprints, Status, Tasks};
 #[cfg(feature = "demo")]
 pub(crate) use setup::Demo;
@@ -74,6 +78,10 @@ pub(crate) enum Output {
     Json,
     /// For spreadsheets (lists only)
     Csv,
+    /// A JSON object a line (`insight export` only)
+    Jsonl,
+    /// Markdown (`insight export` only)
+    Md,
     /// Kubernetes objects (`controller render` only)
     #[cfg(feature = "kubernetes")]
     Yaml,
@@ -88,6 +96,8 @@ pub(crate) enum Output {
 impl Output {
     /// The forms that any command may have.
     const GENERAL: &[Self] = &[Self::Table, Self::Json, Self::Csv];
+    /// Those of `insight export`.
+    const EXPORTED: &[Self] = &[Self::Jsonl, Self::Md];
     /// Those of `controller render`.
     #[cfg(feature = "kubernetes")]
     const RENDERED: &[Self] = &[Self::Yaml, Self::Json, Self::Projects, Self::Explain];
@@ -114,7 +124,19 @@ pub(crate) enum Command {
     Serve,
     /// Report work on a task: starts, statuses, comments, links
     Task(Box<Task>),
-    /// Send what `task` and the SDK reported on this machine
+    /// Record and find what agents and people decided, learned and ask
+    #[command(subcommand)]
+    Insight(Box<Insight>),
+    /// Hand work over to another agent or to a person
+    #[command(subcommand)]
+    Handoff(Box<Handoff>),
+    /// Answer a question
+    Answer(Answer),
+    /// List the questions that nobody has answered
+    Questions(Questions),
+    /// List the work that is handed over
+    Handoffs(Handoffs),
+    /// Send what `task`, `insight` and the SDK reported on this machine
     Drain(Drain),
     /// List tasks
     Tasks(Tasks),

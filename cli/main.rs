@@ -25,11 +25,15 @@ mod init;
 mod lanes;
 mod list;
 mod logging;
+mod moment;
 mod output;
+mod person;
 #[cfg(feature = "demo")]
 mod portfolio;
 mod progress;
+mod project;
 mod reader;
+mod record;
 mod replay;
 mod report;
 #[cfg(all(test, feature = "kubernetes"))]
