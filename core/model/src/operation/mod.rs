@@ -7,7 +7,7 @@
 
 mod attributes;
 mod insight;
-mod number;
+pub(crate) mod number;
 mod place;
 
 use schemars::JsonSchema;
