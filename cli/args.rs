@@ -22,7 +22,7 @@ mod work;
 pub(crate) use controller::{Cluster, ClusterDoctor, ContextFiles, Controller, Prune, Run, SettingsPlace};
 pub(crate) use dashboards::{Dashboards, DashboardsExport, Provision};
 pub(crate) use find::{Export, Filter, Find, Handoffs, Questions, ReadPlace, ShowInsight};
-pub(crate) use insight::{Answer, Change, Emit, Handoff, Insight, Offer, Review, Revert, Speaker, Update};
+pub(crate) use insight::{Answer, Change, Emit, Handoff, Insight, Revert, Review, Speaker};
 pub(crate) use lists::{Show, Sprints, Status, Tasks};
 #[cfg(feature = "demo")]
 pub(crate) use setup::Demo;

@@ -22,7 +22,7 @@ mod fixture;
 mod host;
 mod humanize;
 mod init;
-#[allow(dead_code, reason = "the commands that read insights use it")]
+mod insight;
 mod insights;
 mod lanes;
 mod list;
@@ -130,6 +130,11 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Sync(arguments) => sync::run(context, &arguments).await,
         Command::Serve => serve::run(context).await,
         Command::Task(arguments) => task::run(context, *arguments),
+        Command::Insight(command) => insight::run(context, *command).await,
+        Command::Handoff(command) => insight::handoff(context, *command).await,
+        Command::Answer(arguments) => insight::answer(context, arguments).await,
+        Command::Questions(arguments) => insight::questions(context, arguments).await,
+        Command::Handoffs(arguments) => insight::handoffs(context, arguments).await,
         Command::Drain(arguments) => drain::run(context, &arguments).await,
         Command::Tasks(arguments) => list::print(context, arguments.query()).await,
         Command::Sprints(arguments) => list::print(context, arguments.query()).await,

@@ -19,7 +19,8 @@ fn moment(text: &str, now: Millis, sign: i64) -> Result<Millis, Failure> {
     let date = || Millis::parse(&format!("{text}T00:00:00Z"));
     let distance = || distance(text).map(|distance| now.plus(sign * distance));
     Millis::parse(text).or_else(date).or_else(distance).ok_or_else(|| {
-        let message = format!("`{text}` is not a time: write 2026-11-10, 2026-11-10T09:30:00Z, or a time span such as 30d");
+        let message =
+            format!("`{text}` is not a time: write 2026-11-10, 2026-11-10T09:30:00Z, or a time span such as 30d");
         Failure::usage(message)
     })
 }

@@ -23,7 +23,10 @@ mod tests {
     #[test]
     fn a_user_has_the_name_of_its_number() {
         let users = "root:x:0:0:root:/root:/bin/sh\n# a comment\nada:x:1000:1000:Ada:/home/ada:/bin/sh\n";
-        assert_eq!((of(users, 1000).as_deref(), of(users, 0).as_deref(), of(users, 7)), (Some("ada"), Some("root"), None));
+        assert_eq!(
+            (of(users, 1000).as_deref(), of(users, 0).as_deref(), of(users, 7)),
+            (Some("ada"), Some("root"), None)
+        );
         assert!(!name().is_empty());
     }
 }

@@ -11,7 +11,7 @@ use crate::app::{self, Context};
 use crate::args;
 use crate::failure::{Failure, Outcome};
 use crate::report::RunReport;
-use crate::{host, progress, stop, sync};
+use crate::{host, moment, progress, stop, sync};
 
 pub(crate) async fn run(context: &Context, arguments: &args::Replay) -> Outcome {
     let json = context.is_json("replay")?;

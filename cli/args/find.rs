@@ -3,9 +3,10 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::Args;
-use contextcore_core::model::insight::InsightType;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use contextcore_core::model::insight::{Insight, InsightType};
+use contextcore_core::query::fields_of;
 
 use super::{Output, one_of};
 
@@ -48,8 +49,8 @@ pub(crate) struct Filter {
     #[arg(long, value_name = "WHO", value_parser = ["agent", "human", "both"])]
     pub(crate) audience: Option<String>,
     /// In this state: open (what holds or waits), all, or active, superseded, retracted, answered and so on, with commas
-    #[arg(long, value_name = "STATUS", default_value = "open", hide_default_value = true)]
-    pub(crate) status: String,
+    #[arg(long, value_name = "STATUS")]
+    pub(crate) status: Option<String>,
     /// Reported since: a date, a time (RFC 3339), or an age such as 30d
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
@@ -60,7 +61,8 @@ pub(crate) struct Filter {
 
 /// The types as values.
 pub(super) fn types() -> impl TypedValueParser<Value = InsightType> {
-    PossibleValuesParser::new(InsightType::ALL.iter().map(|each| each.as_str())).try_map(|name| name.parse::<InsightType>())
+    PossibleValuesParser::new(InsightType::ALL.iter().map(|each| each.as_str()))
+        .try_map(|name| name.parse::<InsightType>())
 }
 
 /// A search.
@@ -80,6 +82,10 @@ pub(crate) struct Find {
     /// Continue where an earlier page ended
     #[arg(long, value_name = "CURSOR")]
     pub(crate) cursor: Option<String>,
+    /// Print only these fields, in this order, e.g. id,type,summary: the names are those of the JSON output
+    #[arg(long, value_name = "FIELD,...", value_delimiter = ',', hide_possible_values = true)]
+    #[arg(value_parser = PossibleValuesParser::new(fields_of::<Insight>()))]
+    pub(crate) fields: Vec<String>,
     #[command(flatten)]
     pub(crate) place: ReadPlace,
 }
@@ -97,7 +103,14 @@ pub(crate) struct ShowInsight {
 #[derive(Debug, Args)]
 pub(crate) struct Export {
     /// How to write them; it takes the place of the global option
-    #[arg(id = "output", long = "format", alias = "output", short = 'o', value_name = "FORMAT", default_value = "jsonl")]
+    #[arg(
+        id = "output",
+        long = "format",
+        alias = "output",
+        short = 'o',
+        value_name = "FORMAT",
+        default_value = "jsonl"
+    )]
     #[arg(value_parser = one_of(Output::EXPORTED))]
     pub(crate) format: Output,
     /// The file [default: stdout]

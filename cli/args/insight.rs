@@ -51,7 +51,9 @@ pub(crate) struct Speaker {
 
 /// A new insight.
 #[derive(Debug, Args)]
-#[command(override_usage = "contextcore insight emit [OPTIONS] TYPE SUMMARY\n       contextcore insight emit [OPTIONS] --json FILE")]
+#[command(
+    override_usage = "contextcore insight emit [OPTIONS] TYPE SUMMARY\n       contextcore insight emit [OPTIONS] --json FILE"
+)]
 pub(crate) struct Emit {
     /// Type and summary: decision, lesson, question, blocker, risk, recommendation, discovery, analysis, progress or handoff, and a
     /// sentence of at most 200 characters

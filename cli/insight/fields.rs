@@ -17,9 +17,30 @@ pub(crate) type Fields = Map<String, Value>;
 
 /// The names of the fields, in the order of a line.
 const NAMES: [&str; 24] = [
-    "type", "summary", "confidence", "agent", "applies_to", "agent_name", "session", "on_behalf_of", "task", "key", "rationale",
-    "category", "tags", "audience", "severity", "evidence", "context", "supersedes", "expires_at", "options", "blocking", "to",
-    "inputs", "remaining",
+    "type",
+    "summary",
+    "confidence",
+    "agent",
+    "applies_to",
+    "agent_name",
+    "session",
+    "on_behalf_of",
+    "task",
+    "key",
+    "rationale",
+    "category",
+    "tags",
+    "audience",
+    "severity",
+    "evidence",
+    "context",
+    "supersedes",
+    "expires_at",
+    "options",
+    "blocking",
+    "to",
+    "inputs",
+    "remaining",
 ];
 const PERCENT: &str = "percent";
 /// Names that the SDK has for some of them.
@@ -49,7 +70,9 @@ pub(crate) fn typed(emit: Emit) -> Result<Fields, String> {
         return Err(format!("`{rest}` is one argument too many: quote the summary"));
     }
     let evidence: Vec<Value> = fields.evidence.into_iter().map(Value::String).collect();
-    let pairs = |pairs: Vec<(String, String)>| Value::Object(pairs.into_iter().map(|(name, text)| (name, text.into())).collect());
+    let pairs = |pairs: Vec<(String, String)>| {
+        Value::Object(pairs.into_iter().map(|(name, text)| (name, text.into())).collect())
+    };
     let all = json!({
         "type": insight_type, "summary": summary, "confidence": fields.confidence, "applies_to": fields.applies_to,
         "task": fields.task, "key": fields.key, "rationale": fields.rationale, "category": fields.category,
@@ -225,11 +248,17 @@ fn split_context(fields: &mut Fields) {
 /// Evidence as text: `commit:9fceb02`, an address, or a document.
 pub(crate) fn support(text: &str) -> Result<Support, String> {
     let text = text.trim();
-    let of = |kind: &str, reference: &str| Support { kind: kind.to_owned(), reference: reference.to_owned(), description: None };
+    let of = |kind: &str, reference: &str| Support {
+        kind: kind.to_owned(),
+        reference: reference.to_owned(),
+        description: None,
+    };
     match text.split_once(':') {
         _ if text.is_empty() => Err("evidence: a reference is empty".to_owned()),
         Some((_, rest)) if rest.starts_with("//") => Ok(of("url", text)),
-        Some((kind, rest)) if limits::SUPPORT_KINDS.contains(&kind) && !rest.trim().is_empty() => Ok(of(kind, rest.trim())),
+        Some((kind, rest)) if limits::SUPPORT_KINDS.contains(&kind) && !rest.trim().is_empty() => {
+            Ok(of(kind, rest.trim()))
+        }
         Some((kind, _)) if nearest_known(kind, &limits::SUPPORT_KINDS).is_some() => Err(unknown_kind(kind)),
         _ => Ok(of("doc", text)),
     }
@@ -306,7 +335,9 @@ fn check(insight: &InsightEmit) -> Result<(), String> {
     if inputs > MOST_INPUTS {
         return Err(format!("inputs: {inputs} bytes are more than {MOST_INPUTS}"));
     }
-    if insight.insight_type == InsightType::Handoff.as_str() && insight.to.as_deref().is_none_or(|to| to.trim().is_empty()) {
+    if insight.insight_type == InsightType::Handoff.as_str()
+        && insight.to.as_deref().is_none_or(|to| to.trim().is_empty())
+    {
         return Err("to: say who takes over: an agent's id, human or any".to_owned());
     }
     Ok(())
@@ -362,11 +393,48 @@ mod tests {
     #[test]
     fn flags_and_json_give_the_same_insight() {
         let by_flags = line(&[
-            "decision", "All", "--confidence", "0.5", "--key", "k-1", "--expires-at", "2027-01-01T00:00:00Z", "--supersedes",
-            "ins_0000000000000000", "--context", "path=src/a.py", "--context", "lines=12", "--evidence", "commit:9fceb02",
-            "--evidence", "https://example.org/x", "--evidence", "docs/adr/1.md", "--severity", "low", "--audience", "human",
-            "--tag", "x,y", "--category", "c", "--rationale", "r", "--task", "T-9", "--applies-to", "service:checkout", "--agent",
-            "a", "--agent-name", "claude-code", "--session", "s-81", "--on-behalf-of", "ada",
+            "decision",
+            "All",
+            "--confidence",
+            "0.5",
+            "--key",
+            "k-1",
+            "--expires-at",
+            "2027-01-01T00:00:00Z",
+            "--supersedes",
+            "ins_0000000000000000",
+            "--context",
+            "path=src/a.py",
+            "--context",
+            "lines=12",
+            "--evidence",
+            "commit:9fceb02",
+            "--evidence",
+            "https://example.org/x",
+            "--evidence",
+            "docs/adr/1.md",
+            "--severity",
+            "low",
+            "--audience",
+            "human",
+            "--tag",
+            "x,y",
+            "--category",
+            "c",
+            "--rationale",
+            "r",
+            "--task",
+            "T-9",
+            "--applies-to",
+            "service:checkout",
+            "--agent",
+            "a",
+            "--agent-name",
+            "claude-code",
+            "--session",
+            "s-81",
+            "--on-behalf-of",
+            "ada",
         ]);
         let json = r#"{"insight_type":"decision","summary":"All","confidence":0.5,"key":"k-1","expires_at":"2027-01-01T00:00:00Z",
             "supersedes":"ins_0000000000000000","context":{"path":"src/a.py","lines":"12"},"evidence":[{"kind":"commit","ref":"9fceb02"},
@@ -431,7 +499,10 @@ mod tests {
         ];
         for (arguments, want) in table {
             let error = emitted(arguments).unwrap_err();
-            assert!(error.contains(want) && !error.contains("hunter2") && !error.contains("a1B2"), "{arguments:?}: {error}");
+            assert!(
+                error.contains(want) && !error.contains("hunter2") && !error.contains("a1B2"),
+                "{arguments:?}: {error}"
+            );
         }
         for (json, want) in [
             ("", "there is no JSON object"),
@@ -449,7 +520,12 @@ mod tests {
 
     #[test]
     fn changes_are_cut_and_hold_no_secret() {
-        let update = |text: &str| InsightUpdate { id: "i".into(), action: "answer".into(), text: Some(text.into()), ..InsightUpdate::default() };
+        let update = |text: &str| InsightUpdate {
+            id: "i".into(),
+            action: "answer".into(),
+            text: Some(text.into()),
+            ..InsightUpdate::default()
+        };
         let (cut, said) = change(update(&"x".repeat(3_000))).unwrap();
         assert_eq!((cut.text.unwrap().chars().count(), said.len()), (2_000, 1));
         assert!(change(update("use password=hunter2!x")).unwrap_err().starts_with("text: looks like a secret"));
