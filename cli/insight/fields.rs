@@ -444,7 +444,7 @@ mod tests {
         let fields = read(json).unwrap().remove(0);
         let by_json = emission("p", fields, &Speaker::default(), NOW, [7; 8]).unwrap().insight;
         assert_eq!(serde_json::to_string(&by_json).unwrap(), by_flags);
-        insta::assert_snapshot!(by_flags, @"");
+        insta::assert_snapshot!(by_flags, @r#"{"id":"ins_8b6c4668ccb432e5","type":"decision","summary":"All","confidence":0.5,"agent":"a","applies_to":["service:checkout","src/a.py"],"agent_name":"claude-code","session":"s-81","on_behalf_of":"ada","task":"T-9","key":"k-1","rationale":"r","category":"c","tags":["x","y"],"audience":"human","severity":"low","evidence":[{"kind":"commit","ref":"9fceb02"},{"kind":"url","ref":"https://example.org/x"},{"kind":"doc","ref":"docs/adr/1.md"}],"context":{"lines":"12"},"supersedes":["ins_0000000000000000"],"expires_at":"2027-01-01T00:00:00Z"}"#);
     }
 
     #[test]
