@@ -25,6 +25,7 @@ mod file_source;
 mod golden;
 mod image;
 mod input;
+mod insights;
 mod licences;
 mod projects_file;
 mod rig;

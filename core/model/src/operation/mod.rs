@@ -27,7 +27,7 @@ pub const MAX_LINE: usize = 64 * 1024;
 const KNOWN: usize = 16;
 /// How many of [`NAMES`] this program can store, from the first. A reader that could fewer left the other lines in the
 /// spool for a newer one.
-pub const SUPPORTED: u32 = 14;
+pub const SUPPORTED: u32 = 16;
 
 /// One operation, as it is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -32,7 +32,10 @@ impl Job<'_> {
                 Observation::Activity(activity) => self.want_named(to, &mut wanted, &mut moving, activity)?,
                 Observation::Gone { native_id } => drop(moving.insert(self.key(native_id))),
                 Observation::Operations(of) => self.want_reported(to, &mut wanted, &mut moving, of)?,
-                Observation::Sprint { .. } | Observation::SprintGone { .. } | Observation::SprintOperations(_) => {}
+                Observation::Sprint { .. }
+                | Observation::SprintGone { .. }
+                | Observation::SprintOperations(_)
+                | Observation::Insight(_) => {}
             }
         }
         to.load(wanted)?;
@@ -54,6 +57,7 @@ impl Job<'_> {
                 wanted.named(&of.id.to_uppercase());
                 wanted.task(key);
             }
+            Observation::Insight(_) => {}
             Observation::SprintOperations(of) => {
                 let key = self.key(&operation::native_id(&of.project, &of.id));
                 wanted.reported(true, &key);
