@@ -14,7 +14,7 @@ pub(crate) struct Place {
     /// Project to report to [default: $CONTEXTCORE_PROJECT, else the file .contextcore/project here or above]
     #[arg(long, short = 'p', value_name = "PROJECT", global = true)]
     pub(crate) project: Option<String>,
-    /// Who does it [default: nobody is named]
+    /// Who does it [default: nobody is named; of insights the user of the operating system, unless an agent does]
     #[arg(long, value_name = "NAME", global = true)]
     pub(crate) actor: Option<String>,
     /// When it happened, e.g. 2026-11-26T09:00:00Z [default: now]

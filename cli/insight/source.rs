@@ -77,11 +77,13 @@ impl Source<'_> {
     async fn with_hints(&self, mut failure: Failure, id: &str) -> Failure {
         let known = self.reader.find(&everything()).await.map(|found| found.insights).unwrap_or_default();
         let ids: Vec<&str> = known.iter().map(|found| found.insight.id.as_str()).collect();
-        let hint = match nearest_known(id, &ids).filter(|near| !near.starts_with(id)) {
-            Some(near) => Some(format!("did you mean `{near}`?")),
-            None => self.pending(),
-        };
-        failure.lines.extend(hint);
+        if ids.iter().any(|known| known.contains(id)) {
+            return failure;
+        }
+        let hint = nearest_known(id, &ids).map(|near| format!("did you mean `{near}`?")).or_else(|| self.pending());
+        if let (Some(line), Some(hint)) = (failure.lines.last_mut(), hint) {
+            *line = format!("{line}; {hint}");
+        }
         failure
     }
 
@@ -119,11 +121,12 @@ impl Source<'_> {
         let endpoint = if nowhere { " --endpoint URL" } else { "" };
         let drained = waiting.iter().all(|(lane, _)| lane.is_drained().unwrap_or(false));
         let what = humanize::plural(number, "report");
+        let (is, waits, it) = if number == 1 { ("is", "waits", "it") } else { ("are", "wait", "them") };
         match number {
             0 => None,
-            _ if drained => Some(format!("{what} in the spool is being stored")),
+            _ if drained => Some(format!("{what} in the spool {is} being stored")),
             _ => Some(format!(
-                "{what} waits in the spool: `contextcore drain --state {path}{endpoint} --linger 0s` stores it"
+                "{what} {waits} in the spool: `contextcore drain --state {path}{endpoint} --linger 0s` stores {it}"
             )),
         }
     }
