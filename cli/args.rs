@@ -296,7 +296,8 @@ mod tests {
         let mut help = Vec::new();
         for name in ["insight", "handoff"] {
             for command in root.find_subcommand_mut(name).into_iter().flat_map(|group| group.get_subcommands_mut()) {
-                help.push(format!("=== {name} {}\n{}", command.get_name(), command.render_help()));
+                let text = command.render_help();
+                help.push(format!("=== {name} {}\n{text}", command.get_name()));
             }
         }
         insta::assert_snapshot!("help_of_insights", help.join("\n"));

@@ -157,7 +157,7 @@ fn json(found: &Found, fields: Option<&Fields>) -> Result<String, Failure> {
     let mut lines = Vec::new();
     for each in &found.insights {
         let item = match fields {
-            Some(fields) => serde_json::to_string(&selected(each, fields)?)?,
+            Some(fields) => selected(each, fields)?,
             None => serde_json::to_string(each)?,
         };
         lines.push(printable::json(&item).into_owned());
@@ -165,11 +165,11 @@ fn json(found: &Found, fields: Option<&Fields>) -> Result<String, Failure> {
     Ok(if lines.is_empty() { "[\n]\n".to_owned() } else { format!("[\n{}\n]\n", lines.join(",\n")) })
 }
 
-/// Some fields of an insight, in their order.
-fn selected(found: &FoundInsight, fields: &Fields) -> Result<serde_json::Map<String, Value>, Failure> {
-    let Value::Object(all) = serde_json::to_value(&found.insight)? else { return Ok(serde_json::Map::new()) };
-    let value = |name: &String| (name.clone(), all.get(name).cloned().unwrap_or_default());
-    Ok(fields.names().iter().map(value).collect())
+/// Some fields of an insight as a JSON object, in their order.
+fn selected(found: &FoundInsight, fields: &Fields) -> Result<String, Failure> {
+    let all = serde_json::to_value(&found.insight)?;
+    let pair = |name: &String| Some(format!("\"{name}\":{}", all.get(name)?));
+    Ok(format!("{{{}}}", fields.names().iter().filter_map(pair).collect::<Vec<_>>().join(",")))
 }
 
 /// The fields of a record of CSV.
