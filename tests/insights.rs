@@ -54,9 +54,11 @@ impl Machine {
 
     /// Writes lines of a writer that has ended: `number` is that of its segment.
     fn write(&self, writer: &str, number: u32, lines: &[Value]) {
+        let writer = writer.repeat(16);
         let directory = self.lane().join("spool/shop");
         std::fs::create_dir_all(&directory).unwrap();
-        let header = json!({"v": 1, "writer": writer, "project": "shop", "lang": "x", "sdk": "1", "host": "h", "pid": 1});
+        let header =
+            json!({"v": 1, "writer": writer, "project": "shop", "lang": "x", "sdk": "1", "host": "h", "pid": 1});
         let all = std::iter::once(&header).chain(lines).map(|line| format!("{line}\n"));
         std::fs::write(directory.join(format!("{writer}.{number}.jsonl")), all.collect::<String>()).unwrap();
     }
@@ -120,7 +122,10 @@ async fn an_insight_is_one_final_span_and_each_change_a_log_record() {
     let spans = of_role(&machine.backend.spans(), "insight");
     assert_eq!(spans.len(), 2);
     let span = spans.iter().find(|span| text(span, "agent.insight.id") == Some(DECISION)).unwrap();
-    assert_eq!((&*span.name, span.start, span.end), ("decision: Selected events", 1_795_168_801_000_000_000, span.start));
+    assert_eq!(
+        (&*span.name, span.start, span.end),
+        ("decision: Selected events", 1_795_168_801_000_000_000, span.start)
+    );
     for (name, value) in [
         ("agent.id", "claude"),
         ("gen_ai.agent.id", "claude"),
@@ -141,7 +146,15 @@ async fn an_insight_is_one_final_span_and_each_change_a_log_record() {
     assert_eq!(waiting.iter().filter_map(|span| text(span, "agent.insight.status")).collect::<Vec<_>>(), ["open"]);
     // Said again, answered, and answered once more: one record each, and no second span.
     let ada = json!({"by": "ada"});
-    machine.write("0b", 1, &[line(3, decision()), line(4, update(QUESTION, "answer", ada.clone())), line(5, update(QUESTION, "answer", ada))]);
+    machine.write(
+        "0b",
+        1,
+        &[
+            line(3, decision()),
+            line(4, update(QUESTION, "answer", ada.clone())),
+            line(5, update(QUESTION, "answer", ada)),
+        ],
+    );
     assert!(machine.sync("").status.success());
     assert_eq!(of_role(&machine.backend.spans(), "insight").len(), 2);
     let logs = machine.backend.logs();
@@ -149,14 +162,25 @@ async fn an_insight_is_one_final_span_and_each_change_a_log_record() {
     assert_eq!(changes.len(), 2);
     assert_eq!(changes[0].attributes["agent.insight.status"], "answered");
     assert!(changes[1].attributes["agent.insight.refused"].as_str().unwrap().contains("this one is answered"));
-    assert_eq!(changes[0].trace_id, spans.iter().find(|span| text(span, "agent.insight.id") == Some(QUESTION)).unwrap().trace_id);
+    assert_eq!(
+        changes[0].trace_id,
+        spans.iter().find(|span| text(span, "agent.insight.id") == Some(QUESTION)).unwrap().trace_id
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn numbers_have_no_texts_and_privacy_keeps_texts_here() {
     let machine = Machine::new().await;
     machine.task(&["start", "T-1"]);
-    machine.write("0a", 1, &[line(1, decision()), line(2, question()), line(3, update(QUESTION, "suggest_answer", json!({"agent": "other"})))]);
+    machine.write(
+        "0a",
+        1,
+        &[
+            line(1, decision()),
+            line(2, question()),
+            line(3, update(QUESTION, "suggest_answer", json!({"agent": "other"}))),
+        ],
+    );
     assert!(machine.sync("privacy: {insights: omit, assignee: hash}").status.success());
     let sent = format!("{:?}{:?}{:?}", machine.backend.spans(), machine.backend.logs(), machine.backend.points());
     for secret in ["Selected", "Decouples", "Which region", "latency", "\"ada\""] {
@@ -194,7 +218,15 @@ async fn a_helper_stores_insights_answers_questions_and_says_that_all_has_arrive
     let refusal = || Fault::refuse(404, Code::Unimplemented, "unknown service", None);
     machine.backend.always(Signal::Logs, Some(refusal()));
     machine.task(&["start", "T-1"]);
-    machine.write("0a", 1, &[line(1, decision()), line(2, question()), line(3, update(DECISION, "retract", json!({"agent": "claude"})))]);
+    machine.write(
+        "0a",
+        1,
+        &[line(1, decision()), line(2, question()), line(3, update(DECISION, "retract", json!({"agent": "claude"})))],
+    );
+    // The writer is alive.
+    let segment = machine.lane().join(format!("spool/shop/{}.1.jsonl", "0a".repeat(16)));
+    let alive = std::fs::File::open(segment).unwrap();
+    alive.lock().unwrap();
     let mut helper = machine.command().args(["drain", "--linger", "30s"]).spawn().unwrap();
     let socket = machine.lane().join("engine.sock");
     let begun = Instant::now();
@@ -209,9 +241,16 @@ async fn a_helper_stores_insights_answers_questions_and_says_that_all_has_arrive
         stream.read_line(&mut line).unwrap();
         serde_json::from_str::<Value>(&line).unwrap()
     };
-    assert_eq!(ask(json!({"cmd": "flush", "writers": {"0a": 3}, "timeout_ms": 15_000}))["ok"], true);
-    let found = ask(json!({"cmd": "insight.query", "query": {"project": "shop", "type": "question", "limit": 20, "since": "9999d"}}));
-    assert_eq!((&found["ok"], &found["total"], &found["insights"][0]["id"]), (&json!(true), &json!(1), &json!(QUESTION)));
+    let writers = serde_json::Map::from_iter([("0a".repeat(16), 3.into())]);
+    let flushed = ask(json!({"cmd": "flush", "writers": writers, "timeout_ms": 15_000}));
+    assert_eq!(flushed, json!({"ok": true}));
+    let found = ask(
+        json!({"cmd": "insight.query", "query": {"project": "shop", "type": "question", "limit": 20, "since": "9999d"}}),
+    );
+    assert_eq!(
+        (&found["ok"], &found["total"], &found["insights"][0]["id"]),
+        (&json!(true), &json!(1), &json!(QUESTION))
+    );
     let all = ask(json!({"cmd": "insight.query", "query": {"status": "all", "path": "src/checkout/a.py"}}));
     assert_eq!(all["insights"][0]["status"], "retracted");
     let shown = ask(json!({"cmd": "insight.show", "query": {"id": "ins_00000000000000d"}}));
@@ -230,10 +269,16 @@ async fn insights_of_two_writers_survive_kills() {
     for round in 0..10_u64 {
         let emit = |writer: u64| {
             let id = format!("ins_{:016x}", round * 16 + writer);
-            line(1, json!({"op": "insight.emit", "id": id, "type": "lesson", "summary": format!("Lesson {round}"), "agent": "a"}))
+            line(
+                1,
+                json!({"op": "insight.emit", "id": id, "type": "lesson", "summary": format!("Lesson {round}"), "agent": "a"}),
+            )
         };
         // Both also say the first one again.
-        let again = line(2, json!({"op": "insight.emit", "id": DECISION, "type": "decision", "summary": "Selected", "agent": "a"}));
+        let again = line(
+            2,
+            json!({"op": "insight.emit", "id": DECISION, "type": "decision", "summary": "Selected", "agent": "a"}),
+        );
         machine.write(&format!("{:02x}", round * 2), 1, &[emit(0), again.clone()]);
         machine.write(&format!("{:02x}", round * 2 + 1), 1, &[emit(1), again]);
         let mut helper = machine.command().args(["drain", "--linger", "0s"]).spawn().unwrap();

@@ -68,8 +68,10 @@ impl Line {
             return Some(text);
         }
         let mut shorter = self.clone();
-        shorter.operation.cut();
-        written(&shorter).filter(|text| text.len() <= MAX_LINE)
+        (0..PARTS).find_map(|part| {
+            shorter.operation.cut(part);
+            written(&shorter).filter(|text| text.len() <= MAX_LINE)
+        })
     }
 }
 
@@ -329,31 +331,30 @@ impl Operation {
         }
     }
 
-    /// Cuts long texts, so that the line fits.
-    fn cut(&mut self) {
-        match self {
-            Self::Start(fields) | Self::Update(fields) => {
-                cut_some(&mut fields.title);
-                fields.attributes.cut(CUT);
-            }
-            Self::Status(status) => cut_some(&mut status.reason),
-            Self::Block(block) => cut_some(&mut block.reason),
-            Self::Cancel(cancel) => cut_some(&mut cancel.reason),
-            Self::Comment(comment) => cut(&mut comment.text),
-            Self::Event(event) => event.attributes.cut(CUT),
-            Self::InsightEmit(insight) => {
-                cut(&mut insight.summary);
-                cut_some(&mut insight.rationale);
-                insight.context.cut(CUT);
-            }
-            Self::InsightUpdate(update) => cut_some(&mut update.text),
+    /// Cuts a long text, so that the line fits: the first `part` gives way first.
+    fn cut(&mut self, part: usize) {
+        match (self, part) {
+            (Self::Start(fields) | Self::Update(fields), 0) => cut_some(&mut fields.title),
+            (Self::Start(fields) | Self::Update(fields), 1) => fields.attributes.cut(CUT),
+            (Self::Status(status), 0) => cut_some(&mut status.reason),
+            (Self::Block(block), 0) => cut_some(&mut block.reason),
+            (Self::Cancel(cancel), 0) => cut_some(&mut cancel.reason),
+            (Self::Comment(comment), 0) => cut(&mut comment.text),
+            (Self::Event(event), 0) => event.attributes.cut(CUT),
+            (Self::InsightEmit(insight), 0) => cut_some(&mut insight.rationale),
+            (Self::InsightEmit(insight), 1) => cut(&mut insight.summary),
+            (Self::InsightEmit(insight), 2) => insight.context.cut(CUT),
+            (Self::InsightEmit(insight), 3) => insight.inputs.cut(CUT),
+            (Self::InsightUpdate(update), 0) => cut_some(&mut update.text),
             _ => {}
         }
     }
 }
 
-/// Characters that a text keeps when its line is too long.
-const CUT: usize = 1_000;
+/// Parts that may be cut, of the operation that has most.
+const PARTS: usize = 4;
+/// Characters that a text keeps when its line is too long, and one for what was cut.
+const CUT: usize = 999;
 
 fn cut_some(text: &mut Option<String>) {
     if let Some(text) = text {
@@ -362,7 +363,13 @@ fn cut_some(text: &mut Option<String>) {
 }
 
 fn cut(text: &mut String) {
-    if let Some((place, _)) = text.char_indices().nth(CUT) {
+    cut_to(text, CUT);
+}
+
+/// Cuts a text that is longer than `most` characters and one.
+fn cut_to(text: &mut String, most: usize) {
+    let mut places = text.char_indices().skip(most).map(|(place, _)| place);
+    if let (Some(place), Some(_)) = (places.next(), places.next()) {
         text.truncate(place);
         text.push('…');
     }
