@@ -17,6 +17,7 @@ pub mod ids;
 pub mod inference;
 pub mod insight;
 pub mod interval;
+pub mod leak;
 pub mod link;
 pub mod observation;
 pub mod operation;

@@ -33,12 +33,12 @@ pub(super) struct RawConfig {
     pub webhooks: RawWebhooks,
     /// Who may report work to `POST /v1/ops` (`serve` only).
     pub ops: RawOps,
+    /// How many insights of agents and people are kept, and for how long.
+    pub insights: RawInsights,
     /// Whose guidance for agents binds.
     pub guidance: GuidanceConfig,
     /// What the hooks of `contextcore git install` do.
     pub git: GitConfig,
-    /// How many insights of agents and people are kept, and for how long.
-    pub insights: RawInsights,
     /// What personal data leaves the program.
     pub privacy: Privacy,
     /// Portfolio view over native projects.
@@ -398,9 +398,9 @@ impl Default for RawConfig {
             listen: "127.0.0.1:9464".to_owned(),
             webhooks: RawWebhooks::default(),
             ops: RawOps::default(),
+            insights: RawInsights::default(),
             guidance: GuidanceConfig::default(),
             git: GitConfig::default(),
-            insights: RawInsights::default(),
             privacy: Privacy::default(),
             projects: Vec::new(),
             projects_file: None,
