@@ -135,15 +135,8 @@ fn link(context: &Context, repository: &Repository) -> Outcome {
     if parents.contains(' ') || tasks.is_empty() {
         return Ok(Exit::Done);
     }
-    let place = Place {
-        project: None,
-        actor: None,
-        at: None,
-        state: None,
-        endpoint: None,
-        protocol: None,
-        no_drain: false,
-    };
+    let place =
+        Place { project: None, actor: None, at: None, state: None, endpoint: None, protocol: None, no_drain: false };
     let named = found::project(&place, configuration(context).ok().flatten().as_ref(), Some(repository));
     let state = lanes::state_dir(None)?;
     let project = project::find(context, named.as_deref(), &state)?;
