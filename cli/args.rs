@@ -8,6 +8,13 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::terminal::Colour;
 
+mod agents;
+mod git;
+mod guide;
+
+pub(crate) use agents::{Agents, AgentsExport};
+pub(crate) use git::{Git, GitHook, GitInstall};
+pub(crate) use guide::{Guide, GuideAdd, GuideCommand};
 #[cfg(feature = "kubernetes")]
 mod controller;
 mod dashboards;
@@ -35,7 +42,8 @@ const FIRST_STEP: &str = "Start with `contextcore demo`, or with `contextcore in
 #[cfg(not(feature = "demo"))]
 const FIRST_STEP: &str = "Start with `contextcore init` and your own tools.";
 const EXIT_CODES: &str = "\
-Exit codes: 0 all done; 1 internal error; 2 usage or config; 3 a source failed (others were still synced); 4 the backend \
+Exit codes: 0 all done; 1 internal error; 2 usage or config; 3 a source failed (others were still synced), or a check \
+found something; 4 the backend \
 did not take everything (what remains is still in the journal); 130 and 143 stopped cleanly by SIGINT and SIGTERM.";
 
 /// Project management as telemetry: Jira, GitHub Projects and Linear as OpenTelemetry.
@@ -124,6 +132,14 @@ pub(crate) enum Command {
     Serve,
     /// Report work on a task: starts, statuses, comments, links
     Task(Box<Task>),
+    /// Say what binds agents: constraints, preferences, focus
+    Guide(Box<Guide>),
+    /// Link commits to tasks: hooks, and a check for CI
+    #[command(subcommand)]
+    Git(Git),
+    /// Write what agents must know into AGENTS.md
+    #[command(subcommand)]
+    Agents(Agents),
     /// Record and find what agents and people decided, learned and ask
     #[command(subcommand)]
     Insight(Box<Insight>),
@@ -176,6 +192,9 @@ pub(crate) struct Schema {
     /// That of the projects file instead (`projects_file`)
     #[arg(long)]
     pub(crate) projects: bool,
+    /// That of .contextcore/guidance.yaml instead
+    #[arg(long, conflicts_with = "projects")]
+    pub(crate) guidance: bool,
 }
 
 /// Whatever is typed after a command that this build does not have.

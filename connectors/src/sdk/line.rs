@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use contextcore_core::config::CommentPrivacy;
+use contextcore_core::model::guidance::{self, stored::GuidanceReport};
 use contextcore_core::model::insight::{InsightReport, Said, record};
 use contextcore_core::model::observation::{InsightReported, Observation, Operations};
 use contextcore_core::model::operation::{self, Attributes, Line, Operation, Parsed, Sprint, TaskFields, TaskLink};
@@ -105,6 +106,8 @@ impl Reading {
             Operation::Link(link) => Report::Artifact(artifact(link)),
             Operation::SprintStart(_)
             | Operation::SprintEnd(_)
+            | Operation::GuidanceAdd(_)
+            | Operation::GuidanceEnd(_)
             | Operation::InsightEmit(_)
             | Operation::InsightUpdate(_) => return None,
         })
@@ -160,6 +163,10 @@ pub(super) fn observations(reading: &Reading, record: &str) -> Result<Vec<Observ
 }
 
 fn observation(reading: &Reading, writer: &str, project: String, line: Line) -> Result<Option<Observation>, String> {
+    if guidance::stored::id_of(&line.operation).is_some_and(|id| !id.is_empty()) {
+        let report = GuidanceReport { project, writer: writer.to_owned(), line };
+        return Ok(Some(Observation::Guidance(Box::new(report))));
+    }
     let (at, seq) = (line.counts_at(), line.seq);
     let actor = match &line.operation {
         Operation::Comment(comment) => comment.author.clone().or(line.actor),

@@ -1,6 +1,7 @@
 //! What a connector reports: tasks, sprints and activities in the common model, before [`crate::diff`] compares them
 //! with the store.
 
+use crate::guidance::stored::GuidanceReport;
 use crate::insight::InsightReport;
 use crate::report::{Report, Reported, SprintReport};
 use crate::time::Millis;
@@ -38,6 +39,8 @@ pub enum Observation {
     SprintOperations(Box<Operations<SprintReport>>),
     /// What was reported of an insight.
     Insight(Box<InsightReported>),
+    /// What a writer reported of guidance for agents.
+    Guidance(Box<GuidanceReport>),
 }
 
 /// A report of one insight.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::kind::SourceKind;
-use crate::model::config::{BlockedConfig, Criticality, Privacy, SecretRef, duration};
+use crate::model::config::{BlockedConfig, Criticality, GitConfig, GuidanceConfig, Privacy, SecretRef, duration};
 use crate::model::signal::{Protocol, Signal};
 use crate::model::{Status, TaskType};
 
@@ -35,6 +35,10 @@ pub(super) struct RawConfig {
     pub ops: RawOps,
     /// How many insights of agents and people are kept, and for how long.
     pub insights: RawInsights,
+    /// Whose guidance for agents binds.
+    pub guidance: GuidanceConfig,
+    /// What the hooks of `contextcore git install` do.
+    pub git: GitConfig,
     /// What personal data leaves the program.
     pub privacy: Privacy,
     /// Portfolio view over native projects.
@@ -395,6 +399,8 @@ impl Default for RawConfig {
             webhooks: RawWebhooks::default(),
             ops: RawOps::default(),
             insights: RawInsights::default(),
+            guidance: GuidanceConfig::default(),
+            git: GitConfig::default(),
             privacy: Privacy::default(),
             projects: Vec::new(),
             projects_file: None,

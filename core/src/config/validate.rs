@@ -53,6 +53,8 @@ pub(super) fn config(
         webhooks,
         ops,
         insights,
+        guidance: raw.guidance,
+        git: raw.git,
         privacy: raw.privacy,
         projects: super::projects::written(&written_projects, &sources),
         written_projects,

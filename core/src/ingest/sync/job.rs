@@ -9,6 +9,7 @@ use crate::config::{InsightsConfig, ProjectConfig, SourceConfig};
 use crate::ingest::connector::{Connector, Run};
 use crate::model::activity::StoredActivity;
 use crate::model::error::Error;
+use crate::model::guidance::stored::GuidanceReport;
 use crate::model::insight::InsightReport;
 use crate::model::observation::Operations;
 use crate::model::report::{Report, SprintReport};
@@ -90,6 +91,8 @@ pub(super) struct PageWork {
     pub(super) insights: BTreeMap<(String, String), Vec<InsightReport>>,
     /// How many insights there is room for, once one was new.
     pub(super) insight_room: Option<u64>,
+    /// What was reported of guidance.
+    pub(super) guidance: Vec<GuidanceReport>,
     /// Tasks on the page that may block others, or be blocked.
     pub(super) linked: BTreeSet<TaskKey>,
 }

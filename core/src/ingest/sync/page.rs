@@ -112,6 +112,7 @@ impl Job<'_> {
                     }
                     gathered => gathered?,
                 },
+                Observation::Guidance(report) => self.work.guidance.push(*report),
             }
         }
         to.put_quarantined(self.name(), &record.native_id, None)

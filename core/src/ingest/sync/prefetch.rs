@@ -15,7 +15,7 @@ use crate::model::report::Report;
 use crate::model::{Change, SmolStr, TaskKey, TaskRecord, activity, interval};
 use crate::store::footprint::names_ever;
 use crate::store::prefetch::Wanted;
-use crate::store::{DELETED_SPRINTS, Transaction};
+use crate::store::{DELETED_SPRINTS, GUIDANCE, Transaction};
 
 impl Job<'_> {
     /// Reads what the records of a page need.
@@ -35,7 +35,8 @@ impl Job<'_> {
                 Observation::Sprint { .. }
                 | Observation::SprintGone { .. }
                 | Observation::SprintOperations(_)
-                | Observation::Insight(_) => {}
+                | Observation::Insight(_)
+                | Observation::Guidance(_) => {}
             }
         }
         to.load(wanted)?;
@@ -63,6 +64,7 @@ impl Job<'_> {
                 wanted.reported(true, &key);
                 wanted.sprint(&key);
             }
+            Observation::Guidance(_) => wanted.metadata(GUIDANCE, ""),
             Observation::Activity(activity) => {
                 activity.tasks.iter().for_each(|id| wanted.task(self.key(id)));
                 for name in activity::names(self.name(), activity) {
