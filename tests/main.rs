@@ -16,6 +16,7 @@ mod backend_faults;
 #[cfg(feature = "kubernetes")]
 mod cluster_controller;
 mod commands;
+mod conformance;
 mod controller;
 mod crash;
 mod disk_faults;
