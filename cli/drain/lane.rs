@@ -35,8 +35,8 @@ const LOOK_IDLE: Duration = Duration::from_secs(1);
 const SYNC: Duration = Duration::from_secs(1);
 /// How long after a failure of the store or the spool it is tried again.
 const RETRY: Duration = Duration::from_secs(2);
-/// With `--linger 0s`: how long a backend that accepts nothing is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// With `--linger 0s`: how long a backend that accepts nothing is waited for. Longer than the pause that many traces need.
+const PATIENCE: Duration = Duration::from_secs(45);
 /// How long the last export may take, and how long after a request to stop.
 const LAST_EXPORT: Duration = Duration::from_secs(10);
 const LAST_EXPORT_STOPPED: Duration = Duration::from_secs(3);
@@ -200,7 +200,12 @@ impl Draining {
         let reader = self.reader();
         let (mut synced, mut last_sync) = (BTreeMap::new(), None);
         let (mut last_line, mut quiet_since) = (Instant::now(), Instant::now());
+        let mut progress = (Vec::new(), Instant::now());
         loop {
+            let positions = export::positions(engine)?;
+            if progress.0 != positions {
+                progress = (positions, Instant::now());
+            }
             if last_sync.is_none_or(|last: Instant| last.elapsed() >= SYNC) {
                 (synced, last_sync) = (self.sync(synced).await, Some(Instant::now()));
             }
@@ -215,7 +220,7 @@ impl Draining {
                     }
                     pause = if report.error.is_some() { RETRY } else { Duration::ZERO };
                 }
-                Ok(false) if self.is_over(engine, last_line)? => return Ok(()),
+                Ok(false) if self.is_over(engine, last_line, progress.1)? => return Ok(()),
                 Ok(false) => {}
                 Err(error) => {
                     tracing::warn!(lane = self.lane.name(), %error, "could not read the spool");
@@ -242,9 +247,9 @@ impl Draining {
     }
 
     /// Whether it is time to end.
-    fn is_over(&self, engine: &Engine, last_line: Instant) -> Result<bool, Failure> {
+    fn is_over(&self, engine: &Engine, last_line: Instant, last_progress: Instant) -> Result<bool, Failure> {
         if self.linger.is_zero() {
-            return Ok(export::is_done(engine)? || last_line.elapsed() >= PATIENCE);
+            return Ok(export::is_done(engine)? || last_line.max(last_progress).elapsed() >= PATIENCE);
         }
         Ok(last_line.elapsed() >= self.linger)
     }
