@@ -6,6 +6,7 @@
 //! program does not know, is kept for a newer one: [`parse`] returns it as [`Parsed::Newer`].
 
 mod attributes;
+mod guidance;
 mod insight;
 pub(crate) mod number;
 mod place;
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use attributes::{Attributes, Scalar};
+pub use guidance::{GuidanceAdd, GuidanceEnd};
 pub use insight::{InsightEmit, InsightUpdate, Support};
 pub use place::{native_id, percent_encode};
 
@@ -24,10 +26,10 @@ pub const VERSION: u32 = 1;
 /// The longest line, with the `\n` at its end.
 pub const MAX_LINE: usize = 64 * 1024;
 /// How many operations this program knows.
-const KNOWN: usize = 16;
+const KNOWN: usize = 18;
 /// How many of [`NAMES`] this program can store, from the first. A reader that could fewer left the other lines in the
 /// spool for a newer one.
-pub const SUPPORTED: u32 = 14;
+pub const SUPPORTED: u32 = 16;
 
 /// One operation, as it is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -121,6 +123,12 @@ pub enum Operation {
     /// A sprint ended.
     #[serde(rename = "sprint.end")]
     SprintEnd(Sprint),
+    /// Somebody lays something down for agents.
+    #[serde(rename = "guidance.add")]
+    GuidanceAdd(Box<GuidanceAdd>),
+    /// It holds no more.
+    #[serde(rename = "guidance.end")]
+    GuidanceEnd(Box<GuidanceEnd>),
     /// An agent or a person found, decided or asks something.
     #[serde(rename = "insight.emit")]
     InsightEmit(Box<InsightEmit>),
@@ -308,6 +316,8 @@ impl Operation {
             Self::SprintEnd(_) => "sprint.end",
             Self::InsightEmit(_) => "insight.emit",
             Self::InsightUpdate(_) => "insight.update",
+            Self::GuidanceAdd(_) => "guidance.add",
+            Self::GuidanceEnd(_) => "guidance.end",
         }
     }
 
@@ -327,7 +337,11 @@ impl Operation {
             | Self::Event(TaskEvent { task, .. })
             | Self::Link(TaskLink { task, .. }) => Some(task),
             Self::InsightEmit(insight) => insight.task.as_deref(),
-            Self::SprintStart(_) | Self::SprintEnd(_) | Self::InsightUpdate(_) => None,
+            Self::SprintStart(_)
+            | Self::SprintEnd(_)
+            | Self::InsightUpdate(_)
+            | Self::GuidanceAdd(_)
+            | Self::GuidanceEnd(_) => None,
         }
     }
 
@@ -346,6 +360,9 @@ impl Operation {
             (Self::InsightEmit(insight), 2) => insight.context.cut(CUT),
             (Self::InsightEmit(insight), 3) => insight.inputs.cut(CUT),
             (Self::InsightUpdate(update), 0) => cut_some(&mut update.text),
+            (Self::GuidanceAdd(add), 0) => cut_some(&mut add.reason),
+            (Self::GuidanceAdd(add), 1) => cut(&mut add.text),
+            (Self::GuidanceEnd(end), 0) => cut_some(&mut end.reason),
             _ => {}
         }
     }
@@ -447,6 +464,8 @@ pub const NAMES: [&str; KNOWN] = [
     "task.link",
     "sprint.start",
     "sprint.end",
+    "guidance.add",
+    "guidance.end",
     "insight.emit",
     "insight.update",
 ];
