@@ -7,6 +7,7 @@ mod cel;
 mod chart;
 mod controller;
 mod derive;
+mod import;
 mod promtool;
 mod property;
 mod reference;
