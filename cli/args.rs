@@ -75,6 +75,9 @@ pub(crate) enum Output {
     /// The ProjectContexts themselves, such as those made by `--from` (`controller render` only)
     #[cfg(feature = "kubernetes")]
     Contexts,
+    /// The dashboards that the controller sends to `grafana.url`, with their folders (`controller render` only)
+    #[cfg(feature = "kubernetes")]
+    Dashboards,
 }
 
 impl Output {
@@ -82,7 +85,8 @@ impl Output {
     const GENERAL: &[Self] = &[Self::Table, Self::Json, Self::Csv];
     /// Those of `controller render`.
     #[cfg(feature = "kubernetes")]
-    const RENDERED: &[Self] = &[Self::Yaml, Self::Json, Self::Projects, Self::Explain, Self::Contexts];
+    const RENDERED: &[Self] =
+        &[Self::Yaml, Self::Json, Self::Projects, Self::Explain, Self::Contexts, Self::Dashboards];
 }
 
 /// Accepts some of the forms, under all of their names.

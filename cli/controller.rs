@@ -16,6 +16,7 @@ use contextcore_operator::{crd, explain, import, yaml};
 use serde_json::{Value, json};
 
 use crate::args::{ContextFiles, Controller, Output, Render};
+use crate::dashboards::services;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::humanize;
 
@@ -48,7 +49,7 @@ pub(crate) async fn run(command: &Controller) -> Outcome {
             let inputs = inputs(&arguments.contexts.files)?;
             let checked = validate::check_with(&inputs, imported(arguments)?, &settings);
             let (derivation, refused) = checked.map_err(problems)?;
-            write(&rendered(&derivation, arguments.form())?)?;
+            write(&rendered(&derivation, &settings, arguments.form())?)?;
             finish(refused)
         }
     }
@@ -94,15 +95,24 @@ fn finish(refused: Vec<String>) -> Outcome {
     if refused.is_empty() { Ok(Exit::Done) } else { Err(problems(refused)) }
 }
 
-fn rendered(derivation: &Derivation, output: Output) -> Result<String, Failure> {
+fn rendered(derivation: &Derivation, settings: &Settings, output: Output) -> Result<String, Failure> {
     match output {
-        Output::Yaml => Ok(yaml::stream(&derivation.objects)),
+        Output::Yaml => Ok(format!("{}{}", dashboards_note(derivation), yaml::stream(&derivation.objects))),
+        Output::Dashboards => Ok(format!("{:#}\n", json!(services::bodies(&derivation.dashboards, settings)))),
         Output::Projects => Ok(yaml::text(&json!({"projects": derivation.projects}))),
         Output::Explain => Ok(explain::explain(derivation)),
         Output::Json => Ok(format!("{:#}\n", json!({"apiVersion": "v1", "kind": "List", "items": derivation.objects}))),
         Output::Table | Output::Csv | Output::Contexts => Err(Failure::usage(
-            "`controller render` prints yaml, json, projects, explain or contexts: use `--output yaml` or leave it out",
+            "`controller render` prints yaml, json, projects, explain, contexts or dashboards: use `--output yaml` or leave it out",
         )),
+    }
+}
+
+/// Where dashboards are no objects of the cluster, a comment says how to see them.
+fn dashboards_note(derivation: &Derivation) -> String {
+    match derivation.dashboards.len() as u64 {
+        0 => String::new(),
+        count => format!("# {} to grafana.url: see `-o dashboards`\n", humanize::plural(count, "dashboard")),
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
+mod admission;
 mod alerts;
 mod cel;
 mod chart;

@@ -66,8 +66,7 @@ async fn installed(client: &Client, name: &str, api_version: &str) -> Result<Ins
 }
 
 fn same_schema(served: Option<&String>) -> Finding {
-    let own = crd::definition();
-    let own = own["metadata"]["annotations"][crd::HASH_ANNOTATION].as_str().unwrap_or_default();
+    let own = crd::schema_hash();
     match served {
         Some(served) if served == own => good(format!("{DEFINITION} is installed, with the schema of this program")),
         _ => wrong(format!(
