@@ -23,7 +23,7 @@ use super::status::{self, Known};
 use super::world::SeenContext;
 use crate::derive::{Judged, Outcome};
 use crate::resource::{Criticality, ProjectContext, ProjectContextStatus};
-use crate::settings::Settings;
+use crate::settings::{CollectorMode, Settings};
 
 /// How many contexts are written at a time.
 const AT_ONCE: usize = 16;
@@ -203,6 +203,11 @@ impl Passes {
             return None;
         }
         let mut shared = world.results.conditions.clone();
+        let restarts = world.settings.collector.mode != CollectorMode::ConfigMap;
+        let waits = restarts && world.results.rolled.get(place) != Some(&seen.generation);
+        if waits && shared.sampling.as_ref().is_some_and(|verdict| verdict.status == "True") {
+            shared.sampling = Some(Verdict::rolling());
+        }
         if let Some(sent) = &world.sent {
             let mut sent = sent.clone();
             if let Some(why) = world.left.get(place).filter(|_| sent.status == "True") {

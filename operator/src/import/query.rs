@@ -26,10 +26,11 @@ pub(super) fn over_window(text: &str, is_counter: bool) -> Result<String, String
     if lengths.len() == 1 && !lengths.iter().any(|length| length.contains(':')) {
         return Ok(with_window(text, &ranges));
     }
-    if ranges.is_empty() && is_counter {
-        if let Some(rate) = rate(text) {
-            return Ok(rate);
-        }
+    if ranges.is_empty()
+        && is_counter
+        && let Some(rate) = rate(text)
+    {
+        return Ok(rate);
     }
     Err("must be over a window: write it as in sum(rate(requests_total[{{.window}}]))".to_owned())
 }
