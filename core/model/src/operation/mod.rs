@@ -6,6 +6,7 @@
 //! program does not know, is kept for a newer one: [`parse`] returns it as [`Parsed::Newer`].
 
 mod attributes;
+mod guidance;
 mod insight;
 mod number;
 mod place;
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use attributes::{Attributes, Scalar};
+pub use guidance::{GuidanceAdd, GuidanceEnd};
 pub use insight::{InsightEmit, InsightUpdate, Support};
 pub use place::{native_id, percent_encode};
 
@@ -24,7 +26,7 @@ pub const VERSION: u32 = 1;
 /// The longest line, with the `\n` at its end.
 pub const MAX_LINE: usize = 64 * 1024;
 /// How many operations this program knows.
-const KNOWN: usize = 16;
+const KNOWN: usize = 18;
 /// How many of [`NAMES`] this program can store, from the first. A reader that could fewer left the other lines in the
 /// spool for a newer one.
 pub const SUPPORTED: u32 = 14;
@@ -125,6 +127,12 @@ pub enum Operation {
     /// What became of it.
     #[serde(rename = "insight.update")]
     InsightUpdate(Box<InsightUpdate>),
+    /// Somebody lays something down for agents.
+    #[serde(rename = "guidance.add")]
+    GuidanceAdd(Box<GuidanceAdd>),
+    /// It holds no more.
+    #[serde(rename = "guidance.end")]
+    GuidanceEnd(Box<GuidanceEnd>),
 }
 
 /// The task and its fields, those that are given. Those that can be cleared are `Some(None)` for `null`.
@@ -306,6 +314,8 @@ impl Operation {
             Self::SprintEnd(_) => "sprint.end",
             Self::InsightEmit(_) => "insight.emit",
             Self::InsightUpdate(_) => "insight.update",
+            Self::GuidanceAdd(_) => "guidance.add",
+            Self::GuidanceEnd(_) => "guidance.end",
         }
     }
 
@@ -325,7 +335,11 @@ impl Operation {
             | Self::Event(TaskEvent { task, .. })
             | Self::Link(TaskLink { task, .. }) => Some(task),
             Self::InsightEmit(insight) => insight.task.as_deref(),
-            Self::SprintStart(_) | Self::SprintEnd(_) | Self::InsightUpdate(_) => None,
+            Self::SprintStart(_)
+            | Self::SprintEnd(_)
+            | Self::InsightUpdate(_)
+            | Self::GuidanceAdd(_)
+            | Self::GuidanceEnd(_) => None,
         }
     }
 
@@ -347,6 +361,11 @@ impl Operation {
                 insight.context.cut(CUT);
             }
             Self::InsightUpdate(update) => cut_some(&mut update.text),
+            Self::GuidanceAdd(add) => {
+                cut(&mut add.text);
+                cut_some(&mut add.reason);
+            }
+            Self::GuidanceEnd(end) => cut_some(&mut end.reason),
             _ => {}
         }
     }
@@ -442,6 +461,8 @@ pub const NAMES: [&str; KNOWN] = [
     "sprint.end",
     "insight.emit",
     "insight.update",
+    "guidance.add",
+    "guidance.end",
 ];
 
 /// The JSON Schema of a line.
