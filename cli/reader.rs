@@ -5,7 +5,7 @@ use contextcore_core::clock;
 use contextcore_core::config::Config;
 use contextcore_core::http::local::{Local, Refusal};
 use contextcore_core::query::{
-    Cursor, DeadLetterItem, List, ListLine, ListQuery, ShowView, StatusView, TaskSelector, Viewer,
+    Cursor, DeadLetterItem, List, ListLine, ListQuery, PageEnd, ShowView, StatusView, TaskSelector, Viewer,
 };
 use contextcore_core::store::Store;
 use contextcore_core::{Error, ErrorKind, Millis};
@@ -46,6 +46,15 @@ impl Reader {
         query: &ListQuery<F>,
         visit: &mut dyn FnMut(&RawValue) -> Result<(), Failure>,
     ) -> Result<Option<Cursor>, Failure> {
+        self.page(query, visit).await.map(|end| end.next)
+    }
+
+    /// Visits the items of a page as JSON, and gives how many there are on all pages too.
+    pub(crate) async fn page<F: List>(
+        &self,
+        query: &ListQuery<F>,
+        visit: &mut dyn FnMut(&RawValue) -> Result<(), Failure>,
+    ) -> Result<PageEnd, Failure> {
         let local = match self {
             Self::Here { store, config, now } => {
                 return Viewer::new(store, config, *now).each_json(query, |item| visit(&item));
@@ -55,8 +64,8 @@ impl Reader {
         let mut end = None;
         let read = |line: &[u8]| match serde_json::from_slice(line).map_err(torn)? {
             ListLine::Item(item) => visit(&item).map_err(Stop),
-            ListLine::End { next_cursor } => {
-                end = Some(next_cursor);
+            ListLine::End { next_cursor, total } => {
+                end = Some(PageEnd { next: next_cursor, total });
                 Ok(())
             }
             ListLine::Error(Refusal { kind, message }) => Err(Error::new(kind, message).into()),
@@ -85,7 +94,7 @@ impl Reader {
         Ok(self.view("dead-letters", &(), |viewer| viewer.dead_letters()).await?)
     }
 
-    async fn view<T: DeserializeOwned>(
+    pub(crate) async fn view<T: DeserializeOwned>(
         &self,
         name: &str,
         query: &impl Serialize,
