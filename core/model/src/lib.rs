@@ -16,6 +16,7 @@ mod hash;
 pub mod ids;
 pub mod inference;
 pub mod interval;
+pub mod leak;
 pub mod link;
 pub mod observation;
 pub mod operation;
