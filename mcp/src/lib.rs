@@ -17,7 +17,6 @@ mod fence;
 mod limits;
 mod prompts;
 mod resources;
-mod secrets;
 mod server;
 mod tools;
 

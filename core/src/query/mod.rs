@@ -28,7 +28,7 @@ pub use events::{EventKind, EventView};
 pub use filter::{AnyOf, Condition, SprintFilter, StatusFilter, TaskFilter, TaskSort};
 pub use freshness::{Freshness, Lag};
 pub use list::{Cursor, Fields, List, ListLine, ListOptions, ListQuery, PageEnd, fields_of};
-pub use portfolio::{BlockedView, EpicView, PortfolioView, ProjectSprint, ProjectView};
+pub use portfolio::{blocked, BlockedView, EpicView, PortfolioView, ProjectSprint, ProjectView};
 pub use project::{BlockedCount, FlowView, ForecastView, HealthState, HealthView, ProgressView, ProjectQuery, ProjectReport, Spread, SprintReport, WipView};
 pub use show::{ChildView, ShowView, TaskSelector};
 pub use sprint::{DayView, SprintView};
