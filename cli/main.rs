@@ -22,6 +22,8 @@ mod fixture;
 mod host;
 mod humanize;
 mod init;
+#[allow(dead_code, reason = "the commands that read insights use it")]
+mod insights;
 mod lanes;
 mod list;
 mod logging;

@@ -5,7 +5,8 @@ use contextcore_core::clock;
 use contextcore_core::config::Config;
 use contextcore_core::http::local::{Local, Refusal};
 use contextcore_core::query::{
-    Cursor, DeadLetterItem, List, ListLine, ListQuery, PageEnd, ShowView, StatusView, TaskSelector, Viewer,
+    Cursor, DeadLetterItem, Found, InsightQuery, InsightSelector, InsightView, List, ListLine, ListQuery, PageEnd, ShowView,
+    StatusView, TaskSelector, Viewer,
 };
 use contextcore_core::store::Store;
 use contextcore_core::{Error, ErrorKind, Millis};
@@ -82,6 +83,19 @@ impl Reader {
             ErrorKind::NotFound => Failure::usage(error.full()),
             _ => error.into(),
         })
+    }
+
+    /// The insights that fit a question.
+    pub(crate) async fn insights(&self, query: &InsightQuery) -> Result<Found, Error> {
+        match self {
+            Self::Here { store, config, now } => Viewer::new(store, config, *now).find_insights(query),
+            Self::There(local) => local.post("/v1/insights", query).await.map_err(unanswered),
+        }
+    }
+
+    /// One insight with its history.
+    pub(crate) async fn insight(&self, selector: &InsightSelector) -> Result<InsightView, Error> {
+        self.view("insight", selector, |viewer| viewer.insight(selector)).await
     }
 
     /// The state of every source, backend and of the store.

@@ -22,7 +22,7 @@ use super::answer;
 use super::export::{self, Ended, SignalLoop};
 use super::shared::{Shared, lock_of};
 use crate::failure::{Exit, Failure};
-use crate::{app, progress};
+use crate::{app, host, progress};
 
 /// How often a spool is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -123,13 +123,14 @@ impl Draining {
         }
         spool::layout::make_private(&self.lane.engine())
             .map_err(|error| Failure::new(Exit::Internal, format!("make {}: {error}", self.lane.engine().display())))?;
-        let store = Store::open(&self.lane.engine())?;
+        // A command that reads the store has it for moments.
+        let store = app::open_store(&self.config(&headers, &[])?).await?;
         let config = self.config(&headers, &unknown_signals(&store)?)?;
         let mut engine = Arc::new(Engine::new(config, store, progress::lines(), &KINDS));
         *lock_of(&shared.stored) = cursor(&engine)?;
         loop {
             *lock_of(&shared.engine) = Some(Arc::clone(&engine));
-            match self.serve(shared, &engine).await? {
+            match host::beside(&engine, self.serve(shared, &engine)).await? {
                 Ended::Unknown(signal) => {
                     let left = remember_unknown(&engine.store, signal)?;
                     let to = &shared.to.endpoint;

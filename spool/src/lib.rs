@@ -7,7 +7,6 @@
 #![warn(missing_docs)]
 
 pub mod destination;
-mod digest;
 mod lane;
 pub mod layout;
 mod reader;
@@ -15,8 +14,8 @@ mod receive;
 mod segment;
 mod writer;
 
+pub use contextcore_model::hash::sha256 as digest;
 pub use destination::{Destination, Headers, Transport};
-pub use digest::digest;
 pub use lane::{LaneDir, Lock};
 pub use layout::StateDir;
 pub use reader::{Chunk, Cursor, Place, Reader, SpoolLine};

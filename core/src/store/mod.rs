@@ -15,6 +15,7 @@ mod directory;
 mod files;
 pub(crate) mod footprint;
 mod format;
+mod insights;
 pub(crate) mod key;
 mod kv;
 mod maintenance;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use serde::de::DeserializeOwned;
 
@@ -11,6 +11,7 @@ use super::key::{self, Key, Kind};
 use super::kv::{self, Guard, KeyRange, Kv, Pages, Pair};
 use super::records::{Cursor, DeadLetter, Item, Position, Quarantined, SourceStatus};
 use crate::model::error::Result;
+use crate::model::insight::search::Index;
 use crate::model::signal::Signal;
 use crate::model::time::Millis;
 use crate::model::timeline;
@@ -29,6 +30,8 @@ pub struct Store {
     pub(super) path: PathBuf,
     /// Held by the one transaction under way.
     pub(super) writer: Mutex<()>,
+    /// What a search for insights needs, once somebody has searched.
+    pub(super) insights: RwLock<Option<Index>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -47,7 +50,7 @@ impl Store {
     }
 
     pub(super) fn at(path: PathBuf, kv: Arc<dyn Kv>) -> Result<Self> {
-        let store = Self { kv, path, writer: Mutex::new(()) };
+        let store = Self { kv, path, writer: Mutex::new(()), insights: RwLock::default() };
         store.check_format()?;
         Ok(store)
     }

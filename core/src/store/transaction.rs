@@ -17,6 +17,7 @@ use super::records::{Cursor, DeadLetter, Item, Position, Quarantined, SourceStat
 use crate::lock;
 use crate::model::activity::StoredActivity;
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::insight::Folded;
 use crate::model::report::Reported;
 use crate::model::signal::Signal;
 use crate::model::time::Millis;
@@ -49,6 +50,8 @@ pub struct Transaction<'a> {
     /// Keys among the writes that are looked up by prefix: names, pending activities, dependents.
     fresh: BTreeSet<Vec<u8>>,
     totals: BTreeMap<(SmolStr, SmolStr), Totals>,
+    /// Insights that changed, by key; `None` for those that are forgotten.
+    pub(super) insights: BTreeMap<Vec<u8>, Option<Folded>>,
     /// Native projects in which a task changed: source, project.
     changed: BTreeSet<(SmolStr, SmolStr)>,
     /// Tasks read ahead, as the store holds them.
@@ -77,6 +80,7 @@ impl Store {
             writes: HashMap::new(),
             fresh: BTreeSet::new(),
             totals: BTreeMap::new(),
+            insights: BTreeMap::new(),
             changed: BTreeSet::new(),
             tasks: HashMap::new(),
             parents: HashMap::new(),
@@ -92,7 +96,7 @@ impl Transaction<'_> {
         self.seq
     }
 
-    fn raw(&self, key: &[u8]) -> Result<Option<Cow<'_, [u8]>>> {
+    pub(super) fn raw(&self, key: &[u8]) -> Result<Option<Cow<'_, [u8]>>> {
         match self.writes.get(key).or_else(|| self.values.get(key)) {
             Some(bytes) => Ok(bytes.as_deref().map(Cow::Borrowed)),
             None => Ok(self.store.raw(key)?.map(Cow::Owned)),
@@ -503,6 +507,7 @@ impl Transaction<'_> {
         }
         self.writes.insert(Guard::key(), Some(format::encode(&seq)?));
         self.store.kv.write_batch(self.writes.drain().collect(), &Guard::moving(seq - 1, seq))?;
+        self.store.index_insights(&self.insights);
         Ok(seq)
     }
 

@@ -8,7 +8,7 @@
 mod attributes;
 mod guidance;
 mod insight;
-mod number;
+pub(crate) mod number;
 mod place;
 
 use schemars::JsonSchema;
