@@ -9,8 +9,11 @@ use crate::answer::Problem;
 
 /// Checks `arguments` against a schema, and reads them.
 pub(crate) fn read<T: DeserializeOwned>(arguments: &Map<String, Value>) -> Result<T, Problem> {
-    let given: Map<String, Value> =
-        arguments.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let given: Map<String, Value> = arguments
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
     serde_json::from_value(Value::Object(given)).map_err(|error| Problem::usage(error.to_string()))
 }
 
@@ -128,7 +131,10 @@ mod tests {
         ];
         for (arguments, want) in table {
             let refused = refused(&arguments);
-            assert!(want.map_or(refused.is_none(), |want| refused.as_deref().is_some_and(|text| text.contains(want))), "{arguments}: {refused:?}");
+            assert!(
+                want.map_or(refused.is_none(), |want| refused.as_deref().is_some_and(|text| text.contains(want))),
+                "{arguments}: {refused:?}"
+            );
         }
     }
 }

@@ -1,8 +1,11 @@
 //! What a server of this protocol reads from and writes to. The binary answers it with the queries of its own commands.
 
+use contextcore_core::model::config::ProjectConfig;
+use contextcore_core::model::guidance::GuidanceItem;
 use contextcore_core::model::operation::Operation;
 use contextcore_core::query::{
-    Freshness, ListQuery, ProjectQuery, ProjectReport, ShowView, TaskFilter, TaskSelector, TaskView,
+    Found, Freshness, InsightQuery, InsightSelector, InsightView, ListQuery, ProjectQuery, ProjectReport, ShowView,
+    TaskFilter, TaskSelector, TaskView,
 };
 use contextcore_core::{Millis, Result};
 
@@ -30,6 +33,9 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// When it cannot be written.
     fn write(&self, project: &str, operation: Operation, by: &str) -> Result<Written>;
+
+    /// The keys of tasks that the history of these paths names, the latest first; `None` where no history is at hand. May block.
+    fn tasks_near(&self, paths: &[String]) -> Option<Vec<String>>;
 
     /// The time.
     fn now(&self) -> Millis;
@@ -73,4 +79,25 @@ pub trait Reads {
     /// # Errors
     /// As [`contextcore_core::query::Viewer::freshness`].
     fn freshness(&self) -> Result<Freshness>;
+
+    /// The insights that fit a question.
+    ///
+    /// # Errors
+    /// As [`contextcore_core::query::Viewer::find_insights`].
+    fn insights(&self, query: &InsightQuery) -> Result<Found>;
+
+    /// One insight with its history.
+    ///
+    /// # Errors
+    /// As [`contextcore_core::query::Viewer::insight`].
+    fn insight(&self, selector: &InsightSelector) -> Result<InsightView>;
+
+    /// What is said about a project and its services, if anything is.
+    fn project_config(&self, project: &str) -> Option<ProjectConfig>;
+
+    /// What people laid down for agents in a project, from every source, in no order.
+    ///
+    /// # Errors
+    /// When a source of it cannot be read.
+    fn guidance(&self, project: &str) -> Result<Vec<GuidanceItem>>;
 }

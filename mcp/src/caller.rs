@@ -23,6 +23,8 @@ pub struct Caller {
 impl Caller {
     /// Whether it may see a project.
     pub fn sees(&self, project: &str) -> bool {
-        self.projects.as_ref().is_none_or(|known| known.iter().any(|name| name == "*" || name.eq_ignore_ascii_case(project)))
+        self.projects
+            .as_ref()
+            .is_none_or(|known| known.iter().any(|name| name == "*" || name.eq_ignore_ascii_case(project)))
     }
 }

@@ -116,7 +116,20 @@ fn joins_emoji(before: Option<char>, after: Option<char>) -> bool {
 }
 
 fn takes_emoji_style(c: char) -> bool {
-    is_emoji(c) || c.is_ascii_digit() || matches!(c, '#' | '*' | '\u{a9}' | '\u{ae}' | '\u{203c}' | '\u{2049}' | '\u{2122}' | '\u{2139}' | '\u{3030}' | '\u{303d}')
+    is_emoji(c)
+        || c.is_ascii_digit()
+        || matches!(
+            c,
+            '#' | '*'
+                | '\u{a9}'
+                | '\u{ae}'
+                | '\u{203c}'
+                | '\u{2049}'
+                | '\u{2122}'
+                | '\u{2139}'
+                | '\u{3030}'
+                | '\u{303d}'
+        )
 }
 
 /// Whether a character is not seen, or acts on those around it.
@@ -152,8 +165,7 @@ fn inert(text: &str) -> String {
 }
 
 /// What begins a link, an image or a fence, and what is written for it.
-const MARKS: [(&str, &str); 5] =
-    [("![", "!("), ("](", "] ("), ("][", "] ["), ("<<<", "‹‹‹"), (">>>", "›››")];
+const MARKS: [(&str, &str); 5] = [("![", "!("), ("](", "] ("), ("][", "] ["), ("<<<", "‹‹‹"), (">>>", "›››")];
 
 /// `![alt](url)` is `alt`, `[text](url)` is `text (url)`, and `[name]: url` is `name url`.
 fn without_links(text: &str) -> String {
@@ -172,8 +184,8 @@ fn without_links(text: &str) -> String {
 
 /// HTML that a client would draw or fetch.
 const TAGS: [&str; 18] = [
-    "img", "a", "iframe", "script", "svg", "video", "audio", "object", "embed", "link", "style", "base", "form", "input", "meta",
-    "picture", "source", "image",
+    "img", "a", "iframe", "script", "svg", "video", "audio", "object", "embed", "link", "style", "base", "form",
+    "input", "meta", "picture", "source", "image",
 ];
 
 fn without_tags(text: &str) -> String {

@@ -94,7 +94,8 @@ mod tests {
         let read: Vec<Definition> = serde_json::from_str(include_str!("tools.json")).unwrap_or_default();
         assert_eq!(read.len(), 10);
         assert_eq!(read.iter().filter(|tool| !tool.write).count(), 5);
-        let shown = |tool: &Definition| format!("{}{}{}", tool.name, tool.description, Value::Object(tool.input_schema()));
+        let shown =
+            |tool: &Definition| format!("{}{}{}", tool.name, tool.description, Value::Object(tool.input_schema()));
         let tokens: usize = read.iter().map(|tool| budget::tokens(&shown(tool))).sum();
         assert!(tokens <= 2_500, "{tokens}");
         let listed = serde_json::to_string(&read.iter().map(Definition::tool).collect::<Vec<_>>()).unwrap_or_default();

@@ -22,7 +22,12 @@ impl Fence {
 
     /// An untrusted text with where it comes from. `from` is cleaned too: names are untrusted as well.
     pub(crate) fn around(&self, from: &str, at: &str, text: &str) -> Fenced {
-        Fenced { from: clean::one_line(from), at: at.to_owned(), text: clean::cut(&clean::lines(text), LONGEST), nonce: self.0.clone() }
+        Fenced {
+            from: clean::one_line(from),
+            at: at.to_owned(),
+            text: clean::cut(&clean::lines(text), LONGEST),
+            nonce: self.0.clone(),
+        }
     }
 }
 

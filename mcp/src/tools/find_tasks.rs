@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 
 use super::{Call, budget_of, moment, task};
 use crate::answer::{Answer, Problem};
-use crate::budget;
 
 const DEFAULT_LIMIT: usize = 15;
 
@@ -48,7 +47,7 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
     };
     let mut shown = rows(&page);
     // A page that is too long for the budget is asked for again, shorter, so that its cursor is right.
-    let fitting = fitting(&shown, budget);
+    let fitting = super::fitting(&shown, budget);
     if fitting < shown.len() {
         query.options.limit = std::num::NonZeroUsize::new(fitting.max(1));
         page = call.reads.tasks(&query)?;
@@ -56,23 +55,6 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
     }
     let fields = json!({"tasks": shown, "total": page.total, "next": page.next});
     Ok(Answer { budget: Some(budget), ..Answer::new(fields, &["tasks"]) })
-}
-
-/// How many rows fit a budget, with what stands around them.
-fn fitting(rows: &[Value], budget: usize) -> usize {
-    const AROUND: usize = 110;
-    /// A whole result has the JSON twice, so bytes can run out before tokens.
-    const MOST_BYTES: usize = 10_000;
-    let (mut tokens, mut bytes) = (AROUND, 0);
-    let fits = |row: &&Value| {
-        let mut row = (*row).clone();
-        crate::clean::answer(&mut row);
-        let text = row.to_string();
-        tokens += budget::tokens(&text) + 1;
-        bytes += text.len();
-        tokens <= budget && bytes <= MOST_BYTES
-    };
-    rows.iter().take_while(fits).count()
 }
 
 fn fields(chosen: &[String]) -> Result<Vec<&'static str>, Problem> {

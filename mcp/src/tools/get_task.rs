@@ -1,6 +1,6 @@
 //! `get_task`: what `contextcore show` prints, in parts that a caller chooses.
 
-use contextcore_core::query::{EventKind, ShowView};
+use contextcore_core::query::{EventKind, InsightQuery, ShowView};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -39,6 +39,9 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
     if wants("artifacts") {
         put("artifacts", artifacts(&view));
     }
+    if wants("insights") {
+        put("insights", insights(call, &view)?);
+    }
     let untrusted = if wants("text") { texts(call, &view) } else { Vec::new() };
     let lists = &["blockers", "timeline", "insights", "children", "artifacts", "text"];
     Ok(Answer { budget: Some(budget_of(given.budget)), untrusted, ..Answer::new(Value::Object(fields), lists) })
@@ -51,6 +54,23 @@ fn blockers(call: &Call<'_>, view: &ShowView) -> Vec<Value> {
         Err(_) => json!({"key": key}),
     };
     view.task.waiting_on.iter().take(BLOCKERS).map(known).collect()
+}
+
+/// The open insights about the task.
+fn insights(call: &Call<'_>, view: &ShowView) -> Result<Vec<Value>, Problem> {
+    let query = InsightQuery {
+        project: Some(view.task.project_id.clone()),
+        task: Some(view.task.id.clone()),
+        limit: std::num::NonZeroUsize::new(BLOCKERS),
+        ..InsightQuery::default()
+    };
+    let found = call.insights_or_none(&query)?;
+    let about = |insight: &&contextcore_core::query::FoundInsight| {
+        let named =
+            |word: &String| word.strip_prefix("task:").is_some_and(|key| key.eq_ignore_ascii_case(&view.task.id));
+        insight.insight.task.as_ref() == Some(&view.task.id) || insight.insight.applies_to.iter().any(named)
+    };
+    Ok(found.iter().filter(about).map(|found| super::insight::row(&found.insight)).collect())
 }
 
 fn children(view: &ShowView) -> Vec<Value> {

@@ -2,8 +2,12 @@
 //! common is here: the check of arguments, the project that is meant, the time and age of the data, cleaning, and the budget.
 
 mod find_tasks;
+pub(crate) mod get_context;
 mod get_project;
 mod get_task;
+mod insight;
+mod insights;
+mod people;
 mod report_task;
 mod task;
 
@@ -27,6 +31,8 @@ pub(crate) struct Call<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) fence: Fence,
     pub(crate) now: Millis,
+    /// Random, for what needs an id of its own.
+    pub(crate) random: u64,
 }
 
 /// What a call came to.
@@ -44,23 +50,66 @@ pub(crate) fn call(
     caller: &Caller,
     tool: &Definition,
     arguments: &Map<String, Value>,
-    nonce: u32,
+    random: u64,
 ) -> Result<Outcome, Problem> {
-    crate::arguments::check(&tool.input_schema(), arguments)?;
-    if tool.write {
-        refuse_secrets(arguments)?;
-    }
-    let reads = backend.open()?;
-    let call = Call { backend, reads: &*reads, caller, fence: Fence::new(nonce), now: backend.now() };
-    let answer = match tool.name.as_str() {
-        "find_tasks" => find_tasks::answer(&call, arguments),
-        "get_task" => get_task::answer(&call, arguments),
-        "get_project" => get_project::answer(&call, arguments),
-        "report_task" => report_task::answer(&call, arguments),
+    check(tool, arguments)?;
+    with(backend, caller, random, |call| match tool.name.as_str() {
+        "get_context" => get_context::answer(call, arguments),
+        "find_insights" => insights::find(call, arguments),
+        "record_insight" => insights::record(call, arguments),
+        "update_insight" => insights::update(call, arguments),
+        "ask_human" => people::ask(call, arguments),
+        "hand_off" => people::hand_off(call, arguments),
+        "find_tasks" => find_tasks::answer(call, arguments),
+        "get_task" => get_task::answer(call, arguments),
+        "get_project" => get_project::answer(call, arguments),
+        "report_task" => report_task::answer(call, arguments),
         name => Err(Problem::refused(format!("`{name}` is not in this build"))),
-    }?;
-    let default = answer.budget.unwrap_or(budget::DEFAULT);
-    finish(answer, &reads.freshness()?, default)
+    })
+}
+
+/// Checks the arguments of a call before anything is opened for it.
+pub(crate) fn check(tool: &Definition, arguments: &Map<String, Value>) -> Result<(), Problem> {
+    crate::arguments::check(&tool.input_schema(), arguments)?;
+    if tool.write { refuse_secrets(arguments) } else { Ok(()) }
+}
+
+/// Keeps the answer that a client collected for a question. May block.
+pub(crate) fn keep_answer(backend: &dyn Backend, caller: &Caller, id: &str, text: &str) -> Result<Outcome, Problem> {
+    refuse_secrets(&Map::from_iter([("answer".to_owned(), json!(text))]))?;
+    with(backend, caller, 0, |call| people::answered(call, id, text))
+}
+
+/// Opens what is stored, gets an answer, and finishes it.
+pub(crate) fn with(
+    backend: &dyn Backend,
+    caller: &Caller,
+    random: u64,
+    answer: impl FnOnce(&Call<'_>) -> Result<Answer, Problem>,
+) -> Result<Outcome, Problem> {
+    let reads = backend.open()?;
+    #[expect(clippy::cast_possible_truncation, reason = "half of the random bits")]
+    let fence = Fence::new(random as u32);
+    let answer = answer(&Call { backend, reads: &*reads, caller, fence, now: backend.now(), random })?;
+    let budget = answer.budget.unwrap_or(budget::DEFAULT);
+    finish(answer, &reads.freshness()?, budget)
+}
+
+/// How many rows of a list fit a budget, with what stands around them.
+fn fitting(rows: &[Value], budget: usize) -> usize {
+    const AROUND: usize = 120;
+    /// A whole result has the JSON twice, so bytes can run out before tokens.
+    const MOST_BYTES: usize = 9_500;
+    let (mut tokens, mut bytes) = (AROUND, 0);
+    let fits = |row: &&Value| {
+        let mut row = (*row).clone();
+        clean::answer(&mut row);
+        let text = row.to_string();
+        tokens += budget::tokens(&text) + 1;
+        bytes += text.len();
+        tokens <= budget && bytes <= MOST_BYTES
+    };
+    rows.iter().take_while(fits).count()
 }
 
 /// Cleans an answer, adds the time and age of the data and the fenced texts, and cuts it to its budget.
@@ -78,7 +127,10 @@ fn finish(answer: Answer, freshness: &contextcore_core::query::Freshness, budget
         fields.insert("sanitised".to_owned(), json!(changed));
     }
     if !freshness.stale.is_empty() {
-        let stale = freshness.stale.iter().map(|lag| json!({"source": clean::one_line(&lag.source), "lag": lag.lag.map(f64::round)}));
+        let stale = freshness
+            .stale
+            .iter()
+            .map(|lag| json!({"source": clean::one_line(&lag.source), "lag": lag.lag.map(f64::round)}));
         let mut stale = Value::Array(stale.collect());
         clean::answer(&mut stale);
         fields.insert("stale".to_owned(), stale);
@@ -107,13 +159,20 @@ fn refuse_secrets(arguments: &Map<String, Value>) -> Result<(), Problem> {
     }
     for (name, value) in arguments {
         if let Some(what) = search(value) {
-            return Err(Problem::refused(format!("`{name}` looks like a secret ({what}); nothing was stored: leave it out")));
+            return Err(Problem::refused(format!(
+                "`{name}` looks like a secret ({what}); nothing was stored: leave it out"
+            )));
         }
     }
     Ok(())
 }
 
 impl Call<'_> {
+    /// An id for what is new each time.
+    pub(crate) fn random_id(&self) -> String {
+        contextcore_core::model::insight::identity::random_id(self.random.to_be_bytes())
+    }
+
     /// The project that is meant: the argument, else that of the caller, else the only one in sight.
     pub(crate) fn project(&self, given: Option<&str>) -> Result<String, Problem> {
         if let Some(project) = given.or(self.caller.project.as_deref()) {
@@ -123,9 +182,7 @@ impl Call<'_> {
         match known.as_slice() {
             [] => Err(Problem::usage("no project is known yet; name one with `project`")),
             [only] => Ok(only.clone()),
-            several => {
-                Err(Problem::usage(format!("which project? Name one with `project`: {}", several.join(", "))))
-            }
+            several => Err(Problem::usage(format!("which project? Name one with `project`: {}", several.join(", ")))),
         }
     }
 
@@ -163,11 +220,16 @@ impl Call<'_> {
         Err(no_task(key))
     }
 
-    fn task_among(&self, key: &str, error: contextcore_core::Error) -> Result<contextcore_core::query::ShowView, Problem> {
+    fn task_among(
+        &self,
+        key: &str,
+        error: contextcore_core::Error,
+    ) -> Result<contextcore_core::query::ShowView, Problem> {
         let text = error.full();
         let names = text.split("in each of ").nth(1).and_then(|rest| rest.split(':').next()).unwrap_or_default();
         for source in names.split(", ").filter(|name| !name.is_empty()) {
-            let selector = contextcore_core::query::TaskSelector { key: key.to_owned(), source: Some(source.to_owned()) };
+            let selector =
+                contextcore_core::query::TaskSelector { key: key.to_owned(), source: Some(source.to_owned()) };
             let found = self.reads.task(&selector)?;
             let project = self.caller.project.as_deref();
             let is_meant = project.is_none_or(|project| project.eq_ignore_ascii_case(&found.task.project_id));
@@ -195,5 +257,7 @@ pub(crate) fn budget_of(given: Option<i64>) -> usize {
 pub(crate) fn moment(name: &str, text: &str) -> Result<Millis, Problem> {
     let day = || Millis::parse(&format!("{}T00:00:00Z", text.trim()));
     let parsed = Millis::parse(text).or_else(day);
-    parsed.ok_or_else(|| Problem::usage(format!("`{name}` is no date or time: write it like 2026-11-26 or 2026-11-26T09:00:00Z")))
+    parsed.ok_or_else(|| {
+        Problem::usage(format!("`{name}` is no date or time: write it like 2026-11-26 or 2026-11-26T09:00:00Z"))
+    })
 }

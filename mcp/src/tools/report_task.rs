@@ -41,7 +41,18 @@ struct Arguments {
 fn allowed(op: &str) -> &'static [&'static str] {
     match op {
         "start" => &[
-            "title", "type", "status", "parent", "priority", "assignee", "estimate", "labels", "sprint", "due", "url", "depends_on",
+            "title",
+            "type",
+            "status",
+            "parent",
+            "priority",
+            "assignee",
+            "estimate",
+            "labels",
+            "sprint",
+            "due",
+            "url",
+            "depends_on",
             "attributes",
         ],
         "status" => &["status", "reason"],
@@ -113,7 +124,8 @@ fn operation(given: Arguments) -> Result<Operation, Problem> {
 
 fn fields(given: Arguments) -> TaskFields {
     let line = |text: Option<String>| text.map(|text| clean::one_line(&text)).filter(|text| !text.is_empty());
-    let list = |list: Option<Vec<String>>| list.map(|list| Some(list.iter().map(|text| clean::one_line(text)).collect()));
+    let list =
+        |list: Option<Vec<String>>| list.map(|list| Some(list.iter().map(|text| clean::one_line(text)).collect()));
     TaskFields {
         task: given.key,
         title: line(given.title),
@@ -137,5 +149,7 @@ fn attributes(given: Map<String, Value>) -> Attributes {
         Value::String(text) => clean::one_line(&text),
         other => other.to_string(),
     };
-    Attributes(given.into_iter().map(|(name, value)| (clean::one_line(&name), Some(Scalar::Text(text(value))))).collect())
+    Attributes(
+        given.into_iter().map(|(name, value)| (clean::one_line(&name), Some(Scalar::Text(text(value))))).collect(),
+    )
 }

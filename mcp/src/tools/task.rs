@@ -6,8 +6,30 @@ use serde_json::{Map, Value, json};
 
 /// The fields that a list of tasks can have. `key` leads, whatever is chosen.
 pub(crate) const FIELDS: [&str; 24] = [
-    "key", "title", "status", "assignee", "points", "blocked", "type", "priority", "labels", "sprint", "epic", "parent", "project",
-    "due", "created", "started", "updated", "completed", "percent", "waiting_on", "native_status", "reporter", "url", "source",
+    "key",
+    "title",
+    "status",
+    "assignee",
+    "points",
+    "blocked",
+    "type",
+    "priority",
+    "labels",
+    "sprint",
+    "epic",
+    "parent",
+    "project",
+    "due",
+    "created",
+    "started",
+    "updated",
+    "completed",
+    "percent",
+    "waiting_on",
+    "native_status",
+    "reporter",
+    "url",
+    "source",
 ];
 /// Those that it has without a choice.
 pub(crate) const DEFAULT: [&str; 6] = ["key", "title", "status", "assignee", "points", "blocked"];
@@ -120,8 +142,15 @@ fn moves(kind: EventKind) -> bool {
     use EventKind as Kind;
     matches!(
         kind,
-        Kind::Created | Kind::StatusChanged | Kind::Blocked | Kind::Unblocked | Kind::Completed | Kind::Cancelled | Kind::Reopened
-            | Kind::Deleted | Kind::Restored
+        Kind::Created
+            | Kind::StatusChanged
+            | Kind::Blocked
+            | Kind::Unblocked
+            | Kind::Completed
+            | Kind::Cancelled
+            | Kind::Reopened
+            | Kind::Deleted
+            | Kind::Restored
     )
 }
 
