@@ -12,6 +12,8 @@ use crate::terminal::Colour;
 mod controller;
 mod dashboards;
 mod lists;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod setup;
 mod store;
 mod work;
@@ -20,6 +22,8 @@ mod work;
 pub(crate) use controller::{Cluster, ClusterDoctor, ContextFiles, Controller, Prune, Run, SettingsPlace};
 pub(crate) use dashboards::{Dashboards, DashboardsExport, Provision};
 pub(crate) use lists::{Show, Sprints, Status, Tasks};
+#[cfg(feature = "mcp")]
+pub(crate) use mcp::Mcp;
 #[cfg(feature = "demo")]
 pub(crate) use setup::Demo;
 pub(crate) use setup::{Check, Doctor, Init};
@@ -116,6 +120,9 @@ pub(crate) enum Command {
     Task(Box<Task>),
     /// Send what `task` and the SDK reported on this machine
     Drain(Drain),
+    /// Answer an agent over the Model Context Protocol, on stdin and stdout
+    #[cfg(feature = "mcp")]
+    Mcp(Box<Mcp>),
     /// List tasks
     Tasks(Tasks),
     /// List sprints with their numbers

@@ -21,7 +21,8 @@ use contextcore_core::engine::Engine;
 use contextcore_core::engine::webhook::PollTriggers;
 use contextcore_core::http::local::Refusal;
 use contextcore_core::query::{
-    InsightQuery, InsightSelector, List, ListLine, ListQuery, ProjectQuery, SprintFilter, TaskFilter, TaskSelector, Viewer,
+    InsightQuery, InsightSelector, List, ListLine, ListQuery, ProjectQuery, SprintFilter, TaskFilter, TaskSelector,
+    Viewer,
 };
 use contextcore_core::{Error, ErrorKind};
 use futures::stream;

@@ -27,6 +27,8 @@ mod insights;
 mod lanes;
 mod list;
 mod logging;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod output;
 #[cfg(feature = "demo")]
 mod portfolio;
@@ -127,6 +129,8 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Serve => serve::run(context).await,
         Command::Task(arguments) => task::run(context, *arguments),
         Command::Drain(arguments) => drain::run(context, &arguments).await,
+        #[cfg(feature = "mcp")]
+        Command::Mcp(arguments) => mcp::run(context, &arguments).await,
         Command::Tasks(arguments) => list::print(context, arguments.query()).await,
         Command::Sprints(arguments) => list::print(context, arguments.query()).await,
         Command::Show(arguments) => show::run(context, &arguments).await,

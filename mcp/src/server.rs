@@ -96,7 +96,11 @@ impl Server {
         let parts = context.extensions.get::<http::request::Parts>();
         let given = parts.and_then(|parts| parts.extensions.get::<Caller>());
         let claimed = context.client_info().map(|client| crate::clean::cut(&crate::clean::one_line(&client.name), 100));
-        Caller { claimed, ..given.unwrap_or(&self.0.caller).clone() }
+        let caller = given.unwrap_or(&self.0.caller).clone();
+        // Without a name from whoever started this program, the client's own is all there is.
+        let unnamed = || claimed.clone().unwrap_or_else(|| "agent".to_owned());
+        let agent = if caller.agent.is_empty() { unnamed() } else { caller.agent };
+        Caller { agent, claimed, ..caller }
     }
 
     /// The tools that a caller has.

@@ -30,8 +30,11 @@ pub use filter::{AnyOf, Condition, SprintFilter, StatusFilter, TaskFilter, TaskS
 pub use freshness::{Freshness, Lag};
 pub use insights::{Found, FoundInsight, InsightQuery, InsightSelector, InsightView};
 pub use list::{Cursor, Fields, List, ListLine, ListOptions, ListQuery, PageEnd, fields_of};
-pub use portfolio::{blocked, BlockedView, EpicView, PortfolioView, ProjectSprint, ProjectView};
-pub use project::{BlockedCount, FlowView, ForecastView, HealthState, HealthView, ProgressView, ProjectQuery, ProjectReport, Spread, SprintReport, WipView};
+pub use portfolio::{BlockedView, EpicView, PortfolioView, ProjectSprint, ProjectView, blocked};
+pub use project::{
+    BlockedCount, FlowView, ForecastView, HealthState, HealthView, ProgressView, ProjectQuery, ProjectReport, Spread,
+    SprintReport, WipView,
+};
 pub use show::{ChildView, ShowView, TaskSelector};
 pub use sprint::{DayView, SprintView};
 pub use status::histories_complete;

@@ -333,7 +333,10 @@ fn health(blocked: &BlockedCount, wip: &WipView, sprint: Option<&SprintReport>, 
     let scope = running.map_or(0.0, |sprint| sprint.committed.max(sprint.done + sprint.remaining));
     let behind = running.map_or(0.0, |sprint| sprint.remaining - sprint.ideal);
     let red = [
-        (blocked.oldest.as_ref().is_some_and(|oldest| oldest.seconds > BLOCKED_TOO_LONG), "a task is blocked for over 3 days"),
+        (
+            blocked.oldest.as_ref().is_some_and(|oldest| oldest.seconds > BLOCKED_TOO_LONG),
+            "a task is blocked for over 3 days",
+        ),
         (scope > 0.0 && behind > 0.25 * scope, "the sprint is behind its ideal line by over 25 % of its scope"),
         (lag.is_some_and(|lag| lag * 1e3 > HOUR as f64), "the data is older than 1 h"),
     ];
