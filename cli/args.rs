@@ -8,9 +8,12 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::terminal::Colour;
 
+mod agents;
 #[cfg(feature = "kubernetes")]
 mod controller;
 mod dashboards;
+mod git;
+mod guide;
 mod lists;
 #[cfg(feature = "mcp")]
 mod mcp;
@@ -18,9 +21,12 @@ mod setup;
 mod store;
 mod work;
 
+pub(crate) use agents::{Agents, AgentsExport};
 #[cfg(feature = "kubernetes")]
 pub(crate) use controller::{Cluster, ClusterDoctor, ContextFiles, Controller, Prune, Run, SettingsPlace};
 pub(crate) use dashboards::{Dashboards, DashboardsExport, Provision};
+pub(crate) use git::{Git, GitHook, GitInstall};
+pub(crate) use guide::{Guide, GuideAdd, GuideCommand};
 pub(crate) use lists::{Show, Sprints, Status, Tasks};
 #[cfg(feature = "mcp")]
 pub(crate) use mcp::Mcp;
@@ -118,6 +124,14 @@ pub(crate) enum Command {
     Serve,
     /// Report work on a task: starts, statuses, comments, links
     Task(Box<Task>),
+    /// Say what binds agents: constraints, preferences, focus
+    Guide(Box<Guide>),
+    /// Link commits to tasks: hooks, and a check for CI
+    #[command(subcommand)]
+    Git(Git),
+    /// Write what agents must know into AGENTS.md
+    #[command(subcommand)]
+    Agents(Agents),
     /// Send what `task` and the SDK reported on this machine
     Drain(Drain),
     /// Answer an agent over the Model Context Protocol, on stdin and stdout
@@ -161,6 +175,9 @@ pub(crate) struct Schema {
     /// That of the projects file instead (`projects_file`)
     #[arg(long)]
     pub(crate) projects: bool,
+    /// That of .contextcore/guidance.yaml instead
+    #[arg(long, conflicts_with = "projects")]
+    pub(crate) guidance: bool,
 }
 
 /// Whatever is typed after a command that this build does not have.

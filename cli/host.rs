@@ -105,6 +105,7 @@ fn routes(engine: Arc<Engine>, triggers: Option<PollTriggers>) -> Router {
         .route("/v1/tasks", get(list::<TaskFilter>))
         .route("/v1/sprints", get(list::<SprintFilter>))
         .route("/v1/show", get(show))
+        .route("/v1/guidance", get(guidance))
         .route("/v1/insights", post(insights))
         .route("/v1/insight", get(insight))
         .route("/v1/status", get(status))
@@ -180,6 +181,10 @@ fn send_export(engine: &Engine, to: &Chunks) -> Result<(), Error> {
 
 async fn show(State(engine): State<Arc<Engine>>, Query(selector): Query<TaskSelector>) -> Response {
     view(engine, move |viewer| viewer.show(&selector)).await
+}
+
+async fn guidance(State(engine): State<Arc<Engine>>) -> Response {
+    view(engine, |viewer| viewer.guidance()).await
 }
 
 async fn insights(State(engine): State<Arc<Engine>>, Json(query): Json<InsightQuery>) -> Response {

@@ -4,6 +4,7 @@
 use contextcore_core::clock;
 use contextcore_core::config::Config;
 use contextcore_core::http::local::{Local, Refusal};
+use contextcore_core::model::guidance::stored::AllGuidance;
 use contextcore_core::query::{
     Cursor, DeadLetterItem, Found, InsightQuery, InsightSelector, InsightView, List, ListLine, ListQuery, PageEnd,
     ShowView, StatusView, TaskSelector, Viewer,
@@ -106,6 +107,11 @@ impl Reader {
     /// Every dead letter.
     pub(crate) async fn dead_letters(&self) -> Result<Vec<DeadLetterItem>, Failure> {
         Ok(self.view("dead-letters", &(), |viewer| viewer.dead_letters()).await?)
+    }
+
+    /// The guidance that the command line reported.
+    pub(crate) async fn guidance(&self) -> Result<AllGuidance, Failure> {
+        Ok(self.view("guidance", &(), |viewer| viewer.guidance()).await?)
     }
 
     pub(crate) async fn view<T: DeserializeOwned>(

@@ -11,7 +11,7 @@ use crate::duration;
 /// Where reported work goes.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Place {
-    /// Project that the task belongs to [default: $CONTEXTCORE_PROJECT, else default]
+    /// Project that it belongs to [default: $CONTEXTCORE_PROJECT, else default]
     #[arg(long, short = 'p', value_name = "PROJECT", global = true)]
     pub(crate) project: Option<String>,
     /// Who does it [default: nobody is named]

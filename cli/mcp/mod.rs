@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use contextcore_core::config::{self, Config};
 use contextcore_core::model::operation::Operation;
+use contextcore_core::repository::Repository;
 use contextcore_core::{Error, ErrorKind, Millis, clock};
 use contextcore_mcp::{Backend, Caller, Options, Reads, Server, Written};
 use contextcore_spool::StateDir;
@@ -118,7 +119,8 @@ impl Local {
 impl Backend for Local {
     fn open(&self) -> Result<Box<dyn Reads + '_>, Error> {
         let stores = self.runtime.block_on(Stores::open(self.config()?, &self.state))?;
-        Ok(Box::new(stores.on(&self.runtime)))
+        let repository = std::env::current_dir().ok().and_then(|here| Repository::around(&here));
+        Ok(Box::new(stores.on(&self.runtime, repository)))
     }
 
     fn write(&self, project: &str, operation: Operation, by: &str) -> Result<Written, Error> {

@@ -5,11 +5,13 @@ use std::cell::Cell;
 
 use contextcore_core::config::{self, Config};
 use contextcore_core::model::config::ProjectConfig;
-use contextcore_core::model::guidance::{self, GuidanceItem};
+use contextcore_core::model::guidance::GuidanceItem;
+use contextcore_core::model::guidance::stored::AllGuidance;
 use contextcore_core::query::{
-    Found, Freshness, InsightQuery, InsightSelector, InsightView, ListQuery, ProjectQuery, ProjectReport, ShowView,
-    TaskFilter, TaskSelector, TaskView,
+    self, Found, Freshness, InsightQuery, InsightSelector, InsightView, ListQuery, ProjectQuery, ProjectReport,
+    ShowView, TaskFilter, TaskSelector, TaskView,
 };
+use contextcore_core::repository::Repository;
 use contextcore_core::{Error, ErrorKind, clock};
 use contextcore_mcp::Reads;
 use contextcore_mcp::backend::TaskPage;
@@ -27,6 +29,7 @@ use crate::reader::Reader;
 pub(super) struct Stores {
     readers: Vec<Reader>,
     config: Option<Config>,
+    state: StateDir,
 }
 
 impl Stores {
@@ -54,12 +57,12 @@ impl Stores {
                 readers.push(Reader::open(config).await.map_err(error_of)?);
             }
         }
-        Ok(Self { readers, config })
+        Ok(Self { readers, config, state: state.clone() })
     }
 
     /// The same for code that blocks.
-    pub(super) fn on(self, runtime: &Handle) -> Blocking<'_> {
-        Blocking { stores: self, runtime }
+    pub(super) fn on(self, runtime: &Handle, repository: Option<Repository>) -> Blocking<'_> {
+        Blocking { stores: self, runtime, repository }
     }
 
     /// The first answer of a store that knows what is asked for.
@@ -119,6 +122,8 @@ async fn page(reader: &Reader, query: &ListQuery<TaskFilter>) -> Result<TaskPage
 pub(super) struct Blocking<'a> {
     stores: Stores,
     runtime: &'a Handle,
+    /// The repository around the working directory, of a client on this machine.
+    repository: Option<Repository>,
 }
 
 impl Reads for Blocking<'_> {
@@ -189,6 +194,18 @@ impl Reads for Blocking<'_> {
     }
 
     fn guidance(&self, project: &str) -> Result<Vec<GuidanceItem>, Error> {
-        Ok(self.project_config(project).map(|known| guidance::of_project(&known)).unwrap_or_default())
+        let mut stored = AllGuidance::default();
+        for reader in &self.stores.readers {
+            stored.merge(self.runtime.block_on(reader.guidance()).map_err(error_of)?);
+        }
+        // What was said just now is in the spool alone.
+        if let Err(error) = contextcore_spool::add_guidance(&self.stores.state, &mut stored) {
+            tracing::warn!(%error, "could not read the spool");
+        }
+        let repository = self.repository.as_ref();
+        let known = self.project_config(project).map_or_else(|| project.to_owned(), |known| known.id);
+        let found = query::guidance(self.stores.config.as_ref(), repository, &stored, Some(&known));
+        found.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        Ok(found.items)
     }
 }

@@ -39,6 +39,13 @@ pub(crate) struct Reported {
     seq: u64,
 }
 
+impl Reported {
+    /// The project in which it was reported.
+    pub(crate) fn project(&self) -> &str {
+        &self.project
+    }
+}
+
 /// Writes an operation, and starts the helper that sends it.
 pub(crate) fn report(place: Place, operation: Operation) -> Result<Reported, Failure> {
     let project =

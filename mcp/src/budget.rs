@@ -90,8 +90,9 @@ mod tests {
     }
 
     proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
         #[test]
-        fn an_answer_fits_whatever_it_holds(items in proptest::collection::vec(".{0,300}", 0..120), budget in 300_usize..6_000) {
+        fn an_answer_fits_whatever_it_holds(items in proptest::collection::vec(".{0,200}", 0..60), budget in 300_usize..6_000) {
             let Value::Object(mut answer) = json!({"items": items}) else { unreachable!() };
             fit(&mut answer, budget, &["items"]);
             let json = Value::Object(answer).to_string();

@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod destination;
+mod guidance;
 mod lane;
 pub mod layout;
 mod reader;
@@ -16,6 +17,7 @@ mod writer;
 
 pub use contextcore_model::hash::sha256 as digest;
 pub use destination::{Destination, Headers, Transport};
+pub use guidance::add_guidance;
 pub use lane::{LaneDir, Lock};
 pub use layout::StateDir;
 pub use reader::{Chunk, Cursor, Place, Reader, SpoolLine};

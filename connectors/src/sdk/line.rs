@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use contextcore_core::config::CommentPrivacy;
+use contextcore_core::model::guidance::{self, stored::GuidanceReport};
 use contextcore_core::model::observation::{Observation, Operations};
 use contextcore_core::model::operation::{self, Attributes, Line, Operation, Parsed, Sprint, TaskFields, TaskLink};
 use contextcore_core::model::report::{Fields, Report, Reported, SprintReport};
@@ -104,6 +105,8 @@ impl Reading {
             Operation::Link(link) => Report::Artifact(artifact(link)),
             Operation::SprintStart(_)
             | Operation::SprintEnd(_)
+            | Operation::GuidanceAdd(_)
+            | Operation::GuidanceEnd(_)
             | Operation::InsightEmit(_)
             | Operation::InsightUpdate(_) => return None,
         })
@@ -163,6 +166,9 @@ pub(super) fn observations(reading: &Reading, record: &str) -> Result<Vec<Observ
 }
 
 fn observation(reading: &Reading, writer: &str, project: String, line: Line) -> Option<Observation> {
+    if guidance::stored::id_of(&line.operation).is_some_and(|id| !id.is_empty()) {
+        return Some(Observation::Guidance(Box::new(GuidanceReport { project, writer: writer.to_owned(), line })));
+    }
     let (at, seq) = (line.counts_at(), line.seq);
     let actor = match &line.operation {
         Operation::Comment(comment) => comment.author.clone().or(line.actor),

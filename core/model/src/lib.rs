@@ -36,6 +36,7 @@ pub mod task;
 pub mod time;
 pub mod timeline;
 pub mod totals;
+pub mod trailers;
 pub mod transitions;
 
 pub use error::{Error, ErrorKind, Result, Retry};

@@ -1,6 +1,7 @@
 //! What a connector reports: tasks, sprints and activities in the common model, before [`crate::diff`] compares them
 //! with the store.
 
+use crate::guidance::stored::GuidanceReport;
 use crate::report::{Report, Reported, SprintReport};
 use crate::time::Millis;
 use crate::{Artifact, Blocker, Event, Facts, SprintFacts};
@@ -35,6 +36,8 @@ pub enum Observation {
     Operations(Box<Operations<Report>>),
     /// What writers reported of a sprint.
     SprintOperations(Box<Operations<SprintReport>>),
+    /// What a writer reported of guidance for agents.
+    Guidance(Box<GuidanceReport>),
 }
 
 /// Reports of one task, or of one sprint.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::kind::SourceKind;
-use crate::model::config::{BlockedConfig, Criticality, Privacy, SecretRef, duration};
+use crate::model::config::{BlockedConfig, Criticality, GitConfig, GuidanceConfig, Privacy, SecretRef, duration};
 use crate::model::signal::{Protocol, Signal};
 use crate::model::{Status, TaskType};
 
@@ -33,6 +33,10 @@ pub(super) struct RawConfig {
     pub webhooks: RawWebhooks,
     /// Who may report work to `POST /v1/ops` (`serve` only).
     pub ops: RawOps,
+    /// Whose guidance for agents binds.
+    pub guidance: GuidanceConfig,
+    /// What the hooks of `contextcore git install` do.
+    pub git: GitConfig,
     /// What personal data leaves the program.
     pub privacy: Privacy,
     /// Portfolio view over native projects.
@@ -365,6 +369,8 @@ impl Default for RawConfig {
             listen: "127.0.0.1:9464".to_owned(),
             webhooks: RawWebhooks::default(),
             ops: RawOps::default(),
+            guidance: GuidanceConfig::default(),
+            git: GitConfig::default(),
             privacy: Privacy::default(),
             projects: Vec::new(),
             projects_file: None,

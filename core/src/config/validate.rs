@@ -48,6 +48,8 @@ pub(super) fn config(
         listen: listen?,
         webhooks,
         ops,
+        guidance: raw.guidance,
+        git: raw.git,
         privacy: raw.privacy,
         projects: super::projects::written(&written_projects, &sources),
         written_projects,

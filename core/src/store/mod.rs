@@ -34,8 +34,8 @@ pub(crate) use self::directory::on_disk;
 pub use self::kv::{Batch, Guard, KeyRange, Kv, Pair};
 pub use self::maintenance::Verified;
 pub use self::memory::MemoryKv;
-pub(crate) use self::reader::DELETED_SPRINTS;
 pub use self::reader::Store;
+pub(crate) use self::reader::{DELETED_SPRINTS, GUIDANCE};
 pub use self::records::{Counters, Cursor, DeadLetter, Item, Listed, Position, Quarantined, SourceStatus};
 pub use self::transaction::Transaction;
 

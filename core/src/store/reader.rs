@@ -11,6 +11,7 @@ use super::key::{self, Key, Kind};
 use super::kv::{self, Guard, KeyRange, Kv, Pages, Pair};
 use super::records::{Cursor, DeadLetter, Item, Position, Quarantined, SourceStatus};
 use crate::model::error::Result;
+use crate::model::guidance::stored::AllGuidance;
 use crate::model::insight::search::Index;
 use crate::model::signal::Signal;
 use crate::model::time::Millis;
@@ -20,6 +21,8 @@ use crate::model::{SmolStr, SprintRecord, TaskKey, TaskRecord};
 
 /// The group of metadata that names the sprints a tool deleted, by source.
 pub(crate) const DELETED_SPRINTS: &str = "deleted_sprints";
+/// The metadata in which the guidance that was reported is.
+pub(crate) const GUIDANCE: &str = "guidance";
 
 /// The store of one installation. Cheap to share by reference. One process at a time opens a directory.
 ///
@@ -234,6 +237,14 @@ impl Store {
     /// When the store cannot be read.
     pub fn deleted_sprints(&self, source: &str) -> Result<BTreeSet<String>> {
         Ok(self.metadata(DELETED_SPRINTS, source)?.unwrap_or_default())
+    }
+
+    /// The guidance that was reported.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn guidance(&self) -> Result<AllGuidance> {
+        Ok(self.metadata(GUIDANCE, "")?.unwrap_or_default())
     }
 
     /// The cursor of a stream.

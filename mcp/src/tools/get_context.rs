@@ -16,11 +16,13 @@ use crate::answer::{Answer, Problem};
 use crate::budget;
 
 /// The lists, the most important first, and how many of each a context of the default length has at most.
-const LISTS: &[&str] = &["guidance", "decisions", "questions", "lessons", "handoffs", "tasks", "risks", "slos"];
+const LISTS: &[&str] = &["guidance", "decisions", "questions", "lessons", "handoffs", "tasks", "risks", "slos", "text"];
 const MOST: [usize; 8] = [12, 7, 4, 7, 3, 5, 5, 5];
 /// How many insights are looked at.
 const SCOPED: usize = 150;
 const WORDED: usize = 40;
+/// How many lines of guidance that nobody vouches for are shown.
+const UNTRUSTED: usize = 3;
 /// How many tasks near a path are looked up.
 const NEAR: usize = 12;
 
@@ -45,6 +47,12 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
     };
     let (tasks, near) = tasks(call, &project, &given, &insights)?;
     let guidance = guidance(call, &project, &given.paths)?;
+    // Anybody who can write to a branch may have written these: they are text, not guidance.
+    let (untrusted, guidance): (Vec<_>, Vec<_>) = guidance.into_iter().partition(|item| item.trust == Trust::Untrusted);
+    let untrusted = untrusted
+        .iter()
+        .take(UNTRUSTED)
+        .map(|item| call.fence.around(&item.source.to_string(), "", &format!("{}: {}", item.kind, item.rule)));
     let (asked, guidance): (Vec<_>, Vec<_>) =
         guidance.into_iter().partition(|item| item.kind == GuidanceKind::Question);
     let mut questions = of(&[InsightType::Question], insight::question);
@@ -69,7 +77,8 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
     let budget = budget_of(given.budget);
     cap(&mut fields, lists, budget);
     fields.insert("near".to_owned(), json!(near));
-    Ok(Answer { budget: Some(budget), ..Answer::new(Value::Object(fields), LISTS) })
+    let untrusted = untrusted.collect();
+    Ok(Answer { budget: Some(budget), untrusted, ..Answer::new(Value::Object(fields), LISTS) })
 }
 
 /// The project that is meant: the one that is named, else that of the task.

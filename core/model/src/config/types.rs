@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::project::{Criticality, ProjectConfig};
@@ -28,6 +29,10 @@ pub struct Config {
     pub webhooks: WebhooksConfig,
     /// Who may report work over HTTP. `None`: nobody.
     pub ops: Option<OpsConfig>,
+    /// Whose guidance for agents binds.
+    pub guidance: GuidanceConfig,
+    /// What the hooks of `contextcore git install` do.
+    pub git: GitConfig,
     /// What personal data leaves the program.
     pub privacy: Privacy,
     /// The portfolio view over native projects: those written here in file order, then those of the projects file. Ids are
@@ -51,6 +56,25 @@ impl Config {
     pub fn project_of(&self, source: &str, native_project: &str) -> Option<&ProjectConfig> {
         self.projects.iter().find(|project| project.includes(source, native_project))
     }
+}
+
+/// Whose guidance for agents binds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Guidance")]
+pub struct GuidanceConfig {
+    /// The refs of a repository whose `.contextcore/guidance.yaml` binds: names of branches as the remote `origin` has them, or
+    /// whole refs. Empty: the default branch of `origin`.
+    pub trusted_refs: Vec<String>,
+}
+
+/// What the hooks of `contextcore git install` do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Git")]
+pub struct GitConfig {
+    /// Whether a commit that names no task, or whose hook fails, is refused.
+    pub strict: bool,
 }
 
 /// Who may report work over HTTP.

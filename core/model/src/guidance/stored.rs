@@ -1,5 +1,7 @@
 //! Guidance as the store keeps it: what the command line reported, folded so that the order in which reports arrive does not matter.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::item::{GuidanceItem, GuidanceKind, GuidanceSource, Severity};
@@ -29,6 +31,63 @@ pub struct StoredGuidance {
     pub says: Option<(Reported, GuidanceAdd)>,
     /// When it was ended last.
     pub ended: Option<Reported>,
+}
+
+/// Ids that a project keeps. Those that were ended longest ago go first, then no new ones are taken in.
+const MOST: usize = 1_000;
+
+/// A line that a writer reported of guidance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GuidanceReport {
+    /// The project.
+    pub project: String,
+    /// The writer.
+    pub writer: String,
+    /// The line.
+    pub line: Line,
+}
+
+/// Everything that was reported of guidance: by project, then by id.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AllGuidance(pub BTreeMap<String, BTreeMap<String, StoredGuidance>>);
+
+impl AllGuidance {
+    /// Takes in a line. Returns whether it is about guidance, and there was room for it.
+    pub fn fold(&mut self, GuidanceReport { project, writer, line }: &GuidanceReport) -> bool {
+        let Some(id) = id_of(&line.operation) else { return false };
+        let all = self.0.entry(project.clone()).or_default();
+        if !all.contains_key(id) && all.len() >= MOST {
+            let ended = all.iter().filter_map(|(id, stored)| Some((stored.end()?, id)));
+            let Some((_, oldest)) = ended.min() else { return false };
+            let oldest = oldest.clone();
+            all.remove(&oldest);
+        }
+        all.entry(id.to_owned()).or_default().fold(writer, line);
+        true
+    }
+
+    /// Takes in what another store holds. What both hold counts once.
+    pub fn merge(&mut self, other: Self) {
+        for (project, theirs) in other.0 {
+            let ours = self.0.entry(project).or_default();
+            for (id, StoredGuidance { says, ended }) in theirs {
+                let known = ours.entry(id).or_default();
+                let is_later = says.as_ref().map(|(said, _)| said) > known.says.as_ref().map(|(said, _)| said);
+                if is_later {
+                    known.says = says;
+                }
+                known.ended = known.ended.take().max(ended);
+            }
+        }
+    }
+
+    /// What was said and not ended, of one project or of all.
+    #[must_use]
+    pub fn items(&self, project: Option<&str>) -> Vec<GuidanceItem> {
+        let wanted = self.0.iter().filter(|(name, _)| project.is_none_or(|project| project == *name));
+        wanted.flat_map(|(name, all)| all.values().filter_map(|stored| stored.item(name))).collect()
+    }
 }
 
 /// The id within the project of what a line reports of guidance; `None` for a line about something else.

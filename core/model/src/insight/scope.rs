@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::path_glob::PathGlob;
+
 /// The kinds of scopes, with the colon.
 pub const KINDS: [&str; 5] = ["path:", "task:", "service:", "epic:", "label:"];
 const PATH: &str = "path:";
@@ -79,13 +81,14 @@ fn names(list: &[String], name: &str) -> bool {
 
 /// How well the scope `pattern` fits `path`.
 fn fit_of_path(pattern: &str, path: &str) -> u64 {
+    let glob = PathGlob::new(pattern);
     let (pattern, path) = (parts(pattern), parts(path));
     let fixed = pattern.iter().take_while(|part| !is_glob(part)).count();
     if fixed == pattern.len() && pattern == path {
         return EXACT;
     }
     let level = |depth: usize| GLOB + PER_LEVEL * (depth as u64).min(LEVELS);
-    if matches(&pattern, &path) || (fixed == pattern.len() && path.starts_with(&pattern)) {
+    if glob.matches(&path.join("/")) {
         return level(fixed);
     }
     // A directory is touched that holds what the insight is about.
@@ -102,50 +105,6 @@ fn is_glob(part: &str) -> bool {
 /// The parts of a path, without `./` and doubled slashes.
 fn parts(path: &str) -> Vec<&str> {
     path.trim().split('/').filter(|part| !part.is_empty() && *part != ".").collect()
-}
-
-fn matches(pattern: &[&str], path: &[&str]) -> bool {
-    match (pattern.split_first(), path.split_first()) {
-        (None, None) => true,
-        (Some((&"**", rest)), _) if rest.is_empty() => true,
-        (Some((&"**", rest)), Some((_, tail))) => matches(rest, path) || matches(pattern, tail),
-        (Some((&"**", rest)), None) => matches(rest, path),
-        (Some((part, rest)), Some((name, tail))) => is_like(part.as_bytes(), name.as_bytes()) && matches(rest, tail),
-        _ => false,
-    }
-}
-
-/// Whether a name is like a pattern with `*` and `?`. Takes at most length times length steps.
-fn is_like(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut at, mut of, mut star) = (0, 0, None);
-    while of < name.len() {
-        match pattern.get(at) {
-            Some(b'*') => {
-                star = Some((at, of));
-                at += 1;
-            }
-            Some(b'?') => {
-                at += 1;
-                of = next_character(name, of);
-            }
-            Some(letter) if *letter == name[of] => (at, of) = (at + 1, of + 1),
-            _ => match star {
-                Some((place, from)) => {
-                    let from = next_character(name, from);
-                    star = Some((place, from));
-                    (at, of) = (place + 1, from);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[at..].iter().all(|letter| *letter == b'*')
-}
-
-/// Where the character after the one at `from` begins.
-fn next_character(name: &[u8], from: usize) -> usize {
-    let is_inside = |byte: &u8| byte & 0b1100_0000 == 0b1000_0000;
-    from + 1 + name[from + 1..].iter().take_while(|byte| is_inside(byte)).count()
 }
 
 #[cfg(test)]

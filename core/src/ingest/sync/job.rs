@@ -9,6 +9,7 @@ use crate::config::{ProjectConfig, SourceConfig};
 use crate::ingest::connector::{Connector, Run};
 use crate::model::activity::StoredActivity;
 use crate::model::error::Error;
+use crate::model::guidance::stored::GuidanceReport;
 use crate::model::observation::Operations;
 use crate::model::report::{Report, SprintReport};
 use crate::model::{SmolStr, TaskKey};
@@ -83,6 +84,8 @@ pub(super) struct PageWork {
     pub(super) reports: BTreeMap<TaskKey, Operations<Report>>,
     /// What was reported of sprints.
     pub(super) sprint_reports: BTreeMap<TaskKey, Operations<SprintReport>>,
+    /// What was reported of guidance.
+    pub(super) guidance: Vec<GuidanceReport>,
     /// Tasks on the page that may block others, or be blocked.
     pub(super) linked: BTreeSet<TaskKey>,
 }

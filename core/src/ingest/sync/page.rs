@@ -105,6 +105,7 @@ impl Job<'_> {
                 Observation::Gone { native_id } => self.mark_deleted(to, &native_id)?,
                 Observation::Operations(operations) => self.gather(*operations),
                 Observation::SprintOperations(operations) => self.gather_of_sprint(*operations),
+                Observation::Guidance(report) => self.work.guidance.push(*report),
             }
         }
         to.put_quarantined(self.name(), &record.native_id, None)
