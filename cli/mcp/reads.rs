@@ -46,9 +46,7 @@ impl Stores {
                 Err(failure) => return Err(error_of(failure)),
             }
         }
-        let failed = |error| {
-            Error::new(ErrorKind::Store, format!("read {}", state.path().display())).caused_by::<std::io::Error>(error)
-        };
+        let failed = |error| Error::new(ErrorKind::Store, format!("read {}", state.path().display())).caused_by(error);
         for lane in state.lanes().map_err(failed)? {
             if !takes_lanes && lane.engine().is_dir() {
                 let text = json!({"store": {"path": lane.engine()}}).to_string();
