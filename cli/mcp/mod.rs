@@ -5,8 +5,8 @@
 //! tasks the commits to a path name.
 
 mod history;
-mod reads;
-mod spool;
+pub(crate) mod reads;
+pub(crate) mod spool;
 
 use std::path::Path;
 use std::sync::Arc;

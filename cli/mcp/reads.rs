@@ -26,7 +26,7 @@ use crate::failure::Failure;
 use crate::reader::Reader;
 
 /// The stores of this machine.
-pub(super) struct Stores {
+pub(crate) struct Stores {
     readers: Vec<Reader>,
     config: Option<Config>,
     state: StateDir,
@@ -58,9 +58,14 @@ impl Stores {
         Ok(Self { readers, config, state: state.clone() })
     }
 
+    /// The store that this reads, of a process whose configuration this is.
+    pub(crate) fn of(reader: Reader, config: Config, state: StateDir) -> Self {
+        Self { readers: vec![reader], config: Some(config), state }
+    }
+
     /// The same for code that blocks.
-    pub(super) fn on(self, runtime: &Handle, repository: Option<Repository>) -> Blocking<'_> {
-        Blocking { stores: self, runtime, repository }
+    pub(crate) fn on(self, runtime: &Handle, repository: Option<Repository>) -> Blocking {
+        Blocking { stores: self, runtime: runtime.clone(), repository }
     }
 
     /// The first answer of a store that knows what is asked for.
@@ -117,14 +122,14 @@ async fn page(reader: &Reader, query: &ListQuery<TaskFilter>) -> Result<TaskPage
 }
 
 /// The stores, for code that blocks.
-pub(super) struct Blocking<'a> {
+pub(crate) struct Blocking {
     stores: Stores,
-    runtime: &'a Handle,
+    runtime: Handle,
     /// The repository around the working directory, of a client on this machine.
     repository: Option<Repository>,
 }
 
-impl Reads for Blocking<'_> {
+impl Reads for Blocking {
     fn tasks(&self, query: &ListQuery<TaskFilter>) -> Result<TaskPage, Error> {
         self.runtime.block_on(self.stores.tasks(query))
     }

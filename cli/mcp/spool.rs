@@ -30,7 +30,7 @@ const ASK: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The writers of this process.
-pub(super) struct Spool {
+pub(crate) struct Spool {
     state: StateDir,
     endpoint: Option<String>,
     protocol: Option<String>,
@@ -38,7 +38,7 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    pub(super) fn new(state: StateDir, endpoint: Option<String>, protocol: Option<String>) -> Self {
+    pub(crate) fn new(state: StateDir, endpoint: Option<String>, protocol: Option<String>) -> Self {
         Self { state, endpoint, protocol, writers: Mutex::default() }
     }
 
@@ -51,7 +51,7 @@ impl Spool {
         operation: Operation,
         by: &str,
     ) -> Result<Written, Error> {
-        let (lane, writer, seq) = self.append(config, project, operation, by)?;
+        let (lane, writer, seq) = self.append(|| self.lane(config, project), project, operation, by)?;
         let is_visible = match config.and_then(sdk_source) {
             Some(source) => config.is_some_and(|config| nudge(config, runtime, source)),
             None => self.is_taken(&lane, &writer, seq),
@@ -61,14 +61,14 @@ impl Spool {
 
     fn append(
         &self,
-        config: Option<&Config>,
+        lane: impl FnOnce() -> Result<LaneDir, Error>,
         project: &str,
         operation: Operation,
         by: &str,
     ) -> Result<(LaneDir, String, u64), Error> {
         let mut writers = lock(&self.writers);
         if !writers.contains_key(project) {
-            let lane = self.lane(config, project)?;
+            let lane = lane()?;
             let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
             let writer = Writer::new(&lane, project, "mcp", host.trim());
             writers.insert(project.to_owned(), (lane, writer));
@@ -89,6 +89,13 @@ impl Spool {
                 format!("the spool {} is full, so that nothing was written", lane.spool().display()),
             )),
         }
+    }
+
+    /// Writes an operation where this process takes lines in itself.
+    pub(crate) fn append_unsent(&self, project: &str, operation: Operation, by: &str) -> Result<(String, u64), Error> {
+        let failed = |error: std::io::Error| Error::new(ErrorKind::Store, "make a lane of the spool").caused_by(error);
+        let lane = || self.state.lane_to(None).map_err(failed);
+        self.append(lane, project, operation, by).map(|(_, writer, seq)| (writer, seq))
     }
 
     /// The lane that a project's work goes to. Where nothing else names a backend, the configuration does.

@@ -7,7 +7,9 @@ use contextcore_core::model::Status;
 use contextcore_core::model::config::{ProjectConfig, project::ServiceContext};
 use contextcore_core::model::guidance::{GuidanceItem, GuidanceKind, Trust, covering, in_force};
 use contextcore_core::model::insight::{Insight, InsightType, Review};
-use contextcore_core::query::{AnyOf, InsightQuery, ListOptions, ListQuery, StatusFilter, TaskFilter, TaskSort};
+use contextcore_core::query::{
+    AnyOf, InsightQuery, ListOptions, ListQuery, ProjectQuery, StatusFilter, TaskFilter, TaskSort,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -73,6 +75,10 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
         risks,
         slos(&contexts),
     ];
+    if config.is_none() && lists.iter().all(Vec::is_empty) {
+        // Nothing is known of it: a slip of the pen is an error that names what is near.
+        call.reads.project(&ProjectQuery { project: project.clone(), sprint: None })?;
+    }
     let mut fields = Map::from_iter([("project".to_owned(), about(&project, config.as_ref()))]);
     let budget = budget_of(given.budget);
     cap(&mut fields, lists, budget);
