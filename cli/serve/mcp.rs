@@ -98,16 +98,13 @@ fn admit(mcp: &Mcp, config: &Config, headers: &HeaderMap) -> Result<Caller, Refu
         return Err((StatusCode::NOT_FOUND, "set `mcp.enabled` to answer agents here"));
     };
     check_host(settings, config, headers)?;
-    let (name, caller) = match settings.tokens.as_slice() {
-        [] if config.listen.ip().is_loopback() => (String::new(), local()),
+    let token = match settings.tokens.as_slice() {
+        [] if config.listen.ip().is_loopback() => return Ok(local()),
         [] => return Err((StatusCode::FORBIDDEN, "without `mcp.tokens` only a loopback address answers")),
-        tokens => {
-            let token = proven(tokens, headers)?;
-            (token.name.clone(), of_token(token))
-        }
+        tokens => proven(tokens, headers)?,
     };
-    spend(&mut lock(&mcp.budgets), &name, Instant::now())?;
-    Ok(caller)
+    spend(&mut lock(&mcp.budgets), &token.name, Instant::now())?;
+    Ok(of_token(token))
 }
 
 /// Somebody on this machine.

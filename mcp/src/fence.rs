@@ -24,7 +24,7 @@ impl Fence {
     pub(crate) fn around(&self, from: &str, at: &str, text: &str) -> Fenced {
         Fenced {
             from: clean::one_line(from),
-            at: at.to_owned(),
+            at: clean::one_line(at),
             text: clean::cut(&clean::lines(text), LONGEST),
             nonce: self.0.clone(),
         }

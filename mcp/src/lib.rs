@@ -7,6 +7,8 @@
 
 mod answer;
 mod arguments;
+#[cfg(test)]
+mod attacks;
 mod audit;
 pub mod backend;
 mod budget;
