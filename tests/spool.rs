@@ -151,10 +151,8 @@ async fn a_backend_that_knows_only_traces_gets_only_traces() {
 async fn a_helper_starts_by_itself_answers_on_its_socket_and_ends() {
     let backend = collector().await;
     let shell = Shell::new(&backend.grpc_url());
-    let begun = Instant::now();
     let reported = shell.task(&["start", "T-1", "--title", "Checkout"], true);
     until("the first span came", || !backend.spans().is_empty());
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     let socket = shell.lane().join("engine.sock");
     let mut stream = BufReader::new(UnixStream::connect(&socket).unwrap());
     let mut ask = |request: &str| {

@@ -24,6 +24,9 @@ pub(crate) enum GuideCommand {
         /// Only what holds for these paths
         #[arg(value_name = "PATH")]
         paths: Vec<String>,
+        /// The same, as the SDKs ask
+        #[arg(long = "path", value_name = "PATH", hide = true)]
+        more_paths: Vec<String>,
         /// Also what has ended
         #[arg(long)]
         all: bool,

@@ -58,12 +58,12 @@ fn prepare(repository: &Repository, directory: &Path, file: &Path, source: Optio
     let keys = repository_keys(repository, &branch);
     let tasks = message::of_branch(&branch, &keys);
     let text = read(file)?;
-    if tasks.is_empty() || message::has_task(&text) {
+    if tasks.is_empty() || message::has_task(&text) || message::is_revert(&text) {
         return Ok(Exit::Done);
     }
     let mut git = Command::new("git");
     git.args(["interpret-trailers", "--in-place", "--if-exists", "addIfDifferent"]);
-    tasks.iter().for_each(|task| drop(git.args(["--trailer", &format!("Task: {task}")])));
+    git.args(tasks.iter().flat_map(|task| ["--trailer".to_owned(), format!("Task: {task}")]));
     let status = git.arg(file).stdin(Stdio::null()).status()?;
     if status.success() {
         Ok(Exit::Done)

@@ -31,6 +31,12 @@ pub(super) fn has_task(message: &str) -> bool {
     trailers::trailers(message).iter().any(|(token, _)| token.eq_ignore_ascii_case("task"))
 }
 
+/// Whether git wrote the message of a commit that takes another one back. Nothing else in the repository says so.
+pub(super) fn is_revert(message: &str) -> bool {
+    let is_named = ["Revert \"", "Reapply \""].iter().any(|begin| message.trim_start().starts_with(begin));
+    is_named && message.contains("This reverts commit ")
+}
+
 /// Whether nothing is left of a message but the trailers that we add. To git that would be a message.
 pub(super) fn is_ours_alone(message: &str) -> bool {
     let text = trailers::without_comments(message);

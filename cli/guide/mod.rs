@@ -26,7 +26,7 @@ pub(crate) async fn run(context: &Context, arguments: args::Guide) -> Outcome {
     let found = gather(context, &place).await?;
     match command {
         GuideCommand::Add(add) => self::add(json, place, &found, add),
-        GuideCommand::List { paths, all } => list(json, &found, &paths, all),
+        GuideCommand::List { paths, more_paths, all } => list(json, &found, &[paths, more_paths].concat(), all),
         GuideCommand::Show { id } => show(json, &found, &id),
         GuideCommand::End { id, reason } => end(json, place, &found, &id, reason),
         GuideCommand::Check { paths } => check(json, &found, paths),
