@@ -26,6 +26,7 @@ mod file_source;
 mod golden;
 mod image;
 mod input;
+mod insights;
 mod licences;
 mod projects_file;
 mod rig;

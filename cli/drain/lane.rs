@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer;
 use super::export::{self, Ended, SignalLoop};
+use super::post::Post;
 use super::shared::{Shared, lock_of};
 use crate::failure::{Exit, Failure};
 use crate::{app, host, progress};
@@ -118,8 +119,8 @@ impl Draining {
             return Ok(Exit::Backend);
         };
         if shared.to.protocol == Transport::Ops {
-            let text = "operations that go to /v1/ops are sent with `contextcore drain --to`";
-            return Err(Failure::usage(format!("lane {}: {text}", self.lane.name())));
+            let post = Post::of_lane(&shared.to, &headers)?;
+            return post.run(&self.lane, self.linger, &shared.cancel, (&shared.nudge, &shared.stored)).await;
         }
         spool::layout::make_private(&self.lane.engine())
             .map_err(|error| Failure::new(Exit::Internal, format!("make {}: {error}", self.lane.engine().display())))?;

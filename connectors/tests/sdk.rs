@@ -202,7 +202,7 @@ async fn guidance_is_stored_once_whoever_wrote_it_and_is_in_an_export() {
     };
     assert_eq!(said(&home.store), ["store:api warning local, by bob The later one"]);
     drop((one, two));
-    for step in 4..6 {
+    for step in 4..8 {
         home.sync("sdk", NOW + step * 10).await;
     }
     assert_eq!(home.files(), 0, "nothing of it waits in the spool");

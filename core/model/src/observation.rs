@@ -2,6 +2,7 @@
 //! with the store.
 
 use crate::guidance::stored::GuidanceReport;
+use crate::insight::InsightReport;
 use crate::report::{Report, Reported, SprintReport};
 use crate::time::Millis;
 use crate::{Artifact, Blocker, Event, Facts, SprintFacts};
@@ -38,6 +39,19 @@ pub enum Observation {
     SprintOperations(Box<Operations<SprintReport>>),
     /// What a writer reported of guidance for agents.
     Guidance(Box<GuidanceReport>),
+    /// What was reported of an insight.
+    Insight(Box<InsightReported>),
+}
+
+/// A report of one insight.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InsightReported {
+    /// The project in which it was reported.
+    pub project: String,
+    /// The id of the insight.
+    pub id: String,
+    /// The report.
+    pub report: InsightReport,
 }
 
 /// Reports of one task, or of one sprint.

@@ -15,13 +15,15 @@ use super::kind::{KeyProblems, SourceKind};
 use super::otlp;
 use super::problems::{Problems, hint, nearest_known};
 use super::raw::{
-    RawConfig, RawExport, RawInclude, RawMcp, RawMcpToken, RawOps, RawProject, RawSource, RawWebhook, RawWebhooks,
+    RawConfig, RawExport, RawInclude, RawInsights, RawMcp, RawMcpToken, RawOps, RawProject, RawSource, RawWebhook,
+    RawWebhooks,
 };
 use super::values::{http_url, optional_path, required};
 use crate::model::config::{
-    Config, ExportConfig, McpConfig, McpToken, OpsConfig, ProjectsFile, Schedule, SecretRef, SourceConfig, StoreConfig,
-    WebhooksConfig, WrittenProject, duration,
+    Config, ExportConfig, InsightsConfig, McpConfig, McpToken, OpsConfig, ProjectsFile, Schedule, SecretRef,
+    SourceConfig, StoreConfig, WebhooksConfig, WrittenProject, duration,
 };
+use crate::model::insight::InsightType;
 
 /// Applies every rule.
 ///
@@ -40,6 +42,7 @@ pub(super) fn config(
     let webhooks = webhooks(raw.webhooks, listen, problems);
     let ops = ops(raw.ops, problems);
     let mcp = mcp(raw.mcp, listen, problems);
+    let insights = insights(&raw.insights, problems);
     let export = export(raw.export, env, problems);
     let sources = sources(raw.sources, settings, kinds, problems);
     let projects_file = optional_path(raw.projects_file);
@@ -54,6 +57,7 @@ pub(super) fn config(
         mcp,
         guidance: raw.guidance,
         git: raw.git,
+        insights,
         privacy: raw.privacy,
         projects: super::projects::written(&written_projects, &sources),
         written_projects,
@@ -79,6 +83,17 @@ fn ops(raw: RawOps, problems: &mut Problems) -> Option<OpsConfig> {
         None => {}
     }
     None
+}
+
+fn insights(raw: &RawInsights, problems: &mut Problems) -> InsightsConfig {
+    if raw.max == 0 {
+        problems.add("insights.max", "is 0: write how many insights are kept, such as 100000");
+    }
+    let keep = BTreeMap::from([
+        (InsightType::Progress, interval("insights.keep.progress", &raw.keep.progress, problems)),
+        (InsightType::Analysis, interval("insights.keep.analysis", &raw.keep.analysis, problems)),
+    ]);
+    InsightsConfig { keep, max: raw.max }
 }
 
 fn mcp(raw: RawMcp, listen: Option<SocketAddr>, problems: &mut Problems) -> Option<McpConfig> {

@@ -1,4 +1,4 @@
-//! Insights in the store: their records, the open ones by project and type, and the index in memory that a search uses.
+//! Insights in the store: their records, those that wait by project and type, totals, and the index in memory that a search uses.
 //!
 //! The index is made from the records when somebody first searches, and follows every commit. A process that only stores keeps
 //! none.
@@ -6,14 +6,18 @@
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
+use serde::{Deserialize, Serialize};
+
 use super::format;
 use super::key::{self, Key, Kind};
 use super::kv::KeyRange;
 use super::reader::Store;
 use super::transaction::Transaction;
+use crate::model::SmolStr;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::insight::search::Index;
-use crate::model::insight::{self, Folded, InsightRecord, InsightType, lifecycle};
+use crate::model::insight::{self, Folded, Insight, InsightRecord, InsightStatus, InsightType, lifecycle};
+use crate::model::time::{DAY, Millis};
 
 impl Store {
     /// An insight with everything that was reported of it.
@@ -54,13 +58,13 @@ impl Store {
         Ok(projects)
     }
 
-    /// The insights of a type that something can still become of: projects and ids.
-    pub fn open_insights(
+    /// The insights of a type that wait for somebody, end by themselves, or are kept for some time only.
+    pub fn waiting_insights(
         &self,
         project: &str,
         insight_type: InsightType,
     ) -> impl Iterator<Item = Result<InsightRecord>> {
-        let prefix = Key::new(Kind::OpenInsight).text(project).text(insight_type.as_str());
+        let prefix = Key::new(Kind::WaitingInsight).text(project).text(insight_type.as_str());
         let project = project.to_owned();
         self.scan(prefix).filter_map(move |item| {
             let id = match item {
@@ -69,6 +73,29 @@ impl Store {
             };
             self.insight(&project, &id).transpose()
         })
+    }
+
+    /// How many insights each project has, by type and state, and when its agents were last active.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn insight_totals(&self) -> Result<BTreeMap<String, InsightTotals>> {
+        let group = Key::new(Kind::Meta).text("note").text(TOTALS);
+        let totals = self.scan(group).map(|item| {
+            let (key, bytes) = item?;
+            Ok((key::texts(&key, 1).pop().unwrap_or_default(), format::from_json(&bytes)?))
+        });
+        totals.collect()
+    }
+
+    /// How many insights there are.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn insight_count(&self) -> Result<u64> {
+        let totals = self.insight_totals()?;
+        let all = totals.values().flat_map(|totals| totals.count.values().flat_map(BTreeMap::values));
+        Ok(u64::try_from(all.sum::<i64>()).unwrap_or(0))
     }
 
     /// Reads the index of all insights, and makes it first if there is none.
@@ -113,6 +140,46 @@ impl Store {
     }
 }
 
+/// The group of metadata with the totals of each project.
+const TOTALS: &str = "insights";
+/// An agent that was not active for so long is not counted, and forgotten.
+pub(crate) const ACTIVE_FOR: i64 = DAY;
+/// Agents of a project that are remembered.
+const MOST_AGENTS: usize = 1_000;
+
+/// How many insights a project has, and which agents were active. Stored as JSON.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InsightTotals {
+    /// By type and the state that reports led to.
+    pub count: BTreeMap<InsightType, BTreeMap<InsightStatus, i64>>,
+    /// When each agent last reported something.
+    #[serde(default)]
+    pub agents: BTreeMap<String, Millis>,
+}
+
+impl InsightTotals {
+    fn add(&mut self, insight: &Insight, sign: i64) {
+        *self.count.entry(insight.insight_type).or_default().entry(insight.status).or_default() += sign;
+    }
+
+    fn merge(&mut self, other: Self) {
+        for (insight_type, by_status) in other.count {
+            for (status, by) in by_status {
+                *self.count.entry(insight_type).or_default().entry(status).or_default() += by;
+            }
+        }
+        for (agent, at) in other.agents {
+            let last = self.agents.entry(agent).or_insert(at);
+            *last = at.max(*last);
+        }
+        let newest = self.agents.values().max().copied().unwrap_or_default();
+        self.agents.retain(|_, at| newest.0 - at.0 <= ACTIVE_FOR);
+        while self.agents.len() > MOST_AGENTS {
+            self.agents.pop_first();
+        }
+    }
+}
+
 impl Transaction<'_> {
     /// An insight, with what this transaction already changed.
     ///
@@ -128,11 +195,21 @@ impl Transaction<'_> {
     /// When it cannot be encoded.
     pub fn put_insight(&mut self, old: Option<&Folded>, record: &InsightRecord) -> Result<()> {
         let new = insight::fold(record);
-        let (before, after) = (old.and_then(open_key), new.as_ref().and_then(open_key));
+        let (before, after) = (old.and_then(waiting_key), new.as_ref().and_then(waiting_key));
         if before != after {
             self.writes.extend(before.map(|key| (key, None)));
             self.writes.extend(after.map(|key| (key, Some(Vec::new()))));
         }
+        let seq = self.seq();
+        let totals = self.insight_totals.entry(record.project.clone()).or_default();
+        old.iter().for_each(|old| totals.add(&old.insight, -1));
+        new.iter().for_each(|new| totals.add(&new.insight, 1));
+        for report in record.reports.iter().filter(|report| report.journal == seq) {
+            if let Some(agent) = record.agent(report) {
+                totals.agents.insert(agent.to_owned(), report.at);
+            }
+        }
+        self.changed.insert((record.source.clone(), SmolStr::new(&record.project)));
         let key = key::insight(&record.project, &record.id);
         self.writes.insert(key.clone(), Some(encode(record)?));
         self.insights.insert(key, new);
@@ -140,18 +217,40 @@ impl Transaction<'_> {
     }
 
     /// Forgets an insight.
-    pub fn remove_insight(&mut self, old: &Folded) {
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn remove_insight(&mut self, old: &Folded) -> Result<()> {
         let key = key::insight(&old.insight.project, &old.insight.id);
-        self.writes.extend(open_key(old).map(|key| (key, None)));
+        if self.raw(&key)?.is_none() {
+            return Ok(());
+        }
+        self.writes.extend(waiting_key(old).map(|key| (key, None)));
         self.writes.insert(key.clone(), None);
+        self.insight_totals.entry(old.insight.project.clone()).or_default().add(&old.insight, -1);
         self.insights.insert(key, None);
+        Ok(())
+    }
+
+    pub(super) fn write_insight_totals(&mut self) -> Result<()> {
+        for (project, added) in std::mem::take(&mut self.insight_totals) {
+            let mut totals: InsightTotals = self.metadata(TOTALS, &project)?.unwrap_or_default();
+            totals.merge(added);
+            self.put_metadata(TOTALS, &project, &totals)?;
+        }
+        Ok(())
     }
 }
 
-/// The key of an insight among those that something can still become of.
-fn open_key(Folded { insight, .. }: &Folded) -> Option<Vec<u8>> {
-    let key = Key::new(Kind::OpenInsight).text(&insight.project).text(insight.insight_type.as_str()).text(&insight.id);
-    lifecycle::is_live(insight.insight_type, insight.status).then(|| key.build())
+/// The key of an insight that waits for somebody, ends by itself, or is kept for some time only. What simply holds has none:
+/// there may be very many.
+fn waiting_key(Folded { insight, .. }: &Folded) -> Option<Vec<u8>> {
+    use InsightType::{Decision, Discovery, Lesson, Recommendation};
+    let holds = matches!(insight.insight_type, Decision | Recommendation | Lesson | Discovery);
+    let waits = lifecycle::is_live(insight.insight_type, insight.status) && (!holds || insight.expires_at.is_some());
+    let key =
+        Key::new(Kind::WaitingInsight).text(&insight.project).text(insight.insight_type.as_str()).text(&insight.id);
+    waits.then(|| key.build())
 }
 
 /// JSON, so that fields can be added, packed as other values are.

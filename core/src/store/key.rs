@@ -57,8 +57,8 @@ pub(crate) enum Kind {
     Reported = b'v',
     /// `insight project id` -> everything that was reported of an insight
     Insight = b'i',
-    /// `open-insight project type id` -> nothing: insights that something can still become of
-    OpenInsight = b'g',
+    /// `waiting project type id` -> nothing: insights that wait for somebody, end by themselves, or are kept for some time only
+    WaitingInsight = b'g',
 }
 
 /// A key under construction.
@@ -158,7 +158,7 @@ mod tests {
     fn the_bytes_of_the_kinds_do_not_change() {
         let kinds = every!(Kind: Meta, Task, Sprint, Journal, Cursor, Open, Ended, Name, Child, Member, Rollup, Totals,
             Changed, Quarantined, DeadLetter, DeadRequest, Position, Seen, Pending, Dependent, Part, Exported, Reported,
-            Insight, OpenInsight);
+            Insight, WaitingInsight);
         assert_eq!(&kinds.map(|kind| kind as u8), b"mtsjcoekprunhadbxywzqfvig");
     }
 

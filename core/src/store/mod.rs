@@ -31,6 +31,8 @@ pub use self::backup::{Counts, Imported};
 pub use self::dead::DeadId;
 #[cfg(test)]
 pub(crate) use self::directory::on_disk;
+pub(crate) use self::insights::ACTIVE_FOR;
+pub use self::insights::InsightTotals;
 pub use self::kv::{Batch, Guard, KeyRange, Kv, Pair};
 pub use self::maintenance::Verified;
 pub use self::memory::MemoryKv;

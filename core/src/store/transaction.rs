@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::dead::DeadId;
 use super::footprint::{self, Footprint};
 use super::format;
+use super::insights::InsightTotals;
 use super::key::{self, Key, Kind};
 use super::kv::{Guard, KeyRange};
 use super::reader::Store;
@@ -52,8 +53,10 @@ pub struct Transaction<'a> {
     totals: BTreeMap<(SmolStr, SmolStr), Totals>,
     /// Insights that changed, by key; `None` for those that are forgotten.
     pub(super) insights: BTreeMap<Vec<u8>, Option<Folded>>,
+    /// What the changes add to the totals of each project.
+    pub(super) insight_totals: BTreeMap<String, InsightTotals>,
     /// Native projects in which a task changed: source, project.
-    changed: BTreeSet<(SmolStr, SmolStr)>,
+    pub(super) changed: BTreeSet<(SmolStr, SmolStr)>,
     /// Tasks read ahead, as the store holds them.
     pub(super) tasks: HashMap<TaskKey, Option<Arc<TaskRecord>>>,
     /// The parent of every task that was looked up for it or written.
@@ -81,6 +84,7 @@ impl Store {
             fresh: BTreeSet::new(),
             totals: BTreeMap::new(),
             insights: BTreeMap::new(),
+            insight_totals: BTreeMap::new(),
             changed: BTreeSet::new(),
             tasks: HashMap::new(),
             parents: HashMap::new(),
@@ -501,6 +505,7 @@ impl Transaction<'_> {
             return Ok(self.seq - 1);
         }
         self.write_totals()?;
+        self.write_insight_totals()?;
         let seq = self.seq;
         for (source, project) in std::mem::take(&mut self.changed) {
             self.put(Key::new(Kind::Changed).text(&source).text(&project), &seq)?;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::project::{Criticality, ProjectConfig};
 use super::schedule::Schedule;
 use super::secret_ref::{HeaderValue, SecretRef};
+use crate::insight::InsightType;
 use crate::signal::{Protocol, Signal};
 use crate::time::Millis;
 use crate::{Status, TaskType};
@@ -37,6 +38,8 @@ pub struct Config {
     pub git: GitConfig,
     /// What personal data leaves the program.
     pub privacy: Privacy,
+    /// How many insights are kept, and for how long.
+    pub insights: InsightsConfig,
     /// The portfolio view over native projects: those written here in file order, then those of the projects file. Ids are
     /// unique, and no native project is in two of them.
     pub projects: Vec<ProjectConfig>,
@@ -218,6 +221,38 @@ pub struct Privacy {
     pub title: TitlePrivacy,
     /// Comments on tasks.
     pub comments: CommentPrivacy,
+    /// Texts of insights.
+    pub insights: InsightPrivacy,
+}
+
+/// How many insights are kept, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InsightsConfig {
+    /// How long those of a type are kept after they were last reported. Other types are kept for ever.
+    pub keep: BTreeMap<InsightType, Duration>,
+    /// How many there may be.
+    pub max: u64,
+}
+
+impl Default for InsightsConfig {
+    fn default() -> Self {
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        let keep = BTreeMap::from([(InsightType::Progress, days(90)), (InsightType::Analysis, days(180))]);
+        Self { keep, max: 100_000 }
+    }
+}
+
+/// What is exported of insights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InsightPrivacy {
+    /// Everything.
+    #[default]
+    Plain,
+    /// Summaries, and no longer texts.
+    Summary,
+    /// No text: types, states, ids and scopes.
+    Omit,
 }
 
 /// What is exported of people.

@@ -139,7 +139,7 @@ impl Fold {
             status: self.insight.status,
             refused,
             origin: report.origin.clone(),
-            journal: report.journal,
+            journal: (report.journal, report.source.clone()),
         });
     }
 
@@ -230,7 +230,8 @@ impl Fold {
         report: &InsightReport,
         refused: Option<String>,
     ) {
-        let (status, origin, journal) = (self.insight.status, report.origin.clone(), report.journal);
+        let (status, origin) = (self.insight.status, report.origin.clone());
+        let journal = (report.journal, report.source.clone());
         let evidence = Vec::new();
         self.entries.push(Entry {
             at: report.at,

@@ -14,6 +14,8 @@ pub mod record;
 pub mod scope;
 pub mod search;
 #[cfg(test)]
+mod search_tests;
+#[cfg(test)]
 mod tests;
 mod words;
 
@@ -24,6 +26,7 @@ pub use fold::{Folded, fold};
 pub use lifecycle::InsightAction;
 pub use record::{InsightRecord, InsightReport, Said};
 
+use crate::SmolStr;
 use crate::operation::{Attributes, Support, number};
 use crate::string_enum;
 use crate::time::Millis;
@@ -263,7 +266,7 @@ pub struct Entry {
     /// Who proved to be it: the name of a token. Without one it came from this machine, and `by` is a claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
-    /// The journal number under which it was stored.
+    /// The journal number under which it was stored, and the source, if that is not the insight's.
     #[serde(skip)]
-    pub journal: u64,
+    pub journal: (u64, Option<SmolStr>),
 }

@@ -54,6 +54,11 @@ impl Insight {
         self
     }
 
+    /// Whether something can still become of it.
+    pub fn is_waiting(&self) -> bool {
+        lifecycle::is_live(self.insight_type, self.status) && self.status != InsightStatus::Noted
+    }
+
     /// Whether it is listed when nobody asks for a state.
     pub fn is_open(&self) -> bool {
         lifecycle::is_open(self.insight_type, self.status) && !is_doubtful(self.insight_type, self.confidence)

@@ -51,6 +51,9 @@ pub struct InsightReport {
     /// The journal number under which it was stored.
     #[serde(default)]
     pub journal: u64,
+    /// The source that it came from, if that is not the insight's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SmolStr>,
     /// What is reported.
     pub said: Said,
     /// Why part of it is not allowed, which only the store can know: it would make a circle of insights that replace each other.
@@ -86,8 +89,26 @@ pub enum Said {
     },
 }
 
+impl Said {
+    /// The insight that an operation is about; empty for what follows from other insights.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Emit(emit) => &emit.id,
+            Self::Update(update) => &update.id,
+            Self::Again { .. } | Self::Superseded { .. } => "",
+        }
+    }
+}
+
 impl InsightReport {
-    fn order(&self) -> (Millis, &str, u64) {
+    /// A report from this machine that is not stored yet.
+    pub fn new(writer: &str, seq: u64, at: Millis, actor: Option<String>, said: Said) -> Self {
+        let (traceparent, origin, source, refused) = (None, None, None, None);
+        Self { writer: writer.into(), seq, at, actor, traceparent, origin, journal: 0, source, said, refused }
+    }
+
+    /// The order in which reports count.
+    pub fn order(&self) -> (Millis, &str, u64) {
         (self.at, &self.writer, self.seq)
     }
 
@@ -185,6 +206,15 @@ impl InsightRecord {
                 _ => None,
             }),
             Said::Update(_) | Said::Superseded { .. } => None,
+        }
+    }
+
+    /// The agent behind a report.
+    pub fn agent<'a>(&'a self, report: &'a InsightReport) -> Option<&'a str> {
+        match &report.said {
+            Said::Update(update) => update.agent.as_deref(),
+            Said::Superseded { .. } => None,
+            Said::Emit(_) | Said::Again { .. } => self.emission(report)?.agent.as_deref(),
         }
     }
 

@@ -35,7 +35,8 @@ impl Job<'_> {
                 Observation::Sprint { .. }
                 | Observation::SprintGone { .. }
                 | Observation::SprintOperations(_)
-                | Observation::Guidance(_) => {}
+                | Observation::Guidance(_)
+                | Observation::Insight(_) => {}
             }
         }
         to.load(wanted)?;
@@ -57,6 +58,7 @@ impl Job<'_> {
                 wanted.named(&of.id.to_uppercase());
                 wanted.task(key);
             }
+            Observation::Insight(_) => {}
             Observation::SprintOperations(of) => {
                 let key = self.key(&operation::native_id(&of.project, &of.id));
                 wanted.reported(true, &key);
