@@ -5,7 +5,8 @@
 //! truth about the sample world ([`truth`]); a sync follows a world that changes ([`sync`]); a kill loses nothing ([`crash`]);
 //! faults of either side are retried ([`tool_faults`], [`backend_faults`], [`timeouts`]); bad input gives one error line
 //! ([`input`]); no secret leaks ([`secrets`]), not through the doctor either ([`doctor`]); a service works on beside other commands
-//! and through kills ([`serve_robustness`]); work that a shell reports is sent by a helper ([`spool`]); guidance, hooks and checks in a repository ([`checkout`]); a store is protected, and
+//! and through kills ([`serve_robustness`]); work that a shell reports is sent by a helper ([`spool`]);
+//! an agent is answered (`mcp`); guidance, hooks and checks in a repository ([`checkout`]); a store is protected, and
 //! damage is said ([`store`]); a disk that fails below it loses nothing ([`disk_faults`]); [`controller`] checks and renders files for
 //! Kubernetes, `cluster_controller` runs in a cluster. [`licences`] and [`features`] check the manifests, [`image`] what the image is
 //! made of.
@@ -28,6 +29,8 @@ mod image;
 mod input;
 mod insights;
 mod licences;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod projects_file;
 mod rig;
 mod secrets;
