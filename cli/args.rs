@@ -12,8 +12,10 @@ mod agents;
 #[cfg(feature = "kubernetes")]
 mod controller;
 mod dashboards;
+mod find;
 mod git;
 mod guide;
+mod insight;
 mod lists;
 #[cfg(feature = "mcp")]
 mod mcp;
@@ -25,8 +27,10 @@ pub(crate) use agents::{Agents, AgentsExport};
 #[cfg(feature = "kubernetes")]
 pub(crate) use controller::{Cluster, ClusterDoctor, ContextFiles, Controller, Prune, Run, SettingsPlace};
 pub(crate) use dashboards::{Dashboards, DashboardsExport, Provision};
+pub(crate) use find::{Export, Filter, Find, Handoffs, Questions, ReadPlace, ShowInsight};
 pub(crate) use git::{Git, GitHook, GitInstall};
 pub(crate) use guide::{Guide, GuideAdd, GuideCommand};
+pub(crate) use insight::{Answer, Change, Emit, Handoff, Insight, Revert, Review, Speaker};
 pub(crate) use lists::{Show, Sprints, Status, Tasks};
 #[cfg(feature = "mcp")]
 pub(crate) use mcp::Mcp;
@@ -85,6 +89,10 @@ pub(crate) enum Output {
     Json,
     /// For spreadsheets (lists only)
     Csv,
+    /// A JSON object a line (`insight export` only)
+    Jsonl,
+    /// Markdown (`insight export` only)
+    Md,
     /// Kubernetes objects (`controller render` only)
     #[cfg(feature = "kubernetes")]
     Yaml,
@@ -99,6 +107,8 @@ pub(crate) enum Output {
 impl Output {
     /// The forms that any command may have.
     const GENERAL: &[Self] = &[Self::Table, Self::Json, Self::Csv];
+    /// Those of `insight export`.
+    const EXPORTED: &[Self] = &[Self::Jsonl, Self::Md];
     /// Those of `controller render`.
     #[cfg(feature = "kubernetes")]
     const RENDERED: &[Self] = &[Self::Yaml, Self::Json, Self::Projects, Self::Explain];
@@ -133,7 +143,19 @@ pub(crate) enum Command {
     /// Write what agents must know into AGENTS.md
     #[command(subcommand)]
     Agents(Agents),
-    /// Send what `task` and the SDK reported on this machine
+    /// Record and find what agents and people decided, learned and ask
+    #[command(subcommand)]
+    Insight(Box<Insight>),
+    /// Hand work over to another agent or to a person
+    #[command(subcommand)]
+    Handoff(Box<Handoff>),
+    /// Answer a question
+    Answer(Answer),
+    /// List the questions that nobody has answered
+    Questions(Questions),
+    /// List the work that is handed over
+    Handoffs(Handoffs),
+    /// Send what `task`, `insight` and the SDK reported on this machine
     Drain(Drain),
     /// Answer an agent over the Model Context Protocol, on stdin and stdout
     #[cfg(feature = "mcp")]

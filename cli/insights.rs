@@ -1,6 +1,8 @@
 //! Reading insights: from the store of the configuration, or from the stores of the helpers on this machine, each directly or
 //! through the process that holds it.
 
+use std::collections::BTreeSet;
+
 use contextcore_core::config::{self, Config};
 use contextcore_core::query::{Found, InsightQuery, InsightSelector, InsightView};
 use contextcore_core::{Error, ErrorKind};
@@ -15,14 +17,14 @@ use crate::reader::Reader;
 pub(crate) struct InsightReader(Vec<Reader>);
 
 impl InsightReader {
-    /// Opens the store of `config` or, without one, that of every lane of `state`.
-    pub(crate) async fn open(config: Option<Config>, state: &StateDir) -> Result<Self, Failure> {
-        if let Some(config) = config {
-            return Ok(Self(vec![Reader::open(config).await?]));
-        }
-        let failed = |error| Failure::new(Exit::Internal, format!("read {}: {error}", state.path().display()));
+    /// Opens the store of `config` and that of every lane of `state`, those that there are.
+    pub(crate) async fn open(config: Option<Config>, state: Option<&StateDir>) -> Result<Self, Failure> {
         let mut readers = Vec::new();
-        for lane in state.lanes().map_err(failed)? {
+        if let Some(config) = config.filter(|config| config.store.path.exists()) {
+            readers.push(Reader::open(config).await?);
+        }
+        let failed = |error| Failure::new(Exit::Internal, format!("read the state directory: {error}"));
+        for lane in state.map_or(Ok(Vec::new()), StateDir::lanes).map_err(failed)? {
             if lane.engine().is_dir() {
                 let text = json!({"store": {"path": lane.engine()}}).to_string();
                 readers.push(Reader::open(config::parse(&text, "the lane", &app::kinds())?).await?);
@@ -42,7 +44,7 @@ impl InsightReader {
             }
         }
         match (all, unknown) {
-            (Some(found), _) => Ok(found),
+            (Some(found), _) => Ok(each_once(found)),
             (None, Some(error)) => Err(not_found(error)),
             (None, None) => Ok(Found::default()),
         }
@@ -60,6 +62,15 @@ impl InsightReader {
         let nothing = || Error::new(ErrorKind::NotFound, format!("there is no insight `{}`", selector.id));
         Err(not_found(unknown.unwrap_or_else(nothing)))
     }
+}
+
+/// Leaves out what another store has too: the first is the newer, or the better.
+fn each_once(mut found: Found) -> Found {
+    let mut seen = BTreeSet::new();
+    let before = found.insights.len() as u64;
+    found.insights.retain(|each| seen.insert((each.insight.project.clone(), each.insight.id.clone())));
+    found.total -= before - found.insights.len() as u64;
+    found
 }
 
 /// Whether another store may hold what this one does not.

@@ -25,18 +25,22 @@ mod guide;
 mod host;
 mod humanize;
 mod init;
-#[allow(dead_code, reason = "the commands that read insights use it")]
+mod insight;
 mod insights;
 mod lanes;
 mod list;
 mod logging;
 #[cfg(feature = "mcp")]
 mod mcp;
+mod moment;
 mod output;
+mod person;
 #[cfg(feature = "demo")]
 mod portfolio;
 mod progress;
+mod project;
 mod reader;
+mod record;
 mod replay;
 mod report;
 #[cfg(all(test, feature = "kubernetes"))]
@@ -134,6 +138,11 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Guide(arguments) => guide::run(context, *arguments).await,
         Command::Git(command) => git::run(context, command).await,
         Command::Agents(command) => agents::run(context, &command).await,
+        Command::Insight(command) => insight::run(context, *command).await,
+        Command::Handoff(command) => insight::handoff(context, *command).await,
+        Command::Answer(arguments) => insight::answer(context, arguments).await,
+        Command::Questions(arguments) => insight::questions(context, arguments).await,
+        Command::Handoffs(arguments) => insight::handoffs(context, arguments).await,
         Command::Drain(arguments) => drain::run(context, &arguments).await,
         #[cfg(feature = "mcp")]
         Command::Mcp(arguments) => mcp::run(context, &arguments).await,

@@ -47,7 +47,8 @@ impl Home {
 
     /// Reports work, as a shell does.
     fn task(&self, arguments: &[&str]) {
-        let output = self.command(&["task"]).args(arguments).args(["--project", "shop", "--no-drain"]).output().unwrap();
+        let output =
+            self.command(&["task"]).args(arguments).args(["--project", "shop", "--no-drain"]).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
@@ -162,7 +163,10 @@ fn a_client_opens_the_conversation_in_every_way() {
     assert_eq!(discovered["result"]["instructions"], by_handshake.as_str());
     assert!(by_handshake.chars().count() <= 1_800);
     let tools = agent.request("tools/list", json!({}));
-    assert_eq!((tools["result"]["ttlMs"].as_u64(), &tools["result"]["cacheScope"]), (Some(3_600_000), &json!("private")));
+    assert_eq!(
+        (tools["result"]["ttlMs"].as_u64(), &tools["result"]["cacheScope"]),
+        (Some(3_600_000), &json!("private"))
+    );
     // A client that asks first and then shakes hands.
     let mut agent = home.agent(&[]);
     agent.request("server/discover", json!({}));
@@ -183,7 +187,8 @@ fn fewer_tools_are_offered_on_request_and_a_wrong_name_is_said() {
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.code() == Some(2) && error.contains("did you mean `find_tasks`?"), "{error}");
     let mut agent = home.agent(&["--read-only"]);
-    let refused = agent.request("tools/call", json!({"name": "report_task", "arguments": {"key": "A", "op": "complete"}}));
+    let refused =
+        agent.request("tools/call", json!({"name": "report_task", "arguments": {"key": "A", "op": "complete"}}));
     assert_eq!(refused["error"]["code"], -32602, "{refused}");
     let stopped = home.command(&["mcp"]).stdin(Stdio::null()).output().unwrap();
     assert_eq!(stopped.status.code(), Some(0), "a client that leaves is no failure");
@@ -212,10 +217,14 @@ fn what_an_agent_reports_is_in_the_store_after_the_next_sync() {
     let context = agent.call("get_context", json!({"paths": ["src/pay/card.rs"]}));
     assert_eq!(context["decisions"][0]["id"], recorded["id"], "{context}");
     assert_eq!(context["decisions"][0]["by"].as_str().map(|by| by.starts_with("tester")), Some(true), "{context}");
-    let again = agent.call("record_insight", json!({"type": "decision", "summary": "cards  FIRST", "applies_to": ["src/pay/**"]}));
+    let again = agent
+        .call("record_insight", json!({"type": "decision", "summary": "cards  FIRST", "applies_to": ["src/pay/**"]}));
     assert_eq!((&again["id"], &again["created"]), (&recorded["id"], &json!(false)));
     let project = agent.call("get_project", json!({"project": "shop"}));
-    assert_eq!((&project["project"]["blocked"]["count"], &project["project"]["health"]["state"]), (&json!(1), &json!("yellow")));
+    assert_eq!(
+        (&project["project"]["blocked"]["count"], &project["project"]["health"]["state"]),
+        (&json!(1), &json!("yellow"))
+    );
 }
 
 #[test]
@@ -267,7 +276,10 @@ fn no_attack_through_a_title_or_a_comment_leaves_its_place() {
         let answer = agent.call("get_task", json!({"key": key, "include": ["timeline", "text"], "budget": 3000}));
         let (mut opened, mut fenced) = (0, 0);
         each_text(&answer, &mut |name, text| {
-            let hidden = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{200b}'..='\u{200c}' | '\u{202a}'..='\u{202e}' | '\u{e0000}'..='\u{e007f}');
+            let hidden = |c: char| {
+                (c.is_control() && c != '\n')
+                    || matches!(c, '\u{200b}'..='\u{200c}' | '\u{202a}'..='\u{202e}' | '\u{e0000}'..='\u{e007f}')
+            };
             assert!(!text.chars().any(hidden), "{key}: {text:?}");
             opened += text.matches("<<<").count();
             if name == "text" && text.starts_with("<<<untrusted ") {
@@ -276,7 +288,10 @@ fn no_attack_through_a_title_or_a_comment_leaves_its_place() {
                 assert!(text.ends_with(&format!("\n{nonce} untrusted>>>")), "{key}: {text:?}");
                 assert_eq!(text.matches(">>>").count(), 1, "{key}: {text:?}");
             } else {
-                assert!(!text.contains(['\n', '\r']) && !text.contains(">>>") && !text.contains("]("), "{key}: {text:?}");
+                assert!(
+                    !text.contains(['\n', '\r']) && !text.contains(">>>") && !text.contains("]("),
+                    "{key}: {text:?}"
+                );
             }
         });
         assert_eq!((opened, fenced), (1, 1), "{key}: {answer}");
@@ -301,7 +316,16 @@ fn every_answer_stays_within_its_budget_and_pages_are_the_whole() {
     let home = Home::new("");
     let long = "見".repeat(60) + &" a long title that says much".repeat(8);
     for number in 0..120 {
-        home.task(&["start", &format!("A-{number}"), "--title", &long, "--label", &long[..90], "--status", "in_progress"]);
+        home.task(&[
+            "start",
+            &format!("A-{number}"),
+            "--title",
+            &long,
+            "--label",
+            &long[..90],
+            "--status",
+            "in_progress",
+        ]);
     }
     home.sync();
     let mut agent = home.agent(&["--project", "shop"]);
@@ -314,8 +338,16 @@ fn every_answer_stays_within_its_budget_and_pages_are_the_whole() {
     for budget in [300, 1_500, 6_000] {
         within("get_context", json!({"budget": budget}), budget);
         within("get_context", json!({"paths": ["src/a.rs"], "question": "what is slow", "budget": budget}), budget);
-        within("find_tasks", json!({"limit": 50, "budget": budget, "fields": ["key", "title", "labels", "status"]}), budget);
-        within("get_task", json!({"key": "A-7", "include": ["timeline", "children", "blockers", "artifacts", "insights", "text"], "budget": budget}), budget.max(1_500));
+        within(
+            "find_tasks",
+            json!({"limit": 50, "budget": budget, "fields": ["key", "title", "labels", "status"]}),
+            budget,
+        );
+        within(
+            "get_task",
+            json!({"key": "A-7", "include": ["timeline", "children", "blockers", "artifacts", "insights", "text"], "budget": budget}),
+            budget.max(1_500),
+        );
         within("find_insights", json!({"text": "slow", "budget": budget}), budget);
     }
     within("get_project", json!({}), 1_500);

@@ -15,8 +15,9 @@ use super::{message, repository};
 use crate::app::Context;
 use crate::args::{GitHook, Place};
 use crate::failure::{Exit, Failure, Outcome};
-use crate::guide::found::{configuration, project};
-use crate::task;
+use crate::guide::found::{self, configuration};
+use crate::record::record;
+use crate::{lanes, project};
 
 /// Files and directories in git's directory that say what is going on.
 const BUSY: [&str; 6] = ["MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply", "SQUASH_MSG"];
@@ -134,20 +135,16 @@ fn link(context: &Context, repository: &Repository) -> Outcome {
     if parents.contains(' ') || tasks.is_empty() {
         return Ok(Exit::Done);
     }
-    let place = Place {
-        project: None,
-        actor: author.map(str::to_owned),
-        at: None,
-        state: None,
-        endpoint: None,
-        protocol: None,
-        no_drain: false,
-    };
-    let project = project(&place, configuration(context).ok().flatten().as_ref(), Some(repository));
-    for task in tasks {
+    let place =
+        Place { project: None, actor: None, at: None, state: None, endpoint: None, protocol: None, no_drain: false };
+    let named = found::project(&place, configuration(context).ok().flatten().as_ref(), Some(repository));
+    let state = lanes::state_dir(None)?;
+    let project = project::find(context, named.as_deref(), &state)?;
+    let links = tasks.into_iter().map(|task| {
         let link = TaskLink { task, kind: "commit".to_owned(), reference: commit.to_owned(), url: None };
-        task::report(Place { project: project.clone(), ..place.clone() }, Operation::Link(link))?;
-    }
+        (Operation::Link(link), author.map(str::to_owned))
+    });
+    record(&state, &project, &place, links.collect())?;
     Ok(Exit::Done)
 }
 

@@ -19,22 +19,23 @@ use self::print::Checked;
 use crate::app::Context;
 use crate::args::{self, GuideAdd, GuideCommand, Place};
 use crate::failure::{Exit, Failure, Outcome};
-use crate::{lanes, output, task, terminal};
+use crate::record::record;
+use crate::{lanes, output, project, terminal};
 
 pub(crate) async fn run(context: &Context, arguments: args::Guide) -> Outcome {
     let json = context.is_json("guide")?;
     let args::Guide { place, command } = arguments;
     let found = gather(context, &place).await?;
     match command {
-        GuideCommand::Add(add) => self::add(json, place, &found, add),
+        GuideCommand::Add(add) => self::add(context, place, &found, add),
         GuideCommand::List { paths, more_paths, all } => list(json, &found, &[paths, more_paths].concat(), all),
         GuideCommand::Show { id } => show(json, &found, &id),
-        GuideCommand::End { id, reason } => end(json, place, &found, &id, reason),
+        GuideCommand::End { id, reason } => end(context, place, &found, &id, reason),
         GuideCommand::Check { paths } => check(json, &found, paths),
     }
 }
 
-fn add(json: bool, place: Place, found: &Found, add: GuideAdd) -> Outcome {
+fn add(context: &Context, place: Place, found: &Found, add: GuideAdd) -> Outcome {
     let text = add.text.trim().to_owned();
     if text.is_empty() {
         return Err(Failure::usage("the text is empty"));
@@ -55,7 +56,7 @@ fn add(json: bool, place: Place, found: &Found, add: GuideAdd) -> Outcome {
         until: add.until,
         reason: add.reason,
     };
-    report(json, place, found, &id, Operation::GuidanceAdd(Box::new(operation)))?;
+    report(context, &place, found, &id, Operation::GuidanceAdd(Box::new(operation)))?;
     if is_blocking {
         tracing::warn!(
             "it is shown as a warning: a blocking constraint comes from a ProjectContext, or from .contextcore/guidance.yaml on \
@@ -65,7 +66,7 @@ fn add(json: bool, place: Place, found: &Found, add: GuideAdd) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn end(json: bool, place: Place, found: &Found, id: &str, reason: Option<String>) -> Outcome {
+fn end(context: &Context, place: Place, found: &Found, id: &str, reason: Option<String>) -> Outcome {
     let named = named(found, id)?;
     let ours = |item: &&GuidanceItem| matches!(item.source, GuidanceSource::Store { .. });
     let Some(item) = named.iter().find(ours) else {
@@ -77,18 +78,20 @@ fn end(json: bool, place: Place, found: &Found, id: &str, reason: Option<String>
     }
     let (id, project) = (item.local_id().to_owned(), item.project.clone());
     let place = Place { project: Some(project), ..place };
-    report(json, place, found, &id, Operation::GuidanceEnd(Box::new(GuidanceEnd { id: id.clone(), reason })))?;
+    report(context, &place, found, &id, Operation::GuidanceEnd(Box::new(GuidanceEnd { id: id.clone(), reason })))?;
     Ok(Exit::Done)
 }
 
 /// Writes the line, and prints what was written.
-fn report(json: bool, place: Place, found: &Found, id: &str, operation: Operation) -> Result<(), Failure> {
+fn report(context: &Context, place: &Place, found: &Found, id: &str, operation: Operation) -> Result<(), Failure> {
     let name = operation.name();
     let actor = place.actor.clone().or_else(|| lanes::variable("USER")).or_else(|| lanes::variable("LOGNAME"));
-    let place = Place { project: place.project.clone().or_else(|| found.project.clone()), actor, ..place };
-    let reported = task::report(place, operation)?;
-    let view = json!({"project": reported.project(), "id": format!("store:{id}"), "op": name});
-    output::print_compact(json, &view, |_| format!("{name} store:{id} ({})\n", reported.project()))
+    let state = lanes::state_dir(place.state.as_deref())?;
+    let project = project::find(context, place.project.as_deref().or(found.project.as_deref()), &state)?;
+    record(&state, &project, place, vec![(operation, actor)])?;
+    let view = json!({"project": project.name, "id": format!("store:{id}"), "op": name});
+    let json = context.is_json("guide")?;
+    output::print_compact(json, &view, |_| format!("{name} store:{id} ({})\n", project.described()))
 }
 
 fn list(json: bool, found: &Found, paths: &[String], all: bool) -> Outcome {
