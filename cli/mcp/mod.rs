@@ -8,7 +8,6 @@ mod history;
 pub(crate) mod reads;
 pub(crate) mod spool;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use contextcore_core::config::{self, Config};
@@ -26,7 +25,7 @@ use self::spool::Spool;
 use crate::app::{self, Context};
 use crate::args;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::{lanes, stop};
+use crate::{lanes, person, project, stop};
 
 pub(crate) async fn run(context: &Context, arguments: &args::Mcp) -> Outcome {
     let state = lanes::state_dir(arguments.state.as_deref())?;
@@ -72,27 +71,16 @@ fn named_config(context: &Context) -> Result<Option<std::path::PathBuf>, Failure
 fn caller(arguments: &args::Mcp) -> Result<Caller, Failure> {
     let variable =
         |name: &str| lanes::variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-    let here = std::env::current_dir().unwrap_or_default();
-    let project = match arguments.project.clone().or_else(|| variable("CONTEXTCORE_PROJECT")) {
-        Some(project) => Some(project),
-        None => project_file(&here),
-    };
+    let project = project::named(arguments.project.as_deref())?.map(|project| project.name);
     Ok(Caller {
         agent: arguments.agent.clone().or_else(|| variable("CONTEXTCORE_AGENT")).unwrap_or_default(),
-        on_behalf_of: arguments.on_behalf_of.clone().or_else(|| variable("USER")),
+        on_behalf_of: Some(arguments.on_behalf_of.clone().unwrap_or_else(person::name)),
         project,
         projects: None,
         write: true,
         is_local: true,
         claimed: None,
     })
-}
-
-/// The project that the nearest `.contextcore/project` names.
-fn project_file(directory: &Path) -> Option<String> {
-    let text =
-        directory.ancestors().find_map(|above| std::fs::read_to_string(above.join(".contextcore/project")).ok())?;
-    text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned)
 }
 
 /// What this machine knows.
@@ -140,20 +128,4 @@ impl Backend for Local {
 fn error_of(failure: Failure) -> Error {
     let kind = if failure.exit == Exit::Usage { ErrorKind::Config } else { ErrorKind::Store };
     Error::new(kind, failure.lines.join("; "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_file_names_the_project() {
-        let dir = tempfile::tempdir().unwrap();
-        let deep = dir.path().join("a/b");
-        std::fs::create_dir_all(dir.path().join(".contextcore")).unwrap();
-        std::fs::create_dir_all(&deep).unwrap();
-        assert_eq!(project_file(&deep), None);
-        std::fs::write(dir.path().join(".contextcore/project"), "# ours\n\n shop \n").unwrap();
-        assert_eq!(project_file(&deep).as_deref(), Some("shop"));
-    }
 }

@@ -2,6 +2,7 @@
 //! that holds it. A question about a project, a task or an insight goes to the store that knows it.
 
 use std::cell::Cell;
+use std::path::Path;
 
 use contextcore_core::config::{self, Config};
 use contextcore_core::model::config::ProjectConfig;
@@ -189,6 +190,11 @@ impl Reads for Blocking {
         let found = self.runtime.block_on(self.stores.first(async |reader| reader.insight(selector).await));
         let missing = || Error::new(ErrorKind::NotFound, format!("there is no insight `{}`", selector.id));
         found.map_err(|error| if error.kind() == ErrorKind::NotFound { missing() } else { error })
+    }
+
+    fn relative(&self, path: &str) -> String {
+        let inside = self.repository.as_ref().and_then(|repository| repository.relative(Path::new(path)));
+        inside.unwrap_or_else(|| path.to_owned())
     }
 
     fn project_config(&self, project: &str) -> Option<ProjectConfig> {

@@ -92,6 +92,9 @@ pub trait Reads {
     /// As [`contextcore_core::query::Viewer::insight`].
     fn insight(&self, selector: &InsightSelector) -> Result<InsightView>;
 
+    /// A path as insights and guidance have it: from the root of its repository, where one is at hand.
+    fn relative(&self, path: &str) -> String;
+
     /// What is said about a project and its services, if anything is.
     fn project_config(&self, project: &str) -> Option<ProjectConfig>;
 

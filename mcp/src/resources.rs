@@ -55,7 +55,7 @@ pub(crate) fn read(
     let name = decoded(name).filter(|name| !name.is_empty()).ok_or_else(missing)?;
     let call = |tool: &str, arguments: serde_json::Value| {
         let tool = Definition::of(tool).ok_or_else(missing)?;
-        tools::call(backend, caller, tool, arguments.as_object().unwrap_or(&serde_json::Map::new()), random)
+        tools::call(backend, caller, tool, arguments.as_object().unwrap_or(&serde_json::Map::new()), None, random)
     };
     let (text, kind) = match kind {
         "project" => (call("get_project", json!({"project": name}))?.json, JSON),

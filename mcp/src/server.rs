@@ -1,11 +1,12 @@
 //! The protocol: what a client may ask, and which answer of [`tools`] it gets. No state is kept between two requests, but for what an
 //! agent has written lately and which forms were used.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use contextcore_core::lock;
+use contextcore_core::model::time::DAY;
+use contextcore_core::{Millis, lock};
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, DiscoverResult, ElicitRequest,
     ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationSchema, ErrorData, GetPromptRequestParams,
@@ -57,6 +58,8 @@ struct Inner {
     /// The caller of a request that carries none of its own.
     caller: Caller,
     writes: Mutex<Writes>,
+    /// The agents to which untrusted text was served, with the task it was of and when.
+    tainted: Mutex<BTreeMap<String, (String, Millis)>>,
     forms: RequestStateCodec,
     used: Mutex<BTreeSet<String>>,
 }
@@ -85,6 +88,7 @@ impl Server {
             options,
             caller,
             writes: Mutex::default(),
+            tainted: Mutex::default(),
             forms: RequestStateCodec::try_new(key.to_vec()).map_err(|error| error.to_string())?,
             used: Mutex::default(),
         };
@@ -149,8 +153,22 @@ impl Server {
         if let Some(sealed) = &request.request_state {
             return self.form_returned(caller, request, sealed).await;
         }
+        let (agent, tainted_by) = (caller.agent.clone(), self.tainted_by(&caller.agent));
+        let subject = arguments.get("key").and_then(Value::as_str).unwrap_or("guidance").to_owned();
         let (caller, random) = (caller.clone(), rand::random());
-        self.blocking(move |backend| tools::call(backend, &caller, tool, &arguments, random)).await
+        let asked = move |backend: &dyn Backend| tools::call(backend, &caller, tool, &arguments, tainted_by, random);
+        let outcome = self.blocking(asked).await?;
+        if outcome.is_untrusted {
+            lock(&self.0.tainted).insert(agent, (subject, self.0.backend.now()));
+        }
+        Ok(outcome)
+    }
+
+    /// The task whose untrusted text was served to an agent within a day.
+    fn tainted_by(&self, agent: &str) -> Option<String> {
+        let now = self.0.backend.now();
+        let tainted = lock(&self.0.tainted);
+        tainted.get(agent).filter(|(_, at)| now.0 - at.0 < DAY).map(|(task, _)| task.clone())
     }
 
     /// A client brings back the form that `ask_human` sent.

@@ -40,7 +40,8 @@ struct Arguments {
 }
 
 pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<Answer, Problem> {
-    let given: Arguments = crate::arguments::read(arguments)?;
+    let mut given: Arguments = crate::arguments::read(arguments)?;
+    call.make_relative(&mut given.paths);
     let project = context_project(call, &given)?;
     let config = call.reads.project_config(&project);
     let insights = insights(call, &project, &given)?;

@@ -46,7 +46,8 @@ struct Find {
 }
 
 pub(super) fn find(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<Answer, Problem> {
-    let given: Find = crate::arguments::read(arguments)?;
+    let mut given: Find = crate::arguments::read(arguments)?;
+    call.make_relative(&mut given.paths);
     let budget = budget_of(given.budget);
     if let Some(id) = &given.id {
         let fields = json!({"insight": in_full(&call.insight(id)?)});
@@ -147,7 +148,7 @@ pub(super) fn record(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
         confidence: given.confidence,
         category: line(given.category),
         applies_to: given.applies_to.iter().map(|word| clean::one_line(word)).collect(),
-        evidence: given.evidence.into_iter().map(cleaned).collect(),
+        evidence: given.evidence.into_iter().map(cleaned).chain(call.taint()).collect(),
         supersedes: given.supersedes.into_iter().collect(),
         expires_at: given.expires_at,
         task: line(given.task),
@@ -230,6 +231,14 @@ impl Call<'_> {
             on_behalf_of: self.caller.on_behalf_of.clone(),
             ..InsightEmit::default()
         }
+    }
+
+    /// What an insight rests on without saying so: untrusted text that was served to the agent lately. With it as evidence, the
+    /// insight stays out of contexts until somebody looked at it.
+    fn taint(&self) -> Option<Support> {
+        let reference = self.tainted_by.clone()?;
+        let description = Some("untrusted text of it was read within a day".to_owned());
+        Some(Support { kind: "task".to_owned(), reference, description })
     }
 
     /// Checks an insight and writes it.

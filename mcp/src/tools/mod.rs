@@ -31,6 +31,8 @@ pub(crate) struct Call<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) fence: Fence,
     pub(crate) now: Millis,
+    /// The task whose untrusted text was served to the agent lately.
+    pub(crate) tainted_by: Option<String>,
     /// Random, for what needs an id of its own.
     pub(crate) random: u64,
 }
@@ -42,6 +44,8 @@ pub(crate) struct Outcome {
     pub(crate) json: String,
     /// The same as a value.
     pub(crate) value: Value,
+    /// Whether it holds untrusted text.
+    pub(crate) is_untrusted: bool,
 }
 
 /// Answers a call. May block.
@@ -50,10 +54,11 @@ pub(crate) fn call(
     caller: &Caller,
     tool: &Definition,
     arguments: &Map<String, Value>,
+    tainted_by: Option<String>,
     random: u64,
 ) -> Result<Outcome, Problem> {
     check(tool, arguments)?;
-    with(backend, caller, random, |call| match tool.name.as_str() {
+    tainted_with(backend, caller, tainted_by, random, |call| match tool.name.as_str() {
         "get_context" => get_context::answer(call, arguments),
         "find_insights" => insights::find(call, arguments),
         "record_insight" => insights::record(call, arguments),
@@ -87,10 +92,20 @@ pub(crate) fn with(
     random: u64,
     answer: impl FnOnce(&Call<'_>) -> Result<Answer, Problem>,
 ) -> Result<Outcome, Problem> {
+    tainted_with(backend, caller, None, random, answer)
+}
+
+fn tainted_with(
+    backend: &dyn Backend,
+    caller: &Caller,
+    tainted_by: Option<String>,
+    random: u64,
+    answer: impl FnOnce(&Call<'_>) -> Result<Answer, Problem>,
+) -> Result<Outcome, Problem> {
     let reads = backend.open()?;
     #[expect(clippy::cast_possible_truncation, reason = "half of the random bits")]
     let fence = Fence::new(random as u32);
-    let answer = answer(&Call { backend, reads: &*reads, caller, fence, now: backend.now(), random })?;
+    let answer = answer(&Call { backend, reads: &*reads, caller, fence, now: backend.now(), tainted_by, random })?;
     let budget = answer.budget.unwrap_or(budget::DEFAULT);
     finish(answer, &reads.freshness()?, budget)
 }
@@ -117,10 +132,11 @@ fn finish(answer: Answer, freshness: &contextcore_core::query::Freshness, budget
     let mut value = Value::Object(answer.fields);
     let changed = clean::answer(&mut value);
     let Value::Object(cleaned) = value else { return Err(Problem::refused("the answer is no object")) };
+    let is_untrusted = !answer.untrusted.is_empty();
     let mut fields = Map::new();
     fields.insert("as_of".to_owned(), answer::json(&freshness.as_of));
     fields.extend(cleaned);
-    if !answer.untrusted.is_empty() {
+    if is_untrusted {
         fields.insert("text".to_owned(), answer.untrusted.iter().map(crate::fence::Fenced::json).collect());
     }
     if changed > 0 {
@@ -137,7 +153,7 @@ fn finish(answer: Answer, freshness: &contextcore_core::query::Freshness, budget
     }
     budget::fit(&mut fields, budget, answer.lists);
     let value = Value::Object(fields);
-    Ok(Outcome { json: value.to_string(), value })
+    Ok(Outcome { json: value.to_string(), value, is_untrusted })
 }
 
 /// Refuses a call that holds what looks like a secret, wherever it stands.
@@ -168,6 +184,11 @@ fn refuse_secrets(arguments: &Map<String, Value>) -> Result<(), Problem> {
 }
 
 impl Call<'_> {
+    /// Paths as insights and guidance have them.
+    pub(crate) fn make_relative(&self, paths: &mut [String]) {
+        paths.iter_mut().for_each(|path| *path = self.reads.relative(path));
+    }
+
     /// An id for what is new each time.
     pub(crate) fn random_id(&self) -> String {
         contextcore_core::model::insight::identity::random_id(self.random.to_be_bytes())
