@@ -313,4 +313,18 @@ mod tests {
         }
         insta::assert_snapshot!("help", help.join("\n"));
     }
+
+    #[test]
+    fn the_commands_about_insights_have_help() {
+        let mut root = Cli::command().term_width(100);
+        root.build();
+        let mut help = Vec::new();
+        for name in ["insight", "handoff"] {
+            for command in root.find_subcommand_mut(name).into_iter().flat_map(|group| group.get_subcommands_mut()) {
+                let text = command.render_help();
+                help.push(format!("=== {name} {}\n{text}", command.get_name()));
+            }
+        }
+        insta::assert_snapshot!("help_of_insights", help.join("\n"));
+    }
 }
