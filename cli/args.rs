@@ -9,28 +9,31 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::terminal::Colour;
 
 mod agents;
-mod git;
-mod guide;
-
-pub(crate) use agents::{Agents, AgentsExport};
-pub(crate) use git::{Git, GitHook, GitInstall};
-pub(crate) use guide::{Guide, GuideAdd, GuideCommand};
 #[cfg(feature = "kubernetes")]
 mod controller;
 mod dashboards;
 mod find;
+mod git;
+mod guide;
 mod insight;
 mod lists;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod setup;
 mod store;
 mod work;
 
+pub(crate) use agents::{Agents, AgentsExport};
 #[cfg(feature = "kubernetes")]
 pub(crate) use controller::{Cluster, ClusterDoctor, ContextFiles, Controller, Prune, Run, SettingsPlace};
 pub(crate) use dashboards::{Dashboards, DashboardsExport, Provision};
 pub(crate) use find::{Export, Filter, Find, Handoffs, Questions, ReadPlace, ShowInsight};
+pub(crate) use git::{Git, GitHook, GitInstall};
+pub(crate) use guide::{Guide, GuideAdd, GuideCommand};
 pub(crate) use insight::{Answer, Change, Emit, Handoff, Insight, Revert, Review, Speaker};
 pub(crate) use lists::{Show, Sprints, Status, Tasks};
+#[cfg(feature = "mcp")]
+pub(crate) use mcp::Mcp;
 #[cfg(feature = "demo")]
 pub(crate) use setup::Demo;
 pub(crate) use setup::{Check, Doctor, Init};
@@ -161,6 +164,9 @@ pub(crate) enum Command {
     Handoffs(Handoffs),
     /// Send what `task`, `insight` and the SDK reported on this machine
     Drain(Drain),
+    /// Answer an agent over the Model Context Protocol, on stdin and stdout
+    #[cfg(feature = "mcp")]
+    Mcp(Box<Mcp>),
     /// List tasks
     Tasks(Tasks),
     /// List sprints with their numbers
