@@ -145,7 +145,7 @@ fn file<T: Serialize>(list: &'static str, items: Vec<T>) -> String {
 
 /// Attributes of OpenTelemetry's own conventions: referred to, not defined again.
 pub(crate) fn is_of_opentelemetry(name: &str) -> bool {
-    let namespaces = ["service.", "telemetry.sdk.", "gen_ai."];
+    let namespaces = ["service.", "telemetry.sdk.", "gen_ai.", "k8s."];
     namespaces.iter().any(|namespace| name.starts_with(namespace)) || ["error.type", "event.name"].contains(&name)
 }
 
@@ -258,8 +258,13 @@ fn event(name: &'static str, brief: &'static str) -> Event {
         _ => &[],
     };
     let own = ["actor", "observed"].iter().chain(&subject).chain(more).copied().collect::<Vec<_>>();
-    let attributes = if name == "contextcore.canary" { &[][..] } else { &own[..] };
-    let attributes = references(&[On::Span, On::Event], attributes, &["task.id", "sprint.id", "agent.insight.id"]);
+    let attributes = match name {
+        "contextcore.canary" => &[][..],
+        "project.context_changed" => &["k8s.namespace.name", "context."],
+        _ => &own[..],
+    };
+    let required = ["task.id", "sprint.id", "agent.insight.id", "k8s.namespace.name", "context.name"];
+    let attributes = references(&[On::Span, On::Event], attributes, &required);
     Event { name, brief, stability: STABILITY, attributes, annotations: ANNOTATIONS }
 }
 
