@@ -102,6 +102,7 @@ pub fn rules() -> Vec<Rule> {
         scope_changed(),
         project_quiet(),
         tasks_overdue(),
+        question_open(),
         source_failing(),
         data_old(),
         tasks_missing(),
@@ -233,6 +234,26 @@ fn tasks_overdue() -> Rule {
         summary: "{{ $value }} open tasks of {{ $labels.project_name }} are past their due date",
         description: "`contextcore tasks --status open --project {{ $labels.project_id }} --output json` lists them with their due dates.",
         panel: (links::PROJECT, 40),
+    }
+}
+
+/// How long the oldest question that a task waits for has had no answer of a person. Projects that only agents report to have no
+/// `project.info`, so nothing is joined.
+fn question_open() -> Rule {
+    let ages = Series::new(names::M_QUESTION_AGE, Selector::all().equal(names::BLOCKING, "true")).within(LOOKBACK);
+    Rule {
+        name: "ContextCoreQuestionOpen",
+        title: "Blocking question open for 4 hours",
+        uid: "contextcore-question-open",
+        expression: ages.by(&[names::PROJECT_ID]),
+        side: Side::Above,
+        threshold: 4.0 * 3_600.0,
+        lasting: "0s",
+        severity: Severity::Warning,
+        of_project: true,
+        summary: "A question that a task of {{ $labels.project_id }} waits for has been open for over 4 hours",
+        description: "`contextcore questions --project {{ $labels.project_id }}` lists it; `contextcore answer ID TEXT` answers it.",
+        panel: (links::PROJECT, 90),
     }
 }
 

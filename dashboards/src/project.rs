@@ -996,8 +996,9 @@ the history it is part of.")
 fn agents() -> Draft {
     let insights = spans_of("insight", &[]);
     table(90, "Agents: decisions, lessons, open questions", (24, 6))
-        .rule("Spans of role `insight` that agents send about their work on the project.")
-        .empty("No agent sent an insight about this project in this time range")
+        .rule("Insights that were reported in this time range, as final spans of role `insight`. What became of one since is in the log \
+records `insight.updated`, and `contextcore insight query` finds them all.")
+        .empty("No insight about this project was reported in this time range")
         .ask(spans("A", insights, 200))
         .columns(&[("Start time", "Time"), ("Name", "Insight"), (TRACE, "Trace")])
         .field("Time", vec![width(174)])
@@ -1010,6 +1011,6 @@ fn about() -> Draft {
         "About this dashboard",
         (24, 4),
         "The description of every panel explains how its numbers are computed. The board and the breakdown come from the newest \
-snapshot in Tempo, values over time from Prometheus, and events from Loki. *Agents* is empty until an agent sends spans of role `insight` about this project.",
+snapshot in Tempo, values over time from Prometheus, and events from Loki. *Agents* is empty until an insight about this project is reported.",
     )
 }
