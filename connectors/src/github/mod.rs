@@ -1,9 +1,9 @@
 //! The GitHub connector: Projects v2, issues and what people do in repositories, on github.com and Enterprise Server.
 //!
 //! [`GitHubConnector`] is the [`Connector`], [`GitHub`] its [`SourceSession`]. The rest is by concern: [`settings`] (what the
-//! configuration says), [`queries`] and [`features`] (what is asked for, by what the server knows), [`api`] (the calls) with
-//! [`answer`] (data and errors), [`batch`] and [`lists`] (as much at once as is answered), [`projects`], [`dialect`] (limits and
-//! refusals) and [`app`] (tokens of an App), [`session`] and [`mod@reference`] (what the projects are like),
+//! configuration says), [`queries`] and [`features`] (what is asked for, by what the server knows), [`api`] (how it is asked) and
+//! [`calls`] (what it is asked) with [`answer`] (data and errors), [`connection`] (pages of lists), [`batch`] and [`lists`] (as much at
+//! once as is answered), [`projects`], [`dialect`] (limits and refusals) and [`app`] (tokens of an App), [`session`], [`mod@reference`] and [`iterations`] (what the projects are like),
 //! [`items`] with [`rows`] and [`fingerprints`], [`repositories`], [`sprints`], [`activity`] and [`ids`] (the streams), [`again`]
 //! (single records), [`records`] and [`wire`] (what records hold), [`normalise`] with [`mapping`] (what they mean), and [`webhook`].
 
@@ -13,12 +13,15 @@ mod answer;
 mod api;
 mod app;
 mod batch;
+mod calls;
 mod check;
+mod connection;
 mod dialect;
 mod features;
 mod fingerprints;
 mod ids;
 mod items;
+mod iterations;
 mod lists;
 mod mapping;
 mod normalise;

@@ -1,11 +1,16 @@
 //! Real answers and made-up histories, read.
 
+use std::collections::BTreeSet;
+
+use contextcore_core::model::diff;
 use contextcore_core::model::observation::{Observation, TaskObservation};
 use contextcore_core::model::time::DAY;
-use contextcore_core::model::{Change, Status, TaskType};
+use contextcore_core::model::{Change, Facts, ParentRef, Status, TaskType};
 use serde_json::{Value, json};
 
+use super::super::reference::Reference;
 use super::super::reference::tests::scrum_board;
+use super::super::settings::Settings;
 use super::super::settings::tests::plain;
 use super::*;
 
