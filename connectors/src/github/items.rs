@@ -7,6 +7,7 @@
 //! - An issue that is in several projects belongs to the first of them, in the order of the configuration.
 //! - An item that is archived while open is gone, as on GitHub's own boards, unless another project or a configured repository
 //!   shows it; one that is finished is only put away.
+//! - An issue that was transferred keeps its item and gets another id: it stays the task that it was ([`super::transfers`]).
 //! - A pull request that closes an issue belongs to that issue and is not a task.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +51,8 @@ struct Poll<'a> {
     warnings: Vec<String>,
     /// How many items GitHub counts in a project, by the last page.
     counted: Option<(Box<str>, u64)>,
+    /// An issue was found to have been transferred.
+    has_moved: bool,
 }
 
 /// Fetches the next page of records.
@@ -62,6 +65,8 @@ pub(super) async fn poll(github: &GitHub, live: &SiteContext, stored: Option<&Cu
     let lost: Vec<&str> = live.reference.lost.iter().map(|project| &*project.id).collect();
     let known_before = || if live.reference.reduced == Some(true) { Missing::all() } else { Missing::default() };
     cursor.relearn(github.api.missing(), known_before);
+    // A cursor that was forgotten knows of no transfer.
+    cursor.transfers.extend(&github.transfers());
     let sweep = cursor.begin(&order, &lost, github.api.now());
     let mut poll = Poll {
         api: &github.api,
@@ -75,13 +80,19 @@ pub(super) async fn poll(github: &GitHub, live: &SiteContext, stored: Option<&Cu
         unreadable: Vec::new(),
         warnings: Vec::new(),
         counted: None,
+        has_moved: false,
     };
     poll.gather().await?;
+    if poll.has_moved && poll.sweep.has_given {
+        poll.cursor.give_again();
+    }
+    github.note_transfers(&poll.cursor.transfers);
     let mut records = poll.records().await?;
     if poll.sweep.left.is_empty() {
         let names = live.repositories.iter().map(|repository| repository.name.to_string().to_lowercase());
         records.extend(poll.put_away(&names.collect()).await?);
     }
+    poll.sweep.has_given |= !records.is_empty();
     let Poll { order, mut cursor, sweep, issues, unreadable, warnings, counted, .. } = poll;
     github.note_issues(live, issues);
     let more = !sweep.left.is_empty() || !sweep.put_away.is_empty();
@@ -138,6 +149,7 @@ impl Poll<'_> {
     /// Takes a row of a project.
     fn row(&mut self, project: &str, row: &Row, elsewhere: &BTreeSet<Short>, now: Millis) {
         self.converted.extend(self.cursor.convert(project, row));
+        self.has_moved |= self.cursor.follow(project, row);
         let issue = row.issue().filter(|_| !row.is_put_away());
         self.issues.extend(issue.map(|(id, repository)| (id.into(), repository.into())));
         match self.cursor.take(project, row, elsewhere, self.sweep.blocked.is_some()) {

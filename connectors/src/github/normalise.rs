@@ -34,6 +34,7 @@ pub(super) use reader::Context;
 pub(super) fn task(context: &Context<'_>, json: &str) -> Result<Vec<Observation>> {
     let mut record: Record = serde_json::from_str(json).map_err(|error| unreadable(&error))?;
     record.complete();
+    context.transfers.rename_record(&mut record);
     let project = context.project(record.project.as_deref());
     if record.project.is_some() && project.is_none() {
         return Err(Error::new(ErrorKind::Protocol, "the record is of a project that is not read any more"));

@@ -13,6 +13,7 @@ use super::connection::Rows;
 use super::features::Missing;
 use super::iterations::{self, Configuration, Iteration, Iterations, Renewed, sprint_id};
 use super::settings::{ProjectName, Settings};
+use super::transfers::Transfers;
 
 /// Number fields (or T-shirt sizes) that usually hold the estimate.
 pub(super) const ESTIMATE_FIELDS: [&str; 5] = ["Estimate", "Story Points", "Points", "Size", "Effort"];
@@ -44,6 +45,9 @@ pub(super) struct Reference {
     /// Configured repositories that were ever found.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) repositories: BTreeSet<String>,
+    /// Issues that got another id; also in the cursor of `items`, which learns it.
+    #[serde(rename = "identities", skip_serializing_if = "Transfers::is_empty")]
+    pub(super) transfers: Transfers,
 }
 
 /// A project.

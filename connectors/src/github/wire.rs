@@ -3,14 +3,14 @@
 //! One type reads what either set of documents asks for, and records that were kept: whatever may be absent is optional, and
 //! what is not asked for is not here. A record keeps the node as GitHub wrote it ([`Record`]); moments are RFC 3339 in UTC.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use contextcore_core::Millis;
-use serde::de::{self, Error as _};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use super::by_type::{ByType, by_type, unknown};
 use super::connection::Rows;
 
 /// Anybody who acts, as GitHub names them.
@@ -195,42 +195,29 @@ pub(super) enum Node {
     Issue(Issue),
 }
 
+impl Node {
+    /// The issue that it is or wraps.
+    pub(super) const fn issue_mut(&mut self) -> Option<&mut Issue> {
+        match self {
+            Self::Issue(issue) | Self::ProjectV2Item(Item { content: Some(Content::Issue(issue)), .. }) => Some(issue),
+            Self::ProjectV2Item(_) => None,
+        }
+    }
+}
+
+impl ByType for Node {
+    fn read<'de, D: Deserializer<'de>>(kind: &str, fields: D) -> Result<Self, D::Error> {
+        match kind {
+            "ProjectV2Item" => Item::deserialize(fields).map(Self::ProjectV2Item),
+            "Issue" => Issue::deserialize(fields).map(Self::Issue),
+            _ => Err(unknown(kind)),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let node = Typed::deserialize(deserializer)?;
-        match &*node.name {
-            "ProjectV2Item" => node.read().map(Self::ProjectV2Item),
-            "Issue" => node.read().map(Self::Issue),
-            _ => Err(node.unknown()),
-        }
-    }
-}
-
-/// An object of a type that it names itself. Serde's own way to read such a one is through a tree of all that is in it, which
-/// takes more time for an issue with its history than reading it does.
-struct Typed<'de> {
-    name: Cow<'de, str>,
-    text: &'de RawValue,
-}
-
-impl<'de> Typed<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Name<'a> {
-            #[serde(rename = "__typename", borrow)]
-            name: Cow<'a, str>,
-        }
-        let text = <&RawValue>::deserialize(deserializer)?;
-        let Name { name } = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
-        Ok(Self { name, text })
-    }
-
-    fn read<T: Deserialize<'de>, E: de::Error>(&self) -> Result<T, E> {
-        serde_json::from_str(self.text.get()).map_err(E::custom)
-    }
-
-    fn unknown<E: de::Error>(&self) -> E {
-        E::custom(format_args!("unknown type `{}`", self.name))
+        by_type(deserializer)
     }
 }
 
@@ -258,15 +245,20 @@ pub(super) enum Content {
     DraftIssue(Draft),
 }
 
+impl ByType for Content {
+    fn read<'de, D: Deserializer<'de>>(kind: &str, fields: D) -> Result<Self, D::Error> {
+        match kind {
+            "Issue" => Issue::deserialize(fields).map(Self::Issue),
+            "PullRequest" => PullRequest::deserialize(fields).map(Self::PullRequest),
+            "DraftIssue" => Draft::deserialize(fields).map(Self::DraftIssue),
+            _ => Err(unknown(kind)),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Content {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let content = Typed::deserialize(deserializer)?;
-        match &*content.name {
-            "Issue" => content.read().map(Self::Issue),
-            "PullRequest" => content.read().map(Self::PullRequest),
-            "DraftIssue" => content.read().map(Self::DraftIssue),
-            _ => Err(content.unknown()),
-        }
+        by_type(deserializer)
     }
 }
 

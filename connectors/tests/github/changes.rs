@@ -320,3 +320,71 @@ async fn reviews_that_were_given_are_activities() {
     );
     assert!(outcome.activities.iter().all(|activity| activity.tasks == [rig.id(id)]));
 }
+
+/// A board that shows two repositories, and on it an issue with a sub-issue, blocked by another.
+fn family() -> (World, [IssueId; 3]) {
+    let mut world = small();
+    let depot = world.add_project("DEPOT", "Depot", StatusId::TO_DO);
+    world.boards[0].also_shows.push(depot);
+    let all = ["Blocker", "Moves", "Child"].map(|title| add(&mut world, title, NOW - 9 * HOUR));
+    let [blocker, moves, child] = all;
+    let mut edit = world.edit(NOW - 8 * HOUR);
+    edit.set_parent(child, Some(moves));
+    edit.link(blocker, moves);
+    edit.transition(moves, StatusId::IN_PROGRESS);
+    (world, all)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_issue_that_is_transferred_stays_the_task_that_it_was() {
+    let (world, [blocker, moves, child]) = family();
+    let mut rig = Rig::shop(world).await;
+    let first = rig.sync().await;
+    let [old, of_child, of_blocker] = [moves, child, blocker].map(|issue| rig.id(issue));
+    let depot = rig.github.world().find_project("DEPOT").unwrap();
+    rig.edit(NOW - HOUR, |edit| {
+        edit.move_project(moves, depot);
+        edit.link(moves, blocker);
+    });
+    let new = rig.id(moves);
+    assert_ne!(old, new, "GitHub gives it another id");
+
+    let after = rig.sync().await;
+    assert!(after.failures.is_empty() && after.gone.is_empty(), "{:?} {:?}", after.failures, after.gone);
+    assert!(!after.tasks.contains_key(&new), "{:?}", after.tasks.keys());
+    let task = &after.tasks[&old];
+    leads_to_present(task);
+    assert_eq!(task.present.key, "acme/depot#1");
+    let before = &first.tasks[&old].history;
+    assert!(before.iter().all(|event| task.history.iter().any(|other| other.id == event.id)), "its past is the same");
+    assert!(task.history.iter().any(|event| event.at.0 == NOW - HOUR && matches!(event.change, Change::Moved { .. })));
+    // What refers to it refers to the same task.
+    let parent = |task: &TaskObservation| task.present.parent.as_ref().map(|parent| parent.native_id.to_string());
+    assert_eq!(parent(&after.tasks[&of_child]).as_ref(), Some(&old));
+    let blockers = after.tasks[&of_blocker].blockers.iter().filter_map(|blocker| blocker.native_id.clone());
+    assert_eq!(blockers.collect::<Vec<_>>(), [old.clone()]);
+    let listed: BTreeSet<_> = [&old, &of_child, &of_blocker].map(Clone::clone).into();
+    assert_eq!(rig.ids().await, listed, "and it is not missing from a complete pass");
+    assert_eq!(rig.read_again(&[&old]).await.tasks.keys().collect::<Vec<_>>(), [&old]);
+    assert!(rig.sync().await.tasks.is_empty(), "nothing changes any more");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_learnt_of_transfers_outlives_a_restart_and_forgotten_cursors() {
+    let (world, [_, moves, child]) = family();
+    let mut rig = Rig::shop(world).await;
+    rig.sync().await;
+    let (old, of_child) = (rig.id(moves), rig.id(child));
+    for (hours, name) in [(3, "DEPOT"), (2, "SHOP"), (1, "DEPOT")] {
+        let to = rig.github.world().find_project(name).unwrap();
+        rig.edit(NOW - hours * HOUR, |edit| edit.move_project(moves, to));
+        assert!(rig.sync().await.tasks.contains_key(&old), "{name}");
+    }
+    rig.restart(CommentPrivacy::default());
+    rig.cursors.clear();
+    let state = rig.state.take().unwrap();
+    rig.state = Some(json!({"identities": state["identities"]}));
+    let all = rig.sync().await;
+    assert!(all.tasks.contains_key(&old) && !all.tasks.contains_key(&rig.id(moves)), "{:?}", all.tasks.keys());
+    assert_eq!(all.tasks[&of_child].present.parent.as_ref().map(|parent| &*parent.native_id), Some(&*old));
+}

@@ -11,6 +11,7 @@ use super::super::batch::{Kind, Sizes};
 use super::super::features::Missing;
 use super::super::fingerprints::{Fingerprint, Fingerprints, Short};
 use super::super::rows::Row;
+use super::super::transfers::Transfers;
 
 /// Changed items of one page of records.
 pub(super) const BATCH: usize = 100;
@@ -27,6 +28,9 @@ pub(super) struct ItemCursor {
     /// The sweep under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sweep: Option<Sweep>,
+    /// Issues that were transferred.
+    #[serde(skip_serializing_if = "Transfers::is_empty")]
+    pub(super) transfers: Transfers,
     /// What the server did not know when the items were read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) missing: Option<Missing>,
@@ -41,6 +45,9 @@ pub(super) struct ProjectCursor {
     /// Drafts by the item that wraps them, since an item stays when its draft becomes an issue.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) drafts: BTreeMap<Box<str>, Box<str>>,
+    /// The issue that each item wrapped first. An item stays when its issue is transferred to another repository.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    issues: BTreeMap<Short, Box<str>>,
     /// The number of the last sweep, modulo 256.
     pub(super) sweep: u8,
     /// How many items the last sweep saw fewer than GitHub counts, twice in a row: then it will again.
@@ -73,6 +80,9 @@ pub(super) struct Sweep {
     /// Since when this sweep reads blocked issues whether they look changed or not: one blocker in place of another changes no
     /// count, and perhaps no date.
     pub(super) blocked: Option<Millis>,
+    /// Records of this sweep were given before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) has_given: bool,
     /// Items that were put away while open since the last sweep.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) put_away: Vec<PutAway>,
@@ -126,7 +136,7 @@ impl ItemCursor {
     pub(super) fn relearn(&mut self, now: Missing, before: impl FnOnce() -> Missing) {
         if self.missing.take().unwrap_or_else(before).has_shrunk_to(&now) {
             info!("the server has learnt something, reading all items again");
-            self.projects.values_mut().for_each(|tracked| tracked.fingerprints.forget_looks());
+            self.give_again();
         }
         self.missing = Some(now);
     }
@@ -197,6 +207,19 @@ impl ItemCursor {
         some.into_iter().filter(|one| !is_shown(one)).collect()
     }
 
+    /// Remembers the issue that an item wrapped first. Whether it is known now to have been transferred since.
+    pub(super) fn follow(&mut self, project: &str, row: &Row) -> bool {
+        let issue = row.content_id().filter(|_| &*row.item_type == "ISSUE");
+        let Some((tracked, id)) = self.projects.get_mut(project).zip(issue) else { return false };
+        let first = tracked.issues.entry(Short::of(&[&row.id])).or_insert_with(|| id.into());
+        self.transfers.note(id, first)
+    }
+
+    /// Gives all items again in the next sweep: what was given in this one may refer to an issue by an id that was news later.
+    pub(super) fn give_again(&mut self) {
+        self.projects.values_mut().for_each(|tracked| tracked.fingerprints.forget_looks());
+    }
+
     /// Remembers the draft that an item wraps. Returns the draft that became the issue which the item wraps now.
     pub(super) fn convert(&mut self, project: &str, row: &Row) -> Option<Box<str>> {
         let drafts = &mut self.projects.get_mut(project)?.drafts;
@@ -234,8 +257,9 @@ impl ItemCursor {
         tracked.gap = gap;
         tracked.tasks = total.map(|total| total.saturating_sub(tracked.other_items));
         tracked.fingerprints.forget_absent(tracked.sweep);
-        let ProjectCursor { fingerprints, drafts, .. } = tracked;
+        let ProjectCursor { fingerprints, drafts, issues, .. } = tracked;
         drafts.retain(|item, _| fingerprints.get(&Short::of(&[item])).is_some());
+        issues.retain(|item, _| fingerprints.get(item).is_some());
         sweep.left.pop_front();
         if sweep.left.is_empty() {
             self.blocked_read = sweep.blocked.or(self.blocked_read);

@@ -12,6 +12,7 @@ use contextcore_core::{Millis, Result};
 use super::super::mapping::{self, TypeSigns};
 use super::super::reference::{DUE_FIELDS, PRIORITY_FIELDS, Project, Reference};
 use super::super::settings::Settings;
+use super::super::transfers::Transfers;
 use super::super::wire::{Issue, IssueRef, Item, Login, TimelineItem};
 use super::order::about;
 use super::state::{
@@ -24,6 +25,7 @@ use crate::rewind::{Occasion, Rewind, Side, Timeline, date};
 pub(in super::super) struct Context<'a> {
     pub(in super::super) settings: &'a Settings,
     pub(in super::super) reference: &'a Reference,
+    pub(in super::super) transfers: &'a Transfers,
 }
 
 impl Context<'_> {

@@ -12,6 +12,7 @@ use super::super::reference::Reference;
 use super::super::reference::tests::scrum_board;
 use super::super::settings::Settings;
 use super::super::settings::tests::plain;
+use super::super::transfers::Transfers;
 use super::*;
 
 /// A project whose fields are those of the captured scrum board.
@@ -26,7 +27,7 @@ fn reference(settings: &Settings) -> Reference {
 
 fn read_with(settings: &Settings, record: &Value) -> Result<Vec<Observation>> {
     let reference = reference(settings);
-    task(&Context { settings, reference: &reference }, &record.to_string())
+    task(&Context { settings, reference: &reference, transfers: &Transfers::default() }, &record.to_string())
 }
 
 fn task_of(observations: Vec<Observation>) -> TaskObservation {
