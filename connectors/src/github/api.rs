@@ -21,7 +21,7 @@ use super::answer::{Answer, GraphError, Reply, gave_up, none};
 use super::app::{App, Minted};
 use super::dialect::{BUCKETS, GRAPHQL, GitHubDialect, Scopes};
 use super::features::{INTROSPECTION, Known, Missing};
-use super::queries;
+use super::queries::Documents;
 use super::settings::Settings;
 use crate::graphql::Operation;
 
@@ -48,6 +48,7 @@ pub(super) struct Api {
     points: Mutex<Option<Points>>,
     /// What the server does not know.
     missing: Mutex<Missing>,
+    documents: Mutex<Documents>,
     /// A query failed for good in this run.
     has_failed: AtomicBool,
     comments: CommentPrivacy,
@@ -111,6 +112,7 @@ impl Api {
             clock: Mutex::default(),
             points: Mutex::default(),
             missing: Mutex::default(),
+            documents: Mutex::default(),
             has_failed: AtomicBool::new(false),
             comments: settings.comments,
             scopes,
@@ -221,8 +223,8 @@ impl Api {
     {
         loop {
             let missing = self.missing();
-            let query = queries::compose(O::NAME, &missing);
-            let body = json!({"query": query, "variables": operation, "operationName": O::NAME});
+            let query = lock(&self.documents).get(O::NAME, &missing);
+            let body = json!({"query": &*query, "variables": operation, "operationName": O::NAME});
             let reply: Reply<T> = self.send(&body, tries).await?;
             if !self.learn(missing, &reply.refusals()) {
                 return reply.read();

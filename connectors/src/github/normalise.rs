@@ -24,6 +24,7 @@ use state::{Place, State, logins, names};
 mod order;
 mod reader;
 mod state;
+mod words;
 
 pub(super) use reader::Context;
 

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use contextcore_core::Millis;
-use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 

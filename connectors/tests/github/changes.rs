@@ -362,7 +362,7 @@ async fn an_issue_that_is_transferred_stays_the_task_that_it_was() {
     let parent = |task: &TaskObservation| task.present.parent.as_ref().map(|parent| parent.native_id.to_string());
     assert_eq!(parent(&after.tasks[&of_child]).as_ref(), Some(&old));
     let blockers = after.tasks[&of_blocker].blockers.iter().filter_map(|blocker| blocker.native_id.clone());
-    assert_eq!(blockers.collect::<Vec<_>>(), [old.clone()]);
+    assert_eq!(blockers.collect::<Vec<_>>(), std::slice::from_ref(&old));
     let listed: BTreeSet<_> = [&old, &of_child, &of_blocker].map(Clone::clone).into();
     assert_eq!(rig.ids().await, listed, "and it is not missing from a complete pass");
     assert_eq!(rig.read_again(&[&old]).await.tasks.keys().collect::<Vec<_>>(), [&old]);

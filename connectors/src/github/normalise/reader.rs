@@ -2,6 +2,7 @@
 //!
 //! One function, [`Reader::set`], says what an event does both forwards and backwards, so the two passes cannot disagree.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use contextcore_core::model::diff;
@@ -19,6 +20,7 @@ use super::state::{
     Own, Place, Role, State, estimate, issue_field, name, parent, role, set_assignee, set_field, set_label, text,
     text_of,
 };
+use super::words::Words;
 use crate::rewind::{Occasion, Rewind, Side, Timeline, date};
 
 /// What a record is read with.
@@ -76,6 +78,9 @@ pub(super) struct Reader<'a> {
     /// GitHub's name for the type, where it is not that of an issue.
     pub(super) kind: Option<&'static str>,
     pub(super) place: Place,
+    words: RefCell<Words>,
+    /// The native project, where it is the same all the time.
+    project_name: Option<SmolStr>,
 }
 
 impl<'a> Reader<'a> {
@@ -97,6 +102,8 @@ impl<'a> Reader<'a> {
             key: String::new(),
             kind: None,
             place: Place::default(),
+            words: RefCell::default(),
+            project_name: project.map(|project| project.name.to_string().into()),
         }
     }
 
@@ -222,23 +229,26 @@ impl<'a> Reader<'a> {
     }
 
     /// A closed issue is finished; else its column says.
-    pub(super) fn status(&self, state: &State) -> (Status, String) {
+    pub(super) fn status(&self, state: &State) -> (Status, SmolStr) {
         let settings = self.context.settings;
-        let column = self.status_name(Some(&state.column));
-        let shown = |other: &str| if column.is_empty() { other.to_owned() } else { column.clone() };
+        let (column, status) = self.words.borrow_mut().column(&state.column, || {
+            let column = self.status_name(Some(&state.column));
+            let status = mapping::map_status(settings, self.project, &column).status;
+            (column, status)
+        });
+        let shown = |other: &'static str| if column.is_empty() { SmolStr::new_static(other) } else { column.clone() };
         if let Some(reason) = &state.closed {
             return (mapping::closed_status(reason), shown(mapping::CLOSED));
         }
         if let Some(stage) = state.stage.filter(|_| column.is_empty()) {
             let usual = if stage == "Draft" { Status::InProgress } else { Status::InReview };
-            return (settings.rules.status(&[stage]).unwrap_or(usual), stage.to_owned());
+            return (settings.rules.status(&[stage]).unwrap_or(usual), SmolStr::new_static(stage));
         }
-        let status = mapping::map_status(settings, self.project, &column).status;
         let status = if status.is_finished() && state.reopened { Status::Todo } else { status };
         (status, shown(mapping::OPEN))
     }
 
-    pub(super) fn task_type(&self, state: &State) -> (TaskType, String) {
+    pub(super) fn task_type(&self, state: &State) -> (TaskType, SmolStr) {
         let signs = TypeSigns {
             issue_type: state.issue_type.as_deref().or(self.kind),
             field: state.own.get(&Own::Kind).map(String::as_str),
@@ -247,7 +257,8 @@ impl<'a> Reader<'a> {
             has_children: self.place.has_children,
             has_grandchildren: self.place.has_grandchildren,
         };
-        mapping::task_type(self.context.settings, &signs, state.labels.iter())
+        let look = || mapping::task_type(self.context.settings, &signs, state.labels.iter());
+        self.words.borrow_mut().task_type(state, look)
     }
 
     /// Takes one side of an event into the state.
@@ -332,25 +343,26 @@ impl<'a> Rewind for Reader<'a> {
 
     /// What a state means.
     fn facts(&self, state: &State) -> Facts {
-        let settings = self.context.settings;
         let (status, native_status) = self.status(state);
         let (task_type, native_type) = self.task_type(state);
-        let milestone = state.milestone.iter().map(|title| format!("milestone:{title}"));
-        let labels: BTreeSet<String> = state.labels.iter().cloned().chain(milestone).collect();
-        let by_label = || state.labels.iter().find_map(|label| mapping::priority_of_label(label));
+        let mut words = self.words.borrow_mut();
+        let labels = words.labels(self.context.settings, state);
         let priority = state.own.get(&Own::Priority).or_else(|| issue_field(state, &PRIORITY_FIELDS));
         Facts {
-            key: self.key.clone().into(),
-            project: self.project.map_or_else(|| state.repository.clone(), |project| project.name.to_string()).into(),
+            key: SmolStr::new(&self.key),
+            project: self.project_name.clone().unwrap_or_else(|| SmolStr::new(&state.repository)),
             task_type,
-            native_type: native_type.into(),
-            title: state.title.clone().into(),
+            native_type,
+            title: SmolStr::new(&state.title),
             status,
-            native_status: native_status.into(),
-            flag: settings.rules.blocking_label(&state.labels).map(|label| format!("label {label}").into()),
-            priority: priority.and_then(|name| mapping::priority(name)).or_else(by_label).map(Into::into),
+            native_status,
+            flag: labels.flag.clone(),
+            priority: priority
+                .and_then(|name| mapping::priority(name))
+                .map(SmolStr::from)
+                .or_else(|| labels.priority.clone()),
             assignee: state.assignees.first().map(SmolStr::new),
-            labels: labels.into_iter().map(SmolStr::from).collect(),
+            labels: labels.shown.clone(),
             estimate: estimate(state),
             parent: state.parent.clone(),
             sprints: state.own.get(&Own::Iteration).map(SmolStr::new).into_iter().collect(),

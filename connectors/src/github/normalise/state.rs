@@ -208,6 +208,9 @@ pub(super) fn set_field(state: &mut State, event: &TimelineItem, value: Option<S
 
 /// The value of the first of these fields of the organisation that has one.
 pub(super) fn issue_field<'a>(state: &'a State, names: &[&str]) -> Option<&'a String> {
+    if state.issue_fields.is_empty() {
+        return None;
+    }
     names.iter().find_map(|name| state.issue_fields.get(&name.to_lowercase()))
 }
 
