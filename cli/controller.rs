@@ -83,7 +83,7 @@ fn rendered(derivation: &Derivation, output: Output) -> Result<String, Failure> 
         Output::Projects => Ok(yaml::text(&json!({"projects": derivation.projects}))),
         Output::Explain => Ok(explain::explain(derivation)),
         Output::Json => Ok(format!("{:#}\n", json!({"apiVersion": "v1", "kind": "List", "items": derivation.objects}))),
-        Output::Table | Output::Csv => Err(Failure::usage(
+        Output::Table | Output::Csv | Output::Jsonl | Output::Md => Err(Failure::usage(
             "`controller render` prints yaml, json, projects or explain: use `--output yaml` or leave it out",
         )),
     }

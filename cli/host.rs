@@ -20,7 +20,9 @@ use contextcore_core::config::Config;
 use contextcore_core::engine::Engine;
 use contextcore_core::engine::webhook::PollTriggers;
 use contextcore_core::http::local::Refusal;
-use contextcore_core::query::{List, ListLine, ListQuery, SprintFilter, TaskFilter, TaskSelector, Viewer};
+use contextcore_core::query::{
+    InsightQuery, InsightSelector, List, ListLine, ListQuery, SprintFilter, TaskFilter, TaskSelector, Viewer,
+};
 use contextcore_core::{Error, ErrorKind};
 use futures::stream;
 use serde::{Deserialize, Serialize};
@@ -102,6 +104,9 @@ fn routes(engine: Arc<Engine>, triggers: Option<PollTriggers>) -> Router {
         .route("/v1/tasks", get(list::<TaskFilter>))
         .route("/v1/sprints", get(list::<SprintFilter>))
         .route("/v1/show", get(show))
+        .route("/v1/guidance", get(guidance))
+        .route("/v1/insights", post(insights))
+        .route("/v1/insight", get(insight))
         .route("/v1/status", get(status))
         .route("/v1/dead-letters", get(dead_letters))
         .route("/v1/portfolio", get(portfolio))
@@ -172,6 +177,18 @@ fn send_export(engine: &Engine, to: &Chunks) -> Result<(), Error> {
 
 async fn show(State(engine): State<Arc<Engine>>, Query(selector): Query<TaskSelector>) -> Response {
     view(engine, move |viewer| viewer.show(&selector)).await
+}
+
+async fn guidance(State(engine): State<Arc<Engine>>) -> Response {
+    view(engine, |viewer| viewer.guidance()).await
+}
+
+async fn insights(State(engine): State<Arc<Engine>>, Json(query): Json<InsightQuery>) -> Response {
+    view(engine, move |viewer| viewer.find_insights(&query)).await
+}
+
+async fn insight(State(engine): State<Arc<Engine>>, Query(selector): Query<InsightSelector>) -> Response {
+    view(engine, move |viewer| viewer.insight(&selector)).await
 }
 
 async fn status(State(engine): State<Arc<Engine>>) -> Response {

@@ -4,8 +4,10 @@
 use contextcore_core::clock;
 use contextcore_core::config::Config;
 use contextcore_core::http::local::{Local, Refusal};
+use contextcore_core::model::guidance::stored::AllGuidance;
 use contextcore_core::query::{
-    Cursor, DeadLetterItem, List, ListLine, ListQuery, ShowView, StatusView, TaskSelector, Viewer,
+    Cursor, DeadLetterItem, Found, InsightQuery, InsightSelector, InsightView, List, ListLine, ListQuery, ShowView,
+    StatusView, TaskSelector, Viewer,
 };
 use contextcore_core::store::Store;
 use contextcore_core::{Error, ErrorKind, Millis};
@@ -75,6 +77,19 @@ impl Reader {
         })
     }
 
+    /// The insights that fit a question.
+    pub(crate) async fn insights(&self, query: &InsightQuery) -> Result<Found, Error> {
+        match self {
+            Self::Here { store, config, now } => Viewer::new(store, config, *now).find_insights(query),
+            Self::There(local) => local.post("/v1/insights", query).await.map_err(unanswered),
+        }
+    }
+
+    /// One insight with its history.
+    pub(crate) async fn insight(&self, selector: &InsightSelector) -> Result<InsightView, Error> {
+        self.view("insight", selector, |viewer| viewer.insight(selector)).await
+    }
+
     /// The state of every source, backend and of the store.
     pub(crate) async fn status(&self) -> Result<StatusView, Failure> {
         Ok(self.view("status", &(), |viewer| viewer.status()).await?)
@@ -83,6 +98,11 @@ impl Reader {
     /// Every dead letter.
     pub(crate) async fn dead_letters(&self) -> Result<Vec<DeadLetterItem>, Failure> {
         Ok(self.view("dead-letters", &(), |viewer| viewer.dead_letters()).await?)
+    }
+
+    /// The guidance that the command line reported.
+    pub(crate) async fn guidance(&self) -> Result<AllGuidance, Failure> {
+        Ok(self.view("guidance", &(), |viewer| viewer.guidance()).await?)
     }
 
     async fn view<T: DeserializeOwned>(

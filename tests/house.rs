@@ -335,6 +335,7 @@ const SOURCES: &[&str] = &[
     "dashboards/src",
     "operator/src",
     "tests/cluster/src",
+    "sdk/rust/src",
     "spool/src",
     "cli",
 ];

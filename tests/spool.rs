@@ -151,10 +151,8 @@ async fn a_backend_that_knows_only_traces_gets_only_traces() {
 async fn a_helper_starts_by_itself_answers_on_its_socket_and_ends() {
     let backend = collector().await;
     let shell = Shell::new(&backend.grpc_url());
-    let begun = Instant::now();
     let reported = shell.task(&["start", "T-1", "--title", "Checkout"], true);
     until("the first span came", || !backend.spans().is_empty());
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     let socket = shell.lane().join("engine.sock");
     let mut stream = BufReader::new(UnixStream::connect(&socket).unwrap());
     let mut ask = |request: &str| {
@@ -218,4 +216,28 @@ async fn work_without_an_endpoint_waits_for_one() {
     let endpoint = shell.endpoint.clone();
     assert_eq!(shell.drain(&["--endpoint", &endpoint]), 0);
     assert_eq!(named(&backend.spans(), "snapshot").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_in_rust_starts_the_helper_and_knows_when_everything_has_arrived() {
+    let backend = collector().await;
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let tracker = contextcore_sdk::TaskTracker::builder()
+        .project("shop")
+        .endpoint(backend.grpc_url())
+        .state_dir(&state)
+        .binary(env!("CARGO_BIN_EXE_contextcore"))
+        .drain(true)
+        .build()
+        .unwrap();
+    tracker.task("T-1").title("Checkout").task_type("story").start().complete();
+    let lane = files(&state).into_iter().find(|file| file.ends_with("lane.json")).unwrap();
+    let is_accepted = tokio::task::spawn_blocking(move || tracker.close(Duration::from_secs(20))).await.unwrap();
+    assert!(is_accepted);
+    let spans = backend.spans();
+    assert_eq!(named(&spans, "task")[0].name, "T-1 Checkout");
+    let socket = lane.with_file_name("engine.sock");
+    UnixStream::connect(&socket).unwrap().write_all(b"{\"v\":1,\"cmd\":\"stop\"}\n").unwrap();
+    until("the helper ended", || !socket.exists());
 }

@@ -20,9 +20,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer;
 use super::export::{self, Ended, SignalLoop};
+use super::post::Post;
 use super::shared::{Shared, lock_of};
 use crate::failure::{Exit, Failure};
-use crate::{app, progress};
+use crate::{app, host, progress};
 
 /// How often a spool is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -118,18 +119,19 @@ impl Draining {
             return Ok(Exit::Backend);
         };
         if shared.to.protocol == Transport::Ops {
-            let text = "operations that go to /v1/ops are sent with `contextcore drain --to`";
-            return Err(Failure::usage(format!("lane {}: {text}", self.lane.name())));
+            let post = Post::of_lane(&shared.to, &headers)?;
+            return post.run(&self.lane, self.linger, &shared.cancel, (&shared.nudge, &shared.stored)).await;
         }
         spool::layout::make_private(&self.lane.engine())
             .map_err(|error| Failure::new(Exit::Internal, format!("make {}: {error}", self.lane.engine().display())))?;
-        let store = Store::open(&self.lane.engine())?;
+        // A command that reads the store has it for moments.
+        let store = app::open_store(&self.config(&headers, &[])?).await?;
         let config = self.config(&headers, &unknown_signals(&store)?)?;
         let mut engine = Arc::new(Engine::new(config, store, progress::lines(), &KINDS));
         *lock_of(&shared.stored) = cursor(&engine)?;
         loop {
             *lock_of(&shared.engine) = Some(Arc::clone(&engine));
-            match self.serve(shared, &engine).await? {
+            match host::beside(&engine, self.serve(shared, &engine)).await? {
                 Ended::Unknown(signal) => {
                     let left = remember_unknown(&engine.store, signal)?;
                     let to = &shared.to.endpoint;

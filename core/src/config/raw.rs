@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::kind::SourceKind;
-use crate::model::config::{BlockedConfig, Criticality, Privacy, SecretRef, duration};
+use crate::model::config::{BlockedConfig, Criticality, GitConfig, GuidanceConfig, Privacy, SecretRef, duration};
 use crate::model::signal::{Protocol, Signal};
 use crate::model::{Status, TaskType};
 
@@ -33,6 +33,12 @@ pub(super) struct RawConfig {
     pub webhooks: RawWebhooks,
     /// Who may report work to `POST /v1/ops` (`serve` only).
     pub ops: RawOps,
+    /// How many insights of agents and people are kept, and for how long.
+    pub insights: RawInsights,
+    /// Whose guidance for agents binds.
+    pub guidance: GuidanceConfig,
+    /// What the hooks of `contextcore git install` do.
+    pub git: GitConfig,
     /// What personal data leaves the program.
     pub privacy: Privacy,
     /// Portfolio view over native projects.
@@ -193,6 +199,33 @@ pub(super) struct RawOps {
     pub token: Option<SecretRef>,
     /// The projects that may be reported for; `*` is every one.
     pub projects: Vec<String>,
+}
+
+/// How many insights are kept, and for how long.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Insights")]
+pub(super) struct RawInsights {
+    /// How long insights of a type are kept after they were last reported, such as `progress: 90d`. Only `progress` and `analysis` can
+    /// be limited: what is decided, learned or asked is kept.
+    pub keep: RawKeep,
+    /// How many there may be: at least 1. When there are more, those that are closed go first, the oldest before the others; then
+    /// new ones are refused.
+    #[schemars(range(min = 1))]
+    pub max: u64,
+}
+
+/// How long insights of a type are kept.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Keep")]
+pub(super) struct RawKeep {
+    /// Reports of progress.
+    #[schemars(regex(pattern = duration::PATTERN))]
+    pub progress: String,
+    /// Analyses.
+    #[schemars(regex(pattern = duration::PATTERN))]
+    pub analysis: String,
 }
 
 /// A project of the portfolio.
@@ -365,11 +398,26 @@ impl Default for RawConfig {
             listen: "127.0.0.1:9464".to_owned(),
             webhooks: RawWebhooks::default(),
             ops: RawOps::default(),
+            insights: RawInsights::default(),
+            guidance: GuidanceConfig::default(),
+            git: GitConfig::default(),
             privacy: Privacy::default(),
             projects: Vec::new(),
             projects_file: None,
             sources: Vec::new(),
         }
+    }
+}
+
+impl Default for RawInsights {
+    fn default() -> Self {
+        Self { keep: RawKeep::default(), max: 100_000 }
+    }
+}
+
+impl Default for RawKeep {
+    fn default() -> Self {
+        Self { progress: "90d".to_owned(), analysis: "180d".to_owned() }
     }
 }
 

@@ -14,12 +14,15 @@ use super::env::Env;
 use super::kind::{KeyProblems, SourceKind};
 use super::otlp;
 use super::problems::{Problems, hint, nearest_known};
-use super::raw::{RawConfig, RawExport, RawInclude, RawOps, RawProject, RawSource, RawWebhook, RawWebhooks};
+use super::raw::{
+    RawConfig, RawExport, RawInclude, RawInsights, RawOps, RawProject, RawSource, RawWebhook, RawWebhooks,
+};
 use super::values::{http_url, optional_path, required};
 use crate::model::config::{
-    Config, ExportConfig, OpsConfig, ProjectsFile, Schedule, SecretRef, SourceConfig, StoreConfig, WebhooksConfig,
-    WrittenProject, duration,
+    Config, ExportConfig, InsightsConfig, OpsConfig, ProjectsFile, Schedule, SecretRef, SourceConfig, StoreConfig,
+    WebhooksConfig, WrittenProject, duration,
 };
+use crate::model::insight::InsightType;
 
 /// Applies every rule.
 ///
@@ -37,6 +40,7 @@ pub(super) fn config(
     let listen = address("listen", &raw.listen, problems);
     let webhooks = webhooks(raw.webhooks, listen, problems);
     let ops = ops(raw.ops, problems);
+    let insights = insights(&raw.insights, problems);
     let export = export(raw.export, env, problems);
     let sources = sources(raw.sources, settings, kinds, problems);
     let projects_file = optional_path(raw.projects_file);
@@ -48,6 +52,9 @@ pub(super) fn config(
         listen: listen?,
         webhooks,
         ops,
+        insights,
+        guidance: raw.guidance,
+        git: raw.git,
         privacy: raw.privacy,
         projects: super::projects::written(&written_projects, &sources),
         written_projects,
@@ -73,6 +80,17 @@ fn ops(raw: RawOps, problems: &mut Problems) -> Option<OpsConfig> {
         None => {}
     }
     None
+}
+
+fn insights(raw: &RawInsights, problems: &mut Problems) -> InsightsConfig {
+    if raw.max == 0 {
+        problems.add("insights.max", "is 0: write how many insights are kept, such as 100000");
+    }
+    let keep = BTreeMap::from([
+        (InsightType::Progress, interval("insights.keep.progress", &raw.keep.progress, problems)),
+        (InsightType::Analysis, interval("insights.keep.analysis", &raw.keep.analysis, problems)),
+    ]);
+    InsightsConfig { keep, max: raw.max }
 }
 
 fn address(path: &str, text: &str, problems: &mut Problems) -> Option<SocketAddr> {

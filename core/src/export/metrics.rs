@@ -18,6 +18,7 @@ use prost::Message;
 
 use super::business;
 use super::context::{ExportContext, ResourceKey};
+use super::insights;
 use super::lineage::TimelineCache;
 use super::message::{self, Attributes, Owner};
 use super::plan::{Plan, Sent};
@@ -87,6 +88,8 @@ impl Iterator for Ages {
 pub(crate) struct ProjectMetrics {
     pub(crate) project_id: String,
     series: Vec<Points>,
+    /// Whether it has tasks, and with them a history.
+    has_tasks: bool,
 }
 
 /// Exports the metrics of every project up to `plan.now`.
@@ -117,7 +120,7 @@ pub(super) async fn run(
     let source = plan.selection(|selection| selection.source.clone());
     let projects = collect(cache, &context, now, &axis_of, Scope { everything: again, source: source.as_deref() })?;
     for project in projects.into_iter().filter(|project| chosen.contains(&project.project_id)) {
-        let project_id = project.project_id.clone();
+        let (project_id, has_tasks) = (project.project_id.clone(), project.has_tasks);
         let resource = context.resource(&ExportContext::project_key(&project_id));
         for series in present_first(project.series, now) {
             let mut packer = Packer::new(resource.clone(), series);
@@ -125,7 +128,7 @@ pub(super) async fn run(
                 sent.entry(project_id.clone()).or_default().points += sender.send(&project_id, batch).await?;
             }
         }
-        if !again {
+        if !again && has_tasks {
             save_exported_until(sender.store, &project_id, read_until.get(&project_id).copied().unwrap_or(now))?;
         }
     }
@@ -156,6 +159,8 @@ fn history_start(sender: &Sender<'_>, plan: &Plan, known: &OnceLock<Millis>) -> 
 fn chosen(store: &Store, context: &ExportContext<'_>, plan: &Plan) -> Result<BTreeSet<String>> {
     let totals = store.totals()?.into_iter().filter(|(source, ..)| plan.includes_source(source));
     let projects = totals.map(|(source, native, _)| context.project_id(&source, &native));
+    let insights = insights::numbers(store, context, plan.now)?.into_keys();
+    let projects = projects.chain(insights.filter(|_| plan.selection(|selection| selection.source.clone()).is_none()));
     Ok(projects.filter(|project| plan.includes_project(project)).collect())
 }
 
@@ -246,13 +251,41 @@ fn collect(
     };
     each_task(store, (!all).then(|| earliest.plus(-FLOW_WINDOW)), &mut place)?;
     let mut sprints = sprint_series(cache, context, &all_series, now, scope)?;
+    let mut insights = insight_points(store, context, now, scope)?;
     let projects = all_series.into_iter().map(|(project_id, series)| {
         let mut series = project_points(&series, context, &project_id);
         series.extend(infos.remove(&project_id).unwrap_or_default());
         series.extend(sprints.remove(&project_id).unwrap_or_default());
-        ProjectMetrics { project_id, series }
+        series.extend(insights.remove(&project_id).unwrap_or_default());
+        ProjectMetrics { project_id, series, has_tasks: true }
     });
-    Ok(projects.collect())
+    let mut projects: Vec<ProjectMetrics> = projects.collect();
+    let alone = insights.into_iter();
+    projects.extend(alone.map(|(project_id, series)| ProjectMetrics { project_id, series, has_tasks: false }));
+    Ok(projects)
+}
+
+/// The series of insights, which are those of now. They are of all sources.
+fn insight_points(
+    store: &Store,
+    context: &ExportContext<'_>,
+    now: Millis,
+    scope: Scope<'_>,
+) -> Result<BTreeMap<String, Vec<Points>>> {
+    if scope.source.is_some() {
+        return Ok(BTreeMap::new());
+    }
+    let numbers = insights::numbers(store, context, now)?.into_iter().map(|(project_id, numbers)| {
+        let own = Attributes::new().text(names::PROJECT_ID, &project_id);
+        let point = |(metric, attributes, value): insights::Number| Points {
+            metric,
+            attributes: own.clone().and(&attributes),
+            values: Values::Numbers(vec![(now, value)]),
+        };
+        let points = numbers.into_iter().map(point).collect();
+        (project_id, points)
+    });
+    Ok(numbers.collect())
 }
 
 /// Visits every task, or with `since` only those that are open or ended then or later.

@@ -8,6 +8,8 @@
 mod dead;
 mod events;
 mod filter;
+mod guidance;
+mod insights;
 pub mod list;
 mod names;
 mod natural;
@@ -24,6 +26,8 @@ mod viewer;
 pub use dead::DeadLetterItem;
 pub use events::{EventKind, EventView};
 pub use filter::{SprintFilter, StatusFilter, TaskFilter};
+pub use guidance::{GuidanceFound, guidance};
+pub use insights::{Found, FoundInsight, InsightQuery, InsightSelector, InsightView};
 pub use list::{Cursor, Fields, List, ListLine, ListOptions, ListQuery, fields_of};
 pub use portfolio::{BlockedView, EpicView, PortfolioView, ProjectSprint, ProjectView};
 pub use show::{ChildView, ShowView, TaskSelector};

@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::project::{Criticality, ProjectConfig};
 use super::schedule::Schedule;
 use super::secret_ref::{HeaderValue, SecretRef};
+use crate::insight::InsightType;
 use crate::signal::{Protocol, Signal};
 use crate::time::Millis;
 use crate::{Status, TaskType};
@@ -28,8 +30,14 @@ pub struct Config {
     pub webhooks: WebhooksConfig,
     /// Who may report work over HTTP. `None`: nobody.
     pub ops: Option<OpsConfig>,
+    /// Whose guidance for agents binds.
+    pub guidance: GuidanceConfig,
+    /// What the hooks of `contextcore git install` do.
+    pub git: GitConfig,
     /// What personal data leaves the program.
     pub privacy: Privacy,
+    /// How many insights are kept, and for how long.
+    pub insights: InsightsConfig,
     /// The portfolio view over native projects: those written here in file order, then those of the projects file. Ids are
     /// unique, and no native project is in two of them.
     pub projects: Vec<ProjectConfig>,
@@ -51,6 +59,25 @@ impl Config {
     pub fn project_of(&self, source: &str, native_project: &str) -> Option<&ProjectConfig> {
         self.projects.iter().find(|project| project.includes(source, native_project))
     }
+}
+
+/// Whose guidance for agents binds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Guidance")]
+pub struct GuidanceConfig {
+    /// The refs of a repository whose `.contextcore/guidance.yaml` binds: names of branches as the remote `origin` has them, or
+    /// whole refs. Empty: the default branch of `origin`.
+    pub trusted_refs: Vec<String>,
+}
+
+/// What the hooks of `contextcore git install` do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Git")]
+pub struct GitConfig {
+    /// Whether a commit that names no task, or whose hook fails, is refused.
+    pub strict: bool,
 }
 
 /// Who may report work over HTTP.
@@ -168,6 +195,38 @@ pub struct Privacy {
     pub title: TitlePrivacy,
     /// Comments on tasks.
     pub comments: CommentPrivacy,
+    /// Texts of insights.
+    pub insights: InsightPrivacy,
+}
+
+/// How many insights are kept, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InsightsConfig {
+    /// How long those of a type are kept after they were last reported. Other types are kept for ever.
+    pub keep: BTreeMap<InsightType, Duration>,
+    /// How many there may be.
+    pub max: u64,
+}
+
+impl Default for InsightsConfig {
+    fn default() -> Self {
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        let keep = BTreeMap::from([(InsightType::Progress, days(90)), (InsightType::Analysis, days(180))]);
+        Self { keep, max: 100_000 }
+    }
+}
+
+/// What is exported of insights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InsightPrivacy {
+    /// Everything.
+    #[default]
+    Plain,
+    /// Summaries, and no longer texts.
+    Summary,
+    /// No text: types, states, ids and scopes.
+    Omit,
 }
 
 /// What is exported of people.
