@@ -64,7 +64,7 @@ fn refusing(backends: &[BackendView], now: Millis) -> Vec<Problem> {
     }
     let problem = |(name, reason, since, signals): (String, String, Millis, Vec<&str>)| Problem {
         part: ProblemPart::Backend,
-        what: format!("{name} {} ({reason}, {})", stance(&reason, &signals.join(" and ")), age(now, since)),
+        what: format!("{name} {} ({reason}, {})", behaviour(&reason, &signals.join(" and ")), age(now, since)),
         next: format!(
             "nothing is lost, the journal keeps it; `contextcore check` asks {name} again and says what is wrong"
         ),
@@ -73,7 +73,7 @@ fn refusing(backends: &[BackendView], now: Millis) -> Vec<Problem> {
 }
 
 /// What a backend does, by its last answer: one that gives none is down or out of reach, and refuses nothing.
-fn stance(reason: &str, signals: &str) -> String {
+fn behaviour(reason: &str, signals: &str) -> String {
     if NO_ANSWER.iter().any(|text| reason.starts_with(text)) || reason.contains("certificate") {
         format!("cannot be reached, {signals} wait")
     } else {
