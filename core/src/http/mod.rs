@@ -14,6 +14,7 @@
 mod clear;
 mod client;
 mod config;
+mod elapsed;
 pub mod limits;
 pub mod local;
 mod observer;

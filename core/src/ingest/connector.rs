@@ -217,8 +217,8 @@ pub trait Connector: Send + Sync {
     /// Begins a run: reads the credential again, proves it, so that an empty answer can be believed, and refreshes reference
     /// data.
     ///
-    /// - `state` is what [`SourceSession::state`] returned last (`None` at first, or when the configuration of the source
-    ///   changed). Reference data younger than a day costs no request.
+    /// - `state` is what [`SourceSession::state`] returned last (`None` at first; when the configuration of the source changed,
+    ///   only what stands under [`IDENTITIES`]). Reference data younger than a day costs no request.
     /// - Sends only reads.
     ///
     /// # Errors
@@ -230,10 +230,16 @@ pub trait Connector: Send + Sync {
     fn stats(&self) -> Stats;
 }
 
+/// The key of a connector's state under which it keeps which ids of the tool go on under another one. Everything else of a state
+/// can be fetched again; this cannot, and without it a task would begin anew.
+pub const IDENTITIES: &str = "identities";
+
 /// A connector that was opened for one run.
 #[async_trait]
 pub trait SourceSession: Send + Sync {
-    /// What is stored for the next run: reference data.
+    /// What is stored for the next run: reference data. Asked for when the session was opened, and again after its streams.
+    ///
+    /// What stands under [`IDENTITIES`] outlives a change of the configuration.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Internal`] when it cannot be written as JSON.
