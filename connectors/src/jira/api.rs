@@ -11,11 +11,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::boards::{BoardAnswer, BoardConfiguration};
+use super::comments::Comments;
 use super::dialect::{AGILE, BUCKETS, HISTORY, JiraDialect, META, SEARCH};
+use super::fields::FieldAnswer;
+use super::history::History;
 use super::lenient::{self, List};
-use super::reference::{BoardAnswer, BoardConfiguration, FieldAnswer};
 use super::settings::Settings;
-use super::wire::{Comments, History, IssueType, LinkKind, Sprint, StatusValue};
+use super::wire::{IssueType, LinkKind, Sprint, StatusValue};
 use crate::refusal;
 
 /// Ids that one call for histories takes.

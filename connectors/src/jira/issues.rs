@@ -19,7 +19,8 @@ use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 
 use super::api::{Inline, Outline, Site, is_about_the_object};
-use super::histories::{Batch, Completed, Completer, FoundIssue};
+use super::batch::{Batch, Completed, FoundIssue};
+use super::histories::Completer;
 use super::reference::Reference;
 use super::search::{self, Answer, Order, PageRequest, Search};
 use super::session::{ISSUES, Jira, SiteContext};

@@ -7,16 +7,22 @@
 //! records), [`normalise`] with [`mapping`] (what they mean), and [`webhook`]. All knowledge of Jira's habits is in one of these.
 
 mod api;
+mod batch;
+mod boards;
 mod check;
+mod comments;
 mod dialect;
 mod family;
+mod fields;
 mod histories;
+mod history;
 mod ids;
 mod issues;
 mod jql;
 mod lenient;
 mod mapping;
 mod normalise;
+mod people;
 mod reference;
 mod search;
 mod session;

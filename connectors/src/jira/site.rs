@@ -8,7 +8,9 @@ use jiff::tz::TimeZone;
 use tracing::warn;
 
 use super::api::{Api, Myself, ServerInfo, Site, is_bearable, is_refusal};
-use super::reference::{self, Board, BoardAnswer, Columns, Reference};
+use super::boards::{Board, BoardAnswer, Columns};
+use super::fields;
+use super::reference::Reference;
 use super::settings::Settings;
 use crate::refusal::{Notes, is_refused};
 
@@ -123,7 +125,7 @@ pub(super) async fn fetch(
         data_center: site == Site::DataCenter,
         product: product(site, info),
         browse: info.and_then(|info| browse(settings, info)),
-        fields: answers.map_or(old.fields, |answers| reference::discover(settings, &answers, &by_board)),
+        fields: answers.map_or(old.fields, |answers| fields::discover(settings, &answers, &by_board)),
         boards,
         missing: BTreeSet::new(),
         ..old

@@ -13,9 +13,10 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use tracing::{info, warn};
 
-use super::api::{Answer, FEW_TRIES, IssuesPage, ONCE, Rest, RestPage};
+use super::api::{Answer, FEW_TRIES, IssuesPage, ONCE, RestPage};
 use super::dialect::{REASON, TOO_COMPLEX};
 use super::parts::{Part, Parts, may_be_one};
+use super::requests::Rest;
 use super::rows;
 use super::session::{Linear, SiteContext};
 use super::sizes::{self, Lengths, Sizes};
