@@ -31,6 +31,7 @@ impl Board {
 /// A board as the list gives it.
 #[derive(Debug, Deserialize)]
 pub(super) struct BoardAnswer {
+    #[serde(deserialize_with = "lenient::id")]
     pub(super) id: u64,
     #[serde(default)]
     pub(super) name: Box<str>,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::fmt;
 
-use super::lenient::{stamp, text};
+use super::lenient::{count, stamp, text};
 use super::people::Who;
 
 /// Comments, as many as the search gave.
@@ -16,7 +16,7 @@ use super::people::Who;
 pub(super) struct Comments {
     #[serde(default)]
     pub(super) comments: Vec<Comment>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "count")]
     pub(super) total: usize,
 }
 

@@ -6,7 +6,7 @@ use contextcore_core::model::SmolStr;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::lenient::{self, text};
+use super::lenient::{self, Key, text};
 
 /// A person: the id Jira knows them by, and the name people see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,7 +44,7 @@ impl<'de> Visitor<'de> for WhoVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Who, A::Error> {
         let (mut account, mut key, mut login, mut shown) = (None, None, None, None);
-        while let Some(field) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+        while let Some(Key(field)) = map.next_key::<Key<'de>>()? {
             match &*field {
                 "accountId" => account = map.next_value::<Word>()?.0,
                 "key" => key = map.next_value::<Word>()?.0,

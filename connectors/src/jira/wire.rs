@@ -12,13 +12,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use contextcore_core::Millis;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::value::{CowStrDeserializer, MapAccessDeserializer};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::comments::Comments;
 use super::history::History;
-use super::lenient::{stamp, text, word};
+use super::lenient::{Key, finite, flag, id, stamp, text, whole, word};
 use super::people::Who;
 use crate::vocabulary;
 
@@ -98,7 +99,7 @@ pub(super) struct Fields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) duedate: Option<Box<str>>,
     /// Seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "finite", skip_serializing_if = "Option::is_none")]
     pub(super) timeoriginalestimate: Option<f64>,
     /// Asked for unless `privacy.comments` is `omit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -124,9 +125,9 @@ pub(super) struct IssueType {
     pub(super) name: Box<str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) untranslated_name: Option<Box<str>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "flag")]
     pub(super) subtask: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     pub(super) hierarchy_level: Option<i32>,
 }
 
@@ -210,6 +211,7 @@ pub(super) struct Project {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Sprint {
+    #[serde(deserialize_with = "id")]
     pub(super) id: u64,
     #[serde(default, deserialize_with = "word")]
     pub(super) name: Box<str>,
@@ -227,7 +229,7 @@ pub(super) struct Sprint {
     #[serde(default, deserialize_with = "stamp", skip_serializing_if = "Option::is_none")]
     pub(super) complete_date: Option<Millis>,
     /// The board it was made on; the sprint field of an issue calls it `boardId`.
-    #[serde(default, alias = "boardId", skip_serializing_if = "Option::is_none")]
+    #[serde(default, alias = "boardId", deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     pub(super) origin_board_id: Option<u64>,
 }
 
@@ -245,37 +247,70 @@ impl LinkKind {
     }
 }
 
-/// The custom fields of an issue as Jira sent it.
-#[derive(Debug, Default, Deserialize)]
-struct CustomOnly {
-    #[serde(default, deserialize_with = "custom_fields")]
-    fields: BTreeMap<Box<str>, Box<RawValue>>,
+/// An issue as Jira sends it, with custom fields among the others.
+#[derive(Debug, Deserialize)]
+struct AnsweredIssue {
+    #[serde(default, deserialize_with = "text")]
+    id: Option<Box<str>>,
+    #[serde(default, deserialize_with = "text")]
+    key: Option<Box<str>>,
+    #[serde(default)]
+    fields: AnsweredFields,
 }
 
-fn custom_fields<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Box<str>, Box<RawValue>>, D::Error> {
-    struct Custom;
+/// The fields of such an issue: those that every Jira has, and the custom ones as they came.
+#[derive(Debug, Default)]
+struct AnsweredFields {
+    known: Fields,
+    custom: BTreeMap<Box<str>, Box<RawValue>>,
+}
 
-    impl<'de> Visitor<'de> for Custom {
-        type Value = BTreeMap<Box<str>, Box<RawValue>>;
+impl<'de> Deserialize<'de> for AnsweredFields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(AnsweredFieldsVisitor)
+    }
+}
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("the fields of an issue")
-        }
+struct AnsweredFieldsVisitor;
 
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut kept = BTreeMap::new();
-            while let Some(field) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-                if !field.starts_with("customfield_") {
-                    map.next_value::<IgnoredAny>()?;
-                } else if let Some(value) = map.next_value::<Option<Box<RawValue>>>()? {
-                    kept.insert(field.into(), value);
-                }
-            }
-            Ok(kept)
-        }
+impl<'de> Visitor<'de> for AnsweredFieldsVisitor {
+    type Value = AnsweredFields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the fields of an issue")
     }
 
-    deserializer.deserialize_map(Custom)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        let mut custom = BTreeMap::new();
+        let known = Fields::deserialize(MapAccessDeserializer::new(WithoutCustom { map, custom: &mut custom }))?;
+        Ok(AnsweredFields { known, custom })
+    }
+}
+
+/// A map whose custom fields are taken out while it is read.
+struct WithoutCustom<'c, A> {
+    map: A,
+    custom: &'c mut BTreeMap<Box<str>, Box<RawValue>>,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for WithoutCustom<'_, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        while let Some(Key(field)) = self.map.next_key::<Key<'de>>()? {
+            if !field.starts_with("customfield_") {
+                return seed.deserialize(CowStrDeserializer::new(field)).map(Some);
+            }
+            if let Some(value) = self.map.next_value::<Option<Box<RawValue>>>()? {
+                self.custom.insert(field.into(), value);
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.map.next_value_seed(seed)
+    }
 }
 
 impl Issue {
@@ -290,9 +325,8 @@ impl Issue {
     /// # Errors
     /// When a field has a shape we do not know; the record is then kept as it came, to be set aside with the reason.
     pub(super) fn from_answer(json: &str) -> serde_json::Result<Self> {
-        let mut issue: Self = serde_json::from_str(json)?;
-        issue.custom = serde_json::from_str::<CustomOnly>(json)?.fields;
-        Ok(issue)
+        let AnsweredIssue { id, key, fields } = serde_json::from_str(json)?;
+        Ok(Self { id, key, fields: fields.known, custom: fields.custom })
     }
 }
 

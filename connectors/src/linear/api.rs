@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::dialect::{BUCKETS, GRAPHQL, LinearDialect, Trouble};
 use super::limited;
+use super::queries::Reference;
 use super::reference::{Cursors, ReferencePage};
 use super::requests::{
     ChangesRequest, PlanRequest, Rest, RestBody, changed_variables, in_teams, issues_variables, plan_rows_variables,
@@ -171,7 +172,9 @@ impl Api {
     /// # Errors
     /// As the session's.
     pub(super) async fn reference(&self, from: &Cursors, tries: Tries) -> Result<Answer<ReferencePage>> {
-        self.ask(&reference_variables(from), sizes::REFERENCE, tries).await
+        let variables = reference_variables(from);
+        let (body, price) = (variables.request(Reference::DOCUMENT), sizes::points(sizes::REFERENCE));
+        answer(self.session.post_mended(GRAPHQL, PATH, &body, tries, price).await?)
     }
 
     /// A page of a request.
@@ -241,14 +244,18 @@ impl Api {
     }
 
     async fn send<T: DeserializeOwned>(&self, body: &impl Serialize, price: f64, tries: Tries) -> Result<Answer<T>> {
-        let answer: Reply<T> = self.session.post_priced(GRAPHQL, PATH, body, tries, sizes::points(price)).await?;
-        let errors: Vec<GraphError> = answer.errors.iter().map(GraphError::of).collect();
-        let nothing = || {
-            let said = errors.first().map_or("", |error| &error.text);
-            Error::new(ErrorKind::Protocol, format!("the answer has neither data nor a reason: {said}"))
-        };
-        Ok(Answer { data: answer.data.ok_or_else(nothing)?, errors })
+        answer(self.session.post_priced(GRAPHQL, PATH, body, tries, sizes::points(price)).await?)
     }
+}
+
+/// The data of an answer, with the errors beside it.
+fn answer<T>(reply: Reply<T>) -> Result<Answer<T>> {
+    let errors: Vec<GraphError> = reply.errors.iter().map(GraphError::of).collect();
+    let nothing = || {
+        let said = errors.first().map_or("", |error| &error.text);
+        Error::new(ErrorKind::Protocol, format!("the answer has neither data nor a reason: {said}"))
+    };
+    Ok(Answer { data: reply.data.ok_or_else(nothing)?, errors })
 }
 
 impl GraphError {
