@@ -204,6 +204,13 @@ pub(super) async fn poll(jira: &Jira, live: &Arc<SiteContext>, stored: Option<&C
     Ok(Page { cursor: cursor::write(&cursor, ISSUES)?, ..page })
 }
 
+/// The cursor that reads every issue again, and knows the open sprints of boards that we do not list.
+pub(super) fn restart(stored: &Cursor) -> Option<Cursor> {
+    let IssueCursor { sprints, .. } = cursor::read(Some(stored), ISSUES);
+    let sprints = Some(sprints).filter(|sprints| !sprints.is_empty())?;
+    cursor::write(&IssueCursor { sprints, ..IssueCursor::default() }, ISSUES).ok()
+}
+
 /// Completes the issues of a batch and adds them to the page.
 async fn complete(
     jira: &Jira,

@@ -139,6 +139,14 @@ impl SourceSession for Jira {
         issues::read_again(self, &self.context(), ids).await
     }
 
+    fn restart(&self, stream: &'static str, cursor: &Cursor) -> Option<Cursor> {
+        match stream {
+            SPRINTS => sprints::restart(cursor),
+            ISSUES => issues::restart(cursor),
+            _ => None,
+        }
+    }
+
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {
         let (site, unreadable) = (self.context(), self.unreadable());
         let context = normalise::Context {
