@@ -137,15 +137,16 @@ fn observe(context: &Context<'_>, epic: &Epic<'_>) -> Result<Observation> {
     Ok(Observation::Task(Box::new(task)))
 }
 
-/// The events of an epic. One that was ever started, completed or cancelled began on the backlog, as all do.
+/// The events of an epic. One that was ever started, completed or cancelled is taken to have begun on the backlog, as most do:
+/// Linear keeps no history of it.
 fn epic_history(timeline: &mut Timeline, epic: &Epic<'_>, present: &Facts) {
     const STATUSES: [(Status, &str); 3] =
         [(Status::InProgress, "In Progress"), (Status::Done, "Completed"), (Status::Cancelled, "Canceled")];
-    let first = match epic.reached.iter().any(Option::is_some) {
-        true => Facts { status: Status::Backlog, native_status: "Backlog".into(), ..present.clone() },
-        false => present.clone(),
-    };
-    timeline.create(epic.creator.clone(), first);
+    let backlog = || Facts { status: Status::Backlog, native_status: "Backlog".into(), ..present.clone() };
+    match epic.reached.iter().any(Option::is_some) {
+        true => timeline.assume(epic.creator.clone(), backlog()),
+        false => timeline.create(epic.creator.clone(), present.clone()),
+    }
     for (at, (status, usual)) in epic.reached.iter().zip(STATUSES) {
         let Some(at) = at else { continue };
         let native = if present.status == status { present.native_status.clone() } else { usual.into() };
