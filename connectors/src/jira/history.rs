@@ -122,6 +122,10 @@ impl<'de> Visitor<'de> for ItemsVisitor {
         while let Some(Maybe(item)) = seq.next_element::<Maybe<Item>>()? {
             if let Some(mut item) = item.filter(Item::may_be_read) {
                 item.n.get_or_insert(place);
+                // Most acts change one field, and thousands of them are held at once.
+                if kept.is_empty() {
+                    kept.reserve_exact(1);
+                }
                 kept.push(item);
             }
             place += 1;

@@ -153,7 +153,9 @@ type Parts = (Issue, Vec<Act>, Vec<Span>, Vec<Link>, Vec<super::wire::Comment>);
 /// The issue and its whole lists: what came with it, and the rests.
 fn assemble(record: IssueRecord) -> Parts {
     fn join<T>(first: Option<super::wire::Connection<T>>, rest: Vec<T>) -> Vec<T> {
-        first.into_iter().flat_map(|page| page.nodes).chain(rest).collect()
+        let mut all = first.map(|page| page.nodes).unwrap_or_default();
+        all.extend(rest);
+        all
     }
     let IssueRecord { mut issue, history, spans, links, comments } = record;
     let history = join(issue.history.take(), history);
@@ -256,7 +258,9 @@ impl<'a> Reader<'a> {
             }
             FieldChange::Converted => state.converted = side == Side::After,
         }
-        self.derive(state);
+        if change.is_derived_from() {
+            self.derive(state);
+        }
     }
 
     /// An issue that moves to another team gets another key; the former ones are listed, without saying since when.

@@ -66,6 +66,12 @@ impl FieldChange<'_> {
         }
     }
 
+    /// Whether other facts follow from its value: the status, the type, the parent, the labels and the flag.
+    pub(super) const fn is_derived_from(self) -> bool {
+        use FieldChange::{Assignee, Cycle, Due, Estimate, Priority, Team, Title};
+        !matches!(self, Assignee(_) | Cycle(_) | Due(_) | Estimate(_) | Priority(_) | Team(_) | Title(_))
+    }
+
     /// The name of the field: part of the ids of events, never to be changed.
     pub(super) const fn field(self) -> &'static str {
         match self {
