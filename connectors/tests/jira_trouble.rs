@@ -79,6 +79,36 @@ async fn a_page_that_holds_a_bad_issue_costs_that_issue() {
 }
 
 #[tokio::test]
+async fn an_issue_that_cannot_even_be_listed_costs_itself() {
+    for options in editions() {
+        for crowd in [false, true] {
+            let mut world = World::history(NOW, 130, 2, 50, 2, 1);
+            let ids: Vec<IssueId> = world.issues().map(|issue| issue.id).collect();
+            let bad = ids[77];
+            for (n, id) in ids.iter().enumerate() {
+                // Some change in one minute with it, before it and after it; or none does.
+                let minute = if crowd && (70..85).contains(&n) { 70 } else { i64::try_from(n).unwrap() };
+                let at = NOW - 86_400_000 + minute * MINUTE + i64::try_from(n).unwrap() * 100;
+                world.edit(at).rename(*id, format!("Renamed {n}"));
+            }
+            let mut rig = Rig::start(world, options.clone()).await;
+            rig.jira.spoil(bad, "/search", Trouble::Unlisted(if crowd { 400 } else { 500 }));
+            let begun = Instant::now();
+            let outcome = rig.run(NOW, &["sprints", "issues"]).await.unwrap();
+            assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+            assert_eq!(keys(&outcome.tasks), without(rig.ids(), bad), "{crowd}");
+            assert!(outcome.warnings.iter().any(|text| text.contains("not even its id")), "{:?}", outcome.warnings);
+            // The complete pass does not take it for deleted, and once it is served it is read.
+            assert!(!crowd || rig.run(NOW, &["ids"]).await.is_err());
+            rig.jira.heal();
+            rig.jira.world().edit(NOW + MINUTE).rename(bad, "Served");
+            let later = rig.run(NOW + 5 * MINUTE, &["issues", "ids"]).await.unwrap();
+            assert_eq!((keys(&later.tasks), later.seen), ([bad.0.to_string()].into(), rig.ids()));
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_was_unreadable_is_read_by_its_id_as_it_would_have_been() {
     for options in editions() {
         let mut rig = Rig::start(World::demo(NOW, 3, 7), options.clone()).await;

@@ -3,7 +3,7 @@
 //! [`JiraConnector`] is the [`Connector`], [`Jira`] its [`SourceSession`]. The rest is by concern: [`settings`] (what the
 //! configuration says), [`api`] (the calls) and [`dialect`] (limits and refusals), [`session`], [`site`] and
 //! [`mod@reference`] (what a site is like), [`search`] and [`jql`] (searching), [`issues`], [`sprints`] and [`ids`] (the
-//! streams), [`histories`] and [`family`] (whole records), [`wire`], [`lenient`] and [`sprint_field`] (the shapes of answers and
+//! streams), [`unlisted`] (rows that cannot be listed), [`histories`] and [`family`] (whole records), [`wire`], [`lenient`] and [`sprint_field`] (the shapes of answers and
 //! records), [`normalise`] with [`mapping`] (what they mean), and [`webhook`]. All knowledge of Jira's habits is in one of these.
 
 mod api;
@@ -30,6 +30,7 @@ mod settings;
 mod site;
 mod sprint_field;
 mod sprints;
+mod unlisted;
 mod webhook;
 mod wire;
 
