@@ -1,7 +1,7 @@
 //! The commands one by one: output, exit code, and errors that say what to do.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use contextcore_fakes::faults::{Fault, When};
 use contextcore_fakes::otlp::{self, Signal};
@@ -304,8 +304,12 @@ async fn the_store_can_be_moved() {
 async fn a_stopped_sync_resumes_where_it_was() {
     let (tool, home) = sample().await;
     tool.jira.faults().on("*", When::From(6), Fault::Delay(Duration::from_secs(30)));
+    let begun = Instant::now();
     let run = home.spawn(&["sync", "-v"]);
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    while tool.jira.requests().len() < 6 {
+        assert!(begun.elapsed() < LIMIT, "it never came to the sixth request");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     run.signal("TERM");
     let ran = run.wait(LIMIT);
     assert_eq!(ran.code, Some(143), "{}", ran.err);

@@ -58,10 +58,11 @@ async fn a_verified_call_is_answered_at_once_and_many_trigger_one_poll() {
     let tool = Tool::sample().await;
     let (_home, service) = service(&tool).await;
     let begun = Instant::now();
-    for number in 0..20 {
+    assert!(call(&service, "0").contains("202"));
+    assert_eq!(searches(&tool), 0, "answered before anything was polled");
+    for number in 1..20 {
         assert!(call(&service, &number.to_string()).contains("202"));
     }
-    assert!(begun.elapsed() < Duration::from_secs(2), "answered before anything was polled");
     while searches(&tool) == 0 {
         assert!(begun.elapsed() < LIMIT, "never polled");
         tokio::time::sleep(Duration::from_millis(50)).await;
