@@ -257,7 +257,7 @@ pub trait SourceSession: Send + Sync {
     ///   is named in [`Page::unreadable`], and the rest goes on.
     /// - Polling again with the same cursor gives at least the same records: at-least-once, never at-most-once.
     /// - The cursor moves past a record only when no tie at its position can follow.
-    /// - With `full` in the run and no cursor it reads everything again.
+    /// - With `full` in the run and no cursor, or that of [`SourceSession::restart`], it reads everything again.
     ///
     /// # Errors
     /// As the HTTP session's; [`crate::ErrorKind::Protocol`] for an answer that cannot be believed.
@@ -275,6 +275,12 @@ pub trait SourceSession: Send + Sync {
         let reason = "the connector cannot read a record by its id";
         let unreadable = ids.iter().map(|id| Unreadable { native_id: id.clone(), reason: reason.to_owned() });
         Ok(Page { unreadable: unreadable.collect(), ..Page::default() })
+    }
+
+    /// The cursor with which a stream reads everything again, where it ended with this one: none, unless the connector remembers in
+    /// it what a new reading would not come upon, such as sprints that were open and are deleted.
+    fn restart(&self, _stream: &'static str, _cursor: &Cursor) -> Option<Cursor> {
+        None
     }
 
     /// Translates one record. Synchronous, deterministic, no I/O; reference data is that of the session.

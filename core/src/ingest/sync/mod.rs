@@ -28,7 +28,7 @@ pub use self::job::{Source, SourceReport};
 use crate::clock;
 use crate::config::SourceConfig;
 use crate::http::Stats;
-use crate::ingest::connector::{IDENTITIES, Run, SourceSession, Stream};
+use crate::ingest::connector::{Cursor, IDENTITIES, Run, SourceSession, Stream};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::time::{DAY, Millis};
 use crate::progress::{Progress, Update};
@@ -141,7 +141,7 @@ impl Job<'_> {
         let session = self.or_cancelled(self.source.connector.open(known_state.clone(), &self.run)).await?;
         let (session, state) = (&*session, session.state()?);
         if self.run.full || changed {
-            self.forget_cursors()?;
+            self.forget_cursors(session, changed)?;
         }
         status.settings = settings;
         status.last_attempt = Some(self.run.now);
@@ -186,15 +186,23 @@ impl Job<'_> {
         self.run.full || (!first && age.is_none_or(|age| age >= DAY))
     }
 
-    fn forget_cursors(&self) -> Result<()> {
+    /// Has every stream read everything again. Under other settings nothing that was learned counts.
+    fn forget_cursors(&self, session: &dyn SourceSession, changed: bool) -> Result<()> {
         if self.dry_run {
             return Ok(());
         }
         let mut transaction = self.store.begin()?;
         for stream in self.source.connector.streams() {
-            transaction.put_cursor(self.name(), stream.name, None)?;
+            let cursor = if changed { None } else { self.restarted(session, stream)? };
+            transaction.put_cursor(self.name(), stream.name, cursor.as_ref())?;
         }
         transaction.commit().map(drop)
+    }
+
+    /// The cursor with which a stream reads everything again.
+    fn restarted(&self, session: &dyn SourceSession, stream: &Stream) -> Result<Option<Cursor>> {
+        let cursor = self.store.cursor(self.name(), stream.name)?;
+        Ok(cursor.and_then(|cursor| session.restart(stream.name, &cursor)))
     }
 
     fn record_start(&self, status: &SourceStatus, state: Option<&serde_json::Value>) -> Result<()> {
@@ -222,7 +230,10 @@ impl Job<'_> {
 
     async fn sweep(&mut self, session: &dyn SourceSession, stream: &Stream) -> Result<()> {
         let forgotten = self.dry_run && self.run.full;
-        let mut cursor = if forgotten { None } else { self.store.cursor(self.name(), stream.name)? };
+        let mut cursor = match forgotten {
+            true => self.restarted(session, stream)?,
+            false => self.store.cursor(self.name(), stream.name)?,
+        };
         loop {
             let page = self.or_cancelled(session.poll(stream.name, cursor.as_ref())).await?;
             let (more, next) = (page.more, page.cursor.clone());
