@@ -10,13 +10,13 @@ use contextcore_fakes::otlp::{Collector, Handle, Options};
 use serde_json::Value;
 
 /// A machine with a state directory, and a backend.
-struct Machine {
+pub(crate) struct Machine {
     dir: tempfile::TempDir,
     backend: Option<Handle>,
 }
 
 /// What a command printed.
-struct Printed {
+pub(crate) struct Printed {
     code: i32,
     out: String,
     err: String,
@@ -28,7 +28,7 @@ impl Printed {
         Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
     }
 
-    fn good(self) -> Self {
+    pub(crate) fn good(self) -> Self {
         assert_eq!(self.code, 0, "{}{}", self.out, self.err);
         self
     }
@@ -52,7 +52,7 @@ impl Machine {
     }
 
     /// One that knows no backend.
-    fn alone() -> Self {
+    pub(crate) fn alone() -> Self {
         Self { dir: tempfile::tempdir().unwrap(), backend: None }
     }
 
@@ -80,7 +80,7 @@ impl Machine {
         Printed::of(&self.command(arguments).env("CONTEXTCORE_PROJECT", "shop").output().unwrap())
     }
 
-    fn with_input(&self, arguments: &[&str], input: &str) -> Printed {
+    pub(crate) fn with_input(&self, arguments: &[&str], input: &str) -> Printed {
         let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         Printed::of(&child.wait_with_output().unwrap())
@@ -91,7 +91,7 @@ impl Machine {
     }
 
     /// The lines of operations in the spool of a project.
-    fn lines(&self, project: &str) -> Vec<String> {
+    pub(crate) fn lines(&self, project: &str) -> Vec<String> {
         let spools: Vec<PathBuf> = files(&self.path().join("state/lanes"));
         let of_project = spools.iter().filter(|path| path.parent().is_some_and(|parent| parent.ends_with(project)));
         let text = of_project.map(|path| std::fs::read_to_string(path).unwrap()).collect::<String>();
@@ -218,7 +218,7 @@ async fn work_is_handed_over_and_done() {
     machine.drain();
     let listed = machine.run(&["handoffs", "--to", "reviewer"]).good().out;
     assert!(listed.contains(&handoff) && listed.contains("offered") && listed.contains("claude"), "{listed}");
-    assert!(machine.run(&["handoffs", "--to", "nobody"]).good().err.contains("none of the 2 insights fits"));
+    assert!(machine.run(&["handoffs", "--to", "nobody"]).good().err.contains("none of the 2 handoffs fits"));
     machine.shop(&["handoff", "accept", &handoff, "--agent", "reviewer"]).good();
     machine.shop(&["handoff", "complete", &handoff, "merged", "--agent", "reviewer"]).good();
     machine.shop(&["handoff", "reject", &other, "--reason", "no time", "--agent", "reviewer"]).good();

@@ -27,7 +27,7 @@ pub(super) async fn run(context: &Context, arguments: &Export) -> Outcome {
     insights.sort_by(|one, other| place(one).cmp(&place(other)));
     let text = if form == Output::Md { markdown(&insights) } else { lines(&source, &insights).await? };
     if insights.is_empty() {
-        eprintln!("{}", printable::one_line(&source.why_nothing(&query).await?));
+        eprintln!("{}", printable::one_line(&source.why_nothing(&query, |_| true, "--status all").await?));
     }
     write(arguments.file.as_deref(), &text)?;
     Ok(Exit::Done)

@@ -19,6 +19,15 @@ use crate::tone::Tone;
 use crate::{humanize, lanes, list, moment, terminal};
 use contextcore_core::config::nearest_known;
 
+/// What a list asks for.
+struct Asked {
+    query: InsightQuery,
+    /// What else must hold of an insight.
+    keep: Box<dyn Fn(&Insight) -> bool>,
+    /// The flag that shows every state.
+    all: &'static str,
+}
+
 /// Finds insights.
 pub(super) async fn query(context: &Context, arguments: Find) -> Outcome {
     let Find { words, text, filter, limit, cursor, fields, place } = arguments;
@@ -30,9 +39,9 @@ pub(super) async fn query(context: &Context, arguments: Find) -> Outcome {
         reader: lanes::variable("CONTEXTCORE_AGENT"),
         ..asked(filter, "open")?
     };
-    let found = source.find(&query).await?;
+    let asked = Asked { query, keep: Box::new(|_| true), all: "--status all" };
     let table = |found: &Found| table(&found.insights, found.as_of, source.project.is_none());
-    print(context, &source, &query, &found, fields, table).await
+    print(context, &source, &asked, fields, table).await
 }
 
 /// What is asked for; without a state, `states` are meant.
@@ -61,7 +70,8 @@ pub(super) fn asked(filter: Filter, states: &str) -> Result<InsightQuery, Failur
 fn wanted(text: &str) -> Result<Wanted, Failure> {
     let known: Vec<&str> =
         ["open", "all"].into_iter().chain(InsightStatus::ALL.iter().map(|each| each.as_str())).collect();
-    for word in text.split(',').map(str::trim).filter(|word| !word.is_empty() && !known.contains(word)) {
+    let mut words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+    if let Some(word) = words.find(|word| !known.contains(word)) {
         let near = nearest_known(word, &known).map(|near| format!("did you mean `{near}`?"));
         let hint = near.unwrap_or_else(|| format!("known: {}", known.join(", ")));
         return Err(Failure::usage(format!("--status: insights have no state `{word}`; {hint}")));
@@ -74,14 +84,14 @@ pub(super) async fn questions(context: &Context, arguments: Questions) -> Outcom
     let source = source::open(context, &arguments.place).await?;
     let states = if arguments.all { "all" } else { "open,suggested" };
     let query = InsightQuery { types: vec![InsightType::Question], status: wanted(states)?, ..InsightQuery::default() };
-    let mut found = source.find(&query).await?;
-    keep(&mut found, |insight| !arguments.blocking || insight.blocking);
+    let keep = move |insight: &Insight| !arguments.blocking || insight.blocking;
+    let asked = Asked { query, keep: Box::new(keep), all: "--all" };
     let table = |found: &Found| {
         let mut table = Table::new(&QUESTIONS);
         found.insights.iter().for_each(|each| table.row(question(&each.insight, found.as_of)));
         table
     };
-    print(context, &source, &query, &found, Vec::new(), table).await
+    print(context, &source, &asked, Vec::new(), table).await
 }
 
 /// Lists handoffs.
@@ -89,48 +99,44 @@ pub(super) async fn handoffs(context: &Context, arguments: Handoffs) -> Outcome 
     let source = source::open(context, &arguments.place).await?;
     let states = if arguments.all { "all" } else { "open" };
     let query = InsightQuery { types: vec![InsightType::Handoff], status: wanted(states)?, ..InsightQuery::default() };
-    let mut found = source.find(&query).await?;
     let is_for = |insight: &Insight, who: &str| insight.to.as_deref().is_some_and(|to| to == who || to == "any");
-    keep(&mut found, |insight| arguments.to.as_deref().is_none_or(|who| is_for(insight, who)));
+    let keep = move |insight: &Insight| arguments.to.as_deref().is_none_or(|who| is_for(insight, who));
+    let asked = Asked { query, keep: Box::new(keep), all: "--all" };
     let table = |found: &Found| {
         let mut table = Table::new(&HANDOFFS);
         found.insights.iter().for_each(|each| table.row(handoff(&each.insight, found.as_of)));
         table
     };
-    print(context, &source, &query, &found, Vec::new(), table).await
-}
-
-fn keep(found: &mut Found, keep: impl Fn(&Insight) -> bool) {
-    found.insights.retain(|each| keep(&each.insight));
-    found.total = found.insights.len() as u64;
+    print(context, &source, &asked, Vec::new(), table).await
 }
 
 /// Prints what was found in the form that is asked for; on stderr the next page, or why there is nothing.
 async fn print(
     context: &Context,
     source: &Source<'_>,
-    query: &InsightQuery,
-    found: &Found,
+    asked: &Asked,
     fields: Vec<String>,
     table: impl FnOnce(&Found) -> Table,
 ) -> Outcome {
+    let mut found = source.find(&asked.query).await?;
+    found.insights.retain(|each| (asked.keep)(&each.insight));
     let chosen = (!fields.is_empty()).then(|| Fields::new(fields));
     let text = match context.global.output {
-        Output::Json => json(found, chosen.as_ref())?,
-        Output::Csv => csv(found, chosen.as_ref())?,
+        Output::Json => json(&found, chosen.as_ref())?,
+        Output::Csv => csv(&found, chosen.as_ref())?,
         _ if found.insights.is_empty() => String::new(),
         _ => match &chosen {
-            Some(fields) => chosen_table(found, fields)?.render(terminal::width()),
-            None => table(found).render(terminal::width()),
+            Some(fields) => chosen_table(&found, fields)?.render(terminal::width()),
+            None => table(&found).render(terminal::width()),
         },
     };
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()?;
     drop(out);
-    if found.insights.is_empty() && query.cursor.is_none() {
-        let why = source.why_nothing(query).await?;
-        eprintln!("{}{}", printable::one_line(&why), printable::one_line(&slip(source, query).await?));
+    if found.insights.is_empty() && asked.query.cursor.is_none() {
+        let why = source.why_nothing(&asked.query, &asked.keep, asked.all).await?;
+        eprintln!("{}{}", printable::one_line(&why), printable::one_line(&slip(source, &asked.query).await?));
     }
     if let Some(cursor) = &found.next {
         eprintln!("there are more insights ({} in all): --cursor {cursor} continues here", found.total);
@@ -152,7 +158,7 @@ fn json(found: &Found, fields: Option<&Fields>) -> Result<String, Failure> {
     let mut lines = Vec::new();
     for each in &found.insights {
         let item = match fields {
-            Some(fields) => serde_json::to_string(&selected(each, fields)?)?,
+            Some(fields) => selected(each, fields)?,
             None => serde_json::to_string(each)?,
         };
         lines.push(printable::json(&item).into_owned());
@@ -160,11 +166,11 @@ fn json(found: &Found, fields: Option<&Fields>) -> Result<String, Failure> {
     Ok(if lines.is_empty() { "[\n]\n".to_owned() } else { format!("[\n{}\n]\n", lines.join(",\n")) })
 }
 
-/// Some fields of an insight, in their order.
-fn selected(found: &FoundInsight, fields: &Fields) -> Result<serde_json::Map<String, Value>, Failure> {
-    let Value::Object(all) = serde_json::to_value(&found.insight)? else { return Ok(serde_json::Map::new()) };
-    let value = |name: &String| (name.clone(), all.get(name).cloned().unwrap_or_default());
-    Ok(fields.names().iter().map(value).collect())
+/// Some fields of an insight as a JSON object, in their order.
+fn selected(found: &FoundInsight, fields: &Fields) -> Result<String, Failure> {
+    let all = serde_json::to_value(&found.insight)?;
+    let pair = |name: &String| Some(format!("\"{name}\":{}", all.get(name)?));
+    Ok(format!("{{{}}}", fields.names().iter().filter_map(pair).collect::<Vec<_>>().join(",")))
 }
 
 /// The fields of a record of CSV.
@@ -348,4 +354,75 @@ fn handoff(insight: &Insight, now: Millis) -> Vec<Cell> {
         insight.project.clone().into(),
         insight.summary.clone().into(),
     ]
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixture::NOW;
+
+    /// Insights as a store gives them, to print.
+    pub(in crate::insight) fn samples() -> Vec<FoundInsight> {
+        let base = json!({
+            "id": "ins_7f3c0a9be2d14c55", "type": "decision", "project": "commerce-platform",
+            "summary": "Selected event-driven architecture for order processing", "rationale": "Decouples payment from fulfilment",
+            "confidence": 0.92, "category": "architecture", "tags": ["events"], "applies_to": ["path:src/checkout/**", "task:PROJ-123"],
+            "evidence": [{"kind": "commit", "ref": "9fceb02"}], "audience": "both", "status": "active", "review": "confirmed",
+            "author": {"kind": "agent", "id": "claude", "name": "claude-code", "session": "s-81", "on_behalf_of": "ada"},
+            "supersedes": [], "superseded_by": null, "expires_at": null, "created": "2026-11-08T09:30:00Z",
+            "updated": "2026-11-09T09:30:00Z", "seen": 2, "confirmed": 1, "contradicted": 0,
+            "trace_id": "eef6bcbc97a64c8f462784cce72cadcd", "span_id": "eef6bcbc97a64c8f", "score": 4_000,
+        });
+        let changed = |fields: Value| {
+            let mut insight = base.clone();
+            insight.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            serde_json::from_value(insight).unwrap()
+        };
+        vec![
+            changed(json!({})),
+            changed(json!({
+                "id": "ins_00000000000000f1", "type": "question", "status": "suggested", "review": "unreviewed", "confidence": null,
+                "summary": "Which region first?", "options": ["eu", "us"], "blocking": true, "task": "PROJ-123", "rationale": null,
+                "answer": {"text": "eu", "by": "helper", "at": "2026-11-09T09:30:00Z"},
+                "author": {"kind": "human", "id": "lin", "name": null, "session": null, "on_behalf_of": null},
+            })),
+            changed(json!({
+                "id": "ins_00000000000000a1", "type": "handoff", "status": "offered", "review": "unreviewed", "confidence": null,
+                "summary": "=Review\u{1b}[2J the change, \"all\" of it", "to": "reviewer", "task": "PROJ-9", "project": "blog",
+            })),
+        ]
+    }
+
+    fn found() -> Found {
+        Found { insights: samples(), total: 3, next: None, as_of: NOW }
+    }
+
+    #[test]
+    fn tables_fit_and_read_well() {
+        let wide = table(&samples(), NOW, true).render(None);
+        let narrow = table(&samples(), NOW, false).render(Some(80));
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+        let mut questions = Table::new(&QUESTIONS);
+        questions.row(question(&samples()[1].insight, NOW));
+        let mut handoffs = Table::new(&HANDOFFS);
+        handoffs.row(handoff(&samples()[2].insight, NOW));
+        let all = [wide, narrow, questions.render(Some(100)), handoffs.render(Some(100))];
+        insta::assert_snapshot!("insights", all.join("\n"));
+    }
+
+    #[test]
+    fn csv_and_json_hold_what_is_asked_for() {
+        insta::assert_snapshot!("insights_csv", csv(&found(), None).unwrap().replace('\r', "␍"));
+        let fields = Fields::new(["type", "id"]);
+        let text = json(&found(), Some(&fields)).unwrap();
+        assert_eq!(text.lines().nth(1), Some(r#"{"type":"decision","id":"ins_7f3c0a9be2d14c55"},"#));
+        let whole: Vec<FoundInsight> = serde_json::from_str(&json(&found(), None).unwrap()).unwrap();
+        assert_eq!(whole, samples());
+        assert_eq!(
+            RECORD.iter().filter(|name| csv(&found(), Some(&Fields::new([**name]))).is_ok()).count(),
+            RECORD.len()
+        );
+    }
 }

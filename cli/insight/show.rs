@@ -142,3 +142,31 @@ fn history(entries: &[Entry]) -> Table {
     }
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixture::NOW;
+
+    #[test]
+    fn an_insight_reads_well() {
+        let entry = |fields: serde_json::Value| serde_json::from_value(fields).unwrap();
+        let entries = vec![
+            entry(
+                json!({"at": "2026-11-08T09:30:00Z", "action": "emit", "by": "claude", "kind": "agent", "status": "active"}),
+            ),
+            entry(json!({
+                "at": "2026-11-09T09:30:00Z", "action": "confirm", "by": "ada", "kind": "human", "status": "active",
+                "text": "it held", "origin": "ci",
+            })),
+            entry(json!({
+                "at": "2026-11-09T09:40:00Z", "action": "answer", "by": "bob", "kind": "human", "status": "active",
+                "refused": "answer is nothing that can be done with a decision",
+            })),
+        ];
+        let insight = super::super::find::tests::samples().remove(0).insight;
+        insta::assert_snapshot!("insight", render(&InsightView { insight, entries }, NOW, Some(100)));
+    }
+}

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use contextcore_core::config::{self, Config, nearest_known};
+use contextcore_core::model::insight::Insight;
 use contextcore_core::model::insight::search::Wanted;
 use contextcore_core::query::{Found, InsightQuery, InsightSelector, InsightView};
 use contextcore_spool::destination::NOWHERE;
@@ -87,27 +88,38 @@ impl Source<'_> {
         failure
     }
 
-    /// Why nothing was found.
-    pub(super) async fn why_nothing(&self, query: &InsightQuery) -> Result<String, Failure> {
+    /// Why nothing was found. `all` is the flag that shows every state.
+    pub(super) async fn why_nothing(
+        &self,
+        query: &InsightQuery,
+        keep: impl Fn(&Insight) -> bool,
+        all: &str,
+    ) -> Result<String, Failure> {
         let in_project =
             self.project.as_ref().map(|project| format!(" in {}", project.described())).unwrap_or_default();
-        let in_any_state = InsightQuery { status: Wanted::all(), cursor: None, ..query.clone() };
-        let (same, all) = (self.find(&in_any_state).await?.total, self.find(&everything()).await?.total);
+        let in_any_state = InsightQuery { status: Wanted::all(), cursor: None, limit: None, ..query.clone() };
+        let same = self.find(&in_any_state).await?.insights.iter().filter(|found| keep(&found.insight)).count();
+        let others = self.find(&InsightQuery { types: query.types.clone(), ..everything() }).await?.total;
+        let what = match query.types.as_slice() {
+            [one] => one.to_string(),
+            _ => "insight".to_owned(),
+        };
         let why = if same > 0 {
-            let (are, it) = if same == 1 { ("is", "it") } else { ("are", "them") };
-            format!(
-                "no such insight is open{in_project}; {are} there in another state: {same} (--status all shows {it})"
-            )
-        } else if all > 0 {
-            format!("none of the {} fits{in_project}", humanize::plural(all, "insight"))
+            format!("no such {what} is open{in_project}; in other states: {same} ({all} shows them)")
+        } else if others > 0 {
+            format!("none of the {} fits{in_project}", humanize::plural(others, &what))
         } else if self.project.is_some() {
-            let anywhere = self.reader.find(&everything()).await?.total;
-            let more = if anywhere > 0 { "; --all-projects asks the others" } else { "" };
-            format!("nothing was recorded{in_project} yet{more}")
+            format!("no {what} was recorded{in_project} yet{}", self.elsewhere(query).await?)
         } else {
-            "no insight was recorded yet: `contextcore insight emit` records one".to_owned()
+            format!("no {what} was recorded yet")
         };
         Ok([Some(why), self.pending()].into_iter().flatten().collect::<Vec<_>>().join("; "))
+    }
+
+    /// Whether the other projects have what this one lacks.
+    async fn elsewhere(&self, query: &InsightQuery) -> Result<&'static str, Failure> {
+        let all = self.reader.find(&InsightQuery { types: query.types.clone(), ..everything() }).await?.total;
+        Ok(if all > 0 { "; --all-projects asks the others" } else { "" })
     }
 
     /// What waits in the spool, so that no store has it.

@@ -120,6 +120,16 @@ impl Store {
         Ok(read(held.get_or_insert_default()))
     }
 
+    /// Checks a stored insight, and that it is among those that wait if it does.
+    pub(super) fn insight_problem(&self, bytes: &[u8]) -> Result<()> {
+        let record = decode(bytes)?;
+        let key = insight::fold(&record).as_ref().and_then(waiting_key);
+        match key.map(|key| self.raw(&key)).transpose()? {
+            Some(None) => Err(Error::new(ErrorKind::Store, "missing from an index")),
+            _ => Ok(()),
+        }
+    }
+
     /// Brings the index up to what was committed.
     pub(super) fn index_insights(&self, changed: &BTreeMap<Vec<u8>, Option<Folded>>) {
         if changed.is_empty() {
